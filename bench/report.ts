@@ -1,7 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
-import { renderTable } from '../src/terminal/table.ts';
-import { renderLine } from '../src/terminal/text.ts';
+import { renderLine, renderTable } from '../src/terminal/text.ts';
 import type { Bench, Row } from './cases.ts';
 
 /** Returns a function that prints a table and writes all tables so far to a file. */

@@ -20,7 +20,7 @@ export const LAYERS = [
   ['src/ledger'],
   ['src/losant', 'src/database'],
   ['src/logger.ts', 'src/settings'],
-  ['src/terminal', 'src/files', 'src/memory.ts', 'src/exit.ts'],
+  ['src/terminal', 'src/files', 'src/memory.ts'],
   ['src/usage'],
   ['src/errors.ts'],
 ];

@@ -8,7 +8,7 @@ import {
   stdTimeFunctions,
 } from 'pino';
 import type * as PinoPretty from 'pino-pretty';
-import { ExportError } from './errors.ts';
+import { ExportError, framesOf } from './errors.ts';
 import { escapeControls, escapeJson } from './terminal/text.ts';
 
 export type { Logger } from 'pino';
@@ -86,7 +86,10 @@ function prettyDestination(destination: DestinationStream): DestinationStream {
  * their headers or URLs with their passwords.
  */
 function describeError(error: Error): Record<string, unknown> {
-  return { ...describeCause(error, 0), ...(error instanceof ExportError ? {} : { stack: frames(error) }) };
+  return {
+    ...describeCause(error, 0),
+    ...(error instanceof ExportError ? {} : { stack: framesOf(error).map((each) => each.trim()) }),
+  };
 }
 
 function describeCause(error: Error, depth: number): Record<string, unknown> {
@@ -99,14 +102,6 @@ function describeCause(error: Error, depth: number): Record<string, unknown> {
     ...(error instanceof ExportError ? { kind: error.kind, hint: error.hint } : {}),
     ...(cause instanceof Error && depth < DEEPEST ? { cause: describeCause(cause, depth + 1) } : {}),
   };
-}
-
-/** `frames` returns the places of a stack alone: its first lines may repeat properties. */
-function frames(error: Error): string[] {
-  return (error.stack ?? '')
-    .split('\n')
-    .filter((line) => /^ {4}at /.test(line))
-    .map((line) => line.trim());
 }
 
 function show(value: unknown, depth: number): unknown {

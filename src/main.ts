@@ -3,8 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { findPackageJSON } from 'node:module';
 import { hostname } from 'node:os';
-import { InterruptedError } from './errors.ts';
-import { EXIT, exitCodeOf } from './exit.ts';
+import { EXIT, exitCodeOf, InterruptedError } from './errors.ts';
 import { limitGarbage } from './memory.ts';
 import { run } from './run.ts';
 

@@ -1,7 +1,14 @@
-import { type BaseContext, type Command, type Io, SETTINGS_NEEDED } from './cli/command.ts';
+import type { BaseContext, Command, Io } from './cli/command.ts';
 import { type Invocation, parseCommandLine } from './cli/command-line.ts';
-import { describeError, ExportError, InterruptedError, SettingsError } from './errors.ts';
-import { EXIT, exitCodeOf } from './exit.ts';
+import {
+  describeError,
+  EXIT,
+  ExportError,
+  exitCodeOf,
+  framesOf,
+  InterruptedError,
+  SettingsError,
+} from './errors.ts';
 import type { Need } from './settings/table.ts';
 import { createOutput, hasColors, type Output, Sink } from './terminal/output.ts';
 import { type Line, styled } from './terminal/text.ts';
@@ -65,10 +72,9 @@ async function execute(invocation: Invocation, base: BaseContext, err: Sink): Pr
 }
 
 function needsOf({ needs }: Command, configFile: string | null, env: Io['env']): readonly Need[] {
-  if (needs !== 'database_if_set' && needs !== 'none') return SETTINGS_NEEDED[needs];
+  if (needs !== 'database_if_set') return needs === 'none' ? [] : needs;
   const names = ['DATABASE_URL', 'DATABASE_URL_FILE', 'LOSANT_USAGE_CONFIG'];
-  const isSet = configFile !== null || names.some((name) => (env[name] ?? '').trim() !== '');
-  return isSet ? SETTINGS_NEEDED.database : [];
+  return configFile !== null || names.some((name) => (env[name] ?? '').trim() !== '') ? ['database'] : [];
 }
 
 /** `isQuiet` returns whether to log nothing: on a terminal the result is enough, unless the log is asked for. */
@@ -91,14 +97,11 @@ function printError(output: Output, error: unknown, command: Command | null): vo
   const described = describeError(error);
   const isInterrupted = error instanceof InterruptedError && command !== null;
   const hint = isInterrupted ? (command.whenInterrupted ?? 'start it again at any time') : described.hint;
-  if (output.json && !output.hasDocument()) output.printJson({ error: { ...described, hint } });
+  if (!output.hasDocument()) output.printJson({ error: { ...described, hint } });
   // Only settings are shown in several lines, all of them this program's own.
   const lines = error instanceof SettingsError ? described.message.split('\n') : [described.message];
   const [first = '', ...more] = lines;
-  const stack =
-    error instanceof ExportError || !(error instanceof Error)
-      ? []
-      : (error.stack ?? '').split('\n').filter((each) => /^ {4}at /.test(each));
+  const stack = error instanceof Error && !(error instanceof ExportError) ? framesOf(error) : [];
   const head: Line = [styled('red', 'losant-usage: '), first];
   output.remark(head, ...more, `  ${hint}`, ...stack);
 }

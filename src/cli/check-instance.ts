@@ -1,6 +1,5 @@
 import { transform } from 'streaming-iterables';
-import { LosantError } from '../errors.ts';
-import { exitCodeOf, worstExitCode } from '../exit.ts';
+import { exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
 import { requireApiClock } from '../export/context.ts';
 import { requireApiUrl } from '../ledger/instances.ts';
 import type { LosantClient } from '../losant/client.ts';
@@ -8,20 +7,31 @@ import { getInstance, getOrg, listOrgPages } from '../losant/orgs.ts';
 import { fetchUsage } from '../losant/usage.ts';
 import { readControlTotalProblems } from '../queries/reconciliation.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import type { UsageDay } from '../usage/day.ts';
+import type { DayRange, UsageDay } from '../usage/day.ts';
 import { isSelected, type OrgSelection } from '../usage/organization.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
-import type { DayReading, Fact, Stream } from '../usage/streams/stream.ts';
-import { CheckError, type CheckList, type Finding, type Outcome, outcomeOf } from './check-list.ts';
-import { type CheckedDatabase, showSkew } from './check-postgres.ts';
-import type { CommandContext } from './command.ts';
+import {
+  type DayReading,
+  type Fact,
+  type Stream,
+  UnplaceableBodyError,
+  type WindowReading,
+} from '../usage/streams/stream.ts';
+import {
+  type Check,
+  type CheckContext,
+  CheckError,
+  type CheckedDatabase,
+  type Finding,
+  runCheck,
+  showSkew,
+} from './check-postgres.ts';
 import { openReading } from './org.ts';
 
 export interface InstanceCheck {
   readonly instance: InstanceConfig;
   readonly database: CheckedDatabase;
-  readonly list: CheckList;
   readonly allOrgs: boolean;
   /** Called with the number of organizations asked for so far, and the most there are. */
   readonly onOrg: (done: number, total: number) => void;
@@ -51,8 +61,8 @@ const FAILURES_SHOWN = 10;
 
 /** `checkInstance` checks what a run asks of Losant. Returns an organization to ask more about, or null. */
 export async function checkInstance(
-  context: CommandContext,
-  { instance, database, list, allOrgs, onOrg }: InstanceCheck,
+  context: CheckContext,
+  { instance, database, allOrgs, onOrg }: InstanceCheck,
 ): Promise<OrgTarget | null> {
   const { instanceId, streams } = instance;
   let aheadMs: number | null = null;
@@ -67,25 +77,25 @@ export async function checkInstance(
   const client = boundQuestions(opened);
   const { signal } = context;
   const asked = { client, instanceId, streams, day: lastCompleteDay(database.now()), signal };
-  const found = await list.run('instance.get', async () => {
+  const found = await context.check('instance.get', async () => {
     const { name } = await getInstance(client, { instanceId, signal });
-    return { message: `instance ${instanceId}${name === null ? '' : `, ${name}`}`, value: null };
+    return { message: `instance ${instanceId}${name === null ? '' : `, ${name}`}` };
   });
-  await checkClock(list, aheadMs);
-  await checkLedger(list, database, instance);
+  if (aheadMs !== null) await checkClock(context, aheadMs);
+  await checkLedger(context, database, instance);
   if (isHopeless(found)) return null;
-  const first = await checkList(list, asked, instance.orgs);
-  if (instance.orgs.kind === 'all' && !first.ok) {
+  const first = await checkList(context, asked, instance.orgs);
+  if (instance.orgs.kind === 'all' && first.error !== null) {
     const hint = 'name organizations in LOSANT_ORG_IDS, or fix the list error first';
-    const notAsked = new CheckError('invalid', 'not asked: no organization is known', hint);
-    list.fail('instanceOrg', notAsked, exitCodeOf(first.error));
+    const message = 'not asked: no organization is known';
+    context.add({ name: 'instanceOrg', message, hint, error: first.error });
     return null;
   }
-  const orgId = instance.orgs.kind === 'ids' ? instance.orgs.orgIds[0] : first.ok && first.value;
-  if (!orgId) return null;
+  const orgId = instance.orgs.kind === 'ids' ? instance.orgs.orgIds[0] : first.value;
+  if (orgId === undefined) return null;
   const target = { ...asked, orgId };
-  if (allOrgs) await checkEveryOrg(list, asked, { instance, onOrg });
-  else for (const { name, outcome } of await checkOrg(target)) list.add(name, outcome);
+  if (allOrgs) await checkEveryOrg(context, asked, { instance, onOrg });
+  else for (const check of await checkOrg(target)) context.add(check);
   return target;
 }
 
@@ -104,104 +114,90 @@ function boundQuestions(client: LosantClient): LosantClient {
   };
 }
 
-async function checkClock(list: CheckList, aheadMs: number | null): Promise<void> {
-  if (aheadMs === null) return;
-  await list.run('clock.losant', () => {
+async function checkClock({ check }: CheckContext, aheadMs: number): Promise<void> {
+  await check('clock.losant', () => {
     requireApiClock(aheadMs);
-    return Promise.resolve({ message: `${showSkew(aheadMs)} the clock used here`, value: null });
+    return Promise.resolve({ message: `${showSkew(aheadMs)} the clock used here` });
   });
 }
 
 /** `checkLedger` compares the API's URL, and notes which of Losant's own totals cannot be read: no failure. */
 async function checkLedger(
-  list: CheckList,
+  { add, check }: CheckContext,
   { handle, isAtHead }: CheckedDatabase,
   instance: InstanceConfig,
 ): Promise<void> {
   if (!handle || !isAtHead) return;
-  await list.run('api_url', async () => {
+  await check('api_url', async () => {
     await requireApiUrl(handle.db, instance);
-    return { message: 'the database has numbers of this API or none yet', value: null };
+    return { message: 'the database has numbers of this API or none yet' };
   });
   for (const { question, message } of await readControlTotalProblems(handle.db, [instance.instanceId])) {
     const hint =
       'losant-usage reconcile has nothing newer to compare with; numbers and runs are not affected';
-    list.note('control totals', { message: `${question} not read: ${message}`, hint });
+    add({ name: 'control totals', message: `${question} not read: ${message}`, hint, error: null });
   }
 }
 
 /** `isHopeless` returns whether every further question would fail in the same way. */
-function isHopeless(outcome: Outcome<unknown>): boolean {
-  if (outcome.ok) return false;
-  const { error } = outcome;
-  return !(error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind));
+function isHopeless({ error }: Check): boolean {
+  const mayGoOn = error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind);
+  return error !== null && !mayGoOn;
 }
 
-/** `checkList` returns the first organization that is exported; null if Losant lists none. */
-async function checkList(list: CheckList, asked: Asked, orgs: OrgSelection): Promise<Outcome<string | null>> {
-  return await list.run('instanceOrgs.get', async () => {
+/** `checkList` finds the first organization that is exported; none if Losant lists none. */
+async function checkList({ check }: CheckContext, asked: Asked, orgs: OrgSelection): Promise<Check<string>> {
+  return await check('instanceOrgs.get', async () => {
     for await (const { items, totalCount } of listOrgPages(asked.client, asked)) {
       const message = `${totalCount} organizations`;
-      const first = items.find((org) => isSelected(orgs, org))?.orgId;
-      if (first !== undefined || orgs.kind === 'ids') return { message, value: first ?? null };
+      const value = items.find((org) => isSelected(orgs, org))?.orgId;
+      if (value !== undefined) return { message, value };
+      if (orgs.kind === 'ids') return { message };
     }
     return {
       message: 'no organization that is exported',
       hint: 'nothing will be loaded: see which organizations the instance has, and LOSANT_ORG_IDS',
-      value: null,
     };
   });
 }
 
 /** `checkEveryOrg` adds a line for each endpoint, and one for each of the first organizations that fail. */
 async function checkEveryOrg(
-  list: CheckList,
+  { add }: CheckContext,
   asked: Asked,
   { instance: { requestConcurrency, orgs }, onOrg }: Pick<InstanceCheck, 'instance' | 'onOrg'>,
 ): Promise<void> {
-  const sums = new Map<string, EndpointSum>();
+  /** The checks of each endpoint, how many of them are good, and the worst failure. */
+  const sums = new Map<string, { all: number; good: number; worst: unknown }>();
   const reports = transform(
     requestConcurrency,
-    async ({ orgId, total }) => ({ total, reports: await checkOrg({ ...asked, orgId }) }),
+    async ({ orgId, total }) => ({ total, checks: await checkOrg({ ...asked, orgId }) }),
     eachOrg(asked, orgs),
   );
   let done = 0;
-  for await (const each of reports) {
-    for (const report of each.reports) addToSum(sums, report, list);
-    done += 1;
-    onOrg(done, each.total);
-  }
-  for (const [name, { good, bad, odd, exitCodes }] of sums) {
-    const what = name === RECONCILE ? 'have payloads by source that add up' : 'answered';
-    const message = `${good} of ${good + bad + odd} organizations ${what}`;
-    if (bad === 0) list.note(name, { message });
-    else {
-      const hint = 'the lines above say what failed';
-      list.fail(name, new CheckError('invalid', message, hint), worstExitCode([...exitCodes]));
+  for await (const { total, checks } of reports) {
+    for (const check of checks) {
+      const sum = sums.get(check.name) ?? { all: 0, good: 0, worst: null };
+      sums.set(check.name, sum);
+      sum.all += 1;
+      if (check.error === null && check.hint === null) sum.good += 1;
+      else if (sum.all - sum.good <= FAILURES_SHOWN) add(check);
+      if (check.error !== null) sum.worst = worseOf(check.error, sum.worst);
     }
+    done += 1;
+    onOrg(done, total);
+  }
+  for (const [name, { all, good, worst }] of sums) {
+    const what = name === RECONCILE ? 'have payloads by source that add up' : 'answered';
+    const message = `${good} of ${all} organizations ${what}`;
+    add({ name, message, hint: worst === null ? null : 'the lines above say what failed', error: worst });
   }
 }
 
-interface EndpointSum {
-  good: number;
-  /** The number of answers with something to look at. */
-  odd: number;
-  bad: number;
-  readonly exitCodes: Set<number>;
-}
-
-function addToSum(sums: Map<string, EndpointSum>, report: OrgReport, list: CheckList): void {
-  const { name, outcome } = report;
-  const sum = sums.get(name) ?? { good: 0, odd: 0, bad: 0, exitCodes: new Set() };
-  sums.set(name, sum);
-  const isGood = outcome.ok && outcome.value.hint == null;
-  if (isGood) sum.good += 1;
-  else if (outcome.ok) sum.odd += 1;
-  else {
-    sum.bad += 1;
-    sum.exitCodes.add(exitCodeOf(outcome.error));
-  }
-  if (!isGood && sum.odd + sum.bad <= FAILURES_SHOWN) list.add(name, outcome);
+/** `worseOf` returns the failure whose exit code is worse. */
+function worseOf(one: unknown, other: unknown): unknown {
+  if (other === null) return one;
+  return worstExitCode([one, other].map(exitCodeOf)) === exitCodeOf(one) ? one : other;
 }
 
 /** `eachOrg` yields each organization that is exported, and the most there are. */
@@ -217,38 +213,42 @@ async function* eachOrg(asked: Asked, orgs: OrgSelection): AsyncGenerator<{ orgI
 /** The name of the comparison, which is not a question to Losant. */
 const RECONCILE = 'reconcile';
 
-export interface OrgReport {
-  readonly name: string;
-  readonly outcome: Outcome<Finding<DayReading | null>>;
-}
-
 /** `checkOrg` asks for an organization and its usage of the day. Throws only when interrupted. */
-async function checkOrg(target: OrgTarget): Promise<OrgReport[]> {
+async function checkOrg(target: OrgTarget): Promise<Check[]> {
   const { client, streams, signal } = target;
-  const found = await outcomeOf(signal, async () => {
-    const { name } = await getOrg(client, target);
-    return { message: `organization ${target.orgId}, ${name}`, value: null };
+  const found = await runCheck('instanceOrg.get', signal, async () => {
+    const { organization } = await getOrg(client, target);
+    return { message: `organization ${target.orgId}, ${organization.name}` };
   });
-  const reports: OrgReport[] = [{ name: 'instanceOrg.get', outcome: found }];
-  const readings = new Map<string, DayReading | null>();
+  const checks: Check[] = [found];
+  const readings = new Map<string, DayReading | undefined>();
   for (const stream of streams.map(streamNamed)) {
     const name = `instanceOrg.${stream.requests[0]?.action ?? stream.name}`;
-    const outcome = await outcomeOf(signal, () => readDay(stream, target));
-    reports.push({ name, outcome });
-    if (outcome.ok) readings.set(stream.name, outcome.value.value);
+    const check = await runCheck(name, signal, () => checkDay(stream, target));
+    checks.push(check);
+    if (check.error === null) readings.set(stream.name, check.value);
   }
   const comparison = comparePayloads(readings, target);
-  if (comparison) reports.push({ name: RECONCILE, outcome: { ok: true, value: comparison } });
-  return reports;
+  return comparison === null
+    ? checks
+    : [...checks, { hint: null, ...comparison, name: RECONCILE, error: null }];
 }
 
-async function readDay(stream: Stream, target: OrgTarget): Promise<Finding<DayReading | null>> {
-  const { day } = target;
-  const window = { from: day, to: day };
+/** `readWindow` reads a counter as a run does, of an organization or of the whole instance. */
+export async function readWindow(
+  { client, instanceId, orgId, signal }: Omit<OrgTarget, 'orgId'> & { readonly orgId: string | null },
+  stream: Stream,
+  window: DayRange,
+): Promise<WindowReading['days']> {
   const bodies: unknown[] = [];
   for (const request of stream.requests) {
-    bodies.push((await fetchUsage(target.client, { ...target, ...request, window })).body);
+    bodies.push((await fetchUsage(client, { instanceId, orgId, window, signal, ...request })).body);
   }
+  return stream.readBodies(bodies, window).days;
+}
+
+async function checkDay(stream: Stream, target: OrgTarget): Promise<Finding<DayReading>> {
+  const { day } = target;
   const refuse = (problem: string) => {
     const hint =
       'a run would quarantine this answer: ask Losant, or check that LOSANT_API_URL is the API itself';
@@ -256,11 +256,11 @@ async function readDay(stream: Stream, target: OrgTarget): Promise<Finding<DayRe
   };
   let reading: DayReading | undefined;
   try {
-    reading = stream.readBodies(bodies, window).days.get(day);
+    reading = (await readWindow(target, stream, { from: day, to: day })).get(day);
   } catch (error) {
-    throw refuse(error instanceof Error ? error.message : String(error));
+    throw error instanceof UnplaceableBodyError ? refuse(error.message) : error;
   }
-  if (reading === undefined) return { message: `${day}: no numbers for the day`, value: null };
+  if (reading === undefined) return { message: `${day}: no numbers for the day` };
   if (reading.kind === 'quarantined') throw refuse(`${day}: ${reading.message}`);
   const { facts } = reading;
   const values = stream.columns.map((column, index) => `${column} ${facts[0]?.values[index]}`);
@@ -275,21 +275,18 @@ function sumFirst(facts: readonly Fact[]): number {
 
 /** `comparePayloads` compares payloads asked for in two ways, which are not documented to be equal. */
 function comparePayloads(
-  readings: ReadonlyMap<string, DayReading | null>,
+  readings: ReadonlyMap<string, DayReading | undefined>,
   { orgId, day }: OrgTarget,
-): Finding<null> | null {
-  const [totals, sources] = ['payload_totals', 'payload_sources'].map((name) => readings.get(name));
-  if (totals === undefined || sources === undefined) return null;
+): Finding | null {
+  if (!readings.has('payload_totals') || !readings.has('payload_sources')) return null;
+  const [totals, sources] = [readings.get('payload_totals'), readings.get('payload_sources')];
   // A day that Losant left out has no facts.
   const [billable = 0, all = 0] = (totals?.kind === 'values' && totals.facts[0]?.values) || [];
   const sum = sources?.kind === 'values' ? sumFirst(sources.facts) : 0;
   const where = `organization ${orgId}, ${day}`;
-  if (sum === all) {
-    return { message: `${where}: payloads by source add up to all payloads, ${sum}`, value: null };
-  }
+  if (sum === all) return { message: `${where}: payloads by source add up to all payloads, ${sum}` };
   return {
     message: `${where}: payloads by source add up to ${sum}, all payloads are ${all}, billable ones ${billable}`,
     hint: 'decide which of them you bill; both are stored, in payload_sources and payload_totals',
-    value: null,
   };
 }

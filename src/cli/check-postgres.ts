@@ -3,13 +3,64 @@ import { join, resolve } from 'node:path';
 import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
 import type { DatabaseHandle } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
+import { describeError, ExportError } from '../errors.ts';
 import { readClock } from '../export/context.ts';
 import { type Access, readAccess } from '../queries/access.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
-import { type Encryption, encryptionOf, warnOfPlainText } from '../settings/database-url.ts';
-import { CheckError, type CheckList, type Finding } from './check-list.ts';
+import { type Encryption, encryptionOf, warnOfPlainText } from '../settings/kinds.ts';
 import type { CommandContext } from './command.ts';
 import { openDatabase } from './open-database.ts';
+
+/** What a check that went well found. */
+export interface Finding<T = unknown> {
+  readonly message: string;
+  /** Something to look at. */
+  readonly hint?: string | null;
+  /** The value for later checks. */
+  readonly value?: T;
+}
+
+export interface Check<T = unknown> extends Finding<T> {
+  /** The thing checked. For a question to Losant it is the action, which is also the name of its scope. */
+  readonly name: string;
+  /** The operator's next step; without an error, something to look at. */
+  readonly hint: string | null;
+  /** The reason why the check failed; null if it did not. */
+  readonly error: unknown;
+}
+
+/** Something is wrong although no call failed. */
+export class CheckError extends ExportError {
+  override readonly name = 'CheckError';
+  readonly kind: 'database_refused' | 'invalid';
+
+  constructor(kind: CheckError['kind'], message: string, hint: string) {
+    super(message, { hint });
+    this.kind = kind;
+  }
+}
+
+/** `runCheck` returns the finding or the failure of `work`. Throws only the signal's reason, when interrupted. */
+export async function runCheck<T>(
+  name: string,
+  signal: AbortSignal,
+  work: () => Promise<Finding<T>>,
+): Promise<Check<T>> {
+  try {
+    return { hint: null, ...(await work()), name, error: null };
+  } catch (error) {
+    signal.throwIfAborted();
+    const { message, hint } = describeError(error);
+    return { name, message, hint, error };
+  }
+}
+
+/** The context of the command, and where each check goes as soon as it is done. */
+export interface CheckContext extends CommandContext {
+  readonly add: (check: Check) => void;
+  /** `check` runs a check and adds it. */
+  readonly check: <T>(name: string, work: () => Promise<Finding<T>>) => Promise<Check<T>>;
+}
 
 export interface CheckedDatabase {
   /** The handle, which its user closes; null if the database cannot be opened or does not exist yet. */
@@ -27,16 +78,17 @@ const ENCRYPTIONS: Readonly<Record<Encryption, string>> = {
 };
 
 /** `checkDatabase` checks connection, version, schema, rights and clock. Reads only. */
-export async function checkDatabase(context: CommandContext, list: CheckList): Promise<CheckedDatabase> {
+export async function checkDatabase(context: CheckContext): Promise<CheckedDatabase> {
   const nothing = { handle: null, isAtHead: false, now: context.hostNow };
   const url = requireDatabaseUrl(context.config);
   const folder = url.startsWith('embedded:') ? resolve(url.slice('embedded:'.length)) : null;
   // Opening would create it.
   if (folder !== null && !existsSync(join(folder, 'pgdata'))) {
-    list.note('database', { message: `${folder} has no embedded database yet: run creates it` });
+    const message = `${folder} has no embedded database yet: run creates it`;
+    await context.check('database', () => Promise.resolve({ message }));
     return nothing;
   }
-  const opened = await list.run('database', async () => {
+  const opened = await context.check('database', async () => {
     const handle = await openDatabase(context);
     try {
       const access = await readAccess(handle.db);
@@ -49,18 +101,16 @@ export async function checkDatabase(context: CommandContext, list: CheckList): P
       throw describeDatabaseError(error, handle.describe) ?? error;
     }
   });
-  if (!opened.ok) return nothing;
+  if (opened.value === undefined) return nothing;
   const { handle, access } = opened.value;
-  const schema = await list.run('schema', () => checkSchema(context, handle));
-  const isEmpty = schema.ok && schema.value === 'empty';
-  await list.run('rights', () => Promise.resolve(checkRights(handle, access, isEmpty)));
-  const clock = await list.run('clock.database', async () => {
+  const schema = await context.check('schema', () => checkSchema(context, handle));
+  await context.check('rights', () => Promise.resolve(checkRights(handle, access, schema.value === 'empty')));
+  const clock = await context.check('clock.database', async () => {
     const value = await readClock(context, handle);
     const aheadMs = value() - context.hostNow();
     return { message: `${showSkew(aheadMs)} this host's`, value };
   });
-  const isAtHead = schema.ok && schema.value === 'at_head';
-  return { handle, isAtHead, now: clock.ok ? clock.value : context.hostNow };
+  return { handle, isAtHead: schema.value === 'at_head', now: clock.value ?? context.hostNow };
 }
 
 /** `showSkew` returns the difference between two clocks in words that precede the second one's name. */
@@ -71,7 +121,6 @@ export function showSkew(aheadMs: number): string {
   return `${seconds} s ${aheadMs > 0 ? 'ahead of' : 'behind'}`;
 }
 
-/** `findMissingFolder` returns the folder of an embedded database that opening would create, or null. */
 async function checkSchema(
   { config }: CommandContext,
   handle: DatabaseHandle,
@@ -90,7 +139,7 @@ function checkRights(
   { describe }: DatabaseHandle,
   { user, isReadOnly, mayCreate, missing }: Access,
   isEmpty: boolean,
-): Finding<null> {
+): Finding {
   const refuse = (what: string, hint: string) =>
     new CheckError('database_refused', `The user ${user} may not write to ${describe}: ${what}`, hint);
   if (isReadOnly) {
@@ -105,6 +154,5 @@ function checkRights(
     const hint = `grant to ${user} what is missing, in schema losant_usage`;
     throw refuse(`it lacks ${missing.join(', ')}`, hint);
   }
-  const message = isEmpty ? 'may create the tables' : 'may read and write every table that a run writes';
-  return { message, value: null };
+  return { message: isEmpty ? 'may create the tables' : 'may read and write every table that a run writes' };
 }

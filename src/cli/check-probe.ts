@@ -1,11 +1,10 @@
 import { LosantError } from '../errors.ts';
 import { getInstance, listOrgPages, type OrgPage } from '../losant/orgs.ts';
-import { listSummaryPages, type MonthlySummary } from '../losant/summaries.ts';
-import { askUsage, fetchUsage } from '../losant/usage.ts';
+import { askUsage, listSummaryPages, type MonthlySummary } from '../losant/usage.ts';
 import { addDays, DAY_MS, type DayRange, dayStartMs, HOUR_MS, type UsageDay } from '../usage/day.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import type { UsageAction } from '../usage/streams/stream.ts';
-import type { OrgTarget } from './check-instance.ts';
+import { type OrgTarget, readWindow } from './check-instance.ts';
 
 /** A question that the API's documentation leaves open, and this API's answer. */
 export interface ProbeAnswer {
@@ -277,17 +276,13 @@ async function probeSummaries(target: OrgTarget): Promise<string> {
 
 /** `readSums` returns the sum of each flow over the window, and the last value of each level. */
 async function readSums(
-  { client, instanceId, signal }: OrgTarget,
+  target: OrgTarget,
   orgId: string | null,
   window: DayRange,
 ): Promise<Map<string, number>> {
   const sums = new Map<string, number>();
   for (const stream of PROBED.map(streamNamed)) {
-    const bodies: unknown[] = [];
-    for (const request of stream.requests) {
-      bodies.push((await fetchUsage(client, { instanceId, orgId, window, signal, ...request })).body);
-    }
-    const { days } = stream.readBodies(bodies, window);
+    const days = await readWindow({ ...target, orgId }, stream, window);
     for (const [, reading] of [...days].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
       if (reading.kind === 'quarantined') throw new Error(`${stream.name}: ${reading.message}`);
       const values = reading.facts[0]?.values ?? [];

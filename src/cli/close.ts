@@ -7,18 +7,16 @@ import type { StatementTotal } from '../billing/pack-sums.ts';
 import type { BilledInstance } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { describeError, FileError, SettingsError } from '../errors.ts';
-import { EXIT, worstExitCode } from '../exit.ts';
+import { describeError, EXIT, FileError, SettingsError, worstExitCode } from '../errors.ts';
 import { type CsvValue, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import { WholeFile } from '../files/whole-file.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
-import { renderTable } from '../terminal/table.ts';
-import { type Line, line, styled } from '../terminal/text.ts';
+import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count, showDays, showNumber } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
-import { requireWritable, withDatabase } from './open-database.ts';
+import { withDatabase } from './open-database.ts';
 import { idsOption, monthOption, type OptionValues, required, switchOption, textOption } from './options.ts';
 
 const closeOptions = {
@@ -33,7 +31,7 @@ const closeOptions = {
 type CloseOptions = OptionValues<typeof closeOptions>;
 
 export const close = defineCommand({
-  needs: 'database',
+  needs: ['database'],
   whenInterrupted: 'what was closed stays closed; the same command goes on with the other instances',
   options: closeOptions,
   examples: ({ lastMonth: { name } }) => ({
@@ -47,12 +45,9 @@ export const close = defineCommand({
         hint: 'say why numbers are missing, for whoever bills',
       });
     }
-    const work = async (handle: DatabaseHandle) => {
-      if (!options.dryRun) requireWritable(handle);
-      return await closeInstances(context, handle, options);
-    };
     // A month of the ledger is sorted for the proof pack, which takes long on a server with other work.
-    return await withDatabase(context, work, { statementTimeoutMs: VIEW_STATEMENT_MS });
+    const bounds = { writes: !options.dryRun, statementTimeoutMs: VIEW_STATEMENT_MS };
+    return await withDatabase(context, (handle) => closeInstances(context, handle, options), bounds);
   },
 });
 
@@ -84,7 +79,7 @@ async function closeInstances(
         codes.push(isDone ? EXIT.ok : EXIT.incomplete);
         documents.push(toDocument(instance, outcome));
         // Said before the file is written, which may fail: what is closed stays closed.
-        if (!output.json) output.print(...renderOutcome(instance, outcome, options));
+        output.print(...renderOutcome(instance, outcome, options));
         if ('bills' in outcome) await file?.write(renderCsv(instance, outcome.bills));
       } catch (error) {
         if (!(error instanceof SettingsError) || instances.length === 1) {
@@ -92,7 +87,7 @@ async function closeInstances(
         }
         codes.push(EXIT.usage);
         documents.push({ instanceId: instance.instanceId, outcome: 'failed', error: describeError(error) });
-        if (!output.json) output.print(line`${styled('red', error.message)}.`, `  ${error.hint}`);
+        output.print(line`${styled('red', error.message)}.`, `  ${error.hint}`);
       }
     }
     await file?.finish();
@@ -103,7 +98,7 @@ async function closeInstances(
       'what was closed stays closed; its lines are written by: losant-usage export --view statement_lines';
     throw new FileError(error.message, { hint, cause: error });
   }
-  if (output.json) output.printJson({ period: month, instances: documents });
+  output.printJson({ period: month, instances: documents });
   return worstExitCode(codes);
 }
 

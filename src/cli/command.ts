@@ -37,20 +37,10 @@ export interface CommandContext extends BaseContext {
 }
 
 /**
- * The settings that a command reads. `losant`: those of an export. `database`: Losant's may be
- * missing. `database_if_set`: the database's may be missing as well. `api`: only Losant's. `admin`:
- * Losant's with the token that can change things there. `admin_export`: those of `admin` and of an
- * export. `none`: no settings, so that none can be wrong.
+ * The settings that a command cannot do without; others are read, but may be missing. `database_if_set`: not even
+ * the database's. `none`: it reads no settings, so that none can be wrong.
  */
-export type Needs = keyof typeof SETTINGS_NEEDED | 'database_if_set' | 'none';
-
-export const SETTINGS_NEEDED = {
-  losant: ['losant', 'database'],
-  database: ['database'],
-  api: ['losant'],
-  admin: ['losant', 'admin'],
-  admin_export: ['losant', 'database', 'admin'],
-} as const satisfies Readonly<Record<string, readonly Need[]>>;
+export type Needs = readonly Need[] | 'database_if_set' | 'none';
 
 /** Days for examples, counted from the day on which they are shown: a fixed day is soon past the horizon. */
 export type ExampleDays = ReturnType<typeof exampleDays>;
@@ -86,6 +76,8 @@ export interface Command<N extends Needs = Needs, O extends OptionSpecs = Option
 export type ContextOf<N extends Needs> = N extends 'none' ? BaseContext : CommandContext;
 
 /** `defineCommand` returns the command, with its options checked against those that its `run` takes. */
-export function defineCommand<N extends Needs, O extends OptionSpecs>(command: Command<N, O>): Command<N, O> {
+export function defineCommand<const N extends Needs, O extends OptionSpecs>(
+  command: Command<N, O>,
+): Command<N, O> {
   return command;
 }

@@ -56,7 +56,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Omit<ListedCommand
   Decide: {
     waive: {
       summary: 'accept a number that is missing or in doubt as it stands; the next good read lifts it',
-      load: async () => (await import('./waive.ts')).waive,
+      load: async () => (await import('./gaps.ts')).waive,
     },
     close: {
       summary: 'close a billing period: its numbers as a statement that nothing changes',
@@ -69,7 +69,7 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Omit<ListedCommand
     verify: {
       summary:
         'check a proof pack, and where a database is configured, against it; exits 3 if anything differs',
-      load: async () => (await import('./verify.ts')).verify,
+      load: async () => (await import('./statement.ts')).verify,
     },
     'org show': {
       summary: 'an organization as Losant has it now',

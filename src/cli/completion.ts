@@ -1,4 +1,4 @@
-import { EXIT } from '../exit.ts';
+import { EXIT } from '../errors.ts';
 import { defineCommand } from './command.ts';
 import { commonOptions, findMeant } from './command-line.ts';
 import { commands, things } from './commands.ts';

@@ -4,12 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Simulator, startSimulator } from '../../simulator/server.ts';
 import type { InstanceStatus } from '../console/sources.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT } from '../errors.ts';
 import { createLogger } from '../logger.ts';
-import { createApp } from '../server/app.ts';
+import { createApp, createSources } from '../server/app.ts';
 import { listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
-import { createSources } from '../server/sources.ts';
 import { readConfig } from '../settings/config.ts';
 import type { Output } from '../terminal/output.ts';
 import { type Line, piecesOf, renderLine } from '../terminal/text.ts';
@@ -72,12 +71,8 @@ async function showProduct(base: BaseContext): Promise<number> {
   const asked = { org: orgId, day: to, stream: null };
   const explained = await use('explain', context, (quiet) => explain.run(quiet, asked));
   const next = nextSteps(simulator, { databaseUrl, day: to, orgId });
-  if (output.json) {
-    const durationMs = Math.round(took);
-    const facts = { folder, databaseUrl, instanceId: simulator.instanceId, from, to, durationMs };
-    output.printJson({ ...facts, status: reached.document, next });
-    return EXIT.ok;
-  }
+  const facts = { folder, databaseUrl, instanceId: simulator.instanceId, from, to };
+  output.printJson({ ...facts, durationMs: Math.round(took), status: reached.document, next });
   output.print(
     '',
     `Loaded ${from} to ${to} of ${ORGS} organizations in ${showDuration(took)}. All of it is in ${folder}, an embedded Postgres.`,
@@ -87,15 +82,10 @@ async function showProduct(base: BaseContext): Promise<number> {
     '',
     ...explained.lines,
   );
-  if (output.isTerminal) await showConsole(context);
+  if (output.isTerminal && !output.json) await showConsole(context);
   output.print('', 'The simulated Losant of the demo is gone, the database is not. To go on:');
   output.print(...next.flatMap(({ why, commands }) => ['', `# ${why}`, ...commands]));
   return EXIT.ok;
-}
-
-interface NextStep {
-  readonly why: string;
-  readonly commands: readonly string[];
 }
 
 function demoContext(
@@ -190,7 +180,7 @@ async function showConsole(context: CommandContext): Promise<void> {
 function nextSteps(
   { url, instanceId, token }: Simulator,
   { databaseUrl, day, orgId }: { databaseUrl: string; day: string; orgId: string },
-): NextStep[] {
+) {
   const { port } = new URL(url);
   return [
     {

@@ -1,5 +1,4 @@
-import { SettingsError } from '../errors.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT, SettingsError } from '../errors.ts';
 import type { CellStory, StoredValue } from '../queries/explain.ts';
 import {
   type DayStory,
@@ -13,8 +12,7 @@ import {
   showAdvice,
   showStored,
 } from '../queries/story.ts';
-import { renderTable } from '../terminal/table.ts';
-import { type Line, line, styled } from '../terminal/text.ts';
+import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { showDays, showInstant } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { isGap } from '../usage/standing.ts';
@@ -27,7 +25,7 @@ import { withDatabase } from './open-database.ts';
 import { dayOption, idOption, required } from './options.ts';
 
 export const explain = defineCommand({
-  needs: 'database',
+  needs: ['database'],
   options: {
     org: required(idOption('organization', 'the organization')),
     day: required(dayOption('the day')),
@@ -47,8 +45,8 @@ export const explain = defineCommand({
       });
     }
     const cells = story.cells.map(({ advice, ...cell }) => ({ ...cell, nextStep: showAdvice(advice) }));
-    if (output.json) output.printJson({ ...story.org, day, cells });
-    else output.print(...renderStory(story.org, day, cells, at.nowMs));
+    output.printJson({ ...story.org, day, cells });
+    output.print(...renderStory(story.org, day, cells, at.nowMs));
     return EXIT.ok;
   },
 });

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readSchemaState } from '../database/migrate.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { HeldError } from '../errors.ts';
-import { EXIT, exitCodeOf, worstExitCode } from '../exit.ts';
+import { EXIT, exitCodeOf, HeldError, worstExitCode } from '../errors.ts';
 import { openInstance, type PlanSummary, type Progress, readClock } from '../export/context.ts';
 import { previewRun } from '../export/preview.ts';
 import { logRun, runInstance } from '../export/run.ts';
@@ -16,35 +15,36 @@ import { PlannedRequests } from '../usage/planned-requests.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import type { CommandContext } from './command.ts';
 import type { exportOptions } from './export-options.ts';
-import { addUnreadable, type Exported, type InstanceEnd, printEnds } from './export-result.ts';
-import { chooseScopes, type ExportRequest, findOrgs, type Scope, type Tools } from './export-scope.ts';
+import { addUnreadable, type InstanceEnd, printEnds } from './export-result.ts';
+import { chooseScopes, type ExportRequest, type ExportWork, findOrgs, type Scope } from './export-scope.ts';
 import { openDatabase, openSchema, useDatabase } from './open-database.ts';
 import type { OptionValues } from './options.ts';
 
 /** `exportInstances` exports one instance after the other. Throws only if nothing could begin, or on a signal. */
 export async function exportInstances(context: CommandContext, request: ExportRequest): Promise<number> {
-  const { signal, logger, isSummaryEnough } = context;
   const chosen = chooseScopes(context.config.instances, request);
-  if (request.dryRun) return await printPlans(context, request, chosen);
   const giveUpAtMs = context.hostNow() + request.wait * 1_000;
-  const handle = await waitWhileHeld(context, giveUpAtMs, () => openSchema(context, { createIfEmpty: true }));
+  const handle = request.dryRun
+    ? await openDatabase(context, { ifMissing: 'stand_in' })
+    : await waitWhileHeld(context, giveUpAtMs, () => openSchema(context, { ifMissing: 'create' }));
   return await useDatabase(handle, async () => {
-    const tools = { handle, now: await readClock(context, handle), gates: new Map(), hasTables: true };
-    const { scopes, failures } = await findOrgs(context, tools, chosen, request.org);
-    const ends = [...failures].map(([instanceId, error]): InstanceEnd => ({ instanceId, error }));
+    const hasTables = !request.dryRun || (await readSchemaState(handle)).state !== 'empty';
+    const now = await readClock(context, handle);
+    const work = { ...context, request, handle, now, gates: new Map(), hasTables };
+    const { scopes, failures } = await findOrgs(work, chosen);
     const [failure] = failures.values();
-    if (chosen.length === 1 && failures.size > 0) throw failure;
+    if (failures.size > 0 && (request.dryRun || chosen.length === 1)) throw failure;
+    if (request.dryRun) return await printPlans(work, scopes);
+    const ends = [...failures].map(([instanceId, error]): InstanceEnd => ({ instanceId, error }));
     for (const scope of scopes) {
       const { instanceId } = scope.instance;
-      const work = () => exportInstance(context, request, { tools, scope });
       try {
-        const end = await waitWhileHeld(context, giveUpAtMs, work);
-        if (!isSummaryEnough) logRun(logger, instanceId, end.outcome);
-        ends.push(end);
+        ends.push(await waitWhileHeld(context, giveUpAtMs, () => exportInstance(work, scope)));
       } catch (error) {
         // With a single instance its error is the command's, and so is a signal.
-        if (signal.aborted || scopes.length + failures.size === 1) throw error;
-        if (!isSummaryEnough) logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
+        if (context.signal.aborted || scopes.length + failures.size === 1) throw error;
+        const fields = { err: error, instance_id: instanceId };
+        if (!context.isSummaryEnough) context.logger.error(fields, 'instance not exported');
         ends.push({ instanceId, error });
       }
     }
@@ -53,41 +53,38 @@ export async function exportInstances(context: CommandContext, request: ExportRe
   });
 }
 
-async function exportInstance(
-  context: CommandContext,
-  request: ExportRequest,
-  { tools, scope }: { tools: Tools; scope: Scope },
-): Promise<Exported> {
-  const { output, config, signal } = context;
+async function exportInstance(work: ExportWork, scope: Scope): Promise<InstanceEnd> {
+  const { output, config, signal, logger, request, handle } = work;
   const { instance, streams, orgIds } = scope;
   const { instanceId } = instance;
   const { kind, ask, shard } = request;
   const rate = request.rate ?? instance.requestsPerSecond;
-  const view = createPlanView(context, rate, kind === 'backfill');
-  const opened = openInstance(context, instance, { ...tools, rate, onAttempt: view.onAttempt });
+  const view = createPlanView(work, rate, kind === 'backfill');
+  const opened = openInstance(work, instance, { ...work, rate, onAttempt: view.onAttempt });
   // The plan is only worth its queries if somebody reads it.
   const wantsPlan = !output.json && (kind === 'backfill' || output.isTerminal);
   try {
-    const outcome = await runInstance(opened, {
+    const run = await runInstance(opened, {
       ...{ kind, ask, orgIds, shard, streams, signal },
-      runId: context.newId(),
+      runId: work.newId(),
       onProgress: view.onProgress,
       onPlan: wantsPlan ? view.onPlan : undefined,
     });
-    const isShown = outcome.report.gapsLeft > 0 && !output.json;
-    const nextTryAt = isShown ? await readNextTry(tools, instanceId) : null;
+    const isShown = run.report.gapsLeft > 0 && !output.json;
+    const nextTryAt = isShown ? await readNextTry(work, instanceId) : null;
     const { horizonDays } = config.policy;
-    const shown = ask ? addUnreadable(outcome, instanceId, ask.range, horizonDays) : outcome;
-    return { instanceId, outcome: shown, nextTryAt };
+    const outcome = ask ? addUnreadable(run, instanceId, ask.range, horizonDays) : run;
+    if (!work.isSummaryEnough) logRun(logger, instanceId, outcome);
+    return { instanceId, outcome, nextTryAt };
   } catch (error) {
-    throw describeDatabaseError(error, tools.handle.describe) ?? error;
+    throw describeDatabaseError(error, handle.describe) ?? error;
   } finally {
     view.stop();
   }
 }
 
 /** `readNextTry` returns the time of the next retry among an instance's gaps; null if none has to wait. */
-async function readNextTry({ handle: { db }, now }: Tools, instanceId: string): Promise<string | null> {
+async function readNextTry({ handle: { db }, now }: ExportWork, instanceId: string): Promise<string | null> {
   const gaps = (await readGaps(db)).filter((gap) => gap.instanceId === instanceId);
   const tries = gaps.map(({ nextReadAt }) => nextReadAt).filter((instant) => instant !== null);
   return tries.filter((instant) => Date.parse(instant) > now()).toSorted()[0] ?? null;
@@ -151,32 +148,19 @@ export async function withHeartbeat(
 }
 
 /** `printPlans` writes nothing, and asks Losant only for organizations that the database does not have. */
-async function printPlans(
-  context: CommandContext,
-  request: ExportRequest,
-  chosen: readonly Scope[],
-): Promise<number> {
-  const { output, signal } = context;
-  return await useDatabase(await openDatabase(context, { ifMissing: 'stand_in' }), async (handle) => {
-    const hasTables = (await readSchemaState(handle)).state !== 'empty';
-    const tools = { handle, now: await readClock(context, handle), gates: new Map(), hasTables };
-    const { scopes, failures } = await findOrgs(context, tools, chosen, request.org);
-    const [failure] = failures.values();
-    if (failures.size > 0) throw failure;
-    const plans: PlanSummary[] = [];
-    for (const scope of scopes) {
-      const { instanceId, requestsPerSecond } = scope.instance;
-      const isKnown = hasTables && (await readInstance(handle.db, instanceId)) !== null;
-      const { kind, ask, shard } = request;
-      const { orgIds, streams } = scope;
-      const options = { kind, ask, orgIds, shard, streams, signal };
-      const plan = await previewRun(openInstance(context, scope.instance, tools), options, { isKnown });
-      plans.push(plan);
-      if (!output.json) output.print(...renderPlan(plan, request.rate ?? requestsPerSecond));
-    }
-    if (output.json) output.printJson(plans.length === 1 ? plans[0] : plans);
-    return EXIT.ok;
-  });
+async function printPlans(work: ExportWork, scopes: readonly Scope[]): Promise<number> {
+  const { output, signal, request, handle, hasTables } = work;
+  const { kind, ask, shard } = request;
+  const plans: PlanSummary[] = [];
+  for (const { instance, orgIds, streams } of scopes) {
+    const isKnown = hasTables && (await readInstance(handle.db, instance.instanceId)) !== null;
+    const options = { kind, ask, orgIds, shard, streams, signal };
+    const plan = await previewRun(openInstance(work, instance, work), options, { isKnown });
+    plans.push(plan);
+    output.print(...renderPlan(plan, request.rate ?? instance.requestsPerSecond));
+  }
+  output.printJson(plans.length === 1 ? plans[0] : plans);
+  return EXIT.ok;
 }
 
 function renderPlan(plan: PlanSummary, rate: number): Line[] {
@@ -201,8 +185,9 @@ function renderPlan(plan: PlanSummary, rate: number): Line[] {
 }
 
 /** `createPlanView` shows a run at work: its plan, and the number of the plan's requests that are done. */
-function createPlanView({ output, stderr, hostNow }: CommandContext, rate: number, showsPlan: boolean) {
-  const bar = createProgress({ output, stderr, now: hostNow, rate, noun: 'request' });
+function createPlanView(context: CommandContext, rate: number, showsPlan: boolean) {
+  const { output, hostNow } = context;
+  const bar = createProgress(context, { rate, noun: 'request' });
   const requests = new PlannedRequests();
   let lastLineMs = hostNow();
   return {

@@ -1,8 +1,7 @@
 import { describeError } from '../errors.ts';
 import type { Failure, RunReport } from '../export/report.ts';
 import type { RunOutcome } from '../export/run.ts';
-import { renderTable } from '../terminal/table.ts';
-import { type Line, line, styled } from '../terminal/text.ts';
+import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count, showDays, showDuration, showNumber, showWhen } from '../terminal/words.ts';
 import { type DayRange, daysFrom } from '../usage/day.ts';
 import type { CommandContext } from './command.ts';
@@ -11,17 +10,10 @@ export interface ShownOutcome extends Pick<RunOutcome, 'report' | 'refusal' | 'e
   readonly tally: Pick<RunOutcome['tally'], 'restated' | 'restatedFinal' | 'unreadable'>;
 }
 
-/** The end of the export of one instance. */
-export type InstanceEnd<Outcome = RunOutcome> =
-  | Exported<Outcome>
+/** The end of the export of one instance, with the earliest time at which a missing number is tried again, if known. */
+export type InstanceEnd =
+  | { readonly instanceId: string; readonly outcome: ShownOutcome; readonly nextTryAt: string | null }
   | { readonly instanceId: string; readonly error: unknown };
-
-export interface Exported<Outcome = RunOutcome> {
-  readonly instanceId: string;
-  readonly outcome: Outcome;
-  /** The earliest time at which a missing number is tried again; null if it is not known. */
-  readonly nextTryAt: string | null;
-}
 
 /** `addUnreadable` adds the numbers that were asked for and cannot be read to the failures. */
 export function addUnreadable(
@@ -42,20 +34,14 @@ export function printEnds(
   ends: readonly InstanceEnd[],
   verbose: boolean,
 ): void {
-  if (!output.json) {
-    output.print(...ends.flatMap((end) => renderEnd(end, { verbose, nowMs: hostNow() })));
-    return;
-  }
+  output.print(...ends.flatMap((end) => renderEnd(end, { verbose, nowMs: hostNow() })));
   const documents = ends.map((end) =>
     'error' in end ? { error: describeError(end.error) } : end.outcome.report,
   );
   output.printJson(documents.length === 1 ? documents[0] : documents);
 }
 
-export function renderEnd(
-  end: InstanceEnd<ShownOutcome>,
-  { verbose, nowMs }: { verbose: boolean; nowMs: number },
-): Line[] {
+export function renderEnd(end: InstanceEnd, { verbose, nowMs }: { verbose: boolean; nowMs: number }): Line[] {
   if ('error' in end) {
     const { message, hint } = describeError(end.error);
     return [

@@ -50,8 +50,9 @@ export function chooseScopes(
   });
 }
 
-/** The database, clock and gates that an export shares over all instances. */
-export interface Tools {
+/** What an export works with, the same for all its instances. */
+export interface ExportWork extends CommandContext {
+  readonly request: ExportRequest;
   readonly handle: DatabaseHandle;
   readonly now: () => number;
   readonly gates: Gates;
@@ -59,32 +60,25 @@ export interface Tools {
   readonly hasTables: boolean;
 }
 
-export interface FoundOrgs {
-  /** The instances that have any of the organizations, each with its own. */
-  readonly scopes: readonly Scope[];
-  /** The failures of instances that could not be asked, by id. */
-  readonly failures: ReadonlyMap<string, unknown>;
-}
-
 /**
- * `findOrgs` finds the instance of each organization: by the ledger, and by asking Losant for those that it
- * lacks. Returns all instances unchanged if no organization is named. Throws SettingsError for an
- * organization that no instance exports, unless an instance that might have it could not be asked.
+ * `findOrgs` finds the instance of each organization that is asked for: by the ledger, and by asking Losant for
+ * those that it lacks. Returns the instances that have any, each with its own, and the failures of those that could
+ * not be asked; all instances unchanged if no organization is named. Throws SettingsError for an organization that
+ * no instance exports, unless an instance that might have it could not be asked.
  */
 export async function findOrgs(
-  context: CommandContext,
-  tools: Tools,
+  work: ExportWork,
   chosen: readonly Scope[],
-  wanted: readonly string[] | null,
-): Promise<FoundOrgs> {
-  const { signal } = context;
+): Promise<{ scopes: readonly Scope[]; failures: ReadonlyMap<string, unknown> }> {
+  const { signal, hasTables } = work;
+  const wanted = work.request.org;
   const failures = new Map<string, unknown>();
   if (wanted === null) return { scopes: chosen, failures };
   const sources: { scope: Scope; opened: InstanceContext; orgIds: Set<string> }[] = [];
   for (const scope of chosen) {
     try {
-      const opened = openInstance(context, scope.instance, tools);
-      const tracked = tools.hasTables ? await filterTracked(opened.db, opened.instanceId, wanted) : [];
+      const opened = openInstance(work, scope.instance, work);
+      const tracked = hasTables ? await filterTracked(opened.db, opened.instanceId, wanted) : [];
       sources.push({ scope, opened, orgIds: new Set(tracked) });
     } catch (error) {
       if (!(error instanceof SettingsError)) throw error;
@@ -117,7 +111,8 @@ async function isExported(
   signal: AbortSignal,
 ): Promise<boolean> {
   try {
-    return isSelected(selection, await getOrg(client, { instanceId, orgId, signal }));
+    const { organization } = await getOrg(client, { instanceId, orgId, signal });
+    return isSelected(selection, organization);
   } catch (error) {
     if (error instanceof LosantError && error.kind === 'not_found') return false;
     // The organization exists although its attributes cannot be read, which the run reports.

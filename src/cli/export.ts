@@ -1,6 +1,5 @@
 import type { DatabaseHandle } from '../database/open.ts';
-import { SettingsError } from '../errors.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT, SettingsError } from '../errors.ts';
 import { createRenderer, type FormatName, formatNames, type Part, type Row } from '../files/formats.ts';
 import { type FileFacts, WholeFile } from '../files/whole-file.ts';
 import { readInstanceNames, readUnknownOrgs } from '../queries/organizations.ts';
@@ -23,7 +22,7 @@ import { withDatabase } from './open-database.ts';
 import { choiceOption, dayOption, idsOption, required, requireOrder, textOption } from './options.ts';
 
 export const exportFile = defineCommand({
-  needs: 'database',
+  needs: ['database'],
   whenInterrupted: 'nothing was written; a file that was there before is as it was',
   options: {
     view: required(choiceOption('views', 'the view', exportedViewNames)),
@@ -67,8 +66,8 @@ export const exportFile = defineCommand({
     const written = await withDatabase(context, work, { statementTimeoutMs: VIEW_STATEMENT_MS });
     const { rows, facts, isCut } = written;
     const said = `${count(rows, 'row')} of ${name}${range === null ? '' : `, ${showDays(range)}`}`;
-    if (output.json) output.printJson({ view: name, ...range, format, file: out, rows, ...facts });
-    else if (facts !== null) {
+    output.printJson({ view: name, ...range, format, file: out, rows, ...facts });
+    if (facts !== null) {
       const bytes = count(facts.bytes, 'byte');
       output.print(line`${said}, in ${out ?? ''}: ${bytes}.`, `sha256 ${facts.sha256}`);
     } else if (!isCut) output.remark(`${said}.`);
@@ -101,27 +100,21 @@ interface FileRequest extends ViewRequest {
   readonly out: string | null;
 }
 
-interface Written {
-  readonly rows: number;
-  /** The facts of the file; null for stdout. */
-  readonly facts: FileFacts | null;
-  /** Whether the reader of stdout went away before the end. */
-  readonly isCut: boolean;
-}
-
 /** The rate for a first estimate; the time depends on the number of days. */
 const DAYS_PER_SECOND = 5;
 
+/** `writeRows` returns the facts of the file, null for stdout, and whether its reader went away before the end. */
 async function writeRows(
-  { output, stderr, hostNow, signal }: CommandContext,
+  context: CommandContext,
   handle: DatabaseHandle,
   file: WholeFile | null,
   request: FileRequest,
-): Promise<Written> {
+): Promise<{ rows: number; facts: FileFacts | null; isCut: boolean }> {
+  const { output, signal } = context;
   const { view, columns, range } = request;
   const renderer = await createRenderer(request.format, columns);
   const dateAt = columns.findIndex(({ name }) => name === view.date);
-  const progress = createProgress({ output, stderr, now: hostNow, rate: DAYS_PER_SECOND, noun: 'day' });
+  const progress = createProgress(context, { rate: DAYS_PER_SECOND, noun: 'day' });
   let rows = 0;
   let isCut = false;
   const write = async (part: Part) => {

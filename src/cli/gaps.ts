@@ -1,17 +1,18 @@
-import { EXIT } from '../exit.ts';
+import { EXIT, SettingsError } from '../errors.ts';
+import { waiveCells } from '../ledger/waive.ts';
 import { type Gap, readGaps, readKnownMissing } from '../queries/gaps.ts';
-import { renderTable } from '../terminal/table.ts';
-import { type Line, line, styled } from '../terminal/text.ts';
+import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count, showDays, showWhen } from '../terminal/words.ts';
 import { mergeDays } from '../usage/day.ts';
 import { STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
+import { streamOption } from './export-options.ts';
 import { withoutPlaces } from './export-result.ts';
 import { withDatabase } from './open-database.ts';
-import { switchOption } from './options.ts';
+import { daysOption, idOption, required, requirePastDay, switchOption, textOption } from './options.ts';
 
 export const gaps = defineCommand({
-  needs: 'database',
+  needs: ['database'],
   options: { all: switchOption('also what is unavailable or accepted, which is no gap') },
   examples: () => ({
     gaps: 'what is missing, why, and when it is tried again',
@@ -23,8 +24,8 @@ export const gaps = defineCommand({
       missing: await readGaps(db),
       known: all ? await readKnownMissing(db) : [],
     }));
-    if (output.json) output.printJson([...missing, ...known]);
-    else output.print(...renderGaps({ missing, known: all ? known : null, nowMs: hostNow() }));
+    output.printJson([...missing, ...known]);
+    output.print(...renderGaps(missing, all ? known : null, hostNow()));
     return missing.length > 0 ? EXIT.incomplete : EXIT.ok;
   },
 });
@@ -32,14 +33,8 @@ export const gaps = defineCommand({
 /** The number of lines shown to people; `--json` has all. */
 const LINES_MAX = 200;
 
-export interface GapsView {
-  readonly missing: readonly Gap[];
-  /** The cells known never to come; null if they were not asked for. */
-  readonly known: readonly Gap[] | null;
-  readonly nowMs: number;
-}
-
-export function renderGaps({ missing, known, nowMs }: GapsView): Line[] {
+/** `renderGaps` renders the gaps, and the cells known never to come; null if those were not asked for. */
+export function renderGaps(missing: readonly Gap[], known: readonly Gap[] | null, nowMs: number): Line[] {
   const nextTry = ({ nextReadAt }: Gap) =>
     nextReadAt === null || Date.parse(nextReadAt) <= nowMs
       ? 'next run'
@@ -128,3 +123,38 @@ function renderRows(gaps: readonly Gap[], more: (gap: Gap) => readonly string[])
     return ranges.map((range) => [showDays(range), stream, ...more(first), orgId, styled('cyan', orgName)]);
   });
 }
+
+export const waive = defineCommand({
+  needs: ['database'],
+  options: {
+    org: required(idOption('organization', 'the organization')),
+    day: required(daysOption('the day, or the first and the last')),
+    stream: required(streamOption('the stream')),
+    reason: required(textOption('TEXT', 'why it is accepted, for whoever bills')),
+    asZero: switchOption('store zeros in place of a number that Losant leaves out by now'),
+  },
+  examples: ({ weekAgo }) => ({
+    [`waive --org 575ec8687ae143cd83dc4a97 --day ${weekAgo} --stream payload_totals --reason "agreed with Acme"`]:
+      'one number',
+  }),
+  async run(context, { org, day, stream, reason, asZero }) {
+    const { output, hostNow } = context;
+    requirePastDay('--day', day.from, hostNow());
+    requirePastDay('--day', day.to, hostNow());
+    const why = reason.trim();
+    if (why === '' || why === 'TEXT') {
+      throw new SettingsError(`--reason is ${why === '' ? 'empty' : 'TEXT, which stands for a reason'}`, {
+        hint: 'say why the number is accepted as it stands, for whoever bills',
+      });
+    }
+    const waived = { orgId: org, stream, range: day, reason: why, asZero };
+    const days = await withDatabase(context, ({ db }) => waiveCells(db, waived), { writes: true });
+    output.printJson({ orgId: org, stream, days, reason: why, asZero });
+    const what = `${count(days.length, 'number')}${asZero ? ' as zero' : ''}`;
+    output.print(
+      `Waived ${what}: ${stream} of ${org} for ${days.join(', ')}.`,
+      'The next good read lifts it.',
+    );
+    return EXIT.ok;
+  },
+});

@@ -1,8 +1,7 @@
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { SettingsError } from '../errors.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT, SettingsError } from '../errors.ts';
 import { createLogger } from '../logger.ts';
 import { type Config, readConfig } from '../settings/config.ts';
 import { styled } from '../terminal/text.ts';

@@ -2,17 +2,15 @@ import { type CopiedTable, copyDatabase } from '../database/copy.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { migrateToHead, readPending, requireSchema } from '../database/migrate.ts';
 import { createDatabase } from '../database/open.ts';
-import { SettingsError } from '../errors.ts';
-import { EXIT } from '../exit.ts';
-import { renderTable } from '../terminal/table.ts';
-import type { Line } from '../terminal/text.ts';
+import { EXIT, SettingsError } from '../errors.ts';
+import { type Line, renderTable } from '../terminal/text.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openDatabase, requireWritable, useDatabase } from './open-database.ts';
 import { switchOption, textOption } from './options.ts';
 
 export const migrate = defineCommand({
-  needs: 'database',
+  needs: ['database'],
   options: {
     dryRun: switchOption('only list what would be applied'),
     fromEmbedded: textOption(
@@ -37,9 +35,8 @@ export const migrate = defineCommand({
       if (!dryRun) requireWritable(handle);
       const names = dryRun ? await readPending(handle) : await migrateToHead(handle);
       const copied = fromEmbedded === null ? null : await copyFrom(context, handle, fromEmbedded);
-      if (output.json) {
-        output.printJson(dryRun ? { pending: names } : { applied: names, ...(copied && { copied }) });
-      } else output.print(...render(handle.describe, names, dryRun), ...renderCopied(copied));
+      output.printJson(dryRun ? { pending: names } : { applied: names, ...(copied && { copied }) });
+      output.print(...render(handle.describe, names, dryRun), ...renderCopied(copied));
       return EXIT.ok;
     });
   },

@@ -1,5 +1,5 @@
 import { readSchemaState, requireSchema } from '../database/migrate.ts';
-import { createDatabase, type DatabaseHandle, type IfMissing } from '../database/open.ts';
+import { createDatabase, type DatabaseHandle, type DatabaseOptions } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { DatabaseError } from '../errors.ts';
 import { codeOf } from '../files/whole-file.ts';
@@ -9,23 +9,17 @@ import type { CommandContext } from './command.ts';
 /** The number of connections: loading, planning, the lease and the heartbeat each take one at times. */
 const POOL_SIZE = 4;
 
-export interface OpenBounds {
-  /** The time that the server lets one statement run, if not the usual one. */
-  readonly statementTimeoutMs?: number | undefined;
-}
+type OpenOptions = Pick<DatabaseOptions, 'ifMissing' | 'statementTimeoutMs'>;
 
 /** `openDatabase` opens the database as it is, whatever its schema. */
 export async function openDatabase(
   { config, logger }: CommandContext,
-  { ifMissing, statementTimeoutMs }: OpenBounds & { ifMissing: IfMissing } = { ifMissing: 'create' },
+  options: OpenOptions = {},
 ): Promise<DatabaseHandle> {
+  const url = requireDatabaseUrl(config);
   return await createDatabase({
-    url: requireDatabaseUrl(config),
-    applicationName: 'losant-usage',
-    poolSize: POOL_SIZE,
-    ifMissing,
-    statementTimeoutMs,
-    logger,
+    ...{ url, applicationName: 'losant-usage', poolSize: POOL_SIZE, logger },
+    ...options,
   });
 }
 
@@ -47,18 +41,18 @@ export async function useDatabase<T>(
 export async function withDatabase<T>(
   context: CommandContext,
   work: (handle: DatabaseHandle) => Promise<T>,
-  bounds: OpenBounds = {},
+  { writes = false, ...options }: { readonly writes?: boolean; readonly statementTimeoutMs?: number } = {},
 ): Promise<T> {
-  return await useDatabase(await openSchema(context, { createIfEmpty: false, ...bounds }), work);
+  return await useDatabase(await openSchema(context, { ifMissing: 'refuse', ...options }), async (handle) => {
+    if (writes) requireWritable(handle);
+    return await work(handle);
+  });
 }
 
 /** `openSchema` opens the database with this program's schema, and creates it in an empty one if it may. */
-export async function openSchema(
-  context: CommandContext,
-  { createIfEmpty, statementTimeoutMs }: OpenBounds & { createIfEmpty: boolean },
-): Promise<DatabaseHandle> {
-  const ifMissing = createIfEmpty ? 'create' : 'refuse';
-  const handle = await openDatabase(context, { ifMissing, statementTimeoutMs });
+export async function openSchema(context: CommandContext, options: OpenOptions): Promise<DatabaseHandle> {
+  const createIfEmpty = options.ifMissing === 'create';
+  const handle = await openDatabase(context, options);
   try {
     if (createIfEmpty) requireWritable(handle);
     const autoMigrate = createIfEmpty && context.config.autoMigrate;

@@ -1,13 +1,11 @@
 import type { DatabaseHandle } from '../database/open.ts';
-import { SettingsError } from '../errors.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT, SettingsError } from '../errors.ts';
 import { openInstance, readClock } from '../export/context.ts';
 import { type RunOutcome, runInstance } from '../export/run.ts';
 import { markRemoved } from '../ledger/organizations.ts';
 import { waiveCells } from '../ledger/waive.ts';
 import { type OrgCell, readDevices, readOrgCells } from '../queries/gaps.ts';
-import { renderTable } from '../terminal/table.ts';
-import { type Line, line, styled } from '../terminal/text.ts';
+import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count, showDays, showNumber } from '../terminal/words.ts';
 import { dayAt, mergeDays, type UsageDay } from '../usage/day.ts';
 import type { Ask } from '../usage/plan.ts';
@@ -36,7 +34,7 @@ const deleteOptions = {
 type DeleteOptions = OptionValues<typeof deleteOptions>;
 
 export const orgDelete = defineCommand({
-  needs: 'admin_export',
+  needs: ['losant', 'database', 'admin'],
   whenInterrupted:
     'what was loaded stays; losant-usage org show says whether the organization is still there',
   options: deleteOptions,
@@ -46,6 +44,14 @@ export const orgDelete = defineCommand({
   }),
   run: deleteOrg,
 });
+
+interface Work extends CommandContext {
+  readonly handle: DatabaseHandle;
+  readonly found: FoundOrg;
+  readonly options: DeleteOptions;
+  readonly giveUpAtMs: number;
+  readonly now: () => number;
+}
 
 /**
  * `deleteOrg` deletes an organization in Losant, after everything that can still be read of it has been exported,
@@ -60,63 +66,50 @@ async function deleteOrg(context: CommandContext, options: DeleteOptions): Promi
   const found = await findOrg(context, options);
   if (nameAgain !== null) requireName(found, nameAgain);
   const giveUpAtMs = context.hostNow() + options.wait * 1_000;
-  const open = () => openSchema(context, { createIfEmpty: false });
+  const open = () => openSchema(context, { ifMissing: 'refuse' });
   const handle = await waitWhileHeld(context, giveUpAtMs, open);
   return await useDatabase(handle, async () => {
-    if (!options.dryRun) requireWritable(handle);
+    if (!dryRun) requireWritable(handle);
     const now = await readClock(context, handle);
-    return await endOrg(context, { handle, found, options, giveUpAtMs, now });
+    return await endOrg({ ...context, handle, found, options, giveUpAtMs, now });
   });
 }
 
-interface Work {
-  readonly handle: DatabaseHandle;
-  readonly found: FoundOrg;
-  readonly options: DeleteOptions;
-  readonly giveUpAtMs: number;
-  readonly now: () => number;
-}
-
-async function endOrg(context: CommandContext, work: Work): Promise<number> {
-  const { output, signal, logger } = context;
-  const { handle, found, options, now } = work;
+async function endOrg(work: Work): Promise<number> {
+  const { output, signal, logger, handle, found, options, now } = work;
   const { dryRun, incomplete: reason } = options;
   const { organization, orgId } = found;
   const { instanceId } = found.instance;
   const name = styled('bold', organization.name);
-  const outcomes = dryRun ? [] : await exportLastDays(context, work);
+  const outcomes = dryRun ? [] : await exportLastDays(work);
   const ending = await readEnding(handle, found);
-  if (!output.json) {
-    const shown = outcomes.filter(({ report }) => report.from !== null || report.status !== 'complete');
-    const ends = shown.map((outcome) => ({ instanceId, outcome, nextTryAt: null }));
-    output.print(
-      ...ends.flatMap((end) => renderEnd(end, { verbose: false, nowMs: now() })),
-      line`${name} (${orgId}) of instance ${instanceId}:`,
-      ...renderEnding(ending, dayAt(now())),
-    );
-  }
+  const shown = outcomes.filter(({ report }) => report.from !== null || report.status !== 'complete');
+  const ends = shown.map((outcome) => ({ instanceId, outcome, nextTryAt: null }));
+  output.print(
+    ...ends.flatMap((end) => renderEnd(end, { verbose: false, nowMs: now() })),
+    line`${name} (${orgId}) of instance ${instanceId}:`,
+    ...renderEnding(ending, dayAt(now())),
+  );
   const toDocument = (removedAt: string | null, waived: number) => ({
     ...{ instanceId, orgId, name: organization.name, isDeleted: removedAt !== null, removedAt },
     ...{ ...ending, waived, exports: outcomes.map(({ report }) => report) },
   });
   const refusal = dryRun || reason !== null ? null : whyNot(found, ending, outcomes.at(-1));
   if (dryRun || refusal !== null) {
-    if (output.json) output.printJson(toDocument(null, 0));
-    else if (dryRun) output.print(NOTHING_DONE);
+    output.printJson(toDocument(null, 0));
+    if (dryRun) output.print(NOTHING_DONE);
     output.remark(...(refusal?.lines ?? []));
     return refusal?.exitCode ?? EXIT.ok;
   }
-  if (options.nameAgain === null) await askForName(context, found);
+  if (options.nameAgain === null) await askForName(work);
   signal.throwIfAborted();
-  await removeOrg(context, found);
+  await removeOrg(work, found);
   const removedAt = new Date(now()).toISOString();
-  const waived = await recordRemoval(context, work, removedAt, ending);
+  const waived = await recordRemoval(work, removedAt, ending);
   logger.info({ org_id: orgId, instance_id: instanceId, reason, waived }, 'organization deleted');
-  if (output.json) output.printJson(toDocument(removedAt, waived));
-  else {
-    output.print(line`Deleted: ${name}. Its numbers stay in the database.`);
-    if (waived > 0) output.print(`${count(waived, 'missing number')} waived: ${reason ?? ''}`);
-  }
+  output.printJson(toDocument(removedAt, waived));
+  output.print(line`Deleted: ${name}. Its numbers stay in the database.`);
+  if (waived > 0) output.print(`${count(waived, 'missing number')} waived: ${reason ?? ''}`);
   return EXIT.ok;
 }
 
@@ -144,12 +137,13 @@ function whyNot(
   };
 }
 
-async function askForName(context: CommandContext, { organization }: FoundOrg): Promise<void> {
-  const questions = openQuestions(context, mustRepeat());
+async function askForName(work: Work): Promise<void> {
+  const { name } = work.found.organization;
+  const questions = openQuestions(work, mustRepeat());
   try {
     await questions.ask({
       text: 'To delete it for good, type its name; Ctrl-C leaves it as it is',
-      problemOf: (answer) => (answer === organization.name.trim() ? null : 'That is not its name.'),
+      problemOf: (answer) => (answer === name.trim() ? null : 'That is not its name.'),
     });
   } finally {
     questions.close();
@@ -172,20 +166,18 @@ function mustRepeat(): SettingsError {
 
 /** `removeOrg` throws LosantError if the organization still exists, or if that cannot be found out. */
 async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void> {
-  const action = 'instanceOrg.delete';
-  const { after, lost } = await changeOrg(context, found, action, (admin, place) => admin.deleteOrg(place));
+  const { after, lost } = await changeOrg(context, found, null);
   if (after === null) return;
   const said = lost?.message ?? 'Losant said that it was deleted';
   const message = `Not deleted: ${said}, but organization ${found.orgId} is still there`;
-  throw changeError(action, lost?.kind ?? 'bad_body', message, {
+  throw changeError('instanceOrg.delete', lost?.kind ?? 'bad_body', message, {
     hint: 'losant-usage org show says what is so; a request that was slow may still be carried out',
   });
 }
 
 /** `recordRemoval` returns the number of waivers; what another process has loaded meanwhile is not waived. */
 async function recordRemoval(
-  { output }: CommandContext,
-  { handle: { db }, found: { orgId }, options: { incomplete: reason } }: Work,
+  { output, handle: { db }, found: { orgId }, options: { incomplete: reason } }: Work,
   removedAt: string,
   ending: Ending,
 ): Promise<number> {
@@ -210,24 +202,8 @@ async function recordRemoval(
   }
 }
 
-interface Ending {
-  readonly streams: readonly StreamEnding[];
-  /** The tracked numbers that are missing, in doubt or waiting. */
-  readonly missing: readonly Pick<OrgCell, 'stream' | 'day' | 'standing' | 'reason' | 'message'>[];
-  readonly devices: { readonly day: UsageDay; readonly total: number } | null;
-}
-
-interface StreamEnding {
-  readonly stream: string;
-  /** The newest day whose number is stored; null if there is none. */
-  readonly lastDay: UsageDay | null;
-  readonly stored: number;
-  /** The number of those that are not final and never will be. */
-  readonly notFinal: number;
-  readonly missing: number;
-  /** The number of cells accepted without a number, or no longer available. */
-  readonly knownMissing: number;
-}
+/** What ends with the organization. */
+type Ending = Awaited<ReturnType<typeof readEnding>>;
 
 /** Whether the number is a gap, or would be one once it is late. */
 function isMissing({ standing }: Pick<OrgCell, 'standing'>): boolean {
@@ -235,12 +211,12 @@ function isMissing({ standing }: Pick<OrgCell, 'standing'>): boolean {
 }
 
 /** `exportLastDays` exports what is due, and then what is still missing or could change at a later checkpoint. */
-async function exportLastDays(context: CommandContext, work: Work): Promise<RunOutcome[]> {
-  const { handle, found, now } = work;
+async function exportLastDays(work: Work): Promise<RunOutcome[]> {
+  const { config, handle, found, now } = work;
   const sinceMs = now();
-  const outcomes = [await exportOrg(context, work, undefined)];
+  const outcomes = [await exportOrg(work, undefined)];
   const cells = await readOrgCells(handle.db, found.orgId);
-  const horizon = horizonStart(now(), context.config.policy);
+  const horizon = horizonStart(now(), config.policy);
   const open = cells.filter((cell) => {
     const isOlder = cell.verifiedAt === null || Date.parse(cell.verifiedAt) < sinceMs;
     return cell.day >= horizon && (isMissing(cell) || (cell.isReadAgain && isOlder));
@@ -248,36 +224,38 @@ async function exportLastDays(context: CommandContext, work: Work): Promise<RunO
   const [from] = open.map(({ day }) => day).toSorted();
   if (from === undefined) return outcomes;
   const range = { from, to: lastCompleteDay(now()) };
-  const ask = { range, reason: 'asked', force: true, pastHorizon: false } as const;
-  return [...outcomes, await exportOrg(context, work, ask)];
+  return [...outcomes, await exportOrg(work, { range, reason: 'asked', force: true, pastHorizon: false })];
 }
 
-async function exportOrg(
-  context: CommandContext,
-  { handle, found, now, giveUpAtMs }: Work,
-  ask: Ask | undefined,
-): Promise<RunOutcome> {
-  const { instance, orgId } = found;
-  const opened = openInstance(context, instance, { handle, now, gates: new Map() });
-  const { streams } = instance;
-  const { signal } = context;
-  return await waitWhileHeld(context, giveUpAtMs, () => {
-    const runId = context.newId();
-    return runInstance(opened, { kind: 'manual', ask, orgIds: [orgId], streams, runId, signal });
-  });
+async function exportOrg(work: Work, ask: Ask | undefined): Promise<RunOutcome> {
+  const { found, handle, now, signal } = work;
+  const opened = openInstance(work, found.instance, { handle, now, gates: new Map() });
+  const options = {
+    kind: 'manual',
+    ask,
+    orgIds: [found.orgId],
+    streams: found.instance.streams,
+    signal,
+  } as const;
+  return await waitWhileHeld(work, work.giveUpAtMs, () =>
+    runInstance(opened, { ...options, runId: work.newId() }),
+  );
 }
 
-async function readEnding({ db }: DatabaseHandle, { orgId }: FoundOrg): Promise<Ending> {
+async function readEnding({ db }: DatabaseHandle, { orgId }: FoundOrg) {
   const cells = await readOrgCells(db, orgId);
   const byStream = Map.groupBy(cells, ({ stream }) => stream);
-  const streams = [...byStream].map(([stream, own]): StreamEnding => {
+  const streams = [...byStream].map(([stream, own]) => {
     const stored = own.filter(({ isStored }) => isStored);
     return {
       stream,
+      /** The newest day whose number is stored; null if there is none. */
       lastDay: stored.at(-1)?.day ?? null,
       stored: stored.length,
+      /** The number of those that are not final and never will be. */
       notFinal: stored.filter(({ standing }) => standing === 'stored').length,
       missing: own.filter(isMissing).length,
+      /** The number of cells accepted without a number, or no longer available. */
       knownMissing: own.filter(({ isStored, ...cell }) => !isStored && !isMissing(cell)).length,
     };
   });

@@ -1,11 +1,9 @@
 import type { z } from 'zod';
-import { SettingsError } from '../errors.ts';
-import { EXIT } from '../exit.ts';
-import { namesAt, type OrgPatch, orgPatch } from '../losant/org-patch.ts';
+import { EXIT, SettingsError } from '../errors.ts';
+import { namesAt, type OrgPatch, orgPatch } from '../losant/admin.ts';
 import { nearestName, quote, showSteps } from '../settings/problems.ts';
 import { readFileFromDisk, readNamedFile } from '../settings/reader.ts';
-import { renderTable } from '../terminal/table.ts';
-import { type Line, line, styled } from '../terminal/text.ts';
+import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import type { Tag } from '../usage/organization.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { fail, type OptionValues, switchOption, textOption, valueOption } from './options.ts';
@@ -60,7 +58,7 @@ const patchOptions = {
 export type PatchOptions = OptionValues<typeof patchOptions>;
 
 export const orgSet = defineCommand({
-  needs: 'admin',
+  needs: ['losant', 'admin'],
   options: {
     ...placeOptions,
     ...patchOptions,
@@ -87,13 +85,12 @@ async function setOrg(
   const expected = fieldsOf(withPatch(found.resource, patch));
   const changes = compareFields(fieldsOf(found.resource), expected);
   const isSent = changes.length > 0 && !options.dryRun;
-  if (!output.json) output.print(...renderChanges(found, changes));
+  output.print(...renderChanges(found, changes));
   signal.throwIfAborted();
   const sent = isSent ? await sendPatch(context, found, { patch, changes, expected }) : null;
-  if (output.json) {
-    const place = { instanceId: found.instance.instanceId, orgId: found.orgId };
-    output.printJson({ ...place, isChanged: isSent, changes, organization: sent ?? found.resource });
-  } else if (isSent) {
+  const place = { instanceId: found.instance.instanceId, orgId: found.orgId };
+  output.printJson({ ...place, isChanged: isSent, changes, organization: sent ?? found.resource });
+  if (isSent) {
     output.print('Changed: Losant has it so now.', NEXT_LISTING);
     const fields = changes.map(({ field }) => field);
     context.logger.info({ org_id: found.orgId, fields }, 'organization changed');
@@ -109,15 +106,14 @@ async function sendPatch(
   found: FoundOrg,
   { patch, changes, expected }: { patch: OrgPatch; changes: readonly FieldChange[]; expected: Fields },
 ): Promise<Resource> {
-  const action = 'instanceOrg.patch';
-  const { after } = await changeOrg(context, found, action, (admin, place) => admin.patchOrg(place, patch));
+  const { after } = await changeOrg(context, found, patch);
   const differences = after === null ? changes : compareFields(expected, fieldsOf(after));
   const isAsked = ({ field }: FieldChange) => changes.some((change) => change.field === field);
   const missed = differences.filter(isAsked).map(describeChange);
   if (after === null || missed.length > 0) {
     const what = after === null ? 'the organization is gone' : missed.join('; ');
     const message = `instanceOrg.patch (org ${found.orgId}): not all is as asked: ${what}`;
-    throw changeError(action, 'bad_body', message, {
+    throw changeError('instanceOrg.patch', 'bad_body', message, {
       hint: 'losant-usage org show says what is so; a request that was slow may still be carried out',
     });
   }

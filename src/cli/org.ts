@@ -1,13 +1,11 @@
-import { type ErrorDetails, LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
-import { EXIT } from '../exit.ts';
-import { type AdminClient, createAdminClient, mayHaveHappened, type OrgPlace } from '../losant/admin.ts';
-import { createLosantClient, type LosantClient, type LosantClientOptions } from '../losant/client.ts';
+import { type ErrorDetails, EXIT, LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
+import { createAdminClient, mayHaveHappened, type OrgPatch } from '../losant/admin.ts';
+import { type LosantClient, type LosantClientOptions, openClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
-import { getOrgResource, type OrgResource } from '../losant/orgs.ts';
+import { getOrg, type OrgResource } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { SERVICE } from '../settings/table.ts';
-import { renderTable } from '../terminal/table.ts';
-import { type Line, styled } from '../terminal/text.ts';
+import { type Line, renderTable, styled } from '../terminal/text.ts';
 import { showInstant, showNumber } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseInstances } from './instances.ts';
@@ -36,7 +34,7 @@ export async function findOrg(context: CommandContext, { org, instance: ids }: O
     const client = openReading(context, instance);
     try {
       const { instanceId } = instance;
-      const found = await getOrgResource(client, { instanceId, orgId: org, signal });
+      const found = await getOrg(client, { instanceId, orgId: org, signal });
       return { ...found, instance, orgId: org, client };
     } catch (error) {
       if (!(error instanceof LosantError)) throw error;
@@ -52,39 +50,29 @@ export async function findOrg(context: CommandContext, { org, instance: ids }: O
 }
 
 export function openReading(
-  { config, hostNow, random, version }: CommandContext,
+  context: CommandContext,
   instance: InstanceConfig,
   more: Partial<LosantClientOptions> = {},
 ): LosantClient {
-  const { apiUrl, domain, requestConcurrency: concurrency, requestsPerSecond } = instance;
-  return createLosantClient({
-    apiUrl,
-    domain: domain ?? undefined,
-    token: instance.readToken(),
-    gate: new Gate({ concurrency, requestsPerSecond }),
-    ...config.request,
-    userAgent: `losant-usage-export/${version}`,
-    random,
-    now: hostNow,
-    ...more,
-  });
+  const { requestConcurrency: concurrency, requestsPerSecond } = instance;
+  const gate = new Gate({ concurrency, requestsPerSecond });
+  return openClient(context, instance, { gate, now: context.hostNow, ...more });
 }
-
-type OrgChange = 'instanceOrg.patch' | 'instanceOrg.delete';
 
 /** The time for which the result of a change is asked for, even while the process is asked to end. */
 const LOOK_AGAIN_MS = 60_000;
 
+type OrgChange = 'instanceOrg.patch' | 'instanceOrg.delete';
+
 /**
- * `changeOrg` sends a change once and reads the organization back. Returns it as it is then, null if it does
+ * `changeOrg` sends a patch, or null to delete, once and reads the organization back. Returns it as it is then, null if it does
  * not exist, and the error if the answer was lost. Throws LosantError, before anything is sent if the
  * organization is no longer as it was found, or if the change was refused or nobody can say what became of it.
  */
 export async function changeOrg(
   context: CommandContext,
   found: FoundOrg,
-  action: OrgChange,
-  send: (admin: AdminClient, place: OrgPlace) => Promise<unknown>,
+  patch: OrgPatch | null,
 ): Promise<{ readonly after: Resource | null; readonly lost: LosantError | null }> {
   const { orgId, instance } = found;
   const { config, version, hostNow } = context;
@@ -95,10 +83,12 @@ export async function changeOrg(
     ...{ apiUrl: instance.apiUrl, domain: instance.domain, token: config.adminToken, now: hostNow },
     ...{ timeoutMs: config.request.timeoutMs, userAgent: `losant-usage-export/${version}` },
   });
+  const action = patch === null ? 'instanceOrg.delete' : 'instanceOrg.patch';
   requireUnchanged(found, await lookAgain(found, context.signal), action);
   let lost: LosantError | null = null;
   try {
-    await send(admin, { instanceId: instance.instanceId, orgId });
+    const place = { instanceId: instance.instanceId, orgId };
+    await (patch === null ? admin.deleteOrg(place) : admin.patchOrg(place, patch));
   } catch (error) {
     if (!mayHaveHappened(error)) throw error;
     lost = error;
@@ -108,7 +98,7 @@ export async function changeOrg(
     return { after: await lookAgain(found, AbortSignal.timeout(LOOK_AGAIN_MS)), lost };
   } catch (error) {
     if (!(error instanceof LosantError)) throw error;
-    const done = action === 'instanceOrg.patch' ? 'changed' : 'deleted';
+    const done = patch === null ? 'deleted' : 'changed';
     const said = lost === null ? `said to be ${done}` : `perhaps ${done}`;
     const message = `Organization ${orgId} was ${said}, which cannot be confirmed: ${error.message}`;
     const hint = 'losant-usage org show says what is so once Losant answers';
@@ -121,7 +111,7 @@ async function lookAgain(
   signal: AbortSignal,
 ): Promise<Resource | null> {
   try {
-    return (await getOrgResource(client, { instanceId: instance.instanceId, orgId, signal })).resource;
+    return (await getOrg(client, { instanceId: instance.instanceId, orgId, signal })).resource;
   } catch (error) {
     if (error instanceof LosantError && error.kind === 'not_found') return null;
     throw error;
@@ -156,7 +146,7 @@ export function changeError(
 }
 
 export const orgShow = defineCommand({
-  needs: 'api',
+  needs: ['losant'],
   options: placeOptions,
   examples: () => ({
     'org show --org 575ec8687ae143cd83dc4a97': 'name, state, period, limits and tags',
@@ -165,8 +155,8 @@ export const orgShow = defineCommand({
   async run(context, asked) {
     const { output } = context;
     const found = await findOrg(context, asked);
-    if (output.json) output.printJson(found.resource);
-    else output.print(...renderOrg(found));
+    output.printJson(found.resource);
+    output.print(...renderOrg(found));
     return EXIT.ok;
   },
 });

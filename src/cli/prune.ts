@@ -1,8 +1,8 @@
 import type { Kysely } from 'kysely';
 import type { BilledInstance } from '../billing/statements.ts';
-import { SCHEMA_NAME } from '../database/handle.ts';
+import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT } from '../errors.ts';
 import {
   type PruneOutcome,
   type PruneRequest,
@@ -10,17 +10,16 @@ import {
   readStorage,
   reclaimStorage,
 } from '../ledger/prune.ts';
-import { renderTable } from '../terminal/table.ts';
-import { type Line, line, styled } from '../terminal/text.ts';
+import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { daysOfMonth } from '../usage/period.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
-import { requireWritable, withDatabase } from './open-database.ts';
+import { withDatabase } from './open-database.ts';
 import { dayOption, idsOption, required, requirePastDay, switchOption } from './options.ts';
 
 export const prune = defineCommand({
-  needs: 'database',
+  needs: ['database'],
   whenInterrupted: 'each month was removed as a whole or not at all; the same command goes on',
   options: {
     before: required(dayOption('remove the months that end before this day')),
@@ -37,8 +36,7 @@ export const prune = defineCommand({
   async run(context, { before, instance, dryRun: isDryRun }) {
     const { output } = context;
     requirePastDay('--before', before, context.hostNow());
-    return await withDatabase(context, async (handle) => {
-      if (!isDryRun) requireWritable(handle);
+    const work = async (handle: DatabaseHandle) => {
       const instances = await chooseBilledInstances(context, handle, instance);
       const bytesBefore = await readStorage(handle.db);
       const request = { before, isDryRun, signal: context.signal };
@@ -49,11 +47,11 @@ export const prune = defineCommand({
       const isAnyRemoved = results.some(({ outcome }) => outcome.months.length > 0);
       if (isAnyRemoved && !isDryRun) await reclaimStorage(handle);
       const bytes = { before: bytesBefore, after: await readStorage(handle.db) };
-      const pruned = { before, isDryRun, results, bytes };
-      if (output.json) output.printJson(toDocument(pruned));
-      else output.print(...renderPruned(pruned));
+      output.printJson(toDocument(request, results, bytes));
+      output.print(...renderPruned(request, results, bytes));
       return results.some(({ outcome }) => outcome.kept !== null) ? EXIT.incomplete : EXIT.ok;
-    });
+    };
+    return await withDatabase(context, work, { writes: !isDryRun });
   },
 });
 
@@ -62,18 +60,19 @@ interface Result {
   readonly outcome: PruneOutcome;
 }
 
-interface Pruned {
-  readonly before: string;
-  readonly isDryRun: boolean;
-  readonly results: readonly Result[];
-  readonly bytes: { readonly before: number; readonly after: number };
+type Request = Omit<PruneRequest, 'instanceId'>;
+
+/** The room that all tables take, in bytes. */
+interface Storage {
+  readonly before: number;
+  readonly after: number;
 }
 
 async function pruneInstances(
   { logger }: CommandContext,
   db: Kysely<Schema>,
   instances: readonly BilledInstance[],
-  request: Omit<PruneRequest, 'instanceId'>,
+  request: Request,
 ): Promise<Result[]> {
   const results: Result[] = [];
   for (const instance of instances) {
@@ -87,7 +86,7 @@ async function pruneInstances(
   return results;
 }
 
-function toDocument({ before, isDryRun, results, bytes }: Pruned): object {
+function toDocument({ before, isDryRun }: Request, results: readonly Result[], bytes: Storage): object {
   const instances = results.map(({ instance: { instanceId, name }, outcome: { months, kept } }) => ({
     ...{ instanceId, name, months },
     kept: kept === null ? null : { ...kept, whatToDo: describeKept(kept).whatToDo },
@@ -95,7 +94,7 @@ function toDocument({ before, isDryRun, results, bytes }: Pruned): object {
   return { before, dryRun: isDryRun, instances, bytes };
 }
 
-function renderPruned({ before, isDryRun, results, bytes }: Pruned): Line[] {
+function renderPruned({ before, isDryRun }: Request, results: readonly Result[], bytes: Storage): Line[] {
   const lines = results.flatMap((result) => [...renderInstance(result, before, isDryRun), '']);
   const mb = (size: number) => `${showNumber(Math.round(size / 1_000_000))} MB`;
   const end = isDryRun

@@ -1,7 +1,6 @@
-import { createInterface, type Interface } from 'node:readline/promises';
+import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
 import { InterruptedError, type SettingsError } from '../errors.ts';
-import type { OutStream } from '../terminal/output.ts';
 import type { BaseContext } from './command.ts';
 
 export interface Question {
@@ -27,51 +26,42 @@ export function canAsk({ stdin, stderr }: Pick<BaseContext, 'stdin' | 'stderr'>)
 export function openQuestions(context: BaseContext, refusal: SettingsError): Questions {
   if (!canAsk(context)) throw refusal;
   const { stdin, stderr } = context;
-  const say = (line: string) => context.output.remark(line);
-  const mask = { isOn: false };
+  let isMasked = false;
   const output = new Writable({
     write(chunk: Buffer, _encoding, done) {
-      if (!mask.isOn) stderr.write(chunk);
+      if (!isMasked) stderr.write(chunk);
       done();
     },
   });
   const reader = createInterface({ input: stdin(), output, terminal: true });
-  const read = (text: string, isSecret: boolean) => readLine(reader, text, isSecret, { mask, stderr });
+  const read = async (text: string, isSecret: boolean) => {
+    const stop = new AbortController();
+    const end = () => stop.abort(new InterruptedError('SIGINT'));
+    reader.once('SIGINT', end).once('close', end);
+    try {
+      const answer = reader.question(text, { signal: stop.signal });
+      isMasked = isSecret;
+      return (await answer).trim();
+    } catch (error) {
+      throw stop.signal.aborted ? (stop.signal.reason as Error) : error;
+    } finally {
+      isMasked = false;
+      // The line break of a hidden answer was not shown either.
+      if (isSecret || stop.signal.aborted) stderr.write('\n');
+      reader.off('SIGINT', end).off('close', end);
+    }
+  };
   return {
-    async ask({ text, initial, isSecret = false, problemOf }) {
-      const prompt = initial === undefined ? `${text}: ` : `${text} [${initial}]: `;
+    async ask({ text, initial = '', isSecret = false, problemOf }) {
+      const prompt = initial === '' ? `${text}: ` : `${text} [${initial}]: `;
       for (;;) {
-        const entered = (await read(prompt, isSecret)).trim();
-        const answer = entered === '' ? (initial ?? '') : entered;
+        const answer = (await read(prompt, isSecret)) || initial;
         const problem = problemOf(answer);
         if (problem === null) return answer;
-        say(`  ${problem}`);
+        context.output.remark(`  ${problem}`);
       }
     },
-    confirm: async (text) => /^y(es)?$/i.test((await read(`${text} [y/N]: `, false)).trim()),
+    confirm: async (text) => /^y(es)?$/i.test(await read(`${text} [y/N]: `, false)),
     close: () => reader.close(),
   };
-}
-
-async function readLine(
-  reader: Interface,
-  text: string,
-  isSecret: boolean,
-  { mask, stderr }: { mask: { isOn: boolean }; stderr: OutStream },
-): Promise<string> {
-  const stop = new AbortController();
-  const end = () => stop.abort(new InterruptedError('SIGINT'));
-  reader.once('SIGINT', end).once('close', end);
-  try {
-    const answer = reader.question(text, { signal: stop.signal });
-    mask.isOn = isSecret;
-    return await answer;
-  } catch (error) {
-    throw stop.signal.aborted ? (stop.signal.reason as Error) : error;
-  } finally {
-    mask.isOn = false;
-    // The line break of a hidden answer was not shown either.
-    if (isSecret || stop.signal.aborted) stderr.write('\n');
-    reader.off('SIGINT', end).off('close', end);
-  }
 }

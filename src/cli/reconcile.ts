@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT } from '../errors.ts';
 import { readInstanceNames } from '../queries/organizations.ts';
 import {
   type Comparison,
@@ -12,8 +12,7 @@ import {
   readReconciliation,
   type Scope,
 } from '../queries/reconciliation.ts';
-import { renderTable } from '../terminal/table.ts';
-import { type Line, line, styled } from '../terminal/text.ts';
+import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count, showDays, showWhen } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt, type UsageDay } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
@@ -25,7 +24,7 @@ import { dayOption, idsOption, requireOrder, requirePastDay, switchOption } from
 const DAYS_SHOWN = 31;
 
 export const reconcile = defineCommand({
-  needs: 'database',
+  needs: ['database'],
   options: {
     from: dayOption('first day', 'that of the oldest open month, or 30 days before --to'),
     to: dayOption('last day, included', 'yesterday'),
@@ -49,8 +48,8 @@ export const reconcile = defineCommand({
       return { range, found, problems: await readControlTotalProblems(db, instanceIds) };
     });
     const differences = found.rows.filter(({ outcome }) => outcome === 'differs').length;
-    if (output.json) output.printJson({ ...range, differences, ...found, problems });
-    else output.print(...renderReconciliation({ range, found, problems, nowMs: hostNow() }));
+    output.printJson({ ...range, differences, ...found, problems });
+    output.print(...renderReconciliation(range, found, problems, hostNow()));
     return differences > 0 ? EXIT.incomplete : EXIT.ok;
   },
 });
@@ -64,14 +63,12 @@ async function firstShown(db: Kysely<Schema>, last: UsageDay): Promise<UsageDay>
 
 const LINES_MAX = 200;
 
-interface ReconciliationView {
-  readonly range: DayRange;
-  readonly found: Reconciliation;
-  readonly problems: readonly ControlTotalProblem[];
-  readonly nowMs: number;
-}
-
-function renderReconciliation({ range, found, problems, nowMs }: ReconciliationView): Line[] {
+function renderReconciliation(
+  range: DayRange,
+  found: Reconciliation,
+  problems: readonly ControlTotalProblem[],
+  nowMs: number,
+): Line[] {
   const { daysCompared, monthsCompared, monthsNotRead, rows } = found;
   const lines: Line[] = [];
   if (daysCompared === 0) {

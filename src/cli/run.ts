@@ -4,7 +4,7 @@ import { exportOptions } from './export-options.ts';
 import { dayOption, rateOption, required, requireOrder, requirePastDay, switchOption } from './options.ts';
 
 export const run = defineCommand({
-  needs: 'losant',
+  needs: ['losant', 'database'],
   isQuiet: true,
   whenInterrupted: 'what was loaded stays; the next run goes on from there',
   options: { date: dayOption('read this day again, due or not'), ...exportOptions },
@@ -29,7 +29,7 @@ export const run = defineCommand({
 });
 
 export const backfill = defineCommand({
-  needs: 'losant',
+  needs: ['losant', 'database'],
   isQuiet: true,
   whenInterrupted: 'what was loaded stays; the same command goes on from there',
   options: {

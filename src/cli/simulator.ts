@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../simulator/server.ts';
-import { SettingsError } from '../errors.ts';
-import { EXIT } from '../exit.ts';
+import { EXIT, SettingsError } from '../errors.ts';
 import { count } from '../terminal/words.ts';
 import { defineCommand } from './command.ts';
 import { numberOption, textOption } from './options.ts';
@@ -18,16 +17,14 @@ export const simulator = defineCommand({
   async run({ output, signal }, { seed, token, ...options }) {
     const running = await start({ ...options, seed: seed ?? '1', token: token ?? undefined });
     const { url, instanceId } = running;
-    if (output.json) output.printJson({ url, instanceId, token: running.token });
-    else {
-      output.print(
-        `A simulated Losant with ${count(options.orgs, 'organization')} listens on ${url}. Stop it with Ctrl-C. In another terminal:`,
-        '',
-        `  export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${running.token}`,
-        '  export DATABASE_URL=embedded:./usage-data',
-        '  npx losant-usage run',
-      );
-    }
+    output.printJson({ url, instanceId, token: running.token });
+    output.print(
+      `A simulated Losant with ${count(options.orgs, 'organization')} listens on ${url}. Stop it with Ctrl-C. In another terminal:`,
+      '',
+      `  export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${running.token}`,
+      '  export DATABASE_URL=embedded:./usage-data',
+      '  npx losant-usage run',
+    );
     if (!signal.aborted) await once(signal, 'abort');
     await running.close();
     return EXIT.ok;

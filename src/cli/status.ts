@@ -1,8 +1,7 @@
-import { EXIT } from '../exit.ts';
+import { EXIT } from '../errors.ts';
 import { type Health, type InstanceHealth, readHealth, type StreamHealth } from '../queries/health.ts';
 import type { RunRecord } from '../queries/runs.ts';
-import { renderTable } from '../terminal/table.ts';
-import { type Line, line, styled } from '../terminal/text.ts';
+import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count, showDays, showDistance, showDuration, showInstant, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import {
@@ -17,15 +16,15 @@ import { defineCommand } from './command.ts';
 import { withDatabase } from './open-database.ts';
 
 export const status = defineCommand({
-  needs: 'database',
+  needs: ['database'],
   options: {},
   examples: () => ({ status: 'is everything there?' }),
   async run(context) {
     const { output, config, hostNow } = context;
     const { horizonDays } = config.policy;
     const health = await withDatabase(context, ({ db }) => readHealth(db, { nowMs: hostNow(), horizonDays }));
-    if (output.json) output.printJson(health);
-    else output.print(...renderStatus(health, hostNow()));
+    output.printJson(health);
+    output.print(...renderStatus(health, hostNow()));
     const isComplete = health.gaps === 0 && health.instances.every(({ listProblem }) => listProblem === null);
     return isComplete ? EXIT.ok : EXIT.incomplete;
   },

@@ -1,13 +1,10 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeError, SettingsError } from '../errors.ts';
-import { EXIT } from '../exit.ts';
+import { describeError, EXIT, SettingsError } from '../errors.ts';
 import { readClock } from '../export/context.ts';
-import { type AppSources, createApp } from '../server/app.ts';
-import { hashToken } from '../server/guard.ts';
-import { type Listening, listen } from '../server/listen.ts';
+import { type AppSources, createApp, createSources, openReader } from '../server/app.ts';
+import { hashToken, type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
-import { createSources, openReader } from '../server/sources.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import { armSchedule, type Schedule, WorkerLoop } from '../worker/loop.ts';
@@ -18,7 +15,7 @@ import { openSchema } from './open-database.ts';
 const SHUTDOWN_MS = 25_000;
 
 export const worker = defineCommand({
-  needs: 'losant',
+  needs: ['losant', 'database'],
   options: {},
   examples: () => ({ worker: 'until SIGTERM; by default every hour at :15, and on http://127.0.0.1:9464' }),
   run: serveWorker,
@@ -31,7 +28,7 @@ async function serveWorker(context: CommandContext): Promise<number> {
   const sayEnding = () => logger.info({ reason: describeError(signal.reason).message }, 'asked to end');
   signal.addEventListener('abort', sayEnding, { once: true });
   const startedAtMs = context.hostNow();
-  const handle = await openSchema(context, { createIfEmpty: true });
+  const handle = await openSchema(context, { ifMissing: 'create' });
   const reader = await openReader(context).catch(async (error: unknown) => {
     await handle.close();
     throw error;
@@ -39,11 +36,9 @@ async function serveWorker(context: CommandContext): Promise<number> {
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
   const metrics = createMetrics({ version: context.version, instanceIds, startedAtMs });
   const loop: WorkerLoop = new WorkerLoop({
-    context,
+    ...context,
     handle,
     metrics,
-    gates: new Map(),
-    settled: new Map(),
     heartbeat: createHeartbeat({ url: config.heartbeatUrl, logger }),
     readNow: () => readClock(context, handle),
     nextWakeAt: () => schedule.nextWakeAt(),

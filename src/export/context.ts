@@ -8,7 +8,7 @@ import type { RunKind } from '../ledger/runs.ts';
 import { DATABASE_SKEW_MAX_MS } from '../ledger/transaction.ts';
 import type { Logger } from '../logger.ts';
 import { ANSWER_SKEW_MAX_MS } from '../losant/attempt.ts';
-import { type AttemptReport, createLosantClient, type LosantClient } from '../losant/client.ts';
+import { type AttemptReport, type LosantClient, openClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getInstance } from '../losant/orgs.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
@@ -173,7 +173,7 @@ export function openInstance(
   instance: InstanceConfig,
   { handle, now, gates, rate, onAttempt, onWait }: OpenOptions,
 ): InstanceContext {
-  const { config, logger, hostNow, random, host, version } = environment;
+  const { config, logger, hostNow, host, version } = environment;
   const token = instance.readToken();
   const requestsPerSecond = rate ?? instance.requestsPerSecond;
   const concurrency = instance.requestConcurrency;
@@ -183,15 +183,9 @@ export function openInstance(
   const waits = new WaitWatch({ logger, instanceId, hostNow, pauseLeftMs: () => gate.pauseLeftMs, onWait });
   let aheadMs: number | null = null;
   let requests = 0;
-  const client = createLosantClient({
-    apiUrl: instance.apiUrl,
+  const client = openClient(environment, instance, {
     token,
-    domain: instance.domain ?? undefined,
     gate,
-    timeoutMs: config.request.timeoutMs,
-    attempts: config.request.attempts,
-    userAgent: `losant-usage-export/${version}`,
-    random,
     now,
     onClock: (ms) => {
       aheadMs = ms;

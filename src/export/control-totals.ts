@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import { LosantError } from '../errors.ts';
 import type { Answer } from '../losant/attempt.ts';
-import { listSummaryPages, type MonthlySummary } from '../losant/summaries.ts';
-import { fetchUsage } from '../losant/usage.ts';
+import { fetchUsage, listSummaryPages, type MonthlySummary } from '../losant/usage.ts';
 import { type DayRange, eachDay, type UsageDay } from '../usage/day.ts';
 import { cutWindows } from '../usage/plan.ts';
 import { retryAtMs } from '../usage/policy.ts';

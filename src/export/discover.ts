@@ -15,7 +15,8 @@ import {
 } from '../ledger/organizations.ts';
 import { trackOrganizations, untrackOrganizations, untrackStreams } from '../ledger/tracking.ts';
 import type { LosantClient } from '../losant/client.ts';
-import { getInstance, getOrg, listOrgPages, type OrgListing, type OrgPage } from '../losant/orgs.ts';
+import type { OrgListVerdict } from '../losant/org-list.ts';
+import { getInstance, getOrg, listOrgPages, type OrgPage } from '../losant/orgs.ts';
 import { dayAt } from '../usage/day.ts';
 import { isSelected, type Organization, type OrgSelection } from '../usage/organization.ts';
 import { horizonStart, lastCompleteDay, type Policy } from '../usage/policy.ts';
@@ -170,7 +171,7 @@ async function storeListed(
 
 async function judgeListing(
   options: DiscoverOptions,
-  listing: OrgListing,
+  listing: OrgListVerdict,
   startedAt: string,
 ): Promise<Refresh> {
   const { db, instanceId } = options;
@@ -269,7 +270,7 @@ async function lookUpOrg(
   orgId: string,
 ): Promise<Organization | string> {
   try {
-    return await getOrg(client, { instanceId, orgId, signal });
+    return (await getOrg(client, { instanceId, orgId, signal })).organization;
   } catch (error) {
     if (!(error instanceof LosantError) || error.kind === 'unauthorized') throw error;
     return error.kind === 'not_found' ? 'unknown' : error.message;

@@ -1,10 +1,14 @@
 import ky from 'ky';
 import { z } from 'zod';
 import { LosantError, type LosantErrorKind } from '../errors.ts';
-import { type Answer, answerOf, failureOf } from './attempt.ts';
-import { type Asked, losantError } from './failure.ts';
-import type { OrgPatch } from './org-patch.ts';
-import { createTransport, headersFor, QUERY_FOR_ALL, type RequestOptions } from './transport.ts';
+import { type Answer, type Asked, AttemptError, losantError } from './attempt.ts';
+import {
+  AnswerResponse,
+  createTransport,
+  headersFor,
+  QUERY_FOR_ALL,
+  type RequestOptions,
+} from './transport.ts';
 
 export interface OrgPlace {
   readonly instanceId: string;
@@ -38,15 +42,14 @@ export function createAdminClient(options: RequestOptions): AdminClient {
     searchParams: QUERY_FOR_ALL,
     timeout: false,
     retry: 0,
-    fetch: (input, init) => transport(new Request(input, init), signal),
+    fetch: async (input, init) => new AnswerResponse(await transport(new Request(input, init), signal)),
   });
   const send = async (asked: Asked, request: () => Promise<Response>): Promise<Answer> => {
     try {
-      return answerOf(await request());
+      return ((await request()) as AnswerResponse).answer;
     } catch (error) {
-      const failure = failureOf(error);
-      if (failure === null) throw error;
-      throw losantError(asked, failure, { token, hint: hintsFor(asked.action)[failure.kind] });
+      if (!(error instanceof AttemptError)) throw error;
+      throw losantError(asked, error, { token, hint: hintsFor(asked.action)[error.kind] });
     }
   };
   return {
@@ -58,9 +61,9 @@ export function createAdminClient(options: RequestOptions): AdminClient {
       const asked = { action: 'instanceOrg.delete', ids: { org: place.orgId } };
       const { body, text } = await send(asked, () => api.delete(pathOf(place)));
       if (deleted.safeParse(body).success) return;
-      const failure = { kind: 'bad_body', status: 200, body: text } as const;
-      const detail = 'the answer does not say that it was deleted';
-      throw losantError(asked, { ...failure, detail }, { token, hint: hintsFor(asked.action).bad_body });
+      const message = 'the answer does not say that it was deleted';
+      const error = new AttemptError('bad_body', message, { status: 200, body: text });
+      throw losantError(asked, error, { token, hint: hintsFor(asked.action).bad_body });
     },
   };
 }
@@ -103,4 +106,88 @@ function hintsFor(action: string): Readonly<Record<LosantErrorKind, string>> {
     wrong_date: unclear,
     bad_body: unclear,
   };
+}
+
+/**
+ * The limits that can be changed, each with its least value, by the schema of the API's Patch, version 1.30.0. A
+ * message completes the sentence that its path begins.
+ */
+const LIMITS = {
+  ...atLeast(0, ['apitoken', 'application', 'applicationcertificate', 'applicationcertificateauthority']),
+  ...atLeast(0, ['applicationkey', 'credential', 'dashboard', 'datatable', 'device', 'devicerecipe']),
+  ...atLeast(0, ['experiencedomain', 'experienceendpoint', 'experiencegroup', 'experienceslug']),
+  ...atLeast(0, ['experienceuser', 'experienceversion', 'experienceview', 'file', 'flow', 'integration']),
+  ...atLeast(0, ['notebook', 'privatefile', 'resourcejob', 'webhook', 'member', 'payload', 'storage']),
+  ...atLeast(0, ['notebookMinutesPerRun', 'notebookMinutesPerMonth', 'notebookInParallel']),
+  ...atLeast(0, ['experienceFlowSlots', 'applicationFlowSlots']),
+  /** In seconds. */
+  ...atLeast(86_400, ['dataTTL']),
+  /** In seconds. */
+  systemInterval: whole(5, 3600),
+};
+
+const NO_DATE = 'is neither false nor a date such as 2026-11-25T00:00:00Z';
+const TAG = { key: tagKey(), value: text(1, 255) };
+const BANNER = {
+  message: text(0, 2048).optional(),
+  level: choice(['info', 'warning', 'critical']).optional(),
+};
+
+const SHAPE = {
+  name: text(1, 255),
+  description: text(0, 32_767),
+  iconColor: text(0, 64),
+  limits: z.strictObject(LIMITS, 'is not a map of limits').partial(),
+  whitelistedEmailDomains: z.array(text(3, 45), 'is not a list of domains'),
+  auditLogEnabled: flag(),
+  /** Losant also takes `true`; a date records since when, and can be compared with the answer. */
+  disabledAt: z.union([z.literal(false), z.iso.datetime({ offset: true, error: NO_DATE })], NO_DATE),
+  isReadOnly: flag(),
+  tags: z
+    .array(z.strictObject(TAG, 'is not a pair of key and value'), 'is not a list of tags')
+    .max(100, 'has more than 100 tags'),
+  referralId: text(0, 1024),
+  mfaMode: choice(['notRequired', 'adminRequired', 'required']),
+  banner: z.strictObject(BANNER, 'is not a map of message and level'),
+};
+
+export const orgPatch = z.strictObject(SHAPE, 'is not a map of attributes').partial();
+
+export type OrgPatch = z.infer<typeof orgPatch>;
+
+/** `namesAt` returns the names that are known at a path, for suggesting which one was meant. */
+export function namesAt(path: readonly PropertyKey[]): readonly string[] {
+  const [first] = path;
+  if (first === undefined) return Object.keys(SHAPE);
+  if (first === 'limits') return Object.keys(LIMITS);
+  return Object.keys(first === 'banner' ? BANNER : TAG);
+}
+
+function atLeast<N extends string>(min: number, names: readonly N[]): Record<N, z.ZodType<number>> {
+  const limit = whole(min, Number.MAX_SAFE_INTEGER);
+  return Object.fromEntries(names.map((name) => [name, limit])) as Record<N, z.ZodType<number>>;
+}
+
+function whole(min: number, max: number): z.ZodType<number> {
+  const bound = max === Number.MAX_SAFE_INTEGER ? `of ${min} or more` : `from ${min} to ${max}`;
+  const error = `is not a whole number ${bound}`;
+  return z.int(error).min(min, error).max(max, error);
+}
+
+function text(min: number, max: number): z.ZodType<string> {
+  const error = min === 0 ? `is longer than ${max} characters` : `has not ${min} to ${max} characters`;
+  return z.string('is not a text').min(min, error).max(max, error);
+}
+
+function tagKey(): z.ZodType<string> {
+  const error = 'is not made of 1 to 255 letters, digits, _ and -';
+  return z.string('is not a text').regex(/^[0-9a-zA-Z_-]{1,255}$/, error);
+}
+
+function flag(): z.ZodType<boolean> {
+  return z.boolean('is neither true nor false');
+}
+
+function choice<T extends string>(choices: readonly T[]): z.ZodType<T> {
+  return z.enum(choices as readonly [T, ...T[]], `is none of ${choices.join(', ')}`);
 }

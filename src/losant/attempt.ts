@@ -1,10 +1,8 @@
 import { STATUS_CODES } from 'node:http';
-import { HTTPError } from 'ky';
 import { z } from 'zod';
-import type { LosantErrorKind } from '../errors.ts';
+import { LosantError, type LosantErrorKind } from '../errors.ts';
 import { showDuration } from '../terminal/words.ts';
 import { parseJson } from '../usage/exact-json.ts';
-import { PausedTooLongError } from './gate.ts';
 
 /** Bytes kept of a body that could not be used: enough to recognize it. */
 export const KEPT_BODY_BYTES = 64 * 1024;
@@ -15,7 +13,6 @@ export interface Answer {
   readonly body: unknown;
   /** The body as received. */
   readonly text: string;
-  readonly bytes: Uint8Array;
   readonly headers: Headers;
   /** The time at which the attempt that succeeded was sent, by the client's clock. */
   readonly sentAtMs: number;
@@ -26,88 +23,76 @@ export interface Answer {
   readonly ageSeconds: number | null;
 }
 
-/** The result of one request. */
-export interface Reply {
-  readonly status: number;
+/** What was received of a response. */
+export interface Received {
   /** Headers by lower-case name; a repeated header has its first value. */
   readonly headers: Readonly<Record<string, string>>;
   /** The body as far as it was read: complete, or the beginning of an error's body. */
   readonly content: Uint8Array;
-  readonly sentAtMs: number;
-  readonly receivedAtMs: number;
-}
-
-/**
- * A response whose body has already been read. Its text needs no stream, which would be a fifth of the
- * cost of a request.
- */
-export class WholeResponse extends Response {
-  readonly reply: Reply;
-  /** The answer of a response with status 200; null for any other status. */
-  readonly answer: Answer | null;
-
-  /** The constructor throws an {@link AttemptError} for a status of 200 whose body is not JSON. */
-  constructor(reply: Reply) {
-    const { status, headers } = reply;
-    super(null, { status, headers });
-    this.reply = reply;
-    this.answer = status === 200 ? readAnswer(reply, this.headers) : null;
-  }
-
-  override readonly text = (): Promise<string> =>
-    Promise.resolve(new TextDecoder().decode(this.reply.content));
 }
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true });
 
-function readAnswer(reply: Reply, headers: Headers): Answer {
-  const { content: bytes, sentAtMs, receivedAtMs } = reply;
-  const times = { sentAtMs, receivedAtMs, dateMs: readDate(reply), ageSeconds: readAge(reply) };
+/** `readAnswer` returns the answer of a status of 200. Throws {@link AttemptError} if its body is not JSON. */
+export function readAnswer(
+  { headers, content: bytes }: Received,
+  times: Pick<Answer, 'sentAtMs' | 'receivedAtMs'>,
+): Answer {
+  const { age = '', 'content-type': type = 'unknown', 'content-encoding': encoding } = headers;
+  const ageSeconds = /^\d{1,10}$/.test(age) ? Number(age) : null;
   try {
     const text = strictUtf8.decode(bytes);
-    return { body: parseJson(text), text, bytes, headers, ...times };
+    const body = parseJson(text);
+    return {
+      body,
+      text,
+      headers: new Headers(headers),
+      ...times,
+      dateMs: readDate(headers),
+      ageSeconds,
+    };
   } catch {
-    const { 'content-type': type = 'unknown', 'content-encoding': encoding } = reply.headers;
     const compressed =
       encoding === undefined ? '' : `, content encoding ${encoding}, which was not asked for`;
     throw badBody(`the body is not JSON (content type ${type}${compressed})`, bytes);
   }
 }
 
-/** `answerOf` returns the answer that a client's response carries. */
-export function answerOf(response: Response): Answer {
-  if (response instanceof WholeResponse && response.answer !== null) return response.answer;
-  throw new Error('a response that was not read to its end');
-}
-
-/** The reason why a request did not end in a JSON body. */
-export interface AttemptFailure {
-  readonly kind: LosantErrorKind;
-  /** The HTTP status, or null if there was no answer. */
-  readonly status: number | null;
-  /** A description for the error message. */
-  readonly detail: string;
-  /** The answer's body, capped; null if there was none. */
-  readonly body: string | null;
-  readonly cause?: unknown;
+export interface AttemptErrorDetails {
+  /** The HTTP status; unset if there was no answer. */
+  readonly status?: number;
+  /** The answer's body, capped; unset if there was none. */
+  readonly body?: string;
   /** Whether the same request must fail the same way, whatever the kind. */
-  readonly isFinal: boolean;
+  readonly isFinal?: boolean;
+  /** The wait in ms that the answer asks for; null if it names none. */
+  readonly retryAfterMs?: number | null;
+  readonly cause?: unknown;
 }
 
-/** A failed attempt without a response whose status could explain it. */
+/** The reason why an attempt of a request did not end in a JSON body. */
 export class AttemptError extends Error {
   override readonly name = 'AttemptError';
-  readonly failure: AttemptFailure;
+  readonly kind: LosantErrorKind;
+  readonly status: number | null;
+  readonly body: string | null;
+  readonly isFinal: boolean;
+  readonly retryAfterMs: number | null;
 
-  constructor(failure: Omit<AttemptFailure, 'isFinal'> & { readonly isFinal?: boolean }) {
-    super(failure.detail);
-    this.failure = { isFinal: false, ...failure };
+  constructor(kind: LosantErrorKind, message: string, details: AttemptErrorDetails = {}) {
+    super(message, { cause: details.cause });
+    const { status = null, body = null, isFinal = false, retryAfterMs = null } = details;
+    this.kind = kind;
+    this.status = status;
+    this.body = body;
+    this.isFinal = isFinal;
+    this.retryAfterMs = retryAfterMs;
   }
 }
 
 /** `badBody` returns the error for a status of 200 whose body cannot be used. */
 export function badBody(detail: string, bytes: Uint8Array, { isFinal = false } = {}): AttemptError {
-  return new AttemptError({ kind: 'bad_body', status: 200, detail, body: keptText(bytes), isFinal });
+  return new AttemptError('bad_body', detail, { status: 200, body: keptText(bytes), isFinal });
 }
 
 /** The most that an answer's own time may differ from this clock; beyond it, the answer is not one of now. */
@@ -121,7 +106,7 @@ export function requireOwnTime(answer: Answer, notBeforeMs: number, { isFinal }:
   const { dateMs, ageSeconds, receivedAtMs } = answer;
   const byAgeMs = receivedAtMs - (ageSeconds ?? 0) * 1_000;
   const fail = (detail: string) => {
-    throw new AttemptError({ kind: 'wrong_date', status: 200, detail, body: null, isFinal });
+    throw new AttemptError('wrong_date', detail, { status: 200, isFinal });
   };
   const aheadMs = (dateMs ?? receivedAtMs) - receivedAtMs;
   if (Math.abs(aheadMs) > ANSWER_SKEW_MAX_MS) {
@@ -137,18 +122,6 @@ export function requireOwnTime(answer: Answer, notBeforeMs: number, { isFinal }:
   }
 }
 
-/**
- * `failureOf` returns the failure behind a response or an error. Returns null for an answer, and for an error
- * that did not come from the wire, such as an abort.
- */
-export function failureOf(outcome: unknown): AttemptFailure | null {
-  if (outcome instanceof AttemptError) return outcome.failure;
-  if (outcome instanceof HTTPError) return failureOf(outcome.response);
-  if (outcome instanceof WholeResponse) return outcome.answer === null ? statusFailure(outcome.reply) : null;
-  if (!(outcome instanceof PausedTooLongError)) return null;
-  return { kind: 'rate_limited', status: null, detail: outcome.message, body: null, isFinal: true };
-}
-
 const RETRIED: ReadonlySet<LosantErrorKind> = new Set([
   'server_error',
   'unreachable',
@@ -162,24 +135,27 @@ const RETRIED: ReadonlySet<LosantErrorKind> = new Set([
  * is no failure and is not decided here.
  */
 export function isWorthAnotherTry(error: unknown): boolean {
-  const failure = failureOf(error);
-  return failure !== null && !failure.isFinal && RETRIED.has(failure.kind);
+  return error instanceof AttemptError && !error.isFinal && RETRIED.has(error.kind);
 }
 
 /**
- * `statusFailure` returns the failure for a status other than 200. A body that is cut, slow or huge only
- * shortens the message.
+ * `statusError` returns the error for a status other than 200. A body that is cut, slow or huge only shortens
+ * the message.
  */
-export function statusFailure(reply: Reply): AttemptFailure {
-  const { status } = reply;
-  const body = keptText(reply.content);
-  return {
-    kind: kindOfStatus(status, readRetryAfter(reply)),
+export function statusError(
+  status: number,
+  { headers, content, receivedAtMs }: Received & { readonly receivedAtMs: number },
+): AttemptError {
+  const body = keptText(content);
+  const retryAfterMs = readRetryAfter(headers, receivedAtMs);
+  const message = `${describeStatus(status)}${describeApiError(body)}`;
+  const isFinal = isRedirect(status);
+  return new AttemptError(kindOfStatus(status, retryAfterMs), message, {
     status,
-    detail: `${describeStatus(status)}${describeApiError(body)}`,
     body,
-    isFinal: isRedirect(status),
-  };
+    isFinal,
+    retryAfterMs,
+  });
 }
 
 export function kindOfStatus(status: number, retryAfterMs: number | null): LosantErrorKind {
@@ -250,13 +226,9 @@ function keptText(bytes: Uint8Array): string {
 }
 
 /** `readDate` returns the Date header in ms, or null if it is missing or cannot be read. */
-export function readDate({ headers: { date = '' } }: Pick<Reply, 'headers'>): number | null {
+export function readDate({ date = '' }: Received['headers']): number | null {
   const dateMs = Date.parse(date);
   return Number.isNaN(dateMs) ? null : dateMs;
-}
-
-function readAge({ headers: { age = '' } }: Pick<Reply, 'headers'>): number | null {
-  return /^\d{1,10}$/.test(age) ? Number(age) : null;
 }
 
 /**
@@ -264,9 +236,96 @@ function readAge({ headers: { age = '' } }: Pick<Reply, 'headers'>): number | nu
  * measured against the answer's own Date, so that our clock does not matter. Returns null if the header is
  * missing or cannot be read.
  */
-export function readRetryAfter(reply: Pick<Reply, 'headers' | 'receivedAtMs'>): number | null {
-  const text = reply.headers['retry-after']?.trim() ?? '';
+export function readRetryAfter(headers: Received['headers'], receivedAtMs: number): number | null {
+  const text = headers['retry-after']?.trim() ?? '';
   if (/^\d+$/.test(text)) return Number.parseInt(text, 10) * 1000;
   const dateMs = Date.parse(text);
-  return Number.isNaN(dateMs) ? null : Math.max(0, dateMs - (readDate(reply) ?? reply.receivedAtMs));
+  return Number.isNaN(dateMs) ? null : Math.max(0, dateMs - (readDate(headers) ?? receivedAtMs));
+}
+
+/** A question to the API, as every error names it. */
+export interface Asked {
+  /** The action, e.g. `instanceOrg.deviceCounts`, which is also the name of the scope it needs. */
+  readonly action: string;
+  /** Names for the message, e.g. `{ org: '575…', days: '2026-11-01..2026-11-23' }`. */
+  readonly ids?: Readonly<Record<string, string>>;
+}
+
+/**
+ * `losantError` returns the error that ends a request. It is built from plain texts only, because a proxy's
+ * error page or a library's message may quote the token. Its message contains no control characters, and its
+ * body is kept as received except for the token.
+ */
+export function losantError(
+  asked: Asked,
+  { kind, status, body, message, cause }: AttemptError,
+  {
+    token,
+    attempts = 1,
+    hint = hintsFor(asked.action)[kind],
+  }: { readonly token?: string; readonly attempts?: number; readonly hint?: string } = {},
+): LosantError {
+  const scrub = (text: string) => (token === undefined ? text : text.replaceAll(token, '[token]'));
+  const ids = Object.entries(asked.ids ?? {}).map(([name, value]) => `${name} ${value}`);
+  const about = ids.length === 0 ? '' : ` (${ids.join(', ')})`;
+  const tried = attempts > 1 ? ` (after ${attempts} attempts)` : '';
+  return new LosantError(kind, `${asked.action}${about}: ${harmless(scrub(message + tried))}`, {
+    action: asked.action,
+    status,
+    body: body === null ? null : scrub(body),
+    hint,
+    cause: plainCause(cause, scrub),
+  });
+}
+
+/** `unusableAnswer` returns the error for an answer of status 200 that does not have the expected form. */
+export function unusableAnswer(asked: Asked, { text }: Pick<Answer, 'text'>, problem: string): LosantError {
+  const details = { status: 200, body: text.slice(0, KEPT_BODY_BYTES) };
+  return losantError(asked, new AttemptError('bad_body', `unexpected body: ${problem}`, details));
+}
+
+/**
+ * `harmless` replaces control characters and lone surrogates with U+FFFD: an answer may contain them, and
+ * neither a database nor a terminal takes them.
+ */
+function harmless(text: string): string {
+  return text.toWellFormed().replaceAll(/\p{Cc}/gu, '\uFFFD');
+}
+
+/** `plainCause` returns a copy of an error with its name, message and code and nothing else. */
+function plainCause(error: unknown, scrub: (text: string) => string): Error | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const inner = plainCause(error.cause, scrub);
+  const copy = new Error(harmless(scrub(error.message)), inner && { cause: inner });
+  const { code } = error as NodeJS.ErrnoException;
+  // The copy's own stack would name this line; the original's stack may quote a secret.
+  copy.stack = `${error.name}: ${copy.message}`;
+  return Object.assign(copy, { name: error.name }, typeof code === 'string' && { code });
+}
+
+/** `hintsFor` returns the next step for each kind of error of a request for `action`. */
+function hintsFor(action: string): Readonly<Record<LosantErrorKind, string>> {
+  return {
+    unauthorized:
+      'The token is unknown, expired or revoked: create a new instance API token and set LOSANT_API_TOKEN.',
+    forbidden: `The token lacks a scope: add ${action} to it, or all.Instance.read, which opens every read.`,
+    not_found:
+      'Check LOSANT_INSTANCE_ID, the organization id and the path of LOSANT_API_URL, which mostly has none; the token ' +
+      'may belong to another instance.',
+    not_supported:
+      'This Losant install is too old for the endpoint: update it, or leave the stream out of STREAMS.',
+    refused: 'Losant will refuse the same request again: its answer says why.',
+    rate_limited:
+      'Lower REQUESTS_PER_SECOND, or ask Losant for a higher limit; the next run takes up what is missing.',
+    server_error:
+      'Losant has a problem of its own: the next run tries again; if it lasts, ask Losant support.',
+    unreachable:
+      'Check LOSANT_API_URL and the network; behind a proxy set NODE_USE_ENV_PROXY=1 and HTTPS_PROXY, ' +
+      'for a private certificate authority set NODE_EXTRA_CA_CERTS.',
+    timeout: 'Raise REQUEST_TIMEOUT_MS if Losant is only slow; the next run tries again.',
+    wrong_date:
+      'Something between here and Losant keeps answers, or a clock is wrong: let it pass on requests that say ' +
+      'Cache-Control: no-cache, and set the clocks (NTP).',
+    bad_body: 'Check that LOSANT_API_URL is the API itself and no proxy or login page answers in its place.',
+  };
 }

@@ -1,17 +1,17 @@
-import ky, { type Input } from 'ky';
+import ky from 'ky';
 import type { LosantErrorKind } from '../errors.ts';
+import type { Config, InstanceConfig } from '../settings/config.ts';
 import {
   type Answer,
-  answerOf,
-  failureOf,
+  type Asked,
+  AttemptError,
   isWorthAnotherTry,
-  readRetryAfter,
+  losantError,
   requireOwnTime,
-  type WholeResponse,
 } from './attempt.ts';
-import { type Asked, losantError } from './failure.ts';
 import { type Gate, LONGEST_WAIT_MS } from './gate.ts';
 import {
+  AnswerResponse,
   createTransport,
   headersFor,
   QUERY_FOR_ALL,
@@ -67,6 +67,24 @@ export interface LosantClient {
   get(request: GetRequest): Promise<Answer>;
 }
 
+interface ClientEnvironment {
+  readonly config: Pick<Config, 'request'>;
+  readonly random: () => number;
+  readonly version: string;
+}
+
+type InstanceOptions = Pick<LosantClientOptions, 'gate' | 'now'> & Partial<LosantClientOptions>;
+
+/** `openClient` returns the client of a configured instance. Its token is read anew unless it is given. */
+export function openClient(
+  { config, random, version }: ClientEnvironment,
+  { apiUrl, domain, readToken }: InstanceConfig,
+  { token = readToken(), ...options }: InstanceOptions,
+): LosantClient {
+  const userAgent = `losant-usage-export/${version}`;
+  return createLosantClient({ apiUrl, domain, token, userAgent, random, ...config.request, ...options });
+}
+
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
 
 export function createLosantClient(options: LosantClientOptions): LosantClient {
@@ -95,16 +113,14 @@ export function createLosantClient(options: LosantClientOptions): LosantClient {
       try {
         const response = await api.get(`${request.path}?${query}`, {
           signal,
-          fetch: (input) => politely.fetch(input),
+          fetch: async (input) => new AnswerResponse(await politely.fetch(input as Request)),
           ...(request.attempts === undefined ? {} : { retry: { limit: request.attempts - 1 } }),
         });
-        return answerOf(response);
+        return (response as AnswerResponse).answer;
       } catch (error) {
         signal.throwIfAborted();
-        const failure = failureOf(error);
-        if (failure === null) throw error;
-        const suffix = politely.sent > 1 ? ` (after ${politely.sent} attempts)` : '';
-        throw losantError(request, { ...failure, detail: failure.detail + suffix }, { token });
+        if (!(error instanceof AttemptError)) throw error;
+        throw losantError(request, error, { token, attempts: politely.sent });
       } finally {
         politely.report({ isRepeated: false });
       }
@@ -178,18 +194,22 @@ class PoliteFetch {
     this.#times = times;
   }
 
-  async fetch(input: Input): Promise<WholeResponse> {
-    if (!(input instanceof Request) || input.method !== 'GET') throw new Error('only a GET is ever sent');
+  async fetch(input: Request): Promise<Answer> {
+    if (input.method !== 'GET') throw new Error('only a GET is ever sent');
     const { gate } = this.#options;
     for (;;) {
-      const response = await gate.run((waitedMs) => this.#attempt(input, waitedMs), this.#request.signal);
-      if (failureOf(response)?.kind !== 'rate_limited') return response;
-      const pauseMs = pauseOf(readRetryAfter(response.reply), this.#waits);
-      gate.pauseFor(pauseMs);
-      if (this.#waitedMs + pauseMs > LONGEST_WAIT_MS) return response;
-      this.#waits += 1;
-      this.#waitedMs += pauseMs;
-      this.report({ isRepeated: true });
+      try {
+        return await gate.run((waitedMs) => this.#attempt(input, waitedMs), this.#request.signal);
+      } catch (error) {
+        const mayWait = error instanceof AttemptError && error.kind === 'rate_limited' && !error.isFinal;
+        if (!mayWait) throw error;
+        const pauseMs = pauseOf(error.retryAfterMs, this.#waits);
+        gate.pauseFor(pauseMs);
+        if (this.#waitedMs + pauseMs > LONGEST_WAIT_MS) throw error;
+        this.#waits += 1;
+        this.#waitedMs += pauseMs;
+        this.report({ isRepeated: true });
+      }
     }
   }
 
@@ -203,7 +223,7 @@ class PoliteFetch {
     this.#options.onAttempt?.({ ...last, retryReason });
   }
 
-  async #attempt(request: Request, gateWaitMs: number): Promise<WholeResponse> {
+  async #attempt(request: Request, gateWaitMs: number): Promise<Answer> {
     this.report({ isRepeated: true });
     const { now, takesAnyTime = false } = this.#options;
     const { action, signal } = this.#request;
@@ -213,13 +233,13 @@ class PoliteFetch {
       this.#unreported = { action, status, durationMs: now() - startedAtMs, gateWaitMs, outcome };
     };
     try {
-      const response = await this.#transport(request, signal);
-      if (response.answer !== null && !takesAnyTime) this.#judgeTime(response.answer);
-      settle(response.status, failureOf(response)?.kind ?? 'ok');
-      return response;
+      const answer = await this.#transport(request, signal);
+      if (!takesAnyTime) this.#judgeTime(answer);
+      settle(200, 'ok');
+      return answer;
     } catch (error) {
-      const failure = failureOf(error);
-      settle(failure?.status ?? null, failure?.kind ?? 'aborted');
+      if (error instanceof AttemptError) settle(error.status, error.kind);
+      else settle(null, 'aborted');
       throw error;
     }
   }

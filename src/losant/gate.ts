@@ -1,3 +1,5 @@
+import { AttemptError } from './attempt.ts';
+
 /**
  * The longest pause that a request waits for. A run that ends is continued by the next wake-up; one
  * that sleeps blocks it.
@@ -26,13 +28,10 @@ export interface GateOptions {
   readonly requestsPerSecond: number;
 }
 
-/** Thrown when the API asked for a pause longer than {@link LONGEST_WAIT_MS}; the request was not sent. */
-export class PausedTooLongError extends Error {
-  override readonly name = 'PausedTooLongError';
-
-  constructor(pauseMs: number) {
-    super(`all requests of this token are paused for another ${Math.ceil(pauseMs / 1000)} s`);
-  }
+/** `pausedTooLong` returns the error for a pause longer than {@link LONGEST_WAIT_MS}; the request was not sent. */
+function pausedTooLong(pauseMs: number): AttemptError {
+  const message = `all requests of this token are paused for another ${Math.ceil(pauseMs / 1000)} s`;
+  return new AttemptError('rate_limited', message, { isFinal: true });
 }
 
 /** A request that waits for its turn. */
@@ -75,13 +74,13 @@ export class Gate {
 
   /**
    * `run` runs `task` when its turn comes and passes it the time it waited. While the task waits, the promise
-   * rejects with the signal's reason as soon as the signal aborts, or with {@link PausedTooLongError}. Once
-   * started, the task has to watch the signal itself.
+   * rejects with the signal's reason as soon as the signal aborts, or with an {@link AttemptError} if
+   * the pause is too long. Once started, the task has to watch the signal itself.
    */
   async run<T>(task: (waitedMs: number) => Promise<T>, signal: AbortSignal): Promise<T> {
     signal.throwIfAborted();
     const { pauseLeftMs } = this;
-    if (pauseLeftMs > LONGEST_WAIT_MS) throw new PausedTooLongError(pauseLeftMs);
+    if (pauseLeftMs > LONGEST_WAIT_MS) throw pausedTooLong(pauseLeftMs);
     const sinceMs = performance.now();
     let waitedMs = 0;
     if (this.#waiters.size === 0 && this.#startsInMs() <= 0) {
@@ -106,7 +105,7 @@ export class Gate {
     this.#pausedUntilMs = performance.now() + pauseMs;
     this.#nextStartMs = Math.max(this.#nextStartMs, this.#pausedUntilMs);
     if (pauseMs <= LONGEST_WAIT_MS) return;
-    for (const waiter of this.#waiters) waiter.refuse(new PausedTooLongError(pauseMs));
+    for (const waiter of this.#waiters) waiter.refuse(pausedTooLong(pauseMs));
   }
 
   /** `setRate` changes the rate, also of waiting requests: processes share a token's rate. */

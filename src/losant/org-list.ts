@@ -22,12 +22,8 @@ export interface OrgListVerdict {
   readonly isComplete: boolean;
   /** The reason why it is not complete; null if it is. */
   readonly reason: string | null;
-  /** The count on the last page. */
-  readonly totalCount: number;
   /** The number of different organizations listed, possibly including one that was deleted meanwhile. */
   readonly listed: number;
-  /** The number of items without a readable id: organizations that exist and cannot be exported. */
-  readonly unidentified: number;
 }
 
 export type ListStep =
@@ -109,15 +105,14 @@ export class OrgListJudge {
 
   verdict(): OrgListVerdict {
     const { listed, unidentified, position } = this.#read;
-    const totalCount = this.#totalCount;
     const reasons = [...this.#flaws];
     if (this.#hole !== null) reasons.push(this.#hole);
     if (unidentified > 0) reasons.push(`${unidentified} of its items have no readable id`);
-    if (position !== totalCount) {
-      reasons.push(`it lists ${listed} organizations and has ${totalCount} by its own account`);
+    if (position !== this.#totalCount) {
+      reasons.push(`it lists ${listed} organizations and has ${this.#totalCount} by its own account`);
     }
     const reason = reasons.length === 0 ? null : reasons.join('; ');
-    return { isComplete: reason === null, reason, totalCount, listed, unidentified };
+    return { isComplete: reason === null, reason, listed };
   }
 
   #takeSorted(listed: ListedPage): ListStep {

@@ -1,25 +1,19 @@
 import { z } from 'zod';
 import { describeProblems, hexId, instant, storable } from '../usage/body.ts';
 import { InexactNumber } from '../usage/exact-json.ts';
-import type { Organization, Tag } from '../usage/organization.ts';
+import type { Organization } from '../usage/organization.ts';
 
 /**
  * The result of reading one organization. Reading never throws, because one unreadable organization
  * must not hide the others on its page.
  */
 export type OrganizationReading =
-  | {
-      readonly ok: true;
-      readonly organization: Organization;
-      /** The attributes that were turned into text or left out, each with its path. */
-      readonly oddities: readonly string[];
-    }
+  | { readonly ok: true; readonly organization: Organization }
   | {
       readonly ok: false;
       /** The id if it could be read: the organization exists and must not be taken for a deleted one. */
       readonly orgId: string | null;
       readonly problem: string;
-      readonly raw: unknown;
     };
 
 /** A creation time this long after the answer was sent is not believed; clocks may differ by less. */
@@ -27,6 +21,7 @@ const FUTURE_MS = 5 * 60_000;
 
 /** Numbers and booleans are taken as text: an odd type must not cost the organization. */
 const text = z.preprocess((value) => textOf(value) ?? value, z.string());
+const tag = z.object({ key: text, value: text });
 
 /** Only the name is required by the API's published schema; unknown keys are tolerated. */
 const apiOrganization = z.object({
@@ -46,48 +41,37 @@ const apiOrganization = z.object({
   creationDate: instant.nullish(),
 });
 
-const TEXTS = ['name', 'referralId', 'planId', 'customerId'];
-
 /** `readOrganization` reads one organization. `answeredAtMs` is when the API sent it, by its own clock. */
 export function readOrganization(raw: unknown, answeredAtMs: number): OrganizationReading {
-  const parsed = apiOrganization.safeParse(raw);
-  if (!parsed.success) return { ok: false, orgId: readId(raw), problem: describeProblems(parsed.error), raw };
-  const { data } = parsed;
+  const { data, error } = apiOrganization.safeParse(raw);
+  if (error) return { ok: false, orgId: anyId.safeParse(raw).data ?? null, problem: describeProblems(error) };
   const orgId = data.orgId ?? data.id;
-  if (orgId == null) return { ok: false, orgId: null, problem: 'orgId: missing', raw };
-  const oddities: string[] = [];
-  const note = (oddity: string) => void oddities.push(oddity);
-  const timeOf = (name: string, ms: number | null | undefined) => readTime(ms ?? null, () => note(name));
-  for (const name of TEXTS) if (!isAbsentOrText(raw, name)) note(name);
+  if (orgId == null) return { ok: false, orgId: null, problem: 'orgId: missing' };
   const createdMs = data.creationDate ?? null;
   const isToCome = createdMs !== null && createdMs > answeredAtMs + FUTURE_MS;
-  if (isToCome) note('creationDate');
   const organization: Organization = {
     orgId,
     instanceId: data.instanceId ?? null,
     name: data.name,
-    tags: readTags(data.tags ?? [], note),
+    // A tag that lacks its key or its value is left out.
+    tags: (data.tags ?? []).flatMap((each) => tag.safeParse(each).data ?? []),
     referralId: data.referralId ?? null,
     planId: data.planId ?? null,
     customerId: data.customerId ?? null,
     limits: numbersOf(data.limits ?? {}),
     isReadOnly: data.isReadOnly ?? false,
-    disabledAt: timeOf('disabledAt', data.disabledAt === false ? null : data.disabledAt),
-    currentPeriodStart: timeOf('currentPeriodStart', data.currentPeriodStart),
-    currentPeriodEnd: timeOf('currentPeriodEnd', halfOpen(data.currentPeriodEnd ?? null)),
-    createdAt: isToCome ? null : timeOf('creationDate', createdMs),
+    disabledAt: readTime(data.disabledAt === false ? null : data.disabledAt),
+    currentPeriodStart: readTime(data.currentPeriodStart),
+    currentPeriodEnd: readTime(halfOpen(data.currentPeriodEnd ?? null)),
+    createdAt: isToCome ? null : readTime(createdMs),
   };
-  return { ok: true, organization, oddities };
+  return { ok: true, organization };
 }
 
 const anyId = z.union([
   z.object({ orgId: hexId }).transform((it) => it.orgId),
   z.object({ id: hexId }).transform((it) => it.id),
 ]);
-
-function readId(raw: unknown): string | null {
-  return anyId.safeParse(raw).data ?? null;
-}
 
 /**
  * `halfOpen` returns the end of a period as a half-open bound. The API sends the last millisecond,
@@ -101,35 +85,8 @@ const YEAR_1_MS = Date.parse('0001-01-01T00:00:00.000Z');
 const YEAR_10000_MS = Date.parse('9999-12-31T23:59:59.999Z') + 1;
 
 /** `readTime` returns the time as text; null for a year outside 1 to 9999, which Postgres refuses. */
-function readTime(ms: number | null, onUnreadable: () => void): string | null {
-  if (ms === null) return null;
-  if (ms >= YEAR_1_MS && ms < YEAR_10000_MS) return new Date(ms).toISOString();
-  onUnreadable();
-  return null;
-}
-
-/** `readTags` makes keys and values text, and leaves out a tag that lacks either. */
-function readTags(tags: readonly unknown[], note: (oddity: string) => void): Tag[] {
-  return tags.flatMap((tag, index) => {
-    const [key, value] = [readText(tag, 'key'), readText(tag, 'value')];
-    if (!isAbsentOrText(tag, 'key') || !isAbsentOrText(tag, 'value') || key === null || value === null) {
-      note(`tags.${index}`);
-    }
-    return key === null || value === null ? [] : [{ key, value }];
-  });
-}
-
-function readText(of: unknown, name: string): string | null {
-  return textOf(fieldOf(of, name));
-}
-
-function isAbsentOrText(of: unknown, name: string): boolean {
-  const value = fieldOf(of, name);
-  return value == null || typeof value === 'string';
-}
-
-function fieldOf(of: unknown, name: string): unknown {
-  return typeof of === 'object' && of !== null ? (of as Record<string, unknown>)[name] : undefined;
+function readTime(ms: number | null | undefined): string | null {
+  return ms != null && ms >= YEAR_1_MS && ms < YEAR_10000_MS ? new Date(ms).toISOString() : null;
 }
 
 /** `textOf` returns the value as text that can be stored; null if it is not a scalar. */

@@ -1,34 +1,23 @@
 import { z } from 'zod';
 import { describeProblems } from '../usage/body.ts';
 import type { Organization } from '../usage/organization.ts';
-import type { Answer } from './attempt.ts';
+import { type Answer, unusableAnswer } from './attempt.ts';
 import type { LosantClient } from './client.ts';
-import { unusableAnswer } from './failure.ts';
 import { OrgListJudge, type OrgListVerdict } from './org-list.ts';
 import { type OrganizationReading, readOrganization } from './organization.ts';
 
 export interface Instance {
-  /** Lower-case hex. */
-  readonly id: string;
   readonly name: string | null;
   readonly answer: Answer;
 }
 
 export interface OrgPage {
-  /** The number of the page, from 0. */
-  readonly page: number;
   /** The number of organizations of the instance according to this page. */
   readonly totalCount: number;
   /** The organizations that were on no earlier page. */
   readonly items: readonly Organization[];
   /** The organizations on this page that could not be read; they exist nevertheless. */
   readonly rejected: readonly Extract<OrganizationReading, { ok: false }>[];
-}
-
-/** The result of the listing, returned by the generator after its last page. */
-export interface OrgListing extends OrgListVerdict {
-  /** The number of attributes that were turned into text or left out. */
-  readonly oddities: number;
 }
 
 export interface ListOptions {
@@ -73,15 +62,7 @@ export async function getInstance(
   const id = (parsed.data.id ?? parsed.data.instanceId ?? named)?.toLowerCase();
   if (id !== instanceId.toLowerCase())
     throw unusableAnswer(asked, answer, `answered for instance ${id ?? 'unnamed'}`);
-  return { id, name: parsed.data.name ?? null, answer };
-}
-
-/**
- * `getOrg` returns one organization. Throws a `LosantError`: `not_found` if it is unknown, `bad_body` if its
- * attributes cannot be read.
- */
-export async function getOrg(client: LosantClient, options: OrgQuestion): Promise<Organization> {
-  return (await getOrgResource(client, options)).organization;
+  return { name: parsed.data.name ?? null, answer };
 }
 
 export interface OrgQuestion {
@@ -96,19 +77,24 @@ export interface OrgResource {
   readonly resource: Readonly<Record<string, unknown>>;
 }
 
-/** `getOrgResource` returns all that Losant answers, too. Throws as {@link getOrg} does. */
-export async function getOrgResource(client: LosantClient, options: OrgQuestion): Promise<OrgResource> {
-  const { instanceId, orgId, signal } = options;
+/**
+ * `getOrg` returns one organization. Throws a `LosantError`: `not_found` if it is unknown, `bad_body` if its
+ * attributes cannot be read.
+ */
+export async function getOrg(
+  client: LosantClient,
+  { instanceId, orgId, signal }: OrgQuestion,
+): Promise<OrgResource> {
   const asked = { action: 'instanceOrg.get', ids: { org: orgId } };
   const path = `instances/${encodeURIComponent(instanceId)}/orgs/${encodeURIComponent(orgId)}`;
   const answer = await client.get({ ...asked, path, query: {}, signal });
   const reading = readOrganization(answer.body, clockOf(answer));
   if (!reading.ok) throw unusableAnswer(asked, answer, reading.problem);
-  if (reading.organization.orgId !== orgId.toLowerCase()) {
-    throw unusableAnswer(asked, answer, `answered for organization ${reading.organization.orgId}`);
+  const { organization } = reading;
+  if (organization.orgId !== orgId.toLowerCase()) {
+    throw unusableAnswer(asked, answer, `answered for organization ${organization.orgId}`);
   }
-  const resource = JSON.parse(answer.text) as Record<string, unknown>;
-  return { organization: reading.organization, resource };
+  return { organization, resource: JSON.parse(answer.text) as OrgResource['resource'] };
 }
 
 /**
@@ -120,7 +106,7 @@ export async function getOrgResource(client: LosantClient, options: OrgQuestion)
 export async function* listOrgPages(
   client: LosantClient,
   options: ListOptions,
-): AsyncGenerator<OrgPage, OrgListing, undefined> {
+): AsyncGenerator<OrgPage, OrgListVerdict, undefined> {
   const { instanceId, perPage = PER_PAGE } = options;
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
@@ -128,7 +114,6 @@ export async function* listOrgPages(
   const judge = new OrgListJudge({ pagesAhead: PAGES_AHEAD });
   let ahead: Promise<RawPage>[] = [];
   let page = 0;
-  let oddities = 0;
   try {
     for (;;) {
       const { readings, totalCount } = await (ahead.shift() ?? read(page));
@@ -142,9 +127,8 @@ export async function* listOrgPages(
       const { pagesLeft, next } = step;
       while (ahead.length < Math.min(PAGES_AHEAD, pagesLeft))
         ahead.push(inBackground(read(page + 1 + ahead.length)));
-      if (fresh.length > 0 || page === 0) yield { page, totalCount, ...splitReadings(fresh) };
-      oddities += countOddities(fresh);
-      if (next === 'end' || (next === 'asked' && ahead.length === 0)) return { ...judge.verdict(), oddities };
+      if (fresh.length > 0 || page === 0) yield { totalCount, ...splitReadings(fresh) };
+      if (next === 'end' || (next === 'asked' && ahead.length === 0)) return judge.verdict();
       page += 1;
     }
   } finally {
@@ -195,10 +179,6 @@ function clockOf({ dateMs, receivedAtMs }: Answer): number {
 
 function idOf(reading: OrganizationReading): string | null {
   return reading.ok ? reading.organization.orgId : reading.orgId;
-}
-
-function countOddities(readings: readonly OrganizationReading[]): number {
-  return readings.reduce((count, reading) => count + (reading.ok ? reading.oddities.length : 0), 0);
 }
 
 function splitReadings(readings: readonly OrganizationReading[]): Pick<OrgPage, 'items' | 'rejected'> {

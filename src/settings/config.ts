@@ -1,20 +1,22 @@
 import { validateDetailed } from 'node-cron';
 import { SettingsError } from '../errors.ts';
 import { LATE_AFTER_HOURS, type Policy } from '../usage/policy.ts';
-import { warnOfPlainText } from './database-url.ts';
-import { FILE_KEYS, instanceSource, placeIn, readSettingsFile, type SettingsFile } from './file.ts';
-import { isLoopback } from './kinds.ts';
+import { isLoopback, warnOfPlainText } from './kinds.ts';
 import { describeProblem, nearestName, type Problem, quote, settingsError } from './problems.ts';
 import {
+  FILE_KEYS,
+  instanceSource,
+  placeIn,
   type ReadFile,
   type Reading,
   readFileFromDisk,
   readGroup,
   readSetting,
+  readSettingsFile,
+  type SettingsFile,
   type Source,
 } from './reader.ts';
 import {
-  type Group,
   HTTP,
   INSTANCE,
   INSTANCE_SETTINGS,
@@ -24,6 +26,7 @@ import {
   SERVICE,
   SETTINGS,
   type Setting,
+  SHARED_SETTINGS,
   type Values,
   variablesOf,
 } from './table.ts';
@@ -59,8 +62,6 @@ export interface ConfigOptions {
   readonly needs: readonly Need[];
 }
 
-const SHARED: readonly Group[] = [SERVICE, POLICY, REQUEST, HTTP];
-
 /** `readConfig` throws one SettingsError that lists all problems, one per line, without any secret. */
 export function readConfig(options: ConfigOptions): Config {
   const { env, configFile, readFile: read = readFileFromDisk, needs } = options;
@@ -94,7 +95,7 @@ export function readConfig(options: ConfigOptions): Config {
     ...warnOfMisspelt(env),
     ...(plainText === null ? [] : [plainText]),
   ];
-  const origins = SHARED.flatMap((group) => Object.values(group)).map((each) => originOf(each, source));
+  const origins = SHARED_SETTINGS.map((each) => originOf(each, source));
   return { ...config, warnings, origins };
 }
 
@@ -106,8 +107,6 @@ export function requireDatabaseUrl({ databaseUrl }: Pick<Config, 'databaseUrl'>)
 export interface InstanceConfig extends Omit<Values<typeof INSTANCE>, 'token'> {
   /** `readToken` reads the current token, so that a new one needs no restart. Throws SettingsError. */
   readonly readToken: () => string;
-  /** The origin of the token, for hints: a variable, or a key of the settings file. */
-  readonly tokenSource: string;
 }
 
 function readInstances(
@@ -126,16 +125,15 @@ function readInstance(source: Source, reading: Reading): InstanceConfig | null {
   const values = readGroup(INSTANCE, source, reading);
   if (values === null) return null;
   const { token: _, ...rest } = values;
-  const { env } = INSTANCE.token;
-  const [direct, named] = [source(env), source(`${env}_FILE`)];
+  const { env, remedy } = INSTANCE.token;
   const readToken = () => {
     const problems: Problem[] = [];
     const token = readSetting(INSTANCE.token, source, { ...reading, needs: ['losant'], problems });
     if (token !== null) return token;
-    const [problem = { name: env, problem: 'is not set', remedy: INSTANCE.token.remedy }] = problems;
+    const [problem = { name: env, problem: 'is not set', remedy }] = problems;
     throw new SettingsError(describeProblem(problem), { hint: problem.remedy });
   };
-  return { ...rest, readToken, tokenSource: (named.raw === undefined ? direct : named).name };
+  return { ...rest, readToken };
 }
 
 const OF_INSTANCE = INSTANCE_SETTINGS.flatMap(variablesOf);
@@ -251,8 +249,9 @@ export function warnOfMisspelt(env: Environment): string[] {
   });
 }
 
-function originOf({ env, fallback, isSecret }: Setting<unknown>, source: Source): Origin {
-  const given = [env, ...(isSecret ? [`${env}_FILE`] : [])]
+function originOf(setting: Setting<unknown>, source: Source): Origin {
+  const { env, fallback, isSecret } = setting;
+  const given = variablesOf(setting)
     .map(source)
     .find(({ raw }) => raw !== undefined && raw !== '');
   if (given === undefined)

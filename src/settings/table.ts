@@ -10,7 +10,6 @@ import {
   type PeriodSource,
 } from '../usage/period.ts';
 import { streamNames, usualStreamNames } from '../usage/streams/catalog.ts';
-import { describeUrlProblem } from './database-url.ts';
 import * as kinds from './kinds.ts';
 
 /** What a command cannot do without: reading Losant, the database, or changing things in Losant. */
@@ -115,11 +114,6 @@ export const HTTP = {
   }),
 };
 
-const databaseUrl = kinds.databaseUrl.superRefine((text, context) => {
-  const message = describeUrlProblem(text);
-  if (message !== null) context.addIssue({ code: 'custom', message });
-});
-
 export const SERVICE = {
   ...inFile({
     /** A cron expression of five fields, in UTC. */
@@ -132,7 +126,7 @@ export const SERVICE = {
     controlTotals: row<ControlTotalUse>('CONTROL_TOTALS', kinds.choice(CONTROL_TOTAL_USES), 'block'),
   }),
   /** `postgres://…` or `embedded:DIR`; null for commands that do not need it. */
-  databaseUrl: row<string | null>('DATABASE_URL', databaseUrl, undefined, {
+  databaseUrl: row<string | null>('DATABASE_URL', kinds.databaseUrl, undefined, {
     ...SECRET,
     neededBy: 'database',
     remedy:
@@ -164,12 +158,13 @@ export const SERVICE = {
 type Choice<T extends readonly string[]> = T[number];
 
 export const INSTANCE_SETTINGS: readonly Setting<unknown>[] = Object.values(INSTANCE);
-const OTHER_GROUPS: readonly Group[] = [POLICY, REQUEST, HTTP, SERVICE];
 
-export const SETTINGS: readonly Setting<unknown>[] = [
-  ...INSTANCE_SETTINGS,
-  ...OTHER_GROUPS.flatMap((group) => Object.values(group)),
-];
+/** The settings that hold for all instances. */
+export const SHARED_SETTINGS: readonly Setting<unknown>[] = [SERVICE, POLICY, REQUEST, HTTP].flatMap(
+  (group: Group) => Object.values(group),
+);
+
+export const SETTINGS = [...INSTANCE_SETTINGS, ...SHARED_SETTINGS];
 
 export function variablesOf({ env, isSecret }: Setting<unknown>): string[] {
   return isSecret ? [env, `${env}_FILE`] : [env];

@@ -7,7 +7,9 @@ export interface Output {
   readonly isTerminal: boolean;
   /** Whether stdout is shown to a person. */
   readonly isShown: boolean;
+  /** `print` writes lines of the result for people; nothing with `--json`. */
   readonly print: (...lines: readonly Line[]) => void;
+  /** `printJson` writes the document of the result; nothing without `--json`. */
   readonly printJson: (document: unknown) => void;
   readonly hasDocument: () => boolean;
   /** `writePart` writes a part of a file to stdout. Resolves to false if no more can be written. */
@@ -42,12 +44,14 @@ export function createOutput(
     isShown,
     isTerminal: isShown && stderr.isTTY === true,
     print: (...lines) => {
+      if (json) return;
       const { columns } = stdout;
       const shown =
         isShown && columns !== undefined ? lines.flatMap((each) => wrapLine(each, columns)) : lines;
       writeLines(out, shown, mayColor && hasColors(stdout, env));
     },
     printJson: (document) => {
+      if (!json) return;
       hasDocument = true;
       out.write(`${escapeJson(JSON.stringify(document))}\n`);
     },

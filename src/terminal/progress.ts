@@ -6,23 +6,20 @@ import { count, showDuration, showNumber } from './words.ts';
 /** The interval of lines where no terminal shows a bar. */
 export const LINE_EVERY_MS = 10_000;
 
-export interface ProgressView {
-  readonly start: (total: number) => void;
-  readonly show: (done: number) => void;
-  readonly stop: () => void;
-}
-
-export interface ProgressOptions {
+interface Terminal {
   readonly output: Output;
   readonly stderr: NodeJS.WritableStream;
-  readonly now: () => number;
-  /** The expected number of steps per second. */
-  readonly rate: number;
-  readonly noun: string;
+  readonly hostNow: () => number;
 }
 
-/** `createProgress` shows a bar on a terminal, else a line at times, nothing with `--json`. */
-export function createProgress({ output, stderr, now, rate, noun }: ProgressOptions): ProgressView {
+/**
+ * `createProgress` shows a bar on a terminal, else a line at times, nothing with `--json`. `rate` is the expected
+ * number of steps per second.
+ */
+export function createProgress(
+  { output, stderr, hostNow: now }: Terminal,
+  { rate, noun }: { readonly rate: number; readonly noun: string },
+) {
   const format = '{bar} {percentage}% | {shown} | {left} left';
   const options = { format, stream: stderr, clearOnComplete: true, hideCursor: true, gracefulExit: false };
   const hasBar = output.isTerminal && !output.json;
@@ -35,12 +32,12 @@ export function createProgress({ output, stderr, now, rate, noun }: ProgressOpti
     left: showDuration(estimateLeftMs({ done, total, elapsedMs: now() - startedAtMs, rate })),
   });
   return {
-    start: (steps) => {
+    start: (steps: number) => {
       startedAtMs = now();
       total = steps;
       if (total > 0) bar?.start(total, 0, describe(0));
     },
-    show: (done) => {
+    show: (done: number) => {
       if (bar === null ? output.json || now() - lastMs < LINE_EVERY_MS : total === 0) return;
       // More steps than planned may prove necessary.
       total = Math.max(done, total);

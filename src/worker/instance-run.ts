@@ -1,7 +1,7 @@
 import type { RunProgress, RunResult, Trouble } from '../console/sources.ts';
 import type { DatabaseHandle } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { DatabaseError, describeError, ExportError, HeldError, LosantError } from '../errors.ts';
+import { describeError, ExportError, HeldError, LosantError } from '../errors.ts';
 import {
   type ExportEnvironment,
   type Gates,
@@ -16,28 +16,26 @@ import type { Config, InstanceConfig } from '../settings/config.ts';
 import { count } from '../terminal/words.ts';
 import { PlannedRequests, type RequestProgress } from '../usage/planned-requests.ts';
 
-export interface WorkerContext extends ExportEnvironment {
+/** What the worker works with, the same for all its instances and runs. */
+export interface WorkerTools extends ExportEnvironment {
   readonly config: Config;
   readonly signal: AbortSignal;
   readonly newId: () => string;
-}
-
-export interface RunTools {
-  readonly context: WorkerContext;
   readonly handle: DatabaseHandle;
-  readonly gates: Gates;
   readonly metrics: Metrics;
-  /** The state left by the last run that left no gap, by instance id; it spares the next run the same checks. */
-  readonly settled: Map<string, Settled>;
   /** Reads the database's clock; rejects if the database is unreachable or its clock too far off. */
   readonly readNow: () => Promise<() => number>;
+}
+
+export interface RunTools extends WorkerTools {
+  readonly gates: Gates;
+  /** The state left by the last run that left no gap, by instance id; it spares the next run the same checks. */
+  readonly settled: Map<string, Settled>;
 }
 
 export interface RunEnd {
   readonly result: RunResult;
   readonly trouble: Trouble | null;
-  /** Whether to look again before the next wake-up. */
-  readonly lookAgain: boolean;
   /** Who holds the lease, of a standby, in a sentence. */
   readonly holder?: string;
 }
@@ -55,10 +53,9 @@ export async function exportInstance(
   instance: InstanceConfig,
   watch: RunWatch,
 ): Promise<RunEnd> {
-  const { context, handle, metrics, settled } = tools;
-  const { logger, hostNow, signal } = context;
+  const { handle, metrics, settled, logger, hostNow, signal } = tools;
   const { instanceId } = instance;
-  const runId = context.newId();
+  const runId = tools.newId();
   let now: (() => number) | null = null;
   let startedAtMs = hostNow();
   let end: RunEnd;
@@ -88,18 +85,19 @@ export async function exportInstance(
 }
 
 async function startRun(
-  { context, handle, gates, metrics, settled }: RunTools,
+  tools: RunTools,
   instance: InstanceConfig,
   run: RunWatch & { now: () => number; runId: string; startedAtMs: number },
 ): Promise<RunOutcome> {
   const { now, onProgress, onWait, runId, startedAtMs } = run;
+  const { handle, gates, metrics, hostNow, signal } = tools;
   const { instanceId, requestsPerSecond: rate } = instance;
   const startedAt = new Date(startedAtMs).toISOString();
   let requests = 0;
   const planned = new PlannedRequests();
   let planStartedAt = startedAt;
   // The token is read here, so that a replaced one is used without a restart.
-  const opened = openInstance(context, instance, {
+  const opened = openInstance(tools, instance, {
     handle,
     now,
     gates,
@@ -109,7 +107,7 @@ async function startRun(
       metrics.countRequest(request);
     },
     onWait: (wait) => {
-      const waited = wait === null ? 0 : context.hostNow() - wait.sinceMs;
+      const waited = wait === null ? 0 : hostNow() - wait.sinceMs;
       for (const each of ['losant', 'database'] as const) {
         metrics.showWaiting(instanceId, each, wait?.waitsFor === each ? waited : 0);
       }
@@ -118,14 +116,14 @@ async function startRun(
       onWait({ code: `waiting_for_${waitsFor}`, kind: 'waiting', message, hint });
     },
   });
-  const log = logProgress(context, { instanceId, runId });
+  const log = logProgress(tools, { instanceId, runId });
   return await runInstance(opened, {
     kind: 'scheduled',
     runId,
     orgIds: null,
     streams: null,
-    signal: context.signal,
-    settled: settled.get(instanceId),
+    signal,
+    settled: tools.settled.get(instanceId),
     onPlan: (plan) => {
       planned.plan(plan);
       planStartedAt = new Date(now()).toISOString();
@@ -141,26 +139,28 @@ async function startRun(
 }
 
 function endOf({ report, refusal }: RunOutcome): RunEnd {
-  if (refusal) return { result: 'refused', trouble: describe(refusal), lookAgain: false };
+  if (refusal) return { result: 'refused', trouble: describe(refusal) };
   const { status, failures, gapsLeft } = report;
   const result = status === 'complete' ? 'complete' : 'partial';
-  if (result === 'complete' && gapsLeft === 0) return { result, trouble: null, lookAgain: false };
+  if (result === 'complete' && gapsLeft === 0) return { result, trouble: null };
   const left = { code: 'gaps_left', message: `${count(gapsLeft, 'gap')} left in the ledger` };
   const { code, message } = failures[0] ?? left;
   const hint = 'losant-usage gaps lists what is missing; the worker keeps trying';
   const kind = failures.length === 0 ? 'gaps' : 'failure';
-  return { result, trouble: { code, message, hint, kind }, lookAgain: false };
+  return { result, trouble: { code, message, hint, kind } };
 }
 
 /** `judgeFailure` returns the end of a run that broke off. Pure. */
 export function judgeFailure(error: unknown, isAskedToEnd: boolean): RunEnd {
-  if (isAskedToEnd) return { result: 'interrupted', trouble: null, lookAgain: false };
-  if (error instanceof HeldError) {
-    return { result: 'standby', trouble: null, lookAgain: true, holder: error.message };
-  }
+  if (isAskedToEnd) return { result: 'interrupted', trouble: null };
+  if (error instanceof HeldError) return { result: 'standby', trouble: null, holder: error.message };
   const isRefusal = error instanceof LosantError && ['unauthorized', 'forbidden'].includes(error.kind);
-  const isAway = error instanceof DatabaseError && error.kind === 'database_unreachable';
-  return { result: isRefusal ? 'refused' : 'failed', trouble: describe(error), lookAgain: isAway };
+  return { result: isRefusal ? 'refused' : 'failed', trouble: describe(error) };
+}
+
+/** `looksAgain` returns whether to look again before the next wake-up: what kept this run away may be gone soon. */
+export function looksAgain({ result, trouble }: RunEnd): boolean {
+  return result === 'standby' || (result === 'failed' && trouble?.code === 'database_unreachable');
 }
 
 function describe(error: unknown): Trouble {
@@ -172,22 +172,21 @@ function describe(error: unknown): Trouble {
   return { ...described, kind: 'failure' };
 }
 
-/** The errors after which nothing is written at all, because the schema is not this program's. */
-const NOT_RECORDED: readonly string[] = ['database_too_old', 'database_too_new', 'database_mismatch'];
+/** The errors after which nothing is written: no database answers, or its schema is not this program's. */
+const NOT_RECORDED = ['database_unreachable', 'database_too_old', 'database_too_new', 'database_mismatch'];
 
 /** `recordFailure` records a run that could not even begin, for people who see only the database. */
 async function recordFailure(
-  { context, handle }: RunTools,
+  { handle, host, version, logger }: RunTools,
   { instanceId, streams }: InstanceConfig,
   { runId, end }: { runId: string; end: RunEnd },
 ): Promise<void> {
-  if (end.trouble === null || end.lookAgain || NOT_RECORDED.includes(end.trouble.code)) return;
-  const { host, version } = context;
+  if (end.trouble === null || NOT_RECORDED.includes(end.trouble.code)) return;
   const run = { runId, instanceId, kind: 'scheduled', isFull: true, streams, host, version } as const;
   try {
     await recordFailedRun(handle.db, run, end.trouble.message);
   } catch (error) {
-    context.logger.warn({ err: error, instance_id: instanceId }, 'failed run not recorded');
+    logger.warn({ err: error, instance_id: instanceId }, 'failed run not recorded');
   }
 }
 

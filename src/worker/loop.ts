@@ -6,9 +6,9 @@ import type { InstanceConfig } from '../settings/config.ts';
 import { showDuration } from '../terminal/words.ts';
 import { DAY_MS } from '../usage/day.ts';
 import type { Heartbeat, WakeUpHeartbeat } from './heartbeat.ts';
-import { exportInstance, type RunEnd, type RunTools } from './instance-run.ts';
+import { exportInstance, looksAgain, type RunEnd, type RunTools, type WorkerTools } from './instance-run.ts';
 
-export interface WorkerLoopOptions extends RunTools {
+export interface WorkerLoopOptions extends WorkerTools {
   readonly heartbeat: Heartbeat;
   readonly nextWakeAt: () => Date | null;
   /** The time after which a standby, or a worker whose database was unreachable, looks again. */
@@ -32,7 +32,7 @@ const FOREVER_MS = 2 ** 31 - 1;
 
 /** WorkerLoop runs every instance at the start and at each wake-up; it stands by for those of others. */
 export class WorkerLoop {
-  readonly #options: WorkerLoopOptions;
+  readonly #options: WorkerLoopOptions & RunTools;
   readonly #statuses = new Map<string, InstanceStatus>();
   readonly #standbySinceMs = new Map<string, number>();
   /** The wake-ups of the last 24 hours that did not stand by, oldest first, at most {@link WAKES_MAX}. */
@@ -42,8 +42,8 @@ export class WorkerLoop {
   #wakeUp: AbortController = new AbortController();
 
   constructor(options: WorkerLoopOptions) {
-    this.#options = options;
-    for (const { instanceId } of options.context.config.instances) {
+    this.#options = { ...options, gates: new Map(), settled: new Map() };
+    for (const { instanceId } of options.config.instances) {
       const none = { progress: null, lastRun: null, lastCompleteRunAt: null, trouble: null };
       this.#statuses.set(instanceId, { instanceId, state: 'starting', ...none });
     }
@@ -55,28 +55,28 @@ export class WorkerLoop {
 
   /** Handles a wake-up. One that comes while runs are under way is not lost: new runs follow. */
   wake(kind: Wake): void {
-    const { metrics, context } = this.#options;
+    const { metrics, logger } = this.#options;
     const outcome = this.#isWorking ? 'skipped' : kind;
     metrics.countWake(outcome);
-    if (kind === 'missed') context.logger.warn('missed wake-up, running now');
+    if (kind === 'missed') logger.warn('missed wake-up, running now');
     else if (outcome === 'skipped')
-      context.logger.info('wake-up came during a run, another run follows when it ends');
+      logger.info('wake-up came during a run, another run follows when it ends');
     this.#isWoken = true;
     this.#wakeUp.abort();
   }
 
   /** Runs the loop. Resolves when the signal has aborted and the runs under way have ended. */
   async run(): Promise<void> {
-    const { context, nextWakeAt } = this.#options;
-    let due: readonly InstanceConfig[] = context.config.instances;
+    const { config, signal, logger, nextWakeAt } = this.#options;
+    let due: readonly InstanceConfig[] = config.instances;
     let isWakeUp = true;
-    while (!context.signal.aborted) {
+    while (!signal.aborted) {
       const again = await this.runAll(due);
-      if (isWakeUp && !context.signal.aborted) {
-        context.logger.info({ next_wake_at: nextWakeAt()?.toISOString() }, 'waiting for the next wake-up');
+      if (isWakeUp && !signal.aborted) {
+        logger.info({ next_wake_at: nextWakeAt()?.toISOString() }, 'waiting for the next wake-up');
       }
       isWakeUp = await this.#waitForWork(again.length > 0);
-      due = isWakeUp ? context.config.instances : again;
+      due = isWakeUp ? config.instances : again;
     }
   }
 
@@ -93,7 +93,7 @@ export class WorkerLoop {
     }
     const isGood = judgeRuns([...ends.values()]);
     if (isGood !== null) await heartbeat.end(isGood);
-    return instances.filter((each) => ends.get(each)?.lookAgain === true);
+    return [...ends].filter(([, end]) => looksAgain(end)).map(([instance]) => instance);
   }
 
   async #runOne(instance: InstanceConfig, heartbeat: WakeUpHeartbeat): Promise<RunEnd> {
@@ -109,17 +109,17 @@ export class WorkerLoop {
       },
       onWait: (trouble) => show({ trouble: trouble ?? before.trouble }),
     });
-    const { context } = this.#options;
+    const { hostNow, logger } = this.#options;
     const { result, trouble } = end;
-    const finishedAt = new Date(context.hostNow()).toISOString();
+    const finishedAt = new Date(hostNow()).toISOString();
     const isStandby = result === 'standby';
     if (!isStandby) {
-      const dayAgo = new Date(context.hostNow() - DAY_MS).toISOString();
+      const dayAgo = new Date(hostNow() - DAY_MS).toISOString();
       const kept = this.wakes.filter(({ at }) => at >= dayAgo).slice(1 - WAKES_MAX);
       this.wakes = [...kept, { instanceId, at: finishedAt, result }];
     }
     if (isStandby !== (before.state === 'standby')) {
-      context.logger.info({ instance_id: instanceId }, isStandby ? 'standing by' : 'no longer standing by');
+      logger.info({ instance_id: instanceId }, isStandby ? 'standing by' : 'no longer standing by');
     }
     show({
       state: isStandby ? 'standby' : 'idle',
@@ -133,8 +133,8 @@ export class WorkerLoop {
 
   /** Returns the trouble of a process that has stood by for a minute or longer; null for any other. */
   #judgeStandby(instanceId: string, { result, holder }: RunEnd): Trouble | null {
-    const { context, metrics } = this.#options;
-    const nowMs = context.hostNow();
+    const { hostNow, metrics } = this.#options;
+    const nowMs = hostNow();
     if (result === 'standby') {
       const sinceMs = this.#standbySinceMs.get(instanceId) ?? nowMs;
       this.#standbySinceMs.set(instanceId, sinceMs);
@@ -155,11 +155,11 @@ export class WorkerLoop {
 
   /** Waits for the next work. Returns true if a wake-up ended the wait, false if it is time to look again. */
   async #waitForWork(looksAgain: boolean): Promise<boolean> {
-    const { context, lookAgainMs = LOOK_AGAIN_MS } = this.#options;
+    const { lookAgainMs = LOOK_AGAIN_MS } = this.#options;
     const waitMs = looksAgain ? lookAgainMs : FOREVER_MS;
     if (!this.#isWoken) {
       this.#wakeUp = new AbortController();
-      const signal = AbortSignal.any([context.signal, this.#wakeUp.signal]);
+      const signal = AbortSignal.any([this.#options.signal, this.#wakeUp.signal]);
       // A wake-up aborts the sleep and is no failure.
       await sleep(waitMs, undefined, { signal }).catch(() => undefined);
     }

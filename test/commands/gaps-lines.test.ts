@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type GapsView, renderGaps } from '../../src/cli/gaps.ts';
+import { renderGaps } from '../../src/cli/gaps.ts';
 import type { Gap } from '../../src/queries/gaps.ts';
 import { renderLine } from '../../src/terminal/text.ts';
 
@@ -15,8 +15,8 @@ function gap(org: number, day: string, more: Partial<Gap> = {}): Gap {
   };
 }
 
-const shown = (view: Omit<GapsView, 'nowMs'>) =>
-  renderGaps({ ...view, nowMs: Date.UTC(2026, 10, 24, 21, 57) }).map((line) =>
+const shown = ({ missing, known }: { missing: Gap[]; known: Gap[] | null }) =>
+  renderGaps(missing, known, Date.UTC(2026, 10, 24, 21, 57)).map((line) =>
     renderLine(line, { color: false }),
   );
 

@@ -131,6 +131,7 @@ describe('org set', () => {
   it('sends one patch, keeps what was not named, and then has nothing to change', async () => {
     const ended = await org('set', 'Changed', [...CHANGE, '--json']);
     expect(ended.code).toBe(0);
+    expect(ended.stderr).toContain('"msg":"organization changed"');
     expect(jsonOf<object>(ended)).toMatchObject({
       orgId: ids['Changed'],
       isChanged: true,

@@ -39,7 +39,7 @@ function shown(
   return lines({ instanceId, outcome, nextTryAt }, verbose);
 }
 
-function lines(end: InstanceEnd<ShownOutcome>, verbose = false) {
+function lines(end: InstanceEnd, verbose = false) {
   return renderEnd(end, { verbose, nowMs: Date.UTC(2026, 10, 24, 22, 57) }).map((line) =>
     renderLine(line, { color: false }),
   );

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { exitCodeOf } from '../../src/exit.ts';
+import { exitCodeOf } from '../../src/errors.ts';
 import { createAdminClient, mayHaveHappened } from '../../src/losant/admin.ts';
 import { errorOf, type Received, sendJson, startServer, type TestServer } from './server.ts';
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
-import { Gate, PausedTooLongError } from '../../src/losant/gate.ts';
+import { AttemptError } from '../../src/losant/attempt.ts';
+import { Gate } from '../../src/losant/gate.ts';
 
 const never = new AbortController().signal;
 const gateOf = (options: { concurrency?: number; requestsPerSecond?: number } = {}) =>
@@ -155,9 +156,9 @@ describe('Gate', () => {
     const refused = Promise.allSettled(waiting.slice(1));
     gate.pauseFor(16 * 60_000);
     for (const result of await refused) {
-      expect(result).toMatchObject({ status: 'rejected', reason: { name: 'PausedTooLongError' } });
+      expect(result).toMatchObject({ status: 'rejected', reason: { kind: 'rate_limited', isFinal: true } });
     }
-    await expect(gate.run(async () => undefined, never)).rejects.toThrow(PausedTooLongError);
+    await expect(gate.run(async () => undefined, never)).rejects.toThrow(AttemptError);
     await Promise.allSettled(waiting);
     await expect(underWay).resolves.toBe('done');
   });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { listSummaryPages } from '../../src/losant/summaries.ts';
+import { listSummaryPages } from '../../src/losant/usage.ts';
 import { clientFor, sendJson, startServer } from './server.ts';
 
 test('a figure of a summary that is text is named, and is no figure', async () => {

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { commands } from '../../src/cli/commands.ts';
-import { EXIT } from '../../src/exit.ts';
+import { EXIT } from '../../src/errors.ts';
 import { anchorsIn, linkedAnchors, linkedFiles } from './links.ts';
 
 const scripts = Object.keys(

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Access, hashToken, refuse } from '../../src/server/guard.ts';
+import { type Access, hashToken, refuse } from '../../src/server/listen.ts';
 import { TOKEN } from './pages.ts';
 
 const open: Access = { host: '127.0.0.1', hostname: 'pod-7', tokenHash: null };

@@ -10,8 +10,7 @@ import { createLogger } from '../../src/logger.ts';
 import type { Health, InstanceHealth, StreamHealth } from '../../src/queries/health.ts';
 import type { RunRecord } from '../../src/queries/runs.ts';
 import { createApp } from '../../src/server/app.ts';
-import { hashToken } from '../../src/server/guard.ts';
-import { type Listening, listen } from '../../src/server/listen.ts';
+import { hashToken, type Listening, listen } from '../../src/server/listen.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import { sumStandings } from '../../src/usage/standing.ts';
 

@@ -16,7 +16,6 @@ describe('an instance by environment', () => {
         apiUrl: 'https://api.losant.com',
         domain: null,
         readToken: expect.any(Function) as unknown,
-        tokenSource: 'LOSANT_API_TOKEN',
         orgs: { kind: 'all', names: null, tags: null, exclude: [] },
         streams: ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources'],
         requestsPerSecond: 20,
@@ -77,7 +76,6 @@ describe('an instance by environment', () => {
         apiUrl: 'https://losant.example.com:8443/api',
         domain: 'usage.example.com',
         readToken: expect.any(Function) as unknown,
-        tokenSource: 'LOSANT_API_TOKEN',
         orgs: { kind: 'ids', orgIds: ['575ed18f7ae143cd83dc4aa6', '675ed18f7ae143cd83dc4aa6'] },
         streams: ['device_counts', 'payload_totals'],
         requestsPerSecond: 0.5,
@@ -156,12 +154,6 @@ describe('an instance by environment', () => {
       hint: 'write the secret into it',
     });
   });
-
-  test('says in which variable its token is', () => {
-    expect(settings.read(ENOUGH).instances[0]?.tokenSource).toBe('LOSANT_API_TOKEN');
-    const inFile = { ...ENOUGH, LOSANT_API_TOKEN: undefined, LOSANT_API_TOKEN_FILE: 'DIR/token' };
-    expect(settings.read(inFile).instances[0]?.tokenSource).toBe('LOSANT_API_TOKEN_FILE');
-  });
 });
 
 describe('billing periods', () => {
@@ -185,7 +177,6 @@ describe('a settings file', () => {
         apiUrl: 'https://api.losant.com',
         domain: null,
         readToken: 'file-token',
-        tokenSource: `${join(settings.folder, 'usage.yaml')}: instances[0].tokenFile`,
         orgs: { kind: 'all', names: null, tags: null, exclude: [] },
         streams: ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources'],
         requestsPerSecond: 20,
@@ -196,7 +187,6 @@ describe('a settings file', () => {
         apiUrl: 'https://api.losant.example.com',
         domain: 'usage.example.com',
         readToken: 'us-token',
-        tokenSource: 'LOSANT_API_TOKEN_US',
         orgs: {
           kind: 'all',
           names: ['Acme *', 'Globex'],

@@ -12,7 +12,10 @@ function lines() {
   return {
     said,
     clock,
-    view: createProgress({ output, stderr: process.stderr, now: () => clock.ms, rate: 20, noun: 'request' }),
+    view: createProgress(
+      { output, stderr: process.stderr, hostNow: () => clock.ms },
+      { rate: 20, noun: 'request' },
+    ),
   };
 }
 

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { renderTable, type Table } from '../../src/terminal/table.ts';
-import { renderLine, styled, wrapLine } from '../../src/terminal/text.ts';
+import { renderLine, renderTable, styled, type Table, wrapLine } from '../../src/terminal/text.ts';
 
 const shown = (table: Table) => renderTable(table).map((row) => renderLine(row, { color: false }));
 

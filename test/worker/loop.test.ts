@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { RunResult } from '../../src/console/sources.ts';
 import { DatabaseError, HeldError, LosantError } from '../../src/errors.ts';
-import { judgeFailure } from '../../src/worker/instance-run.ts';
+import { judgeFailure, looksAgain } from '../../src/worker/instance-run.ts';
 import { judgeRuns } from '../../src/worker/loop.ts';
 import { startServer } from '../losant/server.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
@@ -174,7 +174,7 @@ test('a failed beginning is judged by what is to be done about it', () => {
     judgeFailure(new DatabaseError('database_unreachable', '', details), false),
     judgeFailure(new Error('defect'), false),
     judgeFailure(new Error('anything'), true),
-  ].map(({ result, lookAgain }) => `${result}${lookAgain ? ', looks again' : ''}`);
+  ].map((end) => `${end.result}${looksAgain(end) ? ', looks again' : ''}`);
   expect(results).toEqual([
     'standby, looks again',
     'standby, looks again',

@@ -8,7 +8,6 @@ import { createMetrics } from '../../src/server/metrics.ts';
 import type { Config, InstanceConfig } from '../../src/settings/config.ts';
 import { usualStreamNames } from '../../src/usage/streams/catalog.ts';
 import { createHeartbeat } from '../../src/worker/heartbeat.ts';
-import type { WorkerContext } from '../../src/worker/instance-run.ts';
 import { WorkerLoop } from '../../src/worker/loop.ts';
 
 import { readMetric } from './process.ts';
@@ -85,14 +84,11 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     origins: [],
     ...options.config,
   };
-  const context: WorkerContext = {
-    ...{ config, logger, signal: stop.signal, hostNow: now, random: () => 0.5 },
-    ...{ newId: randomUUID, host, version: '1.2.3' },
-  };
   const instanceIds = instances.map((one) => one.instanceId);
   const metrics = createMetrics({ version: '1.2.3', instanceIds, startedAtMs: now() });
   const loop = new WorkerLoop({
-    ...{ context, handle, metrics, gates: new Map(), settled: new Map() },
+    ...{ config, logger, signal: stop.signal, hostNow: now, random: () => 0.5, handle, metrics },
+    ...{ newId: randomUUID, host, version: '1.2.3' },
     heartbeat: createHeartbeat({ url: heartbeatUrl, logger }),
     readNow: () => Promise.resolve(now),
     nextWakeAt: () => null,
@@ -122,7 +118,6 @@ export function instanceOf(
 ): InstanceConfig {
   return {
     ...{ instanceId, apiUrl: url, domain: null, readToken, streams: usualStreamNames },
-    tokenSource: 'LOSANT_API_TOKEN',
     orgs: { kind: 'all', names: null, tags: null, exclude: [] },
     requestsPerSecond: 5_000,
     requestConcurrency: 8,
