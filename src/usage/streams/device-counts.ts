@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { billed } from '../body.ts';
-import { readBuckets } from './buckets.ts';
+import { readDays } from './buckets.ts';
 import type { Stream } from './stream.ts';
 
 const bucket = z.object({ created: billed, deleted: billed, total: billed });
@@ -18,5 +18,5 @@ export const deviceCounts: Stream = {
   metrics: ['devices_created', 'devices_deleted', 'devices_total'],
   missingMeans: 'missing',
   crossChecks: [],
-  readBodies: ([body], window) => readBuckets(body, window, bucket),
+  readBodies: ([body], window) => readDays(body, window, bucket),
 };

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { billed } from '../body.ts';
-import { readBuckets } from './buckets.ts';
+import { readDays } from './buckets.ts';
 import type { Stream } from './stream.ts';
 
 const bucket = z.object({
@@ -27,5 +27,5 @@ export const notebookMinutes: Stream = {
   ],
   missingMeans: 'zero',
   crossChecks: [],
-  readBodies: ([body], window) => readBuckets(body, window, bucket),
+  readBodies: ([body], window) => readDays(body, window, bucket),
 };
