@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import { z } from 'zod';
 import { LosantError, type LosantErrorKind } from '../errors.ts';
 import { showDuration } from '../terminal/words.ts';
-import { parseJson } from '../usage/exact-json.ts';
+import { parseJson } from '../usage/body.ts';
 
 /** Bytes kept of a body that could not be used: enough to recognize it. */
 export const KEPT_BODY_BYTES = 64 * 1024;

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { describeProblems, hexId, instant, storable } from '../usage/body.ts';
-import { InexactNumber } from '../usage/exact-json.ts';
+import { describeProblems, hexId, InexactNumber, instant, storable } from '../usage/body.ts';
 import type { Organization } from '../usage/organization.ts';
 
 /**

@@ -1,6 +1,97 @@
-/** Schemas for the parts of the API's bodies, and the description of a body that does not fit. */
+/** Bodies of the API: their JSON without rounded numbers, schemas for its parts, and what does not fit them. */
 import * as z from 'zod';
-import { InexactNumber, REPEATED_KEY } from './exact-json.ts';
+
+/** A number whose nearest double is a different integer; its text is cut to a length for messages. */
+export class InexactNumber {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  }
+}
+
+/** The value of a key that occurs more than once in its object. */
+export const REPEATED_KEY = Symbol('repeated key');
+
+/** The greatest nesting, deeper than any body of this API. */
+const DEPTH_MAX = 200;
+
+/** Matches a number that a double may round: one of 16 digits, with a fraction or with an exponent. */
+const MAY_BE_INEXACT = /(?:^|[:,[\s])-?(?:\d{16}|\d+[.eE])[\d.eE+-]*\s*(?:[,\]}]|$)/;
+
+/** Matches the end of a key; a string may contain text that looks like one. */
+const KEY_END = /"\s*:/g;
+
+/** Matches a string without its first quote, and the colon that makes it a key. */
+const STRING = /"((?:[^"\\]+|\\.)*"\s*)(:?)/g;
+
+/**
+ * `parseJson` reads a JSON text as `JSON.parse` does, but with a marker wherever that would change what was sent:
+ * an {@link InexactNumber} for a rounded number, {@link REPEATED_KEY} for a key that its object has
+ * more than once. Only the cells that depend on such a place are then refused. Fractions are as
+ * `JSON.parse` reads them. Throws SyntaxError for a text that is not JSON or is nested more than 200
+ * deep.
+ */
+export function parseJson(text: string): unknown {
+  const value: unknown = JSON.parse(text);
+  const isWhole = countKeys(value) === (text.match(KEY_END)?.length ?? 0);
+  return isWhole && !MAY_BE_INEXACT.test(text) ? value : parseMarked(text);
+}
+
+/**
+ * `countKeys` returns the number of keys of all objects in the value, which is lower than in its text if one is
+ * repeated.
+ */
+function countKeys(value: unknown, depth = 0): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  if (depth >= DEPTH_MAX) throw new SyntaxError(`nested more than ${DEPTH_MAX} deep`);
+  let keys = Array.isArray(value) ? 0 : Object.keys(value).length;
+  for (const held of Object.values(value)) keys += countKeys(held, depth + 1);
+  return keys;
+}
+
+/**
+ * `parseMarked` reads a valid text. Each key is numbered before the text is parsed, so that none replaces
+ * another.
+ */
+function parseMarked(text: string): unknown {
+  let keys = 0;
+  const numbered = text.replace(STRING, (string, rest: string, colon: string) =>
+    colon === '' ? string : `"${keys++} ${rest}:`,
+  );
+  return JSON.parse(numbered, (_, value: unknown, ...[context]: { source?: string }[]) => {
+    if (typeof value === 'number') return markNumber(value, context?.source ?? '');
+    return typeof value === 'object' && value?.constructor === Object ? markKeys(value) : value;
+  });
+}
+
+function markKeys(numbered: object): object {
+  const map = new Map<string, unknown>();
+  for (const [number, value] of Object.entries(numbered)) {
+    const key = number.slice(number.indexOf(' ') + 1);
+    map.set(key, map.has(key) ? REPEATED_KEY : value);
+  }
+  return Object.fromEntries(map);
+}
+
+/**
+ * `markNumber` returns a number that the double represents exactly or that is no integer, and a marker for any
+ * other number.
+ */
+function markNumber(value: number, text: string): number | InexactNumber {
+  if (Number.isFinite(value) && !Number.isInteger(value)) return value;
+  const [mantissa = '', exponent = '0'] = text.replace(/^-/, '').split(/e/i);
+  const [whole = ''] = mantissa.split('.');
+  const digits = mantissa.replace('.', '');
+  let end = digits.length;
+  while (digits[end - 1] === '0') end -= 1;
+  if (end === 0) return value;
+  // The number is its digits up to `end` times ten to this power.
+  const power = Number(exponent) + whole.length - end;
+  const isInteger = Number.isFinite(value) && power >= 0;
+  const isExact = isInteger && BigInt(digits.slice(0, end) + '0'.repeat(power)) === BigInt(Math.abs(value));
+  return isExact ? value : new InexactNumber(text);
+}
 
 /**
  * A billed number: an integer from 0 to 2^53 − 1, exactly as it is written in the body. A missing one

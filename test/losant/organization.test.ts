@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { readOrganization } from '../../src/losant/organization.ts';
-import { parseJson } from '../../src/usage/exact-json.ts';
+import { parseJson } from '../../src/usage/body.ts';
 
 const ID = '5d0000000000000000000001';
 const NOW = Date.parse('2026-11-24T12:00:00.000Z');

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { Gate } from '../../src/losant/gate.ts';
-import { InexactNumber, REPEATED_KEY } from '../../src/usage/exact-json.ts';
+import { InexactNumber, REPEATED_KEY } from '../../src/usage/body.ts';
 import { clientFor, errorOf, sendJson, startServer } from './server.ts';
 
 const ask = {

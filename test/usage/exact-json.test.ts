@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { InexactNumber, parseJson, REPEATED_KEY } from '../../src/usage/exact-json.ts';
+import { InexactNumber, parseJson, REPEATED_KEY } from '../../src/usage/body.ts';
 
 describe('a number that a double would turn into another integer', () => {
   test.each([

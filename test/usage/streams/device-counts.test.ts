@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parseJson } from '../../../src/usage/exact-json.ts';
+import { parseJson } from '../../../src/usage/body.ts';
 import { deviceCounts } from '../../../src/usage/streams/device-counts.ts';
 import { daysOf, readFixture, unplaceable } from './bodies.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parseJson } from '../../../src/usage/exact-json.ts';
+import { parseJson } from '../../../src/usage/body.ts';
 import { payloadSources } from '../../../src/usage/streams/payload-sources.ts';
 import { daysOf, readFixture, unplaceable } from './bodies.ts';
 
