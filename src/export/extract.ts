@@ -156,8 +156,7 @@ interface SliceRead {
 /** `answerSlice` returns the slice with an answer for each of its cells. */
 export function answerSlice(slice: Slice, read: SliceRead, policy: Policy): SliceResult {
   const { sentAtMs, sha256 = null, texts = [], error = null, outcome } = read;
-  const { orgId } = slice;
-  const stream = streamNamed(slice.stream);
+  const { orgId, stream } = slice;
   const answers = slice.days.map(({ day }) => ({
     ...{ orgId, stream, day, sentAtMs, sha256 },
     outcome: typeof outcome === 'function' ? outcome(day) : outcome,

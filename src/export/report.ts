@@ -205,18 +205,17 @@ export class Tally {
   }
 
   #addCell({ answer, result, problem, isRestated, wasFinal }: LoadedCell): void {
-    const { orgId, day } = answer;
+    const { orgId, stream, day } = answer;
     this.cells[result] += 1;
     this.#widenRange(day);
     if (result === 'loaded') {
-      const { name } = answer.stream;
-      this.loadedDays.set(name, (this.loadedDays.get(name) ?? new Set()).add(day));
+      this.loadedDays.set(stream, (this.loadedDays.get(stream) ?? new Set()).add(day));
     }
     if (result === 'left_out' && isLate(day, answer.sentAtMs)) this.lateOmissions += 1;
     if (isRestated) this.restated += 1;
     if (isRestated && wasFinal) this.restatedFinal += 1;
     if (problem && (result === 'failed' || result === 'quarantined')) {
-      const where = { instanceId: this.#instanceId, orgId, stream: answer.stream.name, from: day, to: day };
+      const where = { instanceId: this.#instanceId, orgId, stream, from: day, to: day };
       this.#addFailure({ ...where, ...problem });
     }
   }

@@ -2,15 +2,12 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
 import { unnested } from '../database/expressions.ts';
 import type { Coverage, Instant, Schema } from '../database/schema.ts';
-import { type Cell, type CellKey, cellId } from '../usage/cell.ts';
+import { type AppliedCell, type Cell, type CellKey, cellId, compareText } from '../usage/cell.ts';
+import type { Fact } from '../usage/streams/stream.ts';
+import { type NewCell, type RowCounts, readNumbers, writeNumbers } from './numbers.ts';
 
-/** A row of the ledger as it was before the transaction. */
-export interface LockedCell extends Cell {
-  /** The run that wrote it last; null if it was changed by hand. */
-  readonly runId: string | null;
-}
-
-export type WrittenCell = CellKey & { readonly cell: Cell };
+/** A cell with its new row. */
+type WrittenCell = CellKey & { readonly cell: Cell };
 
 const KEY_TYPES = { usage_date: 'date', stream: 'text', org_id: 'text' } as const;
 
@@ -20,14 +17,58 @@ export function keysOf(keys: readonly CellKey[]) {
   return unnested('k', rows, KEY_TYPES);
 }
 
+type LockedCell = NonNullable<AppliedCell['before']>;
+
+/** The locked rows of cells, and their numbers. */
+export interface LockedCells {
+  /** The rows by {@link cellId}. */
+  readonly rows: ReadonlyMap<string, LockedCell>;
+  readonly numbersOf: (key: CellKey) => readonly Fact[];
+}
+
 /**
- * `lockCells` returns the existing rows of these cells, locked in the order of `keys`, sorted by {@link cellId} as
- * every writer does.
+ * `changeCells` locks cells, and writes what `decide` returns of them and of no others: rows, and the numbers that
+ * differ. If another transaction has inserted one meanwhile, all locks are released and taken again, so that whoever
+ * waits for one has none that comes later. Returns the cells, and the number of changed rows by stream.
  */
-export async function lockCells(
+export async function changeCells(
   trx: Kysely<Schema>,
-  keys: readonly CellKey[],
-): Promise<Map<string, LockedCell>> {
+  { keys, runId }: { readonly keys: readonly CellKey[]; readonly runId: string | null },
+  decide: (locked: LockedCells) => AppliedCell[] | Promise<AppliedCell[]>,
+): Promise<{ cells: AppliedCell[]; counts: Record<string, RowCounts> }> {
+  const distinct = new Map(keys.map((key) => [cellId(key), key]));
+  const sorted = [...distinct.keys()].sort(compareText).map((id) => distinct.get(id) as CellKey);
+  for (;;) {
+    await sql`savepoint cells`.execute(trx);
+    const rows = await lockCells(trx, sorted);
+    const isStored = (key: CellKey) => rows.get(cellId(key))?.isStored === true;
+    const numbers = await readNumbers(trx, sorted.filter(isStored));
+    const cells = await decide({ rows, numbersOf: (key) => (isStored(key) ? numbers(key) : []) });
+    const written = cells.filter((cell): cell is NewCell => cell.cell !== null);
+    const added = written.filter(({ before }) => before === null);
+    if ((await insertCells(trx, added, runId)) === added.length) {
+      if (written.some(({ facts, cell }) => facts !== null && cell.revision > 1)) await markLocked(trx);
+      await updateCells(
+        trx,
+        written.filter(({ before }) => before !== null),
+        runId,
+      );
+      return { cells, counts: await writeNumbers(trx, written) };
+    }
+    await sql`rollback to savepoint cells`.execute(trx);
+  }
+}
+
+/**
+ * `markLocked` records that the changing cells are locked: a number counts as final before its change only if its
+ * cell was final then.
+ */
+async function markLocked(trx: Kysely<Schema>): Promise<void> {
+  await sql`select set_config('losant_usage.locked_at', clock_timestamp()::text, true)`.execute(trx);
+}
+
+/** `lockCells` returns the existing rows of these cells, locked in the order of `keys`. */
+async function lockCells(trx: Kysely<Schema>, keys: readonly CellKey[]): Promise<Map<string, LockedCell>> {
   // Rows are looked up one by one through the index: a join would be planned by statistics, which a table
   // just filled does not have.
   const rows = await trx
@@ -51,11 +92,8 @@ export async function lockCells(
   );
 }
 
-/**
- * `insertCells` adds cells that have no row yet. Returns the number added: another transaction was first for the
- * others.
- */
-export async function insertCells(
+/** `insertCells` adds new cells and returns how many: another transaction was first for the others. */
+async function insertCells(
   trx: Kysely<Schema>,
   cells: readonly WrittenCell[],
   runId: string | null,
@@ -94,8 +132,7 @@ export async function insertCells(
   return Number(numInsertedOrUpdatedRows);
 }
 
-/** Changes rows that {@link lockCells} locked. */
-export async function updateCells(
+async function updateCells(
   trx: Kysely<Schema>,
   cells: readonly WrittenCell[],
   runId: string | null,

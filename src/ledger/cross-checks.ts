@@ -1,32 +1,25 @@
 /** Cross-checks within a batch: what streams that count the same say of each other's cells. */
 import { joinEffects } from '../usage/apply.ts';
-import { type Applied, type Cell, type CellAnswer, type CellKey, cellId, unchanged } from '../usage/cell.ts';
+import {
+  type AppliedCell,
+  type Cell,
+  type CellAnswer,
+  type CellKey,
+  cellId,
+  unchanged,
+} from '../usage/cell.ts';
 import { applyCrossCheck, type CrossCheck } from '../usage/cross-check.ts';
 import { type CountedCell, compareHours } from '../usage/hours-check.ts';
 import { streamNamed, streams } from '../usage/streams/catalog.ts';
 import { payloadHours } from '../usage/streams/payload-hours.ts';
 import { payloadTotals } from '../usage/streams/payload-totals.ts';
-import type { CrossCheckRule, Fact, Stream } from '../usage/streams/stream.ts';
-import type { LockedCell } from './coverage.ts';
-
-/** A cell of a batch, or one that a cross-check concerns, with the effect on it. */
-export interface AppliedCell extends CellKey {
-  readonly of: Stream;
-  readonly before: LockedCell | null;
-  readonly numbers: readonly Fact[];
-  readonly applied: Applied;
-}
+import type { CrossCheckRule } from '../usage/streams/stream.ts';
+import type { LockedCells } from './coverage.ts';
 
 /** The rows of a batch's cells in the database. */
-export interface Ledger {
-  readonly cells: ReadonlyMap<string, LockedCell>;
+export interface Ledger extends LockedCells {
   /** The ids of cells that are not tracked, of those that have no row or for which it matters. */
   readonly untracked: ReadonlySet<string>;
-  readonly numbersOf: (key: CellKey) => readonly Fact[];
-}
-
-export function keyOf({ orgId, stream, day }: CellAnswer): CellKey {
-  return { orgId, stream: stream.name, day };
 }
 
 /** `relatedKeys` returns the cells that a batch may read or change besides those of its answers. */
@@ -41,7 +34,7 @@ const allChecks = streams.flatMap((checked) => checked.crossChecks.map((by) => (
 function checkedKeys(answers: readonly CellAnswer[]): CellKey[] {
   return answers.flatMap((answer) =>
     allChecks
-      .filter(({ by }) => by.stream === answer.stream.name)
+      .filter(({ by }) => by.stream === answer.stream)
       // A count other than zero is of no use where it could only confirm.
       .filter(({ by }) => by.weight !== 'confirms' || isZero(answer, by.column))
       .map(({ checked }) => ({ orgId: answer.orgId, day: answer.day, stream: checked.name })),
@@ -50,15 +43,16 @@ function checkedKeys(answers: readonly CellAnswer[]): CellKey[] {
 
 function isZero({ stream, outcome }: CellAnswer, column: string): boolean {
   if (outcome.kind === 'missing') return true;
-  const index = stream.columns.indexOf(column);
+  const index = streamNamed(stream).columns.indexOf(column);
   return outcome.kind === 'values' && outcome.facts.every(({ values }) => values[index] === 0);
 }
 
 /** `checkingKeys` returns the cells that may contradict what the answers leave out. */
 export function checkingKeys(answers: readonly CellAnswer[]): CellKey[] {
   return answers.flatMap((answer) => {
+    if (!leavesOut(answer)) return [];
     const { orgId, day, stream } = answer;
-    return leavesOut(answer) ? stream.crossChecks.map((by) => ({ orgId, day, stream: by.stream })) : [];
+    return streamNamed(stream).crossChecks.map((by) => ({ orgId, day, stream: by.stream }));
   });
 }
 
@@ -69,11 +63,10 @@ export function leavesOut({ outcome }: CellAnswer): boolean {
 
 /** `findCell` returns a cell as it stands within the batch; null if it has no row and no answer. */
 function findCell(key: CellKey, ledger: Ledger, cells: ReadonlyMap<string, AppliedCell>): AppliedCell | null {
-  const before = ledger.cells.get(cellId(key));
-  const of = streamNamed(key.stream);
+  const before = ledger.rows.get(cellId(key));
   const found = cells.get(cellId(key));
   if (found || !before) return found ?? null;
-  return { ...key, of, before, numbers: ledger.numbersOf(key), applied: unchanged };
+  return { ...key, ...unchanged, before, numbers: ledger.numbersOf(key) };
 }
 
 /**
@@ -85,7 +78,7 @@ export function crossCheckOf(
   ledger: Ledger,
   cells: ReadonlyMap<string, AppliedCell>,
 ): CrossCheck {
-  const found = stream.crossChecks.map((by) => {
+  const found = streamNamed(stream).crossChecks.map((by) => {
     const key = { orgId, day, stream: by.stream };
     const cell = findCell(key, ledger, cells);
     const isCollected = cell !== null || !ledger.untracked.has(cellId(key));
@@ -98,13 +91,11 @@ export function crossCheckOf(
 }
 
 /** `countAfter` returns the sum by which a cell checks another after its answer; null if it is not stored. */
-function countAfter(
-  { of, before, numbers, applied }: AppliedCell,
-  { column }: CrossCheckRule,
-): number | null {
-  if (!(applied.cell ?? before)?.isStored) return null;
-  const index = of.columns.indexOf(column);
-  return (applied.facts ?? numbers).reduce((sum, { values }) => sum + (values[index] ?? 0), 0);
+function countAfter(applied: AppliedCell, { column }: CrossCheckRule): number | null {
+  const { stream, before, cell, numbers, facts } = applied;
+  if (!(cell ?? before)?.isStored) return null;
+  const index = streamNamed(stream).columns.indexOf(column);
+  return (facts ?? numbers).reduce((sum, { values }) => sum + (values[index] ?? 0), 0);
 }
 
 /**
@@ -122,19 +113,17 @@ export function crossCheck(
       const cell = findCell(checkedKey, ledger, cells);
       const checking = findCell(checkingKey, ledger, cells);
       const count = checking && countAfter(checking, by);
-      const row = cell?.applied.cell ?? cell?.before ?? null;
+      const row = cell?.cell ?? cell?.before ?? null;
       if (cell === null || row === null || count === null) continue;
-      const { applied, numbers } = cell;
-      const counted = { stream: checked, by, count, age, sentAtMs };
-      const effect = applyCrossCheck(row, applied.facts ?? numbers, counted);
-      if (effect) cells.set(cellId(cell), { ...cell, applied: joinEffects(applied, effect) });
+      const counted = { stream: checked.name, by, count, age, sentAtMs };
+      const effect = applyCrossCheck(row, cell.facts ?? cell.numbers, counted);
+      if (effect) cells.set(cellId(cell), { ...cell, ...joinEffects(cell, effect) });
     }
   };
   for (const answer of answers) {
-    const key = keyOf(answer);
     for (const checkedKey of checkedKeys([answer])) {
-      check(checkedKey, key, answer);
-      check(key, checkedKey, answer);
+      check(checkedKey, answer, answer);
+      check(answer, checkedKey, answer);
     }
   }
 }
@@ -143,19 +132,19 @@ export function crossCheck(
 export function compareWithHours(answer: CellAnswer, ledger: Ledger, cells: Map<string, AppliedCell>): void {
   const { orgId, day, stream } = answer;
   const names = [payloadTotals.name, payloadHours.name];
-  if (!names.includes(stream.name)) return;
+  if (!names.includes(stream)) return;
   const [totals, hours] = names.map((name) => findCell({ orgId, day, stream: name }, ledger, cells));
   const [totalsAfter, hoursAfter] = [counted(totals), counted(hours)];
   if (!totals || !hours || !totalsAfter || !hoursAfter) return;
   const compared = compareHours(totalsAfter, hoursAfter, answer);
   const update = (cell: AppliedCell, row: Cell | null) => {
-    if (row) cells.set(cellId(cell), { ...cell, applied: { ...cell.applied, cell: row } });
+    if (row) cells.set(cellId(cell), { ...cell, cell: row });
   };
   update(totals, compared.totals);
   update(hours, compared.hours);
 }
 
 function counted(cell: AppliedCell | null | undefined): CountedCell | null {
-  const row = cell?.applied.cell ?? cell?.before;
-  return cell && row ? { cell: row, numbers: cell.applied.facts ?? cell.numbers } : null;
+  const row = cell?.cell ?? cell?.before;
+  return cell && row ? { cell: row, numbers: cell.facts ?? cell.numbers } : null;
 }

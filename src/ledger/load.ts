@@ -7,6 +7,7 @@ import type { Schema } from '../database/schema.ts';
 import { apply } from '../usage/apply.ts';
 import {
   type Applied,
+  type AppliedCell,
   type CellAnswer,
   type CellKey,
   type CellResult,
@@ -18,28 +19,19 @@ import {
   WAIVED,
 } from '../usage/cell.ts';
 import { dayEndMs, type UsageDay } from '../usage/day.ts';
+import { changeCells, keysOf, type LockedCells } from './coverage.ts';
 import {
-  insertCells,
-  keysOf,
-  type LockedCell,
-  lockCells,
-  updateCells,
-  type WrittenCell,
-} from './coverage.ts';
-import {
-  type AppliedCell,
   checkingKeys,
   compareWithHours,
   crossCheck,
   crossCheckOf,
-  keyOf,
   type Ledger,
   leavesOut,
   relatedKeys,
 } from './cross-checks.ts';
-import { type CellChange, countRows, type RowCounts, readNumbers, writeNumbers } from './numbers.ts';
+import { countRows, type RowCounts } from './numbers.ts';
 import { type QuarantinedBody, recordQuarantine, resolveQuarantine } from './quarantine.ts';
-import { type BeginOptions, beginWriting, markLocked, requireDatabaseClock } from './transaction.ts';
+import { type BeginOptions, beginWriting, requireDatabaseClock } from './transaction.ts';
 import { liftWaivers } from './waive.ts';
 
 export interface Batch {
@@ -90,16 +82,25 @@ export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadO
   const { runId } = options;
   return await db.transaction().execute(async (trx) => {
     const atMs = await beginWriting(trx, options);
-    const answers = sortByKey(batch.answers);
+    const keyed = batch.answers.map((answer) => ({ answer, id: cellId(answer) }));
+    const answers = keyed.sort((a, b) => compareText(a.id, b.id)).map(({ answer }) => answer);
     if (options.now) for (const answer of answers) requireSentInTime(answer, atMs);
-    const { cells, others } = await applyLocked(trx, answers, runId);
-    const rows = await writeApplied(trx, { cells, others }, runId);
+    const keys = [...answers, ...relatedKeys(answers)];
+    const { cells: all, counts: rows } = await changeCells(trx, { keys, runId }, async (locked) => {
+      return applyAnswers(answers, { ...locked, untracked: await readUntracked(trx, answers, locked) });
+    });
+    // The cells of the answers come first, in their order; then others that a cross-check concerns.
+    const cells = all.slice(0, answers.length);
+    for (const cell of cells.filter(({ result }) => result === 'unchanged')) {
+      const counts = (rows[cell.stream] ??= { inserted: 0, updated: 0, deleted: 0, unchanged: 0 });
+      counts.unchanged += countRows(cell);
+    }
     await recordQuarantine(trx, batch.quarantined, runId);
     await resolveQuarantine(trx, cells.filter(isRecovered));
     await liftWaivers(trx, cells.filter(isLifted), runId);
     return {
       cells: cells.map((cell, index) => toLoadedCell(answers[index] as CellAnswer, cell, runId)),
-      crossChecked: others.flatMap((cell) => toCrossCheckedCell(cell, runId)),
+      crossChecked: all.slice(answers.length).flatMap((cell) => toCrossCheckedCell(cell, runId)),
       rows,
     };
   });
@@ -113,61 +114,24 @@ function requireSentInTime({ day, sentAtMs }: CellAnswer, atMs: number): void {
   requireDatabaseClock(Math.max(0, sentAtMs - atMs, dayEndMs(day) - sentAtMs));
 }
 
-/**
- * `applyLocked` locks the cells and applies the answers; new cells are inserted with the result. If another
- * transaction has inserted one meanwhile, all locks are released and taken again, so that whoever
- * waits for one has none that comes later. Returns the cells of the answers, and others that a
- * cross-check concerns.
- */
-async function applyLocked(
-  trx: Kysely<Schema>,
-  answers: readonly CellAnswer[],
-  runId: string,
-): Promise<{ cells: AppliedCell[]; others: AppliedCell[] }> {
-  const keys = sortKeys([...answers.map(keyOf), ...relatedKeys(answers)]);
-  for (;;) {
-    await sql`savepoint cells`.execute(trx);
-    const ledger = await readLedger(trx, keys, answers);
-    const cells = new Map<string, AppliedCell>();
-    for (const answer of answers) {
-      const key = keyOf(answer);
-      const before = ledger.cells.get(cellId(key)) ?? null;
-      const numbers = ledger.numbersOf(key);
-      const isTracked = !ledger.untracked.has(cellId(key));
-      const applied =
-        isUntracked(answer) && isTracked
-          ? unchanged
-          : apply(before, numbers, answer, crossCheckOf(answer, ledger, cells));
-      const effect = isTracked ? applied : closeLeftOut(applied);
-      cells.set(cellId(key), { ...key, of: answer.stream, before, numbers, applied: effect });
-    }
-    crossCheck(answers, ledger, cells);
-    for (const answer of answers) compareWithHours(answer, ledger, cells);
-    const added = [...cells.values()].flatMap(toWrittenCell).filter(({ isNew }) => isNew);
-    if ((await insertCells(trx, added, runId)) === added.length) {
-      const all = [...cells.values()];
-      return { cells: all.slice(0, answers.length), others: all.slice(answers.length) };
-    }
-    await sql`rollback to savepoint cells`.execute(trx);
+/** `applyAnswers` returns the cells of the answers, in their order, then others that a cross-check concerns. */
+function applyAnswers(answers: readonly CellAnswer[], ledger: Ledger): AppliedCell[] {
+  const cells = new Map<string, AppliedCell>();
+  for (const answer of answers) {
+    const { orgId, stream, day } = answer;
+    const before = ledger.rows.get(cellId(answer)) ?? null;
+    const numbers = ledger.numbersOf(answer);
+    const isTracked = !ledger.untracked.has(cellId(answer));
+    const applied =
+      isUntracked(answer) && isTracked
+        ? unchanged
+        : apply(before, numbers, answer, crossCheckOf(answer, ledger, cells));
+    const effect = isTracked ? applied : closeLeftOut(applied);
+    cells.set(cellId(answer), { orgId, stream, day, before, numbers, ...effect });
   }
-}
-
-async function readLedger(
-  trx: Kysely<Schema>,
-  keys: readonly CellKey[],
-  answers: readonly CellAnswer[],
-): Promise<Ledger> {
-  const cells = await lockCells(trx, keys);
-  const numbers = await readNumbers(
-    trx,
-    keys.filter((key) => cells.get(cellId(key))?.isStored),
-  );
-  const untracked = await readUntracked(trx, [
-    ...checkingKeys(answers).filter((key) => !cells.has(cellId(key))),
-    ...answers.filter((each) => isUntracked(each) || mayBeByHand(each, cells)).map(keyOf),
-  ]);
-  const numbersOf = (key: CellKey) => (cells.get(cellId(key))?.isStored ? numbers(key) : []);
-  return { cells, untracked, numbersOf };
+  crossCheck(answers, ledger, cells);
+  for (const answer of answers) compareWithHours(answer, ledger, cells);
+  return [...cells.values()];
 }
 
 /** Whether the answer closes a cell whose day was not tracked when it was planned. */
@@ -176,9 +140,8 @@ function isUntracked({ outcome }: CellAnswer): boolean {
 }
 
 /** Whether the answer leaves out what a person may have stored for a day that nobody tracks. */
-function mayBeByHand(answer: CellAnswer, cells: ReadonlyMap<string, LockedCell>): boolean {
-  const cell = cells.get(cellId(keyOf(answer)));
-  return leavesOut(answer) && cell?.standing === 'in_doubt';
+function mayBeByHand(answer: CellAnswer, rows: LockedCells['rows']): boolean {
+  return leavesOut(answer) && rows.get(cellId(answer))?.standing === 'in_doubt';
 }
 
 /**
@@ -191,7 +154,16 @@ function closeLeftOut(applied: Applied): Applied {
   return { ...applied, result: 'left_out', problem: null, cell: { ...cell, nextReadAtMs: null } };
 }
 
-async function readUntracked(trx: Kysely<Schema>, keys: readonly CellKey[]): Promise<Set<string>> {
+/** `readUntracked` returns the ids of cells that are not tracked, of those for which it matters. */
+async function readUntracked(
+  trx: Kysely<Schema>,
+  answers: readonly CellAnswer[],
+  { rows: locked }: LockedCells,
+): Promise<Set<string>> {
+  const keys: CellKey[] = [
+    ...checkingKeys(answers).filter((key) => !locked.has(cellId(key))),
+    ...answers.filter((each) => isUntracked(each) || mayBeByHand(each, locked)),
+  ];
   if (keys.length === 0) return new Set();
   const rows = await trx
     .selectFrom(keysOf(keys))
@@ -211,86 +183,39 @@ async function readUntracked(trx: Kysely<Schema>, keys: readonly CellKey[]): Pro
   return new Set(rows.map(cellId));
 }
 
-async function writeApplied(
-  trx: Kysely<Schema>,
-  { cells, others }: { readonly cells: readonly AppliedCell[]; readonly others: readonly AppliedCell[] },
-  runId: string,
-): Promise<Record<string, RowCounts>> {
-  const all = [...cells, ...others];
-  const changes = all.flatMap(toChange);
-  if (changes.some(({ revision }) => revision > 1)) await markLocked(trx);
-  const written = all.flatMap(toWrittenCell);
-  await updateCells(
-    trx,
-    written.filter(({ isNew }) => !isNew),
-    runId,
-  );
-  const added = written.filter(({ isNew }) => isNew);
-  const rows = await writeNumbers(trx, changes, added);
-  for (const { of, numbers, applied } of cells) {
-    if (applied.result !== 'unchanged') continue;
-    const counts = (rows[of.name] ??= { inserted: 0, updated: 0, deleted: 0, unchanged: 0 });
-    counts.unchanged += countRows(of, numbers);
-  }
-  return rows;
-}
-
-function toWrittenCell({
-  applied,
-  before,
-  orgId,
-  stream,
-  day,
-}: AppliedCell): (WrittenCell & { isNew: boolean })[] {
-  return applied.cell ? [{ orgId, stream, day, cell: applied.cell, isNew: before === null }] : [];
-}
-
-function toChange({ orgId, day, of, numbers, applied: { facts, cell } }: AppliedCell): CellChange[] {
-  if (!facts || !cell) return [];
-  return [{ day, orgId, stream: of, revision: cell.revision, isStored: cell.isStored, numbers, facts }];
-}
-
-function toLoadedCell(answer: CellAnswer, { before, applied }: AppliedCell, runId: string): LoadedCell {
+function toLoadedCell(answer: CellAnswer, cell: AppliedCell, runId: string): LoadedCell {
+  const { before, result, problem } = cell;
   // The same run loads a first load again whose commit was not acknowledged.
   const isOwn = before?.runId === runId && before.verifiedAtMs === answer.sentAtMs && before.revision === 1;
   return {
     answer,
-    result: isOwn && applied.result === 'unchanged' ? 'loaded' : applied.result,
-    problem: applied.problem,
-    ...changesOf({ before, applied }),
+    result: isOwn && result === 'unchanged' ? 'loaded' : result,
+    problem,
+    ...changesOf(cell),
   };
 }
 
-function changesOf({ before, applied }: Pick<AppliedCell, 'before' | 'applied'>) {
+function changesOf({ before, facts }: AppliedCell) {
   return {
-    isRestated: before !== null && before.isStored && applied.facts !== null,
+    isRestated: before !== null && before.isStored && facts !== null,
     wasFinal: before?.wasFinal ?? false,
   };
 }
 
 /** `toCrossCheckedCell` returns the cross-checked cell; none if no number has changed. */
-function toCrossCheckedCell({ day, before, applied }: AppliedCell, runId: string): CrossCheckedCell[] {
-  if (before === null || applied.facts === null) return [];
+function toCrossCheckedCell(cell: AppliedCell, runId: string): CrossCheckedCell[] {
+  const { day, before, facts } = cell;
+  if (before === null || facts === null) return [];
   const { standing, verifiedAtMs } = before;
   const wasLeftOut = standing === 'unavailable' ? 'unavailable' : 'left_out';
   const countedAs = !before.isStored && before.runId === runId ? wasLeftOut : null;
-  return [{ day, verifiedAtMs, countedAs, ...changesOf({ before, applied }) }];
+  return [{ day, verifiedAtMs, countedAs, ...changesOf(cell) }];
 }
 
-function isRecovered({ before, applied }: AppliedCell): boolean {
-  return before?.reason != null && applied.cell !== null && applied.cell.reason === null;
+function isRecovered({ before, cell }: AppliedCell): boolean {
+  return before?.reason != null && cell !== null && cell.reason === null;
 }
 
-function isLifted({ before, applied }: AppliedCell): boolean {
-  return before?.reason === WAIVED && applied.cell !== null && applied.cell.reason !== WAIVED;
-}
-
-function sortKeys(keys: readonly CellKey[]): CellKey[] {
-  const byId = new Map(keys.map((key) => [cellId(key), key]));
-  return [...byId.keys()].sort(compareText).map((id) => byId.get(id) as CellKey);
-}
-
-function sortByKey(answers: readonly CellAnswer[]): CellAnswer[] {
-  const keyed = answers.map((answer) => ({ answer, id: cellId(keyOf(answer)) }));
-  return keyed.sort((a, b) => compareText(a.id, b.id)).map(({ answer }) => answer);
+function isLifted({ before, cell }: AppliedCell): boolean {
+  return before?.reason === WAIVED && cell !== null && cell.reason !== WAIVED;
 }

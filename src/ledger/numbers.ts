@@ -7,11 +7,18 @@ import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
 import { unnested } from '../database/expressions.ts';
 import { SCHEMA_NAME } from '../database/handle.ts';
 import type { PayloadHours, PayloadSources, Schema, UsageDays } from '../database/schema.ts';
-import { type CellKey, compareText, factKey, sameValues } from '../usage/cell.ts';
+import {
+  type AppliedCell,
+  type Cell,
+  type CellKey,
+  compareText,
+  factKey,
+  sameValues,
+} from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { streamNamed, streams } from '../usage/streams/catalog.ts';
 import { HOURS } from '../usage/streams/payload-hours.ts';
-import type { Fact, Stream } from '../usage/streams/stream.ts';
+import type { Fact } from '../usage/streams/stream.ts';
 
 export interface RowCounts {
   inserted: number;
@@ -21,20 +28,16 @@ export interface RowCounts {
 }
 
 /** An organization's day. */
-export interface OrgDay {
+interface OrgDay {
   readonly day: UsageDay;
   readonly orgId: string;
 }
 
-/** The new numbers of a cell. */
-export interface CellChange extends OrgDay {
-  readonly stream: Stream;
-  readonly revision: number;
-  /** Whether it has numbers; false removes them. */
-  readonly isStored: boolean;
-  readonly numbers: readonly Fact[];
-  readonly facts: readonly Fact[];
-}
+/** A cell with its new row, and its numbers where they change. */
+export type NewCell = AppliedCell & { readonly cell: Cell };
+
+/** A cell whose numbers change; those of one that is no longer stored are removed. */
+type Change = NewCell & { readonly facts: readonly Fact[] };
 
 type Metric = Exclude<keyof UsageDays, 'usage_date' | 'org_id'>;
 const METRICS = streams.flatMap((stream) => stream.metrics) as Metric[];
@@ -97,7 +100,7 @@ export async function readNumbers(
   return (cell) => {
     const rows = own.get(cell.stream);
     if (rows) return rows.get(dayKey(cell)) ?? [];
-    return factsIn(streamNamed(cell.stream), days.get(dayKey(cell)));
+    return factsIn(cell.stream, days.get(dayKey(cell)));
   };
 }
 
@@ -156,14 +159,14 @@ function byHour(facts: readonly Fact[], column: number): readonly number[] {
   return facts.length === 0 ? HOURS.map(() => 0) : facts.map(({ values }) => values[column] as number);
 }
 
-/** `countRows` returns the number of rows in which the facts of a cell are kept. */
-export function countRows({ name }: Stream, facts: readonly Fact[]): number {
-  return facts.length === 0 ? 0 : (TABLES[name]?.pack(facts).length ?? facts.length);
+/** `countRows` returns the number of rows in which the numbers of a cell are kept. */
+export function countRows({ stream, numbers: facts }: AppliedCell): number {
+  return facts.length === 0 ? 0 : (TABLES[stream]?.pack(facts).length ?? facts.length);
 }
 
 /** `factsIn` returns the one fact that a stream without further keys has in a row; none if it is not stored. */
-function factsIn(stream: Stream, row: DayRow | undefined): Fact[] {
-  const values = stream.metrics.map((metric) => row?.[metric as Metric] ?? null);
+function factsIn(stream: string, row: DayRow | undefined): Fact[] {
+  const values = streamNamed(stream).metrics.map((metric) => row?.[metric as Metric] ?? null);
   return values.includes(null) ? [] : [{ key: [], values: values as number[] }];
 }
 
@@ -190,29 +193,26 @@ async function readRows(
 
 /**
  * `writeNumbers` writes the numbers of cells whose rows of coverage are locked, sorted by their days, and makes sure
- * that every day of `newDays` has its row.
+ * that every day of a new cell has its row. Returns the number of changed rows by stream.
  */
 export async function writeNumbers(
   trx: Kysely<Schema>,
-  changes: readonly CellChange[],
-  newDays: readonly OrgDay[],
+  cells: readonly NewCell[],
 ): Promise<Record<string, RowCounts>> {
-  const differences = new Map(
-    [...Map.groupBy(changes, (change) => change.stream)].map(([stream, group]) => [
-      stream,
-      compare(group, TABLES[stream.name]?.pack),
-    ]),
-  );
-  const own = [...differences].flatMap(([{ name }, each]) => {
-    const table = TABLES[name];
-    return table ? [{ ...each, table }] : [];
+  const changes = cells.filter((cell): cell is Change => cell.facts !== null);
+  const differences = [...Map.groupBy(changes, ({ stream }) => stream)].map(([stream, group]) => {
+    const table = TABLES[stream];
+    return { stream, table, ...compare(group, table?.pack) };
   });
+  const own = differences.flatMap(({ table, ...each }) => (table ? [{ ...each, table }] : []));
   // Changed rows of cells that had numbers before go on record; those of new cells do not.
   for (const { table, inserts } of own) await insertRows(trx, table, inserts.filter(isFirst));
-  const isFirstLoad = changes.every((change) => isFirst(change) && change.isStored);
+  const isFirstLoad = changes.every(({ cell }) => isFirst(cell) && cell.isStored);
   if (!isFirstLoad) await sql`select set_config('losant_usage.program', 'on', true)`.execute(trx);
-  await upsertDays(trx, toDayRows(changes, newDays));
-  const taken = changes.filter(({ isStored }) => !isStored);
+  const newDays = cells.filter(({ before }) => before === null);
+  const kept = changes.filter(({ cell }) => cell.isStored);
+  await upsertDays(trx, toDayRows(kept, newDays));
+  const taken = changes.filter(({ cell }) => !cell.isStored);
   for (const [stream, group] of Map.groupBy(taken, (change) => change.stream)) {
     await clearDays(trx, stream, group);
   }
@@ -226,8 +226,8 @@ export async function writeNumbers(
     );
   }
   return Object.fromEntries(
-    [...differences].map(([stream, { inserts, updates, deletes, unchanged }]) => [
-      stream.name,
+    differences.map(({ stream, inserts, updates, deletes, unchanged }) => [
+      stream,
       { inserted: inserts.length, updated: updates.length, deleted: deletes.length, unchanged },
     ]),
   );
@@ -243,15 +243,15 @@ const NO_NUMBERS = Object.fromEntries(METRICS.map((metric) => [metric, null])) a
  * `toDayRows` returns a row for each day that is new or has a changed cell, in key order; a metric that is null
  * stays as it is.
  */
-function toDayRows(changes: readonly CellChange[], newDays: readonly OrgDay[]): DayRow[] {
+function toDayRows(changes: readonly Change[], newDays: readonly OrgDay[]): DayRow[] {
   const rows = new Map<string, DayRow>();
   for (const { day, orgId } of newDays) {
     rows.set(dayKey({ day, orgId }), { usage_date: day, org_id: orgId, ...NO_NUMBERS });
   }
-  for (const { day, orgId, stream, facts } of changes.filter(({ isStored }) => isStored)) {
+  for (const { day, orgId, stream, facts } of changes) {
     const row = rows.get(dayKey({ day, orgId })) ?? { usage_date: day, org_id: orgId, ...NO_NUMBERS };
     // With key columns of the stream's own, the values are sums over them.
-    const sums = stream.metrics.map((metric, index) => [
+    const sums = streamNamed(stream).metrics.map((metric, index) => [
       metric,
       facts.reduce((sum, { values }) => sum + (values[index] as number), 0),
     ]);
@@ -290,12 +290,13 @@ async function upsertDays(trx: Kysely<Schema>, rows: readonly DayRow[]): Promise
 }
 
 /** `clearDays` sets a stream's numbers to not stored. */
-async function clearDays(trx: Kysely<Schema>, stream: Stream, keys: readonly OrgDay[]): Promise<void> {
-  if (stream.metrics.length === 0) return;
+async function clearDays(trx: Kysely<Schema>, stream: string, keys: readonly OrgDay[]): Promise<void> {
+  const { metrics } = streamNamed(stream);
+  if (metrics.length === 0) return;
   await trx
     .updateTable('usage_days as u')
     .from(keysOf(keys))
-    .set(Object.fromEntries(stream.metrics.map((metric) => [metric, null])))
+    .set(Object.fromEntries(metrics.map((metric) => [metric, null])))
     .whereRef('u.usage_date', '=', 'k.usage_date')
     .whereRef('u.org_id', '=', 'k.org_id')
     .execute();
@@ -311,16 +312,16 @@ interface Differences {
 }
 
 /** `compare` compares the facts of cells; `pack` gives the rows of their table if they have one. */
-function compare(changes: readonly CellChange[], pack?: OwnTable['pack']): Differences {
+function compare(changes: readonly Change[], pack?: OwnTable['pack']): Differences {
   const inserts: PlacedFact[] = [];
   const updates: PlacedFact[] = [];
   const deletes: PlacedFact[] = [];
   let unchanged = 0;
-  for (const { day, orgId, revision, isStored, numbers, facts } of changes) {
-    const at = { day, orgId, revision };
+  for (const { day, orgId, cell, numbers, facts } of changes) {
+    const at = { day, orgId, revision: cell.revision };
     const stored = pack && numbers.length > 0 ? pack(numbers) : numbers;
     const before = new Map(stored.map((fact) => [factKey(fact), fact]));
-    for (const fact of pack && isStored ? pack(facts) : facts) {
+    for (const fact of pack && cell.isStored ? pack(facts) : facts) {
       const old = before.get(factKey(fact));
       before.delete(factKey(fact));
       if (!old) inserts.push({ ...fact, ...at });

@@ -47,14 +47,6 @@ export async function beginWriting(
 }
 
 /**
- * `markLocked` records that the changing cells are locked: a number counts as final before its change only if its
- * cell was final then.
- */
-export async function markLocked(trx: Kysely<Schema>): Promise<void> {
-  await sql`select set_config('losant_usage.locked_at', clock_timestamp()::text, true)`.execute(trx);
-}
-
-/**
  * `requireDatabaseClock` throws ClockError if the clock of the run, ahead of the database's by `aheadMs`,
  * differs from it by more than 30 s.
  */

@@ -3,12 +3,11 @@ import { CLOCK } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
 import { type Acceptance, acceptByPerson, isAcceptable } from '../usage/apply.ts';
-import { type CellKey, cellId } from '../usage/cell.ts';
+import { type AppliedCell, type CellKey, cellId, unchanged } from '../usage/cell.ts';
 import { zerosOf } from '../usage/cross-check.ts';
 import { type DayRange, eachDay, type UsageDay } from '../usage/day.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
-import { insertCells, keysOf, lockCells, updateCells } from './coverage.ts';
-import { readNumbers, writeNumbers } from './numbers.ts';
+import { changeCells, keysOf, type LockedCells } from './coverage.ts';
 import { beginWriting } from './transaction.ts';
 
 export interface Waiver {
@@ -32,7 +31,8 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Us
     const isEnded = await requireTracked(trx, waiver);
     const keys = eachDay(range).map((day) => ({ orgId, stream, day }));
     const acceptance = { message: reason, asZero: waiver.asZero, isEnded };
-    while (!(await waiveLocked(trx, keys, acceptance)));
+    // A cell that a run has added meanwhile is judged by its reading.
+    await changeCells(trx, { keys, runId: null }, (locked) => acceptCells(keys, locked, acceptance));
     await liftWaivers(trx, keys, null);
     await trx
       .insertInto('waivers')
@@ -47,44 +47,21 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Us
   });
 }
 
-/**
- * `waiveLocked` locks the cells and accepts them. Returns false, with nothing done, if a run has added one of them
- * meanwhile, because its reading counts.
- */
-async function waiveLocked(
-  trx: Kysely<Schema>,
+/** `acceptCells` accepts locked cells. Throws SettingsError if one of them is all right. */
+function acceptCells(
   keys: readonly CellKey[],
+  { rows, numbersOf }: LockedCells,
   acceptance: Acceptance,
-): Promise<boolean> {
-  await sql`savepoint cells`.execute(trx);
-  const rows = await lockCells(trx, keys);
+): AppliedCell[] {
   const refused = keys.filter((key) => !isAcceptable(rows.get(cellId(key)) ?? null, acceptance));
   if (refused.length > 0) throw refusal(refused.map(({ day }) => day));
-  const numbers = await readNumbers(trx, keys);
-  const cells = keys.map((key) => {
+  return keys.map((key) => {
     const before = rows.get(cellId(key)) ?? null;
-    const cell = acceptByPerson(before, numbers(key), acceptance);
-    return { ...key, cell, isNew: before === null, isChanged: cell.revision !== (before?.revision ?? 0) };
+    const numbers = numbersOf(key);
+    const cell = acceptByPerson(before, numbers, acceptance);
+    const facts = cell.revision === (before?.revision ?? 0) ? null : zerosOf(key.stream);
+    return { ...key, ...unchanged, before, numbers, cell, facts };
   });
-  const added = cells.filter(({ isNew }) => isNew);
-  if ((await insertCells(trx, added, null)) < added.length) {
-    await sql`rollback to savepoint cells`.execute(trx);
-    return false;
-  }
-  await updateCells(
-    trx,
-    cells.filter(({ isNew }) => !isNew),
-    null,
-  );
-  const changes = cells
-    .filter(({ isChanged }) => isChanged)
-    .map(({ orgId, stream, day, cell }) => {
-      const of = streamNamed(stream);
-      const change = { orgId, day, stream: of, revision: cell.revision, isStored: true };
-      return { ...change, numbers: numbers({ orgId, stream, day }), facts: zerosOf(of) };
-    });
-  await writeNumbers(trx, changes, added);
-  return true;
 }
 
 /** `liftWaivers` ends the waivers of cells that had a good read or get another reason. */

@@ -28,7 +28,8 @@ import {
 } from './cross-check.ts';
 import { HOUR_MS } from './day.ts';
 import { OMISSIONS_NEEDED, retryAtMs } from './policy.ts';
-import type { Fact, Stream } from './streams/stream.ts';
+import { streamNamed } from './streams/catalog.ts';
+import type { Fact } from './streams/stream.ts';
 
 /** The most names in the message of a cell. */
 const NAMES_SHOWN = 6;
@@ -227,7 +228,8 @@ function doubt(situation: Situation, reason: Reason): Applied {
 }
 
 /** `namesOf` returns the names of the numbers other than zero, as readings name what was left out. */
-function namesOf({ columns }: Stream, facts: readonly Fact[]): ReadonlySet<string> {
+function namesOf(stream: string, facts: readonly Fact[]): ReadonlySet<string> {
+  const { columns } = streamNamed(stream);
   const namesIn = (fact: Fact) => columns.filter((_, index) => hasNumber([fact], index));
   return new Set(facts.flatMap((fact) => namesIn(fact).map((column) => [column, ...fact.key].join(' '))));
 }

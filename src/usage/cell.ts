@@ -1,7 +1,7 @@
 import { HOUR_MS, type UsageDay } from './day.ts';
 import { OMISSIONS_NEEDED, type ReadAge } from './policy.ts';
 import type { Standing } from './standing.ts';
-import type { Fact, Stream } from './streams/stream.ts';
+import type { Fact } from './streams/stream.ts';
 
 /** A cell: organization × stream × usage day, the unit of truth. */
 export interface CellKey {
@@ -64,10 +64,7 @@ export type CellOutcome =
   | ({ readonly kind: 'closed' } & Reason);
 
 /** The answer that a run has for one cell. */
-export interface CellAnswer {
-  readonly orgId: string;
-  readonly stream: Stream;
-  readonly day: UsageDay;
+export interface CellAnswer extends CellKey {
   /** The time at which the first request was sent, in ms by the database's clock. */
   readonly sentAtMs: number;
   /** The SHA-256 (hex) over the bodies in request order; null without a complete answer. */
@@ -87,6 +84,13 @@ export interface Applied {
   readonly facts: readonly Fact[] | null;
   /** The problem of the answer; null if there was none. */
   readonly problem: Reason | null;
+}
+
+/** A locked cell with its numbers, and what becomes of both. */
+export interface AppliedCell extends CellKey, Applied {
+  /** Its row before the transaction, with the run that wrote it last (null: by hand); null if it has none. */
+  readonly before: (Cell & { readonly runId: string | null }) | null;
+  readonly numbers: readonly Fact[];
 }
 
 /** The effect of an answer that changes nothing. */

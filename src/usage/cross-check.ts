@@ -10,7 +10,8 @@ import {
   unchanged,
 } from './cell.ts';
 import { OMISSIONS_NEEDED, type ReadAge, wakeUpMs } from './policy.ts';
-import type { CrossCheckRule, Fact, Stream } from './streams/stream.ts';
+import { streamNamed } from './streams/catalog.ts';
+import type { CrossCheckRule, Fact } from './streams/stream.ts';
 
 /** The count of another stream for the organization and day of a number that Losant left out. */
 export type CrossCheck =
@@ -32,10 +33,10 @@ const namesOthers: Reason = {
  */
 export function reasonAgainstPart(
   { facts, missingColumns }: CellOutcome & { kind: 'values' },
-  stream: Stream,
+  stream: string,
   check: CrossCheck,
 ): Reason | null {
-  const { crossChecks } = stream;
+  const { crossChecks } = streamNamed(stream);
   if (missingColumns.length === 0 || crossChecks.every(({ weight }) => weight === 'confirms')) return null;
   const isChecked = crossChecks.some(({ columns }) => missingColumns.some((each) => columns.includes(each)));
   const hasOther = hasAnyNumber(facts);
@@ -44,13 +45,14 @@ export function reasonAgainstPart(
   return isChecked && check.kind === 'unknown' ? unconfirmedBy(check.by) : null;
 }
 
-export function zerosOf({ keyColumns, columns }: Stream): Fact[] {
+export function zerosOf(stream: string): Fact[] {
+  const { keyColumns, columns } = streamNamed(stream);
   return keyColumns.length === 0 ? [{ key: [], values: columns.map(() => 0) }] : [];
 }
 
 /** `reasonAgainstZero` returns the reason why a day that was left out may not be stored as zeros; null if it may. */
-export function reasonAgainstZero(stream: Stream, check: CrossCheck): Reason | null {
-  if (stream.missingMeans === 'missing')
+export function reasonAgainstZero(stream: string, check: CrossCheck): Reason | null {
+  if (streamNamed(stream).missingMeans === 'missing')
     return { code: 'left_out', message: 'Losant has no number for this day' };
   if (check.kind === 'none' || check.by.weight === 'confirms') return null;
   if (check.kind === 'unknown') return unconfirmedBy(check.by);
@@ -67,7 +69,7 @@ function unconfirmedBy({ stream }: CrossCheckRule): Reason {
 /** A count of another stream, with the age that any answer for its day has. */
 export interface CrossCheckCount {
   /** The stream that is checked. */
-  readonly stream: Stream;
+  readonly stream: string;
   readonly by: CrossCheckRule;
   readonly count: number;
   readonly age: ReadAge;
@@ -96,7 +98,7 @@ export function applyCrossCheck(
   return { ...unchanged, cell: stand({ ...cell, omissions: OMISSIONS_NEEDED }, age) };
 }
 
-function makeZeros(cell: Cell, stream: Stream, age: ReadAge): Applied {
+function makeZeros(cell: Cell, stream: string, age: ReadAge): Applied {
   const { revision } = cell;
   const numbers = { isStored: true, isReported: false, omissions: OMISSIONS_NEEDED, revision: revision + 1 };
   const zeros = stand({ ...cell, ...numbers, reason: null, message: null }, age);

@@ -6,7 +6,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readStatements } from '../../src/billing/statements.ts';
 import { placePacks, writePacks } from '../../src/billing/write-pack.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, FINAL, values } from '../database/answers.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
 import { devices, load, trackedOrg } from '../views/loads.ts';
@@ -153,7 +152,7 @@ describe('what changes after the closing', () => {
     }
     const counts = (orgId: string, sentAt: string, ...each: readonly (readonly [string, number])[]) => ({
       ...answer(values(...each.map(([source, count]) => ({ key: ['timer', source], values: [count] }))), {
-        ...{ orgId, day, stream: payloadSources, age: FINAL, sentAtMs: Date.parse(sentAt) },
+        ...{ orgId, day, stream: 'payload_sources', age: FINAL, sentAtMs: Date.parse(sentAt) },
       }),
     });
     const [noon, one] = ['2026-11-22T12:00:00Z', '2026-11-22T13:00:00Z'];

@@ -8,7 +8,6 @@ import { readStatements } from '../../src/billing/statements.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import type { CellOutcome } from '../../src/usage/cell.ts';
-import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
 import { answer, closed, FINAL, missing, row, values } from '../database/answers.ts';
 import { addTracking, INSTANCE } from '../database/ledger.ts';
 import { queryOnce } from '../support/databases.ts';
@@ -105,7 +104,7 @@ describe('a month', () => {
       days: '{[2026-07-10,2026-07-11]}',
     });
     const minutes = (day: string, outcome: CellOutcome, sentAt: string) =>
-      answer(outcome, { orgId, day, stream: notebookMinutes, age: FINAL, sentAtMs: Date.parse(sentAt) });
+      answer(outcome, { orgId, day, stream: 'notebook_minutes', age: FINAL, sentAtMs: Date.parse(sentAt) });
     await load(books.ledger, [
       minutes('2026-07-10', values(row(5, 2, 0, 0, 0)), '2026-11-22T12:00:00Z'),
       minutes('2026-07-11', values(row(7, 3, 0, 0, 0)), '2026-11-22T12:00:00Z'),
@@ -142,7 +141,7 @@ describe('a month', () => {
     await load(
       books.ledger,
       ['2026-05-10', '2026-05-11'].map((day) =>
-        answer(values(row(5, 2, 0, 0, 0)), { orgId, day, stream: notebookMinutes }),
+        answer(values(row(5, 2, 0, 0, 0)), { orgId, day, stream: 'notebook_minutes' }),
       ),
     );
     expect(whyNot(await books.closeMonth('2026-05'))).toEqual(['2 days not final yet (notebook_minutes)']);

@@ -4,7 +4,6 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waiveCells } from '../../src/ledger/waive.ts';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, closed, FINAL, values } from '../database/answers.ts';
 import { addTracking } from '../database/ledger.ts';
 import { type Ended, jsonOf, runProgram } from '../support/program.ts';
@@ -37,7 +36,7 @@ async function closeTwice(month: string, key: typeof privateKey | null): Promise
   });
   const count = (date: string, sentAt: string, ...each: readonly (readonly [string, number])[]) =>
     answer(values(...each.map(([source, number]) => ({ key: ['timer', source], values: [number] }))), {
-      ...{ orgId: acme, day: date, stream: payloadSources, age: FINAL, sentAtMs: Date.parse(sentAt) },
+      ...{ orgId: acme, day: date, stream: 'payload_sources', age: FINAL, sentAtMs: Date.parse(sentAt) },
     });
   const [noon, one] = ['2026-11-22T12:00:00Z', '2026-11-22T13:00:00Z'];
   await load(books.ledger, [

@@ -1,5 +1,4 @@
 import { type Cell, type CellAnswer, type CellOutcome, ORG_DELETED } from '../../src/usage/cell.ts';
-import { deviceCounts } from '../../src/usage/streams/device-counts.ts';
 import type { Fact } from '../../src/usage/streams/stream.ts';
 
 export const at = (instant: string): number => Date.parse(instant);
@@ -24,7 +23,7 @@ export const PAST = { ...LAST, isPastHorizon: true };
 export function answer(outcome: CellOutcome, changes: Partial<CellAnswer> = {}): CellAnswer {
   return {
     orgId: '5d0000000000000000000001',
-    stream: deviceCounts,
+    stream: 'device_counts',
     day: '2026-11-20',
     sentAtMs: at('2026-11-22T12:00:00.000Z'),
     sha256: 'a'.repeat(64),

@@ -4,7 +4,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadBatch } from '../../src/ledger/load.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import type { CellAnswer } from '../../src/usage/cell.ts';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, at, FINAL, missing, row, values } from './answers.ts';
 import {
   addTracking,
@@ -44,7 +43,7 @@ async function loadedOrg(): Promise<string> {
 async function orgWithSources(...counts: readonly [string, number][]): Promise<string> {
   const orgId = await ledger.newOrg();
   const facts = counts.map(([name, count]) => source(name, count));
-  await load([answer(values(...facts), { orgId, stream: payloadSources })]);
+  await load([answer(values(...facts), { orgId, stream: 'payload_sources' })]);
   return orgId;
 }
 
@@ -165,7 +164,7 @@ describe('a number that is added by hand', () => {
       { key: { payload_type: 'hand', source: 'made.up' }, old: null, new: { count: 5 }, run_id: null },
       { key: {}, old: { count: 0 }, new: { count: 5 }, run_id: null },
     ]);
-    await load([answer(values(source('timer.flow', 2)), { orgId, stream: payloadSources })], RUN_2);
+    await load([answer(values(source('timer.flow', 2)), { orgId, stream: 'payload_sources' })], RUN_2);
     expect(await sourcesOf(ledger.db, orgId)).toEqual([
       { payload_type: 'timer', source: 'timer.flow', count: 2, revision: 3 },
     ]);
@@ -208,7 +207,7 @@ describe('a number that is removed by hand', () => {
   test('and that Losant leaves out now is a zero that it never named', async () => {
     const orgId = await orgWithSources(['timer.flow', 7]);
     await byHand(`delete from losant_usage.payload_sources where org_id = '${orgId}'`);
-    await load([answer(missing, { orgId, stream: payloadSources, age: FINAL })], RUN_2);
+    await load([answer(missing, { orgId, stream: 'payload_sources', age: FINAL })], RUN_2);
     expect(await coverageOf(ledger.db, orgId)).toMatchObject([
       { standing: 'stored', is_reported: false, revision: 3 },
     ]);
@@ -223,7 +222,7 @@ describe('a number that is removed by hand', () => {
       { ...changed, standing: 'in_doubt', revision: 2 },
     ]);
     const both = values(source('timer.flow', 1), source('timer.other', 2));
-    await load([answer(both, { orgId, stream: payloadSources })], RUN_2);
+    await load([answer(both, { orgId, stream: 'payload_sources' })], RUN_2);
     expect(await sourcesOf(ledger.db, orgId)).toMatchObject([
       { source: 'timer.flow', count: 1, revision: 3 },
       { source: 'timer.other', count: 2, revision: 1 },
@@ -285,7 +284,7 @@ describe('sources that are moved by hand', () => {
   ])('to another day: the day that loses %s', async (_, counts, emptied, sum) => {
     const orgId = await orgWithSources(['timer.late', 5]);
     const facts = counts.map(([name, count]) => source(name, count));
-    await load([answer(values(...facts), { orgId, day: '2026-11-19', stream: payloadSources })]);
+    await load([answer(values(...facts), { orgId, day: '2026-11-19', stream: 'payload_sources' })]);
     await byHand(`update losant_usage.payload_sources set usage_date = '2026-11-20'
       where org_id = '${orgId}' and source = 'timer.flow'`);
     expect(await coverageOf(ledger.db, orgId)).toMatchObject([
@@ -313,7 +312,7 @@ test('a source that is moved by hand has the version of the cell it is in now', 
       answer(values(source('timer.flow', count)), {
         orgId,
         day: '2026-11-19',
-        stream: payloadSources,
+        stream: 'payload_sources',
         sentAtMs: at(sentAt),
       }),
     ]);
@@ -374,7 +373,7 @@ describe('refused by hand, with what does it properly', () => {
   ])('%s', async (statement, hint) => {
     const orgId = await loadedOrg();
     await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: '{[2026-11-01,)}' });
-    await load([answer(values(source('timer.flow', 7)), { orgId, stream: payloadSources })]);
+    await load([answer(values(source('timer.flow', 7)), { orgId, stream: 'payload_sources' })]);
     const error: unknown = await byHand(statement.replaceAll('ORG', orgId)).catch(
       (reason: unknown) => reason,
     );

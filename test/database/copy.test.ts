@@ -6,7 +6,6 @@ import { createDatabase } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import { eachDay } from '../../src/usage/day.ts';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import {
   copyEmbeddedDatabase,
   createTestDatabase,
@@ -61,7 +60,7 @@ async function fill(ledger: Ledger): Promise<void> {
   await load(ledger, [
     ...days.map((day) => answer(values(row(4, 1, 17)), { orgId, day, age: LAST })),
     ...eachDay(JANUARY).map((day) =>
-      answer(values(source), { orgId, day, stream: payloadSources, age: LAST }),
+      answer(values(source), { orgId, day, stream: 'payload_sources', age: LAST }),
     ),
     answer(missing, { orgId, day: '2025-01-31', age: LAST }),
   ]);

@@ -4,8 +4,6 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { answer, at, FINAL, failed, missing, PAST, row, values } from './answers.ts';
 import {
   addTracking,
@@ -40,9 +38,9 @@ const load = (answers: readonly CellAnswer[], runId = RUN_1) =>
 
 const sentAt = (minute: number) => at('2026-11-22T12:00:00.000Z') + minute * 60_000;
 const totals = (outcome: CellOutcome, minute: number, changes: Partial<CellAnswer> = {}) =>
-  answer(outcome, { orgId, stream: payloadTotals, sentAtMs: sentAt(minute), ...changes });
+  answer(outcome, { orgId, stream: 'payload_totals', sentAtMs: sentAt(minute), ...changes });
 const sources = (outcome: CellOutcome, minute: number, changes: Partial<CellAnswer> = {}) =>
-  answer(outcome, { orgId, stream: payloadSources, sentAtMs: sentAt(minute), ...changes });
+  answer(outcome, { orgId, stream: 'payload_sources', sentAtMs: sentAt(minute), ...changes });
 const counting = (count: number) => values({ key: ['timer', 'timer.flow'], values: [count] });
 
 /** What is stored of the day: all payloads, and those by source. */

@@ -2,7 +2,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { waiveCells } from '../../src/ledger/waive.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { hours, load } from '../views/loads.ts';
 import { answer, at, missing, row, values } from './answers.ts';
 import { addTracking, coverageOf, type Ledger, openLedger, rowsOf } from './ledger.ts';
@@ -72,7 +71,7 @@ describe('a waiver', () => {
   const totals = () =>
     answer(values(row(240, 240, 240)), {
       orgId,
-      stream: payloadTotals,
+      stream: 'payload_totals',
       sentAtMs: at('2026-11-22T11:00:00.000Z'),
     });
   const cell = async () =>

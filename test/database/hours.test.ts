@@ -4,8 +4,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
-import { HOURS, payloadHours } from '../../src/usage/streams/payload-hours.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
+import { HOURS } from '../../src/usage/streams/payload-hours.ts';
 import { answer, at, FINAL, failed, missing, row, values } from './answers.ts';
 import {
   addTracking,
@@ -53,9 +52,9 @@ const lacking = (hour: string, outcome: CellOutcome & { kind: 'values' }): CellO
   missingColumns: ['billable_count', 'all_count', 'all_bytes'].map((column) => `${column} ${hour}`),
 });
 const hours = (outcome: CellOutcome, minute: number, changes: Partial<CellAnswer> = {}) =>
-  answer(outcome, { orgId, stream: payloadHours, sentAtMs: sentAt(minute), ...changes });
+  answer(outcome, { orgId, stream: 'payload_hours', sentAtMs: sentAt(minute), ...changes });
 const totals = (outcome: CellOutcome, minute: number, changes: Partial<CellAnswer> = {}) =>
-  answer(outcome, { orgId, stream: payloadTotals, sentAtMs: sentAt(minute), ...changes });
+  answer(outcome, { orgId, stream: 'payload_totals', sentAtMs: sentAt(minute), ...changes });
 const twoHours = values(row(10, 14, 180));
 
 const storedOf = async () => {

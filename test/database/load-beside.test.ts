@@ -7,7 +7,6 @@ import { type Batch, loadBatch } from '../../src/ledger/load.ts';
 import { trackDays } from '../../src/ledger/tracking.ts';
 import type { CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
 import { addDays } from '../../src/usage/day.ts';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, at, FINAL, row, values } from './answers.ts';
 import {
   addCells,
@@ -46,7 +45,7 @@ function month(orgIds: readonly string[], number: number, sentAt: string): CellA
           orgId,
           day,
           sentAtMs,
-          stream: payloadSources,
+          stream: 'payload_sources',
         },
       ),
     ]),

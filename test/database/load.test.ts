@@ -2,8 +2,6 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { isRefusedForData } from '../../src/database/sqlstate.ts';
 import { type Batch, type LoadOptions, loadBatch } from '../../src/ledger/load.ts';
-import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, at, FINAL, failed, missing, row, values } from './answers.ts';
 import {
   coverageOf,
@@ -115,12 +113,12 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
       fact('webhook', 'public.rest', 2),
       fact('mqttIn', 'gone', 3),
     ];
-    await load([answer(values(...first), { orgId, stream: payloadSources })]);
+    await load([answer(values(...first), { orgId, stream: 'payload_sources' })]);
     const equalRow = sql`select xmin::text as xmin from losant_usage.payload_sources
       where org_id = ${orgId} and payload_type = 'timer'`;
     const before = await rowsOf(ledger.db, equalRow);
     const second = [fact('webhook', 'public.rest', 5), fact('timer', 'timer.flow', 1), fact('new', 'a.b', 7)];
-    const later = { orgId, stream: payloadSources, sentAtMs: at('2026-11-23T12:00:00.000Z') };
+    const later = { orgId, stream: 'payload_sources', sentAtMs: at('2026-11-23T12:00:00.000Z') };
     const result = await load([answer(values(...second), later)], RUN_2);
     expect(await sources(orgId)).toEqual([
       { payload_type: 'new', source: 'a.b', count: 7, revision: 2 },
@@ -159,7 +157,7 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
 
   test('a set without rows is stored as well', async () => {
     const orgId = await ledger.newOrg();
-    const result = await load([answer(missing, { orgId, stream: payloadSources })]);
+    const result = await load([answer(missing, { orgId, stream: 'payload_sources' })]);
     expect(await sources(orgId)).toEqual([]);
     expect(await coverage(orgId)).toMatchObject([{ standing: 'stored', is_reported: false, revision: 1 }]);
     expect(result.cells).toMatchObject([{ result: 'loaded' }]);
@@ -181,7 +179,7 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
     const orgId = await ledger.newOrg();
     const error: unknown = await load([
       answer(values(row(4, 1, 17)), { orgId }),
-      answer(values(row(1, 2, 3, 4, 5)), { orgId, stream: notebookMinutes }),
+      answer(values(row(1, 2, 3, 4, 5)), { orgId, stream: 'notebook_minutes' }),
       answer(values(row(-1, 0, 0)), { orgId, day: '2026-11-19' }),
     ]).catch((reason: unknown) => reason);
     expect(isRefusedForData(error)).toBe(true);
@@ -202,8 +200,8 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
     const orgId = await ledger.newOrg();
     const batch = [
       answer(values(row(4, 1, 17)), { orgId }),
-      answer(missing, { orgId, stream: notebookMinutes }),
-      answer(failed, { orgId, stream: payloadSources }),
+      answer(missing, { orgId, stream: 'notebook_minutes' }),
+      answer(failed, { orgId, stream: 'payload_sources' }),
     ];
     await load(batch);
     const before = [await devices(orgId), await coverage(orgId)];
@@ -223,7 +221,7 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
 
   test('an older number fills the zeros of a newer answer without the day, on record', async () => {
     const orgId = await ledger.newOrg();
-    const stream = notebookMinutes;
+    const stream = 'notebook_minutes';
     await load([answer(missing, { orgId, stream, sentAtMs: at('2026-11-22T13:00:00.000Z') })]);
     await load([answer(values(row(17, 4, 0, 1, 0)), { orgId, stream })], RUN_2);
     const minutes = sql`select minutes, completed, revision from losant_usage.notebook_minutes where org_id = ${orgId}`;
@@ -276,10 +274,10 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
     const result = await load([
       answer(values(row(4, 1, 17)), { orgId }),
       answer(values(row(5, 1, 21)), { orgId, day: '2026-11-21' }),
-      answer(values(row(17, 4, 0, 1, 0)), { orgId, stream: notebookMinutes }),
+      answer(values(row(17, 4, 0, 1, 0)), { orgId, stream: 'notebook_minutes' }),
       answer(values({ key: ['a', 'b'], values: [1] }, { key: ['a', 'c'], values: [2] }), {
         orgId,
-        stream: payloadSources,
+        stream: 'payload_sources',
       }),
     ]);
     expect(result.rows).toEqual({

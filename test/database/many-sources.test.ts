@@ -2,7 +2,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadBatch } from '../../src/ledger/load.ts';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import type { Fact } from '../../src/usage/streams/stream.ts';
 import { answer, at, values } from './answers.ts';
 import { type Ledger, openLedger, RUN_1, rowsOf } from './ledger.ts';
@@ -23,7 +22,7 @@ const sources = (name: string, count: number): Fact[] =>
   Array.from({ length: SOURCES }, (_, place) => ({ key: ['timer', `${name}.${place}`], values: [count] }));
 const read = async (hour: number, facts: readonly Fact[]) => {
   const sentAtMs = at('2026-11-22T00:00:00.000Z') + hour * 3_600_000;
-  const only = answer(values(...facts), { orgId, stream: payloadSources, sentAtMs });
+  const only = answer(values(...facts), { orgId, stream: 'payload_sources', sentAtMs });
   const { rows } = await loadBatch(
     ledger.db,
     { answers: [only], quarantined: [] },

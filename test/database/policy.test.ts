@@ -6,8 +6,6 @@ import { applyPolicy } from '../../src/ledger/instances.ts';
 import { loadBatch } from '../../src/ledger/load.ts';
 import type { CellOutcome } from '../../src/usage/cell.ts';
 import { ageOfRead, type Policy } from '../../src/usage/policy.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
-import type { Stream } from '../../src/usage/streams/stream.ts';
 import { policy as usual } from '../usage/tracks.ts';
 import { answer, at, failed, missing, row, values } from './answers.ts';
 import { addTracking, coverageOf, INSTANCE, type Ledger, openLedger, RUN_1, rowsOf } from './ledger.ts';
@@ -49,13 +47,13 @@ test('a number that nothing confirms and whose last read failed is read again on
     streams: ['payload_totals', 'payload_sources'],
     days: '{[2026-11-01,)}',
   });
-  const load = async (stream: Stream, outcome: CellOutcome, sentAt: string) => {
+  const load = async (stream: string, outcome: CellOutcome, sentAt: string) => {
     const sentAtMs = at(sentAt);
     const only = answer(outcome, { orgId, stream, day: DAY, sentAtMs, age: ageOfRead(DAY, sentAtMs, early) });
     await loadBatch(ledger.db, { answers: [only], quarantined: [] }, { runId: RUN_1, lease: null });
   };
-  await load(payloadTotals, missing, '2026-11-12T01:15:00.000Z');
-  await load(payloadTotals, failed, '2026-11-12T02:15:00.000Z');
+  await load('payload_totals', missing, '2026-11-12T01:15:00.000Z');
+  await load('payload_totals', failed, '2026-11-12T02:15:00.000Z');
   expect(await cells()).toEqual([{ standing: 'unavailable', next_read_at: null }]);
   await apply(usual);
   expect(await cells()).toEqual([{ standing: 'missing', next_read_at: '2026-11-13T00:00:00.000Z' }]);

@@ -10,7 +10,6 @@ import { type PruneOutcome, pruneInstance } from '../../src/ledger/prune.ts';
 import { trackDays } from '../../src/ledger/tracking.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import { eachDay } from '../../src/usage/day.ts';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
 import { load } from '../views/loads.ts';
 import { answer, LAST, missing, row, values } from './answers.ts';
@@ -67,7 +66,7 @@ describe('a month that is removed', () => {
       answer(values({ key: ['timer', 'a'], values: [7] }), {
         orgId,
         day: '2025-01-05',
-        stream: payloadSources,
+        stream: 'payload_sources',
         age: LAST,
       }),
     ]);

@@ -5,8 +5,6 @@ import { loadBatch } from '../../src/ledger/load.ts';
 import { untrackOrganizations } from '../../src/ledger/tracking.ts';
 import { type Waiver, waiveCells } from '../../src/ledger/waive.ts';
 import type { CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
-import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { until } from '../support/wait.ts';
 import { answer, at, failed, missing, row, values } from './answers.ts';
 import {
@@ -208,7 +206,7 @@ describe('a number that Losant leaves out now, as zero', () => {
   );
 
   test('is taken as zero, on record as a change, and stays accepted while Losant leaves it out', async () => {
-    const stream = notebookMinutes;
+    const stream = 'notebook_minutes';
     await read(values(row(17, 4, 0, 0, 0)), 0, { stream });
     await read(missing, 1, { stream });
     await asZero('notebook_minutes');
@@ -227,7 +225,7 @@ describe('a number that Losant leaves out now, as zero', () => {
   });
 
   test('is a day without any source, for payloads by source', async () => {
-    const stream = payloadSources;
+    const stream = 'payload_sources';
     await read(values({ key: ['timer', 'timer.flow'], values: [7] }), 0, { stream });
     await read(missing, 1, { stream });
     await asZero('payload_sources');

@@ -4,7 +4,6 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer } from '../../src/usage/cell.ts';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, at, failed, row, values } from './answers.ts';
 import { type Ledger, openLedger, RUN_1, rowsOf } from './ledger.ts';
 
@@ -29,7 +28,7 @@ function readAt(second: number, orgId: string, fails: boolean): CellAnswer[] {
     ];
     return [
       answer(values(row(second, 0, 100 - second)), { orgId, day, sentAtMs }),
-      answer(values(...sources), { orgId, day, sentAtMs, stream: payloadSources }),
+      answer(values(...sources), { orgId, day, sentAtMs, stream: 'payload_sources' }),
     ];
   });
 }

@@ -2,10 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { apply } from '../../src/usage/apply.ts';
 import type { Cell, CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
-import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
-import type { Fact, Stream } from '../../src/usage/streams/stream.ts';
+import type { Fact } from '../../src/usage/streams/stream.ts';
 import { answer, at, FINAL, LAST, missing, PAST, row, stored, values, YOUNG } from '../database/answers.ts';
 
 const NOON_21 = at('2026-11-21T12:00:00.000Z');
@@ -34,7 +31,7 @@ const applyMissing = (before: Cell | null, numbers: readonly Fact[], changes: Pa
 
 describe('a day that is left out while nothing is stored', () => {
   test('means zeros for a count of events, which Losant has not named', () => {
-    expect(applyMissing(null, [], { stream: notebookMinutes })).toEqual({
+    expect(applyMissing(null, [], { stream: 'notebook_minutes' })).toEqual({
       result: 'loaded',
       cell: zeroCell,
       facts: [row(0, 0, 0, 0, 0)],
@@ -43,7 +40,7 @@ describe('a day that is left out while nothing is stored', () => {
   });
 
   test('means no row where rows have further keys', () => {
-    expect(applyMissing(null, [], { stream: payloadSources })).toEqual({
+    expect(applyMissing(null, [], { stream: 'payload_sources' })).toEqual({
       result: 'loaded',
       cell: zeroCell,
       facts: [],
@@ -53,7 +50,7 @@ describe('a day that is left out while nothing is stored', () => {
 
   test('is not reported, also where a number was that somebody has removed', () => {
     const removed = stored('missing', { isReported: true, revision: 2, verifiedAtMs: null });
-    expect(applyMissing(removed, [], { stream: payloadSources })).toMatchObject({
+    expect(applyMissing(removed, [], { stream: 'payload_sources' })).toMatchObject({
       result: 'loaded',
       cell: { standing: 'stored', isReported: false, revision: 3 },
       facts: [],
@@ -93,7 +90,7 @@ describe('a day that is left out while nothing is stored', () => {
   });
 
   test('is filled with no zeros past the horizon', () => {
-    expect(applyMissing(null, [], { stream: notebookMinutes, age: PAST })).toMatchObject({
+    expect(applyMissing(null, [], { stream: 'notebook_minutes', age: PAST })).toMatchObject({
       result: 'unavailable',
       cell: { standing: 'unavailable', revision: 0, reason: 'past_horizon' },
       facts: null,
@@ -110,10 +107,15 @@ describe('a day that is left out while nothing is stored', () => {
 });
 
 describe('a day that is left out while a number is stored', () => {
-  const cases: [string, Stream, Fact[], Fact[]][] = [
+  const cases: [string, string, Fact[], Fact[]][] = [
     ['a level', answer(missing).stream, [row(0, 0, 17)], [row(0, 0, 0)]],
-    ['a count of events', notebookMinutes, [row(0, 0, 0, 1, 0)], [row(0, 0, 0, 0, 0)]],
-    ['a set of rows', payloadSources, [{ key: ['a', 'b'], values: [1] }], [{ key: ['a', 'b'], values: [0] }]],
+    ['a count of events', 'notebook_minutes', [row(0, 0, 0, 1, 0)], [row(0, 0, 0, 0, 0)]],
+    [
+      'a set of rows',
+      'payload_sources',
+      [{ key: ['a', 'b'], values: [1] }],
+      [{ key: ['a', 'b'], values: [0] }],
+    ],
   ];
 
   test.each(cases)('never replaces a number of %s at any age: it is in doubt', (_, stream, numbers) => {
@@ -194,7 +196,7 @@ describe('a zero that Losant never named is final only after three answers, an h
   };
 
   /** Reads on 2026-11-28, when the day has long been of the final age, at these minutes after midnight. */
-  function readAt(minutes: readonly number[], stream: Stream, outcome: CellOutcome, age: CellAnswer['age']) {
+  function readAt(minutes: readonly number[], stream: string, outcome: CellOutcome, age: CellAnswer['age']) {
     const midnight = at('2026-11-28T00:00:00.000Z');
     let cell: Cell | null = null;
     let numbers: readonly Fact[] = [];
@@ -215,17 +217,17 @@ describe('a zero that Losant never named is final only after three answers, an h
     ['three an hour apart', [0, 60, 120], 'final', 3, null],
     ['three days apart', [0, 1440, 2880], 'final', 3, null],
   ])('%s', (_, minutes, ...[standing, omissions, next]) => {
-    const { cell, numbers } = readAt(minutes, notebookMinutes, leftOut, LAST);
+    const { cell, numbers } = readAt(minutes, 'notebook_minutes', leftOut, LAST);
     expect(numbers).toEqual([zeros]);
     expect(cell).toMatchObject({ standing, omissions, isReported: false, revision: 1 });
     expect(cell?.nextReadAtMs).toBe(next === null ? null : at(next));
   });
 
-  test.each<[string, Stream, CellOutcome, Fact[]]>([
-    ['notebook minutes', notebookMinutes, leftOut, [zeros]],
-    ['billable payloads beside others', payloadTotals, noBillable, [row(0, 21, 900)]],
-    ['payloads of which only the totals are collected', payloadTotals, leftOut, [row(0, 0, 0)]],
-    ['payloads of which only the sources are collected', payloadSources, leftOut, []],
+  test.each<[string, string, CellOutcome, Fact[]]>([
+    ['notebook minutes', 'notebook_minutes', leftOut, [zeros]],
+    ['billable payloads beside others', 'payload_totals', noBillable, [row(0, 21, 900)]],
+    ['payloads of which only the totals are collected', 'payload_totals', leftOut, [row(0, 0, 0)]],
+    ['payloads of which only the sources are collected', 'payload_sources', leftOut, []],
   ])('%s', (_, stream, outcome, numbers) => {
     expect(readAt([0, 60], stream, outcome, LAST).cell?.standing).toBe('stored');
     expect(readAt([0, 60, 120], stream, outcome, LAST)).toMatchObject({
@@ -236,7 +238,7 @@ describe('a zero that Losant never named is final only after three answers, an h
 
   test('reads before the final age count, and only the age decides then', () => {
     expect(
-      readAt([0, 60, 120], notebookMinutes, leftOut, {
+      readAt([0, 60, 120], 'notebook_minutes', leftOut, {
         ...YOUNG,
         finalFromMs: at('2026-11-29T00:00:00.000Z'),
       }),
@@ -249,14 +251,14 @@ describe('a zero that Losant never named is final only after three answers, an h
     const named = apply(
       stored('stored', { isReported: false, omissions: 2 }),
       [zeros],
-      answer(values(row(0, 1, 0, 0, 0)), { stream: notebookMinutes }),
+      answer(values(row(0, 1, 0, 0, 0)), { stream: 'notebook_minutes' }),
     );
     expect(named.cell).toMatchObject({ isReported: true, omissions: 0 });
   });
 
   test('one that stands for a number which was changed by hand begins with one', () => {
     const before = stored('in_doubt', { isReported: false, reason: 'changed_by_hand', wasFinal: true });
-    expect(applyMissing(before, [zeros], { stream: notebookMinutes }).cell).toMatchObject({
+    expect(applyMissing(before, [zeros], { stream: 'notebook_minutes' }).cell).toMatchObject({
       standing: 'stored',
       omissions: 1,
       isReported: false,
@@ -274,7 +276,7 @@ describe('a day of which some of the three totals are left out', () => {
     before: Cell | null,
     numbers: readonly Fact[],
     ...[outcome, age = YOUNG]: [CellOutcome, CellAnswer['age']?]
-  ) => apply(before, numbers, answer(outcome, { stream: payloadTotals, age }));
+  ) => apply(before, numbers, answer(outcome, { stream: 'payload_totals', age }));
 
   test('reads zero there when nothing is stored, and is not called reported', () => {
     expect(applyTotals(null, [], partial([row(0, 21, 900)], 'billable_count'))).toEqual({

@@ -4,10 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { apply } from '../../src/usage/apply.ts';
 import type { Cell, CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
 import { streamNamed } from '../../src/usage/streams/catalog.ts';
-import { deviceCounts } from '../../src/usage/streams/device-counts.ts';
-import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import type { Fact, Stream } from '../../src/usage/streams/stream.ts';
 import { answer, at, closed, FINAL, failed, missing, quarantined, row, values } from '../database/answers.ts';
 
@@ -62,12 +59,12 @@ describe('two answers end in the same state and numbers whichever is loaded firs
     }
   });
 
-  const silent: [string, Stream, CellOutcome, Fact[]][] = [
-    ['a level', deviceCounts, five, [row(5, 0, 5)]],
-    ['events', notebookMinutes, values(row(0, 3, 0, 0, 0)), [row(0, 3, 0, 0, 0)]],
+  const silent: [string, string, CellOutcome, Fact[]][] = [
+    ['a level', 'device_counts', five, [row(5, 0, 5)]],
+    ['events', 'notebook_minutes', values(row(0, 3, 0, 0, 0)), [row(0, 3, 0, 0, 0)]],
     [
       'a set of rows',
-      payloadSources,
+      'payload_sources',
       values({ key: ['timer', 'timer.flow'], values: [3] }),
       [{ key: ['timer', 'timer.flow'], values: [3] }],
     ],
@@ -94,9 +91,9 @@ describe('two answers end in the same state and numbers whichever is loaded firs
   );
 
   test('all three totals outlive a newer answer that lacks one of them', () => {
-    const first = sent(1, values(row(17, 21, 900)), { stream: payloadTotals });
+    const first = sent(1, values(row(17, 21, 900)), { stream: 'payload_totals' });
     const lacking = { kind: 'values', facts: [row(0, 22, 950)], missingColumns: ['billable_count'] } as const;
-    const second = sent(2, lacking, { stream: payloadTotals });
+    const second = sent(2, lacking, { stream: 'payload_totals' });
     for (const loaded of [load([first, second]), load([second, first])]) {
       expect(loaded.facts).toEqual([row(17, 21, 900)]);
       expect(loaded.cell).toMatchObject({ standing: 'in_doubt', reason: 'left_out' });
@@ -104,9 +101,9 @@ describe('two answers end in the same state and numbers whichever is loaded firs
   });
 
   test('a newer answer that lacks a total stands when that total was zero', () => {
-    const first = sent(1, values(row(0, 21, 900)), { stream: payloadTotals });
+    const first = sent(1, values(row(0, 21, 900)), { stream: 'payload_totals' });
     const lacking = { kind: 'values', facts: [row(0, 22, 950)], missingColumns: ['billable_count'] } as const;
-    const second = sent(2, lacking, { stream: payloadTotals });
+    const second = sent(2, lacking, { stream: 'payload_totals' });
     for (const loaded of [load([first, second]), load([second, first])]) {
       expect(loaded.facts).toEqual([row(0, 22, 950)]);
       expect(loaded.cell).toMatchObject({ standing: 'stored', reason: null });
@@ -154,7 +151,7 @@ describe('answers from a mixed-up history of one cell', () => {
 
   function answersOf({ stream: name, says, order }: { stream: string; says: string[]; order: number[] }) {
     const stream = streamNamed(name);
-    const answers = says.map((what, hour) => sent(hour, SAYS[what]?.(stream) ?? missing, { stream }));
+    const answers = says.map((what, hour) => sent(hour, SAYS[what]?.(stream) ?? missing, { stream: name }));
     return { answers, loaded: order.map((hour) => answers[hour] as CellAnswer) };
   }
 
@@ -163,7 +160,7 @@ describe('answers from a mixed-up history of one cell', () => {
     const named = answers.map(({ outcome }) => outcome).findLast((outcome) => outcome.kind === 'values');
     if (named) return named.facts;
     const isSilent = answers.some(({ outcome }) => outcome.kind === 'missing');
-    return isSilent && answers[0]?.stream === notebookMinutes ? [row(0, 0, 0, 0, 0)] : [];
+    return isSilent && answers[0]?.stream === 'notebook_minutes' ? [row(0, 0, 0, 0, 0)] : [];
   }
 
   test('end in the newest number Losant named, in whatever order and however often they are loaded', () => {

@@ -2,8 +2,6 @@
 import { describe, expect, test } from 'vitest';
 import { apply } from '../../src/usage/apply.ts';
 import type { Cell } from '../../src/usage/cell.ts';
-import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import type { Fact } from '../../src/usage/streams/stream.ts';
 import { answer, at, FINAL, LAST, PAST, row, stored, values, YOUNG } from '../database/answers.ts';
 
@@ -103,7 +101,7 @@ describe('a good answer', () => {
 
   test('names zeros that stood for a day that was left out: the same numbers, reported now', () => {
     const before = stored('stored', { isReported: false, omissions: 2 });
-    const zeros = answer(values(row(0, 0, 0, 0, 0)), { stream: notebookMinutes });
+    const zeros = answer(values(row(0, 0, 0, 0, 0)), { stream: 'notebook_minutes' });
     expect(apply(before, [row(0, 0, 0, 0, 0)], zeros)).toEqual({
       result: 'unchanged',
       cell: fresh,
@@ -117,7 +115,7 @@ describe('a set of rows is compared by key, whatever its order', () => {
   const a: Fact = { key: ['timer', 'timer.flow'], values: [1] };
   const b: Fact = { key: ['webhook', 'public.rest'], values: [2] };
   const load = (numbers: readonly Fact[], facts: readonly Fact[]) =>
-    apply(stored('stored'), numbers, answer(values(...facts), { stream: payloadSources }));
+    apply(stored('stored'), numbers, answer(values(...facts), { stream: 'payload_sources' }));
 
   test.each<[string, readonly Fact[], readonly Fact[], boolean]>([
     ['the same rows', [a, b], [a, b], true],

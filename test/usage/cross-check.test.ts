@@ -3,8 +3,6 @@ import { describe, expect, test } from 'vitest';
 import { apply } from '../../src/usage/apply.ts';
 import type { Cell, CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
 import { applyCrossCheck, type CrossCheck } from '../../src/usage/cross-check.ts';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import type { CrossCheckRule, Fact } from '../../src/usage/streams/stream.ts';
 import {
   answer,
@@ -21,7 +19,7 @@ import {
 } from '../database/answers.ts';
 
 const applyTotals = (outcome: CellOutcome, crossCheck: CrossCheck, age: CellAnswer['age'] = YOUNG) =>
-  apply(null, [], answer(outcome, { stream: payloadTotals, age }), crossCheck);
+  apply(null, [], answer(outcome, { stream: 'payload_totals', age }), crossCheck);
 const BY_SOURCES: CrossCheckRule = {
   ...{ stream: 'payload_sources', column: 'count', weight: 'required' },
   columns: ['all_count', 'all_bytes'],
@@ -158,7 +156,7 @@ describe('a day of which some totals were left out', () => {
   ])(
     'keeps what is stored, in doubt where something speaks against it: %s',
     (_, outcome, ...[check, number, standing, reason]) => {
-      const partial = answer(outcome, { stream: payloadTotals });
+      const partial = answer(outcome, { stream: 'payload_totals' });
       expect(apply(stored('stored'), [number], partial, check)).toMatchObject({
         result: standing === 'stored' ? 'unchanged' : 'failed',
         cell: { standing, reason },
@@ -176,7 +174,7 @@ describe('zeros that nobody named, and a new answer beside sources that count so
     ['is older', missing],
   ])('are taken back where it %s, and read again by the next wake-up', (what, outcome) => {
     const sentAtMs = at(what === 'is older' ? '2026-11-21T11:59:59.999Z' : '2026-11-22T12:01:02.000Z');
-    const again = answer(outcome, { stream: payloadTotals, sentAtMs });
+    const again = answer(outcome, { stream: 'payload_totals', sentAtMs });
     const wakeUp = at(what === 'is older' ? '2026-11-21T11:55:00.000Z' : '2026-11-22T12:00:00.000Z');
     expect(apply(zeros, [row(0, 0, 0)], again, counted(3))).toMatchObject({
       result: 'left_out',
@@ -193,7 +191,7 @@ describe('zeros that nobody named, and a new answer beside sources that count so
   });
 
   test('stay where Losant names them', () => {
-    const named = answer(values(row(0, 0, 0)), { stream: payloadTotals });
+    const named = answer(values(row(0, 0, 0)), { stream: 'payload_totals' });
     expect(apply(zeros, [row(0, 0, 0)], named, counted(3))).toMatchObject({
       result: 'unchanged',
       cell: { standing: 'stored', isReported: true, revision: 1 },
@@ -201,7 +199,7 @@ describe('zeros that nobody named, and a new answer beside sources that count so
   });
 
   test('stay past the horizon, where no stored cell changes', () => {
-    const past = answer(missing, { stream: payloadTotals, age: PAST });
+    const past = answer(missing, { stream: 'payload_totals', age: PAST });
     expect(apply(zeros, [row(0, 0, 0)], past, counted(3))).toMatchObject({
       result: 'unchanged',
       facts: null,
@@ -210,7 +208,7 @@ describe('zeros that nobody named, and a new answer beside sources that count so
 
   test('stay where a person accepted them', () => {
     const accepted = stored('accepted', { isStored: true, revision: 1, reason: 'waived' });
-    const again = answer(missing, { stream: payloadTotals });
+    const again = answer(missing, { stream: 'payload_totals' });
     expect(apply(accepted, [row(0, 0, 0)], again, counted(3))).toMatchObject({
       result: 'unchanged',
       cell: { standing: 'accepted' },
@@ -222,7 +220,7 @@ describe('zeros that nobody named, and a new answer beside sources that count so
 describe('a count that comes later', () => {
   const zeros = [row(0, 0, 0)];
   const by = (count: number, age: CellAnswer['age'] = YOUNG) => ({
-    stream: payloadTotals,
+    stream: 'payload_totals',
     by: BY_SOURCES,
     count,
     age,
@@ -306,10 +304,10 @@ describe('a count that comes later', () => {
     },
   );
 
-  test.each<[string, typeof payloadTotals, CrossCheckRule, Fact[], string, Cell['standing']]>([
-    ['totals, young', payloadTotals, BY_SOURCES, zeros, '2026-11-21T12:00:00.000Z', 'stored'],
-    ['totals of the final age', payloadTotals, BY_SOURCES, zeros, '2026-11-24T12:00:00.000Z', 'final'],
-    ['sources of the final age', payloadSources, BY_TOTALS, [], '2026-11-24T12:00:00.000Z', 'final'],
+  test.each<[string, string, CrossCheckRule, Fact[], string, Cell['standing']]>([
+    ['totals, young', 'payload_totals', BY_SOURCES, zeros, '2026-11-21T12:00:00.000Z', 'stored'],
+    ['totals of the final age', 'payload_totals', BY_SOURCES, zeros, '2026-11-24T12:00:00.000Z', 'final'],
+    ['sources of the final age', 'payload_sources', BY_TOTALS, [], '2026-11-24T12:00:00.000Z', 'final'],
   ])('of 0 confirms zeros that nobody named: %s', (_, stream, ...[rule, numbers, read, standing]) => {
     const before = stored('stored', { isReported: false, omissions: 1, verifiedAtMs: at(read) });
     expect(applyCrossCheck(before, numbers, { ...by(0), stream, by: rule })).toMatchObject({
@@ -321,7 +319,7 @@ describe('a count that comes later', () => {
 
   test('of all payloads takes no empty sources back: they count another way', () => {
     const before = stored('stored', { isReported: false, omissions: 1 });
-    expect(applyCrossCheck(before, [], { ...by(3), stream: payloadSources, by: BY_TOTALS })).toBeNull();
+    expect(applyCrossCheck(before, [], { ...by(3), stream: 'payload_sources', by: BY_TOTALS })).toBeNull();
   });
 });
 

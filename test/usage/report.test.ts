@@ -2,11 +2,10 @@
 import { expect, test } from 'vitest';
 import { Tally } from '../../src/export/report.ts';
 import type { LoadResult } from '../../src/ledger/load.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { answer, at, missing } from '../database/answers.ts';
 
 const INSTANCE = '5c0000000000000000000001';
-const leftOut = answer(missing, { stream: payloadTotals });
+const leftOut = answer(missing, { stream: 'payload_totals' });
 const waiting: LoadResult = {
   cells: [
     {

@@ -3,8 +3,6 @@ import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { METRICS } from '../../src/billing/pack-files.ts';
 import { streams, usualStreamNames } from '../../src/usage/streams/catalog.ts';
-import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { answer, row, values } from '../database/answers.ts';
 import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
 import { devices, load, sources, trackedOrg } from './loads.ts';
@@ -34,8 +32,8 @@ beforeAll(async () => {
   before = (clock as { now: string }).now;
   await load(ledger, [
     devices(orgId, DAY, 1, 2, 3),
-    answer(values(row(4, 5, 6, 7, 8)), { orgId, day: DAY, stream: notebookMinutes }),
-    answer(values(row(9, 10, 11)), { orgId, day: DAY, stream: payloadTotals }),
+    answer(values(row(4, 5, 6, 7, 8)), { orgId, day: DAY, stream: 'notebook_minutes' }),
+    answer(values(row(9, 10, 11)), { orgId, day: DAY, stream: 'payload_totals' }),
     sources(orgId, DAY, 12),
   ]);
 });
@@ -113,8 +111,8 @@ describe('each metric has its own number', () => {
     const later = { sentAtMs: Date.parse('2026-11-23T12:00:00.000Z') };
     await load(ledger, [
       { ...devices(orgId, DAY, 0, 0, 0), ...later },
-      answer(values(row(0, 0, 0, 0, 0)), { orgId, day: DAY, stream: notebookMinutes, ...later }),
-      answer(values(row(0, 0, 0)), { orgId, day: DAY, stream: payloadTotals, ...later }),
+      answer(values(row(0, 0, 0, 0, 0)), { orgId, day: DAY, stream: 'notebook_minutes', ...later }),
+      answer(values(row(0, 0, 0)), { orgId, day: DAY, stream: 'payload_totals', ...later }),
       { ...sources(orgId, DAY), ...later },
     ]);
     const { now } = clock as { now: string };

@@ -2,8 +2,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type DayRange, eachDay } from '../../src/usage/day.ts';
-import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { answer, at, row, values } from '../database/answers.ts';
 import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
 import { createClockDatabase } from '../support/clock-database.ts';
@@ -31,10 +29,10 @@ async function addOrg(limits: object, minutesOn: DayRange): Promise<string> {
   await load(ledger, [
     devices(orgId, '2026-11-11', 4, 1, 50),
     ...eachDay({ from: '2026-11-11', to: '2026-11-20' }).map((day) =>
-      answer(values(row(1_000, 1_200, 9_000)), { orgId, day, stream: payloadTotals }),
+      answer(values(row(1_000, 1_200, 9_000)), { orgId, day, stream: 'payload_totals' }),
     ),
     ...eachDay(minutesOn).map((day) =>
-      answer(values(row(10, 1, 0, 0, 0)), { orgId, day, stream: notebookMinutes }),
+      answer(values(row(10, 1, 0, 0, 0)), { orgId, day, stream: 'notebook_minutes' }),
     ),
   ]);
   return orgId;

@@ -1,7 +1,6 @@
 import { loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer } from '../../src/usage/cell.ts';
-import { HOURS, payloadHours } from '../../src/usage/streams/payload-hours.ts';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
+import { HOURS } from '../../src/usage/streams/payload-hours.ts';
 import { answer, FINAL, row, values } from '../database/answers.ts';
 import { addTracking, type Ledger, RUN_1 } from '../database/ledger.ts';
 
@@ -28,7 +27,7 @@ export function devices(orgId: string, day: string, ...numbers: readonly number[
 /** Payloads of a day by source, not final. */
 export function sources(orgId: string, day: string, ...counts: readonly number[]): CellAnswer {
   const facts = counts.map((count, index) => ({ key: ['timer', `source.${index}`], values: [count] }));
-  return answer(values(...facts), { orgId, day, stream: payloadSources });
+  return answer(values(...facts), { orgId, day, stream: 'payload_sources' });
 }
 
 /** Payloads of a day by hour, not final: as many billable ones, all and bytes as `valuesOf` says of each hour. */
@@ -38,5 +37,5 @@ export function hours(
   valuesOf: (hour: number) => readonly [number, number, number],
 ): CellAnswer {
   const facts = HOURS.map((key, hour) => ({ key: [key], values: valuesOf(hour) }));
-  return answer(values(...facts), { orgId, day, stream: payloadHours });
+  return answer(values(...facts), { orgId, day, stream: 'payload_hours' });
 }

@@ -2,8 +2,6 @@
 import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waiveCells } from '../../src/ledger/waive.ts';
-import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { answer, closed, FINAL, missing, row } from '../database/answers.ts';
 import { addTracking, type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
 import { devices, load, sources, trackedOrg } from './loads.ts';
@@ -190,7 +188,13 @@ describe('monthly_usage', () => {
       load(
         ledger,
         october.map((day) =>
-          answer(missing, { orgId, day, stream: notebookMinutes, age: FINAL, sentAtMs: Date.parse(sentAt) }),
+          answer(missing, {
+            orgId,
+            day,
+            stream: 'notebook_minutes',
+            age: FINAL,
+            sentAtMs: Date.parse(sentAt),
+          }),
         ),
       );
     await readAt('2026-11-22T12:00:00Z');
@@ -207,7 +211,7 @@ describe('monthly_usage', () => {
     const payloads = (day: string, missingColumns: readonly string[]) =>
       answer(
         { kind: 'values', facts: [row(missingColumns.length === 0 ? 5 : 0, 9, 900)], missingColumns },
-        { orgId, day, stream: payloadTotals, age: FINAL },
+        { orgId, day, stream: 'payload_totals', age: FINAL },
       );
     await load(ledger, [
       ...october.slice(1).map((day) => payloads(day, [])),

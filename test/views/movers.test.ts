@@ -2,7 +2,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { type DayRange, eachDay } from '../../src/usage/day.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { answer, at, row, values } from '../database/answers.ts';
 import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
 import { createClockDatabase } from '../support/clock-database.ts';
@@ -25,7 +24,7 @@ const send = async (range: DayRange, payloads: number) =>
   await load(
     ledger,
     eachDay(range).map((day) =>
-      answer(values(row(payloads, payloads, 9 * payloads)), { orgId, day, stream: payloadTotals }),
+      answer(values(row(payloads, payloads, 9 * payloads)), { orgId, day, stream: 'payload_totals' }),
     ),
   );
 const readMovers = () =>

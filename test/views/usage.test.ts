@@ -1,7 +1,6 @@
 /** What the views say of numbers that are stored, not stored, or zero. */
 import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, failed, missing } from '../database/answers.ts';
 import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
 import { devices, load, sources, trackedOrg } from './loads.ts';
@@ -63,7 +62,7 @@ describe('daily_usage', () => {
     const orgId = await trackedOrg(ledger, ['payload_sources'], { from: '2026-10-01', to: '2026-10-02' });
     await load(ledger, [
       sources(orgId, '2026-10-01'),
-      answer(missing, { orgId, day: '2026-10-02', stream: payloadSources }),
+      answer(missing, { orgId, day: '2026-10-02', stream: 'payload_sources' }),
     ]);
     expect(
       await ask(sql`select payload_source_count, is_reported from losant_usage.daily_usage

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { apply } from '../../../src/usage/apply.ts';
 import type { Applied, Cell, CellAnswer } from '../../../src/usage/cell.ts';
+import { streamNamed } from '../../../src/usage/streams/catalog.ts';
 import type { Fact } from '../../../src/usage/streams/stream.ts';
 import { type ClockDatabase, createClockDatabase } from '../../support/clock-database.ts';
 import { queryOnce } from '../../support/databases.ts';
@@ -48,7 +49,8 @@ const withAge = (answer: CellAnswer, age: Partial<CellAnswer['age']>): CellAnswe
 
 const DEFECTS: Readonly<Record<string, Defect>> = {
   'a day that is left out replaces its number by zero': inApply(({ cell, numbers, answer }, right) => {
-    const { outcome, stream } = answer;
+    const { outcome } = answer;
+    const stream = streamNamed(answer.stream);
     const isSilent = outcome.kind === 'missing' && cell?.isStored && stream.missingMeans === 'zero';
     if (!isSilent) return right({ cell, numbers, answer });
     const zeros: Fact[] =
