@@ -3,10 +3,10 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { readInPages } from '../queries/view-rows.ts';
 import { PROBLEMS_MAX } from './check-pack.ts';
+import { readStatements } from './month.ts';
 import { MANIFEST_NAME } from './pack.ts';
 import { keyOf, METRICS, type PackFileName, type PackRow, readPackFile } from './pack-files.ts';
 import { type PackTable, readRows, statementTable } from './pack-tables.ts';
-import { readStatements } from './statements.ts';
 import type { Pack, PackProblem } from './verify.ts';
 
 /** The number of rows read at a time, some megabytes. */

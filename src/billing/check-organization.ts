@@ -2,40 +2,41 @@
 import { type DayRange, daysFrom } from '../usage/day.ts';
 import { daysOfMonth } from '../usage/period.ts';
 import { isSettled, type Standing, worstStanding } from '../usage/standing.ts';
+import type { OpenStatement } from './pack.ts';
 import { type BehindName, METRICS, type PackRow } from './pack-files.ts';
-import {
-  addNumber,
-  averageOf,
-  type Billed,
-  difference,
-  keyOfLine,
-  keyOfSource,
-  parseNumbers,
-  type Report,
-  type Sum,
-  show,
-} from './pack-sums.ts';
-import type { Pack } from './verify.ts';
 
-/** The cells of a stream in a period, counted. */
-interface StreamDays {
-  readonly standings: Partial<Record<Standing, number>>;
-  expected: number;
-  stored: number;
-  unreported: number;
-  byHand: number;
-}
-
+/** A period with its rows, those of lines by metric. */
 interface Period extends DayRange {
   readonly lines: Map<string, PackRow>;
-  readonly streams: Map<string, StreamDays>;
-  readonly sums: Map<string, Sum>;
+  readonly cells: PackRow[];
+  readonly days: PackRow[];
   readonly sources: PackRow[];
-  watermark: number;
-  isSettled: boolean;
+  readonly revisions: PackRow[];
+}
+
+/** The totals of an organization by the preceding statements of a month; empty before the closing. */
+export interface Billed {
+  readonly lines: ReadonlyMap<string, string | null>;
+  readonly sources: ReadonlyMap<string, string | null>;
+}
+
+export function keyOfLine(line: PackRow): string {
+  return `${line['period_start']} ${line['metric']}`;
+}
+
+export function keyOfSource({ period_start, payload_type, source }: PackRow): string {
+  return JSON.stringify([period_start, payload_type, source]);
+}
+
+/** Takes a problem of a file. */
+export type Report = (file: string, problem: string) => void;
+
+export function show(text: string | null | undefined): string {
+  return text ?? 'not stored';
 }
 
 interface OrganizationRows {
+  readonly statement: OpenStatement;
   readonly orgId: string;
   readonly lines: readonly PackRow[];
   /** The rows of the files behind the lines, by name. */
@@ -54,21 +55,19 @@ const IS_STORED: Partial<Record<Standing, boolean>> = {
 
 /** One organization of a pack. */
 export class Organization {
-  readonly #pack: Pack;
   readonly #rows: OrganizationRows;
   readonly #periods = new Map<string, Period>();
   readonly #cells = new Map<string, PackRow[]>();
 
-  constructor(pack: Pack, rows: OrganizationRows) {
-    this.#pack = pack;
+  constructor(rows: OrganizationRows) {
     this.#rows = rows;
     for (const line of rows.lines) this.#place(line);
   }
 
   check(): void {
     this.#checkPeriods();
-    this.#countCells();
-    this.#sumDays();
+    this.#placeCells();
+    this.#placeDays();
     this.#placeSources();
     this.#checkRevisions();
     this.#checkWaivers();
@@ -77,9 +76,9 @@ export class Organization {
       for (const line of period.lines.values()) this.#checkLine(line, period);
       this.#checkComplete(period);
     }
-    const isOpen = [...this.#periods.values()].some((period) => !period.isSettled);
+    const isOpen = [...this.#periods.values()].some((period) => !isAllSettled(period));
     if (isOpen && !this.#rows.blocked.has(this.#rows.orgId)) {
-      this.#say('blockers.csv', 'not every cell is final or accepted, and no blocker was accepted');
+      this.#say('blockers.csv')('not every cell is final or accepted, and no blocker was accepted');
     }
   }
 
@@ -87,17 +86,14 @@ export class Organization {
     return this.#rows.files.get(name) ?? [];
   }
 
-  #say(file: string, problem: string): void {
-    this.#rows.report(file, `organization ${this.#rows.orgId}: ${problem}`);
-  }
-
-  #sayOf(file: string): (problem: string) => void {
-    return (problem) => this.#say(file, problem);
+  /** Returns what takes the problems of a file. */
+  #say(file: string): (problem: string) => void {
+    return (problem) => this.#rows.report(file, `organization ${this.#rows.orgId}: ${problem}`);
   }
 
   /** Assigns a line to its period; every line of one names the same end and the same customer. */
   #place(line: PackRow): void {
-    const say = this.#sayOf('lines.csv');
+    const say = this.#say('lines.csv');
     const start = line['period_start'] as string;
     const known = this.#periods.get(start);
     const metric = METRICS.get(line['metric'] ?? '');
@@ -107,8 +103,8 @@ export class Organization {
     if (known === undefined) {
       const to = line['period_end'] as string;
       this.#periods.set(start, {
-        ...{ from: start, to, lines: new Map([[line['metric'] as string, line]]), streams: new Map() },
-        ...{ sums: new Map(), sources: [], watermark: 0, isSettled: true },
+        ...{ from: start, to, lines: new Map([[line['metric'] as string, line]]) },
+        ...{ cells: [], days: [], sources: [], revisions: [] },
       });
       return;
     }
@@ -121,8 +117,8 @@ export class Organization {
   }
 
   #checkPeriods(): void {
-    const say = this.#sayOf('lines.csv');
-    const { month, periods } = this.#pack.manifest.statement;
+    const say = this.#say('lines.csv');
+    const { month, periods } = this.#rows.statement;
     const bounds = daysOfMonth(month);
     let before: Period | null = null;
     for (const period of this.#periods.values()) {
@@ -147,8 +143,8 @@ export class Organization {
     return this.#cells.get(row['usage_date'] as string)?.find(({ stream }) => stream === row['stream']);
   }
 
-  #countCells(): void {
-    const say = this.#sayOf('coverage.csv');
+  #placeCells(): void {
+    const say = this.#say('coverage.csv');
     for (const cell of this.#rowsOf('coverage.csv')) {
       const day = cell['usage_date'] as string;
       const period = this.#periodOf(day);
@@ -156,27 +152,17 @@ export class Organization {
         say(`${day} lies in no period of lines.csv`);
         continue;
       }
-      const stream = cell['stream'] as string;
-      const standing = cell['standing'] as Standing;
-      const isStored = cell['is_stored'] === 'true';
-      const none = { standings: {}, expected: 0, stored: 0, unreported: 0, byHand: 0 };
-      const known: StreamDays = period.streams.get(stream) ?? none;
-      period.streams.set(stream, known);
-      known.expected += 1;
-      known.standings[standing] = (known.standings[standing] ?? 0) + 1;
-      if (isStored) known.stored += 1;
-      if (isStored && cell['verified_at'] === null) known.byHand += 1;
-      else if (isStored && cell['is_reported'] === 'false') known.unreported += 1;
-      if (!isSettled(standing)) period.isSettled = false;
-      if (isStored !== (IS_STORED[standing] ?? isStored)) {
-        say(`${day} ${stream}: ${standing}, and is_stored is ${cell['is_stored']}`);
+      const { stream, standing, is_stored } = cell;
+      if (is_stored !== `${IS_STORED[standing as Standing] ?? is_stored}`) {
+        say(`${day} ${stream}: ${standing}, and is_stored is ${is_stored}`);
       }
+      period.cells.push(cell);
       this.#cells.set(day, [...(this.#cells.get(day) ?? []), cell]);
     }
   }
 
-  #sumDays(): void {
-    const say = this.#sayOf('days.csv');
+  #placeDays(): void {
+    const say = this.#say('days.csv');
     const seen = new Set<string>();
     for (const day of this.#rowsOf('days.csv')) {
       const date = day['usage_date'] as string;
@@ -187,7 +173,7 @@ export class Organization {
         continue;
       }
       this.#checkDay(date, day);
-      for (const metric of METRICS.keys()) addNumber(period.sums, metric, day[metric] ?? null);
+      period.days.push(day);
     }
     for (const date of this.#cells.keys()) {
       if (!seen.has(date)) say(`${date} is missing, coverage.csv has cells of it`);
@@ -196,7 +182,7 @@ export class Organization {
 
   /** A day is what its cells are: as many, as good, and with the numbers of those that are stored. */
   #checkDay(date: string, day: PackRow): void {
-    const say = this.#sayOf('days.csv');
+    const say = this.#say('days.csv');
     const cells = this.#cells.get(date) ?? [];
     const stored = cells.filter(({ is_stored }) => is_stored === 'true');
     const isReported = stored.every(({ is_reported }) => is_reported === 'true');
@@ -223,18 +209,18 @@ export class Organization {
       const start = row['period_start'] as string;
       const period = this.#periods.get(start);
       if (period?.lines.has('payload_source_count')) period.sources.push(row);
-      else this.#say('sources.csv', `the period from ${start} has no line of payload_source_count`);
+      else this.#say('sources.csv')(`the period from ${start} has no line of payload_source_count`);
     }
   }
 
   /** The sources of a closing come to its line; those of an adjustment are what changed of them. */
   #checkSources(period: Period): void {
-    const say = this.#sayOf('sources.csv');
+    const say = this.#say('sources.csv');
     const line = period.lines.get('payload_source_count');
     if (line === undefined) return;
     const sum = (column: string) => period.sources.reduce((all, row) => all + BigInt(row[column] ?? 0), 0n);
     const name = `the sources from ${period.from}`;
-    const isClosing = this.#pack.manifest.statement.kind === 'closing';
+    const isClosing = this.#rows.statement.kind === 'closing';
     if (line['quantity'] !== null && sum('quantity') !== BigInt(line['quantity'] ?? 0)) {
       say(`${name} come to ${sum('quantity')}, lines.csv has ${line['quantity']}`);
     }
@@ -252,14 +238,14 @@ export class Organization {
 
   /** Each change on record is older than the moment; the newest of a cell is the number of its day. */
   #checkRevisions(): void {
-    const say = this.#sayOf('revisions.csv');
-    const { closedAt } = this.#pack.manifest.statement;
+    const say = this.#say('revisions.csv');
+    const { closedAt } = this.#rows.statement;
     const newest = new Map<string, PackRow>();
     for (const row of this.#rowsOf('revisions.csv')) {
       const date = row['usage_date'] as string;
       const period = this.#periodOf(date);
       if (period === undefined) say(`${date} lies in no period of lines.csv`);
-      else period.watermark = Math.max(period.watermark, Number(row['id']));
+      else period.revisions.push(row);
       if ((row['changed_at'] ?? '') > closedAt) {
         say(`${date} ${row['stream']}: revision ${row['id']} is newer than the statement`);
       }
@@ -270,8 +256,7 @@ export class Organization {
       const cell = this.#cellOf(row);
       if (cell?.['is_stored'] !== 'true') continue;
       if (Number(row['revision']) > Number(cell['revision'])) {
-        this.#say(
-          'coverage.csv',
+        this.#say('coverage.csv')(
           `${name}: revision ${cell['revision']}, revisions.csv has ${row['revision']}`,
         );
       }
@@ -280,12 +265,13 @@ export class Organization {
   }
 
   #compareRevision(name: string, row: PackRow, day: PackRow | undefined): void {
-    const say = this.#sayOf('revisions.csv');
-    const values = parseNumbers(row['new'] ?? null);
-    if (values === null) {
+    const say = this.#say('revisions.csv');
+    const text = row['new'] ?? '{}';
+    if (!/^\{("\w+": \d+(, |(?=\})))*\}$/.test(text)) {
       say(`${name}: new is not a map of numbers`);
       return;
     }
+    const values = text.match(/(?<=: )\d+/g) ?? [];
     const metrics = [...METRICS].filter(([, { stream }]) => stream === row['stream']);
     const numbers = metrics.flatMap(([metric]) => day?.[metric] ?? []).toSorted();
     if (JSON.stringify(values.toSorted()) === JSON.stringify(numbers)) return;
@@ -294,12 +280,12 @@ export class Organization {
 
   /** A cell is accepted if and only if a waiver of it holds. */
   #checkWaivers(): void {
-    const say = this.#sayOf('waivers.csv');
+    const say = this.#say('waivers.csv');
     const waived = new Set<string>();
     for (const row of this.#rowsOf('waivers.csv')) {
       const name = `${row['usage_date']} ${row['stream']}`;
       const cell = this.#cellOf(row);
-      if ((row['waived_at'] ?? '') > this.#pack.manifest.statement.closedAt)
+      if ((row['waived_at'] ?? '') > this.#rows.statement.closedAt)
         say(`${name}: it is newer than the statement`);
       if (row['lifted_at'] !== null) continue;
       waived.add(name);
@@ -316,36 +302,42 @@ export class Organization {
   }
 
   #checkLine(line: PackRow, period: Period): void {
-    const say = this.#sayOf('lines.csv');
+    const say = this.#say('lines.csv');
     const metric = line['metric'] as string;
-    const stream = METRICS.get(metric)?.stream ?? '';
     const name = `${metric} from ${period.from}`;
-    const found = period.sums.get(metric);
-    const isLevel = line['kind'] === 'level';
-    const of = period.streams.get(stream);
+    const numbers = period.days.flatMap((day) => day[metric] ?? []).map(BigInt);
+    const sum = numbers.reduce((all, number) => all + number, 0n);
+    const total = line['kind'] === 'level' ? numbers.at(-1) : numbers.length === 0 ? undefined : sum;
+    const levels = line['kind'] === 'level' ? numbers : [];
+    const cells = cellsOf(period, METRICS.get(metric)?.stream);
+    const stored = cells.filter(({ is_stored }) => is_stored === 'true');
+    const byHand = stored.filter(({ verified_at }) => verified_at === null);
+    const unreported = stored.filter((cell) => cell['is_reported'] === 'false' && !byHand.includes(cell));
+    const counted = (...standings: Standing[]) =>
+      `${cells.filter(({ standing }) => standings.includes(standing as Standing)).length}`;
     const expected: Record<string, string | null> = {
-      total: found === undefined ? null : `${isLevel ? found.last : found.sum}`,
-      total_max: isLevel && found !== undefined ? `${found.max}` : null,
-      total_avg: isLevel && found !== undefined ? averageOf(found) : null,
+      total: total === undefined ? null : `${total}`,
+      total_max: levels.length === 0 ? null : `${levels.reduce((a, b) => (a > b ? a : b))}`,
+      total_avg: levels.length === 0 ? null : averageOf(sum, BigInt(levels.length)),
       days_in_period: `${daysFrom(period.from, period.to) + 1}`,
-      days_expected: `${of?.expected ?? 0}`,
-      days_stored: `${of?.stored ?? 0}`,
-      days_final: `${of?.standings.final ?? 0}`,
-      days_accepted: `${of?.standings.accepted ?? 0}`,
-      days_not_final: `${(of?.standings.stored ?? 0) + (of?.standings.waiting ?? 0)}`,
-      days_unavailable: `${of?.standings.unavailable ?? 0}`,
-      days_in_doubt: `${of?.standings.in_doubt ?? 0}`,
-      days_missing: `${of?.standings.missing ?? 0}`,
-      days_unreported: `${of?.unreported ?? 0}`,
-      days_by_hand: `${of?.byHand ?? 0}`,
-      revision_watermark: `${period.watermark}`,
+      days_expected: `${cells.length}`,
+      days_stored: `${stored.length}`,
+      days_final: counted('final'),
+      days_accepted: counted('accepted'),
+      days_not_final: counted('stored', 'waiting'),
+      days_unavailable: counted('unavailable'),
+      days_in_doubt: counted('in_doubt'),
+      days_missing: counted('missing'),
+      days_unreported: `${unreported.length}`,
+      days_by_hand: `${byHand.length}`,
+      revision_watermark: `${period.revisions.reduce((newest, { id }) => Math.max(newest, Number(id)), 0)}`,
     };
     for (const [column, value] of Object.entries(expected)) {
       if (line[column] === value) continue;
       const what = column.startsWith('total') ? 'its days come to' : 'the rows behind it say';
       say(`${name}: ${column} is ${show(line[column])}, ${what} ${show(value)}`);
     }
-    if (line['is_billable'] === 'true' && !period.isSettled) {
+    if (line['is_billable'] === 'true' && !isAllSettled(period)) {
       say(`${name}: is_billable is true, coverage.csv has cells that are neither final nor accepted`);
     }
     if (line['is_billable'] === 'false' && this.#rows.blocked.size === 0) {
@@ -355,9 +347,9 @@ export class Organization {
   }
 
   #checkQuantity(line: PackRow, name: string): void {
-    const say = this.#sayOf('lines.csv');
+    const say = this.#say('lines.csv');
     const settled = Number(line['days_final']) + Number(line['days_accepted']);
-    if (this.#pack.manifest.statement.kind === 'adjustment' && settled !== Number(line['days_expected'])) {
+    if (this.#rows.statement.kind === 'adjustment' && settled !== Number(line['days_expected'])) {
       say(`${name}: it is adjusted, and not every day is final or accepted`);
     }
     const { billed } = this.#rows;
@@ -370,14 +362,35 @@ export class Organization {
 
   /** A closing has a line for each metric of each stream that is tracked. */
   #checkComplete(period: Period): void {
-    const isClosing = this.#pack.manifest.statement.kind === 'closing';
+    const isClosing = this.#rows.statement.kind === 'closing';
     for (const [metric, { stream }] of METRICS) {
-      if (isClosing && period.streams.has(stream) && !period.lines.has(metric)) {
-        this.#say('lines.csv', `${metric} from ${period.from} is missing, coverage.csv has cells of it`);
+      const hasCells = cellsOf(period, stream).length > 0;
+      if (isClosing && hasCells && !period.lines.has(metric)) {
+        this.#say('lines.csv')(`${metric} from ${period.from} is missing, coverage.csv has cells of it`);
       }
-      if (period.lines.has(metric) && !period.streams.has(stream)) {
-        this.#say('coverage.csv', `no cell of ${stream} from ${period.from}, lines.csv has ${metric}`);
+      if (period.lines.has(metric) && !hasCells) {
+        this.#say('coverage.csv')(`no cell of ${stream} from ${period.from}, lines.csv has ${metric}`);
       }
     }
   }
+}
+
+function cellsOf({ cells }: Period, stream: string | undefined): PackRow[] {
+  return cells.filter((cell) => cell['stream'] === stream);
+}
+
+function isAllSettled({ cells }: Period): boolean {
+  return cells.every(({ standing }) => isSettled(standing as Standing));
+}
+
+/** `averageOf` returns the average of a sum, rounded to hundredths as Postgres does. */
+function averageOf(sum: bigint, count: bigint): string {
+  const hundredths = (sum * 200n + count) / (count * 2n);
+  return `${hundredths / 100n}.${`${hundredths % 100n}`.padStart(2, '0')}`;
+}
+
+/** `difference` returns what an adjustment bills: a number that was not stored before is billed as a whole. */
+function difference(now: string | null, before: string | null): string | null {
+  if (now === null) return before === null ? null : `${-BigInt(before)}`;
+  return before === null ? now : `${BigInt(now) - BigInt(before)}`;
 }

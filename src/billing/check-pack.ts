@@ -1,5 +1,13 @@
 /** Checks a proof pack against itself: that every number follows from the days, and every day from its cells. */
-import { Organization } from './check-organization.ts';
+import {
+  type Billed,
+  keyOfLine,
+  keyOfSource,
+  Organization,
+  type Report,
+  show,
+} from './check-organization.ts';
+import { type StatementTotal, Totals } from './pack.ts';
 import {
   BEHIND,
   BrokenFileError,
@@ -8,15 +16,6 @@ import {
   RowsByOrganization,
   readPackFile,
 } from './pack-files.ts';
-import {
-  type Billed,
-  keyOfLine,
-  keyOfSource,
-  type Report,
-  type StatementTotal,
-  show,
-  Totals,
-} from './pack-sums.ts';
 import type { Pack, PackProblem } from './verify.ts';
 
 /** The most problems reported for one pack; the rest would be more of the same. */
@@ -136,7 +135,7 @@ interface Checking {
 }
 
 async function checkOrganizations(pack: Pack, { open, earlier, blocked, report }: Checking): Promise<void> {
-  const { manifest } = pack;
+  const { statement, totals: said } = pack.manifest;
   const lines = open(pack, 'lines.csv');
   const behind = new Map(BEHIND.map((name) => [name, open(pack, name)]));
   const passStrays = async (until: string | null) => {
@@ -156,12 +155,12 @@ async function checkOrganizations(pack: Pack, { open, earlier, blocked, report }
     const files = new Map<string, PackRow[]>();
     for (const [name, rows] of behind) files.set(name, await rows.take(orgId));
     const billed = earlier === null ? null : await earlier(orgId);
-    new Organization(pack, { orgId, lines: taken, files, billed, blocked, report }).check();
+    new Organization({ statement, orgId, lines: taken, files, billed, blocked, report }).check();
   }
   await passStrays(null);
-  compareTotals(manifest.totals, totals.list(), report);
-  if (orgs !== manifest.statement.orgs) {
-    report('manifest.json', `orgs is ${manifest.statement.orgs}, lines.csv has ${orgs}`);
+  compareTotals(said, totals.list(), report);
+  if (orgs !== statement.orgs) {
+    report('manifest.json', `orgs is ${statement.orgs}, lines.csv has ${orgs}`);
   }
 }
 

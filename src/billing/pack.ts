@@ -9,7 +9,7 @@ import { SettingsError } from '../errors.ts';
 import { renderCsvHeader } from '../files/csv.ts';
 import { codeOf } from '../files/whole-file.ts';
 import { PERIOD_SOURCES, parseMonth } from '../usage/period.ts';
-import { columnsOf } from './pack-files.ts';
+import { columnsOf, METRICS } from './pack-files.ts';
 import { type PackTable, readLines, readPackTables } from './pack-tables.ts';
 
 /** The file that names every other file of a proof pack with its hash. */
@@ -80,6 +80,36 @@ export const manifestSchema = z.strictObject({
 export type Manifest = z.infer<typeof manifestSchema>;
 type ManifestFile = Manifest['files'][number];
 
+/** The total of a statement for one metric. */
+export type StatementTotal = Manifest['totals'][number];
+
+/** The sums of a statement over all organizations. */
+export class Totals {
+  readonly #metrics = new Map<string, { orgs: number; quantity: bigint | null }>();
+
+  /** Adds the quantities of an organization, each with its metric; null where none is stored. */
+  add(quantities: readonly (readonly [metric: string, quantity: string | null])[]): void {
+    for (const [metric, each] of Map.groupBy(quantities, ([name]) => name)) {
+      const known = this.#metrics.get(metric) ?? { orgs: 0, quantity: null };
+      known.orgs += 1;
+      for (const [, quantity] of each)
+        if (quantity !== null) known.quantity = (known.quantity ?? 0n) + BigInt(quantity);
+      this.#metrics.set(metric, known);
+    }
+  }
+
+  /** Returns the totals in the order of the metrics. */
+  list(): StatementTotal[] {
+    return [...METRICS].flatMap(([metric, { unit, kind }]) => {
+      const sum = this.#metrics.get(metric);
+      if (sum === undefined) return [];
+      return [
+        { metric, unit, kind, orgs: sum.orgs, quantity: sum.quantity === null ? null : `${sum.quantity}` },
+      ];
+    });
+  }
+}
+
 /**
  * `makePack` makes the proof pack of a statement that was begun, from what the transaction sees, and hands it to
  * the database, which seals the statement with it: the ledger changes later, the pack does not.
@@ -89,12 +119,12 @@ export async function makePack(
   trx: Kysely<Schema>,
   statement: OpenStatement,
   { signingKey, signal }: { readonly signingKey: KeyObject | null; readonly signal: AbortSignal },
-): Promise<Manifest['totals']> {
+): Promise<StatementTotal[]> {
   const files: ManifestFile[] = [];
   for (const table of await readPackTables(trx, statement.id)) {
     files.push(await keepTable(trx, statement.id, { table, signal }));
   }
-  const { rows: totals } = await sql<Manifest['totals'][number]>`
+  const { rows: totals } = await sql<StatementTotal>`
     select * from losant_usage.statement_totals(${statement.id}::uuid)`.execute(trx);
   const publicKey = signingKey === null ? null : createPublicKey(signingKey);
   // Parsed for the order of its keys, which is that of the schema.

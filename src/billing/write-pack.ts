@@ -4,8 +4,8 @@ import { gunzipSync } from 'node:zlib';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { FileError, SettingsError } from '../errors.ts';
 import { codeOf, describeFileProblem } from '../files/whole-file.ts';
+import type { Statement } from './month.ts';
 import { MANIFEST_NAME, readFileParts } from './pack.ts';
-import type { Statement } from './statements.ts';
 
 /** A statement's pack and its folder, relative to that of all packs; '' for that folder itself. */
 export interface PackPlace {

@@ -1,10 +1,13 @@
-import { type CloseOutcome, closePeriod, nameOf, type Unsettled } from '../billing/close.ts';
-import { type BlockedPeriod, describeBlocker } from '../billing/month.ts';
-import type { OrganizationBill } from '../billing/overview.ts';
-import { readSigningKey } from '../billing/pack.ts';
+import {
+  type CloseOutcome,
+  closePeriod,
+  nameOf,
+  type OrganizationBill,
+  type Unsettled,
+} from '../billing/close.ts';
+import { type BilledInstance, type BlockedPeriod, describeBlocker } from '../billing/month.ts';
+import { readSigningKey, type StatementTotal } from '../billing/pack.ts';
 import { METRICS } from '../billing/pack-files.ts';
-import type { StatementTotal } from '../billing/pack-sums.ts';
-import type { BilledInstance } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { describeError, EXIT, FileError, SettingsError, worstExitCode } from '../errors.ts';

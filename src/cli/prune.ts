@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely';
-import type { BilledInstance } from '../billing/statements.ts';
+import type { BilledInstance } from '../billing/month.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { EXIT } from '../errors.ts';

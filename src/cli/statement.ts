@@ -1,7 +1,7 @@
 import { checkDatabase, checkSet } from '../billing/check-database.ts';
 import { checkPacks } from '../billing/check-pack.ts';
+import { readStatements } from '../billing/month.ts';
 import { readPublicKey } from '../billing/pack.ts';
-import { readStatements } from '../billing/statements.ts';
 import { type OpenedPacks, openPacks } from '../billing/verify.ts';
 import { placePacks, writePacks } from '../billing/write-pack.ts';
 import type { DatabaseHandle } from '../database/handle.ts';

@@ -7,8 +7,8 @@ import {
   type OrganizationPeriod,
   PERIODS_MAX,
   readMonths,
+  type Statement,
 } from '../billing/month.ts';
-import type { Statement } from '../billing/statements.ts';
 import { capitalize, count, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, earliestDay } from '../usage/day.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';

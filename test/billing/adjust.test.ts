@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readStatements } from '../../src/billing/statements.ts';
+import { readStatements } from '../../src/billing/month.ts';
 import { placePacks, writePacks } from '../../src/billing/write-pack.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import { answer, FINAL, values } from '../database/answers.ts';

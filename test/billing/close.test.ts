@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { closePeriod } from '../../src/billing/close.ts';
-import { readStatements } from '../../src/billing/statements.ts';
+import { readStatements } from '../../src/billing/month.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import type { CellOutcome } from '../../src/usage/cell.ts';

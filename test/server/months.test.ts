@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { describeBlocker, type OrganizationPeriod, type PeriodBlocker } from '../../src/billing/month.ts';
-import type { Statement } from '../../src/billing/statements.ts';
+import {
+  describeBlocker,
+  type OrganizationPeriod,
+  type PeriodBlocker,
+  type Statement,
+} from '../../src/billing/month.ts';
 import { checkMonth, judgeMonth, type MonthFacts } from '../../src/console/month-judge.ts';
 import { describePeriod } from '../../src/console/months.ts';
 import { INSTANCE } from '../database/ledger.ts';
