@@ -14,29 +14,20 @@ import { getInstance } from '../losant/orgs.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { OrgSelection, Shard } from '../usage/organization.ts';
-import type { ControlTotalUse, PeriodSource } from '../usage/period.ts';
 import type { Ask } from '../usage/plan.ts';
-import type { Policy } from '../usage/policy.ts';
 import { type Wait, WaitWatch } from './wait-watch.ts';
 
 /** An instance with everything needed to export it. */
-export interface InstanceContext {
-  readonly handle: DatabaseHandle;
+export interface InstanceContext
+  extends Pick<InstanceConfig, 'instanceId' | 'apiUrl' | 'streams'>,
+    Pick<Config, 'policy' | 'billingPeriods' | 'controlTotals'>,
+    Pick<ExportEnvironment, 'logger' | 'host' | 'version'>,
+    Pick<OpenOptions, 'handle' | 'now'> {
   /** The database of the handle. */
   readonly db: Kysely<Schema>;
   readonly client: LosantClient;
-  readonly logger: Logger;
-  readonly instanceId: string;
-  readonly apiUrl: string;
   readonly selection: OrgSelection;
-  /** All configured streams. */
-  readonly streams: readonly string[];
-  readonly policy: Policy;
-  readonly billingPeriods: PeriodSource;
-  readonly controlTotals: ControlTotalUse;
   readonly concurrency: number;
-  /** Returns the time in ms by the database's clock. */
-  readonly now: () => number;
   /** Returns the API's clock minus `now` in ms, as of the newest answer; null before the first. */
   readonly apiAheadMs: () => number | null;
   /** Notices when a run of it waits for Losant or the database. */
@@ -45,8 +36,6 @@ export interface InstanceContext {
   readonly requestCount: () => number;
   /** Divides the token's rate by the number of live runs. */
   readonly shareRate: (liveRuns: number) => void;
-  readonly host: string;
-  readonly version: string;
 }
 
 export interface Progress {
@@ -196,26 +185,14 @@ export function openInstance(
       onAttempt?.(report);
     },
   });
+  const { policy, billingPeriods, controlTotals } = config;
+  const { apiUrl, orgs: selection, streams } = instance;
   return {
-    handle,
-    db: handle.db,
-    client: waits.watch(client),
-    logger,
-    instanceId,
-    apiUrl: instance.apiUrl,
-    selection: instance.orgs,
-    streams: instance.streams,
-    policy: config.policy,
-    billingPeriods: config.billingPeriods,
-    controlTotals: config.controlTotals,
-    concurrency,
-    now,
+    ...{ handle, db: handle.db, client: waits.watch(client), now, logger, host, version },
+    ...{ instanceId, apiUrl, selection, streams, policy, billingPeriods, controlTotals, concurrency, waits },
     apiAheadMs: () => aheadMs,
-    waits,
     requestCount: () => requests,
     shareRate: (liveRuns) => gate.setRate(requestsPerSecond / Math.max(1, liveRuns)),
-    host,
-    version,
   };
 }
 

@@ -8,16 +8,16 @@ import { retryAtMs } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import { type Stream, UnplaceableBodyError } from '../usage/streams/stream.ts';
 import type { InstanceContext } from './context.ts';
-import { readTotalsDue, summariesQuestion, type TotalsDueOptions } from './control-totals-due.ts';
 import type { Session } from './session.ts';
 import {
   type DayTotals,
-  readTotalsFailures,
+  readFailures,
+  readTotalsDue,
+  recordQuestion,
   recordSummaries,
   recordTotals,
-  recordTotalsFailure,
-  recordTotalsRead,
-  type StoredSummary,
+  summariesQuestion,
+  type TotalsDueOptions,
 } from './store-control-totals.ts';
 
 /** The bound on reading control totals, which must not delay a run: a later run reads what is left. */
@@ -89,39 +89,33 @@ async function answerQuestion(
 ): Promise<boolean> {
   const { db, instanceId, now, logger } = context;
   const attemptedAtMs = now();
-  const attemptedAt = new Date(attemptedAtMs).toISOString();
+  const attempted_at = new Date(attemptedAtMs).toISOString();
+  const known = { instance_id: instanceId, question, attempted_at };
   try {
     await ask();
   } catch (error) {
     session.signal.throwIfAborted();
     const { reason, message } = describeFailure(error, signal);
-    const known = await readTotalsFailures(db, { instanceId, question });
+    const before = await readFailures(db, instanceId, question);
     const isRefusal = REFUSALS.includes(reason);
-    const attempts = known.attempts + 1;
+    const attempts = before.attempts + 1;
     const nextReadAtMs = retryAtMs(attemptedAtMs, isRefusal ? REFUSED_ATTEMPTS : attempts);
-    const nextReadAt = new Date(nextReadAtMs).toISOString();
-    await recordTotalsFailure(db, {
-      instanceId,
-      question,
-      attempts,
-      attemptedAt,
-      nextReadAt,
-      reason,
-      message,
-    });
-    const fields = {
-      instance_id: instanceId,
-      question,
-      code: reason,
-      reason: message,
-      next_read_at: nextReadAt,
-    };
+    const next_read_at = new Date(nextReadAtMs).toISOString();
+    await recordQuestion(db, { ...known, attempts, next_read_at, reason, message });
+    const fields = { instance_id: instanceId, question, code: reason, reason: message, next_read_at };
     const text = 'control totals not read, numbers and run are not affected';
-    if (known.reason === reason) logger.debug(fields, text);
+    if (before.reason === reason) logger.debug(fields, text);
     else logger.warn(fields, text);
     return isRefusal || reason === UNUSABLE || reason === 'bad_body';
   }
-  await recordTotalsRead(db, { instanceId, question, verifiedAt: attemptedAt });
+  const answered = {
+    verified_at: attempted_at,
+    attempts: 0,
+    next_read_at: null,
+    reason: null,
+    message: null,
+  };
+  await recordQuestion(db, { ...known, ...answered });
   return true;
 }
 
@@ -152,7 +146,7 @@ async function askTotals(asking: Asking, stream: Stream, days: readonly UsageDay
     await recordTotals(
       db,
       { instanceId, ...proofOf(answers), days: totals.filter(({ day }) => asked.has(day)) },
-      beginOf(asking),
+      asking.session.writing,
     );
   }
   if (problems.length > 0) throw new UnusableTotals(`${stream.name}: ${problems[0]}`);
@@ -191,12 +185,12 @@ async function askSummaries(asking: Asking, month: UsageDay): Promise<void> {
   const problems: string[] = [];
   const question = { instanceId, month, attempts: ATTEMPTS, signal: asking.signal };
   for await (const { answer, items } of listSummaryPages(client, question)) {
-    const summaries: StoredSummary[] = items.filter(isOurs);
-    for (const { resourceId, unusable } of items.filter(isOurs)) {
+    const summaries = items.filter(isOurs);
+    for (const { resourceId, unusable } of summaries) {
       if (unusable.length > 0) problems.push(`${unusable.join(', ')} of ${resourceId} is no number`);
     }
     count += items.length;
-    await recordSummaries(db, { instanceId, month, ...proofOf([answer]), summaries }, beginOf(asking));
+    await recordSummaries(db, { instanceId, month, ...proofOf([answer]), summaries }, asking.session.writing);
   }
   if (problems.length > 0) throw new UnusableTotals(`${month.slice(0, 7)}: ${problems[0]}`);
   if (count === 0) throw new UnusableTotals(`${month.slice(0, 7)}: Losant has no summaries of the month`);
@@ -207,8 +201,4 @@ function proofOf(answers: readonly Answer[]): { verifiedAt: string; sha256: stri
   for (const { text } of answers) hash.update(text);
   const sentAtMs = Math.min(...answers.map((answer) => answer.sentAtMs));
   return { verifiedAt: new Date(sentAtMs).toISOString(), sha256: hash.digest('hex') };
-}
-
-function beginOf({ session, context }: Asking) {
-  return { runId: session.runId, lease: session.lease, now: context.now };
 }

@@ -1,6 +1,4 @@
-import type { Kysely } from 'kysely';
 import { transform } from 'streaming-iterables';
-import type { Schema } from '../database/schema.ts';
 import { LosantError } from '../errors.ts';
 import { readInstance, recordListing, recordListProblem, type StoredInstance } from '../ledger/instances.ts';
 import {
@@ -14,24 +12,15 @@ import {
   upsertOrganizations,
 } from '../ledger/organizations.ts';
 import { trackOrganizations, untrackOrganizations, untrackStreams } from '../ledger/tracking.ts';
-import type { LosantClient } from '../losant/client.ts';
 import type { OrgListVerdict } from '../losant/org-list.ts';
 import { getInstance, getOrg, listOrgPages, type OrgPage } from '../losant/orgs.ts';
 import { dayAt } from '../usage/day.ts';
-import { isSelected, type Organization, type OrgSelection } from '../usage/organization.ts';
-import { horizonStart, lastCompleteDay, type Policy } from '../usage/policy.ts';
+import { isSelected, type Organization } from '../usage/organization.ts';
+import { horizonStart, lastCompleteDay } from '../usage/policy.ts';
+import type { InstanceContext } from './context.ts';
 
-export interface DiscoverOptions {
-  readonly db: Kysely<Schema>;
-  readonly client: LosantClient;
-  readonly instanceId: string;
-  readonly streams: readonly string[];
-  readonly selection: OrgSelection;
-  readonly policy: Policy;
-  readonly concurrency: number;
-  readonly now: () => number;
-  readonly signal: AbortSignal;
-}
+/** An instance, and the signal of the run. */
+type Discovering = InstanceContext & { readonly signal: AbortSignal };
 
 /** An organization that could not be discovered. */
 export interface DiscoveryFailure {
@@ -67,7 +56,7 @@ const STORED_AT_ONCE = 1_000;
  * configured ids that are not known yet. If Losant does not answer, the export continues with the
  * known organizations. Throws LosantError for a refused token, and if no organization is known.
  */
-export async function discover(options: DiscoverOptions): Promise<Discovery> {
+export async function discover(options: Discovering): Promise<Discovery> {
   const { db, instanceId } = options;
   const instance = await readInstance(db, instanceId);
   if (!instance) throw new Error(`instance ${instanceId} is not registered`);
@@ -79,7 +68,7 @@ export async function discover(options: DiscoverOptions): Promise<Discovery> {
 /** Whether the configured organizations were not listed, or not all of them looked up, on this UTC day. */
 function isListStale(
   { listedAt, listedOrgIds, listProblem }: StoredInstance,
-  { selection, now }: DiscoverOptions,
+  { selection, now }: Discovering,
 ): boolean {
   if (listedAt === null || listProblem !== null || dayAt(Date.parse(listedAt)) < dayAt(now())) return true;
   if (listedOrgIds === null) return false;
@@ -90,7 +79,7 @@ function isListStale(
  * `readStanding` returns the failures that every run reports until they are resolved: organizations that may be
  * missing or cannot be read.
  */
-async function readStanding({ db, instanceId }: DiscoverOptions): Promise<DiscoveryFailure[]> {
+async function readStanding({ db, instanceId }: Discovering): Promise<DiscoveryFailure[]> {
   const problem = (await readInstance(db, instanceId))?.listProblem ?? null;
   const unreadable = await readUnreadable(db, instanceId);
   const message = `organizations may be missing: the list was not complete, ${problem}`;
@@ -103,7 +92,7 @@ async function readStanding({ db, instanceId }: DiscoverOptions): Promise<Discov
 }
 
 async function refreshUnlessKnown(
-  options: DiscoverOptions,
+  options: Discovering,
   isStale: boolean,
 ): Promise<Refresh & Pick<Discovery, 'refusal'>> {
   try {
@@ -116,7 +105,7 @@ async function refreshUnlessKnown(
   }
 }
 
-async function refreshOrganizations(options: DiscoverOptions, isStale: boolean): Promise<Refresh> {
+async function refreshOrganizations(options: Discovering, isStale: boolean): Promise<Refresh> {
   const { db, instanceId, selection, now } = options;
   if (selection.kind === 'ids') {
     const known = await filterKnown(db, instanceId, selection.orgIds);
@@ -133,7 +122,7 @@ async function refreshOrganizations(options: DiscoverOptions, isStale: boolean):
  * Refreshes the organizations from Losant's list. The list counts only if it is complete by its own
  * account; otherwise the next run asks for it again.
  */
-async function refreshByList(options: DiscoverOptions): Promise<Refresh> {
+async function refreshByList(options: Discovering): Promise<Refresh> {
   const { client, instanceId, signal, now } = options;
   const startedAt = new Date(now()).toISOString();
   const pages = listOrgPages(client, { instanceId, signal });
@@ -159,7 +148,7 @@ async function refreshByList(options: DiscoverOptions): Promise<Refresh> {
 }
 
 async function storeListed(
-  { db, instanceId, now }: DiscoverOptions,
+  { db, instanceId, now }: Discovering,
   organizations: readonly Organization[],
   rejected: OrgPage['rejected'],
 ): Promise<void> {
@@ -170,7 +159,7 @@ async function storeListed(
 }
 
 async function judgeListing(
-  options: DiscoverOptions,
+  options: Discovering,
   listing: OrgListVerdict,
   startedAt: string,
 ): Promise<Refresh> {
@@ -186,7 +175,7 @@ async function judgeListing(
 }
 
 async function refreshByIds(
-  options: DiscoverOptions,
+  options: Discovering,
   orgIds: readonly string[],
   known: ReadonlySet<string>,
 ): Promise<Refresh> {
@@ -220,7 +209,7 @@ function unknownOrg(orgId: string, instanceId: string): DiscoveryFailure {
  * `applySelection` begins and ends tracking to match the configuration. Returns the number of
  * organizations it leaves out.
  */
-async function applySelection(options: DiscoverOptions, instance: StoredInstance): Promise<number> {
+async function applySelection(options: Discovering, instance: StoredInstance): Promise<number> {
   const { db, instanceId, streams, selection, policy, now } = options;
   const lastDay = lastCompleteDay(now());
   const streamsFrom = Object.fromEntries(
@@ -257,7 +246,7 @@ async function applySelection(options: DiscoverOptions, instance: StoredInstance
 const REMOVALS_MAX = 1;
 const REMOVALS_SHARE_MAX = 0.05;
 
-async function removalsAllowed({ db, instanceId }: DiscoverOptions): Promise<number> {
+async function removalsAllowed({ db, instanceId }: Discovering): Promise<number> {
   return Math.max(REMOVALS_MAX, Math.floor((await countOrganizations(db, instanceId)) * REMOVALS_SHARE_MAX));
 }
 
@@ -266,7 +255,7 @@ async function removalsAllowed({ db, instanceId }: DiscoverOptions): Promise<num
  * for these, because one organization's failure must stop no other.
  */
 async function lookUpOrg(
-  { client, instanceId, signal }: DiscoverOptions,
+  { client, instanceId, signal }: Discovering,
   orgId: string,
 ): Promise<Organization | string> {
   try {
@@ -281,10 +270,7 @@ async function lookUpOrg(
  * `confirmRemovals` marks organizations as removed that really are: Get organization answers 404, Get
  * instance does not, and a complete, non-empty list lacks them. Too many removals at once are refused.
  */
-export async function confirmRemovals(
-  options: DiscoverOptions,
-  suspects: readonly string[],
-): Promise<Refresh> {
+export async function confirmRemovals(options: Discovering, suspects: readonly string[]): Promise<Refresh> {
   const { db, now } = options;
   const allowed = await removalsAllowed(options);
   const gone: string[] = [];
@@ -302,7 +288,7 @@ export async function confirmRemovals(
 }
 
 /** `findUnlisted` returns the ids that a complete list lacks; none if the instance or its list cannot be read. */
-async function findUnlisted(options: DiscoverOptions, orgIds: readonly string[]): Promise<string[]> {
+async function findUnlisted(options: Discovering, orgIds: readonly string[]): Promise<string[]> {
   const { client, instanceId, signal } = options;
   try {
     await getInstance(client, { instanceId, signal });
@@ -315,7 +301,7 @@ async function findUnlisted(options: DiscoverOptions, orgIds: readonly string[])
 }
 
 /** `listMembership` returns the ids that Losant lists, and whether its list is complete. */
-async function listMembership({ client, instanceId, signal }: DiscoverOptions, ids: ReadonlySet<string>) {
+async function listMembership({ client, instanceId, signal }: Discovering, ids: ReadonlySet<string>) {
   const found = new Set<string>();
   const pages = listOrgPages(client, { instanceId, signal });
   for (;;) {

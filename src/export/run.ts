@@ -69,7 +69,7 @@ async function runWatched(context: InstanceContext, options: RunOptions): Promis
   const name = await requireInstance(context, options.signal);
   await registerInstance(db, { instanceId, apiUrl, name, streams, yesterday: lastCompleteDay(now()) });
   const tally = new Tally(instanceId);
-  const { value, isRecorded } = await holdSession(context, options, tally, async (session) => {
+  const ended = await holdSession(context, options, tally, async (session) => {
     const listedBefore = (await readInstance(db, instanceId))?.listedAt ?? null;
     const exported = await exportUnlessIdle(context, options, { tally, session, startedAtMs });
     const { refusal, excluded } = exported;
@@ -92,15 +92,15 @@ async function runWatched(context: InstanceContext, options: RunOptions): Promis
     const status: 'complete' | 'partial' = tally.didAll && !refusal ? 'complete' : 'partial';
     const isSettled = status === 'complete' && tally.gapsLeft === 0 && isFullRun(options);
     const settled = isSettled ? await settle(context, options, { session, exported, listedBefore }) : null;
-    return { status, refusal, excluded, settled };
+    return { status, refusal, excluded, settled, isRecorded: session.isBegun };
   });
   const report = tally.toReport({
-    runId: isRecorded ? options.runId : null,
+    runId: ended.isRecorded ? options.runId : null,
     kind: options.kind,
-    status: value.status,
+    status: ended.status,
     durationMs: Math.round(now() - startedAtMs),
   });
-  const { refusal, excluded, settled } = value;
+  const { refusal, excluded, settled } = ended;
   return { report, tally, refusal, excluded, settled };
 }
 
@@ -265,7 +265,7 @@ async function settle(
   const instance = await readInstance(db, instanceId);
   const listedAt = instance?.listedAt ?? null;
   if (listedAt === null) return null;
-  const isNew = settled === undefined || session.isBegun() || listedAt !== listedBefore;
+  const isNew = settled === undefined || session.isBegun || listedAt !== listedBefore;
   if (!isNew && instance?.settledBy != null) return { listedAt, excluded, settledBy: instance.settledBy };
   await recordSettled(db, instanceId, runId);
   return { listedAt, excluded, settledBy: runId };

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
+import { storable } from '../usage/body.ts';
 import type { DayRange } from '../usage/day.ts';
 import { LEASE_MS } from './lease.ts';
 
@@ -74,23 +75,18 @@ export async function beatRun(
   return live;
 }
 
+interface FinishedRun {
+  readonly runId: string;
+  readonly status: Exclude<RunStatus, 'running'>;
+  readonly range: DayRange | null;
+  readonly counts: RunCounts;
+  readonly failures: readonly object[];
+  readonly error: string | null;
+}
+
 export async function finishRun(
   db: Kysely<Schema>,
-  {
-    runId,
-    status,
-    range,
-    counts,
-    failures,
-    error,
-  }: {
-    runId: string;
-    status: Exclude<RunStatus, 'running'>;
-    range: DayRange | null;
-    counts: RunCounts;
-    failures: readonly object[];
-    error: string | null;
-  },
+  { runId, status, range, counts, failures, error }: FinishedRun,
 ): Promise<void> {
   await db
     .updateTable('runs')
@@ -153,9 +149,4 @@ function toRow({ runId, instanceId, kind, isFull, streams, host, version }: NewR
     ...{ run_id: runId, instance_id: instanceId, kind, is_full: isFull, streams: [...streams] },
     ...{ host, version },
   };
-}
-
-/** `storable` replaces NUL and lone surrogates, which Postgres does not store. */
-function storable(text: string): string {
-  return text.replaceAll('\0', '\uFFFD').toWellFormed();
 }
