@@ -1,4 +1,4 @@
-import type { DatabaseHandle } from '../database/open.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
 import { LosantError, SettingsError } from '../errors.ts';
 import { type Gates, type InstanceContext, openInstance } from '../export/context.ts';
 import type { RunKind } from '../ledger/runs.ts';

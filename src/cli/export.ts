@@ -1,4 +1,4 @@
-import type { DatabaseHandle } from '../database/open.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { createRenderer, type FormatName, formatNames, type Part, type Row } from '../files/formats.ts';
 import { type FileFacts, WholeFile } from '../files/whole-file.ts';

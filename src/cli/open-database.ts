@@ -1,5 +1,6 @@
+import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema } from '../database/migrate.ts';
-import { createDatabase, type DatabaseHandle, type DatabaseOptions } from '../database/open.ts';
+import { createDatabase, type DatabaseOptions } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { DatabaseError } from '../errors.ts';
 import { codeOf } from '../files/whole-file.ts';

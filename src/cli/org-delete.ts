@@ -1,4 +1,4 @@
-import type { DatabaseHandle } from '../database/open.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { openInstance, readClock } from '../export/context.ts';
 import { type RunOutcome, runInstance } from '../export/run.ts';

@@ -5,7 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import type { PGlite } from '@electric-sql/pglite';
 import { Kysely, type KyselyPlugin, PGliteDialect } from 'kysely';
 import { DatabaseError, HeldError } from '../errors.ts';
-import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
+import { type DatabaseHandle, type IfMissing, SCHEMA_NAME } from './handle.ts';
 import { PARSERS } from './parsers.ts';
 import type { Schema } from './schema.ts';
 
@@ -16,7 +16,7 @@ import type { Schema } from './schema.ts';
  */
 export async function openEmbedded(
   folder: string,
-  { ifMissing }: { ifMissing: 'create' | 'refuse' | 'stand_in' },
+  { ifMissing }: { readonly ifMissing: IfMissing },
 ): Promise<DatabaseHandle> {
   // PGlite creates its cluster only in an empty folder, so the lock file cannot be in it.
   const dataDir = join(folder, 'pgdata');
@@ -31,12 +31,12 @@ export async function openEmbedded(
   try {
     return toHandle(folder, await openFolder(dataDir), lock);
   } catch (error) {
-    lock.release();
+    lock.close();
     throw await describeOpenError(error, folder, dataDir);
   }
 }
 
-function toHandle(folder: string, pglite: PGlite, lock: FolderLock | null): DatabaseHandle {
+function toHandle(folder: string, pglite: PGlite, lock: DatabaseSync | null): DatabaseHandle {
   const plugins = lock === null ? [] : [requireRoomAlways(folder)];
   const root = new Kysely<Schema>({ dialect: new PGliteDialect({ pglite }), plugins });
   return {
@@ -51,7 +51,7 @@ function toHandle(folder: string, pglite: PGlite, lock: FolderLock | null): Data
         // kysely closes it only if it has run a query.
         if (!pglite.closed) await pglite.close();
       } finally {
-        lock?.release();
+        lock?.close();
       }
     },
   };
@@ -90,10 +90,6 @@ async function describeOpenError(error: unknown, folder: string, dataDir: string
   });
 }
 
-interface FolderLock {
-  release(): void;
-}
-
 const SQLITE_BUSY = 5;
 
 /**
@@ -101,8 +97,13 @@ const SQLITE_BUSY = 5;
  * file lock on an empty file, so the operating system releases it however the process dies. Throws HeldError
  * if another handle has it.
  */
-function lockFolder(folder: string): FolderLock {
-  const lock = openLockFile(folder);
+function lockFolder(folder: string): DatabaseSync {
+  let lock: DatabaseSync;
+  try {
+    lock = new DatabaseSync(join(folder, 'losant-usage.lock'), { timeout: 0 });
+  } catch (error) {
+    throw cannotBeWritten(folder, error);
+  }
   try {
     lock.exec('pragma locking_mode = exclusive; begin exclusive');
   } catch (error) {
@@ -112,7 +113,7 @@ function lockFolder(folder: string): FolderLock {
       hint: 'stop that process, or set DATABASE_URL to a Postgres server, which many processes can share',
     });
   }
-  return { release: () => lock.close() };
+  return lock;
 }
 
 /**
@@ -169,14 +170,6 @@ function cannotBeWritten(folder: string, error: unknown): DatabaseError {
     hint: 'give DATABASE_URL=embedded:DIR a folder that this user may write',
     cause: error,
   });
-}
-
-function openLockFile(folder: string): DatabaseSync {
-  try {
-    return new DatabaseSync(join(folder, 'losant-usage.lock'), { timeout: 0 });
-  } catch (error) {
-    throw cannotBeWritten(folder, error);
-  }
 }
 
 /** `makeFolder` goes level by level: creating all at once never ends below /proc, which takes no folder. */

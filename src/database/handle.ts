@@ -30,7 +30,8 @@ export interface ReadOnly {
   readonly user: string;
 }
 
-/** The part of the program's logger that is used here. */
-export interface DatabaseLogger {
-  info(fields: Record<string, unknown>, message: string): void;
-}
+/**
+ * The handling of an embedded database that does not exist: create it, refuse it, or use an empty one
+ * in memory in its place, so that nothing is created.
+ */
+export type IfMissing = 'create' | 'refuse' | 'stand_in';

@@ -1,36 +1,16 @@
 import { resolve } from 'node:path';
 import { SettingsError } from '../errors.ts';
 import { openEmbedded } from './embedded.ts';
-import type { DatabaseHandle, DatabaseLogger } from './handle.ts';
-import { openPostgres } from './postgres.ts';
+import type { DatabaseHandle, IfMissing } from './handle.ts';
+import { openPostgres, type PostgresOptions } from './postgres.ts';
 
-export type { DatabaseHandle } from './handle.ts';
-
-/**
- * The handling of an embedded database that does not exist: create it, refuse it, or use an empty one
- * in memory in its place, so that nothing is created.
- */
-export type IfMissing = 'create' | 'refuse' | 'stand_in';
-
-export interface DatabaseOptions {
-  /** `postgres://…`, `postgresql://…`, or `embedded:DIR`. */
+export interface DatabaseOptions extends PostgresOptions {
+  /** The URL of a server, or `embedded:DIR`, to which the other options do not apply. */
   readonly url: string;
-  readonly applicationName: string;
-  /** The number of connections to Postgres; the embedded database has one. */
-  readonly poolSize: number;
-  /** The time that the server lets one statement run. */
-  readonly statementTimeoutMs?: number | undefined;
-  readonly connectTimeoutMs?: number | undefined;
-  /**
-   * The handling of a missing embedded database; default `create`. Nothing is ever created here on a
-   * server.
-   */
+  /** The handling of a missing embedded database; nothing is ever created here on a server. */
   readonly ifMissing?: IfMissing | undefined;
-  readonly logger?: DatabaseLogger | undefined;
 }
 
-const STATEMENT_TIMEOUT_MS = 60_000;
-const CONNECT_TIMEOUT_MS = 10_000;
 const EMBEDDED = 'embedded:';
 
 /**
@@ -39,10 +19,9 @@ const EMBEDDED = 'embedded:';
  * No error contains the password.
  */
 export async function createDatabase(options: DatabaseOptions): Promise<DatabaseHandle> {
-  const { url, statementTimeoutMs = STATEMENT_TIMEOUT_MS, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options;
-  if (!url.startsWith(EMBEDDED))
-    return await openPostgres({ ...options, statementTimeoutMs, connectTimeoutMs });
+  const { url, ifMissing = 'create' } = options;
+  if (!url.startsWith(EMBEDDED)) return await openPostgres(options);
   const folder = url.slice(EMBEDDED.length);
-  if (folder !== '') return await openEmbedded(resolve(folder), { ifMissing: options.ifMissing ?? 'create' });
+  if (folder !== '') return await openEmbedded(resolve(folder), { ifMissing });
   throw new SettingsError('DATABASE_URL is embedded: without a folder', { hint: 'use embedded:DIR' });
 }

@@ -2,20 +2,27 @@ import type { Socket } from 'node:net';
 import { Kysely, PostgresAdapter, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { DatabaseError, SettingsError } from '../errors.ts';
-import { type DatabaseHandle, type DatabaseLogger, type ReadOnly, SCHEMA_NAME } from './handle.ts';
+import type { Logger } from '../logger.ts';
+import { type DatabaseHandle, type ReadOnly, SCHEMA_NAME } from './handle.ts';
 import { PARSERS } from './parsers.ts';
 import type { Schema } from './schema.ts';
 import { describeDatabaseError } from './sqlstate.ts';
 
 export interface PostgresOptions {
+  /** `postgres://…` or `postgresql://…`. */
   readonly url: string;
   /** The name shown in `pg_stat_activity`. */
   readonly applicationName: string;
+  /** The number of connections. */
   readonly poolSize: number;
-  readonly statementTimeoutMs: number;
-  readonly connectTimeoutMs: number;
-  readonly logger?: DatabaseLogger | undefined;
+  /** The time that the server lets one statement run. */
+  readonly statementTimeoutMs?: number | undefined;
+  readonly connectTimeoutMs?: number | undefined;
+  readonly logger?: Pick<Logger, 'info'> | undefined;
 }
+
+const STATEMENT_TIMEOUT_MS = 60_000;
+const CONNECT_TIMEOUT_MS = 10_000;
 
 /** The limit for long statements, enough to rewrite or index a table with years of data. */
 const LONG_STATEMENT_MS = 3_600_000;
@@ -31,7 +38,8 @@ const KEEP_ALIVE_DELAY_MS = 30_000;
 
 /** `openPostgres` throws SettingsError or DatabaseError, neither with the password. */
 export async function openPostgres(given: PostgresOptions): Promise<DatabaseHandle> {
-  const options = { ...given, url: spellSslMode(given.url) };
+  const { statementTimeoutMs = STATEMENT_TIMEOUT_MS } = given;
+  const options = { ...given, statementTimeoutMs, url: spellSslMode(given.url) };
   const where = locate(options.url);
   const usual = await connect(options, where);
   return {
@@ -57,7 +65,10 @@ interface Connected {
   close(): Promise<void>;
 }
 
-async function connect(options: PostgresOptions, where: string): Promise<Connected> {
+/** The options, with the limit for statements. */
+type Bounded = PostgresOptions & { readonly statementTimeoutMs: number };
+
+async function connect(options: Bounded, where: string): Promise<Connected> {
   let readOnly: ReadOnly | null = null;
   const pool = createPool(options, where, async (client) => {
     readOnly = await prepareSession(client, options.statementTimeoutMs, where);
@@ -82,12 +93,12 @@ async function connect(options: PostgresOptions, where: string): Promise<Connect
 }
 
 function createPool(
-  options: PostgresOptions,
+  options: Bounded,
   where: string,
   // The pool waits for this, although its types do not say so.
   onConnect: (client: pg.ClientBase) => unknown,
 ): pg.Pool {
-  const { connectTimeoutMs, statementTimeoutMs } = options;
+  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, statementTimeoutMs } = options;
   const types = new pg.TypeOverrides();
   for (const [oid, parse] of Object.entries(PARSERS)) types.setTypeParser(Number(oid), parse);
   const pool = new pg.Pool({

@@ -180,17 +180,15 @@ const NO_TLS_MESSAGE = 'The server does not support SSL connections';
 const UNKNOWN_ISSUER =
   'name the file of the authority that signed it: DATABASE_URL=…?sslmode=verify-full&sslrootcert=/path/ca.pem';
 
+const UNKNOWN_AUTHORITY = untrusted('its certificate was signed by an authority that is not known here');
+
 /** The codes of OpenSSL's certificate checks, as Node gives them. */
 const CERTIFICATE: Readonly<Record<string, TlsTrouble>> = {
   DEPTH_ZERO_SELF_SIGNED_CERT: untrusted('its certificate is self-signed'),
-  SELF_SIGNED_CERT_IN_CHAIN: untrusted('its certificate was signed by an authority that is not known here'),
-  UNABLE_TO_GET_ISSUER_CERT: untrusted('its certificate was signed by an authority that is not known here'),
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted(
-    'its certificate was signed by an authority that is not known here',
-  ),
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted(
-    'its certificate was signed by an authority that is not known here',
-  ),
+  SELF_SIGNED_CERT_IN_CHAIN: UNKNOWN_AUTHORITY,
+  UNABLE_TO_GET_ISSUER_CERT: UNKNOWN_AUTHORITY,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNKNOWN_AUTHORITY,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNKNOWN_AUTHORITY,
   CERT_SIGNATURE_FAILURE: untrusted('its certificate was not signed by the authority given'),
   ERR_TLS_CERT_ALTNAME_INVALID: {
     problem: 'its certificate is for another host name',

@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely';
-import type { DatabaseHandle } from '../database/open.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import { ClockError, LosantError } from '../errors.ts';
 import type { ExportScope } from '../ledger/due.ts';

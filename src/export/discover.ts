@@ -1,6 +1,6 @@
 import { transform } from 'streaming-iterables';
 import { LosantError } from '../errors.ts';
-import { readInstance, recordListing, recordListProblem, type StoredInstance } from '../ledger/instances.ts';
+import { readInstance, type StoredInstance, updateInstance } from '../ledger/instances.ts';
 import {
   addUnreadable,
   countOrganizations,
@@ -112,7 +112,8 @@ async function refreshOrganizations(options: Discovering, isStale: boolean): Pro
     const wanted = isStale ? selection.orgIds : selection.orgIds.filter((id) => !known.has(id));
     const result = await refreshByIds(options, wanted, known);
     const at = new Date(now()).toISOString();
-    if (isStale) await recordListing(db, instanceId, { at, orgIds: selection.orgIds });
+    const listed = { listed_at: at, listed_org_ids: [...selection.orgIds], list_problem: null };
+    if (isStale) await updateInstance(db, instanceId, listed);
     return result;
   }
   return isStale ? await refreshByList(options) : { failures: [], removed: [] };
@@ -165,10 +166,10 @@ async function judgeListing(
 ): Promise<Refresh> {
   const { db, instanceId } = options;
   if (!listing.isComplete) {
-    await recordListProblem(db, instanceId, listing.reason ?? 'it is not complete');
+    await updateInstance(db, instanceId, { list_problem: listing.reason ?? 'it is not complete' });
     return { failures: [], removed: [] };
   }
-  await recordListing(db, instanceId, { at: startedAt, orgIds: null });
+  await updateInstance(db, instanceId, { listed_at: startedAt, listed_org_ids: null, list_problem: null });
   const limit = (await removalsAllowed(options)) + 1;
   const unseen = await readUnseenOrganizations(db, { instanceId, since: startedAt, limit });
   return await confirmRemovals(options, unseen);

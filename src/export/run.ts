@@ -5,9 +5,9 @@ import {
   applyPolicy,
   readInstance,
   recordBilling,
-  recordSettled,
   registerInstance,
   requireApiUrl,
+  updateInstance,
 } from '../ledger/instances.ts';
 import { filterTracked } from '../ledger/tracking.ts';
 import type { Logger } from '../logger.ts';
@@ -267,7 +267,8 @@ async function settle(
   if (listedAt === null) return null;
   const isNew = settled === undefined || session.isBegun || listedAt !== listedBefore;
   if (!isNew && instance?.settledBy != null) return { listedAt, excluded, settledBy: instance.settledBy };
-  await recordSettled(db, instanceId, runId);
+  // This is the last that a run writes: what a failover loses, it loses first.
+  await updateInstance(db, instanceId, { settled_by: runId });
   return { listedAt, excluded, settledBy: runId };
 }
 

@@ -2,7 +2,7 @@
 import { type Insertable, type Kysely, sql } from 'kysely';
 import type { ControlTotalReads, Instant, Json, Schema } from '../database/schema.ts';
 import { type BeginOptions, beginWriting } from '../ledger/transaction.ts';
-import type { MonthlySummary } from '../losant/summaries.ts';
+import type { MonthlySummary } from '../losant/usage.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { horizonStart, lastCompleteDay, type Policy } from '../usage/policy.ts';
 

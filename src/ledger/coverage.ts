@@ -6,10 +6,28 @@ import { type AppliedCell, type Cell, type CellKey, cellId, compareText } from '
 import type { Fact } from '../usage/streams/stream.ts';
 import { type NewCell, type RowCounts, readNumbers, writeNumbers } from './numbers.ts';
 
-/** A cell with its new row. */
-type WrittenCell = CellKey & { readonly cell: Cell };
-
 const KEY_TYPES = { usage_date: 'date', stream: 'text', org_id: 'text' } as const;
+
+/** The Postgres types of the columns that a cell is written to as they are. */
+const TYPES = {
+  standing: 'losant_usage.standing',
+  is_stored: 'boolean',
+  is_reported: 'boolean',
+  omissions: 'smallint',
+  revision: 'integer',
+  attempts: 'integer',
+  verified_at: 'timestamptz',
+  next_read_at: 'timestamptz',
+  attempted_at: 'timestamptz',
+  reason: 'text',
+  message: 'text',
+} as const;
+const CHANGED = Object.keys(TYPES) as (keyof typeof TYPES)[];
+
+type Row = Pick<Selectable<Coverage>, keyof typeof KEY_TYPES | keyof typeof TYPES> & {
+  readonly was_final: boolean;
+  readonly sha256: string | null;
+};
 
 /** `keysOf` returns cells as a table `k` of a statement. */
 export function keysOf(keys: readonly CellKey[]) {
@@ -47,7 +65,10 @@ export async function changeCells(
     const written = cells.filter((cell): cell is NewCell => cell.cell !== null);
     const added = written.filter(({ before }) => before === null);
     if ((await insertCells(trx, added, runId)) === added.length) {
-      if (written.some(({ facts, cell }) => facts !== null && cell.revision > 1)) await markLocked(trx);
+      // A number counts as final before its change only if its cell was final when it was locked.
+      if (written.some(({ facts, cell }) => facts !== null && cell.revision > 1)) {
+        await sql`select set_config('losant_usage.locked_at', clock_timestamp()::text, true)`.execute(trx);
+      }
       await updateCells(
         trx,
         written.filter(({ before }) => before !== null),
@@ -57,14 +78,6 @@ export async function changeCells(
     }
     await sql`rollback to savepoint cells`.execute(trx);
   }
-}
-
-/**
- * `markLocked` records that the changing cells are locked: a number counts as final before its change only if its
- * cell was final then.
- */
-async function markLocked(trx: Kysely<Schema>): Promise<void> {
-  await sql`select set_config('losant_usage.locked_at', clock_timestamp()::text, true)`.execute(trx);
 }
 
 /** `lockCells` returns the existing rows of these cells, locked in the order of `keys`. */
@@ -95,7 +108,7 @@ async function lockCells(trx: Kysely<Schema>, keys: readonly CellKey[]): Promise
 /** `insertCells` adds new cells and returns how many: another transaction was first for the others. */
 async function insertCells(
   trx: Kysely<Schema>,
-  cells: readonly WrittenCell[],
+  cells: readonly NewCell[],
   runId: string | null,
 ): Promise<number> {
   if (cells.length === 0) return 0;
@@ -134,7 +147,7 @@ async function insertCells(
 
 async function updateCells(
   trx: Kysely<Schema>,
-  cells: readonly WrittenCell[],
+  cells: readonly NewCell[],
   runId: string | null,
 ): Promise<void> {
   if (cells.length === 0) return;
@@ -154,27 +167,8 @@ async function updateCells(
     .execute();
 }
 
-const CHANGED = [
-  'standing',
-  'is_stored',
-  'is_reported',
-  'omissions',
-  'revision',
-  'attempts',
-  'verified_at',
-  'next_read_at',
-  'attempted_at',
-  'reason',
-  'message',
-] as const;
-
-type Row = Pick<Selectable<Coverage>, 'usage_date' | 'stream' | 'org_id' | (typeof CHANGED)[number]> & {
-  readonly was_final: boolean;
-  readonly sha256: string | null;
-};
-
 /** `rowsOf` returns cells as a table `n` of a statement. */
-function rowsOf(cells: readonly WrittenCell[]) {
+function rowsOf(cells: readonly NewCell[]) {
   const rows = cells.map(({ day, stream, orgId, cell }): Row => {
     const { standing, isStored, isReported, omissions, revision, attempts, reason, message } = cell;
     return {
@@ -186,22 +180,7 @@ function rowsOf(cells: readonly WrittenCell[]) {
       sha256: cell.sha256,
     };
   });
-  return unnested('n', rows, {
-    ...KEY_TYPES,
-    standing: 'losant_usage.standing',
-    is_stored: 'boolean',
-    is_reported: 'boolean',
-    omissions: 'smallint',
-    revision: 'integer',
-    attempts: 'integer',
-    verified_at: 'timestamptz',
-    next_read_at: 'timestamptz',
-    attempted_at: 'timestamptz',
-    reason: 'text',
-    message: 'text',
-    sha256: 'text',
-    was_final: 'boolean',
-  });
+  return unnested('n', rows, { ...KEY_TYPES, ...TYPES, sha256: 'text', was_final: 'boolean' });
 }
 
 function toCell(row: Selectable<Coverage>): LockedCell {

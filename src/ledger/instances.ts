@@ -1,6 +1,6 @@
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, sql, type Updateable } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
-import type { Instant, Schema } from '../database/schema.ts';
+import type { Instances, Schema } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
 import { LEFT_OUT_REASONS } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
@@ -8,36 +8,25 @@ import type { ControlTotalUse, PeriodSource } from '../usage/period.ts';
 import { horizonStart, OMISSIONS_NEEDED, type Policy } from '../usage/policy.ts';
 import { beginWriting } from './transaction.ts';
 
-export interface StoredInstance {
-  readonly trackedFrom: UsageDay;
-  /** The first day of collection by stream. */
-  readonly streamsFrom: Readonly<Record<string, UsageDay>>;
-  /** The time at which its organizations were last listed completely. */
-  readonly listedAt: Instant | null;
-  /** The organizations that were looked up one by one instead; null if all were listed. */
-  readonly listedOrgIds: readonly string[] | null;
-  /** The reason why the newest list was not complete; null if it was. */
-  readonly listProblem: string | null;
-  /** The run that wrote something and then found everything complete; null before the first. */
-  readonly settledBy: string | null;
-}
+/** An instance as this database knows it. */
+export type StoredInstance = NonNullable<Awaited<ReturnType<typeof readInstance>>>;
 
 /** `readInstance` returns the instance, or null if this database has never collected for it. */
-export async function readInstance(db: Kysely<Schema>, instanceId: string): Promise<StoredInstance | null> {
+export async function readInstance(db: Kysely<Schema>, instanceId: string) {
   const row = await db
     .selectFrom('instances')
-    .select(['tracked_from', 'streams_from', 'listed_at', 'listed_org_ids', 'list_problem', 'settled_by'])
+    .select((eb) => [
+      // The first day of collection by stream.
+      eb.ref('streams_from').$castTo<Readonly<Record<string, UsageDay>>>().as('streamsFrom'),
+      'tracked_from as trackedFrom',
+      'listed_at as listedAt',
+      'listed_org_ids as listedOrgIds',
+      'list_problem as listProblem',
+      'settled_by as settledBy',
+    ])
     .where('instance_id', '=', instanceId)
     .executeTakeFirst();
-  if (!row) return null;
-  return {
-    trackedFrom: row.tracked_from,
-    streamsFrom: row.streams_from as Record<string, UsageDay>,
-    listedAt: row.listed_at,
-    listedOrgIds: row.listed_org_ids,
-    listProblem: row.list_problem,
-    settledBy: row.settled_by,
-  };
+  return row ?? null;
 }
 
 /** `requireApiUrl` throws DatabaseError `database_mismatch` if the instance's numbers came from another API. */
@@ -98,42 +87,13 @@ export async function registerInstance(
     .execute();
 }
 
-/**
- * `recordListing` records that all organizations were listed completely at `at`, or that those with `orgIds` were
- * looked up.
- */
-export async function recordListing(
+/** `updateInstance` records what a run has found of an instance. */
+export async function updateInstance(
   db: Kysely<Schema>,
   instanceId: string,
-  { at, orgIds }: { at: Instant; orgIds: readonly string[] | null },
+  changes: Pick<Updateable<Instances>, 'listed_at' | 'listed_org_ids' | 'list_problem' | 'settled_by'>,
 ): Promise<void> {
-  await db
-    .updateTable('instances')
-    .set({ listed_at: at, listed_org_ids: orgIds && [...orgIds], list_problem: null })
-    .where('instance_id', '=', instanceId)
-    .execute();
-}
-
-/** `recordListProblem` records that the list was not complete, so that the next run asks for it again. */
-export async function recordListProblem(
-  db: Kysely<Schema>,
-  instanceId: string,
-  problem: string,
-): Promise<void> {
-  await db
-    .updateTable('instances')
-    .set({ list_problem: problem })
-    .where('instance_id', '=', instanceId)
-    .execute();
-}
-
-/** `recordSettled` records, after everything else that the run has written, that it found everything complete. */
-export async function recordSettled(db: Kysely<Schema>, instanceId: string, runId: string): Promise<void> {
-  await db
-    .updateTable('instances')
-    .set({ settled_by: runId })
-    .where('instance_id', '=', instanceId)
-    .execute();
+  await db.updateTable('instances').set(changes).where('instance_id', '=', instanceId).execute();
 }
 
 /** `recordBilling` records the settings by which the views bill the instance from now on. */
@@ -171,7 +131,7 @@ export async function applyPolicy(
       where i.instance_id = old.instance_id and old.policy is distinct from ${text}::text::jsonb
       returning old.policy is null as "isFirst"`.execute(trx);
     if (rows[0] === undefined || rows[0].isFirst) return;
-    await beginWriting(trx, { runId: null, lease: null });
+    await beginWriting(trx);
     // Rows are locked in key order, as every writer does.
     await sql`
       update losant_usage.coverage c set next_read_at = k.next_read_at, standing = k.standing,

@@ -46,9 +46,6 @@ type DayRow = { readonly usage_date: UsageDay; readonly org_id: string } & Reado
   Record<Metric, number | null>
 >;
 
-/** Rows of `usage_days` by {@link dayKey}. */
-type DayRows = ReadonlyMap<string, DayRow>;
-
 function dayKey({ day, orgId }: OrgDay): string {
   return `${day} ${orgId}`;
 }
@@ -63,44 +60,25 @@ function keysOf(keys: readonly OrgDay[]) {
   );
 }
 
-async function readDayRows(trx: Kysely<Schema>, keys: readonly OrgDay[]): Promise<DayRows> {
-  if (keys.length === 0) return new Map();
-  // Rows are looked up one by one through the index, here and below: a table just filled has no statistics to
-  // plan a join by.
-  const rows = await trx
-    .selectFrom(keysOf(keys))
-    .innerJoinLateral(
-      (eb) =>
-        eb
-          .selectFrom('usage_days as row')
-          .select(['row.usage_date', 'row.org_id', ...METRICS.map((metric) => `row.${metric}` as const)])
-          .whereRef('row.usage_date', '=', 'k.usage_date')
-          .whereRef('row.org_id', '=', 'k.org_id')
-          .offset(sql<number>`0`)
-          .as('u'),
-      (join) => join.onTrue(),
-    )
-    .selectAll('u')
-    .execute();
-  return new Map(rows.map((row) => [dayKey({ day: row.usage_date, orgId: row.org_id }), row]));
-}
-
 /** `readNumbers` returns the stored numbers of each of the cells. */
 export async function readNumbers(
   trx: Kysely<Schema>,
   cells: readonly CellKey[],
 ): Promise<(cell: CellKey) => readonly Fact[]> {
-  const wide = cells.filter(({ stream }) => !Object.hasOwn(TABLES, stream));
-  const days = await readDayRows(trx, [...new Map(wide.map((cell) => [dayKey(cell), cell])).values()]);
-  const own = new Map<string, Map<string, Fact[]>>();
-  for (const [stream, table] of Object.entries(TABLES)) {
-    const keys = cells.filter((cell) => cell.stream === stream);
-    own.set(stream, await readRows(trx, table, keys));
+  const days = await readRows<DayRow>(
+    trx,
+    'usage_days',
+    cells.filter(({ stream }) => !Object.hasOwn(TABLES, stream)),
+  );
+  const own = new Map<string, ReadonlyMap<string, StoredRow[]>>();
+  for (const { name } of Object.values(TABLES)) {
+    const keys = cells.filter(({ stream }) => stream === name);
+    own.set(name, await readRows<StoredRow>(trx, name, keys));
   }
   return (cell) => {
-    const rows = own.get(cell.stream);
-    if (rows) return rows.get(dayKey(cell)) ?? [];
-    return factsIn(cell.stream, days.get(dayKey(cell)));
+    const table = TABLES[cell.stream];
+    if (table) return (own.get(cell.stream)?.get(dayKey(cell)) ?? []).flatMap(table.toFacts);
+    return factsIn(cell.stream, days.get(dayKey(cell))?.[0]);
   };
 }
 
@@ -170,25 +148,22 @@ function factsIn(stream: string, row: DayRow | undefined): Fact[] {
   return values.includes(null) ? [] : [{ key: [], values: values as number[] }];
 }
 
-/** `readRows` returns the facts in the rows of a table by {@link dayKey}. */
-async function readRows(
+/**
+ * `readRows` returns the rows of a table by {@link dayKey}. They are looked up one by one through the index: a table
+ * just filled has no statistics to plan a join by.
+ */
+async function readRows<R extends { readonly usage_date: UsageDay; readonly org_id: string }>(
   trx: Kysely<Schema>,
-  { name, toFacts }: OwnTable,
+  table: string,
   keys: readonly OrgDay[],
-): Promise<Map<string, Fact[]>> {
-  const byDay = new Map<string, Fact[]>();
-  if (keys.length === 0) return byDay;
-  const { rows } = await sql<StoredRow>`
-    select p.* from ${keysOf(keys)} cross join lateral (
-      select * from ${tableOf(name)} as row where row.usage_date = k.usage_date and row.org_id = k.org_id offset 0
+): Promise<Map<string, R[]>> {
+  if (keys.length === 0) return new Map();
+  const distinct = new Map(keys.map((key) => [dayKey(key), key]));
+  const { rows } = await sql<R>`
+    select p.* from ${keysOf([...distinct.values()])} cross join lateral (
+      select * from ${tableOf(table)} as row where row.usage_date = k.usage_date and row.org_id = k.org_id offset 0
     ) as p`.execute(trx);
-  for (const row of rows) {
-    const key = dayKey({ day: row.usage_date, orgId: row.org_id });
-    const facts = byDay.get(key) ?? [];
-    facts.push(...toFacts(row));
-    byDay.set(key, facts);
-  }
-  return byDay;
+  return Map.groupBy(rows, (row) => dayKey({ day: row.usage_date, orgId: row.org_id }));
 }
 
 /**

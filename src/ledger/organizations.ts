@@ -44,7 +44,7 @@ export async function upsertOrganizations(
   const distinct = new Map(organizations.map((org) => [org.orgId, org]));
   const rows = JSON.stringify([...distinct.values()].map((org) => toRow(org, instanceId)));
   await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, { runId: null, lease: null });
+    await beginWriting(trx);
     const orgIds = organizations.map(({ orgId }) => orgId);
     await reopenReturned(trx, orgIds, seenAt);
     // A day that is tracked or was read outweighs a creation date that moved later: the first day stays the
@@ -167,7 +167,7 @@ export async function addUnreadable(
     return { org_id: orgId, name: orgId, problem, ...seen };
   });
   await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, { runId: null, lease: null });
+    await beginWriting(trx);
     const orgIds = rows.map(({ org_id }) => org_id);
     await reopenReturned(trx, orgIds, seenAt);
     await trx
@@ -258,7 +258,7 @@ export async function markRemoved(
   removedAt: Instant,
 ): Promise<void> {
   await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, { runId: null, lease: null });
+    await beginWriting(trx);
     await trx
       .updateTable('organizations')
       .set({ removed_at: removedAt })
@@ -316,28 +316,20 @@ export function isAfter(instanceId: string, orgId: string): RawBuilder<boolean> 
   return sql`((o.instance_id, o.org_id) > (${instanceId}, ${orgId}) and o.instance_id <= ${instanceId})`;
 }
 
-export interface PagedOrganization {
-  readonly orgId: string;
-  readonly name: string;
-  readonly tags: readonly { readonly key: string; readonly value: string }[];
-  /** The streams that are tracked without an end. */
-  readonly openStreams: readonly string[];
-}
-
 /**
  * `readOrganizationPage` returns the next page of existing organizations after `afterOrgId`, in the order
- * of their ids.
+ * of their ids, with the streams that are tracked without an end.
  */
 export async function readOrganizationPage(
   db: Kysely<Schema>,
   instanceId: string,
   { afterOrgId, limit }: { afterOrgId: string; limit: number },
-): Promise<PagedOrganization[]> {
+) {
   // The case is needed because Postgres, without statistics, expects hardly any time to be null.
   return await db
     .selectFrom('organizations as o')
     .select(['o.org_id as orgId', 'o.name'])
-    .select(sql<PagedOrganization['tags']>`o.tags`.as('tags'))
+    .select(sql<Organization['tags']>`o.tags`.as('tags'))
     .select(
       sql<string[]>`array(
         select t.stream from losant_usage.tracking t where t.org_id = o.org_id and upper_inf(t.tracked_days)

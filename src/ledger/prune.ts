@@ -95,7 +95,7 @@ async function beginPruning(trx: Kysely<Schema>, instanceId: string): Promise<vo
       hint: 'use the role that owns the tables (losant_usage_migrator); with --dry-run any role will do',
     });
   }
-  await beginWriting(trx, { runId: null, lease: null });
+  await beginWriting(trx);
   await sql`select set_config('losant_usage.program', 'prune', true)`.execute(trx);
   await sql`lock table losant_usage.coverage, losant_usage.usage_days, losant_usage.payload_sources,
     losant_usage.payload_hours in share row exclusive mode`.execute(trx);

@@ -57,7 +57,7 @@ export async function trackOrganizations(
 ): Promise<void> {
   const streams = Object.keys(streamsFrom);
   await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, { runId: null, lease: null });
+    await beginWriting(trx);
     await reopenUntracked(
       trx,
       sql`t.org_id = any (${orgIds}::text[]) and t.stream = any (${streams}::text[]) and not upper_inf(t.tracked_days)`,
@@ -131,7 +131,7 @@ export async function untrackRemoved(trx: Kysely<Schema>, orgIds: readonly strin
 
 async function endTracks(db: Kysely<Schema>, where: RawBuilder<unknown>, lastDay: UsageDay): Promise<void> {
   await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, { runId: null, lease: null });
+    await beginWriting(trx);
     await sql`
       update losant_usage.tracking t
       set tracked_days = t.tracked_days * datemultirange(daterange(null, ${lastDay}::date + 1))
@@ -183,7 +183,7 @@ export async function trackDays(
     and (${streams}::text[] is null or t.stream = any (${streams}::text[]))
     and case when ${orgIds}::text[] is null then upper_inf(t.tracked_days) else t.org_id = any (${orgIds}::text[]) end`;
   const { rows } = await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, { runId: null, lease: null });
+    await beginWriting(trx);
     await requireNotPruned(trx, instanceId, { from, to });
     await reopenUntracked(trx, meant);
     return await sql<{ first: UsageDay | null; last: UsageDay | null }>`

@@ -27,7 +27,7 @@ export interface Waiver {
 export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<UsageDay[]> {
   const { orgId, stream, range, reason } = waiver;
   return await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, { runId: null, lease: null });
+    await beginWriting(trx);
     const isEnded = await requireTracked(trx, waiver);
     const keys = eachDay(range).map((day) => ({ orgId, stream, day }));
     const acceptance = { message: reason, asZero: waiver.asZero, isEnded };

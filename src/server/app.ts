@@ -21,8 +21,9 @@ import {
   type WakeEnd,
 } from '../console/sources.ts';
 import { dayStoryPage, streamStoryPage } from '../console/story.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState } from '../database/migrate.ts';
-import { createDatabase, type DatabaseHandle } from '../database/open.ts';
+import { createDatabase } from '../database/open.ts';
 import type { Logger } from '../logger.ts';
 import { readHeatMap } from '../queries/coverage.ts';
 import { type Health, pingDatabase, readHealth } from '../queries/health.ts';

@@ -1,7 +1,7 @@
 import { HOUR_MS, type UsageDay } from './day.ts';
 import { OMISSIONS_NEEDED, type ReadAge } from './policy.ts';
 import type { Standing } from './standing.ts';
-import type { Fact } from './streams/stream.ts';
+import type { DayReading, Fact } from './streams/stream.ts';
 
 /** A cell: organization × stream × usage day, the unit of truth. */
 export interface CellKey {
@@ -56,7 +56,7 @@ export interface Reason {
 
 /** The outcome of reading one cell. */
 export type CellOutcome =
-  | { readonly kind: 'values'; readonly facts: readonly Fact[]; readonly missingColumns: readonly string[] }
+  | DayReading
   /** Losant answered and left this day out. */
   | { readonly kind: 'missing' }
   | ({ readonly kind: 'failed' | 'quarantined' } & Reason)

@@ -2,7 +2,7 @@
  * The check of a day's hours against its totals: both are the same numbers of Losant, so their sums are
  * equal. Pure.
  */
-import { type Cell, earliest, type Reason, said, stand } from './cell.ts';
+import { type Cell, type CellAnswer, earliest, type Reason, said, stand } from './cell.ts';
 import { DAY_MS, HOUR_MS } from './day.ts';
 import { OMISSIONS_NEEDED, type ReadAge, wakeUpMs } from './policy.ts';
 import { payloadHours } from './streams/payload-hours.ts';
@@ -16,13 +16,10 @@ export interface CountedCell {
 }
 
 /** The answer after which two cells are compared. */
-export interface ComparedAfter {
-  readonly sentAtMs: number;
-  readonly age: ReadAge;
-}
+export type ComparedAfter = Pick<CellAnswer, 'sentAtMs' | 'age'>;
 
 /** The rows of the cells after a comparison; null where nothing changes. */
-export interface ComparedCells {
+interface ComparedCells {
   readonly totals: Cell | null;
   readonly hours: Cell | null;
 }

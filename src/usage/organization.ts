@@ -43,11 +43,7 @@ export type OrgSelection =
     }
   | { readonly kind: 'ids'; readonly orgIds: readonly string[] };
 
-export interface SelectableOrg {
-  readonly orgId: string;
-  readonly name: string;
-  readonly tags: readonly { readonly key: string; readonly value: string }[];
-}
+type SelectableOrg = Pick<Organization, 'orgId' | 'name' | 'tags'>;
 
 /** Whether the selection includes the organization, by its attributes as last seen. */
 export function isSelected(selection: OrgSelection, org: SelectableOrg): boolean {
@@ -61,7 +57,7 @@ export function isSelected(selection: OrgSelection, org: SelectableOrg): boolean
   return (names === null && tags === null) || byName || byTag;
 }
 
-function matchesTag(wanted: string, { key, value }: { key: string; value: string }): boolean {
+function matchesTag(wanted: string, { key, value }: Tag): boolean {
   return wanted === key || wanted === `${key}=${value}`;
 }
 

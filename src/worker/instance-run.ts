@@ -1,5 +1,5 @@
 import type { RunProgress, RunResult, Trouble } from '../console/sources.ts';
-import type { DatabaseHandle } from '../database/open.ts';
+import type { DatabaseHandle } from '../database/handle.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { describeError, ExportError, HeldError, LosantError } from '../errors.ts';
 import {

@@ -1,7 +1,8 @@
 /** How arrays reach Postgres as parameters. */
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
+import { createDatabase } from '../../src/database/open.ts';
 import { createTestDatabase, type TestDatabase } from '../support/databases.ts';
 
 let database: TestDatabase;

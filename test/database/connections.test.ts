@@ -7,7 +7,8 @@ import { inspect } from 'node:util';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { requireRoom } from '../../src/database/embedded.ts';
-import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
+import { createDatabase } from '../../src/database/open.ts';
 import { boundedClient } from '../../src/database/postgres.ts';
 import { describeDatabaseError, isConnectionLost, isRetryable } from '../../src/database/sqlstate.ts';
 import {

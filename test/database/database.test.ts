@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
+import { createDatabase } from '../../src/database/open.ts';
 import { isRefusedForData } from '../../src/database/sqlstate.ts';
 import {
   copyEmbeddedDatabase,

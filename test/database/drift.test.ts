@@ -1,7 +1,8 @@
 /** A schema that is not as it was migrated is noticed before a number changes off the record. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
-import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
+import { createDatabase } from '../../src/database/open.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 
 let database: TestDatabase;

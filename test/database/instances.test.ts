@@ -3,9 +3,9 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import {
   readDatabaseClock,
   readInstance,
-  recordListing,
   registerInstance,
   requireApiUrl,
+  updateInstance,
 } from '../../src/ledger/instances.ts';
 import { type Ledger, openLedger, rowsOf } from './ledger.ts';
 
@@ -84,7 +84,8 @@ test.each([
   ['a look-up of single organizations', ['5c0000000000000000000001']],
 ])('%s is noted', async (_, orgIds) => {
   await register(['device_counts'], '2026-11-23');
-  await recordListing(ledger.db, ID, { at: '2026-11-24T00:15:00.000Z', orgIds });
+  const listed = { listed_at: '2026-11-24T00:15:00.000Z', listed_org_ids: orgIds, list_problem: null };
+  await updateInstance(ledger.db, ID, listed);
   expect(await readInstance(ledger.db, ID)).toMatchObject({
     listedAt: '2026-11-24T00:15:00.000Z',
     listedOrgIds: orgIds,

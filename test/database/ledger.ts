@@ -1,5 +1,6 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
+import { createDatabase } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
 import type { Cell } from '../../src/usage/cell.ts';
 import { copyEmbeddedDatabase, createTestDatabase, type TestDatabase } from '../support/databases.ts';

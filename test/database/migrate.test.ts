@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
-import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
+import { createDatabase } from '../../src/database/open.ts';
 import {
   createEmbeddedFolder,
   createTestDatabase,

@@ -1,7 +1,8 @@
 /** Losant's own totals beside our sums: agreement, differences, and totals that cannot be read. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { readBlockers } from '../../src/billing/month.ts';
-import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
+import { createDatabase } from '../../src/database/open.ts';
 import { readControlTotalProblems, readReconciliation } from '../../src/queries/reconciliation.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';

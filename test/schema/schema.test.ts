@@ -4,7 +4,8 @@
  */
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, type TestContext, test } from 'vitest';
-import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
+import { createDatabase } from '../../src/database/open.ts';
 import { createTestDatabase, type TestDatabase } from '../support/databases.ts';
 import { describeSchema } from './describe.ts';
 import { generateTypes } from './types.ts';

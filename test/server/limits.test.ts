@@ -1,7 +1,8 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { renderLimits } from '../../src/console/organization.ts';
-import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
+import { createDatabase } from '../../src/database/open.ts';
 import { type LimitUse, readLimits } from '../../src/queries/organization.ts';
 import { readFigures } from '../../src/queries/organizations.ts';
 import { addTracking, type Ledger, openLedger } from '../database/ledger.ts';
