@@ -2,8 +2,8 @@ import { mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { DatabaseHandle } from '../database/handle.ts';
-import { FileError, SettingsError } from '../errors.ts';
-import { codeOf, describeFileProblem } from '../files/whole-file.ts';
+import { SettingsError } from '../errors.ts';
+import { cannotBegin, cannotGoOn, codeOf } from '../files/whole-file.ts';
 import type { Statement } from './month.ts';
 import { MANIFEST_NAME, readFileParts } from './pack.ts';
 
@@ -45,7 +45,7 @@ export async function writePacks(
     await removeLeftOvers(target);
     await mkdir(partial);
   } catch (error) {
-    throw refusalOf(error, out);
+    throw cannotBegin(error, out);
   }
   try {
     for (const { statement, folder } of places) {
@@ -56,10 +56,7 @@ export async function writePacks(
     await rename(partial, target);
   } catch (error) {
     await rm(partial, { recursive: true, force: true });
-    const found = describeFileProblem(error, out);
-    if (found === null) throw error;
-    const hint = `${found.hint}, and start again: nothing of it was left behind`;
-    throw new FileError(`${out} cannot be written: ${found.problem}`, { hint, cause: error });
+    throw cannotGoOn(error, out);
   }
 }
 
@@ -78,13 +75,6 @@ function isRunning(pid: number): boolean {
   } catch (error) {
     return codeOf(error) !== 'ESRCH';
   }
-}
-
-/** `refusalOf` returns a refusal of the file system as an error for the operator; other errors stay as they are. */
-function refusalOf(error: unknown, out: string): unknown {
-  const found = describeFileProblem(error, out);
-  if (found === null) return error;
-  return new SettingsError(`${out} cannot be written: ${found.problem}`, { hint: found.hint, cause: error });
 }
 
 async function writePack(
@@ -114,7 +104,7 @@ async function requireFree(target: string, out: string): Promise<void> {
     if ((await readdir(target)).length === 0) return;
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return;
-    throw refusalOf(error, out);
+    throw cannotBegin(error, out);
   }
   throw new SettingsError(`${out} cannot be written: the folder is not empty`, {
     hint: 'name a new folder, or empty this one',

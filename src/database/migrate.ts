@@ -152,9 +152,12 @@ function compare(files: readonly MigrationFile[], applied: ReadonlyMap<string, s
   const unknown = names.filter((name) => !known.has(name));
   const edited = names.filter((name) => known.has(name) && known.get(name) !== applied.get(name));
   const [first] = known.keys();
-  const isForeign = names.length > 0 && first !== undefined && !applied.has(first);
-  const state = isForeign ? 'foreign' : stateOf({ names, pending, unknown, edited });
-  return { state, applied: names, pending, unknown, edited, changed: [] };
+  const lists = { applied: names, pending, unknown, edited, changed: [] };
+  if (names.length > 0 && first !== undefined && !applied.has(first)) return { state: 'foreign', ...lists };
+  if (edited.length > 0) return { state: 'edited', ...lists };
+  if (unknown.length > 0) return { state: 'ahead', ...lists };
+  if (names.length === 0) return { state: 'empty', ...lists };
+  return { state: pending.length > 0 ? 'behind' : 'at_head', ...lists };
 }
 
 async function withDefinitions(db: Kysely<Schema>, found: SchemaState): Promise<SchemaState> {
@@ -172,13 +175,6 @@ async function readChanged(db: Kysely<Schema>): Promise<string[]> {
     if (isUndefined(error)) return ['function losant_usage.changed_definitions()'];
     throw error;
   }
-}
-
-function stateOf(lists: Record<'names' | 'pending' | 'unknown' | 'edited', string[]>): SchemaState['state'] {
-  if (lists.edited.length > 0) return 'edited';
-  if (lists.unknown.length > 0) return 'ahead';
-  if (lists.names.length === 0) return 'empty';
-  return lists.pending.length > 0 ? 'behind' : 'at_head';
 }
 
 /** `readApplied` returns the checksums by name, in order; empty if the table does not exist. */

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { Kysely, PostgresAdapter, PostgresDialect } from 'kysely';
+import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { DatabaseError, SettingsError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
@@ -80,7 +80,7 @@ async function connect(options: Bounded, where: string): Promise<Connected> {
     await pool.end();
     throw describeDatabaseError(error, where) ?? error;
   }
-  const root = new Kysely<Schema>({ dialect: new Dialect({ pool }) });
+  const root = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   return {
     root,
     readOnly,
@@ -116,21 +116,6 @@ function createPool(
     options.logger?.info({ database: where, error: error.message }, 'idle database connection lost');
   });
   return pool;
-}
-
-/**
- * Adapter disables the migrator's own lock. That lock is a session's, which a pooler would leave
- * behind on a shared connection; migrations here take a transaction's lock instead.
- */
-class Adapter extends PostgresAdapter {
-  override async acquireMigrationLock(): Promise<void> {}
-  override async releaseMigrationLock(): Promise<void> {}
-}
-
-class Dialect extends PostgresDialect {
-  override createAdapter(): Adapter {
-    return new Adapter();
-  }
 }
 
 /** The oldest version of Postgres whose features the migrations use. */

@@ -1,7 +1,7 @@
 /** Control totals in the database: what is due, what was read, and what came of each question. */
 import { type Insertable, type Kysely, sql } from 'kysely';
 import type { ControlTotalReads, Instant, Json, Schema } from '../database/schema.ts';
-import { type BeginOptions, beginWriting } from '../ledger/transaction.ts';
+import { type BeginOptions, beginWriting } from '../ledger/lease.ts';
 import type { MonthlySummary } from '../losant/usage.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { horizonStart, lastCompleteDay, type Policy } from '../usage/policy.ts';

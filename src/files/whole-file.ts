@@ -37,10 +37,7 @@ export class WholeFile {
       if (target.mode !== null) await handle.chmod(target.mode);
       return new WholeFile(target.path, unfinished, handle);
     } catch (error) {
-      const found = describeFileProblem(error, path);
-      if (found === null) throw error;
-      const { problem, hint } = found;
-      throw new SettingsError(`${path} cannot be written: ${problem}`, { hint, cause: error });
+      throw cannotBegin(error, path);
     }
   }
 
@@ -70,10 +67,7 @@ export class WholeFile {
     try {
       await work();
     } catch (error) {
-      const found = describeFileProblem(error, this.#path);
-      if (found === null) throw error;
-      const hint = `${found.hint}, and start again: nothing of it was left behind`;
-      throw new FileError(`${this.#path} cannot be written: ${found.problem}`, { hint, cause: error });
+      throw cannotGoOn(error, this.#path);
     }
   }
 }
@@ -94,7 +88,7 @@ async function findTarget(path: string): Promise<{ readonly path: string; readon
   }
 }
 
-export interface FileProblem {
+interface FileProblem {
   readonly problem: string;
   readonly hint: string;
 }
@@ -111,8 +105,23 @@ const PROBLEMS: Readonly<Record<string, FileProblem>> = {
   EDQUOT: { problem: 'the quota of this user is used up', hint: ROOM },
 };
 
+/** `cannotBegin` returns the refusal to create a file or folder as an error for the operator; any other error as it is. */
+export function cannotBegin(error: unknown, path: string): unknown {
+  const found = describeFileProblem(error, path);
+  if (found === null) return error;
+  return new SettingsError(`${path} cannot be written: ${found.problem}`, { hint: found.hint, cause: error });
+}
+
+/** `cannotGoOn` is the same for one that was begun and is taken back. */
+export function cannotGoOn(error: unknown, path: string): unknown {
+  const found = describeFileProblem(error, path);
+  if (found === null) return error;
+  const hint = `${found.hint}, and start again: nothing of it was left behind`;
+  return new FileError(`${path} cannot be written: ${found.problem}`, { hint, cause: error });
+}
+
 /** `describeFileProblem` describes a refusal of the file system; null for any other error. */
-export function describeFileProblem(error: unknown, path: string): FileProblem | null {
+function describeFileProblem(error: unknown, path: string): FileProblem | null {
   const code = codeOf(error);
   if (code === null || !(error instanceof Error && 'syscall' in error)) return null;
   if (code === 'ENOENT') {

@@ -8,8 +8,7 @@ import {
   cellId,
   unchanged,
 } from '../usage/cell.ts';
-import { applyCrossCheck, type CrossCheck } from '../usage/cross-check.ts';
-import { type CountedCell, compareHours } from '../usage/hours-check.ts';
+import { applyCrossCheck, type CountedCell, type CrossCheck, compareHours } from '../usage/cross-check.ts';
 import { streamNamed, streams } from '../usage/streams/catalog.ts';
 import { payloadHours } from '../usage/streams/payload-hours.ts';
 import { payloadTotals } from '../usage/streams/payload-totals.ts';

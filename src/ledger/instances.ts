@@ -6,7 +6,7 @@ import { LEFT_OUT_REASONS } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { ControlTotalUse, PeriodSource } from '../usage/period.ts';
 import { horizonStart, OMISSIONS_NEEDED, type Policy } from '../usage/policy.ts';
-import { beginWriting } from './transaction.ts';
+import { beginWriting } from './lease.ts';
 
 /** An instance as this database knows it. */
 export type StoredInstance = NonNullable<Awaited<ReturnType<typeof readInstance>>>;

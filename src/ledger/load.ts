@@ -29,9 +29,9 @@ import {
   leavesOut,
   relatedKeys,
 } from './cross-checks.ts';
+import { type BeginOptions, beginWriting, requireDatabaseClock } from './lease.ts';
 import { countRows, type RowCounts } from './numbers.ts';
 import { type QuarantinedBody, recordQuarantine, resolveQuarantine } from './quarantine.ts';
-import { type BeginOptions, beginWriting, requireDatabaseClock } from './transaction.ts';
 import { liftWaivers } from './waive.ts';
 
 export interface Batch {

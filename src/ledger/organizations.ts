@@ -4,8 +4,8 @@ import type { Instant, Schema } from '../database/schema.ts';
 import { CHANGED_BY_HAND, compareText, ORG_DELETED } from '../usage/cell.ts';
 import type { Organization } from '../usage/organization.ts';
 import { OMISSIONS_NEEDED } from '../usage/policy.ts';
+import { beginWriting } from './lease.ts';
 import { untrackRemoved } from './tracking.ts';
-import { beginWriting } from './transaction.ts';
 
 /** The columns whose change makes a new version in the history, besides the creation date. */
 const ATTRIBUTES = [

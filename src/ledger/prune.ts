@@ -8,7 +8,7 @@ import type { Schema } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { daysOfMonth, type Month } from '../usage/period.ts';
-import { beginWriting } from './transaction.ts';
+import { beginWriting } from './lease.ts';
 
 /** The tables whose rows have the day of an organization, in the order in which rows refer to each other. */
 const OF_ORGANIZATIONS = ['waivers', 'coverage', 'payload_sources', 'payload_hours', 'usage_days'] as const;

@@ -7,7 +7,7 @@ import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
-import { beginWriting } from './transaction.ts';
+import { beginWriting } from './lease.ts';
 
 /** Returns the rows that match `where`, locked in key order as every writer does. */
 const lockedTracks = (where: RawBuilder<unknown>) => sql`(

@@ -8,7 +8,7 @@ import { zerosOf } from '../usage/cross-check.ts';
 import { type DayRange, eachDay, type UsageDay } from '../usage/day.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import { changeCells, keysOf, type LockedCells } from './coverage.ts';
-import { beginWriting } from './transaction.ts';
+import { beginWriting } from './lease.ts';
 
 export interface Waiver {
   readonly orgId: string;

@@ -64,12 +64,9 @@ interface Situation {
 }
 
 /**
- * `apply` applies an answer to a cell. Answers may come in any order, more than once, or beside each other: a
+ * `apply` applies an answer to a cell whose row in the ledger is locked; null if it has none. Answers may come in any order, more than once, or beside each other: a
  * cell ends with the newest number that Losant named. A number that Losant left out never stands
  * against one it named, so an older answer still counts where the newer one left the day out.
- *
- * @param stored the cell's row in the ledger, locked; null if it has none @param numbers the numbers
- * stored for the cell @param crossCheck the count of another stream for zeros of this one
  */
 export function apply(
   stored: Cell | null,

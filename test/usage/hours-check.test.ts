@@ -1,7 +1,7 @@
 /** The hours of a day beside its totals. */
 import { describe, expect, test } from 'vitest';
 import type { Cell } from '../../src/usage/cell.ts';
-import { type ComparedAfter, type CountedCell, compareHours } from '../../src/usage/hours-check.ts';
+import { type ComparedAfter, type CountedCell, compareHours } from '../../src/usage/cross-check.ts';
 import { HOURS } from '../../src/usage/streams/payload-hours.ts';
 import { at, FINAL, PAST, row, stored, YOUNG } from '../database/answers.ts';
 
