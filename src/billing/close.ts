@@ -1,11 +1,10 @@
 import type { KeyObject } from 'node:crypto';
-import { type ControlledTransaction, type Kysely, type RawBuilder, sql } from 'kysely';
+import { type ControlledTransaction, type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
 import { instantText } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
-import type { Schema } from '../database/schema.ts';
+import type { Schema, StatementLines } from '../database/schema.ts';
 import { isUniqueViolation, readClosingRefusal } from '../database/sqlstate.ts';
 import { SettingsError } from '../errors.ts';
-import type { UsageDay } from '../usage/day.ts';
 import type { Month, PeriodSource } from '../usage/period.ts';
 import {
   type BilledInstance,
@@ -109,7 +108,9 @@ async function draftStatement(
     );
     const { source } = rows[0] as { source: PeriodSource };
     const blockers = await readBlockers(trx, { month, instanceId });
-    const lines = sql`losant_usage.statement_draft(${instanceId}, ${first}, ${source}, ${isAdjustment})`;
+    const lines = sql<
+      Selectable<StatementLines>
+    >`losant_usage.statement_draft(${instanceId}, ${first}, ${source}, ${isAdjustment})`;
     const bills = await readBills(trx, lines, { instanceId, month, source });
     const all = { bills, totals: sumBills(bills), blockers };
     if (blockers.length > 0 && reason === null) return { kind: 'refused', ...all };
@@ -193,7 +194,9 @@ async function closeAt(
   const [made] = (await readStatements(trx, { month, instanceId })).filter(
     ({ statementId }) => statementId === id,
   );
-  const lines = sql`(select * from losant_usage.statement_lines where statement_id = ${id}::uuid)`;
+  const lines = sql<
+    Selectable<StatementLines>
+  >`(select * from losant_usage.statement_lines where statement_id = ${id}::uuid)`;
   const bills = await readBills(trx, lines, { instanceId, month, source });
   const blockers = await readAcceptedBlockers(trx, id);
   return { kind: 'closed', statement: made as Statement, totals, bills, blockers };
@@ -236,29 +239,11 @@ function firstOf(month: Month): RawBuilder<string> {
 }
 
 /** The bill of an organization for a period. Days are those of the stream that has most of them. */
-export interface OrganizationBill {
-  readonly orgId: string;
-  readonly orgName: string;
-  readonly referralId: string | null;
-  readonly customerId: string | null;
-  readonly from: UsageDay;
-  readonly to: UsageDay;
-  /** Quantities by metric, as text, because they may exceed a JavaScript number; null if none is stored. */
-  readonly quantities: Readonly<Record<string, string | null>>;
-  readonly daysExpected: number;
-  readonly daysFinal: number;
-  /** Days that a person accepted. */
-  readonly daysAccepted: number;
-  readonly daysNotFinal: number;
-  readonly daysUnavailable: number;
-  readonly daysInDoubt: number;
-  readonly daysMissing: number;
-  /** Days with zeros that Losant did not name. */
-  readonly daysUnreported: number;
-  /** Days with numbers that were typed in. */
-  readonly daysByHand: number;
-  readonly isBillable: boolean;
-  /** How the month compares with the control total: `equal`, `differs`, `pending`, or `not_compared`. */
+export type OrganizationBill = Awaited<ReturnType<typeof readBills>>[number];
+
+/** How the month of an organization compares with the control total. */
+interface Control {
+  /** `equal`, `differs`, `pending`, or `not_compared`. */
   readonly control: string;
   /** Our number minus Losant's, as text, by the metrics that differ. */
   readonly differences: Readonly<Record<string, string>>;
@@ -274,27 +259,43 @@ interface StatementScope {
 /** `readBills` returns the bills of lines, given as a table of a query, by name. */
 async function readBills(
   trx: Kysely<Schema>,
-  lines: RawBuilder<unknown>,
+  lines: RawBuilder<Selectable<StatementLines>>,
   { instanceId, month, source }: StatementScope,
-): Promise<OrganizationBill[]> {
-  const { rows } = await sql<Omit<OrganizationBill, 'control' | 'differences'>>`
-    select l.org_id as "orgId", l.org_name as "orgName", l.referral_id as "referralId", l.customer_id as "customerId",
-      l.period_start as "from", l.period_end as "to", jsonb_object_agg(l.metric, l.quantity::text) as quantities,
-      max(l.days_expected) as "daysExpected", min(l.days_final) as "daysFinal", max(l.days_accepted) as "daysAccepted",
-      max(l.days_not_final) as "daysNotFinal", max(l.days_unavailable) as "daysUnavailable",
-      max(l.days_in_doubt) as "daysInDoubt", max(l.days_missing) as "daysMissing",
-      max(l.days_unreported) as "daysUnreported", max(l.days_by_hand) as "daysByHand",
-      bool_and(l.is_billable) as "isBillable"
-    from ${lines} as l
-    group by l.org_id, l.org_name, l.referral_id, l.customer_id, l.period_start, l.period_end
-    order by lower(l.org_name), l.org_id, l.period_start`.execute(trx);
+) {
+  const rows = await trx
+    .selectFrom(lines.as('l'))
+    .select([
+      'org_id as orgId',
+      'org_name as orgName',
+      'referral_id as referralId',
+      'customer_id as customerId',
+    ])
+    .select(['period_start as from', 'period_end as to'])
+    .select(({ fn }) => [
+      // By metric, as text, because they may exceed a JavaScript number; null if none is stored.
+      sql<Readonly<Record<string, string | null>>>`jsonb_object_agg(metric, quantity::text)`.as('quantities'),
+      fn.max('days_expected').as('daysExpected'),
+      fn.min('days_final').as('daysFinal'),
+      fn.max('days_accepted').as('daysAccepted'),
+      fn.max('days_not_final').as('daysNotFinal'),
+      fn.max('days_unavailable').as('daysUnavailable'),
+      fn.max('days_in_doubt').as('daysInDoubt'),
+      fn.max('days_missing').as('daysMissing'),
+      // Days with zeros that Losant did not name, and with numbers that were typed in.
+      fn.max('days_unreported').as('daysUnreported'),
+      fn.max('days_by_hand').as('daysByHand'),
+      fn.agg<boolean>('bool_and', ['is_billable']).as('isBillable'),
+    ])
+    .groupBy(['org_id', 'org_name', 'referral_id', 'customer_id', 'period_start', 'period_end'])
+    .orderBy(({ fn }) => fn('lower', ['org_name']))
+    .orderBy('org_id')
+    .orderBy('period_start')
+    .execute();
   // Summaries are of calendar months.
   const none: ReadonlyMap<string, Control> = new Map();
   const controls = source === 'calendar' ? await readControls(trx, { instanceId, month }) : none;
   return rows.map((row) => ({ ...row, ...(controls.get(row.orgId) ?? NOT_COMPARED) }));
 }
-
-type Control = Pick<OrganizationBill, 'control' | 'differences'>;
 
 const NOT_COMPARED: Control = { control: 'not_compared', differences: {} };
 

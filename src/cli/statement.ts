@@ -1,5 +1,4 @@
-import { checkDatabase, checkSet } from '../billing/check-database.ts';
-import { checkPacks } from '../billing/check-pack.ts';
+import { checkDatabase, checkPacks, checkSet } from '../billing/check-pack.ts';
 import { readStatements } from '../billing/month.ts';
 import { readPublicKey } from '../billing/pack.ts';
 import { type OpenedPacks, openPacks } from '../billing/verify.ts';

@@ -34,17 +34,19 @@ export interface DiscoveryFailure {
   readonly message: string;
 }
 
-export interface Discovery {
+interface Refresh {
+  readonly failures: readonly DiscoveryFailure[];
+  /** The organizations found to be deleted. */
+  readonly removed: readonly string[];
+}
+
+interface Discovery {
   readonly failures: readonly DiscoveryFailure[];
   /** The number of Losant's organizations that the configuration leaves out. */
   readonly excluded: number;
-  /** The organizations found to be deleted. */
-  readonly removed: readonly string[];
   /** Losant's refusal of the scope to list organizations; known organizations are exported nevertheless. */
   readonly refusal: LosantError | null;
 }
-
-export type Refresh = Pick<Discovery, 'failures' | 'removed'>;
 
 const ORGS_PER_PAGE = 500;
 
@@ -60,9 +62,9 @@ export async function discover(options: Discovering): Promise<Discovery> {
   const { db, instanceId } = options;
   const instance = await readInstance(db, instanceId);
   if (!instance) throw new Error(`instance ${instanceId} is not registered`);
-  const seen = await refreshUnlessKnown(options, isListStale(instance, options));
+  const { failures, refusal } = await refreshUnlessKnown(options, isListStale(instance, options));
   const excluded = await applySelection(options, instance);
-  return { ...seen, failures: [...seen.failures, ...(await readStanding(options))], excluded };
+  return { failures: [...failures, ...(await readStanding(options))], excluded, refusal };
 }
 
 /** Whether the configured organizations were not listed, or not all of them looked up, on this UTC day. */
@@ -94,14 +96,15 @@ async function readStanding({ db, instanceId }: Discovering): Promise<DiscoveryF
 async function refreshUnlessKnown(
   options: Discovering,
   isStale: boolean,
-): Promise<Refresh & Pick<Discovery, 'refusal'>> {
+): Promise<Omit<Discovery, 'excluded'>> {
   try {
-    return { ...(await refreshOrganizations(options, isStale)), refusal: null };
+    const { failures } = await refreshOrganizations(options, isStale);
+    return { failures, refusal: null };
   } catch (error) {
     const mayGoOn = error instanceof LosantError && error.kind !== 'unauthorized';
     if (!mayGoOn || (await countOrganizations(options.db, options.instanceId)) === 0) throw error;
     const failure: DiscoveryFailure = { orgId: null, code: 'discovery_failed', message: error.message };
-    return { failures: [failure], removed: [], refusal: error.kind === 'forbidden' ? error : null };
+    return { failures: [failure], refusal: error.kind === 'forbidden' ? error : null };
   }
 }
 
@@ -293,23 +296,15 @@ async function findUnlisted(options: Discovering, orgIds: readonly string[]): Pr
   const { client, instanceId, signal } = options;
   try {
     await getInstance(client, { instanceId, signal });
-    const { found, isComplete } = await listMembership(options, new Set(orgIds));
-    return isComplete ? orgIds.filter((orgId) => !found.has(orgId)) : [];
+    const unlisted = new Set(orgIds);
+    const pages = listOrgPages(client, { instanceId, signal });
+    for (;;) {
+      const step = await pages.next();
+      if (step.done) return step.value.isComplete && step.value.listed > 0 ? [...unlisted] : [];
+      for (const { orgId } of [...step.value.items, ...step.value.rejected]) unlisted.delete(orgId ?? '');
+    }
   } catch (error) {
     if (error instanceof LosantError && error.kind !== 'unauthorized') return [];
     throw error;
-  }
-}
-
-/** `listMembership` returns the ids that Losant lists, and whether its list is complete. */
-async function listMembership({ client, instanceId, signal }: Discovering, ids: ReadonlySet<string>) {
-  const found = new Set<string>();
-  const pages = listOrgPages(client, { instanceId, signal });
-  for (;;) {
-    const step = await pages.next();
-    if (step.done) return { found, isComplete: step.value.isComplete && step.value.listed > 0 };
-    for (const { orgId } of [...step.value.items, ...step.value.rejected]) {
-      if (orgId !== null && ids.has(orgId)) found.add(orgId);
-    }
   }
 }

@@ -55,35 +55,25 @@ export async function exportScope(work: ExportWork): Promise<LosantError | null>
   );
   const extract = (slice: Slice) => extractUnlessRefused(slice, work, { refusals, signal });
   const results = flatTransform(2 * work.context.concurrency, extract, slicesOf(plans, refusals));
-  let loading: Promise<{ error: unknown } | null> = Promise.resolve(null);
+  let loading = Promise.resolve();
   try {
     for await (const batch of batchWithTimeout(BATCH_SLICES, BATCH_WAIT_MS, results)) {
-      throwFailure(await loading);
-      loading = loadResults(batch, work, signal).then(
-        () => {
-          work.context.waits.moved();
-          progress.done += batch.reduce((count, { answers }) => count + answers.length, 0);
-          onProgress();
-          return null;
-        },
-        (error: unknown) => ({ error }),
-      );
+      await loading;
+      loading = loadResults(batch, work, signal).then(() => {
+        work.context.waits.moved();
+        progress.done += batch.reduce((count, { answers }) => count + answers.length, 0);
+        onProgress();
+      });
+      // A load runs beside the next fetches; its failure is thrown when the load is waited for.
+      loading.catch(() => {});
     }
-    throwFailure(await loading);
+    await loading;
   } finally {
     stop.abort(new Error('the export has ended'));
-    await loading;
+    await loading.catch(() => {});
     await plans.return(undefined);
   }
   return refusals.worst;
-}
-
-/**
- * `throwFailure` throws the failure of a load. A load runs beside the next fetches, so its failure is kept until the
- * load is waited for.
- */
-function throwFailure(outcome: { error: unknown } | null): void {
-  if (outcome) throw outcome.error;
 }
 
 async function* planPages(

@@ -1,6 +1,8 @@
+import type { Updateable } from 'kysely';
+import type { Runs } from '../database/schema.ts';
 import type { CrossCheckedCell, LoadedCell, LoadResult } from '../ledger/load.ts';
 import type { RowCounts } from '../ledger/numbers.ts';
-import type { RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
+import type { RunKind, RunStatus } from '../ledger/runs.ts';
 import type { RunFailure } from '../queries/runs.ts';
 import type { CellResult } from '../usage/cell.ts';
 import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
@@ -25,27 +27,15 @@ export interface Failure {
 }
 
 /** The result of a run, as `--json` prints it. */
-export interface RunReport {
+export type RunReport = ReturnType<Tally['toReport']>;
+
+/** What a report has besides what was added up. */
+interface RunFacts {
   /** The run; null if nothing was due, so that no run was recorded. */
   readonly runId: string | null;
   readonly kind: RunKind;
   readonly status: Exclude<RunStatus, 'running'>;
-  readonly from: UsageDay | null;
-  readonly to: UsageDay | null;
-  readonly orgs: number;
-  /** The number of cells by result; `planned` is the sum of the others. */
-  readonly cells: Readonly<Record<'planned' | CellResult, number>>;
-  readonly rows: Readonly<RowCounts>;
-  readonly requests: number;
   readonly durationMs: number;
-  readonly failures: readonly Failure[];
-  /** The number of gaps in the ledger in the scope of the run, other than its failures, older ones included. */
-  readonly gapsLeft: number;
-  /**
-   * Days between a backfill and what was tracked already, which it made tracked too; null: none, or
-   * another kind of run.
-   */
-  readonly alsoTracked: DayRange | null;
 }
 
 /** Tally adds up the results of a run's cells. */
@@ -164,7 +154,7 @@ export class Tally {
       .slice(0, GROUPS_MAX);
   }
 
-  toCounts(): RunCounts {
+  toCounts(): Updateable<Runs> {
     const { cells } = this;
     const rows = sumRows(this.rows);
     return {
@@ -186,22 +176,14 @@ export class Tally {
     };
   }
 
-  toReport(facts: Pick<RunReport, 'runId' | 'kind' | 'status' | 'durationMs'>): RunReport {
+  toReport({ runId, kind, status, durationMs }: RunFacts) {
+    const { orgs, requests, gapsLeft, alsoTracked } = this;
     return {
-      runId: facts.runId,
-      kind: facts.kind,
-      status: facts.status,
-      from: this.range?.from ?? null,
-      to: this.range?.to ?? null,
-      orgs: this.orgs,
-      cells: { planned: this.planned, ...this.cells },
-      rows: sumRows(this.rows),
-      requests: this.requests,
-      durationMs: facts.durationMs,
-      failures: mergeDays(this.failures),
-      gapsLeft: this.gapsLeft,
-      alsoTracked: this.alsoTracked,
-    };
+      ...{ runId, kind, status, from: this.range?.from ?? null, to: this.range?.to ?? null, orgs },
+      // `planned` is the sum of the others.
+      ...{ cells: { planned: this.planned, ...this.cells }, rows: sumRows(this.rows), requests, durationMs },
+      ...{ failures: mergeDays(this.failures), gapsLeft, alsoTracked },
+    } as const;
   }
 
   #addCell({ answer, result, problem, isRestated, wasFinal }: LoadedCell): void {

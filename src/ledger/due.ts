@@ -182,6 +182,7 @@ interface TrackRow {
   stored: string;
   uncovered: string;
   untracked: string;
+  asked: string;
 }
 
 async function readDueTracks(
@@ -210,7 +211,7 @@ async function readDueTracks(
     )
     select o.org_id, s.stream, o.removed_on, coalesce(unread.days, '{}')::text as unread,
       coalesce(due.stored, '{}')::text as stored, coalesce(due.uncovered, '{}')::text as uncovered,
-      coalesce(due.untracked, '{}')::text as untracked
+      coalesce(due.untracked, '{}')::text as untracked, '{}' as asked
     from losant_usage.organizations o
     cross join losant_usage.streams s
     left join due on due.org_id = o.org_id and due.stream = s.stream
@@ -223,7 +224,7 @@ async function readDueTracks(
       and (${streams}::text[] is null or s.stream = any (${streams}::text[]))
       and (due.org_id is not null or not isempty(unread.days))
     order by o.org_id, s.stream`.execute(db);
-  return rows.map((row) => ({ ...toTrack(row), asked: [] }));
+  return rows.map(toTrack);
 }
 
 /**
@@ -250,7 +251,7 @@ async function readAskedTracks(
   const { from, to } = ask.range;
   const last = lastCompleteDay(nowMs);
   const now = new Date(nowMs).toISOString();
-  const { rows } = await sql<TrackRow & { asked: string }>`
+  const { rows } = await sql<TrackRow>`
     select o.org_id, k.stream, o.removed_on, '{}' as unread, '{}' as uncovered, '{}' as untracked,
       coalesce(c.stored, '{}')::text as stored,
       (datemultirange(daterange(greatest(${from}::date, o.created_on),
@@ -271,10 +272,10 @@ async function readAskedTracks(
     where o.org_id = any (${orgIds}::text[])
       and (${scope.streams}::text[] is null or k.stream = any (${scope.streams}::text[]))
     order by o.org_id, k.stream`.execute(db);
-  return rows.map((row) => ({ ...toTrack(row), asked: parseDays(row.asked) }));
+  return rows.map(toTrack);
 }
 
-function toTrack(row: TrackRow): Omit<DueTrack, 'asked'> {
+function toTrack(row: TrackRow): DueTrack {
   return {
     orgId: row.org_id,
     stream: row.stream,
@@ -283,6 +284,7 @@ function toTrack(row: TrackRow): Omit<DueTrack, 'asked'> {
     stored: parseDays(row.stored),
     uncovered: parseDays(row.uncovered),
     untracked: parseDays(row.untracked),
+    asked: parseDays(row.asked),
   };
 }
 

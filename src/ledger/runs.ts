@@ -1,6 +1,6 @@
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, sql, type Updateable } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
-import type { Instant, Schema } from '../database/schema.ts';
+import type { Instant, Runs, Schema } from '../database/schema.ts';
 import { storable } from '../usage/body.ts';
 import type { DayRange } from '../usage/day.ts';
 import { LEASE_MS } from './lease.ts';
@@ -17,25 +17,6 @@ export interface NewRun {
   readonly streams: readonly string[];
   readonly host: string;
   readonly version: string;
-}
-
-/** The counts with which a run ends, by their columns. */
-export interface RunCounts {
-  readonly orgs: number;
-  readonly cells_planned: number;
-  readonly cells_loaded: number;
-  readonly cells_unchanged: number;
-  readonly cells_left_out: number;
-  readonly cells_failed: number;
-  readonly cells_quarantined: number;
-  readonly cells_unavailable: number;
-  readonly cells_restated: number;
-  readonly cells_restated_final: number;
-  readonly rows_inserted: number;
-  readonly rows_updated: number;
-  readonly rows_deleted: number;
-  readonly rows_unchanged: number;
-  readonly requests: number;
 }
 
 /** The error of a run that was found without a sign of life. */
@@ -79,7 +60,8 @@ interface FinishedRun {
   readonly runId: string;
   readonly status: Exclude<RunStatus, 'running'>;
   readonly range: DayRange | null;
-  readonly counts: RunCounts;
+  /** The counts with which it ends, by their columns. */
+  readonly counts: Updateable<Runs>;
   readonly failures: readonly object[];
   readonly error: string | null;
 }

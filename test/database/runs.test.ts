@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { beatRun, finishRun, interruptDeadRuns, type RunCounts, startRun } from '../../src/ledger/runs.ts';
+import { beatRun, finishRun, interruptDeadRuns, startRun } from '../../src/ledger/runs.ts';
 import { INSTANCE, type Ledger, openLedger, RUN_1, RUN_2, RUN_3, rowsOf } from './ledger.ts';
 
 let ledger: Ledger;
@@ -35,7 +35,7 @@ const runs = () =>
     sql`select run_id, status, error, finished_at is not null as finished from losant_usage.runs order by run_id`,
   );
 
-const counts: RunCounts = {
+const counts = {
   orgs: 2,
   cells_planned: 21,
   cells_loaded: 1,
