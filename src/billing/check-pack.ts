@@ -25,8 +25,8 @@ import {
   RowsByOrganization,
   readPackFile,
 } from './pack-files.ts';
+import type { Pack, PackProblem } from './pack-folder.ts';
 import { type PackTable, readRows, statementTable } from './pack-tables.ts';
-import type { Pack, PackProblem } from './verify.ts';
 
 /** The most problems reported for one pack; the rest would be more of the same. */
 const PROBLEMS_MAX = 100;

@@ -1,8 +1,7 @@
 import { checkDatabase, checkPacks, checkSet } from '../billing/check-pack.ts';
 import { readStatements } from '../billing/month.ts';
 import { readPublicKey } from '../billing/pack.ts';
-import { type OpenedPacks, openPacks } from '../billing/verify.ts';
-import { placePacks, writePacks } from '../billing/write-pack.ts';
+import { type OpenedPacks, openPacks, placePacks, writePacks } from '../billing/pack-folder.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { codeOf } from '../files/whole-file.ts';

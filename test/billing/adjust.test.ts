@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readStatements } from '../../src/billing/month.ts';
-import { placePacks, writePacks } from '../../src/billing/write-pack.ts';
+import { placePacks, writePacks } from '../../src/billing/pack-folder.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import { answer, FINAL, values } from '../database/answers.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
