@@ -20,12 +20,7 @@ import { streamNamed, streams } from '../usage/streams/catalog.ts';
 import { HOURS } from '../usage/streams/payload-hours.ts';
 import type { Fact } from '../usage/streams/stream.ts';
 
-export interface RowCounts {
-  inserted: number;
-  updated: number;
-  deleted: number;
-  unchanged: number;
-}
+export type RowCounts = Record<'inserted' | 'updated' | 'deleted' | 'unchanged', number>;
 
 /** An organization's day. */
 interface OrgDay {

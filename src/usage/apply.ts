@@ -10,7 +10,6 @@ import {
   CHANGED_BY_HAND,
   earliest,
   hasAnyNumber,
-  hasNumber,
   NOT_TRACKED,
   type Reason,
   said,
@@ -227,8 +226,9 @@ function doubt(situation: Situation, reason: Reason): Applied {
 /** `namesOf` returns the names of the numbers other than zero, as readings name what was left out. */
 function namesOf(stream: string, facts: readonly Fact[]): ReadonlySet<string> {
   const { columns } = streamNamed(stream);
-  const namesIn = (fact: Fact) => columns.filter((_, index) => hasNumber([fact], index));
-  return new Set(facts.flatMap((fact) => namesIn(fact).map((column) => [column, ...fact.key].join(' '))));
+  const namesIn = ({ key, values }: Fact) =>
+    columns.filter((_, index) => values[index] !== 0).map((column) => [column, ...key].join(' '));
+  return new Set(facts.flatMap(namesIn));
 }
 
 function listNames(names: readonly string[]): string {

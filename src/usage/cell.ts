@@ -140,11 +140,7 @@ export function earliest(a: number | null, b: number | null): number | null {
   return Math.min(a, b);
 }
 
-/** Whether a fact has a number other than zero in the column. */
-export function hasNumber(facts: readonly Fact[], column: number): boolean {
-  return facts.some(({ values }) => values[column] !== 0);
-}
-
+/** Whether a fact has a number other than zero. */
 export function hasAnyNumber(facts: readonly Fact[]): boolean {
   return facts.some(({ values }) => values.some((value) => value !== 0));
 }

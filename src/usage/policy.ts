@@ -59,20 +59,11 @@ export function lastDueDay(nowMs: number, { readAtHours }: Policy): UsageDay {
   return lastCompleteDay(nowMs - Math.min(...readAtHours) * HOUR_MS);
 }
 
-/** Whether a read sent at `atMs` came after the day's last checkpoint, so that no further read is planned. */
-export function isLastRead(day: UsageDay, atMs: number, { readAtHours }: Policy): boolean {
-  return atMs >= dayEndMs(day) + Math.max(...readAtHours) * HOUR_MS;
-}
-
-/** `finalFromMs` returns the time from which a read makes the day final. */
-export function finalFromMs(day: UsageDay, { finalAtHours }: Policy): number {
-  return dayEndMs(day) + finalAtHours * HOUR_MS;
-}
-
 /** The consequences of a read's age for its day. */
 export interface ReadAge {
   /** The time from which a read, this one or another, makes the day final. */
   readonly finalFromMs: number;
+  /** Whether it came after the day's last checkpoint, so that no further read is planned. */
   readonly isLastRead: boolean;
   readonly isPastHorizon: boolean;
   /** The checkpoint after this read; null after the last one. */
@@ -80,9 +71,10 @@ export interface ReadAge {
 }
 
 export function ageOfRead(day: UsageDay, sentAtMs: number, policy: Policy): ReadAge {
+  const endMs = dayEndMs(day);
   return {
-    finalFromMs: finalFromMs(day, policy),
-    isLastRead: isLastRead(day, sentAtMs, policy),
+    finalFromMs: endMs + policy.finalAtHours * HOUR_MS,
+    isLastRead: sentAtMs >= endMs + Math.max(...policy.readAtHours) * HOUR_MS,
     isPastHorizon: day < horizonStart(sentAtMs, policy),
     nextCheckpointMs: nextCheckpointMs(day, sentAtMs, policy),
   };

@@ -1,8 +1,7 @@
 import { expect, test } from 'vitest';
 import {
-  finalFromMs,
+  ageOfRead,
   horizonStart,
-  isLastRead,
   lastCompleteDay,
   lastDueDay,
   nextCheckpointMs,
@@ -60,8 +59,9 @@ test.each([
   ['2026-12-23T23:59:59.999Z', true, false],
   ['2026-12-24T00:00:00.000Z', true, true],
 ])('a read of 2026-11-23 sent at %s: final %s, the last %s', (sentAt, isFinal, isLast) => {
-  expect(at(sentAt) >= finalFromMs('2026-11-23', policy)).toBe(isFinal);
-  expect(isLastRead('2026-11-23', at(sentAt), policy)).toBe(isLast);
+  const age = ageOfRead('2026-11-23', at(sentAt), policy);
+  expect(at(sentAt) >= age.finalFromMs).toBe(isFinal);
+  expect(age.isLastRead).toBe(isLast);
 });
 
 test.each([
