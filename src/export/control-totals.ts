@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { LosantError } from '../errors.ts';
 import type { Answer } from '../losant/attempt.ts';
 import { fetchUsage, listSummaryPages, type MonthlySummary } from '../losant/usage.ts';
@@ -197,8 +197,7 @@ async function askSummaries(asking: Asking, month: UsageDay): Promise<void> {
 }
 
 function proofOf(answers: readonly Answer[]): { verifiedAt: string; sha256: string } {
-  const hash = createHash('sha256');
-  for (const { text } of answers) hash.update(text);
   const sentAtMs = Math.min(...answers.map((answer) => answer.sentAtMs));
-  return { verifiedAt: new Date(sentAtMs).toISOString(), sha256: hash.digest('hex') };
+  const texts = answers.map(({ text }) => text);
+  return { verifiedAt: new Date(sentAtMs).toISOString(), sha256: hash('sha256', texts.join(''), 'hex') };
 }

@@ -63,9 +63,10 @@ interface Situation {
 }
 
 /**
- * `apply` applies an answer to a cell whose row in the ledger is locked; null if it has none. Answers may come in any order, more than once, or beside each other: a
- * cell ends with the newest number that Losant named. A number that Losant left out never stands
- * against one it named, so an older answer still counts where the newer one left the day out.
+ * `apply` applies an answer to a cell; `stored` is its locked row in the ledger, null if it has none. Answers may come
+ * in any order, more than once, or beside each other: a cell ends with the newest number that Losant named. A number
+ * that Losant left out never stands against one it named, so an older answer still counts where the newer one left
+ * the day out.
  */
 export function apply(
   stored: Cell | null,
