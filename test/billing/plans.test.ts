@@ -12,7 +12,7 @@ import type { Schema } from '../../src/database/schema.ts';
 import { createTestDatabase, type TestDatabase } from '../support/databases.ts';
 
 const INSTANCE = '5c0000000000000000000001';
-const ORGS = 300;
+const ORGS = 150;
 /** Scans may be repeated for each day there is, and not for each organization. */
 const LOOPS_MAX = 100;
 /** What has a row for each organization and day, or each organization and metric. */

@@ -6,10 +6,11 @@ import { type Export, openExport } from './export.ts';
 import { firstDifference, readStored, readTruth } from './usage.ts';
 
 const to = daysAgo(1);
+const ORGS = 6;
 
 let exported: Export;
 beforeEach(async () => {
-  exported = await openExport({ orgs: 20 });
+  exported = await openExport({ orgs: ORGS });
 });
 afterEach(() => exported.close());
 
@@ -21,9 +22,9 @@ it('reads ninety days with no request more than they need', async () => {
   const report = jsonOf(ended);
   // Three windows of at most 31 days, five requests each, and a request a day for the sources;
   // the list and Get instance.
-  expect(report.requests).toBe(20 * (5 * 3 + 90) + 2);
-  expect(report).toMatchObject({ kind: 'backfill', status: 'complete', from, to, orgs: 20, failures: [] });
-  expect(report.cells).toMatchObject({ planned: 20 * 4 * 90, loaded: 20 * 4 * 90 });
+  expect(report.requests).toBe(ORGS * (5 * 3 + 90) + 2);
+  expect(report).toMatchObject({ kind: 'backfill', status: 'complete', from, to, orgs: ORGS, failures: [] });
+  expect(report.cells).toMatchObject({ planned: ORGS * 4 * 90, loaded: ORGS * 4 * 90 });
   expect(firstDifference(await readStored(place), await readTruth(platform, from, to))).toBeNull();
 });
 
@@ -32,11 +33,11 @@ it('goes on where it was killed, and ends with every row', async () => {
   const from = daysAgo(31);
   const args = ['backfill', '--json', '--from', from, '--to', to];
   await run(['migrate']);
-  await platform.control('config', { latencyMs: 20 });
-  const killed = spawn(args);
+  await platform.control('config', { latencyMs: 60 });
+  const killed = spawn(args, { REQUEST_CONCURRENCY: '4' });
   await until('a good part is stored', async () => {
     const [row] = await exported.place.query('select count(*)::int as cells from losant_usage.coverage');
-    return (row?.['cells'] as number) > 200;
+    return (row?.['cells'] as number) > 60;
   });
   killed.kill('SIGKILL');
   expect((await killed.ended).code).toBeNull();
@@ -45,7 +46,7 @@ it('goes on where it was killed, and ends with every row', async () => {
     `select count(*)::int as cells from losant_usage.coverage where is_stored`,
   );
   const stored = before?.['cells'] as number;
-  const planned = 20 * 4 * 31;
+  const planned = ORGS * 4 * 31;
   expect(stored).toBeLessThan(planned);
   await platform.control('config', { latencyMs: 0 });
   const ended = await run(args);

@@ -53,7 +53,8 @@ it('holds exactly what is true although every tenth request goes wrong, in any w
 
 it('names the cells whose answer is a redirect or far too large, and has them with the next run', async () => {
   const { platform, place } = exported;
-  const [redirected = '', flooded = ''] = await orgIdsOf(platform);
+  const few = (await orgIdsOf(platform)).slice(0, 5);
+  const [redirected = '', flooded = ''] = few;
   await platform.control('config', {
     faults: [
       { kinds: ['redirect'], orgIds: [redirected], actions: ['deviceCounts'] },
@@ -61,18 +62,24 @@ it('names the cells whose answer is a redirect or far too large, and has them wi
     ],
   });
   const day = daysAgo(2);
-  const partial = await exported.run(['run', '--json', '--date', day]);
+  const run = () =>
+    exported.run(['run', '--json', '--date', day, ...few.flatMap((orgId) => ['--org', orgId])]);
+  const partial = await run();
   expect(partial.code).toBe(3);
   const report = jsonOf(partial);
-  expect(report.cells).toMatchObject({ planned: 800, loaded: 798, failed: 1, quarantined: 1 });
+  expect(report.cells).toMatchObject({ planned: 20, loaded: 18, failed: 1, quarantined: 1 });
   expect(report.failures.toSorted((a, b) => (a.code < b.code ? -1 : 1))).toMatchObject([
     { orgId: flooded, stream: 'payload_sources', from: day, to: day, code: 'unplaceable_body' },
     { orgId: redirected, stream: 'device_counts', from: day, to: day, code: 'unreachable' },
   ]);
 
   await platform.control('config', { faults: null });
-  const healed = await exported.run(['run', '--json', '--date', day]);
+  const healed = await run();
   expect(healed.code).toBe(0);
-  expect(jsonOf(healed).cells).toMatchObject({ planned: 800, loaded: 2, unchanged: 798 });
-  expect(await readStored(place)).toEqual(await readTruth(platform, day, daysAgo(1)));
+  expect(jsonOf(healed).cells).toMatchObject({ planned: 20, loaded: 2, unchanged: 18 });
+  const isOfDay = (line: string) => line.includes(` ${day} `);
+  const isOfFew = (line: string) => few.some((orgId) => line.includes(orgId));
+  expect((await readStored(place)).filter(isOfDay)).toEqual(
+    (await readTruth(platform, day, day)).filter(isOfFew),
+  );
 });

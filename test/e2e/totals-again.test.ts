@@ -137,7 +137,7 @@ describe("Losant's own totals", () => {
     const played = await open('2026-11-24T10:30:00Z', { orgs: 1 });
     const { platform, run } = played;
     await platform.control('config', { detailDays: 400 });
-    const env = { HORIZON_DAYS: '400' };
+    const env = { HORIZON_DAYS: '400', STREAMS: 'device_counts' };
     await runWhole(played, env);
     await platform.control('config', {
       bias: [{ counter: 'deviceCounts', day: '2026-05-20', by: 1 }],

@@ -18,7 +18,7 @@ const now = () => Date.now() - behindMs;
 
 beforeAll(async () => {
   small = await startPlatform({ orgs: 2, now });
-  large = await startPlatform({ orgs: 250, now, seed: 'large' });
+  large = await startPlatform({ orgs: 110, now, seed: 'large' });
   template = await createClockDatabase();
   await template.setBehind(behindMs);
 });
