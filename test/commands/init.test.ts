@@ -1,8 +1,8 @@
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
-import { makeFastFolder } from '../support/databases.ts';
+import { copyEmbeddedDatabase, makeFastFolder } from '../support/databases.ts';
 import { runProgram, startProcess } from '../support/program.ts';
 import { typeIntoTerminal } from '../support/terminal.ts';
 
@@ -35,11 +35,14 @@ describe('in a terminal', () => {
   it(
     'asks again what is wrong, checks, and writes a file that works and only its owner may read',
     async () => {
+      // One that is there already, as making it takes seconds.
+      const embedded = await copyEmbeddedDatabase();
+      onTestFinished(() => embedded.remove());
       const { code, stdout } = await answer(
         [INSTANCE, 'short'],
         [INSTANCE, platform.instanceId.toUpperCase()],
         [TOKEN, platform.token],
-        [DATABASE, join(folder, 'data')],
+        [DATABASE, embedded.folder],
       );
       expect(code).toBe(0);
       expect(stdout).toContain('  npx losant-usage run\r\n');
@@ -51,7 +54,7 @@ describe('in a terminal', () => {
         `LOSANT_API_URL='${platform.url}'`,
         `LOSANT_INSTANCE_ID='${platform.instanceId.toLowerCase()}'`,
         `LOSANT_API_TOKEN='${platform.token}'`,
-        `DATABASE_URL='embedded:${join(folder, 'data')}'`,
+        `DATABASE_URL='embedded:${embedded.folder}'`,
         '',
       ]);
       expect(stdout).toContain(`set -a; . '${file}'; set +a`);

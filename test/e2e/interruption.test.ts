@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { daysAgo } from '../support/days.ts';
-import { jsonOf } from '../support/program.ts';
+import { jsonOf, type Refusal } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 import { type Export, openExport } from './export.ts';
 import { readStored, readTruth } from './usage.ts';
 
-const SLOW = { REQUEST_CONCURRENCY: '4' };
+const SLOW = { REQUEST_CONCURRENCY: '2' };
 
 let exported: Export;
 beforeAll(async () => {
-  exported = await openExport({ orgs: 60, latencyMs: 60 });
+  exported = await openExport({ orgs: 20, latencyMs: 60 });
   await exported.run(['migrate']);
 });
 afterAll(() => exported.close());
@@ -43,14 +43,17 @@ async function completes(day: string): Promise<void> {
 it.each([
   ['SIGTERM', 143, 'terminated', 2],
   ['SIGINT', 130, 'interrupted', 3],
+  ['SIGHUP', 143, 'terminated', 5],
 ] as const)(
   'ends on %s with exit code %i, and the next run completes what it began',
   async (signal, code, kind, back) => {
     const day = daysAgo(back);
     const ended = await interrupt(day, signal);
     expect(ended.code).toBe(code);
-    expect(jsonOf<object>(ended)).toMatchObject({
-      error: { code: kind, message: `Interrupted by ${signal}` },
+    expect(jsonOf<Refusal>(ended).error).toEqual({
+      code: kind,
+      message: `Interrupted by ${signal}`,
+      hint: 'what was loaded stays; the next run goes on from there',
     });
     const [run] = await exported.place.query(
       'select status, finished_at is not null as is_finished from losant_usage.runs order by started_at desc limit 1',
