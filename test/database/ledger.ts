@@ -125,32 +125,27 @@ export async function addCells(
   orgId: string,
   cells: readonly GivenCell[],
 ): Promise<void> {
-  await asProgram(db, async (trx) => {
-    for (const { day, stream = 'device_counts', standing, ...cell } of cells) {
-      const isStored = standing === 'accepted' ? cell.isStored === true : STORED.includes(standing);
-      const isRight = standing === 'final' || standing === 'stored';
-      const verifiedAt = cell.verifiedAt ?? (standing === 'final' ? `${day}T23:59:59Z` : null);
-      await trx
-        .insertInto('coverage')
-        .values({
-          usage_date: day,
-          stream,
-          org_id: orgId,
-          standing,
-          is_stored: isStored,
-          is_reported: cell.isReported ?? isStored,
-          revision: isStored ? 1 : 0,
-          first_loaded_at: isStored ? sql`now()` : null,
-          finalized_at: standing === 'final' ? sql`now()` : null,
-          verified_at: verifiedAt,
-          next_read_at: cell.nextReadAt ?? null,
-          attempts: cell.attempts ?? 0,
-          reason: cell.reason ?? (isRight ? null : 'given'),
-          message: cell.reason ?? (isRight ? null : 'given'),
-        })
-        .execute();
-    }
+  const rows = cells.map(({ day, stream = 'device_counts', standing, ...cell }) => {
+    const isStored = standing === 'accepted' ? cell.isStored === true : STORED.includes(standing);
+    const isRight = standing === 'final' || standing === 'stored';
+    return {
+      usage_date: day,
+      stream,
+      org_id: orgId,
+      standing,
+      is_stored: isStored,
+      is_reported: cell.isReported ?? isStored,
+      revision: isStored ? 1 : 0,
+      first_loaded_at: isStored ? sql<string>`now()` : null,
+      finalized_at: standing === 'final' ? sql<string>`now()` : null,
+      verified_at: cell.verifiedAt ?? (standing === 'final' ? `${day}T23:59:59Z` : null),
+      next_read_at: cell.nextReadAt ?? null,
+      attempts: cell.attempts ?? 0,
+      reason: cell.reason ?? (isRight ? null : 'given'),
+      message: cell.reason ?? (isRight ? null : 'given'),
+    };
   });
+  await asProgram(db, (trx) => trx.insertInto('coverage').values(rows).execute());
 }
 
 /** The rows of a query as plain objects. */

@@ -27,6 +27,14 @@ const METRIC = {
   payload_sources: 'payload_source_count',
 } as const satisfies Record<StreamName, string>;
 
+const COLUMNS: Readonly<Record<StreamName, readonly string[]>> = {
+  device_counts: ['devices_created', 'devices_deleted', 'devices_total'],
+  notebook_minutes: ['minutes', 'completed', 'canceled', 'errored', 'timeout'].map(
+    (name) => `notebook_${name}`,
+  ),
+  payload_sources: ['payload_source_count'],
+};
+
 const STANDINGS = [
   'stored',
   'in_doubt',
@@ -138,36 +146,28 @@ async function store(stored: ReturnType<typeof lay>): Promise<string> {
       const days = stored.ranges[stream];
       if (days.length > 0) await addTracking(trx, orgId, { streams: [stream], days: `{${days.join(',')}}` });
     }
-    for (const [id, cell] of stored.cells) {
+    const cells = [...stored.cells].flatMap(([id, cell]) => {
       const [stream, day] = id.split(' ') as [StreamName, string];
       const { standing, isReported } = cell;
-      if (standing === 'unread') continue;
+      if (standing === 'unread') return [];
       // What is stored was read: numbers typed in are no zeros that Losant left out.
       const verifiedAt = isStored(cell) ? `${day}T23:59:59Z` : null;
-      await addCells(trx, orgId, [
-        { day, stream, standing, isReported, verifiedAt, isStored: isStored(cell) },
-      ]);
-      const numbers = isStored(cell) ? cell.quantity : null;
-      const columns = {
-        device_counts: ['devices_created', 'devices_deleted', 'devices_total'],
-        notebook_minutes: [
-          ...[
-            'notebook_minutes',
-            'notebook_completed',
-            'notebook_canceled',
-            'notebook_errored',
-            'notebook_timeout',
-          ],
-        ],
-        payload_sources: ['payload_source_count'],
-      }[stream];
-      const names = columns.join(', ');
-      const given = columns.map(() => (numbers === null ? 'null' : String(numbers))).join(', ');
-      await sql
-        .raw(`insert into losant_usage.usage_days (usage_date, org_id, ${names}) values ('${day}', '${orgId}', ${given})
-          on conflict (usage_date, org_id) do update set (${names}) = row(${columns.map((name) => `excluded.${name}`).join(', ')})`)
-        .execute(trx);
-    }
+      return [{ day, stream, standing, isReported, verifiedAt, isStored: isStored(cell) }];
+    });
+    if (cells.length === 0) return;
+    await addCells(trx, orgId, cells);
+    const rows = [...new Set(cells.map(({ day }) => day))].map((day) => {
+      const numbers = STREAMS.flatMap((stream) => {
+        const cell = stored.cells.get(`${stream} ${day}`);
+        return COLUMNS[stream].map(() => (isStored(cell) ? String(cell.quantity) : 'null'));
+      });
+      return `('${day}', '${orgId}', ${numbers.join(', ')})`;
+    });
+    const names = STREAMS.flatMap((stream) => COLUMNS[stream]).join(', ');
+    await sql
+      .raw(`insert into losant_usage.usage_days (usage_date, org_id, ${names}) values ${rows.join(', ')}
+        on conflict (usage_date, org_id) do update set (${names}) = row(excluded.${names.replaceAll(', ', ', excluded.')})`)
+      .execute(trx);
   });
   return orgId;
 }

@@ -10,16 +10,21 @@ import { until } from '../support/wait.ts';
 import { readMetric, type StartedWorker, settingsOf, startTestWorker } from './process.ts';
 
 let platform: Platform;
+/** After a complete run; each test has a copy. */
+let ran: TestDatabase;
 let database: TestDatabase;
 
 beforeAll(async () => {
   platform = await startPlatform({ orgs: 3, now: Date.now });
+  ran = await createTestDatabase();
+  expect((await runProgram(['run'], settingsOf(platform, ran))).code).toBe(0);
 });
 afterAll(async () => {
   await platform[Symbol.asyncDispose]();
+  await ran.drop();
 });
 beforeEach(async () => {
-  database = await createTestDatabase();
+  database = await createTestDatabase({ template: ran.name });
   onTestFinished(() => database.drop());
 });
 
@@ -30,8 +35,7 @@ const asHand = async (statement: string) => await queryOnce(database.url, asProg
 async function startStandby(): Promise<StartedWorker> {
   await asHand(holdLease(platform.instanceId));
   const worker = await startTestWorker(settingsOf(platform, database));
-  const standby = `losant_usage_runs_total{instance_id="${platform.instanceId}",result="standby"}`;
-  await until('it stands by', async () => (await worker.metric(standby)) === 1);
+  await until('it stands by', () => worker.running.stderr().includes('"msg":"standing by"'));
   return worker;
 }
 
@@ -57,7 +61,6 @@ interface StatusCommand {
 }
 
 test('the day up to which nothing is missing is the same on page, in /status.json, status, view and metric', async () => {
-  expect((await command('run')).code).toBe(0);
   // Tracked for two more days, of which nothing was read.
   await asHand(
     `update losant_usage.tracking set tracked_days = datemultirange(daterange('${daysAgo(3)}', null))`,
@@ -89,7 +92,6 @@ test('the day up to which nothing is missing is the same on page, in /status.jso
 });
 
 test('a final number that a command found restated reaches metric, page, /status.json and status', async () => {
-  expect((await command('run')).code).toBe(0);
   await asHand(
     `update losant_usage.coverage set standing = 'final', finalized_at = now() - interval '1 hour', next_read_at = null`,
   );
@@ -126,7 +128,6 @@ test('a final number that a command found restated reaches metric, page, /status
 });
 
 test('a complete run by command, as a CronJob makes it, is the last complete run', async () => {
-  expect((await command('run')).code).toBe(0);
   const [{ at } = { at: null }] = await queryOnce(
     database.url,
     `select extract(epoch from finished_at)::float as at from losant_usage.runs where kind = 'manual'`,
@@ -137,7 +138,6 @@ test('a complete run by command, as a CronJob makes it, is the last complete run
 });
 
 test('a database that is slow to read answers all the same: it is up, and the last numbers stay with their age', async () => {
-  expect((await command('run')).code).toBe(0);
   const worker = await startStandby();
   const gaps = `losant_usage_cells{instance_id="${platform.instanceId}",stream="device_counts",standing="missing"}`;
   await until('it was read', async () => (await worker.metric(gaps)) === 0);
