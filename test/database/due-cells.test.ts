@@ -37,118 +37,52 @@ async function fate(
 const DAY = '2026-11-20';
 
 /** A cell whose first read failed then. */
-const failedAt = (standing: KnownCell['standing'], failedAt: string): KnownCell => ({
-  day: DAY,
-  standing,
-  nextReadAtMs: retryAtMs(at(failedAt), 1),
+const failedAt = (time: string): KnownCell => ({
+  ...{ day: DAY, standing: 'missing', nextReadAtMs: retryAtMs(at(`2026-${time}`), 1) },
 });
+/** One that is read next, or was read, then. */
+const dueAt = (standing: KnownCell['standing'], time: string) => cell(DAY, standing, `2026-${time}`);
+const readAt = (standing: KnownCell['standing'], time: string) => verified(DAY, standing, `2026-${time}`);
+
+/** [what was known of it, when it is asked, what the plan makes of it]; times begin with `2026-`. */
+const FATES: readonly (readonly [string, KnownCell | null, string, string])[] = [
+  ['never read, on the day itself', null, '11-20T23:59:59.999Z', 'nothing'],
+  ['never read, the moment the day is over', null, '11-21T00:00:00.000Z', 'read: new'],
+  ['never read, until the next day is over', null, '11-21T23:59:59.999Z', 'read: new'],
+  ['never read, a day later', null, '11-22T00:00:00.000Z', 'read: gap'],
+  ['failed, before its retry', failedAt('11-21T00:15:04Z'), '11-21T02:14:59.999Z', 'nothing'],
+  ['failed, at the wake-up two hours later', failedAt('11-21T00:15:04Z'), '11-21T02:15:00.000Z', 'read: gap'],
+  ['failed, long after its retry', failedAt('11-21T00:15:00Z'), '11-28T00:15:00.000Z', 'read: gap'],
+  ['emptied by hand', dueAt('missing', '11-23T10:00:00Z'), '11-24T00:15:00.000Z', 'read: gap'],
+  ['quarantined, before its retry', dueAt('missing', '11-24T08:15:00Z'), '11-24T00:15:00.000Z', 'nothing'],
+  ['quarantined, at its retry', dueAt('missing', '11-24T00:15:00Z'), '11-24T00:15:00.000Z', 'read: gap'],
+  ['read since its checkpoint', readAt('stored', '11-21T06:00:00Z'), '11-21T23:59:00.000Z', 'nothing'],
+  [
+    'a checkpoint has passed',
+    readAt('stored', '11-21T05:59:59.999Z'),
+    '11-21T06:00:00.000Z',
+    'read: checkpoint',
+  ],
+  ['several have passed', readAt('stored', '11-21T00:15:00Z'), '11-24T00:15:00.000Z', 'read: checkpoint'],
+  ['its re-read failed a while ago', dueAt('stored', '11-21T08:15:00Z'), '11-21T07:15:00.000Z', 'nothing'],
+  [
+    'at the retry of its re-read',
+    dueAt('stored', '11-21T08:15:00Z'),
+    '11-21T08:15:00.000Z',
+    'read: checkpoint',
+  ],
+  ['final, before its checkpoint', readAt('final', '11-24T00:15:00Z'), '11-27T23:59:59.999Z', 'nothing'],
+  ['final, at its checkpoint', readAt('final', '11-24T00:15:00Z'), '11-28T00:00:00.000Z', 'read: checkpoint'],
+  ['final, after its last one', readAt('final', '12-21T00:00:00Z'), '12-31T00:00:00.000Z', 'nothing'],
+  ['left out, before its checkpoint', readAt('missing', '11-21T00:15:00Z'), '11-21T05:59:59.999Z', 'nothing'],
+  ['left out, at its checkpoint', readAt('missing', '11-21T00:15:00Z'), '11-21T06:00:00.000Z', 'read: gap'],
+  ['unavailable', cell(DAY, 'unavailable'), '11-24T00:15:00.000Z', 'nothing'],
+  ['accepted', cell(DAY, 'accepted'), '11-24T00:15:00.000Z', 'nothing'],
+];
 
 describe('a cell of 2026-11-20', () => {
-  test.each<[string, KnownCell | null, string, string]>([
-    ['never read, on the day itself', null, '2026-11-20T23:59:59.999Z', 'nothing'],
-    ['never read, the moment the day is over', null, '2026-11-21T00:00:00.000Z', 'read: new'],
-    ['never read, until the next day is over', null, '2026-11-21T23:59:59.999Z', 'read: new'],
-    ['never read, a day later', null, '2026-11-22T00:00:00.000Z', 'read: gap'],
-    [
-      'failed, before its retry',
-      failedAt('missing', '2026-11-21T00:15:04.000Z'),
-      '2026-11-21T02:14:59.999Z',
-      'nothing',
-    ],
-    [
-      'failed some seconds after a wake-up, at the wake-up two hours later',
-      failedAt('missing', '2026-11-21T00:15:04.000Z'),
-      '2026-11-21T02:15:00.000Z',
-      'read: gap',
-    ],
-    [
-      'failed, long after its retry',
-      failedAt('missing', '2026-11-21T00:15:00.000Z'),
-      '2026-11-28T00:15:00.000Z',
-      'read: gap',
-    ],
-    [
-      'emptied by hand',
-      cell(DAY, 'missing', '2026-11-23T10:00:00.000Z'),
-      '2026-11-24T00:15:00.000Z',
-      'read: gap',
-    ],
-    [
-      'quarantined, before its retry',
-      cell(DAY, 'missing', '2026-11-24T08:15:00.000Z'),
-      '2026-11-24T00:15:00.000Z',
-      'nothing',
-    ],
-    [
-      'quarantined, at its retry',
-      cell(DAY, 'missing', '2026-11-24T00:15:00.000Z'),
-      '2026-11-24T00:15:00.000Z',
-      'read: gap',
-    ],
-    [
-      'stored and read since its newest checkpoint',
-      verified(DAY, 'stored', '2026-11-21T06:00:00.000Z'),
-      '2026-11-21T23:59:00.000Z',
-      'nothing',
-    ],
-    [
-      'stored, and a checkpoint has passed since',
-      verified(DAY, 'stored', '2026-11-21T05:59:59.999Z'),
-      '2026-11-21T06:00:00.000Z',
-      'read: checkpoint',
-    ],
-    [
-      'stored, and several checkpoints have passed since',
-      verified(DAY, 'stored', '2026-11-21T00:15:00.000Z'),
-      '2026-11-24T00:15:00.000Z',
-      'read: checkpoint',
-    ],
-    [
-      'stored, and its due re-read failed a while ago',
-      cell(DAY, 'stored', '2026-11-21T08:15:00.000Z'),
-      '2026-11-21T07:15:00.000Z',
-      'nothing',
-    ],
-    [
-      'stored, at the retry of its re-read',
-      cell(DAY, 'stored', '2026-11-21T08:15:00.000Z'),
-      '2026-11-21T08:15:00.000Z',
-      'read: checkpoint',
-    ],
-    [
-      'final, before its next checkpoint',
-      verified(DAY, 'final', '2026-11-24T00:15:00.000Z'),
-      '2026-11-27T23:59:59.999Z',
-      'nothing',
-    ],
-    [
-      'final, at its next checkpoint',
-      verified(DAY, 'final', '2026-11-24T00:15:00.000Z'),
-      '2026-11-28T00:00:00.000Z',
-      'read: checkpoint',
-    ],
-    [
-      'final and read at its last checkpoint',
-      verified(DAY, 'final', '2026-12-21T00:00:00.000Z'),
-      '2027-01-31T00:00:00.000Z',
-      'nothing',
-    ],
-    [
-      'left out, before its next checkpoint',
-      verified(DAY, 'missing', '2026-11-21T00:15:00.000Z'),
-      '2026-11-21T05:59:59.999Z',
-      'nothing',
-    ],
-    [
-      'left out, at its next checkpoint',
-      verified(DAY, 'missing', '2026-11-21T00:15:00.000Z'),
-      '2026-11-21T06:00:00.000Z',
-      'read: gap',
-    ],
-    ['unavailable', cell(DAY, 'unavailable'), '2026-11-24T00:15:00.000Z', 'nothing'],
-    ['accepted', cell(DAY, 'accepted'), '2026-11-24T00:15:00.000Z', 'nothing'],
-  ])('%s', async (_, known, ...[now, expected]) => {
-    expect(await fate(now, DAY, known)).toBe(expected);
+  test.each(FATES)('%s', async (_, known, ...[now, expected]) => {
+    expect(await fate(`2026-${now}`, DAY, known)).toBe(expected);
   });
 
   test('that nobody tracks is closed if it is not stored, and re-read if it is', async () => {

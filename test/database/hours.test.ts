@@ -4,8 +4,9 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
-import { HOURS } from '../../src/usage/streams/payload-hours.ts';
-import { answer, at, FINAL, failed, missing, row, values } from './answers.ts';
+import { HOURS, payloadHours } from '../../src/usage/streams/payload-hours.ts';
+import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
+import { answer, at, failed, missing, row, values } from './answers.ts';
 import {
   addTracking,
   coverageOf,
@@ -176,44 +177,9 @@ describe('an hour that Losant leaves out', () => {
     ]);
     expect((await cellsOf())['payload_hours']).toMatchObject({ standing: 'in_doubt', reason: 'left_out' });
   });
-
-  test('is zero that three answers must leave out where nothing confirms it', async () => {
-    for (const [minute, standing] of [
-      [0, 'stored'],
-      [60, 'stored'],
-      [120, 'final'],
-    ] as const) {
-      await load([hours(lacking('04:00', outcomeOf(3)), minute, { age: FINAL })]);
-      expect((await cellsOf())['payload_hours']).toMatchObject({ standing, is_reported: false, revision: 1 });
-    }
-  });
-
-  test.each([
-    ['after the total', [0, 1]],
-    ['before it', [1, 0]],
-  ] as const)(
-    'is final at once where the hours that were named add up to the total of the day, read %s',
-    async (_, [first, second]) => {
-      const batch = [
-        totals(twoHours, first, { age: FINAL }),
-        hours(lacking('04:00', outcomeOf(3, 5)), second, { age: FINAL }),
-      ];
-      for (const each of batch.toSorted((a, b) => a.sentAtMs - b.sentAtMs)) await load([each]);
-      expect(await cellsOf()).toMatchObject({
-        payload_totals: { standing: 'final', is_reported: true },
-        payload_hours: { standing: 'final', is_reported: false },
-      });
-    },
-  );
 });
 
 describe('a day of which every hour is left out', () => {
-  test('is 24 zeros where nothing is known of its total', async () => {
-    await load([hours(missing, 0)]);
-    expect(placesOf((await storedOf())[0]?.all_counts)).toEqual([]);
-    expect((await cellsOf())['payload_hours']).toMatchObject({ standing: 'stored', is_reported: false });
-  });
-
   test.each([
     ['the total first', true],
     ['the hours first', false],
@@ -224,27 +190,18 @@ describe('a day of which every hour is left out', () => {
     expect((await cellsOf())['payload_hours']).toMatchObject({ standing: 'missing', reason: 'contradicted' });
     expect((await cellsOf())['payload_totals']).toMatchObject({ standing: 'stored' });
   });
-
-  test('and its total too are zeros that confirm each other', async () => {
-    await load([totals(missing, 0, { age: FINAL }), hours(missing, 1, { age: FINAL })]);
-    expect(await cellsOf()).toMatchObject({
-      payload_totals: { standing: 'final', is_reported: false },
-      payload_hours: { standing: 'final', is_reported: false },
-    });
-  });
 });
 
 test('totals left out are missing beside hours that count something, which their message names', async () => {
   await load([totals(missing, 0), hours(outcomeOf(3), 1)]);
-  const [cell] = await rowsOf(
-    ledger.db,
-    sql`select standing, is_stored, reason, message from losant_usage.coverage
-    where org_id = ${orgId} and stream = 'payload_totals'`,
-  );
-  expect(cell).toEqual({
-    ...{ standing: 'missing', is_stored: false, reason: 'contradicted' },
-    message: 'Losant left out numbers of the day, but its payload_hours add up to 7',
-  });
+  const cell = sql`select standing, is_stored, reason, message from losant_usage.coverage
+    where org_id = ${orgId} and stream = 'payload_totals'`;
+  expect(await rowsOf(ledger.db, cell)).toEqual([
+    {
+      ...{ standing: 'missing', is_stored: false, reason: 'contradicted' },
+      message: 'Losant left out numbers of the day, but its payload_hours add up to 7',
+    },
+  ]);
 });
 
 test('totals left out wait for hours that are collected and not stored yet', async () => {
@@ -294,18 +251,6 @@ describe('hours that do not add up to the total', () => {
     expect(cell).toEqual({
       message:
         'the hours do not add up to the total of the day: billable_count 5 by payload_hours, 10 by payload_totals; all_count 7 by payload_hours, 14 by payload_totals; all_bytes 90 by payload_hours, 180 by payload_totals',
-    });
-  });
-
-  test('are not compared while the other one is due, because Losant may have restated the day', async () => {
-    const due = { age: { ...FINAL, nextCheckpointMs: sentAt(30) } };
-    await load([totals(twoHours, 0, due)]);
-    await load([hours(outcomeOf(3), 60)]);
-    expect((await cellsOf())['payload_hours']).toMatchObject({ standing: 'stored' });
-    await load([totals(values(row(5, 7, 90)), 61)]);
-    expect(await cellsOf()).toMatchObject({
-      payload_totals: { standing: 'final', reason: null },
-      payload_hours: { standing: 'stored', reason: null },
     });
   });
 });

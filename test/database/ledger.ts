@@ -125,6 +125,7 @@ export async function addCells(
   orgId: string,
   cells: readonly GivenCell[],
 ): Promise<void> {
+  if (cells.length === 0) return;
   const rows = cells.map(({ day, stream = 'device_counts', standing, ...cell }) => {
     const isStored = standing === 'accepted' ? cell.isStored === true : STORED.includes(standing);
     const isRight = standing === 'final' || standing === 'stored';

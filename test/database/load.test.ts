@@ -155,26 +155,6 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
     expect(result.rows).toEqual({ payload_sources: { inserted: 1, updated: 1, deleted: 1, unchanged: 1 } });
   });
 
-  test('a set without rows is stored as well', async () => {
-    const orgId = await ledger.newOrg();
-    const result = await load([answer(missing, { orgId, stream: 'payload_sources' })]);
-    expect(await sources(orgId)).toEqual([]);
-    expect(await coverage(orgId)).toMatchObject([{ standing: 'stored', is_reported: false, revision: 1 }]);
-    expect(result.cells).toMatchObject([{ result: 'loaded' }]);
-  });
-
-  test('the largest number is stored as it is', async () => {
-    const orgId = await ledger.newOrg();
-    await load([answer(values(row(9_007_199_254_740_991, 0, 1)), { orgId })]);
-    expect(
-      await rowsOf(
-        ledger.db,
-        sql`select created::text from losant_usage.device_counts where org_id = ${orgId}`,
-      ),
-    ).toEqual([{ created: '9007199254740991' }]);
-    expect(await devices(orgId)).toMatchObject([{ created: 9_007_199_254_740_991 }]);
-  });
-
   test('a batch with one row the database refuses leaves nothing of any of its slices', async () => {
     const orgId = await ledger.newOrg();
     const error: unknown = await load([
@@ -208,30 +188,6 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
     await load(batch, RUN_2);
     expect([await devices(orgId), await coverage(orgId)]).toEqual(before);
     expect(await revisions(orgId)).toEqual([]);
-  });
-
-  test('an older answer after a newer one changes nothing', async () => {
-    const orgId = await ledger.newOrg();
-    await load([answer(values(row(5, 1, 18)), { orgId, sentAtMs: at('2026-11-22T12:00:00.001Z') })]);
-    const before = [await untouched(orgId), await coverage(orgId)];
-    const result = await load([answer(values(row(4, 1, 17)), { orgId })], RUN_2);
-    expect([await untouched(orgId), await coverage(orgId)]).toEqual(before);
-    expect(result.cells).toMatchObject([{ result: 'unchanged' }]);
-  });
-
-  test('an older number fills the zeros of a newer answer without the day, on record', async () => {
-    const orgId = await ledger.newOrg();
-    const stream = 'notebook_minutes';
-    await load([answer(missing, { orgId, stream, sentAtMs: at('2026-11-22T13:00:00.000Z') })]);
-    await load([answer(values(row(17, 4, 0, 1, 0)), { orgId, stream })], RUN_2);
-    const minutes = sql`select minutes, completed, revision from losant_usage.notebook_minutes where org_id = ${orgId}`;
-    expect(await rowsOf(ledger.db, minutes)).toEqual([{ minutes: 17, completed: 4, revision: 2 }]);
-    expect(await coverage(orgId)).toMatchObject([
-      { standing: 'in_doubt', is_reported: true, revision: 2, attempts: 1, reason: 'left_out' },
-    ]);
-    expect(await revisions(orgId)).toMatchObject([
-      { revision: 2, old: { minutes: 0, completed: 0 }, new: { minutes: 17, completed: 4 } },
-    ]);
   });
 
   test('a failed re-read shows beside the number and takes nothing away', async () => {
@@ -286,9 +242,5 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
       payload_sources: { inserted: 2, updated: 0, deleted: 0, unchanged: 0 },
     });
     expect(await devices(orgId)).toMatchObject([{ total: 17 }, { total: 21 }]);
-  });
-
-  test('nothing to load is nothing done', async () => {
-    expect(await load([])).toEqual({ cells: [], crossChecked: [], rows: {} });
   });
 });

@@ -36,18 +36,6 @@ test('whatever is copied exists, and is let through to the builder', () => {
   expect(ignore.map((line) => line.slice(1)).toSorted()).toEqual([...new Set(copied)].toSorted());
 });
 
-test('what is copied between stages is made there', () => {
-  const between = readStages()
-    .flatMap(({ instructions }) => instructions)
-    .filter(({ name }) => name === 'COPY')
-    .map(({ text }) => readCopy(text))
-    .filter(({ from }) => from !== null);
-  expect(between).toEqual([
-    { from: 'dependencies', sources: ['/app/node_modules'], target: './node_modules' },
-    { from: 'build', sources: ['/app/dist'], target: './dist' },
-  ]);
-});
-
 test('the image installs production dependencies only, and runs no install script', () => {
   const installs = readStages().map(({ instructions }) =>
     instructions.filter(({ name, text }) => name === 'RUN' && text.startsWith('npm')).map(({ text }) => text),

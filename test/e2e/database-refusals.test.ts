@@ -77,12 +77,6 @@ describe('encryption', () => {
     expect(message).toMatch(/^No encrypted connection to .*: its certificate is for another host name$/);
     expect(hint).toBe('use the host name that the certificate names in DATABASE_URL');
   });
-
-  it('with a file of certificates that holds none', async () => {
-    const url = proxy.urlVia('localhost', `?sslmode=verify-full&sslrootcert=${import.meta.filename}`);
-    const { message } = await refusalOf(['run'], url);
-    expect(message).toMatch(/^No encrypted connection to /);
-  });
 });
 
 describe('a database that cannot hold every name', () => {

@@ -113,25 +113,6 @@ it('more deletions at once than can be believed are refused and reported', async
   );
 });
 
-it('a new name makes a new version in the history', async () => {
-  const { platform, run } = exported;
-  expect((await run(['run'])).code).toBe(0);
-  const path = await platform.orgWith('large');
-  const orgId = path.slice('/orgs/'.length);
-  const history = `select name, valid_to is null as is_current from losant_usage.organization_history
-    where org_id = '${orgId}' order by valid_from`;
-  const [{ name } = {}] = await query(history);
-  expect((await platform.send('PATCH', path, { name: 'Renamed "Ltd" 🌊' })).status).toBe(200);
-  expect((await runOnTheNextDay()).code).toBe(0);
-  expect(await query(history)).toEqual([
-    { name, is_current: false },
-    { name: 'Renamed "Ltd" 🌊', is_current: true },
-  ]);
-  expect(
-    await query('select org_id from losant_usage.organization_history where valid_to is not null'),
-  ).toEqual([{ org_id: orgId }]);
-});
-
 it('an organization that leaves the configuration and returns is promised again', async () => {
   const { platform, run } = exported;
   const [stays = '', leaves = ''] = await orgIdsOf(platform);
@@ -168,23 +149,4 @@ it('a configured organization that the instance does not know fails the run, eve
       failures: [{ orgId: unknown, stream: null, code: 'org_unknown' }],
     });
   }
-});
-
-it('a stream that is enabled later is promised from yesterday on', async () => {
-  const { platform, place, run } = exported;
-  const from = daysAgo(5);
-  const args = ['backfill', '--from', from, '--to', day];
-  expect((await run(args, { STREAMS: 'device_counts' })).code).toBe(0);
-  expect(jsonOf(await run(['run', '--json'])).cells).toMatchObject({ planned: 3 * ORGS, loaded: 3 * ORGS });
-  expect(
-    await query('select distinct stream, tracked_from::text from losant_usage.tracking order by 1'),
-  ).toEqual([
-    { stream: 'device_counts', tracked_from: from },
-    { stream: 'notebook_minutes', tracked_from: day },
-    { stream: 'payload_sources', tracked_from: day },
-    { stream: 'payload_totals', tracked_from: day },
-  ]);
-  const devices = (await readTruth(platform, from, day)).filter((line) => line.startsWith('device_counts'));
-  const rest = (await readTruth(platform, day, day)).filter((line) => !line.startsWith('device_counts'));
-  expect(await readStored(place)).toEqual([...devices, ...rest].sort());
 });

@@ -96,19 +96,3 @@ it('takes an id in capitals, configured or on the command line', async () => {
   expect(configured.code).toBe(0);
   expect(jsonOf(configured)).toMatchObject({ orgs: 1, cells: { planned: 4, unchanged: 4 } });
 });
-
-it('stores byte counts up to the largest exact number, digit for digit', async () => {
-  const { platform, place, run } = exported;
-  const orgId = (await platform.orgWith('maximal')).slice('/orgs/'.length).toLowerCase();
-  const [from, to] = [daysAgo(60), daysAgo(2)];
-  const ended = await run(['backfill', '--json', '--from', from, '--to', to, '--org', orgId]);
-  expect(ended.code).toBe(0);
-  const ofOrg = (line: string) => line.split(' ')[1] === orgId;
-  expect((await readStored(place)).filter(ofOrg)).toEqual(
-    (await readTruth(platform, from, day)).filter(ofOrg),
-  );
-  const [bytes] = await place.query(`
-    select max(all_bytes)::text as most, bool_and(all_bytes > 2147483648) as are_large
-    from losant_usage.payload_totals where org_id = '${orgId}'`);
-  expect(bytes).toEqual({ most: '9007199254740991', are_large: true });
-});

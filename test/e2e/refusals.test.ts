@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startPlatform } from '../simulator/platform.ts';
-import { queryOnce, withDatabase } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, type Env, jsonOf, type Refusal } from '../support/program.ts';
 import { type Export, openExport } from './export.ts';
@@ -35,10 +34,6 @@ function expectNoSecret({ stdout, stderr }: Ended): void {
   for (const secret of [PASSWORD, exported.platform.token]) expect(stdout + stderr).not.toContain(secret);
 }
 
-async function tablesIn({ query }: Place): Promise<number> {
-  return (await query(`select from pg_class where relnamespace::regnamespace::text = 'losant_usage'`)).length;
-}
-
 function withLogin(url: string, user: string, password: string): string {
   const target = new URL(url);
   target.username = user;
@@ -67,11 +62,6 @@ describe('settings', () => {
     const isNamed = (name: string) =>
       lines.some((line) => line.startsWith(name) || line.includes(` ${name} `));
     expect(Object.keys(wrong).filter((name) => !isNamed(name))).toEqual([]);
-  });
-
-  it('must name a database', async () => {
-    const { message, hint } = await refusalOf(['run'], { DATABASE_URL: '' }, 2);
-    expect(`${message} ${hint}`).toMatch(/DATABASE_URL.*embedded:/s);
   });
 });
 
@@ -139,13 +129,6 @@ describe('the database', () => {
     expect(hint).toContain('password');
   });
 
-  it('is not there', async () => {
-    const DATABASE_URL = withDatabase(untouched.url, 'no_such_database');
-    const { code, message } = await refusalOf(['run'], { DATABASE_URL }, 2);
-    expect(code).toBe('database_refused');
-    expect(message).toContain('database "no_such_database" does not exist');
-  });
-
   it('only reads, whoever asks: that may pass, exit code 1', async () => {
     const place = await createPlace();
     try {
@@ -155,68 +138,6 @@ describe('the database', () => {
       const { code, message } = await refusalOf(['run'], { DATABASE_URL: place.url }, 1);
       expect(code).toBe('database_failed');
       expect(message).toMatch(/^Transactions on .* only read, whoever begins them$/);
-    } finally {
-      await place.remove();
-    }
-  });
-
-  describe('grants nothing', () => {
-    const role = `usage_reader_${process.pid}`;
-    beforeAll(() => queryOnce(untouched.url, `create role ${role} login password '${PASSWORD}'`));
-    afterAll(() => queryOnce(untouched.url, `drop role ${role}`));
-
-    it('on an empty database: nothing is made', async () => {
-      const DATABASE_URL = withLogin(untouched.url, role, PASSWORD);
-      const { code, message, hint } = await refusalOf(['run'], { DATABASE_URL }, 2);
-      expect(code).toBe('database_refused');
-      expect(message).toMatch(
-        /^The tables do not exist yet, and this user may not create them\. .*permission denied for database/,
-      );
-      expect(hint).toBe('run `losant-usage migrate` as the migrator, or grant create on the database');
-      expect(await tablesIn(untouched)).toBe(0);
-    });
-
-    it('on the schema that is there', async () => {
-      const place = await createPlace();
-      try {
-        expect((await exported.run(['migrate'], { DATABASE_URL: place.url })).code).toBe(0);
-        const DATABASE_URL = withLogin(place.url, role, PASSWORD);
-        const { code, message } = await refusalOf(['run'], { DATABASE_URL }, 2);
-        expect(code).toBe('database_refused');
-        expect(message).toContain('permission denied for schema losant_usage');
-        expect(await place.query('select * from losant_usage.instances')).toEqual([]);
-      } finally {
-        await place.remove();
-      }
-    });
-  });
-
-  it.each([
-    [
-      'older',
-      `delete from losant_usage.migrations where name > '0001_reference'`,
-      'database_too_old',
-      '0002_organizations',
-    ],
-    [
-      'newer',
-      `insert into losant_usage.migrations select (jsonb_populate_record(m, '{"name": "9999_future"}')).*
-         from losant_usage.migrations m limit 1`,
-      'database_too_new',
-      '9999_future',
-    ],
-  ])('is %s than the program: nothing is written', async (_age, change, kind, migration) => {
-    const place = await createPlace();
-    try {
-      expect((await exported.run(['migrate'], { DATABASE_URL: place.url })).code).toBe(0);
-      await place.query(change);
-      const before = await place.query('select * from losant_usage.migrations order by name');
-      const { code, message } = await refusalOf(['run'], { DATABASE_URL: place.url }, 2);
-      expect(code).toBe(kind);
-      expect(message).toContain(migration);
-      expect(message).toContain(new URL(place.url).host);
-      expect(await place.query('select * from losant_usage.migrations order by name')).toEqual(before);
-      expect(await place.query('select * from losant_usage.instances')).toEqual([]);
     } finally {
       await place.remove();
     }

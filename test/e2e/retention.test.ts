@@ -53,10 +53,3 @@ it('leaves no gap and no change on record, and reads nothing again', async () =>
   expect((await exported.run(['status'], ONCE)).code).toBe(0);
   expect(await daily(`usage_date < '${KEPT}'`)).toEqual([]);
 });
-
-it('refuses to collect it again, and leaves the days that stay alone', async () => {
-  const again = await exported.run(['backfill', '--from', REMOVED, '--json'], ONCE);
-  expect(again.code).toBe(2);
-  expect(again.stdout).toContain(`before ${KEPT} were removed by losant-usage prune`);
-  expect((await exported.run(['backfill', '--from', KEPT, '--json'], ONCE)).code).toBe(0);
-});

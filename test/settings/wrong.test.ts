@@ -21,7 +21,7 @@ const cases = readFileSync(`${import.meta.dirname}/wrong.txt`, 'utf8')
     const variables = rest.filter((line) => /^[A-Z_]+(=|$)/.test(line));
     const env = Object.fromEntries(
       variables.map((line) => {
-        const [name = '', value] = [line.replace(/=.*/, ''), /=(.*)/.exec(line)?.[1]];
+        const [name, value] = [line.replace(/=.*/, ''), /=(.*)/.exec(line)?.[1]];
         return [name, value?.replaceAll('\\n', '\n')];
       }),
     );

@@ -17,7 +17,8 @@ let database: TestDatabase;
 beforeAll(async () => {
   platform = await startPlatform({ orgs: 3, now: Date.now });
   ran = await createTestDatabase();
-  expect((await runProgram(['run'], settingsOf(platform, ran))).code).toBe(0);
+  const { code, stderr } = await runProgram(['run'], settingsOf(platform, ran));
+  if (code !== 0) throw new Error(stderr);
 });
 afterAll(async () => {
   await platform[Symbol.asyncDispose]();
