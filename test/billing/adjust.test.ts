@@ -8,7 +8,7 @@ import { placePacks, writePacks } from '../../src/billing/pack-folder.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import { answer, FINAL, values } from '../database/answers.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
-import { devices, load, trackedOrg } from '../views/loads.ts';
+import { devices, trackedOrg } from '../views/loads.ts';
 import { type Books, openBooks, SIGNAL, whyNot } from './books.ts';
 
 /** A row of the view: who, what, then, now, the difference, and why. */
@@ -42,12 +42,12 @@ describe('what changes after the closing', () => {
       '1 day missing (device_counts)',
     ]);
 
-    await load(books.ledger, [
+    await books.ledger.load([
       { ...devices(restated, '2026-05-11', 9, 1, 17), sentAtMs: Date.parse('2026-11-22T13:00:00Z') },
       devices(late, '2026-05-12', 4, 1, 20),
     ]);
-    await sql`update losant_usage.usage_days set devices_total = 5
-      where org_id = ${byHand} and usage_date = '2026-05-12'`.execute(books.ledger.db);
+    await books.ledger.ask(sql`update losant_usage.usage_days set devices_total = 5
+      where org_id = ${byHand} and usage_date = '2026-05-12'`);
     expect(await books.adjustmentsOf('2026-05')).toEqual([
       row(restated, 'devices_created', 12, 17, 5, 'restated'),
       // What was typed in is in doubt: it is no difference that anybody can bill.
@@ -102,8 +102,8 @@ describe('what changes after the closing', () => {
     const orgId = await books.orgOf({ from: '2026-06-10', to: '2026-06-20' });
     const other = await books.orgOf({ from: '2026-06-10', to: '2026-06-10' });
     expect((await books.closeMonth('2026-06')).kind).toBe('closed');
-    await sql`update losant_usage.usage_days set devices_created = null, devices_deleted = null, devices_total = null
-      where org_id = ${orgId} and usage_date > '2026-06-10'`.execute(books.ledger.db);
+    await books.ledger.ask(sql`update losant_usage.usage_days set devices_created = null, devices_deleted = null, devices_total = null
+      where org_id = ${orgId} and usage_date > '2026-06-10'`);
     const refused = await books.closeMonth('2026-06', { isAdjustment: true });
     expect([refused.kind, whyNot(refused)]).toEqual(['refused', ['10 days changed by hand (device_counts)']]);
     const reason = 'Acme is looked into';
@@ -130,7 +130,7 @@ describe('what changes after the closing', () => {
       { instances: [{ outcome: 'unsettled', figures: 2, orgs: 1, blockers: [{ orgId, days: 10 }] }] },
     ]);
     expect((await adjust()).stdout).toContain('cannot be adjusted: 1 organization is not billable.');
-    await load(books.ledger, [
+    await books.ledger.load([
       { ...devices(other, '2026-06-10', 5, 1, 17), sentAtMs: Date.parse('2026-11-22T13:00:00Z') },
     ]);
     expect(await books.closeMonth('2026-06', { isAdjustment: true, reason })).toMatchObject({
@@ -156,7 +156,7 @@ describe('what changes after the closing', () => {
       }),
     });
     const [noon, one] = ['2026-11-22T12:00:00Z', '2026-11-22T13:00:00Z'];
-    await load(books.ledger, [
+    await books.ledger.load([
       counts(moved, noon, ['a', 60], ['b', 40]),
       counts(more, noon, ['=a', 5], ['b', 6]),
     ]);
@@ -172,7 +172,7 @@ describe('what changes after the closing', () => {
       { kind: 'closing', org_id: more, source: 'b', quantity: 6, total: 6 },
     ];
     expect(await sourcesOf()).toEqual(closing);
-    await load(books.ledger, [
+    await books.ledger.load([
       counts(moved, one, ['a', 70], ['b', 30]),
       counts(more, one, ['=a', 5], ['c', 9]),
     ]);
@@ -204,7 +204,7 @@ describe('a proof pack', () => {
     const orgId = await books.orgOf({ from: '2026-08-10', to: '2026-08-11' });
     await books.closeMonth('2026-08');
     const first = await books.verifyMonth('2026-08');
-    await load(books.ledger, [
+    await books.ledger.load([
       { ...devices(orgId, '2026-08-11', 9, 1, 30), sentAtMs: Date.parse('2026-11-22T13:00:00Z') },
     ]);
     const second = await books.verifyMonth('2026-08');

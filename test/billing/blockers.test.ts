@@ -1,23 +1,22 @@
 /** What keeps a period from being invoiced, and that nothing else does: is_billable is the absence of a blocker. */
-import { type RawBuilder, sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sql } from 'kysely';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { readBlockers } from '../../src/billing/month.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import { type DayRange, eachDay } from '../../src/usage/day.ts';
 import { answer, at, closed, FINAL, missing } from '../database/answers.ts';
-import { addTracking, INSTANCE, type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
-import { createClockDatabase } from '../support/clock-database.ts';
-import { devices, load, trackedOrg } from '../views/loads.ts';
+import { addTracking, INSTANCE, useLedger } from '../database/ledger.ts';
+import { devices, trackedOrg } from '../views/loads.ts';
 
-let ledger: Ledger;
+const ledger = useLedger({ stoppedAt: '2026-11-24T12:00:00.000Z' });
 /** Organizations by what became of them in August, and one in July and one in the running month. */
 const orgs: Record<string, string> = {};
 
 const AUGUST = { from: '2026-08-10', to: '2026-08-13' };
 const POLICY = { readAtHours: [0, 24, 72], finalAtHours: 72, horizonDays: 90 };
 
-const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
-const change = (query: RawBuilder<unknown>) => query.execute(ledger.db);
+const { ask } = ledger;
+const change = ledger.ask;
 
 /** An organization that existed on these days only, each of them final. */
 async function addOrg(
@@ -30,21 +29,15 @@ async function addOrg(
   await change(sql`update losant_usage.organizations set name = ${name}, created_at = ${`${days.from}T09:00:00Z`},
     created_on = ${days.from}, removed_at = ${`${days.to}T20:00:00Z`} where org_id = ${orgId}`);
   const stored = eachDay(days).filter((day) => !without.includes(day));
-  await load(
-    ledger,
-    stored.map((day) => devices(orgId, day, 4, 1, 17)),
-  );
+  await ledger.load(stored.map((day) => devices(orgId, day, 4, 1, 17)));
   return orgId;
 }
 
 beforeAll(async () => {
-  const clock = await createClockDatabase();
-  await clock.stopClock(at('2026-11-24T12:00:00.000Z'));
-  ledger = await openLedger('postgres', clock);
   await change(sql`update losant_usage.instances set policy = ${JSON.stringify(POLICY)}::text::jsonb`);
   await addOrg('ready');
   const open = await addOrg('not final', AUGUST, ['2026-08-12']);
-  await load(ledger, [
+  await ledger.load([
     {
       ...devices(open, '2026-08-12', 4, 1, 17),
       age: { ...FINAL, finalFromMs: at('2026-12-01T00:00:00.000Z') },
@@ -52,7 +45,7 @@ beforeAll(async () => {
   ]);
   await addOrg('missing', AUGUST, ['2026-08-11', '2026-08-13']);
   const doubted = await addOrg('in doubt');
-  await load(ledger, [
+  await ledger.load([
     answer(missing, {
       orgId: doubted,
       day: '2026-08-12',
@@ -61,9 +54,9 @@ beforeAll(async () => {
     }),
   ]);
   const gone = await addOrg('unavailable', AUGUST, ['2026-08-12']);
-  await load(ledger, [answer(closed, { orgId: gone, day: '2026-08-12' })]);
+  await ledger.load([answer(closed, { orgId: gone, day: '2026-08-12' })]);
   const waived = await addOrg('accepted', AUGUST, ['2026-08-12']);
-  await load(ledger, [answer(closed, { orgId: waived, day: '2026-08-12' })]);
+  await ledger.load([answer(closed, { orgId: waived, day: '2026-08-12' })]);
   const range = { from: '2026-08-12', to: '2026-08-12' };
   await waiveCells(ledger.db, {
     orgId: waived,
@@ -89,8 +82,6 @@ beforeAll(async () => {
     where org_id = ${await addOrg('july', { from: '2026-07-30', to: '2026-07-31' })}`);
   await addOrg('running', { from: '2026-11-20', to: '2026-11-21' });
 });
-
-afterAll(() => ledger.close());
 
 /** By name, what blocks the periods of organizations that begin then; of the instance under its id. */
 async function blockersOf(start: string): Promise<Record<string, string[]>> {

@@ -11,9 +11,9 @@ import { openPacks, type PackProblem, placePacks, writePacks } from '../../src/b
 import { createDatabase } from '../../src/database/open.ts';
 import { type DayRange, eachDay } from '../../src/usage/day.ts';
 import type { PeriodSource } from '../../src/usage/period.ts';
-import { INSTANCE, openLedger, rowsOf } from '../database/ledger.ts';
+import { INSTANCE, openLedger } from '../database/ledger.ts';
 import type { TestDatabase } from '../support/databases.ts';
-import { devices, load, trackedOrg } from '../views/loads.ts';
+import { devices, trackedOrg } from '../views/loads.ts';
 
 export const { signal: SIGNAL } = new AbortController();
 
@@ -58,7 +58,7 @@ export async function openBooks(made?: TestDatabase) {
     handle,
     folder,
     checkFolder,
-    ask: async (query: RawBuilder<unknown>) => await rowsOf(ledger.db, query),
+    ask: async (query: RawBuilder<unknown>) => await ledger.ask(query),
 
     closeMonth: async (
       month: string,
@@ -84,19 +84,13 @@ export async function openBooks(made?: TestDatabase) {
         set created_at = ${`${days.from}T09:00:00Z`}, created_on = ${days.from}, removed_at = ${`${days.to}T20:00:00Z`}
         where org_id = ${orgId}`.execute(ledger.db);
       const stored = eachDay(days).filter((day) => !without.includes(day));
-      await load(
-        ledger,
-        stored.map((day) => devices(orgId, day, 4, 1, 17)),
-      );
+      await ledger.load(stored.map((day) => devices(orgId, day, 4, 1, 17)));
       return orgId;
     },
 
     adjustmentsOf: async (month: string) =>
-      await rowsOf(
-        ledger.db,
-        sql`select org_id, metric, then_quantity, now_quantity, difference, cause from losant_usage.adjustments
-          where period_month = ${`${month}-01`}::date order by org_id, metric`,
-      ),
+      await ledger.ask(sql`select org_id, metric, then_quantity, now_quantity, difference, cause from losant_usage.adjustments
+          where period_month = ${`${month}-01`}::date order by org_id, metric`),
 
     /** Writes the packs of a month to a new folder and checks them. */
     verifyMonth: async (month: string): Promise<{ out: string; problems: PackProblem[] }> => {

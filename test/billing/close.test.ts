@@ -11,7 +11,7 @@ import type { CellOutcome } from '../../src/usage/cell.ts';
 import { answer, closed, FINAL, missing, row, values } from '../database/answers.ts';
 import { addTracking, INSTANCE } from '../database/ledger.ts';
 import { queryOnce } from '../support/databases.ts';
-import { devices, load } from '../views/loads.ts';
+import { devices } from '../views/loads.ts';
 import { type Books, openBooks, SIGNAL, whyNot } from './books.ts';
 
 let books: Books;
@@ -79,7 +79,7 @@ describe('a month', () => {
 
   test('with a waived day is closed, and the waiver is in its pack', async () => {
     const orgId = await books.orgOf({ from: '2026-02-10', to: '2026-02-12' }, { without: ['2026-02-11'] });
-    await load(books.ledger, [answer(closed, { orgId, day: '2026-02-11', age: FINAL })]);
+    await books.ledger.load([answer(closed, { orgId, day: '2026-02-11', age: FINAL })]);
     await waiveCells(books.ledger.db, {
       orgId,
       stream: 'device_counts',
@@ -104,12 +104,12 @@ describe('a month', () => {
       days: '{[2026-07-10,2026-07-11]}',
     });
     const minutes = (day: string, outcome: CellOutcome, sentAt: string) =>
-      answer(outcome, { orgId, day, stream: 'notebook_minutes', age: FINAL, sentAtMs: Date.parse(sentAt) });
-    await load(books.ledger, [
+      answer(outcome, { orgId, day, stream: notebookMinutes, age: FINAL, sentAtMs: Date.parse(sentAt) });
+    await books.ledger.load([
       minutes('2026-07-10', values(row(5, 2, 0, 0, 0)), '2026-11-22T12:00:00Z'),
       minutes('2026-07-11', values(row(7, 3, 0, 0, 0)), '2026-11-22T12:00:00Z'),
     ]);
-    await load(books.ledger, [minutes('2026-07-10', missing, '2026-11-22T14:00:00Z')]);
+    await books.ledger.load([minutes('2026-07-10', missing, '2026-11-22T14:00:00Z')]);
     expect(whyNot(await books.closeMonth('2026-07'))).toEqual(['1 day in doubt (notebook_minutes)']);
     await waiveCells(books.ledger.db, {
       ...{ orgId, stream: 'notebook_minutes', range: { from: '2026-07-10', to: '2026-07-10' } },
@@ -138,8 +138,7 @@ describe('a month', () => {
       streams: ['notebook_minutes'],
       days: '{[2026-05-10,2026-05-11]}',
     });
-    await load(
-      books.ledger,
+    await books.ledger.load(
       ['2026-05-10', '2026-05-11'].map((day) =>
         answer(values(row(5, 2, 0, 0, 0)), { orgId, day, stream: 'notebook_minutes' }),
       ),
@@ -158,8 +157,8 @@ describe('a month', () => {
   test('in which an organization existed, but no day of it is tracked, is refused', async () => {
     await books.orgOf({ from: '2025-12-05', to: '2025-12-06' });
     const orgId = await books.orgOf({ from: '2026-01-05', to: '2026-01-06' });
-    await sql`update losant_usage.organizations set created_at = '2025-12-20T09:00Z', created_on = '2025-12-20'
-      where org_id = ${orgId}`.execute(books.ledger.db);
+    await books.ledger.ask(sql`update losant_usage.organizations set created_at = '2025-12-20T09:00Z', created_on = '2025-12-20'
+      where org_id = ${orgId}`);
     for (const month of ['2025-12', '2026-01']) {
       expect(await books.closeMonth(month)).toMatchObject({
         kind: 'refused',
@@ -180,8 +179,8 @@ describe('a month', () => {
   test('is closed without an organization that left the configuration before it', async () => {
     await books.orgOf({ from: '2025-11-05', to: '2025-11-06' });
     const orgId = await books.orgOf({ from: '2025-10-30', to: '2025-10-31' });
-    await sql`update losant_usage.organizations set removed_at = null where org_id = ${orgId}`.execute(
-      books.ledger.db,
+    await books.ledger.ask(
+      sql`update losant_usage.organizations set removed_at = null where org_id = ${orgId}`,
     );
     expect(await books.closeMonth('2025-11')).toMatchObject({ kind: 'closed', statement: { orgs: 1 } });
   });
@@ -252,7 +251,7 @@ describe('a month', () => {
     const instance = { instanceId: INSTANCE, name: null, source: 'calendar' } as const;
     const [outcome] = await Promise.all([
       closePeriod(single, instance, request),
-      load(books.ledger, [
+      books.ledger.load([
         { ...devices(orgId, '2025-09-06', 9, 1, 17), sentAtMs: Date.parse('2026-11-22T13:00:00Z') },
       ]),
     ]);

@@ -1,31 +1,24 @@
 /** Control totals beside our sums: what is compared, and what is named because it could not be. */
-import { type RawBuilder, sql } from 'kysely';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { sql } from 'kysely';
+import { beforeAll, expect, test } from 'vitest';
 import { recordSummaries, recordTotals } from '../../src/export/store-control-totals.ts';
-import { at } from '../database/answers.ts';
-import { INSTANCE, type Ledger, openLedger, RUN_1, rowsOf } from '../database/ledger.ts';
-import { createClockDatabase } from '../support/clock-database.ts';
-import { devices, load, trackedOrg } from '../views/loads.ts';
+import { INSTANCE, RUN_1, useLedger } from '../database/ledger.ts';
+import { devices, trackedOrg } from '../views/loads.ts';
 
-let ledger: Ledger;
+const ledger = useLedger({ stoppedAt: '2026-11-24T12:00:00.000Z' });
 let orgId: string;
 
-const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
-const change = (query: RawBuilder<unknown>) => query.execute(ledger.db);
+const { ask } = ledger;
+const change = ledger.ask;
 const BEGIN = { runId: RUN_1, lease: null };
 const ANSWER = { instanceId: INSTANCE, verifiedAt: '2026-11-24T12:00:01.000Z', sha256: 'ab'.repeat(32) };
 
 beforeAll(async () => {
-  const clock = await createClockDatabase();
-  await clock.stopClock(at('2026-11-24T12:00:00.000Z'));
-  ledger = await openLedger('postgres', clock);
   await change(sql`update losant_usage.instances set policy = '{"finalAtHours": 72}'`);
   orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-30', to: '2026-10-31' });
   await change(sql`update losant_usage.organizations set created_on = '2026-10-30' where org_id = ${orgId}`);
-  await load(ledger, [devices(orgId, '2026-10-30', 4, 1, 17), devices(orgId, '2026-10-31', 2, 0, 19)]);
+  await ledger.load([devices(orgId, '2026-10-30', 4, 1, 17), devices(orgId, '2026-10-31', 2, 0, 19)]);
 });
-
-afterAll(() => ledger.close());
 
 const days = () =>
   ask(sql`select metric, quantity, total, outcome, reason from losant_usage.reconciliation

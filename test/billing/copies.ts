@@ -89,6 +89,15 @@ export const inRow =
     rows[index] = change(rows[index] as string);
     return textOf(rows);
   };
+/** Forges a file: replaces a text in the first row that has the part. */
+export const forged =
+  (name: string, part: string, from: string | RegExp, to: string, folder = '') =>
+  (copy: Copy): Promise<void> =>
+    copy.forge(
+      name,
+      inRow(part, (row) => row.replace(from, to)),
+      folder,
+    );
 export const without = (part: string) => (text: string) =>
   textOf(rowsOf(text).filter((row) => !row.includes(part)));
 export const twice = (part: string) => inRow(part, (row) => `${row}\r\n${row}`);

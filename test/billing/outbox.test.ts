@@ -7,7 +7,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { asProgram, rowsOf } from '../database/ledger.ts';
 import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
-import { devices, load } from '../views/loads.ts';
+import { devices } from '../views/loads.ts';
 import { type Books, openBooks } from './books.ts';
 import { DAY_MS, type Memory, openMeter, type StripeBody, send } from './sender.ts';
 
@@ -21,7 +21,7 @@ let acme: string;
 let nobody: string;
 
 const restate = async (sentAt: string, ...numbers: number[]) =>
-  load(books.ledger, [{ ...devices(acme, '2026-10-31', ...numbers), sentAtMs: Date.parse(sentAt) }]);
+  books.ledger.load([{ ...devices(acme, '2026-10-31', ...numbers), sentAtMs: Date.parse(sentAt) }]);
 
 async function closeAt(moment: string, isAdjustment = true): Promise<void> {
   await database.stopClock(Date.parse(moment));
@@ -381,7 +381,7 @@ describe('focus_usage', () => {
       ['11', 14],
     ] as const) {
       const sentAtMs = Date.parse(`2026-11-22T${hour}:00:00Z`);
-      await load(own.ledger, [{ ...devices(orgId, '2026-08-13', hour, 1, 17), sentAtMs }]);
+      await own.ledger.load([{ ...devices(orgId, '2026-08-13', hour, 1, 17), sentAtMs }]);
       await clock.stopClock(Date.parse(`2026-${month}-10T00:00:00Z`));
       expect((await own.closeMonth('2026-08', { ...options, isAdjustment: true })).kind).toBe('closed');
     }

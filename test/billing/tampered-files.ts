@@ -1,7 +1,7 @@
 /** Tampering with the files of packs, their manifests and the chain. */
 import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ADJUSTMENT, inRow, type ManifestFile, swapped, type Tampering, twice } from './copies.ts';
+import { ADJUSTMENT, forged, inRow, type ManifestFile, swapped, type Tampering, twice } from './copies.ts';
 
 export const TAMPERED_FILES: readonly Tampering[] = [
   [
@@ -36,10 +36,7 @@ export const TAMPERED_FILES: readonly Tampering[] = [
   ],
   [
     'a month that is none',
-    (c) =>
-      c.editManifest((m) => {
-        m.statement['month'] = '2026-13';
-      }),
+    (c) => c.editManifest((m) => void (m.statement['month'] = '2026-13')),
     'manifest.json',
     /^statement\.month: /,
   ],
@@ -66,10 +63,7 @@ export const TAMPERED_FILES: readonly Tampering[] = [
   ],
   [
     'a file named twice',
-    (c) =>
-      c.editManifest((m) => {
-        m.files.push(m.files[0] as ManifestFile);
-      }),
+    (c) => c.editManifest((m) => void m.files.push(m.files[0] as ManifestFile)),
     'manifest.json',
     /^names lines\.csv 2 times$/,
   ],
@@ -128,10 +122,7 @@ export const TAMPERED_FILES: readonly Tampering[] = [
   ],
   [
     'another column',
-    (c) =>
-      c.editManifest((m) => {
-        m.files[0]?.columns.reverse();
-      }),
+    (c) => c.editManifest((m) => void m.files[0]?.columns.reverse()),
     'manifest.json',
     /^names other columns of lines\.csv$/,
   ],
@@ -143,11 +134,7 @@ export const TAMPERED_FILES: readonly Tampering[] = [
   ],
   [
     'a quote that never ends',
-    (c) =>
-      c.forge(
-        'lines.csv',
-        inRow('devices_total', (r) => r.replace('Acme', '"Acme')),
-      ),
+    forged('lines.csv', 'devices_total', 'Acme', '"Acme'),
     'lines.csv',
     /^is no CSV file of a pack: /,
   ],
@@ -163,31 +150,19 @@ export const TAMPERED_FILES: readonly Tampering[] = [
   ],
   [
     'a word for a number',
-    (c) =>
-      c.forge(
-        'lines.csv',
-        inRow('devices_created', (r) => r.replace(',14,14,', ',14,many,')),
-      ),
+    forged('lines.csv', 'devices_created', ',14,14,', ',14,many,'),
     'lines.csv',
     /^line 2: total is many$/,
   ],
   [
     'a number that is not there',
-    (c) =>
-      c.forge(
-        'lines.csv',
-        inRow('devices_created', (r) => r.replace(',14,14,', ',14,,')),
-      ),
+    forged('lines.csv', 'devices_created', ',14,14,', ',14,,'),
     'lines.csv',
     /devices_created from 2026-03-01: total is not stored, its days come to 14$/,
   ],
   [
     'a standing that there is not',
-    (c) =>
-      c.forge(
-        'coverage.csv',
-        inRow('final', (r) => r.replace('final', 'fine')),
-      ),
+    forged('coverage.csv', 'final', 'final', 'fine'),
     'coverage.csv',
     /^line 2: standing is fine$/,
   ],
@@ -200,10 +175,7 @@ export const TAMPERED_FILES: readonly Tampering[] = [
   ],
   [
     'a row more than the manifest has',
-    (c) =>
-      c.editManifest((m) => {
-        (m.files[1] as ManifestFile).rows += 1;
-      }),
+    (c) => c.editManifest((m) => void ((m.files[1] as ManifestFile).rows += 1)),
     'sources.csv',
     /^has 2 rows, the manifest says 3$/,
   ],

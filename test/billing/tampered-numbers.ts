@@ -1,65 +1,50 @@
 /** Tampering with the numbers of packs, with hashes, sizes and rows written anew. */
 import { join } from 'node:path';
-import { ADJUSTMENT, inRow, type ManifestText, org, rowsOf, type Tampering, without } from './copies.ts';
+import {
+  ADJUSTMENT,
+  forged,
+  inRow,
+  type ManifestText,
+  org,
+  rowsOf,
+  type Tampering,
+  without,
+} from './copies.ts';
 
 export const TAMPERED_NUMBERS: readonly Tampering[] = [
   [
     'a total of a line',
-    (c) =>
-      c.forge(
-        'lines.csv',
-        inRow('devices_created', (r) => r.replace(',14,14,', ',15,15,')),
-      ),
+    forged('lines.csv', 'devices_created', ',14,14,', ',15,15,'),
     'lines.csv',
     /devices_created from 2026-03-01: total is 15, its days come to 14$/,
   ],
   [
     'a quantity of a line',
-    (c) =>
-      c.forge(
-        'lines.csv',
-        inRow('devices_created', (r) => r.replace(',14,14,', ',4,14,')),
-      ),
+    forged('lines.csv', 'devices_created', ',14,14,', ',4,14,'),
     'lines.csv',
     /devices_created from 2026-03-01: the quantity is 4, not 14$/,
   ],
   [
     'a level that is its maximum',
-    (c) =>
-      c.forge(
-        'lines.csv',
-        inRow('devices_total', (r) => r.replace(',17,17.00,', ',18,17.00,')),
-      ),
+    forged('lines.csv', 'devices_total', ',17,17.00,', ',18,17.00,'),
     'lines.csv',
     /devices_total from 2026-03-01: total_max is 18, its days come to 17$/,
   ],
   [
     'an average',
-    (c) =>
-      c.forge(
-        'lines.csv',
-        inRow('devices_total', (r) => r.replace('17.00', '16.00')),
-      ),
+    forged('lines.csv', 'devices_total', '17.00', '16.00'),
     'lines.csv',
     /total_avg is 16\.00, its days come to 17\.00$/,
   ],
   [
     'the unit of a line',
-    (c) =>
-      c.forge(
-        'lines.csv',
-        inRow('devices_total', (r) => r.replace(',devices,', ',bytes,')),
-      ),
+    forged('lines.csv', 'devices_total', ',devices,', ',bytes,'),
     'lines.csv',
     /there is no such metric in bytes, level$/,
   ],
   [
     'the customer of a line',
-    (c) =>
-      c.forge(
-        'lines.csv',
-        inRow('devices_total', (r) => r.replace('Acme,', 'Acme,C-9')),
-      ),
+    forged('lines.csv', 'devices_total', 'Acme,', 'Acme,C-9'),
     'lines.csv',
     /devices_total from 2026-03-01: referral_id is not that of the other lines$/,
   ],
@@ -99,31 +84,19 @@ export const TAMPERED_NUMBERS: readonly Tampering[] = [
   ],
   [
     'a number of a day',
-    (c) =>
-      c.forge(
-        'days.csv',
-        inRow('2026-03-10', (r) => r.replace('final,4,', 'final,5,')),
-      ),
+    forged('days.csv', '2026-03-10', 'final,4,', 'final,5,'),
     'lines.csv',
     /devices_created from 2026-03-01: total is 14, its days come to 15$/,
   ],
   [
     'a number where none is stored',
-    (c) =>
-      c.forge(
-        'days.csv',
-        inRow('missing', (r) => r.replace('missing,,,', 'missing,9,9,9')),
-      ),
+    forged('days.csv', 'missing', 'missing,,,', 'missing,9,9,9'),
     'days.csv',
     /devices_created is 9, coverage\.csv says not stored$/,
   ],
   [
     'a day called final',
-    (c) =>
-      c.forge(
-        'days.csv',
-        inRow('missing', (r) => r.replace('missing', 'final')),
-      ),
+    forged('days.csv', 'missing', 'missing', 'final'),
     'days.csv',
     /standing is final, by coverage\.csv missing$/,
   ],
@@ -135,21 +108,13 @@ export const TAMPERED_NUMBERS: readonly Tampering[] = [
   ],
   [
     'a missing cell called final',
-    (c) =>
-      c.forge(
-        'coverage.csv',
-        inRow('missing', (r) => r.replace('missing', 'final')),
-      ),
+    forged('coverage.csv', 'missing', 'missing', 'final'),
     'coverage.csv',
     /2026-03-12 device_counts: final, and is_stored is false$/,
   ],
   [
     'a source',
-    (c) =>
-      c.forge(
-        'sources.csv',
-        inRow('timer,a', (r) => r.replace('12,12', '13,13')),
-      ),
+    forged('sources.csv', 'timer,a', '12,12', '13,13'),
     'sources.csv',
     /the sources from 2026-03-01 come to 27, lines\.csv has 26$/,
   ],
@@ -176,21 +141,13 @@ export const TAMPERED_NUMBERS: readonly Tampering[] = [
   ],
   [
     'what a revision says',
-    (c) =>
-      c.forge(
-        'revisions.csv',
-        inRow('created', (r) => r.replace('""created"": 6', '""created"": 5')),
-      ),
+    forged('revisions.csv', 'created', '""created"": 6', '""created"": 5'),
     'revisions.csv',
     /2026-03-11 device_counts: the newest revision has 17, 5, 1, days\.csv 1, 17, 6$/,
   ],
   [
     'a revision of after the moment',
-    (c) =>
-      c.forge(
-        'revisions.csv',
-        inRow('created', (r) => r.replace(/,\d{4}-\d\d-\d\dT/, ',2049-01-01T')),
-      ),
+    forged('revisions.csv', 'created', /,\d{4}-\d\d-\d\dT/, ',2049-01-01T'),
     'revisions.csv',
     /is newer than the statement$/,
   ],
@@ -218,10 +175,7 @@ export const TAMPERED_NUMBERS: readonly Tampering[] = [
   ],
   [
     'the reason removed',
-    (c) =>
-      c.editManifest((m) => {
-        m.statement['reason'] = null;
-      }),
+    (c) => c.editManifest((m) => void (m.statement['reason'] = null)),
     'blockers.csv',
     /^it has blockers, and the manifest no reason$/,
   ],
@@ -233,59 +187,40 @@ export const TAMPERED_NUMBERS: readonly Tampering[] = [
   ],
   [
     'a total of the manifest',
-    (c) =>
-      c.editManifest((m) => {
-        (m.totals[0] as { quantity: string }).quantity = '1';
-      }),
+    (c) => c.editManifest((m) => void ((m.totals[0] as { quantity: string }).quantity = '1')),
     'manifest.json',
     /^totals: devices_created of lines\.csv is 30 of 3 organizations; the manifest has 1 of 3 for devices_created$/,
   ],
   [
     'a total removed',
-    (c) =>
-      c.editManifest((m) => {
-        m.totals.pop();
-      }),
+    (c) => c.editManifest((m) => void m.totals.pop()),
     'manifest.json',
     /^totals: payload_source_count of lines\.csv is 26 of 1 organizations; the manifest has not stored of 0 for nothing$/,
   ],
   [
     'a total more',
     (c) =>
-      c.editManifest((m) => {
-        m.totals.push({ ...m.totals[0], metric: 'fee' } as ManifestText['totals'][0]);
-      }),
+      c.editManifest(
+        (m) => void m.totals.push({ ...m.totals[0], metric: 'fee' } as ManifestText['totals'][0]),
+      ),
     'manifest.json',
     /^totals: fee has no line in lines\.csv$/,
   ],
   [
     'the number of organizations',
-    (c) =>
-      c.editManifest((m) => {
-        m.statement['orgs'] = 4;
-      }),
+    (c) => c.editManifest((m) => void (m.statement['orgs'] = 4)),
     'manifest.json',
     /^orgs is 4, lines\.csv has 3$/,
   ],
   [
     'an adjustment times a hundred',
-    (c) =>
-      c.forge(
-        'lines.csv',
-        inRow('devices_created', (r) => r.replace(',4,12,', ',400,12,')),
-        ADJUSTMENT,
-      ),
+    forged('lines.csv', 'devices_created', ',4,12,', ',400,12,', ADJUSTMENT),
     join(ADJUSTMENT, 'lines.csv'),
     /devices_created from 2026-03-01: the quantity is 400, not 4$/,
   ],
   [
     'an adjustment of a source',
-    (c) =>
-      c.forge(
-        'sources.csv',
-        inRow('timer,b', (r) => r.replace(',1,15', ',2,15')),
-        ADJUSTMENT,
-      ),
+    forged('sources.csv', 'timer,b', ',1,15', ',2,15', ADJUSTMENT),
     join(ADJUSTMENT, 'sources.csv'),
     /come to 2, lines\.csv has 1$/,
   ],

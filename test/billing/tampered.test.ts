@@ -7,7 +7,7 @@ import { waiveCells } from '../../src/ledger/waive.ts';
 import { answer, closed, FINAL, values } from '../database/answers.ts';
 import { addTracking } from '../database/ledger.ts';
 import { type Ended, jsonOf, runProgram } from '../support/program.ts';
-import { devices, load } from '../views/loads.ts';
+import { devices } from '../views/loads.ts';
 import { type Books, openBooks } from './books.ts';
 import { ADJUSTMENT, Copy, org } from './copies.ts';
 import { TAMPERED_FILES } from './tampered-files.ts';
@@ -39,17 +39,17 @@ async function closeTwice(month: string, key: typeof privateKey | null): Promise
       ...{ orgId: acme, day: date, stream: 'payload_sources', age: FINAL, sentAtMs: Date.parse(sentAt) },
     });
   const [noon, one] = ['2026-11-22T12:00:00Z', '2026-11-22T13:00:00Z'];
-  await load(books.ledger, [
+  await books.ledger.load([
     count(day(10), noon, ['a', 5], ['b', 6]),
     count(day(11), noon, ['a', 7]),
     count(day(12), noon, ['b', 8]),
     answer(closed, { orgId: beta, day: day(11), age: FINAL }),
   ]);
-  await load(books.ledger, [{ ...devices(acme, day(11), 6, 1, 17), sentAtMs: Date.parse(one) }]);
+  await books.ledger.load([{ ...devices(acme, day(11), 6, 1, 17), sentAtMs: Date.parse(one) }]);
   const accepted = { orgId: beta, stream: 'device_counts', range: { from: day(11), to: day(11) } };
   await waiveCells(books.ledger.db, { ...accepted, reason: 'agreed', asZero: false });
   expect((await books.closeMonth(month, { reason: 'Gamma is late', signingKey: key })).kind).toBe('closed');
-  await load(books.ledger, [devices(gamma, day(12), 4, 1, 17), count(day(12), one, ['b', 9])]);
+  await books.ledger.load([devices(gamma, day(12), 4, 1, 17), count(day(12), one, ['b', 9])]);
   expect((await books.closeMonth(month, { isAdjustment: true, signingKey: key })).kind).toBe('closed');
   const { out, problems } = await books.verifyMonth(month);
   expect(problems).toEqual([]);

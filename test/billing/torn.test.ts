@@ -88,17 +88,15 @@ describe('a closing', () => {
 
   test('while the disk of the database is full keeps nothing', async () => {
     await books.orgOf({ from: '2026-06-10', to: '2026-06-11' });
-    await sql`create function public.full_disk() returns trigger language plpgsql as $$ begin
-      raise exception 'could not extend file: No space left on device' using errcode = '53100'; end $$`.execute(
-      books.ledger.db,
-    );
-    await sql`create trigger full_disk after insert on losant_usage.statement_files
-      for each row execute function public.full_disk()`.execute(books.ledger.db);
+    await books.ledger.ask(sql`create function public.full_disk() returns trigger language plpgsql as $$ begin
+      raise exception 'could not extend file: No space left on device' using errcode = '53100'; end $$`);
+    await books.ledger.ask(sql`create trigger full_disk after insert on losant_usage.statement_files
+      for each row execute function public.full_disk()`);
     const ended = await run('close', '--period', '2026-06');
     expect(ended.code).toBe(1);
     expect(ended.stderr).toContain('could not extend file: No space left on device\n');
     expect(ended.stderr).toContain(`free disk space on the database server; ${GO_ON}`);
-    await sql`drop function public.full_disk() cascade`.execute(books.ledger.db);
+    await books.ledger.ask(sql`drop function public.full_disk() cascade`);
     await closesAgain('2026-06');
   });
 

@@ -13,8 +13,8 @@ import { join } from 'node:path';
 import { parquetReadObjects } from 'hyparquet';
 import { sql } from 'kysely';
 import pg from 'pg';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type Ledger, openLedger } from '../database/ledger.ts';
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { useLedger } from '../database/ledger.ts';
 import {
   jsonOf,
   LAUNCHER,
@@ -26,21 +26,19 @@ import {
 } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 
-let ledger: Ledger;
+const ledger = useLedger();
 let folder: string;
 let out: string;
 
 /** Two days of two organizations, one of a hostile name. */
 beforeAll(async () => {
-  ledger = await openLedger('postgres');
   const orgs = [await ledger.newOrg(), await ledger.newOrg()];
-  await sql`update losant_usage.organizations set name = ${'=cmd|"x"\u001b[2J'}, referral_id = ''
-    where org_id = ${orgs[1]}`.execute(ledger.db);
-  await sql`insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
+  await ledger.ask(sql`update losant_usage.organizations set name = ${'=cmd|"x"\u001b[2J'}, referral_id = ''
+    where org_id = ${orgs[1]}`);
+  await ledger.ask(sql`insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
     values ('2026-10-02', ${orgs[1]}, 0, 0, 12), ('2026-10-01', ${orgs[1]}, 4, 1, 17),
-      ('2026-10-02', ${orgs[0]}, 1, 0, 6), ('2026-10-01', ${orgs[0]}, 0, 0, 5)`.execute(ledger.db);
+      ('2026-10-02', ${orgs[0]}, 1, 0, 6), ('2026-10-01', ${orgs[0]}, 0, 0, 5)`);
 });
-afterAll(() => ledger.close());
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'losant-usage-export-'));
   out = join(folder, 'usage.csv');
@@ -58,8 +56,8 @@ const FILE =
   '5c0000000000000000000001,5d0000000000000000000002,"\'=cmd|""x""\u001b[2J","",,,2026-10-02,17,0,0,17,12,-5\r\n';
 
 test('organizations and their tags are files without days', async () => {
-  await sql`update losant_usage.organizations set tags = '[{"key":"region","value":"eu"},{"key":"region","value":"us"}]'
-    where org_id = '5d0000000000000000000001'`.execute(ledger.db);
+  await ledger.ask(sql`update losant_usage.organizations set tags = '[{"key":"region","value":"eu"},{"key":"region","value":"us"}]'
+    where org_id = '5d0000000000000000000001'`);
   const { code, stdout } = await run('export', '--view', 'organization_tags', '--format', 'csv');
   expect(code).toBe(0);
   expect(stdout.split('\r\n').filter((line) => line.includes('region'))).toEqual([
@@ -229,10 +227,8 @@ describe('a file that is not finished leaves nothing behind, and what was there 
 
   test('when there is no room for it', async () => {
     // 1 KiB a file, which is less than 40 rows.
-    await sql`insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
-      select '2025-01-01'::date + n, '5d0000000000000000000001', 0, 0, 5 from generate_series(0, 99) as n`.execute(
-      ledger.db,
-    );
+    await ledger.ask(sql`insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
+      select '2025-01-01'::date + n, '5d0000000000000000000001', 0, 0, 5 from generate_series(0, 99) as n`);
     const command = `ulimit -f 1; exec '${process.execPath}' '${LAUNCHER}' ${CSV.join(' ')} --from 2025-01-01 --out '${out}'`;
     const ended = await startProcess('sh', ['-c', command.replace('--from 2026-10-01 ', '')], {
       DATABASE_URL: ledger.url,

@@ -1,34 +1,25 @@
 /** Numbers and the ledger changed by hand, in SQL: on record and in doubt, or refused with the command that does it properly. */
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { loadBatch } from '../../src/ledger/load.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
-import type { CellAnswer } from '../../src/usage/cell.ts';
+import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, at, FINAL, missing, row, values } from './answers.ts';
 import {
   addTracking,
   coverageOf,
   devicesOf,
   INSTANCE,
-  type Ledger,
-  openLedger,
   RUN_1,
   RUN_2,
   revisionsOf,
-  rowsOf,
   sourcesOf,
+  useLedger,
 } from './ledger.ts';
 
-let ledger: Ledger;
+const ledger = useLedger();
 
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
-
-afterAll(() => ledger.close());
-
-const load = (answers: readonly CellAnswer[], runId = RUN_1) =>
-  loadBatch(ledger.db, { answers, quarantined: [] }, { runId, lease: null });
+const { load } = ledger;
 const byHand = (statement: string) => sql.raw(statement).execute(ledger.db);
 const source = (name: string, count: number) => ({ key: ['timer', name], values: [count] });
 
@@ -48,11 +39,8 @@ async function orgWithSources(...counts: readonly [string, number][]): Promise<s
 }
 
 const sumsOf = (orgId: string) =>
-  rowsOf(
-    ledger.db,
-    sql`select usage_date, payload_source_count as sum from losant_usage.usage_days
-      where org_id = ${orgId} order by usage_date`,
-  );
+  ledger.ask(sql`select usage_date, payload_source_count as sum from losant_usage.usage_days
+      where org_id = ${orgId} order by usage_date`);
 const isDue = async (orgId: string) => {
   const due = sql<{ due: boolean }>`select bool_and(next_read_at <= now()) as due
     from losant_usage.coverage where org_id = ${orgId}`;
@@ -82,7 +70,7 @@ describe('a number that is changed by hand', () => {
     ]);
     const record = sql`select changed_by = session_user as by_me, was_final,
       changed_at > now() - interval '1 minute' as now from losant_usage.revisions where org_id = ${orgId}`;
-    expect(await rowsOf(ledger.db, record)).toEqual([{ by_me: true, was_final: true, now: true }]);
+    expect(await ledger.ask(record)).toEqual([{ by_me: true, was_final: true, now: true }]);
   });
 
   test('is restated by the next answer, in the same chain', async () => {
@@ -109,7 +97,7 @@ describe('a number that is changed by hand', () => {
     await byHand(`update losant_usage.usage_days set devices_total = 18 where org_id = '${orgId}'`);
     expect(await coverageOf(ledger.db, orgId)).toMatchObject([{ ...changed, standing: 'in_doubt' }]);
     const waivers = sql`select lifted_at is not null as lifted from losant_usage.waivers where org_id = ${orgId}`;
-    expect(await rowsOf(ledger.db, waivers)).toEqual([{ lifted: true }]);
+    expect(await ledger.ask(waivers)).toEqual([{ lifted: true }]);
   });
 
   test('in a session that has loaded before is still one by hand', async () => {
@@ -381,8 +369,7 @@ describe('refused by hand, with what does it properly', () => {
   });
 
   test('truncating any table', async () => {
-    const tables = await rowsOf(
-      ledger.db,
+    const tables = await ledger.ask(
       sql`select tablename from pg_tables where schemaname = 'losant_usage' order by tablename`,
     );
     const names = tables.map((each) => Object.values(each)[0] as string);

@@ -13,7 +13,6 @@ import {
   type TestDatabase,
 } from '../support/databases.ts';
 import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
-import { load } from '../views/loads.ts';
 import { answer, LAST, missing, row, values } from './answers.ts';
 import { addTracking, INSTANCE, type Ledger, openLedger, RUN_2 } from './ledger.ts';
 
@@ -48,8 +47,8 @@ afterAll(async () => {
 /** A month with a restated number, a waiver, a change by hand and a statement. */
 async function fill(ledger: Ledger): Promise<void> {
   const orgId = await ledger.newOrg();
-  await sql`update losant_usage.organizations set created_on = '2025-01-01' where org_id = ${orgId}`.execute(
-    ledger.db,
+  await ledger.ask(
+    sql`update losant_usage.organizations set created_on = '2025-01-01' where org_id = ${orgId}`,
   );
   await addTracking(ledger.db, orgId, {
     streams: ['device_counts', 'payload_sources'],
@@ -57,7 +56,7 @@ async function fill(ledger: Ledger): Promise<void> {
   });
   const days = eachDay(JANUARY).filter((day) => day !== '2025-01-31');
   const source = { key: ['timer', 'Größe "x", \\'], values: [9_007_199_254_740_991] };
-  await load(ledger, [
+  await ledger.load([
     ...days.map((day) => answer(values(row(4, 1, 17)), { orgId, day, age: LAST })),
     ...eachDay(JANUARY).map((day) =>
       answer(values(source), { orgId, day, stream: 'payload_sources', age: LAST }),
@@ -65,8 +64,7 @@ async function fill(ledger: Ledger): Promise<void> {
     answer(missing, { orgId, day: '2025-01-31', age: LAST }),
   ]);
   const sentAtMs = Date.parse('2026-11-23T12:00:00Z');
-  await load(
-    ledger,
+  await ledger.load(
     [answer(values(row(9, 1, 17)), { orgId, day: '2025-01-10', sentAtMs, age: LAST })],
     RUN_2,
   );

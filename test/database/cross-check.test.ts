@@ -1,42 +1,25 @@
 /** Totals of a day that Losant left out, and the sources of the day: loaded in either order, in one batch or in two. */
 import * as fc from 'fast-check';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { loadBatch } from '../../src/ledger/load.ts';
+import { beforeEach, describe, expect, test } from 'vitest';
 import type { CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
 import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { answer, at, FINAL, failed, missing, row, values } from './answers.ts';
-import {
-  addTracking,
-  coverageOf,
-  type Ledger,
-  openLedger,
-  RUN_1,
-  RUN_2,
-  revisionsOf,
-  rowsOf,
-} from './ledger.ts';
+import { addTracking, coverageOf, RUN_2, revisionsOf, useLedger } from './ledger.ts';
 
-let ledger: Ledger;
+const ledger = useLedger();
 let orgId: string;
-
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
 
 beforeEach(async () => {
   orgId = await ledger.newOrg();
   await track('payload_totals', 'payload_sources');
 });
 
-afterAll(() => ledger.close());
-
 const track = (...streams: readonly string[]) =>
   addTracking(ledger.db, orgId, { streams, days: '{[2026-11-01,)}' });
 
-const load = (answers: readonly CellAnswer[], runId = RUN_1) =>
-  loadBatch(ledger.db, { answers, quarantined: [] }, { runId, lease: null });
+const { load } = ledger;
 
 const sentAt = (minute: number) => at('2026-11-22T12:00:00.000Z') + minute * 60_000;
 const totals = (outcome: CellOutcome, minute: number, changes: Partial<CellAnswer> = {}) =>
@@ -47,11 +30,8 @@ const counting = (count: number) => values({ key: ['timer', 'timer.flow'], value
 
 /** What is stored of the day: all payloads, and those by source. */
 const storedOf = async () =>
-  await rowsOf(
-    ledger.db,
-    sql`select payload_all_count as totals, payload_source_count as sources
-      from losant_usage.usage_days where org_id = ${orgId}`,
-  );
+  await ledger.ask(sql`select payload_all_count as totals, payload_source_count as sources
+      from losant_usage.usage_days where org_id = ${orgId}`);
 /** The ledger's row of the totals. */
 const totalsCell = async () =>
   (await coverageOf(ledger.db, orgId)).filter((cell) => 'stream' in cell && cell.stream === 'payload_totals');

@@ -1,5 +1,5 @@
 /** What is read because a person asked for it. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Ask, PagePlan } from '../../src/usage/plan.ts';
 import {
   cell,
@@ -11,16 +11,10 @@ import {
   track,
   verified,
 } from '../usage/tracks.ts';
-import { type Ledger, openLedger } from './ledger.ts';
+import { useLedger } from './ledger.ts';
 import { planTracks } from './plans.ts';
 
-let ledger: Ledger;
-
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
-
-afterAll(() => ledger.close());
+const ledger = useLedger();
 
 const now = '2026-11-24T09:30:00.000Z';
 

@@ -1,5 +1,5 @@
 /** What the database finds to be due of a cell, and what the plan makes of it. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { retryAtMs } from '../../src/usage/policy.ts';
 import {
   at,
@@ -12,16 +12,10 @@ import {
   track,
   verified,
 } from '../usage/tracks.ts';
-import { type Ledger, openLedger } from './ledger.ts';
+import { useLedger } from './ledger.ts';
 import { planTracks } from './plans.ts';
 
-let ledger: Ledger;
-
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
-
-afterAll(() => ledger.close());
+const ledger = useLedger();
 
 /** What becomes of one day, tracked alone. */
 async function fate(

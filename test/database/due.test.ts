@@ -1,19 +1,13 @@
 /** Whole tracks: what is due over days and weeks, and in which windows it is read. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { eachDay } from '../../src/usage/day.ts';
 import { type PagePlan, planPage } from '../../src/usage/plan.ts';
 import { nextCheckpointMs } from '../../src/usage/policy.ts';
 import { at, dueTrack, policy, readDays, showSlices, type Track, track, verified } from '../usage/tracks.ts';
-import { type Ledger, openLedger } from './ledger.ts';
+import { useLedger } from './ledger.ts';
 import { planTracks } from './plans.ts';
 
-let ledger: Ledger;
-
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
-
-afterAll(() => ledger.close());
+const ledger = useLedger();
 
 function planAt(now: string, ...tracks: readonly Track[]): Promise<PagePlan> {
   return planTracks(ledger, tracks, { now });

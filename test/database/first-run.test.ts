@@ -1,10 +1,10 @@
 import { sql } from 'kysely';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { readDuePages } from '../../src/ledger/due.ts';
 import { readOrganizationPage, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { trackOrganizations } from '../../src/ledger/tracking.ts';
 import { policy } from '../usage/tracks.ts';
-import { asProgram, INSTANCE, type Ledger, openLedger } from './ledger.ts';
+import { asProgram, INSTANCE, useLedger } from './ledger.ts';
 
 const ORGS = 30_000;
 /** The page that follows is from the middle of all organizations. */
@@ -12,31 +12,24 @@ const MIDDLE = '5d0000000000000000015000';
 /** A page of 100 organizations with their four streams, of 500 where tracking begins. */
 const ROWS_OF_A_PAGE = 10_000;
 
-let ledger: Ledger;
+const ledger = useLedger();
 
 /** Organizations as a first run has just stored them, as wide as real ones: no statistics tell of them. */
 beforeAll(async () => {
-  ledger = await openLedger('postgres');
-  await sql`alter table losant_usage.organizations set (autovacuum_enabled = false)`.execute(ledger.db);
-  await sql`alter table losant_usage.organization_history set (autovacuum_enabled = false)`.execute(
-    ledger.db,
-  );
-  await sql`alter table losant_usage.tracking set (autovacuum_enabled = false)`.execute(ledger.db);
-  await sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
+  await ledger.ask(sql`alter table losant_usage.organizations set (autovacuum_enabled = false)`);
+  await ledger.ask(sql`alter table losant_usage.organization_history set (autovacuum_enabled = false)`);
+  await ledger.ask(sql`alter table losant_usage.tracking set (autovacuum_enabled = false)`);
+  await ledger.ask(sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
     select '5d' || lpad(n::text, 22, '0'), ${INSTANCE}, repeat('Acme ', 80), now(), now()
-    from generate_series(1, ${ORGS}) as n`.execute(ledger.db);
-  await sql`insert into losant_usage.organization_history
+    from generate_series(1, ${ORGS}) as n`);
+  await ledger.ask(sql`insert into losant_usage.organization_history
       (org_id, valid_from, instance_id, name, tags, limits, is_read_only)
     select org_id, '2026-11-24T00:15:00Z', instance_id, name, tags, limits, is_read_only
-    from losant_usage.organizations`.execute(ledger.db);
-  await sql`begin; set local session_replication_role = replica;
+    from losant_usage.organizations`);
+  await ledger.ask(sql`begin; set local session_replication_role = replica;
     insert into losant_usage.tracking (org_id, stream, tracked_days)
     select org_id, stream, '{[2026-11-24,)}' from losant_usage.organizations, losant_usage.streams
-      where stream <> 'payload_hours'; commit`.execute(ledger.db);
-});
-
-afterAll(async () => {
-  await ledger.close();
+      where stream <> 'payload_hours'; commit`);
 });
 
 it('reads the next page of organizations without going over all of them', async () => {
@@ -63,7 +56,7 @@ it('finds a page of what is due without going over all organizations when most w
     sql`update losant_usage.tracking set read_days = '{[2026-11-24,2026-11-25)}'
       where org_id < '5d0000000000000000029500'`.execute(trx),
   );
-  await sql`vacuum losant_usage.tracking`.execute(ledger.db);
+  await ledger.ask(sql`vacuum losant_usage.tracking`);
   const scope = { instanceId: INSTANCE, streams: null, orgIds: null, shard: null };
   const options = { nowMs: Date.parse('2026-11-25T12:00:00Z'), policy };
   const pages = readDuePages(ledger.db, scope, options);
@@ -95,20 +88,20 @@ it('looks up the versions of a page of organizations without going over all vers
 });
 
 it('begins to track a new organization without going through the ledger', async () => {
-  await sql`begin; set local session_replication_role = replica;
+  await ledger.ask(sql`begin; set local session_replication_role = replica;
     insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stored, revision, first_loaded_at)
     select day, 'device_counts', org_id, 'stored', true, 1, now() from losant_usage.organizations,
-      unnest('{2026-11-22,2026-11-23}'::date[]) as day; commit`.execute(ledger.db);
+      unnest('{2026-11-22,2026-11-23}'::date[]) as day; commit`);
   const blocks = async () => {
-    await sql`select pg_stat_force_next_flush(), pg_stat_clear_snapshot()`.execute(ledger.db);
+    await ledger.ask(sql`select pg_stat_force_next_flush(), pg_stat_clear_snapshot()`);
     const { rows } = await sql<{ count: number }>`
       select sum(idx_blks_hit + idx_blks_read + heap_blks_hit + heap_blks_read)::integer as count
       from pg_statio_user_tables where relname = 'coverage'`.execute(ledger.db);
     return rows[0]?.count ?? Number.NaN;
   };
   const orgId = '5e0000000000000000000001';
-  await sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
-    values (${orgId}, ${INSTANCE}, 'Acme', now(), now())`.execute(ledger.db);
+  await ledger.ask(sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
+    values (${orgId}, ${INSTANCE}, 'Acme', now(), now())`);
   const streamsFrom = { device_counts: '2026-11-24', payload_totals: '2026-11-24' };
   const before = await blocks();
   await trackOrganizations(ledger.db, { orgIds: [orgId], streamsFrom, horizon: '2026-08-27' });
@@ -124,7 +117,7 @@ async function rowsRead(work: () => Promise<unknown>): Promise<number> {
 
 async function readCounter(): Promise<number> {
   // Idle connections are reused, so that this is the one that has done the work.
-  await sql`select pg_stat_force_next_flush(), pg_stat_clear_snapshot()`.execute(ledger.db);
+  await ledger.ask(sql`select pg_stat_force_next_flush(), pg_stat_clear_snapshot()`);
   const { rows } = await sql<{
     count: number;
   }>`select ((select sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) from pg_stat_user_tables)

@@ -1,17 +1,14 @@
 /** Hours that a person changes, adds or removes in SQL, or accepts, and hours in the embedded database. */
 import { sql } from 'kysely';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { waiveCells } from '../../src/ledger/waive.ts';
-import { hours, load } from '../views/loads.ts';
+import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
+import { hours } from '../views/loads.ts';
 import { answer, at, missing, row, values } from './answers.ts';
-import { addTracking, coverageOf, type Ledger, openLedger, rowsOf } from './ledger.ts';
+import { addTracking, coverageOf, useLedger } from './ledger.ts';
 
-let ledger: Ledger;
+const ledger = useLedger();
 let orgId: string;
-
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
 
 beforeEach(async () => {
   orgId = await ledger.newOrg();
@@ -21,19 +18,16 @@ beforeEach(async () => {
   });
 });
 
-afterAll(() => ledger.close());
-
 const byHand = (statement: string) => sql.raw(statement).execute(ledger.db);
 
 test('a changed hour is on record and in doubt, a removed day is missing', async () => {
-  await load(ledger, [hours(orgId, '2026-11-20', () => [5, 7, 90])]);
+  await ledger.load([hours(orgId, '2026-11-20', () => [5, 7, 90])]);
   await byHand(`update losant_usage.payload_hours set all_counts[6] = 8 where org_id = '${orgId}'`);
   expect(await coverageOf(ledger.db, orgId)).toMatchObject([
     { stream: 'payload_hours', standing: 'in_doubt', reason: 'changed_by_hand', revision: 2 },
   ]);
   expect(
-    await rowsOf(
-      ledger.db,
+    await ledger.ask(
       sql`select metric, hour, old_quantity, new_quantity, by_hand from losant_usage.restatements where org_id = ${orgId}`,
     ),
   ).toEqual([{ metric: 'payload_all_count', hour: 5, old_quantity: 7, new_quantity: 8, by_hand: true }]);
@@ -50,11 +44,8 @@ test('an added day is in doubt and has its row in daily_usage', async () => {
     { usage_date: '2026-11-18', standing: 'in_doubt', revision: 1 },
   ]);
   expect(
-    await rowsOf(
-      ledger.db,
-      sql`select streams_expected, streams_stored from losant_usage.daily_usage
-        where org_id = ${orgId} and usage_date = '2026-11-18'`,
-    ),
+    await ledger.ask(sql`select streams_expected, streams_stored from losant_usage.daily_usage
+        where org_id = ${orgId} and usage_date = '2026-11-18'`),
   ).toEqual([{ streams_expected: 2, streams_stored: 1 }]);
 });
 
@@ -74,30 +65,27 @@ describe('a waiver', () => {
     (await coverageOf(ledger.db, orgId)).find((each) => 'stream' in each && each.stream === 'payload_hours');
 
   test('accepts hours that do not add up to the total as they stand, until they agree with it', async () => {
-    await load(ledger, [totals(), hours(orgId, '2026-11-20', () => [9, 9, 9])]);
+    await ledger.load([totals(), hours(orgId, '2026-11-20', () => [9, 9, 9])]);
     expect(await cell()).toMatchObject({ standing: 'in_doubt', reason: 'contradicted' });
     await waive(false);
-    await load(ledger, [{ ...totals(), sentAtMs: at('2026-11-22T14:00:00.000Z') }]);
+    await ledger.load([{ ...totals(), sentAtMs: at('2026-11-22T14:00:00.000Z') }]);
     expect(await cell()).toMatchObject({ standing: 'accepted', reason: 'waived' });
     const right = {
       ...hours(orgId, '2026-11-20', () => [10, 10, 10]),
       sentAtMs: at('2026-11-22T15:00:00.000Z'),
     };
-    await load(ledger, [right]);
+    await ledger.load([right]);
     expect(await cell()).toMatchObject({ standing: 'stored', reason: null });
   });
 
   test('as zero stores 24 zeros', async () => {
-    await load(ledger, [totals(), { ...hours(orgId, '2026-11-20', () => [0, 0, 0]), outcome: missing }]);
+    await ledger.load([totals(), { ...hours(orgId, '2026-11-20', () => [0, 0, 0]), outcome: missing }]);
     expect(await cell()).toMatchObject({ standing: 'missing', reason: 'contradicted' });
     await waive(true);
     expect(await cell()).toMatchObject({ standing: 'accepted' });
     expect(
-      await rowsOf(
-        ledger.db,
-        sql`select cardinality(all_counts) as hours, 0 = all (all_counts) as is_zero from losant_usage.payload_hours
-          where org_id = ${orgId}`,
-      ),
+      await ledger.ask(sql`select cardinality(all_counts) as hours, 0 = all (all_counts) as is_zero from losant_usage.payload_hours
+          where org_id = ${orgId}`),
     ).toEqual([{ hours: 24, is_zero: true }]);
   });
 });

@@ -1,29 +1,15 @@
 /** Hours of a day in the ledger: stored, restated, left out, changed by hand, and beside the totals of the day. */
 import * as fc from 'fast-check';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { loadBatch } from '../../src/ledger/load.ts';
+import { beforeEach, describe, expect, test } from 'vitest';
 import type { CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
 import { HOURS, payloadHours } from '../../src/usage/streams/payload-hours.ts';
 import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { answer, at, failed, missing, row, values } from './answers.ts';
-import {
-  addTracking,
-  coverageOf,
-  type Ledger,
-  openLedger,
-  RUN_1,
-  RUN_2,
-  revisionsOf,
-  rowsOf,
-} from './ledger.ts';
+import { addTracking, coverageOf, RUN_2, revisionsOf, useLedger } from './ledger.ts';
 
-let ledger: Ledger;
+const ledger = useLedger();
 let orgId: string;
-
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
 
 beforeEach(async () => {
   orgId = await ledger.newOrg();
@@ -33,10 +19,7 @@ beforeEach(async () => {
   });
 });
 
-afterAll(() => ledger.close());
-
-const load = (answers: readonly CellAnswer[], runId = RUN_1) =>
-  loadBatch(ledger.db, { answers, quarantined: [] }, { runId, lease: null });
+const { load } = ledger;
 
 const sentAt = (minute: number) => at('2026-11-22T12:00:00.000Z') + minute * 60_000;
 /** An hour of 5 billable payloads, 7 in all and 90 bytes at each place; 0 everywhere else. */
@@ -59,8 +42,7 @@ const totals = (outcome: CellOutcome, minute: number, changes: Partial<CellAnswe
 const twoHours = values(row(10, 14, 180));
 
 const storedOf = async () => {
-  const rows = await rowsOf(
-    ledger.db,
+  const rows = await ledger.ask(
     sql`select billable_counts, all_counts, all_bytes from losant_usage.payload_hours where org_id = ${orgId}`,
   );
   return rows as { billable_counts: number[]; all_counts: number[]; all_bytes: number[] }[];
@@ -106,11 +88,8 @@ test('a restated hour is on record, with old and new', async () => {
   expect(placesOf(revision?.old.all_counts)).toEqual([[3, 7]]);
   expect(placesOf(revision?.new.all_counts)).toEqual([[4, 7]]);
   expect(
-    await rowsOf(
-      ledger.db,
-      sql`select metric, hour, old_quantity, new_quantity, difference, unit from losant_usage.restatements
-        where org_id = ${orgId} and metric <> 'payload_all_bytes' order by metric, hour`,
-    ),
+    await ledger.ask(sql`select metric, hour, old_quantity, new_quantity, difference, unit from losant_usage.restatements
+        where org_id = ${orgId} and metric <> 'payload_all_bytes' order by metric, hour`),
   ).toEqual([
     {
       metric: 'payload_all_count',
@@ -155,11 +134,8 @@ describe('an hour that Losant leaves out', () => {
       [3, 7],
       [4, 7],
     ]);
-    const [cell] = await rowsOf(
-      ledger.db,
-      sql`select standing, reason, message from losant_usage.cells
-      where org_id = ${orgId} and stream = 'payload_hours' and usage_date = '2026-11-20'`,
-    );
+    const [cell] = await ledger.ask(sql`select standing, reason, message from losant_usage.cells
+      where org_id = ${orgId} and stream = 'payload_hours' and usage_date = '2026-11-20'`);
     expect(cell).toEqual({
       standing: 'in_doubt',
       reason: 'left_out',
@@ -196,7 +172,7 @@ test('totals left out are missing beside hours that count something, which their
   await load([totals(missing, 0), hours(outcomeOf(3), 1)]);
   const cell = sql`select standing, is_stored, reason, message from losant_usage.coverage
     where org_id = ${orgId} and stream = 'payload_totals'`;
-  expect(await rowsOf(ledger.db, cell)).toEqual([
+  expect(await ledger.ask(cell)).toEqual([
     {
       ...{ standing: 'missing', is_stored: false, reason: 'contradicted' },
       message: 'Losant left out numbers of the day, but its payload_hours add up to 7',
@@ -224,11 +200,8 @@ describe('hours that do not add up to the total', () => {
         [`payload_${later}`]: { standing: 'in_doubt', reason: 'contradicted', attempts: 0 },
         [`payload_${earlier}`]: { standing: 'stored', reason: null },
       });
-      const soon = await rowsOf(
-        ledger.db,
-        sql`select min(next_read_at) as first, max(next_read_at) as last
-        from losant_usage.coverage where org_id = ${orgId}`,
-      );
+      const soon = await ledger.ask(sql`select min(next_read_at) as first, max(next_read_at) as last
+        from losant_usage.coverage where org_id = ${orgId}`);
       expect(soon).toEqual([{ first: '2026-11-22T13:00:00.000Z', last: '2026-11-22T13:00:00.000Z' }]);
       await load([totals(twoHours, 70), hours(outcomeOf(3, 4), 71)]);
       expect(await cellsOf()).toMatchObject({
@@ -243,11 +216,8 @@ describe('hours that do not add up to the total', () => {
     const { cells } = await load([hours(outcomeOf(3), 1)]);
     expect(cells).toMatchObject([{ result: 'loaded', problem: null }]);
     expect(placesOf((await storedOf())[0]?.all_counts)).toEqual([[3, 7]]);
-    const [cell] = await rowsOf(
-      ledger.db,
-      sql`select message from losant_usage.cells
-        where org_id = ${orgId} and stream = 'payload_hours' and usage_date = '2026-11-20'`,
-    );
+    const [cell] = await ledger.ask(sql`select message from losant_usage.cells
+        where org_id = ${orgId} and stream = 'payload_hours' and usage_date = '2026-11-20'`);
     expect(cell).toEqual({
       message:
         'the hours do not add up to the total of the day: billable_count 5 by payload_hours, 10 by payload_totals; all_count 7 by payload_hours, 14 by payload_totals; all_bytes 90 by payload_hours, 180 by payload_totals',
@@ -307,12 +277,9 @@ test('whatever is read of totals and hours, in whatever order and batches, ends 
       const ofHours = isNamed.hours ? 7 : isSilent && !isNamed.totals ? 0 : null;
       const ofTotals = isNamed.totals ? 7 : said.totals.includes('silence') && ofHours === 0 ? 0 : null;
       expect(
-        await rowsOf(
-          ledger.db,
-          sql`select payload_all_count as totals, (
+        await ledger.ask(sql`select payload_all_count as totals, (
               select sum(n)::bigint from losant_usage.payload_hours h, unnest(h.all_counts) as n where h.org_id = u.org_id
-            ) as hours from losant_usage.usage_days u where org_id = ${orgId}`,
-        ),
+            ) as hours from losant_usage.usage_days u where org_id = ${orgId}`),
       ).toEqual([{ totals: ofTotals, hours: ofHours }]);
     }),
     { numRuns: 60 },

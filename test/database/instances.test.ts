@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import {
   readDatabaseClock,
   readInstance,
@@ -7,21 +7,15 @@ import {
   requireApiUrl,
   updateInstance,
 } from '../../src/ledger/instances.ts';
-import { type Ledger, openLedger, rowsOf } from './ledger.ts';
+import { useLedger } from './ledger.ts';
 
-let ledger: Ledger;
+const ledger = useLedger();
 const ID = '5c00000000000000000000ff';
 const API = 'https://api.example.com';
 
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
-
 beforeEach(async () => {
-  await sql`delete from losant_usage.instances where instance_id = ${ID}`.execute(ledger.db);
+  await ledger.ask(sql`delete from losant_usage.instances where instance_id = ${ID}`);
 });
-
-afterAll(() => ledger.close());
 
 const register = (streams: readonly string[], yesterday: string) =>
   registerInstance(ledger.db, { instanceId: ID, apiUrl: API, name: null, streams, yesterday });
@@ -60,9 +54,9 @@ test('a stream that was left out keeps its start for when it is back', async () 
 test('registering what is known writes nothing', async () => {
   await register(['device_counts'], '2026-11-23');
   const version = sql`select xmin::text from losant_usage.instances where instance_id = ${ID}`;
-  const before = await rowsOf(ledger.db, version);
+  const before = await ledger.ask(version);
   await register(['device_counts'], '2026-11-24');
-  expect(await rowsOf(ledger.db, version)).toEqual(before);
+  expect(await ledger.ask(version)).toEqual(before);
 });
 
 test('the numbers of an instance come from one API', async () => {

@@ -1,33 +1,25 @@
 import { sql } from 'kysely';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { HeldError } from '../../src/errors.ts';
-import { beginWriting, type LeaseHold, releaseLease, renewLease, takeLease } from '../../src/ledger/lease.ts';
-import { INSTANCE, type Ledger, openLedger, RUN_1, RUN_2, rowsOf } from './ledger.ts';
+import { type LeaseHold, releaseLease, renewLease, takeLease } from '../../src/ledger/lease.ts';
+import { beginWriting } from '../../src/ledger/transaction.ts';
+import { INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
 describe.each(['postgres', 'embedded'] as const)('a lease in the %s database', (kind) => {
-  let ledger: Ledger;
-
-  beforeAll(async () => {
-    ledger = await openLedger(kind);
-  });
+  const ledger = useLedger({ kind });
 
   beforeEach(async () => {
-    await sql`delete from losant_usage.leases`.execute(ledger.db);
+    await ledger.ask(sql`delete from losant_usage.leases`);
   });
-
-  afterAll(() => ledger.close());
 
   const write = (lease: LeaseHold) =>
     ledger.db.transaction().execute((trx) => beginWriting(trx, { runId: RUN_1, lease }));
 
   const take = (runId = RUN_1, host = 'one') => takeLease(ledger.db, { instanceId: INSTANCE, runId, host });
   const leases = () =>
-    rowsOf(
-      ledger.db,
-      sql`select shard_index as i, shard_count as n, run_id, host,
+    ledger.ask(sql`select shard_index as i, shard_count as n, run_id, host,
         round(extract(epoch from until - clock_timestamp()))::integer as left
-        from losant_usage.leases order by epoch`,
-    );
+        from losant_usage.leases order by epoch`);
   const letPass = (interval: string) =>
     sql`update losant_usage.leases set until = until - ${interval}::interval`.execute(ledger.db);
 

@@ -1,8 +1,10 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import type { DatabaseHandle } from '../../src/database/handle.ts';
-import { createDatabase } from '../../src/database/open.ts';
+import { afterAll, beforeAll } from 'vitest';
+import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
-import type { Cell } from '../../src/usage/cell.ts';
+import { type LoadResult, loadBatch } from '../../src/ledger/load.ts';
+import type { Cell, CellAnswer } from '../../src/usage/cell.ts';
+import { createClockDatabase } from '../support/clock-database.ts';
 import { copyEmbeddedDatabase, createTestDatabase, type TestDatabase } from '../support/databases.ts';
 
 export const INSTANCE = '5c0000000000000000000001';
@@ -16,6 +18,10 @@ export interface Ledger {
   readonly url: string;
   /** An organization nobody else uses. */
   newOrg(): Promise<string>;
+  /** The rows of a query as plain objects. */
+  readonly ask: (query: RawBuilder<unknown>) => Promise<object[]>;
+  /** Loads a batch, of RUN_1 unless told. */
+  readonly load: (answers: readonly CellAnswer[], runId?: string) => Promise<LoadResult>;
   /** Closes the connections and leaves the database, for a program of its own. */
   closeHandle(): Promise<void>;
   close(): Promise<void>;
@@ -44,11 +50,50 @@ export async function openLedger(kind: 'postgres' | 'embedded', made?: TestDatab
         values (${orgId}, ${INSTANCE}, 'Acme', now(), now())`.execute(db);
       return orgId;
     },
+    ask: (query) => rowsOf(db, query),
+    load: (answers, runId = RUN_1) => loadBatch(db, { answers, quarantined: [] }, { runId, lease: null }),
     closeHandle,
     close: async () => {
       await closeHandle();
       await remove();
     },
+  };
+}
+
+/**
+ * A ledger for the tests of a file or a group, which is there as long as they run; the clock of its database
+ * is stopped if a time is given.
+ */
+export function useLedger({
+  kind = 'postgres',
+  stoppedAt,
+}: {
+  readonly kind?: 'postgres' | 'embedded';
+  readonly stoppedAt?: string;
+} = {}): Ledger {
+  let opened: Ledger | undefined;
+  const current = (): Ledger => {
+    if (opened === undefined) throw new Error('the ledger is there for tests and hooks alone');
+    return opened;
+  };
+  beforeAll(async () => {
+    const clock = stoppedAt === undefined ? undefined : await createClockDatabase();
+    await clock?.stopClock(Date.parse(stoppedAt ?? ''));
+    opened = await openLedger(kind, clock);
+  });
+  afterAll(() => current().close());
+  return {
+    get db() {
+      return current().db;
+    },
+    get url() {
+      return current().url;
+    },
+    newOrg: () => current().newOrg(),
+    ask: (query) => current().ask(query),
+    load: (answers, runId) => current().load(answers, runId),
+    closeHandle: () => current().closeHandle(),
+    close: () => current().close(),
   };
 }
 

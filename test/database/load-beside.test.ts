@@ -1,6 +1,6 @@
 /** Loads that meet: two workers, a worker and a backfill, a worker and its successor. */
 import { type Kysely, sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Schema } from '../../src/database/schema.ts';
 import { takeLease } from '../../src/ledger/lease.ts';
 import { type Batch, loadBatch } from '../../src/ledger/load.ts';
@@ -14,21 +14,13 @@ import {
   coverageOf,
   devicesOf,
   INSTANCE,
-  type Ledger,
-  openLedger,
   RUN_1,
   RUN_2,
   RUN_3,
-  rowsOf,
+  useLedger,
 } from './ledger.ts';
 
-let ledger: Ledger;
-
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
-
-afterAll(() => ledger.close());
+const ledger = useLedger();
 
 const load = (answers: Batch['answers'], runId: string) =>
   loadBatch(ledger.db, { answers, quarantined: [] }, { runId, lease: null });
@@ -70,17 +62,17 @@ test('two loaders with the same cells in opposite order do not deadlock and end 
 
   const totals = sql`select total, count(*)::integer as days from losant_usage.device_counts
     where org_id = any (${orgIds}::text[]) group by total`;
-  expect(await rowsOf(ledger.db, totals)).toEqual([{ total: 2, days: 90 }]);
+  expect(await ledger.ask(totals)).toEqual([{ total: 2, days: 90 }]);
   const sources = sql`select source, count, count(*)::integer as days from losant_usage.payload_sources
     where org_id = any (${orgIds}::text[]) group by source, count order by source`;
-  expect(await rowsOf(ledger.db, sources)).toEqual([
+  expect(await ledger.ask(sources)).toEqual([
     { source: 'same', count: 1, days: 90 },
     { source: 'v2', count: 2, days: 90 },
   ]);
   const ledgerRows = sql`select standing, verified_at, count(*)::integer as cells,
       bool_and(revision in (1, 2)) as plausible
     from losant_usage.coverage where org_id = any (${orgIds}::text[]) group by standing, verified_at`;
-  expect(await rowsOf(ledger.db, ledgerRows)).toEqual([
+  expect(await ledger.ask(ledgerRows)).toEqual([
     { standing: 'stored', verified_at: '2026-11-22T12:00:01.000Z', cells: 180, plausible: true },
   ]);
 });
@@ -111,7 +103,7 @@ test('of two first loads of one cell at once, the newer wins and the other is in
     const complete = sql`select c.revision = 1 + (select count(*) from losant_usage.revisions r
         where r.org_id = c.org_id) as complete
       from losant_usage.coverage c where c.org_id = ${orgId}`;
-    expect(await rowsOf(ledger.db, complete)).toEqual([{ complete: true }]);
+    expect(await ledger.ask(complete)).toEqual([{ complete: true }]);
   }
 });
 
@@ -132,8 +124,7 @@ describe('a load that has waited for a closing', () => {
     return moment;
   }
   const knownAt = (orgId: string, moment: string) =>
-    rowsOf(
-      ledger.db,
+    ledger.ask(
       sql`select devices_total, is_final from losant_usage.usage_as_of(${moment}::timestamptz) where org_id = ${orgId}`,
     );
 
@@ -144,7 +135,7 @@ describe('a load that has waited for a closing', () => {
     expect(await knownAt(orgId, moment)).toEqual([]);
     const times = sql`select first_loaded_at > ${moment}::timestamptz as loaded, finalized_at > ${moment}::timestamptz as final
       from losant_usage.coverage where org_id = ${orgId}`;
-    expect(await rowsOf(ledger.db, times)).toEqual([{ loaded: true, final: true }]);
+    expect(await ledger.ask(times)).toEqual([{ loaded: true, final: true }]);
   });
 
   test('leaves what was known at it, and became final after it', async () => {
@@ -154,11 +145,11 @@ describe('a load that has waited for a closing', () => {
     const later = { ...read, sentAtMs: at('2026-11-24T12:00:00.000Z') };
     const moment = await loadHeld([answer(values(row(4, 1, 18)), { orgId, ...later })]);
     expect(await knownAt(orgId, moment)).toEqual([{ devices_total: 17, is_final: false }]);
-    const [clock] = await rowsOf(ledger.db, sql`select clock_timestamp()::text as now`);
+    const [clock] = await ledger.ask(sql`select clock_timestamp()::text as now`);
     const now = (clock as { now: string }).now;
     expect(await knownAt(orgId, now)).toEqual([{ devices_total: 18, is_final: true }]);
     const record = sql`select was_final from losant_usage.revisions where org_id = ${orgId}`;
-    expect(await rowsOf(ledger.db, record)).toEqual([{ was_final: false }]);
+    expect(await ledger.ask(record)).toEqual([{ was_final: false }]);
   });
 });
 
@@ -212,11 +203,8 @@ describe('a cell that is closed because its day is not tracked', () => {
   const closed: CellOutcome = { kind: 'closed', code: 'not_tracked', message: 'the day is not tracked' };
   const [day, other] = ['2026-11-02', '2026-11-03'];
   const nextReads = async (orgId: string) =>
-    await rowsOf(
-      ledger.db,
-      sql`select usage_date, next_read_at is not null as is_open from losant_usage.coverage
-        where org_id = ${orgId} order by usage_date`,
-    );
+    await ledger.ask(sql`select usage_date, next_read_at is not null as is_open from losant_usage.coverage
+        where org_id = ${orgId} order by usage_date`);
   const missingOn = (day: string) =>
     ({ day, standing: 'missing', reason: 'server_error', nextReadAt: '2026-11-22T00:00:00Z' }) as const;
 

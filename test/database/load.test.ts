@@ -1,29 +1,12 @@
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { isRefusedForData } from '../../src/database/sqlstate.ts';
 import { type Batch, type LoadOptions, loadBatch } from '../../src/ledger/load.ts';
 import { answer, at, FINAL, failed, missing, row, values } from './answers.ts';
-import {
-  coverageOf,
-  devicesOf,
-  type Ledger,
-  openLedger,
-  RUN_1,
-  RUN_2,
-  RUN_3,
-  revisionsOf,
-  rowsOf,
-  sourcesOf,
-} from './ledger.ts';
+import { coverageOf, devicesOf, RUN_1, RUN_2, RUN_3, revisionsOf, sourcesOf, useLedger } from './ledger.ts';
 
 describe.each(['postgres', 'embedded'] as const)('loading into the %s database', (kind) => {
-  let ledger: Ledger;
-
-  beforeAll(async () => {
-    ledger = await openLedger(kind);
-  });
-
-  afterAll(() => ledger.close());
+  const ledger = useLedger({ kind });
 
   const load = (answers: Batch['answers'], runId = RUN_1, lease: LoadOptions['lease'] = null) =>
     loadBatch(ledger.db, { answers, quarantined: [] }, { runId, lease });
@@ -33,10 +16,7 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
   const coverage = (orgId: string) => coverageOf(ledger.db, orgId);
   const revisions = (orgId: string) => revisionsOf(ledger.db, orgId);
   const untouched = (orgId: string) =>
-    rowsOf(
-      ledger.db,
-      sql`select xmin::text as xmin, ctid from losant_usage.usage_days where org_id = ${orgId}`,
-    );
+    ledger.ask(sql`select xmin::text as xmin, ctid from losant_usage.usage_days where org_id = ${orgId}`);
 
   test('a first load writes row and ledger, and logs no revision', async () => {
     const orgId = await ledger.newOrg();
@@ -116,7 +96,7 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
     await load([answer(values(...first), { orgId, stream: 'payload_sources' })]);
     const equalRow = sql`select xmin::text as xmin from losant_usage.payload_sources
       where org_id = ${orgId} and payload_type = 'timer'`;
-    const before = await rowsOf(ledger.db, equalRow);
+    const before = await ledger.ask(equalRow);
     const second = [fact('webhook', 'public.rest', 5), fact('timer', 'timer.flow', 1), fact('new', 'a.b', 7)];
     const later = { orgId, stream: 'payload_sources', sentAtMs: at('2026-11-23T12:00:00.000Z') };
     const result = await load([answer(values(...second), later)], RUN_2);
@@ -125,7 +105,7 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
       { payload_type: 'timer', source: 'timer.flow', count: 1, revision: 1 },
       { payload_type: 'webhook', source: 'public.rest', count: 5, revision: 2 },
     ]);
-    expect(await rowsOf(ledger.db, equalRow)).toEqual(before);
+    expect(await ledger.ask(equalRow)).toEqual(before);
     expect(await coverage(orgId)).toMatchObject([{ stream: 'payload_sources', revision: 2 }]);
     const changes = await revisions(orgId);
     expect(changes).toHaveLength(4);
@@ -166,7 +146,7 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
     expect(await coverage(orgId)).toEqual([]);
     expect(await devices(orgId)).toEqual([]);
     const minutes = sql`select 1 from losant_usage.notebook_minutes where org_id = ${orgId}`;
-    expect(await rowsOf(ledger.db, minutes)).toEqual([]);
+    expect(await ledger.ask(minutes)).toEqual([]);
   });
 
   test('an answer for an organization nobody knows is refused as a matter of data', async () => {
@@ -211,11 +191,8 @@ describe.each(['postgres', 'embedded'] as const)('loading into the %s database',
   test('when it was first stored and when it became final is kept', async () => {
     const orgId = await ledger.newOrg();
     const times = () =>
-      rowsOf(
-        ledger.db,
-        sql`select first_loaded_at is not null as first, finalized_at is not null as final,
-          first_loaded_at = finalized_at as together from losant_usage.coverage where org_id = ${orgId}`,
-      );
+      ledger.ask(sql`select first_loaded_at is not null as first, finalized_at is not null as final,
+          first_loaded_at = finalized_at as together from losant_usage.coverage where org_id = ${orgId}`);
     await load([answer(failed, { orgId })]);
     expect(await times()).toEqual([{ first: false, final: false, together: null }]);
     await load([answer(values(row(4, 1, 17)), { orgId, sentAtMs: at('2026-11-22T14:00:00.000Z') })]);

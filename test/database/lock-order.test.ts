@@ -3,30 +3,18 @@
  * holds none that comes later, so no two of them can wait for each other.
  */
 import { type RawBuilder, sql } from 'kysely';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { applyPolicy } from '../../src/ledger/instances.ts';
 import { markRemoved, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { trackDays, untrackOrganizations, untrackStreams } from '../../src/ledger/tracking.ts';
 import { until } from '../support/wait.ts';
 import { policy } from '../usage/tracks.ts';
-import {
-  addCells,
-  addTracking,
-  asProgram,
-  clearOrganizations,
-  INSTANCE,
-  type Ledger,
-  openLedger,
-} from './ledger.ts';
+import { addCells, addTracking, asProgram, clearOrganizations, INSTANCE, useLedger } from './ledger.ts';
 
 const A = '5a000000000000000000000a';
 const B = '5b000000000000000000000b';
 const BOTH = [A, B];
-let ledger: Ledger;
-
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
+const ledger = useLedger();
 
 /** Two organizations with two days each, whose rows lie in the table the wrong way round. */
 beforeEach(async () => {
@@ -49,8 +37,6 @@ beforeEach(async () => {
       }
   });
 });
-
-afterAll(() => ledger.close());
 
 /** Begins `work` while somebody has locked `first`; whether `last` is still free then. */
 async function leavesFree(
@@ -109,7 +95,7 @@ describe('a writer that waits for the first row has not locked the last', () => 
     [
       'another policy',
       async () => {
-        await sql`update losant_usage.instances set policy = '{}'`.execute(ledger.db);
+        await ledger.ask(sql`update losant_usage.instances set policy = '{}'`);
         const nowMs = Date.parse('2026-11-24T00:15:00.000Z');
         await applyPolicy(ledger.db, INSTANCE, { policy: { ...policy, readAtHours: [0, 100] }, nowMs });
       },

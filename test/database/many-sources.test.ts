@@ -1,22 +1,19 @@
 /** A day of very many sources: each read costs as much as there are rows, not as much as there are pairs of them. */
 import { sql } from 'kysely';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { loadBatch } from '../../src/ledger/load.ts';
 import type { Fact } from '../../src/usage/streams/stream.ts';
 import { answer, at, values } from './answers.ts';
-import { type Ledger, openLedger, RUN_1, rowsOf } from './ledger.ts';
+import { RUN_1, useLedger } from './ledger.ts';
 
 /** Where each row is compared with each other, this many take minutes: longer than a test, or a statement, may. */
 const SOURCES = 30_000;
-let ledger: Ledger;
+const ledger = useLedger();
 let orgId: string;
 
 beforeAll(async () => {
-  ledger = await openLedger('postgres');
   orgId = await ledger.newOrg();
 });
-
-afterAll(() => ledger.close());
 
 const sources = (name: string, count: number): Fact[] =>
   Array.from({ length: SOURCES }, (_, place) => ({ key: ['timer', `${name}.${place}`], values: [count] }));
@@ -38,11 +35,11 @@ test('a day of 30,000 sources is read, read again, restated and replaced by othe
   expect(await read(2, sources('a', 2))).toEqual({ ...none, updated: SOURCES });
   expect(await read(3, sources('b', 3))).toEqual({ ...none, inserted: SOURCES, deleted: SOURCES });
   const sums = sql`select payload_source_count as sum from losant_usage.usage_days where org_id = ${orgId}`;
-  expect(await rowsOf(ledger.db, sums)).toEqual([{ sum: 90_000 }]);
+  expect(await ledger.ask(sums)).toEqual([{ sum: 90_000 }]);
   // Every source, and their sum.
   const record = sql`select revision, count(*)::integer as changes
     from losant_usage.revisions where org_id = ${orgId} group by revision order by revision`;
-  expect(await rowsOf(ledger.db, record)).toEqual([
+  expect(await ledger.ask(record)).toEqual([
     { revision: 2, changes: 30_001 },
     { revision: 3, changes: 60_001 },
   ]);

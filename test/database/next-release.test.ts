@@ -12,8 +12,8 @@ import { migrateToHead, readPending, readSchemaState, requireSchema } from '../.
 import { createDatabase } from '../../src/database/open.ts';
 import { runProgram } from '../support/program.ts';
 import { COST_CENTER } from '../support/releases.ts';
-import { devices, load } from '../views/loads.ts';
-import { addTracking, type Ledger, openLedger, rowsOf } from './ledger.ts';
+import { devices } from '../views/loads.ts';
+import { addTracking, type Ledger, openLedger } from './ledger.ts';
 
 let folder: string;
 let ledger: Ledger;
@@ -27,11 +27,11 @@ beforeAll(async () => {
   ledger = await openLedger('postgres');
   handle = await createDatabase({ url: ledger.url, applicationName: 'next release', poolSize: 2 });
   orgId = await ledger.newOrg();
-  await sql`update losant_usage.organizations set tags = '[{"key": "cost_center", "value": "4711"}]'`.execute(
-    ledger.db,
+  await ledger.ask(
+    sql`update losant_usage.organizations set tags = '[{"key": "cost_center", "value": "4711"}]'`,
   );
   await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: '{[2025-01-01,2025-01-02]}' });
-  await load(ledger, [devices(orgId, '2025-01-01', 4, 1, 17), devices(orgId, '2025-01-02', 4, 1, 20)]);
+  await ledger.load([devices(orgId, '2025-01-01', 4, 1, 17), devices(orgId, '2025-01-02', 4, 1, 20)]);
 });
 
 afterAll(async () => {
@@ -40,7 +40,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-const daily = () => rowsOf(ledger.db, sql`select * from losant_usage.daily_usage order by usage_date`);
+const daily = () => ledger.ask(sql`select * from losant_usage.daily_usage order by usage_date`);
 
 test('the new version does not start before it, and says what is pending', async () => {
   await expect(
@@ -58,7 +58,7 @@ test('up: every number stays, the column is filled, and the schema is whole', as
   expect(before).toHaveLength(2);
   expect(await migrateToHead(handle, { folder })).toEqual(['0099_cost_center']);
   expect(await daily()).toEqual(before);
-  expect(await rowsOf(ledger.db, sql`select cost_center from losant_usage.organizations`)).toEqual([
+  expect(await ledger.ask(sql`select cost_center from losant_usage.organizations`)).toEqual([
     { cost_center: '4711' },
   ]);
   expect(await readSchemaState(handle, { folder })).toMatchObject({ state: 'at_head', changed: [] });

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { applyPolicy } from '../../src/ledger/instances.ts';
 import {
   addUnreadable,
@@ -13,28 +13,13 @@ import {
 } from '../../src/ledger/organizations.ts';
 import type { Organization } from '../../src/usage/organization.ts';
 import { policy } from '../usage/tracks.ts';
-import {
-  addCells,
-  addTracking,
-  clearOrganizations,
-  coverageOf,
-  INSTANCE,
-  type Ledger,
-  openLedger,
-  rowsOf,
-} from './ledger.ts';
+import { addCells, addTracking, clearOrganizations, coverageOf, INSTANCE, useLedger } from './ledger.ts';
 
-let ledger: Ledger;
-
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
+const ledger = useLedger();
 
 beforeEach(async () => {
   await clearOrganizations(ledger.db);
 });
-
-afterAll(() => ledger.close());
 
 const A = '5a000000000000000000000a';
 const B = '5b000000000000000000000b';
@@ -64,13 +49,10 @@ function acme(changes: Partial<Organization> = {}): Organization {
 
 const see = (seenAt: string, ...organizations: readonly Organization[]) =>
   upsertOrganizations(ledger.db, { instanceId: INSTANCE, organizations, seenAt });
-const stored = () => rowsOf(ledger.db, sql`select * from losant_usage.organizations order by org_id`);
+const stored = () => ledger.ask(sql`select * from losant_usage.organizations order by org_id`);
 const history = () =>
-  rowsOf(
-    ledger.db,
-    sql`select org_id, name, referral_id, valid_from, valid_to
-      from losant_usage.organization_history order by org_id, valid_from`,
-  );
+  ledger.ask(sql`select org_id, name, referral_id, valid_from, valid_to
+      from losant_usage.organization_history order by org_id, valid_from`);
 
 const MONDAY = '2026-11-23T00:15:00.000Z';
 const TUESDAY = '2026-11-24T00:15:00.000Z';
@@ -205,11 +187,8 @@ describe('an organization that is seen', () => {
       await addTracking(ledger.db, A, { streams: ['device_counts'], days: '{[2026-11-01,2026-11-21)}' });
       await addCells(ledger.db, A, [{ day: '2026-11-02', standing: 'stored' }]);
       const cells = () =>
-        rowsOf(
-          ledger.db,
-          sql`select standing, reason, count(*)::integer as cells from losant_usage.cells
-          where org_id = ${A} group by standing, reason order by standing`,
-        );
+        ledger.ask(sql`select standing, reason, count(*)::integer as cells from losant_usage.cells
+          where org_id = ${A} group by standing, reason order by standing`);
       const before = [
         { standing: 'stored', reason: null, cells: 1 },
         { standing: 'missing', reason: 'never_read', cells: 19 },
@@ -219,10 +198,7 @@ describe('an organization that is seen', () => {
       expect(await stored()).toMatchObject([{ created_at: createdAt, created_on: createdOn }]);
       expect(await cells()).toEqual(before);
       const versions = sql`select created_at from losant_usage.organization_history order by valid_from`;
-      expect(await rowsOf(ledger.db, versions)).toEqual([
-        { created_at: firstCreatedAt },
-        { created_at: createdAt },
-      ]);
+      expect(await ledger.ask(versions)).toEqual([{ created_at: firstCreatedAt }, { created_at: createdAt }]);
     },
   );
 

@@ -1,31 +1,25 @@
 /** Other checkpoints than before: what the ledger says of the next read, and of what is final. */
 import * as fc from 'fast-check';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { applyPolicy } from '../../src/ledger/instances.ts';
 import { loadBatch } from '../../src/ledger/load.ts';
 import type { CellOutcome } from '../../src/usage/cell.ts';
 import { ageOfRead, type Policy } from '../../src/usage/policy.ts';
 import { policy as usual } from '../usage/tracks.ts';
 import { answer, at, failed, missing, row, values } from './answers.ts';
-import { addTracking, coverageOf, INSTANCE, type Ledger, openLedger, RUN_1, rowsOf } from './ledger.ts';
+import { addTracking, coverageOf, INSTANCE, RUN_1, useLedger } from './ledger.ts';
 
 const NOW = at('2026-11-24T09:30:00.000Z');
 const DAY = '2026-11-10';
-let ledger: Ledger;
+const ledger = useLedger();
 let orgId: string;
-
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
 
 beforeEach(async () => {
   orgId = await ledger.newOrg();
-  await sql`update losant_usage.instances set policy = null`.execute(ledger.db);
+  await ledger.ask(sql`update losant_usage.instances set policy = null`);
   await apply(usual);
 });
-
-afterAll(() => ledger.close());
 
 const apply = (policy: Policy) => applyPolicy(ledger.db, INSTANCE, { policy, nowMs: NOW });
 const read = async (outcome: CellOutcome, sentAt: string, { day = DAY, policy = usual } = {}) => {
@@ -65,9 +59,9 @@ test('days past a nearer horizon are read again once it is farther, be they give
   await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: '{[2026-11-08,)}' });
   const [givenUp, removed, longAgo] = ['2026-11-10', '2026-11-09', '2026-11-07'];
   await read(number, '2026-11-10T01:00:00.000Z', { day: removed });
-  await sql`update losant_usage.usage_days
+  await ledger.ask(sql`update losant_usage.usage_days
     set devices_created = null, devices_deleted = null, devices_total = null
-    where org_id = ${orgId} and usage_date = ${removed}`.execute(ledger.db);
+    where org_id = ${orgId} and usage_date = ${removed}`);
   const pastHorizon = { kind: 'closed', code: 'past_horizon', message: 'it is past the horizon' } as const;
   for (const day of [givenUp, removed, longAgo])
     await read(pastHorizon, '2026-11-24T09:00:00.000Z', { day, policy: near });
@@ -87,17 +81,17 @@ test('days past a nearer horizon are read again once it is farther, be they give
 
 test('a number in doubt is read again, whatever the checkpoints: at the time it had, or at once', async () => {
   await read(number, '2026-11-20T01:00:00.000Z');
-  await sql`update losant_usage.usage_days set devices_total = 18 where org_id = ${orgId}`.execute(ledger.db);
+  await ledger.ask(sql`update losant_usage.usage_days set devices_total = 18 where org_id = ${orgId}`);
   const isDue = sql`select standing, next_read_at <= now() as due from losant_usage.coverage where org_id = ${orgId}`;
   const due = [{ standing: 'in_doubt', due: true }];
-  expect(await rowsOf(ledger.db, isDue)).toEqual(due);
+  expect(await ledger.ask(isDue)).toEqual(due);
   await apply({ readAtHours: [0, 6], finalAtHours: 6, horizonDays: 9 });
-  expect(await rowsOf(ledger.db, isDue)).toEqual(due);
+  expect(await ledger.ask(isDue)).toEqual(due);
   const pastHorizon = { kind: 'closed', code: 'past_horizon', message: 'it is past the horizon' } as const;
   await read(pastHorizon, '2026-11-24T09:00:00.000Z');
   expect(await cells()).toEqual([{ standing: 'in_doubt', next_read_at: null }]);
   await apply({ readAtHours: [0, 6], finalAtHours: 6, horizonDays: 90 });
-  expect(await rowsOf(ledger.db, isDue)).toEqual(due);
+  expect(await ledger.ask(isDue)).toEqual(due);
 });
 
 describe('with earlier checkpoints than before', () => {
@@ -110,7 +104,7 @@ describe('with earlier checkpoints than before', () => {
     expect(await cells()).toEqual([{ standing: 'final', next_read_at: null }]);
     const final = sql`select finalized_at > now() - interval '1 minute' as now from losant_usage.coverage
       where org_id = ${orgId}`;
-    expect(await rowsOf(ledger.db, final)).toEqual([{ now: true }]);
+    expect(await ledger.ask(final)).toEqual([{ now: true }]);
   });
 
   test('a number that was read before the last of them is read at it', async () => {
@@ -152,9 +146,7 @@ describe('with a later checkpoint than before', () => {
     expect(await cells()).toEqual(closed);
     orgId = await ledger.newOrg();
     await read(number, '2026-12-11T00:00:00.000Z');
-    await sql`update losant_usage.organizations set removed_at = now() where org_id = ${orgId}`.execute(
-      ledger.db,
-    );
+    await ledger.ask(sql`update losant_usage.organizations set removed_at = now() where org_id = ${orgId}`);
     await apply({ ...late, finalAtHours: 901 });
     expect(await cells()).toEqual(closed);
   });
@@ -163,11 +155,11 @@ describe('with a later checkpoint than before', () => {
 test('the same policy writes nothing, and the first is only noted', async () => {
   await read(number, '2026-11-12T06:00:00.000Z');
   const version = sql`select xmin::text from losant_usage.coverage where org_id = ${orgId}`;
-  const before = await rowsOf(ledger.db, version);
+  const before = await ledger.ask(version);
   await apply({ ...usual, readAtHours: [...usual.readAtHours] });
-  await sql`update losant_usage.instances set policy = null`.execute(ledger.db);
+  await ledger.ask(sql`update losant_usage.instances set policy = null`);
   await apply({ ...usual, finalAtHours: 24 });
-  expect(await rowsOf(ledger.db, version)).toEqual(before);
+  expect(await ledger.ask(version)).toEqual(before);
 });
 
 const policies = fc.record({
@@ -184,7 +176,7 @@ test('whatever the policies, a cell ends as if it had been read by the new one',
     fc.asyncProperty(policies, policies, age, fc.boolean(), async (before, after, hours, isNamed) => {
       const sentAt = new Date(at('2026-11-11T00:00:00.000Z') + hours * 3_600_000 + 60_000).toISOString();
       const outcome = isNamed ? number : missing;
-      await sql`update losant_usage.instances set policy = null`.execute(ledger.db);
+      await ledger.ask(sql`update losant_usage.instances set policy = null`);
       await apply(before);
       orgId = await ledger.newOrg();
       await read(outcome, sentAt, { policy: before });

@@ -12,9 +12,8 @@ import { trackDays } from '../../src/ledger/tracking.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import { eachDay } from '../../src/usage/day.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
-import { load } from '../views/loads.ts';
 import { answer, LAST, missing, row, values } from './answers.ts';
-import { addTracking, INSTANCE, type Ledger, openLedger, RUN_2, rowsOf } from './ledger.ts';
+import { addTracking, INSTANCE, type Ledger, openLedger, RUN_2 } from './ledger.ts';
 
 let ledger: Ledger;
 let handle: DatabaseHandle;
@@ -31,7 +30,7 @@ beforeEach(async () => {
 const { signal } = new AbortController();
 const prune = (before: string, isDryRun = false): Promise<PruneOutcome> =>
   pruneInstance(ledger.db, { instanceId: INSTANCE, before, isDryRun, signal });
-const ask = async (query: string) => await rowsOf(ledger.db, sql.raw(query));
+const ask = async (query: string) => await ledger.ask(sql.raw(query));
 
 const close = (month: string, { reason = null as string | null, isAdjustment = false } = {}) =>
   closePeriod(
@@ -46,14 +45,11 @@ const FIRST_QUARTER = { from: '2025-01-01', to: '2025-03-31' };
 async function orgOf(range = FIRST_QUARTER, without: readonly string[] = []): Promise<string> {
   const orgId = await ledger.newOrg();
   await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: `{[${range.from},${range.to}]}` });
-  await sql`update losant_usage.organizations set created_on = ${range.from} where org_id = ${orgId}`.execute(
-    ledger.db,
+  await ledger.ask(
+    sql`update losant_usage.organizations set created_on = ${range.from} where org_id = ${orgId}`,
   );
   const days = eachDay(range).filter((day) => !without.includes(day));
-  await load(
-    ledger,
-    days.map((day) => answer(values(row(4, 1, 17)), { orgId, day, age: LAST })),
-  );
+  await ledger.load(days.map((day) => answer(values(row(4, 1, 17)), { orgId, day, age: LAST })));
   return orgId;
 }
 
@@ -63,7 +59,7 @@ const COUNTS = `select to_char(usage_date, 'YYYY-MM') as month, count(*)::int as
 describe('a month that is removed', () => {
   test('takes numbers, ledger and waivers along, and leaves no gap, no revision and nothing due', async () => {
     const orgId = await orgOf();
-    await load(ledger, [
+    await ledger.load([
       answer(values({ key: ['timer', 'a'], values: [7] }), {
         orgId,
         day: '2025-01-05',
@@ -116,8 +112,8 @@ describe('a month that is removed', () => {
 
   test('lets tracking begin after it, also of organizations and streams that come later', async () => {
     await orgOf();
-    await sql`update losant_usage.instances set tracked_from = '2025-01-01',
-      streams_from = '{"device_counts": "2025-01-01", "payload_totals": "2025-03-05"}'`.execute(ledger.db);
+    await ledger.ask(sql`update losant_usage.instances set tracked_from = '2025-01-01',
+      streams_from = '{"device_counts": "2025-01-01", "payload_totals": "2025-03-05"}'`);
     await prune('2025-02-01');
     expect(await ask('select tracked_from, streams_from from losant_usage.instances')).toEqual([
       {
@@ -143,12 +139,12 @@ describe('a month that is removed', () => {
 
   test('takes no row of another instance', async () => {
     const other = '5c0000000000000000000002';
-    await sql`insert into losant_usage.instances (instance_id, api_url, tracked_from)
-      values (${other}, 'https://api.example.com', '2025-01-01')`.execute(ledger.db);
+    await ledger.ask(sql`insert into losant_usage.instances (instance_id, api_url, tracked_from)
+      values (${other}, 'https://api.example.com', '2025-01-01')`);
     await orgOf();
     const theirs = await orgOf();
-    await sql`update losant_usage.organizations set instance_id = ${other} where org_id = ${theirs}`.execute(
-      ledger.db,
+    await ledger.ask(
+      sql`update losant_usage.organizations set instance_id = ${other} where org_id = ${theirs}`,
     );
     await prune('2025-02-01');
     expect(
@@ -165,10 +161,7 @@ describe('a month that has to stay, with what follows it', () => {
       months: [{ month: '2025-01' }],
       kept: { month: '2025-02', cause: 'gap', count: 2 },
     });
-    await load(
-      ledger,
-      ['2025-02-10', '2025-02-11'].map((day) => answer(missing, { orgId, day, age: LAST })),
-    );
+    await ledger.load(['2025-02-10', '2025-02-11'].map((day) => answer(missing, { orgId, day, age: LAST })));
     await waiveCells(ledger.db, {
       ...{ orgId, stream: 'device_counts', reason: 'agreed', asZero: false },
       range: { from: '2025-02-10', to: '2025-02-11' },
@@ -182,7 +175,7 @@ describe('a month that has to stay, with what follows it', () => {
 
   test('has a number that is read again', async () => {
     const orgId = await orgOf();
-    await load(ledger, [
+    await ledger.load([
       answer(values(row(4, 1, 17)), {
         ...{ orgId, day: '2025-01-20', sentAtMs: Date.parse('2026-11-23T00:00:00Z') },
         age: { ...LAST, isLastRead: false, nextCheckpointMs: Date.parse('2027-01-01T00:00:00Z') },
@@ -196,9 +189,7 @@ describe('a month that has to stay, with what follows it', () => {
 
   test('has a number that can no longer be read, until a statement has closed it', async () => {
     const orgId = await orgOf(FIRST_QUARTER, ['2025-01-10']);
-    await load(ledger, [
-      answer(missing, { orgId, day: '2025-01-10', age: { ...LAST, isPastHorizon: true } }),
-    ]);
+    await ledger.load([answer(missing, { orgId, day: '2025-01-10', age: { ...LAST, isPastHorizon: true } })]);
     expect(await prune('2025-02-01')).toEqual({
       months: [],
       kept: { month: '2025-01', cause: 'unavailable', count: 1 },
@@ -220,8 +211,7 @@ describe('a month that has to stay, with what follows it', () => {
     const orgId = await orgOf();
     await close('2025-01');
     const sentAtMs = Date.parse('2026-11-23T12:00:00Z');
-    await load(
-      ledger,
+    await ledger.load(
       [answer(values(row(9, 1, 17)), { orgId, day: '2025-01-10', sentAtMs, age: LAST })],
       RUN_2,
     );

@@ -1,29 +1,20 @@
 import { gunzipSync } from 'node:zlib';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { loadBatch } from '../../src/ledger/load.ts';
 import type { QuarantinedBody } from '../../src/ledger/quarantine.ts';
 import type { CellAnswer } from '../../src/usage/cell.ts';
 import { answer, at, failed, quarantined, row, values } from './answers.ts';
-import { coverageOf, type Ledger, openLedger, RUN_1, RUN_2, rowsOf } from './ledger.ts';
+import { coverageOf, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
 describe('quarantine', () => {
-  let ledger: Ledger;
-
-  beforeAll(async () => {
-    ledger = await openLedger('postgres');
-  });
-
-  afterAll(() => ledger.close());
+  const ledger = useLedger();
 
   const load = (answers: readonly CellAnswer[], bodies: readonly QuarantinedBody[] = [], runId = RUN_1) =>
     loadBatch(ledger.db, { answers, quarantined: bodies }, { runId, lease: null });
   const kept = (orgId: string) =>
-    rowsOf(
-      ledger.db,
-      sql`select from_date, to_date, code, problem, body_truncated, times, run_id, resolved_at is not null as resolved
-        from losant_usage.quarantine where org_id = ${orgId} order by from_date`,
-    );
+    ledger.ask(sql`select from_date, to_date, code, problem, body_truncated, times, run_id, resolved_at is not null as resolved
+        from losant_usage.quarantine where org_id = ${orgId} order by from_date`);
   const bodyOf = async (orgId: string) => {
     const { rows } = await sql<{ body_gzip: Buffer }>`select body_gzip from losant_usage.quarantine
       where org_id = ${orgId}`.execute(ledger.db);

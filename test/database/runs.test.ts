@@ -1,19 +1,13 @@
 import { sql } from 'kysely';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { beatRun, finishRun, interruptDeadRuns, startRun } from '../../src/ledger/runs.ts';
-import { INSTANCE, type Ledger, openLedger, RUN_1, RUN_2, RUN_3, rowsOf } from './ledger.ts';
+import { beforeEach, expect, test } from 'vitest';
+import { beatRun, finishRun, interruptDeadRuns, type RunCounts, startRun } from '../../src/ledger/runs.ts';
+import { INSTANCE, RUN_1, RUN_2, RUN_3, useLedger } from './ledger.ts';
 
-let ledger: Ledger;
-
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
+const ledger = useLedger();
 
 beforeEach(async () => {
-  await sql`delete from losant_usage.runs`.execute(ledger.db);
+  await ledger.ask(sql`delete from losant_usage.runs`);
 });
-
-afterAll(() => ledger.close());
 
 const start = (runId: string) =>
   startRun(ledger.db, {
@@ -30,8 +24,7 @@ const fallSilent = (runId: string) =>
   sql`update losant_usage.runs set heartbeat_at = heartbeat_at - interval '60 seconds'
     where run_id = ${runId}`.execute(ledger.db);
 const runs = () =>
-  rowsOf(
-    ledger.db,
+  ledger.ask(
     sql`select run_id, status, error, finished_at is not null as finished from losant_usage.runs order by run_id`,
   );
 
@@ -56,11 +49,8 @@ const counts = {
 test('a run is on record from its start', async () => {
   await start(RUN_1);
   expect(
-    await rowsOf(
-      ledger.db,
-      sql`select kind, is_full, status, streams, host, version, from_date, finished_at, error,
-      started_at = heartbeat_at or started_at < heartbeat_at as alive from losant_usage.runs`,
-    ),
+    await ledger.ask(sql`select kind, is_full, status, streams, host, version, from_date, finished_at, error,
+      started_at = heartbeat_at or started_at < heartbeat_at as alive from losant_usage.runs`),
   ).toEqual([
     {
       kind: 'manual',

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { readDuePages } from '../../src/ledger/due.ts';
 import { readOrganizationPage } from '../../src/ledger/organizations.ts';
 import {
@@ -11,31 +11,17 @@ import {
 } from '../../src/ledger/tracking.ts';
 import { eachDay } from '../../src/usage/day.ts';
 import { policy } from '../usage/tracks.ts';
-import {
-  addCells,
-  asProgram,
-  clearOrganizations,
-  INSTANCE,
-  type Ledger,
-  openLedger,
-  rowsOf,
-} from './ledger.ts';
+import { addCells, asProgram, clearOrganizations, INSTANCE, useLedger } from './ledger.ts';
 
-let ledger: Ledger;
-
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
+const ledger = useLedger();
 
 beforeEach(async () => {
   await clearOrganizations(ledger.db);
-  await sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, first_seen_at, last_seen_at)
+  await ledger.ask(sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, first_seen_at, last_seen_at)
     values (${A}, ${INSTANCE}, 'old', '2024-01-01', now(), now()),
            (${B}, ${INSTANCE}, 'new', '2026-11-22', now(), now()),
-           (${C}, ${INSTANCE}, 'ageless', null, now(), now())`.execute(ledger.db);
+           (${C}, ${INSTANCE}, 'ageless', null, now(), now())`);
 });
-
-afterAll(() => ledger.close());
 
 const A = '5a000000000000000000000a';
 const B = '5b000000000000000000000b';
@@ -46,8 +32,7 @@ const HORIZON = '2026-08-26';
 const track = (orgIds: readonly string[], streamsFrom: Record<string, string>, horizon = HORIZON) =>
   trackOrganizations(ledger.db, { orgIds, streamsFrom, horizon });
 const tracked = () =>
-  rowsOf(
-    ledger.db,
+  ledger.ask(
     sql`select right(org_id, 1) as org, stream, tracked_days::text as days from losant_usage.tracking order by org_id, stream`,
   );
 const daysOf = async (stream = 'device_counts') =>
@@ -61,7 +46,7 @@ const daysOf = async (stream = 'device_counts') =>
 describe('a cell that was given up because its day was not tracked', () => {
   const next = async () => {
     const cell = sql`select next_read_at from losant_usage.coverage where org_id = ${A}`;
-    return (await rowsOf(ledger.db, cell)) as { next_read_at: string | null }[];
+    return (await ledger.ask(cell)) as { next_read_at: string | null }[];
   };
   const giveUp = async (day: string) => {
     await addCells(ledger.db, A, [{ day, standing: 'missing' }]);
@@ -115,7 +100,7 @@ describe('tracking begins', () => {
     const both = await ledger.db.transaction().execute(async (trx) => {
       await sql`lock table losant_usage.tracking in share mode`.execute(trx);
       const begun = [1, 2].map(() => track(ALL, { device_counts: '2026-11-10' }));
-      await expect.poll(async () => (await rowsOf(ledger.db, waiting)).length, { timeout: 20_000 }).toBe(2);
+      await expect.poll(async () => (await ledger.ask(waiting)).length, { timeout: 20_000 }).toBe(2);
       return { begun };
     });
     await Promise.all(both.begun);
@@ -128,14 +113,14 @@ describe('tracking begins', () => {
     await addCells(ledger.db, A, stored('2026-11-23', '2026-11-11', '2026-11-12'));
     await addCells(ledger.db, B, stored('2026-11-23', '2026-11-11'));
     const read = sql`select right(org_id, 1) as org, read_days::text as days from losant_usage.tracking order by 1`;
-    const before = await rowsOf(ledger.db, read);
+    const before = await ledger.ask(read);
     expect(before).toEqual([
       { org: 'a', days: '{[2026-11-11,2026-11-13),[2026-11-23,2026-11-24)}' },
       { org: 'b', days: '{[2026-11-11,2026-11-12),[2026-11-23,2026-11-24)}' },
     ]);
     await asProgram(ledger.db, (trx) => sql`delete from losant_usage.tracking`.execute(trx));
     await track(ALL, { device_counts: '2026-11-10' });
-    expect(await rowsOf(ledger.db, read)).toEqual([...before, { org: 'c', days: '{}' }]);
+    expect(await ledger.ask(read)).toEqual([...before, { org: 'c', days: '{}' }]);
   });
 
   test('on its first day again, if it was ended before it', async () => {
@@ -215,9 +200,7 @@ describe('a backfill', () => {
     await addCells(ledger.db, A, stored);
     await addCells(ledger.db, C, stored);
     const reach = sql`select tracked_from, complete_to from losant_usage.freshness where stream = 'device_counts'`;
-    expect(await rowsOf(ledger.db, reach)).toEqual([
-      { tracked_from: '2026-08-01', complete_to: '2026-08-10' },
-    ]);
+    expect(await ledger.ask(reach)).toEqual([{ tracked_from: '2026-08-01', complete_to: '2026-08-10' }]);
   });
 
   test('beside days of another one closes the holes on both sides', async () => {

@@ -1,6 +1,6 @@
 /** What holds in each transaction of the program, whatever the server's defaults and the host's clock. */
 import { type Kysely, sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createDatabase } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
 import { readDatabaseClock } from '../../src/ledger/instances.ts';
@@ -9,15 +9,9 @@ import { markRemoved } from '../../src/ledger/organizations.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import { queryOnce } from '../support/databases.ts';
 import { answer, failed, row, values } from './answers.ts';
-import { addTracking, coverageOf, type Ledger, openLedger, RUN_1, rowsOf } from './ledger.ts';
+import { addTracking, coverageOf, openLedger, RUN_1, rowsOf, useLedger } from './ledger.ts';
 
-let ledger: Ledger;
-
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
-
-afterAll(() => ledger.close());
+const ledger = useLedger();
 
 const load = (db: Kysely<Schema>, orgId: string, now?: LoadOptions['now'], more = {}) =>
   loadBatch(

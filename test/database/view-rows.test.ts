@@ -22,18 +22,14 @@ beforeAll(async () => {
     ledgers.set(kind, ledger);
     await ledger.newOrg();
     await ledger.newOrg();
-    await sql`update losant_usage.organizations set name = ${'=cmd|"x"\u001b[2J\n'}, referral_id = '',
-      tags = ${JSON.stringify([{ key: 'a "b": c', value: '1, 2' }])}::jsonb where org_id = ${OTHER}`.execute(
-      ledger.db,
-    );
+    await ledger.ask(sql`update losant_usage.organizations set name = ${'=cmd|"x"\u001b[2J\n'}, referral_id = '',
+      tags = ${JSON.stringify([{ key: 'a "b": c', value: '1, 2' }])}::jsonb where org_id = ${OTHER}`);
     await addTracking(ledger.db, ORG, { streams: ['device_counts'], days: '{[2025-01-01,2025-10-28)}' });
     await addTracking(ledger.db, OTHER, { streams: ['device_counts'], days: '{[2025-01-01,2025-01-04)}' });
-    await sql`insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
-      select '2025-01-01'::date + n, ${ORG}, 1, 0, 9007199254740991 - n from generate_series(299, 0, -1) as n`.execute(
-      ledger.db,
-    );
-    await sql`insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
-      values ('2025-01-01', ${OTHER}, 4, 1, 17), ('2025-01-02', ${OTHER}, 0, 0, 12)`.execute(ledger.db);
+    await ledger.ask(sql`insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
+      select '2025-01-01'::date + n, ${ORG}, 1, 0, 9007199254740991 - n from generate_series(299, 0, -1) as n`);
+    await ledger.ask(sql`insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total)
+      values ('2025-01-01', ${OTHER}, 4, 1, 17), ('2025-01-02', ${OTHER}, 0, 0, 12)`);
   }
 });
 afterAll(async () => {

@@ -1,6 +1,6 @@
 /** Missing numbers that a person accepts: what may be waived, what lifts it, and what stays on record. */
 import { sql } from 'kysely';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { loadBatch } from '../../src/ledger/load.ts';
 import { untrackOrganizations } from '../../src/ledger/tracking.ts';
 import { type Waiver, waiveCells } from '../../src/ledger/waive.ts';
@@ -12,29 +12,21 @@ import {
   addTracking,
   coverageOf,
   devicesOf,
-  type Ledger,
-  openLedger,
   RUN_1,
   RUN_2,
   revisionsOf,
-  rowsOf,
   sourcesOf,
+  useLedger,
 } from './ledger.ts';
 
-let ledger: Ledger;
+const ledger = useLedger();
 let orgId: string;
-
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
 
 beforeEach(async () => {
   orgId = await ledger.newOrg();
   // Without an end, as long as the organization is exported.
   await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: '{[2025-11-18,)}' });
 });
-
-afterAll(() => ledger.close());
 
 const read = async (
   outcome: CellOutcome,
@@ -56,21 +48,14 @@ const standings = async () =>
     return { usage_date, standing, reason };
   });
 const waivers = () =>
-  rowsOf(
-    ledger.db,
-    sql`select usage_date, reason, waived_by = session_user as by_me,
+  ledger.ask(sql`select usage_date, reason, waived_by = session_user as by_me,
         waived_at > now() - interval '1 minute' as now, lifted_at >= waived_at as lifted, lifted_by_run
-      from losant_usage.waivers where org_id = ${orgId} order by id`,
-  );
+      from losant_usage.waivers where org_id = ${orgId} order by id`);
 const gaps = () =>
-  rowsOf(
-    ledger.db,
-    sql`select usage_date, reason from losant_usage.coverage_gaps
-      where org_id = ${orgId} and usage_date = '2025-11-20'`,
-  );
+  ledger.ask(sql`select usage_date, reason from losant_usage.coverage_gaps
+      where org_id = ${orgId} and usage_date = '2025-11-20'`);
 const knownMissing = () =>
-  rowsOf(
-    ledger.db,
+  ledger.ask(
     sql`select usage_date, standing, message from losant_usage.known_missing where org_id = ${orgId} order by usage_date`,
   );
 
@@ -170,7 +155,7 @@ test('a number that is held and will never become final can be waived, so that i
 
 describe('a number that is stored, of which a stream that Losant refuses now is read again', () => {
   const nextReads = () =>
-    rowsOf(ledger.db, sql`select next_read_at from losant_usage.coverage where org_id = ${orgId}`);
+    ledger.ask(sql`select next_read_at from losant_usage.coverage where org_id = ${orgId}`);
 
   beforeEach(async () => {
     await read(values(row(4, 1, 17)), 0);
@@ -192,11 +177,8 @@ describe('a number that Losant leaves out now, as zero', () => {
   const asZero = (stream: string) =>
     waive('nothing was used', '2025-11-20', '2025-11-20', { stream, asZero: true });
   const numbers = () =>
-    rowsOf(
-      ledger.db,
-      sql`select notebook_minutes as minutes, payload_source_count as sources from losant_usage.usage_days
-        where org_id = ${orgId}`,
-    );
+    ledger.ask(sql`select notebook_minutes as minutes, payload_source_count as sources from losant_usage.usage_days
+        where org_id = ${orgId}`);
 
   beforeEach(() =>
     addTracking(ledger.db, orgId, {

@@ -1,19 +1,13 @@
 /** Many writers and one set of cells: whatever they load, in whatever order and however often, the latest truth stands. */
 import * as fc from 'fast-check';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer } from '../../src/usage/cell.ts';
 import { answer, at, failed, row, values } from './answers.ts';
-import { type Ledger, openLedger, RUN_1, rowsOf } from './ledger.ts';
+import { RUN_1, useLedger } from './ledger.ts';
 
-let ledger: Ledger;
-
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
-
-afterAll(() => ledger.close());
+const ledger = useLedger();
 
 const DAYS = ['2026-11-18', '2026-11-19', '2026-11-20'];
 
@@ -65,12 +59,12 @@ test('several writers with reads, re-reads and failures end in the latest truth 
       );
       const devices = sql`select usage_date, created, deleted, total from losant_usage.device_counts
         where org_id = ${orgId} order by usage_date`;
-      expect(await rowsOf(ledger.db, devices)).toEqual(
+      expect(await ledger.ask(devices)).toEqual(
         DAYS.map((usage_date) => ({ usage_date, created: 10, deleted: 0, total: 90 })),
       );
       const sources = sql`select source, count, count(*)::integer as days from losant_usage.payload_sources
         where org_id = ${orgId} group by source, count order by source`;
-      expect(await rowsOf(ledger.db, sources)).toEqual([
+      expect(await ledger.ask(sources)).toEqual([
         { source: 'of second 10', count: 10, days: 3 },
         { source: 'steady', count: 7, days: 3 },
       ]);
@@ -78,7 +72,7 @@ test('several writers with reads, re-reads and failures end in the latest truth 
         from losant_usage.coverage c left join losant_usage.revisions r using (org_id, stream, usage_date)
         where c.org_id = ${orgId} group by c.usage_date, c.stream, c.revision
         having c.revision <> 1 + count(distinct r.revision) or c.revision <> coalesce(max(r.revision), 1)`;
-      expect(await rowsOf(ledger.db, broken)).toEqual([]);
+      expect(await ledger.ask(broken)).toEqual([]);
     }),
     { numRuns: 60 },
   );

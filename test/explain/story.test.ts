@@ -1,11 +1,11 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { describeSeen, describeWaiver, readDayStory } from '../../src/queries/story.ts';
-import { type Ledger, openLedger, RUN_1 } from '../database/ledger.ts';
+import { RUN_1, useLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { addCell } from '../support/cells.ts';
 import { queryOnce } from '../support/databases.ts';
 
-let ledger: Ledger;
+const ledger = useLedger();
 let orgId: string;
 
 const policy = { readAtHours: [0, 72], finalAtHours: 72, horizonDays: 90 };
@@ -14,7 +14,6 @@ const story = (day: string) =>
   readDayStory(ledger.db, { orgId, day, streams: ['device_counts'] }, { nowMs, policy });
 
 beforeAll(async () => {
-  ledger = await openLedger('postgres');
   orgId = await ledger.newOrg();
   await queryOnce(
     ledger.url,
@@ -30,8 +29,6 @@ beforeAll(async () => {
         ('${orgId}', 'device_counts', '2026-11-10', 'test plant', 'ben', '2026-11-16T09:00:00Z', '2026-11-17T10:00:00Z', '${RUN_1}')`),
   );
 });
-afterAll(() => ledger.close());
-
 test.for([
   ['2026-11-10', false, '3 times, last 2026-11-14 00:15 UTC, not resolved'],
   ['2026-11-11', true, '3 times, last 2026-11-14 00:15 UTC, resolved for this day'],

@@ -1,20 +1,14 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { readChangeList } from '../../src/queries/changes.ts';
 import { changesShownSince, type Health, readHealth } from '../../src/queries/health.ts';
-import { INSTANCE, type Ledger, openLedger } from '../database/ledger.ts';
+import { INSTANCE, useLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { addCell } from '../support/cells.ts';
 import { queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 
-let ledger: Ledger;
+const ledger = useLedger();
 
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
-afterAll(async () => {
-  await ledger.close();
-});
 beforeEach(async () => {
   await queryOnce(
     ledger.url,

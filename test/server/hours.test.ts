@@ -1,20 +1,19 @@
 /** The payloads by hour on an organization's page. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ReadPage } from '../../src/console/sources.ts';
-import { addTracking, type Ledger, openLedger } from '../database/ledger.ts';
+import { addTracking, useLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { addCells } from '../support/cells.ts';
 import { queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Pages, startPages } from './pages.ts';
 
-let ledger: Ledger;
+const ledger = useLedger();
 let pages: Pages;
 let orgId = '';
 
 /** Hours of 3 and 2 days ago: 10 payloads in each, and 500 from 17:00 UTC. */
 beforeAll(async () => {
-  ledger = await openLedger('postgres');
   orgId = await ledger.newOrg();
   await addTracking(ledger.db, orgId, { streams: ['payload_hours'], days: `{[${daysAgo(4)},)}` });
   await queryOnce(
@@ -32,7 +31,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await pages[Symbol.asyncDispose]();
-  await ledger.close();
 });
 
 const page = async (query: string) =>

@@ -5,7 +5,7 @@ import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { type LimitUse, readLimits } from '../../src/queries/organization.ts';
 import { readFigures } from '../../src/queries/organizations.ts';
-import { addTracking, type Ledger, openLedger } from '../database/ledger.ts';
+import { addTracking, useLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { addCell, addCells } from '../support/cells.ts';
 import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
@@ -62,15 +62,14 @@ describe('the running period against its limits', () => {
 });
 
 describe('what is read', () => {
-  let ledger: Ledger;
+  const ledger = useLedger();
   let orgId = '';
 
   beforeAll(async () => {
-    ledger = await openLedger('postgres');
     orgId = await ledger.newOrg();
     await ledger.newOrg();
-    await sql`update losant_usage.organizations set limits = '{"payload": 1000, "zebra": 5}' where org_id = ${orgId}`.execute(
-      ledger.db,
+    await ledger.ask(
+      sql`update losant_usage.organizations set limits = '{"payload": 1000, "zebra": 5}' where org_id = ${orgId}`,
     );
     await addTracking(ledger.db, orgId, { streams: ['payload_totals'], days: `{[${daysAgo(1)},)}` });
     await queryOnce(
@@ -81,10 +80,6 @@ describe('what is read', () => {
         ${addCell({ day: daysAgo(1), stream: 'payload_totals', orgId }, 'stored')}`),
     );
   });
-  afterAll(async () => {
-    await ledger.close();
-  });
-
   test('is the period that holds yesterday, limits that bound nothing here last', async () => {
     const uses = await readLimits(ledger.db, orgId);
     expect(uses.map(({ limitName, metric }) => [limitName, metric])).toEqual([

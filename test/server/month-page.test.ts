@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readMonth, readMonths } from '../../src/billing/month.ts';
 import type { ReadPage } from '../../src/console/sources.ts';
 import { streamView } from '../../src/queries/view-rows.ts';
-import { addTracking, INSTANCE, type Ledger, openLedger } from '../database/ledger.ts';
+import { addTracking, INSTANCE, useLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { addCells, changeCells } from '../support/cells.ts';
 import { queryOnce } from '../support/databases.ts';
@@ -11,7 +11,7 @@ import { daysAgo } from '../support/days.ts';
 import { HEALTH, NOW_MS, type Pages, startPages, viewOf } from './pages.ts';
 
 describe('the page', () => {
-  let ledger: Ledger;
+  const ledger = useLedger();
   let pages: Pages;
   const orgs: string[] = [];
   const lastMonth = new Date(new Date().setUTCDate(0)).toISOString().slice(0, 7);
@@ -23,7 +23,6 @@ describe('the page', () => {
   });
 
   beforeAll(async () => {
-    ledger = await openLedger('postgres');
     for (const [place, called] of ['beta', '<b>Alpha</b>', 'gamma', 'delta'].entries()) {
       const orgId = await ledger.newOrg();
       orgs.push(orgId);
@@ -65,7 +64,6 @@ describe('the page', () => {
   });
   afterAll(async () => {
     await pages[Symbol.asyncDispose]();
-    await ledger.close();
   });
 
   const page = async (path: string) => await (await pages.get(path)).text();

@@ -3,14 +3,14 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { renderMonthToDate } from '../../src/console/organization-charts.ts';
 import type { ReadPage } from '../../src/console/sources.ts';
 import type { LimitUse } from '../../src/queries/organization.ts';
-import { addTracking, type Ledger, openLedger } from '../database/ledger.ts';
+import { addTracking, useLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { addCell } from '../support/cells.ts';
 import { queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Pages, startPages } from './pages.ts';
 
-let ledger: Ledger;
+const ledger = useLedger();
 let pages: Pages;
 let orgId = '';
 
@@ -22,11 +22,10 @@ const LIMIT: LimitUse = {
 const NAME = '<b>Acme</b> & Sons';
 
 beforeAll(async () => {
-  ledger = await openLedger('postgres');
   orgId = await ledger.newOrg();
-  await sql`update losant_usage.organizations set name = ${NAME}, referral_id = 'ref-7', customer_id = 'cus_1',
+  await ledger.ask(sql`update losant_usage.organizations set name = ${NAME}, referral_id = 'ref-7', customer_id = 'cus_1',
     tags = '[{"key":"region","value":"<i>eu</i>"}]', is_read_only = true, disabled_at = now() - interval '1 day'
-    where org_id = ${orgId}`.execute(ledger.db);
+    where org_id = ${orgId}`);
   const streams = ['device_counts', 'notebook_minutes', 'payload_sources'];
   await addTracking(ledger.db, orgId, { streams, days: `{[${daysAgo(4)},)}` });
   const types = ['=a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
@@ -54,7 +53,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await pages[Symbol.asyncDispose]();
-  await ledger.close();
 });
 
 const page = async (query = '') => await (await pages.get(`/organizations/${orgId}${query}`)).text();

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { renderSparkline } from '../../src/console/daily-chart.ts';
 import { readPageNumber } from '../../src/console/lists.ts';
 import { readFilters, selectOrganizations } from '../../src/console/organizations.ts';
@@ -11,7 +11,7 @@ import {
   readOverview,
   sameDaysOfLastMonth,
 } from '../../src/queries/organizations.ts';
-import { type Ledger, openLedger } from '../database/ledger.ts';
+import { useLedger } from '../database/ledger.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { addCell } from '../support/cells.ts';
 import { queryOnce } from '../support/databases.ts';
@@ -202,17 +202,14 @@ describe('a sparkline', () => {
 });
 
 describe('what is read', () => {
-  let ledger: Ledger;
+  const ledger = useLedger();
   const orgs: string[] = [];
 
   beforeAll(async () => {
-    ledger = await openLedger('postgres');
     for (const name of ['beta 100%', 'Alpha', 'alpha_2', 'gamma\\']) {
       const orgId = await ledger.newOrg();
       orgs.push(orgId);
-      await sql`update losant_usage.organizations set name = ${name} where org_id = ${orgId}`.execute(
-        ledger.db,
-      );
+      await ledger.ask(sql`update losant_usage.organizations set name = ${name} where org_id = ${orgId}`);
     }
     const [, alpha = ''] = orgs;
     await queryOnce(
@@ -232,10 +229,6 @@ describe('what is read', () => {
         ${addCell({ day: daysAgo(3), stream: 'device_counts', orgId: alpha }, 'unavailable', { reason: 'past_horizon' })}`),
     );
   });
-  afterAll(async () => {
-    await ledger.close();
-  });
-
   test('is each organization by name with its month, its silence and its gaps', async () => {
     const figures = await readFigures(ledger.db, daysAgo(1));
     expect(figures.map(({ name }) => name)).toEqual(['Alpha', 'alpha_2', 'beta 100%', 'gamma\\']);

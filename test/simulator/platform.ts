@@ -101,12 +101,3 @@ async function fetchText(
 export function days(from: string, to = from): string {
   return `start=${Date.parse(`${from}T00:00:00.000Z`)}&end=${Date.parse(`${to}T23:59:59.999Z`)}`;
 }
-
-export function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
-}
-
-/** All payloads of the map, whatever their type and source. */
-export function sumSources(sources: Sources): number {
-  return sum(Object.values(sources).flatMap((type) => Object.values(type)));
-}

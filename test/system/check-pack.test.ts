@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Books, openBooks } from '../billing/books.ts';
 import { startProcess } from '../support/program.ts';
-import { load, sources, trackedOrg } from '../views/loads.ts';
+import { sources, trackedOrg } from '../views/loads.ts';
 
 let books: Books;
 
@@ -18,7 +18,7 @@ afterAll(() => books.close());
 test('finds nothing in a pack as it was made, and the place of what was changed', async () => {
   await books.orgOf({ from: '2026-03-10', to: '2026-03-12' });
   const orgId = await trackedOrg(books.ledger, ['payload_sources'], { from: '2026-03-10', to: '2026-03-11' });
-  await load(books.ledger, [sources(orgId, '2026-03-10', 5, 6), sources(orgId, '2026-03-11', 7)]);
+  await books.ledger.load([sources(orgId, '2026-03-10', 5, 6), sources(orgId, '2026-03-11', 7)]);
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   const key = join(books.folder, 'statement.pub');
   await writeFile(key, publicKey.export({ type: 'spki', format: 'pem' }));

@@ -1,25 +1,19 @@
 /** What the views say of numbers that changed, and of how far they reach. */
-import { type RawBuilder, sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { addTracking, type Ledger, openLedger, RUN_2, rowsOf } from '../database/ledger.ts';
-import { devices, load, sources, trackedOrg } from './loads.ts';
+import { sql } from 'kysely';
+import { describe, expect, test } from 'vitest';
+import { addTracking, openLedger, RUN_2, rowsOf, useLedger } from '../database/ledger.ts';
+import { devices, sources, trackedOrg } from './loads.ts';
 
-let ledger: Ledger;
+const ledger = useLedger();
 
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
-
-afterAll(() => ledger.close());
-
-const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
+const { ask } = ledger;
 
 describe('restatements', () => {
   test('names every change by metric, with old, new and whether it was final', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-01', to: '2026-10-01' });
     const later = { sentAtMs: Date.parse('2026-11-23T12:00:00.000Z') };
-    await load(ledger, [devices(orgId, '2026-10-01', 4, 1, 17)]);
-    await load(ledger, [{ ...devices(orgId, '2026-10-01', 5, 1, 18), ...later }], RUN_2);
+    await ledger.load([devices(orgId, '2026-10-01', 4, 1, 17)]);
+    await ledger.load([{ ...devices(orgId, '2026-10-01', 5, 1, 18), ...later }], RUN_2);
     expect(
       await ask(sql`select metric, old_quantity, new_quantity, difference, revision, was_final, by_hand, run_id
         from losant_usage.restatements where org_id = ${orgId} order by metric`),
@@ -50,8 +44,8 @@ describe('restatements', () => {
   test('tell sources that came and went from one that changed', async () => {
     const orgId = await trackedOrg(ledger, ['payload_sources'], { from: '2026-10-01', to: '2026-10-01' });
     const later = { sentAtMs: Date.parse('2026-11-23T12:00:00.000Z') };
-    await load(ledger, [sources(orgId, '2026-10-01', 5)]);
-    await load(ledger, [{ ...sources(orgId, '2026-10-01', 5, 6), ...later }], RUN_2);
+    await ledger.load([sources(orgId, '2026-10-01', 5)]);
+    await ledger.load([{ ...sources(orgId, '2026-10-01', 5, 6), ...later }], RUN_2);
     expect(
       await ask(sql`select payload_type, source, old_quantity, new_quantity, difference
         from losant_usage.restatements where org_id = ${orgId}`),
@@ -64,7 +58,7 @@ describe('restatements', () => {
 describe('device_continuity', () => {
   test('compares each total with the one of the day before', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-01', to: '2026-10-04' });
-    await load(ledger, [
+    await ledger.load([
       devices(orgId, '2026-10-01', 0, 0, 10),
       devices(orgId, '2026-10-02', 3, 1, 12),
       devices(orgId, '2026-10-03', 1, 0, 20),
@@ -100,18 +94,16 @@ describe('usage_as_of', () => {
       to: '2026-10-01',
     });
     const before = await now();
-    await load(ledger, [devices(orgId, '2026-10-01', 4, 1, 17), sources(orgId, '2026-10-01', 5, 6)]);
+    await ledger.load([devices(orgId, '2026-10-01', 4, 1, 17), sources(orgId, '2026-10-01', 5, 6)]);
     const first = await now();
     const later = { sentAtMs: Date.parse('2026-11-23T12:00:00.000Z') };
-    await load(ledger, [
+    await ledger.load([
       { ...devices(orgId, '2026-10-01', 5, 1, 18), ...later },
       { ...sources(orgId, '2026-10-01', 7), ...later },
     ]);
     const second = await now();
-    await sql`update losant_usage.usage_days set devices_total = 99 where org_id = ${orgId}`.execute(
-      ledger.db,
-    );
-    await sql`delete from losant_usage.payload_sources where org_id = ${orgId}`.execute(ledger.db);
+    await ledger.ask(sql`update losant_usage.usage_days set devices_total = 99 where org_id = ${orgId}`);
+    await ledger.ask(sql`delete from losant_usage.payload_sources where org_id = ${orgId}`);
     const third = await now();
     expect(await asOf(before, orgId)).toEqual([]);
     expect(await asOf(first, orgId)).toEqual([known(4, 1, 17, 11)]);
@@ -121,13 +113,13 @@ describe('usage_as_of', () => {
 
   test('counts a source that was renamed by hand once, at every moment', async () => {
     const orgId = await trackedOrg(ledger, ['payload_sources'], { from: '2026-10-01', to: '2026-10-01' });
-    await load(ledger, [sources(orgId, '2026-10-01', 5, 6)]);
+    await ledger.load([sources(orgId, '2026-10-01', 5, 6)]);
     const before = await now();
-    await sql`update losant_usage.payload_sources set source = 'renamed'
-      where org_id = ${orgId} and source = 'source.0'`.execute(ledger.db);
+    await ledger.ask(sql`update losant_usage.payload_sources set source = 'renamed'
+      where org_id = ${orgId} and source = 'source.0'`);
     const renamed = await now();
     const later = { sentAtMs: Date.parse('2027-11-23T12:00:00.000Z') };
-    await load(ledger, [{ ...sources(orgId, '2026-10-01', 5, 6), ...later }], RUN_2);
+    await ledger.load([{ ...sources(orgId, '2026-10-01', 5, 6), ...later }], RUN_2);
     const sum = { payload_source_count: 11 };
     expect(await asOf(before, orgId)).toMatchObject([sum]);
     expect(await asOf(renamed, orgId)).toMatchObject([sum]);
@@ -136,7 +128,7 @@ describe('usage_as_of', () => {
 
   test('of now says what the daily view says, and 0 for a stored day without sources', async () => {
     const orgId = await trackedOrg(ledger, ['payload_sources'], { from: '2026-10-01', to: '2026-10-01' });
-    await load(ledger, [sources(orgId, '2026-10-01')]);
+    await ledger.load([sources(orgId, '2026-10-01')]);
     const differing = await ask(sql`
       select d.usage_date from losant_usage.daily_usage d
       left join losant_usage.usage_as_of(clock_timestamp()) a using (org_id, usage_date)
@@ -151,11 +143,10 @@ describe('usage_as_of', () => {
 describe('changes_since', () => {
   test('names what was first loaded and what was restated after a moment', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-01', to: '2026-10-02' });
-    await load(ledger, [devices(orgId, '2026-10-01', 4, 1, 17)]);
+    await ledger.load([devices(orgId, '2026-10-01', 4, 1, 17)]);
     const [clock] = await ask(sql`select clock_timestamp()::text as now`);
     const later = { sentAtMs: Date.parse('2026-11-23T12:00:00.000Z') };
-    await load(
-      ledger,
+    await ledger.load(
       [{ ...devices(orgId, '2026-10-01', 4, 1, 18), ...later }, devices(orgId, '2026-10-02', 0, 0, 18)],
       RUN_2,
     );
@@ -202,10 +193,7 @@ test('freshness tells the newest day that was read, and up to where nothing is m
     const orgId = await own.newOrg();
     await addTracking(own.db, orgId, { streams: ['device_counts'], days: '{[2026-10-01,2026-10-04)}' });
     const days = ['2026-10-01', '2026-10-03'];
-    await load(
-      own,
-      days.map((day) => devices(orgId, day, 4, 1, 17)),
-    );
+    await own.load(days.map((day) => devices(orgId, day, 4, 1, 17)));
     expect(
       await rowsOf(
         own.db,
@@ -233,10 +221,7 @@ test.each([
   try {
     const orgId = await own.newOrg();
     await addTracking(own.db, orgId, { streams: ['device_counts'], days: '{[2026-10-01,2026-10-04)}' });
-    await load(
-      own,
-      days.map((day) => devices(orgId, day, 4, 1, 17)),
-    );
+    await own.load(days.map((day) => devices(orgId, day, 4, 1, 17)));
     expect(await rowsOf(own.db, sql`select complete_to from losant_usage.freshness`)).toEqual([
       { complete_to: completeTo },
     ]);

@@ -1,11 +1,11 @@
 /** The lists of streams and metrics that stand in SQL again, and in the program, are those of the reference tables. */
-import { type RawBuilder, sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sql } from 'kysely';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { METRICS } from '../../src/billing/pack-files.ts';
 import { streams, usualStreamNames } from '../../src/usage/streams/catalog.ts';
 import { answer, row, values } from '../database/answers.ts';
-import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
-import { devices, load, sources, trackedOrg } from './loads.ts';
+import { useLedger } from '../database/ledger.ts';
+import { devices, sources, trackedOrg } from './loads.ts';
 
 interface Metric {
   readonly metric: string;
@@ -16,7 +16,7 @@ interface Metric {
 }
 
 const DAY = '2026-10-01';
-let ledger: Ledger;
+const ledger = useLedger();
 let metrics: readonly Metric[];
 let orgId: string;
 /** As text, the moment before anything was loaded. */
@@ -24,13 +24,12 @@ let before: string;
 
 /** An organization of which each metric has another number. */
 beforeAll(async () => {
-  ledger = await openLedger('postgres');
   metrics = (await ask(sql`select metric, stream, source_column, unit, kind
     from losant_usage.metrics order by position`)) as Metric[];
   orgId = await trackedOrg(ledger, usualStreamNames, { from: DAY, to: DAY });
   const [clock] = await ask(sql`select clock_timestamp()::text as now`);
   before = (clock as { now: string }).now;
-  await load(ledger, [
+  await ledger.load([
     devices(orgId, DAY, 1, 2, 3),
     answer(values(row(4, 5, 6, 7, 8)), { orgId, day: DAY, stream: 'notebook_minutes' }),
     answer(values(row(9, 10, 11)), { orgId, day: DAY, stream: 'payload_totals' }),
@@ -38,9 +37,7 @@ beforeAll(async () => {
   ]);
 });
 
-afterAll(() => ledger.close());
-
-const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
+const { ask } = ledger;
 
 test('proof packs have the metrics of the table, in its order, with their streams, units and kinds', () => {
   expect([...METRICS].map(([metric, of]) => ({ metric, ...of }))).toEqual(
@@ -109,7 +106,7 @@ describe('each metric has its own number', () => {
   test('as it was at an earlier moment, in usage_as_of', async () => {
     const [clock] = await ask(sql`select clock_timestamp()::text as now`);
     const later = { sentAtMs: Date.parse('2026-11-23T12:00:00.000Z') };
-    await load(ledger, [
+    await ledger.load([
       { ...devices(orgId, DAY, 0, 0, 0), ...later },
       answer(values(row(0, 0, 0, 0, 0)), { orgId, day: DAY, stream: 'notebook_minutes', ...later }),
       answer(values(row(0, 0, 0)), { orgId, day: DAY, stream: 'payload_totals', ...later }),

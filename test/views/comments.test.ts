@@ -1,21 +1,15 @@
 import { sql } from 'kysely';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
+import { expect, test } from 'vitest';
+import { useLedger } from '../database/ledger.ts';
 
-let ledger: Ledger;
-
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
-
-afterAll(() => ledger.close());
+const ledger = useLedger();
 
 test('every table and view says what it holds', async () => {
   const nameless = sql`
     select c.relname from pg_class c
     where c.relnamespace = 'losant_usage'::regnamespace and c.relkind in ('r', 'v', 'm', 'p')
       and coalesce(obj_description(c.oid, 'pg_class'), '') = ''`;
-  expect(await rowsOf(ledger.db, nameless)).toEqual([]);
+  expect(await ledger.ask(nameless)).toEqual([]);
 });
 
 test('every column says what it means, but for those of building blocks of other views', async () => {
@@ -24,21 +18,19 @@ test('every column says what it means, but for those of building blocks of other
     where c.relnamespace = 'losant_usage'::regnamespace and c.relkind in ('r', 'v', 'm', 'p')
       and obj_description(c.oid, 'pg_class') !~* 'building block'
       and a.attnum > 0 and not a.attisdropped and coalesce(col_description(c.oid, a.attnum), '') = ''`;
-  expect(await rowsOf(ledger.db, nameless)).toEqual([]);
+  expect(await ledger.ask(nameless)).toEqual([]);
 });
 
 test('every function says what it does', async () => {
   const nameless = sql`
     select p.proname from pg_proc p
     where p.pronamespace = 'losant_usage'::regnamespace and coalesce(obj_description(p.oid, 'pg_proc'), '') = ''`;
-  expect(await rowsOf(ledger.db, nameless)).toEqual([]);
+  expect(await ledger.ask(nameless)).toEqual([]);
 });
 
 test('there is something to describe', async () => {
-  const [counts] = await rowsOf(
-    ledger.db,
-    sql`select count(*) filter (where relkind = 'r') >= 14 as tables, count(*) filter (where relkind = 'v') >= 9 as views
-      from pg_class where relnamespace = 'losant_usage'::regnamespace`,
-  );
+  const [counts] =
+    await ledger.ask(sql`select count(*) filter (where relkind = 'r') >= 14 as tables, count(*) filter (where relkind = 'v') >= 9 as views
+      from pg_class where relnamespace = 'losant_usage'::regnamespace`);
   expect(counts).toEqual({ tables: true, views: true });
 });

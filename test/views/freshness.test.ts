@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { asProgram, openLedger, rowsOf } from '../database/ledger.ts';
-import { devices, load } from './loads.ts';
+import { devices } from './loads.ts';
 
 test('one organization that is stuck holds complete_to back, and is the only one not complete', async () => {
   const own = await openLedger('postgres');
@@ -24,7 +24,7 @@ test('one organization that is stuck holds complete_to back, and is the only one
     const [middle] = await rowsOf(own.db, between);
     const days = [first, (middle as { day: string }).day, yesterday];
     const [one, two, three, gone] = orgIds as [string, string, string, string];
-    await load(own, [
+    await own.load([
       ...[one, two].flatMap((orgId) => days.map((day) => devices(orgId, day, 1, 0, 1))),
       ...[first, yesterday].map((day) => devices(three, day, 1, 0, 1)),
       devices(gone, days[1] as string, 1, 0, 1),
@@ -43,7 +43,7 @@ test('one organization that is stuck holds complete_to back, and is the only one
         oldest_gap: first,
       },
     ]);
-    await load(own, [devices(gone, first, 1, 0, 1)]);
+    await own.load([devices(gone, first, 1, 0, 1)]);
     expect(await rowsOf(own.db, reach)).toMatchObject([
       { orgs_tracked: 3, orgs_complete: 2, complete_to: first, gaps: 1, oldest_gap: days[1] },
     ]);

@@ -5,14 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { addDays, eachDay, earliestDay, latestDay } from '../../src/usage/day.ts';
 import { isLate, lastCompleteDay, nextCheckpointMs } from '../../src/usage/policy.ts';
 import { isGap, standings } from '../../src/usage/standing.ts';
-import {
-  addCells,
-  addTracking,
-  type GivenCell,
-  type Ledger,
-  openLedger,
-  rowsOf,
-} from '../database/ledger.ts';
+import { addCells, addTracking, type GivenCell, type Ledger, openLedger } from '../database/ledger.ts';
 import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
 import { at, policy } from '../usage/tracks.ts';
 
@@ -28,11 +21,8 @@ afterAll(() => ledger.close());
 
 async function gapsAt(moment: string, orgId: string): Promise<object[]> {
   await clock.stopClock(at(moment));
-  return await rowsOf(
-    ledger.db,
-    sql`select stream, usage_date, standing, reason from losant_usage.coverage_gaps
-      where org_id = ${orgId} order by usage_date, stream`,
-  );
+  return await ledger.ask(sql`select stream, usage_date, standing, reason from losant_usage.coverage_gaps
+      where org_id = ${orgId} order by usage_date, stream`);
 }
 
 const track = (orgId: string, from: string, to: string | null = null) =>
@@ -65,9 +55,9 @@ describe('a gap', () => {
       { usage_date: '2026-11-19', standing: 'missing', reason: 'invalid_value' },
     ]);
     const waiting = sql`select usage_date from losant_usage.cells where org_id = ${orgId} and standing = 'waiting'`;
-    expect(await rowsOf(ledger.db, waiting)).toEqual([{ usage_date: '2026-11-20' }]);
+    expect(await ledger.ask(waiting)).toEqual([{ usage_date: '2026-11-20' }]);
     expect(await gapsAt('2026-11-21T06:00:00.000Z', orgId)).toHaveLength(3);
-    expect(await rowsOf(ledger.db, waiting)).toEqual([]);
+    expect(await ledger.ask(waiting)).toEqual([]);
   });
 
   test('is neither what is stored nor what is known to be missing', async () => {
@@ -82,7 +72,7 @@ describe('a gap', () => {
     expect(await gapsAt('2026-11-22T12:00:00.000Z', orgId)).toEqual([]);
     const known = sql`select usage_date, standing from losant_usage.known_missing
       where org_id = ${orgId} order by usage_date`;
-    expect(await rowsOf(ledger.db, known)).toEqual([
+    expect(await ledger.ask(known)).toEqual([
       { usage_date: '2026-11-20', standing: 'accepted' },
       { usage_date: '2026-11-21', standing: 'unavailable' },
     ]);
@@ -205,11 +195,9 @@ test('the rules of age and of the next read are the same in SQL and in TypeScrip
   await fc.assert(
     fc.asyncProperty(ago, fc.option(instant), hours, async (day, ms, readAtHours) => {
       const instantText = ms === null ? null : new Date(ms).toISOString();
-      const [rule] = await rowsOf(
-        ledger.db,
-        sql`select ${day}::date < losant_usage.late_before(${instantText}::timestamptz) as old,
-          losant_usage.next_checkpoint(${day}::date, ${instantText}::timestamptz, ${readAtHours}::integer[]) as next`,
-      );
+      const [rule] =
+        await ledger.ask(sql`select ${day}::date < losant_usage.late_before(${instantText}::timestamptz) as old,
+          losant_usage.next_checkpoint(${day}::date, ${instantText}::timestamptz, ${readAtHours}::integer[]) as next`);
       const nextMs = nextCheckpointMs(day, ms, { ...policy, readAtHours });
       expect(rule).toEqual({
         old: ms === null ? null : isLate(day, ms),
@@ -222,5 +210,5 @@ test('the rules of age and of the next read are the same in SQL and in TypeScrip
 
 test('standings have the same order in SQL and in TypeScript', async () => {
   const order = sql`select unnest(enum_range(null::losant_usage.standing))::text as standing`;
-  expect(await rowsOf(ledger.db, order)).toEqual(standings.map((standing) => ({ standing })));
+  expect(await ledger.ask(order)).toEqual(standings.map((standing) => ({ standing })));
 });

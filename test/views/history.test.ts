@@ -1,21 +1,15 @@
 /** What was stored at a moment is what usage_as_of gives, and changes_since leads from there to now. */
 import fc from 'fast-check';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
 import { answer, failed, missing, row, values } from '../database/answers.ts';
-import { type Ledger, openLedger, RUN_1, rowsOf } from '../database/ledger.ts';
-import { load, trackedOrg } from './loads.ts';
+import { RUN_1, useLedger } from '../database/ledger.ts';
+import { trackedOrg } from './loads.ts';
 
 const DAYS = ['2026-10-01', '2026-10-02'] as const;
 
-let ledger: Ledger;
-
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
-
-afterAll(() => ledger.close());
+const ledger = useLedger();
 
 /** Something that happens to one day of an organization. */
 interface Step {
@@ -68,7 +62,7 @@ async function take(orgId: string, step: Step, place: number): Promise<void> {
     const { stream, outcome } = outcomeOf(step);
     // Later answers are newer, so that each is accepted.
     const sentAtMs = Date.parse('2026-11-22T12:00:00.000Z') + place * 60_000;
-    await load(ledger, [answer(outcome, { orgId, day: step.day, stream, sentAtMs })], RUN_1);
+    await ledger.load([answer(outcome, { orgId, day: step.day, stream, sentAtMs })], RUN_1);
     return;
   }
   const statement = BY_HAND[step.what % BY_HAND.length] as string;
@@ -81,10 +75,10 @@ const METRICS = `devices_created, devices_deleted, devices_total, payload_billab
   payload_all_bytes, payload_source_count`;
 
 async function snapshot(orgId: string): Promise<{ moment: string; rows: object[] }> {
-  const [clock] = await rowsOf(ledger.db, sql`select clock_timestamp()::text as moment`);
+  const [clock] = await ledger.ask(sql`select clock_timestamp()::text as moment`);
   const stored = sql.raw(`select usage_date, ${METRICS} from losant_usage.usage_days
     where org_id = '${orgId}' and num_nonnulls(${METRICS}) > 0 order by usage_date`);
-  return { moment: (clock as { moment: string }).moment, rows: await rowsOf(ledger.db, stored) };
+  return { moment: (clock as { moment: string }).moment, rows: await ledger.ask(stored) };
 }
 
 /** What usage_as_of gives of each of the moments. */
@@ -111,7 +105,7 @@ interface Change {
 async function changesSince(orgId: string, moment: string): Promise<Change[]> {
   const changes = sql.raw(`select usage_date, metric, change, old_quantity, new_quantity, difference
     from losant_usage.changes_since('${moment}') where org_id = '${orgId}' order by changed_at`);
-  return (await rowsOf(ledger.db, changes)) as Change[];
+  return (await ledger.ask(changes)) as Change[];
 }
 
 type Numbers = Readonly<Record<string, number | null>>;
@@ -190,7 +184,7 @@ test('a day that was emptied by hand and is read again as empty was not stored i
   const orgId = await trackedOrg(ledger, ['payload_sources'], { from: DAYS[0], to: DAYS[0] });
   const load1 = { kind: 'load', day: DAYS[0], what: 5, numbers: [4, 0, 0] } as const;
   await take(orgId, load1, 0);
-  await sql`delete from losant_usage.payload_sources where org_id = ${orgId}`.execute(ledger.db);
+  await ledger.ask(sql`delete from losant_usage.payload_sources where org_id = ${orgId}`);
   const between = await snapshot(orgId);
   const empty = answer(values(), {
     orgId,
@@ -198,7 +192,7 @@ test('a day that was emptied by hand and is read again as empty was not stored i
     stream: 'payload_sources',
     sentAtMs: Date.parse('2026-11-23T12:00:00.000Z'),
   });
-  await load(ledger, [empty]);
+  await ledger.load([empty]);
   const now = await snapshot(orgId);
   expect(await asOf(orgId, [between.moment, now.moment])).toMatchObject([[], [{ payload_source_count: 0 }]]);
 });

@@ -1,39 +1,33 @@
 /** Payloads by hour: each hour, and the days of time zones. */
-import { type RawBuilder, sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sql } from 'kysely';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { FINAL, missing } from '../database/answers.ts';
-import { addTracking, type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
-import { devices, hours, load } from './loads.ts';
+import { addTracking, rowsOf, useLedger } from '../database/ledger.ts';
+import { devices, hours } from './loads.ts';
 
-let ledger: Ledger;
+const ledger = useLedger();
 let orgId: string;
 let other: string;
 
-const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
+const { ask } = ledger;
 
 /** Three days around each change of clocks in Europe/Berlin and America/New_York in 2026. */
 const CHANGES = ['2026-03-07', '2026-03-28', '2026-10-24', '2026-10-31'];
 
 beforeAll(async () => {
-  ledger = await openLedger('postgres');
   orgId = await ledger.newOrg();
   const ranges = CHANGES.map((day) => `[${day},${addTo(day, 3)})`);
   await addTracking(ledger.db, orgId, { streams: ['payload_hours'], days: `{${ranges.join(',')}}` });
   const days = CHANGES.flatMap((day) => [day, addTo(day, 1), addTo(day, 2)]);
-  await load(
-    ledger,
-    days.map((day) => hours(orgId, day, (hour) => [hour, 100, 1_000_000_000 + hour])),
-  );
+  await ledger.load(days.map((day) => hours(orgId, day, (hour) => [hour, 100, 1_000_000_000 + hour])));
   other = await ledger.newOrg();
   await addTracking(ledger.db, other, { streams: ['payload_hours'], days: '{[2026-06-01,2026-06-05)}' });
-  await load(ledger, [
+  await ledger.load([
     hours(other, '2026-06-01', () => [1, 1, 1]),
     hours(other, '2026-06-02', () => [1, 1, 1]),
     hours(other, '2026-06-04', () => [1, 1, 1]),
   ]);
 });
-
-afterAll(() => ledger.close());
 
 function addTo(day: string, count: number): string {
   return new Date(Date.parse(day) + count * 86_400_000).toISOString().slice(0, 10);
@@ -198,16 +192,10 @@ describe('days and months of which hours are tracked', () => {
     const org = await ledger.newOrg();
     await addTracking(ledger.db, org, { streams: ['device_counts'], days: '{[2026-10-01,2026-11-01)}' });
     await addTracking(ledger.db, org, { streams: ['payload_hours'], days: '{[2026-10-15,2026-11-01)}' });
-    await load(
-      ledger,
-      OCTOBER.map((day) => devices(org, day, 1, 0, 5)),
-    );
+    await ledger.load(OCTOBER.map((day) => devices(org, day, 1, 0, 5)));
     const named = OCTOBER.slice(14).map((day) => hours(org, day, () => [0, 0, 0]));
     // Losant has named none of them.
-    await load(
-      ledger,
-      named.slice(1).map((each) => ({ ...each, outcome: missing })),
-    );
+    await ledger.load(named.slice(1).map((each) => ({ ...each, outcome: missing })));
     expect(
       await ask(sql`select usage_date, streams_expected, streams_stored, is_reported, standing::text
         from losant_usage.daily_usage where org_id = ${org} and usage_date between '2026-10-14' and '2026-10-16'
@@ -244,10 +232,7 @@ describe('days and months of which hours are tracked', () => {
   test('are there also where hours alone are tracked', async () => {
     const org = await ledger.newOrg();
     await addTracking(ledger.db, org, { streams: ['payload_hours'], days: '{[2026-10-01,2026-11-01)}' });
-    await load(
-      ledger,
-      OCTOBER.map((day) => ({ ...hours(org, day, () => [1, 1, 1]), age: FINAL })),
-    );
+    await ledger.load(OCTOBER.map((day) => ({ ...hours(org, day, () => [1, 1, 1]), age: FINAL })));
     expect(
       await ask(sql`select streams_expected, streams_stored, payload_all_count, standing::text
         from losant_usage.daily_usage where org_id = ${org} and usage_date = '2026-10-02'`),

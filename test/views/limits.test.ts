@@ -1,32 +1,23 @@
 /** The period to date beside the limits of an organization, and what it comes to. */
 import { sql } from 'kysely';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { type DayRange, eachDay } from '../../src/usage/day.ts';
-import { answer, at, row, values } from '../database/answers.ts';
-import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
-import { createClockDatabase } from '../support/clock-database.ts';
-import { devices, load, trackedOrg } from '../views/loads.ts';
+import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
+import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
+import { answer, row, values } from '../database/answers.ts';
+import { useLedger } from '../database/ledger.ts';
+import { devices, trackedOrg } from '../views/loads.ts';
 
-let ledger: Ledger;
-
-beforeAll(async () => {
-  const clock = await createClockDatabase();
-  await clock.stopClock(at('2026-11-21T12:00:00.000Z'));
-  ledger = await openLedger('postgres', clock);
-});
-
-afterAll(() => ledger.close());
+const ledger = useLedger({ stoppedAt: '2026-11-21T12:00:00.000Z' });
 
 const STREAMS = ['device_counts', 'notebook_minutes', 'payload_totals'];
 
 /** An organization that was created on 11 November: 10 days of it are over on the 21st, and 20 are possible. */
 async function addOrg(limits: object, minutesOn: DayRange): Promise<string> {
   const orgId = await trackedOrg(ledger, STREAMS, { from: '2026-11-11', to: '2049-12-30' });
-  await sql`update losant_usage.organizations set limits = ${JSON.stringify(limits)}::text::jsonb,
-    created_at = '2026-11-11T09:00:00Z', created_on = '2026-11-11' where org_id = ${orgId}`.execute(
-    ledger.db,
-  );
-  await load(ledger, [
+  await ledger.ask(sql`update losant_usage.organizations set limits = ${JSON.stringify(limits)}::text::jsonb,
+    created_at = '2026-11-11T09:00:00Z', created_on = '2026-11-11' where org_id = ${orgId}`);
+  await ledger.load([
     devices(orgId, '2026-11-11', 4, 1, 50),
     ...eachDay({ from: '2026-11-11', to: '2026-11-20' }).map((day) =>
       answer(values(row(1_000, 1_200, 9_000)), { orgId, day, stream: 'payload_totals' }),
@@ -39,11 +30,8 @@ async function addOrg(limits: object, minutesOn: DayRange): Promise<string> {
 }
 
 const limitsOf = (orgId: string) =>
-  rowsOf(
-    ledger.db,
-    sql`select limit_name, metric, days_stored, quantity, share, projected_quantity, projected_share, crosses_on
-      from losant_usage.usage_vs_limits where org_id = ${orgId} order by limit_name`,
-  );
+  ledger.ask(sql`select limit_name, metric, days_stored, quantity, share, projected_quantity, projected_share, crosses_on
+      from losant_usage.usage_vs_limits where org_id = ${orgId} order by limit_name`);
 
 test('each metric goes on as on its own days, for the days on which the organization can exist', async () => {
   // Device counts stopped after a day, and notebooks were read on five of ten days: neither changes the payloads.

@@ -1,12 +1,7 @@
-import { loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer } from '../../src/usage/cell.ts';
 import { HOURS } from '../../src/usage/streams/payload-hours.ts';
 import { answer, FINAL, row, values } from '../database/answers.ts';
-import { addTracking, type Ledger, RUN_1 } from '../database/ledger.ts';
-
-export async function load(ledger: Ledger, answers: readonly CellAnswer[], runId = RUN_1): Promise<void> {
-  await loadBatch(ledger.db, { answers, quarantined: [] }, { runId, lease: null });
-}
+import { addTracking, type Ledger } from '../database/ledger.ts';
 
 /** An organization of which some streams are tracked for a range of days. */
 export async function trackedOrg(

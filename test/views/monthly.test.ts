@@ -1,20 +1,14 @@
 /** Months of usage, as an invoice reads them. */
 import { type RawBuilder, sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import { answer, closed, FINAL, missing, row } from '../database/answers.ts';
-import { addTracking, type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
-import { devices, load, sources, trackedOrg } from './loads.ts';
+import { addTracking, rowsOf, useLedger } from '../database/ledger.ts';
+import { devices, sources, trackedOrg } from './loads.ts';
 
-let ledger: Ledger;
+const ledger = useLedger();
 
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
-
-afterAll(() => ledger.close());
-
-const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
+const { ask } = ledger;
 
 describe('monthly_usage', () => {
   test('sums flows over the days that are stored, never levels, and says how many days those are', async () => {
@@ -22,7 +16,7 @@ describe('monthly_usage', () => {
       from: '2026-10-29',
       to: '2026-11-02',
     });
-    await load(ledger, [
+    await ledger.load([
       devices(orgId, '2026-10-29', 4, 1, 17),
       devices(orgId, '2026-10-30', 2, 0, 25),
       devices(orgId, '2026-11-01', 1, 0, 20),
@@ -86,20 +80,17 @@ describe('monthly_usage', () => {
   test('is final and billable when every tracked number of every day is final', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts'], RANGE);
     const days = october.map((day) => devices(orgId, day, 4, 1, 17));
-    await load(ledger, days.slice(0, 30));
+    await ledger.load(days.slice(0, 30));
     expect(await flags(orgId)).toEqual([
       { ...ready, days_stored: 30, days_final: 30, is_final: false, is_billable: false },
     ]);
-    await load(ledger, days.slice(30));
+    await ledger.load(days.slice(30));
     expect(await flags(orgId)).toEqual([ready]);
   });
 
   test('that is tracked from the 25th on is neither fully tracked nor billable, and an untracked day is not in the sum', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-25', to: '2026-10-31' });
-    await load(
-      ledger,
-      [...october.slice(24), '2026-10-01'].map((day) => devices(orgId, day, 4, 1, 17)),
-    );
+    await ledger.load([...october.slice(24), '2026-10-01'].map((day) => devices(orgId, day, 4, 1, 17)));
     expect(await flags(orgId)).toEqual([
       {
         ...ready,
@@ -121,13 +112,10 @@ describe('monthly_usage', () => {
 
   test('is fully tracked where the organization was created in it, and tracked since', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-25', to: '2026-10-31' });
-    await sql`update losant_usage.organizations set created_at = '2026-10-25T09:00:00Z', created_on = '2026-10-25' where org_id = ${orgId}`.execute(
-      ledger.db,
+    await ledger.ask(
+      sql`update losant_usage.organizations set created_at = '2026-10-25T09:00:00Z', created_on = '2026-10-25' where org_id = ${orgId}`,
     );
-    await load(
-      ledger,
-      october.slice(24).map((day) => devices(orgId, day, 4, 1, 17)),
-    );
+    await ledger.load(october.slice(24).map((day) => devices(orgId, day, 4, 1, 17)));
     expect(await flags(orgId)).toEqual([{ ...ready, days_expected: 7, days_stored: 7, days_final: 7 }]);
   });
 
@@ -150,14 +138,9 @@ describe('monthly_usage', () => {
 
   test('leaves out a number of a stream that was never tracked', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts'], RANGE);
-    await load(
-      ledger,
-      october.map((day) => devices(orgId, day, 4, 1, 17)),
-    );
-    await sql`update losant_usage.usage_days set notebook_minutes = 5, notebook_completed = 1, notebook_canceled = 0,
-      notebook_errored = 0, notebook_timeout = 0 where org_id = ${orgId} and usage_date = '2026-10-07'`.execute(
-      ledger.db,
-    );
+    await ledger.load(october.map((day) => devices(orgId, day, 4, 1, 17)));
+    await ledger.ask(sql`update losant_usage.usage_days set notebook_minutes = 5, notebook_completed = 1, notebook_canceled = 0,
+      notebook_errored = 0, notebook_timeout = 0 where org_id = ${orgId} and usage_date = '2026-10-07'`);
     expect(await flags(orgId)).toEqual([{ ...ready, days_untracked: 1 }]);
     expect(
       await ask(sql`select notebook_minutes from losant_usage.monthly_usage where org_id = ${orgId}`),
@@ -166,10 +149,7 @@ describe('monthly_usage', () => {
 
   test('with a waived day is billable and not final', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts'], RANGE);
-    await load(
-      ledger,
-      october.slice(1).map((day) => devices(orgId, day, 4, 1, 17)),
-    );
+    await ledger.load(october.slice(1).map((day) => devices(orgId, day, 4, 1, 17)));
     await waiveCells(ledger.db, {
       orgId,
       stream: 'device_counts',
@@ -185,8 +165,7 @@ describe('monthly_usage', () => {
   test('counts the days that stand for zeros nobody reported, final once three answers have left them out', async () => {
     const orgId = await trackedOrg(ledger, ['notebook_minutes'], RANGE);
     const readAt = (sentAt: string) =>
-      load(
-        ledger,
+      ledger.load(
         october.map((day) =>
           answer(missing, {
             orgId,
@@ -213,7 +192,7 @@ describe('monthly_usage', () => {
         { kind: 'values', facts: [row(missingColumns.length === 0 ? 5 : 0, 9, 900)], missingColumns },
         { orgId, day, stream: 'payload_totals', age: FINAL },
       );
-    await load(ledger, [
+    await ledger.load([
       ...october.slice(1).map((day) => payloads(day, [])),
       payloads('2026-10-01', ['billable_count']),
     ]);
@@ -228,7 +207,7 @@ describe('monthly_usage', () => {
 
   test('with an unavailable day is neither final nor billable', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts'], RANGE);
-    await load(ledger, [
+    await ledger.load([
       ...october.slice(1).map((day) => devices(orgId, day, 4, 1, 17)),
       answer(closed, { orgId, day: '2026-10-01' }),
     ]);
@@ -241,10 +220,10 @@ describe('monthly_usage', () => {
     const [today] = await ask(sql`select (now() at time zone 'UTC')::date - 1 as day`);
     const { day } = today as { day: string };
     const orgId = await trackedOrg(ledger, ['device_counts'], { from: day, to: '2049-12-30' });
-    await sql`update losant_usage.organizations set created_at = now() - interval '1 day', created_on = (now() at time zone 'UTC')::date - 1 where org_id = ${orgId}`.execute(
-      ledger.db,
+    await ledger.ask(
+      sql`update losant_usage.organizations set created_at = now() - interval '1 day', created_on = (now() at time zone 'UTC')::date - 1 where org_id = ${orgId}`,
     );
-    await load(ledger, [devices(orgId, day, 1, 0, 1)]);
+    await ledger.load([devices(orgId, day, 1, 0, 1)]);
     expect(
       await ask(sql`select days_final, is_final = is_over as "isFinalOnceOver" from losant_usage.monthly_usage
         where org_id = ${orgId} and days_expected > 0`),

@@ -1,41 +1,30 @@
 /** Who went silent, and whose payloads moved against the same days of the month before. */
 import { sql } from 'kysely';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import { type DayRange, eachDay } from '../../src/usage/day.ts';
-import { answer, at, row, values } from '../database/answers.ts';
-import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
-import { createClockDatabase } from '../support/clock-database.ts';
-import { load, trackedOrg } from './loads.ts';
+import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
+import { answer, row, values } from '../database/answers.ts';
+import { useLedger } from '../database/ledger.ts';
+import { trackedOrg } from './loads.ts';
 
-let ledger: Ledger;
+const ledger = useLedger({ stoppedAt: '2026-03-31T12:00:00.000Z' });
 let orgId: string;
 
-beforeAll(async () => {
-  const clock = await createClockDatabase();
-  await clock.stopClock(at('2026-03-31T12:00:00.000Z'));
-  ledger = await openLedger('postgres', clock);
-});
-afterAll(() => ledger.close());
 beforeEach(async () => {
   orgId = await trackedOrg(ledger, ['payload_totals'], { from: '2026-01-01', to: '2049-12-30' });
 });
 
 const send = async (range: DayRange, payloads: number) =>
-  await load(
-    ledger,
+  await ledger.load(
     eachDay(range).map((day) =>
       answer(values(row(payloads, payloads, 9 * payloads)), { orgId, day, stream: 'payload_totals' }),
     ),
   );
 const readMovers = () =>
-  rowsOf(
-    ledger.db,
-    sql`select period_start, period_end, days, quantity, previous_quantity, difference, change
-      from losant_usage.usage_movers where org_id = ${orgId}`,
-  );
+  ledger.ask(sql`select period_start, period_end, days, quantity, previous_quantity, difference, change
+      from losant_usage.usage_movers where org_id = ${orgId}`);
 const readSilent = () =>
-  rowsOf(
-    ledger.db,
+  ledger.ask(
     sql`select last_day, silent_days, payloads_before from losant_usage.silent_organizations where org_id = ${orgId}`,
   );
 
@@ -61,9 +50,7 @@ test('an organization without a day in both months, or that was deleted, is not 
   expect(await readMovers()).toEqual([]);
   await send({ from: '2026-02-01', to: '2026-02-28' }, 0);
   expect(await readMovers()).toMatchObject([{ difference: 2_800, change: null }]);
-  await sql`update losant_usage.organizations set removed_at = now() where org_id = ${orgId}`.execute(
-    ledger.db,
-  );
+  await ledger.ask(sql`update losant_usage.organizations set removed_at = now() where org_id = ${orgId}`);
   expect(await readMovers()).toEqual([]);
 });
 

@@ -1,21 +1,21 @@
 /** Billing periods, and what is used in them. */
 import { type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
-import { devices, load, trackedOrg } from './loads.ts';
+import { type Ledger, openLedger } from '../database/ledger.ts';
+import { devices, trackedOrg } from './loads.ts';
 
 let ledger: Ledger;
 
-const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
+const ask = (query: RawBuilder<unknown>) => ledger.ask(query);
 
 /** The period as Losant gave it at a moment: inclusive start, exclusive end. */
 async function seePeriod(orgId: string, seenAt: string, start: string, end: string): Promise<void> {
-  await sql`update losant_usage.organization_history set valid_to = ${seenAt}
-    where org_id = ${orgId} and valid_to is null`.execute(ledger.db);
-  await sql`insert into losant_usage.organization_history
+  await ledger.ask(sql`update losant_usage.organization_history set valid_to = ${seenAt}
+    where org_id = ${orgId} and valid_to is null`);
+  await ledger.ask(sql`insert into losant_usage.organization_history
       (org_id, valid_from, instance_id, name, tags, limits, is_read_only, current_period_start, current_period_end)
     select org_id, ${seenAt}, instance_id, name, tags, limits, false, ${start}, ${end}
-    from losant_usage.organizations where org_id = ${orgId}`.execute(ledger.db);
+    from losant_usage.organizations where org_id = ${orgId}`);
 }
 
 const periodsOf = (orgId: string) =>
@@ -30,7 +30,7 @@ describe('calendar periods', () => {
 
   test('are the months from the first tracked day on, and hold what monthly_usage holds', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-08-30', to: '2026-09-02' });
-    await load(ledger, [devices(orgId, '2026-08-30', 4, 1, 17), devices(orgId, '2026-09-01', 2, 0, 19)]);
+    await ledger.load([devices(orgId, '2026-08-30', 4, 1, 17), devices(orgId, '2026-09-01', 2, 0, 19)]);
     expect((await periodsOf(orgId)).slice(0, 2)).toEqual([
       { period_start: '2026-08-01', period_end: '2026-08-31', source: 'calendar' },
       { period_start: '2026-09-01', period_end: '2026-09-30', source: 'calendar' },
@@ -69,8 +69,8 @@ describe('calendar periods', () => {
 
   test('of an organization end with the month in which it was removed', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-06-20', to: '2026-06-30' });
-    await sql`update losant_usage.organizations set removed_at = '2026-07-03T10:00Z' where org_id = ${orgId}`.execute(
-      ledger.db,
+    await ledger.ask(
+      sql`update losant_usage.organizations set removed_at = '2026-07-03T10:00Z' where org_id = ${orgId}`,
     );
     expect(await periodsOf(orgId)).toEqual([
       { period_start: '2026-06-01', period_end: '2026-06-30', source: 'calendar' },
@@ -82,7 +82,7 @@ describe('calendar periods', () => {
 describe("an organization's own periods", () => {
   beforeAll(async () => {
     ledger = await openLedger('postgres');
-    await sql`update losant_usage.instances set billing_periods = 'losant'`.execute(ledger.db);
+    await ledger.ask(sql`update losant_usage.instances set billing_periods = 'losant'`);
   });
   afterAll(() => ledger.close());
 
@@ -120,7 +120,7 @@ describe("an organization's own periods", () => {
     const other = await trackedOrg(ledger, ['device_counts'], { from: '2026-09-11', to: '2026-09-11' });
     await seePeriod(orgId, '2026-08-20T00:00Z', '2026-08-11T00:00:00Z', '2026-09-11T00:00:00Z');
     await seePeriod(orgId, '2026-09-20T00:00Z', '2026-09-11T00:00:00Z', '2026-09-13T00:00:00Z');
-    await load(ledger, [
+    await ledger.load([
       devices(orgId, '2026-09-09', 1, 0, 11),
       devices(orgId, '2026-09-10', 2, 0, 13),
       devices(orgId, '2026-09-11', 4, 0, 17),

@@ -1,21 +1,18 @@
 /** Days and months of random ledgers, held against the rules in plain words. */
 import fc from 'fast-check';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { addDays, eachDay, type UsageDay } from '../../src/usage/day.ts';
-import { addCells, addTracking, asProgram, type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
+import { addCells, addTracking, asProgram, useLedger } from '../database/ledger.ts';
 
-let ledger: Ledger;
+const ledger = useLedger();
 /** Today by the database; the ledgers lie in the 70 days before it. */
 let today: UsageDay;
 
 beforeAll(async () => {
-  ledger = await openLedger('postgres');
-  const [row] = await rowsOf(ledger.db, sql`select (now() at time zone 'UTC')::date as today`);
+  const [row] = await ledger.ask(sql`select (now() at time zone 'UTC')::date as today`);
   today = (row as { today: string }).today;
 });
-
-afterAll(() => ledger.close());
 
 const STREAMS = ['device_counts', 'notebook_minutes', 'payload_sources'] as const;
 type StreamName = (typeof STREAMS)[number];
@@ -278,12 +275,12 @@ test('days and months of random ledgers are as the rules say', { timeout: 180_00
       const days =
         sql.raw(`select usage_date, streams_expected, streams_stored, is_reported, is_final, ${NUMBERS}
         from losant_usage.daily_usage where org_id = '${orgId}' and usage_date >= date '${today}' - 80 order by usage_date`);
-      expect(await rowsOf(ledger.db, days)).toEqual(expectedDays(stored));
+      expect(await ledger.ask(days)).toEqual(expectedDays(stored));
       const months =
         sql.raw(`select month, days_expected, days_stored, days_final, days_accepted, days_unavailable,
           days_unreported, days_untracked, is_over, is_fully_tracked, is_final, is_billable, ${NUMBERS}
         from losant_usage.monthly_usage where org_id = '${orgId}' order by month`);
-      const found = await rowsOf(ledger.db, months);
+      const found = await ledger.ask(months);
       whole += found.filter((row) => 'is_fully_tracked' in row && row.is_fully_tracked).length;
       expect(found).toEqual(expectedMonths(stored));
     }),

@@ -1,7 +1,7 @@
 /** A stream that a later migration adds has its ledger, its gaps and its record, and none of their SQL was touched. */
-import { type RawBuilder, sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { addTracking, type Ledger, openLedger, revisionsOf, rowsOf } from '../database/ledger.ts';
+import { sql } from 'kysely';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { addTracking, revisionsOf, useLedger } from '../database/ledger.ts';
 
 const MIGRATION = `
   alter table losant_usage.usage_days
@@ -13,21 +13,18 @@ const MIGRATION = `
     ('files_stored', 'file_counts', 'stored', 'files', 'level', 13, 'Files at about the end of the day'),
     ('files_written', 'file_counts', 'written', 'files', 'flow', 14, 'Files written')`;
 
-let ledger: Ledger;
+const ledger = useLedger();
 let orgId: string;
 
-const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
+const { ask } = ledger;
 
 beforeAll(async () => {
-  ledger = await openLedger('postgres');
   orgId = await ledger.newOrg();
   for (const statement of MIGRATION.split(/;\n/)) await sql.raw(statement).execute(ledger.db);
   await addTracking(ledger.db, orgId, { streams: ['file_counts'], days: '{[2026-10-01,2026-10-04)}' });
-  await sql`insert into losant_usage.usage_days (usage_date, org_id, files_stored, files_written)
-    values ('2026-10-01', ${orgId}, 10, 3), ('2026-10-02', ${orgId}, 12, 2)`.execute(ledger.db);
+  await ledger.ask(sql`insert into losant_usage.usage_days (usage_date, org_id, files_stored, files_written)
+    values ('2026-10-01', ${orgId}, 10, 3), ('2026-10-02', ${orgId}, 12, 2)`);
 });
-
-afterAll(() => ledger.close());
 
 describe('a stream more', () => {
   test('has its cells, its gaps and its freshness', async () => {
@@ -47,8 +44,8 @@ describe('a stream more', () => {
   });
 
   test('goes on record when it changes', async () => {
-    await sql`update losant_usage.usage_days set files_written = 7
-      where org_id = ${orgId} and usage_date = '2026-10-02'`.execute(ledger.db);
+    await ledger.ask(sql`update losant_usage.usage_days set files_written = 7
+      where org_id = ${orgId} and usage_date = '2026-10-02'`);
     expect((await revisionsOf(ledger.db, orgId)).at(-1)).toMatchObject({
       stream: 'file_counts',
       usage_date: '2026-10-02',

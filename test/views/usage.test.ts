@@ -1,19 +1,14 @@
 /** What the views say of numbers that are stored, not stored, or zero. */
-import { type RawBuilder, sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { sql } from 'kysely';
+import { describe, expect, test } from 'vitest';
+import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, failed, missing } from '../database/answers.ts';
-import { type Ledger, openLedger, rowsOf } from '../database/ledger.ts';
-import { devices, load, sources, trackedOrg } from './loads.ts';
+import { useLedger } from '../database/ledger.ts';
+import { devices, sources, trackedOrg } from './loads.ts';
 
-let ledger: Ledger;
+const ledger = useLedger();
 
-beforeAll(async () => {
-  ledger = await openLedger('postgres');
-});
-
-afterAll(() => ledger.close());
-
-const ask = (query: RawBuilder<unknown>) => rowsOf(ledger.db, query);
+const { ask } = ledger;
 
 describe('daily_usage', () => {
   test('has a row for every tracked day, with null where a number is not stored', async () => {
@@ -21,7 +16,7 @@ describe('daily_usage', () => {
       from: '2026-10-01',
       to: '2026-10-03',
     });
-    await load(ledger, [
+    await ledger.load([
       devices(orgId, '2026-10-01', 4, 1, 17),
       sources(orgId, '2026-10-01', 5, 6),
       answer(failed, { orgId, day: '2026-10-02' }),
@@ -60,7 +55,7 @@ describe('daily_usage', () => {
 
   test('counts a day without any source as 0 once it is stored, and tells zeros nobody reported', async () => {
     const orgId = await trackedOrg(ledger, ['payload_sources'], { from: '2026-10-01', to: '2026-10-02' });
-    await load(ledger, [
+    await ledger.load([
       sources(orgId, '2026-10-01'),
       answer(missing, { orgId, day: '2026-10-02', stream: 'payload_sources' }),
     ]);
@@ -75,7 +70,7 @@ describe('daily_usage', () => {
 
   test('leaves out a day that is stored and not tracked, and is final where all of the day is', async () => {
     const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-02', to: '2026-10-02' });
-    await load(ledger, [devices(orgId, '2026-09-01', 1, 2, 3), devices(orgId, '2026-10-02', 1, 2, 3)]);
+    await ledger.load([devices(orgId, '2026-09-01', 1, 2, 3), devices(orgId, '2026-10-02', 1, 2, 3)]);
     expect(
       await ask(sql`select usage_date, devices_total, streams_expected, is_final from losant_usage.daily_usage
         where org_id = ${orgId} order by usage_date`),
@@ -84,8 +79,8 @@ describe('daily_usage', () => {
 
   test('ends with the day an organization was found deleted, and never shows today', async () => {
     const gone = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-01', to: '2026-10-31' });
-    await sql`update losant_usage.organizations set removed_at = '2026-10-03T15:00:00Z'
-      where org_id = ${gone}`.execute(ledger.db);
+    await ledger.ask(sql`update losant_usage.organizations set removed_at = '2026-10-03T15:00:00Z'
+      where org_id = ${gone}`);
     const going = await trackedOrg(ledger, ['device_counts'], { from: '2026-11-01', to: '2099-12-31' });
     expect(
       await ask(sql`select max(usage_date) as last from losant_usage.daily_usage where org_id = ${gone}`),
@@ -103,7 +98,7 @@ describe('daily_usage_long', () => {
       from: '2026-10-01',
       to: '2026-10-01',
     });
-    await load(ledger, [devices(orgId, '2026-10-01', 4, 1, 17)]);
+    await ledger.load([devices(orgId, '2026-10-01', 4, 1, 17)]);
     expect(
       await ask(sql`select metric, unit, kind, quantity, is_reported, is_final from losant_usage.daily_usage_long
         where org_id = ${orgId} order by metric`),

@@ -1,25 +1,22 @@
 /** The views answer the same, whatever the time zone of the session that asks. */
 import { sql } from 'kysely';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Ledger, openLedger, RUN_2 } from '../database/ledger.ts';
-import { devices, hours, load, sources, trackedOrg } from './loads.ts';
+import { beforeAll, expect, test } from 'vitest';
+import { RUN_2, useLedger } from '../database/ledger.ts';
+import { devices, hours, sources, trackedOrg } from './loads.ts';
 
-let ledger: Ledger;
+const ledger = useLedger();
 
 beforeAll(async () => {
-  ledger = await openLedger('postgres');
   const orgId = await trackedOrg(ledger, ['device_counts', 'payload_sources', 'payload_hours'], {
     from: '2026-09-30',
     to: '2026-11-01',
   });
-  await load(ledger, [devices(orgId, '2026-09-30', 1, 0, 1), devices(orgId, '2026-10-01', 2, 0, 3)]);
-  await load(ledger, [devices(orgId, '2026-10-31', 4, 0, 7), devices(orgId, '2026-11-01', 8, 0, 15)]);
-  await load(ledger, [sources(orgId, '2026-10-31', 5), hours(orgId, '2026-10-31', (hour) => [hour, 24, 9])]);
+  await ledger.load([devices(orgId, '2026-09-30', 1, 0, 1), devices(orgId, '2026-10-01', 2, 0, 3)]);
+  await ledger.load([devices(orgId, '2026-10-31', 4, 0, 7), devices(orgId, '2026-11-01', 8, 0, 15)]);
+  await ledger.load([sources(orgId, '2026-10-31', 5), hours(orgId, '2026-10-31', (hour) => [hour, 24, 9])]);
   const later = { sentAtMs: Date.parse('2026-11-23T12:00:00.000Z') };
-  await load(ledger, [{ ...devices(orgId, '2026-10-01', 2, 0, 4), ...later }], RUN_2);
+  await ledger.load([{ ...devices(orgId, '2026-10-01', 2, 0, 4), ...later }], RUN_2);
 });
-
-afterAll(() => ledger.close());
 
 const ZONES = ['UTC', 'Pacific/Kiritimati', 'America/Los_Angeles', 'Asia/Kolkata', 'Pacific/Niue'];
 const QUESTIONS = [
