@@ -2,24 +2,22 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
 import { Writable } from 'node:stream';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { orgIdsOf, useExport } from '../e2e/export.ts';
 import { daysAgo } from '../support/days.ts';
 import { CLOCK, type Env, LAUNCHER, runProgram } from '../support/program.ts';
 
 const day = daysAgo(1);
-let exported: Export;
+const exported = useExport({ orgs: 3 });
 
 /** One number stays missing whatever is tried. */
 beforeAll(async () => {
-  exported = await openExport({ orgs: 3 });
   const [orgId = ''] = await orgIdsOf(exported.platform);
   await exported.platform.control('config', {
     faults: { kinds: ['server_error'], orgIds: [orgId], actions: ['deviceCounts'], forever: true },
   });
   await exported.run(['run'], { REQUEST_ATTEMPTS: '1' });
 });
-afterAll(() => exported.close());
 
 interface Pipes {
   readonly stdout?: number;

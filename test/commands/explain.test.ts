@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { orgIdsOf, useExport } from '../e2e/export.ts';
 import { deleteNumbers } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
@@ -7,17 +7,15 @@ import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
 const day = daysAgo(1);
 /** A day of yesterday has checkpoints to come. */
 const READ_AGAIN = /^nothing to do; it is read again (\d{4}-\d\d-\d\d )?\d\d:\d\d UTC \(in .+\)$/;
-let exported: Export;
+const exported = useExport({ orgs: 1 });
 let orgId: string;
 let runId: string;
 
 beforeAll(async () => {
-  exported = await openExport({ orgs: 1 });
   const ids = await orgIdsOf(exported.platform);
   orgId = ids[0] ?? '';
   runId = jsonOf(await exported.run(['run', '--json'])).runId ?? '';
 });
-afterAll(() => exported.close());
 
 /** Without any setting but the database's. */
 const explain = (...args: string[]) =>

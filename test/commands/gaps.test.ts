@@ -1,17 +1,16 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { orgIdsOf, useExport } from '../e2e/export.ts';
 import { asProgram, deleteNumbers } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
 
 const day = daysAgo(1);
-let exported: Export;
+const exported = useExport({ orgs: 2 });
 let orgId: string;
 let instanceId: string;
 let name: string;
 
 beforeAll(async () => {
-  exported = await openExport({ orgs: 2 });
   const ids = await orgIdsOf(exported.platform);
   orgId = ids[0] ?? '';
   instanceId = exported.platform.instanceId.toLowerCase();
@@ -21,7 +20,6 @@ beforeAll(async () => {
   );
   name = String(row?.['name']);
 });
-afterAll(() => exported.close());
 
 /** Without any setting but the database's. */
 const gaps = (...args: string[]) => runProgram(['gaps', ...args], { DATABASE_URL: exported.place.url });

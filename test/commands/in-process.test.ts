@@ -1,15 +1,11 @@
 /** The program within another one: what a call was given is all it knows, and nothing of it stays. */
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Export, openExport } from '../e2e/export.ts';
+import { expect, test } from 'vitest';
+import { useExport } from '../e2e/export.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, startProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 
-let exported: Export;
-beforeAll(async () => {
-  exported = await openExport({ orgs: 2 });
-});
-afterAll(() => exported.close());
+const exported = useExport({ orgs: 2 });
 
 const readListeners = () => process.eventNames().map((name) => [name, process.listenerCount(name)]);
 

@@ -1,19 +1,15 @@
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { usePlatform } from '../simulator/platform.ts';
 import { copyEmbeddedDatabase, makeFastFolder } from '../support/databases.ts';
 import { runProgram, startProcess } from '../support/program.ts';
 import { typeIntoTerminal } from '../support/terminal.ts';
 
-let platform: Platform;
+const platform = usePlatform({ now: Date.now, orgs: 2 });
 let folder: string;
 let file: string;
 
-beforeAll(async () => {
-  platform = await startPlatform({ now: Date.now, orgs: 2 });
-});
-afterAll(() => platform[Symbol.asyncDispose]());
 beforeEach(() => {
   folder = makeFastFolder('losant-usage-init-');
   file = join(folder, 'my.env');

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Export, openExport } from '../e2e/export.ts';
+import { useExport } from '../e2e/export.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Env, jsonOf, type Refusal } from '../support/program.ts';
 import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
@@ -9,7 +9,7 @@ const yesterday = daysAgo(1);
 const ADMIN = 'admin-token';
 const READER = 'reader-token';
 
-let exported: Export;
+const exported = useExport({ orgs: 0, hostile: false });
 let proxy: RecordingProxy;
 let env: Env;
 
@@ -31,7 +31,6 @@ async function addOrg(name: string): Promise<string> {
 const ids: Record<string, string> = {};
 
 beforeAll(async () => {
-  exported = await openExport({ orgs: 0, hostile: false });
   const { platform } = exported;
   proxy = await startRecordingProxy(platform.url);
   await platform.control('tokens', { token: ADMIN, scopes: ['instanceOrg.patch', 'instanceOrg.delete'] });
@@ -47,7 +46,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await proxy[Symbol.asyncDispose]();
-  await exported.close();
 });
 
 const org = (verb: string, name: string, args: readonly string[] = [], changes: Env = {}) =>

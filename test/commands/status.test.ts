@@ -1,19 +1,17 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { orgIdsOf, useExport } from '../e2e/export.ts';
 import { createPlace } from '../e2e/usage.ts';
 import { asProgram, deleteNumbers } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
 
 const day = daysAgo(1);
-let exported: Export;
+const exported = useExport({ orgs: 3 });
 let instanceId: string;
 
 beforeAll(async () => {
-  exported = await openExport({ orgs: 3 });
   instanceId = exported.platform.instanceId.toLowerCase();
 });
-afterAll(() => exported.close());
 
 /** Without any setting but the database's. */
 const status = (url: string, ...args: string[]) => runProgram(['status', ...args], { DATABASE_URL: url });

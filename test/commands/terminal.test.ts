@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { orgIdsOf, useExport } from '../e2e/export.ts';
 import { daysAgo } from '../support/days.ts';
 import { runProgram } from '../support/program.ts';
 import { runInTerminal } from '../support/terminal.ts';
@@ -11,11 +11,10 @@ const ESC = '\x1b';
 /** A colour or a style. */
 const COLOR = new RegExp(`${ESC}\\[\\d+m`, 'g');
 
-let exported: Export;
+const exported = useExport({ orgs: 3 });
 let orgId: string;
 
 beforeAll(async () => {
-  exported = await openExport({ orgs: 3 });
   [orgId = ''] = await orgIdsOf(exported.platform);
   await exported.platform.send('PATCH', `/orgs/${orgId}`, { name: EVIL });
   // Its devices are missing until the faults end.
@@ -23,7 +22,6 @@ beforeAll(async () => {
   await exported.platform.control('config', { faults });
   await exported.run(['run'], { REQUEST_ATTEMPTS: '1' });
 });
-afterAll(() => exported.close());
 
 /** Without a LOG_LEVEL, which asks for the log. */
 function env(changes: Record<string, string> = {}) {

@@ -1,20 +1,18 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Export, openExport, orgIdsOf } from '../e2e/export.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { orgIdsOf, useExport } from '../e2e/export.ts';
 import { asProgram, deleteNumbers } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
 
 const day = daysAgo(1);
-let exported: Export;
+const exported = useExport({ orgs: 1 });
 let orgId: string;
 
 beforeAll(async () => {
-  exported = await openExport({ orgs: 1 });
   const ids = await orgIdsOf(exported.platform);
   orgId = ids[0] ?? '';
   await exported.run(['run']);
 });
-afterAll(() => exported.close());
 
 /** Without any setting but the database's. */
 const look = (...args: string[]) => runProgram(args, { DATABASE_URL: exported.place.url });

@@ -1,19 +1,15 @@
-import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 import { instanceOf, openReplica } from '../worker/loop.ts';
-import { type Export, openExport, orgIdsOf } from './export.ts';
+import { openExport, orgIdsOf, useExport } from './export.ts';
 import { type Row, readStored, readTruth } from './usage.ts';
 
 /** Where the numbers lie. */
 const TABLES = ['usage_days', 'payload_sources'];
 
-let exported: Export;
-beforeAll(async () => {
-  exported = await openExport({ orgs: 20 });
-});
-afterAll(() => exported.close());
+const exported = useExport({ orgs: 20 });
 
 /** Each row with where it lies and which transactions made, changed or locked it. */
 async function physicalRows(): Promise<Row[]> {

@@ -1,8 +1,8 @@
 import { gunzipSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, jsonOf } from '../support/program.ts';
-import { type Export, openExport, orgIdsOf } from './export.ts';
+import { orgIdsOf, useExport } from './export.ts';
 import { readStored, readTruth } from './usage.ts';
 
 const day = daysAgo(2);
@@ -94,11 +94,7 @@ const WRONG: readonly Wrong[] = [
   },
 ];
 
-let exported: Export;
-beforeAll(async () => {
-  exported = await openExport({ orgs: 30 });
-});
-afterAll(() => exported.close());
+const exported = useExport({ orgs: 30 });
 
 const STREAM_OF = {
   deviceCounts: 'device_counts',

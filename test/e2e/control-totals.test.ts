@@ -10,7 +10,7 @@ import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 import { instanceOf, openReplica, type Replica } from '../worker/loop.ts';
 import { startTestWorker } from '../worker/process.ts';
-import { type Export, openExport, orgIdsOf } from './export.ts';
+import { orgIdsOf, useExport } from './export.ts';
 
 /** The newest month that ended more than three days ago: all of it can be final. */
 const lastOf = new Date(`${daysAgo(3).slice(0, 7)}-01T00:00:00Z`).getTime() - 86_400_000;
@@ -18,14 +18,13 @@ const monthEnd = new Date(lastOf).toISOString().slice(0, 10);
 const month = `${monthEnd.slice(0, 7)}-01`;
 const day = daysAgo(5);
 
-let exported: Export;
+const exported = useExport({ orgs: 3, hostile: false });
 let orgIds: string[];
 let handle: DatabaseHandle;
 let replica: Replica;
 let token: string;
 
 beforeAll(async () => {
-  exported = await openExport({ orgs: 3, hostile: false });
   const { platform, place } = exported;
   orgIds = await orgIdsOf(platform);
   await exported.run(['backfill', '--from', month, '--to', daysAgo(1)]);
@@ -36,7 +35,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await replica.close();
   await handle.close();
-  await exported.close();
 });
 beforeEach(async () => {
   token = exported.platform.token;

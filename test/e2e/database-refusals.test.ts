@@ -5,17 +5,13 @@ import { createEmbeddedFolder, queryOnce, withDatabase } from '../support/databa
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal } from '../support/program.ts';
 import { CERTIFICATE_FILE, startTlsProxy, type TlsProxy } from '../support/tls-proxy.ts';
-import { type Export, openExport } from './export.ts';
+import { useExport } from './export.ts';
 import { createPlace, type Place } from './usage.ts';
 
 /** What this program calls its own mistakes: none of these is one. */
 const DEFECT = /defect|report it|\n {4}at /;
 
-let exported: Export;
-beforeAll(async () => {
-  exported = await openExport({ orgs: 1 });
-});
-afterAll(() => exported.close());
+const exported = useExport({ orgs: 1 });
 
 /** What is said of a refusal with exit code 2. */
 async function refusalOf(args: readonly string[], url: string): Promise<Refusal['error']> {

@@ -1,5 +1,6 @@
 import { vi } from 'vitest';
 import type { SimulatorOptions } from '../../simulator/server.ts';
+import { useOpened } from '../opened.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import {
   type Ended,
@@ -58,6 +59,14 @@ export async function openExport(
       await place.remove();
     },
   };
+}
+
+/** One for the tests of a file. */
+export function useExport(options: SimulatorOptions = {}): Export {
+  return useOpened(
+    () => openExport(options),
+    (opened) => opened.close(),
+  );
 }
 
 /** The settings that name a platform. */

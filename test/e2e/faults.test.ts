@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf } from '../support/program.ts';
-import { type Export, openExport, orgIdsOf } from './export.ts';
+import { orgIdsOf, useExport } from './export.ts';
 import { readStored, readTruth } from './usage.ts';
 
 const ANSWERS = ['unavailable', 'server_error', 'html_ok', 'html_error'];
@@ -10,11 +10,7 @@ const TENTH = [...ANSWERS, ...DELIVERIES];
 /** Each stops all requests for a second, so they come once and not in a tenth of the requests. */
 const WAITS = ['rate_limit', 'rate_limit_seconds', 'rate_limit_date', 'unavailable_after'];
 
-let exported: Export;
-beforeAll(async () => {
-  exported = await openExport({ orgs: 200 });
-});
-afterAll(() => exported.close());
+const exported = useExport({ orgs: 200 });
 
 it('holds exactly what is true although every tenth request goes wrong, in any way that passes', async () => {
   const { platform, place } = exported;

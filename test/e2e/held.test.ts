@@ -1,15 +1,11 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal } from '../support/program.ts';
 import { until } from '../support/wait.ts';
-import { type Export, openExport } from './export.ts';
+import { useExport } from './export.ts';
 import { createPlace, readStored, readTruth } from './usage.ts';
 
-let exported: Export;
-beforeAll(async () => {
-  exported = await openExport({ orgs: 3 });
-});
-afterAll(() => exported.close());
+const exported = useExport({ orgs: 3 });
 
 it.each([['embedded', 'folder_locked', 'Another process is using the embedded database in ']] as const)(
   'a second run on the same %s database ends with exit code 4, or waits',

@@ -1,21 +1,19 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf } from '../support/program.ts';
 import { until } from '../support/wait.ts';
-import { type Export, openExport, orgIdsOf } from './export.ts';
+import { orgIdsOf, useExport } from './export.ts';
 
 const STREAMS = { STREAMS: 'device_counts,notebook_minutes,payload_totals,payload_sources,payload_hours' };
 const [FIRST, LAST] = [daysAgo(40), daysAgo(1)];
 
-let exported: Export;
+const exported = useExport({ orgs: 8, omitZeroHours: true, latencyMs: 20 });
 beforeAll(async () => {
-  exported = await openExport({ orgs: 8, omitZeroHours: true, latencyMs: 20 });
   await exported.run(['migrate']);
 });
-afterAll(() => exported.close());
 
 interface TruthDay {
   readonly day: string;

@@ -1,18 +1,16 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal } from '../support/program.ts';
 import { until } from '../support/wait.ts';
-import { type Export, openExport } from './export.ts';
+import { useExport } from './export.ts';
 import { readStored, readTruth } from './usage.ts';
 
 const SLOW = { REQUEST_CONCURRENCY: '2' };
 
-let exported: Export;
+const exported = useExport({ orgs: 20, latencyMs: 60 });
 beforeAll(async () => {
-  exported = await openExport({ orgs: 20, latencyMs: 60 });
   await exported.run(['migrate']);
 });
-afterAll(() => exported.close());
 
 /** Starts reading the day, and sends the signal once some of it is stored. */
 async function interrupt(day: string, signal: NodeJS.Signals) {

@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf } from '../support/program.ts';
-import { type Export, openExport } from './export.ts';
+import { useExport } from './export.ts';
 import { readStored, readTruth } from './usage.ts';
 
 interface Given {
@@ -63,14 +63,12 @@ const ORGANIZATIONS: readonly (readonly [Given, Readonly<Record<string, unknown>
 
 const day = daysAgo(1);
 
-let exported: Export;
+const exported = useExport({ orgs: 10 });
 beforeAll(async () => {
-  exported = await openExport({ orgs: 10 });
   for (const [{ id, attributes }] of ORGANIZATIONS) {
     await exported.platform.control('orgs', { id, creationDate: '2020-01-01T00:00:00.000Z', attributes });
   }
 });
-afterAll(() => exported.close());
 
 it('keeps names, tags and dates as they are, except for what no database can hold', async () => {
   const { platform, place, run } = exported;

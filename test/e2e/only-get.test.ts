@@ -4,9 +4,9 @@ import { daysAgo } from '../support/days.ts';
 import type { Env } from '../support/program.ts';
 import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
 import { until } from '../support/wait.ts';
-import { type Export, openExport, orgIdsOf } from './export.ts';
+import { orgIdsOf, useExport } from './export.ts';
 
-let exported: Export;
+const exported = useExport({ orgs: 2 });
 let proxy: RecordingProxy;
 let orgId: string;
 
@@ -14,14 +14,12 @@ let orgId: string;
 let env: Env;
 
 beforeAll(async () => {
-  exported = await openExport({ orgs: 2 });
   proxy = await startRecordingProxy(exported.platform.url);
   env = { LOSANT_API_URL: proxy.url, LOSANT_ADMIN_TOKEN: exported.platform.token };
   [orgId = ''] = await orgIdsOf(exported.platform);
 });
 afterAll(async () => {
   await proxy[Symbol.asyncDispose]();
-  await exported.close();
 });
 
 const yesterday = daysAgo(1);

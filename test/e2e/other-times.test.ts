@@ -1,25 +1,13 @@
 /** Answers of another time: of a cache between Losant and the program, or because a clock jumps. */
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
+import { describe, expect, test, vi } from 'vitest';
 import { jsonOf } from '../support/program.ts';
 import { until } from '../support/wait.ts';
-import { ALL_FINAL, COUNTERS, openPlayed, type Played, runJson, runWhole, standingsOf } from './played.ts';
+import { ALL_FINAL, COUNTERS, runJson, runWhole, standingsOf, usePlayed } from './played.ts';
 import { readStored, readTruth } from './usage.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
 
-let template: ClockDatabase;
-
-beforeAll(async () => {
-  template = await createClockDatabase();
-});
-afterAll(() => template.drop());
-
-async function open(at: string, options: { orgs?: number } = {}): Promise<Played> {
-  const played = await openPlayed({ template, at, ...options });
-  onTestFinished(() => played.close());
-  return played;
-}
+const open = usePlayed();
 
 describe('an answer that a cache kept', () => {
   test.each(['cached', 'cached_age'])(

@@ -1,5 +1,5 @@
 /** An export whose time the test moves: platform, database and program have one clock. */
-import { expect } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished } from 'vitest';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
 import { queryOnce } from '../support/databases.ts';
@@ -19,19 +19,34 @@ export interface Played {
   readonly moveTo: (instant: string) => Promise<void>;
   readonly run: (args: readonly string[], env?: Env) => Promise<Ended>;
   readonly start: (args: readonly string[], env?: Env) => Running;
+  /** Starts a worker that ends with the test. */
   readonly startWorker: (env?: Env) => Promise<StartedWorker>;
   readonly query: (statement: string) => Promise<Row[]>;
   close(): Promise<void>;
 }
 
-export interface PlayedOptions {
+interface PlayedOptions {
   /** A database to copy, which saves the migration. */
   readonly template: ClockDatabase;
   readonly at: string;
   readonly orgs?: number;
 }
 
-export async function openPlayed({ template, at, orgs = 3 }: PlayedOptions): Promise<Played> {
+/** Opens exports that end with their test; their databases are copies of one that is made for the file. */
+export function usePlayed(): (at: string, options?: { readonly orgs?: number }) => Promise<Played> {
+  let template: ClockDatabase;
+  beforeAll(async () => {
+    template = await createClockDatabase();
+  });
+  afterAll(() => template.drop());
+  return async (at, options = {}) => {
+    const played = await openPlayed({ template, at, ...options });
+    onTestFinished(() => played.close());
+    return played;
+  };
+}
+
+async function openPlayed({ template, at, orgs = 3 }: PlayedOptions): Promise<Played> {
   let behindMs = Date.now() - Date.parse(at);
   const now = () => Date.now() - behindMs;
   const platform = await startPlatform({ orgs, now, hostile: false });
@@ -53,7 +68,13 @@ export async function openPlayed({ template, at, orgs = 3 }: PlayedOptions): Pro
       await database.setBehind(behindMs);
     },
     run: (args, changes = {}) => runProgram(args, { ...env, ...changes }, { hostNow: now }),
-    startWorker: (changes = {}) => startWorker({ ...env, ...changes }, start),
+    startWorker: async (changes = {}) => {
+      const worker = await startWorker({ ...env, ...changes }, start);
+      onTestFinished(async () => {
+        await worker.stop();
+      });
+      return worker;
+    },
     query: (statement) => queryOnce(database.url, statement),
     close: async () => {
       await platform[Symbol.asyncDispose]();

@@ -2,21 +2,19 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startPlatform } from '../simulator/platform.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, type Env, jsonOf, type Refusal } from '../support/program.ts';
-import { type Export, openExport } from './export.ts';
+import { useExport } from './export.ts';
 import { createPlace, type Place } from './usage.ts';
 
 const PASSWORD = 'canary-password';
 
-let exported: Export;
+const exported = useExport({ orgs: 3 });
 /** A database that another program's tables could be in: none of ours may come to be. */
 let untouched: Place;
 beforeAll(async () => {
-  exported = await openExport({ orgs: 3 });
   untouched = await createPlace('empty');
 });
 afterAll(async () => {
   await untouched.remove();
-  await exported.close();
 });
 
 /** What `--json` says of the refusal, after checking what holds for every one. */

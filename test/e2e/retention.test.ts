@@ -1,8 +1,8 @@
 /** An old month is removed by its command, and nothing is missing, due or on record for it. */
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf } from '../support/program.ts';
-import { type Export, openExport } from './export.ts';
+import { useExport } from './export.ts';
 
 const monthOf = (back: number) => {
   const [year, month] = daysAgo(0).split('-').map(Number) as [number, number];
@@ -13,17 +13,14 @@ const [REMOVED, KEPT] = [monthOf(2), monthOf(1)];
 /** Each day is read once, whatever its age, and final from then on. */
 const ONCE = { READ_AT_HOURS: '0', FINAL_AT_HOURS: '0', HORIZON_DAYS: '100' };
 
-let exported: Export;
+const exported = useExport({ orgs: 2 });
 
 beforeAll(async () => {
-  exported = await openExport({ orgs: 2 });
   for (const args of [['run'], ['backfill', '--from', REMOVED]]) {
     const { code, stderr } = await exported.run(args, ONCE);
     if (code !== 0) throw new Error(`${args.join(' ')} ended with ${code}: ${stderr}`);
   }
 });
-
-afterAll(() => exported.close());
 
 const daily = async (where: string) =>
   await exported.place.query(

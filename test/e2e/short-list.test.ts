@@ -1,20 +1,17 @@
 /** Nobody is left out unseen: a list that is not complete, and organizations that cannot be read. */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf } from '../support/program.ts';
-import { type Export, openExport, orgIdsOf } from './export.ts';
+import { orgIdsOf, useExport } from './export.ts';
 import { createPlace, type Place, readStored, readTruth } from './usage.ts';
 
-let exported: Export;
+const exported = useExport({ orgs: 12, pageSizeMax: 4 });
 let orgIds: string[];
 let place: Place;
 
 beforeAll(async () => {
-  exported = await openExport({ orgs: 12, pageSizeMax: 4 });
   orgIds = await orgIdsOf(exported.platform);
 });
-
-afterAll(() => exported.close());
 
 beforeEach(async () => {
   place = await createPlace('postgres');

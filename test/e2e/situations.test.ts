@@ -1,28 +1,17 @@
 /** Sequences of events that nobody plans: each ends in the right numbers, or says what is not right. */
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
 import { queryOnce } from '../support/databases.ts';
 import { jsonOf } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 import { instanceOf, openReplica } from '../worker/loop.ts';
-import { ALL_FINAL, COUNTERS, openPlayed, type Played, runJson, runWhole, standingsOf } from './played.ts';
+import { ALL_FINAL, COUNTERS, type Played, runJson, runWhole, standingsOf, usePlayed } from './played.ts';
 import { readStored, readTruth } from './usage.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
 
-let template: ClockDatabase;
-
-beforeAll(async () => {
-  template = await createClockDatabase();
-});
-afterAll(() => template.drop());
-
-async function open(at: string, options: { orgs?: number } = {}): Promise<Played> {
-  const played = await openPlayed({ template, at, ...options });
-  onTestFinished(() => played.close());
-  return played;
-}
+const open = usePlayed();
 
 async function deleteOrg({ platform }: Played, orgId: string): Promise<void> {
   expect((await platform.send('DELETE', `/orgs/${orgId}`, {})).status).toBe(200);

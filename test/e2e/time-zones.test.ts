@@ -1,18 +1,12 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, jsonOf } from '../support/program.ts';
-import { type Export, openExport } from './export.ts';
+import { useExport } from './export.ts';
 import { createPlace, type Place, readStored, readTruth } from './usage.ts';
 
 const ORGS = 5;
 
-let exported: Export;
-beforeAll(async () => {
-  exported = await openExport({ orgs: ORGS });
-});
-afterAll(async () => {
-  await exported.close();
-});
+const exported = useExport({ orgs: ORGS });
 
 /** Minutes from the local time of each zone to UTC, in January. */
 const ZONES = { UTC: 0, 'Pacific/Auckland': -780, 'America/St_Johns': 210 };

@@ -1,24 +1,12 @@
 /** Losant's own totals where numbers were read again, where totals are not there, and of months long ago. */
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
+import { describe, expect, test, vi } from 'vitest';
 import { jsonOf } from '../support/program.ts';
 import { until } from '../support/wait.ts';
-import { COUNTERS, openPlayed, type Played, runWhole } from './played.ts';
+import { COUNTERS, type Played, runWhole, usePlayed } from './played.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
 
-let template: ClockDatabase;
-
-beforeAll(async () => {
-  template = await createClockDatabase();
-});
-afterAll(() => template.drop());
-
-async function open(at: string, options: { orgs?: number } = {}): Promise<Played> {
-  const played = await openPlayed({ template, at, ...options });
-  onTestFinished(() => played.close());
-  return played;
-}
+const open = usePlayed();
 
 interface Reconciled {
   readonly differences: number;
@@ -123,9 +111,6 @@ describe("Losant's own totals", () => {
       'Months that were not compared in full: 2026-10 (forbidden).',
     );
     const worker = await played.startWorker({ LOSANT_API_TOKEN: 'narrow' });
-    onTestFinished(async () => {
-      await worker.stop();
-    });
     await until('the page is served', async () => (await worker.get('/healthz')).status === 200);
     const page = (await worker.get('/totals?month=2026-10')).text;
     expect(page).toMatch(
@@ -150,9 +135,6 @@ describe("Losant's own totals", () => {
       expect.objectContaining({ day: '2026-05-20', outcome: 'differs' }),
     );
     const worker = await played.startWorker(env);
-    onTestFinished(async () => {
-      await worker.stop();
-    });
     const { instanceId } = platform;
     const series = `losant_usage_reconciliation_differences{instance_id="${instanceId}",scope="instance_day"}`;
     await until('the metric has them', async () => ((await worker.metric(series)) ?? 0) > 0);

@@ -1,14 +1,12 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf } from '../support/program.ts';
-import { type Export, openExport } from './export.ts';
+import { useExport } from './export.ts';
 
-let exported: Export;
+const exported = useExport({ orgs: 3 });
 beforeAll(async () => {
-  exported = await openExport({ orgs: 3 });
   await exported.run(['run']);
 });
-afterAll(() => exported.close());
 
 const [from, to] = [daysAgo(121), daysAgo(120)];
 

@@ -1,36 +1,17 @@
 /** Whatever keeps a worker or a run from working for a minute is said: in the log, the status, the console and a metric. */
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { asProgram, holdLease } from '../support/by-hand.ts';
-import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
 import { until } from '../support/wait.ts';
 import { instanceOf, openReplica } from '../worker/loop.ts';
 import type { StartedWorker } from '../worker/process.ts';
-import { COUNTERS, openPlayed, type Played } from './played.ts';
+import { COUNTERS, type Played, usePlayed } from './played.ts';
 import { readStored, readTruth } from './usage.ts';
 
 vi.setConfig({ testTimeout: 90_000 });
 
-let template: ClockDatabase;
-
-beforeAll(async () => {
-  template = await createClockDatabase();
-});
-afterAll(() => template.drop());
-
-async function open(): Promise<Played> {
-  const played = await openPlayed({ template, at: '2026-11-24T10:15:00Z' });
-  onTestFinished(() => played.close());
-  return played;
-}
-
-async function startWorker(played: Played, env: Record<string, string> = {}): Promise<StartedWorker> {
-  const worker = await played.startWorker(env);
-  onTestFinished(async () => {
-    await worker.stop();
-  });
-  return worker;
-}
+const openAt = usePlayed();
+const open = () => openAt('2026-11-24T10:15:00Z');
 
 /** Lets 90 seconds pass for everyone. */
 const pass = async ({ moveTo, now }: Played) => await moveTo(new Date(now() + 90_000).toISOString());
@@ -89,7 +70,7 @@ describe('a worker that waits for a minute says so', () => {
     const played = await open();
     const control = (path: string, body?: unknown) => played.platform.control(path, body);
     await control('config', { faults: { kinds: ['rate_limit_seconds'], forever: true } });
-    const worker = await startWorker(played);
+    const worker = await played.startWorker();
     const asked = async () => ((await control('stats')) as { actions: Record<string, object> }).actions;
     await until('it was asked', async () => Object.keys(await asked()).length > 0);
     expect(await statusOf(worker)).toMatchObject({ state: 'starting' });
@@ -104,7 +85,7 @@ describe('a worker that waits for a minute says so', () => {
     const played = await open();
     const control = (path: string, body?: unknown) => played.platform.control(path, body);
     await control('config', { faults: { kinds: ['hang'], forever: true, actions: COUNTERS } });
-    const worker = await startWorker(played, { REQUEST_TIMEOUT_MS: '1500', REQUEST_ATTEMPTS: '10' });
+    const worker = await played.startWorker({ REQUEST_TIMEOUT_MS: '1500', REQUEST_ATTEMPTS: '10' });
     await until('a request timed out', async () => {
       return ((await worker.metric('losant_usage_request_retries_total{reason="timeout"}')) ?? 0) > 0;
     });
@@ -121,7 +102,7 @@ describe('a worker that waits for a minute says so', () => {
     await holder.connect();
     onTestFinished(() => holder.end());
     await holder.query('begin; lock table losant_usage.coverage in exclusive mode');
-    const worker = await startWorker(played);
+    const worker = await played.startWorker();
     const waiting = `select 1 from pg_stat_activity where datname = current_database()
       and application_name = 'losant-usage' and wait_event_type = 'Lock'`;
     await until('a load waits', async () => (await played.query(waiting)).length > 0);
@@ -137,7 +118,7 @@ describe('a worker that waits for a minute says so', () => {
     await played.query(`create function public.slow() returns trigger language plpgsql as $$ begin
         perform pg_sleep(10); return null; end $$;
       create trigger slow after insert on losant_usage.coverage for each statement execute function public.slow()`);
-    const worker = await startWorker(played);
+    const worker = await played.startWorker();
     const sleeping = `select 1 from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'`;
     await until('a load is slow', async () => (await played.query(sleeping)).length > 0);
     await expectSaid(played, worker, {

@@ -2,20 +2,18 @@
  * What goes wrong on demand. A kind of which another test asserts the trouble it makes is not repeated here:
  * wrong values in `e2e/bad-answers`, short lists in `e2e/short-list`, all that passes in `e2e/faults`.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { FaultKind, FaultPlan } from '../../simulator/faults.ts';
-import { type Counts, days, type Platform, startPlatform } from './platform.ts';
+import { type Counts, days, type Platform, startPlatform, usePlatform } from './platform.ts';
 
 const TWO_DAYS = days('2026-11-10', '2026-11-11');
 
-let platform: Platform;
+const platform = usePlatform();
 let large: string;
 
 beforeAll(async () => {
-  platform = await startPlatform();
   large = await platform.orgWith('large');
 });
-afterAll(() => platform[Symbol.asyncDispose]());
 beforeEach(async () => {
   await platform.control('config', { faults: null, list: null });
 });

@@ -1,4 +1,5 @@
 import { type SimulatorOptions, startSimulator } from '../../simulator/server.ts';
+import { useOpened } from '../opened.ts';
 
 /** 2026-11-24 10:30 UTC, a Tuesday. */
 export const NOW = Date.UTC(2026, 10, 24, 10, 30);
@@ -76,6 +77,14 @@ export async function startPlatform(options: SimulatorOptions = {}): Promise<Pla
     },
     [Symbol.asyncDispose]: () => simulator.close(),
   };
+}
+
+/** One for the tests of a file. */
+export function usePlatform(options: SimulatorOptions = {}): Platform {
+  return useOpened(
+    () => startPlatform(options),
+    (opened) => opened[Symbol.asyncDispose](),
+  );
 }
 
 async function answerOf(url: string, init: RequestInit): Promise<Answer> {

@@ -1,14 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { days, NOW, type Platform, startPlatform } from './platform.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { days, NOW, type Platform, startPlatform, usePlatform } from './platform.ts';
 
-let platform: Platform;
+const platform = usePlatform();
 let large: string;
 
 beforeAll(async () => {
-  platform = await startPlatform();
   large = await platform.orgWith('large');
 });
-afterAll(() => platform[Symbol.asyncDispose]());
 
 describe('the numbers', () => {
   it('stay what they were in earlier versions', async () => {

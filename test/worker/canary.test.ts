@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
 import { type Received, startServer } from '../losant/server.ts';
-import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { usePlatform } from '../simulator/platform.ts';
 import { createSchema, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { runProgram, spawnProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
@@ -18,17 +18,15 @@ const CANARY = {
 };
 const ROLE = `losant_usage_canary_${randomBytes(4).toString('hex')}`;
 
-let platform: Platform;
+const platform = usePlatform({ orgs: 2, now: Date.now, token: CANARY.token });
 
 beforeAll(async () => {
-  platform = await startPlatform({ orgs: 2, now: Date.now, token: CANARY.token });
   await queryOnce(inject('postgresAdminUrl'), `create role ${ROLE} login password '${CANARY.password}'`);
   template = await createTestDatabase({ template: false });
   await queryOnce(template.url, `alter database ${template.name} owner to ${ROLE}`);
   await createSchema(asRole(template));
 });
 afterAll(async () => {
-  await platform[Symbol.asyncDispose]();
   await template.drop();
   await queryOnce(inject('postgresAdminUrl'), `drop role ${ROLE}`);
 });

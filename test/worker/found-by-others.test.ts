@@ -1,7 +1,7 @@
 /** The worker shows what is in the database, whatever process found it. */
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
-import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { usePlatform } from '../simulator/platform.ts';
 import { asProgram, holdLease } from '../support/by-hand.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
@@ -9,19 +9,17 @@ import { jsonOf, runProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 import { readMetric, type StartedWorker, settingsOf, startTestWorker } from './process.ts';
 
-let platform: Platform;
+const platform = usePlatform({ orgs: 3, now: Date.now });
 /** After a complete run; each test has a copy. */
 let ran: TestDatabase;
 let database: TestDatabase;
 
 beforeAll(async () => {
-  platform = await startPlatform({ orgs: 3, now: Date.now });
   ran = await createTestDatabase();
   const { code, stderr } = await runProgram(['run'], settingsOf(platform, ran));
   if (code !== 0) throw new Error(stderr);
 });
 afterAll(async () => {
-  await platform[Symbol.asyncDispose]();
   await ran.drop();
 });
 beforeEach(async () => {

@@ -4,22 +4,20 @@ import { DatabaseError, HeldError, LosantError } from '../../src/errors.ts';
 import { judgeFailure, looksAgain } from '../../src/worker/instance-run.ts';
 import { judgeRuns } from '../../src/worker/loop.ts';
 import { startServer } from '../losant/server.ts';
-import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { type Platform, startPlatform, usePlatform } from '../simulator/platform.ts';
 import { holdLease as holdLeaseOf } from '../support/by-hand.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
 import { instanceOf, openReplica, type Replica, type ReplicaOptions } from './loop.ts';
 
-let platform: Platform;
+const platform = usePlatform({ orgs: 2, now: Date.now });
 let other: Platform;
 let database: TestDatabase;
 
 beforeAll(async () => {
-  platform = await startPlatform({ orgs: 2, now: Date.now });
   other = await startPlatform({ orgs: 2, now: Date.now, seed: 'other' });
 });
 afterAll(async () => {
-  await platform[Symbol.asyncDispose]();
   await other[Symbol.asyncDispose]();
 });
 beforeEach(async () => {

@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
-import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { beforeEach, expect, onTestFinished, test } from 'vitest';
+import { usePlatform } from '../simulator/platform.ts';
 import { holdLease } from '../support/by-hand.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { startProgram } from '../support/program.ts';
@@ -9,15 +9,9 @@ import { settingsOf } from './process.ts';
 
 /** A database that a newer version migrates while this one stands by. */
 
-let platform: Platform;
+const platform = usePlatform({ orgs: 2, now: Date.now });
 let database: TestDatabase;
 
-beforeAll(async () => {
-  platform = await startPlatform({ orgs: 2, now: Date.now });
-});
-afterAll(async () => {
-  await platform[Symbol.asyncDispose]();
-});
 beforeEach(async () => {
   database = await createTestDatabase();
   onTestFinished(() => database.drop());

@@ -1,20 +1,13 @@
-import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
-import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { beforeEach, expect, onTestFinished, test } from 'vitest';
+import { startPlatform, usePlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { runProgram, spawnProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 import { settingsOf, startTestWorker, startWorker } from './process.ts';
 
-let platform: Platform;
+const platform = usePlatform({ orgs: 3, now: Date.now, hostile: false });
 let database: TestDatabase;
 
-beforeAll(async () => {
-  // Hostile ones would have 2^53 - 1 bytes on every fifth day, on which the instance has more than can be read.
-  platform = await startPlatform({ orgs: 3, now: Date.now, hostile: false });
-});
-afterAll(async () => {
-  await platform[Symbol.asyncDispose]();
-});
 beforeEach(async () => {
   database = await createTestDatabase();
   onTestFinished(() => database.drop());

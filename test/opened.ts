@@ -1,0 +1,18 @@
+import { afterAll, beforeAll } from 'vitest';
+
+/** What is opened before the tests of a file or a group and closed after them, for tests and hooks alone. */
+export function useOpened<T extends object>(open: () => Promise<T>, close: (opened: T) => unknown): T {
+  let opened: T | undefined;
+  beforeAll(async () => {
+    opened = await open();
+  });
+  afterAll(async () => {
+    if (opened !== undefined) await close(opened);
+  });
+  return new Proxy({} as T, {
+    get: (_, name): unknown => {
+      if (opened === undefined) throw new Error(`${String(name)} is read before it is opened`);
+      return Reflect.get(opened, name);
+    },
+  });
+}
