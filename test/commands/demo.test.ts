@@ -132,7 +132,7 @@ describe('demo on a terminal', { timeout: LIMIT_MS }, () => {
 it('ends at once with exit code 130 on Ctrl-C', async () => {
   const folder = mkdtempSync(join(temp, 'interrupted-'));
   const demo = startProgram(['demo'], { TMPDIR: folder });
-  await until('the second step is told', () => demo.stderr().includes('2/4'));
+  await until('the first step is told', () => demo.stderr().includes('1/4'));
   demo.kill('SIGINT');
   const { code, stderr } = await demo.ended;
   expect(stderr).toContain('losant-usage: Interrupted by SIGINT');

@@ -245,16 +245,6 @@ describe('an embedded folder', () => {
     embedded.remove();
   });
 
-  test('that was left half made is made anew', async () => {
-    const embedded = createEmbeddedFolder();
-    mkdirSync(join(embedded.folder, 'pgdata.new'));
-    writeFileSync(join(embedded.folder, 'pgdata.new', 'PG_VERSION'), '18\n');
-    const handle = await open(embedded.url);
-    expect((await sql`select 1 as one`.execute(handle.db)).rows).toEqual([{ one: 1 }]);
-    await handle.close();
-    embedded.remove();
-  });
-
   test('written by another version of Postgres does not open, and is not kept locked', async () => {
     const embedded = createEmbeddedFolder();
     mkdirSync(join(embedded.folder, 'pgdata'));

@@ -144,19 +144,16 @@ test('sets the bounds of every Postgres session', async () => {
   ]);
 });
 
-test.each([
-  ['America/New_York', 300],
-  ['Pacific/Auckland', -780],
-])('gives the same values in %s', async (zone, offset) => {
+test('gives the same values west of UTC, as all tests run east of it', async () => {
   const script = fileURLToPath(new URL('./print-values.ts', import.meta.url));
   const { stdout, stderr } = await promisify(execFile)(
     process.execPath,
     [script, server.url, elsewhere.url],
     {
-      env: { ...process.env, TZ: zone },
+      env: { ...process.env, TZ: 'America/New_York' },
     },
   );
   const expected = VALUES.map(([, value]) => value);
   expect(stderr).toBe('');
-  expect(JSON.parse(stdout)).toEqual({ offset, results: [expected, expected] });
+  expect(JSON.parse(stdout)).toEqual({ offset: 300, results: [expected, expected] });
 });

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
@@ -148,8 +148,10 @@ describe('migrating', () => {
     expect(await readSchemaState(handle, { folder })).toMatchObject({ state: 'at_head' });
   });
 
-  test('works the same in the embedded database, with the migrations of this program', async () => {
+  test('works the same in an embedded database that was left half made, with the migrations of this program', async () => {
     const embedded = createEmbeddedFolder();
+    mkdirSync(join(embedded.folder, 'pgdata.new'));
+    writeFileSync(join(embedded.folder, 'pgdata.new', 'PG_VERSION'), '18\n');
     const small = await open(embedded.url);
     expect(await readSchemaState(small)).toMatchObject({ state: 'empty', applied: [] });
     const applied = await requireSchema(small, { createIfEmpty: true, autoMigrate: false });

@@ -1,9 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { LosantErrorKind } from '../../src/errors.ts';
-import { AttemptError, isWorthAnotherTry, readRetryAfter } from '../../src/losant/attempt.ts';
+import { readRetryAfter } from '../../src/losant/attempt.ts';
 import { backoffOf, halfAtRandom, pauseOf } from '../../src/losant/client.ts';
-
-const failed = (kind: LosantErrorKind, isFinal = false) => new AttemptError(kind, '', { isFinal });
 
 describe('backoff', () => {
   it.each([
@@ -16,27 +13,6 @@ describe('backoff', () => {
     { attempt: 30, random: 0, delayMs: 10_000 },
   ])('waits $delayMs ms after attempt $attempt with random $random', ({ attempt, random, delayMs }) => {
     expect(halfAtRandom(backoffOf(attempt), () => random)).toBe(delayMs);
-  });
-});
-
-describe('another try', () => {
-  it.each(['server_error', 'unreachable', 'timeout', 'wrong_date', 'bad_body'] as const)(
-    'follows %s',
-    (kind) => {
-      expect(isWorthAnotherTry(failed(kind))).toBe(true);
-    },
-  );
-
-  it.each(['unauthorized', 'forbidden', 'not_found', 'not_supported', 'refused', 'rate_limited'] as const)(
-    'never follows %s',
-    (kind) => {
-      expect(isWorthAnotherTry(failed(kind))).toBe(false);
-    },
-  );
-
-  it('follows neither a failure that must repeat itself nor an error that is none of the wire', () => {
-    expect(isWorthAnotherTry(failed('bad_body', true))).toBe(false);
-    expect(isWorthAnotherTry(new TypeError('a defect'))).toBe(false);
   });
 });
 

@@ -75,11 +75,51 @@ function pathOf(index: number): string {
   return `src/export/planted-${index}.ts`;
 }
 
+/** What is named in files of its own, and where. */
+const ELSEWHERE: readonly (readonly [
+  what: string,
+  files: Record<string, string>,
+  problems: readonly string[],
+])[] = [
+  [
+    'a cycle of imports',
+    {
+      'src/export/a.ts': `import { b } from './b.ts';\nexport const a = () => b;\n`,
+      'src/export/b.ts': `import { a } from './a.ts';\nexport const b = () => a;\n`,
+    },
+    ['src/export/a.ts:1 no-cycle', 'src/export/b.ts:1 no-cycle'],
+  ],
+  [
+    'a query of a transaction that nobody waits for',
+    {
+      'src/ledger/planted.ts': `import type { Kysely } from 'kysely';
+export async function write(db: Kysely<{ runs: { run_id: string } }>): Promise<void> {
+  await db.transaction().execute(async (tx) => {
+    tx.deleteFrom('runs').execute();
+    await tx.selectFrom('runs').selectAll().execute();
+  });
+}
+`,
+    },
+    ['src/ledger/planted.ts:4 no-floating-promises'],
+  ],
+  [
+    'a skipped test and a test that runs alone',
+    {
+      'test/planted.test.ts': `test.skip('one', () => { expect(1).toBe(1); });
+test.only('two', () => { expect(2).toBe(2); });
+`,
+    },
+    ['test/planted.test.ts:1 no-disabled-tests', 'test/planted.test.ts:2 no-focused-tests'],
+  ],
+];
+
 describe('the linter names', () => {
   let verdict: LintVerdict;
 
   beforeAll(() => {
-    verdict = lintTree(Object.fromEntries(PLANTED.map(([, , , text], i) => [pathOf(i), text])));
+    const planted = Object.fromEntries(PLANTED.map(([, , , text], i) => [pathOf(i), text]));
+    verdict = lintTree(Object.assign(planted, ...ELSEWHERE.map(([, files]) => files)) as typeof planted);
   });
 
   test.each(PLANTED.map(([what, rule, line], index) => ({ what, rule, line, index })))(
@@ -89,56 +129,18 @@ describe('the linter names', () => {
       expect(verdict.problems).toContain(`${pathOf(index)}:${line} ${rule}`);
     },
   );
+
+  test.each(ELSEWHERE)('%s', (_, files, problems) => {
+    const found = verdict.problems.filter((each) => Object.keys(files).some((path) => each.startsWith(path)));
+    expect(found).toEqual(problems);
+  });
 });
 
-test('the linter names a cycle of imports', () => {
-  const { status, problems } = lintTree({
-    'src/export/a.ts': `import { b } from './b.ts';\nexport const a = () => b;\n`,
-    'src/export/b.ts': `import { a } from './a.ts';\nexport const b = () => a;\n`,
-  });
-  expect(status).toBe(1);
-  expect(problems).toEqual(['src/export/a.ts:1 no-cycle', 'src/export/b.ts:1 no-cycle']);
-});
-
-test('the linter names a query of a transaction that nobody waits for', () => {
-  const { status, problems } = lintTree({
-    'src/ledger/planted.ts': `import type { Kysely } from 'kysely';
-export async function write(db: Kysely<{ runs: { run_id: string } }>): Promise<void> {
-  await db.transaction().execute(async (tx) => {
-    tx.deleteFrom('runs').execute();
-    await tx.selectFrom('runs').selectAll().execute();
-  });
-}
-`,
-  });
-  expect(status).toBe(1);
-  expect(problems).toEqual(['src/ledger/planted.ts:4 no-floating-promises']);
-});
-
-test('the linter names a skipped test and a test that runs alone', () => {
-  const { status, problems } = lintTree({
-    'test/planted.test.ts': `test.skip('one', () => { expect(1).toBe(1); });
-test.only('two', () => { expect(2).toBe(2); });
-`,
-  });
-  expect(status).toBe(1);
-  expect(problems).toEqual([
-    'test/planted.test.ts:1 no-disabled-tests',
-    'test/planted.test.ts:2 no-focused-tests',
-  ]);
-});
-
-test('clock, environment and exit code are free at the edges: main and the simulator', () => {
+test('clock, environment and exit code are free at the edges, and a date of a given instant anywhere', () => {
   const text = `export const started = [Date.now(), new Date().toISOString(), process.env['TZ'], process.argv];
 process.exitCode = Math.random() > 1 ? 1 : 0;
 `;
-  expect(lintTree({ 'src/main.ts': text, 'simulator/serve.ts': text })).toEqual({
-    status: 0,
-    problems: [],
-  });
-});
-
-test('a date made from a given instant passes anywhere', () => {
-  const text = `export const day = new Date(0).toISOString().slice(0, 10);\n`;
-  expect(lintTree({ 'src/export/plan.ts': text })).toEqual({ status: 0, problems: [] });
+  const given = `export const day = new Date(0).toISOString().slice(0, 10);\n`;
+  const files = { 'src/main.ts': text, 'simulator/serve.ts': text, 'src/export/plan.ts': given };
+  expect(lintTree(files)).toEqual({ status: 0, problems: [] });
 });
