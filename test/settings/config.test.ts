@@ -156,14 +156,6 @@ describe('an instance by environment', () => {
   });
 });
 
-describe('billing periods', () => {
-  test('are calendar months unless they are to be those of Losant', () => {
-    expect(settings.read(ENOUGH).billingPeriods).toBe('calendar');
-    expect(settings.read({ ...ENOUGH, BILLING_PERIODS: 'losant' }).billingPeriods).toBe('losant');
-    expect(settings.read({}, `${ONE}billingPeriods: losant`).billingPeriods).toBe('losant');
-  });
-});
-
 describe('a settings file', () => {
   test('describes several instances, as the example does', () => {
     const yaml = readFileSync('deploy/losant-usage.example.yaml', 'utf8').replace(
@@ -218,11 +210,6 @@ describe('a settings file', () => {
       readConfig({ env: { LOSANT_USAGE_CONFIG: '/missing' }, configFile: named, needs: ['losant'] })
         .instances,
     ).toHaveLength(1);
-  });
-
-  test('leaves the schedule to the environment where it has none', () => {
-    expect(settings.read({ SCHEDULE: '0 3 * * *' }, ONE).schedule).toBe('0 3 * * *');
-    expect(settings.read({}, `${ONE}schedule: 0 4 * * *`).schedule).toBe('0 4 * * *');
   });
 
   test('that others may write is a warning', () => {

@@ -60,36 +60,6 @@ describe('a gap', () => {
     expect(await ledger.ask(waiting)).toEqual([]);
   });
 
-  test('is neither what is stored nor what is known to be missing', async () => {
-    const orgId = await ledger.newOrg();
-    await track(orgId, '2026-11-18', '2026-11-21');
-    await addCells(ledger.db, orgId, [
-      { day: '2026-11-18', standing: 'stored' },
-      { day: '2026-11-19', standing: 'final' },
-      { day: '2026-11-20', standing: 'accepted', reason: 'waived' },
-      { day: '2026-11-21', standing: 'unavailable', reason: 'past_horizon' },
-    ]);
-    expect(await gapsAt('2026-11-22T12:00:00.000Z', orgId)).toEqual([]);
-    const known = sql`select usage_date, standing from losant_usage.known_missing
-      where org_id = ${orgId} order by usage_date`;
-    expect(await ledger.ask(known)).toEqual([
-      { usage_date: '2026-11-20', standing: 'accepted' },
-      { usage_date: '2026-11-21', standing: 'unavailable' },
-    ]);
-  });
-
-  test('is a number that is in doubt, and none whose re-read only failed', async () => {
-    const orgId = await ledger.newOrg();
-    await track(orgId, '2026-11-18', '2026-11-19');
-    await addCells(ledger.db, orgId, [
-      { day: '2026-11-18', standing: 'in_doubt', reason: 'left_out' },
-      { day: '2026-11-19', standing: 'final', reason: 'server_error' },
-    ]);
-    expect(await gapsAt('2026-11-22T12:00:00.000Z', orgId)).toMatchObject([
-      { usage_date: '2026-11-18', standing: 'in_doubt', reason: 'left_out' },
-    ]);
-  });
-
   test('does not depend on the time zone of the session', async () => {
     const orgId = await ledger.newOrg();
     await track(orgId, '2026-11-20');

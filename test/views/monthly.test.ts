@@ -2,7 +2,9 @@
 import { type RawBuilder, sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { waiveCells } from '../../src/ledger/waive.ts';
-import { answer, closed, FINAL, missing, row } from '../database/answers.ts';
+import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
+import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
+import { answer, FINAL, missing, row } from '../database/answers.ts';
 import { addTracking, rowsOf, useLedger } from '../database/ledger.ts';
 import { devices, sources, trackedOrg } from './loads.ts';
 
@@ -110,15 +112,6 @@ describe('monthly_usage', () => {
     ).toEqual([{ devices_created: 28 }]);
   });
 
-  test('is fully tracked where the organization was created in it, and tracked since', async () => {
-    const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-25', to: '2026-10-31' });
-    await ledger.ask(
-      sql`update losant_usage.organizations set created_at = '2026-10-25T09:00:00Z', created_on = '2026-10-25' where org_id = ${orgId}`,
-    );
-    await ledger.load(october.slice(24).map((day) => devices(orgId, day, 4, 1, 17)));
-    expect(await flags(orgId)).toEqual([{ ...ready, days_expected: 7, days_stored: 7, days_final: 7 }]);
-  });
-
   test('in which a stream is enabled, or one takes the place of another, is not fully tracked; the next one is', async () => {
     const late = { streams: ['notebook_minutes'], days: '{[2026-09-20,2026-10-31]}' };
     const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-09-01', to: '2026-10-31' });
@@ -134,17 +127,6 @@ describe('monthly_usage', () => {
         { month: '2026-10-01', days_expected: 31, is_fully_tracked: true },
       ]);
     }
-  });
-
-  test('leaves out a number of a stream that was never tracked', async () => {
-    const orgId = await trackedOrg(ledger, ['device_counts'], RANGE);
-    await ledger.load(october.map((day) => devices(orgId, day, 4, 1, 17)));
-    await ledger.ask(sql`update losant_usage.usage_days set notebook_minutes = 5, notebook_completed = 1, notebook_canceled = 0,
-      notebook_errored = 0, notebook_timeout = 0 where org_id = ${orgId} and usage_date = '2026-10-07'`);
-    expect(await flags(orgId)).toEqual([{ ...ready, days_untracked: 1 }]);
-    expect(
-      await ask(sql`select notebook_minutes from losant_usage.monthly_usage where org_id = ${orgId}`),
-    ).toEqual([{ notebook_minutes: null }]);
   });
 
   test('with a waived day is billable and not final', async () => {
@@ -203,31 +185,6 @@ describe('monthly_usage', () => {
       await ask(sql`select payload_billable_count, payload_all_count from losant_usage.monthly_usage
         where org_id = ${orgId}`),
     ).toEqual([{ payload_billable_count: 150, payload_all_count: 279 }]);
-  });
-
-  test('with an unavailable day is neither final nor billable', async () => {
-    const orgId = await trackedOrg(ledger, ['device_counts'], RANGE);
-    await ledger.load([
-      ...october.slice(1).map((day) => devices(orgId, day, 4, 1, 17)),
-      answer(closed, { orgId, day: '2026-10-01' }),
-    ]);
-    expect(await flags(orgId)).toEqual([
-      { ...ready, days_stored: 30, days_final: 30, days_unavailable: 1, is_final: false, is_billable: false },
-    ]);
-  });
-
-  test('is not final before the month is over, even if all of it so far is', async () => {
-    const [today] = await ask(sql`select (now() at time zone 'UTC')::date - 1 as day`);
-    const { day } = today as { day: string };
-    const orgId = await trackedOrg(ledger, ['device_counts'], { from: day, to: '2049-12-30' });
-    await ledger.ask(
-      sql`update losant_usage.organizations set created_at = now() - interval '1 day', created_on = (now() at time zone 'UTC')::date - 1 where org_id = ${orgId}`,
-    );
-    await ledger.load([devices(orgId, day, 1, 0, 1)]);
-    expect(
-      await ask(sql`select days_final, is_final = is_over as "isFinalOnceOver" from losant_usage.monthly_usage
-        where org_id = ${orgId} and days_expected > 0`),
-    ).toEqual([{ days_final: 1, isFinalOnceOver: true }]);
   });
 
   const plan = async (query: RawBuilder<unknown>) => {

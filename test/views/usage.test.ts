@@ -68,15 +68,6 @@ describe('daily_usage', () => {
     ]);
   });
 
-  test('leaves out a day that is stored and not tracked, and is final where all of the day is', async () => {
-    const orgId = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-02', to: '2026-10-02' });
-    await ledger.load([devices(orgId, '2026-09-01', 1, 2, 3), devices(orgId, '2026-10-02', 1, 2, 3)]);
-    expect(
-      await ask(sql`select usage_date, devices_total, streams_expected, is_final from losant_usage.daily_usage
-        where org_id = ${orgId} order by usage_date`),
-    ).toEqual([{ usage_date: '2026-10-02', devices_total: 3, streams_expected: 1, is_final: true }]);
-  });
-
   test('ends with the day an organization was found deleted, and never shows today', async () => {
     const gone = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-01', to: '2026-10-31' });
     await ledger.ask(sql`update losant_usage.organizations set removed_at = '2026-10-03T15:00:00Z'
