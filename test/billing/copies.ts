@@ -91,7 +91,7 @@ export const inRow =
   };
 /** Forges a file: replaces a text in the first row that has the part. */
 export const forged =
-  (name: string, part: string, from: string | RegExp, to: string, folder = '') =>
+  (name: string, part: string, [from, to]: readonly [string | RegExp, string], folder = '') =>
   (copy: Copy): Promise<void> =>
     copy.forge(
       name,

@@ -134,7 +134,7 @@ export const TAMPERED_FILES: readonly Tampering[] = [
   ],
   [
     'a quote that never ends',
-    forged('lines.csv', 'devices_total', 'Acme', '"Acme'),
+    forged('lines.csv', 'devices_total', ['Acme', '"Acme']),
     'lines.csv',
     /^is no CSV file of a pack: /,
   ],
@@ -150,19 +150,19 @@ export const TAMPERED_FILES: readonly Tampering[] = [
   ],
   [
     'a word for a number',
-    forged('lines.csv', 'devices_created', ',14,14,', ',14,many,'),
+    forged('lines.csv', 'devices_created', [',14,14,', ',14,many,']),
     'lines.csv',
     /^line 2: total is many$/,
   ],
   [
     'a number that is not there',
-    forged('lines.csv', 'devices_created', ',14,14,', ',14,,'),
+    forged('lines.csv', 'devices_created', [',14,14,', ',14,,']),
     'lines.csv',
     /devices_created from 2026-03-01: total is not stored, its days come to 14$/,
   ],
   [
     'a standing that there is not',
-    forged('coverage.csv', 'final', 'final', 'fine'),
+    forged('coverage.csv', 'final', ['final', 'fine']),
     'coverage.csv',
     /^line 2: standing is fine$/,
   ],
