@@ -2,14 +2,14 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readStatements } from '../../src/billing/month.ts';
-import { placePacks, writePacks } from '../../src/billing/pack-folder.ts';
+import { describe, expect, test } from 'vitest';
+import { readStatements } from '../../src/billing/statements.ts';
+import { placePacks, writePacks } from '../../src/billing/write-pack.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import { answer, FINAL, values } from '../database/answers.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
 import { devices, trackedOrg } from '../views/loads.ts';
-import { type Books, openBooks, SIGNAL, whyNot } from './books.ts';
+import { SIGNAL, useBooks, whyNot } from './books.ts';
 
 /** A row of the view: who, what, then, now, the difference, and why. */
 const row = (
@@ -20,13 +20,7 @@ const row = (
   ]
 ) => ({ org_id, metric, then_quantity, now_quantity, difference, cause });
 
-let books: Books;
-
-beforeAll(async () => {
-  books = await openBooks();
-});
-
-afterAll(() => books.close());
+const books = useBooks();
 
 describe('what changes after the closing', () => {
   test('is an adjustment with its cause, settled once, and sums lead to the numbers of now', async () => {

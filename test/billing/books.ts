@@ -12,6 +12,7 @@ import { createDatabase } from '../../src/database/open.ts';
 import { type DayRange, eachDay } from '../../src/usage/day.ts';
 import type { PeriodSource } from '../../src/usage/period.ts';
 import { INSTANCE, openLedger } from '../database/ledger.ts';
+import { useOpened } from '../opened.ts';
 import type { TestDatabase } from '../support/databases.ts';
 import { devices, trackedOrg } from '../views/loads.ts';
 
@@ -106,4 +107,12 @@ export async function openBooks(made?: TestDatabase) {
       await rm(folder, { recursive: true });
     },
   };
+}
+
+/** One for the tests of a file. */
+export function useBooks(): Books {
+  return useOpened(
+    () => openBooks(),
+    (books) => books.close(),
+  );
 }

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { closePeriod } from '../../src/billing/close.ts';
 import { readStatements } from '../../src/billing/month.ts';
 import { createDatabase } from '../../src/database/open.ts';
@@ -12,15 +12,9 @@ import { answer, closed, FINAL, missing, row, values } from '../database/answers
 import { addTracking, INSTANCE } from '../database/ledger.ts';
 import { queryOnce } from '../support/databases.ts';
 import { devices } from '../views/loads.ts';
-import { type Books, openBooks, SIGNAL, whyNot } from './books.ts';
+import { SIGNAL, useBooks, whyNot } from './books.ts';
 
-let books: Books;
-
-beforeAll(async () => {
-  books = await openBooks();
-});
-
-afterAll(() => books.close());
+const books = useBooks();
 
 const linesOf = (orgId: string) =>
   books.ask(sql`select s.kind, l.metric, l.quantity, l.total, l.total_max, l.days_expected, l.days_stored, l.is_billable

@@ -2,13 +2,13 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import { answer, closed, FINAL, values } from '../database/answers.ts';
 import { addTracking } from '../database/ledger.ts';
 import { type Ended, jsonOf, runProgram } from '../support/program.ts';
 import { devices } from '../views/loads.ts';
-import { type Books, openBooks } from './books.ts';
+import { useBooks } from './books.ts';
 import { ADJUSTMENT, Copy, org } from './copies.ts';
 import { TAMPERED_FILES } from './tampered-files.ts';
 import { TAMPERED_NUMBERS } from './tampered-numbers.ts';
@@ -16,7 +16,7 @@ import { TAMPERED_NUMBERS } from './tampered-numbers.ts';
 const { privateKey, publicKey } = generateKeyPairSync('ed25519');
 const PUBLIC_PEM = publicKey.export({ type: 'spki', format: 'pem' }) as string;
 
-let books: Books;
+const books = useBooks();
 /** The closing of March, and its adjustment below it; the same signed; and those of April, which follow. */
 let march: string;
 let signed: string;
@@ -57,12 +57,9 @@ async function closeTwice(month: string, key: typeof privateKey | null): Promise
 }
 
 beforeAll(async () => {
-  books = await openBooks();
   signed = await closeTwice('2026-02', privateKey);
   march = await closeTwice('2026-03', null);
 });
-
-afterAll(() => books.close());
 
 const verifyIn = async (out: string, ...more: readonly string[]): Promise<Ended> =>
   await runProgram(['verify', out, '--json', ...more], {});

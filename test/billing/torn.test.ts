@@ -6,19 +6,17 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CutProxy, startCutProxy } from '../support/cut-proxy.ts';
 import { LAUNCHER, runProgram, spawnProgram, startProcess } from '../support/program.ts';
-import { type Books, openBooks } from './books.ts';
+import { useBooks } from './books.ts';
 
-let books: Books;
+const books = useBooks();
 let line: CutProxy;
 
 beforeAll(async () => {
-  books = await openBooks();
   line = await startCutProxy(books.ledger.url);
 });
 
 afterAll(async () => {
   await line[Symbol.asyncDispose]();
-  await books.close();
 });
 
 const runAt = async (url: string, ...args: readonly string[]) =>

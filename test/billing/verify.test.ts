@@ -1,38 +1,17 @@
 /** close, statement and verify, as they are run, and what a pack that was tampered with is told. */
-import { createHash } from 'node:crypto';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { INSTANCE } from '../database/ledger.ts';
 import { type Ended, jsonOf, runProgram } from '../support/program.ts';
-import { type Books, openBooks } from './books.ts';
+import { useBooks } from './books.ts';
+import { Copy } from './copies.ts';
 
-let books: Books;
-
-beforeAll(async () => {
-  books = await openBooks();
-});
-
-afterAll(() => books.close());
+const books = useBooks();
 
 const run = async (...args: readonly string[]): Promise<Ended> =>
   await runProgram(args, { DATABASE_URL: books.ledger.url });
 const runOffline = async (...args: readonly string[]): Promise<Ended> => await runProgram(args, {});
-
-/** Changes a file of a pack and its hash in the manifest, as somebody would who knows both. */
-async function forge(out: string, name: string, change: (text: string) => string): Promise<void> {
-  const text = change(await readFile(join(out, name), 'utf8'));
-  await writeFile(join(out, name), text);
-  const manifest = JSON.parse(await readFile(join(out, 'manifest.json'), 'utf8')) as {
-    files: { name: string; rows: number; bytes: number; sha256: string }[];
-  };
-  for (const file of manifest.files.filter((each) => each.name === name)) {
-    file.rows = text.split('\r\n').length - 2;
-    file.bytes = Buffer.byteLength(text);
-    file.sha256 = createHash('sha256').update(text).digest('hex');
-  }
-  await writeFile(join(out, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
-}
 
 test('a month is shown, refused while a number is missing, closed, written out and verified', async () => {
   const orgId = await books.orgOf({ from: '2026-03-10', to: '2026-03-12' });
@@ -82,24 +61,24 @@ test('a month is shown, refused while a number is missing, closed, written out a
   );
 
   // One number more in the days and in the sum: the pack agrees with itself, not with the database.
-  await forge(out, 'days.csv', (text) =>
+  const pack = await Copy.of(out);
+  await pack.forge('days.csv', (text) =>
     text.replace(
       `${orgId},2026-03-01,2026-03-10,1,1,true,final,4,`,
       `${orgId},2026-03-01,2026-03-10,1,1,true,final,5,`,
     ),
   );
-  const wrongSum = await runOffline('verify', out);
+  const wrongSum = await runOffline('verify', pack.out);
   expect(wrongSum.code).toBe(3);
   expect(wrongSum.stdout).toContain(
     `lines.csv: organization ${orgId}: devices_created from 2026-03-01: total is 12, its days come to 13\n`,
   );
-  await forge(out, 'lines.csv', (text) =>
+  await pack.forge('lines.csv', (text) =>
     text.replace('devices_created,devices,flow,12,12,', 'devices_created,devices,flow,13,13,'),
   );
-  const manifest = await readFile(join(out, 'manifest.json'), 'utf8');
-  await writeFile(join(out, 'manifest.json'), manifest.replace('"quantity": "20"', '"quantity": "21"'));
-  expect((await runOffline('verify', out)).code).toBe(0);
-  const forged = await run('verify', out, '--json');
+  await pack.edit('manifest.json', (text) => text.replace('"quantity": "20"', '"quantity": "21"'));
+  expect((await runOffline('verify', pack.out)).code).toBe(0);
+  const forged = await run('verify', pack.out, '--json');
   expect(forged.code).toBe(3);
   expect(jsonOf<{ problems: object[] }>(forged).problems).toEqual([
     {
@@ -115,8 +94,8 @@ test('a month is shown, refused while a number is missing, closed, written out a
       problem: `organization ${orgId}, 2026-03-10: devices_created is 5; by the record of the database 4 was known then`,
     },
   ]);
-  await forge(out, 'coverage.csv', (text) => text.replace(/\r\n[^\r]+\r\n$/, '\r\n'));
-  expect((await runOffline('verify', out)).stdout).toContain(
+  await pack.forge('coverage.csv', (text) => text.replace(/\r\n[^\r]+\r\n$/, '\r\n'));
+  expect((await runOffline('verify', pack.out)).stdout).toContain(
     `days.csv: organization ${other}: 2026-03-12: streams_expected is 1, by coverage.csv 0\n`,
   );
 });
