@@ -98,7 +98,7 @@ describe('a month', () => {
       days: '{[2026-07-10,2026-07-11]}',
     });
     const minutes = (day: string, outcome: CellOutcome, sentAt: string) =>
-      answer(outcome, { orgId, day, stream: notebookMinutes, age: FINAL, sentAtMs: Date.parse(sentAt) });
+      answer(outcome, { orgId, day, stream: 'notebook_minutes', age: FINAL, sentAtMs: Date.parse(sentAt) });
     await books.ledger.load([
       minutes('2026-07-10', values(row(5, 2, 0, 0, 0)), '2026-11-22T12:00:00Z'),
       minutes('2026-07-11', values(row(7, 3, 0, 0, 0)), '2026-11-22T12:00:00Z'),

@@ -3,7 +3,6 @@ import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { loadBatch } from '../../src/ledger/load.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, at, FINAL, missing, row, values } from './answers.ts';
 import {
   addTracking,

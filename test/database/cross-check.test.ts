@@ -3,8 +3,6 @@ import * as fc from 'fast-check';
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { answer, at, FINAL, failed, missing, row, values } from './answers.ts';
 import { addTracking, coverageOf, RUN_2, revisionsOf, useLedger } from './ledger.ts';
 

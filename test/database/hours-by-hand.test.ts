@@ -2,7 +2,6 @@
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { waiveCells } from '../../src/ledger/waive.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { hours } from '../views/loads.ts';
 import { answer, at, missing, row, values } from './answers.ts';
 import { addTracking, coverageOf, useLedger } from './ledger.ts';

@@ -3,8 +3,7 @@ import * as fc from 'fast-check';
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
-import { HOURS, payloadHours } from '../../src/usage/streams/payload-hours.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
+import { HOURS } from '../../src/usage/streams/payload-hours.ts';
 import { answer, at, failed, missing, row, values } from './answers.ts';
 import { addTracking, coverageOf, RUN_2, revisionsOf, useLedger } from './ledger.ts';
 

@@ -1,8 +1,7 @@
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { HeldError } from '../../src/errors.ts';
-import { type LeaseHold, releaseLease, renewLease, takeLease } from '../../src/ledger/lease.ts';
-import { beginWriting } from '../../src/ledger/transaction.ts';
+import { beginWriting, type LeaseHold, releaseLease, renewLease, takeLease } from '../../src/ledger/lease.ts';
 import { INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
 describe.each(['postgres', 'embedded'] as const)('a lease in the %s database', (kind) => {

@@ -1,6 +1,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { afterAll, beforeAll } from 'vitest';
-import { createDatabase, type DatabaseHandle } from '../../src/database/open.ts';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
+import { createDatabase } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
 import { type LoadResult, loadBatch } from '../../src/ledger/load.ts';
 import type { Cell, CellAnswer } from '../../src/usage/cell.ts';

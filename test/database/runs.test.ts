@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { beforeEach, expect, test } from 'vitest';
-import { beatRun, finishRun, interruptDeadRuns, type RunCounts, startRun } from '../../src/ledger/runs.ts';
+import { beatRun, finishRun, interruptDeadRuns, startRun } from '../../src/ledger/runs.ts';
 import { INSTANCE, RUN_1, RUN_2, RUN_3, useLedger } from './ledger.ts';
 
 const ledger = useLedger();

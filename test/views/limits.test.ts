@@ -2,8 +2,6 @@
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { type DayRange, eachDay } from '../../src/usage/day.ts';
-import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { answer, row, values } from '../database/answers.ts';
 import { useLedger } from '../database/ledger.ts';
 import { devices, trackedOrg } from '../views/loads.ts';

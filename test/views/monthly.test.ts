@@ -2,8 +2,6 @@
 import { type RawBuilder, sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { waiveCells } from '../../src/ledger/waive.ts';
-import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { answer, FINAL, missing, row } from '../database/answers.ts';
 import { addTracking, rowsOf, useLedger } from '../database/ledger.ts';
 import { devices, sources, trackedOrg } from './loads.ts';

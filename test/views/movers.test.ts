@@ -2,7 +2,6 @@
 import { sql } from 'kysely';
 import { beforeEach, expect, test } from 'vitest';
 import { type DayRange, eachDay } from '../../src/usage/day.ts';
-import { payloadTotals } from '../../src/usage/streams/payload-totals.ts';
 import { answer, row, values } from '../database/answers.ts';
 import { useLedger } from '../database/ledger.ts';
 import { trackedOrg } from './loads.ts';

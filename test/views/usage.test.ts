@@ -1,7 +1,6 @@
 /** What the views say of numbers that are stored, not stored, or zero. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { payloadSources } from '../../src/usage/streams/payload-sources.ts';
 import { answer, failed, missing } from '../database/answers.ts';
 import { useLedger } from '../database/ledger.ts';
 import { devices, sources, trackedOrg } from './loads.ts';
