@@ -7,6 +7,7 @@ import { readStatements } from '../../src/billing/month.ts';
 import { placePacks, writePacks } from '../../src/billing/pack-folder.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import { answer, FINAL, values } from '../database/answers.ts';
+import { findUndeclaredNulls } from '../support/declared-nulls.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
 import { devices, trackedOrg } from '../views/loads.ts';
 import { SIGNAL, useBooks, whyNot } from './books.ts';
@@ -244,4 +245,8 @@ describe('a proof pack', () => {
     await expect(write('/dev/null/pack')).rejects.toThrow(/a part of its path is a file, not a folder/);
     expect((await readdir(books.folder)).filter((name) => name.includes('partial'))).toEqual([]);
   });
+});
+
+test('no column of a view has a null of which its comment does not speak', async () => {
+  expect(await findUndeclaredNulls(books.ledger.url)).toEqual([]);
 });
