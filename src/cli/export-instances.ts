@@ -74,6 +74,8 @@ async function exportInstance(work: ExportWork, scope: Scope): Promise<InstanceE
     const nextTryAt = isShown ? await readNextTry(work, instanceId) : null;
     const { horizonDays } = config.policy;
     const outcome = ask ? addUnreadable(run, instanceId, ask.range, horizonDays) : run;
+    // A line of the log that is written while the bar is drawn would be mixed with it.
+    view.stop();
     if (!work.isSummaryEnough) logRun(logger, instanceId, outcome);
     return { instanceId, outcome, nextTryAt };
   } catch (error) {

@@ -143,9 +143,9 @@ export interface BeginOptions {
 
 /**
  * `beginWriting` begins a transaction in which the program writes: marks its changes as not made by hand for the
- * triggers, commits synchronously whatever the server's default, and locks the lease's row until the
- * end, so that nobody takes over meanwhile. Without options, it is no run that writes. Returns the time in ms by the database's clock. Throws
- * HeldError `lease_lost`, or ClockError if the clocks have moved apart.
+ * triggers, commits synchronously whatever the server's default, and locks the lease's row until the end, so that
+ * nobody takes over meanwhile. Without options, it is no run that writes. Returns the time in ms by the database's
+ * clock. Throws HeldError `lease_lost`, or ClockError if the clocks have moved apart.
  */
 export async function beginWriting(
   trx: Kysely<Schema>,

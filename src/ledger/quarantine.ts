@@ -54,6 +54,8 @@ export async function recordQuarantine(
         conflict.columns(['org_id', 'stream', 'from_date', 'to_date']).doUpdateSet((eb) => ({
           ...Object.fromEntries(RENEWED.map((column) => [column, eb.ref(`excluded.${column}`)])),
           times: eb('quarantine.times', '+', 1),
+          // A day that this answer was not asked for still lacks its good answer.
+          resolved_days: sql<string>`quarantine.resolved_days * excluded.resolved_days`,
           resolved_at: null,
         })),
       )
@@ -62,15 +64,7 @@ export async function recordQuarantine(
 }
 
 /** The columns that the newest answer for a window replaces. */
-const RENEWED = [
-  'code',
-  'problem',
-  'body_gzip',
-  'body_truncated',
-  'last_seen_at',
-  'resolved_days',
-  'run_id',
-] as const;
+const RENEWED = ['code', 'problem', 'body_gzip', 'body_truncated', 'last_seen_at', 'run_id'] as const;
 
 /**
  * `resolveQuarantine` closes the quarantine of cells that have since had a good answer; a window is closed

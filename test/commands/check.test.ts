@@ -126,6 +126,11 @@ describe('writes nothing', () => {
     }
   });
 
+  it('registers no instance', async () => {
+    await check();
+    expect(await queryOnce(database.url, 'select from losant_usage.instances')).toEqual([]);
+  });
+
   it('does not make the folder of an embedded database', async () => {
     const place = createEmbeddedFolder();
     place.remove();
@@ -206,6 +211,23 @@ describe('the database', () => {
     ]);
     expect(namesOf(document.checks)).toContain('instanceOrg.payloadCounts');
     expect(code).toBe(1);
+  });
+
+  it('that a newer program migrated exits 2', async () => {
+    const newer = await createTestDatabase();
+    try {
+      await queryOnce(
+        newer.url,
+        `insert into losant_usage.migrations (name, sha256) values ('9999_later', '')`,
+      );
+      const { code, document } = await check({ DATABASE_URL: newer.url });
+      expect(failedOf(document)).toMatchObject([
+        { name: 'schema', message: expect.stringContaining('it has 9999_later') as string },
+      ]);
+      expect(code).toBe(2);
+    } finally {
+      await newer.drop();
+    }
   });
 
   it('that refuses the password exits 2 and does not show it', async () => {

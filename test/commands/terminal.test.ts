@@ -76,9 +76,12 @@ describe('a run on a terminal', () => {
   it.each([
     ['--verbose', ['--verbose'], {}],
     ['LOG_LEVEL', [], { LOG_LEVEL: 'info' }],
-  ])('shows the log with %s', async (_how, options, changes) => {
-    const { stdout } = await onTerminal(['run', '--date', day, ...options], changes);
+  ])('shows the log with %s, after the bar is gone', async (_how, options, changes) => {
+    const slow = { ...changes, REQUESTS_PER_SECOND: '30' };
+    const { stdout } = await onTerminal(['run', '--date', day, ...options], slow);
     expect(stdout).toContain('run finished');
+    expect(stdout.lastIndexOf(' requests | ')).toBeGreaterThan(-1);
+    expect(stdout.lastIndexOf(' requests | ')).toBeLessThan(stdout.indexOf('run finished'));
   });
 
   it('prints every count with --verbose, also those that are zero', async () => {

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import { hours } from '../views/loads.ts';
 import { answer, at, missing, row, values } from './answers.ts';
-import { addTracking, coverageOf, useLedger } from './ledger.ts';
+import { addTracking, coverageOf, openLedger, useLedger } from './ledger.ts';
 
 const ledger = useLedger();
 let orgId: string;
@@ -87,4 +87,36 @@ describe('a waiver', () => {
           where org_id = ${orgId}`),
     ).toEqual([{ hours: 24, is_zero: true }]);
   });
+});
+
+test('the embedded database stores, restates and shows them as well', async () => {
+  const embedded = await openLedger('embedded');
+  try {
+    const org = await embedded.newOrg();
+    await addTracking(embedded.db, org, { streams: ['payload_hours'], days: '{[2026-11-01,)}' });
+    for (const [minute, place] of [
+      [0, 3],
+      [60, 4],
+    ] as const) {
+      const sentAtMs = at('2026-11-22T12:00:00.000Z') + minute * 60_000;
+      const day = hours(org, '2026-11-20', (hour) => (hour === place ? [5, 7, 90] : [0, 0, 0]));
+      await embedded.load([{ ...day, sentAtMs }]);
+    }
+    expect(
+      await embedded.ask(sql`select hour, old_quantity, new_quantity from losant_usage.restatements
+        where org_id = ${org} and metric = 'payload_all_count' order by hour`),
+    ).toEqual([
+      { hour: 3, old_quantity: 7, new_quantity: 0 },
+      { hour: 4, old_quantity: 0, new_quantity: 7 },
+    ]);
+    expect(
+      await embedded.ask(sql`select hours, hours_stored, payload_all_count from losant_usage.local_daily_usage('UTC')
+        where org_id = ${org} and local_date = '2026-11-20'`),
+    ).toEqual([{ hours: 24, hours_stored: 24, payload_all_count: 7 }]);
+    await expect(
+      embedded.ask(sql`select * from losant_usage.local_daily_usage('Asia/Kolkata')`),
+    ).rejects.toThrow('off UTC by a part of an hour');
+  } finally {
+    await embedded.close();
+  }
 });

@@ -292,6 +292,25 @@ describe('losant-usage prune', () => {
   });
 });
 
+test('the embedded database is pruned in the same way', async () => {
+  const embedded = await openLedger('embedded');
+  try {
+    const orgId = await embedded.newOrg();
+    await addTracking(embedded.db, orgId, { streams: ['device_counts'], days: '{[2025-01-31,2025-02-01]}' });
+    const days = ['2025-01-31', '2025-02-01'];
+    await embedded.load(days.map((day) => answer(values(row(4, 1, 17)), { orgId, day, age: LAST })));
+    await embedded.closeHandle();
+    const url = { DATABASE_URL: embedded.url };
+    expect(await runProgram(['prune', '--before', '2025-02-01'], url)).toMatchObject({ code: 0 });
+    const left = await runProgram(['prune', '--before', '2025-03-01', '--dry-run', '--json'], url);
+    expect(jsonOf(left)).toMatchObject({
+      instances: [{ months: [{ month: '2025-02', days: 1 }], kept: null }],
+    });
+  } finally {
+    await embedded.close();
+  }
+}, 180_000);
+
 test('every table with days of usage is removed from, or is kept by name', async () => {
   expect(
     await ask(`select table_name as name from information_schema.columns c

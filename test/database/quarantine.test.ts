@@ -103,6 +103,25 @@ describe('quarantine', () => {
     expect(await kept(orgId)).toMatchObject([{ resolved: true }]);
   });
 
+  test('of a window stays open for its other days when fewer of them are bad again', async () => {
+    const orgId = await ledger.newOrg();
+    const window = { from: '2026-11-18', to: '2026-11-20' };
+    const readBad = async (days: readonly string[], sentAtMs: number) => {
+      const answers = days.map((day) => answer(quarantined, { orgId, day, sentAtMs }));
+      await load(answers, [body(orgId, { ...window, asked: days })]);
+    };
+    await readBad(['2026-11-18', '2026-11-19', '2026-11-20'], hour(0));
+    await readBad(['2026-11-18', '2026-11-20'], hour(1));
+    for (const day of ['2026-11-18', '2026-11-20'])
+      await load([answer(values(row(4, 1, 17)), { orgId, day, sentAtMs: hour(2) })]);
+    expect(await kept(orgId)).toMatchObject([{ times: 2, resolved: false }]);
+    await load([answer(values(row(4, 1, 17)), { orgId, day: '2026-11-19', sentAtMs: hour(2) })]);
+    expect(await kept(orgId)).toMatchObject([{ times: 2, resolved: true }]);
+    await readBad(['2026-11-20'], hour(3));
+    await load([answer(values(row(4, 1, 17)), { orgId, day: '2026-11-20', sentAtMs: hour(4) })]);
+    expect(await kept(orgId)).toMatchObject([{ times: 3, resolved: true }]);
+  });
+
   test('stands when an older good answer arrives after the bad one', async () => {
     const orgId = await ledger.newOrg();
     await load([answer(quarantined, { orgId, sentAtMs: hour(1) })], [body(orgId)]);

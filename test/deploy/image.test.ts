@@ -21,6 +21,18 @@ test('every stage starts from the Node of this project, by its whole version', (
   expect(project.devDependencies.node).toBe('24.21.0');
 });
 
+test('what is copied between stages is made there', () => {
+  const between = readStages()
+    .flatMap(({ instructions }) => instructions)
+    .filter(({ name }) => name === 'COPY')
+    .map(({ text }) => readCopy(text))
+    .filter(({ from }) => from !== null);
+  expect(between).toEqual([
+    { from: 'dependencies', sources: ['/app/node_modules'], target: './node_modules' },
+    { from: 'build', sources: ['/app/dist'], target: './dist' },
+  ]);
+});
+
 test('whatever is copied exists, and is let through to the builder', () => {
   const copied = readStages()
     .flatMap(({ instructions }) => instructions)

@@ -106,6 +106,13 @@ describe('deploy/compose.yaml', () => {
     expect(readFileSync('deploy/secrets/.gitignore', 'utf8')).toMatch(/^\*$/m);
   });
 
+  test('starts the worker after the migration, and the migration after the database', () => {
+    expect(service('migrate').depends_on).toEqual({ postgres: { condition: 'service_healthy' } });
+    expect(service('worker').depends_on).toEqual({
+      migrate: { condition: 'service_completed_successfully' },
+    });
+  });
+
   test('leaves the worker the time to end, no file to write, and a port on this machine only', () => {
     const { stop_grace_period, read_only, ports } = service('worker');
     expect({ stop_grace_period, read_only, ports }).toEqual({
@@ -188,6 +195,18 @@ test('the Kubernetes manifests are a worker, a scheduled run, a migration and a 
     ['Job', ['migrate']],
     ['Job', ['backfill', ...dates, '--shard=$(JOB_COMPLETION_INDEX)/4', '--json']],
   ]);
+});
+
+test('the backfill has a pod for each part, and each part is tried again by itself', () => {
+  const { completionMode, completions, parallelism, backoffLimitPerIndex, template } =
+    manifests.at(-1)?.spec ?? {};
+  expect({ completionMode, completions, parallelism, backoffLimitPerIndex }).toEqual({
+    completionMode: 'Indexed',
+    completions: 4,
+    parallelism: 4,
+    backoffLimitPerIndex: 5,
+  });
+  expect(template?.spec.restartPolicy).toBe('Never');
 });
 
 describe.each(pods)('the pod of the Kubernetes %s', (_, pod) => {

@@ -144,7 +144,7 @@ describe('an embedded database', () => {
     expect(existsSync(folder)).toBe(false);
   });
 
-  it.each([[['run', '--dry-run']]])(
+  it.each([[['run', '--dry-run']], [['migrate', '--dry-run']]])(
     'that does not exist is planned for by %j, and not made',
     async (args) => {
       const folder = missingFolder();
