@@ -7,9 +7,14 @@ export type Firing = readonly [alert: string, from: number, to: number];
 /** The hours between scrapes, which take as long as a wake-up. */
 export const JUDGED_EVERY_HOURS = 6;
 
-/** The rules of deploy/prometheus/alerts.yml without their waiting times, over scrapes some hours apart. */
+const STREAMS = ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources'];
+/** The scrapes in 18 hours. */
+const MOSTLY_MISSING_SCRAPES = 18 / JUDGED_EVERY_HOURS + 1;
+
+/** The rules of deploy/prometheus/alerts.yml, over scrapes some hours apart; only the longest waiting time counts. */
 export class AlertLog {
   readonly #instanceId: string;
+  #mostlyMissing = 0;
   readonly #firings: [string, number, number][] = [];
   readonly #finalRestatements: number[] = [];
 
@@ -28,6 +33,14 @@ export class AlertLog {
       Math.max(...scrapes.map((text) => readMetric(text, `losant_usage_${series}`) ?? 0));
     const lastCompleteMs = largest(`last_complete_run_timestamp_seconds${label}`) * 1_000;
     this.#note('NoCompleteRun', hour, nowMs - lastCompleteMs > 26 * HOUR_MS);
+    const isMostlyMissing = STREAMS.some((stream) => {
+      const [complete, tracked] = ['complete', 'tracked'].map((which) =>
+        largest(`organizations_${which}{instance_id="${this.#instanceId}",stream="${stream}"}`),
+      );
+      return (complete ?? 0) < 0.5 * (tracked ?? 0);
+    });
+    this.#mostlyMissing = isMostlyMissing ? this.#mostlyMissing + 1 : 0;
+    this.#note('MostlyMissing', hour, this.#mostlyMissing >= MOSTLY_MISSING_SCRAPES);
     this.#note('Gap', hour, largest(`oldest_gap_age_seconds${label}`) > 48 * 3_600);
     this.#note('AboutToBeLost', hour, largest(`gaps_expiring${label}`) > 0);
     this.#note('TokenRefused', hour, largest(`token_refused${label}`) > 0);
