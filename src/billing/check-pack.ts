@@ -3,6 +3,7 @@
  * against the database that they are from.
  */
 import { type Kysely, sql } from 'kysely';
+import { collect } from 'streaming-iterables';
 import type { Schema } from '../database/schema.ts';
 import { readInPages } from '../queries/view-rows.ts';
 import {
@@ -114,20 +115,20 @@ function readEarlier(packs: readonly Pack[], open: OpenFile): (orgId: string) =>
 /** `checkBlockers` returns the organizations that were accepted as blocked; null stands for all of them. */
 async function checkBlockers(pack: Pack, report: Report): Promise<Set<string | null>> {
   const blocked = new Set<string | null>();
-  let rows = 0;
-  const all: PackRow[] = [];
-  for await (const row of rowsOf(pack, 'blockers.csv')) all.push(row);
-  for (const { position, org_id, first_day, last_day } of all) {
-    rows += 1;
-    if (position !== `${rows}`)
-      report('blockers.csv', `line ${rows + 1}: position ${position} is not ${rows}`);
+  const rows = await collect(rowsOf(pack, 'blockers.csv'));
+  for (const [index, { position, org_id, first_day, last_day }] of rows.entries()) {
+    const place = index + 1;
+    if (position !== `${place}`)
+      report('blockers.csv', `line ${place + 1}: position ${position} is not ${place}`);
     if ((first_day ?? '') > (last_day ?? ''))
-      report('blockers.csv', `line ${rows + 1}: its days are reversed`);
+      report('blockers.csv', `line ${place + 1}: its days are reversed`);
     blocked.add(org_id ?? null);
   }
   const { reason } = pack.manifest.statement;
-  if (reason === null && rows > 0) report('blockers.csv', 'it has blockers, and the manifest no reason');
-  if (reason !== null && rows === 0) report('blockers.csv', 'it has no blocker, and the manifest a reason');
+  if (reason === null && rows.length > 0)
+    report('blockers.csv', 'it has blockers, and the manifest no reason');
+  if (reason !== null && rows.length === 0)
+    report('blockers.csv', 'it has no blocker, and the manifest a reason');
   return blocked;
 }
 

@@ -11,7 +11,7 @@ import { type Encryption, encryptionOf, warnOfPlainText } from '../settings/kind
 import type { CommandContext } from './command.ts';
 import { openDatabase } from './open-database.ts';
 
-/** What a check that went well found. */
+/** The result of a check that went well. */
 export interface Finding<T = unknown> {
   readonly message: string;
   /** Something to look at. */

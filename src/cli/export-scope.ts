@@ -50,7 +50,7 @@ export function chooseScopes(
   });
 }
 
-/** What an export works with, the same for all its instances. */
+/** The context of an export, the same for all its instances. */
 export interface ExportWork extends CommandContext {
   readonly request: ExportRequest;
   readonly handle: DatabaseHandle;

@@ -202,7 +202,7 @@ async function recordRemoval(
   }
 }
 
-/** What ends with the organization. */
+/** The numbers that end with the organization, and its devices. */
 type Ending = Awaited<ReturnType<typeof readEnding>>;
 
 /** Whether the number is a gap, or would be one once it is late. */

@@ -65,8 +65,8 @@ const LOOK_AGAIN_MS = 60_000;
 type OrgChange = 'instanceOrg.patch' | 'instanceOrg.delete';
 
 /**
- * `changeOrg` sends a patch, or null to delete, once and reads the organization back. Returns it as it is then, null if it does
- * not exist, and the error if the answer was lost. Throws LosantError, before anything is sent if the
+ * `changeOrg` sends a patch, or null to delete, once and reads the organization back. Returns it as it is then, null
+ * if it does not exist, and the error if the answer was lost. Throws LosantError, before anything is sent if the
  * organization is no longer as it was found, or if the change was refused or nobody can say what became of it.
  */
 export async function changeOrg(

@@ -125,7 +125,7 @@ function describeExpiry(oldest: UsageDay, horizon: UsageDay): string {
 /** The filters of the list of organizations that a line leads to. */
 type ListedFilter = Exclude<Shown, 'missing' | 'in_doubt'>;
 
-/** How the lines about organizations begin, the order of their list, which are the first examples, and what is said of each. */
+/** The beginning of each line about organizations, the order of their list, and the rank and text of its examples. */
 const LINES: Readonly<
   Record<
     ListedFilter,

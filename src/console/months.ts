@@ -46,6 +46,7 @@ import {
   worstFirst,
 } from './page.ts';
 import type { Reading } from './readings.ts';
+import { sumOf } from './shapes.ts';
 import { type ConsolePage, instanceNames, type Names, READING_WAIT_MS, readOrNull } from './sources.ts';
 
 /** The filters of organizations: those that can be invoiced, those that cannot, or those of one standing. */
@@ -205,9 +206,7 @@ function renderInstances(
         countOf(each, standing),
       ),
     ),
-    numberColumn('Billable payloads', ([, each]) =>
-      each.reduce((sum, { payloads }) => sum + (payloads ?? 0), 0),
-    ),
+    numberColumn('Billable payloads', ([, each]) => sumOf(each.map(({ payloads }) => payloads))),
     textColumn('Closed', ([instanceId]) => closing(instanceId)),
   ]);
 }

@@ -143,7 +143,7 @@ const LABELS_HEIGHT = 20;
 /** The width of a day, enough to be hit. */
 const DAY_WIDTH = 26;
 
-/** `renderMonthToDate` renders the billable payloads of the month to date by day, beside the month before and the limit. */
+/** `renderMonthToDate` renders the billable payloads of this month by day, beside the month before and the limit. */
 export function renderMonthToDate({ orgId, to, payloads, limit }: MonthToDate): Html {
   const month = to.slice(0, 7);
   const { from, to: end } = daysOfMonth(month);

@@ -40,6 +40,7 @@ import {
   renderStanding,
   showMonth,
 } from './page.ts';
+import { sumOf } from './shapes.ts';
 import { type ConsolePage, readOrNull } from './sources.ts';
 import { renderAuthor } from './story.ts';
 
@@ -292,7 +293,7 @@ const SOURCES_MAX = 20;
 
 function renderSources(sources: readonly SourceCount[]): Html | string {
   if (sources.length === 0) return '';
-  const all = sources.reduce((sum, source) => sum + source.count, 0);
+  const all = sumOf(sources.map((source) => source.count));
   return html`<h2>Types and sources</h2>
 ${renderTable(
   sources.slice(0, SOURCES_MAX),

@@ -138,7 +138,7 @@ export interface InstanceStatus {
   readonly progress: RunProgress | null;
   readonly lastRun: { readonly finishedAt: string; readonly result: RunResult } | null;
   readonly lastCompleteRunAt: string | null;
-  /** What the newest run had trouble with or left, or what keeps the one under way from working; null if there is none. */
+  /** The trouble of the newest run, or what keeps the one under way from working; null if there is none. */
   readonly trouble: Trouble | null;
 }
 
@@ -172,7 +172,7 @@ export interface Trouble {
   readonly message: string;
   readonly hint: string;
   /**
-   * What it is: a failure; `gaps`, only gaps of the ledger, about which the database knows more and newer
+   * The kind of trouble: a failure; `gaps`, only gaps of the ledger, about which the database knows more and newer
    * facts; or `waiting`, for Losant, the database or the lease, and all goes on by itself when that ends.
    */
   readonly kind: 'failure' | 'gaps' | 'waiting';
@@ -182,8 +182,8 @@ export interface Trouble {
 export type RunResult = (typeof RUN_RESULTS)[number];
 
 /**
- * `complete`: it did all that it had to, whatever gaps are older. `partial`: something due is missing. `refused`: Losant refuses the token or
- * a scope. `failed`: it broke off. `standby`: another process has the instance. `interrupted`: the
- * process was asked to end.
+ * `complete`: it did all that it had to, whatever gaps are older. `partial`: something due is missing. `refused`:
+ * Losant refuses the token or a scope. `failed`: it broke off. `standby`: another process has the instance.
+ * `interrupted`: the process was asked to end.
  */
 export const RUN_RESULTS = ['complete', 'partial', 'refused', 'failed', 'standby', 'interrupted'] as const;

@@ -65,7 +65,7 @@ export function judgeState(
   if (streams.some(({ gaps }) => gaps > 0)) {
     return { tone: 'bad', sentence: describeGaps(streams), hint: GAPS_HINT };
   }
-  // That another process exports the instance is how replicas work.
+  // Replicas work like this: another process exports the instance.
   const troubles = currentTroubles(statuses, health).filter(
     ({ trouble }) => trouble.code !== 'waiting_for_lease',
   );

@@ -230,19 +230,14 @@ async function applySelection(options: Discovering, instance: StoredInstance): P
     const selected = page.filter((org) => isSelected(selection, org));
     const others = page.filter((org) => !isSelected(selection, org));
     excluded += others.length;
+    const begin = selected
+      .filter(({ openStreams }) => !streams.every((each) => openStreams.includes(each)))
+      .map(({ orgId }) => orgId);
+    const end = others.filter(({ openStreams }) => openStreams.length > 0).map(({ orgId }) => orgId);
     // Mostly nothing begins and nothing ends.
-    const begin = selected.filter(({ openStreams }) => !streams.every((each) => openStreams.includes(each)));
-    if (begin.length > 0) {
-      const orgIds = begin.map(({ orgId }) => orgId);
-      await trackOrganizations(db, { orgIds, streamsFrom, horizon: horizonStart(now(), policy) });
-    }
-    const end = others.filter(({ openStreams }) => openStreams.length > 0);
-    if (end.length > 0)
-      await untrackOrganizations(
-        db,
-        end.map(({ orgId }) => orgId),
-        lastDay,
-      );
+    const horizon = horizonStart(now(), policy);
+    if (begin.length > 0) await trackOrganizations(db, { orgIds: begin, streamsFrom, horizon });
+    if (end.length > 0) await untrackOrganizations(db, end, lastDay);
   }
 }
 

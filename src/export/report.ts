@@ -29,7 +29,7 @@ export interface Failure {
 /** The result of a run, as `--json` prints it. */
 export type RunReport = ReturnType<Tally['toReport']>;
 
-/** What a report has besides what was added up. */
+/** The facts of a report that are not added up. */
 interface RunFacts {
   /** The run; null if nothing was due, so that no run was recorded. */
   readonly runId: string | null;

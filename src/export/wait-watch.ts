@@ -2,7 +2,7 @@ import type { Logger } from '../logger.ts';
 import type { AttemptReport, LosantClient } from '../losant/client.ts';
 import { showDuration } from '../terminal/words.ts';
 
-/** What keeps a run from working. */
+/** The cause that keeps a run from working. */
 export interface Wait {
   readonly waitsFor: 'losant' | 'database';
   /** The time since which nothing has moved, in ms by the host's clock. */

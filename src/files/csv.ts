@@ -60,7 +60,7 @@ export async function* readCsv(
   chunks: AsyncIterable<string | Uint8Array>,
 ): AsyncGenerator<readonly (readonly (string | null)[])[]> {
   const areText = columns.some(({ isText }) => isText);
-  // What was neutralised begins with an apostrophe, and still looks like a formula.
+  // A cell that was neutralised begins with an apostrophe, and still looks like a formula.
   const restore = (cell: Cell, index: number) =>
     columns[index]?.isText === true && cell?.startsWith("'") === true && FORMULA.test(cell)
       ? cell.slice(1)

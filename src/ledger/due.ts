@@ -84,7 +84,7 @@ const dueTimes = ({ nowMs, retriesFailed = false }: DueOptions) => {
 /** Returns the condition that a cell `c` with one of these times is due now. */
 const isDueNow = ({ nowMs, triedBeforeMs = null }: DueOptions) => {
   const isDue = sql`(c.next_read_at <= ${new Date(nowMs).toISOString()}::timestamptz or c.attempts > 0)`;
-  // Where it is not asked for it must not cost anything: the condition is judged for every cell of a day's checkpoints.
+  // The second condition is left out where nobody asks for it: it is judged for every cell of a day's checkpoints.
   if (triedBeforeMs === null) return isDue;
   return sql`${isDue} and (c.attempted_at is null or c.attempted_at < ${new Date(triedBeforeMs).toISOString()}::timestamptz)`;
 };

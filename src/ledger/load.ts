@@ -145,8 +145,8 @@ function mayBeByHand(answer: CellAnswer, rows: LockedCells['rows']): boolean {
 }
 
 /**
- * `closeLeftOut` closes a cell of an untracked day whose number Losant leaves out: only a person can have stored it, and it stays in
- * doubt. No period has it, so that it is no failure.
+ * `closeLeftOut` closes a cell of an untracked day whose number Losant leaves out: only a person can have stored it,
+ * and it stays in doubt. No period has it, so that it is no failure.
  */
 function closeLeftOut(applied: Applied): Applied {
   const { cell, result } = applied;

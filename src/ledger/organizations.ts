@@ -72,9 +72,9 @@ export async function upsertOrganizations(
 
 /**
  * Reopens the cells of organizations that were gone and have returned. Cells closed as unavailable are
- * missing again and read at once, like those whose numbers a person removed; stored cells are read from their next checkpoint on, also those that
- * a person accepted while their stream was collected, and zeros that are not sure yet. `seenAt` is by the
- * clock by which the run finds what is due.
+ * missing again and read at once, like those whose numbers a person removed; stored cells are read from their next
+ * checkpoint on, also those that a person accepted while their stream was collected, and zeros that are not sure yet.
+ * `seenAt` is by the clock by which the run finds what is due.
  */
 async function reopenReturned(
   trx: Kysely<Schema>,

@@ -23,7 +23,7 @@ export interface Answer {
   readonly ageSeconds: number | null;
 }
 
-/** What was received of a response. */
+/** The parts of a response that were received. */
 export interface Received {
   /** Headers by lower-case name; a repeated header has its first value. */
   readonly headers: Readonly<Record<string, string>>;

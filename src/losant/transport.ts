@@ -12,7 +12,7 @@ import {
   statusError,
 } from './attempt.ts';
 
-/** What every request of a client has in common. */
+/** The options that all requests of a client have in common. */
 export interface RequestOptions {
   /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
   readonly apiUrl: string;
