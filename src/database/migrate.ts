@@ -1,32 +1,28 @@
 /**
- * Brings a database to this program's schema. `losant_usage.migrations` records the migrations applied
- * with the checksum of each file, and `losant_usage.definitions` the definitions they made: both can
- * be compared without writing.
+ * Brings a database to this program's schema by kysely's Migrator. A migration is named by its file and the checksum of
+ * its text, so that `losant_usage.migrations`, which the Migrator keeps, says exactly which text was applied.
  */
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { findPackageJSON } from 'node:module';
 import { dirname, join } from 'node:path';
 import { type Kysely, sql } from 'kysely';
+import { type Migration, Migrator } from 'kysely/migration';
 import { DatabaseError } from '../errors.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
 import type { Schema } from './schema.ts';
-import { describeDatabaseError, isUndefined } from './sqlstate.ts';
+import { describeDatabaseError } from './sqlstate.ts';
 
 export interface SchemaState {
   /**
-   * `ahead`: it has migrations that this program does not know. `edited`: a file was changed after it
-   * was applied, so the database differs from its text. `damaged`: at head, but something was dropped,
-   * disabled or replaced since. `foreign`: it was made by other migrations from the first one on, e.g.
-   * before the first release.
+   * `ahead`: it has migrations that this program does not know. `edited`: a file was changed after it was applied.
+   * `foreign`: it was made by other migrations from the first one on.
    */
-  readonly state: 'empty' | 'at_head' | 'behind' | 'ahead' | 'edited' | 'damaged' | 'foreign';
+  readonly state: 'empty' | 'at_head' | 'behind' | 'ahead' | 'edited' | 'foreign';
   readonly applied: readonly string[];
   readonly pending: readonly string[];
   readonly unknown: readonly string[];
   readonly edited: readonly string[];
-  /** The names of what was dropped, disabled or replaced since it was migrated. */
-  readonly changed: readonly string[];
 }
 
 export interface MigrateOptions {
@@ -41,49 +37,72 @@ export interface RequireOptions extends MigrateOptions {
   readonly found?: SchemaState | undefined;
 }
 
-/** Any fixed number that differs from other programs' locks in the same database. */
-const LOCK_KEY = 7_038_201_126;
+const TABLE = 'migrations';
+/** The longest wait for another process that migrates. */
 const LOCK_WAIT_MS = 600_000;
 
 /**
- * `migrateToHead` applies all pending migrations in one transaction and returns their names. If two processes
- * do this at once, one applies them and the other waits and returns none. Throws DatabaseError if the
- * database is ahead or edited, or refuses.
+ * Applies all pending migrations in one transaction and returns their names. If two processes do this at once, one
+ * applies them and the other waits and returns none. Throws DatabaseError if the database is ahead or edited, or refuses.
  */
 export async function migrateToHead(handle: DatabaseHandle, options: MigrateOptions = {}): Promise<string[]> {
   const files = await readMigrationFiles(options.folder ?? MIGRATIONS_FOLDER);
+  requireMigratable(handle, await readSchemaState(handle, options));
   try {
-    return await handle.runLong((db) =>
-      db.transaction().execute(async (trx) => {
-        await lock(trx);
-        const found = compare(files, await readApplied(trx));
-        requireMigratable(handle, await withDefinitions(trx, found));
-        for (const file of files) if (found.pending.includes(file.name)) await applyFile(trx, file);
-        return [...found.pending];
-      }),
-    );
+    return await handle.runLong(async (db) => {
+      await sql`select set_config('lock_timeout', ${`${LOCK_WAIT_MS}`}, false)`.execute(db);
+      const { error, results = [] } = await createMigrator(db, files).migrateToLatest();
+      if (error !== undefined) throw error;
+      return results.filter(({ status }) => status === 'Success').map(({ migrationName }) => fileOf(migrationName));
+    });
   } catch (error) {
     throw describeDatabaseError(error, handle.describe) ?? error;
   }
 }
 
-/** `readSchemaState` compares the database with the program's files. Reads only. */
+function createMigrator(db: Kysely<Schema>, files: readonly MigrationFile[]): Migrator {
+  const migrations = files.map((file) => [`${file.name} ${file.sha256}`, toMigration(file)] as const);
+  return new Migrator({
+    db,
+    provider: { getMigrations: () => Promise.resolve(Object.fromEntries(migrations)) },
+    migrationTableSchema: SCHEMA_NAME,
+    migrationTableName: TABLE,
+    migrationLockTableName: `${TABLE}_lock`,
+  });
+}
+
+function toMigration({ name, statements }: MigrationFile): Migration {
+  return {
+    up: async (db) => {
+      for (const [index, statement] of statements.entries()) {
+        try {
+          await sql.raw(statement).execute(db);
+        } catch (error) {
+          // Rights and connection are the operator's concern; any other error is about this file.
+          if (!(error instanceof Error) || describeDatabaseError(error, '') !== null) throw error;
+          throw new Error(`Migration ${name}, statement ${index + 1}: ${error.message}`, { cause: error });
+        }
+      }
+    },
+  };
+}
+
+/** Compares the database with the program's files. Reads only. */
 export async function readSchemaState(
   handle: DatabaseHandle,
   options: MigrateOptions = {},
 ): Promise<SchemaState> {
   const files = await readMigrationFiles(options.folder ?? MIGRATIONS_FOLDER);
   try {
-    return await withDefinitions(handle.db, compare(files, await readApplied(handle.db)));
+    return compare(files, await readApplied(handle.db));
   } catch (error) {
     throw describeDatabaseError(error, handle.describe) ?? error;
   }
 }
 
 /**
- * `requireSchema` returns once the schema is this program's, migrating if the options allow, with the names
- * of the migrations applied. Throws DatabaseError `database_too_old`, `database_too_new` or, for an edited
- * migration, `database_mismatch`.
+ * Returns once the schema is this program's, migrating if the options allow, with the names of the migrations applied.
+ * Throws DatabaseError `database_too_old`, `database_too_new` or, for an edited migration, `database_mismatch`.
  */
 export async function requireSchema(handle: DatabaseHandle, options: RequireOptions): Promise<string[]> {
   const { found = await readSchemaState(handle, options) } = options;
@@ -94,10 +113,7 @@ export async function requireSchema(handle: DatabaseHandle, options: RequireOpti
   throw refusal(handle, found);
 }
 
-/**
- * `readPending` returns the names of the migrations that are to be applied. Throws DatabaseError as
- * `migrateToHead` does.
- */
+/** Returns the names of the migrations that are to be applied. Throws DatabaseError as `migrateToHead` does. */
 export async function readPending(
   handle: DatabaseHandle,
   options: MigrateOptions = {},
@@ -108,41 +124,42 @@ export async function readPending(
 }
 
 function requireMigratable(handle: DatabaseHandle, found: SchemaState): void {
-  if (['ahead', 'edited', 'damaged', 'foreign'].includes(found.state)) throw refusal(handle, found);
+  if (['ahead', 'edited', 'foreign'].includes(found.state)) throw refusal(handle, found);
 }
 
 function refusal({ describe }: DatabaseHandle, found: SchemaState): DatabaseError {
-  if (found.state === 'foreign') {
-    const message = `The database at ${describe} was made by a version before the first release: its first migration is another one`;
-    return new DatabaseError('database_mismatch', message, {
-      hint: 'make a new database, point DATABASE_URL at it, and collect what Losant still has with `losant-usage backfill`',
-    });
+  switch (found.state) {
+    case 'foreign':
+      return new DatabaseError(
+        'database_mismatch',
+        `The database at ${describe} was made by another layout of losant-usage: its first migration is not the one of this program`,
+        {
+          hint: 'make a new database, point DATABASE_URL at it, and collect what Losant still has with `losant-usage backfill`',
+        },
+      );
+    case 'edited':
+      return new DatabaseError(
+        'database_mismatch',
+        `Migration ${found.edited.join(', ')} is not what was applied to the database at ${describe}`,
+        { hint: 'install the released files again: an applied migration is never changed' },
+      );
+    case 'ahead':
+      return new DatabaseError(
+        'database_too_new',
+        `The database at ${describe} is newer than this program: it has ${found.unknown.join(', ')}`,
+        {
+          hint: 'use the version of losant-usage that migrated it; `losant-usage migrate` only goes forward',
+        },
+      );
+    default:
+      return new DatabaseError(
+        'database_too_old',
+        found.state === 'empty'
+          ? `The database at ${describe} has no tables of losant-usage yet`
+          : `The database at ${describe} is older than this program: it lacks ${found.pending.join(', ')}`,
+        { hint: 'run `losant-usage migrate`' },
+      );
   }
-  if (found.state === 'edited') {
-    const message = `Migration ${found.edited.join(', ')} is not what was applied to the database at ${describe}`;
-    return new DatabaseError('database_mismatch', message, {
-      hint: 'install the released files again: an applied migration is never changed',
-    });
-  }
-  if (found.state === 'ahead') {
-    const message = `The database at ${describe} is newer than this program: it has ${found.unknown.join(', ')}`;
-    return new DatabaseError('database_too_new', message, {
-      hint: 'use the version of losant-usage that migrated it; `losant-usage migrate` only goes forward',
-    });
-  }
-  if (found.state === 'damaged') {
-    const shown = found.changed.slice(0, 5).join(', ');
-    const more = found.changed.length > 5 ? ` and ${found.changed.length - 5} more` : '';
-    const message = `The database at ${describe} is not as it was migrated: ${shown}${more}`;
-    return new DatabaseError('database_mismatch', message, {
-      hint: 'somebody dropped, disabled or replaced it: restore it from a backup, or from the files in migrations/',
-    });
-  }
-  const message =
-    found.state === 'empty'
-      ? `The database at ${describe} has no tables of losant-usage yet`
-      : `The database at ${describe} is older than this program: it lacks ${found.pending.join(', ')}`;
-  return new DatabaseError('database_too_old', message, { hint: 'run `losant-usage migrate`' });
 }
 
 function compare(files: readonly MigrationFile[], applied: ReadonlyMap<string, string>): SchemaState {
@@ -152,65 +169,28 @@ function compare(files: readonly MigrationFile[], applied: ReadonlyMap<string, s
   const unknown = names.filter((name) => !known.has(name));
   const edited = names.filter((name) => known.has(name) && known.get(name) !== applied.get(name));
   const [first] = known.keys();
-  const lists = { applied: names, pending, unknown, edited, changed: [] };
-  if (names.length > 0 && first !== undefined && !applied.has(first)) return { state: 'foreign', ...lists };
+  const lists = { applied: names, pending, unknown, edited };
+  if (names.length === 0) return { state: 'empty', ...lists };
+  if (first === undefined || applied.get(first) !== known.get(first)) return { state: 'foreign', ...lists };
   if (edited.length > 0) return { state: 'edited', ...lists };
   if (unknown.length > 0) return { state: 'ahead', ...lists };
-  if (names.length === 0) return { state: 'empty', ...lists };
   return { state: pending.length > 0 ? 'behind' : 'at_head', ...lists };
 }
 
-async function withDefinitions(db: Kysely<Schema>, found: SchemaState): Promise<SchemaState> {
-  if (found.state !== 'at_head') return found;
-  const changed = await readChanged(db);
-  return changed.length === 0 ? found : { ...found, state: 'damaged', changed };
-}
-
-async function readChanged(db: Kysely<Schema>): Promise<string[]> {
-  try {
-    const { rows } = await sql<{ object: string }>`
-      select object from losant_usage.changed_definitions() as object`.execute(db);
-    return rows.map(({ object }) => object);
-  } catch (error) {
-    if (isUndefined(error)) return ['function losant_usage.changed_definitions()'];
-    throw error;
-  }
-}
-
-/** `readApplied` returns the checksums by name, in order; empty if the table does not exist. */
+/** Returns the checksums by file name, in order; empty if the table does not exist. */
 async function readApplied(db: Kysely<Schema>): Promise<Map<string, string>> {
-  // The catalog is read because `to_regclass` fails without rights on the schema, as it does without the
-  // schema.
+  // The catalog is read because `to_regclass` fails without rights on the schema, as it does without the schema.
   const table = await sql`
-    select from pg_class join pg_namespace on pg_namespace.oid = relnamespace
-    where nspname = ${SCHEMA_NAME} and relname = 'migrations'`.execute(db);
+    select from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = ${SCHEMA_NAME} and c.relname = ${TABLE} and a.attname = 'name'`.execute(db);
   if (table.rows.length === 0) return new Map();
-  const { rows } = await sql<{ name: string; sha256: string }>`
-    select name, sha256 from losant_usage.migrations order by name`.execute(db);
-  return new Map(rows.map((row) => [row.name, row.sha256]));
+  const { rows } = await sql<{ name: string }>`
+    select name from losant_usage.migrations order by name`.execute(db);
+  return new Map(rows.map(({ name }) => [fileOf(name), name.split(' ')[1] ?? '']));
 }
 
-/** `lock` takes a lock of the transaction, which works through any pooler and cannot be left behind. */
-async function lock(trx: Kysely<Schema>): Promise<void> {
-  const { rows } = await sql<{ usual: string }>`select current_setting('lock_timeout') as usual`.execute(trx);
-  await sql`select set_config('lock_timeout', ${`${LOCK_WAIT_MS}`}, true)`.execute(trx);
-  await sql`select pg_advisory_xact_lock(${LOCK_KEY}::bigint)`.execute(trx);
-  // Altering a table in use queues its writers behind it, so the wait for its lock is shorter.
-  await sql`select set_config('lock_timeout', ${rows[0]?.usual}::text, true)`.execute(trx);
-}
-
-async function applyFile(db: Kysely<Schema>, { name, sha256, statements }: MigrationFile): Promise<void> {
-  for (const [index, statement] of statements.entries()) {
-    try {
-      await sql.raw(statement).execute(db);
-    } catch (error) {
-      // Rights and connection are the operator's concern and reported as such; any other error is about this
-      // file.
-      if (!(error instanceof Error) || describeDatabaseError(error, '') !== null) throw error;
-      throw new Error(`Migration ${name}, statement ${index + 1}: ${error.message}`, { cause: error });
-    }
-  }
-  await sql`insert into losant_usage.migrations (name, sha256) values (${name}, ${sha256})`.execute(db);
+function fileOf(migrationName: string): string {
+  return migrationName.split(' ')[0] as string;
 }
 
 interface MigrationFile {
@@ -226,7 +206,7 @@ const MIGRATIONS_FOLDER = join(dirname(findPackageJSON(import.meta.url) as strin
 
 const FILE_NAME = /^(\d{4}_[a-z0-9_]+)\.sql$/;
 
-/** `readMigrationFiles` returns the program's migrations in order, and ignores other files. */
+/** Returns the program's migrations in order, and ignores other files. */
 async function readMigrationFiles(folder: string): Promise<MigrationFile[]> {
   const names = (await readdir(folder)).toSorted().flatMap((file) => FILE_NAME.exec(file)?.[1] ?? []);
   return await Promise.all(
@@ -241,7 +221,7 @@ async function readMigrationFiles(folder: string): Promise<MigrationFile[]> {
 /** Matches a comment, a quoted text or name, a dollar-quoted body, or the end of a statement. */
 const TOKEN = /--[^\n]*|'(?:[^']|'')*'|"[^"]*"|\$(\w*)\$[\s\S]*?\$\1\$|;/g;
 
-/** `splitStatements` splits a text into statements, because PGlite takes one at a time in a transaction. */
+/** Splits a text into statements, because PGlite takes one at a time in a transaction. */
 function splitStatements(text: string): string[] {
   const ends = [...text.matchAll(TOKEN)].flatMap(({ 0: token, index }) => (token === ';' ? [index] : []));
   const starts = [0, ...ends.map((end) => end + 1)];

@@ -34,46 +34,11 @@ export type Numeric = ColumnType<string, number | string, number | string>;
 
 export type Standing = 'accepted' | 'final' | 'in_doubt' | 'missing' | 'stored' | 'unavailable' | 'waiting';
 
-export interface Adjustments {
-  cause: string;
-  customer_id: string | null;
-  difference: number | null;
-  instance_id: string;
-  kind: string;
-  metric: string;
-  now_avg: Numeric | null;
-  now_max: number | null;
-  now_quantity: number | null;
-  org_id: string;
-  org_name: string;
-  period_end: UsageDay;
-  period_month: UsageDay;
-  period_start: UsageDay;
-  plan_id: string | null;
-  referral_id: string | null;
-  then_avg: Numeric | null;
-  then_max: number | null;
-  then_quantity: number | null;
-  unit: string;
-}
-
-export interface BillingPeriods {
-  org_id: string;
-  period_end: UsageDay;
-  period_start: UsageDay;
-  source: string;
-}
-
-export interface CellCounts {
-  cells: number;
-  instance_id: string;
-  standing: Standing;
-  stream: string;
-}
-
 export interface Cells {
   attempted_at: Instant | null;
   attempts: number;
+  finalized_at: Instant | null;
+  first_loaded_at: Instant | null;
   instance_id: string;
   is_reported: boolean;
   is_stored: boolean;
@@ -84,20 +49,10 @@ export interface Cells {
   response_sha256: Buffer | null;
   revision: number;
   run_id: string | null;
+  silences: number;
   standing: Standing;
   stream: string;
   usage_date: UsageDay;
-  verified_at: Instant | null;
-}
-
-export interface ControlTotalReads {
-  attempted_at: Instant;
-  attempts: Generated<number>;
-  instance_id: string;
-  message: string | null;
-  next_read_at: Instant | null;
-  question: string;
-  reason: string | null;
   verified_at: Instant | null;
 }
 
@@ -107,16 +62,17 @@ export interface Coverage {
   finalized_at: Instant | null;
   first_loaded_at: Instant | null;
   is_reported: Generated<boolean>;
-  is_stored: boolean;
+  is_stored: Generated<boolean>;
   message: string | null;
+  month: Generated<UsageDay>;
   next_read_at: Instant | null;
-  omissions: Generated<number>;
   org_id: string;
   reason: string | null;
   response_sha256: Buffer | null;
   revision: Generated<number>;
   run_id: string | null;
-  standing: Standing;
+  silences: Generated<number>;
+  standing: Generated<Standing>;
   stream: string;
   usage_date: UsageDay;
   verified_at: Instant | null;
@@ -127,7 +83,7 @@ export interface CoverageGaps {
   attempts: number;
   customer_id: string | null;
   instance_id: string;
-  message: string;
+  message: string | null;
   next_read_at: Instant | null;
   org_id: string;
   org_name: string;
@@ -146,7 +102,7 @@ export interface DailyUsage {
   devices_total: number | null;
   instance_id: string;
   is_final: boolean;
-  is_reported: boolean | null;
+  is_reported: boolean;
   notebook_canceled: number | null;
   notebook_completed: number | null;
   notebook_errored: number | null;
@@ -161,8 +117,6 @@ export interface DailyUsage {
   plan_id: string | null;
   referral_id: string | null;
   standing: Standing;
-  streams_expected: number;
-  streams_stored: number;
   tags: Json;
   usage_date: UsageDay;
 }
@@ -171,7 +125,7 @@ export interface DailyUsageLong {
   customer_id: string | null;
   instance_id: string;
   is_final: boolean;
-  is_reported: boolean | null;
+  is_reported: boolean;
   kind: string;
   metric: string;
   org_id: string;
@@ -185,109 +139,67 @@ export interface DailyUsageLong {
   usage_date: UsageDay;
 }
 
-export interface DaysWithoutPeriod {
-  customer_id: string | null;
-  days: number;
-  first_day: UsageDay;
-  instance_id: string;
-  last_day: UsageDay;
-  org_id: string;
-  org_name: string;
-  plan_id: string | null;
-  referral_id: string | null;
-}
-
-export interface Definitions {
-  core_md5: string;
-  md5: string;
-  object: string;
-  server_major: number;
-}
-
-export interface DeviceContinuity {
-  customer_id: string | null;
-  devices_created: number;
-  devices_deleted: number;
-  devices_total: number;
-  difference: number;
-  expected_total: number;
-  instance_id: string;
-  org_id: string;
-  org_name: string;
-  plan_id: string | null;
-  previous_total: number;
-  referral_id: string | null;
-  usage_date: UsageDay;
-}
-
 export interface DeviceCounts {
   created: number;
   deleted: number;
-  loaded_at: Instant;
   org_id: string;
-  revision: number;
-  run_id: string | null;
   total: number;
   usage_date: UsageDay;
 }
 
-export interface FocusUsage {
-  BilledCost: Numeric | null;
-  BillingAccountId: string;
-  BillingAccountName: string | null;
-  BillingCurrency: string | null;
-  BillingPeriodEnd: Instant | null;
-  BillingPeriodStart: Instant | null;
-  ChargeCategory: string;
-  ChargeClass: string | null;
-  ChargeDescription: string;
-  ChargeFrequency: string;
-  ChargePeriodEnd: Instant;
-  ChargePeriodStart: Instant;
-  ConsumedQuantity: Numeric;
-  ConsumedUnit: string;
-  ContractedCost: Numeric | null;
-  EffectiveCost: Numeric | null;
-  HostProviderName: string;
-  InvoiceIssuerName: string;
-  ListCost: Numeric | null;
-  PricingQuantity: Numeric | null;
-  PricingUnit: string | null;
-  ProviderName: string;
-  PublisherName: string;
-  ResourceId: string;
-  ResourceName: string;
-  ResourceType: string;
-  ServiceCategory: string;
-  ServiceName: string;
-  ServiceProviderName: string;
-  SkuMeter: string;
-  SubAccountId: string;
-  SubAccountName: string;
-  x_CustomerId: string | null;
-  x_Kind: string;
-  x_PeriodEnd: UsageDay;
-  x_PeriodStart: UsageDay;
-  x_PlanId: string | null;
-  x_ReferralId: string | null;
-  x_StatementClosedAt: Instant;
-  x_StatementId: string;
-  x_StatementNumber: number;
-  x_Stream: string;
-}
-
 export interface Freshness {
   complete_to: UsageDay | null;
+  first_day: UsageDay;
   gaps: number;
   instance_id: string;
-  newest_day: UsageDay | null;
+  last_day: UsageDay;
   newest_gap: UsageDay | null;
   oldest_gap: UsageDay | null;
+  orgs: number;
   orgs_complete: number;
-  orgs_tracked: number;
   orgs_with_gaps: number;
   stream: string;
-  tracked_from: UsageDay;
+}
+
+export interface Health {
+  accepted: number;
+  api_url: string;
+  complete_to: UsageDay | null;
+  failing: number;
+  final: number;
+  first_day: UsageDay;
+  gaps: number;
+  gaps_expiring: number;
+  in_doubt: number;
+  instance_id: string;
+  instance_name: string | null;
+  last_complete_run_at: Instant | null;
+  last_day: UsageDay;
+  last_run_at: Instant | null;
+  lease_run_id: string | null;
+  lease_since: Instant | null;
+  list_problem: string | null;
+  listed_at: Instant | null;
+  missing: number;
+  newest_gap: UsageDay | null;
+  oldest_gap: UsageDay | null;
+  organizations: number;
+  organizations_removed: number;
+  orgs: number;
+  orgs_complete: number;
+  orgs_with_gaps: number;
+  quarantined: number;
+  stored: number;
+  stream: string;
+  totals_problem: string | null;
+  unavailable: number;
+  unreported: number;
+  waiting: number;
+  yesterday_in_doubt: number;
+  yesterday_missing: number;
+  yesterday_read_at: Instant | null;
+  yesterday_unavailable: number;
+  yesterday_waiting: number;
 }
 
 export interface HourlyUsage {
@@ -295,7 +207,7 @@ export interface HourlyUsage {
   hour: Instant;
   instance_id: string;
   is_final: boolean;
-  is_reported: boolean | null;
+  is_reported: boolean;
   org_id: string;
   org_name: string;
   payload_all_bytes: number | null;
@@ -308,44 +220,32 @@ export interface HourlyUsage {
 }
 
 export interface Instances {
+  all_from: UsageDay | null;
   api_url: string;
-  billing_periods: Generated<string>;
   control_totals: Generated<string>;
   instance_id: string;
   list_problem: string | null;
   listed_at: Instant | null;
-  listed_org_ids: string[] | null;
   name: string | null;
-  policy: Json | null;
-  settled_by: string | null;
-  streams_from: Generated<Json>;
-  tracked_from: UsageDay;
+  org_moved_on: UsageDay | null;
+  policy: Generated<Json>;
+  totals_problem: string | null;
 }
 
 export interface InstanceTotals {
-  earlier: Generated<Json>;
+  counterpart: string | null;
+  counterpart_own_sum: Numeric | null;
+  counterpart_sum: Numeric | null;
   instance_id: string;
   metric: string;
+  orgs_differing: number | null;
+  orgs_expected: number | null;
+  orgs_open: number | null;
+  orgs_summed: number | null;
+  our_sum: Numeric | null;
   quantity: number | null;
-  response_sha256: Buffer;
-  run_id: string | null;
   usage_date: UsageDay;
-  verified_at: Instant;
-}
-
-export interface KnownMissing {
-  customer_id: string | null;
-  instance_id: string;
-  is_stored: boolean;
-  message: string;
-  org_id: string;
-  org_name: string;
-  plan_id: string | null;
-  reason: string;
-  referral_id: string | null;
-  standing: Standing;
-  stream: string;
-  usage_date: UsageDay;
+  verified_at: Instant | null;
 }
 
 export interface Leases {
@@ -353,37 +253,8 @@ export interface Leases {
   host: string;
   instance_id: string;
   run_id: string;
-  shard_count: number;
-  shard_index: number;
   since: Instant;
   until: Instant;
-}
-
-export interface MeterEvents {
-  closed_at: Instant;
-  customer_id: string | null;
-  difference: number;
-  event_id: string;
-  instance_id: string;
-  is_carried: boolean;
-  kind: string;
-  metric: string;
-  number: number;
-  occurred_at: Instant;
-  org_id: string;
-  org_name: string;
-  period_end: UsageDay;
-  period_month: UsageDay;
-  period_start: UsageDay;
-  plan_id: string | null;
-  referral_id: string | null;
-  replaces_event_id: string | null;
-  replaces_value: number | null;
-  send_by: Instant;
-  statement_id: string;
-  unit: string;
-  value: number | null;
-  value_max: number | null;
 }
 
 export interface Metrics {
@@ -392,32 +263,18 @@ export interface Metrics {
   limit_name: string | null;
   metric: string;
   position: number;
-  same_as: string | null;
-  source_column: string;
   stream: string;
-  summary_figures: string[] | null;
-  summary_scale: Generated<number>;
   unit: string;
 }
 
 export interface Migrations {
-  applied_at: Generated<Instant>;
   name: string;
-  sha256: string;
+  timestamp: string;
 }
 
-export interface MonthlySummaries {
-  earlier: Generated<Json>;
-  figures: Json;
-  instance_id: string;
-  month: UsageDay;
-  proration: Numeric | null;
-  resource_id: string;
-  resource_name: string | null;
-  resource_type: string;
-  response_sha256: Buffer;
-  run_id: string | null;
-  verified_at: Instant;
+export interface MigrationsLock {
+  id: string;
+  is_locked: Generated<number>;
 }
 
 export interface MonthlyUsage {
@@ -425,29 +282,24 @@ export interface MonthlyUsage {
   days_accepted: number;
   days_expected: number;
   days_final: number;
-  days_in_period: number;
+  days_in_month: number;
   days_stored: number;
   days_unavailable: number;
   days_unreported: number;
-  days_untracked: number;
-  device_counts_days: number;
   devices_created: number | null;
   devices_deleted: number | null;
   devices_total: number | null;
   devices_total_avg: Numeric | null;
   devices_total_max: number | null;
-  devices_total_on: UsageDay | null;
   instance_id: string;
   is_billable: boolean;
   is_final: boolean;
-  is_fully_tracked: boolean;
   is_over: boolean;
   month: UsageDay;
   notebook_canceled: number | null;
   notebook_completed: number | null;
   notebook_errored: number | null;
   notebook_minutes: number | null;
-  notebook_minutes_days: number;
   notebook_timeout: number | null;
   org_id: string;
   org_name: string;
@@ -455,40 +307,28 @@ export interface MonthlyUsage {
   payload_all_count: number | null;
   payload_billable_count: number | null;
   payload_source_count: number | null;
-  payload_sources_days: number;
-  payload_totals_days: number;
   plan_id: string | null;
   referral_id: string | null;
-  standing: Standing | null;
+  standing: Standing;
   tags: Json;
-}
-
-export interface Months {
-  month: UsageDay;
-  next_month: UsageDay;
 }
 
 export interface NotebookMinutes {
   canceled: number;
   completed: number;
   errored: number;
-  loaded_at: Instant;
   minutes: number;
   org_id: string;
-  revision: number;
-  run_id: string | null;
   timeout: number;
   usage_date: UsageDay;
 }
 
 export interface OrganizationHistory {
-  created_at: Instant | null;
+  created_on: UsageDay | null;
   current_period_end: Instant | null;
   current_period_start: Instant | null;
   customer_id: string | null;
-  disabled_at: Instant | null;
   instance_id: string;
-  is_read_only: boolean;
   limits: Json;
   name: string;
   org_id: string;
@@ -500,15 +340,12 @@ export interface OrganizationHistory {
 }
 
 export interface Organizations {
-  created_at: Instant | null;
   created_on: UsageDay | null;
   current_period_end: Instant | null;
   current_period_start: Instant | null;
   customer_id: string | null;
-  disabled_at: Instant | null;
   first_seen_at: Instant;
   instance_id: string;
-  is_read_only: Generated<boolean>;
   last_seen_at: Instant;
   limits: Generated<Json>;
   name: string;
@@ -516,9 +353,10 @@ export interface Organizations {
   plan_id: string | null;
   problem: string | null;
   referral_id: string | null;
-  removed_at: Instant | null;
-  removed_on: Generated<UsageDay | null>;
+  removed_on: UsageDay | null;
   tags: Generated<Json>;
+  unlisted_days: Generated<number>;
+  unlisted_on: UsageDay | null;
 }
 
 export interface OrganizationTags {
@@ -528,19 +366,10 @@ export interface OrganizationTags {
   value: string;
 }
 
-export interface PayloadHours {
-  all_bytes: ArrayType<number>;
-  all_counts: ArrayType<number>;
-  billable_counts: ArrayType<number>;
-  org_id: string;
-  usage_date: UsageDay;
-}
-
 export interface PayloadSources {
   count: number;
   org_id: string;
   payload_type: string;
-  revision: Generated<number>;
   source: string;
   usage_date: UsageDay;
 }
@@ -549,10 +378,7 @@ export interface PayloadTotals {
   all_bytes: number;
   all_count: number;
   billable_count: number;
-  loaded_at: Instant;
   org_id: string;
-  revision: number;
-  run_id: string | null;
   usage_date: UsageDay;
 }
 
@@ -563,14 +389,14 @@ export interface PeriodBlockers {
   first_day: UsageDay;
   instance_id: string;
   last_day: UsageDay;
+  message: string | null;
+  month: UsageDay;
   org_id: string | null;
   org_name: string | null;
-  period_end: UsageDay;
-  period_start: UsageDay;
   plan_id: string | null;
   referral_id: string | null;
-  source: string;
   streams: string[] | null;
+  usage_dates: ArrayType<UsageDay> | null;
   what_to_do: string;
 }
 
@@ -583,24 +409,18 @@ export interface PeriodUsage {
   days_stored: number;
   days_unavailable: number;
   days_unreported: number;
-  days_untracked: number;
-  device_counts_days: number;
   devices_created: number | null;
   devices_deleted: number | null;
   devices_total: number | null;
   devices_total_avg: Numeric | null;
   devices_total_max: number | null;
-  devices_total_on: UsageDay | null;
   instance_id: string;
-  is_billable: boolean;
   is_final: boolean;
-  is_fully_tracked: boolean;
   is_over: boolean;
   notebook_canceled: number | null;
   notebook_completed: number | null;
   notebook_errored: number | null;
   notebook_minutes: number | null;
-  notebook_minutes_days: number;
   notebook_timeout: number | null;
   org_id: string;
   org_name: string;
@@ -608,70 +428,50 @@ export interface PeriodUsage {
   payload_all_count: number | null;
   payload_billable_count: number | null;
   payload_source_count: number | null;
-  payload_sources_days: number;
-  payload_totals_days: number;
   period_end: UsageDay;
   period_start: UsageDay;
   plan_id: string | null;
   referral_id: string | null;
-  source: string;
-  standing: Standing | null;
+  standing: Standing;
   tags: Json;
-}
-
-export interface PrunedMonths {
-  instance_id: string;
-  month: UsageDay;
-  pruned_at: Generated<Instant>;
-  pruned_by: Generated<string>;
 }
 
 export interface Quarantine {
   body_gzip: Buffer | null;
-  body_truncated: Generated<boolean>;
+  body_sha256: Buffer;
+  body_truncated: boolean;
   code: string;
-  first_seen_at: Instant;
   from_date: UsageDay;
-  last_seen_at: Instant;
+  id: Generated<number>;
   org_id: string;
   problem: string;
-  resolved_at: Instant | null;
-  resolved_days: Generated<string>;
-  run_id: string | null;
+  run_id: string;
+  seen_at: Generated<Instant>;
   stream: string;
-  times: Generated<number>;
   to_date: UsageDay;
 }
 
 export interface Reconciliation {
-  customer_id: string | null;
-  days_missing: number | null;
+  compared_with: string;
   difference: Numeric | null;
   instance_id: string;
-  is_listed: boolean;
   kind: string;
   metric: string;
   month: UsageDay;
-  org_id: string | null;
-  org_name: string | null;
+  orgs_differing: number | null;
   orgs_missing: number | null;
-  orgs_removed: number | null;
   outcome: string;
-  plan_id: string | null;
   quantity: Numeric | null;
   reason: string | null;
-  referral_id: string | null;
-  scope: string;
+  stream: string;
   total: Numeric | null;
   unit: string;
-  usage_date: UsageDay | null;
+  usage_date: UsageDay;
   verified_at: Instant | null;
 }
 
 export interface Restatements {
-  by_hand: boolean;
   changed_at: Instant;
-  changed_by: string;
   customer_id: string | null;
   difference: number;
   hour: number | null;
@@ -686,7 +486,7 @@ export interface Restatements {
   referral_id: string | null;
   revision: number;
   revision_id: number;
-  run_id: string | null;
+  run_id: string;
   source: string | null;
   stream: string;
   unit: string;
@@ -695,189 +495,57 @@ export interface Restatements {
 }
 
 export interface Revisions {
-  changed_at: Instant;
-  changed_by: string;
+  changed_at: Generated<Instant>;
   id: Generated<number>;
-  key: Json;
-  new: Json | null;
-  old: Json | null;
+  new: Json;
+  old: Json;
   org_id: string;
   revision: number;
-  run_id: string | null;
+  run_id: string;
   stream: string;
   usage_date: UsageDay;
   was_final: boolean;
 }
 
 export interface Runs {
-  cells_failed: Generated<number>;
-  cells_left_out: Generated<number>;
-  cells_loaded: Generated<number>;
-  cells_planned: Generated<number>;
-  cells_quarantined: Generated<number>;
-  cells_restated: Generated<number>;
-  cells_restated_final: Generated<number>;
-  cells_unavailable: Generated<number>;
-  cells_unchanged: Generated<number>;
+  counts: Generated<Json>;
   error: string | null;
   failures: Generated<Json>;
   finished_at: Instant | null;
   from_date: UsageDay | null;
-  heartbeat_at: Instant;
   host: string;
   instance_id: string;
-  is_full: Generated<boolean>;
+  is_full: boolean;
   kind: string;
-  orgs: Generated<number>;
-  requests: Generated<number>;
-  rows_deleted: Generated<number>;
-  rows_inserted: Generated<number>;
-  rows_unchanged: Generated<number>;
-  rows_updated: Generated<number>;
   run_id: string;
   started_at: Instant;
   status: string;
-  streams: string[];
   to_date: UsageDay | null;
   version: string;
 }
 
-export interface SilentOrganizations {
-  customer_id: string | null;
-  instance_id: string;
-  last_day: UsageDay;
-  org_id: string;
-  org_name: string;
-  payloads_before: number;
-  plan_id: string | null;
-  referral_id: string | null;
-  silent_days: number;
-}
-
-export interface StatementBlockers {
-  cause: string;
-  days: number | null;
-  first_day: UsageDay;
-  last_day: UsageDay;
-  org_id: string | null;
-  org_name: string | null;
-  period_end: UsageDay;
-  period_start: UsageDay;
-  position: number;
-  statement_id: string;
-  streams: string[] | null;
-  what_to_do: string;
-}
-
-export interface StatementFiles {
-  content_gzip: Buffer;
-  name: string;
-  part: number;
-  statement_id: string;
-}
-
-export interface StatementLines {
-  customer_id: string | null;
-  days_accepted: number;
-  days_by_hand: Generated<number>;
-  days_expected: number;
-  days_final: number;
-  days_in_doubt: Generated<number>;
-  days_in_period: number;
-  days_missing: Generated<number>;
-  days_not_final: Generated<number>;
-  days_stored: number;
-  days_unavailable: number;
-  days_unreported: number;
-  is_billable: boolean;
-  kind: string;
-  metric: string;
-  org_id: string;
-  org_name: string;
-  period_end: UsageDay;
-  period_start: UsageDay;
-  plan_id: string | null;
-  quantity: number | null;
-  referral_id: string | null;
-  revision_watermark: number;
-  statement_id: string;
-  total: number | null;
-  total_avg: Numeric | null;
-  total_max: number | null;
-  unit: string;
-}
-
-export interface Statements {
-  closed_at: Instant;
-  closed_by: Generated<string>;
-  instance_id: string;
-  kind: string;
-  manifest: string | null;
-  manifest_sha256: Buffer | null;
-  number: number;
-  orgs: number;
-  period_month: UsageDay;
-  previous_sha256: Buffer | null;
-  reason: string | null;
-  rules: Generated<Json>;
-  source: string;
-  statement_id: string;
-}
-
-export interface StatementSources {
-  org_id: string;
-  payload_type: string;
-  period_start: UsageDay;
-  quantity: number;
-  source: string;
-  statement_id: string;
-  total: number;
-}
-
 export interface Streams {
   description: string;
-  key_columns: string[];
-  missing_means: string;
   position: number;
   stream: string;
 }
 
-export interface Tracked {
-  days: string;
-  days_read: number;
-  first_day: UsageDay | null;
-  from_day: UsageDay | null;
-  has_holes: boolean;
-  has_untracked: boolean;
-  instance_id: string;
-  last_day: UsageDay | null;
+export interface Tracks {
+  first_day: UsageDay;
+  next_day: UsageDay;
   org_id: string;
-  read_days: string;
   stream: string;
-  to_day: UsageDay;
-  unread_days: string;
-  unread_from: UsageDay | null;
-}
-
-export interface Tracking {
-  days_read: Generated<number | null>;
-  has_holes: Generated<boolean | null>;
-  has_untracked: Generated<boolean | null>;
-  org_id: string;
-  read_days: Generated<string>;
-  read_from: Generated<UsageDay | null>;
-  read_to: Generated<UsageDay | null>;
-  stream: string;
-  tracked_days: Generated<string>;
-  tracked_from: Generated<UsageDay | null>;
-  tracked_to: Generated<UsageDay | null>;
-  unread_from: Generated<UsageDay | null>;
+  to_day: UsageDay | null;
 }
 
 export interface UsageDays {
   devices_created: number | null;
   devices_deleted: number | null;
   devices_total: number | null;
+  hours_all_bytes: ArrayType<number> | null;
+  hours_all_count: ArrayType<number> | null;
+  hours_billable_count: ArrayType<number> | null;
+  month: Generated<UsageDay>;
   notebook_canceled: number | null;
   notebook_completed: number | null;
   notebook_errored: number | null;
@@ -888,47 +556,30 @@ export interface UsageDays {
   payload_all_count: number | null;
   payload_billable_count: number | null;
   payload_source_count: number | null;
+  payload_sources: Json | null;
   usage_date: UsageDay;
-}
-
-export interface UsageMovers {
-  change: Numeric | null;
-  customer_id: string | null;
-  days: number;
-  difference: number;
-  instance_id: string;
-  org_id: string;
-  org_name: string;
-  period_end: UsageDay;
-  period_start: UsageDay;
-  plan_id: string | null;
-  previous_quantity: number;
-  quantity: number;
-  referral_id: string | null;
 }
 
 export interface UsageVsLimits {
   crosses_on: UsageDay | null;
   customer_id: string | null;
   days_expected: number;
-  days_in_period: number;
-  days_stored: number | null;
+  days_in_month: number;
+  days_stored: number;
   instance_id: string;
   kind: string | null;
   limit_name: string;
-  limit_quantity: number;
+  limit_quantity: Numeric;
   metric: string | null;
+  month: UsageDay;
   org_id: string;
   org_name: string;
-  period_end: UsageDay;
-  period_start: UsageDay;
   plan_id: string | null;
-  projected_quantity: number | null;
+  projected_quantity: Numeric | null;
   projected_share: Numeric | null;
-  quantity: number | null;
+  quantity: Numeric | null;
   referral_id: string | null;
   share: Numeric | null;
-  source: string;
   unit: string | null;
 }
 
@@ -946,58 +597,38 @@ export interface Waivers {
 
 /** Every table and view by its name. */
 export interface Schema {
-  adjustments: Adjustments;
-  billing_periods: BillingPeriods;
-  cell_counts: CellCounts;
   cells: Cells;
-  control_total_reads: ControlTotalReads;
   coverage: Coverage;
   coverage_gaps: CoverageGaps;
   daily_usage: DailyUsage;
   daily_usage_long: DailyUsageLong;
-  days_without_period: DaysWithoutPeriod;
-  definitions: Definitions;
-  device_continuity: DeviceContinuity;
   device_counts: DeviceCounts;
-  focus_usage: FocusUsage;
   freshness: Freshness;
+  health: Health;
   hourly_usage: HourlyUsage;
   instance_totals: InstanceTotals;
   instances: Instances;
-  known_missing: KnownMissing;
   leases: Leases;
-  meter_events: MeterEvents;
   metrics: Metrics;
   migrations: Migrations;
-  monthly_summaries: MonthlySummaries;
+  migrations_lock: MigrationsLock;
   monthly_usage: MonthlyUsage;
-  months: Months;
   notebook_minutes: NotebookMinutes;
   organization_history: OrganizationHistory;
   organization_tags: OrganizationTags;
   organizations: Organizations;
-  payload_hours: PayloadHours;
   payload_sources: PayloadSources;
   payload_totals: PayloadTotals;
   period_blockers: PeriodBlockers;
   period_usage: PeriodUsage;
-  pruned_months: PrunedMonths;
   quarantine: Quarantine;
   reconciliation: Reconciliation;
   restatements: Restatements;
   revisions: Revisions;
   runs: Runs;
-  silent_organizations: SilentOrganizations;
-  statement_blockers: StatementBlockers;
-  statement_files: StatementFiles;
-  statement_lines: StatementLines;
-  statement_sources: StatementSources;
-  statements: Statements;
   streams: Streams;
-  tracked: Tracked;
-  tracking: Tracking;
+  tracks: Tracks;
   usage_days: UsageDays;
-  usage_movers: UsageMovers;
   usage_vs_limits: UsageVsLimits;
   waivers: Waivers;
 }

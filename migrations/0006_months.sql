@@ -1,0 +1,306 @@
+-- Calendar months and each organization's own billing period: sums, what speaks against invoicing them, and limits.
+
+create view losant_usage_internal.own_periods as
+select org_id, (current_period_start at time zone 'UTC')::date as period_start,
+  ((current_period_end - interval '1 millisecond') at time zone 'UTC')::date as period_end
+from losant_usage.organizations where current_period_start is not null and current_period_end is not null;
+
+-- The sum of a period, which nothing else adds up: period is 'month' or 'own'.
+create view losant_usage_internal.period_sums as
+select d.period, d.period_start, d.org_id, count(*)::integer as days_expected,
+  losant_usage_internal.total(d.devices_created) as devices_created,
+  losant_usage_internal.total(d.devices_deleted) as devices_deleted,
+  (array_agg(d.devices_total order by d.usage_date desc) filter (where d.devices_total is not null))[1] as devices_total,
+  max(d.devices_total) as devices_total_max,
+  round(avg(d.devices_total), 2) as devices_total_avg,
+  losant_usage_internal.total(d.notebook_minutes) as notebook_minutes,
+  losant_usage_internal.total(d.notebook_completed) as notebook_completed,
+  losant_usage_internal.total(d.notebook_canceled) as notebook_canceled,
+  losant_usage_internal.total(d.notebook_errored) as notebook_errored,
+  losant_usage_internal.total(d.notebook_timeout) as notebook_timeout,
+  losant_usage_internal.total(d.payload_billable_count) as payload_billable_count,
+  losant_usage_internal.total(d.payload_all_count) as payload_all_count,
+  losant_usage_internal.total(d.payload_all_bytes) as payload_all_bytes,
+  losant_usage_internal.total(d.payload_source_count) as payload_source_count
+from (
+  select 'month' as period, d.month as period_start, d.* from losant_usage_internal.org_days d
+  union all
+  select 'own', p.period_start, d.*
+  from losant_usage_internal.own_periods p
+  join losant_usage_internal.org_days d on d.org_id = p.org_id and d.usage_date between p.period_start and p.period_end
+) as d
+group by d.period, d.period_start, d.org_id;
+
+-- The days of a period that are not final, by what they are; all others are.
+create view losant_usage_internal.period_cells as
+select c.period, c.period_start, c.org_id, max(c.standing) as standing,
+  count(distinct c.usage_date) filter (where not c.is_stored)::integer as days_not_stored,
+  count(distinct c.usage_date) filter (where c.standing <> 'final')::integer as days_not_final,
+  count(distinct c.usage_date) filter (where c.standing = 'accepted')::integer as days_accepted,
+  count(distinct c.usage_date) filter (where c.standing = 'unavailable')::integer as days_unavailable,
+  count(distinct c.usage_date) filter (where c.is_stored and not c.is_reported)::integer as days_unreported
+from (
+  select 'month' as period, c.month as period_start, c.* from losant_usage_internal.open_cells c
+  union all
+  select 'own', p.period_start, c.*
+  from losant_usage_internal.own_periods p
+  join losant_usage_internal.open_cells c on c.org_id = p.org_id and c.usage_date between p.period_start and p.period_end
+) as c
+group by c.period, c.period_start, c.org_id;
+
+-- What runs as it stands; each line is a command.
+create function losant_usage_internal.what_to_do(cause text, org_id text, first_day date, last_day date, streams text[]) returns text
+language sql immutable parallel safe
+return case cause
+  when 'not_over' then 'wait until the month is over'
+  when 'list_incomplete' then 'losant-usage run'
+  when 'not_final' then 'losant-usage run'
+  when 'contradicted' then format(E'losant-usage run\nlosant-usage reconcile --from %s --to %s', first_day, last_day)
+  when 'missing' then format('losant-usage backfill --org %s --from %s --to %s', org_id, first_day, last_day)
+  when 'not_fully_tracked' then format('losant-usage backfill --org %s --from %s --to %s', org_id, first_day, last_day)
+  else format(E'losant-usage explain --org %1$s --day %2$s\nlosant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason "…"',
+    org_id, first_day, last_day, array_to_string(streams, ' --stream ')) end;
+
+-- What keeps a month from being invoiced, by organization or, with org_id null, for the whole instance.
+create view losant_usage.period_blockers as
+select b.instance_id, b.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, b.month, b.cause,
+  cardinality(b.usage_dates) as days, b.first_day, b.last_day, b.usage_dates, b.streams, b.message,
+  losant_usage_internal.what_to_do(b.cause, b.org_id, b.first_day, b.last_day, b.streams) as what_to_do
+from (
+  select i.instance_id, null::text as org_id, losant_usage_internal.month_of(losant_usage_internal.today()) as month, 'not_over' as cause,
+    losant_usage_internal.month_of(losant_usage_internal.today()) as first_day,
+    losant_usage_internal.month_end(losant_usage_internal.month_of(losant_usage_internal.today())) as last_day,
+    null::date[] as usage_dates, null::text[] as streams, null::text as message
+  from losant_usage.instances i
+  union all
+  select i.instance_id, null, month::date, 'list_incomplete', month::date, losant_usage_internal.month_end(month::date), null, null, i.list_problem
+  from losant_usage.instances i
+  cross join lateral (
+    select min(t.first_day) as first_day from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
+    where o.instance_id = i.instance_id
+  ) as f
+  cross join lateral generate_series(losant_usage_internal.month_of(f.first_day)::timestamp, losant_usage_internal.today()::timestamp, interval '1 month') as month
+  where i.list_problem is not null
+  union all
+  select o.instance_id, c.org_id, c.month, c.cause, min(c.usage_date), max(c.usage_date),
+    array_agg(distinct c.usage_date), array_agg(distinct c.stream::text), max(c.message) filter (where c.cause <> 'not_final' or c.attempts > 0)
+  from (
+    select c.usage_date, c.month, c.org_id, c.stream, coalesce(c.message, c.reason) as message, c.attempts,
+      case when c.standing in ('stored', 'waiting') then 'not_final' else c.standing::text end as cause
+    from losant_usage_internal.open_cells c where c.standing not in ('final', 'accepted')
+  ) as c
+  join losant_usage.organizations o on o.org_id = c.org_id
+  group by o.instance_id, c.org_id, c.month, c.cause
+  union all
+  -- A day on which the organization existed has no row of a stream that another day of the month has.
+  select o.instance_id, d.org_id, d.month, 'not_fully_tracked', e.first_day, e.last_day, null,
+    array_agg(t.stream::text order by t.stream) filter (where t.stream is not null), null
+  from (
+    select month, org_id, count(*)::integer as days from losant_usage_internal.org_days group by month, org_id
+  ) as d
+  join losant_usage.organizations o on o.org_id = d.org_id
+  cross join lateral (
+    select greatest(d.month, o.created_on) as first_day,
+      least(losant_usage_internal.month_end(d.month), o.removed_on - 1, losant_usage_internal.today() - 1) as last_day
+  ) as e
+  left join losant_usage.tracks t on t.org_id = d.org_id
+    and t.first_day <= e.last_day and (t.to_day is null or t.to_day >= e.first_day)
+    and (t.first_day > e.first_day or t.to_day < e.last_day)
+  where e.last_day >= e.first_day and (t.stream is not null or d.days < e.last_day - e.first_day + 1)
+  group by o.instance_id, d.org_id, d.month, e.first_day, e.last_day
+  union all
+  -- Also a settled day of a month that is over and was not compared yet.
+  select r.instance_id, null, r.month, 'contradicted', min(r.usage_date), max(r.usage_date),
+    array_agg(distinct r.usage_date), array_agg(distinct r.stream::text), string_agg(distinct coalesce(r.reason, r.outcome), ', ')
+  from losant_usage.reconciliation r
+  join losant_usage.instances i on i.instance_id = r.instance_id and i.control_totals = 'block'
+  where r.outcome = 'differs' or (r.outcome = 'pending' and r.reason <> 'not_final'
+    and losant_usage_internal.month_end(r.month) < losant_usage_internal.today())
+  group by r.instance_id, r.month
+) as b
+left join losant_usage.organizations o on o.org_id = b.org_id;
+
+-- A month or a period with its standing. Nothing blocks a month that is billable: the joins only look whether there is
+-- a row of period_blockers, and go where is_billable is not asked for.
+create view losant_usage.monthly_usage as
+select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags, s.period_start as month,
+  losant_usage_internal.month_end(s.period_start) - s.period_start + 1 as days_in_month, s.days_expected,
+  s.days_expected - coalesce(c.days_not_stored, 0) as days_stored, s.days_expected - coalesce(c.days_not_final, 0) as days_final,
+  coalesce(c.days_accepted, 0) as days_accepted, coalesce(c.days_unavailable, 0) as days_unavailable,
+  coalesce(c.days_unreported, 0) as days_unreported, coalesce(c.standing, 'final') as standing,
+  losant_usage_internal.month_end(s.period_start) < losant_usage_internal.today() as is_over,
+  losant_usage_internal.month_end(s.period_start) < losant_usage_internal.today() and coalesce(c.standing, 'final') = 'final' as is_final,
+  b.org_id is null and i.instance_id is null as is_billable,
+  s.devices_created, s.devices_deleted, s.devices_total, s.devices_total_max, s.devices_total_avg, s.notebook_minutes,
+  s.notebook_completed, s.notebook_canceled, s.notebook_errored, s.notebook_timeout, s.payload_billable_count,
+  s.payload_all_count, s.payload_all_bytes, s.payload_source_count
+from losant_usage_internal.period_sums s
+join losant_usage.organizations o on o.org_id = s.org_id
+left join losant_usage_internal.period_cells c on c.period = 'month' and c.period_start = s.period_start and c.org_id = s.org_id
+left join (select distinct org_id, month from losant_usage.period_blockers where org_id is not null) as b
+  on b.org_id = s.org_id and b.month = s.period_start
+left join (select distinct instance_id, month from losant_usage.period_blockers where org_id is null) as i
+  on i.instance_id = o.instance_id and i.month = s.period_start
+where s.period = 'month';
+
+create view losant_usage.period_usage as
+select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags, s.period_start, p.period_end,
+  p.period_end - s.period_start + 1 as days_in_period, s.days_expected,
+  s.days_expected - coalesce(c.days_not_stored, 0) as days_stored, s.days_expected - coalesce(c.days_not_final, 0) as days_final,
+  coalesce(c.days_accepted, 0) as days_accepted, coalesce(c.days_unavailable, 0) as days_unavailable,
+  coalesce(c.days_unreported, 0) as days_unreported, coalesce(c.standing, 'final') as standing,
+  p.period_end < losant_usage_internal.today() as is_over,
+  p.period_end < losant_usage_internal.today() and coalesce(c.standing, 'final') = 'final' as is_final,
+  s.devices_created, s.devices_deleted, s.devices_total, s.devices_total_max, s.devices_total_avg, s.notebook_minutes,
+  s.notebook_completed, s.notebook_canceled, s.notebook_errored, s.notebook_timeout, s.payload_billable_count,
+  s.payload_all_count, s.payload_all_bytes, s.payload_source_count
+from losant_usage_internal.period_sums s
+join losant_usage.organizations o on o.org_id = s.org_id
+join losant_usage_internal.own_periods p on p.org_id = s.org_id
+left join losant_usage_internal.period_cells c on c.period = 'own' and c.org_id = s.org_id
+where s.period = 'own';
+
+-- The current month beside the limits. A flow is projected by the same weekdays of the last 28 days, a level as it is.
+create view losant_usage.usage_vs_limits as
+with days as (
+  select losant_usage_internal.today() - 1 as yesterday, losant_usage_internal.month_of(losant_usage_internal.today() - 1) as month
+),
+rates as (
+  select d.org_id, m.metric, extract(isodow from d.usage_date)::integer as weekday, avg((to_jsonb(d) ->> m.metric)::numeric) as quantity
+  from days y
+  join losant_usage.usage_days d on d.usage_date between y.yesterday - 27 and y.yesterday
+  join losant_usage.metrics m on m.limit_name is not null and m.kind = 'flow'
+  group by d.org_id, m.metric, extract(isodow from d.usage_date)
+)
+select u.instance_id, u.org_id, u.org_name, u.referral_id, u.plan_id, u.customer_id, u.month, u.days_in_month, u.days_expected, u.days_stored,
+  u.limit_name, u.metric, u.unit, u.kind, u.limit_quantity, u.quantity, round(u.quantity / nullif(u.limit_quantity, 0), 4) as share,
+  p.projected_quantity, round(p.projected_quantity / nullif(u.limit_quantity, 0), 4) as projected_share, p.crosses_on
+from (
+  select n.instance_id, n.org_id, n.org_name, n.referral_id, n.plan_id, n.customer_id, n.month, n.days_in_month, n.days_expected, n.days_stored,
+    l.key as limit_name, m.metric, m.unit, m.kind, trunc(l.value::text::numeric) as limit_quantity,
+    (n.numbers ->> m.metric)::numeric as quantity
+  from (select w.*, to_jsonb(w) as numbers from losant_usage.monthly_usage w, days where w.month = days.month) as n
+  join losant_usage.organizations o on o.org_id = n.org_id
+  cross join lateral jsonb_each(o.limits) as l
+  left join losant_usage.metrics m on m.limit_name = l.key
+  where jsonb_typeof(l.value) = 'number'
+) as u
+cross join days y
+join losant_usage.organizations o on o.org_id = u.org_id
+left join lateral (
+  select case u.kind when 'level' then u.quantity else coalesce(max(f.sum), u.quantity) end as projected_quantity,
+    case when u.quantity > u.limit_quantity then null else min(f.day) filter (where f.sum > u.limit_quantity) end as crosses_on
+  from (
+    select day::date as day, round(u.quantity + sum(r.quantity) over (order by day)) as sum
+    from generate_series(losant_usage_internal.today()::timestamp,
+      least(losant_usage_internal.month_end(u.month), o.removed_on - 1)::timestamp, interval '1 day') as day
+    left join rates r on r.org_id = u.org_id and r.metric = u.metric and r.weekday = extract(isodow from day)
+    where u.kind = 'flow'
+  ) as f
+) as p on u.metric is not null;
+
+comment on view losant_usage.period_blockers is 'What keeps a month from being invoiced: no row, and it is billable. With org_id null it concerns the whole instance. Source: coverage, tracks, instances, reconciliation.';
+comment on column losant_usage.period_blockers.instance_id is 'Losant instance id, 24 lower-case hex characters.';
+comment on column losant_usage.period_blockers.org_id is 'Organization; null: every organization of the instance.';
+comment on column losant_usage.period_blockers.org_name is 'Name of the organization as last seen; null for the whole instance.';
+comment on column losant_usage.period_blockers.referral_id is 'Referral id of the organization as last seen, the place for your own customer number; null if it has none.';
+comment on column losant_usage.period_blockers.plan_id is 'Billing plan id of the organization as last seen; null if it has none.';
+comment on column losant_usage.period_blockers.customer_id is 'Customer id of the organization as last seen; null if it has none.';
+comment on column losant_usage.period_blockers.month is 'First day of the calendar month (UTC).';
+comment on column losant_usage.period_blockers.cause is 'not_over, list_incomplete, not_final, missing, in_doubt, unavailable, not_fully_tracked or contradicted.';
+comment on column losant_usage.period_blockers.days is 'Days concerned (count); null where it is not about days.';
+comment on column losant_usage.period_blockers.first_day is 'First day concerned (UTC).';
+comment on column losant_usage.period_blockers.last_day is 'Last day concerned (UTC).';
+comment on column losant_usage.period_blockers.usage_dates is 'Days concerned (UTC); null where it is not about days.';
+comment on column losant_usage.period_blockers.streams is 'Streams concerned; null where it is not about streams.';
+comment on column losant_usage.period_blockers.message is 'What is wrong, for people; null if the cause says it.';
+comment on column losant_usage.period_blockers.what_to_do is 'Commands that help, one a line.';
+comment on view losant_usage.monthly_usage is 'Sums by organization and calendar month (UTC). Flows are summed; a level is its last days number, its maximum and its average. Source: usage_days, coverage, period_blockers.';
+comment on column losant_usage.monthly_usage.instance_id is 'Losant instance id, 24 lower-case hex characters.';
+comment on column losant_usage.monthly_usage.org_id is 'Losant organization id, 24 lower-case hex characters.';
+comment on column losant_usage.monthly_usage.org_name is 'Name of the organization as last seen.';
+comment on column losant_usage.monthly_usage.referral_id is 'Referral id of the organization as last seen, the place for your own customer number; null if it has none.';
+comment on column losant_usage.monthly_usage.plan_id is 'Billing plan id of the organization as last seen; null if it has none.';
+comment on column losant_usage.monthly_usage.customer_id is 'Customer id of the organization as last seen; null if it has none.';
+comment on column losant_usage.monthly_usage.tags is 'Tags as last seen: array of {key, value}; one row per tag in organization_tags.';
+comment on column losant_usage.monthly_usage.month is 'First day of the calendar month (UTC).';
+comment on column losant_usage.monthly_usage.days_in_month is 'Days of the month (count).';
+comment on column losant_usage.monthly_usage.days_expected is 'Days that are wanted (count).';
+comment on column losant_usage.monthly_usage.days_stored is 'Days of these of which every number is stored (count).';
+comment on column losant_usage.monthly_usage.days_final is 'Days of these of which every number is final (count).';
+comment on column losant_usage.monthly_usage.days_accepted is 'Days with a number that a person accepted (count).';
+comment on column losant_usage.monthly_usage.days_unavailable is 'Days with a number that can no longer be read (count).';
+comment on column losant_usage.monthly_usage.days_unreported is 'Days with zeros that Losant never named (count).';
+comment on column losant_usage.monthly_usage.standing is 'Standing of the worst cell of the month, see cells.';
+comment on column losant_usage.monthly_usage.is_over is 'Whether its last day is over (UTC).';
+comment on column losant_usage.monthly_usage.is_final is 'Whether the month is over and every number of it is final.';
+comment on column losant_usage.monthly_usage.is_billable is 'Whether it may be invoiced: period_blockers has no row of it or of its instance.';
+comment on column losant_usage.monthly_usage.devices_created is 'Devices created (devices, flow); null: not stored.';
+comment on column losant_usage.monthly_usage.devices_deleted is 'Devices deleted (devices, flow); null: not stored.';
+comment on column losant_usage.monthly_usage.devices_total is 'Devices at about the end of the day (devices, level); null: not stored.';
+comment on column losant_usage.monthly_usage.devices_total_max is 'Highest number of devices (devices); null: not stored.';
+comment on column losant_usage.monthly_usage.devices_total_avg is 'Average number of devices (devices); null: not stored.';
+comment on column losant_usage.monthly_usage.notebook_minutes is 'Notebook execution time (minutes, flow); null: not stored.';
+comment on column losant_usage.monthly_usage.notebook_completed is 'Notebook executions that completed (executions, flow); null: not stored.';
+comment on column losant_usage.monthly_usage.notebook_canceled is 'Notebook executions that were canceled (executions, flow); null: not stored.';
+comment on column losant_usage.monthly_usage.notebook_errored is 'Notebook executions that failed (executions, flow); null: not stored.';
+comment on column losant_usage.monthly_usage.notebook_timeout is 'Notebook executions that ran out of time (executions, flow); null: not stored.';
+comment on column losant_usage.monthly_usage.payload_billable_count is 'Billable payloads (payloads, flow); null: not stored.';
+comment on column losant_usage.monthly_usage.payload_all_count is 'All payloads, billable or not (payloads, flow); null: not stored.';
+comment on column losant_usage.monthly_usage.payload_all_bytes is 'Size of all payloads, billable or not (bytes, flow); null: not stored.';
+comment on column losant_usage.monthly_usage.payload_source_count is 'Payloads of all types and sources (payloads, flow); null: not stored.';
+comment on view losant_usage.period_usage is 'The same sums by each organizations own billing period in Losant, to look at; months are what is closed. Source: as monthly_usage.';
+comment on column losant_usage.period_usage.instance_id is 'Losant instance id, 24 lower-case hex characters.';
+comment on column losant_usage.period_usage.org_id is 'Losant organization id, 24 lower-case hex characters.';
+comment on column losant_usage.period_usage.org_name is 'Name of the organization as last seen.';
+comment on column losant_usage.period_usage.referral_id is 'Referral id of the organization as last seen, the place for your own customer number; null if it has none.';
+comment on column losant_usage.period_usage.plan_id is 'Billing plan id of the organization as last seen; null if it has none.';
+comment on column losant_usage.period_usage.customer_id is 'Customer id of the organization as last seen; null if it has none.';
+comment on column losant_usage.period_usage.tags is 'Tags as last seen: array of {key, value}; one row per tag in organization_tags.';
+comment on column losant_usage.period_usage.period_start is 'First day of the period (UTC).';
+comment on column losant_usage.period_usage.period_end is 'Last day of the period (UTC).';
+comment on column losant_usage.period_usage.days_in_period is 'Days of the period (count).';
+comment on column losant_usage.period_usage.days_expected is 'Days that are wanted (count).';
+comment on column losant_usage.period_usage.days_stored is 'Days of these of which every number is stored (count).';
+comment on column losant_usage.period_usage.days_final is 'Days of these of which every number is final (count).';
+comment on column losant_usage.period_usage.days_accepted is 'Days with a number that a person accepted (count).';
+comment on column losant_usage.period_usage.days_unavailable is 'Days with a number that can no longer be read (count).';
+comment on column losant_usage.period_usage.days_unreported is 'Days with zeros that Losant never named (count).';
+comment on column losant_usage.period_usage.standing is 'Standing of the worst cell of the period, see cells.';
+comment on column losant_usage.period_usage.is_over is 'Whether its last day is over (UTC).';
+comment on column losant_usage.period_usage.is_final is 'Whether the period is over and every number of it is final.';
+comment on column losant_usage.period_usage.devices_created is 'Devices created (devices, flow); null: not stored.';
+comment on column losant_usage.period_usage.devices_deleted is 'Devices deleted (devices, flow); null: not stored.';
+comment on column losant_usage.period_usage.devices_total is 'Devices at about the end of the day (devices, level); null: not stored.';
+comment on column losant_usage.period_usage.devices_total_max is 'Highest number of devices (devices); null: not stored.';
+comment on column losant_usage.period_usage.devices_total_avg is 'Average number of devices (devices); null: not stored.';
+comment on column losant_usage.period_usage.notebook_minutes is 'Notebook execution time (minutes, flow); null: not stored.';
+comment on column losant_usage.period_usage.notebook_completed is 'Notebook executions that completed (executions, flow); null: not stored.';
+comment on column losant_usage.period_usage.notebook_canceled is 'Notebook executions that were canceled (executions, flow); null: not stored.';
+comment on column losant_usage.period_usage.notebook_errored is 'Notebook executions that failed (executions, flow); null: not stored.';
+comment on column losant_usage.period_usage.notebook_timeout is 'Notebook executions that ran out of time (executions, flow); null: not stored.';
+comment on column losant_usage.period_usage.payload_billable_count is 'Billable payloads (payloads, flow); null: not stored.';
+comment on column losant_usage.period_usage.payload_all_count is 'All payloads, billable or not (payloads, flow); null: not stored.';
+comment on column losant_usage.period_usage.payload_all_bytes is 'Size of all payloads, billable or not (bytes, flow); null: not stored.';
+comment on column losant_usage.period_usage.payload_source_count is 'Payloads of all types and sources (payloads, flow); null: not stored.';
+comment on view losant_usage.usage_vs_limits is 'The month of yesterday beside the organizations limits. A flow is projected by the same weekdays of the last 28 days, a level as it is. Source: monthly_usage, organizations.limits.';
+comment on column losant_usage.usage_vs_limits.instance_id is 'Losant instance id, 24 lower-case hex characters.';
+comment on column losant_usage.usage_vs_limits.org_id is 'Losant organization id, 24 lower-case hex characters.';
+comment on column losant_usage.usage_vs_limits.org_name is 'Name of the organization as last seen.';
+comment on column losant_usage.usage_vs_limits.referral_id is 'Referral id of the organization as last seen, the place for your own customer number; null if it has none.';
+comment on column losant_usage.usage_vs_limits.plan_id is 'Billing plan id of the organization as last seen; null if it has none.';
+comment on column losant_usage.usage_vs_limits.customer_id is 'Customer id of the organization as last seen; null if it has none.';
+comment on column losant_usage.usage_vs_limits.month is 'First day of the calendar month (UTC).';
+comment on column losant_usage.usage_vs_limits.days_in_month is 'Days of the month (count).';
+comment on column losant_usage.usage_vs_limits.days_expected is 'Days that are wanted (count).';
+comment on column losant_usage.usage_vs_limits.days_stored is 'Days of these of which every number is stored (count).';
+comment on column losant_usage.usage_vs_limits.limit_name is 'Name of the limit in Losant.';
+comment on column losant_usage.usage_vs_limits.metric is 'Metric that the limit is of; null if it is of none.';
+comment on column losant_usage.usage_vs_limits.unit is 'Unit; null without a metric.';
+comment on column losant_usage.usage_vs_limits.kind is 'flow or level; null without a metric.';
+comment on column losant_usage.usage_vs_limits.limit_quantity is 'The limit.';
+comment on column losant_usage.usage_vs_limits.quantity is 'The month to date; null if it is not stored.';
+comment on column losant_usage.usage_vs_limits.share is 'Month to date as a share of the limit; null if one of them is.';
+comment on column losant_usage.usage_vs_limits.projected_quantity is 'The month at its end; null without a metric.';
+comment on column losant_usage.usage_vs_limits.projected_share is 'The same as a share of the limit; null without a metric.';
+comment on column losant_usage.usage_vs_limits.crosses_on is 'Day on which the projection passes the limit (UTC); null if it does not, or has already.';

@@ -1,0 +1,41 @@
+-- Rights of the roles of deploy/postgres/roles.sql, where they exist: what each may do is named here, and nothing else is
+-- granted. The writer and the closer belong to the reader and may read all that it may.
+
+create function losant_usage.grant_rights() returns void language plpgsql as $$
+begin
+  if exists (select from pg_roles where rolname = 'losant_usage_reader') then
+    grant usage on schema losant_usage to losant_usage_reader;
+    grant select on
+      losant_usage.streams, losant_usage.metrics, losant_usage.instances, losant_usage.organizations,
+      losant_usage.organization_history, losant_usage.organization_tags, losant_usage.tracks, losant_usage.waivers,
+      losant_usage.revisions, losant_usage.instance_totals, losant_usage.cells, losant_usage.coverage_gaps, losant_usage.daily_usage,
+      losant_usage.daily_usage_long, losant_usage.device_counts, losant_usage.notebook_minutes, losant_usage.payload_totals,
+      losant_usage.payload_sources, losant_usage.hourly_usage, losant_usage.reconciliation, losant_usage.period_blockers,
+      losant_usage.monthly_usage, losant_usage.period_usage, losant_usage.usage_vs_limits, losant_usage.restatements,
+      losant_usage.freshness, losant_usage.health
+      to losant_usage_reader;
+    -- Bodies may hold anything Losant or a proxy answered; hosts are nobody's business.
+    grant select (id, org_id, stream, from_date, to_date, code, problem, body_truncated, run_id, seen_at)
+      on losant_usage.quarantine to losant_usage_reader;
+    grant select (instance_id, run_id, since, until, epoch) on losant_usage.leases to losant_usage_reader;
+    grant select (run_id, instance_id, kind, is_full, status, from_date, to_date, counts, failures, error, started_at,
+      finished_at, version) on losant_usage.runs to losant_usage_reader;
+  end if;
+  if exists (select from pg_roles where rolname = 'losant_usage_writer') then
+    grant usage on schema losant_usage, losant_usage_internal to losant_usage_writer;
+    grant select on losant_usage.coverage, losant_usage.usage_days, losant_usage.quarantine, losant_usage.leases, losant_usage.runs
+      to losant_usage_writer;
+    grant insert, update on
+      losant_usage.instances, losant_usage.organizations, losant_usage.organization_history, losant_usage.runs, losant_usage.tracks,
+      losant_usage.coverage, losant_usage.usage_days, losant_usage.instance_totals to losant_usage_writer;
+    grant insert on losant_usage.revisions, losant_usage.quarantine to losant_usage_writer;
+    grant insert, update, delete on losant_usage.leases to losant_usage_writer;
+    -- Who waived is set by the database.
+    grant insert (org_id, stream, usage_date, reason), update (lifted_at, lifted_by_run) on losant_usage.waivers
+      to losant_usage_writer;
+  end if;
+end
+$$;
+revoke execute on function losant_usage.grant_rights from public;
+
+select losant_usage.grant_rights();
