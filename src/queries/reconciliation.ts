@@ -75,7 +75,7 @@ export async function readOpenRange(
           selectFrom('statements as s')
             .select('s.statement_id')
             .whereRef('s.instance_id', '=', 't.instance_id')
-            .where(sql<boolean>`s.period_month = date_trunc('month', t.usage_date::timestamp)::date`),
+            .where(sql<boolean>`s.month = date_trunc('month', t.usage_date::timestamp)::date`),
         ),
       ),
     )
