@@ -12,7 +12,7 @@ begin
       losant_usage.daily_usage_long, losant_usage.device_counts, losant_usage.notebook_minutes, losant_usage.payload_totals,
       losant_usage.payload_sources, losant_usage.hourly_usage, losant_usage.reconciliation, losant_usage.period_blockers,
       losant_usage.monthly_usage, losant_usage.period_usage, losant_usage.usage_vs_limits, losant_usage.restatements,
-      losant_usage.freshness, losant_usage.health
+      losant_usage.organization_activity, losant_usage.freshness, losant_usage.health
       to losant_usage_reader;
     -- Bodies may hold anything Losant or a proxy answered; hosts are nobody's business.
     grant select (id, org_id, stream, from_date, to_date, code, problem, body_truncated, run_id, seen_at)
