@@ -6,14 +6,14 @@ import {
   RENEW_MS,
   releaseLease,
   renewLease,
-  type WriteOptions,
+  type BeginOptions,
 } from '../ledger/lease.ts';
 import { finishRun, interruptDeadRuns, type RunStatus, startRun } from '../ledger/runs.ts';
 import { type InstanceContext, isFullRun, type RunOptions } from './context.ts';
 import type { Tally } from './report.ts';
 
 /** The conditions of a run's transactions. */
-export type RunWrite = WriteOptions & { readonly runId: string };
+export type RunWrite = BeginOptions & { readonly runId: string };
 
 /**
  * Runs `work` under the lease, which is renewed and released however the work ends. Throws HeldError if another process

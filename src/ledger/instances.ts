@@ -2,7 +2,7 @@ import { type Kysely, sql, type Updateable } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Instances, Schema } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
-import { beginWriting, type WriteOptions } from './lease.ts';
+import { beginWriting, type BeginOptions } from './lease.ts';
 
 /** An instance as this database knows it. */
 export type StoredInstance = NonNullable<Awaited<ReturnType<typeof readInstance>>>;
@@ -69,7 +69,7 @@ export async function registerInstance(
 /** Records what a run has found of an instance. */
 export async function updateInstance(
   db: Kysely<Schema>,
-  write: WriteOptions,
+  write: BeginOptions,
   { instanceId, changes }: { readonly instanceId: string; readonly changes: Updateable<Instances> },
 ): Promise<void> {
   await db.transaction().execute(async (trx) => {

@@ -88,7 +88,7 @@ function leaseLost(instanceId: string): HeldError {
 export const DATABASE_SKEW_MAX_MS = 30_000;
 
 /** The conditions of a transaction in which the program writes. */
-export interface WriteOptions {
+export interface BeginOptions {
   /** The run that writes; null outside a run. */
   readonly runId: string | null;
   /** The lease that the transaction depends on; null for what needs none. */
@@ -108,7 +108,7 @@ export interface WriteOptions {
  */
 export async function beginWriting(
   trx: Kysely<Schema>,
-  { lease, now }: WriteOptions = { runId: null, lease: null },
+  { lease, now }: BeginOptions = { runId: null, lease: null },
 ): Promise<number> {
   const { rows } = await sql<{ at: Instant; leases: number }>`
     with lease as materialized (

@@ -3,7 +3,7 @@ import { isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Organization } from '../usage/organization.ts';
-import { beginWriting, type WriteOptions } from './lease.ts';
+import { beginWriting, type BeginOptions } from './lease.ts';
 
 /** The columns that Losant's answer fills. */
 const ATTRIBUTES = [
@@ -50,7 +50,7 @@ export interface ForeignOrg {
  */
 export async function upsertOrganizations(
   db: Kysely<Schema>,
-  write: WriteOptions,
+  write: BeginOptions,
   { instanceId, organizations, unreadable, seenAt, yesterday }: SeenOrgs,
 ): Promise<ForeignOrg[]> {
   // One statement cannot touch a row twice, so the later entry of an organization listed twice counts.
@@ -199,7 +199,7 @@ export async function readOrgIds(
 /** Counts a day on which a complete list lacked the organizations. Returns how many there were, by organization. */
 export async function noteUnlisted(
   db: Kysely<Schema>,
-  write: WriteOptions,
+  write: BeginOptions,
   { orgIds, today }: { readonly orgIds: readonly string[]; readonly today: UsageDay },
 ): Promise<Map<string, number>> {
   const rows = await db.transaction().execute(async (trx) => {
@@ -221,7 +221,7 @@ export async function noteUnlisted(
 /** Records that organizations were found to be deleted. What is left of their cells is closed by the fill. */
 export async function markRemoved(
   db: Kysely<Schema>,
-  write: WriteOptions,
+  write: BeginOptions,
   { orgIds, today }: { readonly orgIds: readonly string[]; readonly today: UsageDay },
 ): Promise<void> {
   await db.transaction().execute(async (trx) => {
