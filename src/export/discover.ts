@@ -46,8 +46,6 @@ export async function discover(d: Discovering, { readsAnew }: { readonly readsAn
   if (!instance) throw new Error(`instance ${d.instanceId} is not registered`);
   const isStale = readsAnew || isListStale(instance, d);
   const refreshed = await refreshIfPossible(d, isStale);
-  const allFrom = d.selection.kind === 'all' ? (instance.allFrom ?? lastCompleteDay(d.now())) : null;
-  if (allFrom !== instance.allFrom) await note(d, { all_from: allFrom });
   return { ...refreshed, failures: [...refreshed.failures, ...(await readStanding(d))] };
 }
 
@@ -119,7 +117,7 @@ async function judgeListing(
   d: Discovering,
   { isComplete, reason, listed }: OrgListVerdict,
   startedAt: string,
-): Promise<DiscoveryFailure[]> {
+): Promise<readonly DiscoveryFailure[]> {
   if (!isComplete) {
     await note(d, { list_problem: reason ?? 'it is not complete' });
     return [];
