@@ -7,7 +7,7 @@ import { readDatabaseClock } from '../ledger/instances.ts';
 import { DATABASE_SKEW_MAX_MS } from '../ledger/lease.ts';
 import type { RunKind } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
-import { ANSWER_SKEW_MAX_MS } from '../losant/attempt.ts';
+import { ANSWER_SKEW_MAX_MS } from '../losant/answer.ts';
 import { type AttemptReport, type LosantClient, openClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getInstance } from '../losant/orgs.ts';
@@ -34,8 +34,6 @@ export interface InstanceContext
   readonly waits: WaitWatch;
   /** Returns the number of requests sent so far. */
   readonly requestCount: () => number;
-  /** Divides the token's rate by the number of live runs. */
-  readonly shareRate: (liveRuns: number) => void;
 }
 
 export interface Progress {
@@ -192,7 +190,6 @@ export function openInstance(
     ...{ instanceId, apiUrl, selection, streams, policy, billingPeriods, controlTotals, concurrency, waits },
     apiAheadMs: () => aheadMs,
     requestCount: () => requests,
-    shareRate: (liveRuns) => gate.setRate(requestsPerSecond / Math.max(1, liveRuns)),
   };
 }
 

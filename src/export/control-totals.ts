@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { LosantError } from '../errors.ts';
-import type { Answer } from '../losant/attempt.ts';
-import { fetchUsage, listSummaryPages, type MonthlySummary } from '../losant/usage.ts';
+import type { Answer } from '../losant/answer.ts';
+import { fetchUsage } from '../losant/usage.ts';
 import { type DayRange, eachDay, type UsageDay } from '../usage/day.ts';
 import { cutWindows } from '../usage/plan.ts';
 import { retryAtMs } from '../usage/policy.ts';
@@ -14,9 +14,7 @@ import {
   readFailures,
   readTotalsDue,
   recordQuestion,
-  recordSummaries,
   recordTotals,
-  summariesQuestion,
   type TotalsDueOptions,
 } from './store-control-totals.ts';
 
@@ -43,8 +41,8 @@ class UnusableTotals extends Error {
 }
 
 /**
- * `readControlTotals` reads Losant's own figures where they are due: the instance's totals by day, and the
- * summaries of months that are over; and again for numbers that were read again. Never changes a number or
+ * `readControlTotals` reads Losant's own totals of the instance by day where they are due, and again for numbers that were read
+ * again. Never changes a number or
  * fails a run: a failure is recorded, and logged once. Throws only when the session's signal aborts.
  */
 export async function readControlTotals(
@@ -64,10 +62,6 @@ export async function readControlTotals(
     for (const { stream, days } of due.totals) {
       const ask = () => askTotals(asking, streamNamed(stream), days);
       if (!(await answerQuestion(asking, stream, ask))) return;
-    }
-    for (const month of due.months) {
-      const ask = () => askSummaries(asking, month);
-      if (!(await answerQuestion(asking, summariesQuestion(month), ask))) return;
     }
   } catch (error) {
     session.signal.throwIfAborted();
@@ -175,25 +169,6 @@ function readTotals(
     read.push({ day, totals: Object.fromEntries(totals) });
   }
   return read;
-}
-
-async function askSummaries(asking: Asking, month: UsageDay): Promise<void> {
-  const { db, client, instanceId, selection } = asking.context;
-  const isOurs = ({ resourceId }: MonthlySummary) =>
-    selection.kind === 'all' || selection.orgIds.includes(resourceId);
-  let count = 0;
-  const problems: string[] = [];
-  const question = { instanceId, month, attempts: ATTEMPTS, signal: asking.signal };
-  for await (const { answer, items } of listSummaryPages(client, question)) {
-    const summaries = items.filter(isOurs);
-    for (const { resourceId, unusable } of summaries) {
-      if (unusable.length > 0) problems.push(`${unusable.join(', ')} of ${resourceId} is no number`);
-    }
-    count += items.length;
-    await recordSummaries(db, { instanceId, month, ...proofOf([answer]), summaries }, asking.session.writing);
-  }
-  if (problems.length > 0) throw new UnusableTotals(`${month.slice(0, 7)}: ${problems[0]}`);
-  if (count === 0) throw new UnusableTotals(`${month.slice(0, 7)}: Losant has no summaries of the month`);
 }
 
 function proofOf(answers: readonly Answer[]): { verifiedAt: string; sha256: string } {

@@ -12,8 +12,8 @@ import {
   upsertOrganizations,
 } from '../ledger/organizations.ts';
 import { trackOrganizations, untrackOrganizations, untrackStreams } from '../ledger/tracking.ts';
-import type { OrgListVerdict } from '../losant/org-list.ts';
-import { getInstance, getOrg, listOrgPages, type OrgPage } from '../losant/orgs.ts';
+import { listOrgPages, type OrgListVerdict, type OrgPage } from '../losant/org-list.ts';
+import { getInstance, getOrg } from '../losant/orgs.ts';
 import { dayAt } from '../usage/day.ts';
 import { isSelected, type Organization } from '../usage/organization.ts';
 import { horizonStart, lastCompleteDay } from '../usage/policy.ts';

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { LosantError } from '../errors.ts';
 import type { QuarantinedBody } from '../ledger/quarantine.ts';
-import type { Answer } from '../losant/attempt.ts';
+import type { Answer } from '../losant/answer.ts';
 import { fetchUsage } from '../losant/usage.ts';
 import type { CellAnswer, CellOutcome } from '../usage/cell.ts';
 import { addDays, daysFrom, type UsageDay } from '../usage/day.ts';

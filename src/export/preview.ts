@@ -1,5 +1,5 @@
 import { readDuePages } from '../ledger/due.ts';
-import { listOrgPages } from '../losant/orgs.ts';
+import { listOrgPages } from '../losant/org-list.ts';
 import { countGapsLeft } from '../queries/gaps.ts';
 import { type DayRange, dayAt, latestDay, type UsageDay } from '../usage/day.ts';
 import { isSelected } from '../usage/organization.ts';

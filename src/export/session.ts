@@ -100,12 +100,12 @@ export class Session {
     this.#stop.abort();
   }
 
-  /** Renews the run's heartbeat and takes the run's share of the token's rate. */
+  /** Renews the run's heartbeat. */
   async #beat(): Promise<void> {
     if (!this.isBegun) return;
-    const { db, instanceId, shareRate, requestCount } = this.#context;
+    const { db, instanceId, requestCount } = this.#context;
     const requests = requestCount() - this.#requestsBefore;
-    shareRate(await beatRun(db, { runId: this.#options.runId, instanceId, requests }));
+    await beatRun(db, { runId: this.#options.runId, instanceId, requests });
   }
 
   async end(status: Exclude<RunStatus, 'running'>, error: string | null): Promise<void> {

@@ -2,7 +2,6 @@
 import { type Insertable, type Kysely, sql } from 'kysely';
 import type { ControlTotalReads, Instant, Json, Schema } from '../database/schema.ts';
 import { type BeginOptions, beginWriting } from '../ledger/lease.ts';
-import type { MonthlySummary } from '../losant/usage.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { horizonStart, lastCompleteDay, type Policy } from '../usage/policy.ts';
 
@@ -10,8 +9,6 @@ import { horizonStart, lastCompleteDay, type Policy } from '../usage/policy.ts';
 export interface TotalsDue {
   /** Streams with the days of the whole instance that are due, newest first. */
   readonly totals: readonly { readonly stream: string; readonly days: readonly UsageDay[] }[];
-  /** The first days of months that are over and whose summaries are due. */
-  readonly months: readonly UsageDay[];
 }
 
 export interface TotalsDueOptions {
@@ -27,17 +24,11 @@ export interface TotalsDueOptions {
   readonly nowMs: number;
 }
 
-/** `summariesQuestion` returns the name of a month's summaries among the questions. */
-export function summariesQuestion(month: UsageDay): string {
-  return `monthly_summaries ${month.slice(0, 7)}`;
-}
-
 /**
  * `readTotalsDue` returns the control totals that are due. Days of the instance's totals are due at the
- * checkpoints of usage days, a month's summaries when its last day can be final and at the last
- * checkpoint. Only days and months inside the horizon are due, and only those for which some organization
+ * checkpoints of usage days. Only days inside the horizon are due, and only those for which some organization
  * is tracked; a question that failed is due again after its retry time. Totals that were read are asked
- * again with the numbers of their day, summaries with those of any day of their month.
+ * again with the numbers of their day.
  */
 export async function readTotalsDue(
   db: Kysely<Schema>,
@@ -46,10 +37,9 @@ export async function readTotalsDue(
 ): Promise<TotalsDue> {
   const now = new Date(nowMs).toISOString();
   const [horizon, yesterday] = [horizonStart(nowMs, policy), lastCompleteDay(nowMs)];
-  const { readAtHours, finalAtHours } = policy;
-  const monthHours = [finalAtHours, Math.max(finalAtHours, ...readAtHours)];
+  const { readAtHours } = policy;
   const pairs = [...again].flatMap(([stream, days]) => [...days].map((day) => ({ stream, day })));
-  const { rows } = await sql<{ question: string; days: UsageDay[]; isMonth: boolean }>`
+  const { rows } = await sql<{ stream: string; days: UsageDay[] }>`
     with again as materialized (
       select stream, day from unnest(${pairs.map(({ stream }) => stream)}::text[],
         ${pairs.map(({ day }) => day)}::date[]) as a (stream, day)
@@ -57,7 +47,7 @@ export async function readTotalsDue(
       select min(k.tracked_from) as from_day from losant_usage.tracking k
       join losant_usage.organizations o on o.org_id = k.org_id where o.instance_id = ${instanceId}
     ), due as (
-      select m.stream as question, day, false as is_month, losant_usage.next_checkpoint(
+      select m.stream as question, day, losant_usage.next_checkpoint(
         day, min(t.verified_at), ${readAtHours}::integer[]) as due_at,
         min(t.verified_at) is not null and (m.stream, day) in (select a.stream, a.day from again a) as is_again
       from first
@@ -66,26 +56,13 @@ export async function readTotalsDue(
       left join losant_usage.instance_totals t
         on t.instance_id = ${instanceId} and t.usage_date = day and t.metric = m.metric
       group by m.stream, day
-      union all
-      select 'monthly_summaries ' || to_char(m.month, 'YYYY-MM'), m.month, true, losant_usage.next_checkpoint(
-        m.next_month - 1, w.verified_at, ${monthHours}::integer[]),
-        w.verified_at is not null and exists (
-          select from again a where a.day >= m.month and a.day < m.next_month)
-      from first
-      join losant_usage.months m on m.next_month > greatest(first.from_day, ${horizon}::date)
-        and m.next_month - 1 <= ${yesterday}::date
-      left join losant_usage.control_total_reads w on w.instance_id = ${instanceId}
-        and w.question = 'monthly_summaries ' || to_char(m.month, 'YYYY-MM')
     )
-    select d.question, array_agg(d.day order by d.day desc) as days, d.is_month as "isMonth"
+    select d.question as stream, array_agg(d.day order by d.day desc) as days
     from due d left join losant_usage.control_total_reads w on w.instance_id = ${instanceId} and w.question = d.question
     where d.is_again or (not ${onlyAgain}::boolean and d.due_at <= ${now}::timestamptz
       and (${retriesFailed}::boolean or w.next_read_at is null or w.next_read_at <= ${now}::timestamptz))
-    group by d.question, d.is_month order by d.is_month, d.question`.execute(db);
-  return {
-    totals: rows.filter(({ isMonth }) => !isMonth).map(({ question, days }) => ({ stream: question, days })),
-    months: rows.filter(({ isMonth }) => isMonth).flatMap(({ days }) => days),
-  };
+    group by d.question order by d.question`.execute(db);
+  return { totals: rows };
 }
 
 /** The totals of a day by metric; null if Losant left the day out. */
@@ -129,7 +106,7 @@ export async function recordTotals(
           .columns(['instance_id', 'usage_date', 'metric'])
           .doUpdateSet((eb) => ({
             quantity: eb.fn.coalesce('excluded.quantity', 'instance_totals.quantity'),
-            earlier: withEarlier('instance_totals', 'quantity'),
+            earlier: withEarlier(),
             verified_at: eb.ref('excluded.verified_at'),
             run_id: eb.ref('excluded.run_id'),
             response_sha256: eb.ref('excluded.response_sha256'),
@@ -140,60 +117,12 @@ export async function recordTotals(
   });
 }
 
-/** Stores monthly summaries in one transaction. Figures that Losant has changed are kept in `earlier`. */
-export async function recordSummaries(
-  db: Kysely<Schema>,
-  answer: TotalsAnswer & {
-    readonly month: UsageDay;
-    readonly summaries: readonly Omit<MonthlySummary, 'unusable'>[];
-  },
-  begin: BeginOptions,
-): Promise<void> {
-  // A list that shifted while its pages were read may name a resource twice.
-  const byResource = new Map(
-    answer.summaries.map((each) => [`${each.resourceType} ${each.resourceId}`, each]),
-  );
-  if (byResource.size === 0) return;
-  const rows = [...byResource]
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([, { resourceType, resourceId, resourceName, proration, figures }]) => ({
-      month: answer.month,
-      resource_type: resourceType,
-      resource_id: resourceId,
-      resource_name: resourceName,
-      proration,
-      figures: sql<Json>`${JSON.stringify(figures)}::text::jsonb`,
-      ...proofOf(answer, begin),
-    }));
-  await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, begin);
-    await trx
-      .insertInto('monthly_summaries')
-      .values(rows)
-      .onConflict((conflict) =>
-        conflict
-          .columns(['instance_id', 'month', 'resource_type', 'resource_id'])
-          .doUpdateSet((eb) => ({
-            resource_name: eb.ref('excluded.resource_name'),
-            proration: eb.ref('excluded.proration'),
-            figures: eb.ref('excluded.figures'),
-            earlier: withEarlier('monthly_summaries', 'figures'),
-            verified_at: eb.ref('excluded.verified_at'),
-            run_id: eb.ref('excluded.run_id'),
-            response_sha256: eb.ref('excluded.response_sha256'),
-          }))
-          .whereRef('monthly_summaries.verified_at', '<=', 'excluded.verified_at'),
-      )
-      .execute();
-  });
-}
-
-/** `withEarlier` returns the new `earlier`: with the stored value appended if Losant now names another one. */
-function withEarlier(table: 'instance_totals' | 'monthly_summaries', column: 'quantity' | 'figures') {
-  const [stored, now] = [sql.ref(`${table}.${column}`), sql.ref(`excluded.${column}`)];
-  const [earlier, verifiedAt] = [sql.ref(`${table}.earlier`), sql.ref(`${table}.verified_at`)];
+/** `withEarlier` returns the new `earlier`: with the stored total appended if Losant now names another one. */
+function withEarlier() {
+  const [stored, now] = [sql.ref('instance_totals.quantity'), sql.ref('excluded.quantity')];
+  const [earlier, verifiedAt] = [sql.ref('instance_totals.earlier'), sql.ref('instance_totals.verified_at')];
   return sql<Json>`case when ${stored} <> ${now} then ${earlier} || jsonb_build_object(
-    ${sql.lit(column)}, ${stored}, 'verified_at', to_jsonb(${verifiedAt})) else ${earlier} end`;
+    'quantity', ${stored}, 'verified_at', to_jsonb(${verifiedAt})) else ${earlier} end`;
 }
 
 function proofOf({ instanceId, verifiedAt, sha256 }: TotalsAnswer, { runId }: BeginOptions) {

@@ -1,3 +1,4 @@
+import { FAILURES } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { AttemptReport, LosantClient } from '../losant/client.ts';
 import { showDuration } from '../terminal/words.ts';
@@ -15,16 +16,6 @@ export interface Wait {
 const WAIT_MS = 60_000;
 /** The interval at which that is looked at. */
 const LOOK_MS = 1_000;
-
-/** Outcomes of requests that answer nothing: the same question is asked again, now or later. */
-const NO_ANSWER: ReadonlySet<string> = new Set([
-  'rate_limited',
-  'server_error',
-  'unreachable',
-  'timeout',
-  'wrong_date',
-  'bad_body',
-]);
 
 export interface WaitWatchOptions {
   readonly logger: Logger;
@@ -81,7 +72,8 @@ export class WaitWatch {
   /** Notes how an attempt of a request ended. */
   noteAttempt({ outcome }: Pick<AttemptReport, 'outcome'>): void {
     if (outcome === 'aborted') return;
-    this.#failure = NO_ANSWER.has(outcome) ? outcome : null;
+    // Without an answer the same question is asked again, now or later.
+    this.#failure = outcome === 'ok' || FAILURES[outcome].isAnswer ? null : outcome;
     if (this.#failure === null) this.moved();
   }
 
