@@ -3,7 +3,8 @@ import type { LosantErrorKind } from '../errors.ts';
 /** Returns the operator's next step after a request for `action` that failed. */
 export function hintFor(action: string, kind: LosantErrorKind): string {
   const isChange = action === 'instanceOrg.patch' || action === 'instanceOrg.delete';
-  return (isChange ? OF_CHANGES : OF_READS)[kind].replace('ACTION', action);
+  const hint = isChange ? (OF_CHANGES[kind] ?? UNCLEAR) : OF_READS[kind];
+  return hint.replace('ACTION', action);
 }
 
 const OF_READS: Readonly<Record<LosantErrorKind, string>> = {
@@ -31,7 +32,7 @@ const OF_READS: Readonly<Record<LosantErrorKind, string>> = {
 
 const UNCLEAR = 'The change may have been made: look with losant-usage org show before you start again.';
 
-const OF_CHANGES: Readonly<Record<LosantErrorKind, string>> = {
+const OF_CHANGES: Readonly<Partial<Record<LosantErrorKind, string>>> = {
   unauthorized:
     'The token of LOSANT_ADMIN_TOKEN is unknown, expired or revoked: nothing was changed; create a new one.',
   forbidden:
@@ -42,9 +43,4 @@ const OF_CHANGES: Readonly<Record<LosantErrorKind, string>> = {
   refused: "Nothing was changed: correct what Losant's answer names, and start again.",
   rate_limited:
     'Nothing was changed, and the request is not repeated by itself: wait a minute and start again.',
-  server_error: UNCLEAR,
-  unreachable: UNCLEAR,
-  timeout: UNCLEAR,
-  wrong_date: UNCLEAR,
-  bad_body: UNCLEAR,
 };

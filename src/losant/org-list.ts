@@ -26,6 +26,8 @@ export interface OrgListVerdict {
   readonly listed: number;
   /** The number of organizations that the instance has according to the last page. */
   readonly totalCount: number;
+  /** Whether the pages do not belong to one state of the list, as after a deletion meanwhile. */
+  readonly hasShifted: boolean;
 }
 
 export interface ListOptions {
@@ -59,7 +61,7 @@ async function* readList(
   client: LosantClient,
   options: ListOptions,
   { endsWithShift }: { readonly endsWithShift: boolean },
-): AsyncGenerator<OrgPage, OrgListVerdict & { readonly hasShifted: boolean }, undefined> {
+): AsyncGenerator<OrgPage, OrgListVerdict, undefined> {
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
   const ahead: Promise<OrgPage>[] = [];
@@ -77,7 +79,7 @@ async function* readList(
     }
     // What was requested ahead belongs to this reading, not to the next one.
     await Promise.allSettled(ahead);
-    return { ...count.verdict(), hasShifted: count.hasShifted };
+    return count.verdict();
   } finally {
     stop.abort();
   }
@@ -101,7 +103,6 @@ class OrgCount {
   #isTotalSteady = true;
   #isSorted = true;
 
-  /** Whether the pages do not belong to one state of the list, as after a deletion meanwhile. */
   get hasShifted(): boolean {
     return !this.#isTotalSteady || !this.#isSorted;
   }
@@ -139,7 +140,7 @@ class OrgCount {
       reasons.push(`it lists ${listed} organizations and has ${totalCount} by its own account`);
     }
     const reason = reasons.length === 0 ? null : reasons.join('; ');
-    return { isComplete: reason === null, reason, listed, totalCount };
+    return { isComplete: reason === null, reason, listed, totalCount, hasShifted: this.hasShifted };
   }
 }
 

@@ -19,7 +19,6 @@ import {
   KEPT_BODY_BYTES,
 } from './attempt.ts';
 
-/** The options that all requests of a client have in common. */
 export interface TransportOptions {
   /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
   readonly apiUrl: string;
@@ -27,11 +26,9 @@ export interface TransportOptions {
   readonly token: string;
   /** The domain of a white-label install, sent as the `losantdomain` header. */
   readonly domain?: string | null | undefined;
-  /** `losant-usage-export/VERSION`. */
   readonly userAgent?: string | undefined;
   /** The bound on each request, from waiting for a connection to the end of the body. */
   readonly timeoutMs: number;
-  /** The bound on the body of an answer. */
   readonly maxBodyBytes: number;
   /** The most connections, which is also the most requests under way. */
   readonly connections: number;
@@ -101,9 +98,11 @@ export function createTransport(options: TransportOptions): Transport {
     }
     if (failure !== null) throw fail(failure);
     const answer = readAnswer(exchange, { sentAtMs, receivedAtMs, dateMs });
-    if (answer === null) throw fail(badBody(describeNoJson(exchange), content));
+    const type = headerOf(exchange.headers, 'content-type') ?? 'unknown';
+    if (answer === null) throw fail(badBody(`the body is not JSON (content type ${type})`, content));
     // Bodies may be kept for people to read, so one that repeats the request's headers is refused.
-    if (answer.text.includes(token)) throw fail(badBody(REPEATS_TOKEN, content, true));
+    const repeated = 'the body repeats the token, as a proxy that shows requests would';
+    if (answer.text.includes(token)) throw fail(badBody(repeated, content, true));
     const problem = takesAnyTime ? null : findOtherTime(answer, notBeforeMs);
     if (problem !== null) {
       off += 1;
@@ -112,12 +111,6 @@ export function createTransport(options: TransportOptions): Transport {
     isTimeConfirmed = true;
     return answer;
   };
-}
-
-const REPEATS_TOKEN = 'the body repeats the token, as a proxy that shows requests would';
-
-function describeNoJson({ headers }: Exchange): string {
-  return `the body is not JSON (content type ${headerOf(headers, 'content-type') ?? 'unknown'})`;
 }
 
 /** The query sent with each request to keep bodies small: this program follows no hypermedia. */
@@ -236,11 +229,7 @@ const DECODERS: Readonly<Record<string, typeof gunzipSync>> = {
   br: brotliDecompressSync,
 };
 
-/** Returns the innermost cause in words: libraries often say only that something failed. */
 function describeCause(error: unknown): string {
-  let inner = error;
-  while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause;
-  if (!(inner instanceof Error)) return 'unknown error';
-  const { code } = inner as NodeJS.ErrnoException;
-  return code === undefined || inner.message.includes(code) ? inner.message : `${inner.message} (${code})`;
+  const { message, code } = error as NodeJS.ErrnoException;
+  return code === undefined || message.includes(code) ? message : `${message} (${code})`;
 }
