@@ -47,7 +47,8 @@ create index coverage_open on losant_usage.coverage (usage_date, org_id) include
 create index coverage_open_month on losant_usage.coverage (month, org_id) include (usage_date, standing, is_stored, is_reported, stream)
   where standing <> 'final' or not is_reported;
 create index coverage_failing on losant_usage.coverage (usage_date) where attempts > 0;
-create index coverage_gap on losant_usage.coverage (usage_date, org_id) where standing in ('waiting', 'in_doubt', 'missing');
+create index coverage_trouble on losant_usage.coverage (month, usage_date, org_id)
+  where standing in ('waiting', 'unavailable', 'in_doubt', 'missing');
 
 -- Numbers of a cell are stored together or not at all; null: not stored.
 create table losant_usage.usage_days (
