@@ -182,6 +182,7 @@ export interface Health {
   listed_at: Instant | null;
   missing: number;
   newest_gap: UsageDay | null;
+  newest_read_day: UsageDay | null;
   oldest_gap: UsageDay | null;
   organizations: number;
   organizations_removed: number;
