@@ -1,3 +1,4 @@
+import { FAILURES, isFailure } from '../errors.ts';
 import { addDays, dayAt, dayEndMs, HOUR_MS, type UsageDay } from './day.ts';
 
 /** The rules for when usage days are read and how long they can be. */
@@ -89,16 +90,14 @@ const RETRY_STEP_MS = 5 * 60_000;
 /** The longest time after a failure until the next read. */
 export const RETRY_HOURS_MAX = 24;
 
-/** The codes of failures that mostly pass by themselves. */
-const PASSING: readonly string[] = ['timeout', 'server_error', 'unreachable', 'wrong_date'];
-
 /**
  * `retryAtMs` returns the time at which a cell that failed for the `attempts`-th time in a row is read again: at
  * the next wake-up after a first failure that mostly passes by itself, otherwise 2, 4, 8, 16, then 24
  * hours later.
  */
 export function retryAtMs(failedAtMs: number, attempts: number, code: string | null = null): number {
-  if (attempts === 1 && code !== null && PASSING.includes(code)) return wakeUpMs(failedAtMs);
+  const mostlyPasses = code !== null && isFailure(code) && FAILURES[code].dueAgain === 'at_next_wake_up';
+  if (attempts === 1 && mostlyPasses) return wakeUpMs(failedAtMs);
   return wakeUpMs(failedAtMs + Math.min(2 ** attempts, RETRY_HOURS_MAX) * HOUR_MS);
 }
 
