@@ -49,6 +49,10 @@ export class AttemptError extends LosantError {
     this.retryAfterMs = retryAfterMs;
   }
 
+  countAttempts(attempts: number): void {
+    if (attempts > 1) this.message += ` (after ${attempts} attempts)`;
+  }
+
   /** Whether the same request may succeed if repeated. A wait that the API asked for is not decided here. */
   get isWorthAnotherTry(): boolean {
     return !this.isFinal && FAILURES[this.kind].isRepeated;

@@ -92,10 +92,11 @@ export function createLosantClient(options: LosantClientOptions): LosantClient {
   });
   return {
     async get(request) {
-      const query = new URLSearchParams(request.query).toString();
       const asking = new Asking(request, options, transport);
+      // The query is text in the path: of `searchParams` ky would build a second Request.
+      const query = new URLSearchParams(request.query).toString();
       try {
-        await api.get(`${request.path}?${query}&${QUERY_FOR_ALL}`, {
+        await api.get(`${request.path}?${QUERY_FOR_ALL}${query && `&${query}`}`, {
           fetch: async (input) => {
             await asking.fetch(input instanceof Request ? input.url : String(input));
             return ANSWERED;
@@ -104,8 +105,7 @@ export function createLosantClient(options: LosantClientOptions): LosantClient {
         });
       } catch (error) {
         request.signal.throwIfAborted();
-        if (error instanceof AttemptError && asking.sent > 1)
-          error.message += ` (after ${asking.sent} attempts)`;
+        if (error instanceof AttemptError) error.countAttempts(asking.sent);
         throw error;
       }
       if (asking.answer === null) throw new Error('ky took an answer that nobody sent');
