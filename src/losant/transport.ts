@@ -11,12 +11,12 @@ import {
   readRetryAfter,
 } from './answer.ts';
 import {
-  type Asked,
   AttemptError,
   badBody,
   type Failure,
   failureOfStatus,
   KEPT_BODY_BYTES,
+  type Question,
 } from './attempt.ts';
 
 export interface TransportOptions {
@@ -37,12 +37,6 @@ export interface TransportOptions {
   readonly now: () => number;
   /** Called with the API's clock minus `now`, in ms, for every answer that has a Date header (whole seconds). */
   readonly onClock?: ((aheadMs: number) => void) | undefined;
-}
-
-export interface Question extends Asked {
-  /** The time before which no cache may have made the answer; no bound if unset. */
-  readonly notBeforeMs?: number | undefined;
-  readonly signal: AbortSignal;
 }
 
 /**
