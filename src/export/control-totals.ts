@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import { unnested } from '../database/expressions.ts';
 import { LosantError } from '../errors.ts';
-import { updateInstance } from '../ledger/instances.ts';
+import { readInstance, updateInstance } from '../ledger/instances.ts';
 import { beginWriting } from '../ledger/lease.ts';
 import type { Answer } from '../losant/answer.ts';
 import { fetchUsage } from '../losant/usage.ts';
@@ -82,6 +82,7 @@ async function askTotals(
 ): Promise<string | null> {
   const { client, instanceId } = context;
   const { requests, windowDays, readBodies } = streamNamed(stream);
+  let problem: string | null = null;
   try {
     for (const { window, days: wanted } of cutWindows(days, windowDays)) {
       const answers: Answer[] = [];
@@ -95,10 +96,10 @@ async function askTotals(
         .filter((day) => wanted.includes(day))
         .flatMap((day) => totalsOf(stream, day, readings.get(day)));
       await storeTotals(context, session, { totals, verifiedAtMs: (answers[0] as Answer).sentAtMs });
-      const bad = [...readings.values()].find(({ kind }) => kind === 'quarantined');
-      if (bad?.kind === 'quarantined') return `${stream}: ${bad.message}`;
+      const bad = [...readings.values()].find((reading) => reading.kind !== 'named');
+      if (bad) problem ??= `${stream}: ${bad.message}`;
     }
-    return null;
+    return problem;
   } catch (error) {
     session.signal.throwIfAborted();
     if (error instanceof LosantError) return error.message;
@@ -151,8 +152,8 @@ async function recordProblem(
   session: Session,
   problem: string | null,
 ): Promise<void> {
-  const changes = { totals_problem: problem };
-  await updateInstance(db, session.write, { instanceId, changes });
+  if ((await readInstance(db, instanceId))?.totalsProblem === problem) return;
+  await updateInstance(db, session.write, { instanceId, changes: { totals_problem: problem } });
   if (problem === null) return;
   const fields = { instance_id: instanceId, reason: problem };
   logger.warn(fields, 'control totals not read, numbers and run are not affected');
