@@ -13,7 +13,6 @@ import { listOrgPages, type OrgListVerdict, type OrgPage } from '../losant/org-l
 import { getInstance, getOrg } from '../losant/orgs.ts';
 import { dayAt } from '../usage/day.ts';
 import type { Organization } from '../usage/organization.ts';
-import { lastCompleteDay } from '../usage/policy.ts';
 import type { InstanceContext } from './context.ts';
 import type { Session } from './session.ts';
 
@@ -154,11 +153,10 @@ async function refreshByIds(
 }
 
 async function storeSeen(
-  { db, write, instanceId, now }: Discovering,
+  { db, write, instanceId, policy, now }: Discovering,
   seen: Pick<SeenOrgs, 'organizations' | 'unreadable'>,
 ): Promise<DiscoveryFailure[]> {
-  const times = { seenAt: new Date(now()).toISOString(), yesterday: lastCompleteDay(now()) };
-  const foreign = await upsertOrganizations(db, write, { instanceId, ...times, ...seen });
+  const foreign = await upsertOrganizations(db, write, { instanceId, policy, nowMs: now(), ...seen });
   return foreign.map(({ orgId, ownerId }) => {
     const message = `organization ${orgId} belongs to instance ${ownerId}, which has not lost it yet`;
     return { orgId, code: 'org_of_other_instance', message };
