@@ -43,7 +43,10 @@ export async function readControlTotals(context: InstanceContext, session: Sessi
     });
   } catch (error) {
     session.signal.throwIfAborted();
-    logger.warn({ instance_id: instanceId, err: error }, 'control totals not compared, a later run tries again');
+    logger.warn(
+      { instance_id: instanceId, err: error },
+      'control totals not compared, a later run tries again',
+    );
   }
 }
 
@@ -143,7 +146,9 @@ async function storeTotals(
         from losant_usage.instance_totals t join ${rows} on n.usage_date = t.usage_date and n.metric = t.metric
         where t.instance_id = ${instanceId} order by t.usage_date, t.metric for update of t
       ) as k
-      where t.instance_id = ${instanceId} and t.usage_date = k.usage_date and t.metric = k.metric`.execute(trx);
+      where t.instance_id = ${instanceId} and t.usage_date = k.usage_date and t.metric = k.metric`.execute(
+      trx,
+    );
   });
 }
 

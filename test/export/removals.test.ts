@@ -7,7 +7,9 @@ import { openStage, orgIdsOf, type Stage } from './stage.ts';
 const NIGHT = Date.UTC(2026, 10, 25, 1);
 
 const removed = ({ sql }: Stage) =>
-  sql('select org_id, removed_on::text from losant_usage.organizations where removed_on is not null order by 1');
+  sql(
+    'select org_id, removed_on::text from losant_usage.organizations where removed_on is not null order by 1',
+  );
 
 const remove = ({ platform }: Stage, orgId: string) => platform.send('DELETE', `/orgs/${orgId}`, {});
 
@@ -28,9 +30,9 @@ it('an organization that the list of the next day lacks is removed, and its open
     { usage_date: '2026-11-23', standing: 'unavailable', reason: 'org_deleted', next_read_at: null },
     { usage_date: '2026-11-24', standing: 'unavailable', reason: 'org_deleted', next_read_at: null },
   ]);
-  expect(await stage.sql(`select distinct to_day::text from losant_usage.tracks where org_id = '${gone}'`)).toEqual([
-    { to_day: '2026-11-24' },
-  ]);
+  expect(
+    await stage.sql(`select distinct to_day::text from losant_usage.tracks where org_id = '${gone}'`),
+  ).toEqual([{ to_day: '2026-11-24' }]);
 });
 
 it('an organization that is deleted after the list of the day was read is found by its 404', async () => {
@@ -80,7 +82,12 @@ it('an organization that is listed again goes on where it ended, and is due agai
     await stage.sql(
       `select usage_date::text, is_stored from losant_usage.cells where org_id = '${gone}' and stream = 'payload_totals' order by 1`,
     ),
-  ).toEqual(['2026-11-23', '2026-11-24', '2026-11-25', '2026-11-26'].map((day) => ({ usage_date: day, is_stored: true })));
+  ).toEqual(
+    ['2026-11-23', '2026-11-24', '2026-11-25', '2026-11-26'].map((day) => ({
+      usage_date: day,
+      is_stored: true,
+    })),
+  );
 });
 
 it('an organization of another instance is taken over once the list of that one lacks it', async () => {
@@ -95,9 +102,14 @@ it('an organization of another instance is taken over once the list of that one 
   await remove(stage, moved);
   await stage.goTo(NOW + DAY_MS);
   await stage.run();
-  expect((await stage.run({}, { platform: other })).report).toMatchObject({ status: 'complete', failures: [] });
+  expect((await stage.run({}, { platform: other })).report).toMatchObject({
+    status: 'complete',
+    failures: [],
+  });
   expect(
-    await stage.sql(`select instance_id, removed_on from losant_usage.organizations where org_id = '${moved}'`),
+    await stage.sql(
+      `select instance_id, removed_on from losant_usage.organizations where org_id = '${moved}'`,
+    ),
   ).toEqual([{ instance_id: other.instanceId, removed_on: null }]);
   expect(await stage.sql('select distinct org_moved_on::text as day from losant_usage.instances')).toEqual([
     { day: '2026-11-24' },

@@ -30,7 +30,11 @@ export interface Stage extends AsyncDisposable {
   readonly goTo: (atMs: number) => Promise<void>;
 }
 
-export const POLICY: Policy = { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAtHours: 72, horizonDays: 90 };
+export const POLICY: Policy = {
+  readAtHours: [0, 6, 24, 48, 72, 168, 720],
+  finalAtHours: 72,
+  horizonDays: 90,
+};
 const STREAMS = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals'];
 
 export async function openStage(options: SimulatorOptions = {}): Promise<Stage> {
@@ -46,7 +50,11 @@ export async function openStage(options: SimulatorOptions = {}): Promise<Stage> 
   const database = await createClockDatabase();
   await database.stopClock(clockMs);
   const handle = await createDatabase({ url: database.url, applicationName: 'test', poolSize: 5 });
-  const context = ({ platform: of = platform, selection = { kind: 'all' }, streams = STREAMS }: Partial<Setting> = {}) =>
+  const context = ({
+    platform: of = platform,
+    selection = { kind: 'all' },
+    streams = STREAMS,
+  }: Partial<Setting> = {}) =>
     openInstance(
       {
         config: { policy: POLICY, request: { timeoutMs: 5_000, attempts: 1 }, controlTotals: 'block' },
