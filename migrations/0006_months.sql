@@ -61,64 +61,83 @@ return case cause
   else format(E'losant-usage explain --org %1$s --day %2$s\nlosant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason "…"',
     org_id, first_day, last_day, array_to_string(streams, ' --stream ')) end;
 
+-- What keeps every organization of an instance from being invoiced for a month.
+create view losant_usage_internal.instance_blockers as
+select i.instance_id, m.month, 'not_over' as cause, m.month as first_day, losant_usage_internal.month_end(m.month) as last_day,
+  null::date[] as usage_dates, null::text[] as streams, null::text as message
+from losant_usage.instances i
+cross join (select losant_usage_internal.month_of(losant_usage_internal.today()) as month) as m
+union all
+select i.instance_id, month::date, 'list_incomplete', month::date, losant_usage_internal.month_end(month::date), null, null, i.list_problem
+from losant_usage.instances i
+cross join lateral (
+  select min(t.first_day) as first_day from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
+  where o.instance_id = i.instance_id
+) as f
+cross join lateral generate_series(losant_usage_internal.month_of(f.first_day)::timestamp, losant_usage_internal.today()::timestamp, interval '1 month') as month
+where i.list_problem is not null
+union all
+-- Also a settled day of a month that is over and was not compared yet.
+select r.instance_id, r.month, 'contradicted', min(r.usage_date), max(r.usage_date),
+  array_agg(distinct r.usage_date), array_agg(distinct r.stream::text), string_agg(distinct coalesce(r.reason, r.outcome), ', ')
+from losant_usage.reconciliation r
+join losant_usage.instances i on i.instance_id = r.instance_id and i.control_totals = 'block'
+where r.outcome = 'differs' or (r.outcome = 'pending' and r.reason <> 'not_final'
+  and losant_usage_internal.month_end(r.month) < losant_usage_internal.today())
+group by r.instance_id, r.month;
+
+-- What keeps one organization from being invoiced for a month.
+create view losant_usage_internal.org_blockers as
+-- The number is there and still to be read again, or not late yet. Why a read fails is looked up where one does.
+select c.org_id, c.month, 'not_final' as cause, min(c.usage_date) as first_day, max(c.usage_date) as last_day,
+  array_agg(distinct c.usage_date) as usage_dates, array_agg(distinct c.stream::text) as streams,
+  max(coalesce(f.message, f.reason)) as message
+from losant_usage_internal.open_cells c
+left join losant_usage.coverage f on f.usage_date = c.usage_date and f.org_id = c.org_id and f.stream = c.stream and f.attempts > 0
+where c.standing in ('stored', 'waiting')
+group by c.org_id, c.month
+union all
+select g.org_id, g.month, g.standing::text, min(g.usage_date), max(g.usage_date),
+  array_agg(distinct g.usage_date), array_agg(distinct g.stream::text), max(coalesce(g.message, g.reason))
+from (
+  select c.org_id, c.month, c.usage_date, c.stream, c.message, c.reason, losant_usage_internal.as_of_now(c.standing, c.usage_date) as standing
+  from losant_usage.coverage c where c.standing in ('waiting', 'unavailable', 'in_doubt', 'missing')
+  union all
+  select u.org_id, u.month, u.usage_date, u.stream, null, 'never_read', losant_usage_internal.as_of_now('waiting', u.usage_date)
+  from losant_usage_internal.unfilled u
+) as g
+where g.standing <> 'waiting'
+group by g.org_id, g.month, g.standing
+union all
+-- A day on which the organization existed has no row of a stream that another day of the month has.
+select d.org_id, d.month, 'not_fully_tracked', e.first_day, e.last_day, null,
+  array_agg(t.stream::text order by t.stream) filter (where t.stream is not null), null
+from (
+  select month, org_id, count(*)::integer as days from losant_usage_internal.org_days group by month, org_id
+) as d
+join losant_usage.organizations o on o.org_id = d.org_id
+cross join lateral (
+  select greatest(d.month, o.created_on) as first_day,
+    least(losant_usage_internal.month_end(d.month), o.removed_on - 1, losant_usage_internal.today() - 1) as last_day
+) as e
+left join losant_usage.tracks t on t.org_id = d.org_id
+  and t.first_day <= e.last_day and (t.to_day is null or t.to_day >= e.first_day)
+  and (t.first_day > e.first_day or t.to_day < e.last_day)
+where e.last_day >= e.first_day and (t.stream is not null or d.days < e.last_day - e.first_day + 1)
+group by d.org_id, d.month, e.first_day, e.last_day;
+
 -- What keeps a month from being invoiced, by organization or, with org_id null, for the whole instance.
 create view losant_usage.period_blockers as
-select b.instance_id, b.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, b.month, b.cause,
-  cardinality(b.usage_dates) as days, b.first_day, b.last_day, b.usage_dates, b.streams, b.message,
-  losant_usage_internal.what_to_do(b.cause, b.org_id, b.first_day, b.last_day, b.streams) as what_to_do
-from (
-  select i.instance_id, null::text as org_id, losant_usage_internal.month_of(losant_usage_internal.today()) as month, 'not_over' as cause,
-    losant_usage_internal.month_of(losant_usage_internal.today()) as first_day,
-    losant_usage_internal.month_end(losant_usage_internal.month_of(losant_usage_internal.today())) as last_day,
-    null::date[] as usage_dates, null::text[] as streams, null::text as message
-  from losant_usage.instances i
-  union all
-  select i.instance_id, null, month::date, 'list_incomplete', month::date, losant_usage_internal.month_end(month::date), null, null, i.list_problem
-  from losant_usage.instances i
-  cross join lateral (
-    select min(t.first_day) as first_day from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-    where o.instance_id = i.instance_id
-  ) as f
-  cross join lateral generate_series(losant_usage_internal.month_of(f.first_day)::timestamp, losant_usage_internal.today()::timestamp, interval '1 month') as month
-  where i.list_problem is not null
-  union all
-  select o.instance_id, c.org_id, c.month, c.cause, min(c.usage_date), max(c.usage_date),
-    array_agg(distinct c.usage_date), array_agg(distinct c.stream::text), max(c.message) filter (where c.cause <> 'not_final' or c.attempts > 0)
-  from (
-    select c.usage_date, c.month, c.org_id, c.stream, coalesce(c.message, c.reason) as message, c.attempts,
-      case when c.standing in ('stored', 'waiting') then 'not_final' else c.standing::text end as cause
-    from losant_usage_internal.open_cells c where c.standing not in ('final', 'accepted')
-  ) as c
-  join losant_usage.organizations o on o.org_id = c.org_id
-  group by o.instance_id, c.org_id, c.month, c.cause
-  union all
-  -- A day on which the organization existed has no row of a stream that another day of the month has.
-  select o.instance_id, d.org_id, d.month, 'not_fully_tracked', e.first_day, e.last_day, null,
-    array_agg(t.stream::text order by t.stream) filter (where t.stream is not null), null
-  from (
-    select month, org_id, count(*)::integer as days from losant_usage_internal.org_days group by month, org_id
-  ) as d
-  join losant_usage.organizations o on o.org_id = d.org_id
-  cross join lateral (
-    select greatest(d.month, o.created_on) as first_day,
-      least(losant_usage_internal.month_end(d.month), o.removed_on - 1, losant_usage_internal.today() - 1) as last_day
-  ) as e
-  left join losant_usage.tracks t on t.org_id = d.org_id
-    and t.first_day <= e.last_day and (t.to_day is null or t.to_day >= e.first_day)
-    and (t.first_day > e.first_day or t.to_day < e.last_day)
-  where e.last_day >= e.first_day and (t.stream is not null or d.days < e.last_day - e.first_day + 1)
-  group by o.instance_id, d.org_id, d.month, e.first_day, e.last_day
-  union all
-  -- Also a settled day of a month that is over and was not compared yet.
-  select r.instance_id, null, r.month, 'contradicted', min(r.usage_date), max(r.usage_date),
-    array_agg(distinct r.usage_date), array_agg(distinct r.stream::text), string_agg(distinct coalesce(r.reason, r.outcome), ', ')
-  from losant_usage.reconciliation r
-  join losant_usage.instances i on i.instance_id = r.instance_id and i.control_totals = 'block'
-  where r.outcome = 'differs' or (r.outcome = 'pending' and r.reason <> 'not_final'
-    and losant_usage_internal.month_end(r.month) < losant_usage_internal.today())
-  group by r.instance_id, r.month
-) as b
-left join losant_usage.organizations o on o.org_id = b.org_id;
+select b.instance_id, null::text as org_id, null::text as org_name, null::text as referral_id, null::text as plan_id, null::text as customer_id,
+  b.month, b.cause, cardinality(b.usage_dates) as days, b.first_day, b.last_day, b.usage_dates, b.streams, b.message,
+  losant_usage_internal.what_to_do(b.cause, null, b.first_day, b.last_day, b.streams) as what_to_do
+from losant_usage_internal.instance_blockers b
+union all
+select o.instance_id, b.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
+  b.month, b.cause, cardinality(b.usage_dates), b.first_day, b.last_day, b.usage_dates, b.streams, b.message,
+  losant_usage_internal.what_to_do(b.cause, b.org_id, b.first_day, b.last_day, b.streams)
+from losant_usage_internal.org_blockers b
+join losant_usage.organizations o on o.org_id = b.org_id;
 
 -- A month or a period with its standing. Nothing blocks a month that is billable: the joins only look whether there is
 -- a row of period_blockers, and go where is_billable is not asked for.
@@ -137,9 +156,9 @@ select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
 from losant_usage_internal.period_sums s
 join losant_usage.organizations o on o.org_id = s.org_id
 left join losant_usage_internal.period_cells c on c.period = 'month' and c.period_start = s.period_start and c.org_id = s.org_id
-left join (select distinct org_id, month from losant_usage.period_blockers where org_id is not null) as b
+left join (select distinct org_id, month from losant_usage_internal.org_blockers) as b
   on b.org_id = s.org_id and b.month = s.period_start
-left join (select distinct instance_id, month from losant_usage.period_blockers where org_id is null) as i
+left join (select distinct instance_id, month from losant_usage_internal.instance_blockers) as i
   on i.instance_id = o.instance_id and i.month = s.period_start
 where s.period = 'month';
 

@@ -223,6 +223,7 @@ export interface Instances {
   all_from: UsageDay | null;
   api_url: string;
   control_totals: Generated<string>;
+  horizon_day: UsageDay | null;
   instance_id: string;
   list_problem: string | null;
   listed_at: Instant | null;
