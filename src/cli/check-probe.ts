@@ -1,6 +1,7 @@
 import { LosantError } from '../errors.ts';
-import { getInstance, listOrgPages, type OrgPage } from '../losant/orgs.ts';
-import { askUsage, listSummaryPages, type MonthlySummary } from '../losant/usage.ts';
+import { listOrgPages, type OrgPage } from '../losant/org-list.ts';
+import { getInstance } from '../losant/orgs.ts';
+import { askUsage } from '../losant/usage.ts';
 import { addDays, DAY_MS, type DayRange, dayStartMs, HOUR_MS, type UsageDay } from '../usage/day.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import type { UsageAction } from '../usage/streams/stream.ts';
@@ -81,15 +82,11 @@ const PROBES: Readonly<Record<string, Probe>> = {
     ask: probeTotals,
     touches: 'instance_day of reconciliation, LosantUsageTotalsDiffer',
   },
-  'summaries equal to months?': {
-    ask: probeSummaries,
-    touches: 'org_month of reconciliation; summary_scale of metrics, the bytes of a Mb',
-  },
   'response headers': {
     ask: async ({ client, instanceId, signal }) => {
       const { answer } = await getInstance(client, { instanceId, signal });
-      const shown = [...answer.headers].filter(([name]) => name !== 'set-cookie');
-      return shown.map(([name, value]) => `${name}: ${value}`).join('; ');
+      const shown = Object.entries(answer.headers).filter(([name]) => name !== 'set-cookie');
+      return shown.map(([name, value]) => `${name}: ${String(value)}`).join('; ');
     },
     touches: 'REQUESTS_PER_SECOND',
   },
@@ -250,30 +247,6 @@ async function probeTotals(target: OrgTarget): Promise<string> {
   return `${day}, ${totalCount} organizations: ${answers.join('; ')}`;
 }
 
-/** `probeSummaries` compares one organization's last complete month: its days added up, and its summary. */
-async function probeSummaries(target: OrgTarget): Promise<string> {
-  const { client, instanceId, orgId, signal } = target;
-  const monthEnd = addDays(`${addDays(target.day, -FINAL_DAYS).slice(0, 7)}-01`, -1);
-  const month = `${monthEnd.slice(0, 7)}-01`;
-  let summary: MonthlySummary | undefined;
-  for await (const { items } of listSummaryPages(client, { instanceId, month, orgId, signal })) {
-    summary ??= items.find(({ resourceId }) => resourceId === orgId);
-    if (summary) break;
-  }
-  if (!summary) return `${month.slice(0, 7)}: no summary of organization ${orgId}`;
-  const sums = await readSums(target, orgId, { from: month, to: monthEnd });
-  const { figures } = summary;
-  const figure = (name: string) => figures[name] ?? Number.NaN;
-  const megabytes = figure('payloadBillableSizeMb') + figure('payloadNonbillableSizeMb');
-  const counts = [
-    compare('devices', sums.get('devices_total') ?? 0, figure('deviceCount')),
-    compare('billable payloads', sums.get('payload_billable_count') ?? 0, figure('payloadBillableCount')),
-    describeMegabyte(sums.get('payload_all_bytes') ?? 0, megabytes),
-  ];
-  const proration = summary.proration === null ? '' : `, prorated ${summary.proration}`;
-  return `${month.slice(0, 7)}, organization ${orgId}${proration}: ${counts.join('; ')}`;
-}
-
 /** `readSums` returns the sum of each flow over the window, and the last value of each level. */
 async function readSums(
   target: OrgTarget,
@@ -296,16 +269,5 @@ async function readSums(
 }
 
 function compare(what: string, sum: number, total: number): string {
-  if (Number.isNaN(total)) return `${what} ${sum}, not in the answer`;
   return `${what} ${sum} ${sum === total ? 'equal' : `against ${total}, which differ by ${sum - total}`}`;
-}
-
-function describeMegabyte(bytes: number, megabytes: number): string {
-  if (Number.isNaN(megabytes)) return `bytes ${bytes}, not in the answer`;
-  const sizes = [
-    { name: '1,000,000 bytes', size: 1_000_000 },
-    { name: '2^20 bytes', size: 2 ** 20 },
-  ];
-  const fits = sizes.find(({ size }) => Math.abs(bytes / size - megabytes) < 1);
-  return `${bytes} bytes are ${megabytes} Mb ${fits ? `of ${fits.name}` : 'of neither 1,000,000 nor 2^20 bytes'}`;
 }

@@ -1,4 +1,4 @@
-import { FAILURES, type FailureKind } from '../errors.ts';
+import { FAILURES, isFailure } from '../errors.ts';
 import { addDays, DAY_MS, dayAt, dayEndMs, HOUR_MS, type UsageDay } from './day.ts';
 
 /** The rules for when usage days are read and how long they can be. */
@@ -57,7 +57,8 @@ const RETRY_HOURS_MAX = 24;
  * after a first failure that mostly passes by itself, otherwise 2, 4, 8, 16, then 24 hours later.
  */
 export function retryAtMs(failedAtMs: number, attempts: number, code: string): number {
-  const mostlyPasses = Object.hasOwn(FAILURES, code) && FAILURES[code as FailureKind].nextRun === 'wake_up';
+  const mostlyPasses =
+    isFailure(code) && FAILURES[code].dueAgain === 'at_next_wake_up';
   if (attempts === 1 && mostlyPasses) return wakeUpMs(failedAtMs);
   return wakeUpMs(failedAtMs + Math.min(2 ** attempts, RETRY_HOURS_MAX) * HOUR_MS);
 }

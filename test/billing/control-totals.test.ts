@@ -1,7 +1,7 @@
 /** Control totals beside our sums: what is compared, and what is named because it could not be. */
 import { sql } from 'kysely';
 import { beforeAll, expect, test } from 'vitest';
-import { recordSummaries, recordTotals } from '../../src/export/store-control-totals.ts';
+import { recordTotals } from '../../src/export/store-control-totals.ts';
 import { INSTANCE, RUN_1, useLedger } from '../database/ledger.ts';
 import { devices, trackedOrg } from '../views/loads.ts';
 
@@ -23,9 +23,6 @@ beforeAll(async () => {
 const days = () =>
   ask(sql`select metric, quantity, total, outcome, reason from losant_usage.reconciliation
     where scope = 'instance_day' and usage_date = '2026-10-31' and metric like 'devices%' order by metric`);
-const months = () =>
-  ask(sql`select metric, quantity, total, outcome, reason from losant_usage.reconciliation
-    where scope = 'org_month' and month = '2026-10-01' order by metric`);
 
 test('what was not asked, refused or left out is named and not equal', async () => {
   const of = { outcome: 'not_compared', total: null };
@@ -35,9 +32,8 @@ test('what was not asked, refused or left out is named and not equal', async () 
     { metric: 'devices_total', quantity: '19', ...of, reason: 'not_read' },
   ]);
   await change(sql`insert into losant_usage.control_total_reads (instance_id, question, attempts, attempted_at, reason)
-    values (${INSTANCE}, 'device_counts', 1, now(), 'forbidden'), (${INSTANCE}, 'monthly_summaries 2026-10', 1, now(), 'forbidden')`);
+    values (${INSTANCE}, 'device_counts', 1, now(), 'forbidden')`);
   expect((await days())[0]).toMatchObject({ outcome: 'not_compared', reason: 'forbidden' });
-  expect((await months())[0]).toMatchObject({ outcome: 'not_compared', reason: 'forbidden' });
 
   const totals = { devices_created: 2, devices_deleted: null, devices_total: 20 };
   await recordTotals(ledger.db, { ...ANSWER, days: [{ day: '2026-10-31', totals }] }, BEGIN);
@@ -58,43 +54,6 @@ test('a total that may lack an organization, removed before it was read or at th
   expect((await days())[2]).toMatchObject({ outcome: 'pending', reason: 'orgs_removed' });
   await removeAt(null);
   expect((await days())[2]).toMatchObject(differing);
-});
-
-test('an organization that is billed and has no monthly summary is named', async () => {
-  await change(sql`update losant_usage.control_total_reads
-    set attempts = 0, reason = null, verified_at = '2026-11-24T12:00:01Z'`);
-  expect(await months()).toEqual(
-    [
-      'devices_total',
-      'notebook_minutes',
-      'payload_all_bytes',
-      'payload_all_count',
-      'payload_billable_count',
-    ].map((metric) => ({
-      ...{ metric, quantity: metric === 'devices_total' ? '19' : null, total: null },
-      ...{ outcome: 'not_compared', reason: 'no_summary' },
-    })),
-  );
-  const summary = { resourceType: 'organization', resourceName: 'Acme', proration: null };
-  await recordSummaries(
-    ledger.db,
-    {
-      ...{ ...ANSWER, month: '2026-10-01' },
-      // A page that shifted has it twice: the later one counts.
-      summaries: [5, 18].map((deviceCount) => ({
-        ...summary,
-        resourceId: orgId,
-        figures: { deviceCount, notebookMinutesCount: 3 },
-      })),
-    },
-    BEGIN,
-  );
-  const found = await months();
-  expect(found.slice(0, 3)).toEqual([
-    { metric: 'devices_total', quantity: '19', total: '18', outcome: 'differs', reason: null },
-    { metric: 'notebook_minutes', quantity: null, total: '3', outcome: 'not_compared', reason: 'not_stored' },
-    { metric: 'payload_all_bytes', quantity: null, total: null, outcome: 'not_compared', reason: 'left_out' },
-  ]);
 });
 
 test('a number that Losant has changed is kept beside the new one, and an older answer changes nothing', async () => {
@@ -119,44 +78,4 @@ test('a number that Losant has changed is kept beside the new one, and an older 
       earlier: [{ quantity: 17, verified_at: '2026-11-24T12:00:02+00:00' }],
     },
   ]);
-});
-
-test('the figures of a summary are those that metrics names, each by its scale', async () => {
-  const rows = (await ask(sql`select metric, summary_figures as figures, summary_scale as scale
-    from losant_usage.metrics where summary_figures is not null order by position`)) as {
-    metric: string;
-    figures: string[];
-    scale: number;
-  }[];
-  const figures = Object.fromEntries(
-    rows.flatMap((row) => row.figures).map((name, index) => [name, index + 2]),
-  );
-  const totals = rows.map(({ metric, figures: names, scale }) => {
-    return [metric, names.reduce((sum, name) => sum + (figures[name] ?? Number.NaN), 0) * scale] as const;
-  });
-  await change(
-    sql`update losant_usage.monthly_summaries set figures = ${JSON.stringify(figures)}::text::jsonb`,
-  );
-  expect(
-    await ask(sql`select r.metric, r.total::bigint as total from losant_usage.reconciliation r
-      join losant_usage.metrics m on m.metric = r.metric
-      where r.scope = 'org_month' and r.month = '2026-10-01' order by m.position`),
-  ).toEqual(totals.map(([metric, total]) => ({ metric, total })));
-
-  const bytesOfMb = rows.find(({ metric }) => metric === 'payload_all_bytes')?.scale;
-  const isContradicted = async (changed: string | null, by: number) => {
-    const numbers = totals.map(([metric, total]) => sql`${total + (metric === changed ? by : 0)}::bigint`);
-    const [row] = await ask(sql`select losant_usage.is_contradicted(
-      ${JSON.stringify(figures)}::text::jsonb, ${bytesOfMb}::bigint, ${sql.join(numbers)}) as is`);
-    return (row as { is: boolean }).is;
-  };
-  expect(await isContradicted(null, 0)).toBe(false);
-  for (const { metric, scale } of rows) {
-    expect([metric, await isContradicted(metric, scale), await isContradicted(metric, -scale)]).toEqual([
-      metric,
-      true,
-      true,
-    ]);
-  }
-  expect(await isContradicted('payload_all_bytes', 999_999)).toBe(false);
 });

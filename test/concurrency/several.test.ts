@@ -1,12 +1,9 @@
 /** Several processes at once on one database: any mix ends in the same numbers. */
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { Gate } from '../../src/losant/gate.ts';
+import { describe, expect, test } from 'vitest';
 import { differences } from '../campaigns/snapshot.ts';
 import { openStage, SOON } from '../campaigns/stage.ts';
-import { asProgram } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { portOf, startWire, through } from '../support/wire.ts';
-import { instanceOf, openReplica } from '../worker/loop.ts';
 
 const [FROM, MIDDLE, TO] = [daysAgo(6), daysAgo(3), daysAgo(1)];
 const backfill = (from: string, to: string) => ['backfill', '--from', from, '--to', to, '--force'];
@@ -90,34 +87,5 @@ describe('several processes', { timeout: 180_000 }, () => {
     expect(await first.ended).toMatchObject({ code: 0 });
     expect(waited).toMatchObject({ code: 0 });
     expect(JSON.parse(waited.stdout)).toMatchObject({ runId: null, cells: { planned: 0 } });
-  });
-
-  test('a run beside a backfill takes half of the rate they have in common, and all of it when that has ended', async () => {
-    await using stage = await open();
-    const instance = { ...instanceOf(stage.platform), requestsPerSecond: 500 };
-    const replica = await openReplica({
-      databaseUrl: stage.database.url,
-      instances: [instance],
-      now: Date.now,
-    });
-    onTestFinished(() => replica.close());
-    const setRate = vi.spyOn(Gate.prototype, 'setRate');
-    onTestFinished(() => setRate.mockRestore());
-    const rateOfRun = async () => {
-      await stage.sql(asProgram('update losant_usage.coverage set next_read_at = now()'));
-      await replica.runAll();
-      return setRate.mock.lastCall;
-    };
-    expect(await rateOfRun()).toEqual([500]);
-    const beside = stage.spawn(backfill(FROM, TO), { more: { REQUESTS_PER_SECOND: '1' } });
-    await expect.poll(() => stage.statuses(), SOON).toEqual(['complete', 'running']);
-    // It counts as alive for a minute after its last heartbeat, and does not end meanwhile.
-    beside.kill('SIGSTOP');
-    expect(await rateOfRun()).toEqual([250]);
-    beside.kill('SIGCONT');
-    beside.kill('SIGTERM');
-    expect((await beside.ended).code).toBe(143);
-    expect(await rateOfRun()).toEqual([500]);
-    expect(await stage.statuses()).toEqual(['complete', 'interrupted', 'complete', 'complete']);
   });
 });
