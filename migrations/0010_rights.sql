@@ -12,7 +12,7 @@ begin
       losant_usage.daily_usage_long, losant_usage.device_counts, losant_usage.notebook_minutes, losant_usage.payload_totals,
       losant_usage.payload_sources, losant_usage.hourly_usage, losant_usage.reconciliation, losant_usage.period_blockers,
       losant_usage.monthly_usage, losant_usage.period_usage, losant_usage.usage_vs_limits, losant_usage.restatements,
-      losant_usage.freshness, losant_usage.health, losant_usage.statements, losant_usage.statement_lines,
+      losant_usage.organization_activity, losant_usage.freshness, losant_usage.health, losant_usage.statements, losant_usage.statement_lines,
       losant_usage.statement_blockers, losant_usage.statement_files, losant_usage.adjustments, losant_usage.months,
       losant_usage.meter_events, losant_usage.customer_statements
       to losant_usage_reader;
