@@ -2,11 +2,11 @@ import { z } from 'zod';
 import { DELIVERIES } from './deliver.ts';
 import { ANSWERS, REPLIES } from './fault-replies.ts';
 import { hashText, mix } from './hash.ts';
-import { VALUE_KINDS, type ValueKind } from './value-faults.ts';
+import { VALUE_FAULTS, type ValueKind } from './value-faults.ts';
 
-export { VALUE_KINDS };
 export const REPLY_KINDS = Object.keys(REPLIES) as (keyof typeof REPLIES)[];
 export const DELIVERY_KINDS = Object.keys(DELIVERIES) as (keyof typeof DELIVERIES)[];
+export const VALUE_KINDS = Object.keys(VALUE_FAULTS) as ValueKind[];
 const ANSWER_KINDS = Object.keys(ANSWERS) as (keyof typeof ANSWERS)[];
 
 const kinds = z.enum([...ANSWER_KINDS, ...DELIVERY_KINDS, ...VALUE_KINDS]);
@@ -17,7 +17,7 @@ export function isDeliveryKind(kind: FaultKind): kind is keyof typeof DELIVERIES
 }
 
 export function isValueKind(kind: FaultKind): kind is ValueKind {
-  return VALUE_KINDS.some((known) => known === kind);
+  return kind in VALUE_FAULTS;
 }
 
 /** A plan of which requests fail and how. Only reads fail, `/control` never does. */
@@ -37,8 +37,6 @@ export const faultPlan = z.strictObject({
   actions: z.array(z.string()).readonly().optional(),
   /** The seconds in Retry-After, for the kinds that send one; default 1. */
   retryAfterSeconds: z.number().optional(),
-  /** The age of `cached` and `cached_age`; default three and a half days. */
-  ageSeconds: z.number().optional(),
   /** The duration of `slow_body` and `hang`; default 60,000. */
   slowMs: z.number().optional(),
   /** The unpacked size of `huge_body`; default 64 MiB. */

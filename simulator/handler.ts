@@ -1,4 +1,5 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { type ApiAnswer, answerRequest, matchRoute, type Route } from './api.ts';
 import { isoMs } from './calendar.ts';
 import { answerControl } from './control.ts';
@@ -6,11 +7,9 @@ import { DELIVERIES, deliver, jsonReply, later } from './deliver.ts';
 import { ANSWERS } from './fault-replies.ts';
 import { type ChosenFault, chooseFault, isDeliveryKind, isValueKind, requestIdentity } from './faults.ts';
 import { createInstanceMeter, type Meter } from './meter.ts';
-import { canSpoil, repeatKeys, spoil } from './value-faults.ts';
+import { errorBody } from './refusal.ts';
+import { repeatKeys, type Spoiled, spoil, type ValueKind } from './value-faults.ts';
 import type { World } from './world.ts';
-
-/** The largest body of a PATCH or a control request. */
-const MAX_BODY_BYTES = 2 ** 20;
 
 interface Exchange {
   readonly req: IncomingMessage;
@@ -18,6 +17,8 @@ interface Exchange {
   readonly method: string;
   readonly path: string;
   readonly query: URLSearchParams;
+  /** The body of the request. */
+  readonly text: string;
 }
 
 /**
@@ -30,25 +31,22 @@ export function createHandler(world: World): RequestListener {
   return (req, res) => {
     const [path = '/', ...queryText] = (req.url ?? '/').split('?');
     const query = new URLSearchParams(queryText.join('?'));
-    const exchange: Exchange = { req, res, method: req.method ?? 'GET', path, query };
-    if (path.startsWith('/control/')) {
+    const answer = (body: string) => {
+      const exchange: Exchange = { req, res, method: req.method ?? 'GET', path, query, text: body };
+      const { settings } = world;
+      if (exchange.method !== 'GET') world.version++;
       setDate(world, res);
-      return withBody(exchange, (text) => {
-        const { status, body } = answerControl(world, { ...exchange, text });
-        deliver(res, jsonReply(status, body));
-      });
-    }
-    // The monotonic clock, because the world's may be set.
-    if (!admits(world.settings.requestsPerSecond, performance.now())) return refuseForRate(world, exchange);
-    withBody(exchange, (text) => {
-      const answer = () => {
-        countDownToJump(world);
-        setDate(world, res);
-        answerApi(world, exchange, text, instanceMeter);
-      };
-      if (world.settings.latencyMs > 0) later(res, world.settings.latencyMs, answer);
-      else answer();
-    });
+      if (path.startsWith('/control/')) {
+        const { status, body } = answerControl(world, exchange);
+        return deliver(res, jsonReply(status, body));
+      }
+      // The monotonic clock, because the world's may be set.
+      if (!admits(settings.requestsPerSecond, performance.now())) return refuseForRate(world, exchange);
+      const answerNow = () => answerApi(world, exchange, instanceMeter);
+      if (settings.latencyMs > 0) later(res, settings.latencyMs, answerNow);
+      else answerNow();
+    };
+    text(req).then(answer, () => res.destroy());
   };
 }
 
@@ -64,17 +62,14 @@ function createRateLimit(): (perSecond: number | null, nowMs: number) => boolean
   };
 }
 
-function refuseForRate(world: World, { req, res, method, path }: Exchange): void {
-  req.resume();
-  setDate(world, res);
-  const body = { type: 'TooManyRequests', message: 'Too many requests' };
+function refuseForRate(world: World, { res, method, path }: Exchange): void {
+  const body = errorBody('TooManyRequests', 'Too many requests');
   deliver(res, jsonReply(429, body, { 'Retry-After': '1' }));
   world.stats.count(matchRoute(method, path)?.action ?? 'unmapped', '429');
 }
 
 function setDate({ now, settings }: World, res: ServerResponse): void {
-  res.sendDate = settings.sendsDate;
-  if (settings.sendsDate) res.setHeader('Date', new Date(now() + settings.dateOffsetMs).toUTCString());
+  res.setHeader('Date', new Date(now() + settings.dateOffsetMs).toUTCString());
 }
 
 /** Moves the clock before an answer, if a jump is due. */
@@ -88,23 +83,12 @@ function countDownToJump(world: World): void {
       : { ...world.settings, clockJump: null, clock: { offsetMs: clock.offsetMs + byMs } };
 }
 
-/** Reads the body, if the method has one, and passes it on. A body beyond the bound ends the connection. */
-function withBody({ req, method }: Exchange, next: (text: string) => void): void {
-  if (method === 'GET') return next('');
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  req.on('data', (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes > MAX_BODY_BYTES) req.destroy();
-    else chunks.push(chunk);
-  });
-  req.on('end', () => next(Buffer.concat(chunks).toString('utf8')));
-}
-
-function answerApi(world: World, exchange: Exchange, text: string, instanceMeter: Meter): void {
+function answerApi(world: World, exchange: Exchange, instanceMeter: Meter): void {
+  countDownToJump(world);
+  setDate(world, exchange.res);
   const route = matchRoute(exchange.method, exchange.path);
   const { authorization } = exchange.req.headers;
-  const answer = answerRequest(world, route, { ...exchange, authorization, text }, instanceMeter);
+  const answer = answerRequest(world, route, { ...exchange, authorization }, instanceMeter);
   const fault = faultFor(world, exchange, route, answer);
   const outcome = fault === null ? String(answer.status) : deliverFaulty(world, exchange, answer, fault);
   if (fault === null) deliver(exchange.res, jsonReply(answer.status, answer.body));
@@ -130,27 +114,32 @@ function faultFor(
     identity,
     action: route.action,
     orgId: route.orgId,
-    possible: (kind) => !isValueKind(kind) || (answer.window !== undefined && canSpoil(kind, answer.body)),
+    possible: (kind) => !isValueKind(kind) || spoilAnswer(kind, answer, 0) !== null,
   });
   world.ledger.settle(identity, fault !== null);
   return fault === null ? null : { ...fault, route };
+}
+
+function spoilAnswer(kind: ValueKind, { body, window }: ApiAnswer, pick: number): Spoiled | null {
+  return window === undefined ? null : spoil(kind, body, window, pick);
 }
 
 /** Delivers an answer with its fault. Returns the outcome for the statistics. */
 function deliverFaulty(
   world: World,
   { req, res }: Exchange,
-  { status, body, window }: ApiAnswer,
+  answer: ApiAnswer,
   { kind, plan, pick, route }: RoutedFault,
 ): string {
   const nowMs = world.now();
-  const spoiled = isValueKind(kind) && window !== undefined ? spoil(kind, body, window, pick) : null;
+  const { status } = answer;
+  const spoiled = isValueKind(kind) ? spoilAnswer(kind, answer, pick) : null;
   const { day = null, field = null } = spoiled ?? {};
   const orgId = route.orgId?.toLowerCase() ?? null;
   world.stats.countFault(kind);
   world.ledger.served.push({ at: isoMs(nowMs), kind, action: route.action, orgId, day });
   res.setHeader('x-simulated-fault', spoiled === null ? kind : `${kind}; day=${day}; field=${field ?? ''}`);
-  const good = jsonReply(status, spoiled?.body ?? body);
+  const good = jsonReply(status, spoiled?.body ?? answer.body);
   if (isDeliveryKind(kind)) {
     const acceptsGzip = /\bgzip\b/.test(String(req.headers['accept-encoding'] ?? ''));
     const { slowMs = 60_000, hugeBytes = 64 * 2 ** 20 } = plan;
@@ -158,10 +147,10 @@ function deliverFaulty(
     return kind === 'reset' || kind === 'hang' ? kind : String(status);
   }
   const url = `http://${req.headers.host ?? '127.0.0.1'}`;
-  const { retryAfterSeconds = 1, ageSeconds = 3.5 * 86_400 } = plan;
+  const { retryAfterSeconds = 1 } = plan;
   const reply = isValueKind(kind)
     ? { ...good, text: repeatKeys(good.text) }
-    : ANSWERS[kind]({ good, nowMs, url, retryAfterSeconds, ageSeconds, pick });
+    : ANSWERS[kind]({ good, nowMs, url, retryAfterSeconds, pick });
   deliver(res, reply);
   return String(reply.status);
 }

@@ -12,11 +12,13 @@ export interface World {
   settings: Settings;
   readonly organizations: Organizations;
   readonly edits: Edits;
+  /** Rises with everything that may change an organization or its usage. */
+  version: number;
   readonly tokens: Map<string, TokenGrant>;
   readonly stats: Stats;
   readonly ledger: FaultLedger;
   /** Returns the simulator's own time, in ms since epoch. */
-  now(): number;
+  readonly now: () => number;
 }
 
 export function createWorld(
@@ -30,6 +32,7 @@ export function createWorld(
     settings: createSettings(settings),
     organizations: new Organizations(identity.seed, orgs, hostile),
     edits: new Edits(),
+    version: 0,
     tokens: new Map(),
     stats: new Stats(),
     ledger: new FaultLedger(),
