@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ApiAnswer, ApiRequest } from './api.ts';
 import { orgBody } from './bodies.ts';
 import { dayOf, dayText, isoMs } from './calendar.ts';
 import { BREAKDOWN_VARIANTS, COUNTER_ACTIONS, type CounterAction, type DayEdits, groupOf } from './edits.ts';
@@ -8,13 +9,6 @@ import { changeSettings, counterInput, dayInput } from './settings.ts';
 import { truthOf } from './truth.ts';
 import type { World } from './world.ts';
 
-export interface ControlRequest {
-  readonly method: string;
-  readonly path: string;
-  readonly query: URLSearchParams;
-  readonly text: string;
-}
-
 type Answer = (world: World, input: unknown) => Body | void;
 
 /**
@@ -23,8 +17,7 @@ type Answer = (world: World, input: unknown) => Body | void;
  * loopback only. Input that makes no sense is answered 400, so that no test runs on a world it did not
  * ask for.
  */
-export function answerControl(world: World, request: ControlRequest): { status: number; body: Body } {
-  const { method, path, query, text } = request;
+export function answerControl(world: World, { method, path, query, text }: ApiRequest): ApiAnswer {
   const answer = { GET: READS, POST: CHANGES }[method]?.[path.slice('/control/'.length)];
   if (answer === undefined) return { status: 404, body: { error: 'no such control path' } };
   try {
@@ -68,15 +61,17 @@ const READS: Readonly<Record<string, Answer>> = {
     pageOf(world, input, world.organizations.all(), (org) => describeOrg(world, org)),
   ),
   /** The faults served, oldest first. */
-  faults: answerTo(z.strictObject({ kind: z.string().optional() }), ({ ledger }, { kind }) => {
-    const faults = ledger.served.filter((fault) => kind === undefined || fault.kind === kind);
+  faults: answerTo(z.strictObject({ kind: z.string().optional() }), (world, { kind }) => {
+    const faults = world.faults.served.filter((fault) => kind === undefined || fault.kind === kind);
     return { count: faults.length, faults };
   }),
   config: (world) => describeSettings(world),
   stats: ({ stats }) => ({ requests: stats.requests, actions: stats.actions, faults: stats.faults }),
 };
 
-const cellInput = { orgId: z.string(), day: dayInput };
+/** Returns the form of a change of one organization's day. */
+const cellInput = <S extends z.ZodRawShape>(more: S) =>
+  z.strictObject({ orgId: z.string(), day: dayInput, ...more });
 
 const CHANGES: Readonly<Record<string, Answer>> = {
   config(world, input) {
@@ -87,8 +82,7 @@ const CHANGES: Readonly<Record<string, Answer>> = {
 
   /** Gives a day other numbers from now on. */
   restate: answerTo(
-    z.strictObject({
-      ...cellInput,
+    cellInput({
       counter: counterInput.optional(),
       times: z.int().min(1).default(1),
       sourcesOnly: z.boolean().default(false),
@@ -101,7 +95,7 @@ const CHANGES: Readonly<Record<string, Answer>> = {
   ),
   /** Leaves the day without usage from now on, or no longer. */
   empty: answerTo(
-    z.strictObject({ ...cellInput, counter: counterInput.optional(), empty: z.boolean().default(true) }),
+    cellInput({ counter: counterInput.optional(), empty: z.boolean().default(true) }),
     (world, { counter, empty, ...cell }) => {
       const { emptied } = editsOf(world, cell);
       for (const group of countersOf(counter).map(groupOf)) {
@@ -112,8 +106,7 @@ const CHANGES: Readonly<Record<string, Answer>> = {
   ),
   /** Leaves the day's bucket out of the action's answers from now on, or no longer. */
   omit: answerTo(
-    z.strictObject({
-      ...cellInput,
+    cellInput({
       action: counterInput.optional(),
       variant: z.enum(BREAKDOWN_VARIANTS).nullable().default(null),
       omit: z.boolean().default(true),
@@ -127,8 +120,7 @@ const CHANGES: Readonly<Record<string, Answer>> = {
   ),
   /** Makes an hour of the day's payloads wrong in answers by hour alone; `by: 0` puts it right. */
   hour: answerTo(
-    z.strictObject({
-      ...cellInput,
+    cellInput({
       hour: z.int().min(0).max(23),
       by: z.number().default(0),
       omit: z.boolean().default(false),

@@ -72,4 +72,5 @@ export class Edits {
   }
 }
 
-const UNCHANGED = new DayEdits();
+/** The edits of a day that nobody changed. */
+export const UNCHANGED = new DayEdits();

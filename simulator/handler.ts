@@ -1,24 +1,19 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
-import { type ApiAnswer, answerRequest, matchRoute, type Route } from './api.ts';
+import { type ApiAnswer, type ApiRequest, answerRequest, matchRoute, type Route } from './api.ts';
 import { isoMs } from './calendar.ts';
 import { answerControl } from './control.ts';
 import { DELIVERIES, deliver, jsonReply, later } from './deliver.ts';
 import { ANSWERS } from './fault-replies.ts';
-import { type ChosenFault, chooseFault, isDeliveryKind, isValueKind, requestIdentity } from './faults.ts';
+import { type ChosenFault, type FaultKind, isDeliveryKind, isValueKind } from './faults.ts';
 import { createInstanceMeter, type Meter } from './meter.ts';
 import { errorBody } from './refusal.ts';
 import { repeatKeys, type Spoiled, spoil, type ValueKind } from './value-faults.ts';
 import type { World } from './world.ts';
 
-interface Exchange {
+interface Exchange extends ApiRequest {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
-  readonly method: string;
-  readonly path: string;
-  readonly query: URLSearchParams;
-  /** The body of the request. */
-  readonly text: string;
 }
 
 /**
@@ -28,25 +23,30 @@ interface Exchange {
 export function createHandler(world: World): RequestListener {
   const instanceMeter = createInstanceMeter(world);
   const admits = createRateLimit();
+  const answer = (exchange: Exchange) => {
+    const { res, method, path } = exchange;
+    const { requestsPerSecond, latencyMs } = world.settings;
+    if (method !== 'GET') world.version++;
+    setDate(world, res);
+    if (path.startsWith('/control/')) {
+      const { status, body } = answerControl(world, exchange);
+      return deliver(res, jsonReply(status, body));
+    }
+    // The monotonic clock, because the world's may be set.
+    if (!admits(requestsPerSecond, performance.now())) return refuseForRate(world, exchange);
+    const answerNow = () => answerApi(world, exchange, instanceMeter);
+    if (latencyMs > 0) later(res, latencyMs, answerNow);
+    else answerNow();
+  };
   return (req, res) => {
-    const [path = '/', ...queryText] = (req.url ?? '/').split('?');
-    const query = new URLSearchParams(queryText.join('?'));
-    const answer = (body: string) => {
-      const exchange: Exchange = { req, res, method: req.method ?? 'GET', path, query, text: body };
-      const { settings } = world;
-      if (exchange.method !== 'GET') world.version++;
-      setDate(world, res);
-      if (path.startsWith('/control/')) {
-        const { status, body } = answerControl(world, exchange);
-        return deliver(res, jsonReply(status, body));
-      }
-      // The monotonic clock, because the world's may be set.
-      if (!admits(settings.requestsPerSecond, performance.now())) return refuseForRate(world, exchange);
-      const answerNow = () => answerApi(world, exchange, instanceMeter);
-      if (settings.latencyMs > 0) later(res, settings.latencyMs, answerNow);
-      else answerNow();
-    };
-    text(req).then(answer, () => res.destroy());
+    const { method = 'GET', url = '/' } = req;
+    const { authorization } = req.headers;
+    const [path = '/', ...query] = url.split('?');
+    const request = { method, path, query: new URLSearchParams(query.join('?')), authorization };
+    text(req).then(
+      (body) => answer({ ...request, text: body, req, res }),
+      () => res.destroy(),
+    );
   };
 }
 
@@ -87,9 +87,8 @@ function answerApi(world: World, exchange: Exchange, instanceMeter: Meter): void
   countDownToJump(world);
   setDate(world, exchange.res);
   const route = matchRoute(exchange.method, exchange.path);
-  const { authorization } = exchange.req.headers;
-  const answer = answerRequest(world, route, { ...exchange, authorization }, instanceMeter);
-  const fault = faultFor(world, exchange, route, answer);
+  const answer = answerRequest(world, route, exchange, instanceMeter);
+  const fault = route === null ? null : faultFor(world, exchange, route, answer);
   const outcome = fault === null ? String(answer.status) : deliverFaulty(world, exchange, answer, fault);
   if (fault === null) deliver(exchange.res, jsonReply(answer.status, answer.body));
   world.stats.count(route?.action ?? 'unmapped', outcome);
@@ -98,25 +97,12 @@ function answerApi(world: World, exchange: Exchange, instanceMeter: Meter): void
 type RoutedFault = ChosenFault & { readonly route: Route };
 
 /** Returns the fault that an answer meets. One refused for its token meets none: nothing may hide a 401 or 403. */
-function faultFor(
-  world: World,
-  { method, path, query }: Exchange,
-  route: Route | null,
-  answer: ApiAnswer,
-): RoutedFault | null {
-  const { faults } = world.settings;
-  if (route === null || method !== 'GET' || faults.length === 0) return null;
-  if (answer.status === 401 || answer.status === 403) return null;
-  const identity = requestIdentity(method, path, query);
-  const fault = chooseFault(faults, {
-    ...world.ledger.ask(identity),
-    seed: world.seed,
-    identity,
-    action: route.action,
-    orgId: route.orgId,
-    possible: (kind) => !isValueKind(kind) || spoilAnswer(kind, answer, 0) !== null,
-  });
-  world.ledger.settle(identity, fault !== null);
+function faultFor(world: World, request: ApiRequest, route: Route, answer: ApiAnswer): RoutedFault | null {
+  const { faults: plans } = world.settings;
+  const isRefused = answer.status === 401 || answer.status === 403;
+  if (request.method !== 'GET' || plans.length === 0 || isRefused) return null;
+  const isPossible = (kind: FaultKind) => !isValueKind(kind) || spoilAnswer(kind, answer, 0) !== null;
+  const fault = world.faults.choose(plans, { ...request, ...route, isPossible });
   return fault === null ? null : { ...fault, route };
 }
 
@@ -137,7 +123,7 @@ function deliverFaulty(
   const { day = null, field = null } = spoiled ?? {};
   const orgId = route.orgId?.toLowerCase() ?? null;
   world.stats.countFault(kind);
-  world.ledger.served.push({ at: isoMs(nowMs), kind, action: route.action, orgId, day });
+  world.faults.served.push({ at: isoMs(nowMs), kind, action: route.action, orgId, day });
   res.setHeader('x-simulated-fault', spoiled === null ? kind : `${kind}; day=${day}; field=${field ?? ''}`);
   const good = jsonReply(status, spoiled?.body ?? answer.body);
   if (isDeliveryKind(kind)) {

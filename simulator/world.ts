@@ -1,5 +1,5 @@
 import { Edits } from './edits.ts';
-import { FaultLedger } from './faults.ts';
+import { Faults } from './faults.ts';
 import { Organizations } from './organizations.ts';
 import { createSettings, type Settings, type SettingsInput } from './settings.ts';
 import type { TokenGrant } from './tokens.ts';
@@ -16,7 +16,7 @@ export interface World {
   version: number;
   readonly tokens: Map<string, TokenGrant>;
   readonly stats: Stats;
-  readonly ledger: FaultLedger;
+  readonly faults: Faults;
   /** Returns the simulator's own time, in ms since epoch. */
   readonly now: () => number;
 }
@@ -35,7 +35,7 @@ export function createWorld(
     version: 0,
     tokens: new Map(),
     stats: new Stats(),
-    ledger: new FaultLedger(),
+    faults: new Faults(identity.seed),
     now: () => hostNow() + world.settings.clock.offsetMs,
   };
   return world;
