@@ -41,10 +41,10 @@ export interface CloseRequest {
 
 export interface CloseOutcome {
   /**
-   * `blocked`: nothing was stored, and the lines are what would be billed. `unchanged`: nothing differs from what was
+   * `refused`: nothing was stored, and the lines are what would be billed. `unchanged`: nothing differs from what was
    * closed. `unsettled`: something differs, and none of it can be billed yet. `closed` without a statement: a dry run.
    */
-  readonly kind: 'closed' | 'blocked' | 'unchanged' | 'unsettled';
+  readonly kind: 'closed' | 'refused' | 'unchanged' | 'unsettled';
   readonly statement: Statement | null;
   /** What blocks the month, or was accepted. */
   readonly blockers: readonly Blocker[];
@@ -112,7 +112,7 @@ async function draftStatement(
     const bill = await readBill(trx, draft, request.linesMax);
     const controls = await readControls(trx, instance, month);
     const all = { ...bill, statement: null, blockers, blockersHash, controls };
-    if (blockersHash !== null && acceptance === null) return { kind: 'blocked', ...all };
+    if (blockersHash !== null && acceptance === null) return { kind: 'refused', ...all };
     if (blockersHash !== null) requireSame(instance, request, blockersHash);
     if (bill.lineCount > 0) return { kind: 'closed', ...all };
     if (!isAdjustment) throw nothingToClose(instance, month);
@@ -204,7 +204,7 @@ async function closeAt(
   const bill = await readBill(trx, draft, linesMax);
   const controls = await readControls(trx, instance, month);
   const all = { ...bill, statement: null, blockers, blockersHash: hash, controls };
-  if (hash !== null) return { kind: 'blocked', ...all };
+  if (hash !== null) return { kind: 'refused', ...all };
   return await readUnsettled(trx, instance, { ...all, month });
 }
 

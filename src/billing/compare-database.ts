@@ -69,7 +69,7 @@ async function* partsOf(texts: AsyncIterable<string> | readonly string[]): Async
 /** Returns the first line in which two contents differ; null if they are the same. */
 async function findDifference(a: AsyncIterable<Buffer>, b: AsyncIterable<Buffer>): Promise<number | null> {
   const others = b[Symbol.asyncIterator]();
-  let other = Buffer.alloc(0);
+  let other: Buffer = Buffer.alloc(0);
   let lines = 1;
   for await (const part of a) {
     let mine = part;
