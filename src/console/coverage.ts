@@ -6,7 +6,7 @@ import { showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt, eachDay, parseDay, type UsageDay } from '../usage/day.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
-import { type Html, plain, renderAwayPage, renderPage, renderStanding } from './page.ts';
+import { type Html, plain, renderAwayPage, renderPage, renderStanding, showMonth } from './page.ts';
 import type { ConsolePage } from './sources.ts';
 import { addressOf, renderPages, renderSelect } from './table.ts';
 
@@ -163,7 +163,7 @@ ${renderPages(page, lines.length > LINES_PER_PAGE ? page + 1 : page, (to) => add
 }
 
 function renderKeys(): Html {
-  return html`<p class="quiet">${standings.map((standing) => {
+  return html`<p class="quiet keys">${standings.map((standing) => {
     const { tone, symbol, label } = STANDINGS[standing];
     return html`<span class="whole"><span class="key m-${tone} s-3" aria-hidden="true">${symbol}</span> ${label}</span> `;
   })}<span class="whole">blank: not wanted</span></p>`;
@@ -173,7 +173,8 @@ function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], days: rea
   const heads = days.map((day, place) => {
     const isFirst = place === 0 || day.endsWith('-01');
     const isShown = days.length <= 31 || new Date(`${day}T00:00:00Z`).getUTCDay() === 1;
-    return html`<th scope="col" title="${day}">${isShown ? (isFirst ? day.slice(5) : day.slice(8)) : ''}<span class="hidden">${day}</span></th>`;
+    const shown = isFirst ? showMonth(day).slice(0, 3) : day.slice(8);
+    return html`<th scope="col"><span aria-hidden="true" title="${day}">${isShown || isFirst ? shown : ''}</span><span class="hidden">${day}</span></th>`;
   });
   const allLine = renderDays(days, all, { addressOfDay: (day) => addressOf('/gaps', { day }), calm: 'nothing is missing' });
   return html`<div class="map" role="region" tabindex="0" aria-label="Organizations by days; scrolls sideways where it is wider than the screen">

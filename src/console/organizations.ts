@@ -32,7 +32,7 @@ const ONLY: Readonly<Record<string, readonly [text: string, condition: string]>>
   new: ['new: created in the last 7 days', 'r.is_new'],
   left: ['left: deleted in the last 7 days', 'r.is_left'],
   silent: ['silent: zeros since three days', 'r.is_silent'],
-  moved: ['moved: the last 7 days are half as much or half as much again', 'r.is_moved'],
+  moved: ['moved: by half or more in 7 days', 'r.is_moved'],
   crossing: ['passes a limit this month', 'r.crosses_on is not null or r.limit_share > 1'],
   near: ['at 80 % of a limit or more', 'r.limit_share >= 0.8'],
   no_plan: ['no plan', 'r.plan_id is null'],
