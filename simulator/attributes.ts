@@ -98,19 +98,18 @@ function tagsFor(salt: number, index: number, traits: readonly OrgTrait[]): Tag[
   return [...tags, { key: 'region', value: 'Überall "und" nirgends 🌍' }, { key: 'region', value: 'eu' }];
 }
 
-/** Returns the limits of a plan that suits the size, with a year and a half of growth; some outgrow theirs. */
-function limitsFor({ devices, payloadsPerDay, notebookRunsPerDay, growth }: UsageProfile) {
-  const later = Math.max(1, 1 + growth * 1.5);
+/** Returns the limits of a plan that suits the size today; growing organizations exceed theirs. */
+function limitsFor({ devices, payloadsPerDay, notebookRunsPerDay }: UsageProfile) {
   return {
-    device: Math.max(100, roomFor(devices * later)),
-    payload: Math.max(100_000, roomFor(payloadsPerDay * 30 * later)),
-    notebookMinutesPerMonth: Math.max(1_000, roomFor(notebookRunsPerDay * 30 * later)),
+    device: roomFor(devices, 100),
+    payload: roomFor(payloadsPerDay * 30, 100_000),
+    notebookMinutesPerMonth: roomFor(notebookRunsPerDay * 30, 1_000),
   };
 }
 
-/** Returns the next of 1, 2 or 5 times a power of ten. */
-function roomFor(usage: number): number {
-  const step = 10 ** Math.floor(Math.log10(Math.max(1, usage)));
+/** Returns the next of 1, 2 or 5 times a power of ten, and no less than `least`. */
+function roomFor(usage: number, least: number): number {
+  const step = 10 ** Math.floor(Math.log10(Math.max(least, usage)));
   return ([1, 2, 5].find((times) => times * step >= usage) ?? 10) * step;
 }
 

@@ -16,12 +16,6 @@ export interface Answered {
   readonly variant: BreakdownVariant | null;
 }
 
-/** A wrong hour: its numbers are off by an amount, or it is left out. */
-export interface HourEdit {
-  readonly by: number;
-  readonly omitted: boolean;
-}
-
 /**
  * Counters that share their numbers: both payload actions count the same payloads. `sources` is the
  * split of payloads alone, which changes no total.
@@ -39,8 +33,8 @@ export class DayEdits {
   readonly restated: Record<CounterGroup, number> = { devices: 0, notebooks: 0, payloads: 0, sources: 0 };
   /** The groups that have no usage although their organization was active. */
   readonly emptied = new Set<CounterGroup>();
-  /** The wrong hours of payloads, which the day's own numbers do not show. */
-  readonly hours = new Map<number, HourEdit>();
+  /** By how much hours of payloads are wrong, which the day's own numbers do not show. */
+  readonly hours = new Map<number, number>();
   readonly #omitted = new Set<string>();
 
   /** Whether the day's bucket is left out of the answer. */

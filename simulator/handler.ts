@@ -120,23 +120,25 @@ function deliverFaulty(
   const nowMs = world.now();
   const { status } = answer;
   const spoiled = isValueKind(kind) ? spoilAnswer(kind, answer, pick) : null;
-  const { day = null, field = null } = spoiled ?? {};
   const orgId = route.orgId?.toLowerCase() ?? null;
   world.stats.countFault(kind);
-  world.faults.served.push({ at: isoMs(nowMs), kind, action: route.action, orgId, day });
-  res.setHeader('x-simulated-fault', spoiled === null ? kind : `${kind}; day=${day}; field=${field ?? ''}`);
+  world.faults.served.push({
+    at: isoMs(nowMs),
+    kind,
+    action: route.action,
+    orgId,
+    day: spoiled?.day ?? null,
+  });
+  res.setHeader('x-simulated-fault', kind);
   const good = jsonReply(status, spoiled?.body ?? answer.body);
+  const url = `http://${req.headers.host ?? '127.0.0.1'}`;
+  const acceptsGzip = /\bgzip\b/.test(String(req.headers['accept-encoding'] ?? ''));
+  const context = { ...plan, pick, nowMs, url, acceptsGzip };
   if (isDeliveryKind(kind)) {
-    const acceptsGzip = /\bgzip\b/.test(String(req.headers['accept-encoding'] ?? ''));
-    const { slowMs = 60_000, hugeBytes = 64 * 2 ** 20 } = plan;
-    DELIVERIES[kind](res, good, { slowMs, hugeBytes, acceptsGzip, pick });
+    DELIVERIES[kind](res, good, context);
     return kind === 'reset' || kind === 'hang' ? kind : String(status);
   }
-  const url = `http://${req.headers.host ?? '127.0.0.1'}`;
-  const { retryAfterSeconds = 1 } = plan;
-  const reply = isValueKind(kind)
-    ? { ...good, text: repeatKeys(good.text) }
-    : ANSWERS[kind]({ good, nowMs, url, retryAfterSeconds, pick });
+  const reply = isValueKind(kind) ? { ...good, text: repeatKeys(good.text) } : ANSWERS[kind](good, context);
   deliver(res, reply);
   return String(reply.status);
 }

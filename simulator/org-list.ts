@@ -88,6 +88,6 @@ function deleteAfter(world: World, page: number): void {
   if (deleteAfter?.page !== page) return;
   world.settings = { ...world.settings, list: rest };
   const org = world.organizations.find(deleteAfter.orgId);
-  if (org !== undefined) world.organizations.setDeleted(org, true);
+  if (org !== undefined) world.organizations.change(org, { deleted: true });
   world.version++;
 }

@@ -78,23 +78,15 @@ export class Organizations {
     const origin = { seed: this.#seed, key, index, traits: [], createdMs, hostile: this.#hostile };
     const made = computedOrg(origin, wanted.size);
     this.#numbers.set(key, index);
-    return this.#keep(made, { attributes: { ...made.attributes, ...wanted.attributes } });
+    return this.change(made, { attributes: { ...made.attributes, ...wanted.attributes } });
   }
 
-  /** Returns the organization with these attributes, which it has from now on. */
-  change(org: Org, attributes: OrgAttributes): Org {
-    return this.#keep(org, { attributes });
-  }
-
-  setDeleted(org: Org, deleted: boolean): void {
-    this.#keep(org, { deleted });
-  }
-
-  #keep(org: Org, changes: Partial<Org>): Org {
-    const kept = { ...org, ...changes };
-    this.#changed.set(org.key, kept);
+  /** Returns the organization as it is from now on. */
+  change(org: Org, changes: Partial<Pick<Org, 'attributes' | 'deleted'>>): Org {
+    const changed = { ...org, ...changes };
+    this.#changed.set(org.key, changed);
     this.#living = null;
-    return kept;
+    return changed;
   }
 }
 

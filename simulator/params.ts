@@ -33,12 +33,7 @@ const counterQuery = z.object({
   resolution: z.literal(['86400000', '3600000']).transform(Number).default(DAY_MS),
 });
 
-export interface CounterQuery {
-  readonly window: Window;
-  readonly asBytes: boolean;
-  readonly includeNonBillable: boolean;
-  readonly resolution: number;
-}
+export type CounterQuery = Omit<z.output<typeof counterQuery>, 'start' | 'end'> & { readonly window: Window };
 
 /** Returns the query of a counter. Throws a refusal if a parameter or the range is not allowed. */
 export function readCounterQuery(query: URLSearchParams, settings: Settings, nowMs: number): CounterQuery {

@@ -27,7 +27,7 @@ const bias = z.strictObject({ counter: counterInput, day: dayInput, by: z.number
 const clockJump = z.strictObject({ afterRequests: z.number(), byMs: z.number() });
 
 /** The behaviour that the platform's documentation leaves open, and delays and faults. */
-const settings = z.strictObject({
+export const settings = z.strictObject({
   latencyMs: z.number().default(0),
   /** The requests within any second beyond which the answer is 429 with Retry-After; null for no limit. */
   requestsPerSecond: z.number().nullable().default(null),
@@ -61,10 +61,6 @@ export type SettingsInput = z.input<typeof settings>;
 /** Returns a schema that takes null and nothing for `none`. */
 function orNone<S extends z.ZodType>(schema: S, none: z.output<S>) {
   return schema.nullish().transform((value) => value ?? none);
-}
-
-export function createSettings(input: SettingsInput): Settings {
-  return settings.parse(input);
 }
 
 /** Returns the settings with the changes that the input names. Throws a ZodError if one makes no sense. */

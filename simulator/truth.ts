@@ -60,14 +60,13 @@ function truthOfDay(world: World, meter: Meter, day: number): Body {
   };
 }
 
-/** Returns the hours of a day as answers by hour have them; those left out are 0. */
+/** Returns the hours of a day as answers by hour have them. */
 function hoursOfDay(meter: Meter, day: number): Body {
   const { hours } = meter.editsOf(day);
   const read = (pick: (row: SourceAmount) => Amount) =>
     Array.from({ length: 24 }, (_, hour) => {
-      const { by = 0, omitted = false } = hours.get(hour) ?? {};
       const rows = meter.payloads(day, hour * HOUR_MS, (hour + 1) * HOUR_MS);
-      return jsonAmount(omitted ? 0 : add(sumOf(rows, pick), by));
+      return jsonAmount(add(sumOf(rows, pick), hours.get(hour) ?? 0));
     });
   return {
     billable_counts: read(billableCount),

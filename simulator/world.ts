@@ -1,8 +1,7 @@
-import { Edits } from './edits.ts';
-import { Faults } from './faults.ts';
-import { Organizations } from './organizations.ts';
-import { createSettings, type Settings, type SettingsInput } from './settings.ts';
-import type { TokenGrant } from './tokens.ts';
+import type { Edits } from './edits.ts';
+import type { Faults } from './faults.ts';
+import type { Organizations } from './organizations.ts';
+import type { Settings } from './settings.ts';
 
 /** All parts of one simulated platform. */
 export interface World {
@@ -14,31 +13,12 @@ export interface World {
   readonly edits: Edits;
   /** Rises with everything that may change an organization or its usage. */
   version: number;
-  readonly tokens: Map<string, TokenGrant>;
+  /** The scopes of the tokens that are valid. */
+  readonly tokens: Map<string, readonly string[]>;
   readonly stats: Stats;
   readonly faults: Faults;
   /** Returns the simulator's own time, in ms since epoch. */
   readonly now: () => number;
-}
-
-export function createWorld(
-  identity: Pick<World, 'seed' | 'instanceId'>,
-  population: { readonly orgs: number; readonly hostile: boolean; readonly hostNow: () => number },
-  settings: SettingsInput,
-): World {
-  const { orgs, hostile, hostNow } = population;
-  const world: World = {
-    ...identity,
-    settings: createSettings(settings),
-    organizations: new Organizations(identity.seed, orgs, hostile),
-    edits: new Edits(),
-    version: 0,
-    tokens: new Map(),
-    stats: new Stats(),
-    faults: new Faults(identity.seed),
-    now: () => hostNow() + world.settings.clock.offsetMs,
-  };
-  return world;
 }
 
 type Counts = Record<string, number>;
