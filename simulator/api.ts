@@ -35,19 +35,24 @@ export interface ApiAnswer {
 }
 
 const PATH = /^\/instances\/(?<instanceId>[^/]+)(?<list>\/orgs(?:\/(?<orgId>[^/]+))?)?(?:\/(?<last>[^/]+))?$/;
-const VERBS: Readonly<Record<string, string>> = { GET: 'get', PATCH: 'patch', DELETE: 'delete' };
-const READ_ONLY = ['instance', 'instanceOrgs'];
+const VERBS: Readonly<Record<string, string>> = {
+  'GET instance': 'get',
+  'GET instanceOrgs': 'get',
+  'GET instanceOrg': 'get',
+  'PATCH instanceOrg': 'patch',
+  'DELETE instanceOrg': 'delete',
+};
 
 /** Returns the route of a method and path, or null for an unknown one, which the API answers with 405. */
 export function matchRoute(method: string, path: string): Route | null {
   const { instanceId, list, orgId = null, last } = PATH.exec(path)?.groups ?? {};
   if (instanceId === undefined) return null;
-  const resource = list === undefined ? 'instance' : orgId === null ? 'instanceOrgs' : 'instanceOrg';
-  const counter = COUNTER_ACTIONS.find((known) => known === last) ?? null;
-  const verb = last === undefined ? VERBS[method] : method === 'GET' ? counter : null;
-  if (!verb || (verb !== 'get' && counter === null && READ_ONLY.includes(resource))) return null;
-  if (resource === 'instanceOrgs' && counter !== null) return null;
-  return { action: `${resource}.${verb}`, counter, instanceId, orgId };
+  const ofOrgs = orgId === null ? 'instanceOrgs' : 'instanceOrg';
+  const resource = list === undefined ? 'instance' : ofOrgs;
+  const isCounted = method === 'GET' && resource !== 'instanceOrgs';
+  const counter = (isCounted && COUNTER_ACTIONS.find((known) => known === last)) || null;
+  const verb = last === undefined ? VERBS[`${method} ${resource}`] : counter;
+  return verb ? { action: `${resource}.${verb}`, counter, instanceId, orgId } : null;
 }
 
 /**
@@ -65,10 +70,8 @@ export function answerRequest(
     const org = admit(world, route, request);
     const { counter } = route;
     if (counter === null) {
-      return {
-        status: 200,
-        body: org ? answerOrg(world, org, request) : answerInstance(world, route, request),
-      };
+      const body = org ? answerOrg(world, org, request) : answerInstance(world, route, request);
+      return { status: 200, body };
     }
     const meter = org === null ? instanceMeter : orgMeter(world, org);
     const { body, window } = answerCounter(world, meter, counter, request.query);
@@ -90,12 +93,8 @@ function admit(world: World, { action, instanceId, orgId }: Route, request: ApiR
   }
   const isOurs = instanceId.toLowerCase() === world.instanceId;
   if (!isOurs) throw new Refusal(404, 'NotFound', 'Instance was not found');
-  const opening = [
-    action,
-    action.replace(/\..*/, '.*'),
-    ...(request.method === 'GET' ? READ_SCOPES : SCOPES),
-  ];
-  const isOpen = scopes.some((scope) => opening.includes(scope));
+  const broad = request.method === 'GET' ? READ_SCOPES : SCOPES;
+  const isOpen = [action, action.replace(/\..*/, '.*'), ...broad].some((scope) => scopes.includes(scope));
   if (!isOpen) throw new Refusal(403, 'Forbidden', `The access token lacks ${action}`);
   if (orgId === null) return null;
   const org = world.organizations.find(orgId);
@@ -109,12 +108,10 @@ const READ_SCOPES = [...SCOPES, 'all.Instance.read', 'all.User.read'];
 
 function answerInstance(world: World, { action }: Route, request: ApiRequest): Body {
   if (action === 'instance.get') return withEnvelope(instanceBody(world), 'instance', request);
-  const list = answerOrgList(world, request.query, (org) =>
-    withEnvelope(orgBody(world, org), 'instanceOrg', {
-      ...request,
-      path: `${request.path}/${org.attributes.id}`,
-    }),
-  );
+  const list = answerOrgList(world, request.query, (org) => {
+    const path = `${request.path}/${org.key}`;
+    return withEnvelope(orgBody(world, org), 'instanceOrg', { ...request, path });
+  });
   return withEnvelope(list, 'instanceOrgs', request);
 }
 
@@ -144,7 +141,7 @@ export function orgBody(world: World, org: Org): Body {
   };
 }
 
-export function instanceBody({ instanceId, seed, organizations }: World): Body {
+function instanceBody({ instanceId, seed, organizations }: World): Body {
   return {
     id: instanceId,
     instanceId,
@@ -156,11 +153,7 @@ export function instanceBody({ instanceId, seed, organizations }: World): Body {
 }
 
 /** Adds the keys that every body has, of which the query can switch `_links` off and `_actions` on. */
-export function withEnvelope(
-  body: Body,
-  type: string,
-  { path, query }: { readonly path: string; readonly query: URLSearchParams },
-): Body {
+function withEnvelope(body: Body, type: string, { path, query }: ApiRequest): Body {
   const links = query.get('_links') === 'false' ? {} : { _links: { self: { href: path } } };
   const actions = query.get('_actions') === 'true' ? { _actions: [] } : {};
   const etag = `"${hashText(JSON.stringify(body)).toString(16)}"`;

@@ -18,7 +18,7 @@ export interface OrgAttributes {
   readonly [name: string]: unknown;
 }
 
-/** The traits of the first organizations, in their order; some of the others have one by chance. */
+/** The traits of the first organizations, in their order; the others have none. */
 const PLANNED_TRAITS = [
   ['large'],
   ['maximal'],
@@ -36,15 +36,9 @@ export type OrgTrait = (typeof PLANNED_TRAITS)[number][number];
 /** The traits that real organizations have; the others are merely valid by the schemas. */
 const ORDINARY: readonly OrgTrait[] = ['large', 'idle', 'disabled', 'read_only'];
 
-/** Each of these traits comes to one in so many of the others. */
-const ONE_IN = { upper_case_id: 29, bare: 31, disabled: 17, repeated_tags: 7, read_only: 23 } as const;
-
 /** Returns the traits of the organization with this number. */
-export function traitsAt(seed: string, index: number, hostile: boolean): OrgTrait[] {
-  const salt = hashText(`${seed}|traits|${index}`);
-  const chances = Object.entries(ONE_IN) as [keyof typeof ONE_IN, number][];
-  const byChance = chances.filter(([, oneIn], i) => mix(salt, i) % oneIn === 0).map(([trait]) => trait);
-  const traits: readonly OrgTrait[] = PLANNED_TRAITS[index] ?? byChance;
+export function traitsAt(index: number, hostile: boolean): OrgTrait[] {
+  const traits: readonly OrgTrait[] = PLANNED_TRAITS[index] ?? [];
   return traits.filter((trait) => hostile || ORDINARY.includes(trait));
 }
 

@@ -3,10 +3,10 @@ import { type ApiAnswer, type ApiRequest, orgBody } from './api.ts';
 import { dayOf, dayText, isoMs } from './calendar.ts';
 import { BREAKDOWN_VARIANTS, COUNTER_ACTIONS, type DayEdits, groupOf } from './edits.ts';
 import type { Org } from './organizations.ts';
-import type { Body } from './refusal.ts';
+import { type Body, invalid, Refusal } from './refusal.ts';
 import { changeSettings, counterInput, dayInput } from './settings.ts';
 import { truthOf } from './truth.ts';
-import type { World } from './world.ts';
+import { Stats, type World } from './world.ts';
 
 type Answer = (world: World, input: unknown) => Body | void;
 
@@ -24,13 +24,9 @@ export function answerControl(world: World, { method, path, query, text }: ApiRe
     return { status: 200, body: answer(world, input) ?? { success: true } };
   } catch (error) {
     if (error instanceof z.ZodError) return { status: 400, body: { error: z.prettifyError(error) } };
-    if (!(error instanceof ControlError || error instanceof SyntaxError)) throw error;
+    if (!(error instanceof Refusal || error instanceof SyntaxError)) throw error;
     return { status: 400, body: { error: error.message } };
   }
-}
-
-class ControlError extends Error {
-  override readonly name = 'ControlError';
 }
 
 /** Returns an answer to input of this form. */
@@ -84,7 +80,9 @@ const CHANGES: Readonly<Record<string, Answer>> = {
     world.settings = changeSettings(world.settings, input);
     return describeSettings(world);
   },
-  'stats/reset': ({ stats }) => stats.reset(),
+  'stats/reset'(world) {
+    world.stats = new Stats();
+  },
 
   /** Gives a day other numbers from now on. */
   restate: answerTo(
@@ -140,7 +138,7 @@ const CHANGES: Readonly<Record<string, Answer>> = {
     }),
     (world, { creationDate, ...wanted }) => {
       const org = world.organizations.add({ ...wanted, createdMs: creationDate }, world.now());
-      if (org === null) throw new ControlError('the id is taken');
+      if (org === null) throw invalid('id', 'is taken');
       return describeOrg(world, org);
     },
   ),
@@ -154,10 +152,8 @@ const CHANGES: Readonly<Record<string, Answer>> = {
     z.strictObject({ orgId: z.string(), attributes: z.record(z.string(), z.unknown()) }),
     (world, { orgId, attributes }) => {
       const org = knownOrg(world, orgId);
-      return describeOrg(
-        world,
-        world.organizations.change(org, { attributes: { ...org.attributes, ...attributes } }),
-      );
+      const changed = { attributes: { ...org.attributes, ...attributes } };
+      return describeOrg(world, world.organizations.change(org, changed));
     },
   ),
 
@@ -173,7 +169,7 @@ const CHANGES: Readonly<Record<string, Answer>> = {
     },
   ),
   'tokens/revoke': answerTo(z.strictObject({ token: z.string() }), ({ tokens }, { token }) => {
-    if (!tokens.delete(token)) throw new ControlError('there is no such token');
+    if (!tokens.delete(token)) throw invalid('token', 'is unknown');
   }),
 };
 
@@ -198,6 +194,6 @@ function describeOrg(world: World, org: Org): Body {
 
 function knownOrg(world: World, orgId: string): Org {
   const org = world.organizations.find(orgId);
-  if (org === undefined) throw new ControlError(`there is no organization ${orgId}`);
+  if (org === undefined) throw invalid('orgId', `there is no organization ${orgId}`);
   return org;
 }

@@ -100,7 +100,7 @@ function keyAt(seed: string, index: number): { key: string; salt: number } {
 /** Returns an organization created years ago, so that every day asked for lies within its life. */
 function seededOrg(seed: string, index: number, hostile: boolean): Org {
   const { key, salt } = keyAt(seed, index);
-  const traits = traitsAt(seed, index, hostile);
+  const traits = traitsAt(index, hostile);
   const createdMs = (18_000 + (mix(salt, 3) % 1800)) * DAY_MS + Math.floor(fraction(salt, 1) * DAY_MS);
   const size = traits.includes('large') || traits.includes('maximal') ? 1.05 : undefined;
   return computedOrg({ seed, key, index, traits, createdMs, hostile }, size);

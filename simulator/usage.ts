@@ -1,16 +1,13 @@
 import { DAY_MS, HOUR_MS } from './calendar.ts';
 import { fraction, mix } from './hash.ts';
-import type { UsageProfile } from './profile.ts';
+import type { SourceProfile, UsageProfile } from './profile.ts';
 
 /**
  * The numbers themselves: pure functions of an organization's profile, a UTC day (whole days since
  * 1970) and the number of times the platform has restated that day.
  */
 
-export interface SourceDay {
-  readonly type: string;
-  readonly source: string;
-  readonly billable: boolean;
+export interface SourceDay extends Pick<SourceProfile, 'type' | 'source' | 'billable'> {
   readonly count: number;
   readonly bytes: number;
 }

@@ -15,21 +15,19 @@ export interface World {
   version: number;
   /** The scopes of the tokens that are valid. */
   readonly tokens: Map<string, readonly string[]>;
-  readonly stats: Stats;
+  stats: Stats;
   readonly faults: Faults;
   /** Returns the simulator's own time, in ms since epoch. */
   readonly now: () => number;
 }
 
-type Counts = Record<string, number>;
-
 /** Counts of the requests and their answers. */
 export class Stats {
   requests = 0;
   /** The number of requests by action, then by HTTP status, or by the fault's kind if no status was sent. */
-  actions: Record<string, Counts> = {};
+  readonly actions: Record<string, Record<string, number>> = {};
   /** The number of faults by kind. */
-  faults: Counts = {};
+  readonly faults: Record<string, number> = {};
 
   count(action: string, outcome: string): void {
     this.requests++;
@@ -39,11 +37,5 @@ export class Stats {
 
   countFault(kind: string): void {
     this.faults[kind] = (this.faults[kind] ?? 0) + 1;
-  }
-
-  reset(): void {
-    this.requests = 0;
-    this.actions = {};
-    this.faults = {};
   }
 }
