@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type ApiAnswer, type ApiRequest, orgBody } from './api.ts';
-import { dayOf, dayText, isoMs } from './calendar.ts';
+import { dayOf, dayText } from './calendar.ts';
 import { BREAKDOWN_VARIANTS, COUNTER_ACTIONS, type DayEdits, groupOf } from './edits.ts';
 import type { Org } from './organizations.ts';
 import { type Body, invalid, Refusal } from './refusal.ts';
@@ -34,7 +34,7 @@ function answerTo<T>(schema: z.ZodType<T>, answer: (world: World, input: T) => B
   return (world, input) => answer(world, schema.parse(input));
 }
 
-const idInput = z.string().regex(/^[A-Fa-f\d]{24}$/);
+const idInput = z.stringFormat('id', /^[A-Fa-f\d]{24}$/);
 const instantInput = z.iso.datetime().transform((text) => Date.parse(text));
 
 const truthInput = z.strictObject({
@@ -64,7 +64,7 @@ const READS: Readonly<Record<string, Answer>> = {
     const faults = world.faults.served.filter((fault) => kind === undefined || fault.kind === kind);
     return { count: faults.length, faults };
   }),
-  config: (world) => describeSettings(world),
+  config: ({ settings }) => settings,
   stats: ({ stats: { requests, actions, faults } }) => ({ requests, actions, faults }),
 };
 
@@ -78,7 +78,7 @@ const cellInput = <S extends z.ZodRawShape>(more: S) =>
 const CHANGES: Readonly<Record<string, Answer>> = {
   config(world, input) {
     world.settings = changeSettings(world.settings, input);
-    return describeSettings(world);
+    return world.settings;
   },
   'stats/reset'(world) {
     world.stats = new Stats();
@@ -176,10 +176,6 @@ const CHANGES: Readonly<Record<string, Answer>> = {
 /** Returns the changes of an organization's day, to be added to. */
 function editsOf(world: World, { orgId, day }: { orgId: string; day: number }): DayEdits {
   return world.edits.change(knownOrg(world, orgId).key, day);
-}
-
-function describeSettings(world: World): Body {
-  return { ...world.settings, now: isoMs(world.now()) };
 }
 
 function describeOrg(world: World, org: Org): Body {

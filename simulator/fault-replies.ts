@@ -29,31 +29,22 @@ export const REPLIES = {
   not_modified: () => ({ status: 304, text: '', headers: {} }),
 } satisfies Record<string, MakeReply>;
 
-/** Final answers: asking again changes nothing. */
-const REFUSALS = {
+/** Three and a half days. */
+const CACHED_SECONDS = 302_400;
+
+/** All faults that are answers: also final ones, and those that a cache made when half had been counted. */
+export const ANSWERS = {
+  ...REPLIES,
   unauthorized: () => jsonReply(401, errorBody('Unauthorized', 'Invalid or missing access token')),
   forbidden: () => jsonReply(403, errorBody('Forbidden', 'The access token lacks the scope')),
   not_found: () => jsonReply(404, errorBody('NotFound', 'Organization was not found')),
   too_large: () => jsonReply(413, errorBody('PayloadTooLarge', 'The result is too large')),
   odd_message: () => jsonReply(400, errorBody('Validation', ODD_MESSAGE)),
-} satisfies Record<string, MakeReply>;
-
-const ODD_MESSAGE = 'a NUL \0, an escape \u001b[2J\u001b[31m and half a pair \ud83d';
-
-/** Three and a half days. */
-const CACHED_SECONDS = 302_400;
-
-/**
- * Answers that a cache made earlier, with numbers as they were halfway: `cached` has the Date of that time,
- * `cached_age` the present one and an Age.
- */
-const CACHED = {
   cached: (good, { nowMs }) => halved(good, { Date: new Date(nowMs - CACHED_SECONDS * 1000).toUTCString() }),
   cached_age: (good) => halved(good, { Age: String(CACHED_SECONDS) }),
 } satisfies Record<string, MakeReply>;
 
-/** All faults that are answers. */
-export const ANSWERS = { ...REPLIES, ...REFUSALS, ...CACHED };
+const ODD_MESSAGE = 'a NUL \0, an escape \u001b[2J\u001b[31m and half a pair \ud83d';
 
 /** Numbers that are no counts. */
 const ENVELOPE = ['start', 'end', 'date', 'count', 'totalCount', 'page', 'perPage'];

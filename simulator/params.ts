@@ -14,16 +14,11 @@ const SMALLEST_MS = 1e11;
 /** The last instant that a JavaScript date can represent. */
 const LARGEST_MS = 8.64e15;
 
-const instant = z
-  .string()
-  .regex(/^-?\d+$/)
-  .transform(Number)
-  .refine((ms) => ms <= 0 || (ms >= SMALLEST_MS && ms <= LARGEST_MS), 'must be milliseconds since epoch');
+const isInstant = (ms: number) => ms <= 0 || (ms >= SMALLEST_MS && ms <= LARGEST_MS);
+const integer = z.stringFormat('integer', /^-?\d+$/).transform(Number);
+const instant = integer.refine(isInstant, 'must be milliseconds since epoch');
 const flag = z.stringbool({ truthy: ['true'], falsy: ['false'], case: 'sensitive' });
-const count = z
-  .string()
-  .regex(/^\d{1,9}$/)
-  .transform(Number);
+const count = z.stringFormat('count', /^\d{1,9}$/).transform(Number);
 
 const counterQuery = z.object({
   start: instant.default(0),

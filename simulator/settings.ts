@@ -24,8 +24,6 @@ export const counterInput = z
 /** A number of the instance that disagrees with the sum of its organizations. */
 const bias = z.strictObject({ counter: counterInput, day: dayInput, by: z.number() });
 
-const clockJump = z.strictObject({ afterRequests: z.number(), byMs: z.number() });
-
 /** The behaviour that the platform's documentation leaves open, and delays and faults. */
 export const settings = z.strictObject({
   latencyMs: z.number().default(0),
@@ -48,7 +46,7 @@ export const settings = z.strictObject({
   /** How far the simulator's time is from the host's. */
   clock: z.strictObject({ offsetMs: z.number() }).default({ offsetMs: 0 }),
   /** A single jump of the clock after this many more requests of the API; null for none. */
-  clockJump: clockJump.nullable().default(null),
+  clockJump: orNone(z.strictObject({ afterRequests: z.number(), byMs: z.number() }).nullable(), null),
   /** The ms added to the time of the Date header alone. */
   dateOffsetMs: z.number().default(0),
   list: orNone(listFaults, {}),

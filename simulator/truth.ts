@@ -7,10 +7,7 @@ import { oldestDay } from './params.ts';
 import type { Body } from './refusal.ts';
 import type { World } from './world.ts';
 
-/**
- * Returns the rows that an export of one organization must store, by usage day and stream. They come
- * from the same numbers that the API serves, but on another way: whole days, no window.
- */
+/** Returns the rows that an export of one organization must store, by usage day and stream. */
 export function truthOf(world: World, org: Org, fromDay: number, toDay: number): Body {
   const meter = orgMeter(world, org);
   const last = Math.min(toDay, dayOf(world.now()));

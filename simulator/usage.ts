@@ -59,10 +59,7 @@ export function payloadDay(profile: UsageProfile, day: number, restated: number)
   return [{ ...first, bytes: Number.MAX_SAFE_INTEGER - restated - rest }, ...others];
 }
 
-/**
- * Returns the part of a day's number that falls into [fromMs, toMs) after midnight. The parts add up
- * to the whole.
- */
+/** Returns the part of a day's number that falls into [fromMs, toMs) after midnight. The parts add up to it. */
 export function part(whole: number, fromMs: number, toMs: number): number {
   return until(whole, toMs) - until(whole, fromMs);
 }
