@@ -52,7 +52,7 @@ it.each([
     expect(jsonOf<Refusal>(ended).error).toEqual({
       code: kind,
       message: `Interrupted by ${signal}`,
-      hint: 'what was loaded stays; the same command goes on from there',
+      hint: 'its days stay due: the next run reads them, and so does the same command',
     });
     const [run] = await exported.place.query(
       'select status, finished_at is not null as is_finished from losant_usage.runs order by started_at desc limit 1',
