@@ -68,6 +68,13 @@ export async function openBooks() {
   const { db } = handle;
   const folder = await mkdtemp(join(tmpdir(), 'statement-'));
   let orgs = 0;
+  let nowMs = Date.parse(NOW);
+
+  /** A second passes, so that nothing happens at the moment of a statement. */
+  const tick = async (): Promise<void> => {
+    nowMs += 1_000;
+    await database.stopClock(nowMs);
+  };
 
   /** Writes as the program does. */
   const write = async <T>(work: (trx: Transaction<Schema>) => Promise<T>): Promise<T> =>
@@ -195,7 +202,10 @@ export async function openBooks() {
   const close = async (month: string, options: CloseOptions = {}): Promise<CloseOutcome> => {
     const { acceptance = null, isAdjustment = false, isDryRun = false, signingKey = null, instanceId = INSTANCE } = options;
     const request = { month, acceptance, isAdjustment, isDryRun, signingKey, linesMax: 1_000, signal: SIGNAL };
-    return await closeMonth(handle, { instanceId, name: null }, request);
+    await tick();
+    const outcome = await closeMonth(handle, { instanceId, name: null }, request);
+    await tick();
+    return outcome;
   };
 
   return {

@@ -1,0 +1,196 @@
+/** Settling what changed after a month was closed: once, to whom it was billed, whatever instance billed it. */
+import { sql } from 'kysely';
+import { describe, expect, test } from 'vitest';
+import {
+  INSTANCE,
+  OTHER_INSTANCE,
+  quantitiesOf,
+  SOURCES,
+  TOTALS,
+  useBooks,
+} from './books.ts';
+
+const books = useBooks();
+const MONTHS = ['2025-01', '2025-02', '2025-03', '2025-04', '2025-05', '2025-06', '2025-07', '2025-08', '2025-09'];
+const takeMonth = (): string => MONTHS.shift() as string;
+
+const orgIn = async (month: string, options: { readonly customerId?: string; readonly instanceId?: string } = {}) => {
+  const orgId = await books.addOrg({ from: `${month}-10`, to: `${month}-12`, ...options });
+  await books.addCells({ orgId, from: `${month}-10`, to: `${month}-12` });
+  return orgId;
+};
+
+const createdTo = async (orgId: string, day: string, from: number, to: number) =>
+  await books.restate(orgId, day, { old: { devices_created: from }, numbers: { devices_created: to } });
+
+const customersOf = (month: string) =>
+  books.ask(sql`select customer_id, org_id, quantity::integer, orgs from losant_usage.customer_statements
+    where month = ${`${month}-01`}::date and metric = 'devices_created' order by customer_id`);
+
+describe('an adjustment', () => {
+  test('bills the difference once', async () => {
+    const month = takeMonth();
+    const orgId = await orgIn(month);
+    await books.close(month);
+    expect(await books.close(month, { isAdjustment: true })).toMatchObject({ kind: 'unchanged', lines: [] });
+    await createdTo(orgId, `${month}-11`, 4, 1);
+    expect(await books.adjustmentsOf(month)).toEqual([
+      { org_id: orgId, metric: 'devices_created', billed_quantity: 12, quantity: 9, difference: -3, cause: 'restated' },
+    ]);
+    const adjusted = await books.close(month, { isAdjustment: true });
+    expect(adjusted.lines).toEqual([
+      expect.objectContaining({ metric: 'devices_created', quantity: '-3', billedBefore: '12', total: '9' }),
+    ]);
+    expect(adjusted.statement).toMatchObject({ kind: 'adjustment', number: 2 });
+    expect(await books.close(month, { isAdjustment: true })).toMatchObject({ kind: 'unchanged' });
+    await createdTo(orgId, `${month}-11`, 1, 4);
+    expect(quantitiesOf(await books.close(month, { isAdjustment: true }))).toEqual({ devices_created: '3' });
+    expect((await books.verifyMonth(month)).problems).toEqual([]);
+  });
+
+  test('has a line of zero where only sources, or only a maximum, differ', async () => {
+    const month = takeMonth();
+    const orgId = await orgIn(month);
+    await books.addCells({ orgId, from: `${month}-10`, to: `${month}-12`, stream: 'payload_sources' });
+    expect(quantitiesOf(await books.close(month))).toMatchObject({ payload_source_count: '36' });
+    await books.restate(orgId, `${month}-11`, {
+      stream: 'payload_sources',
+      old: { payload_sources: { timer: { 'timer.flow': 7 }, webhook: { hook: 5 } } },
+      numbers: { payload_sources: { timer: { 'timer.flow': 8 }, webhook: { hook: 4 } } },
+    });
+    await books.restate(orgId, `${month}-10`, { old: { devices_total: 17 }, numbers: { devices_total: 20 } });
+    expect(quantitiesOf(await books.close(month, { isAdjustment: true }))).toEqual({
+      payload_source_count: '0',
+      devices_total: '0',
+    });
+    expect((await books.verifyMonth(month)).problems).toEqual([]);
+  });
+
+  test('is refused before the month is closed', async () => {
+    await expect(books.close(takeMonth(), { isAdjustment: true })).rejects.toThrow(
+      /is not closed, so there is nothing to adjust/,
+    );
+  });
+
+  test('of an organization that appeared since bills all of it', async () => {
+    const month = takeMonth();
+    await orgIn(month);
+    await books.close(month);
+    const late = await orgIn(month);
+    expect(await books.adjustmentsOf(month)).toContainEqual({
+      org_id: late,
+      metric: 'devices_total',
+      billed_quantity: null,
+      quantity: 17,
+      difference: 17,
+      cause: 'not_in_statement',
+    });
+    const { lines } = await books.close(month, { isAdjustment: true });
+    expect(lines.map(({ orgId, quantity }) => [orgId, quantity])).toEqual([
+      [late, '12'],
+      [late, '3'],
+      [late, '17'],
+    ]);
+    expect((await books.verifyMonth(month)).problems).toEqual([]);
+  });
+
+  test('goes to the customer of the line that it corrects, and a closing to that of the last day', async () => {
+    const month = takeMonth();
+    const orgId = await orgIn(month, { customerId: 'C-old' });
+    const changeCustomer = async (customerId: string, at: string) =>
+      await books.write(async (trx) => {
+        await sql`update losant_usage.organizations set customer_id = ${customerId} where org_id = ${orgId}`.execute(trx);
+        await sql`update losant_usage.organization_history set valid_to = ${at} where org_id = ${orgId} and valid_to is null`.execute(trx);
+        await sql`insert into losant_usage.organization_history (org_id, valid_from, instance_id, name, customer_id, tags, limits)
+          values (${orgId}, ${at}, ${INSTANCE}, 'Acme', ${customerId}, '[]', '{}')`.execute(trx);
+      });
+    await changeCustomer('C-month', `${month}-20T00:00:00Z`);
+    await changeCustomer('C-after', `${month}-28T12:00:00Z`);
+    await changeCustomer('C-new', '2025-12-05T00:00:00Z');
+    const { lines } = await books.close(month);
+    expect(lines[0]).toMatchObject({ customerId: 'C-after', isCustomerChanged: true });
+    await createdTo(orgId, `${month}-11`, 4, 40);
+    const adjusted = await books.close(month, { isAdjustment: true });
+    expect(adjusted.lines).toEqual([expect.objectContaining({ customerId: 'C-after', quantity: '36' })]);
+    expect(await customersOf(month)).toEqual([{ customer_id: 'C-after', org_id: null, quantity: 48, orgs: 1 }]);
+  });
+});
+
+describe('an organization that moves to another instance', () => {
+  test('is billed once, and what changes later is settled by the instance that has it', async () => {
+    const month = takeMonth();
+    const moving = await orgIn(month, { customerId: 'C-1' });
+    const other = await orgIn(month, { instanceId: OTHER_INSTANCE, customerId: 'C-1' });
+    await books.close(month);
+    await books.run(sql`update losant_usage.organizations set instance_id = ${OTHER_INSTANCE} where org_id = ${moving}`);
+    const second = await books.close(month, { instanceId: OTHER_INSTANCE });
+    expect(new Set(second.lines.map(({ orgId }) => orgId))).toEqual(new Set([other]));
+    expect(await books.close(month, { isAdjustment: true, instanceId: OTHER_INSTANCE })).toMatchObject({ kind: 'unchanged' });
+    expect(await books.close(month, { isAdjustment: true })).toMatchObject({ kind: 'unchanged' });
+    await createdTo(moving, `${month}-11`, 4, 14);
+    expect(await books.close(month, { isAdjustment: true })).toMatchObject({ kind: 'unchanged' });
+    const adjusted = await books.close(month, { isAdjustment: true, instanceId: OTHER_INSTANCE });
+    expect(adjusted.lines).toEqual([expect.objectContaining({ orgId: moving, quantity: '10', billedBefore: '12' })]);
+    expect(await customersOf(month)).toEqual([{ customer_id: 'C-1', org_id: null, quantity: 34, orgs: 2 }]);
+    const events = await books.ask(sql`select event_id, difference from losant_usage.meter_events
+      where month = ${`${month}-01`}::date and org_id = ${moving} and metric = 'devices_created' order by event_id`);
+    expect(events).toEqual([
+      { event_id: expect.stringMatching(`^${INSTANCE}:${moving}:devices_created:${month}:\\d+$`), difference: 12 },
+      { event_id: expect.stringMatching(`^${OTHER_INSTANCE}:${moving}:devices_created:${month}:\\d+$`), difference: 10 },
+    ]);
+    expect((await books.verifyMonth(month)).problems).toEqual([]);
+  });
+});
+
+describe('the list of months', () => {
+  test('tells which are open, blocked, closed, and different', async () => {
+    const [closed, different, blocked, open] = ['2024-01', '2024-02', '2024-03', '2024-04'];
+    const [, changed, missing] = [await orgIn(closed), await orgIn(different), await orgIn(blocked), await orgIn(open)];
+    await books.close(closed);
+    await books.close(different);
+    await createdTo(changed, `${different}-11`, 4, 5);
+    await books.setStanding(missing, `${blocked}-11`, 'in_doubt');
+    const months = await books.ask(sql`select to_char(month, 'YYYY-MM') as month, state, causes, orgs_blocked, orgs_different, lines_different
+      from losant_usage.months where instance_id = ${INSTANCE} and month between '2024-01-01' and '2024-04-01' order by 1`);
+    const none = { causes: null, orgs_blocked: null, orgs_different: null, lines_different: null };
+    expect(months).toEqual([
+      { ...none, month: closed, state: 'closed', orgs_different: 0, lines_different: 0 },
+      { ...none, month: different, state: 'different', orgs_different: 1, lines_different: 1 },
+      { ...none, month: blocked, state: 'blocked', causes: ['in_doubt'], orgs_blocked: 1 },
+      { ...none, month: open, state: 'open', orgs_blocked: 0 },
+    ]);
+  });
+});
+
+describe('the numbers of a statement', () => {
+  test('are those of every stream, and add up over customers', async () => {
+    const month = takeMonth();
+    const [one, two] = [await orgIn(month, { customerId: 'C-7' }), await orgIn(month, { customerId: 'C-7' })];
+    await books.addCells({ orgId: one, from: `${month}-10`, to: `${month}-12`, stream: 'payload_totals', numbers: TOTALS });
+    await books.addCells({ orgId: one, from: `${month}-10`, to: `${month}-12`, stream: 'payload_sources', numbers: SOURCES });
+    const closed = await books.close(month);
+    expect(quantitiesOf(closed, one)).toEqual({
+      devices_created: '12',
+      devices_deleted: '3',
+      devices_total: '17',
+      payload_billable_count: '30',
+      payload_all_count: '36',
+      payload_all_bytes: '3600',
+      payload_source_count: '36',
+    });
+    expect(quantitiesOf(closed, two)).toMatchObject({ devices_created: '12' });
+    const [line] = await books.ask(sql`select sources from losant_usage.statement_lines
+      where org_id = ${one} and metric = 'payload_source_count'`);
+    expect(line).toEqual({ sources: { timer: { 'timer.flow': 21 }, webhook: { hook: 15 } } });
+    expect(await customersOf(month)).toEqual([{ customer_id: 'C-7', org_id: null, quantity: 24, orgs: 2 }]);
+  });
+
+  test('may exceed what JavaScript counts', async () => {
+    const month = takeMonth();
+    const orgId = await books.addOrg({ from: `${month}-10`, to: `${month}-12` });
+    const numbers = { ...TOTALS, payload_all_bytes: Number.MAX_SAFE_INTEGER };
+    await books.addCells({ orgId, from: `${month}-10`, to: `${month}-12`, stream: 'payload_totals', numbers });
+    expect(quantitiesOf(await books.close(month))).toMatchObject({ payload_all_bytes: '27021597764222973' });
+    expect((await books.verifyMonth(month)).problems).toEqual([]);
+  });
+});
