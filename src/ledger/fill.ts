@@ -380,7 +380,10 @@ async function setDue(
 }
 
 /** Throws SettingsError if an organization or stream that the scope names has no track. */
-export async function requireTracks(db: Kysely<Schema>, { instanceId, orgIds, streams }: DueScope): Promise<void> {
+export async function requireTracks(
+  db: Kysely<Schema>,
+  { instanceId, orgIds, streams }: DueScope,
+): Promise<void> {
   if (orgIds === null && streams === null) return;
   const { rows } = await sql<{ orgs: string[]; streams: string[] }>`
     select coalesce(array_agg(distinct t.org_id), '{}') as orgs, coalesce(array_agg(distinct t.stream), '{}') as streams
