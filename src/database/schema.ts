@@ -387,6 +387,23 @@ export interface NotebookMinutes {
   usage_date: UsageDay;
 }
 
+export interface OrganizationActivity {
+  change: Numeric | null;
+  days_missing: number | null;
+  devices_total: number | null;
+  instance_id: string;
+  is_left: boolean;
+  is_moved: boolean;
+  is_new: boolean;
+  is_silent: boolean | null;
+  last_active_on: UsageDay | null;
+  month: UsageDay;
+  org_id: string;
+  payload_billable_count: number | null;
+  usual_quantity: Numeric | null;
+  week_quantity: Numeric | null;
+}
+
 export interface OrganizationHistory {
   created_on: UsageDay | null;
   current_period_end: Instant | null;
@@ -749,6 +766,7 @@ export interface Schema {
   monthly_usage: MonthlyUsage;
   months: Months;
   notebook_minutes: NotebookMinutes;
+  organization_activity: OrganizationActivity;
   organization_history: OrganizationHistory;
   organization_tags: OrganizationTags;
   organizations: Organizations;

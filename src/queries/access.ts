@@ -15,28 +15,25 @@ export interface Access {
   readonly missing: readonly string[];
 }
 
-/** What a run does with the tables besides reading them. */
-const NEEDED: Readonly<Record<string, readonly string[]>> = {
-  instances: ['insert', 'update'],
-  leases: ['insert', 'update', 'delete'],
-  organizations: ['insert', 'update'],
-  organization_history: ['insert', 'update'],
-  tracks: ['insert', 'update'],
-  coverage: ['insert', 'update'],
-  usage_days: ['insert', 'update'],
-  revisions: ['insert'],
-  runs: ['insert', 'update'],
-  quarantine: ['insert'],
-  instance_totals: ['insert', 'update'],
-};
+/** Tables in which a run inserts and updates. */
+const WRITTEN = [
+  'instances',
+  'organizations',
+  'organization_history',
+  'tracks',
+  'coverage',
+  'usage_days',
+  'runs',
+  'instance_totals',
+  'leases',
+];
+/** Tables to which a run only adds. */
+const APPENDED = ['revisions', 'quarantine'];
 
-const PAIRS = Object.entries(NEEDED).flatMap(([table, rights]) => {
-  return ['select', ...rights].map((right) => ({ table, right }));
-});
-const TABLES = PAIRS.map(({ table }) => table);
-const RIGHTS = PAIRS.map(({ right }) => right);
-
-/** Reads only the catalog, so that any user may ask. A table that does not exist lacks no right. */
+/**
+ * Reads only the catalog, so that any user may ask. A table that does not exist lacks no
+ * right.
+ */
 export async function readAccess(db: Kysely<Schema>): Promise<Access> {
   const { rows } = await sql<Access>`
     select current_setting('server_version') as "serverVersion",
@@ -52,10 +49,11 @@ export async function readAccess(db: Kysely<Schema>): Promise<Access> {
         where nspname = ${SCHEMA_NAME} and not has_schema_privilege(oid, 'usage')
       ) || array(
         select needed.right || ' on ' || relname
-        from pg_class join pg_namespace n on n.oid = relnamespace
-        join unnest(${TABLES}::text[], ${RIGHTS}::text[]) with ordinality as needed ("table", "right", place)
-          on needed.table = relname
-        where nspname = ${SCHEMA_NAME} and relkind = 'r' and not has_table_privilege(pg_class.oid, needed.right)
+        from pg_class join pg_namespace n on n.oid = relnamespace,
+          unnest(array['select', 'insert', 'update']) with ordinality as needed ("right", place)
+        where nspname = ${SCHEMA_NAME} and relkind = 'r'
+          and (relname = any (${WRITTEN}::text[]) or (relname = any (${APPENDED}::text[]) and needed.right <> 'update'))
+          and not has_table_privilege(pg_class.oid, needed.right)
         order by relname, place
       ) as missing`.execute(db);
   return rows[0] as Access;
