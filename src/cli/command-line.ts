@@ -85,7 +85,9 @@ function mistake(message: string, meant: string): SettingsError {
 
 function write(lines: readonly Line[], terminal: HelpTerminal): null {
   const wrapped = lines.flatMap((each) => wrapLine(each, widthOf(terminal)));
-  terminal.write(wrapped.map((each) => `${renderLine(each, { color: terminal.hasColors })}\n`).join(''));
+  terminal.write(
+    wrapped.map((each) => `${renderLine(each, { color: terminal.hasColors }).trimEnd()}\n`).join(''),
+  );
   return null;
 }
 
