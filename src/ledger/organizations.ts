@@ -3,6 +3,7 @@ import { isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Organization } from '../usage/organization.ts';
+import { reopenCells } from './due.ts';
 import { beginWriting, type BeginOptions } from './lease.ts';
 
 /** The columns that Losant's answer fills. */
@@ -44,7 +45,8 @@ export interface ForeignOrg {
 }
 
 /**
- * Stores organizations as seen: a new one is added, a removed one returns, and a change of attributes makes a new
+ * Stores organizations as seen: a new one is added, a removed one returns with
+ * all its cells due, and a change of attributes makes a new
  * version in the history. One of another instance is taken over with all its days where that one's complete list
  * lacks it, or it was not seen there for a week; the others are returned untouched.
  */
@@ -63,7 +65,9 @@ export async function upsertOrganizations(
     const others = await lockOthers(trx, { instanceId, orgIds: [...rows.keys()], seenAt });
     const foreign = others.filter(({ isLeft }) => !isLeft);
     for (const { orgId } of foreign) rows.delete(orgId);
+    const returned = await lockRemoved(trx, [...rows.keys()]);
     await upsertRows(trx, [...rows.values()], { instanceId, seenAt });
+    await reopenCells(trx, returned, seenAt);
     const moved = others.filter(({ isLeft }) => isLeft).map(({ ownerId }) => ownerId);
     if (moved.length > 0) await markMoved(trx, [...moved, instanceId], yesterday);
     await recordVersions(trx, [...rows.keys()], seenAt);
@@ -88,6 +92,19 @@ async function lockOthers(
     .orderBy('o.org_id')
     .forUpdate()
     .execute();
+}
+
+/** Locks those of the organizations that were found to be deleted, and returns their ids. */
+async function lockRemoved(trx: Kysely<Schema>, orgIds: readonly string[]): Promise<string[]> {
+  const removed = await trx
+    .selectFrom('organizations')
+    .select('org_id')
+    .where(isAny('org_id', orgIds))
+    .where('removed_on', 'is not', null)
+    .orderBy('org_id')
+    .forUpdate()
+    .execute();
+  return removed.map(({ org_id }) => org_id);
 }
 
 /** A stored number of an earlier day keeps the first day of an organization whose creation date moved later. */
