@@ -1,43 +1,14 @@
-/** The changes made to past usage on purpose: restated and emptied days, and days whose buckets are left out. */
-
-export type CounterAction =
-  | 'deviceCounts'
-  | 'notebookMinuteCounts'
-  | 'payloadCounts'
-  | 'payloadCountsBreakdown';
-
-/**
- * Groups of counters that share their numbers: both payload actions count the same payloads. `sources`
- * is the split of payloads alone, which changes no total.
- */
-export type CounterGroup = 'devices' | 'notebooks' | 'payloads' | 'sources';
-
-/** The variants of `payloadCountsBreakdown`; the other counters have none. */
-export const BREAKDOWN_VARIANTS = ['billable_count', 'billable_bytes', 'all_count', 'all_bytes'] as const;
-export type BreakdownVariant = (typeof BREAKDOWN_VARIANTS)[number];
-
-export const COUNTER_ACTIONS: readonly CounterAction[] = [
+export const COUNTER_ACTIONS = [
   'deviceCounts',
   'notebookMinuteCounts',
   'payloadCounts',
   'payloadCountsBreakdown',
-];
+] as const;
+export type CounterAction = (typeof COUNTER_ACTIONS)[number];
 
-export interface Edits {
-  /** Returns how often the numbers of this organization, day and group were restated. */
-  restated(orgKey: string, day: number, group: CounterGroup): number;
-  restate(orgKey: string, day: number, group: CounterGroup, times: number): number;
-  /** Whether the day has no usage although its organization was active. */
-  isEmptied(orgKey: string, day: number, group: CounterGroup): boolean;
-  setEmptied(orgKey: string, day: number, group: CounterGroup, emptied: boolean): void;
-  isOmitted(orgKey: string, day: number, answer: Answered): boolean;
-  setOmitted(orgKey: string, day: number, answer: Answered, omitted: boolean): void;
-  /** Returns the change made to an hour of payloads, which the day's own numbers do not show; null if there is none. */
-  hour(orgKey: string, day: number, hour: number): HourEdit | null;
-  setHour(orgKey: string, day: number, hour: number, edit: HourEdit): void;
-  /** Returns a number that rises with every change. */
-  version(): number;
-}
+/** The variants of `payloadCountsBreakdown`; the other counters have none. */
+export const BREAKDOWN_VARIANTS = ['billable_count', 'billable_bytes', 'all_count', 'all_bytes'] as const;
+export type BreakdownVariant = (typeof BREAKDOWN_VARIANTS)[number];
 
 /** An answer of a counter. A null variant stands for all variants. */
 export interface Answered {
@@ -51,49 +22,55 @@ export interface HourEdit {
   readonly omitted: boolean;
 }
 
+/**
+ * Counters that share their numbers: both payload actions count the same payloads. `sources` is the
+ * split of payloads alone, which changes no total.
+ */
+export type CounterGroup = 'devices' | 'notebooks' | 'payloads' | 'sources';
+
 export function groupOf(action: CounterAction): CounterGroup {
   if (action === 'deviceCounts') return 'devices';
   return action === 'notebookMinuteCounts' ? 'notebooks' : 'payloads';
 }
 
-export function createEdits(): Edits {
-  const restatements = new Map<string, number>();
-  const omissions = new Set<string>();
-  const hours = new Map<string, HourEdit>();
-  const emptied = new Set<string>();
-  let version = 0;
-  return {
-    restated: (orgKey, day, group) =>
-      restatements.size === 0 ? 0 : (restatements.get(`${orgKey} ${day} ${group}`) ?? 0),
-    restate(orgKey, day, group, times) {
-      const key = `${orgKey} ${day} ${group}`;
-      const number = (restatements.get(key) ?? 0) + times;
-      restatements.set(key, number);
-      version++;
-      return number;
-    },
-    isEmptied: (orgKey, day, group) => emptied.size > 0 && emptied.has(`${orgKey} ${day} ${group}`),
-    setEmptied(orgKey, day, group, isEmptied) {
-      const key = `${orgKey} ${day} ${group}`;
-      if (isEmptied) emptied.add(key);
-      else emptied.delete(key);
-      version++;
-    },
-    isOmitted: (orgKey, day, { action, variant }) =>
-      omissions.size > 0 && [null, variant].some((one) => omissions.has(`${orgKey} ${day} ${action} ${one}`)),
-    setOmitted(orgKey, day, { action, variant }, omitted) {
-      const variants = variant === null && !omitted ? [null, ...BREAKDOWN_VARIANTS] : [variant];
-      for (const one of variants) {
-        if (omitted) omissions.add(`${orgKey} ${day} ${action} ${one}`);
-        else omissions.delete(`${orgKey} ${day} ${action} ${one}`);
-      }
-      version++;
-    },
-    hour: (orgKey, day, hour) => (hours.size === 0 ? null : (hours.get(`${orgKey} ${day} ${hour}`) ?? null)),
-    setHour(orgKey, day, hour, edit) {
-      hours.set(`${orgKey} ${day} ${hour}`, edit);
-      version++;
-    },
-    version: () => version,
-  };
+/** The changes made on purpose to one day of an organization. */
+export class DayEdits {
+  /** How often the numbers were restated. */
+  readonly restated: Record<CounterGroup, number> = { devices: 0, notebooks: 0, payloads: 0, sources: 0 };
+  /** The groups that have no usage although their organization was active. */
+  readonly emptied = new Set<CounterGroup>();
+  /** The wrong hours of payloads, which the day's own numbers do not show. */
+  readonly hours = new Map<number, HourEdit>();
+  readonly #omitted = new Set<string>();
+
+  /** Whether the day's bucket is left out of the answer. */
+  isOmitted({ action, variant }: Answered): boolean {
+    return this.#omitted.has(`${action} null`) || this.#omitted.has(`${action} ${variant}`);
+  }
+
+  setOmitted({ action, variant }: Answered, omitted: boolean): void {
+    if (omitted) this.#omitted.add(`${action} ${variant}`);
+    else if (variant !== null) this.#omitted.delete(`${action} ${variant}`);
+    else for (const each of [null, ...BREAKDOWN_VARIANTS]) this.#omitted.delete(`${action} ${each}`);
+  }
 }
+
+/** The changes made to past usage, by organization and day. */
+export class Edits {
+  readonly #days = new Map<string, DayEdits>();
+
+  /** Returns the changes of a day, which must not be changed themselves. */
+  of(orgKey: string, day: number): DayEdits {
+    return this.#days.get(`${orgKey} ${day}`) ?? UNCHANGED;
+  }
+
+  /** Returns the changes of a day to be added to. */
+  change(orgKey: string, day: number): DayEdits {
+    const edits = this.#days.get(`${orgKey} ${day}`) ?? new DayEdits();
+    this.#days.set(`${orgKey} ${day}`, edits);
+    return edits;
+  }
+}
+
+/** The edits of a day that nobody changed. */
+export const UNCHANGED = new DayEdits();

@@ -2,28 +2,7 @@ export interface TokenGrant {
   readonly scopes: readonly string[];
   readonly revoked: boolean;
   /** The instant of expiry in ms; null for a token that never expires. */
-  readonly expiresAtMs: number | null;
-}
-
-/** The API tokens of the instance. */
-export interface Tokens {
-  find(token: string): TokenGrant | undefined;
-  put(token: string, grant: TokenGrant): void;
-  /** Revokes a token. Returns false if there is no such token. */
-  revoke(token: string): boolean;
-}
-
-export function createTokens(): Tokens {
-  const grants = new Map<string, TokenGrant>();
-  return {
-    find: (token) => grants.get(token),
-    put: (token, grant) => void grants.set(token, grant),
-    revoke(token) {
-      const grant = grants.get(token);
-      if (grant !== undefined) grants.set(token, { ...grant, revoked: true });
-      return grant !== undefined;
-    },
-  };
+  readonly expiresAt: number | null;
 }
 
 export type Access = 'granted' | 'unauthorized' | 'forbidden';
@@ -34,14 +13,14 @@ const BROAD_READ_SCOPES = ['all.Instance.read', 'all.User.read'];
 
 /** Returns the access that the Authorization header gives to the action, e.g. `instanceOrg.deviceCounts`. */
 export function accessFor(
-  tokens: Tokens,
+  tokens: ReadonlyMap<string, TokenGrant>,
   authorization: string | undefined,
   { scope, reads, nowMs }: { scope: string; reads: boolean; nowMs: number },
 ): Access {
   const token = /^Bearer (\S+)$/i.exec(authorization ?? '')?.[1];
-  const grant = token === undefined ? undefined : tokens.find(token);
+  const grant = token === undefined ? undefined : tokens.get(token);
   if (grant === undefined || grant.revoked) return 'unauthorized';
-  if (grant.expiresAtMs !== null && grant.expiresAtMs <= nowMs) return 'unauthorized';
+  if (grant.expiresAt !== null && grant.expiresAt <= nowMs) return 'unauthorized';
   const resource = scope.slice(0, scope.indexOf('.'));
   const opening = [scope, `${resource}.*`, ...BROAD_SCOPES, ...(reads ? BROAD_READ_SCOPES : [])];
   return grant.scopes.some((held) => opening.includes(held)) ? 'granted' : 'forbidden';

@@ -1,6 +1,7 @@
 /** Finds what is due: cells whose next read has come. Everything else only sets that time. */
 import { type Kysely, sql } from 'kysely';
-import type { Instant, Schema } from '../database/schema.ts';
+import { isAny } from '../database/expressions.ts';
+import type { Schema } from '../database/schema.ts';
 import type { CellKey } from '../usage/cell.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { horizonStart, LAST_DAY, type Policy } from '../usage/policy.ts';
@@ -107,24 +108,32 @@ export async function retryFailed(
   });
 }
 
-/** Sets all cells of organizations that have returned due, as far as Losant keeps their days. */
+/** Sets all cells of organizations that have returned due now, as far as Losant keeps their days. */
 export async function reopenCells(
   trx: Kysely<Schema>,
   orgIds: readonly string[],
-  at: Instant,
+  { nowMs, policy }: DueOptions,
 ): Promise<void> {
   if (orgIds.length === 0) return;
-  await sql`
-    update losant_usage.coverage c set next_read_at = ${at}::timestamptz
-    from (
-      select c.usage_date, c.org_id, c.stream
-      from losant_usage.coverage c
-      join losant_usage.organizations o on o.org_id = c.org_id
-      join losant_usage.instances i on i.instance_id = o.instance_id
-      where c.org_id = any (${orgIds}::text[]) and c.usage_date >= i.horizon_day
-      order by c.usage_date, c.org_id, c.stream for update of c
-    ) as k
-    where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`.execute(trx);
+  await trx
+    .updateTable('coverage as c')
+    .from((eb) =>
+      eb
+        .selectFrom('coverage')
+        .select(['usage_date', 'org_id', 'stream'])
+        .where(isAny('org_id', orgIds))
+        .where('usage_date', '>=', horizonStart(nowMs, policy))
+        .orderBy('usage_date')
+        .orderBy('org_id')
+        .orderBy('stream')
+        .forUpdate()
+        .as('k'),
+    )
+    .set({ next_read_at: new Date(nowMs).toISOString() })
+    .whereRef('c.usage_date', '=', 'k.usage_date')
+    .whereRef('c.org_id', '=', 'k.org_id')
+    .whereRef('c.stream', '=', 'k.stream')
+    .execute();
 }
 
 /**

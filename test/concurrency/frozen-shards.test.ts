@@ -78,20 +78,4 @@ describe.concurrent('shards of a run', { timeout: 120_000 + 2 * FREEZE_MS }, () 
     const startsMs = [...(await readStarts(place, platform.instanceId)), thawedAtMs];
     expect(excessOf(proxy.atMs, { perSecond, startsMs })).toEqual([]);
   });
-
-  test('started at once keep the rate they have in common from their first heartbeat on', async () => {
-    const perSecond = 12;
-    await using exported = await open({ orgs: 130, perSecond, latencyMs: 0 });
-    const { platform, place, proxy, env, start } = exported;
-    const parts = [0, 1, 2].map((index) => start(part(index), env));
-    await expect.poll(() => readStarts(place, platform.instanceId), PATIENTLY).toHaveLength(3);
-    const startsMs = await readStarts(place, platform.instanceId);
-    // All of them are still at work after their first heartbeats.
-    const late = () => proxy.atMs.filter((each) => each >= Math.max(...startsMs) + 16_500).length;
-    await expect.poll(late, PATIENTLY).toBeGreaterThan(perSecond * 2);
-    for (const { kill } of parts) kill('SIGTERM');
-    const ends = await Promise.all(parts.map(({ ended }) => ended));
-    expect(ends.map(({ code }) => code)).toEqual([143, 143, 143]);
-    expect(excessOf(proxy.atMs, { perSecond, startsMs })).toEqual([]);
-  });
 });

@@ -1,0 +1,116 @@
+import { rawNumber } from './amount.ts';
+import { DAY_MS, dayOf, dayText, HOUR_MS, isoMs } from './calendar.ts';
+import type { Window } from './params.ts';
+import type { Body } from './refusal.ts';
+
+export type Bucket = { date: string } & Body;
+
+/** A body with one fault, the UTC day whose answer was changed, and the field. */
+export interface Spoiled {
+  readonly body: Body;
+  readonly day: string;
+  readonly field: string | null;
+}
+
+/** The prefix of a key that stands for a repetition of the same key, which no object can have. */
+const AGAIN = '@again ';
+
+/** Returns the text of a spoiled body, with repeated keys written twice. */
+export function repeatKeys(text: string): string {
+  return text.replaceAll(`"${AGAIN}`, '"');
+}
+
+/** Faults of a single number: what its field, or one added, has instead. */
+const VALUES = {
+  negative: (value: number, field: string) => ({ [field]: -value - 1 }),
+  // Beyond 2^50 the number itself would lose the fraction.
+  fractional: (value: number, field: string) => ({ [field]: value > 2 ** 50 ? 0.5 : value + 0.5 }),
+  text_number: (value: number, field: string) => ({ [field]: String(value) }),
+  null_value: (_: number, field: string) => ({ [field]: null }),
+  boolean_value: (_: number, field: string) => ({ [field]: true }),
+  above_safe: (_: number, field: string) => ({ [field]: rawNumber('9007199254740993') }),
+  // JSON.parse reads both of these as integers.
+  rounded: (value: number, field: string) => ({ [field]: rawNumber(`${value}.00000000000000000001`) }),
+  near_zero: (_: number, field: string) => ({ [field]: rawNumber('1e-400') }),
+  repeated_key: (value: number, field: string) => ({ [`${AGAIN}${field}`]: value }),
+};
+
+/** Faults of a bucket: what is there instead of it. */
+const BUCKETS = {
+  missing_value: (bucket: Bucket, field: string) => [{ ...bucket, [field]: undefined }],
+  missing_bucket: () => [],
+  duplicate_bucket: (bucket: Bucket) => [bucket, bucket],
+  misplaced_bucket: (bucket: Bucket) => [{ ...bucket, date: isoMs(Date.parse(bucket.date) + 5 * HOUR_MS) }],
+  unknown_keys: (bucket: Bucket) => [{ ...bucket, archived: 3 }],
+};
+
+/** Faults of an answer as a whole: what it has instead. */
+const BODIES = {
+  outside_bucket: (counts: Bucket[], { startMs }: Window) => {
+    const date = isoMs((dayOf(startMs) - 1) * DAY_MS);
+    return { counts: [{ ...counts[0], date }, ...counts] };
+  },
+  wrong_window: (_: Bucket[], { startMs, endMs }: Window) => ({
+    start: isoMs(startMs - DAY_MS),
+    end: isoMs(endMs - DAY_MS),
+  }),
+  no_counts: () => ({ counts: undefined }),
+};
+
+/** Faults of single values, buckets or the window in an answer that is otherwise good. */
+export const VALUE_FAULTS = { ...VALUES, ...BUCKETS, ...BODIES };
+export type ValueKind = keyof typeof VALUE_FAULTS;
+
+/**
+ * Returns the body of a counter with one fault; `pick` chooses the bucket and the field. Returns null
+ * if the fault cannot be applied. The given body is not changed.
+ */
+export function spoil(kind: ValueKind, body: Body, window: Window, pick: number): Spoiled | null {
+  const counts = body['counts'] as Bucket[] | undefined;
+  const day = dayText(dayOf(window.startMs));
+  if (counts === undefined) return spoilSources(kind, body, day, pick);
+  if (isKeyOf(BODIES, kind)) {
+    const spoiledDay = kind === 'outside_bucket' ? dayText(dayOf(window.startMs) - 1) : day;
+    return { body: { ...body, ...BODIES[kind](counts, window) }, day: spoiledDay, field: null };
+  }
+  const index = pick % counts.length;
+  const bucket = counts[index];
+  if (bucket === undefined) return null;
+  const fields = Object.keys(bucket).filter((key) => key !== 'date');
+  const field = fields[(pick >>> 8) % fields.length] ?? 'value';
+  const spoiled = isKeyOf(VALUES, kind)
+    ? [{ ...bucket, ...VALUES[kind](numberOf(bucket[field]), field) }]
+    : BUCKETS[kind](bucket, field);
+  return {
+    body: {
+      ...body,
+      ...(kind === 'unknown_keys' ? { granularity: 'day' } : {}),
+      counts: counts.toSpliced(index, 1, ...spoiled),
+    },
+    day: bucket.date.slice(0, 10),
+    field: isKeyOf(VALUES, kind) || kind === 'missing_value' ? field : null,
+  };
+}
+
+/** Returns the body of `payloadCounts` with one fault. */
+function spoilSources(kind: ValueKind, body: Body, day: string, pick: number): Spoiled | null {
+  if (kind === 'unknown_keys') return { body: { ...body, _granularity: 'total' }, day, field: null };
+  const fields = Object.entries(body)
+    .filter(([type]) => !type.startsWith('_'))
+    .flatMap(([type, sources]) =>
+      Object.entries(Object(sources) as Body).map(([name, value]) => ({ type, name, value })),
+    );
+  const field = fields[pick % fields.length];
+  if (field === undefined || !isKeyOf(VALUES, kind)) return null;
+  const { type, name, value } = field;
+  const sources = { ...(body[type] as Body), ...VALUES[kind](numberOf(value), name) };
+  return { body: { ...body, [type]: sources }, day, field: `${type}/${name}` };
+}
+
+function numberOf(value: unknown): number {
+  return typeof value === 'number' ? value : 1;
+}
+
+function isKeyOf<T extends object>(table: T, key: PropertyKey): key is keyof T {
+  return key in table;
+}
