@@ -170,7 +170,8 @@ class Ledger {
   /** Returns the tracks of an organization: first, next and last day. */
   async tracks(orgId: string): Promise<string[]> {
     return await this.list(sql`
-      select stream, to_char(first_day, 'MM-DD'), to_char(next_day, 'MM-DD'), coalesce(to_char(to_day, 'MM-DD'), '')
+      select stream, to_char(first_day, 'MM-DD') as first, to_char(next_day, 'MM-DD') as next,
+        coalesce(to_char(to_day, 'MM-DD'), '') as last
       from losant_usage.tracks where org_id = ${orgId} order by stream`);
   }
 
