@@ -1,5 +1,12 @@
+declare global {
+  interface JSON {
+    /** Part of Node; not yet declared by TypeScript's library. */
+    rawJSON(text: string): object;
+  }
+}
+
 /**
- * Exact sums. One organization's bytes of one day reach 2^53 − 1, so a sum over days or over the
+ * An exact sum. One organization's bytes of one day reach 2^53 − 1, so a sum over days or over the
  * instance can exceed a JavaScript number.
  */
 export type Amount = number | bigint;
@@ -13,12 +20,16 @@ export function add(a: Amount, b: Amount): Amount {
   return BigInt(a) + BigInt(b);
 }
 
+export function sumOf<R>(rows: readonly R[], read: (row: R) => Amount): Amount {
+  return rows.reduce<Amount>((sum, row) => add(sum, read(row)), 0);
+}
+
 /** Returns a value that `JSON.stringify` writes as this integer, digit for digit. */
-export function jsonAmount(amount: Amount): unknown {
+export function jsonAmount(amount: Amount): number | object {
   return typeof amount === 'number' ? amount : rawNumber(String(amount));
 }
 
 /** Returns a value that `JSON.stringify` writes as these digits, even if no number can represent them. */
-export function rawNumber(digits: string): unknown {
-  return (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(digits);
+export function rawNumber(digits: string): object {
+  return JSON.rawJSON(digits);
 }

@@ -1,7 +1,5 @@
-import { isoMs } from './calendar.ts';
+import { DAY_MS, isoMs } from './calendar.ts';
 import { fraction, hashText, hexFor, mix } from './hash.ts';
-import { limitsFor } from './limits.ts';
-import { hostileName, plainName } from './names.ts';
 import type { UsageProfile } from './profile.ts';
 
 export interface Tag {
@@ -11,36 +9,16 @@ export interface Tag {
 
 /**
  * An organization as the API serves it, without the parts that change by themselves (period, links,
- * etag).
+ * etag). A test may set any attribute to any JSON.
  */
 export interface OrgAttributes {
   readonly id: string;
-  readonly orgId?: string;
   readonly name: string;
-  readonly creationDate?: string;
-  readonly lastUpdated?: string;
-  readonly description?: string;
-  readonly iconColor?: string;
   readonly tags?: readonly Tag[];
-  readonly referralId?: string;
-  readonly planId?: string;
-  readonly customerId?: string;
-  readonly subscriptionId?: string;
-  readonly subscriptionStatus?: string;
-  readonly billingEmail?: string;
-  readonly limits?: Readonly<Record<string, number>>;
-  readonly disabledAt?: string | false;
-  readonly isReadOnly?: boolean;
-  readonly auditLogEnabled?: boolean;
-  readonly mfaMode?: string;
-  readonly whitelistedEmailDomains?: readonly string[];
-  /** The start of the billing period where it was set; otherwise it is that of the current month. */
-  readonly currentPeriodStart?: string;
-  readonly currentPeriodEnd?: string;
-  readonly banner?: { readonly message?: string; readonly level?: string };
+  readonly [name: string]: unknown;
 }
 
-/** The special traits of organizations. Each of the first ten has one, and some of the others do. */
+/** A special trait of an organization. Each of the first ten has one, and some of the others do. */
 export type OrgTrait =
   | 'large'
   | 'maximal'
@@ -52,18 +30,10 @@ export type OrgTrait =
   | 'long_name'
   | 'read_only';
 
-/** Returns the traits of the organization with number `index`; those of CHANCE may also come by chance. */
-export function traitsAt(seed: string, index: number, hostile: boolean): OrgTrait[] {
-  const salt = hashText(`${seed}|traits|${index}`);
-  const traits =
-    PLANNED_TRAITS[index] ??
-    CHANCE.filter(([, oneIn], i) => mix(salt, i) % oneIn === 0).map(([trait]) => trait);
-  return traits.filter((trait) => hostile || ORDINARY.has(trait));
-}
-
 /** The traits that real organizations have; the others are merely valid by the schemas. */
 const ORDINARY: ReadonlySet<OrgTrait> = new Set(['large', 'idle', 'disabled', 'read_only']);
 
+/** The traits of the first organizations, in their order. */
 const PLANNED_TRAITS: readonly (readonly OrgTrait[])[] = [
   ['large'],
   ['maximal'],
@@ -77,6 +47,7 @@ const PLANNED_TRAITS: readonly (readonly OrgTrait[])[] = [
   ['upper_case_id', 'disabled'],
 ];
 
+/** The traits of the others, each of which one in so many has. */
 const CHANCE: readonly (readonly [OrgTrait, number])[] = [
   ['upper_case_id', 29],
   ['bare', 31],
@@ -85,42 +56,48 @@ const CHANCE: readonly (readonly [OrgTrait, number])[] = [
   ['read_only', 23],
 ];
 
-/** The other inputs of an organization's attributes. */
+/** Returns the traits of the organization with this number. */
+export function traitsAt(seed: string, index: number, hostile: boolean): OrgTrait[] {
+  const salt = hashText(`${seed}|traits|${index}`);
+  const byChance = CHANCE.filter(([, oneIn], i) => mix(salt, i) % oneIn === 0).map(([trait]) => trait);
+  return (PLANNED_TRAITS[index] ?? byChance).filter((trait) => hostile || ORDINARY.has(trait));
+}
+
+/** What the attributes of an organization are computed from. */
 export interface Origin {
+  readonly seed: string;
+  readonly key: string;
+  readonly index: number;
   readonly traits: readonly OrgTrait[];
   readonly createdMs: number;
   readonly hostile: boolean;
-  readonly profile: UsageProfile;
 }
 
-/** Returns the attributes that the organization `key` has until somebody changes them. Pure. */
-export function attributesFor(
-  seed: string,
-  key: string,
-  index: number,
-  { traits, createdMs, hostile, profile }: Origin,
-): OrgAttributes {
+/** Returns the attributes that an organization has until somebody changes them. */
+export function attributesFor(origin: Origin, profile: UsageProfile): OrgAttributes {
+  const { seed, key, index, traits, createdMs, hostile } = origin;
   const id = traits.includes('upper_case_id') ? key.toUpperCase() : key;
   const salt = hashText(`${seed}|attributes|${key}`);
   const name = hostile ? hostileName(salt, index, traits.includes('long_name')) : plainName(index);
   if (traits.includes('bare')) return { id, name };
+  const referral = { referralId: `CUST-${String(index).padStart(5, '0')}/${salt % 97}` };
   return {
     id,
     orgId: id,
     name,
     creationDate: isoMs(createdMs),
-    lastUpdated: isoMs(createdMs + Math.floor(fraction(salt, 1) * 86_400_000)),
+    lastUpdated: isoMs(createdMs + Math.floor(fraction(salt, 1) * DAY_MS)),
     description: `Organization number ${index}`,
     iconColor: `#${hexFor(`${salt}|color`, 6)}`,
     tags: tagsFor(salt, index, traits),
-    ...(mix(salt, 2) % 6 === 0 ? {} : { referralId: `CUST-${String(index).padStart(5, '0')}/${salt % 97}` }),
-    planId: ['plan_starter', 'plan_business', 'plan_enterprise'][salt % 3] ?? 'plan_starter',
+    ...(mix(salt, 2) % 6 === 0 ? {} : referral),
+    planId: ['plan_starter', 'plan_business', 'plan_enterprise'][salt % 3],
     customerId: `cus_${hexFor(`${salt}|customer`, 14)}`,
     subscriptionId: `sub_${hexFor(`${salt}|subscription`, 14)}`,
     subscriptionStatus: 'active',
     billingEmail: `billing+${index}@example.com`,
     limits: limitsFor(profile),
-    disabledAt: traits.includes('disabled') ? isoMs(createdMs + 90 * 86_400_000) : false,
+    disabledAt: traits.includes('disabled') ? isoMs(createdMs + 90 * DAY_MS) : false,
     isReadOnly: traits.includes('read_only'),
     auditLogEnabled: salt % 2 === 0,
     mfaMode: 'notRequired',
@@ -134,4 +111,56 @@ function tagsFor(salt: number, index: number, traits: readonly OrgTrait[]): Tag[
   ];
   if (!traits.includes('repeated_tags')) return tags;
   return [...tags, { key: 'region', value: 'Überall "und" nirgends 🌍' }, { key: 'region', value: 'eu' }];
+}
+
+/** The growth in advance of which a limit is set, in years; some organizations outgrow theirs. */
+const YEARS_OF_GROWTH = 1.5;
+const DAYS_OF_MONTH = 30;
+
+/** Returns the limits of a plan that suits the size. */
+function limitsFor({ devices, payloadsPerDay, notebookRunsPerDay, growth }: UsageProfile) {
+  const later = Math.max(1, 1 + growth * YEARS_OF_GROWTH);
+  return {
+    device: Math.max(100, roomFor(devices * later)),
+    payload: Math.max(100_000, roomFor(payloadsPerDay * DAYS_OF_MONTH * later)),
+    notebookMinutesPerMonth: Math.max(1_000, roomFor(notebookRunsPerDay * DAYS_OF_MONTH * later)),
+  };
+}
+
+/** Returns the next of 1, 2 or 5 times a power of ten. */
+function roomFor(usage: number): number {
+  const step = 10 ** Math.floor(Math.log10(Math.max(1, usage)));
+  return ([1, 2, 5].find((times) => times * step >= usage) ?? 10) * step;
+}
+
+const COMPANIES =
+  'Acme|Alder|Beacon|Blue Harbor|Brightwell|Cascade|Clearwater|Copper Hill|Delta|Evergreen|Fairbanks|Granite|' +
+  'Hawthorne|Ironbridge|Juniper|Kestrel|Lakeside|Meridian|Northwind|Oakfield|Pinnacle|Riverside|Summit|' +
+  'Westbrook|Ångström|Müller|O’Neill|Señorial|Tōkai|Vega|Windmere|Zephyr';
+const TRADES = 'Water|Energy|Cold Chain|Fleet|Buildings|Agriculture|Mining|Metering'.split('|');
+
+/** Returns a plausible company name, a different one for each index. */
+function plainName(index: number): string {
+  const companies = COMPANIES.split('|');
+  const round = Math.floor(index / (companies.length * TRADES.length));
+  const company = companies[(index * 7) % companies.length];
+  const trade = TRADES[(index + Math.floor(index / companies.length)) % TRADES.length];
+  return `${company} ${trade}${round === 0 ? '' : ` ${round + 1}`}`;
+}
+
+const FOREIGN = 'Northwind|Acme|Blue Harbor|Kestrel|Ümlaut & Söhne|Пример|東京センサー|O’Neill'.split('|');
+const ODD_NAMES: readonly string[] = [
+  "Quote \" and \\ backslash, 'single'; DROP TABLE orgs; --",
+  'Rockets 🚀🛰️ and families 👨‍👩‍👧‍👦',
+  'Tab\there, comma, semicolon; and\nnew line',
+  '<script>alert("x")</script> & Co.',
+  '=SUM(A1:A9)',
+  '  spaces around  ',
+];
+
+/** Returns a name that, now and then, breaks code that takes names for plain text. */
+function hostileName(salt: number, index: number, isLong: boolean): string {
+  if (isLong) return `Long name ${'x'.repeat(244)}é`;
+  const odd = index >= 3 && index % 2 === 1 ? ODD_NAMES[((index - 3) / 2) % 13] : undefined;
+  return odd ?? `${FOREIGN[salt % FOREIGN.length]} ${TRADES[mix(salt, 3) % TRADES.length]} ${index}`;
 }

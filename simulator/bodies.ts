@@ -1,15 +1,32 @@
 import { isoMs, monthlyPeriod } from './calendar.ts';
 import { hashText } from './hash.ts';
-import type { PatchProblem } from './patch.ts';
-import type { Org } from './population.ts';
+import type { Org } from './organizations.ts';
+import type { Body } from './refusal.ts';
 import type { World } from './world.ts';
 
-export type Body = Record<string, unknown>;
+/** Returns the organization as Get, Patch and the list serve it. */
+export function orgBody(world: World, org: Org): Body {
+  if (org.traits.includes('bare')) return org.attributes;
+  const { salt, idle, devices } = org.profile;
+  const period = monthlyPeriod(world.now(), 1 + (salt % 28));
+  return {
+    instanceId: world.instanceId,
+    currentPeriodStart: isoMs(period.startMs),
+    currentPeriodEnd: isoMs(period.endMs - 1),
+    ...org.attributes,
+    summary: { appCount: 1 + (salt % 4), deviceCount: idle ? 0 : devices, memberCount: 3 },
+  };
+}
 
-/** Returns the error body of the API. */
-export function errorBody(type: string, message: string, problems: readonly PatchProblem[] = []): Body {
-  const validationErrors = problems.map(({ path, message }) => ({ path, message }));
-  return { type, message, ...(validationErrors.length > 0 ? { validationErrors } : {}) };
+export function instanceBody({ instanceId, seed, organizations }: World): Body {
+  return {
+    id: instanceId,
+    instanceId,
+    name: `Simulated instance ${seed}`,
+    creationDate: '2019-01-15T09:30:00.000Z',
+    lastUpdated: '2019-01-15T09:30:00.000Z',
+    orgCount: organizations.living().length,
+  };
 }
 
 /**
@@ -28,32 +45,4 @@ function linksOf(path: string): Body {
   const instance = { href: `/instances/${instanceId}` };
   const org = orgId === undefined ? {} : { instanceOrg: { href: `/instances/${instanceId}/orgs/${orgId}` } };
   return { self: { href: path }, instance, ...org };
-}
-
-/** Returns the organization as Get, Patch and the list serve it. */
-export function orgBody(world: World, org: Org): Body {
-  const { id, orgId, name, ...rest } = org.attributes;
-  if (org.traits.includes('bare')) return { name, id, ...rest };
-  const period = monthlyPeriod(world.clock.now(), org.billingDay);
-  return {
-    ...(rest as Body),
-    name,
-    id,
-    orgId,
-    instanceId: world.instanceId,
-    currentPeriodStart: org.attributes.currentPeriodStart ?? isoMs(period.startMs),
-    currentPeriodEnd: org.attributes.currentPeriodEnd ?? isoMs(period.endMs - 1),
-    summary: { appCount: 1 + (org.profile.salt % 4), deviceCount: org.deviceCountAtCreation, memberCount: 3 },
-  };
-}
-
-export function instanceBody(world: World): Body {
-  return {
-    id: world.instanceId,
-    instanceId: world.instanceId,
-    name: `Simulated instance ${world.seed}`,
-    creationDate: '2019-01-15T09:30:00.000Z',
-    lastUpdated: '2019-01-15T09:30:00.000Z',
-    orgCount: world.population.living().length,
-  };
 }

@@ -18,13 +18,6 @@ export function isoMs(epochMs: number): string {
   return new Date(epochMs).toISOString();
 }
 
-/** Returns the day number of `YYYY-MM-DD`, or null if the text is not a calendar date. */
-export function parseDayText(text: string): number | null {
-  if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return null;
-  const ms = Date.parse(`${text}T00:00:00.000Z`);
-  return Number.isNaN(ms) || dayText(ms / DAY_MS) !== text ? null : ms / DAY_MS;
-}
-
 /**
  * Returns the half-open billing period [start, end) in ms that contains the instant and begins on this
  * day of a month.

@@ -2,7 +2,6 @@ import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
-import type { ChosenFault, DeliveryKind } from './faults.ts';
 
 /** The reply on a connection without faults. */
 export interface Reply {
@@ -27,41 +26,26 @@ export function deliver(res: ServerResponse, reply: Reply): void {
   res.end(reply.text);
 }
 
-const SLOW_MS = 60_000;
-const HUGE_BYTES = 64 * 2 ** 20;
-
-/** Sends a good reply with a fault. Returns the outcome for the statistics. */
-export function deliverBadly(
-  res: ServerResponse,
-  reply: Reply,
-  { kind, plan, pick }: ChosenFault & { kind: DeliveryKind },
-  gzip: boolean,
-): string {
-  switch (kind) {
-    case 'reset':
-      res.socket?.resetAndDestroy();
-      return kind;
-    case 'hang':
-      later(res, plan.slowMs ?? SLOW_MS, () => res.socket?.destroy());
-      return kind;
-    case 'cut_body':
-      cutBody(res, reply);
-      break;
-    case 'slow_body':
-      dribble(res, reply, plan.slowMs ?? SLOW_MS);
-      break;
-    case 'not_json':
-      deliver(res, { ...reply, text: reply.text.slice(0, 1 + (pick % (reply.text.length - 1))) });
-      break;
-    case 'empty_body':
-      deliver(res, { ...reply, text: '' });
-      break;
-    case 'huge_body':
-      sendHuge(res, reply, plan.hugeBytes ?? HUGE_BYTES, gzip);
-      break;
-  }
-  return String(reply.status);
+export interface DeliveryContext {
+  /** The duration of what is slow. */
+  readonly slowMs: number;
+  /** The unpacked size of a huge body. */
+  readonly hugeBytes: number;
+  readonly acceptsGzip: boolean;
+  readonly pick: number;
 }
+
+/** Faults in how a good reply is sent. */
+export const DELIVERIES = {
+  cut_body: cutBody,
+  slow_body: dribble,
+  reset: (res) => res.socket?.resetAndDestroy(),
+  hang: (res, _, { slowMs }) => later(res, slowMs, () => res.socket?.destroy()),
+  not_json: (res, reply, { pick }) =>
+    deliver(res, { ...reply, text: reply.text.slice(0, 1 + (pick % (reply.text.length - 1))) }),
+  empty_body: (res, reply) => deliver(res, { ...reply, text: '' }),
+  huge_body: sendHuge,
+} satisfies Record<string, (res: ServerResponse, reply: Reply, context: DeliveryContext) => void>;
 
 /** Announces the complete body, sends half of it and drops the connection. */
 function cutBody(res: ServerResponse, reply: Reply): void {
@@ -70,8 +54,8 @@ function cutBody(res: ServerResponse, reply: Reply): void {
   res.write(bytes.subarray(0, Math.ceil(bytes.length / 2)), () => res.socket?.destroy());
 }
 
-/** Sends the complete body in twenty pieces spread over `slowMs`. */
-function dribble(res: ServerResponse, reply: Reply, slowMs: number): void {
+/** Sends the complete body in twenty pieces. */
+function dribble(res: ServerResponse, reply: Reply, { slowMs }: DeliveryContext): void {
   const bytes = Buffer.from(reply.text);
   const size = Math.ceil(bytes.length / 20);
   res.writeHead(reply.status, { ...reply.headers, 'Content-Length': bytes.length });
@@ -84,12 +68,12 @@ function dribble(res: ServerResponse, reply: Reply, slowMs: number): void {
 }
 
 /** Sends a JSON text far larger than any real one, small on the wire if the client takes gzip. */
-function sendHuge(res: ServerResponse, reply: Reply, hugeBytes: number, gzip: boolean): void {
-  const encoding = gzip ? { 'Content-Encoding': 'gzip' } : {};
+function sendHuge(res: ServerResponse, reply: Reply, { hugeBytes, acceptsGzip }: DeliveryContext): void {
+  const encoding = acceptsGzip ? { 'Content-Encoding': 'gzip' } : {};
   res.writeHead(reply.status, { ...reply.headers, ...encoding });
   const body = Readable.from(hugeText(hugeBytes));
   // The client is expected to give up in the middle, so a failure of the pipeline is normal.
-  const sent = gzip ? pipeline(body, createGzip({ level: 1 }), res) : pipeline(body, res);
+  const sent = acceptsGzip ? pipeline(body, createGzip({ level: 1 }), res) : pipeline(body, res);
   sent.catch(() => res.destroy());
 }
 

@@ -1,104 +1,53 @@
+import { z } from 'zod';
+import { DELIVERIES } from './deliver.ts';
+import { ANSWERS, REPLIES } from './fault-replies.ts';
 import { hashText, mix } from './hash.ts';
+import { VALUE_KINDS, type ValueKind } from './value-faults.ts';
 
-/** Faults that are a complete answer of their own. */
-export const REPLY_KINDS = [
-  'rate_limit',
-  'rate_limit_seconds',
-  'rate_limit_date',
-  'unavailable',
-  'unavailable_after',
-  'server_error',
-  'server_error_after',
-  'html_ok',
-  'html_error',
-  'redirect',
-  'no_content',
-  'partial_content',
-  'not_modified',
-] as const;
+export { VALUE_KINDS };
+export const REPLY_KINDS = Object.keys(REPLIES) as (keyof typeof REPLIES)[];
+export const DELIVERY_KINDS = Object.keys(DELIVERIES) as (keyof typeof DELIVERIES)[];
+const ANSWER_KINDS = Object.keys(ANSWERS) as (keyof typeof ANSWERS)[];
 
-/**
- * Final faults that are a complete answer of their own. Asking again changes nothing, so none comes by
- * chance.
- */
-export const REFUSAL_KINDS = ['unauthorized', 'forbidden', 'not_found', 'too_large', 'odd_message'] as const;
+const kinds = z.enum([...ANSWER_KINDS, ...DELIVERY_KINDS, ...VALUE_KINDS]);
+export type FaultKind = z.output<typeof kinds>;
 
-/**
- * Answers that a cache made earlier, with numbers as they were halfway: `cached` has the Date of that time,
- * `cached_age` the present one and an Age. None comes by chance.
- */
-export const CACHE_KINDS = ['cached', 'cached_age'] as const;
+export function isDeliveryKind(kind: FaultKind): kind is keyof typeof DELIVERIES {
+  return kind in DELIVERIES;
+}
 
-/** Faults in how a good answer is sent. */
-export const DELIVERY_KINDS = [
-  'cut_body',
-  'slow_body',
-  'reset',
-  'hang',
-  'not_json',
-  'empty_body',
-  'huge_body',
-] as const;
-
-/** Faults of single values in an answer that is otherwise good. */
-export const VALUE_KINDS = [
-  'negative',
-  'fractional',
-  'text_number',
-  'null_value',
-  'boolean_value',
-  'missing_value',
-  'missing_bucket',
-  'duplicate_bucket',
-  'misplaced_bucket',
-  'outside_bucket',
-  'wrong_window',
-  'no_counts',
-  'unknown_keys',
-  'above_safe',
-  'rounded',
-  'near_zero',
-  'repeated_key',
-] as const;
-
-export type ReplyKind =
-  | (typeof REPLY_KINDS)[number]
-  | (typeof REFUSAL_KINDS)[number]
-  | (typeof CACHE_KINDS)[number];
-export type DeliveryKind = (typeof DELIVERY_KINDS)[number];
-export type ValueKind = (typeof VALUE_KINDS)[number];
-export type FaultKind = ReplyKind | DeliveryKind | ValueKind;
+export function isValueKind(kind: FaultKind): kind is ValueKind {
+  return VALUE_KINDS.some((known) => known === kind);
+}
 
 /** A plan of which requests fail and how. Only reads fail, `/control` never does. */
-export interface FaultPlan {
-  readonly kinds: readonly FaultKind[];
-  /** The share of requests, from 0 to 1. */
-  readonly rate?: number | undefined;
+export const faultPlan = z.strictObject({
+  kinds: z.array(kinds).readonly(),
+  /** The share of requests, from 0 to 1; default 1. */
+  rate: z.number().optional(),
   /** Alternative to `rate`: one in this many requests, and every n-th repetition of the same request. */
-  readonly every?: number | undefined;
+  every: z.number().optional(),
   /** The number of faults in a row after which the same request is answered properly once; default 3. */
-  readonly maxPerRequest?: number | undefined;
+  maxPerRequest: z.number().optional(),
   /** Whether faults go on without that bound. */
-  readonly forever?: boolean | undefined;
+  forever: z.boolean().optional(),
   /** The only organizations whose requests fail, in any case. */
-  readonly orgIds?: readonly string[] | undefined;
+  orgIds: z.array(z.string()).readonly().optional(),
   /** The only actions that fail, e.g. `instanceOrg.deviceCounts` or just `deviceCounts`. */
-  readonly actions?: readonly string[] | undefined;
+  actions: z.array(z.string()).readonly().optional(),
   /** The seconds in Retry-After, for the kinds that send one; default 1. */
-  readonly retryAfterSeconds?: number | undefined;
-  /** The age in seconds of `cached` and `cached_age`; default three and a half days. */
-  readonly ageSeconds?: number | undefined;
-  /** The duration in ms of `slow_body` and `hang`; default 60,000. */
-  readonly slowMs?: number | undefined;
-  /** The unpacked size of `huge_body` in bytes; default 64 MiB. */
-  readonly hugeBytes?: number | undefined;
-  /** The target of `redirect`; by default an unmapped path of the simulator. */
-  readonly redirectTo?: string | undefined;
-}
+  retryAfterSeconds: z.number().optional(),
+  /** The age of `cached` and `cached_age`; default three and a half days. */
+  ageSeconds: z.number().optional(),
+  /** The duration of `slow_body` and `hang`; default 60,000. */
+  slowMs: z.number().optional(),
+  /** The unpacked size of `huge_body`; default 64 MiB. */
+  hugeBytes: z.number().optional(),
+});
+export type FaultPlan = z.output<typeof faultPlan>;
 
 export interface FaultQuestion {
   readonly seed: string;
-  /** The method, the path and the part of the query that matters. */
   readonly identity: string;
   /** The number of times the same request was made before. */
   readonly nth: number;
@@ -127,24 +76,22 @@ export function chooseFault(plans: readonly FaultPlan[], question: FaultQuestion
     const hash = hashText(`${question.seed}|fault|${index}|${question.identity}`);
     const roll = mix(hash, question.nth);
     if (!strikes(plan, hash, roll, question.nth)) continue;
-    const kinds = plan.kinds.filter(question.possible);
-    const kind = kinds[mix(roll, 1) % kinds.length];
+    const possible = plan.kinds.filter(question.possible);
+    const kind = possible[mix(roll, 1) % possible.length];
     if (kind !== undefined) return { kind, plan, pick: mix(roll, 2) };
   }
   return null;
 }
 
-export function isFaultKind(text: string): text is FaultKind {
-  const kinds = [...REPLY_KINDS, ...REFUSAL_KINDS, ...CACHE_KINDS, ...DELIVERY_KINDS, ...VALUE_KINDS];
-  return kinds.some((known) => known === text);
+function concerns(plan: FaultPlan, { action, orgId }: FaultQuestion): boolean {
+  const bare = action.slice(action.indexOf('.') + 1);
+  if (plan.actions?.some((each) => each === action || each === bare) === false) return false;
+  return plan.orgIds?.some((id) => id.toLowerCase() === orgId?.toLowerCase()) ?? true;
 }
 
-export function isValueKind(kind: FaultKind): kind is ValueKind {
-  return VALUE_KINDS.some((known) => known === kind);
-}
-
-export function isReplyKind(kind: FaultKind): kind is ReplyKind {
-  return [...REPLY_KINDS, ...REFUSAL_KINDS, ...CACHE_KINDS].some((known) => known === kind);
+function strikes(plan: FaultPlan, hash: number, roll: number, nth: number): boolean {
+  if (plan.every !== undefined) return (hash + nth) % plan.every === 0;
+  return roll / 2 ** 32 < (plan.rate ?? 1);
 }
 
 /** Returns the identity of a request: its query without the switches for links and the like, in any order. */
@@ -155,15 +102,31 @@ export function requestIdentity(method: string, path: string, query: URLSearchPa
   return `${method} ${path.toLowerCase()} ${meaningful.sort().join('&')}`;
 }
 
-function concerns(plan: FaultPlan, { action, orgId }: FaultQuestion): boolean {
-  const bare = action.slice(action.indexOf('.') + 1);
-  if (plan.actions !== undefined && !plan.actions.includes(action) && !plan.actions.includes(bare))
-    return false;
-  if (plan.orgIds === undefined) return true;
-  return orgId !== null && plan.orgIds.some((id) => id.toLowerCase() === orgId.toLowerCase());
+/** A fault that was served, and the cell it affected. */
+export interface ServedFault {
+  readonly at: string;
+  readonly kind: FaultKind;
+  readonly action: string;
+  readonly orgId: string | null;
+  /** The UTC day that a value fault changed; null for other kinds. */
+  readonly day: string | null;
 }
 
-function strikes(plan: FaultPlan, hash: number, roll: number, nth: number): boolean {
-  if (plan.every !== undefined) return (hash + nth) % plan.every === 0;
-  return roll / 2 ** 32 < (plan.rate ?? 1);
+/** The faults served so far, and how often each request was made and met one. */
+export class FaultLedger {
+  readonly #requests = new Map<string, { nth: number; inRow: number }>();
+  readonly served: ServedFault[] = [];
+
+  /** Counts the request. Returns how often it was made before and how many faults in a row it has met. */
+  ask(identity: string): { readonly nth: number; readonly inRow: number } {
+    const before = this.#requests.get(identity) ?? { nth: 0, inRow: 0 };
+    this.#requests.set(identity, { ...before, nth: before.nth + 1 });
+    return before;
+  }
+
+  /** Notes whether the request just counted met a fault. */
+  settle(identity: string, faulty: boolean): void {
+    const counted = this.#requests.get(identity);
+    if (counted !== undefined) counted.inRow = faulty ? counted.inRow + 1 : 0;
+  }
 }

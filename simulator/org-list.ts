@@ -1,30 +1,30 @@
 import type { OrgAttributes } from './attributes.ts';
-import { type Body, orgBody } from './bodies.ts';
-import { globFilter, parseOrgFilter } from './filters.ts';
-import { followPage, orderList, spoilItem } from './list-faults.ts';
-import { isRefusal, parseChoice, parsePaging, type Refusal } from './params.ts';
+import { orderList, spoilItem } from './list-faults.ts';
+import { parseOrgQuery } from './org-query.ts';
+import type { Org } from './organizations.ts';
+import { type ListQuery, readListQuery } from './params.ts';
+import type { Body } from './refusal.ts';
 import type { World } from './world.ts';
-
-const SORT_FIELDS = ['name', 'id', 'creationDate', 'lastUpdated'] as const;
 
 /**
  * Answers a page of the organization list, with the configured faults. A `perPage` beyond the largest
- * page is cut, and the body says so.
+ * page is cut, and the body says so. Throws a refusal for a query that is not allowed.
  */
-export function answerOrgList(world: World, query: URLSearchParams): Body | Refusal {
-  const paging = parsePaging(query, SORT_FIELDS);
-  if (isRefusal(paging)) return paging;
-  const { page, perPage, sortField, sortDirection, isDescending } = paging;
-  const matching = matchingOrgs(world, query);
-  if (isRefusal(matching)) return matching;
-  const { list, pageSizeMax } = world.config;
-  const sorted = sortKeys(world, matching.keys, { field: sortField, isDescending });
-  const size = Math.min(perPage, pageSizeMax);
+export function answerOrgList(
+  world: World,
+  parameters: URLSearchParams,
+  describe: (org: Org) => Body,
+): Body & { items: (Body | null)[] } {
+  const query = readListQuery(parameters);
+  const { page, sortField, sortDirection, filter, filterField } = query;
+  const { list, pageSizeMax } = world.settings;
+  const sorted = sortKeys(world, matchingKeys(world, query), query);
+  const size = Math.min(query.perPage, pageSizeMax);
   const first = list.ignorePage ? 0 : page * size;
   const listed = list.emptyPages?.includes(page) ? [] : orderList(sorted, list).slice(first, first + size);
-  const orgs = [...world.population.each(listed)];
-  const items = orgs.map((org) => spoilItem(orgBody(world, org), org, list));
-  followPage(world, page);
+  const orgs = [...world.organizations.each(listed)];
+  const items = orgs.map((org) => spoilItem(describe(org), org.key, list));
+  deleteAfter(world, page);
   return {
     items,
     count: items.length,
@@ -34,63 +34,59 @@ export function answerOrgList(world: World, query: URLSearchParams): Body | Refu
     sortField,
     sortDirection,
     instanceId: world.instanceId,
-    ...matching.echo,
+    ...(filterField === undefined || filter === undefined ? {} : { filterField, filter }),
   };
 }
 
-function matchingOrgs(
-  world: World,
-  query: URLSearchParams,
-): { keys: readonly string[]; echo: Body } | Refusal {
-  const filterField = parseChoice(query, 'filterField', ['', 'name']);
-  if (isRefusal(filterField)) return filterField;
-  const glob = query.get('filter') ?? '';
-  const text = query.get('query') ?? '';
-  const { hide } = world.config.list;
-  let keys = world.population.living();
+function matchingKeys({ organizations, settings }: World, query: ListQuery): readonly string[] {
+  const { hide } = settings.list;
+  const tests: ((attributes: OrgAttributes) => boolean)[] = [];
+  if (query.filterField !== undefined && query.filter !== undefined) {
+    const pattern = globPattern(query.filter);
+    tests.push(({ name }) => pattern.test(name));
+  }
+  if (query.query !== undefined) tests.push(parseOrgQuery(query.query));
+  let keys = organizations.living();
   if (hide !== undefined) keys = keys.filter((key) => !hide.includes(key));
-  let echo: Body = {};
-  if (filterField.choice === 'name' && glob !== '') {
-    const matches = globFilter(glob);
-    keys = filterKeys(world, keys, ({ name }) => matches(name));
-    echo = { filterField: 'name', filter: glob };
-  }
-  if (text !== '') {
-    const matches = parseOrgFilter(text);
-    if (typeof matches !== 'function') return matches;
-    keys = filterKeys(world, keys, matches);
-  }
-  return { keys, echo };
+  if (tests.length === 0) return keys;
+  const orgs = [...organizations.each(keys)];
+  return orgs.filter(({ attributes }) => tests.every((test) => test(attributes))).map(({ key }) => key);
 }
 
-function filterKeys(
-  { population }: World,
-  keys: readonly string[],
-  matches: (attributes: OrgAttributes) => boolean,
-): string[] {
-  const matching: string[] = [];
-  for (const { key, attributes } of population.each(keys)) if (matches(attributes)) matching.push(key);
-  return matching;
+/** Returns the pattern of the complete value, in any case: `*` matches any characters, `?` one. */
+function globPattern(glob: string): RegExp {
+  const pattern = glob
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replace(/\*/g, '[^]*')
+    .replace(/\?/g, '[^]');
+  return new RegExp(`^${pattern}$`, 'iu');
 }
 
 /**
- * Sorts the keys. The population is sorted by id already, so the usual request costs no sort. Equal
- * values are in the order of ids.
+ * Sorts the keys. They are sorted by id already, so the usual request costs no sort. Equal values are
+ * in the order of ids.
  */
-function sortKeys(
-  { population }: World,
-  keys: readonly string[],
-  { field, isDescending }: { field: (typeof SORT_FIELDS)[number]; isDescending: boolean },
-): readonly string[] {
-  if (field === 'id') return isDescending ? keys.toReversed() : keys;
+function sortKeys({ organizations }: World, keys: readonly string[], query: ListQuery): readonly string[] {
+  const { sortField, sortDirection } = query;
+  const isDescending = sortDirection.toLowerCase() === 'desc';
+  if (sortField === 'id') return isDescending ? keys.toReversed() : keys;
   const sign = isDescending ? -1 : 1;
-  const valued = [...population.each(keys)].map(({ key, attributes }) => ({
+  const valued = [...organizations.each(keys)].map(({ key, attributes }) => ({
     key,
-    value: attributes[field] ?? '',
+    value: String(attributes[sortField] ?? ''),
   }));
   valued.sort((a, b) => {
     if (a.value === b.value) return a.key < b.key ? -1 : 1;
     return a.value < b.value ? -sign : sign;
   });
   return valued.map(({ key }) => key);
+}
+
+/** Deletes the organization that is to be deleted after this page. */
+function deleteAfter(world: World, page: number): void {
+  const { deleteAfter, ...rest } = world.settings.list;
+  if (deleteAfter?.page !== page) return;
+  world.settings = { ...world.settings, list: rest };
+  const org = world.organizations.find(deleteAfter.orgId);
+  if (org !== undefined) world.organizations.setDeleted(org, true);
 }

@@ -5,27 +5,6 @@ export interface TokenGrant {
   readonly expiresAtMs: number | null;
 }
 
-/** The API tokens of the instance. */
-export interface Tokens {
-  find(token: string): TokenGrant | undefined;
-  put(token: string, grant: TokenGrant): void;
-  /** Revokes a token. Returns false if there is no such token. */
-  revoke(token: string): boolean;
-}
-
-export function createTokens(): Tokens {
-  const grants = new Map<string, TokenGrant>();
-  return {
-    find: (token) => grants.get(token),
-    put: (token, grant) => void grants.set(token, grant),
-    revoke(token) {
-      const grant = grants.get(token);
-      if (grant !== undefined) grants.set(token, { ...grant, revoked: true });
-      return grant !== undefined;
-    },
-  };
-}
-
 export type Access = 'granted' | 'unauthorized' | 'forbidden';
 
 /** The broad scopes of the official contract; those with `.read` allow only reads. */
@@ -34,12 +13,12 @@ const BROAD_READ_SCOPES = ['all.Instance.read', 'all.User.read'];
 
 /** Returns the access that the Authorization header gives to the action, e.g. `instanceOrg.deviceCounts`. */
 export function accessFor(
-  tokens: Tokens,
+  tokens: ReadonlyMap<string, TokenGrant>,
   authorization: string | undefined,
   { scope, reads, nowMs }: { scope: string; reads: boolean; nowMs: number },
 ): Access {
   const token = /^Bearer (\S+)$/i.exec(authorization ?? '')?.[1];
-  const grant = token === undefined ? undefined : tokens.find(token);
+  const grant = token === undefined ? undefined : tokens.get(token);
   if (grant === undefined || grant.revoked) return 'unauthorized';
   if (grant.expiresAtMs !== null && grant.expiresAtMs <= nowMs) return 'unauthorized';
   const resource = scope.slice(0, scope.indexOf('.'));

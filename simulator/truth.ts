@@ -1,51 +1,50 @@
-import { type Amount, add, jsonAmount } from './amount.ts';
+import { type Amount, add, jsonAmount, sumOf } from './amount.ts';
 import { DAY_MS, dayOf, dayText, HOUR_MS } from './calendar.ts';
-import { oldestDay } from './counters.ts';
-import { type Answered, groupOf } from './edits.ts';
+import type { Answered } from './edits.ts';
 import { type Meter, orgMeter, type SourceAmount } from './meter.ts';
-import type { Org } from './population.ts';
+import type { Org } from './organizations.ts';
+import { oldestDay } from './params.ts';
+import type { Body } from './refusal.ts';
 import type { World } from './world.ts';
 
 /**
  * Returns the rows that an export of one organization must store, by usage day and stream. They come
  * from the same numbers that the API serves, but on another way: whole days, no window.
  */
-export function truthOf(world: World, org: Org, fromDay: number, toDay: number): Record<string, unknown> {
+export function truthOf(world: World, org: Org, fromDay: number, toDay: number): Body {
   const meter = orgMeter(world, org);
-  const last = Math.min(toDay, dayOf(world.clock.now()));
-  const days = [];
-  for (let day = fromDay; day <= last; day++) days.push(truthOfDay(world, org, meter, day));
+  const last = Math.min(toDay, dayOf(world.now()));
+  const days: Body[] = [];
+  for (let day = fromDay; day <= last; day++) days.push(truthOfDay(world, meter, day));
   return { orgId: org.key, deleted: org.deleted, createdDay: dayText(dayOf(org.createdMs)), days };
 }
 
-const TOTALS = ['billable_count', 'all_count', 'all_bytes'] as const;
-
-function truthOfDay(world: World, org: Org, meter: Meter, day: number): Record<string, unknown> {
-  const { clock, config } = world;
+function truthOfDay(world: World, meter: Meter, day: number): Body {
+  const { settings } = world;
   const devices = meter.devices(day);
   const notebooks = meter.notebooks(day);
   const sources = meter.payloads(day, 0, DAY_MS);
   const totals = {
-    billable_count: sumOf(sources, (row) => (row.billable ? row.count : 0)),
+    billable_count: sumOf(sources, billableCount),
     all_count: sumOf(sources, (row) => row.count),
     all_bytes: sumOf(sources, (row) => row.bytes),
   };
-  const retained = day >= oldestDay(config, clock.now());
+  const retained = day >= oldestDay(settings, world.now());
   const omits = (answer: Answered, values: readonly Amount[]) =>
     meter.isOmitted(day, answer) ||
-    (!retained && config.retention !== 'zeros') ||
-    (config.omitZeroDays && (!retained || values.every((value) => value === 0)));
-  const omittedTotals = TOTALS.filter((variant) =>
+    (!retained && settings.retention !== 'zeros') ||
+    (settings.omitZeroDays && (!retained || values.every((value) => value === 0)));
+  const omittedTotals = (['billable_count', 'all_count', 'all_bytes'] as const).filter((variant) =>
     omits({ action: 'payloadCountsBreakdown', variant }, [totals[variant]]),
   );
+  const omitsSources = meter.isOmitted(day, { action: 'payloadCounts', variant: null });
   return {
     day: dayText(day),
-    complete: (day + 1) * DAY_MS <= clock.now(),
-    retained,
+    complete: (day + 1) * DAY_MS <= world.now(),
     device_counts: jsonFields(devices),
     notebook_minutes: jsonFields(notebooks),
     payload_totals: jsonFields(totals),
-    payload_hours: hoursOfDay(world, org, meter, day),
+    payload_hours: hoursOfDay(meter, day),
     payload_sources: sources.map((row) => ({
       payload_type: row.type,
       source: row.source,
@@ -55,44 +54,31 @@ function truthOfDay(world: World, org: Org, meter: Meter, day: number): Record<s
       device_counts: omits({ action: 'deviceCounts', variant: null }, Object.values(devices)),
       notebook_minutes: omits({ action: 'notebookMinuteCounts', variant: null }, Object.values(notebooks)),
       payload_totals: omittedTotals.length === 3,
-      payload_sources:
-        sources.length === 0 || meter.isOmitted(day, { action: 'payloadCounts', variant: null }) || !retained,
+      payload_sources: sources.length === 0 || omitsSources || !retained,
     },
     omitted_totals: omittedTotals,
-    restated: {
-      device_counts: world.edits.restated(org.key, day, groupOf('deviceCounts')),
-      notebook_minutes: world.edits.restated(org.key, day, groupOf('notebookMinuteCounts')),
-      payloads: world.edits.restated(org.key, day, groupOf('payloadCounts')),
-    },
   };
 }
 
-/** Returns the hours of a day as answers by hour have them; those left out are 0 and listed. */
-function hoursOfDay(world: World, org: Org, meter: Meter, day: number): Record<string, unknown> {
-  const hours = Array.from({ length: 24 }, (_, hour) => {
-    const rows = meter.payloads(day, hour * HOUR_MS, (hour + 1) * HOUR_MS);
-    const edit = world.edits.hour(org.key, day, hour);
-    const read = (pick: (row: SourceAmount) => Amount) =>
-      edit?.omitted ? 0 : add(sumOf(rows, pick), edit?.by ?? 0);
-    return {
-      billable: read((row) => (row.billable ? row.count : 0)),
-      count: read((row) => row.count),
-      bytes: read((row) => row.bytes),
-      isOmitted: edit?.omitted ?? false,
-    };
-  });
+/** Returns the hours of a day as answers by hour have them; those left out are 0. */
+function hoursOfDay(meter: Meter, day: number): Body {
+  const hours = Array.from({ length: 24 }, (_, hour) => ({
+    rows: meter.payloads(day, hour * HOUR_MS, (hour + 1) * HOUR_MS),
+    edit: meter.hourEdit(day, hour),
+  }));
+  const read = (pick: (row: SourceAmount) => Amount) =>
+    hours.map(({ rows, edit }) => jsonAmount(edit?.omitted ? 0 : add(sumOf(rows, pick), edit?.by ?? 0)));
   return {
-    billable_counts: hours.map(({ billable }) => jsonAmount(billable)),
-    all_counts: hours.map(({ count }) => jsonAmount(count)),
-    all_bytes: hours.map(({ bytes }) => jsonAmount(bytes)),
-    omitted: hours.flatMap(({ isOmitted }, hour) => (isOmitted ? [hour] : [])),
+    billable_counts: read(billableCount),
+    all_counts: read((row) => row.count),
+    all_bytes: read((row) => row.bytes),
   };
 }
 
-function sumOf(rows: readonly SourceAmount[], read: (row: SourceAmount) => Amount): Amount {
-  return rows.reduce<Amount>((sum, row) => add(sum, read(row)), 0);
+function billableCount(row: SourceAmount): Amount {
+  return row.billable ? row.count : 0;
 }
 
-function jsonFields(values: Readonly<Record<string, Amount>>): Record<string, unknown> {
+function jsonFields(values: Readonly<Record<string, Amount>>): Body {
   return Object.fromEntries(Object.entries(values).map(([field, value]) => [field, jsonAmount(value)]));
 }

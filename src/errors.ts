@@ -123,6 +123,11 @@ export const FAILURES = {
 
 export type LosantErrorKind = keyof typeof FAILURES;
 
+/** Returns whether a code is one of the table of failures. */
+export function isFailure(code: string): code is LosantErrorKind {
+  return Object.hasOwn(FAILURES, code);
+}
+
 /** A request to Losant that did not end in a JSON body. */
 export class LosantError extends ExportError {
   override readonly name = 'LosantError';
@@ -158,14 +163,14 @@ export class InterruptedError extends ExportError {
   }
 }
 
-/** `describeError` returns an error in the form that people and `--json` see. */
+/** Returns an error in the form that people and `--json` see. */
 export function describeError(error: unknown): { code: string; message: string; hint: string } {
   if (error instanceof ExportError) return { code: error.kind, message: error.message, hint: error.hint };
   const message = error instanceof Error ? error.message : String(error);
   return { code: 'unexpected', message, hint: 'this is a defect: please report it with the log' };
 }
 
-/** `framesOf` returns the places of a stack alone: its first lines may repeat properties. */
+/** Returns the places of a stack alone: its first lines may repeat properties. */
 export function framesOf({ stack = '' }: Error): string[] {
   return stack.split('\n').filter((each) => /^ {4}at /.test(each));
 }
@@ -208,7 +213,7 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof ExportError ? (BY_KIND[error.kind] ?? EXIT.failure) : EXIT.failure;
 }
 
-/** `isMisuse` returns whether the instance is unknown, or Losant does not take a change. */
+/** Returns whether the instance is unknown, or Losant does not take a change. */
 function isMisuse({ action, kind }: LosantError): boolean {
   if (action === 'instance.get') return kind === 'not_found';
   const isChange = action === 'instanceOrg.patch' || action === 'instanceOrg.delete';

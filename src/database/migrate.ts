@@ -218,8 +218,9 @@ async function readMigrationFiles(folder: string): Promise<MigrationFile[]> {
   );
 }
 
-/** Matches a comment, a quoted text or name, a dollar-quoted body, or the end of a statement. */
-const TOKEN = /--[^\n]*|'(?:[^']|'')*'|"[^"]*"|\$(\w*)\$[\s\S]*?\$\1\$|;/g;
+/** Matches a comment, a quoted text or name, a body in dollar quotes or of BEGIN ATOMIC, or the end of a statement. */
+const TOKEN =
+  /--[^\n]*|'(?:[^']|'')*'|"[^"]*"|\$(\w*)\$[\s\S]*?\$\1\$|\bbegin atomic\b[\s\S]*?\nend(?=;)|;/gi;
 
 /** Splits a text into statements, because PGlite takes one at a time in a transaction. */
 function splitStatements(text: string): string[] {

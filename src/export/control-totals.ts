@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import { unnested } from '../database/expressions.ts';
 import { LosantError } from '../errors.ts';
-import { updateInstance } from '../ledger/instances.ts';
+import { readInstance, updateInstance } from '../ledger/instances.ts';
 import { beginWriting } from '../ledger/lease.ts';
 import type { Answer } from '../losant/answer.ts';
 import { fetchUsage } from '../losant/usage.ts';
@@ -43,7 +43,10 @@ export async function readControlTotals(context: InstanceContext, session: Sessi
     });
   } catch (error) {
     session.signal.throwIfAborted();
-    logger.warn({ instance_id: instanceId, err: error }, 'control totals not compared, a later run tries again');
+    logger.warn(
+      { instance_id: instanceId, err: error },
+      'control totals not compared, a later run tries again',
+    );
   }
 }
 
@@ -82,6 +85,7 @@ async function askTotals(
 ): Promise<string | null> {
   const { client, instanceId } = context;
   const { requests, windowDays, readBodies } = streamNamed(stream);
+  let problem: string | null = null;
   try {
     for (const { window, days: wanted } of cutWindows(days, windowDays)) {
       const answers: Answer[] = [];
@@ -95,10 +99,10 @@ async function askTotals(
         .filter((day) => wanted.includes(day))
         .flatMap((day) => totalsOf(stream, day, readings.get(day)));
       await storeTotals(context, session, { totals, verifiedAtMs: (answers[0] as Answer).sentAtMs });
-      const bad = [...readings.values()].find(({ kind }) => kind === 'quarantined');
-      if (bad?.kind === 'quarantined') return `${stream}: ${bad.message}`;
+      const bad = [...readings.values()].find((reading) => reading.kind !== 'named');
+      if (bad) problem ??= `${stream}: ${bad.message}`;
     }
-    return null;
+    return problem;
   } catch (error) {
     session.signal.throwIfAborted();
     if (error instanceof LosantError) return error.message;
@@ -142,7 +146,9 @@ async function storeTotals(
         from losant_usage.instance_totals t join ${rows} on n.usage_date = t.usage_date and n.metric = t.metric
         where t.instance_id = ${instanceId} order by t.usage_date, t.metric for update of t
       ) as k
-      where t.instance_id = ${instanceId} and t.usage_date = k.usage_date and t.metric = k.metric`.execute(trx);
+      where t.instance_id = ${instanceId} and t.usage_date = k.usage_date and t.metric = k.metric`.execute(
+      trx,
+    );
   });
 }
 
@@ -151,8 +157,8 @@ async function recordProblem(
   session: Session,
   problem: string | null,
 ): Promise<void> {
-  const changes = { totals_problem: problem };
-  await updateInstance(db, session.write, { instanceId, changes });
+  if ((await readInstance(db, instanceId))?.totalsProblem === problem) return;
+  await updateInstance(db, session.write, { instanceId, changes: { totals_problem: problem } });
   if (problem === null) return;
   const fields = { instance_id: instanceId, reason: problem };
   logger.warn(fields, 'control totals not read, numbers and run are not affected');

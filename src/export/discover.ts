@@ -13,7 +13,6 @@ import { listOrgPages, type OrgListVerdict, type OrgPage } from '../losant/org-l
 import { getInstance, getOrg } from '../losant/orgs.ts';
 import { dayAt } from '../usage/day.ts';
 import type { Organization } from '../usage/organization.ts';
-import { lastCompleteDay } from '../usage/policy.ts';
 import type { InstanceContext } from './context.ts';
 import type { Session } from './session.ts';
 
@@ -23,7 +22,12 @@ export interface Discovering extends InstanceContext, Pick<Session, 'signal' | '
 /** An organization that could not be discovered; null: any number of them. */
 export interface DiscoveryFailure {
   readonly orgId: string | null;
-  readonly code: 'org_unknown' | 'org_unreadable' | 'org_of_other_instance' | 'removals_refused' | 'list_incomplete';
+  readonly code:
+    | 'org_unknown'
+    | 'org_unreadable'
+    | 'org_of_other_instance'
+    | 'removals_refused'
+    | 'list_incomplete';
   readonly message: string;
 }
 
@@ -41,7 +45,10 @@ const STORED_AT_ONCE = 1_000;
  * If Losant does not answer, the export continues with the organizations that are known. Throws LosantError for a
  * refused token, and if no organization is known.
  */
-export async function discover(d: Discovering, { readsAnew }: { readonly readsAnew: boolean }): Promise<Discovery> {
+export async function discover(
+  d: Discovering,
+  { readsAnew }: { readonly readsAnew: boolean },
+): Promise<Discovery> {
   const instance = await readInstance(d.db, d.instanceId);
   if (!instance) throw new Error(`instance ${d.instanceId} is not registered`);
   const isStale = readsAnew || isListStale(instance, d);
@@ -50,7 +57,10 @@ export async function discover(d: Discovering, { readsAnew }: { readonly readsAn
 }
 
 /** Whether the organizations were not listed completely, or not all of those configured looked up, on this UTC day. */
-function isListStale({ listedAt, listProblem, allFrom }: StoredInstance, { selection, now }: Discovering): boolean {
+function isListStale(
+  { listedAt, listProblem, allFrom }: StoredInstance,
+  { selection, now }: Discovering,
+): boolean {
   if (listedAt === null || listProblem !== null || dayAt(Date.parse(listedAt)) < dayAt(now())) return true;
   return (selection.kind === 'all') !== (allFrom !== null);
 }
@@ -72,7 +82,8 @@ async function readStanding({ db, instanceId }: Discovering): Promise<DiscoveryF
 async function refreshIfPossible(d: Discovering, isStale: boolean): Promise<Discovery> {
   try {
     const { selection } = d;
-    if (selection.kind === 'ids') return { failures: await refreshByIds(d, selection.orgIds, isStale), refusal: null };
+    if (selection.kind === 'ids')
+      return { failures: await refreshByIds(d, selection.orgIds, isStale), refusal: null };
     return { failures: isStale ? await refreshByList(d) : [], refusal: null };
   } catch (error) {
     const mayGoOn = error instanceof LosantError && error.kind !== 'unauthorized';
@@ -154,11 +165,10 @@ async function refreshByIds(
 }
 
 async function storeSeen(
-  { db, write, instanceId, now }: Discovering,
+  { db, write, instanceId, policy, now }: Discovering,
   seen: Pick<SeenOrgs, 'organizations' | 'unreadable'>,
 ): Promise<DiscoveryFailure[]> {
-  const times = { seenAt: new Date(now()).toISOString(), yesterday: lastCompleteDay(now()) };
-  const foreign = await upsertOrganizations(db, write, { instanceId, ...times, ...seen });
+  const foreign = await upsertOrganizations(db, write, { instanceId, policy, nowMs: now(), ...seen });
   return foreign.map(({ orgId, ownerId }) => {
     const message = `organization ${orgId} belongs to instance ${ownerId}, which has not lost it yet`;
     return { orgId, code: 'org_of_other_instance', message };
@@ -213,7 +223,9 @@ export async function confirmRemovals(d: Discovering, suspects: readonly string[
     for (;;) {
       const step = await pages.next();
       if (step.done) {
-        return step.value.isComplete && step.value.listed > 0 ? await confirmUnlisted(d, [...unlisted]) : NONE;
+        return step.value.isComplete && step.value.listed > 0
+          ? await confirmUnlisted(d, [...unlisted])
+          : NONE;
       }
       for (const { orgId } of [...step.value.items, ...step.value.rejected]) unlisted.delete(orgId ?? '');
     }

@@ -9,6 +9,7 @@ import type { Slice } from '../usage/plan.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import { UnplaceableBodyError, type WindowReading } from '../usage/streams/stream.ts';
 import type { InstanceContext } from './context.ts';
+import { withoutPlaces } from './report.ts';
 
 /**
  * Fetches a slice and judges the answers. A window that is refused or too slow is halved, down to a single day; there
@@ -81,7 +82,11 @@ function judgeAnswers(slice: Slice, answers: readonly Answer[]): SliceResult {
     reading = streamNamed(slice.stream).readBodies(bodies, slice.window);
   } catch (error) {
     if (!(error instanceof UnplaceableBodyError)) throw error;
-    return quarantineSlice(answerSlice(slice, read, () => LEFT_OUT), UNPLACEABLE, error.message);
+    return quarantineSlice(
+      answerSlice(slice, read, () => LEFT_OUT),
+      UNPLACEABLE,
+      error.message,
+    );
   }
   const { days, outsideBuckets, unknownKeys } = reading;
   const sha256 = hash('sha256', texts.join(''), 'hex');
@@ -96,7 +101,8 @@ function judgeAnswers(slice: Slice, answers: readonly Answer[]): SliceResult {
 
 /** Judges a request that ended in an error. A body that cannot be used is quarantined with its slice. */
 export function judgeFailure(slice: Slice, error: LosantError, sentAtMs: number): SliceResult {
-  const { kind: code, message, body } = error;
+  const { kind: code, body } = error;
+  const message = withoutPlaces(error.message);
   const isBad = code === 'bad_body';
   const texts = body === null || !isBad ? [] : [body];
   const failed = answerSlice(slice, { sentAtMs, texts }, () => ({ kind: 'failed', code, message }));

@@ -4,7 +4,7 @@ import { isUndefined } from '../database/sqlstate.ts';
 import { readInstance } from '../ledger/instances.ts';
 import { listOrgPages } from '../losant/org-list.ts';
 import type { CellKey } from '../usage/cell.ts';
-import { daysFrom, earliestDay, eachDay, HOUR_MS, latestDay, type UsageDay } from '../usage/day.ts';
+import { daysFrom, eachDay, earliestDay, HOUR_MS, latestDay, type UsageDay } from '../usage/day.ts';
 import { planSlices } from '../usage/plan.ts';
 import { horizonStart, lastCompleteDay } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
@@ -46,7 +46,10 @@ export async function previewRun(context: InstanceContext, options: PreviewOptio
       days = [earliestDay(days[0], window.from), latestDay(days.at(-1), window.to)];
     }
   }
-  const pastHorizon = range === null ? 0 : Math.max(0, Math.min(daysFrom(range.from, horizon), daysFrom(range.from, range.to) + 1));
+  const pastHorizon =
+    range === null
+      ? 0
+      : Math.max(0, Math.min(daysFrom(range.from, horizon), daysFrom(range.from, range.to) + 1));
   return { instanceId, from: days[0] ?? null, to: days.at(-1) ?? null, ...sum, pastHorizon };
 }
 
@@ -62,7 +65,10 @@ async function isCollected({ db, instanceId }: InstanceContext): Promise<boolean
 const ORGS_PER_PAGE = 500;
 
 /** Yields the cells that a run would read: those due or set due by it, and those whose rows it would make. */
-async function* readCells(context: InstanceContext, options: PreviewOptions): AsyncGenerator<readonly CellKey[]> {
+async function* readCells(
+  context: InstanceContext,
+  options: PreviewOptions,
+): AsyncGenerator<readonly CellKey[]> {
   for (let afterOrgId = ''; ; ) {
     let orgs = context.db
       .selectFrom('organizations')
@@ -89,7 +95,11 @@ async function readCellsOf(
   const { policy, now } = context;
   const { kind, range, streams, force } = options;
   const nowMs = now();
-  const [at, horizon, yesterday] = [new Date(nowMs).toISOString(), horizonStart(nowMs, policy), lastCompleteDay(nowMs)];
+  const [at, horizon, yesterday] = [
+    new Date(nowMs).toISOString(),
+    horizonStart(nowMs, policy),
+    lastCompleteDay(nowMs),
+  ];
   const filledTo = lastCompleteDay(nowMs - Math.min(...policy.readAtHours) * HOUR_MS);
   const isBackfill = kind === 'backfill';
   const only = isBackfill ? null : range;
@@ -128,7 +138,8 @@ async function* listCells(
 ): AsyncGenerator<readonly CellKey[]> {
   const yesterday = lastCompleteDay(now());
   const isMeant = (orgId: string) =>
-    (selection.kind === 'all' || selection.orgIds.includes(orgId)) && (orgIds === null || orgIds.includes(orgId));
+    (selection.kind === 'all' || selection.orgIds.includes(orgId)) &&
+    (orgIds === null || orgIds.includes(orgId));
   for await (const { items } of listOrgPages(client, { instanceId, signal })) {
     yield items.flatMap(({ orgId, createdOn }) => {
       if (!isMeant(orgId)) return [];

@@ -38,7 +38,9 @@ export class Refusals {
 
   /** Whether a result is a refusal of the token or of a stream, and not one organization's own. */
   isOfAll({ slice, error }: Pick<SliceResult, 'slice' | 'error'>): boolean {
-    return error?.kind === 'unauthorized' || (error?.kind === 'forbidden' && !this.#answered.has(slice.stream));
+    return (
+      error?.kind === 'unauthorized' || (error?.kind === 'forbidden' && !this.#answered.has(slice.stream))
+    );
   }
 
   /** The streams that are no longer asked for in this run. */

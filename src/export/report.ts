@@ -153,7 +153,12 @@ export class Tally {
       .slice(0, GROUPS_MAX);
   }
 
-  toReport({ runId, kind, status, durationMs }: Pick<RunReport, 'runId' | 'kind' | 'status' | 'durationMs'>): RunReport {
+  toReport({
+    runId,
+    kind,
+    status,
+    durationMs,
+  }: Pick<RunReport, 'runId' | 'kind' | 'status' | 'durationMs'>): RunReport {
     const { orgs, cells, rows, requests } = this.toCounts();
     const { from, to } = this.range ?? { from: null, to: null };
     const failures = mergeDays(this.failures);
@@ -194,7 +199,7 @@ export class Tally {
 const GROUPS_MAX = 20;
 
 /** Returns a message without ids and days, which Losant's errors put in parentheses. */
-function withoutPlaces(message: string): string {
+export function withoutPlaces(message: string): string {
   return message
     .replaceAll(/ \((?:instance|org|days) [^()]*\)/g, '')
     .replaceAll(/\b[0-9a-f]{24}\b/g, 'ID')

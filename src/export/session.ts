@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HeldError } from '../errors.ts';
 import {
+  type BeginOptions,
   LEASE_MS,
   type LeaseHold,
   RENEW_MS,
   releaseLease,
   renewLease,
-  type BeginOptions,
 } from '../ledger/lease.ts';
 import { finishRun, interruptDeadRuns, type RunStatus, startRun } from '../ledger/runs.ts';
 import { type InstanceContext, isFullRun, type RunOptions } from './context.ts';

@@ -2,7 +2,7 @@ import { type Kysely, sql, type Updateable } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Instances, Schema } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
-import { beginWriting, type BeginOptions } from './lease.ts';
+import { type BeginOptions, beginWriting } from './lease.ts';
 
 /** An instance as this database knows it. */
 export type StoredInstance = NonNullable<Awaited<ReturnType<typeof readInstance>>>;

@@ -56,7 +56,9 @@ export async function takeLease(db: Kysely<Schema>, request: LeaseRequest): Prom
     .where('instance_id', '=', instanceId)
     .executeTakeFirst();
   // Without a row the holder has just ended; whoever waits tries again.
-  const who = holder ? `by a process on ${holder.host} since ${holder.since}` : 'by a process that is just ending';
+  const who = holder
+    ? `by a process on ${holder.host} since ${holder.since}`
+    : 'by a process that is just ending';
   throw new HeldError('lease_held', `Instance ${instanceId} is being exported ${who}`, {
     hint: `wait for it, or pass --wait SECONDS${holder ? `; if it is dead, its lease lapses at ${holder.until}` : ''}`,
   });

@@ -3,7 +3,9 @@ import { isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Organization } from '../usage/organization.ts';
-import { beginWriting, type BeginOptions } from './lease.ts';
+import { lastCompleteDay, type Policy } from '../usage/policy.ts';
+import { reopenCells } from './due.ts';
+import { type BeginOptions, beginWriting } from './lease.ts';
 
 /** The columns that Losant's answer fills. */
 const ATTRIBUTES = [
@@ -32,9 +34,8 @@ export interface SeenOrgs {
   readonly instanceId: string;
   readonly organizations: readonly Organization[];
   readonly unreadable: readonly UnreadableOrg[];
-  readonly seenAt: Instant;
-  /** The last day whose totals an organization that moves from another instance makes incomparable. */
-  readonly yesterday: UsageDay;
+  readonly nowMs: number;
+  readonly policy: Policy;
 }
 
 /** An organization that stays with the instance that has it. */
@@ -44,47 +45,52 @@ export interface ForeignOrg {
 }
 
 /**
- * Stores organizations as seen: a new one is added, a removed one returns, and a change of attributes makes a new
- * version in the history. One of another instance is taken over with all its days where that one's complete list
- * lacks it, or it was not seen there for a week; the others are returned untouched.
+ * Stores organizations as seen: a new one is added, a removed one returns with all its cells due, and a change of
+ * attributes makes a new version in the history. One of another instance is taken over with all its days where that
+ * one's complete list lacks it, or it was not seen there for a week; the others are returned untouched.
  */
 export async function upsertOrganizations(
   db: Kysely<Schema>,
   write: BeginOptions,
-  { instanceId, organizations, unreadable, seenAt, yesterday }: SeenOrgs,
+  { instanceId, organizations, unreadable, nowMs, policy }: SeenOrgs,
 ): Promise<ForeignOrg[]> {
   // One statement cannot touch a row twice, so the later entry of an organization listed twice counts.
   const rows = new Map<string, object>();
   for (const org of organizations) rows.set(org.orgId, toRow(org));
   for (const { orgId, problem } of unreadable) rows.set(orgId, { org_id: orgId, name: orgId, problem });
   if (rows.size === 0) return [];
+  const seenAt = new Date(nowMs).toISOString();
   return await db.transaction().execute(async (trx) => {
     await beginWriting(trx, write);
-    const others = await lockOthers(trx, { instanceId, orgIds: [...rows.keys()], seenAt });
-    const foreign = others.filter(({ isLeft }) => !isLeft);
+    const known = await lockUnusual(trx, { instanceId, orgIds: [...rows.keys()], seenAt });
+    const others = known.filter(({ ownerId }) => ownerId !== instanceId);
+    const foreign = others.filter(({ hasLeft }) => !hasLeft);
     for (const { orgId } of foreign) rows.delete(orgId);
     await upsertRows(trx, [...rows.values()], { instanceId, seenAt });
-    const moved = others.filter(({ isLeft }) => isLeft).map(({ ownerId }) => ownerId);
-    if (moved.length > 0) await markMoved(trx, [...moved, instanceId], yesterday);
     await recordVersions(trx, [...rows.keys()], seenAt);
+    const returned = known.filter(({ isRemoved }) => isRemoved).map(({ orgId }) => orgId);
+    await reopenCells(trx, returned, { nowMs, policy });
+    const owners = others.filter(({ hasLeft }) => hasLeft).map(({ ownerId }) => ownerId);
+    if (owners.length > 0) await markMoved(trx, [...owners, instanceId], lastCompleteDay(nowMs));
     return foreign;
   });
 }
 
-/** Locks those of the organizations that another instance has. Returns whether they have left it. */
-async function lockOthers(
+/** Locks those of the organizations that were removed, or that another instance has. */
+async function lockUnusual(
   trx: Kysely<Schema>,
   { instanceId, orgIds, seenAt }: { instanceId: string; orgIds: readonly string[]; seenAt: Instant },
 ) {
   return await trx
     .selectFrom('organizations as o')
     .select(['o.org_id as orgId', 'o.instance_id as ownerId'])
+    .select((eb) => eb('o.removed_on', 'is not', null).as('isRemoved'))
     .select(
       sql<boolean>`o.removed_on is not null or o.unlisted_on is not null
-        or o.last_seen_at < ${seenAt}::timestamptz - interval '7 days'`.as('isLeft'),
+        or o.last_seen_at < ${seenAt}::timestamptz - interval '7 days'`.as('hasLeft'),
     )
     .where(isAny('o.org_id', orgIds))
-    .where('o.instance_id', '<>', instanceId)
+    .where((eb) => eb.or([eb('o.instance_id', '<>', instanceId), eb('o.removed_on', 'is not', null)]))
     .orderBy('o.org_id')
     .forUpdate()
     .execute();

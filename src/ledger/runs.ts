@@ -103,7 +103,13 @@ export async function recordFailedRun(db: Kysely<Schema>, run: NewRun, error: st
   if (!known) return;
   await db
     .insertInto('runs')
-    .values({ ...toRow(run), status: 'failed', error: storable(error), started_at: CLOCK, finished_at: CLOCK })
+    .values({
+      ...toRow(run),
+      status: 'failed',
+      error: storable(error),
+      started_at: CLOCK,
+      finished_at: CLOCK,
+    })
     .onConflict((conflict) => conflict.column('run_id').doNothing())
     .execute();
 }

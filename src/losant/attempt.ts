@@ -3,12 +3,19 @@ import { z } from 'zod';
 import { FAILURES, LosantError, type LosantErrorKind } from '../errors.ts';
 import { hintFor } from './hints.ts';
 
-/** A question to the API, as every error names it. */
+/** What is asked of the API, as every error names it. */
 export interface Asked {
   /** The action, e.g. `instanceOrg.deviceCounts`, which is also the name of the scope it needs. */
   readonly action: string;
   /** Names for the message, e.g. `{ org: '575…', days: '2026-11-01..2026-11-23' }`. */
   readonly ids?: Readonly<Record<string, string>> | undefined;
+}
+
+/** A question, and the bounds of its answer. */
+export interface Question extends Asked {
+  /** The time before which no cache may have made the answer; no bound if unset. */
+  readonly notBeforeMs?: number | undefined;
+  readonly signal: AbortSignal;
 }
 
 /** The way in which an attempt of a request did not end in a JSON body. */
@@ -47,6 +54,10 @@ export class AttemptError extends LosantError {
     super(kind, `${action}${about}: ${harmless}`, { action, status, body, hint: hintFor(action, kind) });
     this.isFinal = isFinal;
     this.retryAfterMs = retryAfterMs;
+  }
+
+  countAttempts(attempts: number): void {
+    if (attempts > 1) this.message += ` (after ${attempts} attempts)`;
   }
 
   /** Whether the same request may succeed if repeated. A wait that the API asked for is not decided here. */

@@ -3,15 +3,9 @@ import ky from 'ky';
 import type { LosantErrorKind } from '../errors.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { Answer } from './answer.ts';
-import { AttemptError } from './attempt.ts';
+import { AttemptError, type Question } from './attempt.ts';
 import { type Gate, LONGEST_WAIT_MS } from './gate.ts';
-import {
-  createTransport,
-  QUERY_FOR_ALL,
-  type Question,
-  type Transport,
-  type TransportOptions,
-} from './transport.ts';
+import { createTransport, QUERY_FOR_ALL, type Transport, type TransportOptions } from './transport.ts';
 
 export interface LosantClientOptions extends Omit<TransportOptions, 'maxBodyBytes' | 'connections'> {
   readonly gate: Gate;
@@ -77,6 +71,7 @@ const ANSWERED = new Response(null, { status: 204 });
 export function createLosantClient(options: LosantClientOptions): LosantClient {
   const { apiUrl, gate, attempts, maxBodyBytes = MAX_BODY_BYTES } = options;
   const transport = createTransport({ ...options, maxBodyBytes, connections: gate.concurrency });
+  const parts = { ...options, transport };
   // ky gets neither signal nor headers, which it would copy for each attempt: both are below the fetch.
   const api = ky.create({
     prefix: apiUrl,
@@ -92,10 +87,11 @@ export function createLosantClient(options: LosantClientOptions): LosantClient {
   });
   return {
     async get(request) {
+      const asking = new Asking(request, parts);
+      // The query is text in the path: of `searchParams` ky would build a second Request.
       const query = new URLSearchParams(request.query).toString();
-      const asking = new Asking(request, options, transport);
       try {
-        await api.get(`${request.path}?${query}&${QUERY_FOR_ALL}`, {
+        await api.get(`${request.path}?${QUERY_FOR_ALL}${query && `&${query}`}`, {
           fetch: async (input) => {
             await asking.fetch(input instanceof Request ? input.url : String(input));
             return ANSWERED;
@@ -104,8 +100,7 @@ export function createLosantClient(options: LosantClientOptions): LosantClient {
         });
       } catch (error) {
         request.signal.throwIfAborted();
-        if (error instanceof AttemptError && asking.sent > 1)
-          error.message += ` (after ${asking.sent} attempts)`;
+        if (error instanceof AttemptError) error.countAttempts(asking.sent);
         throw error;
       }
       if (asking.answer === null) throw new Error('ky took an answer that nobody sent');
@@ -113,6 +108,8 @@ export function createLosantClient(options: LosantClientOptions): LosantClient {
     },
   };
 }
+
+type ClientParts = LosantClientOptions & { readonly transport: Transport };
 
 /**
  * The fetch of one request, whose attempts go through the gate. When the API asks to wait, all requests of the
@@ -124,20 +121,18 @@ class Asking {
   /** The number of requests sent so far. */
   sent = 0;
   readonly #request: GetRequest;
-  readonly #options: LosantClientOptions;
-  readonly #transport: Transport;
+  readonly #client: ClientParts;
   #attempts = 0;
   #waits = 0;
   #waitedMs = 0;
 
-  constructor(request: GetRequest, options: LosantClientOptions, transport: Transport) {
+  constructor(request: GetRequest, client: ClientParts) {
     this.#request = request;
-    this.#options = options;
-    this.#transport = transport;
+    this.#client = client;
   }
 
   async fetch(url: string): Promise<void> {
-    const { gate, random, backoffMs } = this.#options;
+    const { gate, random, backoffMs } = this.#client;
     const { signal } = this.#request;
     const backoff = this.#attempts === 0 ? 0 : backoffOf(this.#attempts, random(), backoffMs);
     if (backoff > 0) await sleep(backoff, undefined, { signal });
@@ -154,13 +149,13 @@ class Asking {
   }
 
   async #send(url: string, gateWaitMs: number): Promise<Answer> {
-    const { now, onAttempt } = this.#options;
+    const { now, onAttempt, transport } = this.#client;
     const startedAtMs = now();
     const report = (end: Pick<AttemptReport, 'status' | 'outcome' | 'retryReason'>) =>
       onAttempt?.({ action: this.#request.action, durationMs: now() - startedAtMs, gateWaitMs, ...end });
     this.sent += 1;
     try {
-      const answer = await this.#transport('GET', url, this.#request);
+      const answer = await transport('GET', url, this.#request);
       report({ status: 200, outcome: 'ok', retryReason: null });
       return answer;
     } catch (error) {
@@ -173,7 +168,7 @@ class Asking {
 
   /** Returns whether the request is sent again: by ky, or after a pause of all requests that the API asks for. */
   #isSentAgain(error: AttemptError): boolean {
-    const { gate, attempts } = this.#options;
+    const { gate, attempts } = this.#client;
     if (error.kind !== 'rate_limited') {
       return error.isWorthAnotherTry && this.#attempts < (this.#request.attempts ?? attempts);
     }

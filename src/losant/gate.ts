@@ -1,25 +1,16 @@
 import { onAbort } from './abort.ts';
-import { type Asked, AttemptError } from './attempt.ts';
+import { type Asked, AttemptError, type Question } from './attempt.ts';
 
-/**
- * The longest pause that a request waits for. A run that ends is continued by the next wake-up; one
- * that sleeps blocks it.
- */
+/** The longest pause a request waits for: a run that ends goes on at the next wake-up, one that sleeps blocks it. */
 export const LONGEST_WAIT_MS = 15 * 60_000;
 
 /** The longest pause that is believed, so that one absurd Retry-After cannot stop a worker for days. */
 const LONGEST_PAUSE_MS = 60 * 60_000;
 
-/**
- * Starts that are due within this time go at once: a rate above 50 per second would need finer timers
- * than Node has.
- */
+/** Starts due within this time go at once: a rate above 50 per second would need finer timers than Node has. */
 const TICK_MS = 20;
 
-/**
- * The most that starts may fall behind schedule and still catch up. Without catching up, each late
- * timer would lower the rate.
- */
+/** The most that late starts catch up. Without catching up, each late timer would lower the rate. */
 const CATCH_UP_MS = 100;
 
 export interface GateOptions {
@@ -29,14 +20,9 @@ export interface GateOptions {
   readonly requestsPerSecond: number;
 }
 
-/** A question, and the signal that ends its waiting. */
-interface Waiting extends Asked {
-  readonly signal: AbortSignal;
-}
-
 /** A request that waits for its turn. */
 interface Waiter {
-  readonly question: Waiting;
+  readonly question: Question;
   start(): void;
   refuse(reason: unknown): void;
 }
@@ -48,9 +34,8 @@ function pausedTooLong(question: Asked, pauseMs: number): AttemptError {
 }
 
 /**
- * The only way out for the requests of a token. It bounds how many are under way, spaces their
- * starts evenly, and stops them all while the API asks for a pause. All times are on the monotonic
- * clock. Only a waiting request keeps the process alive.
+ * The only way out for the requests of a token. It bounds how many are under way, spaces their starts evenly, and
+ * stops them all while the API asks for a pause. All times are on the monotonic clock.
  */
 export class Gate {
   readonly concurrency: number;
@@ -84,7 +69,7 @@ export class Gate {
    * signal's reason as soon as the question's signal aborts, or with an {@link AttemptError} if the pause is too
    * long. Once started, the task has to watch the signal itself.
    */
-  async run<T>(task: (waitedMs: number) => Promise<T>, question: Waiting): Promise<T> {
+  async run<T>(task: (waitedMs: number) => Promise<T>, question: Question): Promise<T> {
     question.signal.throwIfAborted();
     const { pauseLeftMs } = this;
     if (pauseLeftMs > LONGEST_WAIT_MS) throw pausedTooLong(question, pauseLeftMs);
@@ -115,7 +100,7 @@ export class Gate {
     for (const waiter of this.#waiters) waiter.refuse(pausedTooLong(waiter.question, pauseMs));
   }
 
-  #waitForTurn(question: Waiting): Promise<void> {
+  #waitForTurn(question: Question): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const leave = () => {
       this.#waiters.delete(waiter);

@@ -11,12 +11,12 @@ import {
   readRetryAfter,
 } from './answer.ts';
 import {
-  type Asked,
   AttemptError,
   badBody,
   type Failure,
   failureOfStatus,
   KEPT_BODY_BYTES,
+  type Question,
 } from './attempt.ts';
 
 export interface TransportOptions {
@@ -37,12 +37,6 @@ export interface TransportOptions {
   readonly now: () => number;
   /** Called with the API's clock minus `now`, in ms, for every answer that has a Date header (whole seconds). */
   readonly onClock?: ((aheadMs: number) => void) | undefined;
-}
-
-export interface Question extends Asked {
-  /** The time before which no cache may have made the answer; no bound if unset. */
-  readonly notBeforeMs?: number | undefined;
-  readonly signal: AbortSignal;
 }
 
 /**
@@ -89,7 +83,8 @@ export function createTransport(options: TransportOptions): Transport {
     forget();
     signal.throwIfAborted();
     const receivedAtMs = now();
-    const { status, content, failure } = exchange;
+    const content = exchange.takeContent();
+    const { status, failure } = exchange;
     const dateMs = readDate(exchange.headers);
     if (dateMs !== null) onClock?.(dateMs - receivedAtMs);
     // The status alone decides an error; the body only explains it.
@@ -97,7 +92,7 @@ export function createTransport(options: TransportOptions): Transport {
       throw fail(failureOfStatus(status, content, readRetryAfter(exchange.headers, receivedAtMs)));
     }
     if (failure !== null) throw fail(failure);
-    const answer = readAnswer(exchange, { sentAtMs, receivedAtMs, dateMs });
+    const answer = readAnswer({ headers: exchange.headers, content }, { sentAtMs, receivedAtMs, dateMs });
     const type = headerOf(exchange.headers, 'content-type') ?? 'unknown';
     if (answer === null) throw fail(badBody(`the body is not JSON (content type ${type})`, content));
     // Bodies may be kept for people to read, so one that repeats the request's headers is refused.
@@ -156,7 +151,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   failure: Failure | null = null;
   readonly ended = Promise.withResolvers<void>();
   readonly #maxBytes: number;
-  #chunks: Buffer[] = [];
+  readonly #chunks: Buffer[] = [];
   #size = 0;
   #controller: Dispatcher.DispatchController | null = null;
 
@@ -164,8 +159,18 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#maxBytes = maxBytes;
   }
 
-  get content(): Buffer {
-    return Buffer.concat(this.#chunks, this.#size);
+  /** Takes the content as far as it came, without the compression of a server that compresses unasked. */
+  takeContent(): Buffer {
+    const raw = Buffer.concat(this.#chunks, this.#size);
+    const encoding = headerOf(this.headers, 'content-encoding');
+    if (encoding === undefined) return raw;
+    try {
+      return decompress(raw, encoding, this.#maxBytes);
+    } catch (error) {
+      const problem = `the body cannot be decompressed: ${describeCause(error)}`;
+      this.failure ??= error instanceof RangeError ? this.#tooLarge(raw) : badBody(problem, raw);
+      return raw;
+    }
   }
 
   stop(failure: Failure): void {
@@ -187,12 +192,11 @@ class Exchange implements Dispatcher.DispatchHandler {
   onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#chunks.push(chunk);
     this.#size += chunk.length;
-    if (this.#size > (this.status === 200 ? this.#maxBytes : KEPT_BODY_BYTES)) this.stop(this.#tooLarge());
+    const maxBytes = this.status === 200 ? this.#maxBytes : KEPT_BODY_BYTES;
+    if (this.#size > maxBytes) this.stop(this.#tooLarge(Buffer.concat(this.#chunks)));
   }
 
   onResponseEnd(): void {
-    const encoding = headerOf(this.headers, 'content-encoding');
-    if (encoding !== undefined) this.#decompress(encoding);
     this.ended.resolve();
   }
 
@@ -201,33 +205,23 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.ended.resolve();
   }
 
-  /** Undoes the compression of a server that compresses unasked, where its name is known. */
-  #decompress(encoding: string): void {
-    const names = encoding.toLowerCase().split(',', 5);
-    let content = this.content;
-    try {
-      for (const name of names.toReversed()) {
-        content = DECODERS[name.trim()]?.(content, { maxOutputLength: this.#maxBytes }) ?? content;
-      }
-      this.#chunks = [content];
-      this.#size = content.length;
-    } catch (error) {
-      const problem = `the body cannot be decompressed: ${describeCause(error)}`;
-      this.failure = error instanceof RangeError ? this.#tooLarge() : badBody(problem, content);
-    }
-  }
-
-  #tooLarge(): Failure {
-    return badBody(`the body is larger than ${this.#maxBytes} bytes`, this.content, true);
+  #tooLarge(content: Buffer): Failure {
+    return badBody(`the body is larger than ${this.#maxBytes} bytes`, content, true);
   }
 }
 
-const DECODERS: Readonly<Record<string, typeof gunzipSync>> = {
-  gzip: gunzipSync,
-  'x-gzip': gunzipSync,
-  deflate: inflateSync,
-  br: brotliDecompressSync,
-};
+const DECODERS = new Map([
+  ['gzip', gunzipSync],
+  ['x-gzip', gunzipSync],
+  ['deflate', inflateSync],
+  ['br', brotliDecompressSync],
+]);
+
+function decompress(content: Buffer, encoding: string, maxOutputLength: number): Buffer {
+  const names = encoding.toLowerCase().split(',', 5);
+  const decoders = names.flatMap((name) => DECODERS.get(name.trim()) ?? []);
+  return decoders.reduceRight((rest, decode) => decode(rest, { maxOutputLength }), content);
+}
 
 function describeCause(error: unknown): string {
   const { message, code } = error as NodeJS.ErrnoException;

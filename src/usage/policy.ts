@@ -1,4 +1,4 @@
-import { FAILURES, type LosantErrorKind } from '../errors.ts';
+import { FAILURES, isFailure } from '../errors.ts';
 import { addDays, DAY_MS, dayAt, dayEndMs, HOUR_MS, type UsageDay } from './day.ts';
 
 /** The rules for when usage days are read and how long they can be. */
@@ -58,7 +58,7 @@ const RETRY_HOURS_MAX = 24;
  */
 export function retryAtMs(failedAtMs: number, attempts: number, code: string): number {
   const mostlyPasses =
-    Object.hasOwn(FAILURES, code) && FAILURES[code as LosantErrorKind].dueAgain === 'at_next_wake_up';
+    isFailure(code) && FAILURES[code].dueAgain === 'at_next_wake_up';
   if (attempts === 1 && mostlyPasses) return wakeUpMs(failedAtMs);
   return wakeUpMs(failedAtMs + Math.min(2 ** attempts, RETRY_HOURS_MAX) * HOUR_MS);
 }

@@ -143,13 +143,13 @@ describe('Gate', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it('listens to a signal once, however many tasks wait for it', async () => {
+  it('listens to a signal once, however many tasks wait for it, and leaves no listener behind', async () => {
     const { signal } = new AbortController();
     const listen = vi.spyOn(signal, 'addEventListener');
-    const gate = gateOf({ requestsPerSecond: 100 });
-    await ended(startMany(gate, 50, asking(signal)).done);
-    await ended(startMany(gate, 50, asking(signal)).done);
+    const leave = vi.spyOn(signal, 'removeEventListener');
+    await ended(startMany(gateOf({ requestsPerSecond: 100 }), 50, asking(signal)).done);
     expect(listen).toHaveBeenCalledTimes(1);
+    expect(leave).toHaveBeenCalledTimes(1);
   });
 
   it('pauses every task, also those that wait already, and goes on afterwards', async () => {

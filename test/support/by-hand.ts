@@ -29,6 +29,6 @@ export function asProgram(statement: string): string {
 /** Returns the statement by which another process takes the lease of an instance, in place of its holder. */
 export function holdLease(instanceId: string, until = "now() + interval '1 hour'"): string {
   return `delete from losant_usage.leases where instance_id = '${instanceId}';
-    insert into losant_usage.leases (instance_id, shard_count, shard_index, run_id, host, since, until)
-    values ('${instanceId}', 1, 0, gen_random_uuid(), 'elsewhere', now(), ${until})`;
+    insert into losant_usage.leases (instance_id, run_id, host, since, until)
+    values ('${instanceId}', gen_random_uuid(), 'elsewhere', now(), ${until})`;
 }
