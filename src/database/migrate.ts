@@ -53,7 +53,9 @@ export async function migrateToHead(handle: DatabaseHandle, options: MigrateOpti
       await sql`select set_config('lock_timeout', ${`${LOCK_WAIT_MS}`}, false)`.execute(db);
       const { error, results = [] } = await createMigrator(db, files).migrateToLatest();
       if (error !== undefined) throw error;
-      return results.filter(({ status }) => status === 'Success').map(({ migrationName }) => fileOf(migrationName));
+      return results
+        .filter(({ status }) => status === 'Success')
+        .map(({ migrationName }) => fileOf(migrationName));
     });
   } catch (error) {
     throw describeDatabaseError(error, handle.describe) ?? error;

@@ -19,7 +19,8 @@ export interface Health {
 }
 
 export type InstanceHealth = Awaited<ReturnType<typeof readInstances>>[number] & {
-  /** Numbers that changed in the last 30 days although they were final (count). */
+  /** Numbers that changed although they were final: ever, and in the last 30 days (counts). */
+  readonly finalChanges: number;
   readonly finalChanges30Days: number;
   /** Settled numbers that differ from Losant's own totals or from their counterparts (count). */
   readonly differences: number;
@@ -40,10 +41,7 @@ export const CHANGES_SHOWN_DAYS = 30;
 const RUNS_PER_INSTANCE = 10;
 
 /** Reads the state of the instances in the settings, in half a second at 10,000 organizations. */
-export async function readHealth(
-  db: Kysely<Schema>,
-  { nowMs, instanceIds }: HealthOptions,
-): Promise<Health> {
+export async function readHealth(db: Kysely<Schema>, { nowMs, instanceIds }: HealthOptions): Promise<Health> {
   const streams = await readStreams(db, instanceIds);
   const instances = await readInstances(db, instanceIds);
   const changes = await countFinalChanges(db, new Date(nowMs - CHANGES_SHOWN_DAYS * DAY_MS).toISOString());
@@ -53,7 +51,8 @@ export async function readHealth(
     gaps: streams.reduce((sum, { gaps }) => sum + gaps, 0),
     instances: instances.map((instance) => ({
       ...instance,
-      finalChanges30Days: changes.get(instance.instanceId) ?? 0,
+      finalChanges: changes.get(instance.instanceId)?.all ?? 0,
+      finalChanges30Days: changes.get(instance.instanceId)?.recent ?? 0,
       differences: differences.get(instance.instanceId) ?? 0,
       streams: streams
         .filter(({ instanceId }) => instanceId === instance.instanceId)
@@ -100,6 +99,8 @@ async function readStreams(db: Kysely<Schema>, instanceIds: readonly string[]) {
     },
     /** The time of the newest accepted answer about yesterday. */
     yesterdayReadAt: row.yesterday_read_at,
+    /** The newest day of the last ten that was read for any organization; null if none was. */
+    newestReadDay: row.newest_read_day,
     /** The first and the last wanted day, and the last up to which nothing is missing. */
     firstDay: row.first_day,
     lastDay: row.last_day,
@@ -121,7 +122,9 @@ async function readStreams(db: Kysely<Schema>, instanceIds: readonly string[]) {
 async function readInstances(db: Kysely<Schema>, instanceIds: readonly string[]) {
   return await db
     .selectFrom('instances as i')
-    .leftJoin('leases as l', (join) => join.onRef('l.instance_id', '=', 'i.instance_id').on('l.until', '>', CLOCK))
+    .leftJoin('leases as l', (join) =>
+      join.onRef('l.instance_id', '=', 'i.instance_id').on('l.until', '>', CLOCK),
+    )
     .select(['i.instance_id as instanceId', 'i.name', 'i.api_url as apiUrl', 'i.listed_at as listedAt'])
     /** Reasons why the newest list of organizations was not complete, and why totals could not be read. */
     .select(['i.list_problem as listProblem', 'i.totals_problem as totalsProblem'])
@@ -162,17 +165,17 @@ async function readInstances(db: Kysely<Schema>, instanceIds: readonly string[])
     .execute();
 }
 
-/** Counts by instance the cells that changed since `since` although they were final. */
-async function countFinalChanges(db: Kysely<Schema>, since: Instant): Promise<ReadonlyMap<string, number>> {
+/** Counts by instance the cells that changed although they were final: all, and those since an instant. */
+async function countFinalChanges(db: Kysely<Schema>, since: Instant) {
   const rows = await db
     .selectFrom('revisions as r')
     .innerJoin('organizations as o', 'o.org_id', 'r.org_id')
-    .select(['o.instance_id', (eb) => eb.fn.countAll<number>().as('cells')])
+    .select(['o.instance_id', (eb) => eb.fn.countAll<number>().as('all')])
+    .select((eb) => eb.fn.countAll<number>().filterWhere('r.changed_at', '>=', since).as('recent'))
     .where('r.was_final', '=', true)
-    .where('r.changed_at', '>=', since)
     .groupBy('o.instance_id')
     .execute();
-  return new Map(rows.map(({ instance_id, cells }) => [instance_id, cells]));
+  return new Map(rows.map(({ instance_id, ...counts }) => [instance_id, counts]));
 }
 
 async function countDifferences(db: Kysely<Schema>): Promise<ReadonlyMap<string, number>> {
