@@ -34,7 +34,9 @@ export function checkTables(ledger: Ledger, before: Ledger, book: TruthBook): st
       ...checkNumbers(cell, book),
       ...checkChain(cell, ledger.revisions.get(name) ?? []),
       ...checkChange(before.cells.get(name), cell, book),
-      ...(isGap(cell, ledger.nowMs) === ledger.gaps.has(name) ? [] : ['is a gap, or is none, against the view of gaps']),
+      ...(isGap(cell, ledger.nowMs) === ledger.gaps.has(name)
+        ? []
+        : ['is a gap, or is none, against the view of gaps']),
     ];
     return wrong.map((line) => `${name}: ${line}`);
   });
@@ -63,14 +65,16 @@ function checkTimes(cell: LedgerCell, { nowMs, instances, tracks }: Ledger): str
   const isPast = day < dayAt(nowMs - (horizonDays ?? 0) * DAY_MS);
   const isGone = tracks.some(({ orgId, removed }) => removed && orgId === cell.orgId);
   const isClosed = nextReadAtMs === null && cell.hasRow;
-  if (isClosed && !['final', 'accepted'].includes(standing) && !isPast && !isGone) wrong.push('is never read again');
+  if (isClosed && !['final', 'accepted'].includes(standing) && !isPast && !isGone)
+    wrong.push('is never read again');
   return wrong;
 }
 
 /** What is stored is what Losant said at the time of the answer, and nothing is sure by silence alone. */
 function checkNumbers(cell: LedgerCell, book: TruthBook): string[] {
   const { stream, standing, isStored, isReported, numbers, verifiedAtMs } = cell;
-  if (isStored !== (numbers !== null)) return [`is ${standing}, and its numbers are ${JSON.stringify(numbers)}`];
+  if (isStored !== (numbers !== null))
+    return [`is ${standing}, and its numbers are ${JSON.stringify(numbers)}`];
   if (numbers === null) return [];
   const wrong: string[] = [];
   if (verifiedAtMs === null) return ['is stored, and no answer was accepted'];
@@ -88,7 +92,8 @@ function checkNumbers(cell: LedgerCell, book: TruthBook): string[] {
 
 /** Whether an answer with this version can have led to these numbers: what it leaves out may be zero. */
 function canBe(numbers: Numbers, { numbers: said, leftOut }: Version): boolean {
-  const isThere = (key: string) => !leftOut.some((column) => key.startsWith(column)) || (numbers[key] ?? 0) !== 0;
+  const isThere = (key: string) =>
+    !leftOut.some((column) => key.startsWith(column)) || (numbers[key] ?? 0) !== 0;
   const expected = Object.entries(said).filter(([key]) => isThere(key));
   const stored = Object.entries(numbers).filter(([key]) => isThere(key));
   return inOrder(expected) === inOrder(stored);
@@ -97,7 +102,8 @@ function canBe(numbers: Numbers, { numbers: said, leftOut }: Version): boolean {
 const inOrder = (entries: readonly (readonly [string, number])[]) =>
   JSON.stringify(entries.toSorted(([a], [b]) => (a < b ? -1 : 1)));
 
-export const sameNumbers = (a: Numbers, b: Numbers) => inOrder(Object.entries(a)) === inOrder(Object.entries(b));
+export const sameNumbers = (a: Numbers, b: Numbers) =>
+  inOrder(Object.entries(a)) === inOrder(Object.entries(b));
 
 /** No revision is skipped, and back from what is stored each change begins with what it says it led to. */
 function checkChain({ revision, numbers }: LedgerCell, chain: readonly Revision[]): string[] {
@@ -137,20 +143,30 @@ function checkChange(before: LedgerCell | undefined, cell: LedgerCell, book: Tru
   if (revision < before.revision) wrong.push(`went back from revision ${before.revision} to ${revision}`);
   if ((verifiedAtMs ?? 0) < (before.verifiedAtMs ?? 0)) wrong.push('was verified later than it is now');
   if (before.numbers !== null && numbers !== null) {
-    if (revision === before.revision && !sameNumbers(before.numbers, numbers)) wrong.push('changed without a record');
-    const lost = Object.values(COLUMNS[cell.stream]).filter((column) => before.numbers?.[column] && numbers[column] === 0);
+    if (revision === before.revision && !sameNumbers(before.numbers, numbers))
+      wrong.push('changed without a record');
+    const lost = Object.values(COLUMNS[cell.stream]).filter(
+      (column) => before.numbers?.[column] && numbers[column] === 0,
+    );
     const versions = book.at(cell, verifiedAtMs ?? 0);
     const isNamed = (column: string) =>
       versions.some((version) => version.numbers[column] === 0 && !version.leftOut.includes(column));
-    for (const column of lost) if (!isNamed(column)) wrong.push(`${column} became zero, and Losant only left it out`);
+    for (const column of lost)
+      if (!isNamed(column)) wrong.push(`${column} became zero, and Losant only left it out`);
   }
   const isRead = cell.attemptedAtMs !== before.attemptedAtMs || verifiedAtMs !== before.verifiedAtMs;
   const isDecided = ['accepted', 'unavailable'].includes(standing) || before.reason === 'before_creation';
-  if (['in_doubt', 'accepted'].includes(before.standing) && standing !== before.standing && !isRead && !isDecided)
+  if (
+    ['in_doubt', 'accepted'].includes(before.standing) &&
+    standing !== before.standing &&
+    !isRead &&
+    !isDecided
+  )
     wrong.push(`was ${before.standing}, and is ${standing} though nobody read it`);
   const isNewlyLeftOut = LEFT_OUT.includes(reason ?? '') && reason !== before.reason;
   const couldBeLeftOut = book.at(cell, cell.attemptedAtMs ?? 0).some(({ leftOut }) => leftOut.length > 0);
-  if (isNewlyLeftOut && !couldBeLeftOut) wrong.push(`is ${standing} (${reason}), and Losant left nothing out`);
+  if (isNewlyLeftOut && !couldBeLeftOut)
+    wrong.push(`is ${standing} (${reason}), and Losant left nothing out`);
   return wrong;
 }
 
@@ -159,12 +175,15 @@ export function checkHealed(ledger: Ledger, book: TruthBook, living: ReadonlySet
   return [...ledger.cells.values()].flatMap((cell) => {
     const { standing, reason, orgId, numbers } = cell;
     const isGone = !living.has(orgId);
-    if (standing === 'accepted' || (standing === 'unavailable' && (isGone || reason === 'past_horizon'))) return [];
+    if (standing === 'accepted' || (standing === 'unavailable' && (isGone || reason === 'past_horizon')))
+      return [];
     if (standing !== 'final') return [`${nameOf(cell)} is ${standing} (${reason}) in the end`];
     const truth = book.now(cell);
     const isRight = numbers !== null && truth !== undefined && sameNumbers(numbers, truth.numbers);
     // What was final when its organization went, or its day left the horizon, stays as it was.
     if (isRight || isGone || cell.nextReadAtMs === null) return [];
-    return [`${nameOf(cell)}: ${JSON.stringify(numbers)} in the end, and it is ${JSON.stringify(truth?.numbers)}`];
+    return [
+      `${nameOf(cell)}: ${JSON.stringify(numbers)} in the end, and it is ${JSON.stringify(truth?.numbers)}`,
+    ];
   });
 }

@@ -149,7 +149,9 @@ export async function readLedger(databaseUrl: string): Promise<Ledger> {
       `select concat_ws(' ', org_id, usage_date) as key, to_jsonb(d) as numbers from losant_usage.usage_days d`,
     );
     const byDay = new Map(days.map(({ key, numbers }) => [key, numbers]));
-    const cells = (await rowsOf<Omit<LedgerCell, 'numbers'>>(CELLS)).filter(({ stream }) => STREAMS.includes(stream));
+    const cells = (await rowsOf<Omit<LedgerCell, 'numbers'>>(CELLS)).filter(({ stream }) =>
+      STREAMS.includes(stream),
+    );
     const gaps = await rowsOf<Cell>(
       `select stream, org_id as "orgId", usage_date::text as day from losant_usage.coverage_gaps`,
     );
@@ -171,7 +173,10 @@ export async function readLedger(databaseUrl: string): Promise<Ledger> {
   }
 }
 
-function numbersOf({ orgId, day, stream }: Cell, days: ReadonlyMap<string, Record<string, unknown>>): Numbers | null {
+function numbersOf(
+  { orgId, day, stream }: Cell,
+  days: ReadonlyMap<string, Record<string, unknown>>,
+): Numbers | null {
   const row = days.get(`${orgId} ${day}`) ?? {};
   const columns = Object.values(COLUMNS[stream]).map((column) => [column, row[column] ?? null] as const);
   if (columns.some(([, value]) => value === null)) return null;

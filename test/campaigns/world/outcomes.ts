@@ -63,7 +63,8 @@ export function checkOutcomes(outcomes: readonly Outcome[], situation: Situation
   return outcomes.flatMap((outcome) => {
     const { what, code, stdout, stderr, scope } = outcome;
     const lines: string[] = [];
-    if (/^ {4}at /m.test(stderr) || stdout.includes('"unexpected"')) lines.push(`fails unexpectedly: ${stderr}${stdout}`);
+    if (/^ {4}at /m.test(stderr) || stdout.includes('"unexpected"'))
+      lines.push(`fails unexpectedly: ${stderr}${stdout}`);
     if (scope === null) lines.push(...checkLook(outcome, situation.ledger));
     else if (outcome === last) {
       if (code === 0) lines.push(...checkComplete(outcome, scope, situation));
@@ -100,13 +101,17 @@ function checkComplete({ startedAtMs }: Outcome, scope: Scope, situation: Situat
   const cells = [...ledger.cells.values()].filter(inScope(scope));
   const problem = ledger.instances.get(scope.instanceId)?.problem ?? null;
   const isOfAll = scope.orgIds === null && scope.streams === null && scope.range === null;
-  const goesOn = new Set(ledger.tracks.filter((each) => each.goesOn).map(({ stream, orgId }) => `${stream} ${orgId}`));
+  const goesOn = new Set(
+    ledger.tracks.filter((each) => each.goesOn).map(({ stream, orgId }) => `${stream} ${orgId}`),
+  );
   const untracked = wanted.orgs
     .filter(({ instanceId }) => isOfAll && instanceId === scope.instanceId)
     .flatMap(({ orgId }) => wanted.streams.map((stream) => `${stream} ${orgId}`))
     .filter((name) => !goesOn.has(name));
   return [
-    ...cells.filter(isLeft(startedAtMs, scope)).map((cell) => `says that nothing is missing, and ${describe(cell)}`),
+    ...cells
+      .filter(isLeft(startedAtMs, scope))
+      .map((cell) => `says that nothing is missing, and ${describe(cell)}`),
     ...(problem === null ? [] : [`is complete, and yet ${problem}`]),
     ...untracked.map((name) => `is complete, and ${name} is not exported`),
   ];
@@ -138,7 +143,8 @@ function checkRows(scope: Scope, { ledger, horizonDays }: Situation): string[] {
     const horizon = dayAt(ledger.nowMs - horizonDays * DAY_MS);
     const from = [range.from, horizon, createdOn ?? ''].sort().at(-1) as string;
     for (let day = from; day <= range.to; day = dayAt(Date.parse(day) + DAY_MS)) {
-      if (!ledger.cells.has(`${stream} ${orgId} ${day}`)) lines.push(`ended, and ${stream} ${orgId} ${day} is not wanted`);
+      if (!ledger.cells.has(`${stream} ${orgId} ${day}`))
+        lines.push(`ended, and ${stream} ${orgId} ${day} is not wanted`);
     }
   }
   return lines;
@@ -151,20 +157,24 @@ function checkReport({ code, stdout }: Outcome, scope: Scope, { ledger, before }
   const lines: string[] = [];
   const sum = Object.values(parts).reduce((total, count) => total + count, 0);
   if (sum !== planned) lines.push(`${planned} planned, but the counts add up to ${sum}`);
-  if ((status === 'complete') !== (code === 0) && code !== 5) lines.push(`exit ${code} of a run that is ${status}`);
+  if ((status === 'complete') !== (code === 0) && code !== 5)
+    lines.push(`exit ${code} of a run that is ${status}`);
   const more = countStored(ledger) - countStored(before);
   if (more !== rows['inserted']) lines.push(`${more} cells more are stored, and it says ${rows['inserted']}`);
   const isFailing = isLeft(ledger.nowMs, scope);
-  const hasCause = failures.length > 0 || [...ledger.cells.values()].some((cell) => inScope(scope)(cell) && isFailing(cell));
+  const hasCause =
+    failures.length > 0 || [...ledger.cells.values()].some((cell) => inScope(scope)(cell) && isFailing(cell));
   if (code === 3 && !hasCause) lines.push('something is said to be missing, and nobody can tell what');
   const isNamed = ({ orgId, stream, day }: LedgerCell) =>
     failures.some(
-      (each) => each.orgId === orgId && each.stream === stream && (each.from ?? '9') <= day && day <= (each.to ?? ''),
+      (each) =>
+        each.orgId === orgId && each.stream === stream && (each.from ?? '9') <= day && day <= (each.to ?? ''),
     );
   for (const [name, cell] of ledger.cells) {
     const isVerified = (cell.verifiedAtMs ?? 0) > (before.cells.get(name)?.verifiedAtMs ?? 0);
     const isOpen = !cell.isStored || cell.standing === 'in_doubt';
-    if (isVerified && !isOpen && isNamed(cell)) lines.push(`${name} counts as verified by a read that is said to have failed`);
+    if (isVerified && !isOpen && isNamed(cell))
+      lines.push(`${name} counts as verified by a read that is said to have failed`);
   }
   return lines;
 }

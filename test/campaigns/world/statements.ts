@@ -73,13 +73,19 @@ export async function checkStatements(url: string, ledger: Ledger, known: Statem
     known.set(id, text);
   }
   if (made.length === 0) return lines;
-  const { rows } = await client.query<{ month: string; orgId: string; metric: string; quantity: string }>(SETTLED);
-  const settled = new Map(rows.map(({ month, orgId, metric, quantity }) => [`${month} ${orgId} ${metric}`, quantity]));
+  const { rows } = await client.query<{ month: string; orgId: string; metric: string; quantity: string }>(
+    SETTLED,
+  );
+  const settled = new Map(
+    rows.map(({ month, orgId, metric, quantity }) => [`${month} ${orgId} ${metric}`, quantity]),
+  );
   const months = new Set(rows.map(({ month }) => month));
   const sums = new Map<string, bigint | null>();
   for (const { stream, day, orgId, standing, numbers } of ledger.cells.values()) {
     if (!months.has(day.slice(0, 7))) continue;
-    for (const { metric } of METRICS.filter((each) => each.stream === stream && each.metric !== 'devices_total')) {
+    for (const { metric } of METRICS.filter(
+      (each) => each.stream === stream && each.metric !== 'devices_total',
+    )) {
       const key = `${day.slice(0, 7)} ${orgId} ${metric}`;
       const sum = sums.get(key);
       // What is open is neither billed nor adjusted.

@@ -42,7 +42,9 @@ export const nameOf = ({ stream, orgId, day }: Cell) => `${stream} ${orgId} ${da
 /** Returns the numbers under the names of their columns, each key of a map of maps after its column's. */
 export function flatten(value: unknown, prefix = ''): Numbers {
   if (typeof value !== 'object' || value === null) return { [prefix]: Number(value) };
-  const parts = Object.entries(value).map(([key, part]) => flatten(part, prefix === '' ? key : `${prefix} ${key}`));
+  const parts = Object.entries(value).map(([key, part]) =>
+    flatten(part, prefix === '' ? key : `${prefix} ${key}`),
+  );
   return Object.assign({}, ...parts) as Numbers;
 }
 
@@ -69,7 +71,10 @@ function versionOf(day: RawDay, stream: StreamName): Version {
     const named = Object.entries(COLUMNS[stream]).map(([word, column]) => [column, Number(counts[word])]);
     return { numbers: Object.fromEntries(named) as Numbers, leftOut: day.omitted[stream] ? all : leftOut };
   }
-  const sources = day.payload_sources.map((row) => [`payload_sources ${row.payload_type} ${row.source}`, row.count]);
+  const sources = day.payload_sources.map((row) => [
+    `payload_sources ${row.payload_type} ${row.source}`,
+    row.count,
+  ]);
   const sum = day.payload_sources.reduce((total, { count }) => total + Number(count), 0);
   const numbers = { payload_source_count: sum, ...(Object.fromEntries(sources) as Numbers) };
   return { numbers, leftOut: day.omitted.payload_sources ? all : [] };
@@ -125,7 +130,8 @@ export class TruthBook {
       const answer = await platform?.control(`truth?from=${from}&to=${to}&orgId=${orgId}`);
       const { orgs } = answer as { orgs: { days: RawDay[] }[] };
       for (const day of orgs[0]?.days.filter(({ complete }) => complete) ?? []) {
-        for (const stream of STREAMS) this.#add({ orgId, stream, day: day.day }, versionOf(day, stream), atMs);
+        for (const stream of STREAMS)
+          this.#add({ orgId, stream, day: day.day }, versionOf(day, stream), atMs);
       }
     }
   }
@@ -150,13 +156,16 @@ export class TruthBook {
   /** Returns the versions of a cell that an answer to a request of this time may have. */
   at(cell: Cell, atMs: number): readonly Version[] {
     const versions = this.#versions.get(nameOf(cell)) ?? [];
-    const isLeftOut = this.#faults.get(nameOf(cell))?.some((each) => Math.abs(each - atMs) <= SKEW_MS) ?? false;
+    const isLeftOut =
+      this.#faults.get(nameOf(cell))?.some((each) => Math.abs(each - atMs) <= SKEW_MS) ?? false;
     return versions
       .filter(({ sinceMs }, index) => {
         const untilMs = versions[index + 1]?.sinceMs ?? Number.POSITIVE_INFINITY;
         return (index === 0 || sinceMs <= atMs + SKEW_MS) && untilMs >= atMs - SKEW_MS;
       })
-      .map(({ version }) => (isLeftOut ? { ...version, leftOut: Object.values(COLUMNS[cell.stream]) } : version));
+      .map(({ version }) =>
+        isLeftOut ? { ...version, leftOut: Object.values(COLUMNS[cell.stream]) } : version,
+      );
   }
 
   /** Returns the present version. */
