@@ -171,9 +171,14 @@ function checkChange(before: LedgerCell | undefined, cell: LedgerCell, book: Tru
 }
 
 /** After all troubles are over and everything was read again: what is stored is what is true now, and all is settled. */
-export function checkHealed(ledger: Ledger, book: TruthBook, living: ReadonlySet<string>): string[] {
+export function checkHealed(
+  ledger: Ledger,
+  { book, living, lastDay }: { book: TruthBook; living: ReadonlySet<string>; lastDay: string },
+): string[] {
   return [...ledger.cells.values()].flatMap((cell) => {
     const { standing, reason, orgId, numbers } = cell;
+    // Later ones are not final yet.
+    if (cell.day > lastDay) return [];
     const isGone = !living.has(orgId);
     if (standing === 'accepted' || (standing === 'unavailable' && (isGone || reason === 'past_horizon')))
       return [];
