@@ -94,5 +94,5 @@ create index coverage_open on losant_usage.coverage (usage_date, org_id) include
 create index coverage_open_month on losant_usage.coverage (month, org_id) include (usage_date, standing, is_stored, is_reported, stream)
   where standing <> 'final' or not is_reported;
 create index coverage_trouble on losant_usage.coverage (month, usage_date, org_id)
-  where standing in ('waiting', 'unavailable', 'in_doubt', 'missing');
+  where standing in ('accepted', 'waiting', 'unavailable', 'in_doubt', 'missing');
 set session_replication_role = origin;

@@ -48,7 +48,7 @@ create index coverage_open_month on losant_usage.coverage (month, org_id) includ
   where standing <> 'final' or not is_reported;
 create index coverage_failing on losant_usage.coverage (usage_date) where attempts > 0;
 create index coverage_trouble on losant_usage.coverage (month, usage_date, org_id)
-  where standing in ('waiting', 'unavailable', 'in_doubt', 'missing');
+  where standing in ('accepted', 'waiting', 'unavailable', 'in_doubt', 'missing');
 
 -- Numbers of a cell are stored together or not at all; null: not stored.
 create table losant_usage.usage_days (

@@ -56,7 +56,8 @@ return case cause
   when 'not_over' then 'wait until the month is over'
   when 'list_incomplete' then 'losant-usage run'
   when 'not_final' then 'losant-usage run'
-  when 'contradicted' then format(E'losant-usage run\nlosant-usage reconcile --from %s --to %s', first_day, last_day)
+  when 'contradicted' then format(E'losant-usage backfill --force --from %1$s --to %2$s --stream %3$s\nlosant-usage reconcile --from %1$s --to %2$s',
+    first_day, last_day, array_to_string(streams, ' --stream '))
   when 'missing' then format('losant-usage backfill --org %s --from %s --to %s', org_id, first_day, last_day)
   when 'not_fully_tracked' then format('losant-usage backfill --org %s --from %s --to %s', org_id, first_day, last_day)
   else format(E'losant-usage explain --org %1$s --day %2$s\nlosant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason "…"',

@@ -11,10 +11,7 @@ import { accessFor } from './tokens.ts';
 import type { World } from './world.ts';
 
 export interface Route {
-  /**
-   * The resource and action as in the official contract, e.g. `instanceOrg.deviceCounts`, which is also
-   * the scope.
-   */
+  /** The resource and action as in the official contract, e.g. `instanceOrg.deviceCounts`; also the scope. */
   readonly action: string;
   readonly counter: CounterAction | null;
   readonly instanceId: string;
@@ -26,43 +23,32 @@ export interface ApiRequest {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly authorization: string | undefined;
-  /** The body text of a PATCH. */
+  /** The body of a PATCH. */
   readonly text: string;
 }
 
 export interface ApiAnswer {
   readonly status: number;
   readonly body: Body;
-  /** The window, for a counter that answered 200. */
+  /** The window of a counter. */
   readonly window?: Window;
 }
 
 const PATH = /^\/instances\/(?<instanceId>[^/]+)(?<list>\/orgs(?:\/(?<orgId>[^/]+))?)?(?:\/(?<last>[^/]+))?$/;
 const VERBS: Readonly<Record<string, string>> = { GET: 'get', PATCH: 'patch', DELETE: 'delete' };
-const RESOURCES = [
-  'instance.get',
-  'instanceOrgs.get',
-  'instanceOrg.get',
-  'instanceOrg.patch',
-  'instanceOrg.delete',
-];
+const READ_ONLY = ['instance', 'instanceOrgs'];
 
 /** Returns the route of a method and path, or null for an unknown one, which the API answers with 405. */
 export function matchRoute(method: string, path: string): Route | null {
   const { instanceId, list, orgId = null, last } = PATH.exec(path)?.groups ?? {};
   if (instanceId === undefined) return null;
-  const isOfInstance = list === undefined;
-  if (last !== undefined) {
-    const counter = COUNTER_ACTIONS.find((known) => known === last);
-    if (counter === undefined || method !== 'GET' || (!isOfInstance && orgId === null)) return null;
-    return { action: `${isOfInstance ? 'instance' : 'instanceOrg'}.${counter}`, counter, instanceId, orgId };
-  }
-  const resource = isOfInstance ? 'instance' : orgId === null ? 'instanceOrgs' : 'instanceOrg';
-  const action = `${resource}.${VERBS[method]}`;
-  return RESOURCES.includes(action) ? { action, counter: null, instanceId, orgId } : null;
+  const resource = list === undefined ? 'instance' : orgId === null ? 'instanceOrgs' : 'instanceOrg';
+  const counter = COUNTER_ACTIONS.find((known) => known === last) ?? null;
+  const verb = last === undefined ? VERBS[method] : method === 'GET' ? counter : null;
+  if (!verb || (verb !== 'get' && counter === null && READ_ONLY.includes(resource))) return null;
+  if (resource === 'instanceOrgs' && counter !== null) return null;
+  return { action: `${resource}.${verb}`, counter, instanceId, orgId };
 }
-
-const ID_PATTERN = /^[A-Fa-f\d]{24}$/;
 
 /**
  * Answers a request of the API. Checks the token, the form of the ids, the instance, the scope and the
@@ -77,12 +63,17 @@ export function answerRequest(
   try {
     if (route === null) throw new Refusal(405, 'MethodNotAllowed', `${request.method} is not allowed here`);
     const org = admit(world, route, request);
-    if (route.counter !== null) {
-      const meter = org === null ? instanceMeter : orgMeter(world, org);
-      return answerCounterRequest(world, meter, route.counter, request);
+    const { counter } = route;
+    if (counter === null) {
+      return {
+        status: 200,
+        body: org ? answerOrg(world, org, request) : answerInstance(world, route, request),
+      };
     }
-    const body = org === null ? answerInstance(world, route, request) : answerOrg(world, route, request, org);
-    return { status: 200, body };
+    const meter = org === null ? instanceMeter : orgMeter(world, org);
+    const { body, window } = answerCounter(world, meter, counter, request.query);
+    const type = counter === 'payloadCounts' ? 'payloadStats' : counter;
+    return { status: 200, body: withEnvelope(body, type, request), window };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     return { status: error.status, body: error.body };
@@ -95,11 +86,11 @@ function admit(world: World, route: Route, { method, authorization }: ApiRequest
   const access = accessFor(world.tokens, authorization, scope);
   if (access === 'unauthorized') throw new Refusal(401, 'Unauthorized', 'Invalid or missing access token');
   for (const id of [route.instanceId, route.orgId]) {
-    if (id !== null && !ID_PATTERN.test(id)) throw new Refusal(400, 'Validation', `${id} is not a valid id`);
+    if (id !== null && !/^[A-Fa-f\d]{24}$/.test(id))
+      throw new Refusal(400, 'Validation', `${id} is not a valid id`);
   }
-  if (route.instanceId.toLowerCase() !== world.instanceId) {
-    throw new Refusal(404, 'NotFound', 'Instance was not found');
-  }
+  const isOurs = route.instanceId.toLowerCase() === world.instanceId;
+  if (!isOurs) throw new Refusal(404, 'NotFound', 'Instance was not found');
   if (access === 'forbidden') throw new Refusal(403, 'Forbidden', `The access token lacks ${route.action}`);
   if (route.orgId === null) return null;
   const org = world.organizations.find(route.orgId);
@@ -107,33 +98,24 @@ function admit(world: World, route: Route, { method, authorization }: ApiRequest
   return org;
 }
 
-function answerCounterRequest(
-  world: World,
-  meter: Meter,
-  action: CounterAction,
-  { path, query }: ApiRequest,
-): ApiAnswer {
-  const { body, window } = answerCounter(world, meter, action, query);
-  const type = action === 'payloadCounts' ? 'payloadStats' : action;
-  return { status: 200, body: withEnvelope(body, type, path, query), window };
-}
-
-function answerInstance(world: World, { action }: Route, { path, query }: ApiRequest): Body {
-  if (action === 'instance.get') return withEnvelope(instanceBody(world), 'instance', path, query);
-  const list = answerOrgList(world, query, (org) => orgBody(world, org));
-  const items = list.items.map((item) =>
-    item === null ? null : withEnvelope(item, 'instanceOrg', `${path}/${String(item['id'])}`, query),
+function answerInstance(world: World, { action }: Route, request: ApiRequest): Body {
+  if (action === 'instance.get') return withEnvelope(instanceBody(world), 'instance', request);
+  const list = answerOrgList(world, request.query, (org) =>
+    withEnvelope(orgBody(world, org), 'instanceOrg', {
+      ...request,
+      path: `${request.path}/${org.attributes.id}`,
+    }),
   );
-  return withEnvelope({ ...list, items }, 'instanceOrgs', path, query);
+  return withEnvelope(list, 'instanceOrgs', request);
 }
 
-function answerOrg(world: World, { action }: Route, { path, query, text }: ApiRequest, org: Org): Body {
-  if (action === 'instanceOrg.delete') {
+function answerOrg(world: World, org: Org, request: ApiRequest): Body {
+  if (request.method === 'DELETE') {
     world.organizations.setDeleted(org, true);
     return { success: true };
   }
-  if (action === 'instanceOrg.get') return withEnvelope(orgBody(world, org), 'instanceOrg', path, query);
-  const patch = parsedJson(text, 'the body');
+  if (request.method === 'GET') return withEnvelope(orgBody(world, org), 'instanceOrg', request);
+  const patch = parsedJson(request.text, 'the body');
   const changed = world.organizations.change(org, applyPatch(org.attributes, patch, world.now()));
-  return withEnvelope(orgBody(world, changed), 'instanceOrg', path, query);
+  return withEnvelope(orgBody(world, changed), 'instanceOrg', request);
 }

@@ -8,8 +8,8 @@ export interface Tag {
 }
 
 /**
- * An organization as the API serves it, without the parts that change by themselves (period, links,
- * etag). A test may set any attribute to any JSON.
+ * An organization as the API serves it, without what changes by itself (period, links, etag). A test may
+ * set any attribute to any JSON.
  */
 export interface OrgAttributes {
   readonly id: string;
@@ -18,23 +18,8 @@ export interface OrgAttributes {
   readonly [name: string]: unknown;
 }
 
-/** A special trait of an organization. Each of the first ten has one, and some of the others do. */
-export type OrgTrait =
-  | 'large'
-  | 'maximal'
-  | 'idle'
-  | 'upper_case_id'
-  | 'bare'
-  | 'disabled'
-  | 'repeated_tags'
-  | 'long_name'
-  | 'read_only';
-
-/** The traits that real organizations have; the others are merely valid by the schemas. */
-const ORDINARY: ReadonlySet<OrgTrait> = new Set(['large', 'idle', 'disabled', 'read_only']);
-
-/** The traits of the first organizations, in their order. */
-const PLANNED_TRAITS: readonly (readonly OrgTrait[])[] = [
+/** The traits of the first organizations, in their order; some of the others have one by chance. */
+const PLANNED_TRAITS = [
   ['large'],
   ['maximal'],
   ['idle'],
@@ -45,22 +30,22 @@ const PLANNED_TRAITS: readonly (readonly OrgTrait[])[] = [
   ['repeated_tags'],
   ['long_name', 'read_only'],
   ['upper_case_id', 'disabled'],
-];
+] as const;
+export type OrgTrait = (typeof PLANNED_TRAITS)[number][number];
 
-/** The traits of the others, each of which one in so many has. */
-const CHANCE: readonly (readonly [OrgTrait, number])[] = [
-  ['upper_case_id', 29],
-  ['bare', 31],
-  ['disabled', 17],
-  ['repeated_tags', 7],
-  ['read_only', 23],
-];
+/** The traits that real organizations have; the others are merely valid by the schemas. */
+const ORDINARY: readonly OrgTrait[] = ['large', 'idle', 'disabled', 'read_only'];
+
+/** Each of these traits comes to one in so many of the others. */
+const ONE_IN = { upper_case_id: 29, bare: 31, disabled: 17, repeated_tags: 7, read_only: 23 } as const;
 
 /** Returns the traits of the organization with this number. */
 export function traitsAt(seed: string, index: number, hostile: boolean): OrgTrait[] {
   const salt = hashText(`${seed}|traits|${index}`);
-  const byChance = CHANCE.filter(([, oneIn], i) => mix(salt, i) % oneIn === 0).map(([trait]) => trait);
-  return (PLANNED_TRAITS[index] ?? byChance).filter((trait) => hostile || ORDINARY.has(trait));
+  const chances = Object.entries(ONE_IN) as [keyof typeof ONE_IN, number][];
+  const byChance = chances.filter(([, oneIn], i) => mix(salt, i) % oneIn === 0).map(([trait]) => trait);
+  const traits: readonly OrgTrait[] = PLANNED_TRAITS[index] ?? byChance;
+  return traits.filter((trait) => hostile || ORDINARY.includes(trait));
 }
 
 /** What the attributes of an organization are computed from. */
@@ -113,17 +98,13 @@ function tagsFor(salt: number, index: number, traits: readonly OrgTrait[]): Tag[
   return [...tags, { key: 'region', value: 'Überall "und" nirgends 🌍' }, { key: 'region', value: 'eu' }];
 }
 
-/** The growth in advance of which a limit is set, in years; some organizations outgrow theirs. */
-const YEARS_OF_GROWTH = 1.5;
-const DAYS_OF_MONTH = 30;
-
-/** Returns the limits of a plan that suits the size. */
+/** Returns the limits of a plan that suits the size, with a year and a half of growth; some outgrow theirs. */
 function limitsFor({ devices, payloadsPerDay, notebookRunsPerDay, growth }: UsageProfile) {
-  const later = Math.max(1, 1 + growth * YEARS_OF_GROWTH);
+  const later = Math.max(1, 1 + growth * 1.5);
   return {
     device: Math.max(100, roomFor(devices * later)),
-    payload: Math.max(100_000, roomFor(payloadsPerDay * DAYS_OF_MONTH * later)),
-    notebookMinutesPerMonth: Math.max(1_000, roomFor(notebookRunsPerDay * DAYS_OF_MONTH * later)),
+    payload: Math.max(100_000, roomFor(payloadsPerDay * 30 * later)),
+    notebookMinutesPerMonth: Math.max(1_000, roomFor(notebookRunsPerDay * 30 * later)),
   };
 }
 
@@ -133,18 +114,18 @@ function roomFor(usage: number): number {
   return ([1, 2, 5].find((times) => times * step >= usage) ?? 10) * step;
 }
 
-const COMPANIES =
+const COMPANIES = (
   'Acme|Alder|Beacon|Blue Harbor|Brightwell|Cascade|Clearwater|Copper Hill|Delta|Evergreen|Fairbanks|Granite|' +
   'Hawthorne|Ironbridge|Juniper|Kestrel|Lakeside|Meridian|Northwind|Oakfield|Pinnacle|Riverside|Summit|' +
-  'Westbrook|Ångström|Müller|O’Neill|Señorial|Tōkai|Vega|Windmere|Zephyr';
+  'Westbrook|Ångström|Müller|O’Neill|Señorial|Tōkai|Vega|Windmere|Zephyr'
+).split('|');
 const TRADES = 'Water|Energy|Cold Chain|Fleet|Buildings|Agriculture|Mining|Metering'.split('|');
 
 /** Returns a plausible company name, a different one for each index. */
 function plainName(index: number): string {
-  const companies = COMPANIES.split('|');
-  const round = Math.floor(index / (companies.length * TRADES.length));
-  const company = companies[(index * 7) % companies.length];
-  const trade = TRADES[(index + Math.floor(index / companies.length)) % TRADES.length];
+  const round = Math.floor(index / (COMPANIES.length * TRADES.length));
+  const company = COMPANIES[(index * 7) % COMPANIES.length];
+  const trade = TRADES[(index + Math.floor(index / COMPANIES.length)) % TRADES.length];
   return `${company} ${trade}${round === 0 ? '' : ` ${round + 1}`}`;
 }
 

@@ -29,20 +29,14 @@ export function instanceBody({ instanceId, seed, organizations }: World): Body {
   };
 }
 
-/**
- * Adds the keys that every body has: `_type`, an `_etag` over the content, `_links` unless switched
- * off, and `_actions` when asked for, as the official clients do.
- */
-export function withEnvelope(body: Body, type: string, path: string, query: URLSearchParams): Body {
-  const links = query.get('_links') === 'false' ? {} : { _links: linksOf(path) };
+/** Adds the keys that every body has, of which the query can switch `_links` off and `_actions` on. */
+export function withEnvelope(
+  body: Body,
+  type: string,
+  { path, query }: { readonly path: string; readonly query: URLSearchParams },
+): Body {
+  const links = query.get('_links') === 'false' ? {} : { _links: { self: { href: path } } };
   const actions = query.get('_actions') === 'true' ? { _actions: [] } : {};
   const etag = `"${hashText(JSON.stringify(body)).toString(16)}"`;
   return { ...body, _type: type, _etag: etag, ...links, ...actions };
-}
-
-function linksOf(path: string): Body {
-  const [, , instanceId, , orgId] = path.split('/');
-  const instance = { href: `/instances/${instanceId}` };
-  const org = orgId === undefined ? {} : { instanceOrg: { href: `/instances/${instanceId}/orgs/${orgId}` } };
-  return { self: { href: path }, instance, ...org };
 }

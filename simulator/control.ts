@@ -1,44 +1,32 @@
 import { z } from 'zod';
+import type { ApiAnswer, ApiRequest } from './api.ts';
 import { orgBody } from './bodies.ts';
 import { dayOf, dayText, isoMs } from './calendar.ts';
-import { BREAKDOWN_VARIANTS, COUNTER_ACTIONS, groupOf } from './edits.ts';
+import { BREAKDOWN_VARIANTS, COUNTER_ACTIONS, type CounterAction, type DayEdits, groupOf } from './edits.ts';
 import type { Org } from './organizations.ts';
 import type { Body } from './refusal.ts';
-import { counterInput, dayInput, parseSettings } from './settings.ts';
+import { changeSettings, counterInput, dayInput } from './settings.ts';
 import { truthOf } from './truth.ts';
 import type { World } from './world.ts';
 
-export interface ControlRequest {
-  readonly method: string;
-  readonly path: string;
-  readonly query: URLSearchParams;
-  readonly text: string;
-}
-
-const SUCCESS = { success: true };
+type Answer = (world: World, input: unknown) => Body | void;
 
 /**
- * Answers a control request of a test, which runs beside the API: returns the true numbers, the requests made and the
- * faults served, and changes the world. It needs no token; the server listens on loopback only. Input that makes no
- * sense is answered 400, so that no test runs on a world it did not ask for.
+ * Answers a control request of a test, which runs beside the API: returns the true numbers, the
+ * requests made and the faults served, and changes the world. It needs no token; the server listens on
+ * loopback only. Input that makes no sense is answered 400, so that no test runs on a world it did not
+ * ask for.
  */
-export function answerControl(
-  world: World,
-  { method, path, query, text }: ControlRequest,
-): { readonly status: number; readonly body: Body } {
-  const name = path.slice('/control/'.length);
-  const answer = { GET: READS, POST: CHANGES }[method]?.[name];
+export function answerControl(world: World, { method, path, query, text }: ApiRequest): ApiAnswer {
+  const answer = { GET: READS, POST: CHANGES }[method]?.[path.slice('/control/'.length)];
   if (answer === undefined) return { status: 404, body: { error: 'no such control path' } };
   try {
-    const input: unknown =
-      method === 'GET' ? Object.fromEntries(query) : JSON.parse(text === '' ? '{}' : text);
-    return { status: 200, body: answer(world, input) };
+    const input: unknown = method === 'GET' ? Object.fromEntries(query) : JSON.parse(text || '{}');
+    return { status: 200, body: answer(world, input) ?? { success: true } };
   } catch (error) {
     if (error instanceof z.ZodError) return { status: 400, body: { error: z.prettifyError(error) } };
-    if (error instanceof ControlError || error instanceof SyntaxError) {
-      return { status: 400, body: { error: error.message } };
-    }
-    throw error;
+    if (!(error instanceof ControlError || error instanceof SyntaxError)) throw error;
+    return { status: 400, body: { error: error.message } };
   }
 }
 
@@ -46,12 +34,13 @@ class ControlError extends Error {
   override readonly name = 'ControlError';
 }
 
-type Answer = (world: World, input: unknown) => Body;
-
 /** Returns an answer to input of this form. */
-function answerTo<T>(schema: z.ZodType<T>, answer: (world: World, input: T) => Body): Answer {
+function answerTo<T>(schema: z.ZodType<T>, answer: (world: World, input: T) => Body | void): Answer {
   return (world, input) => answer(world, schema.parse(input));
 }
+
+const idInput = z.string().regex(/^[A-Fa-f\d]{24}$/);
+const instantInput = z.iso.datetime().transform((text) => Date.parse(text));
 
 const pageInput = {
   orgId: z.string().optional(),
@@ -72,106 +61,91 @@ const READS: Readonly<Record<string, Answer>> = {
     pageOf(world, input, world.organizations.all(), (org) => describeOrg(world, org)),
   ),
   /** The faults served, oldest first. */
-  faults: answerTo(z.strictObject({ kind: z.string().optional() }), ({ ledger }, { kind }) => {
-    const faults = ledger.served.filter((fault) => kind === undefined || fault.kind === kind);
+  faults: answerTo(z.strictObject({ kind: z.string().optional() }), (world, { kind }) => {
+    const faults = world.faults.served.filter((fault) => kind === undefined || fault.kind === kind);
     return { count: faults.length, faults };
   }),
   config: (world) => describeSettings(world),
   stats: ({ stats }) => ({ requests: stats.requests, actions: stats.actions, faults: stats.faults }),
 };
 
-const cellInput = { orgId: z.string(), day: dayInput };
+/** Returns the form of a change of one organization's day. */
+const cellInput = <S extends z.ZodRawShape>(more: S) =>
+  z.strictObject({ orgId: z.string(), day: dayInput, ...more });
 
 const CHANGES: Readonly<Record<string, Answer>> = {
   config(world, input) {
-    world.settings = { ...world.settings, ...parseSettings(input) };
+    world.settings = changeSettings(world.settings, input);
     return describeSettings(world);
   },
-  'stats/reset'({ stats }) {
-    stats.reset();
-    return SUCCESS;
-  },
+  'stats/reset': ({ stats }) => stats.reset(),
 
-  /** Gives a day other numbers from now on. Answers how often it was restated. */
+  /** Gives a day other numbers from now on. */
   restate: answerTo(
-    z.strictObject({
-      ...cellInput,
+    cellInput({
       counter: counterInput.optional(),
       times: z.int().min(1).default(1),
       sourcesOnly: z.boolean().default(false),
     }),
-    (world, { orgId, day, counter, times, sourcesOnly }) => {
-      const { key } = knownOrg(world, orgId);
-      const groups = sourcesOnly ? (['sources'] as const) : countersOf(counter).map(groupOf);
-      const restated = [...new Set(groups)].map((group) => [
-        group,
-        world.edits.restate(key, day, group, times),
-      ]);
-      return Object.fromEntries(restated) as Body;
+    (world, { counter, times, sourcesOnly, ...cell }) => {
+      const { restated } = editsOf(world, cell);
+      const groups = new Set(sourcesOnly ? (['sources'] as const) : countersOf(counter).map(groupOf));
+      for (const group of groups) restated[group] += times;
     },
   ),
   /** Leaves the day without usage from now on, or no longer. */
   empty: answerTo(
-    z.strictObject({ ...cellInput, counter: counterInput.optional(), empty: z.boolean().default(true) }),
-    (world, { orgId, day, counter, empty }) => {
-      const { key } = knownOrg(world, orgId);
-      for (const action of countersOf(counter)) world.edits.setEmptied(key, day, groupOf(action), empty);
-      return SUCCESS;
+    cellInput({ counter: counterInput.optional(), empty: z.boolean().default(true) }),
+    (world, { counter, empty, ...cell }) => {
+      const { emptied } = editsOf(world, cell);
+      for (const group of countersOf(counter).map(groupOf)) {
+        if (empty) emptied.add(group);
+        else emptied.delete(group);
+      }
     },
   ),
   /** Leaves the day's bucket out of the action's answers from now on, or no longer. */
   omit: answerTo(
-    z.strictObject({
-      ...cellInput,
+    cellInput({
       action: counterInput.optional(),
       variant: z.enum(BREAKDOWN_VARIANTS).nullable().default(null),
       omit: z.boolean().default(true),
     }),
-    (world, { orgId, day, action, variant, omit }) => {
-      const { key } = knownOrg(world, orgId);
+    (world, { action, variant, omit, ...cell }) => {
+      const edits = editsOf(world, cell);
       // The breakdown is the only counter that can be asked for in several variants.
       const actions = variant === null ? countersOf(action) : (['payloadCountsBreakdown'] as const);
-      for (const each of actions) world.edits.setOmitted(key, day, { action: each, variant }, omit);
-      return SUCCESS;
+      for (const each of actions) edits.setOmitted({ action: each, variant }, omit);
     },
   ),
   /** Makes an hour of the day's payloads wrong in answers by hour alone; `by: 0` puts it right. */
   hour: answerTo(
-    z.strictObject({
-      ...cellInput,
+    cellInput({
       hour: z.int().min(0).max(23),
       by: z.number().default(0),
       omit: z.boolean().default(false),
     }),
-    (world, { orgId, day, hour, by, omit }) => {
-      world.edits.setHour(knownOrg(world, orgId).key, day, hour, { by, omitted: omit });
-      return SUCCESS;
-    },
+    (world, { hour, by, omit, ...cell }) => void editsOf(world, cell).hours.set(hour, { by, omitted: omit }),
   ),
 
   /** Adds an organization, created now if no date is given; `attributes` override those from the seed. */
   orgs: answerTo(
     z.strictObject({
-      id: z
-        .string()
-        .regex(/^[A-Fa-f\d]{24}$/)
-        .optional(),
-      creationDate: z.iso.datetime().optional(),
+      id: idInput.optional(),
+      creationDate: instantInput.optional(),
       size: z.number().optional(),
       attributes: z.record(z.string(), z.unknown()).optional(),
     }),
     (world, { creationDate, ...wanted }) => {
-      const createdMs = creationDate === undefined ? undefined : Date.parse(creationDate);
-      const org = world.organizations.add({ ...wanted, createdMs }, world.now());
+      const org = world.organizations.add({ ...wanted, createdMs: creationDate }, world.now());
       if (org === null) throw new ControlError('the id is taken');
       return describeOrg(world, org);
     },
   ),
   /** Brings a deleted organization back as it was. */
-  'orgs/restore': answerTo(z.strictObject({ orgId: z.string() }), (world, { orgId }) => {
-    world.organizations.setDeleted(knownOrg(world, orgId), false);
-    return SUCCESS;
-  }),
+  'orgs/restore': answerTo(z.strictObject({ orgId: z.string() }), (world, { orgId }) =>
+    world.organizations.setDeleted(knownOrg(world, orgId), false),
+  ),
   /** Overrides attributes of an organization with any JSON, valid by the API's schema or not. */
   attributes: answerTo(
     z.strictObject({ orgId: z.string(), attributes: z.record(z.string(), z.unknown()) }),
@@ -186,23 +160,23 @@ const CHANGES: Readonly<Record<string, Answer>> = {
       token: z.string().min(1),
       scopes: z.array(z.string()),
       revoked: z.boolean().default(false),
-      expiresAt: z.iso.datetime().nullable().default(null),
+      expiresAt: instantInput.nullable().default(null),
     }),
-    (world, { token, scopes, revoked, expiresAt }) => {
-      const expiresAtMs = expiresAt === null ? null : Date.parse(expiresAt);
-      world.tokens.set(token, { scopes, revoked, expiresAtMs });
-      return SUCCESS;
-    },
+    ({ tokens }, { token, ...grant }) => void tokens.set(token, grant),
   ),
   'tokens/revoke': answerTo(z.strictObject({ token: z.string() }), ({ tokens }, { token }) => {
     const grant = tokens.get(token);
     if (grant === undefined) throw new ControlError('there is no such token');
     tokens.set(token, { ...grant, revoked: true });
-    return SUCCESS;
   }),
 };
 
-function countersOf(counter: (typeof COUNTER_ACTIONS)[number] | undefined) {
+/** Returns the changes of an organization's day, to be added to. */
+function editsOf(world: World, { orgId, day }: { orgId: string; day: number }): DayEdits {
+  return world.edits.change(knownOrg(world, orgId).key, day);
+}
+
+function countersOf(counter: CounterAction | undefined): readonly CounterAction[] {
   return counter === undefined ? COUNTER_ACTIONS : [counter];
 }
 

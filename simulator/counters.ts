@@ -49,7 +49,7 @@ function* daysOf(question: Question): Generator<{ day: number; gone: boolean }> 
   const first = dayOf(query.window.startMs);
   const last = Math.min(dayOf(query.window.endMs), dayOf(nowMs));
   for (let day = settings.retention === 'zeros' ? first : Math.max(first, oldest); day <= last; day++) {
-    if (!meter.isOmitted(day, answer)) yield { day, gone: day < oldest };
+    if (!meter.editsOf(day).isOmitted(answer)) yield { day, gone: day < oldest };
   }
 }
 
@@ -93,7 +93,7 @@ function payloadBuckets(question: Question): Bucket[] {
     const hours = hoursOf(question, day);
     for (let fromMs = hours.fromMs; fromMs < hours.toMs; fromMs += resolution) {
       const toMs = Math.min(hours.toMs, fromMs + resolution);
-      const edit = gone || !isHourly ? null : meter.hourEdit(day, fromMs / HOUR_MS);
+      const edit = gone || !isHourly ? undefined : meter.editsOf(day).hours.get(fromMs / HOUR_MS);
       const sum = gone ? 0 : sumOf(meter.payloads(day, fromMs, toMs), read);
       const value = add(sum, edit?.by ?? 0);
       if (edit?.omitted || (value === 0 && omitsZeros)) continue;

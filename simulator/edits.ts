@@ -10,12 +10,6 @@ export type CounterAction = (typeof COUNTER_ACTIONS)[number];
 export const BREAKDOWN_VARIANTS = ['billable_count', 'billable_bytes', 'all_count', 'all_bytes'] as const;
 export type BreakdownVariant = (typeof BREAKDOWN_VARIANTS)[number];
 
-/**
- * The numbers that counters share: both payload actions count the same payloads. `sources` is the split
- * of payloads alone, which changes no total.
- */
-export type CounterGroup = 'devices' | 'notebooks' | 'payloads' | 'sources';
-
 /** An answer of a counter. A null variant stands for all variants. */
 export interface Answered {
   readonly action: CounterAction;
@@ -28,67 +22,55 @@ export interface HourEdit {
   readonly omitted: boolean;
 }
 
+/**
+ * Counters that share their numbers: both payload actions count the same payloads. `sources` is the
+ * split of payloads alone, which changes no total.
+ */
+export type CounterGroup = 'devices' | 'notebooks' | 'payloads' | 'sources';
+
 export function groupOf(action: CounterAction): CounterGroup {
   if (action === 'deviceCounts') return 'devices';
   return action === 'notebookMinuteCounts' ? 'notebooks' : 'payloads';
 }
 
-/** The changes made to past usage on purpose, by organization and day. */
-export class Edits {
-  readonly #restated = new Map<string, number>();
-  readonly #emptied = new Set<string>();
+/** The changes made on purpose to one day of an organization. */
+export class DayEdits {
+  /** How often the numbers were restated. */
+  readonly restated: Record<CounterGroup, number> = { devices: 0, notebooks: 0, payloads: 0, sources: 0 };
+  /** The groups that have no usage although their organization was active. */
+  readonly emptied = new Set<CounterGroup>();
+  /** The wrong hours of payloads, which the day's own numbers do not show. */
+  readonly hours = new Map<number, HourEdit>();
   readonly #omitted = new Set<string>();
-  readonly #hours = new Map<string, HourEdit>();
-  /** Rises with every change. */
-  version = 0;
-
-  /** Returns how often the numbers were restated. */
-  restated(orgKey: string, day: number, group: CounterGroup): number {
-    return this.#restated.get(`${orgKey} ${day} ${group}`) ?? 0;
-  }
-
-  /** Restates the numbers so many times more, and returns how often they have been. */
-  restate(orgKey: string, day: number, group: CounterGroup, times: number): number {
-    const restated = this.restated(orgKey, day, group) + times;
-    this.#restated.set(`${orgKey} ${day} ${group}`, restated);
-    this.version++;
-    return restated;
-  }
-
-  /** Whether the day has no usage although its organization was active. */
-  isEmptied(orgKey: string, day: number, group: CounterGroup): boolean {
-    return this.#emptied.has(`${orgKey} ${day} ${group}`);
-  }
-
-  setEmptied(orgKey: string, day: number, group: CounterGroup, emptied: boolean): void {
-    const key = `${orgKey} ${day} ${group}`;
-    if (emptied) this.#emptied.add(key);
-    else this.#emptied.delete(key);
-    this.version++;
-  }
 
   /** Whether the day's bucket is left out of the answer. */
-  isOmitted(orgKey: string, day: number, { action, variant }: Answered): boolean {
-    if (this.#omitted.size === 0) return false;
-    return [null, variant].some((each) => this.#omitted.has(`${orgKey} ${day} ${action} ${each}`));
+  isOmitted({ action, variant }: Answered): boolean {
+    return this.#omitted.has(`${action} null`) || this.#omitted.has(`${action} ${variant}`);
   }
 
-  setOmitted(orgKey: string, day: number, { action, variant }: Answered, omitted: boolean): void {
-    const variants = variant === null && !omitted ? [null, ...BREAKDOWN_VARIANTS] : [variant];
-    for (const each of variants) {
-      if (omitted) this.#omitted.add(`${orgKey} ${day} ${action} ${each}`);
-      else this.#omitted.delete(`${orgKey} ${day} ${action} ${each}`);
-    }
-    this.version++;
-  }
-
-  /** Returns the change made to an hour of payloads, which the day's own numbers do not show. */
-  hour(orgKey: string, day: number, hour: number): HourEdit | null {
-    return this.#hours.get(`${orgKey} ${day} ${hour}`) ?? null;
-  }
-
-  setHour(orgKey: string, day: number, hour: number, edit: HourEdit): void {
-    this.#hours.set(`${orgKey} ${day} ${hour}`, edit);
-    this.version++;
+  setOmitted({ action, variant }: Answered, omitted: boolean): void {
+    if (omitted) this.#omitted.add(`${action} ${variant}`);
+    else if (variant !== null) this.#omitted.delete(`${action} ${variant}`);
+    else for (const each of [null, ...BREAKDOWN_VARIANTS]) this.#omitted.delete(`${action} ${each}`);
   }
 }
+
+/** The changes made to past usage, by organization and day. */
+export class Edits {
+  readonly #days = new Map<string, DayEdits>();
+
+  /** Returns the changes of a day, which must not be changed themselves. */
+  of(orgKey: string, day: number): DayEdits {
+    return this.#days.get(`${orgKey} ${day}`) ?? UNCHANGED;
+  }
+
+  /** Returns the changes of a day to be added to. */
+  change(orgKey: string, day: number): DayEdits {
+    const edits = this.#days.get(`${orgKey} ${day}`) ?? new DayEdits();
+    this.#days.set(`${orgKey} ${day}`, edits);
+    return edits;
+  }
+}
+
+/** The edits of a day that nobody changed. */
+export const UNCHANGED = new DayEdits();

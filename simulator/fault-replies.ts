@@ -9,7 +9,6 @@ export interface ReplyContext {
   /** The simulator's own address. */
   readonly url: string;
   readonly retryAfterSeconds: number;
-  readonly ageSeconds: number;
   readonly pick: number;
 }
 
@@ -52,14 +51,16 @@ const REFUSALS = {
 
 const ODD_MESSAGE = 'a NUL \0, an escape \u001b[2J\u001b[31m and half a pair \ud83d';
 
+/** Three and a half days. */
+const CACHED_SECONDS = 302_400;
+
 /**
  * Answers that a cache made earlier, with numbers as they were halfway: `cached` has the Date of that time,
  * `cached_age` the present one and an Age.
  */
 const CACHED = {
-  cached: ({ good, nowMs, ageSeconds }) =>
-    halved(good, { Date: new Date(nowMs - ageSeconds * 1000).toUTCString() }),
-  cached_age: ({ good, ageSeconds }) => halved(good, { Age: String(ageSeconds) }),
+  cached: ({ good, nowMs }) => halved(good, { Date: new Date(nowMs - CACHED_SECONDS * 1000).toUTCString() }),
+  cached_age: ({ good }) => halved(good, { Age: String(CACHED_SECONDS) }),
 } satisfies Record<string, MakeReply>;
 
 /** All faults that are answers. */

@@ -2,11 +2,11 @@ import { z } from 'zod';
 import { DELIVERIES } from './deliver.ts';
 import { ANSWERS, REPLIES } from './fault-replies.ts';
 import { hashText, mix } from './hash.ts';
-import { VALUE_KINDS, type ValueKind } from './value-faults.ts';
+import { VALUE_FAULTS, type ValueKind } from './value-faults.ts';
 
-export { VALUE_KINDS };
 export const REPLY_KINDS = Object.keys(REPLIES) as (keyof typeof REPLIES)[];
 export const DELIVERY_KINDS = Object.keys(DELIVERIES) as (keyof typeof DELIVERIES)[];
+export const VALUE_KINDS = Object.keys(VALUE_FAULTS) as ValueKind[];
 const ANSWER_KINDS = Object.keys(ANSWERS) as (keyof typeof ANSWERS)[];
 
 const kinds = z.enum([...ANSWER_KINDS, ...DELIVERY_KINDS, ...VALUE_KINDS]);
@@ -17,7 +17,7 @@ export function isDeliveryKind(kind: FaultKind): kind is keyof typeof DELIVERIES
 }
 
 export function isValueKind(kind: FaultKind): kind is ValueKind {
-  return VALUE_KINDS.some((known) => known === kind);
+  return kind in VALUE_FAULTS;
 }
 
 /** A plan of which requests fail and how. Only reads fail, `/control` never does. */
@@ -37,8 +37,6 @@ export const faultPlan = z.strictObject({
   actions: z.array(z.string()).readonly().optional(),
   /** The seconds in Retry-After, for the kinds that send one; default 1. */
   retryAfterSeconds: z.number().optional(),
-  /** The age of `cached` and `cached_age`; default three and a half days. */
-  ageSeconds: z.number().optional(),
   /** The duration of `slow_body` and `hang`; default 60,000. */
   slowMs: z.number().optional(),
   /** The unpacked size of `huge_body`; default 64 MiB. */
@@ -46,17 +44,15 @@ export const faultPlan = z.strictObject({
 });
 export type FaultPlan = z.output<typeof faultPlan>;
 
+/** A request that may meet a fault. */
 export interface FaultQuestion {
-  readonly seed: string;
-  readonly identity: string;
-  /** The number of times the same request was made before. */
-  readonly nth: number;
-  /** The number of faults in a row that the same request has met. */
-  readonly inRow: number;
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
   readonly action: string;
   readonly orgId: string | null;
   /** Whether a fault can be applied to this answer; faults that cannot are skipped. */
-  readonly possible: (kind: FaultKind) => boolean;
+  readonly isPossible: (kind: FaultKind) => boolean;
 }
 
 export interface ChosenFault {
@@ -64,42 +60,6 @@ export interface ChosenFault {
   readonly plan: FaultPlan;
   /** Selects the bucket, field or status; equal for the same question. */
   readonly pick: number;
-}
-
-const MAX_IN_ROW = 3;
-
-/** Returns the fault for one request, or null. Pure, and independent of other requests. */
-export function chooseFault(plans: readonly FaultPlan[], question: FaultQuestion): ChosenFault | null {
-  for (const [index, plan] of plans.entries()) {
-    if (!concerns(plan, question)) continue;
-    if (plan.forever !== true && question.inRow >= (plan.maxPerRequest ?? MAX_IN_ROW)) continue;
-    const hash = hashText(`${question.seed}|fault|${index}|${question.identity}`);
-    const roll = mix(hash, question.nth);
-    if (!strikes(plan, hash, roll, question.nth)) continue;
-    const possible = plan.kinds.filter(question.possible);
-    const kind = possible[mix(roll, 1) % possible.length];
-    if (kind !== undefined) return { kind, plan, pick: mix(roll, 2) };
-  }
-  return null;
-}
-
-function concerns(plan: FaultPlan, { action, orgId }: FaultQuestion): boolean {
-  const bare = action.slice(action.indexOf('.') + 1);
-  if (plan.actions?.some((each) => each === action || each === bare) === false) return false;
-  return plan.orgIds?.some((id) => id.toLowerCase() === orgId?.toLowerCase()) ?? true;
-}
-
-function strikes(plan: FaultPlan, hash: number, roll: number, nth: number): boolean {
-  if (plan.every !== undefined) return (hash + nth) % plan.every === 0;
-  return roll / 2 ** 32 < (plan.rate ?? 1);
-}
-
-/** Returns the identity of a request: its query without the switches for links and the like, in any order. */
-export function requestIdentity(method: string, path: string, query: URLSearchParams): string {
-  const meaningful = [...query]
-    .filter(([key]) => !key.startsWith('_'))
-    .map(([key, value]) => `${key}=${value}`);
-  return `${method} ${path.toLowerCase()} ${meaningful.sort().join('&')}`;
 }
 
 /** A fault that was served, and the cell it affected. */
@@ -112,21 +72,49 @@ export interface ServedFault {
   readonly day: string | null;
 }
 
-/** The faults served so far, and how often each request was made and met one. */
-export class FaultLedger {
-  readonly #requests = new Map<string, { nth: number; inRow: number }>();
+/**
+ * The faults served so far, oldest first, and the choice of the next. Whether a request meets one depends on the seed,
+ * the request and how often it was made, not on other requests.
+ */
+export class Faults {
   readonly served: ServedFault[] = [];
+  readonly #seed: string;
+  /** How often each request was made, and how many faults in a row it has met. */
+  readonly #requests = new Map<string, { readonly nth: number; readonly inRow: number }>();
 
-  /** Counts the request. Returns how often it was made before and how many faults in a row it has met. */
-  ask(identity: string): { readonly nth: number; readonly inRow: number } {
-    const before = this.#requests.get(identity) ?? { nth: 0, inRow: 0 };
-    this.#requests.set(identity, { ...before, nth: before.nth + 1 });
-    return before;
+  constructor(seed: string) {
+    this.#seed = seed;
   }
 
-  /** Notes whether the request just counted met a fault. */
-  settle(identity: string, faulty: boolean): void {
-    const counted = this.#requests.get(identity);
-    if (counted !== undefined) counted.inRow = faulty ? counted.inRow + 1 : 0;
+  /** Counts the request, and returns the fault that it meets, or null. */
+  choose(plans: readonly FaultPlan[], question: FaultQuestion): ChosenFault | null {
+    const identity = identityOf(question);
+    const { nth, inRow } = this.#requests.get(identity) ?? { nth: 0, inRow: 0 };
+    const chances = plans.map((plan, index): ChosenFault | null => {
+      if (!concerns(plan, question) || (!plan.forever && inRow >= (plan.maxPerRequest ?? 3))) return null;
+      const hash = hashText(`${this.#seed}|fault|${index}|${identity}`);
+      const roll = mix(hash, nth);
+      const isStruck =
+        plan.every === undefined ? roll / 2 ** 32 < (plan.rate ?? 1) : (hash + nth) % plan.every === 0;
+      const possible = isStruck ? plan.kinds.filter(question.isPossible) : [];
+      const kind = possible[mix(roll, 1) % possible.length];
+      return kind === undefined ? null : { kind, plan, pick: mix(roll, 2) };
+    });
+    const fault = chances.find((chance) => chance !== null) ?? null;
+    this.#requests.set(identity, { nth: nth + 1, inRow: fault === null ? 0 : inRow + 1 });
+    return fault;
   }
+}
+
+/** Returns the request without the switches for links and the like, and its parameters in one order. */
+function identityOf({ method, path, query }: FaultQuestion): string {
+  const meaningful = [...query].filter(([key]) => !key.startsWith('_'));
+  const parameters = meaningful.map(([key, value]) => `${key}=${value}`);
+  return `${method} ${path.toLowerCase()} ${parameters.sort().join('&')}`;
+}
+
+function concerns(plan: FaultPlan, { action, orgId }: FaultQuestion): boolean {
+  const bare = action.slice(action.indexOf('.') + 1);
+  if (plan.actions?.some((each) => each === action || each === bare) === false) return false;
+  return plan.orgIds?.some((id) => id.toLowerCase() === orgId?.toLowerCase()) ?? true;
 }

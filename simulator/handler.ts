@@ -1,23 +1,19 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import { type ApiAnswer, answerRequest, matchRoute, type Route } from './api.ts';
+import { text } from 'node:stream/consumers';
+import { type ApiAnswer, type ApiRequest, answerRequest, matchRoute, type Route } from './api.ts';
 import { isoMs } from './calendar.ts';
 import { answerControl } from './control.ts';
 import { DELIVERIES, deliver, jsonReply, later } from './deliver.ts';
 import { ANSWERS } from './fault-replies.ts';
-import { type ChosenFault, chooseFault, isDeliveryKind, isValueKind, requestIdentity } from './faults.ts';
+import { type ChosenFault, type FaultKind, isDeliveryKind, isValueKind } from './faults.ts';
 import { createInstanceMeter, type Meter } from './meter.ts';
-import { canSpoil, repeatKeys, spoil } from './value-faults.ts';
+import { errorBody } from './refusal.ts';
+import { repeatKeys, type Spoiled, spoil, type ValueKind } from './value-faults.ts';
 import type { World } from './world.ts';
 
-/** The largest body of a PATCH or a control request. */
-const MAX_BODY_BYTES = 2 ** 20;
-
-interface Exchange {
+interface Exchange extends ApiRequest {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
-  readonly method: string;
-  readonly path: string;
-  readonly query: URLSearchParams;
 }
 
 /**
@@ -27,28 +23,30 @@ interface Exchange {
 export function createHandler(world: World): RequestListener {
   const instanceMeter = createInstanceMeter(world);
   const admits = createRateLimit();
-  return (req, res) => {
-    const [path = '/', ...queryText] = (req.url ?? '/').split('?');
-    const query = new URLSearchParams(queryText.join('?'));
-    const exchange: Exchange = { req, res, method: req.method ?? 'GET', path, query };
+  const answer = (exchange: Exchange) => {
+    const { res, method, path } = exchange;
+    const { requestsPerSecond, latencyMs } = world.settings;
+    if (method !== 'GET') world.version++;
+    setDate(world, res);
     if (path.startsWith('/control/')) {
-      setDate(world, res);
-      return withBody(exchange, (text) => {
-        const { status, body } = answerControl(world, { ...exchange, text });
-        deliver(res, jsonReply(status, body));
-      });
+      const { status, body } = answerControl(world, exchange);
+      return deliver(res, jsonReply(status, body));
     }
     // The monotonic clock, because the world's may be set.
-    if (!admits(world.settings.requestsPerSecond, performance.now())) return refuseForRate(world, exchange);
-    withBody(exchange, (text) => {
-      const answer = () => {
-        countDownToJump(world);
-        setDate(world, res);
-        answerApi(world, exchange, text, instanceMeter);
-      };
-      if (world.settings.latencyMs > 0) later(res, world.settings.latencyMs, answer);
-      else answer();
-    });
+    if (!admits(requestsPerSecond, performance.now())) return refuseForRate(world, exchange);
+    const answerNow = () => answerApi(world, exchange, instanceMeter);
+    if (latencyMs > 0) later(res, latencyMs, answerNow);
+    else answerNow();
+  };
+  return (req, res) => {
+    const { method = 'GET', url = '/' } = req;
+    const { authorization } = req.headers;
+    const [path = '/', ...query] = url.split('?');
+    const request = { method, path, query: new URLSearchParams(query.join('?')), authorization };
+    text(req).then(
+      (body) => answer({ ...request, text: body, req, res }),
+      () => res.destroy(),
+    );
   };
 }
 
@@ -64,17 +62,14 @@ function createRateLimit(): (perSecond: number | null, nowMs: number) => boolean
   };
 }
 
-function refuseForRate(world: World, { req, res, method, path }: Exchange): void {
-  req.resume();
-  setDate(world, res);
-  const body = { type: 'TooManyRequests', message: 'Too many requests' };
+function refuseForRate(world: World, { res, method, path }: Exchange): void {
+  const body = errorBody('TooManyRequests', 'Too many requests');
   deliver(res, jsonReply(429, body, { 'Retry-After': '1' }));
   world.stats.count(matchRoute(method, path)?.action ?? 'unmapped', '429');
 }
 
 function setDate({ now, settings }: World, res: ServerResponse): void {
-  res.sendDate = settings.sendsDate;
-  if (settings.sendsDate) res.setHeader('Date', new Date(now() + settings.dateOffsetMs).toUTCString());
+  res.setHeader('Date', new Date(now() + settings.dateOffsetMs).toUTCString());
 }
 
 /** Moves the clock before an answer, if a jump is due. */
@@ -88,24 +83,12 @@ function countDownToJump(world: World): void {
       : { ...world.settings, clockJump: null, clock: { offsetMs: clock.offsetMs + byMs } };
 }
 
-/** Reads the body, if the method has one, and passes it on. A body beyond the bound ends the connection. */
-function withBody({ req, method }: Exchange, next: (text: string) => void): void {
-  if (method === 'GET') return next('');
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  req.on('data', (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes > MAX_BODY_BYTES) req.destroy();
-    else chunks.push(chunk);
-  });
-  req.on('end', () => next(Buffer.concat(chunks).toString('utf8')));
-}
-
-function answerApi(world: World, exchange: Exchange, text: string, instanceMeter: Meter): void {
+function answerApi(world: World, exchange: Exchange, instanceMeter: Meter): void {
+  countDownToJump(world);
+  setDate(world, exchange.res);
   const route = matchRoute(exchange.method, exchange.path);
-  const { authorization } = exchange.req.headers;
-  const answer = answerRequest(world, route, { ...exchange, authorization, text }, instanceMeter);
-  const fault = faultFor(world, exchange, route, answer);
+  const answer = answerRequest(world, route, exchange, instanceMeter);
+  const fault = route === null ? null : faultFor(world, exchange, route, answer);
   const outcome = fault === null ? String(answer.status) : deliverFaulty(world, exchange, answer, fault);
   if (fault === null) deliver(exchange.res, jsonReply(answer.status, answer.body));
   world.stats.count(route?.action ?? 'unmapped', outcome);
@@ -114,43 +97,35 @@ function answerApi(world: World, exchange: Exchange, text: string, instanceMeter
 type RoutedFault = ChosenFault & { readonly route: Route };
 
 /** Returns the fault that an answer meets. One refused for its token meets none: nothing may hide a 401 or 403. */
-function faultFor(
-  world: World,
-  { method, path, query }: Exchange,
-  route: Route | null,
-  answer: ApiAnswer,
-): RoutedFault | null {
-  const { faults } = world.settings;
-  if (route === null || method !== 'GET' || faults.length === 0) return null;
-  if (answer.status === 401 || answer.status === 403) return null;
-  const identity = requestIdentity(method, path, query);
-  const fault = chooseFault(faults, {
-    ...world.ledger.ask(identity),
-    seed: world.seed,
-    identity,
-    action: route.action,
-    orgId: route.orgId,
-    possible: (kind) => !isValueKind(kind) || (answer.window !== undefined && canSpoil(kind, answer.body)),
-  });
-  world.ledger.settle(identity, fault !== null);
+function faultFor(world: World, request: ApiRequest, route: Route, answer: ApiAnswer): RoutedFault | null {
+  const { faults: plans } = world.settings;
+  const isRefused = answer.status === 401 || answer.status === 403;
+  if (request.method !== 'GET' || plans.length === 0 || isRefused) return null;
+  const isPossible = (kind: FaultKind) => !isValueKind(kind) || spoilAnswer(kind, answer, 0) !== null;
+  const fault = world.faults.choose(plans, { ...request, ...route, isPossible });
   return fault === null ? null : { ...fault, route };
+}
+
+function spoilAnswer(kind: ValueKind, { body, window }: ApiAnswer, pick: number): Spoiled | null {
+  return window === undefined ? null : spoil(kind, body, window, pick);
 }
 
 /** Delivers an answer with its fault. Returns the outcome for the statistics. */
 function deliverFaulty(
   world: World,
   { req, res }: Exchange,
-  { status, body, window }: ApiAnswer,
+  answer: ApiAnswer,
   { kind, plan, pick, route }: RoutedFault,
 ): string {
   const nowMs = world.now();
-  const spoiled = isValueKind(kind) && window !== undefined ? spoil(kind, body, window, pick) : null;
+  const { status } = answer;
+  const spoiled = isValueKind(kind) ? spoilAnswer(kind, answer, pick) : null;
   const { day = null, field = null } = spoiled ?? {};
   const orgId = route.orgId?.toLowerCase() ?? null;
   world.stats.countFault(kind);
-  world.ledger.served.push({ at: isoMs(nowMs), kind, action: route.action, orgId, day });
+  world.faults.served.push({ at: isoMs(nowMs), kind, action: route.action, orgId, day });
   res.setHeader('x-simulated-fault', spoiled === null ? kind : `${kind}; day=${day}; field=${field ?? ''}`);
-  const good = jsonReply(status, spoiled?.body ?? body);
+  const good = jsonReply(status, spoiled?.body ?? answer.body);
   if (isDeliveryKind(kind)) {
     const acceptsGzip = /\bgzip\b/.test(String(req.headers['accept-encoding'] ?? ''));
     const { slowMs = 60_000, hugeBytes = 64 * 2 ** 20 } = plan;
@@ -158,10 +133,10 @@ function deliverFaulty(
     return kind === 'reset' || kind === 'hang' ? kind : String(status);
   }
   const url = `http://${req.headers.host ?? '127.0.0.1'}`;
-  const { retryAfterSeconds = 1, ageSeconds = 3.5 * 86_400 } = plan;
+  const { retryAfterSeconds = 1 } = plan;
   const reply = isValueKind(kind)
     ? { ...good, text: repeatKeys(good.text) }
-    : ANSWERS[kind]({ good, nowMs, url, retryAfterSeconds, ageSeconds, pick });
+    : ANSWERS[kind]({ good, nowMs, url, retryAfterSeconds, pick });
   deliver(res, reply);
   return String(reply.status);
 }

@@ -71,10 +71,10 @@ function sortKeys({ organizations }: World, keys: readonly string[], query: List
   const isDescending = sortDirection.toLowerCase() === 'desc';
   if (sortField === 'id') return isDescending ? keys.toReversed() : keys;
   const sign = isDescending ? -1 : 1;
-  const valued = [...organizations.each(keys)].map(({ key, attributes }) => ({
-    key,
-    value: String(attributes[sortField] ?? ''),
-  }));
+  const valued = [...organizations.each(keys)].map(({ key, attributes }) => {
+    const value = attributes[sortField];
+    return { key, value: typeof value === 'string' ? value : '' };
+  });
   valued.sort((a, b) => {
     if (a.value === b.value) return a.key < b.key ? -1 : 1;
     return a.value < b.value ? -sign : sign;
@@ -89,4 +89,5 @@ function deleteAfter(world: World, page: number): void {
   world.settings = { ...world.settings, list: rest };
   const org = world.organizations.find(deleteAfter.orgId);
   if (org !== undefined) world.organizations.setDeleted(org, true);
+  world.version++;
 }

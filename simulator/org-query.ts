@@ -1,124 +1,55 @@
-import { z } from 'zod';
-import type { OrgAttributes, Tag } from './attributes.ts';
-import { checked, parsedJson } from './refusal.ts';
+import type { OrgAttributes } from './attributes.ts';
+import { type Body, invalid, parsedJson } from './refusal.ts';
 
-/** The most values in a list, and the most parts of an $and, $or or $nor. */
-const MOST = 100;
-
-const plain = z.union([z.string(), z.number(), z.boolean(), z.null()]);
-const id = z
-  .string()
-  .regex(/^[A-Fa-f\d]{24}$/)
-  .nullable();
-const text = z.string().min(1);
-
-const comparisonsOf = <T extends z.ZodType>(value: T) => ({
-  $eq: value,
-  $ne: value,
-  $gt: value,
-  $lt: value,
-  $gte: value,
-  $lte: value,
-  $in: z.array(value).max(MOST),
-  $nin: z.array(value).max(MOST),
-});
-const textOperators = { $startsWith: text, $endsWith: text, $contains: text, $ci: z.boolean() };
-
-const field = z.union([plain, z.strictObject({ ...comparisonsOf(plain), ...textOperators }).partial()]);
-const idField = z.union([id, z.strictObject(comparisonsOf(id)).partial()]);
-
-const tagTexts = z.array(z.string().max(255)).max(MOST);
-const tagText = z.union([
-  z.string().max(255).nullable(),
-  z.strictObject({ $in: tagTexts }),
-  z.strictObject({ $nin: tagTexts }),
-]);
-/** The pairs of which an organization must have one tag each; null for one that has no tags. */
-const tagMatch = z.union([
-  z.null(),
-  z
-    .strictObject({ $tagKey: tagText, $tagValue: tagText })
-    .partial()
-    .transform(({ $tagKey, $tagValue }) => [{ key: $tagKey, value: $tagValue }]),
-  z
-    .record(z.string().regex(/^[0-9a-zA-Z_-]{1,255}/), tagText)
-    .transform((values) => Object.entries(values).map(([key, value]) => ({ key, value }))),
-]);
-const tagField = z.union([
-  tagMatch.transform((pairs) => ({ pairs, isNegated: false })),
-  z.strictObject({ $eq: tagMatch }).transform(({ $eq }) => ({ pairs: $eq, isNegated: false })),
-  z.strictObject({ $ne: tagMatch }).transform(({ $ne }) => ({ pairs: $ne, isNegated: true })),
-]);
-
-/** The advanced query of the organization list, by its published schema. */
-const orgQuery = z.strictObject({
-  get $and() {
-    return z.array(orgQuery).max(MOST).optional();
-  },
-  get $or() {
-    return z.array(orgQuery).max(MOST).optional();
-  },
-  get $nor() {
-    return z.array(orgQuery).max(MOST).optional();
-  },
-  id: idField.optional(),
-  memberId: idField.optional(),
-  name: field.optional(),
-  mfaMode: field.optional(),
-  isReadOnly: field.optional(),
-  auditLogEnabled: field.optional(),
-  disabledAt: field.optional(),
-  referralId: field.optional(),
-  creationDate: field.optional(),
-  lastUpdated: field.optional(),
-  tags: tagField.optional(),
-});
-
-type OrgQuery = z.output<typeof orgQuery>;
-
-/** Returns the filter for the text of `query`. Throws a refusal for what the schema does not allow. */
-export function parseOrgQuery(queryText: string): (org: OrgAttributes) => boolean {
-  const query = checked(orgQuery, parsedJson(queryText, 'query'));
-  return (org) => matches(query, org);
-}
-
-function matches({ $and = [], $or, $nor = [], tags, ...fields }: OrgQuery, org: OrgAttributes): boolean {
-  return (
-    $and.every((part) => matches(part, org)) &&
-    ($or === undefined || $or.some((part) => matches(part, org))) &&
-    !$nor.some((part) => matches(part, org)) &&
-    (tags === undefined || matchesTags(tags, org.tags ?? [])) &&
-    Object.entries(fields).every(([name, wanted]) => matchesField(name, wanted, org[name]))
-  );
-}
+type OrgFilter = (org: OrgAttributes) => boolean;
+type Test = (actual: unknown) => boolean;
 
 const DATES = ['creationDate', 'lastUpdated', 'disabledAt'];
+const FIELDS = ['id', 'memberId', 'name', 'mfaMode', 'isReadOnly', 'auditLogEnabled', 'referralId', ...DATES];
 
-/** Whether a value equals the wanted one, or fulfils all of the operators. */
-function matchesField(name: string, wanted: z.output<typeof field> | undefined, actual: unknown): boolean {
-  if (typeof wanted !== 'object' || wanted === null)
-    return matchesField(name, { $eq: wanted ?? null }, actual);
-  const { $ci = false, ...operators } = wanted;
-  const lower = (value: unknown) => (typeof value === 'string' ? value.toLowerCase() : value);
-  const folded = (value: unknown) => ($ci || name === 'id' ? lower(value) : value);
-  const comparable = (value: unknown) => (DATES.includes(name) ? toInstant(value) : folded(value)) ?? null;
-  return Object.entries(operators).every(([operator, operand]) => {
-    const compare = TEXT_OPERATORS[operator];
-    if (compare !== undefined) {
-      return typeof actual === 'string' && compare(String(folded(actual)), String(folded(operand)));
-    }
-    const operands = Array.isArray(operand) ? operand : [operand];
-    return COMPARISONS[operator]?.(comparable(actual), operands.map(comparable)) ?? true;
-  });
+/**
+ * Returns the filter for the advanced query of the organization list: $and, $or, $nor and fields with
+ * operators, by the published schema. Throws a refusal for what the schema does not name.
+ */
+export function parseOrgQuery(text: string): OrgFilter {
+  return filterFor(parsedJson(text, 'query'));
 }
 
-const TEXT_OPERATORS: Readonly<Record<string, (actual: string, wanted: string) => boolean>> = {
-  $startsWith: (actual, wanted) => actual.startsWith(wanted),
-  $endsWith: (actual, wanted) => actual.endsWith(wanted),
-  $contains: (actual, wanted) => actual.includes(wanted),
-};
+function filterFor(query: unknown): OrgFilter {
+  const filters = Object.entries(objectIn('query', query)).map(([key, value]): OrgFilter => {
+    if (key === 'tags') return tagsFilter(value);
+    if (FIELDS.includes(key)) {
+      const test = fieldTest(key, value);
+      return (org) => test(org[key]);
+    }
+    if (!['$and', '$or', '$nor'].includes(key)) throw invalid('query', `${key} is not a field to query by`);
+    const parts = listIn(key, value).map(filterFor);
+    if (key === '$and') return (org) => parts.every((part) => part(org));
+    return (org) => parts.some((part) => part(org)) === (key === '$or');
+  });
+  return (org) => filters.every((filter) => filter(org));
+}
 
-const COMPARISONS: Readonly<Record<string, (actual: unknown, wanted: unknown[]) => boolean>> = {
+/** Returns the test for a value to equal, or for an object of operators that must all hold. */
+function fieldTest(key: string, wanted: unknown): Test {
+  const isPlain = typeof wanted !== 'object' || wanted === null;
+  const { $ci = false, ...operators } = isPlain ? { $eq: wanted } : objectIn(key, wanted);
+  const comparable = (value: unknown) => {
+    if (typeof value !== 'string') return value ?? null;
+    if (DATES.includes(key) && !Number.isNaN(Date.parse(value))) return Date.parse(value);
+    return $ci === true || key === 'id' ? value.toLowerCase() : value;
+  };
+  const tests = Object.entries(operators).map(([name, operand]): Test => {
+    const operator = OPERATORS[name];
+    if (operator === undefined) throw invalid('query', `${key}.${name} is not an operator`);
+    const operands = name === '$in' || name === '$nin' ? listIn(`${key}.${name}`, operand) : [operand];
+    for (const each of operands) checkOperand(key, each);
+    return (actual) => operator(comparable(actual), operands.map(comparable));
+  });
+  return (actual) => tests.every((test) => test(actual));
+}
+
+const OPERATORS: Readonly<Record<string, (actual: unknown, wanted: unknown[]) => boolean>> = {
   $eq: (actual, wanted) => wanted.includes(actual),
   $ne: (actual, wanted) => !wanted.includes(actual),
   $in: (actual, wanted) => wanted.includes(actual),
@@ -127,6 +58,9 @@ const COMPARISONS: Readonly<Record<string, (actual: unknown, wanted: unknown[]) 
   $gte: (actual, [wanted]) => order(actual, wanted) >= 0,
   $lt: (actual, [wanted]) => order(actual, wanted) < 0,
   $lte: (actual, [wanted]) => order(actual, wanted) <= 0,
+  $startsWith: (actual, [wanted]) => typeof actual === 'string' && actual.startsWith(String(wanted)),
+  $endsWith: (actual, [wanted]) => typeof actual === 'string' && actual.endsWith(String(wanted)),
+  $contains: (actual, [wanted]) => typeof actual === 'string' && actual.includes(String(wanted)),
 };
 
 /** Returns the sign of the difference; NaN, of which no comparison holds, for values of different types. */
@@ -136,25 +70,40 @@ function order(a: unknown, b: unknown): number {
   return a === b ? 0 : a < b ? -1 : 1;
 }
 
-/** Returns a date as ms, so that ISO text and ms compare. */
-function toInstant(value: unknown): unknown {
-  const ms = typeof value === 'string' ? Date.parse(value) : Number.NaN;
-  return Number.isNaN(ms) ? value : ms;
+/** Returns the filter for tags: `{$tagKey, $tagValue}` or `{key: value}`, bare or under $eq or $ne; null for none. */
+function tagsFilter(wanted: unknown): OrgFilter {
+  if (wanted === null) return ({ tags = [] }) => tags.length === 0;
+  const { $eq, $ne, ...match } = objectIn('tags', wanted);
+  if ($eq !== undefined) return tagsFilter($eq);
+  if ($ne !== undefined) {
+    const filter = tagsFilter($ne);
+    return (org) => !filter(org);
+  }
+  const { $tagKey, $tagValue, ...values } = match;
+  const pairs = Object.entries(values).map(([key, value]) => [textTest(key), textTest(value)] as const);
+  if ($tagKey !== undefined || $tagValue !== undefined) pairs.push([textTest($tagKey), textTest($tagValue)]);
+  return ({ tags = [] }) =>
+    pairs.every(([key, value]) => tags.some((tag) => key(tag.key) && value(tag.value)));
 }
 
-function matchesTags({ pairs, isNegated }: z.output<typeof tagField>, tags: readonly Tag[]): boolean {
-  const isMatch =
-    pairs === null
-      ? tags.length === 0
-      : pairs.every(({ key, value }) =>
-          tags.some((tag) => matchesTagText(key, tag.key) && matchesTagText(value, tag.value)),
-        );
-  return isMatch !== isNegated;
+/** Returns the test of a tag's key or value; null and nothing stand for any. */
+function textTest(wanted: unknown): Test {
+  return wanted === undefined || wanted === null ? () => true : fieldTest('tags', wanted);
 }
 
-/** Whether a key or value is the wanted one; null and nothing stand for any. */
-function matchesTagText(wanted: z.output<typeof tagText> | undefined, actual: string): boolean {
-  if (wanted === undefined || wanted === null) return true;
-  if (typeof wanted === 'string') return wanted === actual;
-  return '$in' in wanted ? wanted.$in.includes(actual) : !wanted.$nin.includes(actual);
+function checkOperand(key: string, value: unknown): void {
+  const isId = key === 'id' || key === 'memberId';
+  const fits = isId ? value === null || /^[A-Fa-f\d]{24}$/.test(String(value)) : Object(value) !== value;
+  if (!fits) throw invalid('query', `${key} must be ${isId ? '24 hex digits or null' : 'a plain value'}`);
+}
+
+function objectIn(name: string, value: unknown): Body {
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+  if (!isObject) throw invalid('query', `${name} must be an object`);
+  return value as Body;
+}
+
+function listIn(name: string, value: unknown): unknown[] {
+  if (Array.isArray(value) && value.length <= 100) return value;
+  throw invalid('query', `${name} must be an array of at most 100`);
 }

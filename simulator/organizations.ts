@@ -33,9 +33,7 @@ export class Organizations {
   readonly #numbers = new Map<string, number>();
   /** The organizations that were added, changed or deleted. */
   readonly #changed = new Map<string, Org>();
-  #sorted: { readonly version: number; readonly all: string[]; readonly living: string[] } | null = null;
-  /** Rises with every organization added, removed or restored. */
-  version = 0;
+  #living: string[] | null = null;
 
   /** Creates so many organizations. `hostile` gives them names, ids and sizes that are valid but unexpected. */
   constructor(seed: string, count: number, hostile: boolean) {
@@ -60,21 +58,22 @@ export class Organizations {
     }
   }
 
-  /** Returns the keys of the organizations that are not deleted, sorted. */
-  living(): readonly string[] {
-    return this.#lists().living;
+  /** Returns the keys of all organizations, sorted. */
+  all(): string[] {
+    return [...this.#numbers.keys()].sort();
   }
 
-  /** Returns the keys of all organizations, sorted. */
-  all(): readonly string[] {
-    return this.#lists().all;
+  /** Returns the keys of the organizations that are not deleted, sorted. */
+  living(): readonly string[] {
+    this.#living ??= this.all().filter((key) => this.#changed.get(key)?.deleted !== true);
+    return this.#living;
   }
 
   /** Adds an organization. Returns null if the id is taken. */
   add(wanted: NewOrg, nowMs: number): Org | null {
     const index = this.#numbers.size;
     const createdMs = wanted.createdMs ?? nowMs;
-    const key = (wanted.id ?? newKey(this.#seed, index, createdMs)).toLowerCase();
+    const key = wanted.id?.toLowerCase() ?? newKey(this.#seed, index, createdMs);
     if (this.#numbers.has(key)) return null;
     const origin = { seed: this.#seed, key, index, traits: [], createdMs, hostile: this.#hostile };
     const made = computedOrg(origin, wanted.size);
@@ -94,17 +93,8 @@ export class Organizations {
   #keep(org: Org, changes: Partial<Org>): Org {
     const kept = { ...org, ...changes };
     this.#changed.set(org.key, kept);
-    this.version++;
+    this.#living = null;
     return kept;
-  }
-
-  #lists() {
-    if (this.#sorted?.version !== this.version) {
-      const all = [...this.#numbers.keys()].sort();
-      const living = all.filter((key) => this.#changed.get(key)?.deleted !== true);
-      this.#sorted = { version: this.version, all, living };
-    }
-    return this.#sorted;
   }
 }
 
@@ -115,14 +105,15 @@ function keyAt(seed: string, index: number): { key: string; salt: number } {
   return { key: (0x55000000 + (salt % 0x12000000)).toString(16) + hexFor(text, 16), salt };
 }
 
+/** Returns an organization created years ago, so that every day asked for lies within its life. */
 function seededOrg(seed: string, index: number, hostile: boolean): Org {
   const { key, salt } = keyAt(seed, index);
   const traits = traitsAt(seed, index, hostile);
+  const createdMs = (18_000 + (mix(salt, 3) % 1800)) * DAY_MS + Math.floor(fraction(salt, 1) * DAY_MS);
   const size = traits.includes('large') || traits.includes('maximal') ? 1.05 : undefined;
-  return computedOrg({ seed, key, index, traits, createdMs: creationOf(salt), hostile }, size);
+  return computedOrg({ seed, key, index, traits, createdMs, hostile }, size);
 }
 
-/** Returns an organization whose attributes are computed when they are asked for: most requests are about usage. */
 function computedOrg(origin: Origin, size: number | undefined): Org {
   const { seed, key, traits, createdMs } = origin;
   const profile = profileFor(seed, key, {
@@ -136,6 +127,7 @@ function computedOrg(origin: Origin, size: number | undefined): Org {
     traits,
     createdMs,
     profile,
+    // Computed when asked for, because most requests are about usage.
     get attributes() {
       return attributesFor(origin, profile);
     },
@@ -143,19 +135,8 @@ function computedOrg(origin: Origin, size: number | undefined): Org {
   };
 }
 
-/**
- * Returns a new id. Ids begin with a time in seconds, like those of the platform, so later
- * organizations sort last.
- */
+/** Returns a new id, which begins with a time in seconds like those of the platform: later ones sort last. */
 function newKey(seed: string, index: number, createdMs: number): string {
   const seconds = Math.floor(createdMs / 1000).toString(16);
   return seconds.padStart(8, '0').slice(-8) + hexFor(`${seed}|added|${index}`, 16);
-}
-
-/**
- * Returns a time of creation years ago, so that every day asked for lies within the organization's
- * life; control adds younger ones.
- */
-function creationOf(salt: number): number {
-  return (18_000 + (mix(salt, 3) % 1800)) * DAY_MS + Math.floor(fraction(salt, 1) * DAY_MS);
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { DAY_MS } from './calendar.ts';
-import { checked, Refusal } from './refusal.ts';
+import { DAY_MS, dayOf } from './calendar.ts';
+import { checked, invalid } from './refusal.ts';
 import type { Settings } from './settings.ts';
 
 /** A window in ms, both ends inclusive. */
@@ -18,23 +18,19 @@ const instant = z
   .string()
   .regex(/^-?\d+$/)
   .transform(Number)
-  .refine((ms) => ms <= 0 || (ms >= SMALLEST_MS && ms <= LARGEST_MS), 'must be milliseconds since epoch')
-  .default(0);
-const flag = z
-  .enum(['true', 'false'])
-  .transform((text) => text === 'true')
-  .default(false);
+  .refine((ms) => ms <= 0 || (ms >= SMALLEST_MS && ms <= LARGEST_MS), 'must be milliseconds since epoch');
+const flag = z.stringbool({ truthy: ['true'], falsy: ['false'], case: 'sensitive' });
 const count = z
   .string()
   .regex(/^\d{1,9}$/)
   .transform(Number);
 
 const counterQuery = z.object({
-  start: instant,
-  end: instant,
-  asBytes: flag,
-  includeNonBillable: flag,
-  resolution: z.enum(['86400000', '3600000']).transform(Number).default(DAY_MS),
+  start: instant.default(0),
+  end: instant.default(0),
+  asBytes: flag.default(false),
+  includeNonBillable: flag.default(false),
+  resolution: z.literal(['86400000', '3600000']).transform(Number).default(DAY_MS),
 });
 
 export interface CounterQuery {
@@ -47,25 +43,21 @@ export interface CounterQuery {
 /** Returns the query of a counter. Throws a refusal if a parameter or the range is not allowed. */
 export function readCounterQuery(query: URLSearchParams, settings: Settings, nowMs: number): CounterQuery {
   const { start, end, ...rest } = checked(counterQuery, fieldsOf(query));
-  const window = { startMs: absolute(start, nowMs), endMs: absolute(end, nowMs) };
-  const refuse = (field: string, message: string) => {
-    const validationErrors = [{ path: field, message }];
-    throw new Refusal(400, 'Validation', `${field} ${message}`, { validationErrors });
-  };
-  if (window.endMs < window.startMs) refuse('end', 'must not be before start');
-  const { maxRangeDays } = settings;
-  if (maxRangeDays !== null && window.endMs - window.startMs > maxRangeDays * DAY_MS) {
-    refuse('start', `must not be more than ${maxRangeDays} days before end`);
+  const [startMs, endMs] = [absolute(start, nowMs), absolute(end, nowMs)];
+  const { maxRangeDays, retention, detailDays } = settings;
+  if (endMs < startMs) throw invalid('end', 'must not be before start');
+  if (maxRangeDays !== null && endMs - startMs > maxRangeDays * DAY_MS) {
+    throw invalid('start', `must not be more than ${maxRangeDays} days before end`);
   }
-  if (settings.retention === 'refuse' && window.startMs < oldestDay(settings, nowMs) * DAY_MS) {
-    refuse('start', `must not be more than ${settings.detailDays} days ago`);
+  if (retention === 'refuse' && dayOf(startMs) < oldestDay(settings, nowMs)) {
+    throw invalid('start', `must not be more than ${detailDays} days ago`);
   }
-  return { window, ...rest };
+  return { window: { startMs, endMs }, ...rest };
 }
 
 /** Returns the oldest day whose detail is kept. */
 export function oldestDay({ detailDays }: Settings, nowMs: number): number {
-  return Math.floor(nowMs / DAY_MS) - detailDays;
+  return dayOf(nowMs) - detailDays;
 }
 
 /**
@@ -85,7 +77,6 @@ const listQuery = z.object({
   filter: z.string().optional(),
   query: z.string().optional(),
 });
-
 export type ListQuery = z.output<typeof listQuery>;
 
 /** Returns the query of the organization list. Throws a refusal if a parameter is not allowed. */
@@ -94,10 +85,8 @@ export function readListQuery(query: URLSearchParams): ListQuery {
 }
 
 /** Returns the parameters that are not blank. A repeated one is an array to the API and thus never valid. */
-function fieldsOf(query: URLSearchParams): Record<string, string | string[]> {
-  const fields = [...new Set(query.keys())].map((key): [string, string | string[]] => {
-    const values = query.getAll(key);
-    return [key, values.length > 1 ? values : (values[0] ?? '')];
-  });
-  return Object.fromEntries(fields.filter(([, value]) => value !== ''));
+function fieldsOf(query: URLSearchParams): Record<string, unknown> {
+  const entries = [...query.keys()].map((key) => [key, query.getAll(key)] as const);
+  const values = entries.map(([key, all]) => [key, all.length > 1 ? all : all[0]] as const);
+  return Object.fromEntries(values.filter(([, value]) => value !== ''));
 }

@@ -31,15 +31,7 @@ export interface UsageProfile {
   readonly sources: readonly SourceProfile[];
 }
 
-export interface ProfileTraits {
-  readonly createdDay: number;
-  readonly idle?: boolean | undefined;
-  readonly maximal?: boolean | undefined;
-  /** From 0, tiny, to 1, largest; from the seed when not given. */
-  readonly size?: number | undefined;
-}
-
-/** Types and sources as live bodies have them; the last is a type in no published list. */
+/** Types and sources as live bodies have them, and whether they are billed; the last is in no published list. */
 const KNOWN_SOURCES: readonly (readonly [string, string, boolean])[] = [
   ['deviceConnect', 'device.mqtt', false],
   ['deviceState', 'device.mqtt', true],
@@ -64,32 +56,36 @@ const KNOWN_SOURCES: readonly (readonly [string, string, boolean])[] = [
   ['edgeTelemetry', 'edge.agent-2', true],
 ];
 
-/** Returns the profile of the organization `key` in the world of `seed`. Pure. */
-export function profileFor(seed: string, key: string, traits: ProfileTraits): UsageProfile {
+type Traits = Pick<UsageProfile, 'createdDay' | 'idle' | 'maximal'>;
+
+/** Returns the profile of an organization; `size` is from 0, tiny, to 1, largest, or from the seed. */
+export function profileFor(
+  seed: string,
+  key: string,
+  { size: givenSize, ...traits }: Traits & { readonly size: number | undefined },
+): UsageProfile {
   const salt = hashText(`${seed}|usage|${key}`);
-  const size = traits.size ?? fraction(salt, 1);
+  const size = givenSize ?? fraction(salt, 1);
   return {
+    ...traits,
     salt,
-    createdDay: traits.createdDay,
-    idle: traits.idle ?? false,
-    maximal: traits.maximal ?? false,
     hasIdleDays: !traits.maximal && mix(salt, 2) % 3 === 0,
     devices: Math.max(1, Math.floor(10 ** (0.3 + 4 * size))),
     growth: fraction(salt, 3) * 1.1 - 0.2,
     payloadsPerDay: 10 ** (1 + 5.5 * size),
     notebookRunsPerDay: mix(salt, 4) % 5 < 2 ? 0 : 1 + 60 * size * fraction(salt, 5),
-    sources: sourcesFor(salt, traits.maximal === true),
+    sources: sourcesFor(salt, traits.maximal),
   };
 }
 
+/** Returns the first three sources, and up to eight of the others. */
 function sourcesFor(salt: number, maximal: boolean): SourceProfile[] {
-  const wanted = 3 + (mix(salt, 6) % 9);
-  const rest = KNOWN_SOURCES.slice(3)
+  const others = KNOWN_SOURCES.slice(3)
     .map((entry, i) => ({ entry, order: mix(salt, 100 + i) }))
     .sort((a, b) => a.order - b.order)
-    .slice(0, wanted - 3)
-    .map(({ entry }) => entry);
-  return [...KNOWN_SOURCES.slice(0, 3), ...rest].map(([type, source, billable], i) => ({
+    .slice(0, mix(salt, 6) % 9);
+  const chosen = [...KNOWN_SOURCES.slice(0, 3), ...others.map(({ entry }) => entry)];
+  return chosen.map(([type, source, billable], i) => ({
     type,
     source,
     billable,

@@ -20,16 +20,17 @@ export function errorBody(type: string, message: string): Body {
   return { type, message };
 }
 
-/** Returns the value if it fits; otherwise throws the refusal that names what does not. */
+/** Returns the refusal of a request one of whose values does not fit. */
+export function invalid(path: string, message: string): Refusal {
+  return new Refusal(400, 'Validation', `${path}: ${message}`, { validationErrors: [{ path, message }] });
+}
+
+/** Returns the value if it fits; otherwise throws the refusal that names the first thing that does not. */
 export function checked<T>(schema: z.ZodType<T>, value: unknown): T {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const validationErrors = result.error.issues.map(({ path, message }) => ({
-    path: path.map(String).join('.'),
-    message,
-  }));
-  const first = validationErrors[0];
-  throw new Refusal(400, 'Validation', `${first?.path}: ${first?.message}`, { validationErrors });
+  const { success, data, error } = schema.safeParse(value);
+  if (success) return data;
+  const [issue] = error.issues;
+  throw invalid(issue?.path.join('.') ?? '', issue?.message ?? 'is not allowed');
 }
 
 /** Returns the value of a JSON text; throws a refusal if it is none. */
@@ -37,6 +38,6 @@ export function parsedJson(text: string, name: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new Refusal(400, 'Validation', `${name} must be JSON`);
+    throw invalid(name, 'must be JSON');
   }
 }

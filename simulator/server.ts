@@ -46,7 +46,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   if (!/^[A-Fa-f\d]{24}$/.test(instanceId)) throw new RangeError(`${instanceId} is not 24 hex digits`);
   const identity = { seed, instanceId: instanceId.toLowerCase() };
   const world = createWorld(identity, { orgs, hostile, hostNow: now }, settings);
-  world.tokens.set(token, { scopes: ['all.Instance'], revoked: false, expiresAtMs: null });
+  world.tokens.set(token, { scopes: ['all.Instance'], revoked: false, expiresAt: null });
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, createHandler(world));
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

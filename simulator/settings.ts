@@ -16,87 +16,59 @@ const STREAM_ACTIONS: Readonly<Record<string, CounterAction>> = {
 };
 
 /** A counter by its own name or by that of the stream built on it. */
-export const counterInput = z.preprocess(
-  (name) => (typeof name === 'string' ? (STREAM_ACTIONS[name] ?? name) : name),
-  z.enum(COUNTER_ACTIONS),
-);
+export const counterInput = z
+  .string()
+  .transform((name) => STREAM_ACTIONS[name] ?? name)
+  .pipe(z.enum(COUNTER_ACTIONS));
 
 /** A number of the instance that disagrees with the sum of its organizations. */
-const bias = z.strictObject({
-  counter: counterInput,
-  day: dayInput,
-  /** The amount added to the instance's number of the day. */
-  by: z.number(),
-});
+const bias = z.strictObject({ counter: counterInput, day: dayInput, by: z.number() });
+
+const clockJump = z.strictObject({ afterRequests: z.number(), byMs: z.number() });
 
 /** The behaviour that the platform's documentation leaves open, and delays and faults. */
 const settings = z.strictObject({
-  latencyMs: z.number(),
+  latencyMs: z.number().default(0),
   /** The requests within any second beyond which the answer is 429 with Retry-After; null for no limit. */
-  requestsPerSecond: z.number().nullable(),
+  requestsPerSecond: z.number().nullable().default(null),
   /** The largest page, to which a larger `perPage` is cut. */
-  pageSizeMax: z.number(),
+  pageSizeMax: z.number().default(1000),
   /** Whether buckets whose values are all zero are left out. */
-  omitZeroDays: z.boolean(),
+  omitZeroDays: z.boolean().default(false),
   /** Whether hours without payloads are left out of an answer by hour. */
-  omitZeroHours: z.boolean(),
+  omitZeroHours: z.boolean().default(false),
   /** Whether bodies have the window's start and end. */
-  echoWindow: z.boolean(),
+  echoWindow: z.boolean().default(true),
   /** The number of days whose detail is kept, without today. */
-  detailDays: z.number(),
+  detailDays: z.number().default(93),
   /** The form of days beyond `detailDays`: buckets of zeros, no buckets, or 400. */
-  retention: z.enum(['zeros', 'empty', 'refuse']),
+  retention: z.enum(['zeros', 'empty', 'refuse']).default('empty'),
   /** The longest window in days, beyond which the answer is 400; null for no limit. */
-  maxRangeDays: z.number().nullable(),
+  maxRangeDays: z.number().nullable().default(null),
   /** How far the simulator's time is from the host's. */
-  clock: z.strictObject({ offsetMs: z.number() }),
+  clock: z.strictObject({ offsetMs: z.number() }).default({ offsetMs: 0 }),
   /** A single jump of the clock after this many more requests of the API; null for none. */
-  clockJump: z.strictObject({ afterRequests: z.number(), byMs: z.number() }).nullable(),
+  clockJump: clockJump.nullable().default(null),
   /** The ms added to the time of the Date header alone. */
-  dateOffsetMs: z.number(),
-  /** Whether answers have a Date header. */
-  sendsDate: z.boolean(),
-  list: listFaults.nullable().transform((faults) => faults ?? {}),
-  bias: z
-    .array(bias)
-    .nullable()
-    .transform((biases) => biases ?? []),
-  faults: z
-    .union([faultPlan.transform((plan) => [plan]), z.array(faultPlan).readonly()])
-    .nullable()
-    .transform((plans) => plans ?? []),
+  dateOffsetMs: z.number().default(0),
+  list: orNone(listFaults, {}),
+  bias: orNone(z.array(bias), []),
+  faults: orNone(z.union([z.array(faultPlan), faultPlan.transform((plan) => [plan])]), []),
 });
 export type Settings = z.output<typeof settings>;
+export type SettingsInput = z.input<typeof settings>;
 
-/** Any of the settings, as a caller gives them. */
-export const settingsInput = settings.partial();
-export type SettingsInput = z.input<typeof settingsInput>;
-
-const DEFAULTS: Settings = {
-  latencyMs: 0,
-  requestsPerSecond: null,
-  pageSizeMax: 1000,
-  omitZeroDays: false,
-  omitZeroHours: false,
-  echoWindow: true,
-  detailDays: 93,
-  retention: 'empty',
-  maxRangeDays: null,
-  clock: { offsetMs: 0 },
-  clockJump: null,
-  dateOffsetMs: 0,
-  sendsDate: true,
-  list: {},
-  bias: [],
-  faults: [],
-};
-
-export function createSettings(input: SettingsInput): Settings {
-  return { ...DEFAULTS, ...parseSettings(input) };
+/** Returns a schema that takes null and nothing for `none`. */
+function orNone<S extends z.ZodType>(schema: S, none: z.output<S>) {
+  return schema.nullish().transform((value) => value ?? none);
 }
 
-/** Returns the settings that the input names. Throws a ZodError for one that makes no sense. */
-export function parseSettings(input: unknown): Partial<Settings> {
-  const named = Object.entries(settingsInput.parse(input)).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(named);
+export function createSettings(input: SettingsInput): Settings {
+  return settings.parse(input);
+}
+
+/** Returns the settings with the changes that the input names. Throws a ZodError if one makes no sense. */
+export function changeSettings(current: Settings, input: unknown): Settings {
+  const changed = Object.entries(settings.parse(input));
+  return { ...current, ...Object.fromEntries(changed.filter(([key]) => key in Object(input))) };
 }

@@ -2,7 +2,7 @@ export interface TokenGrant {
   readonly scopes: readonly string[];
   readonly revoked: boolean;
   /** The instant of expiry in ms; null for a token that never expires. */
-  readonly expiresAtMs: number | null;
+  readonly expiresAt: number | null;
 }
 
 export type Access = 'granted' | 'unauthorized' | 'forbidden';
@@ -20,7 +20,7 @@ export function accessFor(
   const token = /^Bearer (\S+)$/i.exec(authorization ?? '')?.[1];
   const grant = token === undefined ? undefined : tokens.get(token);
   if (grant === undefined || grant.revoked) return 'unauthorized';
-  if (grant.expiresAtMs !== null && grant.expiresAtMs <= nowMs) return 'unauthorized';
+  if (grant.expiresAt !== null && grant.expiresAt <= nowMs) return 'unauthorized';
   const resource = scope.slice(0, scope.indexOf('.'));
   const opening = [scope, `${resource}.*`, ...BROAD_SCOPES, ...(reads ? BROAD_READ_SCOPES : [])];
   return grant.scopes.some((held) => opening.includes(held)) ? 'granted' : 'forbidden';

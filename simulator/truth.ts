@@ -21,6 +21,7 @@ export function truthOf(world: World, org: Org, fromDay: number, toDay: number):
 
 function truthOfDay(world: World, meter: Meter, day: number): Body {
   const { settings } = world;
+  const edits = meter.editsOf(day);
   const devices = meter.devices(day);
   const notebooks = meter.notebooks(day);
   const sources = meter.payloads(day, 0, DAY_MS);
@@ -30,14 +31,15 @@ function truthOfDay(world: World, meter: Meter, day: number): Body {
     all_bytes: sumOf(sources, (row) => row.bytes),
   };
   const retained = day >= oldestDay(settings, world.now());
-  const omits = (answer: Answered, values: readonly Amount[]) =>
-    meter.isOmitted(day, answer) ||
-    (!retained && settings.retention !== 'zeros') ||
-    (settings.omitZeroDays && (!retained || values.every((value) => value === 0)));
+  const omits = (answer: Answered, values: readonly Amount[]) => {
+    const isZero = !retained || values.every((value) => value === 0);
+    const isGone = !retained && settings.retention !== 'zeros';
+    return edits.isOmitted(answer) || isGone || (settings.omitZeroDays && isZero);
+  };
   const omittedTotals = (['billable_count', 'all_count', 'all_bytes'] as const).filter((variant) =>
     omits({ action: 'payloadCountsBreakdown', variant }, [totals[variant]]),
   );
-  const omitsSources = meter.isOmitted(day, { action: 'payloadCounts', variant: null });
+  const omitsSources = edits.isOmitted({ action: 'payloadCounts', variant: null });
   return {
     day: dayText(day),
     complete: (day + 1) * DAY_MS <= world.now(),
@@ -45,11 +47,9 @@ function truthOfDay(world: World, meter: Meter, day: number): Body {
     notebook_minutes: jsonFields(notebooks),
     payload_totals: jsonFields(totals),
     payload_hours: hoursOfDay(meter, day),
-    payload_sources: sources.map((row) => ({
-      payload_type: row.type,
-      source: row.source,
-      count: jsonAmount(row.count),
-    })),
+    payload_sources: sources.map(({ type, source, count }) => {
+      return { payload_type: type, source, count: jsonAmount(count) };
+    }),
     omitted: {
       device_counts: omits({ action: 'deviceCounts', variant: null }, Object.values(devices)),
       notebook_minutes: omits({ action: 'notebookMinuteCounts', variant: null }, Object.values(notebooks)),
@@ -62,12 +62,13 @@ function truthOfDay(world: World, meter: Meter, day: number): Body {
 
 /** Returns the hours of a day as answers by hour have them; those left out are 0. */
 function hoursOfDay(meter: Meter, day: number): Body {
-  const hours = Array.from({ length: 24 }, (_, hour) => ({
-    rows: meter.payloads(day, hour * HOUR_MS, (hour + 1) * HOUR_MS),
-    edit: meter.hourEdit(day, hour),
-  }));
+  const { hours } = meter.editsOf(day);
   const read = (pick: (row: SourceAmount) => Amount) =>
-    hours.map(({ rows, edit }) => jsonAmount(edit?.omitted ? 0 : add(sumOf(rows, pick), edit?.by ?? 0)));
+    Array.from({ length: 24 }, (_, hour) => {
+      const { by = 0, omitted = false } = hours.get(hour) ?? {};
+      const rows = meter.payloads(day, hour * HOUR_MS, (hour + 1) * HOUR_MS);
+      return jsonAmount(omitted ? 0 : add(sumOf(rows, pick), by));
+    });
   return {
     billable_counts: read(billableCount),
     all_counts: read((row) => row.count),

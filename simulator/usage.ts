@@ -7,21 +7,6 @@ import type { UsageProfile } from './profile.ts';
  * 1970) and the number of times the platform has restated that day.
  */
 
-export interface DeviceDay {
-  readonly created: number;
-  readonly deleted: number;
-  /** A level: the number of devices at the end of the day. */
-  readonly total: number;
-}
-
-export interface NotebookDay {
-  readonly minutes: number;
-  readonly completed: number;
-  readonly canceled: number;
-  readonly errored: number;
-  readonly timeout: number;
-}
-
 export interface SourceDay {
   readonly type: string;
   readonly source: string;
@@ -35,15 +20,15 @@ const REFERENCE_DAY = 20_000;
 const LANES = { idle: 11, churn: 12, level: 13, transfer: 14, volume: 15, runs: 16, quiet: 17, source: 1000 };
 
 /**
- * Returns the devices of the day. total = yesterday's total + created − deleted, except that every 37
- * days some devices come or go with a transferred application, which neither counter shows.
+ * Returns the devices of the day; `total` is the level at its end. total = yesterday's total + created −
+ * deleted, except that every 37 days some devices come or go with a transferred application, which
+ * neither counter shows.
  */
-export function deviceDay(profile: UsageProfile, day: number, restated: number): DeviceDay {
+export function deviceDay(profile: UsageProfile, day: number, restated: number) {
   const step = 1 + (profile.salt % 5);
   const change = level(profile, day) - level(profile, day - 1);
-  const churn = isActive(profile, day)
-    ? lane(profile, day, LANES.churn) % (1 + Math.ceil(profile.devices / 200))
-    : 0;
+  const most = 1 + Math.ceil(profile.devices / 200);
+  const churn = isActive(profile, day) ? lane(profile, day, LANES.churn) % most : 0;
   return {
     created: Math.max(change, 0) + churn + restated * step,
     deleted: Math.max(-change, 0) + churn,
@@ -51,20 +36,17 @@ export function deviceDay(profile: UsageProfile, day: number, restated: number):
   };
 }
 
-export function notebookDay(profile: UsageProfile, day: number, restated: number): NotebookDay {
-  const step = 1 + (profile.salt % 3);
-  const runs = isActive(profile, day)
-    ? Math.floor(
-        profile.notebookRunsPerDay * weekdayFactor(day) * 2 * fraction(profile.salt, day * 64 + LANES.runs),
-      )
-    : 0;
+export function notebookDay(profile: UsageProfile, day: number, restated: number) {
+  const noise = 2 * fraction(profile.salt, day * 64 + LANES.runs);
+  const wanted = Math.floor(profile.notebookRunsPerDay * weekdayFactor(day) * noise);
+  const runs = isActive(profile, day) ? wanted : 0;
   const errored = Math.floor(runs * 0.06);
   const timeout = Math.floor(runs * 0.03);
   const canceled = Math.floor(runs * 0.02);
-  const completed = runs - errored - timeout - canceled;
+  const minutes = runs * (1 + (profile.salt % 9)) + (runs > 0 ? day % 7 : 0);
   return {
-    minutes: shift(runs * (1 + (profile.salt % 9)) + (runs > 0 ? day % 7 : 0), restated, step),
-    completed: completed + restated,
+    minutes: shift(minutes, restated, 1 + (profile.salt % 3)),
+    completed: runs - errored - timeout - canceled + restated,
     canceled,
     errored,
     timeout,
@@ -74,10 +56,10 @@ export function notebookDay(profile: UsageProfile, day: number, restated: number
 /** Returns the payloads of the day by type and source, without pairs that have no payload. */
 export function payloadDay(profile: UsageProfile, day: number, restated: number): SourceDay[] {
   const rows = restatePayloads(firstPayloads(profile, day), profile, restated);
-  const first = rows[0];
-  if (!profile.maximal || day % 5 !== 1 || first === undefined || rows.length < 2) return rows;
-  const others = rows.slice(1).reduce((sum, row) => sum + row.bytes, 0);
-  return [{ ...first, bytes: Number.MAX_SAFE_INTEGER - restated - others }, ...rows.slice(1)];
+  const [first, ...others] = rows;
+  if (!profile.maximal || day % 5 !== 1 || first === undefined || others.length === 0) return rows;
+  const rest = others.reduce((sum, row) => sum + row.bytes, 0);
+  return [{ ...first, bytes: Number.MAX_SAFE_INTEGER - restated - rest }, ...others];
 }
 
 /**
@@ -89,35 +71,31 @@ export function part(whole: number, fromMs: number, toMs: number): number {
 }
 
 const HOUR_WEIGHTS = [2, 1, 1, 1, 2, 3, 5, 8, 10, 11, 11, 10, 9, 10, 11, 11, 10, 8, 6, 5, 4, 4, 3, 2];
-const CUMULATED = HOUR_WEIGHTS.reduce<number[]>(
-  (sums, weight) => [...sums, (sums.at(-1) ?? 0) + weight],
-  [0],
-);
-const ALL_WEIGHTS = HOUR_WEIGHTS.reduce((sum, weight) => sum + weight, 0);
+/** The sums of the weights before each hour, and of all. */
+const SUMS = [0, ...HOUR_WEIGHTS.map((_, hour) => HOUR_WEIGHTS.slice(0, hour + 1).reduce((a, b) => a + b))];
 
 function until(whole: number, msOfDay: number): number {
   if (msOfDay <= 0) return 0;
   if (msOfDay >= DAY_MS) return whole;
   const hour = Math.floor(msOfDay / HOUR_MS);
   const inHour = (msOfDay - hour * HOUR_MS) / HOUR_MS;
-  const share = ((CUMULATED[hour] ?? 0) + (HOUR_WEIGHTS[hour] ?? 0) * inHour) / ALL_WEIGHTS;
+  const share = ((SUMS[hour] ?? 0) + (HOUR_WEIGHTS[hour] ?? 0) * inHour) / (SUMS[24] ?? 1);
   return Math.floor(whole * share);
 }
 
 function firstPayloads(profile: UsageProfile, day: number): SourceDay[] {
   if (!isActive(profile, day)) return [];
-  const noise = 0.7 + 0.6 * fraction(profile.salt, day * 64 + LANES.volume);
-  const volume = profile.payloadsPerDay * weekdayFactor(day) * grown(profile, day) * noise;
+  const factor = weekdayFactor(day) * grown(profile, day);
+  const volume =
+    profile.payloadsPerDay * factor * (0.7 + 0.6 * fraction(profile.salt, day * 64 + LANES.volume));
   // On such a day devices only connect: nothing is billable, yet there are payloads.
   const quiet = profile.hasIdleDays && lane(profile, day, LANES.quiet) % 13 === 0;
   const rows: SourceDay[] = [];
-  for (const [i, source] of profile.sources.entries()) {
+  for (const [i, { weight, bytesEach, sporadic, ...source }] of profile.sources.entries()) {
     const noise = mix(lane(profile, day, LANES.source + i), i);
-    if ((source.sporadic && noise % 3 !== 0) || (quiet && source.billable)) continue;
-    const count = Math.floor(volume * source.weight * (0.5 + noise / 2 ** 32));
-    if (count === 0) continue;
-    const { type, source: name, billable, bytesEach } = source;
-    rows.push({ type, source: name, billable, count, bytes: count * bytesEach + (noise % 997) });
+    if ((sporadic && noise % 3 !== 0) || (quiet && source.billable)) continue;
+    const count = Math.floor(volume * weight * (0.5 + noise / 2 ** 32));
+    if (count > 0) rows.push({ ...source, count, bytes: count * bytesEach + (noise % 997) });
   }
   return rows;
 }
@@ -129,22 +107,15 @@ function firstPayloads(profile: UsageProfile, day: number): SourceDay[] {
 function restatePayloads(rows: SourceDay[], profile: UsageProfile, restated: number): SourceDay[] {
   if (restated === 0) return rows;
   const by = restated * (1 + (profile.salt % 7));
-  const largest = rows.reduce<SourceDay | null>((a, b) => (a === null || b.count > a.count ? b : a), null);
-  if (restated % 2 === 1 || largest === null) {
-    return [
-      ...rows,
-      { type: 'event', source: 'application.rest', billable: true, count: by, bytes: by * 64 },
-    ];
-  }
-  const down = largest.count > by && largest.bytes > by * 64;
+  const late = { type: 'event', source: 'application.rest', billable: true, count: by, bytes: by * 64 };
+  if (restated % 2 === 1 || rows.length === 0) return [...rows, late];
+  const largest = rows.reduce((a, b) => (b.count > a.count ? b : a));
   const smallest = rows.reduce((a, b) => (b.count < a.count ? b : a));
-  const corrected = {
-    ...largest,
-    count: largest.count + (down ? -by : by),
-    bytes: largest.bytes + (down ? -by * 64 : by * 64),
-  };
-  const kept = down && smallest !== largest ? rows.filter((row) => row !== smallest) : rows;
-  return kept.map((row) => (row === largest ? corrected : row));
+  const sign = largest.count > by && largest.bytes > by * 64 ? -1 : 1;
+  const corrected = { count: largest.count + sign * by, bytes: largest.bytes + sign * by * 64 };
+  return rows
+    .filter((row) => sign > 0 || row !== smallest || row === largest)
+    .map((row) => (row === largest ? { ...row, ...corrected } : row));
 }
 
 /** Returns a different number for every restatement of the same base, never negative. */
@@ -154,19 +125,21 @@ function shift(base: number, restated: number, step: number): number {
 }
 
 function level(profile: UsageProfile, day: number): number {
-  if (profile.idle || day < profile.createdDay) return 0;
+  if (!exists(profile, day)) return 0;
   const settled = Math.floor(profile.devices * grown(profile, day));
   return Math.max(1, settled + (lane(profile, day, LANES.level) % 3));
 }
 
 function transferred(profile: UsageProfile, day: number): number {
-  if (profile.idle || day < profile.createdDay) return 0;
-  return mix(mix(profile.salt, LANES.transfer), Math.floor(day / 37)) % 4;
+  return exists(profile, day) ? mix(mix(profile.salt, LANES.transfer), Math.floor(day / 37)) % 4 : 0;
 }
 
 function isActive(profile: UsageProfile, day: number): boolean {
-  if (profile.idle || day < profile.createdDay) return false;
-  return !(profile.hasIdleDays && lane(profile, day, LANES.idle) % 9 === 0);
+  return exists(profile, day) && !(profile.hasIdleDays && lane(profile, day, LANES.idle) % 9 === 0);
+}
+
+function exists({ idle, createdDay }: UsageProfile, day: number): boolean {
+  return !idle && day >= createdDay;
 }
 
 function grown(profile: UsageProfile, day: number): number {

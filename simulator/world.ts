@@ -1,5 +1,5 @@
 import { Edits } from './edits.ts';
-import { FaultLedger } from './faults.ts';
+import { Faults } from './faults.ts';
 import { Organizations } from './organizations.ts';
 import { createSettings, type Settings, type SettingsInput } from './settings.ts';
 import type { TokenGrant } from './tokens.ts';
@@ -12,11 +12,13 @@ export interface World {
   settings: Settings;
   readonly organizations: Organizations;
   readonly edits: Edits;
+  /** Rises with everything that may change an organization or its usage. */
+  version: number;
   readonly tokens: Map<string, TokenGrant>;
   readonly stats: Stats;
-  readonly ledger: FaultLedger;
+  readonly faults: Faults;
   /** Returns the simulator's own time, in ms since epoch. */
-  now(): number;
+  readonly now: () => number;
 }
 
 export function createWorld(
@@ -30,9 +32,10 @@ export function createWorld(
     settings: createSettings(settings),
     organizations: new Organizations(identity.seed, orgs, hostile),
     edits: new Edits(),
+    version: 0,
     tokens: new Map(),
     stats: new Stats(),
-    ledger: new FaultLedger(),
+    faults: new Faults(identity.seed),
     now: () => hostNow() + world.settings.clock.offsetMs,
   };
   return world;

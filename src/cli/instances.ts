@@ -1,4 +1,4 @@
-import { type BilledInstance, readBilledInstances } from '../billing/month.ts';
+import { type BilledInstance, readBilledInstances } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { SettingsError } from '../errors.ts';
 import { readInstanceNames } from '../queries/organizations.ts';

@@ -2,7 +2,7 @@
  * Makes the rows of what is wanted, and closes what can no longer be read. A track says from where rows are still to be
  * made; rows and marker change together, a page of organizations at a time.
  */
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
 import { ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
@@ -27,22 +27,20 @@ export interface TrackOptions extends FillOptions {
 /** The organizations that one transaction concerns. */
 const ORGS_PER_PAGE = 500;
 
-/** Calls `work` in a transaction for each page of the instance's organizations, in the order of their ids. */
+/**
+ * Calls `work` in a transaction for each page of the instance's organizations `o` that match, in the order of their ids;
+ * `joins` adds tables that the condition names.
+ */
 async function eachPage(
   db: Kysely<Schema>,
-  write: BeginOptions,
-  instanceId: string,
+  { write, instanceId, joins, matches }: Paged,
   work: (trx: Kysely<Schema>, orgIds: readonly string[]) => Promise<void>,
 ): Promise<void> {
   for (let afterOrgId = ''; ; ) {
-    const page = await db
-      .selectFrom('organizations')
-      .select('org_id')
-      .where('instance_id', '=', instanceId)
-      .where('org_id', '>', afterOrgId)
-      .orderBy('org_id')
-      .limit(ORGS_PER_PAGE)
-      .execute();
+    const { rows: page } = await sql<{ org_id: string }>`
+      select o.org_id from losant_usage.organizations o ${joins}
+      where o.instance_id = ${instanceId} and o.org_id > ${afterOrgId} and ${matches}
+      order by o.org_id limit ${ORGS_PER_PAGE}`.execute(db);
     const last = page.at(-1);
     if (last === undefined) return;
     afterOrgId = last.org_id;
@@ -54,6 +52,13 @@ async function eachPage(
       );
     });
   }
+}
+
+interface Paged {
+  readonly write: BeginOptions;
+  readonly instanceId: string;
+  readonly joins: RawBuilder<unknown>;
+  readonly matches: RawBuilder<unknown>;
 }
 
 /**
@@ -76,7 +81,18 @@ export async function applyTracks(
     await sql`update losant_usage.instances set all_from = ${from}
       where instance_id = ${instanceId} and all_from is distinct from ${from}`.execute(trx);
   });
-  await eachPage(db, write, instanceId, async (trx, page) => {
+  // Mostly nothing begins and nothing ends: one look at all tracks tells.
+  const joins = sql`left join (
+    select t.org_id, count(*) filter (where t.to_day is null and t.stream = any (${streams}::text[])) as chosen,
+      bool_or(t.to_day is null and t.stream <> all (${streams}::text[])) as has_others,
+      max(coalesce(t.to_day, 'infinity')) as to_day
+    from losant_usage.tracks t group by t.org_id
+  ) as k on k.org_id = o.org_id`;
+  const matches = sql`case when o.removed_on is not null then k.to_day > o.removed_on - 1
+    when ${orgIds}::text[] is null or o.org_id = any (${orgIds}::text[])
+      then coalesce(k.chosen, 0) < ${streams.length}::integer or k.has_others
+    else k.to_day = 'infinity' end`;
+  await eachPage(db, { write, instanceId, joins, matches }, async (trx, page) => {
     const isChosen = sql`(t.stream = any (${streams}::text[])
       and (${orgIds}::text[] is null or t.org_id = any (${orgIds}::text[])))`;
     await sql`
@@ -300,9 +316,8 @@ export async function addDays(
   await requireTracks(db, scope);
   let wanted = 0;
   if (from > to) return { clampedTo, wanted };
-  await eachPage(db, write, scope.instanceId, async (trx, page) => {
-    const orgIds = page.filter((orgId) => scope.orgIds === null || scope.orgIds.includes(orgId));
-    if (orgIds.length === 0) return;
+  const matches = sql`(${scope.orgIds}::text[] is null or o.org_id = any (${scope.orgIds}::text[]))`;
+  await eachPage(db, { write, instanceId: scope.instanceId, joins: sql``, matches }, async (trx, orgIds) => {
     if (makesRows) await makeRows(trx, { orgIds, streams: scope.streams, from, to });
     wanted += await setDue(trx, { orgIds, streams: scope.streams, from, to, force, nowMs });
   });
@@ -380,7 +395,10 @@ async function setDue(
 }
 
 /** Throws SettingsError if an organization or stream that the scope names has no track. */
-export async function requireTracks(db: Kysely<Schema>, { instanceId, orgIds, streams }: DueScope): Promise<void> {
+export async function requireTracks(
+  db: Kysely<Schema>,
+  { instanceId, orgIds, streams }: DueScope,
+): Promise<void> {
   if (orgIds === null && streams === null) return;
   const { rows } = await sql<{ orgs: string[]; streams: string[] }>`
     select coalesce(array_agg(distinct t.org_id), '{}') as orgs, coalesce(array_agg(distinct t.stream), '{}') as streams
