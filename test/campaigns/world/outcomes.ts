@@ -56,9 +56,9 @@ interface Report {
 
 /** Returns what is untrue of what commands said that were played beside each other, in the order of their ends. */
 export function checkOutcomes(outcomes: readonly Outcome[], situation: Situation): string[] {
-  // Of several exports only the last one that worked can speak of the tables as they are.
-  const isOfExport = ({ scope, code }: Outcome) => scope !== null && code !== 4 && code !== 1;
-  const last = outcomes.findLast(isOfExport);
+  // Of several exports only the one that was begun last, and worked, can speak of the tables as they are.
+  const worked = outcomes.filter(({ scope, code }) => scope !== null && code !== 4 && code !== 1);
+  const last = worked.toSorted((a, b) => a.startedAtMs - b.startedAtMs).at(-1);
   const isAlone = outcomes.filter(({ scope }) => scope !== null).length === 1;
   return outcomes.flatMap((outcome) => {
     const { what, code, stdout, stderr, scope } = outcome;

@@ -49,15 +49,16 @@ const STATEMENTS = `
 
 /** What was invoiced of a month and is still to be settled, by organization and metric. */
 const SETTLED = `
-  with closed as (select distinct month from losant_usage.statements)
   select to_char(month, 'YYYY-MM') as month, org_id as "orgId", metric, sum(quantity)::text as quantity
-  from closed join (
+  from (
     select s.month, l.org_id, l.metric, l.quantity
     from losant_usage.statements s join losant_usage.statement_lines l using (statement_id) where l.kind = 'flow'
     union all
     select month, org_id, metric, difference from losant_usage.adjustments where kind = 'flow'
-  ) as l using (month)
+  ) as l
   group by 1, 2, 3`;
+
+const CLOSED = `select distinct concat_ws(' ', to_char(month, 'YYYY-MM'), instance_id) as month from losant_usage.statements`;
 
 /**
  * Every statement stays as it was made, and what they say of a month together with what is not settled yet is what the
@@ -79,10 +80,11 @@ export async function checkStatements(url: string, ledger: Ledger, known: Statem
   const settled = new Map(
     rows.map(({ month, orgId, metric, quantity }) => [`${month} ${orgId} ${metric}`, quantity]),
   );
-  const months = new Set(rows.map(({ month }) => month));
+  const { rows: closed } = await client.query<{ month: string }>(CLOSED);
+  const months = new Set(closed.map(({ month }) => month));
   const sums = new Map<string, bigint | null>();
-  for (const { stream, day, orgId, standing, numbers } of ledger.cells.values()) {
-    if (!months.has(day.slice(0, 7))) continue;
+  for (const { stream, day, orgId, instanceId, standing, numbers } of ledger.cells.values()) {
+    if (!months.has(`${day.slice(0, 7)} ${instanceId}`)) continue;
     for (const { metric } of METRICS.filter(
       (each) => each.stream === stream && each.metric !== 'devices_total',
     )) {
