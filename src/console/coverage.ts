@@ -4,6 +4,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt, eachDay, parseDay, type UsageDay } from '../usage/day.ts';
+import { FIRST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import { type Html, plain, renderAwayPage, renderPage, renderStanding, showMonth } from './page.ts';
@@ -62,7 +63,7 @@ function readQuery(c: Context, { instanceIds, nowMs }: { instanceIds: readonly s
   const given = c.req.query();
   const yesterday = addDays(dayAt(nowMs), -1);
   const asked = parseDay(given.to ?? '') ?? yesterday;
-  const to = asked > yesterday || asked < '2015-02-01' ? yesterday : asked;
+  const to = asked > yesterday || asked < addDays(FIRST_DAY, 90) ? yesterday : asked;
   const days = given.days === '90' ? 90 : 30;
   return {
     instanceIds,
@@ -201,7 +202,7 @@ function renderDays(
     const { tone, symbol, label } = STANDINGS[cell.standing];
     const said = cell.gaps === 0 ? `${day}: ${calm ?? label}` : `${day}: ${showNumber(cell.gaps)} of ${showNumber(cell.cells)} missing or in doubt`;
     const sign = tone === 'good' ? '' : symbol;
-    return html`${raw(`<td class="m-${tone}${tone === 'bad' ? ` s-${shadeOf(cell)}` : ''}"><a href="${addressOfDay(day)}" title="${said}">${sign}</a></td>`)}`;
+    return html`${raw(`<td class="m-${tone}${tone === 'bad' ? ` s-${shadeOf(cell)}` : ''}"><a href="${addressOfDay(day)}"${tone === 'bad' ? '' : ' tabindex="-1"'} title="${said}">${sign}</a></td>`)}`;
   });
 }
 

@@ -54,12 +54,12 @@ export const homePage: ConsolePage = {
     const { instanceIds, now, read, logger, status, database } = sources;
     const kept = { ...FIGURES, now, onFailure: (error: unknown) => logger.warn({ err: error }, 'database not read for a page') };
     const figures = keepReading(
-      () =>
-        read(async (db) => ({
-          sums: await readMonthSums(db, instanceIds),
-          noted: await readNoted(db, instanceIds),
-          top: await readTop(db, instanceIds),
-        })),
+      // One after the other, each with the time that a page has.
+      async () => ({
+        sums: await read((db) => readMonthSums(db, instanceIds)),
+        noted: await read((db) => readNoted(db, instanceIds)),
+        top: await read((db) => readTop(db, instanceIds)),
+      }),
       kept,
     );
     const gaps = keepReading(() => read((db) => readGapExamples(db, instanceIds)), kept);

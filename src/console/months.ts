@@ -3,6 +3,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
+import { daysOfMonth } from '../usage/month.ts';
 import { renderInvoiced } from './organization.ts';
 import { markMissing } from './organizations.ts';
 import { type Html, linkToOrganization, renderCommands, renderStats, showMonth } from './page.ts';
@@ -292,12 +293,7 @@ async function renderMonth(db: Kysely<Schema>, request: ListRequest): Promise<Ht
   const facts = await readMonthFacts(db, { ...request, month: firstDayOf(request) });
   if (facts.length === 0) return html`<p>Nothing of it was exported.</p>`;
   return html`${facts.map((each) => renderInstance(name, each, facts.length > 1))}
-<p><a href="/months/${name}/blockers">What blocks it, and what to do</a> · <a href="${addressOf('/changes', { from: `${name}-01`, to: lastDayOf(name), which: 'closed' })}">What changed since it was invoiced</a></p>`;
-}
-
-function lastDayOf(name: string): UsageDay {
-  const [year = 0, number = 0] = name.split('-').map(Number);
-  return new Date(Date.UTC(year, number, 0)).toISOString().slice(0, 10);
+<p><a href="/months/${name}/blockers">What blocks it, and what to do</a> · <a href="${addressOf('/changes', { from: `${name}-01`, to: daysOfMonth(name).to, which: 'closed' })}">What changed since it was invoiced</a></p>`;
 }
 
 function renderInstance(name: string, facts: MonthFacts, hasOthers: boolean): Html {

@@ -3,6 +3,7 @@ import { html } from 'hono/html';
 import { showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, daysFrom, parseDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
+import { FIRST_DAY } from '../usage/policy.ts';
 import { type Chart, renderChart } from './chart.ts';
 import { readHours, renderHours } from './hours.ts';
 import {
@@ -35,7 +36,6 @@ import { addressOf, type Column, renderSelect, renderTable, showChange, showDiff
 
 const PLACE = '/organizations';
 const DAYS_MAX = 732;
-const FIRST_DAY = '2015-01-01';
 
 export const organizationPage: ConsolePage = {
   path: '/organizations/:id',

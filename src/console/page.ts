@@ -103,7 +103,7 @@ export function renderAwayPage(page: Omit<Page, 'body'>): Html {
 /** Replaces a page that is being counted for the first time. */
 export function renderCounting(page: Omit<Page, 'body'>): Html {
   const body = html`<h1>${plain(page.title)}</h1><p class="quiet">It is being counted; the page follows by itself.</p>`;
-  return renderPage({ ...page, body }, AGAIN_S);
+  return renderPage({ ...page, body });
 }
 
 /** Renders one of several links; the one to what is shown is marked. */

@@ -5,10 +5,11 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { renderCsvRows } from '../files/csv.ts';
 import { showNumber } from '../terminal/words.ts';
-import { parseDay } from '../usage/day.ts';
+import { DAY_MS, parseDay } from '../usage/day.ts';
+import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
-import { type Html, plain, renderAwayPage, renderCounting, renderInstant, renderMissing, renderPage, renderStanding } from './page.ts';
-import { keepReadings } from './readings.ts';
+import { AGAIN_S, type Html, plain, renderAwayPage, renderCounting, renderInstant, renderMissing, renderPage, renderStanding } from './page.ts';
+import { SlowReadingError, shareReadings } from './readings.ts';
 import type { ConsolePage, PageSources } from './sources.ts';
 
 /** A value of a view as it is read. */
@@ -217,7 +218,7 @@ export function readRequest<Row extends object>(
 }
 
 function validValue(given: string, options: Filter['options']): string {
-  if (options === 'day') return parseDay(given) ?? '';
+  if (options === 'day') return given >= FIRST_DAY && given <= LAST_DAY ? (parseDay(given) ?? '') : '';
   // Postgres stores neither NUL nor lone surrogates.
   if (options === 'text') return given.replaceAll('\0', '').toWellFormed().trim().slice(0, SEARCH_LENGTH_MAX).toWellFormed();
   return options.find(([value]) => value === given)?.[0] ?? '';
@@ -235,7 +236,7 @@ export const SEARCH: Filter = {
 };
 
 /** The time for which a page of rows is kept, so that no number of readers can overload the database. */
-const KEPT = { keepMs: 20_000, timeoutMs: 300, firstTimeoutMs: 4_000, max: 30 };
+const KEPT = { keepMs: 20_000, timeoutMs: 4_000, max: 30 };
 
 /** Makes the page of a listing, and its file with `format=csv`. */
 export function listingPage<Row extends object>(listing: Listing<Row>): ConsolePage {
@@ -243,8 +244,7 @@ export function listingPage<Row extends object>(listing: Listing<Row>): ConsoleP
     path: listing.path,
     open: (sources) => {
       const { now, read, logger } = sources;
-      const onFailure = (error: unknown) => logger.warn({ err: error }, 'database not read for a page');
-      const kept = keepReadings(
+      const shared = shareReadings(
         async (key: string) => {
           const request = JSON.parse(key) as ListRequest;
           return await read(async (db) => ({
@@ -252,26 +252,28 @@ export function listingPage<Row extends object>(listing: Listing<Row>): ConsoleP
             intro: (await listing.intro?.(db, request)) ?? '',
           }));
         },
-        { ...KEPT, now, onFailure },
+        { ...KEPT, now },
       );
       return async (c) => {
         const request = readRequest(c, listing, sources);
         const { place = listing.path, params = {} } = listing;
-        const title = titleOf(listing, request);
         if (!Object.entries(params).every(([name, form]) => form.test(request.params[name] ?? ''))) {
-          const hint = html`<a href="${place}">Back to the list</a>`;
-          return c.html(renderMissing({ title, path: place, sentence: 'There is no such page', hint }), 404);
+          const page = { path: place, title: 'No such page', sentence: 'There is no such page' };
+          return c.html(renderMissing({ ...page, hint: html`<a href="${place}">Back to the list</a>` }), 404);
         }
+        const title = titleOf(listing, request);
         try {
           if (request.isFile) return await sendRows(c, listing, request, sources);
           // Readings of one day are the same until it is over.
           const { nowMs, ...asked } = request;
-          const dayMs = nowMs - (nowMs % 86_400_000);
-          const found = await kept(JSON.stringify({ ...asked, nowMs: dayMs }));
-          if (found === null) return c.html(renderCounting({ title, path: place }));
-          return c.html(renderListing(listing, request, found.value));
+          const found = await shared(JSON.stringify({ ...asked, nowMs: nowMs - (nowMs % DAY_MS) }));
+          return c.html(renderListing(listing, request, found));
         } catch (error) {
-          onFailure(error);
+          if (error instanceof SlowReadingError && !request.isFile) {
+            c.header('refresh', `${AGAIN_S}`);
+            return c.html(renderCounting({ title, path: place }));
+          }
+          logger.warn({ err: error }, 'database not read for a page');
           return c.html(renderAwayPage({ title, path: place }), 503);
         }
       };
