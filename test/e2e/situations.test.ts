@@ -377,7 +377,8 @@ describe('a few seconds of failures', () => {
       faults: { kinds: ['server_error'], forever: true, actions: ['instance.deviceCounts'] },
     });
     await runWhole(played);
-    const problem = async () => (await query('select totals_problem from losant_usage.instances'))[0]?.['totals_problem'];
+    const problem = async () =>
+      (await query('select totals_problem from losant_usage.instances'))[0]?.['totals_problem'];
     expect(await problem()).toContain('instance.deviceCounts');
     await platform.control('config', { faults: null });
     await runWhole(played);
