@@ -18,9 +18,17 @@ beforeEach(async () => {
 });
 
 const register = (changes: { name?: string | null; controlTotals?: 'block' | 'show' } = {}) =>
-  registerInstance(given.ledger.db, { instanceId: ID, apiUrl: API, name: null, controlTotals: 'block', ...changes });
+  registerInstance(given.ledger.db, {
+    instanceId: ID,
+    apiUrl: API,
+    name: null,
+    controlTotals: 'block',
+    ...changes,
+  });
 const stored = () =>
-  given.ledger.list(sql`select name, control_totals, api_url from losant_usage.instances where instance_id = ${ID}`);
+  given.ledger.list(
+    sql`select name, control_totals, api_url from losant_usage.instances where instance_id = ${ID}`,
+  );
 
 test('an instance is known once it was registered, and keeps a name that Losant does not say again', async () => {
   expect(await readInstance(given.ledger.db, ID)).toBeNull();

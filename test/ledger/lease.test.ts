@@ -13,7 +13,8 @@ describe('a lease', () => {
   const write = (lease: LeaseHold) =>
     given.ledger.db.transaction().execute((trx) => beginWriting(trx, { runId: RUN_1, lease }));
 
-  const take = (runId = RUN_1, host = 'one') => takeLease(given.ledger.db, { instanceId: INSTANCE, runId, host });
+  const take = (runId = RUN_1, host = 'one') =>
+    takeLease(given.ledger.db, { instanceId: INSTANCE, runId, host });
   const leases = () =>
     given.ledger.ask(sql`select run_id, host,
         round(extract(epoch from until - clock_timestamp()))::integer as left

@@ -38,9 +38,7 @@ test('keeps the bodies as they came, one after the other, compressed', async () 
   const orgId = await given.ledger.newOrg();
   await keep(body(orgId, { bodies: ['{"counts":[{"ü\\u0000":1}]}', '<html>\r\n</html>', 'null'] }));
   expect(await bodyOf(orgId)).toBe('{"counts":[{"ü\\u0000":1}]}\n<html>\r\n</html>\nnull');
-  expect(await kept(orgId)).toEqual([
-    `11-20 11-20 invalid_value created: is negative (-1) false ${RUN_1}`,
-  ]);
+  expect(await kept(orgId)).toEqual([`11-20 11-20 invalid_value created: is negative (-1) false ${RUN_1}`]);
 });
 
 test('cuts a long body at 256 KiB and says so', async () => {
@@ -53,7 +51,13 @@ test('cuts a long body at 256 KiB and says so', async () => {
 test('keeps a body once while it stays the same, and each that is other', async () => {
   const orgId = await given.ledger.newOrg();
   const other = body(orgId, { bodies: ['{"counts":[1]}'] });
-  for (const each of [body(orgId), body(orgId), other, body(orgId), body(orgId, { code: 'unplaceable_body' })]) {
+  for (const each of [
+    body(orgId),
+    body(orgId),
+    other,
+    body(orgId),
+    body(orgId, { code: 'unplaceable_body' }),
+  ]) {
     await keep(each);
   }
   expect(await kept(orgId)).toHaveLength(4);

@@ -1,6 +1,12 @@
 import { sql } from 'kysely';
 import { beforeEach, expect, test } from 'vitest';
-import { finishRun, interruptDeadRuns, recordFailedRun, type RunCounts, startRun } from '../../src/ledger/runs.ts';
+import {
+  finishRun,
+  interruptDeadRuns,
+  recordFailedRun,
+  type RunCounts,
+  startRun,
+} from '../../src/ledger/runs.ts';
 import { INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
 const given = useLedger('2026-11-24T12:00:00.000Z');
