@@ -275,8 +275,9 @@ async function readBill(
   linesMax: number,
 ): Promise<Pick<CloseOutcome, 'totals' | 'lines' | 'lineCount'>> {
   const query = sql<LineRow>`
-    select l.*, l.quantity::text as quantity, l.billed_before::text as billed_before, l.total::text as total,
-      l.maximum::text as maximum, m.position
+    select l.org_id, l.org_name, l.referral_id, l.plan_id, l.customer_id, l.is_customer_changed, l.metric, l.unit, l.kind,
+      l.quantity::text, l.billed_before::text, l.total::text, l.maximum::text, l.average, l.days_expected, l.days_final,
+      l.days_accepted, l.days_open, l.days_unavailable, l.days_in_doubt, l.days_missing, l.days_unreported, m.position
     from ${source} as l join losant_usage.metrics m on m.metric = l.metric
     order by lower(l.org_name), l.org_id, m.position`;
   const totals = new Map<string, { position: number; unit: string; orgs: number; quantity: bigint | null }>();
@@ -309,7 +310,7 @@ async function readBill(
 const PAGE_ROWS = 2_000;
 
 type Quantity = 'quantity' | 'billed_before' | 'total' | 'maximum';
-type LineRow = Omit<Selectable<StatementLines>, Quantity | 'statement_id' | 'sources'> &
+type LineRow = Omit<Selectable<StatementLines>, Quantity | 'statement_id' | 'month' | 'sources' | 'days_stored'> &
   Readonly<Record<Quantity, string | null>> & { readonly position: number };
 
 function toLine(row: LineRow) {
