@@ -35,14 +35,21 @@ left join (
 
 -- One row per instance and stream. Cells that are not final are counted, all others are.
 create view losant_usage.health as
-with tracked as (
-  select o.instance_id, t.stream, sum(t.next_day - t.first_day)::bigint as cells
-  from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id group by o.instance_id, t.stream
+with spans as (
+  select o.instance_id, t.org_id, t.stream, t.first_day,
+    greatest(t.next_day, least(t.to_day, losant_usage_internal.today() - 1) + 1) as end_day
+  from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
+),
+tracked as (
+  select instance_id, stream, sum(end_day - first_day)::bigint as cells from spans group by instance_id, stream
 ),
 open as (
   select o.instance_id, c.stream, c.standing, c.usage_date = losant_usage_internal.today() - 1 as is_yesterday, count(*) as cells,
-    count(*) filter (where c.is_stored and not c.is_reported) as unreported
-  from losant_usage_internal.open_cells c join losant_usage.organizations o on o.org_id = c.org_id
+    count(*) filter (where c.is_stored and not c.is_reported) as unreported,
+    count(*) filter (where c.standing <> 'final' and c.usage_date >= s.first_day and c.usage_date < s.end_day) as not_final
+  from losant_usage_internal.open_cells c
+  join losant_usage.organizations o on o.org_id = c.org_id
+  left join spans s on s.org_id = c.org_id and s.stream = c.stream
   group by o.instance_id, c.stream, c.standing, c.usage_date = losant_usage_internal.today() - 1
 ),
 counts as (
@@ -53,7 +60,7 @@ counts as (
     coalesce(sum(cells) filter (where standing = 'unavailable'), 0)::bigint as unavailable,
     coalesce(sum(cells) filter (where standing = 'in_doubt'), 0)::bigint as in_doubt,
     coalesce(sum(cells) filter (where standing = 'missing'), 0)::bigint as missing,
-    coalesce(sum(cells) filter (where standing <> 'final'), 0)::bigint as not_final,
+    sum(not_final)::bigint as not_final,
     sum(unreported)::bigint as unreported,
     coalesce(sum(cells) filter (where is_yesterday and standing = 'waiting'), 0)::bigint as yesterday_waiting,
     coalesce(sum(cells) filter (where is_yesterday and standing = 'unavailable'), 0)::bigint as yesterday_unavailable,
