@@ -35,21 +35,15 @@ left join (
 
 -- One row per instance and stream. Cells that are not final are counted, all others are.
 create view losant_usage.health as
-with spans as (
-  select o.instance_id, t.org_id, t.stream, t.first_day,
-    greatest(t.next_day, least(t.to_day, losant_usage_internal.today() - 1) + 1) as end_day
-  from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-),
-tracked as (
-  select instance_id, stream, sum(end_day - first_day)::bigint as cells from spans group by instance_id, stream
+with tracked as (
+  select o.instance_id, t.stream,
+    sum(greatest(t.next_day, least(t.to_day, losant_usage_internal.today() - 1) + 1) - t.first_day)::bigint as cells
+  from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id group by o.instance_id, t.stream
 ),
 open as (
   select o.instance_id, c.stream, c.standing, c.usage_date = losant_usage_internal.today() - 1 as is_yesterday, count(*) as cells,
-    count(*) filter (where c.is_stored and not c.is_reported) as unreported,
-    count(*) filter (where c.standing <> 'final' and c.usage_date >= s.first_day and c.usage_date < s.end_day) as not_final
-  from losant_usage_internal.open_cells c
-  join losant_usage.organizations o on o.org_id = c.org_id
-  left join spans s on s.org_id = c.org_id and s.stream = c.stream
+    count(*) filter (where c.is_stored and not c.is_reported) as unreported
+  from losant_usage_internal.open_cells c join losant_usage.organizations o on o.org_id = c.org_id
   group by o.instance_id, c.stream, c.standing, c.usage_date = losant_usage_internal.today() - 1
 ),
 counts as (
@@ -60,7 +54,7 @@ counts as (
     coalesce(sum(cells) filter (where standing = 'unavailable'), 0)::bigint as unavailable,
     coalesce(sum(cells) filter (where standing = 'in_doubt'), 0)::bigint as in_doubt,
     coalesce(sum(cells) filter (where standing = 'missing'), 0)::bigint as missing,
-    sum(not_final)::bigint as not_final,
+    coalesce(sum(cells) filter (where standing <> 'final'), 0)::bigint as not_final,
     sum(unreported)::bigint as unreported,
     coalesce(sum(cells) filter (where is_yesterday and standing = 'waiting'), 0)::bigint as yesterday_waiting,
     coalesce(sum(cells) filter (where is_yesterday and standing = 'unavailable'), 0)::bigint as yesterday_unavailable,
@@ -95,7 +89,7 @@ select f.instance_id, i.name as instance_name, i.api_url, i.listed_at, i.list_pr
   f.first_day, f.last_day, f.complete_to, f.orgs, f.orgs_complete, f.gaps, f.orgs_with_gaps, f.oldest_gap, f.newest_gap,
   (select count(*) from losant_usage.coverage_gaps g where g.instance_id = f.instance_id and g.stream = f.stream
     and g.usage_date < losant_usage_internal.today() + 7 - (i.policy ->> 'horizonDays')::integer) as gaps_expiring,
-  t.cells - coalesce(c.not_final, 0) as final, coalesce(c.accepted, 0) as accepted, coalesce(c.stored, 0) as stored,
+  greatest(0, t.cells - coalesce(c.not_final, 0)) as final, coalesce(c.accepted, 0) as accepted, coalesce(c.stored, 0) as stored,
   coalesce(c.waiting, 0) as waiting, coalesce(c.unavailable, 0) as unavailable, coalesce(c.in_doubt, 0) as in_doubt,
   coalesce(c.missing, 0) as missing, coalesce(c.unreported, 0) as unreported,
   coalesce(c.yesterday_waiting, 0) as yesterday_waiting, coalesce(c.yesterday_unavailable, 0) as yesterday_unavailable,
