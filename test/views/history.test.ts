@@ -65,9 +65,7 @@ describe('along a random history', () => {
 
   const numbersOf = (row: object) => {
     const known = row as Record<string, unknown>;
-    return Object.fromEntries(
-      [...metrics, 'usage_date', 'org_id', 'is_final'].map((name) => [name, known[name]]),
-    );
+    return Object.fromEntries([...metrics, 'usage_date', 'org_id'].map((name) => [name, known[name]]));
   };
   const daysAt = async (moment?: string) => {
     const source =
