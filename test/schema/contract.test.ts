@@ -29,7 +29,10 @@ test('every table, view, column and function of the contract says what it is', a
     where c.relnamespace = 'losant_usage'::regnamespace and c.relkind in ('r', 'v') and col_description(c.oid, a.attnum) is null
     union all
     select p.proname from pg_proc p where p.pronamespace = 'losant_usage'::regnamespace and obj_description(p.oid, 'pg_proc') is null`;
-  expect(await ask(silent)).toEqual([]);
+  // Those two are kysely's own.
+  const ofMigrator = ({ name }: { name: string }) => /^migrations(_lock)?(\.|$)/.test(name);
+  const names = (await ask(silent)) as { name: string }[];
+  expect(names.filter((each) => !ofMigrator(each))).toEqual([]);
 });
 
 /** Roles are of the whole server: they are made in a transaction that is rolled back. */
