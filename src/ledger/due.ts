@@ -163,7 +163,7 @@ export async function applyPolicy(
         from (
           select c.usage_date, c.org_id, c.stream, case
             when c.standing in ('final', 'accepted') then case when c.attempts > 0 then c.next_read_at else ahead.at end
-            when c.attempts > 0 then least(c.next_read_at, ahead.at)
+            when c.attempts > 0 and c.next_read_at is not null then least(c.next_read_at, ahead.at)
             else coalesce(next.at, ${now}::timestamptz) end as next_read_at
           from losant_usage.coverage c
           cross join lateral (
