@@ -186,7 +186,7 @@ insert or ignore into blockers select cast(position as integer), nullif(org_id, 
 from blockers_csv;
 create table totals (metric text primary key, unit text, kind text, orgs integer, quantity integer) strict, without rowid;
 insert or ignore into totals select metric, unit, kind, cast(orgs as integer), cast(nullif(quantity, '') as integer) from totals_csv;
-select c.file, c.rows - t.rows || ' rows have the key of another row' from counted c join (
+select c.file, (c.rows - t.rows) || ' rows have the key of another row' from counted c join (
   select 'totals.csv' as file, count(*) as rows from totals union all select 'lines.csv', count(*) from lines
   union all select 'sources.csv', count(*) from sources union all select 'days.csv', count(*) from days
   union all select 'cells.csv', count(*) from cells union all select 'revisions.csv', count(*) from revisions
@@ -316,21 +316,21 @@ left join revisions r on r.org_id = c.org_id and r.usage_date = c.usage_date and
 where c.revision > 1 group by c.org_id, c.usage_date, c.stream having count(r.revision) <> c.revision - 1 limit 20;
 select 'revisions.csv', r.org_id || ' ' || r.usage_date || ' ' || r.stream || ': was changed before its day was over, or after the statement' from revisions r, statement s
 left join calendar d on d.usage_date = r.usage_date where r.changed_at < d.over or r.changed_at > s.closed_at limit 20;
-create table changes (org_id text, usage_date text, stream text, revision integer, place text, old text, new text, primary key (org_id, usage_date, stream, place, revision)) without rowid;
+create table changes (org_id text, usage_date text, stream text, revision integer, place text, metric text, old, new, primary key (org_id, usage_date, stream, place, revision)) without rowid;
 insert into changes
-select r.org_id, r.usage_date, r.stream, r.revision, t.fullkey, json_extract(r.old, t.fullkey), t.atom from revisions r, json_tree(r.new) as t
-where t.type not in ('object', 'array');
+select r.org_id, r.usage_date, r.stream, r.revision, t.fullkey, m.metric, json_extract(r.old, t.fullkey), t.atom from revisions r, json_tree(r.new) as t
+left join metrics m on t.path = '$' and m.metric = t.key where t.type not in ('object', 'array');
 select 'revisions.csv', a.org_id || ' ' || a.usage_date || ' ' || a.stream || ': version ' || a.revision || ' changes ' || a.place || ' from ' || coalesce(a.old, 'none')
   || ', which is not what version ' || b.revision || ' made of it'
 from changes a join changes b on b.org_id = a.org_id and b.usage_date = a.usage_date and b.stream = a.stream and b.place = a.place
 where b.revision = (select max(c.revision) from changes c where c.org_id = a.org_id and c.usage_date = a.usage_date and c.stream = a.stream
   and c.place = a.place and c.revision < a.revision) and a.old is not b.new limit 20;
-select 'revisions.csv', a.org_id || ' ' || a.usage_date || ' ' || a.stream || ': version ' || a.revision || ' changes nothing' from changes a where a.old is a.new limit 20;
-select 'revisions.csv', a.org_id || ' ' || a.usage_date || ': its last change of ' || substr(a.place, 3) || ' is to ' || coalesce(a.new, 'none') || ', days.csv has another number'
+select 'revisions.csv', a.org_id || ' ' || a.usage_date || ' ' || a.stream || ': version ' || a.revision || ' changes nothing' from changes a
+group by a.org_id, a.usage_date, a.stream, a.revision having sum(a.old is not a.new) = 0 limit 20;
+select 'revisions.csv', a.org_id || ' ' || a.usage_date || ': its last change of ' || a.metric || ' is to ' || coalesce(a.new, 'none') || ', days.csv has another number'
 from changes a join days d on d.org_id = a.org_id and d.usage_date = a.usage_date
 where a.revision = (select max(c.revision) from changes c where c.org_id = a.org_id and c.usage_date = a.usage_date and c.stream = a.stream and c.place = a.place)
-  and substr(a.place, 3) in (select metric from metrics)
-  and a.new is not case substr(a.place, 3) when 'devices_created' then d.devices_created when 'devices_deleted' then d.devices_deleted
+  and a.metric is not null and a.new is not case a.metric when 'devices_created' then d.devices_created when 'devices_deleted' then d.devices_deleted
     when 'devices_total' then d.devices_total when 'notebook_minutes' then d.notebook_minutes when 'notebook_completed' then d.notebook_completed
     when 'notebook_canceled' then d.notebook_canceled when 'notebook_errored' then d.notebook_errored when 'notebook_timeout' then d.notebook_timeout
     when 'payload_billable_count' then d.payload_billable_count when 'payload_all_count' then d.payload_all_count

@@ -14,6 +14,7 @@ const tag = z.strictObject({
   key: z.string().regex(/^[0-9a-zA-Z_-]{1,255}$/),
   value: z.string().min(1).max(255),
 });
+const instant = z.iso.datetime({ offset: true }).transform((text) => isoMs(Date.parse(text)));
 const banner = z.strictObject({
   message: z.string().max(2048).optional(),
   level: z.enum(['info', 'warning', 'critical']).optional(),
@@ -28,7 +29,7 @@ const orgPatch = z
     limits: z.partialRecord(z.enum(LIMITS.split(' ')), z.int().min(0)),
     whitelistedEmailDomains: z.array(z.string().min(3).max(45)),
     auditLogEnabled: z.boolean(),
-    disabledAt: z.union([z.iso.datetime({ offset: true }), z.boolean()]),
+    disabledAt: z.union([instant, z.boolean()]),
     isReadOnly: z.boolean(),
     tags: z.array(tag).max(100),
     referralId: z.string().max(1024),
@@ -39,13 +40,8 @@ const orgPatch = z
 
 /** Returns the attributes after the patch. Throws a refusal if it breaks the schema. */
 export function applyPatch(attributes: OrgAttributes, patch: unknown, nowMs: number): OrgAttributes {
-  const { disabledAt, ...rest } = checked(orgPatch, patch);
-  const disabled = disabledAt === undefined ? {} : { disabledAt: disabledTime(disabledAt, nowMs) };
-  return Object.assign({ ...attributes, lastUpdated: isoMs(nowMs) }, rest, disabled);
-}
-
-/** Returns the time from which the organization is disabled; `true` means from now on. */
-function disabledTime(disabledAt: string | boolean, nowMs: number): string | false {
-  if (typeof disabledAt === 'string') return isoMs(Date.parse(disabledAt));
-  return disabledAt ? isoMs(nowMs) : false;
+  const { disabledAt: wanted = attributes['disabledAt'], ...rest } = checked(orgPatch, patch);
+  const nowText = isoMs(nowMs);
+  const disabledAt = wanted === true ? nowText : wanted;
+  return Object.assign({ ...attributes, lastUpdated: nowText }, rest, { disabledAt });
 }

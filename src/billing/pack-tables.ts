@@ -14,6 +14,7 @@ interface PackColumn extends CsvColumn {
 
 /** The rows of a file of a proof pack, ordered. */
 interface PackTable {
+  readonly name: CsvName;
   readonly columns: readonly PackColumn[];
   /** What follows `from`; the rows are called `t`. */
   readonly from: RawBuilder<unknown>;
@@ -38,12 +39,15 @@ export async function* renderTable(
 }
 
 /** The database puts the rows of an organization together, which takes a third of the time of doing it here. */
-async function* renderLong(trx: Kysely<Schema>, { columns, from, order }: PackTable): AsyncGenerator<string> {
+async function* renderLong(
+  trx: Kysely<Schema>,
+  { name, columns, from, order }: PackTable,
+): AsyncGenerator<string> {
   const cells = sql.join(columns.map(({ value }) => sql`coalesce(${value}, '')`));
   const query = sql<{ rows: string }>`
     select string_agg(concat_ws(',', ${cells}), E'\r\n' order by ${order}) as rows
     from ${from} group by t.org_id order by t.org_id collate "C"`;
-  for await (const page of readInPages(trx, query, { cursor: 'pack_rows', size: PAGE_ORGS })) {
+  for await (const page of readInPages(trx, query, { cursor: name, size: PAGE_ORGS })) {
     yield page.map(({ rows }) => `${rows}\r\n`).join('');
   }
 }
@@ -52,12 +56,12 @@ async function* renderRows(trx: Kysely<Schema>, table: PackTable): AsyncGenerato
   for await (const page of readTableRows(trx, table)) yield renderCsvRows(table.columns, page);
 }
 
-async function* readTableRows(trx: Kysely<Schema>, { columns, from, order }: PackTable) {
-  const values = columns.map(({ name, value }) => sql`${value} as ${sql.ref(name)}`);
+async function* readTableRows(trx: Kysely<Schema>, { name, columns, from, order }: PackTable) {
+  const values = columns.map((column) => sql`${column.value} as ${sql.ref(column.name)}`);
   const query = sql<Record<string, string | null>>`
     select ${sql.join(values)} from ${from} order by ${order}`;
-  for await (const page of readInPages(trx, query, { cursor: 'pack_rows', size: PAGE_ROWS })) {
-    yield page.map((row) => columns.map(({ name }) => row[name] ?? null));
+  for await (const page of readInPages(trx, query, { cursor: name, size: PAGE_ROWS })) {
+    yield page.map((row) => columns.map((column) => row[column.name] ?? null));
   }
 }
 
@@ -66,8 +70,8 @@ async function describeTable(
   statement: StatementDocument,
   name: CsvName,
 ): Promise<PackTable> {
-  if (name === 'days.csv') return daysTable(statement, await readMetrics(trx));
-  return TABLES[name](statement);
+  if (name === 'days.csv') return { name, ...daysTable(statement, await readMetrics(trx)) };
+  return { name, ...TABLES[name](statement) };
 }
 
 async function readMetrics(trx: Kysely<Schema>): Promise<string[]> {
@@ -101,16 +105,18 @@ function ofMonth(view: string, { id, month }: StatementDocument): RawBuilder<unk
       select l.org_id from losant_usage.statement_lines l where l.statement_id = ${id}::uuid)) is true) as t`;
 }
 
-const daysTable = (statement: StatementDocument, metrics: readonly string[]): PackTable => ({
+const daysTable = (statement: StatementDocument, metrics: readonly string[]): TableOf => ({
   columns: plain('org_id', 'usage_date', 'standing', 'is_reported', ...metrics),
   from: ofMonth('daily_usage', statement),
   order: sql`t.usage_date`,
   isLong: true,
 });
 
+type TableOf = Omit<PackTable, 'name'>;
+
 const LINE_DAYS = ['expected', 'stored', 'final', 'accepted', 'open', 'unavailable', 'in_doubt', 'missing', 'unreported'];
 
-const TABLES: Readonly<Record<Exclude<CsvName, 'days.csv'>, (statement: StatementDocument) => PackTable>> = {
+const TABLES: Readonly<Record<Exclude<CsvName, 'days.csv'>, (statement: StatementDocument) => TableOf>> = {
   'statement.csv': (statement) => ({
     columns: [
       ...plain('statement_id', 'instance_id'),

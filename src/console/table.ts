@@ -7,7 +7,7 @@ import { renderCsvRows } from '../files/csv.ts';
 import { showNumber } from '../terminal/words.ts';
 import { parseDay } from '../usage/day.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
-import { type Html, plain, renderAwayPage, renderCounting, renderInstant, renderPage, renderStanding } from './page.ts';
+import { type Html, plain, renderAwayPage, renderCounting, renderInstant, renderMissing, renderPage, renderStanding } from './page.ts';
 import { keepReadings } from './readings.ts';
 import type { ConsolePage, PageSources } from './sources.ts';
 
@@ -105,9 +105,11 @@ export interface Filter {
 /** A page of rows that Postgres selects: a declaration. */
 export interface Listing<Row extends object> {
   readonly path: string;
-  readonly title: string;
+  readonly title: string | ((params: ListRequest['params']) => string);
   /** The path in the navigation, if it is another one. */
   readonly place?: string;
+  /** What the parameters of the path match; another address has no page. */
+  readonly params?: Readonly<Record<string, RegExp>>;
   /** One sentence about the rows. */
   readonly sentence: string;
   /** What stands before and after the rows, of the same filters. */
@@ -242,7 +244,12 @@ export function listingPage<Row extends object>(listing: Listing<Row>): ConsoleP
       );
       return async (c) => {
         const request = readRequest(c, listing, sources);
-        const { title, place = listing.path } = listing;
+        const { place = listing.path, params = {} } = listing;
+        const title = titleOf(listing, request);
+        if (!Object.entries(params).every(([name, form]) => form.test(request.params[name] ?? ''))) {
+          const hint = html`<a href="${place}">Back to the list</a>`;
+          return c.html(renderMissing({ title, path: place, sentence: 'There is no such page', hint }), 404);
+        }
         try {
           if (c.req.query('format') === 'csv') return await sendRows(c, listing, request, sources);
           // Readings of one day are the same until it is over.
@@ -260,6 +267,10 @@ export function listingPage<Row extends object>(listing: Listing<Row>): ConsoleP
   };
 }
 
+function titleOf<Row extends object>({ title }: Pick<Listing<Row>, 'title'>, { params }: ListRequest): string {
+  return typeof title === 'string' ? title : title(params);
+}
+
 interface Found<Row> {
   readonly rows: readonly Row[];
   readonly count: number;
@@ -267,7 +278,8 @@ interface Found<Row> {
 }
 
 function renderListing<Row extends object>(listing: Listing<Row>, request: ListRequest, found: Found<Row>): Html {
-  const { title, place = listing.path, sentence } = listing;
+  const { place = listing.path, sentence } = listing;
+  const title = titleOf(listing, request);
   const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
 ${found.intro}${renderRows(listing, request, found)}`;
   return renderPage({ title, path: place, body });

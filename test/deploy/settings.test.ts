@@ -72,9 +72,18 @@ test.each(['as it is', 'with every line switched on'])('the program takes the fi
 
 test('the program takes the example with several instances', () => {
   const example = readFileSync('deploy/losant-usage.example.yaml', 'utf8');
-  const readFile = (path: string) => (path === 'several.yaml' ? { text: example, mode: 0o640 } : readSecret(path));
-  const env = { DATABASE_URL: 'postgres://user:password@host:5432/billing', LOSANT_API_TOKEN_US: 'eyJ.some-token' };
-  const { instances } = readConfig({ env, configFile: 'several.yaml', needs: ['losant', 'database'], readFile });
+  const readFile = (path: string) =>
+    path === 'several.yaml' ? { text: example, mode: 0o640 } : readSecret(path);
+  const env = {
+    DATABASE_URL: 'postgres://user:password@host:5432/billing',
+    LOSANT_API_TOKEN_US: 'eyJ.some-token',
+  };
+  const { instances } = readConfig({
+    env,
+    configFile: 'several.yaml',
+    needs: ['losant', 'database'],
+    readFile,
+  });
   expect(instances.map(({ instanceId }) => instanceId)).toEqual([
     '575ec8687ae143cd83dc4a97',
     '5f3a0b6c2d7e4f0006a1b2c3',
