@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import { html } from 'hono/html';
-import { showNumber } from '../terminal/words.ts';
+import { count, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt, daysFrom, parseDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
@@ -92,7 +92,8 @@ function renderOrganization(query: OrganizationQuery, facts: OrganizationPage, {
     ? html`<nav aria-label="Tabs">${renderLink(address({}), 'Days', hours === null)}${renderLink(address({ tab: 'hours' }), 'Hours', hours !== null)}</nav>`
     : '';
   const days = html`${renderChart(chartOf(query, facts))}
-<div class="halves"><div>${renderSources(query, facts, nowMs)}</div><div>${renderLimits(facts.limits, nowMs)}${renderMonths(query, facts.months, nowMs)}</div></div>`;
+<div class="halves"><div>${renderSources(query, facts, nowMs)}</div><div>${renderLimits(facts.limits, nowMs)}</div></div>
+${renderMonths(query, facts.months, nowMs)}`;
   const body = html`<h1>${plain(name)}${removedOn === null ? '' : html` <span class="quiet">deleted, found on ${removedOn}</span>`}</h1>
 ${renderFacts(facts)}
 ${renderOpen(facts, orgId, nowMs)}
@@ -221,7 +222,7 @@ const LIMITS: readonly Column<LimitUse>[] = [
 function renderLimits(limits: readonly LimitUse[], nowMs: number): Html {
   if (limits.length === 0) return html`<h2>Limits</h2><p>It has none.</p>`;
   const missing = Math.max(...limits.map(({ daysExpected, daysStored }) => daysExpected - daysStored));
-  return html`<h2>Limits</h2><p class="quiet">This month; it goes on like the same weekdays of the last 28 days.${missing === 0 ? '' : html` <span class="bad">Of ${showNumber(missing)} days something is missing.</span>`}</p>
+  return html`<h2>Limits</h2><p class="quiet">This month; it goes on like the same weekdays of the last 28 days.${missing === 0 ? '' : html` <span class="bad">${count(missing, 'day lacks', 'days lack')} a number.</span>`}</p>
 ${renderTable(limits, LIMITS, { nowMs })}`;
 }
 
