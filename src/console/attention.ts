@@ -49,7 +49,11 @@ function describeTrouble({ trouble }: InstanceStatus): AttentionLine | null {
   return { tone: 'bad', text: trouble.message, address: '/runs', more: trouble.hint };
 }
 
-function describeInstance({ instanceId, name, listProblem }: Health['instances'][number]): AttentionLine | null {
+function describeInstance({
+  instanceId,
+  name,
+  listProblem,
+}: Health['instances'][number]): AttentionLine | null {
   if (listProblem === null) return null;
   const text = `Organizations of ${name ?? instanceId} may be missing: the list was not complete, ${listProblem}`;
   return { tone: 'bad', text, address: '/runs', more: 'the next run asks for it again' };
@@ -60,7 +64,9 @@ function describeGaps(
   { instances }: Health,
   gaps: readonly GapExamples[] | null,
 ): AttentionLine | null {
-  const cells = instances.flatMap(({ streams }) => streams).reduce((sum, { cells: each }) => sum + each[standing], 0);
+  const cells = instances
+    .flatMap(({ streams }) => streams)
+    .reduce((sum, { cells: each }) => sum + each[standing], 0);
   if (cells === 0) return null;
   const found = gaps?.find((each) => each.standing === standing);
   const words = standing === 'missing' ? 'missing' : 'in doubt';
@@ -84,18 +90,43 @@ function describeDifferences({ instances }: Health): AttentionLine | null {
   };
 }
 
-const NOTED: Readonly<Record<Exclude<Noted['kind'], 'new' | 'left'>, readonly [tone: AttentionLine['tone'], one: string, more: string, only: string]>> = {
+const NOTED: Readonly<
+  Record<
+    Exclude<Noted['kind'], 'new' | 'left'>,
+    readonly [tone: AttentionLine['tone'], one: string, more: string, only: string]
+  >
+> = {
   over: ['bad', 'organization has passed a limit', 'organizations have passed a limit', 'crossing'],
-  crossing: ['warn', 'organization passes a limit this month', 'organizations pass a limit this month', 'crossing'],
-  silent: ['warn', 'organization is silent since three days', 'organizations are silent since three days', 'silent'],
-  moved: ['warn', 'organization moved: its last 7 days beside the 4 weeks before', 'organizations moved: their last 7 days beside the 4 weeks before', 'moved'],
+  crossing: [
+    'warn',
+    'organization passes a limit this month',
+    'organizations pass a limit this month',
+    'crossing',
+  ],
+  silent: [
+    'warn',
+    'organization is silent since three days',
+    'organizations are silent since three days',
+    'silent',
+  ],
+  moved: [
+    'warn',
+    'organization moved: its last 7 days beside the 4 weeks before',
+    'organizations moved: their last 7 days beside the 4 weeks before',
+    'moved',
+  ],
 };
 
 function describeNoted(kind: keyof typeof NOTED, noted: readonly Noted[] | null): AttentionLine | null {
   const found = noted?.find((each) => each.kind === kind);
   if (found === undefined) return null;
   const [tone, one, more, only] = NOTED[kind];
-  return { tone, text: count(found.orgs, one, more), address: `/organizations?only=${only}`, examples: found.examples };
+  return {
+    tone,
+    text: count(found.orgs, one, more),
+    address: `/organizations?only=${only}`,
+    examples: found.examples,
+  };
 }
 
 function describeExpiring({ instances }: Health): AttentionLine | null {
@@ -112,7 +143,11 @@ function describeFailing({ instances }: Health): AttentionLine | null {
     streams.reduce((sum, each) => sum + each.quarantined, 0),
   ];
   if (quarantined > 0) {
-    return { tone: 'warn', text: `The newest answers about ${count(quarantined, 'number')} are in quarantine`, address: '/quarantine' };
+    return {
+      tone: 'warn',
+      text: `The newest answers about ${count(quarantined, 'number')} are in quarantine`,
+      address: '/quarantine',
+    };
   }
   if (failing === 0) return null;
   return { tone: 'warn', text: `Reads of ${count(failing, 'stored number')} keep failing`, address: '/runs' };
@@ -121,12 +156,21 @@ function describeFailing({ instances }: Health): AttentionLine | null {
 function describeFinalChanges({ instances }: Health): AttentionLine | null {
   const changes = instances.reduce((sum, each) => sum + each.finalChanges30Days, 0);
   if (changes === 0) return null;
-  return { tone: 'warn', text: `${count(changes, 'final number')} changed in the last 30 days`, address: '/changes?which=final' };
+  return {
+    tone: 'warn',
+    text: `${count(changes, 'final number')} changed in the last 30 days`,
+    address: '/changes?which=final',
+  };
 }
 
 function describeOther(instanceId: string): AttentionLine {
   const text = `Instance ${instanceId} is in the database and not in the settings: nothing of it is read or shown`;
-  return { tone: 'warn', text, address: '/runs', more: `if it is gone for good: losant-usage run --end ${instanceId}` };
+  return {
+    tone: 'warn',
+    text,
+    address: '/runs',
+    more: `if it is gone for good: losant-usage run --end ${instanceId}`,
+  };
 }
 
 /** Renders the lines; with `isCounted` false more may follow. */

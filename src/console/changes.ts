@@ -47,7 +47,12 @@ const changes: Listing<ChangeRow> = {
       ],
       where: (which) => (which === 'final' ? sql`r.was_final` : sql`r.is_closed`),
     },
-    { name: 'from', label: 'Usage days from', options: 'day', where: (day) => sql`r.usage_date >= ${day}::date` },
+    {
+      name: 'from',
+      label: 'Usage days from',
+      options: 'day',
+      where: (day) => sql`r.usage_date >= ${day}::date`,
+    },
     { name: 'to', label: 'to', options: 'day', where: (day) => sql`r.usage_date <= ${day}::date` },
     { name: 'run', label: 'Run', options: 'text', where: (run) => sql`r.run_id::text = ${run}` },
   ],

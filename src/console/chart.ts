@@ -39,7 +39,10 @@ const LABELS_HEIGHT = 22;
 /** Renders the chart with its legend. The numbers are in the titles of its days. */
 export function renderChart(chart: Chart): Html {
   const { id, title, summary, days, comparison } = chart;
-  const scale = scaleOf(days.flatMap(({ quantity, before }) => [quantity, comparison === null ? null : before]), HEIGHT);
+  const scale = scaleOf(
+    days.flatMap(({ quantity, before }) => [quantity, comparison === null ? null : before]),
+    HEIGHT,
+  );
   const at = (place: number) => `${Math.round((place / days.length) * 100_000) / 1_000}%`;
   const bar = days.length > 180 ? 1 : 0.8;
   const bars = days.map(({ quantity }, place) => {
@@ -58,7 +61,14 @@ ${scale.ticks.map(({ y }) => html`<line class="rule" x1="0" x2="100%" y1="${y}" 
 ${days.map((day, place) => (isAbsent(day) ? html`<rect x="${at(place)}" width="${at(1)}" height="${HEIGHT}" fill="url(#absent)"/>` : ''))}
 ${bars}
 ${days.map(({ isLeftOut }, place) => (isLeftOut ? html`<circle class="zeros" cx="${at(place + 0.5)}" cy="${HEIGHT - 4}" r="2.5"/>` : ''))}
-${comparison === null ? '' : renderBefore(days.map(({ before }) => before), scale.y)}
+${
+  comparison === null
+    ? ''
+    : renderBefore(
+        days.map(({ before }) => before),
+        scale.y,
+      )
+}
 ${days.map((day, place) => renderDay(chart, day, html`<rect class="day" x="${at(place)}" width="${at(1)}" height="${HEIGHT}"><title>${describeDay(chart, day)}</title></rect>`))}
 ${tickDays(days.map(({ day }) => day)).map(
   ({ place, label, anchor, isMinor }) =>
@@ -80,16 +90,25 @@ function renderDay({ addressOfDay }: Chart, { day, standing }: ChartDay, column:
   return html`<a href="${addressOfDay(day)}" tabindex="-1" aria-hidden="true">${column}</a>`;
 }
 
-function describeDay({ comparison, show }: Chart, { day, standing, isLeftOut, quantity, beforeDay, before }: ChartDay): string {
+function describeDay(
+  { comparison, show }: Chart,
+  { day, standing, isLeftOut, quantity, beforeDay, before }: ChartDay,
+): string {
   const number = quantity === null || standing === null ? '' : `${show(quantity)}, `;
   const words = standing === null ? 'not wanted' : STANDINGS[standing].label;
-  const beside = comparison === null || beforeDay === null ? '' : `; ${beforeDay}: ${before === null ? 'not stored' : show(before)}`;
+  const beside =
+    comparison === null || beforeDay === null
+      ? ''
+      : `; ${beforeDay}: ${before === null ? 'not stored' : show(before)}`;
   return `${day}: ${number}${words}${isLeftOut ? ', left out by Losant' : ''}${beside}`;
 }
 
 function renderLegend({ days, comparison, addressOfDay }: Chart): Html {
   const absent = days.filter(isAbsent);
-  const links = addressOfDay === undefined ? '' : absent.slice(-3).map(({ day }) => html` <a href="${addressOfDay(day)}">${day}</a>`);
+  const links =
+    addressOfDay === undefined
+      ? ''
+      : absent.slice(-3).map(({ day }) => html` <a href="${addressOfDay(day)}">${day}</a>`);
   return html`<ul class="legend">
 ${comparison === null ? '' : html`<li><svg class="swatch" aria-hidden="true" width="18" height="10"><path class="before" d="M0 5H18"/></svg>${comparison}</li>`}
 ${absent.length === 0 ? '' : html`<li><svg class="swatch" aria-hidden="true" width="12" height="12"><rect width="12" height="12" fill="url(#absent)"/></svg>not stored:${links}</li>`}
@@ -115,7 +134,9 @@ export function renderSparkline(values: Values, name: string): Html {
     return SPARK_HEIGHT - MARGIN - share * (SPARK_HEIGHT - 2 * MARGIN);
   };
   const bars = values.map((value, place) =>
-    value === null ? html`<rect class="spark-gap" x="${roundTenth(place * step)}" y="0" width="${roundTenth(step)}" height="${SPARK_HEIGHT}"/>` : '',
+    value === null
+      ? html`<rect class="spark-gap" x="${roundTenth(place * step)}" y="0" width="${roundTenth(step)}" height="${SPARK_HEIGHT}"/>`
+      : '',
   );
   const range = stored.length === 0 ? 'none is stored' : `from ${showNumber(least)} to ${showNumber(most)}`;
   return html`<svg role="img" aria-label="${name} by day, ${range}" width="${SPARK_WIDTH}" height="${SPARK_HEIGHT}" viewBox="0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}">${bars}<path class="spark" d="${linePath(values, y, step)}"/></svg>`;

@@ -59,7 +59,10 @@ export const coveragePage: ConsolePage = {
     },
 };
 
-function readQuery(c: Context, { instanceIds, nowMs }: { instanceIds: readonly string[]; nowMs: number }): MapQuery {
+function readQuery(
+  c: Context,
+  { instanceIds, nowMs }: { instanceIds: readonly string[]; nowMs: number },
+): MapQuery {
   const given = c.req.query();
   const yesterday = addDays(dayAt(nowMs), -1);
   const asked = parseDay(given.to ?? '') ?? yesterday;
@@ -75,7 +78,10 @@ function readQuery(c: Context, { instanceIds, nowMs }: { instanceIds: readonly s
 }
 
 /** Returns the days of all organizations with what is missing or in doubt; the rest of a day is no gap. */
-async function readAll(db: Kysely<Schema>, { instanceIds, range, stream }: MapQuery): Promise<readonly MapDay[]> {
+async function readAll(
+  db: Kysely<Schema>,
+  { instanceIds, range, stream }: MapQuery,
+): Promise<readonly MapDay[]> {
   const { rows } = await sql<MapDay>`
     with tracks as (
       select t.first_day, coalesce(t.to_day, ${range.to}::date) as last_day, count(*) as cells
@@ -151,14 +157,20 @@ function renderCoverage(
 <a href="/gaps">All gaps</a> · <a href="/quarantine">Quarantine</a></p>
 <form method="get" action="${PATH}"><label class="wide">Name, referral id or id<input name="q" type="search" value="${search}"></label>
 ${renderSelect('stream', 'Stream', [['', 'all'], ...streamNames.map((name) => [name, name] as const)], stream)}
-${renderSelect('days', 'Days', DAYS.map((each) => [each, each] as const), `${days.length}`)}
+${renderSelect(
+  'days',
+  'Days',
+  DAYS.map((each) => [each, each] as const),
+  `${days.length}`,
+)}
 <label>up to<input name="to" type="date" value="${range.to}"></label><button type="submit">Show</button></form>
 <p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a>${range.to === yesterday ? '' : html` <a href="${address({ to: later >= yesterday ? '' : later })}">Later</a>`}</p>
 ${renderKeys()}
 ${renderGrid(all, lines.slice(0, LINES_PER_PAGE), days)}
 ${renderPages(page, lines.length > LINES_PER_PAGE ? page + 1 : page, (to) => address({ page: `${to}` }))}
 <details><summary>What the words mean</summary><dl class="facts">${standings.map(
-    (standing) => html`<div><dt>${renderStanding(standing)}</dt><dd>${STANDINGS[standing].sentence}</dd></div>\n`,
+    (standing) =>
+      html`<div><dt>${renderStanding(standing)}</dt><dd>${STANDINGS[standing].sentence}</dd></div>\n`,
   )}</dl></details>`;
   return renderPage({ title: TITLE, path: PATH, body });
 }
@@ -177,7 +189,10 @@ function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], days: rea
     const shown = isFirst ? showMonth(day).slice(0, 3) : day.slice(8);
     return html`<th scope="col"><span aria-hidden="true" title="${day}">${isShown || isFirst ? shown : ''}</span><span class="hidden">${day}</span></th>`;
   });
-  const allLine = renderDays(days, all, { addressOfDay: (day) => addressOf('/gaps', { day }), calm: 'nothing is missing' });
+  const allLine = renderDays(days, all, {
+    addressOfDay: (day) => addressOf('/gaps', { day }),
+    calm: 'nothing is missing',
+  });
   return html`<div class="map" role="region" tabindex="0" aria-label="Organizations by days; scrolls sideways where it is wider than the screen">
 <table class="grid grid-${days.length}"><caption class="hidden">How each day of each organization stands</caption>
 <colgroup><col class="names"><col span="${days.length}"></colgroup>
@@ -200,7 +215,10 @@ function renderDays(
     const cell = known.get(day);
     if (cell === undefined) return html`<td></td>`;
     const { tone, symbol, label } = STANDINGS[cell.standing];
-    const said = cell.gaps === 0 ? `${day}: ${calm ?? label}` : `${day}: ${showNumber(cell.gaps)} of ${showNumber(cell.cells)} missing or in doubt`;
+    const said =
+      cell.gaps === 0
+        ? `${day}: ${calm ?? label}`
+        : `${day}: ${showNumber(cell.gaps)} of ${showNumber(cell.cells)} missing or in doubt`;
     const sign = tone === 'good' ? '' : symbol;
     return html`${raw(`<td class="m-${tone}${tone === 'bad' ? ` s-${shadeOf(cell)}` : ''}"><a href="${addressOfDay(day)}"${tone === 'bad' ? '' : ' tabindex="-1"'} title="${said}">${sign}</a></td>`)}`;
   });

@@ -29,7 +29,10 @@ export const SUMMED = {
 } as const;
 
 /** Reads the month of yesterday to date; a number is compared where it and its counterpart are known. */
-export async function readMonthSums(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly MonthSum[]> {
+export async function readMonthSums(
+  db: Kysely<Schema>,
+  instanceIds: readonly string[],
+): Promise<readonly MonthSum[]> {
   const sums = [];
   for (const [metric, { isLevel }] of Object.entries(SUMMED)) {
     const { rows } = await sql<MonthSum>`
@@ -72,7 +75,10 @@ export interface Example {
 }
 
 /** Reads which organizations pass a limit, are silent, moved, came or left. */
-export async function readNoted(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly Noted[]> {
+export async function readNoted(
+  db: Kysely<Schema>,
+  instanceIds: readonly string[],
+): Promise<readonly Noted[]> {
   const { rows } = await sql<Noted>`
     with noted as (
       select k.kind, a.org_id, k.detail, row_number() over (partition by k.kind order by a.usual_quantity desc nulls last, a.org_id) as place
@@ -109,7 +115,10 @@ export interface TopOrganization {
 }
 
 /** Returns the organizations with the most billable payloads of the month of yesterday. */
-export async function readTop(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly TopOrganization[]> {
+export async function readTop(
+  db: Kysely<Schema>,
+  instanceIds: readonly string[],
+): Promise<readonly TopOrganization[]> {
   const { rows } = await sql<TopOrganization>`
     select a.org_id as "orgId", o.name, a.payload_billable_count as payloads, a.days_missing as "daysMissing", a.change::float8 as change
     from losant_usage.organization_activity a join losant_usage.organizations o on o.org_id = a.org_id
@@ -125,7 +134,10 @@ export interface GapExamples {
   readonly examples: readonly Example[];
 }
 
-export async function readGapExamples(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly GapExamples[]> {
+export async function readGapExamples(
+  db: Kysely<Schema>,
+  instanceIds: readonly string[],
+): Promise<readonly GapExamples[]> {
   const { rows } = await sql<GapExamples>`
     select g.standing, count(*) as orgs,
       json_agg(json_build_object('orgId', g.org_id, 'name', g.org_name, 'detail', g.last_day) order by g.place) filter (where g.place <= 3) as examples
@@ -156,7 +168,10 @@ export interface OpenMonth {
 const MONTHS_MAX = 3;
 
 /** Reads the newest months that are over and blocked, open, or different from what was invoiced. */
-export async function readOpenMonths(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly OpenMonth[]> {
+export async function readOpenMonths(
+  db: Kysely<Schema>,
+  instanceIds: readonly string[],
+): Promise<readonly OpenMonth[]> {
   const { rows } = await sql<OpenMonth>`
     select m.instance_id as "instanceId", coalesce(i.name, i.instance_id) as instance, m.month, m.state, m.causes,
       coalesce(case m.state when 'different' then m.orgs_different else m.orgs_blocked end, 0) as orgs, s.amount, coalesce(s.examples, '[]') as examples

@@ -19,7 +19,15 @@ import {
   type TopOrganization,
 } from './home-facts.ts';
 import { markMissing } from './organizations.ts';
-import { AGAIN_S, type Html, linkToOrganization, renderInstant, renderPage, renderStats, showMonth } from './page.ts';
+import {
+  AGAIN_S,
+  type Html,
+  linkToOrganization,
+  renderInstant,
+  renderPage,
+  renderStats,
+  showMonth,
+} from './page.ts';
 import { keepReading } from './readings.ts';
 import { type ConsolePage, type DatabaseView, shownHealth, type WorkerStatus } from './sources.ts';
 import { type Column, renderTable, showChange, showDifference } from './table.ts';
@@ -52,7 +60,11 @@ export const homePage: ConsolePage = {
   path: '/',
   open: (sources) => {
     const { instanceIds, now, read, logger, status, database } = sources;
-    const kept = { ...FIGURES, now, onFailure: (error: unknown) => logger.warn({ err: error }, 'database not read for a page') };
+    const kept = {
+      ...FIGURES,
+      now,
+      onFailure: (error: unknown) => logger.warn({ err: error }, 'database not read for a page'),
+    };
     const figures = keepReading(
       // One after the other, each with the time that a page has.
       async () => ({
@@ -65,7 +77,12 @@ export const homePage: ConsolePage = {
     const gaps = keepReading(() => read((db) => readGapExamples(db, instanceIds)), kept);
     const months = keepReading(() => read((db) => readOpenMonths(db, instanceIds)), kept);
     return async (c) => {
-      const [view, ofOrgs, ofGaps, ofMonths] = await Promise.all([database(READING_WAIT_MS), figures(), gaps(), months()]);
+      const [view, ofOrgs, ofGaps, ofMonths] = await Promise.all([
+        database(READING_WAIT_MS),
+        figures(),
+        gaps(),
+        months(),
+      ]);
       const facts = {
         status: status(),
         view,
@@ -103,12 +120,21 @@ interface Verdict {
 }
 
 /** Says in one line whether yesterday is complete. During its first run nothing of an instance is late. */
-export function judgeYesterday(health: Health | null, { instances: statuses }: Pick<WorkerStatus, 'instances'>, nowMs: number): Verdict {
-  if (health === null) return { tone: 'bad', word: 'not known', sentence: 'The database does not answer, or is being read.' };
+export function judgeYesterday(
+  health: Health | null,
+  { instances: statuses }: Pick<WorkerStatus, 'instances'>,
+  nowMs: number,
+): Verdict {
+  if (health === null)
+    return { tone: 'bad', word: 'not known', sentence: 'The database does not answer, or is being read.' };
   const read = health.instances.filter(({ lastRunAt }) => lastRunAt !== null);
   if (read.length === 0) {
     const isUnderWay = statuses.some(({ progress }) => progress !== null);
-    return { tone: 'quiet', word: 'not read yet', sentence: isUnderWay ? 'The first run is under way.' : 'Nothing has been exported yet.' };
+    return {
+      tone: 'quiet',
+      word: 'not read yet',
+      sentence: isUnderWay ? 'The first run is under way.' : 'Nothing has been exported yet.',
+    };
   }
   const day = addDays(dayAt(nowMs), -1);
   const streams = read.flatMap((instance) => instance.streams);
@@ -117,20 +143,27 @@ export function judgeYesterday(health: Health | null, { instances: statuses }: P
   const worst = worstOf(open);
   const stored = Math.max(0, wanted - open.waiting - open.unavailable - open.missing);
   const of = `${showNumber(stored)} of ${count(wanted, 'number')} of ${day} ${wanted === 1 ? 'is' : 'are'} stored`;
-  if (wanted === 0) return { tone: 'quiet', word: 'nothing wanted', sentence: `Nothing of ${day} is wanted.` };
+  if (wanted === 0)
+    return { tone: 'quiet', word: 'nothing wanted', sentence: `Nothing of ${day} is wanted.` };
   if (worst === null) return { tone: 'good', word: 'complete', sentence: `${of}.` };
   const words = (['missing', 'in_doubt', 'unavailable', 'waiting'] as const)
     .filter((standing) => open[standing] > 0)
     .map((standing) => `${showNumber(open[standing])} ${STANDINGS[standing].label}`)
     .join(', ');
   const sentence = `${of}; ${words}.`;
-  if (worst === 'waiting') return { tone: 'quiet', word: stored === 0 ? 'not read yet' : 'partly read', sentence };
-  return worst === 'unavailable' ? { tone: 'good', word: 'complete', sentence } : { tone: 'bad', word: 'incomplete', sentence };
+  if (worst === 'waiting')
+    return { tone: 'quiet', word: stored === 0 ? 'not read yet' : 'partly read', sentence };
+  return worst === 'unavailable'
+    ? { tone: 'good', word: 'complete', sentence }
+    : { tone: 'bad', word: 'incomplete', sentence };
 }
 
 function describeScope({ status, view, nowMs }: HomeFacts, health: Health | null): string {
   const instances = health?.instances ?? [];
-  const readAt = instances.flatMap(({ streams }) => streams.flatMap(({ yesterdayReadAt }) => yesterdayReadAt ?? [])).sort().at(-1);
+  const readAt = instances
+    .flatMap(({ streams }) => streams.flatMap(({ yesterdayReadAt }) => yesterdayReadAt ?? []))
+    .sort()
+    .at(-1);
   const age = view.reading === null ? 0 : nowMs - view.reading.atMs;
   return [
     ...(status.instances.length > 1 ? [count(status.instances.length, 'instance')] : []),
@@ -140,14 +173,17 @@ function describeScope({ status, view, nowMs }: HomeFacts, health: Health | null
     ),
     ...(readAt === undefined ? [] : [`yesterday last read ${showDistance(Date.parse(readAt) - nowMs)}`]),
     status.nextWakeAt === null ? 'no run is scheduled' : `next run ${showWhen(status.nextWakeAt, nowMs)}`,
-    ...(age < OLD_READING_MS ? [] : [`numbers as of ${showDistance(-age)}: reading them takes long or fails, see the log`]),
+    ...(age < OLD_READING_MS
+      ? []
+      : [`numbers as of ${showDistance(-age)}: reading them takes long or fails, see the log`]),
   ].join(' · ');
 }
 
 function renderInvoices(months: readonly OpenMonth[] | null, hasOthers: boolean): Html {
   const head = html`<h2>Invoices</h2>`;
   if (months === null) return html`${head}<p class="quiet">Months are still being counted.</p>`;
-  if (months.length === 0) return html`${head}<ul class="attention"><li class="on-good">Every month that is over is closed, and as it was invoiced.</li></ul>`;
+  if (months.length === 0)
+    return html`${head}<ul class="attention"><li class="on-good">Every month that is over is closed, and as it was invoiced.</li></ul>`;
   return html`${head}<ul class="attention">${months.map((month) => renderOpenMonth(month, hasOthers))}</ul><p><a href="/months">All months</a></p>`;
 }
 
@@ -163,8 +199,18 @@ function renderOpenMonth(open: OpenMonth, hasOthers: boolean): Html {
 }
 
 const TOP: readonly Column<TopOrganization>[] = [
-  { name: 'name', label: 'Most billable payloads', kind: 'text', cell: ({ orgId, name }) => linkToOrganization(orgId, name) },
-  { name: 'payloads', label: 'Payloads', kind: 'number', cell: ({ payloads, daysMissing }) => html`${showNumber(payloads)}${markMissing(daysMissing)}` },
+  {
+    name: 'name',
+    label: 'Most billable payloads',
+    kind: 'text',
+    cell: ({ orgId, name }) => linkToOrganization(orgId, name),
+  },
+  {
+    name: 'payloads',
+    label: 'Payloads',
+    kind: 'number',
+    cell: ({ payloads, daysMissing }) => html`${showNumber(payloads)}${markMissing(daysMissing)}`,
+  },
   { name: 'change', label: 'Last 7 days', kind: 'number', cell: ({ change }) => showChange(change) },
 ];
 
@@ -173,8 +219,12 @@ function renderMonth({ sums, noted, top }: Figures, nowMs: number): Html {
   if (first === undefined) return html``;
   const stats = sums.map(({ metric, total, missing, compared, before, days }) => {
     const label = Object.entries(SUMMED).find(([name]) => name === metric)?.[1].label ?? metric;
-    const change = compared === null || before === null || before === 0 ? null : showChange(compared / before - 1);
-    const mark = missing === 0 ? '' : html` <span class="bad" title="${showNumber(missing)} numbers are missing of it">?</span>`;
+    const change =
+      compared === null || before === null || before === 0 ? null : showChange(compared / before - 1);
+    const mark =
+      missing === 0
+        ? ''
+        : html` <span class="bad" title="${showNumber(missing)} numbers are missing of it">?</span>`;
     return {
       label,
       value: total === null ? '–' : html`${showNumber(total)}${mark}`,
@@ -193,4 +243,3 @@ ${lines.map(([kind, verb, found]) => (found === undefined ? '' : html`<p><a href
 ${top.length === 0 ? '' : renderTable(top, TOP, { nowMs })}
 <p><a href="/organizations?sort=-payload_billable_count">All organizations by payloads</a></p>`;
 }
-

@@ -32,7 +32,10 @@ export async function readHours(db: Kysely<Schema>, query: OrganizationQuery): P
   }
 }
 
-async function readWeek(db: Kysely<Schema>, { orgId, range, zone }: OrganizationQuery): Promise<readonly WeekHour[]> {
+async function readWeek(
+  db: Kysely<Schema>,
+  { orgId, range, zone }: OrganizationQuery,
+): Promise<readonly WeekHour[]> {
   const { rows } = await sql<WeekHour>`
     select extract(isodow from l.local)::integer as weekday, extract(hour from l.local)::integer as hour,
       round(avg(h.payload_billable_count))::bigint as mean

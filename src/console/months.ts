@@ -7,7 +7,15 @@ import { daysOfMonth } from '../usage/month.ts';
 import { renderInvoiced } from './organization.ts';
 import { markMissing } from './organizations.ts';
 import { type Html, linkToOrganization, renderCommands, renderStats, showMonth } from './page.ts';
-import { addressOf, type Filter, type Listing, type ListRequest, listingPage, SEARCH, showDifference } from './table.ts';
+import {
+  addressOf,
+  type Filter,
+  type Listing,
+  type ListRequest,
+  listingPage,
+  SEARCH,
+  showDifference,
+} from './table.ts';
 
 /** The state of a month of an instance, by the words of the view `months`. */
 export type MonthState = 'open' | 'blocked' | 'closed' | 'different';
@@ -59,9 +67,15 @@ const months: Listing<MonthRow> = {
       name: 'state',
       label: 'State',
       kind: 'value',
-      cell: ({ state, is_over }) => html`<span class="${TONES[state]}">${is_over ? state : 'not over'}</span>`,
+      cell: ({ state, is_over }) =>
+        html`<span class="${TONES[state]}">${is_over ? state : 'not over'}</span>`,
     },
-    { name: 'causes', label: 'Blocked by', kind: 'text', cell: ({ causes }) => causes?.join(', ').replaceAll('_', ' ') ?? null },
+    {
+      name: 'causes',
+      label: 'Blocked by',
+      kind: 'text',
+      cell: ({ causes }) => causes?.join(', ').replaceAll('_', ' ') ?? null,
+    },
     { name: 'orgs_blocked', label: 'Organizations blocked', kind: 'number' },
     { name: 'orgs_different', label: 'Organizations different', kind: 'number' },
     { name: 'statements', label: 'Statements', kind: 'number' },
@@ -187,7 +201,8 @@ const blockers: Listing<BlockerRow> = {
   place: '/months',
   title: ({ month: name }) => `What blocks ${showMonth(name ?? '')}`,
   params: MONTH,
-  sentence: 'What keeps the month from being invoiced, the most payloads at stake first. What concerns the whole instance holds all of it back.',
+  sentence:
+    'What keeps the month from being invoiced, the most payloads at stake first. What concerns the whole instance holds all of it back.',
   from: (request) => sql`(
     select b.instance_id, b.org_id, coalesce(b.org_name, i.name, b.instance_id) as org_name, b.referral_id, replace(b.cause, '_', ' ') as cause, b.days,
       b.first_day, b.last_day,
@@ -207,9 +222,15 @@ const blockers: Listing<BlockerRow> = {
       label: 'Cause',
       options: [
         ['', 'all'],
-        ...['missing', 'in doubt', 'unavailable', 'not final', 'not fully tracked', 'contradicted', 'list incomplete'].map(
-          (cause) => [cause, cause] as const,
-        ),
+        ...[
+          'missing',
+          'in doubt',
+          'unavailable',
+          'not final',
+          'not fully tracked',
+          'contradicted',
+          'list incomplete',
+        ].map((cause) => [cause, cause] as const),
       ],
       where: (cause) => sql`r.cause = ${cause}`,
     },
@@ -221,7 +242,10 @@ const blockers: Listing<BlockerRow> = {
       label: 'Organization',
       kind: 'text',
       isSortable: true,
-      cell: ({ org_id, org_name }) => (org_id === null ? html`<strong>All of ${org_name ?? ''}</strong>` : linkToOrganization(org_id, org_name ?? org_id)),
+      cell: ({ org_id, org_name }) =>
+        org_id === null
+          ? html`<strong>All of ${org_name ?? ''}</strong>`
+          : linkToOrganization(org_id, org_name ?? org_id),
     },
     { name: 'org_id', label: 'Id', kind: 'value', isHidden: true },
     { name: 'cause', label: 'Cause', kind: 'value', isSortable: true },
@@ -231,12 +255,18 @@ const blockers: Listing<BlockerRow> = {
       name: 'first_day',
       label: 'From',
       kind: 'value',
-      cell: ({ org_id, first_day }) => (org_id === null ? first_day : html`<a href="/coverage/${org_id}/${first_day}">${first_day}</a>`),
+      cell: ({ org_id, first_day }) =>
+        org_id === null ? first_day : html`<a href="/coverage/${org_id}/${first_day}">${first_day}</a>`,
     },
     { name: 'last_day', label: 'To', kind: 'value' },
     { name: 'streams', label: 'Streams', kind: 'value' },
     { name: 'message', label: 'What is wrong', kind: 'text' },
-    { name: 'what_to_do', label: 'What to do', kind: 'text', cell: ({ what_to_do: lines }) => renderAdvice(lines) },
+    {
+      name: 'what_to_do',
+      label: 'What to do',
+      kind: 'text',
+      cell: ({ what_to_do: lines }) => renderAdvice(lines),
+    },
   ],
 };
 
@@ -297,22 +327,42 @@ async function renderMonth(db: Kysely<Schema>, request: ListRequest): Promise<Ht
 }
 
 function renderInstance(name: string, facts: MonthFacts, hasOthers: boolean): Html {
-  const { instance, state, isOver, payloads, invoiced, difference, orgsBlocked, atStake, isInstanceBlocked, daysMissing } = facts;
+  const {
+    instance,
+    state,
+    isOver,
+    payloads,
+    invoiced,
+    difference,
+    orgsBlocked,
+    atStake,
+    isInstanceBlocked,
+    daysMissing,
+  } = facts;
   const blocked = isInstanceBlocked ? 'the whole instance' : count(orgsBlocked, 'organization');
   return html`${hasOthers ? html`<h2>${instance}</h2>` : ''}${renderStats([
     { label: 'State', value: html`<span class="${TONES[state]}">${isOver ? state : 'not over'}</span>` },
     {
       label: 'Billable payloads',
       value: payloads === null ? '–' : html`${showNumber(payloads)}${markMissing(daysMissing)}`,
-      note: daysMissing === 0 ? 'nothing is missing' : `${count(daysMissing, 'day of an organization is', 'days of organizations are')} missing`,
+      note:
+        daysMissing === 0
+          ? 'nothing is missing'
+          : `${count(daysMissing, 'day of an organization is', 'days of organizations are')} missing`,
     },
     ...(invoiced === null
       ? []
-      : [{ label: 'Invoiced', value: showNumber(invoiced), note: difference === 0 || difference === null ? 'as today' : `${showDifference(difference)} today` }]),
+      : [
+          {
+            label: 'Invoiced',
+            value: showNumber(invoiced),
+            note:
+              difference === 0 || difference === null ? 'as today' : `${showDifference(difference)} today`,
+          },
+        ]),
     ...(isOver && invoiced === null && (orgsBlocked > 0 || isInstanceBlocked)
       ? [{ label: 'At stake', value: showNumber(atStake ?? 0), note: `payloads of ${blocked}` }]
       : []),
   ])}
 ${isOver ? renderCommands([`losant-usage close --period ${name}${invoiced === null ? '' : ' --adjust'} --dry-run`]) : ''}`;
 }
-

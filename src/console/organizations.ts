@@ -26,7 +26,14 @@ interface OrganizationRow {
 }
 
 /** Columns that are computed of the last weeks of each organization. */
-const COMPUTED = ['payload_billable_count', 'change', 'devices_total', 'last_active_on', 'limit_share', 'crosses_on'];
+const COMPUTED = [
+  'payload_billable_count',
+  'change',
+  'devices_total',
+  'last_active_on',
+  'limit_share',
+  'crosses_on',
+];
 
 const ONLY: Readonly<Record<string, readonly [text: string, condition: string]>> = {
   new: ['new: created in the last 7 days', 'r.is_new'],
@@ -97,7 +104,8 @@ const organizations: Listing<OrganizationRow> = {
       name: 'tag',
       label: 'Tag (key or key=value)',
       options: 'text',
-      where: (tag) => sql`(', ' || r.tags || ',') like ${`%, ${tag.replaceAll(/[\\%_]/g, String.raw`\$&`)}${tag.includes('=') ? ',' : '='}%`}`,
+      where: (tag) =>
+        sql`(', ' || r.tags || ',') like ${`%, ${tag.replaceAll(/[\\%_]/g, String.raw`\$&`)}${tag.includes('=') ? ',' : '='}%`}`,
     },
   ],
   sort: ['org_name', 'org_id'],
@@ -107,14 +115,16 @@ const organizations: Listing<OrganizationRow> = {
       label: 'Name',
       kind: 'text',
       isSortable: true,
-      cell: (row) => html`${linkToOrganization(row.org_id, row.org_name)}${renderCopy(row.org_id, `Copy the id of ${row.org_name}`)}`,
+      cell: (row) =>
+        html`${linkToOrganization(row.org_id, row.org_name)}${renderCopy(row.org_id, `Copy the id of ${row.org_name}`)}`,
     },
     { name: 'org_id', label: 'Id', kind: 'value', isHidden: true },
     { name: 'instance_name', label: 'Instance', kind: 'text', isHidden: true },
     { name: 'referral_id', label: 'Referral id', kind: 'value', isSortable: true },
     { name: 'plan_id', label: 'Plan', kind: 'value', isSortable: true },
     {
-      name: 'payload_billable_count', isDetail: true,
+      name: 'payload_billable_count',
+      isDetail: true,
       label: 'Payloads',
       kind: 'number',
       isSortable: true,
@@ -122,9 +132,23 @@ const organizations: Listing<OrganizationRow> = {
         payloads === null ? null : html`${showNumber(payloads)}${markMissing(missing)}`,
     },
     { name: 'days_missing', isDetail: true, label: 'Days missing', kind: 'number', isHidden: true },
-    { name: 'change', isDetail: true, label: 'Last 7 days', kind: 'number', isSortable: true, cell: ({ change }) => showChange(change) },
+    {
+      name: 'change',
+      isDetail: true,
+      label: 'Last 7 days',
+      kind: 'number',
+      isSortable: true,
+      cell: ({ change }) => showChange(change),
+    },
     { name: 'devices_total', isDetail: true, label: 'Devices', kind: 'number', isSortable: true },
-    { name: 'limit_share', isDetail: true, label: 'Of its limit', kind: 'number', isSortable: true, cell: renderShare },
+    {
+      name: 'limit_share',
+      isDetail: true,
+      label: 'Of its limit',
+      kind: 'number',
+      isSortable: true,
+      cell: renderShare,
+    },
     { name: 'limit_name', isDetail: true, label: 'Limit', kind: 'value' },
     { name: 'crosses_on', isDetail: true, label: 'Passes it', kind: 'value', isSortable: true },
     { name: 'last_active_on', isDetail: true, label: 'Last payloads', kind: 'value', isSortable: true },

@@ -137,7 +137,8 @@ export function renderCopy(text: string, label: string, shown = 'id'): Html {
 /** Renders commands that work as pasted, each with a button that copies it. */
 export function renderCommands(commands: readonly string[]): Html {
   return html`<ul class="commands">${commands.map(
-    (command) => html`<li><code>${plain(command)}</code>${renderCopy(command, `Copy ${command}`, 'copy')}</li>`,
+    (command) =>
+      html`<li><code>${plain(command)}</code>${renderCopy(command, `Copy ${command}`, 'copy')}</li>`,
   )}</ul>`;
 }
 

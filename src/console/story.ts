@@ -42,8 +42,15 @@ export const storyPage: ConsolePage = {
             ? await read((db) => readDayStory(db, { orgId, day, streams: null }, { nowMs: now() }))
             : null;
         if (story === null || !instanceIds.includes(story.org.instanceId)) {
-          const page = { path: PLACE, title: 'No such day', sentence: 'There is no such organization or day' };
-          return c.html(renderMissing({ ...page, hint: html`<a href="${PLACE}">Organizations by days</a>` }), 404);
+          const page = {
+            path: PLACE,
+            title: 'No such day',
+            sentence: 'There is no such organization or day',
+          };
+          return c.html(
+            renderMissing({ ...page, hint: html`<a href="${PLACE}">Organizations by days</a>` }),
+            404,
+          );
         }
         return c.html(renderStory(story, now()));
       } catch (error) {
@@ -108,13 +115,22 @@ function renderNumbers(numbers: readonly StoredNumber[], nowMs: number): Html {
   return html`<details><summary>${showNumber(numbers.length)} numbers</summary>${table}</details>`;
 }
 
-function renderList<Item>(title: string, items: readonly Item[], describe: (item: Item) => Html): Html | string {
+function renderList<Item>(
+  title: string,
+  items: readonly Item[],
+  describe: (item: Item) => Html,
+): Html | string {
   if (items.length === 0) return '';
   return html`<h3>${title}</h3><ul>${items.map((item) => html`<li>${describe(item)}</li>`)}</ul>`;
 }
 
-function describeChange({ metric, type, source, hour, old, new: now, wasFinal, runId, changedAt }: Change, nowMs: number): Html {
-  const part = [type, source, hour === null ? null : `hour ${hour}`].filter((each) => each !== null).join(', ');
+function describeChange(
+  { metric, type, source, hour, old, new: now, wasFinal, runId, changedAt }: Change,
+  nowMs: number,
+): Html {
+  const part = [type, source, hour === null ? null : `hour ${hour}`]
+    .filter((each) => each !== null)
+    .join(', ');
   const numbers = `${showStored(old)} → ${showStored(now)} (${showDifference((now ?? 0) - (old ?? 0))})`;
   return html`${renderInstant(changedAt, nowMs)}: ${metric}${part === '' ? '' : ` of ${plain(part)}`} ${numbers}${wasFinal ? ', although it was final' : ''}, by <a href="/runs/${runId}">a run</a>`;
 }

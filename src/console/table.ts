@@ -8,7 +8,17 @@ import { showNumber } from '../terminal/words.ts';
 import { DAY_MS, parseDay } from '../usage/day.ts';
 import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
-import { AGAIN_S, type Html, plain, renderAwayPage, renderCounting, renderInstant, renderMissing, renderPage, renderStanding } from './page.ts';
+import {
+  AGAIN_S,
+  type Html,
+  plain,
+  renderAwayPage,
+  renderCounting,
+  renderInstant,
+  renderMissing,
+  renderPage,
+  renderStanding,
+} from './page.ts';
 import { SlowReadingError, shareReadings } from './readings.ts';
 import type { ConsolePage, PageSources } from './sources.ts';
 
@@ -186,7 +196,10 @@ function selectRows<Row extends object>(
     ) as r ${details ?? sql``} order by ${sql.join(order)}`;
 }
 
-function conditionsOf<Row extends object>({ filters }: Listing<Row>, { values }: ListRequest): RawBuilder<unknown> {
+function conditionsOf<Row extends object>(
+  { filters }: Listing<Row>,
+  { values }: ListRequest,
+): RawBuilder<unknown> {
   const conditions = filters.flatMap(({ name, where }) => {
     const value = values[name];
     return value === undefined ? [] : [where(value)];
@@ -205,7 +218,9 @@ export function readRequest<Row extends object>(
     const value = validValue(given[name] ?? '', options);
     return value === '' ? [] : [[name, value] as const];
   });
-  const isColumn = columns.some(({ name, isSortable }) => isSortable === true && name === given.sort?.replace(/^-/, ''));
+  const isColumn = columns.some(
+    ({ name, isSortable }) => isSortable === true && name === given.sort?.replace(/^-/, ''),
+  );
   return {
     instanceIds: sources.instanceIds,
     nowMs: sources.now(),
@@ -220,7 +235,8 @@ export function readRequest<Row extends object>(
 function validValue(given: string, options: Filter['options']): string {
   if (options === 'day') return given >= FIRST_DAY && given <= LAST_DAY ? (parseDay(given) ?? '') : '';
   // Postgres stores neither NUL nor lone surrogates.
-  if (options === 'text') return given.replaceAll('\0', '').toWellFormed().trim().slice(0, SEARCH_LENGTH_MAX).toWellFormed();
+  if (options === 'text')
+    return given.replaceAll('\0', '').toWellFormed().trim().slice(0, SEARCH_LENGTH_MAX).toWellFormed();
   return options.find(([value]) => value === given)?.[0] ?? '';
 }
 
@@ -281,7 +297,10 @@ export function listingPage<Row extends object>(listing: Listing<Row>): ConsoleP
   };
 }
 
-function titleOf<Row extends object>({ title }: Pick<Listing<Row>, 'title'>, { params }: ListRequest): string {
+function titleOf<Row extends object>(
+  { title }: Pick<Listing<Row>, 'title'>,
+  { params }: ListRequest,
+): string {
   return typeof title === 'string' ? title : title(params);
 }
 
@@ -291,7 +310,11 @@ interface Found<Row> {
   readonly intro: Html | string;
 }
 
-function renderListing<Row extends object>(listing: Listing<Row>, request: ListRequest, found: Found<Row>): Html {
+function renderListing<Row extends object>(
+  listing: Listing<Row>,
+  request: ListRequest,
+  found: Found<Row>,
+): Html {
   const { place = listing.path, sentence } = listing;
   const title = titleOf(listing, request);
   const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
@@ -315,7 +338,10 @@ export function renderRows<Row extends object>(
     const isTurned = order === null ? isNumber : order === 'asc';
     return { address: address({ sort: `${isTurned ? '-' : ''}${name}` }), order } as const;
   };
-  const found = count > COUNTED_MAX ? `more than ${showNumber(COUNTED_MAX)} rows` : `${showNumber(count)} ${count === 1 ? 'row' : 'rows'}`;
+  const found =
+    count > COUNTED_MAX
+      ? `more than ${showNumber(COUNTED_MAX)} rows`
+      : `${showNumber(count)} ${count === 1 ? 'row' : 'rows'}`;
   return html`${listing.filters.length === 0 ? '' : renderForm(listing, request)}
 <p>${found} · <a href="${address({ format: 'csv' })}" download>Download as CSV</a></p>
 ${rows.length === 0 ? '' : renderTable(rows, listing.columns, { nowMs: request.nowMs, sortOf })}
@@ -329,11 +355,14 @@ function pathOf<Row extends object>({ path }: Listing<Row>, { params }: ListRequ
 function renderForm<Row extends object>(listing: Listing<Row>, request: ListRequest): Html {
   const fields = listing.filters.map(({ name, label, options }) => {
     const value = request.values[name] ?? '';
-    if (options === 'text') return html`<label class="wide">${label}<input name="${name}" type="search" value="${value}"></label>\n`;
-    if (options === 'day') return html`<label>${label}<input name="${name}" type="date" value="${value}"></label>\n`;
+    if (options === 'text')
+      return html`<label class="wide">${label}<input name="${name}" type="search" value="${value}"></label>\n`;
+    if (options === 'day')
+      return html`<label>${label}<input name="${name}" type="date" value="${value}"></label>\n`;
     return renderSelect(name, label, options, value);
   });
-  const sort = request.sort === listing.sort[0] ? '' : html`<input type="hidden" name="sort" value="${request.sort}">`;
+  const sort =
+    request.sort === listing.sort[0] ? '' : html`<input type="hidden" name="sort" value="${request.sort}">`;
   return html`<form method="get" action="${pathOf(listing, request)}">${fields}${sort}<button type="submit">Show</button></form>`;
 }
 
@@ -345,13 +374,18 @@ export function renderSelect(
   chosen: string,
 ): Html {
   const each = options.map(
-    ([value, text]) => html`<option value="${value}"${value === chosen ? ' selected' : ''}>${plain(text)}</option>`,
+    ([value, text]) =>
+      html`<option value="${value}"${value === chosen ? ' selected' : ''}>${plain(text)}</option>`,
   );
   return html`<label>${label}<select name="${name}">${each}</select></label>\n`;
 }
 
 /** Links to the pages before and after; renders nothing if there is only one. */
-export function renderPages(page: number, last: number, addressOfPage: (page: number) => string): Html | string {
+export function renderPages(
+  page: number,
+  last: number,
+  addressOfPage: (page: number) => string,
+): Html | string {
   if (last <= 1 && page === 1) return '';
   return html`<nav aria-label="Pages of the list"><p>${page > 1 ? html`<a href="${addressOfPage(page - 1)}">Previous</a> ` : ''}Page ${showNumber(page)}
 ${page < last ? html`<a href="${addressOfPage(page + 1)}">Next</a>` : ''}</p></nav>`;
@@ -370,7 +404,9 @@ export async function sendRows<Row extends object>(
   request: ListRequest,
   { read }: Pick<PageSources, 'read'>,
 ): Promise<Response> {
-  const { rows } = await read((db) => selectRows(listing, request, { limit: FILE_ROWS_MAX, offset: 0 }).execute(db));
+  const { rows } = await read((db) =>
+    selectRows(listing, request, { limit: FILE_ROWS_MAX, offset: 0 }).execute(db),
+  );
   const names = listing.columns.map(({ name }) => name);
   const asText = names.map((name) => ({ name, isText: true }));
   const columns = listing.columns.map(({ name, kind }) => ({ name, isText: kind !== 'number' }));

@@ -93,7 +93,9 @@ describe('a table', () => {
     expect(await names('/organizations?q=C-2')).toEqual(['Doubled']);
     expect(await names(`/organizations?q=${ORGS.left}`)).toEqual(['Left']);
     expect(await names('/organizations?tag=region%3Deu')).toEqual(['Office']);
-    expect(await (await world.open('/organizations?q=off')).text()).toContain('name="q" type="search" value="off"');
+    expect(await (await world.open('/organizations?q=off')).text()).toContain(
+      'name="q" type="search" value="off"',
+    );
   });
 
   it('is a file of all its rows, in which no text forms a formula', async () => {
@@ -108,7 +110,9 @@ describe('a table', () => {
 describe('an organization', () => {
   it('lacks nothing before it existed and after it left', async () => {
     const newcomer = await world.text(`/organizations/${ORGS.newcomer}`);
-    expect(newcomer).toContain('250 on 5 stored days. +250 beside the same weekdays before: 250 and 0 on the 5 days');
+    expect(newcomer).toContain(
+      '250 on 5 stored days. +250 beside the same weekdays before: 250 and 0 on the 5 days',
+    );
     expect(newcomer).not.toContain('not stored:');
     const left = await world.text(`/organizations/${ORGS.left}`);
     expect(left).toContain('16,800 on 24 stored days. -11 % beside');
@@ -118,7 +122,9 @@ describe('an organization', () => {
   it('is compared over the days that have both numbers', async () => {
     // 10 October is missing: with it the day 28 days later is left out.
     const page = await world.text(`/organizations/${ORGS.gappy}`);
-    expect(page).toContain('10,400 on 26 stored days. 0 % beside the same weekdays before: 10,000 and 10,000 on the 25 days');
+    expect(page).toContain(
+      '10,400 on 26 stored days. 0 % beside the same weekdays before: 10,000 and 10,000 on the 25 days',
+    );
     expect(page).toContain('1 day is not stored and in no sum.');
   });
 
@@ -154,7 +160,9 @@ test('a level is not added up', () => {
 
 test('the map is shaded by the share of a day that is missing, the worst organization first', async () => {
   const page = await (await world.open('/coverage')).text();
-  expect(page).toContain('m-bad s-2"><a href="/gaps?day=2026-11-27" title="2026-11-27: 1 of 29 missing or in doubt"');
+  expect(page).toContain(
+    'm-bad s-2"><a href="/gaps?day=2026-11-27" title="2026-11-27: 1 of 29 missing or in doubt"',
+  );
   const [first] = [...page.matchAll(/<th class="name" scope="row"><a href="[^"]*" title="(\w+)"/g)];
   expect(first?.[1]).toBe('Gappy');
 });

@@ -15,7 +15,8 @@ async function number(query: string): Promise<string> {
 
 describe('twelve questions, each answered as the base tables do', () => {
   it('is yesterday complete, and who is missing?', async () => {
-    const stored = await number(`select count(*) from losant_usage.coverage c join losant_usage.organizations o using (org_id)
+    const stored =
+      await number(`select count(*) from losant_usage.coverage c join losant_usage.organizations o using (org_id)
       where o.name <> 'Foreign' and c.usage_date = '2026-11-27' and c.is_stored`);
     const home = await world.text('/');
     expect(home).toContain('Yesterday: incomplete');
@@ -47,7 +48,9 @@ describe('twelve questions, each answered as the base tables do', () => {
 
   it('who moved?', async () => {
     const home = await world.text('/');
-    expect(home).toContain('1 organization moved: its last 7 days beside the 4 weeks before: Doubled (+100 %)');
+    expect(home).toContain(
+      '1 organization moved: its last 7 days beside the 4 weeks before: Doubled (+100 %)',
+    );
     expect(await world.text('/organizations?only=moved')).toMatch(/Doubled.* \+100 % /);
   });
 
@@ -73,7 +76,9 @@ describe('twelve questions, each answered as the base tables do', () => {
 
   it('why is this cell not right?', async () => {
     const story = await world.text(`/coverage/${ORGS.gappy}/2026-11-27`);
-    expect(story).toMatch(/Gappy, 2026-11-27: ✕ missing .*payload_totals: ✕ missing not stored and late.*server_error: HTTP 500/);
+    expect(story).toMatch(
+      /Gappy, 2026-11-27: ✕ missing .*payload_totals: ✕ missing not stored and late.*server_error: HTTP 500/,
+    );
     expect(story).toContain(
       `losant-usage backfill --from 2026-11-27 --to 2026-11-27 --org ${ORGS.gappy} --stream payload_totals --force`,
     );
@@ -96,7 +101,9 @@ describe('twelve questions, each answered as the base tables do', () => {
   });
 
   it("what did last night's run do?", async () => {
-    expect(await world.text('/runs')).toContain('2026-11-28 00:15 2 min 5 s Main scheduled partial 40 38 2 1 44 server_error (2)');
+    expect(await world.text('/runs')).toContain(
+      '2026-11-28 00:15 2 min 5 s Main scheduled partial 40 38 2 1 44 server_error (2)',
+    );
     const run = await world.text(`/runs/${RUN}`);
     expect(run).toContain('Scheduled run: partial');
     expect(run).toContain('server_error <i>HTTP 500</i> payload_totals 2 1');
@@ -126,6 +133,8 @@ describe('twelve questions, each answered as the base tables do', () => {
     const change = Number(row?.change);
     const home = await world.text('/');
     expect(home).toContain('November 2026 so far');
-    expect(home).toContain(`Billable payloads ${total} ? ${change > 0 ? '+' : ''}${change} %; 2 numbers are missing`);
+    expect(home).toContain(
+      `Billable payloads ${total} ? ${change > 0 ? '+' : ''}${change} %; 2 numbers are missing`,
+    );
   });
 });

@@ -197,7 +197,10 @@ export function textOf(page: string): string {
   const main = page.slice(page.indexOf('<main'), page.indexOf('</main>'));
   return main
     .replaceAll(/<title>[^<]*<\/title>/g, '')
-    .replaceAll(/<(?:a|span|strong|time|code|button|svg|rect|path)\b[^>]*>|<\/(?:a|span|strong|time|code|button|svg|rect|path)>/g, '')
+    .replaceAll(
+      /<(?:a|span|strong|time|code|button|svg|rect|path)\b[^>]*>|<\/(?:a|span|strong|time|code|button|svg|rect|path)>/g,
+      '',
+    )
     .replaceAll(/<[^>]+>/g, ' ')
     .replaceAll('&lt;', '<')
     .replaceAll('&gt;', '>')

@@ -19,10 +19,14 @@ describe('the state of everything', () => {
       where o.instance_id = '${INSTANCE}' group by c.stream, c.standing`);
     const streams = health.instances[0]?.streams ?? [];
     const counted = streams.flatMap(({ stream, cells }) =>
-      Object.entries(cells).flatMap(([standing, count]) => (count === 0 ? [] : [`${stream} ${standing} ${count}`])),
+      Object.entries(cells).flatMap(([standing, count]) =>
+        count === 0 ? [] : [`${stream} ${standing} ${count}`],
+      ),
     );
     expect(counted.toSorted()).toEqual(
-      rows.map(({ stream, standing, cells }) => `${String(stream)} ${String(standing)} ${String(cells)}`).toSorted(),
+      rows
+        .map(({ stream, standing, cells }) => `${String(stream)} ${String(standing)} ${String(cells)}`)
+        .toSorted(),
     );
   });
 
@@ -45,7 +49,11 @@ describe('the state of everything', () => {
     expect(health.instances.map(({ instanceId }) => instanceId)).toEqual([INSTANCE]);
     expect(health.notInSettings).toEqual(['5c0000000000000000000002']);
     expect(health.gaps).toBe(3);
-    expect(health.instances[0]).toMatchObject({ organizations: 7, deletedOrganizations: 1, finalChanges30Days: 2 });
+    expect(health.instances[0]).toMatchObject({
+      organizations: 7,
+      deletedOrganizations: 1,
+      finalChanges30Days: 2,
+    });
   });
 
   test('has the newest runs', () => {
