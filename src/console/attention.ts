@@ -84,7 +84,8 @@ function describeDifferences({ instances }: Health): AttentionLine | null {
   if (differences === 0) return null;
   return {
     tone: 'bad',
-    text: `${count(differences, 'settled number differs', 'settled numbers differ')} from Losant's totals or from what counts the same`,
+    text: `${count(differences, 'settled number differs', 'settled numbers differ')} from Losant's totals or from what
+      counts the same`,
     address: '/months?state=blocked',
     more: 'losant-usage reconcile shows each',
   };
@@ -132,7 +133,8 @@ function describeNoted(kind: keyof typeof NOTED, noted: readonly Noted[] | null)
 function describeExpiring({ instances }: Health): AttentionLine | null {
   const expiring = instances.flatMap(({ streams }) => streams).reduce((sum, each) => sum + each.expiring, 0);
   if (expiring === 0) return null;
-  const text = `${count(expiring, 'gap passes', 'gaps pass')} the horizon within 7 days: what was not read by then is lost`;
+  const text = `${count(expiring, 'gap passes', 'gaps pass')} the horizon within 7 days: what was not read by then is
+    lost`;
   return { tone: 'bad', text, address: '/gaps?sort=usage_date' };
 }
 
@@ -182,14 +184,24 @@ export function renderAttention(lines: readonly AttentionLine[], isCounted: bool
   }
   return html`${head}<ul class="attention">${lines.map(
     ({ tone, text, address, more, examples = [] }) =>
-      html`<li class="on-${tone}"><a href="${address}">${plain(text)}</a>${more === undefined ? '' : html`; ${plain(more)}`}${renderExamples(examples)}</li>\n`,
+      html`<li class="on-${tone}"><a href="${address}">${plain(text)}</a>${
+        more === undefined
+          ? ''
+          : html`;
+        ${plain(more)}`
+      }${renderExamples(examples)}</li>\n`,
   )}</ul>${rest}`;
 }
 
 /** Names organizations, each with a day or a change. */
 export function renderExamples(examples: readonly Example[]): Html | string {
   if (examples.length === 0) return '';
-  return html`: ${examples.map(({ orgId, name, detail }, place) => html`${place === 0 ? '' : ', '}${linkToOrganization(orgId, name)}${detail === null ? '' : ` (${showDetail(detail)})`}`)}`;
+  return html`: ${examples.map(
+    ({ orgId, name, detail }, place) =>
+      html`${
+        place === 0 ? '' : ', '
+      }${linkToOrganization(orgId, name)}${detail === null ? '' : ` (${showDetail(detail)})`}`,
+  )}`;
 }
 
 function showDetail(detail: string): string {

@@ -85,12 +85,14 @@ export const quarantinePage = listingPage<AnswerRow>({
   title: 'Quarantine',
   place: '/coverage',
   sentence:
-    'Answers that were invalid and set aside, newest first, as long as no good answer has followed. The story of a day has the answer itself.',
+    'Answers that were invalid and that no good one has followed, newest first. The story of a day has the answer.',
   from: ({ instanceIds }) => sql`(
-    select q.id, q.org_id, o.name as org_name, o.referral_id, q.stream, q.from_date, q.from_date as usage_date, q.to_date, q.code, q.problem, q.seen_at
+    select q.id, q.org_id, o.name as org_name, o.referral_id, q.stream, q.from_date, q.from_date as usage_date,
+      q.to_date, q.code, q.problem, q.seen_at
     from losant_usage.quarantine q join losant_usage.organizations o on o.org_id = q.org_id
     where o.instance_id = any (${instanceIds}::text[]) and exists (
-      select from losant_usage.cells c where c.org_id = q.org_id and c.stream = q.stream and c.usage_date between q.from_date and q.to_date
+      select from losant_usage.cells c where c.org_id = q.org_id and c.stream = q.stream and c.usage_date between
+        q.from_date and q.to_date
         and (c.verified_at is null or c.verified_at < q.seen_at) and c.attempts > 0
     )
   ) as r`,

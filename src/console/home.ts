@@ -105,11 +105,22 @@ function renderHome(facts: HomeFacts): Html {
   const body = html`<h1>Yesterday: <span class="${verdict.tone}">${verdict.word}</span></h1>
 <p>${verdict.sentence}</p>
 <p class="quiet">${describeScope(facts, health)}</p>
-${statuses.map(({ progress }) => (progress === null ? '' : html`<p><progress max="${Math.max(progress.planned, 1)}" value="${progress.done}" aria-label="Numbers read of those due"></progress> ${showNumber(progress.done)} of ${count(progress.planned, 'number')} read since ${renderInstant(progress.startedAt, nowMs)}</p>`))}
-${health === null ? '' : renderAttention(listAttention({ health, statuses, gaps, noted: figures?.noted ?? null }), isCounted)}
+${statuses.map(({ progress }) =>
+  progress === null
+    ? ''
+    : html`<p><progress max="${Math.max(progress.planned, 1)}"
+  value="${progress.done}" aria-label="Numbers read of those due"></progress> ${showNumber(progress.done)} of
+    ${count(progress.planned, 'number')} read since ${renderInstant(progress.startedAt, nowMs)}</p>`,
+)}
+${
+  health === null
+    ? ''
+    : renderAttention(listAttention({ health, statuses, gaps, noted: figures?.noted ?? null }), isCounted)
+}
 ${health === null ? '' : renderInvoices(months, statuses.length > 1)}
 ${figures === null ? '' : renderMonth(figures, nowMs)}
-<p class="quiet">Version ${status.version} on ${status.host}, since ${renderInstant(status.startedAt, nowMs)} · <a href="/status.json">status.json</a> · <a href="/metrics">metrics</a></p>`;
+<p class="quiet">Version ${status.version} on ${status.host}, since ${renderInstant(status.startedAt, nowMs)} · <a
+  href="/status.json">status.json</a> · <a href="/metrics">metrics</a></p>`;
   return renderPage({ title: 'Home', path: '/', body }, health === null || !isCounted ? AGAIN_S : REFRESH_S);
 }
 
@@ -183,19 +194,26 @@ function renderInvoices(months: readonly OpenMonth[] | null, hasOthers: boolean)
   const head = html`<h2>Invoices</h2>`;
   if (months === null) return html`${head}<p class="quiet">Months are still being counted.</p>`;
   if (months.length === 0)
-    return html`${head}<ul class="attention"><li class="on-good">Every month that is over is closed, and as it was invoiced.</li></ul>`;
-  return html`${head}<ul class="attention">${months.map((month) => renderOpenMonth(month, hasOthers))}</ul><p><a href="/months">All months</a></p>`;
+    return html`${head}<ul class="attention"><li class="on-good">Every month that is over is closed, and as it was
+      invoiced.</li></ul>`;
+  return html`${head}<ul class="attention">${months.map((month) => renderOpenMonth(month, hasOthers))}</ul><p><a
+    href="/months">All months</a></p>`;
 }
 
 function renderOpenMonth(open: OpenMonth, hasOthers: boolean): Html {
   const { month, instance, state, causes, orgs, amount, examples } = open;
-  const name = html`<a href="/months/${month.slice(0, 7)}">${showMonth(month)}</a>${hasOthers ? ` of ${instance}` : ''}`;
+  const name = html`<a href="/months/${month.slice(0, 7)}">${showMonth(month)}</a>${
+    hasOthers ? ` of ${instance}` : ''
+  }`;
   if (state === 'open') return html`<li class="on-warn">${name} may be invoiced: nothing blocks it.</li>`;
   if (state === 'different') {
-    return html`<li class="on-warn">${name} differs from what was invoiced for ${count(orgs, 'organization')}${amount === null ? '' : `, by ${showDifference(amount)} billable payloads`}${renderExamples(examples)}</li>`;
+    return html`<li class="on-warn">${name} differs from what was invoiced for ${count(orgs, 'organization')}${
+      amount === null ? '' : `, by ${showDifference(amount)} billable payloads`
+    }${renderExamples(examples)}</li>`;
   }
   const who = orgs === 0 ? 'as a whole' : `by ${count(orgs, 'organization')}`;
-  return html`<li class="on-bad">${name} is blocked ${who} (${causes?.join(', ').replaceAll('_', ' ')}), ${showNumber(amount ?? 0)} billable payloads at stake${orgs === 0 ? '' : renderExamples(examples)}</li>`;
+  return html`<li class="on-bad">${name} is blocked ${who} (${causes?.join(', ').replaceAll('_', ' ')}),
+    ${showNumber(amount ?? 0)} billable payloads at stake${orgs === 0 ? '' : renderExamples(examples)}</li>`;
 }
 
 const TOP: readonly Column<TopOrganization>[] = [
@@ -228,7 +246,12 @@ function renderMonth({ sums, noted, top }: Figures, nowMs: number): Html {
     return {
       label,
       value: total === null ? '–' : html`${showNumber(total)}${mark}`,
-      note: html`${change ?? 'nothing to compare with'}${missing === 0 ? '' : html`; <span class="bad">${count(missing, 'number is', 'numbers are')} missing</span>`}${renderSparkline(days, label)}`,
+      note: html`${change ?? 'nothing to compare with'}${
+        missing === 0
+          ? ''
+          : html`; <span
+        class="bad">${count(missing, 'number is', 'numbers are')} missing</span>`
+      }${renderSparkline(days, label)}`,
     };
   });
   const came = (kind: Noted['kind']) => noted.find((each) => each.kind === kind);
@@ -237,9 +260,16 @@ function renderMonth({ sums, noted, top }: Figures, nowMs: number): Html {
     ['left', 'left', came('left')],
   ] as const;
   return html`<h2>${showMonth(first.to)} so far</h2>
-<p class="quiet">${first.from} to ${first.to} beside the same weekdays before, over the numbers that have both; devices are those of the last day.</p>
+<p class="quiet">${first.from} to ${first.to} beside the same weekdays before, over the numbers that have both;
+  devices are those of the last day.</p>
 ${renderStats(stats)}
-${lines.map(([kind, verb, found]) => (found === undefined ? '' : html`<p><a href="/organizations?only=${kind}">${count(found.orgs, 'organization')} ${verb}</a> in the last 7 days${renderExamples(found.examples)}</p>`))}
+${lines.map(([kind, verb, found]) =>
+  found === undefined
+    ? ''
+    : html`<p><a
+  href="/organizations?only=${kind}">${count(found.orgs, 'organization')} ${verb}</a> in the last 7
+    days${renderExamples(found.examples)}</p>`,
+)}
 ${top.length === 0 ? '' : renderTable(top, TOP, { nowMs })}
 <p><a href="/organizations?sort=-payload_billable_count">All organizations by payloads</a></p>`;
 }

@@ -126,10 +126,13 @@ const month: Listing<MonthOrgRow> = {
   sentence: 'Each organization with the number that was invoiced beside that of today.',
   intro: renderMonth,
   from: (request) => sql`(
-    select m.org_id, m.org_name, m.referral_id, m.customer_id, m.plan_id, m.standing, m.is_billable, m.days_expected - m.days_stored as days_missing,
-      m.payload_billable_count as payloads, l.payloads as payloads_invoiced, m.payload_billable_count - l.payloads as difference,
+    select m.org_id, m.org_name, m.referral_id, m.customer_id, m.plan_id, m.standing, m.is_billable, m.days_expected -
+      m.days_stored as days_missing,
+      m.payload_billable_count as payloads, l.payloads as payloads_invoiced, m.payload_billable_count - l.payloads as
+        difference,
       m.notebook_minutes as minutes, l.minutes as minutes_invoiced, m.devices_total as devices,
-      l.org_id is not null and (m.payload_billable_count is distinct from l.payloads or m.notebook_minutes is distinct from l.minutes) as is_different
+      l.org_id is not null and (m.payload_billable_count is distinct from l.payloads or m.notebook_minutes is distinct
+        from l.minutes) as is_different
     from losant_usage.monthly_usage m
     left join (
       select org_id, sum(quantity) filter (where metric = 'payload_billable_count')::bigint as payloads,
@@ -201,12 +204,13 @@ const blockers: Listing<BlockerRow> = {
   place: '/months',
   title: ({ month: name }) => `What blocks ${showMonth(name ?? '')}`,
   params: MONTH,
-  sentence:
-    'What keeps the month from being invoiced, the most payloads at stake first. What concerns the whole instance holds all of it back.',
+  sentence: 'What keeps the month from being invoiced, the most payloads at stake first.',
   from: (request) => sql`(
-    select b.instance_id, b.org_id, coalesce(b.org_name, i.name, b.instance_id) as org_name, b.referral_id, replace(b.cause, '_', ' ') as cause, b.days,
+    select b.instance_id, b.org_id, coalesce(b.org_name, i.name, b.instance_id) as org_name, b.referral_id,
+      replace(b.cause, '_', ' ') as cause, b.days,
       b.first_day, b.last_day,
-      case when cardinality(b.streams) < (select count(distinct stream) from losant_usage.tracks t where t.org_id = b.org_id)
+      case when cardinality(b.streams) < (select count(distinct stream) from losant_usage.tracks t where t.org_id =
+        b.org_id)
         then array_to_string(b.streams, ', ') else 'all' end as streams,
       b.message, b.what_to_do, (
         select sum(d.payload_billable_count)::bigint from losant_usage.daily_usage d
@@ -296,16 +300,20 @@ export async function readMonthFacts(
   request: Pick<ListRequest, 'instanceIds'> & { readonly month: UsageDay },
 ): Promise<readonly MonthFacts[]> {
   const { rows } = await sql<MonthFacts>`
-    select coalesce(i.name, i.instance_id) as instance, m.state, m.is_over as "isOver", s.payloads, l.invoiced, s.days_missing as "daysMissing",
+    select coalesce(i.name, i.instance_id) as instance, m.state, m.is_over as "isOver", s.payloads, l.invoiced,
+      s.days_missing as "daysMissing",
       case when l.invoiced is not null then s.payloads - l.invoiced end as difference, s.orgs_blocked as "orgsBlocked",
       s.at_stake as "atStake", exists (
-        select from losant_usage.period_blockers b where b.instance_id = m.instance_id and b.month = m.month and b.org_id is null and b.cause <> 'not_over'
+        select from losant_usage.period_blockers b where b.instance_id = m.instance_id and b.month = m.month and
+          b.org_id is null and b.cause <> 'not_over'
       ) as "isInstanceBlocked"
     from losant_usage.months m
     join losant_usage.instances i on i.instance_id = m.instance_id
     left join lateral (
-      select sum(u.payload_billable_count)::bigint as payloads, count(*) filter (where not u.is_billable) as orgs_blocked,
-        sum(u.payload_billable_count) filter (where not u.is_billable)::bigint as at_stake, coalesce(sum(u.days_expected - u.days_stored), 0)::bigint as days_missing
+      select sum(u.payload_billable_count)::bigint as payloads, count(*) filter (where not u.is_billable) as
+        orgs_blocked,
+        sum(u.payload_billable_count) filter (where not u.is_billable)::bigint as at_stake,
+          coalesce(sum(u.days_expected - u.days_stored), 0)::bigint as days_missing
       from losant_usage.monthly_usage u where u.month = ${request.month}::date and u.instance_id = m.instance_id
     ) as s on true
     left join lateral (
@@ -323,7 +331,11 @@ async function renderMonth(db: Kysely<Schema>, request: ListRequest): Promise<Ht
   const facts = await readMonthFacts(db, { ...request, month: firstDayOf(request) });
   if (facts.length === 0) return html`<p>Nothing of it was exported.</p>`;
   return html`${facts.map((each) => renderInstance(name, each, facts.length > 1))}
-<p><a href="/months/${name}/blockers">What blocks it, and what to do</a> · <a href="${addressOf('/changes', { from: `${name}-01`, to: daysOfMonth(name).to, which: 'closed' })}">What changed since it was invoiced</a></p>`;
+<p><a href="/months/${name}/blockers">What blocks it, and what to do</a> · <a href="${addressOf('/changes', {
+    from: `${name}-01`,
+    to: daysOfMonth(name).to,
+    which: 'closed',
+  })}">What changed since it was invoiced</a></p>`;
 }
 
 function renderInstance(name: string, facts: MonthFacts, hasOthers: boolean): Html {
@@ -364,5 +376,9 @@ function renderInstance(name: string, facts: MonthFacts, hasOthers: boolean): Ht
       ? [{ label: 'At stake', value: showNumber(atStake ?? 0), note: `payloads of ${blocked}` }]
       : []),
   ])}
-${isOver ? renderCommands([`losant-usage close --period ${name}${invoiced === null ? '' : ' --adjust'} --dry-run`]) : ''}`;
+${
+  isOver
+    ? renderCommands([`losant-usage close --period ${name}${invoiced === null ? '' : ' --adjust'} --dry-run`])
+    : ''
+}`;
 }

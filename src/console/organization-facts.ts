@@ -108,7 +108,8 @@ async function readDays(
       q.quantity, q.before_date as "beforeDay", q.before_quantity as before
     from generate_series(${range.from}::timestamp, ${range.to}::timestamp, interval '1 day') as day
     left join (
-      select * from losant_usage.usage_beside(${metric}, ${range.from}::date, ${range.to}::date, ${kind}) where org_id = ${orgId}
+      select * from losant_usage.usage_beside(${metric}, ${range.from}::date, ${range.to}::date, ${kind}) where org_id
+        = ${orgId}
     ) as q on q.usage_date = day::date
     left join (
       select * from losant_usage.cells
@@ -131,7 +132,8 @@ const SOURCES_MAX = 25;
 
 async function readSources(db: Kysely<Schema>, { orgId, range }: OrganizationQuery) {
   const { rows: sources } = await sql<SourceSum>`
-    select payload_type as type, source, sum(count)::bigint as count, (sum(count) / nullif(sum(sum(count)) over (), 0))::float8 as share
+    select payload_type as type, source, sum(count)::bigint as count, (sum(count) / nullif(sum(sum(count)) over (),
+      0))::float8 as share
     from losant_usage.payload_sources
     where org_id = ${orgId} and usage_date between ${range.from}::date and ${range.to}::date
     group by payload_type, source having sum(count) > 0 order by 3 desc, 1, 2 limit ${SOURCES_MAX}`.execute(
@@ -185,7 +187,8 @@ const MONTHS_MAX = 13;
 
 async function readMonths(db: Kysely<Schema>, orgId: string): Promise<readonly OrganizationMonth[]> {
   const { rows } = await sql<OrganizationMonth>`
-    select m.month, least((m.month + interval '1 month')::date, (now() at time zone 'UTC')::date) - 1 as "lastDay", m.standing,
+    select m.month, least((m.month + interval '1 month')::date, (now() at time zone 'UTC')::date) - 1 as "lastDay",
+      m.standing,
       m.payload_billable_count as payloads, m.notebook_minutes as minutes, m.devices_total as devices,
       l.payloads as "payloadsInvoiced", l.minutes as "minutesInvoiced"
     from losant_usage.monthly_usage m

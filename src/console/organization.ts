@@ -5,7 +5,8 @@ import { addDays, dayAt, daysFrom, parseDay, type UsageDay } from '../usage/day.
 import { isLosantId } from '../usage/organization.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { type Chart, renderChart } from './chart.ts';
-import { readHours, renderHours } from './hours.ts';
+import { detailPage } from './detail.ts';
+import { type Hours, readHours, renderHours } from './hours.ts';
 import {
   CHARTED,
   type ChartedMetric,
@@ -19,54 +20,26 @@ import {
   type SourceSum,
 } from './organization-facts.ts';
 import { renderBar } from './organizations.ts';
-import {
-  type Html,
-  plain,
-  renderAwayPage,
-  renderCopy,
-  renderLink,
-  renderMissing,
-  renderPage,
-  renderStanding,
-  showMonth,
-} from './page.ts';
+import { type Html, plain, renderCopy, renderLink, renderPage, renderStanding, showMonth } from './page.ts';
 import { showBytes } from './shapes.ts';
-import type { ConsolePage } from './sources.ts';
 import { addressOf, type Column, renderSelect, renderTable, showChange, showDifference } from './table.ts';
 
 const PLACE = '/organizations';
 const DAYS_MAX = 732;
 
-export const organizationPage: ConsolePage = {
+export const organizationPage = detailPage({
   path: '/organizations/:id',
-  open:
-    ({ read, instanceIds, now, logger }) =>
-    async (c) => {
-      const query = readQuery(c, now());
-      try {
-        const isHours = c.req.query('tab') === 'hours';
-        const facts = isLosantId(query.orgId) ? await read((db) => readOrganizationPage(db, query)) : null;
-        if (facts === null || !instanceIds.includes(facts.organization.instanceId)) {
-          const page = {
-            path: PLACE,
-            title: 'No such organization',
-            sentence: 'There is no such organization',
-          };
-          return c.html(
-            renderMissing({ ...page, hint: html`<a href="${PLACE}">Every organization</a>` }),
-            404,
-          );
-        }
-        const hours = isHours && facts.hasHours ? await read((db) => readHours(db, query)) : null;
-        return c.html(
-          renderOrganization(query, facts, { nowMs: now(), hours: hours && renderHours(query, hours) }),
-        );
-      } catch (error) {
-        logger.warn({ err: error }, 'database not read for a page');
-        return c.html(renderAwayPage({ title: 'Organization', path: PLACE }), 503);
-      }
-    },
-};
+  place: PLACE,
+  noun: 'organization',
+  read: async (c, { read, instanceIds, now }) => {
+    const query = readQuery(c, now());
+    const facts = isLosantId(query.orgId) ? await read((db) => readOrganizationPage(db, query)) : null;
+    if (facts === null || !instanceIds.includes(facts.organization.instanceId)) return null;
+    const isHours = c.req.query('tab') === 'hours' && facts.hasHours;
+    return { query, facts, hours: isHours ? await read((db) => readHours(db, query)) : null };
+  },
+  render: renderOrganization,
+});
 
 /** Reads what is asked for; by default the month of yesterday beside the same weekdays before. */
 function readQuery(c: Context, nowMs: number): OrganizationQuery {
@@ -88,27 +61,41 @@ function readQuery(c: Context, nowMs: number): OrganizationQuery {
 const metricNames = Object.keys(CHARTED) as readonly ChartedMetric[];
 const comparisonNames = Object.keys(COMPARISONS) as readonly Comparison[];
 
-interface Look {
-  readonly nowMs: number;
-  readonly hours: Html | null;
+interface Shown {
+  readonly query: OrganizationQuery;
+  readonly facts: OrganizationPage;
+  /** The tab of hours; null for that of days. */
+  readonly hours: Hours | null;
 }
 
-function renderOrganization(query: OrganizationQuery, facts: OrganizationPage, { nowMs, hours }: Look): Html {
+function renderOrganization({ query, facts, hours }: Shown, nowMs: number): Html {
   const { organization, hasHours } = facts;
   const { orgId, name, removedOn } = organization;
   const address = (change: Readonly<Record<string, string>>) => addressOfQuery(query, change);
   const tabs = hasHours
-    ? html`<nav aria-label="Tabs">${renderLink(address({}), 'Days', hours === null)}${renderLink(address({ tab: 'hours' }), 'Hours', hours !== null)}</nav>`
+    ? html`<nav aria-label="Tabs">${renderLink(address({}), 'Days', hours === null)}${renderLink(
+        address({ tab: 'hours' }),
+        'Hours',
+        hours !== null,
+      )}</nav>`
     : '';
   const days = html`${renderChart(chartOf(query, facts))}
-<div class="halves"><div>${renderSources(query, facts, nowMs)}</div><div>${renderLimits(facts.limits, nowMs)}</div></div>
+<div class="halves"><div>${renderSources(query, facts, nowMs)}</div><div>${renderLimits(
+    facts.limits,
+    nowMs,
+  )}</div></div>
 ${renderMonths(query, facts.months, nowMs)}`;
-  const body = html`<h1>${plain(name)}${removedOn === null ? '' : html` <span class="quiet">deleted, found on ${removedOn}</span>`}</h1>
+  const body = html`<h1>${plain(name)}${
+    removedOn === null
+      ? ''
+      : html` <span class="quiet">deleted, found on
+    ${removedOn}</span>`
+  }</h1>
 ${renderFacts(facts)}
 ${renderOpen(facts, orgId, nowMs)}
 ${tabs}
 ${renderForm(query, hours !== null)}
-${hours ?? days}`;
+${hours === null ? days : renderHours(query, hours)}`;
   return renderPage({ title: name, path: PLACE, body });
 }
 
@@ -139,7 +126,9 @@ function renderFacts({ organization }: OrganizationPage): Html {
     ],
     ['Trouble', problem === null ? null : html`<span class="bad">${plain(problem)}</span>`],
   ];
-  return html`<dl class="facts">${facts.map(([label, value]) => (value === null ? '' : html`<div><dt>${label}</dt><dd>${value}</dd></div>`))}</dl>`;
+  return html`<dl class="facts">${facts.map(([label, value]) =>
+    value === null ? '' : html`<div><dt>${label}</dt><dd>${value}</dd></div>`,
+  )}</dl>`;
 }
 
 type OpenCells = OrganizationPage['open'][number];
@@ -177,21 +166,38 @@ function renderForm({ orgId, metric, range, comparison, zone }: OrganizationQuer
   const dates = html`<label>from<input name="from" type="date" value="${range.from}"></label>
 <label>to<input name="to" type="date" value="${range.to}"></label>`;
   const fields = isHours
-    ? html`<input type="hidden" name="tab" value="hours">${dates}<label>Time zone<input name="zone" value="${zone}"></label>`
+    ? html`<input type="hidden" name="tab" value="hours">${dates}<label>Time zone<input name="zone"
+      value="${zone}"></label>`
     : html`${renderSelect(
         'metric',
         'Number',
         metricNames.map((name) => [name, CHARTED[name].label] as const),
         metric,
       )}${dates}
-${renderSelect('vs', 'Beside', [...comparisonNames.map((name) => [name, COMPARISONS[name]] as const), ['none', 'nothing']], comparison === '' ? 'none' : comparison)}`;
+${renderSelect(
+  'vs',
+  'Beside',
+  [...comparisonNames.map((name) => [name, COMPARISONS[name]] as const), ['none', 'nothing']],
+  comparison === '' ? 'none' : comparison,
+)}`;
   const others = isHours ? { tab: 'hours', zone } : {};
   const link = (text: string, from: UsageDay, to: UsageDay) =>
-    html`<a href="${addressOf(`${PLACE}/${orgId}`, { ...others, metric, vs: comparison || 'none', from, to })}">${text}</a> `;
+    html`<a href="${addressOf(`${PLACE}/${orgId}`, {
+      ...others,
+      metric,
+      vs: comparison || 'none',
+      from,
+      to,
+    })}">${text}</a> `;
   const month = `${range.to.slice(0, 7)}-01`;
   const lastOfMonthBefore = addDays(month, -1);
   return html`<form method="get" action="${PLACE}/${orgId}">${fields}<button type="submit">Show</button></form>
-<p>${link(showMonth(lastOfMonthBefore), `${lastOfMonthBefore.slice(0, 7)}-01`, lastOfMonthBefore)}· ${link('90 days', addDays(range.to, -89), range.to)}· ${link('a year', addDays(range.to, -364), range.to)}· <a href="${addressOf(`${PLACE}/${orgId}`, others)}">this month</a></p>`;
+<p>${link(showMonth(lastOfMonthBefore), `${lastOfMonthBefore.slice(0, 7)}-01`, lastOfMonthBefore)}· ${link(
+    '90 days',
+    addDays(range.to, -89),
+    range.to,
+  )}· ${link('a year', addDays(range.to, -364), range.to)}· <a
+    href="${addressOf(`${PLACE}/${orgId}`, others)}">this month</a></p>`;
 }
 
 function chartOf({ orgId, metric, range, comparison }: OrganizationQuery, { days }: OrganizationPage): Chart {
@@ -237,7 +243,8 @@ export function describeDays({ metric, comparison, show }: Described, days: Char
     total(pairs.map(({ before }) => before)),
   ];
   const change = theirs === 0 ? showDifference(ours - theirs) : showChange(ours / theirs - 1);
-  return `${head} ${change} beside ${COMPARISONS[comparison]}: ${show(ours)} and ${show(theirs)} on the ${showNumber(pairs.length)} days that have both.${missing}`;
+  return `${head} ${change} beside ${COMPARISONS[comparison]}: ${show(ours)} and ${show(theirs)} on the
+    ${showNumber(pairs.length)} days that have both.${missing}`;
 }
 
 const SOURCES: readonly Column<SourceSum>[] = [
@@ -283,7 +290,13 @@ const LIMITS: readonly Column<LimitUse>[] = [
 function renderLimits(limits: readonly LimitUse[], nowMs: number): Html {
   if (limits.length === 0) return html`<h2>Limits</h2><p>It has none.</p>`;
   const missing = Math.max(...limits.map(({ daysExpected, daysStored }) => daysExpected - daysStored));
-  return html`<h2>Limits</h2><p class="quiet">This month; it goes on like the same weekdays of the last 28 days.${missing === 0 ? '' : html` <span class="bad">${count(missing, 'day lacks', 'days lack')} a number.</span>`}</p>
+  return html`<h2>Limits</h2><p class="quiet">This month; it goes on like the same weekdays of the last 28
+    days.${
+      missing === 0
+        ? ''
+        : html` <span class="bad">${count(missing, 'day lacks', 'days lack')} a
+      number.</span>`
+    }</p>
 ${renderTable(limits, LIMITS, { nowMs })}`;
 }
 

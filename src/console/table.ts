@@ -62,7 +62,8 @@ export function renderTable<Row extends object>(
     if (sort === undefined) return html`<th scope="col" class="${CLASSES[kind]}">${label}</th>`;
     const order = sort.order === null ? '' : html` aria-sort="${sort.order}ending"`;
     const sign = sort.order === null ? '' : sort.order === 'asc' ? ' ▲' : ' ▼';
-    return html`<th scope="col" class="${CLASSES[kind]}"${order}><a href="${sort.address}">${label}<span aria-hidden="true">${sign}</span></a></th>`;
+    return html`<th scope="col" class="${CLASSES[kind]}"${order}><a href="${sort.address}">${label}<span
+      aria-hidden="true">${sign}</span></a></th>`;
   });
   const renderRow = (row: Row) =>
     shown.map(({ name, kind, cell }) => {
@@ -247,7 +248,8 @@ export const SEARCH: Filter = {
   options: 'text',
   where: (search) => {
     const text = search.replaceAll(/[\\%_]/g, String.raw`\$&`);
-    return sql`(r.org_name ilike ${`%${text}%`} or r.referral_id ilike ${`%${text}%`} or r.org_id like ${`${text.toLowerCase()}%`})`;
+    return sql`(r.org_name ilike ${`%${text}%`} or r.referral_id ilike ${`%${text}%`} or r.org_id like
+      ${`${text.toLowerCase()}%`})`;
   },
 };
 
@@ -283,7 +285,7 @@ export function listingPage<Row extends object>(listing: Listing<Row>): ConsoleP
           // Readings of one day are the same until it is over.
           const { nowMs, ...asked } = request;
           const found = await shared(JSON.stringify({ ...asked, nowMs: nowMs - (nowMs % DAY_MS) }));
-          return c.html(renderListing(listing, request, found));
+          return await c.html(renderListing(listing, request, found));
         } catch (error) {
           if (error instanceof SlowReadingError && !request.isFile) {
             c.header('refresh', `${AGAIN_S}`);
@@ -363,7 +365,8 @@ function renderForm<Row extends object>(listing: Listing<Row>, request: ListRequ
   });
   const sort =
     request.sort === listing.sort[0] ? '' : html`<input type="hidden" name="sort" value="${request.sort}">`;
-  return html`<form method="get" action="${pathOf(listing, request)}">${fields}${sort}<button type="submit">Show</button></form>`;
+  return html`<form method="get" action="${pathOf(listing, request)}">${fields}${sort}<button
+    type="submit">Show</button></form>`;
 }
 
 /** Renders a select field with its label. */
@@ -387,7 +390,9 @@ export function renderPages(
   addressOfPage: (page: number) => string,
 ): Html | string {
   if (last <= 1 && page === 1) return '';
-  return html`<nav aria-label="Pages of the list"><p>${page > 1 ? html`<a href="${addressOfPage(page - 1)}">Previous</a> ` : ''}Page ${showNumber(page)}
+  return html`<nav aria-label="Pages of the list"><p>${
+    page > 1 ? html`<a href="${addressOfPage(page - 1)}">Previous</a> ` : ''
+  }Page ${showNumber(page)}
 ${page < last ? html`<a href="${addressOfPage(page + 1)}">Next</a>` : ''}</p></nav>`;
 }
 

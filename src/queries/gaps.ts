@@ -28,7 +28,7 @@ export interface GapScope {
 
 const PAGE_ROWS = 1_000;
 
-/** Yields the gaps in pages, newest day first, all as of one moment. Gaps come before what is unavailable or accepted. */
+/** Yields the gaps in pages as of one moment, newest day first; then what is unavailable or accepted. */
 export async function* eachGap(db: Kysely<Schema>, scope: GapScope): AsyncGenerator<readonly Gap[]> {
   const trx = await db
     .startTransaction()

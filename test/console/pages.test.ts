@@ -35,7 +35,8 @@ describe.for(PATHS)('%s', (path) => {
     expect(page).not.toContain('<img');
     expect(page).not.toContain('<i>');
     expect(page).not.toContain('<script>alert');
-    expect(page).not.toMatch(/[\u0007\u202e]/);
+    expect(page).not.toContain('\u0007');
+    expect(page).not.toContain('\u202e');
     expect(page).not.toContain(' style=');
   });
 
@@ -139,7 +140,7 @@ describe('an organization', () => {
   });
 
   it('shows a name as it is, but for what cannot be seen', async () => {
-    const shown = HOSTILE_NAME.replaceAll(/[\u202e\u0007]/g, '\ufffd');
+    const shown = HOSTILE_NAME.replaceAll('\u202e', '\ufffd').replaceAll('\u0007', '\ufffd');
     expect(await world.text(`/organizations/${ORGS.hostile}`)).toContain(shown);
   });
 });

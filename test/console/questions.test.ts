@@ -68,7 +68,8 @@ describe('twelve questions, each answered as the base tables do', () => {
   it("what is an organization's October by type and source?", async () => {
     const [row] = await world.ask(`select sum((payload_sources -> 'mqtt' ->> 'device')::bigint) as device,
         sum((payload_sources -> 'timer' ->> 'timer.flow')::bigint) as flow
-      from losant_usage.usage_days where org_id = '${ORGS.doubled}' and usage_date between '2026-10-01' and '2026-10-31'`);
+      from losant_usage.usage_days where org_id = '${ORGS.doubled}' and usage_date between '2026-10-01' and
+        '2026-10-31'`);
     const page = await world.text(`/organizations/${ORGS.doubled}?from=2026-10-01&to=2026-10-31`);
     expect(page).toContain(`mqtt device ${Number(row?.device).toLocaleString('en-US')} 75 %`);
     expect(page).toContain(`timer timer.flow ${Number(row?.flow).toLocaleString('en-US')} 25 %`);
@@ -117,7 +118,8 @@ describe('twelve questions, each answered as the base tables do', () => {
   it('how is our total by day against the weeks before?', async () => {
     // Only days on which both are known: a newcomer and one that left have used nothing before and after.
     const total = await number(`select sum(payload_billable_count) from losant_usage.usage_days d
-      join losant_usage.organizations o using (org_id) where o.name <> 'Foreign' and usage_date between '2026-11-01' and '2026-11-27'`);
+      join losant_usage.organizations o using (org_id) where o.name <> 'Foreign' and usage_date between '2026-11-01'
+        and '2026-11-27'`);
     const [row] = await world.ask(`
       with pairs as (
         select o.org_id, day::date as day,
@@ -129,7 +131,8 @@ describe('twelve questions, each answered as the base tables do', () => {
         left join losant_usage.usage_days b on b.org_id = o.org_id and b.usage_date = day::date - 28
         where o.name <> 'Foreign'
       )
-      select round((sum(now) / sum(before) - 1) * 100)::integer as change from pairs where now is not null and before is not null`);
+      select round((sum(now) / sum(before) - 1) * 100)::integer as change from pairs where now is not null and before
+        is not null`);
     const change = Number(row?.change);
     const home = await world.text('/');
     expect(home).toContain('November 2026 so far');
