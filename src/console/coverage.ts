@@ -234,8 +234,10 @@ function renderDays(
         ? `${day}: ${calm ?? label}`
         : `${day}: ${showNumber(cell.gaps)} of ${showNumber(cell.cells)} missing or in doubt`;
     const sign = tone === 'good' ? '' : symbol;
-    return html`${raw(`<td class="m-${tone}${tone === 'bad' ? ` s-${shadeOf(cell)}` : ''}"><a
-      href="${addressOfDay(day)}"${tone === 'bad' ? '' : ' tabindex="-1"'} title="${said}">${sign}</a></td>`)}`;
+    const shade = tone === 'bad' ? ` s-${shadeOf(cell)}` : '';
+    const focus = tone === 'bad' ? '' : ' tabindex="-1"';
+    const link = `<a href="${addressOfDay(day)}"${focus} title="${said}">${sign}</a>`;
+    return html`${raw(`<td class="m-${tone}${shade}">${link}</td>`)}`;
   });
 }
 

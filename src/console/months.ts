@@ -295,7 +295,7 @@ interface MonthFacts {
 }
 
 /** Reads the state of a month of each instance, with what is at stake: the payloads of what is blocked. */
-export async function readMonthFacts(
+async function readMonthFacts(
   db: Kysely<Schema>,
   request: Pick<ListRequest, 'instanceIds'> & { readonly month: UsageDay },
 ): Promise<readonly MonthFacts[]> {

@@ -153,7 +153,7 @@ export interface ListRequest {
   readonly isFile: boolean;
 }
 
-export const ROWS_PER_PAGE = 50;
+const ROWS_PER_PAGE = 50;
 /** The most rows of a file; `losant-usage export` has any number. */
 const FILE_ROWS_MAX = 100_000;
 /** The most rows that are counted. */
@@ -161,7 +161,7 @@ const COUNTED_MAX = 10_000;
 const SEARCH_LENGTH_MAX = 100;
 
 /** Returns the rows of a page, and how many there are: counted up to {@link COUNTED_MAX} and one. */
-export async function readListing<Row extends object>(
+async function readListing<Row extends object>(
   db: Kysely<Schema>,
   listing: Listing<Row>,
   request: ListRequest,
@@ -209,7 +209,7 @@ function conditionsOf<Row extends object>(
 }
 
 /** Returns what the address asks, without what is invalid in it. */
-export function readRequest<Row extends object>(
+function readRequest<Row extends object>(
   c: Context,
   { filters, columns, sort }: Listing<Row>,
   sources: Pick<PageSources, 'instanceIds' | 'now'>,
@@ -325,7 +325,7 @@ ${found.intro}${renderRows(listing, request, found)}`;
 }
 
 /** Renders the form, the rows, and the links to other pages and to the file. */
-export function renderRows<Row extends object>(
+function renderRows<Row extends object>(
   listing: Listing<Row>,
   request: ListRequest,
   { rows, count }: Omit<Found<Row>, 'intro'>,
@@ -403,7 +403,7 @@ export function addressOf(path: string, query: Readonly<Record<string, string>>)
 }
 
 /** Answers with every row as a file, in the order of the page. */
-export async function sendRows<Row extends object>(
+async function sendRows<Row extends object>(
   c: Context,
   listing: Listing<Row>,
   request: ListRequest,
