@@ -9,7 +9,7 @@ import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import { detailPage } from './detail.ts';
 import { type Html, plain, renderPage, renderStanding, showMonth } from './page.ts';
-import { addressOf, renderPages, renderSelect } from './table.ts';
+import { addressOf, optionsOf, renderPages, renderSelect } from './table.ts';
 
 const PATH = '/coverage';
 const TITLE = 'Coverage';
@@ -159,7 +159,7 @@ function renderCoverage({ query, all, lines }: CoverageMap, nowMs: number): Html
 <a href="/gaps">All gaps</a> · <a href="/quarantine">Quarantine</a></p>
 <form method="get" action="${PATH}"><label class="wide">Name, referral id or id<input name="q" type="search"
   value="${search}"></label>
-${renderSelect('stream', 'Stream', [['', 'all'], ...streamNames.map((name) => [name, name] as const)], stream)}
+${renderSelect('stream', 'Stream', optionsOf(streamNames), stream)}
 ${renderSelect(
   'days',
   'Days',
