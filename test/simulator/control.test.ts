@@ -49,8 +49,8 @@ describe('the truth', () => {
   it('comes by pages and without days to come', async () => {
     await using platform = await startPlatform({ orgs: 5 });
     const page = (await platform.control('truth?from=2026-11-24&to=2026-12-31&perPage=3&page=1')) as Truth;
-    expect(page.orgs).toHaveLength(2);
-    expect(page.orgs[0]?.days).toMatchObject([{ day: '2026-11-24', complete: false }]);
+    const today = { days: [{ day: '2026-11-24', complete: false }] };
+    expect(page.orgs).toMatchObject([today, today]);
   });
 
   it('follows a restatement, each of which gives other numbers', async () => {
@@ -97,5 +97,4 @@ it('the control routes refuse what makes no sense', async () => {
   expect(await refused('config', { faults: { kinds: ['flood'] } })).toContain('faults');
   expect(await refused('restate', { orgId: 'x', day: '2026-11-10' })).toContain('no organization x');
   expect(await refused('truth?from=2026-02-30&to=2026-03-01')).toContain('from');
-  expect(await refused('nothing')).toContain('no such control path');
 });

@@ -26,11 +26,9 @@ describe('a fault of the answer', () => {
     ['rate_limit_seconds', 429, '7'],
     ['rate_limit_date', 429, 'Tue, 24 Nov 2026 10:30:07 GMT'],
     ['unavailable_after', 503, '7'],
-    ['server_error_after', 500, '7'],
     ['partial_content', 206, null],
     ['not_modified', 304, null],
     ['too_large', 413, null],
-    ['odd_message', 400, null],
   ])('%s answers %i', async (kind, status, retryAfter) => {
     await breakBy(kind, { retryAfterSeconds: 7 });
     const answer = await deviceCounts();

@@ -67,7 +67,6 @@ export async function startPlatform(options: SimulatorOptions = {}): Promise<Pla
   };
 }
 
-/** Starts a platform for the tests of a file. */
 export function usePlatform(options: SimulatorOptions = {}): Platform {
   return useOpened(
     () => startPlatform(options),
