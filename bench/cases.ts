@@ -187,7 +187,6 @@ export async function backfill({ postgres, sizes, settings, report }: Bench): Pr
         databaseUrl,
         `select t.name as table, pg_total_relation_size('losant_usage.' || t.name) as bytes, t.rows
          from (select 'usage_days' as name, count(*) as rows from losant_usage.usage_days
-           union all select 'payload_sources', count(*) from losant_usage.payload_sources
            union all select 'coverage', count(*) from losant_usage.coverage) as t`,
       );
       const grown = tables.map((each) => ({
@@ -223,23 +222,22 @@ export async function idle({ postgres, sizes, settings, report }: Bench): Promis
   );
 }
 
-/**
- * Gives every organization that was exported once a history of `days` days: tracked, stored, final and
- * read since the last checkpoint.
- */
+/** Gives every organization that was exported once a history of `days` days, stored and final. */
 async function addHistory(databaseUrl: string, days: number): Promise<void> {
   // The ledger refuses what the program has not written.
   await query(
     databaseUrl,
     `set losant_usage.program = 'bench';
-     insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stored, is_reported, revision, verified_at,
+     insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision, verified_at,
        attempted_at, response_sha256, run_id, first_loaded_at, finalized_at)
-     select c.usage_date - back, c.stream, c.org_id, 'final', true, true, 1, now(), now(), c.response_sha256, c.run_id,
+     select c.usage_date - back, c.org_id, c.stream, 'final', true, true, 1, now(), now(), c.response_sha256, c.run_id,
        now(), now()
      from generate_series(1, ${days} - 1) as back cross join losant_usage.coverage c
      order by 1, 2, 3;
-     update losant_usage.tracking set tracked_days = tracked_days
-       + datemultirange(daterange(tracked_from - (${days} - 1), tracked_from))`,
+     insert into losant_usage.usage_days (usage_date, org_id)
+     select u.usage_date - back, u.org_id from generate_series(1, ${days} - 1) as back cross join losant_usage.usage_days u
+     order by 1, 2;
+     update losant_usage.tracks set first_day = first_day - (${days} - 1)`,
   );
   await query(databaseUrl, 'vacuum analyze');
 }

@@ -5,7 +5,7 @@ set session_replication_role = replica;
 set synchronous_commit = off;
 set maintenance_work_mem = '512MB';
 set work_mem = '128MB';
-drop index losant_usage.coverage_due, losant_usage.coverage_open, losant_usage.coverage_open_month, losant_usage.coverage_gap;
+drop index losant_usage.coverage_due, losant_usage.coverage_open, losant_usage.coverage_open_month, losant_usage.coverage_trouble;
 
 insert into losant_usage.instances (instance_id, api_url, all_from, policy)
 values ('5c0000000000000000000001', 'https://api.example.com', current_date - :days,
@@ -89,7 +89,10 @@ select losant_usage_internal.sum_days('5c0000000000000000000001');
 update losant_usage.instance_totals set quantity = our_sum, verified_at = (usage_date + 8)::timestamp at time zone 'UTC';
 
 create index coverage_due on losant_usage.coverage (org_id, next_read_at) where next_read_at is not null;
-create index coverage_open on losant_usage.coverage (usage_date, org_id) where standing <> 'final' or not is_reported;
-create index coverage_open_month on losant_usage.coverage (month, org_id) where standing <> 'final' or not is_reported;
-create index coverage_gap on losant_usage.coverage (usage_date, org_id) where standing in ('waiting', 'in_doubt', 'missing');
+create index coverage_open on losant_usage.coverage (usage_date, org_id) include (standing, is_stored, is_reported, stream)
+  where standing <> 'final' or not is_reported;
+create index coverage_open_month on losant_usage.coverage (month, org_id) include (usage_date, standing, is_stored, is_reported, stream)
+  where standing <> 'final' or not is_reported;
+create index coverage_trouble on losant_usage.coverage (month, usage_date, org_id)
+  where standing in ('accepted', 'waiting', 'unavailable', 'in_doubt', 'missing');
 set session_replication_role = origin;

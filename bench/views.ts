@@ -9,26 +9,30 @@ const SOME_ORGS =
 const NEXT = `date_trunc('month', now() at time zone 'UTC')::date`;
 /** The last complete month, which an invoice asks for. */
 const MONTH = `(${NEXT} - interval '1 month')::date`;
+const BEFORE = `(${NEXT} - interval '2 months')::date`;
 const IN_MONTH = `usage_date >= ${MONTH} and usage_date < ${NEXT}`;
 const DAY = `((now() at time zone 'UTC')::date - 1)`;
 
 const QUESTIONS: Readonly<Record<string, string>> = {
-  'total by day, 90 days': `select usage_date, sum(payload_all_count) from daily_usage
+  'total by day with standing, 90 days': `select usage_date, max(standing), sum(payload_all_count) from daily_usage
     where usage_date >= current_date - 90 group by 1`,
-  'one organization, 90 days': `select * from daily_usage where ${ORG} and usage_date >= current_date - 90`,
   'the newest day, every column': `select * from daily_usage where usage_date = ${DAY}`,
   'a month, every column': `select * from monthly_usage where month = ${MONTH}`,
   'a month, the ten largest': `select org_id, payload_all_count from monthly_usage where month = ${MONTH}
     order by payload_all_count desc nulls last limit 10`,
-  'month over month': `select a.org_id, a.payload_all_count - b.payload_all_count from monthly_usage a
-    join monthly_usage b on b.org_id = a.org_id and b.month = (a.month - interval '1 month')::date
-    where a.month = ${MONTH}`,
+  'two months named, joined': `select a.org_id, a.payload_all_count - b.payload_all_count from monthly_usage a
+    join monthly_usage b on b.org_id = a.org_id and b.month = ${BEFORE} where a.month = ${MONTH}`,
   'one organization, its months': `select * from monthly_usage where ${ORG}`,
+  'one organization, 365 days': `select * from daily_usage where ${ORG} and usage_date >= current_date - 365`,
   'cells of 100 organizations, 30 days': `select * from cells where ${SOME_ORGS} and usage_date >= current_date - 30`,
-  'health, every standing by stream': 'select * from cell_counts',
+  'heat map, 100 organizations, 90 days': `select org_id, usage_date, standing from daily_usage
+    where ${SOME_ORGS} and usage_date >= current_date - 90`,
   gaps: 'select * from coverage_gaps',
   freshness: 'select * from freshness',
-  'blockers of a month': `select * from period_blockers where period_start = ${MONTH}`,
+  health: 'select * from health',
+  'blockers of a month': `select * from period_blockers where month = ${MONTH}`,
+  'own periods': 'select * from period_usage',
+  'reconciliation of a month': `select * from reconciliation where ${IN_MONTH}`,
   'a month as of five days after it': `select * from usage_as_of(${NEXT} + interval '5 days') where ${IN_MONTH}`,
   'changes of a month since its invoice': `select * from changes_since(${NEXT} + interval '1 day') where ${IN_MONTH}`,
 };

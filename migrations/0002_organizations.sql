@@ -10,7 +10,8 @@ create table losant_usage.instances (
   listed_at timestamptz,
   list_problem text,
   totals_problem text,
-  org_moved_on date
+  org_moved_on date,
+  horizon_day date
 );
 
 create table losant_usage.leases (
@@ -111,6 +112,7 @@ comment on column losant_usage.instances.listed_at is 'When the organizations we
 comment on column losant_usage.instances.list_problem is 'Why the newest list was not complete, so that organizations may be missing; null if it was.';
 comment on column losant_usage.instances.totals_problem is 'Why Losants own totals could not be read when they were last asked for; null if they could.';
 comment on column losant_usage.instances.org_moved_on is 'Last usage date whose totals an organization that moved to or from another instance makes incomparable (UTC); null if none moved.';
+comment on column losant_usage.instances.horizon_day is 'Oldest usage date that could still be read when older ones were last closed (UTC); null before the first run.';
 comment on table losant_usage.leases is 'Who exports what now, one row per instance. Written by losant-usage.';
 comment on column losant_usage.leases.instance_id is 'Losant instance id, 24 lower-case hex characters.';
 comment on column losant_usage.leases.run_id is 'Run that holds the lease.';

@@ -42,10 +42,13 @@ create table losant_usage.coverage (
   constraint coverage_final check (standing <> 'final' or (finalized_at is not null and verified_at is not null))
 ) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
 create index coverage_due on losant_usage.coverage (org_id, next_read_at) where next_read_at is not null;
-create index coverage_open on losant_usage.coverage (usage_date, org_id) where standing <> 'final' or not is_reported;
-create index coverage_open_month on losant_usage.coverage (month, org_id) where standing <> 'final' or not is_reported;
+create index coverage_open on losant_usage.coverage (usage_date, org_id) include (standing, is_stored, is_reported, stream)
+  where standing <> 'final' or not is_reported;
+create index coverage_open_month on losant_usage.coverage (month, org_id) include (usage_date, standing, is_stored, is_reported, stream)
+  where standing <> 'final' or not is_reported;
 create index coverage_failing on losant_usage.coverage (usage_date) where attempts > 0;
-create index coverage_gap on losant_usage.coverage (usage_date, org_id) where standing in ('waiting', 'in_doubt', 'missing');
+create index coverage_trouble on losant_usage.coverage (month, usage_date, org_id)
+  where standing in ('accepted', 'waiting', 'unavailable', 'in_doubt', 'missing');
 
 -- Numbers of a cell are stored together or not at all; null: not stored.
 create table losant_usage.usage_days (
@@ -77,7 +80,10 @@ create table losant_usage.usage_days (
   constraint payload_hours_whole check (num_nulls(hours_billable_count, hours_all_count, hours_all_bytes) in (0, 3))
 ) with (fillfactor = 85);
 create index usage_days_org on losant_usage.usage_days (org_id, usage_date);
-create index usage_days_month on losant_usage.usage_days using brin (month) with (pages_per_range = 32);
+-- Days lie together on disk. The planner knows it of an index on the day or the month alone, not of the primary key, and
+-- would read the whole table for a month without them; each takes 7 bytes a row.
+create index usage_days_date on losant_usage.usage_days (usage_date);
+create index usage_days_month on losant_usage.usage_days (month);
 
 create table losant_usage.revisions (
   id bigint generated always as identity primary key,

@@ -1,4 +1,5 @@
--- Calendar months and each organization's own billing period: sums, what speaks against invoicing them, and limits.
+-- Calendar months and each organization's own billing period: sums, what speaks against invoicing them, what they are
+-- compared with, and limits.
 
 create view losant_usage_internal.own_periods as
 select org_id, (current_period_start at time zone 'UTC')::date as period_start,
@@ -55,73 +56,94 @@ return case cause
   when 'not_over' then 'wait until the month is over'
   when 'list_incomplete' then 'losant-usage run'
   when 'not_final' then 'losant-usage run'
-  when 'contradicted' then format(E'losant-usage run\nlosant-usage reconcile --from %s --to %s', first_day, last_day)
+  when 'contradicted' then format(E'losant-usage backfill --force --from %1$s --to %2$s --stream %3$s\nlosant-usage reconcile --from %1$s --to %2$s',
+    first_day, last_day, array_to_string(streams, ' --stream '))
   when 'missing' then format('losant-usage backfill --org %s --from %s --to %s', org_id, first_day, last_day)
   when 'not_fully_tracked' then format('losant-usage backfill --org %s --from %s --to %s', org_id, first_day, last_day)
   else format(E'losant-usage explain --org %1$s --day %2$s\nlosant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason "…"',
     org_id, first_day, last_day, array_to_string(streams, ' --stream ')) end;
 
+-- What keeps every organization of an instance from being invoiced for a month.
+create view losant_usage_internal.instance_blockers as
+select i.instance_id, m.month, 'not_over' as cause, m.month as first_day, losant_usage_internal.month_end(m.month) as last_day,
+  null::date[] as usage_dates, null::text[] as streams, null::text as message
+from losant_usage.instances i
+cross join (select losant_usage_internal.month_of(losant_usage_internal.today()) as month) as m
+union all
+select i.instance_id, month::date, 'list_incomplete', month::date, losant_usage_internal.month_end(month::date), null, null, i.list_problem
+from losant_usage.instances i
+cross join lateral (
+  select min(t.first_day) as first_day from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
+  where o.instance_id = i.instance_id
+) as f
+cross join lateral generate_series(losant_usage_internal.month_of(f.first_day)::timestamp, losant_usage_internal.today()::timestamp, interval '1 month') as month
+where i.list_problem is not null
+union all
+-- Also a settled day of a month that is over and was not compared yet.
+select r.instance_id, r.month, 'contradicted', min(r.usage_date), max(r.usage_date),
+  array_agg(distinct r.usage_date), array_agg(distinct r.stream::text), string_agg(distinct coalesce(r.reason, r.outcome), ', ')
+from losant_usage.reconciliation r
+join losant_usage.instances i on i.instance_id = r.instance_id and i.control_totals = 'block'
+where r.outcome = 'differs' or (r.outcome = 'pending' and r.reason <> 'not_final'
+  and losant_usage_internal.month_end(r.month) < losant_usage_internal.today())
+group by r.instance_id, r.month;
+
+-- What keeps one organization from being invoiced for a month.
+create view losant_usage_internal.org_blockers as
+-- The number is there and still to be read again, or not late yet. Why a read fails is looked up where one does.
+select c.org_id, c.month, 'not_final' as cause, min(c.usage_date) as first_day, max(c.usage_date) as last_day,
+  array_agg(distinct c.usage_date) as usage_dates, array_agg(distinct c.stream::text) as streams,
+  max(coalesce(f.message, f.reason)) as message
+from losant_usage_internal.open_cells c
+left join losant_usage.coverage f on f.usage_date = c.usage_date and f.org_id = c.org_id and f.stream = c.stream and f.attempts > 0
+where c.standing in ('stored', 'waiting')
+group by c.org_id, c.month
+union all
+select g.org_id, g.month, g.standing::text, min(g.usage_date), max(g.usage_date),
+  array_agg(distinct g.usage_date), array_agg(distinct g.stream::text), max(coalesce(g.message, g.reason))
+from (
+  select c.org_id, c.month, c.usage_date, c.stream, c.message, c.reason, losant_usage_internal.as_of_now(c.standing, c.usage_date) as standing
+  from losant_usage.coverage c where c.standing in ('waiting', 'unavailable', 'in_doubt', 'missing')
+  union all
+  select u.org_id, u.month, u.usage_date, u.stream, null, 'never_read', losant_usage_internal.as_of_now('waiting', u.usage_date)
+  from losant_usage_internal.unfilled u
+) as g
+where g.standing <> 'waiting'
+group by g.org_id, g.month, g.standing
+union all
+-- A day on which the organization existed has no row of a stream that another day of the month has.
+select d.org_id, d.month, 'not_fully_tracked', e.first_day, e.last_day, null,
+  array_agg(t.stream::text order by t.stream) filter (where t.stream is not null), null
+from (
+  select month, org_id, count(*)::integer as days from losant_usage_internal.org_days group by month, org_id
+) as d
+join losant_usage.organizations o on o.org_id = d.org_id
+cross join lateral (
+  select greatest(d.month, o.created_on) as first_day,
+    least(losant_usage_internal.month_end(d.month), o.removed_on - 1, losant_usage_internal.today() - 1) as last_day
+) as e
+left join losant_usage.tracks t on t.org_id = d.org_id
+  and t.first_day <= e.last_day and (t.to_day is null or t.to_day >= e.first_day)
+  and (t.first_day > e.first_day or t.to_day < e.last_day)
+where e.last_day >= e.first_day and (t.stream is not null or d.days < e.last_day - e.first_day + 1)
+group by d.org_id, d.month, e.first_day, e.last_day;
+
 -- What keeps a month from being invoiced, by organization or, with org_id null, for the whole instance.
 create view losant_usage.period_blockers as
-select b.instance_id, b.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, b.month, b.cause,
-  cardinality(b.usage_dates) as days, b.first_day, b.last_day, b.usage_dates, b.streams, b.message,
-  losant_usage_internal.what_to_do(b.cause, b.org_id, b.first_day, b.last_day, b.streams) as what_to_do
-from (
-  select i.instance_id, null::text as org_id, losant_usage_internal.month_of(losant_usage_internal.today()) as month, 'not_over' as cause,
-    losant_usage_internal.month_of(losant_usage_internal.today()) as first_day,
-    losant_usage_internal.month_end(losant_usage_internal.month_of(losant_usage_internal.today())) as last_day,
-    null::date[] as usage_dates, null::text[] as streams, null::text as message
-  from losant_usage.instances i
-  union all
-  select i.instance_id, null, month::date, 'list_incomplete', month::date, losant_usage_internal.month_end(month::date), null, null, i.list_problem
-  from losant_usage.instances i
-  cross join lateral (
-    select min(t.first_day) as first_day from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-    where o.instance_id = i.instance_id
-  ) as f
-  cross join lateral generate_series(losant_usage_internal.month_of(f.first_day)::timestamp, losant_usage_internal.today()::timestamp, interval '1 month') as month
-  where i.list_problem is not null
-  union all
-  select o.instance_id, c.org_id, c.month, c.cause, min(c.usage_date), max(c.usage_date),
-    array_agg(distinct c.usage_date), array_agg(distinct c.stream::text), max(c.message) filter (where c.cause <> 'not_final' or c.attempts > 0)
-  from (
-    select c.usage_date, c.month, c.org_id, c.stream, coalesce(c.message, c.reason) as message, c.attempts,
-      case when c.standing in ('stored', 'waiting') then 'not_final' else c.standing::text end as cause
-    from losant_usage_internal.open_cells c where c.standing not in ('final', 'accepted')
-  ) as c
-  join losant_usage.organizations o on o.org_id = c.org_id
-  group by o.instance_id, c.org_id, c.month, c.cause
-  union all
-  -- A day on which the organization existed has no row of a stream that another day of the month has.
-  select o.instance_id, d.org_id, d.month, 'not_fully_tracked', e.first_day, e.last_day, null,
-    array_agg(t.stream::text order by t.stream) filter (where t.stream is not null), null
-  from (
-    select month, org_id, count(*)::integer as days from losant_usage_internal.org_days group by month, org_id
-  ) as d
-  join losant_usage.organizations o on o.org_id = d.org_id
-  cross join lateral (
-    select greatest(d.month, o.created_on) as first_day,
-      least(losant_usage_internal.month_end(d.month), o.removed_on - 1, losant_usage_internal.today() - 1) as last_day
-  ) as e
-  left join losant_usage.tracks t on t.org_id = d.org_id
-    and t.first_day <= e.last_day and (t.to_day is null or t.to_day >= e.first_day)
-    and (t.first_day > e.first_day or t.to_day < e.last_day)
-  where e.last_day >= e.first_day and (t.stream is not null or d.days < e.last_day - e.first_day + 1)
-  group by o.instance_id, d.org_id, d.month, e.first_day, e.last_day
-  union all
-  -- Also a settled day of a month that is over and was not compared yet.
-  select r.instance_id, null, r.month, 'contradicted', min(r.usage_date), max(r.usage_date),
-    array_agg(distinct r.usage_date), array_agg(distinct r.stream::text), string_agg(distinct coalesce(r.reason, r.outcome), ', ')
-  from losant_usage.reconciliation r
-  join losant_usage.instances i on i.instance_id = r.instance_id and i.control_totals = 'block'
-  where r.outcome = 'differs' or (r.outcome = 'pending' and r.reason <> 'not_final'
-    and losant_usage_internal.month_end(r.month) < losant_usage_internal.today())
-  group by r.instance_id, r.month
-) as b
-left join losant_usage.organizations o on o.org_id = b.org_id;
+select b.instance_id, null::text as org_id, null::text as org_name, null::text as referral_id, null::text as plan_id, null::text as customer_id,
+  b.month, b.cause, cardinality(b.usage_dates) as days, b.first_day, b.last_day, b.usage_dates, b.streams, b.message,
+  losant_usage_internal.what_to_do(b.cause, null, b.first_day, b.last_day, b.streams) as what_to_do
+from losant_usage_internal.instance_blockers b
+union all
+select o.instance_id, b.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
+  b.month, b.cause, cardinality(b.usage_dates), b.first_day, b.last_day, b.usage_dates, b.streams, b.message,
+  losant_usage_internal.what_to_do(b.cause, b.org_id, b.first_day, b.last_day, b.streams)
+from losant_usage_internal.org_blockers b
+join losant_usage.organizations o on o.org_id = b.org_id;
 
 -- A month or a period with its standing. Nothing blocks a month that is billable: the joins only look whether there is
--- a row of period_blockers, and go where is_billable is not asked for.
+-- a row of period_blockers, and go where is_billable is not asked for. "is not true", because the planner expects one row
+-- of "is null", and loops over all that a month is made of.
 create view losant_usage.monthly_usage as
 select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags, s.period_start as month,
   losant_usage_internal.month_end(s.period_start) - s.period_start + 1 as days_in_month, s.days_expected,
@@ -130,16 +152,16 @@ select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
   coalesce(c.days_unreported, 0) as days_unreported, coalesce(c.standing, 'final') as standing,
   losant_usage_internal.month_end(s.period_start) < losant_usage_internal.today() as is_over,
   losant_usage_internal.month_end(s.period_start) < losant_usage_internal.today() and coalesce(c.standing, 'final') = 'final' as is_final,
-  b.org_id is null and i.instance_id is null as is_billable,
+  b.is_blocked is not true and i.is_blocked is not true as is_billable,
   s.devices_created, s.devices_deleted, s.devices_total, s.devices_total_max, s.devices_total_avg, s.notebook_minutes,
   s.notebook_completed, s.notebook_canceled, s.notebook_errored, s.notebook_timeout, s.payload_billable_count,
   s.payload_all_count, s.payload_all_bytes, s.payload_source_count
 from losant_usage_internal.period_sums s
 join losant_usage.organizations o on o.org_id = s.org_id
 left join losant_usage_internal.period_cells c on c.period = 'month' and c.period_start = s.period_start and c.org_id = s.org_id
-left join (select distinct org_id, month from losant_usage.period_blockers where org_id is not null) as b
+left join (select org_id, month, true as is_blocked from losant_usage_internal.org_blockers group by org_id, month) as b
   on b.org_id = s.org_id and b.month = s.period_start
-left join (select distinct instance_id, month from losant_usage.period_blockers where org_id is null) as i
+left join (select instance_id, month, true as is_blocked from losant_usage_internal.instance_blockers group by instance_id, month) as i
   on i.instance_id = o.instance_id and i.month = s.period_start
 where s.period = 'month';
 
@@ -160,44 +182,139 @@ join losant_usage_internal.own_periods p on p.org_id = s.org_id
 left join losant_usage_internal.period_cells c on c.period = 'own' and c.org_id = s.org_id
 where s.period = 'own';
 
--- The current month beside the limits. A flow is projected by the same weekdays of the last 28 days, a level as it is.
+-- What a number is measured by: the same days before, and the same weekdays before. Each rule stands here alone.
+
+-- How far back the days lie with which a range is compared: as many days as it has, as many whole weeks, or 52 weeks.
+create function losant_usage_internal.days_back(first_day date, last_day date, comparison text) returns integer
+language sql immutable parallel safe
+return case comparison when 'before' then last_day - first_day + 1 when 'weekdays' then (last_day - first_day + 7) / 7 * 7
+  when 'year' then 364 end;
+
+create function losant_usage_internal.number_of(d losant_usage.daily_usage, metric text) returns bigint language sql immutable parallel safe
+return case metric when 'devices_created' then d.devices_created when 'devices_deleted' then d.devices_deleted
+  when 'devices_total' then d.devices_total when 'notebook_minutes' then d.notebook_minutes
+  when 'notebook_completed' then d.notebook_completed when 'notebook_canceled' then d.notebook_canceled
+  when 'notebook_errored' then d.notebook_errored when 'notebook_timeout' then d.notebook_timeout
+  when 'payload_billable_count' then d.payload_billable_count when 'payload_all_count' then d.payload_all_count
+  when 'payload_all_bytes' then d.payload_all_bytes when 'payload_source_count' then d.payload_source_count end;
+
+-- A number of each organization and day of a range beside that of the day with which it is compared: add up the rows in
+-- which neither is null. Before an organization existed and after it left it has used nothing; nothing is known of a
+-- day that is missing or was not wanted. Inlined, so that a query for one organization reads one.
+create function losant_usage.usage_beside(metric text, first_day date, last_day date, comparison text) returns table (
+  instance_id text, org_id text, usage_date date, quantity bigint, before_date date, before_quantity bigint
+) language sql stable parallel safe
+begin atomic
+  select o.instance_id, p.org_id, p.usage_date,
+    coalesce(p.quantity, case when p.usage_date < o.created_on or p.usage_date >= o.removed_on then 0 end),
+    p.usage_date - losant_usage_internal.days_back(first_day, last_day, comparison),
+    coalesce(p.before_quantity, case when p.usage_date - losant_usage_internal.days_back(first_day, last_day, comparison) < o.created_on
+      or p.usage_date - losant_usage_internal.days_back(first_day, last_day, comparison) >= o.removed_on then 0 end)
+  from (
+    select d.org_id, d.usage_date, max(d.quantity) as quantity, max(d.before_quantity) as before_quantity
+    from (
+      select d.org_id, d.usage_date, losant_usage_internal.number_of(d, metric) as quantity, null::bigint as before_quantity
+      from losant_usage.daily_usage d where d.usage_date between first_day and last_day
+      union all
+      select d.org_id, d.usage_date + losant_usage_internal.days_back(first_day, last_day, comparison), null,
+        losant_usage_internal.number_of(d, metric)
+      from losant_usage.daily_usage d
+      where d.usage_date between first_day - losant_usage_internal.days_back(first_day, last_day, comparison)
+        and last_day - losant_usage_internal.days_back(first_day, last_day, comparison)
+    ) as d
+    group by d.org_id, d.usage_date
+  ) as p
+  join losant_usage.organizations o on o.org_id = p.org_id;
+end;
+
+-- What each organization did lately. Its last 7 days stand beside the mean of the same weekdays of the 4 weeks before,
+-- over the weekdays that have both; it moved if that is half as much again or half as much, and is silent if its last
+-- three days are zeros after any other number.
+create view losant_usage.organization_activity as
+select o.instance_id, o.org_id, y.month, s.payload_billable_count, s.days_missing, s.devices_total, w.week_quantity, w.usual_quantity,
+  round(w.week_quantity / nullif(w.usual_quantity, 0) - 1, 4) as change,
+  coalesce(o.created_on >= y.today - 7, false) as is_new, coalesce(o.removed_on >= y.today - 7, false) as is_left,
+  o.removed_on is null and s.zero_days = 3 and s.last_active_on is not null as is_silent, s.last_active_on,
+  o.removed_on is null and coalesce(abs(w.week_quantity / nullif(w.usual_quantity, 0) - 1) >= 0.5, false) as is_moved
+from (
+  select losant_usage_internal.today() as today, losant_usage_internal.month_of(losant_usage_internal.today() - 1) as month
+) as y
+cross join losant_usage.organizations o
+left join (
+  select d.org_id,
+    losant_usage_internal.total(d.payload_billable_count)
+      filter (where d.month = losant_usage_internal.month_of(losant_usage_internal.today() - 1)) as payload_billable_count,
+    count(*) filter (where d.month = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
+      and d.payload_billable_count is null)::integer as days_missing,
+    count(*) filter (where d.usage_date >= losant_usage_internal.today() - 3 and d.payload_billable_count = 0) as zero_days,
+    max(d.usage_date) filter (where d.payload_billable_count > 0) as last_active_on,
+    (array_agg(d.devices_total order by d.usage_date desc)
+      filter (where d.usage_date >= losant_usage_internal.today() - 3 and d.devices_total is not null))[1] as devices_total
+  from losant_usage_internal.org_days d
+  where d.usage_date between losant_usage_internal.today() - 35 and losant_usage_internal.today() - 1
+  group by d.org_id
+) as s on s.org_id = o.org_id
+left join (
+  select p.org_id, sum(p.week) as week_quantity, round(sum(p.usual), 2) as usual_quantity
+  from (
+    select d.org_id,
+      max(d.payload_billable_count) filter (where d.usage_date >= losant_usage_internal.today() - 7) as week,
+      avg(d.payload_billable_count) filter (where d.usage_date < losant_usage_internal.today() - 7) as usual
+    from losant_usage.usage_days d
+    where d.usage_date between losant_usage_internal.today() - 35 and losant_usage_internal.today() - 1
+    group by d.org_id, extract(isodow from d.usage_date)
+  ) as p
+  where p.week is not null and p.usual is not null
+  group by p.org_id
+) as w on w.org_id = o.org_id;
+
+-- What an organization uses by weekday, Monday first: the mean over the last 28 days. The one projection of a flow.
+create view losant_usage_internal.weekday_rates as
+select d.org_id, m.metric, array[
+  avg(n.quantity) filter (where n.weekday = 1), avg(n.quantity) filter (where n.weekday = 2),
+  avg(n.quantity) filter (where n.weekday = 3), avg(n.quantity) filter (where n.weekday = 4),
+  avg(n.quantity) filter (where n.weekday = 5), avg(n.quantity) filter (where n.weekday = 6),
+  avg(n.quantity) filter (where n.weekday = 7)] as rates
+from losant_usage.daily_usage d
+cross join losant_usage.metrics m
+cross join lateral (
+  select losant_usage_internal.number_of(d, m.metric) as quantity, extract(isodow from d.usage_date)::integer as weekday
+) as n
+where m.kind = 'flow' and m.limit_name is not null
+  and d.usage_date between losant_usage_internal.today() - 28 and losant_usage_internal.today() - 1
+group by d.org_id, m.metric;
+
+-- The month of yesterday beside the limits. A flow goes on by its weekdays to the end of the month, a level stays.
 create view losant_usage.usage_vs_limits as
-with days as (
-  select losant_usage_internal.today() - 1 as yesterday, losant_usage_internal.month_of(losant_usage_internal.today() - 1) as month
-),
-rates as (
-  select d.org_id, m.metric, extract(isodow from d.usage_date)::integer as weekday, avg((to_jsonb(d) ->> m.metric)::numeric) as quantity
-  from days y
-  join losant_usage.usage_days d on d.usage_date between y.yesterday - 27 and y.yesterday
-  join losant_usage.metrics m on m.limit_name is not null and m.kind = 'flow'
-  group by d.org_id, m.metric, extract(isodow from d.usage_date)
-)
 select u.instance_id, u.org_id, u.org_name, u.referral_id, u.plan_id, u.customer_id, u.month, u.days_in_month, u.days_expected, u.days_stored,
   u.limit_name, u.metric, u.unit, u.kind, u.limit_quantity, u.quantity, round(u.quantity / nullif(u.limit_quantity, 0), 4) as share,
-  p.projected_quantity, round(p.projected_quantity / nullif(u.limit_quantity, 0), 4) as projected_share, p.crosses_on
+  u.projected_quantity, round(u.projected_quantity / nullif(u.limit_quantity, 0), 4) as projected_share,
+  case when u.quantity <= u.limit_quantity and u.projected_quantity > u.limit_quantity then (
+    select min(f.day) filter (where round(f.sum) > u.limit_quantity)
+    from (
+      select day::date as day, u.quantity + sum(u.rates[extract(isodow from day)::integer]) over (order by day) as sum
+      from generate_series(losant_usage_internal.today()::timestamp, losant_usage_internal.month_end(u.month)::timestamp, interval '1 day') as day
+    ) as f
+  ) end as crosses_on
 from (
-  select n.instance_id, n.org_id, n.org_name, n.referral_id, n.plan_id, n.customer_id, n.month, n.days_in_month, n.days_expected, n.days_stored,
-    l.key as limit_name, m.metric, m.unit, m.kind, trunc(l.value::text::numeric) as limit_quantity,
-    (n.numbers ->> m.metric)::numeric as quantity
-  from (select w.*, to_jsonb(w) as numbers from losant_usage.monthly_usage w, days where w.month = days.month) as n
-  join losant_usage.organizations o on o.org_id = n.org_id
+  select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.period_start as month,
+    losant_usage_internal.month_end(s.period_start) - s.period_start + 1 as days_in_month, s.days_expected,
+    s.days_expected - coalesce(c.days_not_stored, 0) as days_stored,
+    l.key as limit_name, m.metric, m.unit, m.kind, trunc(l.value::text::numeric) as limit_quantity, q.quantity, r.rates,
+    case when m.kind = 'level' or o.removed_on is not null then q.quantity else round(q.quantity + (
+      select coalesce(sum(r.rates[extract(isodow from day)::integer]), 0)
+      from generate_series(losant_usage_internal.today()::timestamp, losant_usage_internal.month_end(s.period_start)::timestamp, interval '1 day') as day
+    )) end as projected_quantity
+  from losant_usage_internal.period_sums s
+  join losant_usage.organizations o on o.org_id = s.org_id
   cross join lateral jsonb_each(o.limits) as l
   left join losant_usage.metrics m on m.limit_name = l.key
-  where jsonb_typeof(l.value) = 'number'
-) as u
-cross join days y
-join losant_usage.organizations o on o.org_id = u.org_id
-left join lateral (
-  select case u.kind when 'level' then u.quantity else coalesce(max(f.sum), u.quantity) end as projected_quantity,
-    case when u.quantity > u.limit_quantity then null else min(f.day) filter (where f.sum > u.limit_quantity) end as crosses_on
-  from (
-    select day::date as day, round(u.quantity + sum(r.quantity) over (order by day)) as sum
-    from generate_series(losant_usage_internal.today()::timestamp,
-      least(losant_usage_internal.month_end(u.month), o.removed_on - 1)::timestamp, interval '1 day') as day
-    left join rates r on r.org_id = u.org_id and r.metric = u.metric and r.weekday = extract(isodow from day)
-    where u.kind = 'flow'
-  ) as f
-) as p on u.metric is not null;
+  cross join lateral (select (to_jsonb(s) ->> m.metric)::numeric as quantity) as q
+  left join losant_usage_internal.weekday_rates r on r.org_id = s.org_id and r.metric = m.metric
+  left join losant_usage_internal.period_cells c on c.period = 'month' and c.period_start = s.period_start and c.org_id = s.org_id
+  where s.period = 'month' and s.period_start = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
+    and jsonb_typeof(l.value) = 'number'
+) as u;
 
 comment on view losant_usage.period_blockers is 'What keeps a month from being invoiced: no row, and it is billable. With org_id null it concerns the whole instance. Source: coverage, tracks, instances, reconciliation.';
 comment on column losant_usage.period_blockers.instance_id is 'Losant instance id, 24 lower-case hex characters.';
@@ -283,7 +400,23 @@ comment on column losant_usage.period_usage.payload_billable_count is 'Billable 
 comment on column losant_usage.period_usage.payload_all_count is 'All payloads, billable or not (payloads, flow); null: not stored.';
 comment on column losant_usage.period_usage.payload_all_bytes is 'Size of all payloads, billable or not (bytes, flow); null: not stored.';
 comment on column losant_usage.period_usage.payload_source_count is 'Payloads of all types and sources (payloads, flow); null: not stored.';
-comment on view losant_usage.usage_vs_limits is 'The month of yesterday beside the organizations limits. A flow is projected by the same weekdays of the last 28 days, a level as it is. Source: monthly_usage, organizations.limits.';
+comment on function losant_usage.usage_beside is 'A metric by organization and day of a range beside the day with which it is compared: before (as many days), weekdays (as many whole weeks) or year (52 weeks). Add up the rows in which neither number is null. Source: daily_usage.';
+comment on view losant_usage.organization_activity is 'What each organization did lately: its month to date, its last 7 days beside the 4 weeks before, and whether it is new, left, silent or moved. Source: usage_days.';
+comment on column losant_usage.organization_activity.instance_id is 'Losant instance id, 24 lower-case hex characters.';
+comment on column losant_usage.organization_activity.org_id is 'Losant organization id, 24 lower-case hex characters.';
+comment on column losant_usage.organization_activity.month is 'First day of the calendar month of yesterday (UTC).';
+comment on column losant_usage.organization_activity.payload_billable_count is 'Billable payloads of the month to date; null: none is stored.';
+comment on column losant_usage.organization_activity.days_missing is 'Wanted days of the month to date without them (count); null: no day of the last 35 is wanted.';
+comment on column losant_usage.organization_activity.devices_total is 'Devices on the newest of the last three days that is stored; null: none is.';
+comment on column losant_usage.organization_activity.week_quantity is 'Billable payloads of the weekdays of the last 7 days that have a counterpart; null: none has.';
+comment on column losant_usage.organization_activity.usual_quantity is 'The mean of the same weekdays of the 4 weeks before; null: none has a counterpart.';
+comment on column losant_usage.organization_activity.change is 'week_quantity beside usual_quantity: 0.5 is half as much again; null: nothing to compare with.';
+comment on column losant_usage.organization_activity.is_new is 'Whether it was created in the last 7 days.';
+comment on column losant_usage.organization_activity.is_left is 'Whether it was found deleted in the last 7 days.';
+comment on column losant_usage.organization_activity.is_silent is 'Whether its last three days are zeros after any other number of the last 35 days; null: no day of them is wanted.';
+comment on column losant_usage.organization_activity.last_active_on is 'Last usage date of the last 35 days with billable payloads (UTC); null: none has.';
+comment on column losant_usage.organization_activity.is_moved is 'Whether its last 7 days are half as much again as usual or more, or half of it or less.';
+comment on view losant_usage.usage_vs_limits is 'The month of yesterday beside the organizations limits. A flow is projected by the same weekdays of the last 28 days, a level as it is. Source: usage_days, organizations.limits.';
 comment on column losant_usage.usage_vs_limits.instance_id is 'Losant instance id, 24 lower-case hex characters.';
 comment on column losant_usage.usage_vs_limits.org_id is 'Losant organization id, 24 lower-case hex characters.';
 comment on column losant_usage.usage_vs_limits.org_name is 'Name of the organization as last seen.';

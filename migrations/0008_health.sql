@@ -36,7 +36,8 @@ left join (
 -- One row per instance and stream. Cells that are not final are counted, all others are.
 create view losant_usage.health as
 with tracked as (
-  select o.instance_id, t.stream, sum(t.next_day - t.first_day)::bigint as cells
+  select o.instance_id, t.stream,
+    sum(greatest(t.next_day, least(t.to_day, losant_usage_internal.today() - 1) + 1) - t.first_day)::bigint as cells
   from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id group by o.instance_id, t.stream
 ),
 open as (
@@ -88,18 +89,24 @@ select f.instance_id, i.name as instance_name, i.api_url, i.listed_at, i.list_pr
   f.first_day, f.last_day, f.complete_to, f.orgs, f.orgs_complete, f.gaps, f.orgs_with_gaps, f.oldest_gap, f.newest_gap,
   (select count(*) from losant_usage.coverage_gaps g where g.instance_id = f.instance_id and g.stream = f.stream
     and g.usage_date < losant_usage_internal.today() + 7 - (i.policy ->> 'horizonDays')::integer) as gaps_expiring,
-  t.cells - coalesce(c.not_final, 0) as final, coalesce(c.accepted, 0) as accepted, coalesce(c.stored, 0) as stored,
+  greatest(0, t.cells - coalesce(c.not_final, 0)) as final, coalesce(c.accepted, 0) as accepted, coalesce(c.stored, 0) as stored,
   coalesce(c.waiting, 0) as waiting, coalesce(c.unavailable, 0) as unavailable, coalesce(c.in_doubt, 0) as in_doubt,
   coalesce(c.missing, 0) as missing, coalesce(c.unreported, 0) as unreported,
   coalesce(c.yesterday_waiting, 0) as yesterday_waiting, coalesce(c.yesterday_unavailable, 0) as yesterday_unavailable,
   coalesce(c.yesterday_in_doubt, 0) as yesterday_in_doubt, coalesce(c.yesterday_missing, 0) as yesterday_missing,
-  r.read_at as yesterday_read_at, coalesce(n.failing, 0) as failing, coalesce(n.quarantined, 0) as quarantined
+  r.read_at as yesterday_read_at, d.newest_read_day, coalesce(n.failing, 0) as failing, coalesce(n.quarantined, 0) as quarantined
 from losant_usage.freshness f
 join losant_usage.instances i on i.instance_id = f.instance_id
 join tracked t on t.instance_id = f.instance_id and t.stream = f.stream
 left join counts c on c.instance_id = f.instance_id and c.stream = f.stream
 left join failing n on n.instance_id = f.instance_id and n.stream = f.stream
 left join reads r on r.instance_id = f.instance_id and r.stream = f.stream
+left join lateral (
+  select c.usage_date as newest_read_day
+  from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id and o.instance_id = f.instance_id
+  where c.stream = f.stream and c.verified_at is not null and c.usage_date >= losant_usage_internal.today() - 10
+  order by c.usage_date desc limit 1
+) as d on true
 left join orgs o on o.instance_id = f.instance_id
 left join ended e on e.instance_id = f.instance_id
 left join losant_usage.leases l on l.instance_id = f.instance_id and l.until > now();
@@ -153,5 +160,6 @@ comment on column losant_usage.health.yesterday_unavailable is 'Cells of yesterd
 comment on column losant_usage.health.yesterday_in_doubt is 'Cells of yesterday in doubt (count).';
 comment on column losant_usage.health.yesterday_missing is 'Cells of yesterday that are missing (count).';
 comment on column losant_usage.health.yesterday_read_at is 'When yesterday was last read (UTC); null if it was not.';
+comment on column losant_usage.health.newest_read_day is 'Newest usage date of the last ten days that was read for any organization (UTC); null if none was.';
 comment on column losant_usage.health.failing is 'Stored cells whose last two reads failed (count).';
 comment on column losant_usage.health.quarantined is 'Cells whose newest answer was set aside (count).';

@@ -12,8 +12,12 @@ begin
       losant_usage.daily_usage_long, losant_usage.device_counts, losant_usage.notebook_minutes, losant_usage.payload_totals,
       losant_usage.payload_sources, losant_usage.hourly_usage, losant_usage.reconciliation, losant_usage.period_blockers,
       losant_usage.monthly_usage, losant_usage.period_usage, losant_usage.usage_vs_limits, losant_usage.restatements,
-      losant_usage.freshness, losant_usage.health
+      losant_usage.organization_activity, losant_usage.freshness, losant_usage.health, losant_usage.statements, losant_usage.statement_lines,
+      losant_usage.statement_blockers, losant_usage.statement_files, losant_usage.adjustments, losant_usage.months,
+      losant_usage.meter_events, losant_usage.customer_statements
       to losant_usage_reader;
+    grant execute on function losant_usage.statement_draft, losant_usage.blockers_hash, losant_usage.month_controls,
+      losant_usage.require_closable, losant_usage.statement_document to losant_usage_reader;
     -- Bodies may hold anything Losant or a proxy answered; hosts are nobody's business.
     grant select (id, org_id, stream, from_date, to_date, code, problem, body_truncated, run_id, seen_at)
       on losant_usage.quarantine to losant_usage_reader;
@@ -33,6 +37,13 @@ begin
     -- Who waived is set by the database.
     grant insert (org_id, stream, usage_date, reason), update (lifted_at, lifted_by_run) on losant_usage.waivers
       to losant_usage_writer;
+  end if;
+  if exists (select from pg_roles where rolname = 'losant_usage_closer') then
+    grant usage on schema losant_usage, losant_usage_internal to losant_usage_closer;
+    -- It writes no table: the functions do, with the rights of their owner, and say who closed, when and what.
+    grant execute on function losant_usage.open_statement, losant_usage.seal_statement to losant_usage_closer;
+    -- What LOCK TABLE asks for; the views cannot be written to.
+    grant delete on losant_usage_internal.ledger_lock, losant_usage_internal.closing_lock to losant_usage_closer;
   end if;
 end
 $$;

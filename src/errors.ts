@@ -82,29 +82,51 @@ export class ClockError extends ExportError {
   readonly kind = 'clock_skew';
 }
 
-export type LosantErrorKind =
+/** What follows from a request to Losant that failed. */
+interface FailureRule {
+  /** Whether the same request may succeed if it is sent again: it is, as another attempt of the same run. */
+  readonly isRepeated: boolean;
+  /** When what could not be read is due again: a failure that mostly passes by itself, at the next wake-up. */
+  readonly dueAgain: 'at_next_wake_up' | 'after_backoff';
+  /** Whether it is the API's answer to the question; otherwise the question is still open. */
+  readonly isAnswer: boolean;
+}
+
+/**
+ * The one table of failures, by kind. All but `rate_limited` end their attempt: a wait that the API asks for
+ * spends none.
+ */
+export const FAILURES = {
   /** 401: the token is unknown, expired or revoked. */
-  | 'unauthorized'
+  unauthorized: { isRepeated: false, dueAgain: 'after_backoff', isAnswer: true },
   /** 403: the token lacks the scope. */
-  | 'forbidden'
+  forbidden: { isRepeated: false, dueAgain: 'after_backoff', isAnswer: true },
   /** 404: unknown, deleted, or not visible to this token. */
-  | 'not_found'
+  not_found: { isRepeated: false, dueAgain: 'after_backoff', isAnswer: true },
   /** 405: an install too old for the endpoint. */
-  | 'not_supported'
+  not_supported: { isRepeated: false, dueAgain: 'after_backoff', isAnswer: true },
   /** 400, 413 or another final 4xx: asking again the same way cannot help. */
-  | 'refused'
+  refused: { isRepeated: false, dueAgain: 'after_backoff', isAnswer: true },
   /** 429, or 503 with Retry-After, until the bound on waiting was reached. */
-  | 'rate_limited'
+  rate_limited: { isRepeated: false, dueAgain: 'after_backoff', isAnswer: false },
   /** 5xx, after all attempts. */
-  | 'server_error'
+  server_error: { isRepeated: true, dueAgain: 'at_next_wake_up', isAnswer: false },
   /** No connection, a reset, or a body that ended early, after all attempts. */
-  | 'unreachable'
+  unreachable: { isRepeated: true, dueAgain: 'at_next_wake_up', isAnswer: false },
   /** No complete answer within the time bound, after all attempts. */
-  | 'timeout'
+  timeout: { isRepeated: true, dueAgain: 'at_next_wake_up', isAnswer: false },
   /** An answer made at another time by its own Date or Age, as a cache's is, after all attempts. */
-  | 'wrong_date'
+  wrong_date: { isRepeated: true, dueAgain: 'at_next_wake_up', isAnswer: false },
   /** A 200 whose body is not JSON or larger than the bound, or 204, 206 or 304 in its place, after all attempts. */
-  | 'bad_body';
+  bad_body: { isRepeated: true, dueAgain: 'after_backoff', isAnswer: false },
+} as const satisfies Readonly<Record<string, FailureRule>>;
+
+export type LosantErrorKind = keyof typeof FAILURES;
+
+/** Returns whether a code is one of the table of failures. */
+export function isFailure(code: string): code is LosantErrorKind {
+  return Object.hasOwn(FAILURES, code);
+}
 
 /** A request to Losant that did not end in a JSON body. */
 export class LosantError extends ExportError {
@@ -141,14 +163,14 @@ export class InterruptedError extends ExportError {
   }
 }
 
-/** `describeError` returns an error in the form that people and `--json` see. */
+/** Returns an error in the form that people and `--json` see. */
 export function describeError(error: unknown): { code: string; message: string; hint: string } {
   if (error instanceof ExportError) return { code: error.kind, message: error.message, hint: error.hint };
   const message = error instanceof Error ? error.message : String(error);
   return { code: 'unexpected', message, hint: 'this is a defect: please report it with the log' };
 }
 
-/** `framesOf` returns the places of a stack alone: its first lines may repeat properties. */
+/** Returns the places of a stack alone: its first lines may repeat properties. */
 export function framesOf({ stack = '' }: Error): string[] {
   return stack.split('\n').filter((each) => /^ {4}at /.test(each));
 }
@@ -191,7 +213,7 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof ExportError ? (BY_KIND[error.kind] ?? EXIT.failure) : EXIT.failure;
 }
 
-/** `isMisuse` returns whether the instance is unknown, or Losant does not take a change. */
+/** Returns whether the instance is unknown, or Losant does not take a change. */
 function isMisuse({ action, kind }: LosantError): boolean {
   if (action === 'instance.get') return kind === 'not_found';
   const isChange = action === 'instanceOrg.patch' || action === 'instanceOrg.delete';

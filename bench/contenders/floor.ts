@@ -1,7 +1,7 @@
 /**
  * The floor under any export: requests by bare undici dispatch, their bodies parsed and nothing else,
- * and their rows stored by one statement for each table at the end, into tables with the same indexes
- * as the program's. Argument: a Task as JSON.
+ * and their rows stored by one statement for each table at the end, into a table with the same indexes
+ * as the program's, and one for sources. Argument: a Task as JSON.
  */
 import pg from 'pg';
 import { Pool } from 'undici';
@@ -32,10 +32,11 @@ const requests = await readDays(task.concurrency, get, (day) => void days.push(d
 await http.close();
 const client = new pg.Client({ connectionString: task.databaseUrl });
 await client.connect();
-for (const table of ['usage_days', 'payload_sources']) {
-  const alike = 'including defaults including constraints including indexes';
-  await client.query(`create table ${table} (like losant_usage.${table} ${alike})`);
-}
+await client.query(`
+  create table usage_days (like losant_usage.usage_days
+    including defaults including generated including indexes);
+  create table payload_sources (usage_date date not null, org_id text collate "C" not null, payload_type text collate "C" not null,
+    source text collate "C" not null, count bigint not null, primary key (usage_date, org_id, payload_type, source))`);
 await storeDays(client, days);
 await client.end();
 process.stdout.write(JSON.stringify({ requests }));

@@ -42,13 +42,12 @@ alter role losant_usage_reader set default_transaction_read_only = on;
 -- A month of many organizations is sorted and grouped in memory: about a quarter less work.
 alter role losant_usage_reader set work_mem = '64MB';
 alter role losant_usage_closer set work_mem = '64MB';
--- The views of periods have long plans of which one question runs little: compiling them takes longer than running them.
-alter role losant_usage_reader set jit = off;
 
 create schema if not exists losant_usage authorization losant_usage_migrator;
+create schema if not exists losant_usage_internal authorization losant_usage_migrator;
 grant usage on schema losant_usage to losant_usage_writer, losant_usage_closer, losant_usage_reader;
 
--- What each may do with which table, view and function is named in the schema itself (migrations/0012_rights.sql), and
+-- What each may do with which table, view and function is named in the schema itself (migrations/0010_rights.sql), and
 -- `migrate` grants it: nothing is granted on what comes later. This is for roles that are made after `migrate`.
 do $$
 begin

@@ -5,77 +5,82 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema, StatementLines } from '../database/schema.ts';
 import { isUniqueViolation, readClosingRefusal } from '../database/sqlstate.ts';
 import { SettingsError } from '../errors.ts';
-import type { Month, PeriodSource } from '../usage/period.ts';
+import type { Month } from '../usage/month.ts';
+import type { StatementDocument } from './manifest.ts';
+import { makePack } from './pack.ts';
 import {
   type BilledInstance,
-  type BlockedPeriod,
-  readAcceptedBlockers,
+  type Blocker,
+  nameOf,
   readBlockers,
   readStatements,
   type Statement,
-} from './month.ts';
-import { makePack, type OpenStatement, type StatementTotal, Totals } from './pack.ts';
+} from './statements.ts';
+
+/** What blocks a month and is accepted: the hash is that of the list that was shown. */
+export interface Acceptance {
+  readonly reason: string;
+  readonly blockersHash: string;
+}
 
 export interface CloseRequest {
   readonly month: Month;
-  /** The reason for closing it although something blocks it; null to close it only if nothing does. */
-  readonly reason: string | null;
+  /** What is accepted although it blocks the month; null to close it only if nothing does. */
+  readonly acceptance: Acceptance | null;
   /** Whether to bill what has changed since the month was closed. */
   readonly isAdjustment: boolean;
   /** Whether to store nothing, which needs the right to read only. */
   readonly isDryRun: boolean;
   /** The Ed25519 key that signs the manifest; null to sign nothing. */
   readonly signingKey: KeyObject | null;
+  /** The most lines that are returned, null for all; totals are of all. */
+  readonly linesMax: number | null;
   readonly signal: AbortSignal;
 }
 
-export type CloseOutcome =
-  | (Bills & {
-      readonly kind: 'closed';
-      /** The statement; null in a dry run. */
-      readonly statement: Statement | null;
-      /** The blockers that were accepted. */
-      readonly blockers: readonly BlockedPeriod[];
-    })
-  /** Something blocks the period, and no reason was given. The bills are those of a dry run, else none. */
-  | (Bills & { readonly kind: 'refused'; readonly blockers: readonly BlockedPeriod[] })
-  /** Nothing differs from what was closed. */
-  | { readonly kind: 'unchanged' }
-  | Unsettled;
+export interface CloseOutcome {
+  /**
+   * `refused`: nothing was stored, and the lines are what would be billed. `unchanged`: nothing differs from what was
+   * closed. `unsettled`: something differs, and none of it can be billed yet. `closed` without a statement: a dry run.
+   */
+  readonly kind: 'closed' | 'refused' | 'unchanged' | 'unsettled';
+  readonly statement: Statement | null;
+  /** What blocks the month, or was accepted. */
+  readonly blockers: readonly Blocker[];
+  /** What accepts exactly these blockers; null without any. */
+  readonly blockersHash: string | null;
+  readonly totals: readonly Total[];
+  /** The first lines, by organization; `lineCount` is the number of all. */
+  readonly lines: readonly BillLine[];
+  readonly lineCount: number;
+  readonly controls: StatementDocument['controls'];
+}
 
-/** Figures differ from what was closed, and none of them can be billed yet. */
-export interface Unsettled {
-  readonly kind: 'unsettled';
-  /** The number of lines that an adjustment would have: of an organization, period and metric. */
-  readonly figures: number;
+/** What a statement bills of a metric, over all organizations. Text, because it may exceed a JavaScript number. */
+export interface Total {
+  readonly metric: string;
+  readonly unit: string;
   readonly orgs: number;
-  /** The blockers of these organizations, and those of the whole instance. */
-  readonly blockers: readonly BlockedPeriod[];
+  readonly quantity: string | null;
 }
 
-/** The numbers of a statement, by organization and summed over them. */
-interface Bills {
-  readonly bills: readonly OrganizationBill[];
-  readonly totals: readonly StatementTotal[];
-}
-
-const NO_BILLS: Bills = { bills: [], totals: [] };
+/** A line as it is shown; quantities are text. */
+export type BillLine = ReturnType<typeof toLine>;
 
 /**
- * `closePeriod` closes a month of an instance, or bills what has changed since, in one transaction on one
- * connection: statement, lines and proof pack, or nothing. The database computes and writes them.
- * Throws SettingsError if the month is not over or is already closed, or for an adjustment if it is
- * not closed.
+ * Closes a month of an instance, or bills what has changed since, in one transaction on one connection: statement, lines
+ * and proof pack, or nothing. The database computes and writes them. Throws SettingsError if the month is not over or is
+ * already closed, for an adjustment if it is not closed, and for a hash that is not of what blocks it now.
  */
-export async function closePeriod(
-  handle: Pick<DatabaseHandle, 'db'>,
+export async function closeMonth(
+  { db }: Pick<DatabaseHandle, 'db'>,
   instance: BilledInstance,
   request: CloseRequest,
 ): Promise<CloseOutcome> {
   try {
     return request.isDryRun
-      ? await draftStatement(handle.db, instance, request)
-      : await closeAtOneMoment(handle.db, instance, request);
+      ? await draftStatement(db, instance, request)
+      : await closeAtOneMoment(db, instance, request);
   } catch (error) {
     const refusal = readClosingRefusal(error);
     if (refusal !== null) throw new SettingsError(refusal.message, { hint: refusal.hint, cause: error });
@@ -87,50 +92,36 @@ export async function closePeriod(
   }
 }
 
-/** `nameOf` returns the name of an instance's month in messages. */
-export function nameOf({ instanceId, name }: BilledInstance, month: Month): string {
-  return `${month} of instance ${name === null ? instanceId : `${name} (${instanceId})`}`;
-}
-
-/** `draftStatement` reads what a statement would say now. Takes no lock, so a load under way may count in part. */
+/** Reads what a statement would say now. Takes no lock, so a load under way may count in part. */
 async function draftStatement(
   db: Kysely<Schema>,
   instance: BilledInstance,
-  { month, isAdjustment, reason }: CloseRequest,
+  request: CloseRequest,
 ): Promise<CloseOutcome> {
+  const { month, isAdjustment, acceptance } = request;
   const { instanceId } = instance;
   const first = firstOf(month);
   const transaction = db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only');
   return await transaction.execute(async (trx): Promise<CloseOutcome> => {
-    const { rows } = await sql<{ source: PeriodSource }>`
-      select losant_usage.require_closable(${instanceId}, ${first}, ${isAdjustment}, clock_timestamp()) as source`.execute(
-      trx,
-    );
-    const { source } = rows[0] as { source: PeriodSource };
+    await sql`select losant_usage.require_closable(${instanceId}, ${first}, ${isAdjustment},
+      clock_timestamp())`.execute(trx);
     const blockers = await readBlockers(trx, { month, instanceId });
-    const lines = sql<
-      Selectable<StatementLines>
-    >`losant_usage.statement_draft(${instanceId}, ${first}, ${source}, ${isAdjustment})`;
-    const bills = await readBills(trx, lines, { instanceId, month, source });
-    const all = { bills, totals: sumBills(bills), blockers };
-    if (blockers.length > 0 && reason === null) return { kind: 'refused', ...all };
-    if (bills.length === 0 && isAdjustment) return await readUnsettled(trx, { month, instanceId });
-    if (bills.length === 0) throw nothingToClose(instance, month);
-    return { kind: 'closed', statement: null, ...all };
+    const blockersHash = blockers.length === 0 ? null : await readHash(trx, instance, request);
+    const draft = sql`losant_usage.statement_draft(${instanceId}, ${first}, ${isAdjustment})`;
+    const bill = await readBill(trx, draft, request.linesMax);
+    const controls = await readControls(trx, instance, month);
+    const all = { ...bill, statement: null, blockers, blockersHash, controls };
+    if (blockersHash !== null && acceptance === null) return { kind: 'refused', ...all };
+    if (blockersHash !== null) requireSame(instance, request, blockersHash);
+    if (bill.lineCount > 0) return { kind: 'closed', ...all };
+    if (!isAdjustment) throw nothingToClose(instance, month);
+    return await readUnsettled(trx, instance, { ...all, month });
   });
 }
 
-/** The answer of open_statement. */
-type Opened =
-  | { readonly outcome: 'refused' }
-  | { readonly outcome: 'unchanged' }
-  | { readonly outcome: 'empty' }
-  | { readonly outcome: 'open'; readonly lines: number; readonly statement: OpenStatement };
-
 /**
- * `closeAtOneMoment` closes the month on the numbers as of one moment, in a transaction that sees nothing newer. The
- * moment is exact: no load is under way while it is taken, so everything recorded before it is seen
- * and everything else is recorded after it.
+ * Closes the month on the numbers as of one moment, in a transaction that sees nothing newer. The moment is exact: no
+ * load is under way while it is taken, so everything recorded before it is seen and everything else is recorded after it.
  */
 async function closeAtOneMoment(
   db: Kysely<Schema>,
@@ -142,8 +133,8 @@ async function closeAtOneMoment(
     // Said in SQL, as kysely's driver for PGlite ignores a level that is set on the transaction.
     await sql`set transaction isolation level repeatable read`.execute(trx);
     const moment = await takeMoment(trx);
-    const outcome = await closeAt(trx, instance, request, moment);
-    await (outcome.kind === 'closed' ? trx.commit() : trx.rollback()).execute();
+    const outcome = await closeAt(trx, instance, { ...request, moment });
+    await (outcome.statement === null ? trx.rollback() : trx.commit()).execute();
     return outcome;
   } catch (error) {
     // The first error is reported, and a lost connection has nothing to roll back.
@@ -156,168 +147,184 @@ async function closeAtOneMoment(
 }
 
 /**
- * `takeMoment` waits for the loads under way, fixes what the transaction sees, and lets loads go on. The lock is
- * taken before the first query, which fixes the snapshot, and returned with its savepoint. Returns the
+ * Waits for other statements and for the loads under way, fixes what the transaction sees, and lets loads go on. The
+ * tables are locked before the first query, which fixes the snapshot, and given back with the savepoint. Returns the
  * moment in microseconds, UTC.
  */
 async function takeMoment(trx: ControlledTransaction<Schema>): Promise<string> {
+  await sql`lock table losant_usage_internal.closing_lock in share row exclusive mode`.execute(trx);
   const locked = await trx.savepoint('loads').execute();
-  await sql`lock table losant_usage.load_lock in share mode`.execute(locked);
-  const { rows } = await sql<{ at: string }>`select ${instantText(sql`clock_timestamp()`)} as at`.execute(
-    locked,
-  );
+  await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(locked);
+  const { rows } = await sql<{ at: string }>`select ${instantText(sql`clock_timestamp()`)} as at`.execute(locked);
   await locked.rollbackToSavepoint('loads').execute();
   // A pooler may have given a session of which the program has set nothing.
   await sql`select set_config('synchronous_commit', case current_setting('synchronous_commit')
     when 'off' then 'on' else current_setting('synchronous_commit') end, true)`.execute(trx);
-  return (rows[0] as { at: string }).at;
+  return requireRow(rows).at;
 }
+
+/** The answer of open_statement. */
+type Opened =
+  | { readonly outcome: 'refused'; readonly hash: string }
+  | { readonly outcome: 'unchanged' }
+  | { readonly outcome: 'empty' }
+  | { readonly outcome: 'open'; readonly statement: StatementDocument };
 
 async function closeAt(
   trx: Kysely<Schema>,
   instance: BilledInstance,
-  { month, reason, isAdjustment, signingKey, signal }: CloseRequest,
-  moment: string,
+  request: CloseRequest & { readonly moment: string },
 ): Promise<CloseOutcome> {
+  const { month, acceptance, isAdjustment, linesMax, moment } = request;
   const { instanceId } = instance;
   const { rows } = await sql<{ opened: Opened }>`
-    select losant_usage.open_statement(${instanceId}, ${firstOf(month)}, ${isAdjustment}, ${reason},
-      ${moment}::timestamptz) as opened`.execute(trx);
-  const { opened } = rows[0] as { opened: Opened };
-  if (opened.outcome === 'unchanged') return await readUnsettled(trx, { month, instanceId });
+    select losant_usage.open_statement(${instanceId}, ${firstOf(month)}, ${isAdjustment}, ${acceptance?.reason ?? null},
+      ${acceptance?.blockersHash ?? null}, ${moment}::timestamptz) as opened`.execute(trx);
+  const { opened } = requireRow(rows);
   if (opened.outcome === 'empty') throw nothingToClose(instance, month);
-  if (opened.outcome === 'refused') {
-    return { kind: 'refused', ...NO_BILLS, blockers: await readBlockers(trx, { month, instanceId }) };
+  const blockers = await readBlockers(trx, { month, instanceId });
+  if (opened.outcome === 'open') {
+    await makePack(trx, opened.statement, request);
+    const made = await readStatements(trx, { month, instanceId });
+    const { id, controls } = opened.statement;
+    const lines = sql`(select * from losant_usage.statement_lines where statement_id = ${id}::uuid)`;
+    return {
+      kind: 'closed',
+      statement: made.find(({ statementId }) => statementId === id) ?? null,
+      blockers,
+      blockersHash: acceptance?.blockersHash ?? null,
+      controls,
+      ...(await readBill(trx, lines, linesMax)),
+    };
   }
-  const { id, periods: source } = opened.statement;
-  const totals = await makePack(trx, opened.statement, { signingKey, signal });
-  const [made] = (await readStatements(trx, { month, instanceId })).filter(
-    ({ statementId }) => statementId === id,
-  );
-  const lines = sql<
-    Selectable<StatementLines>
-  >`(select * from losant_usage.statement_lines where statement_id = ${id}::uuid)`;
-  const bills = await readBills(trx, lines, { instanceId, month, source });
-  const blockers = await readAcceptedBlockers(trx, id);
-  return { kind: 'closed', statement: made as Statement, totals, bills, blockers };
+  if (opened.outcome === 'refused' && acceptance !== null) requireSame(instance, request, opened.hash);
+  const hash = opened.outcome === 'refused' ? opened.hash : null;
+  const draft = sql`losant_usage.statement_draft(${instanceId}, ${firstOf(month)}, ${isAdjustment})`;
+  const bill = await readBill(trx, draft, linesMax);
+  const controls = await readControls(trx, instance, month);
+  const all = { ...bill, statement: null, blockers, blockersHash: hash, controls };
+  if (hash !== null) return { kind: 'refused', ...all };
+  return await readUnsettled(trx, instance, { ...all, month });
 }
 
-/** `readUnsettled` returns what differs although an adjustment has nothing to bill. */
+function requireSame(instance: BilledInstance, { month, acceptance }: CloseRequest, hash: string): void {
+  if (acceptance === null || acceptance.blockersHash === hash) return;
+  throw new SettingsError(
+    `What blocks ${nameOf(instance, month)}, or what would be billed, is not what --blockers ${acceptance.blockersHash} accepts: it is ${hash} now`,
+    { hint: 'look at the list once more: the same command without --incomplete and --blockers' },
+  );
+}
+
+async function readHash(
+  trx: Kysely<Schema>,
+  { instanceId }: BilledInstance,
+  { month, isAdjustment }: CloseRequest,
+): Promise<string> {
+  const { rows } = await sql<{ hash: string }>`
+    select losant_usage.blockers_hash(${instanceId}, ${firstOf(month)}, ${isAdjustment}) as hash`.execute(trx);
+  return requireRow(rows).hash;
+}
+
+async function readControls(
+  trx: Kysely<Schema>,
+  { instanceId }: BilledInstance,
+  month: Month,
+): Promise<StatementDocument['controls']> {
+  const { rows } = await sql<StatementDocument['controls'][number]>`
+    select * from losant_usage.month_controls(${instanceId}, ${firstOf(month)})
+    order by stream, compared_with, outcome, reason`.execute(trx);
+  return rows;
+}
+
+/** Tells whether something differs although an adjustment has nothing to bill. */
 async function readUnsettled(
   trx: Kysely<Schema>,
-  { month, instanceId }: { readonly month: Month; readonly instanceId: string },
+  { instanceId }: BilledInstance,
+  { month, ...outcome }: Omit<CloseOutcome, 'kind'> & { readonly month: Month },
 ): Promise<CloseOutcome> {
-  const rows = await trx
+  const { lines } = await trx
     .selectFrom('adjustments')
-    .select((eb) => ['org_id', eb.fn.countAll<number>().as('figures')])
+    .select(({ fn }) => fn.countAll<number>().as('lines'))
     .where('instance_id', '=', instanceId)
-    .where('period_month', '=', `${month}-01`)
-    .groupBy('org_id')
-    .execute();
-  if (rows.length === 0) return { kind: 'unchanged' };
-  const ids = new Set(rows.map(({ org_id }) => org_id));
-  const blockers = await readBlockers(trx, { month, instanceId });
-  return {
-    kind: 'unsettled',
-    figures: rows.reduce((sum, { figures }) => sum + figures, 0),
-    orgs: rows.length,
-    blockers: blockers.filter(({ orgId }) => orgId === null || ids.has(orgId)),
-  };
+    .where('month', '=', `${month}-01`)
+    .executeTakeFirstOrThrow();
+  return { ...outcome, kind: lines === 0 ? 'unchanged' : 'unsettled' };
 }
 
 function nothingToClose(instance: BilledInstance, month: Month): SettingsError {
-  return new SettingsError(
-    `${nameOf(instance, month)} has no tracked day of any organization: nothing to close`,
-    {
-      hint: 'losant-usage status shows since when numbers are collected; losant-usage backfill collects earlier days',
-    },
-  );
+  return new SettingsError(`${nameOf(instance, month)} has no day of any organization: nothing to close`, {
+    hint: 'losant-usage status shows since when numbers are collected; losant-usage backfill collects earlier days',
+  });
 }
 
 function firstOf(month: Month): RawBuilder<string> {
   return sql<string>`${`${month}-01`}::date`;
 }
 
-/** The bill of an organization for a period. Days are those of the stream that has most of them. */
-export type OrganizationBill = Awaited<ReturnType<typeof readBills>>[number];
-
-/** How the month of an organization compares with the control total. */
-interface Control {
-  /** `equal`, `differs`, `pending`, or `not_compared`. */
-  readonly control: string;
-  /** Our number minus Losant's, as text, by the metrics that differ. */
-  readonly differences: Readonly<Record<string, string>>;
+function requireRow<T>(rows: readonly T[]): T {
+  const [row] = rows;
+  if (row === undefined) throw new Error('the database answered no row');
+  return row;
 }
 
-/** A month of an instance that is billed. */
-interface StatementScope {
-  readonly instanceId: string;
-  readonly month: Month;
-  readonly source: PeriodSource;
+interface Bill {
+  readonly totals: readonly Total[];
+  readonly lineCount: number;
+  readonly lines: readonly LineRow[];
 }
 
-/** `readBills` returns the bills of lines, given as a table of a query, by name. */
-async function readBills(
+/** Reads lines, given as a table of a query: the first of them, and the totals of all. The table is made once. */
+async function readBill(
   trx: Kysely<Schema>,
-  lines: RawBuilder<Selectable<StatementLines>>,
-  { instanceId, month, source }: StatementScope,
-) {
-  const rows = await trx
-    .selectFrom(lines.as('l'))
-    .select([
-      'org_id as orgId',
-      'org_name as orgName',
-      'referral_id as referralId',
-      'customer_id as customerId',
-    ])
-    .select(['period_start as from', 'period_end as to'])
-    .select(({ fn }) => [
-      // By metric, as text, because they may exceed a JavaScript number; null if none is stored.
-      sql<Readonly<Record<string, string | null>>>`jsonb_object_agg(metric, quantity::text)`.as('quantities'),
-      fn.max('days_expected').as('daysExpected'),
-      fn.min('days_final').as('daysFinal'),
-      fn.max('days_accepted').as('daysAccepted'),
-      fn.max('days_not_final').as('daysNotFinal'),
-      fn.max('days_unavailable').as('daysUnavailable'),
-      fn.max('days_in_doubt').as('daysInDoubt'),
-      fn.max('days_missing').as('daysMissing'),
-      // Days with zeros that Losant did not name, and with numbers that were typed in.
-      fn.max('days_unreported').as('daysUnreported'),
-      fn.max('days_by_hand').as('daysByHand'),
-      fn.agg<boolean>('bool_and', ['is_billable']).as('isBillable'),
-    ])
-    .groupBy(['org_id', 'org_name', 'referral_id', 'customer_id', 'period_start', 'period_end'])
-    .orderBy(({ fn }) => fn('lower', ['org_name']))
-    .orderBy('org_id')
-    .orderBy('period_start')
-    .execute();
-  // Summaries are of calendar months.
-  const none: ReadonlyMap<string, Control> = new Map();
-  const controls = source === 'calendar' ? await readControls(trx, { instanceId, month }) : none;
-  return rows.map((row) => ({ ...row, ...(controls.get(row.orgId) ?? NOT_COMPARED) }));
+  source: RawBuilder<unknown>,
+  linesMax: number | null,
+): Promise<Pick<CloseOutcome, 'totals' | 'lines' | 'lineCount'>> {
+  const { rows } = await sql<Bill>`
+    with all_lines as materialized (
+      select l.*, m.position from ${source} as l join losant_usage.metrics m on m.metric = l.metric
+    ),
+    totals as (
+      select metric, unit, count(*) as orgs, sum(quantity)::text as quantity, position from all_lines group by metric, unit, position
+    ),
+    lines as (
+      select * from all_lines order by lower(org_name), org_id, position limit ${linesMax}::integer
+    )
+    select (select count(*) from all_lines) as "lineCount",
+      (select coalesce(jsonb_agg(to_jsonb(t) - 'position' order by t.position), '[]') from totals t) as totals,
+      (select coalesce(jsonb_agg(to_jsonb(l) || jsonb_build_object('quantity', l.quantity::text, 'billed_before', l.billed_before::text,
+          'total', l.total::text, 'maximum', l.maximum::text, 'average', l.average::text) order by lower(l.org_name), l.org_id, l.position), '[]')
+        from lines l) as lines`.execute(trx);
+  const { totals, lines, lineCount } = requireRow(rows);
+  return { totals, lineCount, lines: lines.map(toLine) };
 }
 
-const NOT_COMPARED: Control = { control: 'not_compared', differences: {} };
+/** These are text, because they may exceed a JavaScript number. */
+type Quantity = 'quantity' | 'billed_before' | 'total' | 'maximum' | 'average';
+type LineRow = Omit<Selectable<StatementLines>, Quantity> & Readonly<Record<Quantity, string | null>>;
 
-async function readControls(
-  trx: Kysely<Schema>,
-  { instanceId, month }: { readonly instanceId: string; readonly month: Month },
-): Promise<Map<string, Control>> {
-  const { rows } = await sql<Control & { orgId: string }>`
-    select r.org_id as "orgId",
-      case when bool_or(r.outcome = 'differs') then 'differs' when bool_or(r.outcome = 'pending') then 'pending'
-        when bool_or(r.outcome = 'equal') then 'equal' else 'not_compared' end as control,
-      coalesce(jsonb_object_agg(r.metric, r.difference::text) filter (where r.outcome = 'differs'), '{}') as differences
-    from losant_usage.reconciliation r
-    where r.scope = 'org_month' and r.instance_id = ${instanceId} and r.month = ${`${month}-01`}::date
-    group by r.org_id`.execute(trx);
-  return new Map(rows.map(({ orgId, control, differences }) => [orgId, { control, differences }]));
-}
-
-/** `sumBills` returns the sums of bills over all organizations, in the order of the metrics. */
-function sumBills(bills: readonly OrganizationBill[]): StatementTotal[] {
-  const totals = new Totals();
-  for (const each of Map.groupBy(bills, ({ orgId }) => orgId).values())
-    totals.add(each.flatMap(({ quantities }) => Object.entries(quantities)));
-  return totals.list();
+function toLine(row: LineRow) {
+  return {
+    orgId: row.org_id,
+    orgName: row.org_name,
+    referralId: row.referral_id,
+    planId: row.plan_id,
+    customerId: row.customer_id,
+    isCustomerChanged: row.is_customer_changed,
+    metric: row.metric,
+    unit: row.unit,
+    kind: row.kind,
+    quantity: row.quantity,
+    billedBefore: row.billed_before,
+    total: row.total,
+    maximum: row.maximum,
+    average: row.average,
+    daysExpected: row.days_expected,
+    daysFinal: row.days_final,
+    daysAccepted: row.days_accepted,
+    daysOpen: row.days_open,
+    daysUnavailable: row.days_unavailable,
+    daysInDoubt: row.days_in_doubt,
+    daysMissing: row.days_missing,
+    daysUnreported: row.days_unreported,
+  };
 }

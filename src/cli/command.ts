@@ -1,22 +1,22 @@
 import type { Logger } from '../logger.ts';
 import type { Config } from '../settings/config.ts';
-import type { Need } from '../settings/table.ts';
+import type { Need } from '../settings/settings.ts';
 import type { Output, OutStream } from '../terminal/output.ts';
 import { addDays, dayAt } from '../usage/day.ts';
-import type { OptionSpecs, OptionValues } from './options.ts';
+import type { Options, OptionValues } from './options.ts';
 
 export type InStream = NodeJS.ReadableStream & { readonly isTTY?: boolean };
 
 /** Everything that the program takes from outside, except its arguments. */
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** `stdin` returns stdin, which is opened by the first call. */
+  /** Returns stdin, which is opened by the first call. */
   readonly stdin: () => InStream;
   readonly stdout: OutStream;
   readonly stderr: OutStream;
   /** Aborts with an InterruptedError when the program is asked to end. */
   readonly signal: AbortSignal;
-  /** `hostNow` returns the time in ms by this host's clock. */
+  /** Returns the time in ms by this host's clock. */
   readonly hostNow: () => number;
   readonly random: () => number;
   readonly newId: () => string;
@@ -59,7 +59,7 @@ export function exampleDays(nowMs: number) {
 }
 
 /** A verb of the command line; its name and summary are in the list of commands. */
-export interface Command<N extends Needs = Needs, O extends OptionSpecs = OptionSpecs> {
+export interface Command<N extends Needs = Needs, O extends Options = Options> {
   readonly needs: N;
   readonly options: O;
   /** Example lines, by their text after `losant-usage`, each with its meaning. */
@@ -75,8 +75,8 @@ export interface Command<N extends Needs = Needs, O extends OptionSpecs = Option
 
 export type ContextOf<N extends Needs> = N extends 'none' ? BaseContext : CommandContext;
 
-/** `defineCommand` returns the command, with its options checked against those that its `run` takes. */
-export function defineCommand<const N extends Needs, O extends OptionSpecs>(
+/** Returns the command, with its options checked against those that its `run` takes. */
+export function defineCommand<const N extends Needs, O extends Options>(
   command: Command<N, O>,
 ): Command<N, O> {
   return command;

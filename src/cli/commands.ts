@@ -85,10 +85,6 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Omit<ListedCommand
     },
   },
   'Set up': {
-    init: {
-      summary: 'ask for instance, token and database, check them and write a file of settings',
-      load: async () => (await import('./init.ts')).init,
-    },
     check: {
       summary: 'check settings, database, clock, token and scopes; changes nothing',
       load: async () => (await import('./check.ts')).check,
@@ -96,14 +92,6 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, Omit<ListedCommand
     migrate: {
       summary: 'bring the database to this version',
       load: async () => (await import('./migrate.ts')).migrate,
-    },
-    prune: {
-      summary: 'remove old months that are final, and closed where months are closed',
-      load: async () => (await import('./prune.ts')).prune,
-    },
-    completion: {
-      summary: 'print a script that completes commands and options in your shell',
-      load: async () => (await import('./completion.ts')).completion,
     },
   },
   'Try out': {

@@ -1,102 +1,95 @@
 import { EXIT, SettingsError } from '../errors.ts';
-import type { CellStory, StoredValue } from '../queries/explain.ts';
-import {
-  type DayStory,
-  describeAuthor,
-  describeCell,
-  describeChange,
-  describeSeen,
-  describeWaiver,
-  ledgerFacts,
-  readDayStory,
-  showAdvice,
-  showStored,
-} from '../queries/story.ts';
+import { type CellStory, type DayStory, readDayStory } from '../queries/explain.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
-import { showDays, showInstant } from '../terminal/words.ts';
-import type { UsageDay } from '../usage/day.ts';
-import { isGap } from '../usage/standing.ts';
-import { streamNamed } from '../usage/streams/catalog.ts';
-import type { Stream } from '../usage/streams/stream.ts';
-
+import { count, showDays, showInstant, showNumber, showWhen } from '../terminal/words.ts';
+import { isGap, STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
-import { streamsOption } from './export-options.ts';
 import { withDatabase } from './open-database.ts';
-import { dayOption, idOption, required } from './options.ts';
+import { day, id, required, several, stream } from './options.ts';
 
 export const explain = defineCommand({
   needs: ['database'],
   options: {
-    org: required(idOption('organization', 'the organization')),
-    day: required(dayOption('the day')),
-    stream: streamsOption('only these streams'),
+    org: required('ID', 'the organization', id('organization')),
+    day: required('YYYY-MM-DD', 'the day', day),
+    stream: several('NAME', 'only these streams', stream),
   },
   examples: ({ yesterday }) => ({
     [`explain --org 575ec8687ae143cd83dc4a97 --day ${yesterday}`]: 'every number of that day',
   }),
-  async run(context, { org: orgId, day, stream: streams }) {
-    const { output, config, hostNow } = context;
-    const at = { nowMs: hostNow(), policy: config.policy };
-    const query = { orgId, day, streams };
-    const story = await withDatabase(context, async ({ db }) => await readDayStory(db, query, at));
+  async run(context, { org: orgId, day: asked, stream: streams }) {
+    const { output, hostNow } = context;
+    const nowMs = hostNow();
+    const story = await withDatabase(context, async ({ db }) => {
+      return await readDayStory(db, { orgId, day: asked, streams }, { nowMs });
+    });
     if (!story) {
       throw new SettingsError(`--org ${orgId}: this database has never seen that organization`, {
         hint: 'check the id; losant_usage.organizations lists those it knows',
       });
     }
-    const cells = story.cells.map(({ advice, ...cell }) => ({ ...cell, nextStep: showAdvice(advice) }));
-    output.printJson({ ...story.org, day, cells });
-    output.print(...renderStory(story.org, day, cells, at.nowMs));
+    output.printJson(story);
+    output.print(...renderStory(story, nowMs));
     return EXIT.ok;
   },
 });
 
-interface Explained extends CellStory {
-  readonly nextStep: string;
-}
-
-function renderStory(
-  org: DayStory['org'],
-  day: UsageDay,
-  cells: readonly Explained[],
-  nowMs: number,
-): Line[] {
-  const removed = org.removedAt === null ? '' : `, found deleted ${showInstant(org.removedAt)}`;
+function renderStory({ org, day: asked, cells }: DayStory, nowMs: number): Line[] {
+  const removed = org.removedOn === null ? '' : `, found deleted ${org.removedOn}`;
   return [
-    line`${styled('bold', org.orgName)} (${org.orgId}, instance ${org.instanceId}${removed}), ${day}`,
-    ...cells.flatMap((cell) => {
-      const text = describeCell(cell);
-      const shown = cell.standing !== null && isGap(cell.standing) ? styled('red', text) : text;
-      return ['', line`${styled('bold', cell.stream)}: ${shown}`, ...renderDetails(cell, nowMs)];
-    }),
+    line`${styled('bold', org.orgName)} (${org.orgId}, instance ${org.instanceId}${removed}), ${asked}`,
+    ...cells.flatMap((cell) => ['', renderStanding(cell), ...renderCell(cell, nowMs)]),
   ];
 }
 
-function renderDetails(cell: Explained, nowMs: number): Line[] {
-  const { ledger, values, revisions, waivers, quarantine, nextStep } = cell;
-  const lines = renderValues(values, streamNamed(cell.stream));
-  if (ledger) lines.push(...ledgerFacts(ledger, nowMs).map(([name, value]) => `  ${name}: ${value}`));
-  for (const change of revisions) {
-    const { revision, changedAt } = change;
-    const made = `revision ${revision}, ${showInstant(changedAt)}, ${describeAuthor(change)}`;
-    lines.push(`  ${made}: ${describeChange(change)}`);
-  }
-  for (const waiver of waivers) lines.push(`  waived ${describeWaiver(waiver)}: ${waiver.reason}`);
-  for (const answer of quarantine) {
-    const { code, problem } = answer;
-    lines.push(`  quarantine ${showDays(answer)}: ${code}: ${problem} (${describeSeen(answer)})`);
-  }
-  return [...lines, line`  next: ${nextStep}`];
+/** Says what is not right first. */
+function renderStanding({ stream: name, standing, ledger }: CellStory): Line {
+  if (standing === null) return line`${styled('bold', name)}: not wanted`;
+  const { label, sentence } = STANDINGS[standing];
+  const why = [ledger?.reason, ledger?.message].filter((part) => part != null).join(', ');
+  const shown = `${label}: ${why === '' ? sentence : why}`;
+  return line`${styled('bold', name)}: ${isGap(standing) ? styled('red', shown) : shown}`;
 }
 
-function renderValues(values: readonly StoredValue[], { keyColumns, columns }: Stream): Line[] {
-  if (values.length === 0) return [];
-  const head = [...keyColumns, ...columns, 'revision'];
-  const rows = values.map((row) => [
-    ...keyColumns.map((column) => row.key[column] ?? ''),
-    ...columns.map((column) => showStored(row.values[column])),
-    `${row.revision}`,
-  ]);
-  const right = head.map((_, column) => column).slice(keyColumns.length);
-  return renderTable({ head, rows, right });
+/** The types, sources or hours of a number that are shown; `--json` has all. */
+const PARTS_SHOWN = 24;
+
+function renderCell(
+  { numbers, ledger, changes, waivers, quarantine, advice }: CellStory,
+  nowMs: number,
+): Line[] {
+  const rows = numbers.map(({ metric, part, quantity }) => [metric, part ?? '', showNumber(quantity)]);
+  const facts: readonly (readonly [string, string | null | undefined])[] = [
+    ['revision', ledger && ledger.revision > 0 ? `${ledger.revision}` : null],
+    [
+      'named by Losant',
+      ledger?.isStored ? (ledger.isReported ? 'yes' : 'no: a zero that it left out') : null,
+    ],
+    ['read', ledger?.verifiedAt && showWhen(ledger.verifiedAt, nowMs)],
+    ['failed', ledger && ledger.attempts > 0 ? `${count(ledger.attempts, 'read')} in a row` : null],
+    ['left out', ledger && ledger.silences > 0 ? count(ledger.silences, 'time') : null],
+    ['first loaded', ledger?.firstLoadedAt && showInstant(ledger.firstLoadedAt)],
+    ['final since', ledger?.finalizedAt && showInstant(ledger.finalizedAt)],
+    ['answer', ledger?.responseSha256 && `sha256 ${ledger.responseSha256}, run ${ledger.runId ?? 'unknown'}`],
+  ];
+  return [
+    ...renderTable({ rows, right: [2], most: PARTS_SHOWN }),
+    ...facts.flatMap(([name, value]) => (value ? [`  ${name}: ${value}`] : [])),
+    ...changes.map((change) => {
+      const part = [change.type, change.source, change.hour].filter((each) => each !== null).join(', ');
+      const what = `${change.metric}${part === '' ? '' : ` (${part})`}`;
+      const numbersOf = `${change.old ?? 'nothing'} became ${change.new ?? 'nothing'}`;
+      const when = `revision ${change.revision}, ${showInstant(change.changedAt)}`;
+      return `  ${when}: ${what}: ${numbersOf}${change.wasFinal ? ', after it was final' : ''}`;
+    }),
+    ...waivers.map(({ reason, waivedBy, waivedAt, liftedAt }) => {
+      const lifted = liftedAt === null ? '' : `, lifted ${showInstant(liftedAt)}`;
+      return `  waived by ${waivedBy}, ${showInstant(waivedAt)}${lifted}: ${reason}`;
+    }),
+    ...quarantine.map((answer) => {
+      return `  quarantine ${showDays(answer)}: ${answer.code}: ${answer.problem} (${showInstant(answer.seenAt)})`;
+    }),
+    `  next: ${advice.text}`,
+    ...advice.commands.map(({ when, command }) => `  ${when}:  ${command}`),
+  ];
 }

@@ -1,48 +1,59 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { EXIT, exitCodeOf, HeldError, worstExitCode } from '../errors.ts';
-import { openInstance, type PlanSummary, type Progress, readClock } from '../export/context.ts';
-import { previewRun } from '../export/preview.ts';
-import { logRun, runInstance } from '../export/run.ts';
-import { readInstance } from '../ledger/instances.ts';
-import type { AttemptReport } from '../losant/client.ts';
-import { readGaps } from '../queries/gaps.ts';
-import { createProgress, LINE_EVERY_MS } from '../terminal/progress.ts';
-import { type Line, line, styled } from '../terminal/text.ts';
-import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
-import { PlannedRequests } from '../usage/planned-requests.ts';
+import { EXIT, exitCodeOf, HeldError, LosantError, SettingsError, worstExitCode } from '../errors.ts';
+import { type Gates, type Held, openInstance, type RunOptions, readClock } from '../export/context.ts';
+import { type PlanSummary, previewRun } from '../export/preview.ts';
+import { logRun } from '../export/report.ts';
+import { runInstance } from '../export/run.ts';
+import { endInstance } from '../ledger/fill.ts';
+import { getOrg } from '../losant/orgs.ts';
+import type { InstanceConfig } from '../settings/config.ts';
+import { createProgress } from '../terminal/progress.ts';
+import { line, styled } from '../terminal/text.ts';
+import { count } from '../terminal/words.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import type { CommandContext } from './command.ts';
-import type { exportOptions } from './export-options.ts';
-import { addUnreadable, type InstanceEnd, printEnds } from './export-result.ts';
-import { chooseScopes, type ExportRequest, type ExportWork, findOrgs, type Scope } from './export-scope.ts';
-import { openDatabase, openSchema, useDatabase } from './open-database.ts';
-import type { OptionValues } from './options.ts';
+import { type InstanceEnd, printEnds, renderPlan } from './export-result.ts';
+import { chooseInstances, readInstancesOf } from './instances.ts';
+import { openDatabase, openSchema, useDatabase, withDatabase } from './open-database.ts';
+import type { ScopeOptions } from './run.ts';
 
-/** `exportInstances` exports one instance after the other. Throws only if nothing could begin, or on a signal. */
+export interface ExportRequest extends ScopeOptions, Pick<RunOptions, 'range' | 'force' | 'waitMs'> {
+  readonly kind: 'manual' | 'backfill';
+}
+
+/** What all instances of a command work with. */
+interface ExportWork extends CommandContext {
+  readonly request: ExportRequest;
+  readonly handle: DatabaseHandle;
+  readonly now: () => number;
+  readonly gates: Gates;
+  /** The time until which the command waits for other processes. */
+  readonly giveUpAtMs: number;
+}
+
+/** Exports one instance after the other. Throws only if nothing could begin, or on a signal. */
 export async function exportInstances(context: CommandContext, request: ExportRequest): Promise<number> {
-  const chosen = chooseScopes(context.config.instances, request);
-  const giveUpAtMs = context.hostNow() + request.wait * 1_000;
+  const chosen = chooseByStream(chooseInstances(context.config.instances, request.instance), request.stream);
+  const giveUpAtMs = context.hostNow() + (request.waitMs ?? Number.POSITIVE_INFINITY);
   const handle = request.dryRun
     ? await openDatabase(context, { ifMissing: 'stand_in' })
-    : await waitWhileHeld(context, giveUpAtMs, () => openSchema(context, { ifMissing: 'create' }));
+    : await waitForFolder(context, giveUpAtMs, () => openSchema(context, { ifMissing: 'create' }));
   return await useDatabase(handle, async () => {
-    const hasTables = !request.dryRun || (await readSchemaState(handle)).state !== 'empty';
     const now = await readClock(context, handle);
-    const work = { ...context, request, handle, now, gates: new Map(), hasTables };
-    const { scopes, failures } = await findOrgs(work, chosen);
-    const [failure] = failures.values();
-    if (failures.size > 0 && (request.dryRun || chosen.length === 1)) throw failure;
+    const work = { ...context, request, handle, now, gates: new Map(), giveUpAtMs };
+    const { scopes, failed } = await chooseByOrg(work, chosen);
     if (request.dryRun) return await printPlans(work, scopes);
-    const ends = [...failures].map(([instanceId, error]): InstanceEnd => ({ instanceId, error }));
-    for (const scope of scopes) {
-      const { instanceId } = scope.instance;
+    const ends: InstanceEnd[] = [...failed];
+    for (const { instance, orgIds } of scopes) {
+      const { instanceId } = instance;
       try {
-        ends.push(await waitWhileHeld(context, giveUpAtMs, () => exportInstance(work, scope)));
+        ends.push(await exportInstance(work, instance, orgIds));
       } catch (error) {
         // With a single instance its error is the command's, and so is a signal.
-        if (context.signal.aborted || scopes.length + failures.size === 1) throw error;
+        if (context.signal.aborted || scopes.length + failed.length === 1) throw error;
         const fields = { err: error, instance_id: instanceId };
         if (!context.isSummaryEnough) context.logger.error(fields, 'instance not exported');
         ends.push({ instanceId, error });
@@ -53,90 +64,139 @@ export async function exportInstances(context: CommandContext, request: ExportRe
   });
 }
 
-async function exportInstance(work: ExportWork, scope: Scope): Promise<InstanceEnd> {
-  const { output, config, signal, logger, request, handle } = work;
-  const { instance, streams, orgIds } = scope;
-  const { instanceId } = instance;
-  const { kind, ask, shard } = request;
-  const rate = request.rate ?? instance.requestsPerSecond;
-  const view = createPlanView(work, rate, kind === 'backfill');
-  const opened = openInstance(work, instance, { ...work, rate, onAttempt: view.onAttempt });
-  // The plan is only worth its queries if somebody reads it.
-  const wantsPlan = !output.json && (kind === 'backfill' || output.isTerminal);
-  try {
-    const run = await runInstance(opened, {
-      ...{ kind, ask, orgIds, shard, streams, signal },
-      runId: work.newId(),
-      onProgress: view.onProgress,
-      onPlan: wantsPlan ? view.onPlan : undefined,
+/** Returns the instances whose settings name one of the streams; all of them if none does, as a track may have ended. */
+function chooseByStream(instances: readonly InstanceConfig[], wanted: readonly string[] | null) {
+  const own = instances.filter(({ streams }) => wanted?.some((each) => streams.includes(each)) ?? true);
+  return own.length === 0 ? instances : own;
+}
+
+interface Scope {
+  readonly instance: InstanceConfig;
+  readonly orgIds: readonly string[] | null;
+}
+
+/**
+ * Returns the instances that have the organizations that were named, each with its own: by the database, and by asking
+ * Losant for those that it lacks. An instance that cannot be asked is in `failed`. All instances if none was named.
+ * Throws SettingsError for an organization that none has, unless an instance could not be asked.
+ */
+async function chooseByOrg(
+  work: ExportWork,
+  chosen: readonly InstanceConfig[],
+): Promise<{ readonly scopes: readonly Scope[]; readonly failed: readonly InstanceEnd[] }> {
+  const { request, handle, signal } = work;
+  const { org: wanted } = request;
+  if (wanted === null || chosen.length === 1) {
+    return { scopes: chosen.map((instance) => ({ instance, orgIds: wanted })), failed: [] };
+  }
+  const isEmpty = (await readSchemaState(handle)).state === 'empty';
+  const found = new Map(isEmpty ? [] : await readInstancesOf(handle.db, wanted));
+  const failed = new Map<string, unknown>();
+  const ids = chosen.map(({ instanceId }) => instanceId);
+  for (const orgId of wanted.filter((each) => !ids.includes(found.get(each) ?? ''))) {
+    for (const instance of chosen.filter(({ instanceId }) => !failed.has(instanceId))) {
+      try {
+        await getOrg(openInstance(work, instance, work).client, { ...instance, orgId, signal });
+        found.set(orgId, instance.instanceId);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        if (!(error instanceof LosantError && error.kind === 'not_found'))
+          failed.set(instance.instanceId, error);
+      }
+    }
+  }
+  const unknown = wanted.filter((each) => !ids.includes(found.get(each) ?? ''));
+  if (unknown.length > 0 && failed.size === 0) {
+    throw new SettingsError(`--org ${unknown.join(', ')}: of none of ${chosen.length} instances`, {
+      hint: 'check the id, and LOSANT_ORG_IDS, which says which organizations are exported',
     });
-    const isShown = run.report.gapsLeft > 0 && !output.json;
-    const nextTryAt = isShown ? await readNextTry(work, instanceId) : null;
-    const { horizonDays } = config.policy;
-    const outcome = ask ? addUnreadable(run, instanceId, ask.range, horizonDays) : run;
+  }
+  const scopes = chosen.map((instance) => {
+    return { instance, orgIds: wanted.filter((each) => found.get(each) === instance.instanceId) };
+  });
+  return {
+    scopes: scopes.filter(({ instance, orgIds }) => orgIds.length > 0 && !failed.has(instance.instanceId)),
+    failed: [...failed].map(([instanceId, error]) => ({ instanceId, error })),
+  };
+}
+
+async function exportInstance(
+  work: ExportWork,
+  instance: InstanceConfig,
+  orgIds: readonly string[] | null,
+): Promise<InstanceEnd> {
+  const { output, signal, logger, request, handle, hostNow, giveUpAtMs } = work;
+  const { instanceId } = instance;
+  const opened = openInstance(work, instance, work);
+  const progress = createProgress(work, 'number');
+  try {
+    const outcome = await runInstance(opened, {
+      kind: request.kind,
+      runId: work.newId(),
+      orgIds,
+      streams: request.stream,
+      range: request.range,
+      force: request.force,
+      signal,
+      waitMs: Math.max(0, giveUpAtMs - hostNow()),
+      onHeld: ({ message, cellsLeft }: Held) => {
+        const left = `it still has ${count(cellsLeft, 'number')} to read, which include these`;
+        const plain = `${count(cellsLeft, 'number')} due`;
+        output.remark(`${message}; waiting (${request.kind === 'backfill' ? left : plain})`);
+        logger.info(
+          { instance_id: instanceId, cells_left: cellsLeft, reason: message },
+          'waiting for the lease',
+        );
+      },
+      onProgress: progress.show,
+    });
     // A line of the log that is written while the bar is drawn would be mixed with it.
-    view.stop();
+    progress.stop();
     if (!work.isSummaryEnough) logRun(logger, instanceId, outcome);
-    return { instanceId, outcome, nextTryAt };
+    return { instanceId, outcome };
   } catch (error) {
     throw describeDatabaseError(error, handle.describe) ?? error;
   } finally {
-    view.stop();
+    progress.stop();
   }
-}
-
-/** `readNextTry` returns the time of the next retry among an instance's gaps; null if none has to wait. */
-async function readNextTry({ handle: { db }, now }: ExportWork, instanceId: string): Promise<string | null> {
-  const gaps = (await readGaps(db)).filter((gap) => gap.instanceId === instanceId);
-  const tries = gaps.map(({ nextReadAt }) => nextReadAt).filter((instant) => instant !== null);
-  return tries.filter((instant) => Date.parse(instant) > now()).toSorted()[0] ?? null;
 }
 
 function exitCodeOfEnd(end: InstanceEnd): number {
   if ('error' in end) return exitCodeOf(end.error);
   const { report, refusal } = end.outcome;
   if (refusal) return EXIT.refused;
-  return report.status === 'complete' && report.gapsLeft === 0 ? EXIT.ok : EXIT.incomplete;
+  return report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
 }
 
-const LOG_WAIT_AFTER_MS = 60_000;
-
-/** The interval at which a held lease or folder is tried again. */
+/** The interval at which a held folder is tried again. */
 const WAIT_STEP_MS = 1_000;
 
-/** `waitWhileHeld` retries `open` until `giveUpAtMs` while another process holds what it needs. */
-export async function waitWhileHeld<T>(
-  { hostNow, signal, output, logger }: CommandContext,
+/** Retries `open` while another process has the embedded folder, until `giveUpAtMs`. */
+async function waitForFolder<T>(
+  { hostNow, signal, output }: CommandContext,
   giveUpAtMs: number,
   open: () => Promise<T>,
 ): Promise<T> {
   let hasSaid = false;
-  let hasLogged = false;
-  const sinceMs = hostNow();
   for (;;) {
     try {
       return await open();
     } catch (error) {
-      const mayWait = error instanceof HeldError && error.kind !== 'lease_lost' && hostNow() < giveUpAtMs;
-      if (!mayWait) throw error;
+      if (!(error instanceof HeldError) || hostNow() >= giveUpAtMs) throw error;
       if (!hasSaid) output.remark(`${error.message}; waiting`);
       hasSaid = true;
-      if (!hasLogged && hostNow() - sinceMs >= LOG_WAIT_AFTER_MS) {
-        hasLogged = true;
-        logger.warn({ waits_for: 'lease', reason: error.message, hint: error.hint }, 'waiting');
-      }
-      await sleep(Math.min(WAIT_STEP_MS, giveUpAtMs - hostNow()), undefined, { signal });
+      await sleep(WAIT_STEP_MS, undefined, { signal });
     }
   }
 }
 
-/** `withHeartbeat` reports a run over everything to the monitor: a part cannot show that nothing is missing. */
+/** Reports a run over everything to the monitor: a part cannot show that nothing is missing. */
 export async function withHeartbeat(
   { config, logger, signal }: CommandContext,
-  { instance, org, stream, shard, dryRun }: OptionValues<typeof exportOptions>,
+  { instance, org, stream, dryRun }: ScopeOptions,
   run: () => Promise<number>,
 ): Promise<number> {
-  if (dryRun || [instance, org, stream, shard].some((part) => part !== null)) return await run();
+  if (dryRun || [instance, org, stream].some((part) => part !== null)) return await run();
   const heartbeat = createHeartbeat({ url: config.heartbeatUrl, logger }).begin();
   try {
     const exitCode = await run();
@@ -149,65 +209,39 @@ export async function withHeartbeat(
   }
 }
 
-/** `printPlans` writes nothing, and asks Losant only for organizations that the database does not have. */
+/** Prints what would be read. Writes nothing. */
 async function printPlans(work: ExportWork, scopes: readonly Scope[]): Promise<number> {
-  const { output, signal, request, handle, hasTables } = work;
-  const { kind, ask, shard } = request;
+  const { output, signal, request } = work;
+  const { kind, range, force, stream } = request;
   const plans: PlanSummary[] = [];
-  for (const { instance, orgIds, streams } of scopes) {
-    const isKnown = hasTables && (await readInstance(handle.db, instance.instanceId)) !== null;
-    const options = { kind, ask, orgIds, shard, streams, signal };
-    const plan = await previewRun(openInstance(work, instance, work), options, { isKnown });
+  for (const { instance, orgIds } of scopes) {
+    const opened = openInstance(work, instance, work);
+    const plan = await previewRun(opened, { kind, orgIds, streams: stream, range, force, signal });
     plans.push(plan);
-    output.print(...renderPlan(plan, request.rate ?? instance.requestsPerSecond));
+    output.print(...renderPlan(plan, instance.requestsPerSecond));
   }
   output.printJson(plans.length === 1 ? plans[0] : plans);
   return EXIT.ok;
 }
 
-function renderPlan(plan: PlanSummary, rate: number): Line[] {
-  const { instanceId, from, to, orgs, cells, reasons, requests } = plan;
-  const head = line`Instance ${styled('bold', instanceId)}: plan for ${count(orgs, 'organization')}`;
-  const lines: Line[] = [head];
-  if (from === null || to === null) lines.push('  nothing to read');
+/** Ends the tracks of an instance that is no longer in the settings. What was wanted up to yesterday stays on record. */
+export async function endLeftInstance(context: CommandContext, instanceId: string): Promise<number> {
+  const { config, output, hostNow } = context;
+  if (config.instances.some((each) => each.instanceId === instanceId)) {
+    throw new SettingsError(`--end ${instanceId}: this instance is in the settings`, {
+      hint: 'take it out of them first, or leave out --end',
+    });
+  }
+  const tracks = await withDatabase(context, ({ db }) => endInstance(db, instanceId, hostNow()), {
+    writes: true,
+  });
+  output.printJson({ instanceId, tracks });
+  if (tracks === 0) output.print(`Nothing of instance ${instanceId} was going on.`);
   else {
-    const why = Object.entries(reasons).map(([reason, number]) => `${showNumber(number)} ${reason}`);
-    lines.push(
-      `  ${showDays({ from, to })}: ${count(cells, 'number')} to read (${why.join(', ')})`,
-      `  ${count(requests, 'request')}, about ${showDuration((requests / rate) * 1_000)} at ${rate} per second`,
+    const name = styled('bold', instanceId);
+    output.print(
+      line`Ended with yesterday: ${count(tracks, 'track')} of instance ${name}. Its numbers stay.`,
     );
   }
-  const others: readonly (readonly [number, string])[] = [
-    [plan.pastHorizon, 'past the horizon left out (--past-horizon asks anyway)'],
-    [plan.unavailable, 'no longer available, to be marked so'],
-    [plan.waiting, 'missing, but not due for another try'],
-  ];
-  const found = others.filter(([number]) => number > 0);
-  return [...lines, ...found.map(([number, what]) => `  ${count(number, 'number')} ${what}`)];
-}
-
-/** `createPlanView` shows a run at work: its plan, and the number of the plan's requests that are done. */
-function createPlanView(context: CommandContext, rate: number, showsPlan: boolean) {
-  const { output, hostNow } = context;
-  const bar = createProgress(context, { rate, noun: 'request' });
-  const requests = new PlannedRequests();
-  let lastLineMs = hostNow();
-  return {
-    onPlan: (summary: PlanSummary) => {
-      requests.plan(summary);
-      if (showsPlan) output.remark(...renderPlan(summary, rate));
-      bar.start(summary.requests);
-    },
-    // Without a plan only the numbers planned so far are known, so no time left can be given.
-    onProgress: ({ planned, done }: Progress) => {
-      if (requests.progress !== null || output.json || hostNow() - lastLineMs < LINE_EVERY_MS) return;
-      lastLineMs = hostNow();
-      output.remark(`${showNumber(done)} of ${count(planned, 'number')} done so far`);
-    },
-    onAttempt: (report: AttemptReport) => {
-      requests.count(report);
-      if (requests.progress !== null) bar.show(requests.progress.done);
-    },
-    stop: () => bar.stop(),
-  };
+  return EXIT.ok;
 }

@@ -1,87 +1,58 @@
 import { describeError } from '../errors.ts';
+import type { PlanSummary } from '../export/preview.ts';
 import type { Failure, RunReport } from '../export/report.ts';
 import type { RunOutcome } from '../export/run.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
-import { count, showDays, showDuration, showNumber, showWhen } from '../terminal/words.ts';
-import { type DayRange, daysFrom } from '../usage/day.ts';
+import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
+import { daysFrom } from '../usage/day.ts';
 import type { CommandContext } from './command.ts';
 
-export interface ShownOutcome extends Pick<RunOutcome, 'report' | 'refusal' | 'excluded'> {
-  readonly tally: Pick<RunOutcome['tally'], 'restated' | 'restatedFinal' | 'unreadable'>;
-}
-
-/** The end of the export of one instance, with the earliest time at which a missing number is tried again, if known. */
+/** The end of the export of one instance. */
 export type InstanceEnd =
-  | { readonly instanceId: string; readonly outcome: ShownOutcome; readonly nextTryAt: string | null }
+  | { readonly instanceId: string; readonly outcome: ShownOutcome }
   | { readonly instanceId: string; readonly error: unknown };
 
-/** `addUnreadable` adds the numbers that were asked for and cannot be read to the failures. */
-export function addUnreadable(
-  outcome: RunOutcome,
-  instanceId: string,
-  { from, to }: DayRange,
-  horizonDays: number,
-): RunOutcome {
-  const { report, tally } = outcome;
-  if (tally.unreadable === 0) return outcome;
-  const message = `${count(tally.unreadable, 'number')} cannot be read: older than the ${horizonDays} days for which Losant keeps the detail (backfill --past-horizon asks anyway), or of a deleted organization`;
-  const failure: Failure = { instanceId, orgId: null, stream: null, from, to, code: 'unreadable', message };
-  return { ...outcome, report: { ...report, failures: [...report.failures, failure] } };
-}
+export type ShownOutcome = Pick<RunOutcome, 'report' | 'refusal'> & {
+  readonly tally: Pick<RunOutcome['tally'], 'restated' | 'restatedFinal'>;
+};
 
 export function printEnds(
-  { output, hostNow }: Pick<CommandContext, 'output' | 'hostNow'>,
+  { output }: Pick<CommandContext, 'output'>,
   ends: readonly InstanceEnd[],
   verbose: boolean,
 ): void {
-  output.print(...ends.flatMap((end) => renderEnd(end, { verbose, nowMs: hostNow() })));
-  const documents = ends.map((end) =>
-    'error' in end ? { error: describeError(end.error) } : end.outcome.report,
-  );
+  output.print(...ends.flatMap((end) => renderEnd(end, verbose)));
+  const documents = ends.map((end) => {
+    return 'error' in end ? { error: describeError(end.error) } : end.outcome.report;
+  });
   output.printJson(documents.length === 1 ? documents[0] : documents);
 }
 
-export function renderEnd(end: InstanceEnd, { verbose, nowMs }: { verbose: boolean; nowMs: number }): Line[] {
+export function renderEnd(end: InstanceEnd, verbose: boolean): Line[] {
+  const { instanceId } = end;
   if ('error' in end) {
     const { message, hint } = describeError(end.error);
-    return [
-      line`Instance ${styled('bold', end.instanceId)}: ${styled('red', 'not exported')}. ${message}`,
-      `  ${hint}`,
-    ];
+    const state = styled('red', 'not exported');
+    return [line`Instance ${styled('bold', instanceId)}: ${state}. ${message}`, `  ${hint}`];
   }
-  const { instanceId, outcome, nextTryAt } = end;
-  const { report, refusal, tally, excluded } = outcome;
-  // A sentence says what this run did, another what the ledger lacks: older gaps make no run incomplete.
-  const didAll = report.status === 'complete';
-  const lines = [renderHead(instanceId, report, didAll), ...renderCounts(report, tally.restated, verbose)];
+  const { report, refusal, tally } = end.outcome;
+  const lines = [renderHead(instanceId, report), ...renderCounts(report, tally.restated, verbose)];
   if (tally.restatedFinal > 0) {
     const what = `${count(tally.restatedFinal, 'final number')} restated by Losant`;
     lines.push(line`  ${styled('yellow', what)}: see the view losant_usage.restatements`);
   }
-  if (report.alsoTracked !== null) {
-    lines.push(
-      `  ${showDays(report.alsoTracked)}, up to what was tracked already, is tracked too: the next run reads it`,
-    );
-  }
-  if (excluded > 0) lines.push(`  ${count(excluded, 'organization')} not in the configuration`);
-  if (report.gapsLeft > 0) {
-    const what = `${count(report.gapsLeft, 'gap')} ${report.gapsLeft === 1 ? 'is' : 'are'} left`;
-    const next = nextTryAt === null ? 'not due for another try' : `next try ${showWhen(nextTryAt, nowMs)}`;
-    lines.push(line`  In the ledger ${styled('yellow', what)} in its scope; ${next}: see losant-usage gaps`);
-  } else if (didAll) {
-    lines.push('  In the ledger no gap is left in its scope');
-  }
   lines.push(...renderFailures(report.failures));
   if (refusal) lines.push(`  Losant refused: ${refusal.message}`, `  ${refusal.hint}`);
+  if (report.status !== 'complete') lines.push('  What is missing, and why: losant-usage gaps');
   return lines;
 }
 
-function renderHead(instanceId: string, report: RunReport, didAll: boolean): Line {
-  const { from, to, orgs, requests, durationMs } = report;
+function renderHead(instanceId: string, report: RunReport): Line {
+  const { from, to, orgs, requests, durationMs, status } = report;
   const head = line`Instance ${styled('bold', instanceId)}: `;
+  const didAll = status === 'complete';
   if (from === null || to === null) {
-    const state = didAll ? styled('green', 'nothing is due') : styled('red', 'nothing was read');
-    return orgs === 0 ? [...head, state] : [...head, state, ` (${count(orgs, 'organization')})`];
+    return [...head, didAll ? styled('green', 'nothing is due') : styled('red', 'nothing was read')];
   }
   const state = didAll ? styled('green', 'complete') : styled('yellow', 'incomplete');
   const facts = `${count(orgs, 'organization')}, ${count(requests, 'request')}, ${showDuration(durationMs)}`;
@@ -112,7 +83,7 @@ function renderCounts({ from, cells, rows }: RunReport, restated: number, verbos
 const CAUSES_SHOWN = 10;
 const EXAMPLES_SHOWN = 3;
 
-/** `renderFailures` groups failures by cause, so that one refused scope does not hide another failure. */
+/** Groups failures by cause, so that one refused scope does not hide another failure. */
 function renderFailures(failures: readonly Failure[]): Line[] {
   const byCause = Map.groupBy(failures, ({ code, message }) => `${code}: ${withoutPlaces(message)}`);
   const sorted = [...byCause.values()].toSorted((a, b) => countNumbers(b) - countNumbers(a));
@@ -144,10 +115,34 @@ function countNumbers(failures: readonly Failure[]): number {
   return numbers.reduce((sum, number) => sum + number, 0);
 }
 
-/** `withoutPlaces` returns a message without ids and days, which Losant's errors put in parentheses. */
+/** Returns a message without ids and days, which Losant's errors put in parentheses. */
 export function withoutPlaces(message: string): string {
   return message
     .replaceAll(/ \((?:instance|org|days) [^()]*\)/g, '')
     .replaceAll(/\b[0-9a-f]{24}\b/g, 'ID')
     .replaceAll(/\b\d{4}-\d{2}-\d{2}(?:\.\.\d{4}-\d{2}-\d{2})?\b/g, 'DAY');
+}
+
+/** Renders what a run would read, at so many requests per second. */
+export function renderPlan(
+  { instanceId, from, to, orgs, cells, requests, pastHorizon }: PlanSummary,
+  rate: number,
+): Line[] {
+  const lines: Line[] = [
+    line`Instance ${styled('bold', instanceId)}: plan for ${count(orgs, 'organization')}`,
+  ];
+  if (from === null || to === null) lines.push('  nothing to read');
+  else {
+    const time = showDuration((requests / rate) * 1_000);
+    lines.push(
+      `  ${showDays({ from, to })}: ${count(cells, 'number')} to read`,
+      `  ${count(requests, 'request')}, about ${time} at ${rate} per second`,
+    );
+  }
+  if (pastHorizon > 0) {
+    lines.push(
+      `  ${count(pastHorizon, 'day')} past the horizon left out: Losant no longer keeps them (HORIZON_DAYS)`,
+    );
+  }
+  return lines;
 }

@@ -2,7 +2,6 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { createRenderer, type FormatName, formatNames, type Part, type Row } from '../files/formats.ts';
 import { type FileFacts, WholeFile } from '../files/whole-file.ts';
-import { readInstanceNames, readUnknownOrgs } from '../queries/organizations.ts';
 import {
   type ExportedView,
   exportedView,
@@ -17,21 +16,21 @@ import { line } from '../terminal/text.ts';
 import { count, showDays } from '../terminal/words.ts';
 import { type DayRange, daysFrom, type UsageDay } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { requireKnownInstances } from './instances.ts';
+import { chooseJudged, readInstancesOf } from './instances.ts';
 import { withDatabase } from './open-database.ts';
-import { choiceOption, dayOption, idsOption, required, requireOrder, textOption } from './options.ts';
+import { day, id, oneOf, optional, required, several, text } from './options.ts';
 
 export const exportFile = defineCommand({
   needs: ['database'],
   whenInterrupted: 'nothing was written; a file that was there before is as it was',
   options: {
-    view: required(choiceOption('views', 'the view', exportedViewNames)),
-    from: dayOption('first day; of months and periods, those that hold it; required for views of days'),
-    to: dayOption('last day, included; required with --from'),
-    format: required(choiceOption('formats', 'the format', formatNames)),
-    out: textOption('FILE', 'the file, which is replaced once the new one is complete; - is stdout', '-'),
-    instance: idsOption('instance', 'only these instances'),
-    org: idsOption('organization', 'only these organizations'),
+    view: required('NAME', `the view: ${exportedViewNames.join(', ')}`, oneOf('views', exportedViewNames)),
+    from: optional('YYYY-MM-DD', 'first day; of months, those that hold it; required for views of days', day),
+    to: optional('YYYY-MM-DD', 'last day, included; required with --from', day),
+    format: required('NAME', `the format: ${formatNames.join(', ')}`, oneOf('formats', formatNames)),
+    out: optional('FILE', 'the file, which is replaced once the new one is complete; - is stdout', text, '-'),
+    instance: several('ID', 'only these instances', id('instance')),
+    org: several('ID', 'only these organizations', id('organization')),
   },
   examples: ({ lastMonth: { name, from, to }, twoMonthsAgo, yesterday }) => ({
     [`export --view monthly_usage --from ${from} --to ${to} --format csv --out ${name}.csv`]:
@@ -41,21 +40,22 @@ export const exportFile = defineCommand({
     [`export --view coverage_gaps --from ${from} --to ${to} --format ndjson | jq .reason`]:
       'the gaps of a month, for a program',
   }),
-  async run(context, { view: name, from, to, format: given, out: path, instance, org }) {
+  async run(context, { view: name, from, to, format, out: path, instance, org }) {
     const { output } = context;
-    // The command line has checked both choices.
-    const [view, format] = [exportedView(name) as ExportedView, given as FormatName];
+    // The command line has checked the name.
+    const view = exportedView(name) as ExportedView;
     const range = readRange(name, view, { from, to });
-    const out = path === '-' ? null : path;
+    const out = readPath(path);
     if (out === null && output.json) {
       throw new SettingsError('--json describes a file, and the file itself would go to stdout', {
         hint: 'name the file with --out, or leave out --json',
       });
     }
     const work = async (handle: DatabaseHandle) => {
+      if (instance !== null) await chooseJudged(context, handle, instance);
       const columns = await readViewColumns(handle.db, name);
       const request = { name, view, columns, range, instanceIds: instance, orgIds: org, format, out };
-      await requireKnown(handle, request);
+      await requireKnownOrgs(handle, request);
       const file = await openFile(context, request);
       try {
         return await writeRows(context, handle, file, request);
@@ -75,7 +75,14 @@ export const exportFile = defineCommand({
   },
 });
 
-/** `readRange` returns the days of the file; null for a view without days. */
+/** Returns the file; null for stdout, also by its names in /dev, where a file in its place would lose a redirection. */
+function readPath(path: string | null): string | null {
+  if (path?.trim() === '')
+    throw new SettingsError('--out is empty', { hint: 'name a file, or leave out --out' });
+  return path === null || ['-', '/dev/stdout', '/dev/fd/1', '/proc/self/fd/1'].includes(path) ? null : path;
+}
+
+/** Returns the days of the file; null for a view without days. */
 function readRange(
   name: string,
   { date }: ExportedView,
@@ -90,8 +97,8 @@ function readRange(
       hint: 'e.g. --from 2026-10-01 --to 2026-10-31',
     });
   }
-  requireOrder({ from, to });
-  return { from, to };
+  if (from <= to) return { from, to };
+  throw new SettingsError(`--from ${from} is later than --to ${to}`, { hint: 'both days are included' });
 }
 
 interface FileRequest extends ViewRequest {
@@ -100,10 +107,7 @@ interface FileRequest extends ViewRequest {
   readonly out: string | null;
 }
 
-/** The rate for a first estimate; the time depends on the number of days. */
-const DAYS_PER_SECOND = 5;
-
-/** `writeRows` returns the facts of the file, null for stdout, and whether its reader went away before the end. */
+/** Returns the facts of the file, null for stdout, and whether its reader went away before the end. */
 async function writeRows(
   context: CommandContext,
   handle: DatabaseHandle,
@@ -114,7 +118,7 @@ async function writeRows(
   const { view, columns, range } = request;
   const renderer = await createRenderer(request.format, columns);
   const dateAt = columns.findIndex(({ name }) => name === view.date);
-  const progress = createProgress(context, { rate: DAYS_PER_SECOND, noun: 'day' });
+  const progress = createProgress(context, 'day');
   let rows = 0;
   let isCut = false;
   const write = async (part: Part) => {
@@ -125,11 +129,11 @@ async function writeRows(
   const take = async (chunk: readonly Row[]) => {
     rows += chunk.length;
     const last = chunk.at(-1)?.[dateAt];
-    if (range !== null) progress.show(Math.max(0, daysFrom(range.from, last ?? range.from)));
+    const done = range === null ? 0 : Math.max(0, daysFrom(range.from, last ?? range.from));
+    if (range !== null) progress.show({ planned: daysFrom(range.from, range.to) + 1, done });
     return await write(await renderer.add(chunk));
   };
   await write(renderer.begin());
-  progress.start(range === null ? 1 : daysFrom(range.from, range.to) + 1);
   try {
     if (!isCut) await streamView(handle, request, { signal, take });
   } finally {
@@ -140,24 +144,24 @@ async function writeRows(
   return { rows, facts: (await file?.finish()) ?? null, isCut };
 }
 
-/** `requireKnown` throws for a filter that nothing can match: it is a mistake, and would leave an empty file. */
-async function requireKnown(
+/** Throws for a filter that nothing can match: it is a mistake, and would leave an empty file. */
+async function requireKnownOrgs(
   { db }: DatabaseHandle,
-  { name, view, columns, instanceIds, orgIds }: FileRequest,
+  { name, view, columns, orgIds }: FileRequest,
 ): Promise<void> {
-  const orgColumn = view.org ?? 'org_id';
-  if (orgIds !== null && !columns.some((column) => column.name === orgColumn)) {
+  if (orgIds === null) return;
+  if (!columns.some((column) => column.name === (view.org ?? 'org_id'))) {
     throw new SettingsError(`--org: ${name} has no rows by organization`, { hint: 'leave out --org' });
   }
-  if (instanceIds !== null) requireKnownInstances(instanceIds, [...(await readInstanceNames(db)).keys()]);
-  const orgs = await readUnknownOrgs(db, orgIds ?? []);
-  if (orgs.length === 0) return;
-  throw new SettingsError(`--org ${orgs.join(', ')}: no such organization was ever seen`, {
+  const known = await readInstancesOf(db, orgIds);
+  const unknown = orgIds.filter((orgId) => !known.has(orgId));
+  if (unknown.length === 0) return;
+  throw new SettingsError(`--org ${unknown.join(', ')}: no such organization was ever seen`, {
     hint: 'correct the id; names and ids are in losant_usage.organizations',
   });
 }
 
-/** `openFile` returns null for stdout. Throws SettingsError for a terminal that cannot show the format. */
+/** Returns null for stdout. Throws SettingsError for a terminal that cannot show the format. */
 async function openFile(
   { output, newId }: CommandContext,
   { out, format }: FileRequest,

@@ -1,30 +1,44 @@
-import { type BilledInstance, readBilledInstances } from '../billing/month.ts';
+import { type BilledInstance, readBilledInstances } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { SettingsError } from '../errors.ts';
+import { readInstanceNames } from '../queries/organizations.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import type { CommandContext } from './command.ts';
 
-/** `chooseBilledInstances` returns those named, else those of the settings, else all of the database. */
+type WithConfig = Pick<CommandContext, 'config'>;
+
+/** Returns those named, else those of the settings, else all of the database. */
 export async function chooseBilledInstances(
-  { config }: Pick<CommandContext, 'config'>,
+  { config }: WithConfig,
   { db }: DatabaseHandle,
   wanted: readonly string[] | null,
 ): Promise<BilledInstance[]> {
   const known = await readBilledInstances(db);
   const configured = config.instances.map(({ instanceId }) => instanceId);
   const ids = wanted ?? (configured.length > 0 ? configured : null);
-  requireKnownInstances(
-    ids ?? [],
-    known.map(({ instanceId }) => instanceId),
-  );
+  requireKnown(ids ?? [], new Set(known.map(({ instanceId }) => instanceId)));
   if (known.length === 0) throw nothingOf('any instance', []);
   return ids === null ? known : known.filter(({ instanceId }) => ids.includes(instanceId));
 }
 
-/** `requireKnownInstances` throws SettingsError for instances without any data in this database. */
-export function requireKnownInstances(asked: readonly string[], known: readonly string[]): void {
-  const unknown = asked.filter((id) => !known.includes(id));
-  if (unknown.length > 0) throw nothingOf(`instance ${unknown.join(', ')}`, known);
+/**
+ * Returns the instances that a command judges: those named, else those of the settings. Where the settings describe
+ * none, as a reader's do, all of the database. Throws SettingsError for a named one of which the database has nothing.
+ */
+export async function chooseJudged(
+  { config }: WithConfig,
+  { db }: DatabaseHandle,
+  wanted: readonly string[] | null = null,
+): Promise<readonly string[]> {
+  const known = new Set((await readInstanceNames(db)).keys());
+  requireKnown(wanted ?? [], known);
+  const configured = config.instances.map(({ instanceId }) => instanceId);
+  return wanted ?? (configured.length > 0 ? configured : [...known]);
+}
+
+function requireKnown(asked: readonly string[], known: ReadonlySet<string>): void {
+  const unknown = asked.filter((id) => !known.has(id));
+  if (unknown.length > 0) throw nothingOf(`instance ${unknown.join(', ')}`, [...known]);
 }
 
 function nothingOf(what: string, known: readonly string[]): SettingsError {
@@ -33,7 +47,7 @@ function nothingOf(what: string, known: readonly string[]): SettingsError {
   });
 }
 
-/** `chooseInstances` returns those named, or all. Throws SettingsError for one that is not configured. */
+/** Returns those named, or all. Throws SettingsError for one that is not in the settings. */
 export function chooseInstances(
   instances: readonly InstanceConfig[],
   wanted: readonly string[] | null,
@@ -44,4 +58,17 @@ export function chooseInstances(
   throw new SettingsError(`--instance ${unknown.join(', ')}: not an instance of the settings`, {
     hint: `configured are ${instances.map(({ instanceId }) => instanceId).join(', ')}`,
   });
+}
+
+/** Returns the instances of organizations by their ids, without those that were never seen. */
+export async function readInstancesOf(
+  db: DatabaseHandle['db'],
+  orgIds: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  const rows = await db
+    .selectFrom('organizations')
+    .select(['org_id', 'instance_id'])
+    .where('org_id', 'in', orgIds)
+    .execute();
+  return new Map(rows.map(({ org_id, instance_id }) => [org_id, instance_id]));
 }

@@ -18,8 +18,13 @@ export async function openDatabase(
   options: OpenOptions = {},
 ): Promise<DatabaseHandle> {
   const url = requireDatabaseUrl(config);
+  const { readDatabaseUrl: readUrl } = config;
   return await createDatabase({
-    ...{ url, applicationName: 'losant-usage', poolSize: POOL_SIZE, logger },
+    url,
+    readUrl,
+    applicationName: 'losant-usage',
+    poolSize: POOL_SIZE,
+    logger,
     ...options,
   });
 }

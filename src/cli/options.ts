@@ -1,176 +1,310 @@
+/**
+ * Options of commands. A command declares a shape of these schemas; types, help and errors come from it. A message of a
+ * schema is a sentence, shown behind the option as it was given.
+ */
+import { parseArgs } from 'node:util';
+import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
+import { nearestName } from '../terminal/spelling.ts';
+import { type Line, renderTable } from '../terminal/text.ts';
 import { addDays, type DayRange, dayAt, dayStartMs, parseDay, type UsageDay } from '../usage/day.ts';
+import { parseMonth } from '../usage/month.ts';
 import { isLosantId } from '../usage/organization.ts';
-import { type Month, parseMonth } from '../usage/period.ts';
+import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
+import { streamNames } from '../usage/streams/catalog.ts';
 
-/** An option of a command. Its name is the key under which it is declared, in kebab case. */
-export interface OptionSpec<T> {
-  /** Whether it is given by its place, without a name. */
-  readonly isArgument?: boolean;
-  /** The placeholder for its value in help; null for a switch. */
+export type Options = Readonly<Record<string, z.ZodType>>;
+export type OptionValues<O extends Options> = z.output<z.ZodObject<O>>;
+
+/** What help says of an option; its name is the key under which it is declared, in kebab case. */
+interface Help {
+  /** The placeholder of its value; null for a switch. */
   readonly value: string | null;
   readonly summary: string;
-  readonly initial: T;
   readonly isRequired?: boolean;
   /** Whether it takes several values: repeated, or listed with commas. */
   readonly isList?: boolean;
-  /** Whether it takes several values, each with its name, because a value may contain commas. */
-  readonly isRepeated?: boolean;
-  /** The program's behaviour without it, for help; empty to show none. */
-  readonly shownDefault?: string;
-  readonly choices?: readonly string[];
-  /** `read` reads one value after `previous`. Throws SettingsError with the problem of the value. */
-  read(text: string, previous: T): T;
+  /** Whether it is given by its place, without a name. */
+  readonly isArgument?: boolean;
+  /** The program's behaviour without it. */
+  readonly usually?: string;
 }
 
-export type OptionSpecs = Readonly<Record<string, OptionSpec<unknown>>>;
+const helps = z.registry<Help>();
 
-export type OptionValues<O extends OptionSpecs> = {
-  readonly [Name in keyof O]: O[Name] extends OptionSpec<infer T> ? T : never;
-};
-
-/** `flagName` returns the name as written on the command line: `--dry-run` for `dryRun`. */
-export function flagName(name: string): string {
-  return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+function helpOf(schema: z.ZodType): Help {
+  return helps.get(schema) ?? { value: null, summary: '' };
 }
 
-export function switchOption(summary: string): OptionSpec<boolean> {
-  return { value: null, summary, initial: false, read: () => true };
+function register<S extends z.ZodType>(schema: S, help: Help): S {
+  helps.add(schema, help);
+  return schema;
 }
 
-/** `valueOption` returns an option that is null when not given; `value` is its placeholder in help. */
-export function valueOption<T>(
-  value: string,
-  summary: string,
-  read: (text: string, previous: T | null) => T,
-  more: Partial<OptionSpec<T | null>> = {},
-): OptionSpec<T | null> {
-  return { value, summary, initial: null, read, ...more };
+/** A kind of value, read from one text. */
+type Kind<T> = z.ZodType<T, string>;
+
+export function flag(summary: string) {
+  return register(z.boolean().default(false), { value: null, summary });
 }
 
-export function required<T>(spec: OptionSpec<T>): OptionSpec<NonNullable<T>> {
-  // The initial value is never seen, because a command does not run without its required option.
-  return { ...(spec as OptionSpec<NonNullable<T>>), isRequired: true };
+export function required<T>(value: string, summary: string, kind: Kind<T>) {
+  return register(kind.nonoptional(), { value, summary, isRequired: true });
 }
 
-export function argument<T>(spec: OptionSpec<T>): OptionSpec<NonNullable<T>> {
-  return { ...required(spec), isArgument: true };
+/** An option that is null when it is not given. */
+export function optional<T>(value: string, summary: string, kind: Kind<T>, usually = '') {
+  return register(kind.nullable().default(null), { value, summary, usually });
 }
 
-export function textOption(value: string, summary: string, shownDefault = ''): OptionSpec<string | null> {
-  return valueOption(value, summary, (text) => text, { shownDefault });
+/** An option that takes several values, without duplicates; null when it is not given. */
+export function several<T extends string>(value: string, summary: string, kind: Kind<T>) {
+  const listed = z
+    .array(z.string())
+    .transform((texts) => texts.flatMap((text) => text.split(',').map((each) => each.trim())))
+    .pipe(z.array(kind))
+    .transform((all): readonly T[] => [...new Set(all)]);
+  return register(listed.nullable().default(null), { value, summary, isList: true });
 }
 
-const DAY_FORMAT = 'YYYY-MM-DD';
-
-export function dayOption(summary: string, shownDefault = ''): OptionSpec<UsageDay | null> {
-  const read = (text: string) => readDay(text) ?? fail(`A day is written ${DAY_FORMAT}.`);
-  return valueOption(DAY_FORMAT, summary, read, { shownDefault });
+/** A value that is given by its place. */
+export function argument<T>(value: string, summary: string, kind: Kind<T>) {
+  return register(kind.nonoptional(), { value, summary, isRequired: true, isArgument: true });
 }
 
-export function daysOption(summary: string): OptionSpec<DayRange | null> {
-  return valueOption(`${DAY_FORMAT}[..${DAY_FORMAT}]`, summary, (text) => {
-    const [from = null, to = from, ...rest] = text.split('..').map(readDay);
-    if (from !== null && to !== null && rest.length === 0 && from <= to) return { from, to };
-    return fail(`Days are written ${DAY_FORMAT} or ${DAY_FORMAT}..${DAY_FORMAT}, the earlier first.`);
-  });
+export const text = z.string();
+
+/** A reason for the record, for whoever bills. */
+export const reason = z
+  .string()
+  .trim()
+  .refine((given) => given !== '', 'It is empty: say why, for whoever bills.')
+  .refine(
+    (given) => !['TEXT', 'REASON'].includes(given),
+    'That stands for a reason: say why, for whoever bills.',
+  );
+
+export const day = z.string().transform((given, context) => {
+  const problem = problemOfDay(given);
+  const read = parseDay(given);
+  if (problem === null && read !== null) return read;
+  context.addIssue({ code: 'custom', message: problem ?? 'A day is written YYYY-MM-DD.' });
+  return z.NEVER;
+});
+
+/** A day, or the first and the last with `..` between them. */
+export const days = z.string().transform((given, context): DayRange => {
+  const [from = null, to = from, ...rest] = given.split('..').map(parseDay);
+  const isRange = from !== null && to !== null && rest.length === 0 && from <= to;
+  const problem = given
+    .split('..')
+    .map(problemOfDay)
+    .find((each) => each !== null && !isRange);
+  if (isRange) return { from, to };
+  const format = 'Days are written YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD, the earlier first.';
+  context.addIssue({ code: 'custom', message: problem ?? format });
+  return z.NEVER;
+});
+
+/** Returns the problem of a text that looks like a day; null if it has none, or is no day at all. */
+function problemOfDay(given: string): string | null {
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(given) || parseDay(given) !== null) return null;
+  if (Number.isNaN(dayStartMs(`${given.slice(0, 7)}-01`))) {
+    return `That day does not exist: there is no month ${given.slice(5, 7)}.`;
+  }
+  const [year = 0, month = 0] = given.split('-').map(Number);
+  const count = new Date(Date.UTC(year, month, 0)).getUTCDate();
+  return `That day does not exist: ${given.slice(0, 7)} has ${count} days.`;
 }
 
-/** `readDay` returns null for another form. Throws SettingsError for a day that the calendar lacks. */
-function readDay(text: string): UsageDay | null {
-  const day = parseDay(text);
-  if (day !== null || !/^\d{4}-\d{2}-\d{2}$/.test(text)) return day;
-  const monthStart = dayStartMs(`${text.slice(0, 7)}-01`);
-  if (Number.isNaN(monthStart)) fail(`That day does not exist: there is no month ${text.slice(5, 7)}.`);
-  const [year, month] = text.split('-').map(Number);
-  const days = new Date(Date.UTC(year ?? 0, month ?? 0, 0)).getUTCDate();
-  return fail(`That day does not exist: ${text.slice(0, 7)} has ${days} days.`);
+export const month = z.string().refine((given) => parseMonth(given) !== null, {
+  error: 'A month is written YYYY-MM, from 2015-01 to 2049-12.',
+});
+
+/** Returns the kind of an id, such as `organization`, in lower case. */
+export function id(what: string): Kind<string> {
+  return z
+    .string()
+    .transform((given) => given.trim().toLowerCase())
+    .refine((given) => !given.includes(','), { error: `One ${what} at a time.`, abort: true })
+    .refine(isLosantId, `An ${what} id has 24 hex characters.`);
 }
 
-export function monthOption(summary: string): OptionSpec<Month | null> {
-  const format = 'A month is written YYYY-MM, from 2015-01 to 2049-12.';
-  return valueOption('YYYY-MM', summary, (text) => parseMonth(text) ?? fail(format));
+/** Returns the kind of one of a few values; `plural` names them. */
+export function oneOf<T extends string>(plural: string, choices: readonly T[]): Kind<T> {
+  return z.enum(choices, { error: `The ${plural} are ${choices.join(', ')}.` }) as Kind<T>;
 }
 
-/** `idsOption` returns an option of ids, in lower case and without duplicates. */
-export function idsOption(what: string, summary: string): OptionSpec<readonly string[] | null> {
-  const read = (text: string, previous: readonly string[] | null) => {
-    return [...new Set([...(previous ?? []), ...readIds(what, text)])];
-  };
-  return valueOption('ID', summary, read, { isList: true });
+export const stream = oneOf('streams', streamNames);
+
+export function whole(min: number, max: number): Kind<number> {
+  const error = `Use a whole number from ${min} to ${max}.`;
+  return z
+    .string()
+    .regex(/^\d{1,9}$/, { error, abort: true })
+    .transform(Number)
+    .refine((number) => number >= min && number <= max, error);
 }
 
-export function idOption(what: string, summary: string): OptionSpec<string | null> {
-  return valueOption('ID', summary, (text) => {
-    const [id = '', ...others] = readIds(what, text);
-    return others.length === 0 ? id : fail(`One ${what} at a time.`);
-  });
-}
-
-function readIds(what: string, text: string): string[] {
-  const ids = text.split(',').map((id) => id.trim().toLowerCase());
-  return ids.every(isLosantId) ? ids : fail(`An ${what} id has 24 hex characters.`);
-}
-
-/** `choiceOption` returns an option with one of a few values; `plural` names them. */
-export function choiceOption(
-  plural: string,
-  summary: string,
-  choices: readonly string[],
-): OptionSpec<string | null> {
-  return valueOption('NAME', summary, (text) => readChoice(plural, choices, text), { choices });
-}
-
-export function readChoice(plural: string, choices: readonly string[], text: string): string {
-  return choices.includes(text) ? text : fail(`The ${plural} are ${choices.join(', ')}.`);
-}
-
-/** `numberOption` returns an option with an integer from `min` to `max`, and `initial` without one. */
-export function numberOption(
-  value: string,
-  summary: string,
-  { min, max, initial }: { readonly min: number; readonly max: number; readonly initial: number },
-): OptionSpec<number> {
-  const read = (text: string) => {
-    const number = Number(text);
-    if (/^\d{1,9}$/.test(text) && number >= min && number <= max) return number;
-    return fail(`Use a whole number from ${min} to ${max}.`);
-  };
-  return { value, summary, initial, shownDefault: `${initial}`, read };
-}
-
-const RATE = { min: 0.1, max: 10_000 };
-
-export function rateOption(summary: string): OptionSpec<number | null> {
-  return valueOption('N', summary, (text) => {
-    const rate = Number(text);
-    if (/^\d{1,9}(\.\d{1,9})?$/.test(text) && rate >= RATE.min && rate <= RATE.max) return rate;
-    return fail(`Use a number from ${RATE.min} to ${RATE.max}.`);
-  });
-}
-
-export function fail(message: string): never {
-  throw new SettingsError(message, { hint: 'correct it and start again' });
-}
-
-export function requireOrder({ from, to }: DayRange): void {
-  if (from <= to) return;
-  throw new SettingsError(`--from ${from} is later than --to ${to}`, {
+/** Throws SettingsError unless the days are in order, over in UTC, and such as the database takes. */
+export function requirePastDays(
+  range: DayRange,
+  [first, last]: readonly [string, string],
+  nowMs: number,
+): void {
+  requirePastDay(first, range.from, nowMs);
+  requirePastDay(last, range.to, nowMs);
+  if (range.from <= range.to) return;
+  throw new SettingsError(`${first} ${range.from} is later than ${last} ${range.to}`, {
     hint: 'give the earlier day first; both are included',
   });
 }
 
-/** The earliest day accepted, years before the platform existed: an earlier one is a typing mistake. */
-const EARLIEST_DAY = '2010-01-01';
-
-export function requirePastDay(option: string, day: UsageDay, nowMs: number): void {
-  if (day < EARLIEST_DAY) {
-    throw new SettingsError(`${option} ${day}: Losant has no usage of days before ${EARLIEST_DAY}`, {
+export function requirePastDay(option: string, given: UsageDay, nowMs: number): void {
+  if (given < FIRST_DAY || given > LAST_DAY) {
+    throw new SettingsError(`${option} ${given}: the program knows days from ${FIRST_DAY} to ${LAST_DAY}`, {
       hint: 'correct the year',
     });
   }
-  if (day < dayAt(nowMs)) return;
-  throw new SettingsError(`${option} ${day}: that day is not over in UTC`, {
-    hint: `the newest day that can be read is ${addDays(dayAt(nowMs), -1)}`,
+  const today = dayAt(nowMs);
+  if (given < today) return;
+  throw new SettingsError(`${option} ${given}: that day is not over in UTC`, {
+    hint: `the newest day that can be read is ${addDays(today, -1)}`,
   });
+}
+
+/** Returns the options that a command has besides its own. */
+export function commonOptions({
+  json,
+  needs,
+}: {
+  readonly json?: boolean;
+  readonly needs: unknown;
+}): Options {
+  const config = optional('FILE', 'settings file for several instances', text, 'LOSANT_USAGE_CONFIG');
+  return {
+    ...(json !== false && { json: flag('print one JSON document instead of text') }),
+    ...(needs !== 'none' && { config }),
+    noColor: flag('print without colours, as with NO_COLOR'),
+  };
+}
+
+/** Returns the name as written on the command line: `--dry-run` for `dryRun`. */
+export function flagName(name: string): string {
+  return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+function termOf(name: string, schema: z.ZodType): string {
+  const { value, isList, isArgument } = helpOf(schema);
+  if (isArgument) return `<${name}>`;
+  return `${flagName(name)}${value === null ? '' : ` <${value}${isList ? '...' : ''}>`}`;
+}
+
+export function renderUsage(name: string, shape: Options): string {
+  const places = Object.entries(shape).filter(([, schema]) => helpOf(schema).isArgument);
+  return ['Usage: losant-usage', name, '[options]', ...places.map(([key, each]) => termOf(key, each))].join(
+    ' ',
+  );
+}
+
+export function renderOptions(shape: Options): Line[] {
+  const rows = Object.entries(shape).map(([name, schema]) => {
+    const { summary, isRequired, isArgument, isList, usually } = helpOf(schema);
+    const facts = [
+      isRequired && !isArgument ? 'required' : '',
+      isList ? 'several: repeat it, or separate by commas' : '',
+      usually ? `default: ${usually}` : '',
+    ].filter((fact) => fact !== '');
+    return [termOf(name, schema), facts.length === 0 ? summary : `${summary} (${facts.join('; ')})`];
+  });
+  return renderTable({ rows });
+}
+
+/** Throws SettingsError with the first mistake, as a sentence without a hint. */
+export function readOptions<O extends Options>(args: readonly string[], shape: O): OptionValues<O> {
+  const given = readGiven(args, shape);
+  const parsed = z.object(shape).safeParse(given, { reportInput: true });
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const [name = '', index] = (issue?.path ?? []).map(String);
+  const schema = shape[name];
+  if (schema === undefined) throw parsed.error;
+  const texts = [given[name]].flat();
+  const isMissing = texts[0] === undefined;
+  const { isArgument } = helpOf(schema);
+  if (isMissing && isArgument) throw mistake(`missing required argument '${name}'`);
+  if (isMissing) throw mistake(`required option '${termOf(name, schema)}' not specified`);
+  const shown =
+    texts.length === 1 || index === undefined ? texts.join(',') : texts.join(',').split(',')[Number(index)];
+  const message = `${isArgument ? name : flagName(name)} ${shown}: ${issue?.message}`;
+  throw new SettingsError(message, { hint: 'correct it and start again' });
+}
+
+type Given = Record<string, string | string[] | boolean | undefined>;
+
+function mistake(message: string): UsageError {
+  return new UsageError(message, { hint: '' });
+}
+
+/** A mistake in the form of the command line; whoever knows the command says where its options are listed. */
+export class UsageError extends SettingsError {}
+
+/** Returns the texts of each option by its name, `true` for a switch. */
+function readGiven(args: readonly string[], shape: Options): Given {
+  const names = new Map(Object.keys(shape).map((name) => [flagName(name).slice(2), name]));
+  const places = Object.keys(shape).filter((name) => helpOf(shape[name] as z.ZodType).isArgument);
+  const declared = [...names].map(([long, name]) => {
+    const isSwitch = helpOf(shape[name] as z.ZodType).value === null;
+    return [long, { type: isSwitch ? 'boolean' : 'string', multiple: true }] as const;
+  });
+  const options = Object.fromEntries(declared);
+  const { tokens } = parseArgs({
+    args: [...args],
+    options,
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  });
+  const given: Given = {};
+  /** The option that the values before this one belong to, if it takes several. */
+  let list: string | undefined;
+  for (const token of tokens) {
+    if (token.kind === 'option-terminator') continue;
+    if (token.kind === 'positional') {
+      const name = list ?? places.shift();
+      if (name === undefined) throw mistake(`'${token.value}' is too much: it belongs to no option`);
+      give(given, name, token.value, shape);
+      continue;
+    }
+    const name = names.get(token.name);
+    const schema = name === undefined ? undefined : shape[name];
+    if (name === undefined || schema === undefined) throw unknownOption(token.rawName, [...names.keys()]);
+    const { value, isList } = helpOf(schema);
+    const isEaten = token.inlineValue === false && token.value.startsWith('--');
+    if (value !== null && (token.value === undefined || isEaten)) {
+      throw mistake(`option '${termOf(name, schema)}' needs a value`);
+    }
+    if (value === null && token.value !== undefined)
+      throw mistake(`option '${flagName(name)}' takes no value`);
+    give(given, name, token.value ?? true, shape);
+    list = isList ? name : undefined;
+  }
+  return given;
+}
+
+function give(given: Given, name: string, value: string | true, shape: Options): void {
+  const before = given[name];
+  const { isList } = helpOf(shape[name] as z.ZodType);
+  if (value === true) given[name] = true;
+  else if (isList) given[name] = [...(Array.isArray(before) ? before : []), value];
+  else if (before === undefined) given[name] = value;
+  else throw new SettingsError(`${flagName(name)} was given 2 times`, { hint: 'give it once' });
+}
+
+function unknownOption(raw: string, names: readonly string[]): UsageError {
+  const near = nearestName(
+    raw,
+    names.map((name) => `--${name}`),
+  );
+  return mistake(`unknown option '${raw}'${near === null ? '' : `. Did you mean ${near}?`}`);
 }

@@ -3,23 +3,32 @@ import { type Simulator, type SimulatorOptions, startSimulator } from '../../sim
 import { EXIT, SettingsError } from '../errors.ts';
 import { count } from '../terminal/words.ts';
 import { defineCommand } from './command.ts';
-import { numberOption, textOption } from './options.ts';
+import { optional, text, whole } from './options.ts';
+
+/** The size of a fleet that is quick to look through. */
+const ORGS = 25;
 
 export const simulator = defineCommand({
   needs: 'none',
   options: {
-    port: numberOption('PORT', 'port; 0 takes a free one', { min: 0, max: 65_535, initial: 0 }),
-    orgs: numberOption('N', 'organizations', { min: 0, max: 1_000_000, initial: 25 }),
-    seed: textOption('TEXT', 'everything is computed from it', '1'),
-    token: textOption('TOKEN', 'the token that has access, instead of one made from the seed'),
+    port: optional('PORT', 'port', whole(0, 65_535), 'a free one'),
+    orgs: optional('N', 'organizations', whole(0, 1_000_000), `${ORGS}`),
+    seed: optional('TEXT', 'everything is computed from it', text, '1'),
+    token: optional('TOKEN', 'the token that has access', text, 'one made from the seed'),
   },
   examples: () => ({ 'simulator --port 8080 --orgs 200': 'the same 200 organizations each time' }),
-  async run({ output, signal }, { seed, token, ...options }) {
-    const running = await start({ ...options, seed: seed ?? '1', token: token ?? undefined });
+  async run({ output, signal }, { port, orgs, seed, token }) {
+    const size = orgs ?? ORGS;
+    const running = await start({
+      port: port ?? 0,
+      orgs: size,
+      seed: seed ?? '1',
+      token: token ?? undefined,
+    });
     const { url, instanceId } = running;
     output.printJson({ url, instanceId, token: running.token });
     output.print(
-      `A simulated Losant with ${count(options.orgs, 'organization')} listens on ${url}. Stop it with Ctrl-C. In another terminal:`,
+      `A simulated Losant with ${count(size, 'organization')} listens on ${url}. Stop it with Ctrl-C. In another terminal:`,
       '',
       `  export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${running.token}`,
       '  export DATABASE_URL=embedded:./usage-data',

@@ -13,6 +13,7 @@ import {
   worstOf,
 } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
+import { chooseJudged } from './instances.ts';
 import { withDatabase } from './open-database.ts';
 
 export const status = defineCommand({
@@ -20,9 +21,13 @@ export const status = defineCommand({
   options: {},
   examples: () => ({ status: 'is everything there?' }),
   async run(context) {
-    const { output, config, hostNow } = context;
-    const { horizonDays } = config.policy;
-    const health = await withDatabase(context, ({ db }) => readHealth(db, { nowMs: hostNow(), horizonDays }));
+    const { output, hostNow } = context;
+    const health = await withDatabase(context, async (handle) => {
+      return await readHealth(handle.db, {
+        nowMs: hostNow(),
+        instanceIds: await chooseJudged(context, handle),
+      });
+    });
     output.printJson(health);
     output.print(...renderStatus(health, hostNow()));
     const isComplete = health.gaps === 0 && health.instances.every(({ listProblem }) => listProblem === null);
@@ -30,36 +35,44 @@ export const status = defineCommand({
   },
 });
 
-export function renderStatus({ instances, runs }: Health, nowMs: number): Line[] {
-  if (instances.length === 0) return ['Nothing has been exported yet. Start with: losant-usage run'];
-  return instances.flatMap((instance, index) => {
+export function renderStatus({ instances, runs, notInSettings }: Health, nowMs: number): Line[] {
+  const others = notInSettings.flatMap((id) => [
+    '',
+    `Instance ${id} is in the database and not in the settings. It is not judged. To end it, unless another program has it:`,
+    `  losant-usage run --end ${id}`,
+  ]);
+  if (instances.length === 0)
+    return ['Nothing has been exported yet. Start with: losant-usage run', ...others];
+  const lines = instances.flatMap((instance, index) => {
     const own = runs.filter(({ instanceId }) => instanceId === instance.instanceId);
     return [...(index === 0 ? [] : ['']), ...renderInstance(instance, own, nowMs)];
   });
+  return [...lines, ...others];
 }
 
 function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], nowMs: number): Line[] {
-  const { instanceId, lease, quarantined, finalChanges30Days: changed, listProblem, streams } = instance;
+  const { instanceId, leaseSince, finalChanges30Days: changed, listProblem, streams } = instance;
   const head = ['stream', 'organizations', 'newest', 'complete to', 'gaps'];
   const lines: Line[] = [
     line`Instance ${styled('bold', instanceId)}`,
     line`  ${renderYesterday(streams, nowMs)}`,
     ...(streams.length === 0 ? [] : renderTable({ head, rows: streams.map(renderStream), right: [1] })),
-    lease
-      ? `  exported now${lease.host === null ? '' : ` by ${lease.host}`}, since ${showInstant(lease.since)} (${showDistance(Date.parse(lease.since) - nowMs)})`
-      : '  idle',
   ];
-  if (listProblem !== null) {
-    lines.push(
-      line`  ${styled('red', 'organizations may be missing')}: the list was not complete, ${listProblem}`,
-    );
+  if (leaseSince === null) lines.push('  idle');
+  else {
+    const since = `${showInstant(leaseSince)} (${showDistance(Date.parse(leaseSince) - nowMs)})`;
+    lines.push(`  exported now, since ${since}`);
   }
-  if (quarantined > 0) lines.push(`  ${count(quarantined, 'answer')} in quarantine`);
+  if (listProblem !== null) {
+    const what = styled('red', 'organizations may be missing');
+    lines.push(line`  ${what}: the list was not complete, ${listProblem}`);
+  }
+  const sumOf = (key: 'quarantined' | 'failing') => streams.reduce((sum, each) => sum + each[key], 0);
+  if (sumOf('quarantined') > 0) lines.push(`  ${count(sumOf('quarantined'), 'answer')} in quarantine`);
+  if (sumOf('failing') > 0) lines.push(`  reads of ${count(sumOf('failing'), 'stored number')} keep failing`);
   if (changed > 0) {
     const numbers = `${count(changed, 'final number')} changed`;
-    const byHand = instance.finalChangesByHand30Days;
-    const how = byHand > 0 ? `, ${showNumber(byHand)} by hand` : '';
-    lines.push(line`  ${styled('yellow', numbers)} in the last 30 days${how}: see the view restatements`);
+    lines.push(line`  ${styled('yellow', numbers)} in the last 30 days: see the view restatements`);
   }
   if (runs.length === 0) lines.push('  no runs on record');
   else lines.push('  last runs:', ...renderTable({ rows: runs.map(renderRun), indent: 4 }));
@@ -69,8 +82,9 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
 
 function renderYesterday(streams: readonly StreamHealth[], nowMs: number): Line {
   const yesterday = addDays(dayAt(nowMs), -1);
-  if (streams.every(({ orgsTracked }) => orgsTracked === 0))
-    return `Yesterday, ${yesterday}, is not tracked.`;
+  if (streams.every(({ lastDay }) => lastDay === null || lastDay < yesterday)) {
+    return `Yesterday, ${yesterday}, is not wanted.`;
+  }
   const open = sumStandings(streams.map((stream) => stream.yesterday));
   const worst = worstOf(open);
   if (worst === null) return line`Yesterday, ${yesterday}, is ${styled('green', 'complete')}.`;
@@ -78,7 +92,7 @@ function renderYesterday(streams: readonly StreamHealth[], nowMs: number): Line 
   return line`Yesterday, ${yesterday}, is ${styled(tone, 'not complete')}: ${describeCounts(open)}.`;
 }
 
-/** `describeCounts` describes counts, worst first: `3 missing, 2 waiting`. */
+/** Describes counts, worst first: `3 missing, 2 waiting`. */
 function describeCounts(counts: StandingCounts): string {
   return standings
     .toReversed()
@@ -87,23 +101,25 @@ function describeCounts(counts: StandingCounts): string {
     .join(', ');
 }
 
-function renderStream({ stream, newestDay, completeTo, gaps, ...rest }: StreamHealth): Line[] {
-  const { orgsTracked, orgsComplete, orgsWithGaps, oldestGap } = rest;
-  const orgs =
-    orgsComplete >= orgsTracked
-      ? showNumber(orgsTracked)
-      : `${showNumber(orgsComplete)} of ${showNumber(orgsTracked)} complete`;
+function renderStream({ stream, lastDay, completeTo, gaps, ...rest }: StreamHealth): Line[] {
+  const { orgs, orgsComplete, orgsWithGaps, oldestGap } = rest;
+  const complete = `${showNumber(orgsComplete)} of ${showNumber(orgs)} complete`;
   const some = `${count(gaps, 'number')} of ${count(orgsWithGaps, 'organization')} since ${oldestGap}`;
   const where = gaps === 0 ? styled('green', 'none') : styled('red', some);
-  return [stream, orgs, newestDay ?? 'nothing yet', completeTo ?? 'no day', where];
+  const shown = orgsComplete >= orgs ? showNumber(orgs) : complete;
+  return [stream, shown, lastDay ?? 'nothing yet', completeTo ?? 'no day', where];
 }
 
 function renderRun(run: RunRecord): Line[] {
   const { startedAt, finishedAt, from, to } = run;
-  const took =
-    finishedAt === null ? 'still running' : showDuration(Date.parse(finishedAt) - Date.parse(startedAt));
+  const tookMs = finishedAt === null ? null : Date.parse(finishedAt) - Date.parse(startedAt);
   const days = from === null || to === null ? '' : showDays({ from, to });
-  return [showInstant(startedAt), days, took, renderRunEnd(run)];
+  return [
+    showInstant(startedAt),
+    days,
+    tookMs === null ? 'still running' : showDuration(tookMs),
+    renderRunEnd(run),
+  ];
 }
 
 const KINDS: Readonly<Record<RunRecord['kind'], string>> = {
@@ -112,25 +128,23 @@ const KINDS: Readonly<Record<RunRecord['kind'], string>> = {
   backfill: 'backfill',
 };
 
-function renderRunEnd(run: RunRecord): Line {
-  const { kind, status, planned, failed, quarantined, error } = run;
+function renderRunEnd({ kind, status: ended, counts: { cells }, error }: RunRecord): Line {
   const what = KINDS[kind];
-  const numbers = count(planned, 'number');
-  switch (status) {
+  const numbers = count(cells?.planned ?? 0, 'number');
+  switch (ended) {
     case 'running':
       return `${what}: ${numbers} so far`;
     case 'complete':
       return line`${what}: ${styled('green', 'complete')}, ${numbers}`;
     case 'partial': {
-      const lost = failed > 0 ? `, ${count(failed, 'number')} failed` : '';
-      const kept = quarantined > 0 ? `, ${quarantined} in quarantine` : '';
+      const lost = cells && cells.failed > 0 ? `, ${count(cells.failed, 'number')} failed` : '';
+      const kept = cells && cells.quarantined > 0 ? `, ${cells.quarantined} in quarantine` : '';
       return line`${what}: ${styled('yellow', 'incomplete')}, ${numbers}${lost}${kept}`;
     }
     case 'interrupted': {
-      const by =
-        error === 'Interrupted by SIGINT' ? 'stopped by you' : `stopped (${error ?? 'no reason on record'})`;
-      const next = kind === 'backfill' ? 'the same command goes on' : 'the next run goes on';
-      return `${what} ${by}: ${numbers} so far; ${next}`;
+      const isByUser = error === 'Interrupted by SIGINT';
+      const by = isByUser ? 'stopped by you' : `stopped (${error ?? 'no reason on record'})`;
+      return `${what} ${by}: ${numbers} so far; the next run goes on`;
     }
     case 'failed':
       return line`${what}: ${styled('red', 'failed')}: ${error ?? 'no reason on record'}`;

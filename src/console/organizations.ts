@@ -1,277 +1,153 @@
 import { html } from 'hono/html';
-import {
-  type LimitState,
-  type OrganizationFigures,
-  type Overview,
-  readDailyPayloads,
-  sameDaysOfLastMonth,
-} from '../queries/organizations.ts';
+import { sql } from 'kysely';
 import { showNumber } from '../terminal/words.ts';
-import { addDays, type UsageDay } from '../usage/day.ts';
-import { renderSparkline } from './daily-chart.ts';
-import {
-  addressOf,
-  type Column,
-  chartColumn,
-  column,
-  describeOrganizations,
-  type FileColumn,
-  instanceColumn,
-  matchesSearch,
-  numberColumn,
-  type Query,
-  readChoice,
-  readPageNumber,
-  readSearch,
-  renderHidden,
-  renderPages,
-  renderSearch,
-  renderSelect,
-  renderTable,
-  sendCsv,
-  showDifference,
-  textColumn,
-} from './lists.ts';
-import {
-  AGAIN_S,
-  type Html,
-  nameOfMonth,
-  renderAway,
-  renderCopy,
-  renderDay,
-  renderInstant,
-  renderPage,
-} from './page.ts';
-import { type ConsolePage, instanceNames, type Names, READING_WAIT_MS, readOrNull } from './sources.ts';
+import type { UsageDay } from '../usage/day.ts';
+import { type Html, linkToOrganization, renderCopy } from './page.ts';
+import { type Filter, type Listing, type ListRequest, listingPage, SEARCH, showChange } from './table.ts';
 
-const PATH = '/organizations';
-const PER_PAGE = 50;
-/** The days of a sparkline, enough for every month to date. */
-const DAYS_SHOWN = 31;
-
-type HasFigures = (figures: OrganizationFigures, to: UsageDay) => boolean;
-
-/** The filters, which the lines of attention on the home page lead to. */
-export const SHOWN = {
-  // A limit has been passed by the end of the day `to`.
-  over: { text: 'over a limit', has: ({ limit }, to) => limit?.crossesOn != null && limit.crossesOn <= to },
-  crossing: { text: 'that will pass a limit', has: ({ nextLimit }) => nextLimit !== null },
-  silent: { text: 'silent for 3 days or more', has: ({ silentSince }) => silentSince !== null },
-  moved: { text: 'changed by half or more', has: (figures) => Math.abs(changeOf(figures) ?? 0) >= 0.5 },
-  missing: { text: 'with missing numbers', has: ({ missing }) => missing > 0 },
-  in_doubt: { text: 'with numbers in doubt', has: ({ inDoubt }) => inDoubt > 0 },
-} as const satisfies Readonly<Record<string, { readonly text: string; readonly has: HasFigures }>>;
-export type Shown = keyof typeof SHOWN;
-
-/**
- * `changeOf` returns the change against the same days of the last month as a share of these; null if there
- * is nothing to compare with.
- */
-export function changeOf({ compared }: OrganizationFigures): number | null {
-  return compared === null || compared.before === 0 ? null : compared.now / compared.before - 1;
+interface OrganizationRow {
+  readonly org_id: string;
+  readonly instance_name: string;
+  readonly org_name: string;
+  readonly referral_id: string | null;
+  readonly plan_id: string | null;
+  readonly tags: string | null;
+  readonly created_on: UsageDay | null;
+  readonly removed_on: UsageDay | null;
+  readonly payload_billable_count: number | null;
+  readonly days_missing: number | null;
+  /** The last 7 days beside the 4 weeks before; a share. */
+  readonly change: number | null;
+  readonly devices_total: number | null;
+  readonly last_active_on: UsageDay | null;
+  readonly limit_name: string | null;
+  readonly limit_share: number | null;
+  readonly crosses_on: UsageDay | null;
 }
 
-type Direction = 'asc' | 'desc';
-type SortValue = (figures: OrganizationFigures) => number | string | null;
+/** Columns that are computed of the last weeks of each organization. */
+const COMPUTED = ['payload_billable_count', 'change', 'devices_total', 'last_active_on', 'limit_share', 'crosses_on'];
 
-/** The columns by which the list can be sorted, and the order in which each begins. */
-const SORTS = {
-  name: { first: 'asc', of: () => null },
-  devices: { first: 'desc', of: ({ devices }) => devices },
-  payloads: { first: 'desc', of: ({ payloads }) => payloads },
-  change: { first: 'desc', of: ({ compared }) => compared && compared.now - compared.before },
-  share: { first: 'desc', of: ({ limit }) => limit?.share ?? null },
-  crosses: { first: 'asc', of: ({ limit }) => limit?.crossesOn ?? null },
-  silent: { first: 'asc', of: ({ silentSince }) => silentSince },
-  gaps: { first: 'desc', of: ({ missing, inDoubt }) => missing + inDoubt },
-} as const satisfies Readonly<Record<string, { readonly first: Direction; readonly of: SortValue }>>;
-type Sort = keyof typeof SORTS;
-
-export const organizationsPage: ConsolePage = {
-  path: PATH,
-  open: (sources) => async (c) => {
-    const filters = readFilters(c.req.query());
-    const [view, reading] = await Promise.all([sources.database(READING_WAIT_MS), sources.overview()]);
-    if (reading === null) {
-      c.header('refresh', String(AGAIN_S));
-      const body = view.isUp
-        ? html`<p>The organizations are being counted. This page reloads by itself.</p>`
-        : renderAway();
-      return c.html(renderOrganizations(filters, body), view.isUp ? 200 : 503);
-    }
-    const { value: overview, atMs } = reading;
-    const { to } = overview;
-    const found = selectOrganizations(overview, filters);
-    if (c.req.query('csv') !== undefined) return sendCsv(c, `organizations-${to}.csv`, found, CSV_COLUMNS);
-    const page = readPageNumber(c.req.query('page'));
-    const shown = found.slice((page - 1) * PER_PAGE, page * PER_PAGE);
-    const range = { from: addDays(to, 1 - DAYS_SHOWN), to };
-    const orgIds = shown.map(({ orgId }) => orgId);
-    const payloads = await readOrNull(sources, (db) => readDailyPayloads(db, { orgIds, range }));
-    if (payloads === null) return c.html(renderOrganizations(filters, renderAway()), 503);
-    const readAt = renderInstant(new Date(atMs).toISOString(), sources.now());
-    const facts = { filters, page, to, names: instanceNames(view), payloads, readAt };
-    return c.html(renderOrganizations(filters, renderList(found, shown, facts)));
-  },
+const ONLY: Readonly<Record<string, readonly [text: string, condition: string]>> = {
+  new: ['new: created in the last 7 days', 'r.is_new'],
+  left: ['left: deleted in the last 7 days', 'r.is_left'],
+  silent: ['silent: zeros since three days', 'r.is_silent'],
+  moved: ['moved: by half or more in 7 days', 'r.is_moved'],
+  crossing: ['passes a limit this month', 'r.crosses_on is not null or r.limit_share > 1'],
+  near: ['at 80 % of a limit or more', 'r.limit_share >= 0.8'],
+  no_plan: ['no plan', 'r.plan_id is null'],
+  no_limit: ['no limit', 'r.has_no_limit'],
+  existing: ['exists', 'r.removed_on is null'],
 };
 
-/** The filters as addresses have them; '' for one that is not set, not valid or the default. */
-export type Filters = ReturnType<typeof readFilters>;
+const only: Filter = {
+  name: 'only',
+  label: 'Only',
+  options: [['', 'all'], ...Object.entries(ONLY).map(([name, [text]]) => [name, text] as const)],
+  where: (name) => sql`(${sql.raw(ONLY[name]?.[1] ?? 'true')})`,
+};
 
-export function readFilters(given: Query) {
-  const sort = readChoice(given['sort'], Object.keys(SORTS) as Sort[]);
-  const dir = readChoice(given['dir'], ['asc', 'desc']);
-  return {
-    q: readSearch(given['q']),
-    show: readChoice(given['show'], Object.keys(SHOWN) as Shown[]),
-    sort: sort === 'name' ? '' : sort,
-    dir: dir === SORTS[sort || 'name'].first ? '' : dir,
-  } as const;
+/** Whether every organization has to be computed before the page is known; else only those of the page are. */
+function needsAll({ sort, values, isFile }: ListRequest): boolean {
+  const isBasic = ['', 'no_plan', 'no_limit', 'existing'].includes(values.only ?? '');
+  return isFile || COMPUTED.includes(sort.replace(/^-/, '')) || !isBasic;
 }
 
-function orderOf({ sort, dir }: Filters): { readonly sort: Sort; readonly direction: Direction } {
-  const by = sort || 'name';
-  return { sort: by, direction: dir || SORTS[by].first };
-}
+/** What is computed of each organization, with the tables `a` and `l`. */
+const DETAILS = sql`a.payload_billable_count, a.days_missing, a.change::float8 as change, a.devices_total, a.last_active_on,
+  a.is_new, a.is_left, a.is_silent, a.is_moved, l.limit_name, l.share::float8 as limit_share, l.crosses_on`;
+const NEAREST = sql`order by u.org_id, u.crosses_on nulls last, u.share desc nulls last`;
 
-/**
- * `selectOrganizations` returns the organizations that match in the order asked for; those without a value
- * come last.
- */
-export function selectOrganizations(
-  { organizations, to }: Pick<Overview, 'organizations' | 'to'>,
-  filters: Filters,
-): OrganizationFigures[] {
-  const { q, show } = filters;
-  const { sort, direction } = orderOf(filters);
-  let found = organizations.filter(
-    (each) => matchesSearch(each, q) && (show === '' || SHOWN[show].has(each, to)),
-  );
-  // One that is over a limit may be about to pass another, which is the one that is asked for.
-  if (show === 'crossing') found = found.map((each) => ({ ...each, limit: each.nextLimit }));
-  if (sort === 'name') return direction === 'asc' ? found : found.toReversed();
-  const sign = direction === 'asc' ? 1 : -1;
-  const valued = found.map((each) => ({ each, value: SORTS[sort].of(each) }));
-  valued.sort(({ value: a }, { value: b }) => {
-    if (a === b) return 0;
-    if (a === null || b === null) return a === null ? 1 : -1;
-    return a < b ? -sign : sign;
-  });
-  return valued.map(({ each }) => each);
-}
-
-const CSV_COLUMNS: readonly FileColumn<OrganizationFigures>[] = [
-  ['org_id', ({ orgId }) => orgId],
-  ['instance_id', ({ instanceId }) => instanceId],
-  ['org_name', ({ name }) => name, true],
-  ['referral_id', ({ referralId }) => referralId, true],
-  ['removed_at', ({ removedAt }) => removedAt],
-  ['devices_total', ({ devices }) => devices],
-  ['payload_billable_count', ({ payloads }) => payloads],
-  ['compared', ({ compared }) => compared?.now ?? null],
-  ['compared_last_month', ({ compared }) => compared?.before ?? null],
-  ['limit_name', ({ limit }) => limit?.name ?? null],
-  ['limit_share', ({ limit }) => limit?.share ?? null],
-  ['limit_projected_share', ({ limit }) => limit?.projectedShare ?? null],
-  ['crosses_on', ({ limit }) => limit?.crossesOn ?? null],
-  ['silent_since', ({ silentSince }) => silentSince],
-  ['missing', ({ missing }) => missing],
-  ['in_doubt', ({ inDoubt }) => inDoubt],
-];
-
-function renderOrganizations(filters: Filters, list: Html): Html {
-  const shown = Object.entries(SHOWN).map(([name, { text }]) => [name, `those ${text}`] as const);
-  const body = html`<h1>Organizations</h1>
-<form method="get" action="${PATH}" role="search" aria-label="Organizations of this list">
-${renderSearch(filters.q)}
-${renderSelect('show', 'Show', [['', 'all'], ...shown], filters.show)}
-${renderHidden('sort', filters.sort)}
-<button type="submit">Show</button></form>
-${list}`;
-  return renderPage({ title: 'Organizations', path: PATH, body });
-}
-
-interface ListFacts {
-  readonly filters: Filters;
-  readonly page: number;
-  readonly to: UsageDay;
-  readonly names: Names;
-  /** The billable payloads by day of the organizations shown. */
-  readonly payloads: ReadonlyMap<string, readonly (number | null)[]>;
-  readonly readAt: Html;
-}
-
-function renderList(
-  found: readonly OrganizationFigures[],
-  shown: readonly OrganizationFigures[],
-  facts: ListFacts,
-): Html {
-  const { filters, page, to, readAt } = facts;
-  const deleted = found.filter(({ removedAt }) => removedAt !== null).length;
-  const what = `${describeOrganizations(found.length - deleted, deleted)}${filters.show === '' ? '' : ` ${SHOWN[filters.show].text}`}${filters.q === '' ? '' : ` with “${filters.q}”`}`;
-  if (shown.length === 0) return html`<p>${what}${found.length === 0 ? '' : ', none on this page'}.</p>`;
-  const last = sameDaysOfLastMonth(to);
-  return html`<p>${what}. <a href="${addressOf(PATH, { ...filters, csv: '1' })}" download>Download as CSV</a></p>
-<details><summary>What the columns mean</summary><p class="quiet">Read at ${readAt}. Payloads are the billable ones from the first of ${nameOfMonth(to)} to ${renderDay(to)}; the change is against the same days of the month before, ${renderDay(last.from)} to ${renderDay(last.to)}, where both are stored. A line shows the payloads of each day since ${renderDay(addDays(to, 1 - DAYS_SHOWN))}; a day without one is not stored. Devices are those of the newest day of the month that is stored. The limit is the one that is passed first, or else the nearest; a day with ≈ is a projection at the present rate, one without is the day on which it was passed. Silent since is the last day with payloads, after three or more stored days without any. Gaps are numbers of any day that are missing or in doubt.</p></details>
-${renderTable(shown, columnsOf(facts))}
-${renderPages({ path: PATH, query: filters, page, found: found.length, perPage: PER_PAGE })}`;
-}
-
-function columnsOf({ filters, to, names, payloads }: ListFacts): Column<OrganizationFigures>[] {
-  const { sort: sorted, direction } = orderOf(filters);
-  const by = (sort: Sort) => {
-    const dir = sort !== sorted ? '' : direction === 'asc' ? 'desc' : 'asc';
-    const sortAddress = addressOf(PATH, readFilters({ ...filters, sort, dir }));
-    return sort === sorted ? { sortAddress, sorted: direction } : { sortAddress };
-  };
-  const month = nameOfMonth(to);
-  return [
-    { ...by('name'), ...textColumn('Organization', renderName) },
-    ...instanceColumn<OrganizationFigures>(names),
-    { ...by('devices'), ...numberColumn('Devices', ({ devices }) => devices) },
-    { ...by('payloads'), ...numberColumn(`Payloads in ${month}`, (figures) => figures.payloads) },
+const organizations: Listing<OrganizationRow> = {
+  path: '/organizations',
+  title: 'Organizations',
+  sentence:
+    'Payloads are the billable ones of the month of yesterday. The last 7 days stand beside the same weekdays of the 4 weeks before. A limit is the one that is passed first, or else the nearest.',
+  from: (request) => sql`(
+    select o.org_id, coalesce(i.name, i.instance_id) as instance_name, o.name as org_name, o.referral_id, o.plan_id,
+      (select string_agg(coalesce(t.item ->> 'key', '') || '=' || coalesce(t.item ->> 'value', ''), ', ' order by t.nth)
+        from jsonb_array_elements(o.tags) with ordinality as t (item, nth)) as tags,
+      o.limits = '{}' as has_no_limit, o.created_on, o.removed_on${needsAll(request) ? sql`, ${DETAILS}` : sql``}
+    from losant_usage.organizations o join losant_usage.instances i on i.instance_id = o.instance_id
+    ${
+      needsAll(request)
+        ? sql`left join losant_usage.organization_activity a on a.org_id = o.org_id
+          left join (select distinct on (u.org_id) u.* from losant_usage.usage_vs_limits u where u.metric is not null ${NEAREST}) as l on l.org_id = o.org_id`
+        : sql``
+    }
+    where o.instance_id = any (${request.instanceIds}::text[])
+  ) as r`,
+  details: (request) =>
+    needsAll(request)
+      ? null
+      : sql`left join lateral (
+          select ${DETAILS} from (select * from losant_usage.organization_activity where org_id = r.org_id) as a
+          left join lateral (select * from losant_usage.usage_vs_limits u where u.org_id = r.org_id and u.metric is not null ${NEAREST} limit 1) as l on true
+        ) as d on true`,
+  filters: [
+    SEARCH,
+    only,
     {
-      ...by('change'),
-      ...numberColumn('Change', ({ compared }) => compared && showChange(compared.now, compared.before)),
+      name: 'plan',
+      label: 'Plan',
+      options: 'text',
+      where: (plan) => sql`r.plan_id = ${plan}`,
     },
-    chartColumn('By day', ({ orgId }) => renderSparkline(payloads.get(orgId) ?? [], 'Billable payloads')),
-    { ...by('share'), ...numberColumn('Of limit', ({ limit }) => limit && renderLimit(limit)) },
-    { ...by('crosses'), ...column('Passed on', ({ limit }) => limit && renderCrossing(limit, to)) },
-    { ...by('silent'), ...column('Silent since', ({ silentSince }) => renderDay(silentSince)) },
-    { ...by('gaps'), ...numberColumn('Gaps', renderGaps) },
-  ];
+    {
+      name: 'tag',
+      label: 'Tag (key or key=value)',
+      options: 'text',
+      where: (tag) => sql`(', ' || r.tags || ',') like ${`%, ${tag.replaceAll(/[\\%_]/g, String.raw`\$&`)}${tag.includes('=') ? ',' : '='}%`}`,
+    },
+  ],
+  sort: ['org_name', 'org_id'],
+  columns: [
+    {
+      name: 'org_name',
+      label: 'Name',
+      kind: 'text',
+      isSortable: true,
+      cell: (row) => html`${linkToOrganization(row.org_id, row.org_name)}${renderCopy(row.org_id, `Copy the id of ${row.org_name}`)}`,
+    },
+    { name: 'org_id', label: 'Id', kind: 'value', isHidden: true },
+    { name: 'instance_name', label: 'Instance', kind: 'text', isHidden: true },
+    { name: 'referral_id', label: 'Referral id', kind: 'value', isSortable: true },
+    { name: 'plan_id', label: 'Plan', kind: 'value', isSortable: true },
+    {
+      name: 'payload_billable_count', isDetail: true,
+      label: 'Payloads',
+      kind: 'number',
+      isSortable: true,
+      cell: ({ payload_billable_count: payloads, days_missing: missing }) =>
+        payloads === null ? null : html`${showNumber(payloads)}${markMissing(missing)}`,
+    },
+    { name: 'days_missing', isDetail: true, label: 'Days missing', kind: 'number', isHidden: true },
+    { name: 'change', isDetail: true, label: 'Last 7 days', kind: 'number', isSortable: true, cell: ({ change }) => showChange(change) },
+    { name: 'devices_total', isDetail: true, label: 'Devices', kind: 'number', isSortable: true },
+    { name: 'limit_share', isDetail: true, label: 'Of its limit', kind: 'number', isSortable: true, cell: renderShare },
+    { name: 'limit_name', isDetail: true, label: 'Limit', kind: 'value' },
+    { name: 'crosses_on', isDetail: true, label: 'Passes it', kind: 'value', isSortable: true },
+    { name: 'last_active_on', isDetail: true, label: 'Last payloads', kind: 'value', isSortable: true },
+    { name: 'created_on', label: 'Created', kind: 'value', isSortable: true },
+    { name: 'removed_on', label: 'Left', kind: 'value', isSortable: true },
+    { name: 'tags', label: 'Tags', kind: 'text' },
+  ],
+};
+
+export const organizationsPage = listingPage(organizations);
+
+/** Marks a sum of which days are missing, so that it is not taken for all of it. */
+export function markMissing(days: number | null): Html | string {
+  if (days === null || days === 0) return '';
+  return html` <span class="bad" title="${days} ${days === 1 ? 'day is' : 'days are'} missing of it">?</span>`;
 }
 
-function renderLimit({ share, name }: LimitState): Html {
-  return html`${renderShare(share)} <span class="quiet">${name}</span>`;
+function renderShare({ limit_share: share }: Pick<OrganizationRow, 'limit_share'>): Html | null {
+  return share === null ? null : renderBar(share);
 }
 
-function renderName({ orgId, name, removedAt }: OrganizationFigures): Html {
-  return html`<span class="line"><a href="${PATH}/${orgId}" title="${name}, ${orgId}">${name}</a>${removedAt === null ? '' : html` <span class="quiet">deleted</span>`}${renderCopy(orgId, `Copy the id of ${name}`)}</span>`;
-}
-
-function renderGaps({ orgId, missing, inDoubt }: OrganizationFigures): Html | number {
-  const gaps = missing + inDoubt;
-  if (gaps === 0) return 0;
-  return html`<a class="bad" href="${addressOf('/coverage', { q: orgId, days: '90', only: 'gap' })}">${showNumber(gaps)}</a>`;
-}
-
-export function showChange(now: number, before: number): string {
-  const change = showDifference(now - before);
-  if (before === 0) return change;
-  return `${change} (${now > before ? '+' : ''}${Math.round(((now - before) / before) * 100)} %)`;
-}
-
-/** `renderShare` renders a share, rounded down so that 100 % means that the limit is reached. */
-export function renderShare(share: number | null): Html | string {
-  if (share === null) return '–';
-  const shown = `${showNumber(Math.floor(share * 100))} %`;
-  return share > 1 ? html`<span class="bad">${shown}</span>` : shown;
-}
-
-function renderCrossing({ crossesOn }: LimitState, to: UsageDay): Html {
-  if (crossesOn === null) return html`–`;
-  return crossesOn <= to
-    ? html`<span class="bad">${renderDay(crossesOn)}</span>`
-    : html`<span class="warn" title="projected"><span aria-hidden="true">≈ </span><span class="hidden">about </span>${renderDay(crossesOn)}</span>`;
+/** Renders a share of a limit as a number and a bar. */
+export function renderBar(share: number): Html {
+  const width = Math.round(Math.min(share, 1) * 60);
+  return html`${Math.floor(share * 100)} %<svg class="bar" aria-hidden="true" width="60" height="10"><rect class="bar-room" width="60" height="10"/><rect class="${share > 1 ? 'bar-over' : 'bar-used'}" width="${width}" height="10"/></svg>`;
 }

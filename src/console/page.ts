@@ -1,9 +1,7 @@
 import { createHash } from 'node:crypto';
 import { html, raw } from 'hono/html';
-import { showDistance, showInstant, showNumber } from '../terminal/words.ts';
-import { DAY_MS } from '../usage/day.ts';
-import type { Month } from '../usage/period.ts';
-import { STANDINGS, type Standing, type StandingCounts, standings } from '../usage/standing.ts';
+import { showDistance, showInstant } from '../terminal/words.ts';
+import { STANDINGS, type Standing } from '../usage/standing.ts';
 import { STYLE } from './style.ts';
 
 export type Html = ReturnType<typeof html>;
@@ -32,8 +30,8 @@ const PAGES = [
 export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#0a58b0"/><path d="M4 12V8M8 12V4M12 12V6" stroke="#fff" stroke-width="2.2"/></svg>`;
 
 /**
- * The script of every page: `/` moves to the search, and a button copies its text. Nothing on a page
- * needs it to be read.
+ * The script of every page: `/` moves to the search, a button copies its text, and a page that shows what is under
+ * way is loaded again, but not while somebody types or selects. Nothing on a page needs it to be read.
  */
 export const SCRIPT = `
 addEventListener('keydown', (event) => {
@@ -53,24 +51,30 @@ addEventListener('click', async (event) => {
   }
   setTimeout(() => { button.textContent = shown; }, 1500);
 });
+const again = Number(document.body.dataset.again ?? 0);
+if (again > 0) setInterval(() => {
+  const isTyping = document.activeElement.closest('input, select, textarea') !== null || document.getElementById('find').value !== '';
+  if (!document.hidden && !isTyping && String(getSelection()) === '') location.reload();
+}, again * 1000);
 `;
 
 /** The source for the Content-Security-Policy: the only script that may run. */
 export const SCRIPT_SOURCE = `'sha256-${createHash('sha256').update(SCRIPT).digest('base64')}'`;
 
-export function renderPage({ title, path, body }: Page): Html {
+/** Renders a page; with `again` it is loaded again after so many seconds. */
+export function renderPage({ title, path, body }: Page, again = 0): Html {
   return html`<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title} · Losant usage</title>
+<title>${plain(title)} · Losant usage</title>
 <link rel="icon" href="/icon.svg" type="image/svg+xml">
 <style>${raw(STYLE)}</style>
 </head>
-<body>
+<body data-again="${again}">
 <a class="skip" href="#main">Skip to the content</a>
-<header><strong>Losant usage export</strong>
+<header><strong>Losant usage</strong>
 <nav aria-label="Pages">${PAGES.map(([href, name]) => renderLink(href, name, href === path, 'page'))}</nav>
 <form class="find" method="get" action="/organizations" role="search" aria-label="Organizations"><label class="hidden" for="find">Find an organization by name, referral id or id</label>
 <input id="find" name="q" type="search" placeholder="Find an organization ( / )" aria-keyshortcuts="/"></form></header>
@@ -82,63 +86,65 @@ ${body}
 </html>`;
 }
 
-/** `renderMissing` renders the page for an unknown address, with what to do instead; its status is 404. */
+/** Renders the page for an unknown address, with what to do instead; its status is 404. */
 export function renderMissing(
   page: Omit<Page, 'body'> & { readonly sentence: string; readonly hint: Html },
 ): Html {
   return renderPage({ ...page, body: html`<h1>${page.sentence}</h1><p>${page.hint}</p>` });
 }
 
-/** `renderAwayPage` replaces a page whose content is all read from the database, which does not answer; 503. */
+/** Replaces a page whose content is read from the database, which does not answer in time; its status is 503. */
 export function renderAwayPage(page: Omit<Page, 'body'>): Html {
-  return renderPage({ ...page, body: html`<h1>${page.title}</h1>${renderAway()}` });
+  const body = html`<h1>${plain(page.title)}</h1>
+<p class="bad">The database does not answer in time. Try again in a moment.</p>`;
+  return renderPage({ ...page, body });
 }
 
-/**
- * `renderAway` replaces the content of a page when the database does not answer in time; its status is
- * 503.
- */
-export function renderAway(): Html {
-  return html`<p class="bad">The database does not answer in time. Try again in a moment.</p>`;
+/** Replaces a page that is being counted for the first time. */
+export function renderCounting(page: Omit<Page, 'body'>): Html {
+  const body = html`<h1>${plain(page.title)}</h1><p class="quiet">It is being counted; the page follows by itself.</p>`;
+  return renderPage({ ...page, body }, AGAIN_S);
 }
 
-/** `renderLink` renders one of several links; the one to what is shown is marked. */
+/** Renders one of several links; the one to what is shown is marked. */
 export function renderLink(address: string, text: string, isCurrent: boolean, current = 'true'): Html {
   return html`<a href="${address}"${isCurrent ? html` aria-current="${current}"` : ''}>${text}</a> `;
 }
 
+/** Matches characters that show nothing, or change what stands beside them. */
+const UNSEEN = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
+
+/** Returns text from outside without control characters and marks of direction. */
+export function plain(text: string): string {
+  return text.replaceAll(UNSEEN, '\ufffd');
+}
+
+/** Links to an organization by its name, beside a button that copies its id. */
 export function linkToOrganization(orgId: string, name: string): Html {
-  return html`<a href="/organizations/${orgId}">${name}</a>`;
+  return html`<a href="/organizations/${orgId}" title="${plain(name)}, ${orgId}">${plain(name)}</a>`;
 }
 
-/** `linkToDay` links to the story of a stream's number of a day. */
-export function linkToDay(orgId: string, day: string, stream: string): Html {
-  return html`<a href="/coverage/${orgId}/${day}/${stream}">${renderDay(day)}</a>`;
+/** Links to the story of a day of an organization. */
+export function linkToDay(orgId: string, day: string): Html {
+  return html`<a href="/coverage/${orgId}/${day}">${day}</a>`;
 }
 
-/** `renderCopy` renders a button that copies a text; without JavaScript there is none. */
+/** Renders a button that copies a text; without JavaScript there is none. */
 export function renderCopy(text: string, label: string, shown = 'id'): Html {
-  return html`<button type="button" class="copy" data-copy="${text}" aria-label="${label}" title="${label}">${shown}</button>`;
+  return html`<button type="button" class="copy" data-copy="${text}" aria-label="${plain(label)}" title="${plain(label)}">${shown}</button>`;
 }
 
-/**
- * `renderDistance` shows how long ago or how soon, and beyond a day the instant itself; the other one
- * shows on hover.
- */
-export function renderDistance(instant: string, nowMs: number): Html {
-  const ms = Date.parse(instant) - nowMs;
-  const [exact, distance] = [showInstant(instant), showDistance(ms)];
-  const [shown, title] = Math.abs(ms) < DAY_MS ? [distance, exact] : [exact, distance];
-  return html`<time datetime="${instant}" title="${title}">${shown}</time>`;
+/** Renders commands that work as pasted, each with a button that copies it. */
+export function renderCommands(commands: readonly string[]): Html {
+  return html`<ul class="commands">${commands.map(
+    (command) => html`<li><code>${plain(command)}</code>${renderCopy(command, `Copy ${command}`, 'copy')}</li>`,
+  )}</ul>`;
 }
 
+/** Renders an instant, and how long ago or how soon it is on hover. */
 export function renderInstant(instant: string, nowMs: number): Html {
-  return html`<time datetime="${instant}">${showInstant(instant)}</time> (${showDistance(Date.parse(instant) - nowMs)})`;
-}
-
-/** `renderDayOf` renders the UTC day of an instant; the instant itself shows on hover. */
-export function renderDayOf(instant: string): Html {
-  return html`<time datetime="${instant}" title="${showInstant(instant)}">${instant.slice(0, 10)}</time>`;
+  const distance = showDistance(Date.parse(instant) - nowMs);
+  return html`<time datetime="${instant}" title="${distance}">${showInstant(instant)}</time>`;
 }
 
 export function renderDay(day: string | null): Html {
@@ -147,33 +153,24 @@ export function renderDay(day: string | null): Html {
 
 const MONTHS = new Intl.DateTimeFormat('en-US', { month: 'long', year: 'numeric', timeZone: 'UTC' });
 
-/** `showMonth` returns the month in words, e.g. `October 2026`. */
-export function showMonth(month: Month): string {
-  return MONTHS.format(Date.parse(`${month}-01T00:00:00.000Z`));
+/** Returns the month of a day in words, e.g. `October 2026`. */
+export function showMonth(day: string): string {
+  return MONTHS.format(Date.parse(`${day.slice(0, 7)}-01T00:00:00.000Z`));
 }
 
-/** `nameOfMonth` returns the name of a month or day without its year, e.g. `October`. */
-export function nameOfMonth(month: string): string {
-  return showMonth(month.slice(0, 7)).split(' ')[0] ?? '';
-}
-
-/** The standings from worst to best. */
-export const worstFirst: readonly Standing[] = standings.toReversed();
-
-/** `renderStanding` shows sign and word; null stands for not tracked. With `isCalm` a gap is no alarm. */
-export function renderStanding(standing: Standing | null, isCalm = false): Html {
-  if (standing === null) return html`<span class="quiet">not tracked</span>`;
+/** Shows sign and word of a standing; null stands for not wanted. */
+export function renderStanding(standing: Standing | null): Html {
+  if (standing === null) return html`<span class="quiet">not wanted</span>`;
   const { symbol, label, sentence, tone } = STANDINGS[standing];
-  return html`<span class="${isCalm && tone === 'bad' ? 'quiet' : tone} whole" title="${sentence}"><span aria-hidden="true">${symbol}</span> ${label}</span>`;
+  return html`<span class="t-${tone} whole" title="${sentence}"><span aria-hidden="true">${symbol}</span> ${label}</span>`;
 }
 
-/**
- * `describeCounts` counts the cells that are not final, worst first: `3 missing, 2 stored`; empty if
- * there are none.
- */
-export function describeCounts(counts: Readonly<Partial<StandingCounts>>): string {
-  return worstFirst
-    .filter((standing) => standing !== 'final' && (counts[standing] ?? 0) > 0)
-    .map((standing) => `${showNumber(counts[standing] ?? 0)} ${STANDINGS[standing].label}`)
-    .join(', ');
+/** Renders figures as blocks: a label, a value, and what is to be known of it. */
+export function renderStats(
+  stats: readonly { readonly label: string; readonly value: string | Html; readonly note?: string | Html }[],
+): Html {
+  return html`<dl class="stats">${stats.map(
+    ({ label, value, note }) =>
+      html`<div><dt>${label}</dt><dd><strong>${value}</strong>${note === undefined ? '' : html` <span class="quiet">${note}</span>`}</dd></div>\n`,
+  )}</dl>`;
 }

@@ -1,287 +1,146 @@
 import { html } from 'hono/html';
-import { readInstanceNames } from '../queries/organizations.ts';
-import {
-  RUNS_PER_PAGE,
-  type RunList,
-  type RunQuery,
-  type RunRecord,
-  readRun,
-  readRunList,
-  readRunsSince,
-} from '../queries/runs.ts';
-import { count, showDuration, showNumber } from '../terminal/words.ts';
-import { addDays, DAY_MS, HOUR_MS, parseDay } from '../usage/day.ts';
-import {
-  addressOf,
-  type Column,
-  column,
-  instanceColumn,
-  numberColumn,
-  type Query,
-  readChoice,
-  readInstanceId,
-  readPageNumber,
-  renderInstanceChoice,
-  renderPages,
-  renderSelect,
-  renderTable,
-  textColumn,
-} from './lists.ts';
-import {
-  type Html,
-  renderAway,
-  renderAwayPage,
-  renderDay,
-  renderDistance,
-  renderInstant,
-  renderMissing,
-  renderPage,
-} from './page.ts';
-import { type ConsolePage, type Names, readOrNull, type WakeEnd } from './sources.ts';
+import { sql } from 'kysely';
+import { type RunRecord, readRun } from '../queries/runs.ts';
+import { capitalize, showDays, showDuration, showNumber } from '../terminal/words.ts';
+import { type Html, linkToOrganization, plain, renderAwayPage, renderInstant, renderMissing, renderPage, renderStats } from './page.ts';
+import type { ConsolePage } from './sources.ts';
+import { addressOf, type Column, type Listing, listingPage, renderTable } from './table.ts';
 
-const PATH = '/runs';
-const KINDS = ['scheduled', 'manual', 'backfill'] as const;
-const STATUSES = ['running', 'complete', 'partial', 'failed', 'interrupted'] as const;
+interface RunRow {
+  readonly run_id: string;
+  readonly started_at: string;
+  readonly finished_at: string | null;
+  readonly status: RunRecord['status'];
+}
 
-export const runsPage: ConsolePage = {
-  path: PATH,
-  open: (sources) => async (c) => {
-    const filters = readFilters(c.req.query());
-    const page = readPageNumber(c.req.query('page'));
-    const nowMs = sources.now();
-    const found = await readOrNull(sources, async (db) => ({
-      list: await readRunList(db, queryOf(filters, page)),
-      lastDay: await readRunsSince(db, new Date(nowMs - DAY_MS).toISOString()),
-      names: await readInstanceNames(db),
-    }));
-    const names: Names = found?.names ?? new Map();
-    const { instance, kind, status, started } = filters;
-    const body = html`<h1>Runs</h1>
-<p class="quiet">Every export that had something to do, the newest first. A wake-up with nothing due leaves none; it is in the strip only.</p>
-${found === null ? '' : renderStrip(found.lastDay, sources.wakes(), nowMs)}
-<form method="get" action="${PATH}" role="search" aria-label="Runs">
-${renderInstanceChoice(names, instance)}
-${renderSelect('kind', 'Kind', [['', 'all'], ...KINDS], kind)}
-${renderSelect('status', 'Ended', [['', 'all'], ...STATUSES], status)}
-<label>Day and night before <input name="started" type="date" value="${started}"></label>
-<button type="submit">Show</button></form>
-${found === null ? renderAway() : renderList(found.list, { filters, page, names, nowMs })}`;
-    return await c.html(renderPage({ title: 'Runs', path: PATH, body }), found === null ? 503 : 200);
-  },
+const TONES: Readonly<Record<RunRecord['status'], string>> = {
+  running: 'quiet',
+  complete: 'good',
+  partial: 'bad',
+  failed: 'bad',
+  interrupted: 'warn',
 };
 
-export function readRunId(given: string | undefined): string | null {
-  return given !== undefined && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(given) ? given : null;
+const runs: Listing<RunRow> = {
+  path: '/runs',
+  title: 'Runs',
+  sentence: 'What was done when, newest first. A run is partial if something that was due is missing.',
+  from: ({ instanceIds }) => sql`(
+    select n.run_id, coalesce(i.name, n.instance_id) as instance_name, n.kind, n.status, n.started_at, n.finished_at, n.from_date, n.to_date,
+      (n.counts -> 'cells' ->> 'planned')::bigint as planned, (n.counts -> 'cells' ->> 'loaded')::bigint as loaded,
+      coalesce((n.counts -> 'cells' ->> 'failed')::bigint, 0) + coalesce((n.counts -> 'cells' ->> 'quarantined')::bigint, 0) as failed,
+      (n.counts ->> 'restated')::bigint as restated, (n.counts ->> 'requests')::bigint as requests,
+      coalesce(n.error, (select string_agg((f.item ->> 'code') || ' (' || coalesce(f.item ->> 'cells', '1') || ')', ', ')
+        from jsonb_array_elements(n.failures) as f (item))) as trouble
+    from losant_usage.runs n join losant_usage.instances i on i.instance_id = n.instance_id
+    where n.instance_id = any (${instanceIds}::text[])
+  ) as r`,
+  filters: [
+    {
+      name: 'kind',
+      label: 'Kind',
+      options: [
+        ['', 'all'],
+        ['scheduled', 'scheduled'],
+        ['manual', 'manual'],
+        ['backfill', 'backfill'],
+      ],
+      where: (kind) => sql`r.kind = ${kind}`,
+    },
+    {
+      name: 'status',
+      label: 'Ended',
+      options: [['', 'all'], ...Object.keys(TONES).map((status) => [status, status] as const)],
+      where: (status) => sql`r.status = ${status}`,
+    },
+    {
+      name: 'day',
+      label: 'Begun on',
+      options: 'day',
+      where: (day) => sql`r.started_at >= ${`${day}T00:00:00Z`}::timestamptz and r.started_at <= ${`${day}T23:59:59.999Z`}::timestamptz`,
+    },
+  ],
+  sort: ['-started_at', 'run_id'],
+  columns: [
+    {
+      name: 'started_at',
+      label: 'Begun',
+      kind: 'instant',
+      isSortable: true,
+      cell: ({ run_id, started_at }) => html`<a href="/runs/${run_id}">${started_at.slice(0, 16).replace('T', ' ')}</a>`,
+    },
+    { name: 'run_id', label: 'Run', kind: 'value', isHidden: true },
+    { name: 'finished_at', label: 'Took', kind: 'value', cell: showLength },
+    { name: 'instance_name', label: 'Instance', kind: 'text' },
+    { name: 'kind', label: 'Kind', kind: 'value' },
+    { name: 'status', label: 'Ended', kind: 'value', cell: ({ status }) => html`<span class="${TONES[status]}">${status}</span>` },
+    { name: 'planned', label: 'Due', kind: 'number', isSortable: true },
+    { name: 'loaded', label: 'Loaded', kind: 'number', isSortable: true },
+    { name: 'failed', label: 'Failed', kind: 'number', isSortable: true },
+    { name: 'restated', label: 'Changed', kind: 'number', isSortable: true },
+    { name: 'requests', label: 'Requests', kind: 'number', isSortable: true },
+    { name: 'trouble', label: 'What went wrong', kind: 'text' },
+  ],
+};
+
+export const runsPage = listingPage(runs);
+
+function showLength({ started_at: from, finished_at: to }: Pick<RunRow, 'started_at' | 'finished_at'>): string {
+  return to === null ? 'runs' : showDuration(Date.parse(to) - Date.parse(from));
 }
 
-/** The filters as addresses have them; '' for one that is not set or not valid. */
-type Filters = ReturnType<typeof readFilters>;
+const PLACE = '/runs';
 
-function readFilters(given: Query) {
-  return {
-    instance: readInstanceId(given['instance']),
-    kind: readChoice(given['kind'], KINDS),
-    status: readChoice(given['status'], STATUSES),
-    started: parseDay(given['started'] ?? '') ?? '',
-  };
-}
-
-function queryOf({ instance, kind, status, started }: Filters, page: number): RunQuery {
-  return {
-    ...{ instanceId: instance || null, kind: kind || null, status: status || null, page },
-    // A day's runs include those of the night before.
-    started: started === '' ? null : { from: addDays(started, -1), to: started },
-  };
-}
-
-const HOURS = 24;
-/** The time within which a wake-up ends after its run. */
-const WAKE_END_MS = 60_000;
-
-/**
- * `renderStrip` renders the last 24 hours, each with its runs and the wake-ups of this process that found
- * nothing due.
- */
-function renderStrip(lastDay: readonly RunRecord[], wakes: readonly WakeEnd[], nowMs: number): Html {
-  const first = Math.floor(nowMs / HOUR_MS) - HOURS + 1;
-  const cells = Array.from({ length: HOURS }, (_, place) => {
-    const from = new Date((first + place) * HOUR_MS).toISOString();
-    const to = new Date((first + place + 1) * HOUR_MS).toISOString();
-    const runs = lastDay.filter(
-      ({ startedAt, finishedAt }) => startedAt < to && (finishedAt === null || finishedAt >= from),
-    );
-    const idle = wakes.filter(
-      ({ at, instanceId, result }) =>
-        from <= at &&
-        at < to &&
-        result === 'complete' &&
-        !lastDay.some((run) => run.instanceId === instanceId && isDuring(at, run)),
-    ).length;
-    const bad = runs.filter((run) => !isGoodRun(run)).length;
-    const parts = [
-      ...(runs.length === 0 ? [] : [count(runs.length, 'run')]),
-      ...(bad === 0 ? [] : [`${showNumber(bad)} with trouble`]),
-      ...(idle === 0 ? [] : [`${count(idle, 'wake-up')} with nothing due`]),
-    ];
-    const [day, label] = [from.slice(0, 10), `${from.slice(11, 13)}:00`];
-    const said = parts.length === 0 ? 'nothing' : parts.join(', ');
-    const [tone, sign] =
-      bad > 0 ? ['bad', '✕'] : runs.length > 0 ? ['good', '●'] : idle > 0 ? ['quiet', '○'] : ['quiet', ' '];
-    const text = html`<span class="${tone}" aria-hidden="true">${sign}</span><br>${label}<span class="hidden">: ${said}</span>`;
-    return html`<li title="${day} ${label} UTC: ${said}">${runs.length === 0 ? html`<span>${text}</span>` : html`<a href="${addressOf(PATH, { started: day })}">${text}</a>`}</li>\n`;
-  });
-  return html`<h2>The last 24 hours</h2>
-<p class="quiet">By UTC hour: <span class="good">●</span> runs that did all they had to, <span class="bad">✕</span> with trouble, ○ wake-ups of this process that found nothing due, blank for nothing.</p>
-<ol class="strip">${cells}</ol>`;
-}
-
-/** Whether an instant lies in the run, or in the minute after it within which its wake-up ends. */
-function isDuring(at: string, { startedAt, finishedAt }: RunRecord): boolean {
-  return startedAt <= at && (finishedAt === null || Date.parse(at) <= Date.parse(finishedAt) + WAKE_END_MS);
-}
-
-function isGoodRun(run: RunRecord): boolean {
-  return run.status === 'complete' || run.status === 'running';
-}
-
-function renderList(
-  { count: found, runs }: RunList,
-  { filters, page, names, nowMs }: { filters: Filters; page: number; names: Names; nowMs: number },
-): Html {
-  if (runs.length === 0)
-    return html`<p>${count(found, 'run')}${found === 0 ? '' : ', none on this page'}.</p>`;
-  const counted = (name: string, cells: (run: RunRecord) => number) =>
-    numberColumn<RunRecord>(name, (run) => (run.status === 'running' ? null : cells(run)));
-  return html`<p>${count(found, 'run')}.</p>
-${renderTable(runs, [
-  ...runColumns(names, nowMs),
-  numberColumn('Took', (run) => renderLength(run, nowMs)),
-  column('Days', renderRange),
-  counted('Numbers', ({ planned }) => planned),
-  counted('New or changed', ({ loaded }) => loaded),
-  counted('Not read', ({ failed, quarantined }) => failed + quarantined),
-  numberColumn('Requests', ({ requests }) => requests),
-  textColumn('What went wrong', describeTrouble),
-])}
-${renderPages({ path: PATH, query: filters, page, found, perPage: RUNS_PER_PAGE })}`;
-}
-
-export function runColumns(names: Names, nowMs: number): Column<RunRecord>[] {
-  return [
-    column(
-      'Started',
-      ({ runId, startedAt }) => html`<a href="${PATH}/${runId}">${renderDistance(startedAt, nowMs)}</a>`,
-    ),
-    ...instanceColumn<RunRecord>(names),
-    column('Kind', ({ kind }) => kind),
-    column('Ended', renderStatus),
-  ];
-}
-
-function renderStatus(run: RunRecord): Html | string {
-  return isGoodRun(run) ? run.status : html`<span class="bad">${run.status}</span>`;
-}
-
-export function renderLength({ startedAt, finishedAt }: RunRecord, nowMs: number): string {
-  const end = finishedAt === null ? nowMs : Date.parse(finishedAt);
-  const length = showDuration(Math.max(0, end - Date.parse(startedAt)));
-  return finishedAt === null ? `${length} so far` : length;
-}
-
-export function renderRange({ from, to }: RunRecord): Html {
-  return from === null || to === null || from === to
-    ? renderDay(from)
-    : html`${renderDay(from)} to ${renderDay(to)}`;
-}
-
-export function describeTrouble(run: RunRecord): Html | string {
-  const { error, failures, failed, quarantined } = run;
-  const [first] = failures;
-  if (error !== null) return error;
-  if (first === undefined)
-    return failed + quarantined === 0
-      ? '–'
-      : count(failed + quarantined, 'number not read', 'numbers not read');
-  const more = failures.length === 1 ? '' : `; ${count(failures.length - 1, 'more cause')}`;
-  return `${first.code}: ${first.message} (${count(first.orgs, 'organization')})${more}`;
-}
-
-/** The page of one run: its task, its result and its failures. */
 export const runPage: ConsolePage = {
-  path: `${PATH}/:id`,
-  open: (sources) => async (c) => {
-    const runId = readRunId(c.req.param('id'));
-    if (runId === null) return await c.html(renderUnknown(), 404);
-    const found = await readOrNull(sources, async (db) => ({
-      run: await readRun(db, runId),
-      names: await readInstanceNames(db),
-    }));
-    if (found === null) return await c.html(renderAwayPage({ title: 'Run', path: PATH }), 503);
-    if (found.run === null) return await c.html(renderUnknown(), 404);
-    const instance = found.names.get(found.run.instanceId) ?? found.run.instanceId;
-    return await c.html(renderRun(found.run, { instance, nowMs: sources.now() }));
-  },
+  path: '/runs/:id',
+  open:
+    ({ read, instanceIds, now, logger }) =>
+    async (c) => {
+      const id = c.req.param('id') ?? '';
+      try {
+        const run = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id) ? await read((db) => readRun(db, id)) : null;
+        if (run === null || !instanceIds.includes(run.instanceId)) {
+          const page = { path: PLACE, title: 'No such run', sentence: 'There is no such run' };
+          return c.html(renderMissing({ ...page, hint: html`<a href="${PLACE}">Every run</a>` }), 404);
+        }
+        return c.html(renderRun(run, now()));
+      } catch (error) {
+        logger.warn({ err: error }, 'database not read for a page');
+        return c.html(renderAwayPage({ title: 'Run', path: PLACE }), 503);
+      }
+    },
 };
 
-function renderUnknown(): Html {
-  return renderMissing({
-    path: PATH,
-    title: 'Not found',
-    sentence: 'There is no such run on record.',
-    hint: html`<a href="${PATH}">The list of runs</a> has all that are.`,
-  });
-}
+type Failure = RunRecord['failures'][number];
 
-function renderRun(run: RunRecord, { instance, nowMs }: { instance: string; nowMs: number }): Html {
-  const facts: readonly (readonly [string, Html | string])[] = [
-    ['Instance', instance],
-    ['Ended', renderStatus(run)],
-    ['Started', renderInstant(run.startedAt, nowMs)],
-    ['Took', renderLength(run, nowMs)],
-    ['Days read', renderRange(run)],
-    ['Streams', run.streams.join(', ')],
-    ['Organizations', showNumber(run.orgs)],
-    ['Requests', showNumber(run.requests)],
-    ['Host', `${run.host ?? '–'}, version ${run.version}`],
-    ['Id', run.runId],
-  ];
-  const body = html`<h1>Run: ${run.kind}, ${run.status}</h1>
-${run.error === null ? '' : html`<p class="bad">${run.error}</p>`}
-<dl class="list">${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>\n`)}</dl>
-<h2>${count(run.planned, 'number')}</h2>
-${renderCells(run)}
-${run.restated === 0 ? '' : html`<p><a href="/changes?which=all&amp;run=${run.runId}">${count(run.restated, 'number')} changed that ${run.restated === 1 ? 'was' : 'were'} stored before</a>, ${showNumber(run.restatedFinal)} of them final.</p>`}
-${renderFailures(run)}`;
-  return renderPage({ title: `Run of ${run.startedAt.slice(0, 16).replace('T', ' ')}`, path: PATH, body });
-}
+const FAILURES: readonly Column<Failure>[] = [
+  { name: 'code', label: 'Code', kind: 'value' },
+  { name: 'message', label: 'What went wrong', kind: 'text' },
+  { name: 'stream', label: 'Stream', kind: 'value' },
+  { name: 'cells', label: 'Numbers', kind: 'number' },
+  { name: 'orgs', label: 'Organizations', kind: 'number' },
+  {
+    name: 'example',
+    label: 'For example',
+    kind: 'value',
+    cell: ({ example }) => (example === null ? null : linkToOrganization(example, example)),
+  },
+];
 
-function renderCells(run: RunRecord): Html {
-  return renderTable(
-    [run],
-    [
-      numberColumn('new or changed', ({ loaded }) => loaded),
-      numberColumn('unchanged', ({ unchanged }) => unchanged),
-      numberColumn('left out', ({ leftOut }) => leftOut),
-      numberColumn('failed', ({ failed }) => failed),
-      numberColumn('quarantined', ({ quarantined }) => quarantined),
-      numberColumn('unavailable', ({ unavailable }) => unavailable),
-    ],
-  );
-}
-
-function renderFailures(run: RunRecord): Html {
-  const { failures } = run;
-  if (failures.length === 0) {
-    return html`<h2>Nothing failed</h2>${run.status === 'partial' ? html`<p>Losant left out what it read, or something became due while it worked: <a href="/coverage?only=gap&amp;days=90">the gaps</a>.</p>` : ''}`;
-  }
-  return html`<h2>What failed, by cause</h2>
-${renderTable(failures, [
-  textColumn('Cause', ({ code, message }) => html`<strong>${code}</strong>: ${message}`),
-  column('Stream', ({ stream }) => stream),
-  numberColumn('Numbers', ({ cells }) => cells),
-  numberColumn('Organizations', ({ orgs }) => orgs),
-  textColumn('For example', ({ example }) =>
-    example === null ? null : html`<a href="/coverage?q=${example}">${example}</a>`,
-  ),
-])}`;
+function renderRun(run: RunRecord, nowMs: number): Html {
+  const { runId, counts, failures, from, to, startedAt, finishedAt, status, kind, error, version } = run;
+  const took = finishedAt === null ? 'still running' : showDuration(Date.parse(finishedAt) - Date.parse(startedAt));
+  const cells = Object.entries(counts.cells ?? {});
+  const restated = counts.restated ?? 0;
+  const body = html`<h1>${capitalize(kind)} run: <span class="${TONES[status]}">${status}</span></h1>
+<p>Begun ${renderInstant(startedAt, nowMs)}, ${took}${from === null || to === null ? '' : `; usage days ${showDays({ from, to })}`}.</p>
+${error === null ? '' : html`<p class="bad">${plain(error)}</p>`}
+${renderStats([
+  ...cells.map(([name, count]) => ({ label: capitalize(name.replace('_', ' ')), value: showNumber(count) })),
+  { label: 'Requests', value: showNumber(counts.requests ?? 0) },
+  { label: 'Changed', value: restated === 0 ? '0' : html`<a href="${addressOf('/changes', { run: runId })}">${showNumber(restated)}</a>` },
+])}
+${failures.length === 0 ? '' : html`<h2>What went wrong</h2>${renderTable(failures, FAILURES, { nowMs })}`}
+<p class="quiet">Run ${runId}, version ${version}</p>`;
+  return renderPage({ title: 'Run', path: PLACE, body });
 }

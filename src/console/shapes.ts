@@ -1,6 +1,6 @@
 /** The geometry of charts: scales, paths and ticks. */
 import { scaleLinear } from 'd3-scale';
-import { line, stack } from 'd3-shape';
+import { line } from 'd3-shape';
 import { showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 
@@ -8,35 +8,21 @@ import type { UsageDay } from '../usage/day.ts';
 export interface Scale {
   /** The top of a value, in pixels from the top of the plot. */
   readonly y: (value: number) => number;
-  readonly height: number;
   readonly ticks: readonly { readonly y: number; readonly label: string }[];
-  /** Returns a value in full. */
-  readonly show: (value: number) => string;
 }
 
 const TICKS = 4;
 
 /** Values; null where none is stored. */
-type Values = readonly (number | null)[];
-/** A place of a chart, whose values are drawn above each other. */
-interface Stacked {
-  readonly values: Values;
-}
+export type Values = readonly (number | null)[];
 
-/** `scaleOf` returns the scale of a plot of a height in pixels. */
-export function scaleOf(days: readonly Stacked[], unit: 'count' | 'bytes', height: number): Scale {
-  const most = days.map(({ values }) => sumOf(values)).reduce((a, b) => Math.max(a, b), 0);
+/** Returns the scale of a plot of a height in pixels. */
+export function scaleOf(values: Values, height: number): Scale {
+  const most = values.reduce<number>((a, b) => Math.max(a, b ?? 0), 0);
   // Counts have no halves, so the axis is at least as long as its number of ticks.
   const scale = scaleLinear([0, Math.max(most, TICKS)], [height, 0]).nice(TICKS);
   const y = (value: number) => roundTenth(scale(value));
-  const show = unit === 'bytes' ? showBytes : showNumber;
-  const label = unit === 'bytes' ? showBytes : (value: number) => COMPACT.format(value);
-  return { y, height, show, ticks: scale.ticks(TICKS).map((tick) => ({ y: y(tick), label: label(tick) })) };
-}
-
-/** `sumOf` adds up what is stored. */
-export function sumOf(values: Values): number {
-  return values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
+  return { y, ticks: scale.ticks(TICKS).map((tick) => ({ y: y(tick), label: COMPACT.format(tick) })) };
 }
 
 /** The form of a value at an axis: `1.2M`. */
@@ -44,7 +30,7 @@ const COMPACT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFra
 
 const SIZES = ['bytes', 'kB', 'MB', 'GB', 'TB', 'PB'] as const;
 
-/** `showBytes` returns bytes in the largest decimal unit that yields at least 1: `1.2 GB`. */
+/** Returns bytes in the largest decimal unit that yields at least 1: `1.2 GB`. */
 export function showBytes(value: number): string {
   const power = value < 1 ? 0 : Math.min(Math.floor(Math.log10(value) / 3), SIZES.length - 1);
   const shown = value / 1_000 ** power;
@@ -55,7 +41,7 @@ export function roundTenth(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
-/** `linePath` returns a path from one stored day to the next, each `step` wide; an isolated day is a dot. */
+/** Returns a path from one stored day to the next, each `step` wide; an isolated day is a dot. */
 export function linePath(values: Values, y: Scale['y'], step = 1): string {
   const draw = line<number | null>()
     .defined((value) => value !== null)
@@ -63,44 +49,6 @@ export function linePath(values: Values, y: Scale['y'], step = 1): string {
     .y((value) => y(value ?? 0))
     .digits(1);
   return draw(values) ?? '';
-}
-
-/** The number of days from which bars touch, because there is no room between them. */
-const TOUCHING_DAYS = 180;
-
-/**
- * `barPaths` returns the bars of each series, above those of the series before, in shares of the plot's width and
- * height.
- */
-export function barPaths(days: readonly Stacked[], { y, height }: Scale): string[] {
-  const layers = stack<Stacked, number>()
-    .keys(days[0]?.values.keys() ?? [])
-    .value(({ values }, series) => values[series] ?? 0)(days);
-  const width = days.length < TOUCHING_DAYS ? 0.76 : 1;
-  return layers.map((layer) =>
-    layer
-      .map(([from, to], place) => {
-        if (to === from) return '';
-        const left = share((place + (1 - width) / 2) / days.length);
-        const wide = share(width / days.length);
-        // Any value above 0 is visible, however small.
-        const high = share(Math.max((y(from) - y(to)) / height, 1 / height));
-        return `M${left} ${share(y(from) / height - high)}h${wide}v${high}h${-wide}z`;
-      })
-      .join(''),
-  );
-}
-
-/** `runsOf` joins neighbouring days that are true. */
-export function runsOf(holds: readonly boolean[]): { from: number; count: number }[] {
-  const runs: { from: number; count: number }[] = [];
-  for (const [place, holdsHere] of holds.entries()) {
-    const last = runs.at(-1);
-    if (!holdsHere) continue;
-    if (last && last.from + last.count === place) last.count += 1;
-    else runs.push({ from: place, count: 1 });
-  }
-  return runs;
 }
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'] as const;
@@ -113,13 +61,13 @@ export interface TickDay {
   readonly isMinor: boolean;
 }
 
-/** `tickDays` returns the days that are named on the axis, few enough for a narrow screen. */
+/** Returns the days that are named on the axis, few enough for a narrow screen. */
 export function tickDays(days: readonly UsageDay[]): TickDay[] {
   return [...days.entries()]
     .filter(([, day]) => isTick(day, days.length))
     .map(([place, day]) => ({
       place,
-      label: labelOf(day),
+      label: day.endsWith('-01-01') ? day.slice(0, 4) : `${Number(day.slice(8))} ${MONTHS[Number(day.slice(5, 7)) - 1]}`,
       anchor: anchorOf(place / days.length),
       isMinor: days.length > 31 && !day.endsWith('-01'),
     }));
@@ -132,17 +80,7 @@ function isTick(day: UsageDay, count: number): boolean {
   return date === 1 && month % 3 === 1;
 }
 
-function labelOf(day: UsageDay): string {
-  const month = MONTHS[Number(day.slice(5, 7)) - 1];
-  const date = Number(day.slice(8));
-  return day.slice(5) === '01-01' ? `${day.slice(0, 4)}` : `${date} ${month}`;
-}
-
 function anchorOf(share: number): TickDay['anchor'] {
   if (share < 0.05) return 'start';
   return share > 0.95 ? 'end' : 'middle';
-}
-
-function share(value: number): number {
-  return Math.round(value * 100_000) / 100_000;
 }

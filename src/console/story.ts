@@ -1,251 +1,161 @@
 import { html } from 'hono/html';
 import {
   type CellStory,
+  type Change,
+  type DayStory,
   type LedgerRow,
   type QuarantinedAnswer,
-  type QuarantinedBody,
-  type Revision,
-  readQuarantinedBodies,
-  type StoredValue,
-  type StoryQuery,
-} from '../queries/explain.ts';
-import { readInstanceNames } from '../queries/organizations.ts';
-import {
-  type Advice,
-  type CellPlace,
-  type DayStory,
-  describeCell,
-  describeChange,
-  describeSeen,
-  describeWaiver,
-  explainCommand,
-  type Fact,
-  ledgerFacts,
   readDayStory,
-  rereadCommand,
-  showStored,
-} from '../queries/story.ts';
-import { escapeControls } from '../terminal/text.ts';
-import { capitalize, count, showDays, showNumber } from '../terminal/words.ts';
-import { addDays, dayAt, parseDay, type UsageDay } from '../usage/day.ts';
+  type Waiver,
+} from '../queries/explain.ts';
+import { capitalize, showDays, showNumber } from '../terminal/words.ts';
+import { addDays, parseDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
-import { parseMonth } from '../usage/period.ts';
-import { isGap, STANDINGS } from '../usage/standing.ts';
-import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
-import { column, numberColumn, type Query, renderTable, textColumn } from './lists.ts';
+import { isGap, STANDINGS, standings } from '../usage/standing.ts';
 import {
   type Html,
-  renderAway,
-  renderDay,
-  renderDistance,
+  linkToOrganization,
+  plain,
+  renderAwayPage,
+  renderCommands,
   renderInstant,
   renderMissing,
   renderPage,
   renderStanding,
 } from './page.ts';
-import { type ConsolePage, type Names, type PageSources, readOrNull } from './sources.ts';
+import type { ConsolePage } from './sources.ts';
+import { type Column, renderTable, showDifference } from './table.ts';
 
-const PATH = '/coverage';
-/** The page of all streams of an organization and day. */
-export const dayStoryPage: ConsolePage = { path: `${PATH}/:org/:day`, open: openStory };
+const PLACE = '/coverage';
 
-/** The page of one stream of an organization and day. */
-export const streamStoryPage: ConsolePage = { path: `${PATH}/:org/:day/:stream`, open: openStory };
+/** The story of an organization's day: why each number is not all right, worst first, and what can be done. */
+export const storyPage: ConsolePage = {
+  path: '/coverage/:org/:day',
+  open:
+    ({ read, instanceIds, now, logger }) =>
+    async (c) => {
+      const orgId = c.req.param('org') ?? '';
+      const day = parseDay(c.req.param('day') ?? '');
+      try {
+        const story =
+          isLosantId(orgId) && day !== null
+            ? await read((db) => readDayStory(db, { orgId, day, streams: null }, { nowMs: now() }))
+            : null;
+        if (story === null || !instanceIds.includes(story.org.instanceId)) {
+          const page = { path: PLACE, title: 'No such day', sentence: 'There is no such organization or day' };
+          return c.html(renderMissing({ ...page, hint: html`<a href="${PLACE}">Organizations by days</a>` }), 404);
+        }
+        return c.html(renderStory(story, now()));
+      } catch (error) {
+        logger.warn({ err: error }, 'database not read for a page');
+        return c.html(renderAwayPage({ title: 'The story of a day', path: PLACE }), 503);
+      }
+    },
+};
 
-function openStory(sources: PageSources): ReturnType<ConsolePage['open']> {
-  return async (c) => {
-    const query = readStoryQuery(c.req.param());
-    if (query === null) return c.html(renderNowhere(), 404);
-    const { policy } = sources;
-    const nowMs = sources.now();
-    const found = await readOrNull(sources, async (db) => ({
-      story: await readDayStory(db, query, { nowMs, policy }),
-      bodies: await readQuarantinedBodies(db, query),
-      names: await readInstanceNames(db),
-    }));
-    if (found === null) return c.html(renderStoryPage(query.day, renderAway()), 503);
-    const { story, ...rest } = found;
-    if (story === null) return c.html(renderUnknown(query), 404);
-    return c.html(renderStory(query, { ...rest, story, nowMs, finalAtHours: policy.finalAtHours }));
-  };
+function renderStory({ org, day, standing, cells }: DayStory, nowMs: number): Html {
+  const { orgId, orgName, removedOn } = org;
+  const place = (cell: CellStory) => (cell.standing === null ? -1 : standings.indexOf(cell.standing));
+  const worstFirst = cells.toSorted((a, b) => place(b) - place(a));
+  const wanted = worstFirst.filter((cell) => cell.standing !== null);
+  const unwanted = worstFirst.filter((cell) => cell.standing === null).map(({ stream }) => stream);
+  const body = html`<h1>${plain(orgName)}, ${day}: ${renderStanding(standing)}</h1>
+<p>${linkToOrganization(orgId, orgName)} · <a href="/coverage/${orgId}/${addDays(day, -1)}">the day before</a> · <a href="/coverage/${orgId}/${addDays(day, 1)}">the day after</a>${removedOn === null ? '' : html` · found deleted on ${removedOn}`}</p>
+${wanted.map((cell) => renderCell(cell, nowMs))}
+${unwanted.length === 0 ? '' : html`<p class="quiet">Not wanted on this day: ${unwanted.join(', ')}.</p>`}`;
+  return renderPage({ title: `${orgName}, ${day}`, path: PLACE, body });
 }
 
-function readStoryQuery({ org: orgId = '', day: given = '', stream }: Query): StoryQuery | null {
-  const day = parseDay(given);
-  if (!isLosantId(orgId) || day === null || parseMonth(day.slice(0, 7)) === null) return null;
-  if (stream !== undefined && !streamNames.includes(stream)) return null;
-  return { orgId, day, streams: stream === undefined ? null : [stream] };
+function renderCell(cell: CellStory, nowMs: number): Html {
+  const { stream, standing, ledger, numbers, changes, waivers, quarantine, advice } = cell;
+  const isBad = standing !== null && isGap(standing);
+  return html`<section class="cell ${isBad ? 'on-bad' : ''}"><h2>${stream}: ${renderStanding(standing)}</h2>
+<p>${standing === null ? '' : `${capitalize(STANDINGS[standing].sentence)}. `}${describeReason(ledger)}</p>
+<p>${capitalize(advice.text)}.</p>
+${renderAdvice(advice.commands)}
+${numbers.length === 0 ? '' : renderNumbers(numbers, nowMs)}
+${renderList('Changed', changes, (change) => describeChange(change, nowMs))}
+${renderList('Accepted', waivers, (waiver) => describeWaiver(waiver, nowMs))}
+${renderList('Set aside', quarantine, (answer) => describeAnswer(answer, ledger, nowMs))}
+${ledger === null ? '' : renderReads(ledger, nowMs)}</section>\n`;
 }
 
-function renderNowhere(): Html {
-  return renderMissing({
-    path: PATH,
-    title: 'Not found',
-    sentence: 'This is no organization and day.',
-    hint: html`The address of a story is /coverage/ORGANIZATION/DAY, with an id of 24 hex digits and a day as 2026-11-20; a stream may follow. <a href="${PATH}">Choose one in the map of coverage.</a>`,
-  });
+function describeReason(ledger: LedgerRow | null): Html | string {
+  if (ledger === null || ledger.reason === null) return '';
+  const message = ledger.message === null ? '' : html`: ${plain(ledger.message)}`;
+  return html`<strong>${ledger.reason}</strong>${message}`;
 }
 
-function renderUnknown({ orgId }: StoryQuery): Html {
-  return renderMissing({
-    path: PATH,
-    title: 'Not found',
-    sentence: `This database has never seen the organization ${orgId}.`,
-    hint: html`Check the id. <a href="/organizations">The list of organizations</a> has all that are known.`,
-  });
+function renderAdvice(commands: CellStory['advice']['commands']): Html | string {
+  if (commands.length === 0) return '';
+  return html`${commands.map(({ when, command }) => html`<p class="quiet">${capitalize(when)}:</p>${renderCommands([command])}`)}`;
 }
 
-interface StoryFacts {
-  readonly story: DayStory;
-  readonly bodies: readonly QuarantinedBody[];
-  readonly names: Names;
-  readonly nowMs: number;
-  /** The hours after its end from which a day that is read is final. */
-  readonly finalAtHours: number;
+type StoredNumber = CellStory['numbers'][number];
+
+const NUMBERS: readonly Column<StoredNumber>[] = [
+  { name: 'metric', label: 'Number', kind: 'value' },
+  { name: 'part', label: 'Of', kind: 'text' },
+  { name: 'quantity', label: 'Stored', kind: 'number' },
+];
+
+/** The numbers that are shown unfolded. */
+const NUMBERS_SHOWN = 8;
+
+function renderNumbers(numbers: readonly StoredNumber[], nowMs: number): Html {
+  const table = renderTable(numbers, NUMBERS, { nowMs });
+  if (numbers.length <= NUMBERS_SHOWN) return table;
+  return html`<details><summary>${showNumber(numbers.length)} numbers</summary>${table}</details>`;
 }
 
-function renderStory(query: StoryQuery, facts: StoryFacts): Html {
-  const { nowMs, names } = facts;
-  const { org, cells, standing } = facts.story;
-  const { day, streams } = query;
-  const removed =
-    org.removedAt === null ? '' : html` · found deleted in Losant ${renderInstant(org.removedAt, nowMs)}`;
-  const suffix = streams === null ? '' : `/${streams.join('')}`;
-  const link = (to: UsageDay, text: string) =>
-    html`<a href="${PATH}/${org.orgId}/${to}${suffix}">${text}</a>`;
-  const isLast = day >= addDays(dayAt(nowMs), -1);
-  const body = html`<h1>${org.orgName}, ${renderDay(day)}: ${renderStanding(standing)}</h1>
-<p class="quiet"><a href="/organizations/${org.orgId}">${org.orgId}</a> · instance ${names.get(org.instanceId) ?? org.instanceId}${removed}</p>
-<nav aria-label="Days beside this one"><p>${link(addDays(day, -1), `← ${addDays(day, -1)}`)} · ${isLast ? '' : html`${link(addDays(day, 1), `${addDays(day, 1)} →`)} · `}
-<a href="${PATH}?days=90&amp;q=${org.orgId}">its days in the map of coverage</a>
-${streams === null ? '' : html` · <a href="${PATH}/${org.orgId}/${day}">all streams of this day</a>`}</p></nav>
-${cells.map((cell) => renderCell(cell, facts))}`;
-  return renderStoryPage(`${org.orgName}, ${day}`, body);
+function renderList<Item>(title: string, items: readonly Item[], describe: (item: Item) => Html): Html | string {
+  if (items.length === 0) return '';
+  return html`<h3>${title}</h3><ul>${items.map((item) => html`<li>${describe(item)}</li>`)}</ul>`;
 }
 
-function renderStoryPage(title: string, body: Html): Html {
-  return renderPage({ title, path: PATH, body });
+function describeChange({ metric, type, source, hour, old, new: now, wasFinal, runId, changedAt }: Change, nowMs: number): Html {
+  const part = [type, source, hour === null ? null : `hour ${hour}`].filter((each) => each !== null).join(', ');
+  const numbers = `${showStored(old)} → ${showStored(now)} (${showDifference((now ?? 0) - (old ?? 0))})`;
+  return html`${renderInstant(changedAt, nowMs)}: ${metric}${part === '' ? '' : ` of ${plain(part)}`} ${numbers}${wasFinal ? ', although it was final' : ''}, by <a href="/runs/${runId}">a run</a>`;
 }
 
-/**
- * The most rows shown: a day may have many sources and many changes, so a page shows the first and the
- * number of all.
- */
-const ROWS_MAX = 200;
-
-function renderCell(cell: CellStory & { readonly advice: Advice }, facts: StoryFacts): Html {
-  const { stream, standing, ledger, values, advice } = cell;
-  const tone = standing !== null && isGap(standing) ? 'bad' : '';
-  return html`<section class="card story"><h2>${stream}: <span class="${tone}">${describeCell(cell)}</span></h2>
-${renderReason(cell, facts.finalAtHours)}
-<p>Next: ${advice.text}</p>
-${renderValues(values, stream)}
-${renderFacts(ledger, facts.nowMs)}
-${renderCommands(cell, facts.story.place)}
-${renderRevisions(cell.revisions, facts.nowMs)}
-${renderWaivers(cell)}
-${cell.quarantine.map((answer) =>
-  renderAnswer(
-    answer,
-    facts.bodies.find((body) => body.stream === stream && body.from === answer.from && body.to === answer.to),
-  ),
-)}
-</section>\n`;
+function showStored(value: number | null): string {
+  return value === null ? 'nothing' : showNumber(value);
 }
 
-function renderReason({ standing, ledger }: CellStory, finalAtHours: number): Html | string {
-  if (ledger === null) return html`<p>Why: no run has read it</p>`;
-  const { reason, message } = ledger;
-  if (reason !== null) return html`<p>Why: <strong>${reason}</strong>: ${message ?? ''}</p>`;
-  if (standing !== 'stored') return '';
-  return html`<p>${capitalize(STANDINGS.stored.sentence)}: a read ${count(finalAtHours, 'hour')} or more after the end of its day makes it final</p>`;
+function describeWaiver({ reason, waivedBy, waivedAt, liftedAt, liftedByRun }: Waiver, nowMs: number): Html {
+  const what = liftedByRun === null ? 'replaced' : 'lifted by a good read';
+  const until = liftedAt === null ? 'in force' : html`${what} ${renderInstant(liftedAt, nowMs)}`;
+  return html`“${plain(reason)}”, by ${plain(waivedBy)} ${renderInstant(waivedAt, nowMs)}, ${until}`;
 }
 
-/** The facts that take a line of their own; times stand side by side before them. */
-const LONG_FACTS: readonly string[] = ['run', 'response sha256'];
-
-/** The facts that are shown above the list. */
-const SAID: readonly string[] = ['reason', 'next read', 'next try'];
-
-function renderFacts(ledger: LedgerRow | null, nowMs: number): Html | string {
-  if (ledger === null) return '';
-  const facts = ledgerFacts(ledger, nowMs).filter(([name]) => !SAID.includes(name));
-  const isLong = ([name]: Fact) => LONG_FACTS.includes(name);
-  const ordered = [...facts.filter((fact) => !isLong(fact)), ...facts.filter(isLong)];
-  return html`<dl class="facts">${ordered.map(
-    (fact) =>
-      html`<div class="${isLong(fact) ? 'long' : ''}"><dt>${capitalize(fact[0])}</dt><dd>${renderFact(fact, ledger)}</dd></div>\n`,
-  )}</dl>`;
+function describeAnswer(answer: QuarantinedAnswer, ledger: LedgerRow | null, nowMs: number): Html {
+  const { code, problem, seenAt, body } = answer;
+  const isFollowed = ledger?.verifiedAt != null && ledger.verifiedAt > seenAt;
+  return html`${renderInstant(seenAt, nowMs)}, ${showDays(answer)}: ${code}, ${plain(problem)}${isFollowed ? '; a good answer followed' : ''}
+${body === null ? '' : html`<details><summary>The answer${body.isCut ? ', its beginning' : ''}</summary><pre>${plainLines(body.text)}</pre></details>`}`;
 }
 
-/** `renderFact` renders a fact. A recorded run links to its page. */
-function renderFact([name, value]: Fact, { runId, runKind }: LedgerRow): Html | string {
-  if (name === 'run' && runKind !== null) return html`<a href="/runs/${runId}">${value}</a>`;
-  return name === 'response sha256' ? html`<code>${value}</code>` : value;
+function plainLines(text: string): string {
+  return text.split('\n').map(plain).join('\n');
 }
 
-function renderCommands(cell: CellStory & { readonly advice: Advice }, place: CellPlace): Html {
-  const reread = rereadCommand(cell, place);
-  const commands = [
-    ...cell.advice.commands,
-    ...(reread === null ? [] : [{ when: 'to read it again', command: reread }]),
-    { when: 'to see this in a terminal', command: explainCommand(cell, place) },
-  ];
-  const hasReason = commands.some(({ command }) => command.endsWith(' TEXT'));
-  return html`<details${cell.standing !== null && isGap(cell.standing) ? html` open` : ''}><summary>Commands</summary>
-<dl class="commands">${commands.map(({ when, command }) => html`<dt>${capitalize(when)}</dt><dd><code>${command}</code></dd>\n`)}</dl>
-${hasReason ? html`<p class="quiet">In place of TEXT, give the reason in quotes: it stays on record.</p>` : ''}</details>`;
-}
-
-function renderValues(values: readonly StoredValue[], stream: string): Html | string {
-  if (values.length === 0) return '';
-  const { keyColumns, columns } = streamNamed(stream);
-  const table = renderTable(values.slice(0, ROWS_MAX), [
-    ...keyColumns.map((name) => textColumn<StoredValue>(name, ({ key }) => key[name] ?? '')),
-    ...columns.map((name) => numberColumn<StoredValue>(name, (row) => showStored(row.values[name]))),
-  ]);
-  return html`${table}${renderRest(values.length)}`;
-}
-
-function renderRest(length: number): Html | string {
-  if (length <= ROWS_MAX) return '';
-  return html`<p class="quiet">The first ${ROWS_MAX} of ${showNumber(length)}; losant-usage explain lists them all.</p>`;
-}
-
-function renderRevisions(revisions: readonly Revision[], nowMs: number): Html | string {
-  if (revisions.length === 0) return '';
-  return html`<h3>Changes</h3>
-${renderTable(revisions.slice(0, ROWS_MAX), [
-  column('When', ({ changedAt }) => renderDistance(changedAt, nowMs)),
-  numberColumn('Revision', ({ revision }) => revision),
-  textColumn('What changed', (change) => describeChange(change).replaceAll(' -> ', ' → ')),
-  textColumn('By', ({ runId, changedBy }) => renderAuthor(runId, changedBy)),
-])}${renderRest(revisions.length)}`;
-}
-
-/** `renderAuthor` renders the run that made a change, or the database user that made it by hand. */
-export function renderAuthor(runId: string | null, changedBy: string): Html {
-  if (runId === null) return html`<strong>${changedBy}</strong>, by hand`;
-  return html`<a href="/runs/${runId}">run ${runId.slice(0, 8)}</a>`;
-}
-
-function renderWaivers({ waivers }: CellStory): Html | string {
-  if (waivers.length === 0) return '';
-  const lines = waivers.map(
-    (waiver) => html`<li>“${waiver.reason}” <span class="quiet">${describeWaiver(waiver)}</span></li>\n`,
-  );
-  return html`<h3>Waivers</h3><ul>${lines}</ul>`;
-}
-
-/** `renderAnswer` renders an invalid answer with what Losant sent: as text, with its control characters shown. */
-function renderAnswer(answer: QuarantinedAnswer, body: QuarantinedBody | undefined): Html {
-  const text = body?.text.split('\n').map(escapeControls).join('\n');
-  return html`<h3>Invalid answer for ${showDays(answer)}</h3>
-<p>${answer.code}: ${answer.problem} <span class="quiet">(${describeSeen(answer)})</span></p>
-${
-  body === undefined
-    ? html`<p class="quiet">What Losant sent is not kept, or this database user may not see it.</p>`
-    : html`<details${answer.isResolved ? '' : html` open`}><summary>What Losant sent${body.isCut ? ', its beginning' : ''}</summary>
-<pre>${text}</pre>${body.isCut ? html`<p class="quiet">Cut here. The table losant_usage.quarantine keeps up to 256 Ki characters.</p>` : ''}</details>`
-}`;
+/** Renders when the cell was read and by whom; hashes and ids are folded. */
+function renderReads(ledger: LedgerRow, nowMs: number): Html {
+  const instant = (text: string | null) => (text === null ? null : renderInstant(text, nowMs));
+  const isRead = ledger.attempts > 0;
+  const facts = [
+    ['First stored', instant(ledger.firstLoadedAt)],
+    ['Read', instant(ledger.verifiedAt)],
+    ['Final since', instant(ledger.finalizedAt)],
+    ['Newest failed read', isRead ? instant(ledger.attemptedAt) : null],
+    ['Failed reads since the last good one', isRead ? showNumber(ledger.attempts) : null],
+    ['Answers that left it out', ledger.silences > 0 ? showNumber(ledger.silences) : null],
+    ['Revision', ledger.isStored ? showNumber(ledger.revision) : null],
+    ['Run', ledger.runId === null ? null : html`<a href="/runs/${ledger.runId}">${ledger.runId}</a>`],
+    ['SHA-256 of the answer', ledger.responseSha256],
+  ] as const;
+  return html`<details><summary>When it was read</summary><dl class="facts">${facts.map(([name, value]) =>
+    value === null ? '' : html`<div><dt>${name}</dt><dd>${value}</dd></div>`,
+  )}</dl></details>`;
 }

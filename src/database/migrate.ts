@@ -53,7 +53,9 @@ export async function migrateToHead(handle: DatabaseHandle, options: MigrateOpti
       await sql`select set_config('lock_timeout', ${`${LOCK_WAIT_MS}`}, false)`.execute(db);
       const { error, results = [] } = await createMigrator(db, files).migrateToLatest();
       if (error !== undefined) throw error;
-      return results.filter(({ status }) => status === 'Success').map(({ migrationName }) => fileOf(migrationName));
+      return results
+        .filter(({ status }) => status === 'Success')
+        .map(({ migrationName }) => fileOf(migrationName));
     });
   } catch (error) {
     throw describeDatabaseError(error, handle.describe) ?? error;
@@ -218,8 +220,9 @@ async function readMigrationFiles(folder: string): Promise<MigrationFile[]> {
   );
 }
 
-/** Matches a comment, a quoted text or name, a dollar-quoted body, or the end of a statement. */
-const TOKEN = /--[^\n]*|'(?:[^']|'')*'|"[^"]*"|\$(\w*)\$[\s\S]*?\$\1\$|;/g;
+/** Matches a comment, a quoted text or name, a body in dollar quotes or of BEGIN ATOMIC, or the end of a statement. */
+const TOKEN =
+  /--[^\n]*|'(?:[^']|'')*'|"[^"]*"|\$(\w*)\$[\s\S]*?\$\1\$|\bbegin atomic\b[\s\S]*?\nend(?=;)|;/gi;
 
 /** Splits a text into statements, because PGlite takes one at a time in a transaction. */
 function splitStatements(text: string): string[] {

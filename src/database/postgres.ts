@@ -11,6 +11,8 @@ import { describeDatabaseError } from './sqlstate.ts';
 export interface PostgresOptions {
   /** `postgres://…` or `postgresql://…`. */
   readonly url: string;
+  /** Reads the URL again for each new connection, so that a new password needs no restart. */
+  readonly readUrl?: (() => string) | undefined;
   /** The name shown in `pg_stat_activity`. */
   readonly applicationName: string;
   /** The number of connections. */
@@ -108,7 +110,11 @@ function createPool(
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
     types,
-    Client: boundedClient({ connectTimeoutMs, silenceMs: statementTimeoutMs + SILENCE_MARGIN_MS }),
+    Client: boundedClient({
+      connectTimeoutMs,
+      silenceMs: statementTimeoutMs + SILENCE_MARGIN_MS,
+      readUrl: options.readUrl && (() => readUrlAgain(options)),
+    }),
     onConnect,
   });
   // Without a listener, an idle connection that is lost would end the process. The pool replaces it.
@@ -116,6 +122,16 @@ function createPool(
     options.logger?.info({ database: where, error: error.message }, 'idle database connection lost');
   });
   return pool;
+}
+
+/** Returns the URL as it is now; as it was, if it cannot be read, because its file may be about to be replaced. */
+function readUrlAgain({ url, readUrl }: PostgresOptions): string {
+  try {
+    return readUrl === undefined ? url : spellSslMode(readUrl());
+  } catch (error) {
+    if (error instanceof SettingsError) return url;
+    throw error;
+  }
 }
 
 /** The oldest version of Postgres whose features the migrations use. */
@@ -215,15 +231,14 @@ function locate(url: string): string {
     return `${host.includes(':') ? `[${host}]` : host}:${port}/${database}`;
   } catch (error) {
     // The message contains neither the value nor the parser's error, which repeats it.
-    const isFile = error instanceof Error && 'syscall' in error;
-    throw new SettingsError(
-      isFile
-        ? `DATABASE_URL names a certificate file that cannot be read: ${error.message}`
-        : 'DATABASE_URL is not a valid connection URL',
-      {
-        hint: 'use postgres://USER:PASSWORD@HOST:5432/NAME, percent-encoding @ : / ? # and spaces in user and password',
-      },
-    );
+    if (error instanceof Error && 'syscall' in error) {
+      throw new SettingsError(`DATABASE_URL names a certificate file that cannot be read: ${error.message}`, {
+        hint: 'correct the path of sslrootcert, sslcert or sslkey, or let this user read the file',
+      });
+    }
+    throw new SettingsError('DATABASE_URL is not a valid connection URL', {
+      hint: 'use postgres://USER:PASSWORD@HOST:5432/NAME, percent-encoding @ : / ? # and spaces in user and password',
+    });
   }
 }
 
@@ -245,6 +260,7 @@ export interface ClientBounds {
   readonly connectTimeoutMs: number;
   /** The time that a query may stay unanswered, above the server's own statement timeout. */
   readonly silenceMs: number;
+  readonly readUrl?: (() => string) | undefined;
 }
 
 /**
@@ -253,10 +269,11 @@ export interface ClientBounds {
  * own `query_timeout` would return the busy connection to the pool; the pool's `connectionTimeoutMillis`
  * would also fail those who merely wait for a free connection.) Supports queries by promise only.
  */
-export function boundedClient({ connectTimeoutMs, silenceMs }: ClientBounds): typeof pg.Client {
+export function boundedClient({ connectTimeoutMs, silenceMs, readUrl }: ClientBounds): typeof pg.Client {
   return class BoundedClient extends pg.Client {
     constructor(config: pg.ClientConfig) {
-      super({ ...config, connectionTimeoutMillis: connectTimeoutMs });
+      const now = readUrl && { connectionString: readUrl() };
+      super({ ...config, ...now, connectionTimeoutMillis: connectTimeoutMs });
       // An error on a checked-out but idle connection would have no listener and end the process; the next
       // query reports the loss.
       this.on('error', () => {});

@@ -34,6 +34,23 @@ export type Numeric = ColumnType<string, number | string, number | string>;
 
 export type Standing = 'accepted' | 'final' | 'in_doubt' | 'missing' | 'stored' | 'unavailable' | 'waiting';
 
+export interface Adjustments {
+  billed_quantity: number | null;
+  cause: string;
+  customer_id: string | null;
+  difference: number | null;
+  instance_id: string;
+  kind: string;
+  metric: string;
+  month: UsageDay;
+  org_id: string;
+  org_name: string;
+  plan_id: string | null;
+  quantity: number | null;
+  referral_id: string | null;
+  unit: string;
+}
+
 export interface Cells {
   attempted_at: Instant | null;
   attempts: number;
@@ -93,6 +110,18 @@ export interface CoverageGaps {
   standing: Standing;
   stream: string;
   usage_date: UsageDay;
+}
+
+export interface CustomerStatements {
+  customer_id: string | null;
+  kind: string;
+  metric: string;
+  month: UsageDay;
+  org_id: string | null;
+  orgs: number;
+  quantity: Numeric | null;
+  statements: number;
+  unit: string;
 }
 
 export interface DailyUsage {
@@ -182,6 +211,7 @@ export interface Health {
   listed_at: Instant | null;
   missing: number;
   newest_gap: UsageDay | null;
+  newest_read_day: UsageDay | null;
   oldest_gap: UsageDay | null;
   organizations: number;
   organizations_removed: number;
@@ -223,6 +253,7 @@ export interface Instances {
   all_from: UsageDay | null;
   api_url: string;
   control_totals: Generated<string>;
+  horizon_day: UsageDay | null;
   instance_id: string;
   list_problem: string | null;
   listed_at: Instant | null;
@@ -255,6 +286,26 @@ export interface Leases {
   run_id: string;
   since: Instant;
   until: Instant;
+}
+
+export interface MeterEvents {
+  closed_at: Instant;
+  customer_id: string | null;
+  difference: number;
+  event_id: string;
+  instance_id: string;
+  kind: string;
+  metric: string;
+  month: UsageDay;
+  number: number;
+  occurred_at: Instant;
+  org_id: string;
+  org_name: string;
+  plan_id: string | null;
+  referral_id: string | null;
+  statement_id: string;
+  statement_kind: string;
+  unit: string;
 }
 
 export interface Metrics {
@@ -313,6 +364,19 @@ export interface MonthlyUsage {
   tags: Json;
 }
 
+export interface Months {
+  causes: string[] | null;
+  closed_at: Instant | null;
+  instance_id: string;
+  is_over: boolean;
+  lines_different: number | null;
+  month: UsageDay;
+  orgs_blocked: number | null;
+  orgs_different: number | null;
+  state: string;
+  statements: number;
+}
+
 export interface NotebookMinutes {
   canceled: number;
   completed: number;
@@ -321,6 +385,23 @@ export interface NotebookMinutes {
   org_id: string;
   timeout: number;
   usage_date: UsageDay;
+}
+
+export interface OrganizationActivity {
+  change: Numeric | null;
+  days_missing: number | null;
+  devices_total: number | null;
+  instance_id: string;
+  is_left: boolean;
+  is_moved: boolean;
+  is_new: boolean;
+  is_silent: boolean | null;
+  last_active_on: UsageDay | null;
+  month: UsageDay;
+  org_id: string;
+  payload_billable_count: number | null;
+  usual_quantity: Numeric | null;
+  week_quantity: Numeric | null;
 }
 
 export interface OrganizationHistory {
@@ -524,6 +605,73 @@ export interface Runs {
   version: string;
 }
 
+export interface StatementBlockers {
+  cause: string;
+  days: number | null;
+  first_day: UsageDay;
+  last_day: UsageDay;
+  message: string | null;
+  org_id: string | null;
+  org_name: string | null;
+  position: number;
+  statement_id: string;
+  streams: string[] | null;
+  what_to_do: string;
+}
+
+export interface StatementFiles {
+  content_gzip: Buffer;
+  name: string;
+  part: number;
+  statement_id: string;
+}
+
+export interface StatementLines {
+  average: Numeric | null;
+  billed_before: number | null;
+  customer_id: string | null;
+  days_accepted: number;
+  days_expected: number;
+  days_final: number;
+  days_in_doubt: number;
+  days_missing: number;
+  days_open: number;
+  days_stored: number;
+  days_unavailable: number;
+  days_unreported: number;
+  is_customer_changed: boolean;
+  kind: string;
+  maximum: number | null;
+  metric: string;
+  month: UsageDay;
+  org_id: string;
+  org_name: string;
+  plan_id: string | null;
+  quantity: number | null;
+  referral_id: string | null;
+  sources: Json | null;
+  statement_id: string;
+  total: number | null;
+  unit: string;
+}
+
+export interface Statements {
+  closed_at: Instant;
+  closed_by: Generated<string>;
+  controls: Json;
+  instance_id: string;
+  kind: string;
+  manifest: string | null;
+  manifest_sha256: Buffer | null;
+  month: UsageDay;
+  number: number;
+  orgs: number;
+  previous_sha256: Buffer | null;
+  reason: string | null;
+  rules: Json;
+  statement_id: string;
+}
+
 export interface Streams {
   description: string;
   position: number;
@@ -597,9 +745,11 @@ export interface Waivers {
 
 /** Every table and view by its name. */
 export interface Schema {
+  adjustments: Adjustments;
   cells: Cells;
   coverage: Coverage;
   coverage_gaps: CoverageGaps;
+  customer_statements: CustomerStatements;
   daily_usage: DailyUsage;
   daily_usage_long: DailyUsageLong;
   device_counts: DeviceCounts;
@@ -609,11 +759,14 @@ export interface Schema {
   instance_totals: InstanceTotals;
   instances: Instances;
   leases: Leases;
+  meter_events: MeterEvents;
   metrics: Metrics;
   migrations: Migrations;
   migrations_lock: MigrationsLock;
   monthly_usage: MonthlyUsage;
+  months: Months;
   notebook_minutes: NotebookMinutes;
+  organization_activity: OrganizationActivity;
   organization_history: OrganizationHistory;
   organization_tags: OrganizationTags;
   organizations: Organizations;
@@ -626,6 +779,10 @@ export interface Schema {
   restatements: Restatements;
   revisions: Revisions;
   runs: Runs;
+  statement_blockers: StatementBlockers;
+  statement_files: StatementFiles;
+  statement_lines: StatementLines;
+  statements: Statements;
   streams: Streams;
   tracks: Tracks;
   usage_days: UsageDays;

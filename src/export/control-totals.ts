@@ -1,203 +1,165 @@
-import { hash } from 'node:crypto';
+/** Losant's own totals of the instance by day, asked for beside our sums. They change no number and fail no run. */
+import { sql } from 'kysely';
+import { unnested } from '../database/expressions.ts';
 import { LosantError } from '../errors.ts';
-import type { Answer } from '../losant/attempt.ts';
-import { fetchUsage, listSummaryPages, type MonthlySummary } from '../losant/usage.ts';
-import { type DayRange, eachDay, type UsageDay } from '../usage/day.ts';
+import { readInstance, updateInstance } from '../ledger/instances.ts';
+import { beginWriting } from '../ledger/lease.ts';
+import type { Answer } from '../losant/answer.ts';
+import { fetchUsage } from '../losant/usage.ts';
+import { eachDay, type UsageDay } from '../usage/day.ts';
 import { cutWindows } from '../usage/plan.ts';
-import { retryAtMs } from '../usage/policy.ts';
+import { horizonStart } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
-import { type Stream, UnplaceableBodyError } from '../usage/streams/stream.ts';
+import { type DayReading, UnplaceableBodyError } from '../usage/streams/stream.ts';
 import type { InstanceContext } from './context.ts';
 import type { Session } from './session.ts';
-import {
-  type DayTotals,
-  readFailures,
-  readTotalsDue,
-  recordQuestion,
-  recordSummaries,
-  recordTotals,
-  summariesQuestion,
-  type TotalsDueOptions,
-} from './store-control-totals.ts';
 
 /** The bound on reading control totals, which must not delay a run: a later run reads what is left. */
 const LONGEST_MS = 120_000;
 
-/** Attempts per request: a later wake-up asks again anyway. */
+/** Attempts per request: a later run asks again anyway. */
 const ATTEMPTS = 2;
 
-/** Refusals by a missing scope, endpoint or instance; asked again once a day. */
-const REFUSALS: readonly string[] = ['forbidden', 'not_found', 'not_supported', 'refused'];
-const REFUSED_ATTEMPTS = 5;
+/**
+ * Reads Losant's totals of the days that are not known to be equal or final, and adds up our own. A failure is recorded
+ * with the instance, and logged. Throws only when the session's signal aborts.
+ */
+export async function readControlTotals(context: InstanceContext, session: Session): Promise<void> {
+  const { db, instanceId, selection, streams, logger } = context;
+  const signal = AbortSignal.any([session.signal, AbortSignal.timeout(LONGEST_MS)]);
+  try {
+    // The instance's totals cover all organizations, so they cannot be compared with a few named ones.
+    if (selection.kind === 'all') {
+      const problems: string[] = [];
+      for (const { stream, days } of await readDaysDue(context, streams)) {
+        const problem = await askTotals(context, { session, signal }, stream, days);
+        if (problem !== null) problems.push(problem);
+      }
+      await recordProblem(context, session, problems[0] ?? null);
+    }
+    await db.transaction().execute(async (trx) => {
+      await beginWriting(trx, session.write);
+      await sql`select losant_usage_internal.sum_days(${instanceId})`.execute(trx);
+    });
+  } catch (error) {
+    session.signal.throwIfAborted();
+    logger.warn(
+      { instance_id: instanceId, err: error },
+      'control totals not compared, a later run tries again',
+    );
+  }
+}
+
+/** Returns the days of each stream whose totals are not read, may have changed, or differ and are not final. */
+async function readDaysDue(
+  { db, instanceId, policy, now }: InstanceContext,
+  streams: readonly string[],
+): Promise<{ stream: string; days: UsageDay[] }[]> {
+  const { rows } = await sql<{ stream: string; days: UsageDay[] }>`
+    select d.stream, array_agg(d.usage_date order by d.usage_date desc) as days
+    from (
+      select distinct m.stream, t.usage_date
+      from losant_usage.instance_totals t join losant_usage.metrics m on m.metric = t.metric
+      where t.instance_id = ${instanceId} and t.usage_date >= ${horizonStart(now(), policy)}::date
+        and m.stream = any (${streams}::text[])
+        and (t.verified_at is null or (t.quantity is distinct from t.our_sum
+          and t.verified_at < ((t.usage_date + 1)::timestamp + ${policy.finalAtHours}::integer * interval '1 hour')
+            at time zone 'UTC'))
+    ) as d
+    group by d.stream order by d.stream`.execute(db);
+  return rows;
+}
 
 interface Asking {
-  readonly context: InstanceContext;
   readonly session: Session;
   /** The session's signal with a time bound. */
   readonly signal: AbortSignal;
 }
 
-/** Thrown for an answer that was received and cannot be used. */
-class UnusableTotals extends Error {
-  override readonly name = 'UnusableTotals';
-}
-
-/**
- * `readControlTotals` reads Losant's own figures where they are due: the instance's totals by day, and the
- * summaries of months that are over; and again for numbers that were read again. Never changes a number or
- * fails a run: a failure is recorded, and logged once. Throws only when the session's signal aborts.
- */
-export async function readControlTotals(
+/** Asks for the totals of a stream. Returns why not all of them can be had; null if they could. */
+async function askTotals(
   context: InstanceContext,
+  { session, signal }: Asking,
+  stream: string,
+  days: readonly UsageDay[],
+): Promise<string | null> {
+  const { client, instanceId } = context;
+  const { requests, windowDays, readBodies } = streamNamed(stream);
+  let problem: string | null = null;
+  try {
+    for (const { window, days: wanted } of cutWindows(days, windowDays)) {
+      const answers: Answer[] = [];
+      for (const request of requests) {
+        const question = { instanceId, orgId: null, window, attempts: ATTEMPTS, signal };
+        answers.push(await fetchUsage(client, { ...question, ...request }));
+      }
+      const bodies = answers.map(({ body }) => body);
+      const { days: readings } = readBodies(bodies, window);
+      const totals = eachDay(window)
+        .filter((day) => wanted.includes(day))
+        .flatMap((day) => totalsOf(stream, day, readings.get(day)));
+      await storeTotals(context, session, { totals, verifiedAtMs: (answers[0] as Answer).sentAtMs });
+      const bad = [...readings.values()].find((reading) => reading.kind !== 'named');
+      if (bad) problem ??= `${stream}: ${bad.message}`;
+    }
+    return problem;
+  } catch (error) {
+    session.signal.throwIfAborted();
+    if (error instanceof LosantError) return error.message;
+    if (error instanceof UnplaceableBodyError) return `${stream}: ${error.message}`;
+    if (signal.aborted) return `${stream}: no answer within ${LONGEST_MS / 1_000} s`;
+    throw error;
+  }
+}
+
+/** A total of a day; null if Losant left it out. */
+interface Total {
+  readonly usage_date: UsageDay;
+  readonly metric: string;
+  readonly quantity: number | null;
+}
+
+/** Returns the totals of a day, none if they cannot be believed. */
+function totalsOf(stream: string, day: UsageDay, reading: DayReading | undefined): Total[] {
+  if (reading !== undefined && reading.kind !== 'named') return [];
+  return streamNamed(stream).columns.flatMap((metric): Total[] => {
+    const isLeftOut = reading === undefined || reading.leftOut.some(({ column }) => column === metric);
+    const quantity = isLeftOut ? null : reading.numbers[metric];
+    return quantity === null || typeof quantity === 'number' ? [{ usage_date: day, metric, quantity }] : [];
+  });
+}
+
+/** Stores totals. A day that is left out keeps its number. */
+async function storeTotals(
+  { db, instanceId }: InstanceContext,
   session: Session,
-  wanted: Pick<TotalsDueOptions, 'again' | 'onlyAgain' | 'retriesFailed'>,
+  { totals, verifiedAtMs }: { readonly totals: readonly Total[]; readonly verifiedAtMs: number },
 ): Promise<void> {
-  if (wanted.onlyAgain && wanted.again.size === 0) return;
-  const { db, instanceId, policy, selection, streams, now, logger, requestCount } = context;
-  const signal = AbortSignal.any([session.signal, AbortSignal.timeout(LONGEST_MS)]);
-  const asking = { context, session, signal };
-  const before = requestCount();
-  try {
-    // The instance's totals cover all organizations, so they cannot be compared with a few named ones.
-    const asked = selection.kind === 'all' ? streams : [];
-    const due = await readTotalsDue(db, instanceId, { ...wanted, streams: asked, policy, nowMs: now() });
-    for (const { stream, days } of due.totals) {
-      const ask = () => askTotals(asking, streamNamed(stream), days);
-      if (!(await answerQuestion(asking, stream, ask))) return;
-    }
-    for (const month of due.months) {
-      const ask = () => askSummaries(asking, month);
-      if (!(await answerQuestion(asking, summariesQuestion(month), ask))) return;
-    }
-  } catch (error) {
-    session.signal.throwIfAborted();
-    logger.warn({ instance_id: instanceId, err: error }, 'control totals not stored, a later run asks again');
-  } finally {
-    const requests = requestCount() - before;
-    if (requests > 0) logger.debug({ instance_id: instanceId, requests }, 'control totals asked');
-  }
-}
-
-/**
- * `answerQuestion` asks one question and records the result. Returns false if further questions would fail
- * in the same way.
- */
-async function answerQuestion(
-  { context, session, signal }: Asking,
-  question: string,
-  ask: () => Promise<void>,
-): Promise<boolean> {
-  const { db, instanceId, now, logger } = context;
-  const attemptedAtMs = now();
-  const attempted_at = new Date(attemptedAtMs).toISOString();
-  const known = { instance_id: instanceId, question, attempted_at };
-  try {
-    await ask();
-  } catch (error) {
-    session.signal.throwIfAborted();
-    const { reason, message } = describeFailure(error, signal);
-    const before = await readFailures(db, instanceId, question);
-    const isRefusal = REFUSALS.includes(reason);
-    const attempts = before.attempts + 1;
-    const nextReadAtMs = retryAtMs(attemptedAtMs, isRefusal ? REFUSED_ATTEMPTS : attempts);
-    const next_read_at = new Date(nextReadAtMs).toISOString();
-    await recordQuestion(db, { ...known, attempts, next_read_at, reason, message });
-    const fields = { instance_id: instanceId, question, code: reason, reason: message, next_read_at };
-    const text = 'control totals not read, numbers and run are not affected';
-    if (before.reason === reason) logger.debug(fields, text);
-    else logger.warn(fields, text);
-    return isRefusal || reason === UNUSABLE || reason === 'bad_body';
-  }
-  const answered = {
-    verified_at: attempted_at,
-    attempts: 0,
-    next_read_at: null,
-    reason: null,
-    message: null,
-  };
-  await recordQuestion(db, { ...known, ...answered });
-  return true;
-}
-
-const UNUSABLE = 'unusable';
-
-function describeFailure(error: unknown, signal: AbortSignal): { reason: string; message: string } {
-  if (error instanceof LosantError) return { reason: error.kind, message: error.message };
-  if (error instanceof UnplaceableBodyError || error instanceof UnusableTotals) {
-    return { reason: UNUSABLE, message: error.message };
-  }
-  if (!signal.aborted) throw error;
-  return { reason: 'timeout', message: `no answer within ${LONGEST_MS / 1_000} s` };
-}
-
-async function askTotals(asking: Asking, stream: Stream, days: readonly UsageDay[]): Promise<void> {
-  const { db, client, instanceId } = asking.context;
-  const problems: string[] = [];
-  const due = days.map((day) => ({ day }));
-  for (const { window, days: wanted } of cutWindows(due, stream.windowDays)) {
-    const answers: Answer[] = [];
-    for (const request of stream.requests) {
-      const asked = { instanceId, orgId: null, window, attempts: ATTEMPTS, signal: asking.signal };
-      answers.push(await fetchUsage(client, { ...asked, ...request }));
-    }
-    const bodies = answers.map(({ body }) => body);
-    const totals = readTotals(stream, bodies, { window, problems });
-    const asked = new Set(wanted.map(({ day }) => day));
-    await recordTotals(
-      db,
-      { instanceId, ...proofOf(answers), days: totals.filter(({ day }) => asked.has(day)) },
-      asking.session.writing,
+  const rows = unnested('n', totals, { usage_date: 'date', metric: 'text', quantity: 'bigint' });
+  await db.transaction().execute(async (trx) => {
+    await beginWriting(trx, session.write);
+    await sql`
+      update losant_usage.instance_totals t set quantity = coalesce(k.quantity, t.quantity),
+        verified_at = ${new Date(verifiedAtMs).toISOString()}::timestamptz
+      from (
+        select t.usage_date, t.metric, n.quantity
+        from losant_usage.instance_totals t join ${rows} on n.usage_date = t.usage_date and n.metric = t.metric
+        where t.instance_id = ${instanceId} order by t.usage_date, t.metric for update of t
+      ) as k
+      where t.instance_id = ${instanceId} and t.usage_date = k.usage_date and t.metric = k.metric`.execute(
+      trx,
     );
-  }
-  if (problems.length > 0) throw new UnusableTotals(`${stream.name}: ${problems[0]}`);
+  });
 }
 
-/** `readTotals` returns the totals of each day of the window, and a problem for each day that cannot be believed. */
-function readTotals(
-  stream: Stream,
-  bodies: readonly unknown[],
-  { window, problems }: { window: DayRange; problems: string[] },
-): DayTotals[] {
-  const { metrics, columns } = stream;
-  const { days } = stream.readBodies(bodies, window);
-  const read: DayTotals[] = [];
-  for (const day of eachDay(window)) {
-    const reading = days.get(day);
-    if (reading?.kind === 'quarantined') {
-      problems.push(`${day}: ${reading.message}`);
-      continue;
-    }
-    const totals = metrics.map((metric, index) => {
-      const isLeftOut = reading === undefined || reading.missingColumns.includes(columns[index] as string);
-      const values = reading?.facts.map((fact) => fact.values[index] as number) ?? [];
-      return [metric, isLeftOut ? null : values.reduce((sum, value) => sum + value, 0)] as const;
-    });
-    read.push({ day, totals: Object.fromEntries(totals) });
-  }
-  return read;
-}
-
-async function askSummaries(asking: Asking, month: UsageDay): Promise<void> {
-  const { db, client, instanceId, selection } = asking.context;
-  const isOurs = ({ resourceId }: MonthlySummary) =>
-    selection.kind === 'all' || selection.orgIds.includes(resourceId);
-  let count = 0;
-  const problems: string[] = [];
-  const question = { instanceId, month, attempts: ATTEMPTS, signal: asking.signal };
-  for await (const { answer, items } of listSummaryPages(client, question)) {
-    const summaries = items.filter(isOurs);
-    for (const { resourceId, unusable } of summaries) {
-      if (unusable.length > 0) problems.push(`${unusable.join(', ')} of ${resourceId} is no number`);
-    }
-    count += items.length;
-    await recordSummaries(db, { instanceId, month, ...proofOf([answer]), summaries }, asking.session.writing);
-  }
-  if (problems.length > 0) throw new UnusableTotals(`${month.slice(0, 7)}: ${problems[0]}`);
-  if (count === 0) throw new UnusableTotals(`${month.slice(0, 7)}: Losant has no summaries of the month`);
-}
-
-function proofOf(answers: readonly Answer[]): { verifiedAt: string; sha256: string } {
-  const sentAtMs = Math.min(...answers.map((answer) => answer.sentAtMs));
-  const texts = answers.map(({ text }) => text);
-  return { verifiedAt: new Date(sentAtMs).toISOString(), sha256: hash('sha256', texts.join(''), 'hex') };
+async function recordProblem(
+  { db, instanceId, logger }: InstanceContext,
+  session: Session,
+  problem: string | null,
+): Promise<void> {
+  if ((await readInstance(db, instanceId))?.totalsProblem === problem) return;
+  await updateInstance(db, session.write, { instanceId, changes: { totals_problem: problem } });
+  if (problem === null) return;
+  const fields = { instance_id: instanceId, reason: problem };
+  logger.warn(fields, 'control totals not read, numbers and run are not affected');
 }

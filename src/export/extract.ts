@@ -1,27 +1,27 @@
 import { hash } from 'node:crypto';
 import { LosantError } from '../errors.ts';
 import type { QuarantinedBody } from '../ledger/quarantine.ts';
-import type { Answer } from '../losant/attempt.ts';
+import type { Answer } from '../losant/answer.ts';
 import { fetchUsage } from '../losant/usage.ts';
-import type { CellAnswer, CellOutcome } from '../usage/cell.ts';
+import type { CellAnswer, Verdict } from '../usage/cell.ts';
 import { addDays, daysFrom, type UsageDay } from '../usage/day.ts';
 import type { Slice } from '../usage/plan.ts';
-import { ageOfRead, type Policy } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import { UnplaceableBodyError, type WindowReading } from '../usage/streams/stream.ts';
 import type { InstanceContext } from './context.ts';
+import { withoutPlaces } from './report.ts';
 
 /**
- * `extractSlice` fetches a slice and judges the answers. A window that is refused or too slow is halved, down to a
- * single day; there is one result for each window that was answered or gave up. An error of Losant
- * becomes a verdict. Throws only when `signal` aborts.
+ * Fetches a slice and judges the answers. A window that is refused or too slow is halved, down to a single day; there
+ * is one result for each window that was answered or gave up. An error of Losant becomes a verdict. Throws only when
+ * `signal` aborts.
  */
 export async function extractSlice(
   slice: Slice,
   context: InstanceContext,
   signal: AbortSignal,
 ): Promise<SliceResult[]> {
-  const { client, instanceId, policy, now } = context;
+  const { client, instanceId, now } = context;
   const { orgId, window } = slice;
   const startedAtMs = now();
   const answers: Answer[] = [];
@@ -33,9 +33,9 @@ export async function extractSlice(
     if (!(error instanceof LosantError)) throw error;
     const halves = isTooMuch(error) ? halve(slice) : null;
     if (halves) return (await Promise.all(halves.map((half) => extractSlice(half, context, signal)))).flat();
-    return [judgeFailure(slice, error, startedAtMs, policy)];
+    return [judgeFailure(slice, error, startedAtMs)];
   }
-  return [judgeAnswers(slice, answers, policy)];
+  return [judgeAnswers(slice, answers)];
 }
 
 /** Whether a shorter window may be answered. */
@@ -43,23 +43,19 @@ function isTooMuch({ kind }: LosantError): boolean {
   return kind === 'refused' || kind === 'timeout';
 }
 
-/**
- * `halve` returns the slice in two halves, each with the window that its own days need; null for a window of
- * one day.
- */
+/** Returns the slice in two halves, each with the window that its own days need; null for a window of one day. */
 function halve(slice: Slice): Slice[] | null {
   const { from, to } = slice.window;
   const length = daysFrom(from, to) + 1;
   if (length === 1) return null;
   const middle = addDays(from, Math.floor(length / 2));
-  const halves = [
-    slice.days.filter(({ day }) => day >= middle),
-    slice.days.filter(({ day }) => day < middle),
-  ];
-  return halves.flatMap((days) => {
+  const newer = slice.days.filter((day) => day >= middle);
+  const older = slice.days.filter((day) => day < middle);
+  return [newer, older].flatMap((days) => {
     const newest = days[0];
     const oldest = days.at(-1);
-    return newest && oldest ? [{ ...slice, window: { from: oldest.day, to: newest.day }, days }] : [];
+    if (newest === undefined || oldest === undefined) return [];
+    return [{ ...slice, window: { from: oldest, to: newest }, days }];
   });
 }
 
@@ -76,11 +72,8 @@ export interface SliceResult {
   readonly error: LosantError | null;
 }
 
-/**
- * `judgeAnswers` judges the answers to a slice's requests, each of its days separately. Other days of the window are
- * ignored.
- */
-function judgeAnswers(slice: Slice, answers: readonly Answer[], policy: Policy): SliceResult {
+/** Judges the answers to a slice's requests, each of its days separately. Other days of the window are ignored. */
+function judgeAnswers(slice: Slice, answers: readonly Answer[]): SliceResult {
   const texts = answers.map(({ text }) => text);
   const read = { sentAtMs: (answers[0] as Answer).sentAtMs, texts };
   let reading: WindowReading;
@@ -90,80 +83,60 @@ function judgeAnswers(slice: Slice, answers: readonly Answer[], policy: Policy):
   } catch (error) {
     if (!(error instanceof UnplaceableBodyError)) throw error;
     return quarantineSlice(
-      answerSlice(slice, { ...read, outcome: MISSING }, policy),
+      answerSlice(slice, read, () => LEFT_OUT),
       UNPLACEABLE,
       error.message,
     );
   }
   const { days, outsideBuckets, unknownKeys } = reading;
   const sha256 = hash('sha256', texts.join(''), 'hex');
-  const judged = answerSlice(slice, { ...read, sha256, outcome: (day) => days.get(day) ?? MISSING }, policy);
-  const { orgId, stream } = slice;
-  const quarantined = judged.answers.flatMap(({ day, outcome }) => {
-    if (outcome.kind !== 'quarantined') return [];
-    const { code, message: problem } = outcome;
+  const judged = answerSlice(slice, { ...read, sha256 }, (day) => days.get(day) ?? LEFT_OUT);
+  const quarantined = judged.answers.flatMap(({ orgId, stream, day, verdict }) => {
+    if (verdict.kind !== 'quarantined') return [];
+    const { code, message: problem } = verdict;
     return [{ orgId, stream, from: day, to: day, code, problem, bodies: texts }];
   });
   return { ...judged, quarantined, outsideBuckets, unknownKeys };
 }
 
-/**
- * `judgeFailure` judges a request that ended in an error. A body that cannot be used is quarantined with
- * its slice.
- */
-export function judgeFailure(
-  slice: Slice,
-  error: LosantError,
-  sentAtMs: number,
-  policy: Policy,
-): SliceResult {
-  const { kind: code, message, body } = error;
-  const texts = body === null || code !== 'bad_body' ? [] : [body];
-  const failed = answerSlice(
-    slice,
-    { sentAtMs, texts, error, outcome: { kind: 'failed', code, message } },
-    policy,
-  );
-  return code === 'bad_body' ? quarantineSlice(failed, UNPLACEABLE, message) : failed;
+/** Judges a request that ended in an error. A body that cannot be used is quarantined with its slice. */
+export function judgeFailure(slice: Slice, error: LosantError, sentAtMs: number): SliceResult {
+  const { kind: code, body } = error;
+  const message = withoutPlaces(error.message);
+  const isBad = code === 'bad_body';
+  const texts = body === null || !isBad ? [] : [body];
+  const failed = answerSlice(slice, { sentAtMs, texts }, () => ({ kind: 'failed', code, message }));
+  return { ...(isBad ? quarantineSlice(failed, UNPLACEABLE, message) : failed), error };
 }
 
-/**
- * `quarantineSlice` returns the slice with every cell quarantined, for a body none of whose numbers can be
- * believed.
- */
+/** Returns the slice with every cell quarantined, for a body none of whose numbers can be believed. */
 export function quarantineSlice(result: SliceResult, code: string, problem: string): SliceResult {
   const { slice, answers, texts } = result;
   const { orgId, stream, window } = slice;
-  const asked = slice.days.map(({ day }) => day);
-  const outcome = { kind: 'quarantined', code, message: problem } as const;
+  const verdict = { kind: 'quarantined', code, message: problem } as const;
   return {
     ...result,
-    answers: answers.map((answer) => ({ ...answer, sha256: null, outcome })),
-    quarantined: [{ orgId, stream, ...window, asked, code, problem, bodies: texts }],
+    answers: answers.map((answer) => ({ ...answer, sha256: null, verdict })),
+    quarantined: [{ orgId, stream, from: window.from, to: window.to, code, problem, bodies: texts }],
   };
 }
 
 interface SliceRead {
   /** The time at which the first request was sent, in ms by the database's clock. */
   readonly sentAtMs: number;
-  readonly sha256?: string;
-  readonly texts?: readonly string[];
-  readonly error?: LosantError;
-  /** The outcome of all cells, or a function that returns the outcome of each day. */
-  readonly outcome: CellOutcome | ((day: UsageDay) => CellOutcome);
+  readonly sha256?: string | null;
+  readonly texts: readonly string[];
 }
 
-/** `answerSlice` returns the slice with an answer for each of its cells. */
-export function answerSlice(slice: Slice, read: SliceRead, policy: Policy): SliceResult {
-  const { sentAtMs, sha256 = null, texts = [], error = null, outcome } = read;
-  const { orgId, stream } = slice;
-  const answers = slice.days.map(({ day }) => ({
-    ...{ orgId, stream, day, sentAtMs, sha256 },
-    outcome: typeof outcome === 'function' ? outcome(day) : outcome,
-    age: ageOfRead(day, sentAtMs, policy),
-  }));
-  return { slice, answers, quarantined: [], outsideBuckets: 0, unknownKeys: 0, texts, error };
+function answerSlice(
+  slice: Slice,
+  { sentAtMs, sha256 = null, texts }: SliceRead,
+  verdictOf: (day: UsageDay) => Verdict,
+): SliceResult {
+  const { orgId, stream, days } = slice;
+  const answers = days.map((day) => ({ orgId, stream, day, sentAtMs, sha256, verdict: verdictOf(day) }));
+  return { slice, answers, quarantined: [], outsideBuckets: 0, unknownKeys: 0, texts, error: null };
 }
 
 const UNPLACEABLE = 'unplaceable_body';
-const MISSING: CellOutcome = { kind: 'missing' };
+const LEFT_OUT: Verdict = { kind: 'left_out' };

@@ -1,18 +1,10 @@
-import type { Updateable } from 'kysely';
-import type { Runs } from '../database/schema.ts';
-import type { CrossCheckedCell, LoadedCell, LoadResult } from '../ledger/load.ts';
-import type { RowCounts } from '../ledger/numbers.ts';
-import type { RunKind, RunStatus } from '../ledger/runs.ts';
-import type { RunFailure } from '../queries/runs.ts';
-import type { CellResult } from '../usage/cell.ts';
+import type { LoadedCell, LoadResult } from '../ledger/load.ts';
+import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
+import type { Logger } from '../logger.ts';
+import { type CellAnswer, type CellKey, type CellResult, cellId, compareText } from '../usage/cell.ts';
 import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
-import { isLate } from '../usage/policy.ts';
-import type { DiscoveryFailure } from './discover.ts';
 
-/**
- * The most failures kept for the report, so that memory stays flat; the counts beside them always
- * cover all.
- */
+/** The most failures kept for the report, so that memory stays flat; the counts beside them always cover all. */
 const FAILURES_MAX = 10_000;
 
 /** A failed part of the export. The days are null if the failure concerns the organization itself. */
@@ -27,18 +19,24 @@ export interface Failure {
 }
 
 /** The result of a run, as `--json` prints it. */
-export type RunReport = ReturnType<Tally['toReport']>;
-
-/** The facts of a report that are not added up. */
-interface RunFacts {
+export interface RunReport {
   /** The run; null if nothing was due, so that no run was recorded. */
   readonly runId: string | null;
   readonly kind: RunKind;
   readonly status: Exclude<RunStatus, 'running'>;
+  readonly from: UsageDay | null;
+  readonly to: UsageDay | null;
+  readonly orgs: number;
+  readonly cells: RunCounts['cells'];
+  readonly rows: RunCounts['rows'];
+  readonly requests: number;
   readonly durationMs: number;
+  readonly failures: readonly Failure[];
 }
 
-/** Tally adds up the results of a run's cells. */
+const NOT_FOUND = 'not_found';
+
+/** Adds up what becomes of a run's cells. */
 export class Tally {
   readonly cells: Record<CellResult, number> = {
     loaded: 0,
@@ -48,216 +46,174 @@ export class Tally {
     quarantined: 0,
     unavailable: 0,
   };
-  readonly rows: Record<string, RowCounts> = {};
-  /** The first failures, one per cell. */
-  readonly failures: Failure[] = [];
-  orgs = 0;
+  readonly rows = { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
+  readonly orgIds = new Set<string>();
   requests = 0;
   restated = 0;
   restatedFinal = 0;
   unknownKeys = 0;
   outsideBuckets = 0;
-  /** The number of cells that Losant left out although their day is late. */
-  lateOmissions = 0;
-  /** The number of cells that were asked for and cannot be read. */
-  unreadable = 0;
   range: DayRange | null = null;
-  /** The days between a backfill and the days tracked already, which it made tracked too. */
-  alsoTracked: DayRange | null = null;
-  /** The days whose numbers were loaded, first or anew, by stream. */
-  readonly loadedDays = new Map<string, Set<UsageDay>>();
-  /** The number of cells that were due and are without a number although none of their reads failed. */
-  undone = 0;
-  /** The number of gaps that the ledger has in the scope of the run, other than its own failures. */
-  gapsLeft = 0;
   readonly #instanceId: string;
-  /** The number of cells that failed because their organization was not found, by organization. */
-  readonly #notFound = new Map<string, number>();
+  /** Failures of organizations and of the list. */
+  readonly #general: Failure[] = [];
+  /** Failures by cell; a cell that a later pass read well has none. */
+  readonly #ofCells = new Map<string, Failure & { readonly result: CellResult }>();
+  /** The number of failed cells beyond those kept. */
+  #unkept = 0;
 
   constructor(instanceId: string) {
     this.#instanceId = instanceId;
-  }
-
-  /** Whether everything that was due or asked for has been read and stored, whatever gaps are older. */
-  get didAll(): boolean {
-    return this.failures.length === 0 && this.undone === 0 && this.unreadable === 0;
   }
 
   get planned(): number {
     return Object.values(this.cells).reduce((sum, count) => sum + count, 0);
   }
 
-  addLoad({ cells, crossChecked, rows }: LoadResult): void {
-    for (const cell of cells) if (!isClosedStored(cell)) this.#addCell(cell);
-    for (const cell of crossChecked) this.#addCrossChecked(cell);
-    for (const [table, counts] of Object.entries(rows)) {
-      const sum = this.rows[table] ?? { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
-      for (const key of ROW_KEYS) sum[key] += counts[key];
-      this.rows[table] = sum;
+  /** The failures that are known, those of the list and of organizations first. */
+  get failures(): readonly Failure[] {
+    const ofCells = [...this.#ofCells.values()].map(({ result: _, ...failure }) => failure);
+    return [...this.#general, ...ofCells];
+  }
+
+  /** Whether some cell that was due ended missing, in doubt or failed. */
+  get hasFailedCells(): boolean {
+    return this.#ofCells.size > 0 || this.#unkept > 0;
+  }
+
+  /** Adds failures that concern no cell of this run. */
+  addFailures(failures: readonly (Pick<Failure, 'orgId' | 'code' | 'message'> & Partial<Failure>)[]): void {
+    for (const failure of failures) {
+      this.#general.push({ instanceId: this.#instanceId, stream: null, from: null, to: null, ...failure });
     }
+  }
+
+  addLoad({ cells, rows }: LoadResult): void {
+    for (const cell of cells) this.#addCell(cell);
+    this.rows.inserted += rows.inserted;
+    this.rows.updated += rows.updated;
+    this.rows.deleted += rows.deleted;
+    this.rows.unchanged += rows.unchanged;
   }
 
   /** Adds cells that were not read because Losant refused the token or a scope. */
-  addRefused({
-    days,
-    ...where
-  }: Omit<Failure, 'instanceId' | 'from' | 'to'> & { days: readonly UsageDay[] }): void {
-    for (const day of days) {
-      this.cells.failed += 1;
-      this.#addFailure({ instanceId: this.#instanceId, ...where, from: day, to: day });
-      this.#widenRange(day);
-    }
-  }
-
-  addDiscoveryFailures(failures: readonly DiscoveryFailure[]): void {
-    for (const failure of failures) {
-      this.#addFailure({ instanceId: this.#instanceId, stream: null, from: null, to: null, ...failure });
+  addRefused(answers: readonly CellAnswer[]): void {
+    for (const answer of answers) {
+      this.#count(answer, 'failed');
+      if (answer.verdict.kind === 'failed') this.#fail(answer, 'failed', answer.verdict);
     }
   }
 
   /** The organizations that Losant did not know when their usage was asked for. */
   get notFoundOrgs(): string[] {
-    return [...this.#notFound.keys()];
+    const failures = [...this.#ofCells.values()].filter(({ code }) => code === NOT_FOUND);
+    return [...new Set(failures.flatMap(({ orgId }) => orgId ?? []))].toSorted(compareText);
   }
 
-  /** Takes back the failures of organizations that proved to be removed; their cells are counted again. */
+  /** Counts the cells of organizations that proved to be removed as unavailable. */
   forgetNotFound(orgIds: readonly string[]): void {
-    for (const orgId of orgIds) {
-      this.cells.failed -= this.#notFound.get(orgId) ?? 0;
-      this.#notFound.delete(orgId);
+    for (const [id, { orgId, code, result }] of this.#ofCells) {
+      if (code !== NOT_FOUND || orgId === null || !orgIds.includes(orgId)) continue;
+      this.#ofCells.delete(id);
+      this.cells[result] -= 1;
+      this.cells.unavailable += 1;
     }
-    const kept = this.failures.filter(
-      ({ orgId, code }) => code !== NOT_FOUND || !orgIds.includes(orgId ?? ''),
-    );
-    this.failures.splice(0, this.failures.length, ...kept);
   }
 
-  /** Returns the failures by cause, the most frequent first. */
-  groupFailures(): RunFailure[] {
-    const groups = Map.groupBy(
-      this.failures,
-      ({ code, stream, message }) => `${code} ${stream} ${shapeOf(message)}`,
-    );
-    return [...groups.values()]
-      .map((group) => {
-        const { code, message, stream, orgId: example } = group[0] as Failure;
-        return {
-          code,
-          message,
-          stream,
-          cells: group.length,
-          orgs: new Set(group.map(({ orgId }) => orgId)).size,
-          example,
-        };
-      })
-      .sort((a, b) => b.cells - a.cells)
-      .slice(0, GROUPS_MAX);
-  }
-
-  toCounts(): Updateable<Runs> {
-    const { cells } = this;
-    const rows = sumRows(this.rows);
+  toCounts(): RunCounts {
+    const { cells, rows, requests, restated, restatedFinal } = this;
     return {
-      orgs: this.orgs,
-      cells_planned: this.planned,
-      cells_loaded: cells.loaded,
-      cells_unchanged: cells.unchanged,
-      cells_left_out: cells.left_out,
-      cells_failed: cells.failed,
-      cells_quarantined: cells.quarantined,
-      cells_unavailable: cells.unavailable,
-      cells_restated: this.restated,
-      cells_restated_final: this.restatedFinal,
-      rows_inserted: rows.inserted,
-      rows_updated: rows.updated,
-      rows_deleted: rows.deleted,
-      rows_unchanged: rows.unchanged,
-      requests: this.requests,
+      orgs: this.orgIds.size,
+      cells: { planned: this.planned, ...cells },
+      rows: { ...rows },
+      requests,
+      restated,
+      restatedFinal,
     };
   }
 
-  toReport({ runId, kind, status, durationMs }: RunFacts) {
-    const { orgs, requests, gapsLeft, alsoTracked } = this;
-    return {
-      ...{ runId, kind, status, from: this.range?.from ?? null, to: this.range?.to ?? null, orgs },
-      // `planned` is the sum of the others.
-      ...{ cells: { planned: this.planned, ...this.cells }, rows: sumRows(this.rows), requests, durationMs },
-      ...{ failures: mergeDays(this.failures), gapsLeft, alsoTracked },
-    } as const;
+  /** Returns the failures by cause, the most frequent first. */
+  groupFailures(): FailureGroup[] {
+    const groups = Map.groupBy(this.failures, ({ code, stream, message }) => {
+      return `${code} ${stream} ${withoutPlaces(message)}`;
+    });
+    return [...groups.values()]
+      .map((group): FailureGroup => {
+        const [first] = group as [Failure];
+        return {
+          code: first.code,
+          message: withoutPlaces(first.message),
+          stream: first.stream,
+          cells: group.filter(({ from }) => from !== null).length,
+          orgs: new Set(group.flatMap(({ orgId }) => orgId ?? [])).size,
+          example: first.orgId,
+        };
+      })
+      .toSorted((a, b) => b.cells - a.cells)
+      .slice(0, GROUPS_MAX);
   }
 
-  #addCell({ answer, result, problem, isRestated, wasFinal }: LoadedCell): void {
-    const { orgId, stream, day } = answer;
+  toReport({
+    runId,
+    kind,
+    status,
+    durationMs,
+  }: Pick<RunReport, 'runId' | 'kind' | 'status' | 'durationMs'>): RunReport {
+    const { orgs, cells, rows, requests } = this.toCounts();
+    const { from, to } = this.range ?? { from: null, to: null };
+    const failures = mergeDays(this.failures);
+    return { runId, kind, status, from, to, orgs, cells, rows, requests, durationMs, failures };
+  }
+
+  #addCell({ answer, result, problem, standing, isRestated, wasFinal }: LoadedCell): void {
+    this.#count(answer, result);
+    if (isRestated) this.restated += 1;
+    if (isRestated && wasFinal) this.restatedFinal += 1;
+    const isRead = result !== 'failed' && result !== 'quarantined';
+    const isWell = standing === 'accepted' || (isRead && standing !== 'missing' && standing !== 'in_doubt');
+    if (isWell) this.#ofCells.delete(cellId(answer));
+    else this.#fail(answer, result, problem ?? { code: standing, message: `it is ${standing}` });
+  }
+
+  #count({ day }: CellKey, result: CellResult): void {
     this.cells[result] += 1;
-    this.#widenRange(day);
-    if (result === 'loaded') {
-      this.loadedDays.set(stream, (this.loadedDays.get(stream) ?? new Set()).add(day));
-    }
-    if (result === 'left_out' && isLate(day, answer.sentAtMs)) this.lateOmissions += 1;
-    if (isRestated) this.restated += 1;
-    if (isRestated && wasFinal) this.restatedFinal += 1;
-    if (problem && (result === 'failed' || result === 'quarantined')) {
-      const where = { instanceId: this.#instanceId, orgId, stream, from: day, to: day };
-      this.#addFailure({ ...where, ...problem });
-    }
-  }
-
-  /**
-   * Counts a cell as loaded that was counted as missing when it was read and has received its zeros
-   * since.
-   */
-  #addCrossChecked({ day, verifiedAtMs, countedAs, isRestated, wasFinal }: CrossCheckedCell): void {
-    if (isRestated) this.restated += 1;
-    if (isRestated && wasFinal) this.restatedFinal += 1;
-    if (countedAs === null) return;
-    this.cells[countedAs] -= 1;
-    this.cells.loaded += 1;
-    if (countedAs === 'left_out' && verifiedAtMs !== null && isLate(day, verifiedAtMs))
-      this.lateOmissions -= 1;
-  }
-
-  #addFailure(failure: Failure): void {
-    if (this.failures.length < FAILURES_MAX) this.failures.push(failure);
-    if (failure.code === NOT_FOUND && failure.orgId !== null) {
-      this.#notFound.set(failure.orgId, (this.#notFound.get(failure.orgId) ?? 0) + 1);
-    }
-  }
-
-  #widenRange(day: UsageDay): void {
     const { from, to } = this.range ?? { from: day, to: day };
     this.range = { from: day < from ? day : from, to: day > to ? day : to };
   }
-}
 
-/** Whether a stored cell is no longer read: nothing was read, and nothing is missing. */
-function isClosedStored({ answer, result }: LoadedCell): boolean {
-  return answer.outcome.kind === 'closed' && result === 'unchanged';
+  #fail(
+    answer: CellAnswer,
+    result: CellResult,
+    { code, message }: { readonly code: string; readonly message: string },
+  ): void {
+    const { orgId, stream, day } = answer;
+    const id = cellId(answer);
+    if (this.#ofCells.size >= FAILURES_MAX && !this.#ofCells.has(id)) this.#unkept += 1;
+    else {
+      const instanceId = this.#instanceId;
+      this.#ofCells.set(id, { instanceId, orgId, stream, from: day, to: day, code, message, result });
+    }
+  }
 }
 
 const GROUPS_MAX = 20;
 
-/** `shapeOf` returns a message without the parts that differ between organizations and days. */
-function shapeOf(message: string): string {
-  return message.replaceAll(/[0-9a-f]{24}|\d+/g, '#');
+/** Returns a message without ids and days, which Losant's errors put in parentheses. */
+export function withoutPlaces(message: string): string {
+  return message
+    .replaceAll(/ \((?:instance|org|days) [^()]*\)/g, '')
+    .replaceAll(/\b[0-9a-f]{24}\b/g, 'ID')
+    .replaceAll(/\b\d{4}-\d{2}-\d{2}(?:\.\.\d{4}-\d{2}-\d{2})?\b/g, 'DAY');
 }
 
-const NOT_FOUND = 'not_found';
-const ROW_KEYS = ['inserted', 'updated', 'deleted', 'unchanged'] as const;
-
-function sumRows(rows: Readonly<Record<string, RowCounts>>): RowCounts {
-  const sum = { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
-  for (const counts of Object.values(rows)) for (const key of ROW_KEYS) sum[key] += counts[key];
-  return sum;
-}
-
-/** `mergeDays` joins like failures of neighbouring days into one with a range; newest first. */
+/** Joins like failures of neighbouring days into one with a range; newest first. */
 function mergeDays(failures: readonly Failure[]): Failure[] {
   const groups = Map.groupBy(failures, ({ orgId, stream, code, message }) =>
     JSON.stringify([orgId, stream, code, message]),
   );
   return [...groups.values()].flatMap((group) => {
     const merged: Failure[] = [];
-    for (const failure of group.toSorted((a, b) => ((a.from ?? '') < (b.from ?? '') ? 1 : -1))) {
+    for (const failure of group.toSorted((a, b) => compareText(b.from ?? '', a.from ?? ''))) {
       const last = merged.at(-1);
       const isNext = last?.from != null && failure.to !== null && addDays(failure.to, 1) >= last.from;
       if (last && isNext) merged[merged.length - 1] = { ...last, from: failure.from };
@@ -265,4 +221,38 @@ function mergeDays(failures: readonly Failure[]): Failure[] {
     }
     return merged;
   });
+}
+
+/** Logs one line for a run, and another if final numbers were restated. */
+export function logRun(
+  logger: Logger,
+  instanceId: string,
+  { report, tally, refusal }: { report: RunReport; tally: Tally; refusal: Error | null },
+): void {
+  const { runId, failures, status } = report;
+  const fields = {
+    instance_id: instanceId,
+    run_id: runId,
+    kind: report.kind,
+    status,
+    from: report.from,
+    to: report.to,
+    orgs: report.orgs,
+    cells: report.cells,
+    rows: report.rows,
+    requests: report.requests,
+    duration_ms: report.durationMs,
+    restated: tally.restated,
+    restated_final: tally.restatedFinal,
+    unknown_keys: tally.unknownKeys,
+    outside_buckets: tally.outsideBuckets,
+    failures: failures.length,
+    refused: refusal?.message,
+  };
+  if (status === 'complete' && !refusal) logger.info(fields, 'run finished');
+  else logger.warn({ ...fields, first_failure: failures[0] }, 'run finished, something is missing');
+  if (tally.restatedFinal > 0) {
+    const cells = { run_id: runId, cells: tally.restatedFinal };
+    logger.warn(cells, 'final numbers were restated, see the view restatements');
+  }
 }

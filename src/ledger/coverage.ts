@@ -1,19 +1,121 @@
-/** Rows of `coverage`, the ledger's cells: locked, inserted and updated, always in key order. */
+/** Rows of `coverage` and the numbers of their days: locked, read and updated, always in key order. */
 import { type Kysely, type Selectable, sql } from 'kysely';
 import { unnested } from '../database/expressions.ts';
-import type { Coverage, Instant, Schema } from '../database/schema.ts';
-import { type AppliedCell, type Cell, type CellKey, cellId, compareText } from '../usage/cell.ts';
-import type { Fact } from '../usage/streams/stream.ts';
-import { type NewCell, type RowCounts, readNumbers, writeNumbers } from './numbers.ts';
+import type { Coverage, Instant, Schema, UsageDays } from '../database/schema.ts';
+import { DatabaseError } from '../errors.ts';
+import { type Cell, type CellKey, cellId, compareText } from '../usage/cell.ts';
+import type { UsageDay } from '../usage/day.ts';
+import type { Numbers } from '../usage/numbers.ts';
+import { streamNamed } from '../usage/streams/catalog.ts';
 
-const KEY_TYPES = { usage_date: 'date', stream: 'text', org_id: 'text' } as const;
+/** An organization's day. */
+export interface OrgDay {
+  readonly day: UsageDay;
+  readonly orgId: string;
+}
+
+/** A locked row, with the run that wrote it last. */
+export interface LockedCell extends Cell {
+  readonly runId: string | null;
+}
+
+/** The locked rows of cells by {@link cellId}, and their stored numbers; null where none are. */
+export interface LockedCells {
+  readonly rows: ReadonlyMap<string, LockedCell>;
+  readonly numbersOf: (key: CellKey) => Numbers | null;
+}
+
+/** A cell with its new row, and its new numbers; null if they stay. */
+export interface ChangedCell extends CellKey {
+  readonly cell: Cell;
+  readonly numbers: Numbers | null;
+}
+
+const KEY_TYPES = { usage_date: 'date', org_id: 'text', stream: 'text' } as const;
+const DAY_TYPES = { usage_date: 'date', org_id: 'text' } as const;
+
+/** Returns cells as a table `k` of a statement. */
+export function keysOf(keys: readonly CellKey[]) {
+  const rows = keys.map(({ day, orgId, stream }) => ({ usage_date: day, org_id: orgId, stream }));
+  return unnested('k', rows, KEY_TYPES);
+}
+
+/** Locks the cells of these days and streams, and their numbers, in key order. */
+export async function lockCells(
+  trx: Kysely<Schema>,
+  days: readonly OrgDay[],
+  streams: readonly string[],
+): Promise<LockedCells> {
+  const keys = [...new Map(days.map((each) => [dayId(each), each])).entries()]
+    .sort(([a], [b]) => compareText(a, b))
+    .map(([, { day, orgId }]) => ({ usage_date: day, org_id: orgId }));
+  // Rows are looked up one by one through the index: a join would be planned by statistics, which a table just filled
+  // does not have.
+  const cells = await trx
+    .selectFrom(unnested('k', keys, DAY_TYPES))
+    .innerJoinLateral(
+      (eb) =>
+        eb
+          .selectFrom('coverage as row')
+          .selectAll()
+          .whereRef('row.usage_date', '=', 'k.usage_date')
+          .whereRef('row.org_id', '=', 'k.org_id')
+          .where(sql<boolean>`row.stream = any (${streams}::text[])`)
+          .orderBy('row.stream')
+          .forUpdate()
+          .as('c'),
+      (join) => join.onTrue(),
+    )
+    .selectAll('c')
+    .execute();
+  const columns = streams.flatMap((stream) => streamNamed(stream).columns) as (keyof UsageDays)[];
+  const numbers = await trx
+    .selectFrom(unnested('k', keys, DAY_TYPES))
+    .innerJoinLateral(
+      (eb) =>
+        eb
+          .selectFrom('usage_days as row')
+          .select(['row.usage_date', 'row.org_id', ...columns.map((column) => `row.${column}` as const)])
+          .whereRef('row.usage_date', '=', 'k.usage_date')
+          .whereRef('row.org_id', '=', 'k.org_id')
+          .forUpdate()
+          .as('d'),
+      (join) => join.onTrue(),
+    )
+    .selectAll('d')
+    .execute();
+  const rows = new Map(cells.map((row) => [cellId(toKey(row)), toCell(row)]));
+  const byDay = new Map(
+    numbers.map((row) => [
+      dayId({ day: row.usage_date, orgId: row.org_id }),
+      row as Readonly<Record<string, unknown>>,
+    ]),
+  );
+  return { rows, numbersOf: (key) => toNumbers(byDay.get(dayId(key)), streamNamed(key.stream).columns) };
+}
+
+function dayId({ day, orgId }: OrgDay): string {
+  return `${day} ${orgId}`;
+}
+
+function toKey(row: Pick<Selectable<Coverage>, 'usage_date' | 'org_id' | 'stream'>): CellKey {
+  return { day: row.usage_date, orgId: row.org_id, stream: row.stream };
+}
+
+function toNumbers(
+  row: Readonly<Record<string, unknown>> | undefined,
+  columns: readonly string[],
+): Numbers | null {
+  if (row === undefined || columns.some((column) => row[column] === null)) return null;
+  return Object.fromEntries(columns.map((column) => [column, row[column]])) as Numbers;
+}
 
 /** The Postgres types of the columns that a cell is written to as they are. */
 const TYPES = {
   standing: 'losant_usage.standing',
   is_stored: 'boolean',
   is_reported: 'boolean',
-  omissions: 'smallint',
+  silences: 'smallint',
   revision: 'integer',
   attempts: 'integer',
   verified_at: 'timestamptz',
@@ -24,171 +126,131 @@ const TYPES = {
 } as const;
 const CHANGED = Object.keys(TYPES) as (keyof typeof TYPES)[];
 
-type Row = Pick<Selectable<Coverage>, keyof typeof KEY_TYPES | keyof typeof TYPES> & {
-  readonly was_final: boolean;
-  readonly sha256: string | null;
-};
-
-/** `keysOf` returns cells as a table `k` of a statement. */
-export function keysOf(keys: readonly CellKey[]) {
-  const rows = keys.map(({ day, stream, orgId }) => ({ usage_date: day, stream, org_id: orgId }));
-  return unnested('k', rows, KEY_TYPES);
-}
-
-type LockedCell = NonNullable<AppliedCell['before']>;
-
-/** The locked rows of cells, and their numbers. */
-export interface LockedCells {
-  /** The rows by {@link cellId}. */
-  readonly rows: ReadonlyMap<string, LockedCell>;
-  readonly numbersOf: (key: CellKey) => readonly Fact[];
-}
-
 /**
- * `changeCells` locks cells, and writes what `decide` returns of them and of no others: rows, and the numbers that
- * differ. If another transaction has inserted one meanwhile, all locks are released and taken again, so that whoever
- * waits for one has none that comes later. Returns the cells, and the number of changed rows by stream.
+ * Writes the new rows of locked cells and their new numbers. What the database took is compared with what was sent:
+ * throws DatabaseError if it swallowed or changed a write.
  */
-export async function changeCells(
+export async function writeCells(
   trx: Kysely<Schema>,
-  { keys, runId }: { readonly keys: readonly CellKey[]; readonly runId: string | null },
-  decide: (locked: LockedCells) => AppliedCell[] | Promise<AppliedCell[]>,
-): Promise<{ cells: AppliedCell[]; counts: Record<string, RowCounts> }> {
-  const distinct = new Map(keys.map((key) => [cellId(key), key]));
-  const sorted = [...distinct.keys()].sort(compareText).map((id) => distinct.get(id) as CellKey);
-  for (;;) {
-    await sql`savepoint cells`.execute(trx);
-    const rows = await lockCells(trx, sorted);
-    const isStored = (key: CellKey) => rows.get(cellId(key))?.isStored === true;
-    const numbers = await readNumbers(trx, sorted.filter(isStored));
-    const cells = await decide({ rows, numbersOf: (key) => (isStored(key) ? numbers(key) : []) });
-    const written = cells.filter((cell): cell is NewCell => cell.cell !== null);
-    const added = written.filter(({ before }) => before === null);
-    if ((await insertCells(trx, added, runId)) === added.length) {
-      // A number counts as final before its change only if its cell was final when it was locked.
-      if (written.some(({ facts, cell }) => facts !== null && cell.revision > 1)) {
-        await sql`select set_config('losant_usage.locked_at', clock_timestamp()::text, true)`.execute(trx);
-      }
-      await updateCells(
-        trx,
-        written.filter(({ before }) => before !== null),
-        runId,
-      );
-      return { cells, counts: await writeNumbers(trx, written) };
-    }
-    await sql`rollback to savepoint cells`.execute(trx);
-  }
-}
-
-/** `lockCells` returns the existing rows of these cells, locked in the order of `keys`. */
-async function lockCells(trx: Kysely<Schema>, keys: readonly CellKey[]): Promise<Map<string, LockedCell>> {
-  // Rows are looked up one by one through the index: a join would be planned by statistics, which a table
-  // just filled does not have.
-  const rows = await trx
-    .selectFrom(keysOf(keys))
-    .innerJoinLateral(
-      (eb) =>
-        eb
-          .selectFrom('coverage as row')
-          .selectAll()
-          .whereRef('row.usage_date', '=', 'k.usage_date')
-          .whereRef('row.stream', '=', 'k.stream')
-          .whereRef('row.org_id', '=', 'k.org_id')
-          .forUpdate()
-          .as('c'),
-      (join) => join.onTrue(),
-    )
-    .selectAll('c')
-    .execute();
-  return new Map(
-    rows.map((row) => [cellId({ orgId: row.org_id, stream: row.stream, day: row.usage_date }), toCell(row)]),
-  );
-}
-
-/** `insertCells` adds new cells and returns how many: another transaction was first for the others. */
-async function insertCells(
-  trx: Kysely<Schema>,
-  cells: readonly NewCell[],
-  runId: string | null,
-): Promise<number> {
-  if (cells.length === 0) return 0;
-  const { numInsertedOrUpdatedRows = 0n } = await trx
-    .insertInto('coverage')
-    .columns([
-      'usage_date',
-      'stream',
-      'org_id',
-      ...CHANGED,
-      'response_sha256',
-      'run_id',
-      'first_loaded_at',
-      'finalized_at',
-    ])
-    .expression((eb) =>
-      eb
-        .selectFrom(rowsOf(cells))
-        .select(['usage_date', 'stream', 'org_id', ...CHANGED])
-        .select([
-          sql<Buffer | null>`decode(sha256, 'hex')`.as('response_sha256'),
-          sql<string | null>`${runId}::uuid`.as('run_id'),
-          // The time is taken under the lock, because a closing that this transaction waited for did not know
-          // the row.
-          sql<Instant | null>`case when is_stored then clock_timestamp() end`.as('first_loaded_at'),
-          sql<Instant | null>`case when was_final then clock_timestamp() end`.as('finalized_at'),
-        ])
-        .orderBy('usage_date')
-        .orderBy('stream')
-        .orderBy('org_id'),
-    )
-    .onConflict((conflict) => conflict.doNothing())
-    .executeTakeFirstOrThrow();
-  return Number(numInsertedOrUpdatedRows);
-}
-
-async function updateCells(
-  trx: Kysely<Schema>,
-  cells: readonly NewCell[],
-  runId: string | null,
+  cells: readonly ChangedCell[],
+  runId: string,
 ): Promise<void> {
   if (cells.length === 0) return;
-  await trx
+  const rows = cells.map(toRow);
+  const isAsSent = sql.join(
+    CHANGED.map((column) => sql`c.${sql.ref(column)} is not distinct from n.${sql.ref(column)}`),
+    sql` and `,
+  );
+  const written = await trx
     .updateTable('coverage as c')
-    .from(rowsOf(cells))
+    .from(unnested('n', rows, { ...KEY_TYPES, ...TYPES, sha256: 'text', was_final: 'boolean' }))
     .set((eb) => ({
       ...Object.fromEntries(CHANGED.map((column) => [column, eb.ref(`n.${column}`)])),
       response_sha256: sql<Buffer | null>`decode(n.sha256, 'hex')`,
       run_id: runId,
+      // The time is taken under the lock: a closing that this transaction waited for did not know the row.
       first_loaded_at: sql<Instant | null>`coalesce(c.first_loaded_at, case when n.is_stored then clock_timestamp() end)`,
       finalized_at: sql<Instant | null>`coalesce(c.finalized_at, case when n.was_final then clock_timestamp() end)`,
     }))
     .whereRef('c.usage_date', '=', 'n.usage_date')
-    .whereRef('c.stream', '=', 'n.stream')
     .whereRef('c.org_id', '=', 'n.org_id')
+    .whereRef('c.stream', '=', 'n.stream')
+    .returning(sql<boolean>`${isAsSent}`.as('isAsSent'))
     .execute();
+  requireAll('coverage', cells.length, written.filter((row) => row.isAsSent).length);
+  await writeNumbers(
+    trx,
+    cells.filter((cell): cell is StoredCell => cell.numbers !== null),
+  );
 }
 
-/** `rowsOf` returns cells as a table `n` of a statement. */
-function rowsOf(cells: readonly NewCell[]) {
-  const rows = cells.map(({ day, stream, orgId, cell }): Row => {
-    const { standing, isStored, isReported, omissions, revision, attempts, reason, message } = cell;
-    return {
-      ...{ usage_date: day, stream, org_id: orgId, standing, is_stored: isStored, is_reported: isReported },
-      ...{ omissions, revision, attempts, reason, message, was_final: cell.wasFinal },
-      verified_at: instantOf(cell.verifiedAtMs),
-      next_read_at: instantOf(cell.nextReadAtMs),
-      attempted_at: instantOf(cell.attemptedAtMs),
-      sha256: cell.sha256,
-    };
+type StoredCell = ChangedCell & { readonly numbers: Numbers };
+
+function toRow({ day, orgId, stream, cell }: ChangedCell) {
+  return {
+    usage_date: day,
+    org_id: orgId,
+    stream,
+    standing: cell.standing,
+    is_stored: cell.isStored,
+    is_reported: cell.isReported,
+    silences: cell.silences,
+    revision: cell.revision,
+    attempts: cell.attempts,
+    verified_at: instantOf(cell.verifiedAtMs),
+    next_read_at: instantOf(cell.nextReadAtMs),
+    attempted_at: instantOf(cell.attemptedAtMs),
+    reason: cell.reason,
+    message: cell.message,
+    sha256: cell.sha256,
+    was_final: cell.wasFinal,
+  };
+}
+
+/** Updates each day once, with the numbers of all its changed cells; a column without a new number stays as it is. */
+async function writeNumbers(trx: Kysely<Schema>, cells: readonly StoredCell[]): Promise<void> {
+  if (cells.length === 0) return;
+  const streams = [...new Set(cells.map(({ stream }) => stream))].sort(compareText);
+  const columns = streams.flatMap((stream) => streamNamed(stream).columns);
+  const days = new Map<string, Record<string, unknown>>();
+  for (const { day, orgId, numbers } of cells) {
+    const row = days.get(dayId({ day, orgId })) ?? { usage_date: day, org_id: orgId };
+    for (const [column, value] of Object.entries(numbers)) row[column] = asSent(value);
+    days.set(dayId({ day, orgId }), row);
+  }
+  const rows = [...days.values()].map((row) => {
+    return { ...Object.fromEntries(columns.map((column) => [column, row[column] ?? null])), ...row };
   });
-  return unnested('n', rows, { ...KEY_TYPES, ...TYPES, sha256: 'text', was_final: 'boolean' });
+  // Lists and maps are sent as text: unnest would take lists apart.
+  const types = Object.fromEntries(
+    columns.map((column) => [column, typeOf(column) === 'bigint' ? 'bigint' : 'text']),
+  );
+  const valueOf = (column: string) => sql`n.${sql.raw(column)}::${sql.raw(typeOf(column))}`;
+  const sets = columns.map(
+    (column) => sql`${sql.raw(column)} = coalesce(${valueOf(column)}, d.${sql.raw(column)})`,
+  );
+  const isAsSent = sql.join(
+    columns.map(
+      (column) => sql`(n.${sql.raw(column)} is null or d.${sql.raw(column)} = ${valueOf(column)}) is true`,
+    ),
+    sql` and `,
+  );
+  const { rows: written } = await sql<{ isAsSent: boolean }>`
+    update losant_usage.usage_days as d set ${sql.join(sets)}
+    from ${unnested('n', rows as Record<string, unknown>[], { ...DAY_TYPES, ...types })}
+    where d.usage_date = n.usage_date and d.org_id = n.org_id
+    returning ${isAsSent} as "isAsSent"`.execute(trx);
+  requireAll('usage_days', rows.length, written.filter((row) => row.isAsSent).length);
+}
+
+function typeOf(column: string): string {
+  if (column === 'payload_sources') return 'jsonb';
+  return column.startsWith('hours_') ? 'bigint[]' : 'bigint';
+}
+
+function asSent(value: Numbers[string]): number | string {
+  if (typeof value === 'number') return value;
+  return Array.isArray(value) ? `{${value.join(',')}}` : JSON.stringify(value);
+}
+
+/** Throws DatabaseError if fewer rows were written as they were sent. */
+export function requireAll(table: string, sent: number, written: number): void {
+  if (written === sent) return;
+  throw new DatabaseError(
+    'database_mismatch',
+    `The database took ${written} of ${sent} rows of losant_usage.${table} as they were sent`,
+    {
+      hint: 'a trigger, rule or policy of somebody else changes or swallows writes: \\d losant_usage.* shows it',
+    },
+  );
 }
 
 function toCell(row: Selectable<Coverage>): LockedCell {
   return {
-    standing: row.standing as Cell['standing'],
+    standing: row.standing,
     isStored: row.is_stored,
     isReported: row.is_reported,
-    omissions: row.omissions,
+    silences: row.silences,
     revision: row.revision,
     verifiedAtMs: msOf(row.verified_at),
     attemptedAtMs: msOf(row.attempted_at),

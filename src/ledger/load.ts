@@ -1,38 +1,24 @@
-/**
- * Loads answers: each is applied to its locked cell, and numbers, revisions and ledger are written
- * together.
- */
+/** Loads answers: each is applied to its locked cell, and numbers, revisions and ledger are written together. */
 import { type Kysely, sql } from 'kysely';
+import { CLOCK, unnested } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
-import { apply } from '../usage/apply.ts';
+import { type Applied, apply, type Counterpart } from '../usage/apply.ts';
 import {
-  type Applied,
-  type AppliedCell,
   type CellAnswer,
   type CellKey,
   type CellResult,
   cellId,
   compareText,
-  NOT_TRACKED,
   type Reason,
-  unchanged,
-  WAIVED,
 } from '../usage/cell.ts';
-import { dayEndMs, type UsageDay } from '../usage/day.ts';
-import { changeCells, keysOf, type LockedCells } from './coverage.ts';
-import {
-  checkingKeys,
-  compareWithHours,
-  crossCheck,
-  crossCheckOf,
-  type Ledger,
-  leavesOut,
-  relatedKeys,
-} from './cross-checks.ts';
+import { dayEndMs } from '../usage/day.ts';
+import { differencesOf, type Numbers } from '../usage/numbers.ts';
+import { isLate, type Policy } from '../usage/policy.ts';
+import { isSettled, type Standing } from '../usage/standing.ts';
+import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
+import { keysOf, type LockedCell, type LockedCells, lockCells, requireAll, writeCells } from './coverage.ts';
 import { type BeginOptions, beginWriting, requireDatabaseClock } from './lease.ts';
-import { countRows, type RowCounts } from './numbers.ts';
-import { type QuarantinedBody, recordQuarantine, resolveQuarantine } from './quarantine.ts';
-import { liftWaivers } from './waive.ts';
+import { type QuarantinedBody, recordQuarantine } from './quarantine.ts';
 
 export interface Batch {
   readonly answers: readonly CellAnswer[];
@@ -41,6 +27,8 @@ export interface Batch {
 
 export interface LoadOptions extends BeginOptions {
   readonly runId: string;
+  readonly instanceId: string;
+  readonly policy: Policy;
 }
 
 /** The result for one cell of a batch. */
@@ -48,174 +36,252 @@ export interface LoadedCell {
   readonly answer: CellAnswer;
   readonly result: CellResult;
   readonly problem: Reason | null;
+  /** Its standing now. */
+  readonly standing: Standing;
   /** Whether numbers that were stored before have changed. */
   readonly isRestated: boolean;
   /** Whether it was final before. */
   readonly wasFinal: boolean;
 }
 
-/** A cell that got or lost zeros because another stream of its day was read. */
-export interface CrossCheckedCell {
-  readonly day: UsageDay;
-  /** The time at which its own answer was sent. */
-  readonly verifiedAtMs: number | null;
-  /** The result under which the same run counted it before it got its zeros; null if it did not. */
-  readonly countedAs: 'left_out' | 'unavailable' | null;
-  readonly isRestated: boolean;
-  readonly wasFinal: boolean;
-}
+/** The number of cells whose numbers were stored first, changed, or found equal. */
+export type RowCounts = Record<'inserted' | 'updated' | 'deleted' | 'unchanged', number>;
 
 export interface LoadResult {
   readonly cells: readonly LoadedCell[];
-  readonly crossChecked: readonly CrossCheckedCell[];
-  /** The number of changed rows by stream. */
-  readonly rows: Readonly<Record<string, RowCounts>>;
+  readonly rows: RowCounts;
+}
+
+/** An answer applied to its locked cell. */
+interface AppliedCell extends CellKey {
+  readonly answer: CellAnswer;
+  readonly before: LockedCell;
+  readonly numbersBefore: Numbers | null;
+  readonly applied: Applied;
+  /** Whether the same run has loaded the answer before, in a transaction whose end it did not see. */
+  readonly isRepeated: boolean;
 }
 
 /**
- * `loadBatch` loads a batch in one transaction: coverage, numbers and revisions together or not at all. The rows
- * of coverage come first, in key order, and serve as the cells' locks; an answer older than a cell's
- * own changes nothing. A batch may therefore be loaded twice, in any order, and beside others. Throws
- * HeldError `lease_lost` if another process has taken over, ClockError if the clocks have moved apart.
+ * Loads a batch in one transaction: coverage, numbers and revisions together or not at all. The rows of coverage come
+ * first, in key order, and serve as locks. Throws HeldError `lease_lost` if another process has taken over, ClockError
+ * if the clocks have moved apart, DatabaseError if a write was swallowed or changed.
  */
 export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadOptions): Promise<LoadResult> {
-  const { runId } = options;
+  const { runId, instanceId } = options;
   return await db.transaction().execute(async (trx) => {
     const atMs = await beginWriting(trx, options);
-    const keyed = batch.answers.map((answer) => ({ answer, id: cellId(answer) }));
-    const answers = keyed.sort((a, b) => compareText(a.id, b.id)).map(({ answer }) => answer);
-    if (options.now) for (const answer of answers) requireSentInTime(answer, atMs);
-    const keys = [...answers, ...relatedKeys(answers)];
-    const { cells: all, counts: rows } = await changeCells(trx, { keys, runId }, async (locked) => {
-      return applyAnswers(answers, { ...locked, untracked: await readUntracked(trx, answers, locked) });
-    });
-    // The cells of the answers come first, in their order; then others that a cross-check concerns.
-    const cells = all.slice(0, answers.length);
-    for (const cell of cells.filter(({ result }) => result === 'unchanged')) {
-      const counts = (rows[cell.stream] ??= { inserted: 0, updated: 0, deleted: 0, unchanged: 0 });
-      counts.unchanged += countRows(cell);
-    }
+    for (const answer of batch.answers) if (options.now) requireSentInTime(answer, atMs);
+    const named = new Set(batch.answers.map(({ stream }) => stream));
+    const streams = streamNames.filter(
+      (name) => named.has(name) || streamNamed(name).counterparts.some((each) => named.has(each)),
+    );
+    const locked = await lockCells(trx, batch.answers, streams);
+    const cells = applyAnswers(batch.answers, locked, options);
+    const changed = cells.filter(({ isRepeated }) => !isRepeated);
+    const rows = changed.map(({ orgId, stream, day, applied }) => ({ orgId, stream, day, ...applied }));
+    await writeCells(trx, rows, runId);
+    await recordRevisions(trx, changed, runId);
+    await unsetSums(trx, instanceId, changed);
     await recordQuarantine(trx, batch.quarantined, runId);
-    await resolveQuarantine(trx, cells.filter(isRecovered));
-    await liftWaivers(trx, cells.filter(isLifted), runId);
-    return {
-      cells: cells.map((cell, index) => toLoadedCell(answers[index] as CellAnswer, cell, runId)),
-      crossChecked: all.slice(answers.length).flatMap((cell) => toCrossCheckedCell(cell, runId)),
-      rows,
-    };
+    await liftWaivers(trx, changed.filter(isLifted), runId);
+    return { cells: cells.map((cell) => toLoadedCell(cell, atMs)), rows: countRows(cells) };
   });
 }
 
-/**
- * `requireSentInTime` throws if an answer's times do not fit the database's clock: a clock that jumped and
- * came back shows in what was planned and sent in between.
- */
+/** A clock that jumped and came back shows in what was sent in between. */
 function requireSentInTime({ day, sentAtMs }: CellAnswer, atMs: number): void {
   requireDatabaseClock(Math.max(0, sentAtMs - atMs, dayEndMs(day) - sentAtMs));
 }
 
-/** `applyAnswers` returns the cells of the answers, in their order, then others that a cross-check concerns. */
-function applyAnswers(answers: readonly CellAnswer[], ledger: Ledger): AppliedCell[] {
-  const cells = new Map<string, AppliedCell>();
-  for (const answer of answers) {
-    const { orgId, stream, day } = answer;
-    const before = ledger.rows.get(cellId(answer)) ?? null;
-    const numbers = ledger.numbersOf(answer);
-    const isTracked = !ledger.untracked.has(cellId(answer));
-    const applied =
-      isUntracked(answer) && isTracked
-        ? unchanged
-        : apply(before, numbers, answer, crossCheckOf(answer, ledger, cells));
-    const effect = isTracked ? applied : closeLeftOut(applied);
-    cells.set(cellId(answer), { orgId, stream, day, before, numbers, ...effect });
-  }
-  crossCheck(answers, ledger, cells);
-  for (const answer of answers) compareWithHours(answer, ledger, cells);
-  return [...cells.values()];
-}
-
-/** Whether the answer closes a cell whose day was not tracked when it was planned. */
-function isUntracked({ outcome }: CellAnswer): boolean {
-  return outcome.kind === 'closed' && outcome.code === NOT_TRACKED;
-}
-
-/** Whether the answer leaves out what a person may have stored for a day that nobody tracks. */
-function mayBeByHand(answer: CellAnswer, rows: LockedCells['rows']): boolean {
-  return leavesOut(answer) && rows.get(cellId(answer))?.standing === 'in_doubt';
-}
-
-/**
- * `closeLeftOut` closes a cell of an untracked day whose number Losant leaves out: only a person can have stored it,
- * and it stays in doubt. No period has it, so that it is no failure.
- */
-function closeLeftOut(applied: Applied): Applied {
-  const { cell, result } = applied;
-  if (cell?.standing !== 'in_doubt' || result !== 'failed') return applied;
-  return { ...applied, result: 'left_out', problem: null, cell: { ...cell, nextReadAtMs: null } };
-}
-
-/** `readUntracked` returns the ids of cells that are not tracked, of those for which it matters. */
-async function readUntracked(
-  trx: Kysely<Schema>,
+/** Applies the answers, those first for which others of their day wait. */
+function applyAnswers(
   answers: readonly CellAnswer[],
-  { rows: locked }: LockedCells,
-): Promise<Set<string>> {
-  const keys: CellKey[] = [
-    ...checkingKeys(answers).filter((key) => !locked.has(cellId(key))),
-    ...answers.filter((each) => isUntracked(each) || mayBeByHand(each, locked)),
-  ];
-  if (keys.length === 0) return new Set();
-  const rows = await trx
-    .selectFrom(keysOf(keys))
-    .select(['k.usage_date as day', 'k.stream', 'k.org_id as orgId'])
-    .where((eb) =>
-      eb.not(
-        eb.exists(
-          eb
-            .selectFrom('tracking as t')
-            .whereRef('t.org_id', '=', 'k.org_id')
-            .whereRef('t.stream', '=', 'k.stream')
-            .where(sql<boolean>`k.usage_date <@ t.tracked_days`),
-        ),
-      ),
-    )
-    .execute();
-  return new Set(rows.map(cellId));
+  { rows, numbersOf }: LockedCells,
+  { policy, runId }: LoadOptions,
+): AppliedCell[] {
+  const done = new Map<string, AppliedCell>();
+  const counterpartOf = (key: CellKey): Counterpart[] => {
+    const known = done.get(cellId(key));
+    const cell = known?.applied.cell ?? rows.get(cellId(key));
+    if (cell === undefined) return [];
+    return [{ stream: key.stream, cell, numbers: known?.applied.numbers ?? numbersOf(key) }];
+  };
+  const order = (answer: CellAnswer) => `${streamNames.indexOf(answer.stream)} ${cellId(answer)}`;
+  for (const answer of answers.toSorted((a, b) => compareText(order(a), order(b)))) {
+    const { orgId, stream, day } = answer;
+    const before = rows.get(cellId(answer));
+    if (before === undefined) throw new Error(`the cell ${cellId(answer)} has no row`);
+    const numbers = numbersOf(answer);
+    const others = streamNamed(stream).counterparts;
+    const counterparts = others.flatMap((other) => counterpartOf({ orgId, day, stream: other }));
+    const applied = apply({ cell: before, numbers, answer, counterparts, policy });
+    const isRepeated = before.runId === runId && before.attemptedAtMs === answer.sentAtMs;
+    done.set(cellId(answer), {
+      orgId,
+      stream,
+      day,
+      answer,
+      before,
+      numbersBefore: numbers,
+      applied,
+      isRepeated,
+    });
+  }
+  return [...done.values()];
 }
 
-function toLoadedCell(answer: CellAnswer, cell: AppliedCell, runId: string): LoadedCell {
-  const { before, result, problem } = cell;
-  // The same run loads a first load again whose commit was not acknowledged.
-  const isOwn = before?.runId === runId && before.verifiedAtMs === answer.sentAtMs && before.revision === 1;
+/** Puts changed numbers on record; a first load is no change. */
+async function recordRevisions(
+  trx: Kysely<Schema>,
+  cells: readonly AppliedCell[],
+  runId: string,
+): Promise<void> {
+  const rows = cells.flatMap(({ orgId, stream, day, before, numbersBefore, applied }) => {
+    if (numbersBefore === null || applied.numbers === null) return [];
+    const { old, new: next } = differencesOf(numbersBefore, applied.numbers);
+    return [
+      {
+        org_id: orgId,
+        stream,
+        usage_date: day,
+        revision: applied.cell.revision,
+        old: JSON.stringify(old),
+        new: JSON.stringify(next),
+        was_final: before.wasFinal,
+        run_id: runId,
+      },
+    ];
+  });
+  if (rows.length === 0) return;
+  const { numInsertedOrUpdatedRows = 0n } = await trx
+    .insertInto('revisions')
+    .columns(['org_id', 'stream', 'usage_date', 'revision', 'old', 'new', 'was_final', 'run_id'])
+    .expression((eb) =>
+      eb
+        .selectFrom(
+          unnested('n', rows, {
+            org_id: 'text',
+            stream: 'text',
+            usage_date: 'date',
+            revision: 'integer',
+            old: 'jsonb',
+            new: 'jsonb',
+            was_final: 'boolean',
+            run_id: 'uuid',
+          }),
+        )
+        .selectAll('n')
+        .orderBy('n.usage_date')
+        .orderBy('n.org_id')
+        .orderBy('n.stream'),
+    )
+    .executeTakeFirstOrThrow();
+  requireAll('revisions', rows.length, Number(numInsertedOrUpdatedRows));
+}
+
+/** Unsets our sums of days on which a number changed or was settled; the end of the run adds them up again. */
+async function unsetSums(
+  trx: Kysely<Schema>,
+  instanceId: string,
+  cells: readonly AppliedCell[],
+): Promise<void> {
+  const moved = cells.filter(
+    ({ before, applied }) =>
+      applied.numbers !== null || isSettled(before.standing) !== isSettled(applied.cell.standing),
+  );
+  if (moved.length === 0) return;
+  await unsetSumsOf(trx, instanceId, moved);
+  await forgetTotals(
+    trx,
+    instanceId,
+    moved.filter(({ applied }) => applied.numbers !== null),
+  );
+}
+
+/** Marks Losant's totals of numbers that changed as older than these, so that they are asked for again. */
+async function forgetTotals(
+  trx: Kysely<Schema>,
+  instanceId: string,
+  cells: readonly CellKey[],
+): Promise<void> {
+  await sql`
+    update losant_usage.instance_totals t set verified_at = null
+    from ${keysOf(cells)} join losant_usage.metrics m on m.stream = k.stream
+    where t.instance_id = ${instanceId} and t.usage_date = k.usage_date and t.metric = m.metric
+      and t.verified_at is not null`.execute(trx);
+}
+
+/** Unsets our sums of the days of these cells. */
+export async function unsetSumsOf(
+  trx: Kysely<Schema>,
+  instanceId: string,
+  cells: readonly CellKey[],
+): Promise<void> {
+  const pairs = new Map(cells.map(({ day, stream }) => [`${day} ${stream}`, { usage_date: day, stream }]));
+  const days = [...new Set(cells.map(({ day }) => day))];
+  await sql`
+    insert into losant_usage.instance_totals (instance_id, usage_date, metric)
+    select ${instanceId}, k.usage_date, m.metric
+    from ${unnested('k', [...pairs.values()], { usage_date: 'date', stream: 'text' })}
+    join losant_usage.metrics m on m.stream = k.stream
+    order by k.usage_date, m.metric
+    on conflict do nothing`.execute(trx);
+  await sql`
+    update losant_usage.instance_totals t set our_sum = null
+    from (
+      select k.instance_id, k.usage_date, k.metric from losant_usage.instance_totals k
+      where k.instance_id = ${instanceId} and k.usage_date = any (${days}::date[]) and k.our_sum is not null
+      order by k.usage_date, k.metric for update
+    ) as k
+    where t.instance_id = k.instance_id and t.usage_date = k.usage_date and t.metric = k.metric`.execute(trx);
+}
+
+function isLifted({ before, applied }: AppliedCell): boolean {
+  return before.standing === 'accepted' && applied.cell.standing !== 'accepted';
+}
+
+/** Ends the waivers of cells that had a good read or get another reason. */
+export async function liftWaivers(
+  trx: Kysely<Schema>,
+  keys: readonly CellKey[],
+  runId: string | null,
+): Promise<void> {
+  if (keys.length === 0) return;
+  await trx
+    .updateTable('waivers as w')
+    .from(keysOf(keys))
+    .set({ lifted_at: CLOCK, lifted_by_run: runId })
+    .whereRef('w.usage_date', '=', 'k.usage_date')
+    .whereRef('w.stream', '=', 'k.stream')
+    .whereRef('w.org_id', '=', 'k.org_id')
+    .where('w.lifted_at', 'is', null)
+    .execute();
+}
+
+/** Returns the result of a cell; a first load whose end was not seen is loaded, not unchanged. */
+function resultOf({ before, applied, isRepeated }: AppliedCell): CellResult {
+  return isRepeated && applied.result === 'unchanged' && before.revision === 1 ? 'loaded' : applied.result;
+}
+
+function toLoadedCell(cell: AppliedCell, atMs: number): LoadedCell {
+  const { answer, before, numbersBefore, applied } = cell;
+  const { standing } = applied.cell;
   return {
     answer,
-    result: isOwn && result === 'unchanged' ? 'loaded' : result,
-    problem,
-    ...changesOf(cell),
+    result: resultOf(cell),
+    problem: applied.problem,
+    standing: standing === 'waiting' && isLate(answer.day, atMs) ? 'missing' : standing,
+    isRestated: numbersBefore !== null && applied.numbers !== null,
+    wasFinal: before.wasFinal,
   };
 }
 
-function changesOf({ before, facts }: AppliedCell) {
-  return {
-    isRestated: before !== null && before.isStored && facts !== null,
-    wasFinal: before?.wasFinal ?? false,
-  };
-}
-
-/** `toCrossCheckedCell` returns the cross-checked cell; none if no number has changed. */
-function toCrossCheckedCell(cell: AppliedCell, runId: string): CrossCheckedCell[] {
-  const { day, before, facts } = cell;
-  if (before === null || facts === null) return [];
-  const { standing, verifiedAtMs } = before;
-  const wasLeftOut = standing === 'unavailable' ? 'unavailable' : 'left_out';
-  const countedAs = !before.isStored && before.runId === runId ? wasLeftOut : null;
-  return [{ day, verifiedAtMs, countedAs, ...changesOf(cell) }];
-}
-
-function isRecovered({ before, cell }: AppliedCell): boolean {
-  return before?.reason != null && cell !== null && cell.reason === null;
-}
-
-function isLifted({ before, cell }: AppliedCell): boolean {
-  return before?.reason === WAIVED && cell !== null && cell.reason !== WAIVED;
+function countRows(cells: readonly AppliedCell[]): RowCounts {
+  const counts = { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
+  for (const cell of cells) {
+    if (resultOf(cell) === 'loaded') counts[cell.numbersBefore === null ? 'inserted' : 'updated'] += 1;
+    else if (cell.applied.cell.isStored && cell.applied.result === 'unchanged') counts.unchanged += 1;
+  }
+  return counts;
 }

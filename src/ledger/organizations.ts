@@ -1,119 +1,150 @@
-import { type Kysely, type NotNull, type RawBuilder, sql } from 'kysely';
+import { type Kysely, type NotNull, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import { CHANGED_BY_HAND, compareText, ORG_DELETED } from '../usage/cell.ts';
+import type { UsageDay } from '../usage/day.ts';
 import type { Organization } from '../usage/organization.ts';
-import { OMISSIONS_NEEDED } from '../usage/policy.ts';
-import { beginWriting } from './lease.ts';
-import { untrackRemoved } from './tracking.ts';
+import { lastCompleteDay, type Policy } from '../usage/policy.ts';
+import { reopenCells } from './due.ts';
+import { type BeginOptions, beginWriting } from './lease.ts';
 
-/** The columns whose change makes a new version in the history, besides the creation date. */
+/** The columns that Losant's answer fills. */
 const ATTRIBUTES = [
-  'instance_id',
   'name',
-  'tags',
   'referral_id',
   'plan_id',
   'customer_id',
+  'tags',
   'limits',
-  'is_read_only',
-  'disabled_at',
   'current_period_start',
   'current_period_end',
 ];
-const HISTORY = [...ATTRIBUTES, 'created_at'];
+/** The columns whose change makes a new version in the history. */
+const HISTORY = ['instance_id', ...ATTRIBUTES, 'created_on'];
 
 const listed = (columns: readonly string[], alias = '') =>
   sql.join(columns.map((column) => sql.ref(`${alias}${column}`)));
-const attributes = listed(ATTRIBUTES);
+
+/** An organization that exists but whose attributes cannot be read. */
+export interface UnreadableOrg {
+  readonly orgId: string;
+  readonly problem: string;
+}
+
+export interface SeenOrgs {
+  readonly instanceId: string;
+  readonly organizations: readonly Organization[];
+  readonly unreadable: readonly UnreadableOrg[];
+  readonly nowMs: number;
+  readonly policy: Policy;
+}
+
+/** An organization that stays with the instance that has it. */
+export interface ForeignOrg {
+  readonly orgId: string;
+  readonly ownerId: string;
+}
 
 /**
- * Stores organizations as seen at `seenAt`: a new one is added, a removed one returns, and a change of
- * attributes makes a new version in the history.
+ * Stores organizations as seen: a new one is added, a removed one returns with all its cells due, and a change of
+ * attributes makes a new version in the history. One of another instance is taken over with all its days where that
+ * one's complete list lacks it, or it was not seen there for a week; the others are returned untouched.
  */
 export async function upsertOrganizations(
   db: Kysely<Schema>,
-  {
-    instanceId,
-    organizations,
-    seenAt,
-  }: { instanceId: string; organizations: readonly Organization[]; seenAt: Instant },
-): Promise<void> {
-  if (organizations.length === 0) return;
+  write: BeginOptions,
+  { instanceId, organizations, unreadable, nowMs, policy }: SeenOrgs,
+): Promise<ForeignOrg[]> {
   // One statement cannot touch a row twice, so the later entry of an organization listed twice counts.
-  const distinct = new Map(organizations.map((org) => [org.orgId, org]));
-  const rows = JSON.stringify([...distinct.values()].map((org) => toRow(org, instanceId)));
-  await db.transaction().execute(async (trx) => {
-    await beginWriting(trx);
-    const orgIds = organizations.map(({ orgId }) => orgId);
-    await reopenReturned(trx, orgIds, seenAt);
-    // A day that is tracked or was read outweighs a creation date that moved later: the first day stays the
-    // earlier one.
-    await sql`
-      insert into losant_usage.organizations as o (org_id, ${attributes}, created_at, created_on, first_seen_at, last_seen_at)
-      select n.org_id, ${listed(ATTRIBUTES, 'n.')}, n.created_at, case when n.created_at <= ${seenAt}::timestamptz
-          then (n.created_at at time zone 'UTC')::date end, ${seenAt}::timestamptz, ${seenAt}::timestamptz
-      from jsonb_populate_recordset(null::losant_usage.organizations, ${rows}::text::jsonb) as n
-      order by n.org_id
-      on conflict (org_id) do update set
-        (${attributes}) = row (${listed(ATTRIBUTES, 'excluded.')}),
-        created_at = coalesce(excluded.created_at, o.created_at),
-        created_on = case
-          when excluded.created_on > coalesce(o.created_on, '-infinity') and exists (select from losant_usage.tracking t
-            where t.org_id = o.org_id and least(t.tracked_from, t.read_from) < excluded.created_on)
-            then coalesce(o.created_on, (select min(least(t.tracked_from, t.read_from)) from losant_usage.tracking t
-              where t.org_id = o.org_id))
-          when excluded.created_at <= o.first_seen_at then excluded.created_on
-          else o.created_on end,
-        last_seen_at = excluded.last_seen_at, removed_at = null, problem = null`.execute(trx);
-    await recordVersions(trx, orgIds, seenAt);
+  const rows = new Map<string, object>();
+  for (const org of organizations) rows.set(org.orgId, toRow(org));
+  for (const { orgId, problem } of unreadable) rows.set(orgId, { org_id: orgId, name: orgId, problem });
+  if (rows.size === 0) return [];
+  const seenAt = new Date(nowMs).toISOString();
+  return await db.transaction().execute(async (trx) => {
+    await beginWriting(trx, write);
+    const known = await lockUnusual(trx, { instanceId, orgIds: [...rows.keys()], seenAt });
+    const others = known.filter(({ ownerId }) => ownerId !== instanceId);
+    const foreign = others.filter(({ hasLeft }) => !hasLeft);
+    for (const { orgId } of foreign) rows.delete(orgId);
+    await upsertRows(trx, [...rows.values()], { instanceId, seenAt });
+    await recordVersions(trx, [...rows.keys()], seenAt);
+    const returned = known.filter(({ isRemoved }) => isRemoved).map(({ orgId }) => orgId);
+    await reopenCells(trx, returned, { nowMs, policy });
+    const owners = others.filter(({ hasLeft }) => hasLeft).map(({ ownerId }) => ownerId);
+    if (owners.length > 0) await markMoved(trx, [...owners, instanceId], lastCompleteDay(nowMs));
+    return foreign;
   });
 }
 
-/**
- * Reopens the cells of organizations that were gone and have returned. Cells closed as unavailable are
- * missing again and read at once, like those whose numbers a person removed; stored cells are read from their next
- * checkpoint on, also those that a person accepted while their stream was collected, and zeros that are not sure yet.
- * `seenAt` is by the clock by which the run finds what is due.
- */
-async function reopenReturned(
+/** Locks those of the organizations that were removed, or that another instance has. */
+async function lockUnusual(
   trx: Kysely<Schema>,
-  orgIds: readonly string[],
-  seenAt: Instant,
+  { instanceId, orgIds, seenAt }: { instanceId: string; orgIds: readonly string[]; seenAt: Instant },
+) {
+  return await trx
+    .selectFrom('organizations as o')
+    .select(['o.org_id as orgId', 'o.instance_id as ownerId'])
+    .select((eb) => eb('o.removed_on', 'is not', null).as('isRemoved'))
+    .select(
+      sql<boolean>`o.removed_on is not null or o.unlisted_on is not null
+        or o.last_seen_at < ${seenAt}::timestamptz - interval '7 days'`.as('hasLeft'),
+    )
+    .where(isAny('o.org_id', orgIds))
+    .where((eb) => eb.or([eb('o.instance_id', '<>', instanceId), eb('o.removed_on', 'is not', null)]))
+    .orderBy('o.org_id')
+    .forUpdate()
+    .execute();
+}
+
+/** A stored number of an earlier day keeps the first day of an organization whose creation date moved later. */
+async function upsertRows(
+  trx: Kysely<Schema>,
+  rows: readonly object[],
+  { instanceId, seenAt }: { instanceId: string; seenAt: Instant },
 ): Promise<void> {
-  const isBack = sql`exists (
-    select from losant_usage.organizations o where o.org_id = c.org_id and o.removed_at is not null)`;
-  const isUnavailable = sql`c.standing = 'unavailable' and c.reason = ${ORG_DELETED}`;
-  const isClosedByHand = sql`c.standing = 'missing' and c.reason = ${CHANGED_BY_HAND} and c.next_read_at is null`;
+  const renewed = ATTRIBUTES.map((column) => {
+    const name = sql.ref(column);
+    return sql`${name} = case when excluded.problem is null then excluded.${name} else o.${name} end`;
+  });
   await sql`
-    update losant_usage.coverage c set
-      standing = case when c.is_stored then c.standing else 'missing' end,
-      verified_at = case when c.is_stored then c.verified_at end,
-      next_read_at = case when c.standing in ('stored', 'final', 'accepted') then k.next_read_at else ${seenAt}::timestamptz end
+    insert into losant_usage.organizations as o
+      (org_id, instance_id, ${listed(ATTRIBUTES)}, created_on, problem, first_seen_at, last_seen_at)
+    select n.org_id, ${instanceId}, n.name, n.referral_id, n.plan_id, n.customer_id, coalesce(n.tags, '[]'),
+      coalesce(n.limits, '{}'), n.current_period_start, n.current_period_end, n.created_on, n.problem,
+      ${seenAt}::timestamptz, ${seenAt}::timestamptz
+    from jsonb_populate_recordset(null::losant_usage.organizations, ${JSON.stringify(rows)}::text::jsonb) as n
+    order by n.org_id
+    on conflict (org_id) do update set
+      instance_id = excluded.instance_id, ${sql.join(renewed)},
+      created_on = case when excluded.created_on is null then o.created_on
+        when excluded.created_on <= o.created_on then excluded.created_on
+        else least(excluded.created_on, (
+          select u.usage_date from losant_usage.usage_days u
+          where u.org_id = o.org_id and u.usage_date < excluded.created_on and exists (
+            select from losant_usage.coverage c
+            where c.usage_date = u.usage_date and c.org_id = u.org_id and c.is_stored)
+          order by u.usage_date limit 1)) end,
+      problem = excluded.problem, last_seen_at = excluded.last_seen_at,
+      removed_on = null, unlisted_on = null, unlisted_days = 0`.execute(trx);
+}
+
+async function markMoved(
+  trx: Kysely<Schema>,
+  instanceIds: readonly string[],
+  yesterday: UsageDay,
+): Promise<void> {
+  await sql`
+    update losant_usage.instances i set org_moved_on = greatest(i.org_moved_on, ${yesterday}::date)
     from (
-      select c.usage_date, c.stream, c.org_id, case when c.standing = 'stored'
-          and not (c.is_reported or c.omissions >= ${OMISSIONS_NEEDED}::integer)
-          and losant_usage.is_final_read(i.policy, c.usage_date, c.verified_at)
-        then least(checkpoint.next, c.verified_at + interval '1 hour') else checkpoint.next end as next_read_at
-      from losant_usage.coverage c
-      join losant_usage.organizations o on o.org_id = c.org_id
-      join losant_usage.instances i on i.instance_id = o.instance_id
-      left join losant_usage.tracking t on t.org_id = c.org_id and t.stream = c.stream
-      cross join lateral (
-        select losant_usage.next_checkpoint(c.usage_date, c.verified_at, (
-          select array_agg(hours::integer) from jsonb_array_elements_text(i.policy -> 'readAtHours') as hours)) as next
-      ) as checkpoint
-      where c.org_id = any (${orgIds}::text[]) and ${isBack}
-        and (${isUnavailable} or ${isClosedByHand} or (c.is_stored and c.next_read_at is null
-          and (c.standing <> 'accepted' or upper(t.tracked_days) > o.removed_on)))
-      order by c.usage_date, c.stream, c.org_id for update of c
+      select instance_id from losant_usage.instances where instance_id = any (${instanceIds}::text[])
+      order by instance_id for update
     ) as k
-    where c.usage_date = k.usage_date and c.stream = k.stream and c.org_id = k.org_id`.execute(trx);
+    where i.instance_id = k.instance_id`.execute(trx);
 }
 
 /**
- * `recordVersions` closes the current version of each organization that has changed and opens its new one.
- * Versions are looked up by key: a join would scan all of them while statistics do not know them yet.
+ * Closes the current version of each organization that has changed and opens its new one. Versions are looked up by
+ * key: a join would scan all of them while statistics do not know them yet.
  */
 async function recordVersions(
   trx: Kysely<Schema>,
@@ -134,211 +165,119 @@ async function recordVersions(
   await sql`
     insert into losant_usage.organization_history (org_id, valid_from, ${listed(HISTORY)})
     select o.org_id, ${seenAt}, ${listed(HISTORY, 'o.')}
-    from losant_usage.organizations o left join lateral (
-      select true as is_there from losant_usage.organization_history h
-      where h.org_id = o.org_id and h.valid_to is null offset 0
-    ) as h on true
-    where o.org_id = any (${orgIds}::text[]) and h.is_there is null
+    from losant_usage.organizations o
+    where o.org_id = any (${orgIds}::text[]) and not exists (
+      select from losant_usage.organization_history h where h.org_id = o.org_id and h.valid_to is null)
     order by o.org_id
     on conflict do nothing`.execute(trx);
 }
 
-/**
- * `addUnreadable` records organizations that exist but whose attributes cannot be read; they are exported
- * nevertheless, also where one had been found deleted.
- */
-export async function addUnreadable(
-  db: Kysely<Schema>,
-  {
-    instanceId,
-    unreadable,
-    seenAt,
-  }: {
-    instanceId: string;
-    unreadable: readonly { readonly orgId: string; readonly problem: string }[];
-    seenAt: Instant;
-  },
-): Promise<void> {
-  if (unreadable.length === 0) return;
-  const seen = { instance_id: instanceId, first_seen_at: seenAt, last_seen_at: seenAt };
-  // As above, an organization listed twice counts once.
-  const distinct = new Map(unreadable.map((each) => [each.orgId, each]));
-  const rows = [...distinct.values()].map(({ orgId, problem }) => {
-    return { org_id: orgId, name: orgId, problem, ...seen };
-  });
-  await db.transaction().execute(async (trx) => {
-    await beginWriting(trx);
-    const orgIds = rows.map(({ org_id }) => org_id);
-    await reopenReturned(trx, orgIds, seenAt);
-    await trx
-      .insertInto('organizations')
-      .values(rows.toSorted((a, b) => compareText(a.org_id, b.org_id)))
-      .onConflict((conflict) =>
-        conflict.column('org_id').doUpdateSet((eb) => ({
-          last_seen_at: eb.ref('excluded.last_seen_at'),
-          removed_at: null,
-          problem: eb.ref('excluded.problem'),
-        })),
-      )
-      .execute();
-  });
-}
-
-/** `readUnreadable` returns the organizations whose attributes could not be read when they were last listed. */
-export async function readUnreadable(
-  db: Kysely<Schema>,
-  instanceId: string,
-): Promise<{ orgId: string; problem: string }[]> {
+/** Returns the organizations whose attributes could not be read when they were last listed, at most 100. */
+export async function readUnreadable(db: Kysely<Schema>, instanceId: string): Promise<UnreadableOrg[]> {
   return await db
     .selectFrom('organizations')
     .select(['org_id as orgId', 'problem'])
     .where('instance_id', '=', instanceId)
     .where('problem', 'is not', null)
-    .where('removed_at', 'is', null)
+    .where('removed_on', 'is', null)
     .orderBy('org_id')
     .limit(100)
     .$narrowType<{ problem: NotNull }>()
     .execute();
 }
 
-/**
- * `readUnseenOrganizations` returns up to `limit` organizations that exist as far as is known but were not
- * seen since `since`.
- */
-export async function readUnseenOrganizations(
-  db: Kysely<Schema>,
-  { instanceId, since, limit }: { instanceId: string; since: Instant; limit: number },
-): Promise<string[]> {
-  const rows = await db
-    .selectFrom('organizations')
-    .select('org_id')
-    .where('instance_id', '=', instanceId)
-    .where('removed_at', 'is', null)
-    .where('last_seen_at', '<', since)
-    .orderBy('org_id')
-    .limit(limit)
-    .execute();
-  return rows.map(({ org_id }) => org_id);
-}
-
-/** `countOrganizations` returns the number of organizations of the instance that exist as far as is known. */
-export async function countOrganizations(db: Kysely<Schema>, instanceId: string): Promise<number> {
-  const { count } = await db
-    .selectFrom('organizations')
-    .select(({ fn }) => fn.countAll<number>().as('count'))
-    .where('instance_id', '=', instanceId)
-    .where('removed_at', 'is', null)
-    .executeTakeFirstOrThrow();
-  return Number(count);
-}
-
-/** `filterKnown` returns those of the ids that are stored as existing organizations of the instance. */
-export async function filterKnown(
+/** Returns the organizations that exist as far as is known, or those of them that were not seen since a time. */
+export async function readOrgIds(
   db: Kysely<Schema>,
   instanceId: string,
-  orgIds: readonly string[],
-): Promise<Set<string>> {
-  const rows = await db
+  { unseenSince }: { readonly unseenSince?: Instant } = {},
+): Promise<string[]> {
+  let existing = db
     .selectFrom('organizations')
     .select('org_id')
     .where('instance_id', '=', instanceId)
-    .where('removed_at', 'is', null)
-    .where(isAny('org_id', orgIds))
-    .execute();
-  return new Set(rows.map(({ org_id }) => org_id));
+    .where('removed_on', 'is', null)
+    .orderBy('org_id');
+  if (unseenSince !== undefined) existing = existing.where('last_seen_at', '<', unseenSince);
+  return (await existing.execute()).map(({ org_id }) => org_id);
 }
 
-/**
- * `markRemoved` marks organizations as deleted in Losant: nothing is tracked beyond that day, and open cells are
- * closed by whoever finds what is due at `removedAt`.
- */
+/** Counts a day on which a complete list lacked the organizations. Returns how many there were, by organization. */
+export async function noteUnlisted(
+  db: Kysely<Schema>,
+  write: BeginOptions,
+  { orgIds, today }: { readonly orgIds: readonly string[]; readonly today: UsageDay },
+): Promise<Map<string, number>> {
+  const rows = await db.transaction().execute(async (trx) => {
+    await beginWriting(trx, write);
+    const { rows: noted } = await sql<{ orgId: string; days: number }>`
+      update losant_usage.organizations o set unlisted_on = ${today}::date,
+        unlisted_days = o.unlisted_days + (o.unlisted_on is distinct from ${today}::date)::integer
+      from (
+        select org_id from losant_usage.organizations where org_id = any (${orgIds}::text[])
+        order by org_id for update
+      ) as k
+      where o.org_id = k.org_id
+      returning o.org_id as "orgId", o.unlisted_days as days`.execute(trx);
+    return noted;
+  });
+  return new Map(rows.map(({ orgId, days }) => [orgId, days]));
+}
+
+/** Records that organizations were found to be deleted. What is left of their cells is closed by the fill. */
 export async function markRemoved(
   db: Kysely<Schema>,
-  orgIds: readonly string[],
-  removedAt: Instant,
+  write: BeginOptions,
+  { orgIds, today }: { readonly orgIds: readonly string[]; readonly today: UsageDay },
 ): Promise<void> {
   await db.transaction().execute(async (trx) => {
-    await beginWriting(trx);
+    await beginWriting(trx, write);
     await trx
-      .updateTable('organizations')
-      .set({ removed_at: removedAt })
-      .where(isAny('org_id', orgIds))
-      .where('removed_at', 'is', null)
-      .execute();
-    // Rows are locked in key order, as every writer does.
-    await trx
-      .updateTable('coverage as c')
+      .updateTable('organizations as o')
       .from((eb) =>
         eb
-          .selectFrom('coverage')
-          .select(['usage_date', 'stream', 'org_id'])
+          .selectFrom('organizations')
+          .select('org_id')
           .where(isAny('org_id', orgIds))
-          .where('next_read_at', 'is not', null)
-          .orderBy('usage_date')
-          .orderBy('stream')
+          .where('removed_on', 'is', null)
           .orderBy('org_id')
           .forUpdate()
           .as('k'),
       )
-      .set({ next_read_at: removedAt })
-      .whereRef('c.usage_date', '=', 'k.usage_date')
-      .whereRef('c.stream', '=', 'k.stream')
-      .whereRef('c.org_id', '=', 'k.org_id')
+      .set({ removed_on: today })
+      .whereRef('o.org_id', '=', 'k.org_id')
       .execute();
-    await untrackRemoved(trx, orgIds);
   });
 }
 
-function toRow(org: Organization, instanceId: string) {
+/** Returns those of the ids that are organizations of the instance and have a track: what is exported, or was. */
+export async function filterTracked(
+  db: Kysely<Schema>,
+  { instanceId, streams }: { readonly instanceId: string; readonly streams: readonly string[] | null },
+  orgIds: readonly string[],
+): Promise<Set<string>> {
+  let tracked = db
+    .selectFrom('tracks as t')
+    .innerJoin('organizations as o', 'o.org_id', 't.org_id')
+    .select('t.org_id')
+    .distinct()
+    .where('o.instance_id', '=', instanceId)
+    .where(isAny('t.org_id', orgIds));
+  if (streams !== null) tracked = tracked.where(isAny('t.stream', streams));
+  return new Set((await tracked.execute()).map(({ org_id }) => org_id));
+}
+
+function toRow(org: Organization) {
   return {
     org_id: org.orgId,
-    instance_id: instanceId,
     name: org.name,
-    tags: org.tags,
     referral_id: org.referralId,
     plan_id: org.planId,
     customer_id: org.customerId,
+    tags: org.tags,
     limits: org.limits,
-    is_read_only: org.isReadOnly,
-    disabled_at: org.disabledAt,
     current_period_start: org.currentPeriodStart,
     current_period_end: org.currentPeriodEnd,
-    created_at: org.createdAt,
+    created_on: org.createdOn,
   };
-}
-
-/**
- * `isAfter` returns the condition that an organization `o` of the instance comes after another one, in the order
- * of `instance_id, org_id`. The condition has no equality: without statistics Postgres expects an
- * equality to match so few rows that it would sort all that are left, for each page, on a first run.
- */
-export function isAfter(instanceId: string, orgId: string): RawBuilder<boolean> {
-  return sql`((o.instance_id, o.org_id) > (${instanceId}, ${orgId}) and o.instance_id <= ${instanceId})`;
-}
-
-/**
- * `readOrganizationPage` returns the next page of existing organizations after `afterOrgId`, in the order
- * of their ids, with the streams that are tracked without an end.
- */
-export async function readOrganizationPage(
-  db: Kysely<Schema>,
-  instanceId: string,
-  { afterOrgId, limit }: { afterOrgId: string; limit: number },
-) {
-  // The case is needed because Postgres, without statistics, expects hardly any time to be null.
-  return await db
-    .selectFrom('organizations as o')
-    .select(['o.org_id as orgId', 'o.name'])
-    .select(sql<Organization['tags']>`o.tags`.as('tags'))
-    .select(
-      sql<string[]>`array(
-        select t.stream from losant_usage.tracking t where t.org_id = o.org_id and upper_inf(t.tracked_days)
-      )`.as('openStreams'),
-    )
-    .where(isAfter(instanceId, afterOrgId))
-    .where(sql<boolean>`case when o.removed_at is null then true else false end`)
-    .orderBy('o.instance_id')
-    .orderBy('o.org_id')
-    .limit(limit)
-    .execute();
 }

@@ -1,12 +1,43 @@
-import { type Kysely, sql, type Updateable } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
-import type { Instant, Runs, Schema } from '../database/schema.ts';
+import type { Json, Schema } from '../database/schema.ts';
 import { storable } from '../usage/body.ts';
+import type { CellResult } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
-import { LEASE_MS } from './lease.ts';
 
 export type RunKind = 'scheduled' | 'manual' | 'backfill';
 export type RunStatus = 'running' | 'complete' | 'partial' | 'failed' | 'interrupted';
+
+/** The rows that a run wrote, or found as they were. */
+export interface RowCounts {
+  readonly inserted: number;
+  readonly updated: number;
+  readonly deleted: number;
+  readonly unchanged: number;
+}
+
+/** What a run did, as it is kept with it. */
+export interface RunCounts {
+  readonly orgs: number;
+  /** Cells by result; `planned` is the sum of the others. */
+  readonly cells: Readonly<Record<CellResult | 'planned', number>>;
+  readonly rows: RowCounts;
+  readonly requests: number;
+  readonly restated: number;
+  readonly restatedFinal: number;
+}
+
+/** A group of failures with one cause, as it is kept with a run. */
+export interface FailureGroup {
+  readonly code: string;
+  /** The message, without days and ids where several failures share it. */
+  readonly message: string;
+  readonly stream: string | null;
+  readonly cells: number;
+  readonly orgs: number;
+  /** An organization that it happened to; null if it concerns none. */
+  readonly example: string | null;
+}
 
 export interface NewRun {
   readonly runId: string;
@@ -14,105 +45,56 @@ export interface NewRun {
   readonly kind: RunKind;
   /** Whether it reads everything that is due of the instance. */
   readonly isFull: boolean;
-  readonly streams: readonly string[];
   readonly host: string;
   readonly version: string;
 }
 
-/** The error of a run that was found without a sign of life. */
-const DIED = 'the process died without reporting';
-/** The time since which a run without a sign of life counts as dead. */
-const SILENT_SINCE = sql<Instant>`clock_timestamp() - ${LEASE_MS} * interval '1 ms'`;
-
-/** `startRun` records a run. Times are the database's. */
+/** Records a run that begins. Times are the database's. */
 export async function startRun(db: Kysely<Schema>, run: NewRun): Promise<void> {
   await db
     .insertInto('runs')
-    .values({ ...toRow(run), status: 'running', started_at: CLOCK, heartbeat_at: CLOCK })
+    .values({ ...toRow(run), status: 'running', started_at: CLOCK })
     .execute();
 }
 
-/**
- * `beatRun` records that the run is alive, even if it was thought dead while its process was paused. Returns the
- * number of live runs of the instance.
- */
-export async function beatRun(
-  db: Kysely<Schema>,
-  { runId, instanceId, requests }: Pick<NewRun, 'runId' | 'instanceId'> & { requests: number },
-): Promise<number> {
-  await db
-    .updateTable('runs')
-    .set({ heartbeat_at: CLOCK, status: 'running', requests, finished_at: null, error: null })
-    .where('run_id', '=', runId)
-    .where((eb) => eb.or([eb('finished_at', 'is', null), eb('error', '=', DIED)]))
-    .execute();
-  const { live } = await db
-    .selectFrom('runs')
-    .select(({ fn }) => fn.countAll<number>().as('live'))
-    .where('instance_id', '=', instanceId)
-    .where('status', '=', 'running')
-    .where('heartbeat_at', '>', SILENT_SINCE)
-    .executeTakeFirstOrThrow();
-  return live;
-}
-
-interface FinishedRun {
+export interface FinishedRun {
   readonly runId: string;
   readonly status: Exclude<RunStatus, 'running'>;
   readonly range: DayRange | null;
-  /** The counts with which it ends, by their columns. */
-  readonly counts: Updateable<Runs>;
-  readonly failures: readonly object[];
+  readonly counts: RunCounts;
+  readonly failures: readonly FailureGroup[];
   readonly error: string | null;
 }
 
-export async function finishRun(
-  db: Kysely<Schema>,
-  { runId, status, range, counts, failures, error }: FinishedRun,
-): Promise<void> {
+export async function finishRun(db: Kysely<Schema>, run: FinishedRun): Promise<void> {
+  const { runId, status, range, counts, failures, error } = run;
   await db
     .updateTable('runs')
     .set({
-      ...counts,
       status,
       from_date: range?.from ?? null,
       to_date: range?.to ?? null,
+      counts: json(counts),
+      failures: json(failures),
       error: error === null ? null : storable(error),
-      failures: JSON.stringify(failures),
+      finished_at: CLOCK,
     })
-    .set({ finished_at: CLOCK, heartbeat_at: CLOCK })
     .where('run_id', '=', runId)
     .execute();
 }
 
-/**
- * `interruptDeadRuns` marks runs whose process is gone: no sign of life for as long as a lease lasts, or
- * their lease was taken over. Returns how many.
- */
-export async function interruptDeadRuns(
-  db: Kysely<Schema>,
-  instanceId: string,
-  lapsedRunIds: readonly string[] = [],
-): Promise<number> {
-  const { numUpdatedRows } = await db
+/** Marks the runs of an instance that did not end before another one took its lease: their processes are dead. */
+export async function interruptDeadRuns(db: Kysely<Schema>, instanceId: string): Promise<void> {
+  await db
     .updateTable('runs')
-    .set((eb) => ({ status: 'interrupted', finished_at: eb.ref('heartbeat_at'), error: DIED }))
+    .set({ status: 'interrupted', finished_at: CLOCK, error: 'the process died without reporting' })
     .where('instance_id', '=', instanceId)
     .where('status', '=', 'running')
-    .where((eb) =>
-      eb.or([eb('heartbeat_at', '<=', SILENT_SINCE), eb('run_id', '=', eb.fn.any(eb.val(lapsedRunIds)))]),
-    )
-    .executeTakeFirstOrThrow();
-  return Number(numUpdatedRows);
+    .execute();
 }
 
-/**
- * `recordFailedRun` records a run that failed before it could begin. Does nothing if it is already
- * recorded, or if the instance was never exported.
- */
+/** Records a run that failed before it could begin, unless it is recorded or the instance was never exported. */
 export async function recordFailedRun(db: Kysely<Schema>, run: NewRun, error: string): Promise<void> {
-  const times = { started_at: CLOCK, heartbeat_at: CLOCK, finished_at: CLOCK };
-  const row = { ...toRow(run), status: 'failed', error: storable(error) };
   const known = await db
     .selectFrom('instances')
     .select('instance_id')
@@ -121,14 +103,21 @@ export async function recordFailedRun(db: Kysely<Schema>, run: NewRun, error: st
   if (!known) return;
   await db
     .insertInto('runs')
-    .values({ ...row, ...times })
+    .values({
+      ...toRow(run),
+      status: 'failed',
+      error: storable(error),
+      started_at: CLOCK,
+      finished_at: CLOCK,
+    })
     .onConflict((conflict) => conflict.column('run_id').doNothing())
     .execute();
 }
 
-function toRow({ runId, instanceId, kind, isFull, streams, host, version }: NewRun) {
-  return {
-    ...{ run_id: runId, instance_id: instanceId, kind, is_full: isFull, streams: [...streams] },
-    ...{ host, version },
-  };
+function toRow({ runId, instanceId, kind, isFull, host, version }: NewRun) {
+  return { run_id: runId, instance_id: instanceId, kind, is_full: isFull, host, version };
+}
+
+function json(value: object) {
+  return sql<Json>`${JSON.stringify(value)}::text::jsonb`;
 }

@@ -1,14 +1,8 @@
-import ky from 'ky';
 import { z } from 'zod';
-import { LosantError, type LosantErrorKind } from '../errors.ts';
-import { type Answer, type Asked, AttemptError, losantError } from './attempt.ts';
-import {
-  AnswerResponse,
-  createTransport,
-  headersFor,
-  QUERY_FOR_ALL,
-  type RequestOptions,
-} from './transport.ts';
+import { FAILURES, LosantError } from '../errors.ts';
+import { AttemptError, badBody } from './attempt.ts';
+import { orgPath } from './orgs.ts';
+import { createTransport, QUERY_FOR_ALL, type TransportOptions } from './transport.ts';
 
 export interface OrgPlace {
   readonly instanceId: string;
@@ -16,96 +10,52 @@ export interface OrgPlace {
 }
 
 /**
- * AdminClient changes organizations in Losant and is the only code of this program that can. Each
+ * Changes organizations in Losant and is the only code of this program that can. Each
  * request is sent once and never repeated, and a request under way is waited for even if the process
  * was asked to end. Methods throw a `LosantError` that never contains the token. After an error for
  * which {@link mayHaveHappened} is true, only reading the organization back shows whether the change
  * was made.
  */
 export interface AdminClient {
-  /** `patchOrg` sends the patch. What the answer contains is not looked at: read the organization back. */
+  /** Sends the patch. What the answer contains is not looked at: read the organization back. */
   patchOrg(place: OrgPlace, patch: OrgPatch): Promise<void>;
   deleteOrg(place: OrgPlace): Promise<void>;
 }
 
+type AdminOptions = Omit<TransportOptions, 'maxBodyBytes' | 'connections' | 'takesAnyTime'>;
+
 /** The bound on an answer: an organization is a few kilobytes. */
 const MAX_BODY_BYTES = 1024 * 1024;
 
-/** `createAdminClient` needs a token that may change organizations; the one that reads needs no such right. */
-export function createAdminClient(options: RequestOptions): AdminClient {
-  const { token, apiUrl } = options;
-  const transport = createTransport({ ...options, maxBodyBytes: MAX_BODY_BYTES, connections: 1 });
+/** Returns a client whose token may change organizations; the token that reads needs no such right. */
+export function createAdminClient(options: AdminOptions): AdminClient {
+  const bounds = { maxBodyBytes: MAX_BODY_BYTES, connections: 1, takesAnyTime: true };
+  const send = createTransport({ ...options, ...bounds });
   const { signal } = new AbortController();
-  const api = ky.create({
-    prefix: apiUrl,
-    headers: headersFor(options),
-    searchParams: QUERY_FOR_ALL,
-    timeout: false,
-    retry: 0,
-    fetch: async (input, init) => new AnswerResponse(await transport(new Request(input, init), signal)),
-  });
-  const send = async (asked: Asked, request: () => Promise<Response>): Promise<Answer> => {
-    try {
-      return ((await request()) as AnswerResponse).answer;
-    } catch (error) {
-      if (!(error instanceof AttemptError)) throw error;
-      throw losantError(asked, error, { token, hint: hintsFor(asked.action)[error.kind] });
-    }
-  };
+  const base = options.apiUrl.replace(/\/+$/, '');
+  const urlOf = ({ instanceId, orgId }: OrgPlace) => `${base}/${orgPath(instanceId, orgId)}?${QUERY_FOR_ALL}`;
   return {
     async patchOrg(place, patch) {
-      const asked = { action: 'instanceOrg.patch', ids: { org: place.orgId } };
-      await send(asked, () => api.patch(pathOf(place), { json: patch }));
+      const question = { action: 'instanceOrg.patch', ids: { org: place.orgId }, signal };
+      await send('PATCH', urlOf(place), question, JSON.stringify(patch));
     },
     async deleteOrg(place) {
-      const asked = { action: 'instanceOrg.delete', ids: { org: place.orgId } };
-      const { body, text } = await send(asked, () => api.delete(pathOf(place)));
+      const question = { action: 'instanceOrg.delete', ids: { org: place.orgId }, signal };
+      const { body, text } = await send('DELETE', urlOf(place), question);
       if (deleted.safeParse(body).success) return;
-      const message = 'the answer does not say that it was deleted';
-      const error = new AttemptError('bad_body', message, { status: 200, body: text });
-      throw losantError(asked, error, { token, hint: hintsFor(asked.action).bad_body });
+      throw new AttemptError(
+        question,
+        badBody('the answer does not say that it was deleted', Buffer.from(text)),
+      );
     },
   };
 }
 
 const deleted = z.object({ success: z.literal(true) });
 
-/** `mayHaveHappened` returns whether the change may have been made although its answer was lost. */
+/** Returns whether the change may have been made although its answer was lost. */
 export function mayHaveHappened(error: unknown): error is LosantError {
-  return error instanceof LosantError && UNCERTAIN.has(error.kind);
-}
-
-const UNCERTAIN: ReadonlySet<LosantErrorKind> = new Set([
-  'server_error',
-  'unreachable',
-  'timeout',
-  'bad_body',
-]);
-
-function pathOf({ instanceId, orgId }: OrgPlace): string {
-  return `instances/${encodeURIComponent(instanceId)}/orgs/${encodeURIComponent(orgId)}`;
-}
-
-/** `hintsFor` returns the next step for each kind of error of a request for `action`. */
-function hintsFor(action: string): Readonly<Record<LosantErrorKind, string>> {
-  const unclear = 'The change may have been made: look with losant-usage org show before you start again.';
-  return {
-    unauthorized:
-      'The token of LOSANT_ADMIN_TOKEN is unknown, expired or revoked: nothing was changed; create a new one.',
-    forbidden: `The token of LOSANT_ADMIN_TOKEN lacks a scope: nothing was changed; add ${action} to it, or all.Instance.`,
-    not_found:
-      'The token that reads knows the organization: check that LOSANT_ADMIN_TOKEN belongs to the same instance.',
-    not_supported:
-      'This Losant install does not support the request: nothing was changed; use its own pages.',
-    refused: "Nothing was changed: correct what Losant's answer names, and start again.",
-    rate_limited:
-      'Nothing was changed, and the request is not repeated by itself: wait a minute and start again.',
-    server_error: unclear,
-    unreachable: unclear,
-    timeout: unclear,
-    wrong_date: unclear,
-    bad_body: unclear,
-  };
+  return error instanceof LosantError && !FAILURES[error.kind].isAnswer && error.kind !== 'rate_limited';
 }
 
 /**
@@ -155,7 +105,7 @@ export const orgPatch = z.strictObject(SHAPE, 'is not a map of attributes').part
 
 export type OrgPatch = z.infer<typeof orgPatch>;
 
-/** `namesAt` returns the names that are known at a path, for suggesting which one was meant. */
+/** Returns the names that are known at a path, for suggesting which one was meant. */
 export function namesAt(path: readonly PropertyKey[]): readonly string[] {
   const [first] = path;
   if (first === undefined) return Object.keys(SHAPE);

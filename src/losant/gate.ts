@@ -1,24 +1,16 @@
-import { AttemptError } from './attempt.ts';
+import { onAbort } from './abort.ts';
+import { type Asked, AttemptError, type Question } from './attempt.ts';
 
-/**
- * The longest pause that a request waits for. A run that ends is continued by the next wake-up; one
- * that sleeps blocks it.
- */
+/** The longest pause a request waits for: a run that ends goes on at the next wake-up, one that sleeps blocks it. */
 export const LONGEST_WAIT_MS = 15 * 60_000;
 
 /** The longest pause that is believed, so that one absurd Retry-After cannot stop a worker for days. */
 const LONGEST_PAUSE_MS = 60 * 60_000;
 
-/**
- * Starts that are due within this time go at once: a rate above 50 per second would need finer timers
- * than Node has.
- */
+/** Starts due within this time go at once: a rate above 50 per second would need finer timers than Node has. */
 const TICK_MS = 20;
 
-/**
- * The most that starts may fall behind schedule and still catch up. Without catching up, each late
- * timer would lower the rate.
- */
+/** The most that late starts catch up. Without catching up, each late timer would lower the rate. */
 const CATCH_UP_MS = 100;
 
 export interface GateOptions {
@@ -28,22 +20,22 @@ export interface GateOptions {
   readonly requestsPerSecond: number;
 }
 
-/** `pausedTooLong` returns the error for a pause longer than {@link LONGEST_WAIT_MS}; the request was not sent. */
-function pausedTooLong(pauseMs: number): AttemptError {
-  const message = `all requests of this token are paused for another ${Math.ceil(pauseMs / 1000)} s`;
-  return new AttemptError('rate_limited', message, { isFinal: true });
-}
-
 /** A request that waits for its turn. */
 interface Waiter {
+  readonly question: Question;
   start(): void;
   refuse(reason: unknown): void;
 }
 
+/** Returns the error for a pause longer than {@link LONGEST_WAIT_MS}; the request was not sent. */
+function pausedTooLong(question: Asked, pauseMs: number): AttemptError {
+  const problem = `all requests of this token are paused for another ${Math.ceil(pauseMs / 1000)} s`;
+  return new AttemptError(question, { kind: 'rate_limited', problem, isFinal: true });
+}
+
 /**
- * Gate is the only way out for the requests of a token. It bounds how many are under way, spaces their
- * starts evenly, and stops them all while the API asks for a pause. All times are on the monotonic
- * clock. Only a waiting request keeps the process alive.
+ * The only way out for the requests of a token. It bounds how many are under way, spaces their starts evenly, and
+ * stops them all while the API asks for a pause. All times are on the monotonic clock.
  */
 export class Gate {
   readonly concurrency: number;
@@ -51,7 +43,7 @@ export class Gate {
   readonly #waiters = new Set<Waiter>();
   #underWay = 0;
   /** The time between two starts. */
-  #spacingMs: number;
+  readonly #spacingMs: number;
   #nextStartMs = 0;
   #pausedUntilMs = 0;
   /** The timer for the next start, set only while nothing but time prevents it. */
@@ -73,21 +65,21 @@ export class Gate {
   }
 
   /**
-   * `run` runs `task` when its turn comes and passes it the time it waited. While the task waits, the promise
-   * rejects with the signal's reason as soon as the signal aborts, or with an {@link AttemptError} if
-   * the pause is too long. Once started, the task has to watch the signal itself.
+   * Runs `task` when its turn comes and passes it the time it waited. While it waits, the promise rejects with the
+   * signal's reason as soon as the question's signal aborts, or with an {@link AttemptError} if the pause is too
+   * long. Once started, the task has to watch the signal itself.
    */
-  async run<T>(task: (waitedMs: number) => Promise<T>, signal: AbortSignal): Promise<T> {
-    signal.throwIfAborted();
+  async run<T>(task: (waitedMs: number) => Promise<T>, question: Question): Promise<T> {
+    question.signal.throwIfAborted();
     const { pauseLeftMs } = this;
-    if (pauseLeftMs > LONGEST_WAIT_MS) throw pausedTooLong(pauseLeftMs);
+    if (pauseLeftMs > LONGEST_WAIT_MS) throw pausedTooLong(question, pauseLeftMs);
     const sinceMs = performance.now();
     let waitedMs = 0;
     if (this.#waiters.size === 0 && this.#startsInMs() <= 0) {
       // Nothing was waiting, so a schedule in the past meant no demand and is not caught up.
       this.#takeTurn(sinceMs);
     } else {
-      await this.#waitForTurn(signal);
+      await this.#waitForTurn(question);
       waitedMs = performance.now() - sinceMs;
     }
     try {
@@ -98,34 +90,25 @@ export class Gate {
     }
   }
 
-  /** `pauseFor` starts no request for `ms`. A later end stays in force; requests under way go on. */
+  /** Starts no request for `ms`. A later end stays in force; requests under way go on. */
   pauseFor(ms: number): void {
     const pauseMs = Math.min(ms, LONGEST_PAUSE_MS);
     if (pauseMs <= this.pauseLeftMs) return;
     this.#pausedUntilMs = performance.now() + pauseMs;
     this.#nextStartMs = Math.max(this.#nextStartMs, this.#pausedUntilMs);
     if (pauseMs <= LONGEST_WAIT_MS) return;
-    for (const waiter of this.#waiters) waiter.refuse(pausedTooLong(pauseMs));
+    for (const waiter of this.#waiters) waiter.refuse(pausedTooLong(waiter.question, pauseMs));
   }
 
-  /** `setRate` changes the rate, also of waiting requests: processes share a token's rate. */
-  setRate(requestsPerSecond: number): void {
-    const spacingMs = 1000 / requestsPerSecond;
-    if (spacingMs === this.#spacingMs) return;
-    this.#spacingMs = spacingMs;
-    this.#nextStartMs = Math.min(this.#nextStartMs, performance.now() + spacingMs);
-    this.#setTimer(null);
-    this.#startWaiters();
-  }
-
-  #waitForTurn(signal: AbortSignal): Promise<void> {
+  #waitForTurn(question: Question): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const leave = () => {
       this.#waiters.delete(waiter);
-      signal.removeEventListener('abort', onAbort);
+      forget();
       if (this.#waiters.size === 0) this.#setTimer(null);
     };
     const waiter: Waiter = {
+      question,
       start: () => {
         leave();
         resolve();
@@ -135,14 +118,13 @@ export class Gate {
         reject(reason);
       },
     };
-    const onAbort = () => waiter.refuse(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
+    const forget = onAbort(question.signal, () => waiter.refuse(question.signal.reason));
     this.#waiters.add(waiter);
     this.#startWaiters();
     return promise;
   }
 
-  /** `#startWaiters` starts every request whose turn has come and sets the timer for the next. */
+  /** Starts every request whose turn has come and sets the timer for the next. */
   #startWaiters(): void {
     for (const waiter of this.#waiters) {
       // The clock is read once: if the turn came between two readings, nothing would ever start the request.
@@ -156,7 +138,7 @@ export class Gate {
     }
   }
 
-  /** `#setTimer` sets the timer unless one is set already: a timer that fires too early is set again. */
+  /** Sets the timer unless one is set already: a timer that fires too early is set again. */
   #setTimer(ms: number | null): void {
     if (ms === null) {
       clearTimeout(this.#timer);
@@ -180,7 +162,7 @@ export class Gate {
     return Math.max(this.#nextStartMs - this.#earlyMs, this.#pausedUntilMs) - performance.now();
   }
 
-  /** `#takeTurn` counts a start. A schedule that lies before `earliestMs` continues from there. */
+  /** Counts a start. A schedule that lies before `earliestMs` continues from there. */
   #takeTurn(earliestMs: number): void {
     this.#underWay += 1;
     this.#nextStartMs = Math.max(this.#nextStartMs, earliestMs) + this.#spacingMs;

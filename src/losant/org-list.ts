@@ -1,250 +1,176 @@
-/**
- * Decides whether a list of organizations that is read page by page is complete. Pages are asked for
- * by number and sorted by id, so a list that changes meanwhile shifts: a deletion moves an
- * organization back onto a page that was already read.
- */
+import { z } from 'zod';
+import { describeProblems } from '../usage/body.ts';
+import type { Organization } from '../usage/organization.ts';
+import { unusableAnswer } from './attempt.ts';
+import type { LosantClient } from './client.ts';
+import { type OrganizationReading, readOrganization } from './organization.ts';
+import { instancePath } from './orgs.ts';
 
-/** One page as received. */
-export interface ListedPage {
-  readonly page: number;
+export interface OrgPage {
   /** The number of organizations of the instance according to this page. */
   readonly totalCount: number;
-  /** The id of each item in lower case; null for an item without a readable id. */
+  readonly items: readonly Organization[];
+  /** The organizations on this page that could not be read; they exist nevertheless. */
+  readonly rejected: readonly Extract<OrganizationReading, { ok: false }>[];
+  /** The id of each item in lower case, in the order of the page; null for an item without a readable id. */
   readonly ids: readonly (string | null)[];
 }
 
-/** The result of reading a list, by the list's own account. */
+/** The result of reading a list, by its own account. */
 export interface OrgListVerdict {
-  /**
-   * True if the list had as many different organizations as `totalCount`, each with an id, and no page
-   * contradicted another.
-   */
+  /** True if as many different organizations came as `totalCount` says, and no page contradicted another. */
   readonly isComplete: boolean;
   /** The reason why it is not complete; null if it is. */
   readonly reason: string | null;
-  /** The number of different organizations listed, possibly including one that was deleted meanwhile. */
+  /** The number of different ids that came. */
   readonly listed: number;
+  /** The number of organizations that the instance has according to the last page. */
+  readonly totalCount: number;
+  /** Whether the pages do not belong to one state of the list, as after a deletion meanwhile. */
+  readonly hasShifted: boolean;
 }
 
-export type ListStep =
-  | {
-      readonly kind: 'accept';
-      /** For each item, whether it is seen for the first time. */
-      readonly fresh: readonly boolean[];
-      /** The next step: read the `next` page, read it only if it was `asked` for already, or `end`. */
-      readonly next: 'page' | 'asked' | 'end';
-      /** The number of pages that may be requested ahead. */
-      readonly pagesLeft: number;
-    }
-  /** Continue from this page instead; pages requested ahead are void. */
-  | { readonly kind: 'read_again'; readonly page: number };
+export interface ListOptions {
+  readonly instanceId: string;
+  readonly perPage?: number | undefined;
+  readonly signal: AbortSignal;
+}
 
-/** The most shifts without a page of progress between them; after that the list is read on as it is. */
-const SHIFTS_IN_A_ROW_MAX = 5;
+const PER_PAGE = 100;
 
-/** The most readings from the beginning, where only a new reading can show which organization was missed. */
-const RESTARTS_MAX = 2;
-
-/** The most ids remembered of a list that is not sorted; some 20 MB. */
-const REMEMBERED_MAX = 200_000;
+/** The pages requested ahead, so that the latencies of a list of thousands of organizations do not add up. */
+const PAGES_AHEAD = 4;
 
 /** The bound for a list without an end, longer than any list of this API. */
 const PAGES_MAX = 100_000;
 
-/** The position up to which a list was read. */
-interface Progress {
-  readonly listed: number;
-  readonly unidentified: number;
-  /** The number of items up to the end of the page accepted last, as of that page. */
-  readonly position: number;
-  readonly lastId: string;
-  /** The ids of the page accepted last. */
-  readonly lastIds: ListedPage['ids'];
+/**
+ * Lists all organizations of an instance page by page, sorted by id, so that a rename cannot move one to a page
+ * already read. A list whose pages shift meanwhile is read once more, from its beginning to its end: its
+ * organizations then come twice. Returns whether the list is complete. Throws a `LosantError`.
+ */
+export async function* listOrgPages(
+  client: LosantClient,
+  options: ListOptions,
+): AsyncGenerator<OrgPage, OrgListVerdict, undefined> {
+  const first = yield* readList(client, options, { endsWithShift: true });
+  return first.hasShifted ? yield* readList(client, options, { endsWithShift: false }) : first;
 }
 
-const NOTHING_READ: Progress = { listed: 0, unidentified: 0, position: 0, lastId: '', lastIds: [] };
+async function* readList(
+  client: LosantClient,
+  options: ListOptions,
+  { endsWithShift }: { readonly endsWithShift: boolean },
+): AsyncGenerator<OrgPage, OrgListVerdict, undefined> {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([options.signal, stop.signal]);
+  const ahead: Promise<OrgPage>[] = [];
+  const count = new OrgCount();
+  try {
+    for (let page = 0; page < PAGES_MAX; page += 1) {
+      const listed = await (ahead.shift() ?? readPage(client, { ...options, signal }, page));
+      const left = count.take(listed, page);
+      const isOver = left === 0 || (endsWithShift && count.hasShifted);
+      while (!isOver && ahead.length < Math.min(PAGES_AHEAD, left)) {
+        ahead.push(inBackground(readPage(client, { ...options, signal }, page + 1 + ahead.length)));
+      }
+      yield listed;
+      if (isOver) break;
+    }
+    // What was requested ahead belongs to this reading, not to the next one.
+    await Promise.allSettled(ahead);
+    return count.verdict();
+  } finally {
+    stop.abort();
+  }
+}
 
-/**
- * OrgListJudge judges the pages of one list in the order of their numbers. Up to `pagesAhead` pages
- * may be answered in any order. It remembers all ids only if the list is not sorted.
- */
-export class OrgListJudge {
-  readonly #pagesAhead: number;
-  readonly #flaws = new Set<string>();
-  /** The first page that added nothing although more items should follow. */
-  #hole: string | null = null;
-  /** The progress before each of the newest pages. */
-  readonly #before = new Map<number, Progress>();
-  #read = NOTHING_READ;
-  #totalCount = 0;
+/** Keeps a failure that nobody waits for yet from counting as unhandled. */
+function inBackground<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
+
+/** Counts the organizations of a list. As it is sorted by id, those with an id after all before are different ones. */
+class OrgCount {
+  #listed = 0;
+  #unidentified = 0;
+  #lastId = '';
+  /** The number of items that came, different or not. */
+  #received = 0;
   #pageSize = 0;
-  /** Whether the list has shifted, so that the next page must overlap with what was read. */
-  #mustOverlap = false;
-  /** The last page that is read again and may overlap. */
-  #overlapTo = -1;
-  #shiftsInARow = 0;
-  /** The page that showed the newest shift. */
-  #shiftedAt = 0;
-  #restarts = 0;
-  #pages = 0;
-  /** All ids so far; null as long as the list is sorted. */
-  #remembered: Set<string> | null = null;
+  #totalCount = 0;
+  #isTotalSteady = true;
+  #isSorted = true;
 
-  constructor({ pagesAhead }: { readonly pagesAhead: number }) {
-    this.#pagesAhead = pagesAhead;
+  get hasShifted(): boolean {
+    return !this.#isTotalSteady || !this.#isSorted;
   }
 
-  take(listed: ListedPage): ListStep {
-    this.#pages += 1;
-    if (this.#pages > PAGES_MAX) {
-      this.#flaws.add('it does not end');
-      return { kind: 'accept', fresh: [], next: 'end', pagesLeft: 0 };
+  /** Counts a page. Returns the number of pages that should follow. */
+  take({ totalCount, ids }: OrgPage, page: number): number {
+    if (page === 0) this.#pageSize = ids.length;
+    else if (totalCount !== this.#totalCount) this.#isTotalSteady = false;
+    this.#totalCount = totalCount;
+    this.#received += ids.length;
+    const before = this.#listed + this.#unidentified;
+    for (const id of ids) this.#count(id);
+    const isNew = this.#listed + this.#unidentified > before;
+    const planned = this.#pageSize === 0 ? 0 : Math.ceil(totalCount / this.#pageSize) - page - 1;
+    // A list that has more or fewer on its pages than it says is read as long as it has something new.
+    return Math.max(planned, isNew && this.#received !== totalCount ? 1 : 0);
+  }
+
+  #count(id: string | null): void {
+    if (id === null) this.#unidentified += 1;
+    else if (id <= this.#lastId) this.#isSorted = false;
+    else {
+      this.#listed += 1;
+      this.#lastId = id;
     }
-    return this.#remembered === null ? this.#takeSorted(listed) : this.#takeUnsorted(listed);
   }
 
   verdict(): OrgListVerdict {
-    const { listed, unidentified, position } = this.#read;
-    const reasons = [...this.#flaws];
-    if (this.#hole !== null) reasons.push(this.#hole);
+    const [listed, unidentified, totalCount] = [this.#listed, this.#unidentified, this.#totalCount];
+    const reasons: string[] = [];
+    if (!this.#isTotalSteady) reasons.push('it kept changing while it was read');
+    if (!this.#isSorted) reasons.push('it is not sorted by id, or names an organization twice');
     if (unidentified > 0) reasons.push(`${unidentified} of its items have no readable id`);
-    if (position !== this.#totalCount) {
-      reasons.push(`it lists ${listed} organizations and has ${this.#totalCount} by its own account`);
+    if (this.#isSorted && listed + unidentified !== totalCount) {
+      reasons.push(`it lists ${listed} organizations and has ${totalCount} by its own account`);
     }
     const reason = reasons.length === 0 ? null : reasons.join('; ');
-    return { isComplete: reason === null, reason, listed };
-  }
-
-  #takeSorted(listed: ListedPage): ListStep {
-    const { page, totalCount, ids } = listed;
-    const repeated = countRepeated(ids, this.#read.lastId);
-    if (!isAscending(ids) || (!this.#mayOverlap(page) && !this.#wereLast(ids.slice(0, repeated)))) {
-      this.#remembered = new Set();
-      return this.#restart();
-    }
-    if (this.#mustOverlap && page > 0 && repeated === 0) return { kind: 'read_again', page: page - 1 };
-    if (!this.#mustOverlap && page > 0 && totalCount !== this.#totalCount) {
-      if (this.#shiftsInARow < SHIFTS_IN_A_ROW_MAX) return this.#goBack(page);
-      this.#flaws.add(CHANGING);
-    }
-    if (this.#hasMovedForward(listed, repeated)) {
-      // An organization was inserted into the part already read; only another reading can show which one.
-      if (this.#restarts < RESTARTS_MAX) return this.#restart();
-      this.#flaws.add(CHANGING);
-    }
-    const fresh = ids.map((_, index) => index >= repeated);
-    return this.#accept(listed, fresh);
-  }
-
-  /**
-   * `#goBack` goes back after a shift. Any page that was under way together with this one may show the list
-   * before or after the shift, so all of those are discarded, and the page before them is read again as an
-   * overlap that leaves no gap.
-   */
-  #goBack(page: number): ListStep {
-    this.#shiftsInARow += 1;
-    this.#shiftedAt = page;
-    const trusted = page - this.#pagesAhead - 1;
-    const read = trusted > 0 ? this.#before.get(trusted) : undefined;
-    if (read === undefined) return this.#startAgain();
-    this.#read = read;
-    this.#mustOverlap = true;
-    this.#overlapTo = trusted - 1;
-    return { kind: 'read_again', page: trusted - 1 };
-  }
-
-  /** `#hasMovedForward` returns whether more items now precede the ones the page adds than did before. */
-  #hasMovedForward({ page, ids }: ListedPage, repeated: number): boolean {
-    if (this.#mayOverlap(page)) return page * this.#pageSize + repeated > this.#read.position;
-    return repeated > 0 && repeated < ids.length;
-  }
-
-  #takeUnsorted(listed: ListedPage): ListStep {
-    const { page, totalCount, ids } = listed;
-    const remembered = this.#remembered ?? new Set();
-    if (page > 0 && totalCount !== this.#totalCount) {
-      if (this.#restarts < RESTARTS_MAX) return this.#restart();
-      this.#flaws.add(CHANGING);
-    }
-    const isNew = ids.map((id, index) => id !== null && !remembered.has(id) && ids.indexOf(id) === index);
-    const isRepeat = ids.some((id) => id !== null) && !isNew.includes(true);
-    for (const id of ids) if (id !== null && remembered.size < REMEMBERED_MAX) remembered.add(id);
-    if (remembered.size >= REMEMBERED_MAX) this.#flaws.add('it is not sorted by id and too long to compare');
-    const fresh = ids.map((id, index) => isNew[index] === true || (id === null && !isRepeat));
-    return this.#accept(listed, fresh);
-  }
-
-  #accept({ page, totalCount, ids }: ListedPage, fresh: readonly boolean[]): ListStep {
-    const wasReadAgain = this.#mayOverlap(page);
-    const added = ids.filter((_, index) => fresh[index]);
-    if (!wasReadAgain) this.#remember(page);
-    this.#read = this.#withPage({ page, totalCount, ids }, added);
-    this.#totalCount = totalCount;
-    if (page === 0) this.#pageSize = ids.length;
-    this.#mustOverlap = false;
-    const left = totalCount - this.#read.position;
-    const isBeyondMemory = left < 0 && (this.#remembered?.size ?? 0) >= REMEMBERED_MAX;
-    if (left === 0 || isBeyondMemory) return { kind: 'accept', fresh, next: 'end', pagesLeft: 0 };
-    if (added.length === 0 && !wasReadAgain) {
-      this.#hole ??= ids.length === 0 ? `page ${page} is empty` : `page ${page} repeats earlier ones`;
-      return { kind: 'accept', fresh, next: 'asked', pagesLeft: 0 };
-    }
-    if (!wasReadAgain && page >= this.#shiftedAt) this.#shiftsInARow = 0;
-    // A page shorter than the first is not the end, but nothing can be planned by it.
-    const pagesLeft = ids.length < this.#pageSize ? 0 : Math.max(0, Math.ceil(left / this.#pageSize));
-    return { kind: 'accept', fresh, next: 'page', pagesLeft };
-  }
-
-  #withPage({ page, ids }: ListedPage, added: ListedPage['ids']): Progress {
-    const { listed, unidentified, position, lastId, lastIds } = this.#read;
-    const identified = added.filter((id) => id !== null);
-    return {
-      listed: listed + identified.length,
-      unidentified: unidentified + added.length - identified.length,
-      position: this.#mayOverlap(page) ? page * this.#pageSize + ids.length : position + added.length,
-      lastId: identified.at(-1) ?? lastId,
-      lastIds: added.length === 0 ? lastIds : ids,
-    };
-  }
-
-  #remember(page: number): void {
-    this.#before.set(page, this.#read);
-    this.#before.delete(page - this.#pagesAhead - 2);
-  }
-
-  #restart(): ListStep {
-    this.#restarts += 1;
-    this.#flaws.clear();
-    return this.#startAgain();
-  }
-
-  #startAgain(): ListStep {
-    this.#read = NOTHING_READ;
-    this.#before.clear();
-    this.#hole = null;
-    this.#mustOverlap = false;
-    this.#overlapTo = -1;
-    this.#remembered?.clear();
-    return { kind: 'read_again', page: 0 };
-  }
-
-  #mayOverlap(page: number): boolean {
-    return this.#mustOverlap || page <= this.#overlapTo;
-  }
-
-  #wereLast(ids: ListedPage['ids']): boolean {
-    return ids.every((id) => id === null || this.#read.lastIds.includes(id));
+    return { isComplete: reason === null, reason, listed, totalCount, hasShifted: this.hasShifted };
   }
 }
 
-const CHANGING = 'it kept changing while it was read';
+const pageBody = z.object({
+  items: z.array(z.unknown()),
+  totalCount: z.int().nonnegative(),
+  page: z.int().nullish(),
+});
 
-function isAscending(ids: ListedPage['ids']): boolean {
-  const identified = ids.filter((id) => id !== null);
-  return identified.every((id, index) => index === 0 || id > (identified[index - 1] ?? ''));
-}
-
-/** `countRepeated` returns the number of items up to the last one whose id is not after `lastId`. */
-function countRepeated(ids: ListedPage['ids'], lastId: string): number {
-  return ids.findLastIndex((id) => id !== null && id <= lastId) + 1;
+async function readPage(
+  client: LosantClient,
+  { instanceId, perPage = PER_PAGE, signal }: ListOptions,
+  page: number,
+): Promise<OrgPage> {
+  const asked = { action: 'instanceOrgs.get', ids: { instance: instanceId, page: String(page) } };
+  const answer = await client.get({
+    ...asked,
+    path: `${instancePath(instanceId)}/orgs`,
+    query: { page: String(page), perPage: String(perPage), sortField: 'id', sortDirection: 'asc' },
+    signal,
+  });
+  const parsed = pageBody.safeParse(answer.body);
+  if (!parsed.success) throw unusableAnswer(asked, answer, describeProblems(parsed.error));
+  const { items, totalCount, page: echoed } = parsed.data;
+  if (echoed != null && echoed !== page) throw unusableAnswer(asked, answer, `answered with page ${echoed}`);
+  const readings = items.map((item) => readOrganization(item, answer.dateMs ?? answer.receivedAtMs));
+  return {
+    totalCount,
+    items: readings.filter((reading) => reading.ok).map((reading) => reading.organization),
+    rejected: readings.filter((reading) => !reading.ok),
+    ids: readings.map((reading) => (reading.ok ? reading.organization.orgId : reading.orgId)),
+  };
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { describeProblems, hexId, InexactNumber, instant, storable } from '../usage/body.ts';
+import { dayAt } from '../usage/day.ts';
 import type { Organization } from '../usage/organization.ts';
 
 /**
@@ -33,14 +34,12 @@ const apiOrganization = z.object({
   planId: text.nullish(),
   customerId: text.nullish(),
   limits: z.record(z.string(), z.unknown()).nullish(),
-  isReadOnly: z.boolean().nullish(),
-  disabledAt: z.union([z.literal(false), instant]).nullish(),
   currentPeriodStart: instant.nullish(),
   currentPeriodEnd: instant.nullish(),
   creationDate: instant.nullish(),
 });
 
-/** `readOrganization` reads one organization. `answeredAtMs` is when the API sent it, by its own clock. */
+/** Reads one organization. `answeredAtMs` is when the API sent it, by its own clock. */
 export function readOrganization(raw: unknown, answeredAtMs: number): OrganizationReading {
   const { data, error } = apiOrganization.safeParse(raw);
   if (error) return { ok: false, orgId: anyId.safeParse(raw).data ?? null, problem: describeProblems(error) };
@@ -58,11 +57,9 @@ export function readOrganization(raw: unknown, answeredAtMs: number): Organizati
     planId: data.planId ?? null,
     customerId: data.customerId ?? null,
     limits: numbersOf(data.limits ?? {}),
-    isReadOnly: data.isReadOnly ?? false,
-    disabledAt: readTime(data.disabledAt === false ? null : data.disabledAt),
     currentPeriodStart: readTime(data.currentPeriodStart),
     currentPeriodEnd: readTime(halfOpen(data.currentPeriodEnd ?? null)),
-    createdAt: isToCome ? null : readTime(createdMs),
+    createdOn: createdMs === null || isToCome ? null : dayAt(createdMs),
   };
   return { ok: true, organization };
 }
@@ -73,7 +70,7 @@ const anyId = z.union([
 ]);
 
 /**
- * `halfOpen` returns the end of a period as a half-open bound. The API sends the last millisecond,
+ * Returns the end of a period as a half-open bound. The API sends the last millisecond,
  * `…59.999Z`; an end on a whole second is already half-open.
  */
 function halfOpen(endMs: number | null): number | null {
@@ -83,12 +80,12 @@ function halfOpen(endMs: number | null): number | null {
 const YEAR_1_MS = Date.parse('0001-01-01T00:00:00.000Z');
 const YEAR_10000_MS = Date.parse('9999-12-31T23:59:59.999Z') + 1;
 
-/** `readTime` returns the time as text; null for a year outside 1 to 9999, which Postgres refuses. */
+/** Returns the time as text; null for a year outside 1 to 9999, which Postgres refuses. */
 function readTime(ms: number | null | undefined): string | null {
   return ms != null && ms >= YEAR_1_MS && ms < YEAR_10000_MS ? new Date(ms).toISOString() : null;
 }
 
-/** `textOf` returns the value as text that can be stored; null if it is not a scalar. */
+/** Returns the value as text that can be stored; null if it is not a scalar. */
 function textOf(value: unknown): string | null {
   if (typeof value === 'string') return storable(value);
   if (value instanceof InexactNumber) return value.text;

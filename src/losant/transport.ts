@@ -1,112 +1,122 @@
-import { pipeline, type Readable, type Transform } from 'node:stream';
-import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
+import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 import { type Dispatcher, EnvHttpProxyAgent, getGlobalDispatcher, Pool } from 'undici';
+import { onAbort } from './abort.ts';
 import {
   type Answer,
-  AttemptError,
-  badBody,
-  KEPT_BODY_BYTES,
-  type Received,
+  type AnswerHeaders,
+  findOtherTime,
+  headerOf,
   readAnswer,
   readDate,
-  statusError,
+  readRetryAfter,
+} from './answer.ts';
+import {
+  AttemptError,
+  badBody,
+  type Failure,
+  failureOfStatus,
+  KEPT_BODY_BYTES,
+  type Question,
 } from './attempt.ts';
 
-/** The options that all requests of a client have in common. */
-export interface RequestOptions {
+export interface TransportOptions {
   /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
   readonly apiUrl: string;
-  /**
-   * The token, added to each request at the last moment, so that no error of a library above can contain
-   * it.
-   */
+  /** The token, added to each request below ky, so that no error of ky can contain it. */
   readonly token: string;
   /** The domain of a white-label install, sent as the `losantdomain` header. */
   readonly domain?: string | null | undefined;
-  /** `losant-usage-export/VERSION`. */
   readonly userAgent?: string | undefined;
   /** The bound on each request, from waiting for a connection to the end of the body. */
   readonly timeoutMs: number;
+  readonly maxBodyBytes: number;
+  /** The most connections, which is also the most requests under way. */
+  readonly connections: number;
+  /** Whether answers of another time are taken too, by a caller that judges the clocks itself. */
+  readonly takesAnyTime?: boolean | undefined;
   readonly now: () => number;
   /** Called with the API's clock minus `now`, in ms, for every answer that has a Date header (whole seconds). */
   readonly onClock?: ((aheadMs: number) => void) | undefined;
 }
 
-export interface TransportOptions extends RequestOptions {
-  /** The bound on the body of an answer. */
-  readonly maxBodyBytes: number;
-  /** The most connections, which is also the most requests under way. */
-  readonly connections: number;
-}
-
 /**
- * Sends one request to the API and reads its answer to the end, within one bound on time and one on size. A body
- * that is slow, cut, huge or not JSON fails the attempt. Redirects are not followed. Throws an
- * {@link AttemptError} for anything but an answer, and the signal's reason as soon as the signal aborts.
+ * Sends one request and reads its answer to the end. A body that is slow, cut, huge or not JSON fails the attempt,
+ * as does an answer of another time; a redirect is not followed. Throws an {@link AttemptError} for anything but
+ * an answer, and the signal's reason as soon as the signal aborts.
  *
- * A transport sends any method, so only client.ts, which sends nothing but GET, and admin.ts may
- * import it.
+ * A transport sends any method, so only client.ts, which sends nothing but GET, and admin.ts may import it.
  */
-export type Transport = (request: Request, signal: AbortSignal) => Promise<Answer>;
+export type Transport = (
+  method: 'GET' | 'PATCH' | 'DELETE',
+  url: string,
+  question: Question,
+  json?: string | null,
+) => Promise<Answer>;
 
-/**
- * The response by which an answer passes through ky. Its body has already been read: reading it from a stream
- * would be a fifth of the cost of a request.
- */
-export class AnswerResponse extends Response {
-  readonly answer: Answer;
-
-  constructor(answer: Answer) {
-    super(null);
-    this.answer = answer;
-  }
-}
+/** The answers of another time, before any of now, after which it is no cache but a clock that is wrong. */
+const OFF_MAX = 2;
 
 export function createTransport(options: TransportOptions): Transport {
-  const { token, timeoutMs, maxBodyBytes, now, onClock } = options;
+  const { token, timeoutMs, maxBodyBytes, now, onClock, takesAnyTime = false } = options;
   const { origin } = new URL(options.apiUrl);
   const dispatcher = createDispatcher(origin, options.connections);
-  return async (request, signal) => {
+  const headers = headersFor(options);
+  const ofJson = { ...headers, 'content-type': 'application/json' };
+  const timedOut: Failure = { kind: 'timeout', problem: `no complete answer within ${timeoutMs} ms` };
+  let isTimeConfirmed = false;
+  let off = 0;
+  return async (method, url, question, json = null) => {
+    const { signal, notBeforeMs } = question;
+    const fail = (failure: Failure) => new AttemptError(question, failure, token);
     signal.throwIfAborted();
-    const { method } = request;
-    const path = request.url.slice(origin.length);
-    const headers = { ...Object.fromEntries(request.headers), authorization: `Bearer ${token}` };
-    const body = request.body === null ? null : await request.text();
-    // One controller and a timer cost half of AbortSignal.any with AbortSignal.timeout.
-    const stop = new AbortController();
-    const timer = setTimeout(() => stop.abort(TIMED_OUT), timeoutMs);
-    const onAbort = () => stop.abort(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
     const sentAtMs = now();
-    const sent = { origin, path, method, headers, body, signal: stop.signal };
-    const received = await exchange(dispatcher, sent, maxBodyBytes);
+    const exchange = new Exchange(maxBodyBytes);
+    const timer = setTimeout(() => exchange.stop(timedOut), timeoutMs);
+    const forget = onAbort(signal, () => exchange.stop(timedOut));
+    const path = url.slice(origin.length);
+    dispatcher.dispatch(
+      { origin, path, method, headers: json === null ? headers : ofJson, body: json },
+      exchange,
+    );
+    await exchange.ended.promise;
     clearTimeout(timer);
-    signal.removeEventListener('abort', onAbort);
+    forget();
     signal.throwIfAborted();
     const receivedAtMs = now();
-    const dateMs = readDate(received.headers);
+    const content = exchange.takeContent();
+    const { status, failure } = exchange;
+    const dateMs = readDate(exchange.headers);
     if (dateMs !== null) onClock?.(dateMs - receivedAtMs);
     // The status alone decides an error; the body only explains it.
-    const { status } = received;
-    if (status === null || (status === 200 && received.end !== 'complete')) {
-      throw stop.signal.reason === TIMED_OUT ? timedOut(timeoutMs) : unfinished(received, maxBodyBytes);
+    if (status !== null && status !== 200) {
+      throw fail(failureOfStatus(status, content, readRetryAfter(exchange.headers, receivedAtMs)));
     }
-    if (status !== 200) throw statusError(status, { ...received, receivedAtMs });
-    const answer = readAnswer(received, { sentAtMs, receivedAtMs });
+    if (failure !== null) throw fail(failure);
+    const answer = readAnswer({ headers: exchange.headers, content }, { sentAtMs, receivedAtMs, dateMs });
+    const type = headerOf(exchange.headers, 'content-type') ?? 'unknown';
+    if (answer === null) throw fail(badBody(`the body is not JSON (content type ${type})`, content));
     // Bodies may be kept for people to read, so one that repeats the request's headers is refused.
-    if (answer.text.includes(token)) {
-      const detail = 'the body repeats the token, as a proxy that shows requests would';
-      throw badBody(detail, received.content, { isFinal: true });
+    const repeated = 'the body repeats the token, as a proxy that shows requests would';
+    if (answer.text.includes(token)) throw fail(badBody(repeated, content, true));
+    const problem = takesAnyTime ? null : findOtherTime(answer, notBeforeMs);
+    if (problem !== null) {
+      off += 1;
+      throw fail({ kind: 'wrong_date', problem, status: 200, isFinal: !isTimeConfirmed && off >= OFF_MAX });
     }
+    isTimeConfirmed = true;
     return answer;
   };
 }
 
-export function headersFor({ domain, userAgent }: RequestOptions) {
+/** The query sent with each request to keep bodies small: this program follows no hypermedia. */
+export const QUERY_FOR_ALL = '_actions=false&_links=false&_embedded=false';
+
+function headersFor({ token, domain, userAgent }: TransportOptions): Record<string, string> {
   return {
     accept: 'application/json',
     // A day of an organization is below 2 kB: decompressing would cost more than it saves.
     'accept-encoding': 'identity',
+    authorization: `Bearer ${token}`,
     // A number that a cache keeps may be one of before its day was over.
     'cache-control': 'no-cache',
     // The official clients of the API version whose schemas this program follows send this.
@@ -116,114 +126,104 @@ export function headersFor({ domain, userAgent }: RequestOptions) {
   };
 }
 
-/** The query sent with each request to keep bodies small: this program follows no hypermedia. */
-export const QUERY_FOR_ALL = { _actions: 'false', _links: 'false', _embedded: 'false' };
-
-const TIMED_OUT = Symbol('timed out');
-
-/** undici's own timers are off because the bound on the whole request is enough. */
-const NO_OTHER_TIMERS = { headersTimeout: 0, bodyTimeout: 0 };
-
-/**
- * An idle connection ends after this time, whatever the server says: each run has its own connections
- * and leaves none behind.
- */
+/** An idle connection ends after this time, whatever the server says: a run leaves none behind. */
 const IDLE_MAX_MS = 4_000;
 
 /**
- * `createDispatcher` returns the connections to one origin. Proxies are used where Node's own fetch would use
- * them: with NODE_USE_ENV_PROXY or --use-env-proxy, recognized by the global dispatcher.
+ * Returns the connections to one origin. Proxies are used where Node's own fetch would use them: with
+ * NODE_USE_ENV_PROXY or --use-env-proxy, recognized by the global dispatcher.
  */
 function createDispatcher(origin: string, connections: number): Dispatcher {
   // A connection becomes free only a moment after its answer: without the bound there would be twice as many.
-  const options = { pipelining: 1, connections, keepAliveMaxTimeout: IDLE_MAX_MS };
+  const bounds = { connections, pipelining: 1, keepAliveMaxTimeout: IDLE_MAX_MS };
+  // undici's own timers are off because the bound on the whole request is enough.
+  const options = { ...bounds, headersTimeout: 0, bodyTimeout: 0 };
   const usesProxies = getGlobalDispatcher().constructor.name === EnvHttpProxyAgent.name;
   return usesProxies ? new EnvHttpProxyAgent(options) : new Pool(origin, options);
 }
 
-const DECODERS: Readonly<Record<string, () => Transform>> = {
-  gzip: createGunzip,
-  'x-gzip': createGunzip,
-  deflate: createInflate,
-  br: createBrotliDecompress,
-};
-
-/** `decompress` undoes the compression of a server that compresses unasked, if its name is known. */
-function decompress(body: Readable, encoding = ''): Readable {
-  const names = encoding.toLowerCase().split(',', 5);
-  return names.reduceRight((rest, name) => {
-    const decoder = DECODERS[name.trim()]?.();
-    return decoder === undefined ? rest : pipeline(rest, decoder, () => {});
-  }, body);
-}
-
-interface Exchange extends Received {
+/** Collects the answer to a request, up to its end or a bound. It ends once: what comes later is passed over. */
+class Exchange implements Dispatcher.DispatchHandler {
   /** The status; null if nothing was received. */
-  readonly status: number | null;
-  readonly end: 'complete' | 'too_large' | 'cut';
-  /** The error that cut the body. */
-  readonly cause: unknown;
-}
+  status: number | null = null;
+  headers: AnswerHeaders = {};
+  /** The reason why the content is not complete; null if it is. */
+  failure: Failure | null = null;
+  readonly ended = Promise.withResolvers<void>();
+  readonly #maxBytes: number;
+  readonly #chunks: Buffer[] = [];
+  #size = 0;
+  #controller: Dispatcher.DispatchController | null = null;
 
-async function exchange(
-  dispatcher: Dispatcher,
-  request: Dispatcher.RequestOptions,
-  maxBodyBytes: number,
-): Promise<Exchange> {
-  let status: number | null = null;
-  let headers: Received['headers'] = {};
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  const received = (end: Exchange['end'], cause: unknown = null): Exchange => {
-    return { status, headers, content: Buffer.concat(chunks, size), end, cause };
-  };
-  try {
-    const response = await dispatcher.request({ ...request, ...NO_OTHER_TIMERS });
-    status = response.statusCode;
-    headers = firstOfEach(response.headers);
-    const bound = status === 200 ? maxBodyBytes : KEPT_BODY_BYTES;
-    for await (const chunk of decompress(response.body, headers['content-encoding'])) {
-      chunks.push(chunk as Buffer);
-      size += (chunk as Buffer).length;
-      if (size > bound) return received('too_large');
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Takes the content as far as it came, without the compression of a server that compresses unasked. */
+  takeContent(): Buffer {
+    const raw = Buffer.concat(this.#chunks, this.#size);
+    const encoding = headerOf(this.headers, 'content-encoding');
+    if (encoding === undefined) return raw;
+    try {
+      return decompress(raw, encoding, this.#maxBytes);
+    } catch (error) {
+      const problem = `the body cannot be decompressed: ${describeCause(error)}`;
+      this.failure ??= error instanceof RangeError ? this.#tooLarge(raw) : badBody(problem, raw);
+      return raw;
     }
-    return received('complete');
-  } catch (cause) {
-    return received('cut', cause);
+  }
+
+  stop(failure: Failure): void {
+    this.failure ??= failure;
+    this.ended.resolve();
+    this.#controller?.abort(new Error(failure.problem));
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.failure !== null) this.stop(this.failure);
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: AnswerHeaders): void {
+    // An interim answer is passed over.
+    if (status >= 200) Object.assign(this, { status, headers });
+  }
+
+  onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#chunks.push(chunk);
+    this.#size += chunk.length;
+    const maxBytes = this.status === 200 ? this.#maxBytes : KEPT_BODY_BYTES;
+    if (this.#size > maxBytes) this.stop(this.#tooLarge(Buffer.concat(this.#chunks)));
+  }
+
+  onResponseEnd(): void {
+    this.ended.resolve();
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
+    this.failure ??= { kind: 'unreachable', problem: `connection failed: ${describeCause(error)}` };
+    this.ended.resolve();
+  }
+
+  #tooLarge(content: Buffer): Failure {
+    return badBody(`the body is larger than ${this.#maxBytes} bytes`, content, true);
   }
 }
 
-/** `firstOfEach` returns the first value of each header, without characters that a Response does not take. */
-function firstOfEach(headers: Readonly<Record<string, string | string[] | undefined>>): Received['headers'] {
-  const first: Record<string, string> = {};
-  for (const name in headers) {
-    const value = headers[name];
-    const text = Array.isArray(value) ? value[0] : value;
-    if (text !== undefined) first[name] = text.replaceAll(/[^\t\x20-\xff]/g, '?');
-  }
-  return first;
+const DECODERS = new Map([
+  ['gzip', gunzipSync],
+  ['x-gzip', gunzipSync],
+  ['deflate', inflateSync],
+  ['br', brotliDecompressSync],
+]);
+
+function decompress(content: Buffer, encoding: string, maxOutputLength: number): Buffer {
+  const names = encoding.toLowerCase().split(',', 5);
+  const decoders = names.flatMap((name) => DECODERS.get(name.trim()) ?? []);
+  return decoders.reduceRight((rest, decode) => decode(rest, { maxOutputLength }), content);
 }
 
-function timedOut(timeoutMs: number): AttemptError {
-  return new AttemptError('timeout', `no complete answer within ${timeoutMs} ms`);
-}
-
-/** `unfinished` returns the failure of an answer that was cut, too large or cannot be decompressed. */
-function unfinished({ headers, content, end, cause }: Exchange, maxBodyBytes: number): AttemptError {
-  if (end === 'too_large') {
-    return badBody(`the body is larger than ${maxBodyBytes} bytes`, content, { isFinal: true });
-  }
-  const reason = describeCause(cause);
-  if (headers['content-encoding'] !== undefined)
-    return badBody(`the body cannot be decompressed: ${reason}`, content);
-  return new AttemptError('unreachable', `connection failed: ${reason}`, { cause });
-}
-
-/** `describeCause` returns the innermost cause: libraries often say only that something failed. */
 function describeCause(error: unknown): string {
-  let inner = error;
-  while (inner instanceof Error && inner.cause instanceof Error) inner = inner.cause;
-  if (!(inner instanceof Error)) return 'unknown error';
-  const { code } = inner as NodeJS.ErrnoException;
-  return code === undefined || inner.message.includes(code) ? inner.message : `${inner.message} (${code})`;
+  const { message, code } = error as NodeJS.ErrnoException;
+  return code === undefined || message.includes(code) ? message : `${message} (${code})`;
 }

@@ -1,7 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import { SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
-import { streams } from '../usage/streams/catalog.ts';
 
 /** The connected user's rights, as far as this program needs them. */
 export interface Access {
@@ -16,27 +15,23 @@ export interface Access {
   readonly missing: readonly string[];
 }
 
-/** Tables of numbers with further keys, which lose rows when Losant takes numbers back. */
-const DETAILS = streams.filter(({ keyColumns }) => keyColumns.length > 0).map(({ name }) => name);
-
 /** Tables in which a run inserts and updates. */
 const WRITTEN = [
   'instances',
   'organizations',
   'organization_history',
-  'tracking',
+  'tracks',
   'coverage',
   'usage_days',
   'runs',
-  'quarantine',
   'instance_totals',
-  'monthly_summaries',
-  'control_total_reads',
-  ...DETAILS,
+  'leases',
 ];
+/** Tables to which a run only adds. */
+const APPENDED = ['revisions', 'quarantine'];
 
 /**
- * `readAccess` reads only the catalog, so that any user may ask. A table that does not exist lacks no
+ * Reads only the catalog, so that any user may ask. A table that does not exist lacks no
  * right.
  */
 export async function readAccess(db: Kysely<Schema>): Promise<Access> {
@@ -55,9 +50,9 @@ export async function readAccess(db: Kysely<Schema>): Promise<Access> {
       ) || array(
         select needed.right || ' on ' || relname
         from pg_class join pg_namespace n on n.oid = relnamespace,
-          unnest(array['select', 'insert', 'update', 'delete']) with ordinality as needed ("right", place)
-        where nspname = ${SCHEMA_NAME} and relkind = 'r' and relname = any (${WRITTEN}::text[])
-          and (needed.right <> 'delete' or relname = any (${DETAILS}::text[]))
+          unnest(array['select', 'insert', 'update']) with ordinality as needed ("right", place)
+        where nspname = ${SCHEMA_NAME} and relkind = 'r'
+          and (relname = any (${WRITTEN}::text[]) or (relname = any (${APPENDED}::text[]) and needed.right <> 'update'))
           and not has_table_privilege(pg_class.oid, needed.right)
         order by relname, place
       ) as missing`.execute(db);

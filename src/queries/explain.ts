@@ -1,41 +1,19 @@
-/** Queries for the whole story of one organization's day. */
+/** The story of an organization's day: where its numbers come from, what became of them, and what can be done. */
 import { gunzipSync } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
-import type { Instant, Schema } from '../database/schema.ts';
-import { readHostColumns } from '../ledger/lease.ts';
-import { readNumbers } from '../ledger/numbers.ts';
+import type { Schema } from '../database/schema.ts';
+import { showWhen } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
-import { HOURS, payloadHours } from '../usage/streams/payload-hours.ts';
-import type { Stream } from '../usage/streams/stream.ts';
+import { type Standing, worstStanding } from '../usage/standing.ts';
 
-/** What the database knows of a cell. */
-export type CellStory = Awaited<ReturnType<typeof readCellStories>>[number];
+export type DayStory = NonNullable<Awaited<ReturnType<typeof readDayStory>>>;
+export type CellStory = DayStory['cells'][number];
 
-/** A row of the ledger. Its standing is there even of a cell that is not tracked. */
-export type LedgerRow = NonNullable<CellStory['ledger']>;
-
-export interface StoredValue {
-  readonly key: Readonly<Record<string, string>>;
-  readonly values: Readonly<Record<string, number>>;
-  readonly revision: number;
-}
-
-export interface Revision {
-  readonly revision: number;
-  readonly key: Readonly<Record<string, string>>;
-  readonly old: Readonly<Record<string, number>> | null;
-  readonly new: Readonly<Record<string, number>> | null;
-  /** The run that made the change; null if it was made by hand. */
-  readonly runId: string | null;
-  readonly changedBy: string;
-  readonly changedAt: Instant;
-}
-
-/** A waiver: in force until it was lifted, by the run that brought the number or by another waiver. */
-export type Waiver = CellStory['waivers'][number];
-
-/** An invalid answer. It is resolved since each of its days has had a good one, or for the day asked about. */
-export type QuarantinedAnswer = CellStory['quarantine'][number];
+/** The row of the ledger. */
+export type LedgerRow = Awaited<ReturnType<typeof readLedgerRows>>[number];
+export type Waiver = Awaited<ReturnType<typeof readWaivers>>[number];
+export type QuarantinedAnswer = Awaited<ReturnType<typeof readQuarantine>>[number];
+export type Change = Awaited<ReturnType<typeof readChanges>>[number];
 
 export interface StoryQuery {
   readonly orgId: string;
@@ -44,128 +22,134 @@ export interface StoryQuery {
   readonly streams: readonly string[] | null;
 }
 
-/** The cells of an organization and day. */
-type DayCells = Pick<StoryQuery, 'orgId' | 'day'>;
-
-/** `readCellStories` returns what the database knows of the cells of one organization and day. */
-export async function readCellStories(db: Kysely<Schema>, wanted: readonly Stream[], cells: DayCells) {
-  const standings = await db
-    .selectFrom('cells')
-    .select(['stream', 'standing'])
-    .where('org_id', '=', cells.orgId)
-    .where('usage_date', '=', cells.day)
-    .execute();
-  const ledger = await readLedgerRows(db, cells);
-  const revisions = await readRevisions(db, cells);
-  const waivers = await readWaivers(db, cells);
-  const quarantine = await readQuarantine(db, cells);
-  const stories = [];
-  for (const stream of wanted) {
-    const own = <Row extends { readonly stream: string }>(rows: readonly Row[]) =>
-      rows.flatMap(({ stream: name, ...row }) => (name === stream.name ? row : []));
-    const row = own(ledger)[0] ?? null;
-    stories.push({
-      stream: stream.name,
-      /** Null if the cell is not tracked. */
-      standing: own(standings)[0]?.standing ?? null,
-      /** Null if the cell was never read. */
-      ledger: row,
-      values: await readValues(db, stream, cells, row?.revision),
-      /** Every change after the first load, oldest first. */
-      revisions: own(revisions),
-      waivers: own(waivers),
-      /** Newest first. */
-      quarantine: own(quarantine),
-    });
-  }
-  return stories;
+/** A stored number of a cell. */
+export interface StoredNumber {
+  /** The column of `usage_days`. */
+  readonly metric: string;
+  /** The type and source, or the hour, of which it is; null for the day's own number. */
+  readonly part: string | null;
+  readonly quantity: number;
 }
 
-async function readLedgerRows(db: Kysely<Schema>, { orgId, day }: DayCells) {
-  const hosts = await readHostColumns(db);
+/** Reads, as of one moment, the story of an organization's day; null if the organization was never seen. */
+export async function readDayStory(
+  db: Kysely<Schema>,
+  { orgId, day, streams }: StoryQuery,
+  { nowMs }: { readonly nowMs: number },
+) {
   return await db
-    .selectFrom('coverage as c')
-    .leftJoin('runs as r', 'r.run_id', 'c.run_id')
+    .transaction()
+    .setIsolationLevel('repeatable read')
+    .setAccessMode('read only')
+    .execute(async (trx) => {
+      const org = await readOrg(trx, { orgId, day });
+      if (org === undefined) return null;
+      const wanted = await trx.selectFrom('streams').select('stream').orderBy('position').execute();
+      const cell = { orgId, day };
+      const ledger = await readLedgerRows(trx, cell);
+      const numbers = await readNumbers(trx, cell);
+      const changes = await readChanges(trx, cell);
+      const waivers = await readWaivers(trx, cell);
+      const quarantine = await readQuarantine(trx, cell);
+      const cells = wanted
+        .filter(({ stream }) => streams === null || streams.includes(stream))
+        .map(({ stream }) => {
+          const row = ledger.find((each) => each.stream === stream) ?? null;
+          const facts = {
+            stream,
+            /** Null if the cell is not wanted. */
+            standing: row?.standing ?? null,
+            ledger: row,
+            numbers: numbers
+              .filter((each) => each.stream === stream)
+              .map(({ stream: _, ...number }) => number),
+            /** Every change after the first load, oldest first. */
+            changes: changes.filter((each) => each.stream === stream),
+            waivers: waivers.filter((each) => each.stream === stream),
+            /** Newest first. */
+            quarantine: quarantine.filter((each) => each.stream === stream),
+          };
+          return { ...facts, advice: adviseCell(facts, { ...org, day, nowMs }) };
+        });
+      return {
+        org,
+        day,
+        /** The standing of the worst wanted cell asked for; null if none is wanted. */
+        standing: worstStanding(cells.flatMap(({ standing }) => standing ?? [])),
+        cells,
+      };
+    });
+}
+
+type Cell = Omit<StoryQuery, 'streams'>;
+
+async function readOrg(db: Kysely<Schema>, { orgId, day }: Cell) {
+  return await db
+    .selectFrom('organizations as o')
+    .innerJoin('instances as i', 'i.instance_id', 'o.instance_id')
+    .select(['o.org_id as orgId', 'o.name as orgName', 'o.instance_id as instanceId'])
+    .select(['o.created_on as createdOn', 'o.removed_on as removedOn'])
     .select([
-      'c.stream',
-      'c.standing',
-      'c.is_stored as isStored',
-      'c.is_reported as isReported',
-      'c.revision',
+      /** Whether the day has ended in UTC, and whether Losant should no longer keep it. */
+      sql<boolean>`${day}::date < (now() at time zone 'UTC')::date`.as('isOver'),
+      sql<boolean>`${day}::date < (now() at time zone 'UTC')::date - (i.policy ->> 'horizonDays')::integer`.as(
+        'isPastHorizon',
+      ),
     ])
-    .select(['c.verified_at as verifiedAt', 'c.attempted_at as attemptedAt', 'c.attempts'])
-    .select(['c.next_read_at as nextReadAt', 'c.reason', 'c.message'])
+    .where('o.org_id', '=', orgId)
+    .executeTakeFirst();
+}
+
+async function readLedgerRows(db: Kysely<Schema>, { orgId, day }: Cell) {
+  return await db
+    .selectFrom('cells as c')
+    .leftJoin('runs as r', 'r.run_id', 'c.run_id')
+    .select(['c.stream', 'c.standing', 'c.is_stored as isStored', 'c.is_reported as isReported'])
+    .select(['c.silences', 'c.revision', 'c.verified_at as verifiedAt', 'c.next_read_at as nextReadAt'])
+    .select(['c.attempts', 'c.attempted_at as attemptedAt', 'c.reason', 'c.message'])
+    .select(['c.first_loaded_at as firstLoadedAt', 'c.finalized_at as finalizedAt'])
     .select((eb) => eb.fn<string | null>('encode', ['c.response_sha256', eb.val('hex')]).as('responseSha256'))
-    .select(['c.first_loaded_at as firstLoadedAt', 'c.finalized_at as finalizedAt', 'c.run_id as runId'])
-    .select(['r.kind as runKind', hosts.run.as('runHost'), 'r.version as runVersion'])
+    .select(['c.run_id as runId', 'r.kind as runKind', 'r.version as runVersion'])
     .where('c.usage_date', '=', day)
     .where('c.org_id', '=', orgId)
     .execute();
 }
 
-async function readValues(
-  db: Kysely<Schema>,
-  { name, columns, keyColumns }: Stream,
-  { orgId, day }: DayCells,
-  revision: number | undefined,
-): Promise<StoredValue[]> {
-  if (name === 'payload_sources') {
-    const rows = await db
-      .selectFrom('payload_sources')
-      .select(['payload_type', 'source', 'count', 'revision'])
-      .where('usage_date', '=', day)
-      .where('org_id', '=', orgId)
-      .orderBy('payload_type')
-      .orderBy('source')
-      .execute();
-    return rows.map(({ count, revision: own, ...key }) => ({ key, values: { count }, revision: own }));
-  }
-  if (revision === undefined) return [];
-  const cell = { orgId, day, stream: name };
-  return (await readNumbers(db, [cell]))(cell).map(({ key, values }) => ({
-    key: Object.fromEntries(keyColumns.map((column, at) => [column, key[at] as string])),
-    values: Object.fromEntries(columns.map((column, at) => [column, values[at] as number])),
-    revision,
-  }));
+/** Returns the stored numbers of a day: those of the day by metric, then types and sources, then hours. */
+async function readNumbers(db: Kysely<Schema>, { orgId, day }: Cell) {
+  const { rows } = await sql<StoredNumber & { readonly stream: string }>`
+    select n.stream, n.metric, n.part, n.quantity from (
+      select m.stream, m.metric, null as part, (to_jsonb(d) ->> m.metric)::bigint as quantity, m.position
+      from losant_usage.daily_usage d, losant_usage.metrics m
+      where d.usage_date = ${day}::date and d.org_id = ${orgId}
+      union all
+      select 'payload_sources', 'payload_source_count', s.payload_type || ', ' || s.source, s.count, 100
+      from losant_usage.payload_sources s where s.usage_date = ${day}::date and s.org_id = ${orgId}
+      union all
+      select 'payload_hours', v.metric, to_char(h.hour at time zone 'UTC', 'HH24:MI'), v.quantity, v.position
+      from losant_usage.hourly_usage h cross join lateral (values ('hours_billable_count', h.payload_billable_count, 101),
+        ('hours_all_count', h.payload_all_count, 102), ('hours_all_bytes', h.payload_all_bytes, 103)) as v (metric, quantity, position)
+      where h.usage_date = ${day}::date and h.org_id = ${orgId}
+    ) as n where n.quantity is not null
+    order by n.position, case when n.stream = 'payload_sources' then -n.quantity end, n.part`.execute(db);
+  return rows;
 }
 
-async function readRevisions(
-  db: Kysely<Schema>,
-  { orgId, day }: DayCells,
-): Promise<(Revision & { stream: string })[]> {
-  const rows = await db
-    .selectFrom('revisions')
-    .select(['stream', 'revision', 'run_id as runId', 'changed_by as changedBy', 'changed_at as changedAt'])
-    .select((eb) => [
-      eb.ref('key').$castTo<Revision['key']>().as('key'),
-      eb.ref('old').$castTo<Recorded>().as('old'),
-      eb.ref('new').$castTo<Recorded>().as('new'),
-    ])
+async function readChanges(db: Kysely<Schema>, { orgId, day }: Cell) {
+  return await db
+    .selectFrom('restatements')
+    .select(['stream', 'metric', 'payload_type as type', 'source', 'hour', 'unit', 'revision'])
+    .select(['old_quantity as old', 'new_quantity as new', 'was_final as wasFinal'])
+    .select(['run_id as runId', 'changed_at as changedAt'])
     .where('org_id', '=', orgId)
     .where('usage_date', '=', day)
-    .orderBy('id')
+    .orderBy('revision_id')
+    .orderBy('metric')
+    .orderBy('hour')
     .execute();
-  return rows.flatMap(({ old: before, new: after, ...row }) => {
-    if (row.stream !== payloadHours.name) return [{ ...row, old: numbersAt(before), new: numbersAt(after) }];
-    const hours = HOURS.map((hour, at) => {
-      return { ...row, key: { hour }, old: numbersAt(before, at), new: numbersAt(after, at) };
-    });
-    return hours.filter((change) => JSON.stringify(change.old) !== JSON.stringify(change.new));
-  });
 }
 
-/** Numbers on record by column: of `payload_hours` an array by hour. */
-type Recorded = Readonly<Record<string, number | readonly number[]>> | null;
-
-function numbersAt(recorded: Recorded, hour = 0): Record<string, number> | null {
-  if (recorded === null) return null;
-  const numbers = Object.entries(recorded).map(([column, value]) =>
-    typeof value === 'number' ? [column, value] : [column.replace(/counts$/, 'count'), value[hour]],
-  );
-  return Object.fromEntries(numbers) as Record<string, number>;
-}
-
-async function readWaivers(db: Kysely<Schema>, { orgId, day }: DayCells) {
+async function readWaivers(db: Kysely<Schema>, { orgId, day }: Cell) {
   return await db
     .selectFrom('waivers')
     .select(['stream', 'reason', 'waived_by as waivedBy', 'waived_at as waivedAt'])
@@ -176,63 +160,126 @@ async function readWaivers(db: Kysely<Schema>, { orgId, day }: DayCells) {
     .execute();
 }
 
-async function readQuarantine(db: Kysely<Schema>, { orgId, day }: DayCells) {
-  return await db
-    .selectFrom('quarantine')
-    .select(['stream', 'from_date as from', 'to_date as to', 'code', 'problem', 'times'])
-    .select(['first_seen_at as firstSeenAt', 'last_seen_at as lastSeenAt', 'resolved_at as resolvedAt'])
-    .select(sql<boolean>`resolved_at is not null or ${day}::date <@ resolved_days`.as('isResolved'))
-    .where('org_id', '=', orgId)
-    .where('from_date', '<=', day)
-    .where('to_date', '>=', day)
-    .orderBy('last_seen_at', 'desc')
-    .orderBy('from_date')
-    .execute();
-}
-
-/** An invalid answer as Losant sent it. */
-export type QuarantinedBody = Awaited<ReturnType<typeof readQuarantinedBodies>>[number];
-
-/** The most answers, and characters of each, that are returned at once. */
+/** The most answers that are returned. */
 const ANSWERS_MAX = 8;
-const BODY_CHARACTERS_MAX = 4_096;
-/** The size above which no text is made of a body; a quarantined body has up to 256 Ki characters. */
-const BYTES_MAX = 4 * 1024 * 1024;
 
-/**
- * `readQuarantinedBodies` returns the invalid answers for a day, newest first; none to a role that may not
- * see them.
- */
-export async function readQuarantinedBodies(db: Kysely<Schema>, { orgId, day, streams }: StoryQuery) {
-  if (!(await maySeeBodies(db))) return [];
-  let bodies = db
+async function readQuarantine(db: Kysely<Schema>, { orgId, day }: Cell) {
+  const seesBodies = await maySeeBodies(db);
+  const answers = await db
     .selectFrom('quarantine')
-    .select(['stream', 'from_date as from', 'to_date as to'])
-    .select(['body_gzip as gzip', 'body_truncated as isTruncated'])
+    .select(['stream', 'from_date as from', 'to_date as to', 'code', 'problem', 'seen_at as seenAt'])
+    .select('body_truncated as isTruncated')
+    .$if(seesBodies, (query) => query.select('body_gzip as gzip'))
     .where('org_id', '=', orgId)
     .where('from_date', '<=', day)
     .where('to_date', '>=', day)
-    .orderBy('last_seen_at', 'desc')
-    .orderBy('stream')
-    .orderBy('from_date')
-    .limit(ANSWERS_MAX);
-  if (streams !== null) bodies = bodies.where('stream', 'in', streams);
-  const rows = await bodies.execute();
-  return rows.flatMap(({ gzip, isTruncated, ...where }) =>
-    gzip === null ? [] : [{ ...where, ...beginningOf(gzip, isTruncated) }],
-  );
+    .orderBy('id', 'desc')
+    .limit(ANSWERS_MAX)
+    .execute();
+  return answers.map(({ gzip, isTruncated, ...answer }) => ({
+    ...answer,
+    /** The beginning of the answer; null if it was not kept, or the connected user may not see it. */
+    body: gzip == null ? null : beginningOf(gzip, isTruncated),
+  }));
 }
 
-/** Whether the connected user may see what was quarantined. */
-export async function maySeeBodies(db: Kysely<Schema>): Promise<boolean> {
+async function maySeeBodies(db: Kysely<Schema>): Promise<boolean> {
   const { rows } = await sql<{ isSeen: boolean }>`
     select has_column_privilege('losant_usage.quarantine', 'body_gzip', 'select') as "isSeen"`.execute(db);
   return rows[0]?.isSeen === true;
 }
 
-/** `beginningOf` returns the beginning of bodies as received, joined by line breaks, and whether they are longer. */
-export function beginningOf(gzip: Uint8Array, isTruncated: boolean): { text: string; isCut: boolean } {
+const BODY_CHARACTERS_MAX = 4_096;
+/** The size above which no text is made of a body; a quarantined body has up to 256 Ki characters. */
+const BYTES_MAX = 4 * 1024 * 1024;
+
+/** Returns the beginning of bodies as received, joined by line breaks, and whether they are longer. */
+function beginningOf(gzip: Uint8Array, isTruncated: boolean): { text: string; isCut: boolean } {
   const whole = gunzipSync(gzip, { maxOutputLength: BYTES_MAX }).toString('utf8');
   const text = whole.slice(0, BODY_CHARACTERS_MAX).toWellFormed();
   return { text, isCut: isTruncated || text.length < whole.length };
+}
+
+/** What can be done about a cell, limited to what can work. */
+export interface Advice {
+  /** The part that happens by itself. */
+  readonly text: string;
+  /** Commands that work as pasted, each with when to run it. */
+  readonly commands: readonly { readonly when: string; readonly command: string }[];
+}
+
+type AdvisedCell = Pick<CellFacts, 'stream' | 'standing'> & {
+  readonly ledger: Pick<LedgerRow, 'isStored' | 'nextReadAt' | 'reason' | 'attempts'> | null;
+};
+
+interface CellFacts {
+  readonly stream: string;
+  readonly standing: Standing | null;
+}
+
+export interface CellPlace {
+  readonly orgId: string;
+  readonly day: UsageDay;
+  /** Whether the day has ended in UTC. */
+  readonly isOver: boolean;
+  /** Whether Losant should no longer keep the day. */
+  readonly isPastHorizon: boolean;
+  /** The day on which Losant was found to have deleted the organization; null if it was not. */
+  readonly removedOn: UsageDay | null;
+  readonly nowMs: number;
+}
+
+/** Returns what can be done about a cell. */
+export function adviseCell({ stream, standing, ledger }: AdvisedCell, place: CellPlace): Advice {
+  const scope = `--org ${place.orgId} --stream ${stream}`;
+  const backfill = `losant-usage backfill --from ${place.day} --to ${place.day} ${scope}`;
+  const waive = `losant-usage waive --day ${place.day} ${scope} --reason TEXT`;
+  const canBeRead = place.removedOn === null && !place.isPastHorizon;
+  const atOnce = canBeRead ? [{ when: 'at once', command: `${backfill} --force` }] : [];
+  if (!place.isOver) return { text: 'the day is not over in UTC: it is read afterwards', commands: [] };
+  switch (standing) {
+    case null:
+      return {
+        text: canBeRead ? 'the number is not wanted' : 'the number is not wanted, and can no longer be read',
+        commands: canBeRead ? [{ when: 'to read it', command: backfill }] : [],
+      };
+    case 'final':
+    case 'stored':
+    case 'waiting':
+      if (ledger === null || ledger.attempts === 0) {
+        return { text: describeNextRead(ledger, place.nowMs) ?? 'nothing to do', commands: [] };
+      }
+      return {
+        text: `its newest read failed: ${describeNextRead(ledger, place.nowMs) ?? 'it is not read again'}`,
+        commands: atOnce,
+      };
+    case 'accepted':
+      return { text: 'nothing to do; a good read lifts the waiver', commands: [] };
+    case 'unavailable':
+      return {
+        text: 'it can no longer be read',
+        commands: [{ when: 'to accept it', command: waive }],
+      };
+    case 'in_doubt':
+    case 'missing':
+      return {
+        text: describeNextRead(ledger, place.nowMs) ?? 'it is not read again by itself',
+        commands: [...atOnce, { when: 'to accept it as it stands', command: waive }],
+      };
+  }
+}
+
+/** Says when a cell is read next; null if it is not. */
+export function describeNextRead(ledger: Pick<LedgerRow, 'nextReadAt'> | null, nowMs: number): string | null {
+  if (ledger === null) return 'read by the next run';
+  const { nextReadAt } = ledger;
+  if (nextReadAt === null) return null;
+  return Date.parse(nextReadAt) > nowMs
+    ? `read again ${showWhen(nextReadAt, nowMs)}`
+    : 'read by the next run';
+}
+
+/** Puts advice into one sentence. */
+export function showAdvice({ text, commands }: Advice): string {
+  return [text, ...commands.map(({ when, command }) => `${when}: ${command}`)].join('; ');
 }

@@ -1,133 +1,131 @@
-/** Cells that need attention: gaps, cells known to be missing, and the cells of one organization. */
+/** Cells that are not all right: gaps, and what is known never to come. */
 import { type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
-import type { ExportScope } from '../ledger/due.ts';
-import type { DayRange, UsageDay } from '../usage/day.ts';
-import { beginningOf, maySeeBodies } from './explain.ts';
+import { type DayRange, eachDay, type UsageDay } from '../usage/day.ts';
+import type { Standing } from '../usage/standing.ts';
+import { readInPages } from './view-rows.ts';
 
-/**
- * A tracked number that is in doubt, missing, unavailable or accepted. Without a next read, a cell that was never
- * read is read by the next run, any other not again.
- */
-export type Gap = Awaited<ReturnType<typeof readGaps>>[number];
-
-/** `readGaps` returns every gap, newest day first. */
-export async function readGaps(db: Kysely<Schema>) {
-  return await db
-    .selectFrom('coverage_gaps')
-    .select(['instance_id as instanceId', 'org_id as orgId', 'org_name as orgName', 'stream'])
-    .select(['usage_date as day', 'standing', 'reason', 'message', 'next_read_at as nextReadAt'])
-    .orderBy('usage_date', 'desc')
-    .orderBy('instance_id')
-    .orderBy('org_id')
-    .orderBy('stream')
-    .execute();
+/** A cell that is in doubt or missing, or unavailable or accepted. Without a next read it is not read again. */
+export interface Gap {
+  readonly instanceId: string;
+  readonly orgId: string;
+  readonly orgName: string;
+  readonly stream: string;
+  readonly day: UsageDay;
+  readonly standing: Standing;
+  readonly reason: string;
+  readonly message: string | null;
+  readonly nextReadAt: string | null;
 }
 
-/**
- * `readKnownMissing` returns the cells that are unavailable or accepted and therefore no gaps, newest
- * day first.
- */
-export async function readKnownMissing(db: Kysely<Schema>): Promise<Gap[]> {
-  return await db
-    .selectFrom('known_missing')
-    .select(['instance_id as instanceId', 'org_id as orgId', 'org_name as orgName', 'stream'])
-    .select(['usage_date as day', 'standing', 'reason', 'message'])
-    .select((eb) => eb.lit(null).as('nextReadAt'))
-    .orderBy('usage_date', 'desc')
-    .orderBy('instance_id')
-    .orderBy('org_id')
-    .orderBy('stream')
-    .execute();
+export interface GapScope {
+  /** The instances in the settings: the gaps of others are nobody's. */
+  readonly instanceIds: readonly string[];
+  /** Whether to include what is unavailable or accepted, which is no gap. */
+  readonly withKnown: boolean;
 }
 
-/** `countGapsLeft` counts the gaps in the scope of a run that began at `startedAtMs`, at its end. */
-export async function countGapsLeft(
+const PAGE_ROWS = 1_000;
+
+/** Yields the gaps in pages, newest day first, all as of one moment. Gaps come before what is unavailable or accepted. */
+export async function* eachGap(db: Kysely<Schema>, scope: GapScope): AsyncGenerator<readonly Gap[]> {
+  const trx = await db
+    .startTransaction()
+    .setIsolationLevel('repeatable read')
+    .setAccessMode('read only')
+    .execute();
+  try {
+    yield* readInPages(trx, selectGaps(scope), { cursor: 'gaps', size: PAGE_ROWS });
+  } finally {
+    await trx.rollback().execute();
+  }
+}
+
+function selectGaps({ instanceIds, withKnown }: GapScope) {
+  const known = sql`
+    union all
+    select c.instance_id, c.org_id, o.name, c.stream, c.usage_date, c.standing, c.reason, c.message, c.next_read_at, 2
+    from losant_usage.cells c join losant_usage.organizations o on o.org_id = c.org_id
+    where c.standing in ('unavailable', 'accepted')`;
+  return sql<Gap>`
+    select g.instance_id as "instanceId", g.org_id as "orgId", g.org_name as "orgName", g.stream, g.usage_date as day,
+      g.standing, g.reason, g.message, g.next_read_at as "nextReadAt"
+    from (
+      select instance_id, org_id, org_name, stream, usage_date, standing, reason, message, next_read_at, 1 as place
+      from losant_usage.coverage_gaps ${withKnown ? known : sql``}
+    ) as g
+    where ${isAny('g.instance_id', instanceIds)}
+    order by g.place, g.usage_date desc, g.instance_id, g.org_id, g.stream`;
+}
+
+export interface CellScope {
+  readonly instanceId: string;
+  /** The organizations and streams; null for all. */
+  readonly orgIds: readonly string[] | null;
+  readonly streams: readonly string[] | null;
+  /** The days; null for all. */
+  readonly range: DayRange | null;
+}
+
+/** Counts the gaps in a scope, whoever read them last. */
+export async function countGaps(
   db: Kysely<Schema>,
-  { instanceId, orgIds, streams, shard }: ExportScope,
-  { startedAtMs, range }: { startedAtMs: number; range: DayRange | null },
-) {
-  const startedAt = new Date(startedAtMs).toISOString();
+  { instanceId, orgIds, streams, range }: CellScope,
+): Promise<number> {
   let gaps = db
     .selectFrom('coverage_gaps')
-    .select((eb) => {
-      const isTried = eb('attempted_at', '>=', startedAt);
-      const isLeftOut = eb.and([eb('attempts', '=', 0), isTried]);
-      const counted = eb.fn.countAll<number>();
-      return [
-        /** Those that it was to read and that are still without a number: never read, or left out. */
-        counted.filterWhere(eb.or([eb('attempted_at', 'is', null), isLeftOut])).as('undone'),
-        /** Those whose read has failed since it began, here or in another process. */
-        counted.filterWhere(eb.and([eb('attempts', '>', 0), isTried])).as('failed'),
-        /** Those that were there before it, and that were not due. */
-        counted.filterWhere('attempted_at', '<', startedAt).as('older'),
-      ];
-    })
+    .select((eb) => eb.fn.countAll<number>().as('count'))
     .where('instance_id', '=', instanceId);
   if (orgIds !== null) gaps = gaps.where(isAny('org_id', orgIds));
   if (streams !== null) gaps = gaps.where(isAny('stream', streams));
   if (range !== null) gaps = gaps.where((eb) => eb.between('usage_date', range.from, range.to));
-  if (shard !== null) {
-    const { count, index } = shard;
-    gaps = gaps.where(sql<boolean>`(hashtext(org_id) & 2147483647) % ${count}::integer = ${index}::integer`);
-  }
-  return await gaps.executeTakeFirstOrThrow();
+  return (await gaps.executeTakeFirstOrThrow()).count;
 }
 
-/** One tracked cell of an organization. */
-export type OrgCell = Awaited<ReturnType<typeof readOrgCells>>[number];
+/** The cells of a stream of an organization that share a standing and a reason. */
+export type OpenCells = Awaited<ReturnType<typeof readOpenCells>>[number];
 
-/** `readOrgCells` returns the tracked cells of an organization by stream and day: a few thousand after years. */
-export async function readOrgCells(db: Kysely<Schema>, orgId: string) {
+/** Returns the cells of an organization up to yesterday that are not final, the worst and newest first. */
+export async function readOpenCells(db: Kysely<Schema>, orgId: string) {
+  const { first, last } = await db
+    .selectFrom('tracks')
+    .select(({ fn }) => [fn.min('first_day').as('first'), sql<UsageDay>`(now() at time zone 'UTC')::date - 1`.as('last')])
+    .where('org_id', '=', orgId)
+    .executeTakeFirstOrThrow();
+  // Days are given one by one, so that each row of the ledger is looked up by its key.
+  const days = first === null ? [] : eachDay({ from: first, to: last });
   return await db
     .selectFrom('cells')
-    .select(['stream', 'usage_date as day', 'standing', 'is_stored as isStored', 'reason', 'message'])
-    .select(['verified_at as verifiedAt', (eb) => eb('next_read_at', 'is not', null).as('isReadAgain')])
+    .select(['stream', 'standing', 'reason'])
+    .select(({ fn }) => [
+      fn.min('message').as('message'),
+      fn.min('usage_date').as('first'),
+      fn.max('usage_date').as('last'),
+      fn.countAll<number>().as('days'),
+      /** Whether any of them is read again. */
+      fn.max('next_read_at').as('nextReadAt'),
+    ])
     .where('org_id', '=', orgId)
+    .where(sql<boolean>`usage_date = any (${days}::date[])`)
+    .where('standing', '<>', 'final')
+    .groupBy(['stream', 'standing', 'reason'])
+    .orderBy('standing', 'desc')
+    .orderBy('last', 'desc')
     .orderBy('stream')
-    .orderBy('usage_date')
     .execute();
 }
 
+/** Returns the devices at the end of an organization's day; null if they are not stored. */
 export async function readDevices(
   db: Kysely<Schema>,
-  { orgId, day }: { orgId: string; day: UsageDay },
+  { orgId, day }: { readonly orgId: string; readonly day: UsageDay },
 ): Promise<number | null> {
   const row = await db
-    .selectFrom('usage_days')
-    .select('devices_total')
+    .selectFrom('device_counts')
+    .select('total')
     .where('usage_date', '=', day)
     .where('org_id', '=', orgId)
     .executeTakeFirst();
-  return row?.devices_total ?? null;
-}
-
-/** An invalid answer of Losant that no good one has followed; its body is null if it is not kept, or may not be seen. */
-export type OpenQuarantine = Awaited<ReturnType<typeof readOpenQuarantine>>[number];
-
-/** `readOpenQuarantine` returns the newest invalid answers that no good one has followed, at most `max`. */
-export async function readOpenQuarantine(db: Kysely<Schema>, max: number) {
-  const seesBodies = await maySeeBodies(db);
-  const answers = await db
-    .selectFrom('quarantine as q')
-    .innerJoin('organizations as o', 'o.org_id', 'q.org_id')
-    .select(['q.org_id as orgId', 'o.name as orgName', 'q.stream', 'q.from_date as from', 'q.to_date as to'])
-    .select([
-      'q.code',
-      'q.problem',
-      'q.times',
-      'q.last_seen_at as lastSeenAt',
-      'q.body_truncated as isTruncated',
-    ])
-    .$if(seesBodies, (query) => query.select('q.body_gzip as gzip'))
-    .where('q.resolved_at', 'is', null)
-    .orderBy('q.last_seen_at', 'desc')
-    .orderBy('q.org_id')
-    .limit(max)
-    .execute();
-  return answers.map(({ gzip, isTruncated, ...answer }) => ({
-    ...answer,
-    body: gzip == null ? null : beginningOf(gzip, isTruncated),
-  }));
+  return row?.total ?? null;
 }

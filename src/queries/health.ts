@@ -1,32 +1,30 @@
-/** The state of everything that is tracked, the same for every process that asks. */
+/** The state of everything that is wanted, the same for every process that asks. */
 import { type Kysely, sql } from 'kysely';
+import { CLOCK, isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import { readHostColumns } from '../ledger/lease.ts';
-import { addDays, DAY_MS, dayAt, type UsageDay } from '../usage/day.ts';
-import { sumStandings } from '../usage/standing.ts';
-import { countChanges } from './changes.ts';
-import type { Scope } from './reconciliation.ts';
+import { DAY_MS } from '../usage/day.ts';
 import { type RunRecord, readLastRuns } from './runs.ts';
 
 /** The document of `status --json`, and the part `ledger` of `/status.json`. */
 export interface Health {
   /** The time of the reading. */
   readonly at: Instant;
-  /** The number of gaps of all instances and streams. */
+  /** The gaps of all instances and streams (count). */
   readonly gaps: number;
   readonly instances: readonly InstanceHealth[];
+  /** Ids of instances that are not in the settings and whose tracks go on in the database. */
+  readonly notInSettings: readonly string[];
   /** The newest runs of each instance, the newest of all first. */
   readonly runs: readonly RunRecord[];
 }
 
 export type InstanceHealth = Awaited<ReturnType<typeof readInstances>>[number] & {
-  /**
-   * The number of final numbers that differ from Losant's own totals, by scope of the view
-   * reconciliation; undefined until counted.
-   */
-  readonly differences?: Readonly<Record<Scope, number>> | undefined;
-  /** The first days of the months in which they differ, newest first; undefined until counted. */
-  readonly differingMonths?: readonly UsageDay[] | undefined;
+  /** Numbers that changed although they were final: ever, and in the last 30 days (counts). */
+  readonly finalChanges: number;
+  readonly finalChanges30Days: number;
+  /** Settled numbers that differ from Losant's own totals or from their counterparts (count). */
+  readonly differences: number;
+  /** The streams in the order of the view `streams`. */
   readonly streams: readonly StreamHealth[];
 };
 
@@ -34,157 +32,171 @@ export type StreamHealth = Omit<Awaited<ReturnType<typeof readStreams>>[number],
 
 export interface HealthOptions {
   readonly nowMs: number;
-  readonly horizonDays: number;
+  /** The instances in the settings: no other is judged. */
+  readonly instanceIds: readonly string[];
 }
 
-/** The time before a loss at which it is announced: a week. */
-const EXPIRING_DAYS = 7;
-const RUNS_PER_INSTANCE = 10;
 /** The number of days for which a changed final number is shown. */
 export const CHANGES_SHOWN_DAYS = 30;
+const RUNS_PER_INSTANCE = 10;
 
-/** `readHealth` reads the state of everything that is tracked, in half a second at 10,000 organizations. */
-export async function readHealth(db: Kysely<Schema>, options: HealthOptions): Promise<Health> {
-  const at = new Date(options.nowMs).toISOString();
-  const streams = await readStreams(db, options);
-  const byInstance = Map.groupBy(streams, ({ instanceId }) => instanceId);
+/** Reads the state of the instances in the settings, in half a second at 10,000 organizations. */
+export async function readHealth(db: Kysely<Schema>, { nowMs, instanceIds }: HealthOptions): Promise<Health> {
+  const streams = await readStreams(db, instanceIds);
+  const instances = await readInstances(db, instanceIds);
+  const changes = await countFinalChanges(db, new Date(nowMs - CHANGES_SHOWN_DAYS * DAY_MS).toISOString());
+  const differences = await countDifferences(db);
   return {
-    at,
+    at: new Date(nowMs).toISOString(),
     gaps: streams.reduce((sum, { gaps }) => sum + gaps, 0),
-    runs: await readLastRuns(db, RUNS_PER_INSTANCE),
-    instances: (await readInstances(db, options)).map((instance) => ({
+    instances: instances.map((instance) => ({
       ...instance,
-      streams: (byInstance.get(instance.instanceId) ?? []).map(({ instanceId: _, ...stream }) => stream),
+      finalChanges: changes.get(instance.instanceId)?.all ?? 0,
+      finalChanges30Days: changes.get(instance.instanceId)?.recent ?? 0,
+      differences: differences.get(instance.instanceId) ?? 0,
+      streams: streams
+        .filter(({ instanceId }) => instanceId === instance.instanceId)
+        .map(({ instanceId: _, ...stream }) => stream),
     })),
+    notInSettings: await readOthers(db, instanceIds),
+    runs: await readLastRuns(db, { instanceIds, perInstance: RUNS_PER_INSTANCE }),
   };
 }
 
-/** `pingDatabase` resolves if the database answers at all. It touches no table. */
+/** Resolves if the database answers at all. It touches no table. */
 export async function pingDatabase(db: Kysely<Schema>): Promise<void> {
   await sql`select`.execute(db);
 }
 
-/** `readStreams` returns a row for each instance and stream, in the order of their names. */
-async function readStreams(db: Kysely<Schema>, { nowMs, horizonDays }: HealthOptions) {
-  const today = dayAt(nowMs);
-  const cells = await db.selectFrom('cell_counts').selectAll().execute();
-  const yesterday = await db
-    .selectFrom('cells')
-    .select(['instance_id', 'stream', 'standing', (eb) => eb.fn.countAll<number>().as('cells')])
-    .where('usage_date', '=', addDays(today, -1))
-    .where('standing', 'in', ['waiting', 'unavailable', 'in_doubt', 'missing'])
-    .groupBy(['instance_id', 'stream', 'standing'])
+async function readStreams(db: Kysely<Schema>, instanceIds: readonly string[]) {
+  const rows = await db
+    .selectFrom('health as h')
+    .innerJoin('streams as s', 's.stream', 'h.stream')
+    .selectAll('h')
+    .where(isAny('h.instance_id', instanceIds))
+    .orderBy('h.instance_id')
+    .orderBy('s.position')
     .execute();
-  const reads = await db
-    .selectFrom('coverage as c')
-    .innerJoin('organizations as o', 'o.org_id', 'c.org_id')
-    .select(['o.instance_id', 'c.stream', (eb) => eb.fn.max('c.verified_at').as('at')])
-    .where('c.usage_date', '=', addDays(today, -1))
-    .groupBy(['o.instance_id', 'c.stream'])
-    .execute();
-  const expiring = await db
-    .selectFrom('coverage_gaps')
-    .select(['instance_id', 'stream', (eb) => eb.fn.countAll<number>().as('cells')])
-    .where('usage_date', '<', addDays(today, EXPIRING_DAYS - horizonDays))
-    .groupBy(['instance_id', 'stream'])
-    .execute();
-  const reach = await db
-    .selectFrom('freshness')
-    .selectAll()
-    .orderBy('instance_id')
-    .orderBy('stream')
-    .execute();
-  return reach.map(({ instance_id: instanceId, stream, ...fresh }) => {
-    const isOwn = (row: { instance_id: string; stream: string }) =>
-      row.instance_id === instanceId && row.stream === stream;
-    const countsOf = (rows: typeof cells) =>
-      sumStandings(rows.filter(isOwn).map(({ standing, cells: count }) => ({ [standing]: count })));
-    const { waiting, unavailable, in_doubt, missing } = countsOf(yesterday);
-    return {
-      /** Tracked cells up to yesterday by standing. */
-      ...{ instanceId, stream, cells: countsOf(cells) },
-      /** Cells of yesterday that are waiting or worse, by standing; the others of yesterday are stored or better. */
-      yesterday: { waiting, unavailable, in_doubt, missing },
-      /** The time of the newest accepted answer about yesterday. */
-      yesterdayReadAt: reads.find(isOwn)?.at ?? null,
-      /** The first tracked day, the newest that was read, and the last up to which nothing is missing. */
-      ...{ trackedFrom: fresh.tracked_from, newestDay: fresh.newest_day, completeTo: fresh.complete_to },
-      /** The organizations that exist and are tracked up to yesterday, and those of them without a missing day. */
-      ...{ orgsTracked: fresh.orgs_tracked, orgsComplete: fresh.orgs_complete },
-      ...{ gaps: fresh.gaps, orgsWithGaps: fresh.orgs_with_gaps, oldestGap: fresh.oldest_gap },
-      /** The number of gaps whose day passes the horizon within the next 7 days. */
-      expiring: expiring.find(isOwn)?.cells ?? 0,
-    };
-  });
+  return rows.map((row) => ({
+    instanceId: row.instance_id,
+    stream: row.stream,
+    /** Wanted cells up to yesterday by standing. */
+    cells: {
+      final: row.final,
+      accepted: row.accepted,
+      stored: row.stored,
+      waiting: row.waiting,
+      unavailable: row.unavailable,
+      in_doubt: row.in_doubt,
+      missing: row.missing,
+    },
+    /** Cells of yesterday that are waiting or worse, by standing; the others of yesterday are stored or better. */
+    yesterday: {
+      waiting: row.yesterday_waiting,
+      unavailable: row.yesterday_unavailable,
+      in_doubt: row.yesterday_in_doubt,
+      missing: row.yesterday_missing,
+    },
+    /** The time of the newest accepted answer about yesterday. */
+    yesterdayReadAt: row.yesterday_read_at,
+    /** The newest day of the last ten that was read for any organization; null if none was. */
+    newestReadDay: row.newest_read_day,
+    /** The first and the last wanted day, and the last up to which nothing is missing. */
+    firstDay: row.first_day,
+    lastDay: row.last_day,
+    completeTo: row.complete_to,
+    /** The organizations that are tracked, and those of them without a missing day. */
+    orgs: row.orgs,
+    orgsComplete: row.orgs_complete,
+    gaps: row.gaps,
+    orgsWithGaps: row.orgs_with_gaps,
+    oldestGap: row.oldest_gap,
+    /** Gaps whose day passes the horizon within 7 days (count). */
+    expiring: row.gaps_expiring,
+    /** Stored cells whose reads keep failing, and cells whose newest answer is in quarantine (counts). */
+    failing: row.failing,
+    quarantined: row.quarantined,
+  }));
 }
 
-async function readInstances(db: Kysely<Schema>, { nowMs }: HealthOptions) {
-  const hosts = await readHostColumns(db);
-  const instances = await db.selectFrom('instances').selectAll().orderBy('instance_id').execute();
-  const leases = await db
-    .selectFrom('leases as l')
-    .select(['l.instance_id', 'l.run_id as runId', 'l.since', hosts.lease.as('host')])
-    .where('l.until', '>', sql<Instant>`clock_timestamp()`)
-    .orderBy('l.since')
-    .execute();
-  const organizations = await db
-    .selectFrom('organizations')
-    .select('instance_id')
-    .select(({ fn }) => [
-      fn.countAll<number>().filterWhere('removed_at', 'is', null).as('listed'),
-      fn.countAll<number>().filterWhere('removed_at', 'is not', null).as('deleted'),
+async function readInstances(db: Kysely<Schema>, instanceIds: readonly string[]) {
+  return await db
+    .selectFrom('instances as i')
+    .leftJoin('leases as l', (join) =>
+      join.onRef('l.instance_id', '=', 'i.instance_id').on('l.until', '>', CLOCK),
+    )
+    .select(['i.instance_id as instanceId', 'i.name', 'i.api_url as apiUrl', 'i.listed_at as listedAt'])
+    /** Reasons why the newest list of organizations was not complete, and why totals could not be read. */
+    .select(['i.list_problem as listProblem', 'i.totals_problem as totalsProblem'])
+    .select((eb) => [
+      eb
+        .selectFrom('organizations as o')
+        .select(({ fn }) => fn.countAll<number>().as('count'))
+        .whereRef('o.instance_id', '=', 'i.instance_id')
+        .where('o.removed_on', 'is', null)
+        .$asScalar()
+        .$notNull()
+        .as('organizations'),
+      eb
+        .selectFrom('organizations as o')
+        .select(({ fn }) => fn.countAll<number>().as('count'))
+        .whereRef('o.instance_id', '=', 'i.instance_id')
+        .where('o.removed_on', 'is not', null)
+        .$asScalar()
+        .$notNull()
+        .as('deletedOrganizations'),
+      eb
+        .selectFrom('runs as r')
+        .select(({ fn }) => fn.max('r.finished_at').as('at'))
+        .whereRef('r.instance_id', '=', 'i.instance_id')
+        .as('lastRunAt'),
+      eb
+        .selectFrom('runs as r')
+        .select(({ fn }) => fn.max('r.finished_at').as('at'))
+        .whereRef('r.instance_id', '=', 'i.instance_id')
+        .where('r.is_full', '=', true)
+        .where('r.status', '=', 'complete')
+        .as('lastCompleteRunAt'),
     ])
-    .groupBy('instance_id')
+    /** The run that exports it now, and since when; null if none does. */
+    .select(['l.run_id as leaseRunId', 'l.since as leaseSince'])
+    .where(isAny('i.instance_id', instanceIds))
+    .orderBy('i.instance_id')
     .execute();
-  const quarantined = await db
-    .selectFrom('quarantine as q')
-    .innerJoin('organizations as o', 'o.org_id', 'q.org_id')
-    .select(['o.instance_id', (eb) => eb.fn.countAll<number>().as('answers')])
-    .where('q.resolved_at', 'is', null)
+}
+
+/** Counts by instance the cells that changed although they were final: all, and those since an instant. */
+async function countFinalChanges(db: Kysely<Schema>, since: Instant) {
+  const rows = await db
+    .selectFrom('revisions as r')
+    .innerJoin('organizations as o', 'o.org_id', 'r.org_id')
+    .select(['o.instance_id', (eb) => eb.fn.countAll<number>().as('all')])
+    .select((eb) => eb.fn.countAll<number>().filterWhere('r.changed_at', '>=', since).as('recent'))
+    .where('r.was_final', '=', true)
     .groupBy('o.instance_id')
     .execute();
-  const runs = await db
-    .selectFrom('runs as r')
-    .select('r.instance_id')
-    .select((eb) =>
-      eb.fn
-        .max('r.finished_at')
-        .filterWhere((where) => where.and({ 'r.is_full': true, 'r.status': 'complete' }))
-        .as('lastComplete'),
-    )
-    .where('r.finished_at', 'is not', null)
-    .groupBy('r.instance_id')
-    .execute();
-  const changes = await countChanges(db, changesShownSince(nowMs));
-  return instances.map(({ instance_id: instanceId, name, api_url, listed_at, list_problem }) => {
-    const own = <Row extends { readonly instance_id: string }>(rows: readonly Row[]) =>
-      rows.find((row) => row.instance_id === instanceId);
-    const lease = own(leases);
-    const changed = own(changes.finals);
-    return {
-      /** The list was complete when it was last listed, unless there is a reason why it was not. */
-      ...{ instanceId, name, apiUrl: api_url, listedAt: listed_at, listProblem: list_problem },
-      /** The organizations that exist in Losant, and those found deleted. */
-      organizations: own(organizations)?.listed ?? 0,
-      deletedOrganizations: own(organizations)?.deleted ?? 0,
-      /** Whether any run of it has ended yet. */
-      hasRun: own(runs) !== undefined,
-      /** The end of the newest run over everything that left nothing due. */
-      lastCompleteRunAt: own(runs)?.lastComplete ?? null,
-      /** The process that exports it now, or the oldest of those that export a shard. */
-      lease: lease === undefined ? null : { runId: lease.runId, host: lease.host, since: lease.since },
-      /** The number of invalid answers that no good one has followed. */
-      quarantined: own(quarantined)?.answers ?? 0,
-      /** Numbers that changed although they were final, and any that were changed by hand, as the page counts them. */
-      finalChanges30Days: changed?.recent ?? 0,
-      finalChangesByHand30Days: changed?.recentByHand ?? 0,
-      changesByHand30Days: own(changes.byHand)?.numbers ?? 0,
-      finalChanges: changed?.all ?? 0,
-    };
-  });
+  return new Map(rows.map(({ instance_id, ...counts }) => [instance_id, counts]));
 }
 
-/** `changesShownSince` returns the instant from which on a changed final number is shown. */
-export function changesShownSince(nowMs: number): Instant {
-  return new Date(nowMs - CHANGES_SHOWN_DAYS * DAY_MS).toISOString();
+async function countDifferences(db: Kysely<Schema>): Promise<ReadonlyMap<string, number>> {
+  const rows = await db
+    .selectFrom('reconciliation')
+    .select(['instance_id', (eb) => eb.fn.countAll<number>().as('numbers')])
+    .where('outcome', '=', 'differs')
+    .groupBy('instance_id')
+    .execute();
+  return new Map(rows.map(({ instance_id, numbers }) => [instance_id, numbers]));
+}
+
+async function readOthers(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<string[]> {
+  const rows = await db
+    .selectFrom('organizations as o')
+    .innerJoin('tracks as t', 't.org_id', 'o.org_id')
+    .select('o.instance_id')
+    .distinct()
+    .where('t.to_day', 'is', null)
+    .where((eb) => eb.not(isAny('o.instance_id', instanceIds)))
+    .orderBy('o.instance_id')
+    .execute();
+  return rows.map(({ instance_id }) => instance_id);
 }

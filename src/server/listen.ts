@@ -18,7 +18,7 @@ export interface ListenOptions {
 
 export interface Listening {
   readonly port: number;
-  /** `close` accepts no more connections and drops the open ones. */
+  /** Accepts no more connections and drops the open ones. */
   close(): Promise<void>;
 }
 
@@ -43,7 +43,7 @@ const HEADERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * `listen` serves the app behind the guard. Throws PortError if the port is taken and SettingsError if the address
+ * Serves the app behind the guard. Throws PortError if the port is taken and SettingsError if the address
  * cannot be used. Slow, oversized and malformed requests end in an error answer or a closed connection, whatever the app does.
  */
 export async function listen(app: Hono, { access, port, logger }: ListenOptions): Promise<Listening> {
@@ -98,6 +98,17 @@ function handle(
   });
 }
 
+const NOT_UP =
+  'start again once this machine has that address, or correct HTTP_HOST: 0.0.0.0 is every address';
+
+/** The reasons not to listen that may pass by themselves, each with what to do. */
+const PASSING: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'choose another HTTP_PORT (0 turns the server off), or stop the process that has it',
+  EADDRNOTAVAIL: NOT_UP,
+  ENOTFOUND: NOT_UP,
+  EAI_AGAIN: NOT_UP,
+};
+
 async function begin(server: Server, host: string, port: number): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
@@ -106,9 +117,11 @@ async function begin(server: Server, host: string, port: number): Promise<void> 
     await promise;
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    const Refusal = code === 'EADDRINUSE' ? PortError : SettingsError;
+    // A port may become free, and an address or name come up, by itself.
+    const Refusal = Object.hasOwn(PASSING, code) ? PortError : SettingsError;
+    const hint = PASSING[code] ?? 'choose another HTTP_HOST or HTTP_PORT (0 turns the server off)';
     throw new Refusal(`Cannot listen on HTTP_HOST ${host}, HTTP_PORT ${port}: ${code}`, {
-      hint: 'choose another HTTP_PORT (0 turns the server off), or stop the process that has it',
+      hint,
       cause: error,
     });
   } finally {
@@ -117,7 +130,7 @@ async function begin(server: Server, host: string, port: number): Promise<void> 
 }
 
 /**
- * `limitConnections` keeps a server at no more than `max` connections. A new one replaces the one that has
+ * Keeps a server at no more than `max` connections. A new one replaces the one that has
  * been without a request for longest, so that silent clients keep nobody waiting. If all have a request under
  * way, the new one is dropped.
  */
@@ -176,10 +189,11 @@ const PROBES: readonly string[] = ['/healthz', '/readyz'];
 
 export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers' | 'rawHeaders'>;
 
-/** `refuse` returns the reason why a request is not answered, or null, from its head alone. */
+/** Returns the reason why a request is not answered, or null, from its head alone. */
 export function refuse(access: Access, head: RequestHead): Refusal | null {
   const { url = '', method = '', headers } = head;
-  if (!url.startsWith('/') || url.startsWith('//')) return refusal(400, 'The request needs a plain path');
+  // A URL takes a backslash for a slash, and what follows two of them for a host.
+  if (!url.startsWith('/') || /^\/[/\\]/.test(url)) return refusal(400, 'The request needs a plain path');
   const isKnown = isAuthorized(access, headers.authorization);
   const hosts = head.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host');
   if (hosts.length !== 1) return refusal(400, 'The request needs one Host header');
@@ -197,7 +211,7 @@ export function hashToken(token: string): Buffer {
 }
 
 /**
- * `isAllowedHost` returns whether the host name of a request is allowed, as a guard against pages of other
+ * Returns whether the host name of a request is allowed, as a guard against pages of other
  * sites that let their own name point here. On loopback only its names are served; elsewhere also addresses,
  * names without a dot, and this machine's own. A request with the token may use any name.
  */
@@ -213,7 +227,7 @@ function isAllowedHost({ host, hostname }: Access, given: string, isKnown: boole
   return isAddress || isOwn || !name.includes('.') || isKnown;
 }
 
-/** `isAuthorized` admits requests with the token; without a token set, those from this machine. */
+/** Admits requests with the token; without a token set, those from this machine. */
 function isAuthorized({ host, tokenHash }: Access, authorization: string | undefined): boolean {
   if (tokenHash === null) return isLoopback(host);
   const presented = readCredentials(authorization ?? '');
@@ -221,7 +235,7 @@ function isAuthorized({ host, tokenHash }: Access, authorization: string | undef
   return presented !== null && timingSafeEqual(hashToken(presented), tokenHash);
 }
 
-/** `readCredentials` returns the token of `Bearer`, or the password of `Basic` with any user name. */
+/** Returns the token of `Bearer`, or the password of `Basic` with any user name. */
 function readCredentials(authorization: string): string | null {
   const bearer = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
   if (bearer !== undefined) return bearer;

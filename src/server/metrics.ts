@@ -8,9 +8,6 @@ import { standings } from '../usage/standing.ts';
 export type WakeOutcome = (typeof WAKE_OUTCOMES)[number];
 const WAKE_OUTCOMES = ['on_time', 'missed', 'skipped'] as const;
 
-export type WaitedFor = (typeof WAITED_FOR)[number];
-const WAITED_FOR = ['losant', 'database', 'lease'] as const;
-
 export interface RequestFacts {
   /** The action asked for: one of a few names, never an id. */
   readonly action: string;
@@ -20,20 +17,14 @@ export interface RequestFacts {
   readonly retryReason: string | null;
 }
 
-type RowOperation = 'inserted' | 'updated' | 'deleted' | 'unchanged';
-
 /** The effects of a run on the database, and the oddities of the answers it received. */
 export interface RunFacts {
-  readonly rows: Readonly<Record<string, Readonly<Record<RowOperation, number>>>>;
+  readonly rows: Readonly<Record<'inserted' | 'updated' | 'deleted' | 'unchanged', number>>;
   readonly restated: number;
-  readonly unknownKeys: number;
   readonly outsideBuckets: number;
 }
 
 const PREFIX = 'losant_usage_';
-
-/** Gauges that the library names like counters; each also exists split by kind, under a good name. */
-const MISNAMED = ['active_handles', 'active_requests', 'active_resources'];
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -43,18 +34,17 @@ export interface MetricsOptions {
   readonly startedAtMs: number;
 }
 
-/** `createMetrics` creates the worker's metrics. Names and labels are a stable contract. */
+/** Creates the worker's metrics, beside the usual ones of a process. Names and labels are a stable contract. */
 export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOptions) {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry, prefix: PREFIX });
-  for (const name of MISNAMED) registry.removeSingleMetric(`${PREFIX}nodejs_${name}_total`);
+  collectDefaultMetrics({ register: registry });
+  for (const { name } of registry.getMetricsAsArray()) if (!isUseful(name)) registry.removeSingleMetric(name);
   const work = createWorkMetrics(registry);
   const ledger = createLedgerMetrics(registry, startedAtMs);
   makersOf(registry).gauge('build_info', 'Always 1, with the version.', 'version').set({ version }, 1);
   for (const outcome of WAKE_OUTCOMES) work.wakes.inc({ outcome }, 0);
   for (const instance_id of instanceIds) {
     work.tokenRefused.set({ instance_id }, 0);
-    for (const waits_for of WAITED_FOR) work.waiting.set({ instance_id, waits_for }, 0);
     for (const result of RUN_RESULTS) work.runs.inc({ instance_id, result }, 0);
   }
   return {
@@ -72,25 +62,27 @@ export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOpti
       if (result !== 'standby') work.runSeconds.observe(durationMs / 1_000);
       if (result === 'complete') ledger.showLastComplete(instance_id, endedAtMs);
     },
-    countWork({ rows, restated, unknownKeys, outsideBuckets }: RunFacts) {
-      for (const [table, counts] of Object.entries(rows)) {
-        for (const [operation, count] of Object.entries(counts)) work.rows.inc({ table, operation }, count);
-      }
+    countWork({ rows, restated, outsideBuckets }: RunFacts) {
+      for (const [operation, count] of Object.entries(rows)) work.rows.inc({ operation }, count);
       work.restatements.inc(restated);
-      work.unknownKeys.inc(unknownKeys);
       work.outsideBuckets.inc(outsideBuckets);
     },
     showTokenRefused: (instance_id: string, isRefused: boolean) =>
       work.tokenRefused.set({ instance_id }, isRefused ? 1 : 0),
-    /** Shows for how long an instance has waited for something, in ms; 0 while it does not. */
-    showWaiting: (instance_id: string, waits_for: WaitedFor, waitedMs: number) =>
-      work.waiting.set({ instance_id, waits_for }, waitedMs / 1_000),
     /** Returns the text of a scrape. While the database does not answer, its gauges are left out. */
     async render(view: DatabaseView, nowMs: number): Promise<string> {
       ledger.show(view, nowMs);
       return await registry.metrics();
     },
   };
+}
+
+/** Whether a metric of the process helps to see what is wrong; spaces of the heap and percentiles of the loop do not. */
+function isUseful(name: string): boolean {
+  return (
+    name.startsWith('process_') ||
+    /^nodejs_(eventloop_lag_seconds|heap_size_(total|used)_bytes|version_info)$/.test(name)
+  );
 }
 
 function makersOf(registry: Registry) {
@@ -145,20 +137,13 @@ function createWorkMetrics(registry: Registry) {
       'rate_limit_wait_seconds_total',
       'Time requests waited for a free slot, the rate, and pauses that Losant asked for.',
     ),
-    rows: counter('rows_total', 'Rows of usage, by table and what was done with them.', 'table', 'operation'),
+    rows: counter('rows_total', "Rows of an organization's day, by what was done with them.", 'operation'),
     restatements: counter(
       'restatements_total',
       'Cells whose stored numbers changed in Losant, as this process found.',
     ),
-    unknownKeys: counter('unknown_keys_total', 'Keys in answers that this version does not know.'),
     outsideBuckets: counter('outside_buckets_total', 'Buckets of days that were not asked for, dropped.'),
     tokenRefused: gauge('token_refused', 'Whether Losant refuses the token of the instance.', 'instance_id'),
-    waiting: gauge(
-      'waiting_seconds',
-      'For how long an instance has waited for Losant, the database or the lease, from a minute on; 0 while it does not.',
-      'instance_id',
-      'waits_for',
-    ),
   };
 }
 
@@ -178,35 +163,43 @@ const OF_INSTANCE: Readonly<Record<string, Sampled<InstanceHealth>>> = {
     'Gaps that pass the horizon within 7 days and are then no longer available.',
     ({ streams }) => streams.reduce((sum, { expiring }) => sum + expiring, 0),
   ],
-  final_numbers_changed_by_hand: [
-    'Final numbers that somebody changed by hand in the last 30 days.',
-    (each) => each.finalChangesByHand30Days,
-  ],
   organization_list_incomplete: [
     'Whether the newest list of organizations was not complete, so that some may be missing.',
     ({ listProblem }) => (listProblem === null ? 0 : 1),
   ],
-  quarantined: ['Answers in quarantine that no good answer has followed.', (each) => each.quarantined],
+  quarantined: [
+    'Cells whose newest answer is in quarantine.',
+    ({ streams }) => streams.reduce((sum, { quarantined }) => sum + quarantined, 0),
+  ],
+  reconciliation_differences: [
+    "Settled numbers that differ from Losant's own totals, or from their counterparts.",
+    (each) => each.differences,
+  ],
 };
 
 const OF_STREAM: Readonly<Record<string, Sampled<StreamHealth>>> = {
-  organizations_tracked: ['Organizations that are tracked up to yesterday.', (each) => each.orgsTracked],
+  organizations_tracked: ['Organizations that are exported now.', (each) => each.orgs],
   organizations_complete: [
-    'Organizations tracked up to yesterday of which nothing is missing.',
+    'Organizations that are exported now of which nothing is missing.',
     (each) => each.orgsComplete,
   ],
   complete_to_timestamp_seconds: [
-    'Start of the last usage day up to which nothing is missing; no sample if even the first tracked day is.',
+    'Start of the last usage day up to which nothing is missing; no sample if even the first wanted day is.',
     ({ completeTo }) => (completeTo === null ? null : dayStartMs(completeTo) / 1_000),
   ],
+  newest_day_read_timestamp_seconds: [
+    'End of the newest usage day of the last ten that was read for any organization; no sample if none was.',
+    ({ newestReadDay }) => (newestReadDay === null ? null : dayEndMs(newestReadDay) / 1_000),
+  ],
+  failing_cells: ['Stored cells whose reads keep failing.', (each) => each.failing],
   yesterday_open_cells: [
-    'Tracked cells of yesterday that are waiting, in doubt or missing; 0 once yesterday is complete.',
+    'Wanted cells of yesterday that are waiting, in doubt or missing; 0 once yesterday is complete.',
     ({ yesterday: { waiting, in_doubt, missing } }) => waiting + in_doubt + missing,
   ],
 };
 
 /**
- * `createLedgerMetrics` creates what is read from the database at each scrape, so that every replica shows the
+ * Creates what is read from the database at each scrape, so that every replica shows the
  * same. While the database is unreachable, only values that cannot decrease are shown.
  */
 function createLedgerMetrics(registry: Registry, startedAtMs: number) {
@@ -225,7 +218,7 @@ function createLedgerMetrics(registry: Registry, startedAtMs: number) {
   );
   const changed = counter(
     'final_changes_total',
-    'Numbers that changed although they were final, restated by Losant or changed by hand, as the database has them on record.',
+    'Numbers that changed although they were final, restated by Losant, as the database has them on record.',
     'instance_id',
   );
   const most = { lastCompleteMs: new Map<string, number>(), changed: new Map<string, number>() };
@@ -255,21 +248,15 @@ function keepMost(known: Map<string, number>, key: string, value: number): numbe
   return most;
 }
 
-/** `createLedgerGauges` creates the gauges that are left out while the database is unreachable. */
+/** Creates the gauges that are left out while the database is unreachable. */
 function createLedgerGauges(registry: Registry) {
   const { gauge } = makersOf(registry);
   const cells = gauge(
     'cells',
-    'Tracked cells (organization, stream and usage day) up to yesterday, by standing.',
+    'Wanted cells (organization, stream and usage day) up to yesterday, by standing.',
     'instance_id',
     'stream',
     'standing',
-  );
-  const differences = gauge(
-    'reconciliation_differences',
-    "Final numbers that differ from Losant's own totals, of the last five weeks and of months that are not closed, by scope of the view reconciliation; no sample before the first count.",
-    'instance_id',
-    'scope',
   );
   const ofInstance = Object.entries(OF_INSTANCE).map(
     ([name, [help, valueOf]]) => [gauge(name, help, 'instance_id'), valueOf] as const,
@@ -279,14 +266,10 @@ function createLedgerGauges(registry: Registry) {
   );
   return {
     show(instances: readonly InstanceHealth[], nowMs: number) {
-      for (const each of [cells, differences, ...[...ofInstance, ...ofStream].map(([own]) => own)])
-        each.reset();
+      for (const each of [cells, ...[...ofInstance, ...ofStream].map(([own]) => own)]) each.reset();
       for (const instance of instances) {
         const { instanceId: instance_id } = instance;
         for (const [own, valueOf] of ofInstance) own.set({ instance_id }, valueOf(instance, nowMs) ?? 0);
-        for (const [scope, count] of Object.entries(instance.differences ?? {})) {
-          differences.set({ instance_id, scope }, count);
-        }
         for (const health of instance.streams) {
           const { stream } = health;
           for (const [own, valueOf] of ofStream) {

@@ -20,7 +20,7 @@ const monitor = ky.create({
 });
 
 /**
- * `createHeartbeat` creates a heartbeat that pings by the Healthchecks convention: GET `URL/start`, then
+ * Creates a heartbeat that pings by the Healthchecks convention: GET `URL/start`, then
  * `URL` for runs that left nothing due, or `URL/fail`. A ping that fails is logged without its address.
  */
 export function createHeartbeat({ url, logger }: HeartbeatOptions) {
@@ -55,7 +55,7 @@ export function isGood(answer: MonitorAnswer): boolean {
   return typeof answer === 'number' && answer >= 200 && answer < 300;
 }
 
-/** `probeHeartbeat` asks by the one address of the convention that changes no state. */
+/** Asks by the one address of the convention that changes no state. */
 export async function probeHeartbeat(url: string): Promise<MonitorAnswer> {
   return await ask(url, '/log');
 }

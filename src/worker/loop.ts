@@ -1,16 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger as CronLogger, createTask } from 'node-cron';
 import { consume, transform } from 'streaming-iterables';
-import type { InstanceStatus, Trouble, WakeEnd } from '../console/sources.ts';
+import type { InstanceStatus } from '../console/sources.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import { showDuration } from '../terminal/words.ts';
-import { DAY_MS } from '../usage/day.ts';
 import type { Heartbeat, WakeUpHeartbeat } from './heartbeat.ts';
-import { exportInstance, looksAgain, type RunEnd, type RunTools, type WorkerTools } from './instance-run.ts';
+import { exportInstance, looksAgain, type RunEnd, type RunTools } from './instance-run.ts';
 
-export interface WorkerLoopOptions extends WorkerTools {
+export interface WorkerLoopOptions extends Omit<RunTools, 'gates'> {
   readonly heartbeat: Heartbeat;
-  readonly nextWakeAt: () => Date | null;
   /** The time after which a standby, or a worker whose database was unreachable, looks again. */
   readonly lookAgainMs?: number;
 }
@@ -18,33 +15,34 @@ export interface WorkerLoopOptions extends WorkerTools {
 /** The time within which a lapsed lease is taken over; with the lease itself, under a minute and a half. */
 const LOOK_AGAIN_MS = 20_000;
 
-/** The time after which a process that stands by says so. */
-const STANDBY_MS = 60_000;
-
 /** The number of instances exported at once, so that a slow one does not hold up the others. */
 const INSTANCES_AT_ONCE = 4;
-
-/** The most wake-ups kept: one instance woken each minute, or many woken each hour. */
-const WAKES_MAX = 1_440;
 
 /** The longest time that a timer takes; after it the loop simply waits again. */
 const FOREVER_MS = 2 ** 31 - 1;
 
-/** WorkerLoop runs every instance at the start and at each wake-up; it stands by for those of others. */
+/** The interval at which a failure that goes on is logged and reported again. */
+const SAY_AGAIN_MS = 600_000;
+
+/** What was said of a failure, and when. */
+interface Said {
+  readonly text: string;
+  readonly atMs: number;
+}
+
+/** Runs every instance at the start and at each wake-up, and stands by for those of other processes. */
 export class WorkerLoop {
   readonly #options: WorkerLoopOptions & RunTools;
   readonly #statuses = new Map<string, InstanceStatus>();
-  readonly #standbySinceMs = new Map<string, number>();
-  /** The wake-ups of the last 24 hours that did not stand by, oldest first, at most {@link WAKES_MAX}. */
-  wakes: readonly WakeEnd[] = [];
+  readonly #said = new Map<string, Said>();
   #isWoken = false;
   #isWorking = false;
   #wakeUp: AbortController = new AbortController();
 
   constructor(options: WorkerLoopOptions) {
-    this.#options = { ...options, gates: new Map(), settled: new Map() };
+    this.#options = { ...options, gates: new Map() };
     for (const { instanceId } of options.config.instances) {
-      const none = { progress: null, lastRun: null, lastCompleteRunAt: null, trouble: null };
+      const none = { progress: null, lastRun: null, trouble: null };
       this.#statuses.set(instanceId, { instanceId, state: 'starting', ...none });
     }
   }
@@ -59,8 +57,9 @@ export class WorkerLoop {
     const outcome = this.#isWorking ? 'skipped' : kind;
     metrics.countWake(outcome);
     if (kind === 'missed') logger.warn('missed wake-up, running now');
-    else if (outcome === 'skipped')
+    else if (outcome === 'skipped') {
       logger.info('wake-up came during a run, another run follows when it ends');
+    }
     this.#isWoken = true;
     this.#wakeUp.abort();
   }
@@ -91,77 +90,65 @@ export class WorkerLoop {
     } finally {
       this.#isWorking = false;
     }
-    const isGood = judgeRuns([...ends.values()]);
-    if (isGood !== null) await heartbeat.end(isGood);
+    const all = [...ends.values()];
+    const isGood = judgeRuns(all);
+    const failures = all.flatMap(({ error, trouble }) => (error === undefined ? [] : (trouble?.code ?? [])));
+    const isNews = isGood === true || failures.length === 0 || this.#isNews('', failures.join());
+    if (isGood === true) this.#said.delete('');
+    if (isGood !== null && isNews) await heartbeat.end(isGood);
     return [...ends].filter(([, end]) => looksAgain(end)).map(([instance]) => instance);
   }
 
   async #runOne(instance: InstanceConfig, heartbeat: WakeUpHeartbeat): Promise<RunEnd> {
     const { instanceId } = instance;
     const before = this.#statuses.get(instanceId) as InstanceStatus;
-    const show = (status: Partial<InstanceStatus>) => {
-      this.#statuses.set(instanceId, { ...before, ...this.#statuses.get(instanceId), ...status });
-    };
-    const end = await exportInstance(this.#options, instance, {
-      onProgress: (progress) => {
-        heartbeat.start();
-        show({ state: 'working', progress });
-      },
-      onWait: (trouble) => show({ trouble: trouble ?? before.trouble }),
+    const end = await exportInstance(this.#options, instance, (progress) => {
+      heartbeat.start();
+      this.#statuses.set(instanceId, { ...before, state: 'working', progress });
     });
-    const { hostNow, logger } = this.#options;
-    const { result, trouble } = end;
-    const finishedAt = new Date(hostNow()).toISOString();
-    const isStandby = result === 'standby';
-    if (!isStandby) {
-      const dayAgo = new Date(hostNow() - DAY_MS).toISOString();
-      const kept = this.wakes.filter(({ at }) => at >= dayAgo).slice(1 - WAKES_MAX);
-      this.wakes = [...kept, { instanceId, at: finishedAt, result }];
-    }
-    if (isStandby !== (before.state === 'standby')) {
-      logger.info({ instance_id: instanceId }, isStandby ? 'standing by' : 'no longer standing by');
-    }
-    show({
-      state: isStandby ? 'standby' : 'idle',
+    this.#log(instanceId, end, before);
+    this.#statuses.set(instanceId, {
+      instanceId,
+      state: end.result === 'standby' ? 'standby' : 'idle',
       progress: null,
-      lastRun: { finishedAt, result },
-      lastCompleteRunAt: result === 'complete' ? finishedAt : before.lastCompleteRunAt,
-      trouble: this.#judgeStandby(instanceId, end) ?? trouble,
+      lastRun: { finishedAt: new Date(this.#options.hostNow()).toISOString(), result: end.result },
+      trouble: end.trouble,
     });
     return end;
   }
 
-  /** Returns the trouble of a process that has stood by for a minute or longer; null for any other. */
-  #judgeStandby(instanceId: string, { result, holder }: RunEnd): Trouble | null {
-    const { hostNow, metrics } = this.#options;
-    const nowMs = hostNow();
-    if (result === 'standby') {
-      const sinceMs = this.#standbySinceMs.get(instanceId) ?? nowMs;
-      this.#standbySinceMs.set(instanceId, sinceMs);
-      const waitedMs = nowMs - sinceMs;
-      metrics.showWaiting(instanceId, 'lease', waitedMs >= STANDBY_MS ? waitedMs : 0);
-      if (waitedMs < STANDBY_MS) return null;
-      return {
-        code: 'waiting_for_lease',
-        kind: 'waiting',
-        message: `standing by for ${showDuration(waitedMs)}: ${holder ?? 'another process has the lease'}`,
-        hint: 'the worker goes on when the other process is done; the lease of a dead one lapses within a minute',
-      };
+  /** Logs what has changed since the last run of the instance; a failure that goes on, every ten minutes. */
+  #log(instanceId: string, { result, trouble, error }: RunEnd, before: InstanceStatus): void {
+    const { logger } = this.#options;
+    const fields = { instance_id: instanceId };
+    const isStandby = result === 'standby';
+    if (isStandby !== (before.state === 'standby')) {
+      logger.info(fields, isStandby ? 'standing by' : 'no longer standing by');
     }
-    this.#standbySinceMs.delete(instanceId);
-    metrics.showWaiting(instanceId, 'lease', 0);
-    return null;
+    if (result === 'interrupted') logger.info(fields, 'run interrupted');
+    if (error === undefined) this.#said.delete(instanceId);
+    else if (this.#isNews(instanceId, `${trouble?.code} ${trouble?.message}`)) {
+      logger.error({ ...fields, err: error }, 'instance not exported');
+    }
+  }
+
+  /** Returns whether a text was not said of the subject within the last ten minutes, and notes that it is said now. */
+  #isNews(subject: string, text: string): boolean {
+    const nowMs = this.#options.hostNow();
+    const said = this.#said.get(subject);
+    if (said?.text === text && nowMs - said.atMs < SAY_AGAIN_MS) return false;
+    this.#said.set(subject, { text, atMs: nowMs });
+    return true;
   }
 
   /** Waits for the next work. Returns true if a wake-up ended the wait, false if it is time to look again. */
-  async #waitForWork(looksAgain: boolean): Promise<boolean> {
+  async #waitForWork(hasToLook: boolean): Promise<boolean> {
     const { lookAgainMs = LOOK_AGAIN_MS } = this.#options;
-    const waitMs = looksAgain ? lookAgainMs : FOREVER_MS;
     if (!this.#isWoken) {
       this.#wakeUp = new AbortController();
       const signal = AbortSignal.any([this.#options.signal, this.#wakeUp.signal]);
       // A wake-up aborts the sleep and is no failure.
-      await sleep(waitMs, undefined, { signal }).catch(() => undefined);
+      await sleep(hasToLook ? lookAgainMs : FOREVER_MS, undefined, { signal }).catch(() => undefined);
     }
     const isWoken = this.#isWoken;
     this.#isWoken = false;
@@ -169,11 +156,10 @@ export class WorkerLoop {
   }
 }
 
-/** `judgeRuns` returns whether all was done and no gap is left; null if this process ran none. Pure. */
-export function judgeRuns(ends: readonly Pick<RunEnd, 'result' | 'trouble'>[]): boolean | null {
+/** Returns whether all was done; null if this process ran none. Pure. */
+export function judgeRuns(ends: readonly Pick<RunEnd, 'result'>[]): boolean | null {
   const own = ends.filter(({ result }) => result !== 'standby' && result !== 'interrupted');
-  if (own.length === 0) return null;
-  return own.every(({ result, trouble }) => result === 'complete' && trouble === null);
+  return own.length === 0 ? null : own.every(({ result }) => result === 'complete');
 }
 
 /** `missed` means that the process was paused or blocked when the wake-up was due. */
@@ -187,8 +173,8 @@ export interface Schedule {
 }
 
 /**
- * `armSchedule` calls `onWake`, which must not throw, at the times of a cron expression, in UTC. It decides
- * nothing: due days are read from the ledger, so no missed or doubled wake-up can lose a day.
+ * Calls `onWake`, which must not throw, at the times of a cron expression, in UTC. It decides nothing: due days are read
+ * from the ledger, so no missed or doubled wake-up can lose a day.
  */
 export async function armSchedule(expression: string, onWake: (wake: Wake) => void): Promise<Schedule> {
   let isArmed = true;

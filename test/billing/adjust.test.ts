@@ -1,252 +1,196 @@
-/** What changes after a month was closed, and its proof pack. */
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+/** Settling what changed after a month was closed: once, to whom it was billed, whatever instance billed it. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { readStatements } from '../../src/billing/month.ts';
-import { placePacks, writePacks } from '../../src/billing/pack-folder.ts';
-import { waiveCells } from '../../src/ledger/waive.ts';
-import { answer, FINAL, values } from '../database/answers.ts';
-import { findUndeclaredNulls } from '../support/declared-nulls.ts';
-import { jsonOf, runProgram } from '../support/program.ts';
-import { devices, trackedOrg } from '../views/loads.ts';
-import { SIGNAL, useBooks, whyNot } from './books.ts';
-
-/** A row of the view: who, what, then, now, the difference, and why. */
-const row = (
-  ...[org_id, metric, then_quantity, now_quantity, difference, cause]: readonly [
-    ...ids: [string, string],
-    ...numbers: [number, number, number | null],
-    cause: string,
-  ]
-) => ({ org_id, metric, then_quantity, now_quantity, difference, cause });
+import {
+  INSTANCE,
+  OTHER_INSTANCE,
+  quantitiesOf,
+  SOURCES,
+  TOTALS,
+  useBooks,
+} from './books.ts';
 
 const books = useBooks();
+const MONTHS = ['2025-01', '2025-02', '2025-03', '2025-04', '2025-05', '2025-06', '2025-07', '2025-08', '2025-09'];
+const takeMonth = (): string => MONTHS.shift() as string;
 
-describe('what changes after the closing', () => {
-  test('is an adjustment with its cause, settled once, and sums lead to the numbers of now', async () => {
-    const [restated, byHand, late] = [
-      await books.orgOf({ from: '2026-05-10', to: '2026-05-12' }),
-      await books.orgOf({ from: '2026-05-10', to: '2026-05-12' }),
-      await books.orgOf({ from: '2026-05-10', to: '2026-05-12' }, { without: ['2026-05-12'] }),
-    ];
-    await books.closeMonth('2026-05', { reason: 'one day is late' });
-    expect(await books.adjustmentsOf('2026-05')).toEqual([]);
-    // What is missing blocks an adjustment as it did the closing.
-    expect(whyNot(await books.closeMonth('2026-05', { isAdjustment: true }))).toEqual([
-      '1 day missing (device_counts)',
-    ]);
+const orgIn = async (month: string, options: { readonly customerId?: string; readonly instanceId?: string } = {}) => {
+  const orgId = await books.addOrg({ from: `${month}-10`, to: `${month}-12`, ...options });
+  await books.addCells({ orgId, from: `${month}-10`, to: `${month}-12` });
+  return orgId;
+};
 
-    await books.ledger.load([
-      { ...devices(restated, '2026-05-11', 9, 1, 17), sentAtMs: Date.parse('2026-11-22T13:00:00Z') },
-      devices(late, '2026-05-12', 4, 1, 20),
+const createdTo = async (orgId: string, day: string, from: number, to: number) =>
+  await books.restate(orgId, day, { old: { devices_created: from }, numbers: { devices_created: to } });
+
+const customersOf = (month: string) =>
+  books.ask(sql`select customer_id, org_id, quantity::integer, orgs from losant_usage.customer_statements
+    where month = ${`${month}-01`}::date and metric = 'devices_created' order by customer_id`);
+
+describe('an adjustment', () => {
+  test('bills the difference once', async () => {
+    const month = takeMonth();
+    const orgId = await orgIn(month);
+    await books.close(month);
+    expect(await books.close(month, { isAdjustment: true })).toMatchObject({ kind: 'unchanged', lines: [] });
+    await createdTo(orgId, `${month}-11`, 4, 1);
+    expect(await books.adjustmentsOf(month)).toEqual([
+      { org_id: orgId, metric: 'devices_created', billed_quantity: 12, quantity: 9, difference: -3, cause: 'restated' },
     ]);
-    await books.ledger.ask(sql`update losant_usage.usage_days set devices_total = 5
-      where org_id = ${byHand} and usage_date = '2026-05-12'`);
-    expect(await books.adjustmentsOf('2026-05')).toEqual([
-      row(restated, 'devices_created', 12, 17, 5, 'restated'),
-      // What was typed in is in doubt: it is no difference that anybody can bill.
-      row(byHand, 'devices_total', 17, 5, null, 'changed_by_hand'),
-      row(late, 'devices_created', 8, 12, 4, 'loaded_later'),
-      row(late, 'devices_deleted', 2, 3, 1, 'loaded_later'),
-      row(late, 'devices_total', 17, 20, 3, 'loaded_later'),
+    const adjusted = await books.close(month, { isAdjustment: true });
+    expect(adjusted.lines).toEqual([
+      expect.objectContaining({ metric: 'devices_created', quantity: '-3', billedBefore: '12', total: '9' }),
     ]);
-    const refused = await books.closeMonth('2026-05', { isAdjustment: true });
-    expect([refused.kind, whyNot(refused)]).toEqual(['refused', ['1 day changed by hand (device_counts)']]);
-    expect(
-      await books.closeMonth('2026-05', { isAdjustment: true, reason: 'the hand is looked into' }),
-    ).toMatchObject({
-      kind: 'closed',
-      statement: { kind: 'adjustment', number: 2, orgs: 2, reason: 'the hand is looked into' },
-      bills: [{ orgId: restated }, { orgId: late, quantities: { devices_created: '4', devices_total: '3' } }],
-    });
-    expect(await books.adjustmentsOf('2026-05')).toEqual([
-      row(byHand, 'devices_total', 17, 5, null, 'changed_by_hand'),
-    ]);
-    await waiveCells(books.ledger.db, {
-      ...{ orgId: byHand, stream: 'device_counts', range: { from: '2026-05-12', to: '2026-05-12' } },
-      ...{ reason: 'counted by hand', asZero: false },
-    });
-    const dryRun = await runProgram(['close', '--period', '2026-05', '--adjust', '--dry-run'], {
-      DATABASE_URL: books.ledger.url,
-    });
-    expect(dryRun.stdout).toMatch(new RegExp(`${byHand} .* -12 .* 1 accepted, 1 typed in +not compared`));
-    expect(dryRun.stdout).toContain(
-      'did not name: 0; with accepted days: 1; with numbers typed in by hand: 1; ',
-    );
-    expect(await books.closeMonth('2026-05', { isAdjustment: true })).toMatchObject({
-      kind: 'closed',
-      statement: { kind: 'adjustment', number: 3, orgs: 1, reason: null },
-      bills: [{ orgId: byHand, quantities: { devices_total: '-12' }, daysAccepted: 1, daysByHand: 1 }],
-    });
-    expect(await books.adjustmentsOf('2026-05')).toEqual([]);
-    expect(await books.closeMonth('2026-05', { isAdjustment: true })).toEqual({ kind: 'unchanged' });
-    expect(
-      await books.ask(sql`select l.org_id, l.metric, sum(l.quantity)::bigint as sum
-        from losant_usage.statement_lines l where l.period_start = '2026-05-01' and l.org_id = ${late}
-        group by 1, 2 order by 2`),
-    ).toEqual([
-      { org_id: late, metric: 'devices_created', sum: 12 },
-      { org_id: late, metric: 'devices_deleted', sum: 3 },
-      { org_id: late, metric: 'devices_total', sum: 20 },
-    ]);
-    expect((await books.verifyMonth('2026-05')).problems).toEqual([]);
+    expect(adjusted.statement).toMatchObject({ kind: 'adjustment', number: 2 });
+    expect(await books.close(month, { isAdjustment: true })).toMatchObject({ kind: 'unchanged' });
+    await createdTo(orgId, `${month}-11`, 1, 4);
+    expect(quantitiesOf(await books.close(month, { isAdjustment: true }))).toEqual({ devices_created: '3' });
+    expect((await books.verifyMonth(month)).problems).toEqual([]);
   });
 
-  test('and is merely missing is no credit: it is refused, and with a reason left for later', async () => {
-    const orgId = await books.orgOf({ from: '2026-06-10', to: '2026-06-20' });
-    const other = await books.orgOf({ from: '2026-06-10', to: '2026-06-10' });
-    expect((await books.closeMonth('2026-06')).kind).toBe('closed');
-    await books.ledger.ask(sql`update losant_usage.usage_days set devices_created = null, devices_deleted = null, devices_total = null
-      where org_id = ${orgId} and usage_date > '2026-06-10'`);
-    const refused = await books.closeMonth('2026-06', { isAdjustment: true });
-    expect([refused.kind, whyNot(refused)]).toEqual(['refused', ['10 days changed by hand (device_counts)']]);
-    const reason = 'Acme is looked into';
-    // The numbers differ, so nothing is said to be as it was.
-    const blockers = [{ orgId, cause: 'changed_by_hand', days: 10 }];
-    const unsettled = { kind: 'unsettled', figures: 2, orgs: 1, blockers };
-    expect(await books.closeMonth('2026-06', { isAdjustment: true, reason })).toMatchObject(unsettled);
-    expect(await books.closeMonth('2026-06', { isAdjustment: true, reason, isDryRun: true })).toMatchObject(
-      unsettled,
-    );
-    const adjust = async (...args: readonly string[]) =>
-      await runProgram(['close', '--period', '2026-06', '--adjust', ...args], {
-        DATABASE_URL: books.ledger.url,
-      });
-    const shown = await adjust('--incomplete', reason);
-    expect(shown.code).toBe(3);
-    expect(shown.stdout).toMatch(
-      /^Nothing of 2026-06 of instance \w+ can be billed yet: 2 figures of 1 organization differ from its newest statement, but not every number behind them is final or accepted\.\n/,
-    );
-    expect(shown.stdout).toMatch(/10 days changed by hand \(device_counts\) +losant-usage explain --org /);
-    const document = await adjust('--incomplete', reason, '--json');
-    expect([document.code, jsonOf(document)]).toMatchObject([
-      3,
-      { instances: [{ outcome: 'unsettled', figures: 2, orgs: 1, blockers: [{ orgId, days: 10 }] }] },
-    ]);
-    expect((await adjust()).stdout).toContain('cannot be adjusted: 1 organization is not billable.');
-    await books.ledger.load([
-      { ...devices(other, '2026-06-10', 5, 1, 17), sentAtMs: Date.parse('2026-11-22T13:00:00Z') },
-    ]);
-    expect(await books.closeMonth('2026-06', { isAdjustment: true, reason })).toMatchObject({
-      kind: 'closed',
-      bills: [{ orgId: other, quantities: { devices_created: '1' } }],
+  test('has a line of zero where only sources, or only a maximum, differ', async () => {
+    const month = takeMonth();
+    const orgId = await orgIn(month);
+    await books.addCells({ orgId, from: `${month}-10`, to: `${month}-12`, stream: 'payload_sources' });
+    expect(quantitiesOf(await books.close(month))).toMatchObject({ payload_source_count: '36' });
+    await books.restate(orgId, `${month}-11`, {
+      stream: 'payload_sources',
+      old: { payload_sources: { timer: { 'timer.flow': 7 }, webhook: { hook: 5 } } },
+      numbers: { payload_sources: { timer: { 'timer.flow': 8 }, webhook: { hook: 4 } } },
     });
-    expect((await books.verifyMonth('2026-06')).problems).toEqual([]);
+    await books.restate(orgId, `${month}-10`, { old: { devices_total: 17 }, numbers: { devices_total: 20 } });
+    expect(quantitiesOf(await books.close(month, { isAdjustment: true }))).toEqual({
+      payload_source_count: '0',
+      devices_total: '0',
+    });
+    expect((await books.verifyMonth(month)).problems).toEqual([]);
   });
 
-  test('in payloads by source is billed by source, also where their sum is the same', async () => {
-    const day = '2026-04-10';
-    const [moved, more] = [
-      await trackedOrg(books.ledger, ['payload_sources'], { from: day, to: day }),
-      await trackedOrg(books.ledger, ['payload_sources'], { from: day, to: day }),
-    ];
-    for (const orgId of [moved, more]) {
-      await sql`update losant_usage.organizations set created_at = ${`${day}T09:00Z`}, created_on = ${day}::date,
-        removed_at = ${`${day}T20:00Z`} where org_id = ${orgId}`.execute(books.ledger.db);
-    }
-    const counts = (orgId: string, sentAt: string, ...each: readonly (readonly [string, number])[]) => ({
-      ...answer(values(...each.map(([source, count]) => ({ key: ['timer', source], values: [count] }))), {
-        ...{ orgId, day, stream: 'payload_sources', age: FINAL, sentAtMs: Date.parse(sentAt) },
-      }),
-    });
-    const [noon, one] = ['2026-11-22T12:00:00Z', '2026-11-22T13:00:00Z'];
-    await books.ledger.load([
-      counts(moved, noon, ['a', 60], ['b', 40]),
-      counts(more, noon, ['=a', 5], ['b', 6]),
-    ]);
-    const sourcesOf = async () =>
-      await books.ask(sql`select s.kind, l.org_id, l.source, l.quantity, l.total
-        from losant_usage.statement_sources l join losant_usage.statements s using (statement_id)
-        where l.period_start = '2026-04-01' order by s.number, l.org_id, l.source`);
-    expect((await books.closeMonth('2026-04')).kind).toBe('closed');
-    const closing = [
-      { kind: 'closing', org_id: moved, source: 'a', quantity: 60, total: 60 },
-      { kind: 'closing', org_id: moved, source: 'b', quantity: 40, total: 40 },
-      { kind: 'closing', org_id: more, source: '=a', quantity: 5, total: 5 },
-      { kind: 'closing', org_id: more, source: 'b', quantity: 6, total: 6 },
-    ];
-    expect(await sourcesOf()).toEqual(closing);
-    await books.ledger.load([
-      counts(moved, one, ['a', 70], ['b', 30]),
-      counts(more, one, ['=a', 5], ['c', 9]),
-    ]);
-    expect(await books.adjustmentsOf('2026-04')).toEqual([
-      row(moved, 'payload_source_count', 100, 100, 0, 'restated'),
-      row(more, 'payload_source_count', 11, 14, 3, 'restated'),
-    ]);
-    expect((await books.closeMonth('2026-04', { isAdjustment: true })).kind).toBe('closed');
-    expect(await sourcesOf()).toEqual([
-      ...closing,
-      { kind: 'adjustment', org_id: moved, source: 'a', quantity: 10, total: 70 },
-      { kind: 'adjustment', org_id: moved, source: 'b', quantity: -10, total: 30 },
-      { kind: 'adjustment', org_id: more, source: 'b', quantity: -6, total: 0 },
-      { kind: 'adjustment', org_id: more, source: 'c', quantity: 9, total: 9 },
-    ]);
-    expect(await books.closeMonth('2026-04', { isAdjustment: true })).toEqual({ kind: 'unchanged' });
-    expect((await books.verifyMonth('2026-04')).problems).toEqual([]);
-  });
-
-  test('of a month that is not closed is none', async () => {
-    await expect(books.closeMonth('2026-07', { isAdjustment: true })).rejects.toThrow(
+  test('is refused before the month is closed', async () => {
+    await expect(books.close(takeMonth(), { isAdjustment: true })).rejects.toThrow(
       /is not closed, so there is nothing to adjust/,
     );
   });
-});
 
-describe('a proof pack', () => {
-  test('is the same bytes at any time, whatever changed since, and a changed byte is named', async () => {
-    const orgId = await books.orgOf({ from: '2026-08-10', to: '2026-08-11' });
-    await books.closeMonth('2026-08');
-    const first = await books.verifyMonth('2026-08');
-    await books.ledger.load([
-      { ...devices(orgId, '2026-08-11', 9, 1, 30), sentAtMs: Date.parse('2026-11-22T13:00:00Z') },
+  test('of an organization that appeared since bills all of it', async () => {
+    const month = takeMonth();
+    await orgIn(month);
+    await books.close(month);
+    const late = await orgIn(month);
+    expect(await books.adjustmentsOf(month)).toContainEqual({
+      org_id: late,
+      metric: 'devices_total',
+      billed_quantity: null,
+      quantity: 17,
+      difference: 17,
+      cause: 'not_in_statement',
+    });
+    const { lines } = await books.close(month, { isAdjustment: true });
+    expect(lines.map(({ orgId, quantity }) => [orgId, quantity])).toEqual([
+      [late, '12'],
+      [late, '3'],
+      [late, '17'],
     ]);
-    const second = await books.verifyMonth('2026-08');
-    expect(first.problems).toEqual([]);
-    expect(second.problems).toEqual([]);
-    const files = await readdir(first.out);
-    expect(files.toSorted()).toEqual([
-      'blockers.csv',
-      'coverage.csv',
-      'days.csv',
-      'lines.csv',
-      'manifest.json',
-      'revisions.csv',
-      'sources.csv',
-      'waivers.csv',
-    ]);
-    for (const file of files) {
-      expect(await readFile(join(second.out, file))).toEqual(await readFile(join(first.out, file)));
-    }
-    expect(await readFile(join(first.out, 'days.csv'), 'utf8')).toBe(
-      'org_id,period_start,usage_date,streams_expected,streams_stored,is_reported,standing,devices_created,devices_deleted,devices_total,notebook_minutes,notebook_completed,notebook_canceled,notebook_errored,notebook_timeout,payload_billable_count,payload_all_count,payload_all_bytes,payload_source_count\r\n' +
-        `${orgId},2026-08-01,2026-08-10,1,1,true,final,4,1,17,,,,,,,,,\r\n` +
-        `${orgId},2026-08-01,2026-08-11,1,1,true,final,4,1,17,,,,,,,,,\r\n`,
-    );
-    const days = join(first.out, 'days.csv');
-    await writeFile(days, (await readFile(days, 'utf8')).replace(',17,', ',18,'));
-    await rm(join(first.out, 'waivers.csv'));
-    expect(await books.checkFolder(first.out)).toEqual([
-      { file: 'days.csv', problem: 'was changed: its SHA-256 is another' },
-      { file: 'waivers.csv', problem: 'is missing' },
-    ]);
+    expect((await books.verifyMonth(month)).problems).toEqual([]);
   });
 
-  test('is not written over what is there, nor where there is no folder', async () => {
-    const places = placePacks(await readStatements(books.ledger.db, { month: '2026-08' }));
-    const write = (out: string) => writePacks(books.handle, places, { out, signal: SIGNAL });
-    await expect(write(books.folder)).rejects.toThrow(/the folder is not empty/);
-    await expect(write(join(books.folder, 'none', 'pack'))).rejects.toThrow(/there is no folder/);
-    const empty = join(books.folder, 'empty');
-    await mkdir(empty);
-    await write(empty);
-    expect(await readdir(empty)).toContain('manifest.json');
-    await expect(write('/dev/null/pack')).rejects.toThrow(/a part of its path is a file, not a folder/);
-    expect((await readdir(books.folder)).filter((name) => name.includes('partial'))).toEqual([]);
+  test('goes to the customer of the line that it corrects, and a closing to that of the last day', async () => {
+    const month = takeMonth();
+    const orgId = await orgIn(month, { customerId: 'C-old' });
+    const changeCustomer = async (customerId: string, at: string) =>
+      await books.write(async (trx) => {
+        await sql`update losant_usage.organizations set customer_id = ${customerId} where org_id = ${orgId}`.execute(trx);
+        await sql`update losant_usage.organization_history set valid_to = ${at} where org_id = ${orgId} and valid_to is null`.execute(trx);
+        await sql`insert into losant_usage.organization_history (org_id, valid_from, instance_id, name, customer_id, tags, limits)
+          values (${orgId}, ${at}, ${INSTANCE}, 'Acme', ${customerId}, '[]', '{}')`.execute(trx);
+      });
+    await changeCustomer('C-month', `${month}-20T00:00:00Z`);
+    await changeCustomer('C-after', `${month}-28T12:00:00Z`);
+    await changeCustomer('C-new', '2025-12-05T00:00:00Z');
+    const { lines } = await books.close(month);
+    expect(lines[0]).toMatchObject({ customerId: 'C-after', isCustomerChanged: true });
+    await createdTo(orgId, `${month}-11`, 4, 40);
+    const adjusted = await books.close(month, { isAdjustment: true });
+    expect(adjusted.lines).toEqual([expect.objectContaining({ customerId: 'C-after', quantity: '36' })]);
+    expect(await customersOf(month)).toEqual([{ customer_id: 'C-after', org_id: null, quantity: 48, orgs: 1 }]);
   });
 });
 
-test('no column of a view has a null of which its comment does not speak', async () => {
-  expect(await findUndeclaredNulls(books.ledger.url)).toEqual([]);
+describe('an organization that moves to another instance', () => {
+  test('is billed once, and what changes later is settled by the instance that has it', async () => {
+    const month = takeMonth();
+    const moving = await orgIn(month, { customerId: 'C-1' });
+    const other = await orgIn(month, { instanceId: OTHER_INSTANCE, customerId: 'C-1' });
+    await books.close(month);
+    await books.run(sql`update losant_usage.organizations set instance_id = ${OTHER_INSTANCE} where org_id = ${moving}`);
+    const second = await books.close(month, { instanceId: OTHER_INSTANCE });
+    expect(new Set(second.lines.map(({ orgId }) => orgId))).toEqual(new Set([other]));
+    expect(await books.close(month, { isAdjustment: true, instanceId: OTHER_INSTANCE })).toMatchObject({ kind: 'unchanged' });
+    expect(await books.close(month, { isAdjustment: true })).toMatchObject({ kind: 'unchanged' });
+    await createdTo(moving, `${month}-11`, 4, 14);
+    expect(await books.close(month, { isAdjustment: true })).toMatchObject({ kind: 'unchanged' });
+    const adjusted = await books.close(month, { isAdjustment: true, instanceId: OTHER_INSTANCE });
+    expect(adjusted.lines).toEqual([expect.objectContaining({ orgId: moving, quantity: '10', billedBefore: '12' })]);
+    expect(await customersOf(month)).toEqual([{ customer_id: 'C-1', org_id: null, quantity: 34, orgs: 2 }]);
+    const events = await books.ask(sql`select event_id, difference from losant_usage.meter_events
+      where month = ${`${month}-01`}::date and org_id = ${moving} and metric = 'devices_created' order by event_id`);
+    expect(events).toEqual([
+      { event_id: expect.stringMatching(`^${INSTANCE}:${moving}:devices_created:${month}:\\d+$`), difference: 12 },
+      { event_id: expect.stringMatching(`^${OTHER_INSTANCE}:${moving}:devices_created:${month}:\\d+$`), difference: 10 },
+    ]);
+    expect((await books.verifyMonth(month)).problems).toEqual([]);
+  });
+});
+
+describe('the list of months', () => {
+  test('tells which are open, blocked, closed, and different', async () => {
+    const [closed, different, blocked, open] = ['2024-01', '2024-02', '2024-03', '2024-04'];
+    const [, changed, missing] = [await orgIn(closed), await orgIn(different), await orgIn(blocked), await orgIn(open)];
+    await books.close(closed);
+    await books.close(different);
+    await createdTo(changed, `${different}-11`, 4, 5);
+    await books.setStanding(missing, `${blocked}-11`, 'in_doubt');
+    const months = await books.ask(sql`select to_char(month, 'YYYY-MM') as month, state, causes, orgs_blocked, orgs_different, lines_different
+      from losant_usage.months where instance_id = ${INSTANCE} and month between '2024-01-01' and '2024-04-01' order by 1`);
+    const none = { causes: null, orgs_blocked: null, orgs_different: null, lines_different: null };
+    expect(months).toEqual([
+      { ...none, month: closed, state: 'closed', orgs_different: 0, lines_different: 0 },
+      { ...none, month: different, state: 'different', orgs_different: 1, lines_different: 1 },
+      { ...none, month: blocked, state: 'blocked', causes: ['in_doubt'], orgs_blocked: 1 },
+      { ...none, month: open, state: 'open', orgs_blocked: 0 },
+    ]);
+  });
+});
+
+describe('the numbers of a statement', () => {
+  test('are those of every stream, and add up over customers', async () => {
+    const month = takeMonth();
+    const [one, two] = [await orgIn(month, { customerId: 'C-7' }), await orgIn(month, { customerId: 'C-7' })];
+    await books.addCells({ orgId: one, from: `${month}-10`, to: `${month}-12`, stream: 'payload_totals', numbers: TOTALS });
+    await books.addCells({ orgId: one, from: `${month}-10`, to: `${month}-12`, stream: 'payload_sources', numbers: SOURCES });
+    const closed = await books.close(month);
+    expect(quantitiesOf(closed, one)).toEqual({
+      devices_created: '12',
+      devices_deleted: '3',
+      devices_total: '17',
+      payload_billable_count: '30',
+      payload_all_count: '36',
+      payload_all_bytes: '3600',
+      payload_source_count: '36',
+    });
+    expect(quantitiesOf(closed, two)).toMatchObject({ devices_created: '12' });
+    const [line] = await books.ask(sql`select sources from losant_usage.statement_lines
+      where org_id = ${one} and metric = 'payload_source_count'`);
+    expect(line).toEqual({ sources: { timer: { 'timer.flow': 21 }, webhook: { hook: 15 } } });
+    expect(await customersOf(month)).toEqual([{ customer_id: 'C-7', org_id: null, quantity: 24, orgs: 2 }]);
+  });
+
+  test('may exceed what JavaScript counts', async () => {
+    const month = takeMonth();
+    const orgId = await books.addOrg({ from: `${month}-10`, to: `${month}-12` });
+    const numbers = { ...TOTALS, payload_all_bytes: Number.MAX_SAFE_INTEGER };
+    await books.addCells({ orgId, from: `${month}-10`, to: `${month}-12`, stream: 'payload_totals', numbers });
+    expect(quantitiesOf(await books.close(month))).toMatchObject({ payload_all_bytes: '27021597764222973' });
+    expect((await books.verifyMonth(month)).problems).toEqual([]);
+  });
 });

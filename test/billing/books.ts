@@ -1,109 +1,256 @@
-/** A database with closed months, for tests of what is closed. */
-import { type KeyObject, randomUUID } from 'node:crypto';
+/** A small ledger written by SQL, with a clock that stands still, and what is closed of it. */
+import type { KeyObject } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type RawBuilder, sql } from 'kysely';
-import { checkDatabase, checkPacks, checkSet } from '../../src/billing/check-pack.ts';
-import { type CloseOutcome, closePeriod } from '../../src/billing/close.ts';
-import { describeBlocker, readStatements } from '../../src/billing/month.ts';
-import { openPacks, type PackProblem, placePacks, writePacks } from '../../src/billing/pack-folder.ts';
+import { type RawBuilder, type Transaction, sql } from 'kysely';
+import { checkPacks } from '../../src/billing/check-pack.ts';
+import { type Acceptance, type CloseOutcome, closeMonth } from '../../src/billing/close.ts';
+import { compareWithDatabase } from '../../src/billing/compare-database.ts';
+import { openPacks, type PackProblem } from '../../src/billing/open-packs.ts';
+import { placePacks, writePacks } from '../../src/billing/pack-folder.ts';
+import { readBlockers, readStatements } from '../../src/billing/statements.ts';
 import { createDatabase } from '../../src/database/open.ts';
-import { type DayRange, eachDay } from '../../src/usage/day.ts';
-import type { PeriodSource } from '../../src/usage/period.ts';
-import { INSTANCE, openLedger } from '../database/ledger.ts';
+import type { Schema } from '../../src/database/schema.ts';
+import { daysOfMonth } from '../../src/usage/month.ts';
 import { useOpened } from '../opened.ts';
-import type { TestDatabase } from '../support/databases.ts';
-import { devices, trackedOrg } from '../views/loads.ts';
+import { createClockDatabase } from '../support/clock-database.ts';
 
 export const { signal: SIGNAL } = new AbortController();
+export const INSTANCE = '5c0000000000000000000001';
+export const OTHER_INSTANCE = '5c0000000000000000000002';
+export const NOW = '2026-11-22T12:00:00.000Z';
+
+/** The numbers of a day, by column of usage_days. */
+export type Numbers = Readonly<Record<string, unknown>>;
+
+export const DEVICES: Numbers = { devices_created: 4, devices_deleted: 1, devices_total: 17 };
+export const TOTALS: Numbers = {
+  payload_billable_count: 10,
+  payload_all_count: 12,
+  payload_all_bytes: 1_200,
+};
+export const SOURCES: Numbers = {
+  payload_source_count: 12,
+  payload_sources: { timer: { 'timer.flow': 7 }, webhook: { hook: 5 } },
+};
+const USUAL: Readonly<Record<string, Numbers>> = {
+  device_counts: DEVICES,
+  payload_totals: TOTALS,
+  payload_sources: SOURCES,
+};
+
+export interface CellOptions {
+  readonly orgId: string;
+  readonly from: string;
+  readonly to?: string;
+  readonly stream?: string;
+  readonly standing?: string;
+  /** Numbers to store; null stores none. */
+  readonly numbers?: Numbers | null;
+  readonly isReported?: boolean;
+}
+
+export interface CloseOptions {
+  readonly acceptance?: Acceptance | null;
+  readonly isAdjustment?: boolean;
+  readonly isDryRun?: boolean;
+  readonly signingKey?: KeyObject | null;
+  readonly instanceId?: string;
+}
 
 export type Books = Awaited<ReturnType<typeof openBooks>>;
 
-export interface CloseOptions {
-  readonly reason?: string | null;
-  readonly isAdjustment?: boolean;
-  readonly isDryRun?: boolean;
-  readonly source?: PeriodSource;
-  readonly signingKey?: KeyObject | null;
-}
-
-/** What a closing was refused for, or closed in spite of, in words. */
-export function whyNot(outcome: CloseOutcome): string[] {
-  return outcome.kind === 'unchanged' ? [] : outcome.blockers.map(describeBlocker);
-}
-
-/** `made`: a database that was made for it, e.g. one whose clock can be set. */
-export async function openBooks(made?: TestDatabase) {
-  const ledger = await openLedger('postgres', made);
-  const handle = await createDatabase({ url: ledger.url, applicationName: 'close test', poolSize: 3 });
+export async function openBooks() {
+  const database = await createClockDatabase();
+  await database.stopClock(Date.parse(NOW));
+  const handle = await createDatabase({ url: database.url, applicationName: 'books', poolSize: 4 });
+  const { db } = handle;
   const folder = await mkdtemp(join(tmpdir(), 'statement-'));
+  let orgs = 0;
+  let nowMs = Date.parse(NOW);
 
-  /** Checks the packs of a month that were written to a folder, offline and against the database. */
-  const checkFolder = async (out: string): Promise<PackProblem[]> => {
-    const { packs, problems } = await openPacks(out, null);
-    if (problems.length > 0) return [...problems];
-    const found: PackProblem[] = await checkSet(ledger.db, packs);
-    found.push(...(await checkPacks(packs, new AbortController().signal)));
-    for (const pack of packs) {
-      const { problems: differing } = await ledger.db
-        .transaction()
-        .execute(async (trx) => await checkDatabase(trx, pack));
-      found.push(...differing);
+  /** A second passes, so that nothing happens at the moment of a statement. */
+  const tick = async (): Promise<void> => {
+    nowMs += 1_000;
+    await database.stopClock(nowMs);
+  };
+
+  /** Writes as the program does. */
+  const write = async <T>(work: (trx: Transaction<Schema>) => Promise<T>): Promise<T> =>
+    await db.transaction().execute(async (trx) => {
+      await sql`select set_config('losant_usage.program', 'test', true)`.execute(trx);
+      return await work(trx);
+    });
+
+  const run = async (query: RawBuilder<unknown>): Promise<void> => {
+    await write(async (trx) => await query.execute(trx));
+  };
+
+  const ask = async <T>(query: RawBuilder<T>): Promise<T[]> => (await query.execute(db)).rows;
+
+  await write(async (trx) => {
+    for (const instanceId of [INSTANCE, OTHER_INSTANCE]) {
+      await sql`insert into losant_usage.instances (instance_id, api_url, policy, all_from, listed_at)
+        values (${instanceId}, 'https://api.example.com',
+          '{"readAtHours": [0, 6, 24, 72, 720], "finalAtHours": 72, "horizonDays": 90}', '2025-01-01', now())`.execute(trx);
     }
-    return found;
+  });
+
+  /** An organization that existed on these days only. */
+  const addOrg = async ({
+    from,
+    to = null,
+    name = 'Acme',
+    customerId = null,
+    instanceId = INSTANCE,
+  }: {
+    readonly from: string;
+    readonly to?: string | null;
+    readonly name?: string;
+    readonly customerId?: string | null;
+    readonly instanceId?: string;
+  }): Promise<string> => {
+    orgs += 1;
+    const orgId = `5d${`${orgs}`.padStart(22, '0')}`;
+    const removedOn = to === null ? null : sql`${to}::date + 1`;
+    await write(async (trx) => {
+      await sql`insert into losant_usage.organizations (org_id, instance_id, name, referral_id, customer_id, created_on, removed_on, first_seen_at, last_seen_at)
+        values (${orgId}, ${instanceId}, ${name}, ${`R-${orgs}`}, ${customerId}, ${from}, ${removedOn}, now(), now())`.execute(trx);
+      await sql`insert into losant_usage.organization_history (org_id, valid_from, instance_id, name, referral_id, customer_id, tags, limits, created_on)
+        values (${orgId}, ${from}::date, ${instanceId}, ${name}, ${`R-${orgs}`}, ${customerId}, '[]', '{}', ${from})`.execute(trx);
+    });
+    return orgId;
+  };
+
+  /** Cells of a stream, final and with the usual numbers, read four days after their day. */
+  const addCells = async ({
+    orgId,
+    from,
+    to = from,
+    stream = 'device_counts',
+    standing = 'final',
+    numbers = USUAL[stream] ?? null,
+    isReported = true,
+  }: CellOptions): Promise<void> => {
+    const isStored = numbers !== null;
+    const reason = ['final', 'stored'].includes(standing) ? null : 'never_read';
+    await write(async (trx) => {
+      await sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
+        values (${orgId}, ${stream}, ${from}, ${to}::date + 1, ${to})
+        on conflict (org_id, stream) do update set first_day = least(tracks.first_day, excluded.first_day),
+          next_day = greatest(tracks.next_day, excluded.next_day), to_day = greatest(tracks.to_day, excluded.to_day)`.execute(trx);
+      await sql`insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision,
+          verified_at, attempted_at, first_loaded_at, finalized_at, reason, response_sha256)
+        select day::date, ${orgId}, ${stream}, ${standing}::losant_usage.standing, ${isStored}, ${isStored && isReported},
+          ${isStored ? 1 : 0}, day + interval '4 days', day + interval '4 days',
+          case when ${isStored} then day + interval '1 day' end, case when ${standing} = 'final' then day + interval '4 days' end,
+          ${reason}, case when ${isStored} then sha256('x') end
+        from generate_series(${from}::timestamp at time zone 'UTC', ${to}::timestamp at time zone 'UTC', interval '1 day') as day`.execute(trx);
+      await sql`insert into losant_usage.usage_days (usage_date, org_id)
+        select day::date, ${orgId} from generate_series(${from}::date, ${to}::date, interval '1 day') as day
+        on conflict do nothing`.execute(trx);
+      if (numbers !== null) await setNumbers(trx, { orgId, from, to }, numbers);
+    });
+  };
+
+  const setNumbers = async (
+    trx: Transaction<Schema>,
+    { orgId, from, to }: { readonly orgId: string; readonly from: string; readonly to: string },
+    numbers: Numbers,
+  ): Promise<void> => {
+    const columns = Object.keys(numbers).map((name) => sql`${sql.ref(name)} = n.${sql.ref(name)}`);
+    await sql`update losant_usage.usage_days d set ${sql.join(columns)}
+      from jsonb_populate_record(null::losant_usage.usage_days, ${JSON.stringify(numbers)}::jsonb) as n
+      where d.org_id = ${orgId} and d.usage_date between ${from}::date and ${to}::date`.execute(trx);
+  };
+
+  /** Changes a number of a day, with the change on record. */
+  const restate = async (
+    orgId: string,
+    day: string,
+    { stream = 'device_counts', old, numbers }: { readonly stream?: string; readonly old: Numbers; readonly numbers: Numbers },
+  ): Promise<void> => {
+    await write(async (trx) => {
+      const stored = Object.fromEntries(Object.entries(numbers).filter(([name]) => !name.startsWith('hours_')));
+      if (Object.keys(stored).length > 0) await setNumbers(trx, { orgId, from: day, to: day }, stored);
+      await sql`with cell as (
+          update losant_usage.coverage set revision = revision + 1
+          where org_id = ${orgId} and usage_date = ${day} and stream = ${stream} returning revision, standing
+        )
+        insert into losant_usage.revisions (org_id, stream, usage_date, revision, old, new, was_final, run_id)
+        select ${orgId}, ${stream}, ${day}, revision, ${JSON.stringify(old)}::jsonb, ${JSON.stringify(numbers)}::jsonb,
+          standing = 'final', gen_random_uuid() from cell`.execute(trx);
+    });
+  };
+
+  /** Decides a cell anew. */
+  const setStanding = async (orgId: string, day: string, standing: string, stream = 'device_counts'): Promise<void> =>
+    await run(sql`update losant_usage.coverage set standing = ${standing}::losant_usage.standing,
+        reason = case when ${standing} in ('final', 'stored') then null else 'contradicted' end,
+        finalized_at = case when ${standing} = 'final' then coalesce(finalized_at, now()) else finalized_at end
+      where org_id = ${orgId} and usage_date = ${day} and stream = ${stream}`);
+
+  const waive = async (orgId: string, day: string, { stream = 'device_counts', reason = 'agreed' } = {}): Promise<void> =>
+    await write(async (trx) => {
+      await sql`insert into losant_usage.waivers (org_id, stream, usage_date, reason)
+        values (${orgId}, ${stream}, ${day}, ${reason})`.execute(trx);
+      await sql`update losant_usage.coverage set standing = 'accepted', reason = coalesce(reason, 'waived')
+        where org_id = ${orgId} and usage_date = ${day} and stream = ${stream}`.execute(trx);
+    });
+
+  const close = async (month: string, options: CloseOptions = {}): Promise<CloseOutcome> => {
+    const { acceptance = null, isAdjustment = false, isDryRun = false, signingKey = null, instanceId = INSTANCE } = options;
+    const request = { month, acceptance, isAdjustment, isDryRun, signingKey, linesMax: 1_000, signal: SIGNAL };
+    await tick();
+    const outcome = await closeMonth(handle, { instanceId, name: null }, request);
+    await tick();
+    return outcome;
   };
 
   return {
-    ledger,
+    database,
     handle,
     folder,
-    checkFolder,
-    ask: async (query: RawBuilder<unknown>) => await ledger.ask(query),
+    write,
+    run,
+    ask,
+    addOrg,
+    addCells,
+    restate,
+    setStanding,
+    waive,
+    close,
 
-    closeMonth: async (
-      month: string,
-      {
-        reason = null,
-        isAdjustment = false,
-        isDryRun = false,
-        source = 'calendar',
-        signingKey = null,
-      }: CloseOptions = {},
-    ): Promise<CloseOutcome> => {
-      const request = { month, reason, isAdjustment, isDryRun, signingKey, signal: SIGNAL };
-      return await closePeriod(handle, { instanceId: INSTANCE, name: null, source }, request);
+    /** Closes a month although something blocks it. */
+    accept: async (month: string, options: CloseOptions = {}): Promise<CloseOutcome> => {
+      const { blockersHash } = await close(month, { ...options, isDryRun: true });
+      return await close(month, { ...options, acceptance: { reason: 'agreed', blockersHash: blockersHash ?? '' } });
     },
 
-    /** An organization that existed on these days only, with final device counts of each: 4 created, 1 deleted, 17 in all. */
-    orgOf: async (
-      days: DayRange,
-      { without = [] }: { without?: readonly string[] } = {},
-    ): Promise<string> => {
-      const orgId = await trackedOrg(ledger, ['device_counts'], days);
-      await sql`update losant_usage.organizations
-        set created_at = ${`${days.from}T09:00:00Z`}, created_on = ${days.from}, removed_at = ${`${days.to}T20:00:00Z`}
-        where org_id = ${orgId}`.execute(ledger.db);
-      const stored = eachDay(days).filter((day) => !without.includes(day));
-      await ledger.load(stored.map((day) => devices(orgId, day, 4, 1, 17)));
-      return orgId;
-    },
+    causesOf: async (month: string): Promise<string[]> =>
+      (await readBlockers(db, { month })).map(({ cause }) => cause),
 
     adjustmentsOf: async (month: string) =>
-      await ledger.ask(sql`select org_id, metric, then_quantity, now_quantity, difference, cause from losant_usage.adjustments
-          where period_month = ${`${month}-01`}::date order by org_id, metric`),
+      await ask(sql`select org_id, metric, billed_quantity, quantity, difference, cause from losant_usage.adjustments
+        where month = ${`${month}-01`}::date order by org_id, metric`),
 
-    /** Writes the packs of a month to a new folder and checks them. */
-    verifyMonth: async (month: string): Promise<{ out: string; problems: PackProblem[] }> => {
-      const out = join(folder, `${month}-${randomUUID()}`);
-      const places = placePacks(await readStatements(ledger.db, { month }));
-      await writePacks(handle, places, { out, signal: SIGNAL });
-      return { out, problems: await checkFolder(out) };
+    /** Writes the packs of a month to a new folder, and checks them offline and against the database. */
+    verifyMonth: async (month: string): Promise<{ readonly out: string; readonly problems: readonly PackProblem[] }> => {
+      const out = await mkdtemp(join(folder, `${month}-`));
+      await writePacks(handle, placePacks(await readStatements(db, { month })), { out, signal: SIGNAL });
+      const { packs, problems } = await openPacks(out, []);
+      const checked = await checkPacks(packs, SIGNAL);
+      const found = [...problems, ...checked.problems];
+      for (const pack of packs) {
+        found.push(...(await db.transaction().execute(async (trx) => await compareWithDatabase(trx, pack))));
+      }
+      return { out, problems: found };
     },
 
-    close: async () => {
+    end: async (): Promise<void> => {
       await handle.close();
-      await ledger.close();
+      await database.drop();
       await rm(folder, { recursive: true });
     },
   };
@@ -113,6 +260,14 @@ export async function openBooks(made?: TestDatabase) {
 export function useBooks(): Books {
   return useOpened(
     () => openBooks(),
-    (books) => books.close(),
+    (books) => books.end(),
   );
 }
+
+/** The lines of an outcome as text: metric and quantity. */
+export function quantitiesOf(outcome: CloseOutcome, orgId: string | null = null): Record<string, string | null> {
+  const own = outcome.lines.filter((each) => orgId === null || each.orgId === orgId);
+  return Object.fromEntries(own.map(({ metric, quantity }) => [metric, quantity]));
+}
+
+export const wholeMonth = (month: string) => daysOfMonth(month);

@@ -1,131 +1,317 @@
-/** close, statement and verify, as they are run, and what a pack that was tampered with is told. */
-import { readdir, writeFile } from 'node:fs/promises';
+/** `verify`: bytes, signature, chain and set of packs, and all of it against the database. */
+import { execFileSync } from 'node:child_process';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
-import { INSTANCE } from '../database/ledger.ts';
+import { sql } from 'kysely';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { placePacks, writePacks } from '../../src/billing/pack-folder.ts';
+import { readStatements } from '../../src/billing/statements.ts';
+import { queryOnce } from '../support/databases.ts';
 import { type Ended, jsonOf, runProgram } from '../support/program.ts';
-import { useBooks } from './books.ts';
-import { Copy } from './copies.ts';
+import { SIGNAL, useBooks } from './books.ts';
+import { ADJUSTMENT, closeMarch, Copy, MONTH } from './tamperings.ts';
 
 const books = useBooks();
+const [first, second] = [generateKeyPairSync('ed25519'), generateKeyPairSync('ed25519')];
+/** March unsigned; April closed by one key and adjusted by another. */
+let march: string;
+let april: string;
 
-const run = async (...args: readonly string[]): Promise<Ended> =>
-  await runProgram(args, { DATABASE_URL: books.ledger.url });
-const runOffline = async (...args: readonly string[]): Promise<Ended> => await runProgram(args, {});
+const pemOf = (key: KeyObject) => key.export({ type: 'spki', format: 'pem' }) as string;
 
-test('a month is shown, refused while a number is missing, closed, written out and verified', async () => {
-  const orgId = await books.orgOf({ from: '2026-03-10', to: '2026-03-12' });
-  const other = await books.orgOf({ from: '2026-03-10', to: '2026-03-12' }, { without: ['2026-03-12'] });
-  const refused = await run('close', '--period', '2026-03');
-  expect(refused.code).toBe(3);
-  expect(refused.stdout).toContain(
-    `2026-03 of instance ${INSTANCE} cannot be closed: 1 organization is not billable.\n`,
-  );
-  expect(refused.stdout).toMatch(
-    new RegExp(
-      `${other} +Acme +2026-03-01..2026-03-31 +1 day missing \\(device_counts\\) +losant-usage backfill `,
-    ),
-  );
+beforeAll(async () => {
+  march = await closeMarch(books);
+  const orgId = await books.addOrg({ from: '2026-04-10', to: '2026-04-12' });
+  await books.addCells({ orgId, from: '2026-04-10', to: '2026-04-12' });
+  await books.close('2026-04', { signingKey: first.privateKey });
+  await books.restate(orgId, '2026-04-11', { old: { devices_created: 4 }, numbers: { devices_created: 9 } });
+  await books.close('2026-04', { signingKey: second.privateKey, isAdjustment: true });
+  const { out, problems } = await books.verifyMonth('2026-04');
+  expect(problems).toEqual([]);
+  april = out;
+  await writeFile(join(books.folder, 'first.pub'), pemOf(first.publicKey));
+  await writeFile(join(books.folder, 'second.pub'), pemOf(second.publicKey));
+});
 
-  const shown = await run('close', '--period', '2026-03', '--incomplete', 'late', '--dry-run');
-  expect(shown.code).toBe(0);
-  expect(shown.stdout).toMatch(/^Would have closed 2026-03 of instance \w+: 6 lines. Nothing was kept.\n/);
-  expect(shown.stdout).toMatch(/devices_created +2 +20 +devices\n/);
+interface Verified {
+  readonly ok: boolean;
+  readonly rows: number;
+  readonly problems: readonly { readonly file: string; readonly problem: string }[];
+  readonly notes: readonly string[];
+}
 
-  const closed = await run('close', '--period', '2026-03', '--incomplete', 'late', '--json');
-  expect(closed.code).toBe(0);
-  expect(jsonOf(closed)).toMatchObject({
-    period: '2026-03',
-    instances: [
-      {
-        instanceId: INSTANCE,
-        outcome: 'closed',
-        kind: 'closing',
-        orgs: 2,
-        lines: 6,
-        blockers: [{ orgId: other, cause: 'missing', days: 1, firstDay: '2026-03-12' }],
-      },
-    ],
+const verifyIn = async (out: string, ...more: readonly string[]): Promise<Ended> =>
+  await runProgram(['verify', out, '--json', ...more], {});
+const withDatabase = async (out: string): Promise<Ended> =>
+  await runProgram(['verify', out, '--json'], { DATABASE_URL: books.database.url });
+const keyOption = (...names: readonly string[]) => names.flatMap((name) => ['--key', join(books.folder, `${name}.pub`)]);
+
+/** Expects that the folder does not hold, and that this problem is told of this file. */
+async function expectProblem(ended: Ended, file: string, problem: RegExp): Promise<void> {
+  expect([ended.code, ended.stderr]).toEqual([3, '']);
+  const { problems, ok } = jsonOf<Verified>(ended);
+  expect(ok).toBe(false);
+  expect(problems).toContainEqual({ file, problem: expect.stringMatching(problem) as string });
+}
+
+describe('packs as they were made', () => {
+  test('hold, offline and against the database, and it is said how much was checked', async () => {
+    const offline = await verifyIn(march);
+    expect([offline.code, jsonOf<Verified>(offline)]).toEqual([
+      0,
+      expect.objectContaining({
+        ok: true,
+        problems: [],
+        notes: ['Not signed: whoever can write the files can write all of them anew.'],
+      }),
+    ]);
+    expect(jsonOf<Verified>(offline).rows).toBeGreaterThan(50);
+    const online = await withDatabase(march);
+    expect([online.code, jsonOf<Verified>(online).problems]).toEqual([0, []]);
   });
-  const again = await run('close', '--period', '2026-03');
-  expect([again.code, again.stderr]).toEqual([2, expect.stringContaining('is closed already, since')]);
 
-  const out = join(books.folder, 'march');
-  expect(await run('statement', '--period', '2026-03', '--out', out)).toMatchObject({ code: 0, stderr: '' });
-  const verified = await run('verify', out);
-  expect(verified).toMatchObject({ code: 0, stderr: '' });
-  expect(verified.stdout).toContain(`${out} holds: hashes, sums and completeness of 1 statement.\n`);
-  expect(verified.stdout).toContain('as its record of changes says was known then.');
-  expect((await runOffline('verify', out)).stdout).toContain(
-    'Not compared with a database: DATABASE_URL is not set.',
-  );
-
-  // One number more in the days and in the sum: the pack agrees with itself, not with the database.
-  const pack = await Copy.of(out);
-  await pack.forge('days.csv', (text) =>
-    text.replace(
-      `${orgId},2026-03-01,2026-03-10,1,1,true,final,4,`,
-      `${orgId},2026-03-01,2026-03-10,1,1,true,final,5,`,
-    ),
-  );
-  const wrongSum = await runOffline('verify', pack.out);
-  expect(wrongSum.code).toBe(3);
-  expect(wrongSum.stdout).toContain(
-    `lines.csv: organization ${orgId}: devices_created from 2026-03-01: total is 12, its days come to 13\n`,
-  );
-  await pack.forge('lines.csv', (text) =>
-    text.replace('devices_created,devices,flow,12,12,', 'devices_created,devices,flow,13,13,'),
-  );
-  await pack.edit('manifest.json', (text) => text.replace('"quantity": "20"', '"quantity": "21"'));
-  expect((await runOffline('verify', pack.out)).code).toBe(0);
-  const forged = await run('verify', pack.out, '--json');
-  expect(forged.code).toBe(3);
-  expect(jsonOf<{ problems: object[] }>(forged).problems).toEqual([
-    {
-      file: 'manifest.json',
-      problem: expect.stringMatching(/^its SHA-256 is \w{64}, the database has \w{64}$/) as string,
-    },
-    {
-      file: 'lines.csv',
-      problem: `row 1 is not that of the database: ${orgId}, 2026-03-01, devices_created: quantity is 13, not 12`,
-    },
-    {
-      file: 'days.csv',
-      problem: `organization ${orgId}, 2026-03-10: devices_created is 5; by the record of the database 4 was known then`,
-    },
-  ]);
-  await pack.forge('coverage.csv', (text) => text.replace(/\r\n[^\r]+\r\n$/, '\r\n'));
-  expect((await runOffline('verify', pack.out)).stdout).toContain(
-    `days.csv: organization ${other}: 2026-03-12: streams_expected is 1, by coverage.csv 0\n`,
-  );
+  test('are the same bytes whenever they are made', async () => {
+    const { out } = await books.verifyMonth(MONTH);
+    for (const name of await readdir(march)) {
+      if (name === ADJUSTMENT) continue;
+      expect(await readFile(join(out, name)), name).toEqual(await readFile(join(march, name)));
+    }
+  });
 });
 
-test.each([
-  [['close', '--period', '2026-13'], 2, '--period 2026-13: A month is written YYYY-MM'],
-  [['close', '--period', '2049-12'], 2, '2049-12 is not over'],
-  [['close', '--period', '2026-03', '--incomplete', ' '], 2, '--incomplete is empty'],
-  [
-    ['close', '--period', '2026-03', '--instance', 'f'.repeat(24)],
-    2,
-    `The database has nothing of instance ${'f'.repeat(24)}`,
-  ],
-  [['close', '--period', '2024-07', '--adjust'], 2, 'is not closed, so there is nothing to adjust'],
-  [['statement', '--period', '2024-07', '--out', '/tmp/none'], 2, '2024-07 is not closed'],
-  [['verify', '/dev/null'], 2, '/dev/null cannot be read as a folder (ENOTDIR)'],
-])('losant-usage %j is refused with exit code %i', async (args, code, message) => {
-  const ended = await run(...args);
-  expect([ended.code, ended.stderr]).toEqual([code, expect.stringContaining(message)]);
+describe('files of a pack', () => {
+  test.for([
+    ['one byte more', async (copy: Copy) => await copy.edit('lines.csv', (text) => `${text} `), 'lines.csv', /was changed: it has \d+ bytes instead of \d+/],
+    ['another byte', async (copy: Copy) => await copy.edit('lines.csv', (text) => text.replace('Acme', 'Acne')), 'lines.csv', /its SHA-256 is another/],
+    ['a file gone', async (copy: Copy) => await rm(copy.path('cells.csv')), 'cells.csv', /^is missing$/],
+    ['a file more', async (copy: Copy) => await writeFile(copy.path('notes.txt'), ''), 'notes.txt', /^is in no manifest$/],
+    ['a manifest that is no JSON', async (copy: Copy) => await writeFile(copy.path('manifest.json'), '{'), 'manifest.json', /^is no JSON document$/],
+    ['a manifest written another way', async (copy: Copy) => await copy.edit('manifest.json', (text) => `${text}\n`), 'manifest.json', /^is not written as close writes it/],
+    ['a manifest with a file of its own', async (copy: Copy) => await copy.editManifest(({ files }) => void files.push({ name: '../evil.txt', bytes: 0, sha256: '0'.repeat(64) })), 'manifest.json', /^files/],
+    ['a manifest without a file', async (copy: Copy) => await copy.editManifest((manifest) => void manifest.files.pop()), 'manifest.json', /^files: does not name every file/],
+    ['a manifest of another version', async (copy: Copy) => await copy.editManifest((manifest) => void (manifest.checks = 99)), 'manifest.json', /is checked by version 99/],
+    ['a huge manifest', async (copy: Copy) => await truncate(copy.path('manifest.json'), 3e9), 'manifest.json', /has 3000000000 bytes: too many/],
+    ['a huge file', async (copy: Copy) => await truncate(copy.path('cells.csv'), 30e9), 'cells.csv', /has 30000000000 bytes instead of/],
+    ['a quote that is not closed', async (copy: Copy) => await copy.forge('lines.csv', (text) => `${text}"`), 'lines.csv', /is no CSV|is not written/],
+    ['cells too many', async (copy: Copy) => await copy.forge('days.csv', (text) => text.replace(/\r\n$/, ',1\r\n')), 'days.csv', /has 17 cells instead of 16/],
+  ] as const)('%s', async ([, change, file, problem]) => {
+    const copy = await Copy.of(march);
+    await change(copy);
+    await expectProblem(await verifyIn(copy.out), file, problem);
+  });
+
+  test.for(['manifest.json', 'cells.csv', 'pack-checks.sql'])('%s that is a pipe, a link or a device', async (name) => {
+    for (const make of [
+      (path: string) => void execFileSync('mkfifo', [path]),
+      async (path: string) => await symlink('/dev/zero', path),
+      async (path: string) => await symlink(path, path),
+      async (path: string) => await symlink(join(march, name), path),
+    ]) {
+      const copy = await Copy.of(march);
+      await rm(copy.path(name));
+      await make(copy.path(name));
+      await expectProblem(await verifyIn(copy.out), name, /^is no regular file$/);
+    }
+  });
+
+  test('a folder where a file should be', async () => {
+    const copy = await Copy.of(march);
+    await rm(copy.path('cells.csv'));
+    await mkdir(copy.path('cells.csv'));
+    await expectProblem(await verifyIn(copy.out), 'cells.csv', /^is no regular file$/);
+  });
+
+  test('checks that are not those of the release are not used, and it is said', async () => {
+    const copy = await Copy.of(march);
+    await copy.forge('pack-checks.sql', () => `select 'checked 1 rows of 1 files';\n`);
+    const ended = await verifyIn(copy.out);
+    expect([ended.code, jsonOf<Verified>(ended).notes]).toEqual([
+      0,
+      expect.arrayContaining(['pack-checks.sql is not that of the release, which was used instead.']),
+    ]);
+    expect(jsonOf<Verified>(ended).rows).toBeGreaterThan(50);
+  });
+
+  test('a folder that is none, or has no pack, is a mistake of whoever asks', async () => {
+    const empty = await mkdtemp(join(books.folder, 'empty-'));
+    for (const dir of [join(books.folder, 'none'), empty, join(march, 'lines.csv'), '']) {
+      expect((await verifyIn(dir)).code).toBe(2);
+    }
+  });
 });
 
-test('a folder without a manifest is no pack, and a manifest that is none is named', async () => {
-  const src = await runOffline('verify', 'src/usage');
-  expect([src.code, src.stderr]).toEqual([2, expect.stringContaining('src/usage has no manifest.json')]);
-  const out = join(books.folder, 'none');
-  await books.orgOf({ from: '2026-08-10', to: '2026-08-10' });
-  await books.closeMonth('2026-08');
-  expect(await run('statement', '--period', '2026-08', '--out', out)).toMatchObject({ code: 0 });
-  await writeFile(join(out, 'manifest.json'), '{"format": 2}');
-  const ended = await runOffline('verify', out);
-  expect([ended.code, ended.stdout]).toEqual([3, expect.stringContaining('manifest.json: format: ')]);
-  expect((await readdir(out)).length).toBe(8);
+describe('the chain', () => {
+  test('a manifest that says something else does not fit those after it', async () => {
+    const copy = await Copy.of(march);
+    await copy.editManifest(({ statement }) => {
+      statement['closedBy'] = 'cfo';
+    });
+    await expectProblem(await verifyIn(copy.out), `${ADJUSTMENT}/manifest.json`, /follows a manifest with the SHA-256/);
+  });
+
+  test('an adjustment without its closing', async () => {
+    const copy = await Copy.of(march);
+    for (const name of await readdir(copy.out)) if (name !== ADJUSTMENT) await rm(copy.path(name));
+    await expectProblem(await verifyIn(copy.out), `${ADJUSTMENT}/manifest.json`, /^follows statement 1 of 2026-03, which is missing$/);
+  });
+
+  test('a statement twice', async () => {
+    const copy = await Copy.of(march);
+    const again = await Copy.of(march);
+    execFileSync('cp', ['-r', again.out, copy.path('again')]);
+    await expectProblem(await verifyIn(copy.out), 'again/manifest.json', /^has the number 1, as has manifest.json$/);
+  });
+
+  test('a month that was billed twice, with an adjustment called a closing', async () => {
+    const copy = await Copy.of(march);
+    await copy.editManifest(({ statement }) => {
+      statement['kind'] = 'closing';
+      statement.earlier = [];
+    }, ADJUSTMENT);
+    await expectProblem(await verifyIn(copy.out), 'manifest.json', /is a statement of 2026-03 that .* does not know/);
+  });
+
+  test('a chain that begins in the middle is said', async () => {
+    const { notes } = jsonOf<Verified>(await verifyIn(april, ...keyOption('first', 'second')));
+    expect(notes).toEqual([expect.stringMatching(/^Statements 1 to 2 of instance \w+ are not here: the chain before number 3/)]);
+  });
+
+  test('an archived closing whose adjustment is not there holds, and the database tells of it', async () => {
+    const copy = await Copy.of(march);
+    await rm(copy.path(ADJUSTMENT), { recursive: true });
+    expect((await verifyIn(copy.out)).code).toBe(0);
+    const ended = await withDatabase(copy.out);
+    expect([ended.code, jsonOf<Verified>(ended).notes]).toEqual([
+      0,
+      expect.arrayContaining([expect.stringMatching(/^The adjustment of 2026-03 with the number 2, made .*, is not here/)]),
+    ]);
+  });
+});
+
+describe('signatures', () => {
+  test('by two keys hold in one call', async () => {
+    const ended = await verifyIn(april, ...keyOption('first', 'second'));
+    expect([ended.code, jsonOf<Verified>(ended).problems]).toEqual([0, []]);
+  });
+
+  test('that were not checked are said', async () => {
+    const { ok, notes } = jsonOf<Verified>(await verifyIn(april));
+    expect(ok).toBe(true);
+    expect(notes.filter((note) => /^Signed with the key [0-9a-f]{64}, which was not checked: give --key FILE\.$/.test(note))).toHaveLength(2);
+  });
+
+  test('of another key', async () => {
+    await expectProblem(await verifyIn(april, ...keyOption('first')), `${ADJUSTMENT}/manifest.json.sig`, /^is of the key \w+, and given is \w+$/);
+  });
+
+  test('that are missing, too long, or of another manifest', async () => {
+    const missing = await Copy.of(april);
+    await rm(missing.path('manifest.json.sig'));
+    await expectProblem(await verifyIn(missing.out), 'manifest.json.sig', /^is missing$/);
+    const long = await Copy.of(april);
+    await writeFile(long.path('manifest.json.sig'), 'x'.repeat(65));
+    await expectProblem(await verifyIn(long.out), 'manifest.json.sig', /too many/);
+    const other = await Copy.of(april);
+    await other.editManifest(({ statement }) => {
+      statement['closedBy'] = 'cfo';
+    });
+    await expectProblem(await verifyIn(other.out, ...keyOption('first', 'second')), 'manifest.json.sig', /^does not fit the manifest/);
+  });
+
+  test('are wanted of every pack when a key is given', async () => {
+    await expectProblem(await verifyIn(march, ...keyOption('first')), 'manifest.json', /^is not signed, and --key was given$/);
+  });
+
+  test.for([
+    ['no key', 'x', 'has no key in PEM that is not encrypted'],
+    ['a key of RSA', pemOf(generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey), 'has a key of type rsa, not Ed25519'],
+  ] as const)('are not checked with %s', async ([name, pem, problem]) => {
+    const path = join(books.folder, `${name}.pub`);
+    await writeFile(path, pem);
+    const ended = await runProgram(['verify', april, '--key', path], {});
+    expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining(problem)]);
+  });
+});
+
+describe('against the database', () => {
+  test('a pack that agrees with itself and is another does not hold', async () => {
+    const copy = await Copy.of(march);
+    await copy.forgeRows('waivers.csv', (rows) => rows.map((row) => ({ ...row, reason: 'forged' })));
+    expect((await verifyIn(copy.out)).code).toBe(0);
+    await expectProblem(await withDatabase(copy.out), 'waivers.csv', /^line 2 is not that of statement_files in the database$/);
+  });
+
+  test('of another installation is unknown', async () => {
+    const copy = await Copy.of(march);
+    await copy.editManifest(({ statement }) => {
+      statement['id'] = '00000000-0000-4000-8000-000000000000';
+    });
+    await copy.forgeRows('statement.csv', ([row]) => [{ ...row, statement_id: '00000000-0000-4000-8000-000000000000' }]);
+    await expectProblem(await withDatabase(copy.out), 'manifest.json', /^the database has no statement 00000000/);
+  });
+
+  test('a line that was changed in the database does not hold', async () => {
+    await queryOnce(
+      books.database.url,
+      `set session_replication_role = replica;
+       update losant_usage.statement_lines set plan_id = 'gold' where org_name = 'Gamma' and metric = 'devices_total'`,
+    );
+    await expectProblem(await withDatabase(march), 'lines.csv', /^line \d+ is not that of the tables of the statement/);
+    await queryOnce(books.database.url, `set session_replication_role = replica; update losant_usage.statement_lines set plan_id = null`);
+    expect((await withDatabase(march)).code).toBe(0);
+  });
+
+  test('a file that was changed in the database does not hold', async () => {
+    const [{ content }] = (await queryOnce(
+      books.database.url,
+      `select content_gzip as content from losant_usage.statement_files where name = 'days.csv' order by part limit 1`,
+    )) as [{ content: Buffer }];
+    const set = async (value: string) =>
+      await queryOnce(
+        books.database.url,
+        `set session_replication_role = replica;
+         update losant_usage.statement_files set content_gzip = '\\x${value}' where name = 'days.csv' and part = 0`,
+      );
+    const { gzipSync } = await import('node:zlib');
+    await set(gzipSync('org_id\r\n').toString('hex'));
+    await expectProblem(await withDatabase(march), 'days.csv', /^line 1 is not that of statement_files/);
+    await set(content.toString('hex'));
+    expect((await withDatabase(march)).code).toBe(0);
+  });
+});
+
+describe('writing packs', () => {
+  const places = async () => placePacks(await readStatements(books.handle.db, { month: MONTH }));
+
+  test('refuses a folder that is not empty, and leaves nothing of its own behind', async () => {
+    const out = await mkdtemp(join(books.folder, 'taken-'));
+    await writeFile(join(out, 'mine'), '');
+    await expect(writePacks(books.handle, await places(), { out, signal: SIGNAL })).rejects.toThrow('the folder is not empty');
+    const aborted = AbortSignal.abort(new Error('interrupted'));
+    const target = join(books.folder, 'torn');
+    await expect(writePacks(books.handle, await places(), { out: target, signal: aborted })).rejects.toThrow('interrupted');
+    expect((await readdir(books.folder)).filter((name) => name.startsWith('torn'))).toEqual([]);
+  });
+
+  test('never removes a folder of the user', async () => {
+    const target = join(books.folder, 'pack');
+    await mkdir(`${target}.partial-1`);
+    await writePacks(books.handle, await places(), { out: target, signal: SIGNAL });
+    expect(await readdir(books.folder)).toContain('pack.partial-1');
+  });
+
+  test('writes no file that a pack has not, whatever the database says', async () => {
+    await queryOnce(
+      books.database.url,
+      `set session_replication_role = replica;
+       alter table losant_usage.statement_files drop constraint statement_files_name_check;
+       insert into losant_usage.statement_files select statement_id, '../../evil.txt', 0, '' from losant_usage.statements where month = '2026-04-01'`,
+    );
+    const april = placePacks(await readStatements(books.handle.db, { month: '2026-04' }));
+    await expect(
+      writePacks(books.handle, april, { out: join(books.folder, 'evil'), signal: SIGNAL }),
+    ).rejects.toThrow('the database has a file of a pack called "../../evil.txt"');
+    await sql`select 1`.execute(books.handle.db);
+  });
 });

@@ -337,7 +337,7 @@ it('answers with --probe what the documentation leaves open', async () => {
   expect(answers['hours of a day?']).toMatch(
     /^24 buckets for the 24 hours of \d{4}-\d\d-\d\d, .*; all payloads by hour \d+ equal$/,
   );
-  expect(Object.keys(answers)).toHaveLength(13);
+  expect(Object.keys(answers)).toHaveLength(12);
   expect(document.probe?.every(({ touches }) => touches !== '')).toBe(true);
   expect(code).toBe(0);
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { getInstance, getOrg, listOrgPages, type OrgPage } from '../../src/losant/orgs.ts';
+import { listOrgPages, type OrgPage } from '../../src/losant/org-list.ts';
+import { getInstance, getOrg } from '../../src/losant/orgs.ts';
 import { clientFor, type Received, sendJson, startServer, type TestServer } from './server.ts';
 
 const INSTANCE = '5c0000000000000000000001';

@@ -29,6 +29,15 @@ export function asProgram(statement: string): string {
 /** Returns the statement by which another process takes the lease of an instance, in place of its holder. */
 export function holdLease(instanceId: string, until = "now() + interval '1 hour'"): string {
   return `delete from losant_usage.leases where instance_id = '${instanceId}';
-    insert into losant_usage.leases (instance_id, shard_count, shard_index, run_id, host, since, until)
-    values ('${instanceId}', 1, 0, gen_random_uuid(), 'elsewhere', now(), ${until})`;
+    insert into losant_usage.leases (instance_id, run_id, host, since, until)
+    values ('${instanceId}', gen_random_uuid(), 'elsewhere', now(), ${until})`;
+}
+
+/** Returns the statement after which an organization's numbers of a stream are missing, as after a failed first read. */
+export function loseNumbers(stream: keyof typeof METRICS, orgId: string): string {
+  return asProgram(`
+    update losant_usage.coverage set standing = 'missing', is_stored = false, is_reported = false, attempts = 1,
+      reason = 'server_error', message = 'HTTP 502', next_read_at = now() - interval '1 minute'
+    where org_id = '${orgId}' and stream = '${stream}';
+    ${deleteNumbers(stream, orgId)}`);
 }

@@ -30,9 +30,9 @@ const CLOCK = `
 const USE_IN_FUNCTIONS = `
   do $$ declare f record; begin
     for f in select oid::regprocedure as name from pg_proc
-      where pronamespace = 'losant_usage'::regnamespace and proconfig::text like '%search_path%'
+      where pronamespace in ('losant_usage'::regnamespace, 'losant_usage_internal'::regnamespace)
+        and proconfig::text like '%search_path%'
     loop execute format('alter function %s set search_path = ${SEARCH_PATH}, pg_temp', f.name); end loop;
-    perform losant_usage.record_definitions();
   end $$`;
 
 /** Gives a database without tables a clock to set. */

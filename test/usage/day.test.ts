@@ -9,8 +9,10 @@ import {
   eachDay,
   earliestDay,
   latestDay,
+  mergeDays,
   parseDay,
 } from '../../src/usage/day.ts';
+import { daysOfMonth, parseMonth } from '../../src/usage/month.ts';
 
 test.each([
   ['2026-11-24', '2026-11-24'],
@@ -92,4 +94,29 @@ test('a moved day moved back is the same day, and text order is the order in tim
       expect(Math.sign(count)).toBe(moved === day ? 0 : moved > day ? 1 : -1);
     }),
   );
+});
+
+test.each([
+  [[], []],
+  [['2026-11-24'], ['2026-11-24..2026-11-24']],
+  [
+    ['2026-12-01', '2026-11-30', '2026-11-28'],
+    ['2026-11-28..2026-11-28', '2026-11-30..2026-12-01'],
+  ],
+])('%j are the ranges %j', (days, ranges) => {
+  expect(mergeDays(days).map(({ from, to }) => `${from}..${to}`)).toEqual(ranges);
+});
+
+test.each([
+  ['2015-01', { from: '2015-01-01', to: '2015-01-31' }],
+  ['2024-02', { from: '2024-02-01', to: '2024-02-29' }],
+  ['2049-12', { from: '2049-12-01', to: '2049-12-31' }],
+  ['2014-12', null],
+  ['2050-01', null],
+  ['2026-13', null],
+  ['2026-1', null],
+  ['2026-11-01', null],
+])('the month %s has the days %j', (text, range) => {
+  const month = parseMonth(text);
+  expect(month === null ? null : daysOfMonth(month)).toEqual(range);
 });

@@ -1,5 +1,14 @@
 import { expect, test } from 'vitest';
-import { isGap, isSettled, type Standing, standings, worstStanding } from '../../src/usage/standing.ts';
+import {
+  countGaps,
+  isGap,
+  isSettled,
+  type Standing,
+  standings,
+  sumStandings,
+  worstOf,
+  worstStanding,
+} from '../../src/usage/standing.ts';
 
 test('standings are listed from best to worst', () => {
   expect(standings).toEqual(['final', 'accepted', 'stored', 'waiting', 'unavailable', 'in_doubt', 'missing']);
@@ -27,4 +36,20 @@ test.each<[Standing[], Standing | null]>([
   [['missing', 'in_doubt', 'final'], 'missing'],
 ])('the standing of %j is that of the worst: %s', (several, worst) => {
   expect(worstStanding(several)).toBe(worst);
+});
+
+test('counts of cells are added up by standing, with gaps and the worst of them', () => {
+  const sums = sumStandings([{ final: 2, missing: 1 }, { final: 1, in_doubt: 3 }, {}]);
+  expect(sums).toEqual({
+    final: 3,
+    accepted: 0,
+    stored: 0,
+    waiting: 0,
+    unavailable: 0,
+    in_doubt: 3,
+    missing: 1,
+  });
+  expect(countGaps(sums)).toBe(4);
+  expect(worstOf(sums)).toBe('missing');
+  expect(worstOf({ final: 0 })).toBeNull();
 });

@@ -1,7 +1,8 @@
 import * as z from 'zod';
 import { billed, describeProblems, ifRepeated, instant } from '../body.ts';
 import { DAY_MS, type DayRange, dayAt, dayEndMs, dayStartMs, eachDay, type UsageDay } from '../day.ts';
-import { type DayReading, type Fact, UnplaceableBodyError, type WindowReading } from './stream.ts';
+import { nameOf, type Part } from '../numbers.ts';
+import { type DayReading, UnplaceableBodyError, type WindowReading } from './stream.ts';
 
 const envelope = z.looseObject({
   start: instant.optional(),
@@ -15,33 +16,51 @@ type BucketSchema = z.ZodObject<Readonly<Record<string, typeof billed>>>;
 /** The bucket of a body that has one column. */
 const single = z.object({ value: billed });
 
+/** The numbers of one bucket, in the order of its schema, or what is wrong with it. */
+type BucketReading = { readonly values: readonly number[] } | { readonly problem: string };
+
 /** The readings of a body's buckets by their starts, in ms. */
 interface BucketReadings extends Omit<WindowReading, 'days'> {
-  readonly at: ReadonlyMap<number, DayReading>;
+  readonly at: ReadonlyMap<number, BucketReading>;
 }
 
-/** `readDays` reads a body of daily buckets, as {@link readBuckets} does. */
-export function readDays(body: unknown, window: DayRange, bucket: BucketSchema): WindowReading {
-  const { at, ...counts } = readBuckets(body, window, bucket, DAY_MS);
-  return { ...counts, days: new Map([...at].map(([startMs, reading]) => [dayAt(startMs), reading])) };
+/** Reads a body of daily buckets, as {@link readBuckets} does. */
+export function readDays(
+  body: unknown,
+  window: DayRange,
+  { bucket, columns }: { readonly bucket: BucketSchema; readonly columns: readonly string[] },
+): WindowReading {
+  const { at, outsideBuckets, unknownKeys } = readBuckets(body, window, bucket, DAY_MS);
+  const days = new Map<UsageDay, DayReading>();
+  for (const [startMs, reading] of at) {
+    if ('problem' in reading) days.set(dayAt(startMs), invalid(reading.problem));
+    else {
+      const numbers = Object.fromEntries(
+        columns.map((column, index) => [column, reading.values[index] as number]),
+      );
+      days.set(dayAt(startMs), { kind: 'named', numbers, leftOut: [] });
+    }
+  }
+  return { days, outsideBuckets, unknownKeys };
 }
 
 /**
- * `readColumns` reads a body for each column, with one number for each of the keys of a day, which parts it equally.
- * A bucket that some bodies left out although the day is in others reads 0 and is named in `missingColumns`.
+ * Reads a body for each column, with one number for each of `hours`, or for the day where that is null. What some bodies
+ * left out although the day is in others reads 0 and is named in `leftOut`.
  */
 export function readColumns(
   bodies: readonly unknown[],
   window: DayRange,
-  { columns, keys }: { readonly columns: readonly string[]; readonly keys: readonly Fact['key'][] },
+  { columns, hours }: { readonly columns: readonly string[]; readonly hours: readonly Part['hour'][] },
 ): WindowReading {
-  const lengthMs = DAY_MS / keys.length;
+  const lengthMs = DAY_MS / hours.length;
   const readings = bodies.map((body) => readBuckets(body, window, single, lengthMs));
   const days = new Map<UsageDay, DayReading>();
   for (const day of eachDay(window)) {
-    const starts = keys.map((_, index) => dayStartMs(day) + index * lengthMs);
-    const parts = readings.map(({ at }) => starts.map((startMs) => at.get(startMs)));
-    if (parts.flat().some((part) => part !== undefined)) days.set(day, joinColumns(parts, columns, keys));
+    const starts = hours.map((_, index) => dayStartMs(day) + index * lengthMs);
+    const buckets = readings.map(({ at }) => starts.map((startMs) => at.get(startMs)));
+    if (buckets.flat().some((bucket) => bucket !== undefined))
+      days.set(day, joinColumns(buckets, columns, hours));
   }
   return {
     days,
@@ -50,35 +69,35 @@ export function readColumns(
   };
 }
 
-/** `joinColumns` joins the parts of one day, by column and key. */
+/** Joins the buckets of one day, which are given by column and hour. */
 function joinColumns(
-  parts: readonly (readonly (DayReading | undefined)[])[],
+  buckets: readonly (readonly (BucketReading | undefined)[])[],
   columns: readonly string[],
-  keys: readonly Fact['key'][],
+  hours: readonly Part['hour'][],
 ): DayReading {
-  const missingColumns: string[] = [];
-  const facts = keys.map((key) => ({ key, values: [] as number[] }));
-  for (const [column, name] of columns.entries()) {
-    let sum = 0;
-    for (const [index, { key, values }] of facts.entries()) {
-      const part = parts[column]?.[index];
-      const place = [name, ...key].join(' ');
-      if (part?.kind === 'quarantined') return { ...part, message: `${place}: ${part.message}` };
-      if (part === undefined) missingColumns.push(place);
-      const [value = 0] = part?.facts[0]?.values ?? [];
-      values.push(value);
-      sum += value;
+  const leftOut: Part[] = [];
+  const numbers: Record<string, number | number[]> = {};
+  for (const [index, column] of columns.entries()) {
+    const values: number[] = [];
+    for (const [place, hour] of hours.entries()) {
+      const bucket = buckets[index]?.[place];
+      if (bucket === undefined) leftOut.push({ column, hour });
+      else if ('problem' in bucket) return invalid(`${nameOf({ column, hour })}: ${bucket.problem}`);
+      values.push(bucket?.values[0] ?? 0);
     }
-    if (!Number.isSafeInteger(sum)) {
-      const message = `${name}: the hours add up to more than 2^53 - 1`;
-      return { kind: 'quarantined', code: 'invalid_value', message };
-    }
+    const sum = values.reduce((a, b) => a + b, 0);
+    if (!Number.isSafeInteger(sum)) return invalid(`${column}: the hours add up to more than 2^53 - 1`);
+    numbers[column] = hours[0] === null ? sum : values;
   }
-  return { kind: 'values', facts, missingColumns };
+  return { kind: 'named', numbers, leftOut };
+}
+
+function invalid(message: string): DayReading {
+  return { kind: 'quarantined', code: 'invalid_value', message };
 }
 
 /**
- * `readBuckets` reads a body `{start, end, counts: [{date, …}]}` of buckets of a day or an hour. `date` is their
+ * Reads a body `{start, end, counts: [{date, …}]}` of buckets of a day or an hour. `date` is their
  * start, in UTC; `start` and `end`, when present, must cover the window (Losant's `end` is inclusive, in ms). A
  * bucket that does not fit its schema quarantines its own day. Throws UnplaceableBodyError for a body without
  * `counts`, a wrong window, a bucket off UTC midnight or the hour, one that occurs twice, or a body that has buckets
@@ -97,7 +116,7 @@ function readBuckets(
   const isDaily = lengthMs === DAY_MS;
   const firstMs = dayStartMs(window.from);
   const lastMs = dayEndMs(window.to) - 1;
-  const at = new Map<number, DayReading>();
+  const at = new Map<number, BucketReading>();
   const outside = new Set<number>();
   let outsideBuckets = 0;
   let unknownKeys = countUnknown(rest);
@@ -127,10 +146,9 @@ function readBuckets(
   return { at, outsideBuckets, unknownKeys };
 }
 
-function readBucket(numbers: unknown, bucket: BucketSchema): DayReading {
+function readBucket(numbers: unknown, bucket: BucketSchema): BucketReading {
   const { data, error } = bucket.safeParse(numbers);
-  if (error) return { kind: 'quarantined', code: 'invalid_value', message: describeProblems(error) };
-  return { kind: 'values', facts: [{ key: [], values: Object.values(data) }], missingColumns: [] };
+  return error ? { problem: describeProblems(error) } : { values: Object.values(data) };
 }
 
 function requireWindow(window: DayRange, start: number | undefined, end: number | undefined): void {
@@ -143,10 +161,7 @@ function requireWindow(window: DayRange, start: number | undefined, end: number 
   }
 }
 
-/**
- * `countUnknown` returns the number of keys unknown to this version; keys that start with `_` are the API's own
- * envelope.
- */
+/** Returns the number of keys unknown to this version; keys that start with `_` are the API's own envelope. */
 function countUnknown(object: object, known: object = {}): number {
   return Object.keys(object).filter((key) => !Object.hasOwn(known, key) && !key.startsWith('_')).length;
 }

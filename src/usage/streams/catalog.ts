@@ -5,26 +5,25 @@ import { payloadSources } from './payload-sources.ts';
 import { payloadTotals } from './payload-totals.ts';
 import type { Stream } from './stream.ts';
 
-/** All streams, in the order in which people see them. */
+/** All streams in the order in which they are read: those that others wait for come first. */
 export const streams: readonly Stream[] = [
   deviceCounts,
   notebookMinutes,
-  payloadTotals,
   payloadSources,
+  payloadTotals,
   payloadHours,
 ];
 
+const byName = new Map(streams.map((stream) => [stream.name, stream]));
+
 export const streamNames: readonly string[] = streams.map((stream) => stream.name);
 
-/** The streams that are exported where the setting STREAMS does not say which. */
+/** The streams that are exported unless the setting STREAMS names others. */
 export const usualStreamNames: readonly string[] = streamNames.filter((name) => name !== payloadHours.name);
 
-/**
- * `streamNamed` returns the stream called `name`. Only for names checked at the border: an unknown one is
- * a defect.
- */
+/** Returns the stream called `name`. Only for names checked at the border: an unknown one is a defect. */
 export function streamNamed(name: string): Stream {
-  const stream = streams.find((candidate) => candidate.name === name);
+  const stream = byName.get(name);
   if (!stream) throw new Error(`no stream is called ${name}`);
   return stream;
 }

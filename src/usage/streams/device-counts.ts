@@ -4,19 +4,20 @@ import { readDays } from './buckets.ts';
 import type { Stream } from './stream.ts';
 
 const bucket = z.object({ created: billed, deleted: billed, total: billed });
+const columns = ['devices_created', 'devices_deleted', 'devices_total'];
 
 /**
- * Devices per organization: `created` and `deleted` count the day's events, `total` is a level sampled
- * at about the day's end. A day without a bucket is therefore not zero.
+ * Devices per organization: `created` and `deleted` count the day's events, `total` is a level sampled at about the
+ * day's end. A day without a bucket is therefore not zero.
  */
 export const deviceCounts: Stream = {
   name: 'device_counts',
   requests: [{ action: 'deviceCounts', query: {} }],
   windowDays: 31,
-  keyColumns: [],
-  columns: Object.keys(bucket.shape),
-  metrics: ['devices_created', 'devices_deleted', 'devices_total'],
-  missingMeans: 'missing',
-  crossChecks: [],
-  readBodies: ([body], window) => readDays(body, window, bucket),
+  columns,
+  kind: 'level',
+  counterparts: [],
+  waitsFor: null,
+  includes: {},
+  readBodies: ([body], window) => readDays(body, window, { bucket, columns }),
 };

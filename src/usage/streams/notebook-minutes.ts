@@ -10,22 +10,23 @@ const bucket = z.object({
   errored: billed,
   timeout: billed,
 });
+const columns = [
+  'notebook_minutes',
+  'notebook_completed',
+  'notebook_canceled',
+  'notebook_errored',
+  'notebook_timeout',
+];
 
 /** Notebook executions: minutes used, and runs by how they ended. */
 export const notebookMinutes: Stream = {
   name: 'notebook_minutes',
   requests: [{ action: 'notebookMinuteCounts', query: {} }],
   windowDays: 31,
-  keyColumns: [],
-  columns: Object.keys(bucket.shape),
-  metrics: [
-    'notebook_minutes',
-    'notebook_completed',
-    'notebook_canceled',
-    'notebook_errored',
-    'notebook_timeout',
-  ],
-  missingMeans: 'zero',
-  crossChecks: [],
-  readBodies: ([body], window) => readDays(body, window, bucket),
+  columns,
+  kind: 'flow',
+  counterparts: [],
+  waitsFor: null,
+  includes: {},
+  readBodies: ([body], window) => readDays(body, window, { bucket, columns }),
 };

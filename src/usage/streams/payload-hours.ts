@@ -1,34 +1,46 @@
-import { HOUR_MS } from '../day.ts';
+import { eachDay } from '../day.ts';
 import { readColumns } from './buckets.ts';
-import { payloadTotals } from './payload-totals.ts';
-import type { Stream } from './stream.ts';
+import { payloadQueries } from './payload-totals.ts';
+import type { Stream, WindowReading } from './stream.ts';
 
-/** The hours of a UTC day, as the keys of its facts. */
-export const HOURS: readonly string[] = Array.from(
-  { length: 24 },
-  (_, hour) => `${String(hour).padStart(2, '0')}:00`,
-);
+const HOURS = Array.from({ length: 24 }, (_, hour) => hour);
+const columns = ['hours_billable_count', 'hours_all_count', 'hours_all_bytes'];
 
-const { columns } = payloadTotals;
-
-/**
- * Payloads per hour: the numbers of `payload_totals` with a bucket for each UTC hour. A cell is a day
- * of 24 facts, in a table of its own: no column of `usage_days` has their sums, which are those of
- * `payload_totals`. An hour that a body left out reads 0 and is named in `missingColumns`, as the
- * column and the hour.
- */
+/** Payloads per hour: the numbers of `payload_totals` with a bucket for each UTC hour. */
 export const payloadHours: Stream = {
   name: 'payload_hours',
-  requests: payloadTotals.requests.map(({ action, query }) => ({
-    action,
-    query: { ...query, resolution: String(HOUR_MS) },
+  requests: payloadQueries.map((query) => ({
+    action: 'payloadCountsBreakdown',
+    query: { resolution: '3600000', ...query },
   })),
   windowDays: 31,
-  keyColumns: ['hour'],
   columns,
-  metrics: [],
-  missingMeans: 'zero',
-  // Totals wait for hours: if hours waited too, neither would come.
-  crossChecks: [{ stream: payloadTotals.name, column: 'all_count', weight: 'contradicts', columns: [] }],
-  readBodies: (bodies, window) => readColumns(bodies, window, { columns, keys: HOURS.map((hour) => [hour]) }),
+  kind: 'flow',
+  counterparts: ['payload_sources', 'payload_totals'],
+  waitsFor: 'payload_sources',
+  includes: {
+    hours_all_count: ['hours_billable_count', 'hours_all_bytes'],
+    hours_all_bytes: ['hours_billable_count', 'hours_all_count'],
+  },
+  readBodies(bodies, window) {
+    const reading = readColumns(bodies, window, { columns, hours: HOURS });
+    return eachDay(window).length > 1 ? doubtMidnights(reading) : reading;
+  },
 };
+
+/** An installation that ignores the resolution answers with days: each has a bucket at midnight only. */
+function doubtMidnights(reading: WindowReading): WindowReading {
+  const named = [...reading.days.values()].filter((day) => day.kind === 'named');
+  const hasOther = named.some(({ leftOut }) => HOURS.some((hour) => hour > 0 && !isLeftOut(leftOut, hour)));
+  if (named.length === 0 || hasOther) return reading;
+  const message = 'only midnights came: Losant answered by day, and not by hour';
+  const doubt = { code: 'not_hourly', message };
+  const days = [...reading.days].map(
+    ([day, each]) => [day, each.kind === 'named' ? { ...each, doubt } : each] as const,
+  );
+  return { ...reading, days: new Map(days) };
+}
+
+function isLeftOut(leftOut: readonly { readonly hour: number | null }[], hour: number): boolean {
+  return leftOut.filter((part) => part.hour === hour).length === columns.length;
+}

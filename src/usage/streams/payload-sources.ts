@@ -16,10 +16,7 @@ const key = z.string().superRefine((text, context) => {
   }
 });
 
-/**
- * `openMap` returns the schema of a map with arbitrary keys. It parses entries, because `z.record` drops a key
- * called `__proto__`.
- */
+/** Returns the schema of a map with arbitrary keys. It parses entries, because `z.record` drops a key `__proto__`. */
 function openMap<T extends z.ZodType>(value: T, problem: string) {
   const error: z.core.$ZodErrorMap = (issue) => ifRepeated(issue) ?? problem;
   const toMap = (input: unknown) => (isMap(input) ? new Map(Object.entries(input)) : input);
@@ -32,36 +29,36 @@ const payloadCounts = openMap(openMap(billed, 'not a map of sources'), 'not a ma
 );
 
 /**
- * Payloads by type and source. The body is one undated total for the complete range asked, so a slice
- * is always a single day. Types and sources are an open map: new ones appear without notice and are
- * stored as they come.
+ * Payloads by type and source. The body is one undated total for the complete range asked, so a slice is always a single
+ * day. Types and sources are an open map: new ones appear without notice and are stored as they come.
  */
 export const payloadSources: Stream = {
   name: 'payload_sources',
   requests: [{ action: 'payloadCounts', query: {} }],
   windowDays: 1,
-  keyColumns: ['payload_type', 'source'],
-  columns: ['count'],
-  metrics: ['payload_source_count'],
-  missingMeans: 'zero',
-  crossChecks: [{ stream: 'payload_totals', column: 'all_count', weight: 'confirms', columns: [] }],
+  columns: ['payload_source_count', 'payload_sources'],
+  kind: 'flow',
+  counterparts: ['payload_totals', 'payload_hours'],
+  waitsFor: null,
+  includes: {},
   readBodies([body], { from: day }) {
     if (!isMap(body)) throw new UnplaceableBodyError('the body is not a map of payload types');
     const types = Object.entries(body).filter(([type]) => !type.startsWith('_'));
     const reading = readTypes(Object.fromEntries(types));
-    const isLeftOut = reading.kind === 'values' && reading.facts.length === 0;
-    const days = new Map<UsageDay, DayReading>(isLeftOut ? [] : [[day, reading]]);
+    const days = new Map<UsageDay, DayReading>(reading === null ? [] : [[day, reading]]);
     return { days, outsideBuckets: 0, unknownKeys: 0 };
   },
 };
 
-function readTypes(types: unknown): DayReading {
+/** Returns the day's payloads by type and source; null if there is none, which leaves the day out. */
+function readTypes(types: unknown): DayReading | null {
   const { data, error } = payloadCounts.safeParse(types);
   if (error) return { kind: 'quarantined', code: 'invalid_value', message: describeProblems(error) };
-  const facts = [...data].flatMap(([type, sources]) =>
-    [...sources].map(([source, count]) => ({ key: [type, source], values: [count] })),
-  );
-  return { kind: 'values', facts, missingColumns: [] };
+  const named = [...data].filter(([, sources]) => sources.size > 0);
+  if (named.length === 0) return null;
+  const sources = Object.fromEntries(named.map(([type, counts]) => [type, Object.fromEntries(counts)]));
+  const numbers = { payload_source_count: sumOf(data), payload_sources: sources };
+  return { kind: 'named', numbers, leftOut: [] };
 }
 
 function sumOf(types: ReadonlyMap<string, ReadonlyMap<string, number>>): number {

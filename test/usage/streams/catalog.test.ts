@@ -1,57 +1,30 @@
 import { expect, test } from 'vitest';
 import { streamNamed, streams, usualStreamNames } from '../../../src/usage/streams/catalog.ts';
 
-test('lists the five streams, with what their tables hold and what a left-out day means', () => {
+test('lists the streams in the order in which they are read, with their requests and what counts the same', () => {
   expect(
-    streams.map(({ name, columns, keyColumns, windowDays, missingMeans, requests }) => ({
-      name,
-      columns,
-      keyColumns,
-      windowDays,
-      missingMeans,
-      actions: requests.map(({ action }) => action),
-    })),
+    streams.map(({ name, kind, windowDays, requests, counterparts, waitsFor }) => {
+      const asked = `${requests.length} × ${requests[0]?.action} of ${windowDays} days`;
+      return [name, kind, asked, counterparts.join(' '), waitsFor];
+    }),
   ).toEqual([
-    {
-      name: 'device_counts',
-      columns: ['created', 'deleted', 'total'],
-      keyColumns: [],
-      windowDays: 31,
-      missingMeans: 'missing',
-      actions: ['deviceCounts'],
-    },
-    {
-      name: 'notebook_minutes',
-      columns: ['minutes', 'completed', 'canceled', 'errored', 'timeout'],
-      keyColumns: [],
-      windowDays: 31,
-      missingMeans: 'zero',
-      actions: ['notebookMinuteCounts'],
-    },
-    {
-      name: 'payload_totals',
-      columns: ['billable_count', 'all_count', 'all_bytes'],
-      keyColumns: [],
-      windowDays: 31,
-      missingMeans: 'zero',
-      actions: ['payloadCountsBreakdown', 'payloadCountsBreakdown', 'payloadCountsBreakdown'],
-    },
-    {
-      name: 'payload_sources',
-      columns: ['count'],
-      keyColumns: ['payload_type', 'source'],
-      windowDays: 1,
-      missingMeans: 'zero',
-      actions: ['payloadCounts'],
-    },
-    {
-      name: 'payload_hours',
-      columns: ['billable_count', 'all_count', 'all_bytes'],
-      keyColumns: ['hour'],
-      windowDays: 31,
-      missingMeans: 'zero',
-      actions: ['payloadCountsBreakdown', 'payloadCountsBreakdown', 'payloadCountsBreakdown'],
-    },
+    ['device_counts', 'level', '1 × deviceCounts of 31 days', '', null],
+    ['notebook_minutes', 'flow', '1 × notebookMinuteCounts of 31 days', '', null],
+    ['payload_sources', 'flow', '1 × payloadCounts of 1 days', 'payload_totals payload_hours', null],
+    [
+      'payload_totals',
+      'flow',
+      '3 × payloadCountsBreakdown of 31 days',
+      'payload_sources payload_hours',
+      'payload_sources',
+    ],
+    [
+      'payload_hours',
+      'flow',
+      '3 × payloadCountsBreakdown of 31 days',
+      'payload_sources payload_totals',
+      'payload_sources',
+    ],
   ]);
 });
 
@@ -59,8 +32,8 @@ test('exports all of them but the hours unless STREAMS says otherwise', () => {
   expect(usualStreamNames).toEqual([
     'device_counts',
     'notebook_minutes',
-    'payload_totals',
     'payload_sources',
+    'payload_totals',
   ]);
 });
 

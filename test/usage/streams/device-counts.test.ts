@@ -6,7 +6,12 @@ import { daysOf, readFixture, unplaceable } from './bodies.ts';
 const twoDays = { from: '2025-11-25', to: '2025-11-26' };
 const oneDay = { from: '2025-11-25', to: '2025-11-25' };
 const goodBucket = { date: '2025-11-25T00:00:00.000Z', created: 4, deleted: 1, total: 17 };
-const goodValues = { kind: 'values', facts: [{ key: [], values: [4, 1, 17] }], missingColumns: [] };
+const devices = (created: number, deleted: number, total: number) => ({
+  kind: 'named',
+  numbers: { devices_created: created, devices_deleted: deleted, devices_total: total },
+  leftOut: [],
+});
+const goodValues = devices(4, 1, 17);
 
 describe('the recorded body', () => {
   const reading = deviceCounts.readBodies([readFixture('device-counts')], twoDays);
@@ -14,7 +19,7 @@ describe('the recorded body', () => {
   test('gives created, deleted and total of each day', () => {
     expect(daysOf(reading)).toEqual({
       '2025-11-25': goodValues,
-      '2025-11-26': { kind: 'values', facts: [{ key: [], values: [0, 2, 15] }], missingColumns: [] },
+      '2025-11-26': devices(0, 2, 15),
     });
   });
 
@@ -80,7 +85,7 @@ test.each([
     `{"counts":[{"date":"2025-11-25T00:00:00.000Z","created":${json},"deleted":1,"total":17}]}`,
   );
   expect(daysOf(deviceCounts.readBodies([body], oneDay))).toEqual({
-    '2025-11-25': { kind: 'values', facts: [{ key: [], values: [value, 1, 17] }], missingColumns: [] },
+    '2025-11-25': devices(value, 1, 17),
   });
 });
 

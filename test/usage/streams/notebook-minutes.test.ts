@@ -7,7 +7,17 @@ const twoDays = { from: '2025-11-25', to: '2025-11-26' };
 test('the recorded body gives minutes and executions by how they ended, and only of the day it names', () => {
   const reading = notebookMinutes.readBodies([readFixture('notebook-minutes')], twoDays);
   expect(daysOf(reading)).toEqual({
-    '2025-11-25': { kind: 'values', facts: [{ key: [], values: [17, 4, 0, 1, 0] }], missingColumns: [] },
+    '2025-11-25': {
+      kind: 'named',
+      numbers: {
+        notebook_minutes: 17,
+        notebook_completed: 4,
+        notebook_canceled: 0,
+        notebook_errored: 1,
+        notebook_timeout: 0,
+      },
+      leftOut: [],
+    },
   });
   expect(reading.unknownKeys).toBe(0);
 });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { nameOf } from '../../../src/usage/numbers.ts';
 import { payloadHours } from '../../../src/usage/streams/payload-hours.ts';
 import type { DayReading } from '../../../src/usage/streams/stream.ts';
 import { daysOf, unplaceable } from './bodies.ts';
@@ -15,9 +16,9 @@ const dayOf = (valueOf: (hour: number) => unknown, day?: string) =>
 const body = (counts: readonly unknown[]) => ({ counts });
 const bodies = (counts: readonly unknown[]) => [body(counts), body(counts), body(counts)];
 
-const factsOf = (reading: DayReading | undefined) => (reading?.kind === 'values' ? reading.facts : []);
+const numbersOf = (reading: DayReading | undefined) => (reading?.kind === 'named' ? reading.numbers : {});
 const missingOf = (reading: DayReading | undefined) =>
-  reading?.kind === 'values' ? reading.missingColumns : [];
+  reading?.kind === 'named' ? reading.leftOut.map(nameOf) : [];
 
 test('asks for what the totals ask for, by hour', () => {
   expect(payloadHours.requests).toEqual([
@@ -30,7 +31,7 @@ test('asks for what the totals ask for, by hour', () => {
   ]);
 });
 
-test('a day is 24 facts of three numbers, whatever the order of its buckets', () => {
+test('a day is 24 numbers of each kind, whatever the order of its buckets', () => {
   const reading = payloadHours.readBodies(
     [
       body(dayOf((hour) => hour)),
@@ -39,10 +40,12 @@ test('a day is 24 facts of three numbers, whatever the order of its buckets', ()
     ],
     oneDay,
   );
-  const facts = factsOf(reading.days.get('2025-11-25'));
-  expect(facts).toHaveLength(24);
-  expect(facts[0]).toEqual({ key: ['00:00'], values: [0, 100, 0] });
-  expect(facts[23]).toEqual({ key: ['23:00'], values: [23, 123, 98_784_247_808] });
+  const each = Array.from({ length: 24 }, (_, hour) => hour);
+  expect(numbersOf(reading.days.get('2025-11-25'))).toEqual({
+    hours_billable_count: each,
+    hours_all_count: each.map((hour) => hour + 100),
+    hours_all_bytes: each.map((hour) => hour * 4_294_967_296),
+  });
   expect(reading).toMatchObject({ outsideBuckets: 0, unknownKeys: 0 });
 });
 
@@ -51,8 +54,9 @@ describe('hours that are left out', () => {
     const lacking = dayOf(() => 7).filter((_, hour) => hour !== 5);
     const reading = payloadHours.readBodies([body(lacking), body(dayOf(() => 8)), body(lacking)], oneDay);
     const day = reading.days.get('2025-11-25');
-    expect(missingOf(day)).toEqual(['billable_count 05:00', 'all_bytes 05:00']);
-    expect(factsOf(day)[5]).toEqual({ key: ['05:00'], values: [0, 8, 0] });
+    expect(missingOf(day)).toEqual(['hours_billable_count 05:00', 'hours_all_bytes 05:00']);
+    const at5 = Object.values(numbersOf(day)).map((values) => (values as readonly number[])[5]);
+    expect(at5).toEqual([0, 8, 0]);
   });
 
   test('all of a day are no reading of the day', () => {
@@ -63,22 +67,22 @@ describe('hours that are left out', () => {
 
 describe('a number that cannot be billed quarantines its day alone', () => {
   test.each([
-    [-1, 'billable_count 03:00: value: is negative (-1)'],
-    [1.5, 'billable_count 03:00: value: is not a whole number (1.5)'],
-    ['7', 'billable_count 03:00: value: is not a number but text'],
-    [undefined, 'billable_count 03:00: value: is missing'],
+    [-1, 'hours_billable_count 03:00: value: is negative (-1)'],
+    [1.5, 'hours_billable_count 03:00: value: is not a whole number (1.5)'],
+    ['7', 'hours_billable_count 03:00: value: is not a number but text'],
+    [undefined, 'hours_billable_count 03:00: value: is missing'],
   ])('%s', (value, message) => {
     const counts = [...dayOf((hour) => (hour === 3 ? value : 1)), ...dayOf(() => 2, '2025-11-26')];
     const days = daysOf(payloadHours.readBodies(bodies(counts), twoDays));
     expect(days['2025-11-25']).toEqual({ kind: 'quarantined', code: 'invalid_value', message });
-    expect(days['2025-11-26']).toMatchObject({ kind: 'values' });
+    expect(days['2025-11-26']).toMatchObject({ kind: 'named' });
   });
 
   test('hours whose sum cannot be stored', () => {
     const days = daysOf(payloadHours.readBodies(bodies(dayOf(() => Number.MAX_SAFE_INTEGER)), oneDay));
     expect(days['2025-11-25']).toMatchObject({
       kind: 'quarantined',
-      message: 'billable_count: the hours add up to more than 2^53 - 1',
+      message: 'hours_billable_count: the hours add up to more than 2^53 - 1',
     });
   });
 });
@@ -116,7 +120,7 @@ test('hours of other days are dropped and counted, also where the window has no 
   const counts = [...dayOf(() => 1).slice(0, 20), bucket(hourOf(22, '2025-11-27'), 9)];
   const reading = payloadHours.readBodies(bodies(counts), twoDays);
   expect(reading.outsideBuckets).toBe(3);
-  expect(missingOf(reading.days.get('2025-11-25'))).toContain('all_count 22:00');
+  expect(missingOf(reading.days.get('2025-11-25'))).toContain('hours_all_count 22:00');
 });
 
 test('unknown keys are counted once, in bodies and in buckets', () => {
@@ -126,4 +130,38 @@ test('unknown keys are counted once, in bodies and in buckets', () => {
     twoDays,
   );
   expect(reading.unknownKeys).toBe(6);
+});
+
+describe('an answer by day instead of by hour', () => {
+  const midnight = (day: string) => bucket(hourOf(0, day), 7);
+  const doubtOf = (counts: readonly unknown[], window = twoDays) =>
+    [...payloadHours.readBodies(bodies(counts), window).days.values()].map((day) =>
+      day.kind === 'named' ? (day.doubt?.code ?? null) : day.kind,
+    );
+
+  test.each<[string, unknown[], (string | null)[]]>([
+    [
+      'a midnight of each day is doubted',
+      [midnight('2025-11-25'), midnight('2025-11-26')],
+      ['not_hourly', 'not_hourly'],
+    ],
+    ['so is one of one day', [midnight('2025-11-26')], ['not_hourly']],
+    [
+      'one other hour anywhere shows that hours came',
+      [midnight('2025-11-25'), bucket(hourOf(7, '2025-11-26'), 1)],
+      [null, null],
+    ],
+    [
+      'another day may be quarantined',
+      [midnight('2025-11-25'), bucket(hourOf(0, '2025-11-26'), -1)],
+      ['not_hourly', 'quarantined'],
+    ],
+    ['no day at all is left out', [], []],
+  ])('%s', (_, counts, doubts) => {
+    expect(doubtOf(counts)).toEqual(doubts);
+  });
+
+  test('a single day may have had payloads at midnight only', () => {
+    expect(doubtOf([midnight('2025-11-25')], oneDay)).toEqual([null]);
+  });
 });

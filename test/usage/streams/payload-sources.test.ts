@@ -10,10 +10,16 @@ function readOne(json: string) {
 }
 
 function rows(...facts: readonly (readonly [type: string, source: string, count: number])[]) {
+  const types = Map.groupBy(facts, ([type]) => type);
+  const sources = [...types].map(([type, each]) => [
+    type,
+    Object.fromEntries(each.map(([, ...pair]) => pair)),
+  ]);
+  const count = facts.reduce((sum, [, , each]) => sum + each, 0);
   return {
-    kind: 'values',
-    facts: facts.map(([type, source, count]) => ({ key: [type, source], values: [count] })),
-    missingColumns: [],
+    kind: 'named',
+    numbers: { payload_source_count: count, payload_sources: Object.fromEntries(sources) },
+    leftOut: [],
   };
 }
 
@@ -79,6 +85,11 @@ describe('the day is in doubt, for all its rows, when', () => {
       /^a\.b: is 9007199254740991\.4/,
     ],
     ['a count is not zero, though a double is', '{"a":{"b":1e-400}}', /^a\.b: is 1e-400/],
+    [
+      'the counts have a sum that cannot be stored',
+      '{"a":{"b":9007199254740991,"c":1}}',
+      /^body: the counts add up/,
+    ],
     ['a source is there twice', '{"a":{"b":1,"b":1}}', /^a\.b: occurs twice/],
     ['a type is there twice', '{"a":{"b":1},"a":{"c":1}}', /^a: occurs twice/],
     ['one of many counts is bad', '{"timer":{"timer.flow":1},"a":{"b":1,"c":-1}}', /^a\.c: /],

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { payloadTotals } from '../../../src/usage/streams/payload-totals.ts';
+import { totals } from '../cells.ts';
 import { daysOf, readFixture, unplaceable } from './bodies.ts';
 
 const twoDays = { from: '2025-11-25', to: '2025-11-26' };
@@ -31,9 +32,9 @@ test('the recorded bodies give one row of three numbers, bytes beyond 2^32 inclu
   const reading = payloadTotals.readBodies(recorded, twoDays);
   expect(daysOf(reading)).toEqual({
     '2025-11-25': {
-      kind: 'values',
-      facts: [{ key: [], values: [17, 21, 4_294_967_297] }],
-      missingColumns: [],
+      kind: 'named',
+      numbers: totals(17, 21, 4_294_967_297),
+      leftOut: [],
     },
   });
   expect(reading.unknownKeys).toBe(3);
@@ -41,13 +42,18 @@ test('the recorded bodies give one row of three numbers, bytes beyond 2^32 inclu
 
 describe('a day that some of the three bodies leave out', () => {
   test.each([
-    ['billable', [undefined, 21, 900], [0, 21, 900], ['billable_count']],
-    ['all but bytes', [undefined, undefined, 900], [0, 0, 900], ['billable_count', 'all_count']],
-    ['bytes', [17, 21, undefined], [17, 21, 0], ['all_bytes']],
-    ['none', [17, 21, 900], [17, 21, 900], []],
-  ])('%s: reads 0 there and says so', (_, given, values, missingColumns) => {
+    ['billable', [undefined, 21, 900], totals(0, 21, 900), ['payload_billable_count']],
+    [
+      'all but bytes',
+      [undefined, undefined, 900],
+      totals(0, 0, 900),
+      ['payload_billable_count', 'payload_all_count'],
+    ],
+    ['bytes', [17, 21, undefined], totals(17, 21, 0), ['payload_all_bytes']],
+    ['none', [17, 21, 900], totals(17, 21, 900), []],
+  ])('%s: reads 0 there and says so', (_, given, numbers, columns) => {
     expect(daysOf(payloadTotals.readBodies(bodiesOf(...given), oneDay))).toEqual({
-      '2025-11-25': { kind: 'values', facts: [{ key: [], values }], missingColumns },
+      '2025-11-25': { kind: 'named', numbers, leftOut: columns.map((column) => ({ column, hour: null })) },
     });
   });
 
@@ -60,7 +66,7 @@ describe('a day that some of the three bodies leave out', () => {
       '2025-11-25': {
         kind: 'quarantined',
         code: 'invalid_value',
-        message: expect.stringMatching(/^all_bytes: value: /) as unknown,
+        message: expect.stringMatching(/^payload_all_bytes: value: /) as unknown,
       },
     });
   });

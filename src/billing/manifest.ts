@@ -1,0 +1,172 @@
+/** The manifest of a proof pack, and the keys that sign it. */
+import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { SettingsError } from '../errors.ts';
+import { codeOf } from '../files/whole-file.ts';
+import { parseMonth } from '../usage/month.ts';
+
+/** The file that names every other file of a proof pack with its hash. */
+export const MANIFEST_NAME = 'manifest.json';
+
+/** The Ed25519 signature of the manifest's bytes, beside it where it is signed: 64 bytes. */
+export const SIGNATURE_NAME = 'manifest.json.sig';
+
+/** The queries that check the pack, as they were when it was made. */
+export const CHECKS_NAME = 'pack-checks.sql';
+
+/** The files of rows that a pack has, in the order in which they are made. */
+export const CSV_NAMES = [
+  'statement.csv',
+  'totals.csv',
+  'lines.csv',
+  'sources.csv',
+  'days.csv',
+  'cells.csv',
+  'revisions.csv',
+  'waivers.csv',
+  'blockers.csv',
+] as const;
+export type CsvName = (typeof CSV_NAMES)[number];
+
+/** The version of the checks that a pack made now is checked with. */
+export const CHECKS_VERSION = 1;
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const instanceId = z.string().regex(/^[0-9a-f]{24}$/);
+const count = z.int().min(0);
+const number = z.int().min(1);
+
+const statementSchema = z.strictObject({
+  id: z.uuid(),
+  instanceId,
+  month: z.string().refine((text) => parseMonth(text) !== null),
+  /** The place among all statements of the instance. */
+  number,
+  kind: z.enum(['closing', 'adjustment']),
+  reason: z.string().nullable(),
+  /** The number of organizations with a line. */
+  orgs: number,
+  /** In microseconds, UTC. */
+  closedAt: z.string(),
+  closedBy: z.string(),
+  /** The rules by which the numbers became final. */
+  rules: z.record(z.string(), z.unknown()),
+  /** How the month compared with other counts, by days. */
+  controls: z.array(
+    z.strictObject({
+      stream: z.string(),
+      compared_with: z.string(),
+      outcome: z.string(),
+      reason: z.string().nullable(),
+      days: count,
+    }),
+  ),
+  /** The SHA-256 of the manifest of the instance's statement before it; null of the first. */
+  previousSha256: sha256.nullable(),
+  /** The statements of the same month that it follows. */
+  earlier: z.array(z.strictObject({ instanceId, number, sha256 })),
+});
+
+/** A statement as its manifest has it: what the database says of it. */
+export type StatementDocument = z.infer<typeof statementSchema>;
+
+/** The manifest of a proof pack. Its own SHA-256 is in `statements.manifest_sha256`. */
+export const manifestSchema = z.strictObject({
+  format: z.literal(2),
+  /** The version of `pack-checks.sql`. */
+  checks: number,
+  statement: statementSchema,
+  /** The SHA-256 of the public key (SPKI, DER) that its signature fits; null if it is not signed. */
+  signedBy: sha256.nullable(),
+  files: z
+    .array(
+      z.strictObject({
+        name: z.enum([...CSV_NAMES, CHECKS_NAME]),
+        bytes: count,
+        sha256,
+      }),
+    )
+    .refine((files) => new Set(files.map(({ name }) => name)).size === CSV_NAMES.length + 1, {
+      message: 'does not name every file of a pack',
+    })
+    .refine((files) => files.length === CSV_NAMES.length + 1, { message: 'names a file twice' }),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+
+export function renderManifest(manifest: Manifest): string {
+  return `${JSON.stringify(manifest, null, 2)}\n`;
+}
+
+/** Returns the manifest of a text, or why it is none. */
+export function parseManifest(text: string): Manifest | string {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    return 'is no JSON document';
+  }
+  const { success, data, error } = manifestSchema.safeParse(document);
+  if (!success) {
+    const [issue] = error.issues;
+    return `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'is wrong'}`;
+  }
+  return text === renderManifest(data) ? data : 'is not written as close writes it: it was changed';
+}
+
+export function hashOf(content: string | Uint8Array): string {
+  return createHash('sha256').update(content).digest('hex');
+}
+
+/** Returns the SHA-256 of the public key of a key, in hex. */
+export function fingerprintOf(key: KeyObject): string {
+  const publicKey = key.type === 'private' ? createPublicKey(key) : key;
+  return hashOf(publicKey.export({ type: 'spki', format: 'der' }));
+}
+
+/** Reads the private key of STATEMENT_KEY_FILE. Throws SettingsError if the file has none. */
+export async function readSigningKey(path: string): Promise<KeyObject> {
+  return await readKey(path, createPrivateKey, {
+    what: `STATEMENT_KEY_FILE ${path}`,
+    hint: 'make one with: openssl genpkey -algorithm ed25519 -out FILE',
+  });
+}
+
+/** Reads a public key, also out of a private one. Throws SettingsError if the file has none. */
+export async function readPublicKey(path: string): Promise<KeyObject> {
+  return await readKey(path, createPublicKey, {
+    what: `--key ${path}`,
+    hint: 'make one from the private key with: openssl pkey -pubout -in PRIVATE -out FILE',
+  });
+}
+
+async function readKey(
+  path: string,
+  parse: (pem: Buffer) => KeyObject,
+  { what, hint }: { readonly what: string; readonly hint: string },
+): Promise<KeyObject> {
+  let pem: Buffer;
+  try {
+    pem = await readFile(path);
+  } catch (error) {
+    const problem = `${what} cannot be read (${codeOf(error) ?? 'unknown'})`;
+    throw new SettingsError(problem, { hint: 'name a file that this user may read', cause: error });
+  }
+  const key = tryParse(pem, parse);
+  if (key?.asymmetricKeyType === 'ed25519') return key;
+  const problem =
+    key === null
+      ? 'has no key in PEM that is not encrypted'
+      : `has a key of type ${key.asymmetricKeyType}, not Ed25519`;
+  throw new SettingsError(`${what} ${problem}`, { hint });
+}
+
+/** The error of the parser is not kept: it may quote the file. */
+function tryParse(pem: Buffer, parse: (pem: Buffer) => KeyObject): KeyObject | null {
+  try {
+    return parse(pem);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,273 @@
+/** Proof packs read from a folder: their bytes against the manifest, its signature, and the chain of all of them. */
+import { createHash, type KeyObject, verify } from 'node:crypto';
+import { constants } from 'node:fs';
+import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { codeOf } from '../files/whole-file.ts';
+import {
+  CHECKS_NAME,
+  fingerprintOf,
+  hashOf,
+  MANIFEST_NAME,
+  type Manifest,
+  parseManifest,
+  SIGNATURE_NAME,
+} from './manifest.ts';
+import { readChecks } from './pack.ts';
+
+/** A problem of a pack. */
+export interface PackProblem {
+  /** The file, with its folder. */
+  readonly file: string;
+  readonly problem: string;
+}
+
+/** A pack whose manifest was read. */
+export interface Pack {
+  /** The folder, relative to the one that is verified; '' for that one. */
+  readonly folder: string;
+  /** The path of its files. */
+  readonly place: string;
+  readonly manifest: Manifest;
+  readonly manifestSha256: string;
+  /** Returns the name of one of its files in problems. */
+  readonly fileOf: (name: string) => string;
+}
+
+export interface OpenedPacks {
+  /** The packs by instance and number. */
+  readonly packs: readonly Pack[];
+  readonly problems: readonly PackProblem[];
+  /** Sentences on what was not checked. */
+  readonly notes: readonly string[];
+}
+
+/** A manifest has some kilobytes; what is larger is none. */
+const MANIFEST_MAX = 1_048_576;
+const SIGNATURE_BYTES = 64;
+
+/**
+ * Reads every pack in `root` and below it. Without keys, signatures are not checked. Rejects with the error of the file
+ * system if `root` cannot be read as a folder.
+ */
+export async function openPacks(root: string, keys: readonly KeyObject[]): Promise<OpenedPacks> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  const files = entries
+    .filter((entry) => !entry.isDirectory())
+    .map(({ parentPath, name }) => ({ folder: parentPath.slice(root.length).replace(/^[/\\]/, ''), name }));
+  const folders = files.filter(({ name }) => name === MANIFEST_NAME).map(({ folder }) => folder);
+  const packs: Pack[] = [];
+  const problems: PackProblem[] = [];
+  const notes: string[] = [];
+  for (const folder of folders.toSorted()) {
+    const pack = await openPack(root, folder);
+    if ('problem' in pack) problems.push(pack);
+    else {
+      packs.push(pack);
+      problems.push(...(await checkFiles(pack, notes)), ...(await checkSignature(pack, keys)));
+    }
+  }
+  for (const { folder, name } of files) {
+    const pack = packs.find((each) => each.folder === folder);
+    if (pack === undefined || namesOf(pack).includes(name)) continue;
+    problems.push({ file: pack.fileOf(name), problem: 'is in no manifest' });
+  }
+  const inOrder = packs.toSorted(byNumber);
+  return {
+    packs: inOrder,
+    problems: [...problems, ...checkChain(inOrder)],
+    notes: [...notes, ...describeUnchecked(inOrder, keys)],
+  };
+}
+
+/** Opens a regular file, and no link, device or pipe, which may never end. */
+export async function openRegular(path: string): Promise<FileHandle | string> {
+  let file: FileHandle;
+  try {
+    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'ENOENT') return 'is missing';
+    if (code === 'ELOOP' || code === 'ENXIO') return 'is no regular file';
+    if (code === 'EACCES') return 'cannot be read by this user';
+    throw error;
+  }
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  return 'is no regular file';
+}
+
+/** Yields the bytes of a file in one buffer, whose bytes are others with each chunk. */
+export async function* readChunks(file: FileHandle): AsyncGenerator<Uint8Array> {
+  const buffer = Buffer.alloc(1_048_576);
+  for (;;) {
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
+    if (bytesRead === 0) return;
+    yield buffer.subarray(0, bytesRead);
+  }
+}
+
+/** Returns the bytes of a small file, or why it has none. */
+async function readSmall(path: string, most: number): Promise<Buffer | string> {
+  const file = await openRegular(path);
+  if (typeof file === 'string') return file;
+  try {
+    const { size } = await file.stat();
+    return size > most ? `has ${size} bytes: too many` : await file.readFile();
+  } finally {
+    await file.close();
+  }
+}
+
+async function openPack(root: string, folder: string): Promise<Pack | PackProblem> {
+  const place = join(root, folder);
+  const fileOf = (name: string) => join(folder, name);
+  const bytes = await readSmall(join(place, MANIFEST_NAME), MANIFEST_MAX);
+  const manifest = typeof bytes === 'string' ? bytes : parseManifest(bytes.toString('utf8'));
+  if (typeof bytes === 'string' || typeof manifest === 'string') {
+    return { file: fileOf(MANIFEST_NAME), problem: `${manifest}` };
+  }
+  return { folder, place, manifest, manifestSha256: hashOf(bytes), fileOf };
+}
+
+function namesOf({ manifest: { files, signedBy } }: Pack): string[] {
+  const names = [MANIFEST_NAME, ...files.map(({ name }) => name)];
+  return signedBy === null ? names : [...names, SIGNATURE_NAME];
+}
+
+async function checkFiles(pack: Pack, notes: string[]): Promise<PackProblem[]> {
+  const { files, checks } = pack.manifest;
+  const problems: PackProblem[] = [];
+  const own = await readChecks(checks).catch(() => null);
+  if (own === null) {
+    const problem = `is checked by version ${checks} of ${CHECKS_NAME}, which this program does not have`;
+    problems.push({ file: pack.fileOf(MANIFEST_NAME), problem });
+  }
+  for (const file of files) {
+    const problem = await compareFile(join(pack.place, file.name), file);
+    if (problem !== null) problems.push({ file: pack.fileOf(file.name), problem });
+    if (file.name === CHECKS_NAME && own !== null && hashOf(own) !== file.sha256)
+      notes.push(`${pack.fileOf(CHECKS_NAME)} is not that of the release, which was used instead.`);
+  }
+  return problems;
+}
+
+async function compareFile(
+  path: string,
+  { bytes, sha256 }: Manifest['files'][number],
+): Promise<string | null> {
+  const file = await openRegular(path);
+  if (typeof file === 'string') return file;
+  try {
+    const { size } = await file.stat();
+    if (size !== bytes) return `was changed: it has ${size} bytes instead of ${bytes}`;
+    const hash = createHash('sha256');
+    for await (const chunk of readChunks(file)) hash.update(chunk);
+    return hash.digest('hex') === sha256 ? null : 'was changed: its SHA-256 is another';
+  } finally {
+    await file.close();
+  }
+}
+
+async function checkSignature(pack: Pack, keys: readonly KeyObject[]): Promise<PackProblem[]> {
+  const { signedBy } = pack.manifest;
+  const file = pack.fileOf(SIGNATURE_NAME);
+  if (signedBy === null) {
+    const problem = 'is not signed, and --key was given';
+    return keys.length === 0 ? [] : [{ file: pack.fileOf(MANIFEST_NAME), problem }];
+  }
+  const signature = await readSmall(join(pack.place, SIGNATURE_NAME), SIGNATURE_BYTES);
+  if (typeof signature === 'string') return [{ file, problem: signature }];
+  if (keys.length === 0) return [];
+  const key = keys.find((each) => fingerprintOf(each) === signedBy);
+  if (key === undefined) {
+    const given = keys.map(fingerprintOf).join(', ');
+    return [{ file, problem: `is of the key ${signedBy}, and given ${keys.length === 1 ? 'is' : 'are'} ${given}` }];
+  }
+  const bytes = await readSmall(join(pack.place, MANIFEST_NAME), MANIFEST_MAX);
+  if (typeof bytes !== 'string' && verify(null, bytes, key, signature)) return [];
+  return [{ file, problem: 'does not fit the manifest: one of the two was changed' }];
+}
+
+/** Compares every manifest with those before it that are there: none is doubled, and each names the last. */
+function checkChain(packs: readonly Pack[]): PackProblem[] {
+  const problems: PackProblem[] = [];
+  for (const pack of packs) {
+    const { instanceId, number, month, kind, previousSha256, earlier } = pack.manifest.statement;
+    const say = (problem: string) => problems.push({ file: pack.fileOf(MANIFEST_NAME), problem });
+    const nameOf = ({ fileOf }: Pack) => fileOf(MANIFEST_NAME);
+    const first = findPack(packs, { instanceId, number });
+    if (first !== undefined && first !== pack) say(`has the number ${number}, as has ${nameOf(first)}`);
+    const before = findPack(packs, { instanceId, number: number - 1 });
+    if (before !== undefined && before.manifestSha256 !== previousSha256)
+      say(
+        `follows a manifest with the SHA-256 ${previousSha256 ?? 'none'}; that of number ${number - 1}, ${nameOf(before)}, is ${before.manifestSha256}`,
+      );
+    if ((number === 1) !== (previousSha256 === null))
+      say(`is number ${number}, and follows ${previousSha256 ?? 'no other'}`);
+    const own = earlier.filter((each) => each.instanceId === instanceId);
+    if ((kind === 'closing') !== (own.length === 0))
+      say(
+        `is ${kind === 'closing' ? 'a closing' : 'an adjustment'}, and follows ${own.length} statements of its month`,
+      );
+    for (const each of earlier) {
+      const found = findPack(packs, each);
+      if (found === undefined && each.instanceId === instanceId)
+        say(`follows statement ${each.number} of ${month}, which is missing`);
+      else if (
+        found !== undefined &&
+        (found.manifestSha256 !== each.sha256 || found.manifest.statement.month !== month)
+      )
+        say(`follows statement ${each.number} of ${month} with the SHA-256 ${each.sha256}, which ${nameOf(found)} is not`);
+    }
+    const later = packs.find(
+      ({ manifest: { statement: other } }) =>
+        other.instanceId === instanceId &&
+        other.month === month &&
+        other.number > number &&
+        !other.earlier.some((each) => each.instanceId === instanceId && each.number === number),
+    );
+    if (later !== undefined) say(`is a statement of ${month} that ${nameOf(later)} does not know`);
+  }
+  return problems;
+}
+
+/** Returns the pack of a statement, if it is there. */
+export function findPack(
+  packs: readonly Pack[],
+  { instanceId, number }: { readonly instanceId: string; readonly number: number },
+): Pack | undefined {
+  return packs.find(
+    ({ manifest: { statement } }) => statement.instanceId === instanceId && statement.number === number,
+  );
+}
+
+/** Describes what cannot be checked: signatures without a key, and where the chain is not there. */
+function describeUnchecked(packs: readonly Pack[], keys: readonly KeyObject[]): string[] {
+  const signers = new Set(packs.flatMap(({ manifest: { signedBy } }) => signedBy ?? []));
+  const notes =
+    keys.length === 0
+      ? [...signers].map((each) => `Signed with the key ${each}, which was not checked: give --key FILE.`)
+      : [];
+  if (signers.size === 0 && packs.length > 0)
+    notes.push('Not signed: whoever can write the files can write all of them anew.');
+  for (const [instanceId, each] of Map.groupBy(packs, ({ manifest }) => manifest.statement.instanceId)) {
+    let next = 1;
+    for (const { manifest } of each) {
+      const { number } = manifest.statement;
+      if (number > next) {
+        const gone = number - next === 1 ? `Statement ${next}` : `Statements ${next} to ${number - 1}`;
+        notes.push(
+          `${gone} of instance ${instanceId} ${number - next === 1 ? 'is' : 'are'} not here: the chain before number ${number} was not checked.`,
+        );
+      }
+      next = number + 1;
+    }
+  }
+  return notes;
+}
+
+function byNumber({ manifest: { statement: a } }: Pack, { manifest: { statement: b } }: Pack): number {
+  if (a.instanceId !== b.instanceId) return a.instanceId < b.instanceId ? -1 : 1;
+  return a.number - b.number;
+}

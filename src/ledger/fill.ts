@@ -1,0 +1,434 @@
+/**
+ * Makes the rows of what is wanted, and closes what can no longer be read. A track says from where rows are still to be
+ * made; rows and marker change together, a page of organizations at a time.
+ */
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
+import { SettingsError } from '../errors.ts';
+import { ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
+import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
+import type { OrgSelection } from '../usage/organization.ts';
+import { FIRST_DAY, horizonStart, lastCompleteDay, type Policy } from '../usage/policy.ts';
+import { requireAll } from './coverage.ts';
+import type { DueScope } from './due.ts';
+import { type BeginOptions, beginWriting } from './lease.ts';
+
+export interface FillOptions {
+  readonly instanceId: string;
+  readonly nowMs: number;
+  readonly policy: Policy;
+}
+
+export interface TrackOptions extends FillOptions {
+  readonly streams: readonly string[];
+  readonly selection: OrgSelection;
+}
+
+/** The organizations that one transaction concerns. */
+const ORGS_PER_PAGE = 500;
+
+/**
+ * Calls `work` in a transaction for each page of the instance's organizations `o` that match, in the order of their ids;
+ * `joins` adds tables that the condition names.
+ */
+async function eachPage(
+  db: Kysely<Schema>,
+  { write, instanceId, joins, matches }: Paged,
+  work: (trx: Kysely<Schema>, orgIds: readonly string[]) => Promise<void>,
+): Promise<void> {
+  for (let afterOrgId = ''; ; ) {
+    const { rows: page } = await sql<{ org_id: string }>`
+      select o.org_id from losant_usage.organizations o ${joins}
+      where o.instance_id = ${instanceId} and o.org_id > ${afterOrgId} and ${matches}
+      order by o.org_id limit ${ORGS_PER_PAGE}`.execute(db);
+    const last = page.at(-1);
+    if (last === undefined) return;
+    afterOrgId = last.org_id;
+    await db.transaction().execute(async (trx) => {
+      await beginWriting(trx, write);
+      await work(
+        trx,
+        page.map(({ org_id }) => org_id),
+      );
+    });
+  }
+}
+
+interface Paged {
+  readonly write: BeginOptions;
+  readonly instanceId: string;
+  readonly joins: RawBuilder<unknown>;
+  readonly matches: RawBuilder<unknown>;
+}
+
+/**
+ * Ends the tracks of organizations and streams that are no longer exported with yesterday, those of deleted
+ * organizations with the day before they were found gone, and begins the others: a newly listed organization with its
+ * creation day, a stream or organization that was chosen later with yesterday, what comes back where it ended or at the
+ * horizon.
+ */
+export async function applyTracks(
+  db: Kysely<Schema>,
+  write: BeginOptions,
+  options: TrackOptions,
+): Promise<void> {
+  const { instanceId, streams, selection, nowMs, policy } = options;
+  const [yesterday, horizon] = [lastCompleteDay(nowMs), horizonStart(nowMs, policy)];
+  const orgIds = selection.kind === 'ids' ? selection.orgIds : null;
+  await db.transaction().execute(async (trx) => {
+    await beginWriting(trx, write);
+    const from = selection.kind === 'all' ? sql`coalesce(all_from, ${yesterday}::date)` : sql`null`;
+    await sql`update losant_usage.instances set all_from = ${from}
+      where instance_id = ${instanceId} and all_from is distinct from ${from}`.execute(trx);
+  });
+  // Mostly nothing begins and nothing ends: one look at all tracks tells.
+  const joins = sql`left join (
+    select t.org_id, count(*) filter (where t.to_day is null and t.stream = any (${streams}::text[])) as chosen,
+      bool_or(t.to_day is null and t.stream <> all (${streams}::text[])) as has_others,
+      max(coalesce(t.to_day, 'infinity')) as to_day
+    from losant_usage.tracks t group by t.org_id
+  ) as k on k.org_id = o.org_id`;
+  const matches = sql`case when o.removed_on is not null then k.to_day > o.removed_on - 1
+    when ${orgIds}::text[] is null or o.org_id = any (${orgIds}::text[])
+      then coalesce(k.chosen, 0) < ${streams.length}::integer or k.has_others
+    else k.to_day = 'infinity' end`;
+  await eachPage(db, { write, instanceId, joins, matches }, async (trx, page) => {
+    const isChosen = sql`(t.stream = any (${streams}::text[])
+      and (${orgIds}::text[] is null or t.org_id = any (${orgIds}::text[])))`;
+    await sql`
+      update losant_usage.tracks t set to_day = k.to_day
+      from (
+        select t.org_id, t.stream, least(o.removed_on - 1, case when not ${isChosen} then ${yesterday}::date end) as to_day
+        from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
+        where t.org_id = any (${page}::text[])
+          and (t.to_day > o.removed_on - 1 or (t.to_day is null and (o.removed_on is not null or not ${isChosen})))
+        order by t.org_id, t.stream for update of t
+      ) as k
+      where t.org_id = k.org_id and t.stream = k.stream`.execute(trx);
+    await sql`
+      insert into losant_usage.tracks as t (org_id, stream, first_day, next_day)
+      select o.org_id, s.stream, f.day, f.day
+      from losant_usage.organizations o
+      join losant_usage.instances i on i.instance_id = o.instance_id
+      cross join unnest(${streams}::text[]) as s (stream)
+      cross join lateral (
+        select greatest(o.created_on, case when i.all_from is not null
+            and not exists (select from losant_usage.tracks k where k.org_id = o.org_id)
+          then greatest(i.all_from, ${horizon}::date) else ${yesterday}::date end) as day
+      ) as f
+      where o.org_id = any (${page}::text[]) and o.removed_on is null
+        and (${orgIds}::text[] is null or o.org_id = any (${orgIds}::text[]))
+        and not exists (select from losant_usage.tracks k
+          where k.org_id = o.org_id and k.stream = s.stream and k.to_day is null)
+      order by o.org_id, s.stream collate "C"
+      on conflict (org_id, stream) do update set to_day = null,
+        first_day = case when t.next_day < ${horizon}::date then ${horizon}::date else t.first_day end,
+        next_day = greatest(t.next_day, ${horizon}::date)`.execute(trx);
+  });
+}
+
+/** Ends all tracks of an instance that left the settings with yesterday. Returns how many there were. */
+export async function endInstance(db: Kysely<Schema>, instanceId: string, nowMs: number): Promise<number> {
+  return await db.transaction().execute(async (trx) => {
+    await beginWriting(trx);
+    const { numAffectedRows = 0n } = await sql`
+      update losant_usage.tracks t set to_day = ${lastCompleteDay(nowMs)}::date
+      from (
+        select t.org_id, t.stream from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
+        where o.instance_id = ${instanceId} and t.to_day is null order by t.org_id, t.stream for update of t
+      ) as k
+      where t.org_id = k.org_id and t.stream = k.stream`.execute(trx);
+    return Number(numAffectedRows);
+  });
+}
+
+/** Makes the rows that are lacking up to yesterday, and closes what can no longer be read. Safe to repeat. */
+export async function fillInstance(
+  db: Kysely<Schema>,
+  write: BeginOptions,
+  options: FillOptions,
+): Promise<void> {
+  for (;;) {
+    const isDone = await db.transaction().execute(async (trx) => {
+      await beginWriting(trx, write);
+      return await fillPage(trx, options);
+    });
+    if (isDone) break;
+  }
+  await closeCells(db, write, options);
+}
+
+/** Fills the next organizations that lack rows. Returns whether none was left. */
+async function fillPage(trx: Kysely<Schema>, { instanceId, policy }: FillOptions): Promise<boolean> {
+  const { rows: page } = await sql<{ org_id: string }>`
+    select distinct t.org_id from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
+    where o.instance_id = ${instanceId} and t.next_day < losant_usage_internal.today()
+      and (t.to_day is null or t.next_day <= t.to_day)
+    order by t.org_id limit ${ORGS_PER_PAGE}`.execute(trx);
+  if (page.length === 0) return true;
+  await fillOrgs(
+    trx,
+    page.map(({ org_id }) => org_id),
+    policy,
+  );
+  return false;
+}
+
+/** Makes the rows that these organizations lack up to yesterday, in key order, and moves their markers. */
+export async function fillOrgs(
+  trx: Kysely<Schema>,
+  orgIds: readonly string[],
+  policy: Policy,
+): Promise<void> {
+  await sql`
+    select from losant_usage.tracks where org_id = any (${orgIds}::text[]) order by org_id, stream for update`.execute(
+    trx,
+  );
+  const firstRead = Math.min(...policy.readAtHours);
+  await sql`
+    insert into losant_usage.coverage (usage_date, org_id, stream, next_read_at, reason)
+    select u.usage_date, u.org_id, u.stream,
+      ((u.usage_date + 1)::timestamp + ${firstRead}::integer * interval '1 hour') at time zone 'UTC', 'never_read'
+    from losant_usage_internal.unfilled u where u.org_id = any (${orgIds}::text[])
+    order by u.usage_date, u.org_id, u.stream on conflict do nothing`.execute(trx);
+  await sql`
+    insert into losant_usage.usage_days (usage_date, org_id)
+    select distinct u.usage_date, u.org_id from losant_usage_internal.unfilled u where u.org_id = any (${orgIds}::text[])
+    order by u.usage_date, u.org_id on conflict do nothing`.execute(trx);
+  // A row that the database swallowed would never be read: the marker moves only over rows that are there.
+  const { rows } = await sql<{ wanted: number; there: number }>`
+    select count(*) as wanted, count(c.stream) filter (where d.org_id is not null) as there
+    from losant_usage_internal.unfilled u
+    left join losant_usage.coverage c on c.usage_date = u.usage_date and c.org_id = u.org_id and c.stream = u.stream
+    left join losant_usage.usage_days d on d.usage_date = u.usage_date and d.org_id = u.org_id
+    where u.org_id = any (${orgIds}::text[])`.execute(trx);
+  requireAll('coverage', rows[0]?.wanted ?? 0, rows[0]?.there ?? 0);
+  await sql`
+    update losant_usage.tracks t set next_day = greatest(t.next_day, least(t.to_day + 1, losant_usage_internal.today()))
+    where t.org_id = any (${orgIds}::text[]) and t.next_day < losant_usage_internal.today()
+      and (t.to_day is null or t.next_day <= t.to_day)`.execute(trx);
+}
+
+/** The message of cells past the horizon. */
+const NOT_KEPT = 'Losant no longer keeps the detail of this day';
+
+/**
+ * Closes what can no longer be read: cells past the horizon and cells of deleted organizations have no next read, and
+ * are `unavailable` unless they are final or accepted. Cells without a number from before a creation date that moved
+ * later are accepted, and open again should it move back.
+ */
+async function closeCells(db: Kysely<Schema>, write: BeginOptions, options: FillOptions): Promise<void> {
+  const { instanceId, nowMs, policy } = options;
+  const horizon = horizonStart(nowMs, policy);
+  await db.transaction().execute(async (trx) => {
+    await beginWriting(trx, write);
+    await close(
+      trx,
+      PAST_HORIZON,
+      NOT_KEPT,
+      sql`i.instance_id = ${instanceId} and c.usage_date < ${horizon}::date
+        and c.usage_date >= coalesce(i.horizon_day, ${FIRST_DAY}::date)
+        and (c.next_read_at is not null or c.standing in ('stored', 'waiting', 'in_doubt', 'missing'))`,
+    );
+    await sql`update losant_usage.instances set horizon_day = ${horizon}::date
+      where instance_id = ${instanceId} and horizon_day is distinct from ${horizon}::date`.execute(trx);
+    await close(
+      trx,
+      ORG_DELETED,
+      'the organization was deleted',
+      sql`i.instance_id = ${instanceId} and o.removed_on is not null and c.next_read_at is not null`,
+    );
+    await sql`
+      update losant_usage.coverage c set next_read_at = null, standing = 'accepted', reason = 'before_creation',
+        message = 'the organization was created later'
+      from (
+        select c.usage_date, c.org_id, c.stream
+        from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
+        where o.instance_id = ${instanceId} and c.standing in ('waiting', 'missing', 'unavailable') and not c.is_stored
+          and c.usage_date < o.created_on
+        order by c.usage_date, c.org_id, c.stream for update of c
+      ) as k
+      where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`.execute(trx);
+    await sql`
+      update losant_usage.coverage c set
+        next_read_at = case when k.is_readable then ${new Date(nowMs).toISOString()}::timestamptz end,
+        standing = case when k.is_readable then 'waiting'::losant_usage.standing else 'unavailable' end,
+        reason = case when k.is_readable then 'never_read' else ${PAST_HORIZON} end,
+        message = case when not k.is_readable then ${NOT_KEPT} end
+      from (
+        select c.usage_date, c.org_id, c.stream, c.usage_date >= ${horizon}::date as is_readable
+        from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
+        where o.instance_id = ${instanceId} and c.standing = 'accepted' and c.reason = 'before_creation'
+          and c.usage_date >= o.created_on and o.removed_on is null
+        order by c.usage_date, c.org_id, c.stream for update of c
+      ) as k
+      where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`.execute(trx);
+  });
+}
+
+async function close(
+  trx: Kysely<Schema>,
+  code: string,
+  message: string,
+  where: ReturnType<typeof sql>,
+): Promise<void> {
+  await sql`
+    update losant_usage.coverage c set next_read_at = null,
+      standing = case when c.standing in ('final', 'accepted') then c.standing else 'unavailable' end,
+      reason = case when c.standing in ('final', 'accepted') then c.reason else ${code} end,
+      message = case when c.standing in ('final', 'accepted') then c.message else ${message} end
+    from (
+      select c.usage_date, c.org_id, c.stream
+      from losant_usage.coverage c
+      join losant_usage.organizations o on o.org_id = c.org_id
+      join losant_usage.instances i on i.instance_id = o.instance_id
+      where ${where} order by c.usage_date, c.org_id, c.stream for update of c
+    ) as k
+    where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`.execute(trx);
+}
+
+export interface AddOptions {
+  readonly scope: DueScope & { readonly range: DayRange };
+  readonly nowMs: number;
+  readonly policy: Policy;
+  /** Whether rows are made for days that have none, as for a backfill. */
+  readonly makesRows: boolean;
+  /** Whether numbers that are stored are read again too. */
+  readonly force: boolean;
+}
+
+/** What a backfill found and did. */
+export interface AddedDays {
+  /** The first day inside the horizon, if the range begins before it; null if it does not. */
+  readonly clampedTo: UsageDay | null;
+  /** The number of cells in the range that are wanted and can be read. */
+  readonly wanted: number;
+}
+
+/**
+ * Sets the cells of a range due: those that are not stored, or all of them. For a backfill it first makes the rows of
+ * the range and those between it and the first day of the track, on days on which the organization existed. Needs no
+ * lease. Throws SettingsError if an organization or stream that is named has no track.
+ */
+export async function addDays(
+  db: Kysely<Schema>,
+  write: BeginOptions,
+  options: AddOptions,
+): Promise<AddedDays> {
+  const { scope, nowMs, policy, makesRows, force } = options;
+  const horizon = horizonStart(nowMs, policy);
+  const from = latestDay(scope.range.from, horizon);
+  const to = earliestDay(scope.range.to, lastCompleteDay(nowMs));
+  const clampedTo = from === scope.range.from ? null : from;
+  await requireTracks(db, scope);
+  let wanted = 0;
+  if (from > to) return { clampedTo, wanted };
+  const matches = sql`(${scope.orgIds}::text[] is null or o.org_id = any (${scope.orgIds}::text[]))`;
+  await eachPage(db, { write, instanceId: scope.instanceId, joins: sql``, matches }, async (trx, orgIds) => {
+    if (makesRows) await makeRows(trx, { orgIds, streams: scope.streams, from, to });
+    wanted += await setDue(trx, { orgIds, streams: scope.streams, from, to, force, nowMs });
+  });
+  return { clampedTo, wanted };
+}
+
+interface PageRange {
+  readonly orgIds: readonly string[];
+  readonly streams: readonly string[] | null;
+  readonly from: UsageDay;
+  readonly to: UsageDay;
+}
+
+async function makeRows(trx: Kysely<Schema>, { orgIds, streams, from, to }: PageRange): Promise<void> {
+  const isInScope = sql`t.org_id = any (${orgIds}::text[])
+    and (${streams}::text[] is null or t.stream = any (${streams}::text[])) and o.removed_on is null`;
+  await sql`
+    select from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id where ${isInScope}
+    order by t.org_id, t.stream for update of t`.execute(trx);
+  // Rows after next_day are made by the next fill, unless the track has ended.
+  const days = sql`
+    select day::date as usage_date, t.org_id, t.stream
+    from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
+    cross join lateral generate_series(greatest(${from}::date, o.created_on)::timestamp,
+      greatest(t.first_day - 1, case when t.to_day is null then least(${to}::date, t.next_day - 1) else ${to}::date end)::timestamp,
+      interval '1 day') as day
+    where ${isInScope} and (day::date < t.first_day or day::date <= ${to}::date)`;
+  await sql`
+    insert into losant_usage.coverage (usage_date, org_id, stream, next_read_at, reason)
+    select n.usage_date, n.org_id, n.stream, clock_timestamp(), 'never_read' from (${days}) as n
+    order by n.usage_date, n.org_id, n.stream on conflict do nothing`.execute(trx);
+  await sql`
+    insert into losant_usage.usage_days (usage_date, org_id)
+    select distinct n.usage_date, n.org_id from (${days}) as n
+    order by n.usage_date, n.org_id on conflict do nothing`.execute(trx);
+  const { rows } = await sql<{ wanted: number; there: number }>`
+    select count(*) as wanted, count(c.stream) filter (where d.org_id is not null) as there from (${days}) as n
+    left join losant_usage.coverage c on c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream
+    left join losant_usage.usage_days d on d.usage_date = n.usage_date and d.org_id = n.org_id`.execute(trx);
+  requireAll('coverage', rows[0]?.wanted ?? 0, rows[0]?.there ?? 0);
+  await sql`
+    update losant_usage.tracks t set first_day = least(t.first_day, greatest(${from}::date, o.created_on))
+    from losant_usage.organizations o
+    where o.org_id = t.org_id and ${isInScope} and t.first_day > greatest(${from}::date, o.created_on)`.execute(
+    trx,
+  );
+  // A track that has ended reaches as far as its rows do without a hole.
+  await sql`
+    update losant_usage.tracks t set to_day = ${to}::date, next_day = ${to}::date + 1
+    from losant_usage.organizations o
+    where o.org_id = t.org_id and ${isInScope} and t.to_day is not null
+      and greatest(${from}::date, o.created_on) <= t.next_day and t.next_day <= ${to}::date`.execute(trx);
+}
+
+/** Sets cells due now. Returns the number of cells of the range that are wanted. */
+async function setDue(
+  trx: Kysely<Schema>,
+  {
+    orgIds,
+    streams,
+    from,
+    to,
+    force,
+    nowMs,
+  }: PageRange & { readonly force: boolean; readonly nowMs: number },
+): Promise<number> {
+  const { rows } = await sql<{ wanted: number }>`
+    with wanted as (
+      select c.usage_date, c.org_id, c.stream, c.is_stored
+      from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
+      where c.usage_date between ${from}::date and ${to}::date and c.org_id = any (${orgIds}::text[])
+        and (${streams}::text[] is null or c.stream = any (${streams}::text[])) and o.removed_on is null
+      order by c.usage_date, c.org_id, c.stream for update of c
+    ), due as (
+      update losant_usage.coverage c set next_read_at = ${new Date(nowMs).toISOString()}::timestamptz from wanted k
+      where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream
+        and (${force}::boolean or not k.is_stored)
+    )
+    select count(*) as wanted from wanted`.execute(trx);
+  return rows[0]?.wanted ?? 0;
+}
+
+/** Throws SettingsError if an organization or stream that the scope names has no track. */
+export async function requireTracks(
+  db: Kysely<Schema>,
+  { instanceId, orgIds, streams }: DueScope,
+): Promise<void> {
+  if (orgIds === null && streams === null) return;
+  const { rows } = await sql<{ orgs: string[]; streams: string[] }>`
+    select coalesce(array_agg(distinct t.org_id), '{}') as orgs, coalesce(array_agg(distinct t.stream), '{}') as streams
+    from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
+    where o.instance_id = ${instanceId} and (${orgIds}::text[] is null or t.org_id = any (${orgIds}::text[]))
+      and (${streams}::text[] is null or t.stream = any (${streams}::text[]))`.execute(db);
+  const tracked = rows[0] ?? { orgs: [], streams: [] };
+  const org = orgIds?.find((each) => !tracked.orgs.includes(each));
+  const stream = streams?.find((each) => !tracked.streams.includes(each));
+  if (org === undefined && stream === undefined) return;
+  const what = org === undefined ? `--stream ${stream}` : `--org ${org}`;
+  throw notExported(what, instanceId);
+}
+
+/** Returns the error for an organization or stream that a command names and that is not exported. */
+export function notExported(what: string, instanceId: string): SettingsError {
+  return new SettingsError(`${what}: not exported from instance ${instanceId}`, {
+    hint: 'check it, and LOSANT_ORG_IDS and STREAMS, which say what is exported',
+  });
+}

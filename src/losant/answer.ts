@@ -1,0 +1,86 @@
+import { showDuration } from '../terminal/words.ts';
+import { parseJson } from '../usage/body.ts';
+
+/** A complete JSON answer. */
+export interface Answer {
+  /** The parsed body, with markers for numbers that a double would round and for repeated keys. */
+  readonly body: unknown;
+  /** The body as received. */
+  readonly text: string;
+  readonly headers: AnswerHeaders;
+  /** The time at which the attempt that succeeded was sent, by the client's clock. */
+  readonly sentAtMs: number;
+  readonly receivedAtMs: number;
+  /** The response's Date header; null if it has none. */
+  readonly dateMs: number | null;
+  /** The response's Age header, the seconds that a cache has kept the answer; null if it has none. */
+  readonly ageSeconds: number | null;
+}
+
+/** Headers by lower-case name. */
+export type AnswerHeaders = Readonly<Record<string, string | string[] | undefined>>;
+
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true });
+
+/** Returns the answer of a status of 200; null if its body is not JSON. */
+export function readAnswer(
+  { headers, content }: { readonly headers: AnswerHeaders; readonly content: Uint8Array },
+  times: Pick<Answer, 'sentAtMs' | 'receivedAtMs' | 'dateMs'>,
+): Answer | null {
+  const age = headerOf(headers, 'age');
+  const ageSeconds = age !== undefined && /^\d{1,10}$/.test(age) ? Number(age) : null;
+  try {
+    const text = strictUtf8.decode(content);
+    return { body: parseJson(text), text, headers, ...times, ageSeconds };
+  } catch {
+    return null;
+  }
+}
+
+/** Returns a header; of a repeated one, the first value. */
+export function headerOf(headers: AnswerHeaders, name: string): string | undefined {
+  const value = headers[name];
+  return typeof value === 'object' ? value[0] : value;
+}
+
+/** The newest Date header, which stays the same for a second. */
+let newest = { text: '', ms: Number.NaN };
+
+/** Returns the Date header in ms, or null if it is missing or cannot be read. */
+export function readDate(headers: AnswerHeaders): number | null {
+  const text = headerOf(headers, 'date') ?? '';
+  if (text !== newest.text) newest = { text, ms: Date.parse(text) };
+  return Number.isNaN(newest.ms) ? null : newest.ms;
+}
+
+/**
+ * Returns the wait in ms that the Retry-After header asks for: seconds, or an HTTP date measured against the
+ * answer's own Date, so that our clock does not matter. Returns null if the header is missing or cannot be read.
+ */
+export function readRetryAfter(headers: AnswerHeaders, receivedAtMs: number): number | null {
+  const text = headerOf(headers, 'retry-after')?.trim() ?? '';
+  if (/^\d+$/.test(text)) return Number.parseInt(text, 10) * 1000;
+  const dateMs = Date.parse(text);
+  return Number.isNaN(dateMs) ? null : Math.max(0, dateMs - (readDate(headers) ?? receivedAtMs));
+}
+
+/** The most that an answer's own time may differ from this clock; beyond it, the answer is not one of now. */
+export const ANSWER_SKEW_MAX_MS = 5 * 60_000;
+
+/**
+ * Returns what is wrong with the time at which an answer was made, by its Date, or by the Age that a cache adds;
+ * null for one of now. One with an Age must not have been made before `notBeforeMs` either.
+ */
+export function findOtherTime(answer: Answer, notBeforeMs = Number.NEGATIVE_INFINITY): string | null {
+  const { dateMs, ageSeconds, receivedAtMs } = answer;
+  const aheadMs = (dateMs ?? receivedAtMs) - receivedAtMs;
+  if (Math.abs(aheadMs) > ANSWER_SKEW_MAX_MS) {
+    const distance = showDuration(Math.abs(aheadMs));
+    return `the answer was made ${distance} ${aheadMs > 0 ? 'from now' : 'ago'} by its Date`;
+  }
+  const ageMs = (ageSeconds ?? 0) * 1_000;
+  if (ageMs > ANSWER_SKEW_MAX_MS) return `a cache has kept the answer for ${showDuration(ageMs)}, by its Age`;
+  return ageMs > 0 && receivedAtMs - ageMs < notBeforeMs
+    ? `a cache has kept the answer since before the days were over: for ${ageSeconds} s, by its Age`
+    : null;
+}

@@ -1,0 +1,235 @@
+/**
+ * Every setting, as one schema of texts by variable. Types, errors, the tables of docs/settings.md and .env.example
+ * come from it: a new one needs an entry here, and `npx vitest run test/settings --update`.
+ */
+import { z } from 'zod';
+import { streamNames, usualStreamNames } from '../usage/streams/catalog.ts';
+import { databaseUrl } from './database-url.ts';
+import * as kinds from './kinds.ts';
+
+/** What a command cannot do without: reading Losant, the database, or changing things in Losant. */
+export type Need = 'losant' | 'database' | 'admin';
+
+/** What the schema of a value does not say. */
+export interface About {
+  /** What to do about a wrong value; without it, to use the default. */
+  readonly remedy?: string;
+  /** A value for documents; without it, the default. */
+  readonly example?: string;
+  /** Whether it may also be in the file that a variable with the ending `_FILE` names. */
+  readonly isSecret?: true;
+  /** Whether empty text is wrong; otherwise it counts as not given. */
+  readonly refusesEmpty?: true;
+  /** The need of the only commands that read it, and must have it; for all others it is null. */
+  readonly neededBy?: Need;
+}
+
+const abouts = z.registry<About>();
+
+function about<S extends z.ZodType>(schema: S, known: About): S {
+  abouts.add(schema, known);
+  return schema;
+}
+
+const optional = <T>(schema: z.ZodType<T>) => schema.nullable().default(null);
+
+/**
+ * The longest horizon, against typing mistakes. Losant keeps the detail for about 90 days:
+ * https://docs.losant.com/references/data-retention
+ */
+const LONGEST_HORIZON_DAYS = 3650;
+
+const hours = kinds.number(0, LONGEST_HORIZON_DAYS * 24, 'hours after the end of a day');
+const readAtHours = kinds.list(hours).transform((all) => [...new Set(all)].sort((a, b) => a - b));
+const streams = kinds
+  .list(kinds.choice(streamNames))
+  .check(kinds.listedOnce)
+  .transform((all) => streamNames.filter((each) => all.includes(each)));
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
+/** The settings of one Losant instance. */
+export const instanceSettings = z.object({
+  LOSANT_INSTANCE_ID: about(kinds.instanceId.describe('the instance whose organizations are exported'), {
+    refusesEmpty: true,
+    remedy: 'copy the 24 hex characters of the instance from its address in Losant',
+    example: '575ec8687ae143cd83dc4a97',
+  }),
+  LOSANT_API_TOKEN: about(
+    kinds
+      .token(1)
+      .nullable()
+      .describe('an instance API token that may read the instance, its organizations and their usage'),
+    {
+      isSecret: true,
+      refusesEmpty: true,
+      neededBy: 'losant',
+      remedy: 'create an instance API token in Losant',
+    },
+  ),
+  /** The address without a trailing slash; may have a path. */
+  LOSANT_API_URL: kinds.apiUrl
+    .default('https://api.losant.com')
+    .describe(
+      'address of the API, for private and white-label installs; https, or http to this machine only',
+    ),
+  LOSANT_DOMAIN: about(
+    optional(kinds.domain).describe('domain of a white-label install, sent with each request'),
+    {
+      remedy: 'use the bare name, e.g. usage.example.com',
+      example: 'usage.example.com',
+    },
+  ),
+  LOSANT_ORG_IDS: about(
+    kinds.orgSelection
+      .default({ kind: 'all' })
+      .describe('the organizations: `all`, or ids with commas between them'),
+    {
+      refusesEmpty: true,
+      remedy: 'use all, or list the 24 hex characters of each organization',
+      example: 'all',
+    },
+  ),
+  /** The streams in the order of the catalog. Hours are exported only where they are named. */
+  STREAMS: about(
+    streams
+      .default([...usualStreamNames])
+      .describe('the kinds of usage, with commas between them; see below'),
+    { refusesEmpty: true },
+  ),
+  REQUESTS_PER_SECOND: kinds
+    .number(0.1, 10_000, 'requests per second')
+    .default(20)
+    .describe('most requests started per second, evenly spaced; fractions too'),
+  REQUEST_CONCURRENCY: kinds
+    .number(1, 1000, 'requests at once')
+    .default(8)
+    .describe('most requests under way at once'),
+});
+
+/** The settings that hold for all instances. */
+export const sharedSettings = z.object({
+  /** `postgres://…` or `embedded:DIR`. */
+  DATABASE_URL: about(
+    databaseUrl
+      .nullable()
+      .describe('`postgres://…`; or `embedded:` and a folder, to try the program out without a server'),
+    {
+      isSecret: true,
+      neededBy: 'database',
+      remedy:
+        'set it to postgres://USER:PASSWORD@HOST:5432/NAME, or to embedded:DIR for trying out without a server; ' +
+        'in user and password, percent-encode @ : / ? # and spaces',
+      example: 'postgres://usage:PASSWORD@db.example.com:5432/billing?sslmode=verify-full',
+    },
+  ),
+  AUTO_MIGRATE: kinds
+    .choice(['true', 'false'])
+    .transform((given) => given === 'true')
+    .default(false)
+    .describe(
+      '`true` lets a start bring an existing database to this version; otherwise only `migrate` does',
+    ),
+  /** Cron with five fields. */
+  SCHEDULE: about(
+    kinds.schedule
+      .default('15 * * * *')
+      .describe('when the worker wakes up: cron with five fields, always UTC'),
+    { remedy: 'use e.g. "15 * * * *": a quarter past every hour, UTC' },
+  ),
+  READ_AT_HOURS: about(
+    readAtHours
+      .default([0, 6, 24, 48, 72, 168, 720])
+      .describe(
+        'the checkpoints: hours after the end of a usage day at which it is read, with commas between them',
+      ),
+    { refusesEmpty: true },
+  ),
+  FINAL_AT_HOURS: hours
+    .default(72)
+    .describe('hours after its end from which a read makes the day final; at most the last checkpoint'),
+  HORIZON_DAYS: kinds
+    .number(1, LONGEST_HORIZON_DAYS, 'days')
+    .default(90)
+    .describe('days for which Losant keeps the detail; older days are not asked for'),
+  CONTROL_TOTALS: kinds
+    .choice(['block', 'show'])
+    .default('block')
+    .describe(
+      "what a total of Losant's own that differs does: `block` the month, or only `show` the difference",
+    ),
+  /** The file of the Ed25519 key (PEM); only `close` reads it. */
+  STATEMENT_KEY_FILE: about(
+    optional(kinds.line).describe(
+      'file of an Ed25519 key (PEM) with which `close` signs [statements](billing.md)',
+    ),
+    { example: '/etc/losant-usage/statement.key' },
+  ),
+  REQUEST_TIMEOUT_MS: kinds
+    .number(100, 600_000, 'milliseconds')
+    .default(30_000)
+    .describe('bound on one attempt, to the end of the body, in milliseconds'),
+  REQUEST_ATTEMPTS: kinds
+    .number(1, 20, 'attempts')
+    .default(5)
+    .describe('attempts per request; waits that Losant asks for (429, Retry-After) do not count'),
+  HTTP_HOST: about(
+    kinds.host
+      .default('127.0.0.1')
+      .describe('address on which the worker serves health, metrics and its pages'),
+    { remedy: 'use 127.0.0.1, or 0.0.0.0 to be reached from elsewhere' },
+  ),
+  HTTP_PORT: kinds
+    .number(0, 65_535, '0: no server')
+    .default(9464)
+    .describe('its port; `0` turns the server off'),
+  // A token of 16 characters is beyond guessing over the network.
+  HTTP_TOKEN: about(
+    optional(kinds.token(16)).describe('token that readers must send; at least 16 characters'),
+    {
+      isSecret: true,
+      refusesEmpty: true,
+      remedy: 'use a longer random one, e.g. from: openssl rand -hex 32',
+    },
+  ),
+  HEARTBEAT_URL: about(
+    optional(kinds.heartbeatUrl).describe("address that a dead man's switch gives; treated as a secret"),
+    {
+      isSecret: true,
+      remedy: 'use the complete address that your monitor gives, beginning with https://',
+      example: 'https://hc.example.com/ping/UUID',
+    },
+  ),
+  LOG_LEVEL: kinds
+    .choice(LOG_LEVELS)
+    .default('info')
+    .describe('`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`'),
+  LOSANT_ADMIN_TOKEN: about(
+    kinds
+      .token(1)
+      .nullable()
+      .describe('a token that may change or delete organizations; only `org set` and `org delete` read it'),
+    {
+      isSecret: true,
+      refusesEmpty: true,
+      neededBy: 'admin',
+      remedy: 'create a token in Losant that may change organizations, and give it to this command only',
+    },
+  ),
+});
+
+export const settings = sharedSettings.extend(instanceSettings.shape);
+
+export type SettingName = keyof typeof settings.shape;
+
+export const settingNames = Object.keys(settings.shape) as readonly SettingName[];
+
+export function aboutSetting(name: SettingName): About & { readonly remedy: string } {
+  const schema = settings.shape[name];
+  const usual: unknown = schema instanceof z.ZodDefault ? schema.def.defaultValue : '';
+  return { remedy: `use e.g. ${String(usual)}`, ...abouts.get(schema) };
+}
+
+/** Returns the variables of a setting: its own, and for a secret the one that names its file. */
+export function variablesOf(name: SettingName): string[] {
+  return aboutSetting(name).isSecret ? [name, `${name}_FILE`] : [name];
+}

@@ -1,0 +1,45 @@
+/** Words for what was misspelt. */
+
+/** The characters of a value that are shown; a secret in the wrong place stays mostly hidden. */
+const SHOWN_CHARACTERS = 40;
+
+/** Returns the text on one line in double quotes, cut if it is long. */
+export function quote(text: string): string {
+  if (text.length <= SHOWN_CHARACTERS) return JSON.stringify(text);
+  return `${JSON.stringify(`${text.slice(0, SHOWN_CHARACTERS)}…`)} (${text.length} characters)`;
+}
+
+/** Returns `a, b or c`. */
+export function oneOf(choices: readonly string[]): string {
+  return choices.length < 2 ? choices.join('') : `${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`;
+}
+
+/** Returns the candidate that the name most likely misspells, by at most so many slips; null if none is near. */
+export function nearestName<T extends string>(
+  name: string,
+  candidates: readonly T[],
+  slipsMax = name.length / 3,
+): T | null {
+  const [best] = candidates
+    .map((candidate) => ({ candidate, slips: countSlips(name, candidate) }))
+    .sort((a, b) => a.slips - b.slips);
+  return best !== undefined && best.slips <= slipsMax ? best.candidate : null;
+}
+
+/** Returns the optimal string alignment distance of two texts. */
+function countSlips(a: string, b: string): number {
+  let previous: number[] = [];
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 0; i < a.length; i += 1) {
+    const next = [i + 1];
+    for (let j = 0; j < b.length; j += 1) {
+      const replaced = (row[j] ?? 0) + (a[i] === b[j] ? 0 : 1);
+      const isSwapped = i > 0 && a[i] === b[j - 1] && a[i - 1] === b[j];
+      const swapped = isSwapped ? (previous[j - 1] ?? 0) + 1 : replaced;
+      next.push(Math.min(replaced, swapped, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    }
+    previous = row;
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

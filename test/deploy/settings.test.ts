@@ -1,0 +1,115 @@
+/** The settings that the files of deploy/ give to the program, read as the program reads them. */
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { readConfig } from '../../src/settings/config.ts';
+
+interface Service {
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly secrets?: readonly string[];
+}
+
+const compose = parse(readFileSync('deploy/compose.yaml', 'utf8')) as {
+  readonly services: Readonly<Record<string, Service>>;
+  readonly secrets: Readonly<Record<string, { readonly file: string }>>;
+};
+
+/** Stands for every file of a secret: what a secret of its kind looks like. */
+function readSecret(path: string) {
+  const texts: Record<string, string> = {
+    'database-url': 'postgres://user:password@host:5432/billing',
+    'heartbeat-url': 'https://monitor.example.com/ping',
+  };
+  const kind = Object.keys(texts).find((each) => path.endsWith(each));
+  return { text: kind === undefined ? 'eyJ.some-long-token' : (texts[kind] ?? ''), mode: 0o440 };
+}
+
+/** Throws with every problem of the settings. */
+function assertAccepted(
+  env: Readonly<Record<string, string>>,
+  needs: readonly ('losant' | 'database')[] = ['losant', 'database'],
+): void {
+  readConfig({ env, configFile: null, needs, readFile: readSecret });
+}
+
+/** Returns `name=text` lines as variables, with quotes read as a shell and systemd read them. */
+function readLines(text: string): Record<string, string> {
+  const lines = text.split('\n').filter((line) => /^[A-Z_]+=/.test(line));
+  return Object.fromEntries(
+    lines.map((line) => {
+      const at = line.indexOf('=');
+      return [line.slice(0, at), line.slice(at + 1).replaceAll(/^"|"$/g, '')];
+    }),
+  );
+}
+
+test.each([
+  ['worker', { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97' }, ['losant', 'database']],
+  ['migrate', {}, ['database']],
+  ['billing', {}, ['database']],
+] as const)('the program takes the settings of %s in compose.yaml', (name, more, needs) => {
+  assertAccepted({ ...compose.services[name]?.environment, ...more }, needs);
+});
+
+test('compose.yaml gives each service the secrets that its settings name, and nobody the password of an owner', () => {
+  const logins = Object.entries(compose.services).flatMap(([name, { environment = {}, secrets = [] }]) => {
+    const named = Object.values(environment).filter((text) => text.startsWith('/run/secrets/'));
+    expect(secrets).toEqual(expect.arrayContaining(named.map((path) => path.slice('/run/secrets/'.length))));
+    return secrets.filter((secret) => secret.endsWith('database-url')).map((secret) => [name, secret]);
+  });
+  expect(logins).toEqual([
+    ['migrate', 'migrator-database-url'],
+    ['worker', 'writer-database-url'],
+    ['billing', 'closer-database-url'],
+  ]);
+  for (const [name, { file }] of Object.entries(compose.secrets)) expect(file).toBe(`./secrets/${name}`);
+  expect(readFileSync('deploy/secrets/.gitignore', 'utf8')).toMatch(/^\*$/m);
+});
+
+test.each(['as it is', 'with every line switched on'])('the program takes the file of systemd %s', (how) => {
+  const text = readFileSync('deploy/systemd/losant-usage.env.example', 'utf8');
+  assertAccepted(readLines(how === 'as it is' ? text : text.replaceAll(/^#(?=[A-Z_]+=)/gm, '')));
+});
+
+test('the program takes the example with several instances', () => {
+  const example = readFileSync('deploy/losant-usage.example.yaml', 'utf8');
+  const readFile = (path: string) =>
+    path === 'several.yaml' ? { text: example, mode: 0o640 } : readSecret(path);
+  const env = {
+    DATABASE_URL: 'postgres://user:password@host:5432/billing',
+    LOSANT_API_TOKEN_US: 'eyJ.some-token',
+  };
+  const { instances } = readConfig({
+    env,
+    configFile: 'several.yaml',
+    needs: ['losant', 'database'],
+    readFile,
+  });
+  expect(instances.map(({ instanceId }) => instanceId)).toEqual([
+    '575ec8687ae143cd83dc4a97',
+    '5f3a0b6c2d7e4f0006a1b2c3',
+  ]);
+});
+
+interface Pod {
+  readonly kind: string;
+  readonly data?: Readonly<Record<string, string>>;
+  readonly spec?: {
+    readonly template: {
+      readonly spec: { readonly containers: readonly { env: readonly { name: string; value: string }[] }[] };
+    };
+  };
+}
+
+test.each([
+  ['base/worker.yaml', 'Deployment', ['losant', 'database']],
+  ['jobs/backfill.yaml', 'Job', ['losant', 'database']],
+  ['jobs/migrate.yaml', 'Job', ['database']],
+] as const)('the program takes the settings of Kubernetes in %s', (file, kind, needs) => {
+  const shared = parse(readFileSync('deploy/kubernetes/base/settings.yaml', 'utf8')) as Pod;
+  const documents = parseAllDocuments(readFileSync(`deploy/kubernetes/${file}`, 'utf8'));
+  const pod = documents.map((each) => each.toJS() as Pod).find((each) => each.kind === kind);
+  const [container] = pod?.spec?.template.spec.containers ?? [];
+  const own = Object.fromEntries((container?.env ?? []).map(({ name, value }) => [name, value]));
+  assertAccepted({ ...(needs.length > 1 ? shared.data : {}), ...own }, needs);
+});

@@ -1,0 +1,128 @@
+/** The folders of deploy/kubernetes, built by kubectl as an operator builds them. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+
+interface Container {
+  readonly image: string;
+  readonly envFrom?: readonly { readonly configMapRef: { readonly name: string } }[];
+  readonly env: readonly { readonly name: string; readonly value: string }[];
+  readonly ports?: readonly { readonly name: string; readonly containerPort: number }[];
+  readonly resources: { readonly limits: { readonly memory: string } };
+  readonly securityContext: object;
+  readonly volumeMounts: readonly { readonly mountPath: string; readonly subPath?: string }[];
+}
+
+interface PodSpec {
+  readonly enableServiceLinks: boolean;
+  readonly automountServiceAccountToken: boolean;
+  readonly terminationGracePeriodSeconds?: number;
+  readonly securityContext: object;
+  readonly containers: readonly [Container];
+  readonly volumes: readonly { readonly secret: { readonly secretName: string } }[];
+}
+
+interface Manifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly data?: Readonly<Record<string, string>>;
+  readonly spec: {
+    readonly replicas?: number;
+    readonly selector?: object;
+    readonly ports?: readonly { readonly targetPort: string }[];
+    readonly template?: { readonly metadata: { readonly labels: object }; readonly spec: PodSpec };
+  };
+}
+
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'losant-usage kubernetes-'));
+  cpSync('deploy', join(folder, 'deploy'), { recursive: true });
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+function read(text: string): Manifest[] {
+  return parseAllDocuments(text, { uniqueKeys: true }).map((each) => each.toJS() as Manifest);
+}
+
+function build(path: string): Manifest[] {
+  const options = { cwd: folder, encoding: 'utf8', timeout: 60_000 } as const;
+  return read(execFileSync('kubectl', ['kustomize', path], options));
+}
+
+function one(manifests: readonly Manifest[], kind: string): Manifest {
+  const found = manifests.filter((each) => each.kind === kind);
+  if (found.length !== 1 || found[0] === undefined) throw new Error(`${found.length} of ${kind}`);
+  return found[0];
+}
+
+test('the base builds a worker with its settings, its port and what it may talk to', () => {
+  const base = build('deploy/kubernetes/base');
+  expect(base.map(({ kind }) => kind).toSorted()).toEqual([
+    'ConfigMap',
+    'Deployment',
+    'NetworkPolicy',
+    'Service',
+  ]);
+  const { spec } = one(base, 'Deployment');
+  const [container] = spec.template?.spec.containers ?? [];
+  expect(one(base, 'Service').spec.selector).toEqual(spec.template?.metadata.labels);
+  expect(one(base, 'Service').spec.ports?.map(({ targetPort }) => targetPort)).toEqual(
+    container?.ports?.map(({ name }) => name),
+  );
+});
+
+test('the overlay builds: its namespace, image, replicas and settings, and a target for Prometheus', () => {
+  const overlay = build('deploy/kubernetes/overlays/example');
+  const worker = one(overlay, 'Deployment');
+  expect(new Set(overlay.map(({ metadata }) => metadata.namespace))).toEqual(new Set(['billing']));
+  expect(worker.spec.replicas).toBe(2);
+  expect(worker.spec.template?.spec.containers[0].image).toMatch(/^images\.example\.com\/losant-usage:\d/);
+  expect(one(overlay, 'ConfigMap').data).toMatchObject({ LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97' });
+  expect(one(overlay, 'PodMonitor').metadata.name).toBe('losant-usage');
+});
+
+test('an overlay of your own that lies elsewhere builds too', () => {
+  const own = join(folder, 'deploy/kubernetes/overlays/production');
+  mkdirSync(own);
+  cpSync(join(folder, 'deploy/kubernetes/overlays/example'), own, { recursive: true });
+  expect(build('deploy/kubernetes/overlays/production').length).toBe(5);
+});
+
+describe.each(['base/worker.yaml', 'jobs/migrate.yaml', 'jobs/backfill.yaml'])('the pod of %s', (file) => {
+  const pods = read(readFileSync(`deploy/kubernetes/${file}`, 'utf8')).flatMap(
+    ({ spec }) => spec.template ?? [],
+  );
+  const pod = pods[0]?.spec as PodSpec;
+  const [container] = pod.containers;
+
+  test('has no root, no capability, no writable file system, no token of the cluster and a bound on memory', () => {
+    expect(pod).toMatchObject({ enableServiceLinks: false, automountServiceAccountToken: false });
+    expect(pod.securityContext).toMatchObject({
+      runAsNonRoot: true,
+      seccompProfile: { type: 'RuntimeDefault' },
+    });
+    expect(container.securityContext).toEqual({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    });
+    expect(container.resources.limits.memory).toBe('512Mi');
+  });
+
+  test('mounts its secrets as a folder, so that a replaced token arrives, from a secret that the install makes', () => {
+    const install = readFileSync('docs/install.md', 'utf8');
+    for (const { secret } of pod.volumes) expect(install).toContain(`secret generic ${secret.secretName} `);
+    for (const { mountPath, subPath } of container.volumeMounts) {
+      expect(subPath).toBeUndefined();
+      const files = container.env.filter(({ name }) => name.endsWith('_FILE')).map(({ value }) => value);
+      expect(files.filter((path) => !path.startsWith(`${mountPath}/`))).toEqual([]);
+    }
+  });
+});

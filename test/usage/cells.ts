@@ -1,0 +1,153 @@
+/** Cells of 2026-11-20 in any state, and answers for them at any age of the day. */
+import { type Applied, apply, type Counterpart, zerosOf } from '../../src/usage/apply.ts';
+import type { Cell, Verdict } from '../../src/usage/cell.ts';
+import type { Numbers, Part } from '../../src/usage/numbers.ts';
+import type { Policy } from '../../src/usage/policy.ts';
+import type { Standing } from '../../src/usage/standing.ts';
+
+export const ORG = '5d0000000000000000000001';
+export const DAY = '2026-11-20';
+const END_MS = Date.parse('2026-11-21T00:00:00.000Z');
+export const HOUR_MS = 3_600_000;
+
+/** The policy by default. */
+export const POLICY: Policy = {
+  readAtHours: [0, 6, 24, 48, 72, 168, 720],
+  finalAtHours: 72,
+  horizonDays: 90,
+};
+
+/** The instant some hours after the end of the day. */
+export const age = (hours: number): number => END_MS + hours * HOUR_MS;
+
+/** The hours between the end of the day and an instant. */
+const ageOf = (ms: number): number => (ms - END_MS) / HOUR_MS;
+
+const atHour = (hour: number, value: number) =>
+  Array.from({ length: 24 }, (_, each) => (each === hour ? value : 0));
+
+/** The columns of `payload_hours`, with numbers at 05:00 only. */
+export const hours = (billable: number, all: number, bytes: number): Numbers => ({
+  hours_billable_count: atHour(5, billable),
+  hours_all_count: atHour(5, all),
+  hours_all_bytes: atHour(5, bytes),
+});
+
+export const totals = (billable: number, all: number, bytes: number): Numbers => ({
+  payload_billable_count: billable,
+  payload_all_count: all,
+  payload_all_bytes: bytes,
+});
+
+export const sources = (count: number): Numbers => ({
+  payload_source_count: count,
+  payload_sources: { timer: { 'timer.flow': count } },
+});
+
+export const devices = (created: number, deleted: number, total: number): Numbers => ({
+  devices_created: created,
+  devices_deleted: deleted,
+  devices_total: total,
+});
+
+export const minutes = (used: number, completed: number): Numbers => ({
+  notebook_minutes: used,
+  notebook_completed: completed,
+  notebook_canceled: 0,
+  notebook_errored: 0,
+  notebook_timeout: 0,
+});
+
+/** Two versions of the numbers of each stream, and its zeros. */
+export const NUMBERS: Readonly<Record<string, { some: Numbers; other: Numbers; zero: Numbers }>> = {
+  device_counts: { some: devices(4, 1, 17), other: devices(4, 1, 18), zero: devices(0, 0, 0) },
+  notebook_minutes: { some: minutes(17, 4), other: minutes(18, 4), zero: zerosOf('notebook_minutes') },
+  payload_sources: { some: sources(21), other: sources(22), zero: zerosOf('payload_sources') },
+  payload_totals: { some: totals(17, 21, 900), other: totals(17, 22, 950), zero: zerosOf('payload_totals') },
+  payload_hours: { some: hours(17, 21, 900), other: hours(17, 22, 950), zero: zerosOf('payload_hours') },
+};
+
+export function named(numbers: Numbers, ...leftOut: readonly (string | Part)[]): Verdict {
+  const parts = leftOut.map((part) => (typeof part === 'string' ? { column: part, hour: null } : part));
+  return { kind: 'named', numbers, leftOut: parts };
+}
+
+export const silence: Verdict = { kind: 'left_out' };
+export const failed: Verdict = { kind: 'failed', code: 'server_error', message: 'answered HTTP 500' };
+export const refused: Verdict = { kind: 'failed', code: 'refused', message: 'answered HTTP 400' };
+export const quarantined: Verdict = {
+  kind: 'quarantined',
+  code: 'invalid_value',
+  message: 'created: is negative (-1)',
+};
+
+/** A row of the ledger that was read an hour after the end of the day, unless nothing of it was ever stored. */
+export function cell(standing: Standing, changes: Partial<Cell> = {}): Cell {
+  const isStored = changes.isStored ?? ['final', 'stored', 'in_doubt'].includes(standing);
+  const isRight = standing === 'final' || standing === 'stored';
+  return {
+    standing,
+    isStored,
+    isReported: isStored,
+    silences: 0,
+    revision: isStored ? 1 : 0,
+    verifiedAtMs: isStored ? age(1) : null,
+    attemptedAtMs: isStored ? age(1) : null,
+    attempts: 0,
+    nextReadAtMs: age(0),
+    wasFinal: standing === 'final',
+    reason: isRight ? null : standing === 'accepted' ? 'waived' : 'given',
+    message: isRight ? null : 'given',
+    sha256: isStored ? 'b'.repeat(64) : null,
+    ...changes,
+  };
+}
+
+/** The row that fill makes. */
+export const unread = cell('waiting', { reason: 'never_read', message: null });
+
+export function counterpart(
+  stream: string,
+  numbers: Numbers | null,
+  changes: Partial<Cell> = {},
+): Counterpart {
+  return { stream, numbers, cell: cell(numbers === null ? 'waiting' : 'stored', changes) };
+}
+
+export interface Given {
+  readonly stream: string;
+  readonly before: Cell;
+  readonly numbers: Numbers | null;
+  readonly verdict: Verdict;
+  /** The age of the day in hours when the request was sent. */
+  readonly hours: number;
+  readonly counterparts?: readonly Counterpart[];
+  readonly policy?: Policy;
+}
+
+export function applyTo({ stream, before, numbers, verdict, hours: sentAt, ...more }: Given): Applied {
+  return apply({
+    cell: before,
+    numbers,
+    answer: { orgId: ORG, stream, day: DAY, sentAtMs: age(sentAt), sha256: 'a'.repeat(64), verdict },
+    counterparts: more.counterparts ?? [],
+    policy: more.policy ?? POLICY,
+  });
+}
+
+/** Describes what became of a cell, as tables have it: `loaded: final, revision 1, next at 168`. */
+export function show({ result, cell: after, numbers }: Applied): string {
+  const next = after.nextReadAtMs === null ? 'closed' : `next at ${ageOf(after.nextReadAtMs)}`;
+  return [
+    `${result}: ${after.standing}${after.reason === null ? '' : ` ${after.reason}`}`,
+    `revision ${after.revision}`,
+    ...(after.isStored && !after.isReported ? [`silences ${after.silences}`] : []),
+    ...(after.attempts > 0 ? [`attempts ${after.attempts}`] : []),
+    next,
+    ...(numbers === null ? [] : [Object.values(numbers).flat().some(isNumber) ? 'numbers' : 'zeros']),
+  ].join(', ');
+}
+
+function isNumber(value: unknown): boolean {
+  return typeof value === 'number' ? value !== 0 : Object.keys(value as object).length > 0;
+}

@@ -1,0 +1,145 @@
+/** Numbers compared, and what differs between two versions. */
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { cellId, compareText } from '../../src/usage/cell.ts';
+import {
+  differencesOf,
+  hasAnyNumber,
+  type Numbers,
+  nameOf,
+  numberAt,
+  sameNumbers,
+} from '../../src/usage/numbers.ts';
+import { hours, sources, totals } from './cells.ts';
+
+/** Sources under keys that JavaScript has its own meaning for. */
+const hostile = (count: number): Numbers => ({
+  payload_source_count: count,
+  payload_sources: JSON.parse(`{"__proto__": {"constructor": ${count}}, "toString": {"__proto__": 1}}`),
+});
+
+describe('versions are the same by keys and values, whatever their order', () => {
+  test.each<[string, Numbers, Numbers, boolean]>([
+    ['equal totals', totals(17, 21, 900), totals(17, 21, 900), true],
+    ['another order', { a: 1, b: 2 }, { b: 2, a: 1 }, true],
+    ['another number', totals(17, 21, 900), totals(17, 21, 901), false],
+    ['equal hours', hours(1, 2, 3), hours(1, 2, 3), true],
+    [
+      'another hour',
+      hours(1, 2, 3),
+      { ...hours(1, 2, 3), hours_all_count: hours(1, 2, 3)['hours_all_bytes'] ?? 0 },
+      false,
+    ],
+    ['equal sources', sources(9), sources(9), true],
+    ['another count', sources(9), sources(8), false],
+    ['one source more', { s: { a: { b: 1 } } }, { s: { a: { b: 1, c: 0 } } }, false],
+    ['one type less', { s: { a: { b: 1 }, c: { d: 1 } } }, { s: { a: { b: 1 } } }, false],
+    ['keys that join alike', { s: { a: { 'b.c': 1 } } }, { s: { 'a.b': { c: 1 } } }, false],
+    ['equal hostile keys', hostile(2), hostile(2), true],
+    ['other hostile keys', hostile(2), hostile(3), false],
+    [
+      'a hostile key and none',
+      hostile(2),
+      { payload_source_count: 2, payload_sources: { toString: { a: 1 } } },
+      false,
+    ],
+  ])('%s', (_, a, b, isSame) => {
+    expect(sameNumbers(a, b)).toBe(isSame);
+    expect(sameNumbers(b, a)).toBe(isSame);
+  });
+});
+
+test.each<[string, Numbers, boolean]>([
+  ['zeros', totals(0, 0, 0), false],
+  ['one of three', totals(0, 0, 1), true],
+  ['no sources', { payload_source_count: 0, payload_sources: {} }, false],
+  ['a source of zero', { payload_source_count: 0, payload_sources: { a: { b: 0 } } }, false],
+  ['a source', { payload_source_count: 0, payload_sources: { a: { b: 0, c: 1 } } }, true],
+  ['hours of zero', hours(0, 0, 0), false],
+  ['one hour', hours(0, 1, 0), true],
+  ['a hostile key', hostile(1), true],
+])('has a number other than zero: %s', (_, numbers, has) => {
+  expect(hasAnyNumber(numbers)).toBe(has);
+});
+
+describe('what differs', () => {
+  test.each<[string, Numbers, Numbers, string, string]>([
+    ['nothing', totals(1, 2, 3), totals(1, 2, 3), '{}', '{}'],
+    ['columns', totals(1, 2, 3), totals(1, 5, 3), '{"payload_all_count":2}', '{"payload_all_count":5}'],
+    ['hours', hours(1, 2, 3), hours(1, 2, 4), '{"hours_all_bytes":{"5":3}}', '{"hours_all_bytes":{"5":4}}'],
+    [
+      'sources that come, change and go',
+      { payload_sources: { a: { b: 1, c: 2 }, gone: { d: 3 } } },
+      { payload_sources: { a: { b: 1, c: 5 }, come: { e: 6 } } },
+      '{"payload_sources":{"a":{"c":2},"gone":{"d":3},"come":{"e":null}}}',
+      '{"payload_sources":{"a":{"c":5},"gone":{"d":null},"come":{"e":6}}}',
+    ],
+    [
+      'hostile keys',
+      hostile(2),
+      hostile(3),
+      '{"payload_source_count":2,"payload_sources":{"__proto__":{"constructor":2}}}',
+      '{"payload_source_count":3,"payload_sources":{"__proto__":{"constructor":3}}}',
+    ],
+  ])('%s', (_, old, next, expectedOld, expectedNew) => {
+    const differences = differencesOf(old, next);
+    expect([JSON.stringify(differences.old), JSON.stringify(differences.new)]).toEqual([
+      expectedOld,
+      expectedNew,
+    ]);
+  });
+
+  test('leads from either version to the other', () => {
+    const counts = fc.dictionary(fc.string(), fc.nat(9), { maxKeys: 4 });
+    const types = fc.dictionary(fc.string(), counts, { maxKeys: 4 });
+    fc.assert(
+      fc.property(types, types, (a, b) => {
+        const differences = differencesOf({ s: a }, { s: b });
+        expect(patch({ s: a }, differences.new)).toEqual(patch({ s: b }, null));
+        expect(patch({ s: b }, differences.old)).toEqual(patch({ s: a }, null));
+      }),
+    );
+  });
+});
+
+/** Applies one side of differences; null removes a key. Types without sources are left out. */
+function patch(numbers: unknown, difference: unknown): unknown {
+  if (typeof numbers === 'number' || numbers === undefined) {
+    if (typeof difference !== 'object' || difference === null) return difference ?? numbers;
+  }
+  const map = new Map<string, unknown>(Object.entries((numbers as object | undefined) ?? {}));
+  for (const [key, each] of Object.entries(difference ?? {})) {
+    map.set(key, each === null ? undefined : patch(map.get(key), each));
+  }
+  const entries = [...map].map(([key, value]) => [
+    key,
+    typeof value === 'object' ? patch(value, null) : value,
+  ]);
+  const isLeft = ([, value]: unknown[]) =>
+    value !== undefined && (typeof value !== 'object' || Object.keys(value as object).length > 0);
+  return Object.fromEntries(entries.filter(isLeft));
+}
+
+test('a part is called by its column and hour, and reads 0 where there is none', () => {
+  expect(nameOf({ column: 'hours_all_count', hour: 5 })).toBe('hours_all_count 05:00');
+  expect(nameOf({ column: 'payload_all_count', hour: null })).toBe('payload_all_count');
+  expect(numberAt(hours(1, 2, 3), { column: 'hours_all_count', hour: 5 })).toBe(2);
+  expect(numberAt(hours(1, 2, 3), { column: 'hours_all_count', hour: 6 })).toBe(0);
+  expect(numberAt(totals(1, 2, 3), { column: 'payload_all_bytes', hour: null })).toBe(3);
+  expect(numberAt(totals(1, 2, 3), { column: 'other', hour: null })).toBe(0);
+});
+
+test('cells are in the order of their day, organization and stream, by code units', () => {
+  const ids = [
+    { day: '2026-11-21', orgId: 'a', stream: 'a' },
+    { day: '2026-11-20', orgId: 'b', stream: 'b' },
+    { day: '2026-11-20', orgId: 'b', stream: 'a' },
+    { day: '2026-11-20', orgId: 'B', stream: 'c' },
+  ].map(cellId);
+  expect(ids.toSorted(compareText)).toEqual([
+    '2026-11-20 B c',
+    '2026-11-20 b a',
+    '2026-11-20 b b',
+    '2026-11-21 a a',
+  ]);
+});

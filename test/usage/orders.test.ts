@@ -1,0 +1,210 @@
+/** The table against every order in which the payloads of a day come, are left out, name zeros or numbers, or fail. */
+import * as fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { Applied, Counterpart } from '../../src/usage/apply.ts';
+import type { Cell, Verdict } from '../../src/usage/cell.ts';
+import { hasAnyNumber, type Numbers } from '../../src/usage/numbers.ts';
+import { nextCheckpointMs } from '../../src/usage/policy.ts';
+import { streamNamed } from '../../src/usage/streams/catalog.ts';
+import {
+  age,
+  applyTo,
+  DAY,
+  failed,
+  HOUR_MS,
+  hours,
+  NUMBERS,
+  named,
+  POLICY,
+  silence,
+  totals,
+  unread,
+} from './cells.ts';
+
+const STREAMS = ['payload_sources', 'payload_totals', 'payload_hours'] as const;
+type StreamName = (typeof STREAMS)[number];
+
+interface State {
+  readonly cell: Cell;
+  readonly numbers: Numbers | null;
+}
+
+const hourParts = (column: string) => Array.from({ length: 24 }, (_, hour) => ({ column, hour }));
+const PARTS: Readonly<Record<StreamName, readonly Verdict[]>> = {
+  payload_sources: [],
+  payload_totals: [
+    named(totals(0, 21, 900), 'payload_billable_count'),
+    named(totals(17, 0, 900), 'payload_all_count'),
+    named(totals(0, 0, 0), 'payload_all_count', 'payload_all_bytes'),
+  ],
+  payload_hours: [
+    named(hours(0, 21, 900), ...hourParts('hours_billable_count')),
+    named(hours(17, 0, 900), ...hourParts('hours_all_count')),
+  ],
+};
+
+function verdictsOf(stream: StreamName): Verdict[] {
+  const { some = {}, other = {}, zero = {} } = NUMBERS[stream] ?? {};
+  return [silence, silence, silence, failed, named(some), named(other), named(zero), ...PARTS[stream]];
+}
+
+/** One answer: the time since the one before in hours, the stream, and what Losant says. */
+const step = fc.constantFrom(...STREAMS).chain((stream) =>
+  fc.record({
+    stream: fc.constant(stream),
+    later: fc.constantFrom(0.02, 0.5, 1, 6, 24, 72),
+    verdict: fc.constantFrom(...verdictsOf(stream)),
+  }),
+);
+
+/** What the test knows of a cell by itself. */
+class Witness {
+  #silences = 0;
+  #lastMs: number | null = null;
+  #isConfirmed = false;
+  /** The newest number that Losant named, by column and hour. */
+  #newest: Numbers | null = null;
+
+  /** Judges one answer. */
+  judge(verdict: Verdict, { before, applied, sentAtMs, others }: Judged): void {
+    const next = applied.numbers ?? before.numbers;
+    const { cell } = applied;
+    this.#count(verdict, { others, sentAtMs, isOpen: cell.reason !== 'contradicted' && cell.isStored });
+    const isNamed = verdict.kind === 'named' && verdict.leftOut.length === 0;
+    if (isNamed) this.#newest = verdict.numbers;
+    else if (applied.numbers !== null && verdict.kind === 'named') this.#newest = applied.numbers;
+    // A number other than zero is never replaced by silence.
+    if (verdict.kind !== 'named' && before.numbers !== null) {
+      expect(next).toEqual(before.numbers);
+    }
+    if (verdict.kind === 'named' && before.numbers !== null && applied.numbers !== null) {
+      for (const part of verdict.leftOut) {
+        const value = before.numbers[part.column];
+        expect(part.hour === null ? value : (value as readonly number[])[part.hour]).toBe(0);
+      }
+    }
+    // Zeros are never stored while a counterpart above zero is.
+    const isSilent = verdict.kind === 'left_out';
+    if (isSilent && next !== null && !hasAnyNumber(next) && others.some(isAboveZero)) {
+      expect(applied.numbers).toBeNull();
+      expect(cell.standing).toBe('in_doubt');
+    }
+    // Zeros that nobody named are final only after three silences, or once they are confirmed.
+    if (cell.standing === 'final' && !cell.isReported) {
+      expect(this.#silences >= 3 || this.#isConfirmed).toBe(true);
+      expect(sentAtMs).toBeGreaterThanOrEqual(age(POLICY.finalAtHours));
+    }
+    // The cell has the newest named numbers.
+    if (isNamed) expect(next).toEqual(verdict.numbers);
+    if (this.#newest !== null) expect(next).toEqual(this.#newest);
+    expect(cell.isStored).toBe(next !== null);
+    expect(cell.revision - before.cell.revision).toBe(applied.numbers === null ? 0 : 1);
+    expectReadAgain(cell, sentAtMs);
+  }
+
+  #count(
+    verdict: Verdict,
+    { others, sentAtMs, isOpen }: { others: readonly State[]; sentAtMs: number; isOpen: boolean },
+  ) {
+    if (verdict.kind === 'failed') return;
+    if (verdict.kind === 'named' && verdict.leftOut.length === 0) {
+      [this.#silences, this.#isConfirmed, this.#lastMs] = [0, false, sentAtMs];
+      return;
+    }
+    const isApart = this.#lastMs === null || sentAtMs - this.#lastMs >= HOUR_MS;
+    if (isOpen && (isApart || this.#silences === 0)) this.#silences += 1;
+    if (isOpen) this.#lastMs = sentAtMs;
+    this.#isConfirmed ||= others.some(({ numbers }) => numbers !== null && !hasAnyNumber(numbers));
+  }
+}
+
+interface Judged {
+  readonly before: State;
+  readonly applied: Applied;
+  readonly sentAtMs: number;
+  readonly others: readonly State[];
+}
+
+function isAboveZero({ numbers }: State): boolean {
+  return numbers !== null && hasAnyNumber(numbers);
+}
+
+/** Every cell is read again, until it is final and has no checkpoint ahead. */
+function expectReadAgain(cell: Cell, sentAtMs: number): void {
+  const checkpointMs = nextCheckpointMs(DAY, sentAtMs, POLICY);
+  if (cell.nextReadAtMs === null) {
+    expect([cell.standing, checkpointMs]).toEqual(['final', null]);
+    return;
+  }
+  expect(cell.nextReadAtMs).toBeLessThanOrEqual(checkpointMs ?? sentAtMs + 24 * HOUR_MS);
+}
+
+function play(
+  steps: readonly { stream: StreamName; later: number; verdict: Verdict }[],
+): Map<StreamName, State> {
+  const states = new Map<StreamName, State>(
+    STREAMS.map((stream) => [stream, { cell: unread, numbers: null }]),
+  );
+  const witnesses = new Map(STREAMS.map((stream) => [stream, new Witness()]));
+  let at = 0;
+  for (const { stream, later, verdict } of steps) {
+    at += later;
+    const before = states.get(stream) as State;
+    const others = streamNamed(stream).counterparts.map((name) => {
+      return { stream: name, ...(states.get(name as StreamName) as State) };
+    }) satisfies Counterpart[];
+    const given = { stream, before: before.cell, numbers: before.numbers, verdict, hours: at };
+    const applied = applyTo({ ...given, counterparts: others });
+    witnesses.get(stream)?.judge(verdict, { before, applied, sentAtMs: age(at), others });
+    states.set(stream, { cell: applied.cell, numbers: applied.numbers ?? before.numbers });
+  }
+  return states;
+}
+
+test('whatever comes in whatever order, no number is lost and no zero is invented', () => {
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 1, maxLength: 14 }), (steps) => void play(steps)),
+    {
+      numRuns: 2_000,
+    },
+  );
+});
+
+/** Every way to choose `length` of the items, with repetition. */
+function sequences<T>(items: readonly T[], length: number): T[][] {
+  if (length === 0) return [[]];
+  return sequences(items, length - 1).flatMap((rest) => items.map((item) => [item, ...rest]));
+}
+
+test('of two reads of each stream, in each order and with each kind of answer, the end is the same rule', () => {
+  const kinds = ['silence', 'zero', 'some'] as const;
+  const orders = [
+    [0, 1, 2],
+    [0, 2, 1],
+    [1, 0, 2],
+    [1, 2, 0],
+    [2, 0, 1],
+    [2, 1, 0],
+  ] as const;
+  const verdictOf = (stream: StreamName, kind: (typeof kinds)[number]) =>
+    kind === 'silence' ? silence : named(NUMBERS[stream]?.[kind] ?? {});
+  for (const order of orders) {
+    for (const answers of sequences(kinds, 6)) {
+      const steps = answers.map((kind, index) => {
+        const stream = STREAMS[order[index % 3] as 0 | 1 | 2];
+        return { stream, later: index === 3 ? 72 : 0.02, verdict: verdictOf(stream, kind) };
+      });
+      const states = play(steps);
+      for (const [place, index] of order.entries()) {
+        const stream = STREAMS[index];
+        const [first, second] = [answers[place], answers[place + 3]];
+        const state = states.get(stream) as State;
+        // The second answer was late enough to be final: only silence can leave something open.
+        if (second === 'some') expect(state.cell.standing).toBe('final');
+        if (second === 'zero')
+          expect(state).toMatchObject({ cell: { standing: 'final' }, numbers: NUMBERS[stream]?.zero });
+        if (second === 'silence' && first === 'some') expect(state.cell.standing).toBe('in_doubt');
+      }
+    }
+  }
+});

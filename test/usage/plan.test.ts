@@ -1,0 +1,90 @@
+/** Due cells become as few requests as possible. */
+import * as fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { addDays, daysFrom } from '../../src/usage/day.ts';
+import { planSlices } from '../../src/usage/plan.ts';
+import { streamNames, streams, usualStreamNames } from '../../src/usage/streams/catalog.ts';
+
+const A = '5d000000000000000000000a';
+const B = '5d000000000000000000000b';
+
+const cells = (days: readonly string[], stream = 'device_counts', orgId = A) =>
+  days.map((day) => ({ orgId, stream, day }));
+const daysTo = (to: string, count: number) => Array.from({ length: count }, (_, age) => addDays(to, -age));
+const show = (slices: ReturnType<typeof planSlices>) =>
+  slices.map(({ window, days }) => `${window.from}..${window.to} ${days.length}`);
+
+test.each([
+  ['one day', ['2026-11-23'], ['2026-11-23..2026-11-23 1']],
+  ['31 days', daysTo('2026-11-23', 31), ['2026-10-24..2026-11-23 31']],
+  ['32 days', daysTo('2026-11-23', 32), ['2026-10-24..2026-11-23 31', '2026-10-23..2026-10-23 1']],
+  ['a year end', daysTo('2027-01-01', 3), ['2026-12-30..2027-01-01 3']],
+  ['a leap day', daysTo('2024-03-01', 4), ['2024-02-27..2024-03-01 4']],
+  ['days apart, with those between', ['2026-11-02', '2026-11-21'], ['2026-11-02..2026-11-21 2']],
+  [
+    'days too far apart',
+    ['2026-10-02', '2026-11-21'],
+    ['2026-11-21..2026-11-21 1', '2026-10-02..2026-10-02 1'],
+  ],
+])('windows of %s', (_, days, windows) => {
+  expect(show(planSlices(cells(days)))).toEqual(windows);
+});
+
+test('sources take a request for each day, because their body has no dates', () => {
+  const slices = planSlices(cells(['2026-11-22', '2026-11-23'], 'payload_sources'));
+  expect(show(slices)).toEqual(['2026-11-23..2026-11-23 1', '2026-11-22..2026-11-22 1']);
+});
+
+test('the newest window comes first, and in it an organization with sources before totals before hours', () => {
+  const due = [
+    ...streamNames.toReversed().flatMap((stream) => cells(['2026-11-23'], stream, B)),
+    ...cells(['2026-11-23'], 'payload_totals', A),
+    ...cells(['2026-11-24'], 'device_counts', B),
+  ];
+  expect(
+    planSlices(due).map(({ orgId, stream, window }) => `${window.to} ${orgId.at(-1)} ${stream}`),
+  ).toEqual([
+    '2026-11-24 b device_counts',
+    '2026-11-23 a payload_totals',
+    '2026-11-23 b notebook_minutes',
+    '2026-11-23 b payload_sources',
+    '2026-11-23 b payload_totals',
+    '2026-11-23 b payload_hours',
+  ]);
+});
+
+test.each([
+  [1, 6],
+  [31, 36],
+  [32, 42],
+])('%d days of an organization are 5 requests a window of 31 days, and one a day: %d', (count, requests) => {
+  const due = usualStreamNames.flatMap((stream) => cells(daysTo('2026-11-23', count), stream));
+  const requestsOf = new Map(streams.map((stream) => [stream.name, stream.requests.length]));
+  const total = planSlices(due).reduce((sum, { stream }) => sum + (requestsOf.get(stream) ?? 0), 0);
+  expect(total).toBe(requests);
+});
+
+test('whatever is due, windows hold each due day once, newest first, and are never longer than allowed', () => {
+  const ages = fc.uniqueArray(fc.integer({ min: 1, max: 90 }), { maxLength: 90 });
+  fc.assert(
+    fc.property(ages, fc.constantFrom(...streams), (several, { name, windowDays }) => {
+      const slices = planSlices(
+        cells(
+          several.map((age) => addDays('2026-11-24', -age)),
+          name,
+        ),
+      );
+      const due = several.toSorted((a, b) => a - b).map((age) => addDays('2026-11-24', -age));
+      expect(slices.flatMap(({ days }) => days)).toEqual(due);
+      for (const { window, days } of slices) {
+        expect(daysFrom(window.from, window.to)).toBeLessThan(windowDays);
+        expect([days[0], days.at(-1)]).toEqual([window.to, window.from]);
+      }
+      for (const [index, { window }] of slices.slice(1).entries()) {
+        const newer = slices[index];
+        // A window that begins later would have had room for it.
+        expect(daysFrom(window.to, newer?.window.to ?? '')).toBeGreaterThanOrEqual(windowDays);
+      }
+    }),
+  );
+});
