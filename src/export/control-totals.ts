@@ -1,17 +1,19 @@
 /** Losant's own totals of the instance by day, asked for beside our sums. They change no number and fail no run. */
 import { sql } from 'kysely';
+import { transform } from 'streaming-iterables';
 import { unnested } from '../database/expressions.ts';
 import { LosantError } from '../errors.ts';
 import { readInstance, updateInstance } from '../ledger/instances.ts';
 import { beginWriting } from '../ledger/lease.ts';
 import type { Answer } from '../losant/answer.ts';
 import { fetchUsage } from '../losant/usage.ts';
-import { eachDay, type UsageDay } from '../usage/day.ts';
+import type { UsageDay } from '../usage/day.ts';
 import { cutWindows } from '../usage/plan.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import { type DayReading, UnplaceableBodyError } from '../usage/streams/stream.ts';
 import type { InstanceContext } from './context.ts';
+import { withoutPlaces } from './report.ts';
 import type { Session } from './session.ts';
 
 /** The bound on reading control totals, which must not delay a run: a later run reads what is left. */
@@ -83,33 +85,53 @@ async function askTotals(
   stream: string,
   days: readonly UsageDay[],
 ): Promise<string | null> {
-  const { client, instanceId } = context;
-  const { requests, windowDays, readBodies } = streamNamed(stream);
+  const windows = cutWindows(days, streamNamed(stream).windowDays);
+  const ask = (window: Window) => askWindow(context, signal, stream, window);
   let problem: string | null = null;
   try {
-    for (const { window, days: wanted } of cutWindows(days, windowDays)) {
-      const answers: Answer[] = [];
-      for (const request of requests) {
-        const question = { instanceId, orgId: null, window, attempts: ATTEMPTS, signal };
-        answers.push(await fetchUsage(client, { ...question, ...request }));
-      }
-      const bodies = answers.map(({ body }) => body);
-      const { days: readings } = readBodies(bodies, window);
-      const totals = eachDay(window)
-        .filter((day) => wanted.includes(day))
-        .flatMap((day) => totalsOf(stream, day, readings.get(day)));
-      await storeTotals(context, session, { totals, verifiedAtMs: (answers[0] as Answer).sentAtMs });
-      const bad = [...readings.values()].find((reading) => reading.kind !== 'named');
-      if (bad) problem ??= `${stream}: ${bad.message}`;
+    for await (const read of transform(context.concurrency, ask, windows)) {
+      await storeTotals(context, session, read);
+      problem ??= read.problem;
     }
     return problem;
   } catch (error) {
     session.signal.throwIfAborted();
-    if (error instanceof LosantError) return error.message;
+    if (error instanceof LosantError) return withoutPlaces(error.message);
     if (error instanceof UnplaceableBodyError) return `${stream}: ${error.message}`;
     if (signal.aborted) return `${stream}: no answer within ${LONGEST_MS / 1_000} s`;
     throw error;
   }
+}
+
+type Window = ReturnType<typeof cutWindows>[number];
+
+async function askWindow(
+  { client, instanceId }: InstanceContext,
+  signal: AbortSignal,
+  stream: string,
+  { window, days }: Window,
+): Promise<TotalsRead> {
+  const { requests, readBodies } = streamNamed(stream);
+  const answers: Answer[] = [];
+  for (const request of requests) {
+    const question = { instanceId, orgId: null, window, attempts: ATTEMPTS, signal };
+    answers.push(await fetchUsage(client, { ...question, ...request }));
+  }
+  const bodies = answers.map(({ body }) => body);
+  const { days: readings } = readBodies(bodies, window);
+  const bad = [...readings.values()].find((reading) => reading.kind !== 'named');
+  return {
+    totals: days.flatMap((day) => totalsOf(stream, day, readings.get(day))),
+    verifiedAtMs: (answers[0] as Answer).sentAtMs,
+    problem: bad ? `${stream}: ${bad.message}` : null,
+  };
+}
+
+interface TotalsRead {
+  readonly totals: readonly Total[];
+  readonly verifiedAtMs: number;
+  /** Why a day of the window cannot be believed; null if all can. */
+  readonly problem: string | null;
 }
 
 /** A total of a day; null if Losant left it out. */
@@ -133,7 +155,7 @@ function totalsOf(stream: string, day: UsageDay, reading: DayReading | undefined
 async function storeTotals(
   { db, instanceId }: InstanceContext,
   session: Session,
-  { totals, verifiedAtMs }: { readonly totals: readonly Total[]; readonly verifiedAtMs: number },
+  { totals, verifiedAtMs }: TotalsRead,
 ): Promise<void> {
   const rows = unnested('n', totals, { usage_date: 'date', metric: 'text', quantity: 'bigint' });
   await db.transaction().execute(async (trx) => {
