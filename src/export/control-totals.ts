@@ -27,7 +27,7 @@ const ATTEMPTS = 2;
  * with the instance, and logged. Throws only when the session's signal aborts.
  */
 export async function readControlTotals(context: InstanceContext, session: Session): Promise<void> {
-  const { db, instanceId, selection, streams, logger } = context;
+  const { instanceId, selection, streams, logger } = context;
   const signal = AbortSignal.any([session.signal, AbortSignal.timeout(LONGEST_MS)]);
   try {
     // The instance's totals cover all organizations, so they cannot be compared with a few named ones.
@@ -39,10 +39,7 @@ export async function readControlTotals(context: InstanceContext, session: Sessi
       }
       await recordProblem(context, session, problems[0] ?? null);
     }
-    await db.transaction().execute(async (trx) => {
-      await beginWriting(trx, session.write);
-      await sql`select losant_usage_internal.sum_days(${instanceId})`.execute(trx);
-    });
+    while (await sumDays(context, session)) signal.throwIfAborted();
   } catch (error) {
     session.signal.throwIfAborted();
     logger.warn(
@@ -50,6 +47,19 @@ export async function readControlTotals(context: InstanceContext, session: Sessi
       'control totals not compared, a later run tries again',
     );
   }
+}
+
+/** The number of days of all organizations that one statement adds up. */
+const DAYS_AT_ONCE = 10;
+
+/** Adds up the next days whose sums a load has unset. Returns false if there was none. */
+async function sumDays({ db, instanceId }: InstanceContext, session: Session): Promise<boolean> {
+  return await db.transaction().execute(async (trx) => {
+    await beginWriting(trx, session.write);
+    const { rows } = await sql<{ sums: number }>`
+      select losant_usage_internal.sum_days(${instanceId}, ${DAYS_AT_ONCE}) as sums`.execute(trx);
+    return (rows[0]?.sums ?? 0) > 0;
+  });
 }
 
 /** Returns the days of each stream whose totals are not read, may have changed, or differ and are not final. */
