@@ -59,7 +59,7 @@ class PackCheck {
     this.#pack = pack;
     this.#signal = signal;
     this.#db = new DatabaseSync(this.#path);
-    this.#db.exec('pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -32000');
+    this.#db.exec('pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -16000');
     this.#db.exec('pragma temp_store = file');
   }
 
@@ -95,12 +95,15 @@ class PackCheck {
     this.#db.exec('begin');
     let number = 0;
     try {
-      for await (const record of readRecords(file)) {
-        number += 1;
-        if (number % 10_000 === 0) this.#signal.throwIfAborted();
-        if (record.length === columns) insert.run(...record);
-        else insert.run(...[...record, ...nothing].slice(0, columns));
-        if (record.length > columns) this.#say(name, `line ${number} has ${record.length} cells instead of ${columns}`);
+      for await (const page of readRecords(file)) {
+        this.#signal.throwIfAborted();
+        for (const record of page) {
+          number += 1;
+          if (record.length === columns) insert.run(...record);
+          else insert.run(...[...record, ...nothing].slice(0, columns));
+          if (record.length > columns)
+            this.#say(name, `line ${number} has ${record.length} cells instead of ${columns}`);
+        }
       }
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;

@@ -99,7 +99,7 @@ export async function openRegular(path: string): Promise<FileHandle | string> {
 
 /** Yields the bytes of a file in one buffer, whose bytes are others with each chunk. */
 export async function* readChunks(file: FileHandle): AsyncGenerator<Uint8Array> {
-  const buffer = Buffer.alloc(1_048_576);
+  const buffer = Buffer.alloc(65_536);
   for (;;) {
     const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
     if (bytesRead === 0) return;

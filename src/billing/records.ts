@@ -7,12 +7,12 @@ const RECORD_MAX = 1_000_000;
 const CELL = /(?:"((?:[^"]|"")*)"|([^",]*))(,|$)/y;
 
 /**
- * Yields the records of a CSV file as the sqlite3 shell reads them: every cell as text, the first record too. Throws
+ * Yields the records of a CSV file, in pages, as the sqlite3 shell reads them: every cell as text, the first record too. Throws
  * SyntaxError for quotes that are not CSV. A record without quotes is split at its commas, which takes a tenth of the time.
  */
-export async function* readRecords(file: FileHandle): AsyncGenerator<string[]> {
+export async function* readRecords(file: FileHandle): AsyncGenerator<string[][]> {
   for await (const lines of readLines(file)) {
-    for (const line of lines) yield line.includes('"') ? parseRecord(line) : line.split(',');
+    yield lines.map((line) => (line.includes('"') ? parseRecord(line) : line.split(',')));
   }
 }
 
