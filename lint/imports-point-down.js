@@ -8,6 +8,7 @@ export const LAYERS = [
   ['test'],
   ['bench'],
   ['test/support'],
+  ['deploy'],
   ['src/main.ts'],
   ['src/run.ts'],
   ['src/cli'],
@@ -56,7 +57,7 @@ export const ONLY_FOR = {
 
 const ROOT = resolve(import.meta.dirname, '..');
 
-/** Whether `path` is `part`, lies in the folder `part`, or is a file whose name begins with it, such as `part-rows.ts`. */
+/** Returns whether `path` is the part, in its folder, or a file whose name begins with it, as `part-rows.ts`. */
 function isUnder(path, part) {
   return (
     path === part || path.startsWith(`${part}/`) || path.startsWith(`${part}.`) || path.startsWith(`${part}-`)

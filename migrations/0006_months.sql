@@ -142,7 +142,8 @@ from losant_usage_internal.org_blockers b
 join losant_usage.organizations o on o.org_id = b.org_id;
 
 -- A month or a period with its standing. Nothing blocks a month that is billable: the joins only look whether there is
--- a row of period_blockers, and go where is_billable is not asked for.
+-- a row of period_blockers, and go where is_billable is not asked for. "is not true", because the planner expects one row
+-- of "is null", and loops over all that a month is made of.
 create view losant_usage.monthly_usage as
 select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags, s.period_start as month,
   losant_usage_internal.month_end(s.period_start) - s.period_start + 1 as days_in_month, s.days_expected,
@@ -151,16 +152,16 @@ select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.
   coalesce(c.days_unreported, 0) as days_unreported, coalesce(c.standing, 'final') as standing,
   losant_usage_internal.month_end(s.period_start) < losant_usage_internal.today() as is_over,
   losant_usage_internal.month_end(s.period_start) < losant_usage_internal.today() and coalesce(c.standing, 'final') = 'final' as is_final,
-  b.org_id is null and i.instance_id is null as is_billable,
+  b.is_blocked is not true and i.is_blocked is not true as is_billable,
   s.devices_created, s.devices_deleted, s.devices_total, s.devices_total_max, s.devices_total_avg, s.notebook_minutes,
   s.notebook_completed, s.notebook_canceled, s.notebook_errored, s.notebook_timeout, s.payload_billable_count,
   s.payload_all_count, s.payload_all_bytes, s.payload_source_count
 from losant_usage_internal.period_sums s
 join losant_usage.organizations o on o.org_id = s.org_id
 left join losant_usage_internal.period_cells c on c.period = 'month' and c.period_start = s.period_start and c.org_id = s.org_id
-left join (select distinct org_id, month from losant_usage_internal.org_blockers) as b
+left join (select org_id, month, true as is_blocked from losant_usage_internal.org_blockers group by org_id, month) as b
   on b.org_id = s.org_id and b.month = s.period_start
-left join (select distinct instance_id, month from losant_usage_internal.instance_blockers) as i
+left join (select instance_id, month, true as is_blocked from losant_usage_internal.instance_blockers group by instance_id, month) as i
   on i.instance_id = o.instance_id and i.month = s.period_start
 where s.period = 'month';
 

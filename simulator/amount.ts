@@ -1,6 +1,6 @@
 declare global {
   interface JSON {
-    /** Part of Node; not yet declared by TypeScript's library. */
+    /** Returns a value that is written as this text. Part of Node; not yet declared by TypeScript's library. */
     rawJSON(text: string): object;
   }
 }
@@ -26,10 +26,5 @@ export function sumOf<R>(rows: readonly R[], read: (row: R) => Amount): Amount {
 
 /** Returns a value that `JSON.stringify` writes as this integer, digit for digit. */
 export function jsonAmount(amount: Amount): number | object {
-  return typeof amount === 'number' ? amount : rawNumber(String(amount));
-}
-
-/** Returns a value that `JSON.stringify` writes as these digits, even if no number can represent them. */
-export function rawNumber(digits: string): object {
-  return JSON.rawJSON(digits);
+  return typeof amount === 'number' ? amount : JSON.rawJSON(String(amount));
 }

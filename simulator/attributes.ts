@@ -18,7 +18,7 @@ export interface OrgAttributes {
   readonly [name: string]: unknown;
 }
 
-/** The traits of the first organizations, in their order; some of the others have one by chance. */
+/** The traits of the first organizations, in their order; the others have none. */
 const PLANNED_TRAITS = [
   ['large'],
   ['maximal'],
@@ -36,15 +36,9 @@ export type OrgTrait = (typeof PLANNED_TRAITS)[number][number];
 /** The traits that real organizations have; the others are merely valid by the schemas. */
 const ORDINARY: readonly OrgTrait[] = ['large', 'idle', 'disabled', 'read_only'];
 
-/** Each of these traits comes to one in so many of the others. */
-const ONE_IN = { upper_case_id: 29, bare: 31, disabled: 17, repeated_tags: 7, read_only: 23 } as const;
-
 /** Returns the traits of the organization with this number. */
-export function traitsAt(seed: string, index: number, hostile: boolean): OrgTrait[] {
-  const salt = hashText(`${seed}|traits|${index}`);
-  const chances = Object.entries(ONE_IN) as [keyof typeof ONE_IN, number][];
-  const byChance = chances.filter(([, oneIn], i) => mix(salt, i) % oneIn === 0).map(([trait]) => trait);
-  const traits: readonly OrgTrait[] = PLANNED_TRAITS[index] ?? byChance;
+export function traitsAt(index: number, hostile: boolean): OrgTrait[] {
+  const traits: readonly OrgTrait[] = PLANNED_TRAITS[index] ?? [];
   return traits.filter((trait) => hostile || ORDINARY.includes(trait));
 }
 
@@ -73,14 +67,10 @@ export function attributesFor(origin: Origin, profile: UsageProfile): OrgAttribu
     creationDate: isoMs(createdMs),
     lastUpdated: isoMs(createdMs + Math.floor(fraction(salt, 1) * DAY_MS)),
     description: `Organization number ${index}`,
-    iconColor: `#${hexFor(`${salt}|color`, 6)}`,
     tags: tagsFor(salt, index, traits),
     ...(mix(salt, 2) % 6 === 0 ? {} : referral),
     planId: ['plan_starter', 'plan_business', 'plan_enterprise'][salt % 3],
     customerId: `cus_${hexFor(`${salt}|customer`, 14)}`,
-    subscriptionId: `sub_${hexFor(`${salt}|subscription`, 14)}`,
-    subscriptionStatus: 'active',
-    billingEmail: `billing+${index}@example.com`,
     limits: limitsFor(profile),
     disabledAt: traits.includes('disabled') ? isoMs(createdMs + 90 * DAY_MS) : false,
     isReadOnly: traits.includes('read_only'),
@@ -98,19 +88,18 @@ function tagsFor(salt: number, index: number, traits: readonly OrgTrait[]): Tag[
   return [...tags, { key: 'region', value: 'Überall "und" nirgends 🌍' }, { key: 'region', value: 'eu' }];
 }
 
-/** Returns the limits of a plan that suits the size, with a year and a half of growth; some outgrow theirs. */
-function limitsFor({ devices, payloadsPerDay, notebookRunsPerDay, growth }: UsageProfile) {
-  const later = Math.max(1, 1 + growth * 1.5);
+/** Returns the limits of a plan that suits the size today; growing organizations exceed theirs. */
+function limitsFor({ devices, payloadsPerDay, notebookRunsPerDay }: UsageProfile) {
   return {
-    device: Math.max(100, roomFor(devices * later)),
-    payload: Math.max(100_000, roomFor(payloadsPerDay * 30 * later)),
-    notebookMinutesPerMonth: Math.max(1_000, roomFor(notebookRunsPerDay * 30 * later)),
+    device: roomFor(devices, 100),
+    payload: roomFor(payloadsPerDay * 30, 100_000),
+    notebookMinutesPerMonth: roomFor(notebookRunsPerDay * 30, 1_000),
   };
 }
 
-/** Returns the next of 1, 2 or 5 times a power of ten. */
-function roomFor(usage: number): number {
-  const step = 10 ** Math.floor(Math.log10(Math.max(1, usage)));
+/** Returns the next of 1, 2 or 5 times a power of ten, and no less than `least`. */
+function roomFor(usage: number, least: number): number {
+  const step = 10 ** Math.floor(Math.log10(Math.max(least, usage)));
   return ([1, 2, 5].find((times) => times * step >= usage) ?? 10) * step;
 }
 

@@ -1,13 +1,12 @@
 import { z } from 'zod';
-import type { ApiAnswer, ApiRequest } from './api.ts';
-import { orgBody } from './bodies.ts';
-import { dayOf, dayText, isoMs } from './calendar.ts';
-import { BREAKDOWN_VARIANTS, COUNTER_ACTIONS, type CounterAction, type DayEdits, groupOf } from './edits.ts';
+import { type ApiAnswer, type ApiRequest, orgBody } from './api.ts';
+import { dayOf, dayText } from './calendar.ts';
+import { BREAKDOWN_VARIANTS, COUNTER_ACTIONS, type DayEdits, groupOf } from './edits.ts';
 import type { Org } from './organizations.ts';
-import type { Body } from './refusal.ts';
+import { type Body, invalid, Refusal } from './refusal.ts';
 import { changeSettings, counterInput, dayInput } from './settings.ts';
 import { truthOf } from './truth.ts';
-import type { World } from './world.ts';
+import { Stats, type World } from './world.ts';
 
 type Answer = (world: World, input: unknown) => Body | void;
 
@@ -25,13 +24,9 @@ export function answerControl(world: World, { method, path, query, text }: ApiRe
     return { status: 200, body: answer(world, input) ?? { success: true } };
   } catch (error) {
     if (error instanceof z.ZodError) return { status: 400, body: { error: z.prettifyError(error) } };
-    if (!(error instanceof ControlError || error instanceof SyntaxError)) throw error;
+    if (!(error instanceof Refusal || error instanceof SyntaxError)) throw error;
     return { status: 400, body: { error: error.message } };
   }
-}
-
-class ControlError extends Error {
-  override readonly name = 'ControlError';
 }
 
 /** Returns an answer to input of this form. */
@@ -39,35 +34,42 @@ function answerTo<T>(schema: z.ZodType<T>, answer: (world: World, input: T) => B
   return (world, input) => answer(world, schema.parse(input));
 }
 
-const idInput = z.string().regex(/^[A-Fa-f\d]{24}$/);
+const idInput = z.stringFormat('id', /^[A-Fa-f\d]{24}$/);
 const instantInput = z.iso.datetime().transform((text) => Date.parse(text));
 
-const pageInput = {
+const truthInput = z.strictObject({
+  from: dayInput,
+  to: dayInput,
   orgId: z.string().optional(),
   page: z.coerce.number().int().min(0).default(0),
   perPage: z.coerce.number().int().min(1).max(1000).default(1000),
-};
+});
 
 const READS: Readonly<Record<string, Answer>> = {
-  /**
-   * The expected rows from `from` to `to`, both inclusive, of one organization or of a page of those not
-   * deleted.
-   */
-  truth: answerTo(z.strictObject({ ...pageInput, from: dayInput, to: dayInput }), (world, input) =>
-    pageOf(world, input, world.organizations.living(), (org) => truthOf(world, org, input.from, input.to)),
-  ),
+  /** The rows that an export must store, of one organization or of a page of those not deleted. */
+  truth: answerTo(truthInput, (world, { from, to, orgId, page, perPage }) => {
+    const truth = (org: Org) => truthOf(world, org, from, to);
+    if (orgId !== undefined) return { orgs: [truth(knownOrg(world, orgId))] };
+    const keys = world.organizations.living();
+    const orgs = [...world.organizations.each(keys.slice(page * perPage, (page + 1) * perPage))];
+    return { page, perPage, totalCount: keys.length, orgs: orgs.map(truth) };
+  }),
   /** Every organization, including deleted ones, as the API describes it. */
-  orgs: answerTo(z.strictObject(pageInput), (world, input) =>
-    pageOf(world, input, world.organizations.all(), (org) => describeOrg(world, org)),
-  ),
+  orgs: (world) => {
+    const orgs = [...world.organizations.each(world.organizations.all())];
+    return { totalCount: orgs.length, orgs: orgs.map((org) => describeOrg(world, org)) };
+  },
   /** The faults served, oldest first. */
   faults: answerTo(z.strictObject({ kind: z.string().optional() }), (world, { kind }) => {
     const faults = world.faults.served.filter((fault) => kind === undefined || fault.kind === kind);
     return { count: faults.length, faults };
   }),
-  config: (world) => describeSettings(world),
-  stats: ({ stats }) => ({ requests: stats.requests, actions: stats.actions, faults: stats.faults }),
+  config: ({ settings }) => settings,
+  stats: ({ stats: { requests, actions, faults } }) => ({ requests, actions, faults }),
 };
+
+/** One counter, or all of them if none is named. */
+const countersInput = counterInput.transform((counter) => [counter]).default([...COUNTER_ACTIONS]);
 
 /** Returns the form of a change of one organization's day. */
 const cellInput = <S extends z.ZodRawShape>(more: S) =>
@@ -76,29 +78,31 @@ const cellInput = <S extends z.ZodRawShape>(more: S) =>
 const CHANGES: Readonly<Record<string, Answer>> = {
   config(world, input) {
     world.settings = changeSettings(world.settings, input);
-    return describeSettings(world);
+    return world.settings;
   },
-  'stats/reset': ({ stats }) => stats.reset(),
+  'stats/reset'(world) {
+    world.stats = new Stats();
+  },
 
   /** Gives a day other numbers from now on. */
   restate: answerTo(
     cellInput({
-      counter: counterInput.optional(),
+      counter: countersInput,
       times: z.int().min(1).default(1),
       sourcesOnly: z.boolean().default(false),
     }),
     (world, { counter, times, sourcesOnly, ...cell }) => {
       const { restated } = editsOf(world, cell);
-      const groups = new Set(sourcesOnly ? (['sources'] as const) : countersOf(counter).map(groupOf));
+      const groups = new Set(sourcesOnly ? (['sources'] as const) : counter.map(groupOf));
       for (const group of groups) restated[group] += times;
     },
   ),
   /** Leaves the day without usage from now on, or no longer. */
   empty: answerTo(
-    cellInput({ counter: counterInput.optional(), empty: z.boolean().default(true) }),
+    cellInput({ counter: countersInput, empty: z.boolean().default(true) }),
     (world, { counter, empty, ...cell }) => {
       const { emptied } = editsOf(world, cell);
-      for (const group of countersOf(counter).map(groupOf)) {
+      for (const group of counter.map(groupOf)) {
         if (empty) emptied.add(group);
         else emptied.delete(group);
       }
@@ -107,25 +111,21 @@ const CHANGES: Readonly<Record<string, Answer>> = {
   /** Leaves the day's bucket out of the action's answers from now on, or no longer. */
   omit: answerTo(
     cellInput({
-      action: counterInput.optional(),
+      action: countersInput,
       variant: z.enum(BREAKDOWN_VARIANTS).nullable().default(null),
       omit: z.boolean().default(true),
     }),
     (world, { action, variant, omit, ...cell }) => {
       const edits = editsOf(world, cell);
       // The breakdown is the only counter that can be asked for in several variants.
-      const actions = variant === null ? countersOf(action) : (['payloadCountsBreakdown'] as const);
+      const actions = variant === null ? action : (['payloadCountsBreakdown'] as const);
       for (const each of actions) edits.setOmitted({ action: each, variant }, omit);
     },
   ),
   /** Makes an hour of the day's payloads wrong in answers by hour alone; `by: 0` puts it right. */
   hour: answerTo(
-    cellInput({
-      hour: z.int().min(0).max(23),
-      by: z.number().default(0),
-      omit: z.boolean().default(false),
-    }),
-    (world, { hour, by, omit, ...cell }) => void editsOf(world, cell).hours.set(hour, { by, omitted: omit }),
+    cellInput({ hour: z.int().min(0).max(23), by: z.number().default(0) }),
+    (world, { hour, by, ...cell }) => void editsOf(world, cell).hours.set(hour, by),
   ),
 
   /** Adds an organization, created now if no date is given; `attributes` override those from the seed. */
@@ -138,20 +138,22 @@ const CHANGES: Readonly<Record<string, Answer>> = {
     }),
     (world, { creationDate, ...wanted }) => {
       const org = world.organizations.add({ ...wanted, createdMs: creationDate }, world.now());
-      if (org === null) throw new ControlError('the id is taken');
+      if (org === null) throw invalid('id', 'is taken');
       return describeOrg(world, org);
     },
   ),
   /** Brings a deleted organization back as it was. */
-  'orgs/restore': answerTo(z.strictObject({ orgId: z.string() }), (world, { orgId }) =>
-    world.organizations.setDeleted(knownOrg(world, orgId), false),
+  'orgs/restore': answerTo(
+    z.strictObject({ orgId: z.string() }),
+    (world, { orgId }) => void world.organizations.change(knownOrg(world, orgId), { deleted: false }),
   ),
   /** Overrides attributes of an organization with any JSON, valid by the API's schema or not. */
   attributes: answerTo(
     z.strictObject({ orgId: z.string(), attributes: z.record(z.string(), z.unknown()) }),
     (world, { orgId, attributes }) => {
       const org = knownOrg(world, orgId);
-      return describeOrg(world, world.organizations.change(org, { ...org.attributes, ...attributes }));
+      const changed = { attributes: { ...org.attributes, ...attributes } };
+      return describeOrg(world, world.organizations.change(org, changed));
     },
   ),
 
@@ -160,28 +162,20 @@ const CHANGES: Readonly<Record<string, Answer>> = {
       token: z.string().min(1),
       scopes: z.array(z.string()),
       revoked: z.boolean().default(false),
-      expiresAt: instantInput.nullable().default(null),
     }),
-    ({ tokens }, { token, ...grant }) => void tokens.set(token, grant),
+    ({ tokens }, { token, scopes, revoked }) => {
+      if (revoked) tokens.delete(token);
+      else tokens.set(token, scopes);
+    },
   ),
   'tokens/revoke': answerTo(z.strictObject({ token: z.string() }), ({ tokens }, { token }) => {
-    const grant = tokens.get(token);
-    if (grant === undefined) throw new ControlError('there is no such token');
-    tokens.set(token, { ...grant, revoked: true });
+    if (!tokens.delete(token)) throw invalid('token', 'is unknown');
   }),
 };
 
 /** Returns the changes of an organization's day, to be added to. */
 function editsOf(world: World, { orgId, day }: { orgId: string; day: number }): DayEdits {
   return world.edits.change(knownOrg(world, orgId).key, day);
-}
-
-function countersOf(counter: CounterAction | undefined): readonly CounterAction[] {
-  return counter === undefined ? COUNTER_ACTIONS : [counter];
-}
-
-function describeSettings(world: World): Body {
-  return { ...world.settings, now: isoMs(world.now()) };
 }
 
 function describeOrg(world: World, org: Org): Body {
@@ -196,18 +190,6 @@ function describeOrg(world: World, org: Org): Body {
 
 function knownOrg(world: World, orgId: string): Org {
   const org = world.organizations.find(orgId);
-  if (org === undefined) throw new ControlError(`there is no organization ${orgId}`);
+  if (org === undefined) throw invalid('orgId', `there is no organization ${orgId}`);
   return org;
-}
-
-/** Returns one organization, or a page of those with these keys. */
-function pageOf(
-  world: World,
-  { orgId, page, perPage }: { orgId?: string | undefined; page: number; perPage: number },
-  keys: readonly string[],
-  describe: (org: Org) => Body,
-): Body {
-  if (orgId !== undefined) return { orgs: [describe(knownOrg(world, orgId))] };
-  const orgs = [...world.organizations.each(keys.slice(page * perPage, (page + 1) * perPage))];
-  return { page, perPage, totalCount: keys.length, orgs: orgs.map(describe) };
 }

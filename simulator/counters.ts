@@ -1,6 +1,6 @@
 import { type Amount, add, jsonAmount, sumOf } from './amount.ts';
 import { DAY_MS, dayOf, HOUR_MS, isoMs } from './calendar.ts';
-import type { Answered, BreakdownVariant, CounterAction } from './edits.ts';
+import { type Answered, type CounterAction, UNCHANGED } from './edits.ts';
 import { type Meter, type SourceAmount, SourceSum } from './meter.ts';
 import { type CounterQuery, oldestDay, readCounterQuery, type Window } from './params.ts';
 import type { Body } from './refusal.ts';
@@ -26,22 +26,20 @@ export function answerCounter(
   const { settings } = world;
   const nowMs = world.now();
   const query = readCounterQuery(parameters, settings, nowMs);
-  const { window } = query;
-  const answer = { action, variant: action === 'payloadCountsBreakdown' ? variantOf(query) : null };
+  const { window, asBytes, includeNonBillable } = query;
+  const isVaried = action === 'payloadCountsBreakdown';
+  const variant = `${includeNonBillable ? 'all' : 'billable'}_${asBytes ? 'bytes' : 'count'}` as const;
+  const answer = { action, variant: isVaried ? variant : null };
   const question: Question = { settings, meter, answer, query, nowMs };
   if (action === 'payloadCounts') return { window, body: sourceMap(question) };
   const echo = settings.echoWindow ? { start: isoMs(window.startMs), end: isoMs(window.endMs) } : {};
-  const counts = action === 'payloadCountsBreakdown' ? payloadBuckets(question) : dayBuckets(question);
+  const counts = isVaried ? payloadBuckets(question) : dayBuckets(question);
   return { window, body: { ...echo, counts } };
-}
-
-function variantOf({ asBytes, includeNonBillable }: CounterQuery): BreakdownVariant {
-  return `${includeNonBillable ? 'all' : 'billable'}_${asBytes ? 'bytes' : 'count'}`;
 }
 
 /**
  * Yields the days that a window touches, that have begun and are not left out, and whether their
- * detail is gone.
+ * detail is gone. However much of a day the window covers, it is counted as a whole.
  */
 function* daysOf(question: Question): Generator<{ day: number; gone: boolean }> {
   const { settings, meter, answer, query, nowMs } = question;
@@ -53,10 +51,7 @@ function* daysOf(question: Question): Generator<{ day: number; gone: boolean }> 
   }
 }
 
-/**
- * Returns the buckets of devices or notebooks, which are counted by whole days, however much of a day
- * the window covers.
- */
+/** Returns the buckets of devices or notebooks. */
 function dayBuckets(question: Question): Bucket[] {
   const { meter, settings, answer } = question;
   const isDevices = answer.action === 'deviceCounts';
@@ -75,13 +70,10 @@ function dayBuckets(question: Question): Bucket[] {
   return buckets;
 }
 
-/**
- * Returns the buckets of payloads, which are kept by the hour: a day's bucket contains the hours that
- * the window touches.
- */
+/** Returns the buckets of payloads, by day or by the hours that the window touches. */
 function payloadBuckets(question: Question): Bucket[] {
-  const { meter, settings, query, answer } = question;
-  const { resolution, asBytes, includeNonBillable } = query;
+  const { meter, settings, query, answer, nowMs } = question;
+  const { resolution, asBytes, includeNonBillable, window } = query;
   const isHourly = resolution === HOUR_MS;
   const omitsZeros = isHourly ? settings.omitZeroHours : settings.omitZeroDays;
   const read = (row: SourceAmount) => {
@@ -90,15 +82,16 @@ function payloadBuckets(question: Question): Bucket[] {
   };
   const buckets: Bucket[] = [];
   for (const { day, gone } of daysOf(question)) {
-    const hours = hoursOf(question, day);
-    for (let fromMs = hours.fromMs; fromMs < hours.toMs; fromMs += resolution) {
-      const toMs = Math.min(hours.toMs, fromMs + resolution);
-      const edit = gone || !isHourly ? undefined : meter.editsOf(day).hours.get(fromMs / HOUR_MS);
+    const { hours } = isHourly && !gone ? meter.editsOf(day) : UNCHANGED;
+    for (let fromMs = 0; fromMs < DAY_MS; fromMs += resolution) {
+      const startMs = day * DAY_MS + fromMs;
+      const toMs = fromMs + resolution;
+      if (startMs + resolution <= window.startMs || startMs > Math.min(window.endMs, nowMs)) continue;
       const sum = gone ? 0 : sumOf(meter.payloads(day, fromMs, toMs), read);
-      const value = add(sum, edit?.by ?? 0);
-      if (edit?.omitted || (value === 0 && omitsZeros)) continue;
-      const date = isoMs(day * DAY_MS + (isHourly ? fromMs : 0));
-      buckets.push({ date, value: jsonAmount(add(value, meter.biasOf(day, answer.action))) });
+      const value = add(sum, hours.get(fromMs / HOUR_MS) ?? 0);
+      if (value === 0 && omitsZeros) continue;
+      const biased = add(value, meter.biasOf(day, answer.action));
+      buckets.push({ date: isoMs(startMs), value: jsonAmount(biased) });
     }
   }
   return buckets;
@@ -108,26 +101,14 @@ function sourceMap(question: Question): Body {
   const { meter, query, answer } = question;
   const sum = new SourceSum();
   for (const { day, gone } of daysOf(question)) {
-    const { fromMs, toMs } = hoursOf(question, day);
-    if (!gone) sum.add(meter.payloads(day, fromMs, toMs));
+    if (!gone) sum.add(meter.payloads(day, 0, DAY_MS));
     const by = meter.biasOf(day, answer.action);
-    if (by !== 0)
-      sum.add([{ type: 'event', source: 'application.rest', billable: true, count: by, bytes: by }]);
+    const biased = { type: 'event', source: 'application.rest', billable: true, count: by, bytes: by };
+    if (by !== 0) sum.add([biased]);
   }
   const types: Record<string, Body> = {};
   for (const row of sum.rows()) {
     (types[row.type] ??= {})[row.source] = jsonAmount(query.asBytes ? row.bytes : row.count);
   }
   return types;
-}
-
-/**
- * Returns the hours of the day that [start, end] touches and that have begun, as [fromMs, toMs) after
- * midnight.
- */
-function hoursOf({ query: { window }, nowMs }: Question, day: number): { fromMs: number; toMs: number } {
-  const midnight = day * DAY_MS;
-  const firstHour = Math.floor((window.startMs - midnight) / HOUR_MS);
-  const lastHour = Math.floor((Math.min(window.endMs, nowMs) - midnight) / HOUR_MS);
-  return { fromMs: Math.max(0, firstHour * HOUR_MS), toMs: Math.min(DAY_MS, (lastHour + 1) * HOUR_MS) };
 }

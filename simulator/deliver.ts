@@ -26,13 +26,17 @@ export function deliver(res: ServerResponse, reply: Reply): void {
   res.end(reply.text);
 }
 
-export interface DeliveryContext {
-  /** The duration of what is slow. */
-  readonly slowMs: number;
-  /** The unpacked size of a huge body. */
-  readonly hugeBytes: number;
+/** What a fault may depend on. */
+export interface FaultContext {
+  readonly nowMs: number;
+  /** The simulator's own address. */
+  readonly url: string;
   readonly acceptsGzip: boolean;
+  /** Selects among the ways in which a fault can come. */
   readonly pick: number;
+  readonly retryAfterSeconds: number;
+  readonly slowMs: number;
+  readonly hugeBytes: number;
 }
 
 /** Faults in how a good reply is sent. */
@@ -45,7 +49,7 @@ export const DELIVERIES = {
     deliver(res, { ...reply, text: reply.text.slice(0, 1 + (pick % (reply.text.length - 1))) }),
   empty_body: (res, reply) => deliver(res, { ...reply, text: '' }),
   huge_body: sendHuge,
-} satisfies Record<string, (res: ServerResponse, reply: Reply, context: DeliveryContext) => void>;
+} satisfies Record<string, (res: ServerResponse, reply: Reply, context: FaultContext) => void>;
 
 /** Announces the complete body, sends half of it and drops the connection. */
 function cutBody(res: ServerResponse, reply: Reply): void {
@@ -55,7 +59,7 @@ function cutBody(res: ServerResponse, reply: Reply): void {
 }
 
 /** Sends the complete body in twenty pieces. */
-function dribble(res: ServerResponse, reply: Reply, { slowMs }: DeliveryContext): void {
+function dribble(res: ServerResponse, reply: Reply, { slowMs }: FaultContext): void {
   const bytes = Buffer.from(reply.text);
   const size = Math.ceil(bytes.length / 20);
   res.writeHead(reply.status, { ...reply.headers, 'Content-Length': bytes.length });
@@ -68,7 +72,7 @@ function dribble(res: ServerResponse, reply: Reply, { slowMs }: DeliveryContext)
 }
 
 /** Sends a JSON text far larger than any real one, small on the wire if the client takes gzip. */
-function sendHuge(res: ServerResponse, reply: Reply, { hugeBytes, acceptsGzip }: DeliveryContext): void {
+function sendHuge(res: ServerResponse, reply: Reply, { hugeBytes, acceptsGzip }: FaultContext): void {
   const encoding = acceptsGzip ? { 'Content-Encoding': 'gzip' } : {};
   res.writeHead(reply.status, { ...reply.headers, ...encoding });
   const body = Readable.from(hugeText(hugeBytes));

@@ -10,16 +10,10 @@ export type CounterAction = (typeof COUNTER_ACTIONS)[number];
 export const BREAKDOWN_VARIANTS = ['billable_count', 'billable_bytes', 'all_count', 'all_bytes'] as const;
 export type BreakdownVariant = (typeof BREAKDOWN_VARIANTS)[number];
 
-/** An answer of a counter. A null variant stands for all variants. */
+/** An answer of a counter. The variant is null for counters that have none; in an edit it stands for all. */
 export interface Answered {
   readonly action: CounterAction;
   readonly variant: BreakdownVariant | null;
-}
-
-/** A wrong hour: its numbers are off by an amount, or it is left out. */
-export interface HourEdit {
-  readonly by: number;
-  readonly omitted: boolean;
 }
 
 /**
@@ -39,19 +33,20 @@ export class DayEdits {
   readonly restated: Record<CounterGroup, number> = { devices: 0, notebooks: 0, payloads: 0, sources: 0 };
   /** The groups that have no usage although their organization was active. */
   readonly emptied = new Set<CounterGroup>();
-  /** The wrong hours of payloads, which the day's own numbers do not show. */
-  readonly hours = new Map<number, HourEdit>();
+  /** By how much hours of payloads are wrong, which the day's own numbers do not show. */
+  readonly hours = new Map<number, number>();
   readonly #omitted = new Set<string>();
 
   /** Whether the day's bucket is left out of the answer. */
   isOmitted({ action, variant }: Answered): boolean {
-    return this.#omitted.has(`${action} null`) || this.#omitted.has(`${action} ${variant}`);
+    return this.#omitted.has(`${action} ${variant}`);
   }
 
   setOmitted({ action, variant }: Answered, omitted: boolean): void {
-    if (omitted) this.#omitted.add(`${action} ${variant}`);
-    else if (variant !== null) this.#omitted.delete(`${action} ${variant}`);
-    else for (const each of [null, ...BREAKDOWN_VARIANTS]) this.#omitted.delete(`${action} ${each}`);
+    for (const each of variant === null ? [null, ...BREAKDOWN_VARIANTS] : [variant]) {
+      if (omitted) this.#omitted.add(`${action} ${each}`);
+      else this.#omitted.delete(`${action} ${each}`);
+    }
   }
 }
 

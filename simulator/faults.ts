@@ -23,26 +23,27 @@ export function isValueKind(kind: FaultKind): kind is ValueKind {
 /** A plan of which requests fail and how. Only reads fail, `/control` never does. */
 export const faultPlan = z.strictObject({
   kinds: z.array(kinds).readonly(),
-  /** The share of requests, from 0 to 1; default 1. */
-  rate: z.number().optional(),
+  /** The share of requests, from 0 to 1. */
+  rate: z.number().default(1),
   /** Alternative to `rate`: one in this many requests, and every n-th repetition of the same request. */
   every: z.number().optional(),
-  /** The number of faults in a row after which the same request is answered properly once; default 3. */
-  maxPerRequest: z.number().optional(),
+  /** The number of faults in a row after which the same request is answered properly once. */
+  maxPerRequest: z.number().default(3),
   /** Whether faults go on without that bound. */
-  forever: z.boolean().optional(),
+  forever: z.boolean().default(false),
   /** The only organizations whose requests fail, in any case. */
   orgIds: z.array(z.string()).readonly().optional(),
   /** The only actions that fail, e.g. `instanceOrg.deviceCounts` or just `deviceCounts`. */
   actions: z.array(z.string()).readonly().optional(),
-  /** The seconds in Retry-After, for the kinds that send one; default 1. */
-  retryAfterSeconds: z.number().optional(),
-  /** The duration of `slow_body` and `hang`; default 60,000. */
-  slowMs: z.number().optional(),
-  /** The unpacked size of `huge_body`; default 64 MiB. */
-  hugeBytes: z.number().optional(),
+  /** The seconds in Retry-After, for the kinds that send one. */
+  retryAfterSeconds: z.number().default(1),
+  /** The duration of `slow_body` and `hang`. */
+  slowMs: z.number().default(60_000),
+  /** The unpacked size of `huge_body`. */
+  hugeBytes: z.number().default(64 * 2 ** 20),
 });
-export type FaultPlan = z.output<typeof faultPlan>;
+export type FaultPlan = z.input<typeof faultPlan>;
+type CompletePlan = z.output<typeof faultPlan>;
 
 /** A request that may meet a fault. */
 export interface FaultQuestion {
@@ -57,7 +58,7 @@ export interface FaultQuestion {
 
 export interface ChosenFault {
   readonly kind: FaultKind;
-  readonly plan: FaultPlan;
+  readonly plan: CompletePlan;
   /** Selects the bucket, field or status; equal for the same question. */
   readonly pick: number;
 }
@@ -87,15 +88,15 @@ export class Faults {
   }
 
   /** Counts the request, and returns the fault that it meets, or null. */
-  choose(plans: readonly FaultPlan[], question: FaultQuestion): ChosenFault | null {
+  choose(plans: readonly CompletePlan[], question: FaultQuestion): ChosenFault | null {
     const identity = identityOf(question);
     const { nth, inRow } = this.#requests.get(identity) ?? { nth: 0, inRow: 0 };
     const chances = plans.map((plan, index): ChosenFault | null => {
-      if (!concerns(plan, question) || (!plan.forever && inRow >= (plan.maxPerRequest ?? 3))) return null;
+      if (!concerns(plan, question) || (!plan.forever && inRow >= plan.maxPerRequest)) return null;
       const hash = hashText(`${this.#seed}|fault|${index}|${identity}`);
       const roll = mix(hash, nth);
       const isStruck =
-        plan.every === undefined ? roll / 2 ** 32 < (plan.rate ?? 1) : (hash + nth) % plan.every === 0;
+        plan.every === undefined ? roll / 2 ** 32 < plan.rate : (hash + nth) % plan.every === 0;
       const possible = isStruck ? plan.kinds.filter(question.isPossible) : [];
       const kind = possible[mix(roll, 1) % possible.length];
       return kind === undefined ? null : { kind, plan, pick: mix(roll, 2) };
@@ -113,7 +114,7 @@ function identityOf({ method, path, query }: FaultQuestion): string {
   return `${method} ${path.toLowerCase()} ${parameters.sort().join('&')}`;
 }
 
-function concerns(plan: FaultPlan, { action, orgId }: FaultQuestion): boolean {
+function concerns(plan: CompletePlan, { action, orgId }: FaultQuestion): boolean {
   const bare = action.slice(action.indexOf('.') + 1);
   if (plan.actions?.some((each) => each === action || each === bare) === false) return false;
   return plan.orgIds?.some((id) => id.toLowerCase() === orgId?.toLowerCase()) ?? true;

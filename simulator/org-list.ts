@@ -62,10 +62,7 @@ function globPattern(glob: string): RegExp {
   return new RegExp(`^${pattern}$`, 'iu');
 }
 
-/**
- * Sorts the keys. They are sorted by id already, so the usual request costs no sort. Equal values are
- * in the order of ids.
- */
+/** Sorts the keys, which are sorted by id already; equal values stay in the order of ids. */
 function sortKeys({ organizations }: World, keys: readonly string[], query: ListQuery): readonly string[] {
   const { sortField, sortDirection } = query;
   const isDescending = sortDirection.toLowerCase() === 'desc';
@@ -88,6 +85,6 @@ function deleteAfter(world: World, page: number): void {
   if (deleteAfter?.page !== page) return;
   world.settings = { ...world.settings, list: rest };
   const org = world.organizations.find(deleteAfter.orgId);
-  if (org !== undefined) world.organizations.setDeleted(org, true);
+  if (org !== undefined) world.organizations.change(org, { deleted: true });
   world.version++;
 }

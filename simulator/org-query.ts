@@ -80,6 +80,8 @@ function tagsFilter(wanted: unknown): OrgFilter {
     return (org) => !filter(org);
   }
   const { $tagKey, $tagValue, ...values } = match;
+  const unknown = Object.keys(values).find((key) => key.startsWith('$'));
+  if (unknown !== undefined) throw invalid('query', `tags.${unknown} is not an operator`);
   const pairs = Object.entries(values).map(([key, value]) => [textTest(key), textTest(value)] as const);
   if ($tagKey !== undefined || $tagValue !== undefined) pairs.push([textTest($tagKey), textTest($tagValue)]);
   return ({ tags = [] }) =>
@@ -93,7 +95,8 @@ function textTest(wanted: unknown): Test {
 
 function checkOperand(key: string, value: unknown): void {
   const isId = key === 'id' || key === 'memberId';
-  const fits = isId ? value === null || /^[A-Fa-f\d]{24}$/.test(String(value)) : Object(value) !== value;
+  const isHex = typeof value === 'string' && /^[A-Fa-f\d]{24}$/.test(value);
+  const fits = isId ? value === null || isHex : Object(value) !== value;
   if (!fits) throw invalid('query', `${key} must be ${isId ? '24 hex digits or null' : 'a plain value'}`);
 }
 

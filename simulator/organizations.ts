@@ -78,23 +78,15 @@ export class Organizations {
     const origin = { seed: this.#seed, key, index, traits: [], createdMs, hostile: this.#hostile };
     const made = computedOrg(origin, wanted.size);
     this.#numbers.set(key, index);
-    return this.#keep(made, { attributes: { ...made.attributes, ...wanted.attributes } });
+    return this.change(made, { attributes: { ...made.attributes, ...wanted.attributes } });
   }
 
-  /** Returns the organization with these attributes, which it has from now on. */
-  change(org: Org, attributes: OrgAttributes): Org {
-    return this.#keep(org, { attributes });
-  }
-
-  setDeleted(org: Org, deleted: boolean): void {
-    this.#keep(org, { deleted });
-  }
-
-  #keep(org: Org, changes: Partial<Org>): Org {
-    const kept = { ...org, ...changes };
-    this.#changed.set(org.key, kept);
+  /** Returns the organization as it is from now on. */
+  change(org: Org, changes: Partial<Pick<Org, 'attributes' | 'deleted'>>): Org {
+    const changed = { ...org, ...changes };
+    this.#changed.set(org.key, changed);
     this.#living = null;
-    return kept;
+    return changed;
   }
 }
 
@@ -108,7 +100,7 @@ function keyAt(seed: string, index: number): { key: string; salt: number } {
 /** Returns an organization created years ago, so that every day asked for lies within its life. */
 function seededOrg(seed: string, index: number, hostile: boolean): Org {
   const { key, salt } = keyAt(seed, index);
-  const traits = traitsAt(seed, index, hostile);
+  const traits = traitsAt(index, hostile);
   const createdMs = (18_000 + (mix(salt, 3) % 1800)) * DAY_MS + Math.floor(fraction(salt, 1) * DAY_MS);
   const size = traits.includes('large') || traits.includes('maximal') ? 1.05 : undefined;
   return computedOrg({ seed, key, index, traits, createdMs, hostile }, size);

@@ -14,16 +14,11 @@ const SMALLEST_MS = 1e11;
 /** The last instant that a JavaScript date can represent. */
 const LARGEST_MS = 8.64e15;
 
-const instant = z
-  .string()
-  .regex(/^-?\d+$/)
-  .transform(Number)
-  .refine((ms) => ms <= 0 || (ms >= SMALLEST_MS && ms <= LARGEST_MS), 'must be milliseconds since epoch');
+const isInstant = (ms: number) => ms <= 0 || (ms >= SMALLEST_MS && ms <= LARGEST_MS);
+const integer = z.stringFormat('integer', /^-?\d+$/).transform(Number);
+const instant = integer.refine(isInstant, 'must be milliseconds since epoch');
 const flag = z.stringbool({ truthy: ['true'], falsy: ['false'], case: 'sensitive' });
-const count = z
-  .string()
-  .regex(/^\d{1,9}$/)
-  .transform(Number);
+const count = z.stringFormat('count', /^\d{1,9}$/).transform(Number);
 
 const counterQuery = z.object({
   start: instant.default(0),
@@ -33,12 +28,7 @@ const counterQuery = z.object({
   resolution: z.literal(['86400000', '3600000']).transform(Number).default(DAY_MS),
 });
 
-export interface CounterQuery {
-  readonly window: Window;
-  readonly asBytes: boolean;
-  readonly includeNonBillable: boolean;
-  readonly resolution: number;
-}
+export type CounterQuery = Omit<z.output<typeof counterQuery>, 'start' | 'end'> & { readonly window: Window };
 
 /** Returns the query of a counter. Throws a refusal if a parameter or the range is not allowed. */
 export function readCounterQuery(query: URLSearchParams, settings: Settings, nowMs: number): CounterQuery {

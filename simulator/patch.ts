@@ -3,17 +3,20 @@ import type { OrgAttributes } from './attributes.ts';
 import { isoMs } from './calendar.ts';
 import { checked } from './refusal.ts';
 
-const LIMITS =
+const COUNTED =
   'apitoken application applicationcertificate applicationcertificateauthority applicationkey credential dashboard ' +
   'datatable device devicerecipe experiencedomain experienceendpoint experiencegroup experienceslug experienceuser ' +
-  'experienceversion experienceview file flow integration notebook privatefile resourcejob webhook dataTTL member ' +
-  'payload storage notebookMinutesPerRun notebookMinutesPerMonth notebookInParallel experienceFlowSlots ' +
-  'applicationFlowSlots systemInterval';
+  'experienceversion experienceview file flow integration notebook privatefile resourcejob webhook member payload ' +
+  'storage notebookMinutesPerRun notebookMinutesPerMonth notebookInParallel experienceFlowSlots applicationFlowSlots';
+const counts = COUNTED.split(' ').map((name) => [name, z.int().min(0)] as const);
+const intervals = { dataTTL: z.int().min(86_400), systemInterval: z.int().min(5).max(3600) };
+const limits = z.strictObject({ ...Object.fromEntries(counts), ...intervals }).partial();
 
 const tag = z.strictObject({
   key: z.string().regex(/^[0-9a-zA-Z_-]{1,255}$/),
   value: z.string().min(1).max(255),
 });
+const instant = z.iso.datetime({ offset: true }).transform((text) => isoMs(Date.parse(text)));
 const banner = z.strictObject({
   message: z.string().max(2048).optional(),
   level: z.enum(['info', 'warning', 'critical']).optional(),
@@ -25,10 +28,10 @@ const orgPatch = z
     name: z.string().min(1).max(255),
     description: z.string().max(32_767),
     iconColor: z.string().max(64),
-    limits: z.partialRecord(z.enum(LIMITS.split(' ')), z.int().min(0)),
+    limits,
     whitelistedEmailDomains: z.array(z.string().min(3).max(45)),
     auditLogEnabled: z.boolean(),
-    disabledAt: z.union([z.iso.datetime({ offset: true }), z.boolean()]),
+    disabledAt: z.union([instant, z.boolean()]),
     isReadOnly: z.boolean(),
     tags: z.array(tag).max(100),
     referralId: z.string().max(1024),
@@ -39,13 +42,8 @@ const orgPatch = z
 
 /** Returns the attributes after the patch. Throws a refusal if it breaks the schema. */
 export function applyPatch(attributes: OrgAttributes, patch: unknown, nowMs: number): OrgAttributes {
-  const { disabledAt, ...rest } = checked(orgPatch, patch);
-  const disabled = disabledAt === undefined ? {} : { disabledAt: disabledTime(disabledAt, nowMs) };
-  return Object.assign({ ...attributes, lastUpdated: isoMs(nowMs) }, rest, disabled);
-}
-
-/** Returns the time from which the organization is disabled; `true` means from now on. */
-function disabledTime(disabledAt: string | boolean, nowMs: number): string | false {
-  if (typeof disabledAt === 'string') return isoMs(Date.parse(disabledAt));
-  return disabledAt ? isoMs(nowMs) : false;
+  const { disabledAt: wanted = attributes['disabledAt'], ...rest } = checked(orgPatch, patch);
+  const nowText = isoMs(nowMs);
+  const disabledAt = wanted === true ? nowText : wanted;
+  return Object.assign({ ...attributes, lastUpdated: nowText }, rest, { disabledAt });
 }

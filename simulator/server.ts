@@ -1,9 +1,12 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Edits } from './edits.ts';
+import { Faults } from './faults.ts';
 import { createHandler } from './handler.ts';
 import { hexFor } from './hash.ts';
-import type { SettingsInput } from './settings.ts';
-import { createWorld } from './world.ts';
+import { Organizations } from './organizations.ts';
+import { type SettingsInput, settings } from './settings.ts';
+import { Stats, type World } from './world.ts';
 
 /** The settings of the world, and what cannot change while it runs. */
 export interface SimulatorOptions extends SettingsInput {
@@ -40,23 +43,31 @@ const KEEP_ALIVE_MS = 120_000;
 
 /** Starts a simulated platform on loopback. Rejects if the port is taken or the instance id is not valid. */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
-  const { port = 0, orgs = 25, seed = '1', now = Date.now, hostile = false, ...others } = options;
-  const { token = `simulated-${hexFor(`${seed}|token`, 32)}`, ...rest } = others;
-  const { instanceId = hexFor(`${seed}|instance`, 24), ...settings } = rest;
-  if (!/^[A-Fa-f\d]{24}$/.test(instanceId)) throw new RangeError(`${instanceId} is not 24 hex digits`);
-  const identity = { seed, instanceId: instanceId.toLowerCase() };
-  const world = createWorld(identity, { orgs, hostile, hostNow: now }, settings);
-  world.tokens.set(token, { scopes: ['all.Instance'], revoked: false, expiresAt: null });
+  const { port, orgs = 25, seed = '1', token, instanceId, now = Date.now, hostile, ...input } = options;
+  const key = token ?? `simulated-${hexFor(`${seed}|token`, 32)}`;
+  const world: World = {
+    seed,
+    instanceId: (instanceId ?? hexFor(`${seed}|instance`, 24)).toLowerCase(),
+    settings: settings.parse(input),
+    organizations: new Organizations(seed, orgs, hostile ?? false),
+    edits: new Edits(),
+    version: 0,
+    tokens: new Map([[key, ['all.Instance']]]),
+    stats: new Stats(),
+    faults: new Faults(seed),
+    now: () => now() + world.settings.clock.offsetMs,
+  };
+  if (!/^[a-f\d]{24}$/.test(world.instanceId)) throw new RangeError(`${instanceId} is not 24 hex digits`);
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, createHandler(world));
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, '127.0.0.1', resolve);
+    server.listen(port ?? 0, '127.0.0.1', resolve);
   });
   const address = server.address() as AddressInfo;
   return {
     url: `http://127.0.0.1:${address.port}`,
     instanceId: world.instanceId,
-    token,
+    token: key,
     close: () =>
       new Promise<void>((resolve, reject) => {
         server.close((error) => (error === undefined ? resolve() : reject(error)));

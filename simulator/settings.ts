@@ -24,10 +24,8 @@ export const counterInput = z
 /** A number of the instance that disagrees with the sum of its organizations. */
 const bias = z.strictObject({ counter: counterInput, day: dayInput, by: z.number() });
 
-const clockJump = z.strictObject({ afterRequests: z.number(), byMs: z.number() });
-
 /** The behaviour that the platform's documentation leaves open, and delays and faults. */
-const settings = z.strictObject({
+export const settings = z.strictObject({
   latencyMs: z.number().default(0),
   /** The requests within any second beyond which the answer is 429 with Retry-After; null for no limit. */
   requestsPerSecond: z.number().nullable().default(null),
@@ -48,7 +46,7 @@ const settings = z.strictObject({
   /** How far the simulator's time is from the host's. */
   clock: z.strictObject({ offsetMs: z.number() }).default({ offsetMs: 0 }),
   /** A single jump of the clock after this many more requests of the API; null for none. */
-  clockJump: clockJump.nullable().default(null),
+  clockJump: orNone(z.strictObject({ afterRequests: z.number(), byMs: z.number() }).nullable(), null),
   /** The ms added to the time of the Date header alone. */
   dateOffsetMs: z.number().default(0),
   list: orNone(listFaults, {}),
@@ -61,10 +59,6 @@ export type SettingsInput = z.input<typeof settings>;
 /** Returns a schema that takes null and nothing for `none`. */
 function orNone<S extends z.ZodType>(schema: S, none: z.output<S>) {
   return schema.nullish().transform((value) => value ?? none);
-}
-
-export function createSettings(input: SettingsInput): Settings {
-  return settings.parse(input);
 }
 
 /** Returns the settings with the changes that the input names. Throws a ZodError if one makes no sense. */

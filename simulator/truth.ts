@@ -7,10 +7,7 @@ import { oldestDay } from './params.ts';
 import type { Body } from './refusal.ts';
 import type { World } from './world.ts';
 
-/**
- * Returns the rows that an export of one organization must store, by usage day and stream. They come
- * from the same numbers that the API serves, but on another way: whole days, no window.
- */
+/** Returns the rows that an export of one organization must store, by usage day and stream. */
 export function truthOf(world: World, org: Org, fromDay: number, toDay: number): Body {
   const meter = orgMeter(world, org);
   const last = Math.min(toDay, dayOf(world.now()));
@@ -60,14 +57,13 @@ function truthOfDay(world: World, meter: Meter, day: number): Body {
   };
 }
 
-/** Returns the hours of a day as answers by hour have them; those left out are 0. */
+/** Returns the hours of a day as answers by hour have them. */
 function hoursOfDay(meter: Meter, day: number): Body {
   const { hours } = meter.editsOf(day);
   const read = (pick: (row: SourceAmount) => Amount) =>
     Array.from({ length: 24 }, (_, hour) => {
-      const { by = 0, omitted = false } = hours.get(hour) ?? {};
       const rows = meter.payloads(day, hour * HOUR_MS, (hour + 1) * HOUR_MS);
-      return jsonAmount(omitted ? 0 : add(sumOf(rows, pick), by));
+      return jsonAmount(add(sumOf(rows, pick), hours.get(hour) ?? 0));
     });
   return {
     billable_counts: read(billableCount),

@@ -1,16 +1,13 @@
 import { DAY_MS, HOUR_MS } from './calendar.ts';
 import { fraction, mix } from './hash.ts';
-import type { UsageProfile } from './profile.ts';
+import type { SourceProfile, UsageProfile } from './profile.ts';
 
 /**
  * The numbers themselves: pure functions of an organization's profile, a UTC day (whole days since
  * 1970) and the number of times the platform has restated that day.
  */
 
-export interface SourceDay {
-  readonly type: string;
-  readonly source: string;
-  readonly billable: boolean;
+export interface SourceDay extends Pick<SourceProfile, 'type' | 'source' | 'billable'> {
   readonly count: number;
   readonly bytes: number;
 }
@@ -62,10 +59,7 @@ export function payloadDay(profile: UsageProfile, day: number, restated: number)
   return [{ ...first, bytes: Number.MAX_SAFE_INTEGER - restated - rest }, ...others];
 }
 
-/**
- * Returns the part of a day's number that falls into [fromMs, toMs) after midnight. The parts add up
- * to the whole.
- */
+/** Returns the part of a day's number that falls into [fromMs, toMs) after midnight. The parts add up to it. */
 export function part(whole: number, fromMs: number, toMs: number): number {
   return until(whole, toMs) - until(whole, fromMs);
 }

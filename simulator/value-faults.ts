@@ -1,15 +1,13 @@
-import { rawNumber } from './amount.ts';
 import { DAY_MS, dayOf, dayText, HOUR_MS, isoMs } from './calendar.ts';
 import type { Window } from './params.ts';
 import type { Body } from './refusal.ts';
 
 export type Bucket = { date: string } & Body;
 
-/** A body with one fault, the UTC day whose answer was changed, and the field. */
+/** A body with one fault, and the UTC day whose answer was changed. */
 export interface Spoiled {
   readonly body: Body;
   readonly day: string;
-  readonly field: string | null;
 }
 
 /** The prefix of a key that stands for a repetition of the same key, which no object can have. */
@@ -28,10 +26,10 @@ const VALUES = {
   text_number: (value: number, field: string) => ({ [field]: String(value) }),
   null_value: (_: number, field: string) => ({ [field]: null }),
   boolean_value: (_: number, field: string) => ({ [field]: true }),
-  above_safe: (_: number, field: string) => ({ [field]: rawNumber('9007199254740993') }),
+  above_safe: (_: number, field: string) => ({ [field]: JSON.rawJSON('9007199254740993') }),
   // JSON.parse reads both of these as integers.
-  rounded: (value: number, field: string) => ({ [field]: rawNumber(`${value}.00000000000000000001`) }),
-  near_zero: (_: number, field: string) => ({ [field]: rawNumber('1e-400') }),
+  rounded: (value: number, field: string) => ({ [field]: JSON.rawJSON(`${value}.00000000000000000001`) }),
+  near_zero: (_: number, field: string) => ({ [field]: JSON.rawJSON('1e-400') }),
   repeated_key: (value: number, field: string) => ({ [`${AGAIN}${field}`]: value }),
 };
 
@@ -71,7 +69,7 @@ export function spoil(kind: ValueKind, body: Body, window: Window, pick: number)
   if (counts === undefined) return spoilSources(kind, body, day, pick);
   if (isKeyOf(BODIES, kind)) {
     const spoiledDay = kind === 'outside_bucket' ? dayText(dayOf(window.startMs) - 1) : day;
-    return { body: { ...body, ...BODIES[kind](counts, window) }, day: spoiledDay, field: null };
+    return { body: { ...body, ...BODIES[kind](counts, window) }, day: spoiledDay };
   }
   const index = pick % counts.length;
   const bucket = counts[index];
@@ -81,20 +79,14 @@ export function spoil(kind: ValueKind, body: Body, window: Window, pick: number)
   const spoiled = isKeyOf(VALUES, kind)
     ? [{ ...bucket, ...VALUES[kind](numberOf(bucket[field]), field) }]
     : BUCKETS[kind](bucket, field);
-  return {
-    body: {
-      ...body,
-      ...(kind === 'unknown_keys' ? { granularity: 'day' } : {}),
-      counts: counts.toSpliced(index, 1, ...spoiled),
-    },
-    day: bucket.date.slice(0, 10),
-    field: isKeyOf(VALUES, kind) || kind === 'missing_value' ? field : null,
-  };
+  const granularity = kind === 'unknown_keys' ? { granularity: 'day' } : {};
+  const spoiledCounts = counts.toSpliced(index, 1, ...spoiled);
+  return { body: { ...body, ...granularity, counts: spoiledCounts }, day: bucket.date.slice(0, 10) };
 }
 
 /** Returns the body of `payloadCounts` with one fault. */
 function spoilSources(kind: ValueKind, body: Body, day: string, pick: number): Spoiled | null {
-  if (kind === 'unknown_keys') return { body: { ...body, _granularity: 'total' }, day, field: null };
+  if (kind === 'unknown_keys') return { body: { ...body, _granularity: 'total' }, day };
   const fields = Object.entries(body)
     .filter(([type]) => !type.startsWith('_'))
     .flatMap(([type, sources]) =>
@@ -104,7 +96,7 @@ function spoilSources(kind: ValueKind, body: Body, day: string, pick: number): S
   if (field === undefined || !isKeyOf(VALUES, kind)) return null;
   const { type, name, value } = field;
   const sources = { ...(body[type] as Body), ...VALUES[kind](numberOf(value), name) };
-  return { body: { ...body, [type]: sources }, day, field: `${type}/${name}` };
+  return { body: { ...body, [type]: sources }, day };
 }
 
 function numberOf(value: unknown): number {

@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module';
+import { styleText } from 'node:util';
 import {
   type Bindings,
   type ChildLoggerOptions,
@@ -7,9 +7,8 @@ import {
   pino,
   stdTimeFunctions,
 } from 'pino';
-import type * as PinoPretty from 'pino-pretty';
 import { ExportError, framesOf } from './errors.ts';
-import { escapeControls, escapeJson } from './terminal/text.ts';
+import { escapeJson } from './terminal/text.ts';
 
 export type { Logger } from 'pino';
 
@@ -21,8 +20,6 @@ export interface LoggerOptions {
   /** The destination of lines: stderr, because stdout carries results. */
   readonly destination: DestinationStream;
 }
-
-const load = createRequire(import.meta.url);
 
 const CENSOR = '[redacted]';
 
@@ -37,7 +34,7 @@ const SECRET_KEY =
 const DEEPEST = 6;
 
 /**
- * `createLogger` creates a logger that writes one JSON line per event, with an ISO time in UTC. No line shows
+ * Creates a logger that writes one JSON line per event, with an ISO time in UTC. No line shows
  * a secret: not under a secret's key, in an error's properties, in an object of a class (a request, a pool),
  * in a URL or in a bearer header.
  */
@@ -66,22 +63,33 @@ export function createLogger({ level, pretty, destination }: LoggerOptions): Log
 /** The signature of pino's `child` without its generics for custom levels. */
 type CreateChild = (this: Logger, bindings: Bindings, options?: ChildLoggerOptions<never>) => Logger;
 
-/**
- * `prettyDestination` returns a destination that formats lines for people. Lines are written in the same
- * call, not through a worker or a stream, so that the last lines before an exit are not lost.
- */
+const COLORS: Readonly<Record<string, Parameters<typeof styleText>[0]>> = {
+  fatal: 'red',
+  error: 'red',
+  warn: 'yellow',
+  info: 'green',
+};
+
+/** Returns a destination that formats lines for people, in the same call, so that none is lost before an exit. */
 function prettyDestination(destination: DestinationStream): DestinationStream {
-  // The formatter is loaded only here because most processes have no terminal.
-  const { prettyFactory } = load('pino-pretty') as typeof PinoPretty;
-  const format = prettyFactory({ colorize: true, translateTime: "UTC:HH:MM:ss'Z'" });
-  // A logged value may contain anything, so control characters are escaped; only the colours keep theirs.
-  const escape = (_key: string, value: unknown) =>
-    typeof value === 'string' ? escapeControls(value) : value;
-  return { write: (line) => destination.write(format(JSON.stringify(JSON.parse(line, escape)))) };
+  return { write: (line) => destination.write(formatLine(line)) };
+}
+
+function formatLine(text: string): string {
+  const { level, time, msg = '', ...fields } = JSON.parse(text) as Record<string, string>;
+  const name = styleText(COLORS[level ?? ''] ?? 'gray', (level ?? '').toUpperCase(), {
+    validateStream: false,
+  });
+  const lines = Object.entries(fields).map(([key, value]: [string, unknown]) => {
+    const shown =
+      typeof value === 'string' ? value : JSON.stringify(value, null, 2).replaceAll('\n', '\n    ');
+    return `    ${key}: ${shown}\n`;
+  });
+  return `[${(time ?? '').slice(11, 19)}Z] ${name}: ${msg}\n${lines.join('')}`;
 }
 
 /**
- * `describeError` returns what may be shown of an error: the kind and the next step of one of ours, the place
+ * Returns what may be shown of an error: the kind and the next step of one of ours, the place
  * of a defect, and the chain of causes. Other properties are never shown, because they contain requests with
  * their headers or URLs with their passwords.
  */
@@ -125,7 +133,7 @@ function showMap(map: object, depth: number): Record<string, unknown> {
 }
 
 /**
- * `scrubLine` removes secrets that a message may quote, as the last safeguard: a bearer token, or the part of
+ * Removes secrets that a message may quote, as the last safeguard: a bearer token, or the part of
  * a URL before its host. Characters that could control a terminal are escaped.
  */
 function scrubLine(line: string): string {

@@ -26,9 +26,11 @@ process.exitCode = await run(process.argv.slice(2), {
 });
 setTimeout(() => process.exit(), LEFT_OPEN_MS).unref();
 
-/** `listenToSignals` returns a signal that aborts at the first signal; the second ends the process. */
+/** Returns a signal that aborts at the first signal; the second ends the process. */
 function listenToSignals(): AbortSignal {
   const interruption = new AbortController();
+  // Without a listener, Node opens a debugger on this signal, to whoever can reach its port.
+  process.on('SIGUSR1', () => {});
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(name, () => {
       if (interruption.signal.aborted) process.exit(exitCodeOf(interruption.signal.reason));

@@ -9,7 +9,7 @@ import {
   InterruptedError,
   SettingsError,
 } from './errors.ts';
-import type { Need } from './settings/table.ts';
+import type { Need } from './settings/settings.ts';
 import { createOutput, hasColors, type Output, Sink } from './terminal/output.ts';
 import { type Line, styled } from './terminal/text.ts';
 
@@ -17,22 +17,17 @@ import { type Line, styled } from './terminal/text.ts';
 const USUAL_COLUMNS = 80;
 
 /**
- * `run` runs the program: command line → settings → command → exit code. Resolves once everything is written
+ * Runs the program: command line → settings → command → exit code. Resolves once everything is written
  * and closed. All input from outside is in `io`, and a call leaves nothing behind for the next.
  */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   const out = new Sink(io.stdout);
   const err = new Sink(io.stderr);
   const mayColor = !argv.includes('--no-color');
-  let output = createOutput(io, { out, err }, { json: argv.includes('--json'), mayColor });
+  let output = createOutput(io, { out, err }, { json: asksForJson(argv), mayColor });
   let command: Command | null = null;
   let exitCode: number;
   try {
-    if (argv[0] === 'complete') {
-      const { completeWords } = await import('./cli/completion.ts');
-      out.write(await completeWords(argv.slice(2)));
-      return await finish(EXIT.ok, { out, err });
-    }
     const invocation = await parseCommandLine(argv, {
       version: io.version,
       write: (text) => out.write(text),
@@ -51,6 +46,11 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     printError(output, error, command);
   }
   return await finish(exitCode, { out, err });
+}
+
+/** Whether a mistake is told as a document. `org set` has a value behind its option of that name. */
+function asksForJson(argv: readonly string[]): boolean {
+  return argv.some((each, index) => each === '--json' && !argv[index + 1]?.trim().startsWith('{'));
 }
 
 async function execute(invocation: Invocation, base: BaseContext, err: Sink): Promise<number> {
@@ -77,13 +77,13 @@ function needsOf({ needs }: Command, configFile: string | null, env: Io['env']):
   return configFile !== null || names.some((name) => (env[name] ?? '').trim() !== '') ? ['database'] : [];
 }
 
-/** `isQuiet` returns whether to log nothing: on a terminal the result is enough, unless the log is asked for. */
+/** Whether to log nothing: on a terminal the result is enough, unless the log is asked for. */
 function isQuiet({ command, options }: Invocation, { output, env }: BaseContext): boolean {
   const isAsked = options['verbose'] === true || (env['LOG_LEVEL'] ?? '').trim() !== '';
   return (command.isQuiet ?? false) && output.isTerminal && !isAsked;
 }
 
-/** `finish` waits until all is written. What could not be is a failure, unless its reader went away. */
+/** Waits until all is written. What could not be is a failure, unless its reader went away. */
 async function finish(exitCode: number, { out, err }: { out: Sink; err: Sink }): Promise<number> {
   await out.drain();
   const { failure } = out;
@@ -92,7 +92,7 @@ async function finish(exitCode: number, { out, err }: { out: Sink; err: Sink }):
   return failure === null ? exitCode : EXIT.failure;
 }
 
-/** `printError` prints an error, as the document of `--json` unless the command has printed one. */
+/** Prints an error, as the document of `--json` unless the command has printed one. */
 function printError(output: Output, error: unknown, command: Command | null): void {
   const described = describeError(error);
   const isInterrupted = error instanceof InterruptedError && command !== null;

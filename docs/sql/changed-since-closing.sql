@@ -1,8 +1,6 @@
--- Question: What differs now from the closed periods, and is not settled yet?
--- Units: each row in the unit beside it. Null: no number was stored, or none is.
--- Filter: a month: add `where period_month = date '2026-10-01'`; an instance: `where instance_id = '…'`. Settled by
--- `losant-usage close --adjust`. Why: restated by Losant, changed by hand, loaded later, not in the statement, or tracking.
-select period_month, org_name, referral_id, period_start, period_end, metric, unit, then_quantity, now_quantity, difference,
-  cause, org_id
+-- Question: What differs now from what was invoiced for a closed month, and is not settled yet?
+-- Units: each row in the unit beside it. Null: nothing was billed, or not all of it is final yet.
+-- Filter: a month: add `where month = date '2026-10-01'`. Settled by losant-usage close --adjust.
+select month, org_name, referral_id, metric, unit, billed_quantity, quantity, difference, cause, org_id
 from losant_usage.adjustments
-order by period_month, org_name, org_id, period_start, metric;
+order by month, org_name, org_id, metric;

@@ -1,9 +1,14 @@
--- Question: Whose billable payloads of this month changed most against the same days of last month?
--- Units: payloads; the share is of last month (0.25 is 25 % more), null where it had none. Days up to yesterday (UTC).
--- Filter: only those that fell: add `where difference < 0`. Days that are not stored in both months are in neither sum: days
--- says how many are. An organization without such a day, or deleted, is not listed.
-select org_name, referral_id, previous_quantity as before_payloads, quantity as now_payloads, difference as change,
-  change as share, days, org_id
-from losant_usage.usage_movers
-order by abs(difference) desc, org_name, org_id
+-- Question: Whose billable payloads of the last 28 days changed most against the 28 days before?
+-- Units: payloads; the share is of the days before (0.25 is 25 % more), null where they had none.
+-- Filter: another metric, span or comparison: change the arguments (before: as many days; weekdays: as many whole weeks; year: 52
+-- weeks). Only days that are known on both sides are added up: days says how many.
+select o.name as org_name, o.referral_id, sum(b.before_quantity) as before_payloads, sum(b.quantity) as now_payloads,
+  sum(b.quantity - b.before_quantity) as change,
+  round(sum(b.quantity - b.before_quantity) / nullif(sum(b.before_quantity), 0), 4) as share, count(*) as days, b.org_id
+from losant_usage.usage_beside('payload_billable_count', (now() at time zone 'UTC')::date - 28, (now() at time zone 'UTC')::date - 1,
+  'weekdays') as b
+join losant_usage.organizations o on o.org_id = b.org_id
+where b.quantity is not null and b.before_quantity is not null
+group by b.org_id, o.name, o.referral_id
+order by abs(sum(b.quantity - b.before_quantity)) desc, o.name, b.org_id
 limit 25;

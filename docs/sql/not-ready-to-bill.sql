@@ -1,11 +1,10 @@
 -- Question: Which organizations cannot be billed for last month yet, and why?
 -- Units: days (UTC); null where days mean nothing.
--- Filter: another month: put its days in both places. A row for each organization and cause; without an organization, the
--- cause keeps every one of its instance from being billed. What to do is a sentence, or a command to copy.
+-- Filter: another month: put its first day after `month =`. A row for each organization and cause; without an organization, the
+-- cause keeps every one of its instance from being billed. What to do is a command for each line.
 select coalesce(i.name, i.instance_id) as instance, b.org_name, b.referral_id, b.cause, b.days, b.first_day, b.last_day,
-  array_to_string(b.streams, ', ') as streams, b.what_to_do, b.org_id
+  array_to_string(b.streams, ', ') as streams, b.message, b.what_to_do, b.org_id
 from losant_usage.period_blockers b
 join losant_usage.instances i on i.instance_id = b.instance_id
-where b.period_end between date_trunc('month', now() at time zone 'UTC' - interval '1 month')::date
-  and date_trunc('month', now() at time zone 'UTC')::date - 1
+where b.month = date_trunc('month', now() at time zone 'UTC' - interval '1 month')::date
 order by b.org_name nulls first, b.org_id, b.cause, instance;

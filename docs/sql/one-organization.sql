@@ -3,7 +3,7 @@
 -- Filter: put the organization's name in the place of 'Acme', or `org_id = '…'`; names may repeat. Another span: change 30, or
 -- put dates. standing is that of the day's worst number.
 select usage_date, payload_billable_count, payload_all_count, payload_all_bytes, notebook_minutes, devices_total,
-  devices_created, devices_deleted, streams_stored, streams_expected, standing, is_reported, is_final, org_id
+  devices_created, devices_deleted, standing, is_reported, org_id
 from losant_usage.daily_usage
 where org_id in (select org_id from losant_usage.organizations where name = 'Acme')
   and usage_date >= (now() at time zone 'UTC')::date - 30

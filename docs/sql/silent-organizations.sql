@@ -1,7 +1,8 @@
--- Question: Which organizations sent payloads in the last month and none in the last three days?
--- Units: payloads, all of them, billable or not; days (UTC).
--- Filter: silent for longer: add `where silent_days > 7`. A day that is not stored is no silence: silent_days counts the stored
--- ones. An organization that was deleted is not listed.
-select org_name, referral_id, last_day as last_day_with_payloads, payloads_before, silent_days, org_id
-from losant_usage.silent_organizations
-order by payloads_before desc, org_name, org_id;
+-- Question: Which organizations sent payloads in the last five weeks and none in the last three days?
+-- Units: payloads, billable; days (UTC). A day that is not stored is no silence.
+-- Filter: one instance: add `and a.instance_id = '…'`.
+select o.name as org_name, o.referral_id, a.last_active_on as last_day_with_payloads, a.usual_quantity as payloads_of_a_usual_week, a.org_id
+from losant_usage.organization_activity a
+join losant_usage.organizations o on o.org_id = a.org_id
+where a.is_silent
+order by a.usual_quantity desc nulls last, o.name, a.org_id;

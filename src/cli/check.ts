@@ -1,98 +1,62 @@
 import { EXIT, exitCodeOf, worstExitCode } from '../errors.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import { createProgress } from '../terminal/progress.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
 import { isGood, probeHeartbeat } from '../worker/heartbeat.ts';
-import { checkInstance, type InstanceCheck } from './check-instance.ts';
-import {
-  type Check,
-  type CheckContext,
-  CheckError,
-  checkDatabase,
-  type Finding,
-  runCheck,
-} from './check-postgres.ts';
+import { checkDatabase } from './check-database.ts';
+import { type Check, CheckError, Checks, type Finding } from './check-finding.ts';
+import { checkInstance } from './check-instance.ts';
 import { type ProbeAnswer, probeInstance } from './check-probe.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { type OptionValues, switchOption } from './options.ts';
+import { flag, type OptionValues } from './options.ts';
 
-const checkOptions = {
-  allOrgs: switchOption('ask for every organization, not only the first'),
-  probe: switchOption('also find out what the documentation of the API leaves open'),
-};
+const options = { probe: flag('also find out what the documentation of the API leaves open') };
 
 export const check = defineCommand({
   needs: ['losant', 'database'],
-  options: checkOptions,
+  options,
   examples: () => ({
     check: 'is everything ready for the first run?',
-    'check --all-orgs': 'may the token read every organization?',
+    'check --probe': 'and how does this API behave where its documentation does not say?',
   }),
   run: checkEverything,
 });
 
-/** The expected number of organizations per second, each of which is asked several questions. */
-const ORGS_PER_SECOND = 3;
-
-/** `checkEverything` goes on after a failure and changes nothing. Returns the exit code of the worst failure. */
-export async function checkEverything(
+/** Goes on after a failure and changes nothing. Returns the exit code of the worst failure. */
+async function checkEverything(
   context: CommandContext,
-  options: OptionValues<typeof checkOptions>,
+  { probe }: OptionValues<typeof options>,
 ): Promise<number> {
   const { config, output, signal } = context;
-  const checks: Check[] = [];
-  const add = (check: Check) => {
-    checks.push(check);
-    output.print(...renderCheck(check));
-  };
-  const checking: CheckContext = {
-    ...context,
-    add,
-    check: async (name, work) => {
-      const check = await runCheck(name, signal, work);
-      add(check);
-      return check;
-    },
-  };
-  const settings = config.instances.map(describeInstance).join('; ');
-  add({ name: 'settings', message: settings, hint: null, error: null });
-  // A secret shows only where it is.
-  const rows = config.origins.map(({ name, value, from }) => [`  ${name}`, value, styled('dim', from)]);
-  output.print(...renderTable({ rows }));
-  const database = await checkDatabase(checking);
-  const onOrg = showOrgs(context);
+  const checks = new Checks(signal);
+  checks.add({ name: 'settings', message: config.instances.map(describeInstance).join('; ') });
+  for (const warning of config.warnings)
+    checks.add({ name: 'settings', message: warning, hint: 'see docs/settings.md' });
+  const database = await checkDatabase(context, checks);
   const probes: ProbeAnswer[] = [];
   try {
     for (const instance of config.instances) {
-      const checked = await checkInstance(checking, { instance, database, onOrg, ...options });
-      if (!options.probe || !checked) continue;
-      const answers = await probeInstance(checked);
-      probes.push(...answers);
-      output.print(...renderProbe(instance.instanceId, answers));
+      const target = await checkInstance(context, checks, { instance, database });
+      if (probe && target !== null) probes.push(...(await probeInstance(target)));
     }
   } finally {
     await database.handle?.close();
   }
   const { heartbeatUrl } = config;
-  if (heartbeatUrl !== null) await checking.check('heartbeat', () => checkHeartbeat(heartbeatUrl));
-  const failed = checks.filter(({ error }) => error !== null);
+  if (heartbeatUrl !== null) await checks.run('heartbeat', () => checkHeartbeat(heartbeatUrl));
+  const failed = checks.all.filter(({ error }) => error !== null);
   const exitCode = worstExitCode(failed.map(({ error }) => exitCodeOf(error)));
   output.printJson({
     ok: exitCode === EXIT.ok,
     settings: config.origins,
-    checks: checks.map(({ name, message, hint, error }) => ({ name, ok: error === null, message, hint })),
-    ...(options.probe && { probe: probes }),
+    checks: checks.all.map(({ error, ...shown }) => ({ ...shown, ok: error === null })),
+    ...(probe && { probe: probes }),
   });
-  if (failed.length === 0) output.print(styled('green', 'Everything works.'));
-  else
-    output.print(
-      styled('red', failed.length === 1 ? 'One check failed.' : `${failed.length} checks failed.`),
-    );
+  output.print(...renderChecks(checks.all), ...renderSettings(config.origins), ...renderProbe(probes));
   return exitCode;
 }
 
-/** `checkHeartbeat` asks whether the monitor of HEARTBEAT_URL answers, without telling it anything. */
+/** Asks whether the monitor of HEARTBEAT_URL answers, without telling it anything. */
 export async function checkHeartbeat(url: string): Promise<Finding> {
   const answer = await probeHeartbeat(url);
   if (typeof answer === 'string') {
@@ -105,25 +69,25 @@ export async function checkHeartbeat(url: string): Promise<Finding> {
   return { message: `the monitor answers HTTP ${answer}`, hint };
 }
 
-/** `showOrgs` shows the progress as lines also on a terminal: failures are printed in between. */
-function showOrgs(context: CommandContext): InstanceCheck['onOrg'] {
-  const terminal = { ...context, output: { ...context.output, isTerminal: false } };
-  const progress = createProgress(terminal, { rate: ORGS_PER_SECOND, noun: 'organization' });
-  return (done, total) => {
-    if (done === 1) progress.start(total);
-    progress.show(done);
-  };
-}
-
 function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig): string {
-  const isRules =
-    orgs.kind === 'all' && (orgs.names !== null || orgs.tags !== null || orgs.exclude.length > 0);
-  const every = isRules ? 'organizations by rules' : 'all organizations';
-  const which = orgs.kind === 'ids' ? count(orgs.orgIds.length, 'organization') : every;
+  const which = orgs.kind === 'ids' ? count(orgs.orgIds.length, 'organization') : 'all organizations';
   return `instance ${instanceId} at ${apiUrl}, ${which}, ${streams.join(', ')}`;
 }
 
 const INDENT = ' '.repeat(10);
+
+/** Renders what is wrong first, then what to look at, then what is right. */
+function renderChecks(checks: readonly Check[]): Line[] {
+  const failed = checks.filter(({ error }) => error !== null);
+  const good = checks.filter(({ error }) => error === null);
+  const verdict = failed.length === 1 ? 'One check failed.' : `${failed.length} checks failed.`;
+  return [
+    failed.length === 0 ? styled('green', 'Everything works.') : styled('red', verdict),
+    ...failed.flatMap(renderCheck),
+    ...good.filter(({ hint }) => hint !== null).flatMap(renderCheck),
+    ...good.filter(({ hint }) => hint === null).flatMap(renderCheck),
+  ];
+}
 
 function renderCheck({ name, message, hint, error }: Check): Line[] {
   // Losant's errors begin with the action, which is the name.
@@ -133,10 +97,18 @@ function renderCheck({ name, message, hint, error }: Check): Line[] {
   return [line`${error === null ? good : styled('red', 'FAILED')}  ${shown}`, ...hints];
 }
 
-function renderProbe(instanceId: string, answers: readonly ProbeAnswer[]): Line[] {
-  const rows = answers.flatMap(({ question, answer, touches }) => [
-    [question, answer],
-    ['', styled('dim', `touches ${touches}`)],
+function renderSettings(origins: CommandContext['config']['origins']): Line[] {
+  // A secret shows only where it is.
+  const rows = origins.map(({ name, value, from }) => [name, value, styled('dim', from)]);
+  return ['', 'The settings that hold for all instances:', ...renderTable({ rows })];
+}
+
+function renderProbe(answers: readonly ProbeAnswer[]): Line[] {
+  if (answers.length === 0) return [];
+  const rows = answers.map(({ question, answer, touches }): Line[] => [
+    question,
+    answer,
+    styled('dim', touches),
   ]);
-  return ['', `How the API of instance ${instanceId} behaves:`, ...renderTable({ rows }), ''];
+  return ['', 'How the API behaves, and what that touches:', ...renderTable({ rows })];
 }

@@ -25,7 +25,11 @@ const closeOptions = {
   period: optional('YYYY-MM', 'the month', month, 'all months are listed'),
   instance: several('ID', 'only these instances', id('instance')),
   incomplete: optional('REASON', 'do it though something blocks it, and why: both stay on record', reason),
-  blockers: optional('HASH', 'what is accepted with --incomplete: the hash that was printed with the list', text),
+  blockers: optional(
+    'HASH',
+    'what is accepted with --incomplete: the hash that was printed with the list',
+    text,
+  ),
   adjust: flag('settle what changed since it was closed, as a statement of differences'),
   dryRun: flag('show the statement, and keep nothing'),
 };
@@ -122,7 +126,8 @@ async function closeInstances(
   const { adjust: isAdjustment, dryRun: isDryRun, incomplete, blockers } = options;
   const request = {
     month: period,
-    acceptance: incomplete === null || blockers === null ? null : { reason: incomplete, blockersHash: blockers },
+    acceptance:
+      incomplete === null || blockers === null ? null : { reason: incomplete, blockersHash: blockers },
     isAdjustment,
     isDryRun,
     signingKey: config.statementKeyFile === null ? null : await readSigningKey(config.statementKeyFile),

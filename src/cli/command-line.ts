@@ -56,7 +56,8 @@ export async function parseCommandLine(
     return write(await renderCommand(listed, { ...command, options: shape }, terminal), terminal);
   }
   try {
-    const { json = false, config = null, noColor, ...options } = readOptions(rest, shape);
+    const options = readOptions(rest, shape);
+    const { json, config, noColor } = options;
     const configFile = typeof config === 'string' ? config : null;
     return { command, options, json: json === true, configFile, mayColor: noColor !== true };
   } catch (error) {
@@ -84,7 +85,9 @@ function mistake(message: string, meant: string): SettingsError {
 
 function write(lines: readonly Line[], terminal: HelpTerminal): null {
   const wrapped = lines.flatMap((each) => wrapLine(each, widthOf(terminal)));
-  terminal.write(wrapped.map((each) => `${renderLine(each, { color: terminal.hasColors })}\n`).join(''));
+  terminal.write(
+    wrapped.map((each) => `${renderLine(each, { color: terminal.hasColors }).trimEnd()}\n`).join(''),
+  );
   return null;
 }
 

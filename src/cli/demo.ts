@@ -16,7 +16,6 @@ import { showDuration } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { type BaseContext, type CommandContext, defineCommand } from './command.ts';
 import { explain } from './explain.ts';
-import { quoteForShell } from './init.ts';
 import { openDatabase, useDatabase } from './open-database.ts';
 import { backfill, run } from './run.ts';
 import { status } from './status.ts';
@@ -24,10 +23,7 @@ import { status } from './status.ts';
 const ORGS = 25;
 const LOOPBACK = '127.0.0.1';
 
-const EVERYTHING = {
-  ...{ instance: null, org: null, stream: null, shard: null },
-  ...{ dryRun: false, wait: 0, verbose: false },
-};
+const EVERYTHING = { instance: null, org: null, stream: null, dryRun: false, verbose: false };
 
 export const demo = defineCommand({
   needs: 'none',
@@ -38,7 +34,7 @@ export const demo = defineCommand({
 });
 
 /**
- * `showProduct` uses the simulator and a fresh folder that stays, and touches nothing of the user's. On a
+ * Uses the simulator and a fresh folder that stays, and touches nothing of the user's. On a
  * terminal it ends by serving the console until the signal aborts; interrupted before that, it rejects.
  */
 async function showProduct(base: BaseContext): Promise<number> {
@@ -60,10 +56,15 @@ async function showProduct(base: BaseContext): Promise<number> {
   // The range is this month and the one before it.
   const from = `${addDays(`${to.slice(0, 7)}-01`, -1).slice(0, 7)}-01`;
   say(`3/4  The first run creates the tables and exports yesterday, ${to}.`);
-  remarkOn(output, await use('run', context, (quiet) => run.run(quiet, { ...EVERYTHING, date: null })));
+  remarkOn(
+    output,
+    await use('run', context, (quiet) =>
+      run.run(quiet, { ...EVERYTHING, date: null, wait: null, end: null }),
+    ),
+  );
   signal.throwIfAborted();
   say(`4/4  A backfill loads the days before, from ${from}: this month and the one before it.`);
-  const options = { ...EVERYTHING, from, to: addDays(to, -1), force: false, pastHorizon: false, rate: null };
+  const options = { ...EVERYTHING, from, to: addDays(to, -1), force: false };
   remarkOn(output, await use('backfill', context, (quiet) => backfill.run(quiet, options)));
   const took = hostNow() - startedAtMs;
   const reached = await use('status', context, (quiet) => status.run(quiet, {}));
@@ -114,7 +115,7 @@ interface Said {
   readonly document: unknown;
 }
 
-/** `use` returns what a command printed. Throws if it failed, which is a defect of the demo. */
+/** Returns what a command printed. Throws if it failed, which is a defect of the demo. */
 async function use(
   name: string,
   context: CommandContext,
@@ -147,7 +148,7 @@ async function readFirstOrg(context: CommandContext): Promise<string> {
   });
 }
 
-/** `showConsole` serves the worker's console on a free port of loopback until the signal; no run follows. */
+/** Serves the worker's console on a free port of loopback until the signal; no run follows. */
 async function showConsole(context: CommandContext): Promise<void> {
   const { config, version, host, logger, hostNow, output, signal } = context;
   const startedAtMs = hostNow();
@@ -155,13 +156,15 @@ async function showConsole(context: CommandContext): Promise<void> {
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
   const statuses = instanceIds.map(
     (instanceId): InstanceStatus => ({
-      ...{ instanceId, state: 'idle', progress: null, trouble: null },
+      instanceId,
+      state: 'idle',
+      progress: null,
+      trouble: null,
       lastRun: { finishedAt, result: 'complete' },
-      lastCompleteRunAt: finishedAt,
     }),
   );
   const schedule = { isArmed: () => false, nextWakeAt: () => null };
-  const loop = { statuses, wakes: [] };
+  const loop = { statuses };
   await useDatabase(await openDatabase(context), async (reader) => {
     const sources = createSources(context, { reader, startedAtMs, loop, schedule });
     const app = createApp({ ...sources, metrics: createMetrics({ version, instanceIds, startedAtMs }) });
@@ -176,7 +179,7 @@ async function showConsole(context: CommandContext): Promise<void> {
   });
 }
 
-/** `nextSteps` returns commands with the same port: a database stays with the API it was filled from. */
+/** Returns commands with the same port: a database stays with the API it was filled from. */
 function nextSteps(
   { url, instanceId, token }: Simulator,
   { databaseUrl, day, orgId }: { databaseUrl: string; day: string; orgId: string },
@@ -186,7 +189,7 @@ function nextSteps(
     {
       why: 'how far the numbers reach, and where one of them comes from',
       commands: [
-        `export DATABASE_URL=${quoteForShell(databaseUrl)}`,
+        `export DATABASE_URL='${databaseUrl}'`,
         'npx losant-usage status',
         `npx losant-usage explain --org ${orgId} --day ${day}`,
       ],

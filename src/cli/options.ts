@@ -302,6 +302,9 @@ function give(given: Given, name: string, value: string | true, shape: Options):
 }
 
 function unknownOption(raw: string, names: readonly string[]): UsageError {
-  const near = nearestName(raw.replace(/^-+/, ''), names);
-  return mistake(`unknown option '${raw}'${near === null ? '' : `. Did you mean --${near}?`}`);
+  const near = nearestName(
+    raw,
+    names.map((name) => `--${name}`),
+  );
+  return mistake(`unknown option '${raw}'${near === null ? '' : `. Did you mean ${near}?`}`);
 }

@@ -4,16 +4,16 @@ import { type LosantClient, type LosantClientOptions, openClient } from '../losa
 import { Gate } from '../losant/gate.ts';
 import { getOrg, type OrgResource } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import { SERVICE } from '../settings/table.ts';
+import { aboutSetting } from '../settings/settings.ts';
 import { type Line, renderTable, styled } from '../terminal/text.ts';
 import { showInstant, showNumber } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseInstances } from './instances.ts';
-import { idOption, idsOption, type OptionValues, required } from './options.ts';
+import { id, type OptionValues, required, several } from './options.ts';
 
 export const placeOptions = {
-  org: required(idOption('organization', 'the organization')),
-  instance: idsOption('instance', 'look for it in these instances only'),
+  org: required('ID', 'the organization', id('organization')),
+  instance: several('ID', 'look for it in these instances only', id('instance')),
 };
 
 export type OrgAsked = OptionValues<typeof placeOptions>;
@@ -25,7 +25,7 @@ export interface FoundOrg extends OrgResource {
   readonly client: LosantClient;
 }
 
-/** `findOrg` asks the instances one after the other for the organization. Throws SettingsError if none has it. */
+/** Asks the instances one after the other for the organization. Throws SettingsError if none has it. */
 export async function findOrg(context: CommandContext, { org, instance: ids }: OrgAsked): Promise<FoundOrg> {
   const { signal } = context;
   const chosen = chooseInstances(context.config.instances, ids);
@@ -65,7 +65,7 @@ const LOOK_AGAIN_MS = 60_000;
 type OrgChange = 'instanceOrg.patch' | 'instanceOrg.delete';
 
 /**
- * `changeOrg` sends a patch, or null to delete, once and reads the organization back. Returns it as it is then, null
+ * Sends a patch, or null to delete, once and reads the organization back. Returns it as it is then, null
  * if it does not exist, and the error if the answer was lost. Throws LosantError, before anything is sent if the
  * organization is no longer as it was found, or if the change was refused or nobody can say what became of it.
  */
@@ -77,11 +77,17 @@ export async function changeOrg(
   const { orgId, instance } = found;
   const { config, version, hostNow } = context;
   if (config.adminToken === null) {
-    throw new SettingsError('LOSANT_ADMIN_TOKEN is not set', { hint: SERVICE.adminToken.remedy });
+    throw new SettingsError('LOSANT_ADMIN_TOKEN is not set', {
+      hint: aboutSetting('LOSANT_ADMIN_TOKEN').remedy,
+    });
   }
   const admin = createAdminClient({
-    ...{ apiUrl: instance.apiUrl, domain: instance.domain, token: config.adminToken, now: hostNow },
-    ...{ timeoutMs: config.request.timeoutMs, userAgent: `losant-usage-export/${version}` },
+    apiUrl: instance.apiUrl,
+    domain: instance.domain,
+    token: config.adminToken,
+    now: hostNow,
+    timeoutMs: config.request.timeoutMs,
+    userAgent: `losant-usage-export/${version}`,
   });
   const action = patch === null ? 'instanceOrg.delete' : 'instanceOrg.patch';
   requireUnchanged(found, await lookAgain(found, context.signal), action);
@@ -135,7 +141,7 @@ function fieldsAndDate(resource: Resource): Fields {
   return typeof lastUpdated === 'string' ? new Map([...fields, ['lastUpdated', lastUpdated]]) : fields;
 }
 
-/** `changeError` returns the error of a change that Losant did not make, or not as it was asked to. */
+/** Returns the error of a change that Losant did not make, or not as it was asked to. */
 export function changeError(
   action: OrgChange,
   kind: LosantErrorKind,
@@ -164,10 +170,10 @@ export const orgShow = defineCommand({
 function renderOrg({ organization, resource, instance, orgId }: FoundOrg): Line[] {
   const fields = fieldsOf(resource);
   const { currentPeriodStart: start, currentPeriodEnd: end } = organization;
-  const { createdAt, disabledAt, isReadOnly } = organization;
-  const disabled = disabledAt === null ? [] : [`disabled since ${showInstant(disabledAt)}`];
-  const states = [...disabled, ...(isReadOnly ? ['read-only'] : [])];
   const text = (field: string) => fields.get(field) ?? null;
+  const disabledAt = text('disabledAt');
+  const disabled = disabledAt === null ? [] : [`disabled since ${showInstant(disabledAt)}`];
+  const states = [...disabled, ...(text('isReadOnly') === 'true' ? ['read-only'] : [])];
   const audit = text('auditLogEnabled');
   const updated = resource['lastUpdated'];
   const facts: readonly (readonly [string, string | null])[] = [
@@ -181,7 +187,7 @@ function renderOrg({ organization, resource, instance, orgId }: FoundOrg): Line[
     ['audit log', audit === null ? null : audit === 'true' ? 'on' : 'off'],
     ['two-factor', text('mfaMode')],
     ['period', start && end ? `${showInstant(start)} until ${showInstant(end)}` : null],
-    ['created', createdAt && showInstant(createdAt)],
+    ['created', organization.createdOn],
     ['last changed', typeof updated === 'string' ? showInstant(updated) : null],
   ];
   const limits = Object.entries(organization.limits).map(([name, limit]) => [name, showNumber(limit)]);
@@ -242,7 +248,7 @@ export function describeChange({ field, old, new: now }: FieldChange): string {
   return `${field} is ${now ?? 'not set'} and not ${old ?? 'unset'}`;
 }
 
-/** `tagsOf` returns the tags of an organization as Losant answers it, without entries that are no tags. */
+/** Returns the tags of an organization as Losant answers it, without entries that are no tags. */
 export function tagsOf(resource: Resource): { key: string; value: string }[] {
   const { tags } = resource;
   if (!Array.isArray(tags)) return [];
@@ -256,7 +262,7 @@ export function mapOf(value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }
 
-/** `instantOf` returns a date in one spelling; empty for an organization that is not disabled. */
+/** Returns a date in one spelling; empty for an organization that is not disabled. */
 function instantOf(value: unknown): unknown {
   if (value === false) return '';
   const ms = typeof value === 'string' ? Date.parse(value) : NaN;

@@ -130,7 +130,10 @@ function renderVerified(dir: string, { packs, problems, notes, rows, database }:
   if (problems.length > 0) {
     return [
       line`${styled('red', `${dir} does not hold`)}: ${count(problems.length, 'problem')}.`,
-      ...renderTable({ rows: problems.map(({ file, problem }) => [`${file}: ${problem}`]), most: PROBLEMS_MAX }),
+      ...renderTable({
+        rows: problems.map(({ file, problem }) => [`${file}: ${problem}`]),
+        most: PROBLEMS_MAX,
+      }),
       'To write the pack again from the database: losant-usage statement',
     ];
   }

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { DatabaseHandle } from '../database/handle.ts';
 import { describeError, EXIT, SettingsError } from '../errors.ts';
 import { readClock } from '../export/context.ts';
+import { readHealth } from '../queries/health.ts';
 import { type AppSources, createApp, createSources, openReader } from '../server/app.ts';
 import { hashToken, type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
@@ -21,7 +23,7 @@ export const worker = defineCommand({
   run: serveWorker,
 });
 
-/** `serveWorker` returns 0 after a signal. Throws if it cannot start; later, nothing but a defect ends it. */
+/** Returns 0 after a signal. Throws if it cannot start; later, nothing but a defect ends it. */
 async function serveWorker(context: CommandContext): Promise<number> {
   const { config, logger, signal } = context;
   requireServer(requireDatabaseUrl(config));
@@ -49,6 +51,7 @@ async function serveWorker(context: CommandContext): Promise<number> {
     const sources = createSources(context, { reader, loop, schedule, startedAtMs });
     listening = await serve(context, { ...sources, metrics });
     logger.info({ version: context.version, schedule: config.schedule }, 'worker started');
+    await warnOfLeft(context, reader, instanceIds);
     if (!(await endsInTime(loop.run(), signal))) {
       logger.warn('the run did not end in time, its lease lapses by itself');
     }
@@ -61,6 +64,23 @@ async function serveWorker(context: CommandContext): Promise<number> {
   }
 }
 
+/** Says once that an instance which left the settings goes on in the database: it is judged and alarmed for nowhere. */
+async function warnOfLeft(
+  { logger, hostNow }: CommandContext,
+  { db }: DatabaseHandle,
+  instanceIds: readonly string[],
+): Promise<void> {
+  try {
+    const { notInSettings } = await readHealth(db, { nowMs: hostNow(), instanceIds });
+    for (const instance_id of notInSettings) {
+      const hint = `to end it, unless another program has it: losant-usage run --end ${instance_id}`;
+      logger.warn({ instance_id, hint }, 'an instance in the database is not in the settings');
+    }
+  } catch (error) {
+    logger.warn({ err: error }, 'instances of the database not read');
+  }
+}
+
 function requireServer(url: string): void {
   if (!url.startsWith('embedded:')) return;
   throw new SettingsError('The worker does not run on an embedded database', {
@@ -68,7 +88,7 @@ function requireServer(url: string): void {
   });
 }
 
-/** `serve` serves the pages, unless they are turned off, and logs their address and how to open them. */
+/** Serves the pages, unless they are turned off, and logs their address and how to open them. */
 async function serve(
   { config, logger, host }: CommandContext,
   sources: AppSources,
@@ -83,7 +103,7 @@ async function serve(
   return listening;
 }
 
-/** `endsInTime` waits for the work, at most 25 s after the abort. Throws what the work throws. */
+/** Waits for the work, at most 25 s after the abort. Throws what the work throws. */
 async function endsInTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
   const over = new AbortController();
   const becomeLate = async () => {

@@ -1,313 +1,322 @@
-/** The page of a month: whether it can be invoiced, what was closed, and its organizations. */
 import { html } from 'hono/html';
-import {
-  describeBlocker,
-  type InvoicedMonth,
-  type MonthEntry,
-  type OrganizationPeriod,
-  PERIODS_MAX,
-  readMonths,
-  type Statement,
-} from '../billing/month.ts';
-import { capitalize, count, showNumber } from '../terminal/words.ts';
-import { addDays, dayAt, earliestDay } from '../usage/day.ts';
-import { daysOfMonth, type Month } from '../usage/period.ts';
-import { STANDINGS, standings } from '../usage/standing.ts';
-import {
-  addressOf,
-  type Column,
-  column,
-  instanceColumn,
-  matchesSearch,
-  numberColumn,
-  type Query,
-  readChoice,
-  readPageNumber,
-  readSearch,
-  renderHidden,
-  renderPages,
-  renderTable,
-  textColumn,
-} from './lists.ts';
-import { checkMonth, judgeMonth, type MonthFacts, type MonthStep, renderChecklist } from './month-judge.ts';
-import {
-  AGAIN_S,
-  type Html,
-  nameOfMonth,
-  renderAwayPage,
-  renderCopy,
-  renderDistance,
-  renderInstant,
-  renderLink,
-  renderMissing,
-  renderPage,
-  renderStanding,
-  showMonth,
-  worstFirst,
-} from './page.ts';
-import type { Reading } from './readings.ts';
-import { sumOf } from './shapes.ts';
-import { type ConsolePage, instanceNames, type Names, READING_WAIT_MS, readOrNull } from './sources.ts';
+import { type Kysely, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
+import { count, showNumber } from '../terminal/words.ts';
+import type { UsageDay } from '../usage/day.ts';
+import { renderInvoiced } from './organization.ts';
+import { markMissing } from './organizations.ts';
+import { type Html, linkToOrganization, renderCommands, renderStats, showMonth } from './page.ts';
+import { addressOf, type Filter, type Listing, type ListRequest, listingPage, SEARCH, showDifference } from './table.ts';
 
-/** The filters of organizations: those that can be invoiced, those that cannot, or those of one standing. */
-const FILTERS = ['ready', 'blocked', ...standings] as const;
-type Filter = (typeof FILTERS)[number];
+/** The state of a month of an instance, by the words of the view `months`. */
+export type MonthState = 'open' | 'blocked' | 'closed' | 'different';
 
-/** The choices in the address; '' for a filter that is not set or not valid. */
-type MonthQuery = ReturnType<typeof readQuery>;
-type Filters = MonthQuery['filters'];
+const TONES: Readonly<Record<MonthState, string>> = {
+  open: 'quiet',
+  blocked: 'bad',
+  closed: 'good',
+  different: 'bad',
+};
 
-function readQuery(given: Query) {
-  return {
-    filters: {
-      q: readSearch(given['q']),
-      show: readChoice(given['show'], FILTERS),
-      /** The order: the largest first, or by default what cannot be invoiced, the worst of it at the top. */
-      order: readChoice(given['order'], ['payloads']),
+interface MonthRow {
+  readonly month: UsageDay;
+  readonly state: MonthState;
+  readonly is_over: boolean;
+  readonly causes: readonly string[] | null;
+}
+
+const months: Listing<MonthRow> = {
+  path: '/months',
+  title: 'Months',
+  sentence: 'Which months are open, blocked, closed, or differ from what was invoiced.',
+  from: ({ instanceIds }) => sql`(
+    select m.*, coalesce(i.name, m.instance_id) as instance_name
+    from losant_usage.months m join losant_usage.instances i on i.instance_id = m.instance_id
+    where m.instance_id = any (${instanceIds}::text[])
+  ) as r`,
+  filters: [
+    {
+      name: 'state',
+      label: 'State',
+      options: [['', 'all'], ...Object.keys(TONES).map((state) => [state, state] as const)],
+      where: (state) => sql`r.state = ${state}`,
     },
-    page: readPageNumber(given['page']),
-    /** Whether all organizations are on one page, to be printed. */
-    isWhole: given['all'] !== undefined,
-  };
+  ],
+  sort: ['-month', 'instance_id'],
+  columns: [
+    {
+      name: 'month',
+      label: 'Month',
+      kind: 'value',
+      isSortable: true,
+      cell: ({ month }) => html`<a href="/months/${month.slice(0, 7)}">${showMonth(month)}</a>`,
+    },
+    { name: 'instance_id', label: 'Instance id', kind: 'value', isHidden: true },
+    { name: 'instance_name', label: 'Instance', kind: 'text' },
+    { name: 'is_over', label: 'Over', kind: 'value', isHidden: true },
+    {
+      name: 'state',
+      label: 'State',
+      kind: 'value',
+      cell: ({ state, is_over }) => html`<span class="${TONES[state]}">${is_over ? state : 'not over'}</span>`,
+    },
+    { name: 'causes', label: 'Blocked by', kind: 'text', cell: ({ causes }) => causes?.join(', ').replaceAll('_', ' ') ?? null },
+    { name: 'orgs_blocked', label: 'Organizations blocked', kind: 'number' },
+    { name: 'orgs_different', label: 'Organizations different', kind: 'number' },
+    { name: 'statements', label: 'Statements', kind: 'number' },
+    { name: 'closed_at', label: 'Closed', kind: 'instant' },
+  ],
+};
+
+export const monthsPage = listingPage(months);
+
+const MONTH = { month: /^20[1-4]\d-(?:0[1-9]|1[0-2])$/ };
+
+/** Returns the first day of the month of an address. */
+function firstDayOf({ params }: Pick<ListRequest, 'params'>): UsageDay {
+  return `${params.month ?? ''}-01`;
 }
 
-const PATH = '/months';
-
-/** The page of a month; by default the newest that is over, or the first while none is. */
-export const monthsPage: ConsolePage = { path: PATH, open: openMonth };
-export const monthPage: ConsolePage = { path: `${PATH}/:month`, open: openMonth };
-
-function openMonth(sources: Parameters<ConsolePage['open']>[0]): ReturnType<ConsolePage['open']> {
-  return async (c) => {
-    const [view, months] = await Promise.all([
-      sources.database(READING_WAIT_MS),
-      readOrNull(sources, readMonths),
-    ]);
-    if (months === null || !view.isUp) return c.html(renderAwayPage({ title: 'Months', path: PATH }), 503);
-    const asked = c.req.param('month');
-    const entry = asked === undefined ? newest(months) : months.find(({ month }) => month === asked);
-    if (entry === undefined && asked !== undefined) return c.html(renderUnknown(asked), 404);
-    if (entry === undefined) {
-      const body = html`<h1>Nothing has been exported yet.</h1><p>The first run begins the first month.</p>`;
-      return c.html(renderPage({ title: 'Months', path: PATH, body }));
-    }
-    const reading = await sources.month(entry.month);
-    if (reading === null) {
-      c.header('refresh', String(AGAIN_S));
-      const title = showMonth(entry.month);
-      const body = html`<h1>${title} is being counted.</h1>
-<p>It takes a moment with many organizations. This page reloads by itself.</p>
-${renderMonthChoice(months, entry.month)}`;
-      return c.html(renderPage({ title, path: PATH, body }));
-    }
-    const instances = view.reading?.value.instances ?? [];
-    const context = {
-      ...{ query: readQuery(c.req.query()), names: instanceNames(view), nowMs: sources.now() },
-      hasRun: instances.length > 0 && instances.every(({ hasRun }) => hasRun),
-    };
-    return c.html(renderMonth(reading, months, context));
-  };
+interface MonthOrgRow {
+  readonly org_id: string;
+  readonly org_name: string;
+  readonly days_missing: number;
+  readonly payloads: number | null;
+  readonly payloads_invoiced: number | null;
+  readonly minutes: number | null;
+  readonly minutes_invoiced: number | null;
+  readonly difference: number | null;
 }
 
-function newest(months: readonly MonthEntry[]): MonthEntry | undefined {
-  return months.find(({ isOver }) => isOver) ?? months[0];
+const only: Filter = {
+  name: 'only',
+  label: 'Only',
+  options: [
+    ['', 'all'],
+    ['blocked', 'blocked'],
+    ['different', 'different from what was invoiced'],
+    ['missing', 'with missing days'],
+  ],
+  where: (value) => {
+    if (value === 'blocked') return sql`not r.is_billable`;
+    return value === 'missing' ? sql`r.days_missing > 0` : sql`r.is_different`;
+  },
+};
+
+const month: Listing<MonthOrgRow> = {
+  path: '/months/:month',
+  place: '/months',
+  title: ({ month: name }) => showMonth(name ?? ''),
+  params: MONTH,
+  sentence: 'Each organization with the number that was invoiced beside that of today.',
+  intro: renderMonth,
+  from: (request) => sql`(
+    select m.org_id, m.org_name, m.referral_id, m.customer_id, m.plan_id, m.standing, m.is_billable, m.days_expected - m.days_stored as days_missing,
+      m.payload_billable_count as payloads, l.payloads as payloads_invoiced, m.payload_billable_count - l.payloads as difference,
+      m.notebook_minutes as minutes, l.minutes as minutes_invoiced, m.devices_total as devices,
+      l.org_id is not null and (m.payload_billable_count is distinct from l.payloads or m.notebook_minutes is distinct from l.minutes) as is_different
+    from losant_usage.monthly_usage m
+    left join (
+      select org_id, sum(quantity) filter (where metric = 'payload_billable_count')::bigint as payloads,
+        sum(quantity) filter (where metric = 'notebook_minutes')::bigint as minutes
+      from losant_usage.statement_lines where month = ${firstDayOf(request)}::date group by org_id
+    ) as l on l.org_id = m.org_id
+    where m.month = ${firstDayOf(request)}::date and m.instance_id = any (${request.instanceIds}::text[])
+  ) as r`,
+  filters: [SEARCH, only],
+  sort: ['-payloads', 'org_name', 'org_id'],
+  columns: [
+    {
+      name: 'org_name',
+      label: 'Organization',
+      kind: 'text',
+      isSortable: true,
+      cell: ({ org_id, org_name }) => linkToOrganization(org_id, org_name),
+    },
+    { name: 'org_id', label: 'Id', kind: 'value', isHidden: true },
+    { name: 'referral_id', label: 'Referral id', kind: 'value', isSortable: true },
+    { name: 'standing', label: 'Standing', kind: 'standing', isSortable: true },
+    { name: 'is_billable', label: 'Billable', kind: 'value' },
+    { name: 'days_missing', label: 'Days missing', kind: 'number', isHidden: true },
+    {
+      name: 'payloads',
+      label: 'Payloads',
+      kind: 'number',
+      isSortable: true,
+      cell: ({ payloads, days_missing: missing }) =>
+        payloads === null ? null : html`${showNumber(payloads)}${markMissing(missing)}`,
+    },
+    {
+      name: 'payloads_invoiced',
+      label: 'Invoiced',
+      kind: 'number',
+      cell: ({ payloads, payloads_invoiced: invoiced }) => renderInvoiced(payloads, invoiced),
+    },
+    {
+      name: 'difference',
+      label: 'Difference',
+      kind: 'number',
+      isSortable: true,
+      cell: ({ difference }) => (difference === null || difference === 0 ? null : showDifference(difference)),
+    },
+    { name: 'minutes', label: 'Minutes', kind: 'number', isSortable: true },
+    {
+      name: 'minutes_invoiced',
+      label: 'Invoiced',
+      kind: 'number',
+      cell: ({ minutes, minutes_invoiced: invoiced }) => renderInvoiced(minutes, invoiced),
+    },
+    { name: 'devices', label: 'Devices', kind: 'number', isSortable: true },
+    { name: 'customer_id', label: 'Customer', kind: 'value', isHidden: true },
+    { name: 'plan_id', label: 'Plan', kind: 'value', isHidden: true },
+  ],
+};
+
+export const monthPage = listingPage(month);
+
+interface BlockerRow {
+  readonly org_id: string | null;
+  readonly org_name: string | null;
+  readonly first_day: UsageDay;
+  readonly what_to_do: string;
 }
 
-interface MonthContext {
-  readonly query: MonthQuery;
-  readonly names: Names;
-  /** Whether the first run is over; before that nothing is an alarm. */
-  readonly hasRun: boolean;
-  readonly nowMs: number;
+const blockers: Listing<BlockerRow> = {
+  path: '/months/:month/blockers',
+  place: '/months',
+  title: ({ month: name }) => `What blocks ${showMonth(name ?? '')}`,
+  params: MONTH,
+  sentence: 'What keeps the month from being invoiced, the most payloads at stake first. What concerns the whole instance holds all of it back.',
+  from: (request) => sql`(
+    select b.instance_id, b.org_id, coalesce(b.org_name, i.name, b.instance_id) as org_name, b.referral_id, replace(b.cause, '_', ' ') as cause, b.days,
+      b.first_day, b.last_day,
+      case when cardinality(b.streams) < (select count(distinct stream) from losant_usage.tracks t where t.org_id = b.org_id)
+        then array_to_string(b.streams, ', ') else 'all' end as streams,
+      b.message, b.what_to_do, (
+        select sum(d.payload_billable_count)::bigint from losant_usage.daily_usage d
+        where d.org_id = b.org_id and d.usage_date between b.month and (b.month + interval '1 month')::date - 1
+      ) as payloads
+    from losant_usage.period_blockers b join losant_usage.instances i on i.instance_id = b.instance_id
+    where b.month = ${firstDayOf(request)}::date and b.instance_id = any (${request.instanceIds}::text[])
+  ) as r`,
+  filters: [
+    SEARCH,
+    {
+      name: 'cause',
+      label: 'Cause',
+      options: [
+        ['', 'all'],
+        ...['missing', 'in doubt', 'unavailable', 'not final', 'not fully tracked', 'contradicted', 'list incomplete'].map(
+          (cause) => [cause, cause] as const,
+        ),
+      ],
+      where: (cause) => sql`r.cause = ${cause}`,
+    },
+  ],
+  sort: ['-payloads', 'org_name', 'org_id', 'cause'],
+  columns: [
+    {
+      name: 'org_name',
+      label: 'Organization',
+      kind: 'text',
+      isSortable: true,
+      cell: ({ org_id, org_name }) => (org_id === null ? html`<strong>All of ${org_name ?? ''}</strong>` : linkToOrganization(org_id, org_name ?? org_id)),
+    },
+    { name: 'org_id', label: 'Id', kind: 'value', isHidden: true },
+    { name: 'cause', label: 'Cause', kind: 'value', isSortable: true },
+    { name: 'payloads', label: 'Payloads at stake', kind: 'number', isSortable: true },
+    { name: 'days', label: 'Days', kind: 'number', isSortable: true },
+    {
+      name: 'first_day',
+      label: 'From',
+      kind: 'value',
+      cell: ({ org_id, first_day }) => (org_id === null ? first_day : html`<a href="/coverage/${org_id}/${first_day}">${first_day}</a>`),
+    },
+    { name: 'last_day', label: 'To', kind: 'value' },
+    { name: 'streams', label: 'Streams', kind: 'value' },
+    { name: 'message', label: 'What is wrong', kind: 'text' },
+    { name: 'what_to_do', label: 'What to do', kind: 'text', cell: ({ what_to_do: lines }) => renderAdvice(lines) },
+  ],
+};
+
+export const blockersPage = listingPage(blockers);
+
+function renderAdvice(lines: string): Html | string {
+  const commands = lines.split('\n');
+  return commands.every((line) => line.startsWith('losant-usage ')) ? renderCommands(commands) : lines;
 }
 
-function renderMonth(
-  { value, atMs }: Reading<InvoicedMonth>,
-  months: readonly MonthEntry[],
-  context: MonthContext,
-): Html {
-  const { nowMs, names, hasRun } = context;
-  const { month, periods, statements, differing } = value;
-  const name = showMonth(month);
-  const choice = renderMonthChoice(months, month);
-  if (periods === null) {
-    const body = html`<h1>${name} has more organizations than this page shows.</h1>
-<p>It shows ${showNumber(PERIODS_MAX)} at most. Ask the view <code>period_usage</code>, or <code>losant-usage close --period ${month} --dry-run</code>.</p>${choice}`;
-    return renderPage({ title: name, path: PATH, body });
-  }
-  const facts = { ...value, periods, yesterday: addDays(dayAt(nowMs), -1), hasRun };
-  const verdict = judgeMonth(facts);
-  const body = html`<h1 class="${verdict.tone}">${verdict.sentence}</h1>
-<p class="quiet">Counted ${renderDistance(new Date(atMs).toISOString(), nowMs)}.</p>
-${choice}
-${renderChecklist(checkMonth(facts))}
-${verdict.steps.length === 0 ? '' : html`<ul class="steps">${verdict.steps.map(renderStep)}</ul>`}
-${differing === 0 ? '' : html`<p><a href="/changes?month=${month}&amp;which=closed">Numbers of ${name} that changed after it was closed</a></p>`}
-${renderInstances(periods, statements, names, nowMs)}
-${renderPeriods(facts, context)}`;
-  return renderPage({ title: name, path: PATH, body });
+interface MonthFacts {
+  readonly instance: string;
+  readonly state: MonthState;
+  readonly isOver: boolean;
+  readonly payloads: number | null;
+  readonly invoiced: number | null;
+  readonly difference: number | null;
+  readonly orgsBlocked: number;
+  readonly atStake: number | null;
+  readonly isInstanceBlocked: boolean;
+  readonly daysMissing: number;
 }
 
-/** `renderStep` lists the actions for each organization as lines to copy. */
-function renderStep({ text, actions }: MonthStep): Html {
-  const [first, ...others] = actions;
-  if (first === undefined) return html`<li>${text}</li>`;
-  if (others.length === 0) return html`<li>${text} ${renderAction(first)}</li>`;
-  return html`<li>${text} <details><summary>What to do, ${showNumber(actions.length)} lines</summary>${renderCopy(actions.join('\n'), 'Copy all lines', 'Copy all')}<pre>${actions.join('\n')}</pre></details></li>`;
+/** Reads the state of a month of each instance, with what is at stake: the payloads of what is blocked. */
+export async function readMonthFacts(
+  db: Kysely<Schema>,
+  request: Pick<ListRequest, 'instanceIds'> & { readonly month: UsageDay },
+): Promise<readonly MonthFacts[]> {
+  const { rows } = await sql<MonthFacts>`
+    select coalesce(i.name, i.instance_id) as instance, m.state, m.is_over as "isOver", s.payloads, l.invoiced, s.days_missing as "daysMissing",
+      case when l.invoiced is not null then s.payloads - l.invoiced end as difference, s.orgs_blocked as "orgsBlocked",
+      s.at_stake as "atStake", exists (
+        select from losant_usage.period_blockers b where b.instance_id = m.instance_id and b.month = m.month and b.org_id is null and b.cause <> 'not_over'
+      ) as "isInstanceBlocked"
+    from losant_usage.months m
+    join losant_usage.instances i on i.instance_id = m.instance_id
+    left join lateral (
+      select sum(u.payload_billable_count)::bigint as payloads, count(*) filter (where not u.is_billable) as orgs_blocked,
+        sum(u.payload_billable_count) filter (where not u.is_billable)::bigint as at_stake, coalesce(sum(u.days_expected - u.days_stored), 0)::bigint as days_missing
+      from losant_usage.monthly_usage u where u.month = ${request.month}::date and u.instance_id = m.instance_id
+    ) as s on true
+    left join lateral (
+      select sum(l.quantity)::bigint as invoiced
+      from losant_usage.statement_lines l join losant_usage.statements t on t.statement_id = l.statement_id
+      where l.month = ${request.month}::date and t.instance_id = m.instance_id and l.metric = 'payload_billable_count'
+    ) as l on true
+    where m.month = ${request.month}::date and m.instance_id = any (${request.instanceIds}::text[])
+    order by i.instance_id`.execute(db);
+  return rows;
 }
 
-function renderAction(action: string): Html | string {
-  return action.startsWith('losant-usage ')
-    ? html`<code>${action}</code> ${renderCopy(action, 'Copy the command', 'Copy')}`
-    : capitalize(action);
+async function renderMonth(db: Kysely<Schema>, request: ListRequest): Promise<Html> {
+  const name = request.params.month ?? '';
+  const facts = await readMonthFacts(db, { ...request, month: firstDayOf(request) });
+  if (facts.length === 0) return html`<p>Nothing of it was exported.</p>`;
+  return html`${facts.map((each) => renderInstance(name, each, facts.length > 1))}
+<p><a href="/months/${name}/blockers">What blocks it, and what to do</a> · <a href="${addressOf('/changes', { from: `${name}-01`, to: lastDayOf(name), which: 'closed' })}">What changed since it was invoiced</a></p>`;
 }
 
-function renderUnknown(asked: string): Html {
-  return renderMissing({
-    path: PATH,
-    title: 'Unknown month',
-    sentence: `There is no month ${asked} here.`,
-    hint: html`Nothing is tracked in it, or it is not written like 2026-10. <a href="${PATH}">The newest month that is over</a> leads to the others.`,
-  });
+function lastDayOf(name: string): UsageDay {
+  const [year = 0, number = 0] = name.split('-').map(Number);
+  return new Date(Date.UTC(year, number, 0)).toISOString().slice(0, 10);
 }
 
-function renderMonthChoice(months: readonly MonthEntry[], shown: Month): Html {
-  const years = [...Map.groupBy(months, ({ month }) => month.slice(0, 4))];
-  const link = ({ month, isOver, isClosed }: MonthEntry) => {
-    const mark = isClosed ? ' closed' : isOver ? '' : ' not over';
-    return html`<span class="whole"><a href="${PATH}/${month}"${month === shown ? html` aria-current="true"` : ''}>${nameOfMonth(month)}</a><span class="quiet">${mark}</span></span> `;
-  };
-  return html`<nav class="months" aria-label="Months">${years.map(([year, each]) => html`<p>${year}: ${each.map(link)}</p>`)}</nav>`;
+function renderInstance(name: string, facts: MonthFacts, hasOthers: boolean): Html {
+  const { instance, state, isOver, payloads, invoiced, difference, orgsBlocked, atStake, isInstanceBlocked, daysMissing } = facts;
+  const blocked = isInstanceBlocked ? 'the whole instance' : count(orgsBlocked, 'organization');
+  return html`${hasOthers ? html`<h2>${instance}</h2>` : ''}${renderStats([
+    { label: 'State', value: html`<span class="${TONES[state]}">${isOver ? state : 'not over'}</span>` },
+    {
+      label: 'Billable payloads',
+      value: payloads === null ? '–' : html`${showNumber(payloads)}${markMissing(daysMissing)}`,
+      note: daysMissing === 0 ? 'nothing is missing' : `${count(daysMissing, 'day of an organization is', 'days of organizations are')} missing`,
+    },
+    ...(invoiced === null
+      ? []
+      : [{ label: 'Invoiced', value: showNumber(invoiced), note: difference === 0 || difference === null ? 'as today' : `${showDifference(difference)} today` }]),
+    ...(isOver && invoiced === null && (orgsBlocked > 0 || isInstanceBlocked)
+      ? [{ label: 'At stake', value: showNumber(atStake ?? 0), note: `payloads of ${blocked}` }]
+      : []),
+  ])}
+${isOver ? renderCommands([`losant-usage close --period ${name}${invoiced === null ? '' : ' --adjust'} --dry-run`]) : ''}`;
 }
 
-const PERIODS_PER_PAGE = 50;
-
-/** `renderInstances` counts organizations by standing and shows what was closed, by instance. */
-function renderInstances(
-  periods: readonly OrganizationPeriod[],
-  statements: readonly Statement[],
-  names: Names,
-  nowMs: number,
-): Html {
-  const byInstance = [...Map.groupBy(periods, ({ instanceId }) => instanceId)];
-  const shown = worstFirst.filter((standing) => countOf(periods, standing) > 0);
-  const closing = (instanceId: string) => {
-    const [first, ...adjustments] = statements.filter((statement) => statement.instanceId === instanceId);
-    if (first === undefined) return 'no';
-    const adjusted = adjustments.length === 0 ? '' : `, adjusted ${count(adjustments.length, 'time')} since`;
-    return html`${renderInstant(first.closedAt, nowMs)} by ${first.closedBy}${adjusted}${first.reason === null ? '' : html`. Something was missing: ${first.reason}`}`;
-  };
-  return renderTable(byInstance, [
-    textColumn('Instance', ([instanceId]) => names.get(instanceId) ?? instanceId),
-    numberColumn('Organizations', ([, each]) => each.length),
-    numberColumn('Can be invoiced', ([, each]) => countOf(each, 'ready')),
-    ...shown.map((standing) =>
-      numberColumn<(typeof byInstance)[number]>(capitalize(STANDINGS[standing].label), ([, each]) =>
-        countOf(each, standing),
-      ),
-    ),
-    numberColumn('Billable payloads', ([, each]) => sumOf(each.map(({ payloads }) => payloads))),
-    textColumn('Closed', ([instanceId]) => closing(instanceId)),
-  ]);
-}
-
-function countOf(periods: readonly OrganizationPeriod[], filter: Filter): number {
-  return periods.filter((period) => isChosen(period, filter)).length;
-}
-
-function isChosen({ isBillable, standing }: OrganizationPeriod, filter: Filter | ''): boolean {
-  if (filter === '') return true;
-  if (filter === 'ready' || filter === 'blocked') return isBillable === (filter === 'ready');
-  return standing === filter;
-}
-
-function renderPeriods({ month, periods, yesterday }: MonthFacts, context: MonthContext): Html {
-  const { filters, page, isWhole } = context.query;
-  const path = `/months/${month}`;
-  const found = select(periods, filters);
-  const from = (page - 1) * PERIODS_PER_PAGE;
-  const shown = isWhole ? found : found.slice(from, from + PERIODS_PER_PAGE);
-  return html`<h2>Organizations</h2>
-${renderChoice(periods, path, filters)}
-<p class="quiet">${count(found.length, 'organization')}${filters.q === '' ? '' : ` with “${filters.q}”`}${shown.length === 0 && found.length > 0 ? ', none on this page' : ''}.
-Payloads are the billable ones of the days stored; devices those of the last day stored. <a href="${path}/usage.csv" download>Every number of the month as CSV</a>${found.length > shown.length ? html` · <a href="${addressOf(path, { ...filters, all: '1' })}">All on one page, to print</a>` : ''}</p>
-${shown.length === 0 ? '' : renderTable(shown, columnsOf({ month, yesterday }, context))}
-${isWhole ? '' : renderPages({ path, query: filters, page, found: found.length, perPage: PERIODS_PER_PAGE })}`;
-}
-
-function columnsOf(
-  { month, yesterday }: Pick<MonthFacts, 'month' | 'yesterday'>,
-  { names, hasRun }: MonthContext,
-): Column<OrganizationPeriod>[] {
-  const days = daysOfMonth(month);
-  const isOwn = ({ from, to }: OrganizationPeriod) => from !== days.from || to !== days.to;
-  /** The map of its days, up to the end of the period. */
-  const coverageOf = ({ orgId, to }: OrganizationPeriod) =>
-    addressOf('/coverage', { q: orgId, to: earliestDay(to, yesterday) });
-  return [
-    textColumn(
-      'Organization',
-      (period) =>
-        html`<a href="/organizations/${period.orgId}" title="${period.orgId}">${period.name}</a>${isOwn(period) ? html` <span class="quiet whole">${period.from} to ${period.to}</span>` : ''}`,
-    ),
-    ...instanceColumn<OrganizationPeriod>(names),
-    column('Standing', ({ standing, isOver }) => renderStanding(standing, !(isOver && hasRun))),
-    textColumn(
-      'Invoice',
-      (period) =>
-        html`${describePeriod(period)}${period.isBillable ? '' : html` <a class="whole" href="${coverageOf(period)}">day by day</a>`}`,
-    ),
-    numberColumn('Payloads', ({ payloads }) => payloads),
-    numberColumn('Devices', ({ devices }) => devices),
-  ];
-}
-
-/**
- * `describePeriod` describes whether the period can be invoiced, what blocks it, and other remarks about
- * its numbers.
- */
-export function describePeriod(period: OrganizationPeriod): string {
-  const { isBillable, blockers, daysAccepted, daysUnreported, daysUntracked } = period;
-  const facts = [
-    isBillable ? 'ready' : '',
-    ...blockers.map(describeBlocker),
-    !isBillable && blockers.length === 0 ? 'waits for its instance' : '',
-    daysAccepted > 0 ? `${count(daysAccepted, 'day')} accepted` : '',
-    daysUntracked > 0 ? `${count(daysUntracked, 'day')} stored but not tracked, so not in the sums` : '',
-    daysUnreported > 0 ? `${count(daysUnreported, 'day')} with zeros, as Losant left numbers out` : '',
-  ].filter((fact) => fact !== '');
-  return facts.join('; ');
-}
-
-function renderChoice(periods: readonly OrganizationPeriod[], path: string, filters: Filters): Html {
-  const { q, show, order } = filters;
-  const link = (text: string, change: Partial<Filters>) => {
-    const isCurrent = (change.show ?? show) === show && (change.order ?? order) === order;
-    return renderLink(addressOf(path, { ...filters, ...change }), text, isCurrent);
-  };
-  const filterLink = (filter: Filter, text: string) => {
-    const found = countOf(periods, filter);
-    return found === 0 ? '' : link(`${text} ${showNumber(found)}`, { show: filter });
-  };
-  return html`<form method="get" action="${path}" role="search">
-<label class="hidden" for="q">Name, referral id or id</label>
-<input id="q" name="q" type="search" value="${q}" placeholder="Name, referral id or id">
-${renderHidden('show', show)}
-${renderHidden('order', order)}
-<button type="submit">Search</button></form>
-<nav aria-label="Organizations shown"><p>${link(`all ${showNumber(periods.length)}`, { show: '' })}
-${filterLink('ready', 'can be invoiced')} ${filterLink('blocked', 'cannot')} ${worstFirst.map((standing) => filterLink(standing, STANDINGS[standing].label))}</p></nav>
-<nav aria-label="Order"><p>Order: ${link('not ready first', { order: '' })} ${link('most payloads first', { order: 'payloads' })}</p></nav>`;
-}
-
-function select(periods: readonly OrganizationPeriod[], { q, show, order }: Filters): OrganizationPeriod[] {
-  const found = periods.filter((period) => isChosen(period, show) && matchesSearch(period, q));
-  // The periods come by name, and the sort keeps that order among equals.
-  if (order === 'payloads') return found.sort((a, b) => (b.payloads ?? -1) - (a.payloads ?? -1));
-  return found.sort((a, b) => rankOf(b) - rankOf(a));
-}
-
-function rankOf({ isBillable, standing }: OrganizationPeriod): number {
-  if (isBillable) return -1;
-  return standing === null ? standings.length : standings.indexOf(standing);
-}

@@ -2,7 +2,7 @@ import { changesPage } from './changes.ts';
 import { coveragePage } from './coverage.ts';
 import { gapsPage, quarantinePage } from './gaps.ts';
 import { homePage } from './home.ts';
-import { monthPage, monthsPage } from './months.ts';
+import { blockersPage, monthPage, monthsPage } from './months.ts';
 import { organizationPage } from './organization.ts';
 import { organizationsPage } from './organizations.ts';
 import { runPage, runsPage } from './runs.ts';
@@ -16,6 +16,7 @@ export const PAGES: readonly ConsolePage[] = [
   organizationPage,
   monthsPage,
   monthPage,
+  blockersPage,
   coveragePage,
   storyPage,
   gapsPage,

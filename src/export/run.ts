@@ -110,7 +110,8 @@ async function takeLeaseInTurn(
         const { cells } = await countDue(db, all, { nowMs: now(), policy });
         onHeld?.({ message: error.message, cellsLeft: cells });
       }
-      await sleep(TRY_AGAIN_MS, undefined, { signal });
+      // A signal ends the wait by its own reason.
+      await sleep(TRY_AGAIN_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }
 }

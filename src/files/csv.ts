@@ -36,7 +36,7 @@ export function renderCsvHeader(columns: readonly CsvColumn[]): string {
   return stringify([columns.map(({ name }) => name)], FORMAT);
 }
 
-/** `renderCsvRows` renders values in the order of `columns`; a large file comes in chunks of rows. */
+/** Renders values in the order of `columns`; a large file comes in chunks of rows. */
 export function renderCsvRows(columns: readonly CsvColumn[], rows: readonly (readonly CsvValue[])[]): string {
   const isText = columns.map((column) => column.isText);
   const neutralize = (value: CsvValue, index: number) =>
@@ -51,7 +51,7 @@ export function createCsv(columns: readonly Column[]): Renderer {
 }
 
 /**
- * `readCsv` yields the rows of a file that was rendered here, in pages, each value as the text that was
+ * Yields the rows of a file that was rendered here, in pages, each value as the text that was
  * rendered. Throws SyntaxError with the line for text that is not such a file. A record without quotes
  * is split at its commas, which takes a tenth of the time of the parser.
  */
@@ -87,7 +87,7 @@ export async function* readCsv(
 /** The longest record, against a quote that is never closed. */
 const RECORD_MAX = 1_000_000;
 
-/** `readRecords` yields the records of each chunk: lines, but for line ends within quotes. */
+/** Yields the records of each chunk: lines, but for line ends within quotes. */
 async function* readRecords(chunks: AsyncIterable<string | Uint8Array>): AsyncGenerator<string[]> {
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   let rest = '';

@@ -33,12 +33,12 @@ export type Part = string | Uint8Array;
 /** Renders a file from its rows in chunks, with at most some thousands of rows in memory. */
 export interface Renderer {
   begin(): Part;
-  /** `add` returns the part that can be written once these rows are known. */
+  /** Returns the part that can be written once these rows are known. */
   add(rows: readonly Row[]): Part | Promise<Part>;
   end(): Part | Promise<Part>;
 }
 
-/** `createNdjson` renders a JSON object per line, with all digits of a number above 2^53. */
+/** Renders a JSON object per line, with all digits of a number above 2^53. */
 function createNdjson(columns: readonly Column[]): Renderer {
   const keys = columns.map(({ name }, index) => `${index === 0 ? '{' : ','}${JSON.stringify(name)}:`);
   const write = columns.map(({ kind }) => WRITE[kind]);

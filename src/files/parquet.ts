@@ -47,7 +47,7 @@ const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
   },
 };
 
-/** `createParquet` returns a renderer of Apache Parquet, compressed by Snappy, with nullable columns. */
+/** Returns a renderer of Apache Parquet, compressed by Snappy, with nullable columns. */
 export function createParquet(columns: readonly Column[]): Renderer {
   const converters = columns.map(({ kind }) => {
     const { convert } = TYPES[kind];
@@ -88,7 +88,7 @@ export function createParquet(columns: readonly Column[]): Renderer {
   };
 }
 
-/** `shareEqual` keeps one value for equal texts: bytes for each row would fill the memory. */
+/** Keeps one value for equal texts: bytes for each row would fill the memory. */
 function shareEqual(convert: (text: string) => Value): (text: string) => Value {
   const shared = new Map<string, Value>();
   return (text) => {
@@ -101,7 +101,7 @@ function shareEqual(convert: (text: string) => Value): (text: string) => Value {
   };
 }
 
-/** `take` returns the bytes written since the last call; the library continues its count. */
+/** Returns the bytes written since the last call; the library continues its count. */
 function take(bytes: ByteWriter): Part {
   const part = bytes.getBytes().slice();
   bytes.index = 0;
@@ -119,7 +119,7 @@ function schemaOf(columns: readonly Column[]): SchemaElement[] {
   ];
 }
 
-/** `toMicros` returns the microseconds since 1970 of `YYYY-MM-DDTHH:MM:SS.uuuuuuZ`. */
+/** Returns the microseconds since 1970 of `YYYY-MM-DDTHH:MM:SS.uuuuuuZ`. */
 function toMicros(instant: string): bigint {
   return BigInt(Date.parse(`${instant.slice(0, 23)}Z`)) * 1_000n + BigInt(instant.slice(23, 26));
 }

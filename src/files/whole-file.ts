@@ -28,7 +28,7 @@ export class WholeFile {
     this.#handle = handle;
   }
 
-  /** `create` creates the file under an unfinished name, `.NAME.ID.unfinished`. */
+  /** Creates the file under an unfinished name, `.NAME.ID.unfinished`. */
   static async create(path: string, id: string): Promise<WholeFile> {
     try {
       const target = await findTarget(path);
@@ -57,7 +57,7 @@ export class WholeFile {
     return { bytes: this.#bytes, sha256: this.#hash.digest('hex') };
   }
 
-  /** `discard` removes the unfinished file. Does nothing after `finish`. */
+  /** Removes the unfinished file. Does nothing after `finish`. */
   async discard(): Promise<void> {
     await this.#handle.close();
     await rm(this.#unfinished, { force: true });
@@ -72,7 +72,7 @@ export class WholeFile {
   }
 }
 
-/** `findTarget` returns the file that is replaced: the target of a link, and only one that may be written. */
+/** Returns the file that is replaced: the target of a link, and only one that may be written. */
 async function findTarget(path: string): Promise<{ readonly path: string; readonly mode: number | null }> {
   try {
     const stats = await stat(path);
@@ -105,14 +105,14 @@ const PROBLEMS: Readonly<Record<string, FileProblem>> = {
   EDQUOT: { problem: 'the quota of this user is used up', hint: ROOM },
 };
 
-/** `cannotBegin` returns the refusal to create a file or folder as an error for the operator; any other error as it is. */
+/** Returns the refusal to create a file or folder as an error for the operator; any other error as it is. */
 export function cannotBegin(error: unknown, path: string): unknown {
   const found = describeFileProblem(error, path);
   if (found === null) return error;
   return new SettingsError(`${path} cannot be written: ${found.problem}`, { hint: found.hint, cause: error });
 }
 
-/** `cannotGoOn` is the same for one that was begun and is taken back. */
+/** Is the same for one that was begun and is taken back. */
 export function cannotGoOn(error: unknown, path: string): unknown {
   const found = describeFileProblem(error, path);
   if (found === null) return error;
@@ -120,7 +120,7 @@ export function cannotGoOn(error: unknown, path: string): unknown {
   return new FileError(`${path} cannot be written: ${found.problem}`, { hint, cause: error });
 }
 
-/** `describeFileProblem` describes a refusal of the file system; null for any other error. */
+/** Describes a refusal of the file system; null for any other error. */
 function describeFileProblem(error: unknown, path: string): FileProblem | null {
   const code = codeOf(error);
   if (code === null || !(error instanceof Error && 'syscall' in error)) return null;

@@ -1,5 +1,5 @@
 /** Rows of `coverage` and the numbers of their days: locked, read and updated, always in key order. */
-import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
+import { type Kysely, type Selectable, sql } from 'kysely';
 import { unnested } from '../database/expressions.ts';
 import type { Coverage, Instant, Schema, UsageDays } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
@@ -137,7 +137,11 @@ export async function writeCells(
 ): Promise<void> {
   if (cells.length === 0) return;
   const rows = cells.map(toRow);
-  const { numUpdatedRows } = await trx
+  const isAsSent = sql.join(
+    CHANGED.map((column) => sql`c.${sql.ref(column)} is not distinct from n.${sql.ref(column)}`),
+    sql` and `,
+  );
+  const written = await trx
     .updateTable('coverage as c')
     .from(unnested('n', rows, { ...KEY_TYPES, ...TYPES, sha256: 'text', was_final: 'boolean' }))
     .set((eb) => ({
@@ -151,8 +155,9 @@ export async function writeCells(
     .whereRef('c.usage_date', '=', 'n.usage_date')
     .whereRef('c.org_id', '=', 'n.org_id')
     .whereRef('c.stream', '=', 'n.stream')
-    .executeTakeFirstOrThrow();
-  requireAll('coverage', cells.length, Number(numUpdatedRows));
+    .returning(sql<boolean>`${isAsSent}`.as('isAsSent'))
+    .execute();
+  requireAll('coverage', cells.length, written.filter((row) => row.isAsSent).length);
   await writeNumbers(
     trx,
     cells.filter((cell): cell is StoredCell => cell.numbers !== null),
@@ -204,19 +209,18 @@ async function writeNumbers(trx: Kysely<Schema>, cells: readonly StoredCell[]): 
   const sets = columns.map(
     (column) => sql`${sql.raw(column)} = coalesce(${valueOf(column)}, d.${sql.raw(column)})`,
   );
-  const isSame = columns.map(
-    (column) => sql`(n.${sql.raw(column)} is null or d.${sql.raw(column)} = ${valueOf(column)})`,
+  const isAsSent = sql.join(
+    columns.map(
+      (column) => sql`(n.${sql.raw(column)} is null or d.${sql.raw(column)} = ${valueOf(column)}) is true`,
+    ),
+    sql` and `,
   );
-  const { rows: written } = await sql<{ isSame: boolean }>`
+  const { rows: written } = await sql<{ isAsSent: boolean }>`
     update losant_usage.usage_days as d set ${sql.join(sets)}
     from ${unnested('n', rows as Record<string, unknown>[], { ...DAY_TYPES, ...types })}
     where d.usage_date = n.usage_date and d.org_id = n.org_id
-    returning ${joinAnd(isSame)} as "isSame"`.execute(trx);
-  requireAll('usage_days', rows.length, written.filter((row) => row.isSame).length);
-}
-
-function joinAnd(conditions: readonly RawBuilder<unknown>[]): RawBuilder<unknown> {
-  return sql.join(conditions, sql` and `);
+    returning ${isAsSent} as "isAsSent"`.execute(trx);
+  requireAll('usage_days', rows.length, written.filter((row) => row.isAsSent).length);
 }
 
 function typeOf(column: string): string {

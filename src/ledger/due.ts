@@ -138,8 +138,8 @@ export async function reopenCells(
 
 /**
  * Sets the next reads of all cells inside the horizon anew if the policy is another one than the last: the next
- * checkpoint, or at once where a cell that is not settled has none. A retry stays. Nothing final is touched unless a
- * checkpoint lies ahead.
+ * checkpoint, or at once where a cell that is not settled has none. A retry stays, as does the time of what waits or lacks
+ * silences. Nothing final is touched unless a checkpoint lies ahead.
  */
 export async function applyPolicy(
   db: Kysely<Schema>,
@@ -163,7 +163,8 @@ export async function applyPolicy(
         from (
           select c.usage_date, c.org_id, c.stream, case
             when c.standing in ('final', 'accepted') then case when c.attempts > 0 then c.next_read_at else ahead.at end
-            when c.attempts > 0 then least(c.next_read_at, ahead.at)
+            when c.attempts > 0 or c.reason = 'unconfirmed' or (c.is_stored and not c.is_reported)
+              then coalesce(least(c.next_read_at, ahead.at), ${now}::timestamptz)
             else coalesce(next.at, ${now}::timestamptz) end as next_read_at
           from losant_usage.coverage c
           cross join lateral (

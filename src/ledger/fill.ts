@@ -209,6 +209,9 @@ export async function fillOrgs(
       and (t.to_day is null or t.next_day <= t.to_day)`.execute(trx);
 }
 
+/** The message of cells past the horizon. */
+const NOT_KEPT = 'Losant no longer keeps the detail of this day';
+
 /**
  * Closes what can no longer be read: cells past the horizon and cells of deleted organizations have no next read, and
  * are `unavailable` unless they are final or accepted. Cells without a number from before a creation date that moved
@@ -222,7 +225,7 @@ async function closeCells(db: Kysely<Schema>, write: BeginOptions, options: Fill
     await close(
       trx,
       PAST_HORIZON,
-      'Losant no longer keeps the detail of this day',
+      NOT_KEPT,
       sql`i.instance_id = ${instanceId} and c.usage_date < ${horizon}::date
         and c.usage_date >= coalesce(i.horizon_day, ${FIRST_DAY}::date)
         and (c.next_read_at is not null or c.standing in ('stored', 'waiting', 'in_doubt', 'missing'))`,
@@ -241,18 +244,22 @@ async function closeCells(db: Kysely<Schema>, write: BeginOptions, options: Fill
       from (
         select c.usage_date, c.org_id, c.stream
         from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
-        where o.instance_id = ${instanceId} and c.standing in ('waiting', 'missing') and c.usage_date < o.created_on
+        where o.instance_id = ${instanceId} and c.standing in ('waiting', 'missing', 'unavailable') and not c.is_stored
+          and c.usage_date < o.created_on
         order by c.usage_date, c.org_id, c.stream for update of c
       ) as k
       where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`.execute(trx);
     await sql`
-      update losant_usage.coverage c set next_read_at = ${new Date(nowMs).toISOString()}::timestamptz,
-        standing = 'waiting', reason = 'never_read', message = null
+      update losant_usage.coverage c set
+        next_read_at = case when k.is_readable then ${new Date(nowMs).toISOString()}::timestamptz end,
+        standing = case when k.is_readable then 'waiting'::losant_usage.standing else 'unavailable' end,
+        reason = case when k.is_readable then 'never_read' else ${PAST_HORIZON} end,
+        message = case when not k.is_readable then ${NOT_KEPT} end
       from (
-        select c.usage_date, c.org_id, c.stream
+        select c.usage_date, c.org_id, c.stream, c.usage_date >= ${horizon}::date as is_readable
         from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
         where o.instance_id = ${instanceId} and c.standing = 'accepted' and c.reason = 'before_creation'
-          and c.usage_date >= o.created_on and c.usage_date >= ${horizon}::date and o.removed_on is null
+          and c.usage_date >= o.created_on and o.removed_on is null
         order by c.usage_date, c.org_id, c.stream for update of c
       ) as k
       where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`.execute(trx);
@@ -364,6 +371,12 @@ async function makeRows(trx: Kysely<Schema>, { orgIds, streams, from, to }: Page
     where o.org_id = t.org_id and ${isInScope} and t.first_day > greatest(${from}::date, o.created_on)`.execute(
     trx,
   );
+  // A track that has ended reaches as far as its rows do without a hole.
+  await sql`
+    update losant_usage.tracks t set to_day = ${to}::date, next_day = ${to}::date + 1
+    from losant_usage.organizations o
+    where o.org_id = t.org_id and ${isInScope} and t.to_day is not null
+      and greatest(${from}::date, o.created_on) <= t.next_day and t.next_day <= ${to}::date`.execute(trx);
 }
 
 /** Sets cells due now. Returns the number of cells of the range that are wanted. */
@@ -410,7 +423,12 @@ export async function requireTracks(
   const stream = streams?.find((each) => !tracked.streams.includes(each));
   if (org === undefined && stream === undefined) return;
   const what = org === undefined ? `--stream ${stream}` : `--org ${org}`;
-  throw new SettingsError(`${what}: not exported from instance ${instanceId}`, {
+  throw notExported(what, instanceId);
+}
+
+/** Returns the error for an organization or stream that a command names and that is not exported. */
+export function notExported(what: string, instanceId: string): SettingsError {
+  return new SettingsError(`${what}: not exported from instance ${instanceId}`, {
     hint: 'check it, and LOSANT_ORG_IDS and STREAMS, which say what is exported',
   });
 }

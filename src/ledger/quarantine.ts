@@ -39,11 +39,11 @@ export async function recordQuarantine(
         (org_id, stream, from_date, to_date, code, problem, body_gzip, body_sha256, body_truncated, run_id)
       select ${orgId}, ${stream}, ${from}::date, ${to}::date, ${code}, ${problem}, ${body}::bytea, ${sha256}::bytea,
         ${text.length > BODY_LENGTH_MAX}::boolean, ${runId}::uuid
-      where (${code}, ${sha256}::bytea) is distinct from (
-        select q.code, q.body_sha256 from losant_usage.quarantine q
+      where (
+        select q.code = ${code} and q.body_sha256 = ${sha256}::bytea from losant_usage.quarantine q
         where q.org_id = ${orgId} and q.stream = ${stream} and q.from_date = ${from}::date and q.to_date = ${to}::date
         order by q.id desc limit 1
-      )`.execute(trx);
+      ) is not true`.execute(trx);
   }
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { describeProblems, hexId, InexactNumber, instant, storable } from '../usage/body.ts';
+import { dayAt } from '../usage/day.ts';
 import type { Organization } from '../usage/organization.ts';
 
 /**
@@ -33,8 +34,6 @@ const apiOrganization = z.object({
   planId: text.nullish(),
   customerId: text.nullish(),
   limits: z.record(z.string(), z.unknown()).nullish(),
-  isReadOnly: z.boolean().nullish(),
-  disabledAt: z.union([z.literal(false), instant]).nullish(),
   currentPeriodStart: instant.nullish(),
   currentPeriodEnd: instant.nullish(),
   creationDate: instant.nullish(),
@@ -58,11 +57,9 @@ export function readOrganization(raw: unknown, answeredAtMs: number): Organizati
     planId: data.planId ?? null,
     customerId: data.customerId ?? null,
     limits: numbersOf(data.limits ?? {}),
-    isReadOnly: data.isReadOnly ?? false,
-    disabledAt: readTime(data.disabledAt === false ? null : data.disabledAt),
     currentPeriodStart: readTime(data.currentPeriodStart),
     currentPeriodEnd: readTime(halfOpen(data.currentPeriodEnd ?? null)),
-    createdAt: isToCome ? null : readTime(createdMs),
+    createdOn: createdMs === null || isToCome ? null : dayAt(createdMs),
   };
   return { ok: true, organization };
 }

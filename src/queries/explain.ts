@@ -60,7 +60,9 @@ export async function readDayStory(
             /** Null if the cell is not wanted. */
             standing: row?.standing ?? null,
             ledger: row,
-            numbers: numbers.filter((each) => each.stream === stream).map(({ stream: _, ...number }) => number),
+            numbers: numbers
+              .filter((each) => each.stream === stream)
+              .map(({ stream: _, ...number }) => number),
             /** Every change after the first load, oldest first. */
             changes: changes.filter((each) => each.stream === stream),
             waivers: waivers.filter((each) => each.stream === stream),
@@ -268,14 +270,13 @@ export function adviseCell({ stream, standing, ledger }: AdvisedCell, place: Cel
 }
 
 /** Says when a cell is read next; null if it is not. */
-export function describeNextRead(
-  ledger: Pick<LedgerRow, 'nextReadAt'> | null,
-  nowMs: number,
-): string | null {
+export function describeNextRead(ledger: Pick<LedgerRow, 'nextReadAt'> | null, nowMs: number): string | null {
   if (ledger === null) return 'read by the next run';
   const { nextReadAt } = ledger;
   if (nextReadAt === null) return null;
-  return Date.parse(nextReadAt) > nowMs ? `read again ${showWhen(nextReadAt, nowMs)}` : 'read by the next run';
+  return Date.parse(nextReadAt) > nowMs
+    ? `read again ${showWhen(nextReadAt, nowMs)}`
+    : 'read by the next run';
 }
 
 /** Puts advice into one sentence. */

@@ -45,4 +45,3 @@ function selectRuns(db: Kysely<Schema>) {
       eb.ref('r.failures').$castTo<readonly FailureGroup[]>().as('failures'),
     ]);
 }
-

@@ -188,8 +188,10 @@ function readSecret(name: SettingName, source: Source, { readFile, problems }: R
 
 /** Returns where a value was given, or would be: for a secret, perhaps where its file is named. */
 function placeOf(name: SettingName, { texts, places }: Source): string {
-  const isFile = aboutSetting(name).isSecret && !texts[name]?.trim() && texts[`${name}_FILE`] !== undefined;
-  const variable = isFile ? `${name}_FILE` : name;
+  const { isSecret, refusesEmpty } = aboutSetting(name);
+  const file = texts[`${name}_FILE`];
+  const isNamed = file !== undefined && (refusesEmpty || file.trim() !== '');
+  const variable = isSecret && isNamed && !texts[name]?.trim() ? `${name}_FILE` : name;
   return places[variable] ?? variable;
 }
 
@@ -205,14 +207,14 @@ function describeIssue({ path, input, message }: z.core.$ZodIssue, source: Sourc
   const place = placeOf(name, source);
   if (input === undefined)
     return { name: place, problem: 'is not set', remedy: `${remedy}${orFile(name, source)}` };
-  const isShown = !isSecret && input !== '';
+  const isShown = !isSecret && input !== '' && (typeof input === 'string' || typeof input === 'number');
   return {
     remedy,
     ...splitMessage(message),
     ...(input === '' && { problem: 'is empty' }),
     // An entry of a list is identified by its value.
     name: isShown ? place : `${place}${showSteps(steps)}`,
-    value: isShown ? withoutSecrets(String(input)) : null,
+    value: isShown ? withoutSecrets(`${input}`) : null,
   };
 }
 
@@ -318,15 +320,11 @@ function warnOfVersion(apiUrl: string): string[] {
 /** Returns the value of a setting and where it comes from: `default`, `environment`, or the place in the file. */
 function originOf(name: SettingName, source: Source) {
   const { isSecret } = aboutSetting(name);
-  const text = source.texts[name]?.trim() ? source.texts[name] : undefined;
+  const text = source.texts[name]?.trim();
   const path = isSecret ? source.texts[`${name}_FILE`] : undefined;
   const schema = settings.shape[name];
   const usual: unknown = schema instanceof z.ZodDefault ? schema.def.defaultValue : null;
   if (!text && !path) return { name, value: usual === null ? 'not set' : String(usual), from: 'default' };
   const value = text ? (isSecret ? 'set' : text) : `in ${path}`;
-  return {
-    name,
-    value,
-    from: name in source.texts && !source.places[name] ? 'environment' : placeOf(name, source),
-  };
+  return { name, value, from: source.places[name] ?? 'environment' };
 }

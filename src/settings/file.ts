@@ -68,6 +68,7 @@ export function readSettingsFile(
   const parsed = 'text' in read ? parseYaml(path, read.text, problems) : null;
   if (problems.length > before) return null;
   const { instances: listed, ...shared } = readMap(parsed, '', report);
+  if (problems.length > before) return null;
   const top = readTexts(shared, TOP_KEYS, '', report);
   if (!Array.isArray(listed)) report('instances', 'is not a list', COMPARE);
   else if (listed.length === 0) report('instances', 'is empty', 'list at least one');

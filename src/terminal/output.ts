@@ -7,14 +7,14 @@ export interface Output {
   readonly isTerminal: boolean;
   /** Whether stdout is shown to a person. */
   readonly isShown: boolean;
-  /** `print` writes lines of the result for people; nothing with `--json`. */
+  /** Writes lines of the result for people; nothing with `--json`. */
   readonly print: (...lines: readonly Line[]) => void;
-  /** `printJson` writes the document of the result; nothing without `--json`. */
+  /** Writes the document of the result; nothing without `--json`. */
   readonly printJson: (document: unknown) => void;
   readonly hasDocument: () => boolean;
-  /** `writePart` writes a part of a file to stdout. Resolves to false if no more can be written. */
+  /** Writes a part of a file to stdout. Resolves to false if no more can be written. */
   readonly writePart: (part: string | Uint8Array) => Promise<boolean>;
-  /** `remark` writes lines besides the result to stderr: progress, hints. */
+  /** Writes lines besides the result to stderr: progress, hints. */
   readonly remark: (...lines: readonly Line[]) => void;
 }
 
@@ -31,7 +31,7 @@ interface Streams {
   readonly env: object;
 }
 
-/** `createOutput` creates the one boundary to the terminal: only line breaks of control characters pass. */
+/** Creates the one boundary to the terminal: only line breaks of control characters pass. */
 export function createOutput(
   { stdout, stderr, env }: Streams,
   { out, err }: { out: Sink; err: Sink },
@@ -65,7 +65,7 @@ export function createOutput(
   };
 }
 
-/** `hasColors` returns whether Node finds the stream capable of colours, which respects NO_COLOR and TERM. */
+/** Returns whether Node finds the stream capable of colours, which respects NO_COLOR and TERM. */
 export function hasColors(stream: OutStream, env: object): boolean {
   return stream.isTTY === true && stream.hasColors?.(env) === true;
 }
@@ -111,7 +111,7 @@ export class Sink {
     return this.#isOver;
   }
 
-  /** `drain` resolves once everything is written, or cannot be. */
+  /** Resolves once everything is written, or cannot be. */
   async drain(): Promise<void> {
     if (this.#pending === 0 || this.#isOver) return;
     await new Promise<void>((resolve) => this.#waiting.push(resolve));

@@ -32,12 +32,12 @@ const UNSAFE = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-
 
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
-/** `escapeControls` returns the text on one line, unsafe characters as escapes, e.g. `\x1b`. */
+/** Returns the text on one line, unsafe characters as escapes, e.g. `\x1b`. */
 export function escapeControls(text: string): string {
   return text.replaceAll(UNSAFE, (character) => SHORT[character] ?? escapeCode(character.charCodeAt(0)));
 }
 
-/** `escapeLines` returns lines of text with the same characters escaped, except line breaks. */
+/** Returns lines of text with the same characters escaped, except line breaks. */
 export function escapeLines(text: string): string {
   return text
     .split(/\r?\n/)
@@ -45,7 +45,7 @@ export function escapeLines(text: string): string {
     .join('\n');
 }
 
-/** `escapeJson` escapes the same characters in JSON, whose meaning stays. */
+/** Escapes the same characters in JSON, whose meaning stays. */
 export function escapeJson(json: string): string {
   return json.replaceAll(UNSAFE, (character) => unicodeEscape(character.charCodeAt(0)));
 }
@@ -62,7 +62,7 @@ export function styled(style: Style, text: string): Span {
   return { style, text };
 }
 
-/** `line` builds a line from a template: `` line`Instance ${styled('bold', id)}` ``. */
+/** Builds a line from a template: `` line`Instance ${styled('bold', id)}` ``. */
 export function line(texts: TemplateStringsArray, ...values: readonly (Line | number)[]): readonly Piece[] {
   return texts.flatMap((text, index) => {
     const value = values[index];
@@ -88,7 +88,7 @@ export function piecesOf(content: Line): readonly Piece[] {
 /** The smallest width of a hanging part; below it, it would be a column of single words. */
 const HANGING_MIN = 20;
 
-/** `wrapLine` returns the lines shown in so many columns; a hanging one is broken between words. */
+/** Returns the lines shown in so many columns; a hanging one is broken between words. */
 export function wrapLine(content: Line, columns: number): readonly Line[] {
   if (typeof content === 'string' || !('hang' in content)) return [content];
   const { pieces, hang } = content;
@@ -116,7 +116,7 @@ function wordsOf(piece: Piece): Piece[] {
 const WIDE =
   /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u;
 
-/** `widthOf` returns the number of a terminal's columns that the piece takes. */
+/** Returns the number of a terminal's columns that the piece takes. */
 export function widthOf(piece: Piece): number {
   let width = 0;
   for (const character of escapeControls(typeof piece === 'string' ? piece : piece.text)) {

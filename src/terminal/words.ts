@@ -1,17 +1,17 @@
 /** Numbers, days, durations and instants in words, the same in every command; every instant is in UTC. */
 import { DAY_MS, HOUR_MS } from '../usage/day.ts';
 
-/** `showNumber` returns the number with thousands separators: `1,234`. */
+/** Returns the number with thousands separators: `1,234`. */
 export function showNumber(value: number | bigint): string {
   return value.toLocaleString('en-US');
 }
 
-/** `count` returns a count with its noun: `1 number`, `1,234 numbers`. */
+/** Returns a count with its noun: `1 number`, `1,234 numbers`. */
 export function count(number: number, noun: string, plural = `${noun}s`): string {
   return `${showNumber(number)} ${number === 1 ? noun : plural}`;
 }
 
-/** `showDays` returns a day, or the first and last of several. */
+/** Returns a day, or the first and last of several. */
 export function showDays({ from, to }: { from: string; to: string }): string {
   return from === to ? from : `${from}..${to}`;
 }
@@ -27,7 +27,7 @@ const MONTH_MS = YEAR_MS / 12;
 /** The distance from which days are no longer counted. */
 const FAR_MS = 60 * DAY_MS;
 
-/** `showDuration` returns `0.4 s`, `12 s`, `4 min 35 s`, `1 h 54 min` or `3 d 2 h`. */
+/** Returns `0.4 s`, `12 s`, `4 min 35 s`, `1 h 54 min` or `3 d 2 h`. */
 export function showDuration(ms: number): string {
   if (ms < 10 * SECOND_MS) return `${(ms / SECOND_MS).toFixed(1)} s`;
   if (ms < MINUTE_MS) return `${Math.floor(ms / SECOND_MS)} s`;
@@ -44,19 +44,19 @@ function inUnits(ms: number, [large, largeName]: Unit, [small, smallName]: Unit)
   return smalls === 0 ? `${larges} ${largeName}` : `${larges} ${largeName} ${smalls} ${smallName}`;
 }
 
-/** `showInstant` returns an ISO instant as `2026-11-25 00:57 UTC`. */
+/** Returns an ISO instant as `2026-11-25 00:57 UTC`. */
 export function showInstant(instant: string): string {
   return `${instant.slice(0, 10)} ${instant.slice(11, 16)} UTC`;
 }
 
-/** `showWhen` returns `00:57 UTC (in 2 h)`, with the date if it is not that of `nowMs`. */
+/** Returns `00:57 UTC (in 2 h)`, with the date if it is not that of `nowMs`. */
 export function showWhen(instant: string, nowMs: number): string {
   const isToday = instant.slice(0, 10) === new Date(nowMs).toISOString().slice(0, 10);
   const shown = isToday ? `${instant.slice(11, 16)} UTC` : showInstant(instant);
   return `${shown} (${showDistance(Date.parse(instant) - nowMs)})`;
 }
 
-/** `showDistance` returns `in 2 h`, `3 min ago`, `7 years ago`, `just now` or `in a moment`. */
+/** Returns `in 2 h`, `3 min ago`, `7 years ago`, `just now` or `in a moment`. */
 export function showDistance(ms: number): string {
   const size = Math.abs(ms);
   if (size < MINUTE_MS) return ms > 0 ? 'in a moment' : 'just now';

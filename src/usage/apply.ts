@@ -49,10 +49,9 @@ export interface Applied {
 export function apply(situation: Situation): Applied {
   const { cell, answer, policy } = situation;
   const { verdict } = answer;
-  // Cells of an organization that has come back have a next read again.
+  // An organization that has returned has its cells due again.
   const isGone = cell.reason === ORG_DELETED && cell.nextReadAtMs === null;
-  const isOver = isGone || answer.day < horizonStart(answer.sentAtMs, policy);
-  if (isOver) {
+  if (isGone || answer.day < horizonStart(answer.sentAtMs, policy)) {
     const isComplete = verdict.kind === 'named' && verdict.leftOut.length === 0;
     return isComplete && !cell.isStored ? store(situation, verdict) : stay(situation);
   }

@@ -57,8 +57,7 @@ const RETRY_HOURS_MAX = 24;
  * after a first failure that mostly passes by itself, otherwise 2, 4, 8, 16, then 24 hours later.
  */
 export function retryAtMs(failedAtMs: number, attempts: number, code: string): number {
-  const mostlyPasses =
-    isFailure(code) && FAILURES[code].dueAgain === 'at_next_wake_up';
+  const mostlyPasses = isFailure(code) && FAILURES[code].dueAgain === 'at_next_wake_up';
   if (attempts === 1 && mostlyPasses) return wakeUpMs(failedAtMs);
   return wakeUpMs(failedAtMs + Math.min(2 ** attempts, RETRY_HOURS_MAX) * HOUR_MS);
 }

@@ -13,7 +13,7 @@ export interface Stage {
   readonly instructions: readonly Instruction[];
 }
 
-/** The Dockerfile's stages in order, continued lines joined, comments left out. */
+/** Returns the Dockerfile's stages in order, continued lines joined, comments left out. */
 export function readStages(): Stage[] {
   const lines = readFileSync('Dockerfile', 'utf8')
     .split('\n')
@@ -37,7 +37,7 @@ export function readStages(): Stage[] {
   });
 }
 
-/** The sources of a COPY, and where they go; `from` names the stage they come from, null the checkout. */
+/** Returns the sources of a COPY, and where they go; `from` names the stage they come from, null the checkout. */
 export function readCopy(text: string): { from: string | null; sources: string[]; target: string } {
   const words = text.split(/\s+/);
   const from = words[0]?.startsWith('--from=') ? words.shift()?.slice('--from='.length) : null;
@@ -45,7 +45,7 @@ export function readCopy(text: string): { from: string | null; sources: string[]
   return { from: from ?? null, sources: words, target };
 }
 
-/** The instruction of this name in the last stage; throws if there is not exactly one. */
+/** Returns the instruction of this name in the last stage. Throws unless there is exactly one. */
 export function lastOf(name: string): string {
   const found = readStages()
     .at(-1)

@@ -5,7 +5,6 @@ import { afterEach, expect, test } from 'vitest';
 import { lastOf, readCopy, readStages } from './dockerfile.ts';
 
 const project = JSON.parse(readFileSync('package.json', 'utf8')) as {
-  readonly license: string;
   readonly devDependencies: { readonly node: string };
 };
 
@@ -19,18 +18,6 @@ test('every stage starts from the Node of this project, by its whole version', (
   const bases = readStages().map(({ base }) => base);
   expect(bases).toEqual(Array(3).fill('node:24.21.0-trixie-slim'));
   expect(project.devDependencies.node).toBe('24.21.0');
-});
-
-test('what is copied between stages is made there', () => {
-  const between = readStages()
-    .flatMap(({ instructions }) => instructions)
-    .filter(({ name }) => name === 'COPY')
-    .map(({ text }) => readCopy(text))
-    .filter(({ from }) => from !== null);
-  expect(between).toEqual([
-    { from: 'dependencies', sources: ['/app/node_modules'], target: './node_modules' },
-    { from: 'build', sources: ['/app/dist'], target: './dist' },
-  ]);
 });
 
 test('whatever is copied exists, and is let through to the builder', () => {
@@ -79,13 +66,7 @@ test('nothing secret can be built in: no argument and no variable of the image i
   expect(names).toEqual(['VERSION', 'REVISION', 'NODE_ENV', 'HTTP_HOST']);
 });
 
-test('the labels name title, licence, version and revision', () => {
-  const keys = [...lastOf('LABEL').matchAll(/org\.opencontainers\.image\.(\w+)="([^"]*)"/g)];
-  expect(keys.map(([, key]) => key)).toEqual(['title', 'description', 'licenses', 'version', 'revision']);
-  expect(keys[2]?.[2]).toBe(project.license);
-});
-
-/** The exit code of the image's health check, with a server on this port. */
+/** Returns the exit code of the image's health check, with a server on this port. */
 function healthcheck(port: number): Promise<number | null> {
   const [node = '', ...args] = JSON.parse(lastOf('HEALTHCHECK').replace(/^.*?CMD /, '')) as string[];
   expect(node).toBe('node');

@@ -40,18 +40,6 @@ test('every package that reaches production has a licence that is allowed', () =
   expect([...byLicence.keys()].toSorted()).toEqual(ALLOWED);
 });
 
-test('SECURITY.md names each of them with its licence', () => {
-  const table = ALLOWED.map((licence) => {
-    const names = byLicence.get(licence) ?? [];
-    return `| ${licence} | ${names.length} | ${names.map((name) => `\`${name}\``).join(', ')} |`;
-  });
-  const rows = readFileSync('SECURITY.md', 'utf8')
-    .split('\n')
-    .filter((line) => /^\| (Apache|BSD|ISC|MIT|unclear)/.test(line))
-    .map((line) => line.replaceAll(/ +\|/g, ' |'));
-  expect(rows).toEqual(table);
-});
-
 test('every package that reaches production is pinned by the hash of its content', () => {
   const unpinned = production.filter(([, { integrity }]) => !integrity?.startsWith('sha512-'));
   expect(unpinned.map(([folder]) => folder)).toEqual([]);

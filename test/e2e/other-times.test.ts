@@ -62,7 +62,7 @@ describe('an answer that a cache kept', () => {
     await moveTo('2026-11-25T10:30:00Z');
     const ended = await runJson(played, [], { REQUEST_ATTEMPTS: '2' });
     expect(ended.code).toBe(3);
-    expect(jsonOf(ended).failures).toMatchObject([{ orgId: null, code: 'discovery_failed' }]);
+    expect(jsonOf(ended).failures).toMatchObject([{ orgId: null, code: 'list_incomplete' }]);
     expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-24'));
   });
 

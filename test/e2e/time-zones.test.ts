@@ -32,7 +32,8 @@ it.each([
   try {
     const ended = await runIn(zone, place, 'run');
     const day = daysAgo(1);
-    const requests = 2 + ORGS * 6;
+    // Six for each organization and for the instance's own totals, Get instance and the list.
+    const requests = 2 + (ORGS + 1) * 6;
     expect(jsonOf(ended)).toMatchObject({ status: 'complete', from: day, to: day, orgs: ORGS, requests });
     expect(ended.code).toBe(0);
     const stored = await readStored(place);
@@ -48,8 +49,9 @@ it('in a time zone west of UTC a backfill of forty days holds exactly what is tr
   try {
     const [from, to] = [daysAgo(40), daysAgo(1)];
     const ended = await runIn('America/St_Johns', place, 'backfill', '--from', from, '--to', to);
-    // Two windows of at most 31 days for five requests each, one request a day for the sources.
-    const requests = 2 + ORGS * (5 * 2 + 40);
+    // The last week and two windows of at most 31 days for five requests each, one request a day for the sources; the
+    // instance's own totals in two windows.
+    const requests = 2 + ORGS * (5 * 3 + 40) + (5 * 2 + 40);
     expect(jsonOf(ended)).toMatchObject({ status: 'complete', from, to, orgs: ORGS, requests, failures: [] });
     expect(ended.code).toBe(0);
     expect(await readStored(place)).toEqual(await readTruth(exported.platform, from, to));

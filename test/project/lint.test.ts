@@ -62,7 +62,14 @@ export const text = due() ? 'due' : 'not due';`,
   ['Date.now()', 'no-restricted-properties', 1, `export const now = Date.now();`],
   ['new Date() of now', 'no-ambient-date', 1, `export const now = new Date();`],
   ['Math.random()', 'no-restricted-properties', 1, `export const jitter = Math.random();`],
-  ['a file of 401 lines', 'max-lines', 401, `${'// line\n'.repeat(400)}export const one = 1;`],
+  [
+    'a file of 401 lines',
+    'max-lines',
+    401,
+    `export const all = [\n${'  1,\n'.repeat(398)}];\nexport const one = 1;`,
+  ],
+  ['a line of 121 characters', 'line-length', 1, `// ${'x'.repeat(118)}`],
+  ['a literal spread into a literal', 'no-useless-spread', 1, `export const both = { ...{ a: 1, b: 2 } };`],
   [
     'a function of 61 lines',
     'max-lines-per-function',
@@ -88,6 +95,31 @@ const ELSEWHERE: readonly (readonly [
       'src/export/b.ts': `import { a } from './a.ts';\nexport const b = () => a;\n`,
     },
     ['src/export/a.ts:1 no-cycle', 'src/export/b.ts:1 no-cycle'],
+  ],
+  [
+    'a cycle of types',
+    {
+      'src/export/c.ts': `import type { D } from './d.ts';\nexport interface C {\n  d: D;\n}\n`,
+      'src/export/d.ts': `import type { C } from './c.ts';\nexport interface D {\n  c: C;\n}\n`,
+    },
+    ['src/export/c.ts:1 no-cycle', 'src/export/d.ts:1 no-cycle'],
+  ],
+  [
+    'a cycle that import() closes, over a file between',
+    {
+      'src/export/e.ts': `export const e = async () => await import('./f.ts');\n`,
+      'src/export/f.ts': `export { g } from './g.ts';\nexport const f = 1;\n`,
+      'src/export/g.ts': `import type { e } from './e.ts';\nexport const g: typeof e | null = null;\n`,
+    },
+    ['src/export/e.ts:1 no-dynamic-circle'],
+  ],
+  [
+    'a cycle in the simulator',
+    {
+      'simulator/a.ts': `import type { B } from './b.ts';\nexport interface A {\n  b: B;\n}\n`,
+      'simulator/b.ts': `import type { A } from './a.ts';\nexport interface B {\n  a: A;\n}\n`,
+    },
+    ['simulator/a.ts:1 no-cycle', 'simulator/b.ts:1 no-cycle'],
   ],
   [
     'a query of a transaction that nobody waits for',

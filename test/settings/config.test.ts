@@ -16,17 +16,17 @@ describe('an instance by environment', () => {
         apiUrl: 'https://api.losant.com',
         domain: null,
         readToken: expect.any(Function) as unknown,
-        orgs: { kind: 'all', names: null, tags: null, exclude: [] },
-        streams: ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources'],
+        orgs: { kind: 'all' },
+        streams: ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals'],
         requestsPerSecond: 20,
         requestConcurrency: 8,
       },
     ]);
     expect(rest).toEqual({
       databaseUrl: null,
+      readDatabaseUrl: expect.any(Function) as unknown,
       policy: { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAtHours: 72, horizonDays: 90 },
       schedule: '15 * * * *',
-      billingPeriods: 'calendar',
       controlTotals: 'block',
       statementKeyFile: null,
       request: { timeoutMs: 30_000, attempts: 5 },
@@ -53,7 +53,6 @@ describe('an instance by environment', () => {
       DATABASE_URL: 'postgres://usage:secret@db:5432/billing?sslmode=verify-full',
       STREAMS: 'payload_totals, device_counts',
       SCHEDULE: '  0  3 * * * ',
-      BILLING_PERIODS: 'losant',
       CONTROL_TOTALS: 'show',
       STATEMENT_KEY_FILE: '/etc/losant-usage/statement.key',
       READ_AT_HOURS: '48,0,24,0',
@@ -84,9 +83,9 @@ describe('an instance by environment', () => {
     ]);
     expect(rest).toEqual({
       databaseUrl: 'postgres://usage:secret@db:5432/billing?sslmode=verify-full',
+      readDatabaseUrl: expect.any(Function) as unknown,
       policy: { readAtHours: [0, 24, 48], finalAtHours: 48, horizonDays: 3 },
       schedule: '0 3 * * *',
-      billingPeriods: 'losant',
       controlTotals: 'show',
       statementKeyFile: '/etc/losant-usage/statement.key',
       request: { timeoutMs: 5000, attempts: 3 },
@@ -104,9 +103,9 @@ describe('an instance by environment', () => {
       ...ENOUGH,
       ...{ LOSANT_API_URL: '', LOSANT_DOMAIN: '', LOSANT_USAGE_CONFIG: '', SCHEDULE: '', HTTP_HOST: '' },
       ...{ FINAL_AT_HOURS: '', HORIZON_DAYS: '', HTTP_PORT: '', HEARTBEAT_URL: '', AUTO_MIGRATE: '' },
-      ...{ LOG_LEVEL: '', REQUEST_ATTEMPTS: '', BILLING_PERIODS: '', CONTROL_TOTALS: '' },
+      ...{ LOG_LEVEL: '', REQUEST_ATTEMPTS: '', CONTROL_TOTALS: '' },
     });
-    expect(config).toMatchObject({ heartbeatUrl: null, logLevel: 'info', billingPeriods: 'calendar' });
+    expect(config).toMatchObject({ heartbeatUrl: null, logLevel: 'info' });
     expect(settings.refusal({ ...ENOUGH, DATABASE_URL: '', DATABASE_URL_FILE: '' })).toEqual([
       `DATABASE_URL is not set; ${DATABASE_REMEDY}; or name its file in DATABASE_URL_FILE`,
     ]);
@@ -134,6 +133,20 @@ describe('an instance by environment', () => {
     expect(config.databaseUrl).toBe('postgres://usage:secret@db/billing');
     expect(config.http.token).toBe('0123456789abcdef');
     expect(config.heartbeatUrl).toBe('https://hc.example.com/ping/1');
+  });
+
+  test('takes the file where the variable beside it is empty', () => {
+    const { LOSANT_API_TOKEN: _, ...rest } = ENOUGH;
+    const config = settings.read({ ...rest, LOSANT_API_TOKEN: '', LOSANT_API_TOKEN_FILE: 'DIR/token' });
+    expect(config.instances[0]?.readToken()).toBe('file-token');
+  });
+
+  test('reads a database URL again, so that a new password needs no restart', () => {
+    const path = join(settings.folder, 'rotated-url');
+    writeFileSync(path, 'postgres://usage:one@db/billing\n');
+    const config = settings.read({ ...ENOUGH, DATABASE_URL_FILE: path });
+    writeFileSync(path, 'postgres://usage:two@db/billing\n');
+    expect(config.readDatabaseUrl()).toBe('postgres://usage:two@db/billing');
   });
 
   test('reads a token again when asked, and refuses one that has become wrong', () => {
@@ -169,8 +182,8 @@ describe('a settings file', () => {
         apiUrl: 'https://api.losant.com',
         domain: null,
         readToken: 'file-token',
-        orgs: { kind: 'all', names: null, tags: null, exclude: [] },
-        streams: ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources'],
+        orgs: { kind: 'all' },
+        streams: ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals'],
         requestsPerSecond: 20,
         requestConcurrency: 8,
       },
@@ -179,12 +192,7 @@ describe('a settings file', () => {
         apiUrl: 'https://api.losant.example.com',
         domain: 'usage.example.com',
         readToken: 'us-token',
-        orgs: {
-          kind: 'all',
-          names: ['Acme *', 'Globex'],
-          tags: ['plan=gold', 'billable'],
-          exclude: ['* (test)', '575ed18f7ae143cd83dc4aa6'],
-        },
+        orgs: { kind: 'ids', orgIds: ['575ed18f7ae143cd83dc4aa6', '575ed18f7ae143cd83dc4aa7'] },
         streams: ['device_counts', 'payload_totals'],
         requestsPerSecond: 5,
         requestConcurrency: 4,
@@ -237,9 +245,14 @@ describe('a settings file', () => {
 
 test('a schedule may be one of the usual names', () => {
   expect(settings.read({ ...ENOUGH, SCHEDULE: '@hourly' })).toMatchObject({
-    schedule: '@hourly',
+    schedule: '0 * * * *',
     warnings: [],
   });
+});
+
+test('an address of the API with the version of another is a warning', () => {
+  const { warnings } = settings.read({ ...ENOUGH, LOSANT_API_URL: 'https://api.losant.com/v1' });
+  expect(warnings).toEqual(["LOSANT_API_URL ends in /v1, a path that Losant's own API does not have"]);
 });
 
 test('checkpoints that begin after a missing day has become a gap are a warning', () => {

@@ -1,51 +1,81 @@
+/** docs/settings.md and .env.example come from the schema: `npx vitest run test/settings --update` writes them. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { SETTINGS } from '../../src/settings/table.ts';
-import { streamNames, usualStreamNames } from '../../src/usage/streams/catalog.ts';
+import { z } from 'zod';
+import { aboutSetting, type SettingName, settingNames, settings } from '../../src/settings/settings.ts';
+import { streamNames } from '../../src/usage/streams/catalog.ts';
 
-const text = readFileSync('docs/settings.md', 'utf8');
+function usualOf(name: SettingName): string {
+  const schema = settings.shape[name];
+  const usual: unknown = schema instanceof z.ZodDefault ? schema.def.defaultValue : null;
+  if (usual === null) return '';
+  return typeof usual === 'object' && 'kind' in usual ? String(usual.kind) : String(usual);
+}
 
-/** The rows of the tables that describe variables: the names in the first cell, and all cells by their titles. */
-const rows = text.split(/\n\n/).flatMap((part) => {
-  const [head = '', , ...lines] = part.split('\n').filter((line) => line.startsWith('|'));
-  const titles = cellsOf(head);
-  if (titles[0] !== 'setting') return [];
-  return lines.map((line) => Object.fromEntries(cellsOf(line).map((cell, i) => [titles[i] ?? '', cell])));
+const meaningOf = (name: SettingName) => settings.shape[name].description ?? '';
+
+/** The row of a table of docs/settings.md. */
+function rowOf(name: SettingName): string {
+  const { neededBy, example } = aboutSetting(name);
+  const usual = usualOf(name);
+  const isRequired = (neededBy !== undefined && neededBy !== 'admin') || name === 'LOSANT_INSTANCE_ID';
+  const shown = usual !== '' ? `\`${usual}\`` : isRequired ? 'required' : 'none';
+  return `| \`${name}\` | ${meaningOf(name)} | ${shown} | ${example === undefined ? '' : `\`${example}\``} |`;
+}
+
+const HEAD = ['| setting | meaning | default | example |', '| --- | --- | --- | --- |'];
+
+/** Writes each table anew: after a marker with the names of its settings, up to the next empty line. */
+function renderDocs(text: string): string {
+  return text.replaceAll(
+    /(<!-- settings: ([A-Z_, ]+) -->\n)\n?(?:\|.*\n)*\n*/g,
+    (_, marker: string, names: string) => {
+      const rows = names.split(', ').map((name) => rowOf(name as SettingName));
+      return `${marker}\n${[...HEAD, ...rows].join('\n')}\n\n`;
+    },
+  );
+}
+
+function renderExample(): string {
+  const lines = settingNames.flatMap((name) => {
+    const { isSecret, neededBy, example } = aboutSetting(name);
+    const isRequired = (neededBy !== undefined && neededBy !== 'admin') || name === 'LOSANT_INSTANCE_ID';
+    const value = example ?? usualOf(name);
+    const meaning = meaningOf(name)
+      .replaceAll('`', '')
+      .replaceAll(/\[(\w+)\]\([^)]*\)/g, '$1');
+    const quoted = /[ *&?;$]/.test(value) ? `'${value}'` : value;
+    const file = isSecret ? [`# ${name}_FILE=`] : [];
+    return [`# ${meaning}`, `${isRequired ? '' : '# '}${name}=${quoted}`, ...file, ''];
+  });
+  return [
+    '# Settings of losant-usage: copy this file to .env, fill in what is not commented out, and keep it to yourself',
+    '# (chmod 600). It is read by docker compose, by systemd, by `node --env-file=.env bin/losant-usage.js run`, and by a',
+    '# shell (set -a; . ./.env; set +a). docs/settings.md has the details.',
+    '',
+    ...lines,
+  ].join('\n');
+}
+
+const path = 'docs/settings.md';
+const text = readFileSync(path, 'utf8');
+
+test('docs/settings.md has the tables of the schema', async () => {
+  await expect(renderDocs(text)).toMatchFileSnapshot('../../docs/settings.md');
 });
 
-function cellsOf(line: string): string[] {
-  return line
-    .split('|')
-    .slice(1, -1)
-    .map((cell) => cell.trim());
-}
-
-/** What the documentation says where nothing is set. */
-function describeDefault(fallback: unknown): string {
-  if (fallback === undefined) return 'required';
-  if (fallback === null) return 'none';
-  if (fallback === usualStreamNames) return 'all but `payload_hours`';
-  if (typeof fallback === 'object' && 'kind' in fallback) return '`all`';
-  return `\`${JSON.stringify(fallback).replaceAll(/["[\]]/g, '')}\``;
-}
+test('.env.example is a template of every setting', async () => {
+  await expect(renderExample()).toMatchFileSnapshot('../../.env.example');
+});
 
 test('docs/settings.md describes every setting once, and nothing else', () => {
-  const described = rows.map(({ setting = '' }) => setting.replaceAll('`', ''));
-  expect(described.toSorted()).toEqual(SETTINGS.map(({ env }) => env).toSorted());
+  const described = [...text.matchAll(/^\| `([A-Z_]+)`/gm)].map(([, name]) => name ?? '');
+  expect(described.toSorted()).toEqual([...settingNames].toSorted());
 });
 
-describe.each(SETTINGS.map((setting) => [setting.env, setting] as const))('%s', (env, setting) => {
-  const row = rows.find((each) => each['setting'] === `\`${env}\``);
-
-  test('is documented with its default', () => {
-    expect(row?.['default']?.split(' ')[0]).toBe(describeDefault(setting.fallback).split(' ')[0]);
-  });
-
-  test('is named where its key of the settings file is described, or its file', () => {
-    const { file, isSecret } = setting;
-    if (isSecret) expect(text).toMatch(new RegExp(`^These can also be read from a file.*\`${env}\``, 'm'));
-    const keys = file === undefined ? [] : isSecret ? [`${file}File`, `${file}Variable`] : [file];
-    expect(keys.filter((key) => !text.includes(`\`${key}\``))).toEqual([]);
+describe.each(settingNames.filter((name) => aboutSetting(name).isSecret))('%s', (name) => {
+  test('is listed as one that may be in a file', () => {
+    expect(text).toMatch(new RegExp(`^These can also be read from a file.*\`${name}\``, 'm'));
   });
 });
 

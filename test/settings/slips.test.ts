@@ -1,7 +1,7 @@
 /** Settings that are nearly right, and what a database URL says about encryption. */
 import { describe, expect, test } from 'vitest';
 import { readConfig, warnOfMisspelt } from '../../src/settings/config.ts';
-import { describeUrlProblem, encryptionOf, warnOfPlainText } from '../../src/settings/kinds.ts';
+import { describeUrlProblem, encryptionOf, warnOfPlainText } from '../../src/settings/database-url.ts';
 
 const URL = 'postgres://usage:canary@db.example.com:5432/billing';
 

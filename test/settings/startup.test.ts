@@ -10,7 +10,7 @@ function loadedAfter(code: string): string[] {
     const env = { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97', LOSANT_API_TOKEN: 'eyJ.token' };
     ${code}
     const paths = Object.keys(Module._cache);
-    console.log(JSON.stringify(['yaml', 'pino-pretty'].filter((name) => {
+    console.log(JSON.stringify(['yaml', 'kysely'].filter((name) => {
       return paths.some((path) => path.includes('/node_modules/' + name + '/'));
     })));`;
   const text = execFileSync(process.execPath, ['--input-type=module', '--eval', program], {
@@ -19,17 +19,17 @@ function loadedAfter(code: string): string[] {
   return JSON.parse(text) as string[];
 }
 
-test('neither YAML nor pretty logs are loaded by a service that uses neither', () => {
+test('YAML is not loaded by a service without a settings file', () => {
   const code = `
     readConfig({ env, configFile: null, needs: ['losant'] });
     createLogger({ level: 'info', pretty: false, destination: process.stderr });`;
   expect(loadedAfter(code)).toEqual([]);
 });
 
-test('both are loaded when they are used', () => {
+test('YAML is loaded for a settings file', () => {
   const code = `
     const readFile = () => ({ text: 'instances: [{ id: 575ec8687ae143cd83dc4a97, tokenVariable: T }]', mode: 0 });
     readConfig({ env: { T: 'token' }, configFile: 'usage.yaml', readFile, needs: ['losant'] });
     createLogger({ level: 'info', pretty: true, destination: process.stderr });`;
-  expect(loadedAfter(code)).toEqual(['yaml', 'pino-pretty']);
+  expect(loadedAfter(code)).toEqual(['yaml']);
 });

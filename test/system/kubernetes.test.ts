@@ -64,7 +64,12 @@ function one(manifests: readonly Manifest[], kind: string): Manifest {
 
 test('the base builds a worker with its settings, its port and what it may talk to', () => {
   const base = build('deploy/kubernetes/base');
-  expect(base.map(({ kind }) => kind).toSorted()).toEqual(['ConfigMap', 'Deployment', 'NetworkPolicy', 'Service']);
+  expect(base.map(({ kind }) => kind).toSorted()).toEqual([
+    'ConfigMap',
+    'Deployment',
+    'NetworkPolicy',
+    'Service',
+  ]);
   const { spec } = one(base, 'Deployment');
   const [container] = spec.template?.spec.containers ?? [];
   expect(one(base, 'Service').spec.selector).toEqual(spec.template?.metadata.labels);
@@ -91,13 +96,18 @@ test('an overlay of your own that lies elsewhere builds too', () => {
 });
 
 describe.each(['base/worker.yaml', 'jobs/migrate.yaml', 'jobs/backfill.yaml'])('the pod of %s', (file) => {
-  const pods = read(readFileSync(`deploy/kubernetes/${file}`, 'utf8')).flatMap(({ spec }) => spec.template ?? []);
+  const pods = read(readFileSync(`deploy/kubernetes/${file}`, 'utf8')).flatMap(
+    ({ spec }) => spec.template ?? [],
+  );
   const pod = pods[0]?.spec as PodSpec;
   const [container] = pod.containers;
 
   test('has no root, no capability, no writable file system, no token of the cluster and a bound on memory', () => {
     expect(pod).toMatchObject({ enableServiceLinks: false, automountServiceAccountToken: false });
-    expect(pod.securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } });
+    expect(pod.securityContext).toMatchObject({
+      runAsNonRoot: true,
+      seccompProfile: { type: 'RuntimeDefault' },
+    });
     expect(container.securityContext).toEqual({
       allowPrivilegeEscalation: false,
       readOnlyRootFilesystem: true,

@@ -76,7 +76,9 @@ test('the scrape configuration to copy is valid', () => {
 });
 
 test('the documented line makes of the alerts the rule of the Prometheus operator', () => {
-  const line = /^# +(\(cat .*\)) \| kubectl apply -f -$/m.exec(readFileSync(`${FOLDER}/kustomization.yaml`, 'utf8'));
+  const line = /^# +(\(cat .*\)) \| kubectl apply -f -$/m.exec(
+    readFileSync(`${FOLDER}/kustomization.yaml`, 'utf8'),
+  );
   const text = execFileSync('sh', ['-c', line?.[1] ?? 'false'], { cwd: FOLDER, encoding: 'utf8' });
   expect(parse(text)).toMatchObject({ kind: 'PrometheusRule', spec: { groups } });
 });
@@ -149,10 +151,18 @@ test('a worker that is gone wakes somebody, once, and says nothing else beside i
   const file = join(folder, 'alertmanager.yml');
   writeFileSync(file, withReceiver((receiver.address() as AddressInfo).port));
   const address = `127.0.0.1:${await freePort()}`;
-  const flags = [`--config.file=${file}`, `--storage.path=${folder}/alertmanager`, `--web.listen-address=${address}`];
-  const alertmanager: ChildProcess = spawn('prometheus-alertmanager', [...flags, '--cluster.listen-address='], {
-    stdio: 'ignore',
-  });
+  const flags = [
+    `--config.file=${file}`,
+    `--storage.path=${folder}/alertmanager`,
+    `--web.listen-address=${address}`,
+  ];
+  const alertmanager: ChildProcess = spawn(
+    'prometheus-alertmanager',
+    [...flags, '--cluster.listen-address='],
+    {
+      stdio: 'ignore',
+    },
+  );
   try {
     const url = `http://${address}`;
     await until('it is ready', async () => {
@@ -163,10 +173,15 @@ test('a worker that is gone wakes somebody, once, and says nothing else beside i
     });
     const labels = ['a', 'b'].flatMap((instance_id) =>
       ['device_counts', 'payload_totals'].map((stream) => ({
-        ...{ alertname: 'LosantUsageYesterdayMissing', severity: 'critical', instance_id, stream },
+        alertname: 'LosantUsageYesterdayMissing',
+        severity: 'critical',
+        instance_id,
+        stream,
       })),
     );
-    const alerts = [{ alertname: 'LosantUsageDown', severity: 'warning' }, ...labels].map((each) => ({ labels: each }));
+    const alerts = [{ alertname: 'LosantUsageDown', severity: 'warning' }, ...labels].map((each) => ({
+      labels: each,
+    }));
     await fetch(`${url}/api/v2/alerts`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },

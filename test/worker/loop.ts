@@ -67,15 +67,15 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
   const handle = { ...opened, db: opened.db.withPlugin(counter) };
   const stop = new AbortController();
   const config: Config = {
-    instances,
+    instances: [...instances],
     databaseUrl: url,
+    readDatabaseUrl: () => url,
     policy: POLICY,
     schedule: '15 * * * *',
     request: { timeoutMs: 2_000, attempts },
     http: { host: '127.0.0.1', port: 0, token: null },
     heartbeatUrl,
     autoMigrate: false,
-    billingPeriods: 'calendar',
     controlTotals: 'block',
     adminToken: null,
     statementKeyFile: null,
@@ -87,16 +87,23 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
   const instanceIds = instances.map((one) => one.instanceId);
   const metrics = createMetrics({ version: '1.2.3', instanceIds, startedAtMs: now() });
   const loop = new WorkerLoop({
-    ...{ config, logger, signal: stop.signal, hostNow: now, random: () => 0.5, handle, metrics },
-    ...{ newId: randomUUID, host, version: '1.2.3' },
+    config,
+    logger,
+    signal: stop.signal,
+    hostNow: now,
+    random: () => 0.5,
+    handle,
+    metrics,
+    newId: randomUUID,
+    host,
+    version: '1.2.3',
     heartbeat: createHeartbeat({ url: heartbeatUrl, logger }),
     readNow: () => Promise.resolve(now),
     nextWakeAt: () => null,
     ...(options.lookAgainMs === undefined ? {} : { lookAgainMs: options.lookAgainMs }),
   });
   const read = async (): Promise<DatabaseView> => {
-    const { horizonDays } = POLICY;
-    const value = await readHealth(handle.db, { nowMs: now(), horizonDays }).catch(() => null);
+    const value = await readHealth(handle.db, { nowMs: now(), instanceIds }).catch(() => null);
     return { isUp: value !== null, reading: value === null ? null : { value, atMs: now(), tookMs: 0 } };
   };
   const scrape = async () => await metrics.render(await read(), now());
@@ -118,7 +125,7 @@ export function instanceOf(
 ): InstanceConfig {
   return {
     ...{ instanceId, apiUrl: url, domain: null, readToken, streams: usualStreamNames },
-    orgs: { kind: 'all', names: null, tags: null, exclude: [] },
+    orgs: { kind: 'all' },
     requestsPerSecond: 5_000,
     requestConcurrency: 8,
   };

@@ -1,184 +1,194 @@
 /**
- * Compares tables with the platform's truth. Written from what is promised of the tables, with SQL of
- * its own; shares no code with the program. A broken promise is a line of text; no line means that all
- * of them hold.
+ * Holds the tables against the platforms' truth, and against what they had before. Written from what is promised of the
+ * tables; shares no code with the program. A broken promise is a line of text; no line means that all of them hold.
  */
-import type { LedgerCell, LedgerRows, RevisionRow } from './ledger-rows.ts';
-import { checkChain, undoByHand } from './record-chain.ts';
-import { SKEW_MS, type TruthBook, type TruthDay } from './truth.ts';
+import type { Ledger, LedgerCell, Revision } from './ledger.ts';
+import {
+  COLUMNS,
+  DAY_MS,
+  dayAt,
+  endOf,
+  HOUR_MS,
+  type Numbers,
+  nameOf,
+  SKEW_MS,
+  type TruthBook,
+  type Version,
+} from './truth.ts';
 
-export const HOUR_MS = 3_600_000;
-export const DAY_MS = 24 * HOUR_MS;
-/** The time after its day from which a tracked number that is not stored is a gap. */
-const GAP_AFTER_MS = 6 * HOUR_MS;
-/** The number of answers that must have left out a zero which nothing confirms before it is final. */
-const OMISSIONS_NEEDED = 3;
+/** The time after its day from which a wanted number that is not stored is late. */
+const LATE_AFTER_MS = 6 * HOUR_MS;
 /** No policy of the worlds makes a day final earlier. */
 const FINAL_AFTER_MS = 48 * HOUR_MS;
+/** The number of answers that leave a zero out before it is final. */
+const SILENCES_NEEDED = 3;
+/** The codes of numbers that Losant left out. */
+const LEFT_OUT = ['left_out', 'contradicted'];
 
-export const dayAt = (ms: number) => new Date(ms).toISOString().slice(0, 10);
-export const endOf = (day: string) => Date.parse(`${day}T00:00:00.000Z`) + DAY_MS;
-export const nameOf = ({ stream, orgId, day }: Pick<LedgerCell, 'stream' | 'orgId' | 'day'>) =>
-  `${stream} ${orgId} ${day}`;
-
-/** Returns what is wrong with the tables at any time, whatever went wrong before, and with what has changed since `before`. */
-export function checkAlways(ledger: LedgerRows, before: LedgerRows, book: TruthBook): string[] {
-  const seen = before.revisions.at(-1)?.id ?? 0;
-  const chains = Map.groupBy(ledger.revisions, nameOf);
-  const cells = ledger.cells.flatMap((cell) => {
-    const chain = chains.get(nameOf(cell)) ?? [];
-    const lines = [
-      ...checkCell(cell, chain, book),
-      ...checkTimes(cell, ledger.nowMs),
-      ...checkStanding(cell),
-      ...checkChain(cell, chain),
-      ...checkZeros(cell, chain.at(-1), { seen, book }),
+/** Returns what is wrong with the tables, and with what has changed in them since `before`. */
+export function checkTables(ledger: Ledger, before: Ledger, book: TruthBook): string[] {
+  const lines = [...ledger.cells.values()].flatMap((cell) => {
+    const name = nameOf(cell);
+    const wrong = [
+      ...checkTimes(cell, ledger),
+      ...checkNumbers(cell, book),
+      ...checkChain(cell, ledger.revisions.get(name) ?? []),
+      ...checkChange(before.cells.get(name), cell, book),
+      ...(isGap(cell, ledger.nowMs) === ledger.gaps.has(name)
+        ? []
+        : ['is a gap, or is none, against the view of gaps']),
     ];
-    return lines.map((line) => `${nameOf(cell)}: ${line}`);
+    return wrong.map((line) => `${name}: ${line}`);
   });
-  return [...ledger.contradictions, ...cells, ...checkGaps(ledger)];
+  const gone = [...before.cells].filter(([name, { hasRow }]) => hasRow && !ledger.cells.get(name)?.hasRow);
+  return [...ledger.breaches, ...lines, ...gone.map(([name]) => `${name} had a row, and has none`)];
 }
 
-function checkCell(cell: LedgerCell, chain: readonly RevisionRow[], book: TruthBook): string[] {
-  const { stream, rows, standing, isStored, revision, verifiedAtMs } = cell;
-  if (!isStored) return rows.length > 0 ? [`${standing} cell has rows`] : [];
+/** Whether a wanted cell is missing or in doubt: what `gaps` must show. */
+export function isGap({ standing, day }: LedgerCell, atMs: number): boolean {
+  if (standing === 'waiting') return atMs >= endOf(day) + LATE_AFTER_MS;
+  return standing === 'in_doubt' || standing === 'missing';
+}
+
+/** No answer comes from the future, none too early, and what is not settled is read again. */
+function checkTimes(cell: LedgerCell, { nowMs, instances, tracks }: Ledger): string[] {
+  const { day, standing, verifiedAtMs, nextReadAtMs } = cell;
   const wrong: string[] = [];
-  if (revision < 1) wrong.push('stored without a revision');
-  if (stream !== 'payload_sources' && rows.length !== 1) wrong.push(`${rows.length} rows`);
-  if (rows.some((row) => Number(row['revision'] ?? 0) > revision)) wrong.push('row of a later revision');
-  const isAcceptedZero = standing === 'accepted' && !cell.isReported && rows.every(isZero);
-  if (isAcceptedZero) return wrong;
-  // What Losant has named since is no longer a person's, also where both are equal.
-  const read = cell.isReported ? cell : undoByHand(cell, chain);
-  // Only what a person wrote has no time of an answer.
-  if (verifiedAtMs === null)
-    return chain.at(-1)?.byHand ? wrong : [...wrong, 'is stored, and no answer was accepted'];
-  if (read && !wasAnswered(read, verifiedAtMs, book)) wrong.push(lie(read, verifiedAtMs, book));
+  if (endOf(day) > nowMs) wrong.push('is of a day that is not over');
+  if (verifiedAtMs !== null) {
+    if (verifiedAtMs > nowMs + SKEW_MS) wrong.push('was verified in the future');
+    if (verifiedAtMs < endOf(day) - SKEW_MS) wrong.push('was verified before the day was over');
+    const isEarly = verifiedAtMs < endOf(day) + FINAL_AFTER_MS - SKEW_MS;
+    if (standing === 'final' && isEarly) wrong.push('is final too early');
+  }
+  const { horizonDays } = instances.get(cell.instanceId) ?? {};
+  const isPast = day < dayAt(nowMs - (horizonDays ?? 0) * DAY_MS);
+  const isGone = tracks.some(({ orgId, removed }) => removed && orgId === cell.orgId);
+  const isClosed = nextReadAtMs === null && cell.hasRow;
+  if (isClosed && !['final', 'accepted'].includes(standing) && !isPast && !isGone)
+    wrong.push('is never read again');
   return wrong;
 }
 
-const isZero = (row: LedgerCell['rows'][number]) => Object.values(row).every((value) => value === 0);
-
-function lie({ stream, orgId, day, rows }: LedgerCell, atMs: number, book: TruthBook): string {
-  const known = JSON.stringify(book.at(orgId, day, atMs).map((version) => version[stream]));
-  return `has ${JSON.stringify(rows)}, and at ${new Date(atMs).toISOString()} Losant could only say ${known}`;
+/** What is stored is what Losant said at the time of the answer, and nothing is sure by silence alone. */
+function checkNumbers(cell: LedgerCell, book: TruthBook): string[] {
+  const { stream, standing, isStored, isReported, numbers, verifiedAtMs } = cell;
+  if (isStored !== (numbers !== null))
+    return [`is ${standing}, and its numbers are ${JSON.stringify(numbers)}`];
+  if (numbers === null) return [];
+  const wrong: string[] = [];
+  if (verifiedAtMs === null) return ['is stored, and no answer was accepted'];
+  const versions = book.at(cell, verifiedAtMs);
+  if (!versions.some((version) => canBe(numbers, version))) {
+    const known = JSON.stringify(versions);
+    wrong.push(`has ${JSON.stringify(numbers)}, and Losant could only say ${known} at ${verifiedAtMs}`);
+  }
+  const isSure = standing === 'stored' || standing === 'final';
+  if (stream === 'device_counts' && isSure && !isReported) wrong.push('is a level that nobody named');
+  if (standing === 'final' && !isReported && cell.silences < SILENCES_NEEDED)
+    wrong.push(`is a final zero that ${cell.silences} answers left out`);
+  return wrong;
 }
 
-/** A number other than zero becomes zero only if Losant names the zero: what it leaves out takes nothing away. */
-function checkZeros(
-  cell: LedgerCell,
-  last: RevisionRow | undefined,
-  { seen, book }: { seen: number; book: TruthBook },
+/** Whether an answer with this version can have led to these numbers: what it leaves out may be zero. */
+function canBe(numbers: Numbers, { numbers: said, leftOut }: Version): boolean {
+  const isThere = (key: string) =>
+    !leftOut.some((column) => key.startsWith(column)) || (numbers[key] ?? 0) !== 0;
+  const expected = Object.entries(said).filter(([key]) => isThere(key));
+  const stored = Object.entries(numbers).filter(([key]) => isThere(key));
+  return inOrder(expected) === inOrder(stored);
+}
+
+const inOrder = (entries: readonly (readonly [string, number])[]) =>
+  JSON.stringify(entries.toSorted(([a], [b]) => (a < b ? -1 : 1)));
+
+export const sameNumbers = (a: Numbers, b: Numbers) =>
+  inOrder(Object.entries(a)) === inOrder(Object.entries(b));
+
+/** No revision is skipped, and back from what is stored each change begins with what it says it led to. */
+function checkChain({ revision, numbers }: LedgerCell, chain: readonly Revision[]): string[] {
+  const onRecord = chain.map((change) => change.revision).join();
+  const expected = Array.from({ length: Math.max(0, revision - 1) }, (_, index) => index + 2).join();
+  if (onRecord !== expected) return [`revision ${revision} with ${onRecord} on record`];
+  const state: Record<string, number> = { ...numbers };
+  for (const change of chain.toReversed()) {
+    const [old, now] = [leavesOf(change.old), leavesOf(change.now)];
+    if (Object.keys(now).length === 0) return ['a change of nothing is on record'];
+    for (const [key, value] of Object.entries(now)) {
+      if ((state[key] ?? null) !== value) return [`${key} became ${value} on record, and is ${state[key]}`];
+      const before = old[key] ?? null;
+      if (before === null) delete state[key];
+      else state[key] = before;
+    }
+  }
+  return [];
+}
+
+/** Returns the numbers of a change; null for what is not there. A new type or source stands against a null of its map. */
+function leavesOf(change: object): Record<string, number | null> {
+  const leaves: Record<string, number | null> = {};
+  const walk = (value: unknown, key: string) => {
+    if (typeof value !== 'object' || value === null) leaves[key] = value === null ? null : Number(value);
+    else for (const [part, inner] of Object.entries(value)) walk(inner, key === '' ? part : `${key} ${part}`);
+  };
+  walk(change, '');
+  return leaves;
+}
+
+/** A number changes by an answer that names the new one, and a doubt ends by an answer or a person. */
+function checkChange(before: LedgerCell | undefined, cell: LedgerCell, book: TruthBook): string[] {
+  if (!before?.hasRow) return [];
+  const { revision, standing, reason, verifiedAtMs, numbers } = cell;
+  const wrong: string[] = [];
+  if (revision < before.revision) wrong.push(`went back from revision ${before.revision} to ${revision}`);
+  if ((verifiedAtMs ?? 0) < (before.verifiedAtMs ?? 0)) wrong.push('was verified later than it is now');
+  if (before.numbers !== null && numbers !== null) {
+    if (revision === before.revision && !sameNumbers(before.numbers, numbers))
+      wrong.push('changed without a record');
+    const lost = Object.values(COLUMNS[cell.stream]).filter(
+      (column) => before.numbers?.[column] && numbers[column] === 0,
+    );
+    const versions = book.at(cell, verifiedAtMs ?? 0);
+    const isNamed = (column: string) =>
+      versions.some((version) => version.numbers[column] === 0 && !version.leftOut.includes(column));
+    for (const column of lost)
+      if (!isNamed(column)) wrong.push(`${column} became zero, and Losant only left it out`);
+  }
+  const isRead = cell.attemptedAtMs !== before.attemptedAtMs || verifiedAtMs !== before.verifiedAtMs;
+  const isDecided = ['accepted', 'unavailable'].includes(standing) || before.reason === 'before_creation';
+  if (
+    ['in_doubt', 'accepted'].includes(before.standing) &&
+    standing !== before.standing &&
+    !isRead &&
+    !isDecided
+  )
+    wrong.push(`was ${before.standing}, and is ${standing} though nobody read it`);
+  const isNewlyLeftOut = LEFT_OUT.includes(reason ?? '') && reason !== before.reason;
+  const couldBeLeftOut = book.at(cell, cell.attemptedAtMs ?? 0).some(({ leftOut }) => leftOut.length > 0);
+  if (isNewlyLeftOut && !couldBeLeftOut)
+    wrong.push(`is ${standing} (${reason}), and Losant left nothing out`);
+  return wrong;
+}
+
+/** After all troubles are over and everything was read again: what is stored is what is true now, and all is settled. */
+export function checkHealed(
+  ledger: Ledger,
+  { book, living, lastDay }: { book: TruthBook; living: ReadonlySet<string>; lastDay: string },
 ): string[] {
-  const { stream, orgId, day, verifiedAtMs } = cell;
-  if (!last || last.id <= seen || last.byHand || last.key !== '{}' || last.old === null || last.now === null)
-    return [];
-  const [old, now] = [last.old, last.now].map((json) => JSON.parse(json) as Record<string, number>);
-  const versions = book.at(orgId, day, verifiedAtMs ?? 0);
-  const isNamed = (column: string) =>
-    versions.some((version) => {
-      const isThere = !isOmitted(version, stream, column) && !book.isLeftOut(cell, verifiedAtMs ?? 0);
-      return isThere && (stream === 'payload_sources' || version[stream][column] === 0);
-    });
-  return Object.keys(old ?? {})
-    .filter((column) => old?.[column] !== 0 && now?.[column] === 0 && !isNamed(column))
-    .map((column) => `${column} became zero though Losant only left it out`);
-}
-
-/** Whether an answer to a request of this time can have had the cell's numbers. */
-function wasAnswered(cell: LedgerCell, atMs: number, book: TruthBook): boolean {
-  const { stream, rows, orgId, day } = cell;
-  const versions = book.at(orgId, day, atMs);
-  if (versions.some((version) => agrees(cell, version))) return true;
-  const mayBeLeftOut = book.isLeftOut(cell, atMs);
-  if (stream === 'payload_sources') {
-    return rows.length === 0 && (mayBeLeftOut || versions.some(({ omitted }) => omitted[stream]));
-  }
-  // Totals come in three answers, between which the day may be restated, or left out of one.
-  return Object.keys(versions[0]?.[stream] ?? { none: 0 }).every((column) => {
-    const stored = Number(rows[0]?.[column]);
-    if (stored === 0 && (mayBeLeftOut || versions.some((version) => isOmitted(version, stream, column))))
-      return true;
-    return stream === 'payload_totals' && versions.some((version) => version[stream][column] === stored);
+  return [...ledger.cells.values()].flatMap((cell) => {
+    const { standing, reason, orgId, numbers } = cell;
+    // Later ones are not final yet.
+    if (cell.day > lastDay) return [];
+    const isGone = !living.has(orgId);
+    if (standing === 'accepted' || (standing === 'unavailable' && (isGone || reason === 'past_horizon')))
+      return [];
+    if (standing !== 'final') return [`${nameOf(cell)} is ${standing} (${reason}) in the end`];
+    const truth = book.now(cell);
+    const isRight = numbers !== null && truth !== undefined && sameNumbers(numbers, truth.numbers);
+    // What was final when its organization went, or its day left the horizon, stays as it was.
+    if (isRight || isGone || cell.nextReadAtMs === null) return [];
+    return [
+      `${nameOf(cell)}: ${JSON.stringify(numbers)} in the end, and it is ${JSON.stringify(truth?.numbers)}`,
+    ];
   });
-}
-
-function isOmitted(
-  { omitted, omitted_totals }: TruthDay,
-  stream: LedgerCell['stream'],
-  column: string,
-): boolean {
-  return omitted[stream] || (stream === 'payload_totals' && omitted_totals.includes(column));
-}
-
-/** Whether the cell's rows are those of this version, all of them and no other. */
-export function agrees({ stream, rows }: Pick<LedgerCell, 'stream' | 'rows'>, version: TruthDay): boolean {
-  if (stream !== 'payload_sources') {
-    return Object.entries(version[stream]).every(([column, value]) => Number(rows[0]?.[column]) === value);
-  }
-  const text = (row: Readonly<Record<string, unknown>>) =>
-    JSON.stringify([row['payload_type'], row['source'], Number(row['count'])]);
-  const expected = version.payload_sources.map(text).sort();
-  return JSON.stringify(rows.map(text).sort()) === JSON.stringify(expected);
-}
-
-/** No answer comes from the future, and nothing is final that was read too early. */
-function checkTimes({ day, standing, verifiedAtMs }: LedgerCell, nowMs: number): string[] {
-  if (verifiedAtMs === null) return [];
-  const wrong: string[] = [];
-  if (verifiedAtMs > nowMs + SKEW_MS)
-    wrong.push(`was verified in the future, ${new Date(verifiedAtMs).toISOString()}`);
-  if (verifiedAtMs < endOf(day) - SKEW_MS) wrong.push('was verified before the day was over');
-  if (standing === 'final' && verifiedAtMs < endOf(day) + FINAL_AFTER_MS - SKEW_MS)
-    wrong.push('is final too early');
-  return wrong;
-}
-
-const ARE_STORED: readonly (string | null)[] = ['final', 'stored', 'in_doubt'];
-
-/** A standing says whether there is a number, and nothing by hand or by silence alone is taken for certain. */
-function checkStanding(cell: LedgerCell): string[] {
-  const { standing, isStored, isReported, omissions, isByHand, stream, rows } = cell;
-  const wrong: string[] = [];
-  if (standing !== 'accepted' && isStored !== ARE_STORED.includes(standing))
-    wrong.push(`is ${standing}, and ${isStored ? '' : 'not '}stored`);
-  const byHand = isStored ? 'in_doubt' : 'missing';
-  if (isByHand && standing !== byHand && standing !== 'accepted')
-    wrong.push(`is ${standing} after a change by hand`);
-  const isSilentZero = (standing === 'stored' || standing === 'final') && !isReported && rows.every(isZero);
-  if (stream === 'device_counts' && isSilentZero) wrong.push('is a level of zero that nobody named');
-  if (standing !== 'final' || isReported) return wrong;
-  if (omissions < OMISSIONS_NEEDED) wrong.push(`is a final zero that ${omissions} answers left out`);
-  if (stream === 'notebook_minutes' && silenceMs(cell) < SILENCE_MS)
-    wrong.push('is a final zero that nothing confirms, after less than two hours');
-  return wrong;
-}
-
-/** Three answers at least an hour apart, and what lies between sending a request and storing its answer. */
-const SILENCE_MS = 2 * HOUR_MS - SKEW_MS;
-const silenceMs = ({ verifiedAtMs, firstLoadedAtMs }: LedgerCell) =>
-  (verifiedAtMs ?? 0) - (firstLoadedAtMs ?? Number.POSITIVE_INFINITY);
-
-/** The codes of numbers that Losant left out so far: they are no gaps before they are late. */
-const LEFT_OUT = ['left_out', 'unconfirmed', 'contradicted'];
-
-/** Returns the tracked numbers that are missing or in doubt: what `gaps` must show. */
-export function findGaps({ cells, nowMs }: LedgerRows, atMs = nowMs): LedgerCell[] {
-  return cells.filter((cell) => {
-    if (!cell.isTracked) return false;
-    const isLeftOut = cell.standing === 'missing' && LEFT_OUT.includes(cell.reason ?? '');
-    if (cell.standing === null || isLeftOut) return atMs >= endOf(cell.day) + GAP_AFTER_MS;
-    return cell.standing === 'in_doubt' || cell.standing === 'missing';
-  });
-}
-
-/** The view of gaps says what follows from the cells. */
-function checkGaps(ledger: LedgerRows): string[] {
-  const found = new Set(findGaps(ledger).map(nameOf));
-  return [
-    ...[...found].filter((name) => !ledger.gaps.has(name)).map((name) => `the view lacks the gap ${name}`),
-    ...[...ledger.gaps]
-      .filter((name) => !found.has(name))
-      .map((name) => `the view shows ${name}, which is no gap`),
-  ];
 }

@@ -1,66 +1,125 @@
-/** What people do: change numbers by hand, accept what is missing, change settings, invoice months. */
+/** What people do: accept what is missing, change settings, invoice months, and try what is refused. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DAY_MS, dayAt, HOUR_MS, nameOf } from './checker.ts';
+import { queryOnce } from '../../support/databases.ts';
+import { isGap } from './checker.ts';
 import type { Dice } from './dice.ts';
-import { changeByHand, NUMBER_EDITS, REFUSED_EDITS } from './hand-edits.ts';
-import { readLedgerRows } from './ledger-rows.ts';
-import type { Kind } from './step.ts';
-import { STREAMS } from './truth.ts';
-import { changeSettings, livingOf, POLICIES, passTime, run, type World } from './world.ts';
+import { readLedger } from './ledger.ts';
+import type { Kinds } from './platform-steps.ts';
+import { DAY_MS, dayAt, HOUR_MS, nameOf, STREAMS } from './truth.ts';
+import {
+  changeSettings,
+  everything,
+  LEASE_OVER_MS,
+  ownOf,
+  POLICIES,
+  passTime,
+  run,
+  type World,
+} from './world.ts';
 
-/** Accepts a number that is missing, in doubt or unavailable, after which it is no gap. */
-async function waive(world: World, dice: Dice, isAsZero: boolean): Promise<string> {
+/** Changes of the ledger by somebody who is not the program. */
+const BY_HAND = [
+  'update losant_usage.usage_days set devices_total = 1',
+  'delete from losant_usage.usage_days',
+  "update losant_usage.coverage set standing = 'accepted', reason = 'mine'",
+  'delete from losant_usage.coverage',
+  'truncate losant_usage.coverage',
+  'update losant_usage.tracks set next_day = next_day + 1',
+  'delete from losant_usage.revisions',
+  "insert into losant_usage.waivers (org_id, stream, usage_date, reason) values ('a', 'b', '2024-01-01', 'c')",
+  'update losant_usage.waivers set lifted_at = now()',
+  'delete from losant_usage.quarantine',
+  'update losant_usage.organizations set created_on = null, removed_on = now()',
+  'update losant_usage.instances set list_problem = null',
+  'update losant_usage.instance_totals set our_sum = quantity',
+];
+
+/** Accepts a number, after which it is no gap; one that is only waiting is not accepted. */
+async function waive(world: World, dice: Dice): Promise<string> {
   const { database } = world;
-  const { cells } = await readLedgerRows(database.url);
-  const open = cells.filter(({ isTracked, standing, stream }) => {
-    const isOpen = !['final', 'stored', 'accepted'].includes(standing ?? '');
-    return isTracked && isOpen && !(isAsZero && stream === 'device_counts');
-  });
-  if (open.length === 0) return 'no: nothing is open';
-  const cell = dice.pick(open);
+  const { cells, nowMs } = await readLedger(database.url);
+  const all = [...cells.values()];
+  const open = all.filter((cell) => isGap(cell, nowMs) || cell.standing === 'unavailable');
+  const waiting = all.filter((cell) => cell.standing === 'waiting' && !isGap(cell, nowMs));
+  const isForbidden = waiting.length > 0 && dice.chance(0.3);
+  const from = isForbidden ? waiting : open;
+  if (from.length === 0) return 'no: nothing is open';
+  const cell = dice.pick(from);
   const args = ['--org', cell.orgId, '--stream', cell.stream, '--day', cell.day, '--reason', 'agreed'];
-  const { code, stdout } = await run(world, ['waive', ...args, ...(isAsZero ? ['--as-zero'] : [])], null);
-  const after = (await readLedgerRows(database.url)).cells.find((each) => nameOf(each) === nameOf(cell));
-  const isZero = after?.rows.every((row) =>
-    Object.values(row).every((value) => typeof value !== 'number' || value === 0),
-  );
-  if (code !== 0 || after?.standing !== 'accepted' || (isAsZero && !(after.isStored && isZero)))
-    world.complaints.push(`${nameOf(cell)} was waived, exit ${code}, and is ${after?.standing}: ${stdout}`);
+  const { code, stdout } = await run(world, ['waive', ...args], null);
+  const after = (await readLedger(database.url)).cells.get(nameOf(cell));
+  const isRight = isForbidden
+    ? code === 2 && after?.standing === 'waiting'
+    : code === 0 && after?.standing === 'accepted';
+  if (!isRight)
+    world.complaints.push(
+      `${nameOf(cell)} was ${cell.standing}, waive ended with ${code}, and it is ${after?.standing}: ${stdout}`,
+    );
   return nameOf(cell);
-}
-
-async function editByHand(world: World, dice: Dice, isAllowed: boolean): Promise<string> {
-  const edits = isAllowed ? NUMBER_EDITS : REFUSED_EDITS;
-  const what = dice.pick(Object.keys(edits));
-  const { refused, rows } = await changeByHand(world.database.url, edits[what]?.(dice) ?? '');
-  if (!isAllowed && refused === null && rows !== 0) world.complaints.push(`${what} was not refused`);
-  return `${what}: ${refused ?? `${rows} rows`}`;
 }
 
 const monthOf = (day: string) => day.slice(0, 7);
 const lastMonth = ({ nowMs }: World) => monthOf(dayAt(Date.parse(`${monthOf(dayAt(nowMs))}-01`) - DAY_MS));
 
-async function close(world: World, ...more: readonly string[]): Promise<string> {
+/** Closes the last month, if asked for with the blockers that were shown. */
+async function close(world: World, { isAdjusted = false, isIncomplete = false }): Promise<string> {
   const month = lastMonth(world);
-  const { code, stdout } = await run(world, ['close', '--period', month, ...more], null);
-  const open = world.ledger.cells.filter(
-    ({ isTracked, day, standing }) =>
-      isTracked && monthOf(day) === month && !['final', 'accepted'].includes(standing ?? ''),
+  const args = ['close', '--period', month, ...(isAdjusted ? ['--adjust'] : [])];
+  let { code, stdout } = await run(world, args, null);
+  const open = [...world.ledger.cells.values()].filter(
+    ({ day, standing, instanceId }) =>
+      instanceId === world.platform.instanceId &&
+      monthOf(day) === month &&
+      !['final', 'accepted'].includes(standing),
   );
-  const isClosed = code === 0 && stdout.includes('"closed"');
-  if (isClosed && more.length === 0 && open.length > 0)
+  if (code === 0 && stdout.includes('"closed"') && open.length > 0)
     world.complaints.push(`${month} was closed though ${open.slice(0, 3).map(nameOf).join(', ')} are open`);
+  const hash = /"blockersHash":"([0-9a-f]+)"/.exec(stdout)?.[1];
+  if (isIncomplete && hash !== undefined) {
+    const wrong = await run(
+      world,
+      [...args, '--incomplete', 'agreed', '--blockers', `${hash.slice(1)}0`],
+      null,
+    );
+    if (wrong.code === 0) world.complaints.push(`${month} was closed with blockers that nobody was shown`);
+    ({ code, stdout } = await run(world, [...args, '--incomplete', 'agreed', '--blockers', hash], null));
+  }
   if (![0, 2, 3].includes(code ?? -1)) world.complaints.push(`close ended with ${code}: ${stdout}`);
-  return `${month} ${more.join(' ')}: ${code}`;
+  return `${args.join(' ')}${isIncomplete ? ' --incomplete' : ''}: ${code}`;
+}
+
+/** A pack that was written holds. */
+async function verify(world: World): Promise<string> {
+  const month = lastMonth(world);
+  const folder = await mkdtemp(join(tmpdir(), 'losant-usage-world-'));
+  try {
+    const out = join(folder, 'packs');
+    const { code } = await run(world, ['statement', '--period', month, '--out', out], null);
+    if (code !== 0) return `${month} is not closed: ${code}`;
+    const verified = await run(world, ['verify', out], null);
+    if (verified.code !== 0) world.complaints.push(`the pack of ${month} does not hold: ${verified.stdout}`);
+    return `${month}: ${verified.code}`;
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 }
 
 export const PEOPLE_STEPS = {
-  edit_by_hand: { weight: 5, play: (world, dice) => editByHand(world, dice, true) },
-  refused_by_hand: { weight: 2, play: (world, dice) => editByHand(world, dice, false) },
-  waive: { weight: 3, play: (world, dice) => waive(world, dice, false) },
-  waive_as_zero: { weight: 2, play: (world, dice) => waive(world, dice, true) },
+  change_by_hand: {
+    weight: 2,
+    play: async (world, dice) => {
+      const statement = dice.pick(BY_HAND);
+      const refused = await queryOnce(world.database.url, statement).then(
+        () => false,
+        () => true,
+      );
+      if (!refused) world.complaints.push(`not refused: ${statement}`);
+      return statement;
+    },
+  },
+  waive: { weight: 5, play: waive },
   change_streams: {
     weight: 2,
     play: async (world, dice) => {
@@ -73,7 +132,7 @@ export const PEOPLE_STEPS = {
   change_organizations: {
     weight: 2,
     play: async (world, dice) => {
-      const living = (await livingOf(world)).map(({ orgId }) => orgId);
+      const living = (await ownOf(world)).map(({ orgId }) => orgId);
       const orgIds = dice.chance(0.5) ? null : living.filter((_, index) => index === 0 || dice.chance(0.7));
       await changeSettings(world, { orgIds });
       return orgIds?.join() ?? 'all';
@@ -102,37 +161,16 @@ export const PEOPLE_STEPS = {
   backfill_month: {
     weight: 2,
     play: async (world) => {
+      await passTime(world, LEASE_OVER_MS);
       const month = lastMonth(world);
-      const range = {
-        from: `${month}-01`,
-        to: dayAt(Date.parse(`${monthOf(dayAt(world.nowMs))}-01`) - DAY_MS),
-      };
+      const to = dayAt(Date.parse(`${monthOf(dayAt(world.nowMs))}-01`) - DAY_MS);
+      const range = { from: `${month}-01`, to };
       const args = ['backfill', '--from', range.from, '--to', range.to, '--force'];
-      return `${month}: ${(await run(world, args, { orgIds: null, streams: world.settings.streams, range })).code}`;
+      return `${month}: ${(await run(world, args, { ...everything(world), range, isBackfill: true })).code}`;
     },
   },
-  close: { weight: 3, play: (world) => close(world) },
-  close_incomplete: { weight: 2, play: (world) => close(world, '--incomplete', 'agreed') },
-  adjust: { weight: 3, play: (world) => close(world, '--adjust') },
-  verify: {
-    weight: 2,
-    play: async (world) => {
-      const month = lastMonth(world);
-      const folder = await mkdtemp(join(tmpdir(), 'losant-usage-world-'));
-      try {
-        const { code } = await run(
-          world,
-          ['statement', '--period', month, '--out', join(folder, 'packs')],
-          null,
-        );
-        if (code !== 0) return `${month} is not closed: ${code}`;
-        const verified = await run(world, ['verify', join(folder, 'packs')], null);
-        if (verified.code !== 0)
-          world.complaints.push(`the pack of ${month} does not hold: ${verified.stdout}`);
-        return `${month}: ${verified.code}`;
-      } finally {
-        await rm(folder, { recursive: true });
-      }
-    },
-  },
-} as const satisfies Readonly<Record<string, Kind>>;
+  close: { weight: 3, play: (world) => close(world, {}) },
+  close_incomplete: { weight: 2, play: (world) => close(world, { isIncomplete: true }) },
+  adjust: { weight: 3, play: (world) => close(world, { isAdjusted: true }) },
+  verify: { weight: 2, play: verify },
+} as const satisfies Kinds;

@@ -1,60 +1,80 @@
 /** What becomes of Losant: numbers, organizations, and what goes wrong there. */
 import { DELIVERY_KINDS, REPLY_KINDS, VALUE_KINDS } from '../../../simulator/faults.ts';
 import { type ListFaults, ODD_ITEMS } from '../../../simulator/list-faults.ts';
-import { DAY_MS, dayAt, HOUR_MS } from './checker.ts';
 import type { Dice } from './dice.ts';
-import type { Kind } from './step.ts';
-import { STREAMS } from './truth.ts';
+import { DAY_MS, dayAt, HOUR_MS, STREAMS } from './truth.ts';
 import {
   daysOf,
+  everything,
   livingOf,
   NO_TROUBLE,
   noteAll,
+  ownOf,
+  run,
   setTrouble,
   someOrg,
+  type Trouble,
   unnoticedOf,
   type World,
 } from './world.ts';
 
+/** A kind of step. What a step of it does is drawn from the step's own dice, whatever comes before it. */
+export interface Kind {
+  /** How often it comes, relative to the others. */
+  readonly weight: number;
+  /** Plays a step and describes what was done. */
+  play(world: World, dice: Dice): Promise<string>;
+}
+export type Kinds = Readonly<Record<string, Kind>>;
+
 /** One of the last days that are over, mostly a recent one: that is where things meet. */
 const someDay = (world: World, dice: Dice) => daysOf(world, 25)[Math.floor(25 * dice.next() ** 2)] as string;
 
-/** One of the last days of the organization that was never read: what is left out of it has no number to keep. */
-function someUnreadDay(world: World, dice: Dice, orgId: string): string {
-  const cells = world.ledger.cells.filter((cell) => cell.orgId === orgId && cell.standing !== null);
-  const read = new Set(cells.map(({ day }) => day));
-  const unread = daysOf(world, 25).filter((day) => !read.has(day));
-  return unread.length === 0 ? someDay(world, dice) : dice.pick(unread);
+type Input = Readonly<Record<string, unknown>>;
+
+/** A change of one day of one organization in Losant, and what is true of it from then on is written down. */
+function edit(weight: number, path: string, draw: (dice: Dice) => Input): Kind {
+  return {
+    weight,
+    play: async (world, dice) => {
+      const { platform, book, nowMs } = world;
+      const [orgId, day, more] = [await someOrg(world, dice), someDay(world, dice), draw(dice)];
+      await platform.control(path, { orgId, day, ...more });
+      await book.note(nowMs, { from: day, to: day }, orgId);
+      return `${day} ${orgId} ${JSON.stringify(more)}`;
+    },
+  };
 }
 
-/** Changes one day of one organization in Losant, of which nothing was read yet if `isUnread`, and writes down what is true of it from now on. */
-async function edit(
-  world: World,
-  dice: Dice,
-  { path, isUnread = false }: { path: string; isUnread?: boolean },
-  more: Readonly<Record<string, unknown>>,
-): Promise<string> {
-  const { platform, book, nowMs } = world;
-  const orgId = await someOrg(world, dice);
-  const where = { orgId, day: isUnread ? someUnreadDay(world, dice, orgId) : someDay(world, dice) };
-  await platform.control(path, { ...where, ...more });
-  await book.note(nowMs, { from: where.day, to: where.day }, where.orgId);
-  return `${where.day} ${where.orgId} ${JSON.stringify(more)}`;
-}
+/** The number of days that edits reach back, in the longest of worlds. */
+const EDITED_DAYS = 80;
 
 /** Leaves nothing out any more. */
 export async function nameAgain(world: World): Promise<void> {
   const { platform, book, nowMs } = world;
-  for (const { orgId } of await livingOf(world)) {
-    for (const day of daysOf(world, 45)) {
-      const version = book.now(orgId, day);
-      const isOmitted =
-        version && (Object.values(version.omitted).includes(true) || version.omitted_totals.length > 0);
-      if (!isOmitted) continue;
+  for (const { orgId } of await ownOf(world)) {
+    for (const day of daysOf(world, EDITED_DAYS)) {
+      const isLeftOut = STREAMS.some((stream) => book.now({ orgId, stream, day })?.leftOut.length);
+      if (!isLeftOut) continue;
       await platform.control('omit', { orgId, day, omit: false });
       await book.note(nowMs, { from: day, to: day }, orgId);
     }
   }
+}
+
+/** Something that goes wrong at the platform from now on. */
+function trouble(
+  weight: number,
+  draw: (dice: Dice, world: World) => Partial<Trouble> | Promise<Partial<Trouble>>,
+): Kind {
+  return {
+    weight,
+    play: async (world, dice) => {
+      const changes = await draw(dice, world);
+      await setTrouble(world, changes);
+      return JSON.stringify(changes);
+    },
+  };
 }
 
 /** Those that make all requests pause for a second come seldom, and bodies beyond every bound cost too much. */
@@ -72,7 +92,8 @@ const SCOPES = [
 ];
 
 /** Another way in which the list is wrong; one that is wrong and complete by its own account is not among them. */
-function someListFault(dice: Dice, orgIds: readonly string[]): ListFaults {
+async function someListFault(dice: Dice, world: World): Promise<ListFaults> {
+  const orgIds = (await ownOf(world)).map(({ orgId }) => orgId);
   const odd = { [dice.pick(orgIds)]: dice.pick(ODD_ITEMS) };
   return dice.pick<ListFaults>([
     { emptyPages: [dice.below(3)] },
@@ -84,161 +105,66 @@ function someListFault(dice: Dice, orgIds: readonly string[]): ListFaults {
   ]);
 }
 
+/** Deletes an organization, of which another one must not be deleted and unnoticed: of several none is believed gone. */
+async function deleteOrg(world: World, orgId: string): Promise<boolean> {
+  if ((await ownOf(world)).length < 3 || (await unnoticedOf(world)).length > 0) return false;
+  const { scopes } = world.trouble;
+  await setTrouble(world, { scopes: null });
+  await world.platform.send('DELETE', `/orgs/${orgId}`, {});
+  await setTrouble(world, { scopes });
+  world.listedSince.delete(orgId);
+  return true;
+}
+
+/** Has organizations of the other instance exported, by a process of its own. */
+export async function runOther(world: World): Promise<string> {
+  const { other } = world;
+  return `${(await run(world, ['run'], { ...everything(world), instanceId: other.instanceId }, { platform: other })).code}`;
+}
+
+const counter = (dice: Dice, share: number): Input =>
+  dice.chance(share) ? {} : { counter: dice.pick(STREAMS) };
+
 export const PLATFORM_STEPS = {
-  restate: {
-    weight: 6,
-    play: (world, dice) =>
-      edit(
-        world,
-        dice,
-        { path: 'restate' },
-        {
-          ...(dice.chance(0.3) ? {} : { counter: dice.pick(STREAMS) }),
-          times: 1 + dice.below(2),
-        },
-      ),
-  },
-  restate_sources: {
-    weight: 2,
-    play: (world, dice) => edit(world, dice, { path: 'restate' }, { sourcesOnly: true }),
-  },
-  becomes_zero: {
-    weight: 3,
-    play: (world, dice) =>
-      edit(world, dice, { path: 'empty' }, dice.chance(0.4) ? {} : { counter: dice.pick(STREAMS) }),
-  },
-  becomes_number: {
-    weight: 2,
-    play: (world, dice) => edit(world, dice, { path: 'empty' }, { empty: false }),
-  },
-  leave_out: {
-    weight: 8,
-    play: (world, dice) =>
-      edit(
-        world,
-        dice,
-        { path: 'omit', isUnread: dice.chance(0.5) },
-        dice.chance(0.3) ? {} : { action: dice.pick(STREAMS) },
-      ),
-  },
-  leave_out_variant: {
-    weight: 2,
-    play: (world, dice) =>
-      edit(
-        world,
-        dice,
-        { path: 'omit' },
-        { variant: dice.pick(['billable_count', 'all_count', 'all_bytes']) },
-      ),
-  },
-  name_again: {
-    weight: 2,
-    play: async (world) => {
-      await nameAgain(world);
-      return 'everything';
-    },
-  },
-  bad_replies: {
-    weight: 2,
-    play: async (world, dice) => {
-      const kinds = some(dice, [...REPLIES, ...DELIVERIES], 5);
-      const plan = {
-        kinds,
-        rate: dice.next() * 0.3,
-        maxPerRequest: 1 + dice.below(3),
-        slowMs: dice.pick([50, 700]),
-      };
-      await setTrouble(world, { faults: [plan] });
-      return kinds.join();
-    },
-  },
-  rate_limits: {
-    weight: 1,
-    play: async (world, dice) => {
-      const kinds = some(dice, PAUSES, 2);
-      await setTrouble(world, {
-        faults: [{ kinds, rate: 0.01, retryAfterSeconds: dice.below(2), maxPerRequest: 1 }],
-      });
-      return kinds.join();
-    },
-  },
-  bad_values: {
-    weight: 2,
-    play: async (world, dice) => {
-      const kinds = some(dice, VALUE_KINDS, 6);
-      await setTrouble(world, { faults: [{ kinds, rate: dice.next() * 0.35 }] });
-      return kinds.join();
-    },
-  },
-  bad_forever: {
-    weight: 2,
-    play: async (world, dice) => {
-      const kinds = some(dice, [...VALUE_KINDS, ...REPLIES, ...DELIVERIES], 3);
-      const [orgId, action] = [await someOrg(world, dice), dice.pick(ACTIONS)];
-      await setTrouble(world, {
-        faults: [
-          {
-            kinds,
-            forever: true,
-            orgIds: [orgId],
-            slowMs: 50,
-            ...(dice.chance(0.6) ? { actions: [action] } : {}),
-          },
-        ],
-      });
-      return `${orgId} ${kinds.join()}`;
-    },
-  },
-  stale_answers: {
-    weight: 2,
-    play: async (world, dice) => {
-      await setTrouble(world, {
-        faults: [{ kinds: dice.pick([['cached'], ['cached_age']]), rate: 0.2 + dice.next() * 0.6 }],
-      });
-      return 'from now on';
-    },
-  },
-  bad_list: {
-    weight: 2,
-    play: async (world, dice) => {
-      const list = someListFault(
-        dice,
-        (await livingOf(world)).map(({ orgId }) => orgId),
-      );
-      await setTrouble(world, { list });
-      return JSON.stringify(list);
-    },
-  },
-  scope_refused: {
-    weight: 2,
-    play: async (world, dice) => {
-      const lacks = dice.pick(SCOPES);
-      await setTrouble(world, { scopes: SCOPES.filter((scope) => scope !== lacks) });
-      return lacks;
-    },
-  },
-  token_revoked: {
-    weight: 1,
-    play: async (world) => {
-      await setTrouble(world, { scopes: [] });
-      return 'revoked';
-    },
-  },
-  wrong_dates: {
-    weight: 1,
-    play: async (world, dice) => {
-      const dateOffsetMs = (dice.below(480) - 240) * 1_000;
-      await setTrouble(world, { dateOffsetMs });
-      return `${dateOffsetMs} ms`;
-    },
-  },
-  trouble_ends: {
-    weight: 7,
-    play: async (world) => {
-      await setTrouble(world, NO_TROUBLE);
-      return 'all of it';
-    },
-  },
+  restate: edit(6, 'restate', (dice) => ({ ...counter(dice, 0.3), times: 1 + dice.below(2) })),
+  restate_sources: edit(2, 'restate', () => ({ sourcesOnly: true })),
+  becomes_zero: edit(3, 'empty', (dice) => counter(dice, 0.4)),
+  becomes_number: edit(2, 'empty', () => ({ empty: false })),
+  leave_out: edit(8, 'omit', (dice) => (dice.chance(0.3) ? {} : { action: dice.pick(STREAMS) })),
+  leave_out_variant: edit(2, 'omit', (dice) => ({
+    variant: dice.pick(['billable_count', 'all_count', 'all_bytes']),
+  })),
+  name_again: { weight: 2, play: (world) => nameAgain(world).then(() => 'everything') },
+  bad_replies: trouble(2, (dice) => {
+    const kinds = some(dice, [...REPLIES, ...DELIVERIES], 5);
+    const slowMs = dice.pick([50, 700]);
+    return { faults: [{ kinds, rate: dice.next() * 0.3, maxPerRequest: 1 + dice.below(3), slowMs }] };
+  }),
+  rate_limits: trouble(1, (dice) => {
+    const kinds = some(dice, PAUSES, 2);
+    return { faults: [{ kinds, rate: 0.01, retryAfterSeconds: dice.below(2), maxPerRequest: 1 }] };
+  }),
+  bad_values: trouble(2, (dice) => ({
+    faults: [{ kinds: some(dice, VALUE_KINDS, 6), rate: dice.next() * 0.35 }],
+  })),
+  bad_forever: trouble(2, async (dice, world) => {
+    const kinds = some(dice, [...VALUE_KINDS, ...REPLIES, ...DELIVERIES], 3);
+    const [orgIds, actions] = [[await someOrg(world, dice)], [dice.pick(ACTIONS)]];
+    const plan = { kinds, forever: true, orgIds, slowMs: 50 };
+    return { faults: [dice.chance(0.6) ? { ...plan, actions } : plan] };
+  }),
+  stale_answers: trouble(2, (dice) => {
+    const kinds = dice.pick([['cached'], ['cached_age']] as const);
+    return { faults: [{ kinds: [...kinds], rate: 0.2 + dice.next() * 0.6 }] };
+  }),
+  bad_list: trouble(2, async (dice, world) => ({ list: await someListFault(dice, world) })),
+  scope_refused: trouble(2, (dice) => {
+    const lacks = dice.pick(SCOPES);
+    return { scopes: SCOPES.filter((scope) => scope !== lacks) };
+  }),
+  token_revoked: trouble(1, () => ({ scopes: [] })),
+  wrong_dates: trouble(1, (dice) => ({ dateOffsetMs: (dice.below(480) - 240) * 1_000 })),
+  trouble_ends: trouble(7, () => NO_TROUBLE),
   org_comes: {
     weight: 2,
     play: async (world, dice) => {
@@ -253,16 +179,9 @@ export const PLATFORM_STEPS = {
     weight: 2,
     play: async (world, dice) => {
       const orgId = await someOrg(world, dice);
-      if ((await livingOf(world)).length < 3) return 'no: there are too few';
-      // Of several at once none is believed to be deleted.
-      if ((await unnoticedOf(world)).length > 0) return 'no: another one is not noticed yet';
-      const { scopes } = world.trouble;
-      await setTrouble(world, { scopes: null });
-      await world.platform.send('DELETE', `/orgs/${orgId}`, {});
-      await setTrouble(world, { scopes });
-      world.listedSince.delete(orgId);
-      world.everDeleted.add(orgId);
-      return orgId;
+      return (await deleteOrg(world, orgId))
+        ? orgId
+        : 'no: there are too few, or another one is not noticed yet';
     },
   },
   org_returns: {
@@ -276,6 +195,19 @@ export const PLATFORM_STEPS = {
       return orgId;
     },
   },
+  org_moves: {
+    weight: 1,
+    play: async (world, dice) => {
+      const org = dice.pick(await ownOf(world));
+      const creationDate = new Date(Date.parse(org.createdDay)).toISOString();
+      if (!(await deleteOrg(world, org.orgId)))
+        return 'no: there are too few, or another one is not noticed yet';
+      await world.other.control('orgs', { id: org.orgId, creationDate });
+      await noteAll(world);
+      return `${org.orgId}: ${await runOther(world)}`;
+    },
+  },
+  other_runs: { weight: 2, play: runOther },
   org_moves_creation: {
     weight: 1,
     play: async (world, dice) => {
@@ -296,4 +228,4 @@ export const PLATFORM_STEPS = {
       return orgId;
     },
   },
-} as const satisfies Readonly<Record<string, Kind>>;
+} as const satisfies Kinds;

@@ -2,15 +2,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Running } from '../../support/program.ts';
 import { portOf, startWire, through } from '../../support/wire.ts';
-import { DAY_MS, HOUR_MS } from './checker.ts';
 import type { Dice } from './dice.ts';
-import type { Scope } from './run-checks.ts';
-import type { Kind } from './step.ts';
+import type { Scope } from './outcomes.ts';
+import type { Kinds } from './platform-steps.ts';
+import { DAY_MS, HOUR_MS } from './truth.ts';
 import {
   changeSettings,
   daysOf,
+  everything,
   failOver,
   finish,
+  LEASE_OVER_MS,
   makeStandby,
   passTime,
   query,
@@ -28,56 +30,56 @@ interface Export {
   readonly scope: Scope;
 }
 
-const RUN: Export = { args: ['run'], scope: { orgIds: null, streams: null, range: null } };
+const flags = (name: string, values: readonly string[] | null) =>
+  values?.flatMap((value) => [name, value]) ?? [];
 
-/** A backfill of some of the last days, or of one organization. */
+/** Returns a backfill; the lease of a dead process, for which it would wait, has lapsed by then. */
 async function someBackfill(world: World, dice: Dice): Promise<Export> {
+  await passTime(world, LEASE_OVER_MS);
   const days = daysOf(world, 26);
   const last = dice.chance(0.6) ? 0 : dice.below(12);
   const range = { from: days[last + dice.below(14)] as string, to: days[last] as string };
   const orgIds = dice.chance(0.2) ? [await someOrg(world, dice)] : null;
   const streams = dice.chance(0.2) ? [dice.pick(world.settings.streams)] : null;
+  const args = [
+    'backfill',
+    '--from',
+    range.from,
+    '--to',
+    range.to,
+    ...(dice.chance(0.35) ? ['--force'] : []),
+  ];
   return {
-    args: [
-      ...['backfill', '--from', range.from, '--to', range.to, ...(dice.chance(0.35) ? ['--force'] : [])],
-      ...(orgIds?.flatMap((id) => ['--org', id]) ?? []),
-      ...(streams?.flatMap((stream) => ['--stream', stream]) ?? []),
-    ],
-    scope: { orgIds, streams: streams ?? world.settings.streams, range },
+    args: [...args, ...flags('--org', orgIds), ...flags('--stream', streams)],
+    scope: { ...everything(world), orgIds, streams, range, isBackfill: true },
   };
 }
 
-async function someCommand(world: World, dice: Dice): Promise<Export> {
-  if (dice.chance(0.5)) return RUN;
-  if (dice.chance(0.5)) return await someBackfill(world, dice);
+const runAll = (world: World): Export => ({ args: ['run'], scope: everything(world) });
+
+function someDate(world: World, dice: Dice): Export {
   const day = dice.pick(daysOf(world, 8));
-  return { args: ['run', '--date', day], scope: scopeOfDay(world, day) };
+  return { args: ['run', '--date', day], scope: { ...everything(world), range: { from: day, to: day } } };
 }
 
-/** What a person asks for is about the streams that are collected; a run about all that is tracked. */
-const scopeOfDay = ({ settings }: World, day: string): Scope => {
-  return { orgIds: null, streams: settings.streams, range: { from: day, to: day } };
-};
-
-/** After which the lease of a dead process has lapsed. */
-const LEASE_OVER_MS = 61_000;
-
 /** A command, or a wake-up of a worker. */
-const someExport = async (world: World, dice: Dice): Promise<Export> =>
-  dice.chance(0.2) ? { args: ['wake'], scope: RUN.scope } : await someCommand(world, dice);
+async function someExport(world: World, dice: Dice): Promise<Export> {
+  const roll = dice.next();
+  if (roll < 0.2) return { ...runAll(world), args: ['wake'] };
+  if (roll < 0.6) return runAll(world);
+  return roll < 0.8 ? await someBackfill(world, dice) : someDate(world, dice);
+}
 
-const startExport = (world: World, [first = '', ...more]: readonly string[], databaseUrl: string): Running =>
-  first === 'wake' ? startWorker(world, databaseUrl) : start(world, [first, ...more], { databaseUrl });
+const startExport = (world: World, args: readonly string[], databaseUrl: string): Running =>
+  args[0] === 'wake' ? startWorker(world, databaseUrl) : start(world, args, { databaseUrl });
 
 /** The statement of a run at which something happens to it: mostly one of the first, where most is decided. */
 const someMoment = (dice: Dice) => 1 + Math.floor(4 ** (dice.next() * 3.4));
 
+type Way = Record<'cut' | 'mend' | 'interrupt', () => void>;
+
 /** Runs an export by a way of its own to the database, and does something at one of its statements. */
-async function disturb(
-  world: World,
-  dice: Dice,
-  act: (way: Record<'cut' | 'mend' | 'interrupt', () => void>) => 'pass' | 'drop',
-): Promise<string> {
+async function disturb(world: World, dice: Dice, act: (way: Way) => 'pass' | 'drop'): Promise<string> {
   const { args, scope } = await someExport(world, dice);
   await using wire = await startWire(portOf(world.database.url));
   const moment = someMoment(dice);
@@ -93,10 +95,13 @@ async function disturb(
   return `${args.join(' ')} at statement ${moment}${isPlayed ? '' : ', which it did not reach'}: ${code}`;
 }
 
+const SESSIONS = `from pg_stat_activity where datname = current_database()
+  and application_name in ('losant-usage', 'elsewhere')`;
+
 /** Waits until the server has noticed that the sessions of commands are gone. */
 async function untilGone(world: World): Promise<void> {
-  const sessions = `select from pg_stat_activity where datname = current_database() and application_name in ('losant-usage', 'elsewhere')`;
-  for (let tries = 0; tries < 200 && (await query(world, sessions)).length > 0; tries += 1) await sleep(10);
+  for (let tries = 0; tries < 200 && (await query(world, `select ${SESSIONS}`)).length > 0; tries += 1)
+    await sleep(10);
 }
 
 async function freeze(world: World, dice: Dice): Promise<string> {
@@ -118,11 +123,7 @@ async function freeze(world: World, dice: Dice): Promise<string> {
   isOver = true;
   await passTime(world, LEASE_OVER_MS + dice.below(dice.chance(0.5) ? 60 : 30_000) * 1_000);
   // What Postgres does after a minute with a session that does nothing in the midst of a transaction.
-  await query(
-    world,
-    `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()
-      and application_name in ('losant-usage', 'elsewhere') and state like 'idle in transaction%'`,
-  );
+  await query(world, `select pg_terminate_backend(pid) ${SESSIONS} and state like 'idle in transaction%'`);
   const { code } = await run(world, ['run']);
   if (code === 4)
     world.complaints.push('a process that was frozen for more than a minute still keeps others out');
@@ -131,11 +132,32 @@ async function freeze(world: World, dice: Dice): Promise<string> {
   return `${what} at statement ${moment}: ${ended.code}, beside it ${code}`;
 }
 
+/** A backfill that waits for a run, and may be killed meanwhile: its days stay due, and are read all the same. */
+async function backfillBeside(world: World, dice: Dice): Promise<string> {
+  const { args, scope } = await someBackfill(world, dice);
+  await world.platform.control('config', { latencyMs: 40 });
+  const holder = run(world, ['run']);
+  await sleep(100);
+  const waiting = start(world, args);
+  const isKilled = dice.chance(0.5);
+  if (isKilled) setTimeout(() => waiting.kill('SIGTERM'), dice.below(600));
+  const [second, first] = await Promise.all([
+    finish(world, waiting, { what: args.join(' '), scope }),
+    holder,
+  ]);
+  await world.platform.control('config', { latencyMs: 0 });
+  return `${args.join(' ')}${isKilled ? ', killed' : ''}: ${second.code}, the run ${first.code}`;
+}
+
 /** A host's clock that jumps while a command runs. */
 function jumpingClock(world: World, dice: Dice): { hostNow: () => number; byMs: number } {
   const byMs = dice.pick([5_000, 45_000, 360_000, 7 * HOUR_MS, 4 * DAY_MS]) * (dice.chance(0.5) ? 1 : -1);
   let left = 5 + dice.below(300);
   return { byMs, hostNow: () => world.nowMs + (--left < 0 ? byMs : 0) };
+}
+
+async function runLogged(world: World, { args, scope }: Export): Promise<string> {
+  return `${args.join(' ')}: ${(await run(world, args, scope)).code}`;
 }
 
 export const PROCESS_STEPS = {
@@ -148,14 +170,13 @@ export const PROCESS_STEPS = {
     },
   },
   wake: {
-    weight: 10,
+    weight: 13,
     play: async (world, dice) => {
-      const hours = dice.pick([1, 1, 3, 8, 24]);
+      const hours = dice.pick([0, 1, 1, 3, 8, 24]);
       await passTime(world, hours * HOUR_MS);
       return `after ${hours} h: ${await wake(world, 'a')}`;
     },
   },
-  wake_again: { weight: 3, play: (world) => wake(world, 'a') },
   wake_two: {
     weight: 2,
     play: async (world, dice) => {
@@ -170,64 +191,22 @@ export const PROCESS_STEPS = {
       return await wake(world, 'a');
     },
   },
-  run: { weight: 6, play: async (world) => `${(await run(world, ['run'])).code}` },
-  run_day: {
-    weight: 2,
-    play: async (world, dice) => {
-      const day = dice.pick(daysOf(world, 8));
-      return `${day}: ${(await run(world, ['run', '--date', day], scopeOfDay(world, day))).code}`;
-    },
-  },
+  run: { weight: 6, play: (world) => runLogged(world, runAll(world)) },
+  run_day: { weight: 2, play: (world, dice) => runLogged(world, someDate(world, dice)) },
   run_part: {
     weight: 2,
     play: async (world, dice) => {
       const orgIds = dice.chance(0.5) ? [await someOrg(world, dice)] : null;
       const streams = orgIds && dice.chance(0.5) ? null : [dice.pick(world.settings.streams)];
-      const args = [
-        ...(orgIds?.flatMap((id) => ['--org', id]) ?? []),
-        ...(streams?.flatMap((id) => ['--stream', id]) ?? []),
-      ];
-      return `${args.join(' ')}: ${(await run(world, ['run', ...args], { orgIds, streams, range: null })).code}`;
-    },
-  },
-  shards: {
-    weight: 2,
-    play: async (world, dice) => {
-      const count = 2 + dice.below(2);
-      const parts = Array.from({ length: count }, (_, index) =>
-        start(world, ['run', '--shard', `${index}/${count}`]),
-      );
-      const ends = await Promise.all(parts.map(({ ended }) => ended));
-      const codes = ends.map(({ code }) => code);
-      // Together they are a run over everything.
-      const code = codes.find((each) => each !== 0) ?? 0;
-      const stderr = ends.map((each) => each.stderr).join('');
-      world.outcomes.push({
-        what: `${count} shards`,
-        code,
-        stdout: '',
-        stderr,
-        startedAtMs: world.nowMs,
-        scope: RUN.scope,
-      });
-      return codes.join();
+      const args = ['run', ...flags('--org', orgIds), ...flags('--stream', streams)];
+      return await runLogged(world, { args, scope: { ...everything(world), orgIds, streams } });
     },
   },
   backfill: {
     weight: 4,
-    play: async (world, dice) => {
-      const { args, scope } = await someBackfill(world, dice);
-      return `${args.join(' ')}: ${(await run(world, args, scope)).code}`;
-    },
+    play: async (world, dice) => await runLogged(world, await someBackfill(world, dice)),
   },
-  backfill_beside: {
-    weight: 2,
-    play: async (world, dice) => {
-      const { args, scope } = await someBackfill(world, dice);
-      const [first, second] = await Promise.all([run(world, args, scope), run(world, ['run'])]);
-      return `${args.join(' ')}: ${first.code}, the run ${second.code}`;
-    },
-  },
+  backfill_beside: { weight: 2, play: backfillBeside },
   two_runs: {
     weight: 2,
     play: async (world) => {
@@ -270,20 +249,12 @@ export const PROCESS_STEPS = {
     weight: 2,
     play: (world, dice) =>
       disturb(world, dice, () => {
-        const end = `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()
-          and application_name in ('losant-usage', 'elsewhere')`;
-        void query(world, end).catch(() => undefined);
+        void query(world, `select pg_terminate_backend(pid) ${SESSIONS}`).catch(() => undefined);
         return 'pass';
       }),
   },
   freeze: { weight: 4, play: freeze },
-  standby: {
-    weight: 3,
-    play: async (world) => {
-      await makeStandby(world);
-      return 'copied';
-    },
-  },
+  standby: { weight: 3, play: (world) => makeStandby(world).then(() => 'copied') },
   failover: {
     weight: 3,
     play: async (world) => ((await failOver(world)) ? 'to the copy' : 'no: there is no copy'),
@@ -298,7 +269,7 @@ export const PROCESS_STEPS = {
   host_clock: {
     weight: 3,
     play: async (world, dice) => {
-      const { args, scope } = await someCommand(world, dice);
+      const { args, scope } = dice.chance(0.6) ? runAll(world) : await someBackfill(world, dice);
       const { hostNow, byMs } = jumpingClock(world, dice);
       const { code } = await run(world, args, scope, { hostNow });
       return `${args.join(' ')} by ${byMs} ms: ${code}`;
@@ -314,16 +285,13 @@ export const PROCESS_STEPS = {
       return `by ${byMs} ms: ${code}`;
     },
   },
-  migrate: {
-    weight: 1,
-    play: async (world) => `${(await run(world, ['migrate'], null)).code}`,
-  },
+  migrate: { weight: 1, play: async (world) => `${(await run(world, ['migrate'], null)).code}` },
   look: {
     weight: 2,
     play: async (world) => {
-      const codes = [];
+      const codes: (number | null)[] = [];
       for (const command of ['gaps', 'status', 'check']) codes.push((await run(world, [command], null)).code);
       return codes.join();
     },
   },
-} as const satisfies Readonly<Record<string, Kind>>;
+} as const satisfies Kinds;

@@ -1,24 +1,84 @@
 /**
- * What the platform says of itself, by its control routes and over HTTP. Shares no code with the
- * program: it is what the program's tables are held against.
+ * What the simulated platforms say of themselves, by their control routes. Shares no code with the program: it is what
+ * the program's tables are held against.
  */
 import type { Platform } from '../../simulator/platform.ts';
 
-export const STREAMS = ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources'] as const;
-export type StreamName = (typeof STREAMS)[number];
+export const HOUR_MS = 3_600_000;
+export const DAY_MS = 24 * HOUR_MS;
+export const dayAt = (ms: number) => new Date(ms).toISOString().slice(0, 10);
+export const endOf = (day: string) => Date.parse(day) + DAY_MS;
 
-/** The columns of usage_days that have a stream's numbers, by the source's words. */
-export const NUMBERS = {
+/** The columns of `usage_days` that have a stream's numbers, by the source's words. */
+export const COLUMNS = {
   device_counts: { created: 'devices_created', deleted: 'devices_deleted', total: 'devices_total' },
   notebook_minutes: {
-    ...{ minutes: 'notebook_minutes', completed: 'notebook_completed', canceled: 'notebook_canceled' },
-    ...{ errored: 'notebook_errored', timeout: 'notebook_timeout' },
+    minutes: 'notebook_minutes',
+    completed: 'notebook_completed',
+    canceled: 'notebook_canceled',
+    errored: 'notebook_errored',
+    timeout: 'notebook_timeout',
   },
+  payload_sources: { sum: 'payload_source_count', sources: 'payload_sources' },
   payload_totals: {
-    ...{ billable_count: 'payload_billable_count', all_count: 'payload_all_count' },
+    billable_count: 'payload_billable_count',
+    all_count: 'payload_all_count',
     all_bytes: 'payload_all_bytes',
   },
 } as const;
+export type StreamName = keyof typeof COLUMNS;
+export const STREAMS = Object.keys(COLUMNS) as StreamName[];
+
+/** The numbers of a cell, one for each column, and of sources one more for each type and source. */
+export type Numbers = Readonly<Record<string, number>>;
+
+export interface Cell {
+  readonly orgId: string;
+  readonly stream: StreamName;
+  readonly day: string;
+}
+export const nameOf = ({ stream, orgId, day }: Cell) => `${stream} ${orgId} ${day}`;
+
+/** Returns the numbers under the names of their columns, each key of a map of maps after its column's. */
+export function flatten(value: unknown, prefix = ''): Numbers {
+  if (typeof value !== 'object' || value === null) return { [prefix]: Number(value) };
+  const parts = Object.entries(value).map(([key, part]) =>
+    flatten(part, prefix === '' ? key : `${prefix} ${key}`),
+  );
+  return Object.assign({}, ...parts) as Numbers;
+}
+
+/** One version of a day's cell as Losant has it. */
+export interface Version {
+  readonly numbers: Numbers;
+  /** The columns that answers leave out; for sources all of them or none. */
+  readonly leftOut: readonly string[];
+}
+
+interface RawDay {
+  readonly day: string;
+  readonly complete: boolean;
+  readonly payload_sources: readonly { payload_type: string; source: string; count: number }[];
+  readonly omitted: Readonly<Record<StreamName, boolean>>;
+  readonly omitted_totals: readonly ('billable_count' | 'all_count' | 'all_bytes')[];
+}
+
+function versionOf(day: RawDay, stream: StreamName): Version {
+  const all = Object.values(COLUMNS[stream]);
+  const leftOut = stream === 'payload_totals' ? day.omitted_totals.map((word) => COLUMNS[stream][word]) : [];
+  if (stream !== 'payload_sources') {
+    const counts = (day as unknown as Record<StreamName, Numbers>)[stream];
+    const named = Object.entries(COLUMNS[stream]).map(([word, column]) => [column, Number(counts[word])]);
+    return { numbers: Object.fromEntries(named) as Numbers, leftOut: day.omitted[stream] ? all : leftOut };
+  }
+  const sources = day.payload_sources.map((row) => [
+    `payload_sources ${row.payload_type} ${row.source}`,
+    row.count,
+  ]);
+  const sum = day.payload_sources.reduce((total, { count }) => total + Number(count), 0);
+  const numbers = { payload_source_count: sum, ...(Object.fromEntries(sources) as Numbers) };
+  return { numbers, leftOut: day.omitted.payload_sources ? all : [] };
+}
 
 /** The actions of the API that answer for a stream. */
 const STREAM_OF: Readonly<Record<string, StreamName>> = {
@@ -28,96 +88,88 @@ const STREAM_OF: Readonly<Record<string, StreamName>> = {
   'instanceOrg.payloadCountsBreakdown': 'payload_totals',
 };
 
-export interface TruthDay {
-  readonly day: string;
-  readonly device_counts: Readonly<Record<string, number>>;
-  readonly notebook_minutes: Readonly<Record<string, number>>;
-  readonly payload_totals: Readonly<Record<string, number>>;
-  readonly payload_sources: readonly { payload_type: string; source: string; count: number }[];
-  /** The streams whose answer leaves the day out. */
-  readonly omitted: Readonly<Record<StreamName, boolean>>;
-  readonly omitted_totals: readonly string[];
-}
-
 export interface TruthOrg {
   readonly orgId: string;
   readonly deleted: boolean;
   readonly createdDay: string;
+  /** The instance that has it, or had it last. */
+  readonly instanceId: string;
 }
 
 /** How far apart two times may be that are the same moment: by so much the program takes two clocks for one. */
 export const SKEW_MS = 31_000;
 
-/** Every version of every number that the platform had, with its time: what it can have answered when. */
-export interface TruthBook {
+/** Every version of every number that the platforms had, with its time: what they can have answered when. */
+export class TruthBook {
+  readonly #platforms: readonly Platform[];
+  readonly #versions = new Map<string, { readonly sinceMs: number; readonly version: Version }[]>();
+  readonly #faults = new Map<string, number[]>();
+  #faultsRead = 0;
+
+  constructor(platforms: readonly Platform[]) {
+    this.#platforms = platforms;
+  }
+
+  /** Returns the organizations of all platforms; one that has moved is that of the platform on which it lives. */
+  async orgs(): Promise<TruthOrg[]> {
+    const found = new Map<string, TruthOrg>();
+    for (const { control, instanceId } of this.#platforms) {
+      const { orgs } = (await control('orgs')) as { orgs: TruthOrg[] };
+      for (const { orgId, deleted, createdDay } of orgs) {
+        if (!deleted || !found.has(orgId)) found.set(orgId, { orgId, deleted, createdDay, instanceId });
+      }
+    }
+    return [...found.values()];
+  }
+
   /** Writes down the present numbers of days that are over, of every organization or of one. */
-  note(atMs: number, days: { readonly from: string; readonly to: string }, onlyOrg?: string): Promise<void>;
+  async note(atMs: number, { from, to }: { from: string; to: string }, onlyOrg?: string): Promise<void> {
+    for (const { orgId, instanceId, deleted } of await this.orgs()) {
+      if (deleted || orgId !== (onlyOrg ?? orgId)) continue;
+      const platform = this.#platforms.find((each) => each.instanceId === instanceId);
+      const answer = await platform?.control(`truth?from=${from}&to=${to}&orgId=${orgId}`);
+      const { orgs } = answer as { orgs: { days: RawDay[] }[] };
+      for (const day of orgs[0]?.days.filter(({ complete }) => complete) ?? []) {
+        for (const stream of STREAMS)
+          this.#add({ orgId, stream, day: day.day }, versionOf(day, stream), atMs);
+      }
+    }
+  }
+
+  #add(cell: Cell, version: Version, sinceMs: number): void {
+    const known = this.#versions.get(nameOf(cell)) ?? [];
+    if (JSON.stringify(known.at(-1)?.version) === JSON.stringify(version)) return;
+    this.#versions.set(nameOf(cell), [...known, { sinceMs, version }]);
+  }
+
   /** Writes down which buckets faults have left out of answers since the last time. */
-  noteFaults(): Promise<void>;
-  /** Returns the versions of a day that an answer to a request of this time may have. */
-  at(orgId: string, day: string, atMs: number): readonly TruthDay[];
+  async noteFaults(): Promise<void> {
+    const answer = await this.#platforms[0]?.control('faults?kind=missing_bucket');
+    const { faults } = answer as { faults: { at: string; orgId: string; action: string; day: string }[] };
+    for (const { at, orgId, action, day } of faults.slice(this.#faultsRead)) {
+      const key = `${STREAM_OF[action]} ${orgId} ${day}`;
+      this.#faults.set(key, [...(this.#faults.get(key) ?? []), Date.parse(at)]);
+    }
+    this.#faultsRead = faults.length;
+  }
+
+  /** Returns the versions of a cell that an answer to a request of this time may have. */
+  at(cell: Cell, atMs: number): readonly Version[] {
+    const versions = this.#versions.get(nameOf(cell)) ?? [];
+    const isLeftOut =
+      this.#faults.get(nameOf(cell))?.some((each) => Math.abs(each - atMs) <= SKEW_MS) ?? false;
+    return versions
+      .filter(({ sinceMs }, index) => {
+        const untilMs = versions[index + 1]?.sinceMs ?? Number.POSITIVE_INFINITY;
+        return (index === 0 || sinceMs <= atMs + SKEW_MS) && untilMs >= atMs - SKEW_MS;
+      })
+      .map(({ version }) =>
+        isLeftOut ? { ...version, leftOut: Object.values(COLUMNS[cell.stream]) } : version,
+      );
+  }
+
   /** Returns the present version. */
-  now(orgId: string, day: string): TruthDay | undefined;
-  /** Whether a fault left the day out of an answer at this time. */
-  isLeftOut(
-    cell: { readonly orgId: string; readonly stream: string; readonly day: string },
-    atMs: number,
-  ): boolean;
-  orgs(): Promise<readonly TruthOrg[]>;
-}
-
-interface Version {
-  readonly sinceMs: number;
-  readonly truth: TruthDay;
-}
-
-export function openTruthBook(platform: Pick<Platform, 'control'>): TruthBook {
-  const control = (path: string) => platform.control(path);
-  const book = new Map<string, Version[]>();
-  const leftOut = new Map<string, number[]>();
-  let faultsRead = 0;
-  return {
-    orgs: async () => ((await control('orgs')) as { orgs: TruthOrg[] }).orgs,
-    at(orgId, day, atMs) {
-      const versions = book.get(`${orgId} ${day}`) ?? [];
-      const isAt = (_: Version, index: number) => {
-        const [since, until] = [versions[index]?.sinceMs, versions[index + 1]?.sinceMs];
-        return (index === 0 || (since ?? 0) <= atMs + SKEW_MS) && (until ?? Infinity) >= atMs - SKEW_MS;
-      };
-      return versions.filter(isAt).map(({ truth }) => truth);
-    },
-    now: (orgId, day) => book.get(`${orgId} ${day}`)?.at(-1)?.truth,
-    isLeftOut: ({ orgId, stream, day }, atMs) =>
-      (leftOut.get(`${orgId} ${stream} ${day}`) ?? []).some((each) => Math.abs(each - atMs) <= SKEW_MS),
-    async note(atMs, { from, to }, onlyOrg) {
-      const path = `truth?from=${from}&to=${to}${onlyOrg === undefined ? '' : `&orgId=${onlyOrg}`}`;
-      const { orgs } = (await control(path)) as { orgs: { orgId: string; days: Raw[] }[] };
-      for (const { orgId, days } of orgs) {
-        for (const { complete, retained: _, restated: __, ...truth } of days) {
-          if (!complete) continue;
-          const key = `${orgId} ${truth.day}`;
-          const known = book.get(key) ?? [];
-          const isNew = JSON.stringify(known.at(-1)?.truth) !== JSON.stringify(truth);
-          if (isNew) book.set(key, [...known, { sinceMs: atMs, truth }]);
-        }
-      }
-    },
-    async noteFaults() {
-      const { faults } = (await control('faults?kind=missing_bucket')) as { faults: Fault[] };
-      for (const { at, orgId, action, day } of faults.slice(faultsRead)) {
-        const key = `${orgId} ${STREAM_OF[action]} ${day}`;
-        leftOut.set(key, [...(leftOut.get(key) ?? []), Date.parse(at)]);
-      }
-      faultsRead = faults.length;
-    },
-  };
-}
-
-type Raw = TruthDay & { readonly complete: boolean; readonly retained: boolean; readonly restated: unknown };
-
-interface Fault {
-  readonly at: string;
-  readonly orgId: string;
-  readonly action: string;
-  readonly day: string;
+  now(cell: Cell): Version | undefined {
+    return this.#versions.get(nameOf(cell))?.at(-1)?.version;
+  }
 }

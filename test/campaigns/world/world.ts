@@ -1,9 +1,8 @@
-/** A simulated platform, a database whose clock the world sets, and the program between them. */
+/** Two simulated platforms, a database whose clock the world sets, and the program between them. */
 import { randomBytes } from 'node:crypto';
 import type { FaultPlan } from '../../../simulator/faults.ts';
 import type { ListFaults } from '../../../simulator/list-faults.ts';
 import { InterruptedError } from '../../../src/errors.ts';
-import type { OrgSelection } from '../../../src/usage/organization.ts';
 import { type Platform, startPlatform } from '../../simulator/platform.ts';
 import { type ClockDatabase, createClockDatabase, SEARCH_PATH } from '../../support/clock-database.ts';
 import { queryOnce, withDatabase } from '../../support/databases.ts';
@@ -11,18 +10,17 @@ import { type Pooler, startPooler } from '../../support/pooler.ts';
 import { type Ended, type Running, type Surroundings, startProgram } from '../../support/program.ts';
 import { through } from '../../support/wire.ts';
 import { instanceOf, openReplica, type Replica } from '../../worker/loop.ts';
-import { DAY_MS, dayAt } from './checker.ts';
 import { type Dice, rollFrom } from './dice.ts';
-import { type LedgerRows, readLedgerRows } from './ledger-rows.ts';
-import type { Moment, Statements } from './past.ts';
-import type { Policy, Scope, TrackedDays } from './run-checks.ts';
-import { openTruthBook, STREAMS, type StreamName, type TruthBook, type TruthOrg } from './truth.ts';
+import { type Ledger, readLedger } from './ledger.ts';
+import type { Outcome, Scope } from './outcomes.ts';
+import type { Moment, Statements } from './statements.ts';
+import { DAY_MS, dayAt, HOUR_MS, STREAMS, type StreamName, TruthBook, type TruthOrg } from './truth.ts';
 
 export const POLICIES = {
   usual: { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAtHours: 72, horizonDays: 90 },
-  late: { readAtHours: [12, 72, 168], finalAtHours: 72, horizonDays: 90 },
+  late: { readAtHours: [6, 72, 168], finalAtHours: 72, horizonDays: 90 },
   short: { readAtHours: [0, 6, 24, 48], finalAtHours: 48, horizonDays: 9 },
-} as const satisfies Readonly<Record<string, Policy>>;
+} as const;
 
 /** What the program is told; a change is known to what is started after it. */
 export interface Settings {
@@ -44,27 +42,16 @@ export interface Trouble {
 
 export const NO_TROUBLE: Trouble = { faults: [], list: null, scopes: null, dateOffsetMs: 0 };
 
-/** A command or a wake-up that a step played, and its end. */
-export interface Outcome {
-  readonly what: string;
-  /** The exit code, or what it would be of a worker's run. */
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-  readonly startedAtMs: number;
-  /** What an export was about; null for other commands. */
-  readonly scope: Scope | null;
-}
-
 /** What the database must not forget. A copy of it remembers what it had when it was made. */
 export interface Memory {
-  readonly tracked: TrackedDays;
   readonly moments: Moment[];
   readonly statements: Statements;
 }
 
 export interface World extends AsyncDisposable {
   readonly platform: Platform;
+  /** Another instance, to which organizations move. */
+  readonly other: Platform;
   readonly database: ClockDatabase;
   readonly book: TruthBook;
   nowMs: number;
@@ -72,20 +59,16 @@ export interface World extends AsyncDisposable {
   trouble: Trouble;
   memory: Memory;
   /** The tables after the last step. */
-  ledger: LedgerRows;
+  ledger: Ledger;
   /** What the current step has played so far. */
   outcomes: Outcome[];
   /** What a step itself found wrong. */
   complaints: string[];
   /** The times from which organizations are in the list, by id. */
   readonly listedSince: Map<string, number>;
-  /** The organizations that were deleted at some time, also those that came back. */
-  readonly everDeleted: Set<string>;
   readonly workers: Map<string, Replica>;
   standby: { readonly name: string; readonly memory: Memory } | null;
   pooler: Pooler | null;
-  /** Whether a policy was in force whose horizon is within the world's weeks. */
-  hasShortHorizon: boolean;
   /** The answers to waits and jitter, which depend on how busy the machine is. */
   readonly random: () => number;
 }
@@ -95,11 +78,12 @@ const TICK_MS = 40_000;
 
 export async function openWorld(seed: number, template: ClockDatabase): Promise<World> {
   const dice = rollFrom(seed * 7_919 + 1);
-  const startMs = Date.UTC(2024, 1, 1) + dice.below(640) * DAY_MS + (1 + dice.below(20)) * 3_600_000;
+  const startMs = Date.UTC(2024, 1, 1) + dice.below(640) * DAY_MS + (1 + dice.below(20)) * HOUR_MS;
   const waits = rollFrom(seed);
   const time = { nowMs: startMs };
+  const now = () => time.nowMs;
   const platform = await startPlatform({
-    now: () => time.nowMs,
+    now,
     seed: `world ${seed}`,
     orgs: 3 + dice.below(3),
     hostile: dice.chance(0.5),
@@ -108,24 +92,24 @@ export async function openWorld(seed: number, template: ClockDatabase): Promise<
     echoWindow: dice.chance(0.8),
     ...(dice.chance(0.2) ? { maxRangeDays: 1 + dice.below(6) } : {}),
   });
+  const other = await startPlatform({ now, seed: `other ${seed}`, orgs: 1 });
   const database = await createClockDatabase(template);
   await database.stopClock(startMs);
-  const book = openTruthBook(platform);
   const world: World = Object.assign(time, {
-    ...{
-      platform,
-      database,
-      book,
-      outcomes: [],
-      complaints: [],
-      listedSince: new Map(),
-      everDeleted: new Set<string>(),
-      workers: new Map(),
-    },
+    platform,
+    other,
+    database,
+    book: new TruthBook([platform, other]),
     settings: { streams: STREAMS, orgIds: null, policy: 'usual' as const, isPooled: false },
-    ...{ trouble: NO_TROUBLE, standby: null, pooler: null, hasShortHorizon: false },
-    memory: { tracked: new Map(), moments: [], statements: new Map() },
-    ledger: await readLedgerRows(database.url),
+    trouble: NO_TROUBLE,
+    memory: { moments: [], statements: new Map<string, string>() },
+    ledger: await readLedger(database.url),
+    outcomes: [],
+    complaints: [],
+    listedSince: new Map<string, number>(),
+    workers: new Map<string, Replica>(),
+    standby: null,
+    pooler: null,
     random: () => waits.next(),
     [Symbol.asyncDispose]: () => closeWorld(world),
   });
@@ -137,11 +121,12 @@ async function closeWorld(world: World): Promise<void> {
   await stopWorkers(world);
   await world.pooler?.[Symbol.asyncDispose]();
   await world.platform[Symbol.asyncDispose]();
+  await world.other[Symbol.asyncDispose]();
   if (world.standby) await admin(world, `drop database if exists ${world.standby.name} with (force)`);
   await world.database.drop();
 }
 
-/** Moves the time of the platform, the database, and the program with it. Within a step it stands still otherwise. */
+/** Moves the time of the platforms, the database, and the program with it. Within a step it stands still otherwise. */
 export async function passTime(world: World, ms: number = TICK_MS): Promise<void> {
   const before = dayAt(world.nowMs);
   world.nowMs += Math.round(ms / 1_000) * 1_000;
@@ -149,15 +134,15 @@ export async function passTime(world: World, ms: number = TICK_MS): Promise<void
   if (dayAt(world.nowMs) !== before) await noteAll(world, before);
 }
 
+/** After which the lease of a dead process has lapsed. */
+export const LEASE_OVER_MS = 61_000;
 /** The days before a world's beginning that a backfill may ask for, and some more. */
 const DAYS_BACK = 80;
 
 /** Writes down the numbers of days that are over, from `from` on or of all that may be asked for. */
 export async function noteAll(world: World, from = dayAt(world.nowMs - DAYS_BACK * DAY_MS)): Promise<void> {
-  const { book, nowMs } = world;
-  for (const { orgId, deleted } of await book.orgs()) {
-    if (!deleted && !world.listedSince.has(orgId)) world.listedSince.set(orgId, nowMs);
-  }
+  const { book, nowMs, listedSince } = world;
+  for (const { orgId } of await livingOf(world)) listedSince.set(orgId, listedSince.get(orgId) ?? nowMs);
   await book.note(nowMs, { from, to: dayAt(nowMs - DAY_MS) });
 }
 
@@ -166,21 +151,26 @@ export function daysOf({ nowMs }: Pick<World, 'nowMs'>, count: number): string[]
   return Array.from({ length: count }, (_, back) => dayAt(nowMs - (back + 1) * DAY_MS));
 }
 
+/** Returns the organizations that exist, on either platform. */
 export async function livingOf({ book }: World): Promise<TruthOrg[]> {
   return (await book.orgs()).filter(({ deleted }) => !deleted);
 }
 
-/** Returns the deleted organizations that the program has not found to be deleted yet. */
-export async function unnoticedOf({ book, ledger }: World): Promise<string[]> {
-  const noticed = new Set(ledger.tracks.filter(({ removed }) => removed).map(({ orgId }) => orgId));
-  const deleted = (await book.orgs()).filter((org) => org.deleted && !noticed.has(org.orgId));
-  const known = new Set(ledger.tracks.map(({ orgId }) => orgId));
-  return deleted.map(({ orgId }) => orgId).filter((orgId) => known.has(orgId));
+/** Returns the organizations of the first platform that are gone, and that the program does not know to be gone yet. */
+export async function unnoticedOf({ book, ledger, platform }: World): Promise<string[]> {
+  const known = ledger.tracks.filter((each) => !each.removed && each.instanceId === platform.instanceId);
+  const ids = new Set(known.map(({ orgId }) => orgId));
+  const gone = (org: TruthOrg) => org.deleted || org.instanceId !== platform.instanceId;
+  return (await book.orgs()).filter((org) => gone(org) && ids.has(org.orgId)).map(({ orgId }) => orgId);
 }
 
-/** Returns one of the organizations that exist. */
+/** Returns one of the organizations that exist on the first platform. */
 export async function someOrg(world: World, dice: Dice): Promise<string> {
-  return dice.pick(await livingOf(world)).orgId;
+  return dice.pick(await ownOf(world)).orgId;
+}
+
+export async function ownOf(world: World): Promise<TruthOrg[]> {
+  return (await livingOf(world)).filter(({ instanceId }) => instanceId === world.platform.instanceId);
 }
 
 export async function setTrouble(world: World, changes: Partial<Trouble>): Promise<void> {
@@ -196,31 +186,38 @@ export async function setTrouble(world: World, changes: Partial<Trouble>): Promi
 export async function changeSettings(world: World, changes: Partial<Settings>): Promise<void> {
   await stopWorkers(world);
   world.settings = { ...world.settings, ...changes };
-  world.hasShortHorizon ||= world.settings.policy === 'short';
   if (world.settings.isPooled) world.pooler ??= await startPooler(world.database.url);
 }
 
 export interface StartOptions extends Pick<Surroundings, 'hostNow'> {
   /** The database by another way than the usual one. */
   readonly databaseUrl?: string;
+  readonly platform?: Platform;
   readonly more?: Readonly<Record<string, string>>;
 }
 
 /** Starts a command in this process. */
 export function start(world: World, args: readonly string[], options: StartOptions = {}): Running {
-  const { platform, settings, random } = world;
+  const { settings, random } = world;
+  const { url, token, instanceId } = options.platform ?? world.platform;
   const { readAtHours, finalAtHours, horizonDays } = POLICIES[settings.policy];
+  const isOther = options.platform === world.other;
   const env = {
-    ...{ LOSANT_API_URL: platform.url, LOSANT_API_TOKEN: platform.token },
-    ...{ LOSANT_INSTANCE_ID: platform.instanceId, DATABASE_URL: options.databaseUrl ?? usualUrl(world) },
-    ...{ REQUESTS_PER_SECOND: '10000', REQUEST_TIMEOUT_MS: '500', REQUEST_ATTEMPTS: '2' },
-    ...{
-      READ_AT_HOURS: readAtHours.join(),
-      FINAL_AT_HOURS: `${finalAtHours}`,
-      HORIZON_DAYS: `${horizonDays}`,
-    },
-    ...{ STREAMS: settings.streams.join(), LOSANT_ORG_IDS: settings.orgIds?.join() ?? 'all' },
-    ...{ LOG_LEVEL: 'silent', TZ: 'Pacific/Auckland', ...options.more },
+    LOSANT_API_URL: url,
+    LOSANT_API_TOKEN: token,
+    LOSANT_INSTANCE_ID: instanceId,
+    LOSANT_ORG_IDS: isOther ? 'all' : (settings.orgIds?.join() ?? 'all'),
+    DATABASE_URL: options.databaseUrl ?? usualUrl(world),
+    STREAMS: settings.streams.join(),
+    READ_AT_HOURS: readAtHours.join(),
+    FINAL_AT_HOURS: `${finalAtHours}`,
+    HORIZON_DAYS: `${horizonDays}`,
+    REQUESTS_PER_SECOND: '10000',
+    REQUEST_TIMEOUT_MS: '500',
+    REQUEST_ATTEMPTS: '2',
+    LOG_LEVEL: 'silent',
+    TZ: 'Pacific/Auckland',
+    ...options.more,
   };
   const hostNow = options.hostNow ?? (() => world.nowMs);
   return startProgram([...args, '--json'], env, { hostNow, random: () => random() / 4 });
@@ -230,20 +227,22 @@ function usualUrl({ database, pooler, settings }: World): string {
   return settings.isPooled && pooler ? through(pooler, database.url) : database.url;
 }
 
-export const EVERYTHING: Scope = { orgIds: null, streams: null, range: null };
+export const everything = ({ platform }: Pick<World, 'platform'>): Scope => ({
+  instanceId: platform.instanceId,
+  orgIds: null,
+  streams: null,
+  range: null,
+});
 
 /** Waits for the end of a command and notes it for the checker. */
 export async function finish(
   world: World,
   running: Running,
-  {
-    what,
-    scope = EVERYTHING,
-    startedAtMs = world.nowMs,
-  }: { what: string; scope?: Scope | null; startedAtMs?: number },
+  outcome: Pick<Outcome, 'what' | 'scope'> & Partial<Outcome>,
 ): Promise<Ended> {
+  const startedAtMs = world.nowMs;
   const ended = await running.ended;
-  world.outcomes.push({ what, scope, startedAtMs, ...ended });
+  world.outcomes.push({ startedAtMs, ...ended, ...outcome });
   return ended;
 }
 
@@ -251,7 +250,7 @@ export async function finish(
 export async function run(
   world: World,
   args: readonly string[],
-  scope: Scope | null = EVERYTHING,
+  scope: Scope | null = everything(world),
   options: StartOptions = {},
 ): Promise<Ended> {
   return await finish(world, start(world, args, options), { what: args.join(' '), scope });
@@ -260,11 +259,10 @@ export async function run(
 async function openWorker(world: World, host: string, databaseUrl = usualUrl(world)): Promise<Replica> {
   const { platform, settings } = world;
   const { orgIds, policy, streams } = settings;
-  const chosen: OrgSelection =
-    orgIds === null ? { kind: 'all', names: null, tags: null, exclude: [] } : { kind: 'ids', orgIds };
+  const orgs = orgIds === null ? ({ kind: 'all' } as const) : ({ kind: 'ids', orgIds } as const);
   return await openReplica({
     databaseUrl,
-    instances: [{ ...instanceOf(platform), streams, orgs: chosen }],
+    instances: [{ ...instanceOf(platform), streams, orgs }],
     now: () => world.nowMs,
     host,
     config: { policy: POLICIES[policy], request: { timeoutMs: 500, attempts: 2 } },
@@ -276,24 +274,21 @@ const CODES: Readonly<Record<string, number>> = { complete: 0, partial: 3, stand
 
 async function endOfRun(worker: Replica): Promise<Ended> {
   await worker.runAll();
-  const { lastRun, trouble } = worker.loop.statuses[0] ?? {};
-  const result = lastRun?.result ?? 'none';
-  // A run that did all that it had to leaves older gaps, and a command ends with 3.
-  const code = result === 'complete' && trouble?.kind === 'gaps' ? 3 : (CODES[result] ?? 1);
-  return { code, signal: null, stdout: '', stderr: '' };
+  const result = worker.loop.statuses[0]?.lastRun?.result ?? 'none';
+  return { code: CODES[result] ?? 1, signal: null, stdout: '', stderr: '' };
 }
 
 /** Starts a worker of its own by another way to the database, for one run. */
 export function startWorker(world: World, databaseUrl: string): Running {
   const opened = openWorker(world, 'elsewhere', databaseUrl);
-  const start = async (): Promise<Ended> => {
+  const work = async (): Promise<Ended> => {
     const worker = await opened;
     const end = await endOfRun(worker);
     await worker.close();
     return end;
   };
   // It does not even start without a database.
-  const ended = start().catch(() => ({ code: 1, signal: null, stdout: '', stderr: '' }));
+  const ended = work().catch(() => ({ code: 1, signal: null, stdout: '', stderr: '' }));
   const kill = (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') => {
     opened.then(({ stop }) => stop.abort(new InterruptedError(signal))).catch(() => undefined);
   };
@@ -306,7 +301,7 @@ export async function wake(world: World, name: string): Promise<string> {
   world.workers.set(name, worker);
   const startedAtMs = world.nowMs;
   const ended = await endOfRun(worker);
-  world.outcomes.push({ what: `wake ${name}`, scope: EVERYTHING, startedAtMs, ...ended });
+  world.outcomes.push({ what: `wake ${name}`, scope: everything(world), startedAtMs, ...ended });
   return `${ended.code}`;
 }
 
@@ -349,6 +344,6 @@ export async function failOver(world: World): Promise<boolean> {
   world.standby = null;
   world.memory = standby.memory;
   await database.stopClock(world.nowMs);
-  world.ledger = await readLedgerRows(database.url);
+  world.ledger = await readLedger(database.url);
   return true;
 }

@@ -1,0 +1,184 @@
+/** What the tables have, as plain SQL finds it, and what must hold between them whoever wrote them last. */
+import pg from 'pg';
+import { type Cell, COLUMNS, flatten, type Numbers, nameOf, STREAMS } from './truth.ts';
+
+/** A wanted cell up to the day before the database's, or any other one that has a row. */
+export interface LedgerCell extends Cell {
+  readonly instanceId: string;
+  /** Whether it has a row of the ledger. */
+  readonly hasRow: boolean;
+  readonly standing: string;
+  readonly isStored: boolean;
+  readonly isReported: boolean;
+  readonly silences: number;
+  readonly revision: number;
+  readonly verifiedAtMs: number | null;
+  readonly attemptedAtMs: number | null;
+  readonly nextReadAtMs: number | null;
+  readonly attempts: number;
+  readonly reason: string | null;
+  /** Null where not all columns have a number. */
+  readonly numbers: Numbers | null;
+}
+
+export interface Revision extends Cell {
+  readonly revision: number;
+  readonly old: object;
+  readonly now: object;
+}
+
+export interface Track {
+  readonly instanceId: string;
+  readonly orgId: string;
+  readonly stream: string;
+  readonly goesOn: boolean;
+  readonly removed: boolean;
+  readonly createdOn: string | null;
+}
+
+export interface Instance {
+  readonly instanceId: string;
+  /** The time of the newest complete list of organizations. */
+  readonly listedAtMs: number | null;
+  readonly problem: string | null;
+  readonly horizonDays: number | null;
+}
+
+/** Everything the checker reads of a database, of one moment. */
+export interface Ledger {
+  readonly nowMs: number;
+  readonly cells: ReadonlyMap<string, LedgerCell>;
+  readonly revisions: ReadonlyMap<string, readonly Revision[]>;
+  readonly tracks: readonly Track[];
+  readonly instances: ReadonlyMap<string, Instance>;
+  /** The cells of the view of gaps. */
+  readonly gaps: ReadonlySet<string>;
+  /** The breaches of the rules between the tables. */
+  readonly breaches: readonly string[];
+}
+
+const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
+
+const CELLS = `
+  select o.instance_id as "instanceId", c.org_id as "orgId", c.stream, c.usage_date::text as day, true as "hasRow",
+    c.standing::text, c.is_stored as "isStored", c.is_reported as "isReported", c.silences, c.revision,
+    ${ms('c.verified_at')} as "verifiedAtMs", ${ms('c.attempted_at')} as "attemptedAtMs",
+    ${ms('c.next_read_at')} as "nextReadAtMs", c.attempts, c.reason
+  from losant_usage.coverage c join losant_usage.organizations o using (org_id)
+  union all
+  select o.instance_id, t.org_id, t.stream, day::date::text, false, 'waiting', false, false, 0, 0, null, null, null, 0, 'never_read'
+  from losant_usage.tracks t join losant_usage.organizations o using (org_id)
+  cross join lateral generate_series(t.next_day::timestamp,
+    least(t.to_day, (now() at time zone 'UTC')::date - 1)::timestamp, interval '1 day') as day`;
+
+const REVISIONS = `
+  select org_id as "orgId", stream, usage_date::text as day, revision, old, new as now
+  from losant_usage.revisions order by id`;
+
+const TRACKS = `
+  select o.instance_id as "instanceId", t.org_id as "orgId", t.stream, t.to_day is null as "goesOn",
+    o.removed_on is not null as removed, o.created_on::text as "createdOn"
+  from losant_usage.tracks t join losant_usage.organizations o using (org_id)`;
+
+const INSTANCES = `
+  select instance_id as "instanceId", ${ms('listed_at')} as "listedAtMs", list_problem as problem,
+    (policy ->> 'horizonDays')::integer as "horizonDays" from losant_usage.instances`;
+
+/** Rule to the query that gives a text for each breach of it, written from the tables' comments. */
+const RULES: Readonly<Record<string, string>> = {
+  'a wanted day has no row': `
+    select concat_ws(' ', t.stream, t.org_id, day::date) as what from losant_usage.tracks t
+    cross join lateral generate_series(t.first_day::timestamp, t.next_day - interval '1 day', interval '1 day') as day
+    where not exists (select from losant_usage.coverage c
+      where c.org_id = t.org_id and c.stream = t.stream and c.usage_date = day::date)`,
+  'a row of the ledger has no row of numbers': `
+    select concat_ws(' ', c.stream, c.org_id, c.usage_date) as what from losant_usage.coverage c
+    where not exists (select from losant_usage.usage_days d where d.usage_date = c.usage_date and d.org_id = c.org_id)`,
+  'an invalid answer is not kept': `
+    select concat_ws(' ', c.stream, c.org_id, c.usage_date) as what from losant_usage.coverage c
+    where c.reason in ('unplaceable_body', 'invalid_value', 'database_refused') and not exists (
+      select from losant_usage.quarantine q
+      where q.org_id = c.org_id and q.stream = c.stream and c.usage_date between q.from_date and q.to_date)`,
+  'nobody waived what is accepted, or what was waived is not': `
+    select concat_ws(' ', stream, org_id, usage_date, c.standing, c.reason) as what from losant_usage.coverage c
+    full join (select * from losant_usage.waivers where lifted_at is null) w using (usage_date, org_id, stream)
+    where (c.standing = 'accepted' and c.reason = 'waived') is distinct from (w.id is not null)`,
+  'a sum over organizations is another one': `
+    select concat_ws(' ', t.instance_id, t.usage_date, t.metric, t.our_sum, s.sum) as what
+    from losant_usage.instance_totals t join losant_usage.instances i using (instance_id)
+    cross join lateral (
+      select sum((to_jsonb(d) ->> t.metric)::bigint) as sum from losant_usage.usage_days d
+      join losant_usage.organizations o using (org_id)
+      where o.instance_id = t.instance_id and d.usage_date = t.usage_date
+    ) as s
+    where t.our_sum <> coalesce(s.sum, 0) and (i.org_moved_on is null or t.usage_date > i.org_moved_on)`,
+};
+
+/**
+ * The connections of checkers by their databases: with a new one for each look Postgres would plan every query anew.
+ * A failover, and the end of a database, ends them.
+ */
+const clients = new Map<string, pg.Client>();
+
+export async function connect(databaseUrl: string): Promise<pg.Client> {
+  const known = clients.get(databaseUrl);
+  // Its end may not be known yet.
+  const isAlive = await known?.query('select').then(
+    () => true,
+    () => false,
+  );
+  if (known && isAlive) return known;
+  const client = new pg.Client({ connectionString: databaseUrl });
+  const forget = () => {
+    if (clients.get(databaseUrl) === client) clients.delete(databaseUrl);
+  };
+  client.on('error', forget).on('end', forget);
+  await client.connect();
+  clients.set(databaseUrl, client);
+  return client;
+}
+
+/** Reads all of one moment, so that a run beside it shows as a whole or not at all. */
+export async function readLedger(databaseUrl: string): Promise<Ledger> {
+  const client = await connect(databaseUrl);
+  const rowsOf = async <T extends object>(statement: string) => (await client.query<T>(statement)).rows;
+  await client.query('begin isolation level repeatable read');
+  try {
+    const [clock] = await rowsOf<{ at: number }>(`select ${ms('now()')} as at`);
+    const days = await rowsOf<{ key: string; numbers: Record<string, unknown> }>(
+      `select concat_ws(' ', org_id, usage_date) as key, to_jsonb(d) as numbers from losant_usage.usage_days d`,
+    );
+    const byDay = new Map(days.map(({ key, numbers }) => [key, numbers]));
+    const cells = (await rowsOf<Omit<LedgerCell, 'numbers'>>(CELLS)).filter(({ stream }) =>
+      STREAMS.includes(stream),
+    );
+    const gaps = await rowsOf<Cell>(
+      `select stream, org_id as "orgId", usage_date::text as day from losant_usage.coverage_gaps`,
+    );
+    const breaches: string[] = [];
+    for (const [rule, query] of Object.entries(RULES)) {
+      for (const { what } of await rowsOf<{ what: string }>(query)) breaches.push(`${rule}: ${what}`);
+    }
+    return {
+      nowMs: clock?.at ?? Number.NaN,
+      cells: new Map(cells.map((cell) => [nameOf(cell), { ...cell, numbers: numbersOf(cell, byDay) }])),
+      revisions: Map.groupBy(await rowsOf<Revision>(REVISIONS), nameOf),
+      tracks: await rowsOf<Track>(TRACKS),
+      instances: new Map((await rowsOf<Instance>(INSTANCES)).map((each) => [each.instanceId, each])),
+      gaps: new Set(gaps.map(nameOf)),
+      breaches,
+    };
+  } finally {
+    await client.query('rollback');
+  }
+}
+
+function numbersOf(
+  { orgId, day, stream }: Cell,
+  days: ReadonlyMap<string, Record<string, unknown>>,
+): Numbers | null {
+  const row = days.get(`${orgId} ${day}`) ?? {};
+  const columns = Object.values(COLUMNS[stream]).map((column) => [column, row[column] ?? null] as const);
+  if (columns.some(([, value]) => value === null)) return null;
+  return flatten(Object.fromEntries(columns));
+}

@@ -1,0 +1,182 @@
+/** Holds what a command says against the tables that it leaves. */
+import { isGap } from './checker.ts';
+import type { Ledger, LedgerCell } from './ledger.ts';
+import { DAY_MS, dayAt, nameOf, type TruthBook, type TruthOrg } from './truth.ts';
+
+/** The cells that a run was about; null stands for all. */
+export interface Scope {
+  readonly instanceId: string;
+  readonly orgIds: readonly string[] | null;
+  readonly streams: readonly string[] | null;
+  readonly range: { readonly from: string; readonly to: string } | null;
+  /** Whether rows are made for all days of the range. */
+  readonly isBackfill?: boolean;
+}
+
+/** A command or a wake-up that a step played, and its end. */
+export interface Outcome {
+  readonly what: string;
+  /** The exit code, or what it would be of a worker's run. */
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly startedAtMs: number;
+  /** What an export was about; null for other commands. */
+  readonly scope: Scope | null;
+}
+
+/** What must be exported once a run over everything has ended well. */
+export interface Wanted {
+  readonly orgs: readonly TruthOrg[];
+  readonly streams: readonly string[];
+}
+
+interface Situation {
+  readonly ledger: Ledger;
+  readonly before: Ledger;
+  readonly book: TruthBook;
+  readonly wanted: Wanted;
+  readonly horizonDays: number;
+}
+
+interface Failure {
+  readonly orgId: string | null;
+  readonly stream: string | null;
+  readonly from: string | null;
+  readonly to: string | null;
+}
+
+interface Report {
+  readonly runId: string | null;
+  readonly status: string;
+  readonly cells: Readonly<Record<string, number>>;
+  readonly rows: Readonly<Record<string, number>>;
+  readonly failures: readonly Failure[];
+}
+
+/** Returns what is untrue of what commands said that were played beside each other, in the order of their ends. */
+export function checkOutcomes(outcomes: readonly Outcome[], situation: Situation): string[] {
+  // Of several exports only the one that was begun last, and worked, can speak of the tables as they are.
+  const worked = outcomes.filter(({ scope, code }) => scope !== null && code !== 4 && code !== 1);
+  const last = worked.toSorted((a, b) => a.startedAtMs - b.startedAtMs).at(-1);
+  const isAlone = outcomes.filter(({ scope }) => scope !== null).length === 1;
+  return outcomes.flatMap((outcome) => {
+    const { what, code, stdout, stderr, scope } = outcome;
+    const lines: string[] = [];
+    if (/^ {4}at /m.test(stderr) || stdout.includes('"unexpected"'))
+      lines.push(`fails unexpectedly: ${stderr}${stdout}`);
+    if (scope === null) lines.push(...checkLook(outcome, situation.ledger));
+    else if (outcome === last) {
+      if (code === 0) lines.push(...checkComplete(outcome, scope, situation));
+      if (code === 0 || code === 3) lines.push(...checkRows(scope, situation));
+      if (isAlone && stdout.includes('"cells"')) lines.push(...checkReport(outcome, scope, situation));
+    }
+    return lines.map((line) => `${what}: ${line}`);
+  });
+}
+
+/** What looks at the tables ends by what they have. */
+function checkLook({ what, code, stdout }: Outcome, { cells, nowMs, instances }: Ledger): string[] {
+  const hasGaps = [...cells.values()].some((cell) => isGap(cell, nowMs));
+  const isIncomplete = [...instances.values()].some(({ problem }) => problem !== null);
+  const expected: Readonly<Record<string, number>> = {
+    gaps: hasGaps ? 3 : 0,
+    status: hasGaps || isIncomplete ? 3 : 0,
+    migrate: 0,
+  };
+  return (expected[what] ?? code) === code ? [] : [`exit ${code}: ${stdout.slice(0, 300)}`];
+}
+
+function inScope({ instanceId, orgIds, streams, range }: Scope) {
+  return (cell: LedgerCell) =>
+    cell.instanceId === instanceId &&
+    (orgIds?.includes(cell.orgId) ?? true) &&
+    (streams?.includes(cell.stream) ?? true) &&
+    (range === null || (range.from <= cell.day && cell.day <= range.to));
+}
+
+/** Nothing that was due is left, and nothing that was read is missing, in doubt or failed. */
+function checkComplete({ startedAtMs }: Outcome, scope: Scope, situation: Situation): string[] {
+  const { ledger, wanted } = situation;
+  const cells = [...ledger.cells.values()].filter(inScope(scope));
+  const problem = ledger.instances.get(scope.instanceId)?.problem ?? null;
+  const isOfAll = scope.orgIds === null && scope.streams === null && scope.range === null;
+  const goesOn = new Set(
+    ledger.tracks.filter((each) => each.goesOn).map(({ stream, orgId }) => `${stream} ${orgId}`),
+  );
+  const untracked = wanted.orgs
+    .filter(({ instanceId }) => isOfAll && instanceId === scope.instanceId)
+    .flatMap(({ orgId }) => wanted.streams.map((stream) => `${stream} ${orgId}`))
+    .filter((name) => !goesOn.has(name));
+  return [
+    ...cells
+      .filter(isLeft(startedAtMs, scope))
+      .map((cell) => `says that nothing is missing, and ${describe(cell)}`),
+    ...(problem === null || scope.orgIds !== null ? [] : [`is complete, and yet ${problem}`]),
+    ...untracked.map((name) => `is complete, and ${name} is not exported`),
+  ];
+}
+
+const describe = (cell: LedgerCell) => `${nameOf(cell)} is ${cell.standing} (${cell.reason})`;
+
+function isLeft(startedAtMs: number, { range }: Scope) {
+  return (cell: LedgerCell) => {
+    const { attemptedAtMs, nextReadAtMs, attempts, standing } = cell;
+    const isFailing = attempts > 0 && standing !== 'accepted';
+    // Of days that were named by the ledger, of others by what became of those that were due.
+    if (range !== null) return isGap(cell, startedAtMs) || isFailing;
+    const isDue = nextReadAtMs !== null && nextReadAtMs <= startedAtMs && attemptedAtMs !== startedAtMs;
+    const isRead = (attemptedAtMs ?? 0) >= startedAtMs;
+    return isDue || (isRead && (isFailing || isGap(cell, startedAtMs)));
+  };
+}
+
+/** Everything that is wanted has a row after a run, and all that a backfill was to add after a backfill. */
+function checkRows(scope: Scope, { ledger, horizonDays }: Situation): string[] {
+  const cells = [...ledger.cells.values()].filter(({ instanceId }) => instanceId === scope.instanceId);
+  const lines = cells.filter(({ hasRow }) => !hasRow).map((cell) => `ended, and ${nameOf(cell)} has no row`);
+  const { range, orgIds, streams, isBackfill } = scope;
+  if (!isBackfill || range === null) return lines;
+  for (const { instanceId, orgId, stream, removed, createdOn } of ledger.tracks) {
+    const isMeant = (orgIds?.includes(orgId) ?? true) && (streams?.includes(stream) ?? true) && !removed;
+    if (!isMeant || instanceId !== scope.instanceId) continue;
+    const horizon = dayAt(ledger.nowMs - horizonDays * DAY_MS);
+    const from = [range.from, horizon, createdOn ?? ''].sort().at(-1) as string;
+    for (let day = from; day <= range.to; day = dayAt(Date.parse(day) + DAY_MS)) {
+      if (!ledger.cells.has(`${stream} ${orgId} ${day}`))
+        lines.push(`ended, and ${stream} ${orgId} ${day} is not wanted`);
+    }
+  }
+  return lines;
+}
+
+/** Whether what a run says of itself adds up, and is what the tables show. */
+function checkReport({ code, stdout }: Outcome, scope: Scope, { ledger, before }: Situation): string[] {
+  const { status, cells, rows, failures } = JSON.parse(stdout) as Report;
+  const { planned = 0, ...parts } = cells;
+  const lines: string[] = [];
+  const sum = Object.values(parts).reduce((total, count) => total + count, 0);
+  if (sum !== planned) lines.push(`${planned} planned, but the counts add up to ${sum}`);
+  if ((status === 'complete') !== (code === 0) && code !== 5)
+    lines.push(`exit ${code} of a run that is ${status}`);
+  const more = countStored(ledger) - countStored(before);
+  if (more !== rows['inserted']) lines.push(`${more} cells more are stored, and it says ${rows['inserted']}`);
+  const isFailing = isLeft(ledger.nowMs, scope);
+  const hasCause =
+    failures.length > 0 || [...ledger.cells.values()].some((cell) => inScope(scope)(cell) && isFailing(cell));
+  if (code === 3 && !hasCause) lines.push('something is said to be missing, and nobody can tell what');
+  const isNamed = ({ orgId, stream, day }: LedgerCell) =>
+    failures.some(
+      (each) =>
+        each.orgId === orgId && each.stream === stream && (each.from ?? '9') <= day && day <= (each.to ?? ''),
+    );
+  for (const [name, cell] of ledger.cells) {
+    const isVerified = (cell.verifiedAtMs ?? 0) > (before.cells.get(name)?.verifiedAtMs ?? 0);
+    const isOpen = !cell.isStored || cell.standing === 'in_doubt';
+    if (isVerified && !isOpen && isNamed(cell))
+      lines.push(`${name} counts as verified by a read that is said to have failed`);
+  }
+  return lines;
+}
+
+const countStored = ({ cells }: Ledger) => [...cells.values()].filter(({ isStored }) => isStored).length;

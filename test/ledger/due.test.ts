@@ -1,0 +1,246 @@
+/** What is due: cells whose next read has come. A person, a return and another policy only set that time. */
+import { sql } from 'kysely';
+import { beforeEach, describe, expect, test } from 'vitest';
+import {
+  applyPolicy,
+  countDue,
+  type DueScope,
+  type PageOptions,
+  readDuePage,
+  retryFailed,
+} from '../../src/ledger/due.ts';
+import { markRemoved } from '../../src/ledger/organizations.ts';
+import type { Policy } from '../../src/usage/policy.ts';
+import { devices, failed, minutes, named, POLICY, silence } from '../usage/cells.ts';
+import { answer, INSTANCE, type Ledger, useLedger, WRITE } from './ledger.ts';
+
+const given = useLedger('2026-11-24T00:15:00.000Z');
+const DEVICES = ['device_counts'];
+const ALL: DueScope = { instanceId: INSTANCE, orgIds: null, streams: null, range: null };
+let ledger: Ledger;
+
+beforeEach(async () => {
+  ledger = given.ledger;
+  await ledger.clear();
+  await ledger.setTime('2026-11-24T00:15:00.000Z');
+});
+
+const setNext = (orgId: string, day: string, next: string | null) =>
+  ledger.asProgram(sql`update losant_usage.coverage set next_read_at = ${next}
+    where org_id = ${orgId} and usage_date = ${day}`);
+const page = async (scope: Partial<DueScope> = {}, options: Partial<PageOptions> = {}) => {
+  const place = {
+    nowMs: ledger.nowMs,
+    policy: POLICY,
+    afterOrgId: '',
+    from: null,
+    to: null,
+    stopped: [],
+    ...options,
+  };
+  return await readDuePage(ledger.db, { ...ALL, ...scope }, place);
+};
+const show = (cells: Awaited<ReturnType<typeof page>>) =>
+  cells.map(({ orgId, stream, day }) => `${orgId.slice(-2)} ${day.slice(5)} ${stream}`).sort();
+const devicesOf = (orgId: string, day: string) =>
+  answer(orgId, 'device_counts', day, named(devices(4, 1, 17)));
+
+describe('a page', () => {
+  test('has the cells whose time has come, and no others', async () => {
+    const orgId = await ledger.want({ from: '2026-11-21', to: '2026-11-23' }, DEVICES);
+    await setNext(orgId, '2026-11-21', '2026-11-24T00:15:00.001Z');
+    await setNext(orgId, '2026-11-22', '2026-11-24T00:15:00.000Z');
+    await setNext(orgId, '2026-11-23', null);
+    expect(show(await page())).toEqual([`${orgId.slice(-2)} 11-22 device_counts`]);
+    expect(await countDue(ledger.db, ALL, { nowMs: ledger.nowMs, policy: POLICY })).toEqual({
+      cells: 1,
+      orgs: 1,
+    });
+  });
+
+  test('has only what is in scope, of streams that go on, and of days that were asked for', async () => {
+    const days = { from: '2026-11-22', to: '2026-11-23' };
+    const one = await ledger.want(days, ['device_counts', 'payload_totals']);
+    const two = await ledger.want(days, DEVICES);
+    const [a, b] = [one.slice(-2), two.slice(-2)];
+    expect(show(await page({ orgIds: [two] }))).toEqual([
+      `${b} 11-22 device_counts`,
+      `${b} 11-23 device_counts`,
+    ]);
+    expect(show(await page({ streams: ['payload_totals'] }, { from: '2026-11-23' }))).toEqual([
+      `${a} 11-23 payload_totals`,
+    ]);
+    expect(show(await page({ orgIds: [one] }, { stopped: ['payload_totals'], to: '2026-11-22' }))).toEqual([
+      `${a} 11-22 device_counts`,
+    ]);
+    const range = { from: '2026-11-22', to: '2026-11-22' };
+    expect(show(await page({ range, orgIds: [two] }))).toEqual([`${b} 11-22 device_counts`]);
+    expect(await page({ range }, { from: '2026-11-23' })).toEqual([]);
+    const options = { nowMs: ledger.nowMs, policy: POLICY };
+    expect(await countDue(ledger.db, { ...ALL, range }, options)).toEqual({ cells: 3, orgs: 2 });
+    expect(await page({ instanceId: '5c00000000000000000000ff' })).toEqual([]);
+  });
+
+  test('has nothing past the horizon, even if it was set due', async () => {
+    const orgId = await ledger.want({ from: '2026-08-25', to: '2026-08-26' }, DEVICES);
+    await setNext(orgId, '2026-08-25', '2026-11-24T00:00:00.000Z');
+    expect(show(await page())).toEqual([`${orgId.slice(-2)} 08-26 device_counts`]);
+  });
+
+  test('is of 100 organizations that have something due, in the order of their ids', async () => {
+    await ledger.asProgram(
+      sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
+        select lpad(n::text, 24, '0'), ${INSTANCE}, 'Acme', now(), now() from generate_series(1, 230) as n`,
+    );
+    await ledger.prepare({ streams: DEVICES });
+    await ledger.asProgram(
+      sql`update losant_usage.coverage set next_read_at = '2026-12-01' where org_id like '%1'`,
+    );
+    const sizes: number[] = [];
+    const seen: string[] = [];
+    for (let afterOrgId = ''; ; ) {
+      const cells = await page({}, { afterOrgId });
+      if (cells.length === 0) break;
+      const orgIds = [...new Set(cells.map(({ orgId }) => orgId))];
+      sizes.push(orgIds.length);
+      seen.push(...orgIds);
+      afterOrgId = orgIds.at(-1) ?? '';
+    }
+    expect(sizes).toEqual([100, 100, 7]);
+    expect(seen).toEqual(seen.toSorted());
+    expect(new Set(seen).size).toBe(207);
+  });
+
+  test('is found through the index of what is due, organization by organization', async () => {
+    const query = sql`explain select from losant_usage.coverage c
+      where c.org_id = 'x' and c.next_read_at <= '2026-11-24T00:15:00Z'::timestamptz`;
+    await ledger.db.transaction().execute(async (trx) => {
+      await sql`set local enable_seqscan = off`.execute(trx);
+      const { rows } = await query.execute(trx);
+      expect(JSON.stringify(rows)).toContain('coverage_due');
+    });
+  });
+});
+
+test('a run by hand reads again at once what failed, in its scope and inside the horizon', async () => {
+  const orgId = await ledger.want({ from: '2026-11-22', to: '2026-11-23' }, [
+    'device_counts',
+    'notebook_minutes',
+  ]);
+  const other = await ledger.want({ from: '2026-11-23', to: '2026-11-23' }, DEVICES);
+  await ledger.load([
+    answer(orgId, 'device_counts', '2026-11-22', { ...failed, code: 'refused' }),
+    answer(orgId, 'notebook_minutes', '2026-11-22', { ...failed, code: 'refused' }),
+    devicesOf(orgId, '2026-11-23'),
+    answer(other, 'device_counts', '2026-11-23', { ...failed, code: 'refused' }),
+  ]);
+  await ledger.setTime('2026-11-24T01:00:00.000Z');
+  const scope = { ...ALL, orgIds: [orgId], streams: DEVICES };
+  await retryFailed(ledger.db, WRITE, { scope, nowMs: ledger.nowMs, policy: POLICY });
+  expect(await ledger.cells(orgId)).toEqual([
+    '11-22 device_counts missing refused 11-24T01:00',
+    '11-22 notebook_minutes missing refused 11-24T02:15',
+    '11-23 device_counts stored  11-24T06:00',
+    '11-23 notebook_minutes waiting never_read 11-24T00:00',
+  ]);
+  expect(await ledger.cells(other)).toEqual(['11-23 device_counts missing refused 11-24T02:15']);
+});
+
+describe('another policy sets the next reads inside the horizon anew', () => {
+  const apply = (policy: Policy) =>
+    applyPolicy(ledger.db, WRITE, { instanceId: INSTANCE, nowMs: ledger.nowMs, policy });
+  const nextOf = async (orgId: string) => (await ledger.cells(orgId)).map((cell) => cell.split(' ').at(-1));
+
+  test.each<[string, Partial<Policy>, string[]]>([
+    ['the same one changes nothing', {}, ['12-19T00:00', '11-28T00:00', '11-26T00:00', '11-24T00:00']],
+    [
+      'a new checkpoint ahead is for final cells too',
+      { readAtHours: [0, 120, 600] },
+      ['12-14T00:00', '11-26T00:00', '11-28T00:00', '11-24T00:00'],
+    ],
+    [
+      'where none is ahead, final cells are closed and others due',
+      { readAtHours: [0, 6, 40], finalAtHours: 40 },
+      ['closed', 'closed', '11-24T16:00', '11-24T00:00'],
+    ],
+  ])('%s', async (_, changes, expected) => {
+    await ledger.prepare();
+    const orgId = await ledger.want({ from: '2026-11-18', to: '2026-11-23' }, DEVICES);
+    const read = (day: string, sentAt: string) => ({
+      ...devicesOf(orgId, day),
+      sentAtMs: Date.parse(sentAt),
+    });
+    await ledger.load([
+      read('2026-11-18', '2026-11-26T00:15:00.000Z'),
+      read('2026-11-20', '2026-11-24T00:15:00.000Z'),
+      read('2026-11-22', '2026-11-23T06:15:00.000Z'),
+    ]);
+    await ledger.asProgram(sql`update losant_usage.coverage set next_read_at = '2026-11-26T00:00:00Z'
+      where org_id = ${orgId} and usage_date = '2026-11-22'`);
+    await apply({ ...POLICY, ...changes });
+    const next = await nextOf(orgId);
+    expect([next[0], next[2], next[4], next[5]]).toEqual(expected);
+  });
+
+  test('keeps retries, and the hour after which a zero that nobody named is asked for again', async () => {
+    await ledger.prepare();
+    const orgId = await ledger.want({ from: '2026-11-19', to: '2026-11-20' }, [
+      'device_counts',
+      'notebook_minutes',
+    ]);
+    await ledger.load([
+      answer(orgId, 'device_counts', '2026-11-20', { ...failed, code: 'refused' }),
+      answer(orgId, 'notebook_minutes', '2026-11-20', silence),
+      answer(orgId, 'notebook_minutes', '2026-11-19', named(minutes(1, 1))),
+    ]);
+    await apply({ ...POLICY, readAtHours: [0, 72, 720] });
+    expect((await ledger.cells(orgId)).slice(1)).toEqual([
+      '11-19 notebook_minutes final  12-20T00:00',
+      '11-20 device_counts missing refused 11-24T02:15',
+      '11-20 notebook_minutes stored  11-24T01:15',
+    ]);
+  });
+
+  test('opens what a higher horizon can read, and closes what a lower one cannot', async () => {
+    await ledger.setTime('2026-08-23T00:15:00.000Z');
+    await ledger.prepare({ streams: [] });
+    const orgId = await ledger.want({ from: '2026-08-20', to: '2026-08-21' }, DEVICES);
+    await ledger.load([answer(orgId, 'device_counts', '2026-08-21', failed)]);
+    await ledger.setTime('2026-11-24T00:15:00.000Z');
+    await ledger.prepare({ streams: [] });
+    expect(await ledger.cells(orgId)).toEqual([
+      '08-20 device_counts unavailable past_horizon closed',
+      '08-21 device_counts unavailable past_horizon closed',
+    ]);
+    await ledger.prepare({ streams: [], policy: { ...POLICY, horizonDays: 400 } });
+    const due = sql`select standing, next_read_at <= now() as due from losant_usage.coverage where org_id = ${orgId}`;
+    expect(await ledger.list(due)).toEqual(['unavailable true', 'unavailable true']);
+    await ledger.load([devicesOf(orgId, '2026-08-20')], { policy: { ...POLICY, horizonDays: 400 } });
+    await ledger.prepare({ streams: [], policy: { ...POLICY, horizonDays: 60 } });
+    expect(await ledger.cells(orgId)).toEqual([
+      '08-20 device_counts final  closed',
+      '08-21 device_counts unavailable past_horizon closed',
+    ]);
+  });
+
+  test('of many organizations, page by page, and of none that was deleted', async () => {
+    await ledger.asProgram(
+      sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
+        select lpad(n::text, 24, '0'), ${INSTANCE}, 'Acme', now(), now() from generate_series(1, 205) as n`,
+    );
+    await ledger.prepare({ streams: DEVICES });
+    const gone = '000000000000000000000150';
+    await markRemoved(ledger.db, WRITE, { orgIds: [gone], today: '2026-11-24' });
+    await ledger.prepare({ streams: DEVICES });
+    await apply({ ...POLICY, readAtHours: [2, 100] });
+    const next = sql`select next_read_at, count(*) as cells from losant_usage.coverage group by 1 order by 1 nulls last`;
+    expect(await ledger.ask(next)).toEqual([
+      { next_read_at: '2026-11-24T02:00:00.000Z', cells: 204 },
+      { next_read_at: null, cells: 1 },
+    ]);
+    const versions = sql`select xmin from losant_usage.coverage order by org_id`;
+    const before = await ledger.list(versions);
+    await apply({ ...POLICY, readAtHours: [2, 100] });
+    expect(await ledger.list(versions)).toEqual(before);
+  });
+});

@@ -1,0 +1,549 @@
+/** What is wanted has a row: tracks begin and end, rows are made up to yesterday, and closed once nobody can read them. */
+import { sql } from 'kysely';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { addDays, applyTracks, endInstance, fillInstance } from '../../src/ledger/fill.ts';
+import { beginWriting } from '../../src/ledger/lease.ts';
+import { markRemoved, upsertOrganizations } from '../../src/ledger/organizations.ts';
+import type { Organization } from '../../src/usage/organization.ts';
+import { FIRST_DAY, LAST_DAY } from '../../src/usage/policy.ts';
+import { queryOnce } from '../support/databases.ts';
+import { devices, failed, minutes, named, POLICY, silence } from '../usage/cells.ts';
+import { answer, INSTANCE, type Ledger, useLedger, WRITE } from './ledger.ts';
+
+const given = useLedger('2026-11-24T00:15:00.000Z');
+let ledger: Ledger;
+const DEVICES = ['device_counts'];
+
+beforeEach(async () => {
+  ledger = given.ledger;
+  await ledger.clear();
+  await ledger.setTime('2026-11-24T00:15:00.000Z');
+});
+
+const setTime = async (instant: string) => {
+  await ledger.setTime(instant);
+  return ledger;
+};
+/** The days of an organization that have a row of device counts, as ranges. */
+const daysOf = (orgId: string, stream = 'device_counts') =>
+  ledger.list(sql`select to_char(min(usage_date), 'MM-DD') || '..' || to_char(max(usage_date), 'MM-DD'), count(*)
+    from (select usage_date, usage_date - row_number() over (order by usage_date)::integer as place
+      from losant_usage.coverage where org_id = ${orgId} and stream = ${stream}) as c group by place order by 1`);
+const unfilled = () => ledger.ask(sql`select from losant_usage_internal.unfilled`);
+const remove = (orgId: string, today: string) => markRemoved(ledger.db, WRITE, { orgIds: [orgId], today });
+const seeAgain = (orgId: string) => {
+  const organization: Organization = {
+    orgId,
+    instanceId: INSTANCE,
+    name: 'Acme',
+    tags: [],
+    referralId: null,
+    planId: null,
+    customerId: null,
+    limits: {},
+    currentPeriodStart: null,
+    currentPeriodEnd: null,
+    createdOn: null,
+  };
+  const seen = { instanceId: INSTANCE, organizations: [organization], unreadable: [], policy: POLICY };
+  return upsertOrganizations(ledger.db, WRITE, { ...seen, nowMs: ledger.nowMs });
+};
+const setCreated = (orgId: string, day: string) =>
+  ledger.asProgram(sql`update losant_usage.organizations set created_on = ${day} where org_id = ${orgId}`);
+
+describe('a track begins', () => {
+  test('with yesterday at the first run, whenever the organization was created', async () => {
+    const [old, unknown] = [await ledger.newOrg({ createdOn: '2024-01-01' }), await ledger.newOrg()];
+    await ledger.prepare();
+    for (const orgId of [old, unknown]) {
+      expect(await daysOf(orgId)).toEqual(['11-23..11-23 1']);
+      expect(await ledger.tracks(orgId)).toHaveLength(4);
+    }
+    expect(await ledger.cells(old)).toEqual([
+      '11-23 device_counts waiting never_read 11-24T00:00',
+      '11-23 notebook_minutes waiting never_read 11-24T00:00',
+      '11-23 payload_sources waiting never_read 11-24T00:00',
+      '11-23 payload_totals waiting never_read 11-24T00:00',
+    ]);
+  });
+
+  test('with the creation day of an organization that appears later, but not before the first run', async () => {
+    await ledger.prepare();
+    await setTime('2026-11-28T00:15:00.000Z');
+    const [young, old] = [
+      await ledger.newOrg({ createdOn: '2026-11-25' }),
+      await ledger.newOrg({ createdOn: '2024-01-01' }),
+    ];
+    const today = await ledger.newOrg({ createdOn: '2026-11-28' });
+    await ledger.prepare();
+    expect(await daysOf(young)).toEqual(['11-25..11-27 3']);
+    expect(await daysOf(old)).toEqual(['11-23..11-27 5']);
+    expect(await daysOf(today)).toEqual([]);
+    await setTime('2026-11-29T00:15:00.000Z');
+    await ledger.prepare();
+    expect(await daysOf(today)).toEqual(['11-28..11-28 1']);
+  });
+
+  test('inside the horizon', async () => {
+    await ledger.prepare();
+    await setTime('2027-06-01T00:15:00.000Z');
+    const orgId = await ledger.newOrg({ createdOn: '2026-11-25' });
+    await ledger.prepare({ streams: DEVICES });
+    expect((await ledger.tracks(orgId))[0]).toBe('device_counts 03-03 06-01 ');
+  });
+
+  test('with yesterday for an organization that the settings name, and a stream enabled later', async () => {
+    await ledger.prepare();
+    await setTime('2026-11-28T00:15:00.000Z');
+    const orgId = await ledger.newOrg({ createdOn: '2026-11-25' });
+    await ledger.prepare({ streams: DEVICES, selection: { kind: 'ids', orgIds: [orgId] } });
+    expect(await daysOf(orgId)).toEqual(['11-27..11-27 1']);
+    await setTime('2026-11-30T00:15:00.000Z');
+    await ledger.prepare();
+    expect(await daysOf(orgId)).toEqual(['11-27..11-29 3']);
+    expect(await daysOf(orgId, 'payload_totals')).toEqual(['11-29..11-29 1']);
+  });
+
+  test('and is there for no organization that was not chosen', async () => {
+    const [one, two] = [await ledger.newOrg(), await ledger.newOrg()];
+    await ledger.prepare({ selection: { kind: 'ids', orgIds: [one] } });
+    expect(await ledger.tracks(two)).toEqual([]);
+  });
+});
+
+describe('a track ends', () => {
+  test('with yesterday when its organization or stream leaves the settings; what was wanted is still read', async () => {
+    const orgId = await ledger.newOrg();
+    await ledger.prepare({ streams: ['device_counts', 'payload_totals'] });
+    await setTime('2026-11-26T00:15:00.000Z');
+    await ledger.prepare({ streams: DEVICES });
+    expect(await ledger.tracks(orgId)).toEqual([
+      'device_counts 11-23 11-26 ',
+      'payload_totals 11-23 11-26 11-25',
+    ]);
+    expect(await daysOf(orgId, 'payload_totals')).toEqual(['11-23..11-25 3']);
+    await setTime('2026-11-28T00:15:00.000Z');
+    await ledger.prepare({ streams: DEVICES, selection: { kind: 'ids', orgIds: [] } });
+    expect(await daysOf(orgId)).toEqual(['11-23..11-27 5']);
+    await setTime('2026-11-29T00:15:00.000Z');
+    await ledger.prepare({ selection: { kind: 'ids', orgIds: [] } });
+    expect(await daysOf(orgId)).toEqual(['11-23..11-27 5']);
+    const due = sql`select count(*) from losant_usage.coverage where next_read_at is not null`;
+    expect(await ledger.list(due)).toEqual(['8']);
+  });
+
+  test('with the day before its organization was found deleted, and its cells are closed', async () => {
+    const orgId = await ledger.newOrg();
+    await ledger.prepare({ streams: DEVICES });
+    await setTime('2026-11-26T12:00:00.000Z');
+    await ledger.prepare({ streams: DEVICES });
+    await ledger.load([
+      {
+        ...answer(orgId, 'device_counts', '2026-11-23', named(devices(4, 1, 17))),
+        sentAtMs: Date.parse('2026-11-27T00:00:00Z'),
+      },
+      answer(orgId, 'device_counts', '2026-11-24', named(devices(4, 1, 17))),
+    ]);
+    await remove(orgId, '2026-11-27');
+    await setTime('2026-11-27T12:00:00.000Z');
+    await ledger.prepare({ streams: DEVICES });
+    expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-23 11-27 11-26']);
+    expect(await ledger.cells(orgId)).toEqual([
+      '11-23 device_counts final  closed',
+      '11-24 device_counts unavailable org_deleted closed',
+      '11-25 device_counts unavailable org_deleted closed',
+      '11-26 device_counts unavailable org_deleted closed',
+    ]);
+    await setTime('2026-11-30T12:00:00.000Z');
+    await ledger.prepare({ streams: DEVICES });
+    expect(await daysOf(orgId)).toEqual(['11-23..11-26 4']);
+  });
+
+  test('of all of an instance that left the settings', async () => {
+    const orgId = await ledger.newOrg();
+    await ledger.prepare();
+    await setTime('2026-11-26T00:15:00.000Z');
+    expect(await endInstance(ledger.db, INSTANCE, ledger.nowMs)).toBe(4);
+    expect(await endInstance(ledger.db, INSTANCE, ledger.nowMs)).toBe(0);
+    expect((await ledger.tracks(orgId))[0]).toBe('device_counts 11-23 11-24 11-25');
+    await setTime('2026-12-01T00:15:00.000Z');
+    await fillInstance(ledger.db, WRITE, { instanceId: INSTANCE, nowMs: ledger.nowMs, policy: POLICY });
+    expect(await daysOf(orgId)).toEqual(['11-23..11-25 3']);
+  });
+});
+
+describe('what comes back goes on', () => {
+  test('where it ended', async () => {
+    const orgId = await ledger.newOrg();
+    await ledger.prepare({ streams: DEVICES });
+    await setTime('2026-11-26T00:15:00.000Z');
+    await ledger.prepare({ streams: [] });
+    await setTime('2026-11-30T00:15:00.000Z');
+    await ledger.prepare({ streams: DEVICES });
+    expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-23 11-30 ']);
+    expect(await daysOf(orgId)).toEqual(['11-23..11-29 7']);
+  });
+
+  test('at the horizon, after a longer time', async () => {
+    const orgId = await ledger.newOrg();
+    await ledger.prepare({ streams: DEVICES });
+    await ledger.prepare({ streams: [] });
+    await setTime('2027-06-01T00:15:00.000Z');
+    await ledger.prepare({ streams: DEVICES });
+    expect(await daysOf(orgId)).toEqual(['03-03..05-31 90', '11-23..11-23 1']);
+    expect(await ledger.cells(orgId)).toContain('11-23 device_counts unavailable past_horizon closed');
+  });
+
+  test('with all its cells due, after a deletion, and each is judged by its answer', async () => {
+    const orgId = await ledger.newOrg();
+    await ledger.prepare({ streams: ['device_counts', 'notebook_minutes'] });
+    await ledger.load([answer(orgId, 'device_counts', '2026-11-23', named(devices(4, 1, 17)))]);
+    await remove(orgId, '2026-11-25');
+    await setTime('2026-11-25T00:15:00.000Z');
+    await ledger.prepare({ streams: ['device_counts', 'notebook_minutes'] });
+    await setTime('2026-11-27T12:00:00.000Z');
+    await seeAgain(orgId);
+    await ledger.prepare({ streams: ['device_counts', 'notebook_minutes'] });
+    expect(await ledger.cells(orgId)).toEqual([
+      '11-23 device_counts unavailable org_deleted 11-27T12:00',
+      '11-23 notebook_minutes unavailable org_deleted 11-27T12:00',
+      '11-24 device_counts unavailable org_deleted 11-27T12:00',
+      '11-24 notebook_minutes unavailable org_deleted 11-27T12:00',
+      '11-25 device_counts waiting never_read 11-26T00:00',
+      '11-25 notebook_minutes waiting never_read 11-26T00:00',
+      '11-26 device_counts waiting never_read 11-27T00:00',
+      '11-26 notebook_minutes waiting never_read 11-27T00:00',
+    ]);
+    await ledger.load([
+      answer(orgId, 'device_counts', '2026-11-23', failed),
+      answer(orgId, 'device_counts', '2026-11-24', failed),
+      answer(orgId, 'notebook_minutes', '2026-11-23', named(minutes(0, 0))),
+      answer(orgId, 'notebook_minutes', '2026-11-24', silence),
+    ]);
+    expect((await ledger.cells(orgId)).slice(0, 4)).toEqual([
+      '11-23 device_counts in_doubt server_error 11-27T12:00',
+      '11-23 notebook_minutes final  12-01T00:00',
+      '11-24 device_counts missing server_error 11-27T12:00',
+      '11-24 notebook_minutes stored  11-28T00:00',
+    ]);
+  });
+});
+
+describe('rows', () => {
+  test('are made for all days that nothing ran, once, and none ahead of yesterday', async () => {
+    const orgId = await ledger.newOrg();
+    await ledger.prepare();
+    await setTime('2026-12-03T23:59:59.999Z');
+    expect(await unfilled()).toHaveLength(4 * 9);
+    await ledger.prepare();
+    expect(await unfilled()).toEqual([]);
+    expect(await daysOf(orgId)).toEqual(['11-23..12-02 10']);
+    const versions = sql`select xmin, ctid::text from losant_usage.coverage order by usage_date, stream`;
+    const before = await ledger.list(versions);
+    await ledger.prepare();
+    expect(await ledger.list(versions)).toEqual(before);
+    const days = sql`select count(*) as rows, count(distinct usage_date) as days from losant_usage.usage_days`;
+    expect(await ledger.list(days)).toEqual(['10 10']);
+  });
+
+  test('are due at the first checkpoint of the policy', async () => {
+    const orgId = await ledger.newOrg();
+    await ledger.prepare({ streams: DEVICES, policy: { ...POLICY, readAtHours: [3, 72] } });
+    expect(await ledger.cells(orgId)).toEqual(['11-23 device_counts waiting never_read 11-24T03:00']);
+  });
+
+  test('and their markers change together: what was killed between two pages is completed', async () => {
+    const orgs: string[] = [];
+    await ledger.asProgram(
+      sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
+        select lpad(n::text, 24, '0'), ${INSTANCE}, 'Acme', now(), now() from generate_series(1, 501) as n`,
+    );
+    orgs.push('000000000000000000000001', '000000000000000000000501');
+    await applyTracks(ledger.db, WRITE, {
+      instanceId: INSTANCE,
+      nowMs: ledger.nowMs,
+      policy: POLICY,
+      streams: DEVICES,
+      selection: { kind: 'all' },
+    });
+    // The last organization cannot be locked, so that its page waits and is given up.
+    await queryOnce(
+      ledger.url,
+      `
+      create function public.meddle() returns trigger language plpgsql as
+        $$ begin if new.org_id like '%501' then raise exception 'killed'; end if; return new; end $$;
+      create trigger meddle before insert on losant_usage.coverage for each row execute function public.meddle()`,
+    );
+    const fill = () =>
+      fillInstance(ledger.db, WRITE, { instanceId: INSTANCE, nowMs: ledger.nowMs, policy: POLICY });
+    await expect(fill()).rejects.toThrow('killed');
+    const counts = sql`select (select count(*) from losant_usage.coverage) as cells,
+      (select count(*) from losant_usage.usage_days) as days, (select count(*) from losant_usage_internal.unfilled) as open`;
+    expect(await ledger.list(counts)).toEqual(['500 500 1']);
+    await queryOnce(
+      ledger.url,
+      'drop trigger meddle on losant_usage.coverage; drop function public.meddle()',
+    );
+    await fill();
+    expect(await ledger.list(counts)).toEqual(['501 501 0']);
+    expect((await ledger.tracks(orgs[1] ?? ''))[0]).toBe('device_counts 11-23 11-24 ');
+  });
+
+  test.each(['coverage', 'usage_days'])('of %s that the database swallows end the fill', async (table) => {
+    const orgId = await ledger.newOrg();
+    await queryOnce(
+      ledger.url,
+      `
+      create function public.meddle() returns trigger language plpgsql as $$ begin return null; end $$;
+      create trigger meddle before insert on losant_usage.${table} for each row execute function public.meddle()`,
+    );
+    const failing = ledger.prepare({ streams: DEVICES });
+    await expect(failing).rejects.toMatchObject({ name: 'DatabaseError', kind: 'database_mismatch' });
+    await queryOnce(
+      ledger.url,
+      `drop trigger meddle on losant_usage.${table}; drop function public.meddle()`,
+    );
+    expect(await unfilled()).toHaveLength(1);
+    await ledger.prepare({ streams: DEVICES });
+    expect(await daysOf(orgId)).toEqual(['11-23..11-23 1']);
+  });
+
+  test('of another instance are not made', async () => {
+    const other = '5c00000000000000000000ff';
+    await ledger.asProgram(
+      sql`insert into losant_usage.instances (instance_id, api_url) values (${other}, 'https://api.example.com')
+        on conflict do nothing`,
+    );
+    const orgId = await ledger.newOrg({ instanceId: other });
+    await ledger.prepare();
+    expect(await ledger.tracks(orgId)).toEqual([]);
+  });
+});
+
+describe('what can no longer be read is closed', () => {
+  test('past the horizon: unavailable unless final or accepted, stored or not', async () => {
+    const orgId = await ledger.want({ from: '2026-11-18', to: '2026-11-23' }, DEVICES);
+    const late = Date.parse('2026-11-23T12:00:00.000Z');
+    await ledger.load([
+      { ...answer(orgId, 'device_counts', '2026-11-18', named(devices(4, 1, 17))), sentAtMs: late },
+      {
+        ...answer(orgId, 'device_counts', '2026-11-19', named(devices(4, 1, 17))),
+        sentAtMs: Date.parse('2026-11-20T12:00:00.000Z'),
+      },
+      answer(orgId, 'device_counts', '2026-11-20', silence),
+      answer(orgId, 'device_counts', '2026-11-21', failed),
+    ]);
+    await setTime('2027-02-20T00:15:00.000Z');
+    await ledger.prepare({ streams: [] });
+    expect((await ledger.cells(orgId)).slice(0, 5)).toEqual([
+      '11-18 device_counts final  closed',
+      '11-19 device_counts unavailable past_horizon closed',
+      '11-20 device_counts unavailable past_horizon closed',
+      '11-21 device_counts unavailable past_horizon closed',
+      '11-22 device_counts waiting never_read 11-23T00:00',
+    ]);
+    await setTime('2027-02-21T00:15:00.000Z');
+    await ledger.prepare({ streams: [] });
+    expect((await ledger.cells(orgId))[4]).toBe('11-22 device_counts unavailable past_horizon closed');
+  });
+
+  test('before a creation date that moved later: accepted, unless a number is stored; and open again when it moves back', async () => {
+    const orgId = await ledger.want({ from: '2026-11-20', to: '2026-11-23' }, DEVICES);
+    await ledger.load([
+      answer(orgId, 'device_counts', '2026-11-20', named(devices(4, 1, 17))),
+      answer(orgId, 'device_counts', '2026-11-21', failed),
+    ]);
+    await setCreated(orgId, '2026-11-23');
+    await ledger.prepare({ streams: DEVICES });
+    expect(await ledger.cells(orgId)).toEqual([
+      '11-20 device_counts final  11-28T00:00',
+      '11-21 device_counts accepted before_creation closed',
+      '11-22 device_counts accepted before_creation closed',
+      '11-23 device_counts waiting never_read 11-24T00:00',
+    ]);
+    await setCreated(orgId, '2026-11-22');
+    await ledger.prepare({ streams: DEVICES });
+    expect((await ledger.cells(orgId)).slice(1, 3)).toEqual([
+      '11-21 device_counts accepted before_creation closed',
+      '11-22 device_counts waiting never_read 11-24T00:15',
+    ]);
+  });
+
+  test('when it moves back only after the horizon has passed, they are unavailable and not accepted', async () => {
+    const orgId = await ledger.want({ from: '2026-11-21', to: '2026-11-23' }, DEVICES);
+    await setCreated(orgId, '2026-11-23');
+    await ledger.prepare({ streams: DEVICES });
+    await setTime('2027-06-01T00:15:00.000Z');
+    await ledger.prepare({ streams: DEVICES });
+    await setCreated(orgId, '2026-11-01');
+    await ledger.prepare({ streams: DEVICES });
+    expect((await ledger.cells(orgId)).slice(0, 3)).toEqual([
+      '11-21 device_counts unavailable past_horizon closed',
+      '11-22 device_counts unavailable past_horizon closed',
+      '11-23 device_counts unavailable past_horizon closed',
+    ]);
+  });
+
+  test('what was given up before a creation date that moved later is no blocker either', async () => {
+    const orgId = await ledger.want({ from: '2026-11-22', to: '2026-11-23' }, DEVICES);
+    await setTime('2027-06-01T00:15:00.000Z');
+    await ledger.prepare({ streams: [] });
+    await setCreated(orgId, '2026-11-23');
+    await ledger.prepare({ streams: [] });
+    expect(await ledger.cells(orgId)).toEqual([
+      '11-22 device_counts accepted before_creation closed',
+      '11-23 device_counts unavailable past_horizon closed',
+    ]);
+  });
+});
+
+describe('a backfill', () => {
+  const add = (
+    range: { from: string; to: string },
+    options: Partial<Parameters<typeof addDays>[2]> & { orgIds?: string[]; streams?: string[] } = {},
+  ) => {
+    const { orgIds = null, streams = null, ...rest } = options;
+    const scope = { instanceId: INSTANCE, orgIds, streams, range };
+    return addDays(ledger.db, WRITE, {
+      scope,
+      nowMs: ledger.nowMs,
+      policy: POLICY,
+      makesRows: true,
+      force: false,
+      ...rest,
+    });
+  };
+
+  test('makes the rows of its range and those up to the first day, and only of its streams and organizations', async () => {
+    const [orgId, other] = [await ledger.newOrg(), await ledger.newOrg()];
+    await ledger.prepare({ streams: ['device_counts', 'payload_totals'] });
+    const result = await add({ from: '2026-11-10', to: '2026-11-12' }, { orgIds: [orgId], streams: DEVICES });
+    expect(result).toEqual({ clampedTo: null, wanted: 3 });
+    expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-10 11-24 ', 'payload_totals 11-23 11-24 ']);
+    expect(await daysOf(orgId)).toEqual(['11-10..11-23 14']);
+    expect(await daysOf(other)).toEqual(['11-23..11-23 1']);
+    expect((await ledger.cells(orgId))[0]).toBe('11-10 device_counts waiting never_read 11-24T00:15');
+  });
+
+  test('makes no day on which the organization did not exist, or before the horizon, and says so', async () => {
+    const orgId = await ledger.newOrg({ createdOn: '2026-11-15' });
+    await ledger.prepare({ streams: DEVICES });
+    expect(await add({ from: '2020-01-01', to: '2026-11-23' })).toEqual({
+      clampedTo: '2026-08-26',
+      wanted: 9,
+    });
+    expect(await daysOf(orgId)).toEqual(['11-15..11-23 9']);
+    expect(await add({ from: '2020-01-01', to: '2020-12-31' })).toEqual({
+      clampedTo: '2026-08-26',
+      wanted: 0,
+    });
+    await add({ from: '2026-11-01', to: '2049-12-31' });
+    expect(await daysOf(orgId)).toEqual(['11-15..11-23 9']);
+  });
+
+  test('sets due what is not stored, and with force all of the range', async () => {
+    const orgId = await ledger.want({ from: '2026-11-20', to: '2026-11-23' }, DEVICES);
+    await ledger.load([
+      answer(orgId, 'device_counts', '2026-11-21', named(devices(4, 1, 17))),
+      answer(orgId, 'device_counts', '2026-11-22', silence),
+    ]);
+    await setTime('2026-11-24T03:00:00.000Z');
+    const range = { from: '2026-11-21', to: '2026-11-22' };
+    expect(await add(range)).toMatchObject({ wanted: 2 });
+    expect((await ledger.cells(orgId)).slice(1, 3)).toEqual([
+      '11-21 device_counts stored  11-25T00:00',
+      '11-22 device_counts waiting left_out 11-24T03:00',
+    ]);
+    await setTime('2026-11-24T04:00:00.000Z');
+    await add(range, { force: true });
+    expect((await ledger.cells(orgId)).map((cell) => cell.split(' ').at(-1))).toEqual([
+      '11-21T00:00',
+      '11-24T04:00',
+      '11-24T04:00',
+      '11-24T00:00',
+    ]);
+  });
+
+  test('reads again what has rows, and makes none, for a day that is named to `run`', async () => {
+    const orgId = await ledger.newOrg();
+    await ledger.prepare({ streams: DEVICES });
+    const range = { from: '2026-11-22', to: '2026-11-22' };
+    expect(await add(range, { makesRows: false, force: true })).toEqual({ clampedTo: null, wanted: 0 });
+    expect(await daysOf(orgId)).toEqual(['11-23..11-23 1']);
+  });
+
+  test('adds to a track that has ended exactly what it asks for, and the track stays ended', async () => {
+    const orgId = await ledger.want({ from: '2026-11-10', to: '2026-11-12' }, DEVICES);
+    await add({ from: '2026-11-20', to: '2026-11-21' });
+    expect(await daysOf(orgId)).toEqual(['11-10..11-12 3', '11-20..11-21 2']);
+    expect((await ledger.tracks(orgId))[0]).toMatch(/ 11-12$/);
+    await add({ from: '2026-11-05', to: '2026-11-06' });
+    expect(await daysOf(orgId)).toEqual(['11-05..11-12 8', '11-20..11-21 2']);
+  });
+
+  test('leaves deleted organizations out', async () => {
+    const orgId = await ledger.newOrg();
+    await ledger.prepare({ streams: DEVICES });
+    await remove(orgId, '2026-11-24');
+    expect(await add({ from: '2026-11-10', to: '2026-11-23' }, { force: true })).toMatchObject({ wanted: 0 });
+    expect(await daysOf(orgId)).toEqual(['11-23..11-23 1']);
+  });
+
+  test('is refused for an organization or stream that has no track', async () => {
+    const orgId = await ledger.newOrg();
+    await ledger.prepare({ streams: DEVICES });
+    const stray = 'f'.repeat(24);
+    const range = { from: '2026-11-20', to: '2026-11-23' };
+    await expect(add(range, { orgIds: [orgId, stray] })).rejects.toThrow(`--org ${stray}: not exported`);
+    await expect(add(range, { streams: ['device_counts', 'payload_totals'] })).rejects.toMatchObject({
+      name: 'SettingsError',
+      message: `--stream payload_totals: not exported from instance ${INSTANCE}`,
+    });
+    expect(await daysOf(orgId)).toEqual(['11-23..11-23 1']);
+  });
+
+  test('that was killed between two pages has whole pages, and completes when it is repeated', async () => {
+    await ledger.asProgram(
+      sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
+        select lpad(n::text, 24, '0'), ${INSTANCE}, 'Acme', now(), now() from generate_series(1, 501) as n`,
+    );
+    await ledger.prepare({ streams: DEVICES });
+    await queryOnce(
+      ledger.url,
+      `
+      create function public.meddle() returns trigger language plpgsql as
+        $$ begin if new.org_id like '%501' then raise exception 'killed'; end if; return new; end $$;
+      create trigger meddle before insert on losant_usage.usage_days for each row execute function public.meddle()`,
+    );
+    const range = { from: '2026-11-22', to: '2026-11-23' };
+    await expect(add(range)).rejects.toThrow('killed');
+    const counts = sql`select count(*) as cells, (select count(*) from losant_usage.tracks where first_day = '2026-11-22') as moved
+      from losant_usage.coverage`;
+    expect(await ledger.list(counts)).toEqual(['1001 500']);
+    await queryOnce(
+      ledger.url,
+      'drop trigger meddle on losant_usage.usage_days; drop function public.meddle()',
+    );
+    expect(await add(range)).toMatchObject({ wanted: 1_002 });
+    expect(await ledger.list(counts)).toEqual(['1002 501']);
+  });
+});
+
+test('the same days can be wanted by the program and be stored by the database', async () => {
+  const orgId = await ledger.newOrg();
+  const insert = (day: string) =>
+    ledger.db.transaction().execute(async (trx) => {
+      await beginWriting(trx);
+      await sql`insert into losant_usage.usage_days (usage_date, org_id) values (${day}, ${orgId})`.execute(
+        trx,
+      );
+      await sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason)
+        values (${day}, ${orgId}, 'device_counts', 'never_read')`.execute(trx);
+      await sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day)
+        values (${orgId}, ${day}, ${day}, ${day})`.execute(trx);
+    });
+  await insert(FIRST_DAY);
+  await insert(LAST_DAY);
+  for (const day of ['2014-12-31', '2050-01-01'])
+    await expect(insert(day)).rejects.toMatchObject({ code: '23514' });
+});

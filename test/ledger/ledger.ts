@@ -1,0 +1,219 @@
+/** A ledger in a database whose clock the test sets, and rows of it as runs leave them. */
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { afterAll, beforeAll } from 'vitest';
+import { createDatabase } from '../../src/database/open.ts';
+import type { Schema } from '../../src/database/schema.ts';
+import { applyPolicy } from '../../src/ledger/due.ts';
+import { applyTracks, fillInstance } from '../../src/ledger/fill.ts';
+import { beginWriting } from '../../src/ledger/lease.ts';
+import { type LoadOptions, type LoadResult, loadBatch } from '../../src/ledger/load.ts';
+import type { CellAnswer, Verdict } from '../../src/usage/cell.ts';
+import type { OrgSelection } from '../../src/usage/organization.ts';
+import type { Policy } from '../../src/usage/policy.ts';
+import { usualStreamNames } from '../../src/usage/streams/catalog.ts';
+import { createClockDatabase, stopClockAt } from '../support/clock-database.ts';
+import { queryOnce } from '../support/databases.ts';
+import { POLICY } from '../usage/cells.ts';
+
+export const INSTANCE = '5c0000000000000000000001';
+export const RUN_1 = '00000000-0000-4000-8000-000000000001';
+export const RUN_2 = '00000000-0000-4000-8000-000000000002';
+
+/** What a run of tests writes under; no lease, because nobody else writes. */
+export const WRITE = { runId: RUN_1, lease: null };
+
+export const at = (instant: string): number => Date.parse(instant);
+
+export interface RunSettings {
+  readonly streams?: readonly string[];
+  readonly selection?: OrgSelection;
+  readonly policy?: Policy;
+}
+
+/** An answer for a cell; it is asked for at the ledger's time unless told. */
+export interface GivenAnswer extends Omit<CellAnswer, 'sentAtMs' | 'sha256'> {
+  readonly sentAtMs?: number;
+}
+
+class Ledger {
+  readonly db: Kysely<Schema>;
+  readonly url: string;
+  readonly #close: () => Promise<void>;
+  #nowMs: number;
+  #orgs = 0;
+
+  constructor(
+    db: Kysely<Schema>,
+    url: string,
+    { nowMs, close }: { nowMs: number; close: () => Promise<void> },
+  ) {
+    this.db = db;
+    this.url = url;
+    this.#nowMs = nowMs;
+    this.#close = close;
+  }
+
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** Sets the clock of the database, and of the runs. */
+  async setTime(instant: string): Promise<void> {
+    this.#nowMs = at(instant);
+    await queryOnce(this.url, stopClockAt(this.#nowMs));
+  }
+
+  /** Returns the rows of a query as plain objects. */
+  async ask(query: RawBuilder<unknown>): Promise<object[]> {
+    const { rows } = await query.execute(this.db);
+    return rows.map((row) => ({ ...(row as object) }));
+  }
+
+  /** Returns the rows of a query as lines of text, null as `-`. */
+  async list(query: RawBuilder<unknown>): Promise<string[]> {
+    const rows = await this.ask(query);
+    return rows.map((row) =>
+      Object.values(row)
+        .map((value) =>
+          value === null ? '-' : typeof value === 'object' ? JSON.stringify(value) : String(value),
+        )
+        .join(' '),
+    );
+  }
+
+  /** Does what only the program may. */
+  async asProgram(...statements: readonly RawBuilder<unknown>[]): Promise<void> {
+    await this.db.transaction().execute(async (trx) => {
+      await beginWriting(trx);
+      for (const statement of statements) await statement.execute(trx);
+    });
+  }
+
+  /** Adds an organization that nobody else uses, and returns its id. */
+  async newOrg({
+    createdOn = null,
+    instanceId = INSTANCE,
+  }: {
+    createdOn?: string | null;
+    instanceId?: string;
+  } = {}) {
+    this.#orgs += 1;
+    const orgId = `5d${String(this.#orgs).padStart(22, '0')}`;
+    await this.asProgram(
+      sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, first_seen_at, last_seen_at)
+        values (${orgId}, ${instanceId}, ${`Acme ${this.#orgs}`}, ${createdOn}, now(), now())`,
+    );
+    return orgId;
+  }
+
+  /** Removes all organizations with all that hangs on them, and all that a run knows of the instance. */
+  async clear(): Promise<void> {
+    const tables = [
+      'coverage',
+      'usage_days',
+      'tracks',
+      'instance_totals',
+      'waivers',
+      'organization_history',
+      'organizations',
+    ];
+    await this.asProgram(
+      ...tables.map((table) => sql`delete from ${sql.table(`losant_usage.${table}`)}`),
+      sql`update losant_usage.instances set all_from = null, horizon_day = null, policy = '{}', org_moved_on = null`,
+    );
+  }
+
+  /** Does what a run does before it reads: policy, ends, tracks, rows and closings. */
+  async prepare({
+    streams = usualStreamNames,
+    selection = { kind: 'all' },
+    policy = POLICY,
+  }: RunSettings = {}) {
+    const options = { instanceId: INSTANCE, nowMs: this.#nowMs, policy };
+    await applyPolicy(this.db, WRITE, options);
+    await applyTracks(this.db, WRITE, { ...options, streams, selection });
+    await fillInstance(this.db, WRITE, options);
+  }
+
+  /** Makes the rows of streams of a new organization for the days before now, and nothing else. */
+  async want(
+    days: { from: string; to: string },
+    streams: readonly string[],
+    orgId?: string,
+  ): Promise<string> {
+    const id = orgId ?? (await this.newOrg());
+    await this.asProgram(
+      sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
+        select ${id}, stream, ${days.from}, ${days.from}, ${days.to} from unnest(${streams}::text[]) as stream`,
+    );
+    await fillInstance(this.db, WRITE, { instanceId: INSTANCE, nowMs: this.#nowMs, policy: POLICY });
+    return id;
+  }
+
+  /** Loads answers, each for itself complete. */
+  async load(answers: readonly GivenAnswer[], options: Partial<LoadOptions> = {}): Promise<LoadResult> {
+    const sent = answers.map(
+      (each): CellAnswer => ({ sentAtMs: this.#nowMs, sha256: 'a'.repeat(64), ...each }),
+    );
+    const write = { ...WRITE, instanceId: INSTANCE, policy: POLICY, ...options };
+    return await loadBatch(this.db, { answers: sent, quarantined: [] }, write);
+  }
+
+  /** Returns the cells of an organization in a few words. */
+  async cells(orgId: string): Promise<string[]> {
+    return await this.list(sql`
+      select to_char(usage_date, 'MM-DD') as day, stream, standing, coalesce(reason, ''),
+        coalesce(to_char(next_read_at at time zone 'UTC', 'MM-DD"T"HH24:MI'), 'closed') as next
+      from losant_usage.coverage where org_id = ${orgId} order by usage_date, stream`);
+  }
+
+  /** Returns the tracks of an organization: first, next and last day. */
+  async tracks(orgId: string): Promise<string[]> {
+    return await this.list(sql`
+      select stream, to_char(first_day, 'MM-DD') as first, to_char(next_day, 'MM-DD') as next,
+        coalesce(to_char(to_day, 'MM-DD'), '') as last
+      from losant_usage.tracks where org_id = ${orgId} order by stream`);
+  }
+
+  async close(): Promise<void> {
+    await this.#close();
+  }
+}
+
+export type { Ledger };
+
+/** Opens a ledger with one instance, whose clock stands at `now`. */
+export async function openLedger(now: string): Promise<Ledger> {
+  const database = await createClockDatabase();
+  await database.stopClock(at(now));
+  const handle = await createDatabase({ url: database.url, applicationName: 'ledger test', poolSize: 6 });
+  const close = async () => {
+    await handle.close();
+    await database.drop();
+  };
+  const ledger = new Ledger(handle.db, database.url, { nowMs: at(now), close });
+  await ledger.asProgram(
+    sql`insert into losant_usage.instances (instance_id, api_url) values (${INSTANCE}, 'https://api.example.com')`,
+  );
+  return ledger;
+}
+
+/** A ledger for the tests of a file or a group, which is there as long as they run. */
+export function useLedger(now: string): { readonly ledger: Ledger } {
+  let opened: Ledger | undefined;
+  beforeAll(async () => {
+    opened = await openLedger(now);
+  });
+  afterAll(() => opened?.close());
+  return {
+    get ledger() {
+      if (opened === undefined) throw new Error('the ledger is there for tests and hooks alone');
+      return opened;
+    },
+  };
+}
+
+/** Returns an answer for a cell. */
+export function answer(orgId: string, stream: string, day: string, verdict: Verdict): GivenAnswer {
+  return { orgId, stream, day, verdict };
+}

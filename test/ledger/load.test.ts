@@ -1,0 +1,468 @@
+/** Loading: what `apply` decides is written together or not at all, and what is on record says what changed. */
+import { sql } from 'kysely';
+import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { takeLease } from '../../src/ledger/lease.ts';
+import { loadBatch } from '../../src/ledger/load.ts';
+import { waiveCells } from '../../src/ledger/waive.ts';
+import type { PayloadSources } from '../../src/usage/numbers.ts';
+import { queryOnce } from '../support/databases.ts';
+import { devices, failed, hours, minutes, named, POLICY, silence, sources, totals } from '../usage/cells.ts';
+import { answer, at, INSTANCE, RUN_1, RUN_2, useLedger, WRITE } from './ledger.ts';
+
+const DAY = '2026-11-20';
+const ALL = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals', 'payload_hours'];
+const given = useLedger('2026-11-22T12:00:00.000Z');
+const cleanUps: string[] = [];
+
+beforeAll(async () => {
+  await given.ledger.prepare();
+});
+
+afterEach(async () => {
+  for (const statement of cleanUps.splice(0)) await queryOnce(given.ledger.url, statement);
+});
+
+/** An organization whose streams are wanted on one day. */
+const wanted = (...streams: readonly string[]) => given.ledger.want({ from: DAY, to: DAY }, streams);
+const devicesOf = (orgId: string, ...numbers: [number, number, number]) =>
+  answer(orgId, 'device_counts', DAY, named(devices(...numbers)));
+const numbersOf = (orgId: string) =>
+  given.ledger.ask(sql`select jsonb_strip_nulls(to_jsonb(d) - array['usage_date', 'month', 'org_id']) as numbers
+    from losant_usage.usage_days d where org_id = ${orgId}`);
+const revisionsOf = (orgId: string) =>
+  given.ledger.ask(sql`select stream, revision, old, new, was_final, run_id
+    from losant_usage.revisions where org_id = ${orgId} order by id`);
+const versionsOf = (orgId: string) =>
+  given.ledger.list(sql`select xmin, ctid::text from losant_usage.usage_days where org_id = ${orgId}`);
+
+describe('a load', () => {
+  test('writes numbers of every kind and the whole row of the ledger, and logs no first load', async () => {
+    const { ledger } = given;
+    const orgId = await wanted(...ALL);
+    const result = await ledger.load([
+      devicesOf(orgId, 4, 1, 17),
+      answer(orgId, 'notebook_minutes', DAY, named(minutes(17, 4))),
+      answer(orgId, 'payload_sources', DAY, named(sources(21))),
+      answer(orgId, 'payload_totals', DAY, named(totals(17, 21, 9_007_199_254_740_991))),
+      answer(orgId, 'payload_hours', DAY, named(hours(17, 21, 900))),
+    ]);
+    const stored = { ...devices(4, 1, 17), ...minutes(17, 4), ...sources(21), ...hours(17, 21, 900) };
+    expect(await numbersOf(orgId)).toEqual([
+      { numbers: { ...stored, ...totals(17, 21, 9_007_199_254_740_991) } },
+    ]);
+    const row = sql`select standing, is_stored, is_reported, silences, revision, attempts, verified_at, attempted_at,
+        next_read_at, first_loaded_at, finalized_at, run_id, reason, message, encode(response_sha256, 'hex') as sha256
+      from losant_usage.coverage where org_id = ${orgId} and stream = 'device_counts'`;
+    const sentAt = '2026-11-22T12:00:00.000Z';
+    expect(await ledger.ask(row)).toEqual([
+      {
+        standing: 'stored',
+        is_stored: true,
+        is_reported: true,
+        silences: 0,
+        revision: 1,
+        attempts: 0,
+        verified_at: sentAt,
+        attempted_at: sentAt,
+        next_read_at: '2026-11-23T00:00:00.000Z',
+        first_loaded_at: sentAt,
+        finalized_at: null,
+        run_id: RUN_1,
+        reason: null,
+        message: null,
+        sha256: 'a'.repeat(64),
+      },
+    ]);
+    expect(await revisionsOf(orgId)).toEqual([]);
+    expect(result.rows).toEqual({ inserted: 5, updated: 0, deleted: 0, unchanged: 0 });
+    expect(result.cells[0]).toMatchObject({
+      result: 'loaded',
+      standing: 'stored',
+      isRestated: false,
+      wasFinal: false,
+    });
+  });
+
+  test('of equal numbers touches no row of numbers', async () => {
+    const orgId = await wanted('device_counts');
+    await given.ledger.load([devicesOf(orgId, 4, 1, 17)]);
+    const before = await versionsOf(orgId);
+    const later = { ...devicesOf(orgId, 4, 1, 17), sentAtMs: at('2026-11-24T12:00:00.000Z') };
+    const result = await given.ledger.load([later], { runId: RUN_2 });
+    expect(await versionsOf(orgId)).toEqual(before);
+    expect(result).toMatchObject({ cells: [{ result: 'unchanged' }], rows: { unchanged: 1, updated: 0 } });
+    expect(await revisionsOf(orgId)).toEqual([]);
+    expect(await given.ledger.cells(orgId)).toEqual(['11-20 device_counts final  11-28T00:00']);
+  });
+
+  test('of other numbers keeps what differs on record, also of numbers that were final', async () => {
+    const orgId = await wanted('device_counts', 'payload_sources');
+    const late = at('2026-11-24T12:00:00.000Z');
+    const first = { payload_source_count: 3, payload_sources: { a: { b: 1 }, gone: { c: 2 } } };
+    const next = { payload_source_count: 6, payload_sources: { a: { b: 1 }, come: { d: 5 } } };
+    const batch = (...[counts, split]: [Parameters<typeof devices>, typeof first | typeof next]) => [
+      { ...devicesOf(orgId, ...counts), sentAtMs: late },
+      { ...answer(orgId, 'payload_sources', DAY, named(split)), sentAtMs: late },
+    ];
+    await given.ledger.load(batch([4, 1, 17], first));
+    const result = await given.ledger.load(batch([4, 2, 18], next), { runId: RUN_2 });
+    expect(result.rows).toMatchObject({ inserted: 0, updated: 2 });
+    expect(result.cells).toMatchObject([
+      { result: 'loaded', isRestated: true, wasFinal: true },
+      { result: 'loaded', isRestated: true, wasFinal: true },
+    ]);
+    const known = { revision: 2, was_final: true, run_id: RUN_2 };
+    expect(await revisionsOf(orgId)).toEqual([
+      {
+        stream: 'device_counts',
+        old: { devices_deleted: 1, devices_total: 17 },
+        new: { devices_deleted: 2, devices_total: 18 },
+        ...known,
+      },
+      {
+        stream: 'payload_sources',
+        old: { payload_source_count: 3, payload_sources: { gone: { c: 2 }, come: { d: null } } },
+        new: { payload_source_count: 6, payload_sources: { gone: { c: null }, come: { d: 5 } } },
+        ...known,
+      },
+    ]);
+    const standing = sql`select revision, standing, finalized_at from losant_usage.coverage where org_id = ${orgId}`;
+    const final = { revision: 2, standing: 'final', finalized_at: '2026-11-22T12:00:00.000Z' };
+    expect(await given.ledger.ask(standing)).toEqual([final, final]);
+  });
+
+  test('keeps keys that JavaScript has its own meaning for, and any text', async () => {
+    const orgId = await wanted('payload_sources');
+    const text =
+      '{"toString":{"__proto__":1,"constructor":2},"\'); drop table x; --":{"ü \\"\\\\ {} , 😀":3}}';
+    const split = JSON.parse(text) as PayloadSources;
+    const numbers = { payload_source_count: 6, payload_sources: split };
+    await given.ledger.load([answer(orgId, 'payload_sources', DAY, named(numbers))]);
+    const again = await given.ledger.load([answer(orgId, 'payload_sources', DAY, named(numbers))], {
+      runId: RUN_2,
+    });
+    expect(again.cells).toMatchObject([{ result: 'unchanged' }]);
+    const rows = sql`select payload_type, source, count from losant_usage.payload_sources
+      where org_id = ${orgId} order by count`;
+    expect(await given.ledger.list(rows)).toEqual([
+      'toString __proto__ 1',
+      'toString constructor 2',
+      '\'); drop table x; -- ü "\\ {} , 😀 3',
+    ]);
+  });
+
+  test('that failed or was left out leaves the numbers, and says what is wrong as of now', async () => {
+    const orgId = await wanted('device_counts', 'notebook_minutes');
+    await given.ledger.load([devicesOf(orgId, 4, 1, 17)]);
+    const before = await versionsOf(orgId);
+    const batch = [
+      { ...answer(orgId, 'device_counts', DAY, silence), sentAtMs: at('2026-11-22T13:00:00.000Z') },
+      answer(orgId, 'notebook_minutes', DAY, failed),
+    ];
+    expect((await given.ledger.load(batch, { runId: RUN_2 })).cells).toMatchObject([
+      { result: 'failed', standing: 'in_doubt', problem: { code: 'left_out' } },
+      { result: 'failed', standing: 'missing', problem: { code: 'server_error' } },
+    ]);
+    expect(await versionsOf(orgId)).toEqual(before);
+    const other = await wanted('device_counts');
+    const late = await given.ledger.load([answer(other, 'device_counts', DAY, silence)]);
+    expect(late.cells).toMatchObject([{ result: 'left_out', standing: 'missing' }]);
+    expect(await given.ledger.cells(other)).toEqual(['11-20 device_counts waiting left_out 11-23T00:00']);
+  });
+
+  test('of a day of 30,000 sources is as quick as of few', async () => {
+    const orgId = await wanted('payload_sources');
+    const split = (name: string, count: number) => {
+      const pairs = Array.from({ length: 30_000 }, (_, place) => [`${name}.${place}`, count] as const);
+      return named({
+        payload_source_count: 30_000 * count,
+        payload_sources: { timer: Object.fromEntries(pairs) },
+      });
+    };
+    for (const [name, count] of [
+      ['a', 1],
+      ['a', 2],
+      ['b', 3],
+    ] as const) {
+      const sentAtMs = given.ledger.nowMs + count;
+      await given.ledger.load([{ ...answer(orgId, 'payload_sources', DAY, split(name, count)), sentAtMs }]);
+    }
+    const changes = sql`select (select count(*) from jsonb_object_keys(new -> 'payload_sources' -> 'timer'))
+      from losant_usage.revisions where org_id = ${orgId} order by id`;
+    expect(await given.ledger.list(changes)).toEqual(['30000', '60000']);
+  });
+});
+
+describe('counterparts', () => {
+  const load = (orgId: string, ...several: readonly (readonly [string, Parameters<typeof answer>[3]])[]) =>
+    given.ledger.load(several.map(([stream, verdict]) => answer(orgId, stream, DAY, verdict)));
+
+  test('of the same batch are seen, whatever its order: sources first', async () => {
+    const orgId = await wanted('payload_totals', 'payload_sources', 'payload_hours');
+    const { cells } = await load(
+      orgId,
+      ['payload_hours', silence],
+      ['payload_totals', silence],
+      ['payload_sources', named(sources(21))],
+    );
+    expect(cells.map(({ answer: { stream }, problem }) => `${stream} ${problem?.code}`)).toEqual([
+      'payload_sources undefined',
+      'payload_totals contradicted',
+      'payload_hours contradicted',
+    ]);
+  });
+
+  test('that are stored are seen, and none of them changes', async () => {
+    const orgId = await wanted('payload_totals', 'payload_sources');
+    await load(orgId, ['payload_totals', named(totals(17, 21, 900))]);
+    const before = await given.ledger.cells(orgId);
+    await load(orgId, ['payload_sources', silence]);
+    const after = await given.ledger.cells(orgId);
+    expect(after[0]).toBe('11-20 payload_sources waiting contradicted 11-23T00:00');
+    expect(after[1]).toBe(before[1]);
+  });
+
+  test('that are wanted and not stored are waited for', async () => {
+    const orgId = await wanted('payload_totals', 'payload_sources');
+    await load(orgId, ['payload_totals', silence]);
+    expect((await given.ledger.cells(orgId))[1]).toBe('11-20 payload_totals waiting unconfirmed 11-23T00:00');
+    const later = { sentAtMs: given.ledger.nowMs + 60_000 };
+    await given.ledger.load([
+      { ...answer(orgId, 'payload_totals', DAY, silence), ...later },
+      { ...answer(orgId, 'payload_sources', DAY, silence), ...later },
+    ]);
+    expect(
+      await given.ledger.list(
+        sql`select standing, silences from losant_usage.coverage where org_id = ${orgId}`,
+      ),
+    ).toEqual(['stored 1', 'stored 3']);
+  });
+
+  test('that nobody wants are not waited for', async () => {
+    const orgId = await wanted('payload_totals');
+    const { cells } = await load(orgId, ['payload_totals', silence]);
+    expect(cells).toMatchObject([{ result: 'loaded', standing: 'stored' }]);
+  });
+});
+
+describe('a batch', () => {
+  test('is loaded by its lease alone', async () => {
+    const { ledger } = given;
+    const orgId = await wanted('device_counts');
+    const lease = await takeLease(ledger.db, { instanceId: INSTANCE, runId: RUN_1, host: 'one' });
+    await ledger.load([devicesOf(orgId, 4, 1, 17)], { lease });
+    await ledger.ask(sql`update losant_usage.leases set until = until - interval '2 minutes'`);
+    await takeLease(ledger.db, { instanceId: INSTANCE, runId: RUN_2, host: 'two' });
+    const lost = ledger.load([devicesOf(orgId, 9, 9, 9)], { lease });
+    await expect(lost).rejects.toMatchObject({ name: 'HeldError', kind: 'lease_lost' });
+    expect(await numbersOf(orgId)).toEqual([{ numbers: devices(4, 1, 17) }]);
+    await ledger.ask(sql`delete from losant_usage.leases`);
+  });
+
+  test('whose end was not seen may be loaded again: it counts as loaded, and once', async () => {
+    const orgId = await wanted('device_counts', 'notebook_minutes');
+    const batch = [devicesOf(orgId, 4, 1, 17), answer(orgId, 'notebook_minutes', DAY, failed)];
+    await given.ledger.load(batch);
+    const row = sql`select xmin, attempts, revision from losant_usage.coverage where org_id = ${orgId} order by stream`;
+    const before = await given.ledger.list(row);
+    expect(await given.ledger.load(batch)).toMatchObject({
+      cells: [{ result: 'loaded' }, { result: 'failed' }],
+      rows: { inserted: 0, updated: 1 },
+    });
+    expect(await given.ledger.list(row)).toEqual(before);
+    expect(before[1]).toMatch(/ 1 0$/);
+  });
+
+  test.each([
+    ['a number that is too large', named(devices(1, 1, 9_007_199_254_740_992)), '23514'],
+    ['a number that is no integer', named(devices(1, 1, 0.5)), '22P02'],
+  ])('that the database refuses for its data leaves nothing: %s', async (_, verdict, code) => {
+    const orgId = await wanted('device_counts', 'notebook_minutes');
+    const batch = [
+      answer(orgId, 'device_counts', DAY, verdict),
+      answer(orgId, 'notebook_minutes', DAY, named(minutes(17, 4))),
+    ];
+    await expect(given.ledger.load(batch)).rejects.toMatchObject({ code });
+    expect(await numbersOf(orgId)).toEqual([{ numbers: {} }]);
+    expect(await given.ledger.cells(orgId)).toEqual([
+      '11-20 device_counts waiting never_read 11-21T00:00',
+      '11-20 notebook_minutes waiting never_read 11-21T00:00',
+    ]);
+  });
+
+  test('keeps a time that was set after its request was sent', async () => {
+    const orgId = await wanted('device_counts');
+    const sentAtMs = at('2026-11-22T11:59:00.000Z');
+    await given.ledger.asProgram(
+      sql`update losant_usage.coverage set next_read_at = '2026-11-22T11:59:30Z' where org_id = ${orgId}`,
+    );
+    await given.ledger.load([{ ...devicesOf(orgId, 4, 1, 17), sentAtMs }]);
+    expect(await given.ledger.cells(orgId)).toEqual(['11-20 device_counts stored  11-22T11:59']);
+  });
+
+  test('for which no row is wanted is a defect', async () => {
+    const orgId = await wanted('device_counts');
+    const stray = answer(orgId, 'notebook_minutes', DAY, failed);
+    await expect(given.ledger.load([stray])).rejects.toThrow('has no row');
+  });
+
+  test('is not loaded by a host whose clock has moved since the run began', async () => {
+    const { ledger } = given;
+    const orgId = await wanted('device_counts');
+    const offBy = (ms: number) => ledger.load([devicesOf(orgId, 4, 1, 17)], { now: () => ledger.nowMs + ms });
+    for (const ms of [30_001, -30_001]) await expect(offBy(ms)).rejects.toMatchObject({ name: 'ClockError' });
+    const future = { ...devicesOf(orgId, 4, 1, 17), sentAtMs: ledger.nowMs + 30_001 };
+    await expect(ledger.load([future], { now: () => ledger.nowMs })).rejects.toMatchObject({
+      name: 'ClockError',
+    });
+    const early = { ...devicesOf(orgId, 4, 1, 17), sentAtMs: at('2026-11-20T23:59:00.000Z') };
+    await expect(ledger.load([early], { now: () => ledger.nowMs })).rejects.toMatchObject({
+      name: 'ClockError',
+    });
+    expect(await numbersOf(orgId)).toEqual([{ numbers: {} }]);
+    await offBy(30_000);
+    expect(await numbersOf(orgId)).toEqual([{ numbers: devices(4, 1, 17) }]);
+  });
+});
+
+describe('a write that somebody else swallows or changes ends the load', () => {
+  const trigger = (table: string, body: string, when = 'before update') => `
+    create function public.meddle() returns trigger language plpgsql as $$ begin ${body} end $$;
+    create trigger meddle ${when} on losant_usage.${table} for each row execute function public.meddle()`;
+  const remove = (table: string) =>
+    `drop trigger meddle on losant_usage.${table}; drop function public.meddle()`;
+  const MISMATCH: object = { name: 'DatabaseError', kind: 'database_mismatch' };
+  // Postgres itself refuses to return rows through such a rule.
+  const REFUSED = { code: '0A000' };
+  const rule = (table: string, event: string) =>
+    `create rule meddle as on ${event} to losant_usage.${table} do instead nothing`;
+
+  test.each<[string, string, string, object?]>([
+    ['a row of the ledger is swallowed', trigger('coverage', 'return null;'), remove('coverage')],
+    ['numbers are swallowed', trigger('usage_days', 'return null;'), remove('usage_days')],
+    [
+      'a number is changed',
+      trigger('usage_days', 'new.devices_total := 1; return new;'),
+      remove('usage_days'),
+    ],
+    [
+      'a number is set to null',
+      trigger(
+        'usage_days',
+        'new.devices_created := null; new.devices_deleted := null; new.devices_total := null; return new;',
+      ),
+      remove('usage_days'),
+    ],
+    [
+      'the standing is changed',
+      trigger('coverage', "new.standing := 'in_doubt'; new.reason := 'x'; return new;"),
+      remove('coverage'),
+    ],
+    [
+      'the next read is taken away',
+      trigger('coverage', 'new.next_read_at := null; return new;'),
+      remove('coverage'),
+    ],
+    ['a revision is swallowed', trigger('revisions', 'return null;', 'before insert'), remove('revisions')],
+    [
+      'a rule does nothing instead',
+      rule('usage_days', 'update'),
+      'drop rule meddle on losant_usage.usage_days',
+      REFUSED,
+    ],
+    ['a rule forgets revisions', rule('revisions', 'insert'), 'drop rule meddle on losant_usage.revisions'],
+  ])('%s', async (_, meddle, cleanUp, expected = MISMATCH) => {
+    const orgId = await wanted('device_counts');
+    await given.ledger.load([devicesOf(orgId, 4, 1, 17)]);
+    const [before, cells] = [await numbersOf(orgId), await given.ledger.cells(orgId)];
+    cleanUps.push(cleanUp);
+    await queryOnce(given.ledger.url, meddle);
+    const loading = given.ledger.load([devicesOf(orgId, 5, 1, 18)], { runId: RUN_2 });
+    await expect(loading).rejects.toMatchObject(expected);
+    expect(await numbersOf(orgId)).toEqual(before);
+    expect(await given.ledger.cells(orgId)).toEqual(cells);
+  });
+});
+
+describe('our sums of the day', () => {
+  const sums = sql`select metric, our_sum, orgs_open from losant_usage.instance_totals
+    where usage_date = ${DAY} and metric in ('devices_total', 'payload_source_count') order by metric`;
+  const sum = () => given.ledger.asProgram(sql`select losant_usage_internal.sum_days(${INSTANCE})`);
+
+  test('are unset by a load that changes or settles a number, and added up again at the end of the run', async () => {
+    const { ledger } = given;
+    await ledger.clear();
+    await ledger.prepare();
+    const [one, two] = [await wanted('device_counts'), await wanted('device_counts')];
+    await ledger.load([devicesOf(one, 4, 1, 17), devicesOf(two, 4, 1, 3)]);
+    expect(await ledger.list(sums)).toEqual(['devices_total - -']);
+    await sum();
+    expect(await ledger.list(sums)).toEqual(['devices_total 20 2']);
+    await ledger.load([devicesOf(one, 4, 1, 17)], { runId: RUN_2 });
+    expect(await ledger.list(sums)).toEqual(['devices_total 20 2']);
+    const sentAtMs = at('2026-11-24T00:00:00.000Z');
+    await ledger.load([{ ...devicesOf(one, 4, 1, 17), sentAtMs }], { runId: RUN_2 });
+    expect(await ledger.list(sums)).toEqual(['devices_total - 2']);
+    await sum();
+    expect(await ledger.list(sums)).toEqual(['devices_total 20 1']);
+  });
+});
+
+describe('a waiver', () => {
+  test('ends with a good read, and not with a failed one', async () => {
+    const { ledger } = given;
+    const orgId = await wanted('device_counts');
+    await waiveCells(ledger.db, {
+      orgId,
+      streams: null,
+      range: { from: DAY, to: DAY },
+      reason: 'known outage',
+      policy: POLICY,
+    });
+    const waivers = sql`select reason, lifted_at is not null as lifted, lifted_by_run
+      from losant_usage.waivers where org_id = ${orgId}`;
+    await ledger.load([answer(orgId, 'device_counts', DAY, failed)]);
+    expect(await ledger.list(waivers)).toEqual(['known outage false -']);
+    await ledger.load([{ ...devicesOf(orgId, 4, 1, 17), sentAtMs: ledger.nowMs + 1 }]);
+    expect(await ledger.list(waivers)).toEqual([`known outage true ${RUN_1}`]);
+    expect(await ledger.cells(orgId)).toEqual(['11-20 device_counts stored  11-23T00:00']);
+  });
+});
+
+test('two loads of the same cells, given in opposite orders, wait for each other and both end', async () => {
+  const { ledger } = given;
+  const orgs = await Promise.all(
+    Array.from({ length: 8 }, () => wanted('device_counts', 'notebook_minutes')),
+  );
+  const batchOf = (value: number) =>
+    orgs
+      .flatMap((orgId) => [
+        devicesOf(orgId, value, 0, value),
+        answer(orgId, 'notebook_minutes', DAY, named(minutes(value, 0))),
+      ])
+      .map((each) => ({ ...each, sentAtMs: ledger.nowMs + value }));
+  const load = (answers: ReturnType<typeof batchOf>) => ledger.load(answers, { runId: RUN_2 });
+  for (let round = 1; round <= 6; round += 1) {
+    await Promise.all([load(batchOf(round * 2)), load(batchOf(round * 2 + 1).toReversed())]);
+  }
+  const revisions = sql`select distinct revision from losant_usage.coverage where org_id = any (${orgs})`;
+  expect(await ledger.list(revisions)).toEqual(['12']);
+});
+
+test('a quarantined body is kept by the transaction of its batch', async () => {
+  const { ledger } = given;
+  const orgId = await wanted('device_counts');
+  const body = {
+    orgId,
+    stream: 'device_counts',
+    from: DAY,
+    to: DAY,
+    code: 'invalid_value',
+    problem: 'x',
+    bodies: ['{}'],
+  };
+  const write = { ...WRITE, instanceId: INSTANCE, policy: POLICY };
+  await loadBatch(ledger.db, { answers: [], quarantined: [body] }, write);
+  const kept = sql`select code, problem from losant_usage.quarantine where org_id = ${orgId}`;
+  expect(await ledger.list(kept)).toEqual(['invalid_value x']);
+});

@@ -1,0 +1,122 @@
+/**
+ * Every writer locks rows in the order of their keys: one that waits for a row
+ * holds none that comes later, so no two of them can wait for each other.
+ */
+import { type RawBuilder, sql } from 'kysely';
+import { beforeEach, expect, test } from 'vitest';
+import { applyPolicy, retryFailed } from '../../src/ledger/due.ts';
+import { addDays, applyTracks, endInstance, fillInstance } from '../../src/ledger/fill.ts';
+import { markRemoved } from '../../src/ledger/organizations.ts';
+import { until } from '../support/wait.ts';
+import { devices, named, POLICY } from '../usage/cells.ts';
+import { answer, INSTANCE, useLedger, WRITE } from './ledger.ts';
+
+const NOW = '2026-11-24T00:15:00.000Z';
+const A = '5a000000000000000000000a';
+const B = '5b000000000000000000000b';
+const given = useLedger(NOW);
+const SETTINGS = { instanceId: INSTANCE, nowMs: Date.parse(NOW), policy: POLICY };
+
+/** Two organizations with two days each, whose rows lie in the tables the wrong way round. */
+beforeEach(async () => {
+  await given.ledger.clear();
+  const days = sql`(values (date '2026-11-21'), ('2026-11-20')) as d (day)`;
+  await given.ledger.asProgram(
+    sql`update losant_usage.instances set horizon_day = '2026-08-20', all_from = '2026-11-20'`,
+    ...[B, A].flatMap((orgId) => [
+      sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
+        values (${orgId}, ${INSTANCE}, 'Acme', now(), now())`,
+      sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day)
+        values (${orgId}, 'notebook_minutes', '2026-11-20', '2026-11-22'), (${orgId}, 'device_counts', '2026-11-20', '2026-11-22')`,
+    ]),
+    sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason, attempts, standing, next_read_at)
+      select d.day, o.org_id, 'device_counts', 'server_error', 1, 'missing', now() + interval '1 hour'
+      from ${days}, (values (${B}), (${A})) as o (org_id)`,
+    sql`insert into losant_usage.usage_days (usage_date, org_id) select d.day, o.org_id
+      from ${days}, (values (${B}), (${A})) as o (org_id)`,
+  );
+});
+
+const TRACKS = {
+  first: sql`select from losant_usage.tracks where org_id = ${A} and stream = 'device_counts'`,
+  last: sql`select from losant_usage.tracks where org_id = ${B} and stream = 'notebook_minutes'`,
+};
+const CELLS = {
+  first: sql`select from losant_usage.coverage where org_id = ${A} and usage_date = '2026-11-20'`,
+  last: sql`select from losant_usage.coverage where org_id = ${B} and usage_date = '2026-11-21'`,
+};
+
+/** Begins `work` while somebody has locked `first`; whether `last` is still free then. */
+async function leavesFree(
+  work: () => Promise<unknown>,
+  { first, last }: { first: RawBuilder<unknown>; last: RawBuilder<unknown> },
+): Promise<boolean> {
+  const { db } = given.ledger;
+  let working: Promise<unknown> = Promise.resolve();
+  const isFree = await db.transaction().execute(async (trx) => {
+    const locked = await sql`${first} for update`.execute(trx);
+    expect(locked.rows).toHaveLength(1);
+    working = work();
+    await until('the writer waits', async () => {
+      const { rows } = await sql`select from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'`.execute(db);
+      return rows.length === 1;
+    });
+    const { rows } = await sql`${last} for update skip locked`.execute(trx);
+    return rows.length === 1;
+  });
+  await working;
+  return isFree;
+}
+
+const range = { from: '2026-11-18', to: '2026-11-21' };
+const scope = { instanceId: INSTANCE, orgIds: null, streams: null, range };
+const all = { kind: 'all' } as const;
+
+test.each<[string, (db: typeof given.ledger.db) => Promise<unknown>]>([
+  [
+    'streams that are taken out',
+    (db) => applyTracks(db, WRITE, { ...SETTINGS, streams: [], selection: all }),
+  ],
+  ['an instance that ends', (db) => endInstance(db, INSTANCE, SETTINGS.nowMs)],
+  ['rows that are made', (db) => fillInstance(db, WRITE, SETTINGS)],
+  ['a backfill', (db) => addDays(db, WRITE, { ...SETTINGS, scope, makesRows: true, force: false })],
+])('of tracks: %s', async (_, work) => {
+  expect(await leavesFree(() => work(given.ledger.db), TRACKS)).toBe(true);
+});
+
+test.each<[string, (db: typeof given.ledger.db) => Promise<unknown>]>([
+  [
+    'days that are read again',
+    (db) => addDays(db, WRITE, { ...SETTINGS, scope, makesRows: false, force: true }),
+  ],
+  ['reads that failed', (db) => retryFailed(db, WRITE, { ...SETTINGS, scope })],
+  [
+    'another policy',
+    (db) => applyPolicy(db, WRITE, { ...SETTINGS, policy: { ...POLICY, readAtHours: [0, 100] } }),
+  ],
+  [
+    'days past the horizon',
+    (db) => fillInstance(db, WRITE, { ...SETTINGS, nowMs: Date.parse('2027-11-24T00:15:00.000Z') }),
+  ],
+  [
+    'deleted organizations',
+    async (db) => {
+      await markRemoved(db, WRITE, { orgIds: [A, B], today: '2026-11-22' });
+      await fillInstance(db, WRITE, SETTINGS);
+    },
+  ],
+  [
+    'a load',
+    () =>
+      given.ledger.load(
+        [B, A].flatMap((orgId) =>
+          ['2026-11-21', '2026-11-20'].map((day) =>
+            answer(orgId, 'device_counts', day, named(devices(1, 1, 1))),
+          ),
+        ),
+      ),
+  ],
+])('of the ledger: %s', async (_, work) => {
+  expect(await leavesFree(() => work(given.ledger.db), CELLS)).toBe(true);
+});

@@ -1,0 +1,273 @@
+/** Organizations as Losant lists them: their attributes, their history, and whom they belong to. */
+import { sql } from 'kysely';
+import { beforeEach, describe, expect, test } from 'vitest';
+import {
+  filterTracked,
+  markRemoved,
+  noteUnlisted,
+  readOrgIds,
+  readUnreadable,
+  type UnreadableOrg,
+  upsertOrganizations,
+} from '../../src/ledger/organizations.ts';
+import type { Organization } from '../../src/usage/organization.ts';
+import { devices, named, POLICY } from '../usage/cells.ts';
+import { answer, at, INSTANCE, type Ledger, useLedger, WRITE } from './ledger.ts';
+
+const MONDAY = '2026-11-23T00:15:00.000Z';
+const TUESDAY = '2026-11-24T00:15:00.000Z';
+const WEDNESDAY = '2026-11-25T00:15:00.000Z';
+const A = '5a000000000000000000000a';
+const B = '5b000000000000000000000b';
+const C = '5c000000000000000000000c';
+const OTHER = '5c00000000000000000000ff';
+const given = useLedger(TUESDAY);
+let ledger: Ledger;
+
+beforeEach(async () => {
+  ledger = given.ledger;
+  await ledger.clear();
+  await ledger.asProgram(
+    sql`insert into losant_usage.instances (instance_id, api_url) values (${OTHER}, 'https://api.example.com')
+      on conflict (instance_id) do update set org_moved_on = null`,
+  );
+});
+
+function acme(changes: Partial<Organization> = {}): Organization {
+  return {
+    orgId: A,
+    instanceId: INSTANCE,
+    name: 'Acme',
+    tags: [
+      { key: 'tier', value: 'gold' },
+      { key: 'tier', value: 'silver' },
+    ],
+    referralId: 'C-1001',
+    planId: '5e0000000000000000000001',
+    customerId: null,
+    limits: { payload: 1_000_000, device: 50 },
+    currentPeriodStart: '2026-11-01T00:00:00.000Z',
+    currentPeriodEnd: '2026-12-01T00:00:00.000Z',
+    createdOn: '2025-03-04',
+    ...changes,
+  };
+}
+
+const see = (seenAt: string, organizations: readonly Organization[], instanceId = INSTANCE) =>
+  upsertOrganizations(ledger.db, WRITE, {
+    instanceId,
+    organizations,
+    unreadable: [],
+    nowMs: at(seenAt),
+    policy: POLICY,
+  });
+const seeUnreadable = (unreadable: readonly UnreadableOrg[]) =>
+  upsertOrganizations(ledger.db, WRITE, {
+    instanceId: INSTANCE,
+    organizations: [],
+    unreadable,
+    nowMs: at(TUESDAY),
+    policy: POLICY,
+  });
+const stored = () => ledger.ask(sql`select * from losant_usage.organizations order by org_id`);
+const history = () =>
+  ledger.ask(sql`select org_id, name, valid_from, valid_to
+    from losant_usage.organization_history order by org_id, valid_from`);
+
+describe('an organization that is seen', () => {
+  test('for the first time is stored with all it has, and begins its history', async () => {
+    await see(MONDAY, [acme()]);
+    expect(await stored()).toMatchObject([
+      {
+        org_id: A,
+        instance_id: INSTANCE,
+        name: 'Acme',
+        tags: acme().tags,
+        referral_id: 'C-1001',
+        plan_id: '5e0000000000000000000001',
+        customer_id: null,
+        limits: { payload: 1_000_000, device: 50 },
+        current_period_start: '2026-11-01T00:00:00.000Z',
+        current_period_end: '2026-12-01T00:00:00.000Z',
+        created_on: '2025-03-04',
+        removed_on: null,
+        first_seen_at: MONDAY,
+        last_seen_at: MONDAY,
+        problem: null,
+      },
+    ]);
+    expect(await history()).toEqual([{ org_id: A, name: 'Acme', valid_from: MONDAY, valid_to: null }]);
+  });
+
+  test.each<[string, Partial<Organization>, number]>([
+    ['nothing else', {}, 1],
+    ['limits in another order', { limits: { device: 50, payload: 1_000_000 } }, 1],
+    ['another name', { name: 'Acme GmbH' }, 2],
+    ['other tags', { tags: [{ key: 'tier', value: 'gold' }] }, 2],
+    ['tags in another order', { tags: acme().tags.toReversed() }, 2],
+    ['another referral id', { referralId: 'C-1002' }, 2],
+    ['no plan', { planId: null }, 2],
+    ['a customer', { customerId: 'cus_1' }, 2],
+    ['other limits', { limits: { payload: 2_000_000, device: 50 } }, 2],
+    ['another billing period', { currentPeriodEnd: '2027-01-01T00:00:00.000Z' }, 2],
+    ['another creation date', { createdOn: '2025-03-03' }, 2],
+  ])('with %s: %j has %d versions', async (_, changes, versions) => {
+    await see(MONDAY, [acme()]);
+    await see(TUESDAY, [acme(changes)]);
+    expect(await stored()).toMatchObject([{ first_seen_at: MONDAY, last_seen_at: TUESDAY }]);
+    const known = await history();
+    expect(known).toHaveLength(versions);
+    if (versions > 1) {
+      expect(known).toMatchObject([
+        { valid_from: MONDAY, valid_to: TUESDAY },
+        { valid_from: TUESDAY, valid_to: null },
+      ]);
+    }
+  });
+
+  test('by a process that is late does not end a version that began after it', async () => {
+    await see(TUESDAY, [acme()]);
+    await see(MONDAY, [acme({ name: 'Acme GmbH' })]);
+    expect(await history()).toMatchObject([{ name: 'Acme', valid_from: TUESDAY, valid_to: null }]);
+    await see(WEDNESDAY, [acme({ name: 'Acme GmbH' })]);
+    expect(await history()).toMatchObject([
+      { name: 'Acme', valid_to: WEDNESDAY },
+      { name: 'Acme GmbH', valid_from: WEDNESDAY, valid_to: null },
+    ]);
+  });
+
+  test('keeps whatever text it carries, and is stored as it was listed last', async () => {
+    const name = `'); drop table x; -- "ü" \\ \u{1F600} \uFFFD`;
+    await see(MONDAY, [acme(), acme({ name, referralId: '' })]);
+    expect(await stored()).toMatchObject([{ name, referral_id: '' }]);
+    expect(await history()).toHaveLength(1);
+    await see(TUESDAY, []);
+    expect(await stored()).toHaveLength(1);
+  });
+
+  test.each<[string, string | null, string | null, string]>([
+    ['that is not said', '2025-03-04', null, '2025-03-04'],
+    ['that moved earlier', '2025-03-04', '2024-01-01', '2024-01-01'],
+    ['that moved later, before what is stored', '2025-03-04', '2026-11-01', '2026-11-01'],
+    ['that moved later, after what is stored', '2025-03-04', '2026-11-23', '2026-11-20'],
+    ['that was not known before', null, '2026-11-01', '2026-11-01'],
+  ])('with a creation date %s takes no stored number away', async (_, first, next, expected) => {
+    await see(MONDAY, [acme({ createdOn: first })]);
+    await ledger.want({ from: '2026-11-18', to: '2026-11-22' }, ['device_counts'], A);
+    await ledger.load([answer(A, 'device_counts', '2026-11-20', named(devices(4, 1, 17)))]);
+    await see(TUESDAY, [acme({ createdOn: next })]);
+    expect(await stored()).toMatchObject([{ created_on: expected }]);
+  });
+});
+
+describe('an organization that cannot be read', () => {
+  test('keeps the attributes that are known, and says so until it can be read', async () => {
+    await see(MONDAY, [acme()]);
+    await seeUnreadable([
+      { orgId: A, problem: 'no name' },
+      { orgId: A, problem: 'no id' },
+      { orgId: B, problem: 'tags: not a list' },
+    ]);
+    expect(await readUnreadable(ledger.db, INSTANCE)).toEqual([
+      { orgId: A, problem: 'no id' },
+      { orgId: B, problem: 'tags: not a list' },
+    ]);
+    expect(await stored()).toMatchObject([{ name: 'Acme', referral_id: 'C-1001' }, { name: B }]);
+    await see(WEDNESDAY, [acme(), acme({ orgId: B })]);
+    expect(await readUnreadable(ledger.db, INSTANCE)).toEqual([]);
+  });
+});
+
+describe('an organization that is not seen any more', () => {
+  beforeEach(async () => {
+    await see(MONDAY, [acme({ orgId: C }), acme({ orgId: A }), acme({ orgId: B })]);
+    await see(TUESDAY, [acme({ orgId: B })]);
+  });
+
+  test('is found by when it was last seen, in the order of ids', async () => {
+    expect(await readOrgIds(ledger.db, INSTANCE)).toEqual([A, B, C]);
+    expect(await readOrgIds(ledger.db, INSTANCE, { unseenSince: TUESDAY })).toEqual([A, C]);
+  });
+
+  test('is counted once a day, until it is listed again', async () => {
+    const note = async (today: string) =>
+      [...(await noteUnlisted(ledger.db, WRITE, { orgIds: [A, C], today }))].sort();
+    expect(await note('2026-11-24')).toEqual([
+      [A, 1],
+      [C, 1],
+    ]);
+    expect(await note('2026-11-24')).toEqual([
+      [A, 1],
+      [C, 1],
+    ]);
+    expect(await note('2026-11-25')).toEqual([
+      [A, 2],
+      [C, 2],
+    ]);
+    await see(WEDNESDAY, [acme()]);
+    expect(await note('2026-11-26')).toEqual([
+      [A, 1],
+      [C, 3],
+    ]);
+  });
+
+  test('stays with its history once it is removed, and keeps the day on which that was found', async () => {
+    await markRemoved(ledger.db, WRITE, { orgIds: [A], today: '2026-11-24' });
+    await markRemoved(ledger.db, WRITE, { orgIds: [A], today: '2026-11-25' });
+    expect(await stored()).toMatchObject([
+      { removed_on: '2026-11-24' },
+      { removed_on: null },
+      { removed_on: null },
+    ]);
+    expect(await history()).toHaveLength(3);
+    expect(await readOrgIds(ledger.db, INSTANCE)).toEqual([B, C]);
+    await see(WEDNESDAY, [acme()]);
+    expect(await stored()).toMatchObject([{ removed_on: null, first_seen_at: MONDAY }, {}, {}]);
+  });
+
+  test('is exported, or was, if it has a track', async () => {
+    await ledger.want({ from: '2026-11-22', to: '2026-11-22' }, ['device_counts'], A);
+    const tracked = (streams: readonly string[] | null, instanceId = INSTANCE) =>
+      filterTracked(ledger.db, { instanceId, streams }, [A, B, 'f'.repeat(24)]);
+    expect(await tracked(null)).toEqual(new Set([A]));
+    expect(await tracked(['payload_totals'])).toEqual(new Set());
+    expect(await tracked(null, OTHER)).toEqual(new Set());
+  });
+});
+
+describe('an organization that another instance has', () => {
+  const ownersOf = () => ledger.list(sql`select instance_id from losant_usage.organizations`);
+  const movedOn = () =>
+    ledger.list(
+      sql`select to_char(org_moved_on, 'MM-DD') as day from losant_usage.instances order by instance_id`,
+    );
+
+  test('stays there as long as it is listed there, and is returned as foreign', async () => {
+    await see(MONDAY, [acme()], OTHER);
+    expect(await see(TUESDAY, [acme({ name: 'Mine' })])).toMatchObject([{ orgId: A, ownerId: OTHER }]);
+    expect(await stored()).toMatchObject([{ instance_id: OTHER, name: 'Acme' }]);
+    expect(await movedOn()).toEqual(['-', '-']);
+  });
+
+  test.each<[string, () => Promise<unknown>, string]>([
+    [
+      'a complete list there lacked it',
+      () => noteUnlisted(ledger.db, WRITE, { orgIds: [A], today: '2026-11-24' }),
+      TUESDAY,
+    ],
+    [
+      'it was found deleted there',
+      () => markRemoved(ledger.db, WRITE, { orgIds: [A], today: '2026-11-24' }),
+      TUESDAY,
+    ],
+    ['it was not seen there for a week', async () => undefined, '2026-11-30T00:15:00.001Z'],
+  ])('is taken over with all its days once %s', async (_, leave, seenAt) => {
+    await see(MONDAY, [acme()], OTHER);
+    await leave();
+    expect(await see(seenAt, [acme()])).toEqual([]);
+    expect(await ownersOf()).toEqual([INSTANCE]);
+    const yesterday = seenAt === TUESDAY ? '11-23' : '11-29';
+    expect(await movedOn()).toEqual([yesterday, yesterday]);
+    expect(await history()).toHaveLength(2);
+  });
+});
