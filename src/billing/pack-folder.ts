@@ -12,7 +12,7 @@ import { CHECKS_NAME, CSV_NAMES, MANIFEST_NAME, SIGNATURE_NAME } from './manifes
 import { readFileParts, readManifest } from './pack.ts';
 import type { Statement } from './statements.ts';
 
-/** A statement's pack and its folder, relative to that of all packs; '' for that folder itself. */
+/** A statement's pack and its folder, relative to that of all packs; '.' for that folder itself. */
 export interface PackPlace {
   readonly statement: Statement;
   readonly folder: string;
