@@ -20,7 +20,8 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await books.database.drop();
-  for (const name of users.values()) await queryOnce(inject('postgresAdminUrl'), `drop role if exists ${name}`);
+  for (const name of users.values())
+    await queryOnce(inject('postgresAdminUrl'), `drop role if exists ${name}`);
 });
 
 /** Creates a user with the rights of a role of deploy/postgres/roles.sql, and of the reader. */
@@ -29,7 +30,10 @@ async function createUser(role: Role): Promise<string> {
   const name = `losant_usage_books_${role}_${randomBytes(4).toString('hex')}`;
   await queryOnce(url, `create role ${name} login password 'for-this-test-only'`);
   await queryOnce(url, `grant usage on schema simulated to ${name}`);
-  const [rights] = await queryOnce(url, `select prosrc from pg_proc where oid = 'losant_usage.grant_rights'::regproc`);
+  const [rights] = await queryOnce(
+    url,
+    `select prosrc from pg_proc where oid = 'losant_usage.grant_rights'::regproc`,
+  );
   const granted = String(rights?.['prosrc'])
     .replaceAll('losant_usage_reader', name)
     .replaceAll(`losant_usage_${role}`, name)
@@ -75,7 +79,10 @@ const FORGERIES: readonly string[] = [
 
 describe('a statement', () => {
   test.for(['reader', 'writer', 'closer'] as const)('is forged by no %s', async (role) => {
-    const before = await queryOnce(books.database.url, 'select statement_id, number, manifest_sha256 from losant_usage.statements');
+    const before = await queryOnce(
+      books.database.url,
+      'select statement_id, number, manifest_sha256 from losant_usage.statements',
+    );
     for (const forgery of FORGERIES) {
       const client = new pg.Client({ connectionString: urlOf(role) });
       await client.connect();
@@ -85,7 +92,10 @@ describe('a statement', () => {
       await client.end();
     }
     expect(
-      await queryOnce(books.database.url, 'select statement_id, number, manifest_sha256 from losant_usage.statements'),
+      await queryOnce(
+        books.database.url,
+        'select statement_id, number, manifest_sha256 from losant_usage.statements',
+      ),
     ).toEqual(before);
   });
 
@@ -104,7 +114,14 @@ describe('a statement', () => {
     const closed = await asRole('closer');
     expect([closed.code, jsonOf<{ instances: unknown[] }>(closed).instances]).toEqual([
       0,
-      [expect.objectContaining({ outcome: 'closed', kind: 'closing', number: 2, closedBy: users.get('closer') })],
+      [
+        expect.objectContaining({
+          outcome: 'closed',
+          kind: 'closing',
+          number: 2,
+          closedBy: users.get('closer'),
+        }),
+      ],
     ]);
     expect((await books.verifyMonth('2026-04')).problems).toEqual([]);
   });
