@@ -47,6 +47,7 @@ begin
   end if;
 end
 $$;
+comment on function losant_usage.grant_rights is 'Grants to the roles reader and writer what they need, by name. Run by migrate.';
 revoke execute on function losant_usage.grant_rights from public;
 
 select losant_usage.grant_rights();
