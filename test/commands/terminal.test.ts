@@ -66,7 +66,9 @@ describe('a run on a terminal', () => {
     expect(stdout).toMatch(COLOR);
     expect(stdout).not.toMatch(/run finished|INFO|"level"/);
     const shown = stripVTControlCharacters(stdout).split('\n').slice(-3);
-    expect(shown[0]).toMatch(/Instance [0-9a-f]{24}: complete, \S+, 3 organizations, \d+ requests, [\d.]+ s$/);
+    expect(shown[0]).toMatch(
+      /Instance [0-9a-f]{24}: complete, \S+, 3 organizations, \d+ requests, [\d.]+ s$/,
+    );
     expect(shown.slice(1)).toEqual(['  12 numbers asked for: 12 unchanged', '']);
   });
 
