@@ -31,7 +31,7 @@ const CALLS: Readonly<Record<string, () => readonly (readonly string[])[]>> = {
   backfill: () => [['backfill', '--from', daysAgo(3), '--to', yesterday]],
   check: () => [['check', '--probe']],
   'org show': () => [['org', 'show', '--org', orgId]],
-  'org set': () => [['org', 'set', '--org', orgId, '--name', 'Other', '--disable', '--dry-run']],
+  'org set': () => [['org', 'set', '--org', orgId, '--json', '{"name":"Other"}', '--dry-run']],
   'org delete': () => [['org', 'delete', '--org', orgId, '--dry-run']],
 };
 
