@@ -423,7 +423,12 @@ export async function requireTracks(
   const stream = streams?.find((each) => !tracked.streams.includes(each));
   if (org === undefined && stream === undefined) return;
   const what = org === undefined ? `--stream ${stream}` : `--org ${org}`;
-  throw new SettingsError(`${what}: not exported from instance ${instanceId}`, {
+  throw notExported(what, instanceId);
+}
+
+/** Returns the error for an organization or stream that a command names and that is not exported. */
+export function notExported(what: string, instanceId: string): SettingsError {
+  return new SettingsError(`${what}: not exported from instance ${instanceId}`, {
     hint: 'check it, and LOSANT_ORG_IDS and STREAMS, which say what is exported',
   });
 }

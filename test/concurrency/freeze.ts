@@ -28,16 +28,6 @@ export async function letLapse({ query }: Pick<Place, 'query'>, runIds: readonly
   if (FREEZE_MS > 0) return;
   const ids = `array['${runIds.join("','")}']::uuid[]`;
   await query(`update losant_usage.leases set until = now() where run_id = any (${ids})`);
-  await query(
-    `update losant_usage.runs set heartbeat_at = heartbeat_at - interval '60 s' where run_id = any (${ids})`,
-  );
-}
-
-/** When runs began, by the clock of this host. */
-export async function readStarts({ query }: Pick<Place, 'query'>, instanceId: string): Promise<number[]> {
-  const rows = await query(`select (extract(epoch from started_at) * 1000)::float as at
-    from losant_usage.runs where instance_id = '${instanceId}'`);
-  return rows.map(({ at }) => Number(at));
 }
 
 /**
@@ -50,8 +40,8 @@ export async function readDoubled({ query }: Pick<Place, 'query'>): Promise<Reco
     union all
     select 'coverage', stream, org_id from losant_usage.coverage where revision <> 1
     union all
-    select concat('run: ', r.cells_planned, ' planned, ', r.cells_loaded, ' loaded'), count(c.*)::text, r.run_id::text
+    select concat('run: ', r.counts -> 'cells'), count(c.*)::text, r.run_id::text
     from losant_usage.runs r left join losant_usage.coverage c using (run_id)
     where r.status = 'complete' group by r.run_id
-    having r.cells_planned <> count(c.*) or r.cells_loaded <> count(c.*)`);
+    having r.counts -> 'cells' -> 'planned' <> to_jsonb(count(c.*)) or r.counts -> 'cells' -> 'loaded' <> to_jsonb(count(c.*))`);
 }

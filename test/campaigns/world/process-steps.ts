@@ -290,7 +290,7 @@ export const PROCESS_STEPS = {
     weight: 2,
     play: async (world) => {
       const codes: (number | null)[] = [];
-      for (const command of ['gaps', 'status']) codes.push((await run(world, [command], null)).code);
+      for (const command of ['gaps', 'status', 'check']) codes.push((await run(world, [command], null)).code);
       return codes.join();
     },
   },
