@@ -6,7 +6,6 @@ import { INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
 const given = useLedger('2026-11-24T12:00:00.000Z');
 
 describe('a lease', () => {
-
   beforeEach(async () => {
     await given.ledger.ask(sql`delete from losant_usage.leases`);
   });
