@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Place } from '../e2e/usage.ts';
+import { asProgram } from '../support/by-hand.ts';
 import type { Spawned } from '../support/program.ts';
 
 /** How long processes are really frozen: `npm run test:freeze`. 0: only until their leases were made to lapse. */
@@ -27,31 +28,13 @@ export const PATIENTLY = { timeout: 40_000 };
 export async function letLapse({ query }: Pick<Place, 'query'>, runIds: readonly unknown[]): Promise<void> {
   if (FREEZE_MS > 0) return;
   const ids = `array['${runIds.join("','")}']::uuid[]`;
-  await query(`update losant_usage.leases set until = now() where run_id = any (${ids})`);
-  await query(
-    `update losant_usage.runs set heartbeat_at = heartbeat_at - interval '60 s' where run_id = any (${ids})`,
-  );
+  await query(asProgram(`update losant_usage.leases set until = now() where run_id = any (${ids})`));
 }
 
-/** When runs began, by the clock of this host. */
-export async function readStarts({ query }: Pick<Place, 'query'>, instanceId: string): Promise<number[]> {
-  const rows = await query(`select (extract(epoch from started_at) * 1000)::float as at
-    from losant_usage.runs where instance_id = '${instanceId}'`);
-  return rows.map(({ at }) => Number(at));
-}
-
-/**
- * What was written more than once: changes on record, and runs that ended well and read cells again that were
- * stored, or whose cells another run has written since.
- */
+/** Returns what was written more than once: changes on record, and cells whose numbers were stored again. */
 export async function readDoubled({ query }: Pick<Place, 'query'>): Promise<Record<string, unknown>[]> {
   return await query(`
     select 'revision' as what, stream, org_id from losant_usage.revisions
     union all
-    select 'coverage', stream, org_id from losant_usage.coverage where revision <> 1
-    union all
-    select concat('run: ', r.cells_planned, ' planned, ', r.cells_loaded, ' loaded'), count(c.*)::text, r.run_id::text
-    from losant_usage.runs r left join losant_usage.coverage c using (run_id)
-    where r.status = 'complete' group by r.run_id
-    having r.cells_planned <> count(c.*) or r.cells_loaded <> count(c.*)`);
+    select 'coverage', stream, org_id from losant_usage.coverage where revision <> 1`);
 }
