@@ -8,6 +8,7 @@ export const LAYERS = [
   ['test'],
   ['bench'],
   ['test/support'],
+  ['deploy'],
   ['src/main.ts'],
   ['src/run.ts'],
   ['src/cli'],

@@ -72,7 +72,13 @@ create function losant_usage.changes_since(moment timestamptz) returns table (
   join losant_usage.usage_days u on u.usage_date = c.usage_date and u.org_id = c.org_id
   join losant_usage.organizations o on o.org_id = c.org_id
   join losant_usage.metrics m on m.stream = c.stream
-  cross join lateral (select (to_jsonb(u) ->> m.metric)::bigint as quantity) as q
+  -- The number that was loaded first is the old value of the first revision that has it, so that differences add up.
+  cross join lateral (
+    select coalesce(case when c.revision > 1 then (
+      select r.old ->> m.metric from losant_usage.revisions r
+      where r.org_id = c.org_id and r.usage_date = c.usage_date and r.stream = c.stream and r.old ? m.metric order by r.id limit 1
+    ) end, to_jsonb(u) ->> m.metric)::bigint as quantity
+  ) as q
   where c.first_loaded_at > moment
 $$;
 
@@ -99,4 +105,4 @@ comment on column losant_usage.restatements.run_id is 'Run that changed it.';
 comment on column losant_usage.restatements.changed_at is 'When it was changed (UTC).';
 comment on column losant_usage.restatements.revision_id is 'Row of revisions.';
 comment on function losant_usage.usage_as_of is 'daily_usage with the numbers that were known at a moment. Source: usage_days, revisions.';
-comment on function losant_usage.changes_since is 'What was first loaded or changed after a moment, one row per number. Source: coverage, revisions.';
+comment on function losant_usage.changes_since is 'What was first loaded or changed after a moment, one row per number and change: the differences of a number add up to what changed since. Hours are in restatements only. Source: coverage, revisions.';

@@ -36,7 +36,8 @@ left join (
 -- One row per instance and stream. Cells that are not final are counted, all others are.
 create view losant_usage.health as
 with tracked as (
-  select o.instance_id, t.stream, sum(t.next_day - t.first_day)::bigint as cells
+  select o.instance_id, t.stream,
+    sum(greatest(t.next_day, least(t.to_day, losant_usage_internal.today() - 1) + 1) - t.first_day)::bigint as cells
   from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id group by o.instance_id, t.stream
 ),
 open as (
@@ -88,7 +89,7 @@ select f.instance_id, i.name as instance_name, i.api_url, i.listed_at, i.list_pr
   f.first_day, f.last_day, f.complete_to, f.orgs, f.orgs_complete, f.gaps, f.orgs_with_gaps, f.oldest_gap, f.newest_gap,
   (select count(*) from losant_usage.coverage_gaps g where g.instance_id = f.instance_id and g.stream = f.stream
     and g.usage_date < losant_usage_internal.today() + 7 - (i.policy ->> 'horizonDays')::integer) as gaps_expiring,
-  t.cells - coalesce(c.not_final, 0) as final, coalesce(c.accepted, 0) as accepted, coalesce(c.stored, 0) as stored,
+  greatest(0, t.cells - coalesce(c.not_final, 0)) as final, coalesce(c.accepted, 0) as accepted, coalesce(c.stored, 0) as stored,
   coalesce(c.waiting, 0) as waiting, coalesce(c.unavailable, 0) as unavailable, coalesce(c.in_doubt, 0) as in_doubt,
   coalesce(c.missing, 0) as missing, coalesce(c.unreported, 0) as unreported,
   coalesce(c.yesterday_waiting, 0) as yesterday_waiting, coalesce(c.yesterday_unavailable, 0) as yesterday_unavailable,

@@ -21,10 +21,11 @@ create table losant_usage.statements (
 create unique index statements_closing on losant_usage.statements (instance_id, month) where kind = 'closing';
 create index statements_month on losant_usage.statements (month);
 
+-- No foreign keys, which are checked line by line: only open_statement inserts here, out of a join with metrics.
 create table losant_usage.statement_lines (
-  statement_id uuid not null references losant_usage.statements deferrable initially deferred,
+  statement_id uuid not null,
   org_id text collate "C" not null,
-  metric text collate "C" not null references losant_usage.metrics,
+  metric text collate "C" not null,
   month date not null,
   org_name text not null,
   referral_id text,

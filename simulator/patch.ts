@@ -3,12 +3,14 @@ import type { OrgAttributes } from './attributes.ts';
 import { isoMs } from './calendar.ts';
 import { checked } from './refusal.ts';
 
-const LIMITS =
+const COUNTED =
   'apitoken application applicationcertificate applicationcertificateauthority applicationkey credential dashboard ' +
   'datatable device devicerecipe experiencedomain experienceendpoint experiencegroup experienceslug experienceuser ' +
-  'experienceversion experienceview file flow integration notebook privatefile resourcejob webhook dataTTL member ' +
-  'payload storage notebookMinutesPerRun notebookMinutesPerMonth notebookInParallel experienceFlowSlots ' +
-  'applicationFlowSlots systemInterval';
+  'experienceversion experienceview file flow integration notebook privatefile resourcejob webhook member payload ' +
+  'storage notebookMinutesPerRun notebookMinutesPerMonth notebookInParallel experienceFlowSlots applicationFlowSlots';
+const counts = COUNTED.split(' ').map((name) => [name, z.int().min(0)] as const);
+const intervals = { dataTTL: z.int().min(86_400), systemInterval: z.int().min(5).max(3600) };
+const limits = z.strictObject({ ...Object.fromEntries(counts), ...intervals }).partial();
 
 const tag = z.strictObject({
   key: z.string().regex(/^[0-9a-zA-Z_-]{1,255}$/),
@@ -26,7 +28,7 @@ const orgPatch = z
     name: z.string().min(1).max(255),
     description: z.string().max(32_767),
     iconColor: z.string().max(64),
-    limits: z.partialRecord(z.enum(LIMITS.split(' ')), z.int().min(0)),
+    limits,
     whitelistedEmailDomains: z.array(z.string().min(3).max(45)),
     auditLogEnabled: z.boolean(),
     disabledAt: z.union([instant, z.boolean()]),

@@ -8,7 +8,7 @@ import {
   stdTimeFunctions,
 } from 'pino';
 import { ExportError, framesOf } from './errors.ts';
-import { escapeControls, escapeJson } from './terminal/text.ts';
+import { escapeJson } from './terminal/text.ts';
 
 export type { Logger } from 'pino';
 

@@ -1,53 +1,58 @@
 /**
- * `npm run test:calendar` runs tests that could depend on the day, on days on which such mistakes show: with the clock
- * of every process moved, Postgres included. `npm run test:calendar -- test` does it with all tests. Needs libfaketime.
+ * `npm run test:calendar` runs every test that reads the clock at times at which such mistakes show, with the clock of
+ * every process moved, Postgres included. `npm run test:calendar -- all` takes more times. It needs libfaketime.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, globSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
-/**
- * First and last days of months and years, 28 and 29 February, and the hours in which Europe's clocks change. On the day
- * of the machine's clock, `npm test` runs the same tests.
- */
-const TIMES = [
-  '2027-01-01T00:05:00Z',
+/** Before and after a number is late (06:00), on the first three days of a month, a year, and after a leap day. */
+const TIMES = ['2027-01-01T00:30:00Z', '2028-03-02T05:30:00Z', '2030-05-03T00:30:00Z'];
+
+/** Last days of months and years, leap days, and the hours in which Europe's clocks change. */
+const MORE_TIMES = [
   '2027-12-31T23:30:00Z',
   '2028-02-28T23:30:00Z',
-  '2028-02-29T00:05:00Z',
+  '2028-02-29T05:30:00Z',
   '2030-03-31T01:00:00Z',
   '2037-10-25T01:00:00Z',
 ];
 
-/** Months, yesterdays, horizons and programs, in the quickest files that have them. */
-const FILES = [
-  'test/billing/close.test.ts',
-  'test/billing/losant-periods.test.ts',
-  'test/dashboards/panels.test.ts',
-  'test/database/due.test.ts',
-  'test/database/tracking.test.ts',
-  'test/e2e/retention.test.ts',
-  'test/project/clock.test.ts',
-  'test/server/month-page.test.ts',
-  'test/server/organization.test.ts',
-  'test/server/organizations.test.ts',
-  'test/views/freshness.test.ts',
-  'test/views/gaps.test.ts',
-  'test/views/monthly.test.ts',
-  'test/views/periods.test.ts',
-  'test/views/questions.test.ts',
-  'test/views/zones.test.ts',
-];
+/** What reads the clock: in TypeScript, and in SQL. */
+const CLOCK = /\bDate\.now\b|\bnew Date\(\)|\bcurrent_date\b|\bnow\(\)/;
+
+/** Returns whether the file, or a file of test/ that it imports, reads the clock. */
+function readsClock(path: string): boolean {
+  const seen = new Set([path]);
+  for (const file of seen) {
+    const text = readFileSync(file, 'utf8');
+    if (CLOCK.test(text)) return true;
+    for (const [, specifier = ''] of text.matchAll(/\bfrom '(\.[^']+\.ts)'/g)) {
+      const imported = join(dirname(file), specifier);
+      if (imported.startsWith('test/')) seen.add(imported);
+    }
+  }
+  return false;
+}
+
+/** Returns the environment in which the clock of the day runs on from `time`; the steady clock stays as it is. */
+function moveClock(time: string, preloaded: string): NodeJS.ProcessEnv {
+  // A server that runs already has a clock of its own.
+  const { TEST_DATABASE_URL: _, ...env } = process.env;
+  const seconds = Math.round((Date.parse(time) - Date.now()) / 1_000);
+  const offset = seconds < 0 ? `${seconds}` : `+${seconds}`;
+  return { ...env, LD_PRELOAD: preloaded, FAKETIME: offset, DONT_FAKE_MONOTONIC: '1' };
+}
 
 const [library] = globSync('/usr/lib/*/faketime/libfaketime.so.1');
 if (library === undefined) throw new Error('libfaketime is not installed: apt-get install libfaketime');
 
-const given = process.argv.slice(2);
-const files = given.length > 0 ? given : FILES;
-const missing = files.filter((file) => !existsSync(file));
-if (missing.length > 0) throw new Error(`No such test: ${missing.join(', ')}`);
+const ownRuns = ['test/system/**', 'test/soak/**'];
+const files = globSync('test/**/*.test.ts', { exclude: ownRuns }).filter(readsClock);
+const times = process.argv[2] === 'all' ? [...TIMES, ...MORE_TIMES] : TIMES;
 
-for (const time of TIMES) {
-  process.stdout.write(`\n--- ${time}\n`);
+for (const time of times) {
+  process.stdout.write(`\n--- ${time}: ${files.length} files\n`);
   const env = moveClock(time, library);
   const seen = spawnSync('node', ['-p', 'new Date().toISOString()'], { env, encoding: 'utf8' }).stdout;
   if (seen.slice(0, 10) !== time.slice(0, 10)) throw new Error(`The clock was not moved: it is ${seen}`);
@@ -56,13 +61,4 @@ for (const time of TIMES) {
     process.exitCode = 1;
     break;
   }
-}
-
-/** The environment in which the clock of the day runs on from `time`; the steady clock stays as it is. */
-function moveClock(time: string, preloaded: string): NodeJS.ProcessEnv {
-  // A server that runs already has a clock of its own.
-  const { TEST_DATABASE_URL: _, ...env } = process.env;
-  const seconds = Math.round((Date.parse(time) - Date.now()) / 1_000);
-  const offset = seconds < 0 ? `${seconds}` : `+${seconds}`;
-  return { ...env, LD_PRELOAD: preloaded, FAKETIME: offset, DONT_FAKE_MONOTONIC: '1' };
 }

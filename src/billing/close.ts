@@ -5,7 +5,6 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema, StatementLines } from '../database/schema.ts';
 import { isUniqueViolation, readClosingRefusal } from '../database/sqlstate.ts';
 import { SettingsError } from '../errors.ts';
-import { readInPages } from '../queries/view-rows.ts';
 import type { Month } from '../usage/month.ts';
 import type { StatementDocument } from './manifest.ts';
 import { makePack } from './pack.ts';
@@ -34,8 +33,8 @@ export interface CloseRequest {
   readonly isDryRun: boolean;
   /** The Ed25519 key that signs the manifest; null to sign nothing. */
   readonly signingKey: KeyObject | null;
-  /** The most lines that are returned; totals are of all. */
-  readonly linesMax: number;
+  /** The most lines that are returned, null for all; totals are of all. */
+  readonly linesMax: number | null;
   readonly signal: AbortSignal;
 }
 
@@ -268,50 +267,40 @@ function requireRow<T>(rows: readonly T[]): T {
   return row;
 }
 
-/** Reads lines, given as a table of a query: the first of them, and the totals of all. */
+interface Bill {
+  readonly totals: readonly Total[];
+  readonly lineCount: number;
+  readonly lines: readonly LineRow[];
+}
+
+/** Reads lines, given as a table of a query: the first of them, and the totals of all. The table is made once. */
 async function readBill(
   trx: Kysely<Schema>,
   source: RawBuilder<unknown>,
-  linesMax: number,
+  linesMax: number | null,
 ): Promise<Pick<CloseOutcome, 'totals' | 'lines' | 'lineCount'>> {
-  const query = sql<LineRow>`
-    select l.org_id, l.org_name, l.referral_id, l.plan_id, l.customer_id, l.is_customer_changed, l.metric, l.unit, l.kind,
-      l.quantity::text, l.billed_before::text, l.total::text, l.maximum::text, l.average, l.days_expected, l.days_final,
-      l.days_accepted, l.days_open, l.days_unavailable, l.days_in_doubt, l.days_missing, l.days_unreported, m.position
-    from ${source} as l join losant_usage.metrics m on m.metric = l.metric
-    order by lower(l.org_name), l.org_id, m.position`;
-  const totals = new Map<string, { position: number; unit: string; orgs: number; quantity: bigint | null }>();
-  const lines: BillLine[] = [];
-  let lineCount = 0;
-  for await (const page of readInPages(trx, query, { cursor: 'bill_lines', size: PAGE_ROWS })) {
-    lineCount += page.length;
-    for (const row of page) {
-      const known = totals.get(row.metric) ?? { position: row.position, unit: row.unit, orgs: 0, quantity: null };
-      known.orgs += 1;
-      if (row.quantity !== null) known.quantity = (known.quantity ?? 0n) + BigInt(row.quantity);
-      totals.set(row.metric, known);
-      if (lines.length < linesMax) lines.push(toLine(row));
-    }
-  }
-  return {
-    lines,
-    lineCount,
-    totals: [...totals]
-      .toSorted(([, a], [, b]) => a.position - b.position)
-      .map(([metric, { unit, orgs, quantity }]) => ({
-        metric,
-        unit,
-        orgs,
-        quantity: quantity === null ? null : `${quantity}`,
-      })),
-  };
+  const { rows } = await sql<Bill>`
+    with all_lines as materialized (
+      select l.*, m.position from ${source} as l join losant_usage.metrics m on m.metric = l.metric
+    ),
+    totals as (
+      select metric, unit, count(*) as orgs, sum(quantity)::text as quantity, position from all_lines group by metric, unit, position
+    ),
+    lines as (
+      select * from all_lines order by lower(org_name), org_id, position limit ${linesMax}::integer
+    )
+    select (select count(*) from all_lines) as "lineCount",
+      (select coalesce(jsonb_agg(to_jsonb(t) - 'position' order by t.position), '[]') from totals t) as totals,
+      (select coalesce(jsonb_agg(to_jsonb(l) || jsonb_build_object('quantity', l.quantity::text, 'billed_before', l.billed_before::text,
+          'total', l.total::text, 'maximum', l.maximum::text, 'average', l.average::text) order by lower(l.org_name), l.org_id, l.position), '[]')
+        from lines l) as lines`.execute(trx);
+  const { totals, lines, lineCount } = requireRow(rows);
+  return { totals, lineCount, lines: lines.map(toLine) };
 }
 
-const PAGE_ROWS = 2_000;
-
-type Quantity = 'quantity' | 'billed_before' | 'total' | 'maximum';
-type LineRow = Omit<Selectable<StatementLines>, Quantity | 'statement_id' | 'month' | 'sources' | 'days_stored'> &
-  Readonly<Record<Quantity, string | null>> & { readonly position: number };
+/** These are text, because they may exceed a JavaScript number. */
+type Quantity = 'quantity' | 'billed_before' | 'total' | 'maximum' | 'average';
+type LineRow = Omit<Selectable<StatementLines>, Quantity> & Readonly<Record<Quantity, string | null>>;
 
 function toLine(row: LineRow) {
   return {

@@ -3,7 +3,8 @@ import { createHash, type KeyObject, sign } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { findPackageJSON } from 'node:module';
 import { dirname, join } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import {
@@ -39,13 +40,17 @@ export async function makePack(
   const keep = async (name: Manifest['files'][number]['name'], parts: AsyncIterable<string> | string[]) => {
     const hash = createHash('sha256');
     let bytes = 0;
+    // A part is compressed while the database makes the next one.
+    let pending: Promise<Buffer> | null = null;
     for await (const part of parts) {
       signal.throwIfAborted();
       const content = Buffer.from(part);
       hash.update(content);
       bytes += content.length;
-      await keepPart(trx, statement, { name, content });
+      if (pending !== null) await keepPart(trx, statement, { name, gzip: await pending });
+      pending = compress(content);
     }
+    if (pending !== null) await keepPart(trx, statement, { name, gzip: await pending });
     files.push({ name, bytes, sha256: hash.digest('hex') });
   };
   for (const name of CSV_NAMES) await keep(name, renderTable(trx, statement, name));
@@ -60,18 +65,22 @@ export async function makePack(
   });
   const content = Buffer.from(renderManifest(manifest));
   if (signingKey !== null) {
-    await keepPart(trx, statement, { name: SIGNATURE_NAME, content: sign(null, content, signingKey) });
+    const signature = await compress(sign(null, content, signingKey));
+    await keepPart(trx, statement, { name: SIGNATURE_NAME, gzip: signature });
   }
   await sql`select losant_usage.seal_statement(${statement.id}::uuid, ${MANIFEST_NAME}, ${content})`.execute(trx);
+}
+
+async function compress(content: Buffer): Promise<Buffer> {
+  return await promisify(gzip)(content, { level: GZIP_LEVEL });
 }
 
 async function keepPart(
   trx: Kysely<Schema>,
   { id }: StatementDocument,
-  { name, content }: { readonly name: string; readonly content: Buffer },
+  part: { readonly name: string; readonly gzip: Buffer },
 ): Promise<void> {
-  const gzip = gzipSync(content, { level: GZIP_LEVEL });
-  await sql`select losant_usage.seal_statement(${id}::uuid, ${name}, ${gzip})`.execute(trx);
+  await sql`select losant_usage.seal_statement(${id}::uuid, ${part.name}, ${part.gzip})`.execute(trx);
 }
 
 /** The queries that check a pack, a file for each version; also of versions that are no longer made. */

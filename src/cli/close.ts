@@ -131,7 +131,7 @@ async function closeInstances(
     isAdjustment,
     isDryRun,
     signingKey: config.statementKeyFile === null ? null : await readSigningKey(config.statementKeyFile),
-    linesMax: output.json ? Number.POSITIVE_INFINITY : SHOWN_LINES,
+    linesMax: output.json ? null : SHOWN_LINES,
     signal,
   };
   const documents: object[] = [];

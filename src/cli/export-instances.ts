@@ -2,12 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { EXIT, exitCodeOf, HeldError, SettingsError, worstExitCode } from '../errors.ts';
+import { EXIT, exitCodeOf, HeldError, LosantError, SettingsError, worstExitCode } from '../errors.ts';
 import { type Gates, type Held, openInstance, type RunOptions, readClock } from '../export/context.ts';
 import { type PlanSummary, previewRun } from '../export/preview.ts';
 import { logRun } from '../export/report.ts';
 import { runInstance } from '../export/run.ts';
 import { endInstance } from '../ledger/fill.ts';
+import { getOrg } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { createProgress } from '../terminal/progress.ts';
 import { line, styled } from '../terminal/text.ts';
@@ -43,16 +44,16 @@ export async function exportInstances(context: CommandContext, request: ExportRe
   return await useDatabase(handle, async () => {
     const now = await readClock(context, handle);
     const work = { ...context, request, handle, now, gates: new Map(), giveUpAtMs };
-    const scopes = await chooseByOrg(work, chosen);
+    const { scopes, failed } = await chooseByOrg(work, chosen);
     if (request.dryRun) return await printPlans(work, scopes);
-    const ends: InstanceEnd[] = [];
+    const ends: InstanceEnd[] = [...failed];
     for (const { instance, orgIds } of scopes) {
       const { instanceId } = instance;
       try {
         ends.push(await exportInstance(work, instance, orgIds));
       } catch (error) {
         // With a single instance its error is the command's, and so is a signal.
-        if (context.signal.aborted || scopes.length === 1) throw error;
+        if (context.signal.aborted || scopes.length + failed.length === 1) throw error;
         const fields = { err: error, instance_id: instanceId };
         if (!context.isSummaryEnough) context.logger.error(fields, 'instance not exported');
         ends.push({ instanceId, error });
@@ -74,29 +75,49 @@ interface Scope {
   readonly orgIds: readonly string[] | null;
 }
 
-/** Returns the instances that have the organizations that were named, each with its own; all if none was named. */
+/**
+ * Returns the instances that have the organizations that were named, each with its own: by the database, and by asking
+ * Losant for those that it lacks. An instance that cannot be asked is in `failed`. All instances if none was named.
+ * Throws SettingsError for an organization that none has, unless an instance could not be asked.
+ */
 async function chooseByOrg(
-  { request, handle }: ExportWork,
+  work: ExportWork,
   chosen: readonly InstanceConfig[],
-): Promise<Scope[]> {
+): Promise<{ readonly scopes: readonly Scope[]; readonly failed: readonly InstanceEnd[] }> {
+  const { request, handle, signal } = work;
   const { org: wanted } = request;
-  const [only, ...others] = chosen;
-  if (wanted === null || others.length === 0) return chosen.map((instance) => ({ instance, orgIds: wanted }));
+  if (wanted === null || chosen.length === 1) {
+    return { scopes: chosen.map((instance) => ({ instance, orgIds: wanted })), failed: [] };
+  }
   const isEmpty = (await readSchemaState(handle)).state === 'empty';
-  const known = isEmpty ? new Map<string, string>() : await readInstancesOf(handle.db, wanted);
-  const isOfChosen = (orgId: string) => chosen.some(({ instanceId }) => instanceId === known.get(orgId));
-  const unknown = wanted.filter((orgId) => !isOfChosen(orgId));
-  if (unknown.length > 0) {
-    throw new SettingsError(`--org ${unknown.join(', ')}: of none of the ${chosen.length} instances so far`, {
-      hint: `check the id; for one that is new, name its instance too: --instance ${only?.instanceId ?? 'ID'}`,
+  const found = new Map(isEmpty ? [] : await readInstancesOf(handle.db, wanted));
+  const failed = new Map<string, unknown>();
+  const ids = chosen.map(({ instanceId }) => instanceId);
+  for (const orgId of wanted.filter((each) => !ids.includes(found.get(each) ?? ''))) {
+    for (const instance of chosen.filter(({ instanceId }) => !failed.has(instanceId))) {
+      try {
+        await getOrg(openInstance(work, instance, work).client, { ...instance, orgId, signal });
+        found.set(orgId, instance.instanceId);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        if (!(error instanceof LosantError && error.kind === 'not_found'))
+          failed.set(instance.instanceId, error);
+      }
+    }
+  }
+  const unknown = wanted.filter((each) => !ids.includes(found.get(each) ?? ''));
+  if (unknown.length > 0 && failed.size === 0) {
+    throw new SettingsError(`--org ${unknown.join(', ')}: of none of ${chosen.length} instances`, {
+      hint: 'check the id, and LOSANT_ORG_IDS, which says which organizations are exported',
     });
   }
-  return chosen
-    .map((instance) => ({
-      instance,
-      orgIds: wanted.filter((each) => known.get(each) === instance.instanceId),
-    }))
-    .filter(({ orgIds }) => orgIds.length > 0);
+  const scopes = chosen.map((instance) => {
+    return { instance, orgIds: wanted.filter((each) => found.get(each) === instance.instanceId) };
+  });
+  return {
+    scopes: scopes.filter(({ instance, orgIds }) => orgIds.length > 0 && !failed.has(instance.instanceId)),
+    failed: [...failed].map(([instanceId, error]) => ({ instanceId, error })),
+  };
 }
 
 async function exportInstance(

@@ -3,6 +3,7 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, InterruptedError, SettingsError } from '../errors.ts';
 import { openInstance, readClock } from '../export/context.ts';
 import { type RunOutcome, runInstance } from '../export/run.ts';
+import { applyTracks, fillInstance } from '../ledger/fill.ts';
 import { markRemoved } from '../ledger/organizations.ts';
 import { waiveCells } from '../ledger/waive.ts';
 import { type OpenCells, readDevices, readOpenCells } from '../queries/gaps.ts';
@@ -23,7 +24,7 @@ const options = {
   nameAgain: optional('NAME', 'its name, repeated exactly', text, 'asked for on a terminal'),
   incomplete: optional(
     'REASON',
-    'delete it although numbers are missing, which are waived with this reason',
+    'delete it although numbers are missing; all that is not final is waived with this reason',
     reason,
   ),
   dryRun: flag('show what would end; export and delete nothing'),
@@ -179,19 +180,29 @@ async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void
   });
 }
 
-/** Returns the number of waivers. */
+/** Ends its tracks and closes what is open, which is then waived if a reason was given. Returns the number of waivers. */
 async function recordRemoval(work: Work, today: string, { open }: Ending): Promise<number> {
   const { output, config, handle, found, asked, now } = work;
-  const { orgId } = found;
-  const range = rangeOf(open.filter(isMissing));
+  const { orgId, instance } = found;
+  const { db } = handle;
+  const write = { runId: null, lease: null, now };
+  const filling = { instanceId: instance.instanceId, nowMs: now(), policy: config.policy };
   try {
-    let waived = 0;
-    if (asked.incomplete !== null && range !== null) {
-      const waiver = { orgId, streams: null, range, reason: asked.incomplete, policy: config.policy };
-      waived = (await waiveCells(handle.db, waiver)).length;
+    await markRemoved(db, write, { orgIds: [orgId], today });
+    await applyTracks(db, write, { ...filling, streams: instance.streams, selection: instance.orgs });
+    await fillInstance(db, write, filling);
+    const range = rangeOf(open);
+    if (range === null) return 0;
+    if (asked.incomplete === null) {
+      const command = `losant-usage waive --org ${orgId} --day ${showDays(range)} --reason TEXT`;
+      output.print(
+        'What was not final can no longer become so. To accept it, for whoever bills:',
+        `  ${command}`,
+      );
+      return 0;
     }
-    await markRemoved(handle.db, { runId: null, lease: null, now }, { orgIds: [orgId], today });
-    return waived;
+    const waiver = { orgId, streams: null, range, reason: asked.incomplete, policy: config.policy };
+    return (await waiveCells(db, waiver)).length;
   } catch (error) {
     output.remark(
       `Organization ${orgId} was deleted in Losant, but the database does not know it yet: the next run finds out.`,
@@ -264,15 +275,9 @@ function renderEnding({ open, devices }: Ending, nowMs: number): Line[] {
       message ?? why ?? '',
     ];
   });
-  const notFinal = open.some(({ standing }) => standing === 'stored');
   return [
     ...(devices === null ? [] : [`  ${count(devices, 'device')} at the end of yesterday`]),
     ...(rows.length === 0 ? ['  Every wanted number of it is final or accepted.'] : renderTable({ rows })),
-    ...(notFinal
-      ? [
-          '  What is stored and not final never will be: waive it after the run that follows, or its month stays blocked.',
-        ]
-      : []),
     line`  ${styled('yellow', 'Lost for good')}: the usage of today, ${dayAt(nowMs)}, which is not over and will never be read.`,
   ];
 }

@@ -48,7 +48,7 @@ async function setOrg(context: CommandContext, asked: OptionValues<typeof option
   const wanted = readPatch(asked.json);
   const found = await findOrg(context, asked);
   const patch = completePatch(wanted, found.resource);
-  const expected = fieldsOf({ ...found.resource, ...patch });
+  const expected = fieldsOf(withPatch(found.resource, patch));
   const changes = compareFields(fieldsOf(found.resource), expected);
   output.print(...renderChanges(found, changes));
   if (changes.length === 0) return EXIT.ok;
@@ -134,6 +134,12 @@ export function completePatch(patch: OrgPatch, resource: Resource): OrgPatch {
     orgPatch.safeParse({ limits: { [name]: value } }).success;
   const kept = Object.fromEntries(Object.entries(mapOf(resource['limits'])).filter(isLimit));
   return orgPatch.parse({ ...patch, limits: { ...kept, ...patch.limits } });
+}
+
+/** Returns an organization with a patch applied. Limits that the patch does not name stay. */
+export function withPatch(resource: Resource, patch: OrgPatch): Resource {
+  if (patch.limits === undefined) return { ...resource, ...patch };
+  return { ...resource, ...patch, limits: { ...mapOf(resource['limits']), ...patch.limits } };
 }
 
 function describeIssue(issue: z.core.$ZodIssue, raw: unknown): string[] {

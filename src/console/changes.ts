@@ -1,7 +1,7 @@
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { showNumber } from '../terminal/words.ts';
+import { count } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { type Html, linkToDay, linkToOrganization, renderStats } from './page.ts';
 import { type Listing, type ListRequest, listingPage, SEARCH, showDifference } from './table.ts';
@@ -107,7 +107,7 @@ async function readEffects(db: Kysely<Schema>, request: ListRequest): Promise<Ht
     rows.map(({ metric, cells, orgs, difference }) => ({
       label: metric === 'notebook_minutes' ? 'Notebook minutes' : 'Billable payloads',
       value: showDifference(difference),
-      note: `${showNumber(cells)} numbers of ${showNumber(orgs)} organizations`,
+      note: `${count(cells, 'number')} of ${count(orgs, 'organization')}`,
     })),
   );
 }

@@ -102,15 +102,21 @@ const SPARK_WIDTH = 140;
 const SPARK_HEIGHT = 28;
 const MARGIN = 1.5;
 
-/** Renders a line through one number per day, with days that are not stored as bars. `name` names what is counted. */
+/**
+ * Renders a line through one number per day, from the least to the greatest, with days that are not stored as bars.
+ * `name` names what is counted.
+ */
 export function renderSparkline(values: Values, name: string): Html {
-  const most = Math.max(1, ...values.map((value) => value ?? 0));
+  const stored = values.filter((value) => value !== null);
+  const [least, most] = [Math.min(...stored), Math.max(...stored)];
   const step = SPARK_WIDTH / Math.max(values.length, 1);
-  const y = (value: number) => SPARK_HEIGHT - MARGIN - (value / most) * (SPARK_HEIGHT - 2 * MARGIN);
+  const y = (value: number) => {
+    const share = most === least ? 0.5 : (value - least) / (most - least);
+    return SPARK_HEIGHT - MARGIN - share * (SPARK_HEIGHT - 2 * MARGIN);
+  };
   const bars = values.map((value, place) =>
     value === null ? html`<rect class="spark-gap" x="${roundTenth(place * step)}" y="0" width="${roundTenth(step)}" height="${SPARK_HEIGHT}"/>` : '',
   );
-  const stored = values.filter((value) => value !== null);
-  const range = stored.length === 0 ? 'none is stored' : `from ${showNumber(Math.min(...stored))} to ${showNumber(Math.max(...stored))}`;
+  const range = stored.length === 0 ? 'none is stored' : `from ${showNumber(least)} to ${showNumber(most)}`;
   return html`<svg role="img" aria-label="${name} by day, ${range}" width="${SPARK_WIDTH}" height="${SPARK_HEIGHT}" viewBox="0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}">${bars}<path class="spark" d="${linePath(values, y, step)}"/></svg>`;
 }

@@ -6,7 +6,7 @@ import { showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt, eachDay, parseDay, type UsageDay } from '../usage/day.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
-import { type Html, plain, renderAwayPage, renderPage, renderStanding } from './page.ts';
+import { type Html, plain, renderAwayPage, renderPage, renderStanding, showMonth } from './page.ts';
 import type { ConsolePage } from './sources.ts';
 import { addressOf, renderPages, renderSelect } from './table.ts';
 
@@ -105,33 +105,30 @@ async function readLines(
   { instanceIds, range, stream, search, page }: MapQuery,
 ): Promise<readonly MapLine[]> {
   const text = search.replaceAll(/[\\%_]/g, String.raw`\$&`);
-  const { rows } = await sql<MapLine>`
-    with gaps as (
+  const { rows: shown } = await sql<Omit<MapLine, 'days'>>`
+    select o.org_id as "orgId", o.name
+    from losant_usage.organizations o
+    left join (
       select g.org_id, max(g.standing) as standing, count(*) as gaps
       from losant_usage.coverage_gaps g
       where g.instance_id = any (${instanceIds}::text[]) and g.usage_date between ${range.from}::date and ${range.to}::date
         and ${stream} in ('', g.stream)
       group by g.org_id
-    ), shown as materialized (
-      select o.org_id, o.name, row_number() over (order by g.standing desc nulls last, g.gaps desc nulls last, o.name, o.org_id) as place
-      from losant_usage.organizations o left join gaps g on g.org_id = o.org_id
-      where o.instance_id = any (${instanceIds}::text[])
-        and (${text} = '' or o.name ilike ${`%${text}%`} or o.referral_id ilike ${`%${text}%`} or o.org_id like ${`${text.toLowerCase()}%`})
-      order by place limit ${LINES_PER_PAGE + 1} offset ${(page - 1) * LINES_PER_PAGE}
-    )
-    select s.org_id as "orgId", s.name, coalesce(d.days, '[]') as days
-    from shown s
-    left join lateral (
-      select json_agg(json_build_object('day', x.usage_date, 'standing', x.standing, 'cells', x.cells, 'gaps', x.gaps)) as days
-      from (
-        select c.usage_date, max(c.standing) as standing, count(*) as cells, count(*) filter (where c.standing in ('in_doubt', 'missing')) as gaps
-        from generate_series(${range.from}::timestamp, ${range.to}::timestamp, interval '1 day') as day
-        join losant_usage.cells c on c.usage_date = day::date and c.org_id = s.org_id and ${stream} in ('', c.stream)
-        group by c.usage_date
-      ) as x
-    ) as d on true
-    order by s.place`.execute(db);
-  return rows;
+    ) as g on g.org_id = o.org_id
+    where o.instance_id = any (${instanceIds}::text[])
+      and (${text} = '' or o.name ilike ${`%${text}%`} or o.referral_id ilike ${`%${text}%`} or o.org_id like ${`${text.toLowerCase()}%`})
+    order by g.standing desc nulls last, g.gaps desc nulls last, o.name, o.org_id
+    limit ${LINES_PER_PAGE + 1} offset ${(page - 1) * LINES_PER_PAGE}`.execute(db);
+  // Days and organizations are given one by one, so that each row of the ledger is looked up by its key.
+  const { rows: days } = await sql<MapDay & { readonly orgId: string }>`
+    select c.org_id as "orgId", c.usage_date as day, max(c.standing) as standing, count(*) as cells,
+      count(*) filter (where c.standing in ('in_doubt', 'missing')) as gaps
+    from losant_usage.cells c
+    where c.usage_date = any (${eachDay(range)}::date[]) and c.org_id = any (${shown.map(({ orgId }) => orgId)}::text[])
+      and ${stream} in ('', c.stream)
+    group by c.org_id, c.usage_date`.execute(db);
+  const byOrg = Map.groupBy(days, ({ orgId }) => orgId);
+  return shown.map((line) => ({ ...line, days: byOrg.get(line.orgId) ?? [] }));
 }
 
 function renderCoverage(
@@ -166,7 +163,7 @@ ${renderPages(page, lines.length > LINES_PER_PAGE ? page + 1 : page, (to) => add
 }
 
 function renderKeys(): Html {
-  return html`<p class="quiet">${standings.map((standing) => {
+  return html`<p class="quiet keys">${standings.map((standing) => {
     const { tone, symbol, label } = STANDINGS[standing];
     return html`<span class="whole"><span class="key m-${tone} s-3" aria-hidden="true">${symbol}</span> ${label}</span> `;
   })}<span class="whole">blank: not wanted</span></p>`;
@@ -176,7 +173,8 @@ function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], days: rea
   const heads = days.map((day, place) => {
     const isFirst = place === 0 || day.endsWith('-01');
     const isShown = days.length <= 31 || new Date(`${day}T00:00:00Z`).getUTCDay() === 1;
-    return html`<th scope="col" title="${day}">${isShown ? (isFirst ? day.slice(5) : day.slice(8)) : ''}<span class="hidden">${day}</span></th>`;
+    const shown = isFirst ? showMonth(day).slice(0, 3) : day.slice(8);
+    return html`<th scope="col"><span aria-hidden="true" title="${day}">${isShown || isFirst ? shown : ''}</span><span class="hidden">${day}</span></th>`;
   });
   const allLine = renderDays(days, all, { addressOfDay: (day) => addressOf('/gaps', { day }), calm: 'nothing is missing' });
   return html`<div class="map" role="region" tabindex="0" aria-label="Organizations by days; scrolls sideways where it is wider than the screen">
@@ -203,7 +201,7 @@ function renderDays(
     const { tone, symbol, label } = STANDINGS[cell.standing];
     const said = cell.gaps === 0 ? `${day}: ${calm ?? label}` : `${day}: ${showNumber(cell.gaps)} of ${showNumber(cell.cells)} missing or in doubt`;
     const sign = tone === 'good' ? '' : symbol;
-    return html`${raw(`<td class="m-${tone}${tone === 'bad' ? ` s-${shadeOf(cell)}` : ''}"><a href="${addressOfDay(day)}" title="${said}" aria-label="${said}">${sign}</a></td>`)}`;
+    return html`${raw(`<td class="m-${tone}${tone === 'bad' ? ` s-${shadeOf(cell)}` : ''}"><a href="${addressOfDay(day)}" title="${said}">${sign}</a></td>`)}`;
   });
 }
 

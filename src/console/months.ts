@@ -308,7 +308,7 @@ function renderInstance(name: string, facts: MonthFacts, hasOthers: boolean): Ht
     {
       label: 'Billable payloads',
       value: payloads === null ? '–' : html`${showNumber(payloads)}${markMissing(daysMissing)}`,
-      note: daysMissing === 0 ? 'nothing is missing' : `${showNumber(daysMissing)} days of organizations are missing`,
+      note: daysMissing === 0 ? 'nothing is missing' : `${count(daysMissing, 'day of an organization is', 'days of organizations are')} missing`,
     },
     ...(invoiced === null
       ? []

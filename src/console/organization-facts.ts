@@ -2,7 +2,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { readOpenCells } from '../queries/gaps.ts';
-import type { DayRange, UsageDay } from '../usage/day.ts';
+import { type DayRange, eachDay, type UsageDay } from '../usage/day.ts';
 import type { Standing } from '../usage/standing.ts';
 import type { ChartDay } from './chart.ts';
 
@@ -80,6 +80,7 @@ async function readOrganization(db: Kysely<Schema>, orgId: string) {
     .executeTakeFirst();
 }
 
+// Days are given one by one, so that each row of the ledger is looked up by its key.
 async function readDays(
   db: Kysely<Schema>,
   { orgId, metric, range, comparison }: OrganizationQuery,
@@ -92,7 +93,10 @@ async function readDays(
     left join (
       select * from losant_usage.usage_beside(${metric}, ${range.from}::date, ${range.to}::date, ${kind}) where org_id = ${orgId}
     ) as q on q.usage_date = day::date
-    left join losant_usage.cells c on c.usage_date = day::date and c.org_id = ${orgId} and c.stream = ${CHARTED[metric].stream}
+    left join (
+      select * from losant_usage.cells
+      where usage_date = any (${eachDay(range)}::date[]) and org_id = ${orgId} and stream = ${CHARTED[metric].stream}
+    ) as c on c.usage_date = day::date
     order by day`.execute(db);
   return rows;
 }
@@ -118,7 +122,7 @@ async function readSources(db: Kysely<Schema>, { orgId, range }: OrganizationQue
     .selectFrom('cells')
     .select((eb) => eb.fn.countAll<number>().as('missing'))
     .where('org_id', '=', orgId)
-    .where((eb) => eb.between('usage_date', range.from, range.to))
+    .where(sql<boolean>`usage_date = any (${eachDay(range)}::date[])`)
     .where('stream', '=', 'payload_sources')
     .where('is_stored', '=', false)
     .executeTakeFirstOrThrow();

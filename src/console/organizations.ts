@@ -32,7 +32,7 @@ const ONLY: Readonly<Record<string, readonly [text: string, condition: string]>>
   new: ['new: created in the last 7 days', 'r.is_new'],
   left: ['left: deleted in the last 7 days', 'r.is_left'],
   silent: ['silent: zeros since three days', 'r.is_silent'],
-  moved: ['moved: the last 7 days are half as much or half as much again', 'r.is_moved'],
+  moved: ['moved: by half or more in 7 days', 'r.is_moved'],
   crossing: ['passes a limit this month', 'r.crosses_on is not null or r.limit_share > 1'],
   near: ['at 80 % of a limit or more', 'r.limit_share >= 0.8'],
   no_plan: ['no plan', 'r.plan_id is null'],
@@ -48,10 +48,15 @@ const only: Filter = {
 };
 
 /** Whether every organization has to be computed before the page is known; else only those of the page are. */
-function needsAll({ sort, values }: ListRequest): boolean {
+function needsAll({ sort, values, isFile }: ListRequest): boolean {
   const isBasic = ['', 'no_plan', 'no_limit', 'existing'].includes(values.only ?? '');
-  return COMPUTED.includes(sort.replace(/^-/, '')) || !isBasic;
+  return isFile || COMPUTED.includes(sort.replace(/^-/, '')) || !isBasic;
 }
+
+/** What is computed of each organization, with the tables `a` and `l`. */
+const DETAILS = sql`a.payload_billable_count, a.days_missing, a.change::float8 as change, a.devices_total, a.last_active_on,
+  a.is_new, a.is_left, a.is_silent, a.is_moved, l.limit_name, l.share::float8 as limit_share, l.crosses_on`;
+const NEAREST = sql`order by u.org_id, u.crosses_on nulls last, u.share desc nulls last`;
 
 const organizations: Listing<OrganizationRow> = {
   path: '/organizations',
@@ -59,25 +64,26 @@ const organizations: Listing<OrganizationRow> = {
   sentence:
     'Payloads are the billable ones of the month of yesterday. The last 7 days stand beside the same weekdays of the 4 weeks before. A limit is the one that is passed first, or else the nearest.',
   from: (request) => sql`(
-    select o.org_id, coalesce(i.name, i.instance_id) as instance_name, o.instance_id, o.name as org_name, o.referral_id, o.plan_id,
+    select o.org_id, coalesce(i.name, i.instance_id) as instance_name, o.name as org_name, o.referral_id, o.plan_id,
       (select string_agg(coalesce(t.item ->> 'key', '') || '=' || coalesce(t.item ->> 'value', ''), ', ' order by t.nth)
         from jsonb_array_elements(o.tags) with ordinality as t (item, nth)) as tags,
-      o.limits = '{}' as has_no_limit, o.created_on, o.removed_on, a.payload_billable_count, a.days_missing, a.change::float8 as change,
-      a.devices_total, a.last_active_on, a.is_new, a.is_left, a.is_silent, a.is_moved,
-      l.limit_name, l.share::float8 as limit_share, l.crosses_on
-    from losant_usage.organizations o
-    join losant_usage.instances i on i.instance_id = o.instance_id
-    left join ${
+      o.limits = '{}' as has_no_limit, o.created_on, o.removed_on${needsAll(request) ? sql`, ${DETAILS}` : sql``}
+    from losant_usage.organizations o join losant_usage.instances i on i.instance_id = o.instance_id
+    ${
       needsAll(request)
-        ? sql`losant_usage.organization_activity a on a.org_id = o.org_id
-          left join (select distinct on (u.org_id) u.* from losant_usage.usage_vs_limits u where u.metric is not null
-            order by u.org_id, u.crosses_on nulls last, u.share desc nulls last) as l on l.org_id = o.org_id`
-        : sql`lateral (select a.* from losant_usage.organization_activity a where a.org_id = o.org_id limit 1) as a on true
-          left join lateral (select u.* from losant_usage.usage_vs_limits u where u.org_id = o.org_id and u.metric is not null
-            order by u.crosses_on nulls last, u.share desc nulls last limit 1) as l on true`
+        ? sql`left join losant_usage.organization_activity a on a.org_id = o.org_id
+          left join (select distinct on (u.org_id) u.* from losant_usage.usage_vs_limits u where u.metric is not null ${NEAREST}) as l on l.org_id = o.org_id`
+        : sql``
     }
     where o.instance_id = any (${request.instanceIds}::text[])
   ) as r`,
+  details: (request) =>
+    needsAll(request)
+      ? null
+      : sql`left join lateral (
+          select ${DETAILS} from (select * from losant_usage.organization_activity where org_id = r.org_id) as a
+          left join lateral (select * from losant_usage.usage_vs_limits u where u.org_id = r.org_id and u.metric is not null ${NEAREST} limit 1) as l on true
+        ) as d on true`,
   filters: [
     SEARCH,
     only,
@@ -108,20 +114,20 @@ const organizations: Listing<OrganizationRow> = {
     { name: 'referral_id', label: 'Referral id', kind: 'value', isSortable: true },
     { name: 'plan_id', label: 'Plan', kind: 'value', isSortable: true },
     {
-      name: 'payload_billable_count',
+      name: 'payload_billable_count', isDetail: true,
       label: 'Payloads',
       kind: 'number',
       isSortable: true,
       cell: ({ payload_billable_count: payloads, days_missing: missing }) =>
         payloads === null ? null : html`${showNumber(payloads)}${markMissing(missing)}`,
     },
-    { name: 'days_missing', label: 'Days missing', kind: 'number', isHidden: true },
-    { name: 'change', label: 'Last 7 days', kind: 'number', isSortable: true, cell: ({ change }) => showChange(change) },
-    { name: 'devices_total', label: 'Devices', kind: 'number', isSortable: true },
-    { name: 'limit_share', label: 'Of its limit', kind: 'number', isSortable: true, cell: renderShare },
-    { name: 'limit_name', label: 'Limit', kind: 'value' },
-    { name: 'crosses_on', label: 'Passes it', kind: 'value', isSortable: true },
-    { name: 'last_active_on', label: 'Last payloads', kind: 'value', isSortable: true },
+    { name: 'days_missing', isDetail: true, label: 'Days missing', kind: 'number', isHidden: true },
+    { name: 'change', isDetail: true, label: 'Last 7 days', kind: 'number', isSortable: true, cell: ({ change }) => showChange(change) },
+    { name: 'devices_total', isDetail: true, label: 'Devices', kind: 'number', isSortable: true },
+    { name: 'limit_share', isDetail: true, label: 'Of its limit', kind: 'number', isSortable: true, cell: renderShare },
+    { name: 'limit_name', isDetail: true, label: 'Limit', kind: 'value' },
+    { name: 'crosses_on', isDetail: true, label: 'Passes it', kind: 'value', isSortable: true },
+    { name: 'last_active_on', isDetail: true, label: 'Last payloads', kind: 'value', isSortable: true },
     { name: 'created_on', label: 'Created', kind: 'value', isSortable: true },
     { name: 'removed_on', label: 'Left', kind: 'value', isSortable: true },
     { name: 'tags', label: 'Tags', kind: 'text' },

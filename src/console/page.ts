@@ -171,6 +171,6 @@ export function renderStats(
 ): Html {
   return html`<dl class="stats">${stats.map(
     ({ label, value, note }) =>
-      html`<div><dt>${label}</dt><dd><strong>${value}</strong>${note === undefined ? '' : html`<span class="quiet">${note}</span>`}</dd></div>\n`,
+      html`<div><dt>${label}</dt><dd><strong>${value}</strong>${note === undefined ? '' : html` <span class="quiet">${note}</span>`}</dd></div>\n`,
   )}</dl>`;
 }

@@ -8,7 +8,7 @@ import {
   readDayStory,
   type Waiver,
 } from '../queries/explain.ts';
-import { showDays, showNumber } from '../terminal/words.ts';
+import { capitalize, showDays, showNumber } from '../terminal/words.ts';
 import { addDays, parseDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { isGap, STANDINGS, standings } from '../usage/standing.ts';
@@ -70,18 +70,14 @@ function renderCell(cell: CellStory, nowMs: number): Html {
   const { stream, standing, ledger, numbers, changes, waivers, quarantine, advice } = cell;
   const isBad = standing !== null && isGap(standing);
   return html`<section class="cell ${isBad ? 'on-bad' : ''}"><h2>${stream}: ${renderStanding(standing)}</h2>
-<p>${standing === null ? '' : `${STANDINGS[standing].sentence}. `}${describeReason(ledger)}</p>
-<p>${capitalizeFirst(advice.text)}.</p>
+<p>${standing === null ? '' : `${capitalize(STANDINGS[standing].sentence)}. `}${describeReason(ledger)}</p>
+<p>${capitalize(advice.text)}.</p>
 ${renderAdvice(advice.commands)}
 ${numbers.length === 0 ? '' : renderNumbers(numbers, nowMs)}
 ${renderList('Changed', changes, (change) => describeChange(change, nowMs))}
 ${renderList('Accepted', waivers, (waiver) => describeWaiver(waiver, nowMs))}
 ${renderList('Set aside', quarantine, (answer) => describeAnswer(answer, ledger, nowMs))}
 ${ledger === null ? '' : renderReads(ledger, nowMs)}</section>\n`;
-}
-
-function capitalizeFirst(text: string): string {
-  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
 }
 
 function describeReason(ledger: LedgerRow | null): Html | string {
@@ -92,7 +88,7 @@ function describeReason(ledger: LedgerRow | null): Html | string {
 
 function renderAdvice(commands: CellStory['advice']['commands']): Html | string {
   if (commands.length === 0) return '';
-  return html`${commands.map(({ when, command }) => html`<p class="quiet">${capitalizeFirst(when)}:</p>${renderCommands([command])}`)}`;
+  return html`${commands.map(({ when, command }) => html`<p class="quiet">${capitalize(when)}:</p>${renderCommands([command])}`)}`;
 }
 
 type StoredNumber = CellStory['numbers'][number];

@@ -27,6 +27,8 @@ export interface Column<Row> {
   readonly isSortable?: boolean;
   /** Whether it is only in files, and at hand for other cells. */
   readonly isHidden?: boolean;
+  /** Whether it comes from the details of a listing, where there are any. */
+  readonly isDetail?: boolean;
 }
 
 const CLASSES = { number: 'n', text: 't', value: '', instant: '', standing: '' } as const;
@@ -116,6 +118,8 @@ export interface Listing<Row extends object> {
   readonly intro?: (db: Kysely<Schema>, request: ListRequest) => Promise<Html | string>;
   /** The tables of the query, with the row as `r`, for the instances in the settings. */
   readonly from: (request: ListRequest) => RawBuilder<unknown>;
+  /** Joins what is computed of each row as `d`, so that only the rows of a page are; null if `from` has all of it. */
+  readonly details?: (request: ListRequest) => RawBuilder<unknown> | null;
   readonly columns: readonly Column<Row>[];
   readonly filters: readonly Filter[];
   /** The columns by which rows are sorted, of a name with `-` descending; the last ones make the order one. */
@@ -133,6 +137,8 @@ export interface ListRequest {
   readonly sort: string;
   /** The page, from 1. */
   readonly page: number;
+  /** Whether every row is wanted. */
+  readonly isFile: boolean;
 }
 
 export const ROWS_PER_PAGE = 50;
@@ -164,14 +170,19 @@ function selectRows<Row extends object>(
   request: ListRequest,
   { limit, offset }: { readonly limit: number; readonly offset: number },
 ): RawBuilder<Row> {
-  const columns = listing.columns.map(({ name }) => sql`r.${sql.ref(name)}`);
+  const details = listing.details?.(request) ?? null;
+  const columns = listing.columns.map(({ name, isDetail }) =>
+    details !== null && isDetail === true ? sql`d.${sql.ref(name)}` : sql`r.${sql.ref(name)}`,
+  );
   const order = [request.sort, ...listing.sort].map((sort) => {
     const name = sql.ref(sort.replace(/^-/, ''));
     return sort.startsWith('-') ? sql`r.${name} desc nulls last` : sql`r.${name} asc nulls last`;
   });
   return sql<Row>`
-    select ${sql.join(columns)} from ${listing.from(request)} where ${conditionsOf(listing, request)}
-    order by ${sql.join(order)} limit ${limit} offset ${offset}`;
+    select ${sql.join(columns)} from (
+      select r.* from ${listing.from(request)} where ${conditionsOf(listing, request)}
+      order by ${sql.join(order)} limit ${limit} offset ${offset}
+    ) as r ${details ?? sql``} order by ${sql.join(order)}`;
 }
 
 function conditionsOf<Row extends object>({ filters }: Listing<Row>, { values }: ListRequest): RawBuilder<unknown> {
@@ -201,6 +212,7 @@ export function readRequest<Row extends object>(
     values: Object.fromEntries(values),
     sort: isColumn ? (given.sort ?? '') : (sort[0] ?? ''),
     page: /^[1-9]\d{0,4}$/.test(given.page ?? '') ? Number(given.page) : 1,
+    isFile: given.format === 'csv',
   };
 }
 
@@ -251,7 +263,7 @@ export function listingPage<Row extends object>(listing: Listing<Row>): ConsoleP
           return c.html(renderMissing({ title, path: place, sentence: 'There is no such page', hint }), 404);
         }
         try {
-          if (c.req.query('format') === 'csv') return await sendRows(c, listing, request, sources);
+          if (request.isFile) return await sendRows(c, listing, request, sources);
           // Readings of one day are the same until it is over.
           const { nowMs, ...asked } = request;
           const dayMs = nowMs - (nowMs % 86_400_000);

@@ -62,7 +62,7 @@ async function readDaysDue(
       from losant_usage.instance_totals t join losant_usage.metrics m on m.metric = t.metric
       where t.instance_id = ${instanceId} and t.usage_date >= ${horizonStart(now(), policy)}::date
         and m.stream = any (${streams}::text[])
-        and (t.verified_at is null or t.our_sum is null or (t.quantity is distinct from t.our_sum
+        and (t.verified_at is null or (t.quantity is distinct from t.our_sum
           and t.verified_at < ((t.usage_date + 1)::timestamp + ${policy.finalAtHours}::integer * interval '1 hour')
             at time zone 'UTC'))
     ) as d

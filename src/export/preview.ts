@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { isUndefined } from '../database/sqlstate.ts';
+import { notExported, requireTracks } from '../ledger/fill.ts';
 import { readInstance } from '../ledger/instances.ts';
 import { listOrgPages } from '../losant/org-list.ts';
 import type { CellKey } from '../usage/cell.ts';
@@ -33,7 +34,9 @@ export type PreviewOptions = Pick<RunOptions, 'kind' | 'orgIds' | 'streams' | 'r
 export async function previewRun(context: InstanceContext, options: PreviewOptions): Promise<PlanSummary> {
   const { instanceId, policy, now } = context;
   const { range } = options;
-  const pages = (await isCollected(context)) ? readCells(context, options) : listCells(context, options);
+  const isKnown = await isCollected(context);
+  if (isKnown) await requireTracks(context.db, { ...options, instanceId });
+  const pages = isKnown ? readCells(context, options) : listCells(context, options);
   const horizon = horizonStart(now(), policy);
   const sum = { orgs: 0, cells: 0, requests: 0 };
   let days: UsageDay[] = [];
@@ -140,7 +143,9 @@ async function* listCells(
   const isMeant = (orgId: string) =>
     (selection.kind === 'all' || selection.orgIds.includes(orgId)) &&
     (orgIds === null || orgIds.includes(orgId));
+  const missing = new Set(orgIds);
   for await (const { items } of listOrgPages(client, { instanceId, signal })) {
+    for (const { orgId } of items) missing.delete(orgId);
     yield items.flatMap(({ orgId, createdOn }) => {
       if (!isMeant(orgId)) return [];
       const from = latestDay(range?.from ?? yesterday, createdOn, horizonStart(now(), policy));
@@ -148,4 +153,5 @@ async function* listCells(
       return (wanted ?? streams).flatMap((stream) => days.map((day) => ({ orgId, stream, day })));
     });
   }
+  for (const orgId of missing) throw notExported(`--org ${orgId}`, instanceId);
 }

@@ -210,7 +210,9 @@ async function writeNumbers(trx: Kysely<Schema>, cells: readonly StoredCell[]): 
     (column) => sql`${sql.raw(column)} = coalesce(${valueOf(column)}, d.${sql.raw(column)})`,
   );
   const isAsSent = sql.join(
-    columns.map((column) => sql`(n.${sql.raw(column)} is null or d.${sql.raw(column)} = ${valueOf(column)}) is true`),
+    columns.map(
+      (column) => sql`(n.${sql.raw(column)} is null or d.${sql.raw(column)} = ${valueOf(column)}) is true`,
+    ),
     sql` and `,
   );
   const { rows: written } = await sql<{ isAsSent: boolean }>`

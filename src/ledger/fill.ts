@@ -371,6 +371,12 @@ async function makeRows(trx: Kysely<Schema>, { orgIds, streams, from, to }: Page
     where o.org_id = t.org_id and ${isInScope} and t.first_day > greatest(${from}::date, o.created_on)`.execute(
     trx,
   );
+  // A track that has ended reaches as far as its rows do without a hole.
+  await sql`
+    update losant_usage.tracks t set to_day = ${to}::date, next_day = ${to}::date + 1
+    from losant_usage.organizations o
+    where o.org_id = t.org_id and ${isInScope} and t.to_day is not null
+      and greatest(${from}::date, o.created_on) <= t.next_day and t.next_day <= ${to}::date`.execute(trx);
 }
 
 /** Sets cells due now. Returns the number of cells of the range that are wanted. */
@@ -417,7 +423,12 @@ export async function requireTracks(
   const stream = streams?.find((each) => !tracked.streams.includes(each));
   if (org === undefined && stream === undefined) return;
   const what = org === undefined ? `--stream ${stream}` : `--org ${org}`;
-  throw new SettingsError(`${what}: not exported from instance ${instanceId}`, {
+  throw notExported(what, instanceId);
+}
+
+/** Returns the error for an organization or stream that a command names and that is not exported. */
+export function notExported(what: string, instanceId: string): SettingsError {
+  return new SettingsError(`${what}: not exported from instance ${instanceId}`, {
     hint: 'check it, and LOSANT_ORG_IDS and STREAMS, which say what is exported',
   });
 }

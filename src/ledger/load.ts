@@ -190,7 +190,26 @@ async function unsetSums(
     ({ before, applied }) =>
       applied.numbers !== null || isSettled(before.standing) !== isSettled(applied.cell.standing),
   );
-  if (moved.length > 0) await unsetSumsOf(trx, instanceId, moved);
+  if (moved.length === 0) return;
+  await unsetSumsOf(trx, instanceId, moved);
+  await forgetTotals(
+    trx,
+    instanceId,
+    moved.filter(({ applied }) => applied.numbers !== null),
+  );
+}
+
+/** Marks Losant's totals of numbers that changed as older than these, so that they are asked for again. */
+async function forgetTotals(
+  trx: Kysely<Schema>,
+  instanceId: string,
+  cells: readonly CellKey[],
+): Promise<void> {
+  await sql`
+    update losant_usage.instance_totals t set verified_at = null
+    from ${keysOf(cells)} join losant_usage.metrics m on m.stream = k.stream
+    where t.instance_id = ${instanceId} and t.usage_date = k.usage_date and t.metric = m.metric
+      and t.verified_at is not null`.execute(trx);
 }
 
 /** Unsets our sums of the days of these cells. */

@@ -2,7 +2,7 @@
 import { type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
-import type { DayRange, UsageDay } from '../usage/day.ts';
+import { type DayRange, eachDay, type UsageDay } from '../usage/day.ts';
 import type { Standing } from '../usage/standing.ts';
 import { readInPages } from './view-rows.ts';
 
@@ -88,6 +88,13 @@ export type OpenCells = Awaited<ReturnType<typeof readOpenCells>>[number];
 
 /** Returns the cells of an organization up to yesterday that are not final, the worst and newest first. */
 export async function readOpenCells(db: Kysely<Schema>, orgId: string) {
+  const { first, last } = await db
+    .selectFrom('tracks')
+    .select(({ fn }) => [fn.min('first_day').as('first'), sql<UsageDay>`(now() at time zone 'UTC')::date - 1`.as('last')])
+    .where('org_id', '=', orgId)
+    .executeTakeFirstOrThrow();
+  // Days are given one by one, so that each row of the ledger is looked up by its key.
+  const days = first === null ? [] : eachDay({ from: first, to: last });
   return await db
     .selectFrom('cells')
     .select(['stream', 'standing', 'reason'])
@@ -100,6 +107,7 @@ export async function readOpenCells(db: Kysely<Schema>, orgId: string) {
       fn.max('next_read_at').as('nextReadAt'),
     ])
     .where('org_id', '=', orgId)
+    .where(sql<boolean>`usage_date = any (${days}::date[])`)
     .where('standing', '<>', 'final')
     .groupBy(['stream', 'standing', 'reason'])
     .orderBy('standing', 'desc')

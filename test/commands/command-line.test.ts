@@ -47,12 +47,9 @@ async function packagesLoaded(args: readonly string[]): Promise<string[]> {
 }
 
 describe('the program', () => {
-  it.each([['--help'], ['--version'], ['help']])(
-    '%s loads no package',
-    async (arg) => {
-      expect(await packagesLoaded([arg])).toEqual([]);
-    },
-  );
+  it.each([['--help'], ['--version'], ['help']])('%s loads no package', async (arg) => {
+    expect(await packagesLoaded([arg])).toEqual([]);
+  });
 
   it('prints its version, and help that lists every command', async () => {
     expect(await runProgram(['--version'], {})).toMatchObject({
@@ -182,7 +179,10 @@ describe('a mistake is named with the next step, and nothing is begun', () => {
       ['backfill', '--from', '1970-01-01', '--to', '2026-11-02'],
       '--from 1970-01-01: the program knows days from 2015-01-01 to 2049-12-31',
     ],
-    [['run', '--date', '1970-01-01'], '--date 1970-01-01: the program knows days from 2015-01-01 to 2049-12-31'],
+    [
+      ['run', '--date', '1970-01-01'],
+      '--date 1970-01-01: the program knows days from 2015-01-01 to 2049-12-31',
+    ],
     [
       ['run', '--instance', '0123456789abcdef01234567'],
       '--instance 0123456789abcdef01234567: not an instance of the settings\n  configured are 575ec8687ae143cd83dc4a97',

@@ -16,9 +16,10 @@ function gap(org: number, day: string, more: Partial<Gap> = {}): Gap {
 }
 
 const shown = ({ missing, known }: { missing: Gap[]; known: Gap[] | null }) =>
-  renderGaps(missing, known, Date.UTC(2026, 10, 24, 21, 57)).map((line) =>
-    renderLine(line, { color: false }),
-  );
+  renderGaps([...missing, ...(known ?? [])], {
+    withKnown: known !== null,
+    nowMs: Date.UTC(2026, 10, 24, 21, 57),
+  }).map((line) => renderLine(line, { color: false }));
 
 test('gaps of one cause are together, neighbouring days in one line, with the next try', () => {
   const missing = [
@@ -33,7 +34,7 @@ test('gaps of one cause are together, neighbouring days in one line, with the ne
       stream: 'payload_totals',
     }),
   ];
-  expect(shown({ missing, known: null }).slice(0, -3)).toEqual([
+  expect(shown({ missing, known: null }).slice(0, -5)).toEqual([
     '5 numbers of 3 organizations are missing or in doubt.',
     '',
     'missing: server_error, instanceOrg.deviceCounts: HTTP 502 (4 numbers)',
@@ -42,15 +43,15 @@ test('gaps of one cause are together, neighbouring days in one line, with the ne
     `  2026-11-23              device_counts  next try 23:57 UTC (in 2 h)  ${orgOf(2)}  Org 2`,
     '',
     'missing: never_read, not read yet (1 number)',
-    `  2026-11-23  payload_totals  next run  ${orgOf(3)}  Org 3`,
+    `  2026-11-23  payload_totals  not read again by itself  ${orgOf(3)}  Org 3`,
   ]);
 });
 
 test('two hundred lines are enough for people, and no cause is cut off without a count', () => {
   const missing = Array.from({ length: 1_300 }, (_, org) => gap(org, '2026-11-23'));
   const lines = shown({ missing, known: null });
-  expect(lines).toHaveLength(208);
-  expect(lines.slice(-5, -3)).toEqual(['', 'and 1,100 lines more (--json has all)']);
+  expect(lines).toHaveLength(210);
+  expect(lines.slice(-7, -5)).toEqual(['', 'and 1,100 lines more (--json has all)']);
 });
 
 test('what is accepted or unavailable is listed apart, and is no gap', () => {
@@ -72,7 +73,7 @@ test('what is accepted or unavailable is listed apart, and is no gap', () => {
   ]);
 });
 
-test('what is unavailable ends with the commands that accept it, neighbouring days in one', () => {
+test('what is unavailable ends with the commands that accept it, one for each organization', () => {
   const gone = (day: string) =>
     gap(1, day, { standing: 'unavailable', reason: 'past_horizon', nextReadAt: null });
   const known = [
@@ -81,9 +82,17 @@ test('what is unavailable ends with the commands that accept it, neighbouring da
     gone('2026-07-01'),
     gap(2, '2026-08-03', { standing: 'accepted' }),
   ];
-  expect(shown({ missing: [], known }).slice(-3)).toEqual([
+  expect(shown({ missing: [], known }).slice(-2)).toEqual([
     'What is unavailable no longer comes. To accept it, with a reason in place of TEXT:',
-    `losant-usage waive --org ${orgOf(1)} --stream device_counts --day 2026-07-01 --reason TEXT`,
-    `losant-usage waive --org ${orgOf(1)} --stream device_counts --day 2026-08-02..2026-08-03 --reason TEXT`,
+    `  losant-usage waive --org ${orgOf(1)} --day 2026-07-01..2026-08-03 --reason TEXT`,
+  ]);
+});
+
+test('gaps end with commands that can be pasted', () => {
+  const cell = `--org ${orgOf(1)} --stream device_counts`;
+  expect(shown({ missing: [gap(1, '2026-11-23')], known: null }).slice(-3)).toEqual([
+    `  losant-usage backfill --from 2026-11-23 --to 2026-11-23 ${cell} --force`,
+    `  losant-usage explain --day 2026-11-23 ${cell}`,
+    `  losant-usage waive --day 2026-11-23 ${cell} --reason TEXT`,
   ]);
 });

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { orgIdsOf, useExport } from '../e2e/export.ts';
-import { asProgram, deleteNumbers } from '../support/by-hand.ts';
+import { asProgram, loseNumbers } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
 
@@ -35,7 +35,7 @@ describe('gaps', () => {
   });
 
   it('names every missing number with its reason, and exits 3', async () => {
-    await exported.place.query(deleteNumbers('payload_totals', orgId));
+    await exported.place.query(loseNumbers('payload_totals', orgId));
     const ended = await gaps('--json');
     expect(ended.code).toBe(3);
     expect(jsonOf(ended)).toEqual([
@@ -45,21 +45,21 @@ describe('gaps', () => {
         stream: 'payload_totals',
         day,
         standing: 'missing',
-        reason: 'changed_by_hand',
-        message: 'its numbers were removed by hand',
-        orgName: name,
+        reason: 'server_error',
+        message: 'HTTP 502',
         nextReadAt: expect.any(String) as string,
       },
     ]);
     const shown = await gaps();
     expect(shown.code).toBe(3);
-    expect(shown.stdout.split('\n').slice(0, 6)).toEqual([
+    expect(shown.stdout.split('\n').slice(0, 7)).toEqual([
       '1 number of 1 organization is missing or in doubt.',
       '',
-      'missing: changed_by_hand, its numbers were removed by hand (1 number)',
+      'missing: server_error, HTTP 502 (1 number)',
       `  ${day}  payload_totals  next run  ${orgId}  ${name}`,
       '',
-      expect.stringContaining('losant-usage backfill'),
+      'What is due is read by the next run. To read one at once, to see more of it, to accept it as it stands:',
+      `  losant-usage backfill --from ${day} --to ${day} --org ${orgId} --stream payload_totals --force`,
     ]);
   });
 
@@ -75,7 +75,7 @@ describe('gaps', () => {
     expect(all.code).toBe(0);
     expect(jsonOf(all)).toEqual([
       {
-        ...{ instanceId, orgId, orgName: name, stream: 'payload_totals', day, standing: 'unavailable' },
+        ...{ instanceId, orgId, stream: 'payload_totals', day, standing: 'unavailable' },
         ...{ reason: 'past_horizon', message: 'too old', nextReadAt: null },
       },
     ]);

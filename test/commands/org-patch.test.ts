@@ -1,41 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { compareFields, fieldsOf } from '../../src/cli/org.ts';
-import { completePatch, type PatchOptions, readWanted, withPatch } from '../../src/cli/org-set.ts';
+import { completePatch, readPatch, withPatch } from '../../src/cli/org-set.ts';
 import { SettingsError } from '../../src/errors.ts';
 
-const NOW = Date.parse('2026-11-25T12:00:00.000Z');
-
-const NONE: PatchOptions = {
-  name: null,
-  description: null,
-  referralId: null,
-  limit: null,
-  tag: null,
-  disable: false,
-  enable: false,
-  auditLog: null,
-  body: null,
-};
-
-let folder: string;
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'losant-usage-org-patch-'));
-});
-afterAll(() => rmSync(folder, { recursive: true }));
-
-function bodyFile(body: unknown): string {
-  const path = join(folder, 'patch.json');
-  writeFileSync(path, typeof body === 'string' ? body : JSON.stringify(body));
-  return path;
-}
-
-/** What is wrong, a line each, without the title. */
-function problemsOf(options: Partial<PatchOptions>): string[] {
+/** What is wrong with a patch, a line each, without the title. */
+function problemsOf(patch: unknown): string[] {
   try {
-    readWanted({ ...NONE, ...options }, NOW);
+    readPatch(JSON.stringify(patch));
   } catch (error) {
     if (error instanceof SettingsError) return error.message.split('\n').slice(1);
     throw error;
@@ -82,35 +53,16 @@ describe('a patch that Losant would not take', () => {
       ],
     ],
   ])('%j is refused by name, before anything is sent', (body, problems) => {
-    expect(problemsOf({ body: bodyFile(body) })).toEqual(problems);
+    expect(problemsOf(body)).toEqual(problems);
   });
 
-  it('is refused among the options as well', () => {
-    expect(problemsOf({ limit: { devices: 5 }, name: '' })).toEqual([
-      '- name="" has not 1 to 255 characters',
-      '- "devices" is not known of limits; did you mean device?',
-    ]);
-    expect(problemsOf({ tag: [{ key: 'a.b', value: 'x' }] })).toEqual([
-      '- tags[0].key="a.b" is not made of 1 to 255 letters, digits, _ and -',
-    ]);
-  });
-
-  it.each<[string, Partial<PatchOptions>, unknown, string]>([
-    ['nothing', {}, undefined, 'Nothing to set was given'],
-    ['an empty body', {}, {}, 'Nothing to set was given'],
-    ['no JSON', {}, '{', 'names a file without a JSON object'],
-    ['a list', {}, [], 'names a file without a JSON object'],
-    ['a name in both places', { name: 'x' }, { name: 'y' }, 'name: in '],
-    ['both states', { disable: true, enable: true }, undefined, '--disable and --enable contradict'],
-  ])('is refused with %s', (_, options, body, message) => {
-    const all = { ...NONE, ...options, ...(body === undefined ? {} : { body: bodyFile(body) }) };
-    expect(() => readWanted(all, NOW)).toThrow(message);
-  });
-
-  it('is refused where its file is not there', () => {
-    expect(() => readWanted({ ...NONE, body: join(folder, 'none.json') }, NOW)).toThrow(
-      'names a file that cannot be read: it does not exist',
-    );
+  it.each([
+    ['nothing', '', '--json is not a JSON object'],
+    ['no JSON', '{', '--json is not a JSON object'],
+    ['a list', '[]', '--json is not a JSON object'],
+    ['an empty object', '{}', '--json changes nothing'],
+  ])('is refused with %s', (_, json, message) => {
+    expect(() => readPatch(json)).toThrow(message);
   });
 });
 
@@ -127,45 +79,27 @@ const ACME = {
   auditLogEnabled: false,
 };
 
-const complete = (options: Partial<PatchOptions>, resource: Record<string, unknown> = ACME) =>
-  completePatch(readWanted({ ...NONE, ...options }, NOW), resource);
-
 describe('what is sent', () => {
-  it('keeps the limits that were not named', () => {
-    expect(complete({ limit: { device: 5 } })).toEqual({ limits: { device: 5, payload: 1_000 } });
+  it('keeps the limits that were not named, and nothing that Losant would not take', () => {
+    expect(completePatch({ limits: { device: 5 } }, ACME)).toEqual({ limits: { device: 5, payload: 1_000 } });
   });
 
-  it('sets a tag in place of all with its key, and keeps the others', () => {
-    expect(complete({ tag: [{ key: 'region', value: 'mars' }] }).tags).toEqual([
-      { key: 'tier', value: 'gold' },
-      { key: 'region', value: 'mars' },
-    ]);
-    const odd = { ...ACME, tags: [{ key: 'n', value: 5 }] };
-    expect(() => complete({ tag: [{ key: 'a', value: 'b' }] }, odd)).toThrow('would lose them');
-  });
-
-  it('disables from now on, unless it is disabled already, and takes the rest from a body', () => {
-    const body = bodyFile({ isReadOnly: true, tags: [] });
-    expect(complete({ disable: true, body })).toEqual({
-      disabledAt: '2026-11-25T12:00:00.000Z',
-      isReadOnly: true,
-      tags: [],
-    });
-    expect(complete({ disable: true }, { ...ACME, disabledAt: '2026-01-01T00:00:00.000Z' })).toEqual({});
-    expect(complete({ enable: true, auditLog: true })).toEqual({ disabledAt: false, auditLogEnabled: true });
+  it('is otherwise what was given', () => {
+    const patch = { isReadOnly: true, tags: [{ key: 'region', value: 'mars' }] };
+    expect(completePatch(patch, ACME)).toEqual(patch);
   });
 });
 
 describe('what changes', () => {
   it('is told field by field, old and new', () => {
-    const patch = complete({
-      limit: { device: 5, member: 1 },
-      tag: [{ key: 'region', value: 'eu' }],
-      enable: true,
-    });
+    const patch = completePatch(
+      { limits: { device: 5, member: 1 }, tags: [{ key: 'region', value: 'eu' }], disabledAt: false },
+      ACME,
+    );
     expect(compareFields(fieldsOf(ACME), fieldsOf(withPatch(ACME, patch)))).toEqual([
       { field: 'limits.device', old: '100', new: '5' },
       { field: 'tags.region', old: 'eu, us', new: 'eu' },
+      { field: 'tags.tier', old: 'gold', new: null },
       { field: 'limits.member', old: null, new: '1' },
     ]);
   });

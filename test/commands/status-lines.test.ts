@@ -14,24 +14,17 @@ const RUN: RunRecord = {
   to: '2026-11-23',
   startedAt: '2026-11-24T00:15:00.000Z',
   finishedAt: '2026-11-24T00:21:12.000Z',
-  streams: ['device_counts'],
-  heartbeatAt: '2026-11-24T00:21:12.000Z',
-  host: 'host',
   version: '1.2.3',
-  orgs: 1_234,
-  planned: 4_936,
-  loaded: 4_936,
-  unchanged: 0,
-  leftOut: 0,
-  failed: 0,
-  quarantined: 0,
-  unavailable: 0,
-  restated: 0,
-  restatedFinal: 0,
-  requests: 7_405,
+  counts: { cells: cellsOf(4_936) },
   failures: [],
   error: null,
 };
+
+function cellsOf(planned: number, more: { readonly failed?: number; readonly quarantined?: number } = {}) {
+  const none = { loaded: 0, unchanged: 0, left_out: 0, failed: 0, quarantined: 0, unavailable: 0 };
+  return { ...none, planned, ...more };
+}
+
 const QUIET: InstanceHealth = {
   instanceId: '575ec8687ae143cd83dc4a97',
   name: 'Acme',
@@ -40,19 +33,19 @@ const QUIET: InstanceHealth = {
   deletedOrganizations: 0,
   listedAt: null,
   listProblem: null,
-  hasRun: true,
+  totalsProblem: null,
+  lastRunAt: null,
   lastCompleteRunAt: null,
-  lease: null,
-  quarantined: 0,
-  finalChanges30Days: 0,
+  leaseRunId: null,
+  leaseSince: null,
   finalChanges: 0,
-  finalChangesByHand30Days: 0,
-  changesByHand30Days: 0,
+  finalChanges30Days: 0,
+  differences: 0,
   streams: [],
 };
 
 const render = (instances: readonly InstanceHealth[], runs: readonly RunRecord[] = []) =>
-  renderStatus({ at: new Date(NOW).toISOString(), gaps: 0, instances, runs }, NOW);
+  renderStatus({ at: new Date(NOW).toISOString(), gaps: 0, instances, notInSettings: [], runs }, NOW);
 const shown = (instances: readonly InstanceHealth[], runs: readonly RunRecord[] = []) =>
   render(instances, runs).map((line) => renderLine(line, { color: false }));
 
@@ -60,33 +53,35 @@ test('a database that nothing was exported to names the first command', () => {
   expect(shown([])).toEqual(['Nothing has been exported yet. Start with: losant-usage run']);
 });
 
-test('an instance that is exported right now says by whom and since when', () => {
-  const lease = { runId: RUN.runId, host: 'worker-1', since: '2026-11-24T22:45:00.000Z' };
-  expect(shown([{ ...QUIET, lease, quarantined: 1_234 }]).slice(2)).toEqual([
-    '  exported now by worker-1, since 2026-11-24 22:45 UTC (12 min ago)',
+test('an instance that is exported right now says since when', () => {
+  const leaseSince = '2026-11-24T22:45:00.000Z';
+  const streams = [{ ...STREAM, quarantined: 1_234, failing: 2 }];
+  expect(shown([{ ...QUIET, leaseSince, streams }]).slice(4)).toEqual([
+    '  exported now, since 2026-11-24 22:45 UTC (12 min ago)',
     '  1,234 answers in quarantine',
+    '  reads of 2 stored numbers keep failing',
     '  no runs on record',
   ]);
 });
 
 test('each run says how it ended, in words', () => {
   const backfill = { ...RUN, kind: 'backfill', from: '2026-09-01', to: '2026-11-20' } as const;
-  const planned = 1_115;
+  const counts = { cells: cellsOf(1_115) };
   const runs = [
     RUN,
-    { ...RUN, status: 'partial', planned: 10, failed: 1, quarantined: 2 },
-    { ...RUN, status: 'partial', planned: 10 },
-    { ...backfill, status: 'interrupted', planned, error: 'Interrupted by SIGINT' },
-    { ...RUN, status: 'interrupted', planned, error: 'the process died without reporting' },
+    { ...RUN, status: 'partial', counts: { cells: cellsOf(10, { failed: 1, quarantined: 2 }) } },
+    { ...RUN, status: 'partial', counts: { cells: cellsOf(10) } },
+    { ...backfill, status: 'interrupted', counts, error: 'Interrupted by SIGINT' },
+    { ...RUN, status: 'interrupted', counts, error: 'the process died without reporting' },
     { ...RUN, status: 'failed', from: null, to: null, error: 'Losant is away' },
-    { ...RUN, status: 'running', finishedAt: null, planned: 1 },
+    { ...RUN, status: 'running', finishedAt: null, counts: { cells: cellsOf(1) } },
   ] as const;
   const took = '2026-11-24 00:15 UTC';
   expect(shown([QUIET], runs).slice(4)).toEqual([
     `    ${took}  2026-11-23              6 min 12 s     run: complete, 4,936 numbers`,
     `    ${took}  2026-11-23              6 min 12 s     run: incomplete, 10 numbers, 1 number failed, 2 in quarantine`,
     `    ${took}  2026-11-23              6 min 12 s     run: incomplete, 10 numbers`,
-    `    ${took}  2026-09-01..2026-11-20  6 min 12 s     backfill stopped by you: 1,115 numbers so far; the same command goes on`,
+    `    ${took}  2026-09-01..2026-11-20  6 min 12 s     backfill stopped by you: 1,115 numbers so far; the next run goes on`,
     `    ${took}  2026-11-23              6 min 12 s     run stopped (the process died without reporting): 1,115 numbers so far; the next run goes on`,
     `    ${took}                          6 min 12 s     run: failed: Losant is away`,
     `    ${took}  2026-11-23              still running  run: 1 number so far`,
@@ -99,15 +94,18 @@ const STREAM: StreamHealth = {
   cells: { ...NO_CELLS, final: 23_000 },
   yesterday: { waiting: 0, unavailable: 0, in_doubt: 0, missing: 0 },
   yesterdayReadAt: null,
-  trackedFrom: '2026-11-01',
-  orgsTracked: 1_000,
+  newestReadDay: '2026-11-23',
+  firstDay: '2026-11-01',
+  orgs: 1_000,
   orgsComplete: 1_000,
-  newestDay: '2026-11-23',
+  lastDay: '2026-11-23',
   completeTo: '2026-11-23',
   gaps: 0,
   orgsWithGaps: 0,
   oldestGap: null,
   expiring: 0,
+  failing: 0,
+  quarantined: 0,
 };
 
 test('says of how many organizations nothing is missing, where it is not all of them', () => {
@@ -128,14 +126,12 @@ test('says of how many organizations nothing is missing, where it is not all of 
 });
 
 test('fits a terminal of 120 columns, also with large numbers and long reasons', () => {
-  const stream = { ...STREAM, stream: 'notebook_minutes', orgsTracked: 12_345, orgsComplete: 11_999 };
+  const stream = { ...STREAM, stream: 'notebook_minutes', orgs: 12_345, orgsComplete: 11_999 };
   const gappy = { ...stream, gaps: 1_234_567, orgsWithGaps: 10_346, oldestGap: '2026-11-01' };
   const run = {
     ...RUN,
     from: '2026-09-01',
-    planned: 1_234_567,
-    failed: 123_456,
-    quarantined: 999,
+    counts: { cells: cellsOf(1_234_567, { failed: 123_456, quarantined: 999 }) },
   };
   const error =
     'The database at db.example.com:5432/usage cannot be reached: connect ECONNREFUSED 10.0.0.12:5432';
@@ -146,13 +142,10 @@ test('fits a terminal of 120 columns, also with large numbers and long reasons',
   expect(texts.filter((text) => text.trimEnd().length > 120)).toEqual([]);
 });
 
-test('says that final numbers changed, and how many of them by hand', () => {
+test('says that final numbers changed', () => {
   const changed = { ...QUIET, finalChanges30Days: 3, finalChanges: 7 };
   expect(shown([changed])).toContain(
     '  3 final numbers changed in the last 30 days: see the view restatements',
-  );
-  expect(shown([{ ...changed, finalChangesByHand30Days: 2 }])).toContain(
-    '  3 final numbers changed in the last 30 days, 2 by hand: see the view restatements',
   );
   expect(shown([{ ...changed, finalChanges30Days: 0 }]).join('\n')).not.toContain('changed');
 });
@@ -177,10 +170,8 @@ describe('the sentence on yesterday', () => {
     );
   });
 
-  test('says that nothing of it is tracked', () => {
-    expect(yesterdayOf({}, { orgsTracked: 0, orgsComplete: 0 })).toBe(
-      '  Yesterday, 2026-11-23, is not tracked.',
-    );
+  test('says that nothing of it is wanted', () => {
+    expect(yesterdayOf({}, { lastDay: '2026-11-20' })).toBe('  Yesterday, 2026-11-23, is not wanted.');
   });
 });
 

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { orgIdsOf, useExport } from '../e2e/export.ts';
 import { createPlace } from '../e2e/usage.ts';
-import { asProgram, deleteNumbers } from '../support/by-hand.ts';
+import { asProgram, loseNumbers } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
 
@@ -43,10 +43,10 @@ describe('status', () => {
     const ended = await status(exported.place.url, '--json');
     expect(ended.code).toBe(0);
     const stream = {
-      trackedFrom: day,
-      orgsTracked: 3,
+      firstDay: day,
+      orgs: 3,
       orgsComplete: 3,
-      newestDay: day,
+      lastDay: day,
       completeTo: day,
       gaps: 0,
       orgsWithGaps: 0,
@@ -57,8 +57,7 @@ describe('status', () => {
       instances: [
         {
           instanceId,
-          lease: null,
-          quarantined: 0,
+          leaseSince: null,
           streams: [
             { ...stream, stream: 'device_counts' },
             { ...stream, stream: 'notebook_minutes' },
@@ -67,7 +66,17 @@ describe('status', () => {
           ],
         },
       ],
-      runs: [{ instanceId, kind: 'manual', status: 'complete', from: day, to: day, planned: 12, failed: 0 }],
+      notInSettings: [],
+      runs: [
+        {
+          instanceId,
+          kind: 'manual',
+          status: 'complete',
+          from: day,
+          to: day,
+          counts: { cells: { planned: 12, failed: 0 } },
+        },
+      ],
     });
     const shown = await status(exported.place.url);
     expect(shown.stdout.split('\n').slice(0, 9)).toEqual([
@@ -88,12 +97,15 @@ describe('status', () => {
     );
   });
 
-  it('shows a shard that is exported, as of an instance', async () => {
-    await exported.place.query(`insert into losant_usage.leases values ('${instanceId}', 3, 1,
-      gen_random_uuid(), 'pod-1', now(), now() + interval '1 hour')`);
-    const shown = await status(exported.place.url);
-    expect(shown.stdout).toMatch(/\n {2}exported now by pod-1, since \S+ \S+ UTC \(.*\)\n/);
-    await exported.place.query('delete from losant_usage.leases');
+  it('judges no instance that is not in the settings, and says once how to end it', async () => {
+    const other = '0123456789abcdef01234567';
+    const env = { ...exported.env, LOSANT_INSTANCE_ID: other };
+    const ended = await runProgram(['status'], env);
+    expect(ended.code).toBe(0);
+    expect(ended.stdout).not.toContain(`Instance ${instanceId}\n`);
+    expect(ended.stdout).toContain(`\n  losant-usage run --end ${instanceId}\n`);
+    const document = jsonOf<{ instances: unknown[] }>(await runProgram(['status', '--json'], env));
+    expect(document).toMatchObject({ instances: [], notInSettings: [instanceId] });
   });
 
   it('exits 3 while organizations may be missing from the list, and says so', async () => {
@@ -113,7 +125,7 @@ describe('status', () => {
   it('works with a role that may only read, as gaps and explain do, and exits 3 at a gap', async () => {
     const url = await readerUrl();
     const [orgId = ''] = await orgIdsOf(exported.platform);
-    await exported.place.query(deleteNumbers('device_counts', orgId));
+    await exported.place.query(loseNumbers('device_counts', orgId));
     const ended = await status(url);
     expect(ended.code).toBe(3);
     expect(ended.stdout).toContain(`1 number of 1 organization since ${day}`);
@@ -121,5 +133,23 @@ describe('status', () => {
     const env = { DATABASE_URL: url };
     expect((await runProgram(['gaps', '--all', '--json'], env)).code).toBe(3);
     expect((await runProgram(['explain', '--org', orgId, '--day', day], env)).code).toBe(0);
+  });
+});
+
+describe('run --end', () => {
+  it('ends the tracks of an instance that left the settings, after which nobody speaks of it', async () => {
+    const other = '0123456789abcdef01234567';
+    const env = { ...exported.env, LOSANT_INSTANCE_ID: other };
+    const refused = await exported.run(['run', '--end', instanceId, '--json']);
+    expect(refused.code).toBe(2);
+    expect(jsonOf<Refusal>(refused).error.message).toBe(
+      `--end ${instanceId}: this instance is in the settings`,
+    );
+    const ended = await runProgram(['run', '--end', instanceId, '--json'], env);
+    expect(ended.code).toBe(0);
+    expect(jsonOf(ended)).toEqual({ instanceId, tracks: 12 });
+    const open = await exported.place.query('select from losant_usage.tracks where to_day is null');
+    expect(open).toEqual([]);
+    expect((await runProgram(['status'], env)).stdout).not.toContain('--end');
   });
 });

@@ -1,79 +1,156 @@
-/** Every query of every dashboard, on known numbers, in sessions of three time zones. */
+/** Every query of the dashboards and of docs/sql, on known numbers, in sessions of three time zones. */
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { CHOSEN, LOOKED_AT } from './chosen.ts';
-import { type Chosen, dashboards, fillIn, type Override, questions, sqlQueries } from './dashboards.ts';
-import { CLOSED, CONTRADICTED, LATER } from './seed.ts';
-import { openSeeded, type Seeded, ZONES } from './seeded.ts';
+import { CHOSEN } from './chosen.ts';
+import { dashboards, fillIn, questions, sqlQueries } from './dashboards.ts';
+import { ACME, GLOBEX, HOSTILE_NAME, openWorld, type Row, SILENT, type World, ZONES } from './world.ts';
 
-let seeded: Seeded;
-
+let world: World;
 beforeAll(async () => {
-  seeded = await openSeeded(CLOSED + CONTRADICTED);
+  world = await openWorld();
 });
+afterAll(() => world.close());
 
-afterAll(() => seeded.close());
+const queries = dashboards.flatMap(sqlQueries);
 
-const NUMBERS = new Set([20, 21, 23, 700, 701, 1700]);
-const UNITS: readonly (readonly [RegExp, string])[] = [
-  [/bytes/i, 'decbytes'],
-  [/minutes/i, 'm'],
-  [/share$/i, 'percentunit'],
-  [/^duration$/i, 's'],
-];
-const COUNTS = ['short', 'locale'];
-
-function unitOf(column: string, overrides: readonly Override[]): unknown {
-  const own = overrides
-    .filter(({ matcher }) => matcher.options === column)
-    .flatMap(({ properties }) => properties);
-  return own.find(({ id }) => id === 'unit')?.value;
-}
-
-/** Within the days that are held, so that a day too many shows: 1 October in Los Angeles, 2 November in Kiritimati. */
-const WITHIN = { ...CHOSEN, from: '2026-10-02T06:30:00Z', to: '2026-11-01T18:00:00Z' };
-
-/** The period to date is that of yesterday by the database's clock, of which another organization has numbers. */
-function chosenFor(sql: string): Chosen {
-  // October was closed in November.
-  if (sql.includes('closed_at between')) return { ...WITHIN, to: '2026-11-05T00:00:00Z' };
-  if (!sql.includes('usage_vs_limits')) return WITHIN;
-  return { ...WITHIN, variables: { ...WITHIN.variables, org: [LATER] } };
-}
-
-describe.each(dashboards.flatMap(sqlQueries))('$name', ({ sql, panel: shown, target }) => {
-  test('answers the same in every time zone, in order, each column in its unit', async () => {
-    const [utc, ...others] = await seeded.ask(fillIn(sql, chosenFor(sql)), {
-      zones: ZONES,
-      moment: LOOKED_AT,
-    });
+describe.each(queries)('$name', ({ sql, panel }) => {
+  test('answers the same in every time zone, in order, with the columns that the panel names', async () => {
+    const [utc, ...others] = await world.ask(fillIn(sql, CHOSEN), ZONES);
     expect(utc?.rows.length).toBeGreaterThan(0);
     for (const other of others) expect(other).toEqual(utc);
-    if (target?.format === 'time_series') {
+    if (panel?.type === 'timeseries') {
       const times = (utc?.rows ?? []).map(({ time }) => String(time));
       expect(times).toEqual(times.toSorted());
-      const isHourly = sql.includes('hourly_usage');
-      const last = isHourly ? '2026-11-01T23:00:00.000Z' : '2026-11-01T00:00:00.000Z';
-      expect([times[0], times.at(-1)]).toEqual(['2026-10-02T00:00:00.000Z', last]);
-      expect(new Set(times).size).toBe(isHourly ? 31 * 24 : 31);
+      expect([times[0], times.at(-1)].map((time) => time?.slice(10))).toEqual(
+        Array(2).fill('T00:00:00.000Z'),
+      );
     }
-    if (shown?.fieldConfig === undefined) return;
-    const { defaults, overrides } = shown.fieldConfig;
-    // Series by name are columns of the chart; their names are not known here.
-    const columns = (utc?.columns ?? []).filter(({ name }) => name !== 'value');
-    const names = columns.map(({ name }) => name);
-    const named = overrides.flatMap(({ matcher }) => (matcher.id === 'byName' ? matcher.options : []));
-    expect(named.filter((name) => !names.includes(name))).toEqual([]);
-    for (const { name } of columns.filter(({ oid }) => NUMBERS.has(oid))) {
-      const unit = unitOf(name, overrides) ?? defaults.unit;
-      const expected = UNITS.find(([pattern]) => pattern.test(name))?.[1];
-      expect({ name, unit }).toEqual({ name, unit: expected ?? (expect.toBeOneOf(COUNTS) as unknown) });
-    }
+    const columns = utc?.columns ?? [];
+    if (panel === null || columns.includes('value')) return;
+    const named = panel.fieldConfig.overrides.map(({ matcher }) => matcher.options);
+    expect(named.filter((name) => !columns.includes(name) && name !== 'standing')).toEqual([]);
+  });
+});
+
+describe.each(questions)('docs/sql/$name', ({ name, sql }) => {
+  test('answers the same in every time zone', async () => {
+    const [utc, ...others] = await world.ask(sql, ZONES);
+    expect(utc?.rows.length).toBeGreaterThan(0);
+    for (const other of others) expect(other).toEqual(utc);
+  });
+
+  test('begins with its question, units and what to change, and stands in the list', () => {
+    const [question = '', units = '', filter = ''] = sql.split('\n');
+    expect([question, units, filter]).toEqual([
+      expect.stringMatching(/^-- Question: [A-Z].*\?$/),
+      expect.stringMatching(/^-- Units: .*\.$/),
+      expect.stringMatching(/^-- Filter: /),
+    ]);
+    const list = readFileSync('docs/sql/README.md', 'utf8').replaceAll(/ +\|/g, ' |');
+    expect(list).toContain(`| [${name}](${name}) | ${question.slice('-- Question: '.length)} |`);
   });
 });
 
 test('no query makes a 0 of a number that is not stored', () => {
-  const all = [...dashboards.flatMap(sqlQueries), ...questions].map(({ sql }) => sql).join('\n');
-  const zeros = all.match(/coalesce\((?:[^()]|\([^()]*\))*, 0\)/g) ?? [];
-  // Payloads of a source that has no row on a day that is stored.
-  expect(zeros).toEqual(['coalesce(s.count, 0)']);
+  const all = [...queries, ...questions].map(({ sql }) => sql).join('\n');
+  expect(all).not.toMatch(/coalesce\((?:[^()]|\([^()]*\))*, 0\)/);
+});
+
+async function panel(title: string): Promise<readonly Row[]> {
+  const found = queries.find(({ name }) => name.endsWith(` / ${title}`));
+  if (found === undefined) throw new Error(`no query ${title}`);
+  return (await world.ask(fillIn(found.sql, CHOSEN)))[0]?.rows ?? [];
+}
+
+async function question(name: string): Promise<readonly Row[]> {
+  const found = questions.find((each) => each.name === name);
+  if (found === undefined) throw new Error(`no question ${name}`);
+  return (await world.ask(found.sql))[0]?.rows ?? [];
+}
+
+describe('of the known numbers', () => {
+  test('a day is summed over who has a number, beside the same weekday before, and says who has none', async () => {
+    const rows = await panel('All organizations by day');
+    expect(rows).toHaveLength(20);
+    expect(rows[9]).toEqual({
+      time: '2026-11-10T00:00:00.000Z',
+      'This day': 21,
+      'Compared day': 31,
+      'Organizations missing': 1,
+    });
+  });
+
+  test('only days that are known on both sides are compared', async () => {
+    const rows = await panel('Organizations that changed most');
+    expect(rows.find((row) => row['Organization'] === 'Acme')).toMatchObject({
+      'In the range': 190,
+      Before: 190,
+      Difference: 0,
+      'Days not known': 1,
+    });
+    expect(rows.map((row) => row['Organization'])).toContain(HOSTILE_NAME);
+  });
+
+  test('a day that is not stored has no point, and a mark', async () => {
+    const rows = await panel('The organization: the metric by day');
+    expect(rows[9]).toEqual({
+      time: '2026-11-10T00:00:00.000Z',
+      'This day': null,
+      'Compared day': 10,
+      Missing: 1,
+    });
+  });
+
+  test('gaps are counted by cause, and what is accepted is none', async () => {
+    expect(await panel('Gaps by cause')).toEqual([
+      expect.objectContaining({
+        Stream: 'payload_totals',
+        standing: 'missing',
+        Reason: 'server_error',
+        Numbers: 2,
+      }),
+    ]);
+    expect(await question('missing-days-by-reason.sql')).toEqual([
+      expect.objectContaining({ standing: 'missing', numbers: 2, organizations: 1 }),
+      expect.objectContaining({ standing: 'accepted', reason: 'waived', numbers: 1 }),
+    ]);
+  });
+
+  test('a settled sum that differs from what Losant counts is shown', async () => {
+    expect(await panel('Sums that differ from what is counted elsewhere')).toEqual([
+      expect.objectContaining({ Metric: 'devices_total', Ours: 7, Other: 8, Difference: -1 }),
+    ]);
+  });
+
+  test('October can be billed for whom nothing speaks against, and each cause stands beside what to do', async () => {
+    expect((await question('ready-to-bill.sql')).map((row) => row['org_id'])).toEqual([GLOBEX, SILENT]);
+    expect(await question('not-ready-to-bill.sql')).toEqual([
+      expect.objectContaining({
+        org_id: ACME,
+        cause: 'missing',
+        what_to_do: `losant-usage backfill --org ${ACME} --from 2026-10-31 --to 2026-10-31`,
+      }),
+    ]);
+  });
+
+  test('what differs from an invoice, was restated, or fell silent is found', async () => {
+    expect(await question('changed-since-closing.sql')).toContainEqual(
+      expect.objectContaining({
+        metric: 'notebook_minutes',
+        billed_quantity: 90,
+        quantity: 93,
+        difference: 3,
+      }),
+    );
+    expect(await question('changed-since-invoice.sql')).toEqual([
+      expect.objectContaining({
+        org_id: ACME,
+        metric: 'payload_billable_count',
+        difference: 2,
+        was_final: true,
+      }),
+    ]);
+    expect((await question('silent-organizations.sql')).map((row) => row['org_id'])).toEqual([SILENT]);
+    expect(await question('largest-changes.sql')).toHaveLength(3);
+  });
 });

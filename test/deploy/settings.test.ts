@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
-import { type Config, readConfig } from '../../src/settings/config.ts';
+import { readConfig } from '../../src/settings/config.ts';
 
 interface Service {
   readonly environment?: Readonly<Record<string, string>>;
@@ -24,11 +24,12 @@ function readSecret(path: string) {
   return { text: kind === undefined ? 'eyJ.some-long-token' : (texts[kind] ?? ''), mode: 0o440 };
 }
 
-function readSettings(
+/** Throws with every problem of the settings. */
+function assertAccepted(
   env: Readonly<Record<string, string>>,
   needs: readonly ('losant' | 'database')[] = ['losant', 'database'],
-): Config {
-  return readConfig({ env, configFile: null, needs, readFile: readSecret });
+): void {
+  readConfig({ env, configFile: null, needs, readFile: readSecret });
 }
 
 /** Returns `name=text` lines as variables, with quotes read as a shell and systemd read them. */
@@ -47,7 +48,7 @@ test.each([
   ['migrate', {}, ['database']],
   ['billing', {}, ['database']],
 ] as const)('the program takes the settings of %s in compose.yaml', (name, more, needs) => {
-  readSettings({ ...compose.services[name]?.environment, ...more }, needs);
+  assertAccepted({ ...compose.services[name]?.environment, ...more }, needs);
 });
 
 test('compose.yaml gives each service the secrets that its settings name, and nobody the password of an owner', () => {
@@ -67,7 +68,7 @@ test('compose.yaml gives each service the secrets that its settings name, and no
 
 test.each(['as it is', 'with every line switched on'])('the program takes the file of systemd %s', (how) => {
   const text = readFileSync('deploy/systemd/losant-usage.env.example', 'utf8');
-  readSettings(readLines(how === 'as it is' ? text : text.replaceAll(/^#(?=[A-Z_]+=)/gm, '')));
+  assertAccepted(readLines(how === 'as it is' ? text : text.replaceAll(/^#(?=[A-Z_]+=)/gm, '')));
 });
 
 test('the program takes the example with several instances', () => {
@@ -110,5 +111,5 @@ test.each([
   const pod = documents.map((each) => each.toJS() as Pod).find((each) => each.kind === kind);
   const [container] = pod?.spec?.template.spec.containers ?? [];
   const own = Object.fromEntries((container?.env ?? []).map(({ name, value }) => [name, value]));
-  readSettings({ ...(needs.length > 1 ? shared.data : {}), ...own }, needs);
+  assertAccepted({ ...(needs.length > 1 ? shared.data : {}), ...own }, needs);
 });

@@ -10,7 +10,9 @@ const exported = useExport({ orgs: 20 });
 
 /** Each row of numbers with where it lies and which transaction made it. */
 async function physicalRows(): Promise<Row[]> {
-  return await exported.place.query('select ctid::text, xmin::text, org_id from losant_usage.usage_days order by 1');
+  return await exported.place.query(
+    'select ctid::text, xmin::text, org_id from losant_usage.usage_days order by 1',
+  );
 }
 
 /** Row changes of the numbers that Postgres has counted. */

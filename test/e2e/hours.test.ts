@@ -10,7 +10,7 @@ import { orgIdsOf, useExport } from './export.ts';
 const STREAMS = { STREAMS: 'device_counts,notebook_minutes,payload_totals,payload_sources,payload_hours' };
 const [FIRST, LAST] = [daysAgo(40), daysAgo(1)];
 
-const exported = useExport({ orgs: 8, omitZeroHours: true, latencyMs: 20 });
+const exported = useExport({ orgs: 8, latencyMs: 20 });
 beforeAll(async () => {
   await exported.run(['migrate']);
 });
@@ -37,8 +37,9 @@ async function readTruth(): Promise<string[]> {
 
 async function readStored(): Promise<string[]> {
   const rows = await exported.place.query(`
-    select concat_ws(' ', org_id, usage_date::text, array_to_string(billable_counts, ','),
-      array_to_string(all_counts, ','), array_to_string(all_bytes, ',')) as line from losant_usage.payload_hours`);
+    select concat_ws(' ', org_id, usage_date::text, array_to_string(hours_billable_count, ','),
+      array_to_string(hours_all_count, ','), array_to_string(hours_all_bytes, ',')) as line
+    from losant_usage.usage_days where hours_all_count is not null`);
   return rows.map(({ line }) => String(line)).sort();
 }
 
@@ -70,7 +71,9 @@ it('hours of 40 days are exact after faults, restatements and a kill', async () 
   });
   const running = spawn(backfill(), { ...STREAMS, REQUEST_CONCURRENCY: '2' });
   await until('some hours are stored', async () => {
-    const rows = await place.query('select from losant_usage.payload_hours limit 1');
+    const rows = await place.query(
+      'select from losant_usage.usage_days where hours_all_count is not null limit 1',
+    );
     return rows.length > 0;
   });
   running.kill('SIGKILL');
@@ -81,6 +84,8 @@ it('hours of 40 days are exact after faults, restatements and a kill', async () 
     await platform.control('restate', { orgId, day: daysAgo(2 + index), counter: 'payload_hours' });
   }
   await platform.control('config', { faults: null, latencyMs: 0 });
+  // The lease of a dead process lapses within a minute.
+  await place.query('update losant_usage.leases set until = now()');
   const ended = await run(backfill(['--force']), STREAMS);
   expect(jsonOf(ended).failures).toEqual([]);
   expect(ended.code).toBe(0);
@@ -89,47 +94,25 @@ it('hours of 40 days are exact after faults, restatements and a kill', async () 
   expect(stored).toEqual(await readTruth());
   // Each day's hours add up to its total, so that none is in doubt.
   const differing = await place.query(`
-    select from losant_usage.payload_hours h join losant_usage.usage_days u using (usage_date, org_id)
-    where u.payload_all_count <> (select sum(n) from unnest(h.all_counts) as n)`);
+    select from losant_usage.usage_days u
+    where u.payload_all_count <> (select sum(n) from unnest(u.hours_all_count) as n)`);
   expect(differing).toEqual([]);
 });
 
-it('a wrong hour is in doubt with both figures, and final once it is put right', async () => {
+it('hours that do not add up to the day differ in the reconciliation, until they are put right', async () => {
   const { platform, place, run } = exported;
   const orgId = (await platform.orgWith('large')).slice(6);
   const day = daysAgo(10);
-  const cells = (stream = 'payload_hours') =>
-    place.query(`select standing::text, reason, message from losant_usage.cells
-      where org_id = '${orgId}' and usage_date = '${day}' and stream = '${stream}'`);
-  const [before] = await place.query(`select payload_all_count as total from losant_usage.usage_days
-    where org_id = '${orgId}' and usage_date = '${day}'`);
-  const total = Number(before?.['total']);
-
+  const again = ['run', '--json', '--date', day, '--org', orgId, '--stream', 'payload_hours'];
+  const differing = () =>
+    place.query(`select metric, difference::integer, orgs_differing from losant_usage.reconciliation
+      where usage_date = '${day}' and compared_with = 'payload_hours' and outcome = 'differs'`);
   await platform.control('hour', { orgId, day, hour: 7, by: 3 });
-  const wrong = await run(
-    ['run', '--json', '--date', day, '--org', orgId, '--stream', 'payload_hours'],
-    STREAMS,
-  );
-  expect(wrong.code).toBe(3);
-  expect(jsonOf(wrong).failures).toEqual([]);
-  const [doubted] = await cells();
-  expect(doubted).toMatchObject({ standing: 'in_doubt', reason: 'contradicted' });
-  expect(doubted?.['message']).toContain(
-    `all_count ${total + 3} by payload_hours, ${total} by payload_totals`,
-  );
-  const gaps = await run(['gaps', '--json'], STREAMS);
-  expect(gaps.code).toBe(3);
-  const explained = await run(
-    ['explain', '--org', orgId, '--day', day, '--stream', 'payload_hours'],
-    STREAMS,
-  );
-  expect(explained.stdout).toMatch(/07:00 {2}.*billable_count [\d,]+ -> [\d,]+/);
-
+  expect((await run(again, STREAMS)).code).toBe(0);
+  expect((await differing()).map(({ metric }) => metric)).toContain('payload_all_count');
   await platform.control('hour', { orgId, day, hour: 7, by: 0 });
-  const right = await run(['run', '--json', '--date', day, '--org', orgId], STREAMS);
-  expect(right.code).toBe(0);
-  expect(await cells()).toMatchObject([{ standing: 'final', reason: null }]);
-  expect(await cells('payload_totals')).toMatchObject([{ standing: 'final', reason: null }]);
+  expect((await run(again, STREAMS)).code).toBe(0);
+  expect(await differing()).toEqual([]);
 });
 
 it('a dry run says what the hours cost: three requests for 31 days of an organization', async () => {
@@ -156,8 +139,12 @@ it('a statement has no number of hours, and its proof pack holds with them besid
   const period = daysAgo(40).slice(0, 7);
   const folder = mkdtempSync(join(tmpdir(), 'losant-usage-hours-'));
   try {
-    const close = await exported.run(['close', '--period', period, '--incomplete', 'a test'], STREAMS);
-    expect(close.code).toBe(0);
+    const refused = await exported.run(['close', '--period', period, '--json'], STREAMS);
+    const [{ blockersHash = '' } = {}] = jsonOf<{ instances: { blockersHash?: string }[] }>(
+      refused,
+    ).instances;
+    const accepted = ['--incomplete', 'a test', '--blockers', blockersHash];
+    expect((await exported.run(['close', '--period', period, ...accepted], STREAMS)).code).toBe(0);
     const out = join(folder, 'pack');
     expect((await exported.run(['statement', '--period', period, '--out', out], STREAMS)).code).toBe(0);
     expect((await exported.run(['verify', out], STREAMS)).code).toBe(0);

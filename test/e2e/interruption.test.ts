@@ -18,7 +18,9 @@ async function interrupt(day: string, signal: NodeJS.Signals) {
   const { place, spawn } = exported;
   const running = spawn(['backfill', '--json', '--from', day, '--to', day], SLOW);
   const isUnderWay = async () => {
-    const rows = await place.query(`select from losant_usage.coverage where usage_date = '${day}' and is_stored limit 1`);
+    const rows = await place.query(
+      `select from losant_usage.coverage where usage_date = '${day}' and is_stored limit 1`,
+    );
     return rows.length > 0;
   };
   await until('some of it is stored', isUnderWay);
@@ -58,9 +60,7 @@ it.each([
       'select status, finished_at is not null as is_finished from losant_usage.runs order by started_at desc limit 1',
     );
     expect(run).toEqual({ status: 'interrupted', is_finished: true });
-    expect(
-      await exported.place.query('select run_id from losant_usage.leases'),
-    ).toEqual([]);
+    expect(await exported.place.query('select run_id from losant_usage.leases')).toEqual([]);
     await completes(day);
   },
 );

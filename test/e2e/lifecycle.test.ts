@@ -23,9 +23,7 @@ it('organizations chosen by id today, and all of them from now on: the next run 
   const { platform, place } = exported;
   const [chosen = '', alsoChosen = ''] = await orgIdsOf(platform);
   const goOn = () =>
-    query(
-      'select org_id from losant_usage.tracks group by org_id having bool_and(to_day is null)',
-    );
+    query('select org_id from losant_usage.tracks group by org_id having bool_and(to_day is null)');
   expect((await run([], { LOSANT_ORG_IDS: chosen })).code).toBe(0);
   expect((await run([], { LOSANT_ORG_IDS: `${chosen},${alsoChosen}` })).code).toBe(0);
   expect(await goOn()).toHaveLength(2);

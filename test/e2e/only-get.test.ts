@@ -29,9 +29,9 @@ const CALLS: Readonly<Record<string, () => readonly (readonly string[])[]>> = {
   worker: () => [],
   run: () => [['run'], ['run', '--date', yesterday]],
   backfill: () => [['backfill', '--from', daysAgo(3), '--to', yesterday]],
-  check: () => [['check', '--all-orgs', '--probe']],
+  check: () => [['check', '--probe']],
   'org show': () => [['org', 'show', '--org', orgId]],
-  'org set': () => [['org', 'set', '--org', orgId, '--name', 'Other', '--disable', '--dry-run']],
+  'org set': () => [['org', 'set', '--org', orgId, '--json', '{"name":"Other"}', '--dry-run']],
   'org delete': () => [['org', 'delete', '--org', orgId, '--dry-run']],
 };
 

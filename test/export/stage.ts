@@ -15,6 +15,7 @@ export interface Setting {
   readonly platform: Platform;
   readonly selection: OrgSelection;
   readonly streams: readonly string[];
+  readonly controlTotals: 'block' | 'show';
 }
 
 /** A platform, a database, and the export between them, at a time that the test sets. */
@@ -54,10 +55,11 @@ export async function openStage(options: SimulatorOptions = {}): Promise<Stage> 
     platform: of = platform,
     selection = { kind: 'all' },
     streams = STREAMS,
+    controlTotals = 'block',
   }: Partial<Setting> = {}) =>
     openInstance(
       {
-        config: { policy: POLICY, request: { timeoutMs: 5_000, attempts: 1 }, controlTotals: 'block' },
+        config: { policy: POLICY, request: { timeoutMs: 5_000, attempts: 1 }, controlTotals },
         logger: pino({ level: 'silent' }),
         hostNow: nowMs,
         random: () => 0.5,

@@ -3,54 +3,63 @@
  * holds none that comes later, so no two of them can wait for each other.
  */
 import { type RawBuilder, sql } from 'kysely';
-import { beforeEach, describe, expect, test } from 'vitest';
-import { applyPolicy } from '../../src/ledger/instances.ts';
-import { markRemoved, upsertOrganizations } from '../../src/ledger/organizations.ts';
-import { trackDays, untrackOrganizations, untrackStreams } from '../../src/ledger/tracking.ts';
+import { beforeEach, expect, test } from 'vitest';
+import { applyPolicy, retryFailed } from '../../src/ledger/due.ts';
+import { addDays, applyTracks, endInstance, fillInstance } from '../../src/ledger/fill.ts';
+import { markRemoved } from '../../src/ledger/organizations.ts';
 import { until } from '../support/wait.ts';
-import { policy } from '../usage/tracks.ts';
-import { addCells, addTracking, asProgram, clearOrganizations, INSTANCE, useLedger } from './ledger.ts';
+import { devices, named, POLICY } from '../usage/cells.ts';
+import { answer, INSTANCE, useLedger, WRITE } from './ledger.ts';
 
+const NOW = '2026-11-24T00:15:00.000Z';
 const A = '5a000000000000000000000a';
 const B = '5b000000000000000000000b';
-const BOTH = [A, B];
-const ledger = useLedger();
+const given = useLedger(NOW);
+const SETTINGS = { instanceId: INSTANCE, nowMs: Date.parse(NOW), policy: POLICY };
 
-/** Two organizations with two days each, whose rows lie in the table the wrong way round. */
+/** Two organizations with two days each, whose rows lie in the tables the wrong way round. */
 beforeEach(async () => {
-  await clearOrganizations(ledger.db);
-  await asProgram(ledger.db, async (trx) => {
-    for (const orgId of BOTH.toReversed()) {
-      await sql`insert into losant_usage.organizations (org_id, instance_id, name, created_at, first_seen_at, last_seen_at)
-        values (${orgId}, ${INSTANCE}, 'Acme', '2024-01-01T00:00:00Z', '2026-11-01T00:00:00Z', '2026-11-01T00:00:00Z')`.execute(
-        trx,
-      );
-      await addTracking(trx, orgId, {
-        streams: ['payload_sources', 'device_counts'],
-        days: '{[2026-11-01,)}',
-      });
-    }
-    for (const day of ['2026-11-21', '2026-11-20'])
-      for (const orgId of BOTH.toReversed()) {
-        const times = { verifiedAt: '2026-11-22T00:15:00Z', nextReadAt: '2026-11-23T00:00:00Z' };
-        await addCells(trx, orgId, [{ day, standing: 'missing', reason: 'left_out', ...times }]);
-      }
-  });
+  await given.ledger.clear();
+  const days = sql`(values (date '2026-11-21'), ('2026-11-20')) as d (day)`;
+  await given.ledger.asProgram(
+    sql`update losant_usage.instances set horizon_day = '2026-08-20', all_from = '2026-11-20'`,
+    ...[B, A].flatMap((orgId) => [
+      sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
+        values (${orgId}, ${INSTANCE}, 'Acme', now(), now())`,
+      sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day)
+        values (${orgId}, 'notebook_minutes', '2026-11-20', '2026-11-22'), (${orgId}, 'device_counts', '2026-11-20', '2026-11-22')`,
+    ]),
+    sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason, attempts, standing, next_read_at)
+      select d.day, o.org_id, 'device_counts', 'server_error', 1, 'missing', now() + interval '1 hour'
+      from ${days}, (values (${B}), (${A})) as o (org_id)`,
+    sql`insert into losant_usage.usage_days (usage_date, org_id) select d.day, o.org_id
+      from ${days}, (values (${B}), (${A})) as o (org_id)`,
+  );
 });
+
+const TRACKS = {
+  first: sql`select from losant_usage.tracks where org_id = ${A} and stream = 'device_counts'`,
+  last: sql`select from losant_usage.tracks where org_id = ${B} and stream = 'notebook_minutes'`,
+};
+const CELLS = {
+  first: sql`select from losant_usage.coverage where org_id = ${A} and usage_date = '2026-11-20'`,
+  last: sql`select from losant_usage.coverage where org_id = ${B} and usage_date = '2026-11-21'`,
+};
 
 /** Begins `work` while somebody has locked `first`; whether `last` is still free then. */
 async function leavesFree(
   work: () => Promise<unknown>,
   { first, last }: { first: RawBuilder<unknown>; last: RawBuilder<unknown> },
 ): Promise<boolean> {
+  const { db } = given.ledger;
   let working: Promise<unknown> = Promise.resolve();
-  const isFree = await ledger.db.transaction().execute(async (trx) => {
+  const isFree = await db.transaction().execute(async (trx) => {
     const locked = await sql`${first} for update`.execute(trx);
     expect(locked.rows).toHaveLength(1);
     working = work();
     await until('the writer waits', async () => {
       const { rows } = await sql`select from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'`.execute(ledger.db);
+        where datname = current_database() and wait_event_type = 'Lock'`.execute(db);
       return rows.length === 1;
     });
     const { rows } = await sql`${last} for update skip locked`.execute(trx);
@@ -60,71 +69,54 @@ async function leavesFree(
   return isFree;
 }
 
-const track = (orgId: string, stream: string) =>
-  sql`select org_id from losant_usage.tracking where org_id = ${orgId} and stream = ${stream}`;
-const cell = (orgId: string, day: string) =>
-  sql`select org_id from losant_usage.coverage where org_id = ${orgId} and usage_date = ${day}`;
+const range = { from: '2026-11-18', to: '2026-11-21' };
+const scope = { instanceId: INSTANCE, orgIds: null, streams: null, range };
+const all = { kind: 'all' } as const;
 
-describe('a writer that waits for the first row has not locked the last', () => {
-  const tracks = { first: track(A, 'device_counts'), last: track(B, 'payload_sources') };
-  const cells = { first: cell(A, '2026-11-20'), last: cell(B, '2026-11-21') };
-  const range = { from: '2026-10-01', to: '2026-10-31' };
+test.each<[string, (db: typeof given.ledger.db) => Promise<unknown>]>([
+  [
+    'streams that are taken out',
+    (db) => applyTracks(db, WRITE, { ...SETTINGS, streams: [], selection: all }),
+  ],
+  ['an instance that ends', (db) => endInstance(db, INSTANCE, SETTINGS.nowMs)],
+  ['rows that are made', (db) => fillInstance(db, WRITE, SETTINGS)],
+  ['a backfill', (db) => addDays(db, WRITE, { ...SETTINGS, scope, makesRows: true, force: false })],
+])('of tracks: %s', async (_, work) => {
+  expect(await leavesFree(() => work(given.ledger.db), TRACKS)).toBe(true);
+});
 
-  test.each<[string, () => Promise<unknown>]>([
-    [
-      'a backfill that tracks days',
-      () =>
-        trackDays(
-          ledger.db,
-          { instanceId: INSTANCE, orgIds: null, streams: null, horizon: '2026-08-26' },
-          range,
+test.each<[string, (db: typeof given.ledger.db) => Promise<unknown>]>([
+  [
+    'days that are read again',
+    (db) => addDays(db, WRITE, { ...SETTINGS, scope, makesRows: false, force: true }),
+  ],
+  ['reads that failed', (db) => retryFailed(db, WRITE, { ...SETTINGS, scope })],
+  [
+    'another policy',
+    (db) => applyPolicy(db, WRITE, { ...SETTINGS, policy: { ...POLICY, readAtHours: [0, 100] } }),
+  ],
+  [
+    'days past the horizon',
+    (db) => fillInstance(db, WRITE, { ...SETTINGS, nowMs: Date.parse('2027-11-24T00:15:00.000Z') }),
+  ],
+  [
+    'deleted organizations',
+    async (db) => {
+      await markRemoved(db, WRITE, { orgIds: [A, B], today: '2026-11-22' });
+      await fillInstance(db, WRITE, SETTINGS);
+    },
+  ],
+  [
+    'a load',
+    () =>
+      given.ledger.load(
+        [B, A].flatMap((orgId) =>
+          ['2026-11-21', '2026-11-20'].map((day) =>
+            answer(orgId, 'device_counts', day, named(devices(1, 1, 1))),
+          ),
         ),
-    ],
-    ['organizations that leave', () => untrackOrganizations(ledger.db, BOTH, '2026-11-23')],
-    [
-      'streams that are taken out',
-      () => untrackStreams(ledger.db, { instanceId: INSTANCE, streams: [] }, '2026-11-23'),
-    ],
-    ['removed organizations', () => markRemoved(ledger.db, BOTH, '2026-11-24T00:15:00.000Z')],
-  ])('of what is tracked: %s', async (_, work) => {
-    expect(await leavesFree(work, tracks)).toBe(true);
-  });
-
-  test.each<[string, () => Promise<void>]>([
-    ['removed organizations', () => markRemoved(ledger.db, BOTH, '2026-11-24T00:15:00.000Z')],
-    [
-      'another policy',
-      async () => {
-        await ledger.ask(sql`update losant_usage.instances set policy = '{}'`);
-        const nowMs = Date.parse('2026-11-24T00:15:00.000Z');
-        await applyPolicy(ledger.db, INSTANCE, { policy: { ...policy, readAtHours: [0, 100] }, nowMs });
-      },
-    ],
-  ])('of the ledger: %s', async (_, work) => {
-    expect(await leavesFree(work, cells)).toBe(true);
-  });
-
-  test('of the ledger: organizations that are back', async () => {
-    await markRemoved(ledger.db, BOTH, '2026-11-24T00:15:00.000Z');
-    await asProgram(ledger.db, (trx) =>
-      sql`update losant_usage.coverage set standing = 'unavailable', reason = 'org_deleted'`.execute(trx),
-    );
-    const organizations = BOTH.map((orgId) => ({
-      orgId,
-      instanceId: INSTANCE,
-      name: 'Acme',
-      tags: [],
-      referralId: null,
-      planId: null,
-      customerId: null,
-      limits: {},
-      isReadOnly: false,
-      disabledAt: null,
-      currentPeriodStart: null,
-      currentPeriodEnd: null,
-      createdAt: null,
-    }));
-    const seen = { instanceId: INSTANCE, organizations, seenAt: '2026-11-25T00:15:00.000Z' };
-    expect(await leavesFree(() => upsertOrganizations(ledger.db, seen), cells)).toBe(true);
-  });
+      ),
+  ],
+])('of the ledger: %s', async (_, work) => {
+  expect(await leavesFree(() => work(given.ledger.db), CELLS)).toBe(true);
 });

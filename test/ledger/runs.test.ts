@@ -1,168 +1,93 @@
 import { sql } from 'kysely';
 import { beforeEach, expect, test } from 'vitest';
-import { beatRun, finishRun, interruptDeadRuns, startRun } from '../../src/ledger/runs.ts';
-import { INSTANCE, RUN_1, RUN_2, RUN_3, useLedger } from './ledger.ts';
+import {
+  finishRun,
+  interruptDeadRuns,
+  recordFailedRun,
+  type RunCounts,
+  startRun,
+} from '../../src/ledger/runs.ts';
+import { INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
-const ledger = useLedger();
+const given = useLedger('2026-11-24T12:00:00.000Z');
 
 beforeEach(async () => {
-  await ledger.ask(sql`delete from losant_usage.runs`);
+  await given.ledger.ask(sql`delete from losant_usage.runs`);
 });
 
-const start = (runId: string) =>
-  startRun(ledger.db, {
-    runId,
-    instanceId: INSTANCE,
-    kind: 'manual',
-    isFull: true,
-    streams: ['device_counts', 'payload_sources'],
-    host: 'one',
-    version: '1.2.3',
-  });
-const beat = (runId: string) => beatRun(ledger.db, { runId, instanceId: INSTANCE, requests: 7 });
-const fallSilent = (runId: string) =>
-  sql`update losant_usage.runs set heartbeat_at = heartbeat_at - interval '60 seconds'
-    where run_id = ${runId}`.execute(ledger.db);
+const newRun = (runId: string, instanceId = INSTANCE) => ({
+  runId,
+  instanceId,
+  kind: 'manual' as const,
+  isFull: true,
+  host: 'one',
+  version: '1.2.3',
+});
+const start = (runId: string) => startRun(given.ledger.db, newRun(runId));
 const runs = () =>
-  ledger.ask(
-    sql`select run_id, status, error, finished_at is not null as finished from losant_usage.runs order by run_id`,
+  given.ledger.list(
+    sql`select right(run_id::text, 1) as id, status, error, finished_at is not null as has_ended
+      from losant_usage.runs order by run_id`,
   );
 
-const counts = {
+const COUNTS: RunCounts = {
   orgs: 2,
-  cells_planned: 21,
-  cells_loaded: 1,
-  cells_unchanged: 2,
-  cells_left_out: 3,
-  cells_failed: 4,
-  cells_quarantined: 5,
-  cells_unavailable: 6,
-  cells_restated: 1,
-  cells_restated_final: 1,
-  rows_inserted: 7,
-  rows_updated: 8,
-  rows_deleted: 9,
-  rows_unchanged: 10,
+  cells: { planned: 21, loaded: 1, unchanged: 2, left_out: 3, failed: 4, quarantined: 5, unavailable: 6 },
+  rows: { inserted: 7, updated: 8, deleted: 9, unchanged: 10 },
   requests: 11,
+  restated: 1,
+  restatedFinal: 1,
 };
 
-test('a run is on record from its start', async () => {
+test('a run is on record from its start, and its end keeps what it read, how it ended and each count', async () => {
   await start(RUN_1);
-  expect(
-    await ledger.ask(sql`select kind, is_full, status, streams, host, version, from_date, finished_at, error,
-      started_at = heartbeat_at or started_at < heartbeat_at as alive from losant_usage.runs`),
-  ).toEqual([
-    {
-      kind: 'manual',
-      is_full: true,
-      status: 'running',
-      streams: ['device_counts', 'payload_sources'],
-      host: 'one',
-      version: '1.2.3',
-      from_date: null,
-      finished_at: null,
-      error: null,
-      alive: true,
-    },
-  ]);
-});
-
-test('its end keeps what it read, how it ended and each count', async () => {
-  await start(RUN_1);
+  expect(await runs()).toEqual(['1 running - false']);
   const range = { from: '2026-10-24', to: '2026-11-23' };
   const failures = [
     { code: 'timeout', message: 'no answer', stream: 'device_counts', cells: 4, orgs: 2, example: null },
   ];
-  await finishRun(ledger.db, { runId: RUN_1, status: 'partial', range, counts, failures, error: null });
-  const { status, from_date, to_date, finished_at, ...row } = await ledger.db
-    .selectFrom('runs')
-    .selectAll()
-    .executeTakeFirstOrThrow();
-  expect({ status, from_date, to_date }).toEqual({
+  const end = { runId: RUN_1, status: 'partial' as const, range, counts: COUNTS, failures, error: 'a\0b' };
+  await finishRun(given.ledger.db, end);
+  const [row] = await given.ledger.ask(sql`select * from losant_usage.runs`);
+  expect(row).toMatchObject({
+    kind: 'manual',
+    is_full: true,
     status: 'partial',
+    host: 'one',
+    version: '1.2.3',
     from_date: '2026-10-24',
     to_date: '2026-11-23',
+    counts: COUNTS,
+    failures,
+    error: 'a\uFFFDb',
+    started_at: '2026-11-24T12:00:00.000Z',
+    finished_at: '2026-11-24T12:00:00.000Z',
   });
-  expect(finished_at).not.toBeNull();
-  expect(row).toMatchObject({ ...counts, failures });
 });
 
-test('live runs are counted, those that ended or fell silent are not', async () => {
-  await start(RUN_1);
-  expect(await beat(RUN_1)).toBe(1);
-  await start(RUN_2);
-  await start(RUN_3);
-  expect(await beat(RUN_1)).toBe(3);
-  await fallSilent(RUN_2);
-  await finishRun(ledger.db, {
-    runId: RUN_3,
-    status: 'complete',
-    range: null,
-    counts,
-    failures: [],
-    error: null,
-  });
-  expect(await beat(RUN_1)).toBe(1);
-  expect(await beat(RUN_2)).toBe(2);
-});
-
-test('a run whose process is gone is marked, one that lives or has ended is not', async () => {
+test('a run that did not end before the next one took its lease was interrupted', async () => {
   await start(RUN_1);
   await start(RUN_2);
-  await start(RUN_3);
-  await finishRun(ledger.db, {
-    runId: RUN_3,
-    status: 'failed',
-    range: null,
-    counts,
-    failures: [],
-    error: 'no space left',
-  });
-  await fallSilent(RUN_1);
-  await fallSilent(RUN_3);
-  expect(await interruptDeadRuns(ledger.db, INSTANCE)).toBe(1);
-  expect(await interruptDeadRuns(ledger.db, INSTANCE)).toBe(0);
+  const end = { runId: RUN_2, range: null, counts: COUNTS, failures: [], error: 'no space left' };
+  await finishRun(given.ledger.db, { ...end, status: 'failed' });
+  await interruptDeadRuns(given.ledger.db, INSTANCE);
   expect(await runs()).toEqual([
-    { run_id: RUN_1, status: 'interrupted', error: 'the process died without reporting', finished: true },
-    { run_id: RUN_2, status: 'running', error: null, finished: false },
-    { run_id: RUN_3, status: 'failed', error: 'no space left', finished: true },
-  ]);
-});
-
-test('a run whose lease another has taken over is interrupted, however short ago it was alive', async () => {
-  await start(RUN_1);
-  await start(RUN_2);
-  expect(await interruptDeadRuns(ledger.db, INSTANCE, [RUN_1])).toBe(1);
-  expect(await runs()).toEqual([
-    { run_id: RUN_1, status: 'interrupted', error: 'the process died without reporting', finished: true },
-    { run_id: RUN_2, status: 'running', error: null, finished: false },
-  ]);
-});
-
-test('a run that was thought dead counts again as soon as its process goes on', async () => {
-  await start(RUN_1);
-  await fallSilent(RUN_1);
-  await interruptDeadRuns(ledger.db, INSTANCE);
-  await start(RUN_2);
-  expect(await beat(RUN_1)).toBe(2);
-  expect(await beat(RUN_2)).toBe(2);
-  expect(await runs()).toEqual([
-    { run_id: RUN_1, status: 'running', error: null, finished: false },
-    { run_id: RUN_2, status: 'running', error: null, finished: false },
+    '1 interrupted the process died without reporting true',
+    '2 failed no space left true',
   ]);
 });
 
 test('a process that was only paused ends its run as it really ended', async () => {
   await start(RUN_1);
-  await fallSilent(RUN_1);
-  await interruptDeadRuns(ledger.db, INSTANCE);
-  await finishRun(ledger.db, {
-    runId: RUN_1,
-    status: 'complete',
-    range: null,
-    counts,
-    failures: [],
-    error: null,
-  });
-  expect(await runs()).toEqual([{ run_id: RUN_1, status: 'complete', error: null, finished: true }]);
+  await interruptDeadRuns(given.ledger.db, INSTANCE);
+  const end = { runId: RUN_1, range: null, counts: COUNTS, failures: [], error: null };
+  await finishRun(given.ledger.db, { ...end, status: 'complete' });
+  expect(await runs()).toEqual(['1 complete - true']);
+});
+
+test('a run that failed before it began is recorded once, of instances that are known', async () => {
+  await recordFailedRun(given.ledger.db, newRun(RUN_1), 'the token is refused');
+  await recordFailedRun(given.ledger.db, newRun(RUN_1), 'again');
+  await recordFailedRun(given.ledger.db, newRun(RUN_2, 'f'.repeat(24)), 'unknown');
+  expect(await runs()).toEqual(['1 failed the token is refused true']);
 });

@@ -1,268 +1,174 @@
-/** Missing numbers that a person accepts: what may be waived, what lifts it, and what stays on record. */
+/** What a person accepts: what may be waived, what lifts it, and what stays on record. */
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { loadBatch } from '../../src/ledger/load.ts';
-import { untrackOrganizations } from '../../src/ledger/tracking.ts';
+import { markRemoved } from '../../src/ledger/organizations.ts';
 import { type Waiver, waiveCells } from '../../src/ledger/waive.ts';
-import type { CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
-import { until } from '../support/wait.ts';
-import { answer, at, failed, missing, row, values } from './answers.ts';
-import {
-  addCells,
-  addTracking,
-  coverageOf,
-  devicesOf,
-  RUN_1,
-  RUN_2,
-  revisionsOf,
-  sourcesOf,
-  useLedger,
-} from './ledger.ts';
+import { devices, failed, named, POLICY, silence } from '../usage/cells.ts';
+import { answer, type Ledger, RUN_1, RUN_2, useLedger, WRITE } from './ledger.ts';
 
-const ledger = useLedger();
-let orgId: string;
+const given = useLedger('2026-11-24T12:00:00.000Z');
+const DEVICES = ['device_counts'];
+let ledger: Ledger;
 
 beforeEach(async () => {
-  orgId = await ledger.newOrg();
-  // Without an end, as long as the organization is exported.
-  await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: '{[2025-11-18,)}' });
+  ledger = given.ledger;
+  await ledger.clear();
+  await ledger.setTime('2026-11-24T12:00:00.000Z');
 });
 
-const read = async (
-  outcome: CellOutcome,
-  hour: number,
-  { runId = RUN_1, ...changes }: Partial<CellAnswer> & { runId?: string } = {},
-) => {
-  const sentAtMs = at('2025-11-22T00:00:00.000Z') + hour * 3_600_000;
-  const only = answer(outcome, { orgId, day: '2025-11-20', sentAtMs, ...changes });
-  const { cells } = await loadBatch(ledger.db, { answers: [only], quarantined: [] }, { runId, lease: null });
-  return cells[0];
+const waive = async (orgId: string, days: string, changes: Partial<Waiver> = {}) => {
+  const [from = '', to = from] = days.split('..');
+  const waiver = {
+    orgId,
+    streams: null,
+    range: { from, to },
+    reason: 'known outage',
+    policy: POLICY,
+    ...changes,
+  };
+  return (await waiveCells(ledger.db, waiver)).map(({ day, stream }) => `${day.slice(5)} ${stream}`);
 };
-const waive = (reason: string, from = '2025-11-20', to = from, changes: Partial<Waiver> = {}) =>
-  waiveCells(ledger.db, {
-    ...{ orgId, stream: 'device_counts', range: { from, to }, reason, asZero: false, ...changes },
+const devicesOf = (orgId: string, day: string) =>
+  answer(orgId, 'device_counts', day, named(devices(4, 1, 17)));
+const waivers = (orgId: string) =>
+  ledger.list(sql`select to_char(usage_date, 'MM-DD') as day, reason, waived_by = session_user as by_me,
+      lifted_at is not null as is_lifted, lifted_by_run
+    from losant_usage.waivers where org_id = ${orgId} order by id`);
+
+test('accepts what is missing, in doubt or unavailable, passes over what is all right, and says what it accepted', async () => {
+  const orgId = await ledger.want({ from: '2026-08-20', to: '2026-08-20' }, DEVICES);
+  await ledger.prepare({ streams: [] });
+  await ledger.asProgram(sql`delete from losant_usage.tracks`);
+  await ledger.want({ from: '2026-11-19', to: '2026-11-23' }, DEVICES, orgId);
+  await ledger.load([
+    devicesOf(orgId, '2026-11-19'),
+    devicesOf(orgId, '2026-11-20'),
+    devicesOf(orgId, '2026-11-21'),
+    answer(orgId, 'device_counts', '2026-11-22', failed),
+  ]);
+  const later = { sentAtMs: ledger.nowMs + 1_000 };
+  await ledger.load([{ ...answer(orgId, 'device_counts', '2026-11-20', silence), ...later }], {
+    runId: RUN_2,
   });
-const standings = async () =>
-  (await coverageOf(ledger.db, orgId)).map((cell) => {
-    const { usage_date, standing, reason } = cell as Record<string, unknown>;
-    return { usage_date, standing, reason };
-  });
-const waivers = () =>
-  ledger.ask(sql`select usage_date, reason, waived_by = session_user as by_me,
-        waived_at > now() - interval '1 minute' as now, lifted_at >= waived_at as lifted, lifted_by_run
-      from losant_usage.waivers where org_id = ${orgId} order by id`);
-const gaps = () =>
-  ledger.ask(sql`select usage_date, reason from losant_usage.coverage_gaps
-      where org_id = ${orgId} and usage_date = '2025-11-20'`);
-const knownMissing = () =>
-  ledger.ask(
-    sql`select usage_date, standing, message from losant_usage.known_missing where org_id = ${orgId} order by usage_date`,
+  // The day before is late and was never read.
+  expect(await waive(orgId, '2026-08-01..2026-11-30')).toEqual([
+    '08-20 device_counts',
+    '11-20 device_counts',
+    '11-22 device_counts',
+    '11-23 device_counts',
+  ]);
+  expect(await ledger.cells(orgId)).toEqual([
+    '08-20 device_counts accepted waived closed',
+    '11-19 device_counts final  11-27T00:00',
+    '11-20 device_counts accepted waived 11-24T14:00',
+    '11-21 device_counts stored  11-25T00:00',
+    '11-22 device_counts accepted waived 11-24T12:00',
+    '11-23 device_counts accepted waived 11-24T00:00',
+  ]);
+  expect(await waivers(orgId)).toEqual(
+    ['08-20', '11-20', '11-22', '11-23'].map((day) => `${day} known outage true false -`),
   );
-
-describe('what is missing', () => {
-  test('is waived with who, when and why, be it never read or failed', async () => {
-    await read(failed, 0);
-    expect(await waive('Acme agreed', '2025-11-19', '2025-11-20')).toEqual(['2025-11-19', '2025-11-20']);
-    expect(await standings()).toEqual([
-      { usage_date: '2025-11-19', standing: 'accepted', reason: 'waived' },
-      { usage_date: '2025-11-20', standing: 'accepted', reason: 'waived' },
-    ]);
-    const waiver = { reason: 'Acme agreed', by_me: true, now: true, lifted: null, lifted_by_run: null };
-    expect(await waivers()).toEqual([
-      { usage_date: '2025-11-19', ...waiver },
-      { usage_date: '2025-11-20', ...waiver },
-    ]);
-    expect(await gaps()).toEqual([]);
-    expect(await knownMissing()).toEqual([
-      { usage_date: '2025-11-19', standing: 'accepted', message: 'Acme agreed' },
-      { usage_date: '2025-11-20', standing: 'accepted', message: 'Acme agreed' },
-    ]);
-  });
-
-  test('and comes after all ends the waiver, which stays on record with its reason', async () => {
-    await read(failed, 0);
-    await waive('Acme agreed');
-    await read(failed, 1, { runId: RUN_1 });
-    expect(await waivers()).toMatchObject([{ lifted: null }]);
-    await read(values(row(4, 1, 17)), 2, { runId: RUN_2 });
-    expect(await standings()).toEqual([{ usage_date: '2025-11-20', standing: 'stored', reason: null }]);
-    expect(await waivers()).toEqual([
-      {
-        usage_date: '2025-11-20',
-        reason: 'Acme agreed',
-        by_me: true,
-        now: true,
-        lifted: true,
-        lifted_by_run: RUN_2,
-      },
-    ]);
-    expect(await knownMissing()).toEqual([]);
-  });
-
-  test('and is waived again has the new reason, and the old one on record', async () => {
-    await waive('Acme asked us to wait');
-    await waive('Acme agreed');
-    expect(await waivers()).toMatchObject([
-      { reason: 'Acme asked us to wait', lifted: true, lifted_by_run: null },
-      { reason: 'Acme agreed', lifted: null },
-    ]);
-    expect(await knownMissing()).toMatchObject([{ message: 'Acme agreed' }]);
-  });
+  const messages = sql`select distinct message from losant_usage.coverage where standing = 'accepted'`;
+  expect(await ledger.list(messages)).toEqual(['known outage']);
 });
 
-describe('a number that Losant left out since', () => {
-  beforeEach(async () => {
-    await read(values(row(4, 1, 17)), 0);
-    await read(missing, 1);
+test('does not accept what is only waiting, and refuses if nothing is left', async () => {
+  const orgId = await ledger.want({ from: '2026-11-22', to: '2026-11-23' }, DEVICES);
+  await ledger.load([devicesOf(orgId, '2026-11-22')]);
+  await ledger.setTime('2026-11-24T05:59:59.000Z');
+  await expect(waive(orgId, '2026-11-22..2026-11-23')).rejects.toMatchObject({
+    name: 'SettingsError',
+    message: `Nothing was waived: every number of organization ${orgId} from 2026-11-22 to 2026-11-23 is all right, or will be read again`,
   });
-
-  test('is a gap that can be waived, keeps its number, and is known to be missing', async () => {
-    expect(await gaps()).toEqual([{ usage_date: '2025-11-20', reason: 'left_out' }]);
-    await waive('the platform lost it, Acme has the bill');
-    expect(await standings()).toEqual([{ usage_date: '2025-11-20', standing: 'accepted', reason: 'waived' }]);
-    expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 17, revision: 1 }]);
-    expect(await gaps()).toEqual([]);
-    expect(await knownMissing()).toMatchObject([{ standing: 'accepted' }]);
-  });
-
-  test('stays waived while Losant leaves it out or does not answer, and no run calls it a failure', async () => {
-    await waive('the platform lost it');
-    expect(await read(missing, 2)).toMatchObject({ result: 'unchanged', problem: null });
-    expect(await read(failed, 3)).toMatchObject({ result: 'failed' });
-    expect(await read(missing, 4)).toMatchObject({ result: 'unchanged', problem: null });
-    expect(await standings()).toEqual([{ usage_date: '2025-11-20', standing: 'accepted', reason: 'waived' }]);
-    expect(await gaps()).toEqual([]);
-    expect(await waivers()).toMatchObject([{ reason: 'the platform lost it', lifted: null }]);
-  });
-
-  test('and names again is held without a waiver', async () => {
-    await waive('the platform lost it');
-    await read(values(row(5, 1, 18)), 2, { runId: RUN_2 });
-    expect(await standings()).toEqual([{ usage_date: '2025-11-20', standing: 'stored', reason: null }]);
-    expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 18, revision: 2 }]);
-    expect(await waivers()).toMatchObject([{ lifted: true, lifted_by_run: RUN_2 }]);
-  });
+  await expect(waive(orgId, '2026-11-25')).rejects.toThrow('nothing of organization');
+  expect(await waivers(orgId)).toEqual([]);
+  await ledger.setTime('2026-11-24T06:00:00.000Z');
+  expect(await waive(orgId, '2026-11-22..2026-11-23')).toEqual(['11-23 device_counts']);
 });
 
-test('a number that is held and will never become final can be waived, so that its month can be billed', async () => {
-  const closed = { kind: 'closed', code: 'past_horizon', message: 'too late' } as const;
-  await read(values(row(4, 1, 17)), 0);
-  await expect(waive('Acme agreed')).rejects.toMatchObject({ name: 'SettingsError' });
-  await read(closed, 1);
-  await waive('Acme agreed');
-  expect(await standings()).toEqual([{ usage_date: '2025-11-20', standing: 'accepted', reason: 'waived' }]);
+test('accepts a stored number that will not become final', async () => {
+  const orgId = await ledger.want({ from: '2026-11-23', to: '2026-11-23' }, DEVICES);
+  await ledger.load([devicesOf(orgId, '2026-11-23')]);
+  await expect(waive(orgId, '2026-11-23')).rejects.toThrow('Nothing was waived');
+  await ledger.asProgram(sql`update losant_usage.coverage set next_read_at = null`);
+  expect(await waive(orgId, '2026-11-23')).toEqual(['11-23 device_counts']);
 });
 
-describe('a number that is stored, of which a stream that Losant refuses now is read again', () => {
-  const nextReads = () =>
-    ledger.ask(sql`select next_read_at from losant_usage.coverage where org_id = ${orgId}`);
-
-  beforeEach(async () => {
-    await read(values(row(4, 1, 17)), 0);
-    await read({ kind: 'failed', code: 'forbidden', message: 'the token lacks the scope' }, 1);
-  });
-
-  test('can be waived once its tracking has ended: then nothing more of it is asked for', async () => {
-    await expect(waive('Losant refuses it')).rejects.toMatchObject({ name: 'SettingsError' });
-    await untrackOrganizations(ledger.db, [orgId], '2025-11-22');
-    expect(await nextReads()).toEqual([{ next_read_at: '2025-11-22T03:00:00.000Z' }]);
-    await waive('Losant refuses it');
-    expect(await standings()).toEqual([{ usage_date: '2025-11-20', standing: 'accepted', reason: 'waived' }]);
-    expect(await nextReads()).toEqual([{ next_read_at: null }]);
-    expect(await devicesOf(ledger.db, orgId)).toMatchObject([{ total: 17, revision: 1 }]);
-  });
+test('accepts what a deleted organization leaves, with one command', async () => {
+  const orgId = await ledger.newOrg();
+  await ledger.prepare();
+  await ledger.load([devicesOf(orgId, '2026-11-23')]);
+  await markRemoved(ledger.db, WRITE, { orgIds: [orgId], today: '2026-11-24' });
+  await ledger.prepare();
+  expect(await waive(orgId, '2026-11-01..2026-11-30')).toHaveLength(4);
 });
 
-describe('a number that Losant leaves out now, as zero', () => {
-  const asZero = (stream: string) =>
-    waive('nothing was used', '2025-11-20', '2025-11-20', { stream, asZero: true });
-  const numbers = () =>
-    ledger.ask(sql`select notebook_minutes as minutes, payload_source_count as sources from losant_usage.usage_days
-        where org_id = ${orgId}`);
+test('accepts days for which no run has made a row yet, and makes their rows', async () => {
+  const orgId = await ledger.newOrg();
+  await ledger.prepare({ streams: DEVICES });
+  await ledger.setTime('2026-11-26T12:00:00.000Z');
+  expect(await waive(orgId, '2026-11-24..2026-11-25')).toEqual([
+    '11-24 device_counts',
+    '11-25 device_counts',
+  ]);
+  expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-23 11-26 ']);
+});
 
-  beforeEach(() =>
-    addTracking(ledger.db, orgId, {
-      streams: ['notebook_minutes', 'payload_sources'],
-      days: '{[2025-11-18,)}',
-    }),
-  );
+test('accepts the streams that it names', async () => {
+  const orgId = await ledger.want({ from: '2026-11-23', to: '2026-11-23' }, [
+    'device_counts',
+    'payload_totals',
+  ]);
+  expect(await waive(orgId, '2026-11-23', { streams: ['payload_totals'] })).toEqual(['11-23 payload_totals']);
+});
 
-  test('is taken as zero, on record as a change, and stays accepted while Losant leaves it out', async () => {
-    const stream = 'notebook_minutes';
-    await read(values(row(17, 4, 0, 0, 0)), 0, { stream });
-    await read(missing, 1, { stream });
-    await asZero('notebook_minutes');
-    expect(await numbers()).toEqual([{ minutes: 0, sources: null }]);
-    expect(await read(missing, 2, { stream })).toMatchObject({ result: 'unchanged', problem: null });
-    expect(await coverageOf(ledger.db, orgId)).toMatchObject([
-      { standing: 'accepted', reason: 'waived', is_reported: false, revision: 2 },
+test('lets checkpoints ahead be read: a good read lifts the waiver, which stays on record', async () => {
+  const orgId = await ledger.want({ from: '2026-11-22', to: '2026-11-23' }, DEVICES);
+  await ledger.load([answer(orgId, 'device_counts', '2026-11-22', failed)]);
+  await waive(orgId, '2026-11-22..2026-11-23');
+  await ledger.setTime('2026-11-25T00:15:00.000Z');
+  await ledger.load([devicesOf(orgId, '2026-11-22'), answer(orgId, 'device_counts', '2026-11-23', silence)]);
+  expect(await ledger.cells(orgId)).toEqual([
+    '11-22 device_counts stored  11-26T00:00',
+    '11-23 device_counts accepted waived 11-26T00:00',
+  ]);
+  expect(await waivers(orgId)).toEqual([
+    `11-22 known outage true true ${RUN_1}`,
+    '11-23 known outage true false -',
+  ]);
+});
+
+test('takes another reason when it is repeated, and keeps the one before on record', async () => {
+  const orgId = await ledger.want({ from: '2026-11-23', to: '2026-11-23' }, DEVICES);
+  await waive(orgId, '2026-11-23');
+  await waive(orgId, '2026-11-23', { reason: 'agreed with Acme' });
+  expect(await waivers(orgId)).toEqual([
+    '11-23 known outage true true -',
+    '11-23 agreed with Acme true false -',
+  ]);
+  expect(await ledger.list(sql`select message from losant_usage.coverage`)).toEqual(['agreed with Acme']);
+});
+
+test('adds up the day again, in which the cell is settled now', async () => {
+  const [one, two] = [
+    await ledger.want({ from: '2026-11-22', to: '2026-11-22' }, DEVICES),
+    await ledger.want({ from: '2026-11-22', to: '2026-11-22' }, DEVICES),
+  ];
+  await ledger.load([devicesOf(one, '2026-11-22')]);
+  await waive(two, '2026-11-22');
+  const totals = sql`select our_sum, orgs_summed, orgs_open from losant_usage.instance_totals
+    where usage_date = '2026-11-22' and metric = 'devices_total'`;
+  expect(await ledger.list(totals)).toEqual(['17 1 1']);
+});
+
+describe('two people at once', () => {
+  test('leave one waiver in force', async () => {
+    const orgId = await ledger.want({ from: '2026-11-22', to: '2026-11-23' }, DEVICES);
+    await Promise.all([
+      waive(orgId, '2026-11-22..2026-11-23'),
+      waive(orgId, '2026-11-22..2026-11-23', { reason: 'b' }),
     ]);
-    expect(await revisionsOf(ledger.db, orgId)).toMatchObject([
-      { revision: 2, old: { minutes: 17, completed: 4 }, new: { minutes: 0, completed: 0 } },
-    ]);
-    expect(await waivers()).toMatchObject([{ reason: 'nothing was used', by_me: true, lifted: null }]);
-    await read(values(row(17, 4, 0, 0, 0)), 3, { stream, runId: RUN_2 });
-    expect(await numbers()).toEqual([{ minutes: 17, sources: null }]);
-    expect(await waivers()).toMatchObject([{ lifted: true, lifted_by_run: RUN_2 }]);
-  });
-
-  test('is a day without any source, for payloads by source', async () => {
-    const stream = 'payload_sources';
-    await read(values({ key: ['timer', 'timer.flow'], values: [7] }), 0, { stream });
-    await read(missing, 1, { stream });
-    await asZero('payload_sources');
-    expect(await numbers()).toEqual([{ minutes: null, sources: 0 }]);
-    expect(await sourcesOf(ledger.db, orgId)).toEqual([]);
-  });
-
-  test('is refused for a level, of which a day that is left out is no zero', async () => {
-    await expect(asZero('device_counts')).rejects.toMatchObject({
-      message: 'Nothing was waived: a day that Losant leaves out of device_counts is no zero',
-    });
-  });
-});
-
-describe('nothing of a range is waived', () => {
-  test('where a number of it is held', async () => {
-    await read(values(row(4, 1, 17)), 0);
-    await expect(waive('Acme agreed', '2025-11-19', '2025-11-21')).rejects.toMatchObject({
-      name: 'SettingsError',
-      message: 'Nothing was waived: the number is stored, and all right, for 2025-11-20',
-    });
-    expect(await standings()).toEqual([{ usage_date: '2025-11-20', standing: 'stored', reason: null }]);
-    expect(await waivers()).toEqual([]);
-  });
-
-  test('where a day of it is not tracked', async () => {
-    await untrackOrganizations(ledger.db, [orgId], '2025-11-22');
-    await expect(waive('Acme agreed', '2025-11-17', '2025-11-18')).rejects.toMatchObject({
-      message: `Nothing was waived: device_counts of organization ${orgId} is tracked from 2025-11-18 to 2025-11-22, and not on every day of 2025-11-17..2025-11-18`,
-    });
-    expect(await standings()).toEqual([]);
-  });
-
-  test('where a run brings a number of it at the same moment', async () => {
-    const isHeld = Promise.withResolvers<undefined>();
-    const mayEnd = Promise.withResolvers<undefined>();
-    const run = ledger.db.transaction().execute(async (trx) => {
-      await addCells(trx, orgId, [
-        { day: '2025-11-20', standing: 'stored', nextReadAt: '2025-11-23T00:00:00Z' },
-      ]);
-      isHeld.resolve(undefined);
-      await mayEnd.promise;
-    });
-    await isHeld.promise;
-    const waiving = waive('Acme agreed').catch((error: unknown) => error);
-    await until('the waiver waits for the run', async () => {
-      const { rows } = await sql`select from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'`.execute(ledger.db);
-      return rows.length === 1;
-    });
-    mayEnd.resolve(undefined);
-    await run;
-    expect(await waiving).toMatchObject({
-      message: 'Nothing was waived: the number is stored, and all right, for 2025-11-20',
-    });
-    expect(await waivers()).toEqual([]);
+    const inForce = sql`select count(*) as n from losant_usage.waivers where org_id = ${orgId} and lifted_at is null`;
+    expect(await ledger.list(inForce)).toEqual(['2']);
   });
 });

@@ -32,3 +32,12 @@ export function holdLease(instanceId: string, until = "now() + interval '1 hour'
     insert into losant_usage.leases (instance_id, run_id, host, since, until)
     values ('${instanceId}', gen_random_uuid(), 'elsewhere', now(), ${until})`;
 }
+
+/** Returns the statement after which an organization's numbers of a stream are missing, as after a failed first read. */
+export function loseNumbers(stream: keyof typeof METRICS, orgId: string): string {
+  return asProgram(`
+    update losant_usage.coverage set standing = 'missing', is_stored = false, is_reported = false, attempts = 1,
+      reason = 'server_error', message = 'HTTP 502', next_read_at = now() - interval '1 minute'
+    where org_id = '${orgId}' and stream = '${stream}';
+    ${deleteNumbers(stream, orgId)}`);
+}

@@ -127,11 +127,11 @@ export function tool(name: string, ...args: readonly string[]): void {
   if (status !== 0 || stderr !== '') throw new Error(`${name} ended with ${status}: ${stderr}`);
 }
 
-/** The options of a command that docs/operations.md shows, without those that name files and databases. */
+/** The options of a command that docs/install.md shows, without those that name files and databases. */
 export function documentedOptions(name: string): string[] {
-  const line = new RegExp(`^${name} .*$`, 'm').exec(readFileSync('docs/operations.md', 'utf8'))?.[0] ?? '';
+  const line = new RegExp(`^${name} .*$`, 'm').exec(readFileSync('docs/install.md', 'utf8'))?.[0] ?? '';
   const words = line.split(' ').slice(1);
   const options = words.filter((word) => word.startsWith('--') && !/^--(file|dbname|username)=/.test(word));
-  if (options.length === 0) throw new Error(`docs/operations.md shows no ${name}`);
+  if (options.length === 0) throw new Error(`docs/install.md shows no ${name}`);
   return options;
 }

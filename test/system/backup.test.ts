@@ -1,4 +1,4 @@
-/** A backup as docs/operations.md makes it, restored on another server, where the worker's role goes on. */
+/** A backup as docs/install.md makes it, restored on another server, where the worker's role goes on. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -53,7 +53,7 @@ test('a dump as the migrator, restored as an administrator, has every row and ri
   await queryOnce(first.url(writer), 'update losant_usage.usage_days set devices_total = devices_total + 1');
 
   const file = join(first.folder, 'losant-usage.dump');
-  expect(readFileSync('docs/operations.md', 'utf8')).toContain(`--username=${migrator}`);
+  expect(readFileSync('docs/install.md', 'utf8')).toContain(`--username=${migrator}`);
   tool('pg_dump', ...documentedOptions('pg_dump'), `--file=${file}`, first.url(migrator));
   tool('pg_restore', ...documentedOptions('pg_restore'), `--dbname=${second.url('postgres')}`, file);
   second.makeRoles('billing');

@@ -173,7 +173,10 @@ test('a worker that is gone wakes somebody, once, and says nothing else beside i
     });
     const labels = ['a', 'b'].flatMap((instance_id) =>
       ['device_counts', 'payload_totals'].map((stream) => ({
-        ...{ alertname: 'LosantUsageYesterdayMissing', severity: 'critical', instance_id, stream },
+        alertname: 'LosantUsageYesterdayMissing',
+        severity: 'critical',
+        instance_id,
+        stream,
       })),
     );
     const alerts = [{ alertname: 'LosantUsageDown', severity: 'warning' }, ...labels].map((each) => ({

@@ -1,198 +1,195 @@
-/** What was stored at a moment is what usage_as_of gives, and changes_since leads from there to now. */
-import fc from 'fast-check';
+/** What was known at a moment, and what changed since, along a random history of loads. */
 import { sql } from 'kysely';
-import { expect, test } from 'vitest';
-import type { CellAnswer, CellOutcome } from '../../src/usage/cell.ts';
-import { answer, failed, missing, row, values } from '../database/answers.ts';
-import { RUN_1, useLedger } from '../database/ledger.ts';
-import { trackedOrg } from './loads.ts';
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { PayloadSources } from '../../src/usage/numbers.ts';
+import { type GivenAnswer, answer, type Ledger, RUN_1, useLedger } from '../ledger/ledger.ts';
+import { devices, failed, hours, minutes, named, silence, totals } from '../usage/cells.ts';
+import { randomOf } from './world.ts';
 
-const DAYS = ['2026-10-01', '2026-10-02'] as const;
+const DAYS = ['2026-11-18', '2026-11-19'];
+const STREAMS = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals', 'payload_hours'];
+const given = useLedger('2026-11-20T06:00:00.000Z');
+let ledger: Ledger;
 
-const ledger = useLedger();
+const split = (sources: PayloadSources) => {
+  const count = Object.values(sources)
+    .flatMap((each) => Object.values(each))
+    .reduce((a, b) => a + b, 0);
+  return named({ payload_source_count: count, payload_sources: sources });
+};
 
-/** Something that happens to one day of an organization. */
-interface Step {
-  readonly day: string;
-  readonly kind: 'load' | 'hand';
-  /** Which stream is loaded, or which statement is run by hand. */
-  readonly what: number;
-  readonly numbers: readonly number[];
-}
-
-const steps = fc.array(
-  fc.record<Step>({
-    day: fc.constantFrom(...DAYS),
-    kind: fc.constantFrom('load', 'load', 'hand'),
-    what: fc.nat(15),
-    numbers: fc.array(fc.nat(9), { minLength: 3, maxLength: 3 }),
-  }),
-  { minLength: 3, maxLength: 14 },
-);
-
-function outcomeOf({ what, numbers }: Step): Pick<CellAnswer, 'stream' | 'outcome'> {
-  const stream = ['device_counts', 'payload_totals', 'payload_sources'][what % 3] as string;
-  const of = (outcome: CellOutcome) => ({ stream, outcome });
-  if (what > 13) return of(missing);
-  if (what > 12) return of(failed);
-  if (stream !== 'payload_sources') return of(values(row(...numbers)));
-  // Between none and three sources, of four names.
-  const facts = numbers.slice(0, what % 4).map((count, index) => ({
-    key: ['timer', `source.${(index + (numbers[2] as number)) % 4}`],
-    values: [count],
-  }));
-  return of(values(...facts));
-}
-
-const BY_HAND = [
-  `update losant_usage.usage_days set devices_total = $n where $key and devices_total is not null`,
-  `delete from losant_usage.usage_days where $key`,
-  `delete from losant_usage.payload_sources where $key`,
-  `delete from losant_usage.payload_sources where $key and source = 'source.1'`,
-  `update losant_usage.payload_sources set source = 'renamed.$n' where $key and source = 'source.0'`,
-  `update losant_usage.payload_sources set count = $n where $key`,
-  `insert into losant_usage.payload_sources (usage_date, org_id, payload_type, source, count)
-   select usage_date, org_id, 'hand', 'made.up', $n from losant_usage.usage_days where $key on conflict do nothing`,
-  `update losant_usage.usage_days set payload_all_count = null, payload_billable_count = null, payload_all_bytes = null
-   where $key`,
-] as const;
-
-async function take(orgId: string, step: Step, place: number): Promise<void> {
-  if (step.kind === 'load') {
-    const { stream, outcome } = outcomeOf(step);
-    // Later answers are newer, so that each is accepted.
-    const sentAtMs = Date.parse('2026-11-22T12:00:00.000Z') + place * 60_000;
-    await ledger.load([answer(outcome, { orgId, day: step.day, stream, sentAtMs })], RUN_1);
-    return;
+describe('along a random history', () => {
+  interface Moment {
+    readonly at: string;
+    readonly days: object[];
   }
-  const statement = BY_HAND[step.what % BY_HAND.length] as string;
-  const key = `org_id = '${orgId}' and usage_date = '${step.day}'`;
-  const number = String(step.numbers[0]);
-  await sql.raw(statement.replaceAll('$key', key).replaceAll('$n', number)).execute(ledger.db);
-}
+  const moments: Moment[] = [];
+  const metrics: string[] = [];
 
-const METRICS = `devices_created, devices_deleted, devices_total, payload_billable_count, payload_all_count,
-  payload_all_bytes, payload_source_count`;
-
-async function snapshot(orgId: string): Promise<{ moment: string; rows: object[] }> {
-  const [clock] = await ledger.ask(sql`select clock_timestamp()::text as moment`);
-  const stored = sql.raw(`select usage_date, ${METRICS} from losant_usage.usage_days
-    where org_id = '${orgId}' and num_nonnulls(${METRICS}) > 0 order by usage_date`);
-  return { moment: (clock as { moment: string }).moment, rows: await ledger.ask(stored) };
-}
-
-/** What usage_as_of gives of each of the moments. */
-async function asOf(orgId: string, moments: readonly string[]): Promise<object[][]> {
-  const known = sql<{ place: number }>`
-    select place, usage_date, ${sql.raw(METRICS)}
-    from unnest(${moments}::timestamptz[]) with ordinality as m (moment, place), losant_usage.usage_as_of(m.moment)
-    where org_id = ${orgId} order by usage_date`;
-  const { rows } = await known.execute(ledger.db);
-  return moments.map((_, index) =>
-    rows.filter(({ place }) => place === index + 1).map(({ place: _place, ...numbers }) => numbers),
-  );
-}
-
-interface Change {
-  readonly usage_date: string;
-  readonly metric: string;
-  readonly change: 'first_loaded' | 'restated';
-  readonly old_quantity: number | null;
-  readonly new_quantity: number | null;
-  readonly difference: number;
-}
-
-async function changesSince(orgId: string, moment: string): Promise<Change[]> {
-  const changes = sql.raw(`select usage_date, metric, change, old_quantity, new_quantity, difference
-    from losant_usage.changes_since('${moment}') where org_id = '${orgId}' order by changed_at`);
-  return (await ledger.ask(changes)) as Change[];
-}
-
-type Numbers = Readonly<Record<string, number | null>>;
-
-/** Whether the changes of one number lead from what it was to what it is. */
-function requireChanges(
-  changes: readonly Change[],
-  was: number | null,
-  is: number | null,
-  isSum: boolean,
-): void {
-  const first = changes.find(({ change }) => change === 'first_loaded');
-  const restated = changes.filter(({ change }) => change === 'restated');
-  if (first) {
-    expect(was).toBeNull();
-    expect(first.new_quantity).toBe(is);
-  } else if (isSum) {
-    const difference = restated.reduce((sum, each) => sum + each.difference, 0);
-    expect((was ?? 0) + difference).toBe(is ?? 0);
-  } else {
-    expect(restated.length === 0 ? was : restated[0]?.old_quantity).toBe(was);
-    expect(restated.length === 0 ? was : restated.at(-1)?.new_quantity).toBe(is);
-  }
-}
-
-async function requireChangesSince(orgId: string, moment: string, days: readonly object[]): Promise<void> {
-  const changes = await changesSince(orgId, moment);
-  const now = (await snapshot(orgId)).rows;
-  for (const day of DAYS) {
-    const numbersOf = (rows: readonly object[]): Numbers =>
-      (rows.find((row) => 'usage_date' in row && row.usage_date === day) ?? {}) as Numbers;
-    for (const metric of METRICS.split(/,\s+/)) {
-      const of = changes.filter((each) => each.usage_date === day && each.metric === metric);
-      const isSum = metric === 'payload_source_count';
-      requireChanges(of, numbersOf(days)[metric] ?? null, numbersOf(now)[metric] ?? null, isSum);
-    }
-  }
-}
-
-/** A day whose numbers, and then its row, are removed by hand: it was first loaded all the same. */
-const REMOVED: Step[] = [
-  { day: DAYS[1], kind: 'load', what: 4, numbers: [0, 0, 0] },
-  { day: DAYS[1], kind: 'hand', what: 15, numbers: [0, 0, 0] },
-  { day: DAYS[1], kind: 'hand', what: 1, numbers: [0, 0, 0] },
-];
-
-test('usage_as_of and changes_since tell every moment of random histories as it was', {
-  timeout: 120_000,
-}, async () => {
-  let seen = 0;
-  await fc.assert(
-    fc.asyncProperty(steps, async (history) => {
-      const streams = ['device_counts', 'payload_totals', 'payload_sources'];
-      const orgId = await trackedOrg(ledger, streams, { from: DAYS[0], to: DAYS[1] });
-      const moments = [await snapshot(orgId)];
-      for (const [place, step] of history.entries()) {
-        await take(orgId, step, place);
-        moments.push(await snapshot(orgId));
-      }
-      seen += moments.flatMap(({ rows }) => rows).length;
-      const known = await asOf(
-        orgId,
-        moments.map(({ moment }) => moment),
+  beforeAll(async () => {
+    ledger = given.ledger;
+    await ledger.clear();
+    await ledger.setTime('2026-11-20T06:00:00.000Z');
+    const orgs = await Promise.all(
+      [1, 2].map(() => ledger.want({ from: DAYS[0] ?? '', to: DAYS[1] ?? '' }, STREAMS)),
+    );
+    const random = randomOf(11);
+    const pick = <T>(items: readonly T[]) => items[Math.floor(random() * items.length)] as T;
+    const count = () => Math.floor(random() * 4);
+    const verdictOf = (stream: string) => {
+      const dice = random();
+      if (dice < 0.15) return silence;
+      if (dice < 0.25) return failed;
+      if (stream === 'device_counts') return named(devices(count(), count(), count()));
+      if (stream === 'notebook_minutes') return named(minutes(count(), count()));
+      if (stream === 'payload_totals') return named(totals(count(), count(), count()));
+      if (stream === 'payload_hours') return named(hours(count(), count(), count()));
+      return split({ [pick(['timer', '__proto__x', 'webhook'])]: { [pick(['a', 'b'])]: count() } });
+    };
+    const rows = await ledger.list(sql`select metric from losant_usage.metrics order by position`);
+    metrics.push(...rows);
+    for (let hour = 0; hour < 40; hour += 1) {
+      const at = new Date(Date.parse('2026-11-20T06:00:00.000Z') + hour * 3 * 3_600_000).toISOString();
+      await ledger.setTime(at);
+      const answers = orgs.flatMap((orgId) =>
+        DAYS.flatMap((day) =>
+          STREAMS.flatMap((stream): GivenAnswer[] =>
+            random() < 0.3 ? [answer(orgId, stream, day, verdictOf(stream))] : [],
+          ),
+        ),
       );
-      expect(known).toEqual(moments.map(({ rows }) => rows));
-      for (const [place, { moment, rows }] of moments.entries()) {
-        if (place % 4 === 0) await requireChangesSince(orgId, moment, rows);
-      }
-    }),
-    { numRuns: 60, examples: [[REMOVED]] },
-  );
-  expect(seen).toBeGreaterThan(200);
+      await ledger.load(answers);
+      moments.push({ at, days: await daysAt() });
+    }
+  });
+
+  const numbersOf = (row: object) => {
+    const known = row as Record<string, unknown>;
+    return Object.fromEntries([...metrics, 'usage_date', 'org_id'].map((name) => [name, known[name]]));
+  };
+  const daysAt = async (moment?: string) => {
+    const source =
+      moment === undefined ? sql`losant_usage.daily_usage` : sql`losant_usage.usage_as_of(${moment})`;
+    const rows = await ledger.ask(sql`select * from ${source} order by usage_date, org_id`);
+    return rows.map(numbersOf);
+  };
+
+  test('usage_as_of tells every moment as it was', async () => {
+    for (const { at, days } of moments) expect([at, await daysAt(at)]).toEqual([at, days]);
+  });
+
+  test('usage_as_of calls nothing final that was not final yet', async () => {
+    for (const { at } of moments) {
+      const early = sql`select count(*) as n from losant_usage.usage_as_of(${at}) d join losant_usage.coverage c
+        on c.usage_date = d.usage_date and c.org_id = d.org_id
+        where d.is_final and (c.finalized_at is null or c.finalized_at > ${at})`;
+      expect(await ledger.list(early)).toEqual(['0']);
+    }
+    const final = sql`select count(*) > 0 as has_final from losant_usage.usage_as_of(${moments.at(-1)?.at}) where is_final`;
+    expect(await ledger.list(final)).toEqual(['true']);
+  });
+
+  test('changes_since a moment lead from what was known then to what is known now', async () => {
+    const now = await daysAt();
+    for (const { at, days } of moments) {
+      const changes =
+        await ledger.ask(sql`select usage_date, org_id, metric, sum(difference)::integer as difference
+        from losant_usage.changes_since(${at}) group by usage_date, org_id, metric`);
+      const expected = now.flatMap((row, index) => {
+        const before = days[index] as Record<string, unknown>;
+        const after = row as Record<string, unknown>;
+        return metrics.map((metric) => [
+          `${after['usage_date']} ${after['org_id']} ${metric}`,
+          Number(after[metric] ?? 0) - Number(before[metric] ?? 0),
+        ]);
+      });
+      const told = new Map(
+        (changes as Record<string, unknown>[]).map((row) => [
+          `${row['usage_date']} ${row['org_id']} ${row['metric']}`,
+          row['difference'],
+        ]),
+      );
+      for (const [key, difference] of expected)
+        expect([at, key, told.get(key as string) ?? 0]).toEqual([at, key, difference]);
+    }
+  });
+
+  test('the revisions of a cell are a chain from its first numbers to its last', async () => {
+    const broken = sql`select c.org_id, c.usage_date, c.stream, c.revision, count(r.id) as on_record
+      from losant_usage.coverage c left join losant_usage.revisions r using (org_id, stream, usage_date)
+      group by 1, 2, 3, 4 having c.revision <> count(r.id) + (c.revision > 0)::integer or max(r.revision) <> c.revision`;
+    expect(await ledger.ask(broken)).toEqual([]);
+    const steps = sql`select count(*) as n from (
+      select r.old, lag(r.new) over (partition by r.org_id, r.usage_date order by r.id) as before
+      from losant_usage.revisions r where r.stream = 'device_counts') as s
+      where exists (select from jsonb_each(s.old) as o where s.before ? o.key and s.before -> o.key <> o.value)`;
+    expect(await ledger.list(steps)).toEqual(['0']);
+  });
 });
 
-test('a day that was emptied by hand and is read again as empty was not stored in between', async () => {
-  const orgId = await trackedOrg(ledger, ['payload_sources'], { from: DAYS[0], to: DAYS[0] });
-  const load1 = { kind: 'load', day: DAYS[0], what: 5, numbers: [4, 0, 0] } as const;
-  await take(orgId, load1, 0);
-  await ledger.ask(sql`delete from losant_usage.payload_sources where org_id = ${orgId}`);
-  const between = await snapshot(orgId);
-  const empty = answer(values(), {
-    orgId,
-    day: DAYS[0],
-    stream: 'payload_sources',
-    sentAtMs: Date.parse('2026-11-23T12:00:00.000Z'),
+describe('a restatement', () => {
+  beforeEach(async () => {
+    ledger = given.ledger;
+    await ledger.clear();
+    await ledger.setTime('2026-11-20T06:00:00.000Z');
   });
-  await ledger.load([empty]);
-  const now = await snapshot(orgId);
-  expect(await asOf(orgId, [between.moment, now.moment])).toMatchObject([[], [{ payload_source_count: 0 }]]);
+
+  const restate = async (stream: string, ...verdicts: readonly Parameters<typeof answer>[3][]) => {
+    const orgId = await ledger.want({ from: '2026-11-18', to: '2026-11-18' }, [stream]);
+    for (const [index, verdict] of verdicts.entries()) {
+      await ledger.load([
+        { ...answer(orgId, stream, '2026-11-18', verdict), sentAtMs: ledger.nowMs + index * 1_000 },
+      ]);
+    }
+    return await ledger.list(sql`select metric, payload_type, source, hour, old_quantity, new_quantity, difference, unit,
+        revision, was_final from losant_usage.restatements where org_id = ${orgId} order by revision_id, metric, payload_type, source, hour`);
+  };
+
+  test('names each number that changed, with old and new', async () => {
+    expect(
+      await restate(
+        'device_counts',
+        named(devices(4, 1, 17)),
+        named(devices(4, 2, 18)),
+        named(devices(4, 2, 18)),
+      ),
+    ).toEqual(['devices_deleted - - - 1 2 1 devices 2 false', 'devices_total - - - 17 18 1 devices 2 false']);
+  });
+
+  test('of sources names those that came, went and changed, and not their sum', async () => {
+    expect(
+      await restate(
+        'payload_sources',
+        split({ a: { b: 1, c: 2 }, gone: { d: 3 } }),
+        split({ a: { b: 1, c: 5 }, come: { e: 6 } }),
+      ),
+    ).toEqual([
+      'payload_source_count a c - 2 5 3 payloads 2 false',
+      'payload_source_count come e - - 6 6 payloads 2 false',
+      'payload_source_count gone d - 3 - -3 payloads 2 false',
+    ]);
+  });
+
+  test('of hours names each hour, under names of their own', async () => {
+    expect(await restate('payload_hours', named(hours(17, 21, 900)), named(hours(17, 22, 950)))).toEqual([
+      'hours_all_bytes - - 5 900 950 50 bytes 2 false',
+      'hours_all_count - - 5 21 22 1 payloads 2 false',
+    ]);
+  });
+
+  test('of hours is no change of the day’s numbers, so that nothing counts twice', async () => {
+    await restate('payload_hours', named(hours(17, 21, 900)), named(hours(17, 22, 950)));
+    const changes = sql`select count(*) as n from losant_usage.changes_since('2026-01-01')`;
+    expect(await ledger.list(changes)).toEqual(['0']);
+  });
+
+  test('of a final number says so, in both views', async () => {
+    await ledger.setTime('2026-11-23T06:00:00.000Z');
+    await restate('device_counts', named(devices(4, 1, 17)), named(devices(5, 1, 17)));
+    const rows = sql`select change, metric, old_quantity, new_quantity, was_final from losant_usage.changes_since('2026-11-23')
+      where change = 'restated'`;
+    expect(await ledger.list(rows)).toEqual(['restated devices_created 4 5 true']);
+    const runs = sql`select distinct run_id from losant_usage.restatements`;
+    expect(await ledger.list(runs)).toEqual([RUN_1]);
+  });
 });

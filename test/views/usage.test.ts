@@ -1,141 +1,199 @@
-/** What the views say of numbers that are stored, not stored, or zero. */
+/** Views of usage by day and by hour beside what a random ledger has. */
 import { sql } from 'kysely';
-import { describe, expect, test } from 'vitest';
-import { answer, failed, missing } from '../database/answers.ts';
-import { useLedger } from '../database/ledger.ts';
-import { devices, sources, trackedOrg } from './loads.ts';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { addDays, eachDay } from '../../src/usage/day.ts';
+import type { Numbers, PayloadSources } from '../../src/usage/numbers.ts';
+import { type Standing, worstStanding } from '../../src/usage/standing.ts';
+import { streamNamed } from '../../src/usage/streams/catalog.ts';
+import { useLedger } from '../ledger/ledger.ts';
+import { makeWorld, NOW, type World, type WorldCell, YESTERDAY } from './world.ts';
 
-const ledger = useLedger();
+const given = useLedger(NOW);
+let world: World;
 
-const { ask } = ledger;
+beforeAll(async () => {
+  world = await makeWorld(given.ledger, 7);
+});
 
-describe('daily_usage', () => {
-  test('has a row for every tracked day, with null where a number is not stored', async () => {
-    const orgId = await trackedOrg(ledger, ['device_counts', 'payload_sources'], {
-      from: '2026-10-01',
-      to: '2026-10-03',
+/** The metrics that a stream stores as a number of the day. */
+const metricsOf = (stream: string) =>
+  streamNamed(stream).columns.filter(
+    (column) => column !== 'payload_sources' && !column.startsWith('hours_'),
+  );
+const byDay = () => [...Map.groupBy(world.cells, ({ day, orgId }) => `${day} ${orgId}`)].sort();
+const worst = (cells: readonly WorldCell[]) => worstStanding(cells.map(({ standing }) => standing));
+
+test('daily_usage has a row for each wanted day, null where a number is not stored', async () => {
+  const rows = await given.ledger.ask(
+    sql`select * from losant_usage.daily_usage order by usage_date, org_id`,
+  );
+  const expected = byDay().map(([, cells]) => {
+    const numbers = cells.flatMap(({ stream, numbers: known }) =>
+      metricsOf(stream).map((metric) => [metric, known?.[metric] ?? null]),
+    );
+    return {
+      usage_date: cells[0]?.day,
+      org_id: cells[0]?.orgId,
+      instance_id: cells[0]?.instanceId,
+      referral_id: 'C-1',
+      tags: [{ key: 'tier', value: 'gold' }],
+      standing: worst(cells),
+      is_final: worst(cells) === 'final',
+      is_reported: cells.every((cell) => !cell.isStored || cell.isReported),
+      ...Object.fromEntries(numbers),
+    };
+  });
+  expect(rows).toHaveLength(expected.length);
+  for (const [index, row] of rows.entries()) expect(row).toMatchObject(expected[index] ?? {});
+});
+
+test('daily_usage_long has a row for each wanted number, with unit and kind', async () => {
+  const rows =
+    await given.ledger.list(sql`select usage_date, org_id, metric, quantity, standing, is_final, is_reported, unit, kind
+    from losant_usage.daily_usage_long order by usage_date, org_id, metric`);
+  const words = await given.ledger.ask(
+    sql`select metric, unit || ' ' || kind as word from losant_usage.metrics`,
+  );
+  const wordOf = new Map(words.map((row) => Object.values(row) as [string, string]));
+  const expected = world.cells.flatMap((cell) =>
+    metricsOf(cell.stream).map((metric) => {
+      const quantity = cell.numbers?.[metric] ?? '-';
+      const flags = `${cell.standing} ${cell.standing === 'final'} ${cell.isReported}`;
+      return `${cell.day} ${cell.orgId} ${metric} ${quantity} ${flags} ${wordOf.get(metric)}`;
+    }),
+  );
+  expect(rows).toEqual(expected.sort());
+});
+
+test.each([
+  ['device_counts', 'created, deleted, total'],
+  ['notebook_minutes', 'minutes, completed, canceled, errored, timeout'],
+  ['payload_totals', 'billable_count, all_count, all_bytes'],
+])('%s has the stored numbers in the words of the source', async (stream, columns) => {
+  const rows = await given.ledger.list(
+    sql`select usage_date, org_id, ${sql.raw(columns)} from ${sql.table(`losant_usage.${stream}`)}`,
+  );
+  const stored = world.cells.filter((cell) => cell.stream === stream && cell.numbers !== null);
+  const line = ({ day, orgId, numbers }: WorldCell) =>
+    [day, orgId, ...streamNamed(stream).columns.map((column) => numbers?.[column])].join(' ');
+  expect(rows.sort()).toEqual(stored.map(line).sort());
+});
+
+test('payload_sources has each source of each stored day', async () => {
+  const rows = await given.ledger.list(
+    sql`select usage_date, org_id, payload_type, source, count from losant_usage.payload_sources`,
+  );
+  const expected = world.cells.flatMap(({ day, orgId, numbers }) =>
+    Object.entries((numbers?.['payload_sources'] ?? {}) as PayloadSources).flatMap(([type, sources]) =>
+      Object.entries(sources).map(([source, count]) => `${day} ${orgId} ${type} ${source} ${count}`),
+    ),
+  );
+  expect(rows.sort()).toEqual(expected.sort());
+});
+
+test('organization_tags has a row for each tag, and counts the repetitions of a key', async () => {
+  await given.ledger.asProgram(sql`update losant_usage.organizations set tags =
+    '[{"key": "tier", "value": "gold"}, {"key": "area", "value": "north"}, {"key": "tier", "value": "silver"}]'
+    where org_id like '%a1'`);
+  const rows = sql`select key, value, nth from losant_usage.organization_tags where org_id like '%a1' order by key, nth`;
+  expect(await given.ledger.list(rows)).toEqual(['area north 1', 'tier gold 1', 'tier silver 2']);
+  await given.ledger.asProgram(
+    sql`update losant_usage.organizations set tags = '[{"key": "tier", "value": "gold"}]'`,
+  );
+});
+
+const HOURS = Array.from({ length: 24 }, (_, hour) => hour);
+const hourOf = (numbers: Numbers | null, column: string, hour: number) =>
+  (numbers?.[column] as readonly number[] | undefined)?.[hour];
+
+test('hourly_usage has a row for each hour of the days whose hours are wanted', async () => {
+  const range = { from: '2026-11-15', to: YESTERDAY };
+  const rows = await given.ledger.list(sql`select usage_date, org_id, hour, standing,
+      payload_billable_count, payload_all_count, payload_all_bytes
+    from losant_usage.hourly_usage where usage_date >= ${range.from}`);
+  const cells = world.cells.filter(({ stream, day }) => stream === 'payload_hours' && day >= range.from);
+  const expected = cells.flatMap(({ day, orgId, standing, numbers }) =>
+    HOURS.map((hour) => {
+      const at = `${day}T${String(hour).padStart(2, '0')}:00:00.000Z`;
+      const counts = streamNamed('payload_hours').columns.map(
+        (column) => hourOf(numbers, column, hour) ?? '-',
+      );
+      return `${day} ${orgId} ${at} ${standing} ${counts.join(' ')}`;
+    }),
+  );
+  expect(rows.sort()).toEqual(expected.sort());
+});
+
+describe('days of a time zone', () => {
+  const ZONES = ['UTC', 'America/New_York', 'Pacific/Auckland', 'Europe/Berlin'];
+  const ORG = '5d00000000000000000000a1';
+
+  /** The day and hour of an instant in a zone, by the program's own calendar. */
+  const localDay = (at: number, timeZone: string) =>
+    new Intl.DateTimeFormat('en-CA', { timeZone, year: 'numeric', month: '2-digit', day: '2-digit' }).format(
+      at,
+    );
+
+  test.each(ZONES)('add up the UTC hours of %s, and are null unless all are stored', async (zone) => {
+    const rows =
+      await given.ledger.list(sql`select local_date, hours, hours_stored, standing, is_final, payload_all_count
+      from losant_usage.local_daily_usage(${zone}) where org_id = ${ORG} order by local_date`);
+    const hours = world
+      .cellsOf(ORG, '2026-09-20', YESTERDAY)
+      .filter(({ stream }) => stream === 'payload_hours')
+      .flatMap((cell) =>
+        HOURS.map((hour) => ({ cell, at: Date.parse(`${cell.day}T00:00:00Z`) + hour * 3_600_000, hour })),
+      );
+    const days = [...Map.groupBy(hours, ({ at }) => localDay(at, zone))];
+    const expected = days.map(([day, each]) => {
+      // The hours of the local day of which no UTC day is wanted count too.
+      const all = eachDay({ from: addDays(day, -1), to: addDays(day, 1) })
+        .flatMap((utc) => HOURS.map((hour) => Date.parse(`${utc}T00:00:00Z`) + hour * 3_600_000))
+        .filter((at) => localDay(at, zone) === day).length;
+      const stored = each.filter(({ cell }) => cell.isStored).length;
+      const standing = worstStanding(each.map(({ cell }) => cell.standing)) as Standing;
+      const sum = each.reduce(
+        (total, { cell, hour }) => total + (hourOf(cell.numbers, 'hours_all_count', hour) ?? 0),
+        0,
+      );
+      const isWhole = stored === all;
+      return `${day} ${all} ${stored} ${standing} ${isWhole && standing === 'final'} ${isWhole ? sum : '-'}`;
     });
-    await ledger.load([
-      devices(orgId, '2026-10-01', 4, 1, 17),
-      sources(orgId, '2026-10-01', 5, 6),
-      answer(failed, { orgId, day: '2026-10-02' }),
-    ]);
-    expect(
-      await ask(sql`select usage_date, devices_created, devices_total, payload_source_count, notebook_minutes,
-          payload_billable_count, streams_expected, streams_stored, is_reported, is_final
-        from losant_usage.daily_usage where org_id = ${orgId} order by usage_date`),
-    ).toEqual([
-      {
-        usage_date: '2026-10-01',
-        devices_created: 4,
-        devices_total: 17,
-        payload_source_count: 11,
-        notebook_minutes: null,
-        payload_billable_count: null,
-        streams_expected: 2,
-        streams_stored: 2,
-        is_reported: true,
-        is_final: false,
-      },
-      ...['2026-10-02', '2026-10-03'].map((day) => ({
-        usage_date: day,
-        devices_created: null,
-        devices_total: null,
-        payload_source_count: null,
-        notebook_minutes: null,
-        payload_billable_count: null,
-        streams_expected: 2,
-        streams_stored: 0,
-        is_reported: null,
-        is_final: false,
-      })),
-    ]);
+    expect(rows).toEqual(expected.sort());
   });
 
-  test('counts a day without any source as 0 once it is stored, and tells zeros nobody reported', async () => {
-    const orgId = await trackedOrg(ledger, ['payload_sources'], { from: '2026-10-01', to: '2026-10-02' });
-    await ledger.load([
-      sources(orgId, '2026-10-01'),
-      answer(missing, { orgId, day: '2026-10-02', stream: 'payload_sources' }),
-    ]);
-    expect(
-      await ask(sql`select payload_source_count, is_reported from losant_usage.daily_usage
-        where org_id = ${orgId} order by usage_date`),
-    ).toEqual([
-      { payload_source_count: 0, is_reported: true },
-      { payload_source_count: 0, is_reported: false },
-    ]);
-  });
-
-  test('ends with the day an organization was found deleted, and never shows today', async () => {
-    const gone = await trackedOrg(ledger, ['device_counts'], { from: '2026-10-01', to: '2026-10-31' });
-    await ledger.ask(sql`update losant_usage.organizations set removed_at = '2026-10-03T15:00:00Z'
-      where org_id = ${gone}`);
-    const going = await trackedOrg(ledger, ['device_counts'], { from: '2026-11-01', to: '2099-12-31' });
-    expect(
-      await ask(sql`select max(usage_date) as last from losant_usage.daily_usage where org_id = ${gone}`),
-    ).toEqual([{ last: '2026-10-03' }]);
-    expect(
-      await ask(sql`select max(usage_date) = (now() at time zone 'UTC')::date - 1 as "endsYesterday"
-        from losant_usage.daily_usage where org_id = ${going}`),
-    ).toEqual([{ endsYesterday: true }]);
+  test.each([
+    ['Asia/Kolkata', 'off UTC by a part of an hour'],
+    ['Australia/Lord_Howe', 'off UTC by a part of an hour'],
+    ['Mars/Olympus', 'time zone'],
+  ])('of %s are refused', async (zone, message) => {
+    const query = sql`select from losant_usage.local_daily_usage(${zone})`;
+    await expect(given.ledger.ask(query)).rejects.toThrow(message);
   });
 });
 
-describe('daily_usage_long', () => {
-  test('has a row per tracked metric, with unit and kind, and null where it is not stored', async () => {
-    const orgId = await trackedOrg(ledger, ['device_counts', 'payload_sources'], {
-      from: '2026-10-01',
-      to: '2026-10-01',
+test('every view is the same whatever the time zone of the session', async () => {
+  const views = [
+    'cells',
+    'daily_usage',
+    'monthly_usage',
+    'period_usage',
+    'period_blockers',
+    'freshness',
+    'hourly_usage',
+  ];
+  const read = (zone: string) =>
+    given.ledger.db.transaction().execute(async (trx) => {
+      await sql`select set_config('timezone', ${zone}, true)`.execute(trx);
+      const sums: unknown[] = [];
+      for (const view of views) {
+        const { rows } = await sql`select count(*) as n, sum(hash_record(v)) as h
+          from ${sql.table(`losant_usage.${view}`)} v`.execute(trx);
+        sums.push(rows);
+      }
+      return sums;
     });
-    await ledger.load([devices(orgId, '2026-10-01', 4, 1, 17)]);
-    expect(
-      await ask(sql`select metric, unit, kind, quantity, is_reported, is_final from losant_usage.daily_usage_long
-        where org_id = ${orgId} order by metric`),
-    ).toEqual([
-      {
-        metric: 'devices_created',
-        unit: 'devices',
-        kind: 'flow',
-        quantity: 4,
-        is_reported: true,
-        is_final: true,
-      },
-      {
-        metric: 'devices_deleted',
-        unit: 'devices',
-        kind: 'flow',
-        quantity: 1,
-        is_reported: true,
-        is_final: true,
-      },
-      {
-        metric: 'devices_total',
-        unit: 'devices',
-        kind: 'level',
-        quantity: 17,
-        is_reported: true,
-        is_final: true,
-      },
-      {
-        metric: 'payload_source_count',
-        unit: 'payloads',
-        kind: 'flow',
-        quantity: null,
-        is_reported: null,
-        is_final: false,
-      },
-    ]);
-  });
-
-  test('says the same as the wide view, for every metric', async () => {
-    const differing = await ask(sql`
-      select l.metric from losant_usage.daily_usage_long l
-      join losant_usage.daily_usage d using (org_id, usage_date)
-      where l.quantity is distinct from (to_jsonb(d) ->> l.metric)::bigint`);
-    expect(differing).toEqual([]);
-    expect(await ask(sql`select count(*) > 20 as any from losant_usage.daily_usage_long`)).toEqual([
-      { any: true },
-    ]);
-  });
+  const inUtc = await read('UTC');
+  expect(await read('Pacific/Auckland')).toEqual(inUtc);
+  expect(await read('America/New_York')).toEqual(inUtc);
 });

@@ -1,0 +1,106 @@
+/** What the dashboards have in common. */
+import {
+  type PanelDescription,
+  renderMark,
+  renderPanels,
+  renderQueryVariable,
+  renderSource,
+} from './panels.ts';
+
+/** First and last UTC day of the time range, the last at most yesterday. */
+export const FIRST_DAY = `($__timeFrom()::timestamptz at time zone 'UTC')::date`;
+const YESTERDAY = `(now() at time zone 'UTC')::date - 1`;
+export const LAST_DAY = `least(($__timeTo()::timestamptz at time zone 'UTC')::date, ${YESTERDAY})`;
+export const IN_RANGE = `usage_date between ${FIRST_DAY} and ${LAST_DAY}`;
+export const OF_INSTANCES = 'instance_id in (${instance:sqlstring})';
+
+const MARKS = [
+  renderMark(
+    'Restatements',
+    'purple',
+    `select date_trunc('hour', changed_at) as "time", count(*) || ' final numbers changed' as "text",
+  'restatement' as "tags"
+from losant_usage.restatements
+where ${OF_INSTANCES} and was_final and changed_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
+group by 1
+order by 1`,
+  ),
+  renderMark(
+    'Closings',
+    'blue',
+    `select closed_at as "time", to_char(month::timestamp, 'YYYY-MM') || ', ' || kind || ' by '
+  || closed_by as "text", kind as "tags"
+from losant_usage.statements
+where ${OF_INSTANCES} and closed_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
+order by 1`,
+  ),
+  renderMark(
+    'Incomplete runs',
+    'red',
+    `select started_at as "time", finished_at as "timeend", kind || ' run ' || status || coalesce(': ' || error,
+  '') as "text",
+  status as "tags"
+from losant_usage.runs
+where ${OF_INSTANCES} and started_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
+  and status in ('failed', 'interrupted', 'partial')
+order by 1`,
+  ),
+];
+
+const DATABASE_SOURCE = renderSource(
+  'database',
+  'Losant usage',
+  'grafana-postgresql-datasource',
+  'losant-usage-postgres',
+);
+const INSTANCE = renderQueryVariable(
+  { name: 'instance', label: 'Instance', description: 'Losant instances to show.' },
+  `select instance_id as __value, coalesce(name, instance_id) as __text
+from losant_usage.instances
+order by 2, 1`,
+  { isMulti: true },
+);
+
+export interface DashboardDescription {
+  readonly uid: string;
+  readonly title: string;
+  readonly description: string;
+  /** Variables beside the database and the instance. */
+  readonly variables: readonly object[];
+  readonly panels: readonly PanelDescription[];
+}
+
+/** Returns the dashboard as Grafana imports it: days of UTC, the last 30 of them. */
+export function renderDashboard({
+  uid,
+  title,
+  description,
+  variables,
+  panels,
+}: DashboardDescription): object {
+  return {
+    uid,
+    title,
+    description,
+    tags: ['losant-usage'],
+    timezone: 'utc',
+    schemaVersion: 39,
+    version: 1,
+    editable: true,
+    graphTooltip: 1,
+    refresh: '15m',
+    time: { from: 'now-30d', to: 'now' },
+    links: [
+      {
+        type: 'dashboards',
+        title: 'Losant usage',
+        tags: ['losant-usage'],
+        includeVars: true,
+        keepTime: true,
+      },
+    ],
+    templating: { list: [DATABASE_SOURCE, INSTANCE, ...variables] },
+    annotations: { list: MARKS },
+    panels: renderPanels(panels),
+  };
+}

@@ -1,0 +1,221 @@
+/** The dashboard of usage: all organizations, who changed, and one organization. */
+import { FIRST_DAY, IN_RANGE, LAST_DAY, OF_INSTANCES, renderDashboard } from './dashboard.ts';
+import { renderChoice, renderQueryVariable } from './panels.ts';
+
+const RANGE = `${FIRST_DAY}, ${LAST_DAY}`;
+const BESIDE = `losant_usage.usage_beside(\${metric:sqlstring}, ${RANGE}, \${comparison:sqlstring}) as b`;
+const IS_KNOWN = 'b.quantity is not null and b.before_quantity is not null';
+
+const variables = [
+  renderQueryVariable(
+    { name: 'metric', label: 'Metric', description: 'What the charts of all organizations show.' },
+    `select metric as __value, description as __text
+from losant_usage.metrics
+where kind = 'flow'
+order by metric <> 'payload_billable_count', position`,
+    { isMulti: false },
+  ),
+  renderChoice(
+    { name: 'comparison', label: 'Compared with', description: 'Which days each day stands beside.' },
+    { 'the same weekdays before': 'weekdays', 'as many days before': 'before', '52 weeks before': 'year' },
+  ),
+  renderQueryVariable(
+    { name: 'org', label: 'Organization', description: 'What the lower half shows.' },
+    `select org_id as __value, name || coalesce(' (' || referral_id || ')', '') as __text
+from losant_usage.organizations
+where ${OF_INSTANCES}
+order by 2, 1`,
+    { isMulti: false },
+  ),
+];
+
+const allOrganizations = [
+  {
+    type: 'stat',
+    title: 'How far the numbers reach',
+    description:
+      'Whatever the time range: the last day up to which nothing is missing. A gap is missing or in doubt.',
+    width: 12,
+    height: 4,
+    columns: { Organizations: 'count', Gaps: 'missing', 'Organizations with gaps': 'missing' },
+    sql: `select case when bool_and(complete_to is not null) then to_char(min(complete_to)::timestamp,
+  'YYYY-MM-DD') end as "Complete to",
+  max(orgs) as "Organizations", sum(gaps) as "Gaps", max(orgs_with_gaps) as "Organizations with gaps"
+from losant_usage.freshness
+where ${OF_INSTANCES}`,
+  },
+  {
+    type: 'stat',
+    title: 'The time range beside the days before',
+    description:
+      'The sum over days of organizations that are known on both sides; Not known counts the others.',
+    width: 12,
+    height: 4,
+    columns: { 'In the range': 'count', Before: 'count', Change: 'share', 'Not known': 'missing' },
+    sql: `select sum(b.quantity) filter (where ${IS_KNOWN}) as "In the range",
+  sum(b.before_quantity) filter (where ${IS_KNOWN}) as "Before",
+  sum(b.quantity) filter (where ${IS_KNOWN}) / nullif(sum(b.before_quantity) filter (where ${IS_KNOWN}),
+  0) - 1 as "Change",
+  count(*) filter (where not (${IS_KNOWN})) as "Not known"
+from ${BESIDE}
+where b.${OF_INSTANCES}`,
+  },
+  {
+    type: 'days',
+    title: 'All organizations by day',
+    description:
+      'The metric beside the days before. Red bars, on the right: organizations without a number, which the sum lacks.',
+    width: 24,
+    height: 9,
+    columns: { 'This day': 'count', 'Compared day': 'count', 'Organizations missing': 'missing' },
+    sql: `select b.usage_date::timestamp at time zone 'UTC' as "time", sum(b.quantity) as "This day",
+  sum(b.before_quantity) as "Compared day",
+  count(*) filter (where b.quantity is null) as "Organizations missing"
+from ${BESIDE}
+where b.${OF_INSTANCES}
+group by b.usage_date
+order by 1`,
+  },
+  {
+    type: 'table',
+    title: 'Organizations that changed most',
+    description: 'Days that are known on both sides are added up; Days not known says how many are not.',
+    width: 24,
+    height: 11,
+    columns: {
+      'In the range': 'count',
+      Before: 'count',
+      Difference: 'count',
+      Share: 'share',
+      'Days not known': 'missing',
+    },
+    sql: `select o.name as "Organization", o.referral_id as "Referral id", o.plan_id as "Plan",
+  sum(b.quantity) filter (where ${IS_KNOWN}) as "In the range",
+  sum(b.before_quantity) filter (where ${IS_KNOWN}) as "Before",
+  sum(b.quantity - b.before_quantity) as "Difference",
+  sum(b.quantity - b.before_quantity) / nullif(sum(b.before_quantity) filter (where ${IS_KNOWN}), 0) as "Share",
+  count(*) filter (where not (${IS_KNOWN})) as "Days not known"
+from ${BESIDE}
+join losant_usage.organizations o on o.org_id = b.org_id
+where b.${OF_INSTANCES}
+group by b.org_id, o.name, o.referral_id, o.plan_id
+order by abs(sum(b.quantity - b.before_quantity)) desc nulls last, o.name, b.org_id
+limit 50`,
+  },
+  {
+    type: 'table',
+    title: 'Months',
+    description:
+      'The newest four months: open, blocked and by what, closed, or different from what was invoiced.',
+    width: 24,
+    height: 6,
+    columns: { 'Organizations blocked': 'missing', 'Organizations different': 'missing' },
+    sql: `select to_char(m.month::timestamp, 'YYYY-MM') as "Month", coalesce(i.name, i.instance_id) as "Instance",
+  m.state as "State",
+  array_to_string(m.causes, ', ') as "Blocked by", m.orgs_blocked as "Organizations blocked",
+  m.orgs_different as "Organizations different"
+from losant_usage.months m
+join losant_usage.instances i on i.instance_id = m.instance_id
+where m.${OF_INSTANCES} and m.month >= date_trunc('month', now() at time zone 'UTC' - interval '3 months')::date
+order by m.month desc, 2, m.instance_id`,
+  },
+] as const;
+
+const oneOrganization = [
+  {
+    type: 'days',
+    title: 'The organization: the metric by day',
+    description: 'Beside the days before. A day that is not stored has no point, and a red bar.',
+    width: 12,
+    height: 9,
+    columns: { 'This day': 'count', 'Compared day': 'count', Missing: 'missing' },
+    sql: `select b.usage_date::timestamp at time zone 'UTC' as "time", b.quantity as "This day",
+  b.before_quantity as "Compared day",
+  case when b.quantity is null then 1 else 0 end as "Missing"
+from ${BESIDE}
+where b.org_id = \${org:sqlstring}
+order by 1`,
+  },
+  {
+    type: 'stack',
+    title: 'The organization: payloads by type',
+    description:
+      'All payloads, billable or not, by the type that Losant names. A day of which none is stored has no bar.',
+    width: 12,
+    height: 9,
+    columns: {},
+    sql: `select usage_date::timestamp at time zone 'UTC' as "time", payload_type as metric, sum(count) as value
+from losant_usage.payload_sources
+where org_id = \${org:sqlstring} and ${IN_RANGE}
+group by usage_date, payload_type
+order by 1, 2`,
+  },
+  {
+    type: 'days',
+    title: 'The organization: devices',
+    description: 'Devices at about the end of each day, and how many were created and deleted on it.',
+    width: 12,
+    height: 9,
+    columns: { Devices: 'count', Created: 'count', Deleted: 'count' },
+    sql: `select usage_date::timestamp at time zone 'UTC' as "time", devices_total as "Devices",
+  devices_created as "Created",
+  devices_deleted as "Deleted"
+from losant_usage.daily_usage
+where org_id = \${org:sqlstring} and ${IN_RANGE}
+order by 1`,
+  },
+  {
+    type: 'table',
+    title: 'The organization: limits of this month',
+    description:
+      'To date, and as the same weekdays of the last 28 days would end it, with the day on which the limit is passed.',
+    width: 12,
+    height: 9,
+    columns: {
+      Used: 'count',
+      Limit: 'count',
+      Share: 'share',
+      'At the end': 'count',
+      'Days missing': 'missing',
+    },
+    sql: `select limit_name as "Limit of", quantity as "Used", limit_quantity as "Limit", share as "Share",
+  projected_quantity as "At the end",
+  to_char(crosses_on::timestamp, 'YYYY-MM-DD') as "Passed on", days_expected - days_stored as "Days missing"
+from losant_usage.usage_vs_limits
+where org_id = \${org:sqlstring} and metric is not null
+order by share desc nulls last, limit_name`,
+  },
+  {
+    type: 'table',
+    title: 'The organization: its months',
+    description:
+      'The last twelve. Flows are sums, devices the last day. Standing is that of the worst number.',
+    width: 24,
+    height: 9,
+    columns: {
+      'Billable payloads': 'count',
+      Bytes: 'bytes',
+      'Notebook minutes': 'minutes',
+      Devices: 'count',
+      'Days missing': 'missing',
+    },
+    sql: `select to_char(month::timestamp, 'YYYY-MM') as "Month", payload_billable_count as "Billable payloads",
+  payload_all_bytes as "Bytes",
+  notebook_minutes as "Notebook minutes", devices_total as "Devices", standing::text as "standing",
+  is_billable as "Billable",
+  days_expected - days_stored as "Days missing"
+from losant_usage.monthly_usage
+where org_id = \${org:sqlstring} and month >= date_trunc('month',
+  now() at time zone 'UTC' - interval '11 months')::date
+order by month desc`,
+  },
+] as const;
+
+export const usage = renderDashboard({
+  uid: 'losant-usage',
+  title: 'Losant usage',
+  description:
+    'Usage by UTC day beside other days, and one organization. A number that is not stored is never shown as 0.',
+  variables,
+  panels: [...allOrganizations, ...oneOrganization],
+});

@@ -1,0 +1,115 @@
+/** Losant's own totals beside our sums: agreement, differences, and totals that cannot be read. */
+import { expect, it } from 'vitest';
+import { DAY_MS, HOUR_MS } from '../../src/usage/day.ts';
+import { NOW } from '../simulator/platform.ts';
+import { openStage, orgIdsOf, type Stage } from './stage.ts';
+
+const DAY = '2026-11-23';
+/** When the numbers of the day are final. */
+const FINAL = NOW + 3 * DAY_MS;
+
+/** The numbers of one day of three organizations, final. */
+async function openFinal(): Promise<Stage> {
+  const stage = await openStage({ orgs: 3 });
+  await stage.run();
+  await stage.goTo(FINAL);
+  await stage.run();
+  return stage;
+}
+
+const outcomes = async ({ sql }: Stage, where = 'true') =>
+  await sql(`select outcome, reason, count(*)::integer as metrics from losant_usage.reconciliation
+    where compared_with = 'losant' and usage_date = '${DAY}' and ${where} group by 1, 2 order by 1, 2`);
+
+const differing = async ({ sql }: Stage) =>
+  await sql(`select metric, difference::integer from losant_usage.reconciliation
+    where compared_with = 'losant' and outcome = 'differs' order by 1`);
+
+const blockers = async ({ sql }: Stage) =>
+  await sql("select first_day::text, streams from losant_usage.period_blockers where cause = 'contradicted'");
+
+const bias = ({ platform }: Stage, by: number) =>
+  platform.control('config', { bias: by === 0 ? null : [{ counter: 'payload_totals', day: DAY, by }] });
+
+/** Takes the totals of the day for changed, so that the next run asks for them. */
+const forget = ({ sql }: Stage) =>
+  sql(`set losant_usage.program = 'test'; update losant_usage.instance_totals set verified_at = null`);
+
+it('agree on final days to the last payload, and are asked for no more', async () => {
+  await using stage = await openFinal();
+  expect(await outcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
+  const { report } = await stage.run();
+  expect(report.requests).toBe(1);
+});
+
+it('that differ are shown, block the month unless CONTROL_TOTALS is show, and fail no run', async () => {
+  await using stage = await openFinal();
+  await bias(stage, -7);
+  await forget(stage);
+  expect((await stage.run()).report).toMatchObject({ status: 'complete', failures: [] });
+  expect(await differing(stage)).toEqual(
+    ['payload_all_bytes', 'payload_all_count', 'payload_billable_count'].map((metric) => ({
+      metric,
+      difference: 7,
+    })),
+  );
+  expect(await blockers(stage)).toEqual([{ first_day: DAY, streams: ['payload_totals'] }]);
+  await stage.run({}, { controlTotals: 'show' });
+  expect(await blockers(stage)).toEqual([]);
+  expect(await differing(stage)).toHaveLength(3);
+});
+
+it('that Losant changes are believed', async () => {
+  await using stage = await openStage({ orgs: 3 });
+  await bias(stage, -7);
+  await stage.run();
+  await bias(stage, 0);
+  await stage.goTo(FINAL);
+  await stage.run();
+  expect(await outcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
+});
+
+it('are asked for again with a number that was restated, and pending until then', async () => {
+  await using stage = await openFinal();
+  const [orgId = ''] = await orgIdsOf(stage.platform);
+  await stage.platform.control('restate', { orgId, day: DAY, counter: 'device_counts' });
+  await stage.platform.control('config', {
+    faults: { kinds: ['server_error'], forever: true, actions: ['instance.deviceCounts'] },
+  });
+  const again = { kind: 'manual', range: { from: DAY, to: DAY } } as const;
+  expect((await stage.run(again)).report).toMatchObject({ status: 'complete', cells: { loaded: 1 } });
+  await stage.platform.control('config', { faults: null });
+  await stage.goTo(FINAL + HOUR_MS);
+  await stage.run();
+  expect(await outcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
+});
+
+it('of a stream that is refused are named with the instance, and the others are compared', async () => {
+  await using stage = await openStage({ orgs: 3 });
+  await stage.platform.control('config', {
+    faults: { kinds: ['forbidden'], forever: true, actions: ['instance.notebookMinuteCounts'] },
+  });
+  await stage.run();
+  await stage.goTo(FINAL);
+  const { report, refusal } = await stage.run();
+  expect({ status: report.status, refusal }).toEqual({ status: 'complete', refusal: null });
+  expect(await outcomes(stage)).toEqual([
+    { outcome: 'equal', reason: null, metrics: 7 },
+    { outcome: 'not_compared', reason: 'refused', metrics: 5 },
+  ]);
+  const problem = () => stage.sql('select totals_problem as text from losant_usage.instances');
+  expect(await problem()).toMatchObject([{ text: expect.stringContaining('instance.notebookMinuteCounts') }]);
+  await stage.platform.control('config', { faults: null });
+  await stage.run();
+  expect(await problem()).toEqual([{ text: null }]);
+  expect(await outcomes(stage)).toEqual([{ outcome: 'equal', reason: null, metrics: 12 }]);
+});
+
+it('are neither asked for nor compared where only some organizations are exported', async () => {
+  await using stage = await openStage({ orgs: 3 });
+  const orgIds = await orgIdsOf(stage.platform);
+  await stage.run({}, { selection: { kind: 'ids', orgIds: orgIds.slice(0, 1) } });
+  expect(await outcomes(stage)).toEqual([{ outcome: 'not_compared', reason: 'selection', metrics: 12 }]);
+  const { actions } = (await stage.platform.control('stats')) as { actions: Record<string, object> };
+  expect(Object.keys(actions).filter((action) => action.startsWith('instance.'))).toEqual(['instance.get']);
+});

@@ -1,0 +1,221 @@
+/** Losant's own totals and counterparts beside our sums: what is compared, what differs, and why something is not. */
+import { sql } from 'kysely';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { answer, INSTANCE, type Ledger, useLedger } from '../ledger/ledger.ts';
+import { devices, hours, named, POLICY, sources, totals } from '../usage/cells.ts';
+
+const DAY = '2026-10-20';
+const STREAMS = ['device_counts', 'payload_sources', 'payload_totals', 'payload_hours'];
+const given = useLedger('2026-11-02T12:00:00.000Z');
+let ledger: Ledger;
+let orgs: string[];
+
+/** Two organizations with final numbers of a day, and Losant's total of their devices. */
+beforeEach(async () => {
+  ledger = given.ledger;
+  await ledger.clear();
+  orgs = [];
+  for (const [place, total] of [17, 3].entries()) {
+    const orgId = await ledger.want({ from: DAY, to: DAY }, STREAMS);
+    orgs.push(orgId);
+    await ledger.load([
+      answer(orgId, 'device_counts', DAY, named(devices(1, 0, total))),
+      answer(orgId, 'payload_sources', DAY, named(sources(21 + place))),
+      answer(orgId, 'payload_totals', DAY, named(totals(17, 21 + place, 900))),
+      answer(orgId, 'payload_hours', DAY, named(hours(17, 21 + place, 900))),
+    ]);
+  }
+  const policy = JSON.stringify(POLICY);
+  await ledger.asProgram(
+    sql`update losant_usage.instances set all_from = '2026-10-01', policy = ${policy}::text::jsonb, control_totals = 'block',
+      totals_problem = null`,
+    sql`update losant_usage.organizations set created_on = '2026-10-01'`,
+  );
+  await setTotal(20, '2026-10-25T00:00:00Z');
+});
+
+const sum = sql`select losant_usage_internal.sum_days(${INSTANCE})`;
+const setTotal = (quantity: number | null, verifiedAt: string | null) =>
+  ledger.asProgram(
+    sql`update losant_usage.instance_totals set quantity = ${quantity}, verified_at = ${verifiedAt}
+      where metric = 'devices_total'`,
+    sum,
+  );
+const outcome = async (comparedWith = 'losant', metric = 'devices_total') => {
+  const [line] = await ledger.list(sql`select outcome, reason from losant_usage.reconciliation
+    where compared_with = ${comparedWith} and metric = ${metric}`);
+  return line;
+};
+/** Marks the sums as changed and adds them up again, after a change. */
+const change = async (...statements: Parameters<Ledger['asProgram']>) => {
+  await ledger.asProgram(...statements, sql`update losant_usage.instance_totals set our_sum = null`, sum);
+};
+
+test('numbers that agree are equal, with both of them beside each other', async () => {
+  const rows = await ledger.ask(
+    sql`select * from losant_usage.reconciliation where metric = 'devices_total'`,
+  );
+  expect(rows).toMatchObject([
+    {
+      instance_id: INSTANCE,
+      usage_date: DAY,
+      month: '2026-10-01',
+      stream: 'device_counts',
+      kind: 'level',
+      compared_with: 'losant',
+      quantity: '20',
+      total: '20',
+      difference: '0',
+      orgs_missing: 0,
+      outcome: 'equal',
+      reason: null,
+    },
+  ]);
+});
+
+test.each<[string, () => Promise<unknown>, string]>([
+  ['settled numbers that differ', () => setTotal(21, '2026-10-25T00:00:00Z'), 'differs -'],
+  ['a total that may still change', () => setTotal(21, '2026-10-22T00:00:00Z'), 'pending total_not_final'],
+  ['an early total that is equal', () => setTotal(20, '2026-10-22T00:00:00Z'), 'equal -'],
+  [
+    'a total that was left out for good',
+    () => setTotal(null, '2026-10-25T00:00:00Z'),
+    'not_compared left_out',
+  ],
+  ['a total that was not read yet', () => setTotal(null, null), 'pending not_read'],
+  [
+    'totals that Losant refuses',
+    async () => {
+      await setTotal(null, null);
+      await ledger.asProgram(sql`update losant_usage.instances set totals_problem = 'HTTP 403'`);
+    },
+    'not_compared refused',
+  ],
+  [
+    'a sum that is not added up',
+    () => ledger.asProgram(sql`update losant_usage.instance_totals set our_sum = null`),
+    'pending not_summed',
+  ],
+  [
+    'a number that is not settled',
+    () =>
+      change(
+        sql`update losant_usage.coverage set standing = 'stored' where stream = 'device_counts' and org_id = ${orgs[0]}`,
+      ),
+    'pending not_final',
+  ],
+  [
+    'an accepted number, which is settled',
+    () =>
+      change(
+        sql`update losant_usage.coverage set standing = 'accepted', reason = 'waived' where stream = 'device_counts' and org_id = ${orgs[0]}`,
+      ),
+    'equal -',
+  ],
+  [
+    'an accepted number of another stream',
+    () => change(sql`update losant_usage.coverage set standing = 'stored' where stream = 'payload_totals'`),
+    'equal -',
+  ],
+  [
+    'an organization that existed and has no row',
+    () =>
+      change(sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, first_seen_at, last_seen_at)
+      values ('5d00000000000000000000ff', ${INSTANCE}, 'x', ${DAY}, now(), now())`),
+    'not_compared orgs_missing',
+  ],
+  [
+    'an organization that was created the day after',
+    () =>
+      change(sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, first_seen_at, last_seen_at)
+      values ('5d00000000000000000000ff', ${INSTANCE}, 'x', '2026-10-21', now(), now())`),
+    'equal -',
+  ],
+  [
+    'an organization that was deleted before',
+    () =>
+      change(sql`insert into losant_usage.organizations (org_id, instance_id, name, removed_on, first_seen_at, last_seen_at)
+      values ('5d00000000000000000000ff', ${INSTANCE}, 'x', ${DAY}, now(), now())`),
+    'not_compared orgs_missing',
+  ],
+  [
+    'a selection of organizations',
+    () => ledger.asProgram(sql`update losant_usage.instances set all_from = null`),
+    'not_compared selection',
+  ],
+  [
+    'a day before an organization moved',
+    () => ledger.asProgram(sql`update losant_usage.instances set org_moved_on = ${DAY}`),
+    'not_compared organization_moved',
+  ],
+])('%s', async (_, act, expected) => {
+  await act();
+  expect(await outcome()).toBe(expected);
+});
+
+describe('counterparts', () => {
+  test('that agree are equal: sources beside totals, totals beside hours', async () => {
+    expect(await outcome('payload_totals', 'payload_source_count')).toBe('equal -');
+    for (const metric of ['payload_billable_count', 'payload_all_count', 'payload_all_bytes']) {
+      expect(await outcome('payload_hours', metric)).toBe('equal -');
+    }
+  });
+
+  test('that differ are shown with the number of organizations, also where their sums agree', async () => {
+    await change(
+      sql`update losant_usage.usage_days set payload_all_count = payload_all_count + case org_id when ${orgs[0]} then 1 else -1 end`,
+    );
+    expect(await outcome('payload_totals', 'payload_source_count')).toBe('differs -');
+    const rows = sql`select orgs_differing, difference from losant_usage.reconciliation where compared_with = 'payload_hours'
+      and metric = 'payload_all_count'`;
+    expect(await ledger.list(rows)).toEqual(['2 0']);
+  });
+
+  test('are compared where both are settled', async () => {
+    await change(
+      sql`update losant_usage.usage_days set payload_all_count = 99 where org_id = ${orgs[0]}`,
+      sql`update losant_usage.coverage set standing = 'stored' where stream = 'payload_totals' and org_id = ${orgs[0]}`,
+    );
+    expect(await outcome('payload_totals', 'payload_source_count')).toBe('equal -');
+  });
+});
+
+describe('a month that is over is blocked', () => {
+  const blockers = () =>
+    ledger.list(sql`select cause, array_to_string(streams, ' ') as streams, days, message from losant_usage.period_blockers
+      where cause = 'contradicted'`);
+
+  test.each<[string, () => Promise<unknown>, string[]]>([
+    ['by a difference', () => setTotal(21, '2026-10-25T00:00:00Z'), ['contradicted device_counts 1 differs']],
+    [
+      'by a settled day that was not compared yet',
+      () => setTotal(null, null),
+      ['contradicted device_counts 1 not_read'],
+    ],
+    [
+      'not where totals are only shown',
+      async () => {
+        await setTotal(21, '2026-10-25T00:00:00Z');
+        await ledger.asProgram(sql`update losant_usage.instances set control_totals = 'show'`);
+      },
+      [],
+    ],
+    ['not by what cannot be compared', () => setTotal(null, '2026-10-25T00:00:00Z'), []],
+  ])('%s', async (_, act, expected) => {
+    // The other metrics have no total of Losant here.
+    await ledger.asProgram(sql`delete from losant_usage.instance_totals where metric <> 'devices_total'`);
+    await act();
+    expect(await blockers()).toEqual(expected);
+  });
+});
+
+test('sums above what a double can count are exact, and take no page away', async () => {
+  await change(
+    sql`update losant_usage.usage_days set payload_all_bytes = 9007199254740991, hours_all_bytes[1] = 9007199254740991 - 900`,
+  );
+  const rows = sql`select quantity, total, outcome from losant_usage.reconciliation where metric = 'payload_all_bytes'
+    and compared_with = 'payload_hours'`;
+  expect(await ledger.list(rows)).toEqual(['18014398509481982 18014398509481982 equal']);
+  const months = sql`select payload_all_bytes from losant_usage.monthly_usage order by org_id`;
+  expect(await ledger.list(months)).toEqual(['9007199254740991', '9007199254740991']);
+});
