@@ -359,13 +359,15 @@ $$;
 -- hash of what blocks it; empty or unchanged, when there is nothing to bill; or open, with the statement's document.
 create function losant_usage.open_statement(
   for_instance text, of_month date, is_adjustment boolean, incomplete_reason text, accepted_hash text, moment timestamptz
-) returns jsonb language plpgsql security definer set search_path = pg_catalog, pg_temp set losant_usage.program = 'close' as $$
+) returns jsonb language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   new_id constant uuid := gen_random_uuid();
   is_blocked constant boolean := exists (
     select from losant_usage.period_blockers b where b.instance_id = for_instance and b.month = of_month);
   found_hash text;
 begin
+  -- In the body: a function's own `set` of a setting that Postgres does not know is refused to all but superusers.
+  perform set_config('losant_usage.program', 'close', true);
   perform losant_usage.require_closable(for_instance, of_month, is_adjustment, moment);
   -- In another isolation, blockers, lines and files would be of different moments.
   if current_setting('transaction_isolation') <> 'repeatable read' or moment not between now() and clock_timestamp() then
@@ -409,8 +411,9 @@ $$;
 
 -- Keeps a part of a file of the pack, gzip; the manifest comes last, as it is, and seals the statement.
 create function losant_usage.seal_statement(of_statement uuid, file_name text, content bytea) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp set losant_usage.program = 'close' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+  perform set_config('losant_usage.program', 'close', true);
   if not exists (select from losant_usage.statements s where s.statement_id = of_statement and s.manifest is null) then
     raise exception 'losant_usage.statement_files: nothing can be added to a statement' using hint = 'losant-usage close';
   end if;
