@@ -84,7 +84,7 @@ function describeDifferences({ instances }: Health): AttentionLine | null {
   if (differences === 0) return null;
   return {
     tone: 'bad',
-    text: `${count(differences, 'settled number differs', 'settled numbers differ')} from Losant's totals or from counterparts`,
+    text: `${count(differences, 'settled number differs', 'settled numbers differ')} from totals or counterparts`,
     address: '/months?state=blocked',
     more: 'losant-usage reconcile shows each',
   };
