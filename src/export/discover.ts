@@ -17,7 +17,7 @@ import type { InstanceContext } from './context.ts';
 import type { Session } from './session.ts';
 
 /** An instance, and the session of the run. */
-export interface Discovering extends InstanceContext, Pick<Session, 'signal' | 'write'> {}
+interface Discovering extends InstanceContext, Pick<Session, 'signal' | 'write'> {}
 
 /** An organization that could not be discovered; null: any number of them. */
 export interface DiscoveryFailure {
@@ -31,7 +31,7 @@ export interface DiscoveryFailure {
   readonly message: string;
 }
 
-export interface Discovery {
+interface Discovery {
   readonly failures: readonly DiscoveryFailure[];
   /** Losant's refusal of the scope to list organizations; known organizations are exported nevertheless. */
   readonly refusal: LosantError | null;

@@ -25,7 +25,7 @@ export interface PlanSummary {
   readonly pastHorizon: number;
 }
 
-export type PreviewOptions = Pick<RunOptions, 'kind' | 'orgIds' | 'streams' | 'range' | 'force' | 'signal'>;
+type PreviewOptions = Pick<RunOptions, 'kind' | 'orgIds' | 'streams' | 'range' | 'force' | 'signal'>;
 
 /**
  * Adds up what a run would read, and writes nothing. An instance that this database has never collected is planned from

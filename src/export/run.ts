@@ -38,13 +38,12 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
   await requireApiUrl(db, { instanceId, apiUrl });
   const name = await confirmInstance(context, options.signal);
   await registerInstance(db, { instanceId, apiUrl, name, controlTotals });
-  const tally = new Tally(instanceId);
+  const tally = new Tally(instanceId, () => context.requestCount() - requestsBefore);
   const { lease, hasAdded } = await takeLeaseInTurn(context, options);
   const ended = await holdSession(context, options, { lease, tally }, async (session) => {
     const run = new Run(context, options, { session, tally, hasAdded });
     const refusal = await run.export();
     await readControlTotals(context, session);
-    tally.requests = context.requestCount() - requestsBefore;
     return { status: await run.judge(refusal), refusal, isRecorded: session.isBegun };
   });
   const { status, refusal } = ended;
