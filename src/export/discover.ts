@@ -151,9 +151,8 @@ async function refreshByIds(
   const lookUp = async (orgId: string) => ({ orgId, found: await lookUpOrg(d, orgId) });
   for await (const { orgId, found } of transform(d.concurrency, lookUp, wanted)) {
     if (found === 'unknown') {
-      const message = `organization ${orgId} is configured, but instance ${d.instanceId} does not know it`;
       if (known.has(orgId)) gone.push(orgId);
-      else failures.push({ orgId, code: 'org_unknown', message });
+      else failures.push(unknownOrg(d, orgId));
     } else if (typeof found === 'string') {
       failures.push(...(await storeSeen(d, { organizations: [], unreadable: [{ orgId, problem: found }] })));
     } else {
@@ -161,7 +160,14 @@ async function refreshByIds(
     }
   }
   if (isStale) await note(d, { listed_at: startedAt, list_problem: null });
-  return [...failures, ...(await confirmRemovals(d, gone)).failures];
+  const { removed, failures: refused } = await confirmRemovals(d, gone);
+  const unknown = gone.filter((orgId) => !removed.includes(orgId)).map((orgId) => unknownOrg(d, orgId));
+  return [...failures, ...unknown, ...refused];
+}
+
+function unknownOrg({ instanceId }: Discovering, orgId: string): DiscoveryFailure {
+  const message = `organization ${orgId} is configured, but instance ${instanceId} does not know it`;
+  return { orgId, code: 'org_unknown', message };
 }
 
 async function storeSeen(

@@ -45,7 +45,7 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
     await requireSchema(context.handle, { createIfEmpty: false, autoMigrate: false });
     const run = new Run(context, options, { session, tally, hasAdded });
     const refusal = await run.export();
-    await readControlTotals(context, session);
+    if (refusal?.kind !== 'unauthorized') await readControlTotals(context, session);
     return { status: await run.judge(refusal), refusal, isRecorded: session.isBegun };
   });
   const { status, refusal } = ended;
