@@ -262,6 +262,8 @@ async function confirmUnlisted(d: Discovering, orgIds: readonly string[]): Promi
   const removed = gone.length <= allowed ? gone : gone.filter(isOld);
   if (removed.length > 0) await markRemoved(db, write, { orgIds: removed, today });
   if (removed.length === gone.length) return { removed, failures: [] };
-  const message = `${gone.length - removed.length} or more organizations seem to be deleted at once: more than ${allowed} are believed when the lists of ${UNLISTED_DAYS_NEEDED} days lack them`;
+  const many = `${gone.length - removed.length} or more organizations seem to be deleted at once`;
+  const rule = `more than ${allowed} are believed when the lists of ${UNLISTED_DAYS_NEEDED} days lack them`;
+  const message = `${many}: ${rule}`;
   return { removed, failures: [{ orgId: null, code: 'removals_refused', message }] };
 }

@@ -126,9 +126,8 @@ async function readCellsOf(
     ) as w
     where w.usage_date >= ${horizon}::date
       and (${streams}::text[] is null or w.stream = any (${streams}::text[]))
-      and (${only?.from ?? null}::date is null or w.usage_date between ${only?.from ?? null}::date and ${only?.to ?? null}::date)`.execute(
-    db,
-  );
+      and (${only?.from ?? null}::date is null
+        or w.usage_date between ${only?.from ?? null}::date and ${only?.to ?? null}::date)`.execute(db);
   return rows;
 }
 

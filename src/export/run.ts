@@ -195,7 +195,7 @@ class Run {
     return refusal ?? this.#listRefusal;
   }
 
-  /** Returns the end of the run: of a command that named days by the ledger, of others by what became of what was due. */
+  /** Judges a command that named days by the ledger, and any other by what became of what was due. */
   async judge(refusal: LosantError | null): Promise<'complete' | 'partial'> {
     const { orgIds, range } = this.#options;
     const concerns = ({ orgId }: DiscoveryFailure) =>
@@ -245,7 +245,8 @@ class Run {
   #noteClamped(from: string, clampedTo: string): void {
     this.#isClamped = true;
     const { horizonDays } = this.#context.policy;
-    const message = `Losant keeps the detail of ${horizonDays} days: earlier ones are not asked for; HORIZON_DAYS is for an install that keeps more`;
+    const kept = `Losant keeps the detail of ${horizonDays} days: earlier ones are not asked for`;
+    const message = `${kept}; HORIZON_DAYS is for an install that keeps more`;
     const to = addToDay(clampedTo, -1);
     this.#tally.addFailures([{ orgId: null, from, to, code: 'past_horizon', message }]);
   }

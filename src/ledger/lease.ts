@@ -129,11 +129,11 @@ export async function beginWriting(
   return atMs;
 }
 
-/** Throws ClockError if the clock of the run, ahead of the database's by `aheadMs`, differs from it by more than 30 s. */
+/** Throws ClockError if the run's clock, `aheadMs` ahead of the database's, differs from it by more than 30 s. */
 export function requireDatabaseClock(aheadMs: number): void {
   if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;
   throw new ClockError(
-    `This host's clock has moved by ${Math.round(Math.abs(aheadMs) / 1_000)} s against the database's since the run began`,
+    `This host's clock moved by ${Math.round(Math.abs(aheadMs) / 1_000)} s against the database's since the run began`,
     { hint: 'set the clocks (NTP); nothing more was loaded, because it is unclear which day is over' },
   );
 }
