@@ -1,6 +1,7 @@
 /** What a stranger does with a proof pack: `sqlite3 :memory: < pack-checks.sql` in its folder, and nothing else. */
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { generateKeyPairSync } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -29,6 +30,31 @@ async function runShell(folder: string): Promise<{ readonly rows: string[]; read
   );
   return { rows: stdout.split('\n').filter((row) => row !== ''), stderr };
 }
+
+test('a pack is checked without this program, as docs/billing.md shows it', async () => {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const key = join(books.folder, 'statement.pub');
+  await writeFile(key, publicKey.export({ type: 'spki', format: 'pem' }));
+  const orgId = await books.addOrg({ from: '2026-05-10', to: '2026-05-11' });
+  await books.addCells({ orgId, from: '2026-05-10', to: '2026-05-11' });
+  await books.close('2026-05', { signingKey: privateKey });
+  const { out } = await books.verifyMonth('2026-05');
+  const text = await readFile('docs/billing.md', 'utf8');
+  const [, script = ''] = /### Without this program[^]*?```sh\n([^]*?)```/.exec(text) ?? [];
+  const check = async () =>
+    await promisify(execFile)('sh', ['-c', `cd ${out}; ${script}`], {
+      env: { ...process.env, KEY: key },
+    }).catch((error: unknown) => error as { stdout: string; stderr: string });
+  expect(await check()).toMatchObject({
+    stdout: expect.stringMatching(
+      /^Signature Verified Successfully\nchecked \d+ rows of 9 files\n$/,
+    ) as string,
+    stderr: '',
+  });
+  const lines = await readFile(join(out, 'lines.csv'), 'utf8');
+  await writeFile(join(out, 'lines.csv'), lines.replace(',8,,8,', ',9,,8,'));
+  expect((await check()).stdout).toMatch(/lines.csv: FAILED[^]*lines.csv\|.*quantity is not its total/);
+});
 
 describe('the sqlite3 shell', () => {
   test('says of honest packs how much it has checked, and nothing else', async () => {
