@@ -213,6 +213,15 @@ export async function openBooks() {
         finalized_at = case when ${standing} = 'final' then coalesce(finalized_at, now()) else finalized_at end
       where org_id = ${orgId} and usage_date = ${day} and stream = ${stream}`);
 
+  /** Stores the numbers of a cell that was missing. */
+  const fill = async (orgId: string, day: string, stream: string, numbers: Numbers): Promise<void> =>
+    await write(async (trx) => {
+      await setNumbers(trx, { orgId, from: day, to: day }, numbers);
+      await sql`update losant_usage.coverage set standing = 'final', is_stored = true, is_reported = true, revision = 1,
+          first_loaded_at = now(), finalized_at = now(), verified_at = now(), response_sha256 = sha256('x'), reason = null
+        where org_id = ${orgId} and usage_date = ${day} and stream = ${stream}`.execute(trx);
+    });
+
   const waive = async (
     orgId: string,
     day: string,
@@ -259,6 +268,7 @@ export async function openBooks() {
     addCells,
     restate,
     setStanding,
+    fill,
     waive,
     close,
 
