@@ -218,7 +218,8 @@ export async function openBooks() {
     await write(async (trx) => {
       await setNumbers(trx, { orgId, from: day, to: day }, numbers);
       await sql`update losant_usage.coverage set standing = 'final', is_stored = true, is_reported = true, revision = 1,
-          first_loaded_at = now(), finalized_at = now(), verified_at = now(), response_sha256 = sha256('x'), reason = null
+          first_loaded_at = now(), finalized_at = now(), verified_at = now(), response_sha256 = sha256('x'),
+          reason = null
         where org_id = ${orgId} and usage_date = ${day} and stream = ${stream}`.execute(trx);
     });
 

@@ -1,6 +1,6 @@
 /**
- * A year that is billed: organizations come and go, one changes its customer, one its instance, numbers are restated
- * before and after a month is closed, days are missing and filled or accepted, a contradiction is accepted. Every line is
+ * A year that is billed: organizations come and go, one changes its customer, one its instance, numbers are
+ * restated before and after a month is closed, days are missing and filled or accepted, a contradiction is accepted. Every line is
  * compared with an independent reckoning, and every pack is checked.
  */
 import { sql } from 'kysely';
@@ -184,7 +184,8 @@ export async function playYear(
     }
   }
   const sums = await books.ask(sql<{ key: string; quantity: string }>`
-    select org_id || ' ' || to_char(month, 'YYYY-MM') || ' ' || metric as key, coalesce(sum(quantity), 0)::text as quantity
+    select concat_ws(' ', org_id, to_char(month, 'YYYY-MM'), metric) as key,
+      coalesce(sum(quantity), 0)::text as quantity
     from losant_usage.statement_lines group by 1`);
   expect(sums.map(({ key, quantity }) => [key, quantity]).toSorted(byKey)).toEqual(reckoning.list());
   const folders: string[] = [];

@@ -114,7 +114,7 @@ export class Reckoning {
   }
 }
 
-export function byKey(a: readonly unknown[], b: readonly unknown[]): number {
+export function byKey(a: readonly (string | null)[], b: readonly (string | null)[]): number {
   const [left, right] = [`${a[0]} ${a[1]}`, `${b[0]} ${b[1]}`];
   return left < right ? -1 : left > right ? 1 : 0;
 }
