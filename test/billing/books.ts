@@ -12,14 +12,13 @@ import { placePacks, writePacks } from '../../src/billing/pack-folder.ts';
 import { readBlockers, readStatements } from '../../src/billing/statements.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
-import { daysOfMonth } from '../../src/usage/month.ts';
 import { useOpened } from '../opened.ts';
 import { createClockDatabase } from '../support/clock-database.ts';
 
 export const { signal: SIGNAL } = new AbortController();
 export const INSTANCE = '5c0000000000000000000001';
 export const OTHER_INSTANCE = '5c0000000000000000000002';
-export const NOW = '2026-11-22T12:00:00.000Z';
+const NOW = '2026-11-22T12:00:00.000Z';
 
 /** The numbers of a day, by column of usage_days. */
 export type Numbers = Readonly<Record<string, unknown>>;
@@ -328,5 +327,3 @@ export function quantitiesOf(
   const own = outcome.lines.filter((each) => orgId === null || each.orgId === orgId);
   return Object.fromEntries(own.map(({ metric, quantity }) => [metric, quantity]));
 }
-
-export const wholeMonth = (month: string) => daysOfMonth(month);
