@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Row } from '../../src/files/formats.ts';
+import type { Row } from '../../src/files/renderer.ts';
 import { readUnknownOrgs } from '../../src/queries/organizations.ts';
 import {
   exportedView,
