@@ -366,6 +366,8 @@ declare
     select from losant_usage.period_blockers b where b.instance_id = for_instance and b.month = of_month);
   found_hash text;
 begin
+  -- In the function's head, only a superuser may name a setting of ours.
+  perform set_config('losant_usage.program', 'close', true);
   perform losant_usage.require_closable(for_instance, of_month, is_adjustment, moment);
   -- In another isolation, blockers, lines and files would be of different moments.
   if current_setting('transaction_isolation') <> 'repeatable read' or moment not between now() and clock_timestamp() then
@@ -413,6 +415,7 @@ $$;
 create function losant_usage.seal_statement(of_statement uuid, file_name text, content bytea) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+  perform set_config('losant_usage.program', 'close', true);
   if not exists (select from losant_usage.statements s where s.statement_id = of_statement and s.manifest is null) then
     raise exception 'losant_usage.statement_files: nothing can be added to a statement' using hint = 'losant-usage close';
   end if;

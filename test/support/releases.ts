@@ -9,6 +9,7 @@ export type Release = 'first' | 'second' | 'third';
 export const COST_CENTER = `
 alter table losant_usage.organizations add column cost_center text;
 comment on column losant_usage.organizations.cost_center is 'Cost center: the tag of this key as last seen; null if it has none.';
+set local losant_usage.program = 'migration';
 update losant_usage.organizations o set cost_center = t.value
 from losant_usage.organization_tags t where t.org_id = o.org_id and t.key = 'cost_center' and t.nth = 1;
 create or replace view losant_usage.organization_tags as
@@ -21,7 +22,6 @@ cross join lateral (
 ) as tag;
 comment on column losant_usage.organization_tags.cost_center is 'Cost center of the organization.';
 select losant_usage.grant_rights();
-select losant_usage.record_definitions();
 `;
 
 /** A column of each number's row, an index on it, and a rule that every row keeps. */
@@ -30,7 +30,6 @@ alter table losant_usage.usage_days add column payload_edge_count bigint check (
 create index usage_days_edge on losant_usage.usage_days (org_id) where payload_edge_count is not null;
 alter table losant_usage.runs add constraint runs_end_after_start check (finished_at >= started_at);
 select losant_usage.grant_rights();
-select losant_usage.record_definitions();
 `;
 
 const NAMES: readonly Release[] = ['first', 'second', 'third'];
