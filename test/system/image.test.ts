@@ -76,13 +76,3 @@ test('the image starts: it tells its version, and refuses to work without settin
   expect(status).toBe(2);
   expect(stderr).toContain('DATABASE_URL');
 });
-
-test('every dependency that a command loads is there: the demo prints one document and nothing else', () => {
-  const { status, stdout, stderr } = runImage('demo', '--json');
-  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
-  const { databaseUrl, folder, ...document } = JSON.parse(stdout) as Record<string, unknown>;
-  expect(databaseUrl).toBe(`embedded:${String(folder)}`);
-  expect(document).toMatchObject({
-    status: { gaps: 0, instances: [{ streams: [{ orgsTracked: 25 }, {}, {}, {}] }], runs: [{}, {}] },
-  });
-});
