@@ -11,7 +11,7 @@ import { loadBatch } from '../../src/ledger/load.ts';
 import { upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import type { CellAnswer } from '../../src/usage/cell.ts';
-import { addDays as shift, dayAt } from '../../src/usage/day.ts';
+import { dayAt, addDays as shift } from '../../src/usage/day.ts';
 import { streamNames } from '../../src/usage/streams/catalog.ts';
 import { copyEmbeddedDatabase, type EmbeddedFolder } from '../support/databases.ts';
 import { devices, hours, minutes, named, POLICY, sources, totals } from '../usage/cells.ts';
@@ -63,7 +63,15 @@ test('a run from discovery to a waiver stores numbers of every stream, and what 
   await fillInstance(db, write, settings);
   const scope = { instanceId: INSTANCE, orgIds: null, streams: null, range: { from: before, to: before } };
   await addDays(db, write, { scope, nowMs, policy: POLICY, makesRows: true, force: false });
-  const page = { nowMs: nowMs + 60_000, policy: POLICY, afterOrgId: '', from: null, to: null, stopped: [] };
+  const page = {
+    nowMs: nowMs + 60_000,
+    policy: POLICY,
+    afterOrgId: '',
+    from: null,
+    to: null,
+    stopped: [],
+    sinceMs: null,
+  };
   expect(await readDuePage(db, { ...scope, range: null }, page)).toHaveLength(10);
 
   const numbers = [devices(1, 2, 3), minutes(4, 5), sources(21), totals(17, 21, 900), hours(17, 21, 900)];

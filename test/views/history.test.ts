@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { PayloadSources } from '../../src/usage/numbers.ts';
-import { type GivenAnswer, answer, type Ledger, RUN_1, useLedger } from '../ledger/ledger.ts';
+import { answer, type GivenAnswer, type Ledger, RUN_1, useLedger } from '../ledger/ledger.ts';
 import { devices, failed, hours, minutes, named, silence, totals } from '../usage/cells.ts';
 import { randomOf } from './world.ts';
 

@@ -1,11 +1,11 @@
 /** Months and billing periods beside what a random ledger has: sums, what blocks them, and limits. */
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { addDays as backfill } from '../../src/ledger/fill.ts';
 import { addDays, eachDay, earliestDay, latestDay, type UsageDay } from '../../src/usage/day.ts';
 import { daysOfMonth } from '../../src/usage/month.ts';
 import { worstStanding } from '../../src/usage/standing.ts';
 import { streamNamed } from '../../src/usage/streams/catalog.ts';
-import { addDays as backfill } from '../../src/ledger/fill.ts';
 import { INSTANCE, useLedger, WRITE } from '../ledger/ledger.ts';
 import { POLICY } from '../usage/cells.ts';
 import { makeWorld, NOW, ORGS, OTHER_INSTANCE, type World, type WorldCell, YESTERDAY } from './world.ts';
