@@ -146,6 +146,7 @@ async function sumStatements(): Promise<Record<string, string>> {
   return Object.fromEntries(rows.map(({ key, sum }) => [String(key), String(sum)]));
 }
 
+// Promise (Billing): The sum over all statements of a month is the number of now, over a played year.
 test('every month of a leap year is closed, adjusted and verified, and comes to the truth', async () => {
   exported = await openExport({ orgs: 2, hostile: false });
   folder = await mkdtemp(join(tmpdir(), 'year-'));

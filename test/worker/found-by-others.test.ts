@@ -59,6 +59,7 @@ interface StatusCommand {
   }[];
 }
 
+// Promise (Missing numbers): Commands, views, metrics and the console count the same gaps and reach to the same day.
 test('the day up to which nothing is missing is the same on page, in /status.json, status, view and metric', async () => {
   // Tracked for two more days, of which nothing was read.
   await asHand(
@@ -90,6 +91,7 @@ test('the day up to which nothing is missing is the same on page, in /status.jso
   expect((await worker.get('/')).text).toContain(`Everything is here up to yesterday, ${daysAgo(1)}.`);
 });
 
+// Promise (Changes): A final number that changes reaches metric, console and status, whichever process loaded it.
 test('a final number that a command found restated reaches metric, page, /status.json and status', async () => {
   await asHand(
     `update losant_usage.coverage set standing = 'final', finalized_at = now() - interval '1 hour', next_read_at = null`,
