@@ -34,6 +34,8 @@ const customersOf = (month: string) =>
     where month = ${`${month}-01`}::date and metric = 'devices_created' order by customer_id`);
 
 describe('an adjustment', () => {
+  // Promise (Billing): What differs after the closing is billed once, to the customer of the line that it corrects,
+  // whatever instance billed it.
   test('bills the difference once', async () => {
     const month = takeMonth();
     const orgId = await orgIn(month);

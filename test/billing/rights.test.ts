@@ -117,6 +117,7 @@ describe('a statement', () => {
     ).toEqual(before);
   });
 
+  // Promise (Billing): Only the closer makes statements, under the name of whoever closed.
   test('is drafted by the reader, made by the closer, and carries the name of whoever closed', async () => {
     const asRole = async (role: Role, ...args: readonly string[]) =>
       await runProgram(['close', '--period', '2026-04', '--instance', INSTANCE, '--json', ...args], {

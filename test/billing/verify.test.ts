@@ -67,6 +67,7 @@ describe('packs as they were made', () => {
     expect([online.code, jsonOf<Verified>(online).problems]).toEqual([0, []]);
   });
 
+  // Promise (Billing): A proof pack is the same bytes whenever it is made.
   test('are the same bytes whenever they are made', async () => {
     const { out } = await books.verifyMonth(MONTH);
     for (const name of await readdir(march)) {

@@ -145,6 +145,7 @@ async function sumStatements(): Promise<Record<string, string>> {
   return Object.fromEntries(rows.map(({ key, sum }) => [String(key), String(sum)]));
 }
 
+// Promise (Billing): The sum over all statements of a month is the number of now, over a played year.
 test('every month of a leap year is closed, adjusted and verified, and comes to the truth', async () => {
   played = await open(`${LEAP + 1}-01-06T10:30:00Z`, { orgs: 2 });
   folder = await mkdtemp(join(tmpdir(), 'year-'));

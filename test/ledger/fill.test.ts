@@ -230,6 +230,8 @@ describe('what comes back goes on', () => {
 });
 
 describe('rows', () => {
+  // Promise (Missing numbers): What is wanted has no hole: days on which nothing ran are wanted all the same, and
+  // read as soon as it is possible.
   test('are made for all days that nothing ran, once, and none ahead of yesterday', async () => {
     const orgId = await ledger.newOrg();
     await ledger.prepare();
@@ -414,6 +416,8 @@ describe('a backfill', () => {
     });
   };
 
+  // Promise (Missing numbers): A backfill wants the days it asks for and those between them and what is wanted
+  // already: what it does not get is not forgotten.
   test('makes the rows of its range and those up to the first day, and only of its streams and organizations', async () => {
     const [orgId, other] = [await ledger.newOrg(), await ledger.newOrg()];
     await ledger.prepare({ streams: ['device_counts', 'payload_totals'] });
@@ -529,6 +533,7 @@ describe('a backfill', () => {
   });
 });
 
+// Promise (Numbers): One constant bounds the days that can be stored, in the program and in the database.
 test('the same days can be wanted by the program and be stored by the database', async () => {
   const orgId = await ledger.newOrg();
   const insert = (day: string) =>
