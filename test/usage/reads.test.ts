@@ -1,4 +1,4 @@
-/** Reads that fail, the time of the next read, and zeros that nobody named. Hours are those since the end of the day. */
+/** Reads that fail, the next read, and zeros that nobody named. Hours are those since the end of the day. */
 import { describe, expect, test } from 'vitest';
 import { isAcceptable } from '../../src/usage/apply.ts';
 import type { Cell, Verdict } from '../../src/usage/cell.ts';
