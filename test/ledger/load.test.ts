@@ -145,6 +145,19 @@ describe('a load', () => {
     ]);
   });
 
+  test('of one stream leaves the numbers of the others, also where its batch has others', async () => {
+    const [one, two] = [
+      await wanted('device_counts', 'notebook_minutes'),
+      await wanted('device_counts', 'notebook_minutes'),
+    ];
+    const read = answer(one, 'notebook_minutes', DAY, named(minutes(17, 4)));
+    await given.ledger.load([devicesOf(one, 4, 1, 17), read]);
+    const next = [devicesOf(one, 5, 1, 18), answer(two, 'notebook_minutes', DAY, named(minutes(1, 1)))];
+    await given.ledger.load(next, { runId: RUN_2 });
+    expect(await numbersOf(one)).toEqual([{ numbers: { ...devices(5, 1, 18), ...minutes(17, 4) } }]);
+    expect(await numbersOf(two)).toEqual([{ numbers: minutes(1, 1) }]);
+  });
+
   test('that failed or was left out leaves the numbers, and says what is wrong as of now', async () => {
     const orgId = await wanted('device_counts', 'notebook_minutes');
     await given.ledger.load([devicesOf(orgId, 4, 1, 17)]);
