@@ -21,8 +21,8 @@ const YOUNG_DAYS = 7;
 /**
  * Yields the cells that are due, a page of organizations at a time: first those of the last week, over all
  * organizations, then older ones. When a wake-up has passed, or midnight, it begins with the last week again, so that a
- * long backfill never delays yesterday, and goes on with older days where it was. A cell comes once between two
- * wake-ups.
+ * long backfill never delays yesterday, and goes on with older days where it was. At the end it looks for what was set
+ * due meanwhile, by a backfill that waits. A cell comes once between two wake-ups.
  */
 export async function* readDuePages(
   { db, now, policy }: Pick<InstanceContext, 'db' | 'now' | 'policy'>,
@@ -34,25 +34,45 @@ export async function* readDuePages(
     return refusals.isTotal ? [] : await readDuePage(db, scope, { ...options, ...place });
   };
   let olderAfter = '';
+  let sinceMs: number | null = null;
+  let lookedAtMs = now();
+  let hasFound = false;
   for (let today = dayAt(now()); ; ) {
     const passEndMs = nextPassMs();
     const youngFrom = addDays(today, -YOUNG_DAYS);
     let after = '';
     while (dayAt(now()) === today) {
-      const cells = await readPage({ from: youngFrom, to: null, afterOrgId: after });
+      const cells = await readPage({ from: youngFrom, to: null, afterOrgId: after, sinceMs });
       if (cells.length === 0) break;
+      hasFound = true;
       after = lastOrgId(cells);
       yield cells;
     }
+    let isAtEnd = false;
     // At least one page of older days, so that wake-ups at short intervals do not keep them waiting for ever.
     for (let isFirst = true; dayAt(now()) === today && (isFirst || now() < passEndMs); isFirst = false) {
-      const cells = await readPage({ from: null, to: addDays(youngFrom, -1), afterOrgId: olderAfter });
-      if (cells.length === 0) return;
+      const cells = await readPage({
+        from: null,
+        to: addDays(youngFrom, -1),
+        afterOrgId: olderAfter,
+        sinceMs,
+      });
+      isAtEnd = cells.length === 0;
+      if (isAtEnd) break;
+      hasFound = true;
       olderAfter = lastOrgId(cells);
       yield cells;
     }
+    if (isAtEnd && !hasFound) return;
     await whenLoaded();
-    if (dayAt(now()) !== today) await onNewDay();
+    const isNewDay = dayAt(now()) !== today;
+    if (isAtEnd || isNewDay) {
+      sinceMs = isNewDay ? null : lookedAtMs;
+      lookedAtMs = now();
+      hasFound = false;
+      olderAfter = isAtEnd ? '' : olderAfter;
+    }
+    if (isNewDay) await onNewDay();
     today = dayAt(now());
   }
 }
@@ -62,6 +82,8 @@ interface Place {
   readonly from: UsageDay | null;
   readonly to: UsageDay | null;
   readonly afterOrgId: string;
+  /** Only what was set due after this time; null for all. */
+  readonly sinceMs: number | null;
 }
 
 function lastOrgId(cells: readonly CellKey[]): string {

@@ -221,7 +221,9 @@ describe('a month that is closed', () => {
     await until('the load waits', async () => (await query(waiting)).length > 0);
     const close = ['close', '--period', '2026-10'];
     const first = await run([...close, '--json']);
-    const [{ blockersHash = null } = {}] = jsonOf<{ instances: { blockersHash?: string }[] }>(first).instances;
+    const [{ blockersHash = null } = {}] = jsonOf<{ instances: { blockersHash?: string }[] }>(
+      first,
+    ).instances;
     if (blockersHash !== null) {
       const accepted = ['--incomplete', 'as it is', '--blockers', blockersHash];
       expect(await run([...close, ...accepted])).toMatchObject({ code: 0 });

@@ -33,6 +33,7 @@ const page = async (scope: Partial<DueScope> = {}, options: Partial<PageOptions>
     nowMs: ledger.nowMs,
     policy: POLICY,
     afterOrgId: '',
+    sinceMs: null,
     from: null,
     to: null,
     stopped: [],

@@ -64,7 +64,15 @@ test('a run stores numbers of every stream, and what it does not read is waived'
   await fillInstance(db, write, settings);
   const scope = { instanceId: INSTANCE, orgIds: null, streams: null, range: { from: before, to: before } };
   await addDays(db, write, { scope, nowMs, policy: POLICY, makesRows: true, force: false });
-  const page = { nowMs: nowMs + 60_000, policy: POLICY, afterOrgId: '', from: null, to: null, stopped: [] };
+  const page = {
+    nowMs: nowMs + 60_000,
+    policy: POLICY,
+    afterOrgId: '',
+    from: null,
+    to: null,
+    stopped: [],
+    sinceMs: null,
+  };
   expect(await readDuePage(db, { ...scope, range: null }, page)).toHaveLength(10);
 
   const numbers = [devices(1, 2, 3), minutes(4, 5), sources(21), totals(17, 21, 900), hours(17, 21, 900)];

@@ -1,130 +1,129 @@
-/** The checker itself: in copies of the rules that are wrong in one point each, it finds what that leads to. */
+/** The checker itself: in copies of the program that are wrong in one point each, it finds what that leads to. */
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import type { apply } from '../../../src/usage/apply.ts';
-import type { Applied, Cell, CellAnswer } from '../../../src/usage/cell.ts';
+import type { addDays } from '../../../src/ledger/fill.ts';
+import { type Applied, type apply, type Situation, zerosOf } from '../../../src/usage/apply.ts';
+import type { planSlices } from '../../../src/usage/plan.ts';
 import { streamNamed } from '../../../src/usage/streams/catalog.ts';
-import type { Fact } from '../../../src/usage/streams/stream.ts';
 import { type ClockDatabase, createClockDatabase } from '../../support/clock-database.ts';
 import { queryOnce } from '../../support/databases.ts';
 import { countFrom } from './dice.ts';
 
 type Rules = Readonly<Record<string, unknown>>;
 
-/** A defect in one function of the program, or in one of the database. */
-type Defect = { readonly module: Module; readonly plant: (rules: Rules) => Rules } | { readonly sql: string };
-
 const MODULES = {
+  answer: '../../../src/losant/answer.ts',
   apply: '../../../src/usage/apply.ts',
+  fill: '../../../src/ledger/fill.ts',
+  load: '../../../src/ledger/load.ts',
+  numbers: '../../../src/usage/numbers.ts',
   plan: '../../../src/usage/plan.ts',
-  crossCheck: '../../../src/usage/cross-check.ts',
-  gaps: '../../../src/queries/gaps.ts',
-  tracking: '../../../src/ledger/tracking.ts',
+  report: '../../../src/export/report.ts',
 } as const;
-type Module = keyof typeof MODULES;
 
-interface Situation {
-  readonly cell: Cell | null;
-  readonly numbers: readonly Fact[];
-  readonly answer: CellAnswer;
-}
+/** A defect in one function of the program, or in one of the database. */
+type Defect =
+  | { readonly module: keyof typeof MODULES; readonly plant: (rules: Rules) => Rules }
+  | { readonly sql: string };
 
 /** Plants a defect in how an answer is applied, by another situation or another effect of it. */
-function inApply(plant: (situation: Situation, apply: (situation: Situation) => Applied) => Applied): Defect {
-  return {
-    module: 'apply',
-    plant: (rules) => {
-      const right = rules['apply'] as typeof apply;
-      return {
-        ...rules,
-        apply: (...[cell, numbers, answer, check]: Parameters<typeof apply>) =>
-          plant({ cell, numbers, answer }, (other) => right(other.cell, other.numbers, other.answer, check)),
-      };
-    },
-  };
+function inApply(plant: (situation: Situation, right: typeof apply) => Applied): Defect {
+  const planted = (rules: Rules) => ({
+    apply: (situation: Situation) => plant(situation, rules['apply'] as typeof apply),
+  });
+  return { module: 'apply', plant: (rules) => ({ ...rules, ...planted(rules) }) };
 }
 
-const withAge = (answer: CellAnswer, age: Partial<CellAnswer['age']>): CellAnswer => {
-  return { ...answer, age: { ...answer.age, ...age } };
-};
+const isStoredFlow = ({ numbers, answer }: Situation) =>
+  numbers !== null && streamNamed(answer.stream).kind === 'flow';
 
 const DEFECTS: Readonly<Record<string, Defect>> = {
-  'a day that is left out replaces its number by zero': inApply(({ cell, numbers, answer }, right) => {
-    const { outcome } = answer;
-    const stream = streamNamed(answer.stream);
-    const isSilent = outcome.kind === 'missing' && cell?.isStored && stream.missingMeans === 'zero';
-    if (!isSilent) return right({ cell, numbers, answer });
-    const zeros: Fact[] =
-      stream.keyColumns.length === 0 ? [{ key: [], values: stream.columns.map(() => 0) }] : [];
-    const named = { kind: 'values', facts: zeros, missingColumns: [] } as const;
-    return right({ cell, numbers, answer: { ...answer, outcome: named } });
+  'a day that is left out replaces its number by zero': inApply((situation, right) => {
+    const { answer } = situation;
+    if (answer.verdict.kind !== 'left_out' || !isStoredFlow(situation)) return right(situation);
+    const verdict = { kind: 'named', numbers: zerosOf(answer.stream), leftOut: [] } as const;
+    return right({ ...situation, answer: { ...answer, verdict } });
   }),
-  'an older answer replaces a newer one': inApply(({ cell, ...rest }, right) =>
-    right({ cell: cell && { ...cell, verifiedAtMs: null, attemptedAtMs: null }, ...rest }),
+  'a number is final a day after its day': inApply((situation, right) =>
+    right({ ...situation, policy: { ...situation.policy, finalAtHours: 24 } }),
   ),
-  'a number is final a day after its day': inApply(({ answer, ...rest }, right) =>
-    right({ ...rest, answer: withAge(answer, { finalFromMs: answer.age.finalFromMs - 48 * 3_600_000 }) }),
-  ),
-  'a number is not read again': inApply(({ answer, ...rest }, right) =>
-    right({ ...rest, answer: withAge(answer, { nextCheckpointMs: null }) }),
-  ),
+  'a number is not read again': inApply((situation, right) => {
+    const applied = right(situation);
+    return applied.cell.isStored ? { ...applied, cell: { ...applied.cell, nextReadAtMs: null } } : applied;
+  }),
   'a failed read counts as one': inApply((situation, right) => {
     const applied = right(situation);
-    const { outcome, sentAtMs } = situation.answer;
-    if (outcome.kind !== 'failed' || !applied.cell?.isStored) return applied;
+    const { verdict, sentAtMs } = situation.answer;
+    if (verdict.kind !== 'failed' || !applied.cell.isStored) return applied;
     return { ...applied, cell: { ...applied.cell, verifiedAtMs: sentAtMs, attempts: 0 } };
   }),
   'a zero that Losant did not name is sure at once': inApply((situation, right) => {
     const applied = right(situation);
-    const { sentAtMs, age } = situation.answer;
-    const { cell } = applied;
-    const isZero = cell?.isStored && !cell.isReported && cell.standing === 'stored';
-    return isZero && sentAtMs >= age.finalFromMs
-      ? { ...applied, cell: { ...cell, standing: 'final' } }
-      : applied;
+    const isSilent = applied.cell.isStored && !applied.cell.isReported && applied.cell.standing === 'stored';
+    const isLate = situation.answer.sentAtMs >= Date.parse(situation.answer.day) + 96 * 3_600_000;
+    if (!isSilent || !isLate) return applied;
+    return { ...applied, cell: { ...applied.cell, standing: 'final', wasFinal: true } };
   }),
-  'zeros stand against a count of sources': {
-    module: 'crossCheck',
-    plant: (rules) => ({ ...rules, applyCrossCheck: () => null, reasonAgainstZero: () => null }),
+  'silence ends a waiver': inApply((situation, right) =>
+    situation.answer.verdict.kind === 'left_out' && situation.cell.standing === 'accepted'
+      ? right({ ...situation, cell: { ...situation.cell, standing: 'missing' } })
+      : right(situation),
+  ),
+  'an answer of another time is believed': {
+    module: 'answer',
+    plant: (rules) => ({ ...rules, findOtherTime: () => null }),
   },
   'a window loses the days after its third': {
     module: 'plan',
     plant: (rules) => ({
       ...rules,
-      planPage: (...args: unknown[]) => {
-        const plan = (rules['planPage'] as (...all: unknown[]) => { slices: { days: unknown[] }[] })(...args);
-        const slices = plan.slices.map((slice) => ({ ...slice, days: slice.days.slice(0, 3) }));
-        return { ...plan, slices };
-      },
+      planSlices: (...args: Parameters<typeof planSlices>) =>
+        (rules['planSlices'] as typeof planSlices)(...args).map((slice) => {
+          return { ...slice, days: slice.days.slice(0, 3) };
+        }),
     }),
   },
   'a run is green whatever is missing': {
-    module: 'gaps',
-    plant: (rules) => ({
-      ...rules,
-      countGapsLeft: () => Promise.resolve({ undone: 0, failed: 0, older: 0 }),
-    }),
+    module: 'report',
+    plant: (rules) => {
+      const Tally = rules['Tally'] as new (instanceId: string) => object;
+      class Blind extends Tally {
+        readonly hasFailedCells = false;
+      }
+      return { ...rules, Tally: Blind };
+    },
   },
-  'a backfill leaves a hole': {
-    module: 'tracking',
+  'a backfill adds only its first day': {
+    module: 'fill',
     plant: (rules) => ({
       ...rules,
-      trackDays: (db: unknown, scope: object, range: unknown) =>
-        (rules['trackDays'] as (...all: unknown[]) => unknown)(
-          db,
-          { ...scope, horizon: '2049-01-01' },
-          range,
-        ),
+      addDays: (...[db, write, options]: Parameters<typeof addDays>) => {
+        const { from } = options.scope.range;
+        const shorter = { ...options.scope, range: { from, to: from } };
+        return (rules['addDays'] as typeof addDays)(db, write, { ...options, scope: shorter });
+      },
     }),
   },
   'the view of gaps is blind for half a day': {
-    sql: `create or replace function losant_usage.late_before(moment timestamptz) returns date
-      language sql immutable parallel safe as
-      $$ select (moment at time zone 'UTC' - interval '18 hours')::date $$`,
+    sql: `create or replace function losant_usage_internal.late_before() returns date
+      language sql stable parallel safe
+      return (now() at time zone 'UTC' - interval '18 hours')::date`,
   },
-  'the record of changes forgets every third': {
-    sql: `create function losant_usage.forget() returns trigger language plpgsql as
-        $$ begin if new.id % 3 = 0 then return null; end if; return new; end $$;
-      create trigger forget before insert on losant_usage.revisions for each row execute function losant_usage.forget()`,
+  'the record of changes forgets a column': {
+    module: 'numbers',
+    plant: (rules) => ({
+      ...rules,
+      differencesOf: (...args: unknown[]) => {
+        const { old, new: next } = (rules['differencesOf'] as (...all: unknown[]) => Record<string, object>)(
+          ...args,
+        );
+        const first = Object.keys(next as object)[0] ?? '';
+        const without = (part: object | undefined) =>
+          Object.fromEntries(
+            Object.entries(part ?? {}).filter(([key]) => key !== first || key === 'payload_sources'),
+          );
+        return { old: without(old), new: without(next) };
+      },
+    }),
   },
 };
 
@@ -141,7 +140,7 @@ beforeAll(async () => {
 afterAll(() => template.drop());
 
 test.each(Object.entries(DEFECTS).slice(0, DEFECTS_TRIED))(
-  'the checker finds a defect that is planted in the rules: %s',
+  'the checker finds a defect that is planted in the program: %s',
   async (name, defect) => {
     await using planted = await plant(defect);
     const found = await findSeed(planted.template);
@@ -171,7 +170,7 @@ async function findSeed(from: ClockDatabase): Promise<string | null> {
 async function plant(defect: Defect): Promise<AsyncDisposable & { readonly template: ClockDatabase }> {
   if ('sql' in defect) {
     const copy = await createClockDatabase(template);
-    await queryOnce(copy.url, `${defect.sql}; select losant_usage.record_definitions()`);
+    await queryOnce(copy.url, defect.sql);
     return { template: copy, [Symbol.asyncDispose]: () => copy.drop() };
   }
   const path = MODULES[defect.module];

@@ -37,6 +37,8 @@ interface Situation {
   readonly book: TruthBook;
   readonly wanted: Wanted;
   readonly horizonDays: number;
+  /** The instance in the settings. */
+  readonly instanceId: string;
 }
 
 interface Failure {
@@ -65,7 +67,7 @@ export function checkOutcomes(outcomes: readonly Outcome[], situation: Situation
     const lines: string[] = [];
     if (/^ {4}at /m.test(stderr) || stdout.includes('"unexpected"'))
       lines.push(`fails unexpectedly: ${stderr}${stdout}`);
-    if (scope === null) lines.push(...checkLook(outcome, situation.ledger));
+    if (scope === null) lines.push(...checkLook(outcome, situation));
     else if (outcome === last) {
       if (code === 0) lines.push(...checkComplete(outcome, scope, situation));
       if (code === 0 || code === 3) lines.push(...checkRows(scope, situation));
@@ -76,9 +78,10 @@ export function checkOutcomes(outcomes: readonly Outcome[], situation: Situation
 }
 
 /** What looks at the tables ends by what they have. */
-function checkLook({ what, code, stdout }: Outcome, { cells, nowMs, instances }: Ledger): string[] {
-  const hasGaps = [...cells.values()].some((cell) => isGap(cell, nowMs));
-  const isIncomplete = [...instances.values()].some(({ problem }) => problem !== null);
+function checkLook({ what, code, stdout }: Outcome, { ledger, instanceId }: Situation): string[] {
+  const cells = [...ledger.cells.values()].filter((cell) => cell.instanceId === instanceId);
+  const hasGaps = cells.some((cell) => isGap(cell, ledger.nowMs));
+  const isIncomplete = (ledger.instances.get(instanceId)?.problem ?? null) !== null;
   const expected: Readonly<Record<string, number>> = {
     gaps: hasGaps ? 3 : 0,
     status: hasGaps || isIncomplete ? 3 : 0,
@@ -122,7 +125,7 @@ const describe = (cell: LedgerCell) => `${nameOf(cell)} is ${cell.standing} (${c
 function isLeft(startedAtMs: number, { range }: Scope) {
   return (cell: LedgerCell) => {
     const { attemptedAtMs, nextReadAtMs, attempts, standing } = cell;
-    const isFailing = attempts > 0 && standing !== 'accepted';
+    const isFailing = attempts > 0 && !['accepted', 'unavailable'].includes(standing);
     // Of days that were named by the ledger, of others by what became of those that were due.
     if (range !== null) return isGap(cell, startedAtMs) || isFailing;
     const isDue = nextReadAtMs !== null && nextReadAtMs <= startedAtMs && attemptedAtMs !== startedAtMs;

@@ -91,7 +91,7 @@ async function playStep(
 }
 
 async function check(world: World, before: Ledger, index: number): Promise<string[]> {
-  const { database, book, memory, outcomes, settings, nowMs } = world;
+  const { database, book, memory, outcomes, settings, nowMs, platform } = world;
   await book.noteFaults();
   const ledger = await readLedger(database.url);
   world.ledger = ledger;
@@ -100,7 +100,14 @@ async function check(world: World, before: Ledger, index: number): Promise<strin
   const lines = [
     ...world.complaints,
     ...checkTables(ledger, before, book),
-    ...checkOutcomes(outcomes, { ledger, before, book, wanted, horizonDays }),
+    ...checkOutcomes(outcomes, {
+      ledger,
+      before,
+      book,
+      wanted,
+      horizonDays,
+      instanceId: platform.instanceId,
+    }),
   ];
   const told = memory.moments[index % Math.max(1, memory.moments.length)];
   if (told) lines.push(...(await checkMoment(database.url, told)));

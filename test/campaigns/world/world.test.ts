@@ -42,7 +42,8 @@ test(
       process.stdout.write(`world: seed ${seed}, ${played.join('\n')}: ${wrong.slice(0, 3).join('; ')}\n`);
       // Shrinking plays a world many times: of several failures only the first is shrunk.
       const isFirst = failures.push(`WORLD_SEED=${seed}`) === 1;
-      if (isFirst && IS_SHRUNK) failures[0] = await describe(seed, steps.slice(0, log.length), wrong[0] ?? '');
+      if (isFirst && IS_SHRUNK)
+        failures[0] = await describe(seed, steps.slice(0, log.length), wrong[0] ?? '');
     });
     process.stdout.write(`world: ${seeds.length} seeds of ${STEPS} steps, ${JSON.stringify(counts)}\n`);
     expect(failures.join('\n\n')).toBe('');
