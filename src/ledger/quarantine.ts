@@ -23,7 +23,7 @@ export interface QuarantinedBody {
   readonly bodies: readonly string[];
 }
 
-/** Puts invalid answers on record, in the load's transaction. One equal to its window's newest is not kept again. */
+/** Adds invalid answers to the record, in the run's transaction, unless equal to the newest of their window. */
 export async function recordQuarantine(
   trx: Kysely<Schema>,
   quarantined: readonly QuarantinedBody[],
