@@ -41,7 +41,7 @@ export const ONLY_IN = {
   ky: ['src/losant', 'src/worker'],
   undici: ['src/losant'],
   pg: ['src/database'],
-  kysely: ['src/database', 'src/ledger', 'src/queries', 'src/export', 'src/billing'],
+  kysely: ['src/database', 'src/ledger', 'src/queries', 'src/export', 'src/billing', 'src/console'],
   '@electric-sql/pglite': ['src/database'],
 };
 

@@ -21,12 +21,13 @@ create trigger by_hand before insert or update or delete or truncate on losant_u
   when (losant_usage_internal.is_by_hand())
   execute function losant_usage_internal.refuse('Losant''s totals are read by losant-usage run');
 
--- Fills every sum that a load has set to null. A run ends with it, as does a waiver. The counterparts of a number are
--- compared where both are stored and settled.
+-- Fills the sums that a load has set to null, of the newest days first, and returns how many there were. A run ends with
+-- it, as does a waiver. The counterparts of a number are compared where both are stored and settled.
 
-create function losant_usage_internal.sum_days(for_instance text) returns void language sql as $$
+create function losant_usage_internal.sum_days(for_instance text, most_days integer default null) returns integer language sql as $$
   with days as materialized (
     select distinct t.usage_date from losant_usage.instance_totals t where t.instance_id = for_instance and t.our_sum is null
+    order by t.usage_date desc limit most_days
   ),
   numbers as (
     select d.usage_date, m.metric, sum(n.value::bigint) as our_sum, count(*)::integer as orgs_summed
@@ -77,19 +78,24 @@ create function losant_usage_internal.sum_days(for_instance text) returns void l
     join losant_usage.organizations o on o.instance_id = for_instance
       and (o.created_on is null or o.created_on <= days.usage_date) and (o.removed_on is null or o.removed_on >= days.usage_date)
     group by days.usage_date
+  ),
+  summed as (
+    update losant_usage.instance_totals t set
+      our_sum = coalesce(n.our_sum, 0), orgs_summed = coalesce(n.orgs_summed, 0), orgs_open = coalesce(w.orgs, 0),
+      orgs_expected = coalesce(e.orgs, 0), counterpart = p.counterpart, counterpart_sum = p.counterpart_sum,
+      counterpart_own_sum = p.counterpart_own_sum, orgs_differing = p.orgs_differing
+    from losant_usage.instance_totals k
+    join days on days.usage_date = k.usage_date
+    join losant_usage.metrics m on m.metric = k.metric
+    left join numbers n on n.usage_date = k.usage_date and n.metric = k.metric
+    left join open w on w.usage_date = k.usage_date and w.stream = m.stream
+    left join pairs p on p.usage_date = k.usage_date and p.metric = k.metric
+    left join expected e on e.usage_date = k.usage_date
+    where k.instance_id = for_instance and k.our_sum is null
+      and t.instance_id = k.instance_id and t.usage_date = k.usage_date and t.metric = k.metric
+    returning true
   )
-  update losant_usage.instance_totals t set
-    our_sum = coalesce(n.our_sum, 0), orgs_summed = coalesce(n.orgs_summed, 0), orgs_open = coalesce(w.orgs, 0),
-    orgs_expected = coalesce(e.orgs, 0), counterpart = p.counterpart, counterpart_sum = p.counterpart_sum,
-    counterpart_own_sum = p.counterpart_own_sum, orgs_differing = p.orgs_differing
-  from losant_usage.instance_totals k
-  join losant_usage.metrics m on m.metric = k.metric
-  left join numbers n on n.usage_date = k.usage_date and n.metric = k.metric
-  left join open w on w.usage_date = k.usage_date and w.stream = m.stream
-  left join pairs p on p.usage_date = k.usage_date and p.metric = k.metric
-  left join expected e on e.usage_date = k.usage_date
-  where k.instance_id = for_instance and k.our_sum is null
-    and t.instance_id = k.instance_id and t.usage_date = k.usage_date and t.metric = k.metric
+  select count(*)::integer from summed
 $$;
 
 create view losant_usage.reconciliation as

@@ -366,7 +366,7 @@ declare
     select from losant_usage.period_blockers b where b.instance_id = for_instance and b.month = of_month);
   found_hash text;
 begin
-  -- In the body: a function's own `set` of a setting that Postgres does not know is refused to all but superusers.
+  -- In the function's head, only a superuser may name a setting of ours.
   perform set_config('losant_usage.program', 'close', true);
   perform losant_usage.require_closable(for_instance, of_month, is_adjustment, moment);
   -- In another isolation, blockers, lines and files would be of different moments.
@@ -382,6 +382,8 @@ begin
     raise exception 'nothing blocks % any more', to_char(of_month, 'YYYY-MM') using errcode = 'LU001',
       hint = 'look at it once more, and close it without --incomplete';
   end if;
+  -- Not a setting of the function: only a superuser could create it with one.
+  perform set_config('losant_usage.program', 'close', true);
   insert into losant_usage.statement_lines (statement_id, org_id, metric, month, org_name, referral_id, plan_id, customer_id,
     is_customer_changed, unit, kind, quantity, billed_before, total, maximum, average, sources, days_expected, days_stored,
     days_final, days_accepted, days_open, days_unavailable, days_in_doubt, days_missing, days_unreported)
@@ -417,6 +419,7 @@ begin
   if not exists (select from losant_usage.statements s where s.statement_id = of_statement and s.manifest is null) then
     raise exception 'losant_usage.statement_files: nothing can be added to a statement' using hint = 'losant-usage close';
   end if;
+  perform set_config('losant_usage.program', 'close', true);
   if file_name <> 'manifest.json' then
     insert into losant_usage.statement_files (statement_id, name, part, content_gzip)
     select of_statement, file_name, count(*), content

@@ -29,6 +29,7 @@ begin
     grant usage on schema losant_usage, losant_usage_internal to losant_usage_writer;
     grant select on losant_usage.coverage, losant_usage.usage_days, losant_usage.quarantine, losant_usage.leases, losant_usage.runs
       to losant_usage_writer;
+    grant select on losant_usage_internal.unfilled to losant_usage_writer;
     grant insert, update on
       losant_usage.instances, losant_usage.organizations, losant_usage.organization_history, losant_usage.runs, losant_usage.tracks,
       losant_usage.coverage, losant_usage.usage_days, losant_usage.instance_totals to losant_usage_writer;
@@ -47,6 +48,8 @@ begin
   end if;
 end
 $$;
+comment on function losant_usage.grant_rights is 'Grants to the roles reader and writer what they need, by name. Run by migrate.';
 revoke execute on function losant_usage.grant_rights from public;
+comment on function losant_usage.grant_rights is 'Grants the roles of deploy/postgres/roles.sql what each may do; run it again after the roles were made.';
 
 select losant_usage.grant_rights();

@@ -115,7 +115,7 @@ where stream not in ('device_counts', 'notebook_minutes', 'payload_sources', 'pa
   or is_stored not in ('true', 'false') or is_reported not in ('true', 'false') or reason is null
   or cast(revision as integer) || '' <> revision or revision glob '-*'
   or (verified_at <> '' and verified_at not glob '20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z')
-  or (response_sha256 <> '' and (length(response_sha256) <> 64 or response_sha256 glob '*[^0-9a-f]*')) limit 20;
+  or length(response_sha256) not in (0, 64) limit 20;
 select 'revisions.csv', 'line ' || rowid || ' is not written as a revision' from revisions_csv
 where cast(revision as integer) || '' <> revision or not json_valid(old) or not json_valid(new) or was_final not in ('true', 'false') or run_id is null
   or changed_at not glob '20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z' limit 20;
@@ -135,8 +135,9 @@ insert into counted select 'statement.csv', count(*) from statement_csv union al
   union all select 'revisions.csv', count(*) from revisions_csv union all select 'waivers.csv', count(*) from waivers_csv
   union all select 'blockers.csv', count(*) from blockers_csv;
 
-create table statement (instance_id text, month text, month_end text, kind text, reason text, orgs integer, closed_at text) strict;
-insert into statement select instance_id, month, date(month || '-01', '+1 month', '-1 day'), kind, nullif(reason, ''), cast(orgs as integer), closed_at
+create table statement (instance_id text, month text, month_end text, kind text, reason text, orgs integer, closed_at text, read_by text) strict;
+insert into statement select instance_id, month, date(month || '-01', '+1 month', '-1 day'), kind, nullif(reason, ''), cast(orgs as integer), closed_at,
+  strftime('%Y-%m-%dT%H:%M:%f', closed_at, '+5 minutes')
 from statement_csv limit 1;
 create table calendar (usage_date text primary key, over text) strict, without rowid;
 insert into calendar with recursive days (day) as (select month || '-01' from statement union all select date(day, '+1 day') from days, statement where day < month_end)
@@ -227,7 +228,7 @@ where c.usage_date not in (select usage_date from calendar) limit 20;
 select 'cells.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream || ': was read before its day was over' from cells c
 join calendar d on d.usage_date = c.usage_date where c.verified_at < d.over limit 20;
 select 'cells.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream || ': was read after the statement was made' from cells c, statement s
-where c.verified_at > strftime('%Y-%m-%dT%H:%M:%f', s.closed_at, '+5 minutes') limit 20;
+where c.verified_at > s.read_by limit 20;
 select 'cells.csv', org_id || ' ' || usage_date || ' ' || stream || ': is ' || standing || ', and its numbers are ' || case when is_stored then '' else 'not ' end || 'stored'
 from cells where (standing not in ('accepted', 'unavailable') and is_stored <> (standing in ('final', 'stored', 'in_doubt')))
   or (is_stored and revision < 1) or (is_reported and not is_stored) or (standing = 'final' and verified_at is null) limit 20;
@@ -302,10 +303,12 @@ left join (
 ) as e on e.org_id = l.org_id
 where l.kind = 'level' and (l.total is not e.last or l.maximum is not s.devices_max
   or abs(l.average * s.devices_days - s.devices_sum) > 0.0051 * s.devices_days + 1e-12 * s.devices_sum) limit 20;
-select 'sources.csv', coalesce(l.org_id, s.org_id) || ': total is not that of payload_source_count in lines.csv'
-from (select org_id, total from lines where metric = 'payload_source_count') as l
-full join (select org_id, sum(total) as total from sources group by org_id) as s on s.org_id = l.org_id
-where l.org_id is null or coalesce(l.total, 0) <> coalesce(s.total, 0) limit 20;
+create table source_sums (org_id text primary key, total integer) strict, without rowid;
+insert into source_sums select org_id, sum(total) from sources group by org_id;
+select 'sources.csv', s.org_id || ': total is not that of payload_source_count in lines.csv' from source_sums s
+left join lines l on l.org_id = s.org_id and l.metric = 'payload_source_count' where l.total is not s.total limit 20;
+select 'sources.csv', l.org_id || ': total is not that of payload_source_count in lines.csv' from lines l
+where l.metric = 'payload_source_count' and l.total > 0 and l.org_id not in (select org_id from source_sums) limit 20;
 
 -- Changes: one for each version of a cell after the first, each from what the one before it made, up to the number of today.
 select 'revisions.csv', r.org_id || ' ' || r.usage_date || ' ' || r.stream || ': version ' || r.revision || ' of a cell that has no such version' from revisions r

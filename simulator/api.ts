@@ -1,11 +1,10 @@
-import { isoMs, monthlyPeriod } from './calendar.ts';
+import { isoMs, monthlyPeriod, type Window } from './calendar.ts';
 import { answerCounter } from './counters.ts';
 import { COUNTER_ACTIONS, type CounterAction } from './edits.ts';
 import { hashText } from './hash.ts';
 import { type Meter, orgMeter } from './meter.ts';
 import { answerOrgList } from './org-list.ts';
 import type { Org } from './organizations.ts';
-import type { Window } from './params.ts';
 import { applyPatch } from './patch.ts';
 import { type Body, parsedJson, Refusal } from './refusal.ts';
 import type { World } from './world.ts';

@@ -3,6 +3,12 @@
 export const HOUR_MS = 3_600_000;
 export const DAY_MS = 24 * HOUR_MS;
 
+/** A window in ms, both ends inclusive. */
+export interface Window {
+  readonly startMs: number;
+  readonly endMs: number;
+}
+
 /** Returns the day that contains the instant. */
 export function dayOf(epochMs: number): number {
   return Math.floor(epochMs / DAY_MS);

@@ -1,8 +1,8 @@
 import { type Amount, add, jsonAmount, sumOf } from './amount.ts';
-import { DAY_MS, dayOf, HOUR_MS, isoMs } from './calendar.ts';
+import { DAY_MS, dayOf, HOUR_MS, isoMs, type Window } from './calendar.ts';
 import { type Answered, type CounterAction, UNCHANGED } from './edits.ts';
 import { type Meter, type SourceAmount, SourceSum } from './meter.ts';
-import { type CounterQuery, oldestDay, readCounterQuery, type Window } from './params.ts';
+import { type CounterQuery, oldestDay, readCounterQuery } from './params.ts';
 import type { Body } from './refusal.ts';
 import type { Settings } from './settings.ts';
 import type { Bucket } from './value-faults.ts';

@@ -1,13 +1,7 @@
 import { z } from 'zod';
-import { DAY_MS, dayOf } from './calendar.ts';
+import { DAY_MS, dayOf, type Window } from './calendar.ts';
 import { checked, invalid } from './refusal.ts';
 import type { Settings } from './settings.ts';
-
-/** A window in ms, both ends inclusive. */
-export interface Window {
-  readonly startMs: number;
-  readonly endMs: number;
-}
 
 /** The least plausible instant, in 1973-03: anything below is seconds, not milliseconds. */
 const SMALLEST_MS = 1e11;

@@ -1,5 +1,4 @@
-import { DAY_MS, dayOf, dayText, HOUR_MS, isoMs } from './calendar.ts';
-import type { Window } from './params.ts';
+import { DAY_MS, dayOf, dayText, HOUR_MS, isoMs, type Window } from './calendar.ts';
 import type { Body } from './refusal.ts';
 
 export type Bucket = { date: string } & Body;

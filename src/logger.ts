@@ -8,7 +8,7 @@ import {
   stdTimeFunctions,
 } from 'pino';
 import { ExportError, framesOf } from './errors.ts';
-import { escapeJson } from './terminal/text.ts';
+import { escapeControls, escapeJson } from './terminal/text.ts';
 
 export type { Logger } from 'pino';
 
@@ -76,7 +76,10 @@ function prettyDestination(destination: DestinationStream): DestinationStream {
 }
 
 function formatLine(text: string): string {
-  const { level, time, msg = '', ...fields } = JSON.parse(text) as Record<string, string>;
+  // A logged value may contain anything, so control characters are escaped; only the colours keep theirs.
+  const escape = (_key: string, value: unknown) =>
+    typeof value === 'string' ? escapeControls(value) : value;
+  const { level, time, msg = '', ...fields } = JSON.parse(text, escape) as Record<string, string>;
   const name = styleText(COLORS[level ?? ''] ?? 'gray', (level ?? '').toUpperCase(), {
     validateStream: false,
   });

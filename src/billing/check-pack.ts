@@ -17,7 +17,10 @@ export interface Checked {
   readonly rows: number;
 }
 
-/** Checks every pack by itself, and what its lines say was billed before by the packs that it follows, if all are there. */
+/**
+ * Checks every pack by itself, and what its lines say was billed before by the packs that it follows, if all
+ * are there.
+ */
 export async function checkPacks(packs: readonly Pack[], signal: AbortSignal): Promise<Checked> {
   const problems: PackProblem[] = [];
   const notes: string[] = [];
@@ -30,7 +33,8 @@ export async function checkPacks(packs: readonly Pack[], signal: AbortSignal): P
     const isWhole = before.every((each) => each !== undefined);
     if (!isWhole)
       notes.push(
-        `What number ${statement.number} of ${statement.month} says was billed before was not checked: not all statements that it follows are here.`,
+        `What number ${statement.number} of ${statement.month} says was billed before was not checked: ` +
+          'not all statements that it follows are here.',
       );
     const check = new PackCheck(pack, signal);
     try {
@@ -59,7 +63,7 @@ class PackCheck {
     this.#pack = pack;
     this.#signal = signal;
     this.#db = new DatabaseSync(this.#path);
-    this.#db.exec('pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -32000');
+    this.#db.exec('pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -16000');
     this.#db.exec('pragma temp_store = file');
   }
 
@@ -95,12 +99,15 @@ class PackCheck {
     this.#db.exec('begin');
     let number = 0;
     try {
-      for await (const record of readRecords(file)) {
-        number += 1;
-        if (number % 10_000 === 0) this.#signal.throwIfAborted();
-        if (record.length === columns) insert.run(...record);
-        else insert.run(...[...record, ...nothing].slice(0, columns));
-        if (record.length > columns) this.#say(name, `line ${number} has ${record.length} cells instead of ${columns}`);
+      for await (const page of readRecords(file)) {
+        this.#signal.throwIfAborted();
+        for (const record of page) {
+          number += 1;
+          if (record.length === columns) insert.run(...record);
+          else insert.run(...[...record, ...nothing].slice(0, columns));
+          if (record.length > columns)
+            this.#say(name, `line ${number} has ${record.length} cells instead of ${columns}`);
+        }
       }
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
@@ -111,7 +118,10 @@ class PackCheck {
     }
   }
 
-  /** Returns the number of rows checked if the query tells it. A query that fails is a problem of the pack's numbers. */
+  /**
+   * Returns the number of rows checked if the query tells it. A query that fails is a problem of the pack's
+   * numbers.
+   */
   #runQuery(query: string): number | null {
     if (query.trim() === '') return null;
     try {
@@ -137,7 +147,9 @@ class PackCheck {
     const expected = [id, instanceId, month, `${number}`, kind, reason ?? '', `${orgs}`, closedAt, closedBy];
     const found = Object.values(row);
     // Text that looks like a formula has an apostrophe before it.
-    const place = expected.findIndex((value, index) => found[index] !== value && found[index] !== `'${value}`);
+    const place = expected.findIndex(
+      (value, index) => found[index] !== value && found[index] !== `'${value}`,
+    );
     if (place >= 0) this.#say('statement.csv', `${Object.keys(row)[place]} is not that of the manifest`);
   }
 
@@ -148,7 +160,8 @@ class PackCheck {
       select 'lines.csv', l.org_id || ' ' || l.metric || ': billed_before is ' || coalesce(l.billed_before, 'none')
         || ', the statements before it billed ' || coalesce(e.quantity, 'none')
       from lines l left join (
-        select org_id, metric, sum(cast(nullif(quantity, '') as integer)) as quantity from earlier_csv group by org_id, metric
+        select org_id, metric, sum(cast(nullif(quantity, '') as integer)) as quantity
+        from earlier_csv group by org_id, metric
       ) as e on e.org_id = l.org_id and e.metric = l.metric
       where l.billed_before is not e.quantity limit 20`);
   }

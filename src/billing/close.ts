@@ -40,8 +40,9 @@ export interface CloseRequest {
 
 export interface CloseOutcome {
   /**
-   * `refused`: nothing was stored, and the lines are what would be billed. `unchanged`: nothing differs from what was
-   * closed. `unsettled`: something differs, and none of it can be billed yet. `closed` without a statement: a dry run.
+   * `refused`: nothing was stored, and the lines are what would be billed. `unchanged`: nothing differs from
+   * what was closed. `unsettled`: something differs, and none of it can be billed yet. `closed` without a
+   * statement: a dry run.
    */
   readonly kind: 'closed' | 'refused' | 'unchanged' | 'unsettled';
   readonly statement: Statement | null;
@@ -56,7 +57,10 @@ export interface CloseOutcome {
   readonly controls: StatementDocument['controls'];
 }
 
-/** What a statement bills of a metric, over all organizations. Text, because it may exceed a JavaScript number. */
+/**
+ * What a statement bills of a metric, over all organizations. Text, because it may exceed a JavaScript
+ * number.
+ */
 export interface Total {
   readonly metric: string;
   readonly unit: string;
@@ -68,9 +72,10 @@ export interface Total {
 export type BillLine = ReturnType<typeof toLine>;
 
 /**
- * Closes a month of an instance, or bills what has changed since, in one transaction on one connection: statement, lines
- * and proof pack, or nothing. The database computes and writes them. Throws SettingsError if the month is not over or is
- * already closed, for an adjustment if it is not closed, and for a hash that is not of what blocks it now.
+ * Closes a month of an instance, or bills what has changed since, in one transaction on one connection:
+ * statement, lines and proof pack, or nothing. The database computes and writes them. Throws SettingsError if
+ * the month is not over or is already closed, for an adjustment if it is not closed, and for a hash that is
+ * not of what blocks it now.
  */
 export async function closeMonth(
   { db }: Pick<DatabaseHandle, 'db'>,
@@ -120,8 +125,9 @@ async function draftStatement(
 }
 
 /**
- * Closes the month on the numbers as of one moment, in a transaction that sees nothing newer. The moment is exact: no
- * load is under way while it is taken, so everything recorded before it is seen and everything else is recorded after it.
+ * Closes the month on the numbers as of one moment, in a transaction that sees nothing newer. The moment is
+ * exact: no load is under way while it is taken, so everything recorded before it is seen and everything else
+ * is recorded after it.
  */
 async function closeAtOneMoment(
   db: Kysely<Schema>,
@@ -147,15 +153,17 @@ async function closeAtOneMoment(
 }
 
 /**
- * Waits for other statements and for the loads under way, fixes what the transaction sees, and lets loads go on. The
- * tables are locked before the first query, which fixes the snapshot, and given back with the savepoint. Returns the
- * moment in microseconds, UTC.
+ * Waits for other statements and for the loads under way, fixes what the transaction sees, and lets loads go
+ * on. The tables are locked before the first query, which fixes the snapshot, and given back with the
+ * savepoint. Returns the moment in microseconds, UTC.
  */
 async function takeMoment(trx: ControlledTransaction<Schema>): Promise<string> {
   await sql`lock table losant_usage_internal.closing_lock in share row exclusive mode`.execute(trx);
   const locked = await trx.savepoint('loads').execute();
   await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(locked);
-  const { rows } = await sql<{ at: string }>`select ${instantText(sql`clock_timestamp()`)} as at`.execute(locked);
+  const { rows } = await sql<{ at: string }>`select ${instantText(sql`clock_timestamp()`)} as at`.execute(
+    locked,
+  );
   await locked.rollbackToSavepoint('loads').execute();
   // A pooler may have given a session of which the program has set nothing.
   await sql`select set_config('synchronous_commit', case current_setting('synchronous_commit')
@@ -210,7 +218,8 @@ async function closeAt(
 function requireSame(instance: BilledInstance, { month, acceptance }: CloseRequest, hash: string): void {
   if (acceptance === null || acceptance.blockersHash === hash) return;
   throw new SettingsError(
-    `What blocks ${nameOf(instance, month)}, or what would be billed, is not what --blockers ${acceptance.blockersHash} accepts: it is ${hash} now`,
+    `What blocks ${nameOf(instance, month)}, or what would be billed, ` +
+      `is not what --blockers ${acceptance.blockersHash} accepts: it is ${hash} now`,
     { hint: 'look at the list once more: the same command without --incomplete and --blockers' },
   );
 }
@@ -221,7 +230,9 @@ async function readHash(
   { month, isAdjustment }: CloseRequest,
 ): Promise<string> {
   const { rows } = await sql<{ hash: string }>`
-    select losant_usage.blockers_hash(${instanceId}, ${firstOf(month)}, ${isAdjustment}) as hash`.execute(trx);
+    select losant_usage.blockers_hash(${instanceId}, ${firstOf(month)}, ${isAdjustment}) as hash`.execute(
+    trx,
+  );
   return requireRow(rows).hash;
 }
 
@@ -273,7 +284,9 @@ interface Bill {
   readonly lines: readonly LineRow[];
 }
 
-/** Reads lines, given as a table of a query: the first of them, and the totals of all. The table is made once. */
+/**
+ * Reads lines, given as a table of a query: the first of them, and the totals of all. The table is made once.
+ */
 async function readBill(
   trx: Kysely<Schema>,
   source: RawBuilder<unknown>,
@@ -284,23 +297,28 @@ async function readBill(
       select l.*, m.position from ${source} as l join losant_usage.metrics m on m.metric = l.metric
     ),
     totals as (
-      select metric, unit, count(*) as orgs, sum(quantity)::text as quantity, position from all_lines group by metric, unit, position
+      select metric, unit, count(*) as orgs, sum(quantity)::text as quantity, position
+      from all_lines group by metric, unit, position
     ),
     lines as (
       select * from all_lines order by lower(org_name), org_id, position limit ${linesMax}::integer
     )
     select (select count(*) from all_lines) as "lineCount",
       (select coalesce(jsonb_agg(to_jsonb(t) - 'position' order by t.position), '[]') from totals t) as totals,
-      (select coalesce(jsonb_agg(to_jsonb(l) || jsonb_build_object('quantity', l.quantity::text, 'billed_before', l.billed_before::text,
-          'total', l.total::text, 'maximum', l.maximum::text, 'average', l.average::text) order by lower(l.org_name), l.org_id, l.position), '[]')
-        from lines l) as lines`.execute(trx);
+      (
+        select coalesce(jsonb_agg(to_jsonb(l) - 'sources' || jsonb_build_object('quantity', l.quantity::text,
+            'billed_before', l.billed_before::text, 'total', l.total::text, 'maximum', l.maximum::text,
+            'average', l.average::text) order by lower(l.org_name), l.org_id, l.position), '[]')
+        from lines l
+      ) as lines`.execute(trx);
   const { totals, lines, lineCount } = requireRow(rows);
   return { totals, lineCount, lines: lines.map(toLine) };
 }
 
 /** These are text, because they may exceed a JavaScript number. */
 type Quantity = 'quantity' | 'billed_before' | 'total' | 'maximum' | 'average';
-type LineRow = Omit<Selectable<StatementLines>, Quantity> & Readonly<Record<Quantity, string | null>>;
+type LineRow = Omit<Selectable<StatementLines>, Quantity | 'sources'> &
+  Readonly<Record<Quantity, string | null>>;
 
 function toLine(row: LineRow) {
   return {

@@ -11,11 +11,17 @@ import { renderTable } from './pack-tables.ts';
 import { readStatements } from './statements.ts';
 
 /** The files that tables have the rows of, also of a statement that is closed. */
-const FROM_TABLES: readonly CsvName[] = ['statement.csv', 'totals.csv', 'lines.csv', 'sources.csv', 'blockers.csv'];
+const FROM_TABLES: readonly CsvName[] = [
+  'statement.csv',
+  'totals.csv',
+  'lines.csv',
+  'sources.csv',
+  'blockers.csv',
+];
 
 /**
- * Compares a pack that holds by itself with the database: that it has the statement, with this manifest, these files and
- * these rows. Reads only. Must be called inside a transaction.
+ * Compares a pack that holds by itself with the database: that it has the statement, with this manifest,
+ * these files and these rows. Reads only. Must be called inside a transaction.
  */
 export async function compareWithDatabase(trx: Kysely<Schema>, pack: Pack): Promise<PackProblem[]> {
   const { statement } = pack.manifest;
@@ -28,21 +34,33 @@ export async function compareWithDatabase(trx: Kysely<Schema>, pack: Pack): Prom
   const problems: PackProblem[] = [];
   const compare = async (name: string, content: AsyncIterable<Buffer>, what: string) => {
     const line = await findDifference(createReadStream(join(pack.place, name)), content);
-    if (line !== null) problems.push({ file: pack.fileOf(name), problem: `line ${line} is not that of ${what}` });
+    if (line !== null)
+      problems.push({ file: pack.fileOf(name), problem: `line ${line} is not that of ${what}` });
   };
-  await compare(MANIFEST_NAME, partsOf([await readManifest(trx, statement.id)]), 'the statement in the database');
+  await compare(
+    MANIFEST_NAME,
+    partsOf([await readManifest(trx, statement.id)]),
+    'the statement in the database',
+  );
   const names: string[] = pack.manifest.files.map(({ name }) => name);
   if (pack.manifest.signedBy !== null) names.push('manifest.json.sig');
   for (const name of names) {
     await compare(name, readStored(trx, statement.id, name), 'statement_files in the database');
   }
   for (const name of FROM_TABLES) {
-    await compare(name, partsOf(renderTable(trx, statement, name)), 'the tables of the statement in the database');
+    await compare(
+      name,
+      partsOf(renderTable(trx, statement, name)),
+      'the tables of the statement in the database',
+    );
   }
   return problems;
 }
 
-/** Returns what the database has of the packs' months and the packs do not: an archive may be older than an adjustment. */
+/**
+ * Returns what the database has of the packs' months and the packs do not: an archive may be older than an
+ * adjustment.
+ */
 export async function describeAbsent(db: Kysely<Schema>, packs: readonly Pack[]): Promise<string[]> {
   const ids = new Set(packs.map(({ manifest }) => manifest.statement.id));
   const months = new Map(
@@ -52,7 +70,9 @@ export async function describeAbsent(db: Kysely<Schema>, packs: readonly Pack[])
   for (const { instanceId, month } of months.values()) {
     for (const { statementId, kind, number, closedAt } of await readStatements(db, { month, instanceId })) {
       if (ids.has(statementId)) continue;
-      notes.push(`The ${kind} of ${month} with the number ${number}, made ${closedAt}, is not here; the database has it.`);
+      notes.push(
+        `The ${kind} of ${month} with the number ${number}, made ${closedAt}, is not here; the database has it.`,
+      );
     }
   }
   return notes;

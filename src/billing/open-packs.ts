@@ -1,4 +1,7 @@
-/** Proof packs read from a folder: their bytes against the manifest, its signature, and the chain of all of them. */
+/**
+ * Proof packs read from a folder: their bytes against the manifest, its signature, and the chain of all of
+ * them.
+ */
 import { createHash, type KeyObject, verify } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open, readdir } from 'node:fs/promises';
@@ -47,8 +50,8 @@ const MANIFEST_MAX = 1_048_576;
 const SIGNATURE_BYTES = 64;
 
 /**
- * Reads every pack in `root` and below it. Without keys, signatures are not checked. Rejects with the error of the file
- * system if `root` cannot be read as a folder.
+ * Reads every pack in `root` and below it. Without keys, signatures are not checked. Rejects with the error
+ * of the file system if `root` cannot be read as a folder.
  */
 export async function openPacks(root: string, keys: readonly KeyObject[]): Promise<OpenedPacks> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
@@ -99,7 +102,7 @@ export async function openRegular(path: string): Promise<FileHandle | string> {
 
 /** Yields the bytes of a file in one buffer, whose bytes are others with each chunk. */
 export async function* readChunks(file: FileHandle): AsyncGenerator<Uint8Array> {
-  const buffer = Buffer.alloc(1_048_576);
+  const buffer = Buffer.alloc(65_536);
   for (;;) {
     const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
     if (bytesRead === 0) return;
@@ -123,10 +126,9 @@ async function openPack(root: string, folder: string): Promise<Pack | PackProble
   const place = join(root, folder);
   const fileOf = (name: string) => join(folder, name);
   const bytes = await readSmall(join(place, MANIFEST_NAME), MANIFEST_MAX);
-  const manifest = typeof bytes === 'string' ? bytes : parseManifest(bytes.toString('utf8'));
-  if (typeof bytes === 'string' || typeof manifest === 'string') {
-    return { file: fileOf(MANIFEST_NAME), problem: `${manifest}` };
-  }
+  if (typeof bytes === 'string') return { file: fileOf(MANIFEST_NAME), problem: bytes };
+  const manifest = parseManifest(bytes.toString('utf8'));
+  if (typeof manifest === 'string') return { file: fileOf(MANIFEST_NAME), problem: manifest };
   return { folder, place, manifest, manifestSha256: hashOf(bytes), fileOf };
 }
 
@@ -182,7 +184,9 @@ async function checkSignature(pack: Pack, keys: readonly KeyObject[]): Promise<P
   const key = keys.find((each) => fingerprintOf(each) === signedBy);
   if (key === undefined) {
     const given = keys.map(fingerprintOf).join(', ');
-    return [{ file, problem: `is of the key ${signedBy}, and given ${keys.length === 1 ? 'is' : 'are'} ${given}` }];
+    return [
+      { file, problem: `is of the key ${signedBy}, and given ${keys.length === 1 ? 'is' : 'are'} ${given}` },
+    ];
   }
   const bytes = await readSmall(join(pack.place, MANIFEST_NAME), MANIFEST_MAX);
   if (typeof bytes !== 'string' && verify(null, bytes, key, signature)) return [];
@@ -201,7 +205,8 @@ function checkChain(packs: readonly Pack[]): PackProblem[] {
     const before = findPack(packs, { instanceId, number: number - 1 });
     if (before !== undefined && before.manifestSha256 !== previousSha256)
       say(
-        `follows a manifest with the SHA-256 ${previousSha256 ?? 'none'}; that of number ${number - 1}, ${nameOf(before)}, is ${before.manifestSha256}`,
+        `follows a manifest with the SHA-256 ${previousSha256 ?? 'none'}; ` +
+          `that of number ${number - 1}, ${nameOf(before)}, is ${before.manifestSha256}`,
       );
     if ((number === 1) !== (previousSha256 === null))
       say(`is number ${number}, and follows ${previousSha256 ?? 'no other'}`);
@@ -218,7 +223,9 @@ function checkChain(packs: readonly Pack[]): PackProblem[] {
         found !== undefined &&
         (found.manifestSha256 !== each.sha256 || found.manifest.statement.month !== month)
       )
-        say(`follows statement ${each.number} of ${month} with the SHA-256 ${each.sha256}, which ${nameOf(found)} is not`);
+        say(
+          `follows statement ${each.number} of ${month} with the SHA-256 ${each.sha256}, which ${nameOf(found)} is not`,
+        );
     }
     const later = packs.find(
       ({ manifest: { statement: other } }) =>
@@ -256,10 +263,10 @@ function describeUnchecked(packs: readonly Pack[], keys: readonly KeyObject[]): 
     for (const { manifest } of each) {
       const { number } = manifest.statement;
       if (number > next) {
-        const gone = number - next === 1 ? `Statement ${next}` : `Statements ${next} to ${number - 1}`;
-        notes.push(
-          `${gone} of instance ${instanceId} ${number - next === 1 ? 'is' : 'are'} not here: the chain before number ${number} was not checked.`,
-        );
+        const isOne = number - next === 1;
+        const gone = isOne ? `Statement ${next}` : `Statements ${next} to ${number - 1}`;
+        const are = `${gone} of instance ${instanceId} ${isOne ? 'is' : 'are'} not here`;
+        notes.push(`${are}: the chain before number ${number} was not checked.`);
       }
       next = number + 1;
     }

@@ -12,15 +12,15 @@ import { CHECKS_NAME, CSV_NAMES, MANIFEST_NAME, SIGNATURE_NAME } from './manifes
 import { readFileParts, readManifest } from './pack.ts';
 import type { Statement } from './statements.ts';
 
-/** A statement's pack and its folder, relative to that of all packs; '' for that folder itself. */
+/** A statement's pack and its folder, relative to that of all packs; '.' for that folder itself. */
 export interface PackPlace {
   readonly statement: Statement;
   readonly folder: string;
 }
 
 /**
- * Returns the folders of a month's packs: the closing in the folder itself, adjustments in folders below it. With several
- * instances, each has a folder named by its id.
+ * Returns the folders of a month's packs: the closing in the folder itself, adjustments in folders below it.
+ * With several instances, each has a folder named by its id.
  */
 export function placePacks(statements: readonly Statement[]): PackPlace[] {
   const instances = Map.groupBy(statements, ({ instanceId }) => instanceId);
@@ -34,8 +34,9 @@ export function placePacks(statements: readonly Statement[]): PackPlace[] {
 }
 
 /**
- * Writes the packs as they were made when the month was closed, with the same bytes each time. The folder is created
- * completely or not at all. Throws SettingsError if it cannot be created or is not empty, FileError if writing it fails.
+ * Writes the packs as they were made when the month was closed, with the same bytes each time. The folder is
+ * created completely or not at all. Throws SettingsError if it cannot be created or is not empty, FileError
+ * if writing it fails.
  */
 export async function writePacks(
   { db }: Pick<DatabaseHandle, 'db'>,

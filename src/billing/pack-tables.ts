@@ -38,7 +38,9 @@ export async function* renderTable(
   yield* table.isLong === true ? renderLong(trx, table) : renderRows(trx, table);
 }
 
-/** The database puts the rows of an organization together, which takes a third of the time of doing it here. */
+/**
+ * The database puts the rows of an organization together, which takes a third of the time of doing it here.
+ */
 async function* renderLong(
   trx: Kysely<Schema>,
   { name, columns, from, order }: PackTable,
@@ -95,8 +97,8 @@ const ofStatement = (table: string, { id }: StatementDocument) =>
   sql`(select * from ${sql.table(`losant_usage.${table}`)} where statement_id = ${id}::uuid) as t`;
 
 /**
- * Rows of the month and of the statement's organizations. The comparison with true keeps the planner, which knows nothing
- * of lines that were written a moment ago, from looking for the organizations one by one.
+ * Rows of the month and of the statement's organizations. The comparison with true keeps the planner, which
+ * knows nothing of lines that were written a moment ago, from looking for the organizations one by one.
  */
 function ofMonth(view: string, { id, month }: StatementDocument): RawBuilder<unknown> {
   const { from, to } = daysOfMonth(month);
@@ -114,7 +116,17 @@ const daysTable = (statement: StatementDocument, metrics: readonly string[]): Ta
 
 type TableOf = Omit<PackTable, 'name'>;
 
-const LINE_DAYS = ['expected', 'stored', 'final', 'accepted', 'open', 'unavailable', 'in_doubt', 'missing', 'unreported'];
+const LINE_DAYS = [
+  'expected',
+  'stored',
+  'final',
+  'accepted',
+  'open',
+  'unavailable',
+  'in_doubt',
+  'missing',
+  'unreported',
+];
 
 const TABLES: Readonly<Record<Exclude<CsvName, 'days.csv'>, (statement: StatementDocument) => TableOf>> = {
   'statement.csv': (statement) => ({

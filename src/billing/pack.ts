@@ -25,8 +25,8 @@ import { renderTable } from './pack-tables.ts';
 const GZIP_LEVEL = 1;
 
 /**
- * Makes the proof pack of a statement that was begun, from what the transaction sees, and hands it to the database, which
- * seals the statement with it: the ledger changes later, the pack does not.
+ * Makes the proof pack of a statement that was begun, from what the transaction sees, and hands it to the
+ * database, which seals the statement with it: the ledger changes later, the pack does not.
  */
 export async function makePack(
   trx: Kysely<Schema>,
@@ -68,7 +68,9 @@ export async function makePack(
     const signature = await compress(sign(null, content, signingKey));
     await keepPart(trx, statement, { name: SIGNATURE_NAME, gzip: signature });
   }
-  await sql`select losant_usage.seal_statement(${statement.id}::uuid, ${MANIFEST_NAME}, ${content})`.execute(trx);
+  await sql`select losant_usage.seal_statement(${statement.id}::uuid, ${MANIFEST_NAME}, ${content})`.execute(
+    trx,
+  );
 }
 
 async function compress(content: Buffer): Promise<Buffer> {
@@ -96,7 +98,10 @@ export interface FilePart {
   readonly gzip: Buffer;
 }
 
-/** Yields the files of a statement beside its manifest as they were made, or one of them, file by file, part by part. */
+/**
+ * Yields the files of a statement beside its manifest as they were made, or one of them, file by file, part
+ * by part.
+ */
 export async function* readFileParts(
   db: Kysely<Schema>,
   statementId: string,

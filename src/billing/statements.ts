@@ -119,7 +119,10 @@ export function describeCause(cause: string): string {
 /** A month of an instance since its first day. */
 export type MonthState = Awaited<ReturnType<typeof readMonthStates>>[number];
 
-/** Returns the months of instances, newest first. Adds up every closed month, which takes seconds for each at 10,000 organizations. */
+/**
+ * Returns the months of instances, newest first. Adds up every closed month, which takes seconds for each at
+ * 10,000 organizations.
+ */
 export async function readMonthStates(db: Kysely<Schema>, instanceIds: readonly string[]) {
   const rows = await db
     .selectFrom('months')

@@ -120,10 +120,20 @@ async function checkOrg(checks: Checks, target: OrgTarget): Promise<void> {
     const { organization } = await getOrg(target.client, target);
     return { message: `organization ${target.orgId}, ${organization.name}` };
   });
+  const numbers = new Map<string, number>();
   for (const stream of target.streams.map(streamNamed)) {
     const name = `instanceOrg.${stream.requests[0]?.action ?? stream.name}`;
-    await checks.run(name, () => checkDay(stream, target));
+    const { value = [] } = await checks.run(name, () => checkDay(stream, target));
+    for (const [column, number] of value) numbers.set(column, number);
   }
+  const [sum, all] = ['payload_source_count', 'payload_all_count'].map((column) => numbers.get(column));
+  if (sum === undefined || all === undefined) return;
+  const where = `organization ${target.orgId}, ${target.day}`;
+  checks.add({
+    name: 'reconcile',
+    message: `${where}: payloads by source add up to ${sum}, all payloads are ${all}`,
+    hint: sum === all ? null : 'they count differently here: see losant-usage reconcile, and CONTROL_TOTALS',
+  });
 }
 
 /** Reads a counter as a run does, of an organization or of the whole instance. */
@@ -139,7 +149,10 @@ export async function readWindow(
   return stream.readBodies(bodies, window).days;
 }
 
-async function checkDay(stream: Stream, target: OrgTarget): Promise<Finding> {
+async function checkDay(
+  stream: Stream,
+  target: OrgTarget,
+): Promise<Finding<readonly (readonly [column: string, number: number])[]>> {
   const { day } = target;
   const hint =
     'a run would quarantine this answer: ask Losant, or check that LOSANT_API_URL is the API itself';
@@ -147,10 +160,10 @@ async function checkDay(stream: Stream, target: OrgTarget): Promise<Finding> {
     const reading = (await readWindow(target, stream, { from: day, to: day })).get(day);
     if (reading === undefined) return { message: `${day}: no numbers for the day` };
     if (reading.kind !== 'named') throw new CheckError('invalid', `${day}: ${reading.message}`, hint);
-    const numbers = Object.entries(reading.numbers).filter(([, value]) => typeof value === 'number');
-    return {
-      message: `${day}: ${numbers.map(([column, value]) => `${column} ${String(value)}`).join(', ')}`,
-    };
+    const value = Object.entries(reading.numbers).flatMap(([column, number]) => {
+      return typeof number === 'number' ? [[column, number] as const] : [];
+    });
+    return { message: `${day}: ${value.map((each) => each.join(' ')).join(', ')}`, value };
   } catch (error) {
     throw error instanceof UnplaceableBodyError ? new CheckError('invalid', error.message, hint) : error;
   }

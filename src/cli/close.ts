@@ -305,7 +305,10 @@ function renderOrganizations(lines: readonly BillLine[], period: Month): Line[] 
   ];
 }
 
-/** Describes the days that are not simply final. Zeros that nobody named count where something is billed beside them. */
+/**
+ * Describes the days that are not simply final. Zeros that nobody named count where something is billed
+ * beside them.
+ */
 function describeDays(lines: readonly BillLine[]): string {
   const most = (days: (each: BillLine) => number) => Math.max(...lines.map(days));
   const isBilled = lines.some(({ quantity }) => quantity !== null && quantity !== '0');

@@ -147,10 +147,10 @@ async function writeRows(
 /** Throws for a filter that nothing can match: it is a mistake, and would leave an empty file. */
 async function requireKnownOrgs(
   { db }: DatabaseHandle,
-  { name, view, columns, orgIds }: FileRequest,
+  { name, columns, orgIds }: FileRequest,
 ): Promise<void> {
   if (orgIds === null) return;
-  if (!columns.some((column) => column.name === (view.org ?? 'org_id'))) {
+  if (!columns.some((column) => column.name === 'org_id')) {
     throw new SettingsError(`--org: ${name} has no rows by organization`, { hint: 'leave out --org' });
   }
   const known = await readInstancesOf(db, orgIds);

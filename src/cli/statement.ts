@@ -137,11 +137,13 @@ function renderVerified(dir: string, { packs, problems, notes, rows, database }:
       'To write the pack again from the database: losant-usage statement',
     ];
   }
+  const checked = `hashes and ${showNumber(rows)} rows of ${count(packs.length, 'statement')}`;
   return [
-    line`${styled('green', `${dir} holds`)}: hashes and ${showNumber(rows)} rows of ${count(packs.length, 'statement')}.`,
+    line`${styled('green', `${dir} holds`)}: ${checked}.`,
     ...packs.map(
       ({ manifest: { statement: each }, manifestSha256 }) =>
-        `  ${each.kind} of ${each.month}, instance ${each.instanceId}, number ${each.number}: manifest SHA-256 ${manifestSha256}`,
+        `  ${each.kind} of ${each.month}, instance ${each.instanceId}, number ${each.number}: ` +
+        `manifest SHA-256 ${manifestSha256}`,
     ),
     ...notes,
     database === null

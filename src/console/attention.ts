@@ -49,7 +49,11 @@ function describeTrouble({ trouble }: InstanceStatus): AttentionLine | null {
   return { tone: 'bad', text: trouble.message, address: '/runs', more: trouble.hint };
 }
 
-function describeInstance({ instanceId, name, listProblem }: Health['instances'][number]): AttentionLine | null {
+function describeInstance({
+  instanceId,
+  name,
+  listProblem,
+}: Health['instances'][number]): AttentionLine | null {
   if (listProblem === null) return null;
   const text = `Organizations of ${name ?? instanceId} may be missing: the list was not complete, ${listProblem}`;
   return { tone: 'bad', text, address: '/runs', more: 'the next run asks for it again' };
@@ -60,7 +64,9 @@ function describeGaps(
   { instances }: Health,
   gaps: readonly GapExamples[] | null,
 ): AttentionLine | null {
-  const cells = instances.flatMap(({ streams }) => streams).reduce((sum, { cells: each }) => sum + each[standing], 0);
+  const cells = instances
+    .flatMap(({ streams }) => streams)
+    .reduce((sum, { cells: each }) => sum + each[standing], 0);
   if (cells === 0) return null;
   const found = gaps?.find((each) => each.standing === standing);
   const words = standing === 'missing' ? 'missing' : 'in doubt';
@@ -78,30 +84,57 @@ function describeDifferences({ instances }: Health): AttentionLine | null {
   if (differences === 0) return null;
   return {
     tone: 'bad',
-    text: `${count(differences, 'settled number differs', 'settled numbers differ')} from Losant's totals or from what counts the same`,
+    text: `${count(differences, 'settled number differs', 'settled numbers differ')} from Losant's totals or from what
+      counts the same`,
     address: '/months?state=blocked',
     more: 'losant-usage reconcile shows each',
   };
 }
 
-const NOTED: Readonly<Record<Exclude<Noted['kind'], 'new' | 'left'>, readonly [tone: AttentionLine['tone'], one: string, more: string, only: string]>> = {
+const NOTED: Readonly<
+  Record<
+    Exclude<Noted['kind'], 'new' | 'left'>,
+    readonly [tone: AttentionLine['tone'], one: string, more: string, only: string]
+  >
+> = {
   over: ['bad', 'organization has passed a limit', 'organizations have passed a limit', 'crossing'],
-  crossing: ['warn', 'organization passes a limit this month', 'organizations pass a limit this month', 'crossing'],
-  silent: ['warn', 'organization is silent since three days', 'organizations are silent since three days', 'silent'],
-  moved: ['warn', 'organization moved: its last 7 days beside the 4 weeks before', 'organizations moved: their last 7 days beside the 4 weeks before', 'moved'],
+  crossing: [
+    'warn',
+    'organization passes a limit this month',
+    'organizations pass a limit this month',
+    'crossing',
+  ],
+  silent: [
+    'warn',
+    'organization is silent since three days',
+    'organizations are silent since three days',
+    'silent',
+  ],
+  moved: [
+    'warn',
+    'organization moved: its last 7 days beside the 4 weeks before',
+    'organizations moved: their last 7 days beside the 4 weeks before',
+    'moved',
+  ],
 };
 
 function describeNoted(kind: keyof typeof NOTED, noted: readonly Noted[] | null): AttentionLine | null {
   const found = noted?.find((each) => each.kind === kind);
   if (found === undefined) return null;
   const [tone, one, more, only] = NOTED[kind];
-  return { tone, text: count(found.orgs, one, more), address: `/organizations?only=${only}`, examples: found.examples };
+  return {
+    tone,
+    text: count(found.orgs, one, more),
+    address: `/organizations?only=${only}`,
+    examples: found.examples,
+  };
 }
 
 function describeExpiring({ instances }: Health): AttentionLine | null {
   const expiring = instances.flatMap(({ streams }) => streams).reduce((sum, each) => sum + each.expiring, 0);
   if (expiring === 0) return null;
-  const text = `${count(expiring, 'gap passes', 'gaps pass')} the horizon within 7 days: what was not read by then is lost`;
+  const text = `${count(expiring, 'gap passes', 'gaps pass')} the horizon within 7 days: what was not read by then is
+    lost`;
   return { tone: 'bad', text, address: '/gaps?sort=usage_date' };
 }
 
@@ -112,7 +145,11 @@ function describeFailing({ instances }: Health): AttentionLine | null {
     streams.reduce((sum, each) => sum + each.quarantined, 0),
   ];
   if (quarantined > 0) {
-    return { tone: 'warn', text: `The newest answers about ${count(quarantined, 'number')} are in quarantine`, address: '/quarantine' };
+    return {
+      tone: 'warn',
+      text: `The newest answers about ${count(quarantined, 'number')} are in quarantine`,
+      address: '/quarantine',
+    };
   }
   if (failing === 0) return null;
   return { tone: 'warn', text: `Reads of ${count(failing, 'stored number')} keep failing`, address: '/runs' };
@@ -121,12 +158,21 @@ function describeFailing({ instances }: Health): AttentionLine | null {
 function describeFinalChanges({ instances }: Health): AttentionLine | null {
   const changes = instances.reduce((sum, each) => sum + each.finalChanges30Days, 0);
   if (changes === 0) return null;
-  return { tone: 'warn', text: `${count(changes, 'final number')} changed in the last 30 days`, address: '/changes?which=final' };
+  return {
+    tone: 'warn',
+    text: `${count(changes, 'final number')} changed in the last 30 days`,
+    address: '/changes?which=final',
+  };
 }
 
 function describeOther(instanceId: string): AttentionLine {
   const text = `Instance ${instanceId} is in the database and not in the settings: nothing of it is read or shown`;
-  return { tone: 'warn', text, address: '/runs', more: `if it is gone for good: losant-usage run --end ${instanceId}` };
+  return {
+    tone: 'warn',
+    text,
+    address: '/runs',
+    more: `if it is gone for good: losant-usage run --end ${instanceId}`,
+  };
 }
 
 /** Renders the lines; with `isCounted` false more may follow. */
@@ -138,14 +184,24 @@ export function renderAttention(lines: readonly AttentionLine[], isCounted: bool
   }
   return html`${head}<ul class="attention">${lines.map(
     ({ tone, text, address, more, examples = [] }) =>
-      html`<li class="on-${tone}"><a href="${address}">${plain(text)}</a>${more === undefined ? '' : html`; ${plain(more)}`}${renderExamples(examples)}</li>\n`,
+      html`<li class="on-${tone}"><a href="${address}">${plain(text)}</a>${
+        more === undefined
+          ? ''
+          : html`;
+        ${plain(more)}`
+      }${renderExamples(examples)}</li>\n`,
   )}</ul>${rest}`;
 }
 
 /** Names organizations, each with a day or a change. */
 export function renderExamples(examples: readonly Example[]): Html | string {
   if (examples.length === 0) return '';
-  return html`: ${examples.map(({ orgId, name, detail }, place) => html`${place === 0 ? '' : ', '}${linkToOrganization(orgId, name)}${detail === null ? '' : ` (${showDetail(detail)})`}`)}`;
+  return html`: ${examples.map(
+    ({ orgId, name, detail }, place) =>
+      html`${
+        place === 0 ? '' : ', '
+      }${linkToOrganization(orgId, name)}${detail === null ? '' : ` (${showDetail(detail)})`}`,
+  )}`;
 }
 
 function showDetail(detail: string): string {

@@ -26,10 +26,11 @@ const changes: Listing<ChangeRow> = {
   path: '/changes',
   title: 'Changes',
   sentence:
-    'Numbers that Losant changed after they were stored, newest first; a first load is no change. Hours are left out: they change with their day.',
+    'Numbers that Losant changed after they were stored, newest first. Hours are left out: they change with their day.',
   from: ({ instanceIds }) => sql`(
     select c.*, exists (
-      select from losant_usage.statements s where s.instance_id = c.instance_id and s.kind = 'closing' and s.closed_at < c.changed_at
+      select from losant_usage.statements s where s.instance_id = c.instance_id and s.kind = 'closing' and s.closed_at
+        < c.changed_at
         and s.month = date_trunc('month', c.usage_date::timestamp)::date
     ) as is_closed
     from losant_usage.restatements c where c.hour is null and c.instance_id = any (${instanceIds}::text[])
@@ -47,7 +48,12 @@ const changes: Listing<ChangeRow> = {
       ],
       where: (which) => (which === 'final' ? sql`r.was_final` : sql`r.is_closed`),
     },
-    { name: 'from', label: 'Usage days from', options: 'day', where: (day) => sql`r.usage_date >= ${day}::date` },
+    {
+      name: 'from',
+      label: 'Usage days from',
+      options: 'day',
+      where: (day) => sql`r.usage_date >= ${day}::date`,
+    },
     { name: 'to', label: 'to', options: 'day', where: (day) => sql`r.usage_date <= ${day}::date` },
     { name: 'run', label: 'Run', options: 'text', where: (run) => sql`r.run_id::text = ${run}` },
   ],

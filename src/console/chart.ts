@@ -39,35 +39,66 @@ const LABELS_HEIGHT = 22;
 /** Renders the chart with its legend. The numbers are in the titles of its days. */
 export function renderChart(chart: Chart): Html {
   const { id, title, summary, days, comparison } = chart;
-  const scale = scaleOf(days.flatMap(({ quantity, before }) => [quantity, comparison === null ? null : before]), HEIGHT);
+  const scale = scaleOf(
+    days.flatMap(({ quantity, before }) => [quantity, comparison === null ? null : before]),
+    HEIGHT,
+  );
   const at = (place: number) => `${Math.round((place / days.length) * 100_000) / 1_000}%`;
   const bar = days.length > 180 ? 1 : 0.8;
   const bars = days.map(({ quantity }, place) => {
     if (quantity === null || quantity === 0) return '';
     // Any value above 0 is visible, however small.
     const top = Math.min(scale.y(quantity), HEIGHT - 1);
-    return html`<rect class="value" x="${at(place + (1 - bar) / 2)}" width="${at(bar)}" y="${top}" height="${roundTenth(HEIGHT - top)}"/>`;
+    return html`<rect class="value" x="${at(place + (1 - bar) / 2)}" width="${at(bar)}" y="${top}"
+      height="${roundTenth(HEIGHT - top)}"/>`;
   });
-  return html`<figure class="chart" aria-labelledby="${id}-title"><figcaption><h2 id="${id}-title">${title}</h2><p>${summary}</p></figcaption>
+  return html`<figure class="chart" aria-labelledby="${id}-title"><figcaption><h2
+    id="${id}-title">${title}</h2><p>${summary}</p></figcaption>
 ${renderLegend(chart)}
 <div class="plot"><svg aria-hidden="true" width="${AXIS_WIDTH}" height="${HEIGHT + LABELS_HEIGHT}">${scale.ticks.map(
     ({ y, label }) => html`<text x="${AXIS_WIDTH - 8}" y="${y}" dy="4" text-anchor="end">${label}</text>`,
   )}</svg>
 <svg role="group" aria-label="${title}" width="100%" height="${HEIGHT + LABELS_HEIGHT}">
 ${scale.ticks.map(({ y }) => html`<line class="rule" x1="0" x2="100%" y1="${y}" y2="${y}"/>`)}
-${days.map((day, place) => (isAbsent(day) ? html`<rect x="${at(place)}" width="${at(1)}" height="${HEIGHT}" fill="url(#absent)"/>` : ''))}
+${days.map((day, place) =>
+  isAbsent(day)
+    ? html`<rect x="${at(place)}" width="${at(1)}" height="${HEIGHT}"
+  fill="url(#absent)"/>`
+    : '',
+)}
 ${bars}
-${days.map(({ isLeftOut }, place) => (isLeftOut ? html`<circle class="zeros" cx="${at(place + 0.5)}" cy="${HEIGHT - 4}" r="2.5"/>` : ''))}
-${comparison === null ? '' : renderBefore(days.map(({ before }) => before), scale.y)}
-${days.map((day, place) => renderDay(chart, day, html`<rect class="day" x="${at(place)}" width="${at(1)}" height="${HEIGHT}"><title>${describeDay(chart, day)}</title></rect>`))}
+${days.map(({ isLeftOut }, place) =>
+  isLeftOut ? html`<circle class="zeros" cx="${at(place + 0.5)}" cy="${HEIGHT - 4}" r="2.5"/>` : '',
+)}
+${
+  comparison === null
+    ? ''
+    : renderBefore(
+        days.map(({ before }) => before),
+        scale.y,
+      )
+}
+${days.map((day, place) =>
+  renderDay(
+    chart,
+    day,
+    html`<rect class="day" x="${at(place)}" width="${at(1)}"
+  height="${HEIGHT}"><title>${describeDay(chart, day)}</title></rect>`,
+  ),
+)}
 ${tickDays(days.map(({ day }) => day)).map(
   ({ place, label, anchor, isMinor }) =>
-    html`<text class="${isMinor ? 'minor' : ''}" x="${at(place + 0.5)}" y="${HEIGHT + 16}" text-anchor="${anchor}">${label}</text>`,
+    html`<text class="${isMinor ? 'minor' : ''}" x="${at(place + 0.5)}" y="${HEIGHT + 16}"
+      text-anchor="${anchor}">${label}</text>`,
 )}</svg></div></figure>\n`;
 }
 
 function renderBefore(values: Values, y: (value: number) => number): Html {
-  return html`<svg width="100%" height="${HEIGHT}" viewBox="0 0 ${values.length} ${HEIGHT}" preserveAspectRatio="none"><path class="before" vector-effect="non-scaling-stroke" d="${linePath(values, y)}"/></svg>`;
+  return html`<svg width="100%" height="${HEIGHT}" viewBox="0 0 ${values.length} ${HEIGHT}"
+    preserveAspectRatio="none"><path class="before" vector-effect="non-scaling-stroke" d="${linePath(
+      values,
+      y,
+    )}"/></svg>`;
 }
 
 /** Whether the number is wanted and not stored, which must never look like zero. */
@@ -80,21 +111,47 @@ function renderDay({ addressOfDay }: Chart, { day, standing }: ChartDay, column:
   return html`<a href="${addressOfDay(day)}" tabindex="-1" aria-hidden="true">${column}</a>`;
 }
 
-function describeDay({ comparison, show }: Chart, { day, standing, isLeftOut, quantity, beforeDay, before }: ChartDay): string {
+function describeDay(
+  { comparison, show }: Chart,
+  { day, standing, isLeftOut, quantity, beforeDay, before }: ChartDay,
+): string {
   const number = quantity === null || standing === null ? '' : `${show(quantity)}, `;
   const words = standing === null ? 'not wanted' : STANDINGS[standing].label;
-  const beside = comparison === null || beforeDay === null ? '' : `; ${beforeDay}: ${before === null ? 'not stored' : show(before)}`;
+  const beside =
+    comparison === null || beforeDay === null
+      ? ''
+      : `; ${beforeDay}: ${before === null ? 'not stored' : show(before)}`;
   return `${day}: ${number}${words}${isLeftOut ? ', left out by Losant' : ''}${beside}`;
 }
 
 function renderLegend({ days, comparison, addressOfDay }: Chart): Html {
   const absent = days.filter(isAbsent);
-  const links = addressOfDay === undefined ? '' : absent.slice(-3).map(({ day }) => html` <a href="${addressOfDay(day)}">${day}</a>`);
+  const links =
+    addressOfDay === undefined
+      ? ''
+      : absent.slice(-3).map(({ day }) => html` <a href="${addressOfDay(day)}">${day}</a>`);
   return html`<ul class="legend">
-${comparison === null ? '' : html`<li><svg class="swatch" aria-hidden="true" width="18" height="10"><path class="before" d="M0 5H18"/></svg>${comparison}</li>`}
-${absent.length === 0 ? '' : html`<li><svg class="swatch" aria-hidden="true" width="12" height="12"><rect width="12" height="12" fill="url(#absent)"/></svg>not stored:${links}</li>`}
-${days.some(({ isLeftOut }) => isLeftOut) ? html`<li><svg class="swatch" aria-hidden="true" width="12" height="12"><circle class="zeros" cx="6" cy="6" r="2.5"/></svg>zero, as Losant left the day out</li>` : ''}</ul>
-<svg class="hidden" aria-hidden="true" width="0" height="0"><defs><pattern id="absent" width="6" height="6" patternUnits="userSpaceOnUse"><rect class="not-stored" width="6" height="6"/><path class="hatch" d="M-1 1l2-2M0 6l6-6M5 7l2-2"/></pattern></defs></svg>`;
+${
+  comparison === null
+    ? ''
+    : html`<li><svg class="swatch" aria-hidden="true" width="18" height="10"><path
+  class="before" d="M0 5H18"/></svg>${comparison}</li>`
+}
+${
+  absent.length === 0
+    ? ''
+    : html`<li><svg class="swatch" aria-hidden="true" width="12" height="12"><rect width="12"
+  height="12" fill="url(#absent)"/></svg>not stored:${links}</li>`
+}
+${
+  days.some(({ isLeftOut }) => isLeftOut)
+    ? html`<li><svg class="swatch" aria-hidden="true" width="12"
+  height="12"><circle class="zeros" cx="6" cy="6" r="2.5"/></svg>zero, as Losant left the day out</li>`
+    : ''
+}</ul>
+<svg class="hidden" aria-hidden="true" width="0" height="0"><defs><pattern id="absent" width="6" height="6"
+  patternUnits="userSpaceOnUse"><rect class="not-stored" width="6" height="6"/><path class="hatch"
+    d="M-1 1l2-2M0 6l6-6M5 7l2-2"/></pattern></defs></svg>`;
 }
 
 /** The size of a sparkline in pixels, and the room for the width of the line. */
@@ -115,8 +172,12 @@ export function renderSparkline(values: Values, name: string): Html {
     return SPARK_HEIGHT - MARGIN - share * (SPARK_HEIGHT - 2 * MARGIN);
   };
   const bars = values.map((value, place) =>
-    value === null ? html`<rect class="spark-gap" x="${roundTenth(place * step)}" y="0" width="${roundTenth(step)}" height="${SPARK_HEIGHT}"/>` : '',
+    value === null
+      ? html`<rect class="spark-gap" x="${roundTenth(place * step)}" y="0" width="${roundTenth(step)}"
+        height="${SPARK_HEIGHT}"/>`
+      : '',
   );
   const range = stored.length === 0 ? 'none is stored' : `from ${showNumber(least)} to ${showNumber(most)}`;
-  return html`<svg role="img" aria-label="${name} by day, ${range}" width="${SPARK_WIDTH}" height="${SPARK_HEIGHT}" viewBox="0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}">${bars}<path class="spark" d="${linePath(values, y, step)}"/></svg>`;
+  return html`<svg role="img" aria-label="${name} by day, ${range}" width="${SPARK_WIDTH}" height="${SPARK_HEIGHT}"
+    viewBox="0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}">${bars}<path class="spark" d="${linePath(values, y, step)}"/></svg>`;
 }

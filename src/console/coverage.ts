@@ -4,10 +4,11 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt, eachDay, parseDay, type UsageDay } from '../usage/day.ts';
+import { FIRST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
-import { type Html, plain, renderAwayPage, renderPage, renderStanding, showMonth } from './page.ts';
-import type { ConsolePage } from './sources.ts';
+import { detailPage } from './detail.ts';
+import { type Html, plain, renderPage, renderStanding, showMonth } from './page.ts';
 import { addressOf, renderPages, renderSelect } from './table.ts';
 
 const PATH = '/coverage';
@@ -39,30 +40,29 @@ interface MapLine {
 }
 
 /** One map of organizations by days, the worst first, under a line of all of them. */
-export const coveragePage: ConsolePage = {
+export const coveragePage = detailPage({
   path: PATH,
-  open:
-    ({ read, instanceIds, now, logger }) =>
-    async (c) => {
-      const query = readQuery(c, { instanceIds, nowMs: now() });
-      try {
-        const { all, lines } = await read(async (db) => ({
-          all: await readAll(db, query),
-          lines: await readLines(db, query),
-        }));
-        return c.html(renderCoverage(query, all, lines, addDays(dayAt(now()), -1)));
-      } catch (error) {
-        logger.warn({ err: error }, 'database not read for a page');
-        return c.html(renderAwayPage({ title: TITLE, path: PATH }), 503);
-      }
-    },
-};
+  place: PATH,
+  noun: 'map',
+  read: async (c, { read, instanceIds, now }) => {
+    const query = readQuery(c, { instanceIds, nowMs: now() });
+    return await read(async (db) => ({
+      query,
+      all: await readAll(db, query),
+      lines: await readLines(db, query),
+    }));
+  },
+  render: renderCoverage,
+});
 
-function readQuery(c: Context, { instanceIds, nowMs }: { instanceIds: readonly string[]; nowMs: number }): MapQuery {
+function readQuery(
+  c: Context,
+  { instanceIds, nowMs }: { instanceIds: readonly string[]; nowMs: number },
+): MapQuery {
   const given = c.req.query();
   const yesterday = addDays(dayAt(nowMs), -1);
   const asked = parseDay(given.to ?? '') ?? yesterday;
-  const to = asked > yesterday || asked < '2015-02-01' ? yesterday : asked;
+  const to = asked > yesterday || asked < addDays(FIRST_DAY, 90) ? yesterday : asked;
   const days = given.days === '90' ? 90 : 30;
   return {
     instanceIds,
@@ -74,7 +74,10 @@ function readQuery(c: Context, { instanceIds, nowMs }: { instanceIds: readonly s
 }
 
 /** Returns the days of all organizations with what is missing or in doubt; the rest of a day is no gap. */
-async function readAll(db: Kysely<Schema>, { instanceIds, range, stream }: MapQuery): Promise<readonly MapDay[]> {
+async function readAll(
+  db: Kysely<Schema>,
+  { instanceIds, range, stream }: MapQuery,
+): Promise<readonly MapDay[]> {
   const { rows } = await sql<MapDay>`
     with tracks as (
       select t.first_day, coalesce(t.to_day, ${range.to}::date) as last_day, count(*) as cells
@@ -90,7 +93,8 @@ async function readAll(db: Kysely<Schema>, { instanceIds, range, stream }: MapQu
     ), gaps as (
       select g.usage_date as day, count(*) as gaps, max(g.standing) as standing
       from losant_usage.coverage_gaps g
-      where g.instance_id = any (${instanceIds}::text[]) and g.usage_date between ${range.from}::date and ${range.to}::date
+      where g.instance_id = any (${instanceIds}::text[]) and g.usage_date between ${range.from}::date and
+        ${range.to}::date
         and ${stream} in ('', g.stream)
       group by g.usage_date
     )
@@ -111,12 +115,14 @@ async function readLines(
     left join (
       select g.org_id, max(g.standing) as standing, count(*) as gaps
       from losant_usage.coverage_gaps g
-      where g.instance_id = any (${instanceIds}::text[]) and g.usage_date between ${range.from}::date and ${range.to}::date
+      where g.instance_id = any (${instanceIds}::text[]) and g.usage_date between ${range.from}::date and
+        ${range.to}::date
         and ${stream} in ('', g.stream)
       group by g.org_id
     ) as g on g.org_id = o.org_id
     where o.instance_id = any (${instanceIds}::text[])
-      and (${text} = '' or o.name ilike ${`%${text}%`} or o.referral_id ilike ${`%${text}%`} or o.org_id like ${`${text.toLowerCase()}%`})
+      and (${text} = '' or o.name ilike ${`%${text}%`} or o.referral_id ilike ${`%${text}%`} or o.org_id like
+        ${`${text.toLowerCase()}%`})
     order by g.standing desc nulls last, g.gaps desc nulls last, o.name, o.org_id
     limit ${LINES_PER_PAGE + 1} offset ${(page - 1) * LINES_PER_PAGE}`.execute(db);
   // Days and organizations are given one by one, so that each row of the ledger is looked up by its key.
@@ -131,12 +137,14 @@ async function readLines(
   return shown.map((line) => ({ ...line, days: byOrg.get(line.orgId) ?? [] }));
 }
 
-function renderCoverage(
-  query: MapQuery,
-  all: readonly MapDay[],
-  lines: readonly MapLine[],
-  yesterday: UsageDay,
-): Html {
+interface CoverageMap {
+  readonly query: MapQuery;
+  readonly all: readonly MapDay[];
+  readonly lines: readonly MapLine[];
+}
+
+function renderCoverage({ query, all, lines }: CoverageMap, nowMs: number): Html {
+  const yesterday = addDays(dayAt(nowMs), -1);
   const { range, stream, search, page } = query;
   const days = eachDay(range);
   const values = { stream, q: search, days: days.length === 30 ? '' : '90' };
@@ -146,18 +154,31 @@ function renderCoverage(
   const gaps = all.reduce((sum, day) => sum + day.gaps, 0);
   const cells = all.reduce((sum, day) => sum + day.cells, 0);
   const body = html`<h1>${TITLE}</h1>
-<p>${showNumber(gaps)} of ${showNumber(cells)} numbers of ${range.from} to ${range.to} are missing or in doubt. The map is shaded by their share of a day; the worst organizations come first.
+<p>${showNumber(gaps)} of ${showNumber(cells)} numbers of ${range.from} to ${range.to} are missing or in doubt. The
+  map is shaded by their share of a day; the worst organizations come first.
 <a href="/gaps">All gaps</a> · <a href="/quarantine">Quarantine</a></p>
-<form method="get" action="${PATH}"><label class="wide">Name, referral id or id<input name="q" type="search" value="${search}"></label>
+<form method="get" action="${PATH}"><label class="wide">Name, referral id or id<input name="q" type="search"
+  value="${search}"></label>
 ${renderSelect('stream', 'Stream', [['', 'all'], ...streamNames.map((name) => [name, name] as const)], stream)}
-${renderSelect('days', 'Days', DAYS.map((each) => [each, each] as const), `${days.length}`)}
+${renderSelect(
+  'days',
+  'Days',
+  DAYS.map((each) => [each, each] as const),
+  `${days.length}`,
+)}
 <label>up to<input name="to" type="date" value="${range.to}"></label><button type="submit">Show</button></form>
-<p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a>${range.to === yesterday ? '' : html` <a href="${address({ to: later >= yesterday ? '' : later })}">Later</a>`}</p>
+<p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a>${
+    range.to === yesterday
+      ? ''
+      : html` <a
+  href="${address({ to: later >= yesterday ? '' : later })}">Later</a>`
+  }</p>
 ${renderKeys()}
 ${renderGrid(all, lines.slice(0, LINES_PER_PAGE), days)}
 ${renderPages(page, lines.length > LINES_PER_PAGE ? page + 1 : page, (to) => address({ page: `${to}` }))}
 <details><summary>What the words mean</summary><dl class="facts">${standings.map(
-    (standing) => html`<div><dt>${renderStanding(standing)}</dt><dd>${STANDINGS[standing].sentence}</dd></div>\n`,
+    (standing) =>
+      html`<div><dt>${renderStanding(standing)}</dt><dd>${STANDINGS[standing].sentence}</dd></div>\n`,
   )}</dl></details>`;
   return renderPage({ title: TITLE, path: PATH, body });
 }
@@ -165,7 +186,8 @@ ${renderPages(page, lines.length > LINES_PER_PAGE ? page + 1 : page, (to) => add
 function renderKeys(): Html {
   return html`<p class="quiet keys">${standings.map((standing) => {
     const { tone, symbol, label } = STANDINGS[standing];
-    return html`<span class="whole"><span class="key m-${tone} s-3" aria-hidden="true">${symbol}</span> ${label}</span> `;
+    return html`<span class="whole"><span class="key m-${tone} s-3" aria-hidden="true">${symbol}</span>
+      ${label}</span> `;
   })}<span class="whole">blank: not wanted</span></p>`;
 }
 
@@ -174,17 +196,25 @@ function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], days: rea
     const isFirst = place === 0 || day.endsWith('-01');
     const isShown = days.length <= 31 || new Date(`${day}T00:00:00Z`).getUTCDay() === 1;
     const shown = isFirst ? showMonth(day).slice(0, 3) : day.slice(8);
-    return html`<th scope="col"><span aria-hidden="true" title="${day}">${isShown || isFirst ? shown : ''}</span><span class="hidden">${day}</span></th>`;
+    return html`<th scope="col"><span aria-hidden="true" title="${day}">${isShown || isFirst ? shown : ''}</span><span
+      class="hidden">${day}</span></th>`;
   });
-  const allLine = renderDays(days, all, { addressOfDay: (day) => addressOf('/gaps', { day }), calm: 'nothing is missing' });
-  return html`<div class="map" role="region" tabindex="0" aria-label="Organizations by days; scrolls sideways where it is wider than the screen">
+  const allLine = renderDays(days, all, {
+    addressOfDay: (day) => addressOf('/gaps', { day }),
+    calm: 'nothing is missing',
+  });
+  return html`<div class="map" role="region" tabindex="0"
+    aria-label="Organizations by days; scrolls sideways where it is wider than the screen">
 <table class="grid grid-${days.length}"><caption class="hidden">How each day of each organization stands</caption>
 <colgroup><col class="names"><col span="${days.length}"></colgroup>
 <thead><tr><th class="name" scope="col">Organization</th>${heads}</tr></thead>
 <tbody><tr class="all"><th class="name" scope="row">All</th>${allLine}</tr>
 ${lines.map(
   ({ orgId, name, days: own }) =>
-    html`<tr><th class="name" scope="row"><a href="/organizations/${orgId}" title="${plain(name)}">${plain(name)}</a></th>${renderDays(days, own, { addressOfDay: (day) => `${PATH}/${orgId}/${day}` })}</tr>\n`,
+    html`<tr><th class="name" scope="row"><a href="/organizations/${orgId}"
+      title="${plain(name)}">${plain(name)}</a></th>${renderDays(days, own, {
+        addressOfDay: (day) => `${PATH}/${orgId}/${day}`,
+      })}</tr>\n`,
 )}</tbody></table></div>`;
 }
 
@@ -199,9 +229,13 @@ function renderDays(
     const cell = known.get(day);
     if (cell === undefined) return html`<td></td>`;
     const { tone, symbol, label } = STANDINGS[cell.standing];
-    const said = cell.gaps === 0 ? `${day}: ${calm ?? label}` : `${day}: ${showNumber(cell.gaps)} of ${showNumber(cell.cells)} missing or in doubt`;
+    const said =
+      cell.gaps === 0
+        ? `${day}: ${calm ?? label}`
+        : `${day}: ${showNumber(cell.gaps)} of ${showNumber(cell.cells)} missing or in doubt`;
     const sign = tone === 'good' ? '' : symbol;
-    return html`${raw(`<td class="m-${tone}${tone === 'bad' ? ` s-${shadeOf(cell)}` : ''}"><a href="${addressOfDay(day)}" title="${said}">${sign}</a></td>`)}`;
+    return html`${raw(`<td class="m-${tone}${tone === 'bad' ? ` s-${shadeOf(cell)}` : ''}"><a
+      href="${addressOfDay(day)}"${tone === 'bad' ? '' : ' tabindex="-1"'} title="${said}">${sign}</a></td>`)}`;
   });
 }
 

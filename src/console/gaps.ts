@@ -31,7 +31,12 @@ const day: Listing<CellRow>['columns'][number] = {
   isSortable: true,
   cell: ({ org_id, usage_date }) => linkToDay(org_id, usage_date),
 };
-const id: Listing<CellRow>['columns'][number] = { name: 'org_id', label: 'Id', kind: 'value', isHidden: true };
+const id: Listing<CellRow>['columns'][number] = {
+  name: 'org_id',
+  label: 'Id',
+  kind: 'value',
+  isHidden: true,
+};
 
 /** What is missing or in doubt. */
 export const gapsPage = listingPage<CellRow>({
@@ -79,12 +84,15 @@ export const quarantinePage = listingPage<AnswerRow>({
   path: '/quarantine',
   title: 'Quarantine',
   place: '/coverage',
-  sentence: 'Answers that were invalid and set aside, newest first, as long as no good answer has followed. The story of a day has the answer itself.',
+  sentence:
+    'Answers that were invalid and that no good one has followed, newest first. The story of a day has the answer.',
   from: ({ instanceIds }) => sql`(
-    select q.id, q.org_id, o.name as org_name, o.referral_id, q.stream, q.from_date, q.from_date as usage_date, q.to_date, q.code, q.problem, q.seen_at
+    select q.id, q.org_id, o.name as org_name, o.referral_id, q.stream, q.from_date, q.from_date as usage_date,
+      q.to_date, q.code, q.problem, q.seen_at
     from losant_usage.quarantine q join losant_usage.organizations o on o.org_id = q.org_id
     where o.instance_id = any (${instanceIds}::text[]) and exists (
-      select from losant_usage.cells c where c.org_id = q.org_id and c.stream = q.stream and c.usage_date between q.from_date and q.to_date
+      select from losant_usage.cells c where c.org_id = q.org_id and c.stream = q.stream and c.usage_date between
+        q.from_date and q.to_date
         and (c.verified_at is null or c.verified_at < q.seen_at) and c.attempts > 0
     )
   ) as r`,
@@ -93,7 +101,12 @@ export const quarantinePage = listingPage<AnswerRow>({
   columns: [
     organization,
     id,
-    { ...day, name: 'from_date', label: 'First day', cell: ({ org_id, from_date }) => linkToDay(org_id, from_date) },
+    {
+      ...day,
+      name: 'from_date',
+      label: 'First day',
+      cell: ({ org_id, from_date }) => linkToDay(org_id, from_date),
+    },
     { name: 'to_date', label: 'Last day', kind: 'value' },
     { name: 'stream', label: 'Stream', kind: 'value' },
     { name: 'code', label: 'Code', kind: 'value', isSortable: true },

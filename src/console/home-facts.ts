@@ -29,7 +29,10 @@ export const SUMMED = {
 } as const;
 
 /** Reads the month of yesterday to date; a number is compared where it and its counterpart are known. */
-export async function readMonthSums(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly MonthSum[]> {
+export async function readMonthSums(
+  db: Kysely<Schema>,
+  instanceIds: readonly string[],
+): Promise<readonly MonthSum[]> {
   const sums = [];
   for (const [metric, { isLevel }] of Object.entries(SUMMED)) {
     const { rows } = await sql<MonthSum>`
@@ -48,8 +51,10 @@ export async function readMonthSums(db: Kysely<Schema>, instanceIds: readonly st
         select d.* from days d, month m where not ${isLevel} or d.usage_date = m.last_day
       )
       select ${metric} as metric, m.first_day as from, m.last_day as to,
-        (select sum(s.total)::bigint from shown s) as total, (select coalesce(sum(s.missing), 0)::bigint from shown s) as missing,
-        (select sum(s.compared)::bigint from shown s) as compared, (select sum(s.before)::bigint from shown s) as before,
+        (select sum(s.total)::bigint from shown s) as total, (select coalesce(sum(s.missing), 0)::bigint from shown s)
+          as missing,
+        (select sum(s.compared)::bigint from shown s) as compared, (select sum(s.before)::bigint from shown s) as
+          before,
         (select coalesce(json_agg(d.total order by d.usage_date), '[]') from days d) as days
       from month m`.execute(db);
     sums.push(...rows);
@@ -72,10 +77,14 @@ export interface Example {
 }
 
 /** Reads which organizations pass a limit, are silent, moved, came or left. */
-export async function readNoted(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly Noted[]> {
+export async function readNoted(
+  db: Kysely<Schema>,
+  instanceIds: readonly string[],
+): Promise<readonly Noted[]> {
   const { rows } = await sql<Noted>`
     with noted as (
-      select k.kind, a.org_id, k.detail, row_number() over (partition by k.kind order by a.usual_quantity desc nulls last, a.org_id) as place
+      select k.kind, a.org_id, k.detail, row_number() over (partition by k.kind order by a.usual_quantity desc nulls
+        last, a.org_id) as place
       from losant_usage.organization_activity a
       cross join lateral (values
         ('silent', a.is_silent, a.last_active_on::text),
@@ -83,7 +92,8 @@ export async function readNoted(db: Kysely<Schema>, instanceIds: readonly string
         ('new', a.is_new, null), ('left', a.is_left, null)) as k (kind, holds, detail)
       where k.holds and a.instance_id = any (${instanceIds}::text[])
       union all
-      select l.kind, l.org_id, l.detail, row_number() over (partition by l.kind order by l.detail, l.share desc, l.org_id)
+      select l.kind, l.org_id, l.detail, row_number() over (partition by l.kind order by l.detail, l.share desc,
+        l.org_id)
       from (
         select distinct on (u.org_id) u.org_id, u.share, u.crosses_on::text as detail,
           case when u.crosses_on is null then 'over' else 'crossing' end as kind
@@ -93,7 +103,8 @@ export async function readNoted(db: Kysely<Schema>, instanceIds: readonly string
       ) as l
     )
     select n.kind, count(*) as orgs,
-      json_agg(json_build_object('orgId', o.org_id, 'name', o.name, 'detail', n.detail) order by n.place) filter (where n.place <= 3) as examples
+      json_agg(json_build_object('orgId', o.org_id, 'name', o.name, 'detail', n.detail) order by n.place) filter
+        (where n.place <= 3) as examples
     from noted n join losant_usage.organizations o on o.org_id = n.org_id
     group by n.kind`.execute(db);
   return rows;
@@ -109,9 +120,13 @@ export interface TopOrganization {
 }
 
 /** Returns the organizations with the most billable payloads of the month of yesterday. */
-export async function readTop(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly TopOrganization[]> {
+export async function readTop(
+  db: Kysely<Schema>,
+  instanceIds: readonly string[],
+): Promise<readonly TopOrganization[]> {
   const { rows } = await sql<TopOrganization>`
-    select a.org_id as "orgId", o.name, a.payload_billable_count as payloads, a.days_missing as "daysMissing", a.change::float8 as change
+    select a.org_id as "orgId", o.name, a.payload_billable_count as payloads, a.days_missing as "daysMissing",
+      a.change::float8 as change
     from losant_usage.organization_activity a join losant_usage.organizations o on o.org_id = a.org_id
     where a.payload_billable_count > 0 and a.instance_id = any (${instanceIds}::text[])
     order by a.payload_billable_count desc, a.org_id limit 5`.execute(db);
@@ -125,10 +140,14 @@ export interface GapExamples {
   readonly examples: readonly Example[];
 }
 
-export async function readGapExamples(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly GapExamples[]> {
+export async function readGapExamples(
+  db: Kysely<Schema>,
+  instanceIds: readonly string[],
+): Promise<readonly GapExamples[]> {
   const { rows } = await sql<GapExamples>`
     select g.standing, count(*) as orgs,
-      json_agg(json_build_object('orgId', g.org_id, 'name', g.org_name, 'detail', g.last_day) order by g.place) filter (where g.place <= 3) as examples
+      json_agg(json_build_object('orgId', g.org_id, 'name', g.org_name, 'detail', g.last_day) order by g.place) filter
+        (where g.place <= 3) as examples
     from (
       select standing, org_id, org_name, max(usage_date) as last_day,
         row_number() over (partition by standing order by max(usage_date) desc, count(*) desc, org_id) as place
@@ -147,7 +166,7 @@ export interface OpenMonth {
   readonly state: 'open' | 'blocked' | 'different';
   readonly causes: readonly string[] | null;
   readonly orgs: number;
-  /** Billable payloads of the organizations that are blocked, or by which they differ; of all if the instance is blocked. */
+  /** Billable payloads of the organizations that are blocked, or by which they differ. */
   readonly amount: number | null;
   readonly examples: readonly Example[];
 }
@@ -156,17 +175,23 @@ export interface OpenMonth {
 const MONTHS_MAX = 3;
 
 /** Reads the newest months that are over and blocked, open, or different from what was invoiced. */
-export async function readOpenMonths(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly OpenMonth[]> {
+export async function readOpenMonths(
+  db: Kysely<Schema>,
+  instanceIds: readonly string[],
+): Promise<readonly OpenMonth[]> {
   const { rows } = await sql<OpenMonth>`
     select m.instance_id as "instanceId", coalesce(i.name, i.instance_id) as instance, m.month, m.state, m.causes,
-      coalesce(case m.state when 'different' then m.orgs_different else m.orgs_blocked end, 0) as orgs, s.amount, coalesce(s.examples, '[]') as examples
+      coalesce(case m.state when 'different' then m.orgs_different else m.orgs_blocked end, 0) as orgs, s.amount,
+        coalesce(s.examples, '[]') as examples
     from (
       select * from losant_usage.months
-      where is_over and state <> 'closed' and instance_id = any (${instanceIds}::text[]) order by month desc, instance_id limit ${MONTHS_MAX}
+      where is_over and state <> 'closed' and instance_id = any (${instanceIds}::text[]) order by month desc,
+        instance_id limit ${MONTHS_MAX}
     ) as m
     join losant_usage.instances i on i.instance_id = m.instance_id
     left join lateral (
-      select sum(x.amount)::bigint as amount, json_agg(json_build_object('orgId', x.org_id, 'name', o.name, 'detail', null) order by x.place)
+      select sum(x.amount)::bigint as amount, json_agg(json_build_object('orgId', x.org_id, 'name', o.name, 'detail',
+        null) order by x.place)
         filter (where x.place <= 3) as examples
       from (
         select u.org_id, u.amount, row_number() over (order by abs(u.amount) desc nulls last, u.org_id) as place
@@ -174,7 +199,8 @@ export async function readOpenMonths(db: Kysely<Schema>, instanceIds: readonly s
           select u.org_id, u.payload_billable_count as amount from losant_usage.monthly_usage u
           where m.state = 'blocked' and u.month = m.month and u.instance_id = m.instance_id and not u.is_billable
           union all
-          select d.org_id, sum(d.difference) filter (where d.metric = 'payload_billable_count')::bigint from losant_usage.adjustments d
+          select d.org_id, sum(d.difference) filter (where d.metric = 'payload_billable_count')::bigint from
+            losant_usage.adjustments d
           where m.state = 'different' and d.month = m.month and d.instance_id = m.instance_id group by d.org_id
         ) as u
       ) as x join losant_usage.organizations o on o.org_id = x.org_id

@@ -14,7 +14,7 @@ interface WeekHour {
   readonly mean: number;
 }
 
-interface Hours {
+export interface Hours {
   /** Why the time zone cannot be used; null if it can. UTC stands in for one that cannot. */
   readonly problem: string | null;
   readonly week: readonly WeekHour[];
@@ -32,7 +32,10 @@ export async function readHours(db: Kysely<Schema>, query: OrganizationQuery): P
   }
 }
 
-async function readWeek(db: Kysely<Schema>, { orgId, range, zone }: OrganizationQuery): Promise<readonly WeekHour[]> {
+async function readWeek(
+  db: Kysely<Schema>,
+  { orgId, range, zone }: OrganizationQuery,
+): Promise<readonly WeekHour[]> {
   const { rows } = await sql<WeekHour>`
     select extract(isodow from l.local)::integer as weekday, extract(hour from l.local)::integer as hour,
       round(avg(h.payload_billable_count))::bigint as mean
@@ -56,8 +59,17 @@ export function renderHours({ range, zone }: OrganizationQuery, { problem, week 
     return html`<td class="n shade-${Math.ceil((mean / most) * SHADES)}">${showNumber(mean)}</td>`;
   };
   return html`<h2>Billable payloads by hour of the week</h2>
-<p>${problem === null ? '' : html`<span class="bad">${plain(problem)}.</span> `}The mean of each hour of ${range.from} to ${range.to}, in ${problem === null ? plain(zone) : 'UTC'}.</p>
+<p>${problem === null ? '' : html`<span class="bad">${plain(problem)}.</span> `}The mean of each hour of ${range.from}
+  to ${range.to}, in ${problem === null ? plain(zone) : 'UTC'}.</p>
 <div class="scroll" role="group" tabindex="0" aria-label="Hours of the week"><table class="week">
-<thead><tr><th scope="col">Hour</th>${WEEK_DAYS.map((name) => html`<th scope="col" class="n">${name}</th>`)}</tr></thead>
-<tbody>${HOURS.map((hour) => html`<tr><th scope="row">${`${hour}`.padStart(2, '0')}:00</th>${WEEK_DAYS.map((_, place) => cell(place + 1, hour))}</tr>\n`)}</tbody></table></div>`;
+<thead><tr><th scope="col">Hour</th>${WEEK_DAYS.map(
+    (name) => html`<th scope="col"
+  class="n">${name}</th>`,
+  )}</tr></thead>
+<tbody>${HOURS.map(
+    (hour) =>
+      html`<tr><th scope="row">${`${hour}`.padStart(2, '0')}:00</th>${WEEK_DAYS.map((_, place) =>
+        cell(place + 1, hour),
+      )}</tr>\n`,
+  )}</tbody></table></div>`;
 }

@@ -3,10 +3,19 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
+import { daysOfMonth } from '../usage/month.ts';
 import { renderInvoiced } from './organization.ts';
 import { markMissing } from './organizations.ts';
 import { type Html, linkToOrganization, renderCommands, renderStats, showMonth } from './page.ts';
-import { addressOf, type Filter, type Listing, type ListRequest, listingPage, SEARCH, showDifference } from './table.ts';
+import {
+  addressOf,
+  type Filter,
+  type Listing,
+  type ListRequest,
+  listingPage,
+  SEARCH,
+  showDifference,
+} from './table.ts';
 
 /** The state of a month of an instance, by the words of the view `months`. */
 export type MonthState = 'open' | 'blocked' | 'closed' | 'different';
@@ -58,9 +67,15 @@ const months: Listing<MonthRow> = {
       name: 'state',
       label: 'State',
       kind: 'value',
-      cell: ({ state, is_over }) => html`<span class="${TONES[state]}">${is_over ? state : 'not over'}</span>`,
+      cell: ({ state, is_over }) =>
+        html`<span class="${TONES[state]}">${is_over ? state : 'not over'}</span>`,
     },
-    { name: 'causes', label: 'Blocked by', kind: 'text', cell: ({ causes }) => causes?.join(', ').replaceAll('_', ' ') ?? null },
+    {
+      name: 'causes',
+      label: 'Blocked by',
+      kind: 'text',
+      cell: ({ causes }) => causes?.join(', ').replaceAll('_', ' ') ?? null,
+    },
     { name: 'orgs_blocked', label: 'Organizations blocked', kind: 'number' },
     { name: 'orgs_different', label: 'Organizations different', kind: 'number' },
     { name: 'statements', label: 'Statements', kind: 'number' },
@@ -111,10 +126,13 @@ const month: Listing<MonthOrgRow> = {
   sentence: 'Each organization with the number that was invoiced beside that of today.',
   intro: renderMonth,
   from: (request) => sql`(
-    select m.org_id, m.org_name, m.referral_id, m.customer_id, m.plan_id, m.standing, m.is_billable, m.days_expected - m.days_stored as days_missing,
-      m.payload_billable_count as payloads, l.payloads as payloads_invoiced, m.payload_billable_count - l.payloads as difference,
+    select m.org_id, m.org_name, m.referral_id, m.customer_id, m.plan_id, m.standing, m.is_billable, m.days_expected -
+      m.days_stored as days_missing,
+      m.payload_billable_count as payloads, l.payloads as payloads_invoiced, m.payload_billable_count - l.payloads as
+        difference,
       m.notebook_minutes as minutes, l.minutes as minutes_invoiced, m.devices_total as devices,
-      l.org_id is not null and (m.payload_billable_count is distinct from l.payloads or m.notebook_minutes is distinct from l.minutes) as is_different
+      l.org_id is not null and (m.payload_billable_count is distinct from l.payloads or m.notebook_minutes is distinct
+        from l.minutes) as is_different
     from losant_usage.monthly_usage m
     left join (
       select org_id, sum(quantity) filter (where metric = 'payload_billable_count')::bigint as payloads,
@@ -186,11 +204,13 @@ const blockers: Listing<BlockerRow> = {
   place: '/months',
   title: ({ month: name }) => `What blocks ${showMonth(name ?? '')}`,
   params: MONTH,
-  sentence: 'What keeps the month from being invoiced, the most payloads at stake first. What concerns the whole instance holds all of it back.',
+  sentence: 'What keeps the month from being invoiced, the most payloads at stake first.',
   from: (request) => sql`(
-    select b.instance_id, b.org_id, coalesce(b.org_name, i.name, b.instance_id) as org_name, b.referral_id, replace(b.cause, '_', ' ') as cause, b.days,
+    select b.instance_id, b.org_id, coalesce(b.org_name, i.name, b.instance_id) as org_name, b.referral_id,
+      replace(b.cause, '_', ' ') as cause, b.days,
       b.first_day, b.last_day,
-      case when cardinality(b.streams) < (select count(distinct stream) from losant_usage.tracks t where t.org_id = b.org_id)
+      case when cardinality(b.streams) < (select count(distinct stream) from losant_usage.tracks t where t.org_id =
+        b.org_id)
         then array_to_string(b.streams, ', ') else 'all' end as streams,
       b.message, b.what_to_do, (
         select sum(d.payload_billable_count)::bigint from losant_usage.daily_usage d
@@ -206,9 +226,15 @@ const blockers: Listing<BlockerRow> = {
       label: 'Cause',
       options: [
         ['', 'all'],
-        ...['missing', 'in doubt', 'unavailable', 'not final', 'not fully tracked', 'contradicted', 'list incomplete'].map(
-          (cause) => [cause, cause] as const,
-        ),
+        ...[
+          'missing',
+          'in doubt',
+          'unavailable',
+          'not final',
+          'not fully tracked',
+          'contradicted',
+          'list incomplete',
+        ].map((cause) => [cause, cause] as const),
       ],
       where: (cause) => sql`r.cause = ${cause}`,
     },
@@ -220,7 +246,10 @@ const blockers: Listing<BlockerRow> = {
       label: 'Organization',
       kind: 'text',
       isSortable: true,
-      cell: ({ org_id, org_name }) => (org_id === null ? html`<strong>All of ${org_name ?? ''}</strong>` : linkToOrganization(org_id, org_name ?? org_id)),
+      cell: ({ org_id, org_name }) =>
+        org_id === null
+          ? html`<strong>All of ${org_name ?? ''}</strong>`
+          : linkToOrganization(org_id, org_name ?? org_id),
     },
     { name: 'org_id', label: 'Id', kind: 'value', isHidden: true },
     { name: 'cause', label: 'Cause', kind: 'value', isSortable: true },
@@ -230,12 +259,18 @@ const blockers: Listing<BlockerRow> = {
       name: 'first_day',
       label: 'From',
       kind: 'value',
-      cell: ({ org_id, first_day }) => (org_id === null ? first_day : html`<a href="/coverage/${org_id}/${first_day}">${first_day}</a>`),
+      cell: ({ org_id, first_day }) =>
+        org_id === null ? first_day : html`<a href="/coverage/${org_id}/${first_day}">${first_day}</a>`,
     },
     { name: 'last_day', label: 'To', kind: 'value' },
     { name: 'streams', label: 'Streams', kind: 'value' },
     { name: 'message', label: 'What is wrong', kind: 'text' },
-    { name: 'what_to_do', label: 'What to do', kind: 'text', cell: ({ what_to_do: lines }) => renderAdvice(lines) },
+    {
+      name: 'what_to_do',
+      label: 'What to do',
+      kind: 'text',
+      cell: ({ what_to_do: lines }) => renderAdvice(lines),
+    },
   ],
 };
 
@@ -265,16 +300,20 @@ export async function readMonthFacts(
   request: Pick<ListRequest, 'instanceIds'> & { readonly month: UsageDay },
 ): Promise<readonly MonthFacts[]> {
   const { rows } = await sql<MonthFacts>`
-    select coalesce(i.name, i.instance_id) as instance, m.state, m.is_over as "isOver", s.payloads, l.invoiced, s.days_missing as "daysMissing",
+    select coalesce(i.name, i.instance_id) as instance, m.state, m.is_over as "isOver", s.payloads, l.invoiced,
+      s.days_missing as "daysMissing",
       case when l.invoiced is not null then s.payloads - l.invoiced end as difference, s.orgs_blocked as "orgsBlocked",
       s.at_stake as "atStake", exists (
-        select from losant_usage.period_blockers b where b.instance_id = m.instance_id and b.month = m.month and b.org_id is null and b.cause <> 'not_over'
+        select from losant_usage.period_blockers b where b.instance_id = m.instance_id and b.month = m.month and
+          b.org_id is null and b.cause <> 'not_over'
       ) as "isInstanceBlocked"
     from losant_usage.months m
     join losant_usage.instances i on i.instance_id = m.instance_id
     left join lateral (
-      select sum(u.payload_billable_count)::bigint as payloads, count(*) filter (where not u.is_billable) as orgs_blocked,
-        sum(u.payload_billable_count) filter (where not u.is_billable)::bigint as at_stake, coalesce(sum(u.days_expected - u.days_stored), 0)::bigint as days_missing
+      select sum(u.payload_billable_count)::bigint as payloads, count(*) filter (where not u.is_billable) as
+        orgs_blocked,
+        sum(u.payload_billable_count) filter (where not u.is_billable)::bigint as at_stake,
+          coalesce(sum(u.days_expected - u.days_stored), 0)::bigint as days_missing
       from losant_usage.monthly_usage u where u.month = ${request.month}::date and u.instance_id = m.instance_id
     ) as s on true
     left join lateral (
@@ -292,31 +331,54 @@ async function renderMonth(db: Kysely<Schema>, request: ListRequest): Promise<Ht
   const facts = await readMonthFacts(db, { ...request, month: firstDayOf(request) });
   if (facts.length === 0) return html`<p>Nothing of it was exported.</p>`;
   return html`${facts.map((each) => renderInstance(name, each, facts.length > 1))}
-<p><a href="/months/${name}/blockers">What blocks it, and what to do</a> · <a href="${addressOf('/changes', { from: `${name}-01`, to: lastDayOf(name), which: 'closed' })}">What changed since it was invoiced</a></p>`;
-}
-
-function lastDayOf(name: string): UsageDay {
-  const [year = 0, number = 0] = name.split('-').map(Number);
-  return new Date(Date.UTC(year, number, 0)).toISOString().slice(0, 10);
+<p><a href="/months/${name}/blockers">What blocks it, and what to do</a> · <a href="${addressOf('/changes', {
+    from: `${name}-01`,
+    to: daysOfMonth(name).to,
+    which: 'closed',
+  })}">What changed since it was invoiced</a></p>`;
 }
 
 function renderInstance(name: string, facts: MonthFacts, hasOthers: boolean): Html {
-  const { instance, state, isOver, payloads, invoiced, difference, orgsBlocked, atStake, isInstanceBlocked, daysMissing } = facts;
+  const {
+    instance,
+    state,
+    isOver,
+    payloads,
+    invoiced,
+    difference,
+    orgsBlocked,
+    atStake,
+    isInstanceBlocked,
+    daysMissing,
+  } = facts;
   const blocked = isInstanceBlocked ? 'the whole instance' : count(orgsBlocked, 'organization');
   return html`${hasOthers ? html`<h2>${instance}</h2>` : ''}${renderStats([
     { label: 'State', value: html`<span class="${TONES[state]}">${isOver ? state : 'not over'}</span>` },
     {
       label: 'Billable payloads',
       value: payloads === null ? '–' : html`${showNumber(payloads)}${markMissing(daysMissing)}`,
-      note: daysMissing === 0 ? 'nothing is missing' : `${count(daysMissing, 'day of an organization is', 'days of organizations are')} missing`,
+      note:
+        daysMissing === 0
+          ? 'nothing is missing'
+          : `${count(daysMissing, 'day of an organization is', 'days of organizations are')} missing`,
     },
     ...(invoiced === null
       ? []
-      : [{ label: 'Invoiced', value: showNumber(invoiced), note: difference === 0 || difference === null ? 'as today' : `${showDifference(difference)} today` }]),
+      : [
+          {
+            label: 'Invoiced',
+            value: showNumber(invoiced),
+            note:
+              difference === 0 || difference === null ? 'as today' : `${showDifference(difference)} today`,
+          },
+        ]),
     ...(isOver && invoiced === null && (orgsBlocked > 0 || isInstanceBlocked)
       ? [{ label: 'At stake', value: showNumber(atStake ?? 0), note: `payloads of ${blocked}` }]
       : []),
   ])}
-${isOver ? renderCommands([`losant-usage close --period ${name}${invoiced === null ? '' : ' --adjust'} --dry-run`]) : ''}`;
+${
+  isOver
+    ? renderCommands([`losant-usage close --period ${name}${invoiced === null ? '' : ' --adjust'} --dry-run`])
+    : ''
+}`;
 }
-

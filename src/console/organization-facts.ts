@@ -15,9 +15,19 @@ interface Charted {
 
 /** The numbers that can be shown by day. */
 export const CHARTED = {
-  payload_billable_count: { label: 'Billable payloads', stream: 'payload_totals', unit: 'count', isLevel: false },
+  payload_billable_count: {
+    label: 'Billable payloads',
+    stream: 'payload_totals',
+    unit: 'count',
+    isLevel: false,
+  },
   payload_all_count: { label: 'All payloads', stream: 'payload_totals', unit: 'count', isLevel: false },
-  payload_all_bytes: { label: 'Size of all payloads', stream: 'payload_totals', unit: 'bytes', isLevel: false },
+  payload_all_bytes: {
+    label: 'Size of all payloads',
+    stream: 'payload_totals',
+    unit: 'bytes',
+    isLevel: false,
+  },
   notebook_minutes: { label: 'Notebook minutes', stream: 'notebook_minutes', unit: 'count', isLevel: false },
   devices_total: { label: 'Devices', stream: 'device_counts', unit: 'count', isLevel: true },
   devices_created: { label: 'Devices created', stream: 'device_counts', unit: 'count', isLevel: false },
@@ -73,9 +83,16 @@ async function readOrganization(db: Kysely<Schema>, orgId: string) {
     .selectFrom('organizations as o')
     .innerJoin('instances as i', 'i.instance_id', 'o.instance_id')
     .select(['o.org_id as orgId', 'o.instance_id as instanceId', 'i.name as instanceName', 'o.name'])
-    .select(['o.referral_id as referralId', 'o.plan_id as planId', 'o.customer_id as customerId', 'o.problem'])
+    .select([
+      'o.referral_id as referralId',
+      'o.plan_id as planId',
+      'o.customer_id as customerId',
+      'o.problem',
+    ])
     .select(['o.created_on as createdOn', 'o.removed_on as removedOn'])
-    .select((eb) => eb.ref('o.tags').$castTo<readonly { readonly key?: string; readonly value?: string }[]>().as('tags'))
+    .select((eb) =>
+      eb.ref('o.tags').$castTo<readonly { readonly key?: string; readonly value?: string }[]>().as('tags'),
+    )
     .where('o.org_id', '=', orgId)
     .executeTakeFirst();
 }
@@ -91,7 +108,8 @@ async function readDays(
       q.quantity, q.before_date as "beforeDay", q.before_quantity as before
     from generate_series(${range.from}::timestamp, ${range.to}::timestamp, interval '1 day') as day
     left join (
-      select * from losant_usage.usage_beside(${metric}, ${range.from}::date, ${range.to}::date, ${kind}) where org_id = ${orgId}
+      select * from losant_usage.usage_beside(${metric}, ${range.from}::date, ${range.to}::date, ${kind}) where org_id
+        = ${orgId}
     ) as q on q.usage_date = day::date
     left join (
       select * from losant_usage.cells
@@ -114,10 +132,13 @@ const SOURCES_MAX = 25;
 
 async function readSources(db: Kysely<Schema>, { orgId, range }: OrganizationQuery) {
   const { rows: sources } = await sql<SourceSum>`
-    select payload_type as type, source, sum(count)::bigint as count, (sum(count) / nullif(sum(sum(count)) over (), 0))::float8 as share
+    select payload_type as type, source, sum(count)::bigint as count, (sum(count) / nullif(sum(sum(count)) over (),
+      0))::float8 as share
     from losant_usage.payload_sources
     where org_id = ${orgId} and usage_date between ${range.from}::date and ${range.to}::date
-    group by payload_type, source having sum(count) > 0 order by 3 desc, 1, 2 limit ${SOURCES_MAX}`.execute(db);
+    group by payload_type, source having sum(count) > 0 order by 3 desc, 1, 2 limit ${SOURCES_MAX}`.execute(
+    db,
+  );
   const { missing } = await db
     .selectFrom('cells')
     .select((eb) => eb.fn.countAll<number>().as('missing'))
@@ -136,7 +157,12 @@ async function readLimits(db: Kysely<Schema>, orgId: string) {
   return await db
     .selectFrom('usage_vs_limits')
     .select(['limit_name as limitName', 'days_expected as daysExpected', 'days_stored as daysStored'])
-    .select(['limit_quantity as limit', 'quantity', 'projected_quantity as projected', 'crosses_on as crossesOn'])
+    .select([
+      'limit_quantity as limit',
+      'quantity',
+      'projected_quantity as projected',
+      'crosses_on as crossesOn',
+    ])
     .select((eb) => eb.cast<number | null>('share', 'float8').as('share'))
     .where('org_id', '=', orgId)
     .orderBy((eb) => eb('metric', 'is', null))
@@ -161,7 +187,8 @@ const MONTHS_MAX = 13;
 
 async function readMonths(db: Kysely<Schema>, orgId: string): Promise<readonly OrganizationMonth[]> {
   const { rows } = await sql<OrganizationMonth>`
-    select m.month, least((m.month + interval '1 month')::date, (now() at time zone 'UTC')::date) - 1 as "lastDay", m.standing,
+    select m.month, least((m.month + interval '1 month')::date, (now() at time zone 'UTC')::date) - 1 as "lastDay",
+      m.standing,
       m.payload_billable_count as payloads, m.notebook_minutes as minutes, m.devices_total as devices,
       l.payloads as "payloadsInvoiced", l.minutes as "minutesInvoiced"
     from losant_usage.monthly_usage m

@@ -26,7 +26,14 @@ interface OrganizationRow {
 }
 
 /** Columns that are computed of the last weeks of each organization. */
-const COMPUTED = ['payload_billable_count', 'change', 'devices_total', 'last_active_on', 'limit_share', 'crosses_on'];
+const COMPUTED = [
+  'payload_billable_count',
+  'change',
+  'devices_total',
+  'last_active_on',
+  'limit_share',
+  'crosses_on',
+];
 
 const ONLY: Readonly<Record<string, readonly [text: string, condition: string]>> = {
   new: ['new: created in the last 7 days', 'r.is_new'],
@@ -54,7 +61,8 @@ function needsAll({ sort, values, isFile }: ListRequest): boolean {
 }
 
 /** What is computed of each organization, with the tables `a` and `l`. */
-const DETAILS = sql`a.payload_billable_count, a.days_missing, a.change::float8 as change, a.devices_total, a.last_active_on,
+const DETAILS = sql`a.payload_billable_count, a.days_missing, a.change::float8 as change, a.devices_total,
+  a.last_active_on,
   a.is_new, a.is_left, a.is_silent, a.is_moved, l.limit_name, l.share::float8 as limit_share, l.crosses_on`;
 const NEAREST = sql`order by u.org_id, u.crosses_on nulls last, u.share desc nulls last`;
 
@@ -62,7 +70,7 @@ const organizations: Listing<OrganizationRow> = {
   path: '/organizations',
   title: 'Organizations',
   sentence:
-    'Payloads are the billable ones of the month of yesterday. The last 7 days stand beside the same weekdays of the 4 weeks before. A limit is the one that is passed first, or else the nearest.',
+    'Billable payloads of this month; the last 7 days beside the 4 weeks before; the limit passed first or nearest.',
   from: (request) => sql`(
     select o.org_id, coalesce(i.name, i.instance_id) as instance_name, o.name as org_name, o.referral_id, o.plan_id,
       (select string_agg(coalesce(t.item ->> 'key', '') || '=' || coalesce(t.item ->> 'value', ''), ', ' order by t.nth)
@@ -72,7 +80,8 @@ const organizations: Listing<OrganizationRow> = {
     ${
       needsAll(request)
         ? sql`left join losant_usage.organization_activity a on a.org_id = o.org_id
-          left join (select distinct on (u.org_id) u.* from losant_usage.usage_vs_limits u where u.metric is not null ${NEAREST}) as l on l.org_id = o.org_id`
+          left join (select distinct on (u.org_id) u.* from losant_usage.usage_vs_limits u where u.metric is not null
+            ${NEAREST}) as l on l.org_id = o.org_id`
         : sql``
     }
     where o.instance_id = any (${request.instanceIds}::text[])
@@ -82,7 +91,8 @@ const organizations: Listing<OrganizationRow> = {
       ? null
       : sql`left join lateral (
           select ${DETAILS} from (select * from losant_usage.organization_activity where org_id = r.org_id) as a
-          left join lateral (select * from losant_usage.usage_vs_limits u where u.org_id = r.org_id and u.metric is not null ${NEAREST} limit 1) as l on true
+          left join lateral (select * from losant_usage.usage_vs_limits u where u.org_id = r.org_id and u.metric is
+            not null ${NEAREST} limit 1) as l on true
         ) as d on true`,
   filters: [
     SEARCH,
@@ -97,7 +107,10 @@ const organizations: Listing<OrganizationRow> = {
       name: 'tag',
       label: 'Tag (key or key=value)',
       options: 'text',
-      where: (tag) => sql`(', ' || r.tags || ',') like ${`%, ${tag.replaceAll(/[\\%_]/g, String.raw`\$&`)}${tag.includes('=') ? ',' : '='}%`}`,
+      where: (tag) =>
+        sql`(', ' || r.tags || ',') like ${`%, ${tag.replaceAll(/[\\%_]/g, String.raw`\$&`)}${
+          tag.includes('=') ? ',' : '='
+        }%`}`,
     },
   ],
   sort: ['org_name', 'org_id'],
@@ -107,14 +120,20 @@ const organizations: Listing<OrganizationRow> = {
       label: 'Name',
       kind: 'text',
       isSortable: true,
-      cell: (row) => html`${linkToOrganization(row.org_id, row.org_name)}${renderCopy(row.org_id, `Copy the id of ${row.org_name}`)}`,
+      cell: (row) =>
+        html`${linkToOrganization(row.org_id, row.org_name)}${renderCopy(
+          row.org_id,
+          `Copy the id of
+          ${row.org_name}`,
+        )}`,
     },
     { name: 'org_id', label: 'Id', kind: 'value', isHidden: true },
     { name: 'instance_name', label: 'Instance', kind: 'text', isHidden: true },
     { name: 'referral_id', label: 'Referral id', kind: 'value', isSortable: true },
     { name: 'plan_id', label: 'Plan', kind: 'value', isSortable: true },
     {
-      name: 'payload_billable_count', isDetail: true,
+      name: 'payload_billable_count',
+      isDetail: true,
       label: 'Payloads',
       kind: 'number',
       isSortable: true,
@@ -122,9 +141,23 @@ const organizations: Listing<OrganizationRow> = {
         payloads === null ? null : html`${showNumber(payloads)}${markMissing(missing)}`,
     },
     { name: 'days_missing', isDetail: true, label: 'Days missing', kind: 'number', isHidden: true },
-    { name: 'change', isDetail: true, label: 'Last 7 days', kind: 'number', isSortable: true, cell: ({ change }) => showChange(change) },
+    {
+      name: 'change',
+      isDetail: true,
+      label: 'Last 7 days',
+      kind: 'number',
+      isSortable: true,
+      cell: ({ change }) => showChange(change),
+    },
     { name: 'devices_total', isDetail: true, label: 'Devices', kind: 'number', isSortable: true },
-    { name: 'limit_share', isDetail: true, label: 'Of its limit', kind: 'number', isSortable: true, cell: renderShare },
+    {
+      name: 'limit_share',
+      isDetail: true,
+      label: 'Of its limit',
+      kind: 'number',
+      isSortable: true,
+      cell: renderShare,
+    },
     { name: 'limit_name', isDetail: true, label: 'Limit', kind: 'value' },
     { name: 'crosses_on', isDetail: true, label: 'Passes it', kind: 'value', isSortable: true },
     { name: 'last_active_on', isDetail: true, label: 'Last payloads', kind: 'value', isSortable: true },
@@ -149,5 +182,7 @@ function renderShare({ limit_share: share }: Pick<OrganizationRow, 'limit_share'
 /** Renders a share of a limit as a number and a bar. */
 export function renderBar(share: number): Html {
   const width = Math.round(Math.min(share, 1) * 60);
-  return html`${Math.floor(share * 100)} %<svg class="bar" aria-hidden="true" width="60" height="10"><rect class="bar-room" width="60" height="10"/><rect class="${share > 1 ? 'bar-over' : 'bar-used'}" width="${width}" height="10"/></svg>`;
+  return html`${Math.floor(share * 100)} %<svg class="bar" aria-hidden="true" width="60" height="10"><rect
+    class="bar-room" width="60" height="10"/><rect class="${share > 1 ? 'bar-over' : 'bar-used'}" width="${width}"
+      height="10"/></svg>`;
 }

@@ -27,7 +27,8 @@ const PAGES = [
 ] as const;
 
 /** The icon of the browser's tab: a bar chart in a square. */
-export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#0a58b0"/><path d="M4 12V8M8 12V4M12 12V6" stroke="#fff" stroke-width="2.2"/></svg>`;
+export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3"
+  fill="#0a58b0"/><path d="M4 12V8M8 12V4M12 12V6" stroke="#fff" stroke-width="2.2"/></svg>`;
 
 /**
  * The script of every page: `/` moves to the search, a button copies its text, and a page that shows what is under
@@ -35,7 +36,8 @@ export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"
  */
 export const SCRIPT = `
 addEventListener('keydown', (event) => {
-  if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input, select, textarea')) return;
+  if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey ||
+    event.target.closest('input, select, textarea')) return;
   event.preventDefault();
   document.getElementById('find').focus();
 });
@@ -53,7 +55,8 @@ addEventListener('click', async (event) => {
 });
 const again = Number(document.body.dataset.again ?? 0);
 if (again > 0) setInterval(() => {
-  const isTyping = document.activeElement.closest('input, select, textarea') !== null || document.getElementById('find').value !== '';
+  const isTyping = document.activeElement.closest('input, select, textarea') !== null ||
+    document.getElementById('find').value !== '';
   if (!document.hidden && !isTyping && String(getSelection()) === '') location.reload();
 }, again * 1000);
 `;
@@ -76,7 +79,8 @@ export function renderPage({ title, path, body }: Page, again = 0): Html {
 <a class="skip" href="#main">Skip to the content</a>
 <header><strong>Losant usage</strong>
 <nav aria-label="Pages">${PAGES.map(([href, name]) => renderLink(href, name, href === path, 'page'))}</nav>
-<form class="find" method="get" action="/organizations" role="search" aria-label="Organizations"><label class="hidden" for="find">Find an organization by name, referral id or id</label>
+<form class="find" method="get" action="/organizations" role="search" aria-label="Organizations"><label class="hidden"
+  for="find">Find an organization by name, referral id or id</label>
 <input id="find" name="q" type="search" placeholder="Find an organization ( / )" aria-keyshortcuts="/"></form></header>
 <main id="main" tabindex="-1">
 ${body}
@@ -103,7 +107,7 @@ export function renderAwayPage(page: Omit<Page, 'body'>): Html {
 /** Replaces a page that is being counted for the first time. */
 export function renderCounting(page: Omit<Page, 'body'>): Html {
   const body = html`<h1>${plain(page.title)}</h1><p class="quiet">It is being counted; the page follows by itself.</p>`;
-  return renderPage({ ...page, body }, AGAIN_S);
+  return renderPage({ ...page, body });
 }
 
 /** Renders one of several links; the one to what is shown is marked. */
@@ -131,13 +135,15 @@ export function linkToDay(orgId: string, day: string): Html {
 
 /** Renders a button that copies a text; without JavaScript there is none. */
 export function renderCopy(text: string, label: string, shown = 'id'): Html {
-  return html`<button type="button" class="copy" data-copy="${text}" aria-label="${plain(label)}" title="${plain(label)}">${shown}</button>`;
+  return html`<button type="button" class="copy" data-copy="${text}" aria-label="${plain(label)}"
+    title="${plain(label)}">${shown}</button>`;
 }
 
 /** Renders commands that work as pasted, each with a button that copies it. */
 export function renderCommands(commands: readonly string[]): Html {
   return html`<ul class="commands">${commands.map(
-    (command) => html`<li><code>${plain(command)}</code>${renderCopy(command, `Copy ${command}`, 'copy')}</li>`,
+    (command) =>
+      html`<li><code>${plain(command)}</code>${renderCopy(command, `Copy ${command}`, 'copy')}</li>`,
   )}</ul>`;
 }
 
@@ -162,7 +168,8 @@ export function showMonth(day: string): string {
 export function renderStanding(standing: Standing | null): Html {
   if (standing === null) return html`<span class="quiet">not wanted</span>`;
   const { symbol, label, sentence, tone } = STANDINGS[standing];
-  return html`<span class="t-${tone} whole" title="${sentence}"><span aria-hidden="true">${symbol}</span> ${label}</span>`;
+  return html`<span class="t-${tone} whole" title="${sentence}"><span aria-hidden="true">${symbol}</span>
+    ${label}</span>`;
 }
 
 /** Renders figures as blocks: a label, a value, and what is to be known of it. */
@@ -171,6 +178,11 @@ export function renderStats(
 ): Html {
   return html`<dl class="stats">${stats.map(
     ({ label, value, note }) =>
-      html`<div><dt>${label}</dt><dd><strong>${value}</strong>${note === undefined ? '' : html` <span class="quiet">${note}</span>`}</dd></div>\n`,
+      html`<div><dt>${label}</dt><dd><strong>${value}</strong>${
+        note === undefined
+          ? ''
+          : html` <span
+        class="quiet">${note}</span>`
+      }</dd></div>\n`,
   )}</dl>`;
 }

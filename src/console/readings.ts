@@ -66,7 +66,7 @@ export interface KeptReadingOptions extends ReadingOptions {
 }
 
 /**
- * `keepReading` shares a read as {@link shareReading} does, and returns the last good answer with its
+ * Shares a read as {@link shareReading} does, and returns the last good answer with its
  * age if a read is slow or fails. The returned function resolves to null before the first answer.
  */
 export function keepReading<T>(
@@ -101,27 +101,24 @@ export function keepReading<T>(
   };
 }
 
-/**
- * `keepReadings` is {@link keepReading} for each of many keys; it keeps the `max` that were asked for
- * last.
- */
-export function keepReadings<K, T>(
+/** Shares reads of many keys as {@link shareReading} does; keeps those of the `max` that were asked for last. */
+export function shareReadings<K, T>(
   read: (key: K) => Promise<T>,
-  { max, ...options }: KeptReadingOptions & { readonly max: number },
-): (key: K) => Promise<Reading<T> | null> {
-  const kept = new Map<K, () => Promise<Reading<T> | null>>();
+  { max, ...options }: ReadingOptions & { readonly max: number },
+): (key: K) => Promise<T> {
+  const shared = new Map<K, () => Promise<T>>();
   return async (key) => {
-    const reading = kept.get(key) ?? keepReading(() => read(key), options);
+    const reading = shared.get(key) ?? shareReading(() => read(key), options);
     // The key that was asked for last moves to the end.
-    kept.delete(key);
-    kept.set(key, reading);
-    for (const oldest of [...kept.keys()].slice(0, -max)) kept.delete(oldest);
+    shared.delete(key);
+    shared.set(key, reading);
+    for (const oldest of [...shared.keys()].slice(0, -max)) shared.delete(oldest);
     return await reading();
   };
 }
 
 /**
- * `boundReads` runs at most `max` reads at once and refuses others with a SlowReadingError, so that a reader with
+ * Runs at most `max` reads at once and refuses others with a SlowReadingError, so that a reader with
  * many requests takes no connection from the others. A read that its caller has given up still counts
  * until it ends.
  */

@@ -2,8 +2,8 @@ import { html } from 'hono/html';
 import { sql } from 'kysely';
 import { type RunRecord, readRun } from '../queries/runs.ts';
 import { capitalize, showDays, showDuration, showNumber } from '../terminal/words.ts';
-import { type Html, linkToOrganization, plain, renderAwayPage, renderInstant, renderMissing, renderPage, renderStats } from './page.ts';
-import type { ConsolePage } from './sources.ts';
+import { detailPage } from './detail.ts';
+import { type Html, linkToOrganization, plain, renderInstant, renderPage, renderStats } from './page.ts';
 import { addressOf, type Column, type Listing, listingPage, renderTable } from './table.ts';
 
 interface RunRow {
@@ -26,11 +26,14 @@ const runs: Listing<RunRow> = {
   title: 'Runs',
   sentence: 'What was done when, newest first. A run is partial if something that was due is missing.',
   from: ({ instanceIds }) => sql`(
-    select n.run_id, coalesce(i.name, n.instance_id) as instance_name, n.kind, n.status, n.started_at, n.finished_at, n.from_date, n.to_date,
+    select n.run_id, coalesce(i.name, n.instance_id) as instance_name, n.kind, n.status, n.started_at, n.finished_at,
+      n.from_date, n.to_date,
       (n.counts -> 'cells' ->> 'planned')::bigint as planned, (n.counts -> 'cells' ->> 'loaded')::bigint as loaded,
-      coalesce((n.counts -> 'cells' ->> 'failed')::bigint, 0) + coalesce((n.counts -> 'cells' ->> 'quarantined')::bigint, 0) as failed,
+      coalesce((n.counts -> 'cells' ->> 'failed')::bigint, 0) + coalesce((n.counts -> 'cells' ->>
+        'quarantined')::bigint, 0) as failed,
       (n.counts ->> 'restated')::bigint as restated, (n.counts ->> 'requests')::bigint as requests,
-      coalesce(n.error, (select string_agg((f.item ->> 'code') || ' (' || coalesce(f.item ->> 'cells', '1') || ')', ', ')
+      coalesce(n.error, (select string_agg((f.item ->> 'code') || ' (' || coalesce(f.item ->> 'cells', '1') || ')',
+        ', ')
         from jsonb_array_elements(n.failures) as f (item))) as trouble
     from losant_usage.runs n join losant_usage.instances i on i.instance_id = n.instance_id
     where n.instance_id = any (${instanceIds}::text[])
@@ -57,7 +60,9 @@ const runs: Listing<RunRow> = {
       name: 'day',
       label: 'Begun on',
       options: 'day',
-      where: (day) => sql`r.started_at >= ${`${day}T00:00:00Z`}::timestamptz and r.started_at <= ${`${day}T23:59:59.999Z`}::timestamptz`,
+      where: (day) =>
+        sql`r.started_at >= ${`${day}T00:00:00Z`}::timestamptz and r.started_at <=
+          ${`${day}T23:59:59.999Z`}::timestamptz`,
     },
   ],
   sort: ['-started_at', 'run_id'],
@@ -67,13 +72,19 @@ const runs: Listing<RunRow> = {
       label: 'Begun',
       kind: 'instant',
       isSortable: true,
-      cell: ({ run_id, started_at }) => html`<a href="/runs/${run_id}">${started_at.slice(0, 16).replace('T', ' ')}</a>`,
+      cell: ({ run_id, started_at }) =>
+        html`<a href="/runs/${run_id}">${started_at.slice(0, 16).replace('T', ' ')}</a>`,
     },
     { name: 'run_id', label: 'Run', kind: 'value', isHidden: true },
     { name: 'finished_at', label: 'Took', kind: 'value', cell: showLength },
     { name: 'instance_name', label: 'Instance', kind: 'text' },
     { name: 'kind', label: 'Kind', kind: 'value' },
-    { name: 'status', label: 'Ended', kind: 'value', cell: ({ status }) => html`<span class="${TONES[status]}">${status}</span>` },
+    {
+      name: 'status',
+      label: 'Ended',
+      kind: 'value',
+      cell: ({ status }) => html`<span class="${TONES[status]}">${status}</span>`,
+    },
     { name: 'planned', label: 'Due', kind: 'number', isSortable: true },
     { name: 'loaded', label: 'Loaded', kind: 'number', isSortable: true },
     { name: 'failed', label: 'Failed', kind: 'number', isSortable: true },
@@ -85,31 +96,28 @@ const runs: Listing<RunRow> = {
 
 export const runsPage = listingPage(runs);
 
-function showLength({ started_at: from, finished_at: to }: Pick<RunRow, 'started_at' | 'finished_at'>): string {
+function showLength({
+  started_at: from,
+  finished_at: to,
+}: Pick<RunRow, 'started_at' | 'finished_at'>): string {
   return to === null ? 'runs' : showDuration(Date.parse(to) - Date.parse(from));
 }
 
 const PLACE = '/runs';
 
-export const runPage: ConsolePage = {
+const RUN_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+export const runPage = detailPage({
   path: '/runs/:id',
-  open:
-    ({ read, instanceIds, now, logger }) =>
-    async (c) => {
-      const id = c.req.param('id') ?? '';
-      try {
-        const run = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id) ? await read((db) => readRun(db, id)) : null;
-        if (run === null || !instanceIds.includes(run.instanceId)) {
-          const page = { path: PLACE, title: 'No such run', sentence: 'There is no such run' };
-          return c.html(renderMissing({ ...page, hint: html`<a href="${PLACE}">Every run</a>` }), 404);
-        }
-        return c.html(renderRun(run, now()));
-      } catch (error) {
-        logger.warn({ err: error }, 'database not read for a page');
-        return c.html(renderAwayPage({ title: 'Run', path: PLACE }), 503);
-      }
-    },
-};
+  place: PLACE,
+  noun: 'run',
+  read: async (c, { read, instanceIds }) => {
+    const id = c.req.param('id') ?? '';
+    const run = RUN_ID.test(id) ? await read((db) => readRun(db, id)) : null;
+    return run !== null && instanceIds.includes(run.instanceId) ? run : null;
+  },
+  render: renderRun,
+});
 
 type Failure = RunRecord['failures'][number];
 
@@ -129,16 +137,30 @@ const FAILURES: readonly Column<Failure>[] = [
 
 function renderRun(run: RunRecord, nowMs: number): Html {
   const { runId, counts, failures, from, to, startedAt, finishedAt, status, kind, error, version } = run;
-  const took = finishedAt === null ? 'still running' : showDuration(Date.parse(finishedAt) - Date.parse(startedAt));
+  const took =
+    finishedAt === null ? 'still running' : showDuration(Date.parse(finishedAt) - Date.parse(startedAt));
   const cells = Object.entries(counts.cells ?? {});
   const restated = counts.restated ?? 0;
   const body = html`<h1>${capitalize(kind)} run: <span class="${TONES[status]}">${status}</span></h1>
-<p>Begun ${renderInstant(startedAt, nowMs)}, ${took}${from === null || to === null ? '' : `; usage days ${showDays({ from, to })}`}.</p>
+<p>Begun ${renderInstant(startedAt, nowMs)}, ${took}${
+    from === null || to === null
+      ? ''
+      : `; usage days ${showDays({
+          from,
+          to,
+        })}`
+  }.</p>
 ${error === null ? '' : html`<p class="bad">${plain(error)}</p>`}
 ${renderStats([
   ...cells.map(([name, count]) => ({ label: capitalize(name.replace('_', ' ')), value: showNumber(count) })),
   { label: 'Requests', value: showNumber(counts.requests ?? 0) },
-  { label: 'Changed', value: restated === 0 ? '0' : html`<a href="${addressOf('/changes', { run: runId })}">${showNumber(restated)}</a>` },
+  {
+    label: 'Changed',
+    value:
+      restated === 0
+        ? '0'
+        : html`<a href="${addressOf('/changes', { run: runId })}">${showNumber(restated)}</a>`,
+  },
 ])}
 ${failures.length === 0 ? '' : html`<h2>What went wrong</h2>${renderTable(failures, FAILURES, { nowMs })}`}
 <p class="quiet">Run ${runId}, version ${version}</p>`;

@@ -67,7 +67,9 @@ export function tickDays(days: readonly UsageDay[]): TickDay[] {
     .filter(([, day]) => isTick(day, days.length))
     .map(([place, day]) => ({
       place,
-      label: day.endsWith('-01-01') ? day.slice(0, 4) : `${Number(day.slice(8))} ${MONTHS[Number(day.slice(5, 7)) - 1]}`,
+      label: day.endsWith('-01-01')
+        ? day.slice(0, 4)
+        : `${Number(day.slice(8))} ${MONTHS[Number(day.slice(5, 7)) - 1]}`,
       anchor: anchorOf(place / days.length),
       isMinor: days.length > 31 && !day.endsWith('-01'),
     }));

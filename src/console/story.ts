@@ -11,47 +11,36 @@ import {
 import { capitalize, showDays, showNumber } from '../terminal/words.ts';
 import { addDays, parseDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
+import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
 import { isGap, STANDINGS, standings } from '../usage/standing.ts';
+import { detailPage } from './detail.ts';
 import {
   type Html,
   linkToOrganization,
   plain,
-  renderAwayPage,
   renderCommands,
   renderInstant,
-  renderMissing,
   renderPage,
   renderStanding,
 } from './page.ts';
-import type { ConsolePage } from './sources.ts';
 import { type Column, renderTable, showDifference } from './table.ts';
 
 const PLACE = '/coverage';
 
 /** The story of an organization's day: why each number is not all right, worst first, and what can be done. */
-export const storyPage: ConsolePage = {
+export const storyPage = detailPage({
   path: '/coverage/:org/:day',
-  open:
-    ({ read, instanceIds, now, logger }) =>
-    async (c) => {
-      const orgId = c.req.param('org') ?? '';
-      const day = parseDay(c.req.param('day') ?? '');
-      try {
-        const story =
-          isLosantId(orgId) && day !== null
-            ? await read((db) => readDayStory(db, { orgId, day, streams: null }, { nowMs: now() }))
-            : null;
-        if (story === null || !instanceIds.includes(story.org.instanceId)) {
-          const page = { path: PLACE, title: 'No such day', sentence: 'There is no such organization or day' };
-          return c.html(renderMissing({ ...page, hint: html`<a href="${PLACE}">Organizations by days</a>` }), 404);
-        }
-        return c.html(renderStory(story, now()));
-      } catch (error) {
-        logger.warn({ err: error }, 'database not read for a page');
-        return c.html(renderAwayPage({ title: 'The story of a day', path: PLACE }), 503);
-      }
-    },
-};
+  place: PLACE,
+  noun: 'organization or day',
+  read: async (c, { read, instanceIds, now }) => {
+    const orgId = c.req.param('org') ?? '';
+    const day = parseDay(c.req.param('day') ?? '');
+    if (!isLosantId(orgId) || day === null || day < FIRST_DAY || day > LAST_DAY) return null;
+    const story = await read((db) => readDayStory(db, { orgId, day, streams: null }, { nowMs: now() }));
+    return story !== null && instanceIds.includes(story.org.instanceId) ? story : null;
+  },
+  render: renderStory,
+});
 
 function renderStory({ org, day, standing, cells }: DayStory, nowMs: number): Html {
   const { orgId, orgName, removedOn } = org;
@@ -60,7 +49,13 @@ function renderStory({ org, day, standing, cells }: DayStory, nowMs: number): Ht
   const wanted = worstFirst.filter((cell) => cell.standing !== null);
   const unwanted = worstFirst.filter((cell) => cell.standing === null).map(({ stream }) => stream);
   const body = html`<h1>${plain(orgName)}, ${day}: ${renderStanding(standing)}</h1>
-<p>${linkToOrganization(orgId, orgName)} · <a href="/coverage/${orgId}/${addDays(day, -1)}">the day before</a> · <a href="/coverage/${orgId}/${addDays(day, 1)}">the day after</a>${removedOn === null ? '' : html` · found deleted on ${removedOn}`}</p>
+<p>${linkToOrganization(orgId, orgName)} · <a href="/coverage/${orgId}/${addDays(day, -1)}">the day before</a> · <a
+  href="/coverage/${orgId}/${addDays(day, 1)}">the day after</a>${
+    removedOn === null
+      ? ''
+      : html` · found deleted on
+    ${removedOn}`
+  }</p>
 ${wanted.map((cell) => renderCell(cell, nowMs))}
 ${unwanted.length === 0 ? '' : html`<p class="quiet">Not wanted on this day: ${unwanted.join(', ')}.</p>`}`;
   return renderPage({ title: `${orgName}, ${day}`, path: PLACE, body });
@@ -88,7 +83,10 @@ function describeReason(ledger: LedgerRow | null): Html | string {
 
 function renderAdvice(commands: CellStory['advice']['commands']): Html | string {
   if (commands.length === 0) return '';
-  return html`${commands.map(({ when, command }) => html`<p class="quiet">${capitalize(when)}:</p>${renderCommands([command])}`)}`;
+  return html`${commands.map(
+    ({ when, command }) => html`<p
+    class="quiet">${capitalize(when)}:</p>${renderCommands([command])}`,
+  )}`;
 }
 
 type StoredNumber = CellStory['numbers'][number];
@@ -108,15 +106,25 @@ function renderNumbers(numbers: readonly StoredNumber[], nowMs: number): Html {
   return html`<details><summary>${showNumber(numbers.length)} numbers</summary>${table}</details>`;
 }
 
-function renderList<Item>(title: string, items: readonly Item[], describe: (item: Item) => Html): Html | string {
+function renderList<Item>(
+  title: string,
+  items: readonly Item[],
+  describe: (item: Item) => Html,
+): Html | string {
   if (items.length === 0) return '';
   return html`<h3>${title}</h3><ul>${items.map((item) => html`<li>${describe(item)}</li>`)}</ul>`;
 }
 
-function describeChange({ metric, type, source, hour, old, new: now, wasFinal, runId, changedAt }: Change, nowMs: number): Html {
-  const part = [type, source, hour === null ? null : `hour ${hour}`].filter((each) => each !== null).join(', ');
+function describeChange(
+  { metric, type, source, hour, old, new: now, wasFinal, runId, changedAt }: Change,
+  nowMs: number,
+): Html {
+  const part = [type, source, hour === null ? null : `hour ${hour}`]
+    .filter((each) => each !== null)
+    .join(', ');
   const numbers = `${showStored(old)} → ${showStored(now)} (${showDifference((now ?? 0) - (old ?? 0))})`;
-  return html`${renderInstant(changedAt, nowMs)}: ${metric}${part === '' ? '' : ` of ${plain(part)}`} ${numbers}${wasFinal ? ', although it was final' : ''}, by <a href="/runs/${runId}">a run</a>`;
+  return html`${renderInstant(changedAt, nowMs)}: ${metric}${part === '' ? '' : ` of ${plain(part)}`}
+    ${numbers}${wasFinal ? ', although it was final' : ''}, by <a href="/runs/${runId}">a run</a>`;
 }
 
 function showStored(value: number | null): string {
@@ -132,8 +140,16 @@ function describeWaiver({ reason, waivedBy, waivedAt, liftedAt, liftedByRun }: W
 function describeAnswer(answer: QuarantinedAnswer, ledger: LedgerRow | null, nowMs: number): Html {
   const { code, problem, seenAt, body } = answer;
   const isFollowed = ledger?.verifiedAt != null && ledger.verifiedAt > seenAt;
-  return html`${renderInstant(seenAt, nowMs)}, ${showDays(answer)}: ${code}, ${plain(problem)}${isFollowed ? '; a good answer followed' : ''}
-${body === null ? '' : html`<details><summary>The answer${body.isCut ? ', its beginning' : ''}</summary><pre>${plainLines(body.text)}</pre></details>`}`;
+  return html`${renderInstant(seenAt, nowMs)}, ${showDays(answer)}: ${code}, ${plain(problem)}${
+    isFollowed ? '; a good answer followed' : ''
+  }
+${
+  body === null
+    ? ''
+    : html`<details><summary>The answer${
+        body.isCut ? ', its beginning' : ''
+      }</summary><pre>${plainLines(body.text)}</pre></details>`
+}`;
 }
 
 function plainLines(text: string): string {

@@ -5,10 +5,21 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { renderCsvRows } from '../files/csv.ts';
 import { showNumber } from '../terminal/words.ts';
-import { parseDay } from '../usage/day.ts';
+import { DAY_MS, parseDay } from '../usage/day.ts';
+import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
-import { type Html, plain, renderAwayPage, renderCounting, renderInstant, renderMissing, renderPage, renderStanding } from './page.ts';
-import { keepReadings } from './readings.ts';
+import {
+  AGAIN_S,
+  type Html,
+  plain,
+  renderAwayPage,
+  renderCounting,
+  renderInstant,
+  renderMissing,
+  renderPage,
+  renderStanding,
+} from './page.ts';
+import { SlowReadingError, shareReadings } from './readings.ts';
 import type { ConsolePage, PageSources } from './sources.ts';
 
 /** A value of a view as it is read. */
@@ -51,7 +62,8 @@ export function renderTable<Row extends object>(
     if (sort === undefined) return html`<th scope="col" class="${CLASSES[kind]}">${label}</th>`;
     const order = sort.order === null ? '' : html` aria-sort="${sort.order}ending"`;
     const sign = sort.order === null ? '' : sort.order === 'asc' ? ' ▲' : ' ▼';
-    return html`<th scope="col" class="${CLASSES[kind]}"${order}><a href="${sort.address}">${label}<span aria-hidden="true">${sign}</span></a></th>`;
+    return html`<th scope="col" class="${CLASSES[kind]}"${order}><a href="${sort.address}">${label}<span
+      aria-hidden="true">${sign}</span></a></th>`;
   });
   const renderRow = (row: Row) =>
     shown.map(({ name, kind, cell }) => {
@@ -185,7 +197,10 @@ function selectRows<Row extends object>(
     ) as r ${details ?? sql``} order by ${sql.join(order)}`;
 }
 
-function conditionsOf<Row extends object>({ filters }: Listing<Row>, { values }: ListRequest): RawBuilder<unknown> {
+function conditionsOf<Row extends object>(
+  { filters }: Listing<Row>,
+  { values }: ListRequest,
+): RawBuilder<unknown> {
   const conditions = filters.flatMap(({ name, where }) => {
     const value = values[name];
     return value === undefined ? [] : [where(value)];
@@ -204,7 +219,9 @@ export function readRequest<Row extends object>(
     const value = validValue(given[name] ?? '', options);
     return value === '' ? [] : [[name, value] as const];
   });
-  const isColumn = columns.some(({ name, isSortable }) => isSortable === true && name === given.sort?.replace(/^-/, ''));
+  const isColumn = columns.some(
+    ({ name, isSortable }) => isSortable === true && name === given.sort?.replace(/^-/, ''),
+  );
   return {
     instanceIds: sources.instanceIds,
     nowMs: sources.now(),
@@ -217,9 +234,10 @@ export function readRequest<Row extends object>(
 }
 
 function validValue(given: string, options: Filter['options']): string {
-  if (options === 'day') return parseDay(given) ?? '';
+  if (options === 'day') return given >= FIRST_DAY && given <= LAST_DAY ? (parseDay(given) ?? '') : '';
   // Postgres stores neither NUL nor lone surrogates.
-  if (options === 'text') return given.replaceAll('\0', '').toWellFormed().trim().slice(0, SEARCH_LENGTH_MAX).toWellFormed();
+  if (options === 'text')
+    return given.replaceAll('\0', '').toWellFormed().trim().slice(0, SEARCH_LENGTH_MAX).toWellFormed();
   return options.find(([value]) => value === given)?.[0] ?? '';
 }
 
@@ -230,12 +248,13 @@ export const SEARCH: Filter = {
   options: 'text',
   where: (search) => {
     const text = search.replaceAll(/[\\%_]/g, String.raw`\$&`);
-    return sql`(r.org_name ilike ${`%${text}%`} or r.referral_id ilike ${`%${text}%`} or r.org_id like ${`${text.toLowerCase()}%`})`;
+    return sql`(r.org_name ilike ${`%${text}%`} or r.referral_id ilike ${`%${text}%`} or r.org_id like
+      ${`${text.toLowerCase()}%`})`;
   },
 };
 
 /** The time for which a page of rows is kept, so that no number of readers can overload the database. */
-const KEPT = { keepMs: 20_000, timeoutMs: 300, firstTimeoutMs: 4_000, max: 30 };
+const KEPT = { keepMs: 20_000, timeoutMs: 4_000, max: 30 };
 
 /** Makes the page of a listing, and its file with `format=csv`. */
 export function listingPage<Row extends object>(listing: Listing<Row>): ConsolePage {
@@ -243,8 +262,7 @@ export function listingPage<Row extends object>(listing: Listing<Row>): ConsoleP
     path: listing.path,
     open: (sources) => {
       const { now, read, logger } = sources;
-      const onFailure = (error: unknown) => logger.warn({ err: error }, 'database not read for a page');
-      const kept = keepReadings(
+      const shared = shareReadings(
         async (key: string) => {
           const request = JSON.parse(key) as ListRequest;
           return await read(async (db) => ({
@@ -252,26 +270,28 @@ export function listingPage<Row extends object>(listing: Listing<Row>): ConsoleP
             intro: (await listing.intro?.(db, request)) ?? '',
           }));
         },
-        { ...KEPT, now, onFailure },
+        { ...KEPT, now },
       );
       return async (c) => {
         const request = readRequest(c, listing, sources);
         const { place = listing.path, params = {} } = listing;
-        const title = titleOf(listing, request);
         if (!Object.entries(params).every(([name, form]) => form.test(request.params[name] ?? ''))) {
-          const hint = html`<a href="${place}">Back to the list</a>`;
-          return c.html(renderMissing({ title, path: place, sentence: 'There is no such page', hint }), 404);
+          const page = { path: place, title: 'No such page', sentence: 'There is no such page' };
+          return c.html(renderMissing({ ...page, hint: html`<a href="${place}">Back to the list</a>` }), 404);
         }
+        const title = titleOf(listing, request);
         try {
           if (request.isFile) return await sendRows(c, listing, request, sources);
           // Readings of one day are the same until it is over.
           const { nowMs, ...asked } = request;
-          const dayMs = nowMs - (nowMs % 86_400_000);
-          const found = await kept(JSON.stringify({ ...asked, nowMs: dayMs }));
-          if (found === null) return c.html(renderCounting({ title, path: place }));
-          return c.html(renderListing(listing, request, found.value));
+          const found = await shared(JSON.stringify({ ...asked, nowMs: nowMs - (nowMs % DAY_MS) }));
+          return await c.html(renderListing(listing, request, found));
         } catch (error) {
-          onFailure(error);
+          if (error instanceof SlowReadingError && !request.isFile) {
+            c.header('refresh', `${AGAIN_S}`);
+            return c.html(renderCounting({ title, path: place }));
+          }
+          logger.warn({ err: error }, 'database not read for a page');
           return c.html(renderAwayPage({ title, path: place }), 503);
         }
       };
@@ -279,7 +299,10 @@ export function listingPage<Row extends object>(listing: Listing<Row>): ConsoleP
   };
 }
 
-function titleOf<Row extends object>({ title }: Pick<Listing<Row>, 'title'>, { params }: ListRequest): string {
+function titleOf<Row extends object>(
+  { title }: Pick<Listing<Row>, 'title'>,
+  { params }: ListRequest,
+): string {
   return typeof title === 'string' ? title : title(params);
 }
 
@@ -289,7 +312,11 @@ interface Found<Row> {
   readonly intro: Html | string;
 }
 
-function renderListing<Row extends object>(listing: Listing<Row>, request: ListRequest, found: Found<Row>): Html {
+function renderListing<Row extends object>(
+  listing: Listing<Row>,
+  request: ListRequest,
+  found: Found<Row>,
+): Html {
   const { place = listing.path, sentence } = listing;
   const title = titleOf(listing, request);
   const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
@@ -313,7 +340,10 @@ export function renderRows<Row extends object>(
     const isTurned = order === null ? isNumber : order === 'asc';
     return { address: address({ sort: `${isTurned ? '-' : ''}${name}` }), order } as const;
   };
-  const found = count > COUNTED_MAX ? `more than ${showNumber(COUNTED_MAX)} rows` : `${showNumber(count)} ${count === 1 ? 'row' : 'rows'}`;
+  const found =
+    count > COUNTED_MAX
+      ? `more than ${showNumber(COUNTED_MAX)} rows`
+      : `${showNumber(count)} ${count === 1 ? 'row' : 'rows'}`;
   return html`${listing.filters.length === 0 ? '' : renderForm(listing, request)}
 <p>${found} · <a href="${address({ format: 'csv' })}" download>Download as CSV</a></p>
 ${rows.length === 0 ? '' : renderTable(rows, listing.columns, { nowMs: request.nowMs, sortOf })}
@@ -327,12 +357,16 @@ function pathOf<Row extends object>({ path }: Listing<Row>, { params }: ListRequ
 function renderForm<Row extends object>(listing: Listing<Row>, request: ListRequest): Html {
   const fields = listing.filters.map(({ name, label, options }) => {
     const value = request.values[name] ?? '';
-    if (options === 'text') return html`<label class="wide">${label}<input name="${name}" type="search" value="${value}"></label>\n`;
-    if (options === 'day') return html`<label>${label}<input name="${name}" type="date" value="${value}"></label>\n`;
+    if (options === 'text')
+      return html`<label class="wide">${label}<input name="${name}" type="search" value="${value}"></label>\n`;
+    if (options === 'day')
+      return html`<label>${label}<input name="${name}" type="date" value="${value}"></label>\n`;
     return renderSelect(name, label, options, value);
   });
-  const sort = request.sort === listing.sort[0] ? '' : html`<input type="hidden" name="sort" value="${request.sort}">`;
-  return html`<form method="get" action="${pathOf(listing, request)}">${fields}${sort}<button type="submit">Show</button></form>`;
+  const sort =
+    request.sort === listing.sort[0] ? '' : html`<input type="hidden" name="sort" value="${request.sort}">`;
+  return html`<form method="get" action="${pathOf(listing, request)}">${fields}${sort}<button
+    type="submit">Show</button></form>`;
 }
 
 /** Renders a select field with its label. */
@@ -343,15 +377,22 @@ export function renderSelect(
   chosen: string,
 ): Html {
   const each = options.map(
-    ([value, text]) => html`<option value="${value}"${value === chosen ? ' selected' : ''}>${plain(text)}</option>`,
+    ([value, text]) =>
+      html`<option value="${value}"${value === chosen ? ' selected' : ''}>${plain(text)}</option>`,
   );
   return html`<label>${label}<select name="${name}">${each}</select></label>\n`;
 }
 
 /** Links to the pages before and after; renders nothing if there is only one. */
-export function renderPages(page: number, last: number, addressOfPage: (page: number) => string): Html | string {
+export function renderPages(
+  page: number,
+  last: number,
+  addressOfPage: (page: number) => string,
+): Html | string {
   if (last <= 1 && page === 1) return '';
-  return html`<nav aria-label="Pages of the list"><p>${page > 1 ? html`<a href="${addressOfPage(page - 1)}">Previous</a> ` : ''}Page ${showNumber(page)}
+  return html`<nav aria-label="Pages of the list"><p>${
+    page > 1 ? html`<a href="${addressOfPage(page - 1)}">Previous</a> ` : ''
+  }Page ${showNumber(page)}
 ${page < last ? html`<a href="${addressOfPage(page + 1)}">Next</a>` : ''}</p></nav>`;
 }
 
@@ -368,7 +409,9 @@ export async function sendRows<Row extends object>(
   request: ListRequest,
   { read }: Pick<PageSources, 'read'>,
 ): Promise<Response> {
-  const { rows } = await read((db) => selectRows(listing, request, { limit: FILE_ROWS_MAX, offset: 0 }).execute(db));
+  const { rows } = await read((db) =>
+    selectRows(listing, request, { limit: FILE_ROWS_MAX, offset: 0 }).execute(db),
+  );
   const names = listing.columns.map(({ name }) => name);
   const asText = names.map((name) => ({ name, isText: true }));
   const columns = listing.columns.map(({ name, kind }) => ({ name, isText: kind !== 'number' }));

@@ -1,17 +1,19 @@
 /** Losant's own totals of the instance by day, asked for beside our sums. They change no number and fail no run. */
 import { sql } from 'kysely';
+import { transform } from 'streaming-iterables';
 import { unnested } from '../database/expressions.ts';
 import { LosantError } from '../errors.ts';
 import { readInstance, updateInstance } from '../ledger/instances.ts';
 import { beginWriting } from '../ledger/lease.ts';
 import type { Answer } from '../losant/answer.ts';
 import { fetchUsage } from '../losant/usage.ts';
-import { eachDay, type UsageDay } from '../usage/day.ts';
+import type { UsageDay } from '../usage/day.ts';
 import { cutWindows } from '../usage/plan.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import { type DayReading, UnplaceableBodyError } from '../usage/streams/stream.ts';
 import type { InstanceContext } from './context.ts';
+import { withoutPlaces } from './report.ts';
 import type { Session } from './session.ts';
 
 /** The bound on reading control totals, which must not delay a run: a later run reads what is left. */
@@ -25,7 +27,7 @@ const ATTEMPTS = 2;
  * with the instance, and logged. Throws only when the session's signal aborts.
  */
 export async function readControlTotals(context: InstanceContext, session: Session): Promise<void> {
-  const { db, instanceId, selection, streams, logger } = context;
+  const { instanceId, selection, streams, logger } = context;
   const signal = AbortSignal.any([session.signal, AbortSignal.timeout(LONGEST_MS)]);
   try {
     // The instance's totals cover all organizations, so they cannot be compared with a few named ones.
@@ -37,10 +39,7 @@ export async function readControlTotals(context: InstanceContext, session: Sessi
       }
       await recordProblem(context, session, problems[0] ?? null);
     }
-    await db.transaction().execute(async (trx) => {
-      await beginWriting(trx, session.write);
-      await sql`select losant_usage_internal.sum_days(${instanceId})`.execute(trx);
-    });
+    while (await sumDays(context, session)) signal.throwIfAborted();
   } catch (error) {
     session.signal.throwIfAborted();
     logger.warn(
@@ -48,6 +47,19 @@ export async function readControlTotals(context: InstanceContext, session: Sessi
       'control totals not compared, a later run tries again',
     );
   }
+}
+
+/** The number of days of all organizations that one statement adds up. */
+const DAYS_AT_ONCE = 10;
+
+/** Adds up the next days whose sums a load has unset. Returns false if there was none. */
+async function sumDays({ db, instanceId }: InstanceContext, session: Session): Promise<boolean> {
+  return await db.transaction().execute(async (trx) => {
+    await beginWriting(trx, session.write);
+    const { rows } = await sql<{ sums: number }>`
+      select losant_usage_internal.sum_days(${instanceId}, ${DAYS_AT_ONCE}) as sums`.execute(trx);
+    return (rows[0]?.sums ?? 0) > 0;
+  });
 }
 
 /** Returns the days of each stream whose totals are not read, may have changed, or differ and are not final. */
@@ -83,33 +95,53 @@ async function askTotals(
   stream: string,
   days: readonly UsageDay[],
 ): Promise<string | null> {
-  const { client, instanceId } = context;
-  const { requests, windowDays, readBodies } = streamNamed(stream);
+  const windows = cutWindows(days, streamNamed(stream).windowDays);
+  const ask = (window: Window) => askWindow(context, signal, stream, window);
   let problem: string | null = null;
   try {
-    for (const { window, days: wanted } of cutWindows(days, windowDays)) {
-      const answers: Answer[] = [];
-      for (const request of requests) {
-        const question = { instanceId, orgId: null, window, attempts: ATTEMPTS, signal };
-        answers.push(await fetchUsage(client, { ...question, ...request }));
-      }
-      const bodies = answers.map(({ body }) => body);
-      const { days: readings } = readBodies(bodies, window);
-      const totals = eachDay(window)
-        .filter((day) => wanted.includes(day))
-        .flatMap((day) => totalsOf(stream, day, readings.get(day)));
-      await storeTotals(context, session, { totals, verifiedAtMs: (answers[0] as Answer).sentAtMs });
-      const bad = [...readings.values()].find((reading) => reading.kind !== 'named');
-      if (bad) problem ??= `${stream}: ${bad.message}`;
+    for await (const read of transform(context.concurrency, ask, windows)) {
+      await storeTotals(context, session, read);
+      problem ??= read.problem;
     }
     return problem;
   } catch (error) {
     session.signal.throwIfAborted();
-    if (error instanceof LosantError) return error.message;
+    if (error instanceof LosantError) return withoutPlaces(error.message);
     if (error instanceof UnplaceableBodyError) return `${stream}: ${error.message}`;
     if (signal.aborted) return `${stream}: no answer within ${LONGEST_MS / 1_000} s`;
     throw error;
   }
+}
+
+type Window = ReturnType<typeof cutWindows>[number];
+
+async function askWindow(
+  { client, instanceId }: InstanceContext,
+  signal: AbortSignal,
+  stream: string,
+  { window, days }: Window,
+): Promise<TotalsRead> {
+  const { requests, readBodies } = streamNamed(stream);
+  const answers: Answer[] = [];
+  for (const request of requests) {
+    const question = { instanceId, orgId: null, window, attempts: ATTEMPTS, signal };
+    answers.push(await fetchUsage(client, { ...question, ...request }));
+  }
+  const bodies = answers.map(({ body }) => body);
+  const { days: readings } = readBodies(bodies, window);
+  const bad = [...readings.values()].find((reading) => reading.kind !== 'named');
+  return {
+    totals: days.flatMap((day) => totalsOf(stream, day, readings.get(day))),
+    verifiedAtMs: (answers[0] as Answer).sentAtMs,
+    problem: bad ? `${stream}: ${bad.message}` : null,
+  };
+}
+
+interface TotalsRead {
+  readonly totals: readonly Total[];
+  readonly verifiedAtMs: number;
+  /** Why a day of the window cannot be believed; null if all can. */
+  readonly problem: string | null;
 }
 
 /** A total of a day; null if Losant left it out. */
@@ -133,7 +165,7 @@ function totalsOf(stream: string, day: UsageDay, reading: DayReading | undefined
 async function storeTotals(
   { db, instanceId }: InstanceContext,
   session: Session,
-  { totals, verifiedAtMs }: { readonly totals: readonly Total[]; readonly verifiedAtMs: number },
+  { totals, verifiedAtMs }: TotalsRead,
 ): Promise<void> {
   const rows = unnested('n', totals, { usage_date: 'date', metric: 'text', quantity: 'bigint' });
   await db.transaction().execute(async (trx) => {

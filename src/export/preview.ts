@@ -110,14 +110,12 @@ async function readCellsOf(
   const { rows } = await sql<CellKey>`
     select w.org_id as "orgId", w.stream, w.usage_date as day
     from (
-      select c.org_id, c.stream, c.usage_date from losant_usage.coverage c
+      select c.org_id, c.stream, c.usage_date from losant_usage.cells c
       where c.org_id = any (${orgIds}::text[]) and (c.next_read_at <= ${at}::timestamptz
         or (${kind === 'manual' && range === null}::boolean and c.attempts > 0 and c.next_read_at is not null)
         or (c.usage_date between ${range?.from ?? null}::date and ${range?.to ?? null}::date
-          and (${force || !isBackfill}::boolean or not c.is_stored)))
-      union
-      select u.org_id, u.stream, u.usage_date from losant_usage_internal.unfilled u
-      where u.org_id = any (${orgIds}::text[]) and u.usage_date <= ${filledTo}::date
+          and (${force || !isBackfill}::boolean or not c.is_stored))
+        or (c.reason = 'never_read' and c.next_read_at is null and c.usage_date <= ${filledTo}::date))
       union
       select t.org_id, t.stream, day::date
       from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id

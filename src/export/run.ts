@@ -41,6 +41,8 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
   const tally = new Tally(instanceId);
   const { lease, hasAdded } = await takeLeaseInTurn(context, options);
   const ended = await holdSession(context, options, { lease, tally }, async (session) => {
+    // A newer version may have migrated while this one waited.
+    await requireSchema(context.handle, { createIfEmpty: false, autoMigrate: false });
     const run = new Run(context, options, { session, tally, hasAdded });
     const refusal = await run.export();
     await readControlTotals(context, session);

@@ -127,8 +127,10 @@ async function readNumbers(db: Kysely<Schema>, { orgId, day }: Cell) {
       from losant_usage.payload_sources s where s.usage_date = ${day}::date and s.org_id = ${orgId}
       union all
       select 'payload_hours', v.metric, to_char(h.hour at time zone 'UTC', 'HH24:MI'), v.quantity, v.position
-      from losant_usage.hourly_usage h cross join lateral (values ('hours_billable_count', h.payload_billable_count, 101),
-        ('hours_all_count', h.payload_all_count, 102), ('hours_all_bytes', h.payload_all_bytes, 103)) as v (metric, quantity, position)
+      from losant_usage.hourly_usage h cross join lateral (values ('hours_billable_count', h.payload_billable_count,
+        101),
+        ('hours_all_count', h.payload_all_count, 102), ('hours_all_bytes', h.payload_all_bytes, 103)) as v (metric,
+          quantity, position)
       where h.usage_date = ${day}::date and h.org_id = ${orgId}
     ) as n where n.quantity is not null
     order by n.position, case when n.stream = 'payload_sources' then -n.quantity end, n.part`.execute(db);

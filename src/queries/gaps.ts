@@ -28,7 +28,7 @@ export interface GapScope {
 
 const PAGE_ROWS = 1_000;
 
-/** Yields the gaps in pages, newest day first, all as of one moment. Gaps come before what is unavailable or accepted. */
+/** Yields the gaps in pages as of one moment, newest day first; then what is unavailable or accepted. */
 export async function* eachGap(db: Kysely<Schema>, scope: GapScope): AsyncGenerator<readonly Gap[]> {
   const trx = await db
     .startTransaction()
@@ -90,7 +90,10 @@ export type OpenCells = Awaited<ReturnType<typeof readOpenCells>>[number];
 export async function readOpenCells(db: Kysely<Schema>, orgId: string) {
   const { first, last } = await db
     .selectFrom('tracks')
-    .select(({ fn }) => [fn.min('first_day').as('first'), sql<UsageDay>`(now() at time zone 'UTC')::date - 1`.as('last')])
+    .select(({ fn }) => [
+      fn.min('first_day').as('first'),
+      sql<UsageDay>`(now() at time zone 'UTC')::date - 1`.as('last'),
+    ])
     .where('org_id', '=', orgId)
     .executeTakeFirstOrThrow();
   // Days are given one by one, so that each row of the ledger is looked up by its key.

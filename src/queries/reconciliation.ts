@@ -69,10 +69,11 @@ export async function readOpenRange(
     .selectFrom('instance_totals as t')
     .select((eb) => eb.fn.min('t.usage_date').as('oldest'))
     .where(isAny('t.instance_id', instanceIds))
-    .where(({ not, exists, selectFrom }) =>
-      not(
-        exists(
-          selectFrom('statements as s')
+    .where((eb) =>
+      eb.not(
+        eb.exists(
+          eb
+            .selectFrom('statements as s')
             .select('s.statement_id')
             .whereRef('s.instance_id', '=', 't.instance_id')
             .where(sql<boolean>`s.month = date_trunc('month', t.usage_date::timestamp)::date`),

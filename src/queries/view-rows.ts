@@ -11,45 +11,34 @@ export interface ExportedView {
   readonly date: string | null;
   /** The column of the last day of a row; without it a row stands for one day, or for the month `date`. */
   readonly end?: string;
-  /** The column of the organization's id, if it is not `org_id`. */
-  readonly org?: string;
+  /** Null if its rows are of no organization. */
+  readonly org?: null;
   /** The columns that, with the date, identify its rows and order them. */
   readonly key: readonly string[];
 }
-
-const PERIOD = { date: 'period_start', end: 'period_end' };
 
 /** The views, and tables that may be read as they are. A new one needs a line here. */
 const VIEWS: Readonly<Record<string, ExportedView>> = {
   daily_usage: { date: 'usage_date', key: ['org_id'] },
   daily_usage_long: { date: 'usage_date', key: ['org_id', 'metric'] },
   monthly_usage: { date: 'month', key: ['org_id'] },
-  period_usage: { ...PERIOD, key: ['org_id'] },
-  usage_vs_limits: { ...PERIOD, key: ['org_id', 'limit_name'] },
-  usage_movers: { ...PERIOD, key: ['org_id'] },
-  silent_organizations: { date: 'last_day', key: ['org_id'] },
-  days_without_period: { date: 'first_day', end: 'last_day', key: ['org_id'] },
-  statement_lines: { ...PERIOD, key: ['org_id', 'metric', 'statement_id'] },
-  adjustments: { ...PERIOD, key: ['org_id', 'metric', 'period_month'] },
-  meter_events: { ...PERIOD, key: ['org_id', 'metric', 'period_month', 'number'] },
-  focus_usage: {
-    date: 'x_PeriodStart',
-    end: 'x_PeriodEnd',
-    org: 'SubAccountId',
-    key: ['SubAccountId', 'SkuMeter', 'x_StatementClosedAt', 'x_StatementId'],
-  },
-  period_blockers: { ...PERIOD, key: ['instance_id', 'org_id', 'cause'] },
+  period_usage: { date: 'period_start', end: 'period_end', key: ['org_id'] },
+  usage_vs_limits: { date: 'month', key: ['org_id', 'limit_name'] },
+  months: { date: 'month', key: ['instance_id'], org: null },
+  period_blockers: { date: 'month', key: ['instance_id', 'org_id', 'cause'] },
+  statement_lines: { date: 'month', key: ['org_id', 'metric', 'statement_id'] },
+  adjustments: { date: 'month', key: ['org_id', 'metric'] },
+  meter_events: { date: 'month', key: ['event_id'] },
+  customer_statements: { date: 'month', key: ['customer_id', 'org_id', 'metric'] },
   cells: { date: 'usage_date', key: ['org_id', 'stream'] },
   coverage_gaps: { date: 'usage_date', key: ['org_id', 'stream'] },
-  known_missing: { date: 'usage_date', key: ['org_id', 'stream'] },
-  reconciliation: { date: 'month', key: ['scope', 'usage_date', 'org_id', 'metric'] },
-  restatements: { date: 'usage_date', key: ['revision_id', 'metric', 'hour'] },
-  device_continuity: { date: 'usage_date', key: ['org_id'] },
+  reconciliation: { date: 'usage_date', key: ['instance_id', 'metric', 'compared_with'], org: null },
+  restatements: { date: 'usage_date', key: ['revision_id', 'metric', 'payload_type', 'source', 'hour'] },
   payload_sources: { date: 'usage_date', key: ['org_id', 'payload_type', 'source'] },
-  payload_hours: { date: 'usage_date', key: ['org_id'] },
   hourly_usage: { date: 'usage_date', key: ['org_id', 'hour'] },
   organizations: { date: null, key: ['org_id'] },
   organization_tags: { date: null, key: ['org_id', 'key', 'nth'] },
+  organization_activity: { date: null, key: ['org_id'] },
   device_counts: { date: 'usage_date', key: ['org_id'] },
   notebook_minutes: { date: 'usage_date', key: ['org_id'] },
   payload_totals: { date: 'usage_date', key: ['org_id'] },
@@ -182,15 +171,14 @@ function selectRows(request: ViewRequest): RawBuilder<Readonly<Record<string, st
 }
 
 function conditions({ view, columns, range, instanceIds, orgIds }: ViewRequest): RawBuilder<unknown>[] {
-  const org = sql`v.${sql.ref(view.org ?? 'org_id')}`;
   const wanted = range === null || view.date === null ? [] : inside(view, view.date, range);
-  if (orgIds !== null) wanted.push(sql`${org} = any (${orgIds}::text[])`);
+  if (orgIds !== null) wanted.push(view.org === null ? sql`false` : sql`v.org_id = any (${orgIds}::text[])`);
   if (instanceIds !== null) {
     const hasInstance = columns.some(({ name }) => name === 'instance_id');
     wanted.push(
       hasInstance
         ? sql`v.instance_id = any (${instanceIds}::text[])`
-        : sql`${org} in (select o.org_id from losant_usage.organizations o
+        : sql`v.org_id in (select o.org_id from losant_usage.organizations o
             where o.instance_id = any (${instanceIds}::text[]))`,
     );
   }

@@ -127,7 +127,7 @@ export class WorkerLoop {
     }
     if (result === 'interrupted') logger.info(fields, 'run interrupted');
     if (error === undefined) this.#said.delete(instanceId);
-    else if (this.#isNews(instanceId, `${trouble?.code} ${trouble?.message}`)) {
+    else if (this.#isNews(instanceId, trouble?.code ?? '')) {
       logger.error({ ...fields, err: error }, 'instance not exported');
     }
   }

@@ -1,20 +1,26 @@
 /** Settling what changed after a month was closed: once, to whom it was billed, whatever instance billed it. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import {
-  INSTANCE,
-  OTHER_INSTANCE,
-  quantitiesOf,
-  SOURCES,
-  TOTALS,
-  useBooks,
-} from './books.ts';
+import { INSTANCE, OTHER_INSTANCE, quantitiesOf, SOURCES, TOTALS, useBooks } from './books.ts';
 
 const books = useBooks();
-const MONTHS = ['2025-01', '2025-02', '2025-03', '2025-04', '2025-05', '2025-06', '2025-07', '2025-08', '2025-09'];
+const MONTHS = [
+  '2025-01',
+  '2025-02',
+  '2025-03',
+  '2025-04',
+  '2025-05',
+  '2025-06',
+  '2025-07',
+  '2025-08',
+  '2025-09',
+];
 const takeMonth = (): string => MONTHS.shift() as string;
 
-const orgIn = async (month: string, options: { readonly customerId?: string; readonly instanceId?: string } = {}) => {
+const orgIn = async (
+  month: string,
+  options: { readonly customerId?: string; readonly instanceId?: string } = {},
+) => {
   const orgId = await books.addOrg({ from: `${month}-10`, to: `${month}-12`, ...options });
   await books.addCells({ orgId, from: `${month}-10`, to: `${month}-12` });
   return orgId;
@@ -35,7 +41,14 @@ describe('an adjustment', () => {
     expect(await books.close(month, { isAdjustment: true })).toMatchObject({ kind: 'unchanged', lines: [] });
     await createdTo(orgId, `${month}-11`, 4, 1);
     expect(await books.adjustmentsOf(month)).toEqual([
-      { org_id: orgId, metric: 'devices_created', billed_quantity: 12, quantity: 9, difference: -3, cause: 'restated' },
+      {
+        org_id: orgId,
+        metric: 'devices_created',
+        billed_quantity: 12,
+        quantity: 9,
+        difference: -3,
+        cause: 'restated',
+      },
     ]);
     const adjusted = await books.close(month, { isAdjustment: true });
     expect(adjusted.lines).toEqual([
@@ -99,8 +112,12 @@ describe('an adjustment', () => {
     const orgId = await orgIn(month, { customerId: 'C-old' });
     const changeCustomer = async (customerId: string, at: string) =>
       await books.write(async (trx) => {
-        await sql`update losant_usage.organizations set customer_id = ${customerId} where org_id = ${orgId}`.execute(trx);
-        await sql`update losant_usage.organization_history set valid_to = ${at} where org_id = ${orgId} and valid_to is null`.execute(trx);
+        await sql`update losant_usage.organizations set customer_id = ${customerId} where org_id = ${orgId}`.execute(
+          trx,
+        );
+        await sql`update losant_usage.organization_history set valid_to = ${at} where org_id = ${orgId} and valid_to is null`.execute(
+          trx,
+        );
         await sql`insert into losant_usage.organization_history (org_id, valid_from, instance_id, name, customer_id, tags, limits)
           values (${orgId}, ${at}, ${INSTANCE}, 'Acme', ${customerId}, '[]', '{}')`.execute(trx);
       });
@@ -112,7 +129,9 @@ describe('an adjustment', () => {
     await createdTo(orgId, `${month}-11`, 4, 40);
     const adjusted = await books.close(month, { isAdjustment: true });
     expect(adjusted.lines).toEqual([expect.objectContaining({ customerId: 'C-after', quantity: '36' })]);
-    expect(await customersOf(month)).toEqual([{ customer_id: 'C-after', org_id: null, quantity: 48, orgs: 1 }]);
+    expect(await customersOf(month)).toEqual([
+      { customer_id: 'C-after', org_id: null, quantity: 48, orgs: 1 },
+    ]);
   });
 });
 
@@ -122,21 +141,33 @@ describe('an organization that moves to another instance', () => {
     const moving = await orgIn(month, { customerId: 'C-1' });
     const other = await orgIn(month, { instanceId: OTHER_INSTANCE, customerId: 'C-1' });
     await books.close(month);
-    await books.run(sql`update losant_usage.organizations set instance_id = ${OTHER_INSTANCE} where org_id = ${moving}`);
+    await books.run(
+      sql`update losant_usage.organizations set instance_id = ${OTHER_INSTANCE} where org_id = ${moving}`,
+    );
     const second = await books.close(month, { instanceId: OTHER_INSTANCE });
     expect(new Set(second.lines.map(({ orgId }) => orgId))).toEqual(new Set([other]));
-    expect(await books.close(month, { isAdjustment: true, instanceId: OTHER_INSTANCE })).toMatchObject({ kind: 'unchanged' });
+    expect(await books.close(month, { isAdjustment: true, instanceId: OTHER_INSTANCE })).toMatchObject({
+      kind: 'unchanged',
+    });
     expect(await books.close(month, { isAdjustment: true })).toMatchObject({ kind: 'unchanged' });
     await createdTo(moving, `${month}-11`, 4, 14);
     expect(await books.close(month, { isAdjustment: true })).toMatchObject({ kind: 'unchanged' });
     const adjusted = await books.close(month, { isAdjustment: true, instanceId: OTHER_INSTANCE });
-    expect(adjusted.lines).toEqual([expect.objectContaining({ orgId: moving, quantity: '10', billedBefore: '12' })]);
+    expect(adjusted.lines).toEqual([
+      expect.objectContaining({ orgId: moving, quantity: '10', billedBefore: '12' }),
+    ]);
     expect(await customersOf(month)).toEqual([{ customer_id: 'C-1', org_id: null, quantity: 34, orgs: 2 }]);
     const events = await books.ask(sql`select event_id, difference from losant_usage.meter_events
       where month = ${`${month}-01`}::date and org_id = ${moving} and metric = 'devices_created' order by event_id`);
     expect(events).toEqual([
-      { event_id: expect.stringMatching(`^${INSTANCE}:${moving}:devices_created:${month}:\\d+$`), difference: 12 },
-      { event_id: expect.stringMatching(`^${OTHER_INSTANCE}:${moving}:devices_created:${month}:\\d+$`), difference: 10 },
+      {
+        event_id: expect.stringMatching(`^${INSTANCE}:${moving}:devices_created:${month}:\\d+$`),
+        difference: 12,
+      },
+      {
+        event_id: expect.stringMatching(`^${OTHER_INSTANCE}:${moving}:devices_created:${month}:\\d+$`),
+        difference: 10,
+      },
     ]);
     expect((await books.verifyMonth(month)).problems).toEqual([]);
   });
@@ -145,12 +176,18 @@ describe('an organization that moves to another instance', () => {
 describe('the list of months', () => {
   test('tells which are open, blocked, closed, and different', async () => {
     const [closed, different, blocked, open] = ['2024-01', '2024-02', '2024-03', '2024-04'];
-    const [, changed, missing] = [await orgIn(closed), await orgIn(different), await orgIn(blocked), await orgIn(open)];
+    const [, changed, missing] = [
+      await orgIn(closed),
+      await orgIn(different),
+      await orgIn(blocked),
+      await orgIn(open),
+    ];
     await books.close(closed);
     await books.close(different);
     await createdTo(changed, `${different}-11`, 4, 5);
     await books.setStanding(missing, `${blocked}-11`, 'in_doubt');
-    const months = await books.ask(sql`select to_char(month, 'YYYY-MM') as month, state, causes, orgs_blocked, orgs_different, lines_different
+    const months =
+      await books.ask(sql`select to_char(month, 'YYYY-MM') as month, state, causes, orgs_blocked, orgs_different, lines_different
       from losant_usage.months where instance_id = ${INSTANCE} and month between '2024-01-01' and '2024-04-01' order by 1`);
     const none = { causes: null, orgs_blocked: null, orgs_different: null, lines_different: null };
     expect(months).toEqual([
@@ -166,8 +203,20 @@ describe('the numbers of a statement', () => {
   test('are those of every stream, and add up over customers', async () => {
     const month = takeMonth();
     const [one, two] = [await orgIn(month, { customerId: 'C-7' }), await orgIn(month, { customerId: 'C-7' })];
-    await books.addCells({ orgId: one, from: `${month}-10`, to: `${month}-12`, stream: 'payload_totals', numbers: TOTALS });
-    await books.addCells({ orgId: one, from: `${month}-10`, to: `${month}-12`, stream: 'payload_sources', numbers: SOURCES });
+    await books.addCells({
+      orgId: one,
+      from: `${month}-10`,
+      to: `${month}-12`,
+      stream: 'payload_totals',
+      numbers: TOTALS,
+    });
+    await books.addCells({
+      orgId: one,
+      from: `${month}-10`,
+      to: `${month}-12`,
+      stream: 'payload_sources',
+      numbers: SOURCES,
+    });
     const closed = await books.close(month);
     expect(quantitiesOf(closed, one)).toEqual({
       devices_created: '12',
@@ -189,7 +238,13 @@ describe('the numbers of a statement', () => {
     const month = takeMonth();
     const orgId = await books.addOrg({ from: `${month}-10`, to: `${month}-12` });
     const numbers = { ...TOTALS, payload_all_bytes: Number.MAX_SAFE_INTEGER };
-    await books.addCells({ orgId, from: `${month}-10`, to: `${month}-12`, stream: 'payload_totals', numbers });
+    await books.addCells({
+      orgId,
+      from: `${month}-10`,
+      to: `${month}-12`,
+      stream: 'payload_totals',
+      numbers,
+    });
     expect(quantitiesOf(await books.close(month))).toMatchObject({ payload_all_bytes: '27021597764222973' });
     expect((await books.verifyMonth(month)).problems).toEqual([]);
   });

@@ -3,7 +3,7 @@ import type { KeyObject } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type RawBuilder, type Transaction, sql } from 'kysely';
+import { type RawBuilder, sql, type Transaction } from 'kysely';
 import { checkPacks } from '../../src/billing/check-pack.ts';
 import { type Acceptance, type CloseOutcome, closeMonth } from '../../src/billing/close.ts';
 import { compareWithDatabase } from '../../src/billing/compare-database.ts';
@@ -93,7 +93,9 @@ export async function openBooks() {
     for (const instanceId of [INSTANCE, OTHER_INSTANCE]) {
       await sql`insert into losant_usage.instances (instance_id, api_url, policy, all_from, listed_at)
         values (${instanceId}, 'https://api.example.com',
-          '{"readAtHours": [0, 6, 24, 72, 720], "finalAtHours": 72, "horizonDays": 90}', '2025-01-01', now())`.execute(trx);
+          '{"readAtHours": [0, 6, 24, 72, 720], "finalAtHours": 72, "horizonDays": 90}', '2025-01-01', now())`.execute(
+        trx,
+      );
     }
   });
 
@@ -116,9 +118,13 @@ export async function openBooks() {
     const removedOn = to === null ? null : sql`${to}::date + 1`;
     await write(async (trx) => {
       await sql`insert into losant_usage.organizations (org_id, instance_id, name, referral_id, customer_id, created_on, removed_on, first_seen_at, last_seen_at)
-        values (${orgId}, ${instanceId}, ${name}, ${`R-${orgs}`}, ${customerId}, ${from}, ${removedOn}, now(), now())`.execute(trx);
+        values (${orgId}, ${instanceId}, ${name}, ${`R-${orgs}`}, ${customerId}, ${from}, ${removedOn}, now(), now())`.execute(
+        trx,
+      );
       await sql`insert into losant_usage.organization_history (org_id, valid_from, instance_id, name, referral_id, customer_id, tags, limits, created_on)
-        values (${orgId}, ${from}::date, ${instanceId}, ${name}, ${`R-${orgs}`}, ${customerId}, '[]', '{}', ${from})`.execute(trx);
+        values (${orgId}, ${from}::date, ${instanceId}, ${name}, ${`R-${orgs}`}, ${customerId}, '[]', '{}', ${from})`.execute(
+        trx,
+      );
     });
     return orgId;
   };
@@ -139,14 +145,18 @@ export async function openBooks() {
       await sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
         values (${orgId}, ${stream}, ${from}, ${to}::date + 1, ${to})
         on conflict (org_id, stream) do update set first_day = least(tracks.first_day, excluded.first_day),
-          next_day = greatest(tracks.next_day, excluded.next_day), to_day = greatest(tracks.to_day, excluded.to_day)`.execute(trx);
+          next_day = greatest(tracks.next_day, excluded.next_day), to_day = greatest(tracks.to_day, excluded.to_day)`.execute(
+        trx,
+      );
       await sql`insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision,
           verified_at, attempted_at, first_loaded_at, finalized_at, reason, response_sha256)
         select day::date, ${orgId}, ${stream}, ${standing}::losant_usage.standing, ${isStored}, ${isStored && isReported},
           ${isStored ? 1 : 0}, day + interval '4 days', day + interval '4 days',
           case when ${isStored} then day + interval '1 day' end, case when ${standing} = 'final' then day + interval '4 days' end,
           ${reason}, case when ${isStored} then sha256('x') end
-        from generate_series(${from}::timestamp at time zone 'UTC', ${to}::timestamp at time zone 'UTC', interval '1 day') as day`.execute(trx);
+        from generate_series(${from}::timestamp at time zone 'UTC', ${to}::timestamp at time zone 'UTC', interval '1 day') as day`.execute(
+        trx,
+      );
       await sql`insert into losant_usage.usage_days (usage_date, org_id)
         select day::date, ${orgId} from generate_series(${from}::date, ${to}::date, interval '1 day') as day
         on conflict do nothing`.execute(trx);
@@ -169,10 +179,16 @@ export async function openBooks() {
   const restate = async (
     orgId: string,
     day: string,
-    { stream = 'device_counts', old, numbers }: { readonly stream?: string; readonly old: Numbers; readonly numbers: Numbers },
+    {
+      stream = 'device_counts',
+      old,
+      numbers,
+    }: { readonly stream?: string; readonly old: Numbers; readonly numbers: Numbers },
   ): Promise<void> => {
     await write(async (trx) => {
-      const stored = Object.fromEntries(Object.entries(numbers).filter(([name]) => !name.startsWith('hours_')));
+      const stored = Object.fromEntries(
+        Object.entries(numbers).filter(([name]) => !name.startsWith('hours_')),
+      );
       if (Object.keys(stored).length > 0) await setNumbers(trx, { orgId, from: day, to: day }, stored);
       await sql`with cell as (
           update losant_usage.coverage set revision = revision + 1
@@ -185,13 +201,22 @@ export async function openBooks() {
   };
 
   /** Decides a cell anew. */
-  const setStanding = async (orgId: string, day: string, standing: string, stream = 'device_counts'): Promise<void> =>
+  const setStanding = async (
+    orgId: string,
+    day: string,
+    standing: string,
+    stream = 'device_counts',
+  ): Promise<void> =>
     await run(sql`update losant_usage.coverage set standing = ${standing}::losant_usage.standing,
         reason = case when ${standing} in ('final', 'stored') then null else 'contradicted' end,
         finalized_at = case when ${standing} = 'final' then coalesce(finalized_at, now()) else finalized_at end
       where org_id = ${orgId} and usage_date = ${day} and stream = ${stream}`);
 
-  const waive = async (orgId: string, day: string, { stream = 'device_counts', reason = 'agreed' } = {}): Promise<void> =>
+  const waive = async (
+    orgId: string,
+    day: string,
+    { stream = 'device_counts', reason = 'agreed' } = {},
+  ): Promise<void> =>
     await write(async (trx) => {
       await sql`insert into losant_usage.waivers (org_id, stream, usage_date, reason)
         values (${orgId}, ${stream}, ${day}, ${reason})`.execute(trx);
@@ -200,8 +225,22 @@ export async function openBooks() {
     });
 
   const close = async (month: string, options: CloseOptions = {}): Promise<CloseOutcome> => {
-    const { acceptance = null, isAdjustment = false, isDryRun = false, signingKey = null, instanceId = INSTANCE } = options;
-    const request = { month, acceptance, isAdjustment, isDryRun, signingKey, linesMax: 1_000, signal: SIGNAL };
+    const {
+      acceptance = null,
+      isAdjustment = false,
+      isDryRun = false,
+      signingKey = null,
+      instanceId = INSTANCE,
+    } = options;
+    const request = {
+      month,
+      acceptance,
+      isAdjustment,
+      isDryRun,
+      signingKey,
+      linesMax: 1_000,
+      signal: SIGNAL,
+    };
     await tick();
     const outcome = await closeMonth(handle, { instanceId, name: null }, request);
     await tick();
@@ -225,7 +264,10 @@ export async function openBooks() {
     /** Closes a month although something blocks it. */
     accept: async (month: string, options: CloseOptions = {}): Promise<CloseOutcome> => {
       const { blockersHash } = await close(month, { ...options, isDryRun: true });
-      return await close(month, { ...options, acceptance: { reason: 'agreed', blockersHash: blockersHash ?? '' } });
+      return await close(month, {
+        ...options,
+        acceptance: { reason: 'agreed', blockersHash: blockersHash ?? '' },
+      });
     },
 
     causesOf: async (month: string): Promise<string[]> =>
@@ -236,7 +278,9 @@ export async function openBooks() {
         where month = ${`${month}-01`}::date order by org_id, metric`),
 
     /** Writes the packs of a month to a new folder, and checks them offline and against the database. */
-    verifyMonth: async (month: string): Promise<{ readonly out: string; readonly problems: readonly PackProblem[] }> => {
+    verifyMonth: async (
+      month: string,
+    ): Promise<{ readonly out: string; readonly problems: readonly PackProblem[] }> => {
       const out = await mkdtemp(join(folder, `${month}-`));
       await writePacks(handle, placePacks(await readStatements(db, { month })), { out, signal: SIGNAL });
       const { packs, problems } = await openPacks(out, []);
@@ -265,7 +309,10 @@ export function useBooks(): Books {
 }
 
 /** The lines of an outcome as text: metric and quantity. */
-export function quantitiesOf(outcome: CloseOutcome, orgId: string | null = null): Record<string, string | null> {
+export function quantitiesOf(
+  outcome: CloseOutcome,
+  orgId: string | null = null,
+): Record<string, string | null> {
   const own = outcome.lines.filter((each) => orgId === null || each.orgId === orgId);
   return Object.fromEntries(own.map(({ metric, quantity }) => [metric, quantity]));
 }

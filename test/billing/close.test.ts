@@ -82,7 +82,9 @@ describe('a month', () => {
   });
 
   test('that is not over, or of which nothing is collected, is not closed', async () => {
-    await expect(books.close('2049-12')).rejects.toThrow('2049-12 is not over: its last day is 2049-12-31 (UTC)');
+    await expect(books.close('2049-12')).rejects.toThrow(
+      '2049-12 is not over: its last day is 2049-12-31 (UTC)',
+    );
     await expect(books.close('2026-11')).rejects.toThrow('2026-11 is not over');
     await expect(books.close('2024-02')).rejects.toThrow(/^2024-02 of instance .* has no day of any/);
   });
@@ -95,7 +97,9 @@ describe('a month', () => {
       null,
       { devices_created: '4', devices_deleted: '1', devices_total: '17' },
     ]);
-    expect(await books.ask(sql`select 1 from losant_usage.statement_lines where month = '2026-06-01'`)).toEqual([]);
+    expect(
+      await books.ask(sql`select 1 from losant_usage.statement_lines where month = '2026-06-01'`),
+    ).toEqual([]);
   });
 
   test('is not closed at all when its closing is interrupted', async () => {
@@ -111,7 +115,11 @@ describe('a month', () => {
   test('is closed on one connection', async () => {
     await orgOn('2025-09-05', '2025-09-06');
     const single = await createDatabase({ url: books.database.url, applicationName: 'one', poolSize: 1 });
-    const outcome = await closeMonth(single, { instanceId: INSTANCE, name: null }, { ...REQUEST, month: '2025-09' });
+    const outcome = await closeMonth(
+      single,
+      { instanceId: INSTANCE, name: null },
+      { ...REQUEST, month: '2025-09' },
+    );
     await single.close();
     expect(outcome.kind).toBe('closed');
   });
@@ -145,8 +153,12 @@ describe('a month', () => {
          select losant_usage.open_statement('${INSTANCE}', '2025-10-01', false, null, null, ${moment}); commit`,
       );
     await expect(open('read committed', 'now()')).rejects.toThrow('a statement is of one moment');
-    await expect(open('repeatable read', `now() - interval '1 day'`)).rejects.toThrow('a statement is of one moment');
-    await expect(open('repeatable read', 'now()')).rejects.toThrow('a statement without its proof pack is refused');
+    await expect(open('repeatable read', `now() - interval '1 day'`)).rejects.toThrow(
+      'a statement is of one moment',
+    );
+    await expect(open('repeatable read', 'now()')).rejects.toThrow(
+      'a statement without its proof pack is refused',
+    );
   });
 });
 
@@ -170,15 +182,26 @@ describe('a number that is missing', () => {
     await books.addCells({ orgId, from: '2026-05-13', numbers: { ...DEVICES, devices_total: 99 } });
     await books.setStanding(orgId, '2026-05-13', 'in_doubt');
     const closed = await books.accept('2026-05');
-    expect(quantitiesOf(closed)).toEqual({ devices_created: '12', devices_deleted: '3', devices_total: '17' });
-    expect(closed.lines.find(({ metric }) => metric === 'devices_total')).toMatchObject({ maximum: '17', average: '17.00' });
+    expect(quantitiesOf(closed)).toEqual({
+      devices_created: '12',
+      devices_deleted: '3',
+      devices_total: '17',
+    });
+    expect(closed.lines.find(({ metric }) => metric === 'devices_total')).toMatchObject({
+      maximum: '17',
+      average: '17.00',
+    });
     expect((await books.verifyMonth('2026-05')).problems).toEqual([]);
     await books.setStanding(orgId, '2026-05-10', 'in_doubt');
     expect(await books.accept('2026-05', { isAdjustment: true })).toMatchObject({ kind: 'unsettled' });
     await books.setStanding(orgId, '2026-05-10', 'final');
     await books.setStanding(orgId, '2026-05-13', 'final');
     const adjusted = await books.close('2026-05', { isAdjustment: true });
-    expect(quantitiesOf(adjusted)).toEqual({ devices_created: '4', devices_deleted: '1', devices_total: '82' });
+    expect(quantitiesOf(adjusted)).toEqual({
+      devices_created: '4',
+      devices_deleted: '1',
+      devices_total: '82',
+    });
     expect((await books.verifyMonth('2026-05')).problems).toEqual([]);
   });
 
@@ -203,15 +226,17 @@ describe('what blocks a month', () => {
     const { blockersHash } = await books.close(month, { isDryRun: true });
     expect(blockersHash).toMatch(/^[0-9a-f]{12}$/);
     const acceptance = { reason: 'agreed', blockersHash: blockersHash ?? '' };
-    await expect(books.close(month, { acceptance: { ...acceptance, blockersHash: '0'.repeat(12) } })).rejects.toThrow(
-      /is not what --blockers 000000000000 accepts: it is [0-9a-f]{12} now/,
-    );
+    await expect(
+      books.close(month, { acceptance: { ...acceptance, blockersHash: '0'.repeat(12) } }),
+    ).rejects.toThrow(/is not what --blockers 000000000000 accepts: it is [0-9a-f]{12} now/);
     await books.restate(orgId, '2026-01-11', {
       old: { devices_created: 4 },
       numbers: { devices_created: 5_000_000 },
     });
     await expect(books.close(month, { acceptance })).rejects.toThrow(/is not what --blockers/);
-    await expect(books.close(month, { acceptance, isDryRun: true })).rejects.toThrow(/is not what --blockers/);
+    await expect(books.close(month, { acceptance, isDryRun: true })).rejects.toThrow(
+      /is not what --blockers/,
+    );
     expect(await books.accept(month)).toMatchObject({ kind: 'closed' });
   });
 
@@ -219,13 +244,21 @@ describe('what blocks a month', () => {
     const month = '2025-11';
     const orgId = await books.addOrg({ from: '2025-11-10', to: '2025-11-12' });
     await books.addCells({ orgId, from: '2025-11-10', to: '2025-11-12' });
-    await books.addCells({ orgId, from: '2025-11-10', to: '2025-11-12', stream: 'payload_hours', standing: 'missing', numbers: null });
+    await books.addCells({
+      orgId,
+      from: '2025-11-10',
+      to: '2025-11-12',
+      stream: 'payload_hours',
+      standing: 'missing',
+      numbers: null,
+    });
     const { blockersHash } = await books.close(month, { isDryRun: true });
     await books.waive(orgId, '2025-11-10', { stream: 'payload_hours' });
     await expect(
       books.close(month, { acceptance: { reason: 'agreed', blockersHash: blockersHash ?? '' } }),
     ).rejects.toThrow(/is not what --blockers/);
-    for (const day of ['2025-11-11', '2025-11-12']) await books.waive(orgId, day, { stream: 'payload_hours' });
+    for (const day of ['2025-11-11', '2025-11-12'])
+      await books.waive(orgId, day, { stream: 'payload_hours' });
     await expect(
       books.close(month, { acceptance: { reason: 'agreed', blockersHash: blockersHash ?? '' } }),
     ).rejects.toThrow('nothing blocks 2025-11 any more');

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { checkPacks } from '../../src/billing/check-pack.ts';
 import { openPacks } from '../../src/billing/open-packs.ts';
 import { SIGNAL, useBooks } from './books.ts';
-import { closeMarch, Copy, TAMPERINGS } from './tamperings.ts';
+import { Copy, closeMarch, TAMPERINGS } from './tamperings.ts';
 
 const books = useBooks();
 let march: string;

@@ -10,7 +10,7 @@ import { readStatements } from '../../src/billing/statements.ts';
 import { queryOnce } from '../support/databases.ts';
 import { type Ended, jsonOf, runProgram } from '../support/program.ts';
 import { SIGNAL, useBooks } from './books.ts';
-import { ADJUSTMENT, closeMarch, Copy, MONTH } from './tamperings.ts';
+import { ADJUSTMENT, Copy, closeMarch, MONTH } from './tamperings.ts';
 
 const books = useBooks();
 const [first, second] = [generateKeyPairSync('ed25519'), generateKeyPairSync('ed25519')];
@@ -45,7 +45,8 @@ const verifyIn = async (out: string, ...more: readonly string[]): Promise<Ended>
   await runProgram(['verify', out, '--json', ...more], {});
 const withDatabase = async (out: string): Promise<Ended> =>
   await runProgram(['verify', out, '--json'], { DATABASE_URL: books.database.url });
-const keyOption = (...names: readonly string[]) => names.flatMap((name) => ['--key', join(books.folder, `${name}.pub`)]);
+const keyOption = (...names: readonly string[]) =>
+  names.flatMap((name) => ['--key', join(books.folder, `${name}.pub`)]);
 
 /** Expects that the folder does not hold, and that this problem is told of this file. */
 async function expectProblem(ended: Ended, file: string, problem: RegExp): Promise<void> {
@@ -82,38 +83,104 @@ describe('packs as they were made', () => {
 
 describe('files of a pack', () => {
   test.for([
-    ['one byte more', async (copy: Copy) => await copy.edit('lines.csv', (text) => `${text} `), 'lines.csv', /was changed: it has \d+ bytes instead of \d+/],
-    ['another byte', async (copy: Copy) => await copy.edit('lines.csv', (text) => text.replace('Acme', 'Acne')), 'lines.csv', /its SHA-256 is another/],
+    [
+      'one byte more',
+      async (copy: Copy) => await copy.edit('lines.csv', (text) => `${text} `),
+      'lines.csv',
+      /was changed: it has \d+ bytes instead of \d+/,
+    ],
+    [
+      'another byte',
+      async (copy: Copy) => await copy.edit('lines.csv', (text) => text.replace('Acme', 'Acne')),
+      'lines.csv',
+      /its SHA-256 is another/,
+    ],
     ['a file gone', async (copy: Copy) => await rm(copy.path('cells.csv')), 'cells.csv', /^is missing$/],
-    ['a file more', async (copy: Copy) => await writeFile(copy.path('notes.txt'), ''), 'notes.txt', /^is in no manifest$/],
-    ['a manifest that is no JSON', async (copy: Copy) => await writeFile(copy.path('manifest.json'), '{'), 'manifest.json', /^is no JSON document$/],
-    ['a manifest written another way', async (copy: Copy) => await copy.edit('manifest.json', (text) => `${text}\n`), 'manifest.json', /^is not written as close writes it/],
-    ['a manifest with a file of its own', async (copy: Copy) => await copy.editManifest(({ files }) => void files.push({ name: '../evil.txt', bytes: 0, sha256: '0'.repeat(64) })), 'manifest.json', /^files/],
-    ['a manifest without a file', async (copy: Copy) => await copy.editManifest((manifest) => void manifest.files.pop()), 'manifest.json', /^files: does not name every file/],
-    ['a manifest of another version', async (copy: Copy) => await copy.editManifest((manifest) => void (manifest.checks = 99)), 'manifest.json', /is checked by version 99/],
-    ['a huge manifest', async (copy: Copy) => await truncate(copy.path('manifest.json'), 3e9), 'manifest.json', /has 3000000000 bytes: too many/],
-    ['a huge file', async (copy: Copy) => await truncate(copy.path('cells.csv'), 30e9), 'cells.csv', /has 30000000000 bytes instead of/],
-    ['a quote that is not closed', async (copy: Copy) => await copy.forge('lines.csv', (text) => `${text}"`), 'lines.csv', /is no CSV|is not written/],
-    ['cells too many', async (copy: Copy) => await copy.forge('days.csv', (text) => text.replace(/\r\n$/, ',1\r\n')), 'days.csv', /has 17 cells instead of 16/],
+    [
+      'a file more',
+      async (copy: Copy) => await writeFile(copy.path('notes.txt'), ''),
+      'notes.txt',
+      /^is in no manifest$/,
+    ],
+    [
+      'a manifest that is no JSON',
+      async (copy: Copy) => await writeFile(copy.path('manifest.json'), '{'),
+      'manifest.json',
+      /^is no JSON document$/,
+    ],
+    [
+      'a manifest written another way',
+      async (copy: Copy) => await copy.edit('manifest.json', (text) => `${text}\n`),
+      'manifest.json',
+      /^is not written as close writes it/,
+    ],
+    [
+      'a manifest with a file of its own',
+      async (copy: Copy) =>
+        await copy.editManifest(
+          ({ files }) => void files.push({ name: '../evil.txt', bytes: 0, sha256: '0'.repeat(64) }),
+        ),
+      'manifest.json',
+      /^files/,
+    ],
+    [
+      'a manifest without a file',
+      async (copy: Copy) => await copy.editManifest((manifest) => void manifest.files.pop()),
+      'manifest.json',
+      /^files: does not name every file/,
+    ],
+    [
+      'a manifest of another version',
+      async (copy: Copy) => await copy.editManifest((manifest) => void (manifest.checks = 99)),
+      'manifest.json',
+      /is checked by version 99/,
+    ],
+    [
+      'a huge manifest',
+      async (copy: Copy) => await truncate(copy.path('manifest.json'), 3e9),
+      'manifest.json',
+      /has 3000000000 bytes: too many/,
+    ],
+    [
+      'a huge file',
+      async (copy: Copy) => await truncate(copy.path('cells.csv'), 30e9),
+      'cells.csv',
+      /has 30000000000 bytes instead of/,
+    ],
+    [
+      'a quote that is not closed',
+      async (copy: Copy) => await copy.forge('lines.csv', (text) => `${text}"`),
+      'lines.csv',
+      /is no CSV|is not written/,
+    ],
+    [
+      'cells too many',
+      async (copy: Copy) => await copy.forge('days.csv', (text) => text.replace(/\r\n$/, ',1\r\n')),
+      'days.csv',
+      /has 17 cells instead of 16/,
+    ],
   ] as const)('%s', async ([, change, file, problem]) => {
     const copy = await Copy.of(march);
     await change(copy);
     await expectProblem(await verifyIn(copy.out), file, problem);
   });
 
-  test.for(['manifest.json', 'cells.csv', 'pack-checks.sql'])('%s that is a pipe, a link or a device', async (name) => {
-    for (const make of [
-      (path: string) => void execFileSync('mkfifo', [path]),
-      async (path: string) => await symlink('/dev/zero', path),
-      async (path: string) => await symlink(path, path),
-      async (path: string) => await symlink(join(march, name), path),
-    ]) {
-      const copy = await Copy.of(march);
-      await rm(copy.path(name));
-      await make(copy.path(name));
-      await expectProblem(await verifyIn(copy.out), name, /^is no regular file$/);
-    }
-  });
+  test.for(['manifest.json', 'cells.csv', 'pack-checks.sql'])(
+    '%s that is a pipe, a link or a device',
+    async (name) => {
+      for (const make of [
+        (path: string) => void execFileSync('mkfifo', [path]),
+        async (path: string) => await symlink('/dev/zero', path),
+        async (path: string) => await symlink(path, path),
+        async (path: string) => await symlink(join(march, name), path),
+      ]) {
+        const copy = await Copy.of(march);
+        await rm(copy.path(name));
+        await make(copy.path(name));
+        await expectProblem(await verifyIn(copy.out), name, /^is no regular file$/);
+      }
+    },
+  );
 
   test('a folder where a file should be', async () => {
     const copy = await Copy.of(march);
@@ -147,20 +214,32 @@ describe('the chain', () => {
     await copy.editManifest(({ statement }) => {
       statement['closedBy'] = 'cfo';
     });
-    await expectProblem(await verifyIn(copy.out), `${ADJUSTMENT}/manifest.json`, /follows a manifest with the SHA-256/);
+    await expectProblem(
+      await verifyIn(copy.out),
+      `${ADJUSTMENT}/manifest.json`,
+      /follows a manifest with the SHA-256/,
+    );
   });
 
   test('an adjustment without its closing', async () => {
     const copy = await Copy.of(march);
     for (const name of await readdir(copy.out)) if (name !== ADJUSTMENT) await rm(copy.path(name));
-    await expectProblem(await verifyIn(copy.out), `${ADJUSTMENT}/manifest.json`, /^follows statement 1 of 2026-03, which is missing$/);
+    await expectProblem(
+      await verifyIn(copy.out),
+      `${ADJUSTMENT}/manifest.json`,
+      /^follows statement 1 of 2026-03, which is missing$/,
+    );
   });
 
   test('a statement twice', async () => {
     const copy = await Copy.of(march);
     const again = await Copy.of(march);
     execFileSync('cp', ['-r', again.out, copy.path('again')]);
-    await expectProblem(await verifyIn(copy.out), 'again/manifest.json', /^has the number 1, as has manifest.json$/);
+    await expectProblem(
+      await verifyIn(copy.out),
+      'again/manifest.json',
+      /^has the number 1, as has manifest.json$/,
+    );
   });
 
   test('a month that was billed twice, with an adjustment called a closing', async () => {
@@ -169,12 +248,18 @@ describe('the chain', () => {
       statement['kind'] = 'closing';
       statement.earlier = [];
     }, ADJUSTMENT);
-    await expectProblem(await verifyIn(copy.out), 'manifest.json', /is a statement of 2026-03 that .* does not know/);
+    await expectProblem(
+      await verifyIn(copy.out),
+      'manifest.json',
+      /is a statement of 2026-03 that .* does not know/,
+    );
   });
 
   test('a chain that begins in the middle is said', async () => {
     const { notes } = jsonOf<Verified>(await verifyIn(april, ...keyOption('first', 'second')));
-    expect(notes).toEqual([expect.stringMatching(/^Statements 1 to 2 of instance \w+ are not here: the chain before number 3/)]);
+    expect(notes).toEqual([
+      expect.stringMatching(/^Statements 1 to 2 of instance \w+ are not here: the chain before number 3/),
+    ]);
   });
 
   test('an archived closing whose adjustment is not there holds, and the database tells of it', async () => {
@@ -184,7 +269,9 @@ describe('the chain', () => {
     const ended = await withDatabase(copy.out);
     expect([ended.code, jsonOf<Verified>(ended).notes]).toEqual([
       0,
-      expect.arrayContaining([expect.stringMatching(/^The adjustment of 2026-03 with the number 2, made .*, is not here/)]),
+      expect.arrayContaining([
+        expect.stringMatching(/^The adjustment of 2026-03 with the number 2, made .*, is not here/),
+      ]),
     ]);
   });
 });
@@ -198,11 +285,19 @@ describe('signatures', () => {
   test('that were not checked are said', async () => {
     const { ok, notes } = jsonOf<Verified>(await verifyIn(april));
     expect(ok).toBe(true);
-    expect(notes.filter((note) => /^Signed with the key [0-9a-f]{64}, which was not checked: give --key FILE\.$/.test(note))).toHaveLength(2);
+    expect(
+      notes.filter((note) =>
+        /^Signed with the key [0-9a-f]{64}, which was not checked: give --key FILE\.$/.test(note),
+      ),
+    ).toHaveLength(2);
   });
 
   test('of another key', async () => {
-    await expectProblem(await verifyIn(april, ...keyOption('first')), `${ADJUSTMENT}/manifest.json.sig`, /^is of the key \w+, and given is \w+$/);
+    await expectProblem(
+      await verifyIn(april, ...keyOption('first')),
+      `${ADJUSTMENT}/manifest.json.sig`,
+      /^is of the key \w+, and given is \w+$/,
+    );
   });
 
   test('that are missing, too long, or of another manifest', async () => {
@@ -216,16 +311,28 @@ describe('signatures', () => {
     await other.editManifest(({ statement }) => {
       statement['closedBy'] = 'cfo';
     });
-    await expectProblem(await verifyIn(other.out, ...keyOption('first', 'second')), 'manifest.json.sig', /^does not fit the manifest/);
+    await expectProblem(
+      await verifyIn(other.out, ...keyOption('first', 'second')),
+      'manifest.json.sig',
+      /^does not fit the manifest/,
+    );
   });
 
   test('are wanted of every pack when a key is given', async () => {
-    await expectProblem(await verifyIn(march, ...keyOption('first')), 'manifest.json', /^is not signed, and --key was given$/);
+    await expectProblem(
+      await verifyIn(march, ...keyOption('first')),
+      'manifest.json',
+      /^is not signed, and --key was given$/,
+    );
   });
 
   test.for([
     ['no key', 'x', 'has no key in PEM that is not encrypted'],
-    ['a key of RSA', pemOf(generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey), 'has a key of type rsa, not Ed25519'],
+    [
+      'a key of RSA',
+      pemOf(generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey),
+      'has a key of type rsa, not Ed25519',
+    ],
   ] as const)('are not checked with %s', async ([name, pem, problem]) => {
     const path = join(books.folder, `${name}.pub`);
     await writeFile(path, pem);
@@ -239,7 +346,11 @@ describe('against the database', () => {
     const copy = await Copy.of(march);
     await copy.forgeRows('waivers.csv', (rows) => rows.map((row) => ({ ...row, reason: 'forged' })));
     expect((await verifyIn(copy.out)).code).toBe(0);
-    await expectProblem(await withDatabase(copy.out), 'waivers.csv', /^line 2 is not that of statement_files in the database$/);
+    await expectProblem(
+      await withDatabase(copy.out),
+      'waivers.csv',
+      /^line 2 is not that of statement_files in the database$/,
+    );
   });
 
   test('of another installation is unknown', async () => {
@@ -247,8 +358,14 @@ describe('against the database', () => {
     await copy.editManifest(({ statement }) => {
       statement['id'] = '00000000-0000-4000-8000-000000000000';
     });
-    await copy.forgeRows('statement.csv', ([row]) => [{ ...row, statement_id: '00000000-0000-4000-8000-000000000000' }]);
-    await expectProblem(await withDatabase(copy.out), 'manifest.json', /^the database has no statement 00000000/);
+    await copy.forgeRows('statement.csv', ([row]) => [
+      { ...row, statement_id: '00000000-0000-4000-8000-000000000000' },
+    ]);
+    await expectProblem(
+      await withDatabase(copy.out),
+      'manifest.json',
+      /^the database has no statement 00000000/,
+    );
   });
 
   test('a line that was changed in the database does not hold', async () => {
@@ -257,8 +374,15 @@ describe('against the database', () => {
       `set session_replication_role = replica;
        update losant_usage.statement_lines set plan_id = 'gold' where org_name = 'Gamma' and metric = 'devices_total'`,
     );
-    await expectProblem(await withDatabase(march), 'lines.csv', /^line \d+ is not that of the tables of the statement/);
-    await queryOnce(books.database.url, `set session_replication_role = replica; update losant_usage.statement_lines set plan_id = null`);
+    await expectProblem(
+      await withDatabase(march),
+      'lines.csv',
+      /^line \d+ is not that of the tables of the statement/,
+    );
+    await queryOnce(
+      books.database.url,
+      `set session_replication_role = replica; update losant_usage.statement_lines set plan_id = null`,
+    );
     expect((await withDatabase(march)).code).toBe(0);
   });
 
@@ -287,10 +411,14 @@ describe('writing packs', () => {
   test('refuses a folder that is not empty, and leaves nothing of its own behind', async () => {
     const out = await mkdtemp(join(books.folder, 'taken-'));
     await writeFile(join(out, 'mine'), '');
-    await expect(writePacks(books.handle, await places(), { out, signal: SIGNAL })).rejects.toThrow('the folder is not empty');
+    await expect(writePacks(books.handle, await places(), { out, signal: SIGNAL })).rejects.toThrow(
+      'the folder is not empty',
+    );
     const aborted = AbortSignal.abort(new Error('interrupted'));
     const target = join(books.folder, 'torn');
-    await expect(writePacks(books.handle, await places(), { out: target, signal: aborted })).rejects.toThrow('interrupted');
+    await expect(writePacks(books.handle, await places(), { out: target, signal: aborted })).rejects.toThrow(
+      'interrupted',
+    );
     expect((await readdir(books.folder)).filter((name) => name.startsWith('torn'))).toEqual([]);
   });
 

@@ -67,13 +67,11 @@ describe('demo on a terminal', { timeout: LIMIT_MS }, () => {
       expect(shown).toMatch(new RegExp(`^ {2}${stream} +25 {2}${daysAgo(1)} {2}${daysAgo(1)} +none$`, 'm'));
     }
     expect(shown).toMatch(new RegExp(`^.+ \\([0-9a-f]{24}, instance [0-9a-f]{24}\\), ${daysAgo(1)}$`, 'm'));
-    expect(shown).toMatch(/^ {2}created +deleted +total +revision\n( +[\d,]+){4}$/m);
+    expect(shown).toMatch(/^ {2}devices_total +[\d,]+$/m);
   });
 
   it('serves the console until Ctrl-C, which is no failure, and only then says how to go on', () => {
     expect(page).toContain('<h1>Yesterday: <span class="good">complete</span></h1>');
-    expect(page).toContain(`Everything is here up to yesterday, ${daysAgo(1)}.`);
-    expect(page).toContain('1 instance · 25 organizations · no run is scheduled');
     expect(shown).not.toContain('To go on:');
     expect(ended.stdout).toContain('npx losant-usage status');
     expect(ended.code).toBe(0);

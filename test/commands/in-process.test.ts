@@ -59,7 +59,7 @@ test('an interruption says what it leaves behind, and is one document with --jso
   for (const [args, hint] of [
     [
       ['backfill', '--json', '--from', daysAgo(3)],
-      'what was loaded stays; the same command goes on from there',
+      'its days stay due: the next run reads them, and so does the same command',
     ],
     [['check', '--json'], 'start it again at any time'],
   ] as const) {

@@ -15,7 +15,8 @@ async function number(query: string): Promise<string> {
 
 describe('twelve questions, each answered as the base tables do', () => {
   it('is yesterday complete, and who is missing?', async () => {
-    const stored = await number(`select count(*) from losant_usage.coverage c join losant_usage.organizations o using (org_id)
+    const stored =
+      await number(`select count(*) from losant_usage.coverage c join losant_usage.organizations o using (org_id)
       where o.name <> 'Foreign' and c.usage_date = '2026-11-27' and c.is_stored`);
     const home = await world.text('/');
     expect(home).toContain('Yesterday: incomplete');
@@ -47,7 +48,9 @@ describe('twelve questions, each answered as the base tables do', () => {
 
   it('who moved?', async () => {
     const home = await world.text('/');
-    expect(home).toContain('1 organization moved: its last 7 days beside the 4 weeks before: Doubled (+100 %)');
+    expect(home).toContain(
+      '1 organization moved: its last 7 days beside the 4 weeks before: Doubled (+100 %)',
+    );
     expect(await world.text('/organizations?only=moved')).toMatch(/Doubled.* \+100 % /);
   });
 
@@ -65,7 +68,8 @@ describe('twelve questions, each answered as the base tables do', () => {
   it("what is an organization's October by type and source?", async () => {
     const [row] = await world.ask(`select sum((payload_sources -> 'mqtt' ->> 'device')::bigint) as device,
         sum((payload_sources -> 'timer' ->> 'timer.flow')::bigint) as flow
-      from losant_usage.usage_days where org_id = '${ORGS.doubled}' and usage_date between '2026-10-01' and '2026-10-31'`);
+      from losant_usage.usage_days where org_id = '${ORGS.doubled}' and usage_date between '2026-10-01' and
+        '2026-10-31'`);
     const page = await world.text(`/organizations/${ORGS.doubled}?from=2026-10-01&to=2026-10-31`);
     expect(page).toContain(`mqtt device ${Number(row?.device).toLocaleString('en-US')} 75 %`);
     expect(page).toContain(`timer timer.flow ${Number(row?.flow).toLocaleString('en-US')} 25 %`);
@@ -73,7 +77,9 @@ describe('twelve questions, each answered as the base tables do', () => {
 
   it('why is this cell not right?', async () => {
     const story = await world.text(`/coverage/${ORGS.gappy}/2026-11-27`);
-    expect(story).toMatch(/Gappy, 2026-11-27: ✕ missing .*payload_totals: ✕ missing not stored and late.*server_error: HTTP 500/);
+    expect(story).toMatch(
+      /Gappy, 2026-11-27: ✕ missing .*payload_totals: ✕ missing not stored and late.*server_error: HTTP 500/,
+    );
     expect(story).toContain(
       `losant-usage backfill --from 2026-11-27 --to 2026-11-27 --org ${ORGS.gappy} --stream payload_totals --force`,
     );
@@ -96,7 +102,9 @@ describe('twelve questions, each answered as the base tables do', () => {
   });
 
   it("what did last night's run do?", async () => {
-    expect(await world.text('/runs')).toContain('2026-11-28 00:15 2 min 5 s Main scheduled partial 40 38 2 1 44 server_error (2)');
+    expect(await world.text('/runs')).toContain(
+      '2026-11-28 00:15 2 min 5 s Main scheduled partial 40 38 2 1 44 server_error (2)',
+    );
     const run = await world.text(`/runs/${RUN}`);
     expect(run).toContain('Scheduled run: partial');
     expect(run).toContain('server_error <i>HTTP 500</i> payload_totals 2 1');
@@ -110,7 +118,8 @@ describe('twelve questions, each answered as the base tables do', () => {
   it('how is our total by day against the weeks before?', async () => {
     // Only days on which both are known: a newcomer and one that left have used nothing before and after.
     const total = await number(`select sum(payload_billable_count) from losant_usage.usage_days d
-      join losant_usage.organizations o using (org_id) where o.name <> 'Foreign' and usage_date between '2026-11-01' and '2026-11-27'`);
+      join losant_usage.organizations o using (org_id) where o.name <> 'Foreign' and usage_date between '2026-11-01'
+        and '2026-11-27'`);
     const [row] = await world.ask(`
       with pairs as (
         select o.org_id, day::date as day,
@@ -122,10 +131,13 @@ describe('twelve questions, each answered as the base tables do', () => {
         left join losant_usage.usage_days b on b.org_id = o.org_id and b.usage_date = day::date - 28
         where o.name <> 'Foreign'
       )
-      select round((sum(now) / sum(before) - 1) * 100)::integer as change from pairs where now is not null and before is not null`);
+      select round((sum(now) / sum(before) - 1) * 100)::integer as change from pairs where now is not null and before
+        is not null`);
     const change = Number(row?.change);
     const home = await world.text('/');
     expect(home).toContain('November 2026 so far');
-    expect(home).toContain(`Billable payloads ${total} ? ${change > 0 ? '+' : ''}${change} %; 2 numbers are missing`);
+    expect(home).toContain(
+      `Billable payloads ${total} ? ${change > 0 ? '+' : ''}${change} %; 2 numbers are missing`,
+    );
   });
 });

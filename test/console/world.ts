@@ -48,88 +48,127 @@ const HOSTILE_BODY = '<script>alert(1)</script>\u202e\u0007';
 
 const FILL = `
 insert into losant_usage.instances (instance_id, name, api_url, policy, all_from, listed_at) values
-  ('${INSTANCE}', 'Main', 'https://api.example.com', '{"readAtHours": [0, 6, 24, 48, 72, 168, 720], "finalAtHours": 72, "horizonDays": 90}',
+  ('${INSTANCE}', 'Main', 'https://api.example.com',
+    '{"readAtHours": [0, 6, 24, 48, 72, 168, 720], "finalAtHours": 72, "horizonDays": 90}',
     '2026-08-01', now()),
-  ('${OTHER}', 'Other', 'https://api.example.com', '{"readAtHours": [0], "finalAtHours": 72, "horizonDays": 90}', '2026-08-01', now());
-insert into losant_usage.organizations (org_id, instance_id, name, referral_id, plan_id, tags, limits, created_on, removed_on, first_seen_at, last_seen_at) values
-  ('${ORGS.office}', '${INSTANCE}', 'Office', 'C-1', 'gold', '[{"key": "region", "value": "eu"}]', '{"payload": 21500}', '2025-01-01', null, now(), now()),
-  ('${ORGS.doubled}', '${INSTANCE}', 'Doubled', 'C-2', 'gold', '[]', '{"payload": 1000000}', '2025-01-01', null, now(), now()),
-  ('${ORGS.silent}', '${INSTANCE}', 'Silent', 'C-3', 'gold', '[]', '{"payload": 1000000}', '2025-01-01', null, now(), now()),
-  ('${ORGS.newcomer}', '${INSTANCE}', 'Newcomer', null, 'gold', '[]', '{"payload": 1000000}', '2026-11-23', null, now(), now()),
-  ('${ORGS.left}', '${INSTANCE}', 'Left', null, 'gold', '[]', '{"payload": 1000000}', '2025-01-01', '2026-11-25', now(), now()),
-  ('${ORGS.gappy}', '${INSTANCE}', 'Gappy', null, 'gold', '[]', '{"payload": 1000000}', '2025-01-01', null, now(), now()),
+  ('${OTHER}', 'Other', 'https://api.example.com', '{"readAtHours": [0], "finalAtHours": 72, "horizonDays": 90}',
+    '2026-08-01', now());
+insert into losant_usage.organizations (org_id, instance_id, name, referral_id, plan_id, tags, limits, created_on,
+  removed_on, first_seen_at, last_seen_at) values
+  ('${ORGS.office}', '${INSTANCE}', 'Office', 'C-1', 'gold', '[{"key": "region", "value": "eu"}]',
+    '{"payload": 21500}', '2025-01-01', null, now(), now()),
+  ('${ORGS.doubled}', '${INSTANCE}', 'Doubled', 'C-2', 'gold', '[]', '{"payload": 1000000}', '2025-01-01', null,
+    now(), now()),
+  ('${ORGS.silent}', '${INSTANCE}', 'Silent', 'C-3', 'gold', '[]', '{"payload": 1000000}', '2025-01-01', null, now(),
+    now()),
+  ('${ORGS.newcomer}', '${INSTANCE}', 'Newcomer', null, 'gold', '[]', '{"payload": 1000000}', '2026-11-23', null,
+    now(), now()),
+  ('${ORGS.left}', '${INSTANCE}', 'Left', null, 'gold', '[]', '{"payload": 1000000}', '2025-01-01', '2026-11-25',
+    now(), now()),
+  ('${ORGS.gappy}', '${INSTANCE}', 'Gappy', null, 'gold', '[]', '{"payload": 1000000}', '2025-01-01', null, now(),
+    now()),
   ('${ORGS.hourly}', '${INSTANCE}', 'Hourly', null, null, '[]', '{}', '2025-01-01', null, now(), now()),
-  ('${ORGS.hostile}', '${INSTANCE}', U&'<img src=x onerror=alert(1)>\\202e\\0007', null, 'gold', '[]', '{"payload": 1000000}', '2025-01-01', null, now(), now()),
+  ('${ORGS.hostile}', '${INSTANCE}', U&'<img src=x onerror=alert(1)>\\202e\\0007', null, 'gold', '[]',
+    '{"payload": 1000000}', '2025-01-01', null, now(), now()),
   ('${idOf(9)}', '${OTHER}', 'Foreign', null, 'gold', '[]', '{}', '2025-01-01', null, now(), now());
 insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
-select o.org_id, s.stream, greatest(date '2026-08-01', o.created_on), coalesce(o.removed_on, date '2026-11-28'), o.removed_on - 1
+select o.org_id, s.stream, greatest(date '2026-08-01', o.created_on), coalesce(o.removed_on, date '2026-11-28'),
+  o.removed_on - 1
 from losant_usage.organizations o cross join losant_usage.streams s
 where s.stream <> 'payload_hours' or o.org_id = '${ORGS.hourly}';
 
 create temporary table cell as
 select t.org_id, t.stream, day::date as usage_date,
-  case when t.org_id = '${ORGS.gappy}' and (day in ('2026-10-10', '2026-11-27') and t.stream = 'payload_totals') then 'missing'
+  case when t.org_id = '${ORGS.gappy}' and (day in ('2026-10-10', '2026-11-27') and t.stream = 'payload_totals') then
+    'missing'
     when t.org_id = '${ORGS.gappy}' and day = '2026-11-20' and t.stream = 'device_counts' then 'in_doubt'
     when t.org_id = '${ORGS.hostile}' and day = '2026-11-10' and t.stream = 'payload_totals' then 'accepted'
     when day >= '2026-11-25' then 'stored' else 'final' end as standing
-from losant_usage.tracks t cross join lateral generate_series(t.first_day::timestamp, t.next_day - 1, interval '1 day') as day;
+from losant_usage.tracks t cross join lateral generate_series(t.first_day::timestamp, t.next_day - 1, interval
+  '1 day') as day;
 
-insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision, verified_at, attempted_at, next_read_at,
+insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision,
+  verified_at, attempted_at, next_read_at,
   attempts, first_loaded_at, finalized_at, run_id, reason, message)
 select c.usage_date, c.org_id, c.stream, c.standing::losant_usage.standing, c.standing not in ('missing', 'accepted'),
   c.standing not in ('missing', 'accepted'), case when c.standing in ('missing', 'accepted') then 0 else 1 end,
   case when c.standing <> 'missing' then e.read_at end, e.read_at,
-  case when c.standing in ('missing', 'in_doubt', 'stored') then timestamptz '2026-11-28T13:00Z' end, case c.standing when 'missing' then 2 else 0 end,
-  case when c.standing not in ('missing', 'accepted') then e.day_end end, case c.standing when 'final' then e.read_at end, '${RUN}',
-  case c.standing when 'missing' then 'server_error' when 'in_doubt' then 'contradicted' when 'accepted' then 'waived' end,
-  case c.standing when 'missing' then 'HTTP 500' when 'in_doubt' then 'sources are above zero' when 'accepted' then 'a test' end
+  case when c.standing in ('missing', 'in_doubt', 'stored') then timestamptz '2026-11-28T13:00Z' end, case c.standing
+    when 'missing' then 2 else 0 end,
+  case when c.standing not in ('missing', 'accepted') then e.day_end end, case c.standing when 'final' then e.read_at
+    end, '${RUN}',
+  case c.standing when 'missing' then 'server_error' when 'in_doubt' then 'contradicted' when 'accepted' then 'waived'
+    end,
+  case c.standing when 'missing' then 'HTTP 500' when 'in_doubt' then 'sources are above zero' when 'accepted' then
+    'a test' end
 from cell c cross join lateral (select (c.usage_date + 1)::timestamp at time zone 'UTC' as day_end) as d
-cross join lateral (select d.day_end, d.day_end + case c.standing when 'stored' then interval '15 minutes' else interval '80 hours' end as read_at) as e;
+cross join lateral (select d.day_end, d.day_end + case c.standing when 'stored' then interval '15 minutes' else
+  interval '80 hours' end as read_at) as e;
 
-insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total, notebook_minutes, notebook_completed,
-  notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count, payload_all_count, payload_all_bytes, payload_source_count,
+insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total,
+  notebook_minutes, notebook_completed,
+  notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count, payload_all_count, payload_all_bytes,
+    payload_source_count,
   payload_sources, hours_billable_count, hours_all_count, hours_all_bytes)
 select d.usage_date, d.org_id, 1, 0, 10, 5, 1, 0, 0, 0, p.payloads, p.payloads, p.payloads * 100, q.payloads,
-  jsonb_build_object('mqtt', jsonb_build_object('device', q.payloads - q.payloads / 4), 'timer', jsonb_build_object('timer.flow', q.payloads / 4)),
+  jsonb_build_object('mqtt', jsonb_build_object('device', q.payloads - q.payloads / 4), 'timer',
+    jsonb_build_object('timer.flow', q.payloads / 4)),
   h.counts, h.counts, h.counts
 from (select distinct org_id, usage_date from cell) as d
 cross join lateral (
   select case d.org_id when '${ORGS.office}' then case when extract(isodow from d.usage_date) < 6 then 1000 else 100 end
     when '${ORGS.doubled}' then case when d.usage_date >= '2026-11-21' then 1000 else 500 end
     when '${ORGS.silent}' then case when d.usage_date >= '2026-11-25' then 0 else 300 end
-    when '${ORGS.newcomer}' then 50 when '${ORGS.left}' then 700 when '${ORGS.gappy}' then 400 else 240 end::bigint as payloads
+    when '${ORGS.newcomer}' then 50 when '${ORGS.left}' then 700 when '${ORGS.gappy}' then 400 else 240 end::bigint as
+      payloads
 ) as q
 cross join lateral (
-  select case when exists (select from cell c where c.org_id = d.org_id and c.usage_date = d.usage_date and c.stream = 'payload_totals'
+  select case when exists (select from cell c where c.org_id = d.org_id and c.usage_date = d.usage_date and c.stream =
+    'payload_totals'
     and c.standing in ('missing', 'accepted')) then null else q.payloads end as payloads
 ) as p
 cross join lateral (
-  select case when d.org_id = '${ORGS.hourly}' then (select array_agg(case when hour between 8 and 17 then 24 else 0 end::bigint order by hour)
+  select case when d.org_id = '${ORGS.hourly}' then (select array_agg(case when hour between 8 and 17 then 24 else 0
+    end::bigint order by hour)
     from generate_series(0, 23) as hour) end as counts
 ) as h;
 
-insert into losant_usage.waivers (org_id, stream, usage_date, reason, waived_by) values ('${ORGS.hostile}', 'payload_totals', '2026-11-10', 'a test', 'anna');
-insert into losant_usage.quarantine (org_id, stream, from_date, to_date, code, problem, body_gzip, body_sha256, body_truncated, run_id, seen_at)
-values ('${ORGS.gappy}', 'payload_totals', '2026-11-27', '2026-11-27', 'invalid_value', 'total: not a number', $body, decode(repeat('00', 32), 'hex'), false,
+insert into losant_usage.waivers (org_id, stream, usage_date, reason, waived_by) values ('${ORGS.hostile}',
+  'payload_totals', '2026-11-10', 'a test', 'anna');
+insert into losant_usage.quarantine (org_id, stream, from_date, to_date, code, problem, body_gzip, body_sha256,
+  body_truncated, run_id, seen_at)
+values ('${ORGS.gappy}', 'payload_totals', '2026-11-27', '2026-11-27', 'invalid_value', 'total: not a number', $body,
+  decode(repeat('00', 32), 'hex'), false,
   '${RUN}', '2026-11-28T11:00Z');
-insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, from_date, to_date, counts, failures, started_at, finished_at, host, version) values
+insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, from_date, to_date, counts, failures,
+  started_at, finished_at, host, version) values
   ('${RUN}', '${INSTANCE}', 'scheduled', true, 'partial', '2026-11-21', '2026-11-27',
-    '{"orgs": 8, "cells": {"planned": 40, "loaded": 38, "failed": 2}, "requests": 44, "restated": 1, "restatedFinal": 1}',
-    '[{"code": "server_error", "message": "<i>HTTP 500</i>", "stream": "payload_totals", "cells": 2, "orgs": 1, "example": "${ORGS.gappy}"}]',
+    '{"orgs": 8, "cells": {"planned": 40, "loaded": 38, "failed": 2},
+      "requests": 44, "restated": 1, "restatedFinal": 1}',
+    '[{"code": "server_error", "message": "<i>HTTP 500</i>", "stream": "payload_totals", "cells": 2, "orgs": 1,
+      "example": "${ORGS.gappy}"}]',
     '2026-11-28T00:15Z', '2026-11-28T00:17:05Z', 'pod-1', '1.2.3');
 
 -- September is closed, and 500 payloads of the office came later.
-insert into losant_usage.statements (statement_id, instance_id, month, number, kind, orgs, rules, controls, closed_at, closed_by, manifest, manifest_sha256)
-values ('00000000-0000-4000-8000-000000000009', '${INSTANCE}', '2026-09-01', 1, 'closing', 8, '{}', '{}', '2026-10-05T08:00Z', 'clerk', '{}', decode(repeat('00', 32), 'hex'));
+insert into losant_usage.statements (statement_id, instance_id, month, number, kind, orgs, rules, controls, closed_at,
+  closed_by, manifest, manifest_sha256)
+values ('00000000-0000-4000-8000-000000000009', '${INSTANCE}', '2026-09-01', 1, 'closing', 8, '{}', '{}',
+  '2026-10-05T08:00Z', 'clerk', '{}', decode(repeat('00', 32), 'hex'));
 insert into losant_usage.statement_lines
-select '00000000-0000-4000-8000-000000000009', d.org_id, d.metric, d.month, d.org_name, d.referral_id, d.plan_id, d.customer_id, d.is_customer_changed, d.unit, d.kind,
-  d.quantity - x.less, d.billed_before, d.total - x.less, d.maximum, d.average, d.sources, d.days_expected, d.days_stored, d.days_final, d.days_accepted, d.days_open,
+select '00000000-0000-4000-8000-000000000009', d.org_id, d.metric, d.month, d.org_name, d.referral_id, d.plan_id,
+  d.customer_id, d.is_customer_changed, d.unit, d.kind,
+  d.quantity - x.less, d.billed_before, d.total - x.less, d.maximum, d.average, d.sources, d.days_expected,
+    d.days_stored, d.days_final, d.days_accepted, d.days_open,
   d.days_unavailable, d.days_in_doubt, d.days_missing, d.days_unreported
 from losant_usage.statement_draft('${INSTANCE}', '2026-09-01', false) d
-cross join lateral (select case when d.org_id = '${ORGS.office}' and d.metric = 'payload_billable_count' then 500 else 0 end as less) as x;
-insert into losant_usage.revisions (org_id, stream, usage_date, revision, old, new, was_final, run_id, changed_at) values
-  ('${ORGS.office}', 'payload_totals', '2026-09-15', 2, '{"payload_billable_count": 500}', '{"payload_billable_count": 1000}', true, '${RUN}', '2026-11-28T00:16Z'),
-  ('${ORGS.hourly}', 'payload_hours', '2026-11-24', 2, '{"hours_all_count": {"9": 20}}', '{"hours_all_count": {"9": 24}}', true, '${RUN}', '2026-11-28T00:16Z');
+cross join lateral (select case when d.org_id = '${ORGS.office}' and d.metric = 'payload_billable_count' then 500 else
+  0 end as less) as x;
+insert into losant_usage.revisions (org_id, stream, usage_date, revision, old, new, was_final, run_id, changed_at)
+  values
+  ('${ORGS.office}', 'payload_totals', '2026-09-15', 2, '{"payload_billable_count": 500}',
+    '{"payload_billable_count": 1000}', true, '${RUN}', '2026-11-28T00:16Z'),
+  ('${ORGS.hourly}', 'payload_hours', '2026-11-24', 2, '{"hours_all_count": {"9": 20}}',
+    '{"hours_all_count": {"9": 24}}', true, '${RUN}', '2026-11-28T00:16Z');
 `;
 
 export interface World {
@@ -197,7 +236,10 @@ export function textOf(page: string): string {
   const main = page.slice(page.indexOf('<main'), page.indexOf('</main>'));
   return main
     .replaceAll(/<title>[^<]*<\/title>/g, '')
-    .replaceAll(/<(?:a|span|strong|time|code|button|svg|rect|path)\b[^>]*>|<\/(?:a|span|strong|time|code|button|svg|rect|path)>/g, '')
+    .replaceAll(
+      /<(?:a|span|strong|time|code|button|svg|rect|path)\b[^>]*>|<\/(?:a|span|strong|time|code|button|svg|rect|path)>/g,
+      '',
+    )
     .replaceAll(/<[^>]+>/g, ' ')
     .replaceAll('&lt;', '<')
     .replaceAll('&gt;', '>')

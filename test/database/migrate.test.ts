@@ -17,10 +17,7 @@ const FIRST = `-- A comment; with a semicolon, and a 'quote.
 do $$ begin
   if to_regnamespace('losant_usage') is null then create schema losant_usage; end if;
 end $$;
-create table losant_usage.migrations (
-  name text primary key, sha256 text not null, applied_at timestamptz not null default clock_timestamp());
 grant select on losant_usage.migrations to public;
-create function losant_usage.changed_definitions() returns setof text language sql stable as 'select null where false';
 create table losant_usage.first (value bigint not null);
 comment on table losant_usage.first is 'It''s; fine.';
 create function losant_usage.twice(value bigint) returns bigint language plpgsql as $$
@@ -65,12 +62,12 @@ function failure(promise: Promise<unknown>): Promise<unknown> {
   );
 }
 
-/** Whatever the schema holds, and the schema itself. */
+/** The number of tables and views in the schema besides those of kysely's Migrator. */
 async function leftovers(): Promise<number> {
   const rows = await queryOnce(
     database.url,
-    `select (select count(*) from pg_namespace where nspname = 'losant_usage')
-       + (select count(*) from pg_class where relnamespace = to_regnamespace('losant_usage')) as count`,
+    `select count(*) as count from pg_class
+      where relnamespace = to_regnamespace('losant_usage') and relname not like 'migrations%'`,
   );
   return Number(rows[0]?.['count']);
 }
@@ -157,7 +154,7 @@ describe('migrating', () => {
     const applied = await requireSchema(small, { createIfEmpty: true, autoMigrate: false });
     expect(applied[0]).toBe('0001_reference');
     const { rows } = await sql`select name from losant_usage.migrations order by name`.execute(small.db);
-    expect(rows.map((row) => (row as { name: string }).name)).toEqual(applied);
+    expect(rows.map((row) => (row as { name: string }).name.split(' ')[0])).toEqual(applied);
     await small.close();
     const again = await open(embedded.url);
     expect(await readSchemaState(again)).toMatchObject({ state: 'at_head', applied });
@@ -224,16 +221,17 @@ describe('a database that is not at head', () => {
         kind: 'database_mismatch',
         hint: 'make a new database, point DATABASE_URL at it, and collect what Losant still has with `losant-usage backfill`',
       });
-      expect(String(error)).toContain('was made by a version before the first release');
+      expect(String(error)).toContain('was made by another layout of losant-usage');
     }
   });
 
   test('is left alone when an applied file was changed', async () => {
+    write('0002_second', SECOND);
     await migrateToHead(handle, { folder });
-    write('0001_first', `${FIRST}create table losant_usage.later ();\n`);
+    write('0002_second', `${SECOND}create table losant_usage.later ();\n`);
     expect(await readSchemaState(handle, { folder })).toMatchObject({
       state: 'edited',
-      edited: ['0001_first'],
+      edited: ['0002_second'],
     });
     for (const refused of [
       () => migrateToHead(handle, { folder }),
@@ -241,7 +239,7 @@ describe('a database that is not at head', () => {
     ]) {
       const error = await failure(refused());
       expect(error).toMatchObject({ kind: 'database_mismatch' });
-      expect(String(error)).toContain('Migration 0001_first is not what was applied');
+      expect(String(error)).toContain('Migration 0002_second is not what was applied');
     }
   });
 });

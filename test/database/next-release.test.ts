@@ -12,26 +12,26 @@ import { migrateToHead, readPending, readSchemaState, requireSchema } from '../.
 import { createDatabase } from '../../src/database/open.ts';
 import { runProgram } from '../support/program.ts';
 import { COST_CENTER } from '../support/releases.ts';
-import { devices } from '../views/loads.ts';
-import { addTracking, type Ledger, openLedger } from './ledger.ts';
+import { answer, type Ledger, openLedger } from '../ledger/ledger.ts';
+import { devices, named } from '../usage/cells.ts';
 
 let folder: string;
 let ledger: Ledger;
 let handle: DatabaseHandle;
-let orgId: string;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'losant-usage-next-'));
   cpSync('migrations', folder, { recursive: true });
   writeFileSync(join(folder, '0099_cost_center.sql'), COST_CENTER);
-  ledger = await openLedger('postgres');
+  ledger = await openLedger('2026-11-24T12:00:00.000Z');
   handle = await createDatabase({ url: ledger.url, applicationName: 'next release', poolSize: 2 });
-  orgId = await ledger.newOrg();
-  await ledger.ask(
+  const orgId = await ledger.want({ from: '2026-11-20', to: '2026-11-21' }, ['device_counts']);
+  await ledger.asProgram(
     sql`update losant_usage.organizations set tags = '[{"key": "cost_center", "value": "4711"}]'`,
   );
-  await addTracking(ledger.db, orgId, { streams: ['device_counts'], days: '{[2025-01-01,2025-01-02]}' });
-  await ledger.load([devices(orgId, '2025-01-01', 4, 1, 17), devices(orgId, '2025-01-02', 4, 1, 20)]);
+  await ledger.load(
+    ['2026-11-20', '2026-11-21'].map((day) => answer(orgId, 'device_counts', day, named(devices(4, 1, 17)))),
+  );
 });
 
 afterAll(async () => {
@@ -61,7 +61,7 @@ test('up: every number stays, the column is filled, and the schema is whole', as
   expect(await ledger.ask(sql`select cost_center from losant_usage.organizations`)).toEqual([
     { cost_center: '4711' },
   ]);
-  expect(await readSchemaState(handle, { folder })).toMatchObject({ state: 'at_head', changed: [] });
+  expect(await readSchemaState(handle, { folder })).toMatchObject({ state: 'at_head' });
   expect(await migrateToHead(handle, { folder })).toEqual([]);
 });
 

@@ -11,7 +11,7 @@ import {
 } from '../../src/ledger/due.ts';
 import { markRemoved } from '../../src/ledger/organizations.ts';
 import type { Policy } from '../../src/usage/policy.ts';
-import { devices, failed, minutes, named, POLICY, silence } from '../usage/cells.ts';
+import { devices, failed, minutes, named, POLICY, refused, silence } from '../usage/cells.ts';
 import { answer, INSTANCE, type Ledger, useLedger, WRITE } from './ledger.ts';
 
 const given = useLedger('2026-11-24T00:15:00.000Z');
@@ -130,10 +130,10 @@ test('a run by hand reads again at once what failed, in its scope and inside the
   ]);
   const other = await ledger.want({ from: '2026-11-23', to: '2026-11-23' }, DEVICES);
   await ledger.load([
-    answer(orgId, 'device_counts', '2026-11-22', { ...failed, code: 'refused' }),
-    answer(orgId, 'notebook_minutes', '2026-11-22', { ...failed, code: 'refused' }),
+    answer(orgId, 'device_counts', '2026-11-22', refused),
+    answer(orgId, 'notebook_minutes', '2026-11-22', refused),
     devicesOf(orgId, '2026-11-23'),
-    answer(other, 'device_counts', '2026-11-23', { ...failed, code: 'refused' }),
+    answer(other, 'device_counts', '2026-11-23', refused),
   ]);
   await ledger.setTime('2026-11-24T01:00:00.000Z');
   const scope = { ...ALL, orgIds: [orgId], streams: DEVICES };
@@ -190,7 +190,7 @@ describe('another policy sets the next reads inside the horizon anew', () => {
       'notebook_minutes',
     ]);
     await ledger.load([
-      answer(orgId, 'device_counts', '2026-11-20', { ...failed, code: 'refused' }),
+      answer(orgId, 'device_counts', '2026-11-20', refused),
       answer(orgId, 'notebook_minutes', '2026-11-20', silence),
       answer(orgId, 'notebook_minutes', '2026-11-19', named(minutes(1, 1))),
     ]);

@@ -3,9 +3,9 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { beginWriting, type LeaseHold, releaseLease, renewLease, takeLease } from '../../src/ledger/lease.ts';
 import { INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
-describe('a lease', () => {
-  const given = useLedger('2026-11-24T12:00:00.000Z');
+const given = useLedger('2026-11-24T12:00:00.000Z');
 
+describe('a lease', () => {
   beforeEach(async () => {
     await given.ledger.ask(sql`delete from losant_usage.leases`);
   });
@@ -83,5 +83,38 @@ describe('a lease', () => {
     await take(RUN_2, 'two');
     await releaseLease(given.ledger.db, first);
     expect(await leases()).toMatchObject([{ left: 60, run_id: RUN_2, host: 'two' }]);
+  });
+});
+
+describe('a transaction in which the program writes', () => {
+  test.each([
+    ['off', 'on'],
+    ['local', 'local'],
+    ['on', 'on'],
+  ])(
+    'on a server or behind a pooler with synchronous_commit = %s commits with %s',
+    async (usual, expected) => {
+      const setting = await given.ledger.db.transaction().execute(async (trx) => {
+        await sql`select set_config('synchronous_commit', ${usual}, true)`.execute(trx);
+        await beginWriting(trx);
+        const { rows } = await sql<{
+          now: string;
+        }>`select current_setting('synchronous_commit') as now`.execute(trx);
+        return rows[0]?.now;
+      });
+      expect(setting).toBe(expected);
+    },
+  );
+
+  test('says so to itself alone', async () => {
+    const said = sql<{ by_hand: boolean }>`select losant_usage_internal.is_by_hand() as by_hand`;
+    const inside = await given.ledger.db.transaction().execute(async (trx) => {
+      await beginWriting(trx);
+      return (await said.execute(trx)).rows;
+    });
+    expect([inside, (await said.execute(given.ledger.db)).rows]).toEqual([
+      [{ by_hand: false }],
+      [{ by_hand: true }],
+    ]);
   });
 });

@@ -288,6 +288,9 @@ describe('a batch', () => {
       '11-20 device_counts waiting never_read 11-21T00:00',
       '11-20 notebook_minutes waiting never_read 11-21T00:00',
     ]);
+    // The half of the batch without it loads.
+    await given.ledger.load(batch.slice(1));
+    expect(await numbersOf(orgId)).toEqual([{ numbers: minutes(17, 4) }]);
   });
 
   test('keeps a time that was set after its request was sent', async () => {

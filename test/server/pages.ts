@@ -1,15 +1,8 @@
 import { connect, type Socket } from 'node:net';
-import type {
-  DatabaseView,
-  InstanceStatus,
-  PageSources,
-  ReadPage,
-  WorkerStatus,
-} from '../../src/console/sources.ts';
+import type { DatabaseView, InstanceStatus, WorkerStatus } from '../../src/console/sources.ts';
 import { createLogger } from '../../src/logger.ts';
 import type { Health, InstanceHealth, StreamHealth } from '../../src/queries/health.ts';
-import type { RunRecord } from '../../src/queries/runs.ts';
-import { createApp } from '../../src/server/app.ts';
+import { type AppSources, createApp } from '../../src/server/app.ts';
 import { hashToken, type Listening, listen } from '../../src/server/listen.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import { sumStandings } from '../../src/usage/standing.ts';
@@ -25,15 +18,18 @@ export const STREAM: StreamHealth = {
   cells: sumStandings([{ stored: 5, final: 2 }]),
   yesterday: { waiting: 0, unavailable: 0, in_doubt: 0, missing: 0 },
   yesterdayReadAt: '2026-11-24T10:00:30.000Z',
+  firstDay: '2026-11-20',
+  lastDay: '2026-11-23',
+  completeTo: '2026-11-23',
+  orgs: 4,
+  orgsComplete: 4,
   gaps: 0,
   orgsWithGaps: 0,
   oldestGap: null,
   expiring: 0,
-  trackedFrom: '2026-11-20',
-  newestDay: '2026-11-23',
-  completeTo: '2026-11-23',
-  orgsTracked: 4,
-  orgsComplete: 4,
+  failing: 0,
+  quarantined: 0,
+  newestReadDay: '2026-11-23',
 };
 
 /** An instance of which nothing is missing. */
@@ -45,14 +41,14 @@ export const INSTANCE_HEALTH: InstanceHealth = {
   deletedOrganizations: 0,
   listedAt: '2026-11-24T00:15:00.000Z',
   listProblem: null,
-  hasRun: true,
+  totalsProblem: null,
+  lastRunAt: '2026-11-24T10:00:00.000Z',
   lastCompleteRunAt: '2026-11-24T10:00:00.000Z',
+  leaseRunId: null,
+  leaseSince: null,
   finalChanges30Days: 0,
-  finalChangesByHand30Days: 0,
-  changesByHand30Days: 0,
   finalChanges: 0,
-  lease: null,
-  quarantined: 0,
+  differences: 0,
   streams: [STREAM],
 };
 
@@ -60,22 +56,8 @@ export const HEALTH: Health = {
   at: '2026-11-24T10:30:00.000Z',
   gaps: 0,
   instances: [INSTANCE_HEALTH],
+  notInSettings: [],
   runs: [],
-};
-
-/** A run that was complete. */
-export const RUN: RunRecord = {
-  ...{
-    runId: '00000000-0000-4000-8000-00000000000a',
-    instanceId: INSTANCE,
-    kind: 'scheduled',
-    status: 'complete',
-  },
-  ...{ from: '2026-11-23', to: '2026-11-23', streams: ['device_counts'], host: 'pod-1', version: '1.2.3' },
-  ...{ startedAt: '2026-11-24T10:00:00.000Z', heartbeatAt: '2026-11-24T10:01:00.000Z' },
-  ...{ finishedAt: '2026-11-24T10:01:00.000Z', orgs: 4, planned: 4, loaded: 4, unchanged: 0, leftOut: 0 },
-  ...{ failed: 0, quarantined: 0, unavailable: 0, restated: 0, restatedFinal: 0, requests: 5 },
-  ...{ failures: [], error: null },
 };
 
 /** What a worker says of the instance after a complete run. */
@@ -84,7 +66,6 @@ export const INSTANCE_STATUS: InstanceStatus = {
   state: 'idle',
   progress: null,
   lastRun: { finishedAt: '2026-11-24T10:00:00.000Z', result: 'complete' },
-  lastCompleteRunAt: '2026-11-24T10:00:00.000Z',
   trouble: null,
 };
 
@@ -108,9 +89,6 @@ export function viewOf(
   return { isUp, reading: health === null ? null : { value: health, atMs: NOW_MS - ageMs, tookMs: 250 } };
 }
 
-/** A database whose answer to whatever a page asks is known. */
-export const answering = (answer: unknown): ReadPage => (() => Promise.resolve(answer)) as ReadPage;
-
 export interface Pages extends AsyncDisposable {
   readonly port: number;
   readonly logged: string[];
@@ -129,7 +107,7 @@ export async function startPages({
 }: {
   host?: string;
   token?: string | null;
-  sources?: Partial<PageSources>;
+  sources?: Partial<AppSources>;
 } = {}): Promise<Pages> {
   const logged: string[] = [];
   const logger = createLogger({
@@ -140,17 +118,10 @@ export async function startPages({
   const app = createApp({
     status: () => STATUS,
     database: () => Promise.resolve(viewOf(HEALTH)),
-    heatMap: () => Promise.resolve(null),
-    month: () => Promise.resolve(null),
-    totals: () => Promise.resolve(null),
-    overview: () => Promise.resolve(null),
-    wakes: () => [],
-    openMonth: () => Promise.resolve(null),
     read: () => Promise.reject(new Error('no database here')),
-    streamRows: () => Promise.reject(new Error('no database here')),
+    instanceIds: [INSTANCE],
     now: () => NOW_MS,
     readiness: () => Promise.resolve([]),
-    policy: { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAtHours: 72, horizonDays: 90 },
     metrics: createMetrics({ version: '1.2.3', instanceIds: [INSTANCE], startedAtMs: NOW_MS }),
     logger,
     ...sources,

@@ -4,42 +4,36 @@ import { useOpened } from '../opened.ts';
 /** 2026-11-24 10:30 UTC, a Tuesday. */
 export const NOW = Date.UTC(2026, 10, 24, 10, 30);
 
-export interface Answer {
+interface Answer {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
-  /** Parsed, when it is JSON. */
+  /** The parsed text if it is JSON, otherwise null. */
   readonly body: unknown;
 }
 
 export interface Counts {
-  readonly start: string;
-  readonly end: string;
   readonly counts: readonly (Readonly<Record<string, number>> & { readonly date: string })[];
 }
-
-/** Payloads by type and source, without the envelope. */
-export type Sources = Readonly<Record<string, Readonly<Record<string, number>>>>;
 
 /** A running platform with a client that holds its full token. */
 export interface Platform extends AsyncDisposable {
   readonly url: string;
   readonly instanceId: string;
   readonly token: string;
-  /** GET below the instance. */
+  /** Sends a GET below the instance. */
   get(path: string, headers?: Record<string, string>): Promise<Answer>;
-  counts(path: string): Promise<Counts>;
-  sources(path: string): Promise<Sources>;
+  counts(path: string): Promise<Counts['counts']>;
   send(method: string, path: string, body: unknown): Promise<Answer>;
-  /** GET of a whole path with these headers only. */
+  /** Sends a GET of a whole path with these headers only. */
   raw(path: string, headers?: Record<string, string>): Promise<Answer>;
-  /** GET below /control, or POST when a body is given. */
+  /** Sends a GET below /control, or a POST when a body is given. Rejects if it is refused. */
   control(path: string, body?: unknown): Promise<unknown>;
-  /** Path of an organization that wears the trait. */
+  /** Returns the path of an organization that has the trait. */
   orgWith(trait: string): Promise<string>;
 }
 
-/** 25 organizations at NOW, with everything that is odd about some, unless the options say otherwise. */
+/** Starts 25 organizations at NOW, with everything that is odd about some, unless the options say otherwise. */
 export async function startPlatform(options: SimulatorOptions = {}): Promise<Platform> {
   const simulator = await startSimulator({ now: () => NOW, hostile: true, ...options });
   const { url, instanceId, token } = simulator;
@@ -48,10 +42,8 @@ export async function startPlatform(options: SimulatorOptions = {}): Promise<Pla
   const get = (path: string, headers = {}) =>
     answerOf(`${base}${path}`, { headers: { authorization, ...headers } });
   const control = async (path: string, body?: unknown) => {
-    const answer = await answerOf(
-      `${url}/control/${path}`,
-      body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) },
-    );
+    const init = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) };
+    const answer = await answerOf(`${url}/control/${path}`, init);
     if (answer.status !== 200) throw new Error(answer.text);
     return answer.body;
   };
@@ -60,11 +52,7 @@ export async function startPlatform(options: SimulatorOptions = {}): Promise<Pla
     instanceId,
     token,
     get,
-    counts: async (path) => (await get(path)).body as Counts,
-    async sources(path) {
-      const types = Object.entries((await get(path)).body as Sources).filter(([key]) => !key.startsWith('_'));
-      return Object.fromEntries(types);
-    },
+    counts: async (path) => ((await get(path)).body as Counts).counts,
     send: (method, path, body) =>
       answerOf(`${base}${path}`, { method, headers: { authorization }, body: JSON.stringify(body) }),
     raw: (path, headers = {}) => answerOf(`${url}${path}`, { headers }),
@@ -79,7 +67,6 @@ export async function startPlatform(options: SimulatorOptions = {}): Promise<Pla
   };
 }
 
-/** One for the tests of a file. */
 export function usePlatform(options: SimulatorOptions = {}): Platform {
   return useOpened(
     () => startPlatform(options),
@@ -88,25 +75,14 @@ export function usePlatform(options: SimulatorOptions = {}): Platform {
 }
 
 async function answerOf(url: string, init: RequestInit): Promise<Answer> {
-  const { status, headers, ...response } = await fetchText(url, init);
-  const isJson = headers.get('content-type')?.includes('json') === true;
-  return {
-    status,
-    headers,
-    text: response.text,
-    body: isJson ? (JSON.parse(response.text) as unknown) : null,
-  };
-}
-
-async function fetchText(
-  url: string,
-  init: RequestInit,
-): Promise<{ status: number; headers: Headers; text: string }> {
   const response = await fetch(url, { redirect: 'manual', ...init });
-  return { status: response.status, headers: response.headers, text: await response.text() };
+  const { status, headers } = response;
+  const text = await response.text();
+  const isJson = headers.get('content-type')?.includes('json') === true;
+  return { status, headers, text, body: isJson ? (JSON.parse(text) as unknown) : null };
 }
 
-/** `start` and `end` of whole UTC days, both inclusive. */
+/** Returns `start` and `end` of whole UTC days, both inclusive. */
 export function days(from: string, to = from): string {
   return `start=${Date.parse(`${from}T00:00:00.000Z`)}&end=${Date.parse(`${to}T23:59:59.999Z`)}`;
 }

@@ -48,9 +48,9 @@ it('reads ninety days of a hundred and fifty organizations with no request more 
   const report = jsonOf(ended);
   expect(report.failures).toEqual([]);
   expect(ended.code).toBe(0);
-  // Three windows of at most 31 days, five requests each, and a request a day for the sources;
-  // two pages of the list and Get instance.
-  expect(report.requests).toBe(ORGS * (5 * 3 + 90) + 2 + 1);
+  // The newest week and three windows of at most 31 days, five requests each, and a request a day for the sources; for
+  // the control totals three windows; two pages of the list and Get instance.
+  expect(report.requests).toBe(ORGS * (5 * 4 + 90) + (5 * 3 + 90) + 2 + 1);
   const { requests } = (await control('stats')) as { requests: number };
   expect(requests).toBe(report.requests);
   expect(report).toMatchObject({ kind: 'backfill', status: 'complete', from, to, orgs: ORGS });

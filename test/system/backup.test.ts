@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Simulator, startSimulator } from '../../simulator/server.ts';
 import { queryOnce } from '../support/databases.ts';
+import { daysAgo } from '../support/days.ts';
 import { DebianPostgres, documentedOptions, tool } from '../support/debian-postgres.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
 
@@ -42,7 +43,7 @@ async function contents(server: DebianPostgres): Promise<unknown> {
     found[String(name)] = (await queryOnce(url, rows)).map(({ row }) => row);
   }
   const rights = `select relname, array(select a::text from unnest(relacl) as a order by 1) as rights from pg_class
-    where relnamespace = 'losant_usage'::regnamespace and relkind in ('r', 'v') order by 1`;
+    where relnamespace::regnamespace::text like 'losant_usage%' and relkind in ('r', 'v') order by 1`;
   return { found, rights: await queryOnce(url, rights) };
 }
 
@@ -50,7 +51,6 @@ test('a dump as the migrator, restored as an administrator, has every row and ri
   const [writer, migrator] = ['losant_usage_writer', 'losant_usage_migrator'];
   expect(await program(first.url(migrator), 'migrate')).toMatchObject({ code: 0 });
   expect(await program(first.url(writer), 'run')).toMatchObject({ code: 0 });
-  await queryOnce(first.url(writer), 'update losant_usage.usage_days set devices_total = devices_total + 1');
 
   const file = join(first.folder, 'losant-usage.dump');
   expect(readFileSync('docs/install.md', 'utf8')).toContain(`--username=${migrator}`);
@@ -63,12 +63,8 @@ test('a dump as the migrator, restored as an administrator, has every row and ri
     code: 0,
     stdout: expect.stringContaining('up to date'),
   });
-  // What was changed by hand before the dump is still in doubt, and the run there reads it again.
-  expect(await program(second.url('losant_usage_reader'), 'status')).toMatchObject({ code: 3 });
-  const run = await program(second.url(writer), 'run', '--json');
-  expect(run.code).toBe(0);
-  expect(jsonOf(run)).toMatchObject({ status: 'complete', cells: { planned: 3, loaded: 3 } });
   expect(await program(second.url('losant_usage_reader'), 'status')).toMatchObject({ code: 0 });
-  const record = `select count(*)::int as changes from losant_usage.revisions`;
-  expect(await queryOnce(second.url('losant_usage_reader'), record)).toEqual([{ changes: 6 }]);
+  const more = await program(second.url(writer), 'backfill', '--from', daysAgo(3), '--json');
+  expect(more.code).toBe(0);
+  expect(jsonOf(more)).toMatchObject({ status: 'complete', cells: { planned: 24, loaded: 24 } });
 });

@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { checkPacks } from '../../src/billing/check-pack.ts';
 import { openPacks } from '../../src/billing/open-packs.ts';
 import { SIGNAL, useBooks } from '../billing/books.ts';
-import { ADJUSTMENT, closeMarch, Copy, TAMPERINGS } from '../billing/tamperings.ts';
+import { ADJUSTMENT, Copy, closeMarch, TAMPERINGS } from '../billing/tamperings.ts';
 
 const books = useBooks();
 let march: string;
@@ -29,7 +29,10 @@ describe('the sqlite3 shell', () => {
     const closing = await runShell(march);
     expect(closing).toEqual({ rows: [expect.stringMatching(/^checked \d+ rows of 9 files$/)], stderr: '' });
     const adjustment = await runShell(join(march, ADJUSTMENT));
-    expect(adjustment).toEqual({ rows: [expect.stringMatching(/^checked \d+ rows of 9 files$/)], stderr: '' });
+    expect(adjustment).toEqual({
+      rows: [expect.stringMatching(/^checked \d+ rows of 9 files$/)],
+      stderr: '',
+    });
   });
 
   /** Between packs, and beside the manifest, only verify looks. */

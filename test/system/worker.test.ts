@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
+import { asProgram } from '../support/by-hand.ts';
 import { createTestDatabase, makeFastFolder, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
 import { settingsOf, startTestWorker } from '../worker/process.ts';
@@ -32,10 +33,10 @@ const count = async (sql: string) => (await queryOnce(database.url, sql))[0]?.['
 test('a second replica stands by, ready, and takes over when the lease of a dead one lapses', async () => {
   await queryOnce(
     database.url,
-    `insert into losant_usage.instances (instance_id, api_url, tracked_from)
+    asProgram(`insert into losant_usage.instances (instance_id, api_url, all_from)
        values ('${platform.instanceId}', '${platform.url}', current_date - 1);
-     insert into losant_usage.leases (instance_id, shard_count, shard_index, run_id, host, since, until)
-       values ('${platform.instanceId}', 1, 0, gen_random_uuid(), 'dead-host', now(), now() + interval '1 minute')`,
+     insert into losant_usage.leases (instance_id, run_id, host, since, until)
+       values ('${platform.instanceId}', gen_random_uuid(), 'dead-host', now(), now() + interval '1 minute')`),
   );
   const worker = await start();
   await until('it stands by', async () => (await worker.metric(runs('standby'))) === 1);
@@ -59,7 +60,7 @@ test('a token that Losant refuses keeps the worker up, is shown everywhere, and 
   await until('the refusal is counted', async () => (await worker.metric(refused)) === 1);
   expect((await worker.get('/readyz')).status).toBe(200);
   expect((await worker.get('/status.json')).text).toContain('"code":"unauthorized"');
-  expect((await worker.get('/')).text).toContain(`Instance ${platform.instanceId}:`);
+  expect((await worker.get('/')).text).toContain(`instance ${platform.instanceId}`);
   expect(worker.running.stderr()).toContain('"msg":"instance not exported"');
   writeFileSync(file, `${platform.token}\n`);
   await until('the new token is used', async () => (await worker.metric(refused)) === 0, 75_000);

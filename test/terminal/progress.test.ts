@@ -12,22 +12,27 @@ function lines() {
   return {
     said,
     clock,
-    view: createProgress(
-      { output, stderr: process.stderr, hostNow: () => clock.ms },
-      { rate: 20, noun: 'request' },
-    ),
+    view: createProgress({ output, stderr: process.stderr, hostNow: () => clock.ms }, 'number'),
   };
 }
 
-test('without a terminal it is a line every ten seconds, in requests', () => {
+test('without a terminal it is a line every ten seconds', () => {
   const { said, clock, view } = lines();
-  view.start(12_000);
   for (let done = 0; done <= 500; done += 1) {
     clock.ms = done * 50;
-    view.show(done);
+    view.show({ planned: 12_000, done });
   }
   expect(said).toEqual([
-    '200 of 12,000 requests done, about 9 min 50 s left',
-    '400 of 12,000 requests done, about 9 min 40 s left',
+    '200 of 12,000 numbers done, about 9 min 50 s left',
+    '400 of 12,000 numbers done, about 9 min 40 s left',
   ]);
+});
+
+test('takes more than was planned, and says nothing where there is nothing to do', () => {
+  const { said, clock, view } = lines();
+  view.show({ planned: 0, done: 0 });
+  clock.ms = 20_000;
+  view.show({ planned: 0, done: 0 });
+  view.show({ planned: 2, done: 3 });
+  expect(said).toEqual(['3 of 3 numbers done, about 0.0 s left']);
 });

@@ -1,5 +1,5 @@
 /** Losant's own totals and counterparts beside our sums: what is compared, what differs, and why something is not. */
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { answer, INSTANCE, type Ledger, useLedger } from '../ledger/ledger.ts';
 import { devices, hours, named, POLICY, sources, totals } from '../usage/cells.ts';
@@ -47,7 +47,7 @@ const outcome = async (comparedWith = 'losant', metric = 'devices_total') => {
   return line;
 };
 /** Marks the sums as changed and adds them up again, after a change. */
-const change = async (...statements: Parameters<Ledger['asProgram']>) => {
+const change = async (...statements: RawBuilder<unknown>[]) => {
   await ledger.asProgram(...statements, sql`update losant_usage.instance_totals set our_sum = null`, sum);
 };
 

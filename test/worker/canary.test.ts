@@ -73,7 +73,7 @@ async function pagesOf(worker: StartedWorker): Promise<string> {
   for (const path of ['/', '/metrics', '/status.json', '/healthz', '/readyz', '/nowhere']) {
     texts.push((await worker.get(path)).text, (await worker.get(path, {})).text);
   }
-  expect(texts[0]).toContain('Losant usage export');
+  expect(texts[0]).toContain('Losant usage');
   return texts.join('\n');
 }
 

@@ -108,7 +108,11 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
   };
   const scrape = async () => await metrics.render(await read(), now());
   return {
-    ...{ loop, instances, logged, scrape, stop },
+    loop,
+    instances,
+    logged,
+    scrape,
+    stop,
     statements: () => statements,
     runAll: async () => {
       await loop.runAll(instances);
@@ -124,7 +128,11 @@ export function instanceOf(
   readToken: () => string = () => token,
 ): InstanceConfig {
   return {
-    ...{ instanceId, apiUrl: url, domain: null, readToken, streams: usualStreamNames },
+    instanceId,
+    apiUrl: url,
+    domain: null,
+    readToken,
+    streams: usualStreamNames,
     orgs: { kind: 'all' },
     requestsPerSecond: 5_000,
     requestConcurrency: 8,

@@ -18,7 +18,10 @@ beforeEach(async () => {
 });
 
 const migrateByNewer = () =>
-  queryOnce(database.url, `insert into losant_usage.migrations (name, sha256) values ('0999_newer', '')`);
+  queryOnce(
+    database.url,
+    `insert into losant_usage.migrations (name, timestamp) values ('0999_newer ${'0'.repeat(64)}', '2026-01-01')`,
+  );
 
 /** The transactions that wrote the rows of each table: any write changes them. */
 async function readWriters(): Promise<unknown> {
@@ -64,8 +67,9 @@ test('a worker whose database was migrated by a newer version writes nothing, an
 test('a run that waited for a lease while a newer version migrated exports nothing, exit 2', async () => {
   await queryOnce(
     database.url,
-    `insert into losant_usage.instances (instance_id, api_url, tracked_from)
-     values ('${platform.instanceId}', '${platform.url}', current_date - 1); ${holdLease(platform.instanceId)}`,
+    `set losant_usage.program = 'test';
+     insert into losant_usage.instances (instance_id, api_url) values ('${platform.instanceId}', '${platform.url}');
+     ${holdLease(platform.instanceId)}`,
   );
   const running = startProgram(['run', '--wait', '40'], settingsOf(platform, database));
   await until('it waits', () => running.stderr().includes('; waiting'));

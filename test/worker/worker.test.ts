@@ -39,13 +39,22 @@ test('exports at the start, is ready, tells of it, and ends with 0 on SIGTERM wi
   });
   const page = await worker.get('/');
   expect(page.status).toBe(200);
-  expect(page.text).toContain('Everything is here up to yesterday, ');
-  const status = JSON.parse((await worker.get('/status.json')).text);
+  expect(page.text).toContain('Yesterday');
+  const status = JSON.parse((await worker.get('/status.json')).text) as Record<string, unknown>;
   expect(status).toMatchObject({
-    worker: { isArmed: true, schedule: '0 0 1 1 *', instances: [{ state: 'idle', trouble: null }] },
-    databaseUp: true,
-    ledger: { runs: [{ status: 'complete', kind: 'scheduled', planned: 12 }] },
+    worker: {
+      databaseUp: true,
+      isArmed: true,
+      schedule: '0 0 1 1 *',
+      instances: [{ state: 'idle', trouble: null }],
+    },
+    runs: [{ status: 'complete', kind: 'scheduled', counts: { cells: { planned: 12 } } }],
   });
+  const { worker: _, at: _at, ...document } = status;
+  const { at: _now, ...printed } = JSON.parse(
+    (await runProgram(['status', '--json'], settings())).stdout,
+  ) as Record<string, unknown>;
+  expect(document).toEqual(printed);
   const { code, stderr, stdout } = await worker.stop();
   expect([code, stdout]).toEqual([0, '']);
   const said = stderr.split('\n').flatMap((line) => /"msg":"([^"]*)"}$/.exec(line)?.[1] ?? []);
@@ -100,4 +109,40 @@ test('a port that is taken ends the start with exit 1, as it may pass, and the w
   const { code, stderr } = await runProgram(['worker'], { ...settings(), HTTP_PORT: port });
   expect(code).toBe(1);
   expect(stderr).toContain(`Cannot listen on HTTP_HOST 127.0.0.1, HTTP_PORT ${port}: EADDRINUSE`);
+});
+
+test('an address that is not up yet ends the start with exit 1, as it may pass', async () => {
+  const { code, stderr } = await runProgram(['worker'], {
+    ...settings(),
+    HTTP_HOST: '192.0.2.1',
+    HTTP_PORT: '9464',
+  });
+  expect(code).toBe(1);
+  expect(stderr).toContain('Cannot listen on HTTP_HOST 192.0.2.1, HTTP_PORT 9464: EADDRNOTAVAIL');
+});
+
+test('SIGUSR1 opens no debugger', async () => {
+  const worker = await startWorker(settings(), spawnProgram);
+  onTestFinished(() => worker.running.kill('SIGKILL'));
+  await until('it serves', async () => (await worker.get('/healthz')).status === 200);
+  worker.running.kill('SIGUSR1');
+  worker.running.kill('SIGTERM');
+  const { code, stderr } = await worker.running.ended;
+  expect(code).toBe(0);
+  expect(stderr).not.toContain('Debugger');
+});
+
+test('an instance of the database that left the settings is named once', async () => {
+  await runProgram(['run'], settings());
+  const other = await startPlatform({ orgs: 1, now: Date.now, seed: 'other' });
+  onTestFinished(() => other[Symbol.asyncDispose]());
+  const worker = await startTestWorker(settingsOf(other, database));
+  await until('it waits', () => worker.running.stderr().includes('waiting for the next wake-up'));
+  const said = worker.running
+    .stderr()
+    .split('\n')
+    .filter((line) => line.includes('is not in the settings'));
+  expect(said).toHaveLength(1);
+  expect(said[0]).toContain(`losant-usage run --end ${platform.instanceId}`);
+  expect((await worker.get('/metrics')).text).not.toContain(platform.instanceId);
 });

@@ -1,4 +1,4 @@
-import { PAGES } from '../../../src/server/app.ts';
+import { PAGES } from '../../../src/console/pages.ts';
 import type { Situation } from './situations.ts';
 
 /** The paths of all pages; a file such as `usage.csv` is none. */

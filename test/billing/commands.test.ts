@@ -1,0 +1,231 @@
+/** `close` and `statement` as a clerk gives them, and the views that others bill from. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { sql } from 'kysely';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { type Ended, jsonOf, runProgram } from '../support/program.ts';
+import { DEVICES, INSTANCE, useBooks } from './books.ts';
+
+const books = useBooks();
+let acme: string;
+
+beforeAll(async () => {
+  acme = await books.addOrg({ from: '2026-08-10', customerId: 'cus_acme' });
+  const days = { from: '2026-08-10', to: '2026-08-31' };
+  await books.addCells({ orgId: acme, ...days });
+  await books.addCells({ orgId: acme, from: '2026-09-01', to: '2026-09-29' });
+  await books.addCells({ orgId: acme, from: '2026-09-30', standing: 'unavailable', numbers: null });
+  await books.addCells({
+    orgId: acme,
+    from: '2026-10-01',
+    to: '2026-10-31',
+    numbers: { ...DEVICES, devices_total: 20 },
+  });
+});
+
+const run = async (...args: readonly string[]): Promise<Ended> =>
+  await runProgram([...args], { DATABASE_URL: books.database.url });
+const close = async (...args: readonly string[]): Promise<Ended> =>
+  await run('close', '--instance', INSTANCE, ...args);
+
+interface Closed {
+  readonly instances: readonly {
+    readonly outcome: string;
+    readonly blockersHash: string | null;
+    readonly blockers: readonly { readonly cause: string; readonly whatToDo: string }[];
+    readonly lines: readonly { readonly metric: string; readonly quantity: string }[];
+    readonly controls: readonly {
+      readonly outcome: string;
+      readonly reason: string | null;
+      readonly days: number;
+    }[];
+  }[];
+}
+
+const closeJson = async (...args: readonly string[]) => {
+  const ended = await close('--json', ...args);
+  return { code: ended.code, ...jsonOf<Closed>(ended).instances[0] };
+};
+
+describe('a month end', () => {
+  test('begins with the list of months', async () => {
+    const ended = await close('--json');
+    const { months } = jsonOf<{ months: { period: string; state: string; causes: unknown }[] }>(ended);
+    expect(months.map(({ period, state }) => `${period} ${state}`)).toEqual([
+      '2026-11 open',
+      '2026-10 open',
+      '2026-09 blocked',
+      '2026-08 open',
+    ]);
+    expect((await close()).stdout).toMatch(
+      /2026-09 +blocked +unavailable: 1 organization +losant-usage close --period 2026-09 --dry-run/,
+    );
+  });
+
+  test('says what was not compared at all, and never that nothing differs', async () => {
+    const { stdout } = await close('--period', '2026-08', '--dry-run');
+    expect(stdout).toContain(
+      "Could not be compared: 22 days of device_counts with Losant's own total (no total).",
+    );
+    const { controls } = await closeJson('--period', '2026-08', '--dry-run');
+    expect(controls).toEqual([
+      {
+        stream: 'device_counts',
+        compared_with: 'losant',
+        outcome: 'not_compared',
+        reason: 'no_total',
+        days: 22,
+      },
+    ]);
+  });
+
+  test('refuses a blocked month with commands that work as pasted', async () => {
+    const refused = await closeJson('--period', '2026-09');
+    expect(refused).toMatchObject({ code: 3, outcome: 'refused', blockers: [{ cause: 'unavailable' }] });
+    const { stdout } = await close('--period', '2026-09');
+    expect(stdout).toContain(
+      `losant-usage close --period 2026-09 --incomplete REASON --blockers ${refused.blockersHash}`,
+    );
+    const commands = refused.blockers?.[0]?.whatToDo.split('\n') ?? [];
+    expect(commands).toHaveLength(2);
+    for (const command of commands) {
+      expect(stdout).toContain(command);
+      const [program, ...args] = command.match(/"[^"]*"|\S+/g) ?? [];
+      expect(program).toBe('losant-usage');
+      const ended = await run(...args.map((each) => each.replaceAll('"', '')));
+      expect([command, ended.code, ended.stderr]).toEqual([command, expect.any(Number) as number, '']);
+    }
+    expect(await closeJson('--period', '2026-09', '--dry-run')).toMatchObject({
+      code: 0,
+      outcome: 'dry_run',
+      blockersHash: null,
+    });
+  });
+
+  test.for([
+    [
+      'a reason without what is accepted',
+      ['--period', '2026-08', '--incomplete', 'agreed'],
+      '--incomplete and --blockers go together',
+    ],
+    [
+      'a hash without a reason',
+      ['--period', '2026-08', '--blockers', '0123456789ab'],
+      '--incomplete and --blockers go together',
+    ],
+    [
+      'a reason of nothing',
+      ['--period', '2026-08', '--incomplete', ' ', '--blockers', '0123456789ab'],
+      'say why',
+    ],
+    [
+      'what blocks nothing',
+      ['--period', '2026-08', '--incomplete', 'agreed', '--blockers', '0123456789ab'],
+      'nothing blocks 2026-08 any more',
+    ],
+    [
+      'a month that is not over',
+      ['--period', '2026-11', '--incomplete', 'agreed', '--blockers', '0123456789ab'],
+      '2026-11 is not over',
+    ],
+    ['an adjustment of no month', ['--adjust'], '--period is missing'],
+    [
+      'an adjustment of a month that is open',
+      ['--period', '2026-08', '--adjust'],
+      'is not closed, so there is nothing to adjust',
+    ],
+  ] as const)('is no end with %s', async ([, args, problem]) => {
+    const ended = await close(...args);
+    expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining(problem)]);
+  });
+
+  test('closes, adjusts, writes the packs and verifies them', async () => {
+    expect(await closeJson('--period', '2026-08')).toMatchObject({
+      code: 0,
+      outcome: 'closed',
+      lines: [
+        { metric: 'devices_created', quantity: '88' },
+        { metric: 'devices_deleted', quantity: '22' },
+        { metric: 'devices_total', quantity: '17' },
+      ],
+    });
+    expect((await close('--period', '2026-08', '--adjust')).stdout).toMatch(
+      /^Nothing of 2026-08 .* has changed/,
+    );
+    await books.restate(acme, '2026-08-31', { old: { devices_total: 17 }, numbers: { devices_total: 15 } });
+    const adjusted = await close('--period', '2026-08', '--adjust');
+    expect([adjusted.code, adjusted.stdout]).toEqual([
+      0,
+      expect.stringMatching(/devices_total +1 +-2 +devices/),
+    ]);
+    const out = join(books.folder, 'august');
+    const written = await run(
+      'statement',
+      '--period',
+      '2026-08',
+      '--instance',
+      INSTANCE,
+      '--out',
+      out,
+      '--json',
+    );
+    expect(
+      jsonOf<{ statements: { folder: string }[] }>(written).statements.map(({ folder }) => folder),
+    ).toEqual(['.', 'adjustment-1']);
+    const verified = await run('verify', out);
+    expect([verified.code, verified.stdout]).toEqual([
+      0,
+      expect.stringContaining('The same, byte for byte, as in the database'),
+    ]);
+    expect(await readFile(join(out, 'lines.csv'), 'utf8')).toContain('cus_acme');
+    expect((await run('statement', '--period', '2026-10', '--out', join(books.folder, 'x'))).code).toBe(2);
+  });
+});
+
+describe('meter_events', () => {
+  test('has a difference a line, whose id stays the same', async () => {
+    const events = await books.ask(sql<{ event_id: string }>`
+      select event_id, metric, difference, customer_id from losant_usage.meter_events
+      where month = '2026-08-01' order by number, metric`);
+    const id = (metric: string, number: number) => `${INSTANCE}:${acme}:${metric}:2026-08:${number}`;
+    const event = { customer_id: 'cus_acme' };
+    expect(events).toEqual([
+      { ...event, event_id: id('devices_created', 1), metric: 'devices_created', difference: 88 },
+      { ...event, event_id: id('devices_deleted', 1), metric: 'devices_deleted', difference: 22 },
+      { ...event, event_id: id('devices_total', 1), metric: 'devices_total', difference: 17 },
+      { ...event, event_id: id('devices_total', 2), metric: 'devices_total', difference: -2 },
+    ]);
+    expect(Math.max(...events.map(({ event_id }) => event_id.length))).toBeLessThanOrEqual(100);
+  });
+
+  test('is dated into its month while a meter takes that, and into the present later', async () => {
+    await books.close('2026-10');
+    const timeOf = async (month: string, number: number) => {
+      const [row] = await books.ask(sql<{
+        at: string;
+      }>`select to_char(occurred_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') as at
+        from losant_usage.meter_events where month = ${month}::date and number = ${number} limit 1`);
+      return row?.at;
+    };
+    expect(await timeOf('2026-10-01', 3)).toBe('2026-10-31 23:59:59');
+    expect(await timeOf('2026-08-01', 1)).toMatch(/^2026-11-22 12:/);
+  });
+});
+
+describe('customer_statements', () => {
+  test('adds up what a customer was billed, and keeps who has no customer apart', async () => {
+    const nobody = await books.addOrg({ from: '2026-07-10', to: '2026-07-11', customerId: '' });
+    const other = await books.addOrg({ from: '2026-07-10', to: '2026-07-11' });
+    for (const orgId of [nobody, other])
+      await books.addCells({ orgId, from: '2026-07-10', to: '2026-07-11' });
+    await books.close('2026-07');
+    const rows = await books.ask(sql`select customer_id, org_id, month, quantity::integer, orgs, statements
+      from losant_usage.customer_statements where metric = 'devices_total' order by month, customer_id, org_id`);
+    expect(rows).toEqual([
+      { customer_id: null, org_id: nobody, month: '2026-07-01', quantity: 17, orgs: 1, statements: 1 },
+      { customer_id: null, org_id: other, month: '2026-07-01', quantity: 17, orgs: 1, statements: 1 },
+      { customer_id: 'cus_acme', org_id: null, month: '2026-08-01', quantity: 15, orgs: 1, statements: 2 },
+      { customer_id: 'cus_acme', org_id: null, month: '2026-10-01', quantity: 20, orgs: 1, statements: 1 },
+    ]);
+  });
+});

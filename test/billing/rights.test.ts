@@ -1,0 +1,128 @@
+/** Who may close: the closer by the closing functions alone, and nobody else by anything. */
+import { randomBytes } from 'node:crypto';
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { queryOnce } from '../support/databases.ts';
+import { jsonOf, runProgram } from '../support/program.ts';
+import { INSTANCE, useBooks } from './books.ts';
+
+const books = useBooks();
+type Role = 'reader' | 'writer' | 'closer';
+const users = new Map<Role, string>();
+
+beforeAll(async () => {
+  const orgId = await books.addOrg({ from: '2026-03-10', to: '2026-03-12' });
+  await books.addCells({ orgId, from: '2026-03-10', to: '2026-03-12' });
+  await books.addCells({ orgId, from: '2026-04-10', to: '2026-04-12' });
+  await books.close('2026-03');
+  for (const role of ['reader', 'writer', 'closer'] as const) users.set(role, await createUser(role));
+});
+
+afterAll(async () => {
+  await books.database.drop();
+  for (const name of users.values())
+    await queryOnce(inject('postgresAdminUrl'), `drop role if exists ${name}`);
+});
+
+/** Creates a user with the rights of a role of deploy/postgres/roles.sql, and of the reader. */
+async function createUser(role: Role): Promise<string> {
+  const { url } = books.database;
+  const name = `losant_usage_books_${role}_${randomBytes(4).toString('hex')}`;
+  await queryOnce(url, `create role ${name} login password 'for-this-test-only'`);
+  await queryOnce(url, `grant usage on schema simulated to ${name}`);
+  const [rights] = await queryOnce(
+    url,
+    `select prosrc from pg_proc where oid = 'losant_usage.grant_rights'::regproc`,
+  );
+  const granted = String(rights?.['prosrc'])
+    .replaceAll('losant_usage_reader', name)
+    .replaceAll(`losant_usage_${role}`, name)
+    .replaceAll(/'losant_usage_(writer|closer)'/g, `'losant_usage_nobody'`);
+  await queryOnce(url, `do $do$${granted}$do$`);
+  return name;
+}
+
+function urlOf(role: Role): string {
+  const url = new URL(books.database.url);
+  url.username = users.get(role) ?? '';
+  url.password = 'for-this-test-only';
+  return url.href;
+}
+
+/** What a forger tries, with what each role is told: most have no right to it, and the closer's functions take no lies. */
+const FORGERIES: readonly string[] = [
+  `insert into losant_usage.statements (statement_id, instance_id, month, number, kind, orgs, rules, controls, closed_at, closed_by)
+    select gen_random_uuid(), instance_id, '2030-01-01', 99, 'closing', 0, '{}', '[]', now(), 'cfo' from losant_usage.instances`,
+  'insert into losant_usage.statement_lines select * from losant_usage.statement_lines',
+  'insert into losant_usage.statement_files select * from losant_usage.statement_files',
+  'insert into losant_usage.statement_blockers select * from losant_usage.statement_blockers',
+  'update losant_usage.statement_lines set quantity = 0',
+  'delete from losant_usage.statements',
+  'truncate losant_usage.statement_files',
+  'delete from losant_usage.months',
+  'delete from losant_usage_internal.closing_lock',
+  'delete from losant_usage_internal.ledger_lock',
+  'update losant_usage.instance_totals set quantity = 0',
+  'update losant_usage.instances set list_problem = null',
+  `update losant_usage.organizations set removed_on = '2026-01-01'`,
+  `select losant_usage.open_statement('${INSTANCE}', '2026-04-01', false, null, null, now())`,
+  `begin isolation level repeatable read;
+    select losant_usage.open_statement('${INSTANCE}', '2026-04-01', false, null, null, now() - interval '1 day')`,
+  `begin isolation level repeatable read; select losant_usage.open_statement('${INSTANCE}', '2026-04-01', false, null, null, now()); commit`,
+  `begin isolation level repeatable read; select losant_usage.seal_statement(
+    (losant_usage.open_statement('${INSTANCE}', '2026-04-01', false, null, null, now()) -> 'statement' ->> 'id')::uuid, '../../evil.txt', '')`,
+  `begin isolation level repeatable read; select losant_usage.seal_statement(
+    (losant_usage.open_statement('${INSTANCE}', '2026-04-01', false, null, null, now()) -> 'statement' ->> 'id')::uuid, 'manifest.json', '{"statement": {}}')`,
+  `select losant_usage.seal_statement(statement_id, 'lines.csv', '') from losant_usage.statements`,
+  `select losant_usage.seal_statement(gen_random_uuid(), 'lines.csv', '')`,
+];
+
+describe('a statement', () => {
+  test.for(['reader', 'writer', 'closer'] as const)('is forged by no %s', async (role) => {
+    const before = await queryOnce(
+      books.database.url,
+      'select statement_id, number, manifest_sha256 from losant_usage.statements',
+    );
+    for (const forgery of FORGERIES) {
+      const client = new pg.Client({ connectionString: urlOf(role) });
+      await client.connect();
+      await expect(client.query(forgery), forgery).rejects.toThrow(
+        /permission denied|cannot (delete|insert|update)|is of one moment|without its proof pack|is not of this statement|nothing can be added|violates check constraint|is refused/,
+      );
+      await client.end();
+    }
+    expect(
+      await queryOnce(
+        books.database.url,
+        'select statement_id, number, manifest_sha256 from losant_usage.statements',
+      ),
+    ).toEqual(before);
+  });
+
+  test('is drafted by the reader, made by the closer, and carries the name of whoever closed', async () => {
+    const asRole = async (role: Role, ...args: readonly string[]) =>
+      await runProgram(['close', '--period', '2026-04', '--instance', INSTANCE, '--json', ...args], {
+        DATABASE_URL: urlOf(role),
+      });
+    const draft = await asRole('reader', '--dry-run');
+    expect([draft.code, draft.stderr]).toEqual([0, '']);
+    expect(jsonOf<{ instances: unknown[] }>(draft).instances).toEqual([
+      expect.objectContaining({ instanceId: INSTANCE, outcome: 'dry_run', blockersHash: null, lineCount: 3 }),
+    ]);
+    expect((await asRole('reader')).code).toBe(2);
+    expect((await asRole('writer')).code).toBe(2);
+    const closed = await asRole('closer');
+    expect([closed.code, jsonOf<{ instances: unknown[] }>(closed).instances]).toEqual([
+      0,
+      [
+        expect.objectContaining({
+          outcome: 'closed',
+          kind: 'closing',
+          number: 2,
+          closedBy: users.get('closer'),
+        }),
+      ],
+    ]);
+    expect((await books.verifyMonth('2026-04')).problems).toEqual([]);
+  });
+});

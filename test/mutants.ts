@@ -1,0 +1,148 @@
+/**
+ * `npm run mutants` plants one defect after another in a copy of the program and expects the test that is named for it
+ * to fail. Arguments are parts of names or files: only mutants with one of them are run. `--list` prints the promise
+ * of each instead.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { exportMutants } from './mutants/export.ts';
+import { ledgerMutants } from './mutants/ledger.ts';
+import { losantMutants } from './mutants/losant.ts';
+import type { Mutant } from './mutants/mutant.ts';
+import { storeMutants } from './mutants/store.ts';
+import { streamMutants } from './mutants/streams.ts';
+import { usageMutants } from './mutants/usage.ts';
+
+const ALL = [usageMutants, streamMutants, ledgerMutants, storeMutants, losantMutants, exportMutants].flat();
+
+/** The number of copies in which tests run at once. */
+const LANES = 2;
+const LONGEST_MS = 120_000;
+const LONGEST_FIRST_MS = 600_000;
+
+/** What of vitest's report in JSON is read. */
+interface Report {
+  readonly testResults: readonly {
+    readonly name: string;
+    readonly message: string;
+    readonly status: string;
+    readonly assertionResults: readonly { readonly fullName: string; readonly status: string }[];
+  }[];
+}
+
+type Verdict = 'killed' | 'killed by the time limit' | 'SURVIVED' | 'DOES NOT APPLY' | 'DOES NOT LOAD';
+
+const root = join(import.meta.dirname, '..');
+const folder = mkdtempSync(join(tmpdir(), 'losant-usage-mutants-'));
+const running = new Set<ChildProcess>();
+const print = (line: string) => process.stdout.write(`${line}\n`);
+
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    for (const child of running) stop(child);
+    process.exit(130);
+  });
+}
+
+/** Ends a test run with all that it has started. */
+function stop({ pid }: ChildProcess): void {
+  if (pid !== undefined) process.kill(-pid, 'SIGTERM');
+}
+
+/** Makes a copy of the program that shares its packages, and returns its folder. */
+function copyTree(lane: number): string {
+  const copy = join(folder, String(lane));
+  const isCopied = (path: string) => !['node_modules', '.git', 'dist'].includes(basename(path));
+  cpSync(root, copy, { recursive: true, filter: isCopied });
+  symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+  return copy;
+}
+
+/** Runs tests in a copy and returns the report; null if there is none in time. */
+async function runTests(copy: string, args: readonly string[], longestMs: number): Promise<Report | null> {
+  const output = join(copy, 'mutants-report.json');
+  rmSync(output, { force: true });
+  const report = ['--reporter=json', `--outputFile=${output}`];
+  const vitest = join(root, 'node_modules/vitest/vitest.mjs');
+  const options = { cwd: copy, stdio: 'ignore', detached: true } as const;
+  const child = spawn(process.execPath, [vitest, 'run', ...args, ...report], options);
+  running.add(child);
+  const timer = setTimeout(() => stop(child), longestMs);
+  await new Promise((resolve) => child.once('exit', resolve));
+  clearTimeout(timer);
+  running.delete(child);
+  return existsSync(output) ? (JSON.parse(readFileSync(output, 'utf8')) as Report) : null;
+}
+
+/** Returns what vitest says of the mutant, and the test that found it. */
+async function judge(copy: string, mutant: Mutant): Promise<{ verdict: Verdict; by?: string }> {
+  const { file, find, replace, test, only } = mutant;
+  const path = join(copy, file);
+  const source = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  const parts = source.split(find);
+  if (parts.length !== 2) return { verdict: 'DOES NOT APPLY', by: `${parts.length - 1} places in ${file}` };
+  const startedAtMs = performance.now();
+  writeFileSync(path, parts.join(replace));
+  try {
+    const chosen = only === undefined ? [] : ['-t', only.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')];
+    const report = await runTests(copy, [test, ...chosen, '--bail=1', '--testTimeout=20000'], LONGEST_MS);
+    if (report === null) {
+      return {
+        verdict: performance.now() - startedAtMs < LONGEST_MS ? 'DOES NOT LOAD' : 'killed by the time limit',
+      };
+    }
+    const failed = report.testResults.find(({ status }) => status === 'failed');
+    if (failed === undefined) return { verdict: 'SURVIVED' };
+    if (failed.assertionResults.length === 0) return { verdict: 'DOES NOT LOAD', by: failed.message };
+    const by = failed.assertionResults.find(({ status }) => status === 'failed');
+    return { verdict: 'killed', by: by?.fullName ?? failed.message };
+  } finally {
+    writeFileSync(path, source);
+  }
+}
+
+/** Runs the tests as they are: one that is broken would kill every mutant. */
+async function requirePassing(copy: string, tests: readonly string[]): Promise<void> {
+  const report = await runTests(copy, [...tests, `--maxWorkers=${LANES}`], LONGEST_FIRST_MS);
+  const passed =
+    report?.testResults.filter(({ status }) => status === 'passed').map(({ name }) => name) ?? [];
+  const broken = tests.filter((test) => !passed.includes(join(copy, test)));
+  if (broken.length > 0) throw new Error(`Without any defect these do not pass: ${broken.join(', ')}`);
+}
+
+const args = process.argv.slice(2);
+const wanted = args.filter((arg) => arg !== '--list');
+const mutants = ALL.filter(
+  ({ name, file }) =>
+    wanted.length === 0 || wanted.some((part) => name.includes(part) || file.includes(part)),
+);
+if (new Set(ALL.map(({ name }) => name)).size < ALL.length) throw new Error('Two mutants have the same name');
+if (!args.includes('--list')) await run();
+else for (const { name, promise, file } of mutants) print(`${name} (${file})\n  ${promise}`);
+
+async function run(): Promise<void> {
+  const startedAtMs = performance.now();
+  const seconds = (sinceMs: number) => `${((performance.now() - sinceMs) / 1_000).toFixed(1)} s`;
+  const copies = Array.from({ length: LANES }, (_, lane) => copyTree(lane));
+  const tests = [...new Set(mutants.map(({ test }) => test))];
+  await requirePassing(copies[0] as string, tests);
+  print(`${tests.length} test files pass without a defect: ${seconds(startedAtMs)}`);
+  const queue = [...mutants];
+  let killed = 0;
+  const work = async (copy: string) => {
+    for (let mutant = queue.shift(); mutant; mutant = queue.shift()) {
+      const sinceMs = performance.now();
+      const { verdict, by } = await judge(copy, mutant);
+      if (verdict.startsWith('killed')) killed += 1;
+      print(
+        `${verdict}: ${mutant.name}, ${seconds(sinceMs)}${by === undefined ? '' : `: ${by.split('\n')[0]}`}`,
+      );
+    }
+  };
+  await Promise.all(copies.map(work));
+  print(`${killed} of ${mutants.length} mutants killed`);
+  if (killed < mutants.length) process.exitCode = 1;
+}

@@ -1,0 +1,132 @@
+/** Defects in a run: who is exported, what is believed, what is loaded, and how it ends. */
+import type { Mutant } from './mutant.ts';
+
+const DISCOVER = 'src/export/discover.ts';
+const EXTRACT = 'src/export/extract.ts';
+const REPORT = 'src/export/report.ts';
+const TOTALS = 'src/export/control-totals.ts';
+
+export const exportMutants: readonly Mutant[] = [
+  {
+    name: 'incomplete-list-counts',
+    promise: 'A list that is not complete is a failure of every run until a complete one has come.',
+    file: DISCOVER,
+    find: `if (!listing.isComplete) {`,
+    replace: `if (listing.listed < 0) {`,
+    test: 'test/e2e/short-list.test.ts',
+    only: 'a list of 12 organizations',
+  },
+  {
+    name: 'mass-removal-is-believed',
+    promise: 'More deletions at once than can be believed are refused and reported.',
+    file: DISCOVER,
+    find: `if (gone.length > allowed) {`,
+    replace: `if (gone.length < 0) {`,
+    test: 'test/e2e/lifecycle.test.ts',
+    only: 'more deletions at once',
+  },
+  {
+    name: 'unknown-organization-is-silent',
+    promise: 'A configured organization that the instance does not know fails the run, every time.',
+    file: DISCOVER,
+    find: `else failures.push(unknownOrg(orgId, instanceId));`,
+    replace: ``,
+    test: 'test/e2e/lifecycle.test.ts',
+    only: 'a configured organization that the instance does not know',
+  },
+  {
+    name: 'list-is-read-once',
+    promise: 'Organizations are listed again on each UTC day.',
+    file: DISCOVER,
+    find: `|| dayAt(Date.parse(listedAt)) < dayAt(now())) return true;`,
+    replace: `) return true;`,
+    test: 'test/worker/idle.test.ts',
+  },
+  {
+    name: 'list-problem-is-said-once',
+    promise: 'Every run says that organizations may be missing until a complete list has come.',
+    file: DISCOVER,
+    find: `...(problem === null ? [] : [{ orgId: null, code: 'list_incomplete', message } as const]),`,
+    replace: ``,
+    test: 'test/e2e/short-list.test.ts',
+    only: 'a list of 12 organizations',
+  },
+  {
+    name: 'unreadable-organization-is-silent',
+    promise: 'An organization whose attributes cannot be read is a failure of every run.',
+    file: DISCOVER,
+    find: `...unreadable.map(({ orgId, problem: why }) => {`,
+    replace: `...unreadable.slice(unreadable.length).map(({ orgId, problem: why }) => {`,
+    test: 'test/e2e/short-list.test.ts',
+    only: 'an organization that cannot be read',
+  },
+  {
+    name: 'unreadable-organization-is-not-exported',
+    promise: 'An organization whose attributes cannot be read is exported nevertheless.',
+    file: DISCOVER,
+    find: `(orgId === null ? [] : [{ orgId, problem }]));`,
+    replace: `(orgId === problem ? [{ orgId, problem }] : []));`,
+    test: 'test/e2e/short-list.test.ts',
+    only: 'an organization that cannot be read',
+  },
+  {
+    name: 'unusable-body-is-not-kept',
+    promise: 'A body that cannot be read is kept in quarantine as it came.',
+    file: EXTRACT,
+    find: `return code === 'bad_body' ? quarantineSlice(failed, UNPLACEABLE, message) : failed;`,
+    replace: `return failed;`,
+    test: 'test/e2e/bad-answers.test.ts',
+  },
+  {
+    name: 'green-with-failures',
+    promise: 'A run with a failure is not complete.',
+    file: REPORT,
+    find: `return this.failures.length === 0 && this.undone === 0 && this.unreadable === 0;`,
+    replace: `return this.undone === 0 && this.unreadable === 0;`,
+    test: 'test/e2e/bad-answers.test.ts',
+  },
+  {
+    name: 'green-with-left-out-numbers',
+    promise: 'A run that leaves a late number missing is not complete, although no read failed.',
+    file: REPORT,
+    find: `return this.failures.length === 0 && this.undone === 0 && this.unreadable === 0;`,
+    replace: `return this.failures.length === 0 && this.unreadable === 0;`,
+    test: 'test/e2e/bad-answers.test.ts',
+  },
+  {
+    name: 'green-with-refused-scope',
+    promise: 'A run with a refused scope is not complete.',
+    file: 'src/export/run.ts',
+    find: `tally.didAll && !refusal ? 'complete' : 'partial'`,
+    replace: `tally.didAll || refusal ? 'complete' : 'partial'`,
+    test: 'test/e2e/refusals.test.ts',
+    only: 'refuses',
+  },
+  {
+    name: 'refused-token-is-exit-code-1',
+    promise: 'A refused token or scope ends with exit code 5.',
+    file: 'src/errors.ts',
+    find: `unauthorized: EXIT.refused,`,
+    replace: `unauthorized: EXIT.failure,`,
+    test: 'test/e2e/refusals.test.ts',
+    only: 'refuses the token',
+  },
+  {
+    name: 'restated-final-is-not-reported',
+    promise: 'A final number that was restated is counted in the report of its run.',
+    file: REPORT,
+    find: `    if (isRestated && wasFinal) this.restatedFinal += 1;
+    if (problem`,
+    replace: `    if (problem`,
+    test: 'test/worker/found-by-others.test.ts',
+  },
+  {
+    name: 'failed-totals-are-not-remembered',
+    promise: 'Control totals that cannot be read are shown as a problem, with the reason.',
+    file: TOTALS,
+    find: `await recordQuestion(db, { ...known, attempts, next_read_at, reason, message });`,
+    replace: ``,
+    test: 'test/e2e/control-totals.test.ts',
+    only: 'that cannot be read',
+  },
+];
