@@ -7,7 +7,7 @@ import type { DayRange } from '../usage/day.ts';
 
 /** A view that can be written to a file. */
 export interface ExportedView {
-  /** The column that selects its days or months, and by which its rows are ordered first; null if its rows are of no day. */
+  /** The column of its days or months, by which its rows are ordered first; null if they are of no day. */
   readonly date: string | null;
   /** The column of the last day of a row; without it a row stands for one day, or for the month `date`. */
   readonly end?: string;

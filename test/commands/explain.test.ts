@@ -26,6 +26,7 @@ interface Story {
 }
 
 describe('explain', () => {
+  // Promise (Changes): The command explain shows where a number comes from, and what became of it.
   it('says which answer and run a number comes from', async () => {
     const [stored] = await exported.place.query(
       `select created, deleted, total from losant_usage.device_counts where org_id = '${orgId}'`,
