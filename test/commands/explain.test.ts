@@ -66,7 +66,7 @@ describe('explain', () => {
 
   it('speaks of every stream unless one is named, and reads well', async () => {
     const { cells } = jsonOf<Story>(await explain('--json'));
-    expect(cells.map(({ stream }) => stream).toSorted()).toEqual([
+    expect(cells.map(({ stream }) => String(stream)).toSorted()).toEqual([
       'device_counts',
       'notebook_minutes',
       'payload_hours',

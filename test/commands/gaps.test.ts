@@ -77,8 +77,14 @@ describe('gaps', () => {
     expect(all.code).toBe(0);
     expect(jsonOf(all)).toEqual([
       {
-        ...{ instanceId, orgId, stream: 'payload_totals', day, standing: 'unavailable' },
-        ...{ reason: 'past_horizon', message: 'too old', nextReadAt: null },
+        instanceId,
+        orgId,
+        stream: 'payload_totals',
+        day,
+        standing: 'unavailable',
+        reason: 'past_horizon',
+        message: 'too old',
+        nextReadAt: null,
       },
     ]);
   });

@@ -31,7 +31,7 @@ afterAll(async () => {
   folder.remove();
 });
 
-test('a run from discovery to a waiver stores numbers of every stream, and what it does not read is waived', async () => {
+test('a run stores numbers of every stream, and what it does not read is waived', async () => {
   const { db } = handle;
   const nowMs = Date.now();
   const settings = { instanceId: INSTANCE, nowMs, policy: POLICY };
@@ -46,16 +46,17 @@ test('a run from discovery to a waiver stores numbers of every stream, and what 
   const lease = await takeLease(db, { instanceId: INSTANCE, runId: RUN_1, host: 'one' });
   const write = { runId: RUN_1, lease, now: () => nowMs };
   const org = {
-    ...{
-      orgId: ORG,
-      instanceId: INSTANCE,
-      name: 'Acme',
-      tags: [],
-      referralId: null,
-      planId: null,
-      customerId: null,
-    },
-    ...{ limits: {}, currentPeriodStart: null, currentPeriodEnd: null, createdOn: null },
+    orgId: ORG,
+    instanceId: INSTANCE,
+    name: 'Acme',
+    tags: [],
+    referralId: null,
+    planId: null,
+    customerId: null,
+    limits: {},
+    currentPeriodStart: null,
+    currentPeriodEnd: null,
+    createdOn: null,
   };
   await upsertOrganizations(db, write, { ...settings, organizations: [org], unreadable: [] });
   await applyPolicy(db, write, settings);
@@ -95,7 +96,11 @@ test('a run from discovery to a waiver stores numbers of every stream, and what 
     await sql`select metric, old_quantity, new_quantity from losant_usage.restatements`.execute(db);
   expect(restated).toEqual([{ metric: 'devices_created', old_quantity: 1, new_quantity: 2 }]);
   const waived = await waiveCells(db, {
-    ...{ orgId: ORG, streams: null, range: { from: before, to: day }, reason: 'trying out', policy: POLICY },
+    orgId: ORG,
+    streams: null,
+    range: { from: before, to: day },
+    reason: 'trying out',
+    policy: POLICY,
   });
   expect(waived).toHaveLength(5);
   const { rows: months } =
