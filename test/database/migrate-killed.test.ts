@@ -12,7 +12,8 @@ afterEach(() => database.drop());
 
 const tables = `select coalesce(json_agg(concat_ws(' ', n.nspname, c.relkind, c.relname)
   order by c.relname), '[]') as names
-  from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'losant_usage' and c.relname not like 'migrations%'`;
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where n.nspname = 'losant_usage' and c.relname not like 'migrations%'`;
 
 /** Returns what the database has of the schema, besides the tables of kysely's Migrator. */
 async function schemaOf(url: string): Promise<unknown> {
