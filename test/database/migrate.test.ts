@@ -225,6 +225,7 @@ describe('a database that is not at head', () => {
     }
   });
 
+  // Promise (Database): A database of another version or layout is left alone and refused.
   test('is left alone when an applied file was changed', async () => {
     write('0002_second', SECOND);
     await migrateToHead(handle, { folder });

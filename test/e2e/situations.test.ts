@@ -131,6 +131,7 @@ describe('an organization that was found deleted and comes back', () => {
   });
 });
 
+// Promise (Database): What a failover of the database has lost is made up for at the next wake-up.
 test('what a failover has lost is made up for at the next wake-up', async () => {
   const played = await open('2026-11-24T10:30:00Z', { orgs: 2 });
   const { platform, database, now, moveTo, query } = played;

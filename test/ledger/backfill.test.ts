@@ -34,6 +34,8 @@ describe('a backfill', () => {
     });
   };
 
+  // Promise (Missing numbers): A backfill wants the days it asks for and those between them and what is wanted
+  // already: what it does not get is not forgotten.
   test('makes the rows of its range and up to the first day, of its streams and organizations only', async () => {
     const [orgId, other] = [await ledger.newOrg(), await ledger.newOrg()];
     await ledger.prepare({ streams: ['device_counts', 'payload_totals'] });

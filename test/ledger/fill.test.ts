@@ -226,6 +226,8 @@ describe('what comes back goes on', () => {
 });
 
 describe('rows', () => {
+  // Promise (Missing numbers): What is wanted has no hole: days on which nothing ran are wanted all the same, and
+  // read as soon as it is possible.
   test('are made for all days that nothing ran, once, and none ahead of yesterday', async () => {
     const orgId = await ledger.newOrg();
     await ledger.prepare();
@@ -409,6 +411,7 @@ describe('what can no longer be read is closed', () => {
   });
 });
 
+// Promise (Numbers): One constant bounds the days that can be stored, in the program and in the database.
 test('the same days can be wanted by the program and be stored by the database', async () => {
   const orgId = await ledger.newOrg();
   const insert = (day: string) =>

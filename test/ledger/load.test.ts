@@ -77,6 +77,7 @@ describe('a load', () => {
     });
   });
 
+  // Promise (Numbers): Reading equal numbers again writes no row of numbers and no revision.
   test('of equal numbers touches no row of numbers', async () => {
     const orgId = await wanted('device_counts');
     await given.ledger.load([devicesOf(orgId, 4, 1, 17)]);
@@ -89,6 +90,8 @@ describe('a load', () => {
     expect(await given.ledger.cells(orgId)).toEqual(['11-20 device_counts final  11-28T00:00']);
   });
 
+  // Promise (Changes): Every change of a number after its first load is on record, old and new, with the run that
+  // made it.
   test('of other numbers keeps what differs on record, also of numbers that were final', async () => {
     const orgId = await wanted('device_counts', 'payload_sources');
     const late = at('2026-11-24T12:00:00.000Z');

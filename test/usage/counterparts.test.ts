@@ -32,6 +32,8 @@ const PAIRS = [
 describe.each(PAIRS)('%s left out beside %s', (stream, other) => {
   const given = { stream, verdict: silence, hours: 100 };
 
+  // Promise (Numbers): Zeros that Losant did not name do not stand against another stream that counts payloads on the
+  // same day.
   test('above zero are contradicted: not stored, or in doubt', () => {
     const counterparts = [counterpart(other, someOf(other))];
     const first = applyTo({ ...given, before: unread, numbers: null, counterparts });

@@ -165,6 +165,8 @@ function play(
   return states;
 }
 
+// Promise (Numbers): Whatever Losant answers in whatever order, no number is lost and no zero is invented; silence
+// never replaces a number other than zero.
 test('whatever comes in whatever order, no number is lost and no zero is invented', () => {
   fc.assert(
     fc.property(fc.array(step, { minLength: 1, maxLength: 14 }), (steps) => {

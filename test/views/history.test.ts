@@ -74,6 +74,7 @@ describe('along a random history', () => {
     return rows.map(numbersOf);
   };
 
+  // Promise (Changes): The numbers as they were known at any moment can be read.
   test('usage_as_of tells every moment as it was', async () => {
     for (const { at, days } of moments) expect([at, await daysAt(at)]).toEqual([at, days]);
   });
@@ -90,6 +91,7 @@ describe('along a random history', () => {
     expect(await ledger.list(final)).toEqual(['true']);
   });
 
+  // Promise (Changes): The function changes_since leads from what was known then to what is known now.
   test('changes_since a moment lead from what was known then to what is known now', async () => {
     const now = await daysAt();
     for (const { at, days } of moments) {

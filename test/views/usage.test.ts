@@ -24,6 +24,7 @@ const byDay = () =>
   [...Map.groupBy(world.cells, ({ day, orgId }) => `${day} ${orgId}`)].sort(([a], [b]) => (a < b ? -1 : 1));
 const worst = (cells: readonly WorldCell[]) => worstStanding(cells.map(({ standing }) => standing));
 
+// Promise (Missing numbers): A number that is not stored is null, never 0, and every wanted day has a row.
 test('daily_usage has a row for each wanted day, null where a number is not stored', async () => {
   const rows = await given.ledger.ask(
     sql`select * from losant_usage.daily_usage order by usage_date, org_id`,
@@ -174,6 +175,7 @@ describe('days of a time zone', () => {
   });
 });
 
+// Promise (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
 test('every view is the same whatever the time zone of the session', async () => {
   const views = [
     'cells',

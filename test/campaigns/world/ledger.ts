@@ -1,6 +1,6 @@
 /** What the tables have, as plain SQL finds it, and what must hold between them whoever wrote them last. */
-import pg from 'pg';
-import { type Cell, COLUMNS, flatten, type Numbers, nameOf, STREAMS } from './truth.ts';
+import { queryOnce } from '../../support/databases.ts';
+import { type Cell, COLUMNS, flatten, type Numbers, nameOf } from './truth.ts';
 
 /** A wanted cell up to the day before the database's, or any other one that has a row. */
 export interface LedgerCell extends Cell {
@@ -114,63 +114,31 @@ const RULES: Readonly<Record<string, string>> = {
     where t.our_sum <> coalesce(s.sum, 0) and (i.org_moved_on is null or t.usage_date > i.org_moved_on)`,
 };
 
-/**
- * The connections of checkers by their databases: with a new one for each look Postgres would plan every query anew.
- * A failover, and the end of a database, ends them.
- */
-const clients = new Map<string, pg.Client>();
-
-export async function connect(databaseUrl: string): Promise<pg.Client> {
-  const known = clients.get(databaseUrl);
-  // Its end may not be known yet.
-  const isAlive = await known?.query('select').then(
-    () => true,
-    () => false,
-  );
-  if (known && isAlive) return known;
-  const client = new pg.Client({ connectionString: databaseUrl });
-  const forget = () => {
-    if (clients.get(databaseUrl) === client) clients.delete(databaseUrl);
-  };
-  client.on('error', forget).on('end', forget);
-  await client.connect();
-  clients.set(databaseUrl, client);
-  return client;
-}
-
-/** Reads all of one moment, so that a run beside it shows as a whole or not at all. */
+/** Reads everything, while nothing runs. */
 export async function readLedger(databaseUrl: string): Promise<Ledger> {
-  const client = await connect(databaseUrl);
-  const rowsOf = async <T extends object>(statement: string) => (await client.query<T>(statement)).rows;
-  await client.query('begin isolation level repeatable read');
-  try {
-    const [clock] = await rowsOf<{ at: number }>(`select ${ms('now()')} as at`);
-    const days = await rowsOf<{ key: string; numbers: Record<string, unknown> }>(
-      `select concat_ws(' ', org_id, usage_date) as key, to_jsonb(d) as numbers from losant_usage.usage_days d`,
-    );
-    const byDay = new Map(days.map(({ key, numbers }) => [key, numbers]));
-    const cells = (await rowsOf<Omit<LedgerCell, 'numbers'>>(CELLS)).filter(({ stream }) =>
-      STREAMS.includes(stream),
-    );
-    const gaps = await rowsOf<Cell>(
-      `select stream, org_id as "orgId", usage_date::text as day from losant_usage.coverage_gaps`,
-    );
-    const breaches: string[] = [];
-    for (const [rule, query] of Object.entries(RULES)) {
-      for (const { what } of await rowsOf<{ what: string }>(query)) breaches.push(`${rule}: ${what}`);
-    }
-    return {
-      nowMs: clock?.at ?? Number.NaN,
-      cells: new Map(cells.map((cell) => [nameOf(cell), { ...cell, numbers: numbersOf(cell, byDay) }])),
-      revisions: Map.groupBy(await rowsOf<Revision>(REVISIONS), nameOf),
-      tracks: await rowsOf<Track>(TRACKS),
-      instances: new Map((await rowsOf<Instance>(INSTANCES)).map((each) => [each.instanceId, each])),
-      gaps: new Set(gaps.map(nameOf)),
-      breaches,
-    };
-  } finally {
-    await client.query('rollback');
+  const rowsOf = async <T>(statement: string) => (await queryOnce(databaseUrl, statement)) as T[];
+  const days = await rowsOf<Record<string, unknown>>(
+    `select d.*, usage_date::text as day from losant_usage.usage_days d`,
+  );
+  const byDay = new Map(days.map((row) => [`${String(row['org_id'])} ${String(row['day'])}`, row]));
+  const cells = await rowsOf<Omit<LedgerCell, 'numbers'>>(CELLS);
+  const gaps = await rowsOf<Cell>(
+    `select stream, org_id as "orgId", usage_date::text as day from losant_usage.coverage_gaps`,
+  );
+  const breaches: string[] = [];
+  for (const [rule, query] of Object.entries(RULES)) {
+    for (const { what } of await rowsOf<{ what: string }>(query)) breaches.push(`${rule}: ${what}`);
   }
+  const [clock] = await rowsOf<{ at: number }>(`select ${ms('now()')} as at`);
+  return {
+    nowMs: clock?.at ?? Number.NaN,
+    cells: new Map(cells.map((cell) => [nameOf(cell), { ...cell, numbers: numbersOf(cell, byDay) }])),
+    revisions: Map.groupBy(await rowsOf<Revision>(REVISIONS), nameOf),
+    tracks: await rowsOf<Track>(TRACKS),
+    instances: new Map((await rowsOf<Instance>(INSTANCES)).map((each) => [each.instanceId, each])),
+    gaps: new Set(gaps.map(nameOf)),
+    breaches,
+  };
 }
 
 function numbersOf(

@@ -58,9 +58,10 @@ interface Report {
 
 /** Returns what is untrue of what commands said that were played beside each other, in the order of their ends. */
 export function checkOutcomes(outcomes: readonly Outcome[], situation: Situation): string[] {
-  // Of several exports only the one that was begun last, and worked, can speak of the tables as they are.
+  // Of several exports only the last one that worked can speak of the tables, unless it was frozen meanwhile.
   const worked = outcomes.filter(({ scope, code }) => scope !== null && code !== 4 && code !== 1);
-  const last = worked.toSorted((a, b) => a.startedAtMs - b.startedAtMs).at(-1);
+  const isInOrder = worked.every(({ startedAtMs }) => startedAtMs === worked[0]?.startedAtMs);
+  const last = isInOrder ? worked.at(-1) : undefined;
   const isAlone = outcomes.filter(({ scope }) => scope !== null).length === 1;
   return outcomes.flatMap((outcome) => {
     const { what, code, stdout, stderr, scope } = outcome;

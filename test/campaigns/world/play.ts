@@ -7,7 +7,7 @@ import { checkOutcomes } from './outcomes.ts';
 import { PEOPLE_STEPS } from './people-steps.ts';
 import { type Kind, nameAgain, PLATFORM_STEPS, runOther } from './platform-steps.ts';
 import { PROCESS_STEPS } from './process-steps.ts';
-import { checkMoment, checkStatements, readMoment } from './statements.ts';
+import { checkStatements } from './statements.ts';
 import { DAY_MS, dayAt, HOUR_MS, STREAMS } from './truth.ts';
 import {
   changeSettings,
@@ -91,7 +91,7 @@ async function playStep(
 }
 
 async function check(world: World, before: Ledger, index: number): Promise<string[]> {
-  const { database, book, memory, outcomes, settings, nowMs, platform } = world;
+  const { database, book, statements, outcomes, settings, platform } = world;
   await book.noteFaults();
   const ledger = await readLedger(database.url);
   world.ledger = ledger;
@@ -109,12 +109,9 @@ async function check(world: World, before: Ledger, index: number): Promise<strin
       instanceId: platform.instanceId,
     }),
   ];
-  const told = memory.moments[index % Math.max(1, memory.moments.length)];
-  if (told) lines.push(...(await checkMoment(database.url, told)));
-  if (index % 5 === 4) memory.moments.push(await readMoment(database.url, nowMs));
   const isAboutStatements = outcomes.some(({ what }) => /^(close|statement)/.test(what));
   if (isAboutStatements || index % 9 === 0)
-    lines.push(...(await checkStatements(database.url, ledger, memory.statements)));
+    lines.push(...(await checkStatements(database.url, ledger, statements)));
   return lines;
 }
 
@@ -162,7 +159,7 @@ async function heal(world: World, log: string[]): Promise<string[]> {
   const living = new Set((await livingOf(world)).map(({ orgId }) => orgId));
   return [
     ...checkHealed(world.ledger, { book: world.book, living, lastDay }),
-    ...(await checkStatements(world.database.url, world.ledger, world.memory.statements)),
+    ...(await checkStatements(world.database.url, world.ledger, world.statements)),
   ];
 }
 

@@ -1,5 +1,6 @@
-/** The past as it was known then, and what was invoiced by it. */
-import { connect, type Ledger } from './ledger.ts';
+/** What was invoiced, held against the tables. */
+import { queryOnce } from '../../support/databases.ts';
+import type { Ledger } from './ledger.ts';
 import { COLUMNS } from './truth.ts';
 
 /** The metrics with their streams. */
@@ -8,36 +9,6 @@ const METRICS = Object.entries(COLUMNS).flatMap(([stream, columns]) =>
     .filter((column) => column !== 'payload_sources')
     .map((metric) => ({ stream, metric })),
 );
-
-/** The numbers at a moment, a line for each organization and day. */
-export interface Moment {
-  readonly atMs: number;
-  readonly lines: readonly string[];
-}
-
-async function linesOf(url: string, source: string): Promise<string[]> {
-  const names = METRICS.map(({ metric }) => metric);
-  const columns = names.map((metric) => `coalesce(${metric}::text, '-')`).join(', ');
-  const { rows } = await (await connect(url)).query<{ line: string }>(`
-    select concat_ws(' ', org_id, usage_date, ${columns}) as line from ${source}
-    where num_nonnulls(${names.join(', ')}) > 0 order by 1`);
-  return rows.map(({ line }) => line);
-}
-
-export async function readMoment(url: string, atMs: number): Promise<Moment> {
-  return { atMs, lines: await linesOf(url, 'losant_usage.usage_days') };
-}
-
-/** `usage_as_of` tells a moment as it was. */
-export async function checkMoment(url: string, { atMs, lines }: Moment): Promise<string[]> {
-  const at = new Date(atMs).toISOString();
-  const told = new Set(await linesOf(url, `losant_usage.usage_as_of('${at}')`));
-  const lacks = lines.filter((line) => !told.delete(line));
-  return [
-    ...lacks.map((line) => `usage_as_of(${at}) lacks ${line}`),
-    ...[...told].map((line) => `usage_as_of(${at}) tells ${line}`),
-  ].slice(0, 4);
-}
 
 /** The statements that were made, by id, as text: nothing changes them. */
 export type Statements = Map<string, string>;
@@ -60,13 +31,15 @@ const SETTLED = `
 
 const CLOSED = `select distinct concat_ws(' ', to_char(month, 'YYYY-MM'), instance_id) as month from losant_usage.statements`;
 
+type Row = Readonly<Record<'id' | 'text' | 'month' | 'orgId' | 'metric' | 'quantity', string>>;
+
 /**
  * Every statement stays as it was made, and what they say of a month together with what is not settled yet is what the
  * tables say of it now, where all of it may be billed.
  */
 export async function checkStatements(url: string, ledger: Ledger, known: Statements): Promise<string[]> {
-  const client = await connect(url);
-  const { rows: made } = await client.query<{ id: string; text: string }>(STATEMENTS);
+  const rowsOf = async (statement: string) => (await queryOnce(url, statement)) as Row[];
+  const made = await rowsOf(STATEMENTS);
   const gone = [...known.keys()].filter((id) => made.every((each) => each.id !== id));
   const lines = gone.map((id) => `statement ${id} is gone`);
   for (const { id, text } of made) {
@@ -74,13 +47,11 @@ export async function checkStatements(url: string, ledger: Ledger, known: Statem
     known.set(id, text);
   }
   if (made.length === 0) return lines;
-  const { rows } = await client.query<{ month: string; orgId: string; metric: string; quantity: string }>(
-    SETTLED,
-  );
+  const rows = await rowsOf(SETTLED);
   const settled = new Map(
     rows.map(({ month, orgId, metric, quantity }) => [`${month} ${orgId} ${metric}`, quantity]),
   );
-  const { rows: closed } = await client.query<{ month: string }>(CLOSED);
+  const closed = await rowsOf(CLOSED);
   const months = new Set(closed.map(({ month }) => month));
   const sums = new Map<string, bigint | null>();
   for (const { stream, day, orgId, instanceId, standing, numbers } of ledger.cells.values()) {

@@ -13,7 +13,7 @@ import { instanceOf, openReplica, type Replica } from '../../worker/loop.ts';
 import { type Dice, rollFrom } from './dice.ts';
 import { type Ledger, readLedger } from './ledger.ts';
 import type { Outcome, Scope } from './outcomes.ts';
-import type { Moment, Statements } from './statements.ts';
+import type { Statements } from './statements.ts';
 import { DAY_MS, dayAt, HOUR_MS, STREAMS, type StreamName, TruthBook, type TruthOrg } from './truth.ts';
 
 export const POLICIES = {
@@ -42,12 +42,6 @@ export interface Trouble {
 
 export const NO_TROUBLE: Trouble = { faults: [], list: null, scopes: null, dateOffsetMs: 0 };
 
-/** What the database must not forget. A copy of it remembers what it had when it was made. */
-export interface Memory {
-  readonly moments: Moment[];
-  readonly statements: Statements;
-}
-
 export interface World extends AsyncDisposable {
   readonly platform: Platform;
   /** Another instance, to which organizations move. */
@@ -57,7 +51,8 @@ export interface World extends AsyncDisposable {
   nowMs: number;
   settings: Settings;
   trouble: Trouble;
-  memory: Memory;
+  /** The statements that were made; a copy of the database has those of its time. */
+  statements: Statements;
   /** The tables after the last step. */
   ledger: Ledger;
   /** What the current step has played so far. */
@@ -67,7 +62,7 @@ export interface World extends AsyncDisposable {
   /** The times from which organizations are in the list, by id. */
   readonly listedSince: Map<string, number>;
   readonly workers: Map<string, Replica>;
-  standby: { readonly name: string; readonly memory: Memory } | null;
+  standby: { readonly name: string; readonly statements: Statements } | null;
   pooler: Pooler | null;
   /** The answers to waits and jitter, which depend on how busy the machine is. */
   readonly random: () => number;
@@ -102,7 +97,7 @@ export async function openWorld(seed: number, template: ClockDatabase): Promise<
     book: new TruthBook([platform, other]),
     settings: { streams: STREAMS, orgIds: null, policy: 'usual' as const, isPooled: false },
     trouble: NO_TROUBLE,
-    memory: { moments: [], statements: new Map<string, string>() },
+    statements: new Map<string, string>(),
     ledger: await readLedger(database.url),
     outcomes: [],
     complaints: [],
@@ -331,7 +326,7 @@ export async function makeStandby(world: World): Promise<void> {
   await endSessions(world);
   await admin(world, `create database ${name} template ${database.name} strategy file_copy`);
   await admin(world, `alter database ${name} set search_path = ${SEARCH_PATH}, public`);
-  world.standby = { name, memory: structuredClone(world.memory) };
+  world.standby = { name, statements: new Map(world.statements) };
 }
 
 /** Puts the copy in the place of the database: what was committed since is lost. Returns false without a copy. */
@@ -342,7 +337,7 @@ export async function failOver(world: World): Promise<boolean> {
   await admin(world, `drop database ${database.name} with (force)`);
   await admin(world, `alter database ${standby.name} rename to ${database.name}`);
   world.standby = null;
-  world.memory = standby.memory;
+  world.statements = standby.statements;
   await database.stopClock(world.nowMs);
   world.ledger = await readLedger(database.url);
   return true;
