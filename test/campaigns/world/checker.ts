@@ -155,14 +155,12 @@ function checkChange(before: LedgerCell | undefined, cell: LedgerCell, book: Tru
       if (!isNamed(column)) wrong.push(`${column} became zero, and Losant only left it out`);
   }
   const isRead = cell.attemptedAtMs !== before.attemptedAtMs || verifiedAtMs !== before.verifiedAtMs;
-  const isDecided = ['accepted', 'unavailable'].includes(standing) || before.reason === 'before_creation';
-  if (
-    ['in_doubt', 'accepted'].includes(before.standing) &&
-    standing !== before.standing &&
-    !isRead &&
-    !isDecided
-  )
-    wrong.push(`was ${before.standing}, and is ${standing} though nobody read it`);
+  const isDecided = ['in_doubt', 'accepted', 'unavailable'].includes(standing);
+  if (before.standing === 'in_doubt' && !isRead && !isDecided)
+    wrong.push(`was in doubt, and is ${standing} though nobody read it`);
+  const isNamed = cell.isReported && verifiedAtMs !== before.verifiedAtMs;
+  if (before.reason === 'waived' && standing !== 'accepted' && !isNamed)
+    wrong.push(`was accepted, and is ${standing} though Losant named nothing`);
   const isNewlyLeftOut = LEFT_OUT.includes(reason ?? '') && reason !== before.reason;
   const couldBeLeftOut = book.at(cell, cell.attemptedAtMs ?? 0).some(({ leftOut }) => leftOut.length > 0);
   if (isNewlyLeftOut && !couldBeLeftOut)
