@@ -37,6 +37,7 @@ COPY --from=dependencies /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY bin ./bin
 COPY migrations ./migrations
+COPY pack-checks ./pack-checks
 COPY package.json LICENSE ./
 ENV NODE_ENV=production \
     HTTP_HOST=0.0.0.0

@@ -104,7 +104,8 @@ const PROBES: Readonly<Record<string, Probe>> = {
       const query = { ...HOURLY, ...ALL };
       const buckets = bucketsOf(await ask(target, 'payloadCountsBreakdown', daysTo(target.day), query));
       const sum = add(buckets.map(sumOf));
-      return `${buckets.length} buckets for the 24 hours of ${target.day}; ${compare('all payloads by hour', sum, await sumAll(target, DAILY))}`;
+      const compared = compare('all payloads by hour', sum, await sumAll(target, DAILY));
+      return `${buckets.length} buckets for the 24 hours of ${target.day}; ${compared}`;
     },
     touches: 'payload_hours: whether zero hours are left out, and whether its hours add up to payload_totals',
   },
@@ -200,8 +201,8 @@ function daysTo(day: UsageDay, days = 1): { start: number; end: number } {
 }
 
 async function firstPage({ client, instanceId, signal }: OrgTarget, perPage: number) {
-  for await (const page of listOrgPages(client, { instanceId, perPage, signal })) return page;
-  return { items: [], rejected: [], totalCount: 0 };
+  const { done, value } = await listOrgPages(client, { instanceId, perPage, signal }).next();
+  return done === true ? { items: [], rejected: [], totalCount: 0 } : value;
 }
 
 function mapOf(body: unknown): Record<string, unknown> {

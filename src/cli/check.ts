@@ -65,7 +65,8 @@ export async function checkHeartbeat(url: string): Promise<Finding> {
   }
   if (isGood(answer)) return { message: 'the monitor answers' };
   const hint =
-    'with Healthchecks the id is wrong; another monitor may not know /log, which changes nothing there: see whether the next run arrives';
+    'with Healthchecks the id is wrong; another monitor may not know /log, which changes nothing there: ' +
+    'see whether the next run arrives';
   return { message: `the monitor answers HTTP ${answer}`, hint };
 }
 

@@ -76,8 +76,8 @@ async function showProduct(base: BaseContext): Promise<number> {
   output.printJson({ ...facts, durationMs: Math.round(took), status: reached.document, next });
   output.print(
     '',
-    `Loaded ${from} to ${to} of ${ORGS} organizations in ${showDuration(took)}. All of it is in ${folder}, an embedded Postgres.`,
-    'The folder stays until you delete it.',
+    `Loaded ${from} to ${to} of ${ORGS} organizations in ${showDuration(took)}.`,
+    `All of it is in ${folder}, an embedded Postgres. The folder stays until you delete it.`,
     '',
     ...reached.lines,
     '',

@@ -18,7 +18,15 @@ import type { CommandContext } from './command.ts';
 import { type InstanceEnd, printEnds, renderPlan } from './export-result.ts';
 import { chooseInstances, readInstancesOf } from './instances.ts';
 import { openDatabase, openSchema, useDatabase, withDatabase } from './open-database.ts';
-import type { ScopeOptions } from './run.ts';
+
+/** The scope of an export, as the command line gives it. */
+export interface ScopeOptions {
+  readonly instance: readonly string[] | null;
+  readonly org: readonly string[] | null;
+  readonly stream: readonly string[] | null;
+  readonly dryRun: boolean;
+  readonly verbose: boolean;
+}
 
 export interface ExportRequest extends ScopeOptions, Pick<RunOptions, 'range' | 'force' | 'waitMs'> {
   readonly kind: 'manual' | 'backfill';
@@ -64,7 +72,7 @@ export async function exportInstances(context: CommandContext, request: ExportRe
   });
 }
 
-/** Returns the instances whose settings name one of the streams; all of them if none does, as a track may have ended. */
+/** Returns the instances whose settings name one of the streams; all if none does, as a track may have ended. */
 function chooseByStream(instances: readonly InstanceConfig[], wanted: readonly string[] | null) {
   const own = instances.filter(({ streams }) => wanted?.some((each) => streams.includes(each)) ?? true);
   return own.length === 0 ? instances : own;
@@ -224,7 +232,7 @@ async function printPlans(work: ExportWork, scopes: readonly Scope[]): Promise<n
   return EXIT.ok;
 }
 
-/** Ends the tracks of an instance that is no longer in the settings. What was wanted up to yesterday stays on record. */
+/** Ends the tracks of an instance that is no longer in the settings. What was wanted stays on record. */
 export async function endLeftInstance(context: CommandContext, instanceId: string): Promise<number> {
   const { config, output, hostNow } = context;
   if (config.instances.some((each) => each.instanceId === instanceId)) {

@@ -75,7 +75,9 @@ function renderCounts({ from, cells, rows }: RunReport, restated: number, verbos
     .map(([number, what]) => `${showNumber(number)} ${what}`);
   const lines = [`  ${count(cells.planned, 'number')} asked for: ${shown.join(', ')}`];
   if (!verbose) return lines;
-  const changes = Object.entries(rows).map(([what, number]) => `${showNumber(number)} ${what}`);
+  const changes = (['inserted', 'updated', 'deleted', 'unchanged'] as const).map(
+    (what) => `${showNumber(rows[what])} ${what}`,
+  );
   return [...lines, `  rows: ${changes.join(', ')}`];
 }
 

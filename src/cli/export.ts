@@ -1,6 +1,7 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, SettingsError } from '../errors.ts';
-import { createRenderer, type FormatName, formatNames, type Part, type Row } from '../files/formats.ts';
+import { createRenderer, type FormatName, formatNames } from '../files/formats.ts';
+import type { Part, Row } from '../files/renderer.ts';
 import { type FileFacts, WholeFile } from '../files/whole-file.ts';
 import {
   type ExportedView,

@@ -51,8 +51,8 @@ interface Work extends CommandContext {
 }
 
 /**
- * Deletes an organization in Losant, after everything that can still be read of it has been exported, nothing is missing
- * and its name has been repeated. Any failure before that leaves it as it is.
+ * Deletes an organization in Losant, after everything that can still be read of it has been exported, nothing is
+ * missing and its name has been repeated. Any failure before that leaves it as it is.
  */
 async function deleteOrg(context: CommandContext, asked: OptionValues<typeof options>): Promise<number> {
   const { nameAgain, dryRun } = asked;
@@ -180,7 +180,7 @@ async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void
   });
 }
 
-/** Ends its tracks and closes what is open, which is then waived if a reason was given. Returns the number of waivers. */
+/** Ends its tracks and closes what is open, which is waived if a reason was given. Returns the number of waivers. */
 async function recordRemoval(work: Work, today: string, { open }: Ending): Promise<number> {
   const { output, config, handle, found, asked, now } = work;
   const { orgId, instance } = found;
@@ -278,6 +278,6 @@ function renderEnding({ open, devices }: Ending, nowMs: number): Line[] {
   return [
     ...(devices === null ? [] : [`  ${count(devices, 'device')} at the end of yesterday`]),
     ...(rows.length === 0 ? ['  Every wanted number of it is final or accepted.'] : renderTable({ rows })),
-    line`  ${styled('yellow', 'Lost for good')}: the usage of today, ${dayAt(nowMs)}, which is not over and will never be read.`,
+    line`  ${styled('yellow', 'Lost for good')}: the usage of today, ${dayAt(nowMs)}, which is never read.`,
   ];
 }

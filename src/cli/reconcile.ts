@@ -54,9 +54,8 @@ interface Found {
 
 function renderReconciliation({ range, counts, rows }: Found): Line[] {
   if (counts.comparisons === 0) {
-    return [
-      `Nothing to compare for ${showDays(range)}: no total of Losant's own has been read, and no counterparts are stored.`,
-    ];
+    const why = "no total of Losant's own has been read, and no counterparts are stored";
+    return [`Nothing to compare for ${showDays(range)}: ${why}.`];
   }
   const countOf = (wanted: Comparison['outcome']) => rows.filter(({ outcome }) => outcome === wanted).length;
   const [differing, pending, others] = [countOf('differs'), countOf('pending'), countOf('not_compared')];

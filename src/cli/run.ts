@@ -89,11 +89,3 @@ export const backfill = defineCommand({
     return await exportInstances(context, { ...scope, kind: 'backfill', range, force, waitMs: undefined });
   },
 });
-
-export type ScopeOptions = Readonly<{
-  instance: readonly string[] | null;
-  org: readonly string[] | null;
-  stream: readonly string[] | null;
-  dryRun: boolean;
-  verbose: boolean;
-}>;

@@ -28,7 +28,8 @@ export const simulator = defineCommand({
     const { url, instanceId } = running;
     output.printJson({ url, instanceId, token: running.token });
     output.print(
-      `A simulated Losant with ${count(size, 'organization')} listens on ${url}. Stop it with Ctrl-C. In another terminal:`,
+      `A simulated Losant with ${count(size, 'organization')} listens on ${url}. Stop it with Ctrl-C.`,
+      'In another terminal:',
       '',
       `  export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${running.token}`,
       '  export DATABASE_URL=embedded:./usage-data',

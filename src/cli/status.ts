@@ -38,7 +38,8 @@ export const status = defineCommand({
 export function renderStatus({ instances, runs, notInSettings }: Health, nowMs: number): Line[] {
   const others = notInSettings.flatMap((id) => [
     '',
-    `Instance ${id} is in the database and not in the settings. It is not judged. To end it, unless another program has it:`,
+    `Instance ${id} is in the database and not in the settings: it is not judged.`,
+    'To end it, unless another program has it:',
     `  losant-usage run --end ${id}`,
   ]);
   if (instances.length === 0)

@@ -84,8 +84,7 @@ function describeDifferences({ instances }: Health): AttentionLine | null {
   if (differences === 0) return null;
   return {
     tone: 'bad',
-    text: `${count(differences, 'settled number differs', 'settled numbers differ')} from Losant's totals or from what
-      counts the same`,
+    text: `${count(differences, 'settled number differs', 'settled numbers differ')} from totals or counterparts`,
     address: '/months?state=blocked',
     more: 'losant-usage reconcile shows each',
   };
@@ -133,8 +132,7 @@ function describeNoted(kind: keyof typeof NOTED, noted: readonly Noted[] | null)
 function describeExpiring({ instances }: Health): AttentionLine | null {
   const expiring = instances.flatMap(({ streams }) => streams).reduce((sum, each) => sum + each.expiring, 0);
   if (expiring === 0) return null;
-  const text = `${count(expiring, 'gap passes', 'gaps pass')} the horizon within 7 days: what was not read by then is
-    lost`;
+  const text = `${count(expiring, 'gap passes', 'gaps pass')} the horizon within 7 days and will be lost`;
   return { tone: 'bad', text, address: '/gaps?sort=usage_date' };
 }
 

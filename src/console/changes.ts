@@ -3,8 +3,17 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { count } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
-import { type Html, linkToDay, linkToOrganization, renderStats } from './page.ts';
-import { type Listing, type ListRequest, listingPage, SEARCH, showDifference } from './table.ts';
+import { type Html, linkToDay, renderStats } from './page.ts';
+import {
+  type Listing,
+  type ListRequest,
+  listingPage,
+  ORG_ID,
+  ORGANIZATION,
+  optionsOf,
+  SEARCH,
+  showDifference,
+} from './table.ts';
 
 interface ChangeRow {
   readonly org_id: string;
@@ -13,14 +22,14 @@ interface ChangeRow {
   readonly difference: number;
 }
 
-const METRICS = [
-  ['', 'all'],
-  ['payload_billable_count', 'billable payloads'],
-  ['payload_all_count', 'all payloads'],
-  ['payload_source_count', 'payloads by source'],
-  ['notebook_minutes', 'notebook minutes'],
-  ['devices_total', 'devices'],
-] as const;
+const METRICS = {
+  payload_billable_count: 'billable payloads',
+  payload_all_count: 'all payloads',
+  payload_source_count: 'payloads by source',
+  notebook_minutes: 'notebook minutes',
+  devices_total: 'devices',
+};
+const WHICH = { final: 'were final', closed: 'since the month was invoiced' };
 
 const changes: Listing<ChangeRow> = {
   path: '/changes',
@@ -37,15 +46,16 @@ const changes: Listing<ChangeRow> = {
   ) as r`,
   filters: [
     SEARCH,
-    { name: 'metric', label: 'Metric', options: METRICS, where: (metric) => sql`r.metric = ${metric}` },
+    {
+      name: 'metric',
+      label: 'Metric',
+      options: optionsOf(Object.keys(METRICS), METRICS),
+      where: (metric) => sql`r.metric = ${metric}`,
+    },
     {
       name: 'which',
       label: 'Only',
-      options: [
-        ['', 'all'],
-        ['final', 'were final'],
-        ['closed', 'since the month was invoiced'],
-      ],
+      options: optionsOf(Object.keys(WHICH), WHICH),
       where: (which) => (which === 'final' ? sql`r.was_final` : sql`r.is_closed`),
     },
     {
@@ -60,14 +70,8 @@ const changes: Listing<ChangeRow> = {
   intro: readEffects,
   sort: ['-changed_at', 'revision_id', 'metric', 'payload_type', 'source'],
   columns: [
-    {
-      name: 'org_name',
-      label: 'Organization',
-      kind: 'text',
-      isSortable: true,
-      cell: ({ org_id, org_name }) => linkToOrganization(org_id, org_name),
-    },
-    { name: 'org_id', label: 'Id', kind: 'value', isHidden: true },
+    ORGANIZATION,
+    ORG_ID,
     {
       name: 'usage_date',
       label: 'Day',

@@ -9,7 +9,7 @@ import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 import { detailPage } from './detail.ts';
 import { type Html, plain, renderPage, renderStanding, showMonth } from './page.ts';
-import { addressOf, renderPages, renderSelect } from './table.ts';
+import { addressOf, optionsOf, renderPages, renderSelect } from './table.ts';
 
 const PATH = '/coverage';
 const TITLE = 'Coverage';
@@ -159,7 +159,7 @@ function renderCoverage({ query, all, lines }: CoverageMap, nowMs: number): Html
 <a href="/gaps">All gaps</a> · <a href="/quarantine">Quarantine</a></p>
 <form method="get" action="${PATH}"><label class="wide">Name, referral id or id<input name="q" type="search"
   value="${search}"></label>
-${renderSelect('stream', 'Stream', [['', 'all'], ...streamNames.map((name) => [name, name] as const)], stream)}
+${renderSelect('stream', 'Stream', optionsOf(streamNames), stream)}
 ${renderSelect(
   'days',
   'Days',
@@ -234,8 +234,10 @@ function renderDays(
         ? `${day}: ${calm ?? label}`
         : `${day}: ${showNumber(cell.gaps)} of ${showNumber(cell.cells)} missing or in doubt`;
     const sign = tone === 'good' ? '' : symbol;
-    return html`${raw(`<td class="m-${tone}${tone === 'bad' ? ` s-${shadeOf(cell)}` : ''}"><a
-      href="${addressOfDay(day)}"${tone === 'bad' ? '' : ' tabindex="-1"'} title="${said}">${sign}</a></td>`)}`;
+    const shade = tone === 'bad' ? ` s-${shadeOf(cell)}` : '';
+    const focus = tone === 'bad' ? '' : ' tabindex="-1"';
+    const link = `<a href="${addressOfDay(day)}"${focus} title="${said}">${sign}</a>`;
+    return html`${raw(`<td class="m-${tone}${shade}">${link}</td>`)}`;
   });
 }
 

@@ -1,8 +1,8 @@
 import { sql } from 'kysely';
 import type { UsageDay } from '../usage/day.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
-import { linkToDay, linkToOrganization } from './page.ts';
-import { type Filter, type Listing, listingPage, SEARCH } from './table.ts';
+import { linkToDay } from './page.ts';
+import { type Filter, type Listing, listingPage, ORG_ID, ORGANIZATION, optionsOf, SEARCH } from './table.ts';
 
 interface CellRow {
   readonly org_id: string;
@@ -13,29 +13,16 @@ interface CellRow {
 const stream: Filter = {
   name: 'stream',
   label: 'Stream',
-  options: [['', 'all'], ...streamNames.map((name) => [name, name] as const)],
+  options: optionsOf(streamNames),
   where: (name) => sql`r.stream = ${name}`,
 };
 
-const organization: Listing<CellRow>['columns'][number] = {
-  name: 'org_name',
-  label: 'Organization',
-  kind: 'text',
-  isSortable: true,
-  cell: ({ org_id, org_name }) => linkToOrganization(org_id, org_name),
-};
 const day: Listing<CellRow>['columns'][number] = {
   name: 'usage_date',
   label: 'Day',
   kind: 'value',
   isSortable: true,
   cell: ({ org_id, usage_date }) => linkToDay(org_id, usage_date),
-};
-const id: Listing<CellRow>['columns'][number] = {
-  name: 'org_id',
-  label: 'Id',
-  kind: 'value',
-  isHidden: true,
 };
 
 /** What is missing or in doubt. */
@@ -52,19 +39,15 @@ export const gapsPage = listingPage<CellRow>({
     {
       name: 'standing',
       label: 'Standing',
-      options: [
-        ['', 'both'],
-        ['missing', 'missing'],
-        ['in_doubt', 'in doubt'],
-      ],
+      options: optionsOf(['missing', 'in_doubt'], { in_doubt: 'in doubt' }),
       where: (standing) => sql`r.standing::text = ${standing}`,
     },
     { name: 'day', label: 'Day', options: 'day', where: (value) => sql`r.usage_date = ${value}::date` },
   ],
   sort: ['-standing', '-usage_date', 'org_id', 'stream'],
   columns: [
-    organization,
-    id,
+    ORGANIZATION,
+    ORG_ID,
     day,
     { name: 'stream', label: 'Stream', kind: 'value' },
     { name: 'standing', label: 'Standing', kind: 'standing', isSortable: true },
@@ -99,8 +82,8 @@ export const quarantinePage = listingPage<AnswerRow>({
   filters: [SEARCH, stream],
   sort: ['-seen_at', 'id'],
   columns: [
-    organization,
-    id,
+    ORGANIZATION,
+    ORG_ID,
     {
       ...day,
       name: 'from_date',

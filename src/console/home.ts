@@ -131,7 +131,7 @@ interface Verdict {
 }
 
 /** Says in one line whether yesterday is complete. During its first run nothing of an instance is late. */
-export function judgeYesterday(
+function judgeYesterday(
   health: Health | null,
   { instances: statuses }: Pick<WorkerStatus, 'instances'>,
   nowMs: number,

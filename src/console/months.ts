@@ -13,6 +13,9 @@ import {
   type Listing,
   type ListRequest,
   listingPage,
+  ORG_ID,
+  ORGANIZATION,
+  optionsOf,
   SEARCH,
   showDifference,
 } from './table.ts';
@@ -47,7 +50,7 @@ const months: Listing<MonthRow> = {
     {
       name: 'state',
       label: 'State',
-      options: [['', 'all'], ...Object.keys(TONES).map((state) => [state, state] as const)],
+      options: optionsOf(Object.keys(TONES)),
       where: (state) => sql`r.state = ${state}`,
     },
   ],
@@ -106,12 +109,7 @@ interface MonthOrgRow {
 const only: Filter = {
   name: 'only',
   label: 'Only',
-  options: [
-    ['', 'all'],
-    ['blocked', 'blocked'],
-    ['different', 'different from what was invoiced'],
-    ['missing', 'with missing days'],
-  ],
+  options: optionsOf(['blocked', 'different', 'missing']),
   where: (value) => {
     if (value === 'blocked') return sql`not r.is_billable`;
     return value === 'missing' ? sql`r.days_missing > 0` : sql`r.is_different`;
@@ -144,14 +142,8 @@ const month: Listing<MonthOrgRow> = {
   filters: [SEARCH, only],
   sort: ['-payloads', 'org_name', 'org_id'],
   columns: [
-    {
-      name: 'org_name',
-      label: 'Organization',
-      kind: 'text',
-      isSortable: true,
-      cell: ({ org_id, org_name }) => linkToOrganization(org_id, org_name),
-    },
-    { name: 'org_id', label: 'Id', kind: 'value', isHidden: true },
+    ORGANIZATION,
+    ORG_ID,
     { name: 'referral_id', label: 'Referral id', kind: 'value', isSortable: true },
     { name: 'standing', label: 'Standing', kind: 'standing', isSortable: true },
     { name: 'is_billable', label: 'Billable', kind: 'value' },
@@ -199,6 +191,16 @@ interface BlockerRow {
   readonly what_to_do: string;
 }
 
+const CAUSES = [
+  'missing',
+  'in doubt',
+  'unavailable',
+  'not final',
+  'not fully tracked',
+  'contradicted',
+  'list incomplete',
+];
+
 const blockers: Listing<BlockerRow> = {
   path: '/months/:month/blockers',
   place: '/months',
@@ -224,18 +226,7 @@ const blockers: Listing<BlockerRow> = {
     {
       name: 'cause',
       label: 'Cause',
-      options: [
-        ['', 'all'],
-        ...[
-          'missing',
-          'in doubt',
-          'unavailable',
-          'not final',
-          'not fully tracked',
-          'contradicted',
-          'list incomplete',
-        ].map((cause) => [cause, cause] as const),
-      ],
+      options: optionsOf(CAUSES),
       where: (cause) => sql`r.cause = ${cause}`,
     },
   ],
@@ -295,7 +286,7 @@ interface MonthFacts {
 }
 
 /** Reads the state of a month of each instance, with what is at stake: the payloads of what is blocked. */
-export async function readMonthFacts(
+async function readMonthFacts(
   db: Kysely<Schema>,
   request: Pick<ListRequest, 'instanceIds'> & { readonly month: UsageDay },
 ): Promise<readonly MonthFacts[]> {

@@ -243,8 +243,8 @@ export function describeDays({ metric, comparison, show }: Described, days: Char
     total(pairs.map(({ before }) => before)),
   ];
   const change = theirs === 0 ? showDifference(ours - theirs) : showChange(ours / theirs - 1);
-  return `${head} ${change} beside ${COMPARISONS[comparison]}: ${show(ours)} and ${show(theirs)} on the
-    ${showNumber(pairs.length)} days that have both.${missing}`;
+  const both = `${show(ours)} and ${show(theirs)} on the ${showNumber(pairs.length)} days that have both`;
+  return `${head} ${change} beside ${COMPARISONS[comparison]}: ${both}.${missing}`;
 }
 
 const SOURCES: readonly Column<SourceSum>[] = [

@@ -121,11 +121,7 @@ const organizations: Listing<OrganizationRow> = {
       kind: 'text',
       isSortable: true,
       cell: (row) =>
-        html`${linkToOrganization(row.org_id, row.org_name)}${renderCopy(
-          row.org_id,
-          `Copy the id of
-          ${row.org_name}`,
-        )}`,
+        html`${linkToOrganization(row.org_id, row.org_name)}${renderCopy(row.org_id, 'Copy the id')}`,
     },
     { name: 'org_id', label: 'Id', kind: 'value', isHidden: true },
     { name: 'instance_name', label: 'Instance', kind: 'text', isHidden: true },

@@ -153,10 +153,6 @@ export function renderInstant(instant: string, nowMs: number): Html {
   return html`<time datetime="${instant}" title="${distance}">${showInstant(instant)}</time>`;
 }
 
-export function renderDay(day: string | null): Html {
-  return day === null ? html`–` : html`<time datetime="${day}">${day}</time>`;
-}
-
 const MONTHS = new Intl.DateTimeFormat('en-US', { month: 'long', year: 'numeric', timeZone: 'UTC' });
 
 /** Returns the month of a day in words, e.g. `October 2026`. */

@@ -4,7 +4,7 @@ import { type RunRecord, readRun } from '../queries/runs.ts';
 import { capitalize, showDays, showDuration, showNumber } from '../terminal/words.ts';
 import { detailPage } from './detail.ts';
 import { type Html, linkToOrganization, plain, renderInstant, renderPage, renderStats } from './page.ts';
-import { addressOf, type Column, type Listing, listingPage, renderTable } from './table.ts';
+import { addressOf, type Column, type Listing, listingPage, optionsOf, renderTable } from './table.ts';
 
 interface RunRow {
   readonly run_id: string;
@@ -42,18 +42,13 @@ const runs: Listing<RunRow> = {
     {
       name: 'kind',
       label: 'Kind',
-      options: [
-        ['', 'all'],
-        ['scheduled', 'scheduled'],
-        ['manual', 'manual'],
-        ['backfill', 'backfill'],
-      ],
+      options: optionsOf(['scheduled', 'manual', 'backfill']),
       where: (kind) => sql`r.kind = ${kind}`,
     },
     {
       name: 'status',
       label: 'Ended',
-      options: [['', 'all'], ...Object.keys(TONES).map((status) => [status, status] as const)],
+      options: optionsOf(Object.keys(TONES)),
       where: (status) => sql`r.status = ${status}`,
     },
     {

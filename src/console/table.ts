@@ -11,6 +11,7 @@ import { STANDINGS, type Standing } from '../usage/standing.ts';
 import {
   AGAIN_S,
   type Html,
+  linkToOrganization,
   plain,
   renderAwayPage,
   renderCounting,
@@ -106,12 +107,15 @@ export function showChange(change: number | null): string | null {
   return change === null ? null : `${showDifference(Math.round(change * 100) + 0)} %`;
 }
 
+/** An option of a field: its value, and its words. */
+type Option = readonly [value: string, text: string];
+
 /** A field of a form, and what it selects. */
 export interface Filter {
   readonly name: string;
   readonly label: string;
   /** The options as values with their texts, of which the empty one is every row; a day; or any text. */
-  readonly options: readonly (readonly [value: string, text: string])[] | 'day' | 'text';
+  readonly options: readonly Option[] | 'day' | 'text';
   /** The condition on a row of the listing; the value is one of the options, a real day, or some text. */
   readonly where: (value: string) => RawBuilder<unknown>;
 }
@@ -153,7 +157,7 @@ export interface ListRequest {
   readonly isFile: boolean;
 }
 
-export const ROWS_PER_PAGE = 50;
+const ROWS_PER_PAGE = 50;
 /** The most rows of a file; `losant-usage export` has any number. */
 const FILE_ROWS_MAX = 100_000;
 /** The most rows that are counted. */
@@ -161,7 +165,7 @@ const COUNTED_MAX = 10_000;
 const SEARCH_LENGTH_MAX = 100;
 
 /** Returns the rows of a page, and how many there are: counted up to {@link COUNTED_MAX} and one. */
-export async function readListing<Row extends object>(
+async function readListing<Row extends object>(
   db: Kysely<Schema>,
   listing: Listing<Row>,
   request: ListRequest,
@@ -209,7 +213,7 @@ function conditionsOf<Row extends object>(
 }
 
 /** Returns what the address asks, without what is invalid in it. */
-export function readRequest<Row extends object>(
+function readRequest<Row extends object>(
   c: Context,
   { filters, columns, sort }: Listing<Row>,
   sources: Pick<PageSources, 'instanceIds' | 'now'>,
@@ -239,6 +243,24 @@ function validValue(given: string, options: Filter['options']): string {
   if (options === 'text')
     return given.replaceAll('\0', '').toWellFormed().trim().slice(0, SEARCH_LENGTH_MAX).toWellFormed();
   return options.find(([value]) => value === given)?.[0] ?? '';
+}
+
+/** The columns of an organization's name and id, of rows with these columns. */
+export const ORGANIZATION: Column<{ readonly org_id: string; readonly org_name: string }> = {
+  name: 'org_name',
+  label: 'Organization',
+  kind: 'text',
+  isSortable: true,
+  cell: ({ org_id, org_name }) => linkToOrganization(org_id, org_name),
+};
+export const ORG_ID = { name: 'org_id', label: 'Id', kind: 'value', isHidden: true } as const;
+
+/** Returns the options of a filter: all, and each of the values in its own words, or in others. */
+export function optionsOf(
+  values: readonly string[],
+  words: Readonly<Record<string, string>> = {},
+): readonly Option[] {
+  return [['', 'all'], ...values.map((value): Option => [value, words[value] ?? value])];
 }
 
 /** The filter of organizations by name, referral id or the beginning of the id, of rows with these columns. */
@@ -325,7 +347,7 @@ ${found.intro}${renderRows(listing, request, found)}`;
 }
 
 /** Renders the form, the rows, and the links to other pages and to the file. */
-export function renderRows<Row extends object>(
+function renderRows<Row extends object>(
   listing: Listing<Row>,
   request: ListRequest,
   { rows, count }: Omit<Found<Row>, 'intro'>,
@@ -370,12 +392,7 @@ function renderForm<Row extends object>(listing: Listing<Row>, request: ListRequ
 }
 
 /** Renders a select field with its label. */
-export function renderSelect(
-  name: string,
-  label: string,
-  options: readonly (readonly [value: string, text: string])[],
-  chosen: string,
-): Html {
+export function renderSelect(name: string, label: string, options: readonly Option[], chosen: string): Html {
   const each = options.map(
     ([value, text]) =>
       html`<option value="${value}"${value === chosen ? ' selected' : ''}>${plain(text)}</option>`,
@@ -403,7 +420,7 @@ export function addressOf(path: string, query: Readonly<Record<string, string>>)
 }
 
 /** Answers with every row as a file, in the order of the page. */
-export async function sendRows<Row extends object>(
+async function sendRows<Row extends object>(
   c: Context,
   listing: Listing<Row>,
   request: ListRequest,

@@ -139,13 +139,12 @@ export function openInstance(
   };
 }
 
-/** Throws ClockError if the API's clock, ahead of this one by `aheadMs`, is too far off. Null means unknown and passes. */
+/** Throws ClockError if the API's clock, `aheadMs` ahead of this one, is too far off. Null means unknown and passes. */
 export function requireApiClock(aheadMs: number | null): void {
   if (aheadMs === null || Math.abs(aheadMs) <= ANSWER_SKEW_MAX_MS) return;
-  throw new ClockError(
-    `This host's clock is ${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'behind' : 'ahead of'} the Losant API's`,
-    { hint: 'set the clock (NTP); nothing was loaded, because it is unclear which day is over' },
-  );
+  throw new ClockError(`This host's clock is ${describeSkew(aheadMs)} the Losant API's`, {
+    hint: 'set the clock (NTP); nothing was loaded, because it is unclear which day is over',
+  });
 }
 
 /**
@@ -176,8 +175,12 @@ export async function readClock(
   const databaseMs = await readDatabaseClock(db);
   const offsetMs = Math.round(databaseMs - (before + hostNow()) / 2);
   if (Math.abs(offsetMs) <= DATABASE_SKEW_MAX_MS) return () => hostNow() + offsetMs;
-  throw new ClockError(
-    `This host's clock is ${Math.round(Math.abs(offsetMs) / 1_000)} s ${offsetMs > 0 ? 'behind' : 'ahead of'} that of the database at ${describe}`,
-    { hint: 'set the clocks (NTP); nothing was loaded, because it is unclear which day is over' },
-  );
+  throw new ClockError(`This host's clock is ${describeSkew(offsetMs)} that of the database at ${describe}`, {
+    hint: 'set the clocks (NTP); nothing was loaded, because it is unclear which day is over',
+  });
+}
+
+/** Returns how far this host's clock is from another one, which is `aheadMs` ahead of it. */
+function describeSkew(aheadMs: number): string {
+  return `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'behind' : 'ahead of'}`;
 }

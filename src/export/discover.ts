@@ -17,7 +17,7 @@ import type { InstanceContext } from './context.ts';
 import type { Session } from './session.ts';
 
 /** An instance, and the session of the run. */
-export interface Discovering extends InstanceContext, Pick<Session, 'signal' | 'write'> {}
+interface Discovering extends InstanceContext, Pick<Session, 'signal' | 'write'> {}
 
 /** An organization that could not be discovered; null: any number of them. */
 export interface DiscoveryFailure {
@@ -31,7 +31,7 @@ export interface DiscoveryFailure {
   readonly message: string;
 }
 
-export interface Discovery {
+interface Discovery {
   readonly failures: readonly DiscoveryFailure[];
   /** Losant's refusal of the scope to list organizations; known organizations are exported nevertheless. */
   readonly refusal: LosantError | null;
@@ -151,9 +151,8 @@ async function refreshByIds(
   const lookUp = async (orgId: string) => ({ orgId, found: await lookUpOrg(d, orgId) });
   for await (const { orgId, found } of transform(d.concurrency, lookUp, wanted)) {
     if (found === 'unknown') {
-      const message = `organization ${orgId} is configured, but instance ${d.instanceId} does not know it`;
       if (known.has(orgId)) gone.push(orgId);
-      else failures.push({ orgId, code: 'org_unknown', message });
+      else failures.push(unknownOrg(d, orgId));
     } else if (typeof found === 'string') {
       failures.push(...(await storeSeen(d, { organizations: [], unreadable: [{ orgId, problem: found }] })));
     } else {
@@ -161,7 +160,14 @@ async function refreshByIds(
     }
   }
   if (isStale) await note(d, { listed_at: startedAt, list_problem: null });
-  return [...failures, ...(await confirmRemovals(d, gone)).failures];
+  const { removed, failures: refused } = await confirmRemovals(d, gone);
+  const unknown = gone.filter((orgId) => !removed.includes(orgId)).map((orgId) => unknownOrg(d, orgId));
+  return [...failures, ...unknown, ...refused];
+}
+
+function unknownOrg({ instanceId }: Discovering, orgId: string): DiscoveryFailure {
+  const message = `organization ${orgId} is configured, but instance ${instanceId} does not know it`;
+  return { orgId, code: 'org_unknown', message };
 }
 
 async function storeSeen(
@@ -256,6 +262,8 @@ async function confirmUnlisted(d: Discovering, orgIds: readonly string[]): Promi
   const removed = gone.length <= allowed ? gone : gone.filter(isOld);
   if (removed.length > 0) await markRemoved(db, write, { orgIds: removed, today });
   if (removed.length === gone.length) return { removed, failures: [] };
-  const message = `${gone.length - removed.length} or more organizations seem to be deleted at once: more than ${allowed} are believed when the lists of ${UNLISTED_DAYS_NEEDED} days lack them`;
+  const many = `${gone.length - removed.length} or more organizations seem to be deleted at once`;
+  const rule = `more than ${allowed} are believed when the lists of ${UNLISTED_DAYS_NEEDED} days lack them`;
+  const message = `${many}: ${rule}`;
   return { removed, failures: [{ orgId: null, code: 'removals_refused', message }] };
 }

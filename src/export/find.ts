@@ -51,7 +51,12 @@ export async function* readDuePages(
     let isAtEnd = false;
     // At least one page of older days, so that wake-ups at short intervals do not keep them waiting for ever.
     for (let isFirst = true; dayAt(now()) === today && (isFirst || now() < passEndMs); isFirst = false) {
-      const cells = await readPage({ from: null, to: addDays(youngFrom, -1), afterOrgId: olderAfter, sinceMs });
+      const cells = await readPage({
+        from: null,
+        to: addDays(youngFrom, -1),
+        afterOrgId: olderAfter,
+        sinceMs,
+      });
       isAtEnd = cells.length === 0;
       if (isAtEnd) break;
       hasFound = true;

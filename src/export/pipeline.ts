@@ -217,7 +217,7 @@ function joinSlices(slices: readonly SliceResult[]): Batch {
  * turn comes. Ending early waits for the pending request and ends the source, so that nothing goes on in the
  * background.
  */
-export async function* readAhead<T>(source: AsyncGenerator<T>): AsyncGenerator<T, void> {
+async function* readAhead<T>(source: AsyncGenerator<T>): AsyncGenerator<T, void> {
   let next = source.next();
   try {
     for (;;) {

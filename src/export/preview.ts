@@ -25,7 +25,7 @@ export interface PlanSummary {
   readonly pastHorizon: number;
 }
 
-export type PreviewOptions = Pick<RunOptions, 'kind' | 'orgIds' | 'streams' | 'range' | 'force' | 'signal'>;
+type PreviewOptions = Pick<RunOptions, 'kind' | 'orgIds' | 'streams' | 'range' | 'force' | 'signal'>;
 
 /**
  * Adds up what a run would read, and writes nothing. An instance that this database has never collected is planned from
@@ -126,9 +126,8 @@ async function readCellsOf(
     ) as w
     where w.usage_date >= ${horizon}::date
       and (${streams}::text[] is null or w.stream = any (${streams}::text[]))
-      and (${only?.from ?? null}::date is null or w.usage_date between ${only?.from ?? null}::date and ${only?.to ?? null}::date)`.execute(
-    db,
-  );
+      and (${only?.from ?? null}::date is null
+        or w.usage_date between ${only?.from ?? null}::date and ${only?.to ?? null}::date)`.execute(db);
   return rows;
 }
 

@@ -48,13 +48,13 @@ export class Tally {
   };
   readonly rows = { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
   readonly orgIds = new Set<string>();
-  requests = 0;
   restated = 0;
   restatedFinal = 0;
   unknownKeys = 0;
   outsideBuckets = 0;
   range: DayRange | null = null;
   readonly #instanceId: string;
+  readonly #requestCount: () => number;
   /** Failures of organizations and of the list. */
   readonly #general: Failure[] = [];
   /** Failures by cell; a cell that a later pass read well has none. */
@@ -62,8 +62,10 @@ export class Tally {
   /** The number of failed cells beyond those kept. */
   #unkept = 0;
 
-  constructor(instanceId: string) {
+  /** `requestCount` returns the number of requests that the run has sent so far. */
+  constructor(instanceId: string, requestCount: () => number) {
     this.#instanceId = instanceId;
+    this.#requestCount = requestCount;
   }
 
   get planned(): number {
@@ -121,12 +123,12 @@ export class Tally {
   }
 
   toCounts(): RunCounts {
-    const { cells, rows, requests, restated, restatedFinal } = this;
+    const { cells, rows, restated, restatedFinal } = this;
     return {
       orgs: this.orgIds.size,
       cells: { planned: this.planned, ...cells },
       rows: { ...rows },
-      requests,
+      requests: this.#requestCount(),
       restated,
       restatedFinal,
     };

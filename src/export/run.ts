@@ -38,15 +38,14 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
   await requireApiUrl(db, { instanceId, apiUrl });
   const name = await confirmInstance(context, options.signal);
   await registerInstance(db, { instanceId, apiUrl, name, controlTotals });
-  const tally = new Tally(instanceId);
+  const tally = new Tally(instanceId, () => context.requestCount() - requestsBefore);
   const { lease, hasAdded } = await takeLeaseInTurn(context, options);
   const ended = await holdSession(context, options, { lease, tally }, async (session) => {
     // A newer version may have migrated while this one waited.
     await requireSchema(context.handle, { createIfEmpty: false, autoMigrate: false });
     const run = new Run(context, options, { session, tally, hasAdded });
     const refusal = await run.export();
-    await readControlTotals(context, session);
-    tally.requests = context.requestCount() - requestsBefore;
+    if (refusal?.kind !== 'unauthorized') await readControlTotals(context, session);
     return { status: await run.judge(refusal), refusal, isRecorded: session.isBegun };
   });
   const { status, refusal } = ended;
@@ -196,7 +195,7 @@ class Run {
     return refusal ?? this.#listRefusal;
   }
 
-  /** Returns the end of the run: of a command that named days by the ledger, of others by what became of what was due. */
+  /** Judges a command that named days by the ledger, and any other by what became of what was due. */
   async judge(refusal: LosantError | null): Promise<'complete' | 'partial'> {
     const { orgIds, range } = this.#options;
     const concerns = ({ orgId }: DiscoveryFailure) =>
@@ -246,7 +245,8 @@ class Run {
   #noteClamped(from: string, clampedTo: string): void {
     this.#isClamped = true;
     const { horizonDays } = this.#context.policy;
-    const message = `Losant keeps the detail of ${horizonDays} days: earlier ones are not asked for; HORIZON_DAYS is for an install that keeps more`;
+    const kept = `Losant keeps the detail of ${horizonDays} days: earlier ones are not asked for`;
+    const message = `${kept}; HORIZON_DAYS is for an install that keeps more`;
     const to = addToDay(clampedTo, -1);
     this.#tally.addFailures([{ orgId: null, from, to, code: 'past_horizon', message }]);
   }

@@ -13,7 +13,7 @@ import { type InstanceContext, isFullRun, type RunOptions } from './context.ts';
 import type { Tally } from './report.ts';
 
 /** The conditions of a run's transactions. */
-export type RunWrite = BeginOptions & { readonly runId: string };
+type RunWrite = BeginOptions & { readonly runId: string };
 
 /**
  * Runs `work` under the lease, which is renewed and released however the work ends. Throws HeldError if another process

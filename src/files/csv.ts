@@ -5,7 +5,7 @@
  */
 import { CsvError, parse } from 'csv-parse/sync';
 import { type Options, stringify } from 'csv-stringify/sync';
-import type { Column, Renderer } from './formats.ts';
+import type { Column, Renderer } from './renderer.ts';
 
 export interface CsvColumn {
   readonly name: string;

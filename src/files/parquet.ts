@@ -1,6 +1,6 @@
 import { ByteWriter, type ColumnSource, ParquetWriter, type SchemaElement } from 'hyparquet-writer';
 import { daysFrom } from '../usage/day.ts';
-import type { Column, ColumnKind, Part, Renderer, Row } from './formats.ts';
+import type { Column, ColumnKind, Part, Renderer, Row } from './renderer.ts';
 
 /** The rows of a row group, which stays in memory until it is complete: for 24 columns a few megabytes. */
 const GROUP_ROWS = 2_500;

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { access, type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { FileError, SettingsError } from '../errors.ts';
-import type { Part } from './formats.ts';
+import type { Part } from './renderer.ts';
 
 export interface FileFacts {
   readonly bytes: number;

@@ -149,7 +149,8 @@ export async function writeCells(
       response_sha256: sql<Buffer | null>`decode(n.sha256, 'hex')`,
       run_id: runId,
       // The time is taken under the lock: a closing that this transaction waited for did not know the row.
-      first_loaded_at: sql<Instant | null>`coalesce(c.first_loaded_at, case when n.is_stored then clock_timestamp() end)`,
+      first_loaded_at: sql<Instant | null>`
+        coalesce(c.first_loaded_at, case when n.is_stored then clock_timestamp() end)`,
       finalized_at: sql<Instant | null>`coalesce(c.finalized_at, case when n.was_final then clock_timestamp() end)`,
     }))
     .whereRef('c.usage_date', '=', 'n.usage_date')

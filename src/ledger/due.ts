@@ -143,8 +143,8 @@ export async function reopenCells(
 
 /**
  * Sets the next reads of all cells inside the horizon anew if the policy is another one than the last: the next
- * checkpoint, or at once where a cell that is not settled has none. A retry stays, as does the time of what waits or lacks
- * silences. Nothing final is touched unless a checkpoint lies ahead.
+ * checkpoint, or at once where a cell that is not settled has none. A retry stays, as does the time of what waits or
+ * lacks silences. Nothing final is touched unless a checkpoint lies ahead.
  */
 export async function applyPolicy(
   db: Kysely<Schema>,
@@ -174,12 +174,16 @@ export async function applyPolicy(
           from losant_usage.coverage c
           cross join lateral (
             select min(at) as at from unnest(${policy.readAtHours}::integer[]) as hours
-            cross join lateral (select ((c.usage_date + 1)::timestamp + hours * interval '1 hour') at time zone 'UTC' as at) as t
+            cross join lateral (
+              select ((c.usage_date + 1)::timestamp + hours * interval '1 hour') at time zone 'UTC' as at
+            ) as t
             where at > ${now}::timestamptz
           ) as ahead
           cross join lateral (
             select min(at) as at from unnest(${policy.readAtHours}::integer[]) as hours
-            cross join lateral (select ((c.usage_date + 1)::timestamp + hours * interval '1 hour') at time zone 'UTC' as at) as t
+            cross join lateral (
+              select ((c.usage_date + 1)::timestamp + hours * interval '1 hour') at time zone 'UTC' as at
+            ) as t
             where c.verified_at is null or at > c.verified_at
           ) as next
           where c.org_id = any (${orgs.map(({ org_id }) => org_id)}::text[])

@@ -28,7 +28,7 @@ export interface TrackOptions extends FillOptions {
 const ORGS_PER_PAGE = 500;
 
 /**
- * Calls `work` in a transaction for each page of the instance's organizations `o` that match, in the order of their ids;
+ * Calls `work` in a transaction for each page of the instance's organizations `o` that match, in the order of ids;
  * `joins` adds tables that the condition names.
  */
 async function eachPage(
@@ -98,7 +98,8 @@ export async function applyTracks(
     await sql`
       update losant_usage.tracks t set to_day = k.to_day
       from (
-        select t.org_id, t.stream, least(o.removed_on - 1, case when not ${isChosen} then ${yesterday}::date end) as to_day
+        select t.org_id, t.stream,
+          least(o.removed_on - 1, case when not ${isChosen} then ${yesterday}::date end) as to_day
         from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
         where t.org_id = any (${page}::text[])
           and (t.to_day > o.removed_on - 1 or (t.to_day is null and (o.removed_on is not null or not ${isChosen})))
@@ -193,7 +194,8 @@ export async function fillOrgs(
     order by u.usage_date, u.org_id, u.stream on conflict do nothing`.execute(trx);
   await sql`
     insert into losant_usage.usage_days (usage_date, org_id)
-    select distinct u.usage_date, u.org_id from losant_usage_internal.unfilled u where u.org_id = any (${orgIds}::text[])
+    select distinct u.usage_date, u.org_id from losant_usage_internal.unfilled u
+    where u.org_id = any (${orgIds}::text[])
     order by u.usage_date, u.org_id on conflict do nothing`.execute(trx);
   // A row that the database swallowed would never be read: the marker moves only over rows that are there.
   const { rows } = await sql<{ wanted: number; there: number }>`
@@ -349,7 +351,8 @@ async function makeRows(trx: Kysely<Schema>, { orgIds, streams, from, to }: Page
     select day::date as usage_date, t.org_id, t.stream
     from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
     cross join lateral generate_series(greatest(${from}::date, o.created_on)::timestamp,
-      greatest(t.first_day - 1, case when t.to_day is null then least(${to}::date, t.next_day - 1) else ${to}::date end)::timestamp,
+      greatest(t.first_day - 1,
+        case when t.to_day is null then least(${to}::date, t.next_day - 1) else ${to}::date end)::timestamp,
       interval '1 day') as day
     where ${isInScope} and (day::date < t.first_day or day::date <= ${to}::date)`;
   await sql`

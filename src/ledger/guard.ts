@@ -14,7 +14,8 @@ export async function requireOwnTables(db: Kysely<Schema>): Promise<void> {
     )
     select format('trigger %s on %s', t.tgname, o.name) as what
     from ours o join pg_trigger t on t.tgrelid = o.oid join pg_proc p on p.oid = t.tgfoid
-    where not t.tgisinternal and p.pronamespace not in ('losant_usage'::regnamespace, 'losant_usage_internal'::regnamespace)
+    where not t.tgisinternal
+      and p.pronamespace not in ('losant_usage'::regnamespace, 'losant_usage_internal'::regnamespace)
     union all
     select format('rule %s on %s', r.rulename, o.name) from ours o join pg_rewrite r on r.ev_class = o.oid
     union all

@@ -18,7 +18,7 @@ export async function readInstance(db: Kysely<Schema>, instanceId: string) {
   return row ?? null;
 }
 
-export interface RegisteredInstance {
+interface RegisteredInstance {
   readonly instanceId: string;
   readonly apiUrl: string;
   /** The name; null if Losant did not say, so that the known one stays. */

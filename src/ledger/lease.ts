@@ -129,11 +129,12 @@ export async function beginWriting(
   return atMs;
 }
 
-/** Throws ClockError if the clock of the run, ahead of the database's by `aheadMs`, differs from it by more than 30 s. */
+/** Throws ClockError if the clock of the run is more than 30 s off the database's; `aheadMs` is how far it is ahead. */
 export function requireDatabaseClock(aheadMs: number): void {
   if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;
+  const seconds = Math.round(Math.abs(aheadMs) / 1_000);
   throw new ClockError(
-    `This host's clock has moved by ${Math.round(Math.abs(aheadMs) / 1_000)} s against the database's since the run began`,
+    `This host's clock has moved by ${seconds} s against the database's since the run began`,
     { hint: 'set the clocks (NTP); nothing more was loaded, because it is unclear which day is over' },
   );
 }

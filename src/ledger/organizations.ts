@@ -39,7 +39,7 @@ export interface SeenOrgs {
 }
 
 /** An organization that stays with the instance that has it. */
-export interface ForeignOrg {
+interface ForeignOrg {
   readonly orgId: string;
   readonly ownerId: string;
 }
@@ -248,23 +248,6 @@ export async function markRemoved(
       .whereRef('o.org_id', '=', 'k.org_id')
       .execute();
   });
-}
-
-/** Returns those of the ids that are organizations of the instance and have a track: what is exported, or was. */
-export async function filterTracked(
-  db: Kysely<Schema>,
-  { instanceId, streams }: { readonly instanceId: string; readonly streams: readonly string[] | null },
-  orgIds: readonly string[],
-): Promise<Set<string>> {
-  let tracked = db
-    .selectFrom('tracks as t')
-    .innerJoin('organizations as o', 'o.org_id', 't.org_id')
-    .select('t.org_id')
-    .distinct()
-    .where('o.instance_id', '=', instanceId)
-    .where(isAny('t.org_id', orgIds));
-  if (streams !== null) tracked = tracked.where(isAny('t.stream', streams));
-  return new Set((await tracked.execute()).map(({ org_id }) => org_id));
 }
 
 function toRow(org: Organization) {

@@ -23,7 +23,7 @@ export interface QuarantinedBody {
   readonly bodies: readonly string[];
 }
 
-/** Adds invalid answers to the record, in the run's transaction. One equal to the newest of its window is not kept again. */
+/** Adds invalid answers to the record, in the run's transaction, unless equal to the newest of their window. */
 export async function recordQuarantine(
   trx: Kysely<Schema>,
   quarantined: readonly QuarantinedBody[],

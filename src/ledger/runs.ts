@@ -39,7 +39,7 @@ export interface FailureGroup {
   readonly example: string | null;
 }
 
-export interface NewRun {
+interface NewRun {
   readonly runId: string;
   readonly instanceId: string;
   readonly kind: RunKind;
@@ -57,7 +57,7 @@ export async function startRun(db: Kysely<Schema>, run: NewRun): Promise<void> {
     .execute();
 }
 
-export interface FinishedRun {
+interface FinishedRun {
   readonly runId: string;
   readonly status: Exclude<RunStatus, 'running'>;
   readonly range: DayRange | null;

@@ -22,8 +22,8 @@ export interface Waiver {
 /**
  * Accepts the cells of the range that are missing, in doubt or unavailable now, or that will not become final, as they
  * stand, and records who and why; passes over the others. Checkpoints still ahead are read, and a good read lifts the
- * waiver. Repeating it for an accepted cell replaces the reason. Returns the cells, oldest first. Throws SettingsError if
- * there is none.
+ * waiver. Repeating it for an accepted cell replaces the reason. Returns the cells, oldest first. Throws SettingsError
+ * if there is none.
  */
 export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<CellKey[]> {
   const { orgId, streams, range, reason, policy } = waiver;

@@ -9,7 +9,8 @@ export function hintFor(action: string, kind: LosantErrorKind): string {
 
 const OF_READS: Readonly<Record<LosantErrorKind, string>> = {
   unauthorized:
-    'The token is unknown, expired or revoked: create a new instance API token and set LOSANT_API_TOKEN.',
+    'The token is unknown, expired or revoked: create a new instance API token, and set LOSANT_API_TOKEN or write it ' +
+    'into the file of LOSANT_API_TOKEN_FILE.',
   forbidden: 'The token lacks a scope: add ACTION to it, or all.Instance.read, which opens every read.',
   not_found:
     'Check LOSANT_INSTANCE_ID, the organization id and the path of LOSANT_API_URL, which mostly has none; the token ' +

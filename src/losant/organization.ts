@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { describeProblems, hexId, InexactNumber, instant, storable } from '../usage/body.ts';
-import { dayAt } from '../usage/day.ts';
 import type { Organization } from '../usage/organization.ts';
 
 /**
@@ -59,7 +58,7 @@ export function readOrganization(raw: unknown, answeredAtMs: number): Organizati
     limits: numbersOf(data.limits ?? {}),
     currentPeriodStart: readTime(data.currentPeriodStart),
     currentPeriodEnd: readTime(halfOpen(data.currentPeriodEnd ?? null)),
-    createdOn: createdMs === null || isToCome ? null : dayAt(createdMs),
+    createdOn: isToCome ? null : (readTime(createdMs)?.slice(0, 10) ?? null),
   };
   return { ok: true, organization };
 }

@@ -225,5 +225,8 @@ function decompress(content: Buffer, encoding: string, maxOutputLength: number):
 
 function describeCause(error: unknown): string {
   const { message, code } = error as NodeJS.ErrnoException;
+  // OpenSSL's own words are of its source; this one mostly means an http port.
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER')
+    return `no TLS is spoken there, as on a port for http (${code})`;
   return code === undefined || message.includes(code) ? message : `${message} (${code})`;
 }

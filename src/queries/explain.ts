@@ -203,7 +203,7 @@ function beginningOf(gzip: Uint8Array, isTruncated: boolean): { text: string; is
 }
 
 /** What can be done about a cell, limited to what can work. */
-export interface Advice {
+interface Advice {
   /** The part that happens by itself. */
   readonly text: string;
   /** Commands that work as pasted, each with when to run it. */
@@ -219,7 +219,7 @@ interface CellFacts {
   readonly standing: Standing | null;
 }
 
-export interface CellPlace {
+interface CellPlace {
   readonly orgId: string;
   readonly day: UsageDay;
   /** Whether the day has ended in UTC. */
@@ -232,7 +232,7 @@ export interface CellPlace {
 }
 
 /** Returns what can be done about a cell. */
-export function adviseCell({ stream, standing, ledger }: AdvisedCell, place: CellPlace): Advice {
+function adviseCell({ stream, standing, ledger }: AdvisedCell, place: CellPlace): Advice {
   const scope = `--org ${place.orgId} --stream ${stream}`;
   const backfill = `losant-usage backfill --from ${place.day} --to ${place.day} ${scope}`;
   const waive = `losant-usage waive --day ${place.day} ${scope} --reason TEXT`;
@@ -272,16 +272,11 @@ export function adviseCell({ stream, standing, ledger }: AdvisedCell, place: Cel
 }
 
 /** Says when a cell is read next; null if it is not. */
-export function describeNextRead(ledger: Pick<LedgerRow, 'nextReadAt'> | null, nowMs: number): string | null {
+function describeNextRead(ledger: Pick<LedgerRow, 'nextReadAt'> | null, nowMs: number): string | null {
   if (ledger === null) return 'read by the next run';
   const { nextReadAt } = ledger;
   if (nextReadAt === null) return null;
   return Date.parse(nextReadAt) > nowMs
     ? `read again ${showWhen(nextReadAt, nowMs)}`
     : 'read by the next run';
-}
-
-/** Puts advice into one sentence. */
-export function showAdvice({ text, commands }: Advice): string {
-  return [text, ...commands.map(({ when, command }) => `${when}: ${command}`)].join('; ');
 }

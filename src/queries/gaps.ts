@@ -2,7 +2,7 @@
 import { type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
-import { type DayRange, eachDay, type UsageDay } from '../usage/day.ts';
+import { eachDay, type UsageDay } from '../usage/day.ts';
 import type { Standing } from '../usage/standing.ts';
 import { readInPages } from './view-rows.ts';
 
@@ -57,30 +57,6 @@ function selectGaps({ instanceIds, withKnown }: GapScope) {
     ) as g
     where ${isAny('g.instance_id', instanceIds)}
     order by g.place, g.usage_date desc, g.instance_id, g.org_id, g.stream`;
-}
-
-export interface CellScope {
-  readonly instanceId: string;
-  /** The organizations and streams; null for all. */
-  readonly orgIds: readonly string[] | null;
-  readonly streams: readonly string[] | null;
-  /** The days; null for all. */
-  readonly range: DayRange | null;
-}
-
-/** Counts the gaps in a scope, whoever read them last. */
-export async function countGaps(
-  db: Kysely<Schema>,
-  { instanceId, orgIds, streams, range }: CellScope,
-): Promise<number> {
-  let gaps = db
-    .selectFrom('coverage_gaps')
-    .select((eb) => eb.fn.countAll<number>().as('count'))
-    .where('instance_id', '=', instanceId);
-  if (orgIds !== null) gaps = gaps.where(isAny('org_id', orgIds));
-  if (streams !== null) gaps = gaps.where(isAny('stream', streams));
-  if (range !== null) gaps = gaps.where((eb) => eb.between('usage_date', range.from, range.to));
-  return (await gaps.executeTakeFirstOrThrow()).count;
 }
 
 /** The cells of a stream of an organization that share a standing and a reason. */

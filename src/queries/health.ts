@@ -37,7 +37,7 @@ export interface HealthOptions {
 }
 
 /** The number of days for which a changed final number is shown. */
-export const CHANGES_SHOWN_DAYS = 30;
+const CHANGES_SHOWN_DAYS = 30;
 const RUNS_PER_INSTANCE = 10;
 
 /** Reads the state of the instances in the settings, in half a second at 10,000 organizations. */

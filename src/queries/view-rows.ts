@@ -2,12 +2,12 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { instantText } from '../database/expressions.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
-import type { Column, ColumnKind, Row } from '../files/formats.ts';
+import type { Column, ColumnKind, Row } from '../files/renderer.ts';
 import type { DayRange } from '../usage/day.ts';
 
 /** A view that can be written to a file. */
 export interface ExportedView {
-  /** The column that selects its days or months, and by which its rows are ordered first; null if its rows are of no day. */
+  /** The column of its days or months, by which its rows are ordered first; null if they are of no day. */
   readonly date: string | null;
   /** The column of the last day of a row; without it a row stands for one day, or for the month `date`. */
   readonly end?: string;

@@ -34,7 +34,10 @@ const CONNECTIONS_MAX = 64;
 
 const HEADERS: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',
-  'content-security-policy': `default-src 'none'; style-src ${STYLE_SOURCE}; script-src ${SCRIPT_SOURCE}; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'`,
+  'content-security-policy': [
+    `default-src 'none'; style-src ${STYLE_SOURCE}; script-src ${SCRIPT_SOURCE}; img-src 'self'`,
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+  ].join('; '),
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
   'referrer-policy': 'no-referrer',
@@ -43,8 +46,8 @@ const HEADERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Serves the app behind the guard. Throws PortError if the port is taken and SettingsError if the address
- * cannot be used. Slow, oversized and malformed requests end in an error answer or a closed connection, whatever the app does.
+ * Serves the app behind the guard. Throws PortError if the port is taken or the address is not up, and SettingsError if
+ * it cannot be used. Slow, oversized and malformed requests end in an error answer or a closed connection.
  */
 export async function listen(app: Hono, { access, port, logger }: ListenOptions): Promise<Listening> {
   const answer = getRequestListener(app.fetch, {

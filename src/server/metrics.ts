@@ -77,7 +77,7 @@ export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOpti
   };
 }
 
-/** Whether a metric of the process helps to see what is wrong; spaces of the heap and percentiles of the loop do not. */
+/** Whether a metric of the process helps to see what is wrong: spaces of the heap and percentiles do not. */
 function isUseful(name: string): boolean {
   return (
     name.startsWith('process_') ||
@@ -106,7 +106,7 @@ function createWorkMetrics(registry: Registry) {
   return {
     wakes: counter(
       'wakeups_total',
-      'Wake-ups of the schedule: on_time, missed (process paused), skipped (a run was under way, another follows). How the runs ended is in runs_total.',
+      'Wake-ups of the schedule: on_time, missed (process paused), skipped (a run was under way, another follows).',
       'outcome',
     ),
     runs: counter(

@@ -1,6 +1,6 @@
 import { isAbsolute, resolve } from 'node:path';
 import { validateDetailed } from 'node-cron';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { SettingsError } from '../errors.ts';
 import { type ReadFile, readFileFromDisk, readNamedFile } from '../files/named-file.ts';
 import { nearestName, quote } from '../terminal/spelling.ts';
@@ -17,6 +17,7 @@ import {
   settingNames,
   settings,
   sharedSettings,
+  usualValue,
   variablesOf,
 } from './settings.ts';
 
@@ -322,9 +323,7 @@ function originOf(name: SettingName, source: Source) {
   const { isSecret } = aboutSetting(name);
   const text = source.texts[name]?.trim();
   const path = isSecret ? source.texts[`${name}_FILE`] : undefined;
-  const schema = settings.shape[name];
-  const usual: unknown = schema instanceof z.ZodDefault ? schema.def.defaultValue : null;
-  if (!text && !path) return { name, value: usual === null ? 'not set' : String(usual), from: 'default' };
+  if (!text && !path) return { name, value: usualValue(name) ?? 'not set', from: 'default' };
   const value = text ? (isSecret ? 'set' : text) : `in ${path}`;
   return { name, value, from: source.places[name] ?? 'environment' };
 }

@@ -1,7 +1,7 @@
 import { nearestName, oneOf } from '../terminal/spelling.ts';
 import { isLoopback, isQuoted, last, line } from './kinds.ts';
 
-/** The parameters that have an effect. The driver ignores all others, and with a misspelt sslmode connects without TLS. */
+/** The parameters that have an effect. With a misspelt sslmode, which it ignores, the driver connects without TLS. */
 const PARAMETERS: readonly string[] = [
   'sslmode',
   'sslrootcert',
@@ -16,7 +16,7 @@ const PARAMETERS: readonly string[] = [
 
 const SSL_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify'];
 
-/** The URL of a server, or `embedded:DIR`. Form and parameters are checked; connecting says better what else is wrong. */
+/** The URL of a server, or `embedded:DIR`: its form and parameters. Connecting says better what else is wrong. */
 export const databaseUrl = line
   .refine((text) => !isQuoted(text), last('is in quotes, which would be a part of it; remove the quotes'))
   .regex(/^(postgres(ql)?:\/\/\S+|embedded:[^\r\n]+)$/, last('is not a database URL (not shown)'))
@@ -40,7 +40,8 @@ export function describeUrlProblem(url: string): string | null {
   const parts = partsOf(url);
   if (parts === null) return null;
   if (parts.hosts.includes(',')) {
-    return 'names several hosts, of which the program would use none; name the one that writes, or a name that follows it';
+    const remedy = 'name the one that writes, or a name that follows it';
+    return `names several hosts, of which the program would use none; ${remedy}`;
   }
   const unknown = [...parts.parameters.keys()].find((each) => !PARAMETERS.includes(each));
   if (unknown === 'ssl') return 'has the parameter ssl, which says not enough; use sslmode=verify-full';

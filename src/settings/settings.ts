@@ -223,10 +223,16 @@ export type SettingName = keyof typeof settings.shape;
 
 export const settingNames = Object.keys(settings.shape) as readonly SettingName[];
 
-export function aboutSetting(name: SettingName): About & { readonly remedy: string } {
+/** Returns the default as a variable would have it; null if there is none. */
+export function usualValue(name: SettingName): string | null {
   const schema = settings.shape[name];
-  const usual: unknown = schema instanceof z.ZodDefault ? schema.def.defaultValue : '';
-  return { remedy: `use e.g. ${String(usual)}`, ...abouts.get(schema) };
+  const usual = schema instanceof z.ZodDefault ? schema.def.defaultValue : null;
+  if (usual === null || typeof usual !== 'object') return usual === null ? null : `${usual}`;
+  return Array.isArray(usual) ? usual.join(',') : usual.kind;
+}
+
+export function aboutSetting(name: SettingName): About & { readonly remedy: string } {
+  return { remedy: `use e.g. ${usualValue(name) ?? ''}`, ...abouts.get(settings.shape[name]) };
 }
 
 /** Returns the variables of a setting: its own, and for a secret the one that names its file. */

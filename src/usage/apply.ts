@@ -1,6 +1,6 @@
 /**
- * The effect of an answer on a cell: its new row in the ledger, with its standing and the time of its next read, and its
- * new numbers. Pure; nothing else decides a standing from an answer. docs/architecture.md has it as a table.
+ * The effect of an answer on a cell: its new row in the ledger, with its standing and the time of its next read, and
+ * its new numbers. Pure; nothing else decides a standing from an answer. docs/architecture.md has it as a table.
  */
 import { type Cell, type CellAnswer, type CellResult, ORG_DELETED, type Reason } from './cell.ts';
 import { DAY_MS, HOUR_MS } from './day.ts';
@@ -158,8 +158,8 @@ function objectionTo({ answer, counterparts }: Situation): Reason | null {
 }
 
 /**
- * Returns how often zeros have been left out, with this answer: answers count that are an hour apart. A counterpart that
- * named zero, or that another endpoint left out too, confirms them at once.
+ * Returns how often zeros have been left out, with this answer: answers count that are an hour apart. A counterpart
+ * that named zero, or that another endpoint left out too, confirms them at once.
  */
 function silencesAfter({ cell, answer, counterparts }: Situation): number {
   const { requests } = streamNamed(answer.stream);
@@ -175,7 +175,7 @@ function silencesAfter({ cell, answer, counterparts }: Situation): number {
   return before > 0 && !isApart ? before : Math.min(SILENCES_NEEDED, before + 1);
 }
 
-/** Writes the numbers of an accepted answer. They are final if it was sent late enough and nothing is left to confirm. */
+/** Writes the numbers of an accepted answer, final if it was sent late enough and nothing is left to confirm. */
 function write(situation: Situation, next: Numbers, known: Pick<Cell, 'isReported' | 'silences'>): Applied {
   const { cell, numbers, answer, policy } = situation;
   const isEqual = numbers !== null && sameNumbers(numbers, next);

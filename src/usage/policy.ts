@@ -62,7 +62,7 @@ export function retryAtMs(failedAtMs: number, attempts: number, code: string): n
   return wakeUpMs(failedAtMs + Math.min(2 ** attempts, RETRY_HOURS_MAX) * HOUR_MS);
 }
 
-/** The time until a number is asked for again that waits for another one, an hour on the day's first day, then a day. */
+/** The time until a number that waits for another one is asked for again: an hour on the first day, then a day. */
 export function waitMs(day: UsageDay, sentAtMs: number): number {
   return sentAtMs < dayEndMs(day) + DAY_MS ? HOUR_MS : DAY_MS;
 }

@@ -76,7 +76,12 @@ async function startRun(
   const startedAt = new Date(now()).toISOString();
   const log = logProgress(tools, fields);
   // The token is read here, so that a replaced one is used without a restart.
-  const opened = openInstance(tools, instance, { handle, now, gates, onAttempt: metrics.countRequest });
+  const opened = openInstance(tools, instance, {
+    handle,
+    now,
+    gates,
+    onAttempt: (request) => metrics.countRequest(request),
+  });
   logger.debug(fields, 'run begins');
   return await runInstance(opened, {
     kind: 'scheduled',

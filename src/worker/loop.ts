@@ -173,8 +173,8 @@ export interface Schedule {
 }
 
 /**
- * Calls `onWake`, which must not throw, at the times of a cron expression, in UTC. It decides nothing: due days are read
- * from the ledger, so no missed or doubled wake-up can lose a day.
+ * Calls `onWake`, which must not throw, at the times of a cron expression, in UTC. It decides nothing: due days are
+ * read from the ledger, so no missed or doubled wake-up can lose a day.
  */
 export async function armSchedule(expression: string, onWake: (wake: Wake) => void): Promise<Schedule> {
   let isArmed = true;

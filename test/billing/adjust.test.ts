@@ -34,6 +34,8 @@ const customersOf = (month: string) =>
     where month = ${`${month}-01`}::date and metric = 'devices_created' order by customer_id`);
 
 describe('an adjustment', () => {
+  // Promise (Billing): What differs after the closing is billed once, to the customer of the line that it corrects,
+  // whatever instance billed it.
   test('bills the difference once', async () => {
     const month = takeMonth();
     const orgId = await orgIn(month);
@@ -115,10 +117,10 @@ describe('an adjustment', () => {
         await sql`update losant_usage.organizations set customer_id = ${customerId} where org_id = ${orgId}`.execute(
           trx,
         );
-        await sql`update losant_usage.organization_history set valid_to = ${at} where org_id = ${orgId} and valid_to is null`.execute(
-          trx,
-        );
-        await sql`insert into losant_usage.organization_history (org_id, valid_from, instance_id, name, customer_id, tags, limits)
+        await sql`update losant_usage.organization_history set valid_to = ${at} where org_id = ${orgId} and
+          valid_to is null`.execute(trx);
+        await sql`insert into losant_usage.organization_history (org_id, valid_from, instance_id, name,
+          customer_id, tags, limits)
           values (${orgId}, ${at}, ${INSTANCE}, 'Acme', ${customerId}, '[]', '{}')`.execute(trx);
       });
     await changeCustomer('C-month', `${month}-20T00:00:00Z`);
@@ -186,9 +188,10 @@ describe('the list of months', () => {
     await books.close(different);
     await createdTo(changed, `${different}-11`, 4, 5);
     await books.setStanding(missing, `${blocked}-11`, 'in_doubt');
-    const months =
-      await books.ask(sql`select to_char(month, 'YYYY-MM') as month, state, causes, orgs_blocked, orgs_different, lines_different
-      from losant_usage.months where instance_id = ${INSTANCE} and month between '2024-01-01' and '2024-04-01' order by 1`);
+    const months = await books.ask(sql`select to_char(month, 'YYYY-MM') as month, state, causes, orgs_blocked,
+        orgs_different, lines_different
+      from losant_usage.months where instance_id = ${INSTANCE} and month between '2024-01-01' and '2024-04-01'
+        order by 1`);
     const none = { causes: null, orgs_blocked: null, orgs_different: null, lines_different: null };
     expect(months).toEqual([
       { ...none, month: closed, state: 'closed', orgs_different: 0, lines_different: 0 },

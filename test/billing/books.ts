@@ -12,14 +12,13 @@ import { placePacks, writePacks } from '../../src/billing/pack-folder.ts';
 import { readBlockers, readStatements } from '../../src/billing/statements.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
-import { daysOfMonth } from '../../src/usage/month.ts';
 import { useOpened } from '../opened.ts';
 import { createClockDatabase } from '../support/clock-database.ts';
 
 export const { signal: SIGNAL } = new AbortController();
 export const INSTANCE = '5c0000000000000000000001';
 export const OTHER_INSTANCE = '5c0000000000000000000002';
-export const NOW = '2026-11-22T12:00:00.000Z';
+const NOW = '2026-11-22T12:00:00.000Z';
 
 /** The numbers of a day, by column of usage_days. */
 export type Numbers = Readonly<Record<string, unknown>>;
@@ -93,9 +92,8 @@ export async function openBooks() {
     for (const instanceId of [INSTANCE, OTHER_INSTANCE]) {
       await sql`insert into losant_usage.instances (instance_id, api_url, policy, all_from, listed_at)
         values (${instanceId}, 'https://api.example.com',
-          '{"readAtHours": [0, 6, 24, 72, 720], "finalAtHours": 72, "horizonDays": 90}', '2025-01-01', now())`.execute(
-        trx,
-      );
+          '{"readAtHours": [0, 6, 24, 72, 720], "finalAtHours": 72, "horizonDays": 90}', '2025-01-01',
+            now())`.execute(trx);
     }
   });
 
@@ -117,14 +115,14 @@ export async function openBooks() {
     const orgId = `5d${`${orgs}`.padStart(22, '0')}`;
     const removedOn = to === null ? null : sql`${to}::date + 1`;
     await write(async (trx) => {
-      await sql`insert into losant_usage.organizations (org_id, instance_id, name, referral_id, customer_id, created_on, removed_on, first_seen_at, last_seen_at)
-        values (${orgId}, ${instanceId}, ${name}, ${`R-${orgs}`}, ${customerId}, ${from}, ${removedOn}, now(), now())`.execute(
-        trx,
-      );
-      await sql`insert into losant_usage.organization_history (org_id, valid_from, instance_id, name, referral_id, customer_id, tags, limits, created_on)
-        values (${orgId}, ${from}::date, ${instanceId}, ${name}, ${`R-${orgs}`}, ${customerId}, '[]', '{}', ${from})`.execute(
-        trx,
-      );
+      await sql`insert into losant_usage.organizations (org_id, instance_id, name, referral_id, customer_id,
+        created_on, removed_on, first_seen_at, last_seen_at)
+        values (${orgId}, ${instanceId}, ${name}, ${`R-${orgs}`}, ${customerId}, ${from}, ${removedOn}, now(),
+          now())`.execute(trx);
+      await sql`insert into losant_usage.organization_history (org_id, valid_from, instance_id, name,
+        referral_id, customer_id, tags, limits, created_on)
+        values (${orgId}, ${from}::date, ${instanceId}, ${name}, ${`R-${orgs}`}, ${customerId}, '[]', '{}',
+          ${from})`.execute(trx);
     });
     return orgId;
   };
@@ -145,18 +143,19 @@ export async function openBooks() {
       await sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
         values (${orgId}, ${stream}, ${from}, ${to}::date + 1, ${to})
         on conflict (org_id, stream) do update set first_day = least(tracks.first_day, excluded.first_day),
-          next_day = greatest(tracks.next_day, excluded.next_day), to_day = greatest(tracks.to_day, excluded.to_day)`.execute(
-        trx,
-      );
-      await sql`insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision,
+          next_day = greatest(tracks.next_day, excluded.next_day), to_day = greatest(tracks.to_day,
+            excluded.to_day)`.execute(trx);
+      await sql`insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored,
+        is_reported, revision,
           verified_at, attempted_at, first_loaded_at, finalized_at, reason, response_sha256)
-        select day::date, ${orgId}, ${stream}, ${standing}::losant_usage.standing, ${isStored}, ${isStored && isReported},
+        select day::date, ${orgId}, ${stream}, ${standing}::losant_usage.standing, ${isStored},
+          ${isStored && isReported},
           ${isStored ? 1 : 0}, day + interval '4 days', day + interval '4 days',
-          case when ${isStored} then day + interval '1 day' end, case when ${standing} = 'final' then day + interval '4 days' end,
+          case when ${isStored} then day + interval '1 day' end,
+            case when ${standing} = 'final' then day + interval '4 days' end,
           ${reason}, case when ${isStored} then sha256('x') end
-        from generate_series(${from}::timestamp at time zone 'UTC', ${to}::timestamp at time zone 'UTC', interval '1 day') as day`.execute(
-        trx,
-      );
+        from generate_series(${from}::timestamp at time zone 'UTC', ${to}::timestamp at time zone 'UTC',
+          interval '1 day') as day`.execute(trx);
       await sql`insert into losant_usage.usage_days (usage_date, org_id)
         select day::date, ${orgId} from generate_series(${from}::date, ${to}::date, interval '1 day') as day
         on conflict do nothing`.execute(trx);
@@ -195,7 +194,8 @@ export async function openBooks() {
           where org_id = ${orgId} and usage_date = ${day} and stream = ${stream} returning revision, standing
         )
         insert into losant_usage.revisions (org_id, stream, usage_date, revision, old, new, was_final, run_id)
-        select ${orgId}, ${stream}, ${day}, revision, ${JSON.stringify(old)}::jsonb, ${JSON.stringify(numbers)}::jsonb,
+        select ${orgId}, ${stream}, ${day}, revision, ${JSON.stringify(old)}::jsonb,
+          ${JSON.stringify(numbers)}::jsonb,
           standing = 'final', gen_random_uuid() from cell`.execute(trx);
     });
   };
@@ -211,6 +211,16 @@ export async function openBooks() {
         reason = case when ${standing} in ('final', 'stored') then null else 'contradicted' end,
         finalized_at = case when ${standing} = 'final' then coalesce(finalized_at, now()) else finalized_at end
       where org_id = ${orgId} and usage_date = ${day} and stream = ${stream}`);
+
+  /** Stores the numbers of a cell that was missing. */
+  const fill = async (orgId: string, day: string, stream: string, numbers: Numbers): Promise<void> =>
+    await write(async (trx) => {
+      await setNumbers(trx, { orgId, from: day, to: day }, numbers);
+      await sql`update losant_usage.coverage set standing = 'final', is_stored = true, is_reported = true, revision = 1,
+          first_loaded_at = now(), finalized_at = now(), verified_at = now(), response_sha256 = sha256('x'),
+          reason = null
+        where org_id = ${orgId} and usage_date = ${day} and stream = ${stream}`.execute(trx);
+    });
 
   const waive = async (
     orgId: string,
@@ -258,6 +268,7 @@ export async function openBooks() {
     addCells,
     restate,
     setStanding,
+    fill,
     waive,
     close,
 
@@ -316,5 +327,3 @@ export function quantitiesOf(
   const own = outcome.lines.filter((each) => orgId === null || each.orgId === orgId);
   return Object.fromEntries(own.map(({ metric, quantity }) => [metric, quantity]));
 }
-
-export const wholeMonth = (month: string) => daysOfMonth(month);

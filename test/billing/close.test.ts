@@ -29,6 +29,8 @@ const REQUEST = {
 };
 
 describe('a month', () => {
+  // Promise (Billing): A closed month never changes: neither its lines nor its pack can be changed, removed or added
+  // to.
   test('that nothing blocks is closed once, with its numbers, and stays as it is', async () => {
     const orgId = await orgOn('2026-03-10', '2026-03-12');
     expect(await books.close('2026-03')).toMatchObject({
@@ -144,6 +146,7 @@ describe('a month', () => {
     expect(quantitiesOf(await closing)).toMatchObject({ devices_created: '10' });
   });
 
+  // Promise (Billing): A statement is of one moment; what is loaded later is not in it, also by a load that waited.
   test('is of one moment, and of no other', async () => {
     await orgOn('2025-10-05', '2025-10-06');
     const open = (isolation: string, moment: string) =>
@@ -163,6 +166,7 @@ describe('a month', () => {
 });
 
 describe('a number that is missing', () => {
+  // Promise (Billing): A missing number is no zero: only what is final or accepted is billed or adjusted.
   test('is no zero: the rest is billed when it is accepted, and the number once it is there', async () => {
     const orgId = await books.addOrg({ from: '2026-04-10', to: '2026-04-12' });
     await books.addCells({ orgId, from: '2026-04-10', to: '2026-04-11' });
@@ -218,6 +222,7 @@ describe('a number that is missing', () => {
 });
 
 describe('what blocks a month', () => {
+  // Promise (Billing): A month that something blocks is closed only as it was shown, with a reason on record.
   test('is accepted as it was shown, and not when another number would be billed', async () => {
     const month = '2026-01';
     const orgId = await books.addOrg({ from: '2026-01-10', to: '2026-01-12' });

@@ -183,6 +183,7 @@ describe('a month end', () => {
 });
 
 describe('meter_events', () => {
+  // Promise (Billing): What other systems are told of a closed month keeps its id, its time and its value.
   test('has a difference a line, whose id stays the same', async () => {
     const events = await books.ask(sql<{ event_id: string }>`
       select event_id, metric, difference, customer_id from losant_usage.meter_events

@@ -135,6 +135,7 @@ describe('writes nothing', () => {
     expect(await queryOnce(database.url, 'select from losant_usage.instances')).toEqual([]);
   });
 
+  // Promise (Operation): A command that only looks, and a dry run, create nothing.
   it('does not make the folder of an embedded database', async () => {
     const place = createEmbeddedFolder();
     place.remove();

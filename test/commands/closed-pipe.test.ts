@@ -67,6 +67,7 @@ describe('a reader that goes away', () => {
     expect(code).toBe(3);
   });
 
+  // Promise (Operation): An exit code is the same whether or not anybody reads the output.
   it('of a pipe keeps exit code 3 of a process, too', async () => {
     const { code, stderr } = await runInto({ closed: ['stdout'] }, ['run', '--json']);
     expect(stderr).not.toMatch(/defect|EPIPE/);

@@ -26,6 +26,7 @@ interface Story {
 }
 
 describe('explain', () => {
+  // Promise (Changes): The command explain shows where a number comes from, and what became of it.
   it('says which answer and run a number comes from', async () => {
     const [stored] = await exported.place.query(
       `select created, deleted, total from losant_usage.device_counts where org_id = '${orgId}'`,
@@ -65,7 +66,7 @@ describe('explain', () => {
 
   it('speaks of every stream unless one is named, and reads well', async () => {
     const { cells } = jsonOf<Story>(await explain('--json'));
-    expect(cells.map(({ stream }) => stream).toSorted()).toEqual([
+    expect(cells.map(({ stream }) => String(stream)).toSorted()).toEqual([
       'device_counts',
       'notebook_minutes',
       'payload_hours',

@@ -8,9 +8,15 @@ const orgOf = (number: number) => number.toString(16).padStart(24, '0');
 function gap(org: number, day: string, more: Partial<Gap> = {}): Gap {
   const message = `instanceOrg.deviceCounts (org ${orgOf(org)}, days ${day}): HTTP 502`;
   return {
-    ...{ instanceId: '575ec8687ae143cd83dc4a97', orgId: orgOf(org), orgName: `Org ${org}`, day },
-    ...{ stream: 'device_counts', standing: 'missing', reason: 'server_error' },
-    ...{ message, nextReadAt: '2026-11-24T23:57:00.000Z' },
+    instanceId: '575ec8687ae143cd83dc4a97',
+    orgId: orgOf(org),
+    orgName: `Org ${org}`,
+    day,
+    stream: 'device_counts',
+    standing: 'missing',
+    reason: 'server_error',
+    message,
+    nextReadAt: '2026-11-24T23:57:00.000Z',
     ...more,
   };
 }

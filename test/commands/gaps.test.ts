@@ -34,6 +34,8 @@ describe('gaps', () => {
     });
   });
 
+  // Promise (Missing numbers): The commands status and gaps exit with 3 while there is a gap, and a run whose due
+  // numbers are not all stored does not exit with 0.
   it('names every missing number with its reason, and exits 3', async () => {
     await exported.place.query(loseNumbers('payload_totals', orgId));
     const ended = await gaps('--json');
@@ -75,8 +77,14 @@ describe('gaps', () => {
     expect(all.code).toBe(0);
     expect(jsonOf(all)).toEqual([
       {
-        ...{ instanceId, orgId, stream: 'payload_totals', day, standing: 'unavailable' },
-        ...{ reason: 'past_horizon', message: 'too old', nextReadAt: null },
+        instanceId,
+        orgId,
+        stream: 'payload_totals',
+        day,
+        standing: 'unavailable',
+        reason: 'past_horizon',
+        message: 'too old',
+        nextReadAt: null,
       },
     ]);
   });

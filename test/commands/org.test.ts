@@ -172,6 +172,8 @@ describe('org set', () => {
     expect(changesSent()).toHaveLength(1);
   });
 
+  // Promise (Losant): A change in Losant is checked, shown, sent once and read back, and not sent over one that
+  // somebody else made.
   it('sends nothing over a change by somebody else, shows it, and takes the command again', async () => {
     const patch = { limits: { device: 5 } };
     proxy.afterAnswerTo(GET_ORG, () => changeElsewhere('Shared', { limits: { device: 50, payload: 5_000 } }));
@@ -225,6 +227,8 @@ describe('org delete', () => {
     expect(await removedOn('Ended')).toBeNull();
   });
 
+  // Promise (Losant): An organization is deleted only once its last readable days are stored or accepted, and its
+  // name is repeated.
   it('reads the last days once more, deletes, confirms and marks it removed', async () => {
     const stored = () =>
       exported.place.query(

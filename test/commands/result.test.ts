@@ -138,7 +138,9 @@ describe('failures', () => {
 
   test('of a refused scope end with what to do', () => {
     const refusal = new LosantError('forbidden', 'instanceOrg.deviceCounts: HTTP 403', {
-      ...{ action: 'instanceOrg.deviceCounts', status: 403, body: null },
+      action: 'instanceOrg.deviceCounts',
+      status: 403,
+      body: null,
       hint: 'The token lacks a scope: add instanceOrg.deviceCounts to it.',
     });
     expect(shown({ status: 'partial', failures: [refused(1)] }, { refusal }).slice(-3, -1)).toEqual([

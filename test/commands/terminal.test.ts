@@ -35,6 +35,8 @@ const onTerminal = (args: readonly string[], changes?: Record<string, string>) =
 describe('a hostile name', () => {
   const SHOWN = 'evil\\x1b[2J\\x1b[31mRED\\ttab\\nline\\x9b31m\\u202eoverride';
 
+  // Promise (Operation): Whatever a name, tag or key contains, no terminal gets a control character of it, no page
+  // markup, no CSV cell a formula.
   it.each([[['gaps']], [['explain', '--org', '$ORG', '--day', day]], [['check']]])(
     'reaches no terminal and breaks no line in %j',
     async (args) => {

@@ -61,6 +61,8 @@ describe('waive', () => {
     );
   });
 
+  // Promise (Missing numbers): Only a number that is missing, in doubt, unavailable or will not become final can be
+  // accepted, with a reason on record; a good read lifts it.
   it('accepts what is missing and passes over the rest, and the next good read lifts it', async () => {
     const from = daysAgo(2);
     await exported.run(['backfill', '--from', from, '--to', from]);

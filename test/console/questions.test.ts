@@ -78,7 +78,7 @@ describe('twelve questions, each answered as the base tables do', () => {
   it('why is this cell not right?', async () => {
     const story = await world.text(`/coverage/${ORGS.gappy}/2026-11-27`);
     expect(story).toMatch(
-      /Gappy, 2026-11-27: ✕ missing .*payload_totals: ✕ missing not stored and late.*server_error: HTTP 500/,
+      /Gappy, 2026-11-27: ✕ missing .*payload_totals: ✕ missing Not stored and late.*server_error: HTTP 500/,
     );
     expect(story).toContain(
       `losant-usage backfill --from 2026-11-27 --to 2026-11-27 --org ${ORGS.gappy} --stream payload_totals --force`,

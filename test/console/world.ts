@@ -232,7 +232,7 @@ export async function openWorld(): Promise<World> {
 }
 
 /** Returns the text of a page as people read it: the main part, without titles and markup. */
-export function textOf(page: string): string {
+function textOf(page: string): string {
   const main = page.slice(page.indexOf('<main'), page.indexOf('</main>'));
   return main
     .replaceAll(/<title>[^<]*<\/title>/g, '')

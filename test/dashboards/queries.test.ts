@@ -14,6 +14,7 @@ afterAll(() => world.close());
 const queries = dashboards.flatMap(sqlQueries);
 
 describe.each(queries)('$name', ({ sql, panel }) => {
+  // Promise (Operation): Every query of the dashboards and of docs/sql answers the same in every time zone.
   test('answers the same in every time zone, in order, with the columns that the panel names', async () => {
     const [utc, ...others] = await world.ask(fillIn(sql, CHOSEN), ZONES);
     expect(utc?.rows.length).toBeGreaterThan(0);
@@ -51,6 +52,7 @@ describe.each(questions)('docs/sql/$name', ({ name, sql }) => {
   });
 });
 
+// Promise (Missing numbers): A number that is not stored is null, never 0, and every wanted day has a row.
 test('no query makes a 0 of a number that is not stored', () => {
   const all = [...queries, ...questions].map(({ sql }) => sql).join('\n');
   expect(all).not.toMatch(/coalesce\((?:[^()]|\([^()]*\))*, 0\)/);

@@ -10,7 +10,8 @@ beforeEach(async () => {
 });
 afterEach(() => database.drop());
 
-const tables = `select coalesce(json_agg(concat_ws(' ', n.nspname, c.relkind, c.relname) order by c.relname), '[]') as names
+const tables = `select coalesce(json_agg(concat_ws(' ', n.nspname, c.relkind, c.relname)
+  order by c.relname), '[]') as names
   from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'losant_usage'`;
 
 /** Returns what the database has of the schema. */
@@ -45,6 +46,7 @@ const ENDS = {
   },
 };
 
+// Promise (Database): The command migrate, killed anywhere, leaves no schema or a whole one.
 test('killed anywhere while the schema is made, `migrate` makes it whole the next time', async () => {
   await using wire = await startWire(portOf(database.url));
   expect(await migrate(through(wire, database.url))).toMatchObject({ code: 0 });
@@ -67,4 +69,5 @@ test('killed anywhere while the schema is made, `migrate` makes it whole the nex
   }
 }, 240_000);
 
-const SESSIONS = `select from pg_stat_activity where datname = current_database() and application_name = 'losant-usage'`;
+const SESSIONS = `select from pg_stat_activity where datname = current_database()
+  and application_name = 'losant-usage'`;

@@ -145,7 +145,7 @@ describe('migrating', () => {
     expect(await readSchemaState(handle, { folder })).toMatchObject({ state: 'at_head' });
   });
 
-  test('works the same in an embedded database that was left half made, with the migrations of this program', async () => {
+  test('works the same in an embedded database that was left half made', async () => {
     const embedded = createEmbeddedFolder();
     mkdirSync(join(embedded.folder, 'pgdata.new'));
     writeFileSync(join(embedded.folder, 'pgdata.new', 'PG_VERSION'), '18\n');
@@ -219,12 +219,13 @@ describe('a database that is not at head', () => {
       const error = await failure(refused());
       expect(error).toMatchObject({
         kind: 'database_mismatch',
-        hint: 'make a new database, point DATABASE_URL at it, and collect what Losant still has with `losant-usage backfill`',
+        hint: expect.stringMatching(/^make a new database, .* with `losant-usage backfill`$/) as unknown,
       });
       expect(String(error)).toContain('was made by another layout of losant-usage');
     }
   });
 
+  // Promise (Database): A database of another version or layout is left alone and refused.
   test('is left alone when an applied file was changed', async () => {
     write('0002_second', SECOND);
     await migrateToHead(handle, { folder });

@@ -10,9 +10,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead, readPending, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
 import { createDatabase } from '../../src/database/open.ts';
+import { answer, type Ledger, openLedger } from '../ledger/ledger.ts';
 import { runProgram } from '../support/program.ts';
 import { COST_CENTER } from '../support/releases.ts';
-import { answer, type Ledger, openLedger } from '../ledger/ledger.ts';
 import { devices, named } from '../usage/cells.ts';
 
 let folder: string;

@@ -63,6 +63,7 @@ it('a day read again writes no row and no revision', async () => {
   expect(await readStored(place)).toEqual(await readTruth(platform, day, day));
 });
 
+// Promise (Runs): A run with nothing due asks for no usage and leaves no trace.
 it('a run with nothing due reads nothing and leaves no trace', async () => {
   const { place, run } = exported;
   const runs = await place.query('select run_id from losant_usage.runs order by 1');

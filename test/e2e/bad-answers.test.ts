@@ -60,6 +60,8 @@ describe('of thirty organizations, twelve answer wrongly for one stream and two 
     ];
   });
 
+  // Promise (Missing numbers): The commands status and gaps exit with 3 while there is a gap, and a run whose due
+  // numbers are not all stored does not exit with 0.
   it('ends with exit code 3, its counts add up, and each failure is named', () => {
     expect(ended.code).toBe(3);
     const { status, cells, failures } = jsonOf(ended);
@@ -74,6 +76,8 @@ describe('of thirty organizations, twelve answer wrongly for one stream and two 
     expect(failures).toHaveLength(14);
   });
 
+  // Promise (Numbers): A number that is not a whole number from 0 to 2^53 − 1 as written in the body is never stored;
+  // other days of the answer load.
   it('stores every other cell as it is true, and of those nothing', async () => {
     const isFailing = (line: string) =>
       failing.some(({ stream, orgId }) => line.startsWith(`${stream} ${orgId} ${day} `));
@@ -116,6 +120,7 @@ describe('of thirty organizations, twelve answer wrongly for one stream and two 
   });
 });
 
+// Promise (Numbers): A level that Losant leaves out is missing, not zero.
 it('a device count that is left out is missing, and the run is not green', async () => {
   const { platform, place, run } = exported;
   const [orgId = ''] = await orgIdsOf(platform);

@@ -12,6 +12,8 @@ const WAITS = ['rate_limit', 'rate_limit_seconds', 'rate_limit_date', 'unavailab
 
 const exported = useExport({ orgs: 200 });
 
+// Promise (Numbers): What is stored is what Losant answered, to the last digit, also when every tenth request goes
+// wrong.
 it('holds exactly what is true although every tenth request goes wrong, in any way that passes', async () => {
   const { platform, place } = exported;
   const [stubborn = '', ...others] = await orgIdsOf(platform);

@@ -65,6 +65,7 @@ it.each([
   },
 );
 
+// Promise (Numbers): Interrupted anywhere, the next run goes on without a lost, doubled or half-written number.
 it('is killed without reporting, and the next run notes it and completes what it began', async () => {
   const day = daysAgo(5);
   const ended = await interrupt(day, 'SIGKILL');

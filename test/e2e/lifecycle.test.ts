@@ -32,6 +32,7 @@ it('organizations chosen by id today, and all of them from now on: the next run 
   expect(await readStored(place)).toEqual(await readTruth(platform, day, day));
 });
 
+// Promise (Missing numbers): What can no longer be read is unavailable with its reason, and not forgotten.
 it('an organization that is deleted keeps its rows, and its missing days are known to be lost', async () => {
   const { platform, place } = exported;
   const [deleted = '', ...others] = await orgIdsOf(platform);
@@ -66,6 +67,7 @@ it('an organization that is deleted keeps its rows, and its missing days are kno
   ]);
 });
 
+// Promise (Missing numbers): An organization that returns is read again, with all that was given up.
 it('an organization that is back is exported again, with what was given up', async () => {
   const { platform, place } = exported;
   const [deleted = ''] = await orgIdsOf(platform);

@@ -21,6 +21,8 @@ describe('an answer that a cache kept', () => {
     },
   );
 
+  // Promise (Numbers): An answer that a cache kept, by its own Date or Age, is refused and asked for again, and takes
+  // no number away.
   test('for good is a failure of its cells alone, takes no number away, and is tried at the next wake-up', async () => {
     const played = await open('2026-11-24T10:30:00Z');
     const { platform, moveTo, query } = played;

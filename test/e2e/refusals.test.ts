@@ -176,6 +176,7 @@ describe('Losant', () => {
     expect(hint).toContain('LOSANT_API_URL');
   });
 
+  // Promise (Runs): Clocks that disagree load nothing, at the start of a run and in each of its loads.
   it.each([6, -6])('has a clock %i minutes off: exit code 1, and nothing is loaded', async (minutes) => {
     const { platform } = exported;
     await platform.control('config', { clock: { offsetMs: minutes * 60_000 } });

@@ -131,6 +131,7 @@ describe('an organization that was found deleted and comes back', () => {
   });
 });
 
+// Promise (Database): What a failover of the database has lost is made up for at the next wake-up.
 test('what a failover has lost is made up for at the next wake-up', async () => {
   const played = await open('2026-11-24T10:30:00Z', { orgs: 2 });
   const { platform, database, now, moveTo, query } = played;
@@ -221,7 +222,9 @@ describe('a month that is closed', () => {
     await until('the load waits', async () => (await query(waiting)).length > 0);
     const close = ['close', '--period', '2026-10'];
     const first = await run([...close, '--json']);
-    const [{ blockersHash = null } = {}] = jsonOf<{ instances: { blockersHash?: string }[] }>(first).instances;
+    const [{ blockersHash = null } = {}] = jsonOf<{ instances: { blockersHash?: string }[] }>(
+      first,
+    ).instances;
     if (blockersHash !== null) {
       const accepted = ['--incomplete', 'as it is', '--blockers', blockersHash];
       expect(await run([...close, ...accepted])).toMatchObject({ code: 0 });

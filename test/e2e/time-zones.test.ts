@@ -44,6 +44,7 @@ it.each([
   }
 });
 
+// Promise (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
 it('in a time zone west of UTC a backfill of forty days holds exactly what is true of them', async () => {
   const place = await createPlace('postgres');
   try {

@@ -8,11 +8,10 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { afterEach, expect, inject, test } from 'vitest';
-import { queryOnce } from '../support/databases.ts';
+import { afterEach, expect, test } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf } from '../support/program.ts';
-import { type Export, openExport, orgIdsOf } from './export.ts';
+import { type Played, usePlayed } from './played.ts';
 import { readTruth } from './usage.ts';
 
 const LAST_YEAR = Number(daysAgo(0).slice(0, 4)) - 1;
@@ -32,21 +31,21 @@ const FLOWS: Readonly<Record<string, readonly string[]>> = {
   payload_totals: ['payload_billable_count', 'payload_all_count', 'payload_all_bytes'],
 };
 
-let exported: Export;
+const open = usePlayed();
+
+let played: Played;
 let folder: string;
 let clerk: string;
 let forger: string;
 
 afterEach(async () => {
-  await exported.close();
-  for (const role of [clerk, forger])
-    await queryOnce(inject('postgresAdminUrl'), `drop role if exists ${role}`);
+  for (const role of [clerk, forger]) await query(`drop owned by ${role}; drop role ${role}`);
   await rm(folder, { recursive: true });
 });
 
-const query = async (statement: string) => await exported.place.query(statement);
+const query = async (statement: string) => await played.query(statement);
 const backfill = async (...args: readonly string[]) =>
-  await exported.run(['backfill', '--json', ...args], { HORIZON_DAYS: '3650' });
+  await played.run(['backfill', '--json', ...args], { HORIZON_DAYS: '3650' });
 
 const readAgain = async (orgId: string, day: string) =>
   (await backfill('--org', orgId, '--from', day, '--to', day, '--force')).code;
@@ -65,14 +64,14 @@ async function createUser(role: 'writer' | 'closer'): Promise<string> {
 }
 
 function urlOf(user: string): string {
-  const url = new URL(exported.place.url);
+  const url = new URL(played.database.url);
   url.username = user;
   url.password = 'for-this-test-only';
   return url.href;
 }
 
 const asClerk = async (...args: readonly string[]) =>
-  await exported.run(args, { DATABASE_URL: urlOf(clerk), STATEMENT_KEY_FILE: join(folder, 'statement.key') });
+  await played.run(args, { DATABASE_URL: urlOf(clerk), STATEMENT_KEY_FILE: join(folder, 'statement.key') });
 
 interface Closing {
   readonly instances: readonly {
@@ -121,7 +120,7 @@ async function forge(): Promise<Set<unknown>> {
 async function sumTruth(): Promise<Record<string, string>> {
   const sums = new Map<string, bigint>();
   const add = (key: string, number = '0') => sums.set(key, (sums.get(key) ?? 0n) + BigInt(number));
-  for (const line of await readTruth(exported.platform, `${LEAP}-01-01`, `${LEAP}-12-31`)) {
+  for (const line of await readTruth(played.platform, `${LEAP}-01-01`, `${LEAP}-12-31`)) {
     const [stream = '', orgId = '', , ...numbers] = line.split(' ');
     for (const [index, metric] of (FLOWS[stream] ?? []).entries()) add(`${orgId} ${metric}`, numbers[index]);
     if (stream === 'payload_sources') {
@@ -146,10 +145,11 @@ async function sumStatements(): Promise<Record<string, string>> {
   return Object.fromEntries(rows.map(({ key, sum }) => [String(key), String(sum)]));
 }
 
+// Promise (Billing): The sum over all statements of a month is the number of now, over a played year.
 test('every month of a leap year is closed, adjusted and verified, and comes to the truth', async () => {
-  exported = await openExport({ orgs: 2, hostile: false });
+  played = await open(`${LEAP + 1}-01-06T10:30:00Z`, { orgs: 2 });
   folder = await mkdtemp(join(tmpdir(), 'year-'));
-  const { platform, run } = exported;
+  const { platform, run } = played;
   const keys = generateKeyPairSync('ed25519');
   await writeFile(join(folder, 'statement.key'), keys.privateKey.export({ type: 'pkcs8', format: 'pem' }));
   await writeFile(join(folder, 'statement.pub'), keys.publicKey.export({ type: 'spki', format: 'pem' }));
@@ -157,7 +157,7 @@ test('every month of a leap year is closed, adjusted and verified, and comes to 
   forger = await createUser('writer');
   // The platform keeps the detail of all these days, and the program asks for them.
   await platform.control('config', { detailDays: 3650 });
-  const [first = ''] = await orgIdsOf(platform);
+  const [first = ''] = played.orgIds;
   const [later, latest] = ['a'.repeat(24), 'b'.repeat(24)];
   await platform.control('orgs', { id: later, creationDate: `${LEAP}-02-29T08:00:00Z`, size: 0.5 });
   await platform.control('orgs', { id: latest, creationDate: `${LEAP}-05-10T23:59:59Z`, size: 0.2 });

@@ -42,6 +42,8 @@ it('agree on final days to the last payload, and are asked for no more', async (
   expect(report.requests).toBe(1);
 });
 
+// Promise (Losant): Losant’s own totals are compared with ours to the last payload; a difference changes no number
+// and fails no run, and blocks its month unless it is only to be shown.
 it('that differ are shown, block the month unless CONTROL_TOTALS is show, and fail no run', async () => {
   await using stage = await openFinal();
   await bias(stage, -7);

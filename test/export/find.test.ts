@@ -17,6 +17,7 @@ async function openDue(): Promise<Stage> {
 
 const WAKE_UP_MS = 900_000;
 
+// Promise (Runs): A long backfill never delays yesterday.
 it('reads the last week of all organizations first, then older days, and ends', async () => {
   await using stage = await openDue();
   const pages = await readAll(stage, {});

@@ -33,6 +33,7 @@ it('a run with nothing due leaves no record and asks only for the instance', asy
   ]);
 });
 
+// Promise (Missing numbers): A read that failed is tried again by itself; a run by hand tries at once.
 it('a run by hand tries what failed at once, and a run by schedule at the time of the retry', async () => {
   await using stage = await openStage();
   await faults(stage, { kinds: ['too_large'], actions: ['deviceCounts'], forever: true });
@@ -49,6 +50,7 @@ it('a run by hand tries what failed at once, and a run by schedule at the time o
   });
 });
 
+// Promise (Runs): A refused scope ends its stream, and one organization that is refused only its own numbers.
 it('a stream that all refuse is neither asked for nor recorded as failed; one that an organization refuses is', async () => {
   await using stage = await openStage();
   await faults(stage, { kinds: ['forbidden'], actions: ['deviceCounts'], forever: true });
@@ -64,6 +66,8 @@ it('a stream that all refuse is neither asked for nor recorded as failed; one th
   expect(await countOf(stage, `org_id = '${own}' and reason = 'forbidden'`)).toBe(1);
 });
 
+// Promise (Missing numbers): A list of organizations counts only if it is complete by its own account; until then
+// each run says that others may be missing.
 it('while the list is incomplete the known organizations are exported and the run is not complete', async () => {
   await using stage = await openStage({ orgs: 8, pageSizeMax: 4 });
   await stage.platform.control('config', { list: { emptyPages: [1] } });
@@ -106,6 +110,7 @@ it('a backfill adds days that later runs go on with, and force reads what is sto
   expect(await countOf(stage, "usage_date < '2026-11-20'")).toBe(0);
 });
 
+// Promise (Runs): A backfill beyond the horizon says so, and does not exit with 0.
 it('a backfill beyond the horizon is clamped, says so, and is not complete', async () => {
   await using stage = await openStage({ orgs: 1 });
   const range = { from: '2026-08-20', to: '2026-08-27' };
@@ -135,6 +140,7 @@ it('a day that nobody wants is refused with the command that adds it; so is an u
   await expect(stage.run({ kind: 'manual', orgIds: ['a'.repeat(24)] })).rejects.toBeInstanceOf(SettingsError);
 });
 
+// Promise (Runs): One process at a time exports an instance; one that lost its lease loads nothing more.
 it('one process at a time: a run is refused, a backfill makes its rows at once and waits', async () => {
   await using stage = await openStage({ orgs: 2 });
   await stage.run();
@@ -163,6 +169,8 @@ it('a run whose process died is interrupted when another one takes its lease', a
   ]);
 });
 
+// Promise (Changes): A foreign trigger, rule or policy on these tables is refused, and a write that the database
+// swallows ends the run.
 it.each([
   ['a rule', 'create rule nothing as on insert to losant_usage.coverage do instead nothing', 'rule nothing'],
   [

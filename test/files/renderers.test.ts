@@ -1,7 +1,8 @@
 import { parse } from 'csv-parse/sync';
 import { parquetMetadata, parquetReadObjects } from 'hyparquet';
 import { expect, test } from 'vitest';
-import { type Column, createRenderer, type FormatName, type Row } from '../../src/files/formats.ts';
+import { createRenderer, type FormatName } from '../../src/files/formats.ts';
+import type { Column, Row } from '../../src/files/renderer.ts';
 
 const COLUMNS: readonly Column[] = [
   { name: 'org_name', kind: 'text' },

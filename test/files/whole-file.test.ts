@@ -11,6 +11,7 @@ beforeEach(() => {
   return () => rmSync(folder, { recursive: true, force: true });
 });
 
+// Promise (Operation): An exported file is complete or not there at all.
 test('takes its place when it is whole, and not before', async () => {
   const path = join(folder, 'a.csv');
   writeFileSync(path, 'before');

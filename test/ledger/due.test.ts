@@ -234,7 +234,8 @@ describe('another policy sets the next reads inside the horizon anew', () => {
     await markRemoved(ledger.db, WRITE, { orgIds: [gone], today: '2026-11-24' });
     await ledger.prepare({ streams: DEVICES });
     await apply({ ...POLICY, readAtHours: [2, 100] });
-    const next = sql`select next_read_at, count(*) as cells from losant_usage.coverage group by 1 order by 1 nulls last`;
+    const next = sql`select next_read_at, count(*) as cells from losant_usage.coverage group by 1
+      order by 1 nulls last`;
     expect(await ledger.ask(next)).toEqual([
       { next_read_at: '2026-11-24T02:00:00.000Z', cells: 204 },
       { next_read_at: null, cells: 1 },

@@ -11,7 +11,7 @@ import { loadBatch } from '../../src/ledger/load.ts';
 import { upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import type { CellAnswer } from '../../src/usage/cell.ts';
-import { addDays as shift, dayAt } from '../../src/usage/day.ts';
+import { dayAt, addDays as shift } from '../../src/usage/day.ts';
 import { streamNames } from '../../src/usage/streams/catalog.ts';
 import { copyEmbeddedDatabase, type EmbeddedFolder } from '../support/databases.ts';
 import { devices, hours, minutes, named, POLICY, sources, totals } from '../usage/cells.ts';
@@ -31,7 +31,7 @@ afterAll(async () => {
   folder.remove();
 });
 
-test('a run from discovery to a waiver stores numbers of every stream, and what it does not read is waived', async () => {
+test('a run stores numbers of every stream, and what it does not read is waived', async () => {
   const { db } = handle;
   const nowMs = Date.now();
   const settings = { instanceId: INSTANCE, nowMs, policy: POLICY };
@@ -46,16 +46,17 @@ test('a run from discovery to a waiver stores numbers of every stream, and what 
   const lease = await takeLease(db, { instanceId: INSTANCE, runId: RUN_1, host: 'one' });
   const write = { runId: RUN_1, lease, now: () => nowMs };
   const org = {
-    ...{
-      orgId: ORG,
-      instanceId: INSTANCE,
-      name: 'Acme',
-      tags: [],
-      referralId: null,
-      planId: null,
-      customerId: null,
-    },
-    ...{ limits: {}, currentPeriodStart: null, currentPeriodEnd: null, createdOn: null },
+    orgId: ORG,
+    instanceId: INSTANCE,
+    name: 'Acme',
+    tags: [],
+    referralId: null,
+    planId: null,
+    customerId: null,
+    limits: {},
+    currentPeriodStart: null,
+    currentPeriodEnd: null,
+    createdOn: null,
   };
   await upsertOrganizations(db, write, { ...settings, organizations: [org], unreadable: [] });
   await applyPolicy(db, write, settings);
@@ -63,7 +64,15 @@ test('a run from discovery to a waiver stores numbers of every stream, and what 
   await fillInstance(db, write, settings);
   const scope = { instanceId: INSTANCE, orgIds: null, streams: null, range: { from: before, to: before } };
   await addDays(db, write, { scope, nowMs, policy: POLICY, makesRows: true, force: false });
-  const page = { nowMs: nowMs + 60_000, policy: POLICY, afterOrgId: '', from: null, to: null, stopped: [] };
+  const page = {
+    nowMs: nowMs + 60_000,
+    policy: POLICY,
+    afterOrgId: '',
+    from: null,
+    to: null,
+    stopped: [],
+    sinceMs: null,
+  };
   expect(await readDuePage(db, { ...scope, range: null }, page)).toHaveLength(10);
 
   const numbers = [devices(1, 2, 3), minutes(4, 5), sources(21), totals(17, 21, 900), hours(17, 21, 900)];
@@ -87,7 +96,11 @@ test('a run from discovery to a waiver stores numbers of every stream, and what 
     await sql`select metric, old_quantity, new_quantity from losant_usage.restatements`.execute(db);
   expect(restated).toEqual([{ metric: 'devices_created', old_quantity: 1, new_quantity: 2 }]);
   const waived = await waiveCells(db, {
-    ...{ orgId: ORG, streams: null, range: { from: before, to: day }, reason: 'trying out', policy: POLICY },
+    orgId: ORG,
+    streams: null,
+    range: { from: before, to: day },
+    reason: 'trying out',
+    policy: POLICY,
   });
   expect(waived).toHaveLength(5);
   const { rows: months } =

@@ -47,6 +47,8 @@ describe.each(GUARDED)('%s', (table, column, hint) => {
   });
 });
 
+// Promise (Changes): The record of changes is only added to, and numbers, ledger and record cannot be changed by
+// hand.
 test('what is on record is only added to, by the program too', async () => {
   for (const table of ['revisions', 'quarantine']) {
     await expect(given.ledger.asProgram(sql.raw(`delete from losant_usage.${table}`))).rejects.toThrow(

@@ -51,6 +51,7 @@ describe('a lease', () => {
     expect(await leases()).toMatchObject([{ left: 60, run_id: RUN_1 }]);
   });
 
+  // Promise (Runs): One process at a time exports an instance; one that lost its lease loads nothing more.
   test('that lapsed goes to the next, with a higher epoch; the first has lost it', async () => {
     const first = await take();
     await letPass('60 seconds');

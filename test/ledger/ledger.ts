@@ -167,6 +167,16 @@ class Ledger {
       from losant_usage.coverage where org_id = ${orgId} order by usage_date, stream`);
   }
 
+  /** Returns the days of an organization that have a row of a stream, as ranges. */
+  async daysOf(orgId: string, stream = 'device_counts'): Promise<string[]> {
+    return await this.list(sql`
+      select to_char(min(usage_date), 'MM-DD') || '..' || to_char(max(usage_date), 'MM-DD') as days, count(*)
+      from (
+        select usage_date, usage_date - row_number() over (order by usage_date)::integer as place
+        from losant_usage.coverage where org_id = ${orgId} and stream = ${stream}
+      ) as c group by place order by 1`);
+  }
+
   /** Returns the tracks of an organization: first, next and last day. */
   async tracks(orgId: string): Promise<string[]> {
     return await this.list(sql`

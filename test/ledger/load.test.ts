@@ -1,25 +1,19 @@
 /** Loading: what `apply` decides is written together or not at all, and what is on record says what changed. */
 import { sql } from 'kysely';
-import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { takeLease } from '../../src/ledger/lease.ts';
 import { loadBatch } from '../../src/ledger/load.ts';
 import { waiveCells } from '../../src/ledger/waive.ts';
 import type { PayloadSources } from '../../src/usage/numbers.ts';
-import { queryOnce } from '../support/databases.ts';
 import { devices, failed, hours, minutes, named, POLICY, silence, sources, totals } from '../usage/cells.ts';
 import { answer, at, INSTANCE, RUN_1, RUN_2, useLedger, WRITE } from './ledger.ts';
 
 const DAY = '2026-11-20';
 const ALL = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals', 'payload_hours'];
 const given = useLedger('2026-11-22T12:00:00.000Z');
-const cleanUps: string[] = [];
 
 beforeAll(async () => {
   await given.ledger.prepare();
-});
-
-afterEach(async () => {
-  for (const statement of cleanUps.splice(0)) await queryOnce(given.ledger.url, statement);
 });
 
 /** An organization whose streams are wanted on one day. */
@@ -83,6 +77,7 @@ describe('a load', () => {
     });
   });
 
+  // Promise (Numbers): Reading equal numbers again writes no row of numbers and no revision.
   test('of equal numbers touches no row of numbers', async () => {
     const orgId = await wanted('device_counts');
     await given.ledger.load([devicesOf(orgId, 4, 1, 17)]);
@@ -95,6 +90,8 @@ describe('a load', () => {
     expect(await given.ledger.cells(orgId)).toEqual(['11-20 device_counts final  11-28T00:00']);
   });
 
+  // Promise (Changes): Every change of a number after its first load is on record, old and new, with the run that
+  // made it.
   test('of other numbers keeps what differs on record, also of numbers that were final', async () => {
     const orgId = await wanted('device_counts', 'payload_sources');
     const late = at('2026-11-24T12:00:00.000Z');
@@ -149,6 +146,19 @@ describe('a load', () => {
       'toString constructor 2',
       '\'); drop table x; -- ü "\\ {} , 😀 3',
     ]);
+  });
+
+  test('of one stream leaves the numbers of the others, also where its batch has others', async () => {
+    const [one, two] = [
+      await wanted('device_counts', 'notebook_minutes'),
+      await wanted('device_counts', 'notebook_minutes'),
+    ];
+    const read = answer(one, 'notebook_minutes', DAY, named(minutes(17, 4)));
+    await given.ledger.load([devicesOf(one, 4, 1, 17), read]);
+    const next = [devicesOf(one, 5, 1, 18), answer(two, 'notebook_minutes', DAY, named(minutes(1, 1)))];
+    await given.ledger.load(next, { runId: RUN_2 });
+    expect(await numbersOf(one)).toEqual([{ numbers: { ...devices(5, 1, 18), ...minutes(17, 4) } }]);
+    expect(await numbersOf(two)).toEqual([{ numbers: minutes(1, 1) }]);
   });
 
   test('that failed or was left out leaves the numbers, and says what is wrong as of now', async () => {
@@ -325,65 +335,6 @@ describe('a batch', () => {
     expect(await numbersOf(orgId)).toEqual([{ numbers: {} }]);
     await offBy(30_000);
     expect(await numbersOf(orgId)).toEqual([{ numbers: devices(4, 1, 17) }]);
-  });
-});
-
-describe('a write that somebody else swallows or changes ends the load', () => {
-  const trigger = (table: string, body: string, when = 'before update') => `
-    create function public.meddle() returns trigger language plpgsql as $$ begin ${body} end $$;
-    create trigger meddle ${when} on losant_usage.${table} for each row execute function public.meddle()`;
-  const remove = (table: string) =>
-    `drop trigger meddle on losant_usage.${table}; drop function public.meddle()`;
-  const MISMATCH: object = { name: 'DatabaseError', kind: 'database_mismatch' };
-  // Postgres itself refuses to return rows through such a rule.
-  const REFUSED = { code: '0A000' };
-  const rule = (table: string, event: string) =>
-    `create rule meddle as on ${event} to losant_usage.${table} do instead nothing`;
-
-  test.each<[string, string, string, object?]>([
-    ['a row of the ledger is swallowed', trigger('coverage', 'return null;'), remove('coverage')],
-    ['numbers are swallowed', trigger('usage_days', 'return null;'), remove('usage_days')],
-    [
-      'a number is changed',
-      trigger('usage_days', 'new.devices_total := 1; return new;'),
-      remove('usage_days'),
-    ],
-    [
-      'a number is set to null',
-      trigger(
-        'usage_days',
-        'new.devices_created := null; new.devices_deleted := null; new.devices_total := null; return new;',
-      ),
-      remove('usage_days'),
-    ],
-    [
-      'the standing is changed',
-      trigger('coverage', "new.standing := 'in_doubt'; new.reason := 'x'; return new;"),
-      remove('coverage'),
-    ],
-    [
-      'the next read is taken away',
-      trigger('coverage', 'new.next_read_at := null; return new;'),
-      remove('coverage'),
-    ],
-    ['a revision is swallowed', trigger('revisions', 'return null;', 'before insert'), remove('revisions')],
-    [
-      'a rule does nothing instead',
-      rule('usage_days', 'update'),
-      'drop rule meddle on losant_usage.usage_days',
-      REFUSED,
-    ],
-    ['a rule forgets revisions', rule('revisions', 'insert'), 'drop rule meddle on losant_usage.revisions'],
-  ])('%s', async (_, meddle, cleanUp, expected = MISMATCH) => {
-    const orgId = await wanted('device_counts');
-    await given.ledger.load([devicesOf(orgId, 4, 1, 17)]);
-    const [before, cells] = [await numbersOf(orgId), await given.ledger.cells(orgId)];
-    cleanUps.push(cleanUp);
-    await queryOnce(given.ledger.url, meddle);
-    const loading = given.ledger.load([devicesOf(orgId, 5, 1, 18)], { runId: RUN_2 });
-    await expect(loading).rejects.toMatchObject(expected);
-    expect(await numbersOf(orgId)).toEqual(before);
-    expect(await given.ledger.cells(orgId)).toEqual(cells);
   });
 });
 

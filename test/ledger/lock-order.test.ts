@@ -27,7 +27,8 @@ beforeEach(async () => {
       sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
         values (${orgId}, ${INSTANCE}, 'Acme', now(), now())`,
       sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day)
-        values (${orgId}, 'notebook_minutes', '2026-11-20', '2026-11-22'), (${orgId}, 'device_counts', '2026-11-20', '2026-11-22')`,
+        values (${orgId}, 'notebook_minutes', '2026-11-20', '2026-11-22'), (${orgId}, 'device_counts',
+        '2026-11-20', '2026-11-22')`,
     ]),
     sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason, attempts, standing, next_read_at)
       select d.day, o.org_id, 'device_counts', 'server_error', 1, 'missing', now() + interval '1 hour'

@@ -191,7 +191,9 @@ describe('an organization that is not seen any more', () => {
 
   test('is counted once a day, until it is listed again', async () => {
     const note = async (today: string) =>
-      [...(await noteUnlisted(ledger.db, WRITE, { orgIds: [A, C], today }))].sort();
+      [...(await noteUnlisted(ledger.db, WRITE, { orgIds: [A, C], today }))].sort(([a], [b]) =>
+        a < b ? -1 : 1,
+      );
     expect(await note('2026-11-24')).toEqual([
       [A, 1],
       [C, 1],

@@ -3,8 +3,8 @@ import { beforeEach, expect, test } from 'vitest';
 import {
   finishRun,
   interruptDeadRuns,
-  recordFailedRun,
   type RunCounts,
+  recordFailedRun,
   startRun,
 } from '../../src/ledger/runs.ts';
 import { INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';

@@ -35,7 +35,7 @@ const waivers = (orgId: string) =>
       lifted_at is not null as is_lifted, lifted_by_run
     from losant_usage.waivers where org_id = ${orgId} order by id`);
 
-test('accepts what is missing, in doubt or unavailable, passes over what is all right, and says what it accepted', async () => {
+test('accepts what is missing, in doubt or unavailable, and passes over what is all right', async () => {
   const orgId = await ledger.want({ from: '2026-08-20', to: '2026-08-20' }, DEVICES);
   await ledger.prepare({ streams: [] });
   await ledger.asProgram(sql`delete from losant_usage.tracks`);
@@ -78,7 +78,9 @@ test('does not accept what is only waiting, and refuses if nothing is left', asy
   await ledger.setTime('2026-11-24T05:59:59.000Z');
   await expect(waive(orgId, '2026-11-22..2026-11-23')).rejects.toMatchObject({
     name: 'SettingsError',
-    message: `Nothing was waived: every number of organization ${orgId} from 2026-11-22 to 2026-11-23 is all right, or will be read again`,
+    message: expect.stringContaining(
+      'from 2026-11-22 to 2026-11-23 is all right, or will be read again',
+    ) as unknown,
   });
   await expect(waive(orgId, '2026-11-25')).rejects.toThrow('nothing of organization');
   expect(await waivers(orgId)).toEqual([]);
@@ -155,6 +157,7 @@ test('adds up the day again, in which the cell is settled now', async () => {
     await ledger.want({ from: '2026-11-22', to: '2026-11-22' }, DEVICES),
   ];
   await ledger.load([devicesOf(one, '2026-11-22')]);
+  await ledger.asProgram(sql`select losant_usage_internal.sum_days(instance_id) from losant_usage.instances`);
   await waive(two, '2026-11-22');
   const totals = sql`select our_sum, orgs_summed, orgs_open from losant_usage.instance_totals
     where usage_date = '2026-11-22' and metric = 'devices_total'`;

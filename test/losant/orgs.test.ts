@@ -153,11 +153,9 @@ describe('getOrg', () => {
       planId: 'plan',
       customerId: 'cus_1',
       limits: { payload: 1000, device: 0 },
-      isReadOnly: true,
-      disabledAt: '2026-11-01T00:00:00.000Z',
       currentPeriodStart: '2026-11-01T00:00:00.000Z',
       currentPeriodEnd: '2026-12-01T00:00:00.000Z',
-      createdAt: '2025-03-01T08:00:00.000Z',
+      createdOn: '2025-03-01',
     });
     expect(server.received[0]?.path).toBe(`/instances/${INSTANCE}/orgs/${orgId(1)}`);
   });
@@ -175,11 +173,9 @@ describe('getOrg', () => {
       planId: null,
       customerId: null,
       limits: {},
-      isReadOnly: false,
-      disabledAt: null,
       currentPeriodStart: null,
       currentPeriodEnd: null,
-      createdAt: null,
+      createdOn: null,
     });
   });
 

@@ -170,7 +170,7 @@ export const ledgerMutants: readonly Mutant[] = [
     file: 'src/ledger/fill.ts',
     find: 'cross join lateral generate_series(greatest(${from}::date, o.created_on)::timestamp,',
     replace: 'cross join lateral generate_series(${from}::timestamp,',
-    test: 'test/ledger/fill.test.ts',
+    test: 'test/ledger/backfill.test.ts',
   },
   {
     name: 'backfill-before-horizon',
@@ -178,7 +178,7 @@ export const ledgerMutants: readonly Mutant[] = [
     file: 'src/ledger/fill.ts',
     find: `const from = latestDay(scope.range.from, horizon);`,
     replace: `const from = scope.range.from;`,
-    test: 'test/ledger/fill.test.ts',
+    test: 'test/ledger/backfill.test.ts',
   },
   {
     name: 'backfill-reads-today',
@@ -186,7 +186,7 @@ export const ledgerMutants: readonly Mutant[] = [
     file: 'src/ledger/fill.ts',
     find: `const to = earliestDay(scope.range.to, lastCompleteDay(nowMs));`,
     replace: `const to = scope.range.to;`,
-    test: 'test/ledger/fill.test.ts',
+    test: 'test/ledger/backfill.test.ts',
   },
   {
     name: 'backfill-leaves-a-hole',
@@ -194,7 +194,7 @@ export const ledgerMutants: readonly Mutant[] = [
     file: 'src/ledger/fill.ts',
     find: 'and (day::date < t.first_day or day::date <= ${to}::date)`',
     replace: 'and day::date <= ${to}::date`',
-    test: 'test/ledger/fill.test.ts',
+    test: 'test/ledger/backfill.test.ts',
   },
   {
     name: 'backfill-reads-stored-days',
@@ -202,7 +202,7 @@ export const ledgerMutants: readonly Mutant[] = [
     file: 'src/ledger/fill.ts',
     find: 'and (${force}::boolean or not k.is_stored)',
     replace: 'and (${force}::boolean or true)',
-    test: 'test/ledger/fill.test.ts',
+    test: 'test/ledger/backfill.test.ts',
   },
   {
     name: 'forced-backfill-skips-stored-days',
@@ -210,7 +210,7 @@ export const ledgerMutants: readonly Mutant[] = [
     file: 'src/ledger/fill.ts',
     find: 'and (${force}::boolean or not k.is_stored)',
     replace: 'and (${force}::boolean is not null and not k.is_stored)',
-    test: 'test/ledger/fill.test.ts',
+    test: 'test/ledger/backfill.test.ts',
   },
   {
     name: 'added-days-stay-blocked',
@@ -228,7 +228,7 @@ export const ledgerMutants: readonly Mutant[] = [
     file: 'src/ledger/fill.ts',
     find: `if (org === undefined && stream === undefined) return;`,
     replace: `if (stream === undefined) return;`,
-    test: 'test/ledger/fill.test.ts',
+    test: 'test/ledger/backfill.test.ts',
   },
   {
     name: 'organization-does-not-return',

@@ -93,7 +93,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/coverage.ts',
     find: `if (written === sent) return;`,
     replace: `if (written <= sent) return;`,
-    test: 'test/ledger/load.test.ts',
+    test: 'test/ledger/mismatch.test.ts',
   },
   {
     name: 'changed-row-is-believed',
@@ -101,7 +101,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/coverage.ts',
     find: `requireAll('coverage', cells.length, written.filter((row) => row.isAsSent).length);`,
     replace: `requireAll('coverage', cells.length, written.length);`,
-    test: 'test/ledger/load.test.ts',
+    test: 'test/ledger/mismatch.test.ts',
   },
   {
     name: 'changed-number-is-believed',
@@ -109,7 +109,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/coverage.ts',
     find: `requireAll('usage_days', rows.length, written.filter((row) => row.isAsSent).length);`,
     replace: `requireAll('usage_days', rows.length, written.length);`,
-    test: 'test/ledger/load.test.ts',
+    test: 'test/ledger/mismatch.test.ts',
   },
   {
     name: 'stream-clears-other-streams',

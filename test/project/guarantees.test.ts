@@ -21,22 +21,20 @@ const [BEGIN, END] = ['<!-- promises -->', '<!-- end of promises -->'];
 interface Promised {
   readonly subject: string;
   readonly text: string;
-  readonly holder: string;
+  readonly file: string;
 }
 
 const COMMENT = /^ *\/\/ Promise \((?<subject>[A-Z][a-z ]+)\): (?<text>.*(?:\n *\/\/ (?!Promise).*)*)/gm;
-const TITLE = /\b(?:test|it)\b[^;]*?\(\s*(?<quote>['"`])(?<title>(?:\\.|(?!\k<quote>).)*)\k<quote>/s;
-
-/** Returns the promises of a test file, each with the test below it. Throws if there is none. */
+/** Returns the promises of a test file. Throws if there is no test below one. */
 function readPromises(file: string): Promised[] {
   const text = readFileSync(file, 'utf8');
   return [...text.matchAll(COMMENT)].map(({ index, 0: comment, groups }) => {
-    const title = TITLE.exec(text.slice(index + comment.length))?.groups?.['title'];
-    if (title === undefined) throw new Error(`${file}: no test below "${groups?.['text']}"`);
+    const isAbove = /^\n *(?:\/\/.*\n *)*(?:test|it)\b/.test(text.slice(index + comment.length));
+    if (!isAbove) throw new Error(`${file}: no test below "${groups?.['text']}"`);
     return {
       subject: groups?.['subject'] ?? '',
       text: (groups?.['text'] ?? '').replaceAll(/\n *\/\/ /g, ' '),
-      holder: `\`${file}\`: ${title.replaceAll(/\\(.)/g, '$1')}`,
+      file,
     };
   });
 }
@@ -49,9 +47,10 @@ function render(): string {
       promises.filter((each) => each.subject === subject),
       ({ text }) => text,
     );
-    const items = [...own].map(([text, all]) =>
-      [`- ${text}`, ...all.map(({ holder }) => `  - ${holder}`)].join('\n'),
-    );
+    const items = [...own].map(([text, all]) => {
+      const files = [...new Set(all.map(({ file }) => `\`${file}\``))];
+      return `- ${text} (${files.join(', ')})`;
+    });
     return `### ${subject}\n\n${items.join('\n')}`;
   });
   return `${BEGIN}\n\n${sections.join('\n\n')}\n\n${END}`;

@@ -23,12 +23,16 @@ const ask = async (query: ReturnType<typeof sql>) => (await query.execute(handle
 test('every table, view, column and function of the contract says what it is', async () => {
   const silent = sql`
     select c.relname as name from pg_class c
-    where c.relnamespace = 'losant_usage'::regnamespace and c.relkind in ('r', 'v') and obj_description(c.oid, 'pg_class') is null
+    where c.relnamespace = 'losant_usage'::regnamespace and c.relkind in ('r', 'v')
+    and obj_description(c.oid, 'pg_class') is null
     union all
-    select c.relname || '.' || a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-    where c.relnamespace = 'losant_usage'::regnamespace and c.relkind in ('r', 'v') and col_description(c.oid, a.attnum) is null
+    select c.relname || '.' || a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid
+    and a.attnum > 0 and not a.attisdropped
+    where c.relnamespace = 'losant_usage'::regnamespace and c.relkind in ('r', 'v')
+    and col_description(c.oid, a.attnum) is null
     union all
-    select p.proname from pg_proc p where p.pronamespace = 'losant_usage'::regnamespace and obj_description(p.oid, 'pg_proc') is null`;
+    select p.proname from pg_proc p where p.pronamespace = 'losant_usage'::regnamespace
+    and obj_description(p.oid, 'pg_proc') is null`;
   // Those two are kysely's own.
   const ofMigrator = ({ name }: { name: string }) => /^migrations(_lock)?(\.|$)/.test(name);
   const names = (await ask(silent)) as { name: string }[];
@@ -63,7 +67,8 @@ test('each role may do what is named, and nothing else', async () => {
         select a.grantee, 'schema ' || n.nspname, a.privilege_type
         from pg_namespace n cross join lateral aclexplode(n.nspacl) a
       ) as g
-      join pg_roles r on r.oid = g.grantee and r.rolname in ('losant_usage_reader', 'losant_usage_writer', 'losant_usage_closer')
+      join pg_roles r on r.oid = g.grantee and r.rolname in ('losant_usage_reader', 'losant_usage_writer',
+      'losant_usage_closer')
       where g.object like '%losant_usage%'
       group by r.rolname, g.object order by 1`.execute(trx);
     await expect(rows.map(({ line }) => `${line}\n`).join('')).toMatchFileSnapshot('rights.txt');

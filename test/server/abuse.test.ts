@@ -37,6 +37,7 @@ test.for([
   ['the absolute form', `GET http://evil.example/ HTTP/1.1\r\n${host}\r\n`, 400],
   ['the absolute form of this host', `GET http://127.0.0.1/healthz HTTP/1.1\r\n${host}\r\n`, 400],
   ['a path that reads like a host', `GET //evil.example/ HTTP/1.1\r\n${host}\r\n`, 400],
+  ['a path that reads like a host by a backslash', `GET /\\evil HTTP/1.1\r\n${host}\r\n`, 400],
   ['a body on GET', `GET /healthz HTTP/1.1\r\n${host}Content-Length: 5\r\n\r\nhello`, 413],
   [
     'a chunked body on GET',

@@ -101,9 +101,19 @@ describe('an instance by environment', () => {
   test('takes an empty optional setting as not given', () => {
     const config = settings.read({
       ...ENOUGH,
-      ...{ LOSANT_API_URL: '', LOSANT_DOMAIN: '', LOSANT_USAGE_CONFIG: '', SCHEDULE: '', HTTP_HOST: '' },
-      ...{ FINAL_AT_HOURS: '', HORIZON_DAYS: '', HTTP_PORT: '', HEARTBEAT_URL: '', AUTO_MIGRATE: '' },
-      ...{ LOG_LEVEL: '', REQUEST_ATTEMPTS: '', CONTROL_TOTALS: '' },
+      LOSANT_API_URL: '',
+      LOSANT_DOMAIN: '',
+      LOSANT_USAGE_CONFIG: '',
+      SCHEDULE: '',
+      HTTP_HOST: '',
+      FINAL_AT_HOURS: '',
+      HORIZON_DAYS: '',
+      HTTP_PORT: '',
+      HEARTBEAT_URL: '',
+      AUTO_MIGRATE: '',
+      LOG_LEVEL: '',
+      REQUEST_ATTEMPTS: '',
+      CONTROL_TOTALS: '',
     });
     expect(config).toMatchObject({ heartbeatUrl: null, logLevel: 'info' });
     expect(settings.refusal({ ...ENOUGH, DATABASE_URL: '', DATABASE_URL_FILE: '' })).toEqual([

@@ -1,17 +1,16 @@
 /** docs/settings.md and .env.example come from the schema: `npx vitest run test/settings --update` writes them. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { z } from 'zod';
-import { aboutSetting, type SettingName, settingNames, settings } from '../../src/settings/settings.ts';
+import {
+  aboutSetting,
+  type SettingName,
+  settingNames,
+  settings,
+  usualValue,
+} from '../../src/settings/settings.ts';
 import { streamNames } from '../../src/usage/streams/catalog.ts';
 
-function usualOf(name: SettingName): string {
-  const schema = settings.shape[name];
-  const usual: unknown = schema instanceof z.ZodDefault ? schema.def.defaultValue : null;
-  if (usual === null) return '';
-  return typeof usual === 'object' && 'kind' in usual ? String(usual.kind) : String(usual);
-}
-
+const usualOf = (name: SettingName) => usualValue(name) ?? '';
 const meaningOf = (name: SettingName) => settings.shape[name].description ?? '';
 
 /** The row of a table of docs/settings.md. */

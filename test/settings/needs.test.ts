@@ -6,6 +6,7 @@ import { DATABASE_REMEDY, ENOUGH, ONE, problemsIn, secretsFolder, thrownBy } fro
 const settings = secretsFolder();
 
 describe('what a command needs', () => {
+  // Promise (Operation): Wrong settings are all named at once, and nothing is started.
   test('is missing in the same message as everything that is wrong', () => {
     const error = thrownBy(() =>
       readConfig({ env: { LOG_LEVEL: 'loud' }, configFile: null, needs: ['losant', 'database'] }),

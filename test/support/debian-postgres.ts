@@ -130,7 +130,7 @@ export function tool(name: string, ...args: readonly string[]): void {
 /** The options of a command that docs/install.md shows, without those that name files and databases. */
 export function documentedOptions(name: string): string[] {
   const line = new RegExp(`^${name} .*$`, 'm').exec(readFileSync('docs/install.md', 'utf8'))?.[0] ?? '';
-  const words = line.split(' ').slice(1);
+  const words = line.replaceAll("'", '').split(' ').slice(1);
   const options = words.filter((word) => word.startsWith('--') && !/^--(file|dbname|username)=/.test(word));
   if (options.length === 0) throw new Error(`docs/install.md shows no ${name}`);
   return options;

@@ -39,6 +39,7 @@ afterAll(async () => {
   await place.remove();
 });
 
+// Promise (Runs): A backfill sends no request more than its days need.
 it('reads ninety days of a hundred and fifty organizations with no request more than they need', async () => {
   const { access, control } = simulated;
   const to = daysAgo(1);

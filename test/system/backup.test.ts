@@ -47,6 +47,8 @@ async function contents(server: DebianPostgres): Promise<unknown> {
   return { found, rights: await queryOnce(url, rights) };
 }
 
+// Promise (Database): A database that is dumped and restored as documented has every row and every right, and the
+// next run goes on from there.
 test('a dump as the migrator, restored as an administrator, has every row and right, and a run goes on', async () => {
   const [writer, migrator] = ['losant_usage_writer', 'losant_usage_migrator'];
   expect(await program(first.url(migrator), 'migrate')).toMatchObject({ code: 0 });

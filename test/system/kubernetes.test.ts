@@ -78,6 +78,8 @@ test('the base builds a worker with its settings, its port and what it may talk 
   );
 });
 
+// Promise (Operation): The Kubernetes base and overlay build, and every settings file of deploy/ is one that the
+// program takes.
 test('the overlay builds: its namespace, image, replicas and settings, and a target for Prometheus', () => {
   const overlay = build('deploy/kubernetes/overlays/example');
   const worker = one(overlay, 'Deployment');

@@ -137,6 +137,7 @@ function withReceiver(port: number): string {
   return stringify({ ...config, route: shorten(config.route), receivers });
 }
 
+// Promise (Operation): A dead worker wakes somebody, once, with the shipped rules and routes.
 test('a worker that is gone wakes somebody, once, and says nothing else beside it', async () => {
   interface Message {
     readonly receiver: string;

@@ -1,13 +1,19 @@
 /** What a stranger does with a proof pack: `sqlite3 :memory: < pack-checks.sql` in its folder, and nothing else. */
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { generateKeyPairSync } from 'node:crypto';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { checkPacks } from '../../src/billing/check-pack.ts';
 import { openPacks } from '../../src/billing/open-packs.ts';
-import { SIGNAL, useBooks } from '../billing/books.ts';
-import { ADJUSTMENT, Copy, closeMarch, TAMPERINGS } from '../billing/tamperings.ts';
+import { openBooks, SIGNAL, useBooks } from '../billing/books.ts';
+import { ADJUSTMENT, Copy, closeMarch } from '../billing/copies.ts';
+import { playYear } from '../billing/play.ts';
+import { TAMPERED_NUMBERS } from '../billing/tampered-numbers.ts';
+import { TAMPERED_RECORD } from '../billing/tampered-record.ts';
+
+const TAMPERINGS = [...TAMPERED_NUMBERS, ...TAMPERED_RECORD];
 
 const books = useBooks();
 let march: string;
@@ -20,11 +26,53 @@ beforeAll(async () => {
 async function runShell(folder: string): Promise<{ readonly rows: string[]; readonly stderr: string }> {
   const running = promisify(execFile)('sqlite3', [':memory:'], { cwd: folder });
   running.child.stdin?.end(await readFile(join(folder, 'pack-checks.sql')));
-  const { stdout, stderr } = await running.catch((error: { stdout: string; stderr: string }) => error);
+  const { stdout, stderr } = await running.catch(
+    (error: unknown) => error as { stdout: string; stderr: string },
+  );
   return { rows: stdout.split('\n').filter((row) => row !== ''), stderr };
 }
 
+test('a pack is checked without this program, as docs/billing.md shows it', async () => {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const key = join(books.folder, 'statement.pub');
+  await writeFile(key, publicKey.export({ type: 'spki', format: 'pem' }));
+  const orgId = await books.addOrg({ from: '2026-05-10', to: '2026-05-11' });
+  await books.addCells({ orgId, from: '2026-05-10', to: '2026-05-11' });
+  await books.close('2026-05', { signingKey: privateKey });
+  const { out } = await books.verifyMonth('2026-05');
+  const text = await readFile('docs/billing.md', 'utf8');
+  const [, script = ''] = /### Without this program[^]*?```sh\n([^]*?)```/.exec(text) ?? [];
+  const check = async () =>
+    await promisify(execFile)('sh', ['-c', `cd ${out}; ${script}`], {
+      env: { ...process.env, KEY: key },
+    }).catch((error: unknown) => error as { stdout: string; stderr: string });
+  expect(await check()).toMatchObject({
+    stdout: expect.stringMatching(
+      /^Signature Verified Successfully\nchecked \d+ rows of 9 files\n$/,
+    ) as string,
+    stderr: '',
+  });
+  const lines = await readFile(join(out, 'lines.csv'), 'utf8');
+  await writeFile(join(out, 'lines.csv'), lines.replace(',8,,8,', ',9,,8,'));
+  expect((await check()).stdout).toMatch(/lines.csv: FAILED[^]*lines.csv\|.*quantity is not its total/);
+});
+
 describe('the sqlite3 shell', () => {
+  test('says nothing else of the packs of a year', { timeout: 600_000 }, async () => {
+    const year = await openBooks();
+    const { folders } = await playYear(year);
+    const answers: string[] = [];
+    for (const folder of folders) {
+      const entries = await readdir(folder, { recursive: true });
+      for (const entry of entries.filter((name) => name.endsWith('manifest.json'))) {
+        const { rows, stderr } = await runShell(join(folder, dirname(entry)));
+        answers.push(...rows.map((row) => row.replace(/\d+/, 'N')), stderr);
+      }
+    }
+    expect([...new Set(answers)].toSorted()).toEqual(['', 'checked N rows of 9 files']);
+    await year.end();
+  });
+
   test('says of honest packs how much it has checked, and nothing else', async () => {
     const closing = await runShell(march);
     expect(closing).toEqual({ rows: [expect.stringMatching(/^checked \d+ rows of 9 files$/)], stderr: '' });
@@ -38,7 +86,7 @@ describe('the sqlite3 shell', () => {
   /** Between packs, and beside the manifest, only verify looks. */
   const isOfVerify = (problem: string) => /billed_before is|not that of the manifest/.test(problem);
 
-  test.for(TAMPERINGS)('finds what verify finds: $what', async ({ change }) => {
+  test.for(TAMPERINGS)('finds what verify finds: %s', async ([, change]) => {
     const copy = await Copy.of(march);
     await change(copy);
     const { packs } = await openPacks(copy.out, []);

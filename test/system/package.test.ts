@@ -60,6 +60,7 @@ function runInstalled(...args: readonly string[]) {
 test('the package holds what is needed to run and to read, and no source or test', () => {
   const roots = [...new Set(packed.map((path) => path.split('/')[0] ?? ''))].toSorted();
   expect(roots).toEqual([
+    '.env.example',
     'CHANGELOG.md',
     'CONTRIBUTING.md',
     'LICENSE',
@@ -70,6 +71,7 @@ test('the package holds what is needed to run and to read, and no source or test
     'dist',
     'docs',
     'migrations',
+    'pack-checks',
     'package.json',
     // Only its README.
     'simulator',

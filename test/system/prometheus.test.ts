@@ -140,6 +140,7 @@ test('Prometheus scrapes a real worker and sees that yesterday was read, and no 
   expect(values).toEqual(['0', '0', '0', '1']);
 });
 
+// Promise (Operation): Every metric that an alert or a dashboard reads is one that the worker has.
 test('it takes the alerts, evaluates each without an error, and none fires', async () => {
   interface Rule {
     readonly name: string;

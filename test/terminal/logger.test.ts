@@ -80,7 +80,10 @@ describe('an error', () => {
       request: { token: 'CANARY' },
     });
     const error = new LosantError('unreachable', 'Losant cannot be reached', {
-      ...{ hint: 'check the network', action: 'instance.get', status: null, body: 'CANARY' },
+      hint: 'check the network',
+      action: 'instance.get',
+      status: null,
+      body: 'CANARY',
       cause: new Error('fetch failed', { cause }),
     });
     const { text, lines } = logged((logger) => logger.error({ err: error }, 'run failed'));

@@ -135,14 +135,17 @@ export function applyTo({ stream, before, numbers, verdict, hours: sentAt, ...mo
   });
 }
 
-/** Describes what became of a cell, as tables have it: `loaded: final, revision 1, next at 168`. */
+/**
+ * Describes what became of a cell, as tables have it: `loaded: final, r1, 168 h` is revision 1, read next at 168
+ * hours; s2 are two silences, a1 is one failed attempt.
+ */
 export function show({ result, cell: after, numbers }: Applied): string {
-  const next = after.nextReadAtMs === null ? 'closed' : `next at ${ageOf(after.nextReadAtMs)}`;
+  const next = after.nextReadAtMs === null ? 'closed' : `${ageOf(after.nextReadAtMs)} h`;
   return [
     `${result}: ${after.standing}${after.reason === null ? '' : ` ${after.reason}`}`,
-    `revision ${after.revision}`,
-    ...(after.isStored && !after.isReported ? [`silences ${after.silences}`] : []),
-    ...(after.attempts > 0 ? [`attempts ${after.attempts}`] : []),
+    `r${after.revision}`,
+    ...(after.isStored && !after.isReported ? [`s${after.silences}`] : []),
+    ...(after.attempts > 0 ? [`a${after.attempts}`] : []),
     next,
     ...(numbers === null ? [] : [Object.values(numbers).flat().some(isNumber) ? 'numbers' : 'zeros']),
   ].join(', ');

@@ -121,6 +121,8 @@ test('of any object with keys that are repeated or not, each repeated key is mar
   );
 });
 
+// Promise (Numbers): Numbers are judged from the text of the answer: what a double would round, and a key that stands
+// twice, is refused.
 test('any decimal number is a fraction, exact or marked', () => {
   const digits = fc.stringMatching(/^(0|[1-9]\d{0,20})$/);
   const fraction = fc.stringMatching(/^\d{0,25}$/);

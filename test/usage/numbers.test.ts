@@ -81,7 +81,7 @@ describe('what differs', () => {
       '{"payload_source_count":2,"payload_sources":{"__proto__":{"constructor":2}}}',
       '{"payload_source_count":3,"payload_sources":{"__proto__":{"constructor":3}}}',
     ],
-  ])('%s', (_, old, next, expectedOld, expectedNew) => {
+  ])('%s', (_, old, ...[next, expectedOld, expectedNew]) => {
     const differences = differencesOf(old, next);
     expect([JSON.stringify(differences.old), JSON.stringify(differences.new)]).toEqual([
       expectedOld,

@@ -19,6 +19,7 @@ beforeAll(async () => {
 const line = (cell: WorldCell) => `${cell.day} ${cell.orgId} ${cell.stream} ${cell.standing}`;
 const isGap = ({ standing }: { standing: Standing }) => standing === 'in_doubt' || standing === 'missing';
 
+// Promise (Missing numbers): Every wanted number has one standing, in the database and in the program alike.
 test('cells has every wanted cell up to yesterday with its standing as of now', async () => {
   const rows = await given.ledger.list(sql`select usage_date, org_id, stream, standing, is_stored, is_reported
     from losant_usage.cells order by usage_date, org_id, stream`);
@@ -26,6 +27,7 @@ test('cells has every wanted cell up to yesterday with its standing as of now', 
   expect(rows).toEqual(expected.sort());
 });
 
+// Promise (Missing numbers): What is late and not stored, or in doubt, is in coverage_gaps, and nothing else is.
 test('coverage_gaps has exactly the cells that are missing or in doubt', async () => {
   const rows = await given.ledger.list(sql`select usage_date, org_id, stream, standing
     from losant_usage.coverage_gaps order by usage_date, org_id, stream`);
@@ -99,6 +101,7 @@ test('health counts gaps that pass the horizon within a week', async () => {
   await ledger.setTime(NOW);
 });
 
+// Promise (Missing numbers): The standing of a day, an organization and a month is that of its worst number.
 test('the standing of a day is that of its worst cell, in the database and in the program', async () => {
   const words = await given.ledger.list(sql`select unnest(enum_range(null::losant_usage.standing)) as word`);
   expect(words).toEqual(standings);

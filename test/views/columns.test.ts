@@ -1,4 +1,4 @@
-/** Streams and metrics stand in the program and in the reference tables; each metric has its own number in every view. */
+/** Streams and metrics of the program are those of the tables; each metric has its own number in every view. */
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { streamNames, streams } from '../../src/usage/streams/catalog.ts';
@@ -79,7 +79,8 @@ describe('each metric has its own number', () => {
     await given.ledger.asProgram(
       sql`select losant_usage_internal.sum_days(instance_id) from losant_usage.instances`,
     );
-    const rows = sql`select t.metric, t.our_sum from losant_usage.instance_totals t join losant_usage.metrics m on m.metric = t.metric
+    const rows = sql`select t.metric, t.our_sum from losant_usage.instance_totals t
+      join losant_usage.metrics m on m.metric = t.metric
       order by m.position`;
     expect(await given.ledger.list(rows)).toEqual(metrics.map((metric, index) => `${metric} ${index + 1}`));
   });

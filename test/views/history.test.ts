@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { PayloadSources } from '../../src/usage/numbers.ts';
-import { type GivenAnswer, answer, type Ledger, RUN_1, useLedger } from '../ledger/ledger.ts';
+import { answer, type GivenAnswer, type Ledger, RUN_1, useLedger } from '../ledger/ledger.ts';
 import { devices, failed, hours, minutes, named, silence, totals } from '../usage/cells.ts';
 import { randomOf } from './world.ts';
 
@@ -74,6 +74,7 @@ describe('along a random history', () => {
     return rows.map(numbersOf);
   };
 
+  // Promise (Changes): The numbers as they were known at any moment can be read.
   test('usage_as_of tells every moment as it was', async () => {
     for (const { at, days } of moments) expect([at, await daysAt(at)]).toEqual([at, days]);
   });
@@ -85,10 +86,12 @@ describe('along a random history', () => {
         where d.is_final and (c.finalized_at is null or c.finalized_at > ${at})`;
       expect(await ledger.list(early)).toEqual(['0']);
     }
-    const final = sql`select count(*) > 0 as has_final from losant_usage.usage_as_of(${moments.at(-1)?.at}) where is_final`;
+    const final = sql`select count(*) > 0 as has_final from losant_usage.usage_as_of(${moments.at(-1)?.at})
+      where is_final`;
     expect(await ledger.list(final)).toEqual(['true']);
   });
 
+  // Promise (Changes): The function changes_since leads from what was known then to what is known now.
   test('changes_since a moment lead from what was known then to what is known now', async () => {
     const now = await daysAt();
     for (const { at, days } of moments) {
@@ -96,15 +99,15 @@ describe('along a random history', () => {
         await ledger.ask(sql`select usage_date, org_id, metric, sum(difference)::integer as difference
         from losant_usage.changes_since(${at}) group by usage_date, org_id, metric`);
       const expected = now.flatMap((row, index) => {
-        const before = days[index] as Record<string, unknown>;
-        const after = row as Record<string, unknown>;
+        const before = days[index] as Record<string, string | number | null>;
+        const after = row as Record<string, string | number | null>;
         return metrics.map((metric) => [
           `${after['usage_date']} ${after['org_id']} ${metric}`,
           Number(after[metric] ?? 0) - Number(before[metric] ?? 0),
         ]);
       });
       const told = new Map(
-        (changes as Record<string, unknown>[]).map((row) => [
+        (changes as Record<string, string | number>[]).map((row) => [
           `${row['usage_date']} ${row['org_id']} ${row['metric']}`,
           row['difference'],
         ]),
@@ -141,8 +144,10 @@ describe('a restatement', () => {
         { ...answer(orgId, stream, '2026-11-18', verdict), sentAtMs: ledger.nowMs + index * 1_000 },
       ]);
     }
-    return await ledger.list(sql`select metric, payload_type, source, hour, old_quantity, new_quantity, difference, unit,
-        revision, was_final from losant_usage.restatements where org_id = ${orgId} order by revision_id, metric, payload_type, source, hour`);
+    return await ledger.list(sql`select metric, payload_type, source, hour, old_quantity, new_quantity, difference,
+      unit,
+        revision, was_final from losant_usage.restatements where org_id = ${orgId}
+        order by revision_id, metric, payload_type, source, hour`);
   };
 
   test('names each number that changed, with old and new', async () => {
@@ -186,7 +191,8 @@ describe('a restatement', () => {
   test('of a final number says so, in both views', async () => {
     await ledger.setTime('2026-11-23T06:00:00.000Z');
     await restate('device_counts', named(devices(4, 1, 17)), named(devices(5, 1, 17)));
-    const rows = sql`select change, metric, old_quantity, new_quantity, was_final from losant_usage.changes_since('2026-11-23')
+    const rows = sql`select change, metric, old_quantity, new_quantity, was_final
+      from losant_usage.changes_since('2026-11-23')
       where change = 'restated'`;
     expect(await ledger.list(rows)).toEqual(['restated devices_created 4 5 true']);
     const runs = sql`select distinct run_id from losant_usage.restatements`;

@@ -27,7 +27,8 @@ beforeEach(async () => {
   }
   const policy = JSON.stringify(POLICY);
   await ledger.asProgram(
-    sql`update losant_usage.instances set all_from = '2026-10-01', policy = ${policy}::text::jsonb, control_totals = 'block',
+    sql`update losant_usage.instances set all_from = '2026-10-01', policy = ${policy}::text::jsonb,
+      control_totals = 'block',
       totals_problem = null`,
     sql`update losant_usage.organizations set created_on = '2026-10-01'`,
   );
@@ -100,7 +101,8 @@ test.each<[string, () => Promise<unknown>, string]>([
     'a number that is not settled',
     () =>
       change(
-        sql`update losant_usage.coverage set standing = 'stored' where stream = 'device_counts' and org_id = ${orgs[0]}`,
+        sql`update losant_usage.coverage set standing = 'stored'
+          where stream = 'device_counts' and org_id = ${orgs[0]}`,
       ),
     'pending not_final',
   ],
@@ -108,7 +110,8 @@ test.each<[string, () => Promise<unknown>, string]>([
     'an accepted number, which is settled',
     () =>
       change(
-        sql`update losant_usage.coverage set standing = 'accepted', reason = 'waived' where stream = 'device_counts' and org_id = ${orgs[0]}`,
+        sql`update losant_usage.coverage set standing = 'accepted', reason = 'waived'
+          where stream = 'device_counts' and org_id = ${orgs[0]}`,
       ),
     'equal -',
   ],
@@ -120,21 +123,24 @@ test.each<[string, () => Promise<unknown>, string]>([
   [
     'an organization that existed and has no row',
     () =>
-      change(sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, first_seen_at, last_seen_at)
+      change(sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, first_seen_at,
+        last_seen_at)
       values ('5d00000000000000000000ff', ${INSTANCE}, 'x', ${DAY}, now(), now())`),
     'not_compared orgs_missing',
   ],
   [
     'an organization that was created the day after',
     () =>
-      change(sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, first_seen_at, last_seen_at)
+      change(sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, first_seen_at,
+        last_seen_at)
       values ('5d00000000000000000000ff', ${INSTANCE}, 'x', '2026-10-21', now(), now())`),
     'equal -',
   ],
   [
     'an organization that was deleted before',
     () =>
-      change(sql`insert into losant_usage.organizations (org_id, instance_id, name, removed_on, first_seen_at, last_seen_at)
+      change(sql`insert into losant_usage.organizations (org_id, instance_id, name, removed_on, first_seen_at,
+        last_seen_at)
       values ('5d00000000000000000000ff', ${INSTANCE}, 'x', ${DAY}, now(), now())`),
     'not_compared orgs_missing',
   ],
@@ -163,10 +169,12 @@ describe('counterparts', () => {
 
   test('that differ are shown with the number of organizations, also where their sums agree', async () => {
     await change(
-      sql`update losant_usage.usage_days set payload_all_count = payload_all_count + case org_id when ${orgs[0]} then 1 else -1 end`,
+      sql`update losant_usage.usage_days set payload_all_count = payload_all_count +
+        case org_id when ${orgs[0]} then 1 else -1 end`,
     );
     expect(await outcome('payload_totals', 'payload_source_count')).toBe('differs -');
-    const rows = sql`select orgs_differing, difference from losant_usage.reconciliation where compared_with = 'payload_hours'
+    const rows = sql`select orgs_differing, difference from losant_usage.reconciliation
+      where compared_with = 'payload_hours'
       and metric = 'payload_all_count'`;
     expect(await ledger.list(rows)).toEqual(['2 0']);
   });
@@ -182,7 +190,8 @@ describe('counterparts', () => {
 
 describe('a month that is over is blocked', () => {
   const blockers = () =>
-    ledger.list(sql`select cause, array_to_string(streams, ' ') as streams, days, message from losant_usage.period_blockers
+    ledger.list(sql`select cause, array_to_string(streams, ' ') as streams, days, message
+      from losant_usage.period_blockers
       where cause = 'contradicted'`);
 
   test.each<[string, () => Promise<unknown>, string[]]>([
@@ -211,7 +220,8 @@ describe('a month that is over is blocked', () => {
 
 test('sums above what a double can count are exact, and take no page away', async () => {
   await change(
-    sql`update losant_usage.usage_days set payload_all_bytes = 9007199254740991, hours_all_bytes[1] = 9007199254740991 - 900`,
+    sql`update losant_usage.usage_days set payload_all_bytes = 9007199254740991,
+      hours_all_bytes[1] = 9007199254740991 - 900`,
   );
   const rows = sql`select quantity, total, outcome from losant_usage.reconciliation where metric = 'payload_all_bytes'
     and compared_with = 'payload_hours'`;

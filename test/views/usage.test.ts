@@ -20,9 +20,11 @@ const metricsOf = (stream: string) =>
   streamNamed(stream).columns.filter(
     (column) => column !== 'payload_sources' && !column.startsWith('hours_'),
   );
-const byDay = () => [...Map.groupBy(world.cells, ({ day, orgId }) => `${day} ${orgId}`)].sort();
+const byDay = () =>
+  [...Map.groupBy(world.cells, ({ day, orgId }) => `${day} ${orgId}`)].sort(([a], [b]) => (a < b ? -1 : 1));
 const worst = (cells: readonly WorldCell[]) => worstStanding(cells.map(({ standing }) => standing));
 
+// Promise (Missing numbers): A number that is not stored is null, never 0, and every wanted day has a row.
 test('daily_usage has a row for each wanted day, null where a number is not stored', async () => {
   const rows = await given.ledger.ask(
     sql`select * from losant_usage.daily_usage order by usage_date, org_id`,
@@ -57,7 +59,7 @@ test('daily_usage_long has a row for each wanted number, with unit and kind', as
   const wordOf = new Map(words.map((row) => Object.values(row) as [string, string]));
   const expected = world.cells.flatMap((cell) =>
     metricsOf(cell.stream).map((metric) => {
-      const quantity = cell.numbers?.[metric] ?? '-';
+      const quantity = (cell.numbers?.[metric] as number | undefined) ?? '-';
       const flags = `${cell.standing} ${cell.standing === 'final'} ${cell.isReported}`;
       return `${cell.day} ${cell.orgId} ${metric} ${quantity} ${flags} ${wordOf.get(metric)}`;
     }),
@@ -75,7 +77,7 @@ test.each([
   );
   const stored = world.cells.filter((cell) => cell.stream === stream && cell.numbers !== null);
   const line = ({ day, orgId, numbers }: WorldCell) =>
-    [day, orgId, ...streamNamed(stream).columns.map((column) => numbers?.[column])].join(' ');
+    [day, orgId, ...streamNamed(stream).columns.map((column) => numbers?.[column] as number)].join(' ');
   expect(rows.sort()).toEqual(stored.map(line).sort());
 });
 
@@ -95,7 +97,8 @@ test('organization_tags has a row for each tag, and counts the repetitions of a 
   await given.ledger.asProgram(sql`update losant_usage.organizations set tags =
     '[{"key": "tier", "value": "gold"}, {"key": "area", "value": "north"}, {"key": "tier", "value": "silver"}]'
     where org_id like '%a1'`);
-  const rows = sql`select key, value, nth from losant_usage.organization_tags where org_id like '%a1' order by key, nth`;
+  const rows = sql`select key, value, nth from losant_usage.organization_tags
+    where org_id like '%a1' order by key, nth`;
   expect(await given.ledger.list(rows)).toEqual(['area north 1', 'tier gold 1', 'tier silver 2']);
   await given.ledger.asProgram(
     sql`update losant_usage.organizations set tags = '[{"key": "tier", "value": "gold"}]'`,
@@ -172,6 +175,7 @@ describe('days of a time zone', () => {
   });
 });
 
+// Promise (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
 test('every view is the same whatever the time zone of the session', async () => {
   const views = [
     'cells',

@@ -166,16 +166,19 @@ export async function makeWorld(ledger: Ledger, seed: number): Promise<World> {
 async function store(ledger: Ledger, cells: readonly WorldCell[]): Promise<void> {
   const limits = { payload: 10_000, device: 50, notebookMinutesPerMonth: -9.3e18, unknown: 7, text: 'x' };
   const orgs = ORGS.map(({ orgId, instanceId, createdOn, removedOn }) => ({
-    ...{
-      org_id: orgId,
-      instance_id: instanceId,
-      name: `Acme ${orgId.slice(-2)}`,
-      referral_id: 'C-1',
-      limits,
-    },
-    ...{ tags: [{ key: 'tier', value: 'gold' }], created_on: createdOn, removed_on: removedOn },
-    ...{ first_seen_at: NOW, last_seen_at: NOW, unlisted_days: 0 },
-    ...{ current_period_start: '2026-10-10T00:00:00Z', current_period_end: '2026-11-10T00:00:00Z' },
+    org_id: orgId,
+    instance_id: instanceId,
+    name: `Acme ${orgId.slice(-2)}`,
+    referral_id: 'C-1',
+    limits,
+    tags: [{ key: 'tier', value: 'gold' }],
+    created_on: createdOn,
+    removed_on: removedOn,
+    first_seen_at: NOW,
+    last_seen_at: NOW,
+    unlisted_days: 0,
+    current_period_start: '2026-10-10T00:00:00Z',
+    current_period_end: '2026-11-10T00:00:00Z',
   }));
   const tracks = ORGS.flatMap(({ orgId, streams, firstDay, nextDay, toDay }) =>
     streams.map((stream) => ({
@@ -187,8 +190,14 @@ async function store(ledger: Ledger, cells: readonly WorldCell[]): Promise<void>
     })),
   );
   const coverage = cells.map((cell) => ({
-    ...{ usage_date: cell.day, org_id: cell.orgId, stream: cell.stream, standing: cell.standing },
-    ...{ is_stored: cell.isStored, is_reported: cell.isReported, attempts: cell.attempts, silences: 0 },
+    usage_date: cell.day,
+    org_id: cell.orgId,
+    stream: cell.stream,
+    standing: cell.standing,
+    is_stored: cell.isStored,
+    is_reported: cell.isReported,
+    attempts: cell.attempts,
+    silences: 0,
     revision: cell.isStored ? 1 : 0,
     verified_at: cell.isStored ? NOW : null,
     first_loaded_at: cell.isStored ? NOW : null,
@@ -210,7 +219,8 @@ async function store(ledger: Ledger, cells: readonly WorldCell[]): Promise<void>
   };
   const policy = JSON.stringify(POLICY);
   await ledger.asProgram(
-    sql`insert into losant_usage.instances (instance_id, api_url) values (${OTHER_INSTANCE}, 'https://api.example.com')`,
+    sql`insert into losant_usage.instances (instance_id, api_url)
+      values (${OTHER_INSTANCE}, 'https://api.example.com')`,
     sql`update losant_usage.instances set all_from = ${START}, policy = ${policy}::text::jsonb`,
     insert('organizations', orgs),
     insert('tracks', tracks),

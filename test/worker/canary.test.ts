@@ -111,6 +111,7 @@ function expectNoCanary(text: string): void {
 const untilRan = (worker: StartedWorker, result: string) =>
   until(result, () => worker.running.stderr().includes(result));
 
+// Promise (Operation): No secret appears in messages, logs or pages.
 test('no secret shows when all goes well, nor when the token is refused after that', async () => {
   const { env, database } = await settings(platform.url);
   const first = await start(env);

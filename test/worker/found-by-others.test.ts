@@ -2,7 +2,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { usePlatform } from '../simulator/platform.ts';
-import { asProgram, holdLease } from '../support/by-hand.ts';
+import { asProgram, loseNumbers } from '../support/by-hand.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
@@ -30,100 +30,72 @@ beforeEach(async () => {
 const command = async (...args: string[]) => await runProgram(args, settingsOf(platform, database));
 const asHand = async (statement: string) => await queryOnce(database.url, asProgram(statement));
 
-/** A worker beside another process that has the lease: what it shows was not found by it. */
-async function startStandby(): Promise<StartedWorker> {
-  await asHand(holdLease(platform.instanceId));
+/** A worker that found nothing due and waits for its next wake-up: what it shows then was not found by it. */
+async function startIdle(): Promise<StartedWorker> {
   const worker = await startTestWorker(settingsOf(platform, database));
-  await until('it stands by', () => worker.running.stderr().includes('"msg":"standing by"'));
+  await until('it waits', () => worker.running.stderr().includes('waiting for the next wake-up'));
   return worker;
 }
 
-interface StatusPage {
-  readonly databaseUp: boolean;
-  readonly ageMs: number;
-  readonly ledger: {
-    readonly instances: readonly {
-      readonly finalChanges: number;
-      readonly streams: readonly { readonly completeTo: string | null; readonly orgsComplete: number }[];
-    }[];
-  };
-}
-
-const statusOf = async (worker: StartedWorker) =>
-  JSON.parse((await worker.get('/status.json')).text) as StatusPage;
-
-interface StatusCommand {
+interface Document {
+  readonly worker: { readonly databaseUp: boolean; readonly readingAgeMs: number };
   readonly instances: readonly {
-    readonly finalChanges30Days: number;
-    readonly streams: readonly { readonly completeTo: string | null }[];
+    readonly finalChanges: number;
+    readonly streams: readonly { readonly stream: string; readonly completeTo: string | null }[];
   }[];
 }
 
-test('the day up to which nothing is missing is the same on page, in /status.json, status, view and metric', async () => {
-  // Tracked for two more days, of which nothing was read.
-  await asHand(
-    `update losant_usage.tracking set tracked_days = datemultirange(daterange('${daysAgo(3)}', null))`,
-  );
-  const worker = await startStandby();
-  const days = async () => [
-    ...new Set([
-      ...(await statusOf(worker)).ledger.instances.flatMap(({ streams }) =>
-        streams.map(({ completeTo }) => completeTo),
-      ),
-      ...jsonOf<StatusCommand>(await command('status', '--json')).instances.flatMap(({ streams }) =>
-        streams.map(({ completeTo }) => completeTo),
-      ),
-      ...(
-        await queryOnce(database.url, 'select distinct complete_to::text as day from losant_usage.freshness')
-      ).map(({ day }) => day),
-    ]),
-  ];
-  expect(await days()).toEqual([null]);
-  expect((await worker.get('/metrics')).text).not.toMatch(/^losant_usage_complete_to_timestamp_seconds\{/m);
-  expect((await worker.get('/')).text).toMatch(/<dt>Complete to<\/dt>\s*<dd>–<\/dd>/);
-  const ended = await command('backfill', '--from', daysAgo(3), '--to', daysAgo(2));
-  expect(ended.code).toBe(0);
-  await until('the pages are read anew', async () => (await days()).length === 1);
-  expect(await days()).toEqual([daysAgo(1)]);
+const statusOf = async (worker: StartedWorker) =>
+  JSON.parse((await worker.get('/status.json')).text) as Document;
+
+const firstOrg = async () => {
+  const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
+  return orgs[0]?.orgId ?? '';
+};
+
+test('the day up to which nothing is missing is the same in /status.json, status, view and metric', async () => {
+  await asHand(`${loseNumbers('payload_totals', await firstOrg())};
+    update losant_usage.coverage set next_read_at = now() + interval '1 day' where standing = 'missing'`);
+  const worker = await startIdle();
+  const completeTo = ({ instances }: Document) =>
+    instances[0]?.streams.find(({ stream }) => stream === 'payload_totals')?.completeTo ?? null;
   const series = `losant_usage_complete_to_timestamp_seconds{instance_id="${platform.instanceId}",stream="payload_totals"}`;
-  expect(await worker.metric(series)).toBe(Date.parse(daysAgo(1)) / 1_000);
-  expect((await worker.get('/')).text).toContain(`Everything is here up to yesterday, ${daysAgo(1)}.`);
+  const view = `select complete_to::text as day from losant_usage.freshness where stream = 'payload_totals'`;
+  const everywhere = async () => {
+    const seconds = await worker.metric(series);
+    return [
+      completeTo(await statusOf(worker)),
+      completeTo(jsonOf<Document>(await command('status', '--json'))),
+      (await queryOnce(database.url, view))[0]?.['day'],
+      seconds === null ? null : new Date(seconds * 1_000).toISOString().slice(0, 10),
+    ];
+  };
+  expect(new Set(await everywhere())).toEqual(new Set([null]));
+  expect((await command('run')).code).toBe(0);
+  await until('the state is read anew', async () => new Set(await everywhere()).size === 1);
+  expect(new Set(await everywhere())).toEqual(new Set([daysAgo(1)]));
 });
 
-test('a final number that a command found restated reaches metric, page, /status.json and status', async () => {
+test('a final number that a command found restated reaches metric, /status.json and status', async () => {
   await asHand(
     `update losant_usage.coverage set standing = 'final', finalized_at = now() - interval '1 hour', next_read_at = null`,
   );
-  const worker = await startStandby();
+  const worker = await startIdle();
   const restated = `losant_usage_final_changes_total{instance_id="${platform.instanceId}"}`;
   expect(await worker.metric(restated)).toBe(0);
-  const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
-  const orgId = orgs[0]?.orgId ?? '';
+  const orgId = await firstOrg();
   await platform.control('restate', { orgId, day: daysAgo(1), counter: 'payload_totals' });
-  const ended = await command(
-    'backfill',
-    '--from',
-    daysAgo(1),
-    '--to',
-    daysAgo(1),
-    '--force',
-    '--org',
-    orgId,
-  );
+  const ended = await command('run', '--date', daysAgo(1), '--org', orgId);
   expect(ended.stderr).toContain('final numbers were restated');
   const [{ count } = { count: 0 }] = await queryOnce(
     database.url,
-    `select count(distinct (stream, org_id, usage_date, revision))::integer from losant_usage.revisions
-     where was_final`,
+    'select count(*)::integer from losant_usage.revisions where was_final',
   );
   expect(count).toBeGreaterThan(0);
   await until('the metric has it', async () => (await worker.metric(restated)) === count);
-  expect((await statusOf(worker)).ledger.instances[0]?.finalChanges).toBe(count);
-  expect((await worker.get('/')).text).toContain(
-    `<dt>Final numbers changed in 30 days</dt><dd><a class="" href="/changes?days=30">${String(count)}</a></dd>`,
-  );
-  const status = jsonOf<StatusCommand>(await command('status', '--json'));
-  expect(status.instances[0]?.finalChanges30Days).toBe(count);
+  expect((await statusOf(worker)).instances[0]?.finalChanges).toBe(count);
+  const status = jsonOf<Document>(await command('status', '--json'));
+  expect(status.instances[0]?.finalChanges).toBe(count);
 });
 
 test('a complete run by command, as a CronJob makes it, is the last complete run', async () => {
@@ -131,18 +103,21 @@ test('a complete run by command, as a CronJob makes it, is the last complete run
     database.url,
     `select extract(epoch from finished_at)::float as at from losant_usage.runs where kind = 'manual'`,
   );
-  const worker = await startStandby();
+  await asHand(`insert into losant_usage.leases (instance_id, run_id, host, since, until)
+    values ('${platform.instanceId}', gen_random_uuid(), 'elsewhere', now(), now() + interval '1 hour')`);
+  const worker = await startTestWorker(settingsOf(platform, database));
+  await until('it stands by', () => worker.running.stderr().includes('"msg":"standing by"'));
   const series = `losant_usage_last_complete_run_timestamp_seconds{instance_id="${platform.instanceId}"}`;
   expect(await worker.metric(series)).toBeCloseTo(at as number, 1);
 });
 
 test('a database that is slow to read answers all the same: it is up, and the last numbers stay with their age', async () => {
-  const worker = await startStandby();
+  const worker = await startIdle();
   const gaps = `losant_usage_cells{instance_id="${platform.instanceId}",stream="device_counts",standing="missing"}`;
   await until('it was read', async () => (await worker.metric(gaps)) === 0);
   const locker = new pg.Client({ connectionString: database.url });
   await locker.connect();
-  await locker.query('begin; lock table losant_usage.quarantine in access exclusive mode');
+  await locker.query('begin; lock table losant_usage.tracks in access exclusive mode');
   const age = 'losant_usage_database_reading_age_seconds';
   let scrape = '';
   await until('the reading is old', async () => {
@@ -152,8 +127,8 @@ test('a database that is slow to read answers all the same: it is up, and the la
   expect(readMetric(scrape, 'losant_usage_database_up')).toBe(1);
   expect(readMetric(scrape, gaps)).toBe(0);
   const status = await statusOf(worker);
-  expect(status).toMatchObject({ databaseUp: true, ledger: { instances: [{ finalChanges: 0 }] } });
-  expect(status.ageMs).toBeGreaterThan(5_000);
+  expect(status).toMatchObject({ worker: { databaseUp: true }, instances: [{ finalChanges: 0 }] });
+  expect(status.worker.readingAgeMs).toBeGreaterThan(5_000);
   // The schema is compared without the tables, so whoever asks is not kept waiting for a lock.
   expect(await worker.get('/readyz')).toMatchObject({ status: 200, text: 'ready\n' });
   await locker.end();

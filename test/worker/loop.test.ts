@@ -45,6 +45,7 @@ async function holdLease(until: string): Promise<void> {
 }
 
 describe('a wake-up', () => {
+  // Promise (Runs): The failure of one instance or organization never stops another.
   test('over several instances exports each, whatever befalls another', async () => {
     const broken = {
       ...instanceOf(platform),

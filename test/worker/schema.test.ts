@@ -41,6 +41,7 @@ const TABLES = `select (select count(*)::integer from losant_usage.coverage) as 
   (select count(*)::integer from losant_usage.runs) as runs,
   (select count(*)::integer from losant_usage.leases) as leases`;
 
+// Promise (Runs): A worker writes nothing into a database that a newer version has migrated meanwhile.
 test('a worker whose database was migrated by a newer version writes nothing, and says why', async () => {
   const replica = await openReplica({
     databaseUrl: database.url,

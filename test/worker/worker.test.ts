@@ -59,8 +59,13 @@ test('exports at the start, is ready, tells of it, and ends with 0 on SIGTERM wi
   expect([code, stdout]).toEqual([0, '']);
   const said = stderr.split('\n').flatMap((line) => /"msg":"([^"]*)"}$/.exec(line)?.[1] ?? []);
   expect(said).toEqual([
-    ...['pages served', 'worker started', 'run started', 'run finished'],
-    ...['waiting for the next wake-up', 'asked to end', 'worker ended'],
+    'pages served',
+    'worker started',
+    'run started',
+    'run finished',
+    'waiting for the next wake-up',
+    'asked to end',
+    'worker ended',
   ]);
   expect(stderr).toContain(`"url":"${worker.url}/","msg":"pages served"`);
   expect(stderr).toMatch(/"next_wake_at":"\d{4}-01-01T00:00:00.000Z","msg":"waiting for the next wake-up"/);

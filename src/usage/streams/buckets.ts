@@ -45,8 +45,8 @@ export function readDays(
 }
 
 /**
- * Reads a body for each column, with one number for each of `hours`, or for the day where that is null. What some bodies
- * left out although the day is in others reads 0 and is named in `leftOut`.
+ * Reads a body for each column, with one number for each of `hours`, or for the day where that is null. What some
+ * bodies left out although the day is in others reads 0 and is named in `leftOut`.
  */
 export function readColumns(
   bodies: readonly unknown[],
@@ -156,7 +156,8 @@ function requireWindow(window: DayRange, start: number | undefined, end: number 
   const early = end !== undefined && end < dayEndMs(window.to) - 1;
   if (late || early) {
     throw new UnplaceableBodyError(
-      `the body covers ${showInstant(start)} to ${showInstant(end)}, but the request was for ${window.from} to ${window.to}`,
+      `the body covers ${showInstant(start)} to ${showInstant(end)}, ` +
+        `but the request was for ${window.from} to ${window.to}`,
     );
   }
 }

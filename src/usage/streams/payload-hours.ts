@@ -19,8 +19,8 @@ export const payloadHours: Stream = {
   counterparts: ['payload_sources', 'payload_totals'],
   waitsFor: 'payload_sources',
   includes: {
-    hours_all_count: ['hours_billable_count', 'hours_all_bytes'],
-    hours_all_bytes: ['hours_billable_count', 'hours_all_count'],
+    hours_all_count: ['hours_billable_count'],
+    hours_all_bytes: [],
   },
   readBodies(bodies, window) {
     const reading = readColumns(bodies, window, { columns, hours: HOURS });

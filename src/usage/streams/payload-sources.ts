@@ -29,7 +29,7 @@ const payloadCounts = openMap(openMap(billed, 'not a map of sources'), 'not a ma
 );
 
 /**
- * Payloads by type and source. The body is one undated total for the complete range asked, so a slice is always a single
+ * Payloads by type and source. The body is one undated total for the complete range asked, so a slice is always one
  * day. Types and sources are an open map: new ones appear without notice and are stored as they come.
  */
 export const payloadSources: Stream = {

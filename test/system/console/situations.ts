@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { type Platform, startPlatform } from '../../simulator/platform.ts';
+import { asProgram } from '../../support/by-hand.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../../support/databases.ts';
 import { daysAgo } from '../../support/days.ts';
 import { type Env, runProgram } from '../../support/program.ts';
@@ -46,7 +47,10 @@ async function start({ env = {}, prepare, status, ...options }: Start): Promise<
   const orgs = await queryOnce(database.url, 'select org_id from losant_usage.organizations order by name');
   const kept = stack.move();
   return {
-    ...{ worker, database, platform, token: env['HTTP_TOKEN'] },
+    worker,
+    database,
+    platform,
+    token: env['HTTP_TOKEN'],
     orgId: (orgs[0]?.['org_id'] as string | undefined) ?? UNKNOWN_ORG,
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
@@ -92,17 +96,12 @@ async function fillMany({ instanceId, url: apiUrl }: Platform, { url }: TestData
   await queryOnce(url, filled.replaceAll('5c0000000000000000000001', instanceId));
   await queryOnce(
     url,
-    `update losant_usage.instances set api_url = '${apiUrl}';
-     insert into losant_usage.leases (instance_id, shard_count, shard_index, run_id, host, since, until)
-       select instance_id, 1, 0, gen_random_uuid(), 'another-host', now(), now() + interval '1 hour'
-       from losant_usage.instances`,
-  );
-  await queryOnce(
-    url,
-    `insert into losant_usage.runs
-       (run_id, instance_id, kind, status, streams, started_at, heartbeat_at, finished_at, host, version)
-     select gen_random_uuid(), instance_id, 'scheduled', 'partial', '{device_counts}', now() - interval '40 minutes',
-       now(), now() - interval '38 minutes', 'another-host', '1.2.3' from losant_usage.instances`,
+    asProgram(`update losant_usage.instances set api_url = '${apiUrl}';
+      insert into losant_usage.leases (instance_id, run_id, host, since, until)
+        select instance_id, gen_random_uuid(), 'another-host', now(), now() + interval '1 hour' from losant_usage.instances;
+      insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, started_at, finished_at, host, version)
+        select gen_random_uuid(), instance_id, 'scheduled', true, 'partial', now() - interval '40 minutes',
+          now() - interval '38 minutes', 'another-host', '1.2.3' from losant_usage.instances`),
   );
   await queryOnce(url, 'analyze');
 }
@@ -119,15 +118,17 @@ async function playMonths(platform: Platform, database: TestDatabase): Promise<v
   const [first, second, third] = orgs.filter(({ traits }) => traits.length === 0).map(({ orgId }) => orgId);
   const backfill = (from: number, to: number) =>
     program('backfill', '--from', daysAgo(from), '--to', daysAgo(to));
-  await Promise.all([backfill(HISTORY_DAYS, TROUBLE_DAY + 1), backfill(TROUBLE_DAY - 1, 1)]);
   const faults = [
     { kinds: ['negative'], rate: 1, forever: true, orgIds: [first], actions: ['deviceCounts'] },
     { kinds: ['too_large'], rate: 1, forever: true, orgIds: [second], actions: ['notebookMinuteCounts'] },
     { kinds: ['too_large'], rate: 1, forever: true, orgIds: [third], actions: ['payloadCounts'] },
   ];
   await platform.control('config', { faults });
+  // The days up to yesterday are read with it, and once more without trouble.
   await backfill(TROUBLE_DAY, TROUBLE_DAY);
   await platform.control('config', { faults: [] });
+  await backfill(TROUBLE_DAY - 1, 1);
+  await backfill(HISTORY_DAYS, TROUBLE_DAY + 1);
   const cell = ['--org', third ?? '', '--day', daysAgo(TROUBLE_DAY), '--stream', 'payload_sources'];
   await program('waive', ...cell, '--reason', 'The customer left that week');
   const restated = daysAgo(TROUBLE_DAY + 3);

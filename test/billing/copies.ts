@@ -1,0 +1,208 @@
+/** Proof packs for somebody to change, with hashes and chain written anew. */
+import { createHash, randomUUID } from 'node:crypto';
+import { cp, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parse } from 'csv-parse/sync';
+import { stringify } from 'csv-stringify/sync';
+import { type Books, DEVICES, SOURCES, TOTALS } from './books.ts';
+
+export const MONTH = '2026-03';
+export const ADJUSTMENT = 'adjustment-1';
+
+/** Organizations of the packs: Acme has every stream and restated days, Beta an accepted day,
+  Gamma a day that was late. */
+export const ORG = {
+  acme: '5d0000000000000000000001',
+  beta: '5d0000000000000000000002',
+  gamma: '5d0000000000000000000003',
+} as const;
+
+/** Closes March, with a blocker that was accepted, and adjusts it. Returns the folder of both packs. */
+export async function closeMarch(books: Books, options: Parameters<Books['close']>[1] = {}): Promise<string> {
+  const days = { from: `${MONTH}-10`, to: `${MONTH}-12` };
+  for (const name of ['Acme', 'Beta', 'Gamma'])
+    await books.addOrg({ ...days, name, customerId: `C-${name}` });
+  const { acme, beta, gamma } = ORG;
+  await books.addCells({ orgId: acme, ...days });
+  await books.addCells({ orgId: acme, ...days, stream: 'payload_totals', numbers: TOTALS });
+  await books.addCells({ orgId: acme, ...days, stream: 'payload_sources', numbers: SOURCES });
+  await books.addCells({
+    orgId: acme,
+    ...days,
+    stream: 'payload_hours',
+    numbers: {
+      hours_billable_count: Array(24).fill(0),
+      hours_all_count: Array(24).fill(0),
+      hours_all_bytes: Array(24).fill(0),
+    },
+  });
+  await books.addCells({
+    orgId: acme,
+    ...days,
+    stream: 'notebook_minutes',
+    isReported: false,
+    numbers: {
+      notebook_minutes: 0,
+      notebook_completed: 0,
+      notebook_canceled: 0,
+      notebook_errored: 0,
+      notebook_timeout: 0,
+    },
+  });
+  const restate = async (from: number, to: number) =>
+    await books.restate(acme, `${MONTH}-11`, {
+      old: { devices_created: from, devices_total: from + 13 },
+      numbers: { devices_created: to, devices_total: to + 13 },
+    });
+  await restate(4, 6);
+  await restate(6, 5);
+  await books.restate(acme, `${MONTH}-12`, {
+    stream: 'payload_hours',
+    old: { hours_all_count: { '5': 1, '7': 0 } },
+    numbers: { hours_all_count: { '5': 0, '7': 1 } },
+  });
+  await books.addCells({ orgId: beta, from: `${MONTH}-10`, to: `${MONTH}-11` });
+  await books.addCells({ orgId: beta, from: `${MONTH}-12`, standing: 'missing', numbers: null });
+  await books.waive(beta, `${MONTH}-12`);
+  await books.addCells({ orgId: gamma, from: `${MONTH}-10`, to: `${MONTH}-11` });
+  await books.addCells({ orgId: gamma, from: `${MONTH}-12`, numbers: { ...DEVICES, devices_total: 19 } });
+  await books.setStanding(gamma, `${MONTH}-12`, 'in_doubt');
+  await books.accept(MONTH, options);
+  await books.setStanding(gamma, `${MONTH}-12`, 'final');
+  await books.restate(acme, `${MONTH}-10`, {
+    stream: 'payload_sources',
+    old: { payload_source_count: 12, payload_sources: { timer: { 'timer.flow': 7 }, webhook: { hook: 5 } } },
+    numbers: {
+      payload_source_count: 13,
+      payload_sources: { timer: { 'timer.flow': 8 }, webhook: { hook: 5 } },
+    },
+  });
+  await books.close(MONTH, { ...options, isAdjustment: true });
+  const { out, problems } = await books.verifyMonth(MONTH);
+  if (problems.length > 0) throw new Error(`an honest pack does not hold: ${JSON.stringify(problems)}`);
+  return out;
+}
+
+type Row = Record<string, string>;
+
+interface ManifestText {
+  statement: Record<string, unknown> & { earlier: { instanceId: string; number: number; sha256: string }[] };
+  checks: number;
+  files: { name: string; bytes: number; sha256: string }[];
+}
+
+/** A copy of packs for somebody to change. */
+export class Copy {
+  readonly out: string;
+
+  private constructor(out: string) {
+    this.out = out;
+  }
+
+  static async of(packs: string): Promise<Copy> {
+    const out = `${packs}-copy-${randomUUID()}`;
+    await cp(packs, out, { recursive: true });
+    return new Copy(out);
+  }
+
+  path(...names: readonly string[]): string {
+    return join(this.out, ...names);
+  }
+
+  /** Changes the text of a file, and nothing else. */
+  async edit(name: string, change: (text: string) => string): Promise<void> {
+    const before = await readFile(this.path(name), 'utf8');
+    const after = change(before);
+    if (after === before) throw new Error(`nothing of ${name} is changed`);
+    await writeFile(this.path(name), after);
+  }
+
+  async editManifest(change: (manifest: ManifestText) => void, folder = ''): Promise<void> {
+    await this.edit(join(folder, 'manifest.json'), (text) => {
+      const manifest = JSON.parse(text) as ManifestText;
+      change(manifest);
+      return `${JSON.stringify(manifest, null, 2)}\n`;
+    });
+  }
+
+  /** Changes a file and writes its hash and size anew, and the chain behind it. */
+  async forge(name: string, change: (text: string) => string, folder = ''): Promise<void> {
+    await this.edit(join(folder, name), change);
+    const text = await readFile(this.path(folder, name), 'utf8');
+    await this.editManifest(({ files }) => {
+      for (const file of files.filter((each) => each.name === name)) {
+        file.bytes = Buffer.byteLength(text);
+        file.sha256 = createHash('sha256').update(text).digest('hex');
+      }
+    }, folder);
+    if (folder === '') await this.chain();
+  }
+
+  /** Changes the rows of a file. */
+  async forgeRows(name: string, change: (rows: Row[]) => Row[], folder = ''): Promise<void> {
+    await this.forge(
+      name,
+      (text) => {
+        const rows = parse<Row>(text, { columns: true, record_delimiter: '\r\n' });
+        const [head = ''] = text.split('\r\n');
+        return `${head}\r\n${stringify(change(rows), { columns: head.split(','), record_delimiter: '\r\n' })}`;
+      },
+      folder,
+    );
+  }
+
+  /** Lets the adjustment follow the closing as it is now. */
+  async chain(): Promise<void> {
+    const sha256 = createHash('sha256')
+      .update(await readFile(this.path('manifest.json')))
+      .digest('hex');
+    await this.editManifest(({ statement }) => {
+      statement['previousSha256'] = sha256;
+      for (const each of statement.earlier) each.sha256 = sha256;
+    }, ADJUSTMENT);
+  }
+}
+
+type Where = Partial<Row>;
+const isIn = (where: Where) => (row: Row) =>
+  Object.entries(where).every(([name, value]) => row[name] === value);
+
+/** Sets cells of the first row that has these values. */
+export const set =
+  (name: string, where: Where, cells: Row, folder = '') =>
+  async (copy: Copy): Promise<void> =>
+    await copy.forgeRows(
+      name,
+      (rows) => {
+        const row = rows.find(isIn(where));
+        if (row === undefined) throw new Error(`${name} has no row ${JSON.stringify(where)}`);
+        Object.assign(row, cells);
+        return rows;
+      },
+      folder,
+    );
+
+export const remove =
+  (name: string, where: Where, folder = '') =>
+  async (copy: Copy): Promise<void> =>
+    await copy.forgeRows(name, (rows) => rows.filter((row) => !isIn(where)(row)), folder);
+
+/** Adds a row that is like one that is there. */
+export const add =
+  (name: string, where: Where, cells: Row, folder = '') =>
+  async (copy: Copy): Promise<void> =>
+    await copy.forgeRows(name, (rows) => [...rows, { ...rows.find(isIn(where)), ...cells }], folder);
+
+export const all =
+  (...changes: readonly ((copy: Copy) => Promise<void>)[]) =>
+  async (copy: Copy): Promise<void> => {
+    for (const change of changes) await change(copy);
+  };
+
+/** What is done to the packs, and the file and the problem that are named for it. */
+export type Tampering = readonly [
+  what: string,
+  change: (copy: Copy) => Promise<void>,
+  file: string,
+  problem: RegExp,
+];

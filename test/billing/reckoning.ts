@@ -1,0 +1,120 @@
+/** What statements have to say, reckoned without the program from the numbers that were served. */
+import { daysOfMonth } from '../../src/usage/month.ts';
+
+/** The metrics that are played, by stream; `devices_total` is the one level. */
+export const METRICS: Readonly<Record<string, readonly string[]>> = {
+  device_counts: ['devices_created', 'devices_deleted', 'devices_total'],
+  payload_totals: ['payload_billable_count', 'payload_all_count', 'payload_all_bytes'],
+  payload_sources: ['payload_source_count'],
+};
+
+export interface ReckonedCell {
+  readonly orgId: string;
+  readonly day: string;
+  readonly stream: string;
+  /** The numbers by metric; null where none are stored. */
+  numbers: Record<string, number> | null;
+  isSettled: boolean;
+}
+
+/** A line as both sides say it: organization, metric, quantity, total, customer. */
+export type ReckonedLine = readonly [string, string, string | null, string | null, string | null];
+
+interface Billed {
+  quantity: bigint;
+  said: string;
+  customer: string | null;
+}
+
+export class Reckoning {
+  readonly cells = new Map<string, ReckonedCell>();
+  /** The instance of each organization, and who its customer is from which day on, oldest first. */
+  readonly instances = new Map<string, string>();
+  readonly customers = new Map<string, (readonly [string, string])[]>();
+  readonly #billed = new Map<string, Billed>();
+
+  add(cell: ReckonedCell): void {
+    this.cells.set(`${cell.orgId} ${cell.day} ${cell.stream}`, cell);
+  }
+
+  cell(orgId: string, day: string, stream: string): ReckonedCell {
+    const found = this.cells.get(`${orgId} ${day} ${stream}`);
+    if (found === undefined) throw new Error(`no cell ${orgId} ${day} ${stream}`);
+    return found;
+  }
+
+  /** Returns the lines of a statement that is made now, and bills them. */
+  bill(instanceId: string, month: string, isAdjustment: boolean): ReckonedLine[] {
+    const lines: ReckonedLine[] = [];
+    for (const [orgId, own] of this.instances) {
+      if (own !== instanceId) continue;
+      for (const [stream, metrics] of Object.entries(METRICS)) {
+        const cells = [...this.cells.values()]
+          .filter((cell) => cell.orgId === orgId && cell.stream === stream && cell.day.startsWith(month))
+          .toSorted((a, b) => (a.day < b.day ? -1 : 1));
+        if (cells.length === 0) continue;
+        for (const metric of metrics) {
+          const line = this.#billMetric({ orgId, month, metric, cells, isAdjustment });
+          if (line !== null) lines.push(line);
+        }
+      }
+    }
+    return lines.toSorted(byKey);
+  }
+
+  #billMetric({
+    orgId,
+    month,
+    metric,
+    cells,
+    isAdjustment,
+  }: {
+    readonly orgId: string;
+    readonly month: string;
+    readonly metric: string;
+    readonly cells: readonly ReckonedCell[];
+    readonly isAdjustment: boolean;
+  }): ReckonedLine | null {
+    const isSettled = cells.every((cell) => cell.isSettled);
+    const values = cells.flatMap(({ numbers, isSettled: counts }) =>
+      counts && numbers !== null ? [BigInt(numbers[metric] as number)] : [],
+    );
+    const isLevel = metric === 'devices_total';
+    const sum = values.reduce((all, each) => all + each, 0n);
+    const total = values.length === 0 ? null : isLevel ? (values.at(-1) as bigint) : sum;
+    const said = `${total}${isLevel ? ` of ${values.toSorted((a, b) => (a < b ? -1 : 1)).at(-1)}, ${sum}` : ''}`;
+    const key = `${orgId} ${month} ${metric}`;
+    const billed = this.#billed.get(key);
+    if (billed === undefined) {
+      if (isAdjustment && (!isSettled || total === null)) return null;
+      const customer = this.#customerOf(orgId, daysOfMonth(month).to);
+      this.#billed.set(key, { quantity: total ?? 0n, said, customer });
+      return [
+        orgId,
+        metric,
+        total === null ? null : `${total}`,
+        total === null ? null : `${total}`,
+        customer,
+      ];
+    }
+    if (!isSettled || total === null || said === billed.said) return null;
+    const quantity = total - billed.quantity;
+    this.#billed.set(key, { ...billed, quantity: total, said });
+    return [orgId, metric, `${quantity}`, `${total}`, billed.customer];
+  }
+
+  #customerOf(orgId: string, day: string): string | null {
+    const known = this.customers.get(orgId) ?? [];
+    return known.findLast(([from]) => from <= day)?.[1] ?? known[0]?.[1] ?? null;
+  }
+
+  /** Returns what was billed over all statements, by organization, month and metric. */
+  list(): (readonly [string, string])[] {
+    return [...this.#billed].map(([key, { quantity }]) => [key, `${quantity}`] as const).toSorted(byKey);
+  }
+}
+
+export function byKey(a: readonly (string | null)[], b: readonly (string | null)[]): number {
+  const [left, right] = [`${a[0]} ${a[1]}`, `${b[0]} ${b[1]}`];
+  return left < right ? -1 : left > right ? 1 : 0;
+}

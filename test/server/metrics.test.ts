@@ -1,0 +1,148 @@
+/** What a scrape says, as a function of the state of everything and of what the process has done. */
+import { expect, test } from 'vitest';
+import type { Health, InstanceHealth, StreamHealth } from '../../src/queries/health.ts';
+import { createMetrics } from '../../src/server/metrics.ts';
+
+const INSTANCE = '575ec8687ae143cd83dc4a97';
+const NOW = Date.parse('2026-11-25T00:30:00.000Z');
+
+const STREAM: StreamHealth = {
+  stream: 'device_counts',
+  cells: { final: 20, accepted: 1, stored: 3, waiting: 2, unavailable: 1, in_doubt: 1, missing: 2 },
+  yesterday: { waiting: 2, unavailable: 0, in_doubt: 0, missing: 1 },
+  yesterdayReadAt: null,
+  newestReadDay: '2026-11-23',
+  firstDay: '2026-11-01',
+  lastDay: '2026-11-24',
+  completeTo: '2026-11-10',
+  orgs: 3,
+  orgsComplete: 2,
+  gaps: 3,
+  orgsWithGaps: 1,
+  oldestGap: '2026-11-11',
+  expiring: 1,
+  failing: 4,
+  quarantined: 5,
+};
+const INSTANCE_HEALTH: InstanceHealth = {
+  instanceId: INSTANCE,
+  name: 'Acme',
+  apiUrl: 'https://api.losant.com',
+  listedAt: null,
+  listProblem: 'page 2 did not come',
+  totalsProblem: null,
+  organizations: 3,
+  deletedOrganizations: 1,
+  lastRunAt: '2026-11-24T23:00:00.000Z',
+  lastCompleteRunAt: '2026-11-24T22:00:00.000Z',
+  leaseRunId: null,
+  leaseSince: null,
+  finalChanges: 7,
+  finalChanges30Days: 2,
+  differences: 6,
+  streams: [STREAM],
+};
+const HEALTH: Health = {
+  at: new Date(NOW).toISOString(),
+  gaps: 3,
+  instances: [INSTANCE_HEALTH],
+  notInSettings: [],
+  runs: [],
+};
+
+const open = () => createMetrics({ version: '1.2.3', instanceIds: [INSTANCE], startedAtMs: NOW - 60_000 });
+
+/** The samples of a scrape, by name with labels. */
+async function scrape(metrics: ReturnType<typeof open>, isUp = true) {
+  const reading = { value: HEALTH, atMs: NOW - 2_000, tookMs: 250 };
+  const text = await metrics.render({ isUp, reading }, NOW);
+  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  return new Map(lines.map((line) => [line.replace(/ \S+$/, ''), Number(/\S+$/.exec(line)?.[0])]));
+}
+
+const ofInstance = (name: string) => `losant_usage_${name}{instance_id="${INSTANCE}"}`;
+const ofStream = (name: string) => `losant_usage_${name}{instance_id="${INSTANCE}",stream="device_counts"}`;
+const secondsOf = (instant: string) => Date.parse(instant) / 1_000;
+
+test('the ledger is shown by instance, by stream and by standing', async () => {
+  const samples = await scrape(open());
+  const expected: Readonly<Record<string, number>> = {
+    [ofInstance('organizations')]: 3,
+    [ofInstance('oldest_gap_age_seconds')]:
+      secondsOf('2026-11-25T00:30:00Z') - secondsOf('2026-11-12T00:00:00Z'),
+    [ofInstance('gaps_expiring')]: 1,
+    [ofInstance('organization_list_incomplete')]: 1,
+    [ofInstance('quarantined')]: 5,
+    [ofInstance('reconciliation_differences')]: 6,
+    [ofInstance('last_complete_run_timestamp_seconds')]: secondsOf('2026-11-24T22:00:00Z'),
+    [ofInstance('final_changes_total')]: 7,
+    [ofStream('organizations_tracked')]: 3,
+    [ofStream('organizations_complete')]: 2,
+    [ofStream('complete_to_timestamp_seconds')]: secondsOf('2026-11-10T00:00:00Z'),
+    [ofStream('newest_day_read_timestamp_seconds')]: secondsOf('2026-11-24T00:00:00Z'),
+    [ofStream('yesterday_open_cells')]: 3,
+    [ofStream('failing_cells')]: 4,
+    losant_usage_database_up: 1,
+    losant_usage_database_reading_age_seconds: 2,
+    losant_usage_database_reading_seconds: 0.25,
+    'losant_usage_build_info{version="1.2.3"}': 1,
+  };
+  expect(Object.fromEntries(Object.keys(expected).map((key) => [key, samples.get(key)]))).toEqual(expected);
+  const cells = [...samples].filter(([key]) => key.startsWith('losant_usage_cells{'));
+  expect(cells.map(([key, value]) => [/standing="(\w+)"/.exec(key)?.[1], value])).toEqual(
+    Object.entries({ ...STREAM.cells, waiting: 2 }).map(([standing, value]) => [standing, value]),
+  );
+});
+
+test('while the database is away, only what cannot decrease is shown', async () => {
+  const metrics = open();
+  await scrape(metrics);
+  const samples = await scrape(metrics, false);
+  expect(samples.get('losant_usage_database_up')).toBe(0);
+  expect(samples.get(ofInstance('final_changes_total'))).toBe(7);
+  expect(samples.get(ofInstance('last_complete_run_timestamp_seconds'))).toBe(
+    secondsOf('2026-11-24T22:00:00Z'),
+  );
+  const ledger = [...samples.keys()].filter((key) => /^losant_usage_(cells|organizations|gaps)/.test(key));
+  expect(ledger).toEqual([]);
+});
+
+test('runs, wake-ups, requests and rows are counted', async () => {
+  const metrics = open();
+  metrics.countWake('missed');
+  metrics.countRun(INSTANCE, { result: 'partial', durationMs: 2_000, endedAtMs: NOW });
+  metrics.countRequest({
+    action: 'instance.get',
+    status: null,
+    durationMs: 100,
+    gateWaitMs: 500,
+    retryReason: 'timeout',
+  });
+  const rows = { inserted: 4, updated: 3, deleted: 2, unchanged: 1 };
+  metrics.countWork({ rows, restated: 2, outsideBuckets: 1 });
+  metrics.showTokenRefused(INSTANCE, true);
+  const samples = await scrape(metrics);
+  const counted = {
+    'losant_usage_wakeups_total{outcome="missed"}': 1,
+    [`losant_usage_runs_total{instance_id="${INSTANCE}",result="partial"}`]: 1,
+    [`losant_usage_runs_total{instance_id="${INSTANCE}",result="complete"}`]: 0,
+    losant_usage_run_duration_seconds_count: 1,
+    'losant_usage_requests_total{endpoint="instance.get",status="none"}': 1,
+    'losant_usage_request_retries_total{reason="timeout"}': 1,
+    losant_usage_rate_limit_wait_seconds_total: 0.5,
+    'losant_usage_rows_total{operation="updated"}': 3,
+    losant_usage_restatements_total: 2,
+    losant_usage_outside_buckets_total: 1,
+    [ofInstance('token_refused')]: 1,
+  };
+  expect(Object.fromEntries(Object.keys(counted).map((key) => [key, samples.get(key)]))).toEqual(counted);
+});
+
+test('what every process has keeps its usual name, without spaces of the heap and percentiles', async () => {
+  const names = [...(await scrape(open())).keys()].map((key) => key.replace(/\{.*/, ''));
+  const usual = [...new Set(names)].filter((name) => !name.startsWith('losant_usage_'));
+  expect(usual).toContain('process_resident_memory_bytes');
+  expect(usual).toContain('process_cpu_seconds_total');
+  expect(usual.filter((name) => !/^(process|nodejs)_/.test(name))).toEqual([]);
+  expect(usual.filter((name) => /heap_space|_p\d\d|percentile|active/.test(name))).toEqual([]);
+});

@@ -1,0 +1,102 @@
+/** What a number is measured by: the same days before, and the same weekdays before. */
+import { sql } from 'kysely';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { addDays } from '../../src/usage/day.ts';
+import { type Ledger, useLedger } from '../ledger/ledger.ts';
+
+/** A Tuesday. */
+const TODAY = '2026-11-24';
+const given = useLedger(`${TODAY}T12:00:00.000Z`);
+let ledger: Ledger;
+
+beforeEach(async () => {
+  ledger = given.ledger;
+  await ledger.clear();
+});
+
+/** An organization with billable payloads on days before today, by their age; null where a day is not stored. */
+async function orgWith(
+  numbers: Readonly<Record<number, number | null>>,
+  createdOn?: string,
+): Promise<string> {
+  const ages = Object.keys(numbers).map(Number);
+  const oldest = addDays(TODAY, -Math.max(...ages));
+  const orgId = await ledger.newOrg({ createdOn: createdOn ?? null });
+  await ledger.want({ from: oldest, to: addDays(TODAY, -Math.min(...ages)) }, ['payload_totals'], orgId);
+  await ledger.asProgram(
+    ...Object.entries(numbers).map(
+      ([age, count]) => sql`update losant_usage.usage_days set payload_billable_count = ${count},
+        payload_all_count = ${count}, payload_all_bytes = ${count}
+        where org_id = ${orgId} and usage_date = ${TODAY}::date - ${age}::integer`,
+    ),
+  );
+  return orgId;
+}
+
+describe('usage_beside', () => {
+  const beside = (orgId: string, comparison: string, days: { from: string; to: string }) =>
+    ledger.list(sql`
+      select to_char(usage_date, 'MM-DD') as day, quantity, to_char(before_date, 'YYYY-MM-DD') as before_day, before_quantity
+      from losant_usage.usage_beside('payload_billable_count', ${days.from}, ${days.to}, ${comparison})
+      where org_id = ${orgId} order by usage_date`);
+
+  test.each([
+    ['before', '2026-11-20'],
+    ['weekdays', '2026-11-15'],
+    ['year', '2025-11-23'],
+  ])('puts a day of a range of two beside that of %s: %s', async (comparison, before) => {
+    const orgId = await orgWith({ 1: 17, 2: 18 });
+    const days = await beside(orgId, comparison, { from: '2026-11-22', to: '2026-11-23' });
+    expect(days).toEqual([`11-22 18 ${before} -`, `11-23 17 ${addDays(before, 1)} -`]);
+  });
+
+  test('knows nothing of a day that is missing, and that nothing was used before the creation', async () => {
+    const orgId = await orgWith({ 1: 17, 2: null, 3: 4, 4: 5 }, '2026-11-20');
+    expect(await beside(orgId, 'before', { from: '2026-11-21', to: '2026-11-23' })).toEqual([
+      '11-21 4 2026-11-18 0',
+      '11-22 - 2026-11-19 0',
+      '11-23 17 2026-11-20 5',
+    ]);
+  });
+});
+
+describe('organization_activity', () => {
+  const activity = async (orgId: string) => {
+    const [line] =
+      await ledger.list(sql`select week_quantity, usual_quantity, change, is_new, is_left, is_silent, is_moved
+      from losant_usage.organization_activity where org_id = ${orgId}`);
+    return line;
+  };
+  /** The same number on each of the last 7 days, and another one on the 28 days before. */
+  const weeks = (last: number, before: number) =>
+    Object.fromEntries(Array.from({ length: 35 }, (_, age) => [age + 1, age < 7 ? last : before]));
+
+  test.each([
+    ['as before', weeks(10, 10), '70 70.00 0.0000 false false false false'],
+    ['half as much again', weeks(15, 10), '105 70.00 0.5000 false false false true'],
+    ['half as much', weeks(5, 10), '35 70.00 -0.5000 false false false true'],
+    ['a little more', weeks(14, 10), '98 70.00 0.4000 false false false false'],
+    [
+      'nothing for three days',
+      { ...weeks(10, 10), 1: 0, 2: 0, 3: 0 },
+      '40 70.00 -0.4286 false false true false',
+    ],
+    ['nothing for two days', { ...weeks(10, 10), 1: 0, 2: 0 }, '50 70.00 -0.2857 false false false false'],
+    ['nothing ever', weeks(0, 0), '0 0.00 - false false false false'],
+    [
+      'a missing day, which is no silence',
+      { ...weeks(10, 10), 1: null, 2: 0, 3: 0 },
+      '40 60.00 -0.3333 false false false false',
+    ],
+  ])('of an organization that used %s', async (_, numbers, expected) => {
+    expect(await activity(await orgWith(numbers))).toBe(expected);
+  });
+
+  test.each([
+    ['2026-11-17', true],
+    ['2026-11-16', false],
+  ])('calls one that was created on %s new: %s', async (createdOn, isNew) => {
+    const line = await activity(await orgWith({ 1: 5 }, createdOn));
+    expect(line?.split(' ')[3]).toBe(String(isNew));
+  });
+});
