@@ -102,8 +102,7 @@ function canBe(numbers: Numbers, { numbers: said, leftOut }: Version): boolean {
 const inOrder = (entries: readonly (readonly [string, number])[]) =>
   JSON.stringify(entries.toSorted(([a], [b]) => (a < b ? -1 : 1)));
 
-export const sameNumbers = (a: Numbers, b: Numbers) =>
-  inOrder(Object.entries(a)) === inOrder(Object.entries(b));
+const sameNumbers = (a: Numbers, b: Numbers) => inOrder(Object.entries(a)) === inOrder(Object.entries(b));
 
 /** No revision is skipped, and back from what is stored each change begins with what it says it led to. */
 function checkChain({ revision, numbers }: LedgerCell, chain: readonly Revision[]): string[] {
@@ -124,7 +123,7 @@ function checkChain({ revision, numbers }: LedgerCell, chain: readonly Revision[
   return [];
 }
 
-/** Returns the numbers of a change; null for what is not there. A new type or source stands against a null of its map. */
+/** Returns the numbers of a change; null for what is not there. */
 function leavesOf(change: object): Record<string, number | null> {
   const leaves: Record<string, number | null> = {};
   const walk = (value: unknown, key: string) => {
@@ -168,7 +167,7 @@ function checkChange(before: LedgerCell | undefined, cell: LedgerCell, book: Tru
   return wrong;
 }
 
-/** After all troubles are over and everything was read again: what is stored is what is true now, and all is settled. */
+/** After all troubles, when everything was read again, what is stored is what is true now, and all is settled. */
 export function checkHealed(
   ledger: Ledger,
   { book, living, lastDay }: { book: TruthBook; living: ReadonlySet<string>; lastDay: string },
