@@ -167,7 +167,8 @@ export async function applyPolicy(
         update losant_usage.coverage c set next_read_at = k.next_read_at
         from (
           select c.usage_date, c.org_id, c.stream, case
-            when c.standing in ('final', 'accepted') then case when c.attempts > 0 then c.next_read_at else ahead.at end
+            when c.standing in ('final', 'accepted')
+              then case when c.attempts > 0 or c.reason = 'before_creation' then c.next_read_at else ahead.at end
             when c.attempts > 0 or c.reason = 'unconfirmed' or (c.is_stored and not c.is_reported)
               then coalesce(least(c.next_read_at, ahead.at), ${now}::timestamptz)
             else coalesce(next.at, ${now}::timestamptz) end as next_read_at

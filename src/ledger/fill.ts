@@ -400,6 +400,7 @@ async function setDue(
       from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
       where c.usage_date between ${from}::date and ${to}::date and c.org_id = any (${orgIds}::text[])
         and (${streams}::text[] is null or c.stream = any (${streams}::text[])) and o.removed_on is null
+        and c.reason is distinct from 'before_creation'
       order by c.usage_date, c.org_id, c.stream for update of c
     ), due as (
       update losant_usage.coverage c set next_read_at = ${new Date(nowMs).toISOString()}::timestamptz from wanted k

@@ -162,7 +162,7 @@ test('a level is not added up', () => {
 test('the map is shaded by the share of a day that is missing, the worst organization first', async () => {
   const page = await (await world.open('/coverage')).text();
   expect(page).toContain(
-    'm-bad s-2"><a href="/gaps?day=2026-11-27" title="2026-11-27: 1 of 29 missing or in doubt"',
+    'm-bad s-2"><a href="/gaps?day=2026-11-27" tabindex="-1" title="2026-11-27: 1 of 29 missing or in doubt"',
   );
   const [first] = [...page.matchAll(/<th class="name" scope="row"><a\s+href="[^"]*"\s+title="(\w+)"/g)];
   expect(first?.[1]).toBe('Gappy');

@@ -12,9 +12,10 @@ afterEach(() => database.drop());
 
 const tables = `select coalesce(json_agg(concat_ws(' ', n.nspname, c.relkind, c.relname)
   order by c.relname), '[]') as names
-  from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'losant_usage'`;
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where n.nspname = 'losant_usage' and c.relname not like 'migrations%'`;
 
-/** Returns what the database has of the schema. */
+/** Returns what the database has of the schema, besides the tables of kysely's Migrator. */
 async function schemaOf(url: string): Promise<unknown> {
   return (await queryOnce(url, tables))[0]?.['names'];
 }

@@ -88,6 +88,20 @@ describe('a page', () => {
     expect(show(await page())).toEqual([`${orgId.slice(-2)} 08-26 device_counts`]);
   });
 
+  test('of what was set due since has what was set after that time and after it was asked for', async () => {
+    const orgId = await ledger.want({ from: '2026-11-21', to: '2026-11-23' }, DEVICES);
+    await ledger.load([
+      answer(orgId, 'device_counts', '2026-11-22', failed),
+      answer(orgId, 'device_counts', '2026-11-23', failed),
+    ]);
+    await ledger.setTime('2026-11-24T00:30:00.000Z');
+    await setNext(orgId, '2026-11-22', '2026-11-24T00:15:00.000Z');
+    await setNext(orgId, '2026-11-23', '2026-11-24T00:20:00.000Z');
+    const since = { sinceMs: Date.parse('2026-11-24T00:10:00.000Z') };
+    expect(show(await page({}, since))).toEqual([`${orgId.slice(-2)} 11-23 device_counts`]);
+    expect(await page({}, { sinceMs: Date.parse('2026-11-24T00:20:00.000Z') })).toEqual([]);
+  });
+
   test('is of 100 organizations that have something due, in the order of their ids', async () => {
     await ledger.asProgram(
       sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)

@@ -1,7 +1,7 @@
 /** What is wanted has a row: tracks begin and end, rows are made up to yesterday, and closed at last. */
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { applyTracks, endInstance, fillInstance } from '../../src/ledger/fill.ts';
+import { addDays, applyTracks, endInstance, fillInstance } from '../../src/ledger/fill.ts';
 import { beginWriting } from '../../src/ledger/lease.ts';
 import { markRemoved, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import type { Organization } from '../../src/usage/organization.ts';
@@ -359,6 +359,21 @@ describe('what can no longer be read is closed', () => {
       '11-21 device_counts accepted before_creation closed',
       '11-22 device_counts accepted before_creation closed',
       '11-23 device_counts waiting never_read 11-24T00:00',
+    ]);
+    // Neither a backfill nor another policy asks for days on which it did not exist.
+    const scope = {
+      instanceId: INSTANCE,
+      orgIds: null,
+      streams: null,
+      range: { from: '2026-11-21', to: '2026-11-22' },
+    };
+    const options = { scope, nowMs: ledger.nowMs, policy: POLICY, makesRows: true, force: true };
+    expect(await addDays(ledger.db, WRITE, options)).toMatchObject({ wanted: 0 });
+    await ledger.prepare({ streams: DEVICES, policy: { ...POLICY, readAtHours: [0, 100, 720] } });
+    await ledger.prepare({ streams: DEVICES });
+    expect((await ledger.cells(orgId)).slice(1, 3)).toEqual([
+      '11-21 device_counts accepted before_creation closed',
+      '11-22 device_counts accepted before_creation closed',
     ]);
     await setCreated(orgId, '2026-11-22');
     await ledger.prepare({ streams: DEVICES });

@@ -2,7 +2,6 @@
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import {
-  filterTracked,
   markRemoved,
   noteUnlisted,
   readOrgIds,
@@ -225,15 +224,6 @@ describe('an organization that is not seen any more', () => {
     expect(await readOrgIds(ledger.db, INSTANCE)).toEqual([B, C]);
     await see(WEDNESDAY, [acme()]);
     expect(await stored()).toMatchObject([{ removed_on: null, first_seen_at: MONDAY }, {}, {}]);
-  });
-
-  test('is exported, or was, if it has a track', async () => {
-    await ledger.want({ from: '2026-11-22', to: '2026-11-22' }, ['device_counts'], A);
-    const tracked = (streams: readonly string[] | null, instanceId = INSTANCE) =>
-      filterTracked(ledger.db, { instanceId, streams }, [A, B, 'f'.repeat(24)]);
-    expect(await tracked(null)).toEqual(new Set([A]));
-    expect(await tracked(['payload_totals'])).toEqual(new Set());
-    expect(await tracked(null, OTHER)).toEqual(new Set());
   });
 });
 

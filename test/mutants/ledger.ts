@@ -30,8 +30,8 @@ export const ledgerMutants: readonly Mutant[] = [
     name: 'stopped-stream-is-asked-for',
     promise: `A stream that was stopped is not asked for again in the run.`,
     file: 'src/ledger/due.ts',
-    find: 'c.stream <> all (${stopped}::text[])`',
-    replace: 'cardinality(${stopped}::text[]) >= 0`',
+    find: 'c.stream <> all (${stopped}::text[])\n    and (${since}',
+    replace: 'cardinality(${stopped}::text[]) >= 0\n    and (${since}',
     test: 'test/ledger/due.test.ts',
   },
   {
@@ -62,8 +62,8 @@ export const ledgerMutants: readonly Mutant[] = [
     name: 'policy-reads-final-cells',
     promise: `Another policy touches nothing final unless a checkpoint lies ahead.`,
     file: 'src/ledger/due.ts',
-    find: `then case when c.attempts > 0 then c.next_read_at else ahead.at end`,
-    replace: 'then coalesce(ahead.at, ${now}::timestamptz)',
+    find: `c.next_read_at else ahead.at end`,
+    replace: 'c.next_read_at else coalesce(ahead.at, ${now}::timestamptz) end',
     test: 'test/ledger/due.test.ts',
   },
   {

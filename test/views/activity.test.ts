@@ -36,7 +36,7 @@ async function orgWith(
 describe('usage_beside', () => {
   const beside = (orgId: string, comparison: string, days: { from: string; to: string }) =>
     ledger.list(sql`
-      select to_char(usage_date, 'MM-DD') as day, quantity, to_char(before_date, 'YYYY-MM-DD') as before_day, before_quantity
+      select to_char(usage_date, 'MM-DD') as day, quantity, before_date::text as before_day, before_quantity
       from losant_usage.usage_beside('payload_billable_count', ${days.from}, ${days.to}, ${comparison})
       where org_id = ${orgId} order by usage_date`);
 

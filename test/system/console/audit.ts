@@ -24,8 +24,10 @@ const FIND = { all: find({ rules: RULES }), contrast: find({ runOnly: ['color-co
 const OVERFLOW = `(() => {
   const { clientWidth, scrollWidth } = document.documentElement;
   if (scrollWidth <= clientWidth) return [];
-  const wide = [...document.querySelectorAll('main *, header *')].filter((each) => each.getBoundingClientRect().right > clientWidth + 1);
-  return [scrollWidth - clientWidth + ' px too wide: ' + wide.slice(0, 3).map((each) => each.outerHTML.slice(0, 120)).join(' | ')];
+  const wide = [...document.querySelectorAll('main *, header *')]
+    .filter((each) => each.getBoundingClientRect().right > clientWidth + 1);
+  const shown = wide.slice(0, 3).map((each) => each.outerHTML.slice(0, 120)).join(' | ');
+  return [scrollWidth - clientWidth + ' px too wide: ' + shown];
 })()`;
 
 const WIDTHS = [375, 768, 1024, 1440] as const;

@@ -98,7 +98,8 @@ async function fillMany({ instanceId, url: apiUrl }: Platform, { url }: TestData
     url,
     asProgram(`update losant_usage.instances set api_url = '${apiUrl}';
       insert into losant_usage.leases (instance_id, run_id, host, since, until)
-        select instance_id, gen_random_uuid(), 'another-host', now(), now() + interval '1 hour' from losant_usage.instances;
+        select instance_id, gen_random_uuid(), 'another-host', now(), now() + interval '1 hour'
+        from losant_usage.instances;
       insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, started_at, finished_at, host, version)
         select gen_random_uuid(), instance_id, 'scheduled', true, 'partial', now() - interval '40 minutes',
           now() - interval '38 minutes', 'another-host', '1.2.3' from losant_usage.instances`),
