@@ -231,7 +231,7 @@ begin
     case when b.org_id is null then o.plan_id else b.plan_id end, case when b.org_id is null then o.customer_id else b.customer_id end,
     o.is_changed, m.unit, m.kind,
     -- What was never billed was billed with nothing.
-    case when b.org_id is null then n.total when c.not_final = c.accepted then n.total - coalesce(b.quantity, 0) end,
+    case when b.org_id is null then n.total else n.total - coalesce(b.quantity, 0) end,
     b.quantity, n.total, n.maximum, n.average, case when m.metric = 'payload_source_count' and n.total is not null then coalesce(s.sources, '{}') end,
     c.days, c.days - c.not_stored, c.days - c.not_final, c.accepted, c.open, c.unavailable, c.in_doubt, c.missing, c.unreported,
     c.not_final = c.accepted, b.closed_at

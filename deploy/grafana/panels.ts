@@ -23,8 +23,8 @@ export interface PrometheusPanel extends PanelText {
 
 export type PanelDescription = SqlPanel | PrometheusPanel;
 
-export const DATABASE = { type: 'grafana-postgresql-datasource', uid: '${database}' };
-export const PROMETHEUS = { type: 'prometheus', uid: '${prometheus}' };
+const DATABASE = { type: 'grafana-postgresql-datasource', uid: '${database}' };
+const PROMETHEUS = { type: 'prometheus', uid: '${prometheus}' };
 
 const UNITS = { count: 'locale', bytes: 'decbytes', minutes: 'm', share: 'percentunit', missing: 'locale' };
 

@@ -167,7 +167,9 @@ function requireRoomAlways(folder: string): KyselyPlugin {
 export function requireRoom(folder: string, freeBytes: number): void {
   const free = Math.floor(freeBytes / 1_000_000);
   if (free >= ROOM_MB) return;
-  const message = `The disk of the embedded database in ${folder} is full: ${free} MB are free, and it needs ${ROOM_MB}`;
+  const message =
+    `The disk of the embedded database in ${folder} is full: ` +
+    `${free} MB are free, and it needs ${ROOM_MB}`;
   throw new DatabaseError('database_failed', message, {
     hint: 'free disk space; what is stored there stays as it is',
   });

@@ -43,7 +43,8 @@ const LOCK_WAIT_MS = 600_000;
 
 /**
  * Applies all pending migrations in one transaction and returns their names. If two processes do this at once, one
- * applies them and the other waits and returns none. Throws DatabaseError if the database is ahead or edited, or refuses.
+ * applies them and the other waits and returns none. Throws DatabaseError if the database is ahead or edited, or
+ * refuses.
  */
 export async function migrateToHead(handle: DatabaseHandle, options: MigrateOptions = {}): Promise<string[]> {
   const files = await readMigrationFiles(options.folder ?? MIGRATIONS_FOLDER);
@@ -134,9 +135,9 @@ function refusal({ describe }: DatabaseHandle, found: SchemaState): DatabaseErro
     case 'foreign':
       return new DatabaseError(
         'database_mismatch',
-        `The database at ${describe} was made by another layout of losant-usage: its first migration is not the one of this program`,
+        `The database at ${describe} was made by another layout of losant-usage: its first migration is another one`,
         {
-          hint: 'make a new database, point DATABASE_URL at it, and collect what Losant still has with `losant-usage backfill`',
+          hint: 'make a new database, and collect what Losant still has with `losant-usage backfill`',
         },
       );
     case 'edited':

@@ -40,7 +40,8 @@ const TOO_MANY_CONNECTIONS = '53300';
 /** The operator's next step for a server in trouble. Nothing of the transaction was kept. */
 const TROUBLES: Readonly<Record<string, string>> = {
   '25006':
-    'transactions only read here: the server is a standby, its disk is full, or the user may only read; point DATABASE_URL at the primary, with the user that writes',
+    'transactions only read here: the server is a standby, its disk is full, or the user may only read; ' +
+    'point DATABASE_URL at the primary, with the user that writes',
   '53100': 'free disk space on the database server',
   '53200': 'give the database server more memory',
   '55P03': 'another session has held a lock for a long time: see pg_locks and pg_stat_activity',
@@ -70,7 +71,7 @@ export function isUniqueViolation(error: unknown): boolean {
 /** The code with which functions of the schema refuse to close a period, with a message and a hint for people. */
 const CLOSING_REFUSED = 'LU001';
 
-/** `readClosingRefusal` returns the words with which the database refused to close a period; null for any other error. */
+/** Returns the words with which the database refused to close a month; null for any other error. */
 export function readClosingRefusal(error: unknown): { message: string; hint: string } | null {
   if (sqlstate(error) !== CLOSING_REFUSED || !(error instanceof Error)) return null;
   return { message: error.message, hint: 'hint' in error ? String(error.hint) : '' };
@@ -107,7 +108,9 @@ export function describeDatabaseError(
   if (isConnectionLost(error) || state === TOO_MANY_CONNECTIONS) {
     const reason = state === null ? networkReason(error) : messageOf(error);
     return new DatabaseError('database_unreachable', `Cannot reach the database at ${where}: ${reason}`, {
-      hint: `check that the server runs and that host and port in DATABASE_URL are right${goOn === null ? '' : `; ${goOn}`}`,
+      hint: ['check that the server runs and that host and port in DATABASE_URL are right', goOn]
+        .filter((each) => each !== null)
+        .join('; '),
       cause: bare(error),
     });
   }

@@ -76,14 +76,14 @@ describe('a loss', { timeout: 60_000 }, () => {
       message: expect.stringContaining('No space left on device') as string,
       hint: 'free disk space on the database server; the next run does the rest',
     });
-    const halves = `select c.stream from losant_usage.coverage c join losant_usage.usage_days d using (usage_date, org_id)
+    const halves = `select from losant_usage.coverage c join losant_usage.usage_days d using (usage_date, org_id)
       where c.stream = 'payload_sources' and c.is_stored <> (d.payload_sources is not null)`;
     expect(await place.query(halves)).toEqual([]);
     await place.query('drop function public.full_disk() cascade');
     await finishes(exported);
   });
 
-  test('a Postgres that crashes while a run is at work and after it loses nothing, though it commits asynchronously', async () => {
+  test('a Postgres that crashes in and after a run loses nothing, though it commits asynchronously', async () => {
     await using exported = await open();
     await using server = await startOwnServer();
     await queryOnce(server.url, 'create database usage');

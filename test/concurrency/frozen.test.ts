@@ -1,4 +1,4 @@
-/** Processes of which one is killed, and one frozen beyond its lease until others have its instances, and then goes on. */
+/** Processes of which one is killed, and one is frozen until others have its instances, and then goes on. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,13 +29,14 @@ const WORKING = `select r.run_id, r.instance_id from losant_usage.runs r where r
 
 describe('frozen beyond its lease', { timeout: 120_000 + 2 * FREEZE_MS }, () => {
   test('a run ends with exit code 4 when it wakes: another one has read every number, once', async () => {
-    const { platform, place, start, spawn, close } = await openExport({
+    const exported = await openExport({
       orgs: 20,
       hostile: false,
       seed: 'frozen',
       latencyMs: LATENCY_MS,
     });
-    onTestFinished(close);
+    onTestFinished(() => exported.close());
+    const { platform, place, start, spawn } = exported;
     const frozen = spawn(['run', '--json'], SLOWLY);
     await expect.poll(async () => (await place.query(WORKING)).length, PATIENTLY).toBe(1);
     const lost = (await place.query(WORKING)).map(({ run_id }) => run_id);
@@ -59,7 +60,7 @@ describe('frozen beyond its lease', { timeout: 120_000 + 2 * FREEZE_MS }, () => 
     expect(await place.query('select from losant_usage.leases')).toEqual([]);
   });
 
-  test('of three workers over four instances one killed, one frozen until others have its instances: every number once', async () => {
+  test('of three workers over four instances one killed, one frozen: every number once', async () => {
     const platforms = await Promise.all(['one', 'two', 'three', 'four'].map(openPlatform));
     const [one, two, three, four] = platforms as [Platform, Platform, Platform, Platform];
     const place = await createPlace();
@@ -74,7 +75,7 @@ describe('frozen beyond its lease', { timeout: 120_000 + 2 * FREEZE_MS }, () => 
     await killed.worker.running.ended;
     await freeze(frozen.worker.running, place);
     const frozenAtMs = Date.now();
-    for (const { control } of platforms) await control('config', { latencyMs: 0 });
+    for (const each of platforms) await each.control('config', { latencyMs: 0 });
     await letLapse(place, [...killed.runIds, ...frozen.runIds]);
     const replaced = await startTestWorker(env);
     const runs = async () => (await place.query('select from losant_usage.runs')).length;
@@ -152,6 +153,6 @@ async function startOver(place: Place, env: Env, platforms: readonly Platform[])
   const readRuns = async () =>
     (await place.query(`${WORKING} and r.instance_id in (${ids})`)).map(({ run_id }) => run_id);
   await expect.poll(async () => (await readRuns()).length, PATIENTLY).toBe(platforms.length);
-  for (const { control } of platforms) await control('config', { latencyMs: LONG_LATENCY_MS });
+  for (const each of platforms) await each.control('config', { latencyMs: LONG_LATENCY_MS });
   return { worker, runIds: await readRuns() };
 }

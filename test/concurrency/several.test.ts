@@ -71,7 +71,7 @@ describe('several processes', { timeout: 180_000 }, () => {
     expect(jsonOf(waited)).toMatchObject({ runId: null, cells: { planned: 0 } });
   });
 
-  test('a backfill that waits for a run says who has the lease and what is left, and is done by it even if it is killed', async () => {
+  test('a backfill that waits says what is left, and the run does its days even if it is killed', async () => {
     await using exported = await open(1_000);
     const { place, start, spawn, platform } = exported;
     const holder = start(['run', '--json'], { REQUEST_CONCURRENCY: '1' });

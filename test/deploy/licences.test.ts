@@ -37,7 +37,7 @@ beforeAll(() => {
 });
 
 test('every package that reaches production has a licence that is allowed', () => {
-  expect([...byLicence.keys()].toSorted()).toEqual(ALLOWED);
+  expect([...byLicence].filter(([licence]) => !ALLOWED.includes(licence))).toEqual([]);
 });
 
 test('every package that reaches production is pinned by the hash of its content', () => {

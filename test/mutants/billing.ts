@@ -26,14 +26,14 @@ export const billingMutants: readonly Mutant[] = [
     file: SQL,
     find: `where (l.is_settled and l.quantity is not null) or`,
     replace: `where l.quantity is not null or`,
-    test: 'test/billing/year.test.ts',
+    test: CLOSE_TEST,
   },
   {
     name: 'adjustment-bills-the-total',
     promise: 'A line is the number of the month minus what earlier lines say.',
     file: SQL,
-    find: `n.total - coalesce(b.quantity, 0) end`,
-    replace: `n.total end`,
+    find: `else n.total - coalesce(b.quantity, 0) end`,
+    replace: `else n.total end`,
     test: ADJUST_TEST,
   },
   {

@@ -55,7 +55,7 @@ test('files that name the version name that of package.json, and the changelog h
     ...globSync('deploy/kubernetes/**/*.yaml').map(
       (file) => [file, /(?:losant-usage:|newTag: )([\d.]+)/g] as const,
     ),
-    ['docs/operations.md', /losant-usage-export-([\d.]+)\.tgz/g],
+    ['docs/install.md', /losant-usage-export-([\d.]+)\.tgz/g],
     ['Dockerfile', /VERSION=([\d.]+)/g],
     ['package-lock.json', /"losant-usage-export",\s+"version": "([\d.]+)"/g],
   ];

@@ -60,7 +60,7 @@ async function waiveSome(world: World): Promise<void> {
   expectGood(await world.run('writer', 'waive', '--org', await orgOf(world, 2), ...days, ...reason));
 }
 
-/** The next version is installed: the database is migrated under a worker, which then refuses it until it is replaced. */
+/** The next version is installed: the database is migrated under a worker, which refuses it until it is replaced. */
 const upgrade = (install: (release: Release) => void, release: Release) => async (world: World) => {
   await world.query('vacuum analyze');
   const [old] = world.replicas;

@@ -94,7 +94,8 @@ async function play(world: World, install: (release: Release) => void) {
 
 /** Days that ended before the last 96 hours, in which a day becomes final. */
 const OLD = `usage_date < (simulated.now() - interval '96 hours')::date`;
-const STANDINGS = `select standing, count(*)::integer as cells from losant_usage.cells where ${OLD} group by 1 order by 1`;
+const STANDINGS = `
+  select standing, count(*)::integer as cells from losant_usage.cells where ${OLD} group by 1 order by 1`;
 const LEFTOVERS = `select
   (select count(*)::integer from losant_usage.runs where status = 'running') as running,
   (select count(*)::integer from losant_usage.leases) as leases,
@@ -109,7 +110,8 @@ interface TruthDay {
 /** Returns the stored numbers that the platform knows otherwise: payloads of a day, by hour too, and devices. */
 async function compareWithTruth(world: World): Promise<string[]> {
   const stored = await world.query(`
-    select u.org_id, u.usage_date::text as day, payload_billable_count::text as payloads, devices_total::text as devices,
+    select u.org_id, u.usage_date::text as day, payload_billable_count::text as payloads,
+      devices_total::text as devices,
       (select sum(n)::text from unnest(hours_billable_count) as n) as hours
     from losant_usage.usage_days u
     where ${OLD} and not exists (select from losant_usage.cells c where c.usage_date = u.usage_date

@@ -53,6 +53,7 @@ const firstOrg = async () => {
   return orgs[0]?.orgId ?? '';
 };
 
+// Promise (Missing numbers): Commands, views, metrics and the console count the same gaps and reach to the same day.
 test('the day up to which nothing is missing is the same in /status.json, status, view and metric', async () => {
   await asHand(`${loseNumbers('payload_totals', await firstOrg())};
     update losant_usage.coverage set next_read_at = now() + interval '1 day' where standing = 'missing'`);
@@ -76,6 +77,7 @@ test('the day up to which nothing is missing is the same in /status.json, status
   expect(new Set(await everywhere())).toEqual(new Set([daysAgo(1)]));
 });
 
+// Promise (Changes): A final number that changes reaches metric, console and status, whichever process loaded it.
 test('a final number that a command found restated reaches metric, /status.json and status', async () => {
   await asHand(
     `update losant_usage.coverage set standing = 'final', finalized_at = now() - interval '1 hour', next_read_at = null`,

@@ -102,8 +102,7 @@ function canBe(numbers: Numbers, { numbers: said, leftOut }: Version): boolean {
 const inOrder = (entries: readonly (readonly [string, number])[]) =>
   JSON.stringify(entries.toSorted(([a], [b]) => (a < b ? -1 : 1)));
 
-export const sameNumbers = (a: Numbers, b: Numbers) =>
-  inOrder(Object.entries(a)) === inOrder(Object.entries(b));
+const sameNumbers = (a: Numbers, b: Numbers) => inOrder(Object.entries(a)) === inOrder(Object.entries(b));
 
 /** No revision is skipped, and back from what is stored each change begins with what it says it led to. */
 function checkChain({ revision, numbers }: LedgerCell, chain: readonly Revision[]): string[] {
@@ -124,7 +123,7 @@ function checkChain({ revision, numbers }: LedgerCell, chain: readonly Revision[
   return [];
 }
 
-/** Returns the numbers of a change; null for what is not there. A new type or source stands against a null of its map. */
+/** Returns the numbers of a change; null for what is not there. */
 function leavesOf(change: object): Record<string, number | null> {
   const leaves: Record<string, number | null> = {};
   const walk = (value: unknown, key: string) => {
@@ -155,14 +154,12 @@ function checkChange(before: LedgerCell | undefined, cell: LedgerCell, book: Tru
       if (!isNamed(column)) wrong.push(`${column} became zero, and Losant only left it out`);
   }
   const isRead = cell.attemptedAtMs !== before.attemptedAtMs || verifiedAtMs !== before.verifiedAtMs;
-  const isDecided = ['accepted', 'unavailable'].includes(standing) || before.reason === 'before_creation';
-  if (
-    ['in_doubt', 'accepted'].includes(before.standing) &&
-    standing !== before.standing &&
-    !isRead &&
-    !isDecided
-  )
-    wrong.push(`was ${before.standing}, and is ${standing} though nobody read it`);
+  const isDecided = ['in_doubt', 'accepted', 'unavailable'].includes(standing);
+  if (before.standing === 'in_doubt' && !isRead && !isDecided)
+    wrong.push(`was in doubt, and is ${standing} though nobody read it`);
+  const isNamed = cell.isReported && verifiedAtMs !== before.verifiedAtMs;
+  if (before.reason === 'waived' && standing !== 'accepted' && !isNamed)
+    wrong.push(`was accepted, and is ${standing} though Losant named nothing`);
   const isNewlyLeftOut = LEFT_OUT.includes(reason ?? '') && reason !== before.reason;
   const couldBeLeftOut = book.at(cell, cell.attemptedAtMs ?? 0).some(({ leftOut }) => leftOut.length > 0);
   if (isNewlyLeftOut && !couldBeLeftOut)
@@ -170,7 +167,7 @@ function checkChange(before: LedgerCell | undefined, cell: LedgerCell, book: Tru
   return wrong;
 }
 
-/** After all troubles are over and everything was read again: what is stored is what is true now, and all is settled. */
+/** After all troubles, when everything was read again, what is stored is what is true now, and all is settled. */
 export function checkHealed(
   ledger: Ledger,
   { book, living, lastDay }: { book: TruthBook; living: ReadonlySet<string>; lastDay: string },

@@ -66,7 +66,8 @@ const CELLS = `
     ${ms('c.next_read_at')} as "nextReadAtMs", c.attempts, c.reason
   from losant_usage.coverage c join losant_usage.organizations o using (org_id)
   union all
-  select o.instance_id, t.org_id, t.stream, day::date::text, false, 'waiting', false, false, 0, 0, null, null, null, 0, 'never_read'
+  select o.instance_id, t.org_id, t.stream, day::date::text, false, 'waiting', false, false, 0, 0, null, null, null, 0,
+    'never_read'
   from losant_usage.tracks t join losant_usage.organizations o using (org_id)
   cross join lateral generate_series(t.next_day::timestamp,
     least(t.to_day, (now() at time zone 'UTC')::date - 1)::timestamp, interval '1 day') as day`;

@@ -58,9 +58,11 @@ interface Report {
 
 /** Returns what is untrue of what commands said that were played beside each other, in the order of their ends. */
 export function checkOutcomes(outcomes: readonly Outcome[], situation: Situation): string[] {
-  // Of several exports only the last one that worked can speak of the tables, unless it was frozen meanwhile.
+  // Of several exports only the last one that worked can speak of the tables, unless one was frozen or interrupted.
   const worked = outcomes.filter(({ scope, code }) => scope !== null && code !== 4 && code !== 1);
-  const isInOrder = worked.every(({ startedAtMs }) => startedAtMs === worked[0]?.startedAtMs);
+  const isInOrder = worked.every(
+    ({ startedAtMs, code }) => startedAtMs === worked[0]?.startedAtMs && code !== 143,
+  );
   const last = isInOrder ? worked.at(-1) : undefined;
   const isAlone = outcomes.filter(({ scope }) => scope !== null).length === 1;
   return outcomes.flatMap((outcome) => {

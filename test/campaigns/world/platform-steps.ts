@@ -87,7 +87,10 @@ const some = <T>(dice: Dice, from: readonly T[], most: number): T[] =>
 
 const ACTIONS = ['deviceCounts', 'notebookMinuteCounts', 'payloadCounts', 'payloadCountsBreakdown'];
 const SCOPES = [
-  ...['instance.get', 'instance.historicalSummaries', 'instanceOrgs.get', 'instanceOrg.get'],
+  'instance.get',
+  'instance.historicalSummaries',
+  'instanceOrgs.get',
+  'instanceOrg.get',
   ...ACTIONS.flatMap((action) => [`instanceOrg.${action}`, `instance.${action}`]),
 ];
 
@@ -105,7 +108,7 @@ async function someListFault(dice: Dice, world: World): Promise<ListFaults> {
   ]);
 }
 
-/** Deletes an organization, of which another one must not be deleted and unnoticed: of several none is believed gone. */
+/** Deletes an organization, unless another one is gone and not noticed yet: of several none is believed to be gone. */
 async function deleteOrg(world: World, orgId: string): Promise<boolean> {
   if ((await ownOf(world)).length < 3 || (await unnoticedOf(world)).length > 0) return false;
   const { scopes } = world.trouble;
@@ -119,7 +122,8 @@ async function deleteOrg(world: World, orgId: string): Promise<boolean> {
 /** Has organizations of the other instance exported, by a process of its own. */
 export async function runOther(world: World): Promise<string> {
   const { other } = world;
-  return `${(await run(world, ['run'], { ...everything(world), instanceId: other.instanceId }, { platform: other })).code}`;
+  const scope = { ...everything(world), instanceId: other.instanceId };
+  return `${(await run(world, ['run'], scope, { platform: other })).code}`;
 }
 
 const counter = (dice: Dice, share: number): Input =>

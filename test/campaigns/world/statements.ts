@@ -29,7 +29,8 @@ const SETTLED = `
   ) as l
   group by 1, 2, 3`;
 
-const CLOSED = `select distinct concat_ws(' ', to_char(month, 'YYYY-MM'), instance_id) as month from losant_usage.statements`;
+const CLOSED = `
+  select distinct concat_ws(' ', to_char(month, 'YYYY-MM'), instance_id) as month from losant_usage.statements`;
 
 type Row = Readonly<Record<'id' | 'text' | 'month' | 'orgId' | 'metric' | 'quantity', string>>;
 

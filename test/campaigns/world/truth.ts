@@ -113,8 +113,9 @@ export class TruthBook {
   /** Returns the organizations of all platforms; one that has moved is that of the platform on which it lives. */
   async orgs(): Promise<TruthOrg[]> {
     const found = new Map<string, TruthOrg>();
-    for (const { control, instanceId } of this.#platforms) {
-      const { orgs } = (await control('orgs')) as { orgs: TruthOrg[] };
+    for (const platform of this.#platforms) {
+      const { instanceId } = platform;
+      const { orgs } = (await platform.control('orgs')) as { orgs: TruthOrg[] };
       for (const { orgId, deleted, createdDay } of orgs) {
         if (!deleted || !found.has(orgId)) found.set(orgId, { orgId, deleted, createdDay, instanceId });
       }

@@ -61,7 +61,8 @@ async function describe(seed: number, steps: readonly Step[], first: string): Pr
   const shortest = await shrink(steps, isSame);
   const { log, wrong } = await playSteps(seed, shortest, template);
   return [
-    `WORLD_SEED=${seed} WORLD_STEPS=${STEPS} WORLD_ONLY=${shortest.map(({ number }) => number).join()}: the shortest of its steps that fail are`,
+    `WORLD_SEED=${seed} WORLD_STEPS=${STEPS} WORLD_ONLY=${shortest.map(({ number }) => number).join()}`,
+    'The shortest of its steps that fail are',
     ...log.map((line) => `  ${line}`),
     ...wrong.slice(0, 8).map((line) => `  → ${line}`),
   ].join('\n');
