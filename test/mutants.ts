@@ -7,6 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { billingMutants } from './mutants/billing.ts';
 import { exportMutants } from './mutants/export.ts';
 import { ledgerMutants } from './mutants/ledger.ts';
 import { losantMutants } from './mutants/losant.ts';
@@ -15,7 +16,15 @@ import { storeMutants } from './mutants/store.ts';
 import { streamMutants } from './mutants/streams.ts';
 import { usageMutants } from './mutants/usage.ts';
 
-const ALL = [usageMutants, streamMutants, ledgerMutants, storeMutants, losantMutants, exportMutants].flat();
+const ALL = [
+  usageMutants,
+  streamMutants,
+  ledgerMutants,
+  storeMutants,
+  losantMutants,
+  exportMutants,
+  billingMutants,
+].flat();
 
 /** The number of copies in which tests run at once. */
 const LANES = 2;

@@ -190,7 +190,7 @@ export function commonOptions({
 }
 
 /** Returns the name as written on the command line: `--dry-run` for `dryRun`. */
-export function flagName(name: string): string {
+function flagName(name: string): string {
   return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 

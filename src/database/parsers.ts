@@ -8,7 +8,7 @@ export type ValueParser = (text: string) => unknown;
 
 /**
  * Returns a `bigint`. Stored numbers are exact: checks bound them to 2^53 - 1. A sum above it is the nearest double,
- * which is near enough to be shown; it must not take a whole page from everybody. What is billed is read as text or numeric.
+ * which is near enough to be shown and must not take a whole page from everybody. What is billed is read as text.
  */
 function parseInt8(text: string): number {
   return Number(text);

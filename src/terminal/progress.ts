@@ -3,7 +3,7 @@ import type { Output } from './output.ts';
 import { count, showDuration, showNumber } from './words.ts';
 
 /** The interval of lines where no terminal shows a bar. */
-export const LINE_EVERY_MS = 10_000;
+const LINE_EVERY_MS = 10_000;
 
 interface Terminal {
   readonly output: Output;

@@ -57,6 +57,7 @@ describe('a loss', { timeout: 60_000 }, () => {
     await finishes(exported);
   });
 
+  // Promise (Numbers): Interrupted anywhere, the next run goes on without a lost, doubled or half-written number.
   test('a disk that is full in the midst of a load leaves no half of it, and the next run does the rest', async () => {
     await using exported = await open();
     const { place } = exported;
@@ -83,6 +84,7 @@ describe('a loss', { timeout: 60_000 }, () => {
     await finishes(exported);
   });
 
+  // Promise (Database): A server that crashes loses nothing of a run, even where it commits asynchronously by default.
   test('a Postgres that crashes in and after a run loses nothing, though it commits asynchronously', async () => {
     await using exported = await open();
     await using server = await startOwnServer();

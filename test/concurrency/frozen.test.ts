@@ -28,6 +28,7 @@ const WORKING = `select r.run_id, r.instance_id from losant_usage.runs r where r
   and exists (select from losant_usage.coverage c where c.run_id = r.run_id)`;
 
 describe('frozen beyond its lease', { timeout: 120_000 + 2 * FREEZE_MS }, () => {
+  // Promise (Runs): One process at a time exports an instance; one that lost its lease loads nothing more.
   test('a run ends with exit code 4 when it wakes: another one has read every number, once', async () => {
     const exported = await openExport({
       orgs: 20,
@@ -60,6 +61,7 @@ describe('frozen beyond its lease', { timeout: 120_000 + 2 * FREEZE_MS }, () => 
     expect(await place.query('select from losant_usage.leases')).toEqual([]);
   });
 
+  // Promise (Operation): Workers take over each other's instances when one is killed or frozen.
   test('of three workers over four instances one killed, one frozen: every number once', async () => {
     const platforms = await Promise.all(['one', 'two', 'three', 'four'].map(openPlatform));
     const [one, two, three, four] = platforms as [Platform, Platform, Platform, Platform];

@@ -22,6 +22,7 @@ const isRunning = (exported: Export) => async () =>
   (await exported.place.query(`select from losant_usage.runs where status = 'running'`)).length;
 
 describe('several processes', { timeout: 180_000 }, () => {
+  // Promise (Runs): Any mix of processes on one database ends in the same numbers, each stored once.
   test('a run and three backfills that overlap, all at once, end as if they had come one by one', async () => {
     await using exported = await open();
     const commands = [
@@ -71,6 +72,7 @@ describe('several processes', { timeout: 180_000 }, () => {
     expect(jsonOf(waited)).toMatchObject({ runId: null, cells: { planned: 0 } });
   });
 
+  // Promise (Runs): A backfill that waits for another process has its days read by it, even if the backfill is killed.
   test('a backfill that waits says what is left, and the run does its days even if it is killed', async () => {
     await using exported = await open(1_000);
     const { place, start, spawn, platform } = exported;

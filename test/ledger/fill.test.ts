@@ -2,10 +2,8 @@
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { addDays, applyTracks, endInstance, fillInstance } from '../../src/ledger/fill.ts';
-import { beginWriting } from '../../src/ledger/lease.ts';
 import { markRemoved, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import type { Organization } from '../../src/usage/organization.ts';
-import { FIRST_DAY, LAST_DAY } from '../../src/usage/policy.ts';
 import { queryOnce } from '../support/databases.ts';
 import { devices, failed, minutes, named, POLICY, silence } from '../usage/cells.ts';
 import { answer, INSTANCE, type Ledger, useLedger, WRITE } from './ledger.ts';
@@ -409,24 +407,4 @@ describe('what can no longer be read is closed', () => {
       '11-23 device_counts unavailable past_horizon closed',
     ]);
   });
-});
-
-// Promise (Numbers): One constant bounds the days that can be stored, in the program and in the database.
-test('the same days can be wanted by the program and be stored by the database', async () => {
-  const orgId = await ledger.newOrg();
-  const insert = (day: string) =>
-    ledger.db.transaction().execute(async (trx) => {
-      await beginWriting(trx);
-      await sql`insert into losant_usage.usage_days (usage_date, org_id) values (${day}, ${orgId})`.execute(
-        trx,
-      );
-      await sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason)
-        values (${day}, ${orgId}, 'device_counts', 'never_read')`.execute(trx);
-      await sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day)
-        values (${orgId}, ${day}, ${day}, ${day})`.execute(trx);
-    });
-  await insert(FIRST_DAY);
-  await insert(LAST_DAY);
-  for (const day of ['2014-12-31', '2050-01-01'])
-    await expect(insert(day)).rejects.toMatchObject({ code: '23514' });
 });

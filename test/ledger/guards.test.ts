@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { requireOwnTables } from '../../src/ledger/guard.ts';
+import { FIRST_DAY, LAST_DAY } from '../../src/usage/policy.ts';
 import { queryOnce } from '../support/databases.ts';
 import { devices, named } from '../usage/cells.ts';
 import { answer, useLedger } from './ledger.ts';
@@ -82,6 +83,22 @@ test.each([
   ['four silences', 'update losant_usage.coverage set silences = 4'],
 ])('the database refuses a row that is %s', async (_, statement) => {
   await expect(given.ledger.asProgram(sql.raw(statement))).rejects.toMatchObject({ code: '23514' });
+});
+
+// Promise (Numbers): One constant bounds the days that can be stored, in the program and in the database.
+test('the same days can be wanted by the program and be stored by the database', async () => {
+  const insert = (day: string) =>
+    given.ledger.asProgram(
+      sql`insert into losant_usage.usage_days (usage_date, org_id) values (${day}, ${orgId})`,
+      sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason)
+        values (${day}, ${orgId}, 'payload_totals', 'never_read')`,
+      sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day) values (${orgId}, ${day}, ${day}, ${day})`,
+    );
+  await insert(FIRST_DAY);
+  await insert(LAST_DAY);
+  for (const day of ['2014-12-31', '2050-01-01']) {
+    await expect(insert(day)).rejects.toMatchObject({ code: '23514' });
+  }
 });
 
 describe('a run does not start on tables that carry what is not theirs', () => {

@@ -42,6 +42,7 @@ const ALERTS: readonly Firing[] = [
   ['Gap', hourOf(70), hourOf(73, 18)],
 ];
 
+// Promise (Operation): After a year of outages, upgrades, a failover and a restore nothing is missing, and memory is flat.
 test(
   `after ${DAYS} days of hourly wake-ups with outages, upgrades, a failover and a restore nothing is missing`,
   async () => {

@@ -33,7 +33,7 @@ export function holdLease(instanceId: string, until = "now() + interval '1 hour'
     values ('${instanceId}', gen_random_uuid(), 'elsewhere', now(), ${until})`;
 }
 
-/** Returns the statement after which an organization's numbers of a stream are missing, as after a failed first read. */
+/** Returns the statement after which an organization's numbers of a stream are missing, as after a failed read. */
 export function loseNumbers(stream: keyof typeof METRICS, orgId: string): string {
   return asProgram(`
     update losant_usage.coverage set standing = 'missing', is_stored = false, is_reported = false, attempts = 1,

@@ -8,7 +8,7 @@ export type Release = 'first' | 'second' | 'third';
 /** A column of organizations with its data, and a view that shows it. */
 export const COST_CENTER = `
 alter table losant_usage.organizations add column cost_center text;
-comment on column losant_usage.organizations.cost_center is 'Cost center: the tag of this key as last seen; null if it has none.';
+comment on column losant_usage.organizations.cost_center is 'Cost center: the tag as last seen; null if it has none.';
 set local losant_usage.program = 'migration';
 update losant_usage.organizations o set cost_center = t.value
 from losant_usage.organization_tags t where t.org_id = o.org_id and t.key = 'cost_center' and t.nth = 1;

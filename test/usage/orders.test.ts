@@ -203,6 +203,7 @@ test('of two reads of each stream, in each order and with each kind of answer, t
         return { stream, later: index === 3 ? 72 : 0.02, verdict: verdictOf(stream, kind) };
       });
       const states = play(steps);
+      expect(states.size).toBe(3);
       for (const [place, index] of order.entries()) {
         const stream = STREAMS[index];
         const [first, second] = [answers[place], answers[place + 3]];

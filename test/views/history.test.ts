@@ -120,7 +120,8 @@ describe('along a random history', () => {
   test('the revisions of a cell are a chain from its first numbers to its last', async () => {
     const broken = sql`select c.org_id, c.usage_date, c.stream, c.revision, count(r.id) as on_record
       from losant_usage.coverage c left join losant_usage.revisions r using (org_id, stream, usage_date)
-      group by 1, 2, 3, 4 having c.revision <> count(r.id) + (c.revision > 0)::integer or max(r.revision) <> c.revision`;
+      group by 1, 2, 3, 4
+      having c.revision <> count(r.id) + (c.revision > 0)::integer or max(r.revision) <> c.revision`;
     expect(await ledger.ask(broken)).toEqual([]);
     const steps = sql`select count(*) as n from (
       select r.old, lag(r.new) over (partition by r.org_id, r.usage_date order by r.id) as before

@@ -177,6 +177,9 @@ function checkReport({ code, stdout }: Outcome, scope: Scope, { ledger, before }
         each.orgId === orgId && each.stream === stream && (each.from ?? '9') <= day && day <= (each.to ?? ''),
     );
   for (const [name, cell] of ledger.cells) {
+    const isRead = cell.attemptedAtMs !== (before.cells.get(name)?.attemptedAtMs ?? null);
+    if (isRead && cell.instanceId !== scope.instanceId)
+      lines.push(`${name} was read, and is of another instance`);
     const isVerified = (cell.verifiedAtMs ?? 0) > (before.cells.get(name)?.verifiedAtMs ?? 0);
     const isOpen = !cell.isStored || cell.standing === 'in_doubt';
     if (isVerified && !isOpen && isNamed(cell))
