@@ -20,11 +20,9 @@ const FULL: Sizes = {
   backfill: 500,
   idle: 1e4,
   views: 1e4,
-  ...{
-    days: 90,
-    latencies: [0, 20, 100],
-    rounds: 3,
-  },
+  days: 90,
+  latencies: [0, 20, 100],
+  rounds: 3,
 };
 const QUICK: Sizes = {
   daily: 500,
@@ -32,11 +30,9 @@ const QUICK: Sizes = {
   backfill: 50,
   idle: 500,
   views: 500,
-  ...{
-    days: 90,
-    latencies: [0, 20],
-    rounds: 1,
-  },
+  days: 90,
+  latencies: [0, 20],
+  rounds: 1,
 };
 
 const HELP = `npm run bench -- [options]

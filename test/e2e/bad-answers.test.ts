@@ -73,11 +73,9 @@ describe('of thirty organizations, twelve answer wrongly for one stream and two 
       loaded: 106,
       unchanged: 0,
       left_out: 0,
-      ...{
-        failed: 2,
-        quarantined: 12,
-        unavailable: 0,
-      },
+      failed: 2,
+      quarantined: 12,
+      unavailable: 0,
     });
     expect(failures.map(({ orgId, stream, code, from, to }) => ({ orgId, stream, code, from, to }))).toEqual(
       expect.arrayContaining(failing.map((failure) => ({ ...failure, from: day, to: day }))),

@@ -58,11 +58,9 @@ async function openPlayed({ template, at, orgs = 3 }: PlayedOptions): Promise<Pl
     LOSANT_API_URL: url,
     LOSANT_INSTANCE_ID: instanceId,
     LOSANT_API_TOKEN: token,
-    ...{
-      DATABASE_URL: database.url,
-      REQUESTS_PER_SECOND: '2000',
-      LOG_LEVEL: 'info',
-    },
+    DATABASE_URL: database.url,
+    REQUESTS_PER_SECOND: '2000',
+    LOG_LEVEL: 'info',
   };
   const start = (args: readonly string[], changes: Env = {}) =>
     startProgram(args, { ...env, ...changes }, { hostNow: now });

@@ -322,10 +322,8 @@ describe('a few seconds of failures', () => {
       faults: {
         kinds: ['server_error'],
         forever: true,
-        ...{
-          orgIds: [failing],
-          actions: ['instanceOrg.notebookMinuteCounts'],
-        },
+        orgIds: [failing],
+        actions: ['instanceOrg.notebookMinuteCounts'],
       },
     });
     const ended = await runJson(played, [], { REQUEST_ATTEMPTS: '1' });

@@ -61,12 +61,10 @@ export function startProgram(args: readonly string[], env: Env, more: Surroundin
     signal: interruption.signal,
     host: hostname(),
     version: VERSION,
-    ...{
-      hostNow: Date.now,
-      random: Math.random,
-      newId: randomUUID,
-      stdin: () => NO_STDIN,
-    },
+    hostNow: Date.now,
+    random: Math.random,
+    newId: randomUUID,
+    stdin: () => NO_STDIN,
     ...io,
   }).then((code) => ({
     code,
