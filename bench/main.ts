@@ -15,12 +15,24 @@ import { views } from './views.ts';
 const CASES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = { daily, backfill, idle, views };
 
 const FULL: Sizes = {
-  ...{ daily: 5_000, slow: 1_000, backfill: 500, idle: 10_000, views: 10_000 },
-  ...{ days: 90, latencies: [0, 20, 100], rounds: 3 },
+  daily: 5e3,
+  slow: 1e3,
+  backfill: 500,
+  idle: 1e4,
+  views: 1e4,
+  days: 90,
+  latencies: [0, 20, 100],
+  rounds: 3,
 };
 const QUICK: Sizes = {
-  ...{ daily: 500, slow: 100, backfill: 50, idle: 500, views: 500 },
-  ...{ days: 90, latencies: [0, 20], rounds: 1 },
+  daily: 500,
+  slow: 100,
+  backfill: 50,
+  idle: 500,
+  views: 500,
+  days: 90,
+  latencies: [0, 20],
+  rounds: 1,
 };
 
 const HELP = `npm run bench -- [options]

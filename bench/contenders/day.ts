@@ -38,9 +38,18 @@ const COUNTERS: readonly (readonly [path: string, fields: readonly string[]])[] 
 
 /** The columns of `usage_days` beside its key. */
 export const COLUMNS = [
-  ...['devices_created', 'devices_deleted', 'devices_total', 'notebook_minutes', 'notebook_completed'],
-  ...['notebook_canceled', 'notebook_errored', 'notebook_timeout', 'payload_billable_count'],
-  ...['payload_all_count', 'payload_all_bytes', 'payload_source_count'],
+  'devices_created',
+  'devices_deleted',
+  'devices_total',
+  'notebook_minutes',
+  'notebook_completed',
+  'notebook_canceled',
+  'notebook_errored',
+  'notebook_timeout',
+  'payload_billable_count',
+  'payload_all_count',
+  'payload_all_bytes',
+  'payload_source_count',
 ];
 
 export const CREATE_TABLES = `

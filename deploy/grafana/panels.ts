@@ -76,7 +76,7 @@ function overridesOf({ type, columns }: SqlPanel): object[] {
   const colors = Object.entries(STANDINGS).map(([name, fixedColor]) =>
     byName(name, { color: { mode: 'fixed', fixedColor } }),
   );
-  const standing = Object.entries(STANDINGS).map(([name, color], index) => [name, { color, index }]);
+  const standing = Object.entries(STANDINGS).map(([name, color], index) => [name, { color, index }] as const);
   const mapped = byName('standing', {
     mappings: [{ type: 'value', options: Object.fromEntries(standing) }],
     'custom.cellOptions': { type: 'color-text' },

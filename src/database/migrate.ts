@@ -53,7 +53,7 @@ export async function migrateToHead(handle: DatabaseHandle, options: MigrateOpti
     return await handle.runLong(async (db) => {
       await sql`select set_config('lock_timeout', ${`${LOCK_WAIT_MS}`}, false)`.execute(db);
       const { error, results = [] } = await createMigrator(db, files).migrateToLatest();
-      if (error !== undefined) throw error;
+      if (error instanceof Error) throw error;
       return results
         .filter(({ status }) => status === 'Success')
         .map(({ migrationName }) => fileOf(migrationName));

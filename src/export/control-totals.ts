@@ -121,14 +121,14 @@ async function askWindow(
   stream: string,
   { window, days }: Window,
 ): Promise<TotalsRead> {
-  const { requests, readBodies } = streamNamed(stream);
+  const asked = streamNamed(stream);
   const answers: Answer[] = [];
-  for (const request of requests) {
+  for (const request of asked.requests) {
     const question = { instanceId, orgId: null, window, attempts: ATTEMPTS, signal };
     answers.push(await fetchUsage(client, { ...question, ...request }));
   }
   const bodies = answers.map(({ body }) => body);
-  const { days: readings } = readBodies(bodies, window);
+  const { days: readings } = asked.readBodies(bodies, window);
   const bad = [...readings.values()].find((reading) => reading.kind !== 'named');
   return {
     totals: days.flatMap((day) => totalsOf(stream, day, readings.get(day))),

@@ -150,5 +150,6 @@ async function* listCells(
       return (wanted ?? streams).flatMap((stream) => days.map((day) => ({ orgId, stream, day })));
     });
   }
-  for (const orgId of missing) throw notExported(`--org ${orgId}`, instanceId);
+  const [unknown] = missing;
+  if (unknown !== undefined) throw notExported(`--org ${unknown}`, instanceId);
 }

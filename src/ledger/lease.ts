@@ -2,7 +2,7 @@
  * Leases: one process at a time exports an instance. Only the database's clock counts. A transaction in which the
  * program writes begins by them.
  */
-import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import { ClockError, HeldError } from '../errors.ts';
@@ -137,20 +137,4 @@ export function requireDatabaseClock(aheadMs: number): void {
     `This host's clock has moved by ${seconds} s against the database's since the run began`,
     { hint: 'set the clocks (NTP); nothing more was loaded, because it is unclear which day is over' },
   );
-}
-
-/** SQL columns that name the exporting hosts; null for a role that may not see them, such as the reader's. */
-export interface HostColumns {
-  /** The column for the row `l` of `leases`. */
-  readonly lease: RawBuilder<string | null>;
-  /** The column for the row `r` of `runs`. */
-  readonly run: RawBuilder<string | null>;
-}
-
-export async function readHostColumns(db: Kysely<Schema>): Promise<HostColumns> {
-  const { rows } = await sql<{ isSeen: boolean }>`
-    select has_column_privilege('losant_usage.leases', 'host', 'select')
-      and has_column_privilege('losant_usage.runs', 'host', 'select') as "isSeen"`.execute(db);
-  if (rows[0]?.isSeen === true) return { lease: sql`l.host`, run: sql`r.host` };
-  return { lease: sql`null::text`, run: sql`null::text` };
 }

@@ -3,10 +3,6 @@ import { type DayRange, dayAt } from './day.ts';
 /** A calendar month in UTC, `YYYY-MM`. */
 export type Month = string;
 
-/** What a control total that differs from settled numbers does to the months that have it. */
-export const CONTROL_TOTAL_USES = ['block', 'show'] as const;
-export type ControlTotalUse = (typeof CONTROL_TOTAL_USES)[number];
-
 const MONTH = /^(20(?:1[5-9]|[2-4]\d))-(0[1-9]|1[0-2])$/;
 
 /** Returns the month for `text`, or null if it is not a month for which usage can be stored: 2015-01 to 2049-12. */

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startSimulator } from '../../simulator/server.ts';
 import { makeFastFolder } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
-import { type Ended, type Env, runProgram, startProgram } from '../support/program.ts';
+import { CLOCK, type Ended, type Env, runProgram, startProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 
 /** What the user has set already, all of it wrong or out of reach. */
@@ -116,7 +116,7 @@ describe('demo on a terminal', { timeout: LIMIT_MS }, () => {
     expect(verbs).toEqual(['status', 'explain', 'simulator', 'check', 'run']);
     const npx = `npx() { shift; '${process.execPath}' bin/losant-usage.js "$@"; }`;
     const shell = spawn('bash', ['-ec', [npx, ...lines].join('\n')], {
-      env: { PATH: process.env['PATH'], REQUESTS_PER_SECOND: '500' },
+      env: { ...CLOCK, PATH: process.env['PATH'], REQUESTS_PER_SECOND: '500' },
       stdio: ['ignore', 'ignore', 'ignore'],
       detached: true,
     });

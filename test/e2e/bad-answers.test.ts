@@ -39,7 +39,9 @@ describe('of thirty organizations, twelve answer wrongly for one stream and two 
     const { platform, run } = exported;
     orgIds = await orgIdsOf(platform);
     const faults = WRONG.map(([kind, action], index) => ({
-      ...{ kinds: [kind], actions: [action], orgIds: [orgIds[index]] },
+      kinds: [kind],
+      actions: [action],
+      orgIds: [orgIds[index]],
       forever: true,
     }));
     const down = DOWN.map((index) => orgIds[index] ?? '');
@@ -67,8 +69,13 @@ describe('of thirty organizations, twelve answer wrongly for one stream and two 
     const { status, cells, failures } = jsonOf(ended);
     expect(status).toBe('partial');
     expect(cells).toEqual({
-      ...{ planned: 120, loaded: 106, unchanged: 0, left_out: 0 },
-      ...{ failed: 2, quarantined: 12, unavailable: 0 },
+      planned: 120,
+      loaded: 106,
+      unchanged: 0,
+      left_out: 0,
+      failed: 2,
+      quarantined: 12,
+      unavailable: 0,
     });
     expect(failures.map(({ orgId, stream, code, from, to }) => ({ orgId, stream, code, from, to }))).toEqual(
       expect.arrayContaining(failing.map((failure) => ({ ...failure, from: day, to: day }))),

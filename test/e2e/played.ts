@@ -55,21 +55,43 @@ async function openPlayed({ template, at, orgs = 3 }: PlayedOptions): Promise<Pl
   const { url, instanceId, token } = platform;
   const listed = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
   const env = {
-    ...{ LOSANT_API_URL: url, LOSANT_INSTANCE_ID: instanceId, LOSANT_API_TOKEN: token },
-    ...{ DATABASE_URL: database.url, REQUESTS_PER_SECOND: '2000', LOG_LEVEL: 'info' },
+    LOSANT_API_URL: url,
+    LOSANT_INSTANCE_ID: instanceId,
+    LOSANT_API_TOKEN: token,
+    DATABASE_URL: database.url,
+    REQUESTS_PER_SECOND: '2000',
+    LOG_LEVEL: 'info',
   };
   const start = (args: readonly string[], changes: Env = {}) =>
     startProgram(args, { ...env, ...changes }, { hostNow: now });
   return {
-    ...{ platform, database, env, now, start },
+    platform,
+    database,
+    env,
+    now,
+    start,
     orgIds: listed.orgs.map(({ orgId }) => orgId),
     moveTo: async (instant) => {
       behindMs = Date.now() - Date.parse(instant);
       await database.setBehind(behindMs);
     },
-    run: (args, changes = {}) => runProgram(args, { ...env, ...changes }, { hostNow: now }),
+    run: (args, changes = {}) =>
+      runProgram(
+        args,
+        {
+          ...env,
+          ...changes,
+        },
+        { hostNow: now },
+      ),
     startWorker: async (changes = {}) => {
-      const worker = await startWorker({ ...env, ...changes }, start);
+      const worker = await startWorker(
+        {
+          ...env,
+          ...changes,
+        },
+        start,
+      );
       onTestFinished(async () => {
         await worker.stop();
       });

@@ -320,8 +320,10 @@ describe('a few seconds of failures', () => {
     await platform.control('omit', { orgId: omitting, day: '2026-11-23', action: 'deviceCounts' });
     await platform.control('config', {
       faults: {
-        ...{ kinds: ['server_error'], forever: true },
-        ...{ orgIds: [failing], actions: ['instanceOrg.notebookMinuteCounts'] },
+        kinds: ['server_error'],
+        forever: true,
+        orgIds: [failing],
+        actions: ['instanceOrg.notebookMinuteCounts'],
       },
     });
     const ended = await runJson(played, [], { REQUEST_ATTEMPTS: '1' });

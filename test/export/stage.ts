@@ -75,7 +75,7 @@ export async function openStage(options: SimulatorOptions = {}): Promise<Stage> 
         streams: [...streams],
         requestConcurrency: 8,
         requestsPerSecond: 1_000,
-      } as Parameters<typeof openInstance>[1],
+      },
       { handle, now: nowMs, gates: new Map() },
     );
   return {

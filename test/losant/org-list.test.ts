@@ -74,7 +74,9 @@ describe('a list that does not change is complete', () => {
   ])('with %i organizations in pages of %i', async (count, perPage) => {
     const read = await readList(orgsOf(count), perPage);
     expect(read).toMatchObject({
-      ...{ isComplete: true, reason: null, listed: count },
+      isComplete: true,
+      reason: null,
+      listed: count,
       ids: upTo(count),
       requests: Math.max(1, Math.ceil(count / perPage)),
     });
@@ -257,7 +259,9 @@ describe('items that cannot be read', () => {
     ];
     const read = await readList(items, 10);
     expect(read).toMatchObject({
-      ...{ isComplete: false, reason: '3 of its items have no readable id', listed: 3 },
+      isComplete: false,
+      reason: '3 of its items have no readable id',
+      listed: 3,
       ids: [orgId(0), orgId(2)],
       rejected: [null, null, null, orgId(1)],
     });

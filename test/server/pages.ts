@@ -10,7 +10,7 @@ import { sumStandings } from '../../src/usage/standing.ts';
 export const INSTANCE = '5c0000000000000000000001';
 export const TOKEN = 'a-token-for-readers-0001';
 
-export const NOW_MS = Date.parse('2026-11-24T10:30:00.000Z');
+const NOW_MS = Date.parse('2026-11-24T10:30:00.000Z');
 
 /** A stream of which nothing is missing. */
 export const STREAM: StreamHealth = {

@@ -13,7 +13,7 @@ const METRICS = {
 } as const;
 
 /** Returns the statement that deletes an organization's numbers of a stream. */
-export function deleteNumbers(stream: keyof typeof METRICS, orgId: string): string {
+function deleteNumbers(stream: keyof typeof METRICS, orgId: string): string {
   const changes = METRICS[stream].map((metric) => `${metric} = null`);
   return `update losant_usage.usage_days set ${changes.join(', ')} where org_id = '${orgId}'`;
 }

@@ -41,15 +41,6 @@ export function addCells(rows: string, standing: string, options: CellOptions = 
     from (${rows}) as cell (usage_date, stream, org_id);`;
 }
 
-/** Adds one cell. */
-export function addCell(
-  { day, stream, orgId }: { readonly day: string; readonly stream: string; readonly orgId: string },
-  standing: string,
-  options: CellOptions = {},
-): string {
-  return addCells(`values (date '${day}', '${stream}', '${orgId}')`, standing, options);
-}
-
 /** Gives the cells that meet `condition` another standing. */
 export function changeCells(condition: string, standing: string, options: CellOptions = {}): string {
   const changes = Object.entries(columnsOf(standing, options)).map(([name, value]) => `${name} = ${value}`);

@@ -96,7 +96,10 @@ export class DebianPostgres {
   async #run(): Promise<void> {
     if (this.#port === 0) this.#port = await freePort();
     const settings = [
-      ...['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'fsync=off', `port=${this.#port}`],
+      'listen_addresses=127.0.0.1',
+      'unix_socket_directories=',
+      'fsync=off',
+      `port=${this.#port}`,
       'timezone=UTC',
     ];
     const args = ['-D', this.#data, ...settings.flatMap((each) => ['-c', each])];

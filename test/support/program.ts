@@ -55,8 +55,16 @@ export function startProgram(args: readonly string[], env: Env, more: Surroundin
   const stderr = columns === undefined ? new CapturedStream(undefined) : stdout;
   const interruption = new AbortController();
   const ended = run(args, {
-    ...{ env, stdout, stderr, signal: interruption.signal, host: hostname(), version: VERSION },
-    ...{ hostNow: Date.now, random: Math.random, newId: randomUUID, stdin: () => NO_STDIN },
+    env,
+    stdout,
+    stderr,
+    signal: interruption.signal,
+    host: hostname(),
+    version: VERSION,
+    hostNow: Date.now,
+    random: Math.random,
+    newId: randomUUID,
+    stdin: () => NO_STDIN,
     ...io,
   }).then((code) => ({
     code,

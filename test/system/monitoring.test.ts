@@ -145,8 +145,13 @@ test('a worker that is gone wakes somebody, once, and says nothing else beside i
   }
   const messages: Message[] = [];
   const receiver = createServer((request, response) => {
-    void json(request).then((body) => messages.push(body as Message));
-    response.end();
+    json(request).then(
+      (body) => {
+        messages.push(body as Message);
+        response.end();
+      },
+      () => response.destroy(),
+    );
   }).listen(0, '127.0.0.1');
   await once(receiver, 'listening');
   const file = join(folder, 'alertmanager.yml');

@@ -26,8 +26,11 @@ afterAll(async () => {
 });
 
 const envFor = (databaseUrl: string) => ({
-  ...{ LOSANT_API_URL: simulator.url, LOSANT_INSTANCE_ID: simulator.instanceId },
-  ...{ LOSANT_API_TOKEN: simulator.token, DATABASE_URL: databaseUrl, REQUESTS_PER_SECOND: '2000' },
+  LOSANT_API_URL: simulator.url,
+  LOSANT_INSTANCE_ID: simulator.instanceId,
+  LOSANT_API_TOKEN: simulator.token,
+  DATABASE_URL: databaseUrl,
+  REQUESTS_PER_SECOND: '2000',
 });
 
 test('a disk that fills while the embedded database is loaded ends the run at once, with a sentence', async () => {

@@ -5,7 +5,7 @@ import type { Numbers, Part } from '../../src/usage/numbers.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import type { Standing } from '../../src/usage/standing.ts';
 
-export const ORG = '5d0000000000000000000001';
+const ORG = '5d0000000000000000000001';
 export const DAY = '2026-11-20';
 const END_MS = Date.parse('2026-11-21T00:00:00.000Z');
 export const HOUR_MS = 3_600_000;

@@ -132,7 +132,7 @@ function makeCell(
 }
 
 /** What is waiting and late is missing. */
-export function asOfNow(standing: Standing, day: UsageDay): Standing {
+function asOfNow(standing: Standing, day: UsageDay): Standing {
   return standing === 'waiting' && day < LATE_BEFORE ? 'missing' : standing;
 }
 
