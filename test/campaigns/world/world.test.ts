@@ -14,7 +14,7 @@ const ONLY = process.env['WORLD_SEED'];
 const ONLY_STEPS = process.env['WORLD_ONLY']?.split(',').map(Number);
 /** The first seed of several. */
 const FIRST = countFrom('WORLD_FIRST', 1);
-const SEEDS = countFrom('WORLD_SEEDS', 5);
+const SEEDS = countFrom('WORLD_SEEDS', 4);
 const IS_SHRUNK = process.env['WORLD_SHRUNK'] !== 'no';
 const STEPS = countFrom('WORLD_STEPS', 10);
 /** Some steps mostly wait for timeouts. */
