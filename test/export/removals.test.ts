@@ -1,4 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { expect, it } from 'vitest';
+import type { InstanceContext } from '../../src/export/context.ts';
+import { confirmRemovals } from '../../src/export/discover.ts';
+import { AttemptError } from '../../src/losant/attempt.ts';
 import { DAY_MS, HOUR_MS } from '../../src/usage/day.ts';
 import { NOW } from '../simulator/platform.ts';
 import { openStage, orgIdsOf, type Stage } from './stage.ts';
@@ -45,6 +49,57 @@ it('an organization that is deleted after the list of the day was read is found 
   const { report } = await stage.run();
   expect(report).toMatchObject({ status: 'complete', failures: [], cells: { failed: 0, unavailable: 4 } });
   expect(await removed(stage)).toEqual([{ org_id: gone, removed_on: '2026-11-25' }]);
+});
+
+/** Returns those of the organizations that prove to be removed. */
+async function confirm(stage: Stage, orgIds: readonly string[], client = stage.context().client) {
+  const context: InstanceContext = { ...stage.context(), client };
+  const write = { runId: randomUUID(), lease: null, now: context.now };
+  const { signal } = new AbortController();
+  return (await confirmRemovals({ ...context, write, signal }, orgIds)).removed;
+}
+
+it('an organization is removed by three witnesses, and by no two of them', async () => {
+  await using stage = await openStage();
+  const orgIds = await orgIdsOf(stage.platform);
+  const [gone = '', stays = ''] = orgIds;
+  await stage.run();
+  const control = (settings: object) => stage.platform.control('config', settings);
+  // A complete list lacks it, but Get organization answers.
+  await control({ list: { hide: [stays] } });
+  expect(await confirm(stage, [stays])).toEqual([]);
+  // Get organization does not know it, but the list names it.
+  await control({ list: {}, faults: { kinds: ['not_found'], orgIds: [stays], forever: true } });
+  expect(await confirm(stage, [stays])).toEqual([]);
+  await control({ faults: null });
+  await remove(stage, gone);
+  // The list is not complete, or is empty.
+  await control({ list: { totalCount: 9 } });
+  expect(await confirm(stage, [gone])).toEqual([]);
+  await control({ list: { hide: orgIds } });
+  expect(await confirm(stage, [gone])).toEqual([]);
+  await control({ list: {} });
+  // Get instance does not answer any more.
+  const { client } = stage.context();
+  const unknown = { kind: 'not_found', problem: 'answered HTTP 404', status: 404 } as const;
+  const withoutInstance: typeof client = {
+    get: async (request) => {
+      if (request.action === 'instance.get') throw new AttemptError(request, unknown);
+      return await client.get(request);
+    },
+  };
+  expect(await confirm(stage, [gone], withoutInstance)).toEqual([]);
+  expect(await confirm(stage, [gone])).toEqual([gone]);
+});
+
+it('a list without any organization removes none', async () => {
+  await using stage = await openStage({ orgs: 1 });
+  const [gone = ''] = await orgIdsOf(stage.platform);
+  await stage.run();
+  await remove(stage, gone);
+  await stage.goTo(NOW + DAY_MS);
+  expect((await stage.run()).report.status).toBe('partial');
+  expect(await removed(stage)).toEqual([]);
 });
 
 // Promise (Missing numbers): Organizations are believed to be deleted only when Losant says it several times over;

@@ -66,6 +66,43 @@ it('a stream that all refuse is neither asked for nor recorded as failed; one th
   expect(await countOf(stage, `org_id = '${own}' and reason = 'forbidden'`)).toBe(1);
 });
 
+it('a scope that is refused where nothing is missing is told all the same', async () => {
+  await using stage = await openStage({ orgs: 2 });
+  await stage.run();
+  await faults(stage, { kinds: ['forbidden'], actions: ['deviceCounts'], forever: true });
+  const range = { from: '2026-11-23', to: '2026-11-23' };
+  const { report, refusal } = await stage.run({ kind: 'manual', range });
+  expect(refusal?.kind).toBe('forbidden');
+  expect(report).toMatchObject({ status: 'partial', cells: { failed: 2, unchanged: 6 } });
+});
+
+it('numbers that the database refuses are kept aside, and the others of their batch are loaded', async () => {
+  await using stage = await openStage();
+  const [own = ''] = await orgIdsOf(stage.platform);
+  await stage.sql(
+    `alter table losant_usage.usage_days add check (org_id <> '${own}' or devices_total is null)`,
+  );
+  const { report } = await stage.run();
+  expect(report.cells).toMatchObject({ planned: 32, loaded: 31, quarantined: 1 });
+  expect(report.failures).toMatchObject([{ orgId: own, stream: 'device_counts', code: 'database_refused' }]);
+});
+
+it('a load that met a deadlock is tried again', async () => {
+  await using stage = await openStage({ orgs: 2 });
+  await stage.sql(`create sequence public.loads;
+    create function public.fail_once() returns boolean language plpgsql as $$
+      begin if nextval('public.loads') = 1 then raise deadlock_detected; end if; return true; end $$;
+    alter table losant_usage.usage_days add check (devices_total is null or public.fail_once())`);
+  expect((await stage.run()).report).toMatchObject({ status: 'complete', cells: { loaded: 8 } });
+});
+
+it('a window that is refused for its length is asked for in shorter ones', async () => {
+  await using stage = await openStage({ orgs: 1, maxRangeDays: 3 });
+  const range = { from: '2026-11-14', to: '2026-11-23' };
+  const { report } = await stage.run({ kind: 'backfill', range });
+  expect(report).toMatchObject({ status: 'complete', cells: { loaded: 40 }, failures: [] });
+});
+
 // Promise (Missing numbers): A list of organizations counts only if it is complete by its own account; until then
 // each run says that others may be missing.
 it('while the list is incomplete the known organizations are exported and the run is not complete', async () => {

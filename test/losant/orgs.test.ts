@@ -211,8 +211,11 @@ describe('getInstance', () => {
     expect(server.received[0]?.path).toBe(`/instances/${INSTANCE}`);
   });
 
-  it('refuses the body of something else', async () => {
-    await using server = await startServer((_, response) => sendJson(response, { status: 'ok' }));
+  it.each([
+    ['of something else', { status: 'ok' }],
+    ['of another instance', { id: orgId(1), name: 'Other' }],
+  ])('refuses the body %s', async (_, body) => {
+    await using server = await startServer((__, response) => sendJson(response, body));
     await expect(getInstance(clientFor(server), { instanceId: INSTANCE, signal })).rejects.toMatchObject({
       kind: 'bad_body',
       action: 'instance.get',
