@@ -212,7 +212,8 @@ export async function idle({ postgres, sizes, settings, report }: Bench): Promis
       const runs = [];
       for (let round = 0; round < rounds; round += 1) {
         const run = await runExport(['run'], target, settings);
-        if (run.document.requests > 1)
+        // Get instance, and the list, which a run by hand reads anew.
+        if (run.document.requests > 1 + Math.ceil(orgs / PER_PAGE))
           throw new Error(`there was something to do: ${JSON.stringify(run.document)}`);
         runs.push(run);
       }

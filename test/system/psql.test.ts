@@ -2,14 +2,19 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createSchema, disconnect, makeFastFolder, queryOnce, withDatabase } from '../support/databases.ts';
+import { type OwnPostgres, startOwnPostgres } from '../support/own-postgres.ts';
 
-let database: TestDatabase;
+/** Roles belong to a whole server, and the schemas of other tests would have rights for them. */
+let server: OwnPostgres;
+let database: string;
 let secrets: string;
 
 beforeAll(async () => {
-  database = await createTestDatabase({ template: false });
+  server = await startOwnPostgres(makeFastFolder('losant-usage-psql-server-'), {});
+  await queryOnce(server.url, 'create database billing');
+  database = withDatabase(server.url, 'billing');
   secrets = mkdtempSync(join(tmpdir(), 'losant-usage-psql-'));
   for (const name of ['migrator', 'writer', 'closer', 'reader']) {
     writeFileSync(join(secrets, `${name}-password`), `the ${name}'s "own" $HOME \\ password\n`);
@@ -18,14 +23,13 @@ beforeAll(async () => {
 
 afterAll(async () => {
   rmSync(secrets, { recursive: true, force: true });
-  await database.drop();
-  const roles = 'losant_usage_migrator, losant_usage_writer, losant_usage_closer, losant_usage_reader';
-  await queryOnce(inject('postgresAdminUrl'), `drop role if exists ${roles}`);
+  for (const url of [server.url, database]) await disconnect(url);
+  await server.stop();
 });
 
 /** psql as the documentation calls it, for the database in place of `-d billing`. */
 function psql(file: string) {
-  const args = ['-X', '-v', 'ON_ERROR_STOP=1', '--single-transaction', '-d', database.url, '-f', file];
+  const args = ['-X', '-v', 'ON_ERROR_STOP=1', '--single-transaction', '-d', database, '-f', file];
   const env = { PATH: process.env['PATH'], SECRETS: secrets };
   const { status, stderr, error } = spawnSync('psql', args, { env, encoding: 'utf8', timeout: 60_000 });
   if (error) throw error;
@@ -39,7 +43,7 @@ test('one psql command creates the roles, and again changes nothing', () => {
 
 test('passwords come from files, whatever is in them', async () => {
   expect(psql('deploy/postgres/passwords.sql')).toEqual({ status: 0, stderr: '' });
-  const url = new URL(database.url);
+  const url = new URL(database);
   url.username = 'losant_usage_reader';
   url.password = encodeURIComponent(`the reader's "own" $HOME \\ password`);
   const rows = await queryOnce(url.href, 'select current_user::text as name');
@@ -71,13 +75,12 @@ const OBJECTS = `
 
 // Promise (Database): The migrations are plain SQL: psql makes of them the schema that migrate makes.
 test('psql makes of the migrations, as they are, the schema that migrate makes', async () => {
-  const migrated = await createTestDatabase();
-  try {
-    for (const file of readdirSync('migrations').sort()) {
-      expect({ file, ...psql(`migrations/${file}`) }).toMatchObject({ file, status: 0 });
-    }
-    expect(await queryOnce(database.url, OBJECTS)).toEqual(await queryOnce(migrated.url, OBJECTS));
-  } finally {
-    await migrated.drop();
+  await queryOnce(server.url, 'create database migrated');
+  const migrated = withDatabase(server.url, 'migrated');
+  await createSchema(migrated);
+  for (const file of readdirSync('migrations').sort()) {
+    expect({ file, ...psql(`migrations/${file}`) }).toMatchObject({ file, status: 0 });
   }
+  expect(await queryOnce(database, OBJECTS)).toEqual(await queryOnce(migrated, OBJECTS));
+  await disconnect(migrated);
 });
