@@ -12,7 +12,7 @@ const POOL_SIZE = 4;
 
 type OpenOptions = Pick<DatabaseOptions, 'ifMissing' | 'statementTimeoutMs'>;
 
-/** `openDatabase` opens the database as it is, whatever its schema. */
+/** Opens the database as it is, whatever its schema. */
 export async function openDatabase(
   { config, logger }: CommandContext,
   options: OpenOptions = {},
@@ -29,7 +29,7 @@ export async function openDatabase(
   });
 }
 
-/** `useDatabase` closes the database after `work`; a connection or right lost becomes a DatabaseError. */
+/** Closes the database after `work`; a connection or right lost becomes a DatabaseError. */
 export async function useDatabase<T>(
   handle: DatabaseHandle,
   work: (handle: DatabaseHandle) => Promise<T>,
@@ -43,7 +43,7 @@ export async function useDatabase<T>(
   }
 }
 
-/** `withDatabase` opens the database for a command that creates nothing in it, and closes it. */
+/** Opens the database for a command that creates nothing in it, and closes it. */
 export async function withDatabase<T>(
   context: CommandContext,
   work: (handle: DatabaseHandle) => Promise<T>,
@@ -55,7 +55,7 @@ export async function withDatabase<T>(
   });
 }
 
-/** `openSchema` opens the database with this program's schema, and creates it in an empty one if it may. */
+/** Opens the database with this program's schema, and creates it in an empty one if it may. */
 export async function openSchema(context: CommandContext, options: OpenOptions): Promise<DatabaseHandle> {
   const createIfEmpty = options.ifMissing === 'create';
   const handle = await openDatabase(context, options);
@@ -89,7 +89,7 @@ async function prepareSchema(
 }
 
 /**
- * `requireWritable` throws if the database is read-only. This is checked first, because a refused statement
+ * Throws if the database is read-only. This is checked first, because a refused statement
  * does not show whether it was a reader's role or a standby.
  */
 export function requireWritable({ describe, readOnly }: Pick<DatabaseHandle, 'describe' | 'readOnly'>): void {

@@ -10,7 +10,7 @@ import { PARSERS } from './parsers.ts';
 import type { Schema } from './schema.ts';
 
 /**
- * `openEmbedded` opens PGlite in `folder` for this process alone: PGlite itself has no lock, and two
+ * Opens PGlite in `folder` for this process alone: PGlite itself has no lock, and two
  * processes on one folder lose committed rows. It has one connection, so a query on `db` inside a transaction
  * of `db` would wait for itself.
  */
@@ -102,7 +102,7 @@ async function describeOpenError(error: unknown, folder: string, dataDir: string
 const SQLITE_BUSY = 5;
 
 /**
- * `lockFolder` takes the folder for this process alone, creating it if it is missing. The lock is SQLite's
+ * Takes the folder for this process alone, creating it if it is missing. The lock is SQLite's
  * file lock on an empty file, so the operating system releases it however the process dies. Throws HeldError
  * if another handle has it.
  */
@@ -126,7 +126,7 @@ function lockFolder(folder: string): DatabaseSync {
 }
 
 /**
- * `makeRoomyFolder` makes the folder if it is missing. Throws DatabaseError if it cannot be made, or its
+ * Makes the folder if it is missing. Throws DatabaseError if it cannot be made, or its
  * disk is full.
  */
 function makeRoomyFolder(folder: string): void {
@@ -152,7 +152,7 @@ function readFreeBytes(folder: string): number {
  */
 const ROOM_MB = 64;
 
-/** `requireRoomAlways` returns a plugin that looks at the disk before each statement. */
+/** Returns a plugin that looks at the disk before each statement. */
 function requireRoomAlways(folder: string): KyselyPlugin {
   return {
     transformQuery: ({ node }) => {
@@ -163,7 +163,7 @@ function requireRoomAlways(folder: string): KyselyPlugin {
   };
 }
 
-/** `requireRoom` throws DatabaseError if too few bytes are free for the embedded database. */
+/** Throws DatabaseError if too few bytes are free for the embedded database. */
 export function requireRoom(folder: string, freeBytes: number): void {
   const free = Math.floor(freeBytes / 1_000_000);
   if (free >= ROOM_MB) return;
@@ -183,7 +183,7 @@ function cannotBeWritten(folder: string, error: unknown): DatabaseError {
   });
 }
 
-/** `makeFolder` goes level by level: creating all at once never ends below /proc, which takes no folder. */
+/** Goes level by level: creating all at once never ends below /proc, which takes no folder. */
 function makeFolder(folder: string): void {
   if (existsSync(folder)) return;
   makeFolder(dirname(folder));

@@ -5,12 +5,12 @@ import type { Instant } from './schema.ts';
 /** The database's time when the expression is evaluated, not when the transaction began. */
 export const CLOCK = sql<Instant>`clock_timestamp()`;
 
-/** `instantText` returns SQL for an instant as text, in UTC and to the microsecond. */
+/** Returns SQL for an instant as text, in UTC and to the microsecond. */
 export function instantText(value: RawBuilder<unknown>): RawBuilder<string> {
   return sql<string>`to_char(${value} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 }
 
-/** `isAny` returns the condition that a column has one of the values, which are sent as one array. */
+/** Returns the condition that a column has one of the values, which are sent as one array. */
 export function isAny(column: string, values: readonly string[]): RawBuilder<boolean> {
   return sql<boolean>`${sql.ref(column)} = any (${values}::text[])`;
 }
@@ -19,7 +19,7 @@ export function isAny(column: string, values: readonly string[]): RawBuilder<boo
 export type ColumnTypes<R> = Readonly<Record<keyof R & string, string>>;
 
 /**
- * `unnested` returns rows as a table of a statement, one array per column, so that the text of the statement
+ * Returns rows as a table of a statement, one array per column, so that the text of the statement
  * is the same for any number of rows. The types are SQL of this program, never a person's input.
  */
 export function unnested<R, A extends string>(

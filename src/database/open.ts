@@ -14,7 +14,7 @@ export interface DatabaseOptions extends PostgresOptions {
 const EMBEDDED = 'embedded:';
 
 /**
- * `createDatabase` opens the database and checks that it answers. Throws SettingsError for a URL that cannot
+ * Opens the database and checks that it answers. Throws SettingsError for a URL that cannot
  * be used, DatabaseError for a server that cannot, HeldError for an embedded folder that another process has.
  * No error contains the password.
  */

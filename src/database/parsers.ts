@@ -22,7 +22,7 @@ function parseDate(text: string): string {
 const TIMESTAMPTZ =
   /^(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?$/;
 
-/** `parseTimestamptz` returns `YYYY-MM-DDTHH:MM:SS.mmmZ`. Microseconds are cut off: compare in SQL. */
+/** Returns `YYYY-MM-DDTHH:MM:SS.mmmZ`. Microseconds are cut off: compare in SQL. */
 function parseTimestamptz(text: string): string {
   const match = TIMESTAMPTZ.exec(text);
   if (match === null) throw new RangeError(`timestamptz ${text} from the database is not an instant`);
@@ -43,7 +43,7 @@ const asText: ValueParser = (text) => text;
 const TEXT_ARRAY_OID = 1009;
 const parseTextArray = new pg.TypeOverrides().getTypeParser(TEXT_ARRAY_OID) as unknown as ValueParser;
 
-/** `arrayOf` returns a parser of arrays. Nested arrays keep their shape, nulls stay null. */
+/** Returns a parser of arrays. Nested arrays keep their shape, nulls stay null. */
 function arrayOf(parse: ValueParser): ValueParser {
   const parseElement = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(parseElement);

@@ -38,7 +38,7 @@ const SILENCE_MARGIN_MS = 15_000;
 /** The delay that finds a peer which vanished between two statements within a minute. */
 const KEEP_ALIVE_DELAY_MS = 30_000;
 
-/** `openPostgres` throws SettingsError or DatabaseError, neither with the password. */
+/** Throws SettingsError or DatabaseError, neither with the password. */
 export async function openPostgres(given: PostgresOptions): Promise<DatabaseHandle> {
   const { statementTimeoutMs = STATEMENT_TIMEOUT_MS } = given;
   const options = { ...given, statementTimeoutMs, url: spellSslMode(given.url) };
@@ -160,7 +160,7 @@ interface Facts {
 }
 
 /**
- * `prepareSession` gives a new session the settings that this program relies on, whatever the server's
+ * Gives a new session the settings that this program relies on, whatever the server's
  * defaults. They are set by query, because connection poolers refuse startup parameters. Returns why it
  * cannot write, if so. Throws DatabaseError for a server that cannot be used.
  */
@@ -221,7 +221,7 @@ function judge(
   return { reason: readsBy?.includes('user') || readsBy === 'client' ? 'user' : 'server', user };
 }
 
-/** `locate` returns `host:port/name` as pg will use it. */
+/** Returns `host:port/name` as pg will use it. */
 function locate(url: string): string {
   // An unencoded / ? or # in a password would end the host part there and show the rest in messages.
   const isPlain = /^postgres(ql)?:\/\/[^/?#\s]*([/?][^#@\s]*)?$/i.test(url);
@@ -243,7 +243,7 @@ function locate(url: string): string {
 }
 
 /**
- * `spellSslMode` returns the URL with `prefer`, `require` and `verify-ca` written as `verify-full`, which is
+ * Returns the URL with `prefer`, `require` and `verify-ca` written as `verify-full`, which is
  * how the driver treats them, but with eight lines of warning for the other names.
  */
 export function spellSslMode(url: string): string {
@@ -264,7 +264,7 @@ export interface ClientBounds {
 }
 
 /**
- * `boundedClient` returns a pg client class whose every wait ends, even if the server or the network in
+ * Returns a pg client class whose every wait ends, even if the server or the network in
  * between falls silent: a connection that answers too late is destroyed, and its queries fail as lost. (pg's
  * own `query_timeout` would return the busy connection to the pool; the pool's `connectionTimeoutMillis`
  * would also fail those who merely wait for a free connection.) Supports queries by promise only.
@@ -291,12 +291,12 @@ function socketOf(client: pg.Client): Socket {
   return (client as unknown as { connection: { stream: Socket } }).connection.stream;
 }
 
-/** `asText` writes long arrays, most of what is sent, three times as fast as pg. */
+/** Writes long arrays, most of what is sent, three times as fast as pg. */
 function asText(value: unknown): unknown {
   return Array.isArray(value) ? (arrayText(value) ?? value) : value;
 }
 
-/** `arrayText` returns an array as Postgres reads it; null if an element is no scalar. */
+/** Returns an array as Postgres reads it; null if an element is no scalar. */
 function arrayText(values: readonly unknown[]): string | null {
   const parts: string[] = [];
   for (const value of values) {

@@ -49,7 +49,7 @@ const TROUBLES: Readonly<Record<string, string>> = {
 };
 
 /**
- * `isRefusedForData` returns whether the database refuses the values themselves, so that sending the same
+ * Returns whether the database refuses the values themselves, so that sending the same
  * batch again cannot help.
  */
 export function isRefusedForData(error: unknown): boolean {
@@ -57,7 +57,7 @@ export function isRefusedForData(error: unknown): boolean {
 }
 
 /**
- * `isRetryable` returns whether it is a serialization failure or a deadlock, after which the same transaction
+ * Returns whether it is a serialization failure or a deadlock, after which the same transaction
  * may be run again.
  */
 export function isRetryable(error: unknown): boolean {
@@ -77,13 +77,13 @@ export function readClosingRefusal(error: unknown): { message: string; hint: str
   return { message: error.message, hint: 'hint' in error ? String(error.hint) : '' };
 }
 
-/** `isUndefined` returns whether a table or function that the statement names does not exist. */
+/** Returns whether a table or function that the statement names does not exist. */
 export function isUndefined(error: unknown): boolean {
   return ['42P01', '42883'].includes(sqlstate(error) ?? '');
 }
 
 /**
- * `isConnectionLost` returns whether the connection is gone or could not be made; it is unknown whether the
+ * Returns whether the connection is gone or could not be made; it is unknown whether the
  * last statement took effect.
  */
 export function isConnectionLost(error: unknown): boolean {
@@ -93,7 +93,7 @@ export function isConnectionLost(error: unknown): boolean {
 }
 
 /**
- * `describeDatabaseError` returns the error as one that the operator can act on, or null if it does not
+ * Returns the error as one that the operator can act on, or null if it does not
  * concern connection, rights or a server in trouble. `where` names the database without its password. The
  * original is not kept, because drivers attach the client, and with it the password. `goOn` says how the work
  * goes on once the trouble is over.
@@ -156,7 +156,7 @@ function networkReason(error: unknown): string | null {
   return null;
 }
 
-/** `sqlstate` returns the SQLSTATE of a server's error; system codes such as `EPIPE` look alike. */
+/** Returns the SQLSTATE of a server's error; system codes such as `EPIPE` look alike. */
 function sqlstate(error: unknown): string | null {
   if (!(error instanceof Error) || !('severity' in error) || !('code' in error)) return null;
   return typeof error.code === 'string' ? error.code : null;
@@ -210,7 +210,7 @@ function ofServer(problem: string): TlsTrouble {
   return { problem, hint: "renew the server's certificate, and compare the clocks", isSettings: false };
 }
 
-/** `describeTlsTrouble` returns the problem of the encryption; null for any other error. */
+/** Returns the problem of the encryption; null for any other error. */
 function describeTlsTrouble(error: unknown): TlsTrouble | null {
   if (!(error instanceof Error)) return null;
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';

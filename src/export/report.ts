@@ -62,7 +62,7 @@ export class Tally {
   /** The number of failed cells beyond those kept. */
   #unkept = 0;
 
-  /** `requestCount` returns the number of requests that the run has sent so far. */
+  /** Returns the number of requests that the run has sent so far. */
   constructor(instanceId: string, requestCount: () => number) {
     this.#instanceId = instanceId;
     this.#requestCount = requestCount;

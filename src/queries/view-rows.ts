@@ -87,7 +87,7 @@ const KINDS: Readonly<Record<string, ColumnKind>> = {
   json: 'json',
 };
 
-/** `readViewColumns` returns the columns of a view or table in its own order, by their types in the catalog. */
+/** Returns the columns of a view or table in its own order, by their types in the catalog. */
 export async function readViewColumns(db: Kysely<Schema>, name: string): Promise<Column[]> {
   const { rows } = await sql<{ name: string; type: string }>`
     select a.attname::text as name, format_type(a.atttypid, null) as type
@@ -98,7 +98,7 @@ export async function readViewColumns(db: Kysely<Schema>, name: string): Promise
 }
 
 /**
- * `streamView` passes the rows of a view to `take` in chunks, ordered by date and key, all as of one
+ * Passes the rows of a view to `take` in chunks, ordered by date and key, all as of one
  * moment, and reads more once they are taken; `take` ends it by returning false. An abort of `signal`
  * cancels the statement on the server and rejects with its reason.
  */
@@ -132,7 +132,7 @@ export async function streamView(
   }
 }
 
-/** `prepare` sets bounds for this transaction alone. */
+/** Sets bounds for this transaction alone. */
 async function prepare(trx: Kysely<Schema>): Promise<{ readonly pid: number }> {
   const { rows } = await sql<{ pid: number }>`
     select pg_backend_pid() as pid,
@@ -206,7 +206,7 @@ function toRow(values: Readonly<Record<string, string | null>>, columns: readonl
 }
 
 /**
- * `compactJson` removes the white space between the parts of a JSON text; numbers and strings stay as
+ * Removes the white space between the parts of a JSON text; numbers and strings stay as
  * they are.
  */
 function compactJson(json: string): string {
@@ -214,7 +214,7 @@ function compactJson(json: string): string {
 }
 
 /**
- * `readInPages` yields the rows of a query in pages of a given size. The transaction must have no other cursor of
+ * Yields the rows of a query in pages of a given size. The transaction must have no other cursor of
  * the name.
  */
 export async function* readInPages<T>(

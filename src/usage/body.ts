@@ -26,7 +26,7 @@ const KEY_END = /"\s*:/g;
 const STRING = /"((?:[^"\\]+|\\.)*"\s*)(:?)/g;
 
 /**
- * `parseJson` reads a JSON text as `JSON.parse` does, but with a marker wherever that would change what was sent:
+ * Reads a JSON text as `JSON.parse` does, but with a marker wherever that would change what was sent:
  * an {@link InexactNumber} for a rounded number, {@link REPEATED_KEY} for a key that its object has
  * more than once. Only the cells that depend on such a place are then refused. Fractions are as
  * `JSON.parse` reads them. Throws SyntaxError for a text that is not JSON or is nested more than 200
@@ -39,7 +39,7 @@ export function parseJson(text: string): unknown {
 }
 
 /**
- * `countKeys` returns the number of keys of all objects in the value, which is lower than in its text if one is
+ * Returns the number of keys of all objects in the value, which is lower than in its text if one is
  * repeated.
  */
 function countKeys(value: unknown, depth = 0): number {
@@ -51,7 +51,7 @@ function countKeys(value: unknown, depth = 0): number {
 }
 
 /**
- * `parseMarked` reads a valid text. Each key is numbered before the text is parsed, so that none replaces
+ * Reads a valid text. Each key is numbered before the text is parsed, so that none replaces
  * another.
  */
 function parseMarked(text: string): unknown {
@@ -75,7 +75,7 @@ function markKeys(numbered: object): object {
 }
 
 /**
- * `markNumber` returns a number that the double represents exactly or that is no integer, and a marker for any
+ * Returns a number that the double represents exactly or that is no integer, and a marker for any
  * other number.
  */
 function markNumber(value: number, text: string): number | InexactNumber {
@@ -133,14 +133,14 @@ export const hexId = z
   .transform((id) => id.toLowerCase());
 
 /**
- * `storable` returns the text with U+FFFD for NUL and lone surrogates, which neither text nor JSON in Postgres
+ * Returns the text with U+FFFD for NUL and lone surrogates, which neither text nor JSON in Postgres
  * can contain.
  */
 export function storable(text: string): string {
   return text.toWellFormed().replaceAll('\0', '\uFFFD');
 }
 
-/** `describeProblems` returns one storable line with the first three problems, each with its path. */
+/** Returns one storable line with the first three problems, each with its path. */
 export function describeProblems({ issues }: z.ZodError): string {
   const problems = issues.slice(0, 3).map(({ path, message }) => {
     const keys = path.map((key) => storable(String(key).slice(0, 40)));

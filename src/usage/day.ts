@@ -15,20 +15,20 @@ export interface DayRange {
 export const HOUR_MS = 3_600_000;
 export const DAY_MS = 24 * HOUR_MS;
 
-/** `parseDay` returns the day for `text`, or null if it is not a real calendar date in the form `YYYY-MM-DD`. */
+/** Returns the day for `text`, or null if it is not a real calendar date in the form `YYYY-MM-DD`. */
 export function parseDay(text: string): UsageDay | null {
   if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return null;
   const ms = dayStartMs(text);
   return Number.isNaN(ms) || dayAt(ms) !== text ? null : text;
 }
 
-/** `dayAt` returns the UTC day that contains the instant `epochMs`. */
+/** Returns the UTC day that contains the instant `epochMs`. */
 export function dayAt(epochMs: number): UsageDay {
   const place = Math.floor(epochMs / DAY_MS);
   return days.get(place) ?? remember(days, place, new Date(epochMs).toISOString().slice(0, 10));
 }
 
-/** `dayStartMs` returns the first millisecond of the day. */
+/** Returns the first millisecond of the day. */
 export function dayStartMs(day: UsageDay): number {
   return starts.get(day) ?? remember(starts, day, Date.parse(`${day}T00:00:00.000Z`));
 }
@@ -47,22 +47,22 @@ function remember<K, V>(known: Map<K, V>, key: K, value: V): V {
   return value;
 }
 
-/** `dayEndMs` returns the end of the day: the first millisecond of the next one. */
+/** Returns the end of the day: the first millisecond of the next one. */
 export function dayEndMs(day: UsageDay): number {
   return dayStartMs(day) + DAY_MS;
 }
 
-/** `addDays` returns the day `count` days after `day` (before it, if negative). */
+/** Returns the day `count` days after `day` (before it, if negative). */
 export function addDays(day: UsageDay, count: number): UsageDay {
   return dayAt(dayStartMs(day) + count * DAY_MS);
 }
 
-/** `daysFrom` returns the number of days from `from` to `to`; negative if `to` is earlier. */
+/** Returns the number of days from `from` to `to`; negative if `to` is earlier. */
 export function daysFrom(from: UsageDay, to: UsageDay): number {
   return (dayStartMs(to) - dayStartMs(from)) / DAY_MS;
 }
 
-/** `eachDay` returns every day of the inclusive range, oldest first; none if it is empty. */
+/** Returns every day of the inclusive range, oldest first; none if it is empty. */
 export function eachDay(range: DayRange): UsageDay[] {
   const count = daysFrom(range.from, range.to) + 1;
   const all: UsageDay[] = [];
@@ -71,7 +71,7 @@ export function eachDay(range: DayRange): UsageDay[] {
 }
 
 /**
- * `latestDay` returns the latest of the days, of which at least one must be given. Null and undefined are
+ * Returns the latest of the days, of which at least one must be given. Null and undefined are
  * skipped.
  */
 export function latestDay(...days: readonly (UsageDay | null | undefined)[]): UsageDay {
@@ -79,7 +79,7 @@ export function latestDay(...days: readonly (UsageDay | null | undefined)[]): Us
 }
 
 /**
- * `earliestDay` returns the earliest of the days, of which at least one must be given. Null and undefined
+ * Returns the earliest of the days, of which at least one must be given. Null and undefined
  * are skipped.
  */
 export function earliestDay(...days: readonly (UsageDay | null | undefined)[]): UsageDay {
@@ -90,7 +90,7 @@ function present(days: readonly (UsageDay | null | undefined)[]): UsageDay[] {
   return days.filter((day) => day != null);
 }
 
-/** `mergeDays` joins neighbouring days into ranges, oldest first. */
+/** Joins neighbouring days into ranges, oldest first. */
 export function mergeDays(days: readonly UsageDay[]): DayRange[] {
   const ranges: { from: UsageDay; to: UsageDay }[] = [];
   for (const day of days.toSorted()) {

@@ -68,7 +68,7 @@ export function isSettled(standing: Standing): boolean {
   return standing === 'final' || standing === 'accepted';
 }
 
-/** `worstStanding` returns the worst of the standings; null if there is none. */
+/** Returns the worst of the standings; null if there is none. */
 export function worstStanding(several: Iterable<Standing>): Standing | null {
   let worst = -1;
   for (const standing of several) worst = Math.max(worst, standings.indexOf(standing));
@@ -78,7 +78,7 @@ export function worstStanding(several: Iterable<Standing>): Standing | null {
 /** The number of cells of each standing. */
 export type StandingCounts = Readonly<Record<Standing, number>>;
 
-/** `sumStandings` adds up counts of cells by standing; a standing that is not given counts 0. */
+/** Adds up counts of cells by standing; a standing that is not given counts 0. */
 export function sumStandings(several: Iterable<Readonly<Partial<StandingCounts>>>): StandingCounts {
   const sums = { final: 0, accepted: 0, stored: 0, waiting: 0, unavailable: 0, in_doubt: 0, missing: 0 };
   for (const counts of several) {
@@ -87,12 +87,12 @@ export function sumStandings(several: Iterable<Readonly<Partial<StandingCounts>>
   return sums;
 }
 
-/** `countGaps` returns the number of cells that are gaps. */
+/** Returns the number of cells that are gaps. */
 export function countGaps({ in_doubt, missing }: StandingCounts): number {
   return in_doubt + missing;
 }
 
-/** `worstOf` returns the standing of the worst cell of those counted; null if there is none. */
+/** Returns the standing of the worst cell of those counted; null if there is none. */
 export function worstOf(counts: Readonly<Partial<StandingCounts>>): Standing | null {
   return worstStanding(standings.filter((standing) => (counts[standing] ?? 0) > 0));
 }
