@@ -5,15 +5,17 @@ set session_replication_role = replica;
 set synchronous_commit = off;
 set maintenance_work_mem = '512MB';
 set work_mem = '128MB';
-drop index losant_usage.coverage_due, losant_usage.coverage_open, losant_usage.coverage_open_month, losant_usage.coverage_trouble;
+drop index losant_usage.coverage_due, losant_usage.coverage_open, losant_usage.coverage_trouble;
 
 insert into losant_usage.instances (instance_id, api_url, all_from, policy)
 values ('5c0000000000000000000001', 'https://api.example.com', current_date - :days,
   '{"readAtHours":[0,6,24,48,72,168,720],"finalAtHours":72,"horizonDays":90}');
 insert into losant_usage.organizations
-  (org_id, instance_id, name, created_on, first_seen_at, last_seen_at, referral_id, plan_id, tags, limits)
+  (org_id, instance_id, name, created_on, first_seen_at, last_seen_at, current_period_start, current_period_end, referral_id,
+    plan_id, tags, limits)
 select '5d' || lpad(to_hex(i), 22, '0'), '5c0000000000000000000001', 'Org ' || i, current_date - 900,
-  now() - interval '800 days', now(), 'C-' || i, 'plan' || (i % 3), '[{"key":"region","value":"eu"}]',
+  now() - interval '800 days', now(), date_trunc('month', now()) - interval '20 days', date_trunc('month', now()) + interval '10 days',
+  'C-' || i, 'plan' || (i % 3), '[{"key":"region","value":"eu"}]',
   '{"payload":20000000,"device":1000,"notebookMinutesPerMonth":3000}'
 from generate_series(1, :orgs) i;
 insert into losant_usage.tracks (org_id, stream, first_day, next_day)
@@ -27,27 +29,30 @@ from generate_series(1, least(60, :days)) as ago,
   (select org_id, row_number() over (order by org_id) as n from losant_usage.organizations) as o
 where (o.n * 7919 + ago) % 20011 = 0;
 
-insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total, notebook_minutes,
+insert into losant_usage.usage_days (usage_date, org_id, standing, is_waiting, is_stored, is_reported,
+  devices_created, devices_deleted, devices_total, notebook_minutes,
   notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count, payload_all_count,
   payload_all_bytes, payload_source_count, payload_sources)
-select day.usage_date, o.org_id, n % 5, n % 3, 100 + n % 1000, n % 60, n % 9, n % 2, n % 3, n % 2,
+select day.usage_date, o.org_id, case when day.ago > 3 then 'final' else 'stored' end::losant_usage.standing, false, true,
+  -- One organization in fifty has no notebooks: Losant leaves its days out.
+  o.place % 50 <> 0, n % 5, n % 3, 100 + n % 1000, n % 60, n % 9, n % 2, n % 3, n % 2,
   n * 17 % 1000000, n * 19 % 1200000, n * 19 % 1200000 * 300, n * 19 % 1200000,
   jsonb_build_object('deviceState', jsonb_build_object('device.mqtt', n * 19 % 1200000 - n * 19 % 1200000 / 3 * 2),
     'timer', jsonb_build_object('timer.flow', n * 19 % 1200000 / 3), 'webhook', jsonb_build_object('public.rest', n * 19 % 1200000 / 3))
 from (select current_date - ago as usage_date, ago from generate_series(:days, 1, -1) as ago) as day
 cross join lateral (
-  select org_id, (row_number() over (order by org_id)) * 31 + day.ago * 7 as n from losant_usage.organizations
+  select org_id, row_number() over (order by org_id) as place, (row_number() over (order by org_id)) * 31 + day.ago * 7 as n
+  from losant_usage.organizations
 ) as o
 where not exists (select from trouble t where t.usage_date = day.usage_date and t.org_id = o.org_id)
 order by 1, 2;
-insert into losant_usage.usage_days (usage_date, org_id) select usage_date, org_id from trouble;
+insert into losant_usage.usage_days (usage_date, org_id, standing, is_waiting) select usage_date, org_id, 'missing', false from trouble;
 
 insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stored, is_reported, silences, revision,
   verified_at, next_read_at, attempts, attempted_at, first_loaded_at, finalized_at, run_id, response_sha256, reason, message)
 select day.usage_date, s.stream, o.org_id,
   case when t.org_id is not null then 'missing' when day.ago > 3 then 'final' else 'stored' end::losant_usage.standing,
   t.org_id is null,
-  -- One organization in fifty has no notebooks: Losant leaves its days out.
   t.org_id is null and (s.stream <> 'notebook_minutes' or o.n % 50 <> 0),
   case when s.stream = 'notebook_minutes' and o.n % 50 = 0 and t.org_id is null then least(3, day.ago) else 0 end,
   (t.org_id is null)::integer,
@@ -89,9 +94,7 @@ select losant_usage_internal.sum_days('5c0000000000000000000001');
 update losant_usage.instance_totals set quantity = our_sum, verified_at = (usage_date + 8)::timestamp at time zone 'UTC';
 
 create index coverage_due on losant_usage.coverage (org_id, next_read_at) where next_read_at is not null;
-create index coverage_open on losant_usage.coverage (usage_date, org_id) include (standing, is_stored, is_reported, stream)
-  where standing <> 'final' or not is_reported;
-create index coverage_open_month on losant_usage.coverage (month, org_id) include (usage_date, standing, is_stored, is_reported, stream)
+create index coverage_open on losant_usage.coverage (org_id, month) include (usage_date, standing, is_stored, is_reported, stream)
   where standing <> 'final' or not is_reported;
 create index coverage_trouble on losant_usage.coverage (month, usage_date, org_id)
   where standing in ('accepted', 'waiting', 'unavailable', 'in_doubt', 'missing');

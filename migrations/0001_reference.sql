@@ -72,6 +72,12 @@ language sql stable parallel safe
 return case when standing = 'waiting' and usage_date < losant_usage_internal.late_before()
   then 'missing'::losant_usage.standing else standing end;
 
+-- The same of a day, by the worst standing of its cells and whether one of them is waiting.
+create function losant_usage_internal.day_as_of_now(standing losant_usage.standing, is_waiting boolean, usage_date date)
+returns losant_usage.standing language sql stable parallel safe
+return case when is_waiting and usage_date < losant_usage_internal.late_before()
+  then 'missing'::losant_usage.standing else standing end;
+
 -- Sums of bigint as bigint: sum() gives a numeric and takes three times as long over many groups. A month of numbers
 -- below 2^53 is far from the limit.
 create aggregate losant_usage_internal.total(bigint) (sfunc = int8pl, stype = bigint, combinefunc = int8pl, parallel = safe);

@@ -42,18 +42,21 @@ create table losant_usage.coverage (
   constraint coverage_final check (standing <> 'final' or (finalized_at is not null and verified_at is not null))
 ) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
 create index coverage_due on losant_usage.coverage (org_id, next_read_at) where next_read_at is not null;
-create index coverage_open on losant_usage.coverage (usage_date, org_id) include (standing, is_stored, is_reported, stream)
-  where standing <> 'final' or not is_reported;
-create index coverage_open_month on losant_usage.coverage (month, org_id) include (usage_date, standing, is_stored, is_reported, stream)
+create index coverage_open on losant_usage.coverage (org_id, month) include (usage_date, standing, is_stored, is_reported, stream)
   where standing <> 'final' or not is_reported;
 create index coverage_failing on losant_usage.coverage (usage_date) where attempts > 0;
 create index coverage_trouble on losant_usage.coverage (month, usage_date, org_id)
   where standing in ('accepted', 'waiting', 'unavailable', 'in_doubt', 'missing');
 
--- Numbers of a cell are stored together or not at all; null: not stored.
+-- Numbers of a cell are stored together or not at all; null: not stored. What the day's cells are together stands in the
+-- row, because most of what is read are days and months: settle_days keeps it.
 create table losant_usage.usage_days (
   usage_date date not null check (usage_date between '2015-01-01' and '2049-12-31'),
   month date not null generated always as (date_trunc('month', usage_date::timestamp)::date) stored,
+  standing losant_usage.standing not null default 'waiting',
+  is_waiting boolean not null default true,
+  is_stored boolean not null default false,
+  is_reported boolean not null default true,
   org_id text collate "C" not null,
   devices_created bigint check (devices_created between 0 and 9007199254740991),
   devices_deleted bigint check (devices_deleted between 0 and 9007199254740991),
@@ -131,6 +134,51 @@ create table losant_usage.quarantine (
 );
 create index quarantine_slice on losant_usage.quarantine (org_id, stream, from_date, to_date, id);
 
+-- Writes into a day what its cells are together. Its row is locked first: the statement after sees what another
+-- transaction has changed in other cells of the day meanwhile.
+create function losant_usage_internal.settle_days() returns trigger language plpgsql as $$
+begin
+  perform from (select distinct usage_date, org_id from changed order by usage_date, org_id) as k
+  cross join lateral (
+    select from losant_usage.usage_days where usage_date = k.usage_date and org_id = k.org_id for update
+  ) as d;
+  update losant_usage.usage_days d set
+    standing = c.standing, is_waiting = c.is_waiting, is_stored = c.is_stored, is_reported = c.is_reported
+  from (select distinct usage_date, org_id from changed) as k
+  cross join lateral (
+    select max(standing) as standing, bool_or(standing = 'waiting') as is_waiting, bool_and(is_stored) as is_stored,
+      bool_and(is_reported or not is_stored) as is_reported
+    from losant_usage.coverage where usage_date = k.usage_date and org_id = k.org_id
+  ) as c
+  where d.usage_date = k.usage_date and d.org_id = k.org_id and c.standing is not null
+    and (d.standing, d.is_waiting, d.is_stored, d.is_reported) <> (c.standing, c.is_waiting, c.is_stored, c.is_reported);
+  return null;
+end
+$$;
+create trigger inserted after insert on losant_usage.coverage referencing new table as changed
+  for each statement execute function losant_usage_internal.settle_days();
+create trigger updated after update on losant_usage.coverage referencing new table as changed
+  for each statement execute function losant_usage_internal.settle_days();
+create trigger deleted after delete on losant_usage.coverage referencing old table as changed
+  for each statement execute function losant_usage_internal.settle_days();
+create trigger inserted after insert on losant_usage.usage_days referencing new table as changed
+  for each statement execute function losant_usage_internal.settle_days();
+
+-- A track that begins or begins again wants days whose row is there because of others: until its cells are, they wait.
+create function losant_usage_internal.unsettle_days() returns trigger language plpgsql as $$
+begin
+  update losant_usage.usage_days d set standing = greatest(d.standing, 'waiting'), is_waiting = true, is_stored = false
+  from changed t
+  where d.org_id = t.org_id and d.usage_date >= t.next_day and (t.to_day is null or d.usage_date <= t.to_day)
+    and not (d.is_waiting and not d.is_stored);
+  return null;
+end
+$$;
+create trigger inserted after insert on losant_usage.tracks referencing new table as changed
+  for each statement execute function losant_usage_internal.unsettle_days();
+create trigger updated after update on losant_usage.tracks referencing new table as changed
+  for each statement execute function losant_usage_internal.unsettle_days();
+
 -- The ledger says what the program read and decided. A statement by hand would make it say something else.
 create trigger by_hand before insert or update or delete or truncate on losant_usage.tracks for each statement
   when (losant_usage_internal.is_by_hand())
@@ -157,9 +205,8 @@ create trigger append_only before update or delete or truncate on losant_usage.q
 
 -- What is over and has no row yet: empty while something runs, because a run makes the rows first.
 create view losant_usage_internal.unfilled as
-select o.instance_id, t.org_id, t.stream, day::date as usage_date, losant_usage_internal.month_of(day::date) as month
+select t.org_id, t.stream, day::date as usage_date, losant_usage_internal.month_of(day::date) as month
 from losant_usage.tracks t
-join losant_usage.organizations o on o.org_id = t.org_id
 cross join lateral generate_series(t.next_day::timestamp,
   least(t.to_day, losant_usage_internal.today() - 1)::timestamp, interval '1 day') as day
 where t.next_day < losant_usage_internal.today() and (t.to_day is null or t.next_day <= t.to_day);
@@ -167,34 +214,55 @@ where t.next_day < losant_usage_internal.today() and (t.to_day is null or t.next
 -- Cells that are not final or that Losant never named; every other cell is final.
 create view losant_usage_internal.open_cells as
 select c.usage_date, c.month, c.org_id, c.stream, losant_usage_internal.as_of_now(c.standing, c.usage_date) as standing,
-  c.is_stored, c.is_reported, c.reason, c.message, c.attempts
+  c.is_stored, c.is_reported, c.reason, c.message
 from losant_usage.coverage c where c.standing <> 'final' or not c.is_reported
 union all
-select u.usage_date, u.month, u.org_id, u.stream, losant_usage_internal.as_of_now('waiting', u.usage_date),
-  false, false, 'never_read', null, 0
+select u.usage_date, u.month, u.org_id, u.stream, losant_usage_internal.as_of_now('waiting', u.usage_date), false, false, 'never_read', null
 from losant_usage_internal.unfilled u;
 
-create view losant_usage.cells as
-select o.instance_id, c.org_id, c.stream, c.usage_date, losant_usage_internal.as_of_now(c.standing, c.usage_date) as standing,
-  c.reason, c.message, c.is_stored, c.is_reported, c.silences, c.revision, c.verified_at, c.next_read_at, c.attempts,
-  c.attempted_at, c.first_loaded_at, c.finalized_at, c.run_id, c.response_sha256
-from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
+-- The few of these without a number that can be relied on, by an index of their own.
+create view losant_usage_internal.lacking_cells as
+select c.usage_date, c.month, c.org_id, c.stream, losant_usage_internal.as_of_now(c.standing, c.usage_date) as standing,
+  c.reason, c.message, c.attempts, c.next_read_at, c.attempted_at
+from losant_usage.coverage c where c.standing in ('waiting', 'unavailable', 'in_doubt', 'missing')
 union all
-select u.instance_id, u.org_id, u.stream, u.usage_date, losant_usage_internal.as_of_now('waiting', u.usage_date),
-  'never_read', null, false, false, 0, 0, null, null, 0, null, null, null, null, null
+select u.usage_date, u.month, u.org_id, u.stream, losant_usage_internal.as_of_now('waiting', u.usage_date), 'never_read', null, 0, null, null
 from losant_usage_internal.unfilled u;
+
+-- Every wanted day up to yesterday: the rows there are, and those that no run has made yet.
+create view losant_usage_internal.org_days as
+select d.* from losant_usage.usage_days d
+union all
+select r.*
+from (select distinct u.usage_date, u.month, u.org_id from losant_usage_internal.unfilled u) as u
+cross join lateral jsonb_populate_record(null::losant_usage.usage_days,
+  jsonb_build_object('usage_date', u.usage_date, 'month', u.month, 'org_id', u.org_id, 'standing', 'waiting',
+    'is_waiting', true, 'is_stored', false, 'is_reported', true)) as r
+where not exists (select from losant_usage.usage_days d where d.usage_date = u.usage_date and d.org_id = u.org_id);
+
+-- The types are the same on both sides, or else the planner looks up no cell by its key.
+create view losant_usage_internal.wanted_cells as
+select usage_date, org_id, stream, losant_usage_internal.as_of_now(standing, usage_date) as standing, reason, message, is_stored, is_reported,
+  silences, revision, verified_at, next_read_at, attempts, attempted_at, first_loaded_at, finalized_at, run_id, response_sha256
+from losant_usage.coverage
+union all
+select usage_date, org_id, stream, losant_usage_internal.as_of_now('waiting', usage_date), 'never_read', null, false, false,
+  0::smallint, 0, null, null, 0, null, null, null, null, null
+from losant_usage_internal.unfilled;
+
+-- By way of the day, which is found by organization and by date; a cell by its date alone.
+create view losant_usage.cells as
+select o.instance_id, d.org_id, c.stream, d.usage_date, c.standing, c.reason, c.message, c.is_stored, c.is_reported, c.silences, c.revision,
+  c.verified_at, c.next_read_at, c.attempts, c.attempted_at, c.first_loaded_at, c.finalized_at, c.run_id, c.response_sha256
+from losant_usage_internal.org_days d
+join losant_usage_internal.wanted_cells c on c.usage_date = d.usage_date and c.org_id = d.org_id
+join losant_usage.organizations o on o.org_id = d.org_id;
 
 create view losant_usage.coverage_gaps as
 select o.instance_id, c.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, c.stream, c.usage_date,
-  losant_usage_internal.as_of_now(c.standing, c.usage_date) as standing, c.reason, c.message, c.attempts, c.next_read_at, c.attempted_at
-from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
-where c.standing in ('waiting', 'in_doubt', 'missing')
-  and (c.standing <> 'waiting' or c.usage_date < losant_usage_internal.late_before())
-union all
-select u.instance_id, u.org_id, o.name, o.referral_id, o.plan_id, o.customer_id, u.stream, u.usage_date,
-  'missing', 'never_read', null, 0, null, null
-from losant_usage_internal.unfilled u join losant_usage.organizations o on o.org_id = u.org_id
-where u.usage_date < losant_usage_internal.late_before();
+  c.standing, c.reason, c.message, c.attempts, c.next_read_at, c.attempted_at
+from losant_usage_internal.lacking_cells c join losant_usage.organizations o on o.org_id = c.org_id
+where c.standing in ('in_doubt', 'missing');
 
 comment on table losant_usage.tracks is 'From where rows of an organizations stream are still to be made. Every day from first_day up to next_day has its row.';
 comment on column losant_usage.tracks.org_id is 'Losant organization id, 24 lower-case hex characters.';
@@ -225,6 +293,10 @@ comment on column losant_usage.coverage.response_sha256 is 'SHA-256 over the bod
 comment on table losant_usage.usage_days is 'Everything that is stored about an organizations day, one row. A cells numbers are stored whole or not at all.';
 comment on column losant_usage.usage_days.usage_date is 'Usage date (UTC).';
 comment on column losant_usage.usage_days.month is 'First day of the calendar month (UTC).';
+comment on column losant_usage.usage_days.standing is 'Standing of the worst cell of the day, as of the last change of one: daily_usage says what it is now.';
+comment on column losant_usage.usage_days.is_waiting is 'Whether a cell of the day is waiting: once it is late, the day is missing.';
+comment on column losant_usage.usage_days.is_stored is 'Whether every cell of the day is stored.';
+comment on column losant_usage.usage_days.is_reported is 'Whether Losant has named every number that is stored.';
 comment on column losant_usage.usage_days.org_id is 'Losant organization id, 24 lower-case hex characters.';
 comment on column losant_usage.usage_days.devices_created is 'Devices created (devices, flow); null: not stored.';
 comment on column losant_usage.usage_days.devices_deleted is 'Devices deleted (devices, flow); null: not stored.';

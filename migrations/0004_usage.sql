@@ -1,35 +1,29 @@
 -- Views of usage by day for reading and BI. A stable contract: names and meanings stay, columns are only added, at the
 -- end. A number that is not stored is null, never 0. Days are UTC days, whatever the session's time zone.
 
--- Every wanted day up to yesterday: the rows there are, and those that no run has made yet.
-create view losant_usage_internal.org_days as
-select d.* from losant_usage.usage_days d
-union all
-select r.*
-from (select distinct u.usage_date, u.month, u.org_id from losant_usage_internal.unfilled u) as u
-cross join lateral jsonb_populate_record(null::losant_usage.usage_days,
-  jsonb_build_object('usage_date', u.usage_date, 'month', u.month, 'org_id', u.org_id)) as r
-where not exists (select from losant_usage.usage_days d where d.usage_date = u.usage_date and d.org_id = u.org_id);
-
 create view losant_usage.daily_usage as
 select o.instance_id, d.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags, d.usage_date,
-  coalesce(c.standing, 'final') as standing, coalesce(c.standing, 'final') = 'final' as is_final,
-  c.is_silent is not true as is_reported,
+  losant_usage_internal.day_as_of_now(d.standing, d.is_waiting, d.usage_date) as standing, d.standing = 'final' as is_final,
+  d.is_reported,
   d.devices_created, d.devices_deleted, d.devices_total, d.notebook_minutes, d.notebook_completed, d.notebook_canceled,
   d.notebook_errored, d.notebook_timeout, d.payload_billable_count, d.payload_all_count, d.payload_all_bytes, d.payload_source_count
 from losant_usage_internal.org_days d
-join losant_usage.organizations o on o.org_id = d.org_id
-left join (
-  select usage_date, org_id, max(standing) as standing, bool_or(is_stored and not is_reported) as is_silent
-  from losant_usage_internal.open_cells group by usage_date, org_id
-) as c on c.usage_date = d.usage_date and c.org_id = d.org_id;
+left join losant_usage.organizations o on o.org_id = d.org_id;
+
+create function losant_usage_internal.number_of(d losant_usage.daily_usage, metric text) returns bigint language sql immutable parallel safe
+return case metric when 'devices_created' then d.devices_created when 'devices_deleted' then d.devices_deleted
+  when 'devices_total' then d.devices_total when 'notebook_minutes' then d.notebook_minutes
+  when 'notebook_completed' then d.notebook_completed when 'notebook_canceled' then d.notebook_canceled
+  when 'notebook_errored' then d.notebook_errored when 'notebook_timeout' then d.notebook_timeout
+  when 'payload_billable_count' then d.payload_billable_count when 'payload_all_count' then d.payload_all_count
+  when 'payload_all_bytes' then d.payload_all_bytes when 'payload_source_count' then d.payload_source_count end;
 
 create view losant_usage.daily_usage_long as
 select d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, d.usage_date,
-  m.stream, m.metric, m.unit, m.kind, (d.numbers ->> m.metric)::bigint as quantity, c.standing, c.standing = 'final' as is_final,
-  c.is_reported
-from (select u.*, to_jsonb(u) as numbers from losant_usage.daily_usage u) as d
-join losant_usage.cells c on c.usage_date = d.usage_date and c.org_id = d.org_id
+  m.stream, m.metric, m.unit, m.kind, losant_usage_internal.number_of(d, m.metric) as quantity, c.standing,
+  c.standing = 'final' as is_final, c.is_reported
+from losant_usage.daily_usage d
+join losant_usage_internal.wanted_cells c on c.usage_date = d.usage_date and c.org_id = d.org_id
 join losant_usage.metrics m on m.stream = c.stream;
 
 create view losant_usage.device_counts as

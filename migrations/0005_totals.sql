@@ -98,41 +98,45 @@ create function losant_usage_internal.sum_days(for_instance text, most_days inte
   select count(*)::integer from summed
 $$;
 
+-- What a comparison comes to: the words are joined to it, so that nothing works it out twice.
 create view losant_usage.reconciliation as
 select r.instance_id, r.usage_date, losant_usage_internal.month_of(r.usage_date) as month, r.stream, r.metric, r.unit, r.kind, r.compared_with,
-  r.quantity, r.total, r.quantity - r.total as difference, r.orgs_missing, r.orgs_differing, r.outcome, r.reason, r.verified_at
+  r.quantity, r.total, r.quantity - r.total as difference, r.orgs_missing, r.orgs_differing, w.outcome, w.reason, r.verified_at
 from (
   select t.instance_id, t.usage_date, m.stream, m.metric, m.unit, m.kind, 'losant' as compared_with,
     t.our_sum as quantity, t.quantity::numeric as total, t.orgs_expected - t.orgs_summed as orgs_missing, null::integer as orgs_differing,
-    case when w.reason in ('selection', 'organization_moved', 'orgs_missing', 'left_out', 'refused') then 'not_compared'
-      when w.reason is not null then 'pending' when t.our_sum = t.quantity then 'equal' else 'differs' end as outcome,
-    w.reason, t.verified_at
-  from losant_usage.instance_totals t
-  join losant_usage.metrics m on m.metric = t.metric
-  join losant_usage.instances i on i.instance_id = t.instance_id
-  cross join lateral (
-    select t.verified_at >= ((t.usage_date + 1)::timestamp + (i.policy ->> 'finalAtHours')::integer * interval '1 hour') at time zone 'UTC' as is_final
-  ) as v
-  cross join lateral (
-    select case when i.all_from is null then 'selection'
+    case when i.all_from is null then 'selection'
       when t.usage_date <= i.org_moved_on then 'organization_moved'
       when t.our_sum is null then 'not_summed'
       when t.orgs_open > 0 then 'not_final'
       when t.orgs_summed < t.orgs_expected then 'orgs_missing'
-      when t.quantity is null and v.is_final then 'left_out'
+      when t.quantity is null and t.verified_at >= f.final_at then 'left_out'
       when t.quantity is null and i.totals_problem is not null then 'refused'
       when t.quantity is null then 'not_read'
-      when t.our_sum <> t.quantity and v.is_final is not true then 'total_not_final' end as reason
-  ) as w
+      when t.our_sum = t.quantity then 'equal'
+      when t.verified_at >= f.final_at then 'differs'
+      else 'total_not_final' end as result,
+    t.verified_at
+  from losant_usage.instance_totals t
+  join losant_usage.metrics m on m.metric = t.metric
+  join losant_usage.instances i on i.instance_id = t.instance_id
+  cross join lateral (
+    select ((t.usage_date + 1)::timestamp + (i.policy ->> 'finalAtHours')::integer * interval '1 hour') at time zone 'UTC' as final_at
+  ) as f
   union all
   select t.instance_id, t.usage_date, m.stream, m.metric, m.unit, m.kind, t.counterpart,
     t.counterpart_own_sum, t.counterpart_sum, null, t.orgs_differing,
-    case when t.our_sum is null then 'pending' when t.orgs_differing > 0 then 'differs' else 'equal' end,
-    case when t.our_sum is null then 'not_summed' end, null
+    case when t.our_sum is null then 'not_summed' when t.orgs_differing > 0 then 'differs' else 'equal' end, null
   from losant_usage.instance_totals t
   join losant_usage.metrics m on m.metric = t.metric
   where t.counterpart is not null
-) as r;
+) as r
+join (values ('equal', 'equal', null), ('differs', 'differs', null),
+  ('not_summed', 'pending', 'not_summed'), ('not_final', 'pending', 'not_final'), ('not_read', 'pending', 'not_read'),
+  ('total_not_final', 'pending', 'total_not_final'), ('selection', 'not_compared', 'selection'),
+  ('organization_moved', 'not_compared', 'organization_moved'), ('orgs_missing', 'not_compared', 'orgs_missing'),
+  ('left_out', 'not_compared', 'left_out'), ('refused', 'not_compared', 'refused')
+) as w (result, outcome, reason) on w.result = r.result;
 
 comment on table losant_usage.instance_totals is 'Losants own total of an instances day beside our sum, one row per metric. Written by losant-usage run; changes no number.';
 comment on column losant_usage.instance_totals.instance_id is 'Losant instance id, 24 lower-case hex characters.';

@@ -9,9 +9,15 @@ from losant_usage.organizations where current_period_start is not null and curre
 -- The sum of a period, which nothing else adds up: period is 'month' or 'own'.
 create view losant_usage_internal.period_sums as
 select d.period, d.period_start, d.org_id, count(*)::integer as days_expected,
+  count(*) filter (where d.is_stored)::integer as days_stored,
+  count(*) filter (where d.standing = 'final')::integer as days_final,
+  count(*) filter (where d.standing_now = 'accepted')::integer as days_accepted,
+  count(*) filter (where d.standing_now = 'unavailable')::integer as days_unavailable,
+  count(*) filter (where not d.is_reported)::integer as days_unreported,
+  max(d.standing_now) as standing,
   losant_usage_internal.total(d.devices_created) as devices_created,
   losant_usage_internal.total(d.devices_deleted) as devices_deleted,
-  (array_agg(d.devices_total order by d.usage_date desc) filter (where d.devices_total is not null))[1] as devices_total,
+  (max(array[d.usage_date - date '2000-01-01', d.devices_total]) filter (where d.devices_total is not null))[2] as devices_total,
   max(d.devices_total) as devices_total_max,
   round(avg(d.devices_total), 2) as devices_total_avg,
   losant_usage_internal.total(d.notebook_minutes) as notebook_minutes,
@@ -24,30 +30,15 @@ select d.period, d.period_start, d.org_id, count(*)::integer as days_expected,
   losant_usage_internal.total(d.payload_all_bytes) as payload_all_bytes,
   losant_usage_internal.total(d.payload_source_count) as payload_source_count
 from (
-  select 'month' as period, d.month as period_start, d.* from losant_usage_internal.org_days d
+  select 'month' as period, d.month as period_start, d.*,
+    losant_usage_internal.day_as_of_now(d.standing, d.is_waiting, d.usage_date) as standing_now
+  from losant_usage_internal.org_days d
   union all
-  select 'own', p.period_start, d.*
+  select 'own', p.period_start, d.*, losant_usage_internal.day_as_of_now(d.standing, d.is_waiting, d.usage_date)
   from losant_usage_internal.own_periods p
   join losant_usage_internal.org_days d on d.org_id = p.org_id and d.usage_date between p.period_start and p.period_end
 ) as d
 group by d.period, d.period_start, d.org_id;
-
--- The days of a period that are not final, by what they are; all others are.
-create view losant_usage_internal.period_cells as
-select c.period, c.period_start, c.org_id, max(c.standing) as standing,
-  count(distinct c.usage_date) filter (where not c.is_stored)::integer as days_not_stored,
-  count(distinct c.usage_date) filter (where c.standing <> 'final')::integer as days_not_final,
-  count(distinct c.usage_date) filter (where c.standing = 'accepted')::integer as days_accepted,
-  count(distinct c.usage_date) filter (where c.standing = 'unavailable')::integer as days_unavailable,
-  count(distinct c.usage_date) filter (where c.is_stored and not c.is_reported)::integer as days_unreported
-from (
-  select 'month' as period, c.month as period_start, c.* from losant_usage_internal.open_cells c
-  union all
-  select 'own', p.period_start, c.*
-  from losant_usage_internal.own_periods p
-  join losant_usage_internal.open_cells c on c.org_id = p.org_id and c.usage_date between p.period_start and p.period_end
-) as c
-group by c.period, c.period_start, c.org_id;
 
 -- What runs as it stands; each line is a command.
 create function losant_usage_internal.what_to_do(cause text, org_id text, first_day date, last_day date, streams text[]) returns text
@@ -101,32 +92,39 @@ group by c.org_id, c.month
 union all
 select g.org_id, g.month, g.standing::text, min(g.usage_date), max(g.usage_date),
   array_agg(distinct g.usage_date), array_agg(distinct g.stream::text), max(coalesce(g.message, g.reason))
-from (
-  select c.org_id, c.month, c.usage_date, c.stream, c.message, c.reason, losant_usage_internal.as_of_now(c.standing, c.usage_date) as standing
-  from losant_usage.coverage c where c.standing in ('waiting', 'unavailable', 'in_doubt', 'missing')
-  union all
-  select u.org_id, u.month, u.usage_date, u.stream, null, 'never_read', losant_usage_internal.as_of_now('waiting', u.usage_date)
-  from losant_usage_internal.unfilled u
-) as g
+from losant_usage_internal.lacking_cells g
 where g.standing <> 'waiting'
 group by g.org_id, g.month, g.standing
 union all
--- A day on which the organization existed has no row of a stream that another day of the month has.
-select d.org_id, d.month, 'not_fully_tracked', e.first_day, e.last_day, null,
-  array_agg(t.stream::text order by t.stream) filter (where t.stream is not null), null
+-- A day on which the organization existed has no row of a stream that another day of the month has: the month in which a
+-- track begins or ends tells, or days that a backfill added after the last of them had ended.
+select k.org_id, k.month, 'not_fully_tracked', e.first_day, e.last_day, null,
+  array_agg(distinct k.stream::text) filter (where k.stream is not null), null
 from (
-  select month, org_id, count(*)::integer as days from losant_usage_internal.org_days group by month, org_id
-) as d
-join losant_usage.organizations o on o.org_id = d.org_id
+  select t.org_id, t.stream, losant_usage_internal.month_of(t.first_day) as month, t.first_day, t.to_day, null::integer as days
+  from losant_usage.tracks t
+  union all
+  select t.org_id, t.stream, losant_usage_internal.month_of(t.to_day), t.first_day, t.to_day, null
+  from losant_usage.tracks t where t.to_day is not null
+  union all
+  select d.org_id, null, d.month, null, null, count(distinct d.usage_date)::integer
+  from losant_usage.tracks t
+  join losant_usage.usage_days d on d.org_id = t.org_id and d.month > t.to_day
+  where t.to_day is not null and not exists (
+    select from losant_usage.tracks l where l.org_id = d.org_id and (l.to_day is null or l.to_day >= d.month)
+  )
+  group by d.org_id, d.month
+) as k
+join losant_usage.organizations o on o.org_id = k.org_id
 cross join lateral (
-  select greatest(d.month, o.created_on) as first_day,
-    least(losant_usage_internal.month_end(d.month), o.removed_on - 1, losant_usage_internal.today() - 1) as last_day
+  select greatest(k.month, o.created_on) as first_day,
+    least(losant_usage_internal.month_end(k.month), o.removed_on - 1, losant_usage_internal.today() - 1) as last_day
 ) as e
-left join losant_usage.tracks t on t.org_id = d.org_id
-  and t.first_day <= e.last_day and (t.to_day is null or t.to_day >= e.first_day)
-  and (t.first_day > e.first_day or t.to_day < e.last_day)
-where e.last_day >= e.first_day and (t.stream is not null or d.days < e.last_day - e.first_day + 1)
-group by d.org_id, d.month, e.first_day, e.last_day;
+where e.last_day >= e.first_day and (
+  (k.first_day <= e.last_day and (k.to_day is null or k.to_day >= e.first_day) and (k.first_day > e.first_day or k.to_day < e.last_day))
+  or k.days < e.last_day - e.first_day + 1
+)
+group by k.org_id, k.month, e.first_day, e.last_day;
 
 -- What keeps a month from being invoiced, by organization or, with org_id null, for the whole instance.
 create view losant_usage.period_blockers as
@@ -147,18 +145,15 @@ join losant_usage.organizations o on o.org_id = b.org_id;
 create view losant_usage.monthly_usage as
 select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags, s.period_start as month,
   losant_usage_internal.month_end(s.period_start) - s.period_start + 1 as days_in_month, s.days_expected,
-  s.days_expected - coalesce(c.days_not_stored, 0) as days_stored, s.days_expected - coalesce(c.days_not_final, 0) as days_final,
-  coalesce(c.days_accepted, 0) as days_accepted, coalesce(c.days_unavailable, 0) as days_unavailable,
-  coalesce(c.days_unreported, 0) as days_unreported, coalesce(c.standing, 'final') as standing,
+  s.days_stored, s.days_final, s.days_accepted, s.days_unavailable, s.days_unreported, s.standing,
   losant_usage_internal.month_end(s.period_start) < losant_usage_internal.today() as is_over,
-  losant_usage_internal.month_end(s.period_start) < losant_usage_internal.today() and coalesce(c.standing, 'final') = 'final' as is_final,
+  losant_usage_internal.month_end(s.period_start) < losant_usage_internal.today() and s.standing = 'final' as is_final,
   b.is_blocked is not true and i.is_blocked is not true as is_billable,
   s.devices_created, s.devices_deleted, s.devices_total, s.devices_total_max, s.devices_total_avg, s.notebook_minutes,
   s.notebook_completed, s.notebook_canceled, s.notebook_errored, s.notebook_timeout, s.payload_billable_count,
   s.payload_all_count, s.payload_all_bytes, s.payload_source_count
 from losant_usage_internal.period_sums s
 join losant_usage.organizations o on o.org_id = s.org_id
-left join losant_usage_internal.period_cells c on c.period = 'month' and c.period_start = s.period_start and c.org_id = s.org_id
 left join (select org_id, month, true as is_blocked from losant_usage_internal.org_blockers group by org_id, month) as b
   on b.org_id = s.org_id and b.month = s.period_start
 left join (select instance_id, month, true as is_blocked from losant_usage_internal.instance_blockers group by instance_id, month) as i
@@ -168,18 +163,15 @@ where s.period = 'month';
 create view losant_usage.period_usage as
 select o.instance_id, s.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags, s.period_start, p.period_end,
   p.period_end - s.period_start + 1 as days_in_period, s.days_expected,
-  s.days_expected - coalesce(c.days_not_stored, 0) as days_stored, s.days_expected - coalesce(c.days_not_final, 0) as days_final,
-  coalesce(c.days_accepted, 0) as days_accepted, coalesce(c.days_unavailable, 0) as days_unavailable,
-  coalesce(c.days_unreported, 0) as days_unreported, coalesce(c.standing, 'final') as standing,
+  s.days_stored, s.days_final, s.days_accepted, s.days_unavailable, s.days_unreported, s.standing,
   p.period_end < losant_usage_internal.today() as is_over,
-  p.period_end < losant_usage_internal.today() and coalesce(c.standing, 'final') = 'final' as is_final,
+  p.period_end < losant_usage_internal.today() and s.standing = 'final' as is_final,
   s.devices_created, s.devices_deleted, s.devices_total, s.devices_total_max, s.devices_total_avg, s.notebook_minutes,
   s.notebook_completed, s.notebook_canceled, s.notebook_errored, s.notebook_timeout, s.payload_billable_count,
   s.payload_all_count, s.payload_all_bytes, s.payload_source_count
 from losant_usage_internal.period_sums s
 join losant_usage.organizations o on o.org_id = s.org_id
 join losant_usage_internal.own_periods p on p.org_id = s.org_id
-left join losant_usage_internal.period_cells c on c.period = 'own' and c.org_id = s.org_id
 where s.period = 'own';
 
 -- What a number is measured by: the same days before, and the same weekdays before. Each rule stands here alone.
@@ -189,14 +181,6 @@ create function losant_usage_internal.days_back(first_day date, last_day date, c
 language sql immutable parallel safe
 return case comparison when 'before' then last_day - first_day + 1 when 'weekdays' then (last_day - first_day + 7) / 7 * 7
   when 'year' then 364 end;
-
-create function losant_usage_internal.number_of(d losant_usage.daily_usage, metric text) returns bigint language sql immutable parallel safe
-return case metric when 'devices_created' then d.devices_created when 'devices_deleted' then d.devices_deleted
-  when 'devices_total' then d.devices_total when 'notebook_minutes' then d.notebook_minutes
-  when 'notebook_completed' then d.notebook_completed when 'notebook_canceled' then d.notebook_canceled
-  when 'notebook_errored' then d.notebook_errored when 'notebook_timeout' then d.notebook_timeout
-  when 'payload_billable_count' then d.payload_billable_count when 'payload_all_count' then d.payload_all_count
-  when 'payload_all_bytes' then d.payload_all_bytes when 'payload_source_count' then d.payload_source_count end;
 
 -- A number of each organization and day of a range beside that of the day with which it is compared: add up the rows in
 -- which neither is null. Before an organization existed and after it left it has used nothing; nothing is known of a
@@ -299,7 +283,7 @@ select u.instance_id, u.org_id, u.org_name, u.referral_id, u.plan_id, u.customer
 from (
   select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.period_start as month,
     losant_usage_internal.month_end(s.period_start) - s.period_start + 1 as days_in_month, s.days_expected,
-    s.days_expected - coalesce(c.days_not_stored, 0) as days_stored,
+    s.days_stored,
     l.key as limit_name, m.metric, m.unit, m.kind, trunc(l.value::text::numeric) as limit_quantity, q.quantity, r.rates,
     case when m.kind = 'level' or o.removed_on is not null then q.quantity else round(q.quantity + (
       select coalesce(sum(r.rates[extract(isodow from day)::integer]), 0)
@@ -311,7 +295,6 @@ from (
   left join losant_usage.metrics m on m.limit_name = l.key
   cross join lateral (select (to_jsonb(s) ->> m.metric)::numeric as quantity) as q
   left join losant_usage_internal.weekday_rates r on r.org_id = s.org_id and r.metric = m.metric
-  left join losant_usage_internal.period_cells c on c.period = 'month' and c.period_start = s.period_start and c.org_id = s.org_id
   where s.period = 'month' and s.period_start = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
     and jsonb_typeof(l.value) = 'number'
 ) as u;

@@ -1,13 +1,5 @@
 -- How far the numbers reach, and the one snapshot that pages, metrics and status read.
 
-create view losant_usage_internal.gap_days as
-select o.instance_id, c.stream, c.org_id, c.usage_date, losant_usage_internal.as_of_now(c.standing, c.usage_date) as standing
-from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
-where c.standing in ('waiting', 'in_doubt', 'missing')
-union all
-select u.instance_id, u.stream, u.org_id, u.usage_date, losant_usage_internal.as_of_now('waiting', u.usage_date)
-from losant_usage_internal.unfilled u;
-
 create view losant_usage.freshness as
 select t.instance_id, t.stream, t.first_day, t.orgs, t.last_day,
   case when g.missing_from is null then t.last_day when g.missing_from > t.first_day then g.missing_from - 1 end as complete_to,
@@ -22,15 +14,17 @@ from (
   group by o.instance_id, t.stream
 ) as t
 left join (
-  select d.instance_id, d.stream, min(d.usage_date) as missing_from,
+  select o.instance_id, d.stream, min(d.usage_date) as missing_from,
     count(distinct d.org_id) filter (where k.to_day is null)::integer as orgs_incomplete,
     count(*) filter (where d.standing in ('in_doubt', 'missing'))::integer as gaps,
     count(distinct d.org_id) filter (where d.standing in ('in_doubt', 'missing'))::integer as orgs_with_gaps,
     min(d.usage_date) filter (where d.standing in ('in_doubt', 'missing')) as oldest_gap,
     max(d.usage_date) filter (where d.standing in ('in_doubt', 'missing')) as newest_gap
-  from losant_usage_internal.gap_days d
+  from losant_usage_internal.lacking_cells d
+  join losant_usage.organizations o on o.org_id = d.org_id
   join losant_usage.tracks k on k.org_id = d.org_id and k.stream = d.stream
-  group by d.instance_id, d.stream
+  where d.standing <> 'unavailable'
+  group by o.instance_id, d.stream
 ) as g on g.instance_id = t.instance_id and g.stream = t.stream;
 
 -- One row per instance and stream. Cells that are not final are counted, all others are.

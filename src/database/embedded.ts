@@ -48,12 +48,13 @@ export async function openEmbedded(
 function toHandle(folder: string, pglite: PGlite, lock: DatabaseSync | null): DatabaseHandle {
   const plugins = lock === null ? [] : [requireRoomAlways(folder)];
   const root = new Kysely<Schema>({ dialect: new PGliteDialect({ pglite }), plugins });
+  const db = root.withSchema(SCHEMA_NAME);
   return {
-    db: root.withSchema(SCHEMA_NAME),
+    db,
     kind: 'embedded',
     describe: folder,
     readOnly: null,
-    runLong: (work) => work(root),
+    runLong: (work) => work(db),
     close: async () => {
       try {
         await root.destroy();

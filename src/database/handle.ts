@@ -17,8 +17,8 @@ export interface DatabaseHandle {
   /** The reason why its transactions cannot write; null if they can, as far as the session shows. */
   readonly readOnly: ReadOnly | null;
   /**
-   * Runs `work` with a connection of its own whose statements may take an hour, for migrations. Its
-   * `db` adds no schema name. Must not be called inside a transaction of `db`.
+   * Runs `work` with a connection of its own whose statements may take an hour, for migrations. Must not be called
+   * inside a transaction of `db`.
    */
   runLong<T>(work: (db: Kysely<Schema>) => Promise<T>): Promise<T>;
   close(): Promise<void>;

@@ -52,7 +52,7 @@ export async function migrateToHead(handle: DatabaseHandle, options: MigrateOpti
   try {
     return await handle.runLong(async (db) => {
       await sql`select set_config('lock_timeout', ${`${LOCK_WAIT_MS}`}, false)`.execute(db);
-      const { error, results = [] } = await createMigrator(db, files).migrateToLatest();
+      const { error, results = [] } = await createMigrator(db.withoutPlugins(), files).migrateToLatest();
       if (error instanceof Error) throw error;
       return results
         .filter(({ status }) => status === 'Success')
@@ -131,14 +131,13 @@ function requireMigratable(handle: DatabaseHandle, found: SchemaState): void {
 }
 
 function refusal({ describe }: DatabaseHandle, found: SchemaState): DatabaseError {
+  const at = `The database at ${describe}`;
   switch (found.state) {
     case 'foreign':
       return new DatabaseError(
         'database_mismatch',
-        `The database at ${describe} was made by another layout of losant-usage: its first migration is another one`,
-        {
-          hint: 'make a new database, and collect what Losant still has with `losant-usage backfill`',
-        },
+        `${at} was made by another layout of losant-usage: its first migration is another one`,
+        { hint: 'make a new database, and collect what Losant still has with `losant-usage backfill`' },
       );
     case 'edited':
       return new DatabaseError(
@@ -149,19 +148,19 @@ function refusal({ describe }: DatabaseHandle, found: SchemaState): DatabaseErro
     case 'ahead':
       return new DatabaseError(
         'database_too_new',
-        `The database at ${describe} is newer than this program: it has ${found.unknown.join(', ')}`,
-        {
-          hint: 'use the version of losant-usage that migrated it; `losant-usage migrate` only goes forward',
-        },
+        `${at} is newer than this program: it has ${found.unknown.join(', ')}`,
+        { hint: 'use the version of losant-usage that migrated it; `losant-usage migrate` only goes forward' },
       );
-    default:
+    case 'behind':
       return new DatabaseError(
         'database_too_old',
-        found.state === 'empty'
-          ? `The database at ${describe} has no tables of losant-usage yet`
-          : `The database at ${describe} is older than this program: it lacks ${found.pending.join(', ')}`,
+        `${at} is older than this program: it lacks ${found.pending.join(', ')}`,
         { hint: 'run `losant-usage migrate`' },
       );
+    default:
+      return new DatabaseError('database_too_old', `${at} has no tables of losant-usage yet`, {
+        hint: 'run `losant-usage migrate`',
+      });
   }
 }
 

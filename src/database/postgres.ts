@@ -29,51 +29,18 @@ const CONNECT_TIMEOUT_MS = 10_000;
 /** The limit for long statements, enough to rewrite or index a table with years of data. */
 const LONG_STATEMENT_MS = 3_600_000;
 
-/**
- * The margin by which the client waits longer than the server's own timeout, so that it gives up on a
- * statement only if the server cannot.
- */
+/** By how much the client waits longer than the server's own timeout, so that it gives up only if the server cannot. */
 const SILENCE_MARGIN_MS = 15_000;
 
 /** The delay that finds a peer which vanished between two statements within a minute. */
 const KEEP_ALIVE_DELAY_MS = 30_000;
 
 /** Throws SettingsError or DatabaseError, neither with the password. */
-export async function openPostgres(given: PostgresOptions): Promise<DatabaseHandle> {
-  const { statementTimeoutMs = STATEMENT_TIMEOUT_MS } = given;
-  const options = { ...given, statementTimeoutMs, url: spellSslMode(given.url) };
-  const where = locate(options.url);
-  const usual = await connect(options, where);
-  return {
-    db: usual.root.withSchema(SCHEMA_NAME),
-    kind: 'postgres',
-    describe: where,
-    readOnly: usual.readOnly,
-    runLong: async (work) => {
-      const long = await connect({ ...options, poolSize: 1, statementTimeoutMs: LONG_STATEMENT_MS }, where);
-      try {
-        return await work(long.root);
-      } finally {
-        await long.close();
-      }
-    },
-    close: () => usual.close(),
-  };
-}
-
-interface Connected {
-  readonly root: Kysely<Schema>;
-  readonly readOnly: ReadOnly | null;
-  close(): Promise<void>;
-}
-
-/** The options, with the limit for statements. */
-type Bounded = PostgresOptions & { readonly statementTimeoutMs: number };
-
-async function connect(options: Bounded, where: string): Promise<Connected> {
+export async function openPostgres(options: PostgresOptions): Promise<DatabaseHandle> {
+  const where = locate(spellSslMode(options.url));
   let readOnly: ReadOnly | null = null;
   const pool = createPool(options, where, async (client) => {
-    readOnly = await prepareSession(client, options.statementTimeoutMs, where);
+    readOnly = await prepareSession(client, options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS, where);
   });
   try {
     const client = await pool.connect();
@@ -84,8 +51,18 @@ async function connect(options: Bounded, where: string): Promise<Connected> {
   }
   const root = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
   return {
-    root,
+    db: root.withSchema(SCHEMA_NAME),
+    kind: 'postgres',
+    describe: where,
     readOnly,
+    runLong: async (work) => {
+      const long = await openPostgres({ ...options, poolSize: 1, statementTimeoutMs: LONG_STATEMENT_MS });
+      try {
+        return await work(long.db);
+      } finally {
+        await long.close();
+      }
+    },
     close: async () => {
       await root.destroy();
       // kysely ends the pool only if it has run a query.
@@ -95,16 +72,15 @@ async function connect(options: Bounded, where: string): Promise<Connected> {
 }
 
 function createPool(
-  options: Bounded,
+  options: PostgresOptions,
   where: string,
   // The pool waits for this, although its types do not say so.
   onConnect: (client: pg.ClientBase) => unknown,
 ): pg.Pool {
-  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, statementTimeoutMs } = options;
+  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, statementTimeoutMs = STATEMENT_TIMEOUT_MS } = options;
   const types = new pg.TypeOverrides();
   for (const [oid, parse] of Object.entries(PARSERS)) types.setTypeParser(Number(oid), parse);
   const pool = new pg.Pool({
-    connectionString: options.url,
     application_name: options.applicationName,
     max: options.poolSize,
     keepAlive: true,
@@ -113,7 +89,7 @@ function createPool(
     Client: boundedClient({
       connectTimeoutMs,
       silenceMs: statementTimeoutMs + SILENCE_MARGIN_MS,
-      readUrl: options.readUrl && (() => readUrlAgain(options)),
+      readUrl: () => spellSslMode(readUrlAgain(options)),
     }),
     onConnect,
   });
@@ -127,7 +103,7 @@ function createPool(
 /** Returns the URL as it is now; as it was, if it cannot be read, because its file may be about to be replaced. */
 function readUrlAgain({ url, readUrl }: PostgresOptions): string {
   try {
-    return readUrl === undefined ? url : spellSslMode(readUrl());
+    return readUrl?.() ?? url;
   } catch (error) {
     if (error instanceof SettingsError) return url;
     throw error;
@@ -140,10 +116,7 @@ const OLDEST_MAJOR = 15;
 /** The longest wait for a lock: beyond it a session elsewhere is stuck, which is not contention. */
 const LOCK_TIMEOUT_MS = 30_000;
 
-/**
- * The longest idle time of a transaction. No transaction here waits for anything but the database, so
- * an idle one belongs to a paused process.
- */
+/** No transaction here waits for anything but the database, so one that is idle for long belongs to a paused process. */
 const IDLE_IN_TRANSACTION_MS = 60_000;
 
 /** The encodings that can represent every character of a name or tag. */
@@ -160,9 +133,8 @@ interface Facts {
 }
 
 /**
- * Gives a new session the settings that this program relies on, whatever the server's
- * defaults. They are set by query, because connection poolers refuse startup parameters. Returns why it
- * cannot write, if so. Throws DatabaseError for a server that cannot be used.
+ * Gives a new session the settings that this program relies on, by query, because connection poolers refuse startup
+ * parameters. Returns why it cannot write, if so. Throws DatabaseError for a server that cannot be used.
  */
 async function prepareSession(
   client: pg.ClientBase,
@@ -243,44 +215,38 @@ function locate(url: string): string {
 }
 
 /**
- * Returns the URL with `prefer`, `require` and `verify-ca` written as `verify-full`, which is
- * how the driver treats them, but with eight lines of warning for the other names.
+ * Returns the URL with `prefer`, `require` and `verify-ca` written as `verify-full`, which is how the driver treats them,
+ * but with eight lines of warning for the other names. A URL that asks for libpq's weaker meaning keeps it.
  */
 export function spellSslMode(url: string): string {
-  const query = url.indexOf('?');
-  // A URL that asks for libpq's weaker meaning keeps it.
-  if (query === -1 || /[?&]uselibpqcompat=/.test(url)) return url;
-  const parameters = url
-    .slice(query)
-    .replaceAll(/([?&]sslmode=)(prefer|require|verify-ca)(?=&|$)/g, '$1verify-full');
-  return `${url.slice(0, query)}${parameters}`;
+  if (/[?&]uselibpqcompat=/.test(url)) return url;
+  return url.replaceAll(/([?&]sslmode=)(prefer|require|verify-ca)(?=&|$)/g, '$1verify-full');
 }
 
-export interface ClientBounds {
+interface ClientBounds {
   readonly connectTimeoutMs: number;
   /** The time that a query may stay unanswered, above the server's own statement timeout. */
   readonly silenceMs: number;
-  readonly readUrl?: (() => string) | undefined;
+  readonly readUrl: () => string;
 }
 
 /**
- * Returns a pg client class whose every wait ends, even if the server or the network in
- * between falls silent: a connection that answers too late is destroyed, and its queries fail as lost. (pg's
- * own `query_timeout` would return the busy connection to the pool; the pool's `connectionTimeoutMillis`
- * would also fail those who merely wait for a free connection.) Supports queries by promise only.
+ * Returns a pg client class whose every wait ends, even if the server or the network in between falls silent: a
+ * connection that answers too late is destroyed, and its queries fail as lost. (pg's own `query_timeout` would return the
+ * busy connection to the pool; the pool's `connectionTimeoutMillis` would also fail those who merely wait for a free
+ * connection.) Supports queries by promise only.
  */
 export function boundedClient({ connectTimeoutMs, silenceMs, readUrl }: ClientBounds): typeof pg.Client {
   return class BoundedClient extends pg.Client {
     constructor(config: pg.ClientConfig) {
-      const now = readUrl && { connectionString: readUrl() };
-      super({ ...config, ...now, connectionTimeoutMillis: connectTimeoutMs });
+      super({ ...config, connectionString: readUrl(), connectionTimeoutMillis: connectTimeoutMs });
       // An error on a checked-out but idle connection would have no listener and end the process; the next
       // query reports the loss.
       this.on('error', () => {});
       const query = this.query.bind(this) as (...args: readonly unknown[]) => Promise<unknown>;
-      const bounded = (text: unknown, values?: readonly unknown[]): Promise<unknown> => {
+      const bounded = (...args: readonly unknown[]): Promise<unknown> => {
         const timer = setTimeout(() => socketOf(this).destroy(), silenceMs);
-        return query(text, values?.map(asText)).finally(() => clearTimeout(timer));
+        return query(...args).finally(() => clearTimeout(timer));
       };
       this.query = bounded as typeof this.query;
     }
@@ -289,27 +255,4 @@ export function boundedClient({ connectTimeoutMs, silenceMs, readUrl }: ClientBo
 
 function socketOf(client: pg.Client): Socket {
   return (client as unknown as { connection: { stream: Socket } }).connection.stream;
-}
-
-/** Writes long arrays, most of what is sent, three times as fast as pg. */
-function asText(value: unknown): unknown {
-  return Array.isArray(value) ? (arrayText(value) ?? value) : value;
-}
-
-/** Returns an array as Postgres reads it; null if an element is no scalar. */
-function arrayText(values: readonly unknown[]): string | null {
-  const parts: string[] = [];
-  for (const value of values) {
-    if (value === null) parts.push('NULL');
-    else if (typeof value === 'string') parts.push(`"${NEEDS_ESCAPE.test(value) ? escape(value) : value}"`);
-    else if (typeof value === 'number' || typeof value === 'boolean') parts.push(String(value));
-    else return null;
-  }
-  return `{${parts.join(',')}}`;
-}
-
-const NEEDS_ESCAPE = /["\\]/;
-
-function escape(text: string): string {
-  return text.replaceAll(/["\\]/g, String.raw`\$&`);
 }

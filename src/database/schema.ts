@@ -693,6 +693,9 @@ export interface UsageDays {
   hours_all_bytes: ArrayType<number> | null;
   hours_all_count: ArrayType<number> | null;
   hours_billable_count: ArrayType<number> | null;
+  is_reported: Generated<boolean>;
+  is_stored: Generated<boolean>;
+  is_waiting: Generated<boolean>;
   month: Generated<UsageDay>;
   notebook_canceled: number | null;
   notebook_completed: number | null;
@@ -705,6 +708,7 @@ export interface UsageDays {
   payload_billable_count: number | null;
   payload_source_count: number | null;
   payload_sources: Json | null;
+  standing: Generated<Standing>;
   usage_date: UsageDay;
 }
 

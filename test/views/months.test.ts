@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { addDays as backfill } from '../../src/ledger/fill.ts';
 import { addDays, eachDay, earliestDay, latestDay, type UsageDay } from '../../src/usage/day.ts';
 import { daysOfMonth } from '../../src/usage/month.ts';
-import { worstStanding } from '../../src/usage/standing.ts';
+import { type Standing, worstStanding } from '../../src/usage/standing.ts';
 import { streamNamed } from '../../src/usage/streams/catalog.ts';
 import { INSTANCE, useLedger, WRITE } from '../ledger/ledger.ts';
 import { POLICY } from '../usage/cells.ts';
@@ -41,13 +41,17 @@ function summarize(cells: readonly WorldCell[], { end }: { end: UsageDay }) {
     .map(({ numbers }) => numbers?.['devices_total'] as number);
   const days = daysWhere(cells, () => true);
   const standing = worstStanding(cells.map((cell) => cell.standing));
+  const standingsOfDays = [...Map.groupBy(cells, ({ day }) => day).values()].map((ofDay) =>
+    worstStanding(ofDay.map((cell) => cell.standing)),
+  );
+  const daysOf = (wanted: Standing) => standingsOfDays.filter((each) => each === wanted).length;
   const isOver = end <= YESTERDAY;
   return {
     days_expected: days,
     days_stored: days - daysWhere(cells, ({ isStored }) => !isStored),
-    days_final: days - daysWhere(cells, (cell) => cell.standing !== 'final'),
-    days_accepted: daysWhere(cells, (cell) => cell.standing === 'accepted'),
-    days_unavailable: daysWhere(cells, (cell) => cell.standing === 'unavailable'),
+    days_final: daysOf('final'),
+    days_accepted: daysOf('accepted'),
+    days_unavailable: daysOf('unavailable'),
     days_unreported: daysWhere(cells, (cell) => cell.isStored && !cell.isReported),
     standing,
     is_over: isOver,

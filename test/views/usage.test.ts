@@ -201,3 +201,26 @@ test('every view is the same whatever the time zone of the session', async () =>
   expect(await read('Pacific/Auckland')).toEqual(inUtc);
   expect(await read('America/New_York')).toEqual(inUtc);
 });
+
+// Promise (Missing numbers): A day is not final while a stream that wants it has no row for it.
+test('a stream that begins on days of others makes them missing until it has its own rows', async () => {
+  const { ledger } = given;
+  const orgId = '5d00000000000000000000a5';
+  const standingsOfDays = sql`select distinct standing from losant_usage.daily_usage
+    where org_id = ${orgId} and usage_date between '2026-10-01' and '2026-10-03'`;
+  const cell = sql`usage_date between '2026-10-01' and '2026-10-03' and org_id = ${orgId}`;
+  const final = sql`update losant_usage.coverage set standing = 'final', is_stored = true, revision = 1, reason = null,
+    first_loaded_at = now(), finalized_at = now(), verified_at = now() where ${cell}`;
+  await ledger.asProgram(final);
+  expect(await ledger.list(standingsOfDays)).toEqual(['final']);
+  await ledger.asProgram(sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day)
+    values (${orgId}, 'payload_totals', '2026-10-01', '2026-10-01')`);
+  expect(await ledger.list(standingsOfDays)).toEqual(['missing']);
+  await ledger.asProgram(
+    sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason)
+      select usage_date, org_id, 'payload_totals', 'never_read' from losant_usage.usage_days where ${cell}`,
+    sql`update losant_usage.tracks set next_day = '2026-11-24' where org_id = ${orgId}`,
+    final,
+  );
+  expect(await ledger.list(standingsOfDays)).toEqual(['final']);
+});
