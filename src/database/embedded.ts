@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, statfsSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, type StatsFs, statfsSync, statSync } from 'node:fs';
 import { readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -10,38 +10,39 @@ import { PARSERS } from './parsers.ts';
 import type { Schema } from './schema.ts';
 
 /**
- * Opens PGlite in `folder` for this process alone: PGlite itself has no lock, and two
- * processes on one folder lose committed rows. It has one connection, so a query on `db` inside a transaction
- * of `db` would wait for itself.
+ * Opens PGlite in `folder` for this process alone: PGlite itself has no lock, and two processes on one folder lose
+ * committed rows. It has one connection, so a query on `db` inside a transaction of `db` would wait for itself.
  */
 export async function openEmbedded(
   folder: string,
   { ifMissing }: { readonly ifMissing: IfMissing },
 ): Promise<DatabaseHandle> {
   if (statSync(folder, { throwIfNoEntry: false })?.isFile()) {
-    throw new DatabaseError(
-      'database_refused',
-      `${folder} is a file, not the folder of an embedded database`,
-      {
-        hint: 'give DATABASE_URL=embedded:DIR a folder; `losant-usage run` begins a new database there',
-      },
-    );
+    throw refused(`${folder} is a file, not the folder of an embedded database`, {
+      hint: 'give DATABASE_URL=embedded:DIR a folder; `losant-usage run` begins a new database there',
+    });
   }
   // PGlite creates its cluster only in an empty folder, so the lock file cannot be in it.
   const dataDir = join(folder, 'pgdata');
   if (ifMissing !== 'create' && !existsSync(dataDir)) {
     if (ifMissing === 'stand_in') return toHandle(folder, await startPGlite(undefined), null);
-    throw new DatabaseError('database_refused', `There is no embedded database in ${folder}`, {
+    throw refused(`There is no embedded database in ${folder}`, {
       hint: 'correct the folder in DATABASE_URL; `losant-usage run` begins a new database there',
     });
   }
-  makeRoomyFolder(folder);
   const lock = lockFolder(folder);
   try {
     return toHandle(folder, await openFolder(dataDir), lock);
   } catch (error) {
     lock.close();
-    throw await describeOpenError(error, folder, dataDir);
+    const version = await readFile(join(dataDir, 'PG_VERSION'), 'utf8').catch(() => 'an unknown version of');
+    const message =
+      `The embedded database in ${folder}, written by Postgres ${version.trim()}, does not open: ` +
+      messageOf(error);
+    throw new DatabaseError('database_unreachable', message, {
+      hint: 'open it with the version of losant-usage that wrote it, or move it away and start a new one',
+      cause: error,
+    });
   }
 }
 
@@ -90,29 +91,25 @@ async function startPGlite(dataDir: string | undefined): Promise<PGlite> {
   return pglite;
 }
 
-async function describeOpenError(error: unknown, folder: string, dataDir: string): Promise<DatabaseError> {
-  const version = await readFile(join(dataDir, 'PG_VERSION'), 'utf8').catch(() => 'an unknown version of');
-  const reason = error instanceof Error ? error.message : String(error);
-  const message = `The embedded database in ${folder}, written by Postgres ${version.trim()}, does not open: ${reason}`;
-  return new DatabaseError('database_unreachable', message, {
-    hint: 'open it with the version of losant-usage that wrote it, or move it away and start a new one',
-    cause: error,
-  });
-}
-
 const SQLITE_BUSY = 5;
 
 /**
- * Takes the folder for this process alone, creating it if it is missing. The lock is SQLite's
- * file lock on an empty file, so the operating system releases it however the process dies. Throws HeldError
- * if another handle has it.
+ * Takes the folder for this process alone, creating it if it is missing. The lock is SQLite's file lock on an empty file,
+ * so the operating system releases it however the process dies. Throws HeldError if another handle has it, DatabaseError
+ * if the folder cannot be made or its disk is full.
  */
 function lockFolder(folder: string): DatabaseSync {
   let lock: DatabaseSync;
   try {
+    makeFolder(folder);
+    requireRoom(folder);
     lock = new DatabaseSync(join(folder, 'losant-usage.lock'), { timeout: 0 });
   } catch (error) {
-    throw cannotBeWritten(folder, error);
+    if (error instanceof DatabaseError) throw error;
+    throw refused(`The folder ${folder} cannot be written: ${messageOf(error)}`, {
+      hint: 'give DATABASE_URL=embedded:DIR a folder that this user may write',
+      cause: error,
+    });
   }
   try {
     lock.exec('pragma locking_mode = exclusive; begin exclusive');
@@ -126,24 +123,11 @@ function lockFolder(folder: string): DatabaseSync {
   return lock;
 }
 
-/**
- * Makes the folder if it is missing. Throws DatabaseError if it cannot be made, or its
- * disk is full.
- */
-function makeRoomyFolder(folder: string): void {
-  let free: number;
-  try {
-    makeFolder(folder);
-    free = readFreeBytes(folder);
-  } catch (error) {
-    throw cannotBeWritten(folder, error);
-  }
-  requireRoom(folder, free);
-}
-
-function readFreeBytes(folder: string): number {
-  const { bavail, bsize } = statfsSync(folder);
-  return bavail * bsize;
+/** Goes level by level: creating all at once never ends below /proc, which takes no folder. */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  makeFolder(dirname(folder));
+  mkdirSync(folder);
 }
 
 /**
@@ -153,20 +137,12 @@ function readFreeBytes(folder: string): number {
  */
 const ROOM_MB = 64;
 
-/** Returns a plugin that looks at the disk before each statement. */
-function requireRoomAlways(folder: string): KyselyPlugin {
-  return {
-    transformQuery: ({ node }) => {
-      requireRoom(folder, readFreeBytes(folder));
-      return node;
-    },
-    transformResult: ({ result }) => Promise.resolve(result),
-  };
-}
-
 /** Throws DatabaseError if too few bytes are free for the embedded database. */
-export function requireRoom(folder: string, freeBytes: number): void {
-  const free = Math.floor(freeBytes / 1_000_000);
+export function requireRoom(
+  folder: string,
+  stat: Pick<StatsFs, 'bavail' | 'bsize'> = statfsSync(folder),
+): void {
+  const free = Math.floor((stat.bavail * stat.bsize) / 1_000_000);
   if (free >= ROOM_MB) return;
   const message =
     `The disk of the embedded database in ${folder} is full: ` +
@@ -176,17 +152,24 @@ export function requireRoom(folder: string, freeBytes: number): void {
   });
 }
 
-function cannotBeWritten(folder: string, error: unknown): DatabaseError {
-  const reason = error instanceof Error ? error.message : String(error);
-  return new DatabaseError('database_refused', `The folder ${folder} cannot be written: ${reason}`, {
-    hint: 'give DATABASE_URL=embedded:DIR a folder that this user may write',
-    cause: error,
-  });
+/** Returns a plugin that looks at the disk before each statement. */
+function requireRoomAlways(folder: string): KyselyPlugin {
+  return {
+    transformQuery: ({ node }) => {
+      requireRoom(folder);
+      return node;
+    },
+    transformResult: ({ result }) => Promise.resolve(result),
+  };
 }
 
-/** Goes level by level: creating all at once never ends below /proc, which takes no folder. */
-function makeFolder(folder: string): void {
-  if (existsSync(folder)) return;
-  makeFolder(dirname(folder));
-  mkdirSync(folder);
+function refused(
+  message: string,
+  options: { readonly hint: string; readonly cause?: unknown },
+): DatabaseError {
+  return new DatabaseError('database_refused', message, options);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -130,37 +130,43 @@ function requireMigratable(handle: DatabaseHandle, found: SchemaState): void {
   if (['ahead', 'edited', 'foreign'].includes(found.state)) throw refusal(handle, found);
 }
 
+const MIGRATE = 'run `losant-usage migrate`';
+
+/** Returns the refusal of a database that is not at head: what is wrong with it, and the next step. */
 function refusal({ describe }: DatabaseHandle, found: SchemaState): DatabaseError {
   const at = `The database at ${describe}`;
+  const refuse = (
+    kind: 'database_mismatch' | 'database_too_new' | 'database_too_old',
+    message: string,
+    hint: string,
+  ) => new DatabaseError(kind, message, { hint });
   switch (found.state) {
     case 'foreign':
-      return new DatabaseError(
+      return refuse(
         'database_mismatch',
         `${at} was made by another layout of losant-usage: its first migration is another one`,
-        { hint: 'make a new database, and collect what Losant still has with `losant-usage backfill`' },
+        'make a new database, and collect what Losant still has with `losant-usage backfill`',
       );
     case 'edited':
-      return new DatabaseError(
+      return refuse(
         'database_mismatch',
         `Migration ${found.edited.join(', ')} is not what was applied to the database at ${describe}`,
-        { hint: 'install the released files again: an applied migration is never changed' },
+        'install the released files again: an applied migration is never changed',
       );
     case 'ahead':
-      return new DatabaseError(
+      return refuse(
         'database_too_new',
         `${at} is newer than this program: it has ${found.unknown.join(', ')}`,
-        { hint: 'use the version of losant-usage that migrated it; `losant-usage migrate` only goes forward' },
+        'use the version of losant-usage that migrated it; `losant-usage migrate` only goes forward',
       );
     case 'behind':
-      return new DatabaseError(
+      return refuse(
         'database_too_old',
         `${at} is older than this program: it lacks ${found.pending.join(', ')}`,
-        { hint: 'run `losant-usage migrate`' },
+        MIGRATE,
       );
     default:
-      return new DatabaseError('database_too_old', `${at} has no tables of losant-usage yet`, {
-        hint: 'run `losant-usage migrate`',
-      });
+      return refuse('database_too_old', `${at} has no tables of losant-usage yet`, MIGRATE);
   }
 }
 

@@ -39,9 +39,7 @@ test('the program has the streams and metrics of the tables, which usage_days ha
   expect(known).toEqual(streamNames);
   const columns = await ledger.list(sql`select attname from pg_attribute
     where attrelid = 'losant_usage.usage_days'::regclass and attnum > 0 and not attisdropped`);
-  expect(columns.sort()).toEqual(
-    [...KEPT, ...streams.flatMap((stream) => stream.columns)].sort(),
-  );
+  expect(columns.sort()).toEqual([...KEPT, ...streams.flatMap((stream) => stream.columns)].sort());
   for (const stream of streams) {
     const ofStream = await ledger.list(
       sql`select metric from losant_usage.metrics where stream = ${stream.name} order by position`,
