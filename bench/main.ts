@@ -7,29 +7,36 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startOwnPostgres } from '../test/support/own-postgres.ts';
+import { billing } from './billing.ts';
 import { type Bench, backfill, daily, idle, type Sizes } from './cases.ts';
 import { createTemplate } from './processes.ts';
 import { createReport } from './report.ts';
 import { views } from './views.ts';
 
-const CASES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = { daily, backfill, idle, views };
+const CASES: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
+  daily,
+  backfill,
+  idle,
+  views,
+  billing,
+};
 
 const FULL: Sizes = {
-  daily: 5e3,
-  slow: 1e3,
+  daily: [1e3, 5e3],
   backfill: 500,
   idle: 1e4,
   views: 1e4,
+  billing: 1e4,
   days: 90,
   latencies: [0, 20, 100],
   rounds: 3,
 };
 const QUICK: Sizes = {
-  daily: 500,
-  slow: 100,
+  daily: [100, 500],
   backfill: 50,
   idle: 500,
   views: 500,
+  billing: 500,
   days: 90,
   latencies: [0, 20],
   rounds: 1,
@@ -85,8 +92,7 @@ function readSizes(): Sizes {
   const days = values.days === undefined ? usual.days : Number(values.days);
   if (values.orgs === undefined) return { ...usual, days };
   const orgs = Number(values.orgs);
-  const slow = Math.min(usual.slow, orgs);
-  return { ...usual, days, daily: orgs, slow, backfill: orgs, idle: orgs, views: orgs };
+  return { ...usual, days, daily: [orgs], backfill: orgs, idle: orgs, views: orgs, billing: orgs };
 }
 
 /** Runs a case. One that fails does not stop the others. */

@@ -18,7 +18,7 @@ export interface Measured<T> extends Usage {
 }
 
 const CHECKOUT = fileURLToPath(new URL('..', import.meta.url));
-const LAUNCHER = 'bin/losant-usage.js';
+export const LAUNCHER = 'bin/losant-usage.js';
 
 /** The time after which a process that has not ended counts as hanging. */
 const LONGEST_MS = 30 * 60_000;
@@ -80,6 +80,7 @@ export async function withSimulator<T>(
 /** The part of the document of `run --json` and `backfill --json` that is read. */
 export interface ExportReport {
   readonly requests: number;
+  readonly cells: Readonly<Record<'planned', number>>;
   readonly rows: Readonly<Record<'inserted', number>>;
 }
 

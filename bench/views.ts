@@ -44,9 +44,7 @@ const QUESTIONS: Readonly<Record<string, string>> = {
 export async function views({ postgres, sizes, report }: Bench): Promise<void> {
   const { views: orgs, days, rounds } = sizes;
   await withDatabase(postgres, async (databaseUrl) => {
-    const script = readFileSync(new URL('fill.sql', import.meta.url), 'utf8');
-    await query(databaseUrl, script.replaceAll(':orgs', `${orgs}`).replaceAll(':days', `${days}`));
-    await query(databaseUrl, 'vacuum (analyze)');
+    await fill(databaseUrl, { orgs, days });
     const rows = [];
     for (const [question, statement] of Object.entries(QUESTIONS)) {
       const times: number[] = [];
@@ -56,6 +54,16 @@ export async function views({ postgres, sizes, report }: Bench): Promise<void> {
     }
     report(`views: ${orgs} organizations × ${days} days, medians of ${rounds}, in the server`, rows);
   });
+}
+
+/** Fills a database as it is after so many days. */
+export async function fill(
+  databaseUrl: string,
+  { orgs, days }: { readonly orgs: number; readonly days: number },
+): Promise<void> {
+  const script = readFileSync(new URL('fill.sql', import.meta.url), 'utf8');
+  await query(databaseUrl, script.replaceAll(':orgs', `${orgs}`).replaceAll(':days', `${days}`));
+  await query(databaseUrl, 'vacuum (analyze)');
 }
 
 interface Explained {

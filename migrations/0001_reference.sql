@@ -66,17 +66,16 @@ return (month + interval '1 month')::date - 1;
 create function losant_usage_internal.late_before() returns date language sql stable parallel safe
 return (now() at time zone 'UTC' - interval '6 hours')::date;
 
--- The one thing that time decides without an answer: what is waiting and late is missing.
-create function losant_usage_internal.as_of_now(standing losant_usage.standing, usage_date date) returns losant_usage.standing
-language sql stable parallel safe
-return case when standing = 'waiting' and usage_date < losant_usage_internal.late_before()
-  then 'missing'::losant_usage.standing else standing end;
-
--- The same of a day, by the worst standing of its cells and whether one of them is waiting.
+-- The one thing that time decides without an answer: what is waiting and late is missing. A day has the worst standing
+-- of its cells, and says whether one of them is waiting.
 create function losant_usage_internal.day_as_of_now(standing losant_usage.standing, is_waiting boolean, usage_date date)
 returns losant_usage.standing language sql stable parallel safe
 return case when is_waiting and usage_date < losant_usage_internal.late_before()
   then 'missing'::losant_usage.standing else standing end;
+
+create function losant_usage_internal.as_of_now(standing losant_usage.standing, usage_date date) returns losant_usage.standing
+language sql stable parallel safe
+return losant_usage_internal.day_as_of_now(standing, standing = 'waiting', usage_date);
 
 -- Sums of bigint as bigint: sum() gives a numeric and takes three times as long over many groups. A month of numbers
 -- below 2^53 is far from the limit.

@@ -211,23 +211,26 @@ cross join lateral generate_series(t.next_day::timestamp,
   least(t.to_day, losant_usage_internal.today() - 1)::timestamp, interval '1 day') as day
 where t.next_day < losant_usage_internal.today() and (t.to_day is null or t.next_day <= t.to_day);
 
--- Cells that are not final or that Losant never named; every other cell is final.
-create view losant_usage_internal.open_cells as
-select c.usage_date, c.month, c.org_id, c.stream, losant_usage_internal.as_of_now(c.standing, c.usage_date) as standing,
-  c.is_stored, c.is_reported, c.reason, c.message
-from losant_usage.coverage c where c.standing <> 'final' or not c.is_reported
+-- Every wanted cell, with the standing that is stored and that of now. The types of both sides are the same, or else the
+-- planner looks up no cell by its key.
+create view losant_usage_internal.wanted_cells as
+select usage_date, month, org_id, stream, standing as stored_standing, losant_usage_internal.as_of_now(standing, usage_date) as standing,
+  reason, message, is_stored, is_reported, silences, revision, verified_at, next_read_at, attempts, attempted_at, first_loaded_at,
+  finalized_at, run_id, response_sha256
+from losant_usage.coverage
 union all
-select u.usage_date, u.month, u.org_id, u.stream, losant_usage_internal.as_of_now('waiting', u.usage_date), false, false, 'never_read', null
-from losant_usage_internal.unfilled u;
+select usage_date, month, org_id, stream, 'waiting', losant_usage_internal.as_of_now('waiting', usage_date),
+  'never_read', null, false, false, 0::smallint, 0, null, null, 0, null, null, null, null, null
+from losant_usage_internal.unfilled;
 
--- The few of these without a number that can be relied on, by an index of their own.
+-- Cells that are not final or that Losant never named, and those without a number to rely on: each has its index.
+create view losant_usage_internal.open_cells as
+select usage_date, month, org_id, stream, standing, is_stored, is_reported, reason, message
+from losant_usage_internal.wanted_cells where stored_standing <> 'final' or not is_reported;
+
 create view losant_usage_internal.lacking_cells as
-select c.usage_date, c.month, c.org_id, c.stream, losant_usage_internal.as_of_now(c.standing, c.usage_date) as standing,
-  c.reason, c.message, c.attempts, c.next_read_at, c.attempted_at
-from losant_usage.coverage c where c.standing in ('waiting', 'unavailable', 'in_doubt', 'missing')
-union all
-select u.usage_date, u.month, u.org_id, u.stream, losant_usage_internal.as_of_now('waiting', u.usage_date), 'never_read', null, 0, null, null
-from losant_usage_internal.unfilled u;
+select usage_date, month, org_id, stream, standing, reason, message, attempts, next_read_at, attempted_at
+from losant_usage_internal.wanted_cells where stored_standing in ('waiting', 'unavailable', 'in_doubt', 'missing');
 
 -- Every wanted day up to yesterday: the rows there are, and those that no run has made yet.
 create view losant_usage_internal.org_days as
@@ -239,16 +242,6 @@ cross join lateral jsonb_populate_record(null::losant_usage.usage_days,
   jsonb_build_object('usage_date', u.usage_date, 'month', u.month, 'org_id', u.org_id, 'standing', 'waiting',
     'is_waiting', true, 'is_stored', false, 'is_reported', true)) as r
 where not exists (select from losant_usage.usage_days d where d.usage_date = u.usage_date and d.org_id = u.org_id);
-
--- The types are the same on both sides, or else the planner looks up no cell by its key.
-create view losant_usage_internal.wanted_cells as
-select usage_date, org_id, stream, losant_usage_internal.as_of_now(standing, usage_date) as standing, reason, message, is_stored, is_reported,
-  silences, revision, verified_at, next_read_at, attempts, attempted_at, first_loaded_at, finalized_at, run_id, response_sha256
-from losant_usage.coverage
-union all
-select usage_date, org_id, stream, losant_usage_internal.as_of_now('waiting', usage_date), 'never_read', null, false, false,
-  0::smallint, 0, null, null, 0, null, null, null, null, null
-from losant_usage_internal.unfilled;
 
 -- By way of the day, which is found by organization and by date; a cell by its date alone.
 create view losant_usage.cells as

@@ -25,7 +25,7 @@ create trigger by_hand before insert or update or delete or truncate on losant_u
 -- it, as does a waiver. The counterparts of a number are compared where both are stored and settled.
 
 create function losant_usage_internal.sum_days(for_instance text, most_days integer default null) returns integer language sql as $$
-  with days as materialized (
+  with days as (
     select distinct t.usage_date from losant_usage.instance_totals t where t.instance_id = for_instance and t.our_sum is null
     order by t.usage_date desc limit most_days
   ),
@@ -46,7 +46,7 @@ create function losant_usage_internal.sum_days(for_instance text, most_days inte
     join losant_usage.organizations o on o.org_id = c.org_id and o.instance_id = for_instance
     group by c.usage_date, c.stream
   ),
-  settled as materialized (
+  settled as (
     select c.usage_date, c.org_id,
       bool_or(c.stream = 'payload_totals') as totals, bool_or(c.stream = 'payload_sources') as sources, bool_or(c.stream = 'payload_hours') as hours
     from days

@@ -115,7 +115,7 @@ describe('the database', () => {
     const { code, message } = await refusalOf(['run'], { DATABASE_URL }, 1);
     expect(code).toBe('database_unreachable');
     expect(message).toBe(
-      'Cannot reach the database at 127.0.0.1:1/billing: connection refused (ECONNREFUSED)',
+      'Cannot reach the database at 127.0.0.1:1/billing: connect ECONNREFUSED 127.0.0.1:1',
     );
   });
 

@@ -260,8 +260,8 @@ export const storeMutants: readonly Mutant[] = [
     name: 'unfilled-days-are-no-gap',
     promise: `A day that no run has made a row for is missing.`,
     file: 'migrations/0003_ledger.sql',
-    find: `losant_usage_internal.as_of_now('waiting', u.usage_date), 'never_read', null, 0, null, null`,
-    replace: `'waiting', 'never_read', null, 0, null, null`,
+    find: `losant_usage_internal.as_of_now('waiting', usage_date),`,
+    replace: `'waiting',`,
     test: 'test/views/cells.test.ts',
   },
   {

@@ -1,0 +1,67 @@
+/** The case of a month's end: closing, a later adjustment, the proof pack, and verifying it. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Bench } from './cases.ts';
+import { LAUNCHER, query, readCpuMs, runMeasured, withDatabase } from './processes.ts';
+import { fill } from './views.ts';
+
+const INSTANCE = '5c0000000000000000000001';
+/** So many days that the month before the last one is whole, and final. */
+const DAYS = 93;
+
+/** Closes the month before the last one, changes one number in a thousand, adjusts, makes the pack and verifies it. */
+export async function billing({ postgres, sizes, settings, report }: Bench): Promise<void> {
+  const { billing: orgs } = sizes;
+  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-packs-'));
+  try {
+    await withDatabase(postgres, async (databaseUrl) => {
+      await fill(databaseUrl, { orgs, days: DAYS });
+      const [found] = await query<{ month: string }>(
+        databaseUrl,
+        `select to_char(now() at time zone 'UTC' - interval '2 months', 'YYYY-MM') as month`,
+      );
+      const month = found?.month ?? '';
+      // Days of the fill that failed, and the totals of days of which some did, are not what is measured here.
+      await asProgram(
+        databaseUrl,
+        `update losant_usage.coverage set standing = 'accepted', reason = 'waived' where standing = 'missing';
+         update losant_usage.instances set control_totals = 'show'`,
+      );
+      const env = {
+        DATABASE_URL: databaseUrl,
+        LOSANT_INSTANCE_ID: INSTANCE,
+        LOSANT_API_URL: 'https://api.example.com',
+        LOSANT_API_TOKEN: 'none',
+        LOG_LEVEL: 'warn',
+      };
+      const rows: Record<string, string | number>[] = [];
+      const measure = async (args: readonly string[]) => {
+        const before = readCpuMs(postgres.pid());
+        const { document: _, ...used } = await runMeasured(LAUNCHER, [...args, '--json'], {
+          env,
+          nodeFlags: settings.nodeFlags,
+        });
+        const name = args.filter((each) => !each.includes('/')).join(' ');
+        rows.push({ command: name, ...used, postgresCpuMs: readCpuMs(postgres.pid()) - before });
+      };
+      await measure(['close', '--period', month]);
+      await asProgram(
+        databaseUrl,
+        `update losant_usage.usage_days set payload_all_count = payload_all_count + 1
+         where payload_all_count % 1000 = 0`,
+      );
+      await measure(['close', '--adjust', '--period', month]);
+      await measure(['statement', '--period', month, '--out', folder]);
+      await measure(['verify', folder]);
+      report(`billing: a month of ${orgs} organizations`, rows);
+    });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Changes what only the program may. */
+async function asProgram(databaseUrl: string, statements: string): Promise<void> {
+  await query(databaseUrl, `set losant_usage.program = 'bench'; ${statements}`);
+}
