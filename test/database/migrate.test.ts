@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
@@ -51,6 +51,12 @@ function write(name: string, text: string): void {
   writeFileSync(join(folder, `${name}.sql`), text);
 }
 
+/** Makes these the only files of the folder. */
+function writeAll(files: Readonly<Record<string, string | undefined>>): void {
+  for (const name of readdirSync(folder)) rmSync(join(folder, name));
+  for (const [name, text] of Object.entries(files)) if (text !== undefined) write(name, text);
+}
+
 function open(url: string): Promise<DatabaseHandle> {
   return createDatabase({ url, applicationName: 'migrate test', poolSize: 2 });
 }
@@ -89,22 +95,6 @@ describe('migrating', () => {
     });
     expect((await sql`select * from losant_usage.first`.execute(handle.db)).rows).toEqual([
       { value: 42, note: 'second' },
-    ]);
-  });
-
-  test('applies only what is missing, and keeps the data', async () => {
-    await migrateToHead(handle, { folder });
-    await sql`insert into losant_usage.first values (1)`.execute(handle.db);
-    write('0002_second', SECOND);
-    expect(await readSchemaState(handle, { folder })).toMatchObject({
-      state: 'behind',
-      applied: ['0001_first'],
-      pending: ['0002_second'],
-    });
-    expect(await migrateToHead(handle, { folder })).toEqual(['0002_second']);
-    expect((await sql`select value from losant_usage.first order by value`.execute(handle.db)).rows).toEqual([
-      { value: 1 },
-      { value: 42 },
     ]);
   });
 
@@ -174,8 +164,9 @@ describe('a database that is not at head', () => {
     expect(await requireSchema(handle, { folder, createIfEmpty: false, autoMigrate: false })).toEqual([]);
   });
 
-  test('is migrated when it is behind, if that is allowed', async () => {
+  test('is migrated when it is behind, if that is allowed, and keeps its data', async () => {
     await migrateToHead(handle, { folder });
+    await sql`insert into losant_usage.first values (1)`.execute(handle.db);
     write('0002_second', SECOND);
     const error = await failure(requireSchema(handle, { folder, createIfEmpty: true, autoMigrate: false }));
     expect(error).toMatchObject({ kind: 'database_too_old', hint: 'run `losant-usage migrate`' });
@@ -183,64 +174,50 @@ describe('a database that is not at head', () => {
     expect(await requireSchema(handle, { folder, createIfEmpty: false, autoMigrate: true })).toEqual([
       '0002_second',
     ]);
-  });
-
-  test('is left alone when it is newer than the program', async () => {
-    write('0002_second', SECOND);
-    await migrateToHead(handle, { folder });
-    rmSync(join(folder, '0002_second.sql'));
-    write('0002_other', 'create table losant_usage.other ()');
-    expect(await readSchemaState(handle, { folder })).toMatchObject({
-      state: 'ahead',
-      unknown: ['0002_second'],
-      pending: ['0002_other'],
-    });
-    for (const refused of [
-      () => migrateToHead(handle, { folder }),
-      () => requireSchema(handle, { folder, createIfEmpty: true, autoMigrate: true }),
-    ]) {
-      const error = await failure(refused());
-      expect(error).toMatchObject({ kind: 'database_too_new' });
-      expect(String(error)).toContain('it has 0002_second');
-    }
-  });
-
-  test('is left alone when it was made before the first release, by other migrations', async () => {
-    write('0000_earlier', FIRST);
-    rmSync(join(folder, '0001_first.sql'));
-    await migrateToHead(handle, { folder });
-    rmSync(join(folder, '0000_earlier.sql'));
-    write('0001_first', FIRST);
-    expect(await readSchemaState(handle, { folder })).toMatchObject({ state: 'foreign' });
-    for (const refused of [
-      () => migrateToHead(handle, { folder }),
-      () => requireSchema(handle, { folder, createIfEmpty: true, autoMigrate: true }),
-    ]) {
-      const error = await failure(refused());
-      expect(error).toMatchObject({
-        kind: 'database_mismatch',
-        hint: expect.stringMatching(/^make a new database, .* with `losant-usage backfill`$/) as unknown,
-      });
-      expect(String(error)).toContain('was made by another layout of losant-usage');
-    }
+    expect((await sql`select value from losant_usage.first order by value`.execute(handle.db)).rows).toEqual([
+      { value: 1 },
+      { value: 42 },
+    ]);
   });
 
   // Promise (Database): A database of another version or layout is left alone and refused.
-  test('is left alone when an applied file was changed', async () => {
-    write('0002_second', SECOND);
+  test.each([
+    {
+      what: 'newer than the program',
+      applied: { '0001_first': FIRST, '0002_second': SECOND },
+      files: { '0001_first': FIRST, '0002_other': 'create table losant_usage.other ()' },
+      found: { state: 'ahead', unknown: ['0002_second'], pending: ['0002_other'] },
+      kind: 'database_too_new',
+      says: 'it has 0002_second',
+    },
+    {
+      what: 'made before the first release, by other migrations',
+      applied: { '0000_earlier': FIRST },
+      files: { '0001_first': FIRST },
+      found: { state: 'foreign' },
+      kind: 'database_mismatch',
+      says: 'was made by another layout of losant-usage',
+    },
+    {
+      what: 'made by a file that was changed',
+      applied: { '0001_first': FIRST, '0002_second': SECOND },
+      files: { '0001_first': FIRST, '0002_second': `${SECOND}create table losant_usage.later ();\n` },
+      found: { state: 'edited', edited: ['0002_second'] },
+      kind: 'database_mismatch',
+      says: 'Migration 0002_second is not what was applied',
+    },
+  ])('is left alone when it is $what', async ({ applied, files, found, kind, says }) => {
+    writeAll(applied);
     await migrateToHead(handle, { folder });
-    write('0002_second', `${SECOND}create table losant_usage.later ();\n`);
-    expect(await readSchemaState(handle, { folder })).toMatchObject({
-      state: 'edited',
-      edited: ['0002_second'],
-    });
+    writeAll(files);
+    expect(await readSchemaState(handle, { folder })).toMatchObject(found);
     for (const refused of [
       () => migrateToHead(handle, { folder }),
       () => requireSchema(handle, { folder, createIfEmpty: true, autoMigrate: true }),
     ]) {
       const error = await failure(refused());
-      expect(error).toMatchObject({ kind: 'database_mismatch' });
-      expect(String(error)).toContain('Migration 0002_second is not what was applied');
+      expect(error).toMatchObject({ kind });
+      expect(String(error)).toContain(says);
     }
   });
 });

@@ -82,6 +82,35 @@ function pathOf(index: number): string {
   return `src/export/planted-${index}.ts`;
 }
 
+/** [what is imported, the file that does, which gets a name of its own, its text]. */
+const IMPORTED = [
+  ['of a part above', 'src/ledger/planted.ts', `import '../billing/close.ts';`],
+  ['of a part beside it', 'src/losant/planted.ts', `import '../database/open.ts';`],
+  ['of Losant from a page', 'src/console/planted.ts', `import '../losant/client.ts';`],
+  ['of what writes to Losant', 'src/export/planted.ts', `import '../losant/admin.ts';`],
+  ['of the simulator', 'src/worker/planted.ts', `import '../../simulator/server.ts';`],
+  ['of the program, from the simulator', 'simulator/planted.ts', `import '../src/usage/day.ts';`],
+  ['of a test', 'src/main.ts', `import '../test/support/days.ts';`],
+  ['of a package that another part calls', 'src/export/planted.ts', `import ky from 'ky'; ky('');`],
+  ['from a part that has no place', 'src/elsewhere/planted.ts', `import '../errors.ts';`],
+  [
+    'of a type',
+    'src/losant/planted.ts',
+    `import type { Load } from '../ledger/load.ts'; export type A = Load;`,
+  ],
+  ['of a type in a type', 'src/losant/planted.ts', `export type A = import('../ledger/load.ts').Load;`],
+  ['that exports again', 'src/losant/planted.ts', `export { load } from '../ledger/load.ts';`],
+  ['that is dynamic', 'src/losant/planted.ts', `export const load = await import('../ledger/load.ts');`],
+  ['of a template', 'src/losant/planted.ts', 'export const load = await import(`../ledger/load.ts`);'],
+] as const;
+
+/** Each file of its own name. */
+const IMPORTS = IMPORTED.map(([what, path, text], index) => ({
+  what,
+  path: path.replace('planted', `imported-${index}`),
+  text,
+}));
+
 /** What is named in files of its own, and where. */
 const ELSEWHERE: readonly (readonly [
   what: string,
@@ -150,7 +179,10 @@ describe('the linter names', () => {
   let verdict: LintVerdict;
 
   beforeAll(() => {
-    const planted = Object.fromEntries(PLANTED.map(([, , , text], i) => [pathOf(i), text]));
+    const planted = Object.fromEntries([
+      ...PLANTED.map(([, , , text], i) => [pathOf(i), text]),
+      ...IMPORTS.map(({ path, text }) => [path, text]),
+    ]);
     verdict = lintTree(Object.assign(planted, ...ELSEWHERE.map(([, files]) => files)) as typeof planted);
   });
 
@@ -161,6 +193,16 @@ describe('the linter names', () => {
       expect(verdict.problems).toContain(`${pathOf(index)}:${line} ${rule}`);
     },
   );
+
+  test.each(IMPORTS)('an import $what', ({ path }) => {
+    expect(verdict.problems).toContain(`${path}:1 imports-point-down`);
+  });
+
+  test('no import but those', () => {
+    expect(verdict.problems.filter((each) => each.endsWith('imports-point-down'))).toHaveLength(
+      IMPORTS.length,
+    );
+  });
 
   test.each(ELSEWHERE)('%s', (_, files, problems) => {
     const found = verdict.problems.filter((each) => Object.keys(files).some((path) => each.startsWith(path)));
@@ -175,4 +217,15 @@ process.exitCode = Math.random() > 1 ? 1 : 0;
   const given = `export const day = new Date(0).toISOString().slice(0, 10);\n`;
   const files = { 'src/main.ts': text, 'simulator/serve.ts': text, 'src/export/plan.ts': given };
   expect(lintTree(files)).toEqual({ status: 0, problems: [] });
+});
+
+test('imports of what lies below pass', () => {
+  expect(
+    lintTree({
+      'src/billing/planted.ts': `import '../ledger/load.ts';\nimport '../usage/day.ts';\nimport './close.ts';\n`,
+      'src/losant/planted.ts': `import '../errors.ts';\nimport 'ky';\n`,
+      'src/cli/org.ts': `import '../losant/admin.ts';\n`,
+      'test/planted.ts': `import '../simulator/server.ts';\nimport 'pg';\n`,
+    }),
+  ).toEqual({ status: 0, problems: [] });
 });

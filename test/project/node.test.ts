@@ -49,21 +49,39 @@ test('an older Node is refused in one line with exit code 2 before main is read'
   });
 });
 
-test('in a checkout the launcher runs src/main.ts with the arguments untouched', () => {
-  const launcher = launcherBeside({
-    path: 'src/main.ts',
-    text: 'const args: string[] = process.argv.slice(2); process.stdout.write(JSON.stringify(args));',
-  });
-  expect(runNode(launcher, 'run', '--date', '2026-11-23', '')).toEqual({
-    status: 0,
-    stdout: '["run","--date","2026-11-23",""]',
-    stderr: '',
-  });
-});
-
-test('where src is not installed the launcher runs dist/src/main.js', () => {
-  const launcher = launcherBeside({ path: 'dist/src/main.js', text: 'process.stdout.write("built");' });
-  expect(runNode(launcher)).toEqual({ status: 0, stdout: 'built', stderr: '' });
+test.each([
+  [
+    'in a checkout src/main.ts, with the arguments untouched',
+    'src/main.ts',
+    'const args: string[] = process.argv.slice(2); process.stdout.write(JSON.stringify(args));',
+    { status: 0, stdout: '["run","--date","2026-11-23",""]', stderr: '' },
+  ],
+  [
+    'where src is not installed dist/src/main.js',
+    'dist/src/main.js',
+    'process.stdout.write("built");',
+    { status: 0, stdout: 'built', stderr: '' },
+  ],
+  [
+    'a main whose exit code is kept',
+    'src/main.ts',
+    'process.exitCode = 3;',
+    { status: 3, stdout: '', stderr: '' },
+  ],
+  [
+    'a main that throws, with exit code 1 and its error on stderr',
+    'src/main.ts',
+    'throw new Error("no main today");',
+    { status: 1, stdout: '', stderr: expect.stringContaining('no main today') as unknown },
+  ],
+  [
+    'a main that waits for something that never comes, without success',
+    'src/main.ts',
+    'await new Promise(() => {});',
+    { status: 13, stdout: '', stderr: 'losant-usage stopped before it was finished: this is a defect.\n' },
+  ],
+] as const)('the launcher runs %s', (_, path, text, ended) => {
+  expect(runNode(launcherBeside({ path, text }), 'run', '--date', '2026-11-23', '')).toEqual(ended);
 });
 
 test('a signal reaches main, in the same process', () => {
@@ -74,25 +92,4 @@ test('a signal reaches main, in the same process', () => {
            process.kill(process.pid, 'SIGTERM');`,
   });
   expect(runNode(launcher).status).toBe(143);
-});
-
-test('the exit code main sets is kept', () => {
-  const launcher = launcherBeside({ path: 'src/main.ts', text: 'process.exitCode = 3;' });
-  expect(runNode(launcher).status).toBe(3);
-});
-
-test('a main that throws ends with exit code 1 and its error on stderr', () => {
-  const launcher = launcherBeside({ path: 'src/main.ts', text: 'throw new Error("no main today");' });
-  const { status, stderr } = runNode(launcher);
-  expect(status).toBe(1);
-  expect(stderr).toContain('no main today');
-});
-
-test('a main that waits for something that never comes does not end with success', () => {
-  const launcher = launcherBeside({ path: 'src/main.ts', text: 'await new Promise(() => {});' });
-  expect(runNode(launcher)).toEqual({
-    status: 13,
-    stdout: '',
-    stderr: 'losant-usage stopped before it was finished: this is a defect.\n',
-  });
 });

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import { VERSION } from '../support/program.ts';
 import { linkedFiles } from './links.ts';
 
 /** A file as an operator has it: it must never leave the machine with the package. */
@@ -36,17 +37,20 @@ test('the package holds everything that its documents link to, and no secret', (
   expect(packed).not.toContain(SECRET);
 });
 
-test('the package says what it is', () => {
-  const { name, description, keywords, license, author, bin, engines } = JSON.parse(
-    readFileSync('package.json', 'utf8'),
-  ) as Record<string, unknown>;
-  expect({ name, license, author, bin, engines }).toEqual({
-    name: 'losant-usage-export',
-    license: 'MIT',
-    author: 'losant-usage-export contributors',
-    bin: { 'losant-usage': 'bin/losant-usage.js' },
-    engines: { node: '>=24' },
-  });
-  expect(description).toMatch(/^Copies Losant usage counters into Postgres/);
-  expect(keywords).toEqual(expect.arrayContaining(['losant', 'usage', 'billing', 'postgres']));
+test('files that name the version name that of package.json, and the changelog has it with its date', () => {
+  const named: readonly (readonly [string, RegExp])[] = [
+    ...globSync('deploy/kubernetes/**/*.yaml').map(
+      (file) => [file, /(?:losant-usage:|newTag: )([\d.]+)/g] as const,
+    ),
+    ['docs/install.md', /losant-usage-export-([\d.]+)\.tgz/g],
+    ['Dockerfile', /VERSION=([\d.]+)/g],
+    ['package-lock.json', /"losant-usage-export",\s+"version": "([\d.]+)"/g],
+  ];
+  const versions = named.flatMap(([file, pattern]) =>
+    [...readFileSync(file, 'utf8').matchAll(pattern)].map(([, version]) => version),
+  );
+  expect(versions.length).toBeGreaterThanOrEqual(9);
+  expect(new Set(versions)).toEqual(new Set([VERSION]));
+  const dated = /^## \[([\d.]+)\] - \d{4}-\d{2}-\d{2}$/m.exec(readFileSync('CHANGELOG.md', 'utf8'));
+  expect(dated?.[1]).toBe(VERSION);
 });

@@ -183,7 +183,7 @@ function projectionOf(orgId: string, metric: string, quantity: number): number {
   return Math.round(quantity + rest.reduce((a, b) => a + b, 0));
 }
 
-test('an incomplete list blocks every month of its instance, and what to do is said as commands', async () => {
+test('an incomplete list blocks every month of its instance', async () => {
   await given.ledger.asProgram(
     sql`update losant_usage.instances set list_problem = 'page 2 failed' where instance_id = ${OTHER_INSTANCE}`,
   );
@@ -196,29 +196,6 @@ test('an incomplete list blocks every month of its instance, and what to do is s
     where is_billable and instance_id = ${OTHER_INSTANCE}`;
   expect(await given.ledger.list(billable)).toEqual(['0']);
   await given.ledger.asProgram(sql`update losant_usage.instances set list_problem = null`);
-  const advice = sql`select distinct on (cause) cause, what_to_do
-    from losant_usage.period_blockers order by cause, month desc, org_id`;
-  expect(await given.ledger.ask(advice)).toMatchObject([
-    {
-      cause: 'in_doubt',
-      what_to_do: expect.stringMatching(
-        /^losant-usage explain --org 5d\w+ .*\nlosant-usage waive --org 5d\w+ .*( --stream \w+)+ --reason "…"$/,
-      ) as unknown,
-    },
-    {
-      cause: 'missing',
-      what_to_do: expect.stringMatching(
-        /^losant-usage backfill --org 5d\w+ --from [\d-]+ --to [\d-]+$/,
-      ) as unknown,
-    },
-    { cause: 'not_final', what_to_do: 'losant-usage run' },
-    {
-      cause: 'not_fully_tracked',
-      what_to_do: expect.stringMatching(/^losant-usage backfill --org/) as unknown,
-    },
-    { cause: 'not_over', what_to_do: 'wait until the month is over' },
-    { cause: 'unavailable', what_to_do: expect.stringMatching(/^losant-usage explain/) as unknown },
-  ]);
 });
 
 test('a stream that was taken out is no longer in the way once its days were added, as advised', async () => {
@@ -249,6 +226,22 @@ test('a stream that was taken out is no longer in the way once its days were add
   expect((await given.ledger.tracks(orgId)).find((track) => track.startsWith('payload_hours'))).toBe(
     'payload_hours 09-20 11-24 11-23',
   );
+});
+
+test('days that were added after all streams had ended are not a whole month', async () => {
+  const orgId = '5d00000000000000000000a5';
+  const added = sql`org_id = ${orgId} and usage_date > '2026-09-30' and usage_date <> '2026-10-15'`;
+  await given.ledger.asProgram(
+    sql`update losant_usage.tracks set to_day = '2026-09-30', next_day = '2026-10-01' where org_id = ${orgId}`,
+    sql`delete from losant_usage.coverage where ${added}`,
+    sql`delete from losant_usage.usage_days where ${added}`,
+  );
+  const blockers = sql`select month, array_to_string(streams, ' ') as streams, first_day, last_day
+    from losant_usage.period_blockers where org_id = ${orgId} and cause = 'not_fully_tracked' order by 1`;
+  expect(await given.ledger.list(blockers)).toEqual([
+    '2026-09-01 device_counts 2026-09-01 2026-09-30',
+    '2026-10-01 - 2026-10-01 2026-10-31',
+  ]);
 });
 
 test('one organization’s months are found by its key, and a month of all by the month', async () => {

@@ -52,25 +52,18 @@ const change = async (...statements: RawBuilder<unknown>[]) => {
   await ledger.asProgram(...statements, sql`update losant_usage.instance_totals set our_sum = null`, sum);
 };
 
+/** Adds an organization without a row of the day. */
+const addOrg = (createdOn: string | null, removedOn: string | null) =>
+  change(sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, removed_on, first_seen_at,
+    last_seen_at) values ('5d00000000000000000000ff', ${INSTANCE}, 'x', ${createdOn}, ${removedOn}, now(), now())`);
+const setStanding = (standing: string, where: RawBuilder<unknown>) =>
+  change(sql`update losant_usage.coverage set standing = ${standing}, reason = 'waived' where ${where}`);
+
 test('numbers that agree are equal, with both of them beside each other', async () => {
-  const rows = await ledger.ask(
-    sql`select * from losant_usage.reconciliation where metric = 'devices_total'`,
-  );
-  expect(rows).toMatchObject([
-    {
-      instance_id: INSTANCE,
-      usage_date: DAY,
-      month: '2026-10-01',
-      stream: 'device_counts',
-      kind: 'level',
-      compared_with: 'losant',
-      quantity: '20',
-      total: '20',
-      difference: '0',
-      orgs_missing: 0,
-      outcome: 'equal',
-      reason: null,
-    },
+  const rows = sql`select usage_date, month, stream, kind, compared_with, quantity, total, difference, orgs_missing,
+    outcome, reason from losant_usage.reconciliation where metric = 'devices_total'`;
+  expect(await ledger.list(rows)).toEqual([
+    '2026-10-20 2026-10-01 device_counts level losant 20 20 0 0 equal -',
   ]);
 });
 
@@ -99,51 +92,22 @@ test.each<[string, () => Promise<unknown>, string]>([
   ],
   [
     'a number that is not settled',
-    () =>
-      change(
-        sql`update losant_usage.coverage set standing = 'stored'
-          where stream = 'device_counts' and org_id = ${orgs[0]}`,
-      ),
+    () => setStanding('stored', sql`stream = 'device_counts' and org_id = ${orgs[0]}`),
     'pending not_final',
   ],
   [
     'an accepted number, which is settled',
-    () =>
-      change(
-        sql`update losant_usage.coverage set standing = 'accepted', reason = 'waived'
-          where stream = 'device_counts' and org_id = ${orgs[0]}`,
-      ),
+    () => setStanding('accepted', sql`stream = 'device_counts' and org_id = ${orgs[0]}`),
     'equal -',
   ],
   [
     'an accepted number of another stream',
-    () => change(sql`update losant_usage.coverage set standing = 'stored' where stream = 'payload_totals'`),
+    () => setStanding('stored', sql`stream = 'payload_totals'`),
     'equal -',
   ],
-  [
-    'an organization that existed and has no row',
-    () =>
-      change(sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, first_seen_at,
-        last_seen_at)
-      values ('5d00000000000000000000ff', ${INSTANCE}, 'x', ${DAY}, now(), now())`),
-    'not_compared orgs_missing',
-  ],
-  [
-    'an organization that was created the day after',
-    () =>
-      change(sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, first_seen_at,
-        last_seen_at)
-      values ('5d00000000000000000000ff', ${INSTANCE}, 'x', '2026-10-21', now(), now())`),
-    'equal -',
-  ],
-  [
-    'an organization that was deleted before',
-    () =>
-      change(sql`insert into losant_usage.organizations (org_id, instance_id, name, removed_on, first_seen_at,
-        last_seen_at)
-      values ('5d00000000000000000000ff', ${INSTANCE}, 'x', ${DAY}, now(), now())`),
-    'not_compared orgs_missing',
-  ],
+  ['an organization that existed and has no row', () => addOrg(DAY, null), 'not_compared orgs_missing'],
+  ['an organization that was created the day after', () => addOrg('2026-10-21', null), 'equal -'],
+  ['an organization that was deleted before', () => addOrg(null, DAY), 'not_compared orgs_missing'],
   [
     'a selection of organizations',
     () => ledger.asProgram(sql`update losant_usage.instances set all_from = null`),

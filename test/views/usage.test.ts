@@ -4,8 +4,8 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { addDays, eachDay } from '../../src/usage/day.ts';
 import type { Numbers, PayloadSources } from '../../src/usage/numbers.ts';
 import { type Standing, worstStanding } from '../../src/usage/standing.ts';
-import { streamNamed } from '../../src/usage/streams/catalog.ts';
-import { useLedger } from '../ledger/ledger.ts';
+import { streamNamed, streamNames } from '../../src/usage/streams/catalog.ts';
+import { INSTANCE, useLedger } from '../ledger/ledger.ts';
 import { makeWorld, NOW, type World, type WorldCell, YESTERDAY } from './world.ts';
 
 const given = useLedger(NOW);
@@ -15,6 +15,8 @@ beforeAll(async () => {
   world = await makeWorld(given.ledger, 7);
 });
 
+/** What a day has besides its numbers. */
+const KEPT = ['usage_date', 'month', 'org_id', 'standing', 'is_waiting', 'is_stored', 'is_reported'];
 /** The metrics that a stream stores as a number of the day. */
 const metricsOf = (stream: string) =>
   streamNamed(stream).columns.filter(
@@ -91,6 +93,38 @@ test('payload_sources has each source of each stored day', async () => {
     ),
   );
   expect(rows.sort()).toEqual(expected.sort());
+});
+
+test('the program has the streams and metrics of the tables, which usage_days has as columns', async () => {
+  const { ledger } = given;
+  expect(await ledger.list(sql`select stream from losant_usage.streams order by position`)).toEqual(
+    streamNames,
+  );
+  const metrics = await ledger.list(sql`select stream, metric from losant_usage.metrics order by position`);
+  const counted = streamNames.flatMap((stream) => metricsOf(stream).map((metric) => `${stream} ${metric}`));
+  expect(metrics.sort()).toEqual(counted.sort());
+  const columns = await ledger.list(sql`select attname from pg_attribute
+    where attrelid = 'losant_usage.usage_days'::regclass and attnum > 0 and not attisdropped`);
+  expect(columns.sort()).toEqual(
+    [...KEPT, ...streamNames.flatMap((name) => streamNamed(name).columns)].sort(),
+  );
+});
+
+test('our sums beside the totals of Losant are those of every metric', async () => {
+  await given.ledger.asProgram(
+    sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
+      select ${INSTANCE}, '2026-11-02', metric from losant_usage.metrics`,
+    sql`select losant_usage_internal.sum_days(${INSTANCE})`,
+  );
+  const cells = world.cells.filter((cell) => cell.instanceId === INSTANCE && cell.day === '2026-11-02');
+  const sums = streamNames.flatMap((stream) =>
+    metricsOf(stream).map((metric) => {
+      const ofStream = cells.filter((cell) => cell.stream === stream && cell.numbers !== null);
+      return `${metric} ${ofStream.reduce((sum, { numbers }) => sum + BigInt(numbers?.[metric] as number), 0n)}`;
+    }),
+  );
+  const rows = sql`select metric, our_sum from losant_usage.instance_totals`;
+  expect((await given.ledger.list(rows)).sort()).toEqual(sums.sort());
 });
 
 test('organization_tags has a row for each tag, and counts the repetitions of a key', async () => {
