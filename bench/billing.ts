@@ -48,8 +48,19 @@ export async function billing({ postgres, sizes, settings, report }: Bench): Pro
       await measure(['close', '--period', month]);
       await asProgram(
         databaseUrl,
-        `update losant_usage.usage_days set payload_all_count = payload_all_count + 1
-         where payload_all_count % 1000 = 0`,
+        `with changed as (
+           update losant_usage.usage_days set payload_all_count = payload_all_count + 1
+           where payload_all_count % 1000 = 0 returning usage_date, org_id, payload_all_count as count
+         ),
+         cells as (
+           update losant_usage.coverage c set revision = c.revision + 1 from changed d
+           where c.usage_date = d.usage_date and c.org_id = d.org_id and c.stream = 'payload_totals'
+           returning c.usage_date, c.org_id, c.stream, c.revision, c.run_id
+         )
+         insert into losant_usage.revisions (org_id, stream, usage_date, revision, old, new, was_final, run_id)
+         select org_id, c.stream, usage_date, c.revision, jsonb_build_object('payload_all_count', d.count - 1),
+           jsonb_build_object('payload_all_count', d.count), true, c.run_id
+         from changed d join cells c using (usage_date, org_id)`,
       );
       await measure(['close', '--adjust', '--period', month]);
       await measure(['statement', '--period', month, '--out', folder]);
