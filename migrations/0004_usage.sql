@@ -60,7 +60,7 @@ where c.stream = 'payload_hours';
 -- clocks at midnight, so that the local time of a boundary says nothing.
 create function losant_usage_internal.local_hours(time_zone text) returns table (
   local_date date, hours integer, usage_date date, first_hour integer, last_hour integer
-) language plpgsql stable parallel safe rows 100 as $$
+) language plpgsql stable parallel safe as $$
 declare
   first_day constant date := (select min(first_day) from losant_usage.tracks where stream = 'payload_hours');
   last_day constant date := (now() at time zone 'UTC')::date - 1;

@@ -4,105 +4,77 @@
  */
 import { DatabaseError } from '../errors.ts';
 
-/** What the errors of some codes mean: how the message begins, and the operator's next step. */
-interface Meaning {
-  readonly codes: RegExp;
-  readonly kind: 'database_unreachable' | 'database_failed' | 'database_refused';
-  readonly begins: (where: string) => string;
-  readonly hint: string;
-}
+const noEncryption = (at: string) => `No encrypted connection to the database at ${at}`;
 
-const isUnreachable = {
-  kind: 'database_unreachable',
-  begins: (where: string) => `Cannot reach the database at ${where}`,
-} as const;
-/** Nothing of the transaction was kept. */
-const isInTrouble = {
-  kind: 'database_failed',
-  begins: (where: string) => `The database at ${where} failed`,
-} as const;
-const isRefused = {
-  kind: 'database_refused',
-  begins: (where: string) => `The database at ${where} refused`,
-} as const;
-const isUnencrypted = {
-  kind: 'database_refused',
-  begins: (where: string) => `No encrypted connection to the database at ${where}`,
+/** The kinds of trouble, with how their messages begin. Where a statement failed, nothing of its transaction was kept. */
+const TROUBLES = {
+  unreachable: { kind: 'database_unreachable', begins: (at: string) => `Cannot reach the database at ${at}` },
+  failed: { kind: 'database_failed', begins: (at: string) => `The database at ${at} failed` },
+  refused: { kind: 'database_refused', begins: (at: string) => `The database at ${at} refused` },
+  unencrypted: { kind: 'database_refused', begins: noEncryption },
+  // The server's problem, which passes without other settings.
+  untrusted: { kind: 'database_unreachable', begins: noEncryption },
 } as const;
 
-const NO_CONNECTION: Meaning = {
-  ...isUnreachable,
-  // SQLSTATEs of a server that ends the session, codes of sockets and name lookups, and messages without a code of pg
-  // and kysely.
-  codes: new RegExp(
-    '^(08...|57P01|57P02|57P03|57P05|25P03|' +
-      'ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ECONNRESET|ECONNABORTED|EPIPE|ENETDOWN|' +
-      'Connection terminated|Client has encountered a connection error|Client was closed and is not queryable|' +
-      'Postgres connection has been discarded|Query read timeout|timeout expired|' +
-      'timeout exceeded when trying to connect|PGlite is closed)',
-  ),
-  hint: 'check that the server runs and that host and port in DATABASE_URL are right',
-};
+/** SQLSTATEs of a server that ends the session, codes of sockets and name lookups, and messages of pg without a code. */
+const NO_CONNECTION = new RegExp(
+  '^(08...$|57P01|57P02|57P03|57P05|25P03|' +
+    'ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ECONNRESET|ECONNABORTED|EPIPE|ENETDOWN|' +
+    'Connection terminated|Client has encountered a connection error|Client was closed and is not queryable|' +
+    'Postgres connection has been discarded|Query read timeout|timeout expired|' +
+    'timeout exceeded when trying to connect|PGlite is closed)',
+);
+const IS_THERE = 'check that the server runs and that host and port in DATABASE_URL are right';
 
-const MEANINGS: readonly Meaning[] = [
-  NO_CONNECTION,
-  { ...NO_CONNECTION, codes: /^53300$/ },
-  {
-    ...isInTrouble,
-    codes: /^25006$/,
-    hint:
-      'transactions only read here: the server is a standby, its disk is full, or the user may only read; ' +
+/** What each code means, and the operator's next step. */
+const MEANINGS: readonly (readonly [trouble: keyof typeof TROUBLES, codes: RegExp, hint: string])[] = [
+  ['unreachable', NO_CONNECTION, IS_THERE],
+  ['unreachable', /^53300$/, IS_THERE],
+  [
+    'failed',
+    /^25006$/,
+    'transactions only read here: the server is a standby, its disk is full, or the user may only read; ' +
       'point DATABASE_URL at the primary, with the user that writes',
-  },
-  { ...isInTrouble, codes: /^53100$/, hint: 'free disk space on the database server' },
-  { ...isInTrouble, codes: /^53200$/, hint: 'give the database server more memory' },
-  {
-    ...isInTrouble,
-    codes: /^55P03$/,
-    hint: 'another session has held a lock for a long time: see pg_locks and pg_stat_activity',
-  },
-  {
-    ...isInTrouble,
-    codes: /^57014$/,
-    hint: 'the statement took too long or was cancelled: see what else the server is doing',
-  },
-  {
-    ...isRefused,
-    // A server that takes no unencrypted connections sends this too.
-    codes: /^28000$/,
-    hint: 'check user and password in DATABASE_URL; a server that only takes TLS wants ?sslmode=verify-full',
-  },
+  ],
+  ['failed', /^53100$/, 'free disk space on the database server'],
+  ['failed', /^53200$/, 'give the database server more memory'],
+  ['failed', /^55P03$/, 'another session has held a lock for a long time: see pg_locks and pg_stat_activity'],
+  ['failed', /^57014$/, 'the statement took too long or was cancelled: see what else the server is doing'],
+  // A server that takes no unencrypted connections sends this too.
+  [
+    'refused',
+    /^28000$/,
+    'check user and password in DATABASE_URL; a server that only takes TLS wants ?sslmode=verify-full',
+  ],
   // pg raises a missing or malformed password in the SCRAM exchange without a code.
-  { ...isRefused, codes: /^(28...$|SASL)/, hint: 'check user and password in DATABASE_URL' },
-  { ...isRefused, codes: /^3D000$/, hint: 'create the database, or correct its name in DATABASE_URL' },
-  { ...isRefused, codes: /^42501$/, hint: 'grant the missing right to the user in DATABASE_URL' },
-  {
-    ...isUnencrypted,
-    codes: /^The server does not support SSL connections/,
-    hint: 'switch TLS on at the server, or leave sslmode out of DATABASE_URL if nobody can listen in between',
-  },
-  {
-    ...isUnencrypted,
-    codes: /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_\w+|CERT_SIGNATURE_FAILURE)$/,
-    hint: 'name the file of the authority that signed it: DATABASE_URL=…?sslmode=verify-full&sslrootcert=/path/ca.pem',
-  },
-  {
-    ...isUnencrypted,
-    codes: /^ERR_TLS_CERT_ALTNAME_INVALID$/,
-    hint: 'use the host name that the certificate names in DATABASE_URL',
-  },
-  {
-    ...isUnencrypted,
-    // The server's problem, which passes without other settings.
-    kind: 'database_unreachable',
-    codes: /^(CERT_HAS_EXPIRED|CERT_NOT_YET_VALID)$/,
-    hint: "renew the server's certificate, and compare the clocks",
-  },
-  {
-    ...isUnencrypted,
-    codes: /^ERR_(SSL|TLS|OSSL)_/,
-    hint: 'check that the server speaks TLS there, and the files of sslrootcert, sslcert and sslkey in DATABASE_URL',
-  },
+  ['refused', /^(28...$|SASL)/, 'check user and password in DATABASE_URL'],
+  ['refused', /^3D000$/, 'create the database, or correct its name in DATABASE_URL'],
+  ['refused', /^42501$/, 'grant the missing right to the user in DATABASE_URL'],
+  [
+    'unencrypted',
+    /^The server does not support SSL connections/,
+    'switch TLS on at the server, or leave sslmode out of DATABASE_URL if nobody can listen in between',
+  ],
+  [
+    'unencrypted',
+    /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_\w+|CERT_SIGNATURE_FAILURE)$/,
+    'name the file of the authority that signed it: DATABASE_URL=…?sslmode=verify-full&sslrootcert=/path/ca.pem',
+  ],
+  [
+    'unencrypted',
+    /^ERR_TLS_CERT_ALTNAME_INVALID$/,
+    'use the host name that the certificate names in DATABASE_URL',
+  ],
+  [
+    'untrusted',
+    /^(CERT_HAS_EXPIRED|CERT_NOT_YET_VALID)$/,
+    "renew the server's certificate, and compare the clocks",
+  ],
+  [
+    'unencrypted',
+    /^ERR_(SSL|TLS|OSSL)_/,
+    'check that the server speaks TLS there, and the files of sslrootcert, sslcert and sslkey in DATABASE_URL',
+  ],
 ];
 
 /** Returns whether the database refuses the values themselves, so that sending the same batch again cannot help. */
@@ -137,7 +109,7 @@ export function readClosingRefusal(error: unknown): { message: string; hint: str
  * Returns whether the connection is gone or could not be made; it is unknown whether the last statement took effect.
  */
 export function isConnectionLost(error: unknown): boolean {
-  return NO_CONNECTION.codes.test(codeOf(error));
+  return NO_CONNECTION.test(codeOf(error));
 }
 
 /**
@@ -151,9 +123,10 @@ export function describeDatabaseError(
 ): DatabaseError | null {
   if (error instanceof DatabaseError) return error;
   const code = codeOf(error);
-  const meaning = MEANINGS.find(({ codes }) => codes.test(code));
+  const meaning = MEANINGS.find(([, codes]) => codes.test(code));
   if (meaning === undefined || !(error instanceof Error)) return null;
-  const { kind, begins, hint } = meaning;
+  const [trouble, , hint] = meaning;
+  const { kind, begins } = TROUBLES[trouble];
   // An error of several addresses has no message.
   const reason = error.message === '' ? code : error.message;
   const next = kind === 'database_failed' ? (goOn ?? 'the next run does the rest') : goOn;
