@@ -116,7 +116,7 @@ const OLDEST_MAJOR = 15;
 /** The longest wait for a lock: beyond it a session elsewhere is stuck, which is not contention. */
 const LOCK_TIMEOUT_MS = 30_000;
 
-/** No transaction here waits for anything but the database, so one that is idle for long belongs to a paused process. */
+/** No transaction here waits for anything but the database: one that is idle for long belongs to a paused process. */
 const IDLE_IN_TRANSACTION_MS = 60_000;
 
 /** The encodings that can represent every character of a name or tag. */
@@ -215,8 +215,8 @@ function locate(url: string): string {
 }
 
 /**
- * Returns the URL with `prefer`, `require` and `verify-ca` written as `verify-full`, which is how the driver treats them,
- * but with eight lines of warning for the other names. A URL that asks for libpq's weaker meaning keeps it.
+ * Returns the URL with `prefer`, `require` and `verify-ca` written as `verify-full`, which is how the driver treats
+ * them, but with eight lines of warning for the other names. A URL that asks for libpq's weaker meaning keeps it.
  */
 export function spellSslMode(url: string): string {
   if (/[?&]uselibpqcompat=/.test(url)) return url;
@@ -232,9 +232,9 @@ interface ClientBounds {
 
 /**
  * Returns a pg client class whose every wait ends, even if the server or the network in between falls silent: a
- * connection that answers too late is destroyed, and its queries fail as lost. (pg's own `query_timeout` would return the
- * busy connection to the pool; the pool's `connectionTimeoutMillis` would also fail those who merely wait for a free
- * connection.) Supports queries by promise only.
+ * connection that answers too late is destroyed, and its queries fail as lost. (pg's own `query_timeout` would return
+ * the busy connection to the pool; the pool's `connectionTimeoutMillis` would also fail those who merely wait for a
+ * free connection.) Supports queries by promise only.
  */
 export function boundedClient({ connectTimeoutMs, silenceMs, readUrl }: ClientBounds): typeof pg.Client {
   return class BoundedClient extends pg.Client {

@@ -1,12 +1,12 @@
 /**
- * The meaning of a database error, by SQLSTATE (the same from pg and PGlite) or, where no server answered, by the code of
- * the system or of OpenSSL.
+ * The meaning of a database error, by SQLSTATE (the same from pg and PGlite) or, where no server answered, by the code
+ * of the system or of OpenSSL.
  */
 import { DatabaseError } from '../errors.ts';
 
 const noEncryption = (at: string) => `No encrypted connection to the database at ${at}`;
 
-/** The kinds of trouble, with how their messages begin. Where a statement failed, nothing of its transaction was kept. */
+/** The kinds of trouble, with how their messages begin. Nothing of the transaction was kept. */
 const TROUBLES = {
   unreachable: { kind: 'database_unreachable', begins: (at: string) => `Cannot reach the database at ${at}` },
   failed: { kind: 'database_failed', begins: (at: string) => `The database at ${at} failed` },
@@ -16,7 +16,7 @@ const TROUBLES = {
   untrusted: { kind: 'database_unreachable', begins: noEncryption },
 } as const;
 
-/** SQLSTATEs of a server that ends the session, codes of sockets and name lookups, and messages of pg without a code. */
+/** SQLSTATEs of a server that ends the session, codes of sockets and name lookups, messages of pg without a code. */
 const NO_CONNECTION = new RegExp(
   '^(08...$|57P01|57P02|57P03|57P05|25P03|' +
     'ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ECONNRESET|ECONNABORTED|EPIPE|ENETDOWN|' +

@@ -183,7 +183,7 @@ describe('the linter names', () => {
       ...PLANTED.map(([, , , text], i) => [pathOf(i), text]),
       ...IMPORTS.map(({ path, text }) => [path, text]),
     ]);
-    verdict = lintTree(Object.assign(planted, ...ELSEWHERE.map(([, files]) => files)) as typeof planted);
+    verdict = lintTree(Object.assign(planted, ...ELSEWHERE.map(([, files]) => files)));
   });
 
   test.each(PLANTED.map(([what, rule, line], index) => ({ what, rule, line, index })))(

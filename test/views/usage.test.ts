@@ -257,4 +257,9 @@ test('a stream that begins on days of others makes them missing until it has its
     final,
   );
   expect(await ledger.list(standingsOfDays)).toEqual(['final']);
+  // Late, a cell that waits is worse than one that is unavailable.
+  await ledger.asProgram(sql`update losant_usage.coverage set is_stored = false, reason = 'why',
+    standing = (case stream when 'payload_totals' then 'unavailable' else 'waiting' end)::losant_usage.standing
+    where ${cell}`);
+  expect(await ledger.list(standingsOfDays)).toEqual(['missing']);
 });
