@@ -40,7 +40,7 @@ describe('a backfill', () => {
     const [orgId, other] = [await ledger.newOrg(), await ledger.newOrg()];
     await ledger.prepare({ streams: ['device_counts', 'payload_totals'] });
     const result = await add({ from: '2026-11-10', to: '2026-11-12' }, { orgIds: [orgId], streams: DEVICES });
-    expect(result).toEqual({ clampedTo: null, wanted: 3 });
+    expect(result).toEqual({ clampedTo: null, setDue: 3 });
     expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-10 11-24 ', 'payload_totals 11-23 11-24 ']);
     expect(await ledger.daysOf(orgId)).toEqual(['11-10..11-23 14']);
     expect(await ledger.daysOf(other)).toEqual(['11-23..11-23 1']);
@@ -52,12 +52,12 @@ describe('a backfill', () => {
     await ledger.prepare({ streams: DEVICES });
     expect(await add({ from: '2020-01-01', to: '2026-11-23' })).toEqual({
       clampedTo: '2026-08-26',
-      wanted: 9,
+      setDue: 9,
     });
     expect(await ledger.daysOf(orgId)).toEqual(['11-15..11-23 9']);
     expect(await add({ from: '2020-01-01', to: '2020-12-31' })).toEqual({
       clampedTo: '2026-08-26',
-      wanted: 0,
+      setDue: 0,
     });
     await add({ from: '2026-11-01', to: '2049-12-31' });
     expect(await ledger.daysOf(orgId)).toEqual(['11-15..11-23 9']);
@@ -71,7 +71,7 @@ describe('a backfill', () => {
     ]);
     await ledger.setTime('2026-11-24T03:00:00.000Z');
     const range = { from: '2026-11-21', to: '2026-11-22' };
-    expect(await add(range)).toMatchObject({ wanted: 2 });
+    expect(await add(range)).toMatchObject({ setDue: 1 });
     expect((await ledger.cells(orgId)).slice(1, 3)).toEqual([
       '11-21 device_counts stored  11-25T00:00',
       '11-22 device_counts waiting left_out 11-24T03:00',
@@ -90,7 +90,7 @@ describe('a backfill', () => {
     const orgId = await ledger.newOrg();
     await ledger.prepare({ streams: DEVICES });
     const range = { from: '2026-11-22', to: '2026-11-22' };
-    expect(await add(range, { makesRows: false, force: true })).toEqual({ clampedTo: null, wanted: 0 });
+    expect(await add(range, { makesRows: false, force: true })).toEqual({ clampedTo: null, setDue: 0 });
     expect(await ledger.daysOf(orgId)).toEqual(['11-23..11-23 1']);
   });
 
@@ -109,7 +109,7 @@ describe('a backfill', () => {
     const orgId = await ledger.newOrg();
     await ledger.prepare({ streams: DEVICES });
     await markRemoved(ledger.db, WRITE, { orgIds: [orgId], today: '2026-11-24' });
-    expect(await add({ from: '2026-11-10', to: '2026-11-23' }, { force: true })).toMatchObject({ wanted: 0 });
+    expect(await add({ from: '2026-11-10', to: '2026-11-23' }, { force: true })).toMatchObject({ setDue: 0 });
     expect(await ledger.daysOf(orgId)).toEqual(['11-23..11-23 1']);
   });
 
@@ -149,7 +149,7 @@ describe('a backfill', () => {
       ledger.url,
       'drop trigger meddle on losant_usage.usage_days; drop function public.meddle()',
     );
-    expect(await add(range)).toMatchObject({ wanted: 1_002 });
+    expect(await add(range)).toMatchObject({ setDue: 1_002 });
     expect(await ledger.list(counts)).toEqual(['1002 501']);
   });
 });
