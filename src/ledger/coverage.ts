@@ -14,14 +14,9 @@ export interface OrgDay {
   readonly orgId: string;
 }
 
-/** A locked row, with the run that wrote it last. */
-export interface LockedCell extends Cell {
-  readonly runId: string | null;
-}
-
 /** The locked rows of cells by {@link cellId}, and their stored numbers; null where none are. */
 export interface LockedCells {
-  readonly rows: ReadonlyMap<string, LockedCell>;
+  readonly rows: ReadonlyMap<string, Cell>;
   readonly numbersOf: (key: CellKey) => Numbers | null;
 }
 
@@ -265,7 +260,7 @@ export function requireAll(table: string, sent: number, written: number): void {
   );
 }
 
-function toCell(row: Selectable<Coverage>): LockedCell {
+function toCell(row: Selectable<Coverage>): Cell {
   return {
     standing: row.standing,
     isStored: row.is_stored,
@@ -280,7 +275,6 @@ function toCell(row: Selectable<Coverage>): LockedCell {
     reason: row.reason,
     message: row.message,
     sha256: row.response_sha256?.toString('hex') ?? null,
-    runId: row.run_id,
   };
 }
 

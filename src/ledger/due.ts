@@ -6,6 +6,7 @@ import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/d
 import { horizonStart, LAST_DAY, type Policy } from '../usage/policy.ts';
 import { setCells } from './coverage.ts';
 import { type BeginOptions, beginWriting } from './lease.ts';
+import { eachPage } from './pages.ts';
 
 /** The part of an instance that is exported; null for all of it. */
 export interface DueScope {
@@ -137,14 +138,8 @@ export async function applyPolicy(
     ) as t where t.at > ${time}::timestamptz)`;
   const ahead = checkpointAfter(sql`${now}`);
   const next = checkpointAfter(sql`coalesce(c.verified_at, '-infinity')`);
-  for (let afterOrgId = ''; ; ) {
-    const last = await db.transaction().execute(async (trx) => {
-      await beginWriting(trx, write);
-      const { rows: orgs } = await sql<{ org_id: string }>`
-        select org_id from losant_usage.organizations
-        where instance_id = ${instanceId} and org_id > ${afterOrgId} and removed_on is null
-        order by org_id limit ${ORGS_PER_PAGE}`.execute(trx);
-      await sql`
+  await eachPage(db, write, { instanceId, matches: sql`o.removed_on is null` }, async (trx, orgIds) => {
+    await sql`
         update losant_usage.coverage c set next_read_at = k.next_read_at
         from (
           select c.usage_date, c.org_id, c.stream, case
@@ -154,17 +149,13 @@ export async function applyPolicy(
               then coalesce(least(c.next_read_at, ${ahead}), ${now}::timestamptz)
             else coalesce(${next}, ${now}::timestamptz) end as next_read_at
           from losant_usage.coverage c
-          where c.org_id = any (${orgs.map(({ org_id }) => org_id)}::text[])
+          where c.org_id = any (${orgIds}::text[])
             and c.usage_date >= ${horizonStart(nowMs, policy)}::date
           order by c.usage_date, c.org_id, c.stream for update of c
         ) as k
         where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream
           and c.next_read_at is distinct from k.next_read_at`.execute(trx);
-      return orgs.at(-1)?.org_id;
-    });
-    if (last === undefined) break;
-    afterOrgId = last;
-  }
+  });
   await db.transaction().execute(async (trx) => {
     await beginWriting(trx, write);
     await sql`

@@ -13,6 +13,7 @@ import { FIRST_DAY, horizonStart, lastCompleteDay, type Policy } from '../usage/
 import { requireAll, setCells } from './coverage.ts';
 import type { DueScope } from './due.ts';
 import { type BeginOptions, beginWriting } from './lease.ts';
+import { eachPage } from './pages.ts';
 
 export interface FillOptions {
   readonly instanceId: string;
@@ -23,43 +24,6 @@ export interface FillOptions {
 export interface TrackOptions extends FillOptions {
   readonly streams: readonly string[];
   readonly selection: OrgSelection;
-}
-
-/** The organizations that one transaction concerns. */
-const ORGS_PER_PAGE = 500;
-
-/**
- * Calls `work` in a transaction for each page of the instance's organizations `o` that match, in the order of ids;
- * `joins` adds tables that the condition names.
- */
-async function eachPage(
-  db: Kysely<Schema>,
-  { write, instanceId, joins, matches }: Paged,
-  work: (trx: Kysely<Schema>, orgIds: readonly string[]) => Promise<void>,
-): Promise<void> {
-  for (let afterOrgId = ''; ; ) {
-    const { rows: page } = await sql<{ org_id: string }>`
-      select o.org_id from losant_usage.organizations o ${joins}
-      where o.instance_id = ${instanceId} and o.org_id > ${afterOrgId} and ${matches}
-      order by o.org_id limit ${ORGS_PER_PAGE}`.execute(db);
-    const last = page.at(-1);
-    if (last === undefined) return;
-    afterOrgId = last.org_id;
-    await db.transaction().execute(async (trx) => {
-      await beginWriting(trx, write);
-      await work(
-        trx,
-        page.map(({ org_id }) => org_id),
-      );
-    });
-  }
-}
-
-interface Paged {
-  readonly write: BeginOptions;
-  readonly instanceId: string;
-  readonly joins: RawBuilder<unknown>;
-  readonly matches: RawBuilder<unknown>;
 }
 
 /**
@@ -93,7 +57,7 @@ export async function applyTracks(
     when ${orgIds}::text[] is null or o.org_id = any (${orgIds}::text[])
       then coalesce(k.chosen, 0) < ${streams.length}::integer or k.has_others
     else k.to_day = 'infinity' end`;
-  await eachPage(db, { write, instanceId, joins, matches }, async (trx, page) => {
+  await eachPage(db, write, { instanceId, joins, matches }, async (trx, page) => {
     const isChosen = sql`(t.stream = any (${streams}::text[])
       and (${orgIds}::text[] is null or t.org_id = any (${orgIds}::text[])))`;
     await sql`
@@ -150,30 +114,12 @@ export async function fillInstance(
   write: BeginOptions,
   options: FillOptions,
 ): Promise<void> {
-  for (;;) {
-    const isDone = await db.transaction().execute(async (trx) => {
-      await beginWriting(trx, write);
-      return await fillPage(trx, options);
-    });
-    if (isDone) break;
-  }
+  const { instanceId, policy } = options;
+  const matches = sql`exists (
+    select from losant_usage.tracks t where t.org_id = o.org_id and t.next_day < losant_usage_internal.today()
+      and (t.to_day is null or t.next_day <= t.to_day))`;
+  await eachPage(db, write, { instanceId, matches }, (trx, orgIds) => fillOrgs(trx, orgIds, policy));
   await closeCells(db, write, options);
-}
-
-/** Fills the next organizations that lack rows. Returns whether none was left. */
-async function fillPage(trx: Kysely<Schema>, { instanceId, policy }: FillOptions): Promise<boolean> {
-  const { rows: page } = await sql<{ org_id: string }>`
-    select distinct t.org_id from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-    where o.instance_id = ${instanceId} and t.next_day < losant_usage_internal.today()
-      and (t.to_day is null or t.next_day <= t.to_day)
-    order by t.org_id limit ${ORGS_PER_PAGE}`.execute(trx);
-  if (page.length === 0) return true;
-  await fillOrgs(
-    trx,
-    page.map(({ org_id }) => org_id),
-    policy,
-  );
-  return false;
 }
 
 /** Makes the rows that these organizations lack up to yesterday, and moves their markers. */
@@ -319,7 +265,7 @@ export async function addDays(
   if (from > to) return { clampedTo, setDue };
   const now = new Date(nowMs).toISOString();
   const matches = sql`(${scope.orgIds}::text[] is null or o.org_id = any (${scope.orgIds}::text[]))`;
-  await eachPage(db, { write, instanceId: scope.instanceId, joins: sql``, matches }, async (trx, orgIds) => {
+  await eachPage(db, write, { instanceId: scope.instanceId, matches }, async (trx, orgIds) => {
     if (makesRows) await enlarge(trx, { orgIds, streams: scope.streams, from, to });
     setDue += await setCells(trx, {
       set: sql`next_read_at = ${now}::timestamptz`,

@@ -95,8 +95,8 @@ export const usageMutants: readonly Mutant[] = [
     name: 'failures-are-not-counted',
     promise: `Failures in a row are counted, so that each waits longer than the one before.`,
     file: 'src/usage/apply.ts',
-    find: `const attempts = cell.attempts + 1;`,
-    replace: `const attempts = 1;`,
+    find: `? cell.attempts : cell.attempts + 1;`,
+    replace: `? cell.attempts : 1;`,
     test: 'test/usage/apply.test.ts',
   },
   {
