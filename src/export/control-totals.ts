@@ -123,18 +123,18 @@ async function askWindow(
   stream: string,
   { window, days }: Window,
 ) {
-  const { requests, columns, readBodies } = streamNamed(stream);
+  const asked = streamNamed(stream);
   const answers: Answer[] = [];
-  for (const request of requests) {
+  for (const request of asked.requests) {
     const question = { instanceId, orgId: null, window, attempts: ATTEMPTS, signal };
     answers.push(await fetchUsage(client, { ...question, ...request }));
   }
-  const readings = readBodies(
+  const readings = asked.readBodies(
     answers.map(({ body }) => body),
     window,
   ).days;
   const totals = days.flatMap((day) =>
-    columns.flatMap((metric) => {
+    asked.columns.flatMap((metric) => {
       const quantity = quantityOf(readings.get(day), metric);
       return quantity === undefined ? [] : [{ usage_date: day, metric, quantity }];
     }),

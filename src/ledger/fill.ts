@@ -284,7 +284,7 @@ interface PageRange {
   readonly to: UsageDay;
 }
 
-/** Makes the rows of a page of a backfill; those after `next_day` are made by the next fill, unless the track has ended. */
+/** Makes the rows of a page of a backfill; the next fill makes those after `next_day`, unless the track has ended. */
 async function enlarge(trx: Kysely<Schema>, { orgIds, streams, from, to }: PageRange): Promise<void> {
   await lockTracks(trx, orgIds);
   const isInScope = sql`t.org_id = any (${orgIds}::text[])
