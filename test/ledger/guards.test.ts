@@ -93,7 +93,7 @@ test('the same days can be wanted by the program and be stored by the database',
 });
 
 describe('a run does not start on tables that carry what is not theirs', () => {
-  const refused = (what: string) =>
+  const expectRefusal = (what: string) =>
     expect(requireOwnTables(given.ledger.db)).rejects.toMatchObject({
       kind: 'database_mismatch',
       message: `The tables of losant_usage carry what is not theirs: ${what}`,
@@ -101,7 +101,7 @@ describe('a run does not start on tables that carry what is not theirs', () => {
 
   test('a trigger', async () => {
     await given.ledger.meddle('coverage', 'return null;', () =>
-      refused('trigger meddle on losant_usage.coverage'),
+      expectRefusal('trigger meddle on losant_usage.coverage'),
     );
     await requireOwnTables(given.ledger.db);
   });
@@ -123,7 +123,7 @@ describe('a run does not start on tables that carry what is not theirs', () => {
     ],
   ])('%s', async (what, meddle, cleanUp) => {
     await byHand(meddle);
-    await refused(what);
+    await expectRefusal(what);
     await byHand(cleanUp);
     await requireOwnTables(given.ledger.db);
   });
