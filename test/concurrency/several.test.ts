@@ -42,7 +42,7 @@ describe('several processes', { timeout: 180_000 }, () => {
 
   // Promise (Runs): A backfill that waits for another process has its days read by it, even if the backfill is killed.
   test('a backfill that waits says what is left, and the run does its days even if it is killed', async () => {
-    const exported = await open(1_000);
+    const exported = await open(3_000);
     const { place, start, spawn, platform } = exported;
     const holder = start(['run', '--json'], { REQUEST_CONCURRENCY: '1' });
     const running = `select from losant_usage.runs where status = 'running'`;

@@ -6,6 +6,7 @@ import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal } from '../support/program.ts';
 import { CERTIFICATE_FILE, startTlsProxy } from '../support/tls-proxy.ts';
 import { useExport } from './export.ts';
+import { createPlace } from './usage.ts';
 
 const exported = useExport({ orgs: 1 });
 const ORG = ['--org', '0'.repeat(24), '--day', daysAgo(1)];
@@ -70,6 +71,16 @@ it('a user whose transactions only read is told that another one writes; what on
     });
   }
   expect((await exported.run(['run', '--dry-run'], { DATABASE_URL: url.href })).code).toBe(0);
+});
+
+it('a database that only reads, whoever asks, may pass: exit code 1', async () => {
+  const place = await createPlace();
+  onTestFinished(() => place.remove());
+  await place.query(`do $$ begin
+    execute format('alter database %I set default_transaction_read_only = on', current_database()); end $$`);
+  const ended = await exported.run(['run', '--json'], { DATABASE_URL: place.url });
+  expect(ended.code).toBe(1);
+  expect(jsonOf<Refusal>(ended).error.message).toMatch(/^Transactions on .* only read, whoever begins them$/);
 });
 
 describe('an embedded database', () => {
