@@ -16,7 +16,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/load.ts',
     find: `await liftWaivers(trx, cells.filter(isLifted), runId);`,
     replace: ``,
-    test: 'test/ledger/load.test.ts',
+    test: 'test/ledger/waive.test.ts',
   },
   {
     name: 'restatement-is-not-recorded',
@@ -93,7 +93,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/coverage.ts',
     find: `if (written === sent) return;`,
     replace: `if (written <= sent) return;`,
-    test: 'test/ledger/mismatch.test.ts',
+    test: 'test/ledger/guards.test.ts',
   },
   {
     name: 'changed-row-is-believed',
@@ -101,7 +101,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/coverage.ts',
     find: `requireAll('coverage', cells.length, written.filter((row) => row.isAsSent).length);`,
     replace: `requireAll('coverage', cells.length, written.length);`,
-    test: 'test/ledger/mismatch.test.ts',
+    test: 'test/ledger/guards.test.ts',
   },
   {
     name: 'changed-number-is-believed',
@@ -109,7 +109,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/coverage.ts',
     find: `requireAll('usage_days', rows.length, written.filter((row) => row.isAsSent).length);`,
     replace: `requireAll('usage_days', rows.length, written.length);`,
-    test: 'test/ledger/mismatch.test.ts',
+    test: 'test/ledger/guards.test.ts',
   },
   {
     name: 'stream-clears-other-streams',
@@ -157,7 +157,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/lease.ts',
     find: `        .where('leases.until', '<=', CLOCK),`,
     replace: ``,
-    test: 'test/ledger/lease.test.ts',
+    test: 'test/ledger/runs.test.ts',
   },
   {
     name: 'lost-lease-is-renewed',
@@ -166,7 +166,7 @@ export const storeMutants: readonly Mutant[] = [
     find: `    .where('epoch', '=', epoch)
     .executeTakeFirstOrThrow();`,
     replace: `    .executeTakeFirstOrThrow();`,
-    test: 'test/ledger/lease.test.ts',
+    test: 'test/ledger/runs.test.ts',
   },
   {
     name: 'lease-of-successor-is-given-up',
@@ -174,7 +174,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/lease.ts',
     find: `.where('epoch', '=', epoch).execute();`,
     replace: `.execute();`,
-    test: 'test/ledger/lease.test.ts',
+    test: 'test/ledger/runs.test.ts',
   },
   {
     name: 'lease-lasts-an-hour',
@@ -182,7 +182,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/lease.ts',
     find: `export const LEASE_MS = 60_000;`,
     replace: `export const LEASE_MS = 3_600_000;`,
-    test: 'test/ledger/lease.test.ts',
+    test: 'test/ledger/runs.test.ts',
   },
   {
     name: 'clocks-may-differ',
@@ -198,7 +198,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/lease.ts',
     find: `when 'off' then 'on' else`,
     replace: `when 'off' then 'off' else`,
-    test: 'test/ledger/lease.test.ts',
+    test: 'test/ledger/runs.test.ts',
   },
   {
     name: 'bad-body-is-not-cut',
@@ -206,7 +206,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/quarantine.ts',
     find: `compress(text.slice(0, BODY_LENGTH_MAX))`,
     replace: `compress(text)`,
-    test: 'test/ledger/quarantine.test.ts',
+    test: 'test/ledger/load.test.ts',
   },
   {
     name: 'bad-body-is-kept-again',
@@ -214,7 +214,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/quarantine.ts',
     find: ') is not true`',
     replace: ') is null or true`',
-    test: 'test/ledger/quarantine.test.ts',
+    test: 'test/ledger/load.test.ts',
   },
   {
     name: 'ledger-changes-by-hand',

@@ -211,17 +211,21 @@ describe('totals wait for sources that are still to be read', () => {
   decides(
     'payload_totals',
     `
-    waiting        | silence beside payload_sources waiting                 | 0 h    | left_out: waiting unconfirmed, r0, 1 h
-    waiting        | silence beside payload_sources missing                 | 24 h   | left_out: waiting unconfirmed, r0, 48 h
-    waiting        | silence beside payload_sources waiting                 | 73 h   | left_out: waiting unconfirmed, r0, 97 h
-    waiting        | silence beside payload_sources waiting                 | 1000 h | left_out: waiting unconfirmed, r0, 1024 h
-    waiting        | 0/-/- beside payload_sources waiting                   | 24 h   | left_out: waiting unconfirmed, r0, 48 h
-    waiting        | silence beside payload_sources waiting closed          | 24 h   | loaded: stored, r1, s1, 48 h, zeros
-    waiting        | -/21/900 beside payload_sources waiting                | 24 h   | loaded: stored, r1, s1, 48 h, numbers
-    stored zero s1 | silence beside payload_sources waiting                 | 24 h   | unchanged: stored, r1, s2, 48 h
-    waiting        | zero beside payload_sources stored some                | 100 h  | loaded: final, r1, 168 h, zeros
-    waiting        | silence beside payload_sources stored zero and payload_hours stored some | 100 h | left_out: waiting contradicted, r0, 168 h`,
+    waiting        | silence beside payload_sources waiting        | 0 h    | left_out: waiting unconfirmed, r0, 1 h
+    waiting        | silence beside payload_sources missing        | 24 h   | left_out: waiting unconfirmed, r0, 48 h
+    waiting        | silence beside payload_sources waiting        | 73 h   | left_out: waiting unconfirmed, r0, 97 h
+    waiting        | silence beside payload_sources waiting        | 1000 h | left_out: waiting unconfirmed, r0, 1024 h
+    waiting        | 0/-/- beside payload_sources waiting          | 24 h   | left_out: waiting unconfirmed, r0, 48 h
+    waiting        | silence beside payload_sources waiting closed | 24 h   | loaded: stored, r1, s1, 48 h, zeros
+    waiting        | -/21/900 beside payload_sources waiting       | 24 h   | loaded: stored, r1, s1, 48 h, numbers
+    stored zero s1 | silence beside payload_sources waiting        | 24 h   | unchanged: stored, r1, s2, 48 h
+    waiting        | zero beside payload_sources stored some       | 100 h  | loaded: final, r1, 168 h, zeros`,
   );
+
+  test('and one counterpart above zero outweighs another one of zero', () => {
+    const beside = 'payload_sources stored zero and payload_hours stored some';
+    expect(decide('payload_totals', `waiting | silence beside ${beside} | 100 h`)).toContain('contradicted');
+  });
 
   test('and say why those fail', () => {
     const messageOf = (sources: string) =>
