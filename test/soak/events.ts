@@ -87,7 +87,7 @@ async function restore(world: World): Promise<void> {
   await world.stopWorkers();
   await world.disconnect();
   const before = world.database;
-  await queryOnce(world.server.url('postgres', 'postgres'), 'create database restored');
+  await queryOnce(world.server.url, 'create database restored');
   world.database = 'restored';
   await world.addClock();
   world.server.makeRoles(world.database);
@@ -96,7 +96,7 @@ async function restore(world: World): Promise<void> {
   world.server.makeRoles(world.database);
   expectGood(await world.run('migrator', 'migrate'));
   await useClockInFunctions(world.url('postgres'));
-  await queryOnce(world.server.url('postgres', 'postgres'), `drop database ${before}`);
+  await queryOnce(world.server.url, `drop database ${before}`);
   await world.startWorkers();
 }
 

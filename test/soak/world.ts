@@ -68,7 +68,7 @@ export class World implements AsyncDisposable {
   }
 
   url(user: 'postgres' | Role): string {
-    return this.server.url(user === 'postgres' ? user : `losant_usage_${user}`, this.database);
+    return this.server.urlOf(user === 'postgres' ? user : `losant_usage_${user}`, this.database);
   }
 
   async setHour(hour: number): Promise<void> {

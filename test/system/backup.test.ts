@@ -36,7 +36,7 @@ const TABLES = `select c.relname as name from pg_class c
 
 /** Every row of every table, and every right on them. */
 async function contents(server: DebianPostgres): Promise<unknown> {
-  const url = server.url('postgres');
+  const url = server.urlOf('postgres');
   const found: Record<string, unknown> = {};
   for (const { name } of await queryOnce(url, TABLES)) {
     const rows = `select to_jsonb(t)::text as row from losant_usage.${String(name)} t order by 1`;
@@ -51,22 +51,22 @@ async function contents(server: DebianPostgres): Promise<unknown> {
 // next run goes on from there.
 test('a dump as the migrator, restored as an administrator, has every row and right, and a run goes on', async () => {
   const [writer, migrator] = ['losant_usage_writer', 'losant_usage_migrator'];
-  expect(await program(first.url(migrator), 'migrate')).toMatchObject({ code: 0 });
-  expect(await program(first.url(writer), 'run')).toMatchObject({ code: 0 });
+  expect(await program(first.urlOf(migrator), 'migrate')).toMatchObject({ code: 0 });
+  expect(await program(first.urlOf(writer), 'run')).toMatchObject({ code: 0 });
 
   const file = join(first.folder, 'losant-usage.dump');
   expect(readFileSync('docs/install.md', 'utf8')).toContain(`--username=${migrator}`);
-  tool('pg_dump', ...documentedOptions('pg_dump'), `--file=${file}`, first.url(migrator));
-  tool('pg_restore', ...documentedOptions('pg_restore'), `--dbname=${second.url('postgres')}`, file);
+  tool('pg_dump', ...documentedOptions('pg_dump'), `--file=${file}`, first.urlOf(migrator));
+  tool('pg_restore', ...documentedOptions('pg_restore'), `--dbname=${second.urlOf('postgres')}`, file);
   second.makeRoles('billing');
   expect(await contents(second)).toEqual(await contents(first));
 
-  expect(await program(second.url(migrator), 'migrate')).toMatchObject({
+  expect(await program(second.urlOf(migrator), 'migrate')).toMatchObject({
     code: 0,
     stdout: expect.stringContaining('up to date'),
   });
-  expect(await program(second.url('losant_usage_reader'), 'status')).toMatchObject({ code: 0 });
-  const more = await program(second.url(writer), 'backfill', '--from', daysAgo(3), '--json');
+  expect(await program(second.urlOf('losant_usage_reader'), 'status')).toMatchObject({ code: 0 });
+  const more = await program(second.urlOf(writer), 'backfill', '--from', daysAgo(3), '--json');
   expect(more.code).toBe(0);
   expect(jsonOf(more)).toMatchObject({ status: 'complete', cells: { planned: 24, loaded: 24 } });
 });

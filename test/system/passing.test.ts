@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Simulator, startSimulator } from '../../simulator/server.ts';
+import { queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { DebianPostgres } from '../support/debian-postgres.ts';
 import { freePort } from '../support/ports.ts';
@@ -52,7 +53,7 @@ test('a standby ends what writes with exit code 1, answers what reads, and takes
   const server = await DebianPostgres.start();
   try {
     const run = async (role: string, ...args: readonly string[]) =>
-      await runProgram(args, { ...envFor(server.url(role)), HTTP_PORT: `${await freePort()}` });
+      await runProgram(args, { ...envFor(server.urlOf(role)), HTTP_PORT: `${await freePort()}` });
     expect(await run('losant_usage_migrator', 'migrate')).toMatchObject({ code: 0 });
     expect(await run('losant_usage_writer', 'run')).toMatchObject({ code: 0 });
     await server.becomeStandby();
@@ -63,7 +64,7 @@ test('a standby ends what writes with exit code 1, answers what reads, and takes
       });
     }
     expect(await run('losant_usage_reader', 'status')).toMatchObject({ code: 0 });
-    await server.promote();
+    await queryOnce(server.url, 'select pg_promote()');
     expect(await run('losant_usage_writer', 'run')).toMatchObject({ code: 0 });
   } finally {
     await server.stop();
