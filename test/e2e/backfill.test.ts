@@ -14,6 +14,7 @@ beforeEach(async () => {
 });
 afterEach(() => exported.close());
 
+// Promise (Runs): A backfill sends no request more than its days need.
 it('reads ninety days in as few windows as possible, the last week first', async () => {
   const { platform, place, run } = exported;
   const from = daysAgo(90);
