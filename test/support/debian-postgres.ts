@@ -3,7 +3,7 @@
  * newer than they are. It has the database `billing` and the roles of deploy/postgres/roles.sql, whom it trusts.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { makeFastFolder, queryOnce } from './databases.ts';
 import { OwnPostgres } from './own-postgres.ts';
 
@@ -40,22 +40,6 @@ export class DebianPostgres extends OwnPostgres {
     const file = 'deploy/postgres/roles.sql';
     const options = ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '--single-transaction'];
     tool('psql', ...options, '-d', this.urlOf('postgres', name), '-f', file);
-  }
-
-  /** Keeps the data folder as it is now, for `failOver`. */
-  async copyData(): Promise<void> {
-    await this.end('SIGINT');
-    rmSync(`${this.data}.copy`, { recursive: true, force: true });
-    execFileSync('cp', ['-a', this.data, `${this.data}.copy`]);
-    await this.run();
-  }
-
-  /** The server crashes, and the kept folder takes its place: what was committed since is lost. */
-  async failOver(): Promise<void> {
-    await this.end('SIGQUIT');
-    rmSync(this.data, { recursive: true });
-    renameSync(`${this.data}.copy`, this.data);
-    await this.run();
   }
 
   /** Starts anew as a hot standby: it answers, and everything is read only until it is promoted. */

@@ -2,16 +2,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { portOf, startWire, through } from '../../support/wire.ts';
 import type { Dice } from './dice.ts';
+import { readLedger } from './ledger.ts';
 import type { Scope } from './outcomes.ts';
 import { type Kinds, step } from './platform-steps.ts';
 import { DAY_MS, HOUR_MS } from './truth.ts';
 import {
   daysOf,
   everything,
-  failOver,
   finish,
   LEASE_OVER_MS,
-  makeStandby,
   passTime,
   query,
   run,
@@ -217,8 +216,18 @@ export const PROCESS_STEPS = {
     }),
   ),
   freeze: step(4, freeze),
-  standby: step(3, (world) => makeStandby(world).then(() => 'copied')),
-  failover: step(3, async (world) => ((await failOver(world)) ? 'to the copy' : 'no: there is no copy')),
+  standby: step(3, async (world) => {
+    await world.database.makeStandby();
+    world.copiedStatements = new Map(world.statements);
+    return 'copied';
+  }),
+  failover: step(3, async (world) => {
+    if (!(await world.database.failOver())) return 'no: there is no copy';
+    await world.database.stopClock(world.nowMs);
+    world.statements = world.copiedStatements;
+    world.ledger = await readLedger(world.database.url);
+    return 'to the copy';
+  }),
   host_clock: step(3, async (world, dice) => {
     const { args, scope } = dice.chance(0.6) ? runAll(world) : await someBackfill(world, dice);
     const { hostNow, byMs } = jumpingClock(world, dice);

@@ -1,10 +1,9 @@
 /** Two simulated platforms, a database whose clock the world sets, and the program between them. */
-import { randomBytes } from 'node:crypto';
 import type { FaultPlan } from '../../../simulator/faults.ts';
 import type { ListFaults } from '../../../simulator/list-faults.ts';
 import { type Platform, startPlatform } from '../../simulator/platform.ts';
-import { type ClockDatabase, createClockDatabase, SEARCH_PATH } from '../../support/clock-database.ts';
-import { queryOnce, withDatabase } from '../../support/databases.ts';
+import { type ClockDatabase, createClockDatabase } from '../../support/clock-database.ts';
+import { queryOnce } from '../../support/databases.ts';
 import { type Ended, type Running, type Surroundings, startProgram } from '../../support/program.ts';
 import { instanceOf, openReplica, type Replica } from '../../worker/loop.ts';
 import { type Dice, rollFrom } from './dice.ts';
@@ -58,7 +57,8 @@ export interface World extends AsyncDisposable {
   /** The times from which organizations are in the list, by id. */
   readonly listedSince: Map<string, number>;
   readonly workers: Map<string, Replica>;
-  standby: { readonly name: string; readonly statements: Statements } | null;
+  /** Those of the database's copy. */
+  copiedStatements: Statements;
   /** The answers to waits and jitter, which depend on how busy the machine is. */
   readonly random: () => number;
 }
@@ -98,7 +98,7 @@ export async function openWorld(seed: number, template: ClockDatabase): Promise<
     complaints: [],
     listedSince: new Map<string, number>(),
     workers: new Map<string, Replica>(),
-    standby: null,
+    copiedStatements: new Map<string, string>(),
     random: () => waits.next(),
     [Symbol.asyncDispose]: () => closeWorld(world),
   });
@@ -110,7 +110,6 @@ async function closeWorld(world: World): Promise<void> {
   await stopWorkers(world);
   await world.platform[Symbol.asyncDispose]();
   await world.other[Symbol.asyncDispose]();
-  if (world.standby) await admin(world, `drop database if exists ${world.standby.name} with (force)`);
   await world.database.drop();
 }
 
@@ -273,39 +272,3 @@ export async function stopWorkers(world: World): Promise<void> {
 }
 
 export const query = ({ database }: World, statement: string) => queryOnce(database.url, statement);
-
-async function admin({ database }: World, statement: string): Promise<void> {
-  await queryOnce(withDatabase(database.url, 'postgres'), statement);
-}
-
-/** Ends every session of the database, as a server does that goes away. */
-const endSessions = (world: World) =>
-  admin(
-    world,
-    `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${world.database.name}'`,
-  );
-
-/** Copies the database, as a standby has it that has not heard anything since. */
-export async function makeStandby(world: World): Promise<void> {
-  const { database, standby } = world;
-  if (standby) await admin(world, `drop database if exists ${standby.name} with (force)`);
-  const name = `losant_usage_test_${randomBytes(6).toString('hex')}`;
-  await endSessions(world);
-  await admin(world, `create database ${name} template ${database.name} strategy file_copy`);
-  await admin(world, `alter database ${name} set search_path = ${SEARCH_PATH}, public`);
-  world.standby = { name, statements: new Map(world.statements) };
-}
-
-/** Puts the copy in the place of the database: what was committed since is lost. Returns false without a copy. */
-export async function failOver(world: World): Promise<boolean> {
-  const { database, standby } = world;
-  if (!standby) return false;
-  await endSessions(world);
-  await admin(world, `drop database ${database.name} with (force)`);
-  await admin(world, `alter database ${standby.name} rename to ${database.name}`);
-  world.standby = null;
-  world.statements = standby.statements;
-  await database.stopClock(world.nowMs);
-  world.ledger = await readLedger(database.url);
-  return true;
-}
