@@ -104,7 +104,7 @@ select r.instance_id, r.usage_date, losant_usage_internal.month_of(r.usage_date)
 from (
   select t.instance_id, t.usage_date, m.stream, m.metric, m.unit, m.kind, 'losant' as compared_with,
     t.our_sum as quantity, t.quantity::numeric as total, t.orgs_expected - t.orgs_summed as orgs_missing, null::integer as orgs_differing,
-    case when w.reason in ('selection', 'organization_moved', 'orgs_missing', 'left_out', 'refused') then 'not_compared'
+    case when w.reason in ('selection', 'organization_moved', 'organization_deleted', 'orgs_missing', 'left_out', 'refused') then 'not_compared'
       when w.reason is not null then 'pending' when t.our_sum = t.quantity then 'equal' else 'differs' end as outcome,
     w.reason, t.verified_at
   from losant_usage.instance_totals t
@@ -122,7 +122,11 @@ from (
       when t.quantity is null and v.is_final then 'left_out'
       when t.quantity is null and i.totals_problem is not null then 'refused'
       when t.quantity is null then 'not_read'
-      when t.our_sum <> t.quantity and v.is_final is not true then 'total_not_final' end as reason
+      when t.our_sum <> t.quantity and v.is_final is not true then 'total_not_final'
+      -- Whether Losant's total keeps an organization that is deleted is not documented.
+      when t.our_sum <> t.quantity and exists (select from losant_usage.organizations o
+        where o.instance_id = t.instance_id and o.removed_on between t.usage_date and t.verified_at) then 'organization_deleted'
+      end as reason
   ) as w
   union all
   select t.instance_id, t.usage_date, m.stream, m.metric, m.unit, m.kind, t.counterpart,

@@ -34,7 +34,7 @@ export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"
  * The script of every page: `/` moves to the search, a button copies its text, and a page that shows what is under
  * way is loaded again, but not while somebody types or selects. Nothing on a page needs it to be read.
  */
-export const SCRIPT = `
+const SCRIPT = `
 addEventListener('keydown', (event) => {
   if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey ||
     event.target.closest('input, select, textarea')) return;

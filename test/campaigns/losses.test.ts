@@ -3,9 +3,9 @@ import pg from 'pg';
 import { describe, expect, test } from 'vitest';
 import { type Export, openExport } from '../e2e/export.ts';
 import { firstDifference, readStored, readTruth } from '../e2e/usage.ts';
-import { makeFastFolder, queryOnce } from '../support/databases.ts';
+import { makeFastFolder, queryOnce, withDatabase } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
-import { startOwnPostgres } from '../support/own-postgres.ts';
+import { OwnPostgres } from '../support/own-postgres.ts';
 import { jsonOf, type Refusal, type Running } from '../support/program.ts';
 
 const [FROM, TO] = [daysAgo(9), daysAgo(1)];
@@ -87,9 +87,14 @@ describe('a loss', { timeout: 60_000 }, () => {
   // Promise (Database): A server that crashes loses nothing of a run, even where it commits asynchronously by default.
   test('a Postgres that crashes in and after a run loses nothing, though it commits asynchronously', async () => {
     await using exported = await open();
-    await using server = await startOwnServer();
+    await using stack = new AsyncDisposableStack();
+    const server = await OwnPostgres.start(makeFastFolder('losant-usage-crash-'), {
+      initdbFlags: ['--no-sync'],
+      settings: ['timezone=UTC', 'synchronous_commit=off', 'wal_writer_delay=10s'],
+    });
+    stack.defer(() => server.stop());
     await queryOnce(server.url, 'create database usage');
-    const url = server.url.replace(/postgres$/, 'usage');
+    const url = withDatabase(server.url, 'usage');
     const { run, platform } = exported;
     expect(await run(['migrate', '--json'], { DATABASE_URL: url })).toMatchObject({ code: 0 });
     const program = await startSlowly(exported, url);
@@ -103,26 +108,3 @@ describe('a loss', { timeout: 60_000 }, () => {
     expect(firstDifference(stored, await readTruth(platform, FROM, TO))).toBeNull();
   });
 });
-
-interface OwnServer extends AsyncDisposable {
-  readonly url: string;
-  /** Ends it without writing down anything that it had not yet, and starts it again. */
-  crash(): Promise<void>;
-}
-
-/** A server of this test's own, which it may stop. */
-async function startOwnServer(): Promise<OwnServer> {
-  const { url, server, pid, stop } = await startOwnPostgres(makeFastFolder('losant-usage-crash-'), {
-    initdbFlags: ['--no-sync'],
-    settings: ['timezone=UTC', 'synchronous_commit=off', 'wal_writer_delay=10s'],
-  });
-  return {
-    url,
-    crash: async () => {
-      process.kill(pid(), 'SIGQUIT');
-      await server.stop();
-      await server.start();
-    },
-    [Symbol.asyncDispose]: stop,
-  };
-}

@@ -73,16 +73,6 @@ describe('the sqlite3 shell', () => {
     await year.end();
   });
 
-  test('says of honest packs how much it has checked, and nothing else', async () => {
-    const closing = await runShell(march);
-    expect(closing).toEqual({ rows: [expect.stringMatching(/^checked \d+ rows of 9 files$/)], stderr: '' });
-    const adjustment = await runShell(join(march, ADJUSTMENT));
-    expect(adjustment).toEqual({
-      rows: [expect.stringMatching(/^checked \d+ rows of 9 files$/)],
-      stderr: '',
-    });
-  });
-
   /** Between packs, and beside the manifest, only verify looks. */
   const isOfVerify = (problem: string) => /billed_before is|not that of the manifest/.test(problem);
 

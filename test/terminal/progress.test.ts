@@ -1,7 +1,18 @@
 import { expect, test } from 'vitest';
 import type { Output } from '../../src/terminal/output.ts';
 import { createProgress } from '../../src/terminal/progress.ts';
-import { SILENT } from '../support/output.ts';
+
+/** An output that discards everything, for commands that are called inside a test. */
+const SILENT: Output = {
+  json: true,
+  isTerminal: false,
+  isShown: false,
+  print: () => {},
+  printJson: () => {},
+  hasDocument: () => false,
+  writePart: () => Promise.resolve(true),
+  remark: () => {},
+};
 
 /** What is said beside the result, with a clock that is set by hand. */
 function lines() {

@@ -2,11 +2,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { queryOnce } from '../../support/databases.ts';
 import { isGap } from './checker.ts';
 import type { Dice } from './dice.ts';
 import { readLedger } from './ledger.ts';
-import type { Kinds } from './platform-steps.ts';
+import { type Kinds, step } from './platform-steps.ts';
 import { DAY_MS, dayAt, HOUR_MS, nameOf, STREAMS } from './truth.ts';
 import {
   changeSettings,
@@ -18,23 +17,6 @@ import {
   run,
   type World,
 } from './world.ts';
-
-/** Changes of the ledger by somebody who is not the program. */
-const BY_HAND = [
-  'update losant_usage.usage_days set devices_total = 1',
-  'delete from losant_usage.usage_days',
-  "update losant_usage.coverage set standing = 'accepted', reason = 'mine'",
-  'delete from losant_usage.coverage',
-  'truncate losant_usage.coverage',
-  'update losant_usage.tracks set next_day = next_day + 1',
-  'delete from losant_usage.revisions',
-  "insert into losant_usage.waivers (org_id, stream, usage_date, reason) values ('a', 'b', '2024-01-01', 'c')",
-  'update losant_usage.waivers set lifted_at = now()',
-  'delete from losant_usage.quarantine',
-  'update losant_usage.organizations set created_on = null, removed_on = now()',
-  'update losant_usage.instances set list_problem = null',
-  'update losant_usage.instance_totals set our_sum = quantity',
-];
 
 /** Accepts a number, after which it is no gap; one that is only waiting is not accepted. */
 async function waive(world: World, dice: Dice): Promise<string> {
@@ -107,70 +89,42 @@ async function verify(world: World): Promise<string> {
 }
 
 export const PEOPLE_STEPS = {
-  change_by_hand: {
-    weight: 2,
-    play: async (world, dice) => {
-      const statement = dice.pick(BY_HAND);
-      const refused = await queryOnce(world.database.url, statement).then(
-        () => false,
-        () => true,
-      );
-      if (!refused) world.complaints.push(`not refused: ${statement}`);
-      return statement;
-    },
-  },
-  waive: { weight: 5, play: waive },
-  change_streams: {
-    weight: 2,
-    play: async (world, dice) => {
-      const streams = dice.chance(0.5) ? STREAMS : STREAMS.filter(() => dice.chance(0.6));
-      if (streams.length === 0) return 'no: none is left';
-      await changeSettings(world, { streams });
-      return streams.join();
-    },
-  },
-  change_organizations: {
-    weight: 2,
-    play: async (world, dice) => {
-      const living = (await ownOf(world)).map(({ orgId }) => orgId);
-      const orgIds = dice.chance(0.5) ? null : living.filter((_, index) => index === 0 || dice.chance(0.7));
-      await changeSettings(world, { orgIds });
-      return orgIds?.join() ?? 'all';
-    },
-  },
-  change_checkpoints: {
-    weight: 2,
-    play: async (world, dice) => {
-      const policy = dice.pick(Object.keys(POLICIES) as (keyof typeof POLICIES)[]);
-      await changeSettings(world, { policy });
-      return policy;
-    },
-  },
-  month_ends: {
-    weight: 2,
-    play: async (world, dice) => {
-      const next = new Date(world.nowMs);
-      const toMs =
-        Date.UTC(next.getUTCFullYear(), next.getUTCMonth() + 1, 1) + (1 + dice.below(100)) * HOUR_MS;
-      // Not far ahead: a month that has just begun goes on.
-      if (toMs - world.nowMs > 16 * DAY_MS) return 'no: it is far';
-      await passTime(world, toMs - world.nowMs);
-      return dayAt(toMs);
-    },
-  },
-  backfill_month: {
-    weight: 2,
-    play: async (world) => {
-      await passTime(world, LEASE_OVER_MS);
-      const month = lastMonth(world);
-      const to = dayAt(Date.parse(`${monthOf(dayAt(world.nowMs))}-01`) - DAY_MS);
-      const range = { from: `${month}-01`, to };
-      const args = ['backfill', '--from', range.from, '--to', range.to, '--force'];
-      return `${month}: ${(await run(world, args, { ...everything(world), range, isBackfill: true })).code}`;
-    },
-  },
-  close: { weight: 3, play: (world) => close(world, {}) },
-  close_incomplete: { weight: 2, play: (world) => close(world, { isIncomplete: true }) },
-  adjust: { weight: 3, play: (world) => close(world, { isAdjusted: true }) },
-  verify: { weight: 2, play: verify },
+  waive: step(5, waive),
+  change_streams: step(2, async (world, dice) => {
+    const streams = dice.chance(0.5) ? STREAMS : STREAMS.filter(() => dice.chance(0.6));
+    if (streams.length === 0) return 'no: none is left';
+    await changeSettings(world, { streams });
+    return streams.join();
+  }),
+  change_organizations: step(2, async (world, dice) => {
+    const living = (await ownOf(world)).map(({ orgId }) => orgId);
+    const orgIds = dice.chance(0.5) ? null : living.filter((_, index) => index === 0 || dice.chance(0.7));
+    await changeSettings(world, { orgIds });
+    return orgIds?.join() ?? 'all';
+  }),
+  change_checkpoints: step(2, async (world, dice) => {
+    const policy = dice.pick(Object.keys(POLICIES) as (keyof typeof POLICIES)[]);
+    await changeSettings(world, { policy });
+    return policy;
+  }),
+  month_ends: step(2, async (world, dice) => {
+    const next = new Date(world.nowMs);
+    const toMs = Date.UTC(next.getUTCFullYear(), next.getUTCMonth() + 1, 1) + (1 + dice.below(100)) * HOUR_MS;
+    // Not far ahead: a month that has just begun goes on.
+    if (toMs - world.nowMs > 16 * DAY_MS) return 'no: it is far';
+    await passTime(world, toMs - world.nowMs);
+    return dayAt(toMs);
+  }),
+  backfill_month: step(2, async (world) => {
+    await passTime(world, LEASE_OVER_MS);
+    const month = lastMonth(world);
+    const to = dayAt(Date.parse(`${monthOf(dayAt(world.nowMs))}-01`) - DAY_MS);
+    const range = { from: `${month}-01`, to };
+    const args = ['backfill', '--from', range.from, '--to', range.to, '--force'];
+    return `${month}: ${(await run(world, args, { ...everything(world), range, isBackfill: true })).code}`;
+  }),
+  close: step(3, (world) => close(world, {})),
+  close_incomplete: step(2, (world) => close(world, { isIncomplete: true })),
+  adjust: step(3, (world) => close(world, { isAdjusted: true })),
+  verify: step(2, verify),
 } as const satisfies Kinds;

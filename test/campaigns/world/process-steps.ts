@@ -1,25 +1,21 @@
 /** What becomes of the program and its database: it runs, is killed, is frozen, loses its server or its time. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Running } from '../../support/program.ts';
 import { portOf, startWire, through } from '../../support/wire.ts';
 import type { Dice } from './dice.ts';
+import { readLedger } from './ledger.ts';
 import type { Scope } from './outcomes.ts';
-import type { Kinds } from './platform-steps.ts';
+import { type Kinds, step } from './platform-steps.ts';
 import { DAY_MS, HOUR_MS } from './truth.ts';
 import {
-  changeSettings,
   daysOf,
   everything,
-  failOver,
   finish,
   LEASE_OVER_MS,
-  makeStandby,
   passTime,
   query,
   run,
   someOrg,
   start,
-  startWorker,
   stopWorkers,
   type World,
   wake,
@@ -62,16 +58,11 @@ function someDate(world: World, dice: Dice): Export {
   return { args: ['run', '--date', day], scope: { ...everything(world), range: { from: day, to: day } } };
 }
 
-/** A command, or a wake-up of a worker. */
 async function someExport(world: World, dice: Dice): Promise<Export> {
   const roll = dice.next();
-  if (roll < 0.2) return { ...runAll(world), args: ['wake'] };
   if (roll < 0.6) return runAll(world);
   return roll < 0.8 ? await someBackfill(world, dice) : someDate(world, dice);
 }
-
-const startExport = (world: World, args: readonly string[], databaseUrl: string): Running =>
-  args[0] === 'wake' ? startWorker(world, databaseUrl) : start(world, args, { databaseUrl });
 
 /** The statement of a run at which something happens to it: mostly one of the first, where most is decided. */
 const someMoment = (dice: Dice) => 1 + Math.floor(4 ** (dice.next() * 3.4));
@@ -89,14 +80,14 @@ async function disturb(world: World, dice: Dice, act: (way: Way) => 'pass' | 'dr
     isPlayed = true;
     return act({ cut: () => wire.cut(), mend: () => wire.mend(), interrupt: () => running.kill('SIGTERM') });
   };
-  const running = startExport(world, args, through(wire, world.database.url));
+  const running = start(world, args, { databaseUrl: through(wire, world.database.url) });
   const { code } = await finish(world, running, { what: `${args.join(' ')}, disturbed`, scope });
   await untilGone(world);
   return `${args.join(' ')} at statement ${moment}${isPlayed ? '' : ', which it did not reach'}: ${code}`;
 }
 
 const SESSIONS = `from pg_stat_activity where datname = current_database()
-  and application_name in ('losant-usage', 'elsewhere')`;
+  and application_name = 'losant-usage'`;
 
 /** Waits until the server has noticed that the sessions of commands are gone. */
 async function untilGone(world: World): Promise<void> {
@@ -118,7 +109,7 @@ async function freeze(world: World, dice: Dice): Promise<string> {
   });
   const what = `${args.join(' ')}, frozen`;
   const startedAtMs = world.nowMs;
-  const first = startExport(world, args, through(wire, world.database.url));
+  const first = start(world, args, { databaseUrl: through(wire, world.database.url) });
   await Promise.race([frozen, first.ended]);
   isOver = true;
   await passTime(world, LEASE_OVER_MS + dice.below(dice.chance(0.5) ? 60 : 30_000) * 1_000);
@@ -161,137 +152,99 @@ async function runLogged(world: World, { args, scope }: Export): Promise<string>
 }
 
 export const PROCESS_STEPS = {
-  wait: {
-    weight: 5,
-    play: async (world, dice) => {
-      const hours = dice.pick([1, 2, 6, 12, 25, 49]);
-      await passTime(world, hours * HOUR_MS);
-      return `${hours} h`;
-    },
-  },
-  wake: {
-    weight: 13,
-    play: async (world, dice) => {
-      const hours = dice.pick([0, 1, 1, 3, 8, 24]);
-      await passTime(world, hours * HOUR_MS);
-      return `after ${hours} h: ${await wake(world, 'a')}`;
-    },
-  },
-  wake_two: {
-    weight: 2,
-    play: async (world, dice) => {
-      await passTime(world, dice.pick([1, 7]) * HOUR_MS);
-      return (await Promise.all([wake(world, 'a'), wake(world, 'b')])).join();
-    },
-  },
-  restart: {
-    weight: 2,
-    play: async (world) => {
-      await stopWorkers(world);
-      return await wake(world, 'a');
-    },
-  },
-  run: { weight: 6, play: (world) => runLogged(world, runAll(world)) },
-  run_day: { weight: 2, play: (world, dice) => runLogged(world, someDate(world, dice)) },
-  run_part: {
-    weight: 2,
-    play: async (world, dice) => {
-      const orgIds = dice.chance(0.5) ? [await someOrg(world, dice)] : null;
-      const streams = orgIds && dice.chance(0.5) ? null : [dice.pick(world.settings.streams)];
-      const args = ['run', ...flags('--org', orgIds), ...flags('--stream', streams)];
-      return await runLogged(world, { args, scope: { ...everything(world), orgIds, streams } });
-    },
-  },
-  backfill: {
-    weight: 4,
-    play: async (world, dice) => await runLogged(world, await someBackfill(world, dice)),
-  },
-  backfill_beside: { weight: 2, play: backfillBeside },
-  two_runs: {
-    weight: 2,
-    play: async (world) => {
-      await passTime(world, LEASE_OVER_MS);
-      const codes = (await Promise.all([run(world, ['run']), run(world, ['run'])])).map(({ code }) => code);
-      if (codes.every((code) => code === 4)) world.complaints.push('two runs kept each other out');
-      return codes.join();
-    },
-  },
-  kill: {
-    weight: 5,
-    play: (world, dice) =>
-      disturb(world, dice, ({ cut, interrupt }) => {
-        // It may do nothing more: the database is out of its reach before it hears of its end.
-        setImmediate(() => {
-          cut();
-          interrupt();
-        });
-        return dice.chance(0.5) ? 'drop' : 'pass';
-      }),
-  },
-  interrupt: {
-    weight: 2,
-    play: (world, dice) =>
-      disturb(world, dice, ({ interrupt }) => {
+  wait: step(5, async (world, dice) => {
+    const hours = dice.pick([1, 2, 6, 12, 25, 49]);
+    await passTime(world, hours * HOUR_MS);
+    return `${hours} h`;
+  }),
+  wake: step(13, async (world, dice) => {
+    const hours = dice.pick([0, 1, 1, 3, 8, 24]);
+    await passTime(world, hours * HOUR_MS);
+    return `after ${hours} h: ${await wake(world, 'a')}`;
+  }),
+  wake_two: step(2, async (world, dice) => {
+    await passTime(world, dice.pick([1, 7]) * HOUR_MS);
+    return (await Promise.all([wake(world, 'a'), wake(world, 'b')])).join();
+  }),
+  restart: step(2, async (world) => {
+    await stopWorkers(world);
+    return await wake(world, 'a');
+  }),
+  run: step(6, (world) => runLogged(world, runAll(world))),
+  run_day: step(2, (world, dice) => runLogged(world, someDate(world, dice))),
+  run_part: step(2, async (world, dice) => {
+    const orgIds = dice.chance(0.5) ? [await someOrg(world, dice)] : null;
+    const streams = orgIds && dice.chance(0.5) ? null : [dice.pick(world.settings.streams)];
+    const args = ['run', ...flags('--org', orgIds), ...flags('--stream', streams)];
+    return await runLogged(world, { args, scope: { ...everything(world), orgIds, streams } });
+  }),
+  backfill: step(4, async (world, dice) => await runLogged(world, await someBackfill(world, dice))),
+  backfill_beside: step(2, backfillBeside),
+  two_runs: step(2, async (world) => {
+    await passTime(world, LEASE_OVER_MS);
+    const codes = (await Promise.all([run(world, ['run']), run(world, ['run'])])).map(({ code }) => code);
+    if (codes.every((code) => code === 4)) world.complaints.push('two runs kept each other out');
+    return codes.join();
+  }),
+  kill: step(5, (world, dice) =>
+    disturb(world, dice, ({ cut, interrupt }) => {
+      // It may do nothing more: the database is out of its reach before it hears of its end.
+      setImmediate(() => {
+        cut();
         interrupt();
-        return 'pass';
-      }),
-  },
-  database_away: {
-    weight: 2,
-    play: (world, dice) =>
-      disturb(world, dice, ({ cut, mend }) => {
-        setImmediate(cut);
-        setTimeout(mend, 250);
-        return dice.chance(0.5) ? 'drop' : 'pass';
-      }),
-  },
-  sessions_ended: {
-    weight: 2,
-    play: (world, dice) =>
-      disturb(world, dice, () => {
-        void query(world, `select pg_terminate_backend(pid) ${SESSIONS}`).catch(() => undefined);
-        return 'pass';
-      }),
-  },
-  freeze: { weight: 4, play: freeze },
-  standby: { weight: 3, play: (world) => makeStandby(world).then(() => 'copied') },
-  failover: {
-    weight: 3,
-    play: async (world) => ((await failOver(world)) ? 'to the copy' : 'no: there is no copy'),
-  },
-  pooler: {
-    weight: 2,
-    play: async (world) => {
-      await changeSettings(world, { isPooled: !world.settings.isPooled });
-      return world.settings.isPooled ? 'from now on' : 'no longer';
-    },
-  },
-  host_clock: {
-    weight: 3,
-    play: async (world, dice) => {
-      const { args, scope } = dice.chance(0.6) ? runAll(world) : await someBackfill(world, dice);
-      const { hostNow, byMs } = jumpingClock(world, dice);
-      const { code } = await run(world, args, scope, { hostNow });
-      return `${args.join(' ')} by ${byMs} ms: ${code}`;
-    },
-  },
-  platform_clock: {
-    weight: 2,
-    play: async (world, dice) => {
-      const byMs = dice.pick([45_000, 360_000, 7 * HOUR_MS, 4 * DAY_MS]) * (dice.chance(0.5) ? 1 : -1);
-      await world.platform.control('config', { clockJump: { afterRequests: dice.below(60), byMs } });
-      const { code } = await run(world, ['run']);
-      await world.platform.control('config', { clockJump: null, clock: { offsetMs: 0 } });
-      return `by ${byMs} ms: ${code}`;
-    },
-  },
-  migrate: { weight: 1, play: async (world) => `${(await run(world, ['migrate'], null)).code}` },
-  look: {
-    weight: 2,
-    play: async (world) => {
-      const codes: (number | null)[] = [];
-      for (const command of ['gaps', 'status', 'check']) codes.push((await run(world, [command], null)).code);
-      return codes.join();
-    },
-  },
+      });
+      return dice.chance(0.5) ? 'drop' : 'pass';
+    }),
+  ),
+  interrupt: step(2, (world, dice) =>
+    disturb(world, dice, ({ interrupt }) => {
+      interrupt();
+      return 'pass';
+    }),
+  ),
+  database_away: step(2, (world, dice) =>
+    disturb(world, dice, ({ cut, mend }) => {
+      setImmediate(cut);
+      setTimeout(mend, 250);
+      return dice.chance(0.5) ? 'drop' : 'pass';
+    }),
+  ),
+  sessions_ended: step(2, (world, dice) =>
+    disturb(world, dice, () => {
+      void query(world, `select pg_terminate_backend(pid) ${SESSIONS}`).catch(() => undefined);
+      return 'pass';
+    }),
+  ),
+  freeze: step(4, freeze),
+  standby: step(3, async (world) => {
+    await world.database.makeStandby();
+    world.copiedStatements = new Map(world.statements);
+    return 'copied';
+  }),
+  failover: step(3, async (world) => {
+    if (!(await world.database.failOver())) return 'no: there is no copy';
+    await world.database.stopClock(world.nowMs);
+    world.statements = world.copiedStatements;
+    world.ledger = await readLedger(world.database.url);
+    return 'to the copy';
+  }),
+  host_clock: step(3, async (world, dice) => {
+    const { args, scope } = dice.chance(0.6) ? runAll(world) : await someBackfill(world, dice);
+    const { hostNow, byMs } = jumpingClock(world, dice);
+    const { code } = await run(world, args, scope, { hostNow });
+    return `${args.join(' ')} by ${byMs} ms: ${code}`;
+  }),
+  platform_clock: step(2, async (world, dice) => {
+    const byMs = dice.pick([45_000, 360_000, 7 * HOUR_MS, 4 * DAY_MS]) * (dice.chance(0.5) ? 1 : -1);
+    await world.platform.control('config', { clockJump: { afterRequests: dice.below(60), byMs } });
+    const { code } = await run(world, ['run']);
+    await world.platform.control('config', { clockJump: null, clock: { offsetMs: 0 } });
+    return `by ${byMs} ms: ${code}`;
+  }),
+  migrate: step(1, async (world) => `${(await run(world, ['migrate'], null)).code}`),
+  look: step(2, async (world) => {
+    const codes: (number | null)[] = [];
+    for (const command of ['gaps', 'status', 'check']) codes.push((await run(world, [command], null)).code);
+    return codes.join();
+  }),
 } as const satisfies Kinds;
