@@ -94,7 +94,8 @@ async function endOrg(work: Work): Promise<number> {
   const isRead = !outcome.report.failures.some((failure) => failure.orgId === orgId);
   if (ending.missing > 0 || !isRead) {
     printJson(null);
-    const what = isRead ? `missing are ${count(ending.missing, 'number')}` : 'not all of it could be read';
+    const missing = `missing are ${count(ending.missing, 'number')}`;
+    const what = ending.missing > 0 ? missing : 'not all of it could be read';
     output.remark(
       `losant-usage: Not deleted: ${what}, and nobody could read it any more`,
       '  losant-usage gaps says why; repair it, or accept it with losant-usage waive, and start again',

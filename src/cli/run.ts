@@ -205,8 +205,8 @@ async function exportInstance(work: ExportWork, { instance, orgIds }: Part): Pro
       },
       onProgress: createProgress(work),
     });
-    // On a terminal the result says the same.
-    if (!output.isTerminal) logRun(logger, instanceId, outcome);
+    // On a terminal the result says the same, unless the log is asked for.
+    if (!output.isTerminal || logger.isLevelEnabled('info')) logRun(logger, instanceId, outcome);
     return { instanceId, outcome };
   } catch (error) {
     throw describeDatabaseError(error, handle.describe) ?? error;

@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { commands } from '../../src/cli/commands.ts';
 import { LAUNCHER, runProgram, startProcess, VERSION } from '../support/program.ts';
 
 const VERBS = [
@@ -113,8 +112,4 @@ it('a mistake is one document with --json', async () => {
     },
   });
   expect(code).toBe(2);
-});
-
-it('lists each command once', () => {
-  expect(commands.map(({ name }) => name)).toEqual(VERBS);
 });

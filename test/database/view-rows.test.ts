@@ -9,7 +9,7 @@ import {
   streamView,
   type ViewRequest,
 } from '../../src/queries/view-rows.ts';
-import { answer, INSTANCE, useLedger } from '../ledger/ledger.ts';
+import { answer, useLedger } from '../ledger/ledger.ts';
 import { devices, named, totals } from '../usage/cells.ts';
 
 const given = useLedger('2026-11-24T12:00:00.000Z');
@@ -70,13 +70,15 @@ test('each value comes as its exact text, in the order of date and key', async (
 
 test('rows come page by page, all of them', async () => {
   const { pages } = await read('cells');
-  expect(pages.map(({ length }) => length)).toEqual([250, 250, 92]);
+  expect(pages.map(({ length }) => length)).toEqual([250, 54]);
 });
 
 test('a month is there if one of its days is asked for, and its sum is exact', async () => {
   const range = { from: '2026-11-10', to: '2026-11-11' };
   const { rows } = await read('monthly_usage', { range });
-  expect(rows.filter(({ org_id }) => org_id === two)).toMatchObject([{ month: '2026-11-01', payload_all_bytes: '18014398509481982' }]);
+  expect(rows.filter(({ org_id }) => org_id === two)).toMatchObject([
+    { month: '2026-11-01', payload_all_bytes: '18014398509481982' },
+  ]);
 });
 
 test.each(exportedViewNames)('%s can be read by the columns that it is said to have', async (name) => {
