@@ -263,8 +263,10 @@ async function checkDay(stream: Stream, target: OrgTarget): Promise<Finding> {
     const reading = (await readWindow(target, stream, { from: day, to: day })).get(day);
     if (reading === undefined) return { message: `${day}: no numbers for the day` };
     if (reading.kind !== 'named') throw new CheckError(`${day}: ${reading.message}`, hint);
-    const numbers = Object.entries(reading.numbers).filter(([, value]) => typeof value === 'number');
-    return { message: `${day}: ${numbers.map((each) => each.join(' ')).join(', ')}` };
+    const numbers = Object.entries(reading.numbers).flatMap(([column, value]) =>
+      typeof value === 'number' ? [`${column} ${value}`] : [],
+    );
+    return { message: `${day}: ${numbers.join(', ')}` };
   } catch (error) {
     throw error instanceof UnplaceableBodyError ? new CheckError(error.message, hint) : error;
   }

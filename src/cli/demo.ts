@@ -129,9 +129,12 @@ async function showConsole(context: CommandContext): Promise<void> {
     const sources = createSources(context, { reader, startedAtMs, loop: { statuses }, schedule });
     const app = createApp({ ...sources, metrics: createMetrics({ version, instanceIds, startedAtMs }) });
     const access = { host: LOOPBACK, hostname: host, tokenHash: null };
-    const { port, close } = await listen(app, { access, port: 0, logger });
-    output.print('', `The console shows the same on http://${LOOPBACK}:${port}/ until you press Ctrl-C.`);
+    const listening = await listen(app, { access, port: 0, logger });
+    output.print(
+      '',
+      `The console shows the same on http://${LOOPBACK}:${listening.port}/ until you press Ctrl-C.`,
+    );
     if (!signal.aborted) await once(signal, 'abort');
-    await close();
+    await listening.close();
   });
 }

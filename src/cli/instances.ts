@@ -25,7 +25,7 @@ export async function chooseBilledInstances(
   return chosen;
 }
 
-/** Returns the instances that a command judges: those of the settings; all of the database where these describe none. */
+/** Returns the instances that a command judges: those of the settings, else all of the database. */
 export async function chooseJudged(context: WithConfig, { db }: DatabaseHandle): Promise<readonly string[]> {
   return choose(context, [...(await readInstanceNames(db)).keys()], null);
 }

@@ -2,7 +2,7 @@ import { EXIT } from '../errors.ts';
 import { type Health, type InstanceHealth, readHealth, type StreamHealth } from '../queries/health.ts';
 import type { RunRecord } from '../queries/runs.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
-import { count, showDays, showDistance, showDuration, showInstant, showNumber } from '../terminal/words.ts';
+import { count, showDays, showDuration, showInstant, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { isGap, STANDINGS, standings, sumStandings, worstOf } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
@@ -44,19 +44,18 @@ export function renderStatus({ instances, runs, notInSettings }: Health, nowMs: 
 function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], nowMs: number): Line[] {
   const { instanceId, leaseSince, finalChanges30Days: changed, listProblem, streams } = instance;
   const head = ['stream', 'organizations', 'newest', 'complete to', 'gaps'];
-  const [quarantined, failing] = (['quarantined', 'failing'] as const).map((key) =>
-    streams.reduce((sum, each) => sum + each[key], 0),
-  );
-  const facts: readonly (Line | false)[] = [
-    leaseSince !== null &&
-      `  exported now, since ${showInstant(leaseSince)} (${showDistance(Date.parse(leaseSince) - nowMs)})`,
-    listProblem !== null &&
-      line`  ${styled('red', 'organizations may be missing')}: the list was not complete, ${listProblem}`,
-    !!quarantined && `  ${count(quarantined, 'answer')} in quarantine`,
-    !!failing && `  reads of ${count(failing, 'stored number')} keep failing`,
-    changed > 0 &&
-      line`  ${styled('yellow', `${count(changed, 'final number')} changed`)} in the last 30 days: see the view restatements`,
-    streams.some(({ gaps }) => gaps > 0) && '  Next: losant-usage gaps lists the gaps, and why',
+  const sumOf = (key: 'quarantined' | 'failing') => streams.reduce((sum, each) => sum + each[key], 0);
+  const [quarantined, failing] = [sumOf('quarantined'), sumOf('failing')];
+  const exported = `  exported now, since ${showInstant(leaseSince ?? '')}`;
+  const incomplete = line`  ${styled('red', 'organizations may be missing')}: the list was not complete, ${listProblem ?? ''}`;
+  const restated = `  ${count(changed, 'final number')} changed in the last 30 days: see the view restatements`;
+  const facts: readonly (readonly [boolean, Line])[] = [
+    [leaseSince !== null, exported],
+    [listProblem !== null, incomplete],
+    [quarantined > 0, `  ${count(quarantined, 'answer')} in quarantine`],
+    [failing > 0, `  reads of ${count(failing, 'stored number')} keep failing`],
+    [changed > 0, styled('yellow', restated)],
+    [streams.some(({ gaps }) => gaps > 0), '  Next: losant-usage gaps lists the gaps, and why'],
   ];
   return [
     line`Instance ${styled('bold', instanceId)}`,
@@ -64,7 +63,7 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
     ...(streams.length === 0 ? [] : renderTable({ head, rows: streams.map(renderStream), right: [1] })),
     runs.length === 0 ? '  no runs on record' : '  last runs:',
     ...renderTable({ rows: runs.map(renderRun), indent: 4 }),
-    ...facts.filter((fact) => fact !== false),
+    ...facts.flatMap(([isSo, fact]) => (isSo ? [fact] : [])),
   ];
 }
 

@@ -86,7 +86,7 @@ const WIDE = new RegExp(
 );
 
 /** Returns the number of a terminal's columns that the piece takes. */
-export function widthOf(piece: Piece): number {
+function widthOf(piece: Piece): number {
   let width = 0;
   for (const character of escapeControls(typeof piece === 'string' ? piece : piece.text)) {
     if (/[\p{Mark}\u200d]/u.test(character)) continue;

@@ -153,8 +153,9 @@ describe('a database', () => {
 
   // Promise (Operation): A command that only looks, and a dry run, create nothing.
   it('that is embedded and not there yet is not made', async () => {
-    const { url, folder, remove } = createEmbeddedFolder();
-    remove();
+    const place = createEmbeddedFolder();
+    place.remove();
+    const { url, folder } = place;
     const { code, document } = await check({ DATABASE_URL: url });
     expect(document.checks[2]?.message).toBe('no tables yet: run creates them');
     expect(code).toBe(0);

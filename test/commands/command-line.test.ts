@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { LAUNCHER, runProgram, startProcess, VERSION } from '../support/program.ts';
 
-const VERBS = [
-  ...['run', 'worker', 'backfill', 'status', 'gaps', 'explain', 'export', 'reconcile', 'waive', 'close'],
-  ...['statement', 'verify', 'org show', 'org set', 'org delete', 'check', 'migrate', 'simulator', 'demo'],
-];
+const VERBS = (
+  'run worker backfill status gaps explain export reconcile waive close statement verify ' +
+  'org-show org-set org-delete check migrate simulator demo'
+)
+  .split(' ')
+  .map((name) => name.replace('-', ' '));
 
 it('loads no package for its help', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'losant-usage-command-line-'));

@@ -1,5 +1,5 @@
 /** The program within another one: who waits for whom, what an interruption says, and that nothing of a call stays. */
-import { beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { useExport } from '../e2e/export.ts';
 import { holdLease } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
@@ -20,15 +20,15 @@ const readSessions = () =>
 /** A session of the database ends a moment after its connection. */
 const hasNoSession = () => until('no session is left', async () => (await readSessions()).length === 0);
 
-beforeAll(async () => {
+const hold = () => exported.place.query(holdLease(exported.platform.instanceId));
+const release = () => exported.place.query('delete from losant_usage.leases');
+
+test('a run leaves no listener on the process and no session of the database', async () => {
   const before = readListeners();
   expect((await exported.run(['run', '--json'])).code).toBe(0);
   expect(readListeners()).toEqual(before);
   await hasNoSession();
 });
-
-const hold = () => exported.place.query(holdLease(exported.platform.instanceId));
-const release = () => exported.place.query('delete from losant_usage.leases');
 
 test('a backfill waits for whoever has the lease, says so with what is left, and is read by them', async () => {
   await hold();

@@ -12,7 +12,7 @@ import { CLOCK, type Env, LAUNCHER, runProgram } from '../support/program.ts';
 const day = daysAgo(1);
 const EVIL = 'evil\x1b[2J\x1b[31mRED\ttab\nline\u009b31m\u202eoverride';
 /** A colour or a style. */
-const COLOR = new RegExp('\x1b\\[\\d+m', 'g');
+const COLOR = new RegExp(`${String.fromCodePoint(27)}\\[\\d+m`, 'g');
 
 const exported = useExport({ orgs: 3 });
 let orgId: string;
