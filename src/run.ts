@@ -1,15 +1,7 @@
 import type { BaseContext, Command, Io } from './cli/command.ts';
 import { parseCommandLine } from './cli/command-line.ts';
 import type { Options, OptionValues } from './cli/options.ts';
-import {
-  describeError,
-  EXIT,
-  ExportError,
-  exitCodeOf,
-  framesOf,
-  InterruptedError,
-  SettingsError,
-} from './errors.ts';
+import { describeError, EXIT, ExportError, exitCodeOf, framesOf, SettingsError } from './errors.ts';
 import type { Need } from './settings/settings.ts';
 import { createOutput, type Output, Sink } from './terminal/output.ts';
 import { type Line, styled } from './terminal/text.ts';
@@ -23,19 +15,18 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   const err = new Sink(io.stderr);
   const [json, mayColor] = [asksForJson(argv), !argv.includes('--no-color')];
   const output = createOutput(io, { out, err }, { json, mayColor });
-  let command: Command | null = null;
   let exitCode: number = EXIT.ok;
   try {
-    const invocation = await parseCommandLine(argv, { version: io.version, nowMs: io.hostNow() });
+    const invocation = await parseCommandLine(argv, io.version);
     if ('text' in invocation) {
       createOutput(io, { out, err }, { json: false, mayColor }).print(...invocation.text);
     } else {
-      ({ command } = invocation);
-      exitCode = await execute(command, invocation.options, { base: { ...io, output }, err });
+      const { command, options } = invocation;
+      exitCode = await execute(command, options, { base: { ...io, output }, err });
     }
   } catch (error) {
     exitCode = exitCodeOf(error);
-    printError(output, error, command);
+    printError(output, error);
   }
   return await finish(exitCode, { out, err });
 }
@@ -84,15 +75,13 @@ async function finish(exitCode: number, { out, err }: { out: Sink; err: Sink }):
 }
 
 /** Prints an error, as the document of `--json` unless the command has printed one. */
-function printError(output: Output, error: unknown, command: Command | null): void {
+function printError(output: Output, error: unknown): void {
   const described = describeError(error);
-  const isInterrupted = error instanceof InterruptedError && command !== null;
-  const hint = isInterrupted ? (command.whenInterrupted ?? 'start it again at any time') : described.hint;
-  if (!output.hasDocument()) output.printJson({ error: { ...described, hint } });
+  if (!output.hasDocument()) output.printJson({ error: described });
   // Only settings are shown in several lines, all of them this program's own.
   const lines = error instanceof SettingsError ? described.message.split('\n') : [described.message];
   const [first = '', ...more] = lines;
   const stack = error instanceof Error && !(error instanceof ExportError) ? framesOf(error) : [];
   const head: Line = [styled('red', 'losant-usage: '), first];
-  output.remark(head, ...more, `  ${hint}`, ...stack);
+  output.remark(head, ...more, `  ${described.hint}`, ...stack);
 }

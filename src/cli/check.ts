@@ -25,10 +25,6 @@ const options = { probe: flag('also find out what the documentation of the API l
 export const check = defineCommand({
   needs: ['losant', 'database'],
   options,
-  examples: () => ({
-    check: 'is everything ready for the first run?',
-    'check --probe': 'and how does this API behave where its documentation does not say?',
-  }),
   run: checkEverything,
 });
 

@@ -2,7 +2,7 @@ import { SettingsError } from '../errors.ts';
 import { nearestName } from '../terminal/spelling.ts';
 import { type Line, renderTable, styled } from '../terminal/text.ts';
 import { capitalize } from '../terminal/words.ts';
-import { type Command, exampleDays } from './command.ts';
+import type { Command } from './command.ts';
 import { commands, type ListedCommand } from './commands.ts';
 import type { Options, OptionValues } from './options.ts';
 
@@ -20,10 +20,7 @@ const EXIT_CODES = [
 const HELP = ['help', '--help', '-h'];
 
 /** Reads the command line. Throws SettingsError for a mistake in it. */
-export async function parseCommandLine(
-  argv: readonly string[],
-  { version, nowMs }: { readonly version: string; readonly nowMs: number },
-): Promise<Invocation> {
+export async function parseCommandLine(argv: readonly string[], version: string): Promise<Invocation> {
   const isHelpFirst = HELP.includes(argv[0] ?? '');
   const args = isHelpFirst ? argv.slice(1) : argv;
   const [first = '', second = ''] = args;
@@ -36,7 +33,7 @@ export async function parseCommandLine(
   const shape = { ...command.options, ...commonOptions(command) };
   const rest = args.slice(listed.name.split(' ').length);
   if (isHelpFirst || rest.some((each) => HELP.slice(1).includes(each))) {
-    return { text: await renderCommand(listed, { ...command, options: shape }, nowMs) };
+    return { text: await renderCommand(listed, shape) };
   }
   try {
     return { command, options: readOptions(rest, shape) };
@@ -73,13 +70,8 @@ function renderProgram(): Line[] {
   ];
 }
 
-async function renderCommand(
-  { name, summary }: ListedCommand,
-  { options, examples }: Pick<Command, 'options' | 'examples'>,
-  nowMs: number,
-): Promise<Line[]> {
+async function renderCommand({ name, summary }: ListedCommand, options: Options): Promise<Line[]> {
   const { renderOptions, renderUsage } = await import('./options.ts');
-  const shown = Object.entries(examples(exampleDays(nowMs)));
   return [
     renderUsage(name, options),
     '',
@@ -87,8 +79,5 @@ async function renderCommand(
     '',
     styled('bold', 'Options:'),
     ...renderOptions(options),
-    '',
-    styled('bold', 'Examples:'),
-    ...shown.flatMap(([args, meaning]) => [`  # ${meaning}`, `  losant-usage ${args}`]),
   ];
 }

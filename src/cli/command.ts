@@ -2,7 +2,6 @@ import type { Logger } from '../logger.ts';
 import type { Config } from '../settings/config.ts';
 import type { Need } from '../settings/settings.ts';
 import type { Output, OutStream } from '../terminal/output.ts';
-import { addDays, dayAt } from '../usage/day.ts';
 import type { Options, OptionValues } from './options.ts';
 
 /** Everything that the program takes from outside, except its arguments. */
@@ -36,30 +35,14 @@ export interface CommandContext extends BaseContext {
  */
 export type Needs = readonly Need[] | 'database_if_set' | 'none';
 
-/** Returns days for examples, as a fixed day is soon past the horizon. */
-export function exampleDays(nowMs: number) {
-  const today = dayAt(nowMs);
-  const to = addDays(`${today.slice(0, 7)}-01`, -1);
-  const name = to.slice(0, 7);
-  return {
-    yesterday: addDays(today, -1),
-    twoMonthsAgo: addDays(today, -60),
-    lastMonth: { name, from: `${name}-01`, to },
-  };
-}
-
 /** A verb of the command line; its name and summary are in the list of commands. */
 export interface Command<N extends Needs = Needs, O extends Options = Options> {
   readonly needs: N;
   readonly options: O;
-  /** Example lines, by their text after `losant-usage`, each with its meaning. */
-  readonly examples: (days: ReturnType<typeof exampleDays>) => Readonly<Record<string, string>>;
   /** Whether it takes `--json`; `false` for a command without a result to print as a document. */
   readonly json?: boolean;
   /** Whether its log is what it shows; a terminal shows only warnings of any other. */
   readonly isService?: boolean;
-  /** The hint about what an interruption leaves behind; undefined if there is nothing to know. */
-  readonly whenInterrupted?: string;
   run(context: ContextOf<N>, options: OptionValues<O>): Promise<number>;
 }
 

@@ -21,9 +21,7 @@ const LOOPBACK = '127.0.0.1';
 
 export const demo = defineCommand({
   needs: 'none',
-  whenInterrupted: 'nothing of yours was touched; the folder of the demo can be deleted',
   options: {},
-  examples: () => ({ demo: 'reads none of your settings; on a terminal it ends with the console' }),
   run: showProduct,
 });
 

@@ -14,9 +14,6 @@ export const explain = defineCommand({
     day: required('YYYY-MM-DD', 'the day', day),
     stream: several('NAME', 'only these streams', stream),
   },
-  examples: ({ yesterday }) => ({
-    [`explain --org 575ec8687ae143cd83dc4a97 --day ${yesterday}`]: 'every number of that day',
-  }),
   async run(context, { org: orgId, day: asked, stream: streams }) {
     const { output, hostNow } = context;
     const nowMs = hostNow();

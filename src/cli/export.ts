@@ -21,7 +21,6 @@ import { day, oneOf, optional, required, text } from './options.ts';
 
 export const exportFile = defineCommand({
   needs: ['database'],
-  whenInterrupted: 'nothing was written; a file that was there before is as it was',
   options: {
     view: required('NAME', 'the view, e.g. daily_usage', oneOf('views', exportedViewNames)),
     from: optional('YYYY-MM-DD', 'first day; of months, those that hold it', day),
@@ -29,14 +28,6 @@ export const exportFile = defineCommand({
     format: required('NAME', formatNames.join(', '), oneOf('formats', formatNames)),
     out: optional('FILE', 'the file, replaced once the new one is complete', text, 'stdout'),
   },
-  examples: ({ lastMonth: { name, from, to }, twoMonthsAgo, yesterday }) => ({
-    [`export --view monthly_usage --from ${from} --to ${to} --format csv --out ${name}.csv`]:
-      'last month of every organization, for a spreadsheet',
-    [`export --view daily_usage --from ${twoMonthsAgo} --to ${yesterday} --format parquet --out days.parquet`]:
-      'two months of days, for a data lake',
-    [`export --view coverage_gaps --from ${from} --to ${to} --format ndjson | jq .reason`]:
-      'the gaps of a month, for a program',
-  }),
   async run(context, { view: name, from, to, format, out: path }) {
     const { output } = context;
     // The command line has checked the name.

@@ -14,10 +14,6 @@ import { withoutPlaces } from './run-result.ts';
 export const gaps = defineCommand({
   needs: ['database'],
   options: { all: flag('also what is unavailable or accepted, which is no gap') },
-  examples: () => ({
-    gaps: 'what is missing, why, and when it is tried again',
-    'gaps --all --json': 'the same and all that is known to be missing, as data',
-  }),
   async run(context, { all }) {
     const { output, hostNow } = context;
     const found = await withDatabase(context, async (handle) => {
@@ -128,10 +124,6 @@ export const waive = defineCommand({
     stream: several('NAME', 'only these streams', stream),
     reason: required('TEXT', 'why it is accepted, for whoever bills', reason),
   },
-  examples: ({ yesterday }) => ({
-    [`waive --org 575ec8687ae143cd83dc4a97 --day ${yesterday} --reason "agreed with Acme"`]:
-      'what is missing of a day',
-  }),
   async run(context, { org: orgId, day: range, stream: streams, reason: why }) {
     const { output, config, hostNow } = context;
     requirePastDays(range, ['--day', '--day'], hostNow());

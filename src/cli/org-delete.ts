@@ -24,13 +24,7 @@ const options = {
 
 export const orgDelete = defineCommand({
   needs: ['losant', 'database', 'admin'],
-  whenInterrupted:
-    'what was loaded stays; losant-usage org show says whether the organization is still there',
   options,
-  examples: () => ({
-    'org delete --org 575ec8687ae143cd83dc4a97 --dry-run': 'what would end',
-    'org delete --org 575ec8687ae143cd83dc4a97 --name-again "Acme Metering"': 'for good',
-  }),
   run: deleteOrg,
 });
 

@@ -28,13 +28,6 @@ export const orgSet = defineCommand({
   // The option of this name takes the patch.
   json: false,
   options,
-  whenInterrupted: 'losant-usage org show says whether the change was made',
-  examples: () => ({
-    [`org set --org 575ec8687ae143cd83dc4a97 --json '{"limits":{"device":500}}' --dry-run`]:
-      'what a new limit would change; the other limits stay',
-    [`org set --org 575ec8687ae143cd83dc4a97 --json '{"tags":[{"key":"region","value":"eu"}]}'`]:
-      'all its tags, in place of those it has',
-  }),
   run: setOrg,
 });
 

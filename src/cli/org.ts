@@ -23,10 +23,6 @@ export interface FoundOrg extends OrgResource {
 export const orgShow = defineCommand({
   needs: ['losant'],
   options: placeOptions,
-  examples: () => ({
-    'org show --org 575ec8687ae143cd83dc4a97': 'name, state, period, limits and tags',
-    'org show --org 575ec8687ae143cd83dc4a97 --json': "Losant's complete answer",
-  }),
   async run(context, asked) {
     const { output } = context;
     const { resource, organization, instance } = await findOrg(context, asked);

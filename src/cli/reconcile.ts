@@ -19,10 +19,6 @@ export const reconcile = defineCommand({
     from: optional('YYYY-MM-DD', 'first day', day, 'that of the oldest open month, or 30 days before --to'),
     to: optional('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
   },
-  examples: ({ lastMonth: { from, to } }) => ({
-    reconcile: 'the last 31 days, and every month that is not closed',
-    [`reconcile --from ${from} --to ${to}`]: 'last month',
-  }),
   async run(context, { from, to }) {
     const { output, hostNow } = context;
     const nowMs = hostNow();

@@ -50,18 +50,12 @@ type Scope = OptionValues<typeof scopeOptions>;
 
 export const run = defineCommand({
   needs: ['losant', 'database'],
-  whenInterrupted: 'what was loaded stays; the next run goes on from there',
   options: {
     date: optional('YYYY-MM-DD', 'read this day again, due or not', day),
     ...scopeOptions,
     wait: waitOption,
     end: optional('ID', 'end an instance that left the settings with yesterday', id('instance')),
   },
-  examples: ({ yesterday }) => ({
-    run: 'everything that is due',
-    'run --dry-run': 'what that would read',
-    [`run --date ${yesterday} --stream payload_totals`]: 'one stream of one day again',
-  }),
   async run(context, { date, end, wait, ...scope }) {
     if (end !== null) return await endLeftInstance(context, end);
     const range = date === null ? null : { from: date, to: date };
@@ -76,19 +70,12 @@ export const run = defineCommand({
 
 export const backfill = defineCommand({
   needs: ['losant', 'database'],
-  whenInterrupted: 'its days stay due: the next run reads them, and so does the same command',
   options: {
     from: required('YYYY-MM-DD', 'first day', day),
     to: optional('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
     ...scopeOptions,
     force: flag('read the days that are stored again'),
   },
-  examples: ({ twoMonthsAgo, yesterday }) => ({
-    [`backfill --from ${twoMonthsAgo}`]: 'two months up to yesterday; the same command goes on',
-    [`backfill --from ${twoMonthsAgo} --dry-run`]: 'how many requests that takes, and how long',
-    [`backfill --from ${yesterday} --org 575ec8687ae143cd83dc4a97 --force`]:
-      'yesterday of one organization again',
-  }),
   async run(context, { from, to, force, ...scope }) {
     const range = { from, to: to ?? addDays(dayAt(context.hostNow()), -1) };
     requirePastDays(range, ['--from', '--to'], context.hostNow());

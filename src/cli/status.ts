@@ -12,7 +12,6 @@ import { withDatabase } from './open-database.ts';
 export const status = defineCommand({
   needs: ['database'],
   options: {},
-  examples: () => ({ status: 'is everything there?' }),
   async run(context) {
     const { output, hostNow } = context;
     const health = await withDatabase(context, async (handle) => {
@@ -47,7 +46,8 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
   const sumOf = (key: 'quarantined' | 'failing') => streams.reduce((sum, each) => sum + each[key], 0);
   const [quarantined, failing] = [sumOf('quarantined'), sumOf('failing')];
   const exported = `  exported now, since ${showInstant(leaseSince ?? '')}`;
-  const incomplete = line`  ${styled('red', 'organizations may be missing')}: the list was not complete, ${listProblem ?? ''}`;
+  const maybe = styled('red', 'organizations may be missing');
+  const incomplete = line`  ${maybe}: the list was not complete, ${listProblem ?? ''}`;
   const restated = `  ${count(changed, 'final number')} changed in the last 30 days: see the view restatements`;
   const facts: readonly (readonly [boolean, Line])[] = [
     [leaseSince !== null, exported],
