@@ -105,14 +105,6 @@ export const orgPatch = z.strictObject(SHAPE, 'is not a map of attributes').part
 
 export type OrgPatch = z.infer<typeof orgPatch>;
 
-/** Returns the names that are known at a path, for suggesting which one was meant. */
-export function namesAt(path: readonly PropertyKey[]): readonly string[] {
-  const [first] = path;
-  if (first === undefined) return Object.keys(SHAPE);
-  if (first === 'limits') return Object.keys(LIMITS);
-  return Object.keys(first === 'banner' ? BANNER : TAG);
-}
-
 function atLeast<N extends string>(min: number, names: readonly N[]): Record<N, z.ZodType<number>> {
   const limit = whole(min, Number.MAX_SAFE_INTEGER);
   return Object.fromEntries(names.map((name) => [name, limit])) as Record<N, z.ZodType<number>>;

@@ -1,7 +1,7 @@
 /** Defects in a run: who is exported, what is believed, what is loaded, and how it ends. */
 import type { Mutant } from './mutant.ts';
 
-const CLI = 'src/cli/export-instances.ts';
+const CLI = 'src/cli/run.ts';
 const DISCOVER = 'src/export/discover.ts';
 const EXTRACT = 'src/export/extract.ts';
 const PIPELINE = 'src/export/pipeline.ts';
