@@ -73,16 +73,9 @@ export class Gate {
     const { pauseLeftMs } = this;
     if (pauseLeftMs > LONGEST_WAIT_MS) throw pausedTooLong(asking, pauseLeftMs);
     const sinceMs = performance.now();
-    let waitedMs = 0;
-    if (this.#waiters.size === 0 && this.#startsInMs() <= 0) {
-      // Nothing was waiting, so a schedule in the past meant no demand and is not caught up.
-      this.#takeTurn(sinceMs);
-    } else {
-      await this.#waitForTurn(asking);
-      waitedMs = performance.now() - sinceMs;
-    }
+    await this.#waitForTurn(asking);
     try {
-      return await task(waitedMs);
+      return await task(performance.now() - sinceMs);
     } finally {
       this.#underWay -= 1;
       this.#startWaiters();
@@ -108,6 +101,8 @@ export class Gate {
     };
     const waiter: Waiter = { asking, start: resolve, refuse };
     const abort = () => refuse(signal.reason);
+    // Where nothing was waiting, a schedule in the past meant no demand and is not caught up.
+    if (this.#waiters.size === 0) this.#nextStartMs = Math.max(this.#nextStartMs, performance.now());
     this.#waiters.add(waiter);
     signal.addEventListener('abort', abort);
     this.#startWaiters();
@@ -115,7 +110,7 @@ export class Gate {
       await promise;
     } finally {
       signal.removeEventListener('abort', abort);
-      if (this.#waiters.size === 0) this.#setTimer(null);
+      if (this.#waiters.size === 0) this.#clearTimer();
     }
   }
 
@@ -125,26 +120,27 @@ export class Gate {
       // The clock is read once: if the turn came between two readings, nothing would ever start the request.
       const startsInMs = this.#startsInMs();
       if (startsInMs > 0) {
-        if (startsInMs < Infinity) this.#setTimer(startsInMs + this.#earlyMs);
+        if (startsInMs === Infinity) return;
+        // A timer that fires too early is set again.
+        this.#timer ??= setTimeout(
+          () => {
+            this.#timer = undefined;
+            this.#startWaiters();
+          },
+          Math.ceil(startsInMs + this.#earlyMs),
+        );
         return;
       }
-      this.#takeTurn(performance.now() - CATCH_UP_MS);
+      this.#underWay += 1;
+      this.#nextStartMs = Math.max(this.#nextStartMs, performance.now() - CATCH_UP_MS) + this.#spacingMs;
       this.#waiters.delete(waiter);
       waiter.start();
     }
   }
 
-  /** Sets the timer unless one is set already: a timer that fires too early is set again. */
-  #setTimer(ms: number | null): void {
-    if (ms === null) {
-      clearTimeout(this.#timer);
-      this.#timer = undefined;
-      return;
-    }
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      this.#startWaiters();
-    }, Math.ceil(ms));
+  #clearTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   /** The time by which a start may precede its schedule. */
@@ -156,11 +152,5 @@ export class Gate {
   #startsInMs(): number {
     if (this.#underWay >= this.concurrency) return Infinity;
     return Math.max(this.#nextStartMs - this.#earlyMs, this.#pausedUntilMs) - performance.now();
-  }
-
-  /** Counts a start. A schedule that lies before `earliestMs` continues from there. */
-  #takeTurn(earliestMs: number): void {
-    this.#underWay += 1;
-    this.#nextStartMs = Math.max(this.#nextStartMs, earliestMs) + this.#spacingMs;
   }
 }

@@ -63,6 +63,7 @@ export function createTransport(options: TransportOptions): Transport {
   const headers = headersFor(options);
   return async (method, question, json = null) => {
     const { signal } = question;
+    signal.throwIfAborted();
     const query = new URLSearchParams(question.query).toString();
     const request = {
       origin,

@@ -225,8 +225,8 @@ export const losantMutants: readonly Mutant[] = [
     name: 'rate-is-ignored',
     promise: 'No more requests start in a second than allowed.',
     file: GATE,
-    find: `Math.max(this.#nextStartMs, earliestMs) + this.#spacingMs;`,
-    replace: `Math.max(this.#nextStartMs, earliestMs);`,
+    find: `performance.now() - CATCH_UP_MS) + this.#spacingMs;`,
+    replace: `performance.now() - CATCH_UP_MS);`,
     test: 'test/losant/gate.test.ts',
   },
   {
