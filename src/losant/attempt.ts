@@ -103,7 +103,7 @@ const KINDS: Readonly<Record<number, LosantErrorKind>> = {
   429: 'rate_limited',
 };
 
-export function kindOfStatus(status: number, retryAfterMs: number | null): LosantErrorKind {
+function kindOfStatus(status: number, retryAfterMs: number | null): LosantErrorKind {
   if (status === 503 && retryAfterMs !== null) return 'rate_limited';
   if (status >= 500) return 'server_error';
   if (status >= 400) return KINDS[status] ?? 'refused';

@@ -243,7 +243,7 @@ function unknownOf(env: Source['texts'], known: readonly string[]): Problem[] {
 }
 
 /** Warns of variables one slip away from a setting; `LOSANT_*` are refused instead. */
-export function warnOfMisspelt(env: Source['texts']): string[] {
+function warnOfMisspelt(env: Source['texts']): string[] {
   const given = Object.keys(env).filter((name) => !name.startsWith('LOSANT_') && !VARIABLES.includes(name));
   return given.toSorted().flatMap((name) => {
     const meant = nearestName(name, VARIABLES, 1);
