@@ -331,8 +331,8 @@ export const usageMutants: readonly Mutant[] = [
     name: 'late-after-seven-hours',
     promise: `A number that is not stored is late six hours after its day.`,
     file: 'src/usage/policy.ts',
-    find: `export const LATE_AFTER_HOURS = 6;`,
-    replace: `export const LATE_AFTER_HOURS = 7;`,
+    find: `const LATE_AFTER_HOURS = 6;`,
+    replace: `const LATE_AFTER_HOURS = 7;`,
     test: 'test/usage/policy.test.ts',
   },
   {
