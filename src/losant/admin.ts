@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { FAILURES, LosantError } from '../errors.ts';
 import { unusableAnswer } from './attempt.ts';
 import { orgPath } from './orgs.ts';
-import { createTransport, type TransportOptions } from './transport.ts';
+import { createTransport, pathOf, type TransportOptions } from './transport.ts';
 
 export interface OrgPlace {
   readonly instanceId: string;
@@ -27,17 +27,19 @@ type AdminOptions = Omit<TransportOptions, 'connections' | 'takesAnyTime'>;
 export function createAdminClient(options: AdminOptions): AdminClient {
   const send = createTransport({ ...options, connections: 1, takesAnyTime: true });
   const { signal } = new AbortController();
+  const base = options.apiUrl.replace(/\/+$/, '');
   const ask = (action: string, { instanceId, orgId }: OrgPlace) => {
     const path = orgPath(instanceId, orgId);
     return { action: `instanceOrg.${action}`, ids: { org: orgId }, path, signal };
   };
   return {
     async patchOrg(place, patch) {
-      await send('PATCH', ask('patch', place), JSON.stringify(patch));
+      const question = ask('patch', place);
+      await send('PATCH', `${base}/${pathOf(question)}`, question, JSON.stringify(patch));
     },
     async deleteOrg(place) {
       const question = ask('delete', place);
-      const answer = await send('DELETE', question);
+      const answer = await send('DELETE', `${base}/${pathOf(question)}`, question);
       if (deleted.safeParse(answer.body).success) return;
       throw unusableAnswer(question, answer, 'it does not say that it was deleted');
     },

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import ky from 'ky';
 import type { LosantErrorKind } from '../errors.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { Answer } from './answer.ts';
 import { AttemptError, type Question } from './attempt.ts';
 import { type Gate, LONGEST_WAIT_MS } from './gate.ts';
-import { createTransport, type TransportOptions } from './transport.ts';
+import { createTransport, pathOf, type Transport, type TransportOptions } from './transport.ts';
 
 export interface LosantClientOptions extends Omit<TransportOptions, 'connections'> {
   readonly gate: Gate;
@@ -56,77 +57,113 @@ export function openClient(
   return createLosantClient({ apiUrl, domain, token, userAgent, random, ...config.request, ...options });
 }
 
+/** All that ky needs to see of an answer, whose body was read already. */
+const ANSWERED = new Response(null, { status: 204 });
+
 export function createLosantClient(options: LosantClientOptions): LosantClient {
-  const { gate, now, onAttempt } = options;
+  const { apiUrl, gate, attempts } = options;
   const transport = createTransport({ ...options, connections: gate.concurrency });
+  // ky gets neither signal nor headers, which it would copy for each attempt: both are below the fetch.
+  const api = ky.create({
+    prefix: apiUrl,
+    // Each attempt has its own timeout, which starts when the gate lets the attempt go.
+    timeout: false,
+    retry: {
+      limit: attempts - 1,
+      methods: ['get'],
+      shouldRetry: ({ error }) => error instanceof AttemptError && error.isWorthAnotherTry,
+      // The fetch waits itself, as only it can be aborted.
+      delay: () => 0,
+    },
+  });
   return {
     async get(request) {
-      const { action, signal } = request;
-      const course = new Course(request, options);
-      let waitMs: number | null = null;
-      const attempt = async (gateWaitMs: number) => {
-        const startedAtMs = now();
-        const report = (status: number | null, retryReason: LosantErrorKind | null) =>
-          onAttempt?.({ action, status, durationMs: now() - startedAtMs, gateWaitMs, retryReason });
-        try {
-          const answer = await transport('GET', request);
-          report(200, null);
-          return answer;
-        } catch (error) {
-          const failure = error instanceof AttemptError ? error : null;
-          waitMs = failure && course.waitAfter(failure);
-          report(failure?.status ?? null, waitMs === null ? null : (failure?.kind ?? null));
-          throw error;
-        }
-      };
-      for (;;) {
-        waitMs = null;
-        try {
-          return await gate.run(attempt, request);
-        } catch (error) {
-          if (waitMs === null) throw course.ended(error);
-        }
-        // An aborted wait throws an error of its own.
-        if (waitMs > 0) await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+      const asking = new Asking(request, { ...options, transport });
+      try {
+        await api.get(pathOf(request), {
+          fetch: (input) => asking.fetch(input instanceof Request ? input.url : String(input)),
+          ...(request.attempts === undefined ? {} : { retry: { limit: request.attempts - 1 } }),
+        });
+      } catch (error) {
+        request.signal.throwIfAborted();
+        if (error instanceof AttemptError) error.countAttempts(asking.sent);
+        throw error;
       }
+      if (asking.answer === null) throw new Error('ky took an answer that nobody sent');
+      return asking.answer;
     },
   };
 }
 
 /**
- * The attempts of one request. Where the API asks to wait, all requests of the token pause and no attempt is spent,
- * until the waits add up to more than {@link LONGEST_WAIT_MS}.
+ * The fetch of one request, whose attempts go through the gate. Where the API asks to wait, all requests of the token
+ * pause and this one is sent again, until the waits add up to more than {@link LONGEST_WAIT_MS}: to ky, all of that is
+ * one attempt.
  */
-class Course {
-  readonly #attempts: number;
-  readonly #options: LosantClientOptions;
-  #failed = 0;
+class Asking {
+  answer: Answer | null = null;
+  /** The number of requests sent so far. */
+  sent = 0;
+  readonly #request: GetRequest;
+  readonly #client: LosantClientOptions & { readonly transport: Transport };
+  #attempts = 0;
   #waits = 0;
   #waitedMs = 0;
+  #isAskedToWait = false;
 
-  constructor({ attempts }: GetRequest, options: LosantClientOptions) {
-    this.#attempts = attempts ?? options.attempts;
-    this.#options = options;
+  constructor(request: GetRequest, client: LosantClientOptions & { readonly transport: Transport }) {
+    this.#request = request;
+    this.#client = client;
   }
 
-  /** Returns the time in ms after which the request is sent again; null if it is not. */
-  waitAfter(error: AttemptError): number | null {
-    const { gate, random, backoffMs } = this.#options;
+  async fetch(url: string): Promise<Response> {
+    const { gate, random, backoffMs } = this.#client;
+    const { signal } = this.#request;
+    const backoff = this.#attempts === 0 ? 0 : backoffOf(this.#attempts, random(), backoffMs);
+    if (backoff > 0) await sleep(backoff, undefined, { signal });
+    this.#attempts += 1;
+    for (;;) {
+      this.#isAskedToWait = false;
+      try {
+        this.answer = await gate.run((waitedMs) => this.#send(url, waitedMs), this.#request);
+        return ANSWERED;
+      } catch (error) {
+        if (!this.#isAskedToWait) throw error;
+      }
+    }
+  }
+
+  async #send(url: string, gateWaitMs: number): Promise<Answer> {
+    const { now, onAttempt, transport } = this.#client;
+    const startedAtMs = now();
+    const report = (status: number | null, retryReason: LosantErrorKind | null) => {
+      const { action } = this.#request;
+      onAttempt?.({ action, status, durationMs: now() - startedAtMs, gateWaitMs, retryReason });
+    };
+    this.sent += 1;
+    try {
+      const answer = await transport('GET', url, this.#request);
+      report(200, null);
+      return answer;
+    } catch (error) {
+      const failure = error instanceof AttemptError ? error : null;
+      report(failure?.status ?? null, failure && this.#isSentAgain(failure) ? failure.kind : null);
+      throw error;
+    }
+  }
+
+  /** Returns whether the request is sent again: by ky, or after a pause of all requests that the API asks for. */
+  #isSentAgain(error: AttemptError): boolean {
+    const { gate, attempts } = this.#client;
     if (error.kind !== 'rate_limited') {
-      this.#failed += 1;
-      const isOver = !error.isWorthAnotherTry || this.#failed >= this.#attempts;
-      return isOver ? null : backoffOf(this.#failed, random(), backoffMs);
+      return error.isWorthAnotherTry && this.#attempts < (this.#request.attempts ?? attempts);
     }
     const pauseMs = pauseOf(error.retryAfterMs, this.#waits);
     gate.pauseFor(pauseMs);
     this.#waits += 1;
     this.#waitedMs += pauseMs;
-    return this.#waitedMs > LONGEST_WAIT_MS ? null : 0;
-  }
-
-  ended(error: unknown): unknown {
-    if (error instanceof AttemptError) error.countAttempts(this.#failed + this.#waits);
-    return error;
+    this.#isAskedToWait = this.#waitedMs <= LONGEST_WAIT_MS;
+    return this.#isAskedToWait;
   }
 }
 

@@ -46,6 +46,7 @@ export interface TransportOptions {
  */
 export type Transport = (
   method: 'GET' | 'PATCH' | 'DELETE',
+  url: string,
   question: Question,
   json?: string | null,
 ) => Promise<Answer>;
@@ -55,19 +56,23 @@ const MAX_BODY_BYTES = 32 * 1024 * 1024;
 /** The query sent with each request to keep bodies small: this program follows no hypermedia. */
 const QUERY_FOR_ALL = '_actions=false&_links=false&_embedded=false';
 
+/** Returns the path and query of a question, below the API's address. */
+export function pathOf({ path, query }: Question): string {
+  const own = new URLSearchParams(query).toString();
+  return `${path}?${QUERY_FOR_ALL}${own && `&${own}`}`;
+}
+
 export function createTransport(options: TransportOptions): Transport {
   const { token, timeoutMs, maxBodyBytes = MAX_BODY_BYTES, now, onClock, takesAnyTime = false } = options;
-  const { origin, pathname } = new URL(options.apiUrl);
-  const base = pathname.replace(/\/+$/, '');
+  const { origin } = new URL(options.apiUrl);
   const dispatcher = createDispatcher(origin, options.connections);
   const headers = headersFor(options);
-  return async (method, question, json = null) => {
+  return async (method, url, question, json = null) => {
     const { signal } = question;
     signal.throwIfAborted();
-    const query = new URLSearchParams(question.query).toString();
     const request = {
       origin,
-      path: `${base}/${question.path}?${QUERY_FOR_ALL}${query && `&${query}`}`,
+      path: url.slice(origin.length),
       method,
       headers: json === null ? headers : { ...headers, 'content-type': 'application/json' },
       body: json,

@@ -170,7 +170,7 @@ export const losantMutants: readonly Mutant[] = [
     file: CLIENT,
     find: `this.#waits += 1;`,
     replace: `this.#waits += 1;
-    if (this.#waits >= this.#attempts) return null;`,
+    if (this.#waits >= this.#attempts) return false;`,
     test: 'test/losant/client.test.ts',
   },
   {
@@ -209,8 +209,8 @@ export const losantMutants: readonly Mutant[] = [
     name: 'one-attempt-too-many',
     promise: 'A request is sent as often as is set and not more.',
     file: CLIENT,
-    find: `this.#failed >= this.#attempts;`,
-    replace: `this.#failed > this.#attempts;`,
+    find: 'limit: attempts - 1,',
+    replace: 'limit: attempts,',
     test: 'test/losant/failures.test.ts',
   },
   {
