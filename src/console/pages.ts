@@ -1,27 +1,67 @@
+import type { Context, Hono } from 'hono';
+import { html } from 'hono/html';
 import { changesPage } from './changes.ts';
+import { readCounts } from './counts.ts';
 import { coveragePage } from './coverage.ts';
 import { gapsPage, quarantinePage } from './gaps.ts';
 import { homePage } from './home.ts';
-import { blockersPage, monthPage, monthsPage } from './months.ts';
+import { monthPage, monthsPage } from './months.ts';
 import { organizationPage } from './organization.ts';
 import { organizationsPage } from './organizations.ts';
-import { runPage, runsPage } from './runs.ts';
-import type { ConsolePage } from './sources.ts';
+import { type ConsolePage, type PageRequest, renderMissing, renderPage } from './page.ts';
+import { keepReading, shareReadings } from './readings.ts';
+import { runsPage } from './runs.ts';
+import type { PageSources } from './sources.ts';
 import { storyPage } from './story.ts';
 
-/** Every page. */
 export const PAGES: readonly ConsolePage[] = [
   homePage,
   organizationsPage,
   organizationPage,
   monthsPage,
   monthPage,
-  blockersPage,
   coveragePage,
   storyPage,
   gapsPage,
   quarantinePage,
   changesPage,
   runsPage,
-  runPage,
 ];
+
+/** What is counted is a minute old at most, unless that takes long; nobody waits until it is there. */
+const COUNTS = { keepMs: 60_000, timeoutMs: 50, firstTimeoutMs: 250 };
+/** A page is kept for a moment, so that no number of readers can overload the database. */
+const KEPT = { keepMs: 5_000, timeoutMs: 10_000, max: 30 };
+
+/** Adds every page to the routes. */
+export function addPages(app: Hono, sources: PageSources): void {
+  const { read, instanceIds, now, logger } = sources;
+  const onFailure = (error: unknown) => logger.warn({ err: error }, 'database not read for a page');
+  const kept = keepReading(() => readCounts(read, instanceIds), { ...COUNTS, now, onFailure });
+  const counts = async () => (await kept())?.value ?? null;
+  for (const page of PAGES) {
+    const { path, place } = page;
+    const show = async (asked: Asked) => await page.show({ ...sources, ...asked, counts, nowMs: now() });
+    const shared = shareReadings(async (key: string) => await show(JSON.parse(key) as Asked), {
+      ...KEPT,
+      now,
+    });
+    app.get(path, async (c: Context) => {
+      const asked = { path: c.req.path, params: c.req.param(), query: c.req.query() };
+      // Home shows what the worker does now, and a file is no page.
+      const isShared = page !== homePage && asked.query['format'] !== 'csv';
+      try {
+        const shown = await (isShared ? shared(JSON.stringify(asked)) : show(asked));
+        if (shown instanceof Response) return shown;
+        if (shown === null) return await c.html(renderMissing(place), 404);
+        return await c.html(renderPage({ ...shown, place }));
+      } catch (error) {
+        onFailure(error);
+        const body = html`<h1>The database does not answer in time</h1><p>Try again in a moment.</p>`;
+        return c.html(renderPage({ title: 'No answer', place, body }), 503);
+      }
+    });
+  }
+}
+
+type Asked = Pick<PageRequest, 'path' | 'params' | 'query'>;

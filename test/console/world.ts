@@ -4,7 +4,7 @@
  */
 import { gzipSync } from 'node:zlib';
 import { Hono } from 'hono';
-import { PAGES } from '../../src/console/pages.ts';
+import { addPages } from '../../src/console/pages.ts';
 import type { PageSources } from '../../src/console/sources.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createDatabase } from '../../src/database/open.ts';
@@ -209,7 +209,7 @@ export async function openWorld(): Promise<World> {
     now: () => NOW,
   };
   const app = new Hono();
-  for (const page of PAGES) app.get(page.path, page.open(sources));
+  addPages(app, sources);
   const open = async (path: string) => {
     // A page that is still being counted says so, and is asked again.
     for (;;) {
