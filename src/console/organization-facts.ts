@@ -127,7 +127,7 @@ export type LimitUse = {
 
 async function readLimits(db: Kysely<Schema>, orgId: string): Promise<readonly LimitUse[]> {
   const { rows } = await sql<LimitUse>`
-    select limit_name, limit_quantity, quantity, share::float8 as share, projected_quantity, crosses_on,
+    select limit_name, limit_quantity::float8, quantity::float8, share::float8, projected_quantity::float8, crosses_on,
       nullif(days_expected - days_stored, 0) as days_missing
     from losant_usage.usage_vs_limits where org_id = ${orgId} order by metric is null, limit_name`.execute(
     db,
