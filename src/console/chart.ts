@@ -78,17 +78,17 @@ function renderDay(
     isLeftOut ? ', left out by Losant' : '',
     comparison === null || beforeDay === null ? '' : `; ${beforeDay}: ${beside}`,
   ].join('');
-  const column = html`<rect class="day" x="${at(place)}" width="${at(1)}" height="${HEIGHT}"><title>${words}</title></rect>`;
-  return html`${
-    quantity === null || quantity === 0
-      ? ''
-      : html`<rect class="value" x="${at(place + 0.1)}" width="${at(0.8)}" y="${top}" height="${roundTenth(HEIGHT - top)}"/>`
-  }${isAbsent({ standing, quantity }) ? html`<rect x="${at(place)}" width="${at(1)}" height="${HEIGHT}" fill="url(#absent)"/>` : ''}${
-    isLeftOut ? html`<circle class="zeros" cx="${at(place + 0.5)}" cy="${HEIGHT - 4}" r="2.5"/>` : ''
+  const column = (className: string) =>
+    html`<rect class="${className}" x="${at(place)}" width="${at(1)}" height="${HEIGHT}"><title>${words}</title>
+</rect>`;
+  const bar = html`<rect class="value" x="${at(place + 0.1)}" width="${at(0.8)}" y="${top}"
+    height="${roundTenth(HEIGHT - top)}"/>`;
+  return html`${isAbsent({ standing, quantity }) && column('absent')}${(quantity ?? 0) > 0 && bar}${
+    isLeftOut && html`<circle class="zeros" cx="${at(place + 0.5)}" cy="${HEIGHT - 4}" r="2.5"/>`
   }${
     standing === null
-      ? column
-      : html`<a href="/coverage/${orgId}/${day}" tabindex="-1" aria-hidden="true">${column}</a>`
+      ? column('day')
+      : html`<a href="/coverage/${orgId}/${day}" tabindex="-1" aria-hidden="true">${column('day')}</a>`
   }${renderTick(day, days.length, at(place + 0.5))}`;
 }
 
@@ -113,24 +113,17 @@ function renderTick(day: UsageDay, count: number, x: string): Html | string {
 
 function renderLegend({ orgId, days, comparison }: Chart): Html {
   const absent = days.filter(isAbsent).slice(-3);
+  const links = absent.map(({ day }) => html` <a href="/coverage/${orgId}/${day}">${day}</a>`);
+  const item = (shape: Html, words: unknown) =>
+    html`<li><svg class="swatch" aria-hidden="true" width="18" height="12">${shape}</svg>${words}</li>`;
   return html`<ul class="legend">${
-    comparison === null
-      ? ''
-      : html`<li><svg class="swatch" aria-hidden="true" width="18" height="10"><path class="before" d="M0 5H18"/></svg>${comparison}</li>`
+    comparison !== null && item(html`<path class="before" d="M0 6H18"/>`, comparison)
   }${
-    absent.length === 0
-      ? ''
-      : html`<li><svg class="swatch" aria-hidden="true" width="12" height="12"><rect width="12" height="12"
-  fill="url(#absent)"/></svg>not stored:${absent.map(({ day }) => html` <a href="/coverage/${orgId}/${day}">${day}</a>`)}</li>`
+    absent.length > 0 && item(html`<rect class="absent" width="12" height="12"/>`, html`not stored:${links}`)
   }${
-    days.some(({ isLeftOut }) => isLeftOut)
-      ? html`<li><svg class="swatch" aria-hidden="true" width="12" height="12"><circle class="zeros" cx="6" cy="6"
-  r="2.5"/></svg>zero, as Losant left the day out</li>`
-      : ''
-  }</ul>
-<svg class="hidden" aria-hidden="true" width="0" height="0"><defs><pattern id="absent" width="6" height="6"
-  patternUnits="userSpaceOnUse"><rect class="not-stored" width="6" height="6"/><path class="hatch"
-    d="M-1 1l2-2M0 6l6-6M5 7l2-2"/></pattern></defs></svg>`;
+    days.some(({ isLeftOut }) => isLeftOut) &&
+    item(html`<circle class="zeros" cx="6" cy="6" r="2.5"/>`, 'zero, as Losant left the day out')
+  }</ul>`;
 }
 
 /** The size of a sparkline in pixels. */

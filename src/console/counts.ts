@@ -230,7 +230,8 @@ function selectDifferent(instanceIds: readonly string[]) {
       join losant_usage.organizations o on o.instance_id = c.instance_id
         and o.first_seen_at > c.closed_at and o.created_on <= c.last_day
     )
-    select t.instance_id, t.month, t.org_id, o.name as org_name, coalesce(n.payloads, 0) - coalesce(l.payloads, 0) as amount
+    select t.instance_id, t.month, t.org_id, o.name as org_name,
+      coalesce(n.payloads, 0) - coalesce(l.payloads, 0) as amount
     from touched t
     join losant_usage.organizations o on o.org_id = t.org_id and o.instance_id = t.instance_id
     cross join lateral (

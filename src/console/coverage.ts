@@ -6,7 +6,7 @@ import { addDays, type DayRange, dayAt, eachDay, parseDay, type UsageDay } from 
 import { FIRST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
-import { type ConsolePage, type Html, type PageRequest, plain, renderStanding, showMonth } from './page.ts';
+import { type ConsolePage, type Html, type PageRequest, plain, renderFacts, showMonth } from './page.ts';
 import { addressOf, isFound, optionsOf, readPage, readText, renderPages, renderSelect } from './table.ts';
 
 const PATH = '/coverage';
@@ -137,13 +137,12 @@ ${renderSelect('days', 'Days', optionsOf(['30', '90']), `${days.length}`)}
 <p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a> <a href="${address({
     to: addDays(range.to, days.length),
   })}">Later</a></p>
-<p class="quiet keys">${standings.map((standing) => renderKey(standing))}<span class="whole">blank: not wanted</span></p>
+<p class="quiet keys">${standings.map(renderKey)}<span class="whole">blank: not wanted</span></p>
 ${renderGrid(all, lines.slice(0, LINES_PER_PAGE), days)}
 ${renderPages(page, lines.length > LINES_PER_PAGE, (to) => address({ page: `${to}` }))}
-<details><summary>What the words mean</summary><dl class="facts">${standings.map(
-    (standing) =>
-      html`<div><dt>${renderStanding(standing)}</dt><dd>${STANDINGS[standing].sentence}</dd></div>\n`,
-  )}</dl></details>`;
+<details><summary>What the words mean</summary>${renderFacts(
+    Object.fromEntries(standings.map((each) => [STANDINGS[each].label, STANDINGS[each].sentence])),
+  )}</details>`;
 }
 
 function renderKey(standing: Standing): Html {
@@ -174,8 +173,8 @@ ${lines.map(
 }
 
 /**
- * Renders the cells of a line: days without a gap that stand alike are one, each other leads to `address` of the day. What
- * they are made of, days, counts and addresses of this server, needs no escaping.
+ * Renders the cells of a line: days without a gap that stand alike are one, each other leads to `address` of the day.
+ * What they are made of, days, counts and addresses of this server, needs no escaping.
  */
 function renderDays(days: readonly UsageDay[], own: readonly MapDay[], address: string): Html {
   const known = new Map(own.map((day) => [day.day, day]));

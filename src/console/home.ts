@@ -39,7 +39,7 @@ export const homePage: ConsolePage = {
 <p>${sentence}</p>
 <p class="quiet">${describeScope(health, { status, view, nowMs })}</p>
 ${statuses.map(renderProgress)}
-${health === null ? '' : renderAttention({ health, statuses, counts })}
+${health !== null && renderAttention({ health, statuses, counts })}
 ${counts === null ? COUNTING : html`${renderInvoices(counts)}${renderMonth(counts.sums)}`}
 <p class="quiet">Version ${status.version} on ${status.host}, since ${renderInstant(status.startedAt)} · <a
   href="/status.json">status.json</a> · <a href="/metrics">metrics</a></p>`;
@@ -50,8 +50,9 @@ ${counts === null ? COUNTING : html`${renderInvoices(counts)}${renderMonth(count
 function renderProgress({ progress }: InstanceStatus): Html | string {
   if (progress === null) return '';
   const { planned, done, startedAt } = progress;
-  return html`<p><progress max="${Math.max(planned, 1)}" value="${done}" aria-label="Numbers read of those due"></progress>
-    ${showNumber(done)} of ${count(planned, 'number')} read since ${renderInstant(startedAt)}</p>`;
+  return html`<p><progress max="${Math.max(planned, 1)}" value="${done}"
+  aria-label="Numbers read of those due"></progress> ${showNumber(done)} of ${count(planned, 'number')} read since
+  ${renderInstant(startedAt)}</p>`;
 }
 
 interface Verdict {
@@ -80,7 +81,7 @@ function judgeYesterday(health: Health | null, statuses: readonly InstanceStatus
     .filter((standing) => open[standing] > 0)
     .map((standing) => `; ${showNumber(open[standing])} ${STANDINGS[standing].label}`)
     .join('');
-  const sentence = `${showNumber(stored)} of ${count(wanted, 'number')} of ${day} ${wanted === 1 ? 'is' : 'are'} stored${words}.`;
+  const sentence = `${showNumber(stored)} of ${count(wanted, 'number')} of ${day} are stored${words}.`;
   if (wanted === 0)
     return { tone: 'quiet', word: 'nothing wanted', sentence: `Nothing of ${day} is wanted.` };
   if (worst === null || worst === 'unavailable') return { tone: 'good', word: 'complete', sentence };
@@ -118,22 +119,19 @@ const MONTHS_MAX = 3;
 
 function renderInvoices({ months }: Counts): Html {
   const open = months.filter(({ state }) => state !== 'closed' && state !== 'not over').slice(0, MONTHS_MAX);
-  const none = html`<ul class="attention"><li class="on-good">Every month that is over is closed, and as it was
-    invoiced.</li></ul>`;
-  return html`<h2>Invoices</h2>${open.length === 0 ? none : renderMonths(open)}`;
+  if (open.length > 0) return html`<h2>Invoices</h2>${renderMonths(open)}`;
+  return html`<h2>Invoices</h2><ul class="attention"><li class="on-good">All are as they should be.</li></ul>`;
 }
 
 function renderMonth(sums: readonly MonthSum[]): Html {
   const [first] = sums;
   if (first === undefined) return html``;
   const figures = sums.map(({ metric, total, missing, compared, before, days }) => {
-    const mark = missing === 0 ? '' : html` <span class="bad">?</span>`;
+    const mark = missing > 0 && html` <span class="bad">?</span>`;
     const gaps =
-      missing === 0
-        ? ''
-        : html`; <span class="bad">${count(missing, 'number is', 'numbers are')} missing</span>`;
-    const change =
-      before === null || before === 0 ? 'nothing to compare with' : showChange((compared ?? 0) / before - 1);
+      missing > 0 && html`; <span class="bad">${count(missing, 'number is', 'numbers are')} missing</span>`;
+    const isCompared = compared !== null && before !== null && before !== 0;
+    const change = isCompared ? showChange(compared / before - 1) : 'nothing to compare with';
     return {
       label: SUMMED[metric],
       value: total === null ? '–' : html`${showNumber(total)}${mark}`,

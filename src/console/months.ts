@@ -98,15 +98,15 @@ export const monthPage: ConsolePage = {
     const { from: month, to } = daysOfMonth(name);
     const counted = await request.counts();
     const states = counted?.months.filter((each) => each.month === month) ?? [];
+    const adjust = states.some((each) => each.closed_at !== null) ? ' --adjust' : '';
+    const changes = addressOf('/changes', { from: month, to, which: 'closed' });
     return await showTable<OrgRow>(request, {
       title: showMonth(month),
       sentence: 'What blocks it, first of all; then the number that was invoiced beside that of today.',
       intro: () =>
-        Promise.resolve(
-          html`${states.length === 0 ? '' : renderMonths(states)}${renderCommands([
-            `losant-usage close --period ${name}${states.some((each) => each.closed_at !== null) ? ' --adjust' : ''} --dry-run`,
-          ])}<p><a href="${addressOf('/changes', { from: month, to, which: 'closed' })}">What changed since it was invoiced</a></p>`,
-        ),
+        Promise.resolve(html`${states.length > 0 && renderMonths(states)}
+${renderCommands([`losant-usage close --period ${name}${adjust} --dry-run`])}
+<p><a href="${changes}">What changed since it was invoiced</a></p>`),
       rows: selectOrganizations(month, request.instanceIds),
       order: sql`r.causes is null, r.org_id is not null, r.payloads desc nulls last, r.org_name, r.org_id`,
       filters: {
@@ -128,8 +128,8 @@ export const monthPage: ConsolePage = {
 /** Selects each organization, and each instance of which all is blocked, without an organization. */
 function selectOrganizations(month: UsageDay, instanceIds: readonly string[]) {
   return sql`
-    select b.org_id, coalesce(i.name, i.instance_id) as org_name, null as referral_id, null as customer_id, null as plan_id,
-      ${CAUSES} as causes, b.what_to_do, null::bigint as payloads, null::bigint as payloads_invoiced,
+    select b.org_id, coalesce(i.name, i.instance_id) as org_name, null as referral_id, null as customer_id,
+      null as plan_id, ${CAUSES} as causes, b.what_to_do, null::bigint as payloads, null::bigint as payloads_invoiced,
       null::bigint as difference, null::bigint as minutes, null::bigint as minutes_invoiced
     from losant_usage.period_blockers b join losant_usage.instances i on i.instance_id = b.instance_id
     where b.month = ${month}::date and b.org_id is null and i.instance_id = any (${instanceIds}::text[])

@@ -26,6 +26,7 @@ import {
   type PageRequest,
   plain,
   renderCopy,
+  renderFacts,
   renderLink,
   showMonth,
 } from './page.ts';
@@ -56,8 +57,8 @@ export const organizationPage: ConsolePage = {
     const deleted =
       removedOn === null ? '' : html` <span class="quiet">deleted, found on ${removedOn}</span>`;
     const body = html`<h1>${plain(name)}${deleted}</h1>
-${renderFacts(organization)}
-${hasHours ? tabs : ''}${renderForm(query, isHours)}
+${renderOrganization(organization)}
+${hasHours && tabs}${renderForm(query, isHours)}
 ${content}`;
     return { title: name, body };
   },
@@ -89,22 +90,19 @@ function addressOfQuery(
   return addressOf(`${PLACE}/${orgId}`, { metric, vs: comparison, ...range, ...change });
 }
 
-function renderFacts(organization: Organization): Html {
+function renderOrganization(organization: Organization): Html {
   const { orgId, referralId, planId, customerId, tags, createdOn, instanceName, instanceId, problem } =
     organization;
-  const facts = [
-    ['Id', html`${orgId} ${renderCopy(orgId)}`],
-    ['Referral id', plain(referralId ?? '')],
-    ['Plan', plain(planId ?? 'none')],
-    ['Customer', plain(customerId ?? '')],
-    ['Created', createdOn ?? ''],
-    ['Instance', plain(instanceName ?? instanceId)],
-    ['Tags', plain(tags.map(({ key = '', value = '' }) => `${key}=${value}`).join(', '))],
-    ['Trouble', plain(problem ?? '')],
-  ] as const;
-  return html`<dl class="facts">${facts.map(([label, value]) =>
-    value === '' ? '' : html`<div><dt>${label}</dt><dd>${value}</dd></div>`,
-  )}</dl>`;
+  return renderFacts({
+    Id: html`${orgId} ${renderCopy(orgId)}`,
+    'Referral id': plain(referralId ?? ''),
+    Plan: plain(planId ?? 'none'),
+    Customer: plain(customerId ?? ''),
+    Created: createdOn,
+    Instance: plain(instanceName ?? instanceId),
+    Tags: plain(tags.map(({ key = '', value = '' }) => `${key}=${value}`).join(', ')),
+    Trouble: plain(problem ?? ''),
+  });
 }
 
 function renderForm(query: OrganizationQuery, isHours: boolean): Html {
@@ -173,7 +171,7 @@ function renderDays(query: OrganizationQuery, facts: OrganizationDays): Html {
     days,
     comparison: comparison === 'none' ? null : COMPARISONS[comparison],
   })}
-${rows.length === 0 ? '' : html`<h2>What is not all right</h2>${renderTable(rows, columns)}`}
+${rows.length > 0 && html`<h2>What is not all right</h2>${renderTable(rows, columns)}`}
 <div class="halves"><div><h2>By type and source</h2>${
     sources.length === 0 ? html`<p>None is stored.</p>` : renderTable(sources, SOURCES)
   }</div><div><h2>Limits of this month</h2>${

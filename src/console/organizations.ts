@@ -24,7 +24,9 @@ const COLUMNS: Columns<Activity> = {
   payload_billable_count: [
     'Payloads',
     ({ payload_billable_count: payloads, days_missing: days }) =>
-      html`${showNumber(payloads ?? 0)}${markMissing(days)}`,
+      html`${showNumber(payloads ?? 0)}${
+        days !== null && days > 0 && html` <span class="bad" title="${days} days are missing of it">?</span>`
+      }`,
   ],
   change: ['Last 7 days', ({ change }) => showChange(change ?? 0)],
   devices_total: 'Devices',
@@ -48,19 +50,20 @@ export const organizationsPage: ConsolePage = {
     const table = await showTable<Activity>(request, {
       title: 'Organizations',
       sentence:
-        'Billable payloads of this month; the last 7 days beside the 4 weeks before; the limit passed first or nearest.',
+        'Billable payloads of this month; the last 7 days beside the 4 weeks before; the limit first passed.',
       rows: sql`
         select o.org_id, coalesce(i.name, i.instance_id) as instance_name, o.name as org_name, o.referral_id, o.plan_id,
           (select string_agg(concat_ws('=', t.item ->> 'key', t.item ->> 'value'), ', ' order by t.nth)
             from jsonb_array_elements(o.tags) with ordinality as t (item, nth)) as tags,
-          o.limits = '{}' as has_no_limit, o.created_on, o.removed_on, a.payload_billable_count, a.days_missing, a.change,
-          a.devices_total, a.last_active_on, a.limit_name, a.limit_share, a.crosses_on, a.is_new, a.is_left, a.is_silent,
-          a.is_moved
+          o.limits = '{}' as has_no_limit, o.created_on, o.removed_on, a.payload_billable_count, a.days_missing,
+          a.change, a.devices_total, a.last_active_on, a.limit_name, a.limit_share, a.crosses_on, a.is_new, a.is_left,
+          a.is_silent, a.is_moved
         from losant_usage.organizations o
         join losant_usage.instances i on i.instance_id = o.instance_id
         left join jsonb_to_recordset(${activity}::jsonb) as a (org_id text, payload_billable_count bigint,
-          days_missing bigint, change float8, devices_total bigint, last_active_on date, is_new boolean, is_left boolean,
-          is_silent boolean, is_moved boolean, limit_name text, limit_share float8, crosses_on date) on a.org_id = o.org_id
+          days_missing bigint, change float8, devices_total bigint, last_active_on date, is_new boolean,
+          is_left boolean, is_silent boolean, is_moved boolean, limit_name text, limit_share float8, crosses_on date)
+          on a.org_id = o.org_id
         where o.instance_id = any (${request.instanceIds}::text[])`,
       order: sql`r.org_name, r.org_id`,
       filters: {
@@ -83,12 +86,6 @@ export const organizationsPage: ConsolePage = {
     return counts === null && !(table instanceof Response) ? { ...table, again: AGAIN_S } : table;
   },
 };
-
-/** Marks a sum of which days are missing, so that it is not taken for all of it. */
-function markMissing(days: number | null): Html | string {
-  if (days === null || days === 0) return '';
-  return html` <span class="bad" title="${days} ${days === 1 ? 'day is' : 'days are'} missing of it">?</span>`;
-}
 
 /** Renders a share of a limit as a number and a bar. */
 export function renderBar(share: number): Html {

@@ -120,7 +120,7 @@ export function renderMissing(place: string): Html {
 
 /** Renders one of several links; the one to what is shown is marked. */
 export function renderLink(address: string, text: string, isCurrent: boolean, current = 'true'): Html {
-  return html`<a href="${address}"${isCurrent ? html` aria-current="${current}"` : ''}>${text}</a> `;
+  return html`<a href="${address}"${isCurrent && html` aria-current="${current}"`}>${text}</a> `;
 }
 
 /** Matches characters that show nothing, or change what stands beside them. */
@@ -168,6 +168,16 @@ export function renderStanding(standing: Standing | null): Html {
   const { symbol, label, sentence, tone } = STANDINGS[standing];
   return html`<span class="t-${tone} whole" title="${sentence}"><span aria-hidden="true">${symbol}</span>
     ${label}</span>`;
+}
+
+/** Renders what is known by name; what is null, false or empty is left out. */
+export function renderFacts(facts: Readonly<Record<string, Html | string | false | null>>): Html {
+  const known = Object.entries(facts).filter(
+    ([, value]) => value !== null && value !== false && value !== '',
+  );
+  return html`<dl class="facts">${known.map(
+    ([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>\n`,
+  )}</dl>`;
 }
 
 interface Figure {

@@ -19,6 +19,7 @@ import {
   linkToOrganization,
   plain,
   renderCommands,
+  renderFacts,
   renderInstant,
   renderStanding,
 } from './page.ts';
@@ -43,66 +44,58 @@ function renderStory({ org, day, standing, cells }: DayStory): Html {
   const place = (cell: CellStory) => (cell.standing === null ? -1 : standings.indexOf(cell.standing));
   const worstFirst = cells.toSorted((a, b) => place(b) - place(a));
   const unwanted = worstFirst.filter((cell) => cell.standing === null).map(({ stream }) => stream);
-  const deleted = removedOn === null ? '' : ` · found deleted on ${removedOn}`;
   return html`<h1>${plain(orgName)}, ${day}: ${renderStanding(standing)}</h1>
 <p>${linkToOrganization(orgId, orgName)} · <a href="/coverage/${orgId}/${addDays(day, -1)}">the day before</a> · <a
-  href="/coverage/${orgId}/${addDays(day, 1)}">the day after</a>${deleted}</p>
+  href="/coverage/${orgId}/${addDays(day, 1)}">the day after</a>${
+    removedOn !== null && ` · found deleted on ${removedOn}`
+  }</p>
 ${worstFirst.filter((cell) => cell.standing !== null).map(renderCell)}
-${unwanted.length === 0 ? '' : html`<p class="quiet">Not wanted on this day: ${unwanted.join(', ')}.</p>`}`;
+${unwanted.length > 0 && html`<p class="quiet">Not wanted on this day: ${unwanted.join(', ')}.</p>`}`;
 }
 
-function renderCell({
-  stream,
-  standing,
-  ledger,
-  numbers,
-  changes,
-  waivers,
-  quarantine,
-  advice,
-}: CellStory): Html {
-  const isBad = standing !== null && isGap(standing);
-  const meaning = standing === null ? '' : `${capitalize(STANDINGS[standing].sentence)}. `;
-  const answers = quarantine.map((answer) => renderAnswer(answer, ledger));
-  return html`<section class="cell ${isBad ? 'on-bad' : ''}"><h2>${stream}: ${renderStanding(standing)}</h2>
-<p>${meaning}<strong>${ledger?.reason ?? ''}</strong>${ledger?.message == null ? '' : `: ${plain(ledger.message)}`}</p>
+function renderCell(cell: CellStory): Html {
+  const { stream, standing, ledger, changes, waivers, quarantine, advice } = cell;
+  const { reason = null, message = null } = ledger ?? {};
+  return html`<section class="cell ${standing !== null && isGap(standing) && 'on-bad'}"><h2>${stream}: ${renderStanding(
+    standing,
+  )}</h2>
+<p>${standing !== null && `${capitalize(STANDINGS[standing].sentence)}. `}<strong>${reason}</strong>${
+    message !== null && `: ${plain(message)}`
+  }</p>
 <p>${capitalize(advice.text)}.</p>
 ${advice.commands.map(
   ({ when, command }) => html`<p class="quiet">${capitalize(when)}:</p>${renderCommands([command])}`,
 )}
-${numbers.length === 0 ? '' : renderNumbers(numbers)}
+${cell.numbers.length > 0 && renderNumbers(cell)}
 ${renderList('Changed', changes.map(renderChange))}
 ${renderList('Accepted', waivers.map(renderWaiver))}
-${renderList('Set aside', answers)}
-${ledger === null ? '' : renderReads(ledger)}</section>\n`;
+${renderList(
+  'Set aside',
+  quarantine.map((answer) => renderAnswer(answer, ledger)),
+)}
+${ledger !== null && renderReads(ledger)}</section>\n`;
 }
 
 /** The numbers that are shown unfolded. */
 const NUMBERS_SHOWN = 8;
 
-function renderNumbers(numbers: CellStory['numbers']): Html {
+function renderNumbers({ numbers }: CellStory): Html {
   const table = renderTable(numbers, { metric: 'Number', part: 'Of', quantity: 'Stored' });
   if (numbers.length <= NUMBERS_SHOWN) return table;
   return html`<details><summary>${showNumber(numbers.length)} numbers</summary>${table}</details>`;
 }
 
-function renderList(title: string, items: readonly Html[]): Html | string {
-  if (items.length === 0) return '';
-  return html`<h3>${title}</h3><ul>${items.map((item) => html`<li>${item}</li>`)}</ul>`;
+function renderList(title: string, items: readonly Html[]): Html {
+  return html`${items.length > 0 && html`<h3>${title}</h3><ul>${items.map((item) => html`<li>${item}</li>`)}</ul>`}`;
 }
 
 function renderChange({ metric, type, source, hour, old, new: now, wasFinal, changedAt }: Change): Html {
-  const part = [type, source, hour === null ? null : `hour ${hour}`]
+  const part = [metric, type, source, hour === null ? null : `hour ${hour}`]
     .filter((each) => each !== null)
     .join(', ');
-  const numbers = `${showStored(old)} → ${showStored(now)} (${showDifference((now ?? 0) - (old ?? 0))})`;
-  return html`${renderInstant(changedAt)}: ${metric}${part === '' ? '' : ` of ${plain(part)}`} ${numbers}${
-    wasFinal ? ', although it was final' : ''
-  }`;
-}
-
-function showStored(value: number | null): string {
-  return value === null ? 'nothing' : showNumber(value);
+  const show = (value: number | null) => (value === null ? 'nothing' : showNumber(value));
+  return html`${renderInstant(changedAt)}: ${plain(part)} ${show(old)} → ${show(now)}
+    (${showDifference((now ?? 0) - (old ?? 0))})${wasFinal && ', although it was final'}`;
 }
 
 function renderWaiver({ reason, waivedBy, waivedAt, liftedAt, liftedByRun }: Waiver): Html {
@@ -116,34 +109,28 @@ function renderAnswer(
   ledger: LedgerRow | null,
 ): Html {
   const isFollowed = ledger?.verifiedAt != null && ledger.verifiedAt > seenAt;
+  const lines = body?.text.split('\n').map(plain).join('\n');
   return html`${renderInstant(seenAt)}, ${showDays({ from, to })}: ${code}, ${plain(problem)}${
-    isFollowed ? '; a good answer followed' : ''
+    isFollowed && '; a good answer followed'
   }${
-    body === null
-      ? ''
-      : html`<details><summary>The answer${body.isCut ? ', its beginning' : ''}</summary><pre>${body.text
-          .split('\n')
-          .map(plain)
-          .join('\n')}</pre></details>`
+    body !== null &&
+    html`<details><summary>The answer${body.isCut && ', its beginning'}</summary><pre>${lines}</pre></details>`
   }`;
 }
 
 /** Renders when the cell was read and by whom, folded. */
 function renderReads(ledger: LedgerRow): Html {
   const { firstLoadedAt, verifiedAt, finalizedAt, attempts, attemptedAt, silences, revision, runId } = ledger;
-  const instant = (at: string | null) => (at === null ? null : renderInstant(at));
-  const facts = [
-    ['First stored', instant(firstLoadedAt)],
-    ['Read', instant(verifiedAt)],
-    ['Final since', instant(finalizedAt)],
-    ['Newest failed read', attempts === 0 ? null : instant(attemptedAt)],
-    ['Failed reads since the last good one', attempts === 0 ? null : showNumber(attempts)],
-    ['Answers that left it out', silences === 0 ? null : showNumber(silences)],
-    ['Revision', ledger.isStored ? showNumber(revision) : null],
-    ['Run', runId],
-    ['SHA-256 of the answer', ledger.responseSha256],
-  ] as const;
-  return html`<details><summary>When it was read</summary><dl class="facts">${facts.map(([name, value]) =>
-    value === null ? '' : html`<div><dt>${name}</dt><dd>${value}</dd></div>`,
-  )}</dl></details>`;
+  const facts = {
+    'First stored': firstLoadedAt !== null && renderInstant(firstLoadedAt),
+    Read: verifiedAt !== null && renderInstant(verifiedAt),
+    'Final since': finalizedAt !== null && renderInstant(finalizedAt),
+    'Newest failed read': attempts > 0 && attemptedAt !== null && renderInstant(attemptedAt),
+    'Failed reads since the last good one': attempts > 0 && showNumber(attempts),
+    'Answers that left it out': silences > 0 && showNumber(silences),
+    Revision: ledger.isStored && showNumber(revision),
+    Run: runId,
+    'SHA-256 of the answer': ledger.responseSha256,
+  };
+  return html`<details><summary>When it was read</summary>${renderFacts(facts)}</details>`;
 }

@@ -153,7 +153,7 @@ export async function showTable<R extends Row>(request: PageRequest, table: Tabl
 ${head}${renderForm(path, { filters, values, sort })}
 <p>${count(found, 'row')} · <a
   href="${address({ format: 'csv' })}" download>Download as CSV</a></p>
-${rows.length === 0 ? '' : renderTable(rows, columns, renderHead)}
+${rows.length > 0 && renderTable(rows, columns, renderHead)}
 ${renderPages(page, page * ROWS_PER_PAGE < found, (to) => address({ page: `${to}` }))}`;
   return { title, body };
 }
@@ -227,8 +227,9 @@ function renderForm(path: string, { filters, values, sort }: FormState): Html {
     if (options !== 'day') return renderSelect(name, label, { '': 'all', ...options }, value);
     return html`<label>${label}<input name="${name}" type="date" value="${value}"></label>\n`;
   });
-  const order = sort === '' ? '' : html`<input type="hidden" name="sort" value="${sort}">`;
-  return html`<form method="get" action="${path}">${fields}${order}<button type="submit">Show</button></form>`;
+  return html`<form method="get" action="${path}">${fields}${
+    sort !== '' && html`<input type="hidden" name="sort" value="${sort}">`
+  }<button type="submit">Show</button></form>`;
 }
 
 /** Renders a select field with its label. */
@@ -240,20 +241,17 @@ export function renderSelect(
 ): Html {
   return html`<label>${label}<select name="${name}">${Object.entries(options).map(
     ([value, text]) =>
-      html`<option value="${value}"${value === chosen ? ' selected' : ''}>${plain(text)}</option>`,
+      html`<option value="${value}"${value === chosen && ' selected'}>${plain(text)}</option>`,
   )}</select></label>\n`;
 }
 
-/** Links to the pages before and after; renders nothing if there is only one. */
-export function renderPages(
-  page: number,
-  hasNext: boolean,
-  addressOfPage: (page: number) => string,
-): Html | string {
-  if (page === 1 && !hasNext) return '';
-  return html`<nav aria-label="Pages of the list"><p>${
-    page > 1 ? html`<a href="${addressOfPage(page - 1)}">Previous</a> ` : ''
-  }Page ${showNumber(page)} ${hasNext ? html`<a href="${addressOfPage(page + 1)}">Next</a>` : ''}</p></nav>`;
+/** Links to the pages before and after. */
+export function renderPages(page: number, hasNext: boolean, addressOfPage: (page: number) => string): Html {
+  return html`<nav aria-label="Pages of the list">${
+    page > 1 && html`<a href="${addressOfPage(page - 1)}">Previous</a>`
+  }${page > 1 || hasNext ? `Page ${showNumber(page)}` : ''}${
+    hasNext && html`<a href="${addressOfPage(page + 1)}">Next</a>`
+  }</nav>`;
 }
 
 /** Returns an address of this server with a query; empty values are left out. */
