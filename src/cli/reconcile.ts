@@ -1,10 +1,5 @@
 import { EXIT } from '../errors.ts';
-import {
-  type Comparison,
-  countComparisons,
-  readOpenRange,
-  readReconciliation,
-} from '../queries/reconciliation.ts';
+import { type Comparison, readOpenRange, readReconciliation } from '../queries/reconciliation.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count, showDays } from '../terminal/words.ts';
 import { type DayRange } from '../usage/day.ts';
@@ -33,9 +28,13 @@ export const reconcile = defineCommand({
       const open = await readOpenRange(handle.db, { instanceIds, nowMs });
       const range = { from: from ?? open.from, to: to ?? open.to };
       requirePastDays(range, ['--from', '--to'], nowMs);
-      const counts = await countComparisons(handle.db, { instanceIds, range });
-      const rows = await readReconciliation(handle.db, { instanceIds, range, withEqual: verbose });
-      return { range, counts, rows };
+      const all = await readReconciliation(handle.db, { instanceIds, range });
+      const counts = {
+        days: new Set(all.map(({ instanceId, day: date }) => `${instanceId} ${date}`)).size,
+        comparisons: all.length,
+        equal: all.filter(({ outcome }) => outcome === 'equal').length,
+      };
+      return { range, counts, rows: verbose ? all : all.filter(({ outcome }) => outcome !== 'equal') };
     });
     const differences = found.rows.filter(({ outcome }) => outcome === 'differs').length;
     output.printJson({ ...found.range, ...found.counts, differences, rows: found.rows });
@@ -48,7 +47,7 @@ const LINES_MAX = 200;
 
 interface Found {
   readonly range: DayRange;
-  readonly counts: Awaited<ReturnType<typeof countComparisons>>;
+  readonly counts: { readonly days: number; readonly comparisons: number; readonly equal: number };
   readonly rows: readonly Comparison[];
 }
 

@@ -126,30 +126,11 @@ function renderLegend({ orgId, days, comparison }: Chart): Html {
   }</ul>`;
 }
 
-/** The size of a sparkline in pixels. */
-const SPARK_WIDTH = 140;
-const SPARK_HEIGHT = 28;
-
-/** Renders a line through one number per day, from the least to the greatest; it breaks where none is stored. */
-export function renderSparkline(values: readonly (number | null)[], name: string): Html {
-  const stored = values.filter((value) => value !== null);
-  if (stored.length === 0) return html``;
-  const [least, most] = [Math.min(...stored), Math.max(...stored)];
-  const y = scaleLinear([least, most], [SPARK_HEIGHT - 2, 2]);
-  const label = `${name} by day, from ${showNumber(least)} to ${showNumber(most)}`;
-  return html`<svg role="img" aria-label="${label}" width="${SPARK_WIDTH}" height="${SPARK_HEIGHT}"
-    viewBox="0 0 ${SPARK_WIDTH} ${SPARK_HEIGHT}"><path class="spark" d="${linePath(
-      values,
-      y,
-      SPARK_WIDTH / values.length,
-    )}"/></svg>`;
-}
-
-/** Returns a path from one stored day to the next, each `step` wide; an isolated day is a dot. */
-function linePath(values: readonly (number | null)[], y: (value: number) => number, step = 1): string {
+/** Returns a path from one stored day to the next; an isolated day is a dot. */
+function linePath(values: readonly (number | null)[], y: (value: number) => number): string {
   const draw = line<number | null>()
     .defined((value) => value !== null)
-    .x((_, place) => (place + 0.5) * step)
+    .x((_, place) => place + 0.5)
     .y((value) => y(value ?? 0))
     .digits(1);
   return draw(values) ?? '';

@@ -69,11 +69,8 @@ export interface MonthSum {
   readonly total: number | null;
   /** Numbers that are not stored although the organization existed (count). */
   readonly missing: number;
-  /** The sums of those numbers that have a counterpart, and of these counterparts. */
-  readonly compared: number | null;
-  readonly before: number | null;
-  /** The sums by day. */
-  readonly days: readonly (number | null)[];
+  /** The change over the numbers that have a counterpart, as a share. */
+  readonly change: number | null;
 }
 
 export const SUMMED = {
@@ -82,35 +79,20 @@ export const SUMMED = {
   devices_total: 'Devices',
 } as const;
 
-/** Reads the month of yesterday to date; a number is compared where it and its counterpart are known. */
-async function readMonthSums(
-  db: Kysely<Schema>,
-  instanceIds: readonly string[],
-): Promise<readonly MonthSum[]> {
+async function readMonthSums(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<MonthSum[]> {
   const sums = [];
   for (const metric of Object.keys(SUMMED)) {
     const { rows } = await sql<MonthSum>`
-      with month as (
+      select ${metric} as metric, m.first_day as from, m.last_day as to, sum(u.quantity)::bigint as total,
+        count(*) filter (where u.org_id is not null and u.quantity is null) as missing,
+        (sum(u.quantity) filter (where u.before_quantity is not null)
+          / nullif(sum(u.before_quantity) filter (where u.quantity is not null), 0) - 1)::float8 as change
+      from (
         select date_trunc('month', yesterday::timestamp)::date as first_day, yesterday as last_day
         from (select (now() at time zone 'UTC')::date - 1 as yesterday) as y
-      ), days as (
-        select u.usage_date, sum(u.quantity)::bigint as total, count(*) filter (where u.quantity is null) as missing,
-          sum(u.quantity) filter (where u.before_quantity is not null) as compared,
-          sum(u.before_quantity) filter (where u.quantity is not null) as before
-        from month m
-        cross join lateral losant_usage.usage_beside(${metric}, m.first_day, m.last_day, 'weekdays') as u
-        where u.instance_id = any (${instanceIds}::text[])
-        group by u.usage_date
-      )
-      select ${metric} as metric, m.first_day as from, m.last_day as to, sum(d.total) filter (where d.is_summed)::bigint
-          as total, coalesce(sum(d.missing) filter (where d.is_summed), 0)::bigint as missing,
-        sum(d.compared) filter (where d.is_summed)::bigint as compared,
-        sum(d.before) filter (where d.is_summed)::bigint as before,
-        coalesce(json_agg(d.total order by d.usage_date) filter (where d.usage_date is not null), '[]') as days
-      from month m
-      left join lateral (
-        select d.*, ${metric} <> 'devices_total' or d.usage_date = m.last_day as is_summed from days d
-      ) as d on true
+      ) as m
+      left join lateral losant_usage.usage_beside(${metric}, m.first_day, m.last_day, 'weekdays') as u
+        on u.instance_id = any (${instanceIds}::text[]) and (${metric} <> 'devices_total' or u.usage_date = m.last_day)
       group by m.first_day, m.last_day`.execute(db);
     sums.push(...rows);
   }
@@ -131,10 +113,7 @@ export interface Example {
   readonly detail?: string | null;
 }
 
-async function readGapExamples(
-  db: Kysely<Schema>,
-  instanceIds: readonly string[],
-): Promise<readonly GapExamples[]> {
+async function readGapExamples(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<GapExamples[]> {
   const { rows } = await sql<GapExamples>`
     select g.standing, count(*) as orgs,
       json_agg(json_build_object('org_id', g.org_id, 'org_name', g.org_name, 'detail', g.last_day) order by g.place)
@@ -167,7 +146,7 @@ export type MonthRow = {
 };
 
 /** Returns the newest month first, each with the organizations with the most payloads at stake. */
-async function readMonths(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<readonly MonthRow[]> {
+async function readMonths(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<MonthRow[]> {
   const { rows } = await sql<MonthRow>`
     with found as (
       select b.instance_id, b.month, b.org_id, b.org_name, sum(d.payload_billable_count)::bigint as amount

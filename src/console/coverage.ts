@@ -153,8 +153,9 @@ function renderKey(standing: Standing): Html {
 function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], days: readonly UsageDay[]): Html {
   const heads = days.map((day, place) => {
     const isFirst = place === 0 || day.endsWith('-01');
+    if (isFirst) return html`<th scope="col">${showMonth(day).slice(0, 3)}</th>`;
     const isShown = days.length <= 31 || new Date(day).getUTCDay() === 1;
-    return html`<th scope="col">${isFirst ? showMonth(day).slice(0, 3) : isShown && day.slice(8)}</th>`;
+    return isShown ? html`<th scope="col">${day.slice(8)}</th>` : html`<td></td>`;
   });
   return html`<div class="map" role="region" tabindex="0"
     aria-label="Organizations by days; scrolls sideways where it is wider than the screen">

@@ -4,7 +4,6 @@ import { count, showDistance, showNumber, showWhen } from '../terminal/words.ts'
 import { addDays, dayAt } from '../usage/day.ts';
 import { STANDINGS, sumStandings, worstOf } from '../usage/standing.ts';
 import { renderAttention } from './attention.ts';
-import { renderSparkline } from './chart.ts';
 import { type Counts, type MonthSum, SUMMED } from './counts.ts';
 import { renderMonths } from './months.ts';
 import {
@@ -126,18 +125,13 @@ function renderInvoices({ months }: Counts): Html {
 function renderMonth(sums: readonly MonthSum[]): Html {
   const [first] = sums;
   if (first === undefined) return html``;
-  const figures = sums.map(({ metric, total, missing, compared, before, days }) => {
-    const mark = missing > 0 && html` <span class="bad">?</span>`;
-    const gaps =
-      missing > 0 && html`; <span class="bad">${count(missing, 'number is', 'numbers are')} missing</span>`;
-    const isCompared = compared !== null && before !== null && before !== 0;
-    const change = isCompared ? showChange(compared / before - 1) : 'nothing to compare with';
-    return {
-      label: SUMMED[metric],
-      value: total === null ? '–' : html`${showNumber(total)}${mark}`,
-      note: html`${change}${gaps}${renderSparkline(days, SUMMED[metric])}`,
-    };
-  });
+  const figures = sums.map(({ metric, total, missing, change }) => ({
+    label: SUMMED[metric],
+    value: html`${total === null ? '–' : showNumber(total)}${missing > 0 && html` <span class="bad">?</span>`}`,
+    note: html`${change === null ? 'nothing to compare with' : showChange(change)}${
+      missing > 0 && html`; <span class="bad">${count(missing, 'number is', 'numbers are')} missing</span>`
+    }`,
+  }));
   return html`<h2>${showMonth(first.to)} so far</h2>
 <p class="quiet">${first.from} to ${first.to} beside the same weekdays before, over the numbers that have both;
   devices are those of the last day.</p>

@@ -135,7 +135,7 @@ function selectOrganizations(month: UsageDay, instanceIds: readonly string[]) {
     where b.month = ${month}::date and b.org_id is null and i.instance_id = any (${instanceIds}::text[])
     union all
     select o.org_id, o.name, o.referral_id, o.customer_id, o.plan_id, b.causes, b.what_to_do, n.payloads,
-      l.payloads, n.payloads - l.payloads, n.minutes, l.minutes
+      l.payloads, nullif(n.payloads - l.payloads, 0), n.minutes, l.minutes
     from losant_usage.organizations o
     join (
       select org_id, sum(payload_billable_count)::bigint as payloads, sum(notebook_minutes)::bigint as minutes

@@ -3,7 +3,6 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { readOpenCells } from '../queries/gaps.ts';
 import { type DayRange, eachDay, type UsageDay } from '../usage/day.ts';
-import type { Standing } from '../usage/standing.ts';
 import type { ChartDay } from './chart.ts';
 
 /** The numbers that can be shown by day; a level is not added up. */
@@ -90,21 +89,14 @@ async function readDays(
   return rows;
 }
 
-/** The payloads of a type and source on the days that are stored, and their share of all of them. */
-export type SourceSum = {
-  readonly payload_type: string;
-  readonly source: string;
-  readonly count: number;
-  readonly share: number;
-};
+/** A number beside what it is a part of; null where it is part of nothing that is counted here. */
+export type Share = { readonly share: number | null };
 
 const SOURCES_MAX = 25;
 
-async function readSources(
-  db: Kysely<Schema>,
-  { orgId, range }: OrganizationQuery,
-): Promise<readonly SourceSum[]> {
-  const { rows } = await sql<SourceSum>`
+/** Returns the payloads of each type and source on the days that are stored, and their share of all of them. */
+async function readSources(db: Kysely<Schema>, { orgId, range }: OrganizationQuery): Promise<Share[]> {
+  const { rows } = await sql<Share>`
     select payload_type, source, sum(count)::bigint as count, (sum(count) / sum(sum(count)) over ())::float8 as share
     from losant_usage.payload_sources
     where org_id = ${orgId} and usage_date between ${range.from}::date and ${range.to}::date
@@ -114,19 +106,9 @@ async function readSources(
   return rows;
 }
 
-/** The month to date beside a limit; the share is null for a limit that bounds nothing counted here. */
-export type LimitUse = {
-  readonly limit_name: string;
-  readonly limit_quantity: number;
-  readonly quantity: number | null;
-  readonly share: number | null;
-  readonly projected_quantity: number | null;
-  readonly crosses_on: UsageDay | null;
-  readonly days_missing: number | null;
-};
-
-async function readLimits(db: Kysely<Schema>, orgId: string): Promise<readonly LimitUse[]> {
-  const { rows } = await sql<LimitUse>`
+/** Returns the month to date beside each limit. */
+async function readLimits(db: Kysely<Schema>, orgId: string): Promise<Share[]> {
+  const { rows } = await sql<Share>`
     select limit_name, limit_quantity::float8, quantity::float8, share::float8, projected_quantity::float8, crosses_on,
       nullif(days_expected - days_stored, 0) as days_missing
     from losant_usage.usage_vs_limits where org_id = ${orgId} order by metric is null, limit_name`.execute(
@@ -140,17 +122,15 @@ export type OrganizationMonth = {
   readonly month: UsageDay;
   /** The last day of it that is over. */
   readonly last_day: UsageDay;
-  readonly standing: Standing;
   readonly payloads: number | null;
   readonly payloads_invoiced: number | null;
   readonly minutes: number | null;
   readonly minutes_invoiced: number | null;
-  readonly devices: number | null;
 };
 
 const MONTHS_MAX = 13;
 
-async function readMonths(db: Kysely<Schema>, orgId: string): Promise<readonly OrganizationMonth[]> {
+async function readMonths(db: Kysely<Schema>, orgId: string): Promise<OrganizationMonth[]> {
   const { rows } = await sql<OrganizationMonth>`
     select m.month, least((m.month + interval '1 month')::date, (now() at time zone 'UTC')::date) - 1 as last_day,
       m.standing, m.payload_billable_count as payloads, m.notebook_minutes as minutes, m.devices_total as devices,

@@ -1,6 +1,6 @@
 import { html } from 'hono/html';
 import { count, showNumber } from '../terminal/words.ts';
-import { addDays, dayAt, daysFrom, parseDay, type UsageDay } from '../usage/day.ts';
+import { addDays, dayAt, daysFrom, parseDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { type ChartDay, renderChart } from './chart.ts';
@@ -10,14 +10,13 @@ import {
   CHARTED,
   type ChartedMetric,
   COMPARISONS,
-  type LimitUse,
   type Organization,
   type OrganizationDays,
   type OrganizationMonth,
   type OrganizationQuery,
   readOrganization,
   readOrganizationDays,
-  type SourceSum,
+  type Share,
 } from './organization-facts.ts';
 import { renderBar } from './organizations.ts';
 import {
@@ -116,20 +115,16 @@ function renderForm(query: OrganizationQuery, isHours: boolean): Html {
         { ...COMPARISONS, none: 'nothing' },
         comparison,
       )}`;
-  const link = (text: string, from: UsageDay, to: UsageDay) =>
-    html`<a href="${addressOfQuery(query, { ...(isHours ? { tab: 'hours', zone } : {}), from, to })}">${text}</a> `;
-  const lastOfMonthBefore = addDays(`${range.to.slice(0, 7)}-01`, -1);
+  const last = (days: number) =>
+    addressOfQuery(query, { ...(isHours ? { tab: 'hours', zone } : {}), from: addDays(range.to, 1 - days) });
   return html`<form method="get" action="${PLACE}/${orgId}">${fields}
 <label>from<input name="from" type="date" value="${range.from}"></label>
 <label>to<input name="to" type="date" value="${range.to}"></label><button type="submit">Show</button></form>
-<p>${link(showMonth(lastOfMonthBefore), `${lastOfMonthBefore.slice(0, 7)}-01`, lastOfMonthBefore)}· ${link(
-    '90 days',
-    addDays(range.to, -89),
-    range.to,
-  )}· ${link('a year', addDays(range.to, -364), range.to)}· <a href="${PLACE}/${orgId}">this month</a></p>`;
+<p><a href="${last(90)}">90 days</a> · <a href="${last(365)}">a year</a> · <a
+  href="${PLACE}/${orgId}">this month</a></p>`;
 }
 
-const LIMITS: Columns<LimitUse> = {
+const LIMITS: Columns<Share> = {
   limit_name: 'Limit',
   limit_quantity: 'Of',
   quantity: 'To date',
@@ -139,11 +134,11 @@ const LIMITS: Columns<LimitUse> = {
   days_missing: 'Days missing',
 };
 
-const SOURCES: Columns<SourceSum> = {
+const SOURCES: Columns<Share> = {
   payload_type: 'Type',
   source: 'Source',
   count: 'Payloads',
-  share: ['Share', ({ share }) => renderBar(share)],
+  share: ['Share', ({ share }) => renderBar(share ?? 0)],
 };
 
 function renderDays(query: OrganizationQuery, facts: OrganizationDays): Html {

@@ -51,8 +51,8 @@ form label { min-width: min(46%, 7rem); display: grid; font-size: .87rem; color:
 form .wide { flex: 1 1 14rem; max-width: 26rem }
 input, button, select { font: inherit; font-size: .95rem; color: var(--text); background: var(--panel);
   border: 1px solid var(--quiet); border-radius: 4px; padding: .3rem .6rem; min-height: 2rem; width: 100%; min-width: 0 }
-button { width: auto } .copy { min-width: 24px; min-height: 24px; padding: 0 .3rem; border-color: transparent;
-  background: none; color: var(--quiet); font-size: .8rem; line-height: 1 }
+button { width: auto } .copy { flex: none; white-space: nowrap; min-width: 24px; min-height: 24px; padding: 0 .3rem;
+  border-color: transparent; background: none; color: var(--quiet); font-size: .8rem; line-height: 1 }
 @media (scripting: none) { .copy { display: none } }
 .attention, .commands, .legend { list-style: none; margin: .35rem 0; padding: 0 } .commands code { user-select: all }
 .commands li { flex-wrap: nowrap; margin: .2rem 0 }
@@ -113,7 +113,7 @@ svg { display: block } .chart { margin: .75rem 0 } .plot { display: flex; contai
 .day:hover { fill: var(--text); opacity: .12 } .absent { fill: var(--bad); fill-opacity: .25; stroke: var(--bad) }
 .zeros { fill: var(--ground); stroke: var(--text); stroke-width: 1.5 }
 .before { stroke: var(--text); stroke-width: 1.5; stroke-dasharray: 4 3; fill: none }
-.spark { stroke: var(--mark); fill: none; stroke-width: 1.5; stroke-linecap: round } .week td { padding: .15rem .5rem }
+.week td { padding: .15rem .5rem }
 ${[9, 18, 27, 36, 45].map((share, place) => `.week .shade-${place + 1} { ${mix('mark', share)} }`).join(' ')}
 `;
 

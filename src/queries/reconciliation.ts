@@ -9,19 +9,12 @@ export type Outcome = 'equal' | 'differs' | 'pending' | 'not_compared';
 /** Two numbers that should be equal: a row of the view `reconciliation`, sums as text because they may pass 2^53. */
 export type Comparison = Awaited<ReturnType<typeof readReconciliation>>[number];
 
-export interface ReconciliationScope {
-  readonly instanceIds: readonly string[];
-  readonly range: DayRange;
-  /** Whether to return rows that agree too. */
-  readonly withEqual: boolean;
-}
-
 /** Returns the comparisons of a range of days, newest first. */
 export async function readReconciliation(
   db: Kysely<Schema>,
-  { instanceIds, range, withEqual }: ReconciliationScope,
+  { instanceIds, range }: { readonly instanceIds: readonly string[]; readonly range: DayRange },
 ) {
-  let rows = db
+  return await db
     .selectFrom('reconciliation as r')
     .innerJoin('metrics as m', 'm.metric', 'r.metric')
     .select(['r.instance_id as instanceId', 'r.usage_date as day', 'r.stream', 'r.metric', 'r.unit'])
@@ -33,26 +26,8 @@ export async function readReconciliation(
     .orderBy('r.instance_id')
     .orderBy('r.usage_date', 'desc')
     .orderBy('m.position')
-    .orderBy('r.compared_with');
-  if (!withEqual) rows = rows.where('r.outcome', '<>', 'equal');
-  return await rows.execute();
-}
-
-/** Returns the days of the instances that have comparisons, and how many of them are equal (counts). */
-export async function countComparisons(
-  db: Kysely<Schema>,
-  { instanceIds, range }: Omit<ReconciliationScope, 'withEqual'>,
-) {
-  return await db
-    .selectFrom('reconciliation')
-    .select(({ fn }) => [
-      fn.count<number>(sql`distinct (instance_id, usage_date)`).as('days'),
-      fn.countAll<number>().as('comparisons'),
-      fn.countAll<number>().filterWhere('outcome', '=', 'equal').as('equal'),
-    ])
-    .where(isAny('instance_id', instanceIds))
-    .where((eb) => eb.between('usage_date', range.from, range.to))
-    .executeTakeFirstOrThrow();
+    .orderBy('r.compared_with')
+    .execute();
 }
 
 /** The days that are shown by default: within them a day, and with it the instance's totals, is read again. */

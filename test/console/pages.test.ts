@@ -189,7 +189,9 @@ describe('twelve questions, each answered as the base tables do', () => {
   });
 
   it('who passes a limit, and when?', async () => {
-    expect(await world.text('/')).toContain('1 organization will pass a limit this month: Office (2026-11-30)');
+    expect(await world.text('/')).toContain(
+      '1 organization will pass a limit this month: Office (2026-11-30)',
+    );
     const used = await number(`select sum(payload_billable_count) from losant_usage.usage_days
       where org_id = '${ORGS.office}' and usage_date between '2026-11-01' and '2026-11-27'`);
     const page = await world.text(`/organizations/${ORGS.office}`);
