@@ -8,14 +8,17 @@ export interface Counts {
   readonly organizations: readonly Activity[];
   readonly sums: readonly MonthSum[];
   readonly gaps: readonly GapExamples[];
+  readonly findings: readonly Finding[];
   readonly months: readonly MonthRow[];
 }
 
 /** Counts one after the other, each with the time that a page has. */
 export async function readCounts(read: ReadPage, instanceIds: readonly string[]): Promise<Counts> {
+  const findings = await read((db) => readFindings(db, instanceIds));
   return {
+    findings,
     gaps: await read((db) => readGapExamples(db, instanceIds)),
-    months: await read((db) => readMonths(db, instanceIds)),
+    months: await read((db) => readMonths(db, instanceIds, findings)),
     organizations: await read((db) => readActivity(db, instanceIds)),
     sums: await read((db) => readMonthSums(db, instanceIds)),
   };
@@ -128,6 +131,40 @@ async function readGapExamples(db: Kysely<Schema>, instanceIds: readonly string[
   return rows;
 }
 
+/** Why a month is not as it should be, for an organization, or for all of an instance. */
+export interface Finding {
+  readonly instance_id: string;
+  readonly month: UsageDay;
+  readonly org_id: string | null;
+  readonly org_name: string;
+  /** What blocks it, and what to do; null where the month differs from what was invoiced. */
+  readonly causes: string | null;
+  readonly what_to_do: string | null;
+  /** The billable payloads at stake, or those of now beside those of the invoice. */
+  readonly amount: number | null;
+}
+
+/** Returns what blocks months that are over, and what differs of those that are closed, the most payloads first. */
+async function readFindings(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<Finding[]> {
+  const { rows } = await sql<Finding>`
+    select f.* from (
+      select b.instance_id, b.month, b.org_id, coalesce(b.org_name, i.name, b.instance_id) as org_name,
+        string_agg(concat_ws(' ', replace(b.cause, '_', ' '), b.first_day || '..' || b.last_day, b.message), '; ') as causes,
+        string_agg(b.what_to_do, E'\n') as what_to_do, (
+          select sum(d.payload_billable_count)::bigint from losant_usage.usage_days d
+          where d.org_id = b.org_id and d.usage_date between b.month and (b.month + interval '1 month')::date - 1
+        ) as amount
+      from losant_usage.period_blockers b join losant_usage.instances i on i.instance_id = b.instance_id
+      where b.month < date_trunc('month', now() at time zone 'UTC')::date
+      group by b.instance_id, b.month, b.org_id, b.org_name, i.name
+      union all
+      select d.instance_id, d.month, d.org_id, d.org_name, null, null, d.amount from (${selectDifferent()}) as d
+    ) as f
+    where f.instance_id = any (${instanceIds}::text[])
+    order by abs(f.amount) desc nulls first, f.org_id`.execute(db);
+  return rows;
+}
+
 /** A month of an instance. */
 export type MonthRow = {
   readonly month: UsageDay;
@@ -135,56 +172,46 @@ export type MonthRow = {
   readonly instance_name: string | null;
   readonly state: 'not over' | 'open' | 'blocked' | 'closed' | 'different';
   readonly causes: string | null;
+  readonly closed_at: string | null;
   /** The organizations that block it, or whose numbers are no longer those of the invoice (count). */
   readonly orgs: number | null;
-  /** The billable payloads of the organizations that block it. */
   readonly at_stake: number | null;
-  /** The billable payloads of now beside those of the invoice. */
   readonly difference: number | null;
-  readonly closed_at: string | null;
-  readonly examples: readonly string[] | null;
+  readonly examples: readonly string[];
 };
 
-/** Returns the newest month first, each with the organizations with the most payloads at stake. */
-async function readMonths(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<MonthRow[]> {
-  const { rows } = await sql<MonthRow>`
-    with found as (
-      select b.instance_id, b.month, b.org_id, b.org_name, sum(d.payload_billable_count)::bigint as amount
-      from (
-        select distinct instance_id, month, org_id, org_name from losant_usage.period_blockers
-        where org_id is not null and month < date_trunc('month', now() at time zone 'UTC')::date
-      ) as b
-      left join losant_usage.usage_days d on d.org_id = b.org_id
-        and d.usage_date between b.month and (b.month + interval '1 month')::date - 1
-      group by b.instance_id, b.month, b.org_id, b.org_name
-    ), noted as (
-      select true as is_closed, * from (${selectDifferent(instanceIds)}) as d
-      union all
-      select false, * from found
-    ), months as (
-      -- Whether it differs is not asked of the view, which adds up every closed month for it.
-      select instance_id, month, is_over, causes, closed_at from losant_usage.months
-      where instance_id = any (${instanceIds}::text[])
-    )
-    select m.month, case when cardinality(${instanceIds}::text[]) > 1 then coalesce(i.name, i.instance_id) end
-        as instance_name,
-      case when not m.is_over then 'not over'
-        when m.closed_at is null then case when m.causes is null then 'open' else 'blocked' end
-        when n.orgs > 0 then 'different' else 'closed' end as state,
-      replace(array_to_string(m.causes, ', '), '_', ' ') as causes, n.orgs,
-      case when m.closed_at is null then n.amount end as at_stake,
-      case when m.closed_at is not null then n.amount end as difference, m.closed_at,
-      n.examples
-    from months m
-    join losant_usage.instances i on i.instance_id = m.instance_id
-    left join lateral (
-      select nullif(count(*), 0) as orgs, sum(n.amount)::bigint as amount,
-        (array_agg(n.org_name order by abs(n.amount) desc nulls last, n.org_id))[:3] as examples
-      from noted n
-      where n.instance_id = m.instance_id and n.month = m.month and n.is_closed = (m.closed_at is not null)
-    ) as n on m.is_over
+/** Returns the newest month first. Whether it differs is not asked of the view, which adds up every closed month for it. */
+async function readMonths(
+  db: Kysely<Schema>,
+  instanceIds: readonly string[],
+  findings: readonly Finding[],
+): Promise<MonthRow[]> {
+  const { rows } = await sql<
+    Omit<MonthRow, 'orgs' | 'at_stake' | 'difference' | 'examples'> & Pick<Finding, 'instance_id'>
+  >`
+    select m.month, m.instance_id, m.closed_at, replace(array_to_string(m.causes, ', '), '_', ' ') as causes,
+      case when cardinality(${instanceIds}::text[]) > 1 then coalesce(i.name, i.instance_id) end as instance_name,
+      case when not m.is_over then 'not over' when m.closed_at is not null then 'closed'
+        when m.causes is null then 'open' else 'blocked' end as state
+    from losant_usage.months m join losant_usage.instances i on i.instance_id = m.instance_id
+    where m.instance_id = any (${instanceIds}::text[])
     order by m.month desc, m.instance_id`.execute(db);
-  return rows;
+  return rows.map((row) => {
+    const isClosed = row.state === 'closed';
+    const found = findings.filter(
+      ({ instance_id: id, month, org_id: orgId, causes }) =>
+        id === row.instance_id && month === row.month && orgId !== null && (causes === null) === isClosed,
+    );
+    const amount = found.length === 0 ? null : found.reduce((sum, each) => sum + (each.amount ?? 0), 0);
+    return {
+      ...row,
+      state: isClosed && found.length > 0 ? 'different' : row.state,
+      orgs: found.length === 0 ? null : found.length,
+      at_stake: isClosed ? null : amount,
+      difference: isClosed ? amount : null,
+      examples: found.slice(0, 3).map((each) => each.org_name),
+    };
+  });
 }
 
 /**
@@ -192,11 +219,11 @@ async function readMonths(db: Kysely<Schema>, instanceIds: readonly string[]): P
  * by how many payloads. Only those are added up of which something was stored after the newest statement: restated, or
  * of a cell that blocked it, or of an organization that was not known.
  */
-function selectDifferent(instanceIds: readonly string[]) {
+function selectDifferent() {
   return sql`
     with closed as (
       select instance_id, month, (month + interval '1 month')::date - 1 as last_day, max(closed_at) as closed_at
-      from losant_usage.statements where instance_id = any (${instanceIds}::text[]) group by instance_id, month
+      from losant_usage.statements group by instance_id, month
     ), touched as (
       select c.instance_id, c.month, c.last_day, r.org_id from closed c
       join losant_usage.revisions r on r.changed_at > c.closed_at and r.usage_date between c.month and c.last_day

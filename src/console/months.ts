@@ -1,7 +1,7 @@
 import { html } from 'hono/html';
 import { sql } from 'kysely';
 import { showNumber } from '../terminal/words.ts';
-import type { UsageDay } from '../usage/day.ts';
+import type { DayRange } from '../usage/day.ts';
 import { daysOfMonth, parseMonth } from '../usage/month.ts';
 import type { MonthRow } from './counts.ts';
 import {
@@ -9,7 +9,7 @@ import {
   COUNTING,
   type ConsolePage,
   type Html,
-  linkToOrganization,
+  type PageRequest,
   plain,
   renderCommands,
   showMonth,
@@ -62,8 +62,6 @@ export const monthsPage: ConsolePage = {
 };
 
 type OrgRow = {
-  readonly org_id: string | null;
-  readonly org_name: string;
   readonly payloads: number | null;
   readonly payloads_invoiced: number | null;
   readonly minutes: number | null;
@@ -73,11 +71,7 @@ type OrgRow = {
 };
 
 const ORGANIZATIONS: Columns<OrgRow> = {
-  org_name: [
-    'Organization',
-    ({ org_id: id, org_name: name }) =>
-      id === null ? html`<strong>All of ${plain(name)}</strong>` : linkToOrganization(id, name),
-  ],
+  org_name: 'Organization',
   referral_id: 'Referral id',
   payloads: 'Payloads',
   payloads_invoiced: ['Invoiced', ({ payloads, payloads_invoiced: sum }) => renderInvoiced(payloads, sum)],
@@ -88,27 +82,34 @@ const ORGANIZATIONS: Columns<OrgRow> = {
   what_to_do: ['What to do', ({ what_to_do: lines }) => renderAdvice(lines ?? '')],
 };
 
-/** What blocks a month, first what blocks all of it; then each organization, the largest first. */
+/** What blocks a month, first what blocks all of it; then each organization. */
 export const monthPage: ConsolePage = {
   path: '/months/:month',
   place: PLACE,
   show: async (request) => {
     const name = parseMonth(request.params['month'] ?? '');
     if (name === null) return null;
-    const { from: month, to } = daysOfMonth(name);
+    const days = daysOfMonth(name);
     const counted = await request.counts();
-    const states = counted?.months.filter((each) => each.month === month) ?? [];
-    const adjust = states.some((each) => each.closed_at !== null) ? ' --adjust' : '';
-    const changes = addressOf('/changes', { from: month, to, which: 'closed' });
+    if (counted === null) return { title: showMonth(days.from), body: COUNTING, again: AGAIN_S };
+    const months = counted.months.filter(({ month }) => month === days.from);
+    const findings = counted.findings.filter(({ month, causes }) => month === days.from && causes !== null);
+    const adjust = months.some((each) => each.closed_at !== null) ? ' --adjust' : '';
+    const changes = addressOf('/changes', { ...days, which: 'closed' });
+    const intro = html`${months.length > 0 && renderMonths(months)}${findings
+      .filter(({ org_id: orgId }) => orgId === null)
+      .map(
+        ({ org_name: instance, causes, what_to_do: lines }) =>
+          html`<p class="bad">All of ${plain(instance)}: ${causes}</p>${renderAdvice(lines ?? '')}`,
+      )}${renderCommands([`losant-usage close --period ${name}${adjust} --dry-run`])}
+<p><a href="${changes}">What changed since it was invoiced</a></p>`;
     return await showTable<OrgRow>(request, {
-      title: showMonth(month),
-      sentence: 'What blocks it, first of all; then the number that was invoiced beside that of today.',
-      intro: () =>
-        Promise.resolve(html`${states.length > 0 && renderMonths(states)}
-${renderCommands([`losant-usage close --period ${name}${adjust} --dry-run`])}
-<p><a href="${changes}">What changed since it was invoiced</a></p>`),
-      rows: selectOrganizations(month, request.instanceIds),
-      order: sql`r.causes is null, r.org_id is not null, r.payloads desc nulls last, r.org_name, r.org_id`,
+      title: showMonth(days.from),
+      sentence:
+        'What blocks it, the most payloads first; then the number that was invoiced beside that of today.',
+      intro: () => Promise.resolve(intro),
+      rows: selectOrganizations(request, days, JSON.stringify(findings)),
+      order: sql`r.amount desc nulls last, r.org_name, r.org_id`,
       filters: {
         q: SEARCH,
         only: {
@@ -125,37 +126,27 @@ ${renderCommands([`losant-usage close --period ${name}${adjust} --dry-run`])}
   },
 };
 
-/** Selects each organization, and each instance of which all is blocked, without an organization. */
-function selectOrganizations(month: UsageDay, instanceIds: readonly string[]) {
+/** Selects the organizations of a month. The sums are of one each, so that only those on the page are added up. */
+function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRange, findings: string) {
+  const sum = (metric: string) =>
+    sql`(select sum(d.${sql.ref(metric)})::bigint from losant_usage.usage_days d
+      where d.org_id = o.org_id and d.usage_date between ${from}::date and ${to}::date)`;
+  const invoiced = (metric: string) =>
+    sql`(select sum(l.quantity)::bigint from losant_usage.statement_lines l
+      where l.month = ${from}::date and l.org_id = o.org_id and l.metric = ${metric})`;
+  const [payloads, payloadsInvoiced] = [sum('payload_billable_count'), invoiced('payload_billable_count')];
   return sql`
-    select b.org_id, coalesce(i.name, i.instance_id) as org_name, null as referral_id, null as customer_id,
-      null as plan_id, ${CAUSES} as causes, b.what_to_do, null::bigint as payloads, null::bigint as payloads_invoiced,
-      null::bigint as difference, null::bigint as minutes, null::bigint as minutes_invoiced
-    from losant_usage.period_blockers b join losant_usage.instances i on i.instance_id = b.instance_id
-    where b.month = ${month}::date and b.org_id is null and i.instance_id = any (${instanceIds}::text[])
-    union all
-    select o.org_id, o.name, o.referral_id, o.customer_id, o.plan_id, b.causes, b.what_to_do, n.payloads,
-      l.payloads, nullif(n.payloads - l.payloads, 0), n.minutes, l.minutes
+    select o.org_id, o.name as org_name, o.referral_id, o.customer_id, o.plan_id, f.causes, f.what_to_do, f.amount,
+      ${payloads} as payloads, ${payloadsInvoiced} as payloads_invoiced,
+      nullif(${payloads} - ${payloadsInvoiced}, 0) as difference,
+      ${sum('notebook_minutes')} as minutes, ${invoiced('notebook_minutes')} as minutes_invoiced
     from losant_usage.organizations o
-    join (
-      select org_id, sum(payload_billable_count)::bigint as payloads, sum(notebook_minutes)::bigint as minutes
-      from losant_usage.usage_days where month = ${month}::date group by org_id
-    ) as n on n.org_id = o.org_id
-    left join (
-      select b.org_id, string_agg(${CAUSES}, '; ') as causes, string_agg(b.what_to_do, E'\n') as what_to_do
-      from losant_usage.period_blockers b where b.month = ${month}::date group by b.org_id
-    ) as b on b.org_id = o.org_id
-    left join (
-      select org_id, sum(quantity) filter (where metric = 'payload_billable_count')::bigint as payloads,
-        sum(quantity) filter (where metric = 'notebook_minutes')::bigint as minutes
-      from losant_usage.statement_lines
-      where month = ${month}::date and metric in ('payload_billable_count', 'notebook_minutes') group by org_id
-    ) as l on l.org_id = o.org_id
-    where o.instance_id = any (${instanceIds}::text[])`;
+    left join jsonb_to_recordset(${findings}::jsonb) as f (org_id text, causes text, what_to_do text, amount bigint)
+      on f.org_id = o.org_id
+    where o.instance_id = any (${instanceIds}::text[]) and exists (
+      select from losant_usage.tracks t
+      where t.org_id = o.org_id and t.first_day <= ${to}::date and (t.to_day is null or t.to_day >= ${from}::date))`;
 }
-
-/** What a blocker `b` says: its cause, its days, and what is wrong. */
-const CAUSES = sql`concat_ws(' ', replace(b.cause, '_', ' '), b.first_day || '..' || b.last_day, b.message)`;
 
 /** Renders the number that was invoiced, marked where it is not that of today. */
 export function renderInvoiced(now: number | null, invoiced: number | null): Html | string {

@@ -8,8 +8,8 @@ import { homePage } from './home.ts';
 import { monthPage, monthsPage } from './months.ts';
 import { organizationPage } from './organization.ts';
 import { organizationsPage } from './organizations.ts';
-import { type ConsolePage, type PageRequest, renderMissing, renderPage } from './page.ts';
-import { keepReading, shareReadings } from './readings.ts';
+import { type ConsolePage, renderMissing, renderPage } from './page.ts';
+import { keepReading } from './readings.ts';
 import { runsPage } from './runs.ts';
 import type { PageSources } from './sources.ts';
 import { storyPage } from './story.ts';
@@ -30,8 +30,6 @@ export const PAGES: readonly ConsolePage[] = [
 
 /** What is counted is a minute old at most, unless that takes long; nobody waits until it is there. */
 const COUNTS = { keepMs: 60_000, timeoutMs: 50, firstTimeoutMs: 250 };
-/** A page is kept for a moment, so that no number of readers can overload the database. */
-const KEPT = { keepMs: 5_000, timeoutMs: 10_000, max: 30 };
 
 /** Adds every page to the routes. */
 export function addPages(app: Hono, sources: PageSources): void {
@@ -39,19 +37,18 @@ export function addPages(app: Hono, sources: PageSources): void {
   const onFailure = (error: unknown) => logger.warn({ err: error }, 'database not read for a page');
   const kept = keepReading(() => readCounts(read, instanceIds), { ...COUNTS, now, onFailure });
   const counts = async () => (await kept())?.value ?? null;
-  for (const page of PAGES) {
-    const { path, place } = page;
-    const show = async (asked: Asked) => await page.show({ ...sources, ...asked, counts, nowMs: now() });
-    const shared = shareReadings(async (key: string) => await show(JSON.parse(key) as Asked), {
-      ...KEPT,
-      now,
-    });
+  for (const { path, place, show } of PAGES) {
     app.get(path, async (c: Context) => {
-      const asked = { path: c.req.path, params: c.req.param(), query: c.req.query() };
-      // Home shows what the worker does now, and a file is no page.
-      const isShared = page !== homePage && asked.query['format'] !== 'csv';
+      const { path: asked } = c.req;
       try {
-        const shown = await (isShared ? shared(JSON.stringify(asked)) : show(asked));
+        const shown = await show({
+          ...sources,
+          counts,
+          nowMs: now(),
+          path: asked,
+          params: c.req.param(),
+          query: c.req.query(),
+        });
         if (shown instanceof Response) return shown;
         if (shown === null) return await c.html(renderMissing(place), 404);
         return await c.html(renderPage({ ...shown, place }));
@@ -63,5 +60,3 @@ export function addPages(app: Hono, sources: PageSources): void {
     });
   }
 }
-
-type Asked = Pick<PageRequest, 'path' | 'params' | 'query'>;

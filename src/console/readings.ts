@@ -101,22 +101,6 @@ export function keepReading<T>(
   };
 }
 
-/** Shares reads of many keys as {@link shareReading} does; keeps those of the `max` that were asked for last. */
-export function shareReadings<K, T>(
-  read: (key: K) => Promise<T>,
-  { max, ...options }: ReadingOptions & { readonly max: number },
-): (key: K) => Promise<T> {
-  const shared = new Map<K, () => Promise<T>>();
-  return async (key) => {
-    const reading = shared.get(key) ?? shareReading(() => read(key), options);
-    // The key that was asked for last moves to the end.
-    shared.delete(key);
-    shared.set(key, reading);
-    for (const oldest of [...shared.keys()].slice(0, -max)) shared.delete(oldest);
-    return await reading();
-  };
-}
-
 /**
  * Runs at most `max` reads at once and refuses others with a SlowReadingError, so that a reader with
  * many requests takes no connection from the others. A read that its caller has given up still counts

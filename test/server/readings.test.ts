@@ -1,11 +1,5 @@
 import { expect, test } from 'vitest';
-import {
-  boundReads,
-  keepReading,
-  SlowReadingError,
-  shareReading,
-  shareReadings,
-} from '../../src/console/readings.ts';
+import { boundReads, keepReading, SlowReadingError, shareReading } from '../../src/console/readings.ts';
 
 test('a read is shared by all who ask meanwhile and for a while after', async () => {
   let nowMs = 0;
@@ -130,15 +124,4 @@ test('more reads than may be under way at once are refused, until one of them en
   await expect(bound(() => Promise.resolve('third'))).rejects.toBeInstanceOf(SlowReadingError);
   first.resolve('late');
   await expect.poll(() => bound(() => Promise.resolve('third')).catch(() => 'refused')).toBe('third');
-});
-
-test('the last few things that were read are kept', async () => {
-  const asked: string[] = [];
-  const read = (key: string) => {
-    asked.push(key);
-    return Promise.resolve(key);
-  };
-  const shared = shareReadings(read, { keepMs: 1_000, timeoutMs: 10, max: 2, now: () => 0 });
-  for (const key of ['a', 'a', 'b', 'c', 'b', 'a']) expect(await shared(key)).toBe(key);
-  expect(asked).toEqual(['a', 'b', 'c', 'a']);
 });
