@@ -149,7 +149,8 @@ async function readFindings(db: Kysely<Schema>, instanceIds: readonly string[]):
   const { rows } = await sql<Finding>`
     select f.* from (
       select b.instance_id, b.month, b.org_id, coalesce(b.org_name, i.name, b.instance_id) as org_name,
-        string_agg(concat_ws(' ', replace(b.cause, '_', ' '), b.first_day || '..' || b.last_day, b.message), '; ') as causes,
+        string_agg(concat_ws(' ', replace(b.cause, '_', ' '), b.first_day || '..' || b.last_day, b.message), '; ')
+          as causes,
         string_agg(b.what_to_do, E'\n') as what_to_do, (
           select sum(d.payload_billable_count)::bigint from losant_usage.usage_days d
           where d.org_id = b.org_id and d.usage_date between b.month and (b.month + interval '1 month')::date - 1
@@ -180,7 +181,7 @@ export type MonthRow = {
   readonly examples: readonly string[];
 };
 
-/** Returns the newest month first. Whether it differs is not asked of the view, which adds up every closed month for it. */
+/** Returns the newest month first. Whether it differs is not asked of the view, which adds up every closed month. */
 async function readMonths(
   db: Kysely<Schema>,
   instanceIds: readonly string[],

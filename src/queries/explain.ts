@@ -213,7 +213,7 @@ interface Place extends Cell {
 function adviseCell(ledger: LedgerRow | null, { orgId, day, stream, org, nowMs }: Place): Advice {
   const scope = `--org ${orgId} --stream ${stream}`;
   const backfill = `losant-usage backfill --from ${day} --to ${day} ${scope}`;
-  const accept = { when: 'to accept it', command: `losant-usage waive --day ${day} ${scope} --reason TEXT` };
+  const waive = `losant-usage waive --day ${day} ${scope} --reason TEXT`;
   const canBeRead = org.removedOn === null && !org.isPastHorizon;
   const atOnce = canBeRead ? [{ when: 'at once', command: `${backfill} --force` }] : [];
   if (!org.isOver) return { text: 'the day is not over in UTC: it is read afterwards', commands: [] };
@@ -231,10 +231,13 @@ function adviseCell(ledger: LedgerRow | null, { orgId, day, stream, org, nowMs }
     case 'accepted':
       return { text: 'nothing to do; a good read lifts the waiver', commands: [] };
     case 'unavailable':
-      return { text: 'it can no longer be read', commands: [accept] };
+      return { text: 'it can no longer be read', commands: [{ when: 'to accept it', command: waive }] };
     case 'in_doubt':
     case 'missing':
-      return { text: next ?? 'it is not read again by itself', commands: [...atOnce, accept] };
+      return {
+        text: next ?? 'it is not read again by itself',
+        commands: [...atOnce, { when: 'to accept it as it stands', command: waive }],
+      };
   }
 }
 
