@@ -6,7 +6,7 @@ import { addDays, type DayRange, dayAt, eachDay, parseDay, type UsageDay } from 
 import { FIRST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
-import { type ConsolePage, type Html, type PageRequest, plain, renderFacts, showMonth } from './page.ts';
+import { type ConsolePage, type Html, type PageRequest, plain, showMonth } from './page.ts';
 import { addressOf, isFound, optionsOf, readPage, readText, renderPages, renderSelect } from './table.ts';
 
 const PATH = '/coverage';
@@ -139,15 +139,13 @@ ${renderSelect('days', 'Days', optionsOf(['30', '90']), `${days.length}`)}
   })}">Later</a></p>
 <p class="quiet keys">${standings.map(renderKey)}<span class="whole">blank: not wanted</span></p>
 ${renderGrid(all, lines.slice(0, LINES_PER_PAGE), days)}
-${renderPages(page, lines.length > LINES_PER_PAGE, (to) => address({ page: `${to}` }))}
-<details><summary>What the words mean</summary>${renderFacts(
-    Object.fromEntries(standings.map((each) => [STANDINGS[each].label, STANDINGS[each].sentence])),
-  )}</details>`;
+${renderPages(page, lines.length > LINES_PER_PAGE, (to) => address({ page: `${to}` }))}`;
 }
 
 function renderKey(standing: Standing): Html {
-  const { tone, symbol, label } = STANDINGS[standing];
-  return html`<span class="whole"><span class="key m-${tone} s-3" aria-hidden="true">${symbol}</span> ${label}</span> `;
+  const { tone, symbol, label, sentence } = STANDINGS[standing];
+  return html`<span class="whole" title="${sentence}"><span class="key m-${tone} s-3"
+  aria-hidden="true">${symbol}</span> ${label}</span> `;
 }
 
 function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], days: readonly UsageDay[]): Html {

@@ -29,7 +29,7 @@ export const PAGES: readonly ConsolePage[] = [
 ];
 
 /** What is counted is a minute old at most, unless that takes long; nobody waits until it is there. */
-const COUNTS = { keepMs: 60_000, timeoutMs: 50, firstTimeoutMs: 250 };
+const COUNTS = { keepMs: 60_000, timeoutMs: 50 };
 
 /** Adds every page to the routes. */
 export function addPages(app: Hono, sources: PageSources): void {

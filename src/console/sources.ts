@@ -7,15 +7,9 @@ import type { Reading } from './readings.ts';
 
 export interface PageSources {
   readonly status: () => WorkerStatus;
-  /**
-   * Returns the state of the database; waits at most `waitMs` for a new reading if there is one that is
-   * not old.
-   */
+  /** Returns the state of the database; waits `waitMs` for a new reading if there is one that is not old. */
   readonly database: (waitMs?: number) => Promise<DatabaseView>;
-  /**
-   * Asks the database for one page. Rejects if it does not answer in time, or if too many pages ask at
-   * once.
-   */
+  /** Asks the database for one page. Rejects if it does not answer in time, or if too many pages ask at once. */
   readonly read: ReadPage;
   /** The instances in the settings: pages show and judge no other. */
   readonly instanceIds: readonly string[];

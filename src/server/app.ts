@@ -55,7 +55,7 @@ export function createApp({ metrics, readiness, ...sources }: AppSources): Hono 
 /** The readers' own connections: for the state of everything, the probes, pages and a file. */
 const READER = { poolSize: 8, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
 /** A caller waits this long for a new reading of the state, and then gets the last good one with its age. */
-const HEALTH = { keepMs: 3_000, timeoutMs: 3_000, oldAfterMs: 90_000 };
+const HEALTH = { keepMs: 3_000, timeoutMs: 3_000 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
 const PAGE_READS = { max: 4, timeoutMs: 10_000 };
 const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };
