@@ -285,3 +285,9 @@ describe('twelve questions, each answered as the base tables do', () => {
     );
   });
 });
+
+test('which months are open, blocked or closed is asked without adding up those that are closed', async () => {
+  const plan = await world.ask('explain select month, is_over, causes, closed_at from losant_usage.months');
+  expect(JSON.stringify(plan)).toContain('statements');
+  expect(JSON.stringify(plan)).not.toContain('month_lines');
+});
