@@ -1,6 +1,6 @@
 import { EXIT } from '../errors.ts';
 import { waiveCells } from '../ledger/waive.ts';
-import { eachGap, type Gap } from '../queries/gaps.ts';
+import { type Gap, readGaps } from '../queries/gaps.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count, showDays, showWhen } from '../terminal/words.ts';
 import { mergeDays } from '../usage/day.ts';
@@ -18,9 +18,7 @@ export const gaps = defineCommand({
     const { output, hostNow } = context;
     const found = await withDatabase(context, async (handle) => {
       const scope = { instanceIds: await chooseJudged(context, handle), withKnown: all };
-      const pages: (readonly Gap[])[] = [];
-      for await (const page of eachGap(handle.db, scope)) pages.push(page);
-      return pages.flat();
+      return await readGaps(handle.db, scope);
     });
     output.printJson(found.map(({ orgName: _, ...gap }) => gap));
     output.print(...renderGaps(found, hostNow()));

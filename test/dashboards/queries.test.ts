@@ -1,9 +1,18 @@
 /** Every query of the dashboards and of docs/sql, on known numbers, in sessions of three time zones. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { CHOSEN } from './chosen.ts';
 import { dashboards, fillIn, questions, sqlQueries } from './dashboards.ts';
-import { ACME, GLOBEX, HOSTILE_NAME, openWorld, type Row, SILENT, type World, ZONES } from './world.ts';
+import {
+  ACME,
+  CHOSEN,
+  GLOBEX,
+  HOSTILE_NAME,
+  openWorld,
+  type Row,
+  SILENT,
+  type World,
+  ZONES,
+} from './world.ts';
 
 let world: World;
 beforeAll(async () => {

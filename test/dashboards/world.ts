@@ -3,15 +3,28 @@ import pg from 'pg';
 import { addCells, changeCells } from '../support/cells.ts';
 import { createClockDatabase } from '../support/clock-database.ts';
 import { queryOnce } from '../support/databases.ts';
+import type { Chosen } from './dashboards.ts';
 
-export const NORTH = '5c0000000000000000000001';
-export const SOUTH = '5c0000000000000000000002';
+const NORTH = '5c0000000000000000000001';
+const SOUTH = '5c0000000000000000000002';
 export const ACME = '5d0000000000000000000001';
 export const GLOBEX = '5d0000000000000000000002';
 export const SILENT = '5d0000000000000000000003';
 export const HOSTILE_NAME = `O'Brien "<b>" $1 \\ {{x}}`;
 
 export const ZONES = ['UTC', 'America/Los_Angeles', 'Pacific/Kiritimati'];
+
+/** Begins on 31 October in Los Angeles, and ends on 21 November in Kiritimati. */
+export const CHOSEN: Chosen = {
+  from: '2026-11-01T06:30:00Z',
+  to: '2026-11-20T18:00:00Z',
+  variables: {
+    instance: [NORTH, SOUTH],
+    metric: ['payload_billable_count'],
+    comparison: ['weekdays'],
+    org: [ACME],
+  },
+};
 
 const LOOKED_AT = Date.parse('2026-11-26T09:00:00Z');
 const STATEMENT = '00000000-0000-4000-8000-000000000002';
