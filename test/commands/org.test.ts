@@ -210,7 +210,7 @@ describe('org set', () => {
     const refused = await set('Shared', patch);
     expect(refused.code).toBe(2);
     expect(refused.stderr).toContain(
-      `Nothing was sent: organization ${ids['Shared']} was changed by somebody else meanwhile; `,
+      `(org ${ids['Shared']}): nothing was sent, as somebody else changed it meanwhile: `,
     );
     expect(refused.stderr).toContain('; limits.device is 50 and not 100\n');
     expect(changesSent()).toEqual([]);
