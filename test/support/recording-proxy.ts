@@ -10,8 +10,6 @@ export interface RecordingProxy extends AsyncDisposable {
   readonly atMs: number[];
   /** The methods whose requests are carried out and whose answers are lost. */
   readonly losesAnswersTo: Set<string>;
-  /** The methods whose answers are replaced by an empty object. */
-  readonly emptiesAnswersTo: Set<string>;
   /** Runs once, after the platform has answered the request and before the program has the answer. */
   afterAnswerTo(request: RegExp, run: () => Promise<void>): void;
 }
@@ -21,7 +19,6 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
   const seen: string[] = [];
   const atMs: number[] = [];
   const losesAnswersTo = new Set<string>();
-  const emptiesAnswersTo = new Set<string>();
   const hooks: { request: RegExp; run: () => Promise<void> }[] = [];
   const server = createServer((request, response) => {
     const { method = '', url = '', headers } = request;
@@ -30,11 +27,6 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
     const onward = sendOn({ hostname, port, method, path: url, headers }, (answer) => {
       if (losesAnswersTo.has(method)) {
         answer.resume().on('end', () => response.destroy());
-        return;
-      }
-      if (emptiesAnswersTo.has(method)) {
-        answer.resume();
-        response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
         return;
       }
       const passOn = () => {
@@ -57,7 +49,6 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
     seen,
     atMs,
     losesAnswersTo,
-    emptiesAnswersTo,
     afterAnswerTo: (request, run) => hooks.push({ request, run }),
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
