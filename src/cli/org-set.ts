@@ -113,10 +113,6 @@ export function completePatch(patch: OrgPatch, { limits = {} }: Resource): OrgPa
 
 /** Returns an organization with a patch applied. Limits that the patch does not name stay. */
 function withPatch(resource: Resource, patch: OrgPatch): Resource {
-  if (patch.limits === undefined) return { ...resource, ...patch };
-  return {
-    ...resource,
-    ...patch,
-    limits: { ...(resource['limits'] as object | undefined), ...patch.limits },
-  };
+  const limits = { ...(resource['limits'] as object | undefined), ...patch.limits };
+  return { ...resource, ...patch, limits };
 }
