@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
@@ -7,7 +9,7 @@ import { requireApiUrl } from '../ledger/instances.ts';
 import { listOrgPages } from '../losant/org-list.ts';
 import { getInstance, getOrg } from '../losant/orgs.ts';
 import { type Access, readAccess } from '../queries/access.ts';
-import type { InstanceConfig } from '../settings/config.ts';
+import { type InstanceConfig, requireDatabaseUrl } from '../settings/config.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
@@ -129,8 +131,16 @@ interface CheckedDatabase {
 
 /** Checks connection, version, schema, rights and clock. Reads only. */
 async function checkDatabase(checking: Checking): Promise<CheckedDatabase> {
+  const none = { handle: null, isAtHead: false, now: checking.hostNow };
+  const url = requireDatabaseUrl(checking.config);
+  const folder = url.startsWith('embedded:') ? resolve(url.slice('embedded:'.length)) : null;
+  if (folder !== null && !existsSync(join(folder, 'pgdata'))) {
+    const message = `${folder} has no embedded database yet: run creates it`;
+    await run(checking, 'database', () => ({ message }));
+    return none;
+  }
   const { value: opened } = await run(checking, 'database', async () => {
-    const handle = await openDatabase(checking, { ifMissing: 'stand_in' });
+    const handle = await openDatabase(checking, { ifMissing: 'refuse' });
     try {
       const access = await readAccess(handle.db);
       const message = `${handle.describe}, Postgres ${access.serverVersion}, user ${access.user}`;
@@ -140,7 +150,7 @@ async function checkDatabase(checking: Checking): Promise<CheckedDatabase> {
       throw describeDatabaseError(error, handle.describe) ?? error;
     }
   });
-  if (opened === undefined) return { handle: null, isAtHead: false, now: checking.hostNow };
+  if (opened === undefined) return none;
   const { handle, access } = opened;
   const schema = await run(checking, 'schema', () => checkSchema(checking, handle));
   await run(checking, 'rights', () => checkRights(handle, access, schema.value === 'empty'));

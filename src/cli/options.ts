@@ -255,10 +255,12 @@ function tokensOf(args: readonly string[], names: ReadonlyMap<string, string>, s
     return parseArgs({ args: [...args], options, allowPositionals: true, tokens: true }).tokens;
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    const [message = ''] = error.message.split(/\.(?= |\n|$)/);
-    const [, unknown] = /^Unknown option '(.*?)'/.exec(message) ?? [];
-    const known = [...names.keys()].map((long) => `--${long}`);
-    const near = unknown === undefined ? null : nearestName(unknown, known);
-    throw mistake(`${message}${near === null ? '' : `. Did you mean ${near}?`}`);
+    const [, unknown] = /^Unknown option '(.*?)'/.exec(error.message) ?? [];
+    if (unknown === undefined) throw mistake(error.message.replaceAll('\n', ' '));
+    const near = nearestName(
+      unknown,
+      [...names.keys()].map((long) => `--${long}`),
+    );
+    throw mistake(`unknown option '${unknown}'${near === null ? '' : `. Did you mean ${near}?`}`);
   }
 }

@@ -13,7 +13,7 @@ import { isGap, isSettled, STANDINGS } from '../usage/standing.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openSchema, requireWritable, useDatabase } from './open-database.ts';
 import { flag, type OptionValues, optional, text } from './options.ts';
-import { changeError, changeOrg, type FoundOrg, findOrg, placeOptions, SHOW_SAYS } from './org.ts';
+import { changeOrg, type FoundOrg, findOrg, placeOptions, type Resource } from './org.ts';
 import { renderEnd } from './run-result.ts';
 
 const options = {
@@ -97,7 +97,8 @@ async function endOrg(work: Work): Promise<number> {
     return outcome.refusal === null ? EXIT.incomplete : EXIT.refused;
   }
   signal.throwIfAborted();
-  await removeOrg(work, found);
+  const missed = (after: Resource | null) => (after === null ? null : 'the organization is still there');
+  await changeOrg(work, found, { patch: null, missed });
   const today = dayAt(now());
   await recordRemoval(work, today);
   logger.info({ org_id: orgId, instance_id: instanceId }, 'organization deleted');
@@ -160,15 +161,6 @@ function renderEnding({ open, devices }: Ending, nowMs: number): Line[] {
     ...(rows.length === 0 ? ['  Every wanted number of it is final or accepted.'] : renderTable({ rows })),
     line`  ${styled('yellow', 'Lost for good')}: the usage of today, ${dayAt(nowMs)}, which is never read.`,
   ];
-}
-
-/** Throws LosantError if the organization still exists, or if that cannot be found out. */
-async function removeOrg(context: CommandContext, found: FoundOrg): Promise<void> {
-  const { after, lost } = await changeOrg(context, found, null);
-  if (after === null) return;
-  const why = lost?.message ?? 'Losant said that it was deleted';
-  const message = `Not deleted: ${why}, but organization ${found.orgId} is still there`;
-  throw changeError(null, lost?.kind ?? 'bad_body', message, { hint: SHOW_SAYS });
 }
 
 /** Ends its tracks and closes what is open. */

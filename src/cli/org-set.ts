@@ -5,7 +5,6 @@ import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { flag, type OptionValues, required, text } from './options.ts';
 import {
-  changeError,
   changeOrg,
   compareOrgs,
   describeChange,
@@ -14,7 +13,6 @@ import {
   findOrg,
   placeOptions,
   type Resource,
-  SHOW_SAYS,
 } from './org.ts';
 
 const options = {
@@ -46,33 +44,19 @@ async function setOrg(context: CommandContext, asked: OptionValues<typeof option
     return EXIT.ok;
   }
   signal.throwIfAborted();
-  const { after } = await changeOrg(context, found, patch);
-  requireChanged(found, patch, { changes, expected, after });
+  const fields = changes.map(({ field }) => field);
+  const missed = (after: Resource | null) => {
+    if (after === null) return 'the organization is gone';
+    const differences = compareOrgs(expected, after).filter(({ field }) => fields.includes(field));
+    return differences.length === 0 ? null : differences.map(describeChange).join('; ');
+  };
+  await changeOrg(context, found, { patch, missed });
   output.print(
     'Changed: Losant has it so now.',
     'The database follows with the next listing of the organizations: a run by hand, or once a UTC day.',
   );
-  const fields = changes.map(({ field }) => field);
   context.logger.info({ org_id: found.orgId, fields }, 'organization changed');
   return EXIT.ok;
-}
-
-interface Change {
-  readonly changes: readonly FieldChange[];
-  readonly expected: Resource;
-  /** The organization as it is now; null if it is gone. */
-  readonly after: Resource | null;
-}
-
-/** Throws LosantError unless the organization has what was to be changed. */
-function requireChanged({ orgId }: FoundOrg, patch: OrgPatch, { changes, expected, after }: Change): void {
-  const missed = compareOrgs(expected, after ?? {}).filter(({ field }) =>
-    changes.some((change) => change.field === field),
-  );
-  if (after !== null && missed.length === 0) return;
-  const what = after === null ? 'the organization is gone' : missed.map(describeChange).join('; ');
-  const message = `instanceOrg.patch (org ${orgId}): not all is as asked: ${what}`;
-  throw changeError(patch, 'bad_body', message, { hint: SHOW_SAYS });
 }
 
 function renderChanges({ organization, orgId }: FoundOrg, changes: readonly FieldChange[]): Line[] {
@@ -129,10 +113,6 @@ export function completePatch(patch: OrgPatch, { limits = {} }: Resource): OrgPa
 
 /** Returns an organization with a patch applied. Limits that the patch does not name stay. */
 function withPatch(resource: Resource, patch: OrgPatch): Resource {
-  if (patch.limits === undefined) return { ...resource, ...patch };
-  return {
-    ...resource,
-    ...patch,
-    limits: { ...(resource['limits'] as object | undefined), ...patch.limits },
-  };
+  const limits = { ...(resource['limits'] as object | undefined), ...patch.limits };
+  return { ...resource, ...patch, limits };
 }

@@ -1,4 +1,4 @@
-import { type ErrorDetails, EXIT, LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
+import { EXIT, LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
 import { createAdminClient, mayHaveHappened, type OrgPatch, orgPatch } from '../losant/admin.ts';
 import { type LosantClient, type LosantClientOptions, openClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
@@ -41,24 +41,28 @@ export async function findOrg(
   { org: orgId }: OptionValues<typeof placeOptions>,
 ): Promise<FoundOrg> {
   const { instances } = context.config;
-  let failure: LosantError | null = null;
   for (const instance of instances) {
-    const client = openReading(context, instance);
-    const found = await getOrg(client, { ...instance, orgId, signal: context.signal }).catch(
-      (error: unknown) => {
-        if (!(error instanceof LosantError)) throw error;
-        if (error.kind !== 'not_found') failure ??= error;
-        return null;
-      },
-    );
-    if (found !== null) return { ...found, instance, orgId, client };
+    const place = { instance, orgId, client: openReading(context, instance) };
+    const found = await readOrg(place, context.signal);
+    if (found !== null) return { ...found, ...place };
   }
-  // An instance that does not answer may have the organization.
-  if (failure !== null) throw failure as LosantError;
   const where = instances.map(({ instanceId }) => instanceId).join(', ');
   throw new SettingsError(`--org ${orgId}: Losant knows no such organization of instance ${where}`, {
     hint: 'check the id; the organization may be deleted, or the token may belong to another instance',
   });
+}
+
+/** Returns null for an organization that Losant does not know. */
+async function readOrg(
+  { client, instance, orgId }: Omit<FoundOrg, keyof OrgResource>,
+  signal: AbortSignal,
+): Promise<OrgResource | null> {
+  try {
+    return await getOrg(client, { ...instance, orgId, signal });
+  } catch (error) {
+    if (error instanceof LosantError && error.kind === 'not_found') return null;
+    throw error;
+  }
 }
 
 export function openReading(
@@ -74,31 +78,37 @@ export function openReading(
 /** The time for which the result of a change is asked for, even while the process is asked to end. */
 const LOOK_AGAIN_MS = 60_000;
 
+/** The changes that a request asks for: a patch, or null to delete. */
+interface Change {
+  readonly patch: OrgPatch | null;
+  /** Returns what is not as it was asked to be, of the organization as it is then, null if it is gone. */
+  readonly missed: (after: Resource | null) => string | null;
+}
+
 /**
- * Sends a patch, or null to delete, once and reads the organization back. Returns it as it is then, null
- * if it does not exist, and the error if the answer was lost. Throws LosantError, before anything is sent if the
- * organization is no longer as it was found, or if the change was refused or nobody can say what became of it.
+ * Sends a change once and reads the organization back. Throws LosantError: before anything is sent if the organization
+ * is no longer as it was found, if the change was refused, if it was not made, or if nobody can say.
  */
 export async function changeOrg(
   context: CommandContext,
   found: FoundOrg,
-  patch: OrgPatch | null,
-): Promise<{ readonly after: Resource | null; readonly lost: LosantError | null }> {
-  const { orgId, instance } = found;
-  const { config, version, hostNow } = context;
-  if (config.adminToken === null) {
-    const { remedy } = aboutSetting('LOSANT_ADMIN_TOKEN');
-    throw new SettingsError('LOSANT_ADMIN_TOKEN is not set', { hint: remedy });
+  { patch, missed }: Change,
+): Promise<void> {
+  const { orgId, instance, resource } = found;
+  const admin = openAdmin(context, instance);
+  const fail = (kind: LosantErrorKind, message: string, hint: string, cause?: unknown) => {
+    const action = patch === null ? 'instanceOrg.delete' : 'instanceOrg.patch';
+    const error = `${action} (org ${orgId}): ${message}`;
+    return new LosantError(kind, error, { hint, cause, action, status: null, body: null });
+  };
+  const before = (await readOrg(found, context.signal))?.resource;
+  const changes = before === undefined ? [] : compareOrgs(resource, before);
+  if (before === undefined || changes.length > 0) {
+    const what = before === undefined ? 'it was deleted' : changes.map(describeChange).join('; ');
+    const hint = 'give the command again if that is still what you want: it starts from what is so now';
+    const kind = before === undefined ? 'not_found' : 'refused';
+    throw fail(kind, `nothing was sent, as somebody else changed it meanwhile: ${what}`, hint);
   }
-  const admin = createAdminClient({
-    apiUrl: instance.apiUrl,
-    domain: instance.domain,
-    token: config.adminToken,
-    now: hostNow,
-    timeoutMs: config.request.timeoutMs,
-    userAgent: `losant-usage-export/${version}`,
-  });
-  requireUnchanged(found, await lookAgain(found, context.signal), patch);
   let lost: LosantError | null = null;
   try {
     const place = { instanceId: instance.instanceId, orgId };
@@ -108,49 +118,23 @@ export async function changeOrg(
     lost = error;
     context.output.remark(`${error.message}: reading the organization back`);
   }
-  try {
-    return { after: await lookAgain(found, AbortSignal.timeout(LOOK_AGAIN_MS)), lost };
-  } catch (error) {
+  const hint = 'losant-usage org show says what is so; a slow request may still be carried out';
+  const after = await readOrg(found, AbortSignal.timeout(LOOK_AGAIN_MS)).catch((error: unknown) => {
     if (!(error instanceof LosantError)) throw error;
-    const message = `Organization ${orgId} may have been changed, which cannot be confirmed: ${error.message}`;
-    throw changeError(patch, error.kind, message, { hint: SHOW_SAYS, cause: error });
-  }
-}
-
-export const SHOW_SAYS = 'losant-usage org show says what is so; a slow request may still be carried out';
-
-async function lookAgain(
-  { client, instance, orgId }: FoundOrg,
-  signal: AbortSignal,
-): Promise<Resource | null> {
-  try {
-    return (await getOrg(client, { ...instance, orgId, signal })).resource;
-  } catch (error) {
-    if (error instanceof LosantError && error.kind === 'not_found') return null;
-    throw error;
-  }
-}
-
-function requireUnchanged({ orgId, resource }: FoundOrg, now: Resource | null, patch: OrgPatch | null): void {
-  const changes = now === null ? [] : compareOrgs(resource, now);
-  if (now !== null && changes.length === 0) return;
-  const what = now === null ? 'deleted' : 'changed';
-  const shown = changes.map((change) => `; ${describeChange(change)}`).join('');
-  const message = `Nothing was sent: organization ${orgId} was ${what} by somebody else meanwhile${shown}`;
-  throw changeError(patch, now === null ? 'not_found' : 'refused', message, {
-    hint: 'give the command again if that is still what you want: it starts from what is so now',
+    throw fail(error.kind, `it may be done, which cannot be confirmed: ${error.message}`, hint, error);
   });
+  const problem = missed(after?.resource ?? null);
+  if (problem !== null) throw fail(lost?.kind ?? 'bad_body', `not done: ${problem}`, hint);
 }
 
-/** Returns the error of a change that Losant did not make, or not as it was asked to. */
-export function changeError(
-  patch: OrgPatch | null,
-  kind: LosantErrorKind,
-  message: string,
-  details: ErrorDetails,
-): LosantError {
-  const action = patch === null ? 'instanceOrg.delete' : 'instanceOrg.patch';
-  return new LosantError(kind, message, { ...details, action, status: null, body: null });
+function openAdmin({ config, version, hostNow }: CommandContext, { apiUrl, domain }: InstanceConfig) {
+  const { adminToken: token, request } = config;
+  if (token === null) {
+    const { remedy } = aboutSetting('LOSANT_ADMIN_TOKEN');
+    throw new SettingsError('LOSANT_ADMIN_TOKEN is not set', { hint: remedy });
+  }
+  const userAgent = `losant-usage-export/${version}`;
+  return createAdminClient({ apiUrl, domain, token, now: hostNow, timeoutMs: request.timeoutMs, userAgent });
 }
 
 /** A field in which an organization differs; null means that it is not set. */

@@ -157,7 +157,7 @@ describe('a database', () => {
     place.remove();
     const { url, folder } = place;
     const { code, document } = await check({ DATABASE_URL: url });
-    expect(document.checks[2]?.message).toBe('no tables yet: run creates them');
+    expect(document.checks[1]?.message).toBe(`${folder} has no embedded database yet: run creates it`);
     expect(code).toBe(0);
     expect(existsSync(folder)).toBe(false);
   });

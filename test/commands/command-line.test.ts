@@ -65,12 +65,12 @@ it.each([
   ['gapss', "unknown command 'gapss'. Did you mean gaps?\n  losant-usage --help lists"],
   ['org', "unknown command 'org'"],
   ['org shw', "unknown command 'org shw'. Did you mean org show?"],
-  ['gaps --al', "Unknown option '--al'. Did you mean --all?\n  losant-usage gaps --help lists its options"],
+  ['gaps --al', "unknown option '--al'. Did you mean --all?\n  losant-usage gaps --help lists its options"],
   ['backfill --to 2026-11-01', '--from <YYYY-MM-DD> is missing\n  losant-usage backfill --help'],
   ['verify', '<dir> is missing'],
   ['run everything', "'everything' is too much: it belongs to no option"],
   ['run --date', "Option '--date <value>' argument missing"],
-  ['run --date --dry-run', "Option '--date' argument is ambiguous"],
+  ['run --date --dry-run', "Did you forget to specify the option argument for '--date'?"],
   ['run --dry-run=yes', "Option '--dry-run' does not take an argument"],
   ['run --date 2026-11-01 --date 2026-11-02', '--date <YYYY-MM-DD> was given 2 times'],
   ['run --date 2026-02-30', '--date 2026-02-30: That is no day, which is written YYYY-MM-DD.'],
@@ -103,7 +103,7 @@ it('a mistake is one document with --json', async () => {
   expect(JSON.parse(stdout)).toEqual({
     error: {
       code: 'settings',
-      message: "Unknown option '--veiw'. Did you mean --view?",
+      message: "unknown option '--veiw'. Did you mean --view?",
       hint: 'losant-usage export --help lists its options',
     },
   });

@@ -77,12 +77,12 @@ describe('--org', () => {
   });
 
   it('of an instance that cannot be asked is that instance’s trouble, and stops no other', async () => {
-    await west.control('tokens/revoke', { token: west.token });
+    await east.control('tokens/revoke', { token: east.token });
     const refused = await usage(['run', '--date', day, '--org', eastOrg, westOrg]);
-    await west.control('tokens', { token: west.token, scopes: ['all.Instance'] });
+    await east.control('tokens', { token: east.token, scopes: ['all.Instance'] });
     expect(refused.code).toBe(5);
-    const documents = jsonOf<[Report, Refusal]>(refused);
-    expect(documents).toMatchObject([{ status: 'complete' }, { error: { code: 'unauthorized' } }]);
+    const documents = jsonOf<[Refusal, Report]>(refused);
+    expect(documents).toMatchObject([{ error: { code: 'unauthorized' } }, { status: 'complete' }]);
   });
 });
 

@@ -134,16 +134,11 @@ export function spawnProgram(args: readonly string[], env: Env): Spawned {
 }
 
 /** Starts any program with these variables, and PATH and HOME. */
-export function startProcess(
-  file: string,
-  args: readonly string[],
-  env: Env,
-  { stdin = 'ignore' }: { stdin?: 'ignore' | 'pipe' } = {},
-): Spawned {
+export function startProcess(file: string, args: readonly string[], env: Env): Spawned {
   const { PATH = '', HOME = '' } = process.env;
   const child = spawn(file, args, {
     env: { PATH, HOME, ...CLOCK, ...env },
-    stdio: [stdin, 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     timeout: LONGEST_RUN_MS,
     killSignal: 'SIGKILL',
   });

@@ -8,8 +8,6 @@ export interface RecordingProxy extends AsyncDisposable {
   readonly seen: string[];
   /** The methods whose requests are carried out and whose answers are lost. */
   readonly losesAnswersTo: Set<string>;
-  /** The methods whose answers are replaced by an empty object. */
-  readonly emptiesAnswersTo: Set<string>;
   /** Runs once, after the platform has answered the request and before the program has the answer. */
   afterAnswerTo(request: RegExp, run: () => Promise<void>): void;
 }
@@ -18,7 +16,6 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
   const { hostname, port } = new URL(target);
   const seen: string[] = [];
   const losesAnswersTo = new Set<string>();
-  const emptiesAnswersTo = new Set<string>();
   const hooks: { request: RegExp; run: () => Promise<void> }[] = [];
   const server = createServer((request, response) => {
     const { method = '', url = '', headers } = request;
@@ -26,11 +23,6 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
     const onward = sendOn({ hostname, port, method, path: url, headers }, (answer) => {
       if (losesAnswersTo.has(method)) {
         answer.resume().on('end', () => response.destroy());
-        return;
-      }
-      if (emptiesAnswersTo.has(method)) {
-        answer.resume();
-        response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
         return;
       }
       const passOn = () => {
@@ -52,7 +44,6 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     seen,
     losesAnswersTo,
-    emptiesAnswersTo,
     afterAnswerTo: (request, run) => hooks.push({ request, run }),
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();

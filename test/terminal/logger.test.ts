@@ -54,10 +54,13 @@ describe('a line', () => {
     ]);
   });
 
-  test('ends where fields hold themselves', () => {
+  test('ends where fields hold themselves, and where causes go round in a circle', () => {
     const fields: Record<string, unknown> = { day: '2026-11-23' };
     fields['self'] = fields;
     expect(logged((logger) => logger.info(fields, 'circle')).text).toContain('[too deep]');
+    const error = new Error('first');
+    error.cause = new Error('second', { cause: error });
+    expect(logged((logger) => logger.error(error)).text).toContain('second');
   });
 
   test('is for people on a terminal: coloured, at once, with the time in UTC', () => {
@@ -112,12 +115,6 @@ describe('an error', () => {
         },
       },
     ]);
-  });
-
-  test('whose causes go round in a circle comes to an end', () => {
-    const error = new Error('first');
-    error.cause = new Error('second', { cause: error });
-    expect(logged((logger) => logger.error(error)).text).toContain('second');
   });
 });
 
