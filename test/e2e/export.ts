@@ -29,8 +29,6 @@ export interface Export {
   readonly start: (args: readonly string[], env?: Env) => Running;
   /** As a process of its own, for what only a process shows. */
   readonly spawn: (args: readonly string[], env?: Env) => Spawned;
-  /** Frees the platform's port before the end. */
-  readonly stopPlatform: () => Promise<void>;
   close(): Promise<void>;
 }
 
@@ -41,12 +39,13 @@ export async function openExport(
   const { now: hostNow = Date.now } = options;
   const platform = await startPlatform({ now: hostNow, ...options });
   const place = typeof given === 'string' ? await createPlace(given) : given;
-  let isUp = true;
-  const stopPlatform = async () => {
-    if (isUp) await platform[Symbol.asyncDispose]();
-    isUp = false;
+  const env = {
+    ...FAST,
+    LOSANT_API_URL: platform.url,
+    LOSANT_INSTANCE_ID: platform.instanceId,
+    LOSANT_API_TOKEN: platform.token,
+    DATABASE_URL: place.url,
   };
-  const env = { ...FAST, ...accessTo(platform), DATABASE_URL: place.url };
   return {
     platform,
     place,
@@ -54,9 +53,8 @@ export async function openExport(
     run: (args, changes = {}) => runProgram(args, { ...env, ...changes }, { hostNow }),
     start: (args, changes = {}) => startProgram(args, { ...env, ...changes }, { hostNow }),
     spawn: (args, changes = {}) => spawnProgram(args, { ...env, ...changes }),
-    stopPlatform,
     close: async () => {
-      await stopPlatform();
+      await platform[Symbol.asyncDispose]();
       await place.remove();
     },
   };
@@ -68,11 +66,6 @@ export function useExport(options: SimulatorOptions = {}): Export {
     () => openExport(options),
     (opened) => opened.close(),
   );
-}
-
-/** The settings that name a platform. */
-function accessTo({ url, instanceId, token }: Platform): Env {
-  return { LOSANT_API_URL: url, LOSANT_INSTANCE_ID: instanceId, LOSANT_API_TOKEN: token };
 }
 
 /** The ids of all organizations, in order, in lower case: those of deleted ones too. */
