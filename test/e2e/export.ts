@@ -1,4 +1,3 @@
-import { vi } from 'vitest';
 import type { SimulatorOptions } from '../../simulator/server.ts';
 import { useOpened } from '../opened.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
@@ -12,9 +11,6 @@ import {
   startProgram,
 } from '../support/program.ts';
 import { createPlace, type Place } from './usage.ts';
-
-/** Each test starts the program several times: on a machine that is busy otherwise, that takes its time. */
-vi.setConfig({ testTimeout: 90_000 });
 
 /** As fast as the machine is. */
 const FAST: Env = { REQUESTS_PER_SECOND: '2000', REQUEST_CONCURRENCY: '32', LOG_LEVEL: 'info' };
