@@ -38,9 +38,10 @@ it('an encrypted connection is verified in full, in whatever words it is asked f
     ) as unknown,
     hint: 'use the host name that the certificate names in DATABASE_URL',
   });
+  const where = `the database at ${url.slice(url.indexOf('@') + 1)}`;
   expect(await refusalOf(['run'], `${url}?sslmode=require`)).toEqual({
     code: 'database_refused',
-    message: `No encrypted connection to the database at ${url.slice(url.indexOf('@') + 1)}: it offers no TLS, which sslmode asks for`,
+    message: `No encrypted connection to ${where}: it offers no TLS, which sslmode asks for`,
     hint: 'switch TLS on at the server, or leave sslmode out of DATABASE_URL if nobody can listen in between',
   });
 });
