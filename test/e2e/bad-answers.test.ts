@@ -101,7 +101,8 @@ it('a device count that is left out is missing, and the run is not green', async
   const before = daysAgo(4);
   await platform.control('omit', { orgId, day: before, action: 'device_counts' });
   const ended = await run(['backfill', '--json', '--from', before, '--to', before]);
-  expect(jsonOf(ended)).toMatchObject({ status: 'partial', cells: { left_out: 1, failed: 0 } });
+  const failures = [{ orgId, stream: 'device_counts', from: before, to: before, code: 'left_out' }];
+  expect(jsonOf(ended)).toMatchObject({ status: 'partial', cells: { left_out: 1, failed: 0 }, failures });
   expect(ended.code).toBe(3);
   const rows = await place.query(`select standing, reason from losant_usage.cells
     where stream = 'device_counts' and usage_date = '${before}' and org_id = '${orgId}'`);

@@ -1,4 +1,3 @@
-import { vi } from 'vitest';
 import type { SimulatorOptions } from '../../simulator/server.ts';
 import { useOpened } from '../opened.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
@@ -13,9 +12,6 @@ import {
 } from '../support/program.ts';
 import { createPlace, type Place } from './usage.ts';
 
-/** Each test starts the program several times: on a machine that is busy otherwise, that takes its time. */
-vi.setConfig({ testTimeout: 90_000 });
-
 /** As fast as the machine is. */
 const FAST: Env = { REQUESTS_PER_SECOND: '2000', REQUEST_CONCURRENCY: '32', LOG_LEVEL: 'info' };
 
@@ -29,8 +25,6 @@ export interface Export {
   readonly start: (args: readonly string[], env?: Env) => Running;
   /** As a process of its own, for what only a process shows. */
   readonly spawn: (args: readonly string[], env?: Env) => Spawned;
-  /** Frees the platform's port before the end. */
-  readonly stopPlatform: () => Promise<void>;
   close(): Promise<void>;
 }
 
@@ -41,12 +35,13 @@ export async function openExport(
   const { now: hostNow = Date.now } = options;
   const platform = await startPlatform({ now: hostNow, ...options });
   const place = typeof given === 'string' ? await createPlace(given) : given;
-  let isUp = true;
-  const stopPlatform = async () => {
-    if (isUp) await platform[Symbol.asyncDispose]();
-    isUp = false;
+  const env = {
+    ...FAST,
+    LOSANT_API_URL: platform.url,
+    LOSANT_INSTANCE_ID: platform.instanceId,
+    LOSANT_API_TOKEN: platform.token,
+    DATABASE_URL: place.url,
   };
-  const env = { ...FAST, ...accessTo(platform), DATABASE_URL: place.url };
   return {
     platform,
     place,
@@ -54,9 +49,8 @@ export async function openExport(
     run: (args, changes = {}) => runProgram(args, { ...env, ...changes }, { hostNow }),
     start: (args, changes = {}) => startProgram(args, { ...env, ...changes }, { hostNow }),
     spawn: (args, changes = {}) => spawnProgram(args, { ...env, ...changes }),
-    stopPlatform,
     close: async () => {
-      await stopPlatform();
+      await platform[Symbol.asyncDispose]();
       await place.remove();
     },
   };
@@ -68,11 +62,6 @@ export function useExport(options: SimulatorOptions = {}): Export {
     () => openExport(options),
     (opened) => opened.close(),
   );
-}
-
-/** The settings that name a platform. */
-function accessTo({ url, instanceId, token }: Platform): Env {
-  return { LOSANT_API_URL: url, LOSANT_INSTANCE_ID: instanceId, LOSANT_API_TOKEN: token };
 }
 
 /** The ids of all organizations, in order, in lower case: those of deleted ones too. */

@@ -45,24 +45,3 @@ it('holds exactly what is true although every tenth request goes wrong, in any w
   expect(report.requests).toBe(stats.requests);
   expect(stats.requests).toBeLessThanOrEqual(80 * 6 + 2 + 6 + served);
 });
-
-it('names the cells whose answer is a redirect or far too large, and takes no number away', async () => {
-  const { platform, place, run } = exported;
-  const few = (await orgIdsOf(platform)).slice(0, 5);
-  const [redirected = '', flooded = ''] = few;
-  await platform.control('config', {
-    faults: [
-      { kinds: ['redirect'], orgIds: [redirected], actions: ['deviceCounts'] },
-      { kinds: ['huge_body'], orgIds: [flooded], actions: ['payloadCounts'], hugeBytes: 40 * 2 ** 20 },
-    ],
-  });
-  const partial = await run(['run', '--json', '--date', DAY, ...few.flatMap((orgId) => ['--org', orgId])]);
-  expect(partial.code).toBe(3);
-  const report = jsonOf(partial);
-  expect(report.cells).toMatchObject({ planned: 20, unchanged: 18, failed: 1, quarantined: 1 });
-  expect(report.failures.toSorted((a, b) => (a.code < b.code ? -1 : 1))).toMatchObject([
-    { orgId: flooded, stream: 'payload_sources', from: DAY, to: DAY, code: 'unplaceable_body' },
-    { orgId: redirected, stream: 'device_counts', from: DAY, to: DAY, code: 'unreachable' },
-  ]);
-  expect(await readStored(place)).toEqual(await readTruth(platform, DAY, DAY));
-});

@@ -104,13 +104,3 @@ it('a statement has no number of hours, and its proof pack holds with them besid
   const lines = await place.query('select distinct metric from losant_usage.statement_lines order by metric');
   expect(lines.map(({ metric }) => metric)).not.toContainEqual(expect.stringContaining('hour'));
 });
-
-it('without payload_hours in STREAMS what is stored stays readable', async () => {
-  const { run, place } = exported;
-  const before = await readStored();
-  expect((await run(['run', '--json'])).code).toBe(0);
-  expect(await readStored()).toEqual(before);
-  const [counted] = await place.query(`select count(payload_all_count) as hours from losant_usage.hourly_usage
-    where usage_date between '${FIRST}' and '${LAST}'`);
-  expect(Number(counted?.['hours'])).toBe(before.length * 24);
-});

@@ -33,24 +33,6 @@ function expectNoSecret({ stdout, stderr }: Ended): void {
   for (const secret of [PASSWORD, exported.platform.token]) expect(stdout + stderr).not.toContain(secret);
 }
 
-it('settings are refused with every problem in one message, and nothing is begun', async () => {
-  const wrong = {
-    LOSANT_INSTANCE_ID: 'short',
-    LOSANT_API_URL: 'http://api.example.com',
-    LOSANT_ORG_IDS: 'abc',
-    LOSANT_TOKEN: exported.platform.token,
-    STREAMS: 'device_counts,water',
-    READ_AT_HOURS: 'early',
-    DATABASE_URL: `mysql://usage:${PASSWORD}@127.0.0.1/usage`,
-    LOG_LEVEL: 'loud',
-  };
-  const { code, message } = await refusalOf(['run'], wrong, 2);
-  expect(code).toBe('settings');
-  const lines = message.split('\n').map((line) => line.replace(/^- /, ''));
-  const isNamed = (name: string) => lines.some((line) => line.startsWith(name) || line.includes(` ${name} `));
-  expect(Object.keys(wrong).filter((name) => !isNamed(name))).toEqual([]);
-});
-
 const [TODAY, STRAY] = [daysAgo(0), 'f'.repeat(24)];
 const [FROM, TO] = [daysAgo(3), daysAgo(2)];
 

@@ -27,7 +27,7 @@ export interface Stage extends Omit<Played, 'run'> {
 const STREAMS = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals'];
 
 export async function openStage(options: SimulatorOptions = {}): Promise<Stage> {
-  const played = await openPlayed(NOW, { orgs: 8, ...options });
+  const played = await openPlayed(NOW, { orgs: 4, ...options });
   const { now } = played;
   const handle = await createDatabase({ url: played.database.url, applicationName: 'test', poolSize: 5 });
   onTestFinished(() => handle.close());

@@ -30,7 +30,7 @@ const add = (days: string, { orgIds = null, streams = null, ...rest }: Options =
 
 // Promise (Missing numbers): A backfill wants the days it asks for and those between them and what is wanted
 // already: what it does not get is not forgotten.
-test('a backfill makes the rows of its range and up to the first day, of its streams and organizations only', async () => {
+test('a backfill makes the rows of its range and up to the first day, of what is in its scope', async () => {
   const [orgId, other] = [await ledger.newOrg(), await ledger.newOrg()];
   await ledger.prepare({ streams: ['device_counts', 'payload_totals'] });
   const result = await add('2026-11-10..2026-11-12', { orgIds: [orgId], streams: DEVICES });
@@ -41,7 +41,7 @@ test('a backfill makes the rows of its range and up to the first day, of its str
   expect((await ledger.cells(orgId))[0]).toBe('11-10 device_counts waiting never_read 11-24T00:15');
 });
 
-test('a backfill makes no day on which the organization did not exist, or before the horizon, and says so', async () => {
+test('a backfill makes no day before an organization existed, or before the horizon, and says so', async () => {
   const orgId = await ledger.newOrg({ createdOn: '2026-11-15' });
   await ledger.prepare({ streams: DEVICES });
   expect(await add('2020-01-01..2026-11-23')).toEqual({
@@ -80,7 +80,7 @@ test('a backfill sets due what is not stored, and with force all of the range', 
   ]);
 });
 
-test('a backfill reads again what has rows, and makes none, for a day that is named to `run`', async () => {
+test('a day that is named to `run` is read again where it has a row, and gets none', async () => {
   const orgId = await ledger.newOrg();
   await ledger.prepare({ streams: DEVICES });
   const range = '2026-11-22..2026-11-22';

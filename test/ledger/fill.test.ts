@@ -335,15 +335,4 @@ describe('what can no longer be read is closed', () => {
     for (const cell of (await ledger.cells(orgId)).slice(0, 3))
       expect(cell).toContain('unavailable past_horizon');
   });
-
-  test('what was given up before a creation date that moved later is no blocker either', async () => {
-    const orgId = await ledger.want({ from: '2026-11-22', to: '2026-11-23' }, DEVICES);
-    await prepareAt('2027-06-01T00:15:00.000Z', { streams: [] });
-    await setCreated(orgId, '2026-11-23');
-    await ledger.prepare({ streams: [] });
-    expect(await ledger.cells(orgId)).toEqual([
-      '11-22 device_counts accepted before_creation closed',
-      '11-23 device_counts unavailable past_horizon closed',
-    ]);
-  });
 });

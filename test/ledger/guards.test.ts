@@ -53,7 +53,7 @@ test.each([
 
 // Promise (Changes): The record of changes is only added to, and numbers, ledger and record cannot be changed by
 // hand.
-test('what is on record is only added to, by the program too, which may write in its own transaction only', async () => {
+test('what is on record is only added to, by the program too, which writes in its own transactions', async () => {
   for (const table of ['revisions', 'quarantine']) {
     const remove = sql.raw(`delete from losant_usage.${table}`);
     await expect(given.ledger.asProgram(remove)).rejects.toThrow(`losant_usage.${table}: delete is refused`);
@@ -83,7 +83,8 @@ test('the same days can be wanted by the program and be stored by the database',
       sql`insert into losant_usage.usage_days (usage_date, org_id) values (${day}, ${orgId})`,
       sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason)
         values (${day}, ${orgId}, 'payload_totals', 'never_read')`,
-      sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day) values (${orgId}, ${day}, ${day}, ${day})`,
+      sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day)
+        values (${orgId}, ${day}, ${day}, ${day})`,
     );
   await insert(FIRST_DAY);
   await insert(LAST_DAY);

@@ -104,7 +104,8 @@ class Ledger {
   async newOrgs(count: number): Promise<void> {
     await this.asProgram(
       sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
-        select lpad(n::text, 24, '0'), ${INSTANCE}, 'Acme', now(), now() from generate_series(1, ${count}::integer) as n`,
+        select lpad(n::text, 24, '0'), ${INSTANCE}, 'Acme', now(), now()
+        from generate_series(1, ${count}::integer) as n`,
     );
   }
 

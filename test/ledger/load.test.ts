@@ -265,16 +265,6 @@ describe('a batch', () => {
     expect(await numbersOf(orgId)).toEqual([{ numbers: minutes(17, 4) }]);
   });
 
-  test('keeps a time that was set after its request was sent', async () => {
-    const orgId = await wanted('device_counts');
-    const sentAtMs = at('2026-11-22T11:59:00.000Z');
-    await given.ledger.asProgram(
-      sql`update losant_usage.coverage set next_read_at = '2026-11-22T11:59:30Z' where org_id = ${orgId}`,
-    );
-    await given.ledger.load([{ ...devicesOf(orgId, 4, 1, 17), sentAtMs }]);
-    expect(await given.ledger.cells(orgId)).toEqual(['11-20 device_counts stored  11-22T11:59']);
-  });
-
   test('for which no row is wanted is a defect', async () => {
     const orgId = await wanted('device_counts');
     const stray = answer(orgId, 'notebook_minutes', DAY, failed);

@@ -142,7 +142,7 @@ describe('an organization that is seen', () => {
   });
 });
 
-test('an organization that cannot be read keeps the attributes that are known, and says so until it can be', async () => {
+test('an organization that cannot be read keeps what is known of it, and says so until it can be', async () => {
   await see(MONDAY, [acme()]);
   const [own, other] = [
     { orgId: A, problem: 'no id' },

@@ -135,10 +135,10 @@ export function applyTo({ stream, cell: before, numbers, verdict, hours: sentAt,
 export const lines = (table: string): string[] => table.trim().split(/\n\s*/);
 
 /**
- * Reads a situation as tables have it, `CELL | ANSWER | HOURS | …`. A cell is its standing, its numbers by their name in
- * NUMBERS if it has any, and what else is to be known: a2 are two failed attempts, s1 is one silence. An answer is the
- * name of numbers or of a verdict, and what there is beside it: `silence beside payload_sources stored some`. Totals may
- * be written out, `-/21/900` being an answer without the first column.
+ * Reads a situation as tables have it, `CELL | ANSWER | HOURS | …`. A cell is its standing, its numbers by their name
+ * in NUMBERS if it has any, and what else is to be known: a2 are two failed attempts, s1 is one silence. An answer is
+ * the name of numbers or of a verdict, and what there is beside it: `silence beside payload_sources stored some`.
+ * Totals may be written out, `-/21/900` being an answer without the first column.
  */
 export function read(stream: string, line: string): Given & { readonly expected: string } {
   const [cellText = '', answerText = '', hoursText = '', expected = ''] = line.split(/ *\| */);

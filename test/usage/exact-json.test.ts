@@ -17,9 +17,7 @@ describe('a number that a double would turn into another integer', () => {
   });
 
   test('is marked with the beginning of a very long text, in no time', () => {
-    const number = `1.${'0'.repeat(1_000_000)}1`;
-    expect(parseJson(number)).toEqual(new InexactNumber(number));
-    expect((parseJson(number) as InexactNumber).text).toHaveLength(61);
+    expect((parseJson(`1.${'0'.repeat(1_000_000)}1`) as InexactNumber).text).toHaveLength(61);
   });
 });
 
