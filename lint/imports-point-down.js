@@ -38,7 +38,7 @@ const NEVER = {
 
 /** Packages that only some parts of src may call; any file may name their types. */
 export const ONLY_IN = {
-  ky: ['src/losant', 'src/worker'],
+  ky: ['src/worker'],
   undici: ['src/losant'],
   pg: ['src/database'],
   kysely: ['src/database', 'src/ledger', 'src/queries', 'src/export', 'src/billing', 'src/console'],

@@ -1,18 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import ky from 'ky';
 import type { LosantErrorKind } from '../errors.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { Answer } from './answer.ts';
 import { AttemptError, type Question } from './attempt.ts';
 import { type Gate, LONGEST_WAIT_MS } from './gate.ts';
-import { createTransport, QUERY_FOR_ALL, type Transport, type TransportOptions } from './transport.ts';
+import { createTransport, type TransportOptions } from './transport.ts';
 
-export interface LosantClientOptions extends Omit<TransportOptions, 'maxBodyBytes' | 'connections'> {
+export interface LosantClientOptions extends Omit<TransportOptions, 'connections'> {
   readonly gate: Gate;
   /** Attempts per request; waits that the API asked for are not counted. */
   readonly attempts: number;
-  /** The bound on one body; a year of all counters is below 1 MiB. */
-  readonly maxBodyBytes?: number | undefined;
   readonly random: () => number;
   /** Wait in ms before a second attempt, doubled for each further one. */
   readonly backoffMs?: number | undefined;
@@ -28,15 +25,11 @@ export interface AttemptReport {
   readonly durationMs: number;
   /** The time spent waiting for a free slot, the rate and pauses. */
   readonly gateWaitMs: number;
-  readonly outcome: 'ok' | 'aborted' | LosantErrorKind;
   /** The reason why another attempt follows; null if none does. */
   readonly retryReason: LosantErrorKind | null;
 }
 
 export interface GetRequest extends Question {
-  /** The path below the API URL, without a leading slash; its segments are already encoded. */
-  readonly path: string;
-  readonly query: Readonly<Record<string, string>>;
   /** The number of attempts instead of the client's, for a question that can wait for a later run. */
   readonly attempts?: number | undefined;
 }
@@ -63,120 +56,77 @@ export function openClient(
   return createLosantClient({ apiUrl, domain, token, userAgent, random, ...config.request, ...options });
 }
 
-const MAX_BODY_BYTES = 32 * 1024 * 1024;
-
-/** All that ky needs to see of an answer, whose body was read already. */
-const ANSWERED = new Response(null, { status: 204 });
-
 export function createLosantClient(options: LosantClientOptions): LosantClient {
-  const { apiUrl, gate, attempts, maxBodyBytes = MAX_BODY_BYTES } = options;
-  const transport = createTransport({ ...options, maxBodyBytes, connections: gate.concurrency });
-  const parts = { ...options, transport };
-  // ky gets neither signal nor headers, which it would copy for each attempt: both are below the fetch.
-  const api = ky.create({
-    prefix: apiUrl,
-    // Each attempt has its own timeout, which starts when the gate lets the attempt go.
-    timeout: false,
-    retry: {
-      limit: attempts - 1,
-      methods: ['get'],
-      shouldRetry: ({ error }) => error instanceof AttemptError && error.isWorthAnotherTry,
-      // The fetch waits itself, as only it can be aborted.
-      delay: () => 0,
-    },
-  });
+  const { gate, now, onAttempt } = options;
+  const transport = createTransport({ ...options, connections: gate.concurrency });
   return {
     async get(request) {
-      const asking = new Asking(request, parts);
-      // The query is text in the path: of `searchParams` ky would build a second Request.
-      const query = new URLSearchParams(request.query).toString();
-      try {
-        await api.get(`${request.path}?${QUERY_FOR_ALL}${query && `&${query}`}`, {
-          fetch: async (input) => {
-            await asking.fetch(input instanceof Request ? input.url : String(input));
-            return ANSWERED;
-          },
-          ...(request.attempts === undefined ? {} : { retry: { limit: request.attempts - 1 } }),
-        });
-      } catch (error) {
-        request.signal.throwIfAborted();
-        if (error instanceof AttemptError) error.countAttempts(asking.sent);
-        throw error;
+      const { action, signal } = request;
+      const course = new Course(request, options);
+      let waitMs: number | null = null;
+      const attempt = async (gateWaitMs: number) => {
+        const startedAtMs = now();
+        const report = (status: number | null, retryReason: LosantErrorKind | null) =>
+          onAttempt?.({ action, status, durationMs: now() - startedAtMs, gateWaitMs, retryReason });
+        try {
+          const answer = await transport('GET', request);
+          report(200, null);
+          return answer;
+        } catch (error) {
+          const failure = error instanceof AttemptError ? error : null;
+          waitMs = failure && course.waitAfter(failure);
+          report(failure?.status ?? null, waitMs === null ? null : (failure?.kind ?? null));
+          throw error;
+        }
+      };
+      for (;;) {
+        waitMs = null;
+        try {
+          return await gate.run(attempt, request);
+        } catch (error) {
+          if (waitMs === null) throw course.ended(error);
+        }
+        // An aborted wait throws an error of its own.
+        if (waitMs > 0) await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       }
-      if (asking.answer === null) throw new Error('ky took an answer that nobody sent');
-      return asking.answer;
     },
   };
 }
 
-type ClientParts = LosantClientOptions & { readonly transport: Transport };
-
 /**
- * The fetch of one request, whose attempts go through the gate. When the API asks to wait, all requests of the
- * token pause and this one is sent again, until its waits add up to more than {@link LONGEST_WAIT_MS}. To ky, all
- * of that is one attempt.
+ * The attempts of one request. Where the API asks to wait, all requests of the token pause and no attempt is spent,
+ * until the waits add up to more than {@link LONGEST_WAIT_MS}.
  */
-class Asking {
-  answer: Answer | null = null;
-  /** The number of requests sent so far. */
-  sent = 0;
-  readonly #request: GetRequest;
-  readonly #client: ClientParts;
-  #attempts = 0;
+class Course {
+  readonly #attempts: number;
+  readonly #options: LosantClientOptions;
+  #failed = 0;
   #waits = 0;
   #waitedMs = 0;
 
-  constructor(request: GetRequest, client: ClientParts) {
-    this.#request = request;
-    this.#client = client;
+  constructor({ attempts }: GetRequest, options: LosantClientOptions) {
+    this.#attempts = attempts ?? options.attempts;
+    this.#options = options;
   }
 
-  async fetch(url: string): Promise<void> {
-    const { gate, random, backoffMs } = this.#client;
-    const { signal } = this.#request;
-    const backoff = this.#attempts === 0 ? 0 : backoffOf(this.#attempts, random(), backoffMs);
-    if (backoff > 0) await sleep(backoff, undefined, { signal });
-    this.#attempts += 1;
-    while (this.answer === null) {
-      try {
-        this.answer = await gate.run((waitedMs) => this.#send(url, waitedMs), this.#request);
-      } catch (error) {
-        const isAskedToWait =
-          error instanceof AttemptError && error.kind === 'rate_limited' && !error.isFinal;
-        if (!isAskedToWait || this.#waitedMs > LONGEST_WAIT_MS) throw error;
-      }
-    }
-  }
-
-  async #send(url: string, gateWaitMs: number): Promise<Answer> {
-    const { now, onAttempt, transport } = this.#client;
-    const startedAtMs = now();
-    const report = (end: Pick<AttemptReport, 'status' | 'outcome' | 'retryReason'>) =>
-      onAttempt?.({ action: this.#request.action, durationMs: now() - startedAtMs, gateWaitMs, ...end });
-    this.sent += 1;
-    try {
-      const answer = await transport('GET', url, this.#request);
-      report({ status: 200, outcome: 'ok', retryReason: null });
-      return answer;
-    } catch (error) {
-      const isFailure = error instanceof AttemptError;
-      const { status, kind: outcome } = isFailure ? error : ({ status: null, kind: 'aborted' } as const);
-      report({ status, outcome, retryReason: isFailure && this.#isSentAgain(error) ? error.kind : null });
-      throw error;
-    }
-  }
-
-  /** Returns whether the request is sent again: by ky, or after a pause of all requests that the API asks for. */
-  #isSentAgain(error: AttemptError): boolean {
-    const { gate, attempts } = this.#client;
+  /** Returns the time in ms after which the request is sent again; null if it is not. */
+  waitAfter(error: AttemptError): number | null {
+    const { gate, random, backoffMs } = this.#options;
     if (error.kind !== 'rate_limited') {
-      return error.isWorthAnotherTry && this.#attempts < (this.#request.attempts ?? attempts);
+      this.#failed += 1;
+      const isOver = !error.isWorthAnotherTry || this.#failed >= this.#attempts;
+      return isOver ? null : backoffOf(this.#failed, random(), backoffMs);
     }
     const pauseMs = pauseOf(error.retryAfterMs, this.#waits);
     gate.pauseFor(pauseMs);
     this.#waits += 1;
     this.#waitedMs += pauseMs;
-    return this.#waitedMs <= LONGEST_WAIT_MS;
+    return this.#waitedMs > LONGEST_WAIT_MS ? null : 0;
+  }
+
+  ended(error: unknown): unknown {
+    if (error instanceof AttemptError) error.countAttempts(this.#failed + this.#waits);
+    return error;
   }
 }
 

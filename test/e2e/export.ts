@@ -19,7 +19,7 @@ vi.setConfig({ testTimeout: 90_000 });
 /** As fast as the machine is. */
 const FAST: Env = { REQUESTS_PER_SECOND: '2000', REQUEST_CONCURRENCY: '32', LOG_LEVEL: 'info' };
 
-/** A platform at today's date, and a database to export it to. */
+/** A platform at today's date, or at that of `now`, and a database to export it to. */
 export interface Export {
   readonly platform: Platform;
   readonly place: Place;
@@ -36,10 +36,11 @@ export interface Export {
 
 export async function openExport(
   options: SimulatorOptions = {},
-  kind: Place['kind'] = 'postgres',
+  given: Place['kind'] | Place = 'postgres',
 ): Promise<Export> {
-  const platform = await startPlatform({ now: Date.now, ...options });
-  const place = await createPlace(kind);
+  const { now: hostNow = Date.now } = options;
+  const platform = await startPlatform({ now: hostNow, ...options });
+  const place = typeof given === 'string' ? await createPlace(given) : given;
   let isUp = true;
   const stopPlatform = async () => {
     if (isUp) await platform[Symbol.asyncDispose]();
@@ -50,8 +51,8 @@ export async function openExport(
     platform,
     place,
     env,
-    run: (args, changes = {}) => runProgram(args, { ...env, ...changes }),
-    start: (args, changes = {}) => startProgram(args, { ...env, ...changes }),
+    run: (args, changes = {}) => runProgram(args, { ...env, ...changes }, { hostNow }),
+    start: (args, changes = {}) => startProgram(args, { ...env, ...changes }, { hostNow }),
     spawn: (args, changes = {}) => spawnProgram(args, { ...env, ...changes }),
     stopPlatform,
     close: async () => {

@@ -51,7 +51,7 @@ test('imports of what lies below pass', () => {
   expect(
     lintTree({
       'src/billing/planted.ts': `import '../ledger/load.ts';\nimport '../usage/day.ts';\nimport './close.ts';\n`,
-      'src/losant/planted.ts': `import '../errors.ts';\nimport 'ky';\n`,
+      'src/losant/planted.ts': `import '../errors.ts';\nimport 'undici';\n`,
       'src/cli/org.ts': `import '../losant/admin.ts';\n`,
       'test/planted.ts': `import '../simulator/server.ts';\nimport 'pg';\n`,
     }),

@@ -112,16 +112,6 @@ test('who waits little is given the last answer until it is old', async () => {
   expect(performance.now() - since).toBeLessThan(30_000);
 });
 
-test('before the first answer there is none', async () => {
-  const kept = keepReading(() => Promise.reject(new Error('gone')), {
-    keepMs: 1_000,
-    timeoutMs: 20,
-    now: () => 0,
-    onFailure: () => {},
-  });
-  expect(await kept()).toBeNull();
-});
-
 test('more reads than may be under way at once are refused, until one of them ends', async () => {
   const bound = boundReads({ max: 2, timeoutMs: 20 });
   const first = Promise.withResolvers<string>();

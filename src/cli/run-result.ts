@@ -5,7 +5,6 @@ import type { RunOutcome } from '../export/run.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
 import { daysFrom } from '../usage/day.ts';
-import type { CommandContext } from './command.ts';
 
 /** The end of the export of one instance. */
 export type InstanceEnd =
@@ -16,19 +15,12 @@ export type ShownOutcome = Pick<RunOutcome, 'report' | 'refusal'> & {
   readonly tally: Pick<RunOutcome['tally'], 'restated' | 'restatedFinal'>;
 };
 
-export function printEnds(
-  { output }: Pick<CommandContext, 'output'>,
-  ends: readonly InstanceEnd[],
-  verbose: boolean,
-): void {
-  output.print(...ends.flatMap((end) => renderEnd(end, verbose)));
-  const documents = ends.map((end) => {
-    return 'error' in end ? { error: describeError(end.error) } : end.outcome.report;
-  });
-  output.printJson(documents.length === 1 ? documents[0] : documents);
+/** Returns the document of `--json`. */
+export function toDocument(end: InstanceEnd): unknown {
+  return 'error' in end ? { error: describeError(end.error) } : end.outcome.report;
 }
 
-export function renderEnd(end: InstanceEnd, verbose: boolean): Line[] {
+export function renderEnd(end: InstanceEnd): Line[] {
   const { instanceId } = end;
   if ('error' in end) {
     const { message, hint } = describeError(end.error);
@@ -36,7 +28,8 @@ export function renderEnd(end: InstanceEnd, verbose: boolean): Line[] {
     return [line`Instance ${styled('bold', instanceId)}: ${state}. ${message}`, `  ${hint}`];
   }
   const { report, refusal, tally } = end.outcome;
-  const lines = [renderHead(instanceId, report), ...renderCounts(report, tally.restated, verbose)];
+  const lines = [renderHead(instanceId, report)];
+  if (report.from !== null) lines.push(renderCounts(report, tally.restated));
   if (tally.restatedFinal > 0) {
     const what = `${count(tally.restatedFinal, 'final number')} restated by Losant`;
     lines.push(line`  ${styled('yellow', what)}: see the view losant_usage.restatements`);
@@ -59,8 +52,7 @@ function renderHead(instanceId: string, report: RunReport): Line {
   return [...head, state, `, ${showDays({ from, to })}, ${facts}`];
 }
 
-function renderCounts({ from, cells, rows }: RunReport, restated: number, verbose: boolean): Line[] {
-  if (from === null) return [];
+function renderCounts({ cells }: RunReport, restated: number): Line {
   const parts: readonly (readonly [number, string])[] = [
     [cells.loaded - restated, 'new'],
     [restated, 'changed'],
@@ -71,14 +63,9 @@ function renderCounts({ from, cells, rows }: RunReport, restated: number, verbos
     [cells.unavailable, 'unavailable'],
   ];
   const shown = parts
-    .filter(([number]) => verbose || number > 0)
+    .filter(([number]) => number > 0)
     .map(([number, what]) => `${showNumber(number)} ${what}`);
-  const lines = [`  ${count(cells.planned, 'number')} asked for: ${shown.join(', ')}`];
-  if (!verbose) return lines;
-  const changes = (['inserted', 'updated', 'deleted', 'unchanged'] as const).map(
-    (what) => `${showNumber(rows[what])} ${what}`,
-  );
-  return [...lines, `  rows: ${changes.join(', ')}`];
+  return `  ${count(cells.planned, 'number')} asked for: ${shown.join(', ')}`;
 }
 
 /** The number of causes shown to people, and of examples for each; the document of `--json` has all. */
