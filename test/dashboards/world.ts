@@ -1,8 +1,8 @@
 /** A database with known numbers, looked at on 26 November 2026, asked in any time zone. */
 import pg from 'pg';
-import { addCells, changeCells } from '../support/cells.ts';
 import { createClockDatabase } from '../support/clock-database.ts';
 import { queryOnce } from '../support/databases.ts';
+import { addCells, changeCells } from './cells.ts';
 import type { Chosen } from './dashboards.ts';
 
 const NORTH = '5c0000000000000000000001';

@@ -61,8 +61,8 @@ export const worldMutants: readonly Mutant[] = [
     name: 'world-answer-of-another-time',
     promise: `The world finds a number from an answer of another time.`,
     file: 'src/losant/transport.ts',
-    find: `takesAnyTime ? null : findOtherTime(answer, notBeforeMs);`,
-    replace: `null;`,
+    find: `(takesAnyTime ? null : findOtherTime(answer, question))`,
+    replace: `null`,
     test,
   },
   {

@@ -7,16 +7,7 @@ import type { Dice } from './dice.ts';
 import { readLedger } from './ledger.ts';
 import { type Kinds, step } from './platform-steps.ts';
 import { DAY_MS, dayAt, HOUR_MS, nameOf, STREAMS } from './truth.ts';
-import {
-  changeSettings,
-  everything,
-  LEASE_OVER_MS,
-  ownOf,
-  POLICIES,
-  passTime,
-  run,
-  type World,
-} from './world.ts';
+import { changeSettings, LEASE_OVER_MS, ownOf, POLICIES, passTime, run, type World } from './world.ts';
 
 /** Accepts a number, after which it is no gap; one that is only waiting is not accepted. */
 async function waive(world: World, dice: Dice): Promise<string> {
@@ -30,7 +21,7 @@ async function waive(world: World, dice: Dice): Promise<string> {
   if (from.length === 0) return 'no: nothing is open';
   const cell = dice.pick(from);
   const args = ['--org', cell.orgId, '--stream', cell.stream, '--day', cell.day, '--reason', 'agreed'];
-  const { code, stdout } = await run(world, ['waive', ...args], null);
+  const { code, stdout } = await run(world, ['waive', ...args]);
   const after = (await readLedger(database.url)).cells.get(nameOf(cell));
   const isRight = isForbidden
     ? code === 2 && after?.standing === 'waiting'
@@ -49,7 +40,7 @@ const lastMonth = ({ nowMs }: World) => monthOf(dayAt(Date.parse(`${monthOf(dayA
 async function close(world: World, { isAdjusted = false, isIncomplete = false }): Promise<string> {
   const month = lastMonth(world);
   const args = ['close', '--period', month, ...(isAdjusted ? ['--adjust'] : [])];
-  let { code, stdout } = await run(world, args, null);
+  let { code, stdout } = await run(world, args);
   const open = [...world.ledger.cells.values()].filter(
     ({ day, standing, instanceId }) =>
       instanceId === world.platform.instanceId &&
@@ -60,13 +51,9 @@ async function close(world: World, { isAdjusted = false, isIncomplete = false })
     world.complaints.push(`${month} was closed though ${open.slice(0, 3).map(nameOf).join(', ')} are open`);
   const hash = /"blockersHash":"([0-9a-f]+)"/.exec(stdout)?.[1];
   if (isIncomplete && hash !== undefined) {
-    const wrong = await run(
-      world,
-      [...args, '--incomplete', 'agreed', '--blockers', `${hash.slice(1)}0`],
-      null,
-    );
+    const wrong = await run(world, [...args, '--incomplete', 'agreed', '--blockers', `${hash.slice(1)}0`]);
     if (wrong.code === 0) world.complaints.push(`${month} was closed with blockers that nobody was shown`);
-    ({ code, stdout } = await run(world, [...args, '--incomplete', 'agreed', '--blockers', hash], null));
+    ({ code, stdout } = await run(world, [...args, '--incomplete', 'agreed', '--blockers', hash]));
   }
   if (![0, 2, 3].includes(code ?? -1)) world.complaints.push(`close ended with ${code}: ${stdout}`);
   return `${args.join(' ')}${isIncomplete ? ' --incomplete' : ''}: ${code}`;
@@ -78,9 +65,9 @@ async function verify(world: World): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'losant-usage-world-'));
   try {
     const out = join(folder, 'packs');
-    const { code } = await run(world, ['statement', '--period', month, '--out', out], null);
+    const { code } = await run(world, ['statement', '--period', month, '--out', out]);
     if (code !== 0) return `${month} is not closed: ${code}`;
-    const verified = await run(world, ['verify', out], null);
+    const verified = await run(world, ['verify', out]);
     if (verified.code !== 0) world.complaints.push(`the pack of ${month} does not hold: ${verified.stdout}`);
     return `${month}: ${verified.code}`;
   } finally {
@@ -121,7 +108,7 @@ export const PEOPLE_STEPS = {
     const to = dayAt(Date.parse(`${monthOf(dayAt(world.nowMs))}-01`) - DAY_MS);
     const range = { from: `${month}-01`, to };
     const args = ['backfill', '--from', range.from, '--to', range.to, '--force'];
-    return `${month}: ${(await run(world, args, { ...everything(world), range, isBackfill: true })).code}`;
+    return `${month}: ${(await run(world, args)).code}`;
   }),
   close: step(3, (world) => close(world, {})),
   close_incomplete: step(2, (world) => close(world, { isIncomplete: true })),

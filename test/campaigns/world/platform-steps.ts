@@ -5,7 +5,6 @@ import type { Dice } from './dice.ts';
 import { DAY_MS, dayAt, HOUR_MS, STREAMS } from './truth.ts';
 import {
   daysOf,
-  everything,
   livingOf,
   NO_TROUBLE,
   noteAll,
@@ -118,8 +117,7 @@ async function deleteOrg(world: World, orgId: string): Promise<boolean> {
 /** Has organizations of the other instance exported, by a process of its own. */
 export async function runOther(world: World): Promise<string> {
   const { other } = world;
-  const scope = { ...everything(world), instanceId: other.instanceId };
-  return `${(await run(world, ['run'], scope, { platform: other })).code}`;
+  return `${(await run(world, ['run'], { platform: other })).code}`;
 }
 
 const counter = (dice: Dice, share: number): Input =>

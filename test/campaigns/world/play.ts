@@ -11,7 +11,6 @@ import { checkStatements } from './statements.ts';
 import { DAY_MS, dayAt, HOUR_MS, STREAMS } from './truth.ts';
 import {
   changeSettings,
-  everything,
   livingOf,
   NO_TROUBLE,
   noteAll,
@@ -132,7 +131,7 @@ async function heal(world: World, log: string[]): Promise<string[]> {
   const lastDay = dayAt(world.nowMs - DAY_MS);
   const runLater = async (): Promise<number | null> => {
     await passTime(world, 2 * HOUR_MS);
-    return (await run(world, ['run'], everything(world), { more: PATIENT })).code;
+    return (await run(world, ['run'], { more: PATIENT })).code;
   };
   const runLast = async (): Promise<string> => {
     const code = await runLater();
@@ -171,7 +170,7 @@ async function endTrouble(world: World): Promise<string> {
   for (const orgId of others) await world.platform.control('orgs/restore', { orgId });
   await noteAll(world);
   await passTime(world, HOUR_MS);
-  const { code } = await run(world, ['run'], everything(world), { more: PATIENT });
+  const { code } = await run(world, ['run'], { more: PATIENT });
   return `${code}, of the other instance ${await runOther(world)}`;
 }
 
@@ -182,8 +181,7 @@ async function readAgain(world: World): Promise<string> {
   const args = ['backfill', '--from', range.from, '--to', range.to, '--force'];
   const codes: (number | null)[] = [];
   for (const platform of [world.platform, world.other]) {
-    const scope = { ...everything(world), instanceId: platform.instanceId, range, isBackfill: true };
-    codes.push((await run(world, args, scope, { platform, more: PATIENT })).code);
+    codes.push((await run(world, args, { platform, more: PATIENT })).code);
   }
   return codes.join();
 }
@@ -196,7 +194,7 @@ async function acceptRest(world: World): Promise<string> {
   });
   for (const { orgId, stream, day } of rest) {
     const args = ['--org', orgId, '--stream', stream, '--day', day, '--reason', 'gone'];
-    const { code, stdout } = await run(world, ['waive', ...args], null);
+    const { code, stdout } = await run(world, ['waive', ...args]);
     if (code !== 0) world.complaints.push(`waive ${stream} ${orgId} ${day} ended with ${code}: ${stdout}`);
   }
   return `${rest.length} numbers`;

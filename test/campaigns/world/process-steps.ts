@@ -3,12 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { portOf, startWire, through } from '../../support/wire.ts';
 import type { Dice } from './dice.ts';
 import { readLedger } from './ledger.ts';
-import type { Scope } from './outcomes.ts';
 import { type Kinds, step } from './platform-steps.ts';
 import { DAY_MS, HOUR_MS } from './truth.ts';
 import {
   daysOf,
-  everything,
   finish,
   LEASE_OVER_MS,
   passTime,
@@ -21,46 +19,26 @@ import {
   wake,
 } from './world.ts';
 
-interface Export {
-  readonly args: readonly string[];
-  readonly scope: Scope;
-}
-
 const flags = (name: string, values: readonly string[] | null) =>
   values?.flatMap((value) => [name, value]) ?? [];
 
 /** Returns a backfill; the lease of a dead process, for which it would wait, has lapsed by then. */
-async function someBackfill(world: World, dice: Dice): Promise<Export> {
+async function someBackfill(world: World, dice: Dice): Promise<string[]> {
   await passTime(world, LEASE_OVER_MS);
   const days = daysOf(world, 26);
   const last = dice.chance(0.6) ? 0 : dice.below(12);
-  const range = { from: days[last + dice.below(14)] as string, to: days[last] as string };
   const orgIds = dice.chance(0.2) ? [await someOrg(world, dice)] : null;
   const streams = dice.chance(0.2) ? [dice.pick(world.settings.streams)] : null;
-  const args = [
-    'backfill',
-    '--from',
-    range.from,
-    '--to',
-    range.to,
-    ...(dice.chance(0.35) ? ['--force'] : []),
-  ];
-  return {
-    args: [...args, ...flags('--org', orgIds), ...flags('--stream', streams)],
-    scope: { ...everything(world), orgIds, streams, range, isBackfill: true },
-  };
+  const range = ['--from', days[last + dice.below(14)] as string, '--to', days[last] as string];
+  const force = dice.chance(0.35) ? ['--force'] : [];
+  return ['backfill', ...range, ...force, ...flags('--org', orgIds), ...flags('--stream', streams)];
 }
 
-const runAll = (world: World): Export => ({ args: ['run'], scope: everything(world) });
+const someDate = (world: World, dice: Dice) => ['run', '--date', dice.pick(daysOf(world, 8))];
 
-function someDate(world: World, dice: Dice): Export {
-  const day = dice.pick(daysOf(world, 8));
-  return { args: ['run', '--date', day], scope: { ...everything(world), range: { from: day, to: day } } };
-}
-
-async function someExport(world: World, dice: Dice): Promise<Export> {
+async function someExport(world: World, dice: Dice): Promise<string[]> {
   const roll = dice.next();
-  if (roll < 0.6) return runAll(world);
+  if (roll < 0.6) return ['run'];
   return roll < 0.8 ? await someBackfill(world, dice) : someDate(world, dice);
 }
 
@@ -71,17 +49,21 @@ type Way = Record<'cut' | 'mend' | 'interrupt', () => void>;
 
 /** Runs an export by a way of its own to the database, and does something at one of its statements. */
 async function disturb(world: World, dice: Dice, act: (way: Way) => 'pass' | 'drop'): Promise<string> {
-  const { args, scope } = await someExport(world, dice);
+  const args = await someExport(world, dice);
   await using wire = await startWire(portOf(world.database.url));
   const moment = someMoment(dice);
   let isPlayed = false;
   wire.onSent = (nth) => {
     if (nth !== moment) return 'pass';
     isPlayed = true;
-    return act({ cut: () => wire.cut(), mend: () => wire.mend(), interrupt: () => running.kill('SIGTERM') });
+    return act({
+      cut: () => wire.cut(),
+      mend: () => wire.mend(),
+      interrupt: () => started.running.kill('SIGTERM'),
+    });
   };
-  const running = start(world, args, { databaseUrl: through(wire, world.database.url) });
-  const { code } = await finish(world, running, { what: `${args.join(' ')}, disturbed`, scope });
+  const started = start(world, args, { databaseUrl: through(wire, world.database.url) });
+  const { code } = await finish(world, started);
   await untilGone(world);
   return `${args.join(' ')} at statement ${moment}${isPlayed ? '' : ', which it did not reach'}: ${code}`;
 }
@@ -96,7 +78,7 @@ async function untilGone(world: World): Promise<void> {
 }
 
 async function freeze(world: World, dice: Dice): Promise<string> {
-  const { args, scope } = await someExport(world, dice);
+  const args = await someExport(world, dice);
   await using wire = await startWire(portOf(world.database.url));
   const moment = someMoment(dice);
   let isOver = false;
@@ -107,10 +89,9 @@ async function freeze(world: World, dice: Dice): Promise<string> {
       return 'freeze';
     };
   });
-  const what = `${args.join(' ')}, frozen`;
   const startedAtMs = world.nowMs;
   const first = start(world, args, { databaseUrl: through(wire, world.database.url) });
-  await Promise.race([frozen, first.ended]);
+  await Promise.race([frozen, first.running.ended]);
   isOver = true;
   await passTime(world, LEASE_OVER_MS + dice.below(dice.chance(0.5) ? 60 : 30_000) * 1_000);
   // What Postgres does after a minute with a session that does nothing in the midst of a transaction.
@@ -119,23 +100,20 @@ async function freeze(world: World, dice: Dice): Promise<string> {
   if (code === 4)
     world.complaints.push('a process that was frozen for more than a minute still keeps others out');
   wire.thaw();
-  const ended = await finish(world, first, { what, scope, startedAtMs });
-  return `${what} at statement ${moment}: ${ended.code}, beside it ${code}`;
+  const ended = await finish(world, first, startedAtMs);
+  return `${args.join(' ')} at statement ${moment}: ${ended.code}, beside it ${code}`;
 }
 
 /** A backfill that waits for a run, and may be killed meanwhile: its days stay due, and are read all the same. */
 async function backfillBeside(world: World, dice: Dice): Promise<string> {
-  const { args, scope } = await someBackfill(world, dice);
+  const args = await someBackfill(world, dice);
   await world.platform.control('config', { latencyMs: 40 });
   const holder = run(world, ['run']);
   await sleep(100);
   const waiting = start(world, args);
   const isKilled = dice.chance(0.5);
-  if (isKilled) setTimeout(() => waiting.kill('SIGTERM'), dice.below(600));
-  const [second, first] = await Promise.all([
-    finish(world, waiting, { what: args.join(' '), scope }),
-    holder,
-  ]);
+  if (isKilled) setTimeout(() => waiting.running.kill('SIGTERM'), dice.below(600));
+  const [second, first] = await Promise.all([finish(world, waiting), holder]);
   await world.platform.control('config', { latencyMs: 0 });
   return `${args.join(' ')}${isKilled ? ', killed' : ''}: ${second.code}, the run ${first.code}`;
 }
@@ -147,8 +125,8 @@ function jumpingClock(world: World, dice: Dice): { hostNow: () => number; byMs: 
   return { byMs, hostNow: () => world.nowMs + (--left < 0 ? byMs : 0) };
 }
 
-async function runLogged(world: World, { args, scope }: Export): Promise<string> {
-  return `${args.join(' ')}: ${(await run(world, args, scope)).code}`;
+async function runLogged(world: World, args: readonly string[]): Promise<string> {
+  return `${args.join(' ')}: ${(await run(world, args)).code}`;
 }
 
 export const PROCESS_STEPS = {
@@ -170,13 +148,12 @@ export const PROCESS_STEPS = {
     await stopWorkers(world);
     return await wake(world, 'a');
   }),
-  run: step(6, (world) => runLogged(world, runAll(world))),
+  run: step(6, (world) => runLogged(world, ['run'])),
   run_day: step(2, (world, dice) => runLogged(world, someDate(world, dice))),
   run_part: step(2, async (world, dice) => {
     const orgIds = dice.chance(0.5) ? [await someOrg(world, dice)] : null;
     const streams = orgIds && dice.chance(0.5) ? null : [dice.pick(world.settings.streams)];
-    const args = ['run', ...flags('--org', orgIds), ...flags('--stream', streams)];
-    return await runLogged(world, { args, scope: { ...everything(world), orgIds, streams } });
+    return await runLogged(world, ['run', ...flags('--org', orgIds), ...flags('--stream', streams)]);
   }),
   backfill: step(4, async (world, dice) => await runLogged(world, await someBackfill(world, dice))),
   backfill_beside: step(2, backfillBeside),
@@ -229,9 +206,9 @@ export const PROCESS_STEPS = {
     return 'to the copy';
   }),
   host_clock: step(3, async (world, dice) => {
-    const { args, scope } = dice.chance(0.6) ? runAll(world) : await someBackfill(world, dice);
+    const args = dice.chance(0.6) ? ['run'] : await someBackfill(world, dice);
     const { hostNow, byMs } = jumpingClock(world, dice);
-    const { code } = await run(world, args, scope, { hostNow });
+    const { code } = await run(world, args, { hostNow });
     return `${args.join(' ')} by ${byMs} ms: ${code}`;
   }),
   platform_clock: step(2, async (world, dice) => {
@@ -241,10 +218,10 @@ export const PROCESS_STEPS = {
     await world.platform.control('config', { clockJump: null, clock: { offsetMs: 0 } });
     return `by ${byMs} ms: ${code}`;
   }),
-  migrate: step(1, async (world) => `${(await run(world, ['migrate'], null)).code}`),
+  migrate: step(1, async (world) => `${(await run(world, ['migrate'])).code}`),
   look: step(2, async (world) => {
     const codes: (number | null)[] = [];
-    for (const command of ['gaps', 'status', 'check']) codes.push((await run(world, [command], null)).code);
+    for (const command of ['gaps', 'status', 'check']) codes.push((await run(world, [command])).code);
     return codes.join();
   }),
 } as const satisfies Kinds;

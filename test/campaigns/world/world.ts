@@ -182,8 +182,15 @@ export interface StartOptions extends Pick<Surroundings, 'hostNow'> {
   readonly more?: Readonly<Record<string, string>>;
 }
 
+/** A command that has been started. */
+interface Started {
+  readonly args: readonly string[];
+  readonly instanceId: string;
+  readonly running: Running;
+}
+
 /** Starts a command in this process. */
-export function start(world: World, args: readonly string[], options: StartOptions = {}): Running {
+export function start(world: World, args: readonly string[], options: StartOptions = {}): Started {
   const { settings, random } = world;
   const { url, token, instanceId } = options.platform ?? world.platform;
   const { readAtHours, finalAtHours, horizonDays } = POLICIES[settings.policy];
@@ -206,36 +213,42 @@ export function start(world: World, args: readonly string[], options: StartOptio
     ...options.more,
   };
   const hostNow = options.hostNow ?? (() => world.nowMs);
-  return startProgram([...args, '--json'], env, { hostNow, random: () => random() / 4 });
+  const running = startProgram([...args, '--json'], env, { hostNow, random: () => random() / 4 });
+  return { args, instanceId, running };
 }
 
-export const everything = ({ platform }: Pick<World, 'platform'>): Scope => ({
-  instanceId: platform.instanceId,
-  orgIds: null,
-  streams: null,
-  range: null,
-});
+/** Returns what an export was about, by its arguments; null for other commands. */
+function scopeOf(args: readonly string[], instanceId: string): Scope | null {
+  const valuesOf = (name: string) => {
+    const values = args.filter((_, index) => args[index - 1] === name);
+    return values.length === 0 ? null : values;
+  };
+  if (args[0] !== 'run' && args[0] !== 'backfill') return null;
+  const [from, to] = [valuesOf('--from') ?? valuesOf('--date'), valuesOf('--to') ?? valuesOf('--date')];
+  return {
+    instanceId,
+    orgIds: valuesOf('--org'),
+    streams: valuesOf('--stream'),
+    range: from?.[0] && to?.[0] ? { from: from[0], to: to[0] } : null,
+    isBackfill: args[0] === 'backfill',
+  };
+}
 
 /** Waits for the end of a command and notes it for the checker. */
 export async function finish(
   world: World,
-  running: Running,
-  outcome: Pick<Outcome, 'what' | 'scope'> & Partial<Outcome>,
+  { args, instanceId, running }: Started,
+  startedAtMs = world.nowMs,
 ): Promise<Ended> {
-  const startedAtMs = world.nowMs;
   const ended = await running.ended;
-  world.outcomes.push({ startedAtMs, ...ended, ...outcome });
+  const scope = scopeOf(args, instanceId);
+  world.outcomes.push({ what: args.join(' '), scope, startedAtMs, ...ended });
   return ended;
 }
 
 /** Runs a command to its end. */
-export async function run(
-  world: World,
-  args: readonly string[],
-  scope: Scope | null = everything(world),
-  options: StartOptions = {},
-): Promise<Ended> {
-  return await finish(world, start(world, args, options), { what: args.join(' '), scope });
+export async function run(world: World, args: readonly string[], options: StartOptions = {}): Promise<Ended> {
+  return await finish(world, start(world, args, options));
 }
 
 async function openWorker(world: World, host: string): Promise<Replica> {
@@ -261,8 +274,8 @@ export async function wake(world: World, name: string): Promise<string> {
   const startedAtMs = world.nowMs;
   await worker.runAll();
   const code = CODES[worker.loop.statuses[0]?.lastRun?.result ?? ''] ?? 1;
-  const what = `wake ${name}`;
-  world.outcomes.push({ what, scope: everything(world), startedAtMs, code, stdout: '', stderr: '' });
+  const scope = scopeOf(['run'], world.platform.instanceId);
+  world.outcomes.push({ what: `wake ${name}`, scope, startedAtMs, code, stdout: '', stderr: '' });
   return `${code}`;
 }
 
