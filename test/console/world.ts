@@ -10,8 +10,8 @@ import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
+import { addCells, changeCells } from '../dashboards/cells.ts';
 import { asProgram } from '../support/by-hand.ts';
-import { addCells, changeCells } from '../support/cells.ts';
 import { createClockDatabase } from '../support/clock-database.ts';
 import { queryOnce } from '../support/databases.ts';
 
