@@ -19,10 +19,13 @@ const takeMonth = (): string => MONTHS.shift() as string;
 
 const orgIn = async (
   month: string,
-  options: { readonly customerId?: string; readonly instanceId?: string } = {},
+  {
+    isLate = false,
+    ...options
+  }: { readonly customerId?: string; readonly instanceId?: string; readonly isLate?: boolean } = {},
 ) => {
   const orgId = await books.addOrg({ from: `${month}-10`, to: `${month}-12`, ...options });
-  await books.addCells({ orgId, from: `${month}-10`, to: `${month}-12` });
+  await books.addCells({ orgId, from: `${month}-10`, to: `${month}-12`, isLate });
   return orgId;
 };
 
@@ -91,7 +94,7 @@ describe('an adjustment', () => {
     const month = takeMonth();
     await orgIn(month);
     await books.close(month);
-    const late = await orgIn(month);
+    const late = await orgIn(month, { isLate: true });
     expect(await books.adjustmentsOf(month)).toContainEqual({
       org_id: late,
       metric: 'devices_total',
