@@ -147,10 +147,10 @@ select l.month, l.org_id from losant_usage.statement_lines l
 where l.days_final + l.days_accepted < l.days_expected or l.days_stored < l.days_expected
 union
 select c.month, r.org_id from closed c
-join losant_usage.revisions r on r.usage_date between c.month and losant_usage_internal.month_end(c.month) and r.changed_at > c.closed_at
+join losant_usage.revisions r on r.usage_date between c.month and losant_usage_internal.month_end(c.month) and r.changed_at >= c.closed_at
 union
 select c.month, v.org_id from closed c
-join losant_usage.coverage v on v.month = c.month and v.first_loaded_at > c.closed_at
+join losant_usage.coverage v on v.month = c.month and v.first_loaded_at >= c.closed_at
   and v.first_loaded_at >= (v.month + interval '1 month') at time zone 'UTC'
 union
 select c.month, o.org_id from closed c cross join losant_usage.organizations o
