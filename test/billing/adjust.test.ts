@@ -14,6 +14,7 @@ const MONTHS = [
   '2025-07',
   '2025-08',
   '2025-09',
+  '2024-10',
 ];
 const takeMonth = (): string => MONTHS.shift() as string;
 
@@ -175,6 +176,22 @@ describe('an organization that moves to another instance', () => {
       },
     ]);
     expect((await books.verifyMonth(month)).problems).toEqual([]);
+  });
+
+  test('is billed by the instance that has it, if no instance has billed it', async () => {
+    const month = takeMonth();
+    const moving = await orgIn(month);
+    await orgIn(month, { instanceId: OTHER_INSTANCE });
+    await books.close(month, { instanceId: OTHER_INSTANCE });
+    await books.run(
+      sql`update losant_usage.organizations set instance_id = ${OTHER_INSTANCE} where org_id = ${moving}`,
+    );
+    const { lines } = await books.close(month, { isAdjustment: true, instanceId: OTHER_INSTANCE });
+    expect(lines.map(({ orgId, quantity }) => [orgId, quantity])).toEqual([
+      [moving, '12'],
+      [moving, '3'],
+      [moving, '17'],
+    ]);
   });
 });
 

@@ -58,7 +58,7 @@ export const billingMutants: readonly Mutant[] = [
     file: SQL,
     find: `where l.days_final + l.days_accepted < l.days_expected or l.days_stored < l.days_expected`,
     replace: `where false`,
-    test: ADJUST_TEST,
+    test: CLOSE_TEST,
   },
   {
     name: 'adjustment-bills-the-total',
