@@ -4,7 +4,6 @@ import { instantText } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { type CsvColumn, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import { readInPages } from '../queries/view-rows.ts';
-import { eachDay, type UsageDay } from '../usage/day.ts';
 import { daysOfMonth } from '../usage/month.ts';
 import type { CsvName, StatementDocument } from './manifest.ts';
 
@@ -36,29 +35,34 @@ export async function* renderTable(
 ): AsyncGenerator<string> {
   const table = await describeTable(trx, statement, name);
   yield renderCsvHeader(table.columns);
-  if (table.isLong !== true) {
-    for await (const page of readTableRows(trx, table)) yield renderCsvRows(table.columns, page);
-    return;
-  }
-  for (const day of eachDay(daysOfMonth(statement.month))) yield* renderDay(trx, table, day);
+  yield* table.isLong === true ? renderLong(trx, statement, table) : renderRows(trx, table);
 }
 
 /**
- * Renders a day, whose rows lie together and are found by the key, for all organizations or for one. The
- * database puts the rows of an organization together, which takes a third of the time of doing it here.
+ * Renders a file day by day, because the rows of a day lie together and are found by the key, whether of all
+ * organizations or of one. The database puts the rows of an organization together, which takes a third of the
+ * time of doing it here.
  */
-async function* renderDay(
+async function* renderLong(
   trx: Kysely<Schema>,
+  { month }: StatementDocument,
   { name, columns, from, order }: PackTable,
-  day: UsageDay,
 ): AsyncGenerator<string> {
+  const days = daysOfMonth(month);
   const cells = sql.join(columns.map(({ value }) => sql`coalesce(${value}, '')`));
   const query = sql<{ rows: string }>`
-    select string_agg(concat_ws(',', ${cells}), E'\\r\\n' order by ${order}) as rows
-    from ${from} where t.usage_date = ${day}::date group by t.org_id order by t.org_id collate "C"`;
+    select d.rows from generate_series(${days.from}::timestamp, ${days.to}::timestamp, interval '1 day') as day
+    cross join lateral (
+      select string_agg(concat_ws(',', ${cells}), E'\\r\\n' order by ${order}) as rows
+      from ${from} where t.usage_date = day::date group by t.org_id order by t.org_id collate "C"
+    ) as d`;
   for await (const page of readInPages(trx, query, { cursor: name, size: PAGE_ORGS })) {
     yield page.map(({ rows }) => `${rows}\r\n`).join('');
   }
+}
+
+async function* renderRows(trx: Kysely<Schema>, table: PackTable): AsyncGenerator<string> {
+  for await (const page of readTableRows(trx, table)) yield renderCsvRows(table.columns, page);
 }
 
 async function* readTableRows(trx: Kysely<Schema>, { name, columns, from, order }: PackTable) {
