@@ -67,7 +67,7 @@ describe('the sqlite3 shell', () => {
   /** Between packs, and beside the manifest, only verify looks. */
   const isOfVerify = (problem: string) => /billed_before is|not that of the manifest/.test(problem);
 
-  test.for(TAMPERINGS)('finds what verify finds: %s', async ([, change]) => {
+  test.for(TAMPERINGS)('finds what verify finds: tampering %#', async ([change]) => {
     const copy = await Copy.of(march);
     await change(copy);
     const { packs } = await openPacks(copy.out, []);
