@@ -132,10 +132,12 @@ insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, from_
     '2026-11-28T00:15Z', '2026-11-28T00:17:05Z', 'pod-1', '1.2.3');
 
 -- September is closed, and 500 payloads of the office came later.
-insert into losant_usage.statements (statement_id, instance_id, month, number, kind, orgs, rules, controls, closed_at,
-  closed_by, manifest, manifest_sha256)
-values ('00000000-0000-4000-8000-000000000009', '${INSTANCE}', '2026-09-01', 1, 'closing', 8, '{}', '{}',
-  '2026-10-05T08:00Z', 'clerk', '{}', decode(repeat('00', 32), 'hex'));
+with closing as (
+  insert into losant_usage.statements (statement_id, instance_id, month, number, kind, orgs, rules, controls, closed_at,
+    closed_by, manifest, manifest_sha256)
+  values ('00000000-0000-4000-8000-000000000009', '${INSTANCE}', '2026-09-01', 1, 'closing', 8, '{}', '{}',
+    '2026-10-05T08:00Z', 'clerk', '{}', decode(repeat('00', 32), 'hex'))
+)
 insert into losant_usage.statement_lines
 select '00000000-0000-4000-8000-000000000009', d.org_id, d.metric, d.month, d.org_name, d.referral_id, d.plan_id,
   d.customer_id, d.is_customer_changed, d.unit, d.kind,

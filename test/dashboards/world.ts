@@ -85,7 +85,9 @@ const RECORD = `
     days_missing, days_unreported)
   values ('${STATEMENT}', '${GLOBEX}', 'notebook_minutes', '2026-10-01', 'Globex', 'cus_1', false, 'minutes',
     'flow', 90, 90,
-    31, 31, 31, 0, 0, 0, 0, 0, 0);`;
+    31, 31, 31, 0, 0, 0, 0, 0, 0);
+  update losant_usage.coverage set first_loaded_at = '2026-11-05 00:00Z'
+  where org_id = '${GLOBEX}' and stream = 'notebook_minutes' and usage_date = '2026-10-31';`;
 
 const SEED = `
   begin;
