@@ -1,19 +1,13 @@
 import { defineConfig } from 'vitest/config';
 
-const { SOAK_DAYS, WORLD_DEFECTS, WORLD_SEED } = process.env;
-// A repeated seed is not about the checker.
-const PLANTS_DEFECTS = WORLD_DEFECTS && !WORLD_SEED;
+const { SOAK_DAYS } = process.env;
 
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // Days of wake-ups, and defects planted in the rules, take minutes: `npm run test:soak` and `test:world`.
-    exclude: [
-      'test/system/**',
-      ...(SOAK_DAYS ? [] : ['test/soak/**']),
-      ...(PLANTS_DEFECTS ? [] : ['test/campaigns/world/mutants.test.ts']),
-    ],
-    globalSetup: ['test/support/exit-code.ts', 'test/support/postgres-server.ts'],
+    // Days of wake-ups take minutes: `npm run test:soak`.
+    exclude: ['test/system/**', ...(SOAK_DAYS ? [] : ['test/soak/**'])],
+    globalSetup: ['test/support/postgres-server.ts'],
     // Far from UTC on purpose: a usage day read through the local time zone is off by one here.
     env: { TZ: 'Pacific/Auckland' },
     // Many tests wait for Postgres and the simulated Losant: more of them at once keep two cores busy.

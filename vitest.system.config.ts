@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/system/**/*.test.ts'],
-    globalSetup: ['test/support/exit-code.ts', 'test/support/postgres-server.ts'],
+    globalSetup: ['test/support/postgres-server.ts'],
     env: { TZ: 'Pacific/Auckland' },
     // Many of these tests wait for leases, timers or a browser.
     maxWorkers: 3,

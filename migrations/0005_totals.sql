@@ -114,8 +114,11 @@ from (
       when t.quantity is null and i.totals_problem is not null then 'refused'
       when t.quantity is null then 'not_read'
       when t.our_sum = t.quantity then 'equal'
-      when t.verified_at >= f.final_at then 'differs'
-      else 'total_not_final' end as result,
+      when t.verified_at >= f.final_at is not true then 'total_not_final'
+      -- Whether Losant's total keeps an organization that is deleted is not documented.
+      when exists (select from losant_usage.organizations o
+        where o.instance_id = t.instance_id and o.removed_on between t.usage_date and t.verified_at) then 'organization_deleted'
+      else 'differs' end as result,
     t.verified_at
   from losant_usage.instance_totals t
   join losant_usage.metrics m on m.metric = t.metric
@@ -134,7 +137,8 @@ from (
 join (values ('equal', 'equal', null), ('differs', 'differs', null),
   ('not_summed', 'pending', 'not_summed'), ('not_final', 'pending', 'not_final'), ('not_read', 'pending', 'not_read'),
   ('total_not_final', 'pending', 'total_not_final'), ('selection', 'not_compared', 'selection'),
-  ('organization_moved', 'not_compared', 'organization_moved'), ('orgs_missing', 'not_compared', 'orgs_missing'),
+  ('organization_moved', 'not_compared', 'organization_moved'), ('organization_deleted', 'not_compared', 'organization_deleted'),
+  ('orgs_missing', 'not_compared', 'orgs_missing'),
   ('left_out', 'not_compared', 'left_out'), ('refused', 'not_compared', 'refused')
 ) as w (result, outcome, reason) on w.result = r.result;
 

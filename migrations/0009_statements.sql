@@ -130,23 +130,59 @@ select distinct on (l.month, l.org_id, l.metric) l.month, l.org_id, l.metric, l.
 from losant_usage.statement_lines l join losant_usage.statements s on s.statement_id = l.statement_id
 order by l.month, l.org_id, l.metric, s.closed_at desc, s.number desc;
 
--- The numbers of a month that no statement has as they are now. Only cells that are final or accepted count: the total
--- leaves out what is stored and not settled, and after the first statement a line waits until all of it is settled. In
--- plpgsql, so that it is planned for its month; without compilation, because jsonb_each is taken for a hundred rows.
-create function losant_usage_internal.month_lines(for_instance text, of_month date) returns table (
+-- What can make a closed month differ from what was billed, by organization: cells that are not final now, days that were
+-- not settled or not stored when they were billed, numbers changed or first loaded since, and organizations of another
+-- instance before. What has none of it has the numbers that were billed.
+create index statement_lines_open on losant_usage.statement_lines (month, org_id)
+  where days_final + days_accepted < days_expected or days_stored < days_expected;
+create index revisions_day on losant_usage.revisions (usage_date, changed_at);
+create index coverage_loaded_late on losant_usage.coverage (month, first_loaded_at)
+  where first_loaded_at >= (month + interval '1 month') at time zone 'UTC';
+
+create view losant_usage_internal.changed_orgs as
+with closed as (select s.month, min(s.closed_at) as closed_at from losant_usage.statements s group by s.month)
+select c.month, o.org_id from closed c join losant_usage_internal.open_cells o on o.month = c.month where o.standing <> 'final'
+union
+select l.month, l.org_id from losant_usage.statement_lines l
+where l.days_final + l.days_accepted < l.days_expected or l.days_stored < l.days_expected
+union
+select c.month, r.org_id from closed c
+join losant_usage.revisions r on r.usage_date between c.month and losant_usage_internal.month_end(c.month) and r.changed_at >= c.closed_at
+union
+select c.month, v.org_id from closed c
+join losant_usage.coverage v on v.month = c.month and v.first_loaded_at >= c.closed_at
+  and v.first_loaded_at >= (v.month + interval '1 month') at time zone 'UTC'
+union
+select c.month, o.org_id from closed c cross join losant_usage.organizations o
+where exists (select from losant_usage.organization_history h where h.org_id = o.org_id and h.instance_id <> o.instance_id);
+
+-- The numbers of a month that no statement has as they are now; of a month that the instance has closed, only the
+-- organizations that can differ are added up, or all of them on request. Only cells that are final or accepted count: the
+-- total leaves out what is stored and not settled, and after the first statement a line waits until all of it is settled.
+-- In plpgsql and planned at each call, which may be for one organization or for all; not compiled, because the planner takes
+-- each jsonb_each for a hundred rows, and compiling takes longer than the query.
+create function losant_usage_internal.month_lines(for_instance text, of_month date, of_all boolean default false) returns table (
   org_id text, metric text, stream text, org_name text, referral_id text, plan_id text, customer_id text, is_customer_changed boolean,
   unit text, kind text, quantity bigint, billed_before bigint, total bigint, maximum bigint, average numeric, sources jsonb,
   days_expected integer, days_stored integer, days_final integer, days_accepted integer, days_open integer,
   days_unavailable integer, days_in_doubt integer, days_missing integer, days_unreported integer,
   is_settled boolean, billed_at timestamptz
-) language plpgsql stable strict rows 100000 set plan_cache_mode = force_custom_plan set jit = off set work_mem = '64MB' as $$
+) language plpgsql stable set plan_cache_mode = force_custom_plan set jit = off set work_mem = '64MB' as $$
 #variable_conflict use_column
 declare
   month_end constant date := losant_usage_internal.month_end(of_month);
   month_over constant timestamptz := (month_end + 1)::timestamp at time zone 'UTC';
+  -- Each day by itself finds some organizations by the key; a range of days would read the month of all.
+  of_days constant date[] := array(select generate_series(of_month, month_end, interval '1 day')::date);
+  of_orgs text[];
 begin
+  if not of_all and exists (
+    select from losant_usage.statements s where s.instance_id = for_instance and s.month = of_month and s.kind = 'closing'
+  ) then
+    of_orgs := array(select c.org_id from losant_usage_internal.changed_orgs c where c.month = of_month);
+  end if;
   return query
-  with orgs as materialized (
+  with orgs as (
     select o.org_id, coalesce(h.name, o.name) as org_name, case when h.name is null then o.referral_id else h.referral_id end as referral_id,
       case when h.name is null then o.plan_id else h.plan_id end as plan_id,
       case when h.name is null then o.customer_id else h.customer_id end as customer_id,
@@ -159,27 +195,25 @@ begin
       select h.* from losant_usage.organization_history h
       where h.org_id = o.org_id order by h.valid_from < month_over desc, abs(extract(epoch from h.valid_from - month_over)) limit 1
     ) as h on true
-    where o.instance_id = for_instance
+    where o.instance_id = for_instance and (of_orgs is null or o.org_id = any (of_orgs))
   ),
-  open as materialized (
+  open as (
     select c.org_id, c.stream, c.usage_date, c.standing, c.is_stored, c.is_reported, c.is_stored and c.standing not in ('final', 'accepted') as is_held
-    from losant_usage_internal.open_cells c where c.month = of_month
+    from losant_usage_internal.open_cells c where c.month = of_month and (of_orgs is null or c.org_id = any (of_orgs))
+  ),
+  wanted as (
+    select c.org_id, c.stream, count(*) as days from losant_usage.coverage c
+    where c.usage_date = any (of_days) and (of_orgs is null or c.org_id = any (of_orgs)) group by c.org_id, c.stream
+    union all
+    select u.org_id, u.stream, count(*) from losant_usage_internal.unfilled u where u.month = of_month group by u.org_id, u.stream
   ),
   -- What is not open is final.
-  cells as materialized (
+  cells as (
     select a.org_id, a.stream, a.days, coalesce(c.not_stored, 0) as not_stored, coalesce(c.not_final, 0) as not_final,
       coalesce(c.accepted, 0) as accepted, coalesce(c.open, 0) as open, coalesce(c.unavailable, 0) as unavailable,
       coalesce(c.in_doubt, 0) as in_doubt, coalesce(c.missing, 0) as missing, coalesce(c.unreported, 0) as unreported,
       coalesce(c.is_held, false) as is_held
-    from (
-      select a.org_id, a.stream, sum(a.days)::integer as days
-      from (
-        select c.org_id, c.stream, count(*) as days from losant_usage.coverage c
-        where c.usage_date between of_month and month_end group by c.org_id, c.stream
-        union all
-        select u.org_id, u.stream, count(*) from losant_usage_internal.unfilled u where u.month = of_month group by u.org_id, u.stream
-      ) as a group by a.org_id, a.stream
-    ) as a
+    from (select w.org_id, w.stream, sum(w.days)::integer as days from wanted w group by w.org_id, w.stream) as a
     left join (
       select c.org_id, c.stream, count(*) filter (where not c.is_stored)::integer as not_stored,
         count(*) filter (where c.standing <> 'final')::integer as not_final, count(*) filter (where c.standing = 'accepted')::integer as accepted,
@@ -192,7 +226,8 @@ begin
     ) as c on c.org_id = a.org_id and c.stream = a.stream
   ),
   sums as materialized (
-    select s.org_id, to_jsonb(s) as numbers from losant_usage_internal.period_sums s where s.period = 'month' and s.period_start = of_month
+    select s.org_id, to_jsonb(s) as numbers from losant_usage_internal.period_sums s
+    where s.period = 'month' and s.period_start = of_month and (of_orgs is null or s.org_id = any (of_orgs))
   ),
   -- Where a number is stored and not settled, the others are added up again, without it.
   settled as (
@@ -211,10 +246,10 @@ begin
     select d.org_id, t.key as type, t.value as sources
     from losant_usage.usage_days d
     cross join lateral jsonb_each(d.payload_sources) as t
-    where d.month = of_month and not exists (
+    where d.month = of_month and (of_orgs is null or d.org_id = any (of_orgs)) and not exists (
       select from open h where h.is_held and h.stream = 'payload_sources' and h.org_id = d.org_id and h.usage_date = d.usage_date)
   ),
-  sources as materialized (
+  sources as (
     select t.org_id, jsonb_object_agg(t.type, t.sources) as sources
     from (
       select s.org_id, s.type, jsonb_object_agg(s.source, s.count) as sources
@@ -224,8 +259,8 @@ begin
       ) as s group by s.org_id, s.type
     ) as t group by t.org_id
   ),
-  billed as materialized (
-    select b.* from losant_usage_internal.billed b where b.month = of_month
+  billed as (
+    select b.* from losant_usage_internal.billed b where b.month = of_month and (of_orgs is null or b.org_id = any (of_orgs))
   )
   select o.org_id, m.metric, m.stream, coalesce(b.org_name, o.org_name), case when b.org_id is null then o.referral_id else b.referral_id end,
     case when b.org_id is null then o.plan_id else b.plan_id end, case when b.org_id is null then o.customer_id else b.customer_id end,
@@ -258,7 +293,7 @@ create function losant_usage.statement_draft(for_instance text, of_month date, i
   unit text, kind text, quantity bigint, billed_before bigint, total bigint, maximum bigint, average numeric, sources jsonb,
   days_expected integer, days_stored integer, days_final integer, days_accepted integer, days_open integer,
   days_unavailable integer, days_in_doubt integer, days_missing integer, days_unreported integer
-) language sql stable strict security definer rows 100000 set search_path = pg_catalog, pg_temp as $$
+) language sql stable strict security definer set search_path = pg_catalog, pg_temp as $$
   select l.org_id, l.metric, of_month, l.org_name, l.referral_id, l.plan_id, l.customer_id, l.is_customer_changed, l.unit, l.kind,
     l.quantity, l.billed_before, l.total, l.maximum, l.average, l.sources, l.days_expected, l.days_stored, l.days_final,
     l.days_accepted, l.days_open, l.days_unavailable, l.days_in_doubt, l.days_missing, l.days_unreported
@@ -266,19 +301,17 @@ create function losant_usage.statement_draft(for_instance text, of_month date, i
   where (l.is_settled and l.quantity is not null) or (not is_adjustment and l.billed_at is null)
 $$;
 
--- What was seen when something blocked a month: whoever accepts it gives it back.
-create function losant_usage.blockers_hash(for_instance text, of_month date, is_adjustment boolean) returns text
-language sql stable strict security definer set search_path = pg_catalog, pg_temp as $$
-  select left(encode(sha256(convert_to(concat_ws(E'\n', b.text, l.text), 'UTF8')), 'hex'), 12)
+-- What was seen when something blocked a month: whoever accepts it gives it back. Billed is each line's organization, metric
+-- and quantity; null if nothing blocks the month.
+create function losant_usage.blockers_hash(for_instance text, of_month date, billed text) returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select left(encode(sha256(convert_to(concat_ws(E'\n', b.text, billed), 'UTF8')), 'hex'), 12)
   from (
     select string_agg(concat_ws(' ', coalesce(b.org_id, '-'), b.cause, b.first_day, b.last_day, b.usage_dates, b.streams), E'\n'
       order by b.org_id collate "C", b.cause, b.first_day) as text
     from losant_usage.period_blockers b where b.instance_id = for_instance and b.month = of_month
-  ) as b,
-  (
-    select string_agg(concat_ws(' ', d.org_id, d.metric, coalesce(d.quantity::text, '-')), E'\n' order by d.org_id collate "C", d.metric collate "C") as text
-    from losant_usage.statement_draft(for_instance, of_month, is_adjustment) d
-  ) as l
+  ) as b
+  where b.text is not null
 $$;
 
 -- How the month compares with Losant's totals and with what counts the same elsewhere, by days; also what was not
@@ -355,40 +388,45 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   from losant_usage.statements s where s.statement_id = of_statement
 $$;
 
--- Begins a statement of what the transaction sees, which is the ledger at the moment given. Answers refused, with the
--- hash of what blocks it; empty or unchanged, when there is nothing to bill; or open, with the statement's document.
+-- Begins a statement of what the transaction sees, which is the ledger at the moment given. Answers the statement's
+-- document; or null, and keeps nothing, if there is nothing to bill, or something blocks the month and was not accepted.
 create function losant_usage.open_statement(
   for_instance text, of_month date, is_adjustment boolean, incomplete_reason text, accepted_hash text, moment timestamptz
 ) returns jsonb language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   new_id constant uuid := gen_random_uuid();
-  is_blocked constant boolean := exists (
-    select from losant_usage.period_blockers b where b.instance_id = for_instance and b.month = of_month);
   found_hash text;
+  lines integer;
 begin
-  -- In the function's head, only a superuser may name a setting of ours.
-  perform set_config('losant_usage.program', 'close', true);
   perform losant_usage.require_closable(for_instance, of_month, is_adjustment, moment);
   -- In another isolation, blockers, lines and files would be of different moments.
   if current_setting('transaction_isolation') <> 'repeatable read' or moment not between now() and clock_timestamp() then
     raise exception 'a statement is of one moment' using hint = 'losant-usage close';
   end if;
-  if is_blocked then
-    found_hash := losant_usage.blockers_hash(for_instance, of_month, is_adjustment);
-    if incomplete_reason is null or accepted_hash is distinct from found_hash then
-      return jsonb_build_object('outcome', 'refused', 'hash', found_hash);
-    end if;
-  elsif accepted_hash is not null then
+  -- Not a setting of the function: only a superuser could create it with one.
+  perform set_config('losant_usage.program', 'close', true);
+  with draft as (
+    select d.* from losant_usage.statement_draft(for_instance, of_month, is_adjustment) d
+  ),
+  seen as (
+    select losant_usage.blockers_hash(for_instance, of_month, (
+      select string_agg(concat_ws(' ', d.org_id, d.metric, coalesce(d.quantity::text, '-')), E'\n'
+        order by d.org_id collate "C", d.metric collate "C") from draft d)) as hash
+  ),
+  kept as (
+    insert into losant_usage.statement_lines (statement_id, org_id, metric, month, org_name, referral_id, plan_id, customer_id,
+      is_customer_changed, unit, kind, quantity, billed_before, total, maximum, average, sources, days_expected, days_stored,
+      days_final, days_accepted, days_open, days_unavailable, days_in_doubt, days_missing, days_unreported)
+    select new_id, d.* from draft d cross join seen s
+    where s.hash is null or (incomplete_reason is not null and s.hash = accepted_hash)
+    returning 1
+  )
+  select s.hash, (select count(*) from kept) into found_hash, lines from seen s;
+  if found_hash is null and accepted_hash is not null then
     raise exception 'nothing blocks % any more', to_char(of_month, 'YYYY-MM') using errcode = 'LU001',
       hint = 'look at it once more, and close it without --incomplete';
   end if;
-  -- Not a setting of the function: only a superuser could create it with one.
-  perform set_config('losant_usage.program', 'close', true);
-  insert into losant_usage.statement_lines (statement_id, org_id, metric, month, org_name, referral_id, plan_id, customer_id,
-    is_customer_changed, unit, kind, quantity, billed_before, total, maximum, average, sources, days_expected, days_stored,
-    days_final, days_accepted, days_open, days_unavailable, days_in_doubt, days_missing, days_unreported)
-  select new_id, d.* from losant_usage.statement_draft(for_instance, of_month, is_adjustment) d;
-  if not found then return jsonb_build_object('outcome', case when is_adjustment then 'unchanged' else 'empty' end); end if;
+  if lines = 0 then return null; end if;
   insert into losant_usage.statement_blockers (statement_id, position, org_id, org_name, cause, days, first_day, last_day, streams, message, what_to_do)
   select new_id, row_number() over (order by b.org_name, b.org_id, b.cause, b.first_day), b.org_id, b.org_name, b.cause, b.days,
     b.first_day, b.last_day, b.streams, b.message, b.what_to_do
@@ -396,7 +434,7 @@ begin
   insert into losant_usage.statements
     (statement_id, instance_id, month, number, kind, reason, orgs, rules, controls, closed_at, previous_sha256)
   select new_id, i.instance_id, of_month, coalesce(p.number, 0) + 1, case when is_adjustment then 'adjustment' else 'closing' end,
-    case when is_blocked then incomplete_reason end,
+    case when found_hash is not null then incomplete_reason end,
     (select count(distinct l.org_id) from losant_usage.statement_lines l where l.statement_id = new_id),
     i.policy || jsonb_build_object('controlTotals', i.control_totals),
     (select coalesce(jsonb_agg(to_jsonb(c) order by c.stream, c.compared_with, c.outcome, c.reason), '[]')
@@ -407,7 +445,7 @@ begin
     select s.number, s.manifest_sha256 from losant_usage.statements s where s.instance_id = for_instance order by s.number desc limit 1
   ) as p on true
   where i.instance_id = for_instance;
-  return jsonb_build_object('outcome', 'open', 'statement', losant_usage.statement_document(new_id));
+  return losant_usage.statement_document(new_id);
 end
 $$;
 
@@ -415,7 +453,6 @@ $$;
 create function losant_usage.seal_statement(of_statement uuid, file_name text, content bytea) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  perform set_config('losant_usage.program', 'close', true);
   if not exists (select from losant_usage.statements s where s.statement_id = of_statement and s.manifest is null) then
     raise exception 'losant_usage.statement_files: nothing can be added to a statement' using hint = 'losant-usage close';
   end if;
@@ -448,7 +485,7 @@ from losant_usage.statements s
 cross join lateral losant_usage_internal.month_lines(s.instance_id, s.month) as l
 where s.kind = 'closing';
 
--- The months of each instance: open, blocked, closed, or different from what was closed. It adds up every closed month.
+-- The months of each instance: open, blocked, closed, or different from what was closed.
 create view losant_usage.months as
 select i.instance_id, m.month, losant_usage_internal.month_end(m.month) < losant_usage_internal.today() as is_over,
   case when c.closed_at is null then case when b.causes is null then 'open' else 'blocked' end
@@ -571,7 +608,7 @@ comment on column losant_usage.adjustments.billed_quantity is 'What was invoiced
 comment on column losant_usage.adjustments.quantity is 'The number now, over the days that are final or accepted; null if none is stored.';
 comment on column losant_usage.adjustments.difference is 'What an adjustment would bill; null while a day of it is neither final nor accepted.';
 comment on column losant_usage.adjustments.cause is 'restated: a number was changed since. settled_later: a day was not billed then, or only maximum, average or sources differ. not_in_statement: never billed.';
-comment on view losant_usage.months is 'The months of each instance since its first day. It adds up every closed month: restrict month. Source: statements, period_blockers, adjustments.';
+comment on view losant_usage.months is 'The months of each instance since its first day. Source: statements, period_blockers, adjustments.';
 comment on column losant_usage.months.instance_id is 'Losant instance id, 24 lower-case hex characters.';
 comment on column losant_usage.months.month is 'First day of the calendar month (UTC).';
 comment on column losant_usage.months.is_over is 'Whether its last day is over (UTC).';

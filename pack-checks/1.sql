@@ -167,14 +167,14 @@ insert or ignore into sources select org_id, payload_type, source, cast(total as
 create table days (org_id text, usage_date text, standing text, is_reported text, devices_created integer, devices_deleted integer, devices_total integer,
   notebook_minutes integer, notebook_completed integer, notebook_canceled integer, notebook_errored integer, notebook_timeout integer,
   payload_billable_count integer, payload_all_count integer, payload_all_bytes integer, payload_source_count integer,
-  primary key (org_id, usage_date)) strict, without rowid;
+  primary key (usage_date, org_id)) strict, without rowid;
 insert or ignore into days select org_id, usage_date, standing, is_reported, cast(nullif(devices_created, '') as integer),
   cast(nullif(devices_deleted, '') as integer), cast(nullif(devices_total, '') as integer), cast(nullif(notebook_minutes, '') as integer),
   cast(nullif(notebook_completed, '') as integer), cast(nullif(notebook_canceled, '') as integer), cast(nullif(notebook_errored, '') as integer),
   cast(nullif(notebook_timeout, '') as integer), cast(nullif(payload_billable_count, '') as integer), cast(nullif(payload_all_count, '') as integer),
   cast(nullif(payload_all_bytes, '') as integer), cast(nullif(payload_source_count, '') as integer) from days_csv;
 create table cells (org_id text, usage_date text, stream text, standing text, is_stored integer, is_reported integer, revision integer, verified_at text,
-  primary key (org_id, usage_date, stream)) strict, without rowid;
+  primary key (usage_date, org_id, stream)) strict, without rowid;
 insert or ignore into cells select org_id, usage_date, stream, standing, is_stored = 'true', is_reported = 'true', cast(revision as integer),
   nullif(verified_at, '') from cells_csv;
 create table revisions (org_id text, usage_date text, stream text, revision integer, old text, new text, changed_at text,
@@ -221,28 +221,29 @@ where (kind = 'flow' and (maximum is not null or average is not null)) or (kind 
 limit 20;
 
 -- Cells.
-select 'cells.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream || ': organization without a line' from cells c
-where c.org_id not in (select org_id from orgs) limit 20;
-select 'cells.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream || ': day outside the month' from cells c
-where c.usage_date not in (select usage_date from calendar) limit 20;
-select 'cells.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream || ': was read before its day was over' from cells c
-join calendar d on d.usage_date = c.usage_date where c.verified_at < d.over limit 20;
-select 'cells.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream || ': was read after the statement was made' from cells c, statement s
-where c.verified_at > s.read_by limit 20;
-select 'cells.csv', org_id || ' ' || usage_date || ' ' || stream || ': is ' || standing || ', and its numbers are ' || case when is_stored then '' else 'not ' end || 'stored'
-from cells where (standing not in ('accepted', 'unavailable') and is_stored <> (standing in ('final', 'stored', 'in_doubt')))
-  or (is_stored and revision < 1) or (is_reported and not is_stored) or (standing = 'final' and verified_at is null) limit 20;
+select 'cells.csv', org_id || ' ' || usage_date || ' ' || stream || ': ' || problem from (
+  select c.org_id, c.usage_date, c.stream, case
+    when o.org_id is null then 'organization without a line'
+    when d.usage_date is null then 'day outside the month'
+    when c.verified_at < d.over then 'was read before its day was over'
+    when c.verified_at > s.read_by then 'was read after the statement was made'
+    when (c.standing not in ('accepted', 'unavailable') and c.is_stored <> (c.standing in ('final', 'stored', 'in_doubt')))
+      or (c.is_stored and c.revision < 1) or (c.is_reported and not c.is_stored) or (c.standing = 'final' and c.verified_at is null)
+      then 'is ' || c.standing || ', and its numbers are ' || case when c.is_stored then '' else 'not ' end || 'stored'
+    end as problem
+  from cells c, statement s left join calendar d on d.usage_date = c.usage_date left join orgs o on o.org_id = c.org_id
+) where problem is not null limit 20;
 
 -- Days and their cells.
 create table day_cells (org_id text, usage_date text, worst integer, silent integer, devices integer, notebooks integer, totals integer, sources integer,
-  devices_settled integer, notebooks_settled integer, totals_settled integer, sources_settled integer, primary key (org_id, usage_date)) strict, without rowid;
+  devices_settled integer, notebooks_settled integer, totals_settled integer, sources_settled integer, primary key (usage_date, org_id)) strict, without rowid;
 insert into day_cells select org_id, usage_date,
   max(case standing when 'final' then 1 when 'accepted' then 2 when 'stored' then 3 when 'waiting' then 4 when 'unavailable' then 5 when 'in_doubt' then 6 else 7 end),
   max(is_stored and not is_reported), max(stream = 'device_counts' and is_stored), max(stream = 'notebook_minutes' and is_stored),
   max(stream = 'payload_totals' and is_stored), max(stream = 'payload_sources' and is_stored),
   max(stream = 'device_counts' and standing in ('final', 'accepted')), max(stream = 'notebook_minutes' and standing in ('final', 'accepted')),
   max(stream = 'payload_totals' and standing in ('final', 'accepted')), max(stream = 'payload_sources' and standing in ('final', 'accepted'))
-from cells group by org_id, usage_date;
+from cells group by usage_date, org_id;
 select 'days.csv', d.org_id || ' ' || d.usage_date || ': has no cell in cells.csv' from days d
 left join day_cells c on c.org_id = d.org_id and c.usage_date = d.usage_date where c.org_id is null limit 20;
 select 'days.csv', c.org_id || ' ' || c.usage_date || ': is missing; cells.csv has it' from day_cells c
@@ -262,17 +263,17 @@ where (d.devices_created is not null) + (d.devices_deleted is not null) + (d.dev
   or (d.payload_source_count is not null) <> c.sources limit 20;
 
 -- Lines and their cells, days and sources.
+create table streams (org_id text, stream text, expected integer, stored integer, final integer, accepted integer, open integer, unavailable integer,
+  in_doubt integer, missing integer, unreported integer, primary key (org_id, stream)) strict, without rowid;
+insert into streams select org_id, stream, count(*), sum(is_stored), sum(standing = 'final'), sum(standing = 'accepted'), sum(standing in ('stored', 'waiting')),
+  sum(standing = 'unavailable'), sum(standing = 'in_doubt'), sum(standing = 'missing'), sum(is_stored and not is_reported)
+from cells group by org_id, stream;
 select 'lines.csv', l.org_id || ' ' || l.metric || ': its days are not those of cells.csv' from lines l
 join metrics m on m.metric = l.metric
-left join (
-  select org_id, stream, count(*) as expected, sum(is_stored) as stored, sum(standing = 'final') as final, sum(standing = 'accepted') as accepted,
-    sum(standing in ('stored', 'waiting')) as open, sum(standing = 'unavailable') as unavailable, sum(standing = 'in_doubt') as in_doubt,
-    sum(standing = 'missing') as missing, sum(is_stored and not is_reported) as unreported
-  from cells group by org_id, stream
-) as c on c.org_id = l.org_id and c.stream = m.stream
+left join streams c on c.org_id = l.org_id and c.stream = m.stream
 where (l.expected, l.stored, l.final, l.accepted, l.open, l.unavailable, l.in_doubt, l.missing, l.unreported)
   is not (c.expected, c.stored, c.final, c.accepted, c.open, c.unavailable, c.in_doubt, c.missing, c.unreported) limit 20;
-select 'lines.csv', c.org_id || ' ' || m.metric || ': is missing; cells.csv has its stream' from (select distinct org_id, stream from cells) as c
+select 'lines.csv', c.org_id || ' ' || m.metric || ': is missing; cells.csv has its stream' from streams c
 join metrics m on m.stream = c.stream left join lines l on l.org_id = c.org_id and l.metric = m.metric
 where l.org_id is null and (select kind from statement) = 'closing'
   and not exists (select 1 from lines e where e.org_id = c.org_id and e.billed_before is not null) limit 20;

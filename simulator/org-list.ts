@@ -1,6 +1,4 @@
-import type { OrgAttributes } from './attributes.ts';
 import { orderList, spoilItem } from './list-faults.ts';
-import { parseOrgQuery } from './org-query.ts';
 import type { Org } from './organizations.ts';
 import { type ListQuery, readListQuery } from './params.ts';
 import type { Body } from './refusal.ts';
@@ -16,9 +14,10 @@ export function answerOrgList(
   describe: (org: Org) => Body,
 ): Body & { items: (Body | null)[] } {
   const query = readListQuery(parameters);
-  const { page, sortField, sortDirection, filter, filterField } = query;
+  const { page, sortField, sortDirection } = query;
   const { list, pageSizeMax } = world.settings;
-  const sorted = sortKeys(world, matchingKeys(world, query), query);
+  const keys = world.organizations.living().filter((key) => !list.hide?.includes(key));
+  const sorted = sortKeys(world, keys, query);
   const size = Math.min(query.perPage, pageSizeMax);
   const first = list.ignorePage ? 0 : page * size;
   const listed = list.emptyPages?.includes(page) ? [] : orderList(sorted, list).slice(first, first + size);
@@ -34,32 +33,7 @@ export function answerOrgList(
     sortField,
     sortDirection,
     instanceId: world.instanceId,
-    ...(filterField === undefined || filter === undefined ? {} : { filterField, filter }),
   };
-}
-
-function matchingKeys({ organizations, settings }: World, query: ListQuery): readonly string[] {
-  const { hide } = settings.list;
-  const tests: ((attributes: OrgAttributes) => boolean)[] = [];
-  if (query.filterField !== undefined && query.filter !== undefined) {
-    const pattern = globPattern(query.filter);
-    tests.push(({ name }) => pattern.test(name));
-  }
-  if (query.query !== undefined) tests.push(parseOrgQuery(query.query));
-  let keys = organizations.living();
-  if (hide !== undefined) keys = keys.filter((key) => !hide.includes(key));
-  if (tests.length === 0) return keys;
-  const orgs = [...organizations.each(keys)];
-  return orgs.filter(({ attributes }) => tests.every((test) => test(attributes))).map(({ key }) => key);
-}
-
-/** Returns the pattern of the complete value, in any case: `*` matches any characters, `?` one. */
-function globPattern(glob: string): RegExp {
-  const pattern = glob
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replace(/\*/g, '[^]*')
-    .replace(/\?/g, '[^]');
-  return new RegExp(`^${pattern}$`, 'iu');
 }
 
 /** Sorts the keys, which are sorted by id already; equal values stay in the order of ids. */

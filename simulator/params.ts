@@ -57,9 +57,6 @@ const listQuery = z.object({
   perPage: count.refine((size) => size > 0, 'must be at least 1').default(100),
   sortField: z.enum(['name', 'id', 'creationDate', 'lastUpdated']).default('name'),
   sortDirection: z.enum(['asc', 'desc', 'ASC', 'DESC']).default('asc'),
-  filterField: z.literal('name').optional(),
-  filter: z.string().optional(),
-  query: z.string().optional(),
 });
 export type ListQuery = z.output<typeof listQuery>;
 

@@ -158,7 +158,9 @@ export class InterruptedError extends ExportError {
   readonly kind: 'interrupted' | 'terminated';
 
   constructor(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') {
-    super(`Interrupted by ${signal}`, { hint: 'what was loaded stays; the next run goes on from there' });
+    super(`Interrupted by ${signal}`, {
+      hint: 'nothing is half done: the next run goes on, or the same command',
+    });
     this.kind = signal === 'SIGINT' ? 'interrupted' : 'terminated';
   }
 }

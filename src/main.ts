@@ -14,7 +14,6 @@ limitGarbage();
 endOnDefect();
 process.exitCode = await run(process.argv.slice(2), {
   env: process.env,
-  stdin: () => process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
   signal: listenToSignals(),

@@ -1,20 +1,10 @@
 import type { BaseContext, Command, Io } from './cli/command.ts';
-import { type Invocation, parseCommandLine } from './cli/command-line.ts';
-import {
-  describeError,
-  EXIT,
-  ExportError,
-  exitCodeOf,
-  framesOf,
-  InterruptedError,
-  SettingsError,
-} from './errors.ts';
+import { parseCommandLine } from './cli/command-line.ts';
+import type { Options, OptionValues } from './cli/options.ts';
+import { describeError, EXIT, ExportError, exitCodeOf, framesOf, SettingsError } from './errors.ts';
 import type { Need } from './settings/settings.ts';
-import { createOutput, hasColors, type Output, Sink } from './terminal/output.ts';
+import { createOutput, type Output, Sink } from './terminal/output.ts';
 import { type Line, styled } from './terminal/text.ts';
-
-/** The width of help that is not shown on a terminal. */
-const USUAL_COLUMNS = 80;
 
 /**
  * Runs the program: command line → settings → command → exit code. Resolves once everything is written
@@ -23,64 +13,56 @@ const USUAL_COLUMNS = 80;
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   const out = new Sink(io.stdout);
   const err = new Sink(io.stderr);
-  const mayColor = !argv.includes('--no-color');
-  let output = createOutput(io, { out, err }, { json: asksForJson(argv), mayColor });
-  let command: Command | null = null;
-  let exitCode: number;
+  const [json, mayColor] = [asksForJson(argv), !argv.includes('--no-color')];
+  const output = createOutput(io, { out, err }, { json, mayColor });
+  let exitCode: number = EXIT.ok;
   try {
-    const invocation = await parseCommandLine(argv, {
-      version: io.version,
-      write: (text) => out.write(text),
-      hasColors: mayColor && hasColors(io.stdout, io.env),
-      columns: io.stdout.columns ?? USUAL_COLUMNS,
-      nowMs: io.hostNow(),
-    });
-    if (invocation === null) exitCode = EXIT.ok;
-    else {
-      output = createOutput(io, { out, err }, invocation);
-      command = invocation.command;
-      exitCode = await execute(invocation, { ...io, output }, err);
+    const invocation = await parseCommandLine(argv, io.version);
+    if ('text' in invocation) {
+      createOutput(io, { out, err }, { json: false, mayColor }).print(...invocation.text);
+    } else {
+      const { command, options } = invocation;
+      exitCode = await execute(command, options, { base: { ...io, output }, err });
     }
   } catch (error) {
     exitCode = exitCodeOf(error);
-    printError(output, error, command);
+    printError(output, error);
   }
   return await finish(exitCode, { out, err });
 }
 
-/** Whether a mistake is told as a document. `org set` has a value behind its option of that name. */
+/** Whether the result is a document, also that of a mistake. `org set` has a value behind its option of that name. */
 function asksForJson(argv: readonly string[]): boolean {
   return argv.some((each, index) => each === '--json' && !argv[index + 1]?.trim().startsWith('{'));
 }
 
-async function execute(invocation: Invocation, base: BaseContext, err: Sink): Promise<number> {
-  const { command, options, configFile } = invocation;
+async function execute(
+  command: Command,
+  options: OptionValues<Options>,
+  { base, err }: { readonly base: BaseContext; readonly err: Sink },
+): Promise<number> {
   // A command without settings gets only the base.
   if (command.needs === 'none') return await command.run(base, options);
   const { readConfig } = await import('./settings/config.ts');
   const { createLogger } = await import('./logger.ts');
   const { env, stderr, output } = base;
+  const configFile = typeof options['config'] === 'string' ? options['config'] : null;
   const config = readConfig({ env, configFile, needs: needsOf(command, configFile, env) });
-  const isSummaryEnough = isQuiet(invocation, base);
+  // On a terminal the result says what the log would, unless the log is asked for.
+  const isQuiet = output.isTerminal && command.isService !== true && (env['LOG_LEVEL'] ?? '').trim() === '';
   const logger = createLogger({
-    level: isSummaryEnough ? 'warn' : config.logLevel,
+    level: isQuiet ? 'warn' : config.logLevel,
     pretty: stderr.isTTY === true,
     destination: { write: (text: string) => err.write(text) },
   });
   for (const warning of config.warnings) logger.warn(warning);
-  return await command.run({ ...base, output, config, logger, isSummaryEnough }, options);
+  return await command.run({ ...base, config, logger }, options);
 }
 
 function needsOf({ needs }: Command, configFile: string | null, env: Io['env']): readonly Need[] {
   if (needs !== 'database_if_set') return needs === 'none' ? [] : needs;
   const names = ['DATABASE_URL', 'DATABASE_URL_FILE', 'LOSANT_USAGE_CONFIG'];
   return configFile !== null || names.some((name) => (env[name] ?? '').trim() !== '') ? ['database'] : [];
-}
-
-/** Whether to log nothing: on a terminal the result is enough, unless the log is asked for. */
-function isQuiet({ command, options }: Invocation, { output, env }: BaseContext): boolean {
-  const isAsked = options['verbose'] === true || (env['LOG_LEVEL'] ?? '').trim() !== '';
-  return (command.isQuiet ?? false) && output.isTerminal && !isAsked;
 }
 
 /** Waits until all is written. What could not be is a failure, unless its reader went away. */
@@ -93,15 +75,13 @@ async function finish(exitCode: number, { out, err }: { out: Sink; err: Sink }):
 }
 
 /** Prints an error, as the document of `--json` unless the command has printed one. */
-function printError(output: Output, error: unknown, command: Command | null): void {
+function printError(output: Output, error: unknown): void {
   const described = describeError(error);
-  const isInterrupted = error instanceof InterruptedError && command !== null;
-  const hint = isInterrupted ? (command.whenInterrupted ?? 'start it again at any time') : described.hint;
-  if (!output.hasDocument()) output.printJson({ error: { ...described, hint } });
+  if (!output.hasDocument()) output.printJson({ error: described });
   // Only settings are shown in several lines, all of them this program's own.
   const lines = error instanceof SettingsError ? described.message.split('\n') : [described.message];
   const [first = '', ...more] = lines;
   const stack = error instanceof Error && !(error instanceof ExportError) ? framesOf(error) : [];
   const head: Line = [styled('red', 'losant-usage: '), first];
-  output.remark(head, ...more, `  ${hint}`, ...stack);
+  output.remark(head, ...more, `  ${described.hint}`, ...stack);
 }

@@ -38,11 +38,9 @@ function readsClock(path: string): boolean {
 
 /** Returns the environment in which the clock of the day runs on from `time`; the steady clock stays as it is. */
 function moveClock(time: string, preloaded: string): NodeJS.ProcessEnv {
-  // A server that runs already has a clock of its own.
-  const { TEST_DATABASE_URL: _, ...env } = process.env;
   const seconds = Math.round((Date.parse(time) - Date.now()) / 1_000);
   const offset = seconds < 0 ? `${seconds}` : `+${seconds}`;
-  return { ...env, LD_PRELOAD: preloaded, FAKETIME: offset, DONT_FAKE_MONOTONIC: '1' };
+  return { ...process.env, LD_PRELOAD: preloaded, FAKETIME: offset, DONT_FAKE_MONOTONIC: '1' };
 }
 
 const [library] = globSync('/usr/lib/*/faketime/libfaketime.so.1');

@@ -15,6 +15,7 @@ import type { Mutant } from './mutants/mutant.ts';
 import { storeMutants } from './mutants/store.ts';
 import { streamMutants } from './mutants/streams.ts';
 import { usageMutants } from './mutants/usage.ts';
+import { worldMutants } from './mutants/world.ts';
 
 const ALL = [
   usageMutants,
@@ -24,12 +25,14 @@ const ALL = [
   losantMutants,
   exportMutants,
   billingMutants,
+  worldMutants,
 ].flat();
 
 /** The number of copies in which tests run at once. */
 const LANES = 2;
-const LONGEST_MS = 120_000;
-const LONGEST_FIRST_MS = 600_000;
+const LONGEST_MS = 900_000;
+/** Enough for the world to find any of its defects; it ends with the first failure. */
+const WORLD = { WORLD_SEEDS: '24', WORLD_STEPS: '40' };
 
 /** What of vitest's report in JSON is read. */
 interface Report {
@@ -71,15 +74,16 @@ function copyTree(lane: number): string {
 }
 
 /** Runs tests in a copy and returns the report; null if there is none in time. */
-async function runTests(copy: string, args: readonly string[], longestMs: number): Promise<Report | null> {
+async function runTests(copy: string, args: readonly string[]): Promise<Report | null> {
   const output = join(copy, 'mutants-report.json');
   rmSync(output, { force: true });
   const report = ['--reporter=json', `--outputFile=${output}`];
   const vitest = join(root, 'node_modules/vitest/vitest.mjs');
-  const options = { cwd: copy, stdio: 'ignore', detached: true } as const;
+  const env = { ...process.env, ...WORLD };
+  const options = { cwd: copy, env, stdio: 'ignore', detached: true } as const;
   const child = spawn(process.execPath, [vitest, 'run', ...args, ...report], options);
   running.add(child);
-  const timer = setTimeout(() => stop(child), longestMs);
+  const timer = setTimeout(() => stop(child), LONGEST_MS);
   await new Promise((resolve) => child.once('exit', resolve));
   clearTimeout(timer);
   running.delete(child);
@@ -97,7 +101,7 @@ async function judge(copy: string, mutant: Mutant): Promise<{ verdict: Verdict; 
   writeFileSync(path, parts.join(replace));
   try {
     const chosen = only === undefined ? [] : ['-t', only.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')];
-    const report = await runTests(copy, [test, ...chosen, '--bail=1', '--testTimeout=20000'], LONGEST_MS);
+    const report = await runTests(copy, [test, ...chosen, '--bail=1', '--testTimeout=20000']);
     if (report === null) {
       return {
         verdict: performance.now() - startedAtMs < LONGEST_MS ? 'DOES NOT LOAD' : 'killed by the time limit',
@@ -115,7 +119,7 @@ async function judge(copy: string, mutant: Mutant): Promise<{ verdict: Verdict; 
 
 /** Runs the tests as they are: one that is broken would kill every mutant. */
 async function requirePassing(copy: string, tests: readonly string[]): Promise<void> {
-  const report = await runTests(copy, [...tests, `--maxWorkers=${LANES}`], LONGEST_FIRST_MS);
+  const report = await runTests(copy, [...tests, `--maxWorkers=${LANES}`]);
   const passed =
     report?.testResults.filter(({ status }) => status === 'passed').map(({ name }) => name) ?? [];
   const broken = tests.filter((test) => !passed.includes(join(copy, test)));

@@ -63,8 +63,8 @@ class PackCheck {
     this.#pack = pack;
     this.#signal = signal;
     this.#db = new DatabaseSync(this.#path);
-    this.#db.exec('pragma journal_mode = off; pragma synchronous = off; pragma cache_size = -16000');
-    this.#db.exec('pragma temp_store = file');
+    this.#db.exec('pragma page_size = 65536; pragma journal_mode = off; pragma synchronous = off');
+    this.#db.exec('pragma cache_size = -16000; pragma temp_store = file');
   }
 
   async close(): Promise<void> {

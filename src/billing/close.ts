@@ -1,8 +1,8 @@
 import type { KeyObject } from 'node:crypto';
-import { type ControlledTransaction, type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
+import { type ControlledTransaction, type Kysely, type RawBuilder, sql } from 'kysely';
 import { instantText } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
-import type { Schema, StatementLines } from '../database/schema.ts';
+import type { Schema } from '../database/schema.ts';
 import { isUniqueViolation, readClosingRefusal } from '../database/sqlstate.ts';
 import { SettingsError } from '../errors.ts';
 import type { Month } from '../usage/month.ts';
@@ -68,8 +68,31 @@ export interface Total {
   readonly quantity: string | null;
 }
 
-/** A line as it is shown; quantities are text. */
-export type BillLine = ReturnType<typeof toLine>;
+/** A line as it is shown; quantities are text, because they may exceed a JavaScript number. */
+export interface BillLine {
+  readonly orgId: string;
+  readonly orgName: string;
+  readonly referralId: string | null;
+  readonly planId: string | null;
+  readonly customerId: string | null;
+  readonly isCustomerChanged: boolean;
+  readonly metric: string;
+  readonly unit: string;
+  readonly kind: string;
+  readonly quantity: string | null;
+  readonly billedBefore: string | null;
+  readonly total: string | null;
+  readonly maximum: string | null;
+  readonly average: string | null;
+  readonly daysExpected: number;
+  readonly daysFinal: number;
+  readonly daysAccepted: number;
+  readonly daysOpen: number;
+  readonly daysUnavailable: number;
+  readonly daysInDoubt: number;
+  readonly daysMissing: number;
+  readonly daysUnreported: number;
+}
 
 /**
  * Closes a month of an instance, or bills what has changed since, in one transaction on one connection:
@@ -103,25 +126,37 @@ async function draftStatement(
   instance: BilledInstance,
   request: CloseRequest,
 ): Promise<CloseOutcome> {
+  const { month, isAdjustment } = request;
+  const transaction = db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only');
+  return await transaction.execute(async (trx): Promise<CloseOutcome> => {
+    await sql`select losant_usage.require_closable(${instance.instanceId}, ${firstOf(month)}, ${isAdjustment},
+      clock_timestamp())`.execute(trx);
+    return await readDraft(trx, instance, request);
+  });
+}
+
+/** Reads what would be billed, and what keeps it from being billed; nothing of it is stored. */
+async function readDraft(
+  trx: Kysely<Schema>,
+  instance: BilledInstance,
+  request: CloseRequest,
+): Promise<CloseOutcome> {
   const { month, isAdjustment, acceptance } = request;
   const { instanceId } = instance;
   const first = firstOf(month);
-  const transaction = db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only');
-  return await transaction.execute(async (trx): Promise<CloseOutcome> => {
-    await sql`select losant_usage.require_closable(${instanceId}, ${first}, ${isAdjustment},
-      clock_timestamp())`.execute(trx);
-    const blockers = await readBlockers(trx, { month, instanceId });
-    const blockersHash = blockers.length === 0 ? null : await readHash(trx, instance, request);
-    const draft = sql`losant_usage.statement_draft(${instanceId}, ${first}, ${isAdjustment})`;
-    const bill = await readBill(trx, draft, request.linesMax);
-    const controls = await readControls(trx, instance, month);
-    const all = { ...bill, statement: null, blockers, blockersHash, controls };
-    if (blockersHash !== null && acceptance === null) return { kind: 'refused', ...all };
-    if (blockersHash !== null) requireSame(instance, request, blockersHash);
-    if (bill.lineCount > 0) return { kind: 'closed', ...all };
-    if (!isAdjustment) throw nothingToClose(instance, month);
-    return await readUnsettled(trx, instance, { ...all, month });
-  });
+  const draft = sql`losant_usage.statement_draft(${instanceId}, ${first}, ${isAdjustment})`;
+  const hash = sql`losant_usage.blockers_hash(${instanceId}, ${first}, (
+    select string_agg(concat_ws(' ', l.org_id, l.metric, coalesce(l.quantity::text, '-')), E'\\n'
+      order by l.org_id collate "C", l.metric collate "C") from all_lines l))`;
+  const bill = await readBill(trx, { lines: draft, hash, linesMax: request.linesMax });
+  const { blockersHash, lineCount } = bill;
+  const blockers = blockersHash === null ? [] : await readBlockers(trx, { month, instanceId });
+  const all = { ...bill, statement: null, blockers, controls: await readControls(trx, instance, month) };
+  if (blockersHash !== null && acceptance === null) return { kind: 'refused', ...all };
+  if (blockersHash !== null) requireSame(instance, request, blockersHash);
+  if (lineCount > 0) return { kind: 'closed', ...all };
+  if (!isAdjustment) throw nothingToClose(instance, month);
+  return { kind: await tellUnsettled(trx, instance, month), ...all };
 }
 
 /**
@@ -171,13 +206,6 @@ async function takeMoment(trx: ControlledTransaction<Schema>): Promise<string> {
   return requireRow(rows).at;
 }
 
-/** The answer of open_statement. */
-type Opened =
-  | { readonly outcome: 'refused'; readonly hash: string }
-  | { readonly outcome: 'unchanged' }
-  | { readonly outcome: 'empty' }
-  | { readonly outcome: 'open'; readonly statement: StatementDocument };
-
 async function closeAt(
   trx: Kysely<Schema>,
   instance: BilledInstance,
@@ -185,34 +213,22 @@ async function closeAt(
 ): Promise<CloseOutcome> {
   const { month, acceptance, isAdjustment, linesMax, moment } = request;
   const { instanceId } = instance;
-  const { rows } = await sql<{ opened: Opened }>`
+  const { rows } = await sql<{ opened: StatementDocument | null }>`
     select losant_usage.open_statement(${instanceId}, ${firstOf(month)}, ${isAdjustment}, ${acceptance?.reason ?? null},
       ${acceptance?.blockersHash ?? null}, ${moment}::timestamptz) as opened`.execute(trx);
   const { opened } = requireRow(rows);
-  if (opened.outcome === 'empty') throw nothingToClose(instance, month);
-  const blockers = await readBlockers(trx, { month, instanceId });
-  if (opened.outcome === 'open') {
-    await makePack(trx, opened.statement, request);
-    const made = await readStatements(trx, { month, instanceId });
-    const { id, controls } = opened.statement;
-    const lines = sql`(select * from losant_usage.statement_lines where statement_id = ${id}::uuid)`;
-    return {
-      kind: 'closed',
-      statement: made.find(({ statementId }) => statementId === id) ?? null,
-      blockers,
-      blockersHash: acceptance?.blockersHash ?? null,
-      controls,
-      ...(await readBill(trx, lines, linesMax)),
-    };
-  }
-  if (opened.outcome === 'refused' && acceptance !== null) requireSame(instance, request, opened.hash);
-  const hash = opened.outcome === 'refused' ? opened.hash : null;
-  const draft = sql`losant_usage.statement_draft(${instanceId}, ${firstOf(month)}, ${isAdjustment})`;
-  const bill = await readBill(trx, draft, linesMax);
-  const controls = await readControls(trx, instance, month);
-  const all = { ...bill, statement: null, blockers, blockersHash: hash, controls };
-  if (hash !== null) return { kind: 'refused', ...all };
-  return await readUnsettled(trx, instance, { ...all, month });
+  if (opened === null) return await readDraft(trx, instance, request);
+  await makePack(trx, opened, request);
+  const made = await readStatements(trx, { month, instanceId });
+  const lines = sql`(select * from losant_usage.statement_lines where statement_id = ${opened.id}::uuid)`;
+  const hash = sql`${acceptance?.blockersHash ?? null}::text`;
+  return {
+    kind: 'closed',
+    statement: made.find(({ statementId }) => statementId === opened.id) ?? null,
+    blockers: acceptance === null ? [] : await readBlockers(trx, { month, instanceId }),
+    controls: opened.controls,
+    ...(await readBill(trx, { lines, hash, linesMax })),
+  };
 }
 
 function requireSame(instance: BilledInstance, { month, acceptance }: CloseRequest, hash: string): void {
@@ -222,18 +238,6 @@ function requireSame(instance: BilledInstance, { month, acceptance }: CloseReque
       `is not what --blockers ${acceptance.blockersHash} accepts: it is ${hash} now`,
     { hint: 'look at the list once more: the same command without --incomplete and --blockers' },
   );
-}
-
-async function readHash(
-  trx: Kysely<Schema>,
-  { instanceId }: BilledInstance,
-  { month, isAdjustment }: CloseRequest,
-): Promise<string> {
-  const { rows } = await sql<{ hash: string }>`
-    select losant_usage.blockers_hash(${instanceId}, ${firstOf(month)}, ${isAdjustment}) as hash`.execute(
-    trx,
-  );
-  return requireRow(rows).hash;
 }
 
 async function readControls(
@@ -248,18 +252,19 @@ async function readControls(
 }
 
 /** Tells whether something differs although an adjustment has nothing to bill. */
-async function readUnsettled(
+async function tellUnsettled(
   trx: Kysely<Schema>,
   { instanceId }: BilledInstance,
-  { month, ...outcome }: Omit<CloseOutcome, 'kind'> & { readonly month: Month },
-): Promise<CloseOutcome> {
-  const { lines } = await trx
+  month: Month,
+): Promise<'unchanged' | 'unsettled'> {
+  const one = await trx
     .selectFrom('adjustments')
-    .select(({ fn }) => fn.countAll<number>().as('lines'))
+    .select('metric')
     .where('instance_id', '=', instanceId)
     .where('month', '=', `${month}-01`)
-    .executeTakeFirstOrThrow();
-  return { ...outcome, kind: lines === 0 ? 'unchanged' : 'unsettled' };
+    .limit(1)
+    .executeTakeFirst();
+  return one === undefined ? 'unchanged' : 'unsettled';
 }
 
 function nothingToClose(instance: BilledInstance, month: Month): SettingsError {
@@ -278,71 +283,40 @@ function requireRow<T>(rows: readonly T[]): T {
   return row;
 }
 
-interface Bill {
-  readonly totals: readonly Total[];
-  readonly lineCount: number;
-  readonly lines: readonly LineRow[];
-}
+type Bill = Pick<CloseOutcome, 'totals' | 'lines' | 'lineCount' | 'blockersHash'>;
 
-/**
- * Reads lines, given as a table of a query: the first of them, and the totals of all. The table is made once.
- */
+/** Reads lines, given as a table of a query: the first of them, and the totals and the hash of all. */
 async function readBill(
   trx: Kysely<Schema>,
-  source: RawBuilder<unknown>,
-  linesMax: number | null,
-): Promise<Pick<CloseOutcome, 'totals' | 'lines' | 'lineCount'>> {
+  {
+    lines,
+    hash,
+    linesMax,
+  }: {
+    readonly lines: RawBuilder<unknown>;
+    readonly hash: RawBuilder<unknown>;
+    readonly linesMax: number | null;
+  },
+): Promise<Bill> {
   const { rows } = await sql<Bill>`
-    with all_lines as materialized (
-      select l.*, m.position from ${source} as l join losant_usage.metrics m on m.metric = l.metric
+    with all_lines as (
+      select l.*, m.position from ${lines} as l join losant_usage.metrics m on m.metric = l.metric
     ),
     totals as (
       select metric, unit, count(*) as orgs, sum(quantity)::text as quantity, position
       from all_lines group by metric, unit, position
     ),
-    lines as (
-      select * from all_lines order by lower(org_name), org_id, position limit ${linesMax}::integer
+    shown as (
+      select org_id as "orgId", org_name as "orgName", referral_id as "referralId", plan_id as "planId",
+        customer_id as "customerId", is_customer_changed as "isCustomerChanged", metric, unit, kind,
+        quantity::text, billed_before::text as "billedBefore", total::text, maximum::text, average::text,
+        days_expected as "daysExpected", days_final as "daysFinal", days_accepted as "daysAccepted",
+        days_open as "daysOpen", days_unavailable as "daysUnavailable", days_in_doubt as "daysInDoubt",
+        days_missing as "daysMissing", days_unreported as "daysUnreported"
+      from all_lines order by lower(org_name), org_id, position limit ${linesMax}::integer
     )
-    select (select count(*) from all_lines) as "lineCount",
+    select ${hash} as "blockersHash", (select count(*) from all_lines) as "lineCount",
       (select coalesce(jsonb_agg(to_jsonb(t) - 'position' order by t.position), '[]') from totals t) as totals,
-      (
-        select coalesce(jsonb_agg(to_jsonb(l) - 'sources' || jsonb_build_object('quantity', l.quantity::text,
-            'billed_before', l.billed_before::text, 'total', l.total::text, 'maximum', l.maximum::text,
-            'average', l.average::text) order by lower(l.org_name), l.org_id, l.position), '[]')
-        from lines l
-      ) as lines`.execute(trx);
-  const { totals, lines, lineCount } = requireRow(rows);
-  return { totals, lineCount, lines: lines.map(toLine) };
-}
-
-/** These are text, because they may exceed a JavaScript number. */
-type Quantity = 'quantity' | 'billed_before' | 'total' | 'maximum' | 'average';
-type LineRow = Omit<Selectable<StatementLines>, Quantity | 'sources'> &
-  Readonly<Record<Quantity, string | null>>;
-
-function toLine(row: LineRow) {
-  return {
-    orgId: row.org_id,
-    orgName: row.org_name,
-    referralId: row.referral_id,
-    planId: row.plan_id,
-    customerId: row.customer_id,
-    isCustomerChanged: row.is_customer_changed,
-    metric: row.metric,
-    unit: row.unit,
-    kind: row.kind,
-    quantity: row.quantity,
-    billedBefore: row.billed_before,
-    total: row.total,
-    maximum: row.maximum,
-    average: row.average,
-    daysExpected: row.days_expected,
-    daysFinal: row.days_final,
-    daysAccepted: row.days_accepted,
-    daysOpen: row.days_open,
-    daysUnavailable: row.days_unavailable,
-    daysInDoubt: row.days_in_doubt,
-    daysMissing: row.days_missing,
-    daysUnreported: row.days_unreported,
-  };
+      (select coalesce(json_agg(s), '[]') from shown s) as lines`.execute(trx);
+  return requireRow(rows);
 }

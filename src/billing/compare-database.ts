@@ -1,10 +1,11 @@
-/** Proof packs against the database that they are from, byte for byte. */
-import { createReadStream } from 'node:fs';
+/** Proof packs against the database that they are from. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { type CsvName, MANIFEST_NAME } from './manifest.ts';
+import { type CsvName, hashOf, MANIFEST_NAME, SIGNATURE_NAME } from './manifest.ts';
 import type { Pack, PackProblem } from './open-packs.ts';
 import { readFileParts, readManifest } from './pack.ts';
 import { renderTable } from './pack-tables.ts';
@@ -21,41 +22,36 @@ const FROM_TABLES: readonly CsvName[] = [
 
 /**
  * Compares a pack that holds by itself with the database: that it has the statement, with this manifest,
- * these files and these rows. Reads only. Must be called inside a transaction.
+ * these files and these rows. The files of the pack have the hashes of its manifest, so the hashes of what the
+ * database has are compared with these. Reads only. Must be called inside a transaction.
  */
 export async function compareWithDatabase(trx: Kysely<Schema>, pack: Pack): Promise<PackProblem[]> {
-  const { statement } = pack.manifest;
+  const { statement, files, signedBy } = pack.manifest;
   const known = await readStatements(trx, { month: statement.month, instanceId: statement.instanceId });
-  const found = known.find(({ statementId }) => statementId === statement.id);
-  if (found === undefined) {
+  if (known.every(({ statementId }) => statementId !== statement.id)) {
     const problem = `the database has no statement ${statement.id} of ${statement.month}`;
     return [{ file: pack.fileOf(MANIFEST_NAME), problem }];
   }
   const problems: PackProblem[] = [];
-  const compare = async (name: string, content: AsyncIterable<Buffer>, what: string) => {
-    const line = await findDifference(createReadStream(join(pack.place, name)), content);
-    if (line !== null)
-      problems.push({ file: pack.fileOf(name), problem: `line ${line} is not that of ${what}` });
-  };
-  await compare(
-    MANIFEST_NAME,
-    partsOf([await readManifest(trx, statement.id)]),
-    'the statement in the database',
-  );
-  const names: string[] = pack.manifest.files.map(({ name }) => name);
-  if (pack.manifest.signedBy !== null) names.push('manifest.json.sig');
-  for (const name of names) {
-    await compare(name, readStored(trx, statement.id, name), 'statement_files in the database');
+  const say = (name: string, what: string) =>
+    problems.push({ file: pack.fileOf(name), problem: `is not that of ${what}` });
+  if (hashOf(await readManifest(trx, statement.id)) !== pack.manifestSha256)
+    say(MANIFEST_NAME, 'the statement in the database');
+  for (const { name, sha256 } of files) {
+    if ((await hashAll(readStored(trx, statement.id, name))) !== sha256)
+      say(name, 'statement_files in the database');
+    else if (isFromTables(name) && (await hashAll(renderTable(trx, statement, name))) !== sha256)
+      say(name, 'the tables of the statement in the database');
   }
-  for (const name of FROM_TABLES) {
-    await compare(
-      name,
-      partsOf(renderTable(trx, statement, name)),
-      'the tables of the statement in the database',
-    );
+  if (signedBy !== null) {
+    const stored = await hashAll(readStored(trx, statement.id, SIGNATURE_NAME));
+    if (stored !== hashOf(await readFile(join(pack.place, SIGNATURE_NAME))))
+      say(SIGNATURE_NAME, 'statement_files in the database');
   }
   return problems;
 }
+
+const isFromTables = (name: string): name is CsvName => FROM_TABLES.some((each) => each === name);
 
 /**
  * Returns what the database has of the packs' months and the packs do not: an archive may be older than an
@@ -82,44 +78,8 @@ async function* readStored(trx: Kysely<Schema>, statementId: string, name: strin
   for await (const { gzip } of readFileParts(trx, statementId, name)) yield gunzipSync(gzip);
 }
 
-async function* partsOf(texts: AsyncIterable<string> | readonly string[]): AsyncGenerator<Buffer> {
-  for await (const text of texts) yield Buffer.from(text);
-}
-
-/** Returns the first line in which two contents differ; null if they are the same. */
-async function findDifference(a: AsyncIterable<Buffer>, b: AsyncIterable<Buffer>): Promise<number | null> {
-  const others = b[Symbol.asyncIterator]();
-  let other: Buffer = Buffer.alloc(0);
-  let lines = 1;
-  for await (const part of a) {
-    let mine = part;
-    while (mine.length > 0) {
-      if (other.length === 0) {
-        const next = await others.next();
-        if (next.done === true) return lines;
-        other = next.value;
-        continue;
-      }
-      const length = Math.min(mine.length, other.length);
-      const [left, right] = [mine.subarray(0, length), other.subarray(0, length)];
-      if (!left.equals(right)) {
-        const place = left.findIndex((byte, index) => byte !== right[index]);
-        return lines + countLines(left.subarray(0, place));
-      }
-      lines += countLines(left);
-      [mine, other] = [mine.subarray(length), other.subarray(length)];
-    }
-  }
-  while (other.length === 0) {
-    const next = await others.next();
-    if (next.done === true) return null;
-    other = next.value;
-  }
-  return lines;
-}
-
-function countLines(bytes: Buffer): number {
-  let count = 0;
-  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) count += 1;
-  return count;
+async function hashAll(parts: AsyncIterable<Buffer | string>): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const part of parts) hash.update(part);
+  return hash.digest('hex');
 }

@@ -33,9 +33,6 @@ export async function makePack(
   statement: StatementDocument,
   { signingKey, signal }: { readonly signingKey: KeyObject | null; readonly signal: AbortSignal },
 ): Promise<void> {
-  // The planner takes the days of a month for scattered, and would read all months of the ledger for them.
-  await sql`select set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true),
-    set_config('work_mem', '64MB', true)`.execute(trx);
   const files: Manifest['files'] = [];
   const keep = async (name: Manifest['files'][number]['name'], parts: AsyncIterable<string> | string[]) => {
     const hash = createHash('sha256');

@@ -1,11 +1,60 @@
-import { LosantError } from '../errors.ts';
+import { describeError, ExportError } from '../errors.ts';
+import type { LosantClient } from '../losant/client.ts';
 import { listOrgPages } from '../losant/org-list.ts';
-import { getInstance } from '../losant/orgs.ts';
-import { askUsage } from '../losant/usage.ts';
-import { addDays, DAY_MS, dayStartMs, HOUR_MS, type UsageDay } from '../usage/day.ts';
+import { fetchUsage } from '../losant/usage.ts';
+import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
-import type { UsageAction } from '../usage/streams/stream.ts';
-import { type OrgTarget, readWindow } from './check-instance.ts';
+import type { Stream, WindowReading } from '../usage/streams/stream.ts';
+
+/** An organization and how to ask about it, with the day to ask for. */
+export interface OrgTarget {
+  readonly client: LosantClient;
+  readonly instanceId: string;
+  readonly orgId: string;
+  readonly day: UsageDay;
+  readonly signal: AbortSignal;
+}
+
+/** The organization to ask about, or null for the whole instance. */
+type Target = Omit<OrgTarget, 'orgId'> & { readonly orgId: string | null };
+
+/** Something is wrong although no call failed. */
+export class CheckError extends ExportError {
+  override readonly name = 'CheckError';
+  readonly kind = 'invalid';
+
+  constructor(message: string, hint: string) {
+    super(message, { hint });
+  }
+}
+
+/** The bound on each question, even if Losant asks to wait. */
+const QUESTION_MS = 60_000;
+
+/** Does work within a minute. Throws CheckError if that is too short. */
+export async function within<T>(signal: AbortSignal, work: (bounded: AbortSignal) => Promise<T>): Promise<T> {
+  const limit = AbortSignal.timeout(QUESTION_MS);
+  try {
+    return await work(AbortSignal.any([signal, limit]));
+  } catch (error) {
+    if (!limit.aborted || signal.aborted) throw error;
+    const hint = 'it is slow, or asks to wait: try again later, or lower REQUESTS_PER_SECOND';
+    throw new CheckError(`no answer within ${QUESTION_MS / 1_000} s`, hint);
+  }
+}
+
+/** Reads a counter as a run does. */
+export async function readWindow(
+  { client, instanceId, orgId, signal }: Target,
+  stream: Stream,
+  window: DayRange,
+): Promise<WindowReading['days']> {
+  const bodies: unknown[] = [];
+  for (const request of stream.requests) {
+    bodies.push((await fetchUsage(client, { instanceId, orgId, window, signal, ...request })).body);
+  }
+  return stream.readBodies(bodies, window).days;
+}
 
 /** A question that the API's documentation leaves open, and this API's answer. */
 export interface ProbeAnswer {
@@ -15,144 +64,64 @@ export interface ProbeAnswer {
   readonly touches: string;
 }
 
+/** Asks what the documentation leaves open about one organization. Throws only when interrupted. */
+export async function probeOrg(target: OrgTarget): Promise<ProbeAnswer[]> {
+  const answers: ProbeAnswer[] = [];
+  for (const [question, { ask, touches }] of Object.entries(PROBES)) {
+    const asked = within(target.signal, (signal) => ask({ ...target, signal }));
+    // A refusal is an answer too.
+    const answer = await asked.catch((error: unknown) => {
+      target.signal.throwIfAborted();
+      return describeError(error).message;
+    });
+    answers.push({ question, answer, touches });
+  }
+  return answers;
+}
+
 interface Probe {
   readonly ask: (target: OrgTarget) => Promise<string>;
   readonly touches: string;
 }
 
-const DAILY = { resolution: String(DAY_MS) };
-const HOURLY = { resolution: String(HOUR_MS) };
-const ALL = { includeNonBillable: 'true' };
-
 const PROBES: Readonly<Record<string, Probe>> = {
-  'end inclusive?': {
-    ask: async (target) => {
-      const { start } = daysTo(addDays(target.day, -1));
-      const { length } = bucketsOf(await ask(target, 'deviceCounts', { start, end: start + DAY_MS }));
-      return `a range that ends at the midnight after a day has ${length} buckets: ${length > 1 ? 'yes' : 'no'}`;
-    },
-    touches: 'nothing: the last millisecond of the last day is sent',
-  },
-  'echo of start and end?': {
-    ask: async (target) => {
-      const range = daysTo(target.day);
-      const { start, end } = mapOf(await ask(target, 'deviceCounts', range));
-      const asked = `asked ${new Date(range.start).toISOString()} to ${new Date(range.end).toISOString()}`;
-      return start === undefined && end === undefined
-        ? `none (${asked})`
-        : `${String(start)} to ${String(end)} (${asked})`;
-    },
-    touches: 'which answers go to quarantine: those that cover another range than was asked for',
-  },
   'zero days present?': {
     ask: async (target) => {
-      const buckets = bucketsOf(await ask(target, 'notebookMinuteCounts', daysTo(target.day, 31)));
-      const zeros = buckets.filter((bucket) => sumOf(bucket) === 0).length;
-      return `${buckets.length} buckets for 31 days of notebook minutes, ${zeros} of them all zero`;
+      const window = { from: addDays(target.day, -30), to: target.day };
+      const days = await readWindow(target, streamNamed('notebook_minutes'), window);
+      return `${days.size} of 31 days of notebook minutes are in the answer`;
     },
-    touches: 'is_reported, and days_unreported of months: whether zeros are said or left out',
+    touches: 'is_reported, and days_unreported of months: whether zeros are named or left out',
   },
   'a 100-day-old day': { ask: (target) => probeOldDay(target, 100), touches: 'HORIZON_DAYS' },
   'a 400-day-old day': { ask: (target) => probeOldDay(target, 400), touches: 'HORIZON_DAYS' },
-  'longest range': {
-    ask: async (target) => {
-      const answers: string[] = [];
-      // Only a few lengths, because each is a request.
-      for (const days of [31, 93, 180, 366]) {
-        const answer = await answerOf(target, async () => {
-          const buckets = bucketsOf(
-            await ask(target, 'payloadCountsBreakdown', daysTo(target.day, days), DAILY),
-          );
-          return `${buckets.length} buckets`;
-        });
-        answers.push(`${days} days: ${answer}`);
-      }
-      return answers.join('; ');
-    },
-    touches: 'nothing: at most 31 days are asked for at once',
-  },
-  'perPage 1000': {
-    ask: async (target) => {
-      const { items, rejected, totalCount } = await firstPage(target, 1000);
-      return `${items.length + rejected.length} organizations on the first page, of ${totalCount}`;
-    },
-    touches: 'nothing: a page may be shorter than asked for',
-  },
-  'missing scope or unknown instance': {
-    ask: async (target) => {
-      const { client, day, signal } = target;
-      const ofInstance = await statusOf(() => ask({ ...target, orgId: null }, 'deviceCounts', daysTo(day)));
-      const ofOther = await statusOf(() => getInstance(client, { instanceId: '0'.repeat(24), signal }));
-      return `instance.deviceCounts with this token: ${ofInstance}; an instance that does not exist: ${ofOther}`;
-    },
-    touches: 'exit code 5, and whether the control totals can be read',
-  },
   'payloads in two ways': {
     ask: async (target) => {
-      const range = daysTo(target.day);
-      const sources = Object.entries(mapOf(await ask(target, 'payloadCounts', range)));
-      const sum = add(sources.map(([type, map]) => (type.startsWith('_') ? 0 : sumOf(map))));
-      const billable = add(bucketsOf(await ask(target, 'payloadCountsBreakdown', range, DAILY)).map(sumOf));
-      const all = await sumAll(target, DAILY);
-      const equal = sum === all ? 'all payloads' : sum === billable ? 'billable payloads' : 'neither';
-      return `by source ${sum}, breakdown ${billable}, breakdown with includeNonBillable ${all}: equal to ${equal}`;
+      const { payload_source_count: sum = 0 } = await readNumbers(target, 'payload_sources', target.day);
+      const totals = await readNumbers(target, 'payload_totals', target.day);
+      return Object.entries(totals)
+        .filter(([column]) => column.endsWith('_count'))
+        .map(([column, total]) => compare(`payload_source_count beside ${column}`, sum, total))
+        .join('; ');
     },
     touches: 'which of payload_source_count and payload_all_count you bill; reconciliation; CONTROL_TOTALS',
   },
-  'hours of a day?': {
+  'hours of a day': {
     ask: async (target) => {
-      const query = { ...HOURLY, ...ALL };
-      const buckets = bucketsOf(await ask(target, 'payloadCountsBreakdown', daysTo(target.day), query));
-      const sum = add(buckets.map(sumOf));
-      const compared = compare('all payloads by hour', sum, await sumAll(target, DAILY));
-      return `${buckets.length} buckets for the 24 hours of ${target.day}; ${compared}`;
+      const totals = await readNumbers(target, 'payload_totals', target.day);
+      const hours = await readNumbers(target, 'payload_hours', target.day);
+      return Object.entries(hours)
+        .map(([column, sum]) => compare(column, sum, totals[column.replace('hours_', 'payload_')] ?? 0))
+        .join('; ');
     },
-    touches: 'payload_hours: whether zero hours are left out, and whether its hours add up to payload_totals',
+    touches: 'payload_hours: whether its hours add up to payload_totals',
   },
   'instance totals equal to sums?': { ask: probeTotals, touches: 'reconciliation, CONTROL_TOTALS' },
 };
 
-/** Asks about one organization. A refusal is an answer; throws only when interrupted. */
-export async function probeInstance(target: OrgTarget): Promise<ProbeAnswer[]> {
-  const answers: ProbeAnswer[] = [];
-  for (const [question, probe] of Object.entries(PROBES)) {
-    answers.push({
-      question,
-      answer: await answerOf(target, () => probe.ask(target)),
-      touches: probe.touches,
-    });
-  }
-  return answers;
-}
-
-async function answerOf({ signal }: OrgTarget, probe: () => Promise<string>): Promise<string> {
-  try {
-    return await probe();
-  } catch (error) {
-    signal.throwIfAborted();
-    return error instanceof Error ? error.message : String(error);
-  }
-}
-
-async function statusOf(work: () => Promise<unknown>): Promise<string> {
-  try {
-    await work();
-    return 'HTTP 200';
-  } catch (error) {
-    if (error instanceof LosantError && error.status !== null) return `HTTP ${error.status}`;
-    throw error;
-  }
-}
-
 async function probeOldDay(target: OrgTarget, age: number): Promise<string> {
-  const range = daysTo(addDays(target.day, -age));
-  const buckets = bucketsOf(await ask(target, 'payloadCountsBreakdown', range, DAILY));
-  return buckets.length === 0 ? 'no bucket' : `${buckets.length} bucket with ${add(buckets.map(sumOf))}`;
-}
-
-async function sumAll(target: OrgTarget, query: Readonly<Record<string, string>>): Promise<number> {
-  const body = await ask(target, 'payloadCountsBreakdown', daysTo(target.day), { ...query, ...ALL });
-  return add(bucketsOf(body).map(sumOf));
+  const numbers = Object.entries(await readNumbers(target, 'payload_totals', addDays(target.day, -age)));
+  return numbers.length === 0 ? 'no number' : numbers.map((each) => each.join(' ')).join(', ');
 }
 
 /** The most organizations added up. Each is asked twice, and a probe is a few questions, not an export. */
@@ -162,65 +131,44 @@ const ORGS_MAX = 25;
 const FINAL_DAYS = 4;
 
 async function probeTotals(target: OrgTarget): Promise<string> {
-  const { items, totalCount } = await firstPage(target, ORGS_MAX);
-  if (totalCount > ORGS_MAX)
+  const { client, instanceId, signal } = target;
+  const first = await listOrgPages(client, { instanceId, perPage: ORGS_MAX, signal }).next();
+  if (first.done === true) return 'there is no organization';
+  const { items, totalCount } = first.value;
+  if (totalCount > ORGS_MAX) {
     return `not asked of ${totalCount} organizations: see losant-usage reconcile after some days`;
+  }
   const day = addDays(target.day, -FINAL_DAYS);
   const answers: string[] = [];
-  for (const stream of ['device_counts', 'payload_totals'].map(streamNamed)) {
-    const read = async (orgId: string | null) => {
-      const reading = (await readWindow({ ...target, orgId }, stream, { from: day, to: day })).get(day);
-      return reading?.kind === 'named' ? reading.numbers : {};
-    };
-    const total = await read(null);
-    const ours: Record<string, number> = {};
+  for (const stream of ['device_counts', 'payload_totals']) {
+    const total = await readNumbers({ ...target, orgId: null }, stream, day);
+    const sums: Record<string, number> = {};
     for (const { orgId } of items) {
-      for (const [column, value] of Object.entries(await read(orgId))) {
-        ours[column] = (ours[column] ?? 0) + Number(value);
+      for (const [column, value] of Object.entries(await readNumbers({ ...target, orgId }, stream, day))) {
+        sums[column] = (sums[column] ?? 0) + value;
       }
     }
     answers.push(
-      ...Object.entries(total).map(([column, value]) => compare(column, ours[column] ?? 0, Number(value))),
+      ...Object.entries(total).map(([column, value]) => compare(column, sums[column] ?? 0, value)),
     );
   }
   return `${day}, ${totalCount} organizations: ${answers.join('; ')}`;
 }
 
-async function ask(
-  { client, instanceId, orgId, signal }: Omit<OrgTarget, 'orgId'> & { readonly orgId: string | null },
-  action: UsageAction,
-  { start: startMs, end: endMs }: { readonly start: number; readonly end: number },
-  query: Readonly<Record<string, string>> = {},
-): Promise<unknown> {
-  return (await askUsage(client, { instanceId, orgId, action, query, startMs, endMs, signal })).body;
-}
-
-/** Returns the range of the given number of days up to `day`. */
-function daysTo(day: UsageDay, days = 1): { start: number; end: number } {
-  return { start: dayStartMs(addDays(day, 1 - days)), end: dayStartMs(day) + DAY_MS - 1 };
-}
-
-async function firstPage({ client, instanceId, signal }: OrgTarget, perPage: number) {
-  const { done, value } = await listOrgPages(client, { instanceId, perPage, signal }).next();
-  return done === true ? { items: [], rejected: [], totalCount: 0 } : value;
-}
-
-function mapOf(body: unknown): Record<string, unknown> {
-  return typeof body === 'object' && body !== null ? { ...body } : {};
-}
-
-function bucketsOf(body: unknown): unknown[] {
-  const { counts } = mapOf(body);
-  return Array.isArray(counts) ? counts : [];
-}
-
-/** Returns the sum of the numbers of a bucket or map. */
-function sumOf(map: unknown): number {
-  return add(Object.values(mapOf(map)).filter((value) => typeof value === 'number'));
-}
-
-function add(numbers: readonly number[]): number {
-  return numbers.reduce((a, b) => a + b, 0);
+/** Returns the numbers of a day by column, hours added up; none for a day that was left out. */
+async function readNumbers(
+  target: Target,
+  stream: string,
+  day: UsageDay,
+): Promise<Readonly<Record<string, number>>> {
+  const reading = (await readWindow(target, streamNamed(stream), { from: day, to: day })).get(day);
+  if (reading?.kind !== 'named') return {};
+  const numbers = Object.entries(reading.numbers).flatMap(([column, value]) => {
+    if (typeof value === 'number') return [[column, value] as const];
+    const isOfHours = (value: unknown): value is readonly number[] => Array.isArray(value);
+    return isOfHours(value) ? [[column, value.reduce((a, b) => a + b, 0)] as const] : [];
+  });
+  return Object.fromEntries(numbers);
 }
 
 function compare(what: string, sum: number, total: number): string {

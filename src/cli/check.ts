@@ -1,73 +1,119 @@
-import { EXIT, exitCodeOf, worstExitCode } from '../errors.ts';
-import type { InstanceConfig } from '../settings/config.ts';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { DatabaseHandle } from '../database/handle.ts';
+import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
+import { describeDatabaseError } from '../database/sqlstate.ts';
+import { DatabaseError, describeError, EXIT, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
+import { readClock, requireApiClock } from '../export/context.ts';
+import { requireApiUrl } from '../ledger/instances.ts';
+import { listOrgPages } from '../losant/org-list.ts';
+import { getInstance, getOrg } from '../losant/orgs.ts';
+import { type Access, readAccess } from '../queries/access.ts';
+import { type InstanceConfig, requireDatabaseUrl } from '../settings/config.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
+import { lastCompleteDay } from '../usage/policy.ts';
+import { streamNamed } from '../usage/streams/catalog.ts';
+import { type Stream, UnplaceableBodyError } from '../usage/streams/stream.ts';
 import { isGood, probeHeartbeat } from '../worker/heartbeat.ts';
-import { checkDatabase } from './check-database.ts';
-import { type Check, CheckError, Checks, type Finding } from './check-finding.ts';
-import { checkInstance } from './check-instance.ts';
-import { type ProbeAnswer, probeInstance } from './check-probe.ts';
+import { CheckError, type OrgTarget, type ProbeAnswer, probeOrg, readWindow, within } from './check-probe.ts';
 import { type CommandContext, defineCommand } from './command.ts';
+import { openDatabase, requireWritable } from './open-database.ts';
 import { flag, type OptionValues } from './options.ts';
+import { openReading } from './org.ts';
 
 const options = { probe: flag('also find out what the documentation of the API leaves open') };
 
 export const check = defineCommand({
   needs: ['losant', 'database'],
   options,
-  examples: () => ({
-    check: 'is everything ready for the first run?',
-    'check --probe': 'and how does this API behave where its documentation does not say?',
-  }),
   run: checkEverything,
 });
+
+/** The result of a check that went well. */
+interface Finding<T = unknown> {
+  readonly message: string;
+  /** Something to look at. */
+  readonly hint?: string;
+  /** The value for later checks. */
+  readonly value?: T;
+}
+
+interface Check {
+  /** The thing checked. For a question to Losant it is the action, which is also the name of its scope. */
+  readonly name: string;
+  readonly message: string;
+  /** The operator's next step; without an error, something to look at. */
+  readonly hint: string | null;
+  /** The reason why the check failed; null if it did not. */
+  readonly error: unknown;
+}
+
+/** What all checks work with; each adds its result to `all`. */
+interface Checking extends CommandContext {
+  readonly all: Check[];
+}
 
 /** Goes on after a failure and changes nothing. Returns the exit code of the worst failure. */
 async function checkEverything(
   context: CommandContext,
-  { probe }: OptionValues<typeof options>,
+  asked: OptionValues<typeof options>,
 ): Promise<number> {
-  const { config, output, signal } = context;
-  const checks = new Checks(signal);
-  checks.add({ name: 'settings', message: config.instances.map(describeInstance).join('; ') });
-  for (const warning of config.warnings)
-    checks.add({ name: 'settings', message: warning, hint: 'see docs/settings.md' });
-  const database = await checkDatabase(context, checks);
-  const probes: ProbeAnswer[] = [];
+  const { config, output } = context;
+  const checking: Checking = { ...context, all: [] };
+  await run(checking, 'settings', () => ({ message: config.instances.map(describeInstance).join('; ') }));
+  for (const message of config.warnings) {
+    await run(checking, 'settings', () => ({ message, hint: 'see docs/settings.md' }));
+  }
+  const database = await checkDatabase(checking);
+  const probe: ProbeAnswer[] = [];
   try {
     for (const instance of config.instances) {
-      const target = await checkInstance(context, checks, { instance, database });
-      if (probe && target !== null) probes.push(...(await probeInstance(target)));
+      const target = await checkInstance(checking, instance, database);
+      if (asked.probe && target !== null) probe.push(...(await probeOrg(target)));
     }
   } finally {
     await database.handle?.close();
   }
   const { heartbeatUrl } = config;
-  if (heartbeatUrl !== null) await checks.run('heartbeat', () => checkHeartbeat(heartbeatUrl));
-  const failed = checks.all.filter(({ error }) => error !== null);
+  if (heartbeatUrl !== null) await run(checking, 'heartbeat', () => checkHeartbeat(heartbeatUrl));
+  const failed = checking.all.filter(({ error }) => error !== null);
   const exitCode = worstExitCode(failed.map(({ error }) => exitCodeOf(error)));
+  const checks = checking.all.map(({ error, ...shown }) => ({ ...shown, ok: error === null }));
   output.printJson({
     ok: exitCode === EXIT.ok,
     settings: config.origins,
-    checks: checks.all.map(({ error, ...shown }) => ({ ...shown, ok: error === null })),
-    ...(probe && { probe: probes }),
+    checks,
+    ...(asked.probe && { probe }),
   });
-  output.print(...renderChecks(checks.all), ...renderSettings(config.origins), ...renderProbe(probes));
+  // A secret shows only where it is.
+  const settings = config.origins.map(({ name, value, from }) => [name, value, styled('dim', from)]);
+  output.print(
+    ...renderChecks(checking.all),
+    '',
+    'The settings that hold for all instances:',
+    ...renderTable({ rows: settings }),
+    ...renderProbe(probe),
+  );
   return exitCode;
 }
 
-/** Asks whether the monitor of HEARTBEAT_URL answers, without telling it anything. */
-export async function checkHeartbeat(url: string): Promise<Finding> {
-  const answer = await probeHeartbeat(url);
-  if (typeof answer === 'string') {
-    const message = `the monitor of HEARTBEAT_URL does not answer: ${answer}`;
-    throw new CheckError('invalid', message, 'check the address and the network');
+/** Adds the finding or the failure of `work`. Returns both; throws only the signal's reason, when interrupted. */
+async function run<T>(
+  { all, signal }: Checking,
+  name: string,
+  work: (signal: AbortSignal) => Promise<Finding<T>> | Finding<T>,
+): Promise<{ readonly value?: T | undefined; readonly error: unknown }> {
+  try {
+    const { message, hint = null, value } = await within(signal, async (bounded) => await work(bounded));
+    all.push({ name, message, hint, error: null });
+    return { value, error: null };
+  } catch (error) {
+    signal.throwIfAborted();
+    const { message, hint } = describeError(error);
+    all.push({ name, message, hint, error });
+    return { error };
   }
-  if (isGood(answer)) return { message: 'the monitor answers' };
-  const hint =
-    'with Healthchecks the id is wrong; another monitor may not know /log, which changes nothing there: ' +
-    'see whether the next run arrives';
-  return { message: `the monitor answers HTTP ${answer}`, hint };
 }
 
 function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig): string {
@@ -75,41 +121,201 @@ function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig)
   return `instance ${instanceId} at ${apiUrl}, ${which}, ${streams.join(', ')}`;
 }
 
-const INDENT = ' '.repeat(10);
+interface CheckedDatabase {
+  /** The handle, which its user closes; null if the database cannot be opened. */
+  readonly handle: DatabaseHandle | null;
+  readonly isAtHead: boolean;
+  /** Returns the time by the database's clock, or by this host's if that cannot be read. */
+  readonly now: () => number;
+}
+
+/** Checks connection, version, schema, rights and clock. Reads only. */
+async function checkDatabase(checking: Checking): Promise<CheckedDatabase> {
+  const none = { handle: null, isAtHead: false, now: checking.hostNow };
+  const url = requireDatabaseUrl(checking.config);
+  const folder = url.startsWith('embedded:') ? resolve(url.slice('embedded:'.length)) : null;
+  if (folder !== null && !existsSync(join(folder, 'pgdata'))) {
+    const message = `${folder} has no embedded database yet: run creates it`;
+    await run(checking, 'database', () => ({ message }));
+    return none;
+  }
+  const { value: opened } = await run(checking, 'database', async () => {
+    const handle = await openDatabase(checking, { ifMissing: 'refuse' });
+    try {
+      const access = await readAccess(handle.db);
+      const message = `${handle.describe}, Postgres ${access.serverVersion}, user ${access.user}`;
+      return { message, value: { handle, access } };
+    } catch (error) {
+      await handle.close();
+      throw describeDatabaseError(error, handle.describe) ?? error;
+    }
+  });
+  if (opened === undefined) return none;
+  const { handle, access } = opened;
+  const schema = await run(checking, 'schema', () => checkSchema(checking, handle));
+  await run(checking, 'rights', () => checkRights(handle, access, schema.value === 'empty'));
+  const clock = await run(checking, 'clock.database', async () => {
+    const value = await readClock(checking, handle);
+    return { message: describeClock(value() - checking.hostNow()), value };
+  });
+  return { handle, isAtHead: schema.value === 'at_head', now: clock.value ?? checking.hostNow };
+}
+
+function describeClock(aheadMs: number): string {
+  return `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'ahead of' : 'behind'} the clock used here`;
+}
+
+async function checkSchema(
+  { config }: CommandContext,
+  handle: DatabaseHandle,
+): Promise<Finding<SchemaState['state']>> {
+  const { state, applied, pending } = await readSchemaState(handle);
+  if (state === 'empty') return { message: 'no tables yet: run creates them', value: state };
+  if (state === 'behind' && config.autoMigrate) {
+    const message = `${pending.join(', ')} not applied yet: the next run does it, as AUTO_MIGRATE is true`;
+    return { message, value: state };
+  }
+  await requireSchema(handle, { createIfEmpty: false, autoMigrate: false });
+  return { message: `at ${applied.at(-1)}, as this program`, value: state };
+}
+
+function checkRights(
+  handle: DatabaseHandle,
+  { user, mayCreate, missing }: Access,
+  isEmpty: boolean,
+): Finding {
+  requireWritable(handle);
+  const may = `The user ${user} may not write to ${handle.describe}`;
+  if (isEmpty && !mayCreate) {
+    throw new DatabaseError(
+      'database_refused',
+      `${may}: the tables do not exist yet, nor may it create them`,
+      {
+        hint: 'run `losant-usage migrate` as the migrator, or grant create on the database',
+      },
+    );
+  }
+  if (missing.length > 0) {
+    throw new DatabaseError('database_refused', `${may}: it lacks ${missing.join(', ')}`, {
+      hint: `grant to ${user} what is missing, in schema losant_usage`,
+    });
+  }
+  return { message: isEmpty ? 'may create the tables' : 'may read and write every table that a run writes' };
+}
+
+/** The attempts per request, for brief failures only: a check that retries for minutes shows less. */
+const ATTEMPTS = 2;
+
+/** Checks what a run asks of Losant. Returns an organization to ask more about, or null. */
+async function checkInstance(
+  checking: Checking,
+  instance: InstanceConfig,
+  { handle, isAtHead, now }: CheckedDatabase,
+): Promise<OrgTarget | null> {
+  const { instanceId, orgs, streams } = instance;
+  let aheadMs: number | null = null;
+  const client = openReading(checking, instance, {
+    attempts: Math.min(ATTEMPTS, checking.config.request.attempts),
+    now,
+    takesAnyTime: true,
+    onClock: (ms) => {
+      aheadMs = ms;
+    },
+  });
+  const { error } = await run(checking, 'instance.get', async (signal) => {
+    const { name } = await getInstance(client, { instanceId, signal });
+    return { message: `instance ${instanceId}${name === null ? '' : `, ${name}`}` };
+  });
+  await run(checking, 'clock.losant', () => {
+    requireApiClock(aheadMs);
+    return { message: aheadMs === null ? 'not known, as it did not answer' : describeClock(aheadMs) };
+  });
+  if (handle && isAtHead) {
+    await run(checking, 'api_url', async () => {
+      await requireApiUrl(handle.db, instance);
+      return { message: 'the database has numbers of this API or none yet' };
+    });
+  }
+  const mayGoOn = error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind);
+  if (error !== null && !mayGoOn) return null;
+  const listed = await run(checking, 'instanceOrgs.get', async (signal) => {
+    for await (const { items, totalCount } of listOrgPages(client, { instanceId, signal })) {
+      const [first] = items;
+      if (first !== undefined) return { message: `${totalCount} organizations`, value: first.orgId };
+    }
+    const hint = 'nothing will be loaded: see which organizations the instance has';
+    return { message: 'no organization', hint };
+  });
+  const orgId = orgs.kind === 'ids' ? orgs.orgIds[0] : listed.value;
+  if (orgId === undefined) return null;
+  const target = { client, instanceId, orgId, day: lastCompleteDay(now()), signal: checking.signal };
+  await run(checking, 'instanceOrg.get', async (signal) => {
+    const { organization } = await getOrg(client, { instanceId, orgId, signal });
+    return { message: `organization ${orgId}, ${organization.name}` };
+  });
+  for (const stream of streams.map(streamNamed)) {
+    const name = `instanceOrg.${stream.requests[0]?.action ?? stream.name}`;
+    await run(checking, name, (signal) => checkDay(stream, { ...target, signal }));
+  }
+  return target;
+}
+
+/** Reads a counter as a run does, of the newest day that is over. */
+async function checkDay(stream: Stream, target: OrgTarget): Promise<Finding> {
+  const { day } = target;
+  const hint =
+    'a run would quarantine this answer: ask Losant, or check that LOSANT_API_URL is the API itself';
+  try {
+    const reading = (await readWindow(target, stream, { from: day, to: day })).get(day);
+    if (reading === undefined) return { message: `${day}: no numbers for the day` };
+    if (reading.kind !== 'named') throw new CheckError(`${day}: ${reading.message}`, hint);
+    const numbers = Object.entries(reading.numbers).flatMap(([column, value]) =>
+      typeof value === 'number' ? [`${column} ${value}`] : [],
+    );
+    return { message: `${day}: ${numbers.join(', ')}` };
+  } catch (error) {
+    throw error instanceof UnplaceableBodyError ? new CheckError(error.message, hint) : error;
+  }
+}
+
+/** Asks whether the monitor of HEARTBEAT_URL answers, without telling it anything. */
+async function checkHeartbeat(url: string): Promise<Finding> {
+  const answer = await probeHeartbeat(url);
+  if (isGood(answer)) return { message: 'the monitor answers' };
+  if (typeof answer === 'string') {
+    const message = `the monitor of HEARTBEAT_URL does not answer: ${answer}`;
+    throw new CheckError(message, 'check the address and the network');
+  }
+  const hint = 'with Healthchecks the id is wrong; another monitor may just not know /log';
+  return { message: `the monitor answers HTTP ${answer}`, hint };
+}
 
 /** Renders what is wrong first, then what to look at, then what is right. */
 function renderChecks(checks: readonly Check[]): Line[] {
   const failed = checks.filter(({ error }) => error !== null);
   const good = checks.filter(({ error }) => error === null);
   const verdict = failed.length === 1 ? 'One check failed.' : `${failed.length} checks failed.`;
+  const ordered = [
+    ...failed,
+    ...good.filter(({ hint }) => hint !== null),
+    ...good.filter(({ hint }) => hint === null),
+  ];
   return [
     failed.length === 0 ? styled('green', 'Everything works.') : styled('red', verdict),
-    ...failed.flatMap(renderCheck),
-    ...good.filter(({ hint }) => hint !== null).flatMap(renderCheck),
-    ...good.filter(({ hint }) => hint === null).flatMap(renderCheck),
+    ...ordered.flatMap(renderCheck),
   ];
 }
 
 function renderCheck({ name, message, hint, error }: Check): Line[] {
   // Losant's errors begin with the action, which is the name.
   const shown = message.startsWith(name) ? message : `${name}: ${message}`;
-  const hints = hint === null ? [] : hint.split('\n').map((each) => `${INDENT}${each}`);
+  const hints = hint === null ? [] : hint.split('\n').map((each) => `          ${each}`);
   const good = hint === null ? styled('green', 'ok    ') : styled('yellow', 'look  ');
   return [line`${error === null ? good : styled('red', 'FAILED')}  ${shown}`, ...hints];
 }
 
-function renderSettings(origins: CommandContext['config']['origins']): Line[] {
-  // A secret shows only where it is.
-  const rows = origins.map(({ name, value, from }) => [name, value, styled('dim', from)]);
-  return ['', 'The settings that hold for all instances:', ...renderTable({ rows })];
-}
-
 function renderProbe(answers: readonly ProbeAnswer[]): Line[] {
   if (answers.length === 0) return [];
-  const rows = answers.map(({ question, answer, touches }): Line[] => [
-    question,
-    answer,
-    styled('dim', touches),
-  ]);
+  const rows = answers.map(({ question, answer, touches }) => [question, answer, styled('dim', touches)]);
   return ['', 'How the API behaves, and what that touches:', ...renderTable({ rows })];
 }

@@ -38,14 +38,7 @@ type CloseOptions = OptionValues<typeof closeOptions>;
 
 export const close = defineCommand({
   needs: ['database'],
-  whenInterrupted: 'what was closed stays closed; the same command goes on with the other instances',
   options: closeOptions,
-  examples: ({ lastMonth: { name } }) => ({
-    close: 'which months are open, blocked, closed, or differ from what was closed',
-    [`close --period ${name} --dry-run`]: 'what would be closed',
-    [`close --period ${name}`]: 'close last month',
-    [`close --period ${name} --adjust`]: 'settle what Losant restated since',
-  }),
   async run(context, options) {
     const { period, incomplete, blockers, adjust, dryRun } = options;
     if ((incomplete === null) !== (blockers === null)) {

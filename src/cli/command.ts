@@ -2,16 +2,11 @@ import type { Logger } from '../logger.ts';
 import type { Config } from '../settings/config.ts';
 import type { Need } from '../settings/settings.ts';
 import type { Output, OutStream } from '../terminal/output.ts';
-import { addDays, dayAt } from '../usage/day.ts';
 import type { Options, OptionValues } from './options.ts';
-
-export type InStream = NodeJS.ReadableStream & { readonly isTTY?: boolean };
 
 /** Everything that the program takes from outside, except its arguments. */
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Returns stdin, which is opened by the first call. */
-  readonly stdin: () => InStream;
   readonly stdout: OutStream;
   readonly stderr: OutStream;
   /** Aborts with an InterruptedError when the program is asked to end. */
@@ -32,8 +27,6 @@ export interface BaseContext extends Io {
 export interface CommandContext extends BaseContext {
   readonly config: Config;
   readonly logger: Logger;
-  /** Whether the result, printed to the same terminal, replaces the log lines that repeat it. */
-  readonly isSummaryEnough: boolean;
 }
 
 /**
@@ -42,34 +35,14 @@ export interface CommandContext extends BaseContext {
  */
 export type Needs = readonly Need[] | 'database_if_set' | 'none';
 
-/** Days for examples, counted from the day on which they are shown: a fixed day is soon past the horizon. */
-export type ExampleDays = ReturnType<typeof exampleDays>;
-
-export function exampleDays(nowMs: number) {
-  const today = dayAt(nowMs);
-  const to = addDays(`${today.slice(0, 7)}-01`, -1);
-  const name = to.slice(0, 7);
-  return {
-    yesterday: addDays(today, -1),
-    weekAgo: addDays(today, -7),
-    /** Far back, but inside the horizon. */
-    twoMonthsAgo: addDays(today, -60),
-    lastMonth: { name, from: `${name}-01`, to },
-  };
-}
-
 /** A verb of the command line; its name and summary are in the list of commands. */
 export interface Command<N extends Needs = Needs, O extends Options = Options> {
   readonly needs: N;
   readonly options: O;
-  /** Example lines, by their text after `losant-usage`, each with its meaning. */
-  readonly examples: (days: ExampleDays) => Readonly<Record<string, string>>;
   /** Whether it takes `--json`; `false` for a command without a result to print as a document. */
   readonly json?: boolean;
-  /** Whether log lines below `warn`, which the result repeats, are kept from a terminal unless asked for. */
-  readonly isQuiet?: boolean;
-  /** The hint about what an interruption leaves behind; undefined if there is nothing to know. */
-  readonly whenInterrupted?: string;
+  /** Whether its log is what it shows; a terminal shows only warnings of any other. */
+  readonly isService?: boolean;
   run(context: ContextOf<N>, options: OptionValues<O>): Promise<number>;
 }
 

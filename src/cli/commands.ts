@@ -10,103 +10,64 @@ export interface ListedCommand {
   readonly load: () => Promise<Command>;
 }
 
-/** The things that commands of two words are about, with a summary for help. */
-export const things: Readonly<Record<string, string>> = {
-  org: 'show, change or delete an organization in Losant',
-};
+const LOADERS = {
+  run: async () => (await import('./run.ts')).run,
+  worker: async () => (await import('./worker.ts')).worker,
+  backfill: async () => (await import('./run.ts')).backfill,
+  status: async () => (await import('./status.ts')).status,
+  gaps: async () => (await import('./gaps.ts')).gaps,
+  explain: async () => (await import('./explain.ts')).explain,
+  export: async () => (await import('./export.ts')).exportFile,
+  reconcile: async () => (await import('./reconcile.ts')).reconcile,
+  waive: async () => (await import('./gaps.ts')).waive,
+  close: async () => (await import('./close.ts')).close,
+  statement: async () => (await import('./statement.ts')).statement,
+  verify: async () => (await import('./statement.ts')).verify,
+  'org show': async () => (await import('./org.ts')).orgShow,
+  'org set': async () => (await import('./org-set.ts')).orgSet,
+  'org delete': async () => (await import('./org-delete.ts')).orgDelete,
+  check: async () => (await import('./check.ts')).check,
+  migrate: async () => (await import('./migrate.ts')).migrate,
+  simulator: async () => (await import('./simulator.ts')).simulator,
+  demo: async () => (await import('./demo.ts')).demo,
+} satisfies Readonly<Record<string, ListedCommand['load']>>;
 
-/** Every command, by heading and name. A new one needs its file and an entry here. */
-const GROUPS: Readonly<Record<string, Readonly<Record<string, Omit<ListedCommand, 'name' | 'group'>>>>> = {
+/** What each command does, by the headings of help. A new command needs its file, a loader and a line here. */
+const SUMMARIES: Readonly<Record<string, Readonly<Partial<Record<keyof typeof LOADERS, string>>>>> = {
   Export: {
-    run: {
-      summary: 'export now all that is due, or one day again',
-      load: async () => (await import('./run.ts')).run,
-    },
-    worker: {
-      summary: 'the unattended service: exports by schedule, serves health, metrics and the console',
-      load: async () => (await import('./worker.ts')).worker,
-    },
-    backfill: {
-      summary: 'read a range of days; skips what is stored unless it is due',
-      load: async () => (await import('./run.ts')).backfill,
-    },
+    run: 'export now all that is due, or one day again',
+    worker: 'export by schedule, unattended; serves metrics and the console',
+    backfill: 'read a range of days; skips what is stored unless it is due',
   },
   Look: {
-    status: {
-      summary: 'how far the numbers reach, and the last runs; exits 3 if there is a gap',
-      load: async () => (await import('./status.ts')).status,
-    },
-    gaps: {
-      summary: 'every number that is missing or in doubt; exits 3 if there is one',
-      load: async () => (await import('./gaps.ts')).gaps,
-    },
-    explain: {
-      summary: 'where a number comes from, and what became of it',
-      load: async () => (await import('./explain.ts')).explain,
-    },
-    export: {
-      summary: 'a view as a file: CSV, NDJSON or Parquet',
-      load: async () => (await import('./export.ts')).exportFile,
-    },
-    reconcile: {
-      summary: "our sums beside Losant's own totals; exits 3 if final numbers differ",
-      load: async () => (await import('./reconcile.ts')).reconcile,
-    },
+    status: 'how far the numbers reach, and the last runs; exits 3 if there is a gap',
+    gaps: 'every number that is missing or in doubt; exits 3 if there is one',
+    explain: 'where a number comes from, and what became of it',
+    export: 'a view as a file: CSV, NDJSON or Parquet',
+    reconcile: "our sums beside Losant's totals; exits 3 if settled numbers differ",
   },
   Decide: {
-    waive: {
-      summary: 'accept a number that is missing or in doubt as it stands; the next good read lifts it',
-      load: async () => (await import('./gaps.ts')).waive,
-    },
-    close: {
-      summary: 'close a billing period: its numbers as a statement that nothing changes',
-      load: async () => (await import('./close.ts')).close,
-    },
-    statement: {
-      summary: 'write the proof pack of a closed period into a folder',
-      load: async () => (await import('./statement.ts')).statement,
-    },
-    verify: {
-      summary:
-        'check a proof pack, and where a database is configured, against it; exits 3 if anything differs',
-      load: async () => (await import('./statement.ts')).verify,
-    },
-    'org show': {
-      summary: 'an organization as Losant has it now',
-      load: async () => (await import('./org.ts')).orgShow,
-    },
-    'org set': {
-      summary: 'change an organization in Losant; needs LOSANT_ADMIN_TOKEN',
-      load: async () => (await import('./org-set.ts')).orgSet,
-    },
-    'org delete': {
-      summary: 'export the last days of an organization and delete it in Losant; needs LOSANT_ADMIN_TOKEN',
-      load: async () => (await import('./org-delete.ts')).orgDelete,
-    },
+    waive: 'accept a number as it stands; the next good read lifts it',
+    close: 'close a month: its numbers as a statement that nothing changes',
+    statement: 'write the proof pack of a closed month into a folder',
+    verify: 'check a proof pack, also against a database; exits 3 if it does not hold',
+    'org show': 'an organization as Losant has it now',
+    'org set': 'change an organization in Losant; needs LOSANT_ADMIN_TOKEN',
+    'org delete': 'export and delete an organization; needs LOSANT_ADMIN_TOKEN',
   },
   'Set up': {
-    check: {
-      summary: 'check settings, database, clock, token and scopes; changes nothing',
-      load: async () => (await import('./check.ts')).check,
-    },
-    migrate: {
-      summary: 'bring the database to this version',
-      load: async () => (await import('./migrate.ts')).migrate,
-    },
+    check: 'check settings, database, clocks, token and scopes; changes nothing',
+    migrate: 'bring the database to this version',
   },
   'Try out': {
-    simulator: {
-      summary: 'a Losant API on loopback, for trying out',
-      load: async () => (await import('./simulator.ts')).simulator,
-    },
-    demo: {
-      summary: 'the whole product on the simulator, in a fresh folder',
-      load: async () => (await import('./demo.ts')).demo,
-    },
+    simulator: 'a Losant API on loopback, for trying out',
+    demo: 'the whole product on the simulator, in a fresh folder',
   },
 };
 
 /** The commands in the order of help. */
-export const commands: readonly ListedCommand[] = Object.entries(GROUPS).flatMap(([group, own]) =>
-  Object.entries(own).map(([name, listed]) => ({ name, group, ...listed })),
+export const commands: readonly ListedCommand[] = Object.entries(SUMMARIES).flatMap(([group, own]) =>
+  Object.entries(own).map(([name, summary]) => {
+    return { name, group, summary, load: LOADERS[name as keyof typeof LOADERS] };
+  }),
 );

@@ -3,16 +3,12 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Simulator, startSimulator } from '../../simulator/server.ts';
-import type { InstanceStatus } from '../console/sources.ts';
 import { EXIT } from '../errors.ts';
 import { createLogger } from '../logger.ts';
 import { createApp, createSources } from '../server/app.ts';
 import { listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
 import { readConfig } from '../settings/config.ts';
-import type { Output } from '../terminal/output.ts';
-import { type Line, piecesOf, renderLine } from '../terminal/text.ts';
-import { showDuration } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { type BaseContext, type CommandContext, defineCommand } from './command.ts';
 import { explain } from './explain.ts';
@@ -23,70 +19,70 @@ import { status } from './status.ts';
 const ORGS = 25;
 const LOOPBACK = '127.0.0.1';
 
-const EVERYTHING = { instance: null, org: null, stream: null, dryRun: false, verbose: false };
-
 export const demo = defineCommand({
   needs: 'none',
-  whenInterrupted: 'nothing of yours was touched; the folder of the demo can be deleted',
   options: {},
-  examples: () => ({ demo: 'reads none of your settings; on a terminal it ends with the console' }),
   run: showProduct,
 });
 
 /**
- * Uses the simulator and a fresh folder that stays, and touches nothing of the user's. On a
- * terminal it ends by serving the console until the signal aborts; interrupted before that, it rejects.
+ * Runs the commands one after the other, with the simulator and a fresh folder that stays. On a terminal it ends by
+ * serving the console until the signal aborts; interrupted before that, it rejects.
  */
 async function showProduct(base: BaseContext): Promise<number> {
   const { output, signal, hostNow, env } = base;
-  const say = (text: string) => {
-    if (!output.json) output.remark(text);
-  };
-  const startedAtMs = hostNow();
+  const everything = { instance: null, org: null, stream: null, dryRun: false };
   await using closing = new AsyncDisposableStack();
   const simulator = await startSimulator({ orgs: ORGS });
   closing.defer(() => simulator.close());
-  say(`1/4  A simulated Losant with ${ORGS} organizations listens on ${simulator.url}.`);
+  output.print(`1/4  A simulated Losant with ${ORGS} organizations listens on ${simulator.url}.`);
   const folder = await mkdtemp(join(env['TMPDIR'] ?? tmpdir(), 'losant-usage-demo-'));
   const databaseUrl = `embedded:${folder}`;
   signal.throwIfAborted();
-  say(`2/4  An embedded Postgres is created in ${folder}.`);
-  const context = demoContext(base, simulator, databaseUrl);
-  const to = addDays(dayAt(hostNow()), -1);
-  // The range is this month and the one before it.
-  const from = `${addDays(`${to.slice(0, 7)}-01`, -1).slice(0, 7)}-01`;
-  say(`3/4  The first run creates the tables and exports yesterday, ${to}.`);
-  remarkOn(
-    output,
-    await use('run', context, (quiet) =>
-      run.run(quiet, { ...EVERYTHING, date: null, wait: null, end: null }),
-    ),
+  // The document of `--json` is the demo's own.
+  const quiet = { ...base, output: { ...output, printJson: () => {} } };
+  const context = demoContext(quiet, simulator, databaseUrl);
+  const day = addDays(dayAt(hostNow()), -1);
+  output.print(
+    `2/4  The first run creates an embedded Postgres in ${folder}, which stays, and exports yesterday, ${day}.`,
   );
+  requireOk('run', await run.run(context, { ...everything, date: null, wait: null, end: null }));
   signal.throwIfAborted();
-  say(`4/4  A backfill loads the days before, from ${from}: this month and the one before it.`);
-  const options = { ...EVERYTHING, from, to: addDays(to, -1), force: false };
-  remarkOn(output, await use('backfill', context, (quiet) => backfill.run(quiet, options)));
-  const took = hostNow() - startedAtMs;
-  const reached = await use('status', context, (quiet) => status.run(quiet, {}));
-  const orgId = await readFirstOrg(context);
-  const asked = { org: orgId, day: to, stream: null };
-  const explained = await use('explain', context, (quiet) => explain.run(quiet, asked));
-  const next = nextSteps(simulator, { databaseUrl, day: to, orgId });
-  const facts = { folder, databaseUrl, instanceId: simulator.instanceId, from, to };
-  output.printJson({ ...facts, durationMs: Math.round(took), status: reached.document, next });
+  const from = `${addDays(`${day.slice(0, 7)}-01`, -1).slice(0, 7)}-01`;
+  output.print(`3/4  A backfill loads the days before, from ${from}: this month and the one before it.`);
+  const days = { from, to: addDays(day, -1), force: false };
+  requireOk('backfill', await backfill.run(context, { ...everything, ...days }));
+  signal.throwIfAborted();
+  output.print('4/4  How far the numbers reach, and where those of an organization come from:', '');
+  requireOk('status', await status.run(context, {}));
+  const org = await readFirstOrg(context);
+  output.print('');
+  requireOk('explain', await explain.run(context, { org, day, stream: null }));
+  const { url, instanceId, token } = simulator;
+  output.printJson({ folder, databaseUrl, instanceId, from, to: day });
+  if (output.isTerminal && !output.json) await showConsole(context);
   output.print(
     '',
-    `Loaded ${from} to ${to} of ${ORGS} organizations in ${showDuration(took)}.`,
-    `All of it is in ${folder}, an embedded Postgres. The folder stays until you delete it.`,
+    'The simulated Losant of the demo is gone, the database is not. To go on:',
     '',
-    ...reached.lines,
+    `export DATABASE_URL='${databaseUrl}'`,
+    'npx losant-usage status',
+    `npx losant-usage explain --org ${org} --day ${day}`,
     '',
-    ...explained.lines,
+    // A database stays with the API that it was filled from, so the port is the same.
+    '# the simulated Losant again, in the background; kill %1 stops it',
+    `npx losant-usage simulator --port ${new URL(url).port} --orgs ${ORGS} >/dev/null &`,
+    '',
+    '# what you set for your own Losant; then a check of all of it, and yesterday once more: nothing changes',
+    `export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${token}`,
+    'npx losant-usage check',
+    `npx losant-usage run --date ${day}`,
   );
-  if (output.isTerminal && !output.json) await showConsole(context);
-  output.print('', 'The simulated Losant of the demo is gone, the database is not. To go on:');
-  output.print(...next.flatMap(({ why, commands }) => ['', `# ${why}`, ...commands]));
   return EXIT.ok;
+}
+
+function requireOk(name: string, exitCode: number): void {
+  if (exitCode !== EXIT.ok) throw new Error(`${name} ended with ${exitCode}`);
 }
 
 function demoContext(
@@ -107,38 +103,7 @@ function demoContext(
   const config = readConfig({ env, configFile: null, needs: ['losant', 'database'] });
   const destination = { write: (text: string) => base.output.remark(text.trimEnd()) };
   const logger = createLogger({ level: config.logLevel, pretty: false, destination });
-  return { ...base, config, logger, isSummaryEnough: true };
-}
-
-interface Said {
-  readonly lines: readonly Line[];
-  readonly document: unknown;
-}
-
-/** Returns what a command printed. Throws if it failed, which is a defect of the demo. */
-async function use(
-  name: string,
-  context: CommandContext,
-  command: (context: CommandContext) => Promise<number>,
-): Promise<Said> {
-  const lines: Line[] = [];
-  let document: unknown = null;
-  const output: Output = {
-    ...context.output,
-    remark: (...more) => remarkOn(context.output, { lines: more }),
-    print: (...more) => void lines.push(...more),
-    printJson: (printed) => {
-      document = printed;
-    },
-  };
-  const exitCode = await command({ ...context, output });
-  if (exitCode === EXIT.ok) return { lines, document };
-  const said = lines.map((each) => renderLine(each, { color: false })).join('\n');
-  throw new Error(`${name} ended with ${exitCode}: ${said}${JSON.stringify(document)}`);
-}
-
-function remarkOn(output: Output, { lines }: Pick<Said, 'lines'>): void {
-  if (!output.json) output.remark(...lines.map((each) => ['     ', ...piecesOf(each)]));
+  return { ...base, config, logger };
 }
 
 async function readFirstOrg(context: CommandContext): Promise<string> {
@@ -152,21 +117,14 @@ async function readFirstOrg(context: CommandContext): Promise<string> {
 async function showConsole(context: CommandContext): Promise<void> {
   const { config, version, host, logger, hostNow, output, signal } = context;
   const startedAtMs = hostNow();
-  const finishedAt = new Date(startedAtMs).toISOString();
+  const lastRun = { finishedAt: new Date(startedAtMs).toISOString(), result: 'complete' as const };
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
-  const statuses = instanceIds.map(
-    (instanceId): InstanceStatus => ({
-      instanceId,
-      state: 'idle',
-      progress: null,
-      trouble: null,
-      lastRun: { finishedAt, result: 'complete' },
-    }),
-  );
+  const statuses = instanceIds.map((instanceId) => {
+    return { instanceId, state: 'idle' as const, progress: null, trouble: null, lastRun };
+  });
   const schedule = { isArmed: () => false, nextWakeAt: () => null };
-  const loop = { statuses };
   await useDatabase(await openDatabase(context), async (reader) => {
-    const sources = createSources(context, { reader, startedAtMs, loop, schedule });
+    const sources = createSources(context, { reader, startedAtMs, loop: { statuses }, schedule });
     const app = createApp({ ...sources, metrics: createMetrics({ version, instanceIds, startedAtMs }) });
     const access = { host: LOOPBACK, hostname: host, tokenHash: null };
     const listening = await listen(app, { access, port: 0, logger });
@@ -177,34 +135,4 @@ async function showConsole(context: CommandContext): Promise<void> {
     if (!signal.aborted) await once(signal, 'abort');
     await listening.close();
   });
-}
-
-/** Returns commands with the same port: a database stays with the API it was filled from. */
-function nextSteps(
-  { url, instanceId, token }: Simulator,
-  { databaseUrl, day, orgId }: { databaseUrl: string; day: string; orgId: string },
-) {
-  const { port } = new URL(url);
-  return [
-    {
-      why: 'how far the numbers reach, and where one of them comes from',
-      commands: [
-        `export DATABASE_URL='${databaseUrl}'`,
-        'npx losant-usage status',
-        `npx losant-usage explain --org ${orgId} --day ${day}`,
-      ],
-    },
-    {
-      why: 'the simulated Losant again, in the background; kill %1 stops it',
-      commands: [`npx losant-usage simulator --port ${port} --orgs ${ORGS} >/dev/null &`],
-    },
-    {
-      why: 'what you set for your own Losant; then a check of all of it, and yesterday once more: nothing changes',
-      commands: [
-        `export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${token}`,
-        'npx losant-usage check',
-        `npx losant-usage run --date ${day}`,
-      ],
-    },
-  ];
 }

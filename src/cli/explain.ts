@@ -14,9 +14,6 @@ export const explain = defineCommand({
     day: required('YYYY-MM-DD', 'the day', day),
     stream: several('NAME', 'only these streams', stream),
   },
-  examples: ({ yesterday }) => ({
-    [`explain --org 575ec8687ae143cd83dc4a97 --day ${yesterday}`]: 'every number of that day',
-  }),
   async run(context, { org: orgId, day: asked, stream: streams }) {
     const { output, hostNow } = context;
     const nowMs = hostNow();
@@ -54,33 +51,18 @@ function renderStanding({ stream: name, standing, ledger }: CellStory): Line {
 /** The types, sources or hours of a number that are shown; `--json` has all. */
 const PARTS_SHOWN = 24;
 
-function renderCell(
-  { numbers, ledger, changes, waivers, quarantine, advice }: CellStory,
-  nowMs: number,
-): Line[] {
+function renderCell(cell: CellStory, nowMs: number): Line[] {
+  const { numbers, ledger, changes, waivers, quarantine, advice } = cell;
   const rows = numbers.map(({ metric, part, quantity }) => [metric, part ?? '', showNumber(quantity)]);
-  const facts: readonly (readonly [string, string | null | undefined])[] = [
-    ['revision', ledger && ledger.revision > 0 ? `${ledger.revision}` : null],
-    [
-      'named by Losant',
-      ledger?.isStored ? (ledger.isReported ? 'yes' : 'no: a zero that it left out') : null,
-    ],
-    ['read', ledger?.verifiedAt && showWhen(ledger.verifiedAt, nowMs)],
-    ['failed', ledger && ledger.attempts > 0 ? `${count(ledger.attempts, 'read')} in a row` : null],
-    ['left out', ledger && ledger.silences > 0 ? count(ledger.silences, 'time') : null],
-    ['first loaded', ledger?.firstLoadedAt && showInstant(ledger.firstLoadedAt)],
-    ['final since', ledger?.finalizedAt && showInstant(ledger.finalizedAt)],
-    ['answer', ledger?.responseSha256 && `sha256 ${ledger.responseSha256}, run ${ledger.runId ?? 'unknown'}`],
-  ];
   return [
     ...renderTable({ rows, right: [2], most: PARTS_SHOWN }),
-    ...facts.flatMap(([name, value]) => (value ? [`  ${name}: ${value}`] : [])),
+    ...(ledger === null ? [] : renderLedger(ledger, nowMs)),
     ...changes.map((change) => {
       const part = [change.type, change.source, change.hour].filter((each) => each !== null).join(', ');
       const what = `${change.metric}${part === '' ? '' : ` (${part})`}`;
-      const numbersOf = `${change.old ?? 'nothing'} became ${change.new ?? 'nothing'}`;
       const when = `revision ${change.revision}, ${showInstant(change.changedAt)}`;
-      return `  ${when}: ${what}: ${numbersOf}${change.wasFinal ? ', after it was final' : ''}`;
+      const final = change.wasFinal ? ', after it was final' : '';
+      return `  ${when}: ${what}: ${change.old ?? 'nothing'} became ${change.new ?? 'nothing'}${final}`;
     }),
     ...waivers.map(({ reason, waivedBy, waivedAt, liftedAt }) => {
       const lifted = liftedAt === null ? '' : `, lifted ${showInstant(liftedAt)}`;
@@ -92,4 +74,19 @@ function renderCell(
     `  next: ${advice.text}`,
     ...advice.commands.map(({ when, command }) => `  ${when}:  ${command}`),
   ];
+}
+
+function renderLedger(ledger: NonNullable<CellStory['ledger']>, nowMs: number): Line[] {
+  const { verifiedAt, firstLoadedAt, finalizedAt, responseSha256, runId } = ledger;
+  const unnamed = ledger.isStored && !ledger.isReported;
+  const facts: readonly (readonly [string, string | null])[] = [
+    ['revision', ledger.revision > 0 ? `${ledger.revision}` : null],
+    ['not named by Losant', unnamed ? `a zero, left out ${count(ledger.silences, 'time')}` : null],
+    ['read', verifiedAt && showWhen(verifiedAt, nowMs)],
+    ['failed', ledger.attempts > 0 ? `${count(ledger.attempts, 'read')} in a row` : null],
+    ['first loaded', firstLoadedAt && showInstant(firstLoadedAt)],
+    ['final since', finalizedAt && showInstant(finalizedAt)],
+    ['answer', responseSha256 && `sha256 ${responseSha256}, run ${runId ?? 'unknown'}`],
+  ];
+  return facts.flatMap(([name, value]) => (value === null ? [] : [`  ${name}: ${value}`]));
 }

@@ -1,71 +1,62 @@
 import { EXIT } from '../errors.ts';
 import { waiveCells } from '../ledger/waive.ts';
-import { eachGap, type Gap } from '../queries/gaps.ts';
+import { type Gap, readGaps } from '../queries/gaps.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count, showDays, showWhen } from '../terminal/words.ts';
 import { mergeDays } from '../usage/day.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
-import { withoutPlaces } from './export-result.ts';
 import { chooseJudged } from './instances.ts';
 import { withDatabase } from './open-database.ts';
 import { days, flag, id, reason, required, requirePastDays, several, stream } from './options.ts';
+import { withoutPlaces } from './run-result.ts';
 
 export const gaps = defineCommand({
   needs: ['database'],
   options: { all: flag('also what is unavailable or accepted, which is no gap') },
-  examples: () => ({
-    gaps: 'what is missing, why, and when it is tried again',
-    'gaps --all --json': 'the same and all that is known to be missing, as data',
-  }),
   async run(context, { all }) {
     const { output, hostNow } = context;
     const found = await withDatabase(context, async (handle) => {
       const scope = { instanceIds: await chooseJudged(context, handle), withKnown: all };
-      const pages: (readonly Gap[])[] = [];
-      for await (const page of eachGap(handle.db, scope)) pages.push(page);
-      return pages.flat();
+      return await readGaps(handle.db, scope);
     });
     output.printJson(found.map(({ orgName: _, ...gap }) => gap));
-    output.print(...renderGaps(found, { withKnown: all, nowMs: hostNow() }));
+    output.print(...renderGaps(found, hostNow()));
     return found.some(({ standing }) => isGap(standing)) ? EXIT.incomplete : EXIT.ok;
   },
 });
 
-/** The number of lines shown to people; `--json` has all. */
-const LINES_MAX = 200;
+/** The lines of a cause that are shown to people; `--json` has all. */
+const LINES_MAX = 100;
 
-interface Shown {
-  /** Whether to show also what is unavailable or accepted. */
-  readonly withKnown: boolean;
-  readonly nowMs: number;
-}
-
-export function renderGaps(found: readonly Gap[], { withKnown, nowMs }: Shown): Line[] {
+export function renderGaps(found: readonly Gap[], nowMs: number): Line[] {
   const missing = found.filter(({ standing }) => isGap(standing));
   const known = found.filter(({ standing }) => !isGap(standing));
-  const nextTry = ({ nextReadAt }: Gap) => {
-    if (nextReadAt === null) return 'not read again by itself';
-    return Date.parse(nextReadAt) <= nowMs ? 'next run' : `next try ${showWhen(nextReadAt, nowMs)}`;
-  };
   const [example] = missing;
-  const open: Line[] = [
-    line`${styled('red', `${numbersOf(missing)} missing or in doubt`)}.`,
-    ...renderCauses(missing, (gap) => [nextTry(gap)]),
-    '',
-    'What is due is read by the next run. To read one at once, to see more of it, to accept it as it stands:',
-    ...(example === undefined ? [] : renderCommands(example)),
-  ];
-  const lines = missing.length === 0 ? [styled('green', 'No gaps.')] : open;
-  if (!withKnown) return lines;
-  if (known.length === 0) return [...lines, 'Nothing is accepted or unavailable.'];
+  const open: Line[] =
+    example === undefined
+      ? [styled('green', 'No gaps.')]
+      : [
+          styled('red', `${describe(missing)} missing or in doubt.`),
+          ...renderCauses(missing, nowMs),
+          '',
+          'What is due is read by the next run. To read one at once, to see more of it, to accept it as it stands:',
+          ...renderCommands(example),
+        ];
+  if (known.length === 0) return open;
+  const unavailable = known.filter(({ standing }) => standing === 'unavailable');
   return [
-    ...lines,
+    ...open,
     '',
-    `${numbersOf(known)} accepted or unavailable.`,
-    ...renderCauses(known, () => []),
-    ...renderAcceptance(known.filter(({ standing }) => standing === 'unavailable')),
+    `${describe(known)} accepted or unavailable.`,
+    ...renderCauses(known, nowMs),
+    ...(unavailable.length === 0 ? [] : renderAcceptance(unavailable)),
   ];
+}
+
+function describe(several: readonly Gap[]): string {
+  const orgs = new Set(several.map(({ orgId }) => orgId)).size;
+  return `${count(several.length, 'number')} of ${count(orgs, 'organization')} ${several.length === 1 ? 'is' : 'are'}`;
 }
 
 function renderCommands({ orgId, stream: name, day }: Gap): Line[] {
@@ -77,76 +68,50 @@ function renderCommands({ orgId, stream: name, day }: Gap): Line[] {
   ];
 }
 
-/** Renders the commands that accept what is unavailable: waiting does not help. */
+/** Renders the commands that accept what no longer comes, one for each organization. */
 function renderAcceptance(unavailable: readonly Gap[]): Line[] {
-  if (unavailable.length === 0) return [];
-  const commands = [...Map.groupBy(unavailable, ({ orgId }) => orgId)].map(([orgId, own]) => {
+  const rows = [...Map.groupBy(unavailable, ({ orgId }) => orgId)].map(([orgId, own]) => {
     const all = own.map(({ day }) => day).toSorted();
     const range = { from: all[0] ?? '', to: all.at(-1) ?? '' };
-    return `  losant-usage waive --org ${orgId} --day ${showDays(range)} --reason TEXT`;
+    return [`losant-usage waive --org ${orgId} --day ${showDays(range)} --reason TEXT`];
   });
-  const more = commands.length - LINES_MAX;
-  return [
-    '',
-    'What is unavailable no longer comes. To accept it, with a reason in place of TEXT:',
-    ...commands.slice(0, LINES_MAX),
-    ...(more > 0 ? [`and ${count(more, 'command')} more`] : []),
-  ];
+  const head = 'What is unavailable no longer comes. To accept it, with a reason in place of TEXT:';
+  return ['', head, ...renderTable({ rows, most: LINES_MAX })];
 }
 
-function numbersOf(several: readonly Gap[]): string {
-  const orgs = new Set(several.map(({ orgId }) => orgId)).size;
-  const are = several.length === 1 ? 'is' : 'are';
-  return `${count(several.length, 'number')} of ${count(orgs, 'organization')} ${are}`;
+/** Renders the most frequent cause first, its days together for each stream of an organization. */
+function renderCauses(several: readonly Gap[], nowMs: number): Line[] {
+  const byCause = Map.groupBy(several, (gap) => {
+    const { label } = STANDINGS[gap.standing];
+    return `${label}: ${[gap.reason, causeOf(gap)].filter((part) => part !== null).join(', ')}`;
+  });
+  const causes = [...byCause].toSorted(([, a], [, b]) => b.length - a.length);
+  return causes.flatMap(([cause, own]) => {
+    const tracks = Map.groupBy(own, (gap) => `${gap.orgId} ${gap.stream} ${nextTry(gap, nowMs)}`);
+    const rows = [...tracks.values()].flatMap((track) =>
+      // The newest range comes first.
+      mergeDays(track.map(({ day }) => day))
+        .toReversed()
+        .map((range) => [showDays(range), ...track.slice(0, 1).flatMap((gap) => renderTrack(gap, nowMs))]),
+    );
+    const numbers = count(own.length, 'number');
+    return ['', line`${styled('bold', cause)} (${numbers})`, ...renderTable({ rows, most: LINES_MAX })];
+  });
 }
 
-/** Renders the most frequent cause first, each range of its days with the additions of `more`. */
-function renderCauses(several: readonly Gap[], more: (gap: Gap) => readonly string[]): Line[] {
-  const byCause = Map.groupBy(several, (gap) => JSON.stringify([gap.standing, gap.reason, causeOf(gap)]));
-  const causes = [...byCause.values()].toSorted((a, b) => b.length - a.length);
-  const lines: Line[] = [];
-  let left = LINES_MAX;
-  let hidden = 0;
-  for (const cause of causes) {
-    const rows = renderRows(cause, more);
-    const shown = rows.slice(0, Math.max(0, left));
-    left -= shown.length;
-    hidden += rows.length - shown.length;
-    if (shown.length > 0) lines.push('', renderCause(cause), ...renderTable({ rows: shown }));
-  }
-  if (hidden > 0) lines.push('', `and ${count(hidden, 'line')} more (--json has all)`);
-  return lines;
-}
-
-function renderCause(cause: readonly Gap[]): Line {
-  const [first] = cause;
-  if (!first) return '';
-  const label = styled('bold', STANDINGS[first.standing].label);
-  const message = (cause.length === 1 ? first.message : causeOf(first)) ?? '';
-  const why = message === '' ? first.reason : `${first.reason}, ${message}`;
-  return line`${label}: ${why} (${count(cause.length, 'number')})`;
-}
-
-/** Returns the message without names; a person's reason for accepting a cell stays as it is. */
+/** Returns the message without names, which many rows share; a person's reason stays as it is. */
 function causeOf({ standing, message }: Gap): string | null {
   return standing === 'accepted' || message === null ? message : withoutPlaces(message);
 }
 
-function renderRows(several: readonly Gap[], more: (gap: Gap) => readonly string[]): Line[][] {
-  const tracks = Map.groupBy(several, (gap) => JSON.stringify([gap.orgId, gap.stream, ...more(gap)]));
-  return [...tracks.values()].flatMap((track) => {
-    const [first] = track;
-    if (!first) return [];
-    // The newest range comes first.
-    const ranges = mergeDays(track.map(({ day }) => day)).toReversed();
-    return ranges.map((range): Line[] => [
-      showDays(range),
-      first.stream,
-      ...more(first),
-      first.orgId,
-      styled('cyan', first.orgName),
-    ]);
-  });
+function nextTry({ standing, nextReadAt }: Gap, nowMs: number): string {
+  if (!isGap(standing)) return '';
+  if (nextReadAt === null) return 'not read again by itself';
+  return Date.parse(nextReadAt) <= nowMs ? 'next run' : `next try ${showWhen(nextReadAt, nowMs)}`;
+}
+
+function renderTrack(gap: Gap, nowMs: number): Line[] {
+  return [gap.stream, nextTry(gap, nowMs), gap.orgId, styled('cyan', gap.orgName)];
 }
 
 export const waive = defineCommand({
@@ -157,18 +122,14 @@ export const waive = defineCommand({
     stream: several('NAME', 'only these streams', stream),
     reason: required('TEXT', 'why it is accepted, for whoever bills', reason),
   },
-  examples: ({ weekAgo }) => ({
-    [`waive --org 575ec8687ae143cd83dc4a97 --day ${weekAgo} --reason "agreed with Acme"`]:
-      'what is missing of a day',
-  }),
   async run(context, { org: orgId, day: range, stream: streams, reason: why }) {
     const { output, config, hostNow } = context;
     requirePastDays(range, ['--day', '--day'], hostNow());
     const waiver = { orgId, streams, range, reason: why, policy: config.policy };
-    const cells = await withDatabase(context, ({ db }) => waiveCells(db, waiver), { writes: true });
-    const waived = cells.map(({ stream: name, day }) => ({ stream: name, day }));
-    output.printJson({ orgId, reason: why, cells: waived });
-    const rows = [...Map.groupBy(waived, ({ stream: name }) => name)].map(([name, own]) => {
+    const accepted = await withDatabase(context, ({ db }) => waiveCells(db, waiver), { writes: true });
+    const cells = accepted.map(({ stream: name, day }) => ({ stream: name, day }));
+    output.printJson({ orgId, reason: why, cells });
+    const rows = [...Map.groupBy(cells, ({ stream: name }) => name)].map(([name, own]) => {
       const ranges = mergeDays(own.map(({ day }) => day)).map(showDays);
       return [name, ranges.join(', ')];
     });

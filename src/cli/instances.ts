@@ -9,41 +9,39 @@ type WithConfig = Pick<CommandContext, 'config'>;
 
 /** Returns those named, else those of the settings, else all of the database. */
 export async function chooseBilledInstances(
-  { config }: WithConfig,
+  context: WithConfig,
   { db }: DatabaseHandle,
   wanted: readonly string[] | null,
 ): Promise<BilledInstance[]> {
   const known = await readBilledInstances(db);
+  const ids = choose(
+    context,
+    known.map(({ instanceId }) => instanceId),
+    wanted,
+  );
+  const chosen = known.filter(({ instanceId }) => ids.includes(instanceId));
+  const unknown = ids.filter((id) => !chosen.some(({ instanceId }) => instanceId === id));
+  if (unknown.length > 0 || chosen.length === 0) throw nothingOf(unknown, known);
+  return chosen;
+}
+
+/** Returns the instances that a command judges: those of the settings, else all of the database. */
+export async function chooseJudged(context: WithConfig, { db }: DatabaseHandle): Promise<readonly string[]> {
+  return choose(context, [...(await readInstanceNames(db)).keys()], null);
+}
+
+function choose({ config }: WithConfig, known: readonly string[], wanted: readonly string[] | null) {
   const configured = config.instances.map(({ instanceId }) => instanceId);
-  const ids = wanted ?? (configured.length > 0 ? configured : null);
-  requireKnown(ids ?? [], new Set(known.map(({ instanceId }) => instanceId)));
-  if (known.length === 0) throw nothingOf('any instance', []);
-  return ids === null ? known : known.filter(({ instanceId }) => ids.includes(instanceId));
+  return wanted ?? (configured.length > 0 ? configured : known);
 }
 
-/**
- * Returns the instances that a command judges: those named, else those of the settings. Where the settings describe
- * none, as a reader's do, all of the database. Throws SettingsError for a named one of which the database has nothing.
- */
-export async function chooseJudged(
-  { config }: WithConfig,
-  { db }: DatabaseHandle,
-  wanted: readonly string[] | null = null,
-): Promise<readonly string[]> {
-  const known = new Set((await readInstanceNames(db)).keys());
-  requireKnown(wanted ?? [], known);
-  const configured = config.instances.map(({ instanceId }) => instanceId);
-  return wanted ?? (configured.length > 0 ? configured : [...known]);
-}
-
-function requireKnown(asked: readonly string[], known: ReadonlySet<string>): void {
-  const unknown = asked.filter((id) => !known.has(id));
-  if (unknown.length > 0) throw nothingOf(`instance ${unknown.join(', ')}`, [...known]);
-}
-
-function nothingOf(what: string, known: readonly string[]): SettingsError {
+function nothingOf(unknown: readonly string[], known: readonly BilledInstance[]): SettingsError {
+  const what = unknown.length === 0 ? 'any instance' : `instance ${unknown.join(', ')}`;
   return new SettingsError(`The database has nothing of ${what}`, {
-    hint: known.length === 0 ? 'start with: losant-usage run' : `it has ${known.join(', ')}`,
+    hint:
+      known.length === 0
+        ? 'start with: losant-usage run'
+        : `it has ${known.map(({ instanceId }) => instanceId).join(', ')}`,
   });
 }
 

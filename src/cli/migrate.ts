@@ -8,10 +8,6 @@ import { flag } from './options.ts';
 export const migrate = defineCommand({
   needs: ['database'],
   options: { dryRun: flag('only list what would be applied') },
-  examples: () => ({
-    'migrate --dry-run': 'what an upgrade would change',
-    migrate: 'all of it, in one transaction',
-  }),
   async run(context, { dryRun }) {
     const { output } = context;
     const handle = await openDatabase(context, { ifMissing: dryRun ? 'stand_in' : 'create' });

@@ -17,16 +17,9 @@ export async function openDatabase(
   { config, logger }: CommandContext,
   options: OpenOptions = {},
 ): Promise<DatabaseHandle> {
-  const url = requireDatabaseUrl(config);
   const { readDatabaseUrl: readUrl } = config;
-  return await createDatabase({
-    url,
-    readUrl,
-    applicationName: 'losant-usage',
-    poolSize: POOL_SIZE,
-    logger,
-    ...options,
-  });
+  const usual = { readUrl, applicationName: 'losant-usage', poolSize: POOL_SIZE, logger };
+  return await createDatabase({ url: requireDatabaseUrl(config), ...usual, ...options });
 }
 
 /** Closes the database after `work`; a connection or right lost becomes a DatabaseError. */
@@ -62,7 +55,13 @@ export async function openSchema(context: CommandContext, options: OpenOptions):
   try {
     if (createIfEmpty) requireWritable(handle);
     const autoMigrate = createIfEmpty && context.config.autoMigrate;
-    const applied = await prepareSchema(handle, { createIfEmpty, autoMigrate });
+    // The state is read separately, because the same refusal means something else if there are tables.
+    const found = await readSchemaState(handle);
+    const applied = await requireSchema(handle, { createIfEmpty, autoMigrate, found }).catch(
+      (error: unknown) => {
+        throw found.state === 'empty' ? describeRefusal(error) : error;
+      },
+    );
     for (const migration of applied) context.logger.info({ migration }, 'migration applied');
     return handle;
   } catch (error) {
@@ -71,21 +70,11 @@ export async function openSchema(context: CommandContext, options: OpenOptions):
   }
 }
 
-async function prepareSchema(
-  handle: DatabaseHandle,
-  options: { createIfEmpty: boolean; autoMigrate: boolean },
-): Promise<string[]> {
-  // The state is read separately, because the same refusal means something else if there are tables.
-  const found = await readSchemaState(handle);
-  try {
-    return await requireSchema(handle, { ...options, found });
-  } catch (error) {
-    const isRefused = error instanceof DatabaseError && error.kind === 'database_refused';
-    if (found.state !== 'empty' || !isRefused || codeOf(error.cause) !== '42501') throw error;
-    const message = `The tables do not exist yet, and this user may not create them. ${error.message}`;
-    const hint = 'run `losant-usage migrate` as the migrator, or grant create on the database';
-    throw new DatabaseError('database_refused', message, { hint, cause: error });
-  }
+function describeRefusal(error: unknown): unknown {
+  if (!(error instanceof DatabaseError) || codeOf(error.cause) !== '42501') return error;
+  const message = `The tables do not exist yet, and this user may not create them. ${error.message}`;
+  const hint = 'run `losant-usage migrate` as the migrator, or grant create on the database';
+  return new DatabaseError('database_refused', message, { hint, cause: error });
 }
 
 /**
@@ -94,18 +83,17 @@ async function prepareSchema(
  */
 export function requireWritable({ describe, readOnly }: Pick<DatabaseHandle, 'describe' | 'readOnly'>): void {
   if (readOnly === null) return;
-  if (readOnly.reason === 'standby') {
-    throw new DatabaseError('database_failed', `The server of ${describe} is a standby, which only reads`, {
-      hint: 'point DATABASE_URL at the primary, or wait until it is promoted',
-    });
+  if (readOnly.reason === 'user') {
+    const message = `Transactions of the user ${readOnly.user} on ${describe} only read`;
+    const hint =
+      'use the user that writes (losant_usage_writer), or set default_transaction_read_only to off for this one';
+    throw new DatabaseError('database_refused', message, { hint });
   }
-  if (readOnly.reason === 'server') {
-    throw new DatabaseError('database_failed', `Transactions on ${describe} only read, whoever begins them`, {
-      hint: 'see why at the server, e.g. a full disk: default_transaction_read_only is on there',
-    });
-  }
-  const message = `Transactions of the user ${readOnly.user} on ${describe} only read`;
-  const hint =
-    'use the user that writes (losant_usage_writer), or set default_transaction_read_only to off for this one';
-  throw new DatabaseError('database_refused', message, { hint });
+  const message =
+    readOnly.reason === 'standby'
+      ? `The server of ${describe} is a standby, which only reads`
+      : `Transactions on ${describe} only read, whoever begins them`;
+  throw new DatabaseError('database_failed', message, {
+    hint: 'point DATABASE_URL at the primary; or see why at the server, e.g. a full disk',
+  });
 }

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
 import { nearestName } from '../terminal/spelling.ts';
 import { type Line, renderTable } from '../terminal/text.ts';
-import { addDays, type DayRange, dayAt, dayStartMs, parseDay, type UsageDay } from '../usage/day.ts';
+import { addDays, type DayRange, dayAt, parseDay } from '../usage/day.ts';
 import { parseMonth } from '../usage/month.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
@@ -32,29 +32,24 @@ interface Help {
 
 const helps = z.registry<Help>();
 
-function helpOf(schema: z.ZodType): Help {
-  return helps.get(schema) ?? { value: null, summary: '' };
-}
-
-function register<S extends z.ZodType>(schema: S, help: Help): S {
-  helps.add(schema, help);
-  return schema;
+function helpOf(schema: z.ZodType | undefined): Help {
+  return (schema && helps.get(schema)) ?? { value: null, summary: '' };
 }
 
 /** A kind of value, read from one text. */
 type Kind<T> = z.ZodType<T, string>;
 
 export function flag(summary: string) {
-  return register(z.boolean().default(false), { value: null, summary });
+  return z.boolean().default(false).register(helps, { value: null, summary });
 }
 
 export function required<T>(value: string, summary: string, kind: Kind<T>) {
-  return register(kind.nonoptional(), { value, summary, isRequired: true });
+  return kind.nonoptional().register(helps, { value, summary, isRequired: true });
 }
 
 /** An option that is null when it is not given. */
 export function optional<T>(value: string, summary: string, kind: Kind<T>, usually = '') {
-  return register(kind.nullable().default(null), { value, summary, usually });
+  return kind.nullable().default(null).register(helps, { value, summary, usually });
 }
 
 /** An option that takes several values, without duplicates; null when it is not given. */
@@ -64,12 +59,12 @@ export function several<T extends string>(value: string, summary: string, kind: 
     .transform((texts) => texts.flatMap((text) => text.split(',').map((each) => each.trim())))
     .pipe(z.array(kind))
     .transform((all): readonly T[] => [...new Set(all)]);
-  return register(listed.nullable().default(null), { value, summary, isList: true });
+  return listed.nullable().default(null).register(helps, { value, summary, isList: true });
 }
 
 /** A value that is given by its place. */
 export function argument<T>(value: string, summary: string, kind: Kind<T>) {
-  return register(kind.nonoptional(), { value, summary, isRequired: true, isArgument: true });
+  return kind.nonoptional().register(helps, { value, summary, isRequired: true, isArgument: true });
 }
 
 export const text = z.string();
@@ -78,44 +73,25 @@ export const text = z.string();
 export const reason = z
   .string()
   .trim()
-  .refine((given) => given !== '', 'It is empty: say why, for whoever bills.')
   .refine(
-    (given) => !['TEXT', 'REASON'].includes(given),
-    'That stands for a reason: say why, for whoever bills.',
+    (given) => !['', 'TEXT', 'REASON'].includes(given),
+    'That is no reason: say why, for whoever bills.',
   );
 
 export const day = z.string().transform((given, context) => {
-  const problem = problemOfDay(given);
   const read = parseDay(given);
-  if (problem === null && read !== null) return read;
-  context.addIssue({ code: 'custom', message: problem ?? 'A day is written YYYY-MM-DD.' });
+  if (read !== null) return read;
+  context.addIssue('That is no day, which is written YYYY-MM-DD.');
   return z.NEVER;
 });
 
 /** A day, or the first and the last with `..` between them. */
 export const days = z.string().transform((given, context): DayRange => {
   const [from = null, to = from, ...rest] = given.split('..').map(parseDay);
-  const isRange = from !== null && to !== null && rest.length === 0 && from <= to;
-  const problem = given
-    .split('..')
-    .map(problemOfDay)
-    .find((each) => each !== null && !isRange);
-  if (isRange) return { from, to };
-  const format = 'Days are written YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD, the earlier first.';
-  context.addIssue({ code: 'custom', message: problem ?? format });
+  if (from !== null && to !== null && rest.length === 0 && from <= to) return { from, to };
+  context.addIssue('Days are written YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD, the earlier first.');
   return z.NEVER;
 });
-
-/** Returns the problem of a text that looks like a day; null if it has none, or is no day at all. */
-function problemOfDay(given: string): string | null {
-  if (!/^\d{4}-\d{2}-\d{2}$/.test(given) || parseDay(given) !== null) return null;
-  if (Number.isNaN(dayStartMs(`${given.slice(0, 7)}-01`))) {
-    return `That day does not exist: there is no month ${given.slice(5, 7)}.`;
-  }
-  const [year = 0, month = 0] = given.split('-').map(Number);
-  const count = new Date(Date.UTC(year, month, 0)).getUTCDate();
-  return `That day does not exist: ${given.slice(0, 7)} has ${count} days.`;
-}
 
 export const month = z.string().refine((given) => parseMonth(given) !== null, {
   error: 'A month is written YYYY-MM, from 2015-01 to 2049-12.',
@@ -126,7 +102,6 @@ export function id(what: string): Kind<string> {
   return z
     .string()
     .transform((given) => given.trim().toLowerCase())
-    .refine((given) => !given.includes(','), { error: `One ${what} at a time.`, abort: true })
     .refine(isLosantId, `An ${what} id has 24 hex characters.`);
 }
 
@@ -148,28 +123,28 @@ export function whole(min: number, max: number): Kind<number> {
 
 /** Throws SettingsError unless the days are in order, over in UTC, and such as the database takes. */
 export function requirePastDays(
-  range: DayRange,
+  { from, to }: DayRange,
   [first, last]: readonly [string, string],
   nowMs: number,
 ): void {
-  requirePastDay(first, range.from, nowMs);
-  requirePastDay(last, range.to, nowMs);
-  if (range.from <= range.to) return;
-  throw new SettingsError(`${first} ${range.from} is later than ${last} ${range.to}`, {
-    hint: 'give the earlier day first; both are included',
-  });
-}
-
-export function requirePastDay(option: string, given: UsageDay, nowMs: number): void {
-  if (given < FIRST_DAY || given > LAST_DAY) {
-    throw new SettingsError(`${option} ${given}: the program knows days from ${FIRST_DAY} to ${LAST_DAY}`, {
-      hint: 'correct the year',
-    });
-  }
   const today = dayAt(nowMs);
-  if (given < today) return;
-  throw new SettingsError(`${option} ${given}: that day is not over in UTC`, {
-    hint: `the newest day that can be read is ${addDays(today, -1)}`,
+  for (const [option, given] of [
+    [first, from],
+    [last, to],
+  ]) {
+    if (given === undefined || given < FIRST_DAY || given > LAST_DAY) {
+      const message = `${option} ${given}: the program knows days from ${FIRST_DAY} to ${LAST_DAY}`;
+      throw new SettingsError(message, { hint: 'correct the year' });
+    }
+    if (given >= today) {
+      throw new SettingsError(`${option} ${given}: that day is not over in UTC`, {
+        hint: `the newest day that can be read is ${addDays(today, -1)}`,
+      });
+    }
+  }
+  if (from <= to) return;
+  throw new SettingsError(`${first} ${from} is later than ${last} ${to}`, {
+    hint: 'give the earlier day first; both are included',
   });
 }
 
@@ -189,22 +164,24 @@ export function commonOptions({
   };
 }
 
-/** Returns the name as written on the command line: `--dry-run` for `dryRun`. */
-function flagName(name: string): string {
-  return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+/** Returns the name as written on the command line, without its dashes: `dry-run` for `dryRun`. */
+function longName(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-function termOf(name: string, schema: z.ZodType): string {
+function termOf(name: string, schema: z.ZodType | undefined): string {
   const { value, isList, isArgument } = helpOf(schema);
   if (isArgument) return `<${name}>`;
-  return `${flagName(name)}${value === null ? '' : ` <${value}${isList ? '...' : ''}>`}`;
+  return `--${longName(name)}${value === null ? '' : ` <${value}${isList ? '...' : ''}>`}`;
 }
 
 export function renderUsage(name: string, shape: Options): string {
-  const places = Object.entries(shape).filter(([, schema]) => helpOf(schema).isArgument);
-  return ['Usage: losant-usage', name, '[options]', ...places.map(([key, each]) => termOf(key, each))].join(
-    ' ',
-  );
+  const places = placesOf(shape).map((key) => ` ${termOf(key, shape[key])}`);
+  return `Usage: losant-usage ${name} [options]${places.join('')}`;
+}
+
+function placesOf(shape: Options): string[] {
+  return Object.keys(shape).filter((name) => helpOf(shape[name]).isArgument);
 }
 
 export function renderOptions(shape: Options): Line[] {
@@ -212,7 +189,7 @@ export function renderOptions(shape: Options): Line[] {
     const { summary, isRequired, isArgument, isList, usually } = helpOf(schema);
     const facts = [
       isRequired && !isArgument ? 'required' : '',
-      isList ? 'several: repeat it, or separate by commas' : '',
+      isList ? 'repeat it, or use commas' : '',
       usually ? `default: ${usually}` : '',
     ].filter((fact) => fact !== '');
     return [termOf(name, schema), facts.length === 0 ? summary : `${summary} (${facts.join('; ')})`];
@@ -220,91 +197,70 @@ export function renderOptions(shape: Options): Line[] {
   return renderTable({ rows });
 }
 
-/** Throws SettingsError with the first mistake, as a sentence without a hint. */
-export function readOptions<O extends Options>(args: readonly string[], shape: O): OptionValues<O> {
-  const given = readGiven(args, shape);
-  const parsed = z.object(shape).safeParse(given, { reportInput: true });
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const [name = '', index] = (issue?.path ?? []).map(String);
-  const schema = shape[name];
-  if (schema === undefined) throw parsed.error;
-  const texts = [given[name]].flat();
-  const isMissing = texts[0] === undefined;
-  const { isArgument } = helpOf(schema);
-  if (isMissing && isArgument) throw mistake(`missing required argument '${name}'`);
-  if (isMissing) throw mistake(`required option '${termOf(name, schema)}' not specified`);
-  const shown =
-    texts.length === 1 || index === undefined ? texts.join(',') : texts.join(',').split(',')[Number(index)];
-  const message = `${isArgument ? name : flagName(name)} ${shown}: ${issue?.message}`;
-  throw new SettingsError(message, { hint: 'correct it and start again' });
-}
-
-type Given = Record<string, string | string[] | boolean | undefined>;
+/** A mistake in the form of the command line; whoever knows the command says where its options are listed. */
+export class UsageError extends SettingsError {}
 
 function mistake(message: string): UsageError {
   return new UsageError(message, { hint: '' });
 }
 
-/** A mistake in the form of the command line; whoever knows the command says where its options are listed. */
-export class UsageError extends SettingsError {}
+/** Throws SettingsError with the first mistake. */
+export function readOptions<O extends Options>(args: readonly string[], shape: O): OptionValues<O> {
+  const given = readGiven(args, shape);
+  const parsed = z.object(shape).safeParse(given);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const [name = '', index] = (issue?.path ?? []).map(String);
+  const schema = shape[name];
+  const value = given[name];
+  if (schema === undefined) throw parsed.error;
+  if (value === undefined) throw mistake(`${termOf(name, schema)} is missing`);
+  const shown = Array.isArray(value) ? value.join(',').split(',')[Number(index ?? 0)] : value;
+  throw new SettingsError(`${termOf(name, schema).replace(/ .*/, '')} ${shown}: ${issue?.message}`, {
+    hint: 'correct it and start again',
+  });
+}
+
+type Given = Record<string, string | boolean | string[]>;
 
 /** Returns the texts of each option by its name, `true` for a switch. */
 function readGiven(args: readonly string[], shape: Options): Given {
-  const names = new Map(Object.keys(shape).map((name) => [flagName(name).slice(2), name]));
-  const places = Object.keys(shape).filter((name) => helpOf(shape[name] as z.ZodType).isArgument);
-  const declared = [...names].map(([long, name]) => {
-    const isSwitch = helpOf(shape[name] as z.ZodType).value === null;
-    return [long, { type: isSwitch ? 'boolean' : 'string', multiple: true }] as const;
-  });
-  const options = Object.fromEntries(declared);
-  const { tokens } = parseArgs({
-    args: [...args],
-    options,
-    allowPositionals: true,
-    strict: false,
-    tokens: true,
-  });
+  const names = new Map(Object.keys(shape).map((name) => [longName(name), name]));
+  const places = placesOf(shape);
   const given: Given = {};
   /** The option that the values before this one belong to, if it takes several. */
   let list: string | undefined;
-  for (const token of tokens) {
+  for (const token of tokensOf(args, names, shape)) {
     if (token.kind === 'option-terminator') continue;
-    if (token.kind === 'positional') {
-      const name = list ?? places.shift();
-      if (name === undefined) throw mistake(`'${token.value}' is too much: it belongs to no option`);
-      give(given, name, token.value, shape);
-      continue;
-    }
-    const name = names.get(token.name);
-    const schema = name === undefined ? undefined : shape[name];
-    if (name === undefined || schema === undefined) throw unknownOption(token.rawName, [...names.keys()]);
-    const { value, isList } = helpOf(schema);
-    const isEaten = token.inlineValue === false && token.value.startsWith('--');
-    if (value !== null && (token.value === undefined || isEaten)) {
-      throw mistake(`option '${termOf(name, schema)}' needs a value`);
-    }
-    if (value === null && token.value !== undefined)
-      throw mistake(`option '${flagName(name)}' takes no value`);
-    give(given, name, token.value ?? true, shape);
-    list = isList ? name : undefined;
+    const isOption = token.kind === 'option';
+    const name = isOption ? names.get(token.name) : (list ?? places.shift());
+    if (name === undefined) throw mistake(`'${token.value}' is too much: it belongs to no option`);
+    const { isList } = helpOf(shape[name]);
+    const before = given[name];
+    if (isList) given[name] = [...(Array.isArray(before) ? before : []), token.value ?? ''];
+    else if (before === undefined || before === true) given[name] = token.value ?? true;
+    else throw mistake(`${termOf(name, shape[name])} was given 2 times`);
+    if (isOption) list = isList ? name : undefined;
   }
   return given;
 }
 
-function give(given: Given, name: string, value: string | true, shape: Options): void {
-  const before = given[name];
-  const { isList } = helpOf(shape[name] as z.ZodType);
-  if (value === true) given[name] = true;
-  else if (isList) given[name] = [...(Array.isArray(before) ? before : []), value];
-  else if (before === undefined) given[name] = value;
-  else throw new SettingsError(`${flagName(name)} was given 2 times`, { hint: 'give it once' });
-}
-
-function unknownOption(raw: string, names: readonly string[]): UsageError {
-  const near = nearestName(
-    raw,
-    names.map((name) => `--${name}`),
-  );
-  return mistake(`unknown option '${raw}'${near === null ? '' : `. Did you mean ${near}?`}`);
+function tokensOf(args: readonly string[], names: ReadonlyMap<string, string>, shape: Options) {
+  const declared = [...names].map(([long, name]) => {
+    const type: 'boolean' | 'string' = helpOf(shape[name]).value === null ? 'boolean' : 'string';
+    return [long, { type, multiple: true }] as const;
+  });
+  const options = Object.fromEntries(declared);
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true, tokens: true }).tokens;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    const [, unknown] = /^Unknown option '(.*?)'/.exec(error.message) ?? [];
+    if (unknown === undefined) throw mistake(error.message.replaceAll('\n', ' '));
+    const near = nearestName(
+      unknown,
+      [...names.keys()].map((long) => `--${long}`),
+    );
+    throw mistake(`unknown option '${unknown}'${near === null ? '' : `. Did you mean ${near}?`}`);
+  }
 }

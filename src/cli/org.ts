@@ -1,22 +1,17 @@
-import { type ErrorDetails, EXIT, LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
-import { createAdminClient, mayHaveHappened, type OrgPatch } from '../losant/admin.ts';
+import { EXIT, LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
+import { createAdminClient, mayHaveHappened, type OrgPatch, orgPatch } from '../losant/admin.ts';
 import { type LosantClient, type LosantClientOptions, openClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getOrg, type OrgResource } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { aboutSetting } from '../settings/settings.ts';
-import { type Line, renderTable, styled } from '../terminal/text.ts';
-import { showInstant, showNumber } from '../terminal/words.ts';
+import { renderTable, styled } from '../terminal/text.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { chooseInstances } from './instances.ts';
-import { id, type OptionValues, required, several } from './options.ts';
+import { id, type OptionValues, required } from './options.ts';
 
-export const placeOptions = {
-  org: required('ID', 'the organization', id('organization')),
-  instance: several('ID', 'look for it in these instances only', id('instance')),
-};
+export const placeOptions = { org: required('ID', 'the organization', id('organization')) };
 
-export type OrgAsked = OptionValues<typeof placeOptions>;
+export type Resource = OrgResource['resource'];
 
 export interface FoundOrg extends OrgResource {
   readonly instance: InstanceConfig;
@@ -25,28 +20,49 @@ export interface FoundOrg extends OrgResource {
   readonly client: LosantClient;
 }
 
+export const orgShow = defineCommand({
+  needs: ['losant'],
+  options: placeOptions,
+  async run(context, asked) {
+    const { output } = context;
+    const { resource, organization, instance } = await findOrg(context, asked);
+    output.printJson(resource);
+    output.print(
+      styled('bold', organization.name),
+      ...renderTable({ rows: [['instance', instance.instanceId], ...fieldsOf(resource)] }),
+    );
+    return EXIT.ok;
+  },
+});
+
 /** Asks the instances one after the other for the organization. Throws SettingsError if none has it. */
-export async function findOrg(context: CommandContext, { org, instance: ids }: OrgAsked): Promise<FoundOrg> {
-  const { signal } = context;
-  const chosen = chooseInstances(context.config.instances, ids);
-  let failure: LosantError | null = null;
-  for (const instance of chosen) {
-    const client = openReading(context, instance);
-    try {
-      const { instanceId } = instance;
-      const found = await getOrg(client, { instanceId, orgId: org, signal });
-      return { ...found, instance, orgId: org, client };
-    } catch (error) {
-      if (!(error instanceof LosantError)) throw error;
-      if (error.kind !== 'not_found') failure ??= error;
-    }
+export async function findOrg(
+  context: CommandContext,
+  { org: orgId }: OptionValues<typeof placeOptions>,
+): Promise<FoundOrg> {
+  const { instances } = context.config;
+  for (const instance of instances) {
+    const place = { instance, orgId, client: openReading(context, instance) };
+    const found = await readOrg(place, context.signal);
+    if (found !== null) return { ...found, ...place };
   }
-  // An instance that does not answer may have the organization.
-  if (failure !== null) throw failure;
-  const where = chosen.map(({ instanceId }) => instanceId).join(', ');
-  throw new SettingsError(`--org ${org}: Losant knows no such organization of instance ${where}`, {
+  const where = instances.map(({ instanceId }) => instanceId).join(', ');
+  throw new SettingsError(`--org ${orgId}: Losant knows no such organization of instance ${where}`, {
     hint: 'check the id; the organization may be deleted, or the token may belong to another instance',
   });
+}
+
+/** Returns null for an organization that Losant does not know. */
+async function readOrg(
+  { client, instance, orgId }: Omit<FoundOrg, keyof OrgResource>,
+  signal: AbortSignal,
+): Promise<OrgResource | null> {
+  try {
+    return await getOrg(client, { ...instance, orgId, signal });
+  } catch (error) {
+    if (error instanceof LosantError && error.kind === 'not_found') return null;
+    throw error;
+  }
 }
 
 export function openReading(
@@ -62,35 +78,37 @@ export function openReading(
 /** The time for which the result of a change is asked for, even while the process is asked to end. */
 const LOOK_AGAIN_MS = 60_000;
 
-type OrgChange = 'instanceOrg.patch' | 'instanceOrg.delete';
+/** The changes that a request asks for: a patch, or null to delete. */
+interface Change {
+  readonly patch: OrgPatch | null;
+  /** Returns what is not as it was asked to be, of the organization as it is then, null if it is gone. */
+  readonly missed: (after: Resource | null) => string | null;
+}
 
 /**
- * Sends a patch, or null to delete, once and reads the organization back. Returns it as it is then, null
- * if it does not exist, and the error if the answer was lost. Throws LosantError, before anything is sent if the
- * organization is no longer as it was found, or if the change was refused or nobody can say what became of it.
+ * Sends a change once and reads the organization back. Throws LosantError: before anything is sent if the organization
+ * is no longer as it was found, if the change was refused, if it was not made, or if nobody can say.
  */
 export async function changeOrg(
   context: CommandContext,
   found: FoundOrg,
-  patch: OrgPatch | null,
-): Promise<{ readonly after: Resource | null; readonly lost: LosantError | null }> {
-  const { orgId, instance } = found;
-  const { config, version, hostNow } = context;
-  if (config.adminToken === null) {
-    throw new SettingsError('LOSANT_ADMIN_TOKEN is not set', {
-      hint: aboutSetting('LOSANT_ADMIN_TOKEN').remedy,
-    });
+  { patch, missed }: Change,
+): Promise<void> {
+  const { orgId, instance, resource } = found;
+  const admin = openAdmin(context, instance);
+  const fail = (kind: LosantErrorKind, message: string, hint: string, cause?: unknown) => {
+    const action = patch === null ? 'instanceOrg.delete' : 'instanceOrg.patch';
+    const error = `${action} (org ${orgId}): ${message}`;
+    return new LosantError(kind, error, { hint, cause, action, status: null, body: null });
+  };
+  const before = (await readOrg(found, context.signal))?.resource;
+  const changes = before === undefined ? [] : compareOrgs(resource, before);
+  if (before === undefined || changes.length > 0) {
+    const what = before === undefined ? 'it was deleted' : changes.map(describeChange).join('; ');
+    const hint = 'give the command again if that is still what you want: it starts from what is so now';
+    const kind = before === undefined ? 'not_found' : 'refused';
+    throw fail(kind, `nothing was sent, as somebody else changed it meanwhile: ${what}`, hint);
   }
-  const admin = createAdminClient({
-    apiUrl: instance.apiUrl,
-    domain: instance.domain,
-    token: config.adminToken,
-    now: hostNow,
-    timeoutMs: config.request.timeoutMs,
-    userAgent: `losant-usage-export/${version}`,
-  });
-  const action = patch === null ? 'instanceOrg.delete' : 'instanceOrg.patch';
-  requireUnchanged(found, await lookAgain(found, context.signal), action);
   let lost: LosantError | null = null;
   try {
     const place = { instanceId: instance.instanceId, orgId };
@@ -100,131 +118,23 @@ export async function changeOrg(
     lost = error;
     context.output.remark(`${error.message}: reading the organization back`);
   }
-  try {
-    return { after: await lookAgain(found, AbortSignal.timeout(LOOK_AGAIN_MS)), lost };
-  } catch (error) {
+  const hint = 'losant-usage org show says what is so; a slow request may still be carried out';
+  const after = await readOrg(found, AbortSignal.timeout(LOOK_AGAIN_MS)).catch((error: unknown) => {
     if (!(error instanceof LosantError)) throw error;
-    const done = patch === null ? 'deleted' : 'changed';
-    const said = lost === null ? `said to be ${done}` : `perhaps ${done}`;
-    const message = `Organization ${orgId} was ${said}, which cannot be confirmed: ${error.message}`;
-    const hint = 'losant-usage org show says what is so once Losant answers';
-    throw changeError(action, error.kind, message, { hint, cause: error });
-  }
-}
-
-async function lookAgain(
-  { client, instance, orgId }: FoundOrg,
-  signal: AbortSignal,
-): Promise<Resource | null> {
-  try {
-    return (await getOrg(client, { instanceId: instance.instanceId, orgId, signal })).resource;
-  } catch (error) {
-    if (error instanceof LosantError && error.kind === 'not_found') return null;
-    throw error;
-  }
-}
-
-function requireUnchanged({ orgId, resource }: FoundOrg, now: Resource | null, action: OrgChange): void {
-  const changes = now === null ? [] : compareFields(fieldsAndDate(resource), fieldsAndDate(now));
-  if (now !== null && changes.length === 0) return;
-  const what = now === null ? 'deleted' : 'changed';
-  const shown = changes.map((change) => `; ${describeChange(change)}`).join('');
-  const message = `Nothing was sent: organization ${orgId} was ${what} by somebody else meanwhile${shown}`;
-  throw changeError(action, now === null ? 'not_found' : 'refused', message, {
-    hint: 'give the command again if that is still what you want: it starts from what is so now',
+    throw fail(error.kind, `it may be done, which cannot be confirmed: ${error.message}`, hint, error);
   });
+  const problem = missed(after?.resource ?? null);
+  if (problem !== null) throw fail(lost?.kind ?? 'bad_body', `not done: ${problem}`, hint);
 }
 
-function fieldsAndDate(resource: Resource): Fields {
-  const { lastUpdated } = resource;
-  const fields = fieldsOf(resource);
-  return typeof lastUpdated === 'string' ? new Map([...fields, ['lastUpdated', lastUpdated]]) : fields;
-}
-
-/** Returns the error of a change that Losant did not make, or not as it was asked to. */
-export function changeError(
-  action: OrgChange,
-  kind: LosantErrorKind,
-  message: string,
-  details: ErrorDetails,
-): LosantError {
-  return new LosantError(kind, message, { ...details, action, status: null, body: null });
-}
-
-export const orgShow = defineCommand({
-  needs: ['losant'],
-  options: placeOptions,
-  examples: () => ({
-    'org show --org 575ec8687ae143cd83dc4a97': 'name, state, period, limits and tags',
-    'org show --org 575ec8687ae143cd83dc4a97 --json': "Losant's complete answer",
-  }),
-  async run(context, asked) {
-    const { output } = context;
-    const found = await findOrg(context, asked);
-    output.printJson(found.resource);
-    output.print(...renderOrg(found));
-    return EXIT.ok;
-  },
-});
-
-function renderOrg({ organization, resource, instance, orgId }: FoundOrg): Line[] {
-  const fields = fieldsOf(resource);
-  const { currentPeriodStart: start, currentPeriodEnd: end } = organization;
-  const text = (field: string) => fields.get(field) ?? null;
-  const disabledAt = text('disabledAt');
-  const disabled = disabledAt === null ? [] : [`disabled since ${showInstant(disabledAt)}`];
-  const states = [...disabled, ...(text('isReadOnly') === 'true' ? ['read-only'] : [])];
-  const audit = text('auditLogEnabled');
-  const updated = resource['lastUpdated'];
-  const facts: readonly (readonly [string, string | null])[] = [
-    ['id', orgId],
-    ['instance', instance.instanceId],
-    ['description', text('description')],
-    ['referral id', text('referralId')],
-    ['plan', organization.planId],
-    ['customer', organization.customerId],
-    ['state', states.length === 0 ? 'active' : states.join(', ')],
-    ['audit log', audit === null ? null : audit === 'true' ? 'on' : 'off'],
-    ['two-factor', text('mfaMode')],
-    ['period', start && end ? `${showInstant(start)} until ${showInstant(end)}` : null],
-    ['created', organization.createdOn],
-    ['last changed', typeof updated === 'string' ? showInstant(updated) : null],
-  ];
-  const limits = Object.entries(organization.limits).map(([name, limit]) => [name, showNumber(limit)]);
-  const tags = organization.tags.map(({ key, value }) => [key, value]);
-  return [
-    styled('bold', organization.name),
-    ...renderTable({ rows: facts.flatMap(([what, fact]) => (fact === null ? [] : [[what, fact]])) }),
-    ...(limits.length === 0 ? [] : ['Limits:', ...renderTable({ rows: limits, right: [1] })]),
-    ...(tags.length === 0 ? [] : ['Tags:', ...renderTable({ rows: tags })]),
-  ];
-}
-
-/** The changeable fields of an organization as texts, e.g. `limits.device`, or `tags.KEY` with all values. */
-export type Fields = ReadonlyMap<string, string>;
-
-export type Resource = Readonly<Record<string, unknown>>;
-
-export function fieldsOf(resource: Resource): Fields {
-  const fields = new Map<string, string>();
-  const add = (field: string, value: unknown) => {
-    const text = textOf(value);
-    if (text !== '') fields.set(field, text);
-  };
-  for (const name of ['name', 'description', 'referralId', 'iconColor', 'mfaMode']) add(name, resource[name]);
-  for (const name of ['auditLogEnabled', 'isReadOnly']) add(name, resource[name]);
-  add('disabledAt', instantOf(resource['disabledAt']));
-  add('whitelistedEmailDomains', resource['whitelistedEmailDomains']);
-  for (const map of ['banner', 'limits']) {
-    for (const [name, value] of Object.entries(mapOf(resource[map]))) add(`${map}.${name}`, value);
+function openAdmin({ config, version, hostNow }: CommandContext, { apiUrl, domain }: InstanceConfig) {
+  const { adminToken: token, request } = config;
+  if (token === null) {
+    const { remedy } = aboutSetting('LOSANT_ADMIN_TOKEN');
+    throw new SettingsError('LOSANT_ADMIN_TOKEN is not set', { hint: remedy });
   }
-  for (const [key, tags] of Map.groupBy(tagsOf(resource), (tag) => tag.key)) {
-    add(
-      `tags.${key}`,
-      tags.map(({ value }) => value),
-    );
-  }
-  return fields;
+  const userAgent = `losant-usage-export/${version}`;
+  return createAdminClient({ apiUrl, domain, token, now: hostNow, timeoutMs: request.timeoutMs, userAgent });
 }
 
 /** A field in which an organization differs; null means that it is not set. */
@@ -234,43 +144,39 @@ export interface FieldChange {
   readonly new: string | null;
 }
 
-export function compareFields(before: Fields, after: Fields): FieldChange[] {
-  const names = new Set([...before.keys(), ...after.keys()]);
-  const both = [...names].map((field) => ({
-    field,
-    old: before.get(field) ?? null,
-    new: after.get(field) ?? null,
-  }));
-  return both.filter((each) => each.old !== each.new);
+/** Returns the differences in what can be changed, and in the date of the last change. */
+export function compareOrgs(before: Resource, after: Resource): FieldChange[] {
+  const [old, now] = [fieldsOf(before), fieldsOf(after)];
+  return [...new Set([...old.keys(), ...now.keys()])]
+    .filter((field) => field === 'lastUpdated' || (field.split('.')[0] ?? '') in orgPatch.shape)
+    .map((field) => ({ field, old: old.get(field) ?? null, new: now.get(field) ?? null }))
+    .filter((each) => each.old !== each.new);
 }
 
 export function describeChange({ field, old, new: now }: FieldChange): string {
   return `${field} is ${now ?? 'not set'} and not ${old ?? 'unset'}`;
 }
 
-/** Returns the tags of an organization as Losant answers it, without entries that are no tags. */
-export function tagsOf(resource: Resource): { key: string; value: string }[] {
-  const { tags } = resource;
-  if (!Array.isArray(tags)) return [];
-  return tags.flatMap((tag: unknown) => {
-    const { key, value } = mapOf(tag);
-    return typeof key === 'string' && typeof value === 'string' ? [{ key, value }] : [];
+/** Returns the fields of an organization as texts, those of a map by themselves, as `limits.device`. */
+function fieldsOf(resource: Resource): ReadonlyMap<string, string> {
+  const entries = Object.entries(resource).flatMap(([name, value]) => {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[name, value] as const];
+    return Object.entries(value).map(([key, each]) => [`${name}.${key}`, each as unknown] as const);
   });
+  // An organization that is not disabled has `false`, or no such field.
+  const isSet = (name: string, value: unknown) =>
+    value !== null && value !== undefined && value !== '' && (name !== 'disabledAt' || value !== false);
+  return new Map(
+    entries.filter(([name, value]) => isSet(name, value)).map(([name, value]) => [name, textOf(value)]),
+  );
 }
 
-export function mapOf(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
-}
-
-/** Returns a date in one spelling; empty for an organization that is not disabled. */
-function instantOf(value: unknown): unknown {
-  if (value === false) return '';
-  const ms = typeof value === 'string' ? Date.parse(value) : NaN;
-  return Number.isNaN(ms) ? value : new Date(ms).toISOString();
-}
-
+/** Returns a value as text, lists in one order; a tag as `key=value`. */
 function textOf(value: unknown): string {
-  if (typeof value === 'string') return value;
-  if (Array.isArray(value)) return value.map(textOf).join(', ');
-  return value === undefined || value === null ? '' : JSON.stringify(value);
+  if (Array.isArray(value)) return value.map(textOf).toSorted().join(', ');
+  if (typeof value === 'object' && value !== null) {
+    const parts = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
+    return parts.map(([, each]) => textOf(each)).join('=');
+  }
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }

@@ -16,7 +16,6 @@ export const simulator = defineCommand({
     seed: optional('TEXT', 'everything is computed from it', text, '1'),
     token: optional('TOKEN', 'the token that has access', text, 'one made from the seed'),
   },
-  examples: () => ({ 'simulator --port 8080 --orgs 200': 'the same 200 organizations each time' }),
   async run({ output, signal }, { port, orgs, seed, token }) {
     const size = orgs ?? ORGS;
     const running = await start({
@@ -45,11 +44,10 @@ async function start(options: SimulatorOptions & { readonly port: number }): Pro
   try {
     return await startSimulator(options);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : null;
-    if (code !== 'EADDRINUSE' && code !== 'EACCES') throw error;
-    const problem =
-      code === 'EADDRINUSE' ? 'another process listens there' : 'this user may not listen there';
-    const hint = 'use another port, or leave --port out to get a free one';
-    throw new SettingsError(`--port ${options.port}: ${problem}`, { hint, cause: error });
+    if (!(error instanceof Error && 'syscall' in error)) throw error;
+    throw new SettingsError(`--port ${options.port}: ${error.message}`, {
+      hint: 'use another port, or leave --port out to get a free one',
+      cause: error,
+    });
   }
 }

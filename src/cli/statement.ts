@@ -22,9 +22,6 @@ export const statement = defineCommand({
     out: required('DIR', 'the folder, which is made', text),
     instance: several('ID', 'only these instances', id('instance')),
   },
-  examples: ({ lastMonth: { name } }) => ({
-    [`statement --period ${name} --out statement-${name}`]: 'the statement, and all that stands behind it',
-  }),
   async run(context, { period, out, instance }) {
     const { output, signal } = context;
     const places = await withDatabase(context, async (handle) => {
@@ -60,10 +57,6 @@ export const verify = defineCommand({
     dir: argument('DIR', 'a folder that statement has written', text),
     key: several('FILE', 'public keys (Ed25519, PEM), of which one has to fit each signature', text),
   },
-  examples: ({ lastMonth: { name } }) => ({
-    [`verify statement-${name}`]: 'hashes, chain, every sum; then the database',
-    [`verify statement-${name} --key public.pem`]: 'also who has signed it',
-  }),
   async run(context, { dir, key }) {
     const { output } = context;
     const verified = await verifyFolder(context, dir, key ?? []);

@@ -2,16 +2,9 @@ import { EXIT } from '../errors.ts';
 import { type Health, type InstanceHealth, readHealth, type StreamHealth } from '../queries/health.ts';
 import type { RunRecord } from '../queries/runs.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
-import { count, showDays, showDistance, showDuration, showInstant, showNumber } from '../terminal/words.ts';
+import { count, showDays, showDuration, showInstant, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
-import {
-  isGap,
-  STANDINGS,
-  type StandingCounts,
-  standings,
-  sumStandings,
-  worstOf,
-} from '../usage/standing.ts';
+import { isGap, STANDINGS, standings, sumStandings, worstOf } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { chooseJudged } from './instances.ts';
 import { withDatabase } from './open-database.ts';
@@ -19,14 +12,11 @@ import { withDatabase } from './open-database.ts';
 export const status = defineCommand({
   needs: ['database'],
   options: {},
-  examples: () => ({ status: 'is everything there?' }),
   async run(context) {
     const { output, hostNow } = context;
     const health = await withDatabase(context, async (handle) => {
-      return await readHealth(handle.db, {
-        nowMs: hostNow(),
-        instanceIds: await chooseJudged(context, handle),
-      });
+      const instanceIds = await chooseJudged(context, handle);
+      return await readHealth(handle.db, { nowMs: hostNow(), instanceIds });
     });
     output.printJson(health);
     output.print(...renderStatus(health, hostNow()));
@@ -36,49 +26,45 @@ export const status = defineCommand({
 });
 
 export function renderStatus({ instances, runs, notInSettings }: Health, nowMs: number): Line[] {
+  const shown = instances.flatMap((instance, index) => {
+    const own = runs.filter(({ instanceId }) => instanceId === instance.instanceId);
+    return [...(index === 0 ? [] : ['']), ...renderInstance(instance, own, nowMs)];
+  });
   const others = notInSettings.flatMap((id) => [
     '',
     `Instance ${id} is in the database and not in the settings: it is not judged.`,
     'To end it, unless another program has it:',
     `  losant-usage run --end ${id}`,
   ]);
-  if (instances.length === 0)
-    return ['Nothing has been exported yet. Start with: losant-usage run', ...others];
-  const lines = instances.flatMap((instance, index) => {
-    const own = runs.filter(({ instanceId }) => instanceId === instance.instanceId);
-    return [...(index === 0 ? [] : ['']), ...renderInstance(instance, own, nowMs)];
-  });
-  return [...lines, ...others];
+  const nothing = 'Nothing has been exported yet. Start with: losant-usage run';
+  return [...(instances.length === 0 ? [nothing] : shown), ...others];
 }
 
 function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], nowMs: number): Line[] {
   const { instanceId, leaseSince, finalChanges30Days: changed, listProblem, streams } = instance;
   const head = ['stream', 'organizations', 'newest', 'complete to', 'gaps'];
-  const lines: Line[] = [
+  const sumOf = (key: 'quarantined' | 'failing') => streams.reduce((sum, each) => sum + each[key], 0);
+  const [quarantined, failing] = [sumOf('quarantined'), sumOf('failing')];
+  const exported = `  exported now, since ${showInstant(leaseSince ?? '')}`;
+  const maybe = styled('red', 'organizations may be missing');
+  const incomplete = line`  ${maybe}: the list was not complete, ${listProblem ?? ''}`;
+  const restated = `  ${count(changed, 'final number')} changed in the last 30 days: see the view restatements`;
+  const facts: readonly (readonly [boolean, Line])[] = [
+    [leaseSince !== null, exported],
+    [listProblem !== null, incomplete],
+    [quarantined > 0, `  ${count(quarantined, 'answer')} in quarantine`],
+    [failing > 0, `  reads of ${count(failing, 'stored number')} keep failing`],
+    [changed > 0, styled('yellow', restated)],
+    [streams.some(({ gaps }) => gaps > 0), '  Next: losant-usage gaps lists the gaps, and why'],
+  ];
+  return [
     line`Instance ${styled('bold', instanceId)}`,
     line`  ${renderYesterday(streams, nowMs)}`,
     ...(streams.length === 0 ? [] : renderTable({ head, rows: streams.map(renderStream), right: [1] })),
+    runs.length === 0 ? '  no runs on record' : '  last runs:',
+    ...renderTable({ rows: runs.map(renderRun), indent: 4 }),
+    ...facts.flatMap(([isSo, fact]) => (isSo ? [fact] : [])),
   ];
-  if (leaseSince === null) lines.push('  idle');
-  else {
-    const since = `${showInstant(leaseSince)} (${showDistance(Date.parse(leaseSince) - nowMs)})`;
-    lines.push(`  exported now, since ${since}`);
-  }
-  if (listProblem !== null) {
-    const what = styled('red', 'organizations may be missing');
-    lines.push(line`  ${what}: the list was not complete, ${listProblem}`);
-  }
-  const sumOf = (key: 'quarantined' | 'failing') => streams.reduce((sum, each) => sum + each[key], 0);
-  if (sumOf('quarantined') > 0) lines.push(`  ${count(sumOf('quarantined'), 'answer')} in quarantine`);
-  if (sumOf('failing') > 0) lines.push(`  reads of ${count(sumOf('failing'), 'stored number')} keep failing`);
-  if (changed > 0) {
-    const numbers = `${count(changed, 'final number')} changed`;
-    lines.push(line`  ${styled('yellow', numbers)} in the last 30 days: see the view restatements`);
-  }
-  if (runs.length === 0) lines.push('  no runs on record');
-  else lines.push('  last runs:', ...renderTable({ rows: runs.map(renderRun), indent: 4 }));
-  if (streams.some(({ gaps }) => gaps > 0)) lines.push('  Next: losant-usage gaps lists the gaps, and why');
-  return lines;
 }
 
 function renderYesterday(streams: readonly StreamHealth[], nowMs: number): Line {
@@ -89,17 +75,12 @@ function renderYesterday(streams: readonly StreamHealth[], nowMs: number): Line 
   const open = sumStandings(streams.map((stream) => stream.yesterday));
   const worst = worstOf(open);
   if (worst === null) return line`Yesterday, ${yesterday}, is ${styled('green', 'complete')}.`;
-  const tone = isGap(worst) ? 'red' : 'yellow';
-  return line`Yesterday, ${yesterday}, is ${styled(tone, 'not complete')}: ${describeCounts(open)}.`;
-}
-
-/** Describes counts, worst first: `3 missing, 2 waiting`. */
-function describeCounts(counts: StandingCounts): string {
-  return standings
+  const counts = standings
     .toReversed()
-    .filter((standing) => counts[standing] > 0)
-    .map((standing) => `${showNumber(counts[standing])} ${STANDINGS[standing].label}`)
-    .join(', ');
+    .filter((standing) => open[standing] > 0)
+    .map((standing) => `${showNumber(open[standing])} ${STANDINGS[standing].label}`);
+  const state = styled(isGap(worst) ? 'red' : 'yellow', 'not complete');
+  return line`Yesterday, ${yesterday}, is ${state}: ${counts.join(', ')}.`;
 }
 
 function renderStream({ stream, lastDay, completeTo, gaps, ...rest }: StreamHealth): Line[] {
@@ -111,43 +92,29 @@ function renderStream({ stream, lastDay, completeTo, gaps, ...rest }: StreamHeal
   return [stream, shown, lastDay ?? 'nothing yet', completeTo ?? 'no day', where];
 }
 
-function renderRun(run: RunRecord): Line[] {
-  const { startedAt, finishedAt, from, to } = run;
-  const tookMs = finishedAt === null ? null : Date.parse(finishedAt) - Date.parse(startedAt);
-  const days = from === null || to === null ? '' : showDays({ from, to });
+function renderRun({
+  kind,
+  status: state,
+  startedAt,
+  finishedAt,
+  from,
+  to,
+  counts,
+  error,
+}: RunRecord): Line[] {
+  const { planned = 0, failed = 0, quarantined = 0 } = counts.cells ?? {};
+  const what = [
+    count(planned, 'number'),
+    failed > 0 ? `${showNumber(failed)} failed` : '',
+    quarantined > 0 ? `${showNumber(quarantined)} in quarantine` : '',
+    error ?? '',
+  ];
   return [
     showInstant(startedAt),
-    days,
-    tookMs === null ? 'still running' : showDuration(tookMs),
-    renderRunEnd(run),
+    from === null || to === null ? '' : showDays({ from, to }),
+    finishedAt === null ? '' : showDuration(Date.parse(finishedAt) - Date.parse(startedAt)),
+    kind,
+    state === 'complete' ? styled('green', state) : styled('yellow', state),
+    what.filter((part) => part !== '').join(', '),
   ];
-}
-
-const KINDS: Readonly<Record<RunRecord['kind'], string>> = {
-  scheduled: 'scheduled run',
-  manual: 'run',
-  backfill: 'backfill',
-};
-
-function renderRunEnd({ kind, status: ended, counts: { cells }, error }: RunRecord): Line {
-  const what = KINDS[kind];
-  const numbers = count(cells?.planned ?? 0, 'number');
-  switch (ended) {
-    case 'running':
-      return `${what}: ${numbers} so far`;
-    case 'complete':
-      return line`${what}: ${styled('green', 'complete')}, ${numbers}`;
-    case 'partial': {
-      const lost = cells && cells.failed > 0 ? `, ${count(cells.failed, 'number')} failed` : '';
-      const kept = cells && cells.quarantined > 0 ? `, ${cells.quarantined} in quarantine` : '';
-      return line`${what}: ${styled('yellow', 'incomplete')}, ${numbers}${lost}${kept}`;
-    }
-    case 'interrupted': {
-      const isByUser = error === 'Interrupted by SIGINT';
-      const by = isByUser ? 'stopped by you' : `stopped (${error ?? 'no reason on record'})`;
-      return `${what} ${by}: ${numbers} so far; the next run goes on`;
-    }
-    case 'failed':
-      return line`${what}: ${styled('red', 'failed')}: ${error ?? 'no reason on record'}`;
-  }
 }

@@ -19,7 +19,6 @@ const SHUTDOWN_MS = 25_000;
 export const worker = defineCommand({
   needs: ['losant', 'database'],
   options: {},
-  examples: () => ({ worker: 'until SIGTERM; by default every hour at :15, and on http://127.0.0.1:9464' }),
   run: serveWorker,
 });
 

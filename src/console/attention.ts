@@ -1,212 +1,152 @@
 /** The lines about what needs a person, the worst first, each with where to go. */
 import { html } from 'hono/html';
-import type { Health } from '../queries/health.ts';
-import { count, showNumber } from '../terminal/words.ts';
-import type { Example, GapExamples, Noted } from './home-facts.ts';
+import type { Health, StreamHealth } from '../queries/health.ts';
+import { count } from '../terminal/words.ts';
+import type { Activity, Counts, Example } from './counts.ts';
 import { type Html, linkToOrganization, plain } from './page.ts';
 import type { InstanceStatus } from './sources.ts';
+import { showChange } from './table.ts';
 
-/** A line of the list. */
-export interface AttentionLine {
-  readonly tone: 'bad' | 'warn';
-  readonly text: string;
-  readonly address: string;
-  /** Details of it, or what to do. */
-  readonly more?: string;
-  readonly examples?: readonly Example[];
-}
-
-export interface AttentionFacts {
+interface AttentionFacts {
   readonly health: Health;
   readonly statuses: readonly InstanceStatus[];
   /** Null before they were counted. */
-  readonly gaps: readonly GapExamples[] | null;
-  readonly noted: readonly Noted[] | null;
+  readonly counts: Counts | null;
 }
 
-/** Returns the lines, the worst first; none if nothing needs anybody. */
-export function listAttention({ health, statuses, gaps, noted }: AttentionFacts): AttentionLine[] {
-  const lines = [
-    ...statuses.map(describeTrouble),
-    ...health.instances.map(describeInstance),
-    describeGaps('missing', health, gaps),
-    describeDifferences(health),
-    describeGaps('in_doubt', health, gaps),
-    describeNoted('over', noted),
-    describeNoted('crossing', noted),
-    describeExpiring(health),
-    describeFailing(health),
-    describeNoted('silent', noted),
-    describeNoted('moved', noted),
-    describeFinalChanges(health),
-    ...health.notInSettings.map(describeOther),
-  ];
-  return lines.filter((line) => line !== null);
-}
-
-function describeTrouble({ trouble }: InstanceStatus): AttentionLine | null {
-  if (trouble === null) return null;
-  return { tone: 'bad', text: trouble.message, address: '/runs', more: trouble.hint };
-}
-
-function describeInstance({
-  instanceId,
-  name,
-  listProblem,
-}: Health['instances'][number]): AttentionLine | null {
-  if (listProblem === null) return null;
-  const text = `Organizations of ${name ?? instanceId} may be missing: the list was not complete, ${listProblem}`;
-  return { tone: 'bad', text, address: '/runs', more: 'the next run asks for it again' };
-}
-
-function describeGaps(
-  standing: GapExamples['standing'],
-  { instances }: Health,
-  gaps: readonly GapExamples[] | null,
-): AttentionLine | null {
-  const cells = instances
-    .flatMap(({ streams }) => streams)
-    .reduce((sum, { cells: each }) => sum + each[standing], 0);
-  if (cells === 0) return null;
-  const found = gaps?.find((each) => each.standing === standing);
-  const words = standing === 'missing' ? 'missing' : 'in doubt';
-  const of = found === undefined ? '' : ` of ${count(found.orgs, 'organization')}`;
-  return {
-    tone: 'bad',
-    text: `${count(cells, 'number')}${of} ${cells === 1 ? 'is' : 'are'} ${words}`,
-    address: `/gaps?standing=${standing}`,
-    examples: found?.examples ?? [],
-  };
-}
-
-function describeDifferences({ instances }: Health): AttentionLine | null {
-  const differences = instances.reduce((sum, each) => sum + each.differences, 0);
-  if (differences === 0) return null;
-  return {
-    tone: 'bad',
-    text: `${count(differences, 'settled number differs', 'settled numbers differ')} from totals or counterparts`,
-    address: '/months?state=blocked',
-    more: 'losant-usage reconcile shows each',
-  };
-}
-
-const NOTED: Readonly<
-  Record<
-    Exclude<Noted['kind'], 'new' | 'left'>,
-    readonly [tone: AttentionLine['tone'], one: string, more: string, only: string]
-  >
-> = {
-  over: ['bad', 'organization has passed a limit', 'organizations have passed a limit', 'crossing'],
-  crossing: [
-    'warn',
-    'organization passes a limit this month',
-    'organizations pass a limit this month',
-    'crossing',
-  ],
-  silent: [
-    'warn',
-    'organization is silent since three days',
-    'organizations are silent since three days',
-    'silent',
-  ],
-  moved: [
-    'warn',
-    'organization moved: its last 7 days beside the 4 weeks before',
-    'organizations moved: their last 7 days beside the 4 weeks before',
-    'moved',
-  ],
-};
-
-function describeNoted(kind: keyof typeof NOTED, noted: readonly Noted[] | null): AttentionLine | null {
-  const found = noted?.find((each) => each.kind === kind);
-  if (found === undefined) return null;
-  const [tone, one, more, only] = NOTED[kind];
-  return {
-    tone,
-    text: count(found.orgs, one, more),
-    address: `/organizations?only=${only}`,
-    examples: found.examples,
-  };
-}
-
-function describeExpiring({ instances }: Health): AttentionLine | null {
-  const expiring = instances.flatMap(({ streams }) => streams).reduce((sum, each) => sum + each.expiring, 0);
-  if (expiring === 0) return null;
-  const text = `${count(expiring, 'gap passes', 'gaps pass')} the horizon within 7 days and will be lost`;
-  return { tone: 'bad', text, address: '/gaps?sort=usage_date' };
-}
-
-function describeFailing({ instances }: Health): AttentionLine | null {
-  const streams = instances.flatMap(({ streams: each }) => each);
-  const [failing, quarantined] = [
-    streams.reduce((sum, each) => sum + each.failing, 0),
-    streams.reduce((sum, each) => sum + each.quarantined, 0),
-  ];
-  if (quarantined > 0) {
-    return {
-      tone: 'warn',
-      text: `The newest answers about ${count(quarantined, 'number')} are in quarantine`,
-      address: '/quarantine',
-    };
-  }
-  if (failing === 0) return null;
-  return { tone: 'warn', text: `Reads of ${count(failing, 'stored number')} keep failing`, address: '/runs' };
-}
-
-function describeFinalChanges({ instances }: Health): AttentionLine | null {
-  const changes = instances.reduce((sum, each) => sum + each.finalChanges30Days, 0);
-  if (changes === 0) return null;
-  return {
-    tone: 'warn',
-    text: `${count(changes, 'final number')} changed in the last 30 days`,
-    address: '/changes?which=final',
-  };
-}
-
-function describeOther(instanceId: string): AttentionLine {
-  const text = `Instance ${instanceId} is in the database and not in the settings: nothing of it is read or shown`;
-  return {
-    tone: 'warn',
-    text,
-    address: '/runs',
-    more: `if it is gone for good: losant-usage run --end ${instanceId}`,
-  };
-}
-
-/** Renders the lines; with `isCounted` false more may follow. */
-export function renderAttention(lines: readonly AttentionLine[], isCounted: boolean): Html {
+export function renderAttention(facts: AttentionFacts): Html {
+  const lines = [...listTroubles(facts), ...listOrganizations(facts), ...listOthers(facts)];
+  const shown = lines.filter(({ text }) => text !== false);
   const head = html`<h2>What needs a person</h2>`;
-  const rest = isCounted ? '' : html`<p class="quiet">Organizations are still being counted.</p>`;
-  if (lines.length === 0) {
-    return html`${head}${isCounted ? html`<ul class="attention"><li class="on-good">Nothing.</li></ul>` : rest}`;
+  if (shown.length === 0 && facts.counts !== null) {
+    return html`${head}<ul class="attention"><li class="on-good">Nothing.</li></ul>`;
   }
-  return html`${head}<ul class="attention">${lines.map(
+  return html`${head}<ul class="attention">${shown.map(
     ({ tone, text, address, more, examples = [] }) =>
-      html`<li class="on-${tone}"><a href="${address}">${plain(text)}</a>${
-        more === undefined
-          ? ''
-          : html`;
-        ${plain(more)}`
-      }${renderExamples(examples)}</li>\n`,
-  )}</ul>${rest}`;
+      html`<li class="on-${tone}"><a href="${address}">${plain(`${text}`)}</a>${
+        more !== undefined && `; ${plain(more)}`
+      }${examples.length > 0 && ': '}${examples.map(renderExample)}</li>\n`,
+  )}</ul>`;
 }
 
-/** Names organizations, each with a day or a change. */
-export function renderExamples(examples: readonly Example[]): Html | string {
-  if (examples.length === 0) return '';
-  return html`: ${examples.map(
-    ({ orgId, name, detail }, place) =>
-      html`${
-        place === 0 ? '' : ', '
-      }${linkToOrganization(orgId, name)}${detail === null ? '' : ` (${showDetail(detail)})`}`,
-  )}`;
+function renderExample({ org_id: orgId, org_name: name, detail }: Example, place: number): Html {
+  return html`${place > 0 && ', '}${linkToOrganization(orgId, name)}${detail != null && ` (${detail})`}`;
 }
 
-function showDetail(detail: string): string {
-  return /^[+-]\s*\d/.test(detail) ? detail.replace(/\s+(?=\d)/, '') : detail;
+interface Line {
+  readonly tone: 'bad' | 'warn';
+  readonly address: string;
+  /** False where there is nothing to say. */
+  readonly text: string | false;
+  /** What to do. */
+  readonly more?: string | undefined;
+  readonly examples?: readonly Example[] | undefined;
 }
 
-/** Counts organizations: `301 organizations and 1 deleted`. */
-export function describeOrganizations(existing: number, deleted: number): string {
-  return `${count(existing, 'organization')}${deleted === 0 ? '' : ` and ${showNumber(deleted)} deleted`}`;
+function bad(address: string, text: Line['text'], rest: Pick<Line, 'more' | 'examples'> = {}): Line {
+  return { tone: 'bad', address, text, ...rest };
+}
+
+function warn(address: string, text: Line['text'], rest: Pick<Line, 'more' | 'examples'> = {}): Line {
+  return { tone: 'warn', address, text, ...rest };
+}
+
+function sum(health: Health, value: (stream: StreamHealth) => number): number {
+  const streams = health.instances.flatMap((instance) => instance.streams);
+  return streams.reduce((total, each) => total + value(each), 0);
+}
+
+function listTroubles({ health, statuses, counts }: AttentionFacts): Line[] {
+  const differences = health.instances.reduce((total, each) => total + each.differences, 0);
+  const gaps = (['missing', 'in_doubt'] as const).map((standing) => {
+    const cells = sum(health, (each) => each.cells[standing]);
+    const found = counts?.gaps.find((each) => each.standing === standing);
+    const of = found === undefined ? '' : ` of ${count(found.orgs, 'organization')}`;
+    const text = `${count(cells, 'number')}${of} ${cells === 1 ? 'is' : 'are'} ${standing.replace('_', ' ')}`;
+    return bad(`/gaps?standing=${standing}`, cells > 0 && text, { examples: found?.examples });
+  });
+  return [
+    ...statuses.map(({ trouble }) =>
+      bad('/runs', trouble !== null && trouble.message, { more: trouble?.hint }),
+    ),
+    ...health.instances.map(({ instanceId, name, listProblem }) =>
+      bad(
+        '/runs',
+        listProblem !== null &&
+          `Organizations of ${name ?? instanceId} may be missing: the list was not complete, ${listProblem}`,
+        { more: 'the next run asks for it again' },
+      ),
+    ),
+    ...gaps,
+    bad(
+      '/months',
+      differences > 0 &&
+        `${count(differences, 'settled number differs', 'settled numbers differ')} from totals or counterparts`,
+      { more: 'losant-usage reconcile shows each' },
+    ),
+  ];
+}
+
+/** Names of each kind those organizations that usually use most. */
+function listOrganizations({ counts }: Pick<AttentionFacts, 'counts'>): Line[] {
+  const note = (holds: (org: Activity) => boolean, detail: (org: Activity) => string | null) => {
+    const found = counts?.organizations.filter(holds) ?? [];
+    const examples = found.slice(0, 3).map((each) => ({ ...each, detail: detail(each) }));
+    const say = (words: string) => found.length > 0 && `${count(found.length, 'organization')} ${words}`;
+    return { say, examples };
+  };
+  const over = note(
+    ({ limit_share: share }) => share !== null && share > 1,
+    ({ limit_name: limit }) => limit,
+  );
+  const crossing = note(
+    ({ crosses_on: day }) => day !== null,
+    ({ crosses_on: day }) => day,
+  );
+  const silent = note(
+    ({ is_silent: isSilent }) => isSilent,
+    ({ last_active_on: day }) => day,
+  );
+  const moved = note(
+    ({ is_moved: isMoved, is_silent: isSilent }) => isMoved && !isSilent,
+    ({ change }) => showChange(change ?? 0),
+  );
+  return [
+    bad('/organizations?only=crossing', over.say('above a limit'), over),
+    warn('/organizations?only=crossing', crossing.say('will pass a limit this month'), crossing),
+    warn('/organizations?only=silent', silent.say('silent since three days'), silent),
+    warn('/organizations?only=moved', moved.say('moved by half or more'), moved),
+  ];
+}
+
+function listOthers({ health }: Pick<AttentionFacts, 'health'>): Line[] {
+  const expiring = sum(health, (each) => each.expiring);
+  const quarantined = sum(health, (each) => each.quarantined);
+  const failing = sum(health, (each) => each.failing);
+  const changes = health.instances.reduce((total, each) => total + each.finalChanges30Days, 0);
+  return [
+    bad(
+      '/gaps?sort=usage_date',
+      expiring > 0 &&
+        `${count(expiring, 'gap passes', 'gaps pass')} the horizon within 7 days and will be lost`,
+    ),
+    warn(
+      '/quarantine',
+      quarantined > 0 && `The newest answers about ${count(quarantined, 'number')} are in quarantine`,
+    ),
+    warn('/runs', failing > 0 && `Reads of ${count(failing, 'stored number')} keep failing`),
+    warn(
+      '/changes?which=final',
+      changes > 0 && `${count(changes, 'final number')} changed in the last 30 days`,
+    ),
+    ...health.notInSettings.map((id) =>
+      warn(
+        '/runs',
+        `Instance ${id} is in the database and not in the settings: nothing of it is read or shown`,
+        {
+          more: `if it is gone for good: losant-usage run --end ${id}`,
+        },
+      ),
+    ),
+  ];
 }

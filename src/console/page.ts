@@ -1,20 +1,38 @@
 import { createHash } from 'node:crypto';
 import { html, raw } from 'hono/html';
-import { showDistance, showInstant } from '../terminal/words.ts';
+import { showInstant } from '../terminal/words.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
+import type { Counts } from './counts.ts';
+import type { PageSources } from './sources.ts';
 import { STYLE } from './style.ts';
 
 export type Html = ReturnType<typeof html>;
 
-export interface Page {
-  readonly title: string;
-  /** The path of the page in the navigation. */
+/** What a page is asked. */
+export interface PageRequest extends PageSources {
+  /** Returns what is counted over all organizations; null before it was. */
+  readonly counts: () => Promise<Counts | null>;
+  readonly nowMs: number;
   readonly path: string;
-  readonly body: Html;
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: Readonly<Record<string, string>>;
 }
 
-/** The number of seconds after which a browser asks again for what is being counted. */
-export const AGAIN_S = 3;
+export interface ConsolePage {
+  /** The route as hono writes it, e.g. `/organizations/:id`. */
+  readonly path: string;
+  /** The path of the page in the navigation. */
+  readonly place: string;
+  /** Returns what is shown, a file, or null if the address names nothing that there is. */
+  readonly show: (request: PageRequest) => Promise<Shown | Response | null>;
+}
+
+interface Shown {
+  readonly title: string;
+  readonly body: Html;
+  /** The number of seconds after which it is loaded again; by default it is not. */
+  readonly again?: number;
+}
 
 /** The navigation: each page that is not part of another one. */
 const PAGES = [
@@ -34,7 +52,7 @@ export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"
  * The script of every page: `/` moves to the search, a button copies its text, and a page that shows what is under
  * way is loaded again, but not while somebody types or selects. Nothing on a page needs it to be read.
  */
-export const SCRIPT = `
+const SCRIPT = `
 addEventListener('keydown', (event) => {
   if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey ||
     event.target.closest('input, select, textarea')) return;
@@ -64,8 +82,7 @@ if (again > 0) setInterval(() => {
 /** The source for the Content-Security-Policy: the only script that may run. */
 export const SCRIPT_SOURCE = `'sha256-${createHash('sha256').update(SCRIPT).digest('base64')}'`;
 
-/** Renders a page; with `again` it is loaded again after so many seconds. */
-export function renderPage({ title, path, body }: Page, again = 0): Html {
+export function renderPage({ title, place, body, again = 0 }: Shown & Pick<ConsolePage, 'place'>): Html {
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -78,7 +95,7 @@ export function renderPage({ title, path, body }: Page, again = 0): Html {
 <body data-again="${again}">
 <a class="skip" href="#main">Skip to the content</a>
 <header><strong>Losant usage</strong>
-<nav aria-label="Pages">${PAGES.map(([href, name]) => renderLink(href, name, href === path, 'page'))}</nav>
+<nav aria-label="Pages">${PAGES.map(([href, name]) => renderLink(href, name, href === place, 'page'))}</nav>
 <form class="find" method="get" action="/organizations" role="search" aria-label="Organizations"><label class="hidden"
   for="find">Find an organization by name, referral id or id</label>
 <input id="find" name="q" type="search" placeholder="Find an organization ( / )" aria-keyshortcuts="/"></form></header>
@@ -90,29 +107,20 @@ ${body}
 </html>`;
 }
 
-/** Renders the page for an unknown address, with what to do instead; its status is 404. */
-export function renderMissing(
-  page: Omit<Page, 'body'> & { readonly sentence: string; readonly hint: Html },
-): Html {
-  return renderPage({ ...page, body: html`<h1>${page.sentence}</h1><p>${page.hint}</p>` });
-}
+/** The number of seconds after which a page is loaded again that shows something before it was counted. */
+export const AGAIN_S = 3;
+export const COUNTING = html`<p class="quiet">It is being counted; the page follows by itself.</p>`;
 
-/** Replaces a page whose content is read from the database, which does not answer in time; its status is 503. */
-export function renderAwayPage(page: Omit<Page, 'body'>): Html {
-  const body = html`<h1>${plain(page.title)}</h1>
-<p class="bad">The database does not answer in time. Try again in a moment.</p>`;
-  return renderPage({ ...page, body });
-}
-
-/** Replaces a page that is being counted for the first time. */
-export function renderCounting(page: Omit<Page, 'body'>): Html {
-  const body = html`<h1>${plain(page.title)}</h1><p class="quiet">It is being counted; the page follows by itself.</p>`;
-  return renderPage({ ...page, body });
+/** Renders the page for an address that names nothing; its status is 404. */
+export function renderMissing(place: string): Html {
+  const title = 'There is no such page';
+  const body = html`<h1>${title}</h1><p><a href="${place}">All there are</a></p>`;
+  return renderPage({ title, place, body });
 }
 
 /** Renders one of several links; the one to what is shown is marked. */
 export function renderLink(address: string, text: string, isCurrent: boolean, current = 'true'): Html {
-  return html`<a href="${address}"${isCurrent ? html` aria-current="${current}"` : ''}>${text}</a> `;
+  return html`<a href="${address}"${isCurrent && html` aria-current="${current}"`}>${text}</a> `;
 }
 
 /** Matches characters that show nothing, or change what stands beside them. */
@@ -123,34 +131,28 @@ export function plain(text: string): string {
   return text.replaceAll(UNSEEN, '\ufffd');
 }
 
-/** Links to an organization by its name, beside a button that copies its id. */
 export function linkToOrganization(orgId: string, name: string): Html {
   return html`<a href="/organizations/${orgId}" title="${plain(name)}, ${orgId}">${plain(name)}</a>`;
 }
 
-/** Links to the story of a day of an organization. */
 export function linkToDay(orgId: string, day: string): Html {
   return html`<a href="/coverage/${orgId}/${day}">${day}</a>`;
 }
 
 /** Renders a button that copies a text; without JavaScript there is none. */
-export function renderCopy(text: string, label: string, shown = 'id'): Html {
-  return html`<button type="button" class="copy" data-copy="${text}" aria-label="${plain(label)}"
-    title="${plain(label)}">${shown}</button>`;
+export function renderCopy(text: string): Html {
+  return html`<button type="button" class="copy" data-copy="${text}" aria-label="Copy ${plain(text)}">copy</button>`;
 }
 
 /** Renders commands that work as pasted, each with a button that copies it. */
 export function renderCommands(commands: readonly string[]): Html {
   return html`<ul class="commands">${commands.map(
-    (command) =>
-      html`<li><code>${plain(command)}</code>${renderCopy(command, `Copy ${command}`, 'copy')}</li>`,
+    (command) => html`<li><code>${plain(command)}</code>${renderCopy(command)}</li>`,
   )}</ul>`;
 }
 
-/** Renders an instant, and how long ago or how soon it is on hover. */
-export function renderInstant(instant: string, nowMs: number): Html {
-  const distance = showDistance(Date.parse(instant) - nowMs);
-  return html`<time datetime="${instant}" title="${distance}">${showInstant(instant)}</time>`;
+export function renderInstant(instant: string): Html {
+  return html`<time datetime="${instant}">${showInstant(instant)}</time>`;
 }
 
 const MONTHS = new Intl.DateTimeFormat('en-US', { month: 'long', year: 'numeric', timeZone: 'UTC' });
@@ -168,17 +170,28 @@ export function renderStanding(standing: Standing | null): Html {
     ${label}</span>`;
 }
 
-/** Renders figures as blocks: a label, a value, and what is to be known of it. */
-export function renderStats(
-  stats: readonly { readonly label: string; readonly value: string | Html; readonly note?: string | Html }[],
-): Html {
-  return html`<dl class="stats">${stats.map(
-    ({ label, value, note }) =>
-      html`<div><dt>${label}</dt><dd><strong>${value}</strong>${
-        note === undefined
-          ? ''
-          : html` <span
-        class="quiet">${note}</span>`
-      }</dd></div>\n`,
+/** Renders what is known by name; what is null, false or empty is left out. */
+export function renderFacts(facts: Readonly<Record<string, Html | string | false | null>>): Html {
+  const known = Object.entries(facts).filter(
+    ([, value]) => value !== null && value !== false && value !== '',
+  );
+  return html`<dl class="facts">${known.map(
+    ([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>\n`,
+  )}</dl>`;
+}
+
+interface Figure {
+  readonly label: string;
+  readonly value: string | Html;
+  /** What is to be known of it. */
+  readonly note?: string | Html;
+}
+
+/** Renders figures as blocks. */
+export function renderStats(figures: readonly Figure[]): Html {
+  return html`<dl class="stats">${figures.map(
+    ({ label, value, note = '' }) =>
+      html`<div><dt>${label}</dt><dd><strong>${value}</strong> <span class="quiet">${note}</span></dd></div>
+`,
   )}</dl>`;
 }

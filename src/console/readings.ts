@@ -19,8 +19,8 @@ export interface Reading<T> {
 }
 
 const REST_FACTOR = 10;
-/** The longest that a caller waits who would otherwise get a very old answer, unless it says for how long it waits. */
-const OLD_TIMEOUT_MS = 700;
+/** The time that a caller waits at least who would otherwise get nothing, or an answer ten times as old as others. */
+const FIRST_MS = 300;
 
 /**
  * Shares an expensive read among all callers: at most one is under way, and its answer is kept for a
@@ -53,28 +53,16 @@ export function shareReading<T>(
   };
 }
 
-export interface KeptReadingOptions extends ReadingOptions {
-  /** Called when a read fails after one that succeeded. */
-  readonly onFailure: (error: unknown) => void;
-  /**
-   * The time that a caller waits who would otherwise get nothing, or for {@link OLD_TIMEOUT_MS} at most a very old
-   * answer; by default like others.
-   */
-  readonly firstTimeoutMs?: number;
-  /** The age from which an answer is very old; ten times `keepMs` by default. */
-  readonly oldAfterMs?: number;
-}
-
 /**
  * Shares a read as {@link shareReading} does, and returns the last good answer with its
- * age if a read is slow or fails. The returned function resolves to null before the first answer.
+ * age if a read is slow or fails: `onFailure` is called for the first failure after a success. The returned function
+ * resolves to null before the first answer.
  */
 export function keepReading<T>(
   read: () => Promise<T>,
-  options: KeptReadingOptions,
+  options: ReadingOptions & { readonly onFailure: (error: unknown) => void },
 ): (waitMs?: number) => Promise<Reading<T> | null> {
   const { keepMs, timeoutMs, now, onFailure } = options;
-  const { firstTimeoutMs = timeoutMs, oldAfterMs = keepMs * REST_FACTOR } = options;
   let last: Reading<T> | null = null;
   let isFailing = false;
   const shared = shareReading(async () => {
@@ -89,31 +77,11 @@ export function keepReading<T>(
       throw error;
     }
   }, options);
-  const patienceMs = (waitMs: number | undefined) => {
-    if (last === null) return firstTimeoutMs;
-    if (now() - last.atMs <= oldAfterMs) return waitMs;
-    return Math.max(waitMs ?? 0, Math.min(firstTimeoutMs, OLD_TIMEOUT_MS));
-  };
-  return async (waitMs) => {
+  return async (waitMs = timeoutMs) => {
+    const isOld = last === null || now() - last.atMs > keepMs * REST_FACTOR;
     // The failure has been reported; a slow read continues for the next caller.
-    await shared(patienceMs(waitMs)).catch(() => undefined);
+    await shared(isOld ? Math.max(waitMs, FIRST_MS) : waitMs).catch(() => undefined);
     return last;
-  };
-}
-
-/** Shares reads of many keys as {@link shareReading} does; keeps those of the `max` that were asked for last. */
-export function shareReadings<K, T>(
-  read: (key: K) => Promise<T>,
-  { max, ...options }: ReadingOptions & { readonly max: number },
-): (key: K) => Promise<T> {
-  const shared = new Map<K, () => Promise<T>>();
-  return async (key) => {
-    const reading = shared.get(key) ?? shareReading(() => read(key), options);
-    // The key that was asked for last moves to the end.
-    shared.delete(key);
-    shared.set(key, reading);
-    for (const oldest of [...shared.keys()].slice(0, -max)) shared.delete(oldest);
-    return await reading();
   };
 }
 

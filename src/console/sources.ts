@@ -1,30 +1,15 @@
-/** A page of the console, and the sources of what it shows. */
-import type { Context } from 'hono';
+/** The sources of what pages show. */
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { Logger } from '../logger.ts';
 import type { Health } from '../queries/health.ts';
 import type { Reading } from './readings.ts';
 
-/** A page of the console: its address, and its answer. */
-export interface ConsolePage {
-  /** The route as hono writes it, e.g. `/organizations/:id`. */
-  readonly path: string;
-  /** Called once, so that a page may keep readings; the returned function answers each request. */
-  readonly open: (sources: PageSources) => (c: Context) => Promise<Response>;
-}
-
 export interface PageSources {
   readonly status: () => WorkerStatus;
-  /**
-   * Returns the state of the database; waits at most `waitMs` for a new reading if there is one that is
-   * not old.
-   */
+  /** Returns the state of the database; waits `waitMs` for a new reading if there is one that is not old. */
   readonly database: (waitMs?: number) => Promise<DatabaseView>;
-  /**
-   * Asks the database for one page. Rejects if it does not answer in time, or if too many pages ask at
-   * once.
-   */
+  /** Asks the database for one page. Rejects if it does not answer in time, or if too many pages ask at once. */
   readonly read: ReadPage;
   /** The instances in the settings: pages show and judge no other. */
   readonly instanceIds: readonly string[];

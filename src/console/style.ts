@@ -21,132 +21,108 @@ const [LIGHT, DARK] = [0, 1].map((shade) =>
 );
 
 const TEXT = `
-body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 90rem; padding: 0 1rem 2rem; background:
-  var(--ground); color: var(--text); overflow-wrap: anywhere }
-h1 { font-size: 1.4rem; line-height: 1.3; margin: 1.25rem 0 .25rem } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem } h3
-  { font-size: 1rem; margin: 1rem 0 .25rem }
+* { box-sizing: border-box }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 90rem; padding: 0 1rem 2rem;
+  background: var(--ground); color: var(--text); overflow-wrap: anywhere }
+h1 { font-size: 1.4rem; line-height: 1.3; margin: 1.25rem 0 .25rem }
+h2 { font-size: 1.1rem; margin: 2rem 0 .5rem } h3 { font-size: 1rem; margin: 1rem 0 .25rem }
 p { margin: .35rem 0 } time, .whole { white-space: nowrap; overflow-wrap: normal }
-a { color: var(--link); text-decoration: none } a:hover { text-decoration: underline } p a, dd a, .attention a {
-  text-decoration: underline; text-decoration-color: var(--line); text-underline-offset: 3px }
+a { color: var(--link); text-decoration: none } a:hover { text-decoration: underline }
+:is(p, dd, th, .attention) a { text-decoration: underline var(--line); text-underline-offset: 3px }
 :is(a, input, button, select, summary, [tabindex]):focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
-.quiet { color: var(--quiet) } .good, .t-good { color: var(--good) } .bad, .t-bad { color: var(--bad); font-weight:
-  600 } .warn { color: var(--warn); font-weight: 600 }
-.t-known { color: var(--quiet); font-weight: 600 } .t-open { color: var(--quiet) }
-code, pre { font: .87rem/1.5 ui-monospace, monospace } pre { white-space: pre-wrap; overflow-wrap: anywhere;
-  background: var(--panel); border: 1px solid var(--line); border-radius: 4px; padding: .5rem .75rem; margin: .5rem 0 }
+.quiet, .t-known, .t-open { color: var(--quiet) } .good, .t-good { color: var(--good) }
+.bad, .t-bad { color: var(--bad); font-weight: 600 } .warn { color: var(--warn); font-weight: 600 }
+code, pre { font: .87rem/1.5 ui-monospace, monospace }
+pre, .commands code { background: var(--panel); border: 1px solid var(--line); border-radius: 4px; padding: .2rem .5rem;
+  min-width: 0; white-space: pre-wrap; margin: 0 }
 .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
 summary { cursor: pointer; width: max-content; max-width: 100%; padding: .2rem 0 }
 `;
 
 const FRAME = `
-header { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; align-items: center; padding: .5rem 0; border-bottom: 1px
-  solid var(--line) } header strong { font-size: 1.05rem } header nav { flex: 1 1 auto }
-nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem } nav a { display: inline-block; line-height: 24px } nav
-  a[aria-current] { color: var(--text); font-weight: 600; box-shadow: 0 2px var(--mark) }
-.skip { position: absolute; left: -99rem } .skip:focus { left: 1rem; top: .25rem; background: var(--ground); padding:
-  .4rem .8rem; z-index: 9 } main:focus { outline: 0 }
-form { display: flex; flex-wrap: wrap; align-items: end; gap: .5rem 1rem; margin: .75rem 0 } form.find { margin: 0;
-  flex: 0 1 17rem } form label { flex: 0 1 auto; min-width: min(46%, 7rem); display: grid; gap: .1rem; font-size:
-    .87rem; color: var(--quiet) } form .wide { flex: 1 1 14rem; max-width: 26rem }
-input, button, select { font: inherit; font-size: .95rem; color: var(--text); background: var(--panel); border: 1px
-  solid var(--quiet); border-radius: 4px; padding: .3rem .6rem; min-height: 2rem; width: 100%; min-width: 0 } button {
-    width: auto }
-.copy { flex: none; white-space: nowrap; min-width: 24px; min-height: 24px; padding: 0 .3rem; border-color:
-  transparent; background: none; color: var(--quiet); font-size: .8rem; line-height: 1 } @media (scripting: none) {
-    .copy { display: none } }
-.commands { list-style: none; margin: .35rem 0; padding: 0 } .commands li { display: flex; gap: .5rem; align-items:
-  start; margin: .2rem 0 } .commands code { user-select: all; background: var(--panel); border: 1px solid var(--line);
-    border-radius: 4px; padding: .2rem .5rem; min-width: 0 }
-.attention { margin: .5rem 0; padding: 0; list-style: none } .attention li { padding: .35rem .75rem; margin: .3rem 0;
-  border-left: 4px solid var(--line); background: var(--panel); line-height: 24px } .attention .on-bad { border-color:
-    var(--bad) } .attention .on-warn { border-color: var(--warn) } .attention .on-good { border-color: var(--good) }
-.stats { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 12rem), 1fr)); gap: .75rem; margin:
-  .75rem 0 } .stats div { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .6rem
-    .8rem; min-width: 0 }
-.stats dt { color: var(--quiet); font-size: .87rem } .stats dd { margin: 0; display: grid } .stats strong { font-size:
-  1.35rem; line-height: 1.35; font-variant-numeric: tabular-nums } .stats .quiet { font-size: .87rem }
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr)); gap: .4rem 1.5rem;
-  margin: .75rem 0 } .facts dt { color: var(--quiet); font-size: .87rem } .facts dd { margin: 0 } .tag { display:
-    inline-block; border: 1px solid var(--line); border-radius: 4px; padding: 0 .4rem; margin: .1rem .15rem .1rem 0;
-      background: var(--panel) }
-.halves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 34rem), 1fr)); gap: 0 2rem } .halves
-  > * { min-width: 0 }
+header, nav, form, .commands li, .keys, .legend { display: flex; flex-wrap: wrap; gap: .25rem 1rem }
+header { align-items: center; padding: .5rem 0; border-bottom: 1px solid var(--line) } header nav { flex: 1 1 auto }
+nav a { display: inline-block; line-height: 24px }
+nav a[aria-current] { color: var(--text); font-weight: 600; box-shadow: 0 2px var(--mark) }
+.skip { position: absolute; left: -99rem } main:focus { outline: 0 }
+.skip:focus { left: 1rem; top: .25rem; background: var(--ground); padding: .4rem .8rem; z-index: 9 }
+form { align-items: end; margin: .75rem 0 } form.find { margin: 0; flex: 0 1 17rem }
+form label { min-width: min(46%, 7rem); display: grid; font-size: .87rem; color: var(--quiet) }
+form .wide { flex: 1 1 14rem; max-width: 26rem }
+input, button, select { font: inherit; font-size: .95rem; color: var(--text); background: var(--panel);
+  border: 1px solid var(--quiet); border-radius: 4px; padding: .3rem .6rem; min-height: 2rem; width: 100%; min-width: 0 }
+button { width: auto } .copy { flex: none; white-space: nowrap; min-width: 24px; min-height: 24px; padding: 0 .3rem;
+  border-color: transparent; background: none; color: var(--quiet); font-size: .8rem; line-height: 1 }
+@media (scripting: none) { .copy { display: none } }
+.attention, .commands, .legend { list-style: none; margin: .35rem 0; padding: 0 } .commands code { user-select: all }
+.commands li { flex-wrap: nowrap; margin: .2rem 0 }
+.attention li { padding: .35rem .75rem; margin: .3rem 0; border-left: 4px solid var(--line); background: var(--panel);
+  line-height: 24px }
+.attention .on-bad, .cell.on-bad { border-color: var(--bad) } .attention .on-warn { border-color: var(--warn) }
+.attention .on-good { border-color: var(--good) }
+.stats, .facts, .halves { display: grid; gap: .75rem 1.5rem; margin: .75rem 0;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 14rem), 1fr)) }
+.halves { grid-template-columns: repeat(auto-fit, minmax(min(100%, 34rem), 1fr)) } .halves > * { min-width: 0 }
+.stats div { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .6rem .8rem }
+dt, .stats .quiet, .legend { font-size: .87rem } dt { color: var(--quiet) } dd { margin: 0 } .stats dd { display: grid }
+.stats strong { font-size: 1.35rem; font-variant-numeric: tabular-nums }
 progress { width: 100%; height: .75rem; accent-color: var(--mark) }
-.cell { border-left: 4px solid var(--line); padding-left: .9rem; margin: 1.25rem 0 } .cell.on-bad { border-color:
-  var(--bad) } .cell ul:not(.commands) { margin: .25rem 0; padding-left: 1.2rem }
+.cell { border-left: 4px solid var(--line); padding-left: .9rem; margin: 1.25rem 0 }
 `;
 
 /** Tables keep their columns on narrow screens: they scroll sideways under their first column. */
 const TABLES = `
 .scroll { overflow-x: auto; position: relative; margin: .5rem 0 } table { border-collapse: collapse; width: 100% }
-  caption { text-align: left; padding: .25rem 0; color: var(--quiet) }
-th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align:
-  baseline; overflow-wrap: normal } th { color: var(--quiet); font-weight: 600; vertical-align: bottom; background:
-    var(--ground) } th a { color: inherit; display: inline-block; min-height: 24px; text-decoration: underline;
-      text-decoration-color: var(--line); text-underline-offset: 3px }
-td { white-space: nowrap } td a { line-height: 24px } td.t { white-space: normal; overflow-wrap: anywhere; min-width:
-  11rem } .n { text-align: right; font-variant-numeric: tabular-nums } tbody tr:hover td { background: var(--panel) }
-:is(th, td):first-child { position: sticky; left: 0; z-index: 1; background: var(--ground) } td:first-child {
-  max-width: 16rem } .bar { display: inline-block; vertical-align: -1px; margin-left: .4rem } .bar-room { fill:
-    var(--line) } .bar-used { fill: var(--mark) } .bar-over { fill: var(--bad) }
-@media (max-width: 37.5rem) { td.t { min-width: 9rem } td:first-child { max-width: 9rem; white-space: normal;
-  overflow-wrap: anywhere } }
+th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: baseline;
+  overflow-wrap: normal }
+th { color: var(--quiet); font-weight: 600; vertical-align: bottom; background: var(--ground) }
+th a { color: inherit; display: inline-block; min-height: 24px } td a { line-height: 24px }
+td { white-space: nowrap } td.t { white-space: normal; overflow-wrap: anywhere; min-width: 11rem }
+.n { text-align: right; font-variant-numeric: tabular-nums } tbody tr:hover td { background: var(--panel) }
+:is(th, td):first-child { position: sticky; left: 0; z-index: 1; background: var(--ground) }
+td:first-child { max-width: 16rem } .bar { display: inline-block; vertical-align: -1px; margin-left: .4rem }
+.bar-room { fill: var(--line) } .bar-used { fill: var(--mark) } .bar-over { fill: var(--bad) }
+@media (max-width: 37.5rem) { td:first-child { max-width: 9rem; white-space: normal; overflow-wrap: anywhere } }
 `;
 
 /** The map of coverage is as wide as its days, in a box that scrolls by itself and begins with the newest days. */
 const MAP = `
 .map { direction: rtl; overflow-x: auto; margin: .5rem 0 } .grid { direction: ltr; table-layout: fixed;
-  border-collapse: separate; border-spacing: 0; forced-color-adjust: none } .grid-30 { min-width: 64rem } .grid-90 {
-    min-width: 160rem } .grid .names { width: 14rem }
-.grid th { border: 0; padding: .1rem .2rem; font-size: .8rem; font-weight: 400; white-space: nowrap; text-align:
-  center; background: var(--ground) } .grid .name { text-align: left; overflow: hidden; text-overflow: ellipsis;
-    padding-right: .6rem; font-size: .9rem; color: var(--text) }
-.grid td { border: 1px solid var(--ground); padding: 0; height: 1.7rem; text-align: center } .grid td:first-child {
-  max-width: none } .grid td a { display: block; min-width: 24px; height: 1.6rem; line-height: 1.6rem; font-size:
-    .8rem; font-weight: 700; color: var(--text) } .grid td a:hover { outline: 2px solid var(--text); text-decoration:
-      none } .grid .all td a { height: 2.2rem; line-height: 2.2rem }
-.keys { display: flex; flex-wrap: wrap; gap: .1rem .9rem } .key { display: inline-block; width: 1.1rem; height:
-  1.1rem; line-height: 1.1rem; text-align: center; font-weight: 700; font-size: .8rem; vertical-align: -3px;
-    margin-right: .2rem; forced-color-adjust: none }
-.m-good { background: color-mix(in srgb, var(--good) 22%, var(--ground)) } .m-calm { background: color-mix(in srgb,
-  var(--mark) 30%, var(--ground)) } .m-open { background: var(--panel) } .m-known { background: var(--line) }
-${[1, 2, 3, 4]
-  .map(
-    (shade) =>
-      `.m-bad.s-${shade} { background: color-mix(in srgb, var(--bad) ${
-        [0, 18, 34, 52, 72][shade]
-      }%, var(--ground)) }`,
-  )
-  .join(' ')}
-@media (max-width: 52rem) { .grid .names { width: 8rem } .grid-30 { min-width: 58rem } .grid-90 { min-width: 154rem } }
+  border-collapse: separate; border-spacing: 0; forced-color-adjust: none }
+.grid-30 { min-width: 60rem } .grid-90 { min-width: 156rem } .grid .names { width: 10rem }
+.grid th { border: 0; padding: .1rem .2rem; font-size: .8rem; font-weight: 400; text-align: center; overflow: hidden }
+.grid .name { text-align: left; text-overflow: ellipsis; white-space: nowrap; font-size: .9rem }
+.grid td { border: 1px solid var(--ground); padding: 0; height: 1.7rem; text-align: center }
+.grid td a, .key { display: block; min-width: 24px; line-height: 1.6rem; font-size: .8rem; font-weight: 700;
+  color: var(--text) }
+.key { display: inline-block; text-align: center; forced-color-adjust: none }
+.m-good { ${mix('good', 22)} } .m-known { background: var(--line) }
+.m-calm { ${mix('mark', 30)} } .m-open { background: var(--panel) }
+${[18, 34, 52, 72].map((share, place) => `.s-${place + 1}.m-bad { ${mix('bad', share)} }`).join(' ')}
 `;
 
+function mix(color: keyof typeof COLORS, share: number): string {
+  return `background: color-mix(in srgb, var(--${color}) ${share}%, var(--ground))`;
+}
+
 const CHARTS = `
-svg { display: block } .chart { margin: .75rem 0; min-width: 0 } .plot { display: flex; container-type: inline-size }
-  @container (max-width: 30rem) { .minor { display: none } } .plot > svg:last-child { flex: 1; min-width: 0 } .plot
-    svg { overflow: visible } .plot text { font-size: 12px; fill: var(--quiet) }
-.rule { stroke: var(--line) } .value { fill: var(--mark) } .zeros { fill: var(--ground); stroke: var(--text);
-  stroke-width: 1.5 } .before { stroke: var(--text); stroke-width: 1.5; stroke-dasharray: 4 3; fill: none }
-    .not-stored { fill: var(--panel) } .hatch { stroke: var(--bad); stroke-width: 1.2 } .day { fill: transparent }
-      .day:hover { fill: var(--text); opacity: .12 }
-.spark { stroke: var(--mark); fill: none; stroke-width: 1.5; stroke-linecap: round } .spark-gap { fill: var(--line) }
-  .legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; list-style: none; margin: .35rem 0; padding: 0;
-    font-size: .87rem } .swatch { display: inline; vertical-align: -1px; margin-right: .3rem }
-.week td { padding: .15rem .5rem } ${[1, 2, 3, 4, 5]
-  .map(
-    (shade) => `.week .shade-${shade} { background: color-mix(in
-  srgb, var(--mark) ${shade * 9}%, var(--ground)) }`,
-  )
-  .join(' ')}
+svg { display: block } .chart { margin: .75rem 0 } .plot { display: flex; container-type: inline-size }
+@container (max-width: 30rem) { .minor { display: none } } .plot > svg:last-child { flex: 1; min-width: 0 }
+.plot svg { overflow: visible } .plot text { font-size: 12px; fill: var(--quiet) } .swatch { display: inline }
+.rule { stroke: var(--line) } .value { fill: var(--mark) } .day { fill: transparent }
+.day:hover { fill: var(--text); opacity: .12 } .absent { fill: var(--bad); fill-opacity: .25; stroke: var(--bad) }
+.zeros { fill: var(--ground); stroke: var(--text); stroke-width: 1.5 }
+.before { stroke: var(--text); stroke-width: 1.5; stroke-dasharray: 4 3; fill: none }
+.week td { padding: .15rem .5rem }
+${[9, 18, 27, 36, 45].map((share, place) => `.week .shade-${place + 1} { ${mix('mark', share)} }`).join(' ')}
 `;
 
 const PRINT = `
 @media print {
   :root { color-scheme: light; ${LIGHT} }
-  header nav, form, .skip, .copy, details > summary, nav[aria-label] { display: none } body { max-width: none;
-    font-size: 11px; padding: 0 } a { color: inherit; text-decoration: none } tr, figure { break-inside: avoid } thead
-      { display: table-header-group } .scroll, .map { overflow: visible }
-  time[title]::after { content: ' (' attr(title) ')' }
+  nav, form, .skip, .copy, summary { display: none } body { max-width: none; font-size: 11px; padding: 0 }
+  a { color: inherit } tr, figure { break-inside: avoid } thead { display: table-header-group }
+  .scroll, .map { overflow: visible }
 }
 `;
 
@@ -154,7 +130,6 @@ const PRINT = `
 export const STYLE = `
 :root { color-scheme: light dark; ${LIGHT} }
 @media (prefers-color-scheme: dark) { :root { ${DARK} } }
-* { box-sizing: border-box }
 ${TEXT}${FRAME}${TABLES}${MAP}${CHARTS}${PRINT}`;
 
 /** The source for the Content-Security-Policy: the only style that may apply. */

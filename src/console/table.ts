@@ -1,99 +1,72 @@
-/** Tables: over rows at hand, and over a view, which Postgres filters, sorts and pages. */
-import type { Context } from 'hono';
+/** Tables: of rows at hand, and of a query, which Postgres filters, sorts and pages. */
 import { html } from 'hono/html';
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { renderCsvRows } from '../files/csv.ts';
-import { showNumber } from '../terminal/words.ts';
-import { DAY_MS, parseDay } from '../usage/day.ts';
+import { count, showNumber } from '../terminal/words.ts';
+import { parseDay } from '../usage/day.ts';
 import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing } from '../usage/standing.ts';
 import {
-  AGAIN_S,
+  type ConsolePage,
   type Html,
+  linkToDay,
   linkToOrganization,
+  type PageRequest,
   plain,
-  renderAwayPage,
-  renderCounting,
   renderInstant,
-  renderMissing,
-  renderPage,
   renderStanding,
 } from './page.ts';
-import { SlowReadingError, shareReadings } from './readings.ts';
-import type { ConsolePage, PageSources } from './sources.ts';
 
-/** A value of a view as it is read. */
 type Value = string | number | boolean | null | readonly (string | number)[];
-type Cell = Html | Value;
+type Row = Readonly<Record<string, Value>>;
 
-export interface Column<Row> {
-  /** The name in the view, in files and in `sort` of an address. */
-  readonly name: string;
-  readonly label: string;
-  /** Numbers are aligned; text of any length may break; other values do not. */
-  readonly kind: 'number' | 'text' | 'value' | 'instant' | 'standing';
-  /** What is shown in place of the value. */
-  readonly cell?: (row: Row) => Cell;
-  /** Whether the rows can be sorted by it; by default not. */
-  readonly isSortable?: boolean;
-  /** Whether it is only in files, and at hand for other cells. */
-  readonly isHidden?: boolean;
-  /** Whether it comes from the details of a listing, where there are any. */
-  readonly isDetail?: boolean;
-}
+/** The columns that are shown, by name in the row: the label, with what is shown in place of the value. */
+export type Columns<R> = Readonly<
+  Record<string, string | readonly [label: string, cell: (row: R) => Html | string]>
+>;
 
-const CLASSES = { number: 'n', text: 't', value: '', instant: '', standing: '' } as const;
-
-interface Look {
-  readonly nowMs: number;
-  /** Returns the address that sorts by a column, and the order if it is sorted by it now. */
-  readonly sortOf?: (name: string) => { readonly address: string; readonly order: 'asc' | 'desc' | null };
-}
-
-/** Renders a table with a heading for each column. */
-export function renderTable<Row extends object>(
-  rows: readonly Row[],
-  columns: readonly Column<Row>[],
-  { nowMs, sortOf }: Look,
+/** Renders a table. A column without a value in any row is left out. */
+export function renderTable<R extends Row>(
+  rows: readonly R[],
+  columns: Columns<R>,
+  renderHead: (name: string, label: string, isNumber: boolean) => Html | string = (_, label) => label,
 ): Html {
-  const shown = columns.filter(({ isHidden }) => isHidden !== true);
-  const head = shown.map(({ name, label, kind, isSortable }) => {
-    const sort = isSortable === true ? sortOf?.(name) : undefined;
-    if (sort === undefined) return html`<th scope="col" class="${CLASSES[kind]}">${label}</th>`;
-    const order = sort.order === null ? '' : html` aria-sort="${sort.order}ending"`;
-    const sign = sort.order === null ? '' : sort.order === 'asc' ? ' ▲' : ' ▼';
-    return html`<th scope="col" class="${CLASSES[kind]}"${order}><a href="${sort.address}">${label}<span
-      aria-hidden="true">${sign}</span></a></th>`;
+  const shown = Object.entries(columns).flatMap(([name, column]) => {
+    const values = rows.map((row) => row[name] ?? null).filter((value) => value !== null && value !== '');
+    if (values.length === 0) return [];
+    const [label, cell] = typeof column === 'string' ? [column] : column;
+    const isNumber = values.some((value) => typeof value === 'number');
+    const isLong = values.some((value) => String(value).length > TEXT_LENGTH);
+    const style = [isNumber ? 'n' : '', isLong ? 't' : ''].join('');
+    const render = (row: R) => (row[name] == null ? '–' : (cell?.(row) ?? renderValue(row, name)));
+    return [{ head: renderHead(name, label, isNumber), style, render }];
   });
-  const renderRow = (row: Row) =>
-    shown.map(({ name, kind, cell }) => {
-      const value = cell === undefined ? valueOf(row, name) : cell(row);
-      return html`<td class="${CLASSES[kind]}">${showCell(value, kind, nowMs)}</td>`;
-    });
   return html`<div class="scroll" role="group" tabindex="0" aria-label="Table"><table>
-<thead><tr>${head}</tr></thead>
-<tbody>${rows.map((row) => html`<tr>${renderRow(row)}</tr>\n`)}</tbody></table></div>`;
+<thead><tr>${shown.map(({ head, style }) => html`<th scope="col" class="${style}">${head}</th>`)}</tr></thead>
+<tbody>${rows.map(
+    (row) =>
+      html`<tr>${shown.map(({ style, render }) => html`<td class="${style}">${render(row)}</td>`)}</tr>\n`,
+  )}</tbody></table></div>`;
 }
 
-function valueOf(row: object, name: string): Value {
-  const value: unknown = Object.entries(row).find(([key]) => key === name)?.[1] ?? null;
-  if (Array.isArray(value)) return value.map(String);
-  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return value;
-  return value === null ? null : JSON.stringify(value);
-}
+/** The length above which text may break: an instant or an id does not. */
+const TEXT_LENGTH = 27;
+const INSTANT = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/;
 
-function showCell(value: Cell, kind: Column<never>['kind'], nowMs: number): Html | string {
+/** Renders a value by its type; names and days of an organization are links. */
+function renderValue(row: Row, name: string): Html | string {
+  const value = row[name] ?? null;
+  const orgId = row['org_id'];
   if (value === null || value === '') return '–';
   if (typeof value === 'number') return showNumber(value);
-  if (typeof value === 'boolean') return value ? 'yes' : '';
-  if (Array.isArray(value)) return plain(value.join(', '));
-  // What is rendered already is no primitive.
-  if (typeof value !== 'string') return value as Html;
-  if (kind === 'instant') return renderInstant(value, nowMs);
-  if (kind === 'standing' && value in STANDINGS) return renderStanding(value as Standing);
-  if (kind === 'number' && /^-?\d+$/.test(value)) return showNumber(BigInt(value));
-  return plain(value);
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  const text = typeof value === 'string' ? value : value.join(', ');
+  if (name === 'standing' && text in STANDINGS) return renderStanding(text as Standing);
+  if (typeof orgId === 'string' && name === 'org_name') return linkToOrganization(orgId, text);
+  if (typeof orgId === 'string' && /^(?:usage_date|first_day|last_day)$/.test(name))
+    return linkToDay(orgId, text);
+  return INSTANT.test(text) ? renderInstant(text) : plain(text);
 }
 
 /** Shows a difference with its sign: `+1,234`, `-5`, `0`. */
@@ -101,316 +74,184 @@ export function showDifference(difference: number): string {
   return `${difference > 0 ? '+' : ''}${showNumber(difference)}`;
 }
 
-/** Shows a share as a change in percent: `+50 %`; null without one. */
-export function showChange(change: number | null): string | null {
+/** Shows a share as a change in percent: `+50 %`. */
+export function showChange(change: number): string {
   // The sum turns -0 into 0.
-  return change === null ? null : `${showDifference(Math.round(change * 100) + 0)} %`;
+  return `${showDifference(Math.round(change * 100) + 0)} %`;
 }
 
-/** An option of a field: its value, and its words. */
-type Option = readonly [value: string, text: string];
+/** The options of a field by value, any text, or a day. */
+type Options = Readonly<Record<string, string>> | 'text' | 'day';
 
-/** A field of a form, and what it selects. */
-export interface Filter {
-  readonly name: string;
+/** A field of the form, and what it selects. */
+interface Filter {
   readonly label: string;
-  /** The options as values with their texts, of which the empty one is every row; a day; or any text. */
-  readonly options: readonly Option[] | 'day' | 'text';
-  /** The condition on a row of the listing; the value is one of the options, a real day, or some text. */
-  readonly where: (value: string) => RawBuilder<unknown>;
+  readonly options: Options;
+  /** The condition on a row `r`; by default that the column of the filter's name has the value. */
+  readonly where?: (value: string) => RawBuilder<unknown>;
 }
 
-/** A page of rows that Postgres selects: a declaration. */
-export interface Listing<Row extends object> {
-  readonly path: string;
-  readonly title: string | ((params: ListRequest['params']) => string);
-  /** The path in the navigation, if it is another one. */
-  readonly place?: string;
-  /** What the parameters of the path match; another address has no page. */
-  readonly params?: Readonly<Record<string, RegExp>>;
-  /** One sentence about the rows. */
+/** A page of rows that Postgres selects. */
+interface Table<R> {
+  readonly title: string;
   readonly sentence: string;
-  /** What stands before and after the rows, of the same filters. */
-  readonly intro?: (db: Kysely<Schema>, request: ListRequest) => Promise<Html | string>;
-  /** The tables of the query, with the row as `r`, for the instances in the settings. */
-  readonly from: (request: ListRequest) => RawBuilder<unknown>;
-  /** Joins what is computed of each row as `d`, so that only the rows of a page are; null if `from` has all of it. */
-  readonly details?: (request: ListRequest) => RawBuilder<unknown> | null;
-  readonly columns: readonly Column<Row>[];
-  readonly filters: readonly Filter[];
-  /** The columns by which rows are sorted, of a name with `-` descending; the last ones make the order one. */
-  readonly sort: readonly string[];
+  readonly rows: RawBuilder<unknown>;
+  readonly columns: Columns<R>;
+  readonly filters: Readonly<Record<string, Filter>>;
+  /** The order of rows `r`, unless another is asked for, which this one completes. */
+  readonly order: RawBuilder<unknown>;
+  /** Returns what stands above the rows; `matching` is what a query of all of them selects from, as `r`. */
+  readonly intro?: (db: Kysely<Schema>, matching: RawBuilder<unknown>) => Promise<Html>;
 }
 
-/** What an address asks of a listing. */
-export interface ListRequest {
-  readonly instanceIds: readonly string[];
-  readonly nowMs: number;
-  /** The parameters of the path. */
-  readonly params: Readonly<Record<string, string>>;
-  /** The values of filters that are set and valid. */
-  readonly values: Readonly<Record<string, string>>;
-  readonly sort: string;
-  /** The page, from 1. */
-  readonly page: number;
-  /** Whether every row is wanted. */
-  readonly isFile: boolean;
+/** Makes a page that is a table and its file. */
+export function tablePage<R extends Row>(
+  path: string,
+  place: string,
+  declare: (request: PageRequest) => Table<R>,
+): ConsolePage {
+  return { path, place, show: (request) => showTable(request, declare(request)) };
 }
 
 const ROWS_PER_PAGE = 50;
 /** The most rows of a file; `losant-usage export` has any number. */
 const FILE_ROWS_MAX = 100_000;
-/** The most rows that are counted. */
-const COUNTED_MAX = 10_000;
+
+/** Returns the page of a table, or its file with `format=csv`; what is invalid in the address is left out. */
+export async function showTable<R extends Row>(request: PageRequest, table: Table<R>) {
+  const { read, path, query } = request;
+  const { title, sentence, filters, columns, intro } = table;
+  const values = Object.fromEntries(
+    Object.entries(filters).map(([name, { options }]) => [name, readValue(query[name], options)]),
+  );
+  const wanted = query['sort'] ?? '';
+  const sort = Object.hasOwn(columns, wanted.replace(/^-/, '')) ? wanted : '';
+  const matching = sql`(${table.rows}) as r where ${conditionsOf(filters, values)}`;
+  const order = sort === '' ? table.order : sql`${orderBy(sort)}, ${table.order}`;
+  if (query['format'] === 'csv') {
+    const select = sql<R>`select r.* from ${matching} order by ${order} limit ${FILE_ROWS_MAX}`;
+    const { rows } = await read((db) => select.execute(db));
+    return renderFile(path, Object.keys(rows[0] ?? columns), rows);
+  }
+  const page = readPage(query);
+  const select = sql<R & { readonly found: number }>`
+    select r.*, count(*) over () as found from ${matching}
+    order by ${order} limit ${ROWS_PER_PAGE} offset ${(page - 1) * ROWS_PER_PAGE}`;
+  const { head, rows } = await read(async (db) => ({
+    head: (await intro?.(db, matching)) ?? '',
+    rows: (await select.execute(db)).rows,
+  }));
+  const found = rows[0]?.found ?? 0;
+  const address = (change: Readonly<Record<string, string>>) =>
+    addressOf(path, { ...values, sort, ...change });
+  const renderHead = (name: string, label: string, isNumber: boolean) => {
+    const isTurned = sort === name || (isNumber && sort !== `-${name}`);
+    const sign = { [name]: ' ▲', [`-${name}`]: ' ▼' }[sort] ?? '';
+    return html`<a href="${address({ sort: isTurned ? `-${name}` : name })}">${label}${sign}</a>`;
+  };
+  const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
+${head}${renderForm(path, { filters, values, sort })}
+<p>${count(found, 'row')} · <a
+  href="${address({ format: 'csv' })}" download>Download as CSV</a></p>
+${rows.length > 0 && renderTable(rows, columns, renderHead)}
+${renderPages(page, page * ROWS_PER_PAGE < found, (to) => address({ page: `${to}` }))}`;
+  return { title, body };
+}
+
 const SEARCH_LENGTH_MAX = 100;
 
-/** Returns the rows of a page, and how many there are: counted up to {@link COUNTED_MAX} and one. */
-async function readListing<Row extends object>(
-  db: Kysely<Schema>,
-  listing: Listing<Row>,
-  request: ListRequest,
-): Promise<{ readonly rows: readonly Row[]; readonly count: number }> {
-  const { rows } = await selectRows(listing, request, {
-    limit: ROWS_PER_PAGE,
-    offset: (request.page - 1) * ROWS_PER_PAGE,
-  }).execute(db);
-  const counted = await sql<{ count: number }>`
-    select count(*) from (
-      select from ${listing.from(request)} where ${conditionsOf(listing, request)} limit ${COUNTED_MAX + 1}
-    ) as counted`.execute(db);
-  return { rows, count: counted.rows[0]?.count ?? 0 };
+function readValue(given: string | undefined, options: Options): string {
+  if (options === 'text') return readText(given);
+  if (given === undefined) return '';
+  if (options === 'day') return given >= FIRST_DAY && given <= LAST_DAY ? (parseDay(given) ?? '') : '';
+  return Object.hasOwn(options, given) ? given : '';
 }
 
-function selectRows<Row extends object>(
-  listing: Listing<Row>,
-  request: ListRequest,
-  { limit, offset }: { readonly limit: number; readonly offset: number },
-): RawBuilder<Row> {
-  const details = listing.details?.(request) ?? null;
-  const columns = listing.columns.map(({ name, isDetail }) =>
-    details !== null && isDetail === true ? sql`d.${sql.ref(name)}` : sql`r.${sql.ref(name)}`,
-  );
-  const order = [request.sort, ...listing.sort].map((sort) => {
-    const name = sql.ref(sort.replace(/^-/, ''));
-    return sort.startsWith('-') ? sql`r.${name} desc nulls last` : sql`r.${name} asc nulls last`;
-  });
-  return sql<Row>`
-    select ${sql.join(columns)} from (
-      select r.* from ${listing.from(request)} where ${conditionsOf(listing, request)}
-      order by ${sql.join(order)} limit ${limit} offset ${offset}
-    ) as r ${details ?? sql``} order by ${sql.join(order)}`;
+/** Returns what somebody typed; Postgres takes neither NUL nor lone surrogates. */
+export function readText(given = ''): string {
+  return given.replaceAll('\0', '').trim().slice(0, SEARCH_LENGTH_MAX).toWellFormed();
 }
 
-function conditionsOf<Row extends object>(
-  { filters }: Listing<Row>,
-  { values }: ListRequest,
+/** Returns the number of the page that is asked for, from 1. */
+export function readPage({ page = '' }: PageRequest['query']): number {
+  return /^[1-9]\d{0,4}$/.test(page) ? Number(page) : 1;
+}
+
+function conditionsOf(
+  filters: Table<never>['filters'],
+  values: Readonly<Record<string, string>>,
 ): RawBuilder<unknown> {
-  const conditions = filters.flatMap(({ name, where }) => {
-    const value = values[name];
-    return value === undefined ? [] : [where(value)];
+  const conditions = Object.entries(filters).flatMap(([name, { where }]) => {
+    const value = values[name] ?? '';
+    if (value === '') return [];
+    return [where === undefined ? sql`r.${sql.ref(name)}::text = ${value}` : where(value)];
   });
   return sql.join([sql`true`, ...conditions], sql` and `);
 }
 
-/** Returns what the address asks, without what is invalid in it. */
-function readRequest<Row extends object>(
-  c: Context,
-  { filters, columns, sort }: Listing<Row>,
-  sources: Pick<PageSources, 'instanceIds' | 'now'>,
-): ListRequest {
-  const given = c.req.query();
-  const values = filters.flatMap(({ name, options }) => {
-    const value = validValue(given[name] ?? '', options);
-    return value === '' ? [] : [[name, value] as const];
-  });
-  const isColumn = columns.some(
-    ({ name, isSortable }) => isSortable === true && name === given.sort?.replace(/^-/, ''),
-  );
-  return {
-    instanceIds: sources.instanceIds,
-    nowMs: sources.now(),
-    params: c.req.param() as Record<string, string>,
-    values: Object.fromEntries(values),
-    sort: isColumn ? (given.sort ?? '') : (sort[0] ?? ''),
-    page: /^[1-9]\d{0,4}$/.test(given.page ?? '') ? Number(given.page) : 1,
-    isFile: given.format === 'csv',
-  };
+function orderBy(sort: string): RawBuilder<unknown> {
+  const column = sql`r.${sql.ref(sort.replace(/^-/, ''))}`;
+  return sort.startsWith('-') ? sql`${column} desc nulls last` : sql`${column} nulls last`;
 }
 
-function validValue(given: string, options: Filter['options']): string {
-  if (options === 'day') return given >= FIRST_DAY && given <= LAST_DAY ? (parseDay(given) ?? '') : '';
-  // Postgres stores neither NUL nor lone surrogates.
-  if (options === 'text')
-    return given.replaceAll('\0', '').toWellFormed().trim().slice(0, SEARCH_LENGTH_MAX).toWellFormed();
-  return options.find(([value]) => value === given)?.[0] ?? '';
+/** The filter of organizations, of rows with these columns. */
+export const SEARCH: Filter = { label: 'Name, referral id or id', options: 'text', where: isFound };
+
+/** Returns the condition that a row `r` is of an organization with this in its name or referral id, or as its id. */
+export function isFound(search: string): RawBuilder<unknown> {
+  const text = `%${escapeLike(search)}%`;
+  return sql`(r.org_name ilike ${text} or r.referral_id ilike ${text} or r.org_id like lower(${text}))`;
 }
 
-/** The columns of an organization's name and id, of rows with these columns. */
-export const ORGANIZATION: Column<{ readonly org_id: string; readonly org_name: string }> = {
-  name: 'org_name',
-  label: 'Organization',
-  kind: 'text',
-  isSortable: true,
-  cell: ({ org_id, org_name }) => linkToOrganization(org_id, org_name),
-};
-export const ORG_ID = { name: 'org_id', label: 'Id', kind: 'value', isHidden: true } as const;
-
-/** Returns the options of a filter: all, and each of the values in its own words, or in others. */
-export function optionsOf(
-  values: readonly string[],
-  words: Readonly<Record<string, string>> = {},
-): readonly Option[] {
-  return [['', 'all'], ...values.map((value): Option => [value, words[value] ?? value])];
+export function escapeLike(text: string): string {
+  return text.replaceAll(/[\\%_]/g, String.raw`\$&`);
 }
 
-/** The filter of organizations by name, referral id or the beginning of the id, of rows with these columns. */
-export const SEARCH: Filter = {
-  name: 'q',
-  label: 'Name, referral id or id',
-  options: 'text',
-  where: (search) => {
-    const text = search.replaceAll(/[\\%_]/g, String.raw`\$&`);
-    return sql`(r.org_name ilike ${`%${text}%`} or r.referral_id ilike ${`%${text}%`} or r.org_id like
-      ${`${text.toLowerCase()}%`})`;
-  },
-};
-
-/** The time for which a page of rows is kept, so that no number of readers can overload the database. */
-const KEPT = { keepMs: 20_000, timeoutMs: 4_000, max: 30 };
-
-/** Makes the page of a listing, and its file with `format=csv`. */
-export function listingPage<Row extends object>(listing: Listing<Row>): ConsolePage {
-  return {
-    path: listing.path,
-    open: (sources) => {
-      const { now, read, logger } = sources;
-      const shared = shareReadings(
-        async (key: string) => {
-          const request = JSON.parse(key) as ListRequest;
-          return await read(async (db) => ({
-            ...(await readListing(db, listing, request)),
-            intro: (await listing.intro?.(db, request)) ?? '',
-          }));
-        },
-        { ...KEPT, now },
-      );
-      return async (c) => {
-        const request = readRequest(c, listing, sources);
-        const { place = listing.path, params = {} } = listing;
-        if (!Object.entries(params).every(([name, form]) => form.test(request.params[name] ?? ''))) {
-          const page = { path: place, title: 'No such page', sentence: 'There is no such page' };
-          return c.html(renderMissing({ ...page, hint: html`<a href="${place}">Back to the list</a>` }), 404);
-        }
-        const title = titleOf(listing, request);
-        try {
-          if (request.isFile) return await sendRows(c, listing, request, sources);
-          // Readings of one day are the same until it is over.
-          const { nowMs, ...asked } = request;
-          const found = await shared(JSON.stringify({ ...asked, nowMs: nowMs - (nowMs % DAY_MS) }));
-          return await c.html(renderListing(listing, request, found));
-        } catch (error) {
-          if (error instanceof SlowReadingError && !request.isFile) {
-            c.header('refresh', `${AGAIN_S}`);
-            return c.html(renderCounting({ title, path: place }));
-          }
-          logger.warn({ err: error }, 'database not read for a page');
-          return c.html(renderAwayPage({ title, path: place }), 503);
-        }
-      };
-    },
-  };
+/** Returns options whose words are their values. */
+export function optionsOf(values: readonly string[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(values.map((value) => [value, value.replaceAll('_', ' ')]));
 }
 
-function titleOf<Row extends object>(
-  { title }: Pick<Listing<Row>, 'title'>,
-  { params }: ListRequest,
-): string {
-  return typeof title === 'string' ? title : title(params);
+interface FormState {
+  readonly filters: Table<never>['filters'];
+  readonly values: Readonly<Record<string, string>>;
+  readonly sort: string;
 }
 
-interface Found<Row> {
-  readonly rows: readonly Row[];
-  readonly count: number;
-  readonly intro: Html | string;
-}
-
-function renderListing<Row extends object>(
-  listing: Listing<Row>,
-  request: ListRequest,
-  found: Found<Row>,
-): Html {
-  const { place = listing.path, sentence } = listing;
-  const title = titleOf(listing, request);
-  const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
-${found.intro}${renderRows(listing, request, found)}`;
-  return renderPage({ title, path: place, body });
-}
-
-/** Renders the form, the rows, and the links to other pages and to the file. */
-function renderRows<Row extends object>(
-  listing: Listing<Row>,
-  request: ListRequest,
-  { rows, count }: Omit<Found<Row>, 'intro'>,
-): Html {
-  const address = (change: Readonly<Record<string, string>>) => {
-    const sort = request.sort === listing.sort[0] ? '' : request.sort;
-    return addressOf(pathOf(listing, request), { ...request.values, sort, ...change });
-  };
-  const sortOf = (name: string) => {
-    const order = request.sort === name ? 'asc' : request.sort === `-${name}` ? 'desc' : null;
-    const isNumber = listing.columns.some((column) => column.name === name && column.kind === 'number');
-    const isTurned = order === null ? isNumber : order === 'asc';
-    return { address: address({ sort: `${isTurned ? '-' : ''}${name}` }), order } as const;
-  };
-  const found =
-    count > COUNTED_MAX
-      ? `more than ${showNumber(COUNTED_MAX)} rows`
-      : `${showNumber(count)} ${count === 1 ? 'row' : 'rows'}`;
-  return html`${listing.filters.length === 0 ? '' : renderForm(listing, request)}
-<p>${found} · <a href="${address({ format: 'csv' })}" download>Download as CSV</a></p>
-${rows.length === 0 ? '' : renderTable(rows, listing.columns, { nowMs: request.nowMs, sortOf })}
-${renderPages(request.page, Math.ceil(count / ROWS_PER_PAGE), (page) => address({ page: `${page}` }))}`;
-}
-
-function pathOf<Row extends object>({ path }: Listing<Row>, { params }: ListRequest): string {
-  return path.replaceAll(/:(\w+)/g, (_, name: string) => encodeURIComponent(params[name] ?? ''));
-}
-
-function renderForm<Row extends object>(listing: Listing<Row>, request: ListRequest): Html {
-  const fields = listing.filters.map(({ name, label, options }) => {
-    const value = request.values[name] ?? '';
-    if (options === 'text')
+function renderForm(path: string, { filters, values, sort }: FormState): Html {
+  const fields = Object.entries(filters).map(([name, { label, options }]) => {
+    const value = values[name] ?? '';
+    if (options === 'text') {
       return html`<label class="wide">${label}<input name="${name}" type="search" value="${value}"></label>\n`;
-    if (options === 'day')
-      return html`<label>${label}<input name="${name}" type="date" value="${value}"></label>\n`;
-    return renderSelect(name, label, options, value);
+    }
+    if (options !== 'day') return renderSelect(name, label, { '': 'all', ...options }, value);
+    return html`<label>${label}<input name="${name}" type="date" value="${value}"></label>\n`;
   });
-  const sort =
-    request.sort === listing.sort[0] ? '' : html`<input type="hidden" name="sort" value="${request.sort}">`;
-  return html`<form method="get" action="${pathOf(listing, request)}">${fields}${sort}<button
-    type="submit">Show</button></form>`;
+  return html`<form method="get" action="${path}">${fields}${
+    sort !== '' && html`<input type="hidden" name="sort" value="${sort}">`
+  }<button type="submit">Show</button></form>`;
 }
 
 /** Renders a select field with its label. */
-export function renderSelect(name: string, label: string, options: readonly Option[], chosen: string): Html {
-  const each = options.map(
+export function renderSelect(
+  name: string,
+  label: string,
+  options: Readonly<Record<string, string>>,
+  chosen: string,
+): Html {
+  return html`<label>${label}<select name="${name}">${Object.entries(options).map(
     ([value, text]) =>
-      html`<option value="${value}"${value === chosen ? ' selected' : ''}>${plain(text)}</option>`,
-  );
-  return html`<label>${label}<select name="${name}">${each}</select></label>\n`;
+      html`<option value="${value}"${value === chosen && ' selected'}>${plain(text)}</option>`,
+  )}</select></label>\n`;
 }
 
-/** Links to the pages before and after; renders nothing if there is only one. */
-export function renderPages(
-  page: number,
-  last: number,
-  addressOfPage: (page: number) => string,
-): Html | string {
-  if (last <= 1 && page === 1) return '';
-  return html`<nav aria-label="Pages of the list"><p>${
-    page > 1 ? html`<a href="${addressOfPage(page - 1)}">Previous</a> ` : ''
-  }Page ${showNumber(page)}
-${page < last ? html`<a href="${addressOfPage(page + 1)}">Next</a>` : ''}</p></nav>`;
+/** Links to the pages before and after. */
+export function renderPages(page: number, hasNext: boolean, addressOfPage: (page: number) => string): Html {
+  return html`<nav aria-label="Pages of the list">${
+    page > 1 && html`<a href="${addressOfPage(page - 1)}">Previous</a>`
+  }${page > 1 || hasNext ? `Page ${showNumber(page)}` : ''}${
+    hasNext && html`<a href="${addressOfPage(page + 1)}">Next</a>`
+  }</nav>`;
 }
 
 /** Returns an address of this server with a query; empty values are left out. */
@@ -419,27 +260,19 @@ export function addressOf(path: string, query: Readonly<Record<string, string>>)
   return given.size === 0 ? path : `${path}?${given.toString()}`;
 }
 
-/** Answers with every row as a file, in the order of the page. */
-async function sendRows<Row extends object>(
-  c: Context,
-  listing: Listing<Row>,
-  request: ListRequest,
-  { read }: Pick<PageSources, 'read'>,
-): Promise<Response> {
-  const { rows } = await read((db) =>
-    selectRows(listing, request, { limit: FILE_ROWS_MAX, offset: 0 }).execute(db),
+/** Renders every column of every row as a file, in the order of the page. */
+function renderFile(path: string, names: readonly string[], rows: readonly Row[]): Response {
+  const columns = names.map((name) => ({ name, isText: true }));
+  const cells = rows.map((row) =>
+    Object.values(row).map((value) =>
+      typeof value === 'object' && value !== null ? value.join(' ') : value,
+    ),
   );
-  const names = listing.columns.map(({ name }) => name);
-  const asText = names.map((name) => ({ name, isText: true }));
-  const columns = listing.columns.map(({ name, kind }) => ({ name, isText: kind !== 'number' }));
-  const cells = rows.map((row) => names.map((name) => csvValue(valueOf(row, name))));
-  const file = pathOf(listing, request).split('/').filter(Boolean).join('-');
-  c.header('content-disposition', `attachment; filename="${file}.csv"`);
-  return c.body(renderCsvRows(asText, [names]) + renderCsvRows(columns, cells), 200, {
-    'content-type': 'text/csv; charset=utf-8',
+  const name = path.split('/').filter(Boolean).join('-');
+  return new Response(renderCsvRows(columns, [names, ...cells]), {
+    headers: {
+      'content-type': 'text/csv; charset=utf-8',
+      'content-disposition': `attachment; filename="${name}.csv"`,
+    },
   });
-}
-
-function csvValue(value: Value): string | number | boolean | null {
-  return typeof value === 'object' && value !== null ? value.join(' ') : value;
 }

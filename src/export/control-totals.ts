@@ -88,7 +88,7 @@ interface Asking {
   readonly signal: AbortSignal;
 }
 
-/** Asks for the totals of a stream. Returns why not all of them can be had; null if they could. */
+/** Asks for the totals of a stream and stores them. Returns why not all of them can be had; null if they could. */
 async function askTotals(
   context: InstanceContext,
   { session, signal }: Asking,
@@ -114,65 +114,60 @@ async function askTotals(
 }
 
 type Window = ReturnType<typeof cutWindows>[number];
+type TotalsRead = Awaited<ReturnType<typeof askWindow>>;
 
+/** Asks for the totals of a window; `problem` is why a day of it has none, null if all have. */
 async function askWindow(
   { client, instanceId }: InstanceContext,
   signal: AbortSignal,
   stream: string,
   { window, days }: Window,
-): Promise<TotalsRead> {
+) {
   const asked = streamNamed(stream);
   const answers: Answer[] = [];
   for (const request of asked.requests) {
     const question = { instanceId, orgId: null, window, attempts: ATTEMPTS, signal };
     answers.push(await fetchUsage(client, { ...question, ...request }));
   }
-  const bodies = answers.map(({ body }) => body);
-  const { days: readings } = asked.readBodies(bodies, window);
+  const readings = asked.readBodies(
+    answers.map(({ body }) => body),
+    window,
+  ).days;
+  const totals = days.flatMap((day) =>
+    asked.columns.flatMap((metric) => {
+      const quantity = quantityOf(readings.get(day), metric);
+      return quantity === undefined ? [] : [{ usage_date: day, metric, quantity }];
+    }),
+  );
   const bad = [...readings.values()].find((reading) => reading.kind !== 'named');
   return {
-    totals: days.flatMap((day) => totalsOf(stream, day, readings.get(day))),
-    verifiedAtMs: (answers[0] as Answer).sentAtMs,
+    totals,
+    sentAtMs: (answers[0] as Answer).sentAtMs,
     problem: bad ? `${stream}: ${bad.message}` : null,
   };
 }
 
-interface TotalsRead {
-  readonly totals: readonly Total[];
-  readonly verifiedAtMs: number;
-  /** Why a day of the window cannot be believed; null if all can. */
-  readonly problem: string | null;
-}
-
-/** A total of a day; null if Losant left it out. */
-interface Total {
-  readonly usage_date: UsageDay;
-  readonly metric: string;
-  readonly quantity: number | null;
-}
-
-/** Returns the totals of a day, none if they cannot be believed. */
-function totalsOf(stream: string, day: UsageDay, reading: DayReading | undefined): Total[] {
-  if (reading !== undefined && reading.kind !== 'named') return [];
-  return streamNamed(stream).columns.flatMap((metric): Total[] => {
-    const isLeftOut = reading === undefined || reading.leftOut.some(({ column }) => column === metric);
-    const quantity = isLeftOut ? null : reading.numbers[metric];
-    return quantity === null || typeof quantity === 'number' ? [{ usage_date: day, metric, quantity }] : [];
-  });
+/** Returns a total of a day; null if Losant left it out, undefined if there is none, or none to be believed. */
+function quantityOf(reading: DayReading | undefined, metric: string): number | null | undefined {
+  if (reading === undefined) return null;
+  if (reading.kind !== 'named') return undefined;
+  if (reading.leftOut.some(({ column }) => column === metric)) return null;
+  const quantity = reading.numbers[metric];
+  return typeof quantity === 'number' ? quantity : undefined;
 }
 
 /** Stores totals. A day that is left out keeps its number. */
 async function storeTotals(
   { db, instanceId }: InstanceContext,
   session: Session,
-  { totals, verifiedAtMs }: TotalsRead,
+  { totals, sentAtMs }: TotalsRead,
 ): Promise<void> {
   const rows = unnested('n', totals, { usage_date: 'date', metric: 'text', quantity: 'bigint' });
   await db.transaction().execute(async (trx) => {
     await beginWriting(trx, session.write);
     await sql`
       update losant_usage.instance_totals t set quantity = coalesce(k.quantity, t.quantity),
-        verified_at = ${new Date(verifiedAtMs).toISOString()}::timestamptz
+        verified_at = ${new Date(sentAtMs).toISOString()}::timestamptz
       from (
         select t.usage_date, t.metric, n.quantity
         from losant_usage.instance_totals t join ${rows} on n.usage_date = t.usage_date and n.metric = t.metric

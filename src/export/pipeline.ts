@@ -41,9 +41,9 @@ export async function exportDue(work: ExportWork): Promise<LosantError | null> {
   const signal = AbortSignal.any([session.signal, stop.signal]);
   const refusals = new Refusals();
   const underWay = new UnderWay(signal);
-  const slices = readAhead(planPages(work, { refusals, underWay, signal }));
+  const pages = planPages(work, { refusals, underWay, signal });
   const extract = (slice: Slice) => extractUnlessRefused(slice, work, { refusals, signal });
-  const results = flatTransform(2 * context.concurrency, extract, flatten(slices));
+  const results = flatTransform(2 * context.concurrency, extract, flatten(pages));
   let done = 0;
   let loading = Promise.resolve();
   try {
@@ -65,7 +65,7 @@ export async function exportDue(work: ExportWork): Promise<LosantError | null> {
   } finally {
     stop.abort(new Error('the export has ended'));
     await loading.catch(() => {});
-    await slices.return(undefined);
+    await pages.return(undefined);
   }
   return refusals.worst;
 }
@@ -210,25 +210,4 @@ function joinSlices(slices: readonly SliceResult[]): Batch {
     answers: slices.flatMap(({ answers }) => answers),
     quarantined: slices.flatMap(({ quarantined }) => quarantined),
   };
-}
-
-/**
- * Yields the items of `source` in order and requests the next while one is processed. A failure is thrown when its
- * turn comes. Ending early waits for the pending request and ends the source, so that nothing goes on in the
- * background.
- */
-async function* readAhead<T>(source: AsyncGenerator<T>): AsyncGenerator<T, void> {
-  let next = source.next();
-  try {
-    for (;;) {
-      const result = await next;
-      if (result.done) return;
-      next = source.next();
-      next.catch(() => {});
-      yield result.value;
-    }
-  } finally {
-    await next.catch(() => {});
-    await source.return(undefined);
-  }
 }

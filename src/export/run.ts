@@ -226,7 +226,7 @@ class Run {
   async #addDays(range: DayRange): Promise<void> {
     const { db, policy, now } = this.#context;
     const isBackfill = this.#options.kind === 'backfill';
-    const { clampedTo, wanted } = await addDays(db, this.#write, {
+    const { clampedTo, setDue } = await addDays(db, this.#write, {
       scope: { ...this.#scope, range },
       nowMs: now(),
       policy,
@@ -235,7 +235,7 @@ class Run {
       force: !isBackfill || (this.#options.force && !this.#hasAdded),
     });
     if (clampedTo !== null) this.#noteClamped(range.from, clampedTo);
-    if (isBackfill || wanted > 0 || clampedTo !== null) return;
+    if (isBackfill || setDue > 0 || clampedTo !== null) return;
     const scope = (this.#options.orgIds ?? []).map((orgId) => ` --org ${orgId}`).join('');
     throw new SettingsError(`--date ${range.from}: no organization in scope is collected on that day`, {
       hint: `losant-usage backfill --from ${range.from} --to ${range.to}${scope} adds the day`,

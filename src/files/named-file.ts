@@ -23,12 +23,6 @@ export function readFileFromDisk(path: string): FileContent {
   return { text: readFileSync(path, 'utf8'), mode };
 }
 
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'it does not exist',
-  ENOTDIR: 'it does not exist',
-  EACCES: 'this user may not read it',
-};
-
 /** Returns the content of a file that a setting names, or why it cannot be read, without its path. */
 export function readNamedFile(
   path: string,
@@ -38,7 +32,11 @@ export function readNamedFile(
     return readFile(path);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    const problem = `names a file that cannot be read: ${REASONS[code] ?? code}`;
+    const reasons = new Map([
+      ['ENOENT', 'it does not exist'],
+      ['EACCES', 'this user may not read it'],
+    ]);
+    const problem = `names a file that cannot be read: ${reasons.get(code) ?? code}`;
     return { problem, remedy: 'correct the path, or let this user read a file there' };
   }
 }

@@ -1,12 +1,9 @@
 import { ByteWriter, type ColumnSource, ParquetWriter, type SchemaElement } from 'hyparquet-writer';
 import { daysFrom } from '../usage/day.ts';
-import type { Column, ColumnKind, Part, Renderer, Row } from './renderer.ts';
+import type { Column, ColumnKind, Part, Renderer } from './renderer.ts';
 
 /** The rows of a row group, which stays in memory until it is complete: for 24 columns a few megabytes. */
 const GROUP_ROWS = 2_500;
-
-/** The most JSON texts remembered: an organization's tags are the same each day. */
-const SHARED_MAX = 1_000;
 
 const EPOCH = '1970-01-01';
 
@@ -49,55 +46,32 @@ const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
 
 /** Returns a renderer of Apache Parquet, compressed by Snappy, with nullable columns. */
 export function createParquet(columns: readonly Column[]): Renderer {
-  const converters = columns.map(({ kind }) => {
-    const { convert } = TYPES[kind];
-    return kind === 'json' ? shareEqual(convert) : convert;
-  });
+  const converters = columns.map(({ kind }) => TYPES[kind].convert);
   const bytes = new ByteWriter();
   const file = new ParquetWriter({ writer: bytes, schema: schemaOf(columns), createdBy: 'losant-usage' });
   let group: Value[][] = columns.map(() => []);
-  let groupRows = 0;
-
-  const addRow = (row: Row) => {
-    for (const [index, convert] of converters.entries()) {
-      const text = row[index] ?? null;
-      group[index]?.push(text === null ? null : convert(text));
-    }
-    groupRows += 1;
-  };
   const writeGroup = async () => {
     const columnData: ColumnSource[] = columns.map(({ name }, index) => ({ name, data: group[index] ?? [] }));
     await file.write({ columnData, rowGroupSize: GROUP_ROWS });
     group = columns.map(() => []);
-    groupRows = 0;
   };
   return {
     begin: () => take(bytes),
     add: async (rows) => {
       for (const row of rows) {
-        addRow(row);
-        if (groupRows === GROUP_ROWS) await writeGroup();
+        for (const [index, convert] of converters.entries()) {
+          const text = row[index] ?? null;
+          group[index]?.push(text === null ? null : convert(text));
+        }
+        if (group[0]?.length === GROUP_ROWS) await writeGroup();
       }
       return take(bytes);
     },
     end: async () => {
-      if (groupRows > 0) await writeGroup();
+      if (group[0]?.length) await writeGroup();
       await file.finish();
       return take(bytes);
     },
-  };
-}
-
-/** Keeps one value for equal texts: bytes for each row would fill the memory. */
-function shareEqual(convert: (text: string) => Value): (text: string) => Value {
-  const shared = new Map<string, Value>();
-  return (text) => {
-    const known = shared.get(text);
-    if (known !== undefined) return known;
-    if (shared.size === SHARED_MAX) shared.clear();
-    const value = convert(text);
-    shared.set(text, value);
-    return value;
   };
 }
 

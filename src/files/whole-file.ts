@@ -88,28 +88,10 @@ async function findTarget(path: string): Promise<{ readonly path: string; readon
   }
 }
 
-interface FileProblem {
-  readonly problem: string;
-  readonly hint: string;
-}
-
-const ELSEWHERE = 'name a place where this user may write';
-const ROOM = 'give it room, or name a place elsewhere';
-
-const PROBLEMS: Readonly<Record<string, FileProblem>> = {
-  ENOTDIR: { problem: 'a part of its path is a file, not a folder', hint: ELSEWHERE },
-  EACCES: { problem: 'this user may not write there', hint: ELSEWHERE },
-  EPERM: { problem: 'this user may not write there', hint: ELSEWHERE },
-  EROFS: { problem: 'the file system is read-only', hint: ELSEWHERE },
-  ENOSPC: { problem: 'the disk is full', hint: ROOM },
-  EDQUOT: { problem: 'the quota of this user is used up', hint: ROOM },
-};
-
 /** Returns the refusal to create a file or folder as an error for the operator; any other error as it is. */
 export function cannotBegin(error: unknown, path: string): unknown {
   const found = describeFileProblem(error, path);
-  if (found === null) return error;
-  return new SettingsError(`${path} cannot be written: ${found.problem}`, { hint: found.hint, cause: error });
+  return found === null ? error : new SettingsError(found.message, { hint: found.hint, cause: error });
 }
 
 /** Is the same for one that was begun and is taken back. */
@@ -117,19 +99,18 @@ export function cannotGoOn(error: unknown, path: string): unknown {
   const found = describeFileProblem(error, path);
   if (found === null) return error;
   const hint = `${found.hint}, and start again: nothing of it was left behind`;
-  return new FileError(`${path} cannot be written: ${found.problem}`, { hint, cause: error });
+  return new FileError(found.message, { hint, cause: error });
 }
 
 /** Describes a refusal of the file system; null for any other error. */
-function describeFileProblem(error: unknown, path: string): FileProblem | null {
+function describeFileProblem(error: unknown, path: string): { message: string; hint: string } | null {
   const code = codeOf(error);
   if (code === null || !(error instanceof Error && 'syscall' in error)) return null;
-  if (code === 'ENOENT') {
-    const problem = `there is no folder ${dirname(resolve(path))}`;
-    return { problem, hint: 'create the folder, or name another place' };
-  }
-  // The text is `EIO: i/o error`, without the call and the path that Node adds.
-  return PROBLEMS[code] ?? { problem: error.message.split(', ')[0] ?? code, hint: ROOM };
+  // The text is `EACCES: permission denied`, without the call and the path that Node adds.
+  const problem =
+    code === 'ENOENT' ? `there is no folder ${dirname(resolve(path))}` : error.message.split(', ')[0];
+  const hint = 'name a place where this user may write, and which has room';
+  return { message: `${path} cannot be written: ${problem}`, hint };
 }
 
 export function codeOf(error: unknown): string | null {

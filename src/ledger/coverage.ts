@@ -1,5 +1,5 @@
 /** Rows of `coverage` and the numbers of their days: locked, read and updated, always in key order. */
-import { type Kysely, type Selectable, sql } from 'kysely';
+import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
 import { unnested } from '../database/expressions.ts';
 import type { Coverage, Instant, Schema, UsageDays } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
@@ -14,14 +14,9 @@ export interface OrgDay {
   readonly orgId: string;
 }
 
-/** A locked row, with the run that wrote it last. */
-export interface LockedCell extends Cell {
-  readonly runId: string | null;
-}
-
 /** The locked rows of cells by {@link cellId}, and their stored numbers; null where none are. */
 export interface LockedCells {
-  readonly rows: ReadonlyMap<string, LockedCell>;
+  readonly rows: ReadonlyMap<string, Cell>;
   readonly numbersOf: (key: CellKey) => Numbers | null;
 }
 
@@ -38,6 +33,25 @@ const DAY_TYPES = { usage_date: 'date', org_id: 'text' } as const;
 export function keysOf(keys: readonly CellKey[]) {
   const rows = keys.map(({ day, orgId, stream }) => ({ usage_date: day, org_id: orgId, stream }));
   return unnested('k', rows, KEY_TYPES);
+}
+
+/**
+ * Sets columns of the cells `c` that match, which it locks in key order; the condition may name their organizations
+ * `o`. Returns the number of cells.
+ */
+export async function setCells(
+  trx: Kysely<Schema>,
+  { set, where }: { readonly set: RawBuilder<unknown>; readonly where: RawBuilder<unknown> },
+): Promise<number> {
+  const { numAffectedRows = 0n } = await sql`
+    update losant_usage.coverage c set ${set}
+    from (
+      select c.usage_date, c.org_id, c.stream
+      from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
+      where ${where} order by c.usage_date, c.org_id, c.stream for update of c
+    ) as k
+    where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`.execute(trx);
+  return Number(numAffectedRows);
 }
 
 /** Locks the cells of these days and streams, and their numbers, in key order. */
@@ -246,7 +260,7 @@ export function requireAll(table: string, sent: number, written: number): void {
   );
 }
 
-function toCell(row: Selectable<Coverage>): LockedCell {
+function toCell(row: Selectable<Coverage>): Cell {
   return {
     standing: row.standing,
     isStored: row.is_stored,
@@ -261,7 +275,6 @@ function toCell(row: Selectable<Coverage>): LockedCell {
     reason: row.reason,
     message: row.message,
     sha256: row.response_sha256?.toString('hex') ?? null,
-    runId: row.run_id,
   };
 }
 

@@ -1,11 +1,12 @@
 /** Finds what is due: cells whose next read has come. Everything else only sets that time. */
-import { type Kysely, sql } from 'kysely';
-import { isAny } from '../database/expressions.ts';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { CellKey } from '../usage/cell.ts';
-import type { DayRange, UsageDay } from '../usage/day.ts';
+import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
 import { horizonStart, LAST_DAY, type Policy } from '../usage/policy.ts';
+import { setCells } from './coverage.ts';
 import { type BeginOptions, beginWriting } from './lease.ts';
+import { eachPage } from './pages.ts';
 
 /** The part of an instance that is exported; null for all of it. */
 export interface DueScope {
@@ -41,15 +42,9 @@ const ORGS_PER_PAGE = 100;
 const isDue = ({ streams, range }: DueScope, options: PageOptions) => {
   const { nowMs, policy, from, to, stopped, sinceMs } = options;
   const since = sinceMs === null ? null : new Date(sinceMs).toISOString();
-  const days = {
-    from: [from, range?.from, horizonStart(nowMs, policy)]
-      .filter((day) => day != null)
-      .sort()
-      .at(-1),
-    to: [to, range?.to, LAST_DAY].filter((day) => day != null).sort()[0],
-  };
   return sql`c.next_read_at <= ${new Date(nowMs).toISOString()}::timestamptz
-    and c.usage_date between ${days.from}::date and ${days.to}::date
+    and c.usage_date >= ${latestDay(from, range?.from, horizonStart(nowMs, policy))}::date
+    and c.usage_date <= ${earliestDay(to, range?.to, LAST_DAY)}::date
     and (${streams}::text[] is null or c.stream = any (${streams}::text[])) and c.stream <> all (${stopped}::text[])
     and (${since}::timestamptz is null or c.next_read_at > greatest(${since}::timestamptz, c.attempted_at))`;
 };
@@ -96,20 +91,16 @@ export async function retryFailed(
   write: BeginOptions,
   { scope, nowMs, policy }: DueOptions & { readonly scope: DueScope },
 ): Promise<void> {
+  const now = new Date(nowMs).toISOString();
   await db.transaction().execute(async (trx) => {
     await beginWriting(trx, write);
-    await sql`
-      update losant_usage.coverage c set next_read_at = ${new Date(nowMs).toISOString()}::timestamptz
-      from (
-        select c.usage_date, c.org_id, c.stream
-        from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
-        where c.attempts > 0 and c.next_read_at > ${new Date(nowMs).toISOString()}::timestamptz
-          and c.usage_date >= ${horizonStart(nowMs, policy)}::date
-          and o.instance_id = ${scope.instanceId} and ${isNamed(scope)}
-          and (${scope.streams}::text[] is null or c.stream = any (${scope.streams}::text[]))
-        order by c.usage_date, c.org_id, c.stream for update of c
-      ) as k
-      where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`.execute(trx);
+    await setCells(trx, {
+      set: sql`next_read_at = ${now}::timestamptz`,
+      where: sql`c.attempts > 0 and c.next_read_at > ${now}::timestamptz
+        and c.usage_date >= ${horizonStart(nowMs, policy)}::date
+        and o.instance_id = ${scope.instanceId} and ${isNamed(scope)}
+        and (${scope.streams}::text[] is null or c.stream = any (${scope.streams}::text[]))`,
+    });
   });
 }
 
@@ -120,25 +111,10 @@ export async function reopenCells(
   { nowMs, policy }: DueOptions,
 ): Promise<void> {
   if (orgIds.length === 0) return;
-  await trx
-    .updateTable('coverage as c')
-    .from((eb) =>
-      eb
-        .selectFrom('coverage')
-        .select(['usage_date', 'org_id', 'stream'])
-        .where(isAny('org_id', orgIds))
-        .where('usage_date', '>=', horizonStart(nowMs, policy))
-        .orderBy('usage_date')
-        .orderBy('org_id')
-        .orderBy('stream')
-        .forUpdate()
-        .as('k'),
-    )
-    .set({ next_read_at: new Date(nowMs).toISOString() })
-    .whereRef('c.usage_date', '=', 'k.usage_date')
-    .whereRef('c.org_id', '=', 'k.org_id')
-    .whereRef('c.stream', '=', 'k.stream')
-    .execute();
+  await setCells(trx, {
+    set: sql`next_read_at = ${new Date(nowMs).toISOString()}::timestamptz`,
+    where: sql`c.org_id = any (${orgIds}::text[]) and c.usage_date >= ${horizonStart(nowMs, policy)}::date`,
+  });
 }
 
 /**
@@ -156,48 +132,30 @@ export async function applyPolicy(
     where instance_id = ${instanceId} and policy = ${stored}::text::jsonb`.execute(db);
   if (known.rows.length > 0) return;
   const now = new Date(nowMs).toISOString();
-  for (let afterOrgId = ''; ; ) {
-    const last = await db.transaction().execute(async (trx) => {
-      await beginWriting(trx, write);
-      const { rows: orgs } = await sql<{ org_id: string }>`
-        select org_id from losant_usage.organizations
-        where instance_id = ${instanceId} and org_id > ${afterOrgId} and removed_on is null
-        order by org_id limit ${ORGS_PER_PAGE}`.execute(trx);
-      await sql`
+  const checkpointAfter = (time: RawBuilder<unknown>) => sql`(
+    select min(t.at) from unnest(${policy.readAtHours}::integer[]) as hours cross join lateral (
+      select ((c.usage_date + 1)::timestamp + hours * interval '1 hour') at time zone 'UTC' as at
+    ) as t where t.at > ${time}::timestamptz)`;
+  const ahead = checkpointAfter(sql`${now}`);
+  const next = checkpointAfter(sql`coalesce(c.verified_at, '-infinity')`);
+  await eachPage(db, write, { instanceId, matches: sql`o.removed_on is null` }, async (trx, orgIds) => {
+    await sql`
         update losant_usage.coverage c set next_read_at = k.next_read_at
         from (
           select c.usage_date, c.org_id, c.stream, case
             when c.standing in ('final', 'accepted')
-              then case when c.attempts > 0 or c.reason = 'before_creation' then c.next_read_at else ahead.at end
+              then case when c.attempts > 0 or c.reason = 'before_creation' then c.next_read_at else ${ahead} end
             when c.attempts > 0 or c.reason = 'unconfirmed' or (c.is_stored and not c.is_reported)
-              then coalesce(least(c.next_read_at, ahead.at), ${now}::timestamptz)
-            else coalesce(next.at, ${now}::timestamptz) end as next_read_at
+              then coalesce(least(c.next_read_at, ${ahead}), ${now}::timestamptz)
+            else coalesce(${next}, ${now}::timestamptz) end as next_read_at
           from losant_usage.coverage c
-          cross join lateral (
-            select min(at) as at from unnest(${policy.readAtHours}::integer[]) as hours
-            cross join lateral (
-              select ((c.usage_date + 1)::timestamp + hours * interval '1 hour') at time zone 'UTC' as at
-            ) as t
-            where at > ${now}::timestamptz
-          ) as ahead
-          cross join lateral (
-            select min(at) as at from unnest(${policy.readAtHours}::integer[]) as hours
-            cross join lateral (
-              select ((c.usage_date + 1)::timestamp + hours * interval '1 hour') at time zone 'UTC' as at
-            ) as t
-            where c.verified_at is null or at > c.verified_at
-          ) as next
-          where c.org_id = any (${orgs.map(({ org_id }) => org_id)}::text[])
+          where c.org_id = any (${orgIds}::text[])
             and c.usage_date >= ${horizonStart(nowMs, policy)}::date
           order by c.usage_date, c.org_id, c.stream for update of c
         ) as k
         where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream
           and c.next_read_at is distinct from k.next_read_at`.execute(trx);
-      return orgs.at(-1)?.org_id;
-    });
-    if (last === undefined) break;
-    afterOrgId = last;
-  }
+  });
   await db.transaction().execute(async (trx) => {
     await beginWriting(trx, write);
     await sql`

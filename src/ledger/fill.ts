@@ -3,15 +3,17 @@
  * made; rows and marker change together, a page of organizations at a time.
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { CLOCK } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
 import { ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
 import type { OrgSelection } from '../usage/organization.ts';
 import { FIRST_DAY, horizonStart, lastCompleteDay, type Policy } from '../usage/policy.ts';
-import { requireAll } from './coverage.ts';
+import { requireAll, setCells } from './coverage.ts';
 import type { DueScope } from './due.ts';
 import { type BeginOptions, beginWriting } from './lease.ts';
+import { eachPage } from './pages.ts';
 
 export interface FillOptions {
   readonly instanceId: string;
@@ -22,43 +24,6 @@ export interface FillOptions {
 export interface TrackOptions extends FillOptions {
   readonly streams: readonly string[];
   readonly selection: OrgSelection;
-}
-
-/** The organizations that one transaction concerns. */
-const ORGS_PER_PAGE = 500;
-
-/**
- * Calls `work` in a transaction for each page of the instance's organizations `o` that match, in the order of ids;
- * `joins` adds tables that the condition names.
- */
-async function eachPage(
-  db: Kysely<Schema>,
-  { write, instanceId, joins, matches }: Paged,
-  work: (trx: Kysely<Schema>, orgIds: readonly string[]) => Promise<void>,
-): Promise<void> {
-  for (let afterOrgId = ''; ; ) {
-    const { rows: page } = await sql<{ org_id: string }>`
-      select o.org_id from losant_usage.organizations o ${joins}
-      where o.instance_id = ${instanceId} and o.org_id > ${afterOrgId} and ${matches}
-      order by o.org_id limit ${ORGS_PER_PAGE}`.execute(db);
-    const last = page.at(-1);
-    if (last === undefined) return;
-    afterOrgId = last.org_id;
-    await db.transaction().execute(async (trx) => {
-      await beginWriting(trx, write);
-      await work(
-        trx,
-        page.map(({ org_id }) => org_id),
-      );
-    });
-  }
-}
-
-interface Paged {
-  readonly write: BeginOptions;
-  readonly instanceId: string;
-  readonly joins: RawBuilder<unknown>;
-  readonly matches: RawBuilder<unknown>;
 }
 
 /**
@@ -92,7 +57,7 @@ export async function applyTracks(
     when ${orgIds}::text[] is null or o.org_id = any (${orgIds}::text[])
       then coalesce(k.chosen, 0) < ${streams.length}::integer or k.has_others
     else k.to_day = 'infinity' end`;
-  await eachPage(db, { write, instanceId, joins, matches }, async (trx, page) => {
+  await eachPage(db, write, { instanceId, joins, matches }, async (trx, page) => {
     const isChosen = sql`(t.stream = any (${streams}::text[])
       and (${orgIds}::text[] is null or t.org_id = any (${orgIds}::text[])))`;
     await sql`
@@ -149,144 +114,117 @@ export async function fillInstance(
   write: BeginOptions,
   options: FillOptions,
 ): Promise<void> {
-  for (;;) {
-    const isDone = await db.transaction().execute(async (trx) => {
-      await beginWriting(trx, write);
-      return await fillPage(trx, options);
-    });
-    if (isDone) break;
-  }
+  const { instanceId, policy } = options;
+  const matches = sql`exists (
+    select from losant_usage.tracks t where t.org_id = o.org_id and t.next_day < losant_usage_internal.today()
+      and (t.to_day is null or t.next_day <= t.to_day))`;
+  await eachPage(db, write, { instanceId, matches }, (trx, orgIds) => fillOrgs(trx, orgIds, policy));
   await closeCells(db, write, options);
 }
 
-/** Fills the next organizations that lack rows. Returns whether none was left. */
-async function fillPage(trx: Kysely<Schema>, { instanceId, policy }: FillOptions): Promise<boolean> {
-  const { rows: page } = await sql<{ org_id: string }>`
-    select distinct t.org_id from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-    where o.instance_id = ${instanceId} and t.next_day < losant_usage_internal.today()
-      and (t.to_day is null or t.next_day <= t.to_day)
-    order by t.org_id limit ${ORGS_PER_PAGE}`.execute(trx);
-  if (page.length === 0) return true;
-  await fillOrgs(
-    trx,
-    page.map(({ org_id }) => org_id),
-    policy,
-  );
-  return false;
-}
-
-/** Makes the rows that these organizations lack up to yesterday, in key order, and moves their markers. */
+/** Makes the rows that these organizations lack up to yesterday, and moves their markers. */
 export async function fillOrgs(
   trx: Kysely<Schema>,
   orgIds: readonly string[],
   policy: Policy,
 ): Promise<void> {
-  await sql`
-    select from losant_usage.tracks where org_id = any (${orgIds}::text[]) order by org_id, stream for update`.execute(
-    trx,
-  );
-  const firstRead = Math.min(...policy.readAtHours);
-  await sql`
-    insert into losant_usage.coverage (usage_date, org_id, stream, next_read_at, reason)
-    select u.usage_date, u.org_id, u.stream,
-      ((u.usage_date + 1)::timestamp + ${firstRead}::integer * interval '1 hour') at time zone 'UTC', 'never_read'
-    from losant_usage_internal.unfilled u where u.org_id = any (${orgIds}::text[])
-    order by u.usage_date, u.org_id, u.stream on conflict do nothing`.execute(trx);
-  await sql`
-    insert into losant_usage.usage_days (usage_date, org_id)
-    select distinct u.usage_date, u.org_id from losant_usage_internal.unfilled u
-    where u.org_id = any (${orgIds}::text[])
-    order by u.usage_date, u.org_id on conflict do nothing`.execute(trx);
-  // A row that the database swallowed would never be read: the marker moves only over rows that are there.
-  const { rows } = await sql<{ wanted: number; there: number }>`
-    select count(*) as wanted, count(c.stream) filter (where d.org_id is not null) as there
-    from losant_usage_internal.unfilled u
-    left join losant_usage.coverage c on c.usage_date = u.usage_date and c.org_id = u.org_id and c.stream = u.stream
-    left join losant_usage.usage_days d on d.usage_date = u.usage_date and d.org_id = u.org_id
-    where u.org_id = any (${orgIds}::text[])`.execute(trx);
-  requireAll('coverage', rows[0]?.wanted ?? 0, rows[0]?.there ?? 0);
+  await lockTracks(trx, orgIds);
+  const days = sql`select usage_date, org_id, stream from losant_usage_internal.unfilled
+    where org_id = any (${orgIds}::text[])`;
+  const firstRead = sql`((n.usage_date + 1)::timestamp + ${Math.min(...policy.readAtHours)}::integer
+    * interval '1 hour') at time zone 'UTC'`;
+  await makeRows(trx, days, firstRead);
   await sql`
     update losant_usage.tracks t set next_day = greatest(t.next_day, least(t.to_day + 1, losant_usage_internal.today()))
     where t.org_id = any (${orgIds}::text[]) and t.next_day < losant_usage_internal.today()
       and (t.to_day is null or t.next_day <= t.to_day)`.execute(trx);
 }
 
-/** The message of cells past the horizon. */
-const NOT_KEPT = 'Losant no longer keeps the detail of this day';
+async function lockTracks(trx: Kysely<Schema>, orgIds: readonly string[]): Promise<void> {
+  await sql`select from losant_usage.tracks where org_id = any (${orgIds}::text[])
+    order by org_id, stream for update`.execute(trx);
+}
+
+/**
+ * Makes the rows of a query for cells `n` in key order, to be read first at `readAt`. Throws DatabaseError if the
+ * database swallowed one: it would never be read.
+ */
+async function makeRows(
+  trx: Kysely<Schema>,
+  cells: RawBuilder<unknown>,
+  readAt: RawBuilder<unknown>,
+): Promise<void> {
+  await sql`
+    insert into losant_usage.coverage (usage_date, org_id, stream, next_read_at, reason)
+    select n.usage_date, n.org_id, n.stream, ${readAt}, 'never_read' from (${cells}) as n
+    order by n.usage_date, n.org_id, n.stream on conflict do nothing`.execute(trx);
+  await sql`
+    insert into losant_usage.usage_days (usage_date, org_id)
+    select distinct n.usage_date, n.org_id from (${cells}) as n
+    order by n.usage_date, n.org_id on conflict do nothing`.execute(trx);
+  const { rows } = await sql<{ wanted: number; there: number }>`
+    select count(*) as wanted, count(c.stream) filter (where d.org_id is not null) as there from (${cells}) as n
+    left join losant_usage.coverage c on c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream
+    left join losant_usage.usage_days d on d.usage_date = n.usage_date and d.org_id = n.org_id`.execute(trx);
+  requireAll('coverage', rows[0]?.wanted ?? 0, rows[0]?.there ?? 0);
+}
 
 /**
  * Closes what can no longer be read: cells past the horizon and cells of deleted organizations have no next read, and
  * are `unavailable` unless they are final or accepted. Cells without a number from before a creation date that moved
  * later are accepted, and open again should it move back.
  */
-async function closeCells(db: Kysely<Schema>, write: BeginOptions, options: FillOptions): Promise<void> {
-  const { instanceId, nowMs, policy } = options;
+async function closeCells(
+  db: Kysely<Schema>,
+  write: BeginOptions,
+  { instanceId, nowMs, policy }: FillOptions,
+): Promise<void> {
   const horizon = horizonStart(nowMs, policy);
+  const isOurs = sql`o.instance_id = ${instanceId}`;
+  const isBeforeCreation = sql`c.standing = 'accepted' and c.reason = 'before_creation'`;
+  const notKept = { reason: PAST_HORIZON, message: 'Losant no longer keeps the detail of this day' };
+  const deleted = { reason: ORG_DELETED, message: 'the organization was deleted' };
   await db.transaction().execute(async (trx) => {
     await beginWriting(trx, write);
-    await close(
-      trx,
-      PAST_HORIZON,
-      NOT_KEPT,
-      sql`i.instance_id = ${instanceId} and c.usage_date < ${horizon}::date
-        and c.usage_date >= coalesce(i.horizon_day, ${FIRST_DAY}::date)
+    await setCells(trx, {
+      set: closed(notKept),
+      where: sql`${isOurs} and c.usage_date < ${horizon}::date
+        and c.usage_date >= (select coalesce(i.horizon_day, ${FIRST_DAY}::date) from losant_usage.instances i
+          where i.instance_id = ${instanceId})
         and (c.next_read_at is not null or c.standing in ('stored', 'waiting', 'in_doubt', 'missing'))`,
-    );
+    });
     await sql`update losant_usage.instances set horizon_day = ${horizon}::date
       where instance_id = ${instanceId} and horizon_day is distinct from ${horizon}::date`.execute(trx);
-    await close(
-      trx,
-      ORG_DELETED,
-      'the organization was deleted',
-      sql`i.instance_id = ${instanceId} and o.removed_on is not null and c.next_read_at is not null`,
-    );
-    await sql`
-      update losant_usage.coverage c set next_read_at = null, standing = 'accepted', reason = 'before_creation',
-        message = 'the organization was created later'
-      from (
-        select c.usage_date, c.org_id, c.stream
-        from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
-        where o.instance_id = ${instanceId} and c.standing in ('waiting', 'missing', 'unavailable') and not c.is_stored
-          and c.usage_date < o.created_on
-        order by c.usage_date, c.org_id, c.stream for update of c
-      ) as k
-      where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`.execute(trx);
-    await sql`
-      update losant_usage.coverage c set
-        next_read_at = case when k.is_readable then ${new Date(nowMs).toISOString()}::timestamptz end,
-        standing = case when k.is_readable then 'waiting'::losant_usage.standing else 'unavailable' end,
-        reason = case when k.is_readable then 'never_read' else ${PAST_HORIZON} end,
-        message = case when not k.is_readable then ${NOT_KEPT} end
-      from (
-        select c.usage_date, c.org_id, c.stream, c.usage_date >= ${horizon}::date as is_readable
-        from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
-        where o.instance_id = ${instanceId} and c.standing = 'accepted' and c.reason = 'before_creation'
-          and c.usage_date >= o.created_on and o.removed_on is null
-        order by c.usage_date, c.org_id, c.stream for update of c
-      ) as k
-      where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`.execute(trx);
+    await setCells(trx, {
+      set: closed(deleted),
+      where: sql`${isOurs} and o.removed_on is not null and c.next_read_at is not null`,
+    });
+    await setCells(trx, {
+      set: sql`next_read_at = null, standing = 'accepted', reason = 'before_creation',
+        message = 'the organization was created later'`,
+      where: sql`${isOurs} and c.usage_date < o.created_on and not c.is_stored
+        and c.standing in ('waiting', 'missing', 'unavailable')`,
+    });
+    const wasCreated = sql`${isOurs} and ${isBeforeCreation} and c.usage_date >= o.created_on and o.removed_on is null`;
+    await setCells(trx, {
+      set: sql`next_read_at = ${new Date(nowMs).toISOString()}::timestamptz, standing = 'waiting',
+        reason = 'never_read', message = null`,
+      where: sql`${wasCreated} and c.usage_date >= ${horizon}::date`,
+    });
+    await setCells(trx, {
+      set: sql`standing = 'unavailable', reason = ${notKept.reason}, message = ${notKept.message}`,
+      where: wasCreated,
+    });
   });
 }
 
-async function close(
-  trx: Kysely<Schema>,
-  code: string,
-  message: string,
-  where: ReturnType<typeof sql>,
-): Promise<void> {
-  await sql`
-    update losant_usage.coverage c set next_read_at = null,
-      standing = case when c.standing in ('final', 'accepted') then c.standing else 'unavailable' end,
-      reason = case when c.standing in ('final', 'accepted') then c.reason else ${code} end,
-      message = case when c.standing in ('final', 'accepted') then c.message else ${message} end
-    from (
-      select c.usage_date, c.org_id, c.stream
-      from losant_usage.coverage c
-      join losant_usage.organizations o on o.org_id = c.org_id
-      join losant_usage.instances i on i.instance_id = o.instance_id
-      where ${where} order by c.usage_date, c.org_id, c.stream for update of c
-    ) as k
-    where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream`.execute(trx);
+/** Returns the columns of a cell that can no longer be read. */
+function closed({ reason, message }: { readonly reason: string; readonly message: string }) {
+  const isSettled = sql`c.standing in ('final', 'accepted')`;
+  return sql`next_read_at = null,
+    standing = case when ${isSettled} then c.standing else 'unavailable' end,
+    reason = case when ${isSettled} then c.reason else ${reason} end,
+    message = case when ${isSettled} then c.message else ${message} end`;
 }
 
 export interface AddOptions {
@@ -303,8 +241,8 @@ export interface AddOptions {
 export interface AddedDays {
   /** The first day inside the horizon, if the range begins before it; null if it does not. */
   readonly clampedTo: UsageDay | null;
-  /** The number of cells in the range that are wanted and can be read. */
-  readonly wanted: number;
+  /** The number of cells that were set due. */
+  readonly setDue: number;
 }
 
 /**
@@ -323,14 +261,20 @@ export async function addDays(
   const to = earliestDay(scope.range.to, lastCompleteDay(nowMs));
   const clampedTo = from === scope.range.from ? null : from;
   await requireTracks(db, scope);
-  let wanted = 0;
-  if (from > to) return { clampedTo, wanted };
+  let setDue = 0;
+  if (from > to) return { clampedTo, setDue };
+  const now = new Date(nowMs).toISOString();
   const matches = sql`(${scope.orgIds}::text[] is null or o.org_id = any (${scope.orgIds}::text[]))`;
-  await eachPage(db, { write, instanceId: scope.instanceId, joins: sql``, matches }, async (trx, orgIds) => {
-    if (makesRows) await makeRows(trx, { orgIds, streams: scope.streams, from, to });
-    wanted += await setDue(trx, { orgIds, streams: scope.streams, from, to, force, nowMs });
+  await eachPage(db, write, { instanceId: scope.instanceId, matches }, async (trx, orgIds) => {
+    if (makesRows) await enlarge(trx, { orgIds, streams: scope.streams, from, to });
+    setDue += await setCells(trx, {
+      set: sql`next_read_at = ${now}::timestamptz`,
+      where: sql`c.usage_date between ${from}::date and ${to}::date and c.org_id = any (${orgIds}::text[])
+        and (${scope.streams}::text[] is null or c.stream = any (${scope.streams}::text[])) and o.removed_on is null
+        and c.reason is distinct from 'before_creation' and (${force}::boolean or not c.is_stored)`,
+    });
   });
-  return { clampedTo, wanted };
+  return { clampedTo, setDue };
 }
 
 interface PageRange {
@@ -340,75 +284,29 @@ interface PageRange {
   readonly to: UsageDay;
 }
 
-async function makeRows(trx: Kysely<Schema>, { orgIds, streams, from, to }: PageRange): Promise<void> {
+/** Makes the rows of a page of a backfill; the next fill makes those after `next_day`, unless the track has ended. */
+async function enlarge(trx: Kysely<Schema>, { orgIds, streams, from, to }: PageRange): Promise<void> {
+  await lockTracks(trx, orgIds);
   const isInScope = sql`t.org_id = any (${orgIds}::text[])
     and (${streams}::text[] is null or t.stream = any (${streams}::text[])) and o.removed_on is null`;
-  await sql`
-    select from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id where ${isInScope}
-    order by t.org_id, t.stream for update of t`.execute(trx);
-  // Rows after next_day are made by the next fill, unless the track has ended.
+  const first = sql`greatest(${from}::date, o.created_on)`;
   const days = sql`
     select day::date as usage_date, t.org_id, t.stream
     from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-    cross join lateral generate_series(greatest(${from}::date, o.created_on)::timestamp,
+    cross join lateral generate_series(${first}::timestamp,
       greatest(t.first_day - 1,
         case when t.to_day is null then least(${to}::date, t.next_day - 1) else ${to}::date end)::timestamp,
       interval '1 day') as day
     where ${isInScope} and (day::date < t.first_day or day::date <= ${to}::date)`;
-  await sql`
-    insert into losant_usage.coverage (usage_date, org_id, stream, next_read_at, reason)
-    select n.usage_date, n.org_id, n.stream, clock_timestamp(), 'never_read' from (${days}) as n
-    order by n.usage_date, n.org_id, n.stream on conflict do nothing`.execute(trx);
-  await sql`
-    insert into losant_usage.usage_days (usage_date, org_id)
-    select distinct n.usage_date, n.org_id from (${days}) as n
-    order by n.usage_date, n.org_id on conflict do nothing`.execute(trx);
-  const { rows } = await sql<{ wanted: number; there: number }>`
-    select count(*) as wanted, count(c.stream) filter (where d.org_id is not null) as there from (${days}) as n
-    left join losant_usage.coverage c on c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream
-    left join losant_usage.usage_days d on d.usage_date = n.usage_date and d.org_id = n.org_id`.execute(trx);
-  requireAll('coverage', rows[0]?.wanted ?? 0, rows[0]?.there ?? 0);
-  await sql`
-    update losant_usage.tracks t set first_day = least(t.first_day, greatest(${from}::date, o.created_on))
-    from losant_usage.organizations o
-    where o.org_id = t.org_id and ${isInScope} and t.first_day > greatest(${from}::date, o.created_on)`.execute(
-    trx,
-  );
+  await makeRows(trx, days, CLOCK);
   // A track that has ended reaches as far as its rows do without a hole.
+  const isJoined = sql`t.to_day is not null and ${first} <= t.next_day and t.next_day <= ${to}::date`;
   await sql`
-    update losant_usage.tracks t set to_day = ${to}::date, next_day = ${to}::date + 1
+    update losant_usage.tracks t set first_day = least(t.first_day, ${first}),
+      to_day = case when ${isJoined} then ${to}::date else t.to_day end,
+      next_day = case when ${isJoined} then ${to}::date + 1 else t.next_day end
     from losant_usage.organizations o
-    where o.org_id = t.org_id and ${isInScope} and t.to_day is not null
-      and greatest(${from}::date, o.created_on) <= t.next_day and t.next_day <= ${to}::date`.execute(trx);
-}
-
-/** Sets cells due now. Returns the number of cells of the range that are wanted. */
-async function setDue(
-  trx: Kysely<Schema>,
-  {
-    orgIds,
-    streams,
-    from,
-    to,
-    force,
-    nowMs,
-  }: PageRange & { readonly force: boolean; readonly nowMs: number },
-): Promise<number> {
-  const { rows } = await sql<{ wanted: number }>`
-    with wanted as (
-      select c.usage_date, c.org_id, c.stream, c.is_stored
-      from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
-      where c.usage_date between ${from}::date and ${to}::date and c.org_id = any (${orgIds}::text[])
-        and (${streams}::text[] is null or c.stream = any (${streams}::text[])) and o.removed_on is null
-        and c.reason is distinct from 'before_creation'
-      order by c.usage_date, c.org_id, c.stream for update of c
-    ), due as (
-      update losant_usage.coverage c set next_read_at = ${new Date(nowMs).toISOString()}::timestamptz from wanted k
-      where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream
-        and (${force}::boolean or not k.is_stored)
-    )
-    select count(*) as wanted from wanted`.execute(trx);
-  return rows[0]?.wanted ?? 0;
+    where o.org_id = t.org_id and ${isInScope} and (t.first_day > ${first} or ${isJoined})`.execute(trx);
 }
 
 /** Throws SettingsError if an organization or stream that the scope names has no track. */

@@ -4,6 +4,7 @@ import { CLOCK, unnested } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { type Applied, apply, type Counterpart } from '../usage/apply.ts';
 import {
+  type Cell,
   type CellAnswer,
   type CellKey,
   type CellResult,
@@ -16,9 +17,10 @@ import { differencesOf, type Numbers } from '../usage/numbers.ts';
 import { isLate, type Policy } from '../usage/policy.ts';
 import { isSettled, type Standing } from '../usage/standing.ts';
 import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
-import { keysOf, type LockedCell, type LockedCells, lockCells, requireAll, writeCells } from './coverage.ts';
+import { keysOf, type LockedCells, lockCells, requireAll, writeCells } from './coverage.ts';
 import { type BeginOptions, beginWriting, requireDatabaseClock } from './lease.ts';
 import { type QuarantinedBody, recordQuarantine } from './quarantine.ts';
+import type { RowCounts } from './runs.ts';
 
 export interface Batch {
   readonly answers: readonly CellAnswer[];
@@ -44,9 +46,6 @@ export interface LoadedCell {
   readonly wasFinal: boolean;
 }
 
-/** The number of cells whose numbers were stored first, changed, or found equal. */
-export type RowCounts = Record<'inserted' | 'updated' | 'deleted' | 'unchanged', number>;
-
 export interface LoadResult {
   readonly cells: readonly LoadedCell[];
   readonly rows: RowCounts;
@@ -55,11 +54,9 @@ export interface LoadResult {
 /** An answer applied to its locked cell. */
 interface AppliedCell extends CellKey {
   readonly answer: CellAnswer;
-  readonly before: LockedCell;
+  readonly before: Cell;
   readonly numbersBefore: Numbers | null;
   readonly applied: Applied;
-  /** Whether the same run has loaded the answer before, in a transaction whose end it did not see. */
-  readonly isRepeated: boolean;
 }
 
 /**
@@ -78,13 +75,15 @@ export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadO
     );
     const locked = await lockCells(trx, batch.answers, streams);
     const cells = applyAnswers(batch.answers, locked, options);
-    const changed = cells.filter(({ isRepeated }) => !isRepeated);
-    const rows = changed.map(({ orgId, stream, day, applied }) => ({ orgId, stream, day, ...applied }));
-    await writeCells(trx, rows, runId);
-    await recordRevisions(trx, changed, runId);
-    await unsetSums(trx, instanceId, changed);
+    await writeCells(
+      trx,
+      cells.map(({ orgId, stream, day, applied }) => ({ orgId, stream, day, ...applied })),
+      runId,
+    );
+    await recordRevisions(trx, cells, runId);
+    await unsetSums(trx, instanceId, cells);
     await recordQuarantine(trx, batch.quarantined, runId);
-    await liftWaivers(trx, changed.filter(isLifted), runId);
+    await liftWaivers(trx, cells.filter(isLifted), runId);
     return { cells: cells.map((cell) => toLoadedCell(cell, atMs)), rows: countRows(cells) };
   });
 }
@@ -98,7 +97,7 @@ function requireSentInTime({ day, sentAtMs }: CellAnswer, atMs: number): void {
 function applyAnswers(
   answers: readonly CellAnswer[],
   { rows, numbersOf }: LockedCells,
-  { policy, runId }: LoadOptions,
+  { policy }: LoadOptions,
 ): AppliedCell[] {
   const done = new Map<string, AppliedCell>();
   const counterpartOf = (key: CellKey): Counterpart[] => {
@@ -116,17 +115,7 @@ function applyAnswers(
     const others = streamNamed(stream).counterparts;
     const counterparts = others.flatMap((other) => counterpartOf({ orgId, day, stream: other }));
     const applied = apply({ cell: before, numbers, answer, counterparts, policy });
-    const isRepeated = before.runId === runId && before.attemptedAtMs === answer.sentAtMs;
-    done.set(cellId(answer), {
-      orgId,
-      stream,
-      day,
-      answer,
-      before,
-      numbersBefore: numbers,
-      applied,
-      isRepeated,
-    });
+    done.set(cellId(answer), { orgId, stream, day, answer, before, numbersBefore: numbers, applied });
   }
   return [...done.values()];
 }
@@ -192,22 +181,11 @@ async function unsetSums(
   );
   if (moved.length === 0) return;
   await unsetSumsOf(trx, instanceId, moved);
-  await forgetTotals(
-    trx,
-    instanceId,
-    moved.filter(({ applied }) => applied.numbers !== null),
-  );
-}
-
-/** Marks Losant's totals of numbers that changed as older than these, so that they are asked for again. */
-async function forgetTotals(
-  trx: Kysely<Schema>,
-  instanceId: string,
-  cells: readonly CellKey[],
-): Promise<void> {
+  // Losant's totals of numbers that changed are older than these, and asked for again.
+  const changed = moved.filter(({ applied }) => applied.numbers !== null);
   await sql`
     update losant_usage.instance_totals t set verified_at = null
-    from ${keysOf(cells)} join losant_usage.metrics m on m.stream = k.stream
+    from ${keysOf(changed)} join losant_usage.metrics m on m.stream = k.stream
     where t.instance_id = ${instanceId} and t.usage_date = k.usage_date and t.metric = m.metric
       and t.verified_at is not null`.execute(trx);
 }
@@ -218,20 +196,18 @@ export async function unsetSumsOf(
   instanceId: string,
   cells: readonly CellKey[],
 ): Promise<void> {
-  const pairs = new Map(cells.map(({ day, stream }) => [`${day} ${stream}`, { usage_date: day, stream }]));
-  const days = [...new Set(cells.map(({ day }) => day))];
   await sql`
     insert into losant_usage.instance_totals (instance_id, usage_date, metric)
-    select ${instanceId}, k.usage_date, m.metric
-    from ${unnested('k', [...pairs.values()], { usage_date: 'date', stream: 'text' })}
-    join losant_usage.metrics m on m.stream = k.stream
+    select distinct ${instanceId}, k.usage_date, m.metric
+    from ${keysOf(cells)} join losant_usage.metrics m on m.stream = k.stream
     order by k.usage_date, m.metric
     on conflict do nothing`.execute(trx);
   await sql`
     update losant_usage.instance_totals t set our_sum = null
     from (
       select k.instance_id, k.usage_date, k.metric from losant_usage.instance_totals k
-      where k.instance_id = ${instanceId} and k.usage_date = any (${days}::date[]) and k.our_sum is not null
+      where k.instance_id = ${instanceId} and k.usage_date = any (${[...new Set(cells.map(({ day }) => day))]}::date[])
+        and k.our_sum is not null
       order by k.usage_date, k.metric for update
     ) as k
     where t.instance_id = k.instance_id and t.usage_date = k.usage_date and t.metric = k.metric`.execute(trx);
@@ -259,17 +235,11 @@ export async function liftWaivers(
     .execute();
 }
 
-/** Returns the result of a cell; a first load whose end was not seen is loaded, not unchanged. */
-function resultOf({ before, applied, isRepeated }: AppliedCell): CellResult {
-  return isRepeated && applied.result === 'unchanged' && before.revision === 1 ? 'loaded' : applied.result;
-}
-
-function toLoadedCell(cell: AppliedCell, atMs: number): LoadedCell {
-  const { answer, before, numbersBefore, applied } = cell;
+function toLoadedCell({ answer, before, numbersBefore, applied }: AppliedCell, atMs: number): LoadedCell {
   const { standing } = applied.cell;
   return {
     answer,
-    result: resultOf(cell),
+    result: applied.result,
     problem: applied.problem,
     standing: standing === 'waiting' && isLate(answer.day, atMs) ? 'missing' : standing,
     isRestated: numbersBefore !== null && applied.numbers !== null,
@@ -279,9 +249,9 @@ function toLoadedCell(cell: AppliedCell, atMs: number): LoadedCell {
 
 function countRows(cells: readonly AppliedCell[]): RowCounts {
   const counts = { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
-  for (const cell of cells) {
-    if (resultOf(cell) === 'loaded') counts[cell.numbersBefore === null ? 'inserted' : 'updated'] += 1;
-    else if (cell.applied.cell.isStored && cell.applied.result === 'unchanged') counts.unchanged += 1;
+  for (const { numbersBefore, applied } of cells) {
+    if (applied.numbers !== null) counts[numbersBefore === null ? 'inserted' : 'updated'] += 1;
+    else if (applied.cell.isStored && applied.result === 'unchanged') counts.unchanged += 1;
   }
   return counts;
 }

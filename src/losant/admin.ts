@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { FAILURES, LosantError } from '../errors.ts';
-import { AttemptError, badBody } from './attempt.ts';
+import { unusableAnswer } from './attempt.ts';
 import { orgPath } from './orgs.ts';
-import { createTransport, QUERY_FOR_ALL, type TransportOptions } from './transport.ts';
+import { createTransport, pathOf, type TransportOptions } from './transport.ts';
 
 export interface OrgPlace {
   readonly instanceId: string;
@@ -10,11 +10,10 @@ export interface OrgPlace {
 }
 
 /**
- * Changes organizations in Losant and is the only code of this program that can. Each
- * request is sent once and never repeated, and a request under way is waited for even if the process
- * was asked to end. Methods throw a `LosantError` that never contains the token. After an error for
- * which {@link mayHaveHappened} is true, only reading the organization back shows whether the change
- * was made.
+ * Changes organizations in Losant and is the only code of this program that can. Each request is sent once and never
+ * repeated, and one under way is waited for even if the process was asked to end. Methods throw a `LosantError` that
+ * never contains the token. After an error for which {@link mayHaveHappened} is true, only reading the organization
+ * back shows whether the change was made.
  */
 export interface AdminClient {
   /** Sends the patch. What the answer contains is not looked at: read the organization back. */
@@ -22,31 +21,27 @@ export interface AdminClient {
   deleteOrg(place: OrgPlace): Promise<void>;
 }
 
-type AdminOptions = Omit<TransportOptions, 'maxBodyBytes' | 'connections' | 'takesAnyTime'>;
-
-/** The bound on an answer: an organization is a few kilobytes. */
-const MAX_BODY_BYTES = 1024 * 1024;
+type AdminOptions = Omit<TransportOptions, 'connections' | 'takesAnyTime'>;
 
 /** Returns a client whose token may change organizations; the token that reads needs no such right. */
 export function createAdminClient(options: AdminOptions): AdminClient {
-  const bounds = { maxBodyBytes: MAX_BODY_BYTES, connections: 1, takesAnyTime: true };
-  const send = createTransport({ ...options, ...bounds });
+  const send = createTransport({ ...options, connections: 1, takesAnyTime: true });
   const { signal } = new AbortController();
   const base = options.apiUrl.replace(/\/+$/, '');
-  const urlOf = ({ instanceId, orgId }: OrgPlace) => `${base}/${orgPath(instanceId, orgId)}?${QUERY_FOR_ALL}`;
+  const ask = (action: string, { instanceId, orgId }: OrgPlace) => {
+    const path = orgPath(instanceId, orgId);
+    return { action: `instanceOrg.${action}`, ids: { org: orgId }, path, signal };
+  };
   return {
     async patchOrg(place, patch) {
-      const question = { action: 'instanceOrg.patch', ids: { org: place.orgId }, signal };
-      await send('PATCH', urlOf(place), question, JSON.stringify(patch));
+      const question = ask('patch', place);
+      await send('PATCH', `${base}/${pathOf(question)}`, question, JSON.stringify(patch));
     },
     async deleteOrg(place) {
-      const question = { action: 'instanceOrg.delete', ids: { org: place.orgId }, signal };
-      const { body, text } = await send('DELETE', urlOf(place), question);
-      if (deleted.safeParse(body).success) return;
-      throw new AttemptError(
-        question,
-        badBody('the answer does not say that it was deleted', Buffer.from(text)),
-      );
+      const question = ask('delete', place);
+      const answer = await send('DELETE', `${base}/${pathOf(question)}`, question);
+      if (deleted.safeParse(answer.body).success) return;
+      throw unusableAnswer(question, answer, 'it does not say that it was deleted');
     },
   };
 }
@@ -58,46 +53,48 @@ export function mayHaveHappened(error: unknown): error is LosantError {
   return error instanceof LosantError && !FAILURES[error.kind].isAnswer && error.kind !== 'rate_limited';
 }
 
-/**
- * The limits that can be changed, each with its least value, by the schema of the API's Patch, version 1.30.0. A
- * message completes the sentence that its path begins.
- */
+/** The limits that can be changed, by the schema of the API's Patch, version 1.30.0: counts but for the last two. */
 const LIMITS = {
-  ...atLeast(0, ['apitoken', 'application', 'applicationcertificate', 'applicationcertificateauthority']),
-  ...atLeast(0, ['applicationkey', 'credential', 'dashboard', 'datatable', 'device', 'devicerecipe']),
-  ...atLeast(0, ['experiencedomain', 'experienceendpoint', 'experiencegroup', 'experienceslug']),
-  ...atLeast(0, ['experienceuser', 'experienceversion', 'experienceview', 'file', 'flow', 'integration']),
-  ...atLeast(0, ['notebook', 'privatefile', 'resourcejob', 'webhook', 'member', 'payload', 'storage']),
-  ...atLeast(0, ['notebookMinutesPerRun', 'notebookMinutesPerMonth', 'notebookInParallel']),
-  ...atLeast(0, ['experienceFlowSlots', 'applicationFlowSlots']),
+  ...counts('apitoken', 'application', 'applicationcertificate', 'applicationcertificateauthority'),
+  ...counts('applicationkey', 'credential', 'dashboard', 'datatable', 'device', 'devicerecipe'),
+  ...counts('experiencedomain', 'experienceendpoint', 'experiencegroup', 'experienceslug'),
+  ...counts('experienceuser', 'experienceversion', 'experienceview', 'file', 'flow', 'integration'),
+  ...counts('notebook', 'privatefile', 'resourcejob', 'webhook', 'member', 'payload', 'storage'),
+  ...counts('notebookMinutesPerRun', 'notebookMinutesPerMonth', 'notebookInParallel'),
+  ...counts('experienceFlowSlots', 'applicationFlowSlots'),
   /** In seconds. */
-  ...atLeast(86_400, ['dataTTL']),
-  /** In seconds. */
+  dataTTL: whole(86_400, Number.MAX_SAFE_INTEGER),
   systemInterval: whole(5, 3600),
 };
 
 const NO_DATE = 'is neither false nor a date such as 2026-11-25T00:00:00Z';
-const TAG = { key: tagKey(), value: text(1, 255) };
+const NO_KEY = 'is not made of 1 to 255 letters, digits, _ and -';
+const MODES = ['notRequired', 'adminRequired', 'required'] as const;
+const LEVELS = ['info', 'warning', 'critical'] as const;
+const TAG = { key: z.string(NO_KEY).regex(/^[0-9a-zA-Z_-]{1,255}$/, NO_KEY), value: text(1, 255) };
 const BANNER = {
   message: text(0, 2048).optional(),
-  level: choice(['info', 'warning', 'critical']).optional(),
+  level: z.enum(LEVELS, `is none of ${LEVELS.join(', ')}`).optional(),
 };
 
+const flag = z.boolean('is neither true nor false');
+
+/** A message completes the sentence that its path begins. */
 const SHAPE = {
   name: text(1, 255),
   description: text(0, 32_767),
   iconColor: text(0, 64),
   limits: z.strictObject(LIMITS, 'is not a map of limits').partial(),
   whitelistedEmailDomains: z.array(text(3, 45), 'is not a list of domains'),
-  auditLogEnabled: flag(),
+  auditLogEnabled: flag,
   /** Losant also takes `true`; a date records since when, and can be compared with the answer. */
   disabledAt: z.union([z.literal(false), z.iso.datetime({ offset: true, error: NO_DATE })], NO_DATE),
-  isReadOnly: flag(),
+  isReadOnly: flag,
   tags: z
     .array(z.strictObject(TAG, 'is not a pair of key and value'), 'is not a list of tags')
     .max(100, 'has more than 100 tags'),
   referralId: text(0, 1024),
-  mfaMode: choice(['notRequired', 'adminRequired', 'required']),
+  mfaMode: z.enum(MODES, `is none of ${MODES.join(', ')}`),
   banner: z.strictObject(BANNER, 'is not a map of message and level'),
 };
 
@@ -105,17 +102,9 @@ export const orgPatch = z.strictObject(SHAPE, 'is not a map of attributes').part
 
 export type OrgPatch = z.infer<typeof orgPatch>;
 
-/** Returns the names that are known at a path, for suggesting which one was meant. */
-export function namesAt(path: readonly PropertyKey[]): readonly string[] {
-  const [first] = path;
-  if (first === undefined) return Object.keys(SHAPE);
-  if (first === 'limits') return Object.keys(LIMITS);
-  return Object.keys(first === 'banner' ? BANNER : TAG);
-}
-
-function atLeast<N extends string>(min: number, names: readonly N[]): Record<N, z.ZodType<number>> {
-  const limit = whole(min, Number.MAX_SAFE_INTEGER);
-  return Object.fromEntries(names.map((name) => [name, limit])) as Record<N, z.ZodType<number>>;
+function counts<N extends string>(...names: readonly N[]): Record<N, z.ZodType<number>> {
+  const count = whole(0, Number.MAX_SAFE_INTEGER);
+  return Object.fromEntries(names.map((name) => [name, count])) as Record<N, z.ZodType<number>>;
 }
 
 function whole(min: number, max: number): z.ZodType<number> {
@@ -127,17 +116,4 @@ function whole(min: number, max: number): z.ZodType<number> {
 function text(min: number, max: number): z.ZodType<string> {
   const error = min === 0 ? `is longer than ${max} characters` : `has not ${min} to ${max} characters`;
   return z.string('is not a text').min(min, error).max(max, error);
-}
-
-function tagKey(): z.ZodType<string> {
-  const error = 'is not made of 1 to 255 letters, digits, _ and -';
-  return z.string('is not a text').regex(/^[0-9a-zA-Z_-]{1,255}$/, error);
-}
-
-function flag(): z.ZodType<boolean> {
-  return z.boolean('is neither true nor false');
-}
-
-function choice<T extends string>(choices: readonly T[]): z.ZodType<T> {
-  return z.enum(choices as readonly [T, ...T[]], `is none of ${choices.join(', ')}`);
 }

@@ -1,5 +1,6 @@
 import { showDuration } from '../terminal/words.ts';
 import { parseJson } from '../usage/body.ts';
+import type { Failure } from './attempt.ts';
 
 /** A complete JSON answer. */
 export interface Answer {
@@ -7,7 +8,6 @@ export interface Answer {
   readonly body: unknown;
   /** The body as received. */
   readonly text: string;
-  readonly headers: AnswerHeaders;
   /** The time at which the attempt that succeeded was sent, by the client's clock. */
   readonly sentAtMs: number;
   readonly receivedAtMs: number;
@@ -22,18 +22,19 @@ export type AnswerHeaders = Readonly<Record<string, string | string[] | undefine
 
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** Returns the answer of a status of 200; null if its body is not JSON. */
+/** Returns the answer; its body is undefined if it is not JSON. */
 export function readAnswer(
   { headers, content }: { readonly headers: AnswerHeaders; readonly content: Uint8Array },
-  times: Pick<Answer, 'sentAtMs' | 'receivedAtMs' | 'dateMs'>,
-): Answer | null {
-  const age = headerOf(headers, 'age');
-  const ageSeconds = age !== undefined && /^\d{1,10}$/.test(age) ? Number(age) : null;
+  times: Pick<Answer, 'sentAtMs' | 'receivedAtMs'>,
+): Answer {
+  const age = headerOf(headers, 'age') ?? '';
+  const ageSeconds = /^\d{1,10}$/.test(age) ? Number(age) : null;
+  const facts = { ...times, dateMs: readDate(headers), ageSeconds };
   try {
     const text = strictUtf8.decode(content);
-    return { body: parseJson(text), text, headers, ...times, ageSeconds };
+    return { body: parseJson(text), text, ...facts };
   } catch {
-    return null;
+    return { body: undefined, text: '', ...facts };
   }
 }
 
@@ -47,7 +48,7 @@ export function headerOf(headers: AnswerHeaders, name: string): string | undefin
 let newest = { text: '', ms: Number.NaN };
 
 /** Returns the Date header in ms, or null if it is missing or cannot be read. */
-export function readDate(headers: AnswerHeaders): number | null {
+function readDate(headers: AnswerHeaders): number | null {
   const text = headerOf(headers, 'date') ?? '';
   if (text !== newest.text) newest = { text, ms: Date.parse(text) };
   return Number.isNaN(newest.ms) ? null : newest.ms;
@@ -71,16 +72,21 @@ export const ANSWER_SKEW_MAX_MS = 5 * 60_000;
  * Returns what is wrong with the time at which an answer was made, by its Date, or by the Age that a cache adds;
  * null for one of now. One with an Age must not have been made before `notBeforeMs` either.
  */
-export function findOtherTime(answer: Answer, notBeforeMs = Number.NEGATIVE_INFINITY): string | null {
-  const { dateMs, ageSeconds, receivedAtMs } = answer;
+export function findOtherTime(
+  { dateMs, ageSeconds, receivedAtMs }: Answer,
+  { notBeforeMs = Number.NEGATIVE_INFINITY }: { readonly notBeforeMs?: number | undefined },
+): Failure | null {
+  const wrong = (problem: string): Failure => ({ kind: 'wrong_date', problem, status: 200 });
   const aheadMs = (dateMs ?? receivedAtMs) - receivedAtMs;
   if (Math.abs(aheadMs) > ANSWER_SKEW_MAX_MS) {
     const distance = showDuration(Math.abs(aheadMs));
-    return `the answer was made ${distance} ${aheadMs > 0 ? 'from now' : 'ago'} by its Date`;
+    return wrong(`the answer was made ${distance} ${aheadMs > 0 ? 'from now' : 'ago'} by its Date`);
   }
   const ageMs = (ageSeconds ?? 0) * 1_000;
-  if (ageMs > ANSWER_SKEW_MAX_MS) return `a cache has kept the answer for ${showDuration(ageMs)}, by its Age`;
+  if (ageMs > ANSWER_SKEW_MAX_MS) {
+    return wrong(`a cache has kept the answer for ${showDuration(ageMs)}, by its Age`);
+  }
   return ageMs > 0 && receivedAtMs - ageMs < notBeforeMs
-    ? `a cache has kept the answer since before the days were over: for ${ageSeconds} s, by its Age`
+    ? wrong(`a cache has kept the answer since before the days were over: for ${ageSeconds} s, by its Age`)
     : null;
 }

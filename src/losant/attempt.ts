@@ -1,4 +1,3 @@
-import { STATUS_CODES } from 'node:http';
 import { z } from 'zod';
 import { FAILURES, LosantError, type LosantErrorKind } from '../errors.ts';
 import { hintFor } from './hints.ts';
@@ -13,6 +12,9 @@ export interface Asked {
 
 /** A question, and the bounds of its answer. */
 export interface Question extends Asked {
+  /** The path below the API URL, without a leading slash; its segments are already encoded. */
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>> | undefined;
   /** The time before which no cache may have made the answer; no bound if unset. */
   readonly notBeforeMs?: number | undefined;
   readonly signal: AbortSignal;
@@ -38,8 +40,9 @@ export interface Failure {
  * received except for the token.
  */
 export class AttemptError extends LosantError {
-  readonly isFinal: boolean;
   readonly retryAfterMs: number | null;
+  /** Whether the same request may succeed if repeated. A wait that the API asked for is not decided here. */
+  readonly isWorthAnotherTry: boolean;
 
   constructor({ action, ids = {} }: Asked, failure: Failure, token?: string) {
     const scrub = (text: string) => (token === undefined ? text : text.replaceAll(token, '[token]'));
@@ -52,17 +55,12 @@ export class AttemptError extends LosantError {
       .toWellFormed()
       .replaceAll(/\p{Cc}/gu, '\uFFFD');
     super(kind, `${action}${about}: ${harmless}`, { action, status, body, hint: hintFor(action, kind) });
-    this.isFinal = isFinal;
     this.retryAfterMs = retryAfterMs;
+    this.isWorthAnotherTry = !isFinal && FAILURES[kind].isRepeated;
   }
 
   countAttempts(attempts: number): void {
     if (attempts > 1) this.message += ` (after ${attempts} attempts)`;
-  }
-
-  /** Whether the same request may succeed if repeated. A wait that the API asked for is not decided here. */
-  get isWorthAnotherTry(): boolean {
-    return !this.isFinal && FAILURES[this.kind].isRepeated;
   }
 }
 
@@ -87,11 +85,16 @@ export function unusableAnswer(asked: Asked, { text }: { text: string }, problem
 export function failureOfStatus(status: number, content: Uint8Array, retryAfterMs: number | null): Failure {
   const body = keptText(content);
   const kind = kindOfStatus(status, retryAfterMs);
-  const problem = `${describeStatus(status)}${describeApiError(body)}`;
-  return { kind, problem, status, body, isFinal: isRedirect(status), retryAfterMs };
+  const isRedirect = kind === 'unreachable';
+  const what = isRedirect ? `a redirect (HTTP ${status}), which is never followed` : `HTTP ${status}`;
+  const instead = kind === 'bad_body' ? ' instead of 200 with a complete body' : '';
+  const problem = `answered ${isRedirect ? 'with ' : ''}${what}${instead}${describeApiError(body)}`;
+  return { kind, problem, status, body, isFinal: isRedirect, retryAfterMs };
 }
 
 const KINDS: Readonly<Record<number, LosantErrorKind>> = {
+  // It points nowhere, so it is no redirect.
+  304: 'bad_body',
   401: 'unauthorized',
   403: 'forbidden',
   404: 'not_found',
@@ -100,25 +103,12 @@ const KINDS: Readonly<Record<number, LosantErrorKind>> = {
   429: 'rate_limited',
 };
 
-export function kindOfStatus(status: number, retryAfterMs: number | null): LosantErrorKind {
+function kindOfStatus(status: number, retryAfterMs: number | null): LosantErrorKind {
   if (status === 503 && retryAfterMs !== null) return 'rate_limited';
   if (status >= 500) return 'server_error';
   if (status >= 400) return KINDS[status] ?? 'refused';
-  // Only something other than the API redirects. Otherwise the body is missing, partial or in a cache.
-  return isRedirect(status) ? 'unreachable' : 'bad_body';
-}
-
-/** Returns whether a status is a redirect. A 304 is none: it points nowhere. */
-function isRedirect(status: number): boolean {
-  return status >= 300 && status < 400 && status !== 304;
-}
-
-/** Returns the beginning of the message about a status other than 200. */
-export function describeStatus(status: number): string {
-  if (isRedirect(status)) return `answered with a redirect (HTTP ${status}), which is never followed`;
-  if (status >= 400) return `answered HTTP ${status}`;
-  const name = STATUS_CODES[status];
-  return `answered HTTP ${status}${name === undefined ? '' : ` (${name})`} instead of 200 with a complete body`;
+  // Only something other than the API redirects. Below, the body is missing or partial.
+  return status >= 300 ? (KINDS[status] ?? 'unreachable') : 'bad_body';
 }
 
 const word = z.string().catch('');

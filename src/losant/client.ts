@@ -5,14 +5,12 @@ import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { Answer } from './answer.ts';
 import { AttemptError, type Question } from './attempt.ts';
 import { type Gate, LONGEST_WAIT_MS } from './gate.ts';
-import { createTransport, QUERY_FOR_ALL, type Transport, type TransportOptions } from './transport.ts';
+import { createTransport, pathOf, type Transport, type TransportOptions } from './transport.ts';
 
-export interface LosantClientOptions extends Omit<TransportOptions, 'maxBodyBytes' | 'connections'> {
+export interface LosantClientOptions extends Omit<TransportOptions, 'connections'> {
   readonly gate: Gate;
   /** Attempts per request; waits that the API asked for are not counted. */
   readonly attempts: number;
-  /** The bound on one body; a year of all counters is below 1 MiB. */
-  readonly maxBodyBytes?: number | undefined;
   readonly random: () => number;
   /** Wait in ms before a second attempt, doubled for each further one. */
   readonly backoffMs?: number | undefined;
@@ -28,15 +26,11 @@ export interface AttemptReport {
   readonly durationMs: number;
   /** The time spent waiting for a free slot, the rate and pauses. */
   readonly gateWaitMs: number;
-  readonly outcome: 'ok' | 'aborted' | LosantErrorKind;
   /** The reason why another attempt follows; null if none does. */
   readonly retryReason: LosantErrorKind | null;
 }
 
 export interface GetRequest extends Question {
-  /** The path below the API URL, without a leading slash; its segments are already encoded. */
-  readonly path: string;
-  readonly query: Readonly<Record<string, string>>;
   /** The number of attempts instead of the client's, for a question that can wait for a later run. */
   readonly attempts?: number | undefined;
 }
@@ -63,15 +57,12 @@ export function openClient(
   return createLosantClient({ apiUrl, domain, token, userAgent, random, ...config.request, ...options });
 }
 
-const MAX_BODY_BYTES = 32 * 1024 * 1024;
-
 /** All that ky needs to see of an answer, whose body was read already. */
 const ANSWERED = new Response(null, { status: 204 });
 
 export function createLosantClient(options: LosantClientOptions): LosantClient {
-  const { apiUrl, gate, attempts, maxBodyBytes = MAX_BODY_BYTES } = options;
-  const transport = createTransport({ ...options, maxBodyBytes, connections: gate.concurrency });
-  const parts = { ...options, transport };
+  const { apiUrl, gate, attempts } = options;
+  const transport = createTransport({ ...options, connections: gate.concurrency });
   // ky gets neither signal nor headers, which it would copy for each attempt: both are below the fetch.
   const api = ky.create({
     prefix: apiUrl,
@@ -87,15 +78,10 @@ export function createLosantClient(options: LosantClientOptions): LosantClient {
   });
   return {
     async get(request) {
-      const asking = new Asking(request, parts);
-      // The query is text in the path: of `searchParams` ky would build a second Request.
-      const query = new URLSearchParams(request.query).toString();
+      const asking = new Asking(request, { ...options, transport });
       try {
-        await api.get(`${request.path}?${QUERY_FOR_ALL}${query && `&${query}`}`, {
-          fetch: async (input) => {
-            await asking.fetch(input instanceof Request ? input.url : String(input));
-            return ANSWERED;
-          },
+        await api.get(pathOf(request), {
+          fetch: (input) => asking.fetch(input instanceof Request ? input.url : String(input)),
           ...(request.attempts === undefined ? {} : { retry: { limit: request.attempts - 1 } }),
         });
       } catch (error) {
@@ -109,41 +95,40 @@ export function createLosantClient(options: LosantClientOptions): LosantClient {
   };
 }
 
-type ClientParts = LosantClientOptions & { readonly transport: Transport };
-
 /**
- * The fetch of one request, whose attempts go through the gate. When the API asks to wait, all requests of the
- * token pause and this one is sent again, until its waits add up to more than {@link LONGEST_WAIT_MS}. To ky, all
- * of that is one attempt.
+ * The fetch of one request, whose attempts go through the gate. Where the API asks to wait, all requests of the token
+ * pause and this one is sent again, until the waits add up to more than {@link LONGEST_WAIT_MS}: to ky, all of that is
+ * one attempt.
  */
 class Asking {
   answer: Answer | null = null;
   /** The number of requests sent so far. */
   sent = 0;
   readonly #request: GetRequest;
-  readonly #client: ClientParts;
+  readonly #client: LosantClientOptions & { readonly transport: Transport };
   #attempts = 0;
   #waits = 0;
   #waitedMs = 0;
+  #isAskedToWait = false;
 
-  constructor(request: GetRequest, client: ClientParts) {
+  constructor(request: GetRequest, client: LosantClientOptions & { readonly transport: Transport }) {
     this.#request = request;
     this.#client = client;
   }
 
-  async fetch(url: string): Promise<void> {
+  async fetch(url: string): Promise<Response> {
     const { gate, random, backoffMs } = this.#client;
     const { signal } = this.#request;
     const backoff = this.#attempts === 0 ? 0 : backoffOf(this.#attempts, random(), backoffMs);
     if (backoff > 0) await sleep(backoff, undefined, { signal });
     this.#attempts += 1;
-    while (this.answer === null) {
+    for (;;) {
+      this.#isAskedToWait = false;
       try {
         this.answer = await gate.run((waitedMs) => this.#send(url, waitedMs), this.#request);
+        return ANSWERED;
       } catch (error) {
-        const isAskedToWait =
-          error instanceof AttemptError && error.kind === 'rate_limited' && !error.isFinal;
-        if (!isAskedToWait || this.#waitedMs > LONGEST_WAIT_MS) throw error;
+        if (!this.#isAskedToWait) throw error;
       }
     }
   }
@@ -151,17 +136,18 @@ class Asking {
   async #send(url: string, gateWaitMs: number): Promise<Answer> {
     const { now, onAttempt, transport } = this.#client;
     const startedAtMs = now();
-    const report = (end: Pick<AttemptReport, 'status' | 'outcome' | 'retryReason'>) =>
-      onAttempt?.({ action: this.#request.action, durationMs: now() - startedAtMs, gateWaitMs, ...end });
+    const report = (status: number | null, retryReason: LosantErrorKind | null) => {
+      const { action } = this.#request;
+      onAttempt?.({ action, status, durationMs: now() - startedAtMs, gateWaitMs, retryReason });
+    };
     this.sent += 1;
     try {
       const answer = await transport('GET', url, this.#request);
-      report({ status: 200, outcome: 'ok', retryReason: null });
+      report(200, null);
       return answer;
     } catch (error) {
-      const isFailure = error instanceof AttemptError;
-      const { status, kind: outcome } = isFailure ? error : ({ status: null, kind: 'aborted' } as const);
-      report({ status, outcome, retryReason: isFailure && this.#isSentAgain(error) ? error.kind : null });
+      const failure = error instanceof AttemptError ? error : null;
+      report(failure?.status ?? null, failure && this.#isSentAgain(failure) ? failure.kind : null);
       throw error;
     }
   }
@@ -176,7 +162,8 @@ class Asking {
     gate.pauseFor(pauseMs);
     this.#waits += 1;
     this.#waitedMs += pauseMs;
-    return this.#waitedMs <= LONGEST_WAIT_MS;
+    this.#isAskedToWait = this.#waitedMs <= LONGEST_WAIT_MS;
+    return this.#isAskedToWait;
   }
 }
 

@@ -1,5 +1,4 @@
-import { onAbort } from './abort.ts';
-import { type Asked, AttemptError, type Question } from './attempt.ts';
+import { type Asked, AttemptError } from './attempt.ts';
 
 /** The longest pause a request waits for: a run that ends goes on at the next wake-up, one that sleeps blocks it. */
 export const LONGEST_WAIT_MS = 15 * 60_000;
@@ -20,17 +19,22 @@ export interface GateOptions {
   readonly requestsPerSecond: number;
 }
 
+/** Who asks for a turn, and until when. */
+interface Asking extends Asked {
+  readonly signal: AbortSignal;
+}
+
 /** A request that waits for its turn. */
 interface Waiter {
-  readonly question: Question;
+  readonly asking: Asking;
   start(): void;
   refuse(reason: unknown): void;
 }
 
 /** Returns the error for a pause longer than {@link LONGEST_WAIT_MS}; the request was not sent. */
-function pausedTooLong(question: Asked, pauseMs: number): AttemptError {
+function pausedTooLong(asked: Asked, pauseMs: number): AttemptError {
   const problem = `all requests of this token are paused for another ${Math.ceil(pauseMs / 1000)} s`;
-  return new AttemptError(question, { kind: 'rate_limited', problem, isFinal: true });
+  return new AttemptError(asked, { kind: 'rate_limited', problem, isFinal: true });
 }
 
 /**
@@ -54,11 +58,6 @@ export class Gate {
     this.#spacingMs = 1000 / requestsPerSecond;
   }
 
-  /** The number of requests that have not started yet. */
-  get waiting(): number {
-    return this.#waiters.size;
-  }
-
   /** The milliseconds until the pause ends; 0 without a pause. */
   get pauseLeftMs(): number {
     return Math.max(0, this.#pausedUntilMs - performance.now());
@@ -66,24 +65,17 @@ export class Gate {
 
   /**
    * Runs `task` when its turn comes and passes it the time it waited. While it waits, the promise rejects with the
-   * signal's reason as soon as the question's signal aborts, or with an {@link AttemptError} if the pause is too
+   * signal's reason as soon as the signal aborts, or with an {@link AttemptError} if the pause is too
    * long. Once started, the task has to watch the signal itself.
    */
-  async run<T>(task: (waitedMs: number) => Promise<T>, question: Question): Promise<T> {
-    question.signal.throwIfAborted();
+  async run<T>(task: (waitedMs: number) => Promise<T>, asking: Asking): Promise<T> {
+    asking.signal.throwIfAborted();
     const { pauseLeftMs } = this;
-    if (pauseLeftMs > LONGEST_WAIT_MS) throw pausedTooLong(question, pauseLeftMs);
+    if (pauseLeftMs > LONGEST_WAIT_MS) throw pausedTooLong(asking, pauseLeftMs);
     const sinceMs = performance.now();
-    let waitedMs = 0;
-    if (this.#waiters.size === 0 && this.#startsInMs() <= 0) {
-      // Nothing was waiting, so a schedule in the past meant no demand and is not caught up.
-      this.#takeTurn(sinceMs);
-    } else {
-      await this.#waitForTurn(question);
-      waitedMs = performance.now() - sinceMs;
-    }
+    await this.#waitForTurn(asking);
     try {
-      return await task(waitedMs);
+      return await task(performance.now() - sinceMs);
     } finally {
       this.#underWay -= 1;
       this.#startWaiters();
@@ -97,31 +89,29 @@ export class Gate {
     this.#pausedUntilMs = performance.now() + pauseMs;
     this.#nextStartMs = Math.max(this.#nextStartMs, this.#pausedUntilMs);
     if (pauseMs <= LONGEST_WAIT_MS) return;
-    for (const waiter of this.#waiters) waiter.refuse(pausedTooLong(waiter.question, pauseMs));
+    for (const waiter of this.#waiters) waiter.refuse(pausedTooLong(waiter.asking, pauseMs));
   }
 
-  #waitForTurn(question: Question): Promise<void> {
+  async #waitForTurn(asking: Asking): Promise<void> {
+    const { signal } = asking;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const leave = () => {
+    const refuse = (reason: unknown) => {
       this.#waiters.delete(waiter);
-      forget();
-      if (this.#waiters.size === 0) this.#setTimer(null);
+      reject(reason);
     };
-    const waiter: Waiter = {
-      question,
-      start: () => {
-        leave();
-        resolve();
-      },
-      refuse: (reason) => {
-        leave();
-        reject(reason);
-      },
-    };
-    const forget = onAbort(question.signal, () => waiter.refuse(question.signal.reason));
+    const waiter: Waiter = { asking, start: resolve, refuse };
+    const abort = () => refuse(signal.reason);
+    // Where nothing was waiting, a schedule in the past meant no demand and is not caught up.
+    if (this.#waiters.size === 0) this.#nextStartMs = Math.max(this.#nextStartMs, performance.now());
     this.#waiters.add(waiter);
+    signal.addEventListener('abort', abort);
     this.#startWaiters();
-    return promise;
+    try {
+      await promise;
+    } finally {
+      signal.removeEventListener('abort', abort);
+      if (this.#waiters.size === 0) this.#clearTimer();
+    }
   }
 
   /** Starts every request whose turn has come and sets the timer for the next. */
@@ -130,25 +120,27 @@ export class Gate {
       // The clock is read once: if the turn came between two readings, nothing would ever start the request.
       const startsInMs = this.#startsInMs();
       if (startsInMs > 0) {
-        if (startsInMs < Infinity) this.#setTimer(startsInMs + this.#earlyMs);
+        if (startsInMs === Infinity) return;
+        // A timer that fires too early is set again.
+        this.#timer ??= setTimeout(
+          () => {
+            this.#timer = undefined;
+            this.#startWaiters();
+          },
+          Math.ceil(startsInMs + this.#earlyMs),
+        );
         return;
       }
-      this.#takeTurn(performance.now() - CATCH_UP_MS);
+      this.#underWay += 1;
+      this.#nextStartMs = Math.max(this.#nextStartMs, performance.now() - CATCH_UP_MS) + this.#spacingMs;
+      this.#waiters.delete(waiter);
       waiter.start();
     }
   }
 
-  /** Sets the timer unless one is set already: a timer that fires too early is set again. */
-  #setTimer(ms: number | null): void {
-    if (ms === null) {
-      clearTimeout(this.#timer);
-      this.#timer = undefined;
-      return;
-    }
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      this.#startWaiters();
-    }, Math.ceil(ms));
+  #clearTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   /** The time by which a start may precede its schedule. */
@@ -160,11 +152,5 @@ export class Gate {
   #startsInMs(): number {
     if (this.#underWay >= this.concurrency) return Infinity;
     return Math.max(this.#nextStartMs - this.#earlyMs, this.#pausedUntilMs) - performance.now();
-  }
-
-  /** Counts a start. A schedule that lies before `earliestMs` continues from there. */
-  #takeTurn(earliestMs: number): void {
-    this.#underWay += 1;
-    this.#nextStartMs = Math.max(this.#nextStartMs, earliestMs) + this.#spacingMs;
   }
 }

@@ -23,7 +23,7 @@ export async function getInstance(
   { instanceId, attempts, signal }: Pick<GetRequest, 'attempts' | 'signal'> & { readonly instanceId: string },
 ): Promise<Instance> {
   const asked = { action: 'instance.get', ids: { instance: instanceId } };
-  const answer = await client.get({ ...asked, path: instancePath(instanceId), query: {}, attempts, signal });
+  const answer = await client.get({ ...asked, path: instancePath(instanceId), attempts, signal });
   const parsed = instanceBody.safeParse(answer.body);
   if (!parsed.success) throw unusableAnswer(asked, answer, describeProblems(parsed.error));
   const { id, instanceId: otherId, name = null } = parsed.data;
@@ -56,7 +56,7 @@ export async function getOrg(
   { instanceId, orgId, signal }: OrgQuestion,
 ): Promise<OrgResource> {
   const asked = { action: 'instanceOrg.get', ids: { org: orgId } };
-  const answer = await client.get({ ...asked, path: orgPath(instanceId, orgId), query: {}, signal });
+  const answer = await client.get({ ...asked, path: orgPath(instanceId, orgId), signal });
   const reading = readOrganization(answer.body, answer.dateMs ?? answer.receivedAtMs);
   if (!reading.ok) throw unusableAnswer(asked, answer, reading.problem);
   const { organization } = reading;

@@ -1,13 +1,11 @@
-import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
+import { unzipSync } from 'node:zlib';
 import { type Dispatcher, EnvHttpProxyAgent, getGlobalDispatcher, Pool } from 'undici';
-import { onAbort } from './abort.ts';
 import {
   type Answer,
   type AnswerHeaders,
   findOtherTime,
   headerOf,
   readAnswer,
-  readDate,
   readRetryAfter,
 } from './answer.ts';
 import {
@@ -22,14 +20,14 @@ import {
 export interface TransportOptions {
   /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
   readonly apiUrl: string;
-  /** The token, added to each request below ky, so that no error of ky can contain it. */
   readonly token: string;
   /** The domain of a white-label install, sent as the `losantdomain` header. */
   readonly domain?: string | null | undefined;
   readonly userAgent?: string | undefined;
   /** The bound on each request, from waiting for a connection to the end of the body. */
   readonly timeoutMs: number;
-  readonly maxBodyBytes: number;
+  /** The bound on one body; a year of all counters is below 1 MiB. */
+  readonly maxBodyBytes?: number | undefined;
   /** The most connections, which is also the most requests under way. */
   readonly connections: number;
   /** Whether answers of another time are taken too, by a caller that judges the clocks itself. */
@@ -53,63 +51,65 @@ export type Transport = (
   json?: string | null,
 ) => Promise<Answer>;
 
-/** The answers of another time, before any of now, after which it is no cache but a clock that is wrong. */
-const OFF_MAX = 2;
+const MAX_BODY_BYTES = 32 * 1024 * 1024;
+
+/** The query sent with each request to keep bodies small: this program follows no hypermedia. */
+const QUERY_FOR_ALL = '_actions=false&_links=false&_embedded=false';
+
+/** Returns the path and query of a question, below the API's address. */
+export function pathOf({ path, query }: Question): string {
+  const own = new URLSearchParams(query).toString();
+  return `${path}?${QUERY_FOR_ALL}${own && `&${own}`}`;
+}
 
 export function createTransport(options: TransportOptions): Transport {
-  const { token, timeoutMs, maxBodyBytes, now, onClock, takesAnyTime = false } = options;
+  const { token, timeoutMs, maxBodyBytes = MAX_BODY_BYTES, now, onClock, takesAnyTime = false } = options;
   const { origin } = new URL(options.apiUrl);
   const dispatcher = createDispatcher(origin, options.connections);
   const headers = headersFor(options);
-  const ofJson = { ...headers, 'content-type': 'application/json' };
-  const timedOut: Failure = { kind: 'timeout', problem: `no complete answer within ${timeoutMs} ms` };
-  let isTimeConfirmed = false;
-  let off = 0;
   return async (method, url, question, json = null) => {
-    const { signal, notBeforeMs } = question;
-    const fail = (failure: Failure) => new AttemptError(question, failure, token);
+    const { signal } = question;
     signal.throwIfAborted();
+    const request = {
+      origin,
+      path: url.slice(origin.length),
+      method,
+      headers: json === null ? headers : { ...headers, 'content-type': 'application/json' },
+      body: json,
+    };
     const sentAtMs = now();
-    const exchange = new Exchange(maxBodyBytes);
-    const timer = setTimeout(() => exchange.stop(timedOut), timeoutMs);
-    const forget = onAbort(signal, () => exchange.stop(timedOut));
-    const path = url.slice(origin.length);
-    dispatcher.dispatch(
-      { origin, path, method, headers: json === null ? headers : ofJson, body: json },
-      exchange,
-    );
-    await exchange.ended.promise;
-    clearTimeout(timer);
-    forget();
+    const received = await exchange(dispatcher, request, { timeoutMs, maxBytes: maxBodyBytes, signal });
     signal.throwIfAborted();
     const receivedAtMs = now();
-    const content = exchange.takeContent();
-    const { status, failure } = exchange;
-    const dateMs = readDate(exchange.headers);
-    if (dateMs !== null) onClock?.(dateMs - receivedAtMs);
-    // The status alone decides an error; the body only explains it.
-    if (status !== null && status !== 200) {
-      throw fail(failureOfStatus(status, content, readRetryAfter(exchange.headers, receivedAtMs)));
-    }
-    if (failure !== null) throw fail(failure);
-    const answer = readAnswer({ headers: exchange.headers, content }, { sentAtMs, receivedAtMs, dateMs });
-    const type = headerOf(exchange.headers, 'content-type') ?? 'unknown';
-    if (answer === null) throw fail(badBody(`the body is not JSON (content type ${type})`, content));
-    // Bodies may be kept for people to read, so one that repeats the request's headers is refused.
-    const repeated = 'the body repeats the token, as a proxy that shows requests would';
-    if (answer.text.includes(token)) throw fail(badBody(repeated, content, true));
-    const problem = takesAnyTime ? null : findOtherTime(answer, notBeforeMs);
-    if (problem !== null) {
-      off += 1;
-      throw fail({ kind: 'wrong_date', problem, status: 200, isFinal: !isTimeConfirmed && off >= OFF_MAX });
-    }
-    isTimeConfirmed = true;
+    const answer = readAnswer(received, { sentAtMs, receivedAtMs });
+    if (answer.dateMs !== null) onClock?.(answer.dateMs - receivedAtMs);
+    const failure =
+      failureOf(received, answer, token) ?? (takesAnyTime ? null : findOtherTime(answer, question));
+    if (failure !== null) throw new AttemptError(question, failure, token);
     return answer;
   };
 }
 
-/** The query sent with each request to keep bodies small: this program follows no hypermedia. */
-export const QUERY_FOR_ALL = '_actions=false&_links=false&_embedded=false';
+/** Returns why an answer cannot be used; null if it can. Its status alone decides an error, which the body explains. */
+function failureOf(
+  { status, headers, content, failure }: Received,
+  answer: Answer,
+  token: string,
+): Failure | null {
+  if (status !== null && status !== 200) {
+    return failureOfStatus(status, content, readRetryAfter(headers, answer.receivedAtMs));
+  }
+  if (failure !== null) return failure;
+  if (answer.body === undefined) {
+    const type = headerOf(headers, 'content-type') ?? 'unknown';
+    return badBody(`the body is not JSON (content type ${type})`, content);
+  }
+  // Bodies may be kept for people to read, so one that repeats the request's headers is refused.
+  const isRepeating = answer.text.includes(token);
+  return isRepeating
+    ? badBody('the body repeats the token, as a proxy that shows requests would', content, true)
+    : null;
+}
 
 function headersFor({ token, domain, userAgent }: TransportOptions): Record<string, string> {
   return {
@@ -142,85 +142,88 @@ function createDispatcher(origin: string, connections: number): Dispatcher {
   return usesProxies ? new EnvHttpProxyAgent(options) : new Pool(origin, options);
 }
 
-/** Collects the answer to a request, up to its end or a bound. It ends once: what comes later is passed over. */
-class Exchange implements Dispatcher.DispatchHandler {
+/** An answer as far as it came. */
+export interface Received {
   /** The status; null if nothing was received. */
-  status: number | null = null;
-  headers: AnswerHeaders = {};
+  readonly status: number | null;
+  readonly headers: AnswerHeaders;
+  /** The content, without the compression of a server that compresses unasked. */
+  readonly content: Buffer;
   /** The reason why the content is not complete; null if it is. */
-  failure: Failure | null = null;
-  readonly ended = Promise.withResolvers<void>();
-  readonly #maxBytes: number;
-  readonly #chunks: Buffer[] = [];
-  #size = 0;
-  #controller: Dispatcher.DispatchController | null = null;
-
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
-  }
-
-  /** Takes the content as far as it came, without the compression of a server that compresses unasked. */
-  takeContent(): Buffer {
-    const raw = Buffer.concat(this.#chunks, this.#size);
-    const encoding = headerOf(this.headers, 'content-encoding');
-    if (encoding === undefined) return raw;
-    try {
-      return decompress(raw, encoding, this.#maxBytes);
-    } catch (error) {
-      const problem = `the body cannot be decompressed: ${describeCause(error)}`;
-      this.failure ??= error instanceof RangeError ? this.#tooLarge(raw) : badBody(problem, raw);
-      return raw;
-    }
-  }
-
-  stop(failure: Failure): void {
-    this.failure ??= failure;
-    this.ended.resolve();
-    this.#controller?.abort(new Error(failure.problem));
-  }
-
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    this.#controller = controller;
-    if (this.failure !== null) this.stop(this.failure);
-  }
-
-  onResponseStart(_: Dispatcher.DispatchController, status: number, headers: AnswerHeaders): void {
-    // An interim answer is passed over.
-    if (status >= 200) Object.assign(this, { status, headers });
-  }
-
-  onResponseData(_: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.#chunks.push(chunk);
-    this.#size += chunk.length;
-    const maxBytes = this.status === 200 ? this.#maxBytes : KEPT_BODY_BYTES;
-    if (this.#size > maxBytes) this.stop(this.#tooLarge(Buffer.concat(this.#chunks)));
-  }
-
-  onResponseEnd(): void {
-    this.ended.resolve();
-  }
-
-  onResponseError(_: Dispatcher.DispatchController, error: Error): void {
-    this.failure ??= { kind: 'unreachable', problem: `connection failed: ${describeCause(error)}` };
-    this.ended.resolve();
-  }
-
-  #tooLarge(content: Buffer): Failure {
-    return badBody(`the body is larger than ${this.#maxBytes} bytes`, content, true);
-  }
+  readonly failure: Failure | null;
 }
 
-const DECODERS = new Map([
-  ['gzip', gunzipSync],
-  ['x-gzip', gunzipSync],
-  ['deflate', inflateSync],
-  ['br', brotliDecompressSync],
-]);
+interface Bounds {
+  readonly timeoutMs: number;
+  readonly maxBytes: number;
+  readonly signal: AbortSignal;
+}
 
-function decompress(content: Buffer, encoding: string, maxOutputLength: number): Buffer {
-  const names = encoding.toLowerCase().split(',', 5);
-  const decoders = names.flatMap((name) => DECODERS.get(name.trim()) ?? []);
-  return decoders.reduceRight((rest, decode) => decode(rest, { maxOutputLength }), content);
+/** Sends a request, and resolves with its answer at its end or at a bound. What comes later is passed over. */
+function exchange(
+  dispatcher: Dispatcher,
+  request: Dispatcher.DispatchOptions,
+  { timeoutMs, maxBytes, signal }: Bounds,
+): Promise<Received> {
+  const { promise, resolve } = Promise.withResolvers<Received>();
+  const timedOut: Failure = { kind: 'timeout', problem: `no complete answer within ${timeoutMs} ms` };
+  const chunks: Buffer[] = [];
+  let size = 0;
+  let status: number | null = null;
+  let headers: AnswerHeaders = {};
+  let controller: Dispatcher.DispatchController | null = null;
+  let isOver = false;
+  const end = (failure: Failure | null) => {
+    if (isOver) return;
+    isOver = true;
+    clearTimeout(timer);
+    signal.removeEventListener('abort', stop);
+    resolve(unzip({ status, headers, content: Buffer.concat(chunks, size), failure }, maxBytes));
+    if (failure !== null) controller?.abort(new Error(failure.problem));
+  };
+  const stop = () => end(timedOut);
+  const timer = setTimeout(stop, timeoutMs);
+  signal.addEventListener('abort', stop);
+  dispatcher.dispatch(request, {
+    onRequestStart(given) {
+      controller = given;
+      if (isOver) given.abort(new Error(timedOut.problem));
+    },
+    onResponseStart(_, code, fields) {
+      // An interim answer is passed over.
+      if (code >= 200) [status, headers] = [code, fields];
+    },
+    onResponseData(_, chunk) {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > (status === 200 ? maxBytes : KEPT_BODY_BYTES))
+        end(tooLarge(maxBytes, Buffer.concat(chunks)));
+    },
+    onResponseEnd: () => end(null),
+    onResponseError: (_, error) =>
+      end({ kind: 'unreachable', problem: `connection failed: ${describeCause(error)}` }),
+  });
+  return promise;
+}
+
+function tooLarge(maxBytes: number, content: Buffer): Failure {
+  return badBody(`the body is larger than ${maxBytes} bytes`, content, true);
+}
+
+function unzip(received: Received, maxOutputLength: number): Received {
+  const { headers, content, failure } = received;
+  const encoding = headerOf(headers, 'content-encoding');
+  if (encoding === undefined || encoding === 'identity' || content.length === 0) return received;
+  try {
+    return { ...received, content: unzipSync(content, { maxOutputLength }) };
+  } catch (error) {
+    const problem = `the body (${encoding}) cannot be decompressed: ${describeCause(error)}`;
+    const isHuge = error instanceof RangeError;
+    return {
+      ...received,
+      failure: failure ?? (isHuge ? tooLarge(maxOutputLength, content) : badBody(problem, content)),
+    };
+  }
 }
 
 function describeCause(error: unknown): string {

@@ -32,7 +32,7 @@ export async function fetchUsage(
 }
 
 /** Returns the counter over any range of time, sent as given. Throws a `LosantError`. */
-export async function askUsage(
+async function askUsage(
   client: LosantClient,
   counter: UsageCounter & { readonly startMs: number; readonly endMs: number },
   ids: Readonly<Record<string, string>> = {},

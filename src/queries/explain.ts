@@ -4,7 +4,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showWhen } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
-import { type Standing, worstStanding } from '../usage/standing.ts';
+import { worstStanding } from '../usage/standing.ts';
 
 export type DayStory = NonNullable<Awaited<ReturnType<typeof readDayStory>>>;
 export type CellStory = DayStory['cells'][number];
@@ -23,13 +23,13 @@ export interface StoryQuery {
 }
 
 /** A stored number of a cell. */
-export interface StoredNumber {
-  /** The column of `usage_days`. */
+type StoredNumber = {
+  readonly stream: string;
   readonly metric: string;
   /** The type and source, or the hour, of which it is; null for the day's own number. */
   readonly part: string | null;
   readonly quantity: number;
-}
+};
 
 /** Reads, as of one moment, the story of an organization's day; null if the organization was never seen. */
 export async function readDayStory(
@@ -42,10 +42,10 @@ export async function readDayStory(
     .setIsolationLevel('repeatable read')
     .setAccessMode('read only')
     .execute(async (trx) => {
-      const org = await readOrg(trx, { orgId, day });
+      const cell = { orgId, day };
+      const org = await readOrg(trx, cell);
       if (org === undefined) return null;
       const wanted = await trx.selectFrom('streams').select('stream').orderBy('position').execute();
-      const cell = { orgId, day };
       const ledger = await readLedgerRows(trx, cell);
       const numbers = await readNumbers(trx, cell);
       const changes = await readChanges(trx, cell);
@@ -54,30 +54,24 @@ export async function readDayStory(
       const cells = wanted
         .filter(({ stream }) => streams === null || streams.includes(stream))
         .map(({ stream }) => {
-          const row = ledger.find((each) => each.stream === stream) ?? null;
-          const facts = {
+          const isOfStream = (row: { readonly stream: string }) => row.stream === stream;
+          const row = ledger.find(isOfStream) ?? null;
+          return {
             stream,
             /** Null if the cell is not wanted. */
             standing: row?.standing ?? null,
             ledger: row,
-            numbers: numbers
-              .filter((each) => each.stream === stream)
-              .map(({ stream: _, ...number }) => number),
+            numbers: numbers.filter(isOfStream),
             /** Every change after the first load, oldest first. */
-            changes: changes.filter((each) => each.stream === stream),
-            waivers: waivers.filter((each) => each.stream === stream),
+            changes: changes.filter(isOfStream),
+            waivers: waivers.filter(isOfStream),
             /** Newest first. */
-            quarantine: quarantine.filter((each) => each.stream === stream),
+            quarantine: quarantine.filter(isOfStream),
+            advice: adviseCell(row, { ...cell, stream, org, nowMs }),
           };
-          return { ...facts, advice: adviseCell(facts, { ...org, day, nowMs }) };
         });
-      return {
-        org,
-        day,
-        /** The standing of the worst wanted cell asked for; null if none is wanted. */
-        standing: worstStanding(cells.flatMap(({ standing }) => standing ?? [])),
-        cells,
-      };
+      /** The standing is that of the worst wanted cell asked for; null if none is wanted. */
+      return { org, day, standing: worstStanding(cells.flatMap(({ standing }) => standing ?? [])), cells };
     });
 }
 
@@ -117,7 +111,7 @@ async function readLedgerRows(db: Kysely<Schema>, { orgId, day }: Cell) {
 
 /** Returns the stored numbers of a day: those of the day by metric, then types and sources, then hours. */
 async function readNumbers(db: Kysely<Schema>, { orgId, day }: Cell) {
-  const { rows } = await sql<StoredNumber & { readonly stream: string }>`
+  const { rows } = await sql<StoredNumber>`
     select n.stream, n.metric, n.part, n.quantity from (
       select m.stream, m.metric, null as part, (to_jsonb(d) ->> m.metric)::bigint as quantity, m.position
       from losant_usage.daily_usage d, losant_usage.metrics m
@@ -210,71 +204,45 @@ interface Advice {
   readonly commands: readonly { readonly when: string; readonly command: string }[];
 }
 
-type AdvisedCell = Pick<CellFacts, 'stream' | 'standing'> & {
-  readonly ledger: Pick<LedgerRow, 'isStored' | 'nextReadAt' | 'reason' | 'attempts'> | null;
-};
-
-interface CellFacts {
+interface Place extends Cell {
   readonly stream: string;
-  readonly standing: Standing | null;
-}
-
-interface CellPlace {
-  readonly orgId: string;
-  readonly day: UsageDay;
-  /** Whether the day has ended in UTC. */
-  readonly isOver: boolean;
-  /** Whether Losant should no longer keep the day. */
-  readonly isPastHorizon: boolean;
-  /** The day on which Losant was found to have deleted the organization; null if it was not. */
-  readonly removedOn: UsageDay | null;
+  readonly org: NonNullable<Awaited<ReturnType<typeof readOrg>>>;
   readonly nowMs: number;
 }
 
-/** Returns what can be done about a cell. */
-function adviseCell({ stream, standing, ledger }: AdvisedCell, place: CellPlace): Advice {
-  const scope = `--org ${place.orgId} --stream ${stream}`;
-  const backfill = `losant-usage backfill --from ${place.day} --to ${place.day} ${scope}`;
-  const waive = `losant-usage waive --day ${place.day} ${scope} --reason TEXT`;
-  const canBeRead = place.removedOn === null && !place.isPastHorizon;
+function adviseCell(ledger: LedgerRow | null, { orgId, day, stream, org, nowMs }: Place): Advice {
+  const scope = `--org ${orgId} --stream ${stream}`;
+  const backfill = `losant-usage backfill --from ${day} --to ${day} ${scope}`;
+  const waive = `losant-usage waive --day ${day} ${scope} --reason TEXT`;
+  const canBeRead = org.removedOn === null && !org.isPastHorizon;
   const atOnce = canBeRead ? [{ when: 'at once', command: `${backfill} --force` }] : [];
-  if (!place.isOver) return { text: 'the day is not over in UTC: it is read afterwards', commands: [] };
-  switch (standing) {
-    case null:
-      return {
-        text: canBeRead ? 'the number is not wanted' : 'the number is not wanted, and can no longer be read',
-        commands: canBeRead ? [{ when: 'to read it', command: backfill }] : [],
-      };
+  if (!org.isOver) return { text: 'the day is not over in UTC: it is read afterwards', commands: [] };
+  if (ledger === null) {
+    if (!canBeRead) return { text: 'the number is not wanted, and can no longer be read', commands: [] };
+    return { text: 'the number is not wanted', commands: [{ when: 'to read it', command: backfill }] };
+  }
+  const next = describeNextRead(ledger, nowMs);
+  switch (ledger.standing) {
     case 'final':
     case 'stored':
     case 'waiting':
-      if (ledger === null || ledger.attempts === 0) {
-        return { text: describeNextRead(ledger, place.nowMs) ?? 'nothing to do', commands: [] };
-      }
-      return {
-        text: `its newest read failed: ${describeNextRead(ledger, place.nowMs) ?? 'it is not read again'}`,
-        commands: atOnce,
-      };
+      if (ledger.attempts === 0) return { text: next ?? 'nothing to do', commands: [] };
+      return { text: `its newest read failed: ${next ?? 'it is not read again'}`, commands: atOnce };
     case 'accepted':
       return { text: 'nothing to do; a good read lifts the waiver', commands: [] };
     case 'unavailable':
-      return {
-        text: 'it can no longer be read',
-        commands: [{ when: 'to accept it', command: waive }],
-      };
+      return { text: 'it can no longer be read', commands: [{ when: 'to accept it', command: waive }] };
     case 'in_doubt':
     case 'missing':
       return {
-        text: describeNextRead(ledger, place.nowMs) ?? 'it is not read again by itself',
+        text: next ?? 'it is not read again by itself',
         commands: [...atOnce, { when: 'to accept it as it stands', command: waive }],
       };
   }
 }
 
 /** Says when a cell is read next; null if it is not. */
-function describeNextRead(ledger: Pick<LedgerRow, 'nextReadAt'> | null, nowMs: number): string | null {
-  if (ledger === null) return 'read by the next run';
-  const { nextReadAt } = ledger;
+function describeNextRead({ nextReadAt }: LedgerRow, nowMs: number): string | null {
   if (nextReadAt === null) return null;
   return Date.parse(nextReadAt) > nowMs
     ? `read again ${showWhen(nextReadAt, nowMs)}`

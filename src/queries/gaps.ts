@@ -4,7 +4,6 @@ import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
 import type { Standing } from '../usage/standing.ts';
-import { readInPages } from './view-rows.ts';
 
 /** A cell that is in doubt or missing, or unavailable or accepted. Without a next read it is not read again. */
 export interface Gap {
@@ -26,29 +25,14 @@ export interface GapScope {
   readonly withKnown: boolean;
 }
 
-const PAGE_ROWS = 1_000;
-
-/** Yields the gaps in pages as of one moment, newest day first; then what is unavailable or accepted. */
-export async function* eachGap(db: Kysely<Schema>, scope: GapScope): AsyncGenerator<readonly Gap[]> {
-  const trx = await db
-    .startTransaction()
-    .setIsolationLevel('repeatable read')
-    .setAccessMode('read only')
-    .execute();
-  try {
-    yield* readInPages(trx, selectGaps(scope), { cursor: 'gaps', size: PAGE_ROWS });
-  } finally {
-    await trx.rollback().execute();
-  }
-}
-
-function selectGaps({ instanceIds, withKnown }: GapScope) {
+/** Returns the gaps, newest day first; then what is unavailable or accepted. */
+export async function readGaps(db: Kysely<Schema>, { instanceIds, withKnown }: GapScope): Promise<Gap[]> {
   const known = sql`
     union all
     select c.instance_id, c.org_id, o.name, c.stream, c.usage_date, c.standing, c.reason, c.message, c.next_read_at, 2
     from losant_usage.cells c join losant_usage.organizations o on o.org_id = c.org_id
     where c.standing in ('unavailable', 'accepted')`;
-  return sql<Gap>`
+  const { rows } = await sql<Gap>`
     select g.instance_id as "instanceId", g.org_id as "orgId", g.org_name as "orgName", g.stream, g.usage_date as day,
       g.standing, g.reason, g.message, g.next_read_at as "nextReadAt"
     from (
@@ -56,7 +40,8 @@ function selectGaps({ instanceIds, withKnown }: GapScope) {
       from losant_usage.coverage_gaps ${withKnown ? known : sql``}
     ) as g
     where ${isAny('g.instance_id', instanceIds)}
-    order by g.place, g.usage_date desc, g.instance_id, g.org_id, g.stream`;
+    order by g.place, g.usage_date desc, g.instance_id, g.org_id, g.stream`.execute(db);
+  return rows;
 }
 
 /** The cells of a stream of an organization that share a standing and a reason. */

@@ -128,35 +128,15 @@ async function readInstances(db: Kysely<Schema>, instanceIds: readonly string[])
     .select(['i.instance_id as instanceId', 'i.name', 'i.api_url as apiUrl', 'i.listed_at as listedAt'])
     /** Reasons why the newest list of organizations was not complete, and why totals could not be read. */
     .select(['i.list_problem as listProblem', 'i.totals_problem as totalsProblem'])
-    .select((eb) => [
-      eb
-        .selectFrom('organizations as o')
-        .select(({ fn }) => fn.countAll<number>().as('count'))
-        .whereRef('o.instance_id', '=', 'i.instance_id')
-        .where('o.removed_on', 'is', null)
-        .$asScalar()
-        .$notNull()
-        .as('organizations'),
-      eb
-        .selectFrom('organizations as o')
-        .select(({ fn }) => fn.countAll<number>().as('count'))
-        .whereRef('o.instance_id', '=', 'i.instance_id')
-        .where('o.removed_on', 'is not', null)
-        .$asScalar()
-        .$notNull()
-        .as('deletedOrganizations'),
-      eb
-        .selectFrom('runs as r')
-        .select(({ fn }) => fn.max('r.finished_at').as('at'))
-        .whereRef('r.instance_id', '=', 'i.instance_id')
-        .as('lastRunAt'),
-      eb
-        .selectFrom('runs as r')
-        .select(({ fn }) => fn.max('r.finished_at').as('at'))
-        .whereRef('r.instance_id', '=', 'i.instance_id')
-        .where('r.is_full', '=', true)
-        .where('r.status', '=', 'complete')
-        .as('lastCompleteRunAt'),
+    .select([
+      sql<number>`(select count(*) from losant_usage.organizations o
+        where o.instance_id = i.instance_id and o.removed_on is null)`.as('organizations'),
+      sql<number>`(select count(*) from losant_usage.organizations o
+        where o.instance_id = i.instance_id and o.removed_on is not null)`.as('deletedOrganizations'),
+      sql<Instant | null>`(select max(r.finished_at) from losant_usage.runs r
+        where r.instance_id = i.instance_id)`.as('lastRunAt'),
+      sql<Instant | null>`(select max(r.finished_at) from losant_usage.runs r
+        where r.instance_id = i.instance_id and r.is_full and r.status = 'complete')`.as('lastCompleteRunAt'),
     ])
     /** The run that exports it now, and since when; null if none does. */
     .select(['l.run_id as leaseRunId', 'l.since as leaseSince'])

@@ -12,16 +12,11 @@ export type Comparison = Awaited<ReturnType<typeof readReconciliation>>[number];
 export interface ReconciliationScope {
   readonly instanceIds: readonly string[];
   readonly range: DayRange;
-  /** Whether to return rows that agree too. */
-  readonly withEqual: boolean;
 }
 
-/** Returns the comparisons of a range of days, newest first. */
-export async function readReconciliation(
-  db: Kysely<Schema>,
-  { instanceIds, range, withEqual }: ReconciliationScope,
-) {
-  let rows = db
+/** Returns the comparisons of a range of days that are not equal, newest first. */
+export async function readReconciliation(db: Kysely<Schema>, { instanceIds, range }: ReconciliationScope) {
+  return await db
     .selectFrom('reconciliation as r')
     .innerJoin('metrics as m', 'm.metric', 'r.metric')
     .select(['r.instance_id as instanceId', 'r.usage_date as day', 'r.stream', 'r.metric', 'r.unit'])
@@ -30,19 +25,16 @@ export async function readReconciliation(
     .select(['r.verified_at as verifiedAt', (eb) => eb.ref('r.outcome').$castTo<Outcome>().as('outcome')])
     .where(isAny('r.instance_id', instanceIds))
     .where((eb) => eb.between('r.usage_date', range.from, range.to))
+    .where('r.outcome', '<>', 'equal')
     .orderBy('r.instance_id')
     .orderBy('r.usage_date', 'desc')
     .orderBy('m.position')
-    .orderBy('r.compared_with');
-  if (!withEqual) rows = rows.where('r.outcome', '<>', 'equal');
-  return await rows.execute();
+    .orderBy('r.compared_with')
+    .execute();
 }
 
 /** Returns the days of the instances that have comparisons, and how many of them are equal (counts). */
-export async function countComparisons(
-  db: Kysely<Schema>,
-  { instanceIds, range }: Omit<ReconciliationScope, 'withEqual'>,
-) {
+export async function countComparisons(db: Kysely<Schema>, { instanceIds, range }: ReconciliationScope) {
   return await db
     .selectFrom('reconciliation')
     .select(({ fn }) => [

@@ -6,11 +6,6 @@ import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs
 /** A run with everything recorded about it that a reader may see. */
 export type RunRecord = InferResult<ReturnType<typeof selectRuns>>[number];
 
-/** Returns a run; null if there is none of the id. */
-export async function readRun(db: Kysely<Schema>, runId: string): Promise<RunRecord | null> {
-  return (await selectRuns(db).where('r.run_id', '=', runId).executeTakeFirst()) ?? null;
-}
-
 /** Returns the newest runs of each of the instances, the newest of all first. */
 export async function readLastRuns(
   db: Kysely<Schema>,

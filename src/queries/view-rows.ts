@@ -11,8 +11,6 @@ export interface ExportedView {
   readonly date: string | null;
   /** The column of the last day of a row; without it a row stands for one day, or for the month `date`. */
   readonly end?: string;
-  /** Null if its rows are of no organization. */
-  readonly org?: null;
   /** The columns that, with the date, identify its rows and order them. */
   readonly key: readonly string[];
 }
@@ -24,7 +22,7 @@ const VIEWS: Readonly<Record<string, ExportedView>> = {
   monthly_usage: { date: 'month', key: ['org_id'] },
   period_usage: { date: 'period_start', end: 'period_end', key: ['org_id'] },
   usage_vs_limits: { date: 'month', key: ['org_id', 'limit_name'] },
-  months: { date: 'month', key: ['instance_id'], org: null },
+  months: { date: 'month', key: ['instance_id'] },
   period_blockers: { date: 'month', key: ['instance_id', 'org_id', 'cause'] },
   statement_lines: { date: 'month', key: ['org_id', 'metric', 'statement_id'] },
   adjustments: { date: 'month', key: ['org_id', 'metric'] },
@@ -32,7 +30,7 @@ const VIEWS: Readonly<Record<string, ExportedView>> = {
   customer_statements: { date: 'month', key: ['customer_id', 'org_id', 'metric'] },
   cells: { date: 'usage_date', key: ['org_id', 'stream'] },
   coverage_gaps: { date: 'usage_date', key: ['org_id', 'stream'] },
-  reconciliation: { date: 'usage_date', key: ['instance_id', 'metric', 'compared_with'], org: null },
+  reconciliation: { date: 'usage_date', key: ['instance_id', 'metric', 'compared_with'] },
   restatements: { date: 'usage_date', key: ['revision_id', 'metric', 'payload_type', 'source', 'hour'] },
   payload_sources: { date: 'usage_date', key: ['org_id', 'payload_type', 'source'] },
   hourly_usage: { date: 'usage_date', key: ['org_id', 'hour'] },
@@ -57,9 +55,6 @@ export interface ViewRequest {
   readonly columns: readonly Column[];
   /** The days of the rows; months and periods that contain one of them are included. Null for a view without days. */
   readonly range: DayRange | null;
-  /** The instances; null for all. */
-  readonly instanceIds: readonly string[] | null;
-  readonly orgIds: readonly string[] | null;
 }
 
 /** The number of rows in memory at once, a few hundred kilobytes. */
@@ -157,7 +152,8 @@ function cancelOnAbort(
 }
 
 function selectRows(request: ViewRequest): RawBuilder<Readonly<Record<string, string | null>>> {
-  const { name, view, columns } = request;
+  const { name, view, columns, range } = request;
+  const wanted = range === null || view.date === null ? [] : inside(view, view.date, range);
   const order = [...(view.date === null ? [] : [view.date]), ...view.key].map((key) => {
     // Text is ordered the same on every server, whatever the database's language.
     const isText = columns.some((column) => column.name === key && column.kind === 'text');
@@ -166,23 +162,8 @@ function selectRows(request: ViewRequest): RawBuilder<Readonly<Record<string, st
   return sql<Readonly<Record<string, string | null>>>`
     select ${sql.join(columns.map(toText))}
     from ${sql.table(`${SCHEMA_NAME}.${name}`)} v
-    where ${sql.join([sql`true`, ...conditions(request)], sql` and `)}
+    where ${sql.join([sql`true`, ...wanted], sql` and `)}
     order by ${sql.join(order)}`;
-}
-
-function conditions({ view, columns, range, instanceIds, orgIds }: ViewRequest): RawBuilder<unknown>[] {
-  const wanted = range === null || view.date === null ? [] : inside(view, view.date, range);
-  if (orgIds !== null) wanted.push(view.org === null ? sql`false` : sql`v.org_id = any (${orgIds}::text[])`);
-  if (instanceIds !== null) {
-    const hasInstance = columns.some(({ name }) => name === 'instance_id');
-    wanted.push(
-      hasInstance
-        ? sql`v.instance_id = any (${instanceIds}::text[])`
-        : sql`v.org_id in (select o.org_id from losant_usage.organizations o
-            where o.instance_id = any (${instanceIds}::text[]))`,
-    );
-  }
-  return wanted;
 }
 
 function inside({ end }: ExportedView, column: string, { from, to }: DayRange): RawBuilder<unknown>[] {

@@ -1,8 +1,7 @@
 import { type Context, Hono } from 'hono';
 import { compress } from 'hono/compress';
-import { html } from 'hono/html';
 import { ICON, renderMissing } from '../console/page.ts';
-import { PAGES } from '../console/pages.ts';
+import { addPages } from '../console/pages.ts';
 import { boundReads, keepReading, shareReading } from '../console/readings.ts';
 import { ageOf, type InstanceStatus, type PageSources, shownHealth } from '../console/sources.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
@@ -19,13 +18,6 @@ export interface AppSources extends PageSources {
   /** Returns the reasons why this process is not ready, for anybody who asks; empty if it is. */
   readonly readiness: () => Promise<readonly string[]>;
 }
-
-const NOT_FOUND = renderMissing({
-  path: '',
-  title: 'Not found',
-  sentence: 'There is no such page',
-  hint: html`<a href="/">Home</a> and the links above lead to all there are.`,
-});
 
 /** Creates the routes. The guard has already decided who may see them. */
 export function createApp({ metrics, readiness, ...sources }: AppSources): Hono {
@@ -50,9 +42,9 @@ export function createApp({ metrics, readiness, ...sources }: AppSources): Hono 
       worker: { ...status(), databaseUp: view.isUp, readingAgeMs: ageMs },
     });
   });
-  for (const { path, open } of PAGES) app.get(path, open(sources));
+  addPages(app, sources);
   app.get('/icon.svg', (c) => c.body(ICON, 200, { 'content-type': 'image/svg+xml' }));
-  app.notFound((c) => c.html(NOT_FOUND, 404));
+  app.notFound((c) => c.html(renderMissing('/'), 404));
   app.onError((error, c: Context) => {
     logger.error({ err: error, path: c.req.path }, 'page failed');
     return c.text('This page failed; the log says why\n', 500);
@@ -63,7 +55,7 @@ export function createApp({ metrics, readiness, ...sources }: AppSources): Hono 
 /** The readers' own connections: for the state of everything, the probes, pages and a file. */
 const READER = { poolSize: 8, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
 /** A caller waits this long for a new reading of the state, and then gets the last good one with its age. */
-const HEALTH = { keepMs: 3_000, timeoutMs: 3_000, oldAfterMs: 90_000 };
+const HEALTH = { keepMs: 3_000, timeoutMs: 3_000 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
 const PAGE_READS = { max: 4, timeoutMs: 10_000 };
 const READINESS = { keepMs: 5_000, timeoutMs: 3_000 };

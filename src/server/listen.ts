@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { type AddressInfo, isIP, type Socket } from 'node:net';
+import { type AddressInfo, isIP } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import { SCRIPT_SOURCE } from '../console/page.ts';
@@ -64,7 +64,7 @@ export async function listen(app: Hono, { access, port, logger }: ListenOptions)
     },
     (request, response) => handle(request, response, { access, answer, logger }),
   );
-  limitConnections(server, CONNECTIONS_MAX);
+  server.maxConnections = CONNECTIONS_MAX;
   server.timeout = SILENCE_MS;
   await begin(server, access.host, port);
   server.on('error', (error) => logger.error({ err: error }, 'http server failed'));
@@ -130,46 +130,6 @@ async function begin(server: Server, host: string, port: number): Promise<void> 
   } finally {
     server.removeListener('error', reject);
   }
-}
-
-/**
- * Keeps a server at no more than `max` connections. A new one replaces the one that has
- * been without a request for longest, so that silent clients keep nobody waiting. If all have a request under
- * way, the new one is dropped.
- */
-function limitConnections(server: Server, max: number): void {
-  /** Idle connections in the order in which they became idle. */
-  const idle = new Set<Socket>();
-  const requests = new Map<Socket, number>();
-  server.on('connection', (socket: Socket) => {
-    if (idle.size + requests.size >= max) {
-      const [oldest] = idle;
-      if (oldest === undefined) {
-        socket.destroy();
-        return;
-      }
-      idle.delete(oldest);
-      oldest.destroy();
-    }
-    idle.add(socket);
-    socket.once('close', () => {
-      idle.delete(socket);
-      requests.delete(socket);
-    });
-  });
-  server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
-    idle.delete(socket);
-    requests.set(socket, (requests.get(socket) ?? 0) + 1);
-    response.once('close', () => {
-      const left = (requests.get(socket) ?? 1) - 1;
-      if (left > 0) {
-        requests.set(socket, left);
-        return;
-      }
-      requests.delete(socket);
-      if (!socket.destroyed) idle.add(socket);
-    });
-  });
 }
 
 /** The address at which the server listens, and the credentials it asks of readers. */

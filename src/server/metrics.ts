@@ -199,12 +199,11 @@ const OF_STREAM: Readonly<Record<string, Sampled<StreamHealth>>> = {
 };
 
 /**
- * Creates what is read from the database at each scrape, so that every replica shows the
- * same. While the database is unreachable, only values that cannot decrease are shown.
+ * Creates what is read from the database at each scrape, so that every replica shows the same. While the database is
+ * unreachable, only values that cannot decrease are shown.
  */
 function createLedgerMetrics(registry: Registry, startedAtMs: number) {
   const { counter, gauge } = makersOf(registry);
-  const ledger = createLedgerGauges(registry);
   const databaseUp = gauge('database_up', 'Whether the database answered a trivial query in time.');
   const age = gauge(
     'database_reading_age_seconds',
@@ -221,34 +220,28 @@ function createLedgerMetrics(registry: Registry, startedAtMs: number) {
     'Numbers that changed although they were final, restated by Losant, as the database has them on record.',
     'instance_id',
   );
-  const most = { lastCompleteMs: new Map<string, number>(), changed: new Map<string, number>() };
-  // A run that this process has seen itself is remembered while the database is unreachable.
+  const showLedger = createLedgerGauges(registry);
   const showLastComplete = (instance_id: string, atMs: number) =>
-    lastComplete.set({ instance_id }, keepMost(most.lastCompleteMs, instance_id, atMs) / 1_000);
+    lastComplete.set({ instance_id }, atMs / 1_000);
   return {
+    // A run that this process has seen itself is shown while the database is unreachable.
     showLastComplete,
     show(view: DatabaseView, nowMs: number) {
       databaseUp.set(view.isUp ? 1 : 0);
       age.set(ageOf(view, { nowMs, sinceMs: startedAtMs }) / 1_000);
       if (view.reading) readSeconds.set(view.reading.tookMs / 1_000);
       const instances = shownHealth(view)?.instances ?? [];
-      ledger.show(instances, nowMs);
-      for (const { instanceId: instance_id, lastCompleteRunAt, finalChanges } of instances) {
-        changed.remove({ instance_id });
-        changed.inc({ instance_id }, keepMost(most.changed, instance_id, finalChanges));
-        if (lastCompleteRunAt !== null) showLastComplete(instance_id, Date.parse(lastCompleteRunAt));
+      showLedger(instances, nowMs);
+      for (const { instanceId, lastCompleteRunAt, finalChanges } of instances) {
+        changed.remove({ instance_id: instanceId });
+        changed.inc({ instance_id: instanceId }, finalChanges);
+        if (lastCompleteRunAt !== null) showLastComplete(instanceId, Date.parse(lastCompleteRunAt));
       }
     },
   };
 }
 
-function keepMost(known: Map<string, number>, key: string, value: number): number {
-  const most = Math.max(value, known.get(key) ?? 0);
-  known.set(key, most);
-  return most;
-}
-
-/** Creates the gauges that are left out while the database is unreachable. */
+/** Creates the gauges that are left out while the database is unreachable. Returns what sets them. */
 function createLedgerGauges(registry: Registry) {
   const { gauge } = makersOf(registry);
   const cells = gauge(
@@ -258,29 +251,27 @@ function createLedgerGauges(registry: Registry) {
     'stream',
     'standing',
   );
-  const ofInstance = Object.entries(OF_INSTANCE).map(
-    ([name, [help, valueOf]]) => [gauge(name, help, 'instance_id'), valueOf] as const,
-  );
-  const ofStream = Object.entries(OF_STREAM).map(
-    ([name, [help, valueOf]]) => [gauge(name, help, 'instance_id', 'stream'), valueOf] as const,
-  );
-  return {
-    show(instances: readonly InstanceHealth[], nowMs: number) {
-      for (const each of [cells, ...[...ofInstance, ...ofStream].map(([own]) => own)]) each.reset();
-      for (const instance of instances) {
-        const { instanceId: instance_id } = instance;
-        for (const [own, valueOf] of ofInstance) own.set({ instance_id }, valueOf(instance, nowMs) ?? 0);
-        for (const health of instance.streams) {
-          const { stream } = health;
-          for (const [own, valueOf] of ofStream) {
-            const value = valueOf(health, nowMs);
-            if (value !== null) own.set({ instance_id, stream }, value);
-          }
-          for (const standing of standings) {
-            cells.set({ instance_id, stream, standing }, health.cells[standing]);
-          }
+  const ofInstance = Object.entries(OF_INSTANCE).map(([name, [help, valueOf]]) => ({
+    shown: gauge(name, help, 'instance_id'),
+    valueOf,
+  }));
+  const ofStream = Object.entries(OF_STREAM).map(([name, [help, valueOf]]) => ({
+    shown: gauge(name, help, 'instance_id', 'stream'),
+    valueOf,
+  }));
+  return (instances: readonly InstanceHealth[], nowMs: number) => {
+    for (const each of [cells, ...[...ofInstance, ...ofStream].map(({ shown }) => shown)]) each.reset();
+    for (const instance of instances) {
+      const labels = { instance_id: instance.instanceId };
+      for (const { shown, valueOf } of ofInstance) shown.set(labels, valueOf(instance, nowMs) ?? 0);
+      for (const health of instance.streams) {
+        const { stream } = health;
+        for (const { shown, valueOf } of ofStream) {
+          const value = valueOf(health, nowMs);
+          if (value !== null) shown.set({ ...labels, stream }, value);
         }
+        for (const standing of standings) cells.set({ ...labels, stream, standing }, health.cells[standing]);
       }
-    },
+    }
   };
 }

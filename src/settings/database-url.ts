@@ -1,5 +1,5 @@
 import { nearestName, oneOf } from '../terminal/spelling.ts';
-import { isLoopback, isQuoted, last, line } from './kinds.ts';
+import { isLoopback, line } from './kinds.ts';
 
 /** The parameters that have an effect. With a misspelt sslmode, which it ignores, the driver connects without TLS. */
 const PARAMETERS: readonly string[] = [
@@ -18,41 +18,35 @@ const SSL_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', '
 
 /** The URL of a server, or `embedded:DIR`: its form and parameters. Connecting says better what else is wrong. */
 export const databaseUrl = line
-  .refine((text) => !isQuoted(text), last('is in quotes, which would be a part of it; remove the quotes'))
-  .regex(/^(postgres(ql)?:\/\/\S+|embedded:[^\r\n]+)$/, last('is not a database URL (not shown)'))
+  .regex(/^(postgres(ql)?:\/\/\S+|embedded:[^\r\n]+)$/, {
+    error: 'is not a database URL, without quotes (not shown)',
+    abort: true,
+  })
   .superRefine((text, context) => {
     const message = describeUrlProblem(text);
     if (message !== null) context.addIssue({ code: 'custom', message });
   });
 
-/** A URL that is readable: with an unencoded / ? or # in its password, what follows is none of these parts. */
-const PARTS =
-  /^postgres(?:ql)?:\/\/(?:[^/?#\s@]*@)?(?<hosts>[^/?#\s@]*)(?:\/[^?#\s@]*)?(?:\?(?<query>[^#\s@]*))?$/i;
-
-function partsOf(url: string): { hosts: string; parameters: URLSearchParams } | null {
-  const groups = PARTS.exec(url)?.groups;
-  if (groups === undefined) return null;
-  return { hosts: groups['hosts'] ?? '', parameters: new URLSearchParams(groups['query'] ?? '') };
+/** Returns the hosts and parameters of a URL. With an unencoded / ? or # in its password, they are other text. */
+function partsOf(url: string): { hosts: string; parameters: URLSearchParams } {
+  const [, hosts = '', query = ''] =
+    /^postgres(?:ql)?:\/\/(?:[^/?#@]*@)?([^/?#]*)[^?#]*\??([^#@]*)$/i.exec(url) ?? [];
+  return { hosts, parameters: new URLSearchParams(query) };
 }
 
 /** Returns the problem of a database URL and its remedy, without the URL; null if it has none. */
 export function describeUrlProblem(url: string): string | null {
-  const parts = partsOf(url);
-  if (parts === null) return null;
-  if (parts.hosts.includes(',')) {
-    const remedy = 'name the one that writes, or a name that follows it';
-    return `names several hosts, of which the program would use none; ${remedy}`;
-  }
-  const unknown = [...parts.parameters.keys()].find((each) => !PARAMETERS.includes(each));
-  if (unknown === 'ssl') return 'has the parameter ssl, which says not enough; use sslmode=verify-full';
+  const { hosts, parameters } = partsOf(url);
+  if (hosts.includes(',')) return 'names several hosts; name the one that writes, or a name that follows it';
+  const unknown = [...parameters.keys()].find((each) => !PARAMETERS.includes(each));
   if (unknown !== undefined) {
     const near = nearestName(unknown, PARAMETERS);
     // What is not nearly a parameter may be a part of a password.
     return near === null
-      ? `has a parameter (not shown) that has no effect; remove it: known are ${oneOf(PARAMETERS)}`
+      ? `has a parameter (not shown) that has no effect; known are ${oneOf(PARAMETERS)}`
       : `has the parameter ${unknown}, which has no effect; did you mean ${near}?`;
   }
-  const mode = parts.parameters.get('sslmode');
+  const mode = parameters.get('sslmode');
   if (mode === null || SSL_MODES.includes(mode)) return null;
   return `has an sslmode that is not known, which would mean no encryption; use ${oneOf(SSL_MODES)}`;
 }
@@ -62,14 +56,13 @@ export type Encryption = 'verified' | 'unverified' | 'none' | 'local';
 
 /** Returns what a URL asks for. With TLS asked for, nothing connects without. */
 export function encryptionOf(url: string): Encryption {
-  const parts = partsOf(url);
-  const parameters = parts?.parameters ?? new URLSearchParams();
+  const { hosts, parameters } = partsOf(url);
   const mode = parameters.get('sslmode') ?? 'disable';
   if (mode === 'no-verify') return 'unverified';
   if (mode !== 'disable') {
     return parameters.has('uselibpqcompat') && mode !== 'verify-full' ? 'unverified' : 'verified';
   }
-  const host = (parts?.hosts ?? '').replace(/:\d*$/, '');
+  const host = hosts.replace(/:\d*$/, '');
   const isSocket = host === '' || host.startsWith('%2F') || (parameters.get('host') ?? '').startsWith('/');
   return url.startsWith('embedded:') || isSocket || isLoopback(host) ? 'local' : 'none';
 }

@@ -11,7 +11,8 @@ import * as kinds from './kinds.ts';
 export type Need = 'losant' | 'database' | 'admin';
 
 /** What the schema of a value does not say. */
-export interface About {
+interface About {
+  readonly description: string;
   /** What to do about a wrong value; without it, to use the default. */
   readonly remedy?: string;
   /** A value for documents; without it, the default. */
@@ -26,11 +27,6 @@ export interface About {
 
 const abouts = z.registry<About>();
 
-function about<S extends z.ZodType>(schema: S, known: About): S {
-  abouts.add(schema, known);
-  return schema;
-}
-
 const optional = <T>(schema: z.ZodType<T>) => schema.nullable().default(null);
 
 /**
@@ -40,181 +36,135 @@ const optional = <T>(schema: z.ZodType<T>) => schema.nullable().default(null);
 const LONGEST_HORIZON_DAYS = 3650;
 
 const hours = kinds.number(0, LONGEST_HORIZON_DAYS * 24, 'hours after the end of a day');
-const readAtHours = kinds.list(hours).transform((all) => [...new Set(all)].sort((a, b) => a - b));
+const readAtHours = z
+  .string()
+  .transform((text) => text.split(','))
+  .pipe(z.array(hours))
+  .transform((all) => [...new Set(all)].sort((a, b) => a - b));
 const streams = kinds
   .list(kinds.choice(streamNames))
-  .check(kinds.listedOnce)
   .transform((all) => streamNames.filter((each) => all.includes(each)));
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
 /** The settings of one Losant instance. */
 export const instanceSettings = z.object({
-  LOSANT_INSTANCE_ID: about(kinds.instanceId.describe('the instance whose organizations are exported'), {
-    refusesEmpty: true,
+  LOSANT_INSTANCE_ID: kinds.instanceId.register(abouts, {
+    description: 'the instance whose organizations are exported',
     remedy: 'copy the 24 hex characters of the instance from its address in Losant',
     example: '575ec8687ae143cd83dc4a97',
   }),
-  LOSANT_API_TOKEN: about(
-    kinds
-      .token(1)
-      .nullable()
-      .describe('an instance API token that may read the instance, its organizations and their usage'),
-    {
-      isSecret: true,
-      refusesEmpty: true,
-      neededBy: 'losant',
-      remedy: 'create an instance API token in Losant',
-    },
-  ),
+  LOSANT_API_TOKEN: kinds.token(1).nullable().register(abouts, {
+    description: 'an instance API token that may read the instance, its organizations and their usage',
+    isSecret: true,
+    neededBy: 'losant',
+    remedy: 'create an instance API token in Losant',
+  }),
   /** The address without a trailing slash; may have a path. */
-  LOSANT_API_URL: kinds.apiUrl
-    .default('https://api.losant.com')
-    .describe(
+  LOSANT_API_URL: kinds.apiUrl.default('https://api.losant.com').register(abouts, {
+    description:
       'address of the API, for private and white-label installs; https, or http to this machine only',
-    ),
-  LOSANT_DOMAIN: about(
-    optional(kinds.domain).describe('domain of a white-label install, sent with each request'),
-    {
-      remedy: 'use the bare name, e.g. usage.example.com',
-      example: 'usage.example.com',
-    },
-  ),
-  LOSANT_ORG_IDS: about(
-    kinds.orgSelection
-      .default({ kind: 'all' })
-      .describe('the organizations: `all`, or ids with commas between them'),
-    {
-      refusesEmpty: true,
-      remedy: 'use all, or list the 24 hex characters of each organization',
-      example: 'all',
-    },
-  ),
+  }),
+  LOSANT_DOMAIN: optional(kinds.domain).register(abouts, {
+    description: 'domain of a white-label install, sent with each request',
+    remedy: 'use the bare name, e.g. usage.example.com',
+    example: 'usage.example.com',
+  }),
+  LOSANT_ORG_IDS: kinds.orgSelection.default({ kind: 'all' }).register(abouts, {
+    description: 'the organizations: `all`, or ids with commas between them',
+    // Nobody who meant a list of some wants all.
+    refusesEmpty: true,
+    remedy: 'use all, or list the 24 hex characters of each organization',
+    example: 'all',
+  }),
   /** The streams in the order of the catalog. Hours are exported only where they are named. */
-  STREAMS: about(
-    streams
-      .default([...usualStreamNames])
-      .describe('the kinds of usage, with commas between them; see below'),
-    { refusesEmpty: true },
-  ),
-  REQUESTS_PER_SECOND: kinds
-    .number(0.1, 10_000, 'requests per second')
-    .default(20)
-    .describe('most requests started per second, evenly spaced; fractions too'),
-  REQUEST_CONCURRENCY: kinds
-    .number(1, 1000, 'requests at once')
-    .default(8)
-    .describe('most requests under way at once'),
+  STREAMS: streams.default([...usualStreamNames]).register(abouts, {
+    description: 'the kinds of usage, with commas between them; see below',
+  }),
+  REQUESTS_PER_SECOND: kinds.number(0.1, 10_000, 'requests per second').default(20).register(abouts, {
+    description: 'most requests started per second, evenly spaced; fractions too',
+  }),
+  REQUEST_CONCURRENCY: kinds.number(1, 1000, 'requests at once').default(8).register(abouts, {
+    description: 'most requests under way at once',
+  }),
 });
 
 /** The settings that hold for all instances. */
 export const sharedSettings = z.object({
   /** `postgres://…` or `embedded:DIR`. */
-  DATABASE_URL: about(
-    databaseUrl
-      .nullable()
-      .describe('`postgres://…`; or `embedded:` and a folder, to try the program out without a server'),
-    {
-      isSecret: true,
-      neededBy: 'database',
-      remedy:
-        'set it to postgres://USER:PASSWORD@HOST:5432/NAME, or to embedded:DIR for trying out without a server; ' +
-        'in user and password, percent-encode @ : / ? # and spaces',
-      example: 'postgres://usage:PASSWORD@db.example.com:5432/billing?sslmode=verify-full',
-    },
-  ),
+  DATABASE_URL: databaseUrl.nullable().register(abouts, {
+    description: '`postgres://…`; or `embedded:` and a folder, to try the program out without a server',
+    isSecret: true,
+    neededBy: 'database',
+    remedy:
+      'set it to postgres://USER:PASSWORD@HOST:5432/NAME, or to embedded:DIR for trying out without a server; ' +
+      'in user and password, percent-encode @ : / ? # and spaces',
+    example: 'postgres://usage:PASSWORD@db.example.com:5432/billing?sslmode=verify-full',
+  }),
   AUTO_MIGRATE: kinds
     .choice(['true', 'false'])
     .transform((given) => given === 'true')
     .default(false)
-    .describe(
-      '`true` lets a start bring an existing database to this version; otherwise only `migrate` does',
-    ),
-  /** Cron with five fields. */
-  SCHEDULE: about(
-    kinds.schedule
-      .default('15 * * * *')
-      .describe('when the worker wakes up: cron with five fields, always UTC'),
-    { remedy: 'use e.g. "15 * * * *": a quarter past every hour, UTC' },
-  ),
-  READ_AT_HOURS: about(
-    readAtHours
-      .default([0, 6, 24, 48, 72, 168, 720])
-      .describe(
-        'the checkpoints: hours after the end of a usage day at which it is read, with commas between them',
-      ),
-    { refusesEmpty: true },
-  ),
-  FINAL_AT_HOURS: hours
-    .default(72)
-    .describe('hours after its end from which a read makes the day final; at most the last checkpoint'),
-  HORIZON_DAYS: kinds
-    .number(1, LONGEST_HORIZON_DAYS, 'days')
-    .default(90)
-    .describe('days for which Losant keeps the detail; older days are not asked for'),
-  CONTROL_TOTALS: kinds
-    .choice(['block', 'show'])
-    .default('block')
-    .describe(
+    .register(abouts, {
+      description:
+        '`true` lets a start bring an existing database to this version; otherwise only `migrate` does',
+    }),
+  SCHEDULE: kinds.schedule.default('15 * * * *').register(abouts, {
+    description: 'when the worker wakes up: cron with five fields, always UTC',
+    remedy: 'use e.g. "15 * * * *": a quarter past every hour, UTC',
+  }),
+  READ_AT_HOURS: readAtHours.default([0, 6, 24, 48, 72, 168, 720]).register(abouts, {
+    description:
+      'the checkpoints: hours after the end of a usage day at which it is read, with commas between them',
+  }),
+  FINAL_AT_HOURS: hours.default(72).register(abouts, {
+    description: 'hours after its end from which a read makes the day final; at most the last checkpoint',
+  }),
+  HORIZON_DAYS: kinds.number(1, LONGEST_HORIZON_DAYS, 'days').default(90).register(abouts, {
+    description: 'days for which Losant keeps the detail; older days are not asked for',
+  }),
+  CONTROL_TOTALS: kinds.choice(['block', 'show']).default('block').register(abouts, {
+    description:
       "what a total of Losant's own that differs does: `block` the month, or only `show` the difference",
-    ),
+  }),
   /** The file of the Ed25519 key (PEM); only `close` reads it. */
-  STATEMENT_KEY_FILE: about(
-    optional(kinds.line).describe(
-      'file of an Ed25519 key (PEM) with which `close` signs [statements](billing.md)',
-    ),
-    { example: '/etc/losant-usage/statement.key' },
-  ),
-  REQUEST_TIMEOUT_MS: kinds
-    .number(100, 600_000, 'milliseconds')
-    .default(30_000)
-    .describe('bound on one attempt, to the end of the body, in milliseconds'),
-  REQUEST_ATTEMPTS: kinds
-    .number(1, 20, 'attempts')
-    .default(5)
-    .describe('attempts per request; waits that Losant asks for (429, Retry-After) do not count'),
-  HTTP_HOST: about(
-    kinds.host
-      .default('127.0.0.1')
-      .describe('address on which the worker serves health, metrics and its pages'),
-    { remedy: 'use 127.0.0.1, or 0.0.0.0 to be reached from elsewhere' },
-  ),
-  HTTP_PORT: kinds
-    .number(0, 65_535, '0: no server')
-    .default(9464)
-    .describe('its port; `0` turns the server off'),
+  STATEMENT_KEY_FILE: optional(kinds.line).register(abouts, {
+    description: 'file of an Ed25519 key (PEM) with which `close` signs [statements](billing.md)',
+    example: '/etc/losant-usage/statement.key',
+  }),
+  REQUEST_TIMEOUT_MS: kinds.number(100, 600_000, 'milliseconds').default(30_000).register(abouts, {
+    description: 'bound on one attempt, to the end of the body, in milliseconds',
+  }),
+  REQUEST_ATTEMPTS: kinds.number(1, 20, 'attempts').default(5).register(abouts, {
+    description: 'attempts per request; waits that Losant asks for (429, Retry-After) do not count',
+  }),
+  HTTP_HOST: kinds.host.default('127.0.0.1').register(abouts, {
+    description: 'address on which the worker serves health, metrics and its pages',
+    remedy: 'use 127.0.0.1, or 0.0.0.0 to be reached from elsewhere',
+  }),
+  HTTP_PORT: kinds.number(0, 65_535, '0: no server').default(9464).register(abouts, {
+    description: 'its port; `0` turns the server off',
+  }),
   // A token of 16 characters is beyond guessing over the network.
-  HTTP_TOKEN: about(
-    optional(kinds.token(16)).describe('token that readers must send; at least 16 characters'),
-    {
-      isSecret: true,
-      refusesEmpty: true,
-      remedy: 'use a longer random one, e.g. from: openssl rand -hex 32',
-    },
-  ),
-  HEARTBEAT_URL: about(
-    optional(kinds.heartbeatUrl).describe("address that a dead man's switch gives; treated as a secret"),
-    {
-      isSecret: true,
-      remedy: 'use the complete address that your monitor gives, beginning with https://',
-      example: 'https://hc.example.com/ping/UUID',
-    },
-  ),
-  LOG_LEVEL: kinds
-    .choice(LOG_LEVELS)
-    .default('info')
-    .describe('`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`'),
-  LOSANT_ADMIN_TOKEN: about(
-    kinds
-      .token(1)
-      .nullable()
-      .describe('a token that may change or delete organizations; only `org set` and `org delete` read it'),
-    {
-      isSecret: true,
-      refusesEmpty: true,
-      neededBy: 'admin',
-      remedy: 'create a token in Losant that may change organizations, and give it to this command only',
-    },
-  ),
+  HTTP_TOKEN: optional(kinds.token(16)).register(abouts, {
+    description: 'token that readers must send; at least 16 characters',
+    isSecret: true,
+    remedy: 'use a longer random one, e.g. from: openssl rand -hex 32',
+  }),
+  HEARTBEAT_URL: optional(kinds.heartbeatUrl).register(abouts, {
+    description: "address that a dead man's switch gives; treated as a secret",
+    isSecret: true,
+    remedy: 'use the complete address that your monitor gives, beginning with https://',
+    example: 'https://hc.example.com/ping/UUID',
+  }),
+  LOG_LEVEL: kinds.choice(LOG_LEVELS).default('info').register(abouts, {
+    description: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`',
+  }),
+  LOSANT_ADMIN_TOKEN: kinds.token(1).nullable().register(abouts, {
+    description: 'a token that may change or delete organizations; only `org set` and `org delete` read it',
+    isSecret: true,
+    neededBy: 'admin',
+    remedy: 'create a token in Losant that may change organizations, and give it to this command only',
+  }),
 });
 
 export const settings = sharedSettings.extend(instanceSettings.shape);
@@ -232,10 +182,6 @@ export function usualValue(name: SettingName): string | null {
 }
 
 export function aboutSetting(name: SettingName): About & { readonly remedy: string } {
-  return { remedy: `use e.g. ${usualValue(name) ?? ''}`, ...abouts.get(settings.shape[name]) };
-}
-
-/** Returns the variables of a setting: its own, and for a secret the one that names its file. */
-export function variablesOf(name: SettingName): string[] {
-  return aboutSetting(name).isSecret ? [name, `${name}_FILE`] : [name];
+  const about = abouts.get(settings.shape[name]) as About;
+  return { remedy: `use e.g. ${usualValue(name) ?? ''}`, ...about };
 }

@@ -1,4 +1,4 @@
-import { escapeJson, escapeLines, type Line, renderLine, wrapLine } from './text.ts';
+import { escapeJson, escapeLines, type Line, renderLine } from './text.ts';
 
 /** The destination of a command's result. Logs go to stderr, by the logger. */
 export interface Output {
@@ -21,7 +21,6 @@ export interface Output {
 /** A standard stream of the process, or its substitute in a test. */
 export interface OutStream extends NodeJS.WritableStream {
   readonly isTTY?: boolean;
-  readonly columns?: number | undefined;
   readonly hasColors?: (env: object) => boolean;
 }
 
@@ -44,11 +43,7 @@ export function createOutput(
     isShown,
     isTerminal: isShown && stderr.isTTY === true,
     print: (...lines) => {
-      if (json) return;
-      const { columns } = stdout;
-      const shown =
-        isShown && columns !== undefined ? lines.flatMap((each) => wrapLine(each, columns)) : lines;
-      writeLines(out, shown, mayColor && hasColors(stdout, env));
+      if (!json) writeLines(out, lines, mayColor && hasColors(stdout, env));
     },
     printJson: (document) => {
       if (!json) return;
@@ -66,7 +61,7 @@ export function createOutput(
 }
 
 /** Returns whether Node finds the stream capable of colours, which respects NO_COLOR and TERM. */
-export function hasColors(stream: OutStream, env: object): boolean {
+function hasColors(stream: OutStream, env: object): boolean {
   return stream.isTTY === true && stream.hasColors?.(env) === true;
 }
 

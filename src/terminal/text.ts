@@ -16,13 +16,7 @@ export interface Span {
 
 export type Piece = string | Span;
 
-/** A line that wraps at an indent where the terminal is too narrow. */
-export interface HangingLine {
-  readonly pieces: readonly Piece[];
-  readonly hang: number;
-}
-
-export type Line = Piece | readonly Piece[] | HangingLine;
+export type Line = Piece | readonly Piece[];
 
 /**
  * The characters that must not reach a terminal: C0, DEL and C1 controls, the separators that break
@@ -80,36 +74,8 @@ export function renderLine(content: Line, { color }: { color: boolean }): string
     .join('');
 }
 
-export function piecesOf(content: Line): readonly Piece[] {
-  if (typeof content === 'string' || 'text' in content) return [content];
-  return 'pieces' in content ? content.pieces : content;
-}
-
-/** The smallest width of a hanging part; below it, it would be a column of single words. */
-const HANGING_MIN = 20;
-
-/** Returns the lines shown in so many columns; a hanging one is broken between words. */
-export function wrapLine(content: Line, columns: number): readonly Line[] {
-  if (typeof content === 'string' || !('hang' in content)) return [content];
-  const { pieces, hang } = content;
-  if (columns - hang < HANGING_MIN) return [content];
-  const lines: Piece[][] = [[]];
-  let width = 0;
-  for (const word of pieces.flatMap(wordsOf)) {
-    const text = typeof word === 'string' ? word : word.text;
-    if (width > hang && width + widthOf(text.trimEnd()) > columns) {
-      lines.push([' '.repeat(hang)]);
-      width = hang;
-    }
-    lines.at(-1)?.push(word);
-    width += widthOf(text);
-  }
-  return lines;
-}
-
-function wordsOf(piece: Piece): Piece[] {
-  if (typeof piece === 'string') return piece.split(/(?<= )/);
-  return piece.text.split(/(?<= )/).map((text) => ({ ...piece, text }));
+function piecesOf(content: Line): readonly Piece[] {
+  return typeof content === 'string' || 'text' in content ? [content] : content;
 }
 
 /** Matches characters that take two columns: East Asian wide forms and pictographs. */
@@ -120,7 +86,7 @@ const WIDE = new RegExp(
 );
 
 /** Returns the number of a terminal's columns that the piece takes. */
-export function widthOf(piece: Piece): number {
+function widthOf(piece: Piece): number {
   let width = 0;
   for (const character of escapeControls(typeof piece === 'string' ? piece : piece.text)) {
     if (/[\p{Mark}\u200d]/u.test(character)) continue;
@@ -140,37 +106,28 @@ export interface Table {
   readonly most?: number;
 }
 
-const BETWEEN = '  ';
-
-/** Columns as wide as their widest cell; what does not fit of the last one goes on below it. */
+/** Returns columns as wide as their widest cell. */
 export function renderTable({ head, rows, right = [], indent = 2, most = rows.length }: Table): Line[] {
-  const titles = head?.map((title): Line => styled('dim', title));
-  const shown = rows.slice(0, most);
-  const all = titles ? [titles, ...shown] : shown;
+  const titles = head === undefined ? [] : [head.map((title): Line => styled('dim', title))];
+  const all = [...titles, ...rows.slice(0, most)];
   const columns = Math.max(0, ...all.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, column) =>
     Math.max(...all.map((row) => cellWidth(row[column] ?? ''))),
   );
-  const lines = all.map((row): Line => renderRow(row, { widths, right, indent }));
-  const hidden = rows.length - shown.length;
+  const lines = all.map((row): Line => {
+    const pieces: Piece[] = [];
+    for (const [column, cell] of row.entries()) {
+      const padding = ' '.repeat((widths[column] ?? 0) - cellWidth(cell));
+      pieces.push(column === 0 ? ' '.repeat(indent) : '  ');
+      if (right.includes(column)) pieces.push(padding, ...piecesOf(cell));
+      else if (column < row.length - 1) pieces.push(...piecesOf(cell), padding);
+      else pieces.push(...piecesOf(cell));
+    }
+    return pieces;
+  });
+  const hidden = rows.length - most;
   if (hidden > 0) lines.push(`${' '.repeat(indent)}and ${count(hidden, 'more', 'more')} (--json has all)`);
   return lines;
-}
-
-function renderRow(
-  row: readonly Line[],
-  { widths, right, indent }: { widths: readonly number[]; right: readonly number[]; indent: number },
-): HangingLine {
-  const pieces: Piece[] = [' '.repeat(indent)];
-  const before = widths.slice(0, Math.max(0, row.length - 1));
-  for (const [column, cell] of row.entries()) {
-    const isLast = column === row.length - 1;
-    const padding = ' '.repeat((widths[column] ?? 0) - cellWidth(cell));
-    if (column > 0) pieces.push(BETWEEN);
-    if (right.includes(column)) pieces.push(padding, ...piecesOf(cell));
-    else pieces.push(...piecesOf(cell), ...(isLast ? [] : [padding]));
-  }
-  return { pieces, hang: before.reduce((sum, width) => sum + width + BETWEEN.length, indent) };
 }
 
 function cellWidth(cell: Line): number {

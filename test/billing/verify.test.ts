@@ -1,12 +1,14 @@
-/** `verify`: bytes, signature, chain and set of packs, and all of it against the database. */
+/** Packs written into a folder, and `verify`: bytes, signature, chain and set, and all of it against the database. */
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { placePacks, writePacks } from '../../src/billing/pack-folder.ts';
+import { readStatements } from '../../src/billing/statements.ts';
 import { queryOnce } from '../support/databases.ts';
 import { type Ended, jsonOf, runProgram } from '../support/program.ts';
-import { useBooks } from './books.ts';
+import { SIGNAL, useBooks } from './books.ts';
 import { ADJUSTMENT, Copy, closeMarch, MONTH } from './copies.ts';
 
 const books = useBooks();
@@ -178,13 +180,6 @@ describe('files of a pack', () => {
     },
   );
 
-  test('a folder where a file should be', async () => {
-    const copy = await Copy.of(march);
-    await rm(copy.path('cells.csv'));
-    await mkdir(copy.path('cells.csv'));
-    await expectProblem(await verifyIn(copy.out), 'cells.csv', /^is no regular file$/);
-  });
-
   test('checks that are not those of the release are not used, and it is said', async () => {
     const copy = await Copy.of(march);
     await copy.forge('pack-checks.sql', () => `select 'checked 1 rows of 1 files';\n`);
@@ -273,19 +268,13 @@ describe('the chain', () => {
 });
 
 describe('signatures', () => {
-  test('by two keys hold in one call', async () => {
+  test('by two keys hold in one call, and what was not checked is said', async () => {
     const ended = await verifyIn(april, ...keyOption('first', 'second'));
     expect([ended.code, jsonOf<Verified>(ended).problems]).toEqual([0, []]);
-  });
-
-  test('that were not checked are said', async () => {
     const { ok, notes } = jsonOf<Verified>(await verifyIn(april));
     expect(ok).toBe(true);
-    expect(
-      notes.filter((note) =>
-        /^Signed with the key [0-9a-f]{64}, which was not checked: give --key FILE\.$/.test(note),
-      ),
-    ).toHaveLength(2);
+    const unchecked = /^Signed with the key [0-9a-f]{64}, which was not checked: give --key FILE\.$/;
+    expect(notes.filter((note) => unchecked.test(note))).toHaveLength(2);
   });
 
   test('of another key', async () => {
@@ -345,7 +334,7 @@ describe('against the database', () => {
     await expectProblem(
       await withDatabase(copy.out),
       'waivers.csv',
-      /^line 2 is not that of statement_files in the database$/,
+      /^is not that of statement_files in the database$/,
     );
   });
 
@@ -374,7 +363,7 @@ describe('against the database', () => {
     await expectProblem(
       await withDatabase(march),
       'lines.csv',
-      /^line \d+ is not that of the tables of the statement/,
+      /^is not that of the tables of the statement/,
     );
     await queryOnce(
       books.database.url,
@@ -397,8 +386,42 @@ describe('against the database', () => {
       );
     const { gzipSync } = await import('node:zlib');
     await set(gzipSync('org_id\r\n').toString('hex'));
-    await expectProblem(await withDatabase(march), 'days.csv', /^line 1 is not that of statement_files/);
+    await expectProblem(await withDatabase(march), 'days.csv', /^is not that of statement_files/);
     await set(content.toString('hex'));
     expect((await withDatabase(march)).code).toBe(0);
+  });
+});
+
+describe('writing packs', () => {
+  const places = async () => placePacks(await readStatements(books.handle.db, { month: MONTH }));
+
+  test('leaves what is the user’s, and nothing of its own behind', async () => {
+    const out = await mkdtemp(join(books.folder, 'taken-'));
+    await writeFile(join(out, 'mine'), '');
+    await expect(writePacks(books.handle, await places(), { out, signal: SIGNAL })).rejects.toThrow(
+      'the folder is not empty',
+    );
+    const aborted = AbortSignal.abort(new Error('interrupted'));
+    const target = join(books.folder, 'torn');
+    await mkdir(`${target}.partial-1`);
+    await expect(writePacks(books.handle, await places(), { out: target, signal: aborted })).rejects.toThrow(
+      'interrupted',
+    );
+    expect((await readdir(books.folder)).filter((name) => name.startsWith('torn'))).toEqual([
+      'torn.partial-1',
+    ]);
+  });
+
+  test('writes no file that a pack has not, whatever the database says', async () => {
+    await queryOnce(
+      books.database.url,
+      `set session_replication_role = replica;
+       alter table losant_usage.statement_files drop constraint statement_files_name_check;
+       insert into losant_usage.statement_files select statement_id, '../../evil.txt', 0,
+         '' from losant_usage.statements where kind = 'closing'`,
+    );
+    await expect(
+      writePacks(books.handle, await places(), { out: join(books.folder, 'evil'), signal: SIGNAL }),
+    ).rejects.toThrow('the database has a file of a pack called "../../evil.txt"');
   });
 });

@@ -1,17 +1,15 @@
-/** What is lost while a run is under way: the server, its connections, its time, its disk. */
-import pg from 'pg';
+/** What is lost while a run is under way: the server, its disk. */
 import { describe, expect, test } from 'vitest';
 import { type Export, openExport } from '../e2e/export.ts';
 import { firstDifference, readStored, readTruth } from '../e2e/usage.ts';
-import { makeFastFolder, queryOnce } from '../support/databases.ts';
+import { makeFastFolder, queryOnce, withDatabase } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
-import { startOwnPostgres } from '../support/own-postgres.ts';
+import { OwnPostgres } from '../support/own-postgres.ts';
 import { jsonOf, type Refusal, type Running } from '../support/program.ts';
+import { until } from '../support/wait.ts';
 
 const [FROM, TO] = [daysAgo(9), daysAgo(1)];
 const BACKFILL = ['backfill', '--json', '--from', FROM, '--to', TO];
-/** Bounds a wait, well below the time limit of a test: how soon it is over is up to the machine. */
-const SOON = { timeout: 50_000 };
 
 async function open(): Promise<Export & AsyncDisposable> {
   const exported = await openExport({ orgs: 8, seed: 'losses', hostile: false, latencyMs: 60 });
@@ -22,7 +20,7 @@ async function open(): Promise<Export & AsyncDisposable> {
 async function startSlowly({ platform, start }: Export, url?: string): Promise<Running> {
   const program = start(BACKFILL, url === undefined ? {} : { DATABASE_URL: url });
   const asked = async () => ((await platform.control('stats')) as { requests: number }).requests;
-  await expect.poll(asked, SOON).toBeGreaterThanOrEqual(20);
+  await until('it has asked for usage', async () => (await asked()) >= 20);
   return program;
 }
 
@@ -33,30 +31,7 @@ async function finishes({ platform, place, run }: Export): Promise<void> {
   expect(firstDifference(await readStored(place), await readTruth(platform, FROM, TO))).toBeNull();
 }
 
-/** The program's sessions in the midst of a transaction. */
-const IN_TRANSACTION = `from pg_stat_activity where datname = current_database()
-  and application_name = 'losant-usage' and xact_start is not null`;
-
 describe('a loss', { timeout: 60_000 }, () => {
-  test('a statement that the server cancels for its time ends the run, and the next one does the rest', async () => {
-    await using exported = await open();
-    const { place } = exported;
-    const program = await startSlowly(exported);
-    const holder = new pg.Client({ connectionString: place.url });
-    await holder.connect();
-    await holder.query('begin; lock table losant_usage.coverage in exclusive mode');
-    const waiting = `select count(*)::integer as n ${IN_TRANSACTION} and wait_event_type = 'Lock'`;
-    await expect.poll(async () => (await place.query(waiting))[0]?.['n'], SOON).toBe(1);
-    await place.query(`select pg_cancel_backend(pid) ${IN_TRANSACTION}`);
-    await holder.query('rollback');
-    await holder.end();
-    const ended = await program.ended;
-    expect(ended).toMatchObject({ code: 1 });
-    expect(jsonOf<Refusal>(ended).error).toMatchObject({ code: 'database_failed' });
-    expect(await place.query('select status from losant_usage.runs')).toEqual([{ status: 'failed' }]);
-    await finishes(exported);
-  });
-
   // Promise (Numbers): Interrupted anywhere, the next run goes on without a lost, doubled or half-written number.
   test('a disk that is full in the midst of a load leaves no half of it, and the next run does the rest', async () => {
     await using exported = await open();
@@ -77,6 +52,7 @@ describe('a loss', { timeout: 60_000 }, () => {
       message: expect.stringContaining('No space left on device') as string,
       hint: 'free disk space on the database server; the next run does the rest',
     });
+    expect(await place.query('select status from losant_usage.runs')).toEqual([{ status: 'failed' }]);
     const halves = `select from losant_usage.coverage c join losant_usage.usage_days d using (usage_date, org_id)
       where c.stream = 'payload_sources' and c.is_stored <> (d.payload_sources is not null)`;
     expect(await place.query(halves)).toEqual([]);
@@ -87,9 +63,14 @@ describe('a loss', { timeout: 60_000 }, () => {
   // Promise (Database): A server that crashes loses nothing of a run, even where it commits asynchronously by default.
   test('a Postgres that crashes in and after a run loses nothing, though it commits asynchronously', async () => {
     await using exported = await open();
-    await using server = await startOwnServer();
+    await using stack = new AsyncDisposableStack();
+    const server = await OwnPostgres.start(makeFastFolder('losant-usage-crash-'), {
+      initdbFlags: ['--no-sync'],
+      settings: ['timezone=UTC', 'synchronous_commit=off', 'wal_writer_delay=10s'],
+    });
+    stack.defer(() => server.stop());
     await queryOnce(server.url, 'create database usage');
-    const url = server.url.replace(/postgres$/, 'usage');
+    const url = withDatabase(server.url, 'usage');
     const { run, platform } = exported;
     expect(await run(['migrate', '--json'], { DATABASE_URL: url })).toMatchObject({ code: 0 });
     const program = await startSlowly(exported, url);
@@ -103,26 +84,3 @@ describe('a loss', { timeout: 60_000 }, () => {
     expect(firstDifference(stored, await readTruth(platform, FROM, TO))).toBeNull();
   });
 });
-
-interface OwnServer extends AsyncDisposable {
-  readonly url: string;
-  /** Ends it without writing down anything that it had not yet, and starts it again. */
-  crash(): Promise<void>;
-}
-
-/** A server of this test's own, which it may stop. */
-async function startOwnServer(): Promise<OwnServer> {
-  const { url, server, pid, stop } = await startOwnPostgres(makeFastFolder('losant-usage-crash-'), {
-    initdbFlags: ['--no-sync'],
-    settings: ['timezone=UTC', 'synchronous_commit=off', 'wal_writer_delay=10s'],
-  });
-  return {
-    url,
-    crash: async () => {
-      process.kill(pid(), 'SIGQUIT');
-      await server.stop();
-      await server.start();
-    },
-    [Symbol.asyncDispose]: stop,
-  };
-}

@@ -49,62 +49,40 @@ function settings(changes: { readonly west?: string } = {}): string {
 const usage = (args: readonly string[], changes = {}, url = place.url) =>
   runProgram([...args, '--config', settings(changes), '--json'], { DATABASE_URL: url });
 
-describe('before anything is known of the organizations', () => {
-  it('a dry run finds the instance that has the organization, and plans it alone', async () => {
-    const ended = await usage(['run', '--org', westOrg, '--dry-run']);
-    expect(ended.code).toBe(0);
-    expect(jsonOf(ended)).toMatchObject({ instanceId: idOf(west), orgs: 1, cells: 4 });
-  });
-
-  it.each([
-    [['run', '--dry-run']],
-    [['backfill', '--from', daysAgo(3), '--to', day, '--dry-run']],
-    [['run']],
-    [['backfill', '--from', daysAgo(3), '--to', day]],
-  ])('%j with an organization that none has is refused with exit code 2', async (args) => {
-    const ended = await usage([...args, '--org', `${eastOrg},${UNKNOWN}`]);
-    expect(ended.code).toBe(2);
-    expect(jsonOf<Refusal>(ended).error).toEqual({
-      code: 'settings',
-      message: `--org ${UNKNOWN}: of none of 2 instances`,
-      hint: 'check the id, and LOSANT_ORG_IDS, which says which organizations are exported',
-    });
-  });
-});
-
 describe('--org', () => {
+  it.each([[['run', '--dry-run']], [['backfill', '--from', daysAgo(3), '--to', day]]])(
+    'of %j that no instance has is refused with exit code 2',
+    async (args) => {
+      const ended = await usage([...args, '--org', `${eastOrg},${UNKNOWN}`]);
+      expect(ended.code).toBe(2);
+      expect(jsonOf<Refusal>(ended).error.message).toBe(
+        `--org ${eastOrg}, ${UNKNOWN}: not known of any of 2 instances`,
+      );
+    },
+  );
+
   it('takes the instances that have the organizations, and leaves the others alone', async () => {
-    const ended = await usage(['run', '--org', westOrg]);
+    const ended = await usage(['run', '--org', westOrg, '--instance', idOf(west)]);
     expect(ended.code).toBe(0);
-    expect(jsonOf<Report>(ended)).toMatchObject({
-      status: 'complete',
-      orgs: 1,
-      cells: { planned: 4, loaded: 4 },
-    });
+    const complete = { status: 'complete', orgs: 1, cells: { planned: 4, loaded: 4 } };
+    expect(jsonOf<Report>(ended)).toMatchObject(complete);
     const instances = await place.query('select instance_id from losant_usage.instances');
     expect(instances).toEqual([{ instance_id: idOf(west) }]);
-  });
 
-  it('of both instances reads each where it is', async () => {
-    const ended = await usage(['run', '--org', eastOrg, westOrg]);
-    expect(ended.code).toBe(0);
-    expect(jsonOf<Report[]>(ended).map(({ orgs, cells }) => [orgs, cells['planned']])).toEqual([
-      [1, 4],
-      [0, 0],
-    ]);
+    await usage(['run', '--org', eastOrg, '--instance', idOf(east)]);
+    const again = await usage(['run', '--date', day, '--org', eastOrg]);
+    expect(jsonOf<Report>(again)).toMatchObject({ orgs: 1, cells: { planned: 4 } });
+    const both = await usage(['run', '--date', day, '--org', eastOrg, westOrg]);
+    expect(jsonOf<Report[]>(both).map(({ orgs }) => orgs)).toEqual([1, 1]);
   });
 
   it('of an instance that cannot be asked is that instance’s trouble, and stops no other', async () => {
-    await west.control('tokens/revoke', { token: west.token });
-    try {
-      const refused = await usage(['run', '--date', day, '--org', eastOrg, UNKNOWN]);
-      expect(refused.code).toBe(5);
-      const [failure, report] = jsonOf<[Refusal, Report]>(refused);
-      expect(failure.error.code).toBe('unauthorized');
-      expect(report).toMatchObject({ status: 'complete', orgs: 1 });
-    } finally {
-      await west.control('tokens', { token: west.token, scopes: ['all.Instance'] });
-    }
+    await east.control('tokens/revoke', { token: east.token });
+    const refused = await usage(['run', '--date', day, '--org', eastOrg, westOrg]);
+    await east.control('tokens', { token: east.token, scopes: ['all.Instance'] });
+    expect(refused.code).toBe(5);
+    const documents = jsonOf<[Refusal, Report]>(refused);
+    expect(documents).toMatchObject([{ error: { code: 'unauthorized' } }, { status: 'complete' }]);
   });
 });
 

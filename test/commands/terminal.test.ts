@@ -1,15 +1,18 @@
+/** What reaches a terminal, a pipe whose reader is gone, and a disk without room. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { openSync } from 'node:fs';
+import { Writable } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { orgIdsOf, useExport } from '../e2e/export.ts';
 import { daysAgo } from '../support/days.ts';
-import { runProgram } from '../support/program.ts';
-import { runInTerminal } from '../support/terminal.ts';
+import { CLOCK, type Env, LAUNCHER, runProgram } from '../support/program.ts';
 
 const day = daysAgo(1);
 const EVIL = 'evil\x1b[2J\x1b[31mRED\ttab\nline\u009b31m\u202eoverride';
-const ESC = '\x1b';
 /** A colour or a style. */
-const COLOR = new RegExp(`${ESC}\\[\\d+m`, 'g');
+const COLOR = new RegExp(`${String.fromCodePoint(27)}\\[\\d+m`, 'g');
 
 const exported = useExport({ orgs: 3 });
 let orgId: string;
@@ -17,80 +20,59 @@ let orgId: string;
 beforeAll(async () => {
   [orgId = ''] = await orgIdsOf(exported.platform);
   await exported.platform.send('PATCH', `/orgs/${orgId}`, { name: EVIL });
-  // Its devices are missing until the faults end.
+  // Its devices are missing, whatever is tried.
   const faults = { kinds: ['server_error'], orgIds: [orgId], actions: ['deviceCounts'], forever: true };
   await exported.platform.control('config', { faults });
   await exported.run(['run'], { REQUEST_ATTEMPTS: '1' });
 });
 
 /** Without a LOG_LEVEL, which asks for the log. */
-function env(changes: Record<string, string> = {}) {
+function env(changes: Env = {}): Env {
   const { LOG_LEVEL: _, ...settings } = exported.env;
-  return { ...settings, ...changes };
+  return { ...settings, REQUEST_ATTEMPTS: '1', ...changes };
 }
 
-const onTerminal = (args: readonly string[], changes?: Record<string, string>) =>
-  runProgram(args, { TERM: 'xterm-256color', ...env(changes) }, { columns: 120 });
+const onTerminal = (args: readonly string[], changes?: Env) =>
+  runProgram(args, { TERM: 'xterm-256color', ...env(changes) }, { isTerminal: true });
 
 describe('a hostile name', () => {
   const SHOWN = 'evil\\x1b[2J\\x1b[31mRED\\ttab\\nline\\x9b31m\\u202eoverride';
 
   // Promise (Operation): Whatever a name, tag or key contains, no terminal gets a control character of it, no page
   // markup, no CSV cell a formula.
-  it.each([[['gaps']], [['explain', '--org', '$ORG', '--day', day]], [['check']]])(
-    'reaches no terminal and breaks no line in %j',
-    async (args) => {
-      const { stdout } = await onTerminal(args.map((arg) => (arg === '$ORG' ? orgId : arg)));
-      const withoutColors = stdout.replaceAll(COLOR, '');
-      expect(withoutColors.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\u202e]/u);
-      if (args[0] !== 'check') expect(withoutColors).toContain(SHOWN);
-    },
-  );
+  it.each([
+    [['gaps']],
+    [['explain', '--org', '$ORG', '--day', day]],
+    [['check']],
+    [['org', 'show', '--org', '$ORG']],
+  ])('reaches no terminal and breaks no line in %j', async (args) => {
+    const { stdout } = await onTerminal(args.map((arg) => (arg === '$ORG' ? orgId : arg)));
+    const withoutColors = stdout.replaceAll(COLOR, '');
+    expect(withoutColors.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\u202e]/u);
+    if (args[0] !== 'check') expect(withoutColors).toContain(SHOWN);
+  });
 
   it('is the same name in JSON, with the controls escaped', async () => {
-    const [orgId = ''] = await orgIdsOf(exported.platform);
     const { stdout } = await exported.run(['explain', '--org', orgId, '--day', day, '--json']);
     expect(stdout.trimEnd()).not.toMatch(/[\p{Cc}\u202e]/u);
     expect(JSON.parse(stdout)).toMatchObject({ org: { orgName: EVIL } });
   });
 });
 
-describe('a run on a terminal', () => {
-  beforeAll(async () => {
-    await exported.platform.control('config', { faults: null });
-    await exported.run(['run', '--date', day]);
-  });
-
-  it('shows a bar and a short coloured summary, and no log', async () => {
-    const { code, stdout } = await onTerminal(['run', '--date', day], { REQUESTS_PER_SECOND: '30' });
-    expect(code).toBe(0);
-    expect(stdout).toContain(' of 12 numbers | ');
+describe('a terminal', () => {
+  it('shows a short coloured summary of a run and no log, unless that is asked for', async () => {
+    const { code, stdout } = await onTerminal(['run', '--date', day]);
+    expect(code).toBe(3);
     expect(stdout).toMatch(COLOR);
-    expect(stdout).not.toMatch(/run finished|INFO|"level"/);
-    const shown = stripVTControlCharacters(stdout).split('\n').slice(-3);
-    expect(shown[0]).toMatch(
-      /Instance [0-9a-f]{24}: complete, \S+, 3 organizations, \d+ requests, [\d.]+ s$/,
+    const lines = stripVTControlCharacters(stdout).split('\n');
+    expect(lines[0]).toMatch(
+      /^Instance [0-9a-f]{24}: incomplete, \S+, 3 organizations, \d+ requests, [\d.]+ s$/,
     );
-    expect(shown.slice(1)).toEqual(['  12 numbers asked for: 12 unchanged', '']);
-  });
-
-  it.each([
-    ['--verbose', ['--verbose'], {}],
-    ['LOG_LEVEL', [], { LOG_LEVEL: 'info' }],
-  ])('shows the log with %s, after the bar is gone', async (_how, options, changes) => {
-    const slow = { ...changes, REQUESTS_PER_SECOND: '30' };
-    const { stdout } = await onTerminal(['run', '--date', day, ...options], slow);
-    expect(stdout).toContain('run finished');
-    expect(stdout.lastIndexOf(' numbers | ')).toBeGreaterThan(-1);
-    expect(stdout.lastIndexOf(' numbers | ')).toBeLessThan(stdout.indexOf('run finished'));
-  });
-
-  it('prints every count with --verbose, also those that are zero', async () => {
-    const { stdout } = await exported.run(['run', '--date', day, '--verbose']);
-    expect(stdout).toContain(
-      '  12 numbers asked for: 0 new, 0 changed, 12 unchanged, 0 left out, 0 failed, 0 in quarantine, 0 unavailable\n',
+    expect(lines[1]).toBe('  12 numbers asked for: 11 unchanged, 1 failed');
+    expect(stdout).not.toMatch(/INFO|WARN|"level"/);
+    expect((await onTerminal(['run', '--date', day], { LOG_LEVEL: 'info' })).stdout).toContain(
+      'run finished',
     );
-    expect(stdout).toMatch(/\n {2}rows: 0 inserted, 0 updated, 0 deleted, \d+ unchanged\n/);
   });
 
   it.each([
@@ -99,32 +81,75 @@ describe('a run on a terminal', () => {
     ['a terminal that has none', [], { TERM: 'dumb' }],
   ])('has no colours with %s', async (_how, options, changes) => {
     for (const args of [['status'], ['--help'], ['run', '--colour']]) {
-      const { stdout } = await onTerminal([...args, ...options], changes);
-      expect(stdout).not.toMatch(COLOR);
-    }
-  });
-
-  it('has colours in status, help and errors otherwise', async () => {
-    for (const args of [['status'], ['--help'], ['run', '--colour']]) {
       expect((await onTerminal(args)).stdout).toMatch(COLOR);
+      expect((await onTerminal([...args, ...options], changes as Env)).stdout).not.toMatch(COLOR);
     }
-    expect((await runInTerminal(['status'], env())).stdout).toMatch(COLOR);
   });
 
-  it('keeps each line of status within its width', async () => {
-    const { stdout } = await onTerminal(['status', '--no-color']);
-    expect(stdout).toContain('last runs:');
-    expect(stdout.split('\n').filter((line) => line.length > 120)).toEqual([]);
-  });
-});
-
-it('without a terminal there is no colour and no bar, and the log is JSON on stderr', async () => {
-  const { stdout, stderr } = await exported.run(['run', '--date', day]);
-  expect(stdout).not.toContain(ESC);
-  expect(
-    stderr
+  it('is none: no colour, and the log is JSON on stderr', async () => {
+    const { stdout, stderr } = await exported.run(['run', '--date', day], { REQUEST_ATTEMPTS: '1' });
+    expect(stdout).not.toContain('\x1b');
+    const messages = stderr
       .trimEnd()
       .split('\n')
-      .map((line) => (JSON.parse(line) as { msg: string }).msg),
-  ).toEqual(['run finished']);
+      .map((line) => (JSON.parse(line) as { msg: string }).msg);
+    expect(messages).toContain('run finished, something is missing');
+  });
 });
+
+interface Pipes {
+  readonly stdout?: number;
+  /** Streams whose reader goes away before the first line. */
+  readonly closed?: readonly ('stdout' | 'stderr')[];
+}
+
+async function runInto({ stdout, closed = [] }: Pipes, args: readonly string[]) {
+  const { PATH = '', HOME = '' } = process.env;
+  const child = spawn(process.execPath, [LAUNCHER, ...args], {
+    env: { PATH, HOME, ...CLOCK, ...exported.env, REQUEST_ATTEMPTS: '1' },
+    stdio: ['ignore', stdout ?? 'pipe', 'pipe'],
+  });
+  for (const name of closed) child[name]?.destroy();
+  let stderr = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, stderr };
+}
+
+/** A stream whose reader went away before the first line. */
+function closedPipe(): Writable {
+  const failure = Object.assign(new Error('write EPIPE'), { code: 'EPIPE' });
+  return new Writable({ write: (_part, _encoding, done) => done(failure) });
+}
+
+describe('a reader that goes away', () => {
+  it.each([
+    [['gaps']],
+    [['status', '--json']],
+    [['run', '--date', day]],
+    [['backfill', '--from', day, '--to', day, '--force', '--json']],
+  ])('of stdout keeps exit code 3 of %j', async (args) => {
+    const { code, stderr } = await runProgram(args, env(), { stdout: closedPipe() });
+    expect(stderr).not.toMatch(/defect|EPIPE/);
+    expect(code).toBe(3);
+  });
+
+  // Promise (Operation): An exit code is the same whether or not anybody reads the output.
+  it('of a process keeps its exit codes, too', async () => {
+    const { code, stderr } = await runInto({ closed: ['stdout'] }, ['gaps', '--json']);
+    expect(stderr).not.toMatch(/defect|EPIPE/);
+    expect(code).toBe(3);
+    const both = { closed: ['stdout', 'stderr'] } as const;
+    expect((await runInto(both, ['gaps'])).code).toBe(3);
+    expect((await runInto(both, ['run', '--date', 'never', '--json'])).code).toBe(2);
+  });
+});
+
+it.each([[['gaps', '--json']], [['--help']]])(
+  'a full disk under stdout of %j is exit code 1',
+  async (args) => {
+    const { code, stderr } = await runInto({ stdout: openSync('/dev/full', 'w') }, args);
+    expect(stderr).toMatch(/^losant-usage: the result cannot be written: ENOSPC: no space left on device/m);
+    expect(code).toBe(1);
+  },
+);

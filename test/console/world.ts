@@ -4,12 +4,13 @@
  */
 import { gzipSync } from 'node:zlib';
 import { Hono } from 'hono';
-import { PAGES } from '../../src/console/pages.ts';
+import { addPages } from '../../src/console/pages.ts';
 import type { PageSources } from '../../src/console/sources.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
+import { addCells, changeCells } from '../dashboards/cells.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { createClockDatabase } from '../support/clock-database.ts';
 import { queryOnce } from '../support/databases.ts';
@@ -18,7 +19,7 @@ export const INSTANCE = '5c0000000000000000000001';
 /** An instance that is not in the settings. */
 const OTHER = '5c0000000000000000000002';
 export const NOW = Date.parse('2026-11-28T12:00:00Z');
-export const RUN = '00000000-0000-4000-8000-000000000001';
+const RUN = '00000000-0000-4000-8000-000000000001';
 
 const idOf = (number: number) => `0a${`${number}`.padStart(22, '0')}`;
 
@@ -46,92 +47,73 @@ export const HOSTILE_NAME = '<img src=x onerror=alert(1)>\u202e\u0007';
 
 const HOSTILE_BODY = '<script>alert(1)</script>\u202e\u0007';
 
+/** Rows of organizations: name, referral id, plan and limits, created on, removed on. */
+const ROWS: Readonly<Record<keyof typeof ORGS, string>> = {
+  office: `'Office', 'C-1', 'gold', '{"payload": 21500}', '2025-01-01', null`,
+  doubled: `'Doubled', 'C-2', 'gold', '{"payload": 1000000}', '2025-01-01', null`,
+  silent: `'Silent', 'C-3', 'gold', '{"payload": 1000000}', '2025-01-01', null`,
+  newcomer: `'Newcomer', null, 'gold', '{"payload": 1000000}', '2026-11-23', null`,
+  left: `'Left', null, 'gold', '{"payload": 1000000}', '2025-01-01', '2026-11-25'`,
+  gappy: `'Gappy', null, 'gold', '{"payload": 1000000}', '2025-01-01', null`,
+  hourly: `'Hourly', null, null, '{}', '2025-01-01', null`,
+  hostile: `U&'<img src=x onerror=alert(1)>\\202e\\0007', null, 'gold', '{"payload": 1000000}', '2025-01-01', null`,
+};
+
+/** The cells of all tracks on days that meet a condition. */
+const cells = (condition: string) => `select day::date, t.stream, t.org_id from losant_usage.tracks t
+  cross join lateral generate_series(t.first_day::timestamp, t.next_day - 1, interval '1 day') as day where ${condition}`;
+
+const MISSING = `stream = 'payload_totals' and org_id = '${ORGS.gappy}' and usage_date in ('2026-10-10', '2026-11-27')`;
+const ACCEPTED = `stream = 'payload_totals' and org_id = '${ORGS.hostile}' and usage_date = '2026-11-10'`;
+const DOUBTED = `stream = 'device_counts' and org_id = '${ORGS.gappy}' and usage_date = '2026-11-20'`;
+
+const PAYLOADS = `case d.org_id when '${ORGS.office}' then case when extract(isodow from d.usage_date) < 6 then 1000 else 100 end
+  when '${ORGS.doubled}' then case when d.usage_date >= '2026-11-21' then 1000 else 500 end
+  when '${ORGS.silent}' then case when d.usage_date >= '2026-11-25' then 0 else 300 end
+  when '${ORGS.newcomer}' then 50 when '${ORGS.left}' then 700 when '${ORGS.gappy}' then 400 else 240 end::bigint`;
+
 const FILL = `
-insert into losant_usage.instances (instance_id, name, api_url, policy, all_from, listed_at) values
-  ('${INSTANCE}', 'Main', 'https://api.example.com',
-    '{"readAtHours": [0, 6, 24, 48, 72, 168, 720], "finalAtHours": 72, "horizonDays": 90}',
-    '2026-08-01', now()),
-  ('${OTHER}', 'Other', 'https://api.example.com', '{"readAtHours": [0], "finalAtHours": 72, "horizonDays": 90}',
-    '2026-08-01', now());
-insert into losant_usage.organizations (org_id, instance_id, name, referral_id, plan_id, tags, limits, created_on,
-  removed_on, first_seen_at, last_seen_at) values
-  ('${ORGS.office}', '${INSTANCE}', 'Office', 'C-1', 'gold', '[{"key": "region", "value": "eu"}]',
-    '{"payload": 21500}', '2025-01-01', null, now(), now()),
-  ('${ORGS.doubled}', '${INSTANCE}', 'Doubled', 'C-2', 'gold', '[]', '{"payload": 1000000}', '2025-01-01', null,
-    now(), now()),
-  ('${ORGS.silent}', '${INSTANCE}', 'Silent', 'C-3', 'gold', '[]', '{"payload": 1000000}', '2025-01-01', null, now(),
-    now()),
-  ('${ORGS.newcomer}', '${INSTANCE}', 'Newcomer', null, 'gold', '[]', '{"payload": 1000000}', '2026-11-23', null,
-    now(), now()),
-  ('${ORGS.left}', '${INSTANCE}', 'Left', null, 'gold', '[]', '{"payload": 1000000}', '2025-01-01', '2026-11-25',
-    now(), now()),
-  ('${ORGS.gappy}', '${INSTANCE}', 'Gappy', null, 'gold', '[]', '{"payload": 1000000}', '2025-01-01', null, now(),
-    now()),
-  ('${ORGS.hourly}', '${INSTANCE}', 'Hourly', null, null, '[]', '{}', '2025-01-01', null, now(), now()),
-  ('${ORGS.hostile}', '${INSTANCE}', U&'<img src=x onerror=alert(1)>\\202e\\0007', null, 'gold', '[]',
-    '{"payload": 1000000}', '2025-01-01', null, now(), now()),
-  ('${idOf(9)}', '${OTHER}', 'Foreign', null, 'gold', '[]', '{}', '2025-01-01', null, now(), now());
+insert into losant_usage.instances (instance_id, name, api_url, policy, all_from, listed_at)
+select id, name, 'https://api.example.com', '{"finalAtHours": 72, "horizonDays": 90}', '2026-08-01', now()
+from (values ('${INSTANCE}', 'Main'), ('${OTHER}', 'Other')) as i (id, name);
+${Object.entries({ ...ROWS, foreign: `'Foreign', null, 'gold', '{}', '2025-01-01', null` })
+  .map(
+    ([name, row], place) => `insert into losant_usage.organizations (org_id, instance_id, tags, first_seen_at,
+  last_seen_at, name, referral_id, plan_id, limits, created_on, removed_on)
+values ('${idOf(place + 1)}', '${name === 'foreign' ? OTHER : INSTANCE}',
+  '${name === 'office' ? '[{"key": "region", "value": "eu"}]' : '[]'}', '2026-08-01', now(), ${row});`,
+  )
+  .join('\n')}
 insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
 select o.org_id, s.stream, greatest(date '2026-08-01', o.created_on), coalesce(o.removed_on, date '2026-11-28'),
   o.removed_on - 1
 from losant_usage.organizations o cross join losant_usage.streams s
 where s.stream <> 'payload_hours' or o.org_id = '${ORGS.hourly}';
-
-create temporary table cell as
-select t.org_id, t.stream, day::date as usage_date,
-  case when t.org_id = '${ORGS.gappy}' and (day in ('2026-10-10', '2026-11-27') and t.stream = 'payload_totals') then
-    'missing'
-    when t.org_id = '${ORGS.gappy}' and day = '2026-11-20' and t.stream = 'device_counts' then 'in_doubt'
-    when t.org_id = '${ORGS.hostile}' and day = '2026-11-10' and t.stream = 'payload_totals' then 'accepted'
-    when day >= '2026-11-25' then 'stored' else 'final' end as standing
-from losant_usage.tracks t cross join lateral generate_series(t.first_day::timestamp, t.next_day - 1, interval
-  '1 day') as day;
-
-insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision,
-  verified_at, attempted_at, next_read_at,
-  attempts, first_loaded_at, finalized_at, run_id, reason, message)
-select c.usage_date, c.org_id, c.stream, c.standing::losant_usage.standing, c.standing not in ('missing', 'accepted'),
-  c.standing not in ('missing', 'accepted'), case when c.standing in ('missing', 'accepted') then 0 else 1 end,
-  case when c.standing <> 'missing' then e.read_at end, e.read_at,
-  case when c.standing in ('missing', 'in_doubt', 'stored') then timestamptz '2026-11-28T13:00Z' end, case c.standing
-    when 'missing' then 2 else 0 end,
-  case when c.standing not in ('missing', 'accepted') then e.day_end end, case c.standing when 'final' then e.read_at
-    end, '${RUN}',
-  case c.standing when 'missing' then 'server_error' when 'in_doubt' then 'contradicted' when 'accepted' then 'waived'
-    end,
-  case c.standing when 'missing' then 'HTTP 500' when 'in_doubt' then 'sources are above zero' when 'accepted' then
-    'a test' end
-from cell c cross join lateral (select (c.usage_date + 1)::timestamp at time zone 'UTC' as day_end) as d
-cross join lateral (select d.day_end, d.day_end + case c.standing when 'stored' then interval '15 minutes' else
-  interval '80 hours' end as read_at) as e;
+${addCells(cells(`day < '2026-11-25'`), 'final')}
+${addCells(cells(`day >= '2026-11-25'`), 'stored')}
+${changeCells(MISSING, 'missing', { message: 'HTTP 500' })}
+${changeCells(DOUBTED, 'in_doubt', { reason: 'contradicted', message: 'sources are above zero' })}
+${changeCells(ACCEPTED, 'accepted', { reason: 'waived', message: 'a test', isStored: false })}
+update losant_usage.coverage set next_read_at = '2026-11-28T13:00Z' where standing not in ('final', 'accepted');
+update losant_usage.coverage set attempts = 2, attempted_at = '2026-11-28T11:00Z' where standing = 'missing';
 
 insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total,
-  notebook_minutes, notebook_completed,
-  notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count, payload_all_count, payload_all_bytes,
-    payload_source_count,
-  payload_sources, hours_billable_count, hours_all_count, hours_all_bytes)
-select d.usage_date, d.org_id, 1, 0, 10, 5, 1, 0, 0, 0, p.payloads, p.payloads, p.payloads * 100, q.payloads,
+  notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count,
+  payload_all_count, payload_all_bytes, payload_source_count, payload_sources, hours_billable_count, hours_all_count,
+  hours_all_bytes)
+select d.usage_date, d.org_id, 1, 0, 10, 5, 1, 0, 0, 0, q.payloads, q.payloads, q.payloads * 100, q.payloads,
   jsonb_build_object('mqtt', jsonb_build_object('device', q.payloads - q.payloads / 4), 'timer',
-    jsonb_build_object('timer.flow', q.payloads / 4)),
-  h.counts, h.counts, h.counts
-from (select distinct org_id, usage_date from cell) as d
+    jsonb_build_object('timer.flow', q.payloads / 4)), h.counts, h.counts, h.counts
+from (select distinct org_id, usage_date from losant_usage.coverage) as d
+cross join lateral (select ${PAYLOADS} as payloads) as q
 cross join lateral (
-  select case d.org_id when '${ORGS.office}' then case when extract(isodow from d.usage_date) < 6 then 1000 else 100 end
-    when '${ORGS.doubled}' then case when d.usage_date >= '2026-11-21' then 1000 else 500 end
-    when '${ORGS.silent}' then case when d.usage_date >= '2026-11-25' then 0 else 300 end
-    when '${ORGS.newcomer}' then 50 when '${ORGS.left}' then 700 when '${ORGS.gappy}' then 400 else 240 end::bigint as
-      payloads
-) as q
-cross join lateral (
-  select case when exists (select from cell c where c.org_id = d.org_id and c.usage_date = d.usage_date and c.stream =
-    'payload_totals'
-    and c.standing in ('missing', 'accepted')) then null else q.payloads end as payloads
-) as p
-cross join lateral (
-  select case when d.org_id = '${ORGS.hourly}' then (select array_agg(case when hour between 8 and 17 then 24 else 0
-    end::bigint order by hour)
+  select case when d.org_id = '${ORGS.hourly}' then (
+    select array_agg(case when hour between 8 and 17 then 24 else 0 end::bigint order by hour)
     from generate_series(0, 23) as hour) end as counts
 ) as h;
+update losant_usage.usage_days u set payload_billable_count = null, payload_all_count = null, payload_all_bytes = null
+from losant_usage.coverage c
+where c.usage_date = u.usage_date and c.org_id = u.org_id and c.stream = 'payload_totals' and not c.is_stored;
 
 insert into losant_usage.waivers (org_id, stream, usage_date, reason, waived_by) values ('${ORGS.hostile}',
   'payload_totals', '2026-11-10', 'a test', 'anna');
@@ -150,10 +132,12 @@ insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, from_
     '2026-11-28T00:15Z', '2026-11-28T00:17:05Z', 'pod-1', '1.2.3');
 
 -- September is closed, and 500 payloads of the office came later.
-insert into losant_usage.statements (statement_id, instance_id, month, number, kind, orgs, rules, controls, closed_at,
-  closed_by, manifest, manifest_sha256)
-values ('00000000-0000-4000-8000-000000000009', '${INSTANCE}', '2026-09-01', 1, 'closing', 8, '{}', '{}',
-  '2026-10-05T08:00Z', 'clerk', '{}', decode(repeat('00', 32), 'hex'));
+with closing as (
+  insert into losant_usage.statements (statement_id, instance_id, month, number, kind, orgs, rules, controls, closed_at,
+    closed_by, manifest, manifest_sha256)
+  values ('00000000-0000-4000-8000-000000000009', '${INSTANCE}', '2026-09-01', 1, 'closing', 8, '{}', '{}',
+    '2026-10-05T08:00Z', 'clerk', '{}', decode(repeat('00', 32), 'hex'))
+)
 insert into losant_usage.statement_lines
 select '00000000-0000-4000-8000-000000000009', d.org_id, d.metric, d.month, d.org_name, d.referral_id, d.plan_id,
   d.customer_id, d.is_customer_changed, d.unit, d.kind,
@@ -209,7 +193,7 @@ export async function openWorld(): Promise<World> {
     now: () => NOW,
   };
   const app = new Hono();
-  for (const page of PAGES) app.get(page.path, page.open(sources));
+  addPages(app, sources);
   const open = async (path: string) => {
     // A page that is still being counted says so, and is asked again.
     for (;;) {

@@ -1,17 +1,30 @@
 /** A database with known numbers, looked at on 26 November 2026, asked in any time zone. */
 import pg from 'pg';
-import { addCells, changeCells } from '../support/cells.ts';
 import { createClockDatabase } from '../support/clock-database.ts';
 import { queryOnce } from '../support/databases.ts';
+import { addCells, changeCells } from './cells.ts';
+import type { Chosen } from './dashboards.ts';
 
-export const NORTH = '5c0000000000000000000001';
-export const SOUTH = '5c0000000000000000000002';
+const NORTH = '5c0000000000000000000001';
+const SOUTH = '5c0000000000000000000002';
 export const ACME = '5d0000000000000000000001';
 export const GLOBEX = '5d0000000000000000000002';
 export const SILENT = '5d0000000000000000000003';
 export const HOSTILE_NAME = `O'Brien "<b>" $1 \\ {{x}}`;
 
 export const ZONES = ['UTC', 'America/Los_Angeles', 'Pacific/Kiritimati'];
+
+/** Begins on 31 October in Los Angeles, and ends on 21 November in Kiritimati. */
+export const CHOSEN: Chosen = {
+  from: '2026-11-01T06:30:00Z',
+  to: '2026-11-20T18:00:00Z',
+  variables: {
+    instance: [NORTH, SOUTH],
+    metric: ['payload_billable_count'],
+    comparison: ['weekdays'],
+    org: [ACME],
+  },
+};
 
 const LOOKED_AT = Date.parse('2026-11-26T09:00:00Z');
 const STATEMENT = '00000000-0000-4000-8000-000000000002';
@@ -72,7 +85,9 @@ const RECORD = `
     days_missing, days_unreported)
   values ('${STATEMENT}', '${GLOBEX}', 'notebook_minutes', '2026-10-01', 'Globex', 'cus_1', false, 'minutes',
     'flow', 90, 90,
-    31, 31, 31, 0, 0, 0, 0, 0, 0);`;
+    31, 31, 31, 0, 0, 0, 0, 0, 0);
+  update losant_usage.coverage set first_loaded_at = '2026-11-05 00:00Z'
+  where org_id = '${GLOBEX}' and stream = 'notebook_minutes' and usage_date = '2026-10-31';`;
 
 const SEED = `
   begin;

@@ -12,8 +12,26 @@ import { migrateToHead, readPending, readSchemaState, requireSchema } from '../.
 import { createDatabase } from '../../src/database/open.ts';
 import { answer, type Ledger, openLedger } from '../ledger/ledger.ts';
 import { runProgram } from '../support/program.ts';
-import { COST_CENTER } from '../support/releases.ts';
 import { devices, named } from '../usage/cells.ts';
+
+/** A column of organizations with its data, and a view that shows it. */
+const COST_CENTER = `
+alter table losant_usage.organizations add column cost_center text;
+comment on column losant_usage.organizations.cost_center is 'Cost center: the tag as last seen; null if it has none.';
+set local losant_usage.program = 'migration';
+update losant_usage.organizations o set cost_center = t.value
+from losant_usage.organization_tags t where t.org_id = o.org_id and t.key = 'cost_center' and t.nth = 1;
+create or replace view losant_usage.organization_tags as
+select o.org_id, tag.key, tag.value,
+  row_number() over (partition by o.org_id, tag.key order by tag.place)::integer as nth, o.cost_center
+from losant_usage.organizations o
+cross join lateral (
+  select t.item ->> 'key' as key, t.item ->> 'value' as value, t.place
+  from jsonb_array_elements(o.tags) with ordinality as t (item, place)
+) as tag;
+comment on column losant_usage.organization_tags.cost_center is 'Cost center of the organization.';
+select losant_usage.grant_rights();
+`;
 
 let folder: string;
 let ledger: Ledger;

@@ -9,7 +9,7 @@ import {
   streamView,
   type ViewRequest,
 } from '../../src/queries/view-rows.ts';
-import { answer, INSTANCE, useLedger } from '../ledger/ledger.ts';
+import { answer, useLedger } from '../ledger/ledger.ts';
 import { devices, named, totals } from '../usage/cells.ts';
 
 const given = useLedger('2026-11-24T12:00:00.000Z');
@@ -38,7 +38,7 @@ async function read(name: string, asked: Partial<Omit<ViewRequest, 'name' | 'vie
   const view = exportedView(name);
   if (view === null) throw new Error(`${name} is not exported`);
   const pages: (readonly Row[])[] = [];
-  const request = { range: DAYS, instanceIds: null, orgIds: null, ...asked, name, view, columns };
+  const request = { range: DAYS, ...asked, name, view, columns };
   const take = async (rows: readonly Row[]) => {
     pages.push(rows);
     return await Promise.resolve(pages.length < 10);
@@ -69,19 +69,20 @@ test('each value comes as its exact text, in the order of date and key', async (
 });
 
 test('rows come page by page, all of them', async () => {
-  const { pages } = await read('cells', { orgIds: [one] });
-  expect(pages.map(({ length }) => length)).toEqual([250, 46]);
+  const { pages } = await read('cells');
+  expect(pages.map(({ length }) => length)).toEqual([250, 54]);
 });
 
 test('a month is there if one of its days is asked for, and its sum is exact', async () => {
   const range = { from: '2026-11-10', to: '2026-11-11' };
-  const { rows } = await read('monthly_usage', { range, instanceIds: [INSTANCE], orgIds: [two] });
-  expect(rows).toMatchObject([{ month: '2026-11-01', payload_all_bytes: '18014398509481982' }]);
-  expect((await read('device_counts', { instanceIds: ['5c0000000000000000000009'] })).rows).toEqual([]);
+  const { rows } = await read('monthly_usage', { range });
+  expect(rows.filter(({ org_id }) => org_id === two)).toMatchObject([
+    { month: '2026-11-01', payload_all_bytes: '18014398509481982' },
+  ]);
 });
 
 test.each(exportedViewNames)('%s can be read by the columns that it is said to have', async (name) => {
-  const { columns } = await read(name, { instanceIds: [INSTANCE], orgIds: [two] });
+  const { columns } = await read(name);
   const { date, end = date, key } = exportedView(name) ?? { date: '', key: [] };
   const kinds = new Map(columns.map((column) => [column.name, column.kind]));
   expect([end, ...key].filter((column) => column !== null && !kinds.has(column))).toEqual([]);

@@ -5,8 +5,8 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { type Simulator, startSimulator } from '../../simulator/server.ts';
-import { CHOSEN } from '../dashboards/chosen.ts';
 import { dashboards, fillIn, questions, sqlQueries } from '../dashboards/dashboards.ts';
+import { CHOSEN } from '../dashboards/world.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { runProgram } from '../support/program.ts';

@@ -1,4 +1,3 @@
-import { vi } from 'vitest';
 import type { SimulatorOptions } from '../../simulator/server.ts';
 import { useOpened } from '../opened.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
@@ -13,13 +12,10 @@ import {
 } from '../support/program.ts';
 import { createPlace, type Place } from './usage.ts';
 
-/** Each test starts the program several times: on a machine that is busy otherwise, that takes its time. */
-vi.setConfig({ testTimeout: 90_000 });
-
 /** As fast as the machine is. */
 const FAST: Env = { REQUESTS_PER_SECOND: '2000', REQUEST_CONCURRENCY: '32', LOG_LEVEL: 'info' };
 
-/** A platform at today's date, and a database to export it to. */
+/** A platform at today's date, or at that of `now`, and a database to export it to. */
 export interface Export {
   readonly platform: Platform;
   readonly place: Place;
@@ -29,33 +25,32 @@ export interface Export {
   readonly start: (args: readonly string[], env?: Env) => Running;
   /** As a process of its own, for what only a process shows. */
   readonly spawn: (args: readonly string[], env?: Env) => Spawned;
-  /** Frees the platform's port before the end. */
-  readonly stopPlatform: () => Promise<void>;
   close(): Promise<void>;
 }
 
 export async function openExport(
   options: SimulatorOptions = {},
-  kind: Place['kind'] = 'postgres',
+  given: Place['kind'] | Place = 'postgres',
 ): Promise<Export> {
-  const platform = await startPlatform({ now: Date.now, ...options });
-  const place = await createPlace(kind);
-  let isUp = true;
-  const stopPlatform = async () => {
-    if (isUp) await platform[Symbol.asyncDispose]();
-    isUp = false;
+  const { now: hostNow = Date.now } = options;
+  const platform = await startPlatform({ now: hostNow, ...options });
+  const place = typeof given === 'string' ? await createPlace(given) : given;
+  const env = {
+    ...FAST,
+    LOSANT_API_URL: platform.url,
+    LOSANT_INSTANCE_ID: platform.instanceId,
+    LOSANT_API_TOKEN: platform.token,
+    DATABASE_URL: place.url,
   };
-  const env = { ...FAST, ...accessTo(platform), DATABASE_URL: place.url };
   return {
     platform,
     place,
     env,
-    run: (args, changes = {}) => runProgram(args, { ...env, ...changes }),
-    start: (args, changes = {}) => startProgram(args, { ...env, ...changes }),
+    run: (args, changes = {}) => runProgram(args, { ...env, ...changes }, { hostNow }),
+    start: (args, changes = {}) => startProgram(args, { ...env, ...changes }, { hostNow }),
     spawn: (args, changes = {}) => spawnProgram(args, { ...env, ...changes }),
-    stopPlatform,
     close: async () => {
-      await stopPlatform();
+      await platform[Symbol.asyncDispose]();
       await place.remove();
     },
   };
@@ -67,11 +62,6 @@ export function useExport(options: SimulatorOptions = {}): Export {
     () => openExport(options),
     (opened) => opened.close(),
   );
-}
-
-/** The settings that name a platform. */
-function accessTo({ url, instanceId, token }: Platform): Env {
-  return { LOSANT_API_URL: url, LOSANT_INSTANCE_ID: instanceId, LOSANT_API_TOKEN: token };
 }
 
 /** The ids of all organizations, in order, in lower case: those of deleted ones too. */

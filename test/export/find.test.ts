@@ -2,7 +2,8 @@ import { expect, it } from 'vitest';
 import { readDuePages } from '../../src/export/find.ts';
 import { Refusals } from '../../src/export/refusals.ts';
 import { DAY_MS } from '../../src/usage/day.ts';
-import { openStage, orgIdsOf, POLICY, type Stage } from './stage.ts';
+import { POLICY } from '../usage/cells.ts';
+import { openStage, type Stage } from './stage.ts';
 
 /** 101 organizations with five days due, two of them older than a week: two pages of each age. */
 async function openDue(): Promise<Stage> {
@@ -19,30 +20,30 @@ const WAKE_UP_MS = 900_000;
 
 // Promise (Runs): A long backfill never delays yesterday.
 it('reads the last week of all organizations first, then older days, and ends', async () => {
-  await using stage = await openDue();
-  const pages = await readAll(stage, {});
-  expect(pages).toEqual(['young 1-100', 'young 101', 'older 1-100', 'older 101']);
+  expect(await readAll(await openDue(), {})).toEqual([
+    'young 1-100',
+    'young 101',
+    'older 1-100',
+    'older 101',
+  ]);
 });
 
 it('begins with the last week again when a wake-up has passed, and goes on with older days where it was', async () => {
-  await using stage = await openDue();
-  const pages = await readAll(stage, { 3: WAKE_UP_MS });
+  const pages = await readAll(await openDue(), { 3: WAKE_UP_MS });
   expect(pages).toEqual(['young 1-100', 'young 101', 'older 1-100', 'young 1-100', 'young 101', 'older 101']);
 });
 
 it('discovers and fills again when a day has ended, before its next page', async () => {
-  await using stage = await openDue();
-  const pages = await readAll(stage, { 1: DAY_MS });
+  const pages = await readAll(await openDue(), { 1: DAY_MS });
   expect(pages).toEqual(['young 1-100', 'new day', 'young 1-100', 'young 101', 'older 1-100', 'older 101']);
 });
 
 /** Returns the pages, by the place of their organizations; the clock moves on after some of them. */
 async function readAll(stage: Stage, steps: Readonly<Record<number, number>>): Promise<string[]> {
   const { db, instanceId } = stage.context();
-  const ids = await orgIdsOf(stage.platform);
-  ids.sort();
+  const ids = stage.orgIds.toSorted();
   const seen: string[] = [];
-  let nowMs = stage.nowMs();
+  let nowMs = stage.now();
   const seeking = {
     scope: { instanceId, orgIds: null, streams: null, range: null },
     nextPassMs: () => nowMs + WAKE_UP_MS,

@@ -37,11 +37,11 @@ test('leaves nothing behind when it is discarded', async () => {
 });
 
 test.each([
-  ['nowhere/a.csv', /nowhere\/a\.csv cannot be written: there is no folder .*nowhere$/, /create the folder/],
+  ['nowhere/a.csv', /nowhere\/a\.csv cannot be written: there is no folder .*nowhere$/, /name a place/],
   ['taken', /taken is a folder, not a file$/, /name a file/],
   [
     'file/a.csv',
-    /file\/a\.csv cannot be written: a part of its path is a file, not a folder$/,
+    /file\/a\.csv cannot be written: ENOTDIR: not a directory$/,
     /place where this user may write/,
   ],
   ['/dev/full', /^\/dev\/full is a device or pipe, not a file$/, /name a file/],

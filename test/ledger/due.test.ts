@@ -9,13 +9,16 @@ import {
   readDuePage,
   retryFailed,
 } from '../../src/ledger/due.ts';
+import { hasGaps } from '../../src/ledger/gaps.ts';
 import { markRemoved } from '../../src/ledger/organizations.ts';
+import type { Verdict } from '../../src/usage/cell.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import { devices, failed, minutes, named, POLICY, refused, silence } from '../usage/cells.ts';
 import { answer, INSTANCE, type Ledger, useLedger, WRITE } from './ledger.ts';
 
 const given = useLedger('2026-11-24T00:15:00.000Z');
 const DEVICES = ['device_counts'];
+const BOTH = ['device_counts', 'notebook_minutes'];
 const ALL: DueScope = { instanceId: INSTANCE, orgIds: null, streams: null, range: null };
 let ledger: Ledger;
 
@@ -29,16 +32,8 @@ const setNext = (orgId: string, day: string, next: string | null) =>
   ledger.asProgram(sql`update losant_usage.coverage set next_read_at = ${next}
     where org_id = ${orgId} and usage_date = ${day}`);
 const page = async (scope: Partial<DueScope> = {}, options: Partial<PageOptions> = {}) => {
-  const place = {
-    nowMs: ledger.nowMs,
-    policy: POLICY,
-    afterOrgId: '',
-    sinceMs: null,
-    from: null,
-    to: null,
-    stopped: [],
-    ...options,
-  };
+  const now = { nowMs: ledger.nowMs, policy: POLICY };
+  const place = { ...now, afterOrgId: '', sinceMs: null, from: null, to: null, stopped: [], ...options };
   return await readDuePage(ledger.db, { ...ALL, ...scope }, place);
 };
 const show = (cells: Awaited<ReturnType<typeof page>>) =>
@@ -53,10 +48,6 @@ describe('a page', () => {
     await setNext(orgId, '2026-11-22', '2026-11-24T00:15:00.000Z');
     await setNext(orgId, '2026-11-23', null);
     expect(show(await page())).toEqual([`${orgId.slice(-2)} 11-22 device_counts`]);
-    expect(await countDue(ledger.db, ALL, { nowMs: ledger.nowMs, policy: POLICY })).toEqual({
-      cells: 1,
-      orgs: 1,
-    });
   });
 
   test('has only what is in scope, of streams that go on, and of days that were asked for', async () => {
@@ -64,22 +55,20 @@ describe('a page', () => {
     const one = await ledger.want(days, ['device_counts', 'payload_totals']);
     const two = await ledger.want(days, DEVICES);
     const [a, b] = [one.slice(-2), two.slice(-2)];
-    expect(show(await page({ orgIds: [two] }))).toEqual([
-      `${b} 11-22 device_counts`,
-      `${b} 11-23 device_counts`,
-    ]);
-    expect(show(await page({ streams: ['payload_totals'] }, { from: '2026-11-23' }))).toEqual([
-      `${a} 11-23 payload_totals`,
-    ]);
-    expect(show(await page({ orgIds: [one] }, { stopped: ['payload_totals'], to: '2026-11-22' }))).toEqual([
-      `${a} 11-22 device_counts`,
-    ]);
     const range = { from: '2026-11-22', to: '2026-11-22' };
-    expect(show(await page({ range, orgIds: [two] }))).toEqual([`${b} 11-22 device_counts`]);
-    expect(await page({ range }, { from: '2026-11-23' })).toEqual([]);
-    const options = { nowMs: ledger.nowMs, policy: POLICY };
-    expect(await countDue(ledger.db, { ...ALL, range }, options)).toEqual({ cells: 3, orgs: 2 });
-    expect(await page({ instanceId: '5c00000000000000000000ff' })).toEqual([]);
+    const [totals, stopped] = [{ streams: ['payload_totals'] }, { stopped: ['payload_totals'] }];
+    for (const [scope, options, expected] of [
+      [{ orgIds: [two] }, {}, [`${b} 11-22 device_counts`, `${b} 11-23 device_counts`]],
+      [totals, { from: '2026-11-23' }, [`${a} 11-23 payload_totals`]],
+      [{ orgIds: [one] }, { ...stopped, to: '2026-11-22' }, [`${a} 11-22 device_counts`]],
+      [{ orgIds: [two], range }, {}, [`${b} 11-22 device_counts`]],
+      [{ range }, { from: '2026-11-23' }, []],
+      [{ instanceId: '5c00000000000000000000ff' }, {}, []],
+    ] as const) {
+      expect(show(await page(scope, options))).toEqual(expected);
+    }
+    const now = { nowMs: ledger.nowMs, policy: POLICY };
+    expect(await countDue(ledger.db, { ...ALL, range }, now)).toEqual({ cells: 3, orgs: 2 });
   });
 
   test('has nothing past the horizon, even if it was set due', async () => {
@@ -103,27 +92,18 @@ describe('a page', () => {
   });
 
   test('is of 100 organizations that have something due, in the order of their ids', async () => {
-    await ledger.asProgram(
-      sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
-        select lpad(n::text, 24, '0'), ${INSTANCE}, 'Acme', now(), now() from generate_series(1, 230) as n`,
-    );
+    await ledger.newOrgs(230);
     await ledger.prepare({ streams: DEVICES });
     await ledger.asProgram(
       sql`update losant_usage.coverage set next_read_at = '2026-12-01' where org_id like '%1'`,
     );
-    const sizes: number[] = [];
-    const seen: string[] = [];
-    for (let afterOrgId = ''; ; ) {
-      const cells = await page({}, { afterOrgId });
-      if (cells.length === 0) break;
-      const orgIds = [...new Set(cells.map(({ orgId }) => orgId))];
-      sizes.push(orgIds.length);
-      seen.push(...orgIds);
-      afterOrgId = orgIds.at(-1) ?? '';
-    }
-    expect(sizes).toEqual([100, 100, 7]);
-    expect(seen).toEqual(seen.toSorted());
-    expect(new Set(seen).size).toBe(207);
+    const pages: string[][] = [[]];
+    do {
+      const cells = await page({}, { afterOrgId: pages.at(-1)?.at(-1) ?? '' });
+      pages.push([...new Set(cells.map(({ orgId }) => orgId))]);
+    } while (pages.at(-1)?.length);
+    expect(pages.map(({ length }) => length)).toEqual([0, 100, 100, 7, 0]);
+    expect(pages.flat()).toEqual([...new Set(pages.flat())].toSorted());
   });
 
   test('is found through the index of what is due, organization by organization', async () => {
@@ -138,10 +118,7 @@ describe('a page', () => {
 });
 
 test('a run by hand reads again at once what failed, in its scope and inside the horizon', async () => {
-  const orgId = await ledger.want({ from: '2026-11-22', to: '2026-11-23' }, [
-    'device_counts',
-    'notebook_minutes',
-  ]);
+  const orgId = await ledger.want({ from: '2026-11-22', to: '2026-11-23' }, BOTH);
   const other = await ledger.want({ from: '2026-11-23', to: '2026-11-23' }, DEVICES);
   await ledger.load([
     answer(orgId, 'device_counts', '2026-11-22', refused),
@@ -190,8 +167,7 @@ describe('another policy sets the next reads inside the horizon anew', () => {
       read('2026-11-20', '2026-11-24T00:15:00.000Z'),
       read('2026-11-22', '2026-11-23T06:15:00.000Z'),
     ]);
-    await ledger.asProgram(sql`update losant_usage.coverage set next_read_at = '2026-11-26T00:00:00Z'
-      where org_id = ${orgId} and usage_date = '2026-11-22'`);
+    await setNext(orgId, '2026-11-22', '2026-11-26T00:00:00Z');
     await apply({ ...POLICY, ...changes });
     const next = await nextOf(orgId);
     expect([next[0], next[2], next[4], next[5]]).toEqual(expected);
@@ -199,10 +175,7 @@ describe('another policy sets the next reads inside the horizon anew', () => {
 
   test('keeps retries, and the hour after which a zero that nobody named is asked for again', async () => {
     await ledger.prepare();
-    const orgId = await ledger.want({ from: '2026-11-19', to: '2026-11-20' }, [
-      'device_counts',
-      'notebook_minutes',
-    ]);
+    const orgId = await ledger.want({ from: '2026-11-19', to: '2026-11-20' }, BOTH);
     await ledger.load([
       answer(orgId, 'device_counts', '2026-11-20', refused),
       answer(orgId, 'notebook_minutes', '2026-11-20', silence),
@@ -239,10 +212,7 @@ describe('another policy sets the next reads inside the horizon anew', () => {
   });
 
   test('of many organizations, page by page, and of none that was deleted', async () => {
-    await ledger.asProgram(
-      sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
-        select lpad(n::text, 24, '0'), ${INSTANCE}, 'Acme', now(), now() from generate_series(1, 205) as n`,
-    );
+    await ledger.newOrgs(205);
     await ledger.prepare({ streams: DEVICES });
     const gone = '000000000000000000000150';
     await markRemoved(ledger.db, WRITE, { orgIds: [gone], today: '2026-11-24' });
@@ -259,4 +229,32 @@ describe('another policy sets the next reads inside the horizon anew', () => {
     await apply({ ...POLICY, readAtHours: [2, 100] });
     expect(await ledger.list(versions)).toEqual(before);
   });
+});
+
+test('a command that named days answers for gaps in its scope, and for numbers whose newest read failed', async () => {
+  await ledger.setTime('2026-11-24T12:00:00.000Z');
+  const orgId = await ledger.want({ from: '2026-11-22', to: '2026-11-22' }, BOTH);
+  const read = (stream: string, verdict: Verdict, seconds = 0) =>
+    ledger.load([
+      { ...answer(orgId, stream, '2026-11-22', verdict), sentAtMs: ledger.nowMs + seconds * 1_000 },
+    ]);
+  const has = (scope: Partial<DueScope> = {}) => hasGaps(ledger.db, { ...ALL, ...scope });
+  await read('device_counts', named(devices(4, 1, 17)));
+  for (const [scope, expected] of [
+    [{}, true],
+    [{ streams: ['notebook_minutes'], orgIds: [orgId] }, true],
+    [{ range: { from: '2026-11-22', to: '2026-11-23' } }, true],
+    [{ streams: DEVICES }, false],
+    [{ orgIds: ['f'.repeat(24)] }, false],
+    [{ range: { from: '2026-11-23', to: '2026-11-23' } }, false],
+    [{ instanceId: '5c00000000000000000000ff' }, false],
+  ] as const) {
+    expect(await has(scope)).toBe(expected);
+  }
+  await read('notebook_minutes', silence);
+  expect(await has()).toBe(false);
+  await read('device_counts', failed, 1);
+  expect(await has()).toBe(true);
+  await read('device_counts', named(devices(4, 1, 17)), 2);
+  expect(await has()).toBe(false);
 });

@@ -4,9 +4,8 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { addDays, applyTracks, endInstance, fillInstance } from '../../src/ledger/fill.ts';
 import { markRemoved, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import type { Organization } from '../../src/usage/organization.ts';
-import { queryOnce } from '../support/databases.ts';
 import { devices, failed, minutes, named, POLICY, silence } from '../usage/cells.ts';
-import { answer, INSTANCE, type Ledger, useLedger, WRITE } from './ledger.ts';
+import { answer, INSTANCE, type Ledger, type RunSettings, useLedger, WRITE } from './ledger.ts';
 
 const given = useLedger('2026-11-24T00:15:00.000Z');
 let ledger: Ledger;
@@ -18,10 +17,12 @@ beforeEach(async () => {
   await ledger.setTime('2026-11-24T00:15:00.000Z');
 });
 
-const setTime = async (instant: string) => {
+/** Does at a time what a run does before it reads. */
+const prepareAt = async (instant: string, settings: RunSettings = {}) => {
   await ledger.setTime(instant);
-  return ledger;
+  await ledger.prepare(settings);
 };
+const ONLY_DEVICES = { streams: DEVICES };
 const daysOf = (orgId: string, stream?: string) => ledger.daysOf(orgId, stream);
 const unfilled = () => ledger.ask(sql`select from losant_usage_internal.unfilled`);
 const remove = (orgId: string, today: string) => markRemoved(ledger.db, WRITE, { orgIds: [orgId], today });
@@ -42,6 +43,11 @@ const seeAgain = (orgId: string) => {
   const seen = { instanceId: INSTANCE, organizations: [organization], unreadable: [], policy: POLICY };
   return upsertOrganizations(ledger.db, WRITE, { ...seen, nowMs: ledger.nowMs });
 };
+/** An answer of device counts, asked for at an instant. */
+const devicesAt = (orgId: string, day: string, sentAt: string) => ({
+  ...answer(orgId, 'device_counts', day, named(devices(4, 1, 17))),
+  sentAtMs: Date.parse(sentAt),
+});
 const setCreated = (orgId: string, day: string) =>
   ledger.asProgram(sql`update losant_usage.organizations set created_on = ${day} where org_id = ${orgId}`);
 
@@ -63,45 +69,37 @@ describe('a track begins', () => {
 
   test('with the creation day of an organization that appears later, but not before the first run', async () => {
     await ledger.prepare();
-    await setTime('2026-11-28T00:15:00.000Z');
-    const [young, old] = [
-      await ledger.newOrg({ createdOn: '2026-11-25' }),
-      await ledger.newOrg({ createdOn: '2024-01-01' }),
-    ];
+    await ledger.setTime('2026-11-28T00:15:00.000Z');
+    const young = await ledger.newOrg({ createdOn: '2026-11-25' });
+    const old = await ledger.newOrg({ createdOn: '2024-01-01' });
     const today = await ledger.newOrg({ createdOn: '2026-11-28' });
     await ledger.prepare();
     expect(await daysOf(young)).toEqual(['11-25..11-27 3']);
     expect(await daysOf(old)).toEqual(['11-23..11-27 5']);
     expect(await daysOf(today)).toEqual([]);
-    await setTime('2026-11-29T00:15:00.000Z');
-    await ledger.prepare();
+    await prepareAt('2026-11-29T00:15:00.000Z');
     expect(await daysOf(today)).toEqual(['11-28..11-28 1']);
   });
 
   test('inside the horizon', async () => {
     await ledger.prepare();
-    await setTime('2027-06-01T00:15:00.000Z');
+    await ledger.setTime('2027-06-01T00:15:00.000Z');
     const orgId = await ledger.newOrg({ createdOn: '2026-11-25' });
-    await ledger.prepare({ streams: DEVICES });
+    await ledger.prepare(ONLY_DEVICES);
     expect((await ledger.tracks(orgId))[0]).toBe('device_counts 03-03 06-01 ');
   });
 
   test('with yesterday for an organization that the settings name, and a stream enabled later', async () => {
     await ledger.prepare();
-    await setTime('2026-11-28T00:15:00.000Z');
+    const other = await ledger.newOrg();
+    await ledger.setTime('2026-11-28T00:15:00.000Z');
     const orgId = await ledger.newOrg({ createdOn: '2026-11-25' });
     await ledger.prepare({ streams: DEVICES, selection: { kind: 'ids', orgIds: [orgId] } });
     expect(await daysOf(orgId)).toEqual(['11-27..11-27 1']);
-    await setTime('2026-11-30T00:15:00.000Z');
-    await ledger.prepare();
+    expect(await ledger.tracks(other)).toEqual([]);
+    await prepareAt('2026-11-30T00:15:00.000Z');
     expect(await daysOf(orgId)).toEqual(['11-27..11-29 3']);
     expect(await daysOf(orgId, 'payload_totals')).toEqual(['11-29..11-29 1']);
-  });
-
-  test('and is there for no organization that was not chosen', async () => {
-    const [one, two] = [await ledger.newOrg(), await ledger.newOrg()];
-    await ledger.prepare({ selection: { kind: 'ids', orgIds: [one] } });
-    expect(await ledger.tracks(two)).toEqual([]);
   });
 });
 
@@ -109,18 +107,15 @@ describe('a track ends', () => {
   test('with yesterday when its organization or stream leaves the settings; the rest is still read', async () => {
     const orgId = await ledger.newOrg();
     await ledger.prepare({ streams: ['device_counts', 'payload_totals'] });
-    await setTime('2026-11-26T00:15:00.000Z');
-    await ledger.prepare({ streams: DEVICES });
+    await prepareAt('2026-11-26T00:15:00.000Z', ONLY_DEVICES);
     expect(await ledger.tracks(orgId)).toEqual([
       'device_counts 11-23 11-26 ',
       'payload_totals 11-23 11-26 11-25',
     ]);
     expect(await daysOf(orgId, 'payload_totals')).toEqual(['11-23..11-25 3']);
-    await setTime('2026-11-28T00:15:00.000Z');
-    await ledger.prepare({ streams: DEVICES, selection: { kind: 'ids', orgIds: [] } });
+    await prepareAt('2026-11-28T00:15:00.000Z', { streams: DEVICES, selection: { kind: 'ids', orgIds: [] } });
     expect(await daysOf(orgId)).toEqual(['11-23..11-27 5']);
-    await setTime('2026-11-29T00:15:00.000Z');
-    await ledger.prepare({ selection: { kind: 'ids', orgIds: [] } });
+    await prepareAt('2026-11-29T00:15:00.000Z', { selection: { kind: 'ids', orgIds: [] } });
     expect(await daysOf(orgId)).toEqual(['11-23..11-27 5']);
     const due = sql`select count(*) from losant_usage.coverage where next_read_at is not null`;
     expect(await ledger.list(due)).toEqual(['8']);
@@ -128,19 +123,14 @@ describe('a track ends', () => {
 
   test('with the day before its organization was found deleted, and its cells are closed', async () => {
     const orgId = await ledger.newOrg();
-    await ledger.prepare({ streams: DEVICES });
-    await setTime('2026-11-26T12:00:00.000Z');
-    await ledger.prepare({ streams: DEVICES });
+    await ledger.prepare(ONLY_DEVICES);
+    await prepareAt('2026-11-26T12:00:00.000Z', ONLY_DEVICES);
     await ledger.load([
-      {
-        ...answer(orgId, 'device_counts', '2026-11-23', named(devices(4, 1, 17))),
-        sentAtMs: Date.parse('2026-11-27T00:00:00Z'),
-      },
-      answer(orgId, 'device_counts', '2026-11-24', named(devices(4, 1, 17))),
+      devicesAt(orgId, '2026-11-23', '2026-11-27T00:00:00Z'),
+      devicesAt(orgId, '2026-11-24', '2026-11-26T12:00:00Z'),
     ]);
     await remove(orgId, '2026-11-27');
-    await setTime('2026-11-27T12:00:00.000Z');
-    await ledger.prepare({ streams: DEVICES });
+    await prepareAt('2026-11-27T12:00:00.000Z', ONLY_DEVICES);
     expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-23 11-27 11-26']);
     expect(await ledger.cells(orgId)).toEqual([
       '11-23 device_counts final  closed',
@@ -148,19 +138,18 @@ describe('a track ends', () => {
       '11-25 device_counts unavailable org_deleted closed',
       '11-26 device_counts unavailable org_deleted closed',
     ]);
-    await setTime('2026-11-30T12:00:00.000Z');
-    await ledger.prepare({ streams: DEVICES });
+    await prepareAt('2026-11-30T12:00:00.000Z', ONLY_DEVICES);
     expect(await daysOf(orgId)).toEqual(['11-23..11-26 4']);
   });
 
   test('of all of an instance that left the settings', async () => {
     const orgId = await ledger.newOrg();
     await ledger.prepare();
-    await setTime('2026-11-26T00:15:00.000Z');
+    await ledger.setTime('2026-11-26T00:15:00.000Z');
     expect(await endInstance(ledger.db, INSTANCE, ledger.nowMs)).toBe(4);
     expect(await endInstance(ledger.db, INSTANCE, ledger.nowMs)).toBe(0);
     expect((await ledger.tracks(orgId))[0]).toBe('device_counts 11-23 11-24 11-25');
-    await setTime('2026-12-01T00:15:00.000Z');
+    await ledger.setTime('2026-12-01T00:15:00.000Z');
     await fillInstance(ledger.db, WRITE, { instanceId: INSTANCE, nowMs: ledger.nowMs, policy: POLICY });
     expect(await daysOf(orgId)).toEqual(['11-23..11-25 3']);
   });
@@ -169,35 +158,32 @@ describe('a track ends', () => {
 describe('what comes back goes on', () => {
   test('where it ended', async () => {
     const orgId = await ledger.newOrg();
-    await ledger.prepare({ streams: DEVICES });
-    await setTime('2026-11-26T00:15:00.000Z');
-    await ledger.prepare({ streams: [] });
-    await setTime('2026-11-30T00:15:00.000Z');
-    await ledger.prepare({ streams: DEVICES });
+    await ledger.prepare(ONLY_DEVICES);
+    await prepareAt('2026-11-26T00:15:00.000Z', { streams: [] });
+    await prepareAt('2026-11-30T00:15:00.000Z', ONLY_DEVICES);
     expect(await ledger.tracks(orgId)).toEqual(['device_counts 11-23 11-30 ']);
     expect(await daysOf(orgId)).toEqual(['11-23..11-29 7']);
   });
 
   test('at the horizon, after a longer time', async () => {
     const orgId = await ledger.newOrg();
-    await ledger.prepare({ streams: DEVICES });
+    await ledger.prepare(ONLY_DEVICES);
     await ledger.prepare({ streams: [] });
-    await setTime('2027-06-01T00:15:00.000Z');
-    await ledger.prepare({ streams: DEVICES });
+    await prepareAt('2027-06-01T00:15:00.000Z', ONLY_DEVICES);
     expect(await daysOf(orgId)).toEqual(['03-03..05-31 90', '11-23..11-23 1']);
     expect(await ledger.cells(orgId)).toContain('11-23 device_counts unavailable past_horizon closed');
   });
 
   test('with all its cells due, after a deletion, and each is judged by its answer', async () => {
     const orgId = await ledger.newOrg();
-    await ledger.prepare({ streams: ['device_counts', 'notebook_minutes'] });
+    const settings = { streams: ['device_counts', 'notebook_minutes'] };
+    await ledger.prepare(settings);
     await ledger.load([answer(orgId, 'device_counts', '2026-11-23', named(devices(4, 1, 17)))]);
     await remove(orgId, '2026-11-25');
-    await setTime('2026-11-25T00:15:00.000Z');
-    await ledger.prepare({ streams: ['device_counts', 'notebook_minutes'] });
-    await setTime('2026-11-27T12:00:00.000Z');
+    await prepareAt('2026-11-25T00:15:00.000Z', settings);
+    await ledger.setTime('2026-11-27T12:00:00.000Z');
     await seeAgain(orgId);
-    await ledger.prepare({ streams: ['device_counts', 'notebook_minutes'] });
+    await ledger.prepare(settings);
     expect(await ledger.cells(orgId)).toEqual([
       '11-23 device_counts unavailable org_deleted 11-27T12:00',
       '11-23 notebook_minutes unavailable org_deleted 11-27T12:00',
@@ -229,7 +215,7 @@ describe('rows', () => {
   test('are made for all days that nothing ran, once, and none ahead of yesterday', async () => {
     const orgId = await ledger.newOrg();
     await ledger.prepare();
-    await setTime('2026-12-03T23:59:59.999Z');
+    await ledger.setTime('2026-12-03T23:59:59.999Z');
     expect(await unfilled()).toHaveLength(4 * 9);
     await ledger.prepare();
     expect(await unfilled()).toEqual([]);
@@ -249,59 +235,29 @@ describe('rows', () => {
   });
 
   test('and their markers change together: what was killed between two pages is completed', async () => {
-    const orgs: string[] = [];
-    await ledger.asProgram(
-      sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
-        select lpad(n::text, 24, '0'), ${INSTANCE}, 'Acme', now(), now() from generate_series(1, 501) as n`,
-    );
-    orgs.push('000000000000000000000001', '000000000000000000000501');
-    await applyTracks(ledger.db, WRITE, {
-      instanceId: INSTANCE,
-      nowMs: ledger.nowMs,
-      policy: POLICY,
-      streams: DEVICES,
-      selection: { kind: 'all' },
-    });
-    // The last organization cannot be locked, so that its page waits and is given up.
-    await queryOnce(
-      ledger.url,
-      `
-      create function public.meddle() returns trigger language plpgsql as
-        $$ begin if new.org_id like '%501' then raise exception 'killed'; end if; return new; end $$;
-      create trigger meddle before insert on losant_usage.coverage for each row execute function public.meddle()`,
-    );
-    const fill = () =>
-      fillInstance(ledger.db, WRITE, { instanceId: INSTANCE, nowMs: ledger.nowMs, policy: POLICY });
-    await expect(fill()).rejects.toThrow('killed');
+    await ledger.newOrgs(501);
+    const settings = { instanceId: INSTANCE, nowMs: ledger.nowMs, policy: POLICY };
+    await applyTracks(ledger.db, WRITE, { ...settings, ...ONLY_DEVICES, selection: { kind: 'all' } });
+    const fill = () => fillInstance(ledger.db, WRITE, settings);
+    const killed = "if new.org_id like '%501' then raise exception 'killed'; end if; return new;";
+    await ledger.meddle('coverage', killed, () => expect(fill()).rejects.toThrow('killed'));
     const counts = sql`select (select count(*) from losant_usage.coverage) as cells,
-      (select count(*) from losant_usage.usage_days) as days, (select count(*)
-      from losant_usage_internal.unfilled) as open`;
+      (select count(*) from losant_usage.usage_days) as days,
+      (select count(*) from losant_usage_internal.unfilled) as open`;
     expect(await ledger.list(counts)).toEqual(['500 500 1']);
-    await queryOnce(
-      ledger.url,
-      'drop trigger meddle on losant_usage.coverage; drop function public.meddle()',
-    );
     await fill();
     expect(await ledger.list(counts)).toEqual(['501 501 0']);
-    expect((await ledger.tracks(orgs[1] ?? ''))[0]).toBe('device_counts 11-23 11-24 ');
+    expect((await ledger.tracks('000000000000000000000501'))[0]).toBe('device_counts 11-23 11-24 ');
   });
 
   test.each(['coverage', 'usage_days'])('of %s that the database swallows end the fill', async (table) => {
     const orgId = await ledger.newOrg();
-    await queryOnce(
-      ledger.url,
-      `
-      create function public.meddle() returns trigger language plpgsql as $$ begin return null; end $$;
-      create trigger meddle before insert on losant_usage.${table} for each row execute function public.meddle()`,
-    );
-    const failing = ledger.prepare({ streams: DEVICES });
-    await expect(failing).rejects.toMatchObject({ name: 'DatabaseError', kind: 'database_mismatch' });
-    await queryOnce(
-      ledger.url,
-      `drop trigger meddle on losant_usage.${table}; drop function public.meddle()`,
+    const mismatch = { name: 'DatabaseError', kind: 'database_mismatch' };
+    await ledger.meddle(table, 'return null;', () =>
+      expect(ledger.prepare(ONLY_DEVICES)).rejects.toMatchObject(mismatch),
     );
     expect(await unfilled()).toHaveLength(1);
-    await ledger.prepare({ streams: DEVICES });
+    await ledger.prepare(ONLY_DEVICES);
     expect(await daysOf(orgId)).toEqual(['11-23..11-23 1']);
   });
 
@@ -320,18 +276,13 @@ describe('rows', () => {
 describe('what can no longer be read is closed', () => {
   test('past the horizon: unavailable unless final or accepted, stored or not', async () => {
     const orgId = await ledger.want({ from: '2026-11-18', to: '2026-11-23' }, DEVICES);
-    const late = Date.parse('2026-11-23T12:00:00.000Z');
     await ledger.load([
-      { ...answer(orgId, 'device_counts', '2026-11-18', named(devices(4, 1, 17))), sentAtMs: late },
-      {
-        ...answer(orgId, 'device_counts', '2026-11-19', named(devices(4, 1, 17))),
-        sentAtMs: Date.parse('2026-11-20T12:00:00.000Z'),
-      },
+      devicesAt(orgId, '2026-11-18', '2026-11-23T12:00:00.000Z'),
+      devicesAt(orgId, '2026-11-19', '2026-11-20T12:00:00.000Z'),
       answer(orgId, 'device_counts', '2026-11-20', silence),
       answer(orgId, 'device_counts', '2026-11-21', failed),
     ]);
-    await setTime('2027-02-20T00:15:00.000Z');
-    await ledger.prepare({ streams: [] });
+    await prepareAt('2027-02-20T00:15:00.000Z', { streams: [] });
     expect((await ledger.cells(orgId)).slice(0, 5)).toEqual([
       '11-18 device_counts final  closed',
       '11-19 device_counts unavailable past_horizon closed',
@@ -339,8 +290,7 @@ describe('what can no longer be read is closed', () => {
       '11-21 device_counts unavailable past_horizon closed',
       '11-22 device_counts waiting never_read 11-23T00:00',
     ]);
-    await setTime('2027-02-21T00:15:00.000Z');
-    await ledger.prepare({ streams: [] });
+    await prepareAt('2027-02-21T00:15:00.000Z', { streams: [] });
     expect((await ledger.cells(orgId))[4]).toBe('11-22 device_counts unavailable past_horizon closed');
   });
 
@@ -351,7 +301,7 @@ describe('what can no longer be read is closed', () => {
       answer(orgId, 'device_counts', '2026-11-21', failed),
     ]);
     await setCreated(orgId, '2026-11-23');
-    await ledger.prepare({ streams: DEVICES });
+    await ledger.prepare(ONLY_DEVICES);
     expect(await ledger.cells(orgId)).toEqual([
       '11-20 device_counts final  11-28T00:00',
       '11-21 device_counts accepted before_creation closed',
@@ -359,22 +309,16 @@ describe('what can no longer be read is closed', () => {
       '11-23 device_counts waiting never_read 11-24T00:00',
     ]);
     // Neither a backfill nor another policy asks for days on which it did not exist.
-    const scope = {
-      instanceId: INSTANCE,
-      orgIds: null,
-      streams: null,
-      range: { from: '2026-11-21', to: '2026-11-22' },
-    };
+    const range = { from: '2026-11-21', to: '2026-11-22' };
+    const scope = { instanceId: INSTANCE, orgIds: null, streams: null, range };
     const options = { scope, nowMs: ledger.nowMs, policy: POLICY, makesRows: true, force: true };
-    expect(await addDays(ledger.db, WRITE, options)).toMatchObject({ wanted: 0 });
+    expect(await addDays(ledger.db, WRITE, options)).toMatchObject({ setDue: 0 });
     await ledger.prepare({ streams: DEVICES, policy: { ...POLICY, readAtHours: [0, 100, 720] } });
-    await ledger.prepare({ streams: DEVICES });
-    expect((await ledger.cells(orgId)).slice(1, 3)).toEqual([
-      '11-21 device_counts accepted before_creation closed',
-      '11-22 device_counts accepted before_creation closed',
-    ]);
+    await ledger.prepare(ONLY_DEVICES);
+    for (const cell of (await ledger.cells(orgId)).slice(1, 3))
+      expect(cell).toContain('accepted before_creation');
     await setCreated(orgId, '2026-11-22');
-    await ledger.prepare({ streams: DEVICES });
+    await ledger.prepare(ONLY_DEVICES);
     expect((await ledger.cells(orgId)).slice(1, 3)).toEqual([
       '11-21 device_counts accepted before_creation closed',
       '11-22 device_counts waiting never_read 11-24T00:15',
@@ -384,27 +328,11 @@ describe('what can no longer be read is closed', () => {
   test('when it moves back only after the horizon has passed, they are unavailable and not accepted', async () => {
     const orgId = await ledger.want({ from: '2026-11-21', to: '2026-11-23' }, DEVICES);
     await setCreated(orgId, '2026-11-23');
-    await ledger.prepare({ streams: DEVICES });
-    await setTime('2027-06-01T00:15:00.000Z');
-    await ledger.prepare({ streams: DEVICES });
+    await ledger.prepare(ONLY_DEVICES);
+    await prepareAt('2027-06-01T00:15:00.000Z', ONLY_DEVICES);
     await setCreated(orgId, '2026-11-01');
-    await ledger.prepare({ streams: DEVICES });
-    expect((await ledger.cells(orgId)).slice(0, 3)).toEqual([
-      '11-21 device_counts unavailable past_horizon closed',
-      '11-22 device_counts unavailable past_horizon closed',
-      '11-23 device_counts unavailable past_horizon closed',
-    ]);
-  });
-
-  test('what was given up before a creation date that moved later is no blocker either', async () => {
-    const orgId = await ledger.want({ from: '2026-11-22', to: '2026-11-23' }, DEVICES);
-    await setTime('2027-06-01T00:15:00.000Z');
-    await ledger.prepare({ streams: [] });
-    await setCreated(orgId, '2026-11-23');
-    await ledger.prepare({ streams: [] });
-    expect(await ledger.cells(orgId)).toEqual([
-      '11-22 device_counts accepted before_creation closed',
-      '11-23 device_counts unavailable past_horizon closed',
-    ]);
+    await ledger.prepare(ONLY_DEVICES);
+    for (const cell of (await ledger.cells(orgId)).slice(0, 3))
+      expect(cell).toContain('unavailable past_horizon');
   });
 });

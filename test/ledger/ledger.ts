@@ -90,13 +90,7 @@ class Ledger {
   }
 
   /** Adds an organization that nobody else uses, and returns its id. */
-  async newOrg({
-    createdOn = null,
-    instanceId = INSTANCE,
-  }: {
-    createdOn?: string | null;
-    instanceId?: string;
-  } = {}) {
+  async newOrg({ createdOn = null as string | null, instanceId = INSTANCE } = {}) {
     this.#orgs += 1;
     const orgId = `5d${String(this.#orgs).padStart(22, '0')}`;
     await this.asProgram(
@@ -104,6 +98,37 @@ class Ledger {
         values (${orgId}, ${instanceId}, ${`Acme ${this.#orgs}`}, ${createdOn}, now(), now())`,
     );
     return orgId;
+  }
+
+  /** Adds organizations whose ids are their places, from 1. */
+  async newOrgs(count: number): Promise<void> {
+    await this.asProgram(
+      sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
+        select lpad(n::text, 24, '0'), ${INSTANCE}, 'Acme', now(), now()
+        from generate_series(1, ${count}::integer) as n`,
+    );
+  }
+
+  /** Has somebody's trigger run `body` for each row of a table while `work` goes on. */
+  async meddle(
+    table: string,
+    body: string,
+    work: () => Promise<unknown>,
+    when = 'before insert',
+  ): Promise<void> {
+    await queryOnce(
+      this.url,
+      `create function public.meddle() returns trigger language plpgsql as $$ begin ${body} end $$;
+      create trigger meddle ${when} on losant_usage.${table} for each row execute function public.meddle()`,
+    );
+    try {
+      await work();
+    } finally {
+      await queryOnce(
+        this.url,
+        `drop trigger meddle on losant_usage.${table}; drop function public.meddle()`,
+      );
+    }
   }
 
   /** Removes all organizations with all that hangs on them, and all that a run knows of the instance. */

@@ -38,19 +38,16 @@ beforeEach(async () => {
   );
 });
 
-const TRACKS = {
-  first: sql`select from losant_usage.tracks where org_id = ${A} and stream = 'device_counts'`,
-  last: sql`select from losant_usage.tracks where org_id = ${B} and stream = 'notebook_minutes'`,
-};
-const CELLS = {
-  first: sql`select from losant_usage.coverage where org_id = ${A} and usage_date = '2026-11-20'`,
-  last: sql`select from losant_usage.coverage where org_id = ${B} and usage_date = '2026-11-21'`,
-};
+const firstTrack = sql`select from losant_usage.tracks where org_id = ${A} and stream = 'device_counts'`;
+const lastTrack = sql`select from losant_usage.tracks where org_id = ${B} and stream = 'notebook_minutes'`;
+const firstCell = sql`select from losant_usage.coverage where org_id = ${A} and usage_date = '2026-11-20'`;
+const lastCell = sql`select from losant_usage.coverage where org_id = ${B} and usage_date = '2026-11-21'`;
 
-/** Begins `work` while somebody has locked `first`; whether `last` is still free then. */
+/** Begins `work` while somebody has locked `first`, and returns whether `last` is still free then. */
 async function leavesFree(
   work: () => Promise<unknown>,
-  { first, last }: { first: RawBuilder<unknown>; last: RawBuilder<unknown> },
+  first: RawBuilder<unknown>,
+  last: RawBuilder<unknown>,
 ): Promise<boolean> {
   const { db } = given.ledger;
   let working: Promise<unknown> = Promise.resolve();
@@ -72,34 +69,33 @@ async function leavesFree(
 
 const range = { from: '2026-11-18', to: '2026-11-21' };
 const scope = { instanceId: INSTANCE, orgIds: null, streams: null, range };
-const all = { kind: 'all' } as const;
+const BACKFILL = { ...SETTINGS, scope, makesRows: true, force: false };
+const WITHOUT = { ...SETTINGS, streams: [], selection: { kind: 'all' } } as const;
 
-test.each<[string, (db: typeof given.ledger.db) => Promise<unknown>]>([
-  [
-    'streams that are taken out',
-    (db) => applyTracks(db, WRITE, { ...SETTINGS, streams: [], selection: all }),
-  ],
+type Work = (db: typeof given.ledger.db) => Promise<unknown>;
+
+test.each<[string, Work]>([
+  ['streams that are taken out', (db) => applyTracks(db, WRITE, WITHOUT)],
   ['an instance that ends', (db) => endInstance(db, INSTANCE, SETTINGS.nowMs)],
   ['rows that are made', (db) => fillInstance(db, WRITE, SETTINGS)],
-  ['a backfill', (db) => addDays(db, WRITE, { ...SETTINGS, scope, makesRows: true, force: false })],
+  ['a backfill', (db) => addDays(db, WRITE, BACKFILL)],
 ])('of tracks: %s', async (_, work) => {
-  expect(await leavesFree(() => work(given.ledger.db), TRACKS)).toBe(true);
+  expect(await leavesFree(() => work(given.ledger.db), firstTrack, lastTrack)).toBe(true);
 });
 
-test.each<[string, (db: typeof given.ledger.db) => Promise<unknown>]>([
-  [
-    'days that are read again',
-    (db) => addDays(db, WRITE, { ...SETTINGS, scope, makesRows: false, force: true }),
-  ],
+const LATE = { ...SETTINGS, nowMs: Date.parse('2027-11-24T00:15:00.000Z') };
+const answers = [B, A].flatMap((orgId) =>
+  ['2026-11-21', '2026-11-20'].map((day) => answer(orgId, 'device_counts', day, named(devices(1, 1, 1)))),
+);
+
+test.each<[string, Work]>([
+  ['days that are read again', (db) => addDays(db, WRITE, { ...BACKFILL, makesRows: false, force: true })],
   ['reads that failed', (db) => retryFailed(db, WRITE, { ...SETTINGS, scope })],
   [
     'another policy',
     (db) => applyPolicy(db, WRITE, { ...SETTINGS, policy: { ...POLICY, readAtHours: [0, 100] } }),
   ],
-  [
-    'days past the horizon',
-    (db) => fillInstance(db, WRITE, { ...SETTINGS, nowMs: Date.parse('2027-11-24T00:15:00.000Z') }),
-  ],
+  ['days past the horizon', (db) => fillInstance(db, WRITE, LATE)],
   [
     'deleted organizations',
     async (db) => {
@@ -107,17 +103,7 @@ test.each<[string, (db: typeof given.ledger.db) => Promise<unknown>]>([
       await fillInstance(db, WRITE, SETTINGS);
     },
   ],
-  [
-    'a load',
-    () =>
-      given.ledger.load(
-        [B, A].flatMap((orgId) =>
-          ['2026-11-21', '2026-11-20'].map((day) =>
-            answer(orgId, 'device_counts', day, named(devices(1, 1, 1))),
-          ),
-        ),
-      ),
-  ],
+  ['a load', () => given.ledger.load(answers)],
 ])('of the ledger: %s', async (_, work) => {
-  expect(await leavesFree(() => work(given.ledger.db), CELLS)).toBe(true);
+  expect(await leavesFree(() => work(given.ledger.db), firstCell, lastCell)).toBe(true);
 });

@@ -1,45 +1,41 @@
 import type { ServerResponse } from 'node:http';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
-import { gzipSync } from 'node:zlib';
-import { describe, expect, it } from 'vitest';
-import type { AttemptReport, GetRequest } from '../../src/losant/client.ts';
-import { clientFor, errorOf, sendJson, startServer } from './server.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { deflateSync, gzipSync } from 'node:zlib';
+import { describe, expect, it, vi } from 'vitest';
+import { readRetryAfter } from '../../src/losant/answer.ts';
+import { type AttemptReport, backoffOf, pauseOf } from '../../src/losant/client.ts';
+import { Gate } from '../../src/losant/gate.ts';
+import { InexactNumber, REPEATED_KEY } from '../../src/usage/body.ts';
+import { ask, clientFor, errorOf, sendJson, startServer } from './server.ts';
 
-const ask: GetRequest = {
-  action: 'instanceOrg.deviceCounts',
-  path: 'instances/abc/orgs/def/deviceCounts',
-  query: { start: '1764028800000' },
-  ids: { org: 'def', days: '2025-11-25' },
-  signal: new AbortController().signal,
-};
-
-/** Announces a complete body, sends half of it, then cuts the connection. */
-function sendHalf(response: ServerResponse): void {
-  response.writeHead(200, { 'content-type': 'application/json', 'content-length': '20' });
-  response.write('{"counts":');
-  setTimeout(() => response.destroy(), 10);
-}
+const NOW = Date.UTC(2026, 10, 24, 0, 1);
+const now = () => NOW;
+const date = (text: string) => ({ date: new Date(text).toUTCString() });
 
 describe('a request', () => {
-  it('is a GET with the token, the API version and the query as text', async () => {
-    await using server = await startServer((_, response) => sendJson(response, { counts: [] }));
+  it('is a GET without a body, with the token and the API version, whatever is smuggled into it', async () => {
+    await using server = await startServer((_, response) => sendJson(response, {}));
     const client = clientFor(server, { domain: 'example.test', userAgent: 'losant-usage-export/1.2.3' });
-    await client.get(ask);
-    expect(server.received).toMatchObject([
-      {
-        method: 'GET',
-        path: '/instances/abc/orgs/def/deviceCounts',
-        query: { start: '1764028800000', _actions: 'false', _links: 'false', _embedded: 'false' },
-        headers: {
-          authorization: 'Bearer canary-token',
-          accept: 'application/json',
-          'accept-version': '^1.30.0',
-          losantdomain: 'example.test',
-          'user-agent': 'losant-usage-export/1.2.3',
-        },
-      },
-    ]);
+    const headers = { 'x-http-method-override': 'DELETE' };
+    const smuggled = { ...ask, method: 'DELETE', body: 'x', json: {}, headers };
+    await client.get(smuggled);
+    expect(Object.keys(client)).toEqual(['get']);
+    expect(server.received).toHaveLength(1);
+    expect(server.received[0]).toMatchObject({
+      method: 'GET',
+      path: '/instances/abc/orgs/def/deviceCounts',
+      query: { start: '1764028800000', _actions: 'false', _links: 'false', _embedded: 'false' },
+    });
+    const { host: _host, connection: _connection, ...sent } = server.received[0]?.headers ?? {};
+    expect(sent).toEqual({
+      authorization: 'Bearer canary-token',
+      accept: 'application/json',
+      'accept-encoding': 'identity',
+      'accept-version': '^1.30.0',
+      'cache-control': 'no-cache',
+      losantdomain: 'example.test',
+      'user-agent': 'losant-usage-export/1.2.3',
+    });
   });
 
   it('keeps the path of the API URL, with or without a trailing slash', async () => {
@@ -50,212 +46,267 @@ describe('a request', () => {
     expect(server.received.map((request) => request.path)).toEqual([path, path]);
   });
 
-  it('stays a GET without a body whatever is smuggled into it', async () => {
-    await using server = await startServer((_, response) => sendJson(response, {}));
-    const smuggled = {
-      ...ask,
-      method: 'DELETE',
-      body: 'x',
-      json: {},
-      headers: { 'x-http-method-override': 'DELETE' },
-    };
+  it('goes out on connections that are kept, no more of them than requests under way', async () => {
+    const sockets = new Set<unknown>();
+    await using server = await startServer((_, response) => {
+      sockets.add(response.socket);
+      setTimeout(() => sendJson(response, {}), 5);
+    });
+    const client = clientFor(server, { gate: new Gate({ concurrency: 3, requestsPerSecond: 10_000 }) });
+    await Promise.all(Array.from({ length: 30 }, () => client.get(ask)));
+    expect(sockets.size).toBe(3);
+  });
+
+  it('is not lost where the server closes the connection after an answer', async () => {
+    await using server = await startServer((_, response) => {
+      const { socket } = response;
+      sendJson(response, {});
+      response.once('finish', () => socket?.destroy());
+    });
     const client = clientFor(server);
-    await client.get(smuggled);
-    expect(Object.keys(client)).toEqual(['get']);
-    expect(server.received).toHaveLength(1);
-    expect(server.received[0]?.method).toBe('GET');
-    expect(server.received[0]?.headers).not.toHaveProperty('x-http-method-override');
-    expect(server.received[0]?.headers).not.toHaveProperty('content-length');
-  });
-
-  it('never follows a redirect', async () => {
-    await using target = await startServer((_, response) => sendJson(response, {}));
-    await using server = await startServer((_, response) => {
-      response.writeHead(302, { location: `${target.url}/login` });
-      response.end();
-    });
-    const error = await errorOf(clientFor(server).get(ask));
-    expect(error).toMatchObject({ kind: 'unreachable', status: 302 });
-    expect(error.message).toContain('redirect (HTTP 302)');
-    expect(server.received).toHaveLength(1);
-    expect(target.received).toHaveLength(0);
+    for (let count = 0; count < 10; count += 1) await client.get(ask);
+    expect(server.received.length).toBeGreaterThanOrEqual(10);
   });
 });
 
-describe('is retried', () => {
-  const failures: Record<string, (response: ServerResponse) => void> = {
-    'HTTP 500': (response) => sendJson(response, {}, { status: 500 }),
-    'HTTP 502 with a page': (response) => {
-      response.writeHead(502, { 'content-type': 'text/html' });
-      response.end('<html>bad gateway</html>');
-    },
-    'HTTP 503 without Retry-After': (response) => sendJson(response, {}, { status: 503 }),
-    'HTTP 408': (response) => sendJson(response, {}, { status: 408 }),
-    'a reset': (response) => response.destroy(),
-    'a cut body': sendHalf,
-    'a cut gzip body': (response) => {
-      response.writeHead(200, { 'content-encoding': 'gzip' });
-      response.end(gzipSync('{"counts":[1,2,3]}').subarray(0, 22));
-    },
-    'an HTML page with 200': (response) => response.end('<html>log in</html>'),
-    'an empty body': (response) => response.end(),
-    'a body that is not UTF-8': (response) => response.end(Buffer.from([0x22, 0xff, 0x22])),
-    silence: () => undefined,
-    'a body that stalls': (response) => response.write('{"a":'),
-    'a gzip body that stalls': (response) => {
-      response.writeHead(200, { 'content-encoding': 'gzip' });
-      response.write(gzipSync('{"counts":[1,2,3]}').subarray(0, 22));
-    },
-  };
-
-  it.each(Object.keys(failures))('after %s', async (name) => {
+describe('an answer', () => {
+  it('contains body, text and the times of the attempt that succeeded', async () => {
     await using server = await startServer((_, response, number) =>
-      number === 1 ? failures[name]?.(response) : sendJson(response, { fine: true }),
+      number === 1
+        ? sendJson(response, {}, { status: 500 })
+        : sendJson(response, { counts: [] }, { headers: date('2026-11-24T00:01:00Z') }),
     );
-    const answer = await clientFor(server, { timeoutMs: 300 }).get(ask);
-    expect(answer.body).toEqual({ fine: true });
-    expect(server.received).toHaveLength(2);
+    let clock = NOW;
+    const answer = await clientFor(server, { now: () => (clock += 1) }).get(ask);
+    expect(answer).toMatchObject({ body: { counts: [] }, text: '{"counts":[]}', dateMs: NOW });
+    expect(answer.receivedAtMs).toBeGreaterThan(answer.sentAtMs);
+    expect(answer.sentAtMs).toBeGreaterThan(NOW + 2);
+  });
+
+  it('has a marker where its text has a number that would be rounded, or a key twice', async () => {
+    await using server = await startServer((_, response) =>
+      response.end('{"a":9007199254740991.4,"b":5.0,"c":1,"c":2}'),
+    );
+    const body = { a: new InexactNumber('9007199254740991.4'), b: 5, c: REPEATED_KEY };
+    expect((await clientFor(server).get(ask)).body).toEqual(body);
+  });
+
+  it('is read in spite of headers that no Response takes, and of a header that is there twice', async () => {
+    await using server = await startServer((_, response) => {
+      const head = 'HTTP/1.1 200 OK\r\nx-name: M\u00fcller \u20ac\r\nage: 5\r\nage: 6\r\ncontent-length: 2';
+      response.socket?.end(`${head}\r\n\r\n{}`);
+    });
+    expect(await clientFor(server).get(ask)).toMatchObject({ body: {}, dateMs: null, ageSeconds: 5 });
+  });
+
+  it('is read after an interim answer, which is passed over', async () => {
+    await using server = await startServer((_, response) => {
+      response.writeEarlyHints({ link: '</style.css>; rel=preload' });
+      sendJson(response, { fine: true });
+    });
+    expect((await clientFor(server).get(ask)).body).toEqual({ fine: true });
+  });
+
+  it.each<[string, Uint8Array]>([
+    ['gzip', gzipSync('{"name":"Müller"}')],
+    ['GZip', gzipSync('{"name":"Müller"}')],
+    ['deflate', deflateSync('{"name":"Müller"}')],
+    ['identity', Buffer.from('{"name":"Müller"}')],
+  ])('is read where a server sends it as %s, which was not asked for', async (encoding, body) => {
+    await using server = await startServer((_, response) =>
+      response.writeHead(200, { 'content-encoding': encoding }).end(body),
+    );
+    expect(await clientFor(server).get(ask)).toMatchObject({
+      text: '{"name":"Müller"}',
+      body: { name: 'Müller' },
+    });
   });
 });
 
-describe('gives up', () => {
+describe('an answer made at another time', () => {
+  const dated = { ...ask, notBeforeMs: Date.UTC(2026, 10, 24) };
+
   it.each([
-    [400, 'refused'],
-    [401, 'unauthorized'],
-    [403, 'forbidden'],
-    [404, 'not_found'],
-    [405, 'not_supported'],
-    [413, 'refused'],
-  ])('at once on HTTP %i, with what the API says', async (status, kind) => {
-    await using server = await startServer((_, response) =>
-      sendJson(response, { type: 'SomeType', message: 'what is wrong' }, { status }),
-    );
-    const error = await errorOf(clientFor(server).get(ask));
-    expect(error).toMatchObject({ kind, status, action: 'instanceOrg.deviceCounts' });
-    expect(error.message).toBe(
-      `instanceOrg.deviceCounts (org def, days 2025-11-25): answered HTTP ${status}: SomeType: what is wrong`,
-    );
-    expect(error.body).toBe('{"type":"SomeType","message":"what is wrong"}');
+    ['of the same minute', date('2026-11-24T00:01:00Z')],
+    ['of five minutes ago', date('2026-11-23T23:56:00Z')],
+    ['of a clock five minutes ahead', date('2026-11-24T00:06:00Z')],
+    ['of a cache that made it after the day', { ...date('2026-11-24T00:01:00Z'), age: '60' }],
+    ['with an age that is none', { ...date('2026-11-24T00:01:00Z'), age: 'soon' }],
+  ])('is none: %s', async (_, headers) => {
+    await using server = await startServer((_request, response) => sendJson(response, {}, { headers }));
+    await clientFor(server, { now }).get(dated);
     expect(server.received).toHaveLength(1);
   });
 
   it.each([
-    ['server_error', 500, (response: ServerResponse) => sendJson(response, {}, { status: 500 })],
-    ['unreachable', null, (response: ServerResponse) => response.destroy()],
-    ['unreachable', null, sendHalf],
-    ['timeout', null, () => undefined],
-    ['bad_body', 200, (response: ServerResponse) => response.end('<html>')],
-    ['bad_body', 204, (response: ServerResponse) => response.writeHead(204).end()],
-    ['bad_body', 206, (response: ServerResponse) => response.writeHead(206).end('{"counts":')],
-    ['bad_body', 304, (response: ServerResponse) => response.writeHead(304).end()],
-    ['server_error', 520, (response: ServerResponse) => response.writeHead(520).end()],
-    ['server_error', 999, (response: ServerResponse) => response.writeHead(999).end()],
-  ] as const)('with %s after all attempts', async (kind, status, answer) => {
-    await using server = await startServer((_, response) => void answer(response));
-    const error = await errorOf(clientFor(server, { attempts: 2, timeoutMs: 200 }).get(ask));
-    expect(error).toMatchObject({ kind, status });
-    expect(error.message).toContain('(after 2 attempts)');
-    expect(server.received).toHaveLength(2);
+    ['six minutes ago', date('2026-11-23T23:55:00Z'), 'the answer was made 6 min ago by its Date'],
+    ['three days ago', date('2026-11-20T12:01:00Z'), 'the answer was made 3 d 12 h ago by its Date'],
+    ['six minutes from now', date('2026-11-24T00:07:00Z'), 'the answer was made 6 min from now by its Date'],
+    [
+      'by a cache that has kept it for an hour',
+      { ...date('2026-11-24T00:01:00Z'), age: '3600' },
+      'a cache has kept the answer for 1 h, by its Age',
+    ],
+    [
+      'by a cache before the day was over',
+      { ...date('2026-11-24T00:01:00Z'), age: '61' },
+      'a cache has kept the answer since before the days were over: for 61 s, by its Age',
+    ],
+  ])('is asked for again, and refused if it stays so: %s', async (_, headers, message) => {
+    await using server = await startServer((_request, response, number) =>
+      sendJson(response, { number }, { headers: number <= 3 ? headers : date('2026-11-24T00:01:00Z') }),
+    );
+    const client = clientFor(server, { now, attempts: 2 });
+    const error = await errorOf(client.get(dated));
+    expect(error).toMatchObject({ kind: 'wrong_date', hint: expect.stringContaining('no-cache') as string });
+    expect(error.message).toContain(`${message} (after 2 attempts)`);
+    expect((await client.get(dated)).body).toEqual({ number: 4 });
+  });
+});
+
+describe('the wait before another attempt', () => {
+  it.each([
+    { attempt: 1, random: 0, delayMs: 250 },
+    { attempt: 1, random: 0.5, delayMs: 375 },
+    { attempt: 2, random: 0, delayMs: 500 },
+    { attempt: 6, random: 0.5, delayMs: 12_000 },
+    { attempt: 30, random: 0, delayMs: 10_000 },
+  ])('is $delayMs ms after attempt $attempt with random $random', ({ attempt, random, delayMs }) => {
+    expect(backoffOf(attempt, random)).toBe(delayMs);
   });
 
-  it('in time on a body that stalls, though fetch forgets its signal with the garbage', async () => {
-    setFlagsFromString('--expose-gc');
-    const collectGarbage = runInNewContext('gc') as () => void;
-    await using server = await startServer((_, response) => {
-      response.writeHead(200, { 'content-type': 'application/json' });
-      response.write('{"counts":');
-    });
-    const collecting = setInterval(collectGarbage, 20);
-    try {
-      const error = await errorOf(clientFor(server, { attempts: 1, timeoutMs: 500 }).get(ask));
-      expect(error.kind).toBe('timeout');
-    } finally {
-      clearInterval(collecting);
+  it.each([
+    ['as long as asked', 7_000, 0, 7_000],
+    ['an hour if asked', 3_600_000, 3, 3_600_000],
+    ['at least a second, so that Retry-After: 0 for ever reaches the bound', 0, 0, 1_000],
+    ['a second without Retry-After', null, 0, 1_000],
+    ['twice as long each further time', null, 5, 32_000],
+    ['a minute at most', null, 40, 60_000],
+  ])('where Losant asks for one, is %s', (_, retryAfterMs, waits, ms) => {
+    expect(pauseOf(retryAfterMs, waits)).toBe(ms);
+  });
+
+  it.each([
+    [undefined, null],
+    ['soon', null],
+    ['0', 0],
+    [' 120 ', 120_000],
+    ['Tue, 24 Nov 2026 12:00:30 GMT', 30_000],
+    ['Tue, 24 Nov 2026 11:59:00 GMT', 0],
+  ])('with Retry-After %j is %s ms, by the clock of the API', (header, ms) => {
+    const headers = { 'retry-after': header };
+    expect(readRetryAfter({ ...headers, date: 'Tue, 24 Nov 2026 12:00:00 GMT' }, 0)).toBe(ms);
+    expect(readRetryAfter(headers, Date.parse('2026-11-24T12:00:00Z'))).toBe(ms);
+  });
+});
+
+describe('a pause that Losant asks for', () => {
+  /** A gate whose pauses are recorded and take no time. */
+  class SwiftGate extends Gate {
+    readonly pauses: number[] = [];
+
+    override pauseFor(ms: number): void {
+      this.pauses.push(ms);
     }
-  });
+  }
 
-  it('on a body larger than the bound once decompressed, without asking again', async () => {
-    await using server = await startServer((_, response) => {
-      response.writeHead(200, { 'content-encoding': 'gzip' });
-      response.end(gzipSync(JSON.stringify('x'.repeat(5_000_000))));
-    });
-    const error = await errorOf(clientFor(server, { maxBodyBytes: 1_000_000 }).get(ask));
-    expect(error).toMatchObject({ kind: 'bad_body', status: 200 });
-    expect(error.message).toContain('larger than 1000000 bytes');
-    expect(server.received).toHaveLength(1);
-  });
+  const tooMany = (response: ServerResponse, seconds: string) =>
+    sendJson(response, {}, { status: 429, headers: { 'retry-after': seconds } });
 
-  it('on a body larger than the bound, of which it keeps the beginning', async () => {
-    await using server = await startServer((_, response) => response.end('x'.repeat(1_000_001)));
-    const error = await errorOf(clientFor(server, { maxBodyBytes: 1_000_000 }).get(ask));
-    expect(error).toMatchObject({ kind: 'bad_body', status: 200, body: 'x'.repeat(65_536) });
-    expect(server.received).toHaveLength(1);
-  });
-
-  it('by the status even if the error page stalls or is huge', async () => {
-    await using server = await startServer((_, response, number) => {
-      response.writeHead(403);
-      if (number === 1) response.write('no');
-      else response.end('x'.repeat(1_000_000));
-    });
-    const client = clientFor(server, { timeoutMs: 200 });
-    expect(await errorOf(client.get(ask))).toMatchObject({ kind: 'forbidden', status: 403 });
-    expect((await errorOf(client.get(ask))).body).toHaveLength(65_536);
-  });
-
-  it.each([
-    [204, 'No Content'],
-    [206, 'Partial Content'],
-    [304, 'Not Modified'],
-  ])('on HTTP %i as what it is, which is no redirect', async (status, name) => {
-    await using server = await startServer((_, response) => response.writeHead(status).end());
-    const error = await errorOf(clientFor(server, { attempts: 1 }).get(ask));
-    expect(error.message).toContain(`answered HTTP ${status} (${name}) instead of 200`);
-  });
-
-  it('with a message that no control character of the answer gets into', async () => {
-    await using server = await startServer((_, response) =>
-      sendJson(response, { type: 'Bad\0', message: 'x\u001b[2J\u009by\nz \ud800' }, { status: 400 }),
+  it('holds every request of the token for as long as asked and spends no attempt', async () => {
+    await using server = await startServer((_, response, number) =>
+      number > 1 ? sendJson(response, {}) : tooMany(response, '1'),
     );
-    const error = await errorOf(clientFor(server).get(ask));
-    expect(error.message).toBe(
-      'instanceOrg.deviceCounts (org def, days 2025-11-25): answered HTTP 400: Bad\ufffd: x\ufffd[2J\ufffdy\ufffdz \ufffd',
+    const gate = new Gate({ concurrency: 4, requestsPerSecond: 1000 });
+    const pause = vi.spyOn(gate, 'pauseFor');
+    const client = clientFor(server, { attempts: 1, gate });
+    const first = client.get(ask);
+    while (gate.pauseLeftMs === 0) await sleep(5);
+    const others = [client.get(ask), client.get(ask)];
+    await sleep(50);
+    expect(server.received).toHaveLength(1);
+    await Promise.all([first, ...others]);
+    expect(server.received).toHaveLength(4);
+    expect(pause.mock.calls).toEqual([[1_000]]);
+  });
+
+  it('comes with 503 and a date too', async () => {
+    const headers = { date: 'Tue, 24 Nov 2020 12:00:00 GMT', 'retry-after': 'Tue, 24 Nov 2020 12:00:07 GMT' };
+    await using server = await startServer((_, response, number) =>
+      number > 1 ? sendJson(response, {}) : sendJson(response, {}, { status: 503, headers }),
     );
+    const gate = new SwiftGate({ concurrency: 4, requestsPerSecond: 1000 });
+    await clientFor(server, { attempts: 1, gate }).get(ask);
+    expect(gate.pauses).toEqual([7_000]);
+  });
+
+  it('ends with 15 minutes per request, whatever lies between; it is still due for the others', async () => {
+    await using server = await startServer((_, response, number) =>
+      number === 3 ? sendJson(response, {}, { status: 500 }) : tooMany(response, '300'),
+    );
+    const gate = new SwiftGate({ concurrency: 4, requestsPerSecond: 1000 });
+    const error = await errorOf(clientFor(server, { gate }).get(ask));
+    expect(error).toMatchObject({ kind: 'rate_limited', status: 429 });
+    expect(error.message).toContain('(after 5 attempts)');
+    expect(gate.pauses).toEqual([300_000, 300_000, 300_000, 300_000]);
+  });
+
+  it('of more than 15 minutes ends all requests of the token without sending more', async () => {
+    await using server = await startServer((_, response) => tooMany(response, '3600'));
+    const client = clientFor(server);
+    expect(await errorOf(client.get(ask))).toMatchObject({ kind: 'rate_limited', status: 429 });
+    const unsent = await errorOf(client.get(ask));
+    expect(unsent).toMatchObject({ kind: 'rate_limited', status: null });
+    expect(unsent.message).toContain('paused for another');
+    expect(server.received).toHaveLength(1);
   });
 });
 
-it('asks as often as the question says instead of the client, by the same rules', async () => {
-  await using server = await startServer((_, response, number) =>
-    number % 2 === 1 ? response.end('<html>log in</html>') : sendJson(response, { fine: true }),
-  );
-  const client = clientFor(server, { attempts: 5 });
-  expect(await errorOf(client.get({ ...ask, attempts: 1 }))).toMatchObject({ kind: 'bad_body' });
-  expect(server.received).toHaveLength(1);
-  expect((await client.get({ ...ask, attempts: 1 })).body).toEqual({ fine: true });
-  expect((await client.get({ ...ask, attempts: 2 })).body).toEqual({ fine: true });
-  expect(server.received).toHaveLength(4);
+describe('an abort', () => {
+  it('ends every request, under way or waiting, at once with its reason', async () => {
+    await using server = await startServer(() => undefined);
+    const stop = new AbortController();
+    const reports: AttemptReport[] = [];
+    const client = clientFor(server, { timeoutMs: 60_000, onAttempt: (report) => reports.push(report) });
+    const asked = Array.from({ length: 10 }, () => client.get({ ...ask, signal: stop.signal }));
+    const settled = Promise.allSettled(asked);
+    while (server.received.length < 4) await sleep(5);
+    stop.abort(new Error('stopped'));
+    for (const result of await settled) {
+      expect(result).toMatchObject({ status: 'rejected', reason: { message: 'stopped' } });
+    }
+    expect(reports).toHaveLength(4);
+    expect(reports[0]).toMatchObject({ status: null, retryReason: null });
+    await expect(client.get({ ...ask, signal: stop.signal })).rejects.toThrow('stopped');
+    expect(server.received).toHaveLength(4);
+  });
+
+  it('ends the wait before a retry', async () => {
+    await using server = await startServer((_, response) => sendJson(response, {}, { status: 500 }));
+    const stop = new AbortController();
+    const client = clientFor(server, { backoffMs: 60_000 });
+    const asked = client.get({ ...ask, signal: stop.signal });
+    while (server.received.length < 1) await sleep(5);
+    await sleep(20);
+    stop.abort(new Error('stopped'));
+    await expect(asked).rejects.toThrow('stopped');
+  });
 });
 
 it('reports each attempt once', async () => {
   await using server = await startServer((_, response, number) => {
-    if (number === 1) return sendJson(response, {}, { status: 502 });
     if (number === 2) return void response.destroy();
-    if (number === 3) return sendJson(response, {});
-    return sendJson(response, {}, { status: 404 });
+    return sendJson(response, {}, { status: { 1: 502, 4: 404 }[number] ?? 200 });
   });
   const reports: AttemptReport[] = [];
   const client = clientFor(server, { onAttempt: (report) => reports.push(report) });
   await client.get(ask);
   await errorOf(client.get(ask));
-  expect(reports.map(({ status, outcome, retryReason }) => [status, outcome, retryReason])).toEqual([
-    [502, 'server_error', 'server_error'],
-    [null, 'unreachable', 'unreachable'],
-    [200, 'ok', null],
-    [404, 'not_found', null],
+  const times = { durationMs: expect.any(Number) as number, gateWaitMs: expect.any(Number) as number };
+  expect(reports).toEqual([
+    { action: ask.action, status: 502, retryReason: 'server_error', ...times },
+    { action: ask.action, status: null, retryReason: 'unreachable', ...times },
+    { action: ask.action, status: 200, retryReason: null, ...times },
+    { action: ask.action, status: 404, retryReason: null, ...times },
   ]);
-  for (const { durationMs, gateWaitMs, action } of reports) {
-    expect(action).toBe('instanceOrg.deviceCounts');
-    expect(durationMs).toBeGreaterThanOrEqual(0);
-    expect(gateWaitMs).toBeGreaterThanOrEqual(0);
-  }
 });

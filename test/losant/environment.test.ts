@@ -85,16 +85,6 @@ describe('a proxy', () => {
     expect(await askFrom(env)).toBe('{"fine":true}');
     expect(proxy.tunnels).toEqual([]);
   });
-
-  it('that is not there is named as what it is', async () => {
-    await using server = await startServer((_, response) => sendJson(response, { fine: true }));
-    const proxy = await startProxy();
-    await proxy[Symbol.asyncDispose]();
-    const said = await askFrom({ API_URL: server.url, HTTP_PROXY: proxy.url, NODE_USE_ENV_PROXY: '1' });
-    expect(said).toContain('instance.get: connection failed: ');
-    expect(said).toContain('ECONNREFUSED');
-    expect(server.received).toEqual([]);
-  });
 });
 
 describe('a server with a private certificate', () => {
@@ -110,13 +100,8 @@ describe('a server with a private certificate', () => {
     }
   }
 
-  it('is refused', async () => {
-    const said = await askTls({});
-    expect(said).toContain('instance.get: connection failed: ');
-    expect(said).toContain('self-signed certificate');
-  });
-
-  it('is believed by NODE_EXTRA_CA_CERTS', async () => {
+  it('is refused, but for NODE_EXTRA_CA_CERTS', async () => {
+    expect(await askTls({})).toMatch(/^instance.get: connection failed: .*self-signed certificate/);
     expect(await askTls({ NODE_EXTRA_CA_CERTS: CERTIFICATE_FILE })).toBe('{"fine":true}');
   });
 });

@@ -1,115 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { listOrgPages, type OrgPage } from '../../src/losant/org-list.ts';
 import { getInstance, getOrg } from '../../src/losant/orgs.ts';
-import { clientFor, type Received, sendJson, startServer, type TestServer } from './server.ts';
+import { fetchUsage } from '../../src/losant/usage.ts';
+import { clientFor, sendJson, startServer, type TestServer } from './server.ts';
 
 const INSTANCE = '5c0000000000000000000001';
 const signal = new AbortController().signal;
 const orgId = (number: number) => `5d00000000000000000000${String(number).padStart(2, '0')}`;
-
-async function pagesOf(server: TestServer, perPage: number): Promise<OrgPage[]> {
-  const pages: OrgPage[] = [];
-  for await (const page of listOrgPages(clientFor(server), { instanceId: INSTANCE, perPage, signal })) {
-    pages.push(page);
-  }
-  return pages;
-}
-
-/** Serves `count` organizations as Losant does; `cap` is the most it puts on a page. */
-function serveOrgs(count: number, { cap = 1000, envelope = {} }: { cap?: number; envelope?: object } = {}) {
-  const orgs = Array.from({ length: count }, (_, i) => ({ id: orgId(i), name: `Org ${i}` }));
-  return startServer((request, response) => {
-    const page = Number(request.query['page']);
-    const perPage = Math.min(cap, Number(request.query['perPage']));
-    const items = orgs.slice(page * perPage, (page + 1) * perPage);
-    sendJson(response, { items, count: items.length, totalCount: count, perPage, page, ...envelope });
-  });
-}
-
-const asked = (request: Received) => [request.path, request.query['page'], request.query['perPage']];
-
-describe('listOrgPages', () => {
-  it('reads all pages sorted by id', async () => {
-    await using server = await serveOrgs(5);
-    const pages = await pagesOf(server, 2);
-    expect(pages.map((page) => [page.totalCount, page.items.map((org) => org.name)])).toEqual([
-      [5, ['Org 0', 'Org 1']],
-      [5, ['Org 2', 'Org 3']],
-      [5, ['Org 4']],
-    ]);
-    const path = `/instances/${INSTANCE}/orgs`;
-    expect(server.received.map(asked)).toEqual([
-      [path, '0', '2'],
-      [path, '1', '2'],
-      [path, '2', '2'],
-    ]);
-    expect(server.received[0]?.query).toMatchObject({ sortField: 'id', sortDirection: 'asc' });
-  });
-
-  it('asks for the next four pages at once, and yields them in order whichever comes first', async () => {
-    const waiting: (() => void)[] = [];
-    await using server = await startServer(({ query }, response) => {
-      const page = Number(query['page']);
-      const items = [{ id: orgId(page), name: `Org ${page}` }];
-      const answer = () => sendJson(response, { items, totalCount: 5, page });
-      if (page === 0) return answer();
-      waiting.unshift(answer);
-      if (waiting.length === 4) for (const late of waiting) late();
-    });
-    const pages = await pagesOf(server, 1);
-    expect(pages.map(({ items }) => items[0]?.name)).toEqual(['Org 0', 'Org 1', 'Org 2', 'Org 3', 'Org 4']);
-  });
-
-  it.each([
-    ['says so', {}],
-    ['does not say so', { perPage: undefined }],
-    ['claims what was asked for', { perPage: 100 }],
-  ])('loses nobody when the API caps perPage and %s', async (_, envelope) => {
-    await using server = await serveOrgs(7, { cap: 3, envelope });
-    const pages = await pagesOf(server, 100);
-    expect(pages.flatMap((page) => page.items.map((org) => org.name))).toEqual([
-      'Org 0',
-      'Org 1',
-      'Org 2',
-      'Org 3',
-      'Org 4',
-      'Org 5',
-      'Org 6',
-    ]);
-  });
-
-  it('keeps the page when one organization cannot be read', async () => {
-    const broken = { id: orgId(2).toUpperCase(), name: 'Broken', tags: 'none' };
-    await using server = await startServer((_, response) =>
-      sendJson(response, { items: [{ id: orgId(1), name: 'Fine' }, broken, 'nonsense'], totalCount: 3 }),
-    );
-    const [page] = await pagesOf(server, 100);
-    expect(page?.items.map((org) => org.name)).toEqual(['Fine']);
-    expect(page?.rejected).toMatchObject([
-      {
-        orgId: '5d0000000000000000000002',
-        problem: expect.stringMatching(/^tags: /) as unknown,
-      },
-      { orgId: null, problem: expect.stringMatching(/^body: /) as unknown },
-    ]);
-  });
-
-  it.each([
-    ['no totalCount', { items: [] }, 'totalCount'],
-    ['no items', { totalCount: 0 }, 'items'],
-    ['another page', { items: [], totalCount: 0, page: 4 }, 'page 4'],
-    ['an array', [], 'body'],
-  ])('refuses a list with %s and does not ask again', async (_, body, named) => {
-    await using server = await startServer((__, response) => sendJson(response, body));
-    await expect(pagesOf(server, 2)).rejects.toMatchObject({
-      kind: 'bad_body',
-      action: 'instanceOrgs.get',
-      message: expect.stringContaining(named) as unknown,
-      body: JSON.stringify(body),
-    });
-    expect(server.received).toHaveLength(1);
-  });
-});
 
 describe('getOrg', () => {
   const read = (server: TestServer, id = orgId(1)) =>
@@ -220,5 +116,59 @@ describe('getInstance', () => {
       kind: 'bad_body',
       action: 'instance.get',
     });
+  });
+});
+
+const question = {
+  instanceId: INSTANCE,
+  orgId: orgId(1),
+  action: 'payloadCountsBreakdown',
+  query: { resolution: '86400000', asBytes: 'true', includeNonBillable: 'true' },
+  window: { from: '2025-11-25', to: '2025-11-26' },
+  signal,
+} as const;
+
+describe('fetchUsage', () => {
+  it('asks for whole UTC days, from the first to the last millisecond', async () => {
+    await using server = await startServer((_, response) => sendJson(response, { counts: [] }));
+    const answer = await fetchUsage(clientFor(server), question);
+    expect(answer.body).toEqual({ counts: [] });
+    expect(server.received[0]?.path).toBe(
+      '/instances/5c0000000000000000000001/orgs/5d0000000000000000000001/payloadCountsBreakdown',
+    );
+    expect(server.received[0]?.query).toEqual({
+      start: '1764028800000',
+      end: '1764201599999',
+      resolution: '86400000',
+      asBytes: 'true',
+      includeNonBillable: 'true',
+      _actions: 'false',
+      _links: 'false',
+      _embedded: 'false',
+    });
+  });
+
+  it('names action, organization and days when it fails, and the scope that is missing', async () => {
+    await using server = await startServer((_, response) => sendJson(response, {}, { status: 403 }));
+    await expect(fetchUsage(clientFor(server), question)).rejects.toMatchObject({
+      kind: 'forbidden',
+      action: 'instanceOrg.payloadCountsBreakdown',
+      message:
+        'instanceOrg.payloadCountsBreakdown (org 5d0000000000000000000001, days 2025-11-25..2025-11-26): answered HTTP 403',
+      hint: expect.stringContaining(
+        'add instanceOrg.payloadCountsBreakdown to it, or all.Instance.read',
+      ) as unknown,
+    });
+  });
+
+  it.each([
+    { from: '2025-11-26', to: '2025-11-25' },
+    { from: '2025-11-31', to: '2025-12-01' },
+    { from: '1970-01-01', to: '1970-01-02' },
+    { from: '', to: '' },
+  ])('sends nothing for $from..$to, which is no window', async (window) => {
+    await using server = await startServer((_, response) => sendJson(response, {}));
+    await expect(fetchUsage(clientFor(server), { ...question, window })).rejects.toThrow('not a window');
+    expect(server.received).toHaveLength(0);
   });
 });

@@ -1,7 +1,12 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { LosantError } from '../../src/errors.ts';
-import { createLosantClient, type LosantClient, type LosantClientOptions } from '../../src/losant/client.ts';
+import {
+  createLosantClient,
+  type GetRequest,
+  type LosantClient,
+  type LosantClientOptions,
+} from '../../src/losant/client.ts';
 import { Gate } from '../../src/losant/gate.ts';
 
 export interface Received {
@@ -52,6 +57,15 @@ export function sendJson(
   response.writeHead(status, { 'content-type': 'application/json', ...headers });
   response.end(JSON.stringify(body));
 }
+
+/** A request as good as any other. */
+export const ask: GetRequest = {
+  action: 'instanceOrg.deviceCounts',
+  path: 'instances/abc/orgs/def/deviceCounts',
+  query: { start: '1764028800000' },
+  ids: { org: 'def', days: '2025-11-25' },
+  signal: new AbortController().signal,
+};
 
 /** Returns a client that waits no longer than necessary. */
 export function clientFor(server: TestServer, options: Partial<LosantClientOptions> = {}): LosantClient {

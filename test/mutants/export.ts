@@ -1,7 +1,7 @@
 /** Defects in a run: who is exported, what is believed, what is loaded, and how it ends. */
 import type { Mutant } from './mutant.ts';
 
-const CLI = 'src/cli/export-instances.ts';
+const CLI = 'src/cli/run.ts';
 const DISCOVER = 'src/export/discover.ts';
 const EXTRACT = 'src/export/extract.ts';
 const PIPELINE = 'src/export/pipeline.ts';
@@ -34,7 +34,7 @@ export const exportMutants: readonly Mutant[] = [
     file: DISCOVER,
     find: `else failures.push(unknownOrg(d, orgId));`,
     replace: ``,
-    test: 'test/e2e/lifecycle.test.ts',
+    test: 'test/export/run.test.ts',
     only: 'a configured organization that the instance does not know',
   },
   {
@@ -61,7 +61,7 @@ export const exportMutants: readonly Mutant[] = [
     file: DISCOVER,
     find: `of await readUnreadable(db, instanceId)) {`,
     replace: `of (await readUnreadable(db, instanceId)).slice(0, 0)) {`,
-    test: 'test/e2e/short-list.test.ts',
+    test: 'test/export/run.test.ts',
     only: 'an organization that cannot be read',
   },
   {
@@ -70,7 +70,7 @@ export const exportMutants: readonly Mutant[] = [
     file: DISCOVER,
     find: `(orgId === null ? [] : [{ orgId, problem }]));`,
     replace: `(orgId === problem ? [{ orgId, problem }] : []));`,
-    test: 'test/e2e/short-list.test.ts',
+    test: 'test/export/run.test.ts',
     only: 'an organization that cannot be read',
   },
   {
@@ -80,7 +80,7 @@ export const exportMutants: readonly Mutant[] = [
     find: `(isBad ? quarantineSlice(failed, UNPLACEABLE, message) : failed)`,
     replace: `failed`,
     test: 'test/e2e/bad-answers.test.ts',
-    only: 'of thirty organizations',
+    only: 'of twelve organizations',
   },
   {
     name: 'green-with-failures',

@@ -14,15 +14,15 @@ export const storeMutants: readonly Mutant[] = [
     name: 'good-answer-leaves-waiver-open',
     promise: `A good answer ends the waiver of its cell, which stays on record.`,
     file: 'src/ledger/load.ts',
-    find: `await liftWaivers(trx, changed.filter(isLifted), runId);`,
+    find: `await liftWaivers(trx, cells.filter(isLifted), runId);`,
     replace: ``,
-    test: 'test/ledger/load.test.ts',
+    test: 'test/ledger/waive.test.ts',
   },
   {
     name: 'restatement-is-not-recorded',
     promise: `A number that changes is on record.`,
     file: 'src/ledger/load.ts',
-    find: `await recordRevisions(trx, changed, runId);`,
+    find: `await recordRevisions(trx, cells, runId);`,
     replace: ``,
     test: 'test/ledger/load.test.ts',
   },
@@ -58,16 +58,16 @@ export const storeMutants: readonly Mutant[] = [
   {
     name: 'repeated-batch-counts-twice',
     promise: `A batch whose end was not seen counts once.`,
-    file: 'src/ledger/load.ts',
-    find: `const isRepeated = before.runId === runId && before.attemptedAtMs === answer.sentAtMs;`,
-    replace: `const isRepeated = false;`,
+    file: 'src/usage/apply.ts',
+    find: 'cell.attemptedAtMs === answer.sentAtMs ? cell.attempts : cell.attempts + 1',
+    replace: 'cell.attempts + 1',
     test: 'test/ledger/load.test.ts',
   },
   {
     name: 'sums-are-stale',
     promise: `A load that changes a number unsets our sum of its day.`,
     file: 'src/ledger/load.ts',
-    find: `await unsetSums(trx, instanceId, changed);`,
+    find: `await unsetSums(trx, instanceId, cells);`,
     replace: ``,
     test: 'test/ledger/load.test.ts',
   },
@@ -93,7 +93,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/coverage.ts',
     find: `if (written === sent) return;`,
     replace: `if (written <= sent) return;`,
-    test: 'test/ledger/mismatch.test.ts',
+    test: 'test/ledger/guards.test.ts',
   },
   {
     name: 'changed-row-is-believed',
@@ -101,7 +101,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/coverage.ts',
     find: `requireAll('coverage', cells.length, written.filter((row) => row.isAsSent).length);`,
     replace: `requireAll('coverage', cells.length, written.length);`,
-    test: 'test/ledger/mismatch.test.ts',
+    test: 'test/ledger/guards.test.ts',
   },
   {
     name: 'changed-number-is-believed',
@@ -109,7 +109,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/coverage.ts',
     find: `requireAll('usage_days', rows.length, written.filter((row) => row.isAsSent).length);`,
     replace: `requireAll('usage_days', rows.length, written.length);`,
-    test: 'test/ledger/mismatch.test.ts',
+    test: 'test/ledger/guards.test.ts',
   },
   {
     name: 'stream-clears-other-streams',
@@ -157,7 +157,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/lease.ts',
     find: `        .where('leases.until', '<=', CLOCK),`,
     replace: ``,
-    test: 'test/ledger/lease.test.ts',
+    test: 'test/ledger/runs.test.ts',
   },
   {
     name: 'lost-lease-is-renewed',
@@ -166,7 +166,7 @@ export const storeMutants: readonly Mutant[] = [
     find: `    .where('epoch', '=', epoch)
     .executeTakeFirstOrThrow();`,
     replace: `    .executeTakeFirstOrThrow();`,
-    test: 'test/ledger/lease.test.ts',
+    test: 'test/ledger/runs.test.ts',
   },
   {
     name: 'lease-of-successor-is-given-up',
@@ -174,7 +174,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/lease.ts',
     find: `.where('epoch', '=', epoch).execute();`,
     replace: `.execute();`,
-    test: 'test/ledger/lease.test.ts',
+    test: 'test/ledger/runs.test.ts',
   },
   {
     name: 'lease-lasts-an-hour',
@@ -182,7 +182,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/lease.ts',
     find: `export const LEASE_MS = 60_000;`,
     replace: `export const LEASE_MS = 3_600_000;`,
-    test: 'test/ledger/lease.test.ts',
+    test: 'test/ledger/runs.test.ts',
   },
   {
     name: 'clocks-may-differ',
@@ -198,7 +198,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/lease.ts',
     find: `when 'off' then 'on' else`,
     replace: `when 'off' then 'off' else`,
-    test: 'test/ledger/lease.test.ts',
+    test: 'test/ledger/runs.test.ts',
   },
   {
     name: 'bad-body-is-not-cut',
@@ -206,7 +206,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/quarantine.ts',
     find: `compress(text.slice(0, BODY_LENGTH_MAX))`,
     replace: `compress(text)`,
-    test: 'test/ledger/quarantine.test.ts',
+    test: 'test/ledger/load.test.ts',
   },
   {
     name: 'bad-body-is-kept-again',
@@ -214,7 +214,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'src/ledger/quarantine.ts',
     find: ') is not true`',
     replace: ') is null or true`',
-    test: 'test/ledger/quarantine.test.ts',
+    test: 'test/ledger/load.test.ts',
   },
   {
     name: 'ledger-changes-by-hand',
@@ -300,8 +300,8 @@ export const storeMutants: readonly Mutant[] = [
     name: 'total-of-young-day-differs',
     promise: `A total that may still change is pending.`,
     file: 'migrations/0005_totals.sql',
-    find: `when t.verified_at >= f.final_at then 'differs'`,
-    replace: `when true then 'differs'`,
+    find: `when t.verified_at >= f.final_at is not true then 'total_not_final'`,
+    replace: ``,
     test: 'test/views/reconciliation.test.ts',
   },
   {

@@ -48,7 +48,7 @@ export const streamMutants: readonly Mutant[] = [
     file: 'src/usage/body.ts',
     find: 'if (value < 0) return `is negative (${value})`;',
     replace: ``,
-    test: 'test/usage/streams/device-counts.test.ts',
+    test: 'test/usage/streams/buckets.test.ts',
   },
   {
     name: 'fraction-is-billed',
@@ -56,7 +56,7 @@ export const streamMutants: readonly Mutant[] = [
     file: 'src/usage/body.ts',
     find: 'if (!Number.isInteger(value)) return `is not a whole number (${value})`;',
     replace: `if (!Number.isInteger(value)) return null;`,
-    test: 'test/usage/streams/device-counts.test.ts',
+    test: 'test/usage/streams/buckets.test.ts',
   },
   {
     name: 'number-above-2-53-is-billed',
@@ -64,7 +64,7 @@ export const streamMutants: readonly Mutant[] = [
     file: 'src/usage/body.ts',
     find: `return Number.isSafeInteger(value) ? null :`,
     replace: `return value > 0 ? null :`,
-    test: 'test/usage/streams/device-counts.test.ts',
+    test: 'test/usage/streams/buckets.test.ts',
   },
   {
     name: 'rounded-number-is-billed',
@@ -72,7 +72,7 @@ export const streamMutants: readonly Mutant[] = [
     file: 'src/usage/body.ts',
     find: `return isWhole && !MAY_BE_INEXACT.test(text) ? value : parseMarked(text);`,
     replace: `return isWhole ? value : parseMarked(text);`,
-    test: 'test/usage/streams/device-counts.test.ts',
+    test: 'test/usage/streams/buckets.test.ts',
   },
   {
     name: 'last-of-repeated-keys-is-billed',
@@ -80,7 +80,7 @@ export const streamMutants: readonly Mutant[] = [
     file: 'src/usage/body.ts',
     find: `map.set(key, map.has(key) ? REPEATED_KEY : value);`,
     replace: `map.set(key, value);`,
-    test: 'test/usage/streams/device-counts.test.ts',
+    test: 'test/usage/streams/buckets.test.ts',
   },
   {
     name: 'bucket-off-midnight',
@@ -88,7 +88,7 @@ export const streamMutants: readonly Mutant[] = [
     file: 'src/usage/streams/buckets.ts',
     find: `if (date % lengthMs !== 0) {`,
     replace: `if (date % 1 !== 0) {`,
-    test: 'test/usage/streams/device-counts.test.ts',
+    test: 'test/usage/streams/buckets.test.ts',
   },
   {
     name: 'day-twice-in-body',
@@ -96,7 +96,7 @@ export const streamMutants: readonly Mutant[] = [
     file: 'src/usage/streams/buckets.ts',
     find: `if (at.has(date) || (!isDaily && outside.has(date))) {`,
     replace: `if (!isDaily && outside.has(date)) {`,
-    test: 'test/usage/streams/device-counts.test.ts',
+    test: 'test/usage/streams/buckets.test.ts',
   },
   {
     name: 'day-outside-window-is-loaded',
@@ -104,7 +104,7 @@ export const streamMutants: readonly Mutant[] = [
     file: 'src/usage/streams/buckets.ts',
     find: `if (date < firstMs || date > lastMs) {`,
     replace: `if (date < firstMs) {`,
-    test: 'test/usage/streams/device-counts.test.ts',
+    test: 'test/usage/streams/buckets.test.ts',
   },
   {
     name: 'window-begins-late',
@@ -112,7 +112,7 @@ export const streamMutants: readonly Mutant[] = [
     file: 'src/usage/streams/buckets.ts',
     find: `const late = start !== undefined && start > dayStartMs(window.from);`,
     replace: `const late = false;`,
-    test: 'test/usage/streams/device-counts.test.ts',
+    test: 'test/usage/streams/buckets.test.ts',
   },
   {
     name: 'window-ends-early',
@@ -120,7 +120,7 @@ export const streamMutants: readonly Mutant[] = [
     file: 'src/usage/streams/buckets.ts',
     find: `const early = end !== undefined && end < dayEndMs(window.to) - 1;`,
     replace: `const early = false;`,
-    test: 'test/usage/streams/device-counts.test.ts',
+    test: 'test/usage/streams/buckets.test.ts',
   },
   {
     name: 'body-of-other-days-is-silence',
@@ -128,7 +128,7 @@ export const streamMutants: readonly Mutant[] = [
     file: 'src/usage/streams/buckets.ts',
     find: `if (at.size === 0 && outsideBuckets > 0 && !statesWindow) {`,
     replace: `if (outsideBuckets < 0) {`,
-    test: 'test/usage/streams/device-counts.test.ts',
+    test: 'test/usage/streams/buckets.test.ts',
   },
   {
     name: 'bad-day-costs-its-window',
@@ -137,7 +137,7 @@ export const streamMutants: readonly Mutant[] = [
     find: `return error ? { problem: describeProblems(error) } : { values: Object.values(data) };`,
     replace: `if (error) throw new UnplaceableBodyError(describeProblems(error));
   return { values: Object.values(data) };`,
-    test: 'test/usage/streams/device-counts.test.ts',
+    test: 'test/usage/streams/buckets.test.ts',
   },
   {
     name: 'left-out-part-is-named-zero',
@@ -146,7 +146,7 @@ export const streamMutants: readonly Mutant[] = [
     find: `if (bucket === undefined) leftOut.push({ column, hour });
       else if`,
     replace: `if`,
-    test: 'test/usage/streams/payload-totals.test.ts',
+    test: 'test/usage/streams/buckets.test.ts',
   },
   {
     name: 'hours-that-overflow',
@@ -204,7 +204,7 @@ export const streamMutants: readonly Mutant[] = [
 `,
     replace: `  {},
 `,
-    test: 'test/usage/streams/payload-totals.test.ts',
+    test: 'test/usage/streams/buckets.test.ts',
   },
   {
     name: 'level-that-is-left-out-is-zero',

@@ -95,9 +95,9 @@ export const usageMutants: readonly Mutant[] = [
     name: 'failures-are-not-counted',
     promise: `Failures in a row are counted, so that each waits longer than the one before.`,
     file: 'src/usage/apply.ts',
-    find: `const attempts = cell.attempts + 1;`,
-    replace: `const attempts = 1;`,
-    test: 'test/usage/reads.test.ts',
+    find: `? cell.attempts : cell.attempts + 1;`,
+    replace: `? cell.attempts : 1;`,
+    test: 'test/usage/apply.test.ts',
   },
   {
     name: 'failure-takes-standing',
@@ -105,7 +105,7 @@ export const usageMutants: readonly Mutant[] = [
     file: 'src/usage/apply.ts',
     find: `if (!isStored) return 'missing';`,
     replace: `if (standing !== 'in_doubt') return 'missing';`,
-    test: 'test/usage/reads.test.ts',
+    test: 'test/usage/apply.test.ts',
   },
   {
     name: 'failure-outlives-good-answer',
@@ -138,7 +138,7 @@ export const usageMutants: readonly Mutant[] = [
     file: 'src/usage/apply.ts',
     find: `const dailyMs = checkpointMs === null && !isClosed ? wakeUpMs(sentAtMs + DAY_MS) : null;`,
     replace: `const dailyMs = isClosed ? wakeUpMs(sentAtMs + DAY_MS) : null;`,
-    test: 'test/usage/reads.test.ts',
+    test: 'test/usage/apply.test.ts',
   },
   {
     name: 'force-is-lost',
@@ -146,8 +146,8 @@ export const usageMutants: readonly Mutant[] = [
     file: 'src/usage/apply.ts',
     find: `before.nextReadAtMs > sentAtMs ? before.nextReadAtMs : null`,
     replace: `before.nextReadAtMs < 0 ? before.nextReadAtMs : null`,
-    test: 'test/usage/reads.test.ts',
-    only: 'a time that was set after',
+    test: 'test/usage/apply.test.ts',
+    only: 'at a time that was set after',
   },
   {
     name: 'totals-wait-for-nobody',
@@ -155,7 +155,7 @@ export const usageMutants: readonly Mutant[] = [
     file: 'src/usage/apply.ts',
     find: `if (!awaited || awaited.numbers !== null || awaited.cell.nextReadAtMs === null) return null;`,
     replace: `return null;`,
-    test: 'test/usage/counterparts.test.ts',
+    test: 'test/usage/apply.test.ts',
   },
   {
     name: 'totals-wait-for-ever',
@@ -163,7 +163,7 @@ export const usageMutants: readonly Mutant[] = [
     file: 'src/usage/apply.ts',
     find: `awaited.numbers !== null || awaited.cell.nextReadAtMs === null`,
     replace: `awaited.numbers !== null`,
-    test: 'test/usage/counterparts.test.ts',
+    test: 'test/usage/apply.test.ts',
   },
   {
     name: 'one-endpoint-confirms-itself',
@@ -171,7 +171,7 @@ export const usageMutants: readonly Mutant[] = [
     file: 'src/usage/apply.ts',
     find: `(other.isReported || streamNamed(stream).requests[0]?.action !== requests[0]?.action)`,
     replace: `true`,
-    test: 'test/usage/counterparts.test.ts',
+    test: 'test/usage/apply.test.ts',
   },
   {
     name: 'nothing-confirms-zeros',
@@ -179,7 +179,7 @@ export const usageMutants: readonly Mutant[] = [
     file: 'src/usage/apply.ts',
     find: `if (isConfirmed) return SILENCES_NEEDED;`,
     replace: ``,
-    test: 'test/usage/counterparts.test.ts',
+    test: 'test/usage/apply.test.ts',
   },
   {
     name: 'billable-without-payloads',
@@ -203,7 +203,7 @@ export const usageMutants: readonly Mutant[] = [
     file: 'src/usage/apply.ts',
     find: `answer.sentAtMs - cell.verifiedAtMs >= HOUR_MS;`,
     replace: `answer.sentAtMs - cell.verifiedAtMs >= 0;`,
-    test: 'test/usage/reads.test.ts',
+    test: 'test/usage/apply.test.ts',
   },
   {
     name: 'silences-before-named-number-count',
@@ -211,7 +211,7 @@ export const usageMutants: readonly Mutant[] = [
     file: 'src/usage/apply.ts',
     find: `const before = cell.isStored && !cell.isReported ? cell.silences : 0;`,
     replace: `const before = SILENCES_NEEDED;`,
-    test: 'test/usage/reads.test.ts',
+    test: 'test/usage/apply.test.ts',
   },
   {
     name: 'two-silences-are-enough',
@@ -219,7 +219,7 @@ export const usageMutants: readonly Mutant[] = [
     file: 'src/usage/policy.ts',
     find: `export const SILENCES_NEEDED = 3;`,
     replace: `export const SILENCES_NEEDED = 2;`,
-    test: 'test/usage/reads.test.ts',
+    test: 'test/usage/apply.test.ts',
   },
   {
     name: 'unnamed-zero-is-sure-at-once',
@@ -235,7 +235,7 @@ export const usageMutants: readonly Mutant[] = [
     file: 'src/usage/apply.ts',
     find: `!isSure && isFinalRead(answer.day, answer.sentAtMs, policy) ? answer.sentAtMs + HOUR_MS : null;`,
     replace: `null;`,
-    test: 'test/usage/reads.test.ts',
+    test: 'test/usage/apply.test.ts',
   },
   {
     name: 'number-is-final-at-once',
@@ -268,7 +268,7 @@ export const usageMutants: readonly Mutant[] = [
     file: 'src/usage/apply.ts',
     find: `(standing === 'stored' && !isReadAgain)`,
     replace: `standing === 'stored'`,
-    test: 'test/usage/reads.test.ts',
+    test: 'test/usage/apply.test.ts',
   },
   {
     name: 'person-accepts-what-is-waiting',
@@ -331,8 +331,8 @@ export const usageMutants: readonly Mutant[] = [
     name: 'late-after-seven-hours',
     promise: `A number that is not stored is late six hours after its day.`,
     file: 'src/usage/policy.ts',
-    find: `export const LATE_AFTER_HOURS = 6;`,
-    replace: `export const LATE_AFTER_HOURS = 7;`,
+    find: `const LATE_AFTER_HOURS = 6;`,
+    replace: `const LATE_AFTER_HOURS = 7;`,
     test: 'test/usage/policy.test.ts',
   },
   {

@@ -23,30 +23,18 @@ async function expectAlive(): Promise<void> {
 test.for([
   ['a method that changes things', `POST / HTTP/1.1\r\n${host}Content-Length: 0\r\n\r\n`, 405],
   ['DELETE', `DELETE /metrics HTTP/1.1\r\n${host}\r\n`, 405],
-  ['OPTIONS', `OPTIONS * HTTP/1.1\r\n${host}\r\n`, 400],
-  ['TRACE', `TRACE / HTTP/1.1\r\n${host}\r\n`, 405],
-  ['a made-up method', `FROBNICATE / HTTP/1.1\r\n${host}\r\n`, 400],
   ['a foreign Host', 'GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n', 421],
   ['a foreign Host on a probe', 'GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n', 421],
-  ['a Host that only begins like this one', 'GET / HTTP/1.1\r\nHost: 127.0.0.1.evil.example\r\n\r\n', 421],
   ['a Host with a user in it', 'GET / HTTP/1.1\r\nHost: localhost@evil.example\r\n\r\n', 421],
   ['a Host with a port that is none', 'GET / HTTP/1.1\r\nHost: localhost:99999\r\n\r\n', 421],
   ['no Host', 'GET / HTTP/1.1\r\n\r\n', 400],
   ['two Hosts', `GET / HTTP/1.1\r\n${host}Host: evil.example\r\n\r\n`, 400],
-  ['an empty Host', 'GET / HTTP/1.1\r\nHost: \r\n\r\n', 421],
   ['the absolute form', `GET http://evil.example/ HTTP/1.1\r\n${host}\r\n`, 400],
-  ['the absolute form of this host', `GET http://127.0.0.1/healthz HTTP/1.1\r\n${host}\r\n`, 400],
   ['a path that reads like a host', `GET //evil.example/ HTTP/1.1\r\n${host}\r\n`, 400],
-  ['a path that reads like a host by a backslash', `GET /\\evil HTTP/1.1\r\n${host}\r\n`, 400],
   ['a body on GET', `GET /healthz HTTP/1.1\r\n${host}Content-Length: 5\r\n\r\nhello`, 413],
   [
     'a chunked body on GET',
     `GET / HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n`,
-    413,
-  ],
-  [
-    'a body that is announced and never comes',
-    `GET / HTTP/1.1\r\n${host}Content-Length: 999999999\r\n\r\n`,
     413,
   ],
   ['two lengths of a body', `GET / HTTP/1.1\r\n${host}Content-Length: 5\r\nContent-Length: 6\r\n\r\n`, 400],
@@ -56,12 +44,7 @@ test.for([
     400,
   ],
   ['a header of 20 KB', `GET / HTTP/1.1\r\n${host}X-Big: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
-  ['two thousand headers', `GET / HTTP/1.1\r\n${host}${'A: b\r\n'.repeat(4_000)}\r\n`, 431],
-  ['a path of 20 KB', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\n${host}\r\n`, 431],
   ['a header with a NUL', `GET / HTTP/1.1\r\n${host}X: a\0b\r\n\r\n`, 400],
-  ['a split header', `GET / HTTP/1.1\r\n${host}X: a\nEvil: b\r\n\r\n`, 400],
-  ['HTTP of another century', `GET / HTTP/9.9\r\n${host}\r\n`, 400],
-  ['TLS to a plain port', Buffer.from('16030100a5010000a10303', 'hex'), 400],
   ['noise', Buffer.from('\x00\xff\xfe\x01 noise \r\n\r\n', 'latin1'), 400],
 ] as const)('%s is refused', async ([, message, status]) => {
   const answer = await pages.raw(message);
@@ -73,23 +56,12 @@ test.for([
 test.for([
   ['/../../etc/passwd', 404],
   ['/%2e%2e/%2e%2e/etc/passwd', 404],
-  ['/..%5c..%5cwindows', 404],
   ['/%00', 404],
-  ['/%', 404],
-  ['/%ff%fe', 404],
   ['/healthz/', 404],
-  ['/HEALTHZ', 404],
-  ['/metrics;/', 404],
 ] as const)('the path %s is no page', async ([path, status]) => {
   const answer = await pages.raw(`GET ${path} HTTP/1.1\r\n${host}Connection: close\r\n\r\n`);
   expect(firstLine(answer)).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
   expect(answer).not.toContain('root:');
-});
-
-test('requests in one packet are answered one after the other', async () => {
-  const one = `GET /healthz HTTP/1.1\r\n${host}\r\n`;
-  const answer = await pages.raw(`${one}${one}GET /healthz HTTP/1.1\r\n${host}Connection: close\r\n\r\n`);
-  expect(answer.match(/^ok$/gm)).toHaveLength(3);
 });
 
 test('what follows a refused request in the same packet is not answered', async () => {
@@ -98,13 +70,6 @@ test('what follows a refused request in the same packet is not answered', async 
   );
   expect(firstLine(answer)).toBe('HTTP/1.1 405 Method Not Allowed');
   expect(answer).not.toContain('ok\n');
-});
-
-test('a client that half-closes gets its answer', async () => {
-  const { socket, text, closed } = await pages.open();
-  socket.end(`GET /healthz HTTP/1.1\r\n${host}\r\n`);
-  await closed;
-  expect(firstLine(text())).toBe('HTTP/1.1 200 OK');
 });
 
 test('clients that go away in the middle leave nothing behind', async () => {
@@ -128,15 +93,6 @@ test('HEAD is answered without a body, refused or not', async () => {
   ]);
 });
 
-test('an upgrade and a tunnel are not taken', async () => {
-  const upgrade = await pages.raw(
-    `GET /healthz HTTP/1.1\r\n${host}Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n`,
-  );
-  expect(upgrade).not.toContain('101');
-  expect(await pages.raw(`CONNECT evil.example:443 HTTP/1.1\r\n${host}\r\n`)).not.toContain('200');
-  await expectAlive();
-});
-
 describe('clients that take their time', () => {
   test('a head sent a byte at a time is cut off, and so is a connection that says nothing', async () => {
     const slow = await pages.open();
@@ -148,18 +104,6 @@ describe('clients that take their time', () => {
     expect(firstLine(slow.text())).toBe('HTTP/1.1 408 Request Timeout');
     await silent.closed;
     await expectAlive();
-  });
-
-  test('a hundred that hold their connections keep a probe waiting for less than a second', async () => {
-    const sockets: Socket[] = [];
-    for (let number = 0; number < 100; number += 1) {
-      const { socket } = await pages.open();
-      socket.write('GET / HT');
-      sockets.push(socket);
-    }
-    const response = await pages.get('/healthz', { signal: AbortSignal.timeout(1_000) });
-    expect(response.status).toBe(200);
-    for (const socket of sockets) socket.destroy();
   });
 
   test('more connections than are served at once are dropped, and the next one is served again', async () => {

@@ -2,59 +2,44 @@
 import { expect, test } from 'vitest';
 import type { Health, InstanceHealth, StreamHealth } from '../../src/queries/health.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
+import {
+  HEALTH as COMPLETE,
+  INSTANCE_HEALTH as COMPLETE_INSTANCE,
+  STREAM as COMPLETE_STREAM,
+  INSTANCE,
+} from './pages.ts';
 
-const INSTANCE = '575ec8687ae143cd83dc4a97';
 const NOW = Date.parse('2026-11-25T00:30:00.000Z');
 
 const STREAM: StreamHealth = {
-  stream: 'device_counts',
+  ...COMPLETE_STREAM,
   cells: { final: 20, accepted: 1, stored: 3, waiting: 2, unavailable: 1, in_doubt: 1, missing: 2 },
   yesterday: { waiting: 2, unavailable: 0, in_doubt: 0, missing: 1 },
-  yesterdayReadAt: null,
   newestReadDay: '2026-11-23',
-  firstDay: '2026-11-01',
-  lastDay: '2026-11-24',
   completeTo: '2026-11-10',
   orgs: 3,
   orgsComplete: 2,
-  gaps: 3,
-  orgsWithGaps: 1,
   oldestGap: '2026-11-11',
   expiring: 1,
   failing: 4,
   quarantined: 5,
 };
 const INSTANCE_HEALTH: InstanceHealth = {
-  instanceId: INSTANCE,
-  name: 'Acme',
-  apiUrl: 'https://api.losant.com',
-  listedAt: null,
+  ...COMPLETE_INSTANCE,
   listProblem: 'page 2 did not come',
-  totalsProblem: null,
   organizations: 3,
-  deletedOrganizations: 1,
-  lastRunAt: '2026-11-24T23:00:00.000Z',
   lastCompleteRunAt: '2026-11-24T22:00:00.000Z',
-  leaseRunId: null,
-  leaseSince: null,
   finalChanges: 7,
-  finalChanges30Days: 2,
   differences: 6,
   streams: [STREAM],
 };
-const HEALTH: Health = {
-  at: new Date(NOW).toISOString(),
-  gaps: 3,
-  instances: [INSTANCE_HEALTH],
-  notInSettings: [],
-  runs: [],
-};
+const HEALTH: Health = { ...COMPLETE, instances: [INSTANCE_HEALTH] };
 
 const open = () => createMetrics({ version: '1.2.3', instanceIds: [INSTANCE], startedAtMs: NOW - 60_000 });
 
 /** The samples of a scrape, by name with labels. */
-async function scrape(metrics: ReturnType<typeof open>, isUp = true) {
-  const reading = { value: HEALTH, atMs: NOW - 2_000, tookMs: 250 };
+async function scrape(metrics: ReturnType<typeof open>, isUp = true, value = HEALTH) {
+  const reading = { value, atMs: NOW - 2_000, tookMs: 250 };
   const text = await metrics.render({ isUp, reading }, NOW);
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
   return new Map(lines.map((line) => [line.replace(/ \S+$/, ''), Number(/\S+$/.exec(line)?.[0])]));
@@ -92,6 +77,12 @@ test('the ledger is shown by instance, by stream and by standing', async () => {
   expect(cells.map(([key, value]) => [/standing="(\w+)"/.exec(key)?.[1], value])).toEqual(
     Object.entries({ ...STREAM.cells, waiting: 2 }).map(([standing, value]) => [standing, value]),
   );
+});
+
+test('a stream whose first tracked day is missing has no day up to which it is complete', async () => {
+  const none = { ...INSTANCE_HEALTH, streams: [{ ...STREAM, completeTo: null }] };
+  const samples = await scrape(open(), true, { ...HEALTH, instances: [none] });
+  expect([...samples.keys()].filter((key) => key.includes('complete_to'))).toEqual([]);
 });
 
 test('while the database is away, only what cannot decrease is shown', async () => {

@@ -2,7 +2,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { readConfig } from '../../src/settings/config.ts';
+import { readConfig, requireDatabaseUrl } from '../../src/settings/config.ts';
 import { DATABASE_REMEDY, ENOUGH, ONE, problemsIn, secretsFolder, thrownBy } from './settings.ts';
 
 const settings = secretsFolder();
@@ -98,10 +98,14 @@ describe('an instance by environment', () => {
     });
   });
 
-  test('takes an empty optional setting as not given', () => {
+  test('takes an empty setting as not given', () => {
     const config = settings.read({
       ...ENOUGH,
       LOSANT_API_URL: '',
+      STREAMS: '',
+      HTTP_TOKEN: '',
+      HTTP_TOKEN_FILE: '',
+      READ_AT_HOURS: '',
       LOSANT_DOMAIN: '',
       LOSANT_USAGE_CONFIG: '',
       SCHEDULE: '',
@@ -116,9 +120,6 @@ describe('an instance by environment', () => {
       CONTROL_TOTALS: '',
     });
     expect(config).toMatchObject({ heartbeatUrl: null, logLevel: 'info' });
-    expect(settings.refusal({ ...ENOUGH, DATABASE_URL: '', DATABASE_URL_FILE: '' })).toEqual([
-      `DATABASE_URL is not set; ${DATABASE_REMEDY}; or name its file in DATABASE_URL_FILE`,
-    ]);
   });
 
   test.each(['http://127.0.0.1:8080', 'http://127.8.9.10', 'http://[::1]:8080', 'http://localhost:8080'])(
@@ -134,6 +135,7 @@ describe('an instance by environment', () => {
     writeFileSync(join(settings.folder, 'heartbeat'), 'https://hc.example.com/ping/1\n');
     const config = settings.read({
       LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97',
+      LOSANT_API_TOKEN: '',
       LOSANT_API_TOKEN_FILE: 'DIR/token',
       DATABASE_URL_FILE: 'DIR/database',
       HTTP_TOKEN_FILE: 'DIR/http',
@@ -141,22 +143,10 @@ describe('an instance by environment', () => {
     });
     expect(config.instances[0]?.readToken()).toBe('file-token');
     expect(config.databaseUrl).toBe('postgres://usage:secret@db/billing');
+    writeFileSync(join(settings.folder, 'database'), 'postgres://usage:new@db/billing');
+    expect(config.readDatabaseUrl()).toBe('postgres://usage:new@db/billing');
     expect(config.http.token).toBe('0123456789abcdef');
     expect(config.heartbeatUrl).toBe('https://hc.example.com/ping/1');
-  });
-
-  test('takes the file where the variable beside it is empty', () => {
-    const { LOSANT_API_TOKEN: _, ...rest } = ENOUGH;
-    const config = settings.read({ ...rest, LOSANT_API_TOKEN: '', LOSANT_API_TOKEN_FILE: 'DIR/token' });
-    expect(config.instances[0]?.readToken()).toBe('file-token');
-  });
-
-  test('reads a database URL again, so that a new password needs no restart', () => {
-    const path = join(settings.folder, 'rotated-url');
-    writeFileSync(path, 'postgres://usage:one@db/billing\n');
-    const config = settings.read({ ...ENOUGH, DATABASE_URL_FILE: path });
-    writeFileSync(path, 'postgres://usage:two@db/billing\n');
-    expect(config.readDatabaseUrl()).toBe('postgres://usage:two@db/billing');
   });
 
   test('reads a token again when asked, and refuses one that has become wrong', () => {
@@ -173,8 +163,7 @@ describe('an instance by environment', () => {
     writeFileSync(path, '');
     expect(thrownBy(() => instance?.readToken())).toMatchObject({
       name: 'SettingsError',
-      message: `LOSANT_API_TOKEN_FILE="${path}" names an empty file`,
-      hint: 'write the secret into it',
+      message: `LOSANT_API_TOKEN_FILE="${path}" names an empty file; write the secret into it`,
     });
   });
 });
@@ -239,42 +228,15 @@ describe('a settings file', () => {
     chmodSync(path, 0o640);
     expect(readConfig({ env: {}, configFile: path, needs: ['losant'] }).warnings).toEqual([]);
   });
-
-  test('a secret in a file that others may write is a warning', () => {
-    const path = settings.write('a-token');
-    const { LOSANT_API_TOKEN: _, ...rest } = ENOUGH;
-    const env = { ...rest, LOSANT_API_TOKEN_FILE: path };
-    chmodSync(path, 0o666);
-    expect(readConfig({ env, configFile: null, needs: ['losant'] }).warnings).toEqual([
-      `${path} can be written by other users, who could send tokens elsewhere; run: chmod go-w ${path}`,
-    ]);
-    chmodSync(path, 0o644);
-    expect(readConfig({ env, configFile: null, needs: ['losant'] }).warnings).toEqual([]);
-  });
 });
 
-test('a schedule may be one of the usual names', () => {
-  expect(settings.read({ ...ENOUGH, SCHEDULE: '@hourly' })).toMatchObject({
-    schedule: '0 * * * *',
-    warnings: [],
-  });
-});
-
-test('an address of the API with the version of another is a warning', () => {
-  const { warnings } = settings.read({ ...ENOUGH, LOSANT_API_URL: 'https://api.losant.com/v1' });
-  expect(warnings).toEqual(["LOSANT_API_URL ends in /v1, a path that Losant's own API does not have"]);
-});
-
-test('checkpoints that begin after a missing day has become a gap are a warning', () => {
-  expect(settings.read({ ...ENOUGH, READ_AT_HOURS: '7,72,168' }).warnings).toEqual([
-    'READ_AT_HOURS begins at 7: each day shows as a gap from 6 hours after its end until it is read',
-  ]);
-  expect(settings.read({ ...ENOUGH, READ_AT_HOURS: '6,72,168' }).warnings).toEqual([]);
-});
-
-test('a server open to the network without a token, and a schedule with months off, are warnings', () => {
-  expect(settings.read({ ...ENOUGH, HTTP_HOST: '0.0.0.0', SCHEDULE: '0 3 1 */6 *' }).warnings).toEqual([
-    'SCHEDULE="0 3 1 */6 *" leaves out whole months: a day is lost if none wakes within the horizon',
+test('a server open to the network without a token, and a variable one slip away from a setting, are warnings', () => {
+  const others = { PATH: '/bin', HTTP_PROXY: 'x', PORT: '1', PGSSLMODE: 'x' };
+  const slips = { DATABSE_URL: '', HEARTBEAT_ULR: '', HORIZON_DAY: '3' };
+  expect(settings.read({ ...ENOUGH, ...others, ...slips, HTTP_HOST: '0.0.0.0' }).warnings).toEqual([
+    'DATABSE_URL is not a setting and has no effect; did you mean DATABASE_URL?',
+    'HEARTBEAT_ULR is not a setting and has no effect; did you mean HEARTBEAT_URL?',
+    'HORIZON_DAY is not a setting and has no effect; did you mean HORIZON_DAYS?',
     'HTTP_HOST="0.0.0.0" without HTTP_TOKEN: readers get nothing but the probes /healthz and /readyz; set HTTP_TOKEN',
   ]);
 });
@@ -295,4 +257,82 @@ test('no error shows a secret in any of its properties, however wrong it is', ()
   );
   expect(problemsIn(error)).toHaveLength(9);
   expect(inspect(error, { depth: null, showHidden: true })).not.toContain('CANARY');
+});
+
+test('each setting that holds is told with where it comes from, a secret only with where it is', () => {
+  const text = `horizonDays: 60\ninstances:\n  - { id: 575ec8687ae143cd83dc4a97, tokenFile: /t }`;
+  const { origins } = readConfig({
+    env: { DATABASE_URL_FILE: '/u', LOG_LEVEL: 'debug', HTTP_TOKEN: 'canary-canary-canary-canary' },
+    configFile: '/etc/usage.yaml',
+    needs: ['losant', 'database'],
+    readFile: (path) => ({
+      text: path === '/u' ? 'postgres://usage:canary@db/billing' : path === '/t' ? 'canary' : text,
+      mode: 0o640,
+    }),
+  });
+  expect(JSON.stringify(origins)).not.toContain('canary');
+  expect(origins).toEqual(
+    expect.arrayContaining([
+      { name: 'DATABASE_URL', value: 'in /u', from: 'environment' },
+      { name: 'LOG_LEVEL', value: 'debug', from: 'environment' },
+      { name: 'HTTP_TOKEN', value: 'set', from: 'environment' },
+      { name: 'HEARTBEAT_URL', value: 'not set', from: 'default' },
+      { name: 'HORIZON_DAYS', value: '60', from: '/etc/usage.yaml: horizonDays' },
+      { name: 'SCHEDULE', value: '15 * * * *', from: 'default' },
+    ]),
+  );
+});
+
+describe('what a command needs', () => {
+  // Promise (Operation): Wrong settings are all named at once, and nothing is started.
+  test('is missing in the same message as everything that is wrong', () => {
+    const error = thrownBy(() =>
+      readConfig({ env: { LOG_LEVEL: 'loud' }, configFile: null, needs: ['losant', 'database'] }),
+    );
+    expect(problemsIn(error)).toEqual([
+      'LOSANT_INSTANCE_ID is not set; copy the 24 hex characters of the instance from its address in Losant',
+      'LOSANT_API_TOKEN is not set; create an instance API token in Losant; or name its file in LOSANT_API_TOKEN_FILE',
+      `DATABASE_URL is not set; ${DATABASE_REMEDY}; or name its file in DATABASE_URL_FILE`,
+      'LOG_LEVEL="loud" is not known; use fatal, error, warn, info, debug, trace or silent',
+    ]);
+  });
+
+  test('may leave out Losant', () => {
+    const env = { DATABASE_URL: 'embedded:data' };
+    expect(readConfig({ env, configFile: null, needs: ['database'] }).instances).toEqual([]);
+  });
+
+  test('may leave out the token', () => {
+    const env = { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97', DATABASE_URL: 'embedded:data' };
+    const [instance] = readConfig({ env, configFile: null, needs: ['database'] }).instances;
+    expect(instance?.instanceId).toBe('575ec8687ae143cd83dc4a97');
+    expect(() => instance?.readToken()).toThrow('LOSANT_API_TOKEN is not set');
+  });
+
+  test('is a database URL, with a hint how to give one', () => {
+    expect(requireDatabaseUrl({ databaseUrl: 'embedded:data' })).toBe('embedded:data');
+    expect(thrownBy(() => requireDatabaseUrl({ databaseUrl: null }))).toMatchObject({
+      name: 'SettingsError',
+      message: 'DATABASE_URL is not set',
+      hint: DATABASE_REMEDY,
+    });
+  });
+});
+
+describe('a token that may change things in Losant', () => {
+  const read = (variables: typeof ENOUGH, needs: readonly ('losant' | 'admin')[]) =>
+    readConfig({ env: variables, configFile: null, needs });
+
+  test('is not even looked at by the others', () => {
+    const wrong = { ...ENOUGH, LOSANT_ADMIN_TOKEN: 'two words', LOSANT_ADMIN_TOKEN_FILE: '/missing' };
+    expect(read(wrong, ['losant']).adminToken).toBeNull();
+  });
+
+  test('may be in a file, and must be somewhere', () => {
+    const inFile = { ...ENOUGH, LOSANT_ADMIN_TOKEN_FILE: join(settings.folder, 'token') };
+    expect(read(inFile, ['admin']).adminToken).toBe('file-token');
+    expect(problemsIn(thrownBy(() => read(ENOUGH, ['admin'])))).toEqual([
+      'LOSANT_ADMIN_TOKEN is not set; create a token in Losant that may change organizations, and give it to this command only; or name its file in LOSANT_ADMIN_TOKEN_FILE',
+    ]);
+  });
 });

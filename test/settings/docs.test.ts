@@ -1,17 +1,11 @@
 /** docs/settings.md and .env.example come from the schema: `npx vitest run test/settings --update` writes them. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import {
-  aboutSetting,
-  type SettingName,
-  settingNames,
-  settings,
-  usualValue,
-} from '../../src/settings/settings.ts';
+import { aboutSetting, type SettingName, settingNames, usualValue } from '../../src/settings/settings.ts';
 import { streamNames } from '../../src/usage/streams/catalog.ts';
 
 const usualOf = (name: SettingName) => usualValue(name) ?? '';
-const meaningOf = (name: SettingName) => settings.shape[name].description ?? '';
+const meaningOf = (name: SettingName) => aboutSetting(name).description;
 
 /** The row of a table of docs/settings.md. */
 function rowOf(name: SettingName): string {

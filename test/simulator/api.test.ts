@@ -91,52 +91,15 @@ describe('the organization list', () => {
     expect(seen).toEqual([...seen].sort());
     const { body: last } = await platform.get('/orgs?sortField=id&perPage=7&page=4');
     expect(last).toMatchObject({ items: [], count: 0, totalCount: 23, perPage: 7, page: 4 });
+    for (const query of ['perPage=0', 'sortField=size']) {
+      expect((await platform.get(`/orgs?${query}`)).status).toBe(400);
+    }
   });
 
   it('cuts a page larger than the largest, and says so', async () => {
     await using platform = await startPlatform({ pageSizeMax: 10 });
     const { body } = await platform.get('/orgs?perPage=5000');
     expect(body).toMatchObject({ count: 10, perPage: 10, totalCount: 25 });
-  });
-
-  describe('with two fleets', () => {
-    beforeAll(async () => {
-      const [free, gold, silver] = ['free', 'gold', 'silver'].map((value) => ({ key: 'tier', value }));
-      const creationDate = '2031-01-02T00:00:00.000Z';
-      const one = { name: 'Fleet "one"', referralId: 'R-1', disabledAt: false, tags: [free, gold] };
-      const two = { name: 'fleet two', referralId: 'R-2', disabledAt: creationDate, tags: [silver] };
-      await platform.control('orgs', { id: 'a'.repeat(24), attributes: one });
-      await platform.control('orgs', { id: 'b'.repeat(24), creationDate, attributes: two });
-    });
-
-    it.each([
-      [{ name: { $contains: 'FLEET', $ci: true } }, ['a', 'b']],
-      [{ referralId: { $ne: 'R-1' }, name: { $contains: 'leet' } }, ['b']],
-      [{ disabledAt: { $gt: '2026-01-01T00:00:00.000Z' }, name: { $contains: 'leet' } }, ['b']],
-      [{ tags: { $tagKey: 'tier', $tagValue: 'gold' } }, ['a']],
-      [{ tags: { tier: { $in: ['gold', 'silver'] } } }, ['a', 'b']],
-      [{ tags: { $ne: { tier: 'gold' } }, name: { $contains: 'leet' } }, ['b']],
-      [{ $or: [{ referralId: 'R-1' }, { referralId: 'R-2' }] }, ['a', 'b']],
-      [{ $and: [{ referralId: { $in: ['R-1', 'R-2'] } }, { name: { $endsWith: 'two' } }] }, ['b']],
-      [{ $nor: [{ referralId: 'R-1' }], name: { $contains: 'leet' } }, ['b']],
-    ])('finds by query %j', async (query, found) => {
-      const text = encodeURIComponent(JSON.stringify(query));
-      const { body } = await platform.get(`/orgs?sortField=id&query=${text}`);
-      const ids = (body as List).items.map(({ id }) => id.slice(0, 1));
-      expect(ids.filter((id) => id === 'a' || id === 'b')).toEqual(found);
-    });
-  });
-
-  it('finds by a glob on the name, and refuses what no schema has', async () => {
-    const { body } = await platform.get('/orgs?filterField=name&filter=*ROCKETS*');
-    expect((body as List).items.map(({ name }) => name)).toEqual(['Rockets 🚀🛰️ and families 👨‍👩‍👧‍👦']);
-    for (const query of ['perPage=0', 'sortField=size', 'filterField=tags&filter=a']) {
-      expect((await platform.get(`/orgs?${query}`)).status).toBe(400);
-    }
-    const unknown = ['{', '[]', '{"color":1}', '{"name":{"$regex":"a"}}', '{"id":"x"}', '{"tags":{"$is":1}}'];
-    for (const query of unknown) {
-      expect((await platform.get(`/orgs?query=${encodeURIComponent(query)}`)).status).toBe(400);
-    }
   });
 });
 
@@ -146,7 +109,8 @@ describe('an organization', () => {
     const patched = await platform.send('PATCH', large, { ...patch, disabledAt: true });
     const now = '2026-11-24T10:30:00.000Z';
     expect(patched).toMatchObject({ status: 200, body: { ...patch, disabledAt: now, lastUpdated: now } });
-    expect((await platform.get('/orgs?filterField=name&filter=renamed')).body).toMatchObject({ count: 1 });
+    const { items } = (await platform.get('/orgs')).body as List;
+    expect(items.map(({ name }) => name)).toContain('Renamed');
   });
 
   it('is gone for good once it is deleted, and with it what the instance counted of it', async () => {

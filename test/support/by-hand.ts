@@ -1,23 +1,5 @@
 /** Changes that a person with rights can make to the database without the program. */
 
-const METRICS = {
-  device_counts: ['devices_created', 'devices_deleted', 'devices_total'],
-  notebook_minutes: [
-    'notebook_minutes',
-    'notebook_completed',
-    'notebook_canceled',
-    'notebook_errored',
-    'notebook_timeout',
-  ],
-  payload_totals: ['payload_billable_count', 'payload_all_count', 'payload_all_bytes'],
-} as const;
-
-/** Returns the statement that deletes an organization's numbers of a stream. */
-function deleteNumbers(stream: keyof typeof METRICS, orgId: string): string {
-  const changes = METRICS[stream].map((metric) => `${metric} = null`);
-  return `update losant_usage.usage_days set ${changes.join(', ')} where org_id = '${orgId}'`;
-}
-
 /**
  * Returns the statement as the program would run it, so that the ledger does not take it for a change
  * by hand.
@@ -33,11 +15,16 @@ export function holdLease(instanceId: string, until = "now() + interval '1 hour'
     values ('${instanceId}', gen_random_uuid(), 'elsewhere', now(), ${until})`;
 }
 
+const COLUMNS = {
+  device_counts: 'devices_created = null, devices_deleted = null, devices_total = null',
+  payload_totals: 'payload_billable_count = null, payload_all_count = null, payload_all_bytes = null',
+} as const;
+
 /** Returns the statement after which an organization's numbers of a stream are missing, as after a failed read. */
-export function loseNumbers(stream: keyof typeof METRICS, orgId: string): string {
+export function loseNumbers(stream: keyof typeof COLUMNS, orgId: string): string {
   return asProgram(`
     update losant_usage.coverage set standing = 'missing', is_stored = false, is_reported = false, attempts = 1,
       reason = 'server_error', message = 'HTTP 502', next_read_at = now() - interval '1 minute'
     where org_id = '${orgId}' and stream = '${stream}';
-    ${deleteNumbers(stream, orgId)}`);
+    update losant_usage.usage_days set ${COLUMNS[stream]} where org_id = '${orgId}'`);
 }

@@ -3,17 +3,29 @@
  * the database's.
  */
 
-import { createSchema, createTestDatabase, disconnect, queryOnce, type TestDatabase } from './databases.ts';
+import { randomBytes } from 'node:crypto';
+import {
+  createSchema,
+  createTestDatabase,
+  disconnect,
+  queryOnce,
+  type TestDatabase,
+  withDatabase,
+} from './databases.ts';
 
 export interface ClockDatabase extends TestDatabase {
   /** Stops the database's clock at this time. */
   stopClock(atMs: number): Promise<void>;
   /** Sets the database's clock this many ms behind the real one, from where it runs on. */
   setBehind(ms: number): Promise<void>;
+  /** Copies the database, as a standby has it that hears nothing from then on. */
+  makeStandby(): Promise<void>;
+  /** Puts the copy in the place of the database: what was committed since is lost. Returns false without a copy. */
+  failOver(): Promise<boolean>;
 }
 
 /** The schemas in which functions are looked for, so that `now()` is found before Postgres' own. */
-export const SEARCH_PATH = 'simulated, pg_catalog';
+const SEARCH_PATH = 'simulated, pg_catalog';
 
 const CLOCK = `
   create schema simulated;
@@ -35,21 +47,10 @@ const USE_IN_FUNCTIONS = `
     loop execute format('alter function %s set search_path = ${SEARCH_PATH}, pg_temp', f.name); end loop;
   end $$`;
 
-/** Gives a database without tables a clock to set. */
-export async function addClock(url: string, name: string): Promise<void> {
-  await queryOnce(url, CLOCK);
-  await useClock(url, name);
-}
-
 /** This is a setting of the database itself, which neither a copy nor a dump includes. */
 async function useClock(url: string, name: string): Promise<void> {
   await queryOnce(url, `alter database ${name} set search_path = ${SEARCH_PATH}, public`);
   await disconnect(url);
-}
-
-/** Makes the functions that a migration has made use the clock. */
-export async function useClockInFunctions(url: string): Promise<void> {
-  await queryOnce(url, USE_IN_FUNCTIONS);
 }
 
 /** The statement that stops a clock. */
@@ -57,21 +58,58 @@ export function stopClockAt(ms: number): string {
   return `update simulated.clock set stopped_at = '${new Date(ms).toISOString()}', behind = '0'`;
 }
 
+/** The one that this process has made to copy from: a schema takes a second to make, a copy 25 ms. */
+let template: Promise<TestDatabase> | undefined;
+
+async function makeTemplate(): Promise<TestDatabase> {
+  const database = await createTestDatabase({ template: false });
+  await queryOnce(database.url, CLOCK);
+  await useClock(database.url, database.name);
+  await createSchema(database.url);
+  await queryOnce(database.url, USE_IN_FUNCTIONS);
+  await disconnect(database.url);
+  return database;
+}
+
 /**
  * Creates a database with the schema at head whose `now()` and `clock_timestamp()` are the test's,
  * also in the schema's own triggers, views and defaults; or a copy of one.
  */
 export async function createClockDatabase(copied?: ClockDatabase): Promise<ClockDatabase> {
-  const database = await createTestDatabase({ template: copied?.name ?? false });
+  template ??= makeTemplate();
+  const database = await createTestDatabase({ template: (copied ?? (await template)).name });
   const { url, name } = database;
-  if (copied) await useClock(url, name);
-  else {
-    await addClock(url, name);
-    await createSchema(url);
-    await useClockInFunctions(url);
-  }
+  await useClock(url, name);
+  const admin = (statement: string) => queryOnce(withDatabase(url, 'postgres'), statement);
+  const endSessions = () =>
+    admin(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`);
+  let standby: string | null = null;
+  const dropStandby = async () => {
+    if (standby) await admin(`drop database ${standby} with (force)`);
+    standby = null;
+  };
   return {
     ...database,
+    drop: async () => {
+      await dropStandby();
+      await database.drop();
+    },
+    makeStandby: async () => {
+      await dropStandby();
+      const copy = `losant_usage_test_${randomBytes(6).toString('hex')}`;
+      await endSessions();
+      await admin(`create database ${copy} template ${name} strategy file_copy`);
+      await admin(`alter database ${copy} set search_path = ${SEARCH_PATH}, public`);
+      standby = copy;
+    },
+    failOver: async () => {
+      if (!standby) return false;
+      await endSessions();
+      await admin(`drop database ${name} with (force)`);
+      await admin(`alter database ${standby} rename to ${name}`);
+      standby = null;
+      return true;
+    },
     stopClock: async (atMs) => void (await queryOnce(url, stopClockAt(atMs))),
     setBehind: async (ms) => {
       await queryOnce(url, `update simulated.clock set stopped_at = null, behind = interval '1 ms' * ${ms}`);

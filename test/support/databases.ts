@@ -8,6 +8,9 @@ import { migrateToHead } from '../../src/database/migrate.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { until } from './wait.ts';
 
+/** A database with the schema at head, to clone. */
+export const TEMPLATE = 'losant_usage_template';
+
 export interface TestDatabase {
   readonly url: string;
   readonly name: string;
@@ -25,7 +28,7 @@ export async function createTestDatabase({
 } = {}): Promise<TestDatabase> {
   const adminUrl = inject('postgresAdminUrl');
   const name = `losant_usage_test_${randomBytes(6).toString('hex')}`;
-  const usual = template ? inject('postgresTemplate') : 'template1';
+  const usual = template ? TEMPLATE : 'template1';
   const source = typeof template === 'string' ? template : usual;
   // Postgres copies a database to which nobody is connected.
   await disconnect(withDatabase(adminUrl, source));

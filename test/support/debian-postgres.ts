@@ -1,22 +1,11 @@
 /**
  * A server of Debian's Postgres, which brings pg_dump and pg_restore of its own version: those refuse a server that is
- * newer than they are. It has the database `billing` and the roles of deploy/postgres/roles.sql, without passwords.
+ * newer than they are. It has the database `billing` and the roles of deploy/postgres/roles.sql, whom it trusts.
  */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { chownSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { makeFastFolder, queryOnce } from './databases.ts';
-import { freePort } from './ports.ts';
-import { until } from './wait.ts';
-
-/** Postgres refuses to run as root: for root it runs as the user that Debian's package makes. */
-const OWNER = process.getuid?.() === 0 ? idsOf('postgres') : null;
-
-function idsOf(user: string): { uid: number; gid: number } {
-  const id = (which: string) => Number(execFileSync('id', [which, user], { encoding: 'utf8' }));
-  return { uid: id('-u'), gid: id('-g') };
-}
+import { OwnPostgres } from './own-postgres.ts';
 
 function binaries(): string {
   const major = /\d+/.exec(execFileSync('pg_dump', ['--version'], { encoding: 'utf8' }))?.[0] ?? '';
@@ -27,96 +16,37 @@ function binaries(): string {
   return folder;
 }
 
-export class DebianPostgres {
-  readonly folder: string;
-  readonly #bin = binaries();
-  readonly #data: string;
-  #port = 0;
-  #process: ChildProcess | null = null;
-
-  private constructor() {
-    this.folder = makeFastFolder('losant-usage-debian-');
-    if (OWNER !== null) chownSync(this.folder, OWNER.uid, OWNER.gid);
-    this.#data = join(this.folder, 'data');
+export class DebianPostgres extends OwnPostgres {
+  static override async start(): Promise<DebianPostgres> {
+    const server = new DebianPostgres(makeFastFolder('losant-usage-debian-'), {
+      binaries: binaries(),
+      initdbFlags: ['--no-sync', '--auth=trust'],
+      settings: ['fsync=off', 'timezone=UTC'],
+    });
+    await server.initialize();
+    await queryOnce(server.url, 'create database billing');
+    server.makeRoles('billing');
+    return server;
   }
 
-  static async start(): Promise<DebianPostgres> {
-    const made = new DebianPostgres();
-    const init = ['-D', made.#data, '-U', 'postgres', '--auth=trust', '--no-sync', '-E', 'UTF8'];
-    execFileSync(join(made.#bin, 'initdb'), init, { ...OWNER, cwd: '/', stdio: 'ignore' });
-    await made.#run();
-    await queryOnce(made.url('postgres', 'postgres'), 'create database billing');
-    made.makeRoles('billing');
-    return made;
-  }
-
-  url(role: string, name = 'billing'): string {
-    return `postgres://${role}@127.0.0.1:${this.#port}/${name}`;
+  urlOf(role: string, name = 'billing'): string {
+    const url = new URL(name, this.url);
+    url.username = role;
+    return url.href;
   }
 
   /** Does in a database what an administrator does before the first `migrate`, and after a restore. */
   makeRoles(name: string): void {
     const file = 'deploy/postgres/roles.sql';
     const options = ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '--single-transaction'];
-    tool('psql', ...options, '-d', this.url('postgres', name), '-f', file);
+    tool('psql', ...options, '-d', this.urlOf('postgres', name), '-f', file);
   }
 
-  /** Keeps the data folder as it is now, for `failOver`. */
-  async copyData(): Promise<void> {
-    await this.#end('SIGINT');
-    rmSync(`${this.#data}.copy`, { recursive: true, force: true });
-    execFileSync('cp', ['-a', this.#data, `${this.#data}.copy`]);
-    await this.#run();
-  }
-
-  /** The server crashes, and the kept folder takes its place: what was committed since is lost. */
-  async failOver(): Promise<void> {
-    await this.#end('SIGQUIT');
-    rmSync(this.#data, { recursive: true });
-    renameSync(`${this.#data}.copy`, this.#data);
-    await this.#run();
-  }
-
-  /** Starts anew as a hot standby: it answers, and everything is read only until `promote`. */
+  /** Starts anew as a hot standby: it answers, and everything is read only until it is promoted. */
   async becomeStandby(): Promise<void> {
-    await this.#end('SIGINT');
-    writeFileSync(join(this.#data, 'standby.signal'), '');
-    await this.#run();
-  }
-
-  async promote(): Promise<void> {
-    await queryOnce(this.url('postgres'), 'select pg_promote()');
-  }
-
-  async stop(): Promise<void> {
-    await this.#end('SIGINT');
-    rmSync(this.folder, { recursive: true, force: true });
-  }
-
-  async #run(): Promise<void> {
-    if (this.#port === 0) this.#port = await freePort();
-    const settings = [
-      'listen_addresses=127.0.0.1',
-      'unix_socket_directories=',
-      'fsync=off',
-      `port=${this.#port}`,
-      'timezone=UTC',
-    ];
-    const args = ['-D', this.#data, ...settings.flatMap((each) => ['-c', each])];
-    this.#process = spawn(join(this.#bin, 'postgres'), args, { ...OWNER, cwd: '/', stdio: 'ignore' });
-    await until('Postgres answers', async () => {
-      return await queryOnce(this.url('postgres', 'postgres'), 'select 1').then(
-        () => true,
-        () => false,
-      );
-    });
-  }
-
-  async #end(signal: 'SIGINT' | 'SIGQUIT'): Promise<void> {
-    if (this.#process === null || this.#process.exitCode !== null) return;
-    const ended = once(this.#process, 'exit');
-    this.#process.kill(signal);
-    await ended;
+    await this.end('SIGINT');
+    writeFileSync(`${this.data}/standby.signal`, '');
+    await this.run();
   }
 }
 

@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 import { Writable } from 'node:stream';
 import { WriteStream } from 'node:tty';
 import { fileURLToPath } from 'node:url';
-import type { InStream, Io } from '../../src/cli/command.ts';
+import type { Io } from '../../src/cli/command.ts';
 import { InterruptedError } from '../../src/errors.ts';
 import { run } from '../../src/run.ts';
 
@@ -35,11 +35,11 @@ export interface Running {
 }
 
 /** The differences of a run in this process from the usual, which is no terminal and the host's clock. */
-export interface Surroundings extends Partial<Pick<Io, 'hostNow' | 'random' | 'stdin'>> {
+export interface Surroundings extends Partial<Pick<Io, 'hostNow' | 'random'>> {
   /** The stdout to use instead of one whose text is kept. */
   readonly stdout?: Writable;
-  /** The width of the terminal that both stdout and stderr are; without it they are no terminal. */
-  readonly columns?: number;
+  /** Whether both stdout and stderr are a terminal. */
+  readonly isTerminal?: boolean;
 }
 
 /** Runs the program in this process, with these variables and no others. */
@@ -49,10 +49,10 @@ export async function runProgram(args: readonly string[], env: Env, more: Surrou
 
 /** Starts the program in this process, which is twenty times as fast as a process of its own. */
 export function startProgram(args: readonly string[], env: Env, more: Surroundings = {}): Running {
-  const { columns, ...io } = more;
-  const stdout = new CapturedStream(columns);
+  const { isTerminal = false, ...io } = more;
+  const stdout = new CapturedStream(isTerminal);
   // A terminal shows both streams in one place.
-  const stderr = columns === undefined ? new CapturedStream(undefined) : stdout;
+  const stderr = isTerminal ? stdout : new CapturedStream(false);
   const interruption = new AbortController();
   const ended = run(args, {
     env,
@@ -64,7 +64,6 @@ export function startProgram(args: readonly string[], env: Env, more: Surroundin
     hostNow: Date.now,
     random: Math.random,
     newId: randomUUID,
-    stdin: () => NO_STDIN,
     ...io,
   }).then((code) => ({
     code,
@@ -80,18 +79,14 @@ export function startProgram(args: readonly string[], env: Env, more: Surroundin
   };
 }
 
-const NO_STDIN: InStream = process.stdin;
-
-/** A stream that keeps its text; with a width it is a terminal. */
+/** A stream that keeps its text. */
 class CapturedStream extends Writable {
   readonly isTTY: boolean;
-  readonly columns: number | undefined;
   readonly #parts: Buffer[] = [];
 
-  constructor(columns: number | undefined) {
+  constructor(isTTY: boolean) {
     super({ decodeStrings: true });
-    this.isTTY = columns !== undefined;
-    this.columns = columns;
+    this.isTTY = isTTY;
   }
 
   override _write(part: Buffer, _encoding: string, done: () => void): void {
@@ -139,16 +134,11 @@ export function spawnProgram(args: readonly string[], env: Env): Spawned {
 }
 
 /** Starts any program with these variables, and PATH and HOME. */
-export function startProcess(
-  file: string,
-  args: readonly string[],
-  env: Env,
-  { stdin = 'ignore' }: { stdin?: 'ignore' | 'pipe' } = {},
-): Spawned {
+export function startProcess(file: string, args: readonly string[], env: Env): Spawned {
   const { PATH = '', HOME = '' } = process.env;
   const child = spawn(file, args, {
     env: { PATH, HOME, ...CLOCK, ...env },
-    stdio: [stdin, 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     timeout: LONGEST_RUN_MS,
     killSignal: 'SIGKILL',
   });

@@ -6,12 +6,8 @@ export interface RecordingProxy extends AsyncDisposable {
   readonly url: string;
   /** `METHOD path` of each request, without its query and with its ids unchanged. */
   readonly seen: string[];
-  /** The time of each request, by this host's clock. */
-  readonly atMs: number[];
   /** The methods whose requests are carried out and whose answers are lost. */
   readonly losesAnswersTo: Set<string>;
-  /** The methods whose answers are replaced by an empty object. */
-  readonly emptiesAnswersTo: Set<string>;
   /** Runs once, after the platform has answered the request and before the program has the answer. */
   afterAnswerTo(request: RegExp, run: () => Promise<void>): void;
 }
@@ -19,22 +15,14 @@ export interface RecordingProxy extends AsyncDisposable {
 export async function startRecordingProxy(target: string): Promise<RecordingProxy> {
   const { hostname, port } = new URL(target);
   const seen: string[] = [];
-  const atMs: number[] = [];
   const losesAnswersTo = new Set<string>();
-  const emptiesAnswersTo = new Set<string>();
   const hooks: { request: RegExp; run: () => Promise<void> }[] = [];
   const server = createServer((request, response) => {
     const { method = '', url = '', headers } = request;
-    atMs.push(Date.now());
     seen.push(`${method} ${url.replace(/\?.*/, '')}`);
     const onward = sendOn({ hostname, port, method, path: url, headers }, (answer) => {
       if (losesAnswersTo.has(method)) {
         answer.resume().on('end', () => response.destroy());
-        return;
-      }
-      if (emptiesAnswersTo.has(method)) {
-        answer.resume();
-        response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
         return;
       }
       const passOn = () => {
@@ -55,9 +43,7 @@ export async function startRecordingProxy(target: string): Promise<RecordingProx
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     seen,
-    atMs,
     losesAnswersTo,
-    emptiesAnswersTo,
     afterAnswerTo: (request, run) => hooks.push({ request, run }),
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();

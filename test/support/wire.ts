@@ -1,7 +1,7 @@
 import { connect as connectTo, createServer, type Socket } from 'node:net';
 
 /** What becomes of a piece that the client has sent. */
-export type Fate = 'pass' | 'drop' | 'cut' | 'freeze';
+export type Fate = 'pass' | 'drop' | 'freeze';
 
 /**
  * A relay on loopback in front of a server: one process's own way to it, which can be counted, cut or
@@ -16,8 +16,7 @@ export interface Wire extends AsyncDisposable {
   /** Ends every connection and takes no new one: a server that is gone, or a process that is. */
   cut(): void;
   mend(): void;
-  /** Lets nothing move in either direction: a process that is paused. */
-  freeze(): void;
+  /** Lets everything move again, after a fate that froze it as a process that is paused. */
   thaw(): void;
 }
 
@@ -46,10 +45,10 @@ export async function startWire(targetPort: number): Promise<Wire> {
       sent += 1;
       const fate = wire.onSent(sent, bytes);
       if (fate === 'freeze') {
-        wire.freeze();
+        isFrozen = true;
+        each((socket) => socket.pause());
         held.push(() => void upstream.write(bytes));
-      } else if (fate === 'cut') upstream.write(bytes, end);
-      else if (fate === 'pass') upstream.write(bytes);
+      } else if (fate === 'pass') upstream.write(bytes);
     });
     if (isFrozen) for (const socket of [client, upstream]) socket.pause();
   });
@@ -67,10 +66,6 @@ export async function startWire(targetPort: number): Promise<Wire> {
     },
     mend() {
       isCut = false;
-    },
-    freeze() {
-      isFrozen = true;
-      each((socket) => socket.pause());
     },
     thaw() {
       isFrozen = false;

@@ -2,9 +2,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { plain, SCRIPT } from '../../src/console/page.ts';
-import { queryOnce } from '../support/databases.ts';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { auditPage, LOOKS, MORE_LOOKS } from './console/audit.ts';
 import { type Browser, startBrowser } from './console/browser.ts';
 import { PATHS, reachPages } from './console/reach.ts';
@@ -52,10 +50,7 @@ async function headlineOf(page: Page, url: string): Promise<string> {
 /** What stands on top of the home page in each situation; the first run is looked at while it is the first. */
 const HEADLINES: Readonly<Record<Name, RegExp>> = {
   'the first run': /^Yesterday: not read yet$/,
-  'nothing to export': /^Yesterday: (?:not read yet|nothing wanted)$/,
-  'one organization': /^Yesterday: complete$/,
   'many organizations': /^Yesterday: complete$/,
-  'a refused token': /^Yesterday: not read yet$/,
   'a database that is away': /^Yesterday: not known$/,
   'names with markup': /^Yesterday: complete$/,
   'months with gaps': /^Yesterday: complete$/,
@@ -82,21 +77,6 @@ test.for(NAMES)('every page can be read, wide and narrow, light and dark: %s', a
   expect([...problems, ...tab.problems]).toEqual([]);
 });
 
-test('every page has no script, allows none and no style but its own, and asks nothing of others', async () => {
-  const situation = await at(FULL);
-  const { worker, token = '' } = situation;
-  for (const address of (await reachPages(situation)).values()) {
-    const response = await fetch(worker.url + address, { headers: { authorization: `Bearer ${token}` } });
-    const policy = response.headers.get('content-security-policy') ?? '';
-    expect(policy).toMatch(
-      /^default-src 'none'; style-src 'sha256-[\w+/=]+'; script-src 'sha256-[\w+/=]+'; /,
-    );
-    expect(policy).not.toMatch(/unsafe|https?:|\*/);
-    const text = (await response.text()).replace(`<script>${SCRIPT}</script>`, '');
-    expect(text).not.toMatch(/<script|<[^>]* (style|on\w+)=/);
-  }
-});
-
 /** Numbers and times may change from one load to the next. */
 const ELEMENTS = `[...document.querySelectorAll('main *')].map(({ localName }) => localName)`;
 
@@ -117,24 +97,13 @@ test('every page is complete without JavaScript', async () => {
   }
 });
 
-describe('with HTTP_TOKEN', () => {
-  test('a browser is asked for a password and refused without it', async () => {
-    const { worker } = await at(FULL);
-    await using tab = await browser.open();
-    await expect(tab.page.goto(worker.url)).rejects.toThrow('ERR_INVALID_AUTH_CREDENTIALS');
-  });
-
-  test('the password that the log names at the start opens every page', async () => {
-    const { worker, token } = await at(FULL);
-    const lines = worker.running.stderr().split('\n');
-    const served = JSON.parse(lines.find((line) => line.includes('"pages served"')) ?? '{}') as object;
-    expect(served).toMatchObject({
-      url: `${worker.url}/`,
-      login: 'any user name, HTTP_TOKEN as the password',
-    });
-    await using tab = await browser.open({ token });
-    expect((await tab.page.goto(worker.url))?.status()).toBe(200);
-  });
+test('with HTTP_TOKEN a browser is asked for a password, and the one that the log names opens every page', async () => {
+  const { worker, token } = await at(FULL);
+  await using stranger = await browser.open();
+  await expect(stranger.page.goto(worker.url)).rejects.toThrow('ERR_INVALID_AUTH_CREDENTIALS');
+  expect(worker.running.stderr()).toContain('"login":"any user name, HTTP_TOKEN as the password"');
+  await using tab = await browser.open({ token });
+  expect((await tab.page.goto(worker.url))?.status()).toBe(200);
 });
 
 test('README.md has small pictures of the home page and an organization', async () => {
@@ -151,20 +120,3 @@ test('README.md has small pictures of the home page and an organization', async 
     expect(statSync(path).size).toBeLessThan(200_000);
   }
 });
-
-test('names with markup are shown as the text they are', async () => {
-  const { worker, database } = await at('names with markup');
-  const rows = await queryOnce(database.url, 'select name from losant_usage.organizations');
-  const names = rows.map(({ name }) => String(name));
-  expect(names).toContain('<script>alert("x")</script> & Co.');
-  await using tab = await browser.open();
-  await tab.page.goto(`${worker.url}/organizations`);
-  const text = squeeze(await tab.page.innerText('main'));
-  expect(names.filter((name) => !text.includes(squeeze(plain(name))))).toEqual([]);
-  expect(tab.problems).toEqual([]);
-});
-
-/** A browser shows any white space as one space. */
-function squeeze(text: string): string {
-  return text.replaceAll(/\s+/g, ' ').trim();
-}

@@ -1,17 +1,21 @@
-/** The files of deploy/monitoring, judged by the tools that read them. */
+/** The files of deploy/monitoring, judged by the tools that read them, and with a real worker. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { json } from 'node:stream/consumers';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { dashboards, expressions, fillInExpression } from '../dashboards/dashboards.ts';
+import { dashboards, expressions, fillInExpression, metricsIn } from '../dashboards/dashboards.ts';
+import { startPlatform } from '../simulator/platform.ts';
+import { createTestDatabase } from '../support/databases.ts';
 import { freePort } from '../support/ports.ts';
+import { spawnProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
+import { type StartedWorker, settingsOf, startWorker } from '../worker/process.ts';
 
 const FOLDER = 'deploy/monitoring';
 
@@ -25,14 +29,9 @@ interface Route {
   readonly routes: readonly Route[];
 }
 
-interface Matchers {
-  readonly source_matchers: readonly string[];
-  readonly target_matchers: readonly string[];
-}
-
 interface Alertmanager {
   route: Route;
-  inhibit_rules: readonly Matchers[];
+  inhibit_rules: readonly { readonly target_matchers: readonly string[] }[];
   receivers: { name: string }[];
 }
 
@@ -40,6 +39,7 @@ const { groups } = parse(readFileSync(`${FOLDER}/alerts.yml`, 'utf8')) as {
   readonly groups: readonly { readonly rules: readonly Rule[] }[];
 };
 const rules = groups.flatMap((group) => group.rules);
+const config = parse(readFileSync(`${FOLDER}/alertmanager.yml`, 'utf8')) as Alertmanager;
 
 let folder: string;
 
@@ -50,29 +50,18 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-function ask(tool: 'promtool' | 'amtool', ...args: readonly string[]) {
-  const options = { cwd: FOLDER, encoding: 'utf8', timeout: 60_000 } as const;
+function ask(tool: 'promtool' | 'amtool', args: readonly string[], input = '') {
+  const options = { cwd: FOLDER, encoding: 'utf8', timeout: 60_000, input } as const;
   const { status, stdout, stderr, error } = spawnSync(tool, args, options);
   if (error) throw error;
   return { status, stdout, output: stdout + stderr };
 }
 
-test('the alerts are valid rules, at most eleven', () => {
-  const { status, output } = ask('promtool', 'check', 'rules', 'alerts.yml');
-  expect(output).toContain(`SUCCESS: ${rules.length} rules found`);
-  expect(rules.length).toBeLessThanOrEqual(11);
-  expect(status).toBe(0);
-});
-
 test('the alerts fire in the situations they are for, and in no other', () => {
-  const { status, output } = ask('promtool', 'test', 'rules', 'alerts.test.yml');
+  const { status, output } = ask('promtool', ['test', 'rules', 'alerts.test.yml']);
   expect(output).not.toContain('FAILED');
   expect(output).toContain('SUCCESS');
   expect(status).toBe(0);
-});
-
-test('the scrape configuration to copy is valid', () => {
-  expect(ask('promtool', 'check', 'config', '--syntax-only', 'prometheus.yml').status).toBe(0);
 });
 
 test('the documented line makes of the alerts the rule of the Prometheus operator', () => {
@@ -83,36 +72,20 @@ test('the documented line makes of the alerts the rule of the Prometheus operato
   expect(parse(text)).toMatchObject({ kind: 'PrometheusRule', spec: { groups } });
 });
 
-test('every expression of the dashboards is one that Prometheus can read', () => {
-  const recorded = dashboards
-    .flatMap(expressions)
-    .map(({ expr }, index) => ({ record: `panel:${index}`, expr: fillInExpression(expr) }));
-  const file = join(folder, 'dashboards.yml');
-  writeFileSync(file, JSON.stringify({ groups: [{ name: 'dashboards', rules: recorded }] }));
-  expect(recorded.length).toBeGreaterThan(5);
-  expect(ask('promtool', 'check', 'rules', file)).toMatchObject({
-    status: 0,
-    output: expect.stringContaining(`SUCCESS: ${recorded.length} rules found`) as string,
-  });
-});
-
 test('what is critical goes to both receivers, the rest to Slack', () => {
-  expect(ask('amtool', 'check-config', 'alertmanager.yml').output).toContain('SUCCESS');
+  expect(ask('amtool', ['check-config', 'alertmanager.yml']).output).toContain('SUCCESS');
   const routed = rules.map(({ alert, labels: { severity } }) => {
     const labels = [`alertname=${alert}`, `severity=${severity}`, 'instance_id=a'];
-    const { stdout } = ask('amtool', 'config', 'routes', 'test', '--config.file=alertmanager.yml', ...labels);
-    return [alert, severity, stdout.trim()];
+    const args = ['config', 'routes', 'test', '--config.file=alertmanager.yml', ...labels];
+    return [alert, ask('amtool', args).stdout.trim()];
   });
   expect(routed).toEqual(
     rules.map(({ alert, labels: { severity } }) => [
       alert,
-      severity,
       severity === 'critical' ? 'pagerduty,slack' : 'slack',
     ]),
   );
 });
-
-const config = parse(readFileSync(`${FOLDER}/alertmanager.yml`, 'utf8')) as Alertmanager;
 
 test('no alert hides one that wakes somebody', () => {
   for (const { target_matchers } of config.inhibit_rules) {
@@ -137,12 +110,13 @@ function withReceiver(port: number): string {
   return stringify({ ...config, route: shorten(config.route), receivers });
 }
 
+interface Message {
+  readonly receiver: string;
+  readonly alerts: readonly { readonly labels: { readonly alertname: string } }[];
+}
+
 // Promise (Operation): A dead worker wakes somebody, once, with the shipped rules and routes.
 test('a worker that is gone wakes somebody, once, and says nothing else beside it', async () => {
-  interface Message {
-    readonly receiver: string;
-    readonly alerts: readonly { readonly labels: { readonly alertname: string } }[];
-  }
   const messages: Message[] = [];
   const receiver = createServer((request, response) => {
     json(request).then(
@@ -157,41 +131,30 @@ test('a worker that is gone wakes somebody, once, and says nothing else beside i
   const file = join(folder, 'alertmanager.yml');
   writeFileSync(file, withReceiver((receiver.address() as AddressInfo).port));
   const address = `127.0.0.1:${await freePort()}`;
-  const flags = [
+  const alertmanager = startTool('prometheus-alertmanager', [
     `--config.file=${file}`,
     `--storage.path=${folder}/alertmanager`,
     `--web.listen-address=${address}`,
-  ];
-  const alertmanager: ChildProcess = spawn(
-    'prometheus-alertmanager',
-    [...flags, '--cluster.listen-address='],
-    {
-      stdio: 'ignore',
-    },
-  );
+    '--cluster.listen-address=',
+  ]);
   try {
     const url = `http://${address}`;
-    await until('it is ready', async () => {
-      return await fetch(`${url}/-/ready`).then(
-        ({ ok }) => ok,
-        () => false,
-      );
-    });
-    const labels = ['a', 'b'].flatMap((instance_id) =>
+    await until('it is ready', async () => (await answerOf(`${url}/-/ready`)) !== null);
+    const missing = ['a', 'b'].flatMap((instance_id) =>
       ['device_counts', 'payload_totals'].map((stream) => ({
-        alertname: 'LosantUsageYesterdayMissing',
-        severity: 'critical',
-        instance_id,
-        stream,
+        labels: {
+          alertname: 'LosantUsageYesterdayMissing',
+          severity: 'critical',
+          instance_id,
+          stream,
+        },
       })),
     );
-    const alerts = [{ alertname: 'LosantUsageDown', severity: 'warning' }, ...labels].map((each) => ({
-      labels: each,
-    }));
+    const down = { labels: { alertname: 'LosantUsageDown', severity: 'warning' } };
     await fetch(`${url}/api/v2/alerts`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(alerts),
+      body: JSON.stringify([down, ...missing]),
     });
     const told = (name: string) => messages.filter((each) => each.receiver === name);
     await until('both receivers were told', () => told('slack').length >= 2 && told('pagerduty').length > 0);
@@ -202,4 +165,114 @@ test('a worker that is gone wakes somebody, once, and says nothing else beside i
     alertmanager.kill();
     receiver.close();
   }
+});
+
+const startTool = (name: string, args: readonly string[]): ChildProcess =>
+  spawn(name, args, { stdio: 'ignore' });
+
+/** Returns the text of a good answer; null for any other, and while nobody answers. */
+async function answerOf(url: string): Promise<string | null> {
+  const response = await fetch(url).catch(() => null);
+  return response?.ok ? await response.text() : null;
+}
+
+describe('Prometheus with a real worker', () => {
+  const HTTP_TOKEN = 'a-token-for-this-test-alone';
+  const stack = new AsyncDisposableStack();
+  let worker: StartedWorker;
+  let address: string;
+  let instanceId: string;
+
+  beforeAll(async () => {
+    const platform = stack.use(await startPlatform({ orgs: 3, now: Date.now }));
+    const database = await createTestDatabase();
+    stack.defer(() => database.drop());
+    instanceId = platform.instanceId;
+    // A process of its own, for which the metrics of the process are.
+    worker = await startWorker({ ...settingsOf(platform, database), HTTP_TOKEN }, spawnProgram);
+    stack.defer(async () => void (await worker.stop()));
+    address = `127.0.0.1:${await freePort()}`;
+    // The scrape configuration that people are told to copy.
+    const text = readFileSync(`${FOLDER}/prometheus.yml`, 'utf8')
+      .replace('127.0.0.1:9464', new URL(worker.url).host)
+      .replace('/etc/prometheus/losant-usage-http-token', join(folder, 'http-token'))
+      .replace('- alerts.yml', `- ${resolve(FOLDER, 'alerts.yml')}`)
+      .replace('scrape_interval: 1m', 'scrape_interval: 1s\n    scrape_timeout: 1s');
+    writeFileSync(join(folder, 'http-token'), HTTP_TOKEN);
+    writeFileSync(join(folder, 'prometheus.yml'), `global: { evaluation_interval: 1s }\n${text}`);
+    const prometheus = startTool('prometheus', [
+      `--config.file=${join(folder, 'prometheus.yml')}`,
+      `--storage.tsdb.path=${join(folder, 'data')}`,
+      `--web.listen-address=${address}`,
+    ]);
+    stack.defer(async () => {
+      prometheus.kill();
+      await once(prometheus, 'exit');
+    });
+  });
+  afterAll(() => stack.disposeAsync());
+
+  interface Sample {
+    readonly metric: Readonly<Record<string, string>>;
+    readonly value: readonly [number, string];
+  }
+
+  async function api<T>(path: string): Promise<T | null> {
+    const text = await answerOf(`http://${address}/api/v1/${path}`);
+    return text === null ? null : (JSON.parse(text) as { readonly data: T }).data;
+  }
+
+  /** Returns the first sample of an expression, once there is one. */
+  async function sampleOf(expression: string): Promise<Sample> {
+    let found: Sample | undefined;
+    await until(expression, async () => {
+      const path = `query?query=${encodeURIComponent(expression)}`;
+      found = (await api<{ readonly result: readonly Sample[] }>(path))?.result[0];
+      return found !== undefined;
+    });
+    return found as Sample;
+  }
+
+  test('sees that yesterday was read, and no gap', async () => {
+    const read = await sampleOf('losant_usage_newest_day_read_timestamp_seconds{stream="payload_totals"}');
+    expect(read.metric).toMatchObject({ job: 'losant-usage', instance_id: instanceId });
+    expect(Date.now() - Number(read.value[1]) * 1_000).toBeLessThan(48 * 3_600_000);
+    const shown = ['oldest_gap_age_seconds', 'gaps_expiring', 'token_refused', 'database_up'];
+    const samples = await Promise.all(shown.map((name) => sampleOf(`losant_usage_${name}`)));
+    expect(samples.map(({ value }) => value[1])).toEqual(['0', '0', '0', '1']);
+  });
+
+  // Promise (Operation): Every metric that an alert or a dashboard reads is one that the worker has.
+  test('takes the alerts, at most eleven, evaluates each without an error, and none fires', async () => {
+    interface Evaluated {
+      readonly groups: readonly { readonly rules: readonly { health: string; state: string }[] }[];
+    }
+    let evaluated: { health: string; state: string }[] = [];
+    await until('every rule was evaluated', async () => {
+      evaluated = (await api<Evaluated>('rules'))?.groups.flatMap((group) => group.rules) ?? [];
+      return evaluated.length > 0 && evaluated.every(({ health }) => health === 'ok');
+    });
+    expect(evaluated).toHaveLength(rules.length);
+    expect(rules.length).toBeLessThanOrEqual(11);
+    expect(evaluated.filter(({ state }) => state === 'firing')).toEqual([]);
+  });
+
+  /** Nothing of them has happened in a world without faults. */
+  const SILENT = ['losant_usage_request_retries_total', 'losant_usage_rate_limit_wait_seconds_total'];
+
+  test('answers every expression of the dashboards, each of metrics and labels that the worker has', async () => {
+    const { text } = await worker.get('/metrics');
+    for (const { name, expr, labels } of dashboards.flatMap(expressions)) {
+      const metrics = metricsIn(expr);
+      expect([name, metrics.filter((metric) => !text.includes(`# TYPE ${metric} `))]).toEqual([name, []]);
+      if (metrics.some((metric) => SILENT.includes(metric))) continue;
+      const { metric } = await sampleOf(fillInExpression(expr));
+      expect([name, labels.filter((label) => metric[label] === undefined)]).toEqual([name, []]);
+    }
+  });
+
+  test('finds nothing wrong with the names and types of the metrics', async () => {
+    const { text } = await worker.get('/metrics');
+    expect(ask('promtool', ['check', 'metrics'], text)).toMatchObject({ status: 0, output: '' });
+  });
 });

@@ -1,15 +1,14 @@
 /** What a stranger does with a proof pack: `sqlite3 :memory: < pack-checks.sql` in its folder, and nothing else. */
 import { execFile } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { checkPacks } from '../../src/billing/check-pack.ts';
 import { openPacks } from '../../src/billing/open-packs.ts';
-import { openBooks, SIGNAL, useBooks } from '../billing/books.ts';
+import { SIGNAL, useBooks } from '../billing/books.ts';
 import { ADJUSTMENT, Copy, closeMarch } from '../billing/copies.ts';
-import { playYear } from '../billing/play.ts';
 import { TAMPERED_NUMBERS } from '../billing/tampered-numbers.ts';
 import { TAMPERED_RECORD } from '../billing/tampered-record.ts';
 
@@ -58,35 +57,17 @@ test('a pack is checked without this program, as docs/billing.md shows it', asyn
 });
 
 describe('the sqlite3 shell', () => {
-  test('says nothing else of the packs of a year', { timeout: 600_000 }, async () => {
-    const year = await openBooks();
-    const { folders } = await playYear(year);
-    const answers: string[] = [];
-    for (const folder of folders) {
-      const entries = await readdir(folder, { recursive: true });
-      for (const entry of entries.filter((name) => name.endsWith('manifest.json'))) {
-        const { rows, stderr } = await runShell(join(folder, dirname(entry)));
-        answers.push(...rows.map((row) => row.replace(/\d+/, 'N')), stderr);
-      }
-    }
-    expect([...new Set(answers)].toSorted()).toEqual(['', 'checked N rows of 9 files']);
-    await year.end();
-  });
-
   test('says of honest packs how much it has checked, and nothing else', async () => {
-    const closing = await runShell(march);
-    expect(closing).toEqual({ rows: [expect.stringMatching(/^checked \d+ rows of 9 files$/)], stderr: '' });
-    const adjustment = await runShell(join(march, ADJUSTMENT));
-    expect(adjustment).toEqual({
-      rows: [expect.stringMatching(/^checked \d+ rows of 9 files$/)],
-      stderr: '',
-    });
+    for (const folder of [march, join(march, ADJUSTMENT)]) {
+      const rows = [expect.stringMatching(/^checked \d+ rows of 9 files$/) as string];
+      expect(await runShell(folder)).toEqual({ rows, stderr: '' });
+    }
   });
 
   /** Between packs, and beside the manifest, only verify looks. */
   const isOfVerify = (problem: string) => /billed_before is|not that of the manifest/.test(problem);
 
-  test.for(TAMPERINGS)('finds what verify finds: %s', async ([, change]) => {
+  test.for(TAMPERINGS)('finds what verify finds: tampering %#', async ([change]) => {
     const copy = await Copy.of(march);
     await change(copy);
     const { packs } = await openPacks(copy.out, []);

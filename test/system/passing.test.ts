@@ -1,29 +1,22 @@
-/** What passes by itself, on real parts: a disk without room, a server that is a standby for now. */
+/** What passes by itself, on real parts: a disk without room, a backup, a server that is a standby for now. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Simulator, startSimulator } from '../../simulator/server.ts';
+import { expect, test } from 'vitest';
+import { startSimulator } from '../../simulator/server.ts';
+import { useOpened } from '../opened.ts';
+import { createEmbeddedFolder, queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
-import { DebianPostgres } from '../support/debian-postgres.ts';
+import { DebianPostgres, documentedOptions, tool } from '../support/debian-postgres.ts';
 import { freePort } from '../support/ports.ts';
-import { runProgram } from '../support/program.ts';
+import { jsonOf, runProgram } from '../support/program.ts';
 
-let simulator: Simulator;
-let folder: string;
-
-beforeAll(async () => {
-  simulator = await startSimulator({ orgs: 30 });
-  folder = mkdtempSync(join(tmpdir(), 'losant-usage-passing-'));
-});
-
-afterAll(async () => {
-  rmSync(folder, { recursive: true });
-  await simulator.close();
-});
+const simulator = useOpened(
+  () => startSimulator({ orgs: 30 }),
+  (opened) => opened.close(),
+);
 
 const envFor = (databaseUrl: string) => ({
   LOSANT_API_URL: simulator.url,
@@ -33,8 +26,15 @@ const envFor = (databaseUrl: string) => ({
   REQUESTS_PER_SECOND: '2000',
 });
 
+/** Runs a command as somebody with this role does. */
+async function run(server: DebianPostgres, role: string, ...args: readonly string[]) {
+  const env = { ...envFor(server.urlOf(`losant_usage_${role}`)), HTTP_PORT: `${await freePort()}` };
+  return await runProgram(args, env);
+}
+
 test('a disk that fills while the embedded database is loaded ends the run at once, with a sentence', async () => {
-  const disk = join(folder, 'disk');
+  const place = createEmbeddedFolder();
+  const disk = join(place.folder, 'disk');
   mkdirSync(disk);
   // Room for the schema, which takes 41 MB; the load stops while there is still some for a segment of the log.
   const script = 'mount -t tmpfs -o size=107m tmpfs "$0" && exec "$1" "$2" backfill --from "$3"';
@@ -44,28 +44,58 @@ test('a disk that fills while the embedded database is loaded ends the run at on
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const [stderr, [code]] = await Promise.all([text(running.stderr), once(running, 'exit')]);
+  place.remove();
   expect(stderr).toMatch(/^losant-usage: The disk of the embedded database in \S+ is full: \d+ MB are free/m);
   expect(code).toBe(1);
 });
 
-test('a standby ends what writes with exit code 1, answers what reads, and takes runs once it is promoted', async () => {
-  const server = await DebianPostgres.start();
+const TABLES = `select c.relname as name from pg_class c
+  where c.relnamespace = 'losant_usage'::regnamespace and c.relkind = 'r' order by 1`;
+
+/** Every row of every table, and every right on them. */
+async function contents(server: DebianPostgres): Promise<unknown> {
+  const url = server.urlOf('postgres');
+  const found: Record<string, unknown> = {};
+  for (const { name } of await queryOnce(url, TABLES)) {
+    const rows = `select to_jsonb(t)::text as row from losant_usage.${String(name)} t order by 1`;
+    found[String(name)] = (await queryOnce(url, rows)).map(({ row }) => row);
+  }
+  const rights = `select relname, array(select a::text from unnest(relacl) as a order by 1) as rights from pg_class
+    where relnamespace::regnamespace::text like 'losant_usage%' and relkind in ('r', 'v') order by 1`;
+  return { found, rights: await queryOnce(url, rights) };
+}
+
+// Promise (Database): A database that is dumped and restored as documented has every row and every right, and the
+// next run goes on from there.
+test('a dump restored as documented has every row and right; a standby only reads, and takes runs once it is promoted', async () => {
+  const [first, second] = await Promise.all([DebianPostgres.start(), DebianPostgres.start()]);
   try {
-    const run = async (role: string, ...args: readonly string[]) =>
-      await runProgram(args, { ...envFor(server.url(role)), HTTP_PORT: `${await freePort()}` });
-    expect(await run('losant_usage_migrator', 'migrate')).toMatchObject({ code: 0 });
-    expect(await run('losant_usage_writer', 'run')).toMatchObject({ code: 0 });
-    await server.becomeStandby();
+    expect(await run(first, 'migrator', 'migrate')).toMatchObject({ code: 0 });
+    expect(await run(first, 'writer', 'run')).toMatchObject({ code: 0 });
+
+    const file = join(first.folder, 'losant-usage.dump');
+    expect(readFileSync('docs/install.md', 'utf8')).toContain('--username=losant_usage_migrator');
+    tool('pg_dump', ...documentedOptions('pg_dump'), `--file=${file}`, first.urlOf('losant_usage_migrator'));
+    tool('pg_restore', ...documentedOptions('pg_restore'), `--dbname=${second.urlOf('postgres')}`, file);
+    second.makeRoles('billing');
+    expect(await contents(second)).toEqual(await contents(first));
+    expect(await run(second, 'migrator', 'migrate')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('up to date') as string,
+    });
+
+    await second.becomeStandby();
     for (const command of ['run', 'worker']) {
-      expect(await run('losant_usage_writer', command)).toMatchObject({
+      expect(await run(second, 'writer', command)).toMatchObject({
         code: 1,
         stderr: expect.stringContaining('is a standby, which only reads') as string,
       });
     }
-    expect(await run('losant_usage_reader', 'status')).toMatchObject({ code: 0 });
-    await server.promote();
-    expect(await run('losant_usage_writer', 'run')).toMatchObject({ code: 0 });
+    expect(await run(second, 'reader', 'status')).toMatchObject({ code: 0 });
+    await queryOnce(second.url, 'select pg_promote()');
+    const more = await run(second, 'writer', 'backfill', '--from', daysAgo(3), '--json');
+    expect(jsonOf(more)).toMatchObject({ status: 'complete', cells: { planned: 240, loaded: 240 } });
   } finally {
-    await server.stop();
+    await Promise.all([first.stop(), second.stop()]);
   }
 });

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createSchema, disconnect, makeFastFolder, queryOnce, withDatabase } from '../support/databases.ts';
-import { type OwnPostgres, startOwnPostgres } from '../support/own-postgres.ts';
+import { OwnPostgres } from '../support/own-postgres.ts';
 
 /** Roles belong to a whole server, and the schemas of other tests would have rights for them. */
 let server: OwnPostgres;
@@ -12,7 +12,7 @@ let database: string;
 let secrets: string;
 
 beforeAll(async () => {
-  server = await startOwnPostgres(makeFastFolder('losant-usage-psql-server-'), {});
+  server = await OwnPostgres.start(makeFastFolder('losant-usage-psql-server-'));
   await queryOnce(server.url, 'create database billing');
   database = withDatabase(server.url, 'billing');
   secrets = mkdtempSync(join(tmpdir(), 'losant-usage-psql-'));

@@ -1,7 +1,15 @@
 import { stripVTControlCharacters } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { escapeControls, escapeJson, line, renderLine, styled, widthOf } from '../../src/terminal/text.ts';
+import {
+  escapeControls,
+  escapeJson,
+  line,
+  renderLine,
+  renderTable,
+  styled,
+} from '../../src/terminal/text.ts';
+import { count, showDays, showDuration, showWhen } from '../../src/terminal/words.ts';
 
 describe('text from anywhere', () => {
   test.each([
@@ -44,12 +52,62 @@ test('a line is its pieces, with colours where they are shown', () => {
   );
 });
 
+test('columns are as wide as their widest cell, numbers to the right, and what is not shown is counted', () => {
+  const rows = [
+    ['device_counts', '20', styled('green', 'nothing')],
+    ['payload_totals', '1,234', 'two numbers of one organization'],
+    ['notebook_minutes', '1', ''],
+  ];
+  const table = renderTable({ head: ['stream', 'orgs', 'missing'], rows, right: [1], most: 2 });
+  expect(table.map((row) => renderLine(row, { color: false }))).toEqual([
+    '  stream           orgs  missing',
+    '  device_counts      20  nothing',
+    '  payload_totals  1,234  two numbers of one organization',
+    '  and 1 more (--json has all)',
+  ]);
+});
+
+test('a name with controls or wide letters breaks no line and moves no column', () => {
+  const rows = ['a\nb', '例え', 'é', '👷', 'abcde'].map((name) => [name, 'x']);
+  expect(renderTable({ rows, indent: 0 }).map((row) => renderLine(row, { color: false }))).toEqual([
+    'a\\nb   x',
+    '例え   x',
+    'é      x',
+    '👷     x',
+    'abcde  x',
+  ]);
+});
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const NOW = Date.UTC(2026, 10, 24, 22, 57);
+
 test.each([
-  ['Acme', 4],
-  ['例え', 4],
-  ['é', 1],
-  ['👷', 2],
-  ['a\n', 3],
-])('%j takes %i columns', (text, columns) => {
-  expect(widthOf(text)).toBe(columns);
+  [400, '0.4 s'],
+  [59_999, '59 s'],
+  [4 * MINUTE + 35 * SECOND, '4 min 35 s'],
+  [2 * HOUR, '2 h'],
+  [74 * HOUR, '3 d 2 h'],
+])('%i ms are %s', (ms, shown) => {
+  expect(showDuration(ms)).toBe(shown);
+});
+
+test.each([
+  ['2026-11-24T23:57:00.000Z', '23:57 UTC (in 1 h)'],
+  ['2026-11-25T00:57:02.000Z', '2026-11-25 00:57 UTC (in 2 h)'],
+  ['2026-11-24T22:50:00.000Z', '22:50 UTC (7 min ago)'],
+  ['2026-11-24T22:57:30.000Z', '22:57 UTC (in a moment)'],
+  ['2026-11-24T22:56:30.000Z', '22:56 UTC (just now)'],
+  ['2027-01-22T22:57:00.000Z', '2027-01-22 22:57 UTC (in 59 d)'],
+  ['2026-09-25T22:57:00.000Z', '2026-09-25 22:57 UTC (2 months ago)'],
+  ['2019-11-13T22:57:00.000Z', '2019-11-13 22:57 UTC (7 years ago)'],
+])('the instant %s is shown as %s', (instant, shown) => {
+  expect(showWhen(instant, NOW)).toBe(shown);
+});
+
+test('counts have separators and their noun, days are one or a range', () => {
+  expect([1, 1_234_567].map((number) => count(number, 'number'))).toEqual(['1 number', '1,234,567 numbers']);
+  expect(showDays({ from: '2026-11-23', to: '2026-11-23' })).toBe('2026-11-23');
+  expect(showDays({ from: '2026-11-01', to: '2026-11-23' })).toBe('2026-11-01..2026-11-23');
 });

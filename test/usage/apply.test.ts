@@ -1,119 +1,77 @@
-/** The decision table: what an answer makes of a cell. Hours are those since the end of the day. */
+/**
+ * The decision table: what an answer makes of a cell. A line has the cell, the answer and the hours since the end of
+ * the day at which it was asked for, and what becomes of the cell, with its next read in the same hours.
+ */
 import { describe, expect, test } from 'vitest';
-import type { Cell, Verdict } from '../../src/usage/cell.ts';
-import type { Numbers } from '../../src/usage/numbers.ts';
-import { age, applyTo, cell, hours, NUMBERS, named, show, silence, totals, unread } from './cells.ts';
+import { isAcceptable } from '../../src/usage/apply.ts';
+import type { Verdict } from '../../src/usage/cell.ts';
+import type { Standing } from '../../src/usage/standing.ts';
+import {
+  age,
+  applyTo,
+  cell,
+  decide,
+  devices,
+  failed,
+  hours,
+  lines,
+  minutes,
+  NUMBERS,
+  named,
+  quarantined,
+  read,
+  type State,
+  show,
+  silence,
+  totals,
+  unread,
+} from './cells.ts';
 
 const STREAMS = Object.keys(NUMBERS);
 const FLOWS = STREAMS.filter((stream) => stream !== 'device_counts');
-const numbersOf = (stream: string) => NUMBERS[stream] as (typeof NUMBERS)[string];
-const GONE = { nextReadAtMs: null, reason: 'org_deleted', message: 'the organization was deleted' };
+
+/** Expects of each line what it says at its end. */
+function decides(stream: string, table: string): void {
+  test.each(lines(table))('%s', (line) => {
+    expect(decide(stream, line)).toBe(read(stream, line).expected);
+  });
+}
 
 describe.each(STREAMS)('all numbers named, of %s', (stream) => {
-  const { some, other, zero } = numbersOf(stream);
-  const stored = cell('stored');
-
-  test.each<[string, Cell, Numbers | null, Numbers, string]>([
-    ['an unread cell stores them', unread, null, some, 'loaded: stored, r1, 48 h, numbers'],
-    ['zeros are numbers too', unread, null, zero, 'loaded: stored, r1, 48 h, zeros'],
-    [
-      'a missing one stores them',
-      cell('missing', { attempts: 3 }),
-      null,
-      some,
-      'loaded: stored, r1, 48 h, numbers',
-    ],
-    ['equal ones are verified', stored, some, some, 'unchanged: stored, r1, 48 h'],
-    ['equal zeros are verified', stored, zero, zero, 'unchanged: stored, r1, 48 h'],
-    ['others replace a number', stored, some, other, 'loaded: stored, r2, 48 h, numbers'],
-    ['others replace zeros', stored, zero, some, 'loaded: stored, r2, 48 h, numbers'],
-    ['named zeros replace a number', stored, some, zero, 'loaded: stored, r2, 48 h, zeros'],
-    ['they end a doubt', cell('in_doubt', { attempts: 2 }), some, some, 'unchanged: stored, r1, 48 h'],
-    [
-      'they end a waiver of a missing number',
-      cell('accepted', { isStored: false }),
-      null,
-      some,
-      'loaded: stored, r1, 48 h, numbers',
-    ],
-    [
-      'they end a waiver of a stored one',
-      cell('accepted', { isStored: true }),
-      some,
-      some,
-      'unchanged: stored, r1, 48 h',
-    ],
-    [
-      'they name zeros that nobody had named',
-      cell('stored', { isReported: false, silences: 2 }),
-      zero,
-      zero,
-      'unchanged: stored, r1, 48 h',
-    ],
-    ['a final one that is equal stays final', cell('final'), some, some, 'unchanged: final, r1, 48 h'],
-    [
-      'a final one is restated and final again',
-      cell('final'),
-      some,
-      other,
-      'loaded: final, r2, 48 h, numbers',
-    ],
-    [
-      'what came back from a deletion is read',
-      cell('unavailable', { reason: 'org_deleted' }),
-      null,
-      some,
-      'loaded: stored, r1, 48 h, numbers',
-    ],
-  ])('%s', (_, ...[before, numbers, next, expected]) => {
-    expect(show(applyTo({ stream, before, numbers, verdict: named(next), hours: 24 }))).toBe(expected);
-  });
-
-  test.each<[string, Cell, Numbers | null, number, string]>([
-    ['past the horizon, nothing stored', unread, null, 91 * 24, 'loaded: final, r1, closed, numbers'],
-    ['past the horizon, stored', cell('stored'), other, 91 * 24, 'unchanged: stored, r1, closed'],
-    ['past the horizon, final', cell('final'), other, 91 * 24, 'unchanged: final, r1, closed'],
-    ['past the horizon, in doubt', cell('in_doubt'), other, 91 * 24, 'unchanged: in_doubt given, r1, closed'],
-    [
-      'past the horizon, unavailable',
-      cell('unavailable', { reason: 'past_horizon' }),
-      null,
-      91 * 24,
-      'loaded: final, r1, closed, numbers',
-    ],
-    [
-      'past the horizon, accepted as stored',
-      cell('accepted', { isStored: true }),
-      other,
-      91 * 24,
-      'unchanged: accepted waived, r1, closed',
-    ],
-    [
-      'of a deleted organization, stored',
-      cell('unavailable', { ...GONE, isStored: true }),
-      other,
-      24,
-      'unchanged: unavailable org_deleted, r1, closed',
-    ],
-    [
-      'of a deleted organization, nothing stored',
-      cell('unavailable', GONE),
-      null,
-      100,
-      'loaded: final, r1, 168 h, numbers',
-    ],
-  ])('%s', (_, ...[before, numbers, at, expected]) => {
-    expect(show(applyTo({ stream, before, numbers, verdict: named(some), hours: at }))).toBe(expected);
-  });
+  decides(
+    stream,
+    `
+    waiting                              | some  | 24 h   | loaded: stored, r1, 48 h, numbers
+    waiting                              | zero  | 24 h   | loaded: stored, r1, 48 h, zeros
+    missing a3                           | some  | 24 h   | loaded: stored, r1, 48 h, numbers
+    stored some                          | some  | 24 h   | unchanged: stored, r1, 48 h
+    stored zero                          | zero  | 24 h   | unchanged: stored, r1, 48 h
+    stored zero s2                       | zero  | 24 h   | unchanged: stored, r1, 48 h
+    stored some                          | other | 24 h   | loaded: stored, r2, 48 h, numbers
+    stored zero                          | some  | 24 h   | loaded: stored, r2, 48 h, numbers
+    stored some                          | zero  | 24 h   | loaded: stored, r2, 48 h, zeros
+    in_doubt some a2                     | some  | 24 h   | unchanged: stored, r1, 48 h
+    accepted                             | some  | 24 h   | loaded: stored, r1, 48 h, numbers
+    accepted some                        | some  | 24 h   | unchanged: stored, r1, 48 h
+    final some                           | some  | 24 h   | unchanged: final, r1, 48 h
+    final some                           | other | 24 h   | loaded: final, r2, 48 h, numbers
+    unavailable org_deleted              | some  | 24 h   | loaded: stored, r1, 48 h, numbers
+    unavailable org_deleted closed some  | other | 24 h   | unchanged: unavailable org_deleted, r1, closed
+    unavailable org_deleted closed       | some  | 100 h  | loaded: final, r1, 168 h, numbers
+    waiting                              | some  | 2184 h | loaded: final, r1, closed, numbers
+    stored some                          | other | 2184 h | unchanged: stored, r1, closed
+    final some                           | other | 2184 h | unchanged: final, r1, closed
+    in_doubt some                        | other | 2184 h | unchanged: in_doubt given, r1, closed
+    unavailable past_horizon             | some  | 2184 h | loaded: final, r1, closed, numbers
+    accepted some                        | other | 2184 h | unchanged: accepted waived, r1, closed`,
+  );
 
   test('the whole row of an accepted answer', () => {
+    const { some = {} } = NUMBERS[stream] ?? {};
     const before = cell('missing', { attempts: 3, attemptedAtMs: age(20), reason: 'server_error' });
-    const {
-      cell: after,
-      numbers,
-      problem,
-    } = applyTo({ stream, before, numbers: null, verdict: named(some), hours: 72 });
-    expect(after).toEqual({
+    const applied = applyTo({ stream, cell: before, numbers: null, verdict: named(some), hours: 72 });
+    expect(applied).toMatchObject({ numbers: some, problem: null });
+    expect(applied.cell).toEqual({
       standing: 'final',
       isStored: true,
       isReported: true,
@@ -128,176 +86,77 @@ describe.each(STREAMS)('all numbers named, of %s', (stream) => {
       message: null,
       sha256: 'a'.repeat(64),
     });
-    expect(numbers).toEqual(some);
-    expect(problem).toBeNull();
   });
 });
 
 describe.each(FLOWS)('a day left out, of %s', (stream) => {
-  const { some, zero } = numbersOf(stream);
-  const silent = { isReported: false, silences: 1 };
-
-  test.each([
-    ['nothing stored: zeros that nobody named', unread, null, 'loaded: stored, r1, s1, 48 h, zeros'],
-    ['missing: the same', cell('missing', { attempts: 2 }), null, 'loaded: stored, r1, s1, 48 h, zeros'],
-    ['named zeros: verified', cell('stored'), zero, 'unchanged: stored, r1, 48 h'],
-    ['zeros nobody named: one more silence', cell('stored', silent), zero, 'unchanged: stored, r1, s2, 48 h'],
-    ['final zeros stay final', cell('final'), zero, 'unchanged: final, r1, 48 h'],
-    ['a number stays, in doubt', cell('stored'), some, 'failed: in_doubt left_out, r1, a1, 26 h'],
-    ['a final number stays, in doubt', cell('final'), some, 'failed: in_doubt left_out, r1, a1, 26 h'],
-    [
-      'an accepted number stays accepted',
-      cell('accepted', { isStored: true }),
-      some,
-      'unchanged: accepted waived, r1, 48 h',
-    ],
-    [
-      'an accepted zero stays accepted',
-      cell('accepted', { isStored: true }),
-      zero,
-      'unchanged: accepted waived, r1, 48 h',
-    ],
-    [
-      'an accepted gap stays accepted',
-      cell('accepted', { isStored: false }),
-      null,
-      'unchanged: accepted waived, r0, 48 h',
-    ],
-  ] as const)('%s', (_, before, numbers, expected) => {
-    expect(show(applyTo({ stream, before, numbers, verdict: silence, hours: 24 }))).toBe(expected);
-  });
-
-  test.each([
-    ['nothing stored', unread, null, 'unavailable: waiting never_read, r0, closed'],
-    ['a number', cell('stored'), some, 'unchanged: stored, r1, closed'],
-    ['zeros', cell('final'), zero, 'unchanged: final, r1, closed'],
-    [
-      'an accepted gap',
-      cell('accepted', { isStored: false }),
-      null,
-      'unchanged: accepted waived, r0, closed',
-    ],
-  ] as const)('past the horizon changes nothing: %s', (_, before, numbers, expected) => {
-    expect(show(applyTo({ stream, before, numbers, verdict: silence, hours: 91 * 24 }))).toBe(expected);
-  });
-
-  test.each([72, 100, 720, 1_000])('never replaces a number at the age of %d hours', (at) => {
-    const before = cell('final', { nextReadAtMs: age(at) });
-    const applied = applyTo({ stream, before, numbers: some, verdict: silence, hours: at });
-    expect(applied).toMatchObject({ result: 'failed', numbers: null, problem: { code: 'left_out' } });
-    expect(applied.cell).toMatchObject({
-      standing: 'in_doubt',
-      wasFinal: true,
-      verifiedAtMs: age(1),
-      isReported: true,
-    });
-  });
+  decides(
+    stream,
+    `
+    waiting        | silence | 24 h   | loaded: stored, r1, s1, 48 h, zeros
+    missing a2     | silence | 24 h   | loaded: stored, r1, s1, 48 h, zeros
+    stored zero    | silence | 24 h   | unchanged: stored, r1, 48 h
+    stored zero s1 | silence | 24 h   | unchanged: stored, r1, s2, 48 h
+    final zero     | silence | 24 h   | unchanged: final, r1, 48 h
+    stored some    | silence | 24 h   | failed: in_doubt left_out, r1, a1, 26 h
+    final some     | silence | 24 h   | failed: in_doubt left_out, r1, a1, 26 h
+    accepted some  | silence | 24 h   | unchanged: accepted waived, r1, 48 h
+    accepted zero  | silence | 24 h   | unchanged: accepted waived, r1, 48 h
+    accepted       | silence | 24 h   | unchanged: accepted waived, r0, 48 h
+    final some     | silence | 1000 h | failed: in_doubt left_out, r1, a1, 1002 h
+    waiting        | silence | 2184 h | unavailable: waiting never_read, r0, closed
+    stored some    | silence | 2184 h | unchanged: stored, r1, closed
+    final zero     | silence | 2184 h | unchanged: final, r1, closed
+    accepted       | silence | 2184 h | unchanged: accepted waived, r0, closed`,
+  );
 });
 
 describe('a level left out is no zero', () => {
-  const { some, zero } = numbersOf('device_counts');
-
-  test.each<[string, Cell, Numbers | null, number, string]>([
-    ['nothing stored', unread, null, 24, 'left_out: waiting left_out, r0, 48 h'],
-    ['nothing stored, after the last checkpoint', unread, null, 720, 'left_out: waiting left_out, r0, 744 h'],
-    ['missing', cell('missing', { attempts: 2 }), null, 24, 'left_out: waiting left_out, r0, 48 h'],
-    ['zeros', cell('stored'), zero, 24, 'failed: in_doubt left_out, r1, a1, 26 h'],
-    ['a number', cell('final'), some, 80, 'failed: in_doubt left_out, r1, a1, 82 h'],
-    ['accepted', cell('accepted', { isStored: false }), null, 24, 'unchanged: accepted waived, r0, 48 h'],
-    ['past the horizon', unread, null, 91 * 24, 'unavailable: waiting never_read, r0, closed'],
-  ])('%s', (_, ...[before, numbers, at, expected]) => {
-    expect(show(applyTo({ stream: 'device_counts', before, numbers, verdict: silence, hours: at }))).toBe(
-      expected,
-    );
-  });
+  decides(
+    'device_counts',
+    `
+    waiting     | silence | 24 h   | left_out: waiting left_out, r0, 48 h
+    waiting     | silence | 720 h  | left_out: waiting left_out, r0, 744 h
+    missing a2  | silence | 24 h   | left_out: waiting left_out, r0, 48 h
+    stored zero | silence | 24 h   | failed: in_doubt left_out, r1, a1, 26 h
+    final some  | silence | 80 h   | failed: in_doubt left_out, r1, a1, 82 h
+    accepted    | silence | 24 h   | unchanged: accepted waived, r0, 48 h
+    waiting     | silence | 2184 h | unavailable: waiting never_read, r0, closed`,
+  );
 });
 
-describe('a column left out', () => {
-  const noBillable = named(totals(0, 21, 900), 'payload_billable_count');
-  const noAll = named(totals(17, 0, 900), 'payload_all_count');
-  const noBytes = named(totals(17, 21, 0), 'payload_all_bytes');
-  const all = named(totals(0, 0, 0), 'payload_all_count', 'payload_all_bytes');
-  const silent = { isReported: false, silences: 1 };
-
-  test.each<[string, Cell, Numbers | null, Verdict, string]>([
-    ['billable: a zero', unread, null, noBillable, 'loaded: stored, r1, s1, 48 h, numbers'],
-    [
-      'billable, zero before: the others are taken',
-      cell('stored'),
-      totals(0, 20, 900),
-      noBillable,
-      'loaded: stored, r2, 48 h, numbers',
-    ],
-    [
-      'billable, zero before that nobody named',
-      cell('stored', silent),
-      totals(0, 21, 900),
-      noBillable,
-      'unchanged: stored, r1, s2, 48 h',
-    ],
-    [
-      'billable, a number before: in doubt',
-      cell('stored'),
-      totals(17, 20, 900),
-      noBillable,
-      'failed: in_doubt left_out, r1, a1, 26 h',
-    ],
-    [
-      'all beside billable: contradicted, not stored',
-      unread,
-      null,
-      noAll,
-      'left_out: waiting contradicted, r0, 48 h',
-    ],
-    [
-      'all beside billable, zero before: in doubt',
-      cell('stored'),
-      totals(0, 0, 900),
-      noAll,
-      'failed: in_doubt contradicted, r1, a1, 26 h',
-    ],
-    ['bytes beside counts: contradicted', unread, null, noBytes, 'left_out: waiting contradicted, r0, 48 h'],
-    ['all and bytes beside named zeros: zeros', unread, null, all, 'loaded: stored, r1, s1, 48 h, zeros'],
-    [
-      'accepted: stays',
-      cell('accepted', { isStored: true }),
-      totals(0, 20, 900),
-      noBillable,
-      'unchanged: accepted waived, r1, 48 h',
-    ],
-  ])('%s', (_, ...[before, numbers, verdict, expected]) => {
-    expect(show(applyTo({ stream: 'payload_totals', before, numbers, verdict, hours: 24 }))).toBe(expected);
-  });
-
-  test('past the horizon fills nothing', () => {
-    const given = {
-      stream: 'payload_totals',
-      before: unread,
-      numbers: null,
-      verdict: noBillable,
-      hours: 91 * 24,
-    };
-    expect(show(applyTo(given))).toBe('unavailable: waiting never_read, r0, closed');
-  });
+describe('a column left out: of billable payloads, all of them, and bytes', () => {
+  decides(
+    'payload_totals',
+    `
+    waiting             | -/21/900  | 24 h   | loaded: stored, r1, s1, 48 h, numbers
+    stored 0/20/900     | -/21/900  | 24 h   | loaded: stored, r2, 48 h, numbers
+    stored 0/21/900 s1  | -/21/900  | 24 h   | unchanged: stored, r1, s2, 48 h
+    stored 17/20/900    | -/21/900  | 24 h   | failed: in_doubt left_out, r1, a1, 26 h
+    accepted 0/20/900   | -/21/900  | 24 h   | unchanged: accepted waived, r1, 48 h
+    waiting             | -/21/900  | 2184 h | unavailable: waiting never_read, r0, closed
+    waiting             | 17/-/900  | 24 h   | left_out: waiting contradicted, r0, 48 h
+    stored 0/0/900      | 17/-/900  | 24 h   | failed: in_doubt contradicted, r1, a1, 26 h
+    waiting             | 17/21/-   | 24 h   | left_out: waiting contradicted, r0, 48 h
+    waiting             | 0/-/-     | 24 h   | loaded: stored, r1, s1, 48 h, zeros`,
+  );
 
   test('of hours: a zero, unless the same hour of another column is above zero', () => {
-    const quiet = [{ column: 'hours_all_count', hour: 6 }];
-    const busy = [{ column: 'hours_all_count', hour: 5 }];
-    const given = { stream: 'payload_hours', before: unread, numbers: null, hours: 24 };
-    expect(show(applyTo({ ...given, verdict: named(hours(17, 21, 900), ...quiet) }))).toContain(
-      'loaded: stored',
-    );
-    expect(show(applyTo({ ...given, verdict: named(hours(17, 0, 900), ...busy) }))).toContain(
-      'waiting contradicted',
-    );
+    const given = { stream: 'payload_hours', cell: unread, numbers: null, hours: 24 };
+    const quiet = named(hours(17, 21, 900), { column: 'hours_all_count', hour: 6 });
+    expect(applyTo({ ...given, verdict: quiet }).cell.standing).toBe('stored');
+    const busy = named(hours(17, 0, 900), { column: 'hours_all_count', hour: 5 });
+    expect(applyTo({ ...given, verdict: busy }).cell.reason).toBe('contradicted');
   });
 
   test('the doubt names the numbers, and not more than six', () => {
+    const each = (value: number) => ({
+      ...hours(0, 9, 9),
+      hours_billable_count: Array.from({ length: 24 }, () => value),
+    });
     const parts = Array.from({ length: 8 }, (_, hour) => ({ column: 'hours_billable_count', hour }));
-    const stored = { ...hours(0, 9, 9), hours_billable_count: Array.from({ length: 24 }, () => 1) };
-    const verdict = named({ ...stored, hours_billable_count: Array.from({ length: 24 }, () => 0) }, ...parts);
-    const before = cell('stored');
-    const { problem } = applyTo({ stream: 'payload_hours', before, numbers: stored, verdict, hours: 24 });
+    const given = { stream: 'payload_hours', cell: cell('stored'), numbers: each(1), hours: 24 };
+    const { problem } = applyTo({ ...given, verdict: named(each(0), ...parts) });
     const names = Array.from({ length: 6 }, (_, hour) => `hours_billable_count 0${hour}:00`).join(', ');
     expect(problem?.message).toBe(
       `Losant left out ${names} and 2 more, for which a number other than zero is stored`,
@@ -305,15 +164,221 @@ describe('a column left out', () => {
   });
 });
 
-describe('hours of which only midnights came', () => {
+test('hours of which only midnights came are stored in doubt', () => {
   const doubt = { code: 'not_hourly', message: 'only midnights came' };
   const verdict: Verdict = { kind: 'named', numbers: hours(17, 21, 900), leftOut: [], doubt };
+  const given = { stream: 'payload_hours', cell: unread, numbers: null, verdict };
+  expect(show(applyTo({ ...given, hours: 24 }))).toBe('failed: in_doubt not_hourly, r1, 48 h, numbers');
+  expect(show(applyTo({ ...given, hours: 800 }))).toBe('failed: in_doubt not_hourly, r1, 824 h, numbers');
+  const again = { ...given, cell: cell('stored'), numbers: verdict.numbers };
+  expect(show(applyTo({ ...again, hours: 24 }))).toBe('failed: in_doubt not_hourly, r1, 48 h');
+});
 
-  test.each([
-    [unread, null, 24, 'failed: in_doubt not_hourly, r1, 48 h, numbers'],
-    [unread, null, 800, 'failed: in_doubt not_hourly, r1, 824 h, numbers'],
-    [cell('stored'), hours(17, 21, 900), 24, 'failed: in_doubt not_hourly, r1, 48 h'],
-  ] as const)('are stored in doubt', (before, numbers, at, expected) => {
-    expect(show(applyTo({ stream: 'payload_hours', before, numbers, verdict, hours: at }))).toBe(expected);
+/** A stream, and another one that counts its payloads. */
+const PAIRS = [
+  ['payload_sources', 'payload_totals'],
+  ['payload_sources', 'payload_hours'],
+  ['payload_totals', 'payload_sources'],
+  ['payload_totals', 'payload_hours'],
+  ['payload_hours', 'payload_sources'],
+  ['payload_hours', 'payload_totals'],
+] as const;
+
+// Promise (Numbers): Zeros that Losant did not name do not stand against another stream that counts payloads on the
+// same day.
+test.each(PAIRS)(
+  '%s left out beside %s above zero are contradicted, beside named zeros sure',
+  (stream, other) => {
+    const table = lines(`
+    waiting        | silence beside ${other} stored some | 100 h | left_out: waiting contradicted, r0, 168 h
+    stored zero s1 | silence beside ${other} stored some | 100 h | failed: in_doubt contradicted, r1, s1, a1, 102 h
+    final zero s1  | silence beside ${other} stored some | 100 h | failed: in_doubt contradicted, r1, s1, a1, 102 h
+    accepted       | silence beside ${other} stored some | 100 h | unchanged: accepted waived, r0, 168 h
+    waiting        | silence beside ${other} stored zero | 100 h | loaded: final, r1, s3, 168 h, zeros`);
+    for (const line of table) expect(decide(stream, line)).toBe(read(stream, line).expected);
+    expect(applyTo(read(stream, table[0] ?? '')).problem?.message).toBe(
+      `Losant left out numbers of the day, but its ${other} are not zero`,
+    );
+    // Two endpoints that leave the day out agree; the same endpoint twice is one witness.
+    const isOther = [stream, other].includes('payload_sources');
+    expect(decide(stream, `waiting | silence beside ${other} stored zero s1 | 100 h`)).toBe(
+      isOther ? 'loaded: final, r1, s3, 168 h, zeros' : 'loaded: stored, r1, s1, 101 h, zeros',
+    );
+  },
+);
+
+describe('totals wait for sources that are still to be read', () => {
+  decides(
+    'payload_totals',
+    `
+    waiting        | silence beside payload_sources waiting        | 0 h    | left_out: waiting unconfirmed, r0, 1 h
+    waiting        | silence beside payload_sources missing        | 24 h   | left_out: waiting unconfirmed, r0, 48 h
+    waiting        | silence beside payload_sources waiting        | 73 h   | left_out: waiting unconfirmed, r0, 97 h
+    waiting        | silence beside payload_sources waiting        | 1000 h | left_out: waiting unconfirmed, r0, 1024 h
+    waiting        | 0/-/- beside payload_sources waiting          | 24 h   | left_out: waiting unconfirmed, r0, 48 h
+    waiting        | silence beside payload_sources waiting closed | 24 h   | loaded: stored, r1, s1, 48 h, zeros
+    waiting        | -/21/900 beside payload_sources waiting       | 24 h   | loaded: stored, r1, s1, 48 h, numbers
+    stored zero s1 | silence beside payload_sources waiting        | 24 h   | unchanged: stored, r1, s2, 48 h
+    waiting        | zero beside payload_sources stored some       | 100 h  | loaded: final, r1, 168 h, zeros`,
+  );
+
+  test('and one counterpart above zero outweighs another one of zero', () => {
+    const beside = 'payload_sources stored zero and payload_hours stored some';
+    expect(decide('payload_totals', `waiting | silence beside ${beside} | 100 h`)).toContain('contradicted');
   });
+
+  test('and say why those fail', () => {
+    const messageOf = (sources: string) =>
+      applyTo(read('payload_totals', `waiting | silence beside payload_sources ${sources} | 24 h`)).problem
+        ?.message;
+    const message = 'Losant left out numbers, and the payload_sources of the day are not stored yet';
+    expect(messageOf('waiting')).toBe(message);
+    expect(messageOf('missing server_error')).toBe(`${message} (server_error)`);
+  });
+});
+
+describe('hours wait for sources, and sources for nobody', () => {
+  const beside = 'beside payload_totals waiting and payload_hours waiting';
+  decides(
+    'payload_hours',
+    'waiting | silence beside payload_sources waiting | 30 h | left_out: waiting unconfirmed, r0, 48 h',
+  );
+  decides(
+    'payload_sources',
+    `
+    waiting     | silence ${beside}                          | 24 h | loaded: stored, r1, s1, 48 h, zeros
+    stored some | silence beside payload_totals stored zero  | 24 h | failed: in_doubt left_out, r1, a1, 26 h`,
+  );
+});
+
+describe('a read that fails takes no number and no standing away', () => {
+  decides(
+    'device_counts',
+    `
+    waiting                      | failed      | 24 h   | failed: missing server_error, r0, a1, 24 h
+    missing                      | failed      | 24 h   | failed: missing server_error, r0, a1, 24 h
+    stored some                  | failed      | 24 h   | failed: stored server_error, r1, a1, 24 h
+    final some                   | failed      | 24 h   | failed: final server_error, r1, a1, 24 h
+    in_doubt some                | failed      | 24 h   | failed: in_doubt given, r1, a1, 24 h
+    accepted                     | failed      | 24 h   | failed: accepted waived, r0, a1, 24 h
+    unavailable                  | failed      | 24 h   | failed: missing server_error, r0, a1, 24 h
+    unavailable some             | failed      | 24 h   | failed: in_doubt server_error, r1, a1, 24 h
+    waiting                      | quarantined | 24 h   | quarantined: missing invalid_value, r0, a1, 26 h
+    final some                   | quarantined | 24 h   | quarantined: final invalid_value, r1, a1, 26 h
+    stored some                  | failed      | 2184 h | unchanged: stored, r1, closed
+    waiting                      | failed      | 2184 h | unavailable: waiting never_read, r0, closed
+    stored some a1               | failed      | 80 h   | failed: stored server_error, r1, a2, 84 h
+    stored some a4               | failed      | 40 h   | failed: stored server_error, r1, a5, 48 h
+    missing a3                   | refused     | 200 h  | failed: missing refused, r0, a4, 216 h
+    waiting                      | refused     | 2158 h | failed: missing refused, r0, a1, 2160 h`,
+  );
+
+  test.each([failed, quarantined])('and says why: $code', (verdict) => {
+    const { code, message } = verdict as { code: string; message: string };
+    const before = cell('stored');
+    const given = { stream: 'device_counts', cell: before, numbers: devices(4, 1, 17), verdict, hours: 24 };
+    const applied = applyTo(given);
+    expect(applied.problem).toEqual({ code, message });
+    expect(applied.cell).toMatchObject({ verifiedAtMs: before.verifiedAtMs, attemptedAtMs: age(24) });
+  });
+});
+
+describe('the next read', () => {
+  const stream = 'notebook_minutes';
+  const numbers = minutes(17, 4);
+  decides(
+    stream,
+    `
+    waiting       | some    | 0 h    | loaded: stored, r1, 6 h, numbers
+    waiting       | some    | 5.99 h | loaded: stored, r1, 6 h, numbers
+    waiting       | some    | 6 h    | loaded: stored, r1, 24 h, numbers
+    waiting       | some    | 72 h   | loaded: final, r1, 168 h, numbers
+    waiting       | some    | 300 h  | loaded: final, r1, 720 h, numbers
+    final some    | some    | 720 h  | unchanged: final, r1, closed
+    accepted some | silence | 720 h  | unchanged: accepted waived, r1, closed
+    waiting       | silence | 721 h  | loaded: stored, r1, s1, 722 h, zeros`,
+  );
+
+  test('is at a time that was set after the request was sent, and not at one that was set before', () => {
+    const before = cell('stored', { nextReadAtMs: age(24) + 1_000 });
+    for (const verdict of [named(numbers), silence, failed]) {
+      const applied = applyTo({ stream, cell: before, numbers, verdict, hours: 24 });
+      expect(applied.cell.nextReadAtMs).toBeLessThanOrEqual(age(24) + 1_000);
+    }
+    const done = cell('final', { nextReadAtMs: age(800) - 1 });
+    const applied = applyTo({ stream, cell: done, numbers, verdict: named(numbers), hours: 800 });
+    expect(applied.cell.nextReadAtMs).toBeNull();
+  });
+
+  test('is at most a day away for what is neither final nor accepted, with whatever checkpoints', () => {
+    const policy = { readAtHours: [6], finalAtHours: 6, horizonDays: 3 };
+    const given = { stream: 'device_counts', cell: unread, numbers: null, verdict: silence, policy };
+    expect(applyTo({ ...given, hours: 7 }).cell.nextReadAtMs).toBe(age(31));
+    expect(applyTo({ ...given, hours: 70 }).cell.nextReadAtMs).toBe(age(94));
+    expect(applyTo({ ...given, hours: 96 }).cell.nextReadAtMs).toBeNull();
+  });
+});
+
+describe('a zero that nobody named is final after three answers, an hour apart', () => {
+  const SILENT = [
+    { stream: 'notebook_minutes', verdict: silence },
+    { stream: 'payload_sources', verdict: silence },
+    { stream: 'payload_totals', verdict: silence },
+    { stream: 'payload_totals', verdict: named(totals(0, 21, 900), 'payload_billable_count') },
+  ];
+
+  /** Returns the cell after reads at these minutes. */
+  function readAt(given: (typeof SILENT)[number], several: readonly number[], base: number) {
+    let state: State = { cell: unread, numbers: null };
+    for (const minute of several) {
+      const applied = applyTo({ ...given, ...state, hours: base + minute / 60 });
+      state = { cell: applied.cell, numbers: applied.numbers ?? state.numbers };
+    }
+    return state.cell;
+  }
+
+  test.each<[number[], number, Standing, number, number | null]>([
+    [[0], 800, 'stored', 1, 801],
+    [[0, 60], 800, 'stored', 2, 802],
+    [[0, 55], 800, 'stored', 1, 801],
+    [[0, 60, 90], 800, 'stored', 2, 802],
+    [[0, 60, 120], 800, 'final', 3, null],
+    [[0, 1440, 2880], 800, 'final', 3, null],
+    // Before the final age silences count, and only the age decides then.
+    [[0, 60, 120], 30, 'stored', 3, 48],
+    [[0, 60, 120, 2520], 30, 'final', 3, 168],
+  ])('at minutes %j from hour %d on: %s', (several, base, ...[standing, silences, next]) => {
+    for (const given of SILENT) {
+      const nextReadAtMs = next === null ? null : age(next);
+      const expected = { standing, silences, isReported: false, revision: 1, nextReadAtMs };
+      expect(readAt(given, several, base)).toMatchObject(expected);
+    }
+  });
+
+  test('a number that is named meanwhile ends the count', () => {
+    const applied = applyTo(read('notebook_minutes', 'stored zero s2 | some | 80 h'));
+    expect(applied.cell).toMatchObject({ standing: 'final', isReported: true, silences: 0 });
+  });
+});
+
+test('no answer changes the cell or the numbers that it was given', () => {
+  const before = Object.freeze(cell('stored'));
+  const numbers = Object.freeze(devices(4, 1, 17));
+  for (const verdict of [named(devices(5, 1, 18)), silence, failed, quarantined]) {
+    const given = { stream: 'device_counts', cell: before, numbers, verdict, hours: 24 };
+    expect(() => applyTo(given)).not.toThrow();
+  }
+});
+
+test.each<[Standing, boolean, boolean]>([
+  ['missing', true, true],
+  ['in_doubt', true, true],
+  ['unavailable', false, true],
+  ['stored', false, true],
+  ['stored', true, false],
+  ['waiting', true, false],
+  ['final', false, false],
+  ['accepted', false, false],
+])('what is %s and read again: %s, may be accepted by a person: %s', (standing, isReadAgain, may) => {
+  expect(isAcceptable({ standing, isReadAgain })).toBe(may);
 });

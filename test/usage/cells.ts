@@ -106,18 +106,14 @@ export function cell(standing: Standing, changes: Partial<Cell> = {}): Cell {
 /** The row that fill makes. */
 export const unread = cell('waiting', { reason: 'never_read', message: null });
 
-export function counterpart(
-  stream: string,
-  numbers: Numbers | null,
-  changes: Partial<Cell> = {},
-): Counterpart {
-  return { stream, numbers, cell: cell(numbers === null ? 'waiting' : 'stored', changes) };
+/** A cell with its numbers; null if none are stored. */
+export interface State {
+  readonly cell: Cell;
+  readonly numbers: Numbers | null;
 }
 
-export interface Given {
+export interface Given extends State {
   readonly stream: string;
-  readonly before: Cell;
-  readonly numbers: Numbers | null;
   readonly verdict: Verdict;
   /** The age of the day in hours when the request was sent. */
   readonly hours: number;
@@ -125,7 +121,7 @@ export interface Given {
   readonly policy?: Policy;
 }
 
-export function applyTo({ stream, before, numbers, verdict, hours: sentAt, ...more }: Given): Applied {
+export function applyTo({ stream, cell: before, numbers, verdict, hours: sentAt, ...more }: Given): Applied {
   return apply({
     cell: before,
     numbers,
@@ -134,6 +130,62 @@ export function applyTo({ stream, before, numbers, verdict, hours: sentAt, ...mo
     policy: more.policy ?? POLICY,
   });
 }
+
+/** Returns the lines of a decision table. */
+export const lines = (table: string): string[] => table.trim().split(/\n\s*/);
+
+/**
+ * Reads a situation as tables have it, `CELL | ANSWER | HOURS | …`. A cell is its standing, its numbers by their name
+ * in NUMBERS if it has any, and what else is to be known: a2 are two failed attempts, s1 is one silence. An answer is
+ * the name of numbers or of a verdict, and what there is beside it: `silence beside payload_sources stored some`.
+ * Totals may be written out, `-/21/900` being an answer without the first column.
+ */
+export function read(stream: string, line: string): Given & { readonly expected: string } {
+  const [cellText = '', answerText = '', hoursText = '', expected = ''] = line.split(/ *\| */);
+  const [verdictText = '', ...others] = answerText.split(/ beside | and /);
+  const counterparts = others.map((text) => {
+    const [other = '', ...words] = text.split(' ');
+    return { stream: other, ...stateOf(other, words) };
+  });
+  const verdict = verdictOf(stream, verdictText);
+  const given = { ...stateOf(stream, cellText.split(' ')), stream, verdict, counterparts };
+  return { ...given, hours: Number.parseFloat(hoursText), expected };
+}
+
+function stateOf(stream: string, [standing, ...words]: readonly string[]): State {
+  const numbers = words.map((word) => numbersNamed(stream, word)).find((each) => each !== null) ?? null;
+  const isStored = numbers !== null;
+  let state = standing === 'waiting' ? unread : cell(standing as Standing, { isStored });
+  for (const word of words) {
+    if (numbersNamed(stream, word) === null) state = { ...state, ...changeOf(word) };
+  }
+  return { cell: state, numbers };
+}
+
+function changeOf(word: string): Partial<Cell> {
+  const count = Number(word.slice(1));
+  if (/^a\d+$/.test(word)) return { attempts: count };
+  if (/^s\d$/.test(word)) return { silences: count, isReported: false };
+  return word === 'closed' ? { nextReadAtMs: null } : { reason: word, message: word };
+}
+
+function numbersNamed(stream: string, word: string): Numbers | null {
+  if (/^\d+\/\d+\/\d+$/.test(word))
+    return totals(...(word.split('/').map(Number) as [number, number, number]));
+  return NUMBERS[stream]?.[word as 'some'] ?? null;
+}
+
+const VERDICTS: Readonly<Record<string, Verdict>> = { silence, failed, refused, quarantined };
+
+function verdictOf(stream: string, word: string): Verdict {
+  const numbers = numbersNamed(stream, word.replaceAll('-', '0'));
+  if (numbers === null) return VERDICTS[word] as Verdict;
+  const columns = Object.keys(numbers).filter((_, index) => word.split('/')[index] === '-');
+  return named(numbers, ...columns);
+}
+
+/** Describes what becomes of a situation. */
+export const decide = (stream: string, line: string): string => show(applyTo(read(stream, line)));
 
 /**
  * Describes what became of a cell, as tables have it: `loaded: final, r1, 168 h` is revision 1, read next at 168

@@ -1,5 +1,5 @@
 import * as fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import {
   addDays,
   dayAt,
@@ -21,9 +21,7 @@ test.each([
   ['2026-02-29', null],
   ['1900-02-29', null],
   ['2026-13-01', null],
-  ['2026-00-10', null],
   ['2026-11-31', null],
-  ['2026-11-00', null],
   ['2026-1-2', null],
   ['2026-11-24T00:00:00Z', null],
   [' 2026-11-24', null],
@@ -35,7 +33,6 @@ test.each([
 });
 
 test.each([
-  [1_764_028_800_000, '2025-11-25'],
   [1_764_115_199_999, '2025-11-25'],
   [1_764_115_200_000, '2025-11-26'],
   [0, '1970-01-01'],
@@ -49,10 +46,7 @@ test('lets a day begin at UTC midnight and end where the next one begins', () =>
 });
 
 test.each([
-  ['2026-11-30', 1, '2026-12-01'],
   ['2026-12-31', 1, '2027-01-01'],
-  ['2027-01-01', -1, '2026-12-31'],
-  ['2024-02-28', 1, '2024-02-29'],
   ['2024-03-01', -1, '2024-02-29'],
   ['2026-02-28', 1, '2026-03-01'],
   // Clocks change on these days in New York and in Auckland.
@@ -66,7 +60,6 @@ test.each([
 });
 
 test.each([
-  ['2026-11-29', '2026-12-02', ['2026-11-29', '2026-11-30', '2026-12-01', '2026-12-02']],
   ['2024-02-28', '2024-03-01', ['2024-02-28', '2024-02-29', '2024-03-01']],
   ['2026-11-24', '2026-11-24', ['2026-11-24']],
   ['2026-11-25', '2026-11-24', []],
@@ -74,15 +67,11 @@ test.each([
   expect(eachDay({ from, to })).toEqual(days);
 });
 
-describe('the later and the earlier of some days', () => {
-  test.each([
-    [['2026-11-24', '2026-11-23'], '2026-11-24', '2026-11-23'],
-    [['2026-09-30', '2026-10-01', '2025-12-31'], '2026-10-01', '2025-12-31'],
-    [[null, '2026-11-24', undefined], '2026-11-24', '2026-11-24'],
-  ])('of %j are %s and %s', (days, latest, earliest) => {
-    expect(latestDay(...days)).toBe(latest);
-    expect(earliestDay(...days)).toBe(earliest);
-  });
+test.each([
+  [['2026-09-30', '2026-10-01', '2025-12-31'], '2026-10-01', '2025-12-31'],
+  [[null, '2026-11-24', undefined], '2026-11-24', '2026-11-24'],
+])('the latest and the earliest of %j are %s and %s', (days, latest, earliest) => {
+  expect([latestDay(...days), earliestDay(...days)]).toEqual([latest, earliest]);
 });
 
 test('a moved day moved back is the same day, and text order is the order in time', () => {

@@ -5,7 +5,6 @@ import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { useLedger } from '../ledger/ledger.ts';
 import { queryOnce } from '../support/databases.ts';
-import { sqlBelow, sqlBlocks } from '../support/sql-blocks.ts';
 import { makeWorld, NOW } from './world.ts';
 
 const DOCUMENTS = ['README.md', 'SECURITY.md', ...namesIn('docs', '.md')].filter((path) => existsSync(path));
@@ -22,6 +21,28 @@ const questions = namesIn('docs/sql', '.sql').map((path) => ({
 }));
 
 const given = useLedger(NOW);
+
+/** Returns the SQL that a Markdown text shows, in order, each with the heading or question above it. */
+function sqlBlocks(text: string): { readonly title: string; readonly statements: string }[] {
+  const parts = text.matchAll(
+    /^(?:#+ (?<heading>.+)|(?<question>[A-Z][^\n]*\?)|```sql\n(?<sql>[^`]*)```)$/gm,
+  );
+  const blocks: { title: string; statements: string }[] = [];
+  let title = '';
+  for (const { groups = {} } of parts) {
+    title = groups['heading'] ?? groups['question'] ?? title;
+    const statements = groups['sql'];
+    if (statements !== undefined) blocks.push({ title, statements });
+  }
+  return blocks;
+}
+
+/** Returns the SQL below one heading or question; throws if there is none. */
+function sqlBelow(text: string, title: string): string {
+  const found = sqlBlocks(text).find((block) => block.title === title);
+  if (!found) throw new Error(`no SQL below "${title}"`);
+  return found.statements;
+}
 
 beforeAll(async () => {
   await makeWorld(given.ledger, 3);

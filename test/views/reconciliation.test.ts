@@ -109,6 +109,26 @@ test.each<[string, () => Promise<unknown>, string]>([
   ['an organization that was created the day after', () => addOrg('2026-10-21', null), 'equal -'],
   ['an organization that was deleted before', () => addOrg(null, DAY), 'not_compared orgs_missing'],
   [
+    'a total that differs since an organization of the day was deleted',
+    async () => {
+      await ledger.asProgram(
+        sql`update losant_usage.organizations set removed_on = '2026-10-24' where org_id = ${orgs[1]}`,
+      );
+      await setTotal(17, '2026-10-25T00:00:00Z');
+    },
+    'not_compared organization_deleted',
+  ],
+  [
+    'a total that differed before an organization of the day was deleted',
+    async () => {
+      await ledger.asProgram(
+        sql`update losant_usage.organizations set removed_on = '2026-10-26' where org_id = ${orgs[1]}`,
+      );
+      await setTotal(17, '2026-10-25T00:00:00Z');
+    },
+    'differs -',
+  ],
+  [
     'a selection of organizations',
     () => ledger.asProgram(sql`update losant_usage.instances set all_from = null`),
     'not_compared selection',

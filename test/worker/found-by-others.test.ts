@@ -1,5 +1,4 @@
 /** The worker shows what is in the database, whatever process found it. */
-import pg from 'pg';
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { usePlatform } from '../simulator/platform.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
@@ -7,7 +6,7 @@ import { createTestDatabase, queryOnce, type TestDatabase } from '../support/dat
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
-import { readMetric, type StartedWorker, settingsOf, startTestWorker } from './process.ts';
+import { type StartedWorker, settingsOf, startTestWorker } from './process.ts';
 
 const platform = usePlatform({ orgs: 3, now: Date.now });
 /** After a complete run; each test has a copy. */
@@ -38,7 +37,6 @@ async function startIdle(): Promise<StartedWorker> {
 }
 
 interface Document {
-  readonly worker: { readonly databaseUp: boolean; readonly readingAgeMs: number };
   readonly instances: readonly {
     readonly finalChanges: number;
     readonly streams: readonly { readonly stream: string; readonly completeTo: string | null }[];
@@ -111,28 +109,4 @@ test('a complete run by command, as a CronJob makes it, is the last complete run
   await until('it stands by', () => worker.running.stderr().includes('"msg":"standing by"'));
   const series = `losant_usage_last_complete_run_timestamp_seconds{instance_id="${platform.instanceId}"}`;
   expect(await worker.metric(series)).toBeCloseTo(at as number, 1);
-});
-
-test('a database that is slow to read answers all the same: it is up, and the last numbers stay with their age', async () => {
-  const worker = await startIdle();
-  const gaps = `losant_usage_cells{instance_id="${platform.instanceId}",stream="device_counts",standing="missing"}`;
-  await until('it was read', async () => (await worker.metric(gaps)) === 0);
-  const locker = new pg.Client({ connectionString: database.url });
-  await locker.connect();
-  await locker.query('begin; lock table losant_usage.tracks in access exclusive mode');
-  const age = 'losant_usage_database_reading_age_seconds';
-  let scrape = '';
-  await until('the reading is old', async () => {
-    scrape = (await worker.get('/metrics')).text;
-    return (readMetric(scrape, age) ?? 0) > 5;
-  });
-  expect(readMetric(scrape, 'losant_usage_database_up')).toBe(1);
-  expect(readMetric(scrape, gaps)).toBe(0);
-  const status = await statusOf(worker);
-  expect(status).toMatchObject({ worker: { databaseUp: true }, instances: [{ finalChanges: 0 }] });
-  expect(status.worker.readingAgeMs).toBeGreaterThan(5_000);
-  // The schema is compared without the tables, so whoever asks is not kept waiting for a lock.
-  expect(await worker.get('/readyz')).toMatchObject({ status: 200, text: 'ready\n' });
-  await locker.end();
-  await until('it is read anew', async () => ((await worker.metric(age)) ?? 100) < 3);
 });

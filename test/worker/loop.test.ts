@@ -1,9 +1,12 @@
+import type { ServerResponse } from 'node:http';
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { RunResult } from '../../src/console/sources.ts';
 import { DatabaseError, HeldError, LosantError } from '../../src/errors.ts';
-import { judgeFailure, looksAgain } from '../../src/worker/instance-run.ts';
+import { createLogger } from '../../src/logger.ts';
+import { createHeartbeat } from '../../src/worker/heartbeat.ts';
+import { judgeFailure, logProgress, looksAgain } from '../../src/worker/instance-run.ts';
 import { judgeRuns } from '../../src/worker/loop.ts';
-import { startServer } from '../losant/server.ts';
+import { startServer, type TestServer } from '../losant/server.ts';
 import { type Platform, startPlatform, usePlatform } from '../simulator/platform.ts';
 import { holdLease as holdLeaseOf } from '../support/by-hand.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
@@ -88,17 +91,6 @@ describe('a wake-up', () => {
     expect(recorded[1]?.['error']).toContain('HTTP 401');
   });
 
-  test('with nothing due is complete too, and asks for no usage', async () => {
-    const replica = await open();
-    await replica.runAll();
-    await platform.control('stats/reset', {});
-    await replica.runAll();
-    expect(await replica.metric(runs(platform, 'complete'))).toBe(2);
-    expect(await queryOnce(database.url, 'select count(*)::integer from losant_usage.runs')).toEqual([
-      { count: 1 },
-    ]);
-  });
-
   test('tells how far it is while it works', async () => {
     const replica = await open();
     await platform.control('config', { latencyMs: 50 });
@@ -158,6 +150,72 @@ describe('the loop', () => {
     replica.stop.abort(new Error('enough'));
     await running;
   });
+});
+
+/** The transactions that wrote the rows of each table: any write changes them. */
+async function readWriters(): Promise<unknown> {
+  const tables = await queryOnce(
+    database.url,
+    `select relname as name from pg_class where relnamespace = 'losant_usage'::regnamespace and relkind = 'r'`,
+  );
+  expect(tables.length).toBeGreaterThan(10);
+  const each = tables.map(
+    ({ name }) =>
+      `select '${String(name)}' as name, array_agg(xmin::text order by xmin::text) as writers from losant_usage.${String(name)}`,
+  );
+  return await queryOnce(database.url, `${each.join(' union all ')} order by name`);
+}
+
+// Promise (Runs): A worker writes nothing into a database that a newer version has migrated meanwhile.
+test('a worker whose database was migrated by a newer version writes nothing, and says why', async () => {
+  const replica = await open();
+  await replica.runAll();
+  // Everything is due again.
+  await queryOnce(
+    database.url,
+    `set losant_usage.program = 'test'; update losant_usage.coverage set next_read_at = now()`,
+  );
+  await queryOnce(
+    database.url,
+    `insert into losant_usage.migrations (name, timestamp) values ('0999_newer ${'0'.repeat(64)}', '2026-01-01')`,
+  );
+  const before = await readWriters();
+  await replica.runAll();
+  expect(await readWriters()).toEqual(before);
+  expect(replica.loop.statuses[0]).toMatchObject({
+    lastRun: { result: 'failed' },
+    trouble: { code: 'database_too_new' },
+  });
+});
+
+test('the beginning of a run is logged, and then how far it is, once a minute', () => {
+  const logged: unknown[] = [];
+  const write = (line: string) => {
+    const { time: _time, level, ...fields } = JSON.parse(line) as Record<string, unknown>;
+    logged.push({ level, ...fields });
+  };
+  let nowMs = 0;
+  const logger = createLogger({ level: 'info', pretty: false, destination: { write } });
+  const log = logProgress({ logger, hostNow: () => nowMs }, { instance_id: 'i', run_id: 'r' });
+  const progress = (done: number) => log({ planned: 400, done });
+  progress(0);
+  nowMs = 59_999;
+  progress(10);
+  nowMs = 60_000;
+  progress(20);
+  nowMs = 61_000;
+  progress(30);
+  expect(logged).toEqual([
+    { level: 'info', instance_id: 'i', run_id: 'r', msg: 'run started' },
+    {
+      level: 'info',
+      instance_id: 'i',
+      run_id: 'r',
+      cells_planned: 400,
+      cells_done: 20,
+      msg: 'run under way',
+    },
+  ]);
 });
 
 test('a failed beginning is judged by what is to be done about it', () => {
@@ -248,13 +306,44 @@ describe('the heartbeat', () => {
     await first.runAll();
     expect(await pings(() => holdLease(`now() + interval '1 minute'`))).toEqual([]);
   });
+});
 
-  test('that cannot be delivered changes nothing, and its address is not logged', async () => {
-    const replica = await open({ heartbeatUrl: 'http://127.0.0.1:1/ping/very-secret' });
-    await replica.runAll();
-    expect(await replica.metric(runs(platform, 'complete'))).toBe(1);
-    const said = replica.logged.filter((line) => line.includes('heartbeat not delivered'));
-    expect(said).toHaveLength(2);
-    expect(replica.logged.join('')).not.toContain('very-secret');
-  });
+/** Tells the monitor of one wake-up that went well; what was logged of it. */
+async function pingOnce({ url }: TestServer): Promise<string[]> {
+  const logged: string[] = [];
+  const write = (line: string) => void logged.push(line);
+  const logger = createLogger({ level: 'info', pretty: false, destination: { write } });
+  await createHeartbeat({ url: `${url}/ping/very-secret`, logger })
+    .begin()
+    .end(true);
+  return logged;
+}
+
+test('a ping that fails is sent once more', async () => {
+  await using monitor = await startServer((_, response, number) =>
+    response.writeHead(number === 1 ? 503 : 200).end(),
+  );
+  expect(await pingOnce(monitor)).toEqual([]);
+  expect(monitor.received.map(({ method, path }) => `${method} ${path}`)).toEqual([
+    'GET /ping/very-secret',
+    'GET /ping/very-secret',
+  ]);
+});
+
+test.each<[string, (response: ServerResponse) => void, string]>([
+  ['an unknown address', (response) => response.writeHead(404).end('/ping/very-secret'), 'HTTP 404'],
+  [
+    'a redirect, which is not followed',
+    (response) => response.writeHead(302, { location: '/' }).end(),
+    'HTTP 302',
+  ],
+  ['a reset', (response) => response.destroy(), 'no connection'],
+])('what fails twice is logged without its address: %s', async (_, answer, reason) => {
+  await using monitor = await startServer((_request, response) => answer(response));
+  const logged = await pingOnce(monitor);
+  expect(logged.map((line): unknown => JSON.parse(line))).toMatchObject([
+    { msg: 'heartbeat not delivered', ping: 'success', reason },
+  ]);
+  expect(logged.join('')).not.toContain('very-secret');
+  expect(monitor.received).toHaveLength(2);
 });

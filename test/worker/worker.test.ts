@@ -1,6 +1,8 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { startPlatform, usePlatform } from '../simulator/platform.ts';
-import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { createTestDatabase, makeFastFolder, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { runProgram, spawnProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 import { settingsOf, startTestWorker, startWorker } from './process.ts';
@@ -101,40 +103,19 @@ test('SIGHUP in the middle of a run: no answer is waited for, the lease is given
   ]);
 });
 
-test('refuses the embedded database with exit 2', async () => {
-  const { code, stderr } = await runProgram(['worker'], { ...settings(), DATABASE_URL: 'embedded:nowhere' });
-  expect(code).toBe(2);
-  expect(stderr).toContain('The worker does not run on an embedded database');
-});
-
-test('a port that is taken ends the start with exit 1, as it may pass, and the way out', async () => {
+test('a port that is taken and an address that is not up end the start with exit 1, as they may pass', async () => {
   const worker = await start({ SCHEDULE: '0 0 1 1 *' });
   await until('the first one serves', async () => (await worker.get('/healthz')).status === 200);
   const { port } = new URL(worker.url);
   const { code, stderr } = await runProgram(['worker'], { ...settings(), HTTP_PORT: port });
   expect(code).toBe(1);
   expect(stderr).toContain(`Cannot listen on HTTP_HOST 127.0.0.1, HTTP_PORT ${port}: EADDRINUSE`);
-});
-
-test('an address that is not up yet ends the start with exit 1, as it may pass', async () => {
-  const { code, stderr } = await runProgram(['worker'], {
-    ...settings(),
-    HTTP_HOST: '192.0.2.1',
-    HTTP_PORT: '9464',
-  });
-  expect(code).toBe(1);
-  expect(stderr).toContain('Cannot listen on HTTP_HOST 192.0.2.1, HTTP_PORT 9464: EADDRNOTAVAIL');
-});
-
-test('SIGUSR1 opens no debugger', async () => {
-  const worker = await startWorker(settings(), spawnProgram);
-  onTestFinished(() => worker.running.kill('SIGKILL'));
-  await until('it serves', async () => (await worker.get('/healthz')).status === 200);
-  worker.running.kill('SIGUSR1');
-  worker.running.kill('SIGTERM');
-  const { code, stderr } = await worker.running.ended;
-  expect(code).toBe(0);
-  expect(stderr).not.toContain('Debugger');
+  const nowhere = await runProgram(['worker'], { ...settings(), HTTP_HOST: '192.0.2.1', HTTP_PORT: '9464' });
+  expect(nowhere.code).toBe(1);
+  expect(nowhere.stderr).toContain('HTTP_HOST 192.0.2.1, HTTP_PORT 9464: EADDRNOTAVAIL');
+  const embedded = await runProgram(['worker'], { ...settings(), DATABASE_URL: 'embedded:nowhere' });
+  expect(embedded.code).toBe(2);
+  expect(embedded.stderr).toContain('The worker does not run on an embedded database');
 });
 
 test('an instance of the database that left the settings is named once', async () => {
@@ -150,4 +131,29 @@ test('an instance of the database that left the settings is named once', async (
   expect(said).toHaveLength(1);
   expect(said[0]).toContain(`losant-usage run --end ${platform.instanceId}`);
   expect((await worker.get('/metrics')).text).not.toContain(platform.instanceId);
+});
+
+test('a database password is read from its file for the next connection, without a restart', async () => {
+  const role = `${database.name}_rotated`;
+  await queryOnce(database.url, `create role ${role} superuser login password 'first'`);
+  onTestFinished(async () => {
+    await queryOnce(database.url, `drop role ${role}`);
+  });
+  const file = join(makeFastFolder('losant-usage-rotation-'), 'url');
+  const write = (password: string) =>
+    writeFileSync(file, Object.assign(new URL(database.url), { username: role, password }).href);
+  write('first');
+  const { DATABASE_URL: _, ...others } = settings();
+  const worker = await startTestWorker({ ...others, DATABASE_URL_FILE: file });
+  await until('it waits', () => worker.running.stderr().includes('waiting for the next wake-up'));
+
+  await queryOnce(database.url, `alter role ${role} password 'second'`);
+  await queryOnce(
+    database.url,
+    `select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`,
+  );
+  await until('it is refused', async () => (await worker.get('/readyz')).text.includes('refuses this login'));
+  write('second');
+  await until('it is let in', async () => (await worker.get('/readyz')).status === 200);
+  expect(await worker.metric('losant_usage_database_up')).toBe(1);
 });

@@ -22,8 +22,6 @@ const LATE_AFTER_MS = 6 * HOUR_MS;
 const FINAL_AFTER_MS = 48 * HOUR_MS;
 /** The number of answers that leave a zero out before it is final. */
 const SILENCES_NEEDED = 3;
-/** The codes of numbers that Losant left out. */
-const LEFT_OUT = ['left_out', 'contradicted'];
 
 /** Returns what is wrong with the tables, and with what has changed in them since `before`. */
 export function checkTables(ledger: Ledger, before: Ledger, book: TruthBook): string[] {
@@ -137,7 +135,7 @@ function leavesOf(change: object): Record<string, number | null> {
 /** A number changes by an answer that names the new one, and a doubt ends by an answer or a person. */
 function checkChange(before: LedgerCell | undefined, cell: LedgerCell, book: TruthBook): string[] {
   if (!before?.hasRow) return [];
-  const { revision, standing, reason, verifiedAtMs, numbers } = cell;
+  const { revision, standing, verifiedAtMs, numbers } = cell;
   const wrong: string[] = [];
   if (revision < before.revision) wrong.push(`went back from revision ${before.revision} to ${revision}`);
   if ((verifiedAtMs ?? 0) < (before.verifiedAtMs ?? 0)) wrong.push('was verified later than it is now');
@@ -160,10 +158,6 @@ function checkChange(before: LedgerCell | undefined, cell: LedgerCell, book: Tru
   const isNamed = cell.isReported && verifiedAtMs !== before.verifiedAtMs;
   if (before.reason === 'waived' && standing !== 'accepted' && !isNamed)
     wrong.push(`was accepted, and is ${standing} though Losant named nothing`);
-  const isNewlyLeftOut = LEFT_OUT.includes(reason ?? '') && reason !== before.reason;
-  const couldBeLeftOut = book.at(cell, cell.attemptedAtMs ?? 0).some(({ leftOut }) => leftOut.length > 0);
-  if (isNewlyLeftOut && !couldBeLeftOut)
-    wrong.push(`is ${standing} (${reason}), and Losant left nothing out`);
   return wrong;
 }
 

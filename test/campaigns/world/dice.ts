@@ -25,24 +25,3 @@ export function rollFrom(seed: number): Dice {
     chance: (share) => next() < share,
   };
 }
-
-/** Works on several items at once; the first failure is thrown when all have ended. */
-export async function inLanes<T>(
-  lanes: number,
-  items: readonly T[],
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  const queue = [...items];
-  const lane = async () => {
-    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
-  };
-  const ends = await Promise.allSettled(Array.from({ length: lanes }, lane));
-  for (const end of ends) if (end.status === 'rejected') throw end.reason;
-}
-
-/** A count that the full campaigns set in the environment; the quick share of it otherwise. */
-export function countFrom(variable: string, usual: number): number {
-  const count = Number(process.env[variable] ?? usual);
-  if (!Number.isInteger(count) || count < 1) throw new Error(`${variable} is not a count`);
-  return count;
-}

@@ -95,11 +95,6 @@ const RULES: Readonly<Record<string, string>> = {
   'a row of the ledger has no row of numbers': `
     select concat_ws(' ', c.stream, c.org_id, c.usage_date) as what from losant_usage.coverage c
     where not exists (select from losant_usage.usage_days d where d.usage_date = c.usage_date and d.org_id = c.org_id)`,
-  'an invalid answer is not kept': `
-    select concat_ws(' ', c.stream, c.org_id, c.usage_date) as what from losant_usage.coverage c
-    where c.reason in ('unplaceable_body', 'invalid_value', 'database_refused') and not exists (
-      select from losant_usage.quarantine q
-      where q.org_id = c.org_id and q.stream = c.stream and c.usage_date between q.from_date and q.to_date)`,
   'nobody waived what is accepted, or what was waived is not': `
     select concat_ws(' ', stream, org_id, usage_date, c.standing, c.reason) as what from losant_usage.coverage c
     full join (select * from losant_usage.waivers where lifted_at is null) w using (usage_date, org_id, stream)

@@ -1,7 +1,7 @@
 /** Holds what a command says against the tables that it leaves. */
 import { isGap } from './checker.ts';
 import type { Ledger, LedgerCell } from './ledger.ts';
-import { DAY_MS, dayAt, nameOf, type TruthBook, type TruthOrg } from './truth.ts';
+import { DAY_MS, dayAt, nameOf } from './truth.ts';
 
 /** The cells that a run was about; null stands for all. */
 export interface Scope {
@@ -25,35 +25,20 @@ export interface Outcome {
   readonly scope: Scope | null;
 }
 
-/** What must be exported once a run over everything has ended well. */
-export interface Wanted {
-  readonly orgs: readonly TruthOrg[];
-  readonly streams: readonly string[];
-}
-
 interface Situation {
   readonly ledger: Ledger;
   readonly before: Ledger;
-  readonly book: TruthBook;
-  readonly wanted: Wanted;
+  /** The instance and the name, `stream organization`, of each track that a complete run over everything goes on with. */
+  readonly wanted: readonly { readonly instanceId: string; readonly name: string }[];
   readonly horizonDays: number;
   /** The instance in the settings. */
   readonly instanceId: string;
 }
 
-interface Failure {
-  readonly orgId: string | null;
-  readonly stream: string | null;
-  readonly from: string | null;
-  readonly to: string | null;
-}
-
 interface Report {
-  readonly runId: string | null;
   readonly status: string;
   readonly cells: Readonly<Record<string, number>>;
   readonly rows: Readonly<Record<string, number>>;
-  readonly failures: readonly Failure[];
 }
 
 /** Returns what is untrue of what commands said that were played beside each other, in the order of their ends. */
@@ -74,7 +59,7 @@ export function checkOutcomes(outcomes: readonly Outcome[], situation: Situation
     else if (outcome === last) {
       if (code === 0) lines.push(...checkComplete(outcome, scope, situation));
       if (code === 0 || code === 3) lines.push(...checkRows(scope, situation));
-      if (isAlone && stdout.includes('"cells"')) lines.push(...checkReport(outcome, scope, situation));
+      if (isAlone && stdout.includes('"cells"')) lines.push(...checkReport(outcome, situation));
     }
     return lines.map((line) => `${what}: ${line}`);
   });
@@ -102,39 +87,28 @@ function inScope({ instanceId, orgIds, streams, range }: Scope) {
 }
 
 /** Nothing that was due is left, and nothing that was read is missing, in doubt or failed. */
-function checkComplete({ startedAtMs }: Outcome, scope: Scope, situation: Situation): string[] {
-  const { ledger, wanted } = situation;
-  const cells = [...ledger.cells.values()].filter(inScope(scope));
+function checkComplete({ startedAtMs }: Outcome, scope: Scope, { ledger, wanted }: Situation): string[] {
+  const lines = [...ledger.cells.values()]
+    .filter((cell) => inScope(scope)(cell) && isLeft(cell, startedAtMs, scope))
+    .map((cell) => `says that nothing is missing, and ${nameOf(cell)} is ${cell.standing} (${cell.reason})`);
   const problem = ledger.instances.get(scope.instanceId)?.problem ?? null;
-  const isOfAll = scope.orgIds === null && scope.streams === null && scope.range === null;
+  if (problem !== null && scope.orgIds === null) lines.push(`is complete, and yet ${problem}`);
+  if (scope.orgIds !== null || scope.streams !== null || scope.range !== null) return lines;
   const goesOn = new Set(
     ledger.tracks.filter((each) => each.goesOn).map(({ stream, orgId }) => `${stream} ${orgId}`),
   );
-  const untracked = wanted.orgs
-    .filter(({ instanceId }) => isOfAll && instanceId === scope.instanceId)
-    .flatMap(({ orgId }) => wanted.streams.map((stream) => `${stream} ${orgId}`))
-    .filter((name) => !goesOn.has(name));
-  return [
-    ...cells
-      .filter(isLeft(startedAtMs, scope))
-      .map((cell) => `says that nothing is missing, and ${describe(cell)}`),
-    ...(problem === null || scope.orgIds !== null ? [] : [`is complete, and yet ${problem}`]),
-    ...untracked.map((name) => `is complete, and ${name} is not exported`),
-  ];
+  const untracked = wanted.filter((each) => each.instanceId === scope.instanceId && !goesOn.has(each.name));
+  return [...lines, ...untracked.map(({ name }) => `is complete, and ${name} is not exported`)];
 }
 
-const describe = (cell: LedgerCell) => `${nameOf(cell)} is ${cell.standing} (${cell.reason})`;
-
-function isLeft(startedAtMs: number, { range }: Scope) {
-  return (cell: LedgerCell) => {
-    const { attemptedAtMs, nextReadAtMs, attempts, standing } = cell;
-    const isFailing = attempts > 0 && !['accepted', 'unavailable'].includes(standing);
-    // Of days that were named by the ledger, of others by what became of those that were due.
-    if (range !== null) return isGap(cell, startedAtMs) || isFailing;
-    const isDue = nextReadAtMs !== null && nextReadAtMs <= startedAtMs && attemptedAtMs !== startedAtMs;
-    const isRead = (attemptedAtMs ?? 0) >= startedAtMs;
-    return isDue || (isRead && (isFailing || isGap(cell, startedAtMs)));
-  };
+function isLeft(cell: LedgerCell, startedAtMs: number, { range }: Scope): boolean {
+  const { attemptedAtMs, nextReadAtMs, attempts, standing } = cell;
+  const isFailing = attempts > 0 && !['accepted', 'unavailable'].includes(standing);
+  const isOpen = isFailing || isGap(cell, startedAtMs);
+  // Of days that were named by the ledger, of others by what became of those that were due.
+  if (range !== null) return isOpen;
+  const isDue = nextReadAtMs !== null && nextReadAtMs <= startedAtMs && attemptedAtMs !== startedAtMs;
+  return isDue || ((attemptedAtMs ?? 0) >= startedAtMs && isOpen);
 }
 
 /** Everything that is wanted has a row after a run, and all that a backfill was to add after a backfill. */
@@ -157,8 +131,8 @@ function checkRows(scope: Scope, { ledger, horizonDays }: Situation): string[] {
 }
 
 /** Whether what a run says of itself adds up, and is what the tables show. */
-function checkReport({ code, stdout }: Outcome, scope: Scope, { ledger, before }: Situation): string[] {
-  const { status, cells, rows, failures } = JSON.parse(stdout) as Report;
+function checkReport({ code, stdout }: Outcome, { ledger, before }: Situation): string[] {
+  const { status, cells, rows } = JSON.parse(stdout) as Report;
   const { planned = 0, ...parts } = cells;
   const lines: string[] = [];
   const sum = Object.values(parts).reduce((total, count) => total + count, 0);
@@ -167,24 +141,6 @@ function checkReport({ code, stdout }: Outcome, scope: Scope, { ledger, before }
     lines.push(`exit ${code} of a run that is ${status}`);
   const more = countStored(ledger) - countStored(before);
   if (more !== rows['inserted']) lines.push(`${more} cells more are stored, and it says ${rows['inserted']}`);
-  const isFailing = isLeft(ledger.nowMs, scope);
-  const hasCause =
-    failures.length > 0 || [...ledger.cells.values()].some((cell) => inScope(scope)(cell) && isFailing(cell));
-  if (code === 3 && !hasCause) lines.push('something is said to be missing, and nobody can tell what');
-  const isNamed = ({ orgId, stream, day }: LedgerCell) =>
-    failures.some(
-      (each) =>
-        each.orgId === orgId && each.stream === stream && (each.from ?? '9') <= day && day <= (each.to ?? ''),
-    );
-  for (const [name, cell] of ledger.cells) {
-    const isRead = cell.attemptedAtMs !== (before.cells.get(name)?.attemptedAtMs ?? null);
-    if (isRead && cell.instanceId !== scope.instanceId)
-      lines.push(`${name} was read, and is of another instance`);
-    const isVerified = (cell.verifiedAtMs ?? 0) > (before.cells.get(name)?.verifiedAtMs ?? 0);
-    const isOpen = !cell.isStored || cell.standing === 'in_doubt';
-    if (isVerified && !isOpen && isNamed(cell))
-      lines.push(`${name} counts as verified by a read that is said to have failed`);
-  }
   return lines;
 }
 

@@ -2,39 +2,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { queryOnce } from '../../support/databases.ts';
 import { isGap } from './checker.ts';
 import type { Dice } from './dice.ts';
 import { readLedger } from './ledger.ts';
-import type { Kinds } from './platform-steps.ts';
+import { type Kinds, step } from './platform-steps.ts';
 import { DAY_MS, dayAt, HOUR_MS, nameOf, STREAMS } from './truth.ts';
-import {
-  changeSettings,
-  everything,
-  LEASE_OVER_MS,
-  ownOf,
-  POLICIES,
-  passTime,
-  run,
-  type World,
-} from './world.ts';
-
-/** Changes of the ledger by somebody who is not the program. */
-const BY_HAND = [
-  'update losant_usage.usage_days set devices_total = 1',
-  'delete from losant_usage.usage_days',
-  "update losant_usage.coverage set standing = 'accepted', reason = 'mine'",
-  'delete from losant_usage.coverage',
-  'truncate losant_usage.coverage',
-  'update losant_usage.tracks set next_day = next_day + 1',
-  'delete from losant_usage.revisions',
-  "insert into losant_usage.waivers (org_id, stream, usage_date, reason) values ('a', 'b', '2024-01-01', 'c')",
-  'update losant_usage.waivers set lifted_at = now()',
-  'delete from losant_usage.quarantine',
-  'update losant_usage.organizations set created_on = null, removed_on = now()',
-  'update losant_usage.instances set list_problem = null',
-  'update losant_usage.instance_totals set our_sum = quantity',
-];
+import { changeSettings, LEASE_OVER_MS, ownOf, POLICIES, passTime, run, type World } from './world.ts';
 
 /** Accepts a number, after which it is no gap; one that is only waiting is not accepted. */
 async function waive(world: World, dice: Dice): Promise<string> {
@@ -48,7 +21,7 @@ async function waive(world: World, dice: Dice): Promise<string> {
   if (from.length === 0) return 'no: nothing is open';
   const cell = dice.pick(from);
   const args = ['--org', cell.orgId, '--stream', cell.stream, '--day', cell.day, '--reason', 'agreed'];
-  const { code, stdout } = await run(world, ['waive', ...args], null);
+  const { code, stdout } = await run(world, ['waive', ...args]);
   const after = (await readLedger(database.url)).cells.get(nameOf(cell));
   const isRight = isForbidden
     ? code === 2 && after?.standing === 'waiting'
@@ -67,7 +40,7 @@ const lastMonth = ({ nowMs }: World) => monthOf(dayAt(Date.parse(`${monthOf(dayA
 async function close(world: World, { isAdjusted = false, isIncomplete = false }): Promise<string> {
   const month = lastMonth(world);
   const args = ['close', '--period', month, ...(isAdjusted ? ['--adjust'] : [])];
-  let { code, stdout } = await run(world, args, null);
+  let { code, stdout } = await run(world, args);
   const open = [...world.ledger.cells.values()].filter(
     ({ day, standing, instanceId }) =>
       instanceId === world.platform.instanceId &&
@@ -78,13 +51,9 @@ async function close(world: World, { isAdjusted = false, isIncomplete = false })
     world.complaints.push(`${month} was closed though ${open.slice(0, 3).map(nameOf).join(', ')} are open`);
   const hash = /"blockersHash":"([0-9a-f]+)"/.exec(stdout)?.[1];
   if (isIncomplete && hash !== undefined) {
-    const wrong = await run(
-      world,
-      [...args, '--incomplete', 'agreed', '--blockers', `${hash.slice(1)}0`],
-      null,
-    );
+    const wrong = await run(world, [...args, '--incomplete', 'agreed', '--blockers', `${hash.slice(1)}0`]);
     if (wrong.code === 0) world.complaints.push(`${month} was closed with blockers that nobody was shown`);
-    ({ code, stdout } = await run(world, [...args, '--incomplete', 'agreed', '--blockers', hash], null));
+    ({ code, stdout } = await run(world, [...args, '--incomplete', 'agreed', '--blockers', hash]));
   }
   if (![0, 2, 3].includes(code ?? -1)) world.complaints.push(`close ended with ${code}: ${stdout}`);
   return `${args.join(' ')}${isIncomplete ? ' --incomplete' : ''}: ${code}`;
@@ -96,9 +65,9 @@ async function verify(world: World): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'losant-usage-world-'));
   try {
     const out = join(folder, 'packs');
-    const { code } = await run(world, ['statement', '--period', month, '--out', out], null);
+    const { code } = await run(world, ['statement', '--period', month, '--out', out]);
     if (code !== 0) return `${month} is not closed: ${code}`;
-    const verified = await run(world, ['verify', out], null);
+    const verified = await run(world, ['verify', out]);
     if (verified.code !== 0) world.complaints.push(`the pack of ${month} does not hold: ${verified.stdout}`);
     return `${month}: ${verified.code}`;
   } finally {
@@ -107,70 +76,42 @@ async function verify(world: World): Promise<string> {
 }
 
 export const PEOPLE_STEPS = {
-  change_by_hand: {
-    weight: 2,
-    play: async (world, dice) => {
-      const statement = dice.pick(BY_HAND);
-      const refused = await queryOnce(world.database.url, statement).then(
-        () => false,
-        () => true,
-      );
-      if (!refused) world.complaints.push(`not refused: ${statement}`);
-      return statement;
-    },
-  },
-  waive: { weight: 5, play: waive },
-  change_streams: {
-    weight: 2,
-    play: async (world, dice) => {
-      const streams = dice.chance(0.5) ? STREAMS : STREAMS.filter(() => dice.chance(0.6));
-      if (streams.length === 0) return 'no: none is left';
-      await changeSettings(world, { streams });
-      return streams.join();
-    },
-  },
-  change_organizations: {
-    weight: 2,
-    play: async (world, dice) => {
-      const living = (await ownOf(world)).map(({ orgId }) => orgId);
-      const orgIds = dice.chance(0.5) ? null : living.filter((_, index) => index === 0 || dice.chance(0.7));
-      await changeSettings(world, { orgIds });
-      return orgIds?.join() ?? 'all';
-    },
-  },
-  change_checkpoints: {
-    weight: 2,
-    play: async (world, dice) => {
-      const policy = dice.pick(Object.keys(POLICIES) as (keyof typeof POLICIES)[]);
-      await changeSettings(world, { policy });
-      return policy;
-    },
-  },
-  month_ends: {
-    weight: 2,
-    play: async (world, dice) => {
-      const next = new Date(world.nowMs);
-      const toMs =
-        Date.UTC(next.getUTCFullYear(), next.getUTCMonth() + 1, 1) + (1 + dice.below(100)) * HOUR_MS;
-      // Not far ahead: a month that has just begun goes on.
-      if (toMs - world.nowMs > 16 * DAY_MS) return 'no: it is far';
-      await passTime(world, toMs - world.nowMs);
-      return dayAt(toMs);
-    },
-  },
-  backfill_month: {
-    weight: 2,
-    play: async (world) => {
-      await passTime(world, LEASE_OVER_MS);
-      const month = lastMonth(world);
-      const to = dayAt(Date.parse(`${monthOf(dayAt(world.nowMs))}-01`) - DAY_MS);
-      const range = { from: `${month}-01`, to };
-      const args = ['backfill', '--from', range.from, '--to', range.to, '--force'];
-      return `${month}: ${(await run(world, args, { ...everything(world), range, isBackfill: true })).code}`;
-    },
-  },
-  close: { weight: 3, play: (world) => close(world, {}) },
-  close_incomplete: { weight: 2, play: (world) => close(world, { isIncomplete: true }) },
-  adjust: { weight: 3, play: (world) => close(world, { isAdjusted: true }) },
-  verify: { weight: 2, play: verify },
+  waive: step(5, waive),
+  change_streams: step(2, async (world, dice) => {
+    const streams = dice.chance(0.5) ? STREAMS : STREAMS.filter(() => dice.chance(0.6));
+    if (streams.length === 0) return 'no: none is left';
+    await changeSettings(world, { streams });
+    return streams.join();
+  }),
+  change_organizations: step(2, async (world, dice) => {
+    const living = (await ownOf(world)).map(({ orgId }) => orgId);
+    const orgIds = dice.chance(0.5) ? null : living.filter((_, index) => index === 0 || dice.chance(0.7));
+    await changeSettings(world, { orgIds });
+    return orgIds?.join() ?? 'all';
+  }),
+  change_checkpoints: step(2, async (world, dice) => {
+    const policy = dice.pick(Object.keys(POLICIES) as (keyof typeof POLICIES)[]);
+    await changeSettings(world, { policy });
+    return policy;
+  }),
+  month_ends: step(2, async (world, dice) => {
+    const next = new Date(world.nowMs);
+    const toMs = Date.UTC(next.getUTCFullYear(), next.getUTCMonth() + 1, 1) + (1 + dice.below(100)) * HOUR_MS;
+    // Not far ahead: a month that has just begun goes on.
+    if (toMs - world.nowMs > 16 * DAY_MS) return 'no: it is far';
+    await passTime(world, toMs - world.nowMs);
+    return dayAt(toMs);
+  }),
+  backfill_month: step(2, async (world) => {
+    await passTime(world, LEASE_OVER_MS);
+    const month = lastMonth(world);
+    const to = dayAt(Date.parse(`${monthOf(dayAt(world.nowMs))}-01`) - DAY_MS);
+    const range = { from: `${month}-01`, to };
+    const args = ['backfill', '--from', range.from, '--to', range.to, '--force'];
+    return `${month}: ${(await run(world, args)).code}`;
+  }),
+  close: step(3, (world) => close(world, {})),
+  close_incomplete: step(2, (world) => close(world, { isIncomplete: true })),
+  adjust: step(3, (world) => close(world, { isAdjusted: true })),
+  verify: step(2, verify),
 } as const satisfies Kinds;

@@ -5,7 +5,6 @@ import type { Dice } from './dice.ts';
 import { DAY_MS, dayAt, HOUR_MS, STREAMS } from './truth.ts';
 import {
   daysOf,
-  everything,
   livingOf,
   NO_TROUBLE,
   noteAll,
@@ -27,6 +26,8 @@ export interface Kind {
 }
 export type Kinds = Readonly<Record<string, Kind>>;
 
+export const step = (weight: number, play: Kind['play']): Kind => ({ weight, play });
+
 /** One of the last days that are over, mostly a recent one: that is where things meet. */
 const someDay = (world: World, dice: Dice) => daysOf(world, 25)[Math.floor(25 * dice.next() ** 2)] as string;
 
@@ -34,16 +35,13 @@ type Input = Readonly<Record<string, unknown>>;
 
 /** A change of one day of one organization in Losant, and what is true of it from then on is written down. */
 function edit(weight: number, path: string, draw: (dice: Dice) => Input): Kind {
-  return {
-    weight,
-    play: async (world, dice) => {
-      const { platform, book, nowMs } = world;
-      const [orgId, day, more] = [await someOrg(world, dice), someDay(world, dice), draw(dice)];
-      await platform.control(path, { orgId, day, ...more });
-      await book.note(nowMs, { from: day, to: day }, orgId);
-      return `${day} ${orgId} ${JSON.stringify(more)}`;
-    },
-  };
+  return step(weight, async (world, dice) => {
+    const { platform, book, nowMs } = world;
+    const [orgId, day, more] = [await someOrg(world, dice), someDay(world, dice), draw(dice)];
+    await platform.control(path, { orgId, day, ...more });
+    await book.note(nowMs, { from: day, to: day }, orgId);
+    return `${day} ${orgId} ${JSON.stringify(more)}`;
+  });
 }
 
 /** The number of days that edits reach back, in the longest of worlds. */
@@ -67,14 +65,11 @@ function trouble(
   weight: number,
   draw: (dice: Dice, world: World) => Partial<Trouble> | Promise<Partial<Trouble>>,
 ): Kind {
-  return {
-    weight,
-    play: async (world, dice) => {
-      const changes = await draw(dice, world);
-      await setTrouble(world, changes);
-      return JSON.stringify(changes);
-    },
-  };
+  return step(weight, async (world, dice) => {
+    const changes = await draw(dice, world);
+    await setTrouble(world, changes);
+    return JSON.stringify(changes);
+  });
 }
 
 /** Those that make all requests pause for a second come seldom, and bodies beyond every bound cost too much. */
@@ -122,8 +117,7 @@ async function deleteOrg(world: World, orgId: string): Promise<boolean> {
 /** Has organizations of the other instance exported, by a process of its own. */
 export async function runOther(world: World): Promise<string> {
   const { other } = world;
-  const scope = { ...everything(world), instanceId: other.instanceId };
-  return `${(await run(world, ['run'], scope, { platform: other })).code}`;
+  return `${(await run(world, ['run'], { platform: other })).code}`;
 }
 
 const counter = (dice: Dice, share: number): Input =>
@@ -138,7 +132,7 @@ export const PLATFORM_STEPS = {
   leave_out_variant: edit(2, 'omit', (dice) => ({
     variant: dice.pick(['billable_count', 'all_count', 'all_bytes']),
   })),
-  name_again: { weight: 2, play: (world) => nameAgain(world).then(() => 'everything') },
+  name_again: step(2, (world) => nameAgain(world).then(() => 'everything')),
   bad_replies: trouble(2, (dice) => {
     const kinds = some(dice, [...REPLIES, ...DELIVERIES], 5);
     const slowMs = dice.pick([50, 700]);
@@ -169,67 +163,41 @@ export const PLATFORM_STEPS = {
   token_revoked: trouble(1, () => ({ scopes: [] })),
   wrong_dates: trouble(1, (dice) => ({ dateOffsetMs: (dice.below(480) - 240) * 1_000 })),
   trouble_ends: trouble(7, () => NO_TROUBLE),
-  org_comes: {
-    weight: 2,
-    play: async (world, dice) => {
-      if ((await livingOf(world)).length > 6) return 'no: there are enough';
-      const creationDate = new Date(world.nowMs - dice.below(5) * DAY_MS).toISOString();
-      await world.platform.control('orgs', { creationDate });
-      await noteAll(world);
-      return creationDate;
-    },
-  },
-  org_goes: {
-    weight: 2,
-    play: async (world, dice) => {
-      const orgId = await someOrg(world, dice);
-      return (await deleteOrg(world, orgId))
-        ? orgId
-        : 'no: there are too few, or another one is not noticed yet';
-    },
-  },
-  org_returns: {
-    weight: 2,
-    play: async (world, dice) => {
-      const gone = (await world.book.orgs()).filter(({ deleted }) => deleted);
-      if (gone.length === 0) return 'no: none is gone';
-      const { orgId } = dice.pick(gone);
-      await world.platform.control('orgs/restore', { orgId });
-      await noteAll(world);
-      return orgId;
-    },
-  },
-  org_moves: {
-    weight: 1,
-    play: async (world, dice) => {
-      const org = dice.pick(await ownOf(world));
-      const creationDate = new Date(Date.parse(org.createdDay)).toISOString();
-      if (!(await deleteOrg(world, org.orgId)))
-        return 'no: there are too few, or another one is not noticed yet';
-      await world.other.control('orgs', { id: org.orgId, creationDate });
-      await noteAll(world);
-      return `${org.orgId}: ${await runOther(world)}`;
-    },
-  },
-  other_runs: { weight: 2, play: runOther },
-  org_moves_creation: {
-    weight: 1,
-    play: async (world, dice) => {
-      const orgId = await someOrg(world, dice);
-      const creationDate = new Date(world.nowMs - dice.below(30 * 24) * HOUR_MS).toISOString();
-      await world.platform.control('attributes', { orgId, attributes: { creationDate } });
-      return `${orgId} ${dayAt(Date.parse(creationDate))}`;
-    },
-  },
-  org_renamed: {
-    weight: 1,
-    play: async (world, dice) => {
-      const orgId = await someOrg(world, dice);
-      await world.platform.control('attributes', {
-        orgId,
-        attributes: { name: `Renamed ${dice.below(1_000)}` },
-      });
-      return orgId;
-    },
-  },
+  org_comes: step(2, async (world, dice) => {
+    if ((await livingOf(world)).length > 6) return 'no: there are enough';
+    const creationDate = new Date(world.nowMs - dice.below(5) * DAY_MS).toISOString();
+    await world.platform.control('orgs', { creationDate });
+    await noteAll(world);
+    return creationDate;
+  }),
+  org_goes: step(2, async (world, dice) => {
+    const orgId = await someOrg(world, dice);
+    return (await deleteOrg(world, orgId))
+      ? orgId
+      : 'no: there are too few, or another one is not noticed yet';
+  }),
+  org_returns: step(2, async (world, dice) => {
+    const gone = (await world.book.orgs()).filter(({ deleted }) => deleted);
+    if (gone.length === 0) return 'no: none is gone';
+    const { orgId } = dice.pick(gone);
+    await world.platform.control('orgs/restore', { orgId });
+    await noteAll(world);
+    return orgId;
+  }),
+  org_moves: step(1, async (world, dice) => {
+    const org = dice.pick(await ownOf(world));
+    const creationDate = new Date(Date.parse(org.createdDay)).toISOString();
+    if (!(await deleteOrg(world, org.orgId)))
+      return 'no: there are too few, or another one is not noticed yet';
+    await world.other.control('orgs', { id: org.orgId, creationDate });
+    await noteAll(world);
+    return `${org.orgId}: ${await runOther(world)}`;
+  }),
+  other_runs: step(2, runOther),
+  org_moves_creation: step(1, async (world, dice) => {
+    const orgId = await someOrg(world, dice);
+    const creationDate = new Date(world.nowMs - dice.below(30 * 24) * HOUR_MS).toISOString();
+    await world.platform.control('attributes', { orgId, attributes: { creationDate } });
+    return `${orgId} ${dayAt(Date.parse(creationDate))}`;
+  }),
 } as const satisfies Kinds;

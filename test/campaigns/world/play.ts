@@ -11,7 +11,6 @@ import { checkStatements } from './statements.ts';
 import { DAY_MS, dayAt, HOUR_MS, STREAMS } from './truth.ts';
 import {
   changeSettings,
-  everything,
   livingOf,
   NO_TROUBLE,
   noteAll,
@@ -26,7 +25,7 @@ import {
 
 const ALL_KINDS = { ...PLATFORM_STEPS, ...PROCESS_STEPS, ...PEOPLE_STEPS };
 export type StepKind = keyof typeof ALL_KINDS;
-export const KINDS: Readonly<Record<StepKind, Kind>> = ALL_KINDS;
+const KINDS: Readonly<Record<StepKind, Kind>> = ALL_KINDS;
 
 /** A step as plain data: what it does is drawn from its own dice, so that it does the same without the others. */
 export interface Step {
@@ -96,18 +95,12 @@ async function check(world: World, before: Ledger, index: number): Promise<strin
   const ledger = await readLedger(database.url);
   world.ledger = ledger;
   const { horizonDays } = POLICIES[settings.policy];
-  const wanted = { orgs: await wantedOf(world), streams: settings.streams };
+  const wanted = await wantedOf(world);
+  const { instanceId } = platform;
   const lines = [
     ...world.complaints,
     ...checkTables(ledger, before, book),
-    ...checkOutcomes(outcomes, {
-      ledger,
-      before,
-      book,
-      wanted,
-      horizonDays,
-      instanceId: platform.instanceId,
-    }),
+    ...checkOutcomes(outcomes, { ledger, before, wanted, horizonDays, instanceId }),
   ];
   const isAboutStatements = outcomes.some(({ what }) => /^(close|statement)/.test(what));
   if (isAboutStatements || index % 9 === 0)
@@ -115,14 +108,17 @@ async function check(world: World, before: Ledger, index: number): Promise<strin
   return lines;
 }
 
-/** Returns the organizations that were in the list when it was last read, exist, and are chosen. */
+/** Returns the tracks of organizations that were in the list when it was last read, exist, and are chosen. */
 async function wantedOf(world: World) {
   const { ledger, listedSince, settings, platform } = world;
-  return (await livingOf(world)).filter(({ orgId, instanceId }) => {
+  const orgs = (await livingOf(world)).filter(({ orgId, instanceId }) => {
     const readAtMs = ledger.instances.get(instanceId)?.listedAtMs ?? 0;
     const isChosen = instanceId !== platform.instanceId || (settings.orgIds?.includes(orgId) ?? true);
     return isChosen && (listedSince.get(orgId) ?? Number.POSITIVE_INFINITY) < readAtMs;
   });
+  return orgs.flatMap(({ orgId, instanceId }) =>
+    settings.streams.map((stream) => ({ instanceId, name: `${stream} ${orgId}` })),
+  );
 }
 
 const PATIENT = { REQUEST_TIMEOUT_MS: '30000', REQUEST_ATTEMPTS: '5' };
@@ -135,7 +131,7 @@ async function heal(world: World, log: string[]): Promise<string[]> {
   const lastDay = dayAt(world.nowMs - DAY_MS);
   const runLater = async (): Promise<number | null> => {
     await passTime(world, 2 * HOUR_MS);
-    return (await run(world, ['run'], everything(world), { more: PATIENT })).code;
+    return (await run(world, ['run'], { more: PATIENT })).code;
   };
   const runLast = async (): Promise<string> => {
     const code = await runLater();
@@ -168,13 +164,13 @@ async function endTrouble(world: World): Promise<string> {
   // A level of zero that is left out is missing for ever.
   await world.platform.control('config', { omitZeroDays: false });
   await nameAgain(world);
-  await changeSettings(world, { streams: STREAMS, orgIds: null, policy: 'usual', isPooled: false });
+  await changeSettings(world, { streams: STREAMS, orgIds: null, policy: 'usual' });
   // Of several that were deleted at once none is believed to be.
   const [, ...others] = await unnoticedOf(world);
   for (const orgId of others) await world.platform.control('orgs/restore', { orgId });
   await noteAll(world);
   await passTime(world, HOUR_MS);
-  const { code } = await run(world, ['run'], everything(world), { more: PATIENT });
+  const { code } = await run(world, ['run'], { more: PATIENT });
   return `${code}, of the other instance ${await runOther(world)}`;
 }
 
@@ -185,8 +181,7 @@ async function readAgain(world: World): Promise<string> {
   const args = ['backfill', '--from', range.from, '--to', range.to, '--force'];
   const codes: (number | null)[] = [];
   for (const platform of [world.platform, world.other]) {
-    const scope = { ...everything(world), instanceId: platform.instanceId, range, isBackfill: true };
-    codes.push((await run(world, args, scope, { platform, more: PATIENT })).code);
+    codes.push((await run(world, args, { platform, more: PATIENT })).code);
   }
   return codes.join();
 }
@@ -199,29 +194,8 @@ async function acceptRest(world: World): Promise<string> {
   });
   for (const { orgId, stream, day } of rest) {
     const args = ['--org', orgId, '--stream', stream, '--day', day, '--reason', 'gone'];
-    const { code, stdout } = await run(world, ['waive', ...args], null);
+    const { code, stdout } = await run(world, ['waive', ...args]);
     if (code !== 0) world.complaints.push(`waive ${stream} ${orgId} ${day} ended with ${code}: ${stdout}`);
   }
   return `${rest.length} numbers`;
-}
-
-/** The most tries: a long sequence shrinks well below it. */
-const SHRINK_TRIES_MAX = 40;
-
-/** Returns the fewest steps that still fail: it leaves out ever smaller parts of them as long as the rest fails. */
-export async function shrink(
-  steps: readonly Step[],
-  fails: (steps: readonly Step[]) => Promise<boolean>,
-): Promise<readonly Step[]> {
-  let left = steps;
-  let tries = 0;
-  for (let size = Math.ceil(left.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2)) {
-    for (let from = 0; from < left.length; ) {
-      const without = left.toSpliced(from, size);
-      const isTried = without.length < left.length && tries++ < SHRINK_TRIES_MAX;
-      if (isTried && (await fails(without))) left = without;
-      else from += size;
-    }
-  }
-  return left;
 }

@@ -1,77 +1,46 @@
 /** What becomes of the program and its database: it runs, is killed, is frozen, loses its server or its time. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Running } from '../../support/program.ts';
 import { portOf, startWire, through } from '../../support/wire.ts';
 import type { Dice } from './dice.ts';
-import type { Scope } from './outcomes.ts';
-import type { Kinds } from './platform-steps.ts';
+import { readLedger } from './ledger.ts';
+import { type Kinds, step } from './platform-steps.ts';
 import { DAY_MS, HOUR_MS } from './truth.ts';
 import {
-  changeSettings,
   daysOf,
-  everything,
-  failOver,
   finish,
   LEASE_OVER_MS,
-  makeStandby,
   passTime,
   query,
   run,
   someOrg,
   start,
-  startWorker,
   stopWorkers,
   type World,
   wake,
 } from './world.ts';
 
-interface Export {
-  readonly args: readonly string[];
-  readonly scope: Scope;
-}
-
 const flags = (name: string, values: readonly string[] | null) =>
   values?.flatMap((value) => [name, value]) ?? [];
 
 /** Returns a backfill; the lease of a dead process, for which it would wait, has lapsed by then. */
-async function someBackfill(world: World, dice: Dice): Promise<Export> {
+async function someBackfill(world: World, dice: Dice): Promise<string[]> {
   await passTime(world, LEASE_OVER_MS);
   const days = daysOf(world, 26);
   const last = dice.chance(0.6) ? 0 : dice.below(12);
-  const range = { from: days[last + dice.below(14)] as string, to: days[last] as string };
   const orgIds = dice.chance(0.2) ? [await someOrg(world, dice)] : null;
   const streams = dice.chance(0.2) ? [dice.pick(world.settings.streams)] : null;
-  const args = [
-    'backfill',
-    '--from',
-    range.from,
-    '--to',
-    range.to,
-    ...(dice.chance(0.35) ? ['--force'] : []),
-  ];
-  return {
-    args: [...args, ...flags('--org', orgIds), ...flags('--stream', streams)],
-    scope: { ...everything(world), orgIds, streams, range, isBackfill: true },
-  };
+  const range = ['--from', days[last + dice.below(14)] as string, '--to', days[last] as string];
+  const force = dice.chance(0.35) ? ['--force'] : [];
+  return ['backfill', ...range, ...force, ...flags('--org', orgIds), ...flags('--stream', streams)];
 }
 
-const runAll = (world: World): Export => ({ args: ['run'], scope: everything(world) });
+const someDate = (world: World, dice: Dice) => ['run', '--date', dice.pick(daysOf(world, 8))];
 
-function someDate(world: World, dice: Dice): Export {
-  const day = dice.pick(daysOf(world, 8));
-  return { args: ['run', '--date', day], scope: { ...everything(world), range: { from: day, to: day } } };
-}
-
-/** A command, or a wake-up of a worker. */
-async function someExport(world: World, dice: Dice): Promise<Export> {
+async function someExport(world: World, dice: Dice): Promise<string[]> {
   const roll = dice.next();
-  if (roll < 0.2) return { ...runAll(world), args: ['wake'] };
-  if (roll < 0.6) return runAll(world);
+  if (roll < 0.6) return ['run'];
   return roll < 0.8 ? await someBackfill(world, dice) : someDate(world, dice);
 }
-
-const startExport = (world: World, args: readonly string[], databaseUrl: string): Running =>
-  args[0] === 'wake' ? startWorker(world, databaseUrl) : start(world, args, { databaseUrl });
 
 /** The statement of a run at which something happens to it: mostly one of the first, where most is decided. */
 const someMoment = (dice: Dice) => 1 + Math.floor(4 ** (dice.next() * 3.4));
@@ -80,23 +49,27 @@ type Way = Record<'cut' | 'mend' | 'interrupt', () => void>;
 
 /** Runs an export by a way of its own to the database, and does something at one of its statements. */
 async function disturb(world: World, dice: Dice, act: (way: Way) => 'pass' | 'drop'): Promise<string> {
-  const { args, scope } = await someExport(world, dice);
+  const args = await someExport(world, dice);
   await using wire = await startWire(portOf(world.database.url));
   const moment = someMoment(dice);
   let isPlayed = false;
   wire.onSent = (nth) => {
     if (nth !== moment) return 'pass';
     isPlayed = true;
-    return act({ cut: () => wire.cut(), mend: () => wire.mend(), interrupt: () => running.kill('SIGTERM') });
+    return act({
+      cut: () => wire.cut(),
+      mend: () => wire.mend(),
+      interrupt: () => started.running.kill('SIGTERM'),
+    });
   };
-  const running = startExport(world, args, through(wire, world.database.url));
-  const { code } = await finish(world, running, { what: `${args.join(' ')}, disturbed`, scope });
+  const started = start(world, args, { databaseUrl: through(wire, world.database.url) });
+  const { code } = await finish(world, started);
   await untilGone(world);
   return `${args.join(' ')} at statement ${moment}${isPlayed ? '' : ', which it did not reach'}: ${code}`;
 }
 
 const SESSIONS = `from pg_stat_activity where datname = current_database()
-  and application_name in ('losant-usage', 'elsewhere')`;
+  and application_name = 'losant-usage'`;
 
 /** Waits until the server has noticed that the sessions of commands are gone. */
 async function untilGone(world: World): Promise<void> {
@@ -105,7 +78,7 @@ async function untilGone(world: World): Promise<void> {
 }
 
 async function freeze(world: World, dice: Dice): Promise<string> {
-  const { args, scope } = await someExport(world, dice);
+  const args = await someExport(world, dice);
   await using wire = await startWire(portOf(world.database.url));
   const moment = someMoment(dice);
   let isOver = false;
@@ -116,10 +89,9 @@ async function freeze(world: World, dice: Dice): Promise<string> {
       return 'freeze';
     };
   });
-  const what = `${args.join(' ')}, frozen`;
   const startedAtMs = world.nowMs;
-  const first = startExport(world, args, through(wire, world.database.url));
-  await Promise.race([frozen, first.ended]);
+  const first = start(world, args, { databaseUrl: through(wire, world.database.url) });
+  await Promise.race([frozen, first.running.ended]);
   isOver = true;
   await passTime(world, LEASE_OVER_MS + dice.below(dice.chance(0.5) ? 60 : 30_000) * 1_000);
   // What Postgres does after a minute with a session that does nothing in the midst of a transaction.
@@ -128,23 +100,20 @@ async function freeze(world: World, dice: Dice): Promise<string> {
   if (code === 4)
     world.complaints.push('a process that was frozen for more than a minute still keeps others out');
   wire.thaw();
-  const ended = await finish(world, first, { what, scope, startedAtMs });
-  return `${what} at statement ${moment}: ${ended.code}, beside it ${code}`;
+  const ended = await finish(world, first, startedAtMs);
+  return `${args.join(' ')} at statement ${moment}: ${ended.code}, beside it ${code}`;
 }
 
 /** A backfill that waits for a run, and may be killed meanwhile: its days stay due, and are read all the same. */
 async function backfillBeside(world: World, dice: Dice): Promise<string> {
-  const { args, scope } = await someBackfill(world, dice);
+  const args = await someBackfill(world, dice);
   await world.platform.control('config', { latencyMs: 40 });
   const holder = run(world, ['run']);
   await sleep(100);
   const waiting = start(world, args);
   const isKilled = dice.chance(0.5);
-  if (isKilled) setTimeout(() => waiting.kill('SIGTERM'), dice.below(600));
-  const [second, first] = await Promise.all([
-    finish(world, waiting, { what: args.join(' '), scope }),
-    holder,
-  ]);
+  if (isKilled) setTimeout(() => waiting.running.kill('SIGTERM'), dice.below(600));
+  const [second, first] = await Promise.all([finish(world, waiting), holder]);
   await world.platform.control('config', { latencyMs: 0 });
   return `${args.join(' ')}${isKilled ? ', killed' : ''}: ${second.code}, the run ${first.code}`;
 }
@@ -156,142 +125,103 @@ function jumpingClock(world: World, dice: Dice): { hostNow: () => number; byMs: 
   return { byMs, hostNow: () => world.nowMs + (--left < 0 ? byMs : 0) };
 }
 
-async function runLogged(world: World, { args, scope }: Export): Promise<string> {
-  return `${args.join(' ')}: ${(await run(world, args, scope)).code}`;
+async function runLogged(world: World, args: readonly string[]): Promise<string> {
+  return `${args.join(' ')}: ${(await run(world, args)).code}`;
 }
 
 export const PROCESS_STEPS = {
-  wait: {
-    weight: 5,
-    play: async (world, dice) => {
-      const hours = dice.pick([1, 2, 6, 12, 25, 49]);
-      await passTime(world, hours * HOUR_MS);
-      return `${hours} h`;
-    },
-  },
-  wake: {
-    weight: 13,
-    play: async (world, dice) => {
-      const hours = dice.pick([0, 1, 1, 3, 8, 24]);
-      await passTime(world, hours * HOUR_MS);
-      return `after ${hours} h: ${await wake(world, 'a')}`;
-    },
-  },
-  wake_two: {
-    weight: 2,
-    play: async (world, dice) => {
-      await passTime(world, dice.pick([1, 7]) * HOUR_MS);
-      return (await Promise.all([wake(world, 'a'), wake(world, 'b')])).join();
-    },
-  },
-  restart: {
-    weight: 2,
-    play: async (world) => {
-      await stopWorkers(world);
-      return await wake(world, 'a');
-    },
-  },
-  run: { weight: 6, play: (world) => runLogged(world, runAll(world)) },
-  run_day: { weight: 2, play: (world, dice) => runLogged(world, someDate(world, dice)) },
-  run_part: {
-    weight: 2,
-    play: async (world, dice) => {
-      const orgIds = dice.chance(0.5) ? [await someOrg(world, dice)] : null;
-      const streams = orgIds && dice.chance(0.5) ? null : [dice.pick(world.settings.streams)];
-      const args = ['run', ...flags('--org', orgIds), ...flags('--stream', streams)];
-      return await runLogged(world, { args, scope: { ...everything(world), orgIds, streams } });
-    },
-  },
-  backfill: {
-    weight: 4,
-    play: async (world, dice) => await runLogged(world, await someBackfill(world, dice)),
-  },
-  backfill_beside: { weight: 2, play: backfillBeside },
-  two_runs: {
-    weight: 2,
-    play: async (world) => {
-      await passTime(world, LEASE_OVER_MS);
-      const codes = (await Promise.all([run(world, ['run']), run(world, ['run'])])).map(({ code }) => code);
-      if (codes.every((code) => code === 4)) world.complaints.push('two runs kept each other out');
-      return codes.join();
-    },
-  },
-  kill: {
-    weight: 5,
-    play: (world, dice) =>
-      disturb(world, dice, ({ cut, interrupt }) => {
-        // It may do nothing more: the database is out of its reach before it hears of its end.
-        setImmediate(() => {
-          cut();
-          interrupt();
-        });
-        return dice.chance(0.5) ? 'drop' : 'pass';
-      }),
-  },
-  interrupt: {
-    weight: 2,
-    play: (world, dice) =>
-      disturb(world, dice, ({ interrupt }) => {
+  wait: step(5, async (world, dice) => {
+    const hours = dice.pick([1, 2, 6, 12, 25, 49]);
+    await passTime(world, hours * HOUR_MS);
+    return `${hours} h`;
+  }),
+  wake: step(13, async (world, dice) => {
+    const hours = dice.pick([0, 1, 1, 3, 8, 24]);
+    await passTime(world, hours * HOUR_MS);
+    return `after ${hours} h: ${await wake(world, 'a')}`;
+  }),
+  wake_two: step(2, async (world, dice) => {
+    await passTime(world, dice.pick([1, 7]) * HOUR_MS);
+    return (await Promise.all([wake(world, 'a'), wake(world, 'b')])).join();
+  }),
+  restart: step(2, async (world) => {
+    await stopWorkers(world);
+    return await wake(world, 'a');
+  }),
+  run: step(6, (world) => runLogged(world, ['run'])),
+  run_day: step(2, (world, dice) => runLogged(world, someDate(world, dice))),
+  run_part: step(2, async (world, dice) => {
+    const orgIds = dice.chance(0.5) ? [await someOrg(world, dice)] : null;
+    const streams = orgIds && dice.chance(0.5) ? null : [dice.pick(world.settings.streams)];
+    return await runLogged(world, ['run', ...flags('--org', orgIds), ...flags('--stream', streams)]);
+  }),
+  backfill: step(4, async (world, dice) => await runLogged(world, await someBackfill(world, dice))),
+  backfill_beside: step(2, backfillBeside),
+  two_runs: step(2, async (world) => {
+    await passTime(world, LEASE_OVER_MS);
+    const codes = (await Promise.all([run(world, ['run']), run(world, ['run'])])).map(({ code }) => code);
+    if (codes.every((code) => code === 4)) world.complaints.push('two runs kept each other out');
+    return codes.join();
+  }),
+  kill: step(5, (world, dice) =>
+    disturb(world, dice, ({ cut, interrupt }) => {
+      // It may do nothing more: the database is out of its reach before it hears of its end.
+      setImmediate(() => {
+        cut();
         interrupt();
-        return 'pass';
-      }),
-  },
-  database_away: {
-    weight: 2,
-    play: (world, dice) =>
-      disturb(world, dice, ({ cut, mend }) => {
-        setImmediate(cut);
-        setTimeout(mend, 250);
-        return dice.chance(0.5) ? 'drop' : 'pass';
-      }),
-  },
-  sessions_ended: {
-    weight: 2,
-    play: (world, dice) =>
-      disturb(world, dice, () => {
-        void query(world, `select pg_terminate_backend(pid) ${SESSIONS}`).catch(() => undefined);
-        return 'pass';
-      }),
-  },
-  freeze: { weight: 4, play: freeze },
-  standby: { weight: 3, play: (world) => makeStandby(world).then(() => 'copied') },
-  failover: {
-    weight: 3,
-    play: async (world) => ((await failOver(world)) ? 'to the copy' : 'no: there is no copy'),
-  },
-  pooler: {
-    weight: 2,
-    play: async (world) => {
-      await changeSettings(world, { isPooled: !world.settings.isPooled });
-      return world.settings.isPooled ? 'from now on' : 'no longer';
-    },
-  },
-  host_clock: {
-    weight: 3,
-    play: async (world, dice) => {
-      const { args, scope } = dice.chance(0.6) ? runAll(world) : await someBackfill(world, dice);
-      const { hostNow, byMs } = jumpingClock(world, dice);
-      const { code } = await run(world, args, scope, { hostNow });
-      return `${args.join(' ')} by ${byMs} ms: ${code}`;
-    },
-  },
-  platform_clock: {
-    weight: 2,
-    play: async (world, dice) => {
-      const byMs = dice.pick([45_000, 360_000, 7 * HOUR_MS, 4 * DAY_MS]) * (dice.chance(0.5) ? 1 : -1);
-      await world.platform.control('config', { clockJump: { afterRequests: dice.below(60), byMs } });
-      const { code } = await run(world, ['run']);
-      await world.platform.control('config', { clockJump: null, clock: { offsetMs: 0 } });
-      return `by ${byMs} ms: ${code}`;
-    },
-  },
-  migrate: { weight: 1, play: async (world) => `${(await run(world, ['migrate'], null)).code}` },
-  look: {
-    weight: 2,
-    play: async (world) => {
-      const codes: (number | null)[] = [];
-      for (const command of ['gaps', 'status', 'check']) codes.push((await run(world, [command], null)).code);
-      return codes.join();
-    },
-  },
+      });
+      return dice.chance(0.5) ? 'drop' : 'pass';
+    }),
+  ),
+  interrupt: step(2, (world, dice) =>
+    disturb(world, dice, ({ interrupt }) => {
+      interrupt();
+      return 'pass';
+    }),
+  ),
+  database_away: step(2, (world, dice) =>
+    disturb(world, dice, ({ cut, mend }) => {
+      setImmediate(cut);
+      setTimeout(mend, 250);
+      return dice.chance(0.5) ? 'drop' : 'pass';
+    }),
+  ),
+  sessions_ended: step(2, (world, dice) =>
+    disturb(world, dice, () => {
+      void query(world, `select pg_terminate_backend(pid) ${SESSIONS}`).catch(() => undefined);
+      return 'pass';
+    }),
+  ),
+  freeze: step(4, freeze),
+  standby: step(3, async (world) => {
+    await world.database.makeStandby();
+    world.copiedStatements = new Map(world.statements);
+    return 'copied';
+  }),
+  failover: step(3, async (world) => {
+    if (!(await world.database.failOver())) return 'no: there is no copy';
+    await world.database.stopClock(world.nowMs);
+    world.statements = world.copiedStatements;
+    world.ledger = await readLedger(world.database.url);
+    return 'to the copy';
+  }),
+  host_clock: step(3, async (world, dice) => {
+    const args = dice.chance(0.6) ? ['run'] : await someBackfill(world, dice);
+    const { hostNow, byMs } = jumpingClock(world, dice);
+    const { code } = await run(world, args, { hostNow });
+    return `${args.join(' ')} by ${byMs} ms: ${code}`;
+  }),
+  platform_clock: step(2, async (world, dice) => {
+    const byMs = dice.pick([45_000, 360_000, 7 * HOUR_MS, 4 * DAY_MS]) * (dice.chance(0.5) ? 1 : -1);
+    await world.platform.control('config', { clockJump: { afterRequests: dice.below(60), byMs } });
+    const { code } = await run(world, ['run']);
+    await world.platform.control('config', { clockJump: null, clock: { offsetMs: 0 } });
+    return `by ${byMs} ms: ${code}`;
+  }),
+  migrate: step(1, async (world) => `${(await run(world, ['migrate'])).code}`),
+  look: step(2, async (world) => {
+    const codes: (number | null)[] = [];
+    for (const command of ['gaps', 'status', 'check']) codes.push((await run(world, [command])).code);
+    return codes.join();
+  }),
 } as const satisfies Kinds;

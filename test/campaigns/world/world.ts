@@ -1,14 +1,10 @@
 /** Two simulated platforms, a database whose clock the world sets, and the program between them. */
-import { randomBytes } from 'node:crypto';
 import type { FaultPlan } from '../../../simulator/faults.ts';
 import type { ListFaults } from '../../../simulator/list-faults.ts';
-import { InterruptedError } from '../../../src/errors.ts';
 import { type Platform, startPlatform } from '../../simulator/platform.ts';
-import { type ClockDatabase, createClockDatabase, SEARCH_PATH } from '../../support/clock-database.ts';
-import { queryOnce, withDatabase } from '../../support/databases.ts';
-import { type Pooler, startPooler } from '../../support/pooler.ts';
+import { type ClockDatabase, createClockDatabase } from '../../support/clock-database.ts';
+import { queryOnce } from '../../support/databases.ts';
 import { type Ended, type Running, type Surroundings, startProgram } from '../../support/program.ts';
-import { through } from '../../support/wire.ts';
 import { instanceOf, openReplica, type Replica } from '../../worker/loop.ts';
 import { type Dice, rollFrom } from './dice.ts';
 import { type Ledger, readLedger } from './ledger.ts';
@@ -28,7 +24,6 @@ export interface Settings {
   /** The ids of organizations; null for all. */
   readonly orgIds: readonly string[] | null;
   readonly policy: keyof typeof POLICIES;
-  readonly isPooled: boolean;
 }
 
 /** What is wrong with the platform at present. */
@@ -62,8 +57,8 @@ export interface World extends AsyncDisposable {
   /** The times from which organizations are in the list, by id. */
   readonly listedSince: Map<string, number>;
   readonly workers: Map<string, Replica>;
-  standby: { readonly name: string; readonly statements: Statements } | null;
-  pooler: Pooler | null;
+  /** Those of the database's copy. */
+  copiedStatements: Statements;
   /** The answers to waits and jitter, which depend on how busy the machine is. */
   readonly random: () => number;
 }
@@ -95,7 +90,7 @@ export async function openWorld(seed: number, template: ClockDatabase): Promise<
     other,
     database,
     book: new TruthBook([platform, other]),
-    settings: { streams: STREAMS, orgIds: null, policy: 'usual' as const, isPooled: false },
+    settings: { streams: STREAMS, orgIds: null, policy: 'usual' as const },
     trouble: NO_TROUBLE,
     statements: new Map<string, string>(),
     ledger: await readLedger(database.url),
@@ -103,8 +98,7 @@ export async function openWorld(seed: number, template: ClockDatabase): Promise<
     complaints: [],
     listedSince: new Map<string, number>(),
     workers: new Map<string, Replica>(),
-    standby: null,
-    pooler: null,
+    copiedStatements: new Map<string, string>(),
     random: () => waits.next(),
     [Symbol.asyncDispose]: () => closeWorld(world),
   });
@@ -114,10 +108,8 @@ export async function openWorld(seed: number, template: ClockDatabase): Promise<
 
 async function closeWorld(world: World): Promise<void> {
   await stopWorkers(world);
-  await world.pooler?.[Symbol.asyncDispose]();
   await world.platform[Symbol.asyncDispose]();
   await world.other[Symbol.asyncDispose]();
-  if (world.standby) await admin(world, `drop database if exists ${world.standby.name} with (force)`);
   await world.database.drop();
 }
 
@@ -181,7 +173,6 @@ export async function setTrouble(world: World, changes: Partial<Trouble>): Promi
 export async function changeSettings(world: World, changes: Partial<Settings>): Promise<void> {
   await stopWorkers(world);
   world.settings = { ...world.settings, ...changes };
-  if (world.settings.isPooled) world.pooler ??= await startPooler(world.database.url);
 }
 
 export interface StartOptions extends Pick<Surroundings, 'hostNow'> {
@@ -191,8 +182,15 @@ export interface StartOptions extends Pick<Surroundings, 'hostNow'> {
   readonly more?: Readonly<Record<string, string>>;
 }
 
+/** A command that has been started. */
+interface Started {
+  readonly args: readonly string[];
+  readonly instanceId: string;
+  readonly running: Running;
+}
+
 /** Starts a command in this process. */
-export function start(world: World, args: readonly string[], options: StartOptions = {}): Running {
+export function start(world: World, args: readonly string[], options: StartOptions = {}): Started {
   const { settings, random } = world;
   const { url, token, instanceId } = options.platform ?? world.platform;
   const { readAtHours, finalAtHours, horizonDays } = POLICIES[settings.policy];
@@ -202,7 +200,7 @@ export function start(world: World, args: readonly string[], options: StartOptio
     LOSANT_API_TOKEN: token,
     LOSANT_INSTANCE_ID: instanceId,
     LOSANT_ORG_IDS: isOther ? 'all' : (settings.orgIds?.join() ?? 'all'),
-    DATABASE_URL: options.databaseUrl ?? usualUrl(world),
+    DATABASE_URL: options.databaseUrl ?? world.database.url,
     STREAMS: settings.streams.join(),
     READ_AT_HOURS: readAtHours.join(),
     FINAL_AT_HOURS: `${finalAtHours}`,
@@ -215,48 +213,50 @@ export function start(world: World, args: readonly string[], options: StartOptio
     ...options.more,
   };
   const hostNow = options.hostNow ?? (() => world.nowMs);
-  return startProgram([...args, '--json'], env, { hostNow, random: () => random() / 4 });
+  const running = startProgram([...args, '--json'], env, { hostNow, random: () => random() / 4 });
+  return { args, instanceId, running };
 }
 
-function usualUrl({ database, pooler, settings }: World): string {
-  return settings.isPooled && pooler ? through(pooler, database.url) : database.url;
+/** Returns what an export was about, by its arguments; null for other commands. */
+function scopeOf(args: readonly string[], instanceId: string): Scope | null {
+  const valuesOf = (name: string) => {
+    const values = args.filter((_, index) => args[index - 1] === name);
+    return values.length === 0 ? null : values;
+  };
+  if (args[0] !== 'run' && args[0] !== 'backfill') return null;
+  const [from, to] = [valuesOf('--from') ?? valuesOf('--date'), valuesOf('--to') ?? valuesOf('--date')];
+  return {
+    instanceId,
+    orgIds: valuesOf('--org'),
+    streams: valuesOf('--stream'),
+    range: from?.[0] && to?.[0] ? { from: from[0], to: to[0] } : null,
+    isBackfill: args[0] === 'backfill',
+  };
 }
-
-export const everything = ({ platform }: Pick<World, 'platform'>): Scope => ({
-  instanceId: platform.instanceId,
-  orgIds: null,
-  streams: null,
-  range: null,
-});
 
 /** Waits for the end of a command and notes it for the checker. */
 export async function finish(
   world: World,
-  running: Running,
-  outcome: Pick<Outcome, 'what' | 'scope'> & Partial<Outcome>,
+  { args, instanceId, running }: Started,
+  startedAtMs = world.nowMs,
 ): Promise<Ended> {
-  const startedAtMs = world.nowMs;
   const ended = await running.ended;
-  world.outcomes.push({ startedAtMs, ...ended, ...outcome });
+  const scope = scopeOf(args, instanceId);
+  world.outcomes.push({ what: args.join(' '), scope, startedAtMs, ...ended });
   return ended;
 }
 
 /** Runs a command to its end. */
-export async function run(
-  world: World,
-  args: readonly string[],
-  scope: Scope | null = everything(world),
-  options: StartOptions = {},
-): Promise<Ended> {
-  return await finish(world, start(world, args, options), { what: args.join(' '), scope });
+export async function run(world: World, args: readonly string[], options: StartOptions = {}): Promise<Ended> {
+  return await finish(world, start(world, args, options));
 }
 
-async function openWorker(world: World, host: string, databaseUrl = usualUrl(world)): Promise<Replica> {
+async function openWorker(world: World, host: string): Promise<Replica> {
   const { platform, settings } = world;
   const { orgIds, policy, streams } = settings;
   const orgs = orgIds === null ? ({ kind: 'all' } as const) : ({ kind: 'ids', orgIds } as const);
   return await openReplica({
-    databaseUrl,
+    databaseUrl: world.database.url,
     instances: [{ ...instanceOf(platform), streams, orgs }],
     now: () => world.nowMs,
     host,
@@ -267,37 +267,16 @@ async function openWorker(world: World, host: string, databaseUrl = usualUrl(wor
 /** The exit codes of runs that end like a worker's. */
 const CODES: Readonly<Record<string, number>> = { complete: 0, partial: 3, standby: 4, refused: 5 };
 
-async function endOfRun(worker: Replica): Promise<Ended> {
-  await worker.runAll();
-  const result = worker.loop.statuses[0]?.lastRun?.result ?? 'none';
-  return { code: CODES[result] ?? 1, signal: null, stdout: '', stderr: '' };
-}
-
-/** Starts a worker of its own by another way to the database, for one run. */
-export function startWorker(world: World, databaseUrl: string): Running {
-  const opened = openWorker(world, 'elsewhere', databaseUrl);
-  const work = async (): Promise<Ended> => {
-    const worker = await opened;
-    const end = await endOfRun(worker);
-    await worker.close();
-    return end;
-  };
-  // It does not even start without a database.
-  const ended = work().catch(() => ({ code: 1, signal: null, stdout: '', stderr: '' }));
-  const kill = (signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') => {
-    opened.then(({ stop }) => stop.abort(new InterruptedError(signal))).catch(() => undefined);
-  };
-  return { ended, kill, stdout: () => '', stderr: () => '' };
-}
-
 /** Wakes the worker of this name, which is started if it does not run. */
 export async function wake(world: World, name: string): Promise<string> {
   const worker = world.workers.get(name) ?? (await openWorker(world, name));
   world.workers.set(name, worker);
   const startedAtMs = world.nowMs;
-  const ended = await endOfRun(worker);
-  world.outcomes.push({ what: `wake ${name}`, scope: everything(world), startedAtMs, ...ended });
-  return `${ended.code}`;
+  await worker.runAll();
+  const code = CODES[worker.loop.statuses[0]?.lastRun?.result ?? ''] ?? 1;
+  const scope = scopeOf(['run'], world.platform.instanceId);
+  world.outcomes.push({ what: `wake ${name}`, scope, startedAtMs, code, stdout: '', stderr: '' });
+  return `${code}`;
 }
 
 export async function stopWorkers(world: World): Promise<void> {
@@ -306,39 +285,3 @@ export async function stopWorkers(world: World): Promise<void> {
 }
 
 export const query = ({ database }: World, statement: string) => queryOnce(database.url, statement);
-
-async function admin({ database }: World, statement: string): Promise<void> {
-  await queryOnce(withDatabase(database.url, 'postgres'), statement);
-}
-
-/** Ends every session of the database, as a server does that goes away. */
-const endSessions = (world: World) =>
-  admin(
-    world,
-    `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${world.database.name}'`,
-  );
-
-/** Copies the database, as a standby has it that has not heard anything since. */
-export async function makeStandby(world: World): Promise<void> {
-  const { database, standby } = world;
-  if (standby) await admin(world, `drop database if exists ${standby.name} with (force)`);
-  const name = `losant_usage_test_${randomBytes(6).toString('hex')}`;
-  await endSessions(world);
-  await admin(world, `create database ${name} template ${database.name} strategy file_copy`);
-  await admin(world, `alter database ${name} set search_path = ${SEARCH_PATH}, public`);
-  world.standby = { name, statements: new Map(world.statements) };
-}
-
-/** Puts the copy in the place of the database: what was committed since is lost. Returns false without a copy. */
-export async function failOver(world: World): Promise<boolean> {
-  const { database, standby } = world;
-  if (!standby) return false;
-  await endSessions(world);
-  await admin(world, `drop database ${database.name} with (force)`);
-  await admin(world, `alter database ${standby.name} rename to ${database.name}`);
-  world.standby = null;
-  world.statements = standby.statements;
-  await database.stopClock(world.nowMs);
-  world.ledger = await readLedger(database.url);
-  return true;
-}

@@ -43,11 +43,9 @@ export interface Look {
 /** Every rule, once: what a situation shows is coloured as on the pages that are looked at in all ways. */
 export const LOOKS: readonly Look[] = [{ width: 375, scheme: 'dark', rules: 'all' }];
 
-/** Every rule at every width, and the contrast of what only one layout shows. */
+/** Every rule in both layouts, and the contrast of what only the wide one shows. */
 export const MORE_LOOKS: readonly Look[] = [
-  { width: 375, scheme: 'dark', rules: 'all' },
-  { width: 768, scheme: 'light', rules: 'all' },
-  { width: 1024, scheme: 'dark', rules: 'all' },
+  ...LOOKS,
   { width: 1440, scheme: 'light', rules: 'all' },
   { width: 1440, scheme: 'dark', rules: 'contrast' },
 ];

@@ -1,0 +1,256 @@
+/** What is counted over all organizations in the background, for home, the list of organizations and the months. */
+import { type Kysely, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
+import type { UsageDay } from '../usage/day.ts';
+import type { ReadPage } from './sources.ts';
+
+export interface Counts {
+  readonly organizations: readonly Activity[];
+  readonly sums: readonly MonthSum[];
+  readonly gaps: readonly GapExamples[];
+  readonly findings: readonly Finding[];
+  readonly months: readonly MonthRow[];
+}
+
+/** Counts one after the other, each with the time that a page has. */
+export async function readCounts(read: ReadPage, instanceIds: readonly string[]): Promise<Counts> {
+  const findings = await read((db) => readFindings(db, instanceIds));
+  return {
+    findings,
+    gaps: await read((db) => readGapExamples(db, instanceIds)),
+    months: await read((db) => readMonths(db, instanceIds, findings)),
+    organizations: await read((db) => readActivity(db, instanceIds)),
+    sums: await read((db) => readMonthSums(db, instanceIds)),
+  };
+}
+
+/** What an organization did lately, and the limit that it passed or comes nearest to. */
+export type Activity = {
+  readonly org_id: string;
+  readonly org_name: string;
+  readonly payload_billable_count: number | null;
+  readonly days_missing: number | null;
+  /** The last 7 days beside the 4 weeks before, as a share. */
+  readonly change: number | null;
+  readonly devices_total: number | null;
+  readonly last_active_on: UsageDay | null;
+  readonly is_new: boolean;
+  readonly is_left: boolean;
+  readonly is_silent: boolean;
+  readonly is_moved: boolean;
+  readonly limit_name: string | null;
+  readonly limit_share: number | null;
+  readonly crosses_on: UsageDay | null;
+};
+
+/** Returns the organizations that usually use most first. */
+async function readActivity(
+  db: Kysely<Schema>,
+  instanceIds: readonly string[],
+): Promise<readonly Activity[]> {
+  const { rows } = await sql<Activity>`
+    select a.org_id, o.name as org_name, a.payload_billable_count, a.days_missing, a.change::float8 as change,
+      a.devices_total, a.last_active_on, a.is_new, a.is_left, a.is_silent, a.is_moved, l.limit_name,
+      l.share::float8 as limit_share, l.crosses_on
+    from losant_usage.organization_activity a
+    join losant_usage.organizations o on o.org_id = a.org_id
+    left join (
+      select distinct on (u.org_id) u.org_id, u.limit_name, u.share, u.crosses_on from losant_usage.usage_vs_limits u
+      where u.metric is not null order by u.org_id, u.share > 1 desc nulls last, u.crosses_on, u.share desc nulls last
+    ) as l on l.org_id = a.org_id
+    where a.instance_id = any (${instanceIds}::text[])
+    order by a.usual_quantity desc nulls last, a.org_id`.execute(db);
+  return rows;
+}
+
+/** A number of all organizations in the month of yesterday, beside the same weekdays before. */
+export interface MonthSum {
+  readonly metric: keyof typeof SUMMED;
+  readonly from: UsageDay;
+  readonly to: UsageDay;
+  /** The sum of what is stored, of a level that of the newest day; null if nothing is. */
+  readonly total: number | null;
+  /** Numbers that are not stored although the organization existed (count). */
+  readonly missing: number;
+  /** The change over the numbers that have a counterpart, as a share. */
+  readonly change: number | null;
+}
+
+export const SUMMED = {
+  payload_billable_count: 'Billable payloads',
+  notebook_minutes: 'Notebook minutes',
+  devices_total: 'Devices',
+} as const;
+
+async function readMonthSums(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<MonthSum[]> {
+  const sums = [];
+  for (const metric of Object.keys(SUMMED)) {
+    const { rows } = await sql<MonthSum>`
+      select ${metric} as metric, m.first_day as from, m.last_day as to, sum(u.quantity)::bigint as total,
+        count(*) filter (where u.org_id is not null and u.quantity is null) as missing,
+        (sum(u.quantity) filter (where u.before_quantity is not null)
+          / nullif(sum(u.before_quantity) filter (where u.quantity is not null), 0) - 1)::float8 as change
+      from (
+        select date_trunc('month', yesterday::timestamp)::date as first_day, yesterday as last_day
+        from (select (now() at time zone 'UTC')::date - 1 as yesterday) as y
+      ) as m
+      left join lateral losant_usage.usage_beside(${metric}, m.first_day, m.last_day, 'weekdays') as u
+        on u.instance_id = any (${instanceIds}::text[]) and (${metric} <> 'devices_total' or u.usage_date = m.last_day)
+      group by m.first_day, m.last_day`.execute(db);
+    sums.push(...rows);
+  }
+  return sums;
+}
+
+/** The organizations with the newest gaps, by standing. */
+export interface GapExamples {
+  readonly standing: 'missing' | 'in_doubt';
+  readonly orgs: number;
+  readonly examples: readonly Example[];
+}
+
+export interface Example {
+  readonly org_id: string;
+  readonly org_name: string;
+  /** A day, or a change. */
+  readonly detail?: string | null;
+}
+
+async function readGapExamples(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<GapExamples[]> {
+  const { rows } = await sql<GapExamples>`
+    select g.standing, count(*) as orgs,
+      json_agg(json_build_object('org_id', g.org_id, 'org_name', g.org_name, 'detail', g.last_day) order by g.place)
+        filter (where g.place <= 3) as examples
+    from (
+      select standing, org_id, org_name, max(usage_date) as last_day,
+        row_number() over (partition by standing order by max(usage_date) desc, count(*) desc, org_id) as place
+      from losant_usage.coverage_gaps where instance_id = any (${instanceIds}::text[])
+      group by standing, org_id, org_name
+    ) as g
+    group by g.standing`.execute(db);
+  return rows;
+}
+
+/** Why a month is not as it should be, for an organization, or for all of an instance. */
+export interface Finding {
+  readonly instance_id: string;
+  readonly month: UsageDay;
+  readonly org_id: string | null;
+  readonly org_name: string;
+  /** What blocks it, and what to do; null where the month differs from what was invoiced. */
+  readonly causes: string | null;
+  readonly what_to_do: string | null;
+  /** The billable payloads at stake, or those of now beside those of the invoice. */
+  readonly amount: number | null;
+}
+
+/** Returns what blocks months that are over, and what differs of those that are closed, the most payloads first. */
+async function readFindings(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<Finding[]> {
+  const { rows } = await sql<Finding>`
+    select f.* from (
+      select b.instance_id, b.month, b.org_id, coalesce(b.org_name, i.name, b.instance_id) as org_name,
+        string_agg(concat_ws(' ', replace(b.cause, '_', ' '), b.first_day || '..' || b.last_day, b.message), '; ')
+          as causes,
+        string_agg(b.what_to_do, E'\n') as what_to_do, (
+          select sum(d.payload_billable_count)::bigint from losant_usage.usage_days d
+          where d.org_id = b.org_id and d.usage_date between b.month and (b.month + interval '1 month')::date - 1
+        ) as amount
+      from losant_usage.period_blockers b join losant_usage.instances i on i.instance_id = b.instance_id
+      where b.month < date_trunc('month', now() at time zone 'UTC')::date
+      group by b.instance_id, b.month, b.org_id, b.org_name, i.name
+      union all
+      select d.instance_id, d.month, d.org_id, d.org_name, null, null, d.amount from (${selectDifferent()}) as d
+    ) as f
+    where f.instance_id = any (${instanceIds}::text[])
+    order by abs(f.amount) desc nulls first, f.org_id`.execute(db);
+  return rows;
+}
+
+/** A month of an instance. */
+export type MonthRow = {
+  readonly month: UsageDay;
+  /** Null where there is only one instance. */
+  readonly instance_name: string | null;
+  readonly state: 'not over' | 'open' | 'blocked' | 'closed' | 'different';
+  readonly causes: string | null;
+  readonly closed_at: string | null;
+  /** The organizations that block it, or whose numbers are no longer those of the invoice (count). */
+  readonly orgs: number | null;
+  readonly at_stake: number | null;
+  readonly difference: number | null;
+  readonly examples: readonly string[];
+};
+
+/** Returns the newest month first. Whether it differs is not asked of the view, which adds up every closed month. */
+async function readMonths(
+  db: Kysely<Schema>,
+  instanceIds: readonly string[],
+  findings: readonly Finding[],
+): Promise<MonthRow[]> {
+  const { rows } = await sql<
+    Omit<MonthRow, 'orgs' | 'at_stake' | 'difference' | 'examples'> & Pick<Finding, 'instance_id'>
+  >`
+    select m.month, m.instance_id, m.closed_at, replace(array_to_string(m.causes, ', '), '_', ' ') as causes,
+      case when cardinality(${instanceIds}::text[]) > 1 then coalesce(i.name, i.instance_id) end as instance_name,
+      case when not m.is_over then 'not over' when m.closed_at is not null then 'closed'
+        when m.causes is null then 'open' else 'blocked' end as state
+    from losant_usage.months m join losant_usage.instances i on i.instance_id = m.instance_id
+    where m.instance_id = any (${instanceIds}::text[])
+    order by m.month desc, m.instance_id`.execute(db);
+  return rows.map((row) => {
+    const isClosed = row.state === 'closed';
+    const found = findings.filter(
+      ({ instance_id: id, month, org_id: orgId, causes }) =>
+        id === row.instance_id && month === row.month && orgId !== null && (causes === null) === isClosed,
+    );
+    const amount = found.length === 0 ? null : found.reduce((sum, each) => sum + (each.amount ?? 0), 0);
+    return {
+      ...row,
+      state: isClosed && found.length > 0 ? 'different' : row.state,
+      orgs: found.length === 0 ? null : found.length,
+      at_stake: isClosed ? null : amount,
+      difference: isClosed ? amount : null,
+      examples: found.slice(0, 3).map((each) => each.org_name),
+    };
+  });
+}
+
+/**
+ * Selects the organizations whose payloads, minutes or devices of a closed month are no longer those of its statements,
+ * by how many payloads. Only those are added up of which something was stored after the newest statement: restated, or
+ * of a cell that blocked it, or of an organization that was not known.
+ */
+function selectDifferent() {
+  return sql`
+    with closed as (
+      select instance_id, month, (month + interval '1 month')::date - 1 as last_day, max(closed_at) as closed_at
+      from losant_usage.statements group by instance_id, month
+    ), touched as (
+      select c.instance_id, c.month, c.last_day, r.org_id from closed c
+      join losant_usage.revisions r on r.changed_at > c.closed_at and r.usage_date between c.month and c.last_day
+      union
+      select c.instance_id, c.month, c.last_day, b.org_id from closed c
+      join losant_usage.statements s on s.instance_id = c.instance_id and s.month = c.month
+      join losant_usage.statement_blockers b on b.statement_id = s.statement_id and b.org_id is not null
+      union
+      select c.instance_id, c.month, c.last_day, o.org_id from closed c
+      join losant_usage.organizations o on o.instance_id = c.instance_id
+        and o.first_seen_at > c.closed_at and o.created_on <= c.last_day
+    )
+    select t.instance_id, t.month, t.org_id, o.name as org_name,
+      coalesce(n.payloads, 0) - coalesce(l.payloads, 0) as amount
+    from touched t
+    join losant_usage.organizations o on o.org_id = t.org_id and o.instance_id = t.instance_id
+    cross join lateral (
+      select sum(d.payload_billable_count)::bigint as payloads, sum(d.notebook_minutes)::bigint as minutes,
+        (array_agg(d.devices_total order by d.usage_date desc) filter (where d.devices_total is not null))[1] as devices
+      from losant_usage.usage_days d where d.org_id = t.org_id and d.usage_date between t.month and t.last_day
+    ) as n
+    cross join lateral (
+      select sum(l.quantity) filter (where l.metric = 'payload_billable_count')::bigint as payloads,
+        sum(l.quantity) filter (where l.metric = 'notebook_minutes')::bigint as minutes,
+        sum(l.quantity) filter (where l.metric = 'devices_total')::bigint as devices
+      from losant_usage.statement_lines l where l.org_id = t.org_id and l.month = t.month
+    ) as l
+    where (n.payloads, n.minutes, n.devices) is distinct from (l.payloads, l.minutes, l.devices)`;
+}

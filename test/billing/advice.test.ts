@@ -1,0 +1,79 @@
+/** What is advised against each blocker, followed literally until it is gone. */
+import { expect, test } from 'vitest';
+import { type Played, usePlayed } from '../e2e/played.ts';
+
+const open = usePlayed();
+let played: Played;
+
+/** The blockers of a month, by cause, each with its commands. */
+async function readAdvice(month: string): Promise<Record<string, string[]>> {
+  const rows = await played.query(`select cause, what_to_do from losant_usage.period_blockers
+    where month = '${month}-01' order by cause, org_id`);
+  const advice: Record<string, string[]> = {};
+  for (const { cause, what_to_do } of rows) {
+    advice[String(cause)] = [...(advice[String(cause)] ?? []), ...String(what_to_do).split('\n')];
+  }
+  return advice;
+}
+
+/** Gives the commands as a shell would take them. */
+async function follow(month: string, cause: string): Promise<void> {
+  const { [cause]: commands = [] } = await readAdvice(month);
+  expect([cause, commands.length > 0]).toEqual([cause, true]);
+  for (const command of commands) {
+    const [program, ...args] = command.match(/"[^"]*"|\S+/g) ?? [];
+    expect([command, program]).toEqual([command, 'losant-usage']);
+    const { stderr, code } = await played.run(args.map((each) => each.replaceAll('"', '')));
+    expect([command, code, code === 2 ? stderr : '']).toEqual([command, expect.any(Number), '']);
+    expect([0, 3]).toContain(code);
+  }
+  expect(Object.keys(await readAdvice(month))).not.toContain(cause);
+}
+
+// Promise (Billing): What is advised against a blocker are commands that run as pasted and resolve it.
+test('each blocker goes when its advice is followed', { timeout: 120_000 }, async () => {
+  played = await open('2026-11-01T10:30:00Z', { orgs: 2 });
+  const { platform, run, query, orgIds, moveTo } = played;
+  const [first = '', second = ''] = orgIds;
+  const omit = async (orgId: string, day: string, isOmitted: boolean) =>
+    await platform.control('omit', { orgId, day, action: 'deviceCounts', omit: isOmitted });
+  const backfill = async (...args: readonly string[]) =>
+    await run(['backfill', '--from', '2026-10-05', '--to', '2026-10-31', ...args]);
+
+  await backfill();
+  expect(Object.keys(await readAdvice('2026-10'))).toEqual(['not_final', 'not_fully_tracked']);
+  await follow('2026-10', 'not_fully_tracked');
+  expect(await readAdvice('2026-11')).toMatchObject({ not_over: ['wait until the month is over'] });
+  await moveTo('2026-11-05T10:30:00Z');
+  await follow('2026-10', 'not_final');
+  expect(await readAdvice('2026-10')).toEqual({});
+
+  await platform.control('config', { list: { emptyPages: [0] } });
+  expect((await run(['run'])).code).toBe(3);
+  await platform.control('config', { list: {} });
+  await follow('2026-10', 'list_incomplete');
+
+  await platform.control('orgs', { id: 'a'.repeat(24), creationDate: '2026-10-20T08:00:00Z', size: 0.5 });
+  await omit('a'.repeat(24), '2026-10-25', true);
+  await run(['run']);
+  await backfill();
+  await omit('a'.repeat(24), '2026-10-25', false);
+  await follow('2026-10', 'missing');
+  await run(['run']);
+
+  await omit(second, '2026-10-12', true);
+  await backfill('--org', second, '--force');
+  await follow('2026-10', 'in_doubt');
+
+  await query(`begin; set local losant_usage.program = 'test';
+    update losant_usage.instance_totals set quantity = null, verified_at = null where usage_date = '2026-10-14'; commit`);
+  await platform.control('restate', { orgId: first, day: '2026-10-14' });
+  await run(['run']);
+  await follow('2026-10', 'contradicted');
+
+  await omit(first, '2026-11-02', true);
+  await moveTo('2027-02-05T10:30:00Z');
+  expect(Object.keys(await readAdvice('2026-11'))).not.toContain('not_over');
+  await run(['run']);
+  await follow('2026-11', 'unavailable');
+});

@@ -1,0 +1,36 @@
+/** A month end with the embedded database, for trying it out: the same statement and the same proof. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { openExport } from '../e2e/export.ts';
+import { jsonOf } from '../support/program.ts';
+
+interface Closed {
+  readonly instances: readonly { readonly outcome: string; readonly blockersHash: string | null }[];
+}
+
+test('is closed, written and verified with the embedded database', { timeout: 180_000 }, async () => {
+  const exported = await openExport({ orgs: 1 }, 'embedded');
+  const folder = await mkdtemp(join(tmpdir(), 'embedded-'));
+  onTestFinished(async () => {
+    await exported.close();
+    await rm(folder, { recursive: true });
+  });
+  const now = new Date();
+  const lastDay = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), 0)).toISOString().slice(0, 10);
+  await exported.run(['backfill', '--from', lastDay, '--to', lastDay]);
+  const close = async (...args: readonly string[]) => {
+    const ended = await exported.run(['close', '--period', lastDay.slice(0, 7), '--json', ...args]);
+    return jsonOf<Closed>(ended).instances[0];
+  };
+  // The first days of the month are not collected, so something blocks it on every day of the year.
+  const refused = await close();
+  expect(refused?.outcome).toBe('refused');
+  const closed = await close('--incomplete', 'tried', '--blockers', refused?.blockersHash ?? '');
+  expect(closed?.outcome).toBe('closed');
+  const out = join(folder, 'pack');
+  expect((await exported.run(['statement', '--period', lastDay.slice(0, 7), '--out', out])).code).toBe(0);
+  const verified = await exported.run(['verify', out]);
+  expect([verified.code, verified.stdout]).toEqual([0, expect.stringContaining('The same, byte for byte')]);
+});

@@ -1,0 +1,235 @@
+/** One export, looked at by status, gaps and explain, accepted by waive, and ended. The tests go on from each other. */
+import { beforeAll, expect, it } from 'vitest';
+import { orgIdsOf, useExport } from '../e2e/export.ts';
+import { createPlace } from '../e2e/usage.ts';
+import { asProgram, loseNumbers } from '../support/by-hand.ts';
+import { daysAgo } from '../support/days.ts';
+import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
+
+const day = daysAgo(1);
+const earlier = daysAgo(2);
+const exported = useExport({ orgs: 2, hostile: false });
+let instanceId: string;
+let orgId: string;
+let runId: string;
+
+beforeAll(async () => {
+  instanceId = exported.platform.instanceId.toLowerCase();
+  [orgId = ''] = await orgIdsOf(exported.platform);
+  runId = jsonOf(await exported.run(['run', '--json'])).runId ?? '';
+});
+
+/** Without any setting but the database's. */
+const look = (...args: string[]) => runProgram(args, { DATABASE_URL: exported.place.url });
+
+const explain = (...args: string[]) =>
+  look('explain', '--org', orgId, '--day', day, '--stream', 'device_counts', ...args);
+
+const waive = (days: string) =>
+  look('waive', '--org', orgId, '--day', days, '--reason', 'Acme agreed', '--json');
+
+const standings = async () =>
+  await exported.place.query(
+    `select usage_date::text as day, standing, message from losant_usage.coverage
+     where org_id = '${orgId}' and stream = 'device_counts' order by usage_date`,
+  );
+
+it('status says what to do about a database without tables', async () => {
+  const empty = await createPlace('empty');
+  const ended = await runProgram(['status', '--json'], { DATABASE_URL: empty.url });
+  await empty.remove();
+  expect(ended.code).toBe(2);
+  const hint = 'run `losant-usage migrate`';
+  expect(jsonOf<Refusal>(ended).error).toMatchObject({ code: 'database_too_old', hint });
+});
+
+it('status says how far each stream reaches, and the last runs', async () => {
+  const ended = await look('status', '--json');
+  expect(ended.code).toBe(0);
+  const reach = { firstDay: day, orgs: 2, orgsComplete: 2, lastDay: day, completeTo: day, gaps: 0 };
+  const streams = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals'];
+  const counts = { cells: { planned: 8, failed: 0 } };
+  expect(jsonOf(ended)).toMatchObject({
+    gaps: 0,
+    instances: [{ instanceId, leaseSince: null, streams: streams.map((stream) => ({ ...reach, stream })) }],
+    notInSettings: [],
+    runs: [{ instanceId, kind: 'manual', status: 'complete', from: day, to: day, counts }],
+  });
+  const { stdout } = await look('status');
+  expect(stdout.split('\n').slice(0, 4)).toEqual([
+    `Instance ${instanceId}`,
+    `  Yesterday, ${day}, is complete.`,
+    '  stream            organizations  newest      complete to  gaps',
+    `  device_counts                 2  ${day}  ${day}   none`,
+  ]);
+  expect(stdout).toMatch(
+    /\n {2}last runs:\n {4}.* UTC {2}\S+ {2}\S+ s {2}manual {2}complete {2}8 numbers\n$/,
+  );
+});
+
+it('status judges no instance that is not in the settings, and says once how to end it', async () => {
+  const env = { ...exported.env, LOSANT_INSTANCE_ID: '0123456789abcdef01234567' };
+  const ended = await runProgram(['status'], env);
+  expect(ended.code).toBe(0);
+  expect(ended.stdout).not.toContain(`Instance ${instanceId}\n`);
+  expect(ended.stdout).toContain(`\n  losant-usage run --end ${instanceId}\n`);
+  const document = jsonOf<object>(await runProgram(['status', '--json'], env));
+  expect(document).toMatchObject({ instances: [], notInSettings: [instanceId] });
+});
+
+it('status exits 3 while organizations may be missing from the list, and says so', async () => {
+  const setProblem = (problem: string) =>
+    exported.place.query(asProgram(`update losant_usage.instances set list_problem = ${problem}`));
+  await setProblem(`'page 2 did not come'`);
+  const ended = await look('status');
+  await setProblem('null');
+  expect(ended.code).toBe(3);
+  expect(ended.stdout).toContain(
+    'organizations may be missing: the list was not complete, page 2 did not come',
+  );
+});
+
+it('gaps is an empty list and exit code 0 when nothing is missing', async () => {
+  expect(await look('gaps', '--json')).toMatchObject({ code: 0, stdout: '[]\n' });
+  expect(await look('gaps')).toMatchObject({ code: 0, stdout: 'No gaps.\n' });
+});
+
+// Promise (Changes): The command explain shows where a number comes from, and what became of it.
+it('explain says which answer and run a number comes from', async () => {
+  const [stored] = await exported.place.query(
+    `select created, deleted, total from losant_usage.device_counts where org_id = '${orgId}'`,
+  );
+  const numbers = Object.entries(stored ?? {}).map(([name, value]) => {
+    return { metric: `devices_${name}`, part: null, quantity: Number(value) };
+  });
+  const ended = await explain('--json');
+  expect(ended.code).toBe(0);
+  expect(jsonOf(ended)).toMatchObject({
+    org: { orgId, removedOn: null },
+    day,
+    cells: [
+      {
+        stream: 'device_counts',
+        standing: 'stored',
+        ledger: { isReported: true, revision: 1, reason: null, runId, runKind: 'manual' },
+        numbers,
+        changes: [],
+        quarantine: [],
+        advice: { text: expect.stringMatching(/^read again .*\d\d:\d\d UTC \(in .+\)$/), commands: [] },
+      },
+    ],
+  });
+  const { stdout } = await explain();
+  expect(stdout).toContain('device_counts: stored: stored, still to be read again\n');
+  expect(stdout).toMatch(/\n {2}devices_total +[\d,]+\n/);
+  expect(stdout).toMatch(new RegExp(`\n {2}answer: sha256 [0-9a-f]{64}, run ${runId}\n`));
+});
+
+it('explain refuses an organization that this database has never seen', async () => {
+  const ended = await look('explain', '--org', '0'.repeat(24), '--day', day, '--json');
+  expect(ended.code).toBe(2);
+  expect(jsonOf<Refusal>(ended).error.message).toBe(
+    '--org 000000000000000000000000: this database has never seen that organization',
+  );
+});
+
+it.each([
+  [
+    'a number that is all right',
+    `${day}..${day}`,
+    `Nothing was waived: every number of organization $ORG from ${day} to ${day} is all right, or will be read again`,
+  ],
+  [
+    'days that nobody wants',
+    earlier,
+    `Nothing was waived: nothing of organization $ORG is wanted from ${earlier} to ${earlier}`,
+  ],
+  ['a day that is not over', daysAgo(0), `--day ${daysAgo(0)}: that day is not over in UTC`],
+])('waive refuses %s, and leaves it', async (_what, days, message) => {
+  const ended = await waive(days);
+  expect(ended.code).toBe(2);
+  expect(jsonOf<Refusal>(ended).error.message).toBe(message.replace('$ORG', orgId));
+  expect(await standings()).toEqual([{ day, standing: 'stored', message: null }]);
+});
+
+// Promise (Missing numbers): The commands status and gaps exit with 3 while there is a gap, and a run whose due
+// numbers are not all stored does not exit with 0.
+it('status, gaps and explain name what is missing and what to do, also for who may only read', async () => {
+  await exported.run(['backfill', '--from', earlier, '--to', earlier]);
+  await exported.place.query(loseNumbers('device_counts', orgId));
+  const role = `reader_${new URL(exported.place.url).pathname.slice(1)}`;
+  await exported.place.query(`create role ${role} login password 'reader';
+    grant usage on schema losant_usage to ${role};
+    grant select on all tables in schema losant_usage to ${role}`);
+  const url = Object.assign(new URL(exported.place.url), { username: role, password: 'reader' }).href;
+  const read = (...args: string[]) => runProgram(args, { DATABASE_URL: url });
+
+  const status = await read('status');
+  expect(status.code).toBe(3);
+  expect(status.stdout).toContain(`2 numbers of 1 organization since ${earlier}`);
+  expect(status.stdout).toContain('  Next: losant-usage gaps lists the gaps, and why\n');
+
+  const gaps = await read('gaps', '--json');
+  expect(gaps.code).toBe(3);
+  const gap = { instanceId, orgId, stream: 'device_counts', standing: 'missing', reason: 'server_error' };
+  const rest = { message: 'HTTP 502', nextReadAt: expect.any(String) as string };
+  expect(jsonOf(gaps)).toEqual([
+    { ...gap, day, ...rest },
+    { ...gap, day: earlier, ...rest },
+  ]);
+  expect(await read('gaps')).toMatchObject({
+    code: 3,
+    stdout: expect.stringContaining('missing: server_error, HTTP 502 (2 numbers)\n') as string,
+  });
+
+  const { stdout } = await explain();
+  expect(stdout).toContain('device_counts: missing: server_error, HTTP 502\n');
+  expect(stdout).toContain('  next: read by the next run\n');
+  const cell = `--org ${orgId} --stream device_counts`;
+  expect(stdout).toContain(`  at once:  losant-usage backfill --from ${day} --to ${day} ${cell} --force\n`);
+  expect(stdout).toContain(`losant-usage waive --day ${day} ${cell} --reason TEXT\n`);
+});
+
+// Promise (Missing numbers): Only a number that is missing, in doubt, unavailable or will not become final can be
+// accepted, with a reason on record; a good read lifts it.
+it('waive accepts what is missing and passes over the rest, and the next good read lifts it', async () => {
+  const ended = await waive(`${earlier}..${day}`);
+  expect(ended.code).toBe(0);
+  const cells = [earlier, day].map((each) => ({ stream: 'device_counts', day: each }));
+  expect(jsonOf(ended)).toEqual({ orgId, reason: 'Acme agreed', cells });
+  const accepted = { standing: 'accepted', message: 'Acme agreed' };
+  expect(await standings()).toEqual([
+    { day: earlier, ...accepted },
+    { day, ...accepted },
+  ]);
+  expect((await look('gaps')).code).toBe(0);
+  expect(await exported.run(['run', '--date', day])).toMatchObject({ code: 0 });
+  expect(await standings()).toEqual([
+    { day: earlier, ...accepted },
+    { day, standing: 'stored', message: null },
+  ]);
+});
+
+it('gaps lists what is unavailable or accepted only with --all, which is no reason for exit code 3', async () => {
+  await exported.place.query(
+    asProgram(`update losant_usage.coverage set standing = 'unavailable', next_read_at = null, reason = 'past_horizon'
+      where org_id = '${orgId}' and stream = 'payload_totals'`),
+  );
+  expect(await look('gaps', '--json')).toMatchObject({ code: 0, stdout: '[]\n' });
+  const all = await look('gaps', '--all', '--json');
+  expect(all.code).toBe(0);
+  expect(jsonOf<object[]>(all)).toMatchObject([
+    { day, stream: 'payload_totals', standing: 'unavailable', reason: 'past_horizon', nextReadAt: null },
+    { day: earlier, stream: 'device_counts', standing: 'accepted' },
+    { day: earlier, stream: 'payload_totals', standing: 'unavailable' },
+  ]);
+});
+
+it('run --end ends the tracks of an instance that left the settings, after which nobody speaks of it', async () => {
+  const env = { ...exported.env, LOSANT_INSTANCE_ID: '0123456789abcdef01234567' };
+  const ended = await runProgram(['run', '--end', instanceId, '--json'], env);
+  expect(ended.code).toBe(0);
+  expect(jsonOf(ended)).toEqual({ instanceId, tracks: 8 });
+  expect(await exported.place.query('select from losant_usage.tracks where to_day is null')).toEqual([]);
+  expect((await runProgram(['status'], env)).stdout).not.toContain('--end');
+});

@@ -1,0 +1,109 @@
+/** The program within another one: who waits for whom, what an interruption says, and that nothing of a call stays. */
+import { expect, test } from 'vitest';
+import { useExport } from '../e2e/export.ts';
+import { holdLease } from '../support/by-hand.ts';
+import { daysAgo } from '../support/days.ts';
+import { freePort } from '../support/ports.ts';
+import { jsonOf, type Refusal, runProgram, startProgram } from '../support/program.ts';
+import { until } from '../support/wait.ts';
+
+const exported = useExport({ orgs: 2 });
+
+const readListeners = () => process.eventNames().map((name) => [name, process.listenerCount(name)]);
+
+const readSessions = () =>
+  exported.place.query(
+    `select application_name from pg_stat_activity
+     where datname = current_database() and application_name like 'losant-usage%'`,
+  );
+
+/** A session of the database ends a moment after its connection. */
+const hasNoSession = () => until('no session is left', async () => (await readSessions()).length === 0);
+
+const hold = () => exported.place.query(holdLease(exported.platform.instanceId));
+const release = () => exported.place.query('delete from losant_usage.leases');
+
+test('a run leaves no listener on the process and no session of the database', async () => {
+  const before = readListeners();
+  expect((await exported.run(['run', '--json'])).code).toBe(0);
+  expect(readListeners()).toEqual(before);
+  await hasNoSession();
+});
+
+test('a backfill waits for whoever has the lease, says so with what is left, and is read by them', async () => {
+  await hold();
+  const running = exported.start(['backfill', '--from', daysAgo(3), '--to', daysAgo(2)]);
+  await until('it waits', () => running.stderr().includes('; waiting'));
+  expect(running.stderr()).toMatch(
+    /is being exported by a process on elsewhere since .*; waiting \(it still has 16 numbers to read, which include these\)\n/,
+  );
+  // Its days are due before it has the lease.
+  const due = await exported.place.query(
+    `select count(*)::integer from losant_usage.coverage where usage_date < '${daysAgo(1)}' and next_read_at <= now()`,
+  );
+  expect(due).toEqual([{ count: 16 }]);
+  await release();
+  expect(await running.ended).toMatchObject({ code: 0 });
+});
+
+test('a run does not wait unless it is told to, and exits 4', async () => {
+  await hold();
+  expect(await exported.run(['run'])).toMatchObject({ code: 4 });
+  const running = exported.start(['run', '--wait', '60']);
+  await until('it waits', () => running.stderr().includes('; waiting (0 numbers due)'));
+  await release();
+  expect(await running.ended).toMatchObject({ code: 0 });
+});
+
+test('a worker ends when its signal aborts, and leaves as little', async () => {
+  const before = readListeners();
+  const worker = exported.start(['worker'], { HTTP_PORT: '0', SCHEDULE: '0 0 1 1 *' });
+  await until('it waits', () => worker.stderr().includes('waiting for the next wake-up'));
+  expect((await readSessions()).length).toBeGreaterThan(0);
+  worker.kill('SIGTERM');
+  expect((await worker.ended).code).toBe(0);
+  expect(readListeners()).toEqual(before);
+  await hasNoSession();
+});
+
+test('two simulators at once keep their output, their variables and their interruption apart', async () => {
+  const port = await freePort();
+  const first = startProgram(['simulator', '--json', '--token', 'one', '--port', `${port}`], {});
+  const second = startProgram(['simulator', '--json', '--token', 'two', '--orgs', '3'], {});
+  await until('both listen', () => [first, second].every((each) => each.stdout() !== ''));
+  const refused = await runProgram(['simulator', '--port', `${port}`, '--json'], {});
+  expect(refused.code).toBe(2);
+  expect(jsonOf<Refusal>(refused).error.message).toMatch(/^--port \d+: listen EADDRINUSE/);
+  first.kill('SIGINT');
+  expect(jsonOf<object>(await first.ended)).toMatchObject({ token: 'one', url: `http://127.0.0.1:${port}` });
+  const { url, instanceId, token } = JSON.parse(second.stdout()) as Record<string, string>;
+  const headers = { authorization: `Bearer ${token}` };
+  const answer = await fetch(`${url}/instances/${instanceId}/orgs`, { headers });
+  expect(await answer.json()).toMatchObject({ totalCount: 3 });
+  second.kill('SIGTERM');
+  expect((await second.ended).code).toBe(0);
+});
+
+test.each([[['backfill', '--json', '--from', daysAgo(9)]], [['check', '--json']]])(
+  'an interruption of %j is one document, and says that nothing is half done',
+  async (args) => {
+    const { platform } = exported;
+    const faults = { kinds: ['hang'], actions: ['deviceCounts'], forever: true, slowMs: 600_000 };
+    await platform.control('config', { faults });
+    const hangs = async () => {
+      const stats = (await platform.control('stats')) as { faults: Record<string, number> };
+      return stats.faults['hang'] ?? 0;
+    };
+    const before = await hangs();
+    const running = exported.start(args);
+    await until('an answer hangs', async () => (await hangs()) > before);
+    running.kill('SIGINT');
+    const ended = await running.ended;
+    expect(jsonOf<Refusal>(ended).error).toEqual({
+      code: 'interrupted',
+      message: 'Interrupted by SIGINT',
+      hint: 'nothing is half done: the next run goes on, or the same command',
+    });
+    expect(ended.code).toBe(130);
+  },
+);

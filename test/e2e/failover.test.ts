@@ -1,0 +1,87 @@
+/** A database that fails over, and one that has a single connection left. */
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { asProgram } from '../support/by-hand.ts';
+import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
+import { queryOnce, withDatabase } from '../support/databases.ts';
+import { instanceOf, openReplica } from '../worker/loop.ts';
+import { openPlayed } from './played.ts';
+import { readStored, readTruth } from './usage.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
+
+// Promise (Database): What a failover of the database has lost is made up for at the next wake-up.
+test('what a failover has lost is made up for at the next wake-up', async () => {
+  const played = await openPlayed('2026-11-24T10:30:00Z', { orgs: 2 });
+  const { platform, database, now, moveTo, query } = played;
+  const replica = await openReplica({ databaseUrl: database.url, instances: [instanceOf(platform)], now });
+  onTestFinished(() => replica.close());
+  const wakeUp = async () => {
+    await replica.runAll();
+    return replica.loop.statuses[0]?.lastRun?.result;
+  };
+  expect(await wakeUp()).toBe('complete');
+  await moveTo('2026-11-25T10:15:00Z');
+  await platform.control('config', { list: { totalCount: 9 } });
+  expect(await wakeUp()).toBe('partial');
+  const standby = await copyOf(database);
+  // At the next wake-up nothing is due but the days of an organization that is found then.
+  const created = await platform.control('orgs', { creationDate: '2026-11-24T08:00:00Z' });
+  await platform.control('config', { list: {} });
+  await moveTo('2026-11-25T10:30:00Z');
+  expect(await wakeUp()).toBe('complete');
+  const truth = await readTruth(platform, '2026-11-23', '2026-11-24');
+  expect(await readStored(played)).toEqual(truth);
+  // The standby has received the list and nothing of what followed.
+  const { orgId } = created as { orgId: string };
+  const [{ org, listed } = {}] =
+    await query(`select to_jsonb(o) - 'removed_on' as org, i.listed_at::text as listed
+    from losant_usage.organizations o join losant_usage.instances i using (instance_id) where org_id = '${orgId}'`);
+  const columns = Object.keys(org as object).join(', ');
+  const row = JSON.stringify(org).replaceAll("'", "''");
+  await queryOnce(
+    standby.url,
+    asProgram(`insert into losant_usage.organizations (${columns})
+       select ${columns} from jsonb_populate_record(null::losant_usage.organizations, '${row}');
+     update losant_usage.instances set listed_at = '${String(listed)}', list_problem = null`),
+  );
+  await takePlaceOf(database, standby);
+  expect(await readStored(played)).toEqual(truth.filter((line) => !line.includes(orgId)));
+  await moveTo('2026-11-25T10:45:00Z');
+  expect(await wakeUp()).toBe('complete');
+  expect(await readStored(played)).toEqual(truth);
+});
+
+/** Runs statements on the server of a database to which nobody is connected any more. */
+async function onServerOf({ url, name }: ClockDatabase, ...statements: readonly string[]): Promise<void> {
+  const end = `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`;
+  for (const each of [end, ...statements]) await queryOnce(withDatabase(url, 'postgres'), each);
+}
+
+async function copyOf(database: ClockDatabase): Promise<ClockDatabase> {
+  await onServerOf(database);
+  const copy = await createClockDatabase(database);
+  onTestFinished(() => copy.drop());
+  return copy;
+}
+
+/** Gives a database the name of another, which is gone then. */
+async function takePlaceOf(gone: ClockDatabase, standby: ClockDatabase): Promise<void> {
+  await onServerOf(gone, `drop database ${gone.name} with (force)`);
+  await onServerOf(standby, `alter database ${standby.name} rename to ${gone.name}`);
+}
+
+test('a month is closed also where the database has one connection left', async () => {
+  const { database, run, query } = await openPlayed('2026-11-24T10:30:00Z', { orgs: 1 });
+  expect((await run(['backfill', '--from', '2026-10-01', '--to', '2026-10-31'])).code).toBe(0);
+  const [{ user: owner } = {}] = await query('select current_user::text as user');
+  const role = `clerk_${database.name.slice(-12)}`;
+  await query(`create role ${role} login password 'clerk' connection limit 1 in role ${String(owner)}`);
+  onTestFinished(async () => {
+    await query(`drop role ${role}`);
+  });
+  const url = new URL(database.url);
+  url.username = role;
+  url.password = 'clerk';
+  const ended = await run(['close', '--period', '2026-10'], { DATABASE_URL: url.href });
+  expect(ended).toMatchObject({ code: 0, stderr: '' });
+});
