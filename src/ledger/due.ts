@@ -160,7 +160,7 @@ export async function applyPolicy(
     await beginWriting(trx, write);
     await sql`
       update losant_usage.instances set policy = ${stored}::text::jsonb,
-        horizon_day = least(horizon_day, ${horizonStart(nowMs, policy)}::date)
+        horizon_day = case when horizon_day <= ${horizonStart(nowMs, policy)}::date then horizon_day end
       where instance_id = ${instanceId}`.execute(trx);
   });
 }

@@ -221,10 +221,11 @@ async function closeCells(
 /** Returns the columns of a cell that can no longer be read. */
 function closed({ reason, message }: { readonly reason: string; readonly message: string }) {
   const isSettled = sql`c.standing in ('final', 'accepted')`;
-  return sql`next_read_at = null,
+  // What failed at a final number is over, too.
+  return sql`next_read_at = null, attempts = 0,
     standing = case when ${isSettled} then c.standing else 'unavailable' end,
-    reason = case when ${isSettled} then c.reason else ${reason} end,
-    message = case when ${isSettled} then c.message else ${message} end`;
+    reason = case c.standing when 'final' then null when 'accepted' then c.reason else ${reason} end,
+    message = case c.standing when 'final' then null when 'accepted' then c.message else ${message} end`;
 }
 
 export interface AddOptions {

@@ -128,13 +128,17 @@ async function upsertRows(
       removed_on = null, unlisted_on = null, unlisted_days = 0`.execute(trx);
 }
 
+/**
+ * Marks instances between which organizations have moved: their totals up to yesterday cannot be compared, and days past
+ * the horizon may have come that are still open.
+ */
 async function markMoved(
   trx: Kysely<Schema>,
   instanceIds: readonly string[],
   yesterday: UsageDay,
 ): Promise<void> {
   await sql`
-    update losant_usage.instances i set org_moved_on = greatest(i.org_moved_on, ${yesterday}::date)
+    update losant_usage.instances i set org_moved_on = greatest(i.org_moved_on, ${yesterday}::date), horizon_day = null
     from (
       select instance_id from losant_usage.instances where instance_id = any (${instanceIds}::text[])
       order by instance_id for update

@@ -282,7 +282,11 @@ describe('what can no longer be read is closed', () => {
       answer(orgId, 'device_counts', '2026-11-20', silence),
       answer(orgId, 'device_counts', '2026-11-21', failed),
     ]);
+    // What failed at a number that stays is over with it.
+    await ledger.load([answer(orgId, 'device_counts', '2026-11-18', failed)]);
     await prepareAt('2027-02-20T00:15:00.000Z', { streams: [] });
+    const attempts = sql`select attempts from losant_usage.coverage where org_id = ${orgId} order by usage_date limit 1`;
+    expect(await ledger.list(attempts)).toEqual(['0']);
     expect((await ledger.cells(orgId)).slice(0, 5)).toEqual([
       '11-18 device_counts final  closed',
       '11-19 device_counts unavailable past_horizon closed',

@@ -217,4 +217,16 @@ describe('an organization that another instance has', () => {
     expect(await movedOn()).toEqual([yesterday, yesterday]);
     expect(await history()).toHaveLength(2);
   });
+
+  test('has its days past the horizon closed here, although others of such days were closed before', async () => {
+    await see(MONDAY, [acme()], { instanceId: OTHER });
+    await ledger.asProgram(
+      sql`insert into losant_usage.coverage (usage_date, org_id, stream, next_read_at, reason)
+        values ('2026-08-01', ${A}, 'device_counts', now(), 'never_read')`,
+    );
+    await ledger.prepare();
+    await see('2026-11-30T00:15:00.001Z', [acme()]);
+    await ledger.prepare();
+    expect((await ledger.cells(A))[0]).toBe('08-01 device_counts unavailable past_horizon closed');
+  });
 });
