@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
@@ -243,9 +244,11 @@ export function boundedClient({ connectTimeoutMs, silenceMs, readUrl }: ClientBo
       // An error on a checked-out but idle connection would have no listener and end the process; the next
       // query reports the loss.
       this.on('error', () => {});
+      // Without a password, say, the driver gives up and leaves the server to wait for it, a minute long.
+      connectionOf(this).on('error', () => connectionOf(this).stream.destroy());
       const query = this.query.bind(this) as (...args: readonly unknown[]) => Promise<unknown>;
       const bounded = (...args: readonly unknown[]): Promise<unknown> => {
-        const timer = setTimeout(() => socketOf(this).destroy(), silenceMs);
+        const timer = setTimeout(() => connectionOf(this).stream.destroy(), silenceMs);
         return query(...args).finally(() => clearTimeout(timer));
       };
       this.query = bounded as typeof this.query;
@@ -253,6 +256,6 @@ export function boundedClient({ connectTimeoutMs, silenceMs, readUrl }: ClientBo
   };
 }
 
-function socketOf(client: pg.Client): Socket {
-  return (client as unknown as { connection: { stream: Socket } }).connection.stream;
+function connectionOf(client: pg.Client): EventEmitter & { readonly stream: Socket } {
+  return (client as unknown as { connection: EventEmitter & { stream: Socket } }).connection;
 }

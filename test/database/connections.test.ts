@@ -99,6 +99,24 @@ describe('a database that cannot be opened', () => {
     expect(error).toMatchObject({ kind, message: expect.stringMatching(message) as unknown });
   });
 
+  test('leaves no session there that waits for a password', async () => {
+    let sessions = 0;
+    const server = createServer((client) => {
+      sessions += 1;
+      const upstream = connect(Number(new URL(database.url).port), '127.0.0.1');
+      client.once('close', () => {
+        sessions -= 1;
+        upstream.destroy();
+      });
+      client.pipe(upstream).pipe(client);
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as { readonly port: number };
+    await failure(open(through({ port }, urlFor({ password: '' }))));
+    await expect.poll(() => sessions).toBe(0);
+    server.close();
+  });
+
   test('is unreachable when it never answers', async () => {
     expect(await failureBehind((client) => void setTimeout(() => client.destroy(), 2_000))).toMatchObject({
       kind: 'database_unreachable',
