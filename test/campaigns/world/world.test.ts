@@ -17,7 +17,7 @@ const countFrom = (variable: string, usual: number) =>
 
 const IS_REPEATED = process.env['WORLD_SEED'] !== undefined;
 const FIRST = countFrom(IS_REPEATED ? 'WORLD_SEED' : 'WORLD_FIRST', 1);
-const SEEDS = IS_REPEATED ? 1 : countFrom('WORLD_SEEDS', 4);
+const SEEDS = IS_REPEATED ? 1 : countFrom('WORLD_SEEDS', 2);
 const STEPS = countFrom('WORLD_STEPS', 10);
 /** The numbers of the steps that are repeated. */
 const ONLY_STEPS = process.env['WORLD_ONLY']?.split(',').map(Number);
