@@ -1,4 +1,5 @@
 import { EXIT } from '../errors.ts';
+import { withoutPlaces } from '../export/report.ts';
 import { waiveCells } from '../ledger/waive.ts';
 import { type Gap, readGaps } from '../queries/gaps.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
@@ -9,7 +10,6 @@ import { defineCommand } from './command.ts';
 import { chooseJudged } from './instances.ts';
 import { withDatabase } from './open-database.ts';
 import { days, flag, id, reason, required, requirePastDays, several, stream } from './options.ts';
-import { withoutPlaces } from './run-result.ts';
 
 export const gaps = defineCommand({
   needs: ['database'],

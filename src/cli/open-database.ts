@@ -70,11 +70,12 @@ export async function openSchema(context: CommandContext, options: OpenOptions):
   }
 }
 
+export const CREATE_HINT = 'run `losant-usage migrate` as the migrator, or grant create on the database';
+
 function describeRefusal(error: unknown): unknown {
   if (!(error instanceof DatabaseError) || codeOf(error.cause) !== '42501') return error;
   const message = `The tables do not exist yet, and this user may not create them. ${error.message}`;
-  const hint = 'run `losant-usage migrate` as the migrator, or grant create on the database';
-  return new DatabaseError('database_refused', message, { hint, cause: error });
+  return new DatabaseError('database_refused', message, { hint: CREATE_HINT, cause: error });
 }
 
 /**

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
@@ -108,7 +107,7 @@ async function exportInstances(context: CommandContext, request: ExportRequest):
   const giveUpAtMs = context.hostNow() + request.waitMs;
   const handle = dryRun
     ? await openDatabase(context, { ifMissing: 'stand_in' })
-    : await openInTurn(context, giveUpAtMs);
+    : await openSchema(context, { ifMissing: 'create' });
   return await useDatabase(handle, async () => {
     const now = await readClock(context, handle);
     const work = { ...context, request, handle, now, gates: new Map(), giveUpAtMs };
@@ -221,25 +220,6 @@ function exitCodeOfEnd(end: InstanceEnd): number {
   const { report, refusal } = end.outcome;
   if (refusal) return EXIT.refused;
   return report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
-}
-
-/** The interval at which a held folder is tried again. */
-const WAIT_STEP_MS = 1_000;
-
-/** Opens the database, and waits until `giveUpAtMs` for another process that has the embedded folder. */
-async function openInTurn(context: CommandContext, giveUpAtMs: number): Promise<DatabaseHandle> {
-  const { hostNow, signal, output } = context;
-  let hasSaid = false;
-  for (;;) {
-    try {
-      return await openSchema(context, { ifMissing: 'create' });
-    } catch (error) {
-      if (!(error instanceof HeldError) || hostNow() >= giveUpAtMs) throw error;
-      if (!hasSaid) output.remark(`${error.message}; waiting`);
-      hasSaid = true;
-      await sleep(WAIT_STEP_MS, undefined, { signal });
-    }
-  }
 }
 
 async function withHeartbeat(
