@@ -84,16 +84,17 @@ function describeRefusal(error: unknown): unknown {
  */
 export function requireWritable({ describe, readOnly }: Pick<DatabaseHandle, 'describe' | 'readOnly'>): void {
   if (readOnly === null) return;
-  if (readOnly.reason === 'user') {
-    const message = `Transactions of the user ${readOnly.user} on ${describe} only read`;
+  const { reason, user } = readOnly;
+  const message = {
+    user: `Transactions of the user ${user} on ${describe} only read`,
+    standby: `The server of ${describe} is a standby, which only reads`,
+    server: `Transactions on ${describe} only read, whoever begins them`,
+  }[reason];
+  if (reason === 'user') {
     const hint =
       'use the user that writes (losant_usage_writer), or set default_transaction_read_only to off for this one';
     throw new DatabaseError('database_refused', message, { hint });
   }
-  const message =
-    readOnly.reason === 'standby'
-      ? `The server of ${describe} is a standby, which only reads`
-      : `Transactions on ${describe} only read, whoever begins them`;
   throw new DatabaseError('database_failed', message, {
     hint: 'point DATABASE_URL at the primary; or see why at the server, e.g. a full disk',
   });

@@ -4,14 +4,14 @@ import { openInstance, readClock } from '../export/context.ts';
 import { type RunOutcome, runInstance } from '../export/run.ts';
 import { applyTracks, fillInstance } from '../ledger/fill.ts';
 import { markRemoved } from '../ledger/organizations.ts';
-import { type OpenCells, readDevices, readOpenCells } from '../queries/gaps.ts';
+import { type OpenCells, readOpenCells } from '../queries/gaps.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count, showDays } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt, latestDay } from '../usage/day.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { isGap, isSettled, STANDINGS } from '../usage/standing.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { openSchema, requireWritable, useDatabase } from './open-database.ts';
+import { withDatabase } from './open-database.ts';
 import { flag, type OptionValues, optional, text } from './options.ts';
 import { changeOrg, type FoundOrg, findOrg, placeOptions, type Resource } from './org.ts';
 import { renderEnd } from './run-result.ts';
@@ -53,11 +53,11 @@ async function deleteOrg(context: CommandContext, asked: OptionValues<typeof opt
       hint: 'nothing was deleted; repeat the name exactly, if it is the right organization',
     });
   }
-  return await useDatabase(await openSchema(context, { ifMissing: 'refuse' }), async (handle) => {
-    if (!dryRun) requireWritable(handle);
+  const work = async (handle: DatabaseHandle) => {
     const now = await readClock(context, handle);
     return await endOrg({ ...context, handle, found, asked, now });
-  });
+  };
+  return await withDatabase(context, work, { writes: !dryRun });
 }
 
 async function endOrg(work: Work): Promise<number> {
@@ -134,15 +134,13 @@ async function exportLastDays(work: Work): Promise<RunOutcome> {
   });
 }
 
-/** What ends with the organization. */
+/** What ends with the organization: the cells that are not settled, and how many of their numbers are missing. */
 type Ending = Awaited<ReturnType<typeof readEnding>>;
 
-async function readEnding({ handle: { db }, found: { orgId }, now }: Work) {
+async function readEnding({ handle: { db }, found: { orgId } }: Work) {
   const open = (await readOpenCells(db, orgId)).filter(({ standing }) => !isSettled(standing));
   const missing = open.filter(isMissing).reduce((sum, { days }) => sum + days, 0);
-  const devices = await readDevices(db, { orgId, day: addDays(dayAt(now()), -1) });
-  /** Numbers that are missing, the cells that are not settled, and the devices at the end of yesterday. */
-  return { missing, open, devices };
+  return { missing, open };
 }
 
 /** Whether the cells are gaps, or would be once they are late. */
@@ -150,14 +148,13 @@ function isMissing({ standing }: Pick<OpenCells, 'standing'>): boolean {
   return isGap(standing) || standing === 'waiting';
 }
 
-function renderEnding({ open, devices }: Ending, nowMs: number): Line[] {
+function renderEnding({ open }: Ending, nowMs: number): Line[] {
   const rows = open.map(({ stream, standing, reason: why, message, first, last, days }): Line[] => {
     const { label } = STANDINGS[standing];
     const state = isMissing({ standing }) ? styled('red', label) : label;
     return [state, stream, showDays({ from: first, to: last }), count(days, 'day'), message ?? why ?? ''];
   });
   return [
-    ...(devices === null ? [] : [`  ${count(devices, 'device')} at the end of yesterday`]),
     ...(rows.length === 0 ? ['  Every wanted number of it is final or accepted.'] : renderTable({ rows })),
     line`  ${styled('yellow', 'Lost for good')}: the usage of today, ${dayAt(nowMs)}, which is never read.`,
   ];

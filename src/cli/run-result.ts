@@ -84,21 +84,15 @@ export function renderPlan(
   { instanceId, from, to, orgs, cells, requests, pastHorizon }: PlanSummary,
   rate: number,
 ): Line[] {
-  const lines: Line[] = [
-    line`Instance ${styled('bold', instanceId)}: plan for ${count(orgs, 'organization')}`,
+  const head = line`Instance ${styled('bold', instanceId)}: plan for ${count(orgs, 'organization')}`;
+  const left = `${count(pastHorizon, 'day')} past the horizon left out: Losant no longer keeps them (HORIZON_DAYS)`;
+  const leftOut = pastHorizon > 0 ? [`  ${left}`] : [];
+  if (from === null || to === null) return [head, '  nothing to read', ...leftOut];
+  const time = showDuration((requests / rate) * 1_000);
+  return [
+    head,
+    `  ${showDays({ from, to })}: ${count(cells, 'number')} to read`,
+    `  ${count(requests, 'request')}, about ${time} at ${rate} per second`,
+    ...leftOut,
   ];
-  if (from === null || to === null) lines.push('  nothing to read');
-  else {
-    const time = showDuration((requests / rate) * 1_000);
-    lines.push(
-      `  ${showDays({ from, to })}: ${count(cells, 'number')} to read`,
-      `  ${count(requests, 'request')}, about ${time} at ${rate} per second`,
-    );
-  }
-  if (pastHorizon > 0) {
-    lines.push(
-      `  ${count(pastHorizon, 'day')} past the horizon left out: Losant no longer keeps them (HORIZON_DAYS)`,
-    );
-  }
-  return lines;
 }

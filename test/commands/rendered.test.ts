@@ -145,7 +145,7 @@ describe('gaps', () => {
     expect(lines[103]).toBe('  and 1,200 more (--json has all)');
   });
 
-  test('are not what is accepted or unavailable, which ends with a command for each organization', () => {
+  test('are not what is accepted or unavailable, which ends with the command that accepts it', () => {
     const known = [
       gap(1, '2026-08-03', { standing: 'unavailable', reason: 'past_horizon', message: null }),
       gap(1, '2026-07-01', { standing: 'unavailable', reason: 'past_horizon', message: null }),
@@ -163,8 +163,8 @@ describe('gaps', () => {
       'accepted: waived, agreed on 2026-11-20 (1 number)',
       `  2026-08-03  device_counts    ${orgOf(2)}  Org 2`,
       '',
-      'What is unavailable no longer comes. To accept it, with a reason in place of TEXT:',
-      `  losant-usage waive --org ${orgOf(1)} --day 2026-07-01..2026-08-03 --reason TEXT`,
+      'What is unavailable no longer comes. To accept it:',
+      `  losant-usage waive --day 2026-08-03 --org ${orgOf(1)} --stream device_counts --reason TEXT`,
     ]);
   });
 });
