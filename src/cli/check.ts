@@ -59,9 +59,6 @@ async function checkEverything(
   const { config, output } = context;
   const checking: Checking = { ...context, all: [] };
   await run(checking, 'settings', () => ({ message: config.instances.map(describeInstance).join('; ') }));
-  for (const message of config.warnings) {
-    await run(checking, 'settings', () => ({ message, hint: 'see docs/settings.md' }));
-  }
   await checkDatabase(checking);
   const probe: ProbeAnswer[] = [];
   for (const instance of config.instances) {

@@ -61,7 +61,7 @@ async function deleteOrg(context: CommandContext, asked: OptionValues<typeof opt
 }
 
 async function endOrg(work: Work): Promise<number> {
-  const { output, signal, logger, found, asked, now } = work;
+  const { output, found, asked, now } = work;
   const { organization, orgId, instance } = found;
   const { instanceId } = instance;
   const outcome = asked.dryRun ? null : await exportLastDays(work);
@@ -72,12 +72,11 @@ async function endOrg(work: Work): Promise<number> {
     line`${name} (${orgId}) of instance ${instanceId}:`,
     ...renderEnding(ending, now()),
   );
-  const printJson = (removedOn: string | null) => {
-    const facts = { instanceId, orgId, name: organization.name, isDeleted: removedOn !== null, removedOn };
-    output.printJson({ ...facts, ...ending, export: outcome?.report ?? null });
-  };
+  const isRead = outcome?.report.failures.every((failure) => failure.orgId !== orgId) ?? false;
+  const removedOn = ending.missing === 0 && isRead ? await removeOrg(work) : null;
+  const facts = { instanceId, orgId, name: organization.name, isDeleted: removedOn !== null, removedOn };
+  output.printJson({ ...facts, ...ending, export: outcome?.report ?? null });
   if (outcome === null) {
-    printJson(null);
     const quoted = organization.name.replaceAll("'", `'\\''`);
     output.print(
       'Nothing was exported or deleted (--dry-run). To export what can be read and then delete it:',
@@ -85,9 +84,7 @@ async function endOrg(work: Work): Promise<number> {
     );
     return EXIT.ok;
   }
-  const isRead = !outcome.report.failures.some((failure) => failure.orgId === orgId);
-  if (ending.missing > 0 || !isRead) {
-    printJson(null);
+  if (removedOn === null) {
     const missing = `missing are ${count(ending.missing, 'number')}`;
     const what = ending.missing > 0 ? missing : 'not all of it could be read';
     output.remark(
@@ -96,13 +93,6 @@ async function endOrg(work: Work): Promise<number> {
     );
     return outcome.refusal === null ? EXIT.incomplete : EXIT.refused;
   }
-  signal.throwIfAborted();
-  const missed = (after: Resource | null) => (after === null ? null : 'the organization is still there');
-  await changeOrg(work, found, { patch: null, missed });
-  const today = dayAt(now());
-  await recordRemoval(work, today);
-  logger.info({ org_id: orgId, instance_id: instanceId }, 'organization deleted');
-  printJson(today);
   output.print(line`Deleted: ${name}. Its numbers stay in the database.`);
   const range = rangeOf(ending.open);
   if (range !== null) {
@@ -160,20 +150,27 @@ function renderEnding({ open }: Ending, nowMs: number): Line[] {
   ];
 }
 
-/** Ends its tracks and closes what is open. */
-async function recordRemoval({ output, config, handle, found, now }: Work, today: string): Promise<void> {
+/** Deletes it in Losant, ends its tracks and closes what is open. Returns the day on which it was removed. */
+async function removeOrg(work: Work): Promise<string> {
+  const { output, config, logger, signal, handle, found, now } = work;
   const { orgId, instance } = found;
+  const { instanceId, streams, orgs: selection } = instance;
+  signal.throwIfAborted();
+  const missed = (after: Resource | null) => (after === null ? null : 'the organization is still there');
+  await changeOrg(work, found, { patch: null, missed });
+  const today = dayAt(now());
   const write = { runId: null, lease: null, now };
-  const filling = { instanceId: instance.instanceId, nowMs: now(), policy: config.policy };
-  const wanted = { ...filling, streams: instance.streams, selection: instance.orgs };
+  const filling = { instanceId, nowMs: now(), policy: config.policy };
   try {
     await markRemoved(handle.db, write, { orgIds: [orgId], today });
-    await applyTracks(handle.db, write, wanted);
+    await applyTracks(handle.db, write, { ...filling, streams, selection });
     await fillInstance(handle.db, write, filling);
   } catch (error) {
     output.remark(`Organization ${orgId} was deleted in Losant; that the next run finds out by itself.`);
     throw error;
   }
+  logger.info({ org_id: orgId, instance_id: instanceId }, 'organization deleted');
+  return today;
 }
 
 function rangeOf(cells: readonly OpenCells[]): DayRange | null {

@@ -28,16 +28,6 @@ import {
 } from './options.ts';
 import { type InstanceEnd, renderEnd, renderPlan, toDocument } from './run-result.ts';
 
-/** The longest wait, a day; a longer one is a matter for a scheduler. */
-const WAIT_MAX_SECONDS = 86_400;
-
-export const waitOption = optional(
-  'SECONDS',
-  'wait up to this long for another process',
-  whole(0, WAIT_MAX_SECONDS),
-  '0',
-);
-
 const scopeOptions = {
   instance: several('ID', 'only these instances', id('instance')),
   org: several('ID', 'only these organizations', id('organization')),
@@ -52,7 +42,7 @@ export const run = defineCommand({
   options: {
     date: optional('YYYY-MM-DD', 'read this day again, due or not', day),
     ...scopeOptions,
-    wait: waitOption,
+    wait: optional('SECONDS', 'wait up to this long for another process', whole(0, 86_400), '0'),
     end: optional('ID', 'end an instance that left the settings with yesterday', id('instance')),
   },
   async run(context, { date, end, wait, ...scope }) {

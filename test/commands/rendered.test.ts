@@ -139,12 +139,6 @@ describe('gaps', () => {
     ]);
   });
 
-  test('beyond a hundred lines of a cause are counted', () => {
-    const lines = shown(Array.from({ length: 1_300 }, (_, org) => gap(org, '2026-11-23')));
-    expect(lines).toHaveLength(109);
-    expect(lines[103]).toBe('  and 1,200 more (--json has all)');
-  });
-
   test('are not what is accepted or unavailable, which ends with the command that accepts it', () => {
     const known = [
       gap(1, '2026-08-03', { standing: 'unavailable', reason: 'past_horizon', message: null }),
