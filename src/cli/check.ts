@@ -15,7 +15,7 @@ import { type Stream, UnplaceableBodyError } from '../usage/streams/stream.ts';
 import { isGood, probeHeartbeat } from '../worker/heartbeat.ts';
 import { CheckError, type OrgTarget, type ProbeAnswer, probeOrg, readWindow, within } from './check-probe.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { CREATE_HINT, openDatabase, requireWritable, useDatabase } from './open-database.ts';
+import { openDatabase, requireCreatable, requireWritable, useDatabase } from './open-database.ts';
 import { flag, type OptionValues } from './options.ts';
 import { openReading } from './org.ts';
 
@@ -156,18 +156,16 @@ async function checkSchema(
 
 async function checkRights(handle: DatabaseHandle, isEmpty: boolean): Promise<Finding> {
   requireWritable(handle);
-  const { serverVersion, user, mayCreate, missing } = await readAccess(handle.db);
+  if (isEmpty) {
+    await requireCreatable(handle);
+    return { message: 'may create the tables' };
+  }
+  const { serverVersion, user, missing } = await readAccess(handle.db);
   const who = `The user ${user} of Postgres ${serverVersion}`;
-  if (isEmpty && !mayCreate) {
-    throw new DatabaseError('database_refused', `${who} may not create the tables`, { hint: CREATE_HINT });
-  }
-  if (missing.length > 0) {
-    throw new DatabaseError('database_refused', `${who} lacks ${missing.join(', ')}`, {
-      hint: `grant to ${user} what is missing, in schema losant_usage`,
-    });
-  }
-  const what = isEmpty ? 'create the tables' : 'read and write every table that a run writes';
-  return { message: `${who} may ${what}` };
+  if (missing.length === 0) return { message: `${who} may read and write every table that a run writes` };
+  throw new DatabaseError('database_refused', `${who} lacks ${missing.join(', ')}`, {
+    hint: `grant to ${user} what is missing, in schema losant_usage`,
+  });
 }
 
 /** The attempts per request, for brief failures only: a check that retries for minutes shows less. */

@@ -3,7 +3,7 @@ import { readSchemaState, requireSchema } from '../database/migrate.ts';
 import { createDatabase, type DatabaseOptions } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { DatabaseError } from '../errors.ts';
-import { codeOf } from '../files/whole-file.ts';
+import { readAccess } from '../queries/access.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
 import type { CommandContext } from './command.ts';
 
@@ -55,13 +55,9 @@ export async function openSchema(context: CommandContext, options: OpenOptions):
   try {
     if (createIfEmpty) requireWritable(handle);
     const autoMigrate = createIfEmpty && context.config.autoMigrate;
-    // The state is read separately, because the same refusal means something else if there are tables.
     const found = await readSchemaState(handle);
-    const applied = await requireSchema(handle, { createIfEmpty, autoMigrate, found }).catch(
-      (error: unknown) => {
-        throw found.state === 'empty' ? describeRefusal(error) : error;
-      },
-    );
+    if (createIfEmpty && found.state === 'empty') await requireCreatable(handle);
+    const applied = await requireSchema(handle, { createIfEmpty, autoMigrate, found });
     for (const migration of applied) context.logger.info({ migration }, 'migration applied');
     return handle;
   } catch (error) {
@@ -70,12 +66,13 @@ export async function openSchema(context: CommandContext, options: OpenOptions):
   }
 }
 
-export const CREATE_HINT = 'run `losant-usage migrate` as the migrator, or grant create on the database';
-
-function describeRefusal(error: unknown): unknown {
-  if (!(error instanceof DatabaseError) || codeOf(error.cause) !== '42501') return error;
-  const message = `The tables do not exist yet, and this user may not create them. ${error.message}`;
-  return new DatabaseError('database_refused', message, { hint: CREATE_HINT, cause: error });
+/** Throws if the user may not create the tables, which do not exist yet. */
+export async function requireCreatable({ db, describe }: DatabaseHandle): Promise<void> {
+  const { user, mayCreate } = await readAccess(db);
+  if (mayCreate) return;
+  const message = `The tables do not exist yet in ${describe}, and the user ${user} may not create them`;
+  const hint = 'run `losant-usage migrate` as the migrator, or grant create on the database';
+  throw new DatabaseError('database_refused', message, { hint });
 }
 
 /**
