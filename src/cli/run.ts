@@ -49,7 +49,8 @@ export const run = defineCommand({
     if (end !== null) return await endLeftInstance(context, end);
     const range = date === null ? null : { from: date, to: date };
     if (range !== null) requirePastDays(range, ['--date', '--date'], context.hostNow());
-    const request = { scope, kind: 'manual', range, force: false, waitMs: (wait ?? 0) * 1_000 } as const;
+    const wanted = { kind: 'manual', range, force: false, streams: scope.stream } as const;
+    const request = { wanted, scope, waitMs: (wait ?? 0) * 1_000 };
     // A part cannot show to the monitor that nothing is missing.
     const isPart = [range, scope.instance, scope.org, scope.stream].some((part) => part !== null);
     if (isPart || scope.dryRun) return await exportInstances(context, request);
@@ -68,13 +69,14 @@ export const backfill = defineCommand({
   async run(context, { from, to, force, ...scope }) {
     const range = { from, to: to ?? addDays(dayAt(context.hostNow()), -1) };
     requirePastDays(range, ['--from', '--to'], context.hostNow());
-    const waitMs = Number.POSITIVE_INFINITY;
-    return await exportInstances(context, { scope, kind: 'backfill', range, force, waitMs });
+    const wanted = { kind: 'backfill', range, force, streams: scope.stream } as const;
+    return await exportInstances(context, { wanted, scope, waitMs: Number.POSITIVE_INFINITY });
   },
 });
 
-interface ExportRequest extends Pick<RunOptions, 'range' | 'force'> {
-  readonly kind: 'manual' | 'backfill';
+interface ExportRequest {
+  /** What each instance is asked for. */
+  readonly wanted: Pick<RunOptions, 'kind' | 'range' | 'force' | 'streams'>;
   readonly scope: Scope;
   /** The longest wait for other processes. */
   readonly waitMs: number;
@@ -166,18 +168,15 @@ async function exportInstance(work: ExportWork, { instance, orgIds }: Part): Pro
   const { instanceId } = instance;
   try {
     const outcome = await runInstance(openInstance(work, instance, work), {
-      kind: request.kind,
+      ...request.wanted,
       runId: work.newId(),
       orgIds,
-      streams: request.scope.stream,
-      range: request.range,
-      force: request.force,
       signal,
       waitMs: Math.max(0, giveUpAtMs - hostNow()),
       onHeld: ({ message, cellsLeft }) => {
         const left = `it still has ${count(cellsLeft, 'number')} to read, which include these`;
         const due = `${count(cellsLeft, 'number')} due`;
-        output.remark(`${message}; waiting (${request.kind === 'backfill' ? left : due})`);
+        output.remark(`${message}; waiting (${request.wanted.kind === 'backfill' ? left : due})`);
       },
       onProgress: createProgress(work),
     });
@@ -231,11 +230,10 @@ async function withHeartbeat(
 /** Prints what would be read. Writes nothing. */
 async function printPlans(work: ExportWork, parts: readonly Part[]): Promise<number> {
   const { output, signal, request } = work;
-  const { kind, range, force, scope } = request;
   const plans: PlanSummary[] = [];
   for (const { instance, orgIds } of parts) {
     const opened = openInstance(work, instance, work);
-    const plan = await previewRun(opened, { kind, orgIds, streams: scope.stream, range, force, signal });
+    const plan = await previewRun(opened, { ...request.wanted, orgIds, signal });
     plans.push(plan);
     output.print(...renderPlan(plan, instance.requestsPerSecond));
   }
