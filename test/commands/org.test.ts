@@ -290,16 +290,6 @@ describe('org delete', () => {
     expect(await removedOn('Gappy')).not.toBeNull();
   });
 
-  it('does not delete what somebody else has changed meanwhile, and shows the difference', async () => {
-    changesSent();
-    proxy.afterAnswerTo(GET_ORG, () => changeElsewhere('Shared', { name: 'Kept' }));
-    const { code, stderr } = await org('delete', 'Shared', again('Shared'));
-    expect(code).toBe(2);
-    expect(stderr).toContain(': name is Kept and not Shared; ');
-    expect(changesSent()).toEqual([]);
-    expect(await removedOn('Shared')).toBeNull();
-  });
-
   it('finds out by reading back when the answer is lost', async () => {
     changesSent();
     proxy.losesAnswersTo.add('DELETE');
