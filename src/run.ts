@@ -13,13 +13,12 @@ import { type Line, styled } from './terminal/text.ts';
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   const out = new Sink(io.stdout);
   const err = new Sink(io.stderr);
-  const [json, mayColor] = [asksForJson(argv), !argv.includes('--no-color')];
-  const output = createOutput(io, { out, err }, { json, mayColor });
+  const output = createOutput(io, { out, err }, { json: asksForJson(argv) });
   let exitCode: number = EXIT.ok;
   try {
     const invocation = await parseCommandLine(argv, io.version);
     if ('text' in invocation) {
-      createOutput(io, { out, err }, { json: false, mayColor }).print(...invocation.text);
+      createOutput(io, { out, err }, { json: false }).print(...invocation.text);
     } else {
       const { command, options } = invocation;
       exitCode = await execute(command, options, { base: { ...io, output }, err });

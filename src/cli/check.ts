@@ -1,15 +1,12 @@
-import { existsSync } from 'node:fs';
-import { join, resolve } from 'node:path';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
-import { describeDatabaseError } from '../database/sqlstate.ts';
 import { DatabaseError, describeError, EXIT, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
 import { readClock, requireApiClock } from '../export/context.ts';
 import { requireApiUrl } from '../ledger/instances.ts';
 import { listOrgPages } from '../losant/org-list.ts';
 import { getInstance, getOrg } from '../losant/orgs.ts';
-import { type Access, readAccess } from '../queries/access.ts';
-import { type InstanceConfig, requireDatabaseUrl } from '../settings/config.ts';
+import { readAccess } from '../queries/access.ts';
+import type { InstanceConfig } from '../settings/config.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
@@ -18,7 +15,7 @@ import { type Stream, UnplaceableBodyError } from '../usage/streams/stream.ts';
 import { isGood, probeHeartbeat } from '../worker/heartbeat.ts';
 import { CheckError, type OrgTarget, type ProbeAnswer, probeOrg, readWindow, within } from './check-probe.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { openDatabase, requireWritable } from './open-database.ts';
+import { openDatabase, requireCreatable, requireWritable, useDatabase } from './open-database.ts';
 import { flag, type OptionValues } from './options.ts';
 import { openReading } from './org.ts';
 
@@ -62,18 +59,11 @@ async function checkEverything(
   const { config, output } = context;
   const checking: Checking = { ...context, all: [] };
   await run(checking, 'settings', () => ({ message: config.instances.map(describeInstance).join('; ') }));
-  for (const message of config.warnings) {
-    await run(checking, 'settings', () => ({ message, hint: 'see docs/settings.md' }));
-  }
-  const database = await checkDatabase(checking);
+  await checkDatabase(checking);
   const probe: ProbeAnswer[] = [];
-  try {
-    for (const instance of config.instances) {
-      const target = await checkInstance(checking, instance, database);
-      if (asked.probe && target !== null) probe.push(...(await probeOrg(target)));
-    }
-  } finally {
-    await database.handle?.close();
+  for (const instance of config.instances) {
+    const target = await checkInstance(checking, instance);
+    if (asked.probe && target !== null) probe.push(...(await probeOrg(target)));
   }
   const { heartbeatUrl } = config;
   if (heartbeatUrl !== null) await run(checking, 'heartbeat', () => checkHeartbeat(heartbeatUrl));
@@ -121,44 +111,29 @@ function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig)
   return `instance ${instanceId} at ${apiUrl}, ${which}, ${streams.join(', ')}`;
 }
 
-interface CheckedDatabase {
-  /** The handle, which its user closes; null if the database cannot be opened. */
-  readonly handle: DatabaseHandle | null;
-  readonly isAtHead: boolean;
-  /** Returns the time by the database's clock, or by this host's if that cannot be read. */
-  readonly now: () => number;
-}
-
-/** Checks connection, version, schema, rights and clock. Reads only. */
-async function checkDatabase(checking: Checking): Promise<CheckedDatabase> {
-  const none = { handle: null, isAtHead: false, now: checking.hostNow };
-  const url = requireDatabaseUrl(checking.config);
-  const folder = url.startsWith('embedded:') ? resolve(url.slice('embedded:'.length)) : null;
-  if (folder !== null && !existsSync(join(folder, 'pgdata'))) {
-    const message = `${folder} has no embedded database yet: run creates it`;
-    await run(checking, 'database', () => ({ message }));
-    return none;
-  }
-  const { value: opened } = await run(checking, 'database', async () => {
-    const handle = await openDatabase(checking, { ifMissing: 'refuse' });
-    try {
-      const access = await readAccess(handle.db);
-      const message = `${handle.describe}, Postgres ${access.serverVersion}, user ${access.user}`;
-      return { message, value: { handle, access } };
-    } catch (error) {
-      await handle.close();
-      throw describeDatabaseError(error, handle.describe) ?? error;
+/** Checks connection, schema, rights, clock, and that the numbers are of the same API. Reads only. */
+async function checkDatabase(checking: Checking): Promise<void> {
+  const { config, hostNow } = checking;
+  const { value: handle } = await run(checking, 'database', async () => {
+    const value = await openDatabase(checking, { ifMissing: 'stand_in' });
+    return { message: value.describe, value };
+  });
+  if (handle === undefined) return;
+  await useDatabase(handle, async () => {
+    const schema = await run(checking, 'schema', () => checkSchema(checking, handle));
+    await run(checking, 'rights', () => checkRights(handle, schema.value === 'empty'));
+    await run(checking, 'clock.database', async () => {
+      const now = await readClock(checking, handle);
+      return { message: describeClock(now() - hostNow()) };
+    });
+    if (schema.value !== 'at_head') return;
+    for (const instance of config.instances) {
+      await run(checking, 'api_url', async () => {
+        await requireApiUrl(handle.db, instance);
+        return { message: `the database has numbers of ${instance.apiUrl} or none yet` };
+      });
     }
   });
-  if (opened === undefined) return none;
-  const { handle, access } = opened;
-  const schema = await run(checking, 'schema', () => checkSchema(checking, handle));
-  await run(checking, 'rights', () => checkRights(handle, access, schema.value === 'empty'));
-  const clock = await run(checking, 'clock.database', async () => {
-    const value = await readClock(checking, handle);
-    return { message: describeClock(value() - checking.hostNow()), value };
-  });
-  return { handle, isAtHead: schema.value === 'at_head', now: clock.value ?? checking.hostNow };
 }
 
 function describeClock(aheadMs: number): string {
@@ -179,44 +154,29 @@ async function checkSchema(
   return { message: `at ${applied.at(-1)}, as this program`, value: state };
 }
 
-function checkRights(
-  handle: DatabaseHandle,
-  { user, mayCreate, missing }: Access,
-  isEmpty: boolean,
-): Finding {
+async function checkRights(handle: DatabaseHandle, isEmpty: boolean): Promise<Finding> {
   requireWritable(handle);
-  const may = `The user ${user} may not write to ${handle.describe}`;
-  if (isEmpty && !mayCreate) {
-    throw new DatabaseError(
-      'database_refused',
-      `${may}: the tables do not exist yet, nor may it create them`,
-      {
-        hint: 'run `losant-usage migrate` as the migrator, or grant create on the database',
-      },
-    );
+  if (isEmpty) {
+    await requireCreatable(handle);
+    return { message: 'may create the tables' };
   }
-  if (missing.length > 0) {
-    throw new DatabaseError('database_refused', `${may}: it lacks ${missing.join(', ')}`, {
-      hint: `grant to ${user} what is missing, in schema losant_usage`,
-    });
-  }
-  return { message: isEmpty ? 'may create the tables' : 'may read and write every table that a run writes' };
+  const { serverVersion, user, missing } = await readAccess(handle.db);
+  const who = `The user ${user} of Postgres ${serverVersion}`;
+  if (missing.length === 0) return { message: `${who} may read and write every table that a run writes` };
+  throw new DatabaseError('database_refused', `${who} lacks ${missing.join(', ')}`, {
+    hint: `grant to ${user} what is missing, in schema losant_usage`,
+  });
 }
 
 /** The attempts per request, for brief failures only: a check that retries for minutes shows less. */
 const ATTEMPTS = 2;
 
 /** Checks what a run asks of Losant. Returns an organization to ask more about, or null. */
-async function checkInstance(
-  checking: Checking,
-  instance: InstanceConfig,
-  { handle, isAtHead, now }: CheckedDatabase,
-): Promise<OrgTarget | null> {
+async function checkInstance(checking: Checking, instance: InstanceConfig): Promise<OrgTarget | null> {
   const { instanceId, orgs, streams } = instance;
   let aheadMs: number | null = null;
   const client = openReading(checking, instance, {
     attempts: Math.min(ATTEMPTS, checking.config.request.attempts),
-    now,
     takesAnyTime: true,
     onClock: (ms) => {
       aheadMs = ms;
@@ -230,12 +190,6 @@ async function checkInstance(
     requireApiClock(aheadMs);
     return { message: aheadMs === null ? 'not known, as it did not answer' : describeClock(aheadMs) };
   });
-  if (handle && isAtHead) {
-    await run(checking, 'api_url', async () => {
-      await requireApiUrl(handle.db, instance);
-      return { message: 'the database has numbers of this API or none yet' };
-    });
-  }
   const mayGoOn = error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind);
   if (error !== null && !mayGoOn) return null;
   const listed = await run(checking, 'instanceOrgs.get', async (signal) => {
@@ -248,7 +202,13 @@ async function checkInstance(
   });
   const orgId = orgs.kind === 'ids' ? orgs.orgIds[0] : listed.value;
   if (orgId === undefined) return null;
-  const target = { client, instanceId, orgId, day: lastCompleteDay(now()), signal: checking.signal };
+  const target = {
+    client,
+    instanceId,
+    orgId,
+    day: lastCompleteDay(checking.hostNow()),
+    signal: checking.signal,
+  };
   await run(checking, 'instanceOrg.get', async (signal) => {
     const { organization } = await getOrg(client, { instanceId, orgId, signal });
     return { message: `organization ${orgId}, ${organization.name}` };
@@ -293,25 +253,24 @@ async function checkHeartbeat(url: string): Promise<Finding> {
 /** Renders what is wrong first, then what to look at, then what is right. */
 function renderChecks(checks: readonly Check[]): Line[] {
   const failed = checks.filter(({ error }) => error !== null);
-  const good = checks.filter(({ error }) => error === null);
-  const verdict = failed.length === 1 ? 'One check failed.' : `${failed.length} checks failed.`;
-  const ordered = [
-    ...failed,
-    ...good.filter(({ hint }) => hint !== null),
-    ...good.filter(({ hint }) => hint === null),
+  const [good, look] = [
+    checks.filter(({ error, hint }) => error === null && hint === null),
+    checks.filter(({ error, hint }) => error === null && hint !== null),
   ];
+  const verdict = failed.length === 1 ? 'One check failed.' : `${failed.length} checks failed.`;
   return [
     failed.length === 0 ? styled('green', 'Everything works.') : styled('red', verdict),
-    ...ordered.flatMap(renderCheck),
+    ...failed.flatMap((check) => renderCheck(check, styled('red', 'FAILED'))),
+    ...look.flatMap((check) => renderCheck(check, styled('yellow', 'look  '))),
+    ...good.flatMap((check) => renderCheck(check, styled('green', 'ok    '))),
   ];
 }
 
-function renderCheck({ name, message, hint, error }: Check): Line[] {
+function renderCheck({ name, message, hint }: Check, state: Line): Line[] {
   // Losant's errors begin with the action, which is the name.
   const shown = message.startsWith(name) ? message : `${name}: ${message}`;
   const hints = hint === null ? [] : hint.split('\n').map((each) => `          ${each}`);
-  const good = hint === null ? styled('green', 'ok    ') : styled('yellow', 'look  ');
-  return [line`${error === null ? good : styled('red', 'FAILED')}  ${shown}`, ...hints];
+  return [line`${state}  ${shown}`, ...hints];
 }
 
 function renderProbe(answers: readonly ProbeAnswer[]): Line[] {

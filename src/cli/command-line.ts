@@ -29,18 +29,13 @@ export async function parseCommandLine(argv: readonly string[], version: string)
   const listed = commands.find(({ name }) => name === first || name === `${first} ${second}`);
   if (listed === undefined) throw unknownCommand(first, second);
   const command = await listed.load();
-  const { commonOptions, readOptions, UsageError } = await import('./options.ts');
+  const { commonOptions, readOptions } = await import('./options.ts');
   const shape = { ...command.options, ...commonOptions(command) };
   const rest = args.slice(listed.name.split(' ').length);
   if (isHelpFirst || rest.some((each) => HELP.slice(1).includes(each))) {
     return { text: await renderCommand(listed, shape) };
   }
-  try {
-    return { command, options: readOptions(rest, shape) };
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    throw new SettingsError(error.message, { hint: `losant-usage ${listed.name} --help lists its options` });
-  }
+  return { command, options: readOptions(listed.name, rest, shape) };
 }
 
 function unknownCommand(first: string, second: string): SettingsError {

@@ -1,4 +1,5 @@
 import { EXIT } from '../errors.ts';
+import { withoutPlaces } from '../export/report.ts';
 import { waiveCells } from '../ledger/waive.ts';
 import { type Gap, readGaps } from '../queries/gaps.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
@@ -9,7 +10,6 @@ import { defineCommand } from './command.ts';
 import { chooseJudged } from './instances.ts';
 import { withDatabase } from './open-database.ts';
 import { days, flag, id, reason, required, requirePastDays, several, stream } from './options.ts';
-import { withoutPlaces } from './run-result.ts';
 
 export const gaps = defineCommand({
   needs: ['database'],
@@ -44,13 +44,15 @@ export function renderGaps(found: readonly Gap[], nowMs: number): Line[] {
           ...renderCommands(example),
         ];
   if (known.length === 0) return open;
-  const unavailable = known.filter(({ standing }) => standing === 'unavailable');
+  const unavailable = known.find(({ standing }) => standing === 'unavailable');
   return [
     ...open,
     '',
     `${describe(known)} accepted or unavailable.`,
     ...renderCauses(known, nowMs),
-    ...(unavailable.length === 0 ? [] : renderAcceptance(unavailable)),
+    ...(unavailable === undefined
+      ? []
+      : ['', 'What is unavailable no longer comes. To accept it:', ...renderCommands(unavailable).slice(-1)]),
   ];
 }
 
@@ -66,17 +68,6 @@ function renderCommands({ orgId, stream: name, day }: Gap): Line[] {
     `  losant-usage explain --day ${day} ${cell}`,
     `  losant-usage waive --day ${day} ${cell} --reason TEXT`,
   ];
-}
-
-/** Renders the commands that accept what no longer comes, one for each organization. */
-function renderAcceptance(unavailable: readonly Gap[]): Line[] {
-  const rows = [...Map.groupBy(unavailable, ({ orgId }) => orgId)].map(([orgId, own]) => {
-    const all = own.map(({ day }) => day).toSorted();
-    const range = { from: all[0] ?? '', to: all.at(-1) ?? '' };
-    return [`losant-usage waive --org ${orgId} --day ${showDays(range)} --reason TEXT`];
-  });
-  const head = 'What is unavailable no longer comes. To accept it, with a reason in place of TEXT:';
-  return ['', head, ...renderTable({ rows, most: LINES_MAX })];
 }
 
 /** Renders the most frequent cause first, its days together for each stream of an organization. */

@@ -5,34 +5,27 @@ import { readInstanceNames } from '../queries/organizations.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import type { CommandContext } from './command.ts';
 
-type WithConfig = Pick<CommandContext, 'config'>;
-
-/** Returns those named, else those of the settings, else all of the database. */
-export async function chooseBilledInstances(
-  context: WithConfig,
+/** Returns the instances that a command judges: those of the settings, else all of the database. */
+export async function chooseJudged(
+  { config }: CommandContext,
   { db }: DatabaseHandle,
+): Promise<readonly string[]> {
+  const configured = config.instances.map(({ instanceId }) => instanceId);
+  return configured.length > 0 ? configured : [...(await readInstanceNames(db)).keys()];
+}
+
+/** Returns those named, else those that are judged. Throws SettingsError for one that the database does not have. */
+export async function chooseBilledInstances(
+  context: CommandContext,
+  handle: DatabaseHandle,
   wanted: readonly string[] | null,
 ): Promise<BilledInstance[]> {
-  const known = await readBilledInstances(db);
-  const ids = choose(
-    context,
-    known.map(({ instanceId }) => instanceId),
-    wanted,
-  );
+  const known = await readBilledInstances(handle.db);
+  const ids = wanted ?? (await chooseJudged(context, handle));
   const chosen = known.filter(({ instanceId }) => ids.includes(instanceId));
   const unknown = ids.filter((id) => !chosen.some(({ instanceId }) => instanceId === id));
   if (unknown.length > 0 || chosen.length === 0) throw nothingOf(unknown, known);
   return chosen;
-}
-
-/** Returns the instances that a command judges: those of the settings, else all of the database. */
-export async function chooseJudged(context: WithConfig, { db }: DatabaseHandle): Promise<readonly string[]> {
-  return choose(context, [...(await readInstanceNames(db)).keys()], null);
-}
-
-function choose({ config }: WithConfig, known: readonly string[], wanted: readonly string[] | null) {
-  const configured = config.instances.map(({ instanceId }) => instanceId);
-  return wanted ?? (configured.length > 0 ? configured : known);
 }
 
 function nothingOf(unknown: readonly string[], known: readonly BilledInstance[]): SettingsError {

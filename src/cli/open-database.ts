@@ -3,7 +3,7 @@ import { readSchemaState, requireSchema } from '../database/migrate.ts';
 import { createDatabase, type DatabaseOptions } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { DatabaseError } from '../errors.ts';
-import { codeOf } from '../files/whole-file.ts';
+import { readAccess } from '../queries/access.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
 import type { CommandContext } from './command.ts';
 
@@ -55,13 +55,9 @@ export async function openSchema(context: CommandContext, options: OpenOptions):
   try {
     if (createIfEmpty) requireWritable(handle);
     const autoMigrate = createIfEmpty && context.config.autoMigrate;
-    // The state is read separately, because the same refusal means something else if there are tables.
     const found = await readSchemaState(handle);
-    const applied = await requireSchema(handle, { createIfEmpty, autoMigrate, found }).catch(
-      (error: unknown) => {
-        throw found.state === 'empty' ? describeRefusal(error) : error;
-      },
-    );
+    if (createIfEmpty && found.state === 'empty') await requireCreatable(handle);
+    const applied = await requireSchema(handle, { createIfEmpty, autoMigrate, found });
     for (const migration of applied) context.logger.info({ migration }, 'migration applied');
     return handle;
   } catch (error) {
@@ -70,11 +66,13 @@ export async function openSchema(context: CommandContext, options: OpenOptions):
   }
 }
 
-function describeRefusal(error: unknown): unknown {
-  if (!(error instanceof DatabaseError) || codeOf(error.cause) !== '42501') return error;
-  const message = `The tables do not exist yet, and this user may not create them. ${error.message}`;
+/** Throws if the user may not create the tables, which do not exist yet. */
+export async function requireCreatable({ db, describe }: DatabaseHandle): Promise<void> {
+  const { user, mayCreate } = await readAccess(db);
+  if (mayCreate) return;
+  const message = `The tables do not exist yet in ${describe}, and the user ${user} may not create them`;
   const hint = 'run `losant-usage migrate` as the migrator, or grant create on the database';
-  return new DatabaseError('database_refused', message, { hint, cause: error });
+  throw new DatabaseError('database_refused', message, { hint });
 }
 
 /**
@@ -83,16 +81,17 @@ function describeRefusal(error: unknown): unknown {
  */
 export function requireWritable({ describe, readOnly }: Pick<DatabaseHandle, 'describe' | 'readOnly'>): void {
   if (readOnly === null) return;
-  if (readOnly.reason === 'user') {
-    const message = `Transactions of the user ${readOnly.user} on ${describe} only read`;
+  const { reason, user } = readOnly;
+  const message = {
+    user: `Transactions of the user ${user} on ${describe} only read`,
+    standby: `The server of ${describe} is a standby, which only reads`,
+    server: `Transactions on ${describe} only read, whoever begins them`,
+  }[reason];
+  if (reason === 'user') {
     const hint =
       'use the user that writes (losant_usage_writer), or set default_transaction_read_only to off for this one';
     throw new DatabaseError('database_refused', message, { hint });
   }
-  const message =
-    readOnly.reason === 'standby'
-      ? `The server of ${describe} is a standby, which only reads`
-      : `Transactions on ${describe} only read, whoever begins them`;
   throw new DatabaseError('database_failed', message, {
     hint: 'point DATABASE_URL at the primary; or see why at the server, e.g. a full disk',
   });

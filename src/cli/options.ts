@@ -160,13 +160,16 @@ export function commonOptions({
   return {
     ...(json !== false && { json: flag('print one JSON document instead of text') }),
     ...(needs !== 'none' && { config }),
-    noColor: flag('print without colours, as with NO_COLOR'),
   };
 }
 
 /** Returns the name as written on the command line, without its dashes: `dry-run` for `dryRun`. */
 function longName(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+function camelName(name: string): string {
+  return name.replaceAll(/-[a-z]/g, (letter) => letter.slice(1).toUpperCase());
 }
 
 function termOf(name: string, schema: z.ZodType | undefined): string {
@@ -197,16 +200,16 @@ export function renderOptions(shape: Options): Line[] {
   return renderTable({ rows });
 }
 
-/** A mistake in the form of the command line; whoever knows the command says where its options are listed. */
-export class UsageError extends SettingsError {}
-
-function mistake(message: string): UsageError {
-  return new UsageError(message, { hint: '' });
-}
-
-/** Throws SettingsError with the first mistake. */
-export function readOptions<O extends Options>(args: readonly string[], shape: O): OptionValues<O> {
-  const given = readGiven(args, shape);
+/** Throws SettingsError with the first mistake in the options of a command. */
+export function readOptions<O extends Options>(
+  command: string,
+  args: readonly string[],
+  shape: O,
+): OptionValues<O> {
+  const mistake: Mistake = (message) => {
+    return new SettingsError(message, { hint: `losant-usage ${command} --help lists its options` });
+  };
+  const given = readGiven(args, shape, mistake);
   const parsed = z.object(shape).safeParse(given);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
@@ -216,24 +219,22 @@ export function readOptions<O extends Options>(args: readonly string[], shape: O
   if (schema === undefined) throw parsed.error;
   if (value === undefined) throw mistake(`${termOf(name, schema)} is missing`);
   const shown = Array.isArray(value) ? value.join(',').split(',')[Number(index ?? 0)] : value;
-  throw new SettingsError(`${termOf(name, schema).replace(/ .*/, '')} ${shown}: ${issue?.message}`, {
-    hint: 'correct it and start again',
-  });
+  throw mistake(`${termOf(name, schema).replace(/ .*/, '')} ${shown}: ${issue?.message}`);
 }
 
+type Mistake = (message: string) => SettingsError;
 type Given = Record<string, string | boolean | string[]>;
 
 /** Returns the texts of each option by its name, `true` for a switch. */
-function readGiven(args: readonly string[], shape: Options): Given {
-  const names = new Map(Object.keys(shape).map((name) => [longName(name), name]));
+function readGiven(args: readonly string[], shape: Options, mistake: Mistake): Given {
   const places = placesOf(shape);
   const given: Given = {};
   /** The option that the values before this one belong to, if it takes several. */
   let list: string | undefined;
-  for (const token of tokensOf(args, names, shape)) {
+  for (const token of tokensOf(args, shape, mistake)) {
     if (token.kind === 'option-terminator') continue;
     const isOption = token.kind === 'option';
-    const name = isOption ? names.get(token.name) : (list ?? places.shift());
+    const name = isOption ? camelName(token.name) : (list ?? places.shift());
     if (name === undefined) throw mistake(`'${token.value}' is too much: it belongs to no option`);
     const { isList } = helpOf(shape[name]);
     const before = given[name];
@@ -245,22 +246,21 @@ function readGiven(args: readonly string[], shape: Options): Given {
   return given;
 }
 
-function tokensOf(args: readonly string[], names: ReadonlyMap<string, string>, shape: Options) {
-  const declared = [...names].map(([long, name]) => {
-    const type: 'boolean' | 'string' = helpOf(shape[name]).value === null ? 'boolean' : 'string';
-    return [long, { type, multiple: true }] as const;
-  });
-  const options = Object.fromEntries(declared);
+function tokensOf(args: readonly string[], shape: Options, mistake: Mistake) {
+  const options = Object.fromEntries(
+    Object.entries(shape).map(([name, schema]) => {
+      const type: 'boolean' | 'string' = helpOf(schema).value === null ? 'boolean' : 'string';
+      return [longName(name), { type, multiple: true }] as const;
+    }),
+  );
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true, tokens: true }).tokens;
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     const [, unknown] = /^Unknown option '(.*?)'/.exec(error.message) ?? [];
     if (unknown === undefined) throw mistake(error.message.replaceAll('\n', ' '));
-    const near = nearestName(
-      unknown,
-      [...names.keys()].map((long) => `--${long}`),
-    );
+    const known = Object.keys(options).map((name) => `--${name}`);
+    const near = nearestName(unknown, known);
     throw mistake(`unknown option '${unknown}'${near === null ? '' : `. Did you mean ${near}?`}`);
   }
 }

@@ -4,14 +4,14 @@ import { openInstance, readClock } from '../export/context.ts';
 import { type RunOutcome, runInstance } from '../export/run.ts';
 import { applyTracks, fillInstance } from '../ledger/fill.ts';
 import { markRemoved } from '../ledger/organizations.ts';
-import { type OpenCells, readDevices, readOpenCells } from '../queries/gaps.ts';
+import { type OpenCells, readOpenCells } from '../queries/gaps.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count, showDays } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt, latestDay } from '../usage/day.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { isGap, isSettled, STANDINGS } from '../usage/standing.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { openSchema, requireWritable, useDatabase } from './open-database.ts';
+import { withDatabase } from './open-database.ts';
 import { flag, type OptionValues, optional, text } from './options.ts';
 import { changeOrg, type FoundOrg, findOrg, placeOptions, type Resource } from './org.ts';
 import { renderEnd } from './run-result.ts';
@@ -53,15 +53,15 @@ async function deleteOrg(context: CommandContext, asked: OptionValues<typeof opt
       hint: 'nothing was deleted; repeat the name exactly, if it is the right organization',
     });
   }
-  return await useDatabase(await openSchema(context, { ifMissing: 'refuse' }), async (handle) => {
-    if (!dryRun) requireWritable(handle);
+  const work = async (handle: DatabaseHandle) => {
     const now = await readClock(context, handle);
     return await endOrg({ ...context, handle, found, asked, now });
-  });
+  };
+  return await withDatabase(context, work, { writes: !dryRun });
 }
 
 async function endOrg(work: Work): Promise<number> {
-  const { output, signal, logger, found, asked, now } = work;
+  const { output, found, asked, now } = work;
   const { organization, orgId, instance } = found;
   const { instanceId } = instance;
   const outcome = asked.dryRun ? null : await exportLastDays(work);
@@ -72,12 +72,11 @@ async function endOrg(work: Work): Promise<number> {
     line`${name} (${orgId}) of instance ${instanceId}:`,
     ...renderEnding(ending, now()),
   );
-  const printJson = (removedOn: string | null) => {
-    const facts = { instanceId, orgId, name: organization.name, isDeleted: removedOn !== null, removedOn };
-    output.printJson({ ...facts, ...ending, export: outcome?.report ?? null });
-  };
+  const isRead = outcome?.report.failures.every((failure) => failure.orgId !== orgId) ?? false;
+  const removedOn = ending.missing === 0 && isRead ? await removeOrg(work) : null;
+  const facts = { instanceId, orgId, name: organization.name, isDeleted: removedOn !== null, removedOn };
+  output.printJson({ ...facts, ...ending, export: outcome?.report ?? null });
   if (outcome === null) {
-    printJson(null);
     const quoted = organization.name.replaceAll("'", `'\\''`);
     output.print(
       'Nothing was exported or deleted (--dry-run). To export what can be read and then delete it:',
@@ -85,9 +84,7 @@ async function endOrg(work: Work): Promise<number> {
     );
     return EXIT.ok;
   }
-  const isRead = !outcome.report.failures.some((failure) => failure.orgId === orgId);
-  if (ending.missing > 0 || !isRead) {
-    printJson(null);
+  if (removedOn === null) {
     const missing = `missing are ${count(ending.missing, 'number')}`;
     const what = ending.missing > 0 ? missing : 'not all of it could be read';
     output.remark(
@@ -96,13 +93,6 @@ async function endOrg(work: Work): Promise<number> {
     );
     return outcome.refusal === null ? EXIT.incomplete : EXIT.refused;
   }
-  signal.throwIfAborted();
-  const missed = (after: Resource | null) => (after === null ? null : 'the organization is still there');
-  await changeOrg(work, found, { patch: null, missed });
-  const today = dayAt(now());
-  await recordRemoval(work, today);
-  logger.info({ org_id: orgId, instance_id: instanceId }, 'organization deleted');
-  printJson(today);
   output.print(line`Deleted: ${name}. Its numbers stay in the database.`);
   const range = rangeOf(ending.open);
   if (range !== null) {
@@ -134,15 +124,13 @@ async function exportLastDays(work: Work): Promise<RunOutcome> {
   });
 }
 
-/** What ends with the organization. */
+/** What ends with the organization: the cells that are not settled, and how many of their numbers are missing. */
 type Ending = Awaited<ReturnType<typeof readEnding>>;
 
-async function readEnding({ handle: { db }, found: { orgId }, now }: Work) {
+async function readEnding({ handle: { db }, found: { orgId } }: Work) {
   const open = (await readOpenCells(db, orgId)).filter(({ standing }) => !isSettled(standing));
   const missing = open.filter(isMissing).reduce((sum, { days }) => sum + days, 0);
-  const devices = await readDevices(db, { orgId, day: addDays(dayAt(now()), -1) });
-  /** Numbers that are missing, the cells that are not settled, and the devices at the end of yesterday. */
-  return { missing, open, devices };
+  return { missing, open };
 }
 
 /** Whether the cells are gaps, or would be once they are late. */
@@ -150,33 +138,39 @@ function isMissing({ standing }: Pick<OpenCells, 'standing'>): boolean {
   return isGap(standing) || standing === 'waiting';
 }
 
-function renderEnding({ open, devices }: Ending, nowMs: number): Line[] {
+function renderEnding({ open }: Ending, nowMs: number): Line[] {
   const rows = open.map(({ stream, standing, reason: why, message, first, last, days }): Line[] => {
     const { label } = STANDINGS[standing];
     const state = isMissing({ standing }) ? styled('red', label) : label;
     return [state, stream, showDays({ from: first, to: last }), count(days, 'day'), message ?? why ?? ''];
   });
   return [
-    ...(devices === null ? [] : [`  ${count(devices, 'device')} at the end of yesterday`]),
     ...(rows.length === 0 ? ['  Every wanted number of it is final or accepted.'] : renderTable({ rows })),
     line`  ${styled('yellow', 'Lost for good')}: the usage of today, ${dayAt(nowMs)}, which is never read.`,
   ];
 }
 
-/** Ends its tracks and closes what is open. */
-async function recordRemoval({ output, config, handle, found, now }: Work, today: string): Promise<void> {
+/** Deletes it in Losant, ends its tracks and closes what is open. Returns the day on which it was removed. */
+async function removeOrg(work: Work): Promise<string> {
+  const { output, config, logger, signal, handle, found, now } = work;
   const { orgId, instance } = found;
+  const { instanceId, streams, orgs: selection } = instance;
+  signal.throwIfAborted();
+  const missed = (after: Resource | null) => (after === null ? null : 'the organization is still there');
+  await changeOrg(work, found, { patch: null, missed });
+  const today = dayAt(now());
   const write = { runId: null, lease: null, now };
-  const filling = { instanceId: instance.instanceId, nowMs: now(), policy: config.policy };
-  const wanted = { ...filling, streams: instance.streams, selection: instance.orgs };
+  const filling = { instanceId, nowMs: now(), policy: config.policy };
   try {
     await markRemoved(handle.db, write, { orgIds: [orgId], today });
-    await applyTracks(handle.db, write, wanted);
+    await applyTracks(handle.db, write, { ...filling, streams, selection });
     await fillInstance(handle.db, write, filling);
   } catch (error) {
     output.remark(`Organization ${orgId} was deleted in Losant; that the next run finds out by itself.`);
     throw error;
   }
+  logger.info({ org_id: orgId, instance_id: instanceId }, 'organization deleted');
+  return today;
 }
 
 function rangeOf(cells: readonly OpenCells[]): DayRange | null {

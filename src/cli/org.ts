@@ -4,7 +4,6 @@ import { type LosantClient, type LosantClientOptions, openClient } from '../losa
 import { Gate } from '../losant/gate.ts';
 import { getOrg, type OrgResource } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import { aboutSetting } from '../settings/settings.ts';
 import { renderTable, styled } from '../terminal/text.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { id, type OptionValues, required } from './options.ts';
@@ -128,11 +127,9 @@ export async function changeOrg(
 }
 
 function openAdmin({ config, version, hostNow }: CommandContext, { apiUrl, domain }: InstanceConfig) {
-  const { adminToken: token, request } = config;
-  if (token === null) {
-    const { remedy } = aboutSetting('LOSANT_ADMIN_TOKEN');
-    throw new SettingsError('LOSANT_ADMIN_TOKEN is not set', { hint: remedy });
-  }
+  const { adminToken, request } = config;
+  // Commands that change something need it, so that the settings have it.
+  const token = adminToken as string;
   const userAgent = `losant-usage-export/${version}`;
   return createAdminClient({ apiUrl, domain, token, now: hostNow, timeoutMs: request.timeoutMs, userAgent });
 }

@@ -1,19 +1,15 @@
 import { describeError } from '../errors.ts';
 import type { PlanSummary } from '../export/preview.ts';
-import type { Failure, RunReport } from '../export/report.ts';
+import type { RunReport } from '../export/report.ts';
 import type { RunOutcome } from '../export/run.ts';
+import type { FailureGroup } from '../ledger/runs.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
-import { daysFrom } from '../usage/day.ts';
 
 /** The end of the export of one instance. */
 export type InstanceEnd =
-  | { readonly instanceId: string; readonly outcome: ShownOutcome }
+  | { readonly instanceId: string; readonly outcome: RunOutcome }
   | { readonly instanceId: string; readonly error: unknown };
-
-export type ShownOutcome = Pick<RunOutcome, 'report' | 'refusal'> & {
-  readonly tally: Pick<RunOutcome['tally'], 'restated' | 'restatedFinal'>;
-};
 
 /** Returns the document of `--json`. */
 export function toDocument(end: InstanceEnd): unknown {
@@ -34,7 +30,7 @@ export function renderEnd(end: InstanceEnd): Line[] {
     const what = `${count(tally.restatedFinal, 'final number')} restated by Losant`;
     lines.push(line`  ${styled('yellow', what)}: see the view losant_usage.restatements`);
   }
-  lines.push(...renderFailures(report.failures));
+  lines.push(...renderFailures(tally.groupFailures()));
   if (refusal) lines.push(`  Losant refused: ${refusal.message}`, `  ${refusal.hint}`);
   if (report.status !== 'complete') lines.push('  What is missing, and why: losant-usage gaps');
   return lines;
@@ -68,48 +64,19 @@ function renderCounts({ cells }: RunReport, restated: number): Line {
   return `  ${count(cells.planned, 'number')} asked for: ${shown.join(', ')}`;
 }
 
-/** The number of causes shown to people, and of examples for each; the document of `--json` has all. */
+/** The number of causes shown to people; the document of `--json` has all. */
 const CAUSES_SHOWN = 10;
-const EXAMPLES_SHOWN = 3;
 
-/** Groups failures by cause, so that one refused scope does not hide another failure. */
-function renderFailures(failures: readonly Failure[]): Line[] {
-  const byCause = Map.groupBy(failures, ({ code, message }) => `${code}: ${withoutPlaces(message)}`);
-  const sorted = [...byCause.values()].toSorted((a, b) => countNumbers(b) - countNumbers(a));
-  const lines = sorted.slice(0, CAUSES_SHOWN).flatMap(renderCause);
-  const hidden = sorted.length - CAUSES_SHOWN;
-  if (hidden > 0) lines.push(`  and ${count(hidden, 'cause')} more (--json lists all failures)`);
-  return lines;
-}
-
-function renderCause(failures: readonly Failure[]): Line[] {
-  const [first] = failures;
-  if (!first) return [];
-  const days = ({ from, to }: Failure) => (from === null || to === null ? [] : [showDays({ from, to })]);
-  if (first.orgId === null) {
-    return [line`  ${styled('red', first.code)}: ${[first.message, ...days(first)].join(', ')}`];
-  }
-  const orgs = new Set(failures.map(({ orgId }) => orgId)).size;
-  const text = failures.length === 1 ? first.message : withoutPlaces(first.message);
-  const rows = failures.map((each) => [each.orgId ?? '', each.stream ?? 'all streams', ...days(each)]);
-  const howMany = `${count(countNumbers(failures), 'failure')} in ${count(orgs, 'organization')}`;
-  return [
-    line`  ${styled('red', howMany)}: ${first.code}: ${text}`,
-    ...renderTable({ rows, indent: 4, most: EXAMPLES_SHOWN }),
-  ];
-}
-
-function countNumbers(failures: readonly Failure[]): number {
-  const numbers = failures.map(({ from, to }) => (from === null || to === null ? 1 : daysFrom(from, to) + 1));
-  return numbers.reduce((sum, number) => sum + number, 0);
-}
-
-/** Returns a message without ids and days, which Losant's errors put in parentheses. */
-export function withoutPlaces(message: string): string {
-  return message
-    .replaceAll(/ \((?:instance|org|days) [^()]*\)/g, '')
-    .replaceAll(/\b[0-9a-f]{24}\b/g, 'ID')
-    .replaceAll(/\b\d{4}-\d{2}-\d{2}(?:\.\.\d{4}-\d{2}-\d{2})?\b/g, 'DAY');
+function renderFailures(groups: readonly FailureGroup[]): Line[] {
+  const rows = groups.map(({ code, message, stream, cells, orgs, example }) => {
+    const where = [
+      cells > 0 ? count(cells, 'number') : '',
+      orgs > 0 ? count(orgs, 'organization') : '',
+      example === null ? '' : `e.g. ${example}`,
+    ].filter((part) => part !== '');
+    return [styled('red', code), stream ?? '', where.join(', '), message];
+  });
+  return renderTable({ rows, most: CAUSES_SHOWN });
 }
 
 /** Renders what a run would read, at so many requests per second. */
@@ -117,21 +84,15 @@ export function renderPlan(
   { instanceId, from, to, orgs, cells, requests, pastHorizon }: PlanSummary,
   rate: number,
 ): Line[] {
-  const lines: Line[] = [
-    line`Instance ${styled('bold', instanceId)}: plan for ${count(orgs, 'organization')}`,
+  const head = line`Instance ${styled('bold', instanceId)}: plan for ${count(orgs, 'organization')}`;
+  const left = `${count(pastHorizon, 'day')} past the horizon left out: Losant no longer keeps them (HORIZON_DAYS)`;
+  const leftOut = pastHorizon > 0 ? [`  ${left}`] : [];
+  if (from === null || to === null) return [head, '  nothing to read', ...leftOut];
+  const time = showDuration((requests / rate) * 1_000);
+  return [
+    head,
+    `  ${showDays({ from, to })}: ${count(cells, 'number')} to read`,
+    `  ${count(requests, 'request')}, about ${time} at ${rate} per second`,
+    ...leftOut,
   ];
-  if (from === null || to === null) lines.push('  nothing to read');
-  else {
-    const time = showDuration((requests / rate) * 1_000);
-    lines.push(
-      `  ${showDays({ from, to })}: ${count(cells, 'number')} to read`,
-      `  ${count(requests, 'request')}, about ${time} at ${rate} per second`,
-    );
-  }
-  if (pastHorizon > 0) {
-    lines.push(
-      `  ${count(pastHorizon, 'day')} past the horizon left out: Losant no longer keeps them (HORIZON_DAYS)`,
-    );
-  }
-  return lines;
 }

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
@@ -29,16 +28,6 @@ import {
 } from './options.ts';
 import { type InstanceEnd, renderEnd, renderPlan, toDocument } from './run-result.ts';
 
-/** The longest wait, a day; a longer one is a matter for a scheduler. */
-const WAIT_MAX_SECONDS = 86_400;
-
-export const waitOption = optional(
-  'SECONDS',
-  'wait up to this long for another process',
-  whole(0, WAIT_MAX_SECONDS),
-  '0',
-);
-
 const scopeOptions = {
   instance: several('ID', 'only these instances', id('instance')),
   org: several('ID', 'only these organizations', id('organization')),
@@ -53,14 +42,15 @@ export const run = defineCommand({
   options: {
     date: optional('YYYY-MM-DD', 'read this day again, due or not', day),
     ...scopeOptions,
-    wait: waitOption,
+    wait: optional('SECONDS', 'wait up to this long for another process', whole(0, 86_400), '0'),
     end: optional('ID', 'end an instance that left the settings with yesterday', id('instance')),
   },
   async run(context, { date, end, wait, ...scope }) {
     if (end !== null) return await endLeftInstance(context, end);
     const range = date === null ? null : { from: date, to: date };
     if (range !== null) requirePastDays(range, ['--date', '--date'], context.hostNow());
-    const request = { scope, kind: 'manual', range, force: false, waitMs: (wait ?? 0) * 1_000 } as const;
+    const wanted = { kind: 'manual', range, force: false, streams: scope.stream } as const;
+    const request = { wanted, scope, waitMs: (wait ?? 0) * 1_000 };
     // A part cannot show to the monitor that nothing is missing.
     const isPart = [range, scope.instance, scope.org, scope.stream].some((part) => part !== null);
     if (isPart || scope.dryRun) return await exportInstances(context, request);
@@ -79,13 +69,14 @@ export const backfill = defineCommand({
   async run(context, { from, to, force, ...scope }) {
     const range = { from, to: to ?? addDays(dayAt(context.hostNow()), -1) };
     requirePastDays(range, ['--from', '--to'], context.hostNow());
-    const waitMs = Number.POSITIVE_INFINITY;
-    return await exportInstances(context, { scope, kind: 'backfill', range, force, waitMs });
+    const wanted = { kind: 'backfill', range, force, streams: scope.stream } as const;
+    return await exportInstances(context, { wanted, scope, waitMs: Number.POSITIVE_INFINITY });
   },
 });
 
-interface ExportRequest extends Pick<RunOptions, 'range' | 'force'> {
-  readonly kind: 'manual' | 'backfill';
+interface ExportRequest {
+  /** What each instance is asked for. */
+  readonly wanted: Pick<RunOptions, 'kind' | 'range' | 'force' | 'streams'>;
   readonly scope: Scope;
   /** The longest wait for other processes. */
   readonly waitMs: number;
@@ -108,7 +99,7 @@ async function exportInstances(context: CommandContext, request: ExportRequest):
   const giveUpAtMs = context.hostNow() + request.waitMs;
   const handle = dryRun
     ? await openDatabase(context, { ifMissing: 'stand_in' })
-    : await openInTurn(context, giveUpAtMs);
+    : await openSchema(context, { ifMissing: 'create' });
   return await useDatabase(handle, async () => {
     const now = await readClock(context, handle);
     const work = { ...context, request, handle, now, gates: new Map(), giveUpAtMs };
@@ -177,18 +168,15 @@ async function exportInstance(work: ExportWork, { instance, orgIds }: Part): Pro
   const { instanceId } = instance;
   try {
     const outcome = await runInstance(openInstance(work, instance, work), {
-      kind: request.kind,
+      ...request.wanted,
       runId: work.newId(),
       orgIds,
-      streams: request.scope.stream,
-      range: request.range,
-      force: request.force,
       signal,
       waitMs: Math.max(0, giveUpAtMs - hostNow()),
       onHeld: ({ message, cellsLeft }) => {
         const left = `it still has ${count(cellsLeft, 'number')} to read, which include these`;
         const due = `${count(cellsLeft, 'number')} due`;
-        output.remark(`${message}; waiting (${request.kind === 'backfill' ? left : due})`);
+        output.remark(`${message}; waiting (${request.wanted.kind === 'backfill' ? left : due})`);
       },
       onProgress: createProgress(work),
     });
@@ -223,25 +211,6 @@ function exitCodeOfEnd(end: InstanceEnd): number {
   return report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
 }
 
-/** The interval at which a held folder is tried again. */
-const WAIT_STEP_MS = 1_000;
-
-/** Opens the database, and waits until `giveUpAtMs` for another process that has the embedded folder. */
-async function openInTurn(context: CommandContext, giveUpAtMs: number): Promise<DatabaseHandle> {
-  const { hostNow, signal, output } = context;
-  let hasSaid = false;
-  for (;;) {
-    try {
-      return await openSchema(context, { ifMissing: 'create' });
-    } catch (error) {
-      if (!(error instanceof HeldError) || hostNow() >= giveUpAtMs) throw error;
-      if (!hasSaid) output.remark(`${error.message}; waiting`);
-      hasSaid = true;
-      await sleep(WAIT_STEP_MS, undefined, { signal });
-    }
-  }
-}
-
 async function withHeartbeat(
   { config, logger, signal }: CommandContext,
   work: () => Promise<number>,
@@ -261,11 +230,10 @@ async function withHeartbeat(
 /** Prints what would be read. Writes nothing. */
 async function printPlans(work: ExportWork, parts: readonly Part[]): Promise<number> {
   const { output, signal, request } = work;
-  const { kind, range, force, scope } = request;
   const plans: PlanSummary[] = [];
   for (const { instance, orgIds } of parts) {
     const opened = openInstance(work, instance, work);
-    const plan = await previewRun(opened, { kind, orgIds, streams: scope.stream, range, force, signal });
+    const plan = await previewRun(opened, { ...request.wanted, orgIds, signal });
     plans.push(plan);
     output.print(...renderPlan(plan, instance.requestsPerSecond));
   }

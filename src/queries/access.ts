@@ -7,8 +7,6 @@ export interface Access {
   /** The server's version, e.g. `18.4`. */
   readonly serverVersion: string;
   readonly user: string;
-  /** Whether the server is a standby, or the user's transactions only read. */
-  readonly isReadOnly: boolean;
   /** Whether the user may create the schema's tables. */
   readonly mayCreate: boolean;
   /** Rights on existing tables that a run needs and the user lacks, e.g. `update on coverage`. */
@@ -38,7 +36,6 @@ export async function readAccess(db: Kysely<Schema>): Promise<Access> {
   const { rows } = await sql<Access>`
     select current_setting('server_version') as "serverVersion",
       current_user::text as "user",
-      pg_is_in_recovery() or current_setting('transaction_read_only') = 'on' as "isReadOnly",
       coalesce(
         (select has_schema_privilege(oid, 'create') and has_schema_privilege(oid, 'usage')
          from pg_namespace where nspname = ${SCHEMA_NAME}),

@@ -79,17 +79,3 @@ export async function readOpenCells(db: Kysely<Schema>, orgId: string) {
     .orderBy('stream')
     .execute();
 }
-
-/** Returns the devices at the end of an organization's day; null if they are not stored. */
-export async function readDevices(
-  db: Kysely<Schema>,
-  { orgId, day }: { readonly orgId: string; readonly day: UsageDay },
-): Promise<number | null> {
-  const row = await db
-    .selectFrom('device_counts')
-    .select('total')
-    .where('usage_date', '=', day)
-    .where('org_id', '=', orgId)
-    .executeTakeFirst();
-  return row?.total ?? null;
-}

@@ -34,7 +34,7 @@ interface Streams {
 export function createOutput(
   { stdout, stderr, env }: Streams,
   { out, err }: { out: Sink; err: Sink },
-  { json, mayColor }: { json: boolean; mayColor: boolean },
+  { json }: { json: boolean },
 ): Output {
   let hasDocument = false;
   const isShown = stdout.isTTY === true;
@@ -43,7 +43,7 @@ export function createOutput(
     isShown,
     isTerminal: isShown && stderr.isTTY === true,
     print: (...lines) => {
-      if (!json) writeLines(out, lines, mayColor && hasColors(stdout, env));
+      if (!json) writeLines(out, lines, hasColors(stdout, env));
     },
     printJson: (document) => {
       if (!json) return;
@@ -56,7 +56,7 @@ export function createOutput(
       await out.drain();
       return !out.isOver;
     },
-    remark: (...lines) => writeLines(err, lines, mayColor && hasColors(stderr, env)),
+    remark: (...lines) => writeLines(err, lines, hasColors(stderr, env)),
   };
 }
 

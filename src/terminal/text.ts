@@ -78,23 +78,6 @@ function piecesOf(content: Line): readonly Piece[] {
   return typeof content === 'string' || 'text' in content ? [content] : content;
 }
 
-/** Matches characters that take two columns: East Asian wide forms and pictographs. */
-const WIDE = new RegExp(
-  '[\\u1100-\\u115f\\u2e80-\\ua4cf\\uac00-\\ud7a3\\uf900-\\ufaff\\ufe30-\\ufe6f\\uff00-\\uff60\\uffe0-\\uffe6' +
-    '\\u{1f300}-\\u{1faff}\\u{20000}-\\u{3fffd}]',
-  'u',
-);
-
-/** Returns the number of a terminal's columns that the piece takes. */
-function widthOf(piece: Piece): number {
-  let width = 0;
-  for (const character of escapeControls(typeof piece === 'string' ? piece : piece.text)) {
-    if (/[\p{Mark}\u200d]/u.test(character)) continue;
-    width += WIDE.test(character) ? 2 : 1;
-  }
-  return width;
-}
-
 export interface Table {
   /** The titles; a table without them only has aligned columns. */
   readonly head?: readonly string[];
@@ -131,5 +114,5 @@ export function renderTable({ head, rows, right = [], indent = 2, most = rows.le
 }
 
 function cellWidth(cell: Line): number {
-  return piecesOf(cell).reduce((sum, piece) => sum + widthOf(piece), 0);
+  return renderLine(cell, { color: false }).length;
 }

@@ -22,10 +22,6 @@ export function capitalize(text: string): string {
 
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60 * SECOND_MS;
-const YEAR_MS = 365.25 * DAY_MS;
-const MONTH_MS = YEAR_MS / 12;
-/** The distance from which days are no longer counted. */
-const FAR_MS = 60 * DAY_MS;
 
 /** Returns `0.4 s`, `12 s`, `4 min 35 s`, `1 h 54 min` or `3 d 2 h`. */
 export function showDuration(ms: number): string {
@@ -56,17 +52,10 @@ export function showWhen(instant: string, nowMs: number): string {
   return `${shown} (${showDistance(Date.parse(instant) - nowMs)})`;
 }
 
-/** Returns `in 2 h`, `3 min ago`, `7 years ago`, `just now` or `in a moment`. */
+/** Returns `in 2 h`, `3 min ago`, `61 d 2 h ago`, `just now` or `in a moment`. */
 export function showDistance(ms: number): string {
   const size = Math.abs(ms);
   if (size < MINUTE_MS) return ms > 0 ? 'in a moment' : 'just now';
-  const shown = showSize(size);
+  const shown = size < HOUR_MS ? `${Math.floor(size / MINUTE_MS)} min` : showDuration(size);
   return ms < 0 ? `${shown} ago` : `in ${shown}`;
-}
-
-function showSize(ms: number): string {
-  if (ms < HOUR_MS) return `${Math.floor(ms / MINUTE_MS)} min`;
-  if (ms < FAR_MS) return showDuration(ms);
-  if (ms < 2 * YEAR_MS) return `${Math.round(ms / MONTH_MS)} months`;
-  return `${Math.floor(ms / YEAR_MS)} years`;
 }

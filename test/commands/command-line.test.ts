@@ -97,15 +97,3 @@ it.each([
   expect(stderr).not.toContain('defect');
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
 });
-
-it('a mistake is one document with --json', async () => {
-  const { code, stdout } = await runProgram(['export', '--veiw', 'x', '--json'], {});
-  expect(JSON.parse(stdout)).toEqual({
-    error: {
-      code: 'settings',
-      message: "unknown option '--veiw'. Did you mean --view?",
-      hint: 'losant-usage export --help lists its options',
-    },
-  });
-  expect(code).toBe(2);
-});

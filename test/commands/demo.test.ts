@@ -34,7 +34,7 @@ describe('demo on a terminal', { timeout: LIMIT_MS }, () => {
   let page: string;
   let ended: Ended;
   beforeAll(async () => {
-    const demo = startProgram(['demo', '--no-color'], { ...SETTINGS, TMPDIR: temp }, { isTerminal: true });
+    const demo = startProgram(['demo'], { ...SETTINGS, TMPDIR: temp, NO_COLOR: '1' }, { isTerminal: true });
     const address = () => /The console shows the same on (\S+) until/.exec(demo.stdout())?.[1];
     await until('the console is served', () => address() !== undefined, LIMIT_MS);
     shown = demo.stdout();

@@ -89,11 +89,6 @@ it('status exits 3 while organizations may be missing from the list, and says so
   );
 });
 
-it('gaps is an empty list and exit code 0 when nothing is missing', async () => {
-  expect(await look('gaps', '--json')).toMatchObject({ code: 0, stdout: '[]\n' });
-  expect(await look('gaps')).toMatchObject({ code: 0, stdout: 'No gaps.\n' });
-});
-
 // Promise (Changes): The command explain shows where a number comes from, and what became of it.
 it('explain says which answer and run a number comes from', async () => {
   const [stored] = await exported.place.query(

@@ -95,16 +95,6 @@ describe('--instance', () => {
     expect(both.code).toBe(0);
     expect(jsonOf<Report[]>(both).map(({ orgs }) => orgs)).toEqual([3, 2]);
   });
-
-  it('that is not configured is refused with exit code 2', async () => {
-    const ended = await usage(['run', '--instance', UNKNOWN]);
-    expect(ended.code).toBe(2);
-    expect(jsonOf<Refusal>(ended).error).toEqual({
-      code: 'settings',
-      message: `--instance ${UNKNOWN}: not an instance of the settings`,
-      hint: `configured are ${idOf(east)}, ${idOf(west)}`,
-    });
-  });
 });
 
 describe('--stream', () => {
