@@ -141,7 +141,9 @@ async function heal(world: World, log: string[]): Promise<string[]> {
   };
   const parts: Readonly<Record<string, () => Promise<string>>> = {
     'all trouble ends': () => endTrouble(world),
-    'everything is read again': () => readAgain(world),
+    'everything is read again': () => readAgain(world, 96),
+    // What a counterpart had before its own read spoke against a cell is gone.
+    'and once more': () => readAgain(world, 1),
     'a run two hours later': async () => `${await runLater()}`,
     'another one': async () => `${await runLater()}`,
     'the other instance runs': () => runOther(world),
@@ -174,8 +176,8 @@ async function endTrouble(world: World): Promise<string> {
   return `${code}, of the other instance ${await runOther(world)}`;
 }
 
-async function readAgain(world: World): Promise<string> {
-  await passTime(world, 96 * HOUR_MS);
+async function readAgain(world: World, afterHours: number): Promise<string> {
+  await passTime(world, afterHours * HOUR_MS);
   const days = [...world.ledger.cells.values()].map(({ day }) => day).sort();
   const range = { from: days[0] ?? dayAt(world.nowMs - DAY_MS), to: dayAt(world.nowMs - DAY_MS) };
   const args = ['backfill', '--from', range.from, '--to', range.to, '--force'];
