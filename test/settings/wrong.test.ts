@@ -1,7 +1,7 @@
 /** Each way in which a setting can be wrong, with the message: `wrong.txt` has them. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { ENOUGH, type Env, ONE, secretsFolder, UNNAMED } from './settings.ts';
+import { ENOUGH, type Env, ONE, secretsFolder } from './settings.ts';
 
 interface Wrong {
   readonly what: string;
@@ -21,12 +21,11 @@ const cases = readFileSync(`${import.meta.dirname}/wrong.txt`, 'utf8')
     const variables = rest.filter((line) => /^[A-Z_]+(=|$)/.test(line));
     const env = Object.fromEntries(
       variables.map((line) => {
-        const [name, value] = [line.replace(/=.*/, ''), /=(.*)/.exec(line)?.[1]];
-        return [name, value?.replaceAll('\\n', '\n')];
+        return [line.replace(/=.*/, ''), /=(.*)/.exec(line)?.[1]];
       }),
     );
-    const lines = following('|').map((line) => line.replaceAll('\\t', '\t'));
-    const begun = lines.map((line) => ({ ONE, UNNAMED })[line]?.trimEnd() ?? line).join('\n');
+    const lines = following('|');
+    const begun = lines.map((line) => (line === 'ONE' ? ONE.trimEnd() : line)).join('\n');
     return { what, env, file: lines.length === 0 ? undefined : begun, message: following('-') };
   });
 
