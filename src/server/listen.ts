@@ -164,8 +164,6 @@ export function refuse(access: Access, head: RequestHead): Refusal | null {
   if (method !== 'GET' && method !== 'HEAD') {
     return refusal(405, 'Only GET and HEAD are answered', { allow: 'GET, HEAD' });
   }
-  const hasBody = headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
-  if (hasBody) return refusal(413, 'A request here has no body');
   return isKnown || PROBES.includes(url.split('?', 1)[0] ?? '') ? null : requireToken(access);
 }
 

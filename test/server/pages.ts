@@ -86,7 +86,7 @@ export function viewOf(
   options: { isUp?: boolean; ageMs?: number } = {},
 ): DatabaseView {
   const { isUp = true, ageMs = 0 } = options;
-  return { isUp, reading: health === null ? null : { value: health, atMs: NOW_MS - ageMs, tookMs: 250 } };
+  return { isUp, reading: health === null ? null : { value: health, atMs: NOW_MS - ageMs } };
 }
 
 export interface Pages extends AsyncDisposable {

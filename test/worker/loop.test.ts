@@ -103,7 +103,7 @@ describe('a wake-up', () => {
     expect(progressOf()).toBeNull();
   });
 
-  test('counts requests, retries and rows', async () => {
+  test('counts requests and retries', async () => {
     const replica = await open();
     await platform.control('config', {
       faults: [
@@ -115,7 +115,6 @@ describe('a wake-up', () => {
     expect(await replica.metric(`losant_usage_requests_total{endpoint="${endpoint}",status="5xx"}`)).toBe(2);
     expect(await replica.metric(`losant_usage_requests_total{endpoint="${endpoint}",status="2xx"}`)).toBe(2);
     expect(await replica.metric('losant_usage_request_retries_total{reason="server_error"}')).toBe(2);
-    expect(await replica.metric('losant_usage_rows_total{operation="inserted"}')).toBe(8);
   });
 });
 
@@ -136,17 +135,16 @@ describe('the loop', () => {
     expect(said).toHaveLength(2);
   });
 
-  test('a wake-up in the middle of a run is counted, and another run follows', async () => {
+  test('a wake-up in the middle of a run is not lost: another run follows', async () => {
     const replica = await open();
     await platform.control('config', { latencyMs: 50 });
     const running = replica.loop.run();
     replica.loop.wake('on_time');
     await platform.control('config', { latencyMs: 0 });
     await until('both runs', async () => (await replica.metric(runs(platform, 'complete'))) === 2);
-    expect(await replica.metric('losant_usage_wakeups_total{outcome="skipped"}')).toBe(1);
     replica.loop.wake('missed');
     await until('the third', async () => (await replica.metric(runs(platform, 'complete'))) === 3);
-    expect(await replica.metric('losant_usage_wakeups_total{outcome="missed"}')).toBe(1);
+    expect(replica.logged.join('')).toContain('missed wake-up, running now');
     replica.stop.abort(new Error('enough'));
     await running;
   });
@@ -279,26 +277,27 @@ describe('the heartbeat', () => {
     expect(await pings(() => Promise.resolve(), 'revoked')).toEqual(['GET /ping/key/fail']);
   });
 
-  test('tells of a failure that goes on when it changes, and every ten minutes, as the log does', async () => {
+  test('tells of a failure that goes on at each wake-up, and not at each look between, as the log does', async () => {
     await using monitor = await startServer((_request, response) => void response.end());
-    let nowMs = Date.now();
     const instance = { ...instanceOf(platform), apiUrl: 'http://127.0.0.1:1' };
     const heartbeatUrl = `${monitor.url}/ping`;
-    const replica = await open({ heartbeatUrl, instances: [instance], attempts: 1, now: () => nowMs });
-    const errors = () => replica.logged.filter((line) => line.includes('instance not exported')).length;
-    for (let minute = 0; minute <= 30; minute += 1) {
-      await replica.runAll();
-      nowMs += 60_000;
-    }
-    expect(monitor.received.map(({ path }) => path)).toEqual(Array.from({ length: 4 }, () => '/ping/fail'));
-    expect(errors()).toBe(4);
-    nowMs = Date.now();
+    const replica = await open({ heartbeatUrl, instances: [instance], attempts: 1 });
+    const told = () => ({
+      pings: monitor.received.map(({ path }) => path.slice('/ping'.length)).join(' '),
+      errors: replica.logged.filter((line) => line.includes('instance not exported')).length,
+    });
+    const look = async (isWakeUp: boolean) => await replica.loop.runAll([instance], isWakeUp);
+    await look(false);
+    expect(told()).toEqual({ pings: '/fail', errors: 1 });
+    for (let times = 0; times < 3; times += 1) await look(false);
+    expect(told()).toEqual({ pings: '/fail', errors: 1 });
+    await look(true);
+    expect(told()).toEqual({ pings: '/fail /fail', errors: 2 });
     instance.apiUrl = platform.url;
-    await replica.runAll();
-    expect(monitor.received.map(({ path }) => path).slice(-2)).toEqual(['/ping/start', '/ping']);
+    await look(false);
     instance.apiUrl = 'http://127.0.0.1:1';
-    await replica.runAll();
-    expect(errors()).toBe(5);
+    await look(false);
+    expect(told()).toEqual({ pings: '/fail /fail /start  /fail', errors: 3 });
   });
 
   test('is silent on standby', async () => {

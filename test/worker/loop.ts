@@ -104,7 +104,7 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
   });
   const read = async (): Promise<DatabaseView> => {
     const value = await readHealth(handle.db, { nowMs: now(), instanceIds }).catch(() => null);
-    return { isUp: value !== null, reading: value === null ? null : { value, atMs: now(), tookMs: 0 } };
+    return { isUp: value !== null, reading: value === null ? null : { value, atMs: now() } };
   };
   const scrape = async () => await metrics.render(await read(), now());
   return {
@@ -115,7 +115,7 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     stop,
     statements: () => statements,
     runAll: async () => {
-      await loop.runAll(instances);
+      await loop.runAll(instances, true);
     },
     metric: async (series) => readMetric(await scrape(), series),
     close: () => handle.close(),

@@ -32,7 +32,6 @@ test('exports at the start, is ready, tells of it, and ends with 0 on SIGTERM wi
   expect(await worker.get('/healthz')).toEqual({ status: 200, text: 'ok\n' });
   expect(await worker.get('/readyz')).toEqual({ status: 200, text: 'ready\n' });
   expect(await worker.metric('losant_usage_database_up')).toBe(1);
-  expect(await worker.metric('losant_usage_wakeups_total{outcome="on_time"}')).toBe(0);
   const cells = "select count(*)::integer from losant_usage.coverage where standing = 'stored'";
   expect(await count(cells)).toBe(12);
   await until('the gauges show it', async () => {
