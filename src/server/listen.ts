@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { type AddressInfo, isIP } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import { SCRIPT_SOURCE } from '../console/page.ts';
@@ -135,8 +135,6 @@ async function begin(server: Server, host: string, port: number): Promise<void> 
 /** The address at which the server listens, and the credentials it asks of readers. */
 export interface Access {
   readonly host: string;
-  /** The name of this machine, by which it may be addressed beyond loopback. */
-  readonly hostname: string;
   /** The SHA-256 of HTTP_TOKEN; null if it is not set. */
   readonly tokenHash: Buffer | null;
 }
@@ -150,20 +148,18 @@ export interface Refusal {
 /** Probes of orchestrators, which reveal nothing but up or down. */
 const PROBES: readonly string[] = ['/healthz', '/readyz'];
 
-export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers' | 'rawHeaders'>;
+export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
 
 /** Returns the reason why a request is not answered, or null, from its head alone. */
 export function refuse(access: Access, head: RequestHead): Refusal | null {
   const { url = '', method = '', headers } = head;
   // A URL takes a backslash for a slash, and what follows two of them for a host.
   if (!url.startsWith('/') || /^\/[/\\]/.test(url)) return refusal(400, 'The request needs a plain path');
-  const isKnown = isAuthorized(access, headers.authorization);
-  const hosts = head.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host');
-  if (hosts.length !== 1) return refusal(400, 'The request needs one Host header');
-  if (!isAllowedHost(access, headers.host ?? '', isKnown)) return refusal(421, 'Not served under this name');
+  if (!isAllowedHost(access, headers.host ?? '')) return refusal(421, 'Not served under this name');
   if (method !== 'GET' && method !== 'HEAD') {
     return refusal(405, 'Only GET and HEAD are answered', { allow: 'GET, HEAD' });
   }
+  const isKnown = isAuthorized(access, headers.authorization);
   return isKnown || PROBES.includes(url.split('?', 1)[0] ?? '') ? null : requireToken(access);
 }
 
@@ -172,20 +168,15 @@ export function hashToken(token: string): Buffer {
 }
 
 /**
- * Returns whether the host name of a request is allowed, as a guard against pages of other
- * sites that let their own name point here. On loopback only its names are served; elsewhere also addresses,
- * names without a dot, and this machine's own. A request with the token may use any name.
+ * Returns whether a request may call the server by this name. On loopback, where no token may be needed, only its own
+ * names are served, against pages of other sites that let theirs point here. Elsewhere, whoever has no token gets
+ * nothing but the probes under any name.
  */
-function isAllowedHost({ host, hostname }: Access, given: string, isKnown: boolean): boolean {
-  const parsed = /^(?<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i.exec(given);
-  const name = parsed?.groups?.['name']?.toLowerCase();
+function isAllowedHost({ host }: Access, given: string): boolean {
+  const [, name] = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?$/i.exec(given) ?? [];
   // A host that no URL can contain, such as a port of 99999, would fail as one in the app.
   if (name === undefined || !URL.canParse(`http://${given}`)) return false;
-  if (isLoopback(name)) return true;
-  if (isLoopback(host)) return false;
-  const isAddress = isIP(name.replace(/^\[|\]$/g, '')) !== 0;
-  const isOwn = name === hostname.toLowerCase() || name === host.toLowerCase();
-  return isAddress || isOwn || !name.includes('.') || isKnown;
+  return isLoopback(name) || !isLoopback(host);
 }
 
 /** Admits requests with the token; without a token set, those from this machine. */

@@ -42,9 +42,9 @@ export class WorkerLoop {
   }
 
   /** Handles a wake-up. One that comes while runs are under way is not lost: new runs follow. */
-  wake(kind: Wake): void {
+  wake(isMissed = false): void {
     const { logger } = this.#options;
-    if (kind === 'missed') logger.warn('missed wake-up, running now');
+    if (isMissed) logger.warn('missed wake-up, running now');
     else if (this.#isWorking) logger.info('wake-up came during a run, another run follows when it ends');
     this.#isWoken = true;
     this.#wakeUp.abort();
@@ -148,12 +148,7 @@ export function judgeRuns(ends: readonly Pick<RunEnd, 'result'>[]): boolean | nu
   return own.length === 0 ? null : own.every(({ result }) => result === 'complete');
 }
 
-/** `missed` means that the process was paused or blocked when the wake-up was due. */
-export type Wake = 'on_time' | 'missed';
-
 export interface Schedule {
-  /** Returns false before the schedule is armed and after it is stopped. */
-  readonly isArmed: () => boolean;
   readonly nextWakeAt: () => Date | null;
   readonly stop: () => Promise<void>;
 }
@@ -162,22 +157,21 @@ export interface Schedule {
  * Calls `onWake`, which must not throw, at the times of a cron expression, in UTC. It decides nothing: due days are
  * read from the ledger, so no missed or doubled wake-up can lose a day.
  */
-export async function armSchedule(expression: string, onWake: (wake: Wake) => void): Promise<Schedule> {
-  let isArmed = true;
-  const task = createTask(expression, () => onWake('on_time'), {
+export async function armSchedule(
+  expression: string,
+  onWake: (isMissed: boolean) => void,
+): Promise<Schedule> {
+  const task = createTask(expression, () => onWake(false), {
     name: 'export',
     timezone: 'UTC',
     logger: silent,
   });
-  task.on('execution:missed', () => onWake('missed'));
+  // The process was paused or blocked when the wake-up was due.
+  task.on('execution:missed', () => onWake(true));
   await task.start();
   return {
-    isArmed: () => isArmed,
-    nextWakeAt: () => (isArmed ? task.getNextRun() : null),
-    stop: async () => {
-      isArmed = false;
-      await task.destroy();
-    },
+    nextWakeAt: () => task.getNextRun(),
+    stop: async () => await task.destroy(),
   };
 }
 

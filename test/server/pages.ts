@@ -74,9 +74,7 @@ export const STATUS: WorkerStatus = {
   host: 'test-host',
   startedAt: '2026-11-24T00:00:00.000Z',
   schedule: '15 * * * *',
-  isArmed: true,
   nextWakeAt: '2026-11-24T11:15:00.000Z',
-  isStopping: false,
   instances: [INSTANCE_STATUS],
 };
 
@@ -127,7 +125,7 @@ export async function startPages({
     ...sources,
   });
   const tokenHash = token === null ? null : hashToken(token);
-  const access = { host, hostname: 'test-host', tokenHash };
+  const access = { host, tokenHash };
   const listening: Listening = await listen(app, { access, port: 0, logger });
   const { port } = listening;
   const open = async () => {

@@ -139,10 +139,10 @@ describe('the loop', () => {
     const replica = await open();
     await platform.control('config', { latencyMs: 50 });
     const running = replica.loop.run();
-    replica.loop.wake('on_time');
+    replica.loop.wake();
     await platform.control('config', { latencyMs: 0 });
     await until('both runs', async () => (await replica.metric(runs(platform, 'complete'))) === 2);
-    replica.loop.wake('missed');
+    replica.loop.wake(true);
     await until('the third', async () => (await replica.metric(runs(platform, 'complete'))) === 3);
     expect(replica.logged.join('')).toContain('missed wake-up, running now');
     replica.stop.abort(new Error('enough'));

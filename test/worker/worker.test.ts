@@ -45,7 +45,6 @@ test('exports at the start, is ready, tells of it, and ends with 0 on SIGTERM wi
   expect(status).toMatchObject({
     worker: {
       databaseUp: true,
-      isArmed: true,
       schedule: '0 0 1 1 *',
       instances: [{ state: 'idle', trouble: null }],
     },
