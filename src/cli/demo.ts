@@ -126,8 +126,7 @@ async function showConsole(context: CommandContext): Promise<void> {
   await useDatabase(await openDatabase(context), async (reader) => {
     const sources = createSources(context, { reader, startedAtMs, loop: { statuses }, schedule });
     const app = createApp({ ...sources, metrics: createMetrics({ version, instanceIds, startedAtMs }) });
-    const access = { host: LOOPBACK, tokenHash: null };
-    const listening = await listen(app, { access, port: 0, logger });
+    const listening = await listen(app, { host: LOOPBACK, port: 0, token: null, logger });
     output.print(
       '',
       `The console shows the same on http://${LOOPBACK}:${listening.port}/ until you press Ctrl-C.`,

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import { type Access, hashToken, refuse } from '../../src/server/listen.ts';
+import { type Access, refuse } from '../../src/server/listen.ts';
 import { TOKEN } from './pages.ts';
 
-const open: Access = { host: '127.0.0.1', tokenHash: null };
-const locked: Access = { ...open, tokenHash: hashToken(TOKEN) };
+const open: Access = { host: '127.0.0.1', token: null };
+const locked: Access = { ...open, token: TOKEN };
 const wide: Access = { ...open, host: '0.0.0.0' };
 const wideLocked: Access = { ...locked, host: '0.0.0.0' };
 

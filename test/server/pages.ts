@@ -3,7 +3,7 @@ import type { DatabaseView, InstanceStatus, WorkerStatus } from '../../src/conso
 import { createLogger } from '../../src/logger.ts';
 import type { Health, InstanceHealth, StreamHealth } from '../../src/queries/health.ts';
 import { type AppSources, createApp } from '../../src/server/app.ts';
-import { hashToken, type Listening, listen } from '../../src/server/listen.ts';
+import { type Listening, listen } from '../../src/server/listen.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import { sumStandings } from '../../src/usage/standing.ts';
 
@@ -124,9 +124,7 @@ export async function startPages({
     logger,
     ...sources,
   });
-  const tokenHash = token === null ? null : hashToken(token);
-  const access = { host, tokenHash };
-  const listening: Listening = await listen(app, { access, port: 0, logger });
+  const listening: Listening = await listen(app, { host, port: 0, token, logger });
   const { port } = listening;
   const open = async () => {
     const socket = connect(port, '127.0.0.1');

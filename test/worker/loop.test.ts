@@ -102,20 +102,6 @@ describe('a wake-up', () => {
     await running;
     expect(progressOf()).toBeNull();
   });
-
-  test('counts requests and retries', async () => {
-    const replica = await open();
-    await platform.control('config', {
-      faults: [
-        { kinds: ['server_error'], every: 1, maxPerRequest: 1, actions: ['instanceOrg.deviceCounts'] },
-      ],
-    });
-    await replica.runAll();
-    const endpoint = 'instanceOrg.deviceCounts';
-    expect(await replica.metric(`losant_usage_requests_total{endpoint="${endpoint}",status="5xx"}`)).toBe(2);
-    expect(await replica.metric(`losant_usage_requests_total{endpoint="${endpoint}",status="2xx"}`)).toBe(2);
-    expect(await replica.metric('losant_usage_request_retries_total{reason="server_error"}')).toBe(2);
-  });
 });
 
 describe('the loop', () => {
@@ -263,14 +249,6 @@ describe('the heartbeat', () => {
 
   test('tells of the start and the success of a run', async () => {
     expect(await pings(() => Promise.resolve())).toEqual(['GET /ping/key/start', 'GET /ping/key']);
-  });
-
-  test('tells of a run that leaves something missing', async () => {
-    const broken = { kinds: ['server_error'], rate: 1, forever: true, actions: ['deviceCounts'] };
-    expect(await pings(() => platform.control('config', { faults: [broken] }))).toEqual([
-      'GET /ping/key/start',
-      'GET /ping/key/fail',
-    ]);
   });
 
   test('tells of a run that could not begin', async () => {

@@ -29,6 +29,8 @@ test('exports at the start, is ready, tells of it, and ends with 0 on SIGTERM wi
     worker.running.stderr().includes('"msg":"waiting for the next wake-up"'),
   );
   expect(await worker.metric(runs('complete'))).toBe(1);
+  const requests = 'losant_usage_requests_total{endpoint="instanceOrg.deviceCounts",status="2xx"}';
+  expect(await worker.metric(requests)).toBe(3);
   expect(await worker.get('/healthz')).toEqual({ status: 200, text: 'ok\n' });
   expect(await worker.get('/readyz')).toEqual({ status: 200, text: 'ready\n' });
   expect(await worker.metric('losant_usage_database_up')).toBe(1);
