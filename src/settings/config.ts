@@ -95,29 +95,19 @@ export function requireDatabaseUrl({ databaseUrl }: Pick<Config, 'databaseUrl'>)
 }
 
 /** Returns where instances are described: in the environment, or in the settings file. */
-function findInstances(
-  environment: Source,
-  configFile: string | null,
-  { needs, readFile, problems, warnings }: Reading,
-): readonly Source[] {
+function findInstances(environment: Source, configFile: string | null, reading: Reading): readonly Source[] {
   const { texts: env } = environment;
   const path = configFile ?? env['LOSANT_USAGE_CONFIG'] ?? '';
   if (configFile === null && path.trim() === '') {
-    const isDescribed = needs.includes('losant') || env['LOSANT_INSTANCE_ID'] !== undefined;
+    const isDescribed = reading.needs.includes('losant') || env['LOSANT_INSTANCE_ID'] !== undefined;
     return isDescribed ? [environment] : [];
   }
   const name = configFile === null ? 'LOSANT_USAGE_CONFIG' : '--config';
-  const file = readSettingsFile({ name, path, readFile }, problems);
-  if (file === null) return [];
   for (const variable of VARIABLES.filter((each) => each.replace(/_FILE$/, '') in instanceSettings.shape)) {
     const message = `is set, but instances are described by ${path}; remove it, or set it there`;
-    if (env[variable]?.trim()) problems.push({ name: variable, message });
+    if (env[variable]?.trim()) reading.problems.push({ name: variable, message });
   }
-  if (file.isOpen) {
-    const harm = 'can be written by other users, who could send tokens elsewhere';
-    warnings.push(`${path} ${harm}; run: chmod go-w ${path}`);
-  }
-  return file.instances;
+  return readSettingsFile({ name, path, readFile: reading.readFile }, reading);
 }
 
 /** Parses the texts of a source, and reports what is wrong with them; undefined where values are. */

@@ -16,12 +16,6 @@ export interface Source {
   readonly folder: string;
 }
 
-export interface SettingsFile {
-  readonly instances: readonly Source[];
-  /** Whether group or others may write it. */
-  readonly isOpen: boolean;
-}
-
 const text = z
   .union([z.string(), z.array(z.string()).transform((all) => all.join(','))], 'is not a text or a list')
   .refine((given) => given.trim() !== '', 'is empty; remove it, or give a value')
@@ -63,20 +57,24 @@ function onlyWith(names: readonly string[]): z.core.$ZodErrorMap {
   };
 }
 
-/** Reads the file that `name` gives. Returns null once its problems are reported. */
+/** Returns the instances of the file that `name` gives; none once its problems are reported. */
 export function readSettingsFile(
   { name, path, readFile }: { readonly name: string; readonly path: string; readonly readFile: ReadFile },
-  problems: Problem[],
-): SettingsFile | null {
+  { problems, warnings }: { readonly problems: Problem[]; readonly warnings: string[] },
+): readonly Source[] {
   const read = readNamedFile(path, readFile);
   if ('problem' in read) {
     problems.push({ name, value: path, message: read.problem, remedy: read.remedy });
-    return null;
+    return [];
+  }
+  if (((read.mode ?? 0) & 0o022) !== 0) {
+    const harm = 'can be written by other users, who could send tokens elsewhere';
+    warnings.push(`${path} ${harm}; run: chmod go-w ${path}`);
   }
   const parsed = parseYaml(read.text);
   if ('problem' in parsed) {
     problems.push({ name: path, message: parsed.problem, remedy: 'correct the file there' });
-    return null;
+    return [];
   }
   const { data, error } = structure.safeParse(parsed.content);
   for (const issue of error?.issues ?? []) {
@@ -84,11 +82,9 @@ export function readSettingsFile(
     const remedy = 'compare with deploy/losant-usage.example.yaml';
     problems.push({ name: place === '' ? path : `${path}: ${place}`, message: issue.message, remedy });
   }
-  if (data === undefined) return null;
-  const instances = data.instances.map((texts, index) => {
+  return (data?.instances ?? []).map((texts, index) => {
     return { texts, prefix: `${path}: instances[${index}].`, folder: dirname(path) };
   });
-  return { instances, isOpen: ((read.mode ?? 0) & 0o022) !== 0 };
 }
 
 /** Returns the content, in which an id is no number, or the place of the first mistake. */
