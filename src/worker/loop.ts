@@ -21,6 +21,11 @@ const INSTANCES_AT_ONCE = 4;
 /** The longest time that a timer takes; after it the loop simply waits again. */
 const FOREVER_MS = 2 ** 31 - 1;
 
+interface ToldEnd extends RunEnd {
+  /** Whether to log and report its failure. */
+  readonly isNews: boolean;
+}
+
 /** Runs every instance at the start and at each wake-up, and stands by for those of other processes. */
 export class WorkerLoop {
   readonly #options: WorkerLoopOptions & RunTools;
@@ -72,32 +77,27 @@ export class WorkerLoop {
   async runAll(instances: readonly InstanceConfig[], isWakeUp: boolean): Promise<InstanceConfig[]> {
     this.#isWorking = true;
     const heartbeat = this.#options.heartbeat.begin();
-    const ends = new Map<InstanceConfig, RunEnd>();
-    let hasNews = isWakeUp;
-    const runOne = async (each: InstanceConfig) => {
-      const before = this.#statuses.get(each.instanceId) as InstanceStatus;
-      const end = await this.#runOne(each, before, heartbeat);
-      ends.set(each, end);
-      const isNews = isWakeUp || end.trouble?.code !== before.trouble?.code;
-      hasNews ||= isNews;
-      this.#log(each.instanceId, end, { before, isNews });
-    };
+    const ends = new Map<InstanceConfig, ToldEnd>();
+    const runOne = async (each: InstanceConfig) =>
+      ends.set(each, await this.#runOne(each, { heartbeat, isWakeUp }));
     try {
       await consume(transform(INSTANCES_AT_ONCE, runOne, instances));
     } finally {
       this.#isWorking = false;
     }
-    const isGood = judgeRuns([...ends.values()]);
-    if (isGood === true || (isGood === false && hasNews)) await heartbeat.end(isGood);
+    const all = [...ends.values()];
+    const isGood = judgeRuns(all);
+    if (isGood === true || (isGood === false && all.some(({ isNews }) => isNews)))
+      await heartbeat.end(isGood);
     return [...ends].filter(([, end]) => looksAgain(end)).map(([instance]) => instance);
   }
 
   async #runOne(
     instance: InstanceConfig,
-    before: InstanceStatus,
-    heartbeat: WakeUpHeartbeat,
-  ): Promise<RunEnd> {
+    { heartbeat, isWakeUp }: { readonly heartbeat: WakeUpHeartbeat; readonly isWakeUp: boolean },
+  ): Promise<ToldEnd> {
     const { instanceId } = instance;
+    const before = this.#statuses.get(instanceId) as InstanceStatus;
     const end = await exportInstance(this.#options, instance, (progress) => {
       heartbeat.start();
       this.#statuses.set(instanceId, { ...before, state: 'working', progress });
@@ -109,14 +109,12 @@ export class WorkerLoop {
       lastRun: { finishedAt: new Date(this.#options.hostNow()).toISOString(), result: end.result },
       trouble: end.trouble,
     });
-    return end;
+    const told = { ...end, isNews: isWakeUp || end.trouble?.code !== before.trouble?.code };
+    this.#log(instanceId, told, before);
+    return told;
   }
 
-  #log(
-    instanceId: string,
-    { result, error }: RunEnd,
-    { before, isNews }: { readonly before: InstanceStatus; readonly isNews: boolean },
-  ): void {
+  #log(instanceId: string, { result, error, isNews }: ToldEnd, before: InstanceStatus): void {
     const { logger } = this.#options;
     const fields = { instance_id: instanceId };
     const isStandby = result === 'standby';
