@@ -4,7 +4,7 @@ import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { readConfig, requireDatabaseUrl } from '../../src/settings/config.ts';
 import { settingNames } from '../../src/settings/settings.ts';
-import { DATABASE_REMEDY, ENOUGH, ONE, problemsIn, secretsFolder, thrownBy } from './settings.ts';
+import { DATABASE_REMEDY, ENOUGH, type Env, ONE, problemsIn, secretsFolder, thrownBy } from './settings.ts';
 
 const settings = secretsFolder();
 
@@ -301,4 +301,36 @@ describe('a token that may change things in Losant', () => {
       'LOSANT_ADMIN_TOKEN is not set; create a token in Losant that may change organizations, and give it to this command only; or name its file in LOSANT_ADMIN_TOKEN_FILE',
     ]);
   });
+});
+
+interface Wrong {
+  readonly what: string;
+  readonly env: Env;
+  readonly file: string | undefined;
+  readonly message: readonly string[];
+}
+
+/** Each way in which a setting can be wrong, with the message: `wrong.txt` has them. */
+const wrong = readFileSync(`${import.meta.dirname}/wrong.txt`, 'utf8')
+  .trimEnd()
+  .split(/\n(?=\S)/)
+  .filter((text) => !text.startsWith('#'))
+  .map((text): Wrong => {
+    const [what = '', ...rest] = text.split('\n').map((line, index) => (index === 0 ? line : line.slice(2)));
+    const following = (mark: string) =>
+      rest.filter((line) => line.startsWith(mark)).map((line) => line.slice(mark.length).replace(/^ /, ''));
+    const variables = rest.filter((line) => /^[A-Z_]+(=|$)/.test(line));
+    const env = Object.fromEntries(
+      variables.map((line) => {
+        return [line.replace(/=.*/, ''), /=(.*)/.exec(line)?.[1]];
+      }),
+    );
+    const lines = following('|');
+    const begun = lines.map((line) => (line === 'ONE' ? ONE.trimEnd() : line)).join('\n');
+    return { what, env, file: lines.length === 0 ? undefined : begun, message: following('-') };
+  });
+
+test.each(wrong)('$what is refused', ({ env, file, message }) => {
+  expect(message).not.toEqual([]);
+  expect(settings.refusal(file === undefined ? { ...ENOUGH, ...env } : env, file)).toEqual(message);
 });
