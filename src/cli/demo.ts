@@ -115,19 +115,18 @@ async function readFirstOrg(context: CommandContext): Promise<string> {
 
 /** Serves the worker's console on a free port of loopback until the signal; no run follows. */
 async function showConsole(context: CommandContext): Promise<void> {
-  const { config, version, host, logger, hostNow, output, signal } = context;
+  const { config, version, logger, hostNow, output, signal } = context;
   const startedAtMs = hostNow();
   const lastRun = { finishedAt: new Date(startedAtMs).toISOString(), result: 'complete' as const };
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
   const statuses = instanceIds.map((instanceId) => {
     return { instanceId, state: 'idle' as const, progress: null, trouble: null, lastRun };
   });
-  const schedule = { isArmed: () => false, nextWakeAt: () => null };
+  const schedule = { nextWakeAt: () => null };
   await useDatabase(await openDatabase(context), async (reader) => {
     const sources = createSources(context, { reader, startedAtMs, loop: { statuses }, schedule });
     const app = createApp({ ...sources, metrics: createMetrics({ version, instanceIds, startedAtMs }) });
-    const access = { host: LOOPBACK, hostname: host, tokenHash: null };
-    const listening = await listen(app, { access, port: 0, logger });
+    const listening = await listen(app, { host: LOOPBACK, port: 0, token: null, logger });
     output.print(
       '',
       `The console shows the same on http://${LOOPBACK}:${listening.port}/ until you press Ctrl-C.`,

@@ -1,6 +1,6 @@
+import { z } from 'zod';
 import { EXIT, SettingsError } from '../errors.ts';
 import { type OrgPatch, orgPatch } from '../losant/admin.ts';
-import { showSteps } from '../settings/problems.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { flag, type OptionValues, required, text } from './options.ts';
@@ -80,7 +80,7 @@ export function readPatch(json: string): OrgPatch {
       : data;
   }
   const problems = error.issues.map((issue) => {
-    const place = showSteps(issue.path).slice(1) || 'the patch';
+    const place = z.core.toDotPath(issue.path) || 'the patch';
     return issue.code === 'unrecognized_keys'
       ? `- ${place} has no field ${issue.keys.join(', ')}`
       : `- ${place} ${issue.message}`;

@@ -5,7 +5,7 @@ import { describeError, EXIT, SettingsError } from '../errors.ts';
 import { readClock } from '../export/context.ts';
 import { readHealth } from '../queries/health.ts';
 import { type AppSources, createApp, createSources, openReader } from '../server/app.ts';
-import { hashToken, type Listening, listen } from '../server/listen.ts';
+import { type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
@@ -44,7 +44,7 @@ async function serveWorker(context: CommandContext): Promise<number> {
     readNow: () => readClock(context, handle),
     nextWakeAt: () => schedule.nextWakeAt(),
   });
-  const schedule: Schedule = await armSchedule(config.schedule, (kind) => loop.wake(kind));
+  const schedule: Schedule = await armSchedule(config.schedule, (isMissed) => loop.wake(isMissed));
   let listening: Listening | null = null;
   try {
     const sources = createSources(context, { reader, loop, schedule, startedAtMs });
@@ -88,14 +88,10 @@ function requireServer(url: string): void {
 }
 
 /** Serves the pages, unless they are turned off, and logs their address and how to open them. */
-async function serve(
-  { config, logger, host }: CommandContext,
-  sources: AppSources,
-): Promise<Listening | null> {
+async function serve({ config, logger }: CommandContext, sources: AppSources): Promise<Listening | null> {
   const { host: address, port, token } = config.http;
   if (port === 0) return null;
-  const access = { host: address, hostname: host, tokenHash: token === null ? null : hashToken(token) };
-  const listening = await listen(createApp(sources), { access, port, logger });
+  const listening = await listen(createApp(sources), { ...config.http, logger });
   const login = token === null ? undefined : 'any user name, HTTP_TOKEN as the password';
   const name = address.includes(':') && !address.startsWith('[') ? `[${address}]` : address;
   logger.info({ url: `http://${name}:${listening.port}/`, login }, 'pages served');

@@ -15,7 +15,6 @@ export class SlowReadingError extends Error {
 export interface Reading<T> {
   readonly value: T;
   readonly atMs: number;
-  readonly tookMs: number;
 }
 
 const REST_FACTOR = 10;
@@ -66,10 +65,9 @@ export function keepReading<T>(
   let last: Reading<T> | null = null;
   let isFailing = false;
   const shared = shareReading(async () => {
-    const since = now();
     try {
       const value = await read();
-      last = { value, atMs: now(), tookMs: now() - since };
+      last = { value, atMs: now() };
       isFailing = false;
     } catch (error) {
       if (!isFailing) onFailure(error);

@@ -47,9 +47,7 @@ export interface WorkerStatus {
   readonly host: string;
   readonly startedAt: string;
   readonly schedule: string;
-  readonly isArmed: boolean;
   readonly nextWakeAt: string | null;
-  readonly isStopping: boolean;
   readonly instances: readonly InstanceStatus[];
 }
 

@@ -81,12 +81,12 @@ export async function openReader({
 export interface SourceOptions {
   readonly reader: DatabaseHandle;
   readonly loop: { readonly statuses: readonly InstanceStatus[] };
-  readonly schedule: { readonly isArmed: () => boolean; readonly nextWakeAt: () => Date | null };
+  readonly schedule: { readonly nextWakeAt: () => Date | null };
   readonly startedAtMs: number;
 }
 
 export function createSources(serving: ServingProcess, options: SourceOptions): Omit<AppSources, 'metrics'> {
-  const { config, logger, hostNow: now, version, host, signal } = serving;
+  const { config, logger, hostNow: now, version, host } = serving;
   const { reader, loop, schedule } = options;
   const { db } = reader;
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
@@ -116,25 +116,21 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
       host,
       startedAt: new Date(options.startedAtMs).toISOString(),
       schedule: config.schedule,
-      isArmed: schedule.isArmed(),
       nextWakeAt: schedule.nextWakeAt()?.toISOString() ?? null,
-      isStopping: signal.aborted,
       instances: loop.statuses,
     }),
-    readiness: createReadiness(serving, options),
+    readiness: createReadiness(serving, reader),
   };
 }
 
 /** Says whether the database answers or refuses, without its name or the user's: anybody may ask. */
 function createReadiness(
   { hostNow: now, signal }: ServingProcess,
-  { reader, schedule }: SourceOptions,
+  reader: DatabaseHandle,
 ): () => Promise<readonly string[]> {
   const schema = shareReading(() => readSchemaState(reader), { ...READINESS, now });
   return async () => {
-    const problems: string[] = [];
-    if (signal.aborted) problems.push('the worker is ending');
-    else if (!schedule.isArmed()) problems.push('the schedule is not armed');
+    const problems = signal.aborted ? ['the worker is ending'] : [];
     try {
       const { state } = await schema();
       if (state !== 'at_head') problems.push(`the schema of the database is ${state}`);

@@ -1,6 +1,7 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { type AddressInfo, isIP } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import { SCRIPT_SOURCE } from '../console/page.ts';
@@ -9,8 +10,13 @@ import { PortError, SettingsError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { isLoopback } from '../settings/kinds.ts';
 
-export interface ListenOptions {
-  readonly access: Access;
+/** The address at which the server listens, and the token that it asks of readers; null if it is not set. */
+export interface Access {
+  readonly host: string;
+  readonly token: string | null;
+}
+
+export interface ListenOptions extends Access {
   /** The port; 0 takes a free one. */
   readonly port: number;
   readonly logger: Logger;
@@ -22,13 +28,16 @@ export interface Listening {
   close(): Promise<void>;
 }
 
-/** The time for a head, which comes in one packet or two; a slower client only occupies a connection. */
-const HEADERS_TIMEOUT_MS = 5_000;
-const REQUEST_TIMEOUT_MS = 10_000;
+const LIMITS = {
+  // A head comes in one packet or two; a slower client only occupies a connection.
+  headersTimeout: 5_000,
+  requestTimeout: 10_000,
+  keepAliveTimeout: 5_000,
+  connectionsCheckingInterval: 1_000,
+  maxHeaderSize: 8 * 1024,
+};
 /** The longest time in which nothing moves on a connection, in either direction. */
 const SILENCE_MS = 15_000;
-const KEEP_ALIVE_MS = 5_000;
-const HEAD_BYTES_MAX = 8 * 1024;
 /** The most connections: a monitor and some readers need few, and more would only cost memory. */
 const CONNECTIONS_MAX = 64;
 
@@ -49,56 +58,44 @@ const HEADERS: Readonly<Record<string, string>> = {
  * Serves the app behind the guard. Throws PortError if the port is taken or the address is not up, and SettingsError if
  * it cannot be used. Slow, oversized and malformed requests end in an error answer or a closed connection.
  */
-export async function listen(app: Hono, { access, port, logger }: ListenOptions): Promise<Listening> {
+export async function listen(app: Hono, options: ListenOptions): Promise<Listening> {
+  const { logger } = options;
   const answer = getRequestListener(app.fetch, {
     overrideGlobalObjects: false,
     errorHandler: () => new Response('This request failed\n', { status: 500 }),
   });
-  const server = createServer(
-    {
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      connectionsCheckingInterval: 1_000,
-      maxHeaderSize: HEAD_BYTES_MAX,
-    },
-    (request, response) => handle(request, response, { access, answer, logger }),
-  );
+  const server = createServer(LIMITS, (request, response) => {
+    if (!admit(options, request, response)) return;
+    answer(request, response).catch((error: unknown) => {
+      logger.error({ err: error }, 'answer failed');
+      response.destroy();
+    });
+  });
   server.maxConnections = CONNECTIONS_MAX;
   server.timeout = SILENCE_MS;
-  await begin(server, access.host, port);
+  await begin(server, options);
   server.on('error', (error) => logger.error({ err: error }, 'http server failed'));
   return {
     port: (server.address() as AddressInfo).port,
-    close: () => {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      server.close(() => resolve());
+    close: async () => {
+      const closed = once(server, 'close');
+      server.close();
       server.closeAllConnections();
-      return promise;
+      await closed;
     },
   };
 }
 
-type Answer = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
-
-function handle(
-  request: IncomingMessage,
-  response: ServerResponse,
-  { access, answer, logger }: { access: Access; answer: Answer; logger: Logger },
-): void {
+/** Returns whether a request is to be answered; it has been refused otherwise. */
+function admit(access: Access, request: IncomingMessage, response: ServerResponse): boolean {
   for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
   const refusal = refuse(access, request);
-  if (refusal) {
-    // Closing the connection also avoids reading a body that follows.
-    const plain = { 'content-type': 'text/plain; charset=utf-8', connection: 'close' };
-    response.writeHead(refusal.status, { ...refusal.headers, ...plain });
-    response.end(request.method === 'HEAD' ? undefined : refusal.text);
-    return;
-  }
-  answer(request, response).catch((error: unknown) => {
-    logger.error({ err: error }, 'answer failed');
-    response.destroy();
-  });
+  if (refusal === null) return true;
+  // Closing the connection also avoids reading a body that follows.
+  const plain = { 'content-type': 'text/plain; charset=utf-8', connection: 'close' };
+  response.writeHead(refusal.status, { ...refusal.headers, ...plain });
+  response.end(request.method === 'HEAD' ? undefined : refusal.text);
+  return false;
 }
 
 const NOT_UP =
@@ -112,33 +109,18 @@ const PASSING: Readonly<Record<string, string>> = {
   EAI_AGAIN: NOT_UP,
 };
 
-async function begin(server: Server, host: string, port: number): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once('error', reject);
-  server.listen(port, host.replace(/^\[|\]$/g, ''), resolve);
+async function begin(server: Server, { host, port }: ListenOptions): Promise<void> {
+  server.listen(port, host.replace(/^\[|\]$/g, ''));
   try {
-    await promise;
+    await once(server, 'listening');
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
     // A port may become free, and an address or name come up, by itself.
     const Refusal = Object.hasOwn(PASSING, code) ? PortError : SettingsError;
     const hint = PASSING[code] ?? 'choose another HTTP_HOST or HTTP_PORT (0 turns the server off)';
-    throw new Refusal(`Cannot listen on HTTP_HOST ${host}, HTTP_PORT ${port}: ${code}`, {
-      hint,
-      cause: error,
-    });
-  } finally {
-    server.removeListener('error', reject);
+    const message = `Cannot listen on HTTP_HOST ${host}, HTTP_PORT ${port}: ${code}`;
+    throw new Refusal(message, { hint, cause: error });
   }
-}
-
-/** The address at which the server listens, and the credentials it asks of readers. */
-export interface Access {
-  readonly host: string;
-  /** The name of this machine, by which it may be addressed beyond loopback. */
-  readonly hostname: string;
-  /** The SHA-256 of HTTP_TOKEN; null if it is not set. */
-  readonly tokenHash: Buffer | null;
 }
 
 export interface Refusal {
@@ -150,52 +132,42 @@ export interface Refusal {
 /** Probes of orchestrators, which reveal nothing but up or down. */
 const PROBES: readonly string[] = ['/healthz', '/readyz'];
 
-export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers' | 'rawHeaders'>;
+export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
 
 /** Returns the reason why a request is not answered, or null, from its head alone. */
 export function refuse(access: Access, head: RequestHead): Refusal | null {
   const { url = '', method = '', headers } = head;
   // A URL takes a backslash for a slash, and what follows two of them for a host.
   if (!url.startsWith('/') || /^\/[/\\]/.test(url)) return refusal(400, 'The request needs a plain path');
-  const isKnown = isAuthorized(access, headers.authorization);
-  const hosts = head.rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host');
-  if (hosts.length !== 1) return refusal(400, 'The request needs one Host header');
-  if (!isAllowedHost(access, headers.host ?? '', isKnown)) return refusal(421, 'Not served under this name');
+  if (!isAllowedHost(access, headers.host ?? '')) return refusal(421, 'Not served under this name');
   if (method !== 'GET' && method !== 'HEAD') {
     return refusal(405, 'Only GET and HEAD are answered', { allow: 'GET, HEAD' });
   }
-  const hasBody = headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
-  if (hasBody) return refusal(413, 'A request here has no body');
+  const isKnown = isAuthorized(access, headers.authorization);
   return isKnown || PROBES.includes(url.split('?', 1)[0] ?? '') ? null : requireToken(access);
 }
 
-export function hashToken(token: string): Buffer {
-  return createHash('sha256').update(token).digest();
-}
-
 /**
- * Returns whether the host name of a request is allowed, as a guard against pages of other
- * sites that let their own name point here. On loopback only its names are served; elsewhere also addresses,
- * names without a dot, and this machine's own. A request with the token may use any name.
+ * Returns whether a request may call the server by this name. On loopback, where no token may be needed, only its own
+ * names are served, against pages of other sites that let theirs point here. Elsewhere, whoever has no token gets
+ * nothing but the probes under any name.
  */
-function isAllowedHost({ host, hostname }: Access, given: string, isKnown: boolean): boolean {
-  const parsed = /^(?<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i.exec(given);
-  const name = parsed?.groups?.['name']?.toLowerCase();
+function isAllowedHost({ host }: Access, given: string): boolean {
+  const [, name] = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?$/i.exec(given) ?? [];
   // A host that no URL can contain, such as a port of 99999, would fail as one in the app.
   if (name === undefined || !URL.canParse(`http://${given}`)) return false;
-  if (isLoopback(name)) return true;
-  if (isLoopback(host)) return false;
-  const isAddress = isIP(name.replace(/^\[|\]$/g, '')) !== 0;
-  const isOwn = name === hostname.toLowerCase() || name === host.toLowerCase();
-  return isAddress || isOwn || !name.includes('.') || isKnown;
+  return isLoopback(name) || !isLoopback(host);
 }
 
 /** Admits requests with the token; without a token set, those from this machine. */
-function isAuthorized({ host, tokenHash }: Access, authorization: string | undefined): boolean {
-  if (tokenHash === null) return isLoopback(host);
+function isAuthorized({ host, token }: Access, authorization: string | undefined): boolean {
+  if (token === null) return isLoopback(host);
   const presented = readCredentials(authorization ?? '');
   // Hashes have one length and are compared in constant time, so that the duration reveals nothing.
-  return presented !== null && timingSafeEqual(hashToken(presented), tokenHash);
+  return (
+    presented !== null &&
+    timingSafeEqual(hash('sha256', presented, 'buffer'), hash('sha256', token, 'buffer'))
+  );
 }
 
 /** Returns the token of `Bearer`, or the password of `Basic` with any user name. */
@@ -209,8 +181,8 @@ function readCredentials(authorization: string): string | null {
   return colon === -1 ? null : pair.slice(colon + 1);
 }
 
-function requireToken({ tokenHash }: Access): Refusal {
-  if (tokenHash === null) {
+function requireToken({ token }: Access): Refusal {
+  if (token === null) {
     return refusal(
       403,
       'HTTP_HOST is not a loopback address: without HTTP_TOKEN only the probes are answered',

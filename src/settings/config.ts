@@ -4,9 +4,9 @@ import { SettingsError } from '../errors.ts';
 import { type ReadFile, readFileFromDisk, readNamedFile } from '../files/named-file.ts';
 import { nearestName, quote } from '../terminal/spelling.ts';
 import { warnOfPlainText } from './database-url.ts';
-import { readSettingsFile, type SettingsFile, type Source } from './file.ts';
+import { readSettingsFile, type Source } from './file.ts';
 import { isLoopback } from './kinds.ts';
-import { describeProblem, type Problem, settingsError, showSteps } from './problems.ts';
+import { describeProblem, type Problem, settingsError } from './problems.ts';
 import {
   aboutSetting,
   instanceSettings,
@@ -30,31 +30,31 @@ export interface ConfigOptions {
   readonly needs: readonly Need[];
 }
 
+/** What all readings of one configuration share; problems and warnings are added. */
+interface Reading {
+  readonly needs: readonly Need[];
+  readonly readFile: ReadFile;
+  readonly problems: Problem[];
+  readonly warnings: string[];
+}
+
 /** Throws one SettingsError that lists all problems, one per line, without any secret. */
 export function readConfig({ env, configFile, readFile = readFileFromDisk, needs }: ConfigOptions) {
-  const problems: Problem[] = [];
-  const openFiles = new Set<string>();
-  const watchedRead: ReadFile = (path) => {
-    const content = readFile(path);
-    if (((content.mode ?? 0) & 0o022) !== 0) openFiles.add(path);
-    return content;
-  };
-  const reading: Reading = { needs, readFile: watchedRead, problems };
-  const { top, instances } = findSources(env, configFile, reading);
-  const parsed = instances.map((source) => {
+  const reading: Reading = { needs, readFile, problems: unknownOf(env), warnings: [] };
+  const { problems, warnings } = reading;
+  const environment = { texts: env, prefix: '', folder: '' };
+  const instances = findInstances(environment, configFile, reading).flatMap((source) => {
     const values = parseTexts(instanceSettings, source, reading);
-    return values === null ? [] : [toInstance(values, source, readFile)];
+    return values === undefined ? [] : [toInstance(values, source, readFile)];
   });
-  const shared = parseTexts(sharedSettings, top, reading);
-  if (shared !== null) problems.push(...contradictionsOf(shared, top));
-  if (problems.length > 0 || shared === null) throw settingsError(problems);
-  const harm = 'can be written by other users, who could send tokens elsewhere';
+  const shared = parseTexts(sharedSettings, environment, reading);
+  if (problems.length > 0 || shared === undefined) throw settingsError(problems);
   return {
     /** The instances; empty only if none is set and the command does not need Losant. */
-    instances: parsed.flat(),
+    instances,
     databaseUrl: shared.DATABASE_URL,
     /** Reads DATABASE_URL again, so that a new password needs no restart. Throws SettingsError. */
-    readDatabaseUrl: () => readAgain('DATABASE_URL', top, readFile),
+    readDatabaseUrl: () => readAgain('DATABASE_URL', environment, readFile),
     autoMigrate: shared.AUTO_MIGRATE,
     schedule: shared.SCHEDULE,
     policy: {
@@ -69,13 +69,9 @@ export function readConfig({ env, configFile, readFile = readFileFromDisk, needs
     heartbeatUrl: shared.HEARTBEAT_URL,
     logLevel: shared.LOG_LEVEL,
     adminToken: shared.LOSANT_ADMIN_TOKEN,
-    warnings: [
-      ...[...openFiles].map((each) => `${each} ${harm}; run: chmod go-w ${each}`),
-      ...warnOfMisspelt(env),
-      ...warningsOf(shared),
-    ],
+    warnings: [...warnings, ...warnOfMisspelt(env), ...warningsOf(shared)],
     /** The settings that hold for all instances and where each comes from, without secrets. */
-    origins: settingNames.filter((name) => name in sharedSettings.shape).map((name) => originOf(name, top)),
+    origins: settingNames.filter((name) => name in sharedSettings.shape).map((name) => originOf(name, env)),
   };
 }
 
@@ -98,49 +94,40 @@ export function requireDatabaseUrl({ databaseUrl }: Pick<Config, 'databaseUrl'>)
   throw new SettingsError('DATABASE_URL is not set', { hint: aboutSetting('DATABASE_URL').remedy });
 }
 
-interface Reading {
-  readonly needs: readonly Need[];
-  readonly readFile: ReadFile;
-  readonly problems: Problem[];
-}
-
-/** Returns the environment, or the settings file with it: an instance is described by one of both. */
-function findSources(
-  env: Source['texts'],
-  configFile: string | null,
-  { needs, readFile, problems }: Reading,
-): Pick<SettingsFile, 'top' | 'instances'> {
-  const top = { texts: env, places: {}, folder: '' };
+/** Returns where instances are described: in the environment, or in the settings file. */
+function findInstances(environment: Source, configFile: string | null, reading: Reading): readonly Source[] {
+  const { texts: env } = environment;
   const path = configFile ?? env['LOSANT_USAGE_CONFIG'] ?? '';
   if (configFile === null && path.trim() === '') {
-    problems.push(...unknownOf(env, []));
-    const isDescribed = needs.includes('losant') || env['LOSANT_INSTANCE_ID'] !== undefined;
-    return { top, instances: isDescribed ? [top] : [] };
+    const isDescribed = reading.needs.includes('losant') || env['LOSANT_INSTANCE_ID'] !== undefined;
+    return isDescribed ? [environment] : [];
   }
   const name = configFile === null ? 'LOSANT_USAGE_CONFIG' : '--config';
-  const file = readSettingsFile({ name, path, env }, readFile, problems);
-  // An invalid file leaves open which variables it names.
-  if (file !== null) problems.push(...unknownOf(env, file.tokenVariables));
-  return file ?? { top, instances: [] };
+  for (const variable of VARIABLES.filter((each) => each.replace(/_FILE$/, '') in instanceSettings.shape)) {
+    const message = `is set, but instances are described by ${path}; remove it, or set it there`;
+    if (env[variable]?.trim()) reading.problems.push({ name: variable, message });
+  }
+  return readSettingsFile({ name, path, readFile: reading.readFile }, reading);
 }
 
-/** Parses the texts of a source. Returns null once the problems are reported. */
+/** Parses the texts of a source, and reports what is wrong with them; undefined where values are. */
 function parseTexts<S extends z.ZodRawShape>(schema: z.ZodObject<S>, source: Source, reading: Reading) {
-  const before = reading.problems.length;
+  const { problems } = reading;
+  const before = problems.length;
   const names = settingNames.filter((name) => name in schema.shape);
   const raw = Object.fromEntries(names.map((name) => [name, readText(name, source, reading)]));
-  const reported = reading.problems.slice(before).map(({ name }) => name);
+  const reported = problems.slice(before).map(({ name }) => name);
   const { data, error } = schema.safeParse(raw, { reportInput: true });
   const found = (error?.issues ?? []).map((issue) => describeIssue(issue, source));
-  reading.problems.push(...found.filter(({ name }) => !reported.includes(name)));
-  return reading.problems.length > before || data === undefined ? null : data;
+  problems.push(...found.filter(({ name }) => !reported.includes(name)));
+  return data;
 }
 
 /** Returns a text for the schema: null if it is not needed, undefined if it is not given, or wrong and reported. */
 function readText(
   name: SettingName,
   source: Source,
-  { needs, ...reading }: Reading,
+  { needs, readFile, problems }: Omit<Reading, 'warnings'>,
 ): string | null | undefined {
   const { isSecret, refusesEmpty, neededBy } = aboutSetting(name);
   if (neededBy !== undefined && !needs.includes(neededBy)) return null;
@@ -148,49 +135,34 @@ function readText(
   const path = source.texts[`${name}_FILE`];
   const isGiven = text !== undefined && (refusesEmpty === true || text.trim() !== '');
   if (!isSecret || path === undefined || path.trim() === '') return isGiven ? text : undefined;
-  const place = placeOf(`${name}_FILE`, source);
   if (isGiven) {
-    const message = `and ${place} are both set; keep one of them`;
-    reading.problems.push({ name: placeOf(name, source), message });
+    problems.push({ name, message: `and ${name}_FILE are both set; keep one of them` });
     return undefined;
   }
-  const read = readNamedFile(resolve(source.folder, path), reading.readFile);
+  const read = readNamedFile(resolve(source.folder, path), readFile);
   const content = 'text' in read ? read.text.replace(/[\r\n]+$/, '') : '';
   if (content.trim() !== '') return content;
   // The value is shown only if it looks like a path: it might be the secret itself, given instead of its file.
   const value = !path.includes('://') && (isAbsolute(path) || /^\.\.?[/\\]/.test(path)) ? path : null;
   const [message, remedy] =
     'problem' in read ? [read.problem, read.remedy] : ['names an empty file', 'write the secret into it'];
-  reading.problems.push({ name: place, value, message, remedy });
+  problems.push({ name: `${source.prefix}${name}_FILE`, value, message, remedy });
   return undefined;
 }
 
-/** Returns where a variable has its value, or would have it. */
-function placeOf(variable: string, { places }: Source): string {
-  return places[variable] ?? variable;
-}
-
-function describeIssue({ path, input, message }: z.core.$ZodIssue, source: Source): Problem {
-  const [first, ...steps] = path;
-  const name = first as SettingName;
-  const { isSecret, remedy } = aboutSetting(name);
-  const file = `${name}_FILE`;
-  const isInFile = isSecret && !source.texts[name]?.trim() && source.texts[file]?.trim();
-  const place = placeOf(isInFile ? file : name, source);
+function describeIssue({ path, input, message }: z.core.$ZodIssue, { texts, prefix }: Source): Problem {
+  const setting = path[0] as SettingName;
+  const { isSecret, remedy } = aboutSetting(setting);
+  const isInFile = !texts[setting]?.trim() && (prefix !== '' || texts[`${setting}_FILE`]?.trim());
+  const name = `${prefix}${setting}${isSecret && isInFile ? '_FILE' : ''}`;
   if (input === undefined) {
-    const orFile = isSecret ? `; or name its file in ${placeOf(file, source)}` : '';
-    return { name: place, message: 'is not set', remedy: `${remedy}${orFile}` };
+    const orFile = isSecret && !isInFile ? `; or name its file in ${setting}_FILE` : '';
+    return { name, message: 'is not set', remedy: `${remedy}${orFile}` };
   }
   // A part of a URL may be a password or token.
   const value = typeof input === 'string' || typeof input === 'number' ? `${input}` : '';
   const isShown = !isSecret && value !== '' && !/[@?#]/.test(value);
-  // An entry of a list is identified by its value.
-  return {
-    name: isShown ? place : `${place}${showSteps(steps)}`,
-    value: isShown ? value : null,
-    message,
-    remedy,
-  };
+  return { name, value: isShown ? value : null, message, remedy };
 }
 
 /** Reads one secret again, from where it was. Throws SettingsError. */
@@ -204,34 +176,16 @@ function readAgain(name: 'DATABASE_URL' | 'LOSANT_API_TOKEN', source: Source, re
   throw new SettingsError(describeProblem(problem), { hint: 'it is read again at the next run' });
 }
 
-/** Returns what is wrong with settings that are each valid but contradict one another. */
-function contradictionsOf(shared: z.output<typeof sharedSettings>, source: Source): Problem[] {
-  const { READ_AT_HOURS: readAtHours, FINAL_AT_HOURS: finalAtHours, HORIZON_DAYS: horizonDays } = shared;
-  const lastHours = readAtHours.at(-1) ?? 0;
-  // The day must still be inside the horizon on the date on which the checkpoint comes.
-  const neededDays = Math.floor(lastHours / 24) + 1;
-  const after = `the last checkpoint of ${placeOf('READ_AT_HOURS', source)}, ${lastHours} hours`;
-  const problems: Problem[] = [];
-  if (finalAtHours > lastHours) {
-    const message = `is later than ${after}: no day would become final; use at most ${lastHours}`;
-    problems.push({ name: placeOf('FINAL_AT_HOURS', source), value: `${finalAtHours}`, message });
-  }
-  if (horizonDays < neededDays) {
-    const message = `ends before ${after}; use at least ${neededDays}`;
-    problems.push({ name: placeOf('HORIZON_DAYS', source), value: `${horizonDays}`, message });
-  }
-  return problems;
-}
-
 const VARIABLES = settingNames.flatMap((name) =>
   aboutSetting(name).isSecret ? [name, `${name}_FILE`] : [name],
 );
 const LOSANT_VARIABLES = ['LOSANT_USAGE_CONFIG', ...VARIABLES.filter((name) => name.startsWith('LOSANT_'))];
 
 /** Returns the `LOSANT_*` variables that are no settings, most likely misspelt. */
-function unknownOf(env: Source['texts'], known: readonly string[]): Problem[] {
-  const all = [...LOSANT_VARIABLES, ...known];
-  const unknown = Object.keys(env).filter((name) => name.startsWith('LOSANT_') && !all.includes(name));
+function unknownOf(env: Source['texts']): Problem[] {
+  const unknown = Object.keys(env).filter(
+    (name) => name.startsWith('LOSANT_') && !LOSANT_VARIABLES.includes(name),
+  );
   return unknown.sort().map((name) => {
     const rest = name.slice('LOSANT_'.length);
     const near = VARIABLES.includes(rest) ? rest : nearestName(name, LOSANT_VARIABLES);
@@ -262,12 +216,11 @@ function warningsOf(shared: z.output<typeof sharedSettings>): string[] {
   ];
 }
 
-/** Returns the value of a setting and where it comes from: `default`, `environment`, or the place in the file. */
-function originOf(name: SettingName, source: Source) {
-  const { isSecret } = aboutSetting(name);
-  const text = source.texts[name]?.trim();
-  const path = isSecret ? source.texts[`${name}_FILE`]?.trim() : undefined;
+/** Returns the value of a setting of the environment, and whether it is set there. */
+function originOf(name: SettingName, env: Source['texts']) {
+  const text = env[name]?.trim();
+  const path = aboutSetting(name).isSecret ? env[`${name}_FILE`]?.trim() : undefined;
   if (!text && !path) return { name, value: usualValue(name) ?? 'not set', from: 'default' };
-  const shown = isSecret ? 'set' : text;
-  return { name, value: (text && shown) || `in ${path}`, from: source.places[name] ?? 'environment' };
+  const shown = aboutSetting(name).isSecret ? 'set' : text;
+  return { name, value: (text && shown) || `in ${path}`, from: 'environment' };
 }

@@ -35,7 +35,7 @@ function partsOf(url: string): { hosts: string; parameters: URLSearchParams } {
 }
 
 /** Returns the problem of a database URL and its remedy, without the URL; null if it has none. */
-export function describeUrlProblem(url: string): string | null {
+function describeUrlProblem(url: string): string | null {
   const { hosts, parameters } = partsOf(url);
   if (hosts.includes(',')) return 'names several hosts; name the one that writes, or a name that follows it';
   const unknown = [...parameters.keys()].find((each) => !PARAMETERS.includes(each));
@@ -51,25 +51,15 @@ export function describeUrlProblem(url: string): string | null {
   return `has an sslmode that is not known, which would mean no encryption; use ${oneOf(SSL_MODES)}`;
 }
 
-/** How the connection to the server of a URL is protected; `local` never leaves this machine. */
-export type Encryption = 'verified' | 'unverified' | 'none' | 'local';
-
-/** Returns what a URL asks for. With TLS asked for, nothing connects without. */
-export function encryptionOf(url: string): Encryption {
-  const { hosts, parameters } = partsOf(url);
-  const mode = parameters.get('sslmode') ?? 'disable';
-  if (mode === 'no-verify') return 'unverified';
-  if (mode !== 'disable') {
-    return parameters.has('uselibpqcompat') && mode !== 'verify-full' ? 'unverified' : 'verified';
-  }
-  const host = hosts.replace(/:\d*$/, '');
-  const isSocket = host === '' || host.startsWith('%2F') || (parameters.get('host') ?? '').startsWith('/');
-  return url.startsWith('embedded:') || isSocket || isLoopback(host) ? 'local' : 'none';
-}
-
 /** Returns the warning about a connection that others can read; null for every other. */
 export function warnOfPlainText(url: string | null): string | null {
-  if (url === null || encryptionOf(url) !== 'none') return null;
+  if (url === null || url.startsWith('embedded:')) return null;
+  const { hosts, parameters } = partsOf(url);
+  const host = hosts.replace(/:\d*$/, '');
+  const isSocket = host === '' || host.startsWith('%2F') || (parameters.get('host') ?? '').startsWith('/');
+  // With TLS asked for, nothing connects without.
+  const isEncrypted = (parameters.get('sslmode') ?? 'disable') !== 'disable';
+  if (isSocket || isLoopback(host) || isEncrypted) return null;
   return (
     'DATABASE_URL: password and numbers are sent unencrypted; ' +
     'add ?sslmode=verify-full, unless nobody can listen in between'

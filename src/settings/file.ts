@@ -1,187 +1,100 @@
-/** The settings file: its structure, and the texts in it. What they mean is checked with those of the environment. */
-import { createRequire } from 'node:module';
+/** The settings file: a list of instances, each in the names of the variables. All else is in the environment. */
 import { dirname } from 'node:path';
-import type * as Yaml from 'yaml';
+import { parse, YAMLParseError } from 'yaml';
 import { z } from 'zod';
 import { type ReadFile, readNamedFile } from '../files/named-file.ts';
 import { nearestName } from '../terminal/spelling.ts';
-import { type Problem, showSteps } from './problems.ts';
-import { sharedSettings } from './settings.ts';
+import type { Problem } from './problems.ts';
+import { instanceSettings } from './settings.ts';
 
-/** Texts by the variables that they stand for: the environment, or a part of the settings file. */
+/** Texts by setting: the environment, or an instance of the settings file. */
 export interface Source {
   readonly texts: Readonly<Record<string, string | undefined>>;
-  /** The places in the file, for messages; a variable without one is in the environment. */
-  readonly places: Readonly<Record<string, string>>;
+  /** The text before a name in messages: the place in the file, or nothing. */
+  readonly prefix: string;
   /** The folder that relative paths start from; empty for the current one. */
   readonly folder: string;
 }
 
-export interface SettingsFile {
-  /** The settings for all instances: those of the file, and the environment for all others. */
-  readonly top: Source;
-  readonly instances: readonly Source[];
-  /** The variables that instances name for their tokens. */
-  readonly tokenVariables: readonly string[];
-}
-
-/** The keys of an instance, with the variables that they stand for. `tokenVariable` names a variable of any name. */
-const INSTANCE_KEYS = {
-  id: 'LOSANT_INSTANCE_ID',
-  tokenFile: 'LOSANT_API_TOKEN_FILE',
-  tokenVariable: 'LOSANT_API_TOKEN',
-  apiUrl: 'LOSANT_API_URL',
-  domain: 'LOSANT_DOMAIN',
-  orgs: 'LOSANT_ORG_IDS',
-  streams: 'STREAMS',
-  requestsPerSecond: 'REQUESTS_PER_SECOND',
-  requestConcurrency: 'REQUEST_CONCURRENCY',
-} as const;
-
-/** The keys beside `instances`; every other setting stays in the environment. */
-const TOP_KEYS = {
-  schedule: 'SCHEDULE',
-  readAtHours: 'READ_AT_HOURS',
-  finalAtHours: 'FINAL_AT_HOURS',
-  horizonDays: 'HORIZON_DAYS',
-  controlTotals: 'CONTROL_TOTALS',
-} as const;
-
-type Texts = Readonly<Record<string, string | undefined>>;
-
 const text = z
   .union([z.string(), z.array(z.string()).transform((all) => all.join(','))], 'is not a text or a list')
-  .refine((given) => given.trim() !== '', 'is empty; remove it, or give a value');
+  .refine((given) => given.trim() !== '', 'is empty; remove it, or give a value')
+  .optional();
 
-/** The other secrets are no tokens of instances, and would be sent to Losant if one named them. */
-const isTokenVariable = ({ tokenVariable: name = 'TOKEN' }: Texts) =>
-  /^[A-Z_]\w*$/i.test(name) && !(name in sharedSettings.shape);
+/** A token is in a file of its own: who may read the settings need not know it. */
+const INSTANCE_NAMES = Object.keys(instanceSettings.shape).map((name) =>
+  name === 'LOSANT_API_TOKEN' ? 'LOSANT_API_TOKEN_FILE' : name,
+);
 
-const entry = mapOf(INSTANCE_KEYS)
-  .refine(isTokenVariable, {
-    path: ['tokenVariable'],
-    error: 'is not the name of a variable for tokens; use e.g. LOSANT_API_TOKEN_EU',
-  })
-  .refine(
-    ({ tokenFile, tokenVariable }) => tokenFile === undefined || tokenVariable === undefined,
-    'has both tokenFile and tokenVariable; keep one of them',
-  );
+const instance = z.strictObject(Object.fromEntries(INSTANCE_NAMES.map((name) => [name, text])), {
+  error: onlyWith(INSTANCE_NAMES),
+});
 
 /** All data is stored by the instance's id. */
-const hasOwnIds = (entries: readonly Texts[]) => {
-  const ids = entries.flatMap(({ id }) => id?.trim().toLowerCase() ?? []);
+const hasOwnIds = (instances: readonly z.output<typeof instance>[]) => {
+  const ids = instances.flatMap((each) => each['LOSANT_INSTANCE_ID']?.trim().toLowerCase() ?? []);
   return new Set(ids).size === ids.length;
 };
 
-const structure = mapOf({ ...TOP_KEYS, instances: '' }).extend({
-  instances: z
-    .array(entry, 'is not a list')
-    .min(1, 'is empty; list at least one')
-    .refine(hasOwnIds, 'has an id twice; describe each instance once'),
-});
+const structure = z.strictObject(
+  {
+    instances: z
+      .array(instance, 'is not a list')
+      .min(1, 'is empty; list at least one')
+      .refine(hasOwnIds, 'has an id twice; describe each instance once'),
+  },
+  { error: onlyWith(['instances']) },
+);
 
-/** Returns the schema of a map of texts with these keys and no others. */
-function mapOf<K extends string>(keys: Readonly<Record<K, string>>) {
-  const names = Object.keys(keys) as K[];
-  const error: z.core.$ZodErrorMap = (issue) => {
+function onlyWith(names: readonly string[]): z.core.$ZodErrorMap {
+  return (issue) => {
     if (issue.code !== 'unrecognized_keys') return 'is not a map';
     const [unknown = ''] = issue.keys;
     const near = nearestName(unknown, names);
-    const remedy = near === null ? `known are ${names.join(', ')}` : `did you mean ${near}?`;
+    const known = `known are ${names.join(', ')}; all else is in the environment`;
     // An unknown key may be a secret by mistake.
-    return `has an unknown key: ${unknown.slice(0, 40)}; ${remedy}`;
+    return `has an unknown key: ${unknown.slice(0, 40)}; ${near === null ? known : `did you mean ${near}?`}`;
   };
-  const optional = text.optional();
-  return z.strictObject(
-    Object.fromEntries(names.map((key) => [key, optional])) as Record<K, typeof optional>,
-    {
-      error,
-    },
-  );
 }
 
-/** Reads the file. Returns null once its problems are reported, by which no value of it can be judged. */
+/** Returns the instances of the file that `name` gives; none once its problems are reported. */
 export function readSettingsFile(
-  { name, path, env }: { readonly name: string; readonly path: string; readonly env: Source['texts'] },
-  readFile: ReadFile,
-  problems: Problem[],
-): SettingsFile | null {
+  { name, path, readFile }: { readonly name: string; readonly path: string; readonly readFile: ReadFile },
+  { problems, warnings }: { readonly problems: Problem[]; readonly warnings: string[] },
+): readonly Source[] {
   const read = readNamedFile(path, readFile);
   if ('problem' in read) {
     problems.push({ name, value: path, message: read.problem, remedy: read.remedy });
-    return null;
+    return [];
+  }
+  if (((read.mode ?? 0) & 0o022) !== 0) {
+    const harm = 'can be written by other users, who could send tokens elsewhere';
+    warnings.push(`${path} ${harm}; run: chmod go-w ${path}`);
   }
   const parsed = parseYaml(read.text);
   if ('problem' in parsed) {
     problems.push({ name: path, message: parsed.problem, remedy: 'correct the file there' });
-    return null;
+    return [];
   }
   const { data, error } = structure.safeParse(parsed.content);
   for (const issue of error?.issues ?? []) {
-    const place = showSteps(issue.path).replace(/^\./, '');
+    const place = z.core.toDotPath(issue.path);
     const remedy = 'compare with deploy/losant-usage.example.yaml';
     problems.push({ name: place === '' ? path : `${path}: ${place}`, message: issue.message, remedy });
   }
-  if (data === undefined) return null;
-  const { instances, ...shared } = data;
-  const tokenVariables = instances.flatMap(({ tokenVariable }) => tokenVariable ?? []);
-  for (const [key, variable] of Object.entries({ ...INSTANCE_KEYS, ...TOP_KEYS })) {
-    const isGiven = env[variable]?.trim() && !tokenVariables.includes(variable);
-    if (!isGiven || (key in TOP_KEYS && !(key in shared))) continue;
-    const message = `is set, but instances are described by ${path}; remove it and use ${key} there`;
-    problems.push({ name: variable, message });
-  }
-  const given = sourceOf(shared, { keys: TOP_KEYS, path, prefix: '' });
-  const places = Object.entries(given.places).filter(([variable]) => given.texts[variable] !== undefined);
-  return {
-    top: { texts: { ...env, ...given.texts }, places: Object.fromEntries(places), folder: '' },
-    instances: instances.map((texts, i) => {
-      const source = sourceOf(texts, { keys: INSTANCE_KEYS, path, prefix: `instances[${i}].` });
-      const { LOSANT_API_TOKEN: variable } = source.texts;
-      if (variable === undefined) return source;
-      const place = `${source.places['LOSANT_API_TOKEN']} (${variable})`;
-      return {
-        ...source,
-        texts: { ...source.texts, LOSANT_API_TOKEN: env[variable] },
-        places: { ...source.places, LOSANT_API_TOKEN: place },
-      };
-    }),
-    tokenVariables,
-  };
-}
-
-/** Returns the texts of a map by their variables. */
-function sourceOf(
-  map: Texts,
-  { keys, path, prefix }: { keys: Readonly<Record<string, string>>; path: string; prefix: string },
-): Source {
-  const entries = Object.entries(keys);
-  const texts = entries.flatMap(([key, variable]) => (map[key] === undefined ? [] : [[variable, map[key]]]));
-  const places = entries.map(([key, variable]) => [variable, `${path}: ${prefix}${key}`]);
-  return {
-    texts: Object.fromEntries(texts) as Texts,
-    places: Object.fromEntries(places) as Record<string, string>,
-    folder: dirname(path),
-  };
+  return (data?.instances ?? []).map((texts, index) => {
+    return { texts, prefix: `${path}: instances[${index}].`, folder: dirname(path) };
+  });
 }
 
 /** Returns the content, in which an id is no number, or the place of the first mistake. */
 function parseYaml(yaml: string): { readonly content: unknown } | { readonly problem: string } {
-  // The parser is loaded only here, because few installs have a settings file.
-  const { LineCounter, parseDocument } = createRequire(import.meta.url)('yaml') as typeof Yaml;
-  const lineCounter = new LineCounter();
-  const document = parseDocument(yaml, { schema: 'failsafe', prettyErrors: false, lineCounter });
-  // The parser's messages quote the file, which may contain a secret by mistake: only codes and places are shown.
-  const [mistake] = [...document.errors, ...document.warnings];
-  if (mistake !== undefined) {
-    return {
-      problem: `is no plain YAML in line ${lineCounter.linePos(mistake.pos[0]).line} (${mistake.code})`,
-    };
-  }
   try {
-    return { content: document.toJS() };
+    return { content: parse(yaml, { schema: 'failsafe', logLevel: 'error' }) };
   } catch (error) {
-    if (!(error instanceof ReferenceError)) throw error;
-    return { problem: 'has an alias (*) that cannot be followed' };
+    // The parser's messages quote the file, which may contain a secret by mistake: only codes and places are shown.
+    if (error instanceof ReferenceError) return { problem: 'has an alias (*) that cannot be followed' };
+    if (!(error instanceof YAMLParseError)) throw error;
+    return { problem: `is no plain YAML in line ${error.linePos?.[0].line ?? 1} (${error.code})` };
   }
 }

@@ -33,7 +33,7 @@ export function number(min: number, max: number, unit: string): z.ZodType<number
   return line
     .regex(isWhole ? /^\d{1,9}$/ : /^\d{1,9}(\.\d{1,9})?$/, error)
     .transform(Number)
-    .refine((value) => value >= min && value <= max, error);
+    .refine((value) => value >= min && value <= max, { error, abort: true });
 }
 
 /** The form of an id: https://docs.losant.com/rest-api/instance-org */

@@ -23,10 +23,3 @@ export function describeProblem({ name, value, message, remedy = '' }: Problem):
   const sentence = `${name}${value == null ? '' : `=${quote(value)}`} ${message}`;
   return message.includes('; ') || remedy === '' ? sentence : `${sentence}; ${remedy}`;
 }
-
-/** Returns a path as text, e.g. `.orgs.tags[0]`. */
-export function showSteps(path: readonly PropertyKey[]): string {
-  const show = (step: PropertyKey) =>
-    typeof step === 'number' ? `[${step}]` : `.${String(step).slice(0, 60)}`;
-  return path.map(show).join('');
-}

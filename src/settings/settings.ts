@@ -88,8 +88,8 @@ export const instanceSettings = z.object({
   }),
 });
 
-/** The settings that hold for all instances. */
-export const sharedSettings = z.object({
+/** The settings that hold for all instances, each by itself. */
+const sharedShape = z.object({
   /** `postgres://…` or `embedded:DIR`. */
   DATABASE_URL: databaseUrl.nullable().register(abouts, {
     description: '`postgres://…`; or `embedded:` and a folder, to try the program out without a server',
@@ -167,6 +167,8 @@ export const sharedSettings = z.object({
   }),
 });
 
+export const sharedSettings = sharedShape.superRefine(refuseContradictions);
+
 export const settings = sharedSettings.extend(instanceSettings.shape);
 
 export type SettingName = keyof typeof settings.shape;
@@ -184,4 +186,23 @@ export function usualValue(name: SettingName): string | null {
 export function aboutSetting(name: SettingName): About & { readonly remedy: string } {
   const about = abouts.get(settings.shape[name]) as About;
   return { remedy: `use e.g. ${usualValue(name) ?? ''}`, ...about };
+}
+
+/** Refuses settings that are each valid but contradict one another. */
+function refuseContradictions(
+  { READ_AT_HOURS: readAt, FINAL_AT_HOURS: finalAt, HORIZON_DAYS: horizonDays }: z.output<typeof sharedShape>,
+  context: z.core.$RefinementCtx,
+): void {
+  const last = readAt.at(-1) ?? 0;
+  const after = `the last checkpoint of READ_AT_HOURS, ${last} hours`;
+  if (finalAt > last) {
+    const message = `is later than ${after}: no day would become final; use at most ${last}`;
+    context.addIssue({ code: 'custom', path: ['FINAL_AT_HOURS'], input: finalAt, message });
+  }
+  // The day must still be inside the horizon on the date on which the checkpoint comes.
+  const neededDays = Math.floor(last / 24) + 1;
+  if (horizonDays < neededDays) {
+    const message = `ends before ${after}; use at least ${neededDays}`;
+    context.addIssue({ code: 'custom', path: ['HORIZON_DAYS'], input: horizonDays, message });
+  }
 }

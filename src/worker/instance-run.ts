@@ -46,7 +46,6 @@ export async function exportInstance(
     startedAtMs = now();
     const outcome = await startRun(tools, instance, { now, runId, onProgress });
     logRun(logger, instanceId, outcome);
-    metrics.countWork(outcome.tally);
     end = endOf(outcome);
   } catch (error) {
     end = judgeFailure(describeDatabaseError(error, handle.describe) ?? error, signal.aborted);
@@ -55,8 +54,7 @@ export async function exportInstance(
   if (['complete', 'partial', 'refused'].includes(end.result)) {
     metrics.showTokenRefused(instanceId, end.result === 'refused');
   }
-  const endedAtMs = (now ?? hostNow)();
-  metrics.countRun(instanceId, { result: end.result, durationMs: endedAtMs - startedAtMs, endedAtMs });
+  metrics.countRun(instanceId, { result: end.result, durationMs: (now ?? hostNow)() - startedAtMs });
   return end;
 }
 

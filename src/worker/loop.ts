@@ -21,20 +21,15 @@ const INSTANCES_AT_ONCE = 4;
 /** The longest time that a timer takes; after it the loop simply waits again. */
 const FOREVER_MS = 2 ** 31 - 1;
 
-/** The interval at which a failure that goes on is logged and reported again. */
-const SAY_AGAIN_MS = 600_000;
-
-/** What was said of a failure, and when. */
-interface Said {
-  readonly text: string;
-  readonly atMs: number;
+interface ToldEnd extends RunEnd {
+  /** Whether to log and report its failure. */
+  readonly isNews: boolean;
 }
 
 /** Runs every instance at the start and at each wake-up, and stands by for those of other processes. */
 export class WorkerLoop {
   readonly #options: WorkerLoopOptions & RunTools;
   readonly #statuses = new Map<string, InstanceStatus>();
-  readonly #said = new Map<string, Said>();
   #isWoken = false;
   #isWorking = false;
   #wakeUp: AbortController = new AbortController();
@@ -52,14 +47,10 @@ export class WorkerLoop {
   }
 
   /** Handles a wake-up. One that comes while runs are under way is not lost: new runs follow. */
-  wake(kind: Wake): void {
-    const { metrics, logger } = this.#options;
-    const outcome = this.#isWorking ? 'skipped' : kind;
-    metrics.countWake(outcome);
-    if (kind === 'missed') logger.warn('missed wake-up, running now');
-    else if (outcome === 'skipped') {
-      logger.info('wake-up came during a run, another run follows when it ends');
-    }
+  wake(isMissed = false): void {
+    const { logger } = this.#options;
+    if (isMissed) logger.warn('missed wake-up, running now');
+    else if (this.#isWorking) logger.info('wake-up came during a run, another run follows when it ends');
     this.#isWoken = true;
     this.#wakeUp.abort();
   }
@@ -70,7 +61,7 @@ export class WorkerLoop {
     let due: readonly InstanceConfig[] = config.instances;
     let isWakeUp = true;
     while (!signal.aborted) {
-      const again = await this.runAll(due);
+      const again = await this.runAll(due, isWakeUp);
       if (isWakeUp && !signal.aborted) {
         logger.info({ next_wake_at: nextWakeAt()?.toISOString() }, 'waiting for the next wake-up');
       }
@@ -79,12 +70,16 @@ export class WorkerLoop {
     }
   }
 
-  /** Runs each of these instances. Returns those to look at again before the next wake-up. */
-  async runAll(instances: readonly InstanceConfig[]): Promise<InstanceConfig[]> {
+  /**
+   * Runs each of these instances. Returns those to look at again before the next wake-up. Between wake-ups a failure
+   * is logged and reported only if it was another one before.
+   */
+  async runAll(instances: readonly InstanceConfig[], isWakeUp: boolean): Promise<InstanceConfig[]> {
     this.#isWorking = true;
     const heartbeat = this.#options.heartbeat.begin();
-    const ends = new Map<InstanceConfig, RunEnd>();
-    const runOne = async (each: InstanceConfig) => ends.set(each, await this.#runOne(each, heartbeat));
+    const ends = new Map<InstanceConfig, ToldEnd>();
+    const runOne = async (each: InstanceConfig) =>
+      ends.set(each, await this.#runOne(each, { heartbeat, isWakeUp }));
     try {
       await consume(transform(INSTANCES_AT_ONCE, runOne, instances));
     } finally {
@@ -92,21 +87,21 @@ export class WorkerLoop {
     }
     const all = [...ends.values()];
     const isGood = judgeRuns(all);
-    const failures = all.flatMap(({ error, trouble }) => (error === undefined ? [] : (trouble?.code ?? [])));
-    const isNews = isGood === true || failures.length === 0 || this.#isNews('', failures.join());
-    if (isGood === true) this.#said.delete('');
-    if (isGood !== null && isNews) await heartbeat.end(isGood);
+    if (isGood === true || (isGood === false && all.some(({ isNews }) => isNews)))
+      await heartbeat.end(isGood);
     return [...ends].filter(([, end]) => looksAgain(end)).map(([instance]) => instance);
   }
 
-  async #runOne(instance: InstanceConfig, heartbeat: WakeUpHeartbeat): Promise<RunEnd> {
+  async #runOne(
+    instance: InstanceConfig,
+    { heartbeat, isWakeUp }: { readonly heartbeat: WakeUpHeartbeat; readonly isWakeUp: boolean },
+  ): Promise<ToldEnd> {
     const { instanceId } = instance;
     const before = this.#statuses.get(instanceId) as InstanceStatus;
     const end = await exportInstance(this.#options, instance, (progress) => {
       heartbeat.start();
       this.#statuses.set(instanceId, { ...before, state: 'working', progress });
     });
-    this.#log(instanceId, end, before);
     this.#statuses.set(instanceId, {
       instanceId,
       state: end.result === 'standby' ? 'standby' : 'idle',
@@ -114,11 +109,12 @@ export class WorkerLoop {
       lastRun: { finishedAt: new Date(this.#options.hostNow()).toISOString(), result: end.result },
       trouble: end.trouble,
     });
-    return end;
+    const told = { ...end, isNews: isWakeUp || end.trouble?.code !== before.trouble?.code };
+    this.#log(instanceId, told, before);
+    return told;
   }
 
-  /** Logs what has changed since the last run of the instance; a failure that goes on, every ten minutes. */
-  #log(instanceId: string, { result, trouble, error }: RunEnd, before: InstanceStatus): void {
+  #log(instanceId: string, { result, error, isNews }: ToldEnd, before: InstanceStatus): void {
     const { logger } = this.#options;
     const fields = { instance_id: instanceId };
     const isStandby = result === 'standby';
@@ -126,19 +122,7 @@ export class WorkerLoop {
       logger.info(fields, isStandby ? 'standing by' : 'no longer standing by');
     }
     if (result === 'interrupted') logger.info(fields, 'run interrupted');
-    if (error === undefined) this.#said.delete(instanceId);
-    else if (this.#isNews(instanceId, trouble?.code ?? '')) {
-      logger.error({ ...fields, err: error }, 'instance not exported');
-    }
-  }
-
-  /** Returns whether a text was not said of the subject within the last ten minutes, and notes that it is said now. */
-  #isNews(subject: string, text: string): boolean {
-    const nowMs = this.#options.hostNow();
-    const said = this.#said.get(subject);
-    if (said?.text === text && nowMs - said.atMs < SAY_AGAIN_MS) return false;
-    this.#said.set(subject, { text, atMs: nowMs });
-    return true;
+    if (error !== undefined && isNews) logger.error({ ...fields, err: error }, 'instance not exported');
   }
 
   /** Waits for the next work. Returns true if a wake-up ended the wait, false if it is time to look again. */
@@ -162,12 +146,7 @@ export function judgeRuns(ends: readonly Pick<RunEnd, 'result'>[]): boolean | nu
   return own.length === 0 ? null : own.every(({ result }) => result === 'complete');
 }
 
-/** `missed` means that the process was paused or blocked when the wake-up was due. */
-export type Wake = 'on_time' | 'missed';
-
 export interface Schedule {
-  /** Returns false before the schedule is armed and after it is stopped. */
-  readonly isArmed: () => boolean;
   readonly nextWakeAt: () => Date | null;
   readonly stop: () => Promise<void>;
 }
@@ -176,22 +155,21 @@ export interface Schedule {
  * Calls `onWake`, which must not throw, at the times of a cron expression, in UTC. It decides nothing: due days are
  * read from the ledger, so no missed or doubled wake-up can lose a day.
  */
-export async function armSchedule(expression: string, onWake: (wake: Wake) => void): Promise<Schedule> {
-  let isArmed = true;
-  const task = createTask(expression, () => onWake('on_time'), {
+export async function armSchedule(
+  expression: string,
+  onWake: (isMissed: boolean) => void,
+): Promise<Schedule> {
+  const task = createTask(expression, () => onWake(false), {
     name: 'export',
     timezone: 'UTC',
     logger: silent,
   });
-  task.on('execution:missed', () => onWake('missed'));
+  // The process was paused or blocked when the wake-up was due.
+  task.on('execution:missed', () => onWake(true));
   await task.start();
   return {
-    isArmed: () => isArmed,
-    nextWakeAt: () => (isArmed ? task.getNextRun() : null),
-    stop: async () => {
-      isArmed = false;
-      await task.destroy();
-    },
+    nextWakeAt: () => task.getNextRun(),
+    stop: async () => await task.destroy(),
   };
 }
 

@@ -39,7 +39,11 @@ const idOf = ({ instanceId }: Platform) => instanceId.toLowerCase();
 function settings(changes: { readonly west?: string } = {}): string {
   const instance = ({ instanceId, url, token }: Platform, name: string, more = '') => {
     writeFileSync(join(folder, name), token);
-    return `  - id: ${instanceId}\n    apiUrl: ${url}\n    tokenFile: ${name}\n    requestsPerSecond: 2000\n${more}`;
+    return `  - LOSANT_INSTANCE_ID: ${instanceId}
+    LOSANT_API_URL: ${url}
+    LOSANT_API_TOKEN_FILE: ${name}
+    REQUESTS_PER_SECOND: 2000
+${more}`;
   };
   const path = join(folder, 'usage.yaml');
   writeFileSync(path, `instances:\n${instance(east, 'east')}${instance(west, 'west', changes.west)}`);
@@ -99,7 +103,7 @@ describe('--instance', () => {
 
 describe('--stream', () => {
   it('takes the instances that export the stream, and is refused if it was never tracked', async () => {
-    const changes = { west: '    streams: [device_counts]\n' };
+    const changes = { west: '    STREAMS: [device_counts]\n' };
     const ended = await usage(['run', '--date', day, '--stream', 'payload_totals'], changes);
     expect(ended.code).toBe(0);
     expect(jsonOf<Report>(ended)).toMatchObject({ orgs: 3, cells: { planned: 3 } });

@@ -85,18 +85,18 @@ async function openPlatform(seed: string): Promise<Platform> {
 async function writeSettings(platforms: readonly Platform[], databaseUrl: string): Promise<Env> {
   const folder = await mkdtemp(join(tmpdir(), 'losant-usage-workers-'));
   onTestFinished(() => rm(folder, { recursive: true }));
-  const instances = platforms.map(
-    ({ instanceId, url }, index) => `
-  - id: ${instanceId}
-    apiUrl: ${url}
-    tokenVariable: TOKEN_${index}
-    requestsPerSecond: ${SLOWLY.REQUESTS_PER_SECOND}
-    requestConcurrency: ${SLOWLY.REQUEST_CONCURRENCY}`,
-  );
+  const instances = platforms.map(async ({ instanceId, url, token }, index) => {
+    await writeFile(join(folder, `token-${index}`), token, { mode: 0o600 });
+    return `
+  - LOSANT_INSTANCE_ID: ${instanceId}
+    LOSANT_API_URL: ${url}
+    LOSANT_API_TOKEN_FILE: token-${index}
+    REQUESTS_PER_SECOND: ${SLOWLY.REQUESTS_PER_SECOND}
+    REQUEST_CONCURRENCY: ${SLOWLY.REQUEST_CONCURRENCY}`;
+  });
   const file = join(folder, 'settings.yaml');
-  await writeFile(file, `instances:${instances.join('')}\n`, { mode: 0o600 });
-  const tokens = Object.fromEntries(platforms.map(({ token }, index) => [`TOKEN_${index}`, token]));
-  return { LOSANT_USAGE_CONFIG: file, DATABASE_URL: databaseUrl, ...tokens };
+  await writeFile(file, `instances:${(await Promise.all(instances)).join('')}\n`, { mode: 0o600 });
+  return { LOSANT_USAGE_CONFIG: file, DATABASE_URL: databaseUrl };
 }
 
 /** Leases that nobody gives up: each worker finds those free that it is to have. */

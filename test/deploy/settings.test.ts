@@ -75,10 +75,7 @@ test('the program takes the example with several instances', () => {
   const example = readFileSync('deploy/losant-usage.example.yaml', 'utf8');
   const readFile = (path: string) =>
     path === 'several.yaml' ? { text: example, mode: 0o640 } : readSecret(path);
-  const env = {
-    DATABASE_URL: 'postgres://user:password@host:5432/billing',
-    LOSANT_API_TOKEN_US: 'eyJ.some-token',
-  };
+  const env = { DATABASE_URL: 'postgres://user:password@host:5432/billing' };
   const { instances } = readConfig({
     env,
     configFile: 'several.yaml',

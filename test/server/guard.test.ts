@@ -1,17 +1,16 @@
-import { describe, expect, test } from 'vitest';
-import { type Access, hashToken, refuse } from '../../src/server/listen.ts';
+import { expect, test } from 'vitest';
+import { type Access, refuse } from '../../src/server/listen.ts';
 import { TOKEN } from './pages.ts';
 
-const open: Access = { host: '127.0.0.1', hostname: 'pod-7', tokenHash: null };
-const locked: Access = { ...open, tokenHash: hashToken(TOKEN) };
+const open: Access = { host: '127.0.0.1', token: null };
+const locked: Access = { ...open, token: TOKEN };
 const wide: Access = { ...open, host: '0.0.0.0' };
 const wideLocked: Access = { ...locked, host: '0.0.0.0' };
 
 /** The status of a GET; 200 if it is let in. */
 function statusOf(access: Access, path: string, headers: Record<string, string> = {}): number {
   const all = { host: '127.0.0.1:9464', ...headers };
-  const rawHeaders = Object.entries(all).flat();
-  return refuse(access, { method: 'GET', url: path, headers: all, rawHeaders })?.status ?? 200;
+  return refuse(access, { method: 'GET', url: path, headers: all })?.status ?? 200;
 }
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
@@ -42,33 +41,24 @@ test.for([
   expect(statusOf(access, path, headers)).toBe(status);
 });
 
-describe('the name it is called by', () => {
-  test.for([
-    ['localhost', 200, 200],
-    ['LOCALHOST:1234', 200, 200],
-    ['[::1]:9464', 200, 200],
-    ['127.8.8.8', 200, 200],
-    ['10.1.2.3:9464', 421, 200],
-    ['[fd00::7]:9464', 421, 200],
-    ['losant-usage:9464', 421, 200],
-    ['pod-7', 421, 200],
-    ['evil.example', 421, 421],
-    ['127.0.0.1.evil.example', 421, 421],
-    ['localhost.', 421, 421],
-    ['localhost:99999999', 421, 421],
-    ['x:99999', 421, 421],
-    ['[:::::]', 421, 421],
-    ['[::1', 421, 421],
-    ['10.1.2.3@evil.example', 421, 421],
-  ] as const)('%s: on loopback %i, beyond it %i', ([name, onLoopback, beyond]) => {
-    expect(statusOf(open, '/healthz', { host: name })).toBe(onLoopback);
-    expect(statusOf(wide, '/healthz', { host: name })).toBe(beyond);
-  });
-
-  test('who has the token may use any name beyond loopback', () => {
-    expect(statusOf(wideLocked, '/', { host: 'usage.corp.example', ...bearer(TOKEN) })).toBe(200);
-    expect(statusOf(wideLocked, '/', { host: 'usage.corp.example', ...bearer('wrong') })).toBe(421);
-    expect(statusOf(locked, '/', { host: 'usage.corp.example', ...bearer(TOKEN) })).toBe(421);
-    expect(statusOf(wideLocked, '/', { host: '999.999.999.999', ...bearer(TOKEN) })).toBe(421);
-  });
+// Beyond loopback nothing but probes is answered without the token, so that any name may be used.
+test.for([
+  ['localhost', 200, 200],
+  ['LOCALHOST:1234', 200, 200],
+  ['[::1]:9464', 200, 200],
+  ['127.8.8.8', 200, 200],
+  ['10.1.2.3:9464', 421, 200],
+  ['losant-usage:9464', 421, 200],
+  ['evil.example', 421, 200],
+  ['127.0.0.1.evil.example', 421, 200],
+  ['localhost.', 421, 200],
+  ['localhost:99999999', 421, 421],
+  ['x:99999', 421, 421],
+  ['[:::::]', 421, 421],
+  ['10.1.2.3@evil.example', 421, 421],
+  ['', 421, 421],
+] as const)('called by the name %s: on loopback %i, beyond it %i', ([name, onLoopback, beyond]) => {
+  expect(statusOf(open, '/healthz', { host: name })).toBe(onLoopback);
+  expect(statusOf(locked, '/', { host: name, ...bearer(TOKEN) })).toBe(onLoopback);
+  expect(statusOf(wideLocked, '/', { host: name, ...bearer(TOKEN) })).toBe(beyond);
 });

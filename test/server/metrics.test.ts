@@ -39,7 +39,7 @@ const open = () => createMetrics({ version: '1.2.3', instanceIds: [INSTANCE], st
 
 /** The samples of a scrape, by name with labels. */
 async function scrape(metrics: ReturnType<typeof open>, isUp = true, value = HEALTH) {
-  const reading = { value, atMs: NOW - 2_000, tookMs: 250 };
+  const reading = { value, atMs: NOW - 2_000 };
   const text = await metrics.render({ isUp, reading }, NOW);
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
   return new Map(lines.map((line) => [line.replace(/ \S+$/, ''), Number(/\S+$/.exec(line)?.[0])]));
@@ -69,7 +69,6 @@ test('the ledger is shown by instance, by stream and by standing', async () => {
     [ofStream('failing_cells')]: 4,
     losant_usage_database_up: 1,
     losant_usage_database_reading_age_seconds: 2,
-    losant_usage_database_reading_seconds: 0.25,
     'losant_usage_build_info{version="1.2.3"}': 1,
   };
   expect(Object.fromEntries(Object.keys(expected).map((key) => [key, samples.get(key)]))).toEqual(expected);
@@ -85,23 +84,20 @@ test('a stream whose first tracked day is missing has no day up to which it is c
   expect([...samples.keys()].filter((key) => key.includes('complete_to'))).toEqual([]);
 });
 
-test('while the database is away, only what cannot decrease is shown', async () => {
+test('while the database is away, nothing of it is shown but that', async () => {
   const metrics = open();
   await scrape(metrics);
   const samples = await scrape(metrics, false);
   expect(samples.get('losant_usage_database_up')).toBe(0);
-  expect(samples.get(ofInstance('final_changes_total'))).toBe(7);
-  expect(samples.get(ofInstance('last_complete_run_timestamp_seconds'))).toBe(
-    secondsOf('2026-11-24T22:00:00Z'),
+  const ledger = [...samples.keys()].filter((key) =>
+    /^losant_usage_(cells|organizations|gaps|final)/.test(key),
   );
-  const ledger = [...samples.keys()].filter((key) => /^losant_usage_(cells|organizations|gaps)/.test(key));
   expect(ledger).toEqual([]);
 });
 
-test('runs, wake-ups, requests and rows are counted', async () => {
+test('runs and requests are counted, beside what every process has', async () => {
   const metrics = open();
-  metrics.countWake('missed');
-  metrics.countRun(INSTANCE, { result: 'partial', durationMs: 2_000, endedAtMs: NOW });
+  metrics.countRun(INSTANCE, { result: 'partial', durationMs: 2_000 });
   metrics.countRequest({
     action: 'instance.get',
     status: null,
@@ -109,31 +105,17 @@ test('runs, wake-ups, requests and rows are counted', async () => {
     gateWaitMs: 500,
     retryReason: 'timeout',
   });
-  const rows = { inserted: 4, updated: 3, deleted: 2, unchanged: 1 };
-  metrics.countWork({ rows, restated: 2, outsideBuckets: 1 });
   metrics.showTokenRefused(INSTANCE, true);
   const samples = await scrape(metrics);
   const counted = {
-    'losant_usage_wakeups_total{outcome="missed"}': 1,
     [`losant_usage_runs_total{instance_id="${INSTANCE}",result="partial"}`]: 1,
     [`losant_usage_runs_total{instance_id="${INSTANCE}",result="complete"}`]: 0,
     losant_usage_run_duration_seconds_count: 1,
     'losant_usage_requests_total{endpoint="instance.get",status="none"}': 1,
     'losant_usage_request_retries_total{reason="timeout"}': 1,
     losant_usage_rate_limit_wait_seconds_total: 0.5,
-    'losant_usage_rows_total{operation="updated"}': 3,
-    losant_usage_restatements_total: 2,
-    losant_usage_outside_buckets_total: 1,
     [ofInstance('token_refused')]: 1,
   };
   expect(Object.fromEntries(Object.keys(counted).map((key) => [key, samples.get(key)]))).toEqual(counted);
-});
-
-test('what every process has keeps its usual name, without spaces of the heap and percentiles', async () => {
-  const names = [...(await scrape(open())).keys()].map((key) => key.replace(/\{.*/, ''));
-  const usual = [...new Set(names)].filter((name) => !name.startsWith('losant_usage_'));
-  expect(usual).toContain('process_resident_memory_bytes');
-  expect(usual).toContain('process_cpu_seconds_total');
-  expect(usual.filter((name) => !/^(process|nodejs)_/.test(name))).toEqual([]);
-  expect(usual.filter((name) => /heap_space|_p\d\d|percentile|active/.test(name))).toEqual([]);
+  expect(samples.get('process_resident_memory_bytes')).toBeGreaterThan(0);
 });

@@ -3,7 +3,7 @@ import type { DatabaseView, InstanceStatus, WorkerStatus } from '../../src/conso
 import { createLogger } from '../../src/logger.ts';
 import type { Health, InstanceHealth, StreamHealth } from '../../src/queries/health.ts';
 import { type AppSources, createApp } from '../../src/server/app.ts';
-import { hashToken, type Listening, listen } from '../../src/server/listen.ts';
+import { type Listening, listen } from '../../src/server/listen.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import { sumStandings } from '../../src/usage/standing.ts';
 
@@ -74,9 +74,7 @@ export const STATUS: WorkerStatus = {
   host: 'test-host',
   startedAt: '2026-11-24T00:00:00.000Z',
   schedule: '15 * * * *',
-  isArmed: true,
   nextWakeAt: '2026-11-24T11:15:00.000Z',
-  isStopping: false,
   instances: [INSTANCE_STATUS],
 };
 
@@ -86,7 +84,7 @@ export function viewOf(
   options: { isUp?: boolean; ageMs?: number } = {},
 ): DatabaseView {
   const { isUp = true, ageMs = 0 } = options;
-  return { isUp, reading: health === null ? null : { value: health, atMs: NOW_MS - ageMs, tookMs: 250 } };
+  return { isUp, reading: health === null ? null : { value: health, atMs: NOW_MS - ageMs } };
 }
 
 export interface Pages extends AsyncDisposable {
@@ -126,9 +124,7 @@ export async function startPages({
     logger,
     ...sources,
   });
-  const tokenHash = token === null ? null : hashToken(token);
-  const access = { host, hostname: 'test-host', tokenHash };
-  const listening: Listening = await listen(app, { access, port: 0, logger });
+  const listening: Listening = await listen(app, { host, port: 0, token, logger });
   const { port } = listening;
   const open = async () => {
     const socket = connect(port, '127.0.0.1');

@@ -3,38 +3,21 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { readConfig, requireDatabaseUrl } from '../../src/settings/config.ts';
-import { DATABASE_REMEDY, ENOUGH, ONE, problemsIn, secretsFolder, thrownBy } from './settings.ts';
+import { settingNames } from '../../src/settings/settings.ts';
+import { DATABASE_REMEDY, ENOUGH, type Env, ONE, problemsIn, secretsFolder, thrownBy } from './settings.ts';
 
 const settings = secretsFolder();
 
 describe('an instance by environment', () => {
   test('needs its id and token; everything else has a default', () => {
-    const { instances, origins: _, ...rest } = settings.read(ENOUGH);
-    expect(instances).toEqual([
-      {
-        instanceId: '575ec8687ae143cd83dc4a97',
-        apiUrl: 'https://api.losant.com',
-        domain: null,
-        readToken: expect.any(Function) as unknown,
-        orgs: { kind: 'all' },
-        streams: ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals'],
-        requestsPerSecond: 20,
-        requestConcurrency: 8,
-      },
+    const { instances, ...others } = settings.read(ENOUGH);
+    expect(instances).toMatchObject([
+      { instanceId: '575ec8687ae143cd83dc4a97', domain: null, orgs: { kind: 'all' }, requestsPerSecond: 20 },
     ]);
-    expect(rest).toEqual({
+    expect(others).toMatchObject({
       databaseUrl: null,
-      readDatabaseUrl: expect.any(Function) as unknown,
-      policy: { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAtHours: 72, horizonDays: 90 },
       schedule: '15 * * * *',
-      controlTotals: 'block',
-      statementKeyFile: null,
-      request: { timeoutMs: 30_000, attempts: 5 },
-      http: { host: '127.0.0.1', port: 9464, token: null },
-      heartbeatUrl: null,
       autoMigrate: false,
-      logLevel: 'info',
-      adminToken: null,
       warnings: [],
     });
   });
@@ -99,27 +82,10 @@ describe('an instance by environment', () => {
   });
 
   test('takes an empty setting as not given', () => {
-    const config = settings.read({
-      ...ENOUGH,
-      LOSANT_API_URL: '',
-      STREAMS: '',
-      HTTP_TOKEN: '',
-      HTTP_TOKEN_FILE: '',
-      READ_AT_HOURS: '',
-      LOSANT_DOMAIN: '',
-      LOSANT_USAGE_CONFIG: '',
-      SCHEDULE: '',
-      HTTP_HOST: '',
-      FINAL_AT_HOURS: '',
-      HORIZON_DAYS: '',
-      HTTP_PORT: '',
-      HEARTBEAT_URL: '',
-      AUTO_MIGRATE: '',
-      LOG_LEVEL: '',
-      REQUEST_ATTEMPTS: '',
-      CONTROL_TOTALS: '',
-    });
-    expect(config).toMatchObject({ heartbeatUrl: null, logLevel: 'info' });
+    const { DATABASE_URL: _, ...empty } = Object.fromEntries(settingNames.map((name) => [name, '']));
+    const others = { LOSANT_USAGE_CONFIG: '', HTTP_TOKEN_FILE: '', LOSANT_ORG_IDS: 'all' };
+    const config = settings.read({ ...empty, ...others, ...ENOUGH });
+    expect(config).toMatchObject({ heartbeatUrl: null, logLevel: 'info', http: { token: null } });
   });
 
   test.each(['http://127.0.0.1:8080', 'http://127.8.9.10', 'http://[::1]:8080', 'http://localhost:8080'])(
@@ -170,39 +136,31 @@ describe('an instance by environment', () => {
 
 describe('a settings file', () => {
   test('describes several instances, as the example does', () => {
-    const yaml = readFileSync('deploy/losant-usage.example.yaml', 'utf8').replace(
-      '/run/secrets/losant-token-eu',
+    const yaml = readFileSync('deploy/losant-usage.example.yaml', 'utf8').replaceAll(
+      /\/run\/secrets\/[\w-]+/g,
       'token',
     );
-    const { instances, policy } = settings.read({ LOSANT_API_TOKEN_US: 'us-token' }, yaml);
-    expect(instances.map((instance) => ({ ...instance, readToken: instance.readToken() }))).toEqual([
-      {
-        instanceId: '575ec8687ae143cd83dc4a97',
-        apiUrl: 'https://api.losant.com',
-        domain: null,
-        readToken: 'file-token',
-        orgs: { kind: 'all' },
-        streams: ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals'],
-        requestsPerSecond: 20,
-        requestConcurrency: 8,
-      },
+    const { instances } = settings.read({}, yaml);
+    expect(instances.map((instance) => ({ ...instance, readToken: instance.readToken() }))).toMatchObject([
+      { instanceId: '575ec8687ae143cd83dc4a97', orgs: { kind: 'all' }, readToken: 'file-token' },
       {
         instanceId: '5f3a0b6c2d7e4f0006a1b2c3',
         apiUrl: 'https://api.losant.example.com',
         domain: 'usage.example.com',
-        readToken: 'us-token',
+        readToken: 'file-token',
         orgs: { kind: 'ids', orgIds: ['575ed18f7ae143cd83dc4aa6', '575ed18f7ae143cd83dc4aa7'] },
         streams: ['device_counts', 'payload_totals'],
         requestsPerSecond: 5,
         requestConcurrency: 4,
       },
     ]);
-    expect(policy).toEqual({ readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAtHours: 72, horizonDays: 90 });
   });
 
   test('keeps an id that YAML would read as a number', () => {
-    const yaml =
-      'instances:\n  - id: 575000000000000000000096\n    tokenFile: token\n    orgs: [575000000000000000e00096]';
+    const yaml = `${ONE}    LOSANT_ORG_IDS: [575000000000000000e00096]`.replace(
+      /575\w+97/,
+      '575000000000000000000096',
+    );
     const [instance] = settings.read({}, yaml).instances;
     expect(instance?.instanceId).toBe('575000000000000000000096');
     expect(instance?.orgs).toEqual({ kind: 'ids', orgIds: ['575000000000000000e00096'] });
@@ -241,6 +199,19 @@ test('a server open to the network without a token, and a variable one slip away
   ]);
 });
 
+test.each([
+  ['postgres://u:p@db.example.com:5432/x', true],
+  ['postgres://u:p@db.example.com/x?sslmode=disable', true],
+  ['postgres://u:p@db.example.com/x?sslmode=prefer', false],
+  ['postgres://u:p@127.0.0.1:5432/x', false],
+  ['postgres://u:p@[::1]/x', false],
+  ['postgres:///x?host=/run/postgresql', false],
+  ['embedded:usage', false],
+] as const)('a connection that others can read is a warning: %s, %s', (url, isWarnedOf) => {
+  const { warnings } = settings.read({ ...ENOUGH, DATABASE_URL: url });
+  expect(warnings.some((each) => each.includes('are sent unencrypted'))).toBe(isWarnedOf);
+});
+
 test('no error shows a secret in any of its properties, however wrong it is', () => {
   const error = thrownBy(() =>
     settings.read({
@@ -260,15 +231,11 @@ test('no error shows a secret in any of its properties, however wrong it is', ()
 });
 
 test('each setting that holds is told with where it comes from, a secret only with where it is', () => {
-  const text = `horizonDays: 60\ninstances:\n  - { id: 575ec8687ae143cd83dc4a97, tokenFile: /t }`;
   const { origins } = readConfig({
     env: { DATABASE_URL_FILE: '/u', LOG_LEVEL: 'debug', HTTP_TOKEN: 'canary-canary-canary-canary' },
-    configFile: '/etc/usage.yaml',
-    needs: ['losant', 'database'],
-    readFile: (path) => ({
-      text: path === '/u' ? 'postgres://usage:canary@db/billing' : path === '/t' ? 'canary' : text,
-      mode: 0o640,
-    }),
+    configFile: null,
+    needs: ['database'],
+    readFile: () => ({ text: 'postgres://usage:canary@db/billing', mode: 0o640 }),
   });
   expect(JSON.stringify(origins)).not.toContain('canary');
   expect(origins).toEqual(
@@ -277,7 +244,6 @@ test('each setting that holds is told with where it comes from, a secret only wi
       { name: 'LOG_LEVEL', value: 'debug', from: 'environment' },
       { name: 'HTTP_TOKEN', value: 'set', from: 'environment' },
       { name: 'HEARTBEAT_URL', value: 'not set', from: 'default' },
-      { name: 'HORIZON_DAYS', value: '60', from: '/etc/usage.yaml: horizonDays' },
       { name: 'SCHEDULE', value: '15 * * * *', from: 'default' },
     ]),
   );
@@ -335,4 +301,36 @@ describe('a token that may change things in Losant', () => {
       'LOSANT_ADMIN_TOKEN is not set; create a token in Losant that may change organizations, and give it to this command only; or name its file in LOSANT_ADMIN_TOKEN_FILE',
     ]);
   });
+});
+
+interface Wrong {
+  readonly what: string;
+  readonly env: Env;
+  readonly file: string | undefined;
+  readonly message: readonly string[];
+}
+
+/** Each way in which a setting can be wrong, with the message: `wrong.txt` has them. */
+const wrong = readFileSync(`${import.meta.dirname}/wrong.txt`, 'utf8')
+  .trimEnd()
+  .split(/\n(?=\S)/)
+  .filter((text) => !text.startsWith('#'))
+  .map((text): Wrong => {
+    const [what = '', ...rest] = text.split('\n').map((line, index) => (index === 0 ? line : line.slice(2)));
+    const following = (mark: string) =>
+      rest.filter((line) => line.startsWith(mark)).map((line) => line.slice(mark.length).replace(/^ /, ''));
+    const variables = rest.filter((line) => /^[A-Z_]+(=|$)/.test(line));
+    const env = Object.fromEntries(
+      variables.map((line) => {
+        return [line.replace(/=.*/, ''), /=(.*)/.exec(line)?.[1]];
+      }),
+    );
+    const lines = following('|');
+    const begun = lines.map((line) => (line === 'ONE' ? ONE.trimEnd() : line)).join('\n');
+    return { what, env, file: lines.length === 0 ? undefined : begun, message: following('-') };
+  });
+
+test.each(wrong)('$what is refused', ({ env, file, message }) => {
+  expect(message).not.toEqual([]);
+  expect(settings.refusal(file === undefined ? { ...ENOUGH, ...env } : env, file)).toEqual(message);
 });

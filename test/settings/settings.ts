@@ -10,9 +10,9 @@ export type Env = Readonly<Record<string, string | undefined>>;
 /** The least that `run` needs. */
 export const ENOUGH: Env = { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97', LOSANT_API_TOKEN: 'eyJ.token' };
 
-/** An instance of a settings file, up to where a test goes on; without and with a token. */
-export const UNNAMED = 'instances:\n  - id: 575ec8687ae143cd83dc4a97\n';
-export const ONE = `${UNNAMED}    tokenFile: token\n`;
+/** A settings file with an instance and its token, up to where a test goes on. */
+export const ONE =
+  'instances:\n  - LOSANT_INSTANCE_ID: 575ec8687ae143cd83dc4a97\n    LOSANT_API_TOKEN_FILE: token\n';
 
 export const DATABASE_REMEDY =
   'set it to postgres://USER:PASSWORD@HOST:5432/NAME, or to embedded:DIR for trying out without a server; ' +

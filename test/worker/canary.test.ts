@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vites
 import { type Received, startServer } from '../losant/server.ts';
 import { usePlatform } from '../simulator/platform.ts';
 import { createSchema, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
-import { runProgram, spawnProgram } from '../support/program.ts';
+import { runProgram, spawnProgram, startProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 import { type StartedWorker, startWorker } from './process.ts';
 
@@ -60,7 +60,7 @@ async function settings(apiUrl: string): Promise<{ database: TestDatabase; env: 
 }
 
 async function start(env: Record<string, string>): Promise<StartedWorker> {
-  const worker = await startWorker(env);
+  const worker = await startWorker(env, startProgram);
   onTestFinished(async () => {
     await worker.stop();
   });

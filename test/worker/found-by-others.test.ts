@@ -97,16 +97,3 @@ test('a final number that a command found restated reaches metric, /status.json 
   const status = jsonOf<Document>(await command('status', '--json'));
   expect(status.instances[0]?.finalChanges).toBe(count);
 });
-
-test('a complete run by command, as a CronJob makes it, is the last complete run', async () => {
-  const [{ at } = { at: null }] = await queryOnce(
-    database.url,
-    `select extract(epoch from finished_at)::float as at from losant_usage.runs where kind = 'manual'`,
-  );
-  await asHand(`insert into losant_usage.leases (instance_id, run_id, host, since, until)
-    values ('${platform.instanceId}', gen_random_uuid(), 'elsewhere', now(), now() + interval '1 hour')`);
-  const worker = await startTestWorker(settingsOf(platform, database));
-  await until('it stands by', () => worker.running.stderr().includes('"msg":"standing by"'));
-  const series = `losant_usage_last_complete_run_timestamp_seconds{instance_id="${platform.instanceId}"}`;
-  expect(await worker.metric(series)).toBeCloseTo(at as number, 1);
-});

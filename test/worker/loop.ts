@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import type { KyselyPlugin } from 'kysely';
 import type { DatabaseView } from '../../src/console/sources.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { createLogger } from '../../src/logger.ts';
@@ -17,8 +16,6 @@ export interface Replica {
   readonly loop: WorkerLoop;
   readonly instances: readonly InstanceConfig[];
   readonly logged: string[];
-  /** How many statements it has sent to the database. */
-  readonly statements: () => number;
   /** A run of every instance, as at a wake-up. */
   runAll(): Promise<void>;
   /** The whole text of a scrape; without the ledger's gauges if the database is away. */
@@ -55,16 +52,7 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     if (logged.length > LOG_LINES) logged.shift();
   };
   const logger = createLogger({ level: 'info', pretty: false, destination: { write } });
-  const opened = await createDatabase({ url, applicationName: host, poolSize: 4, connectTimeoutMs: 2_000 });
-  let statements = 0;
-  const counter: KyselyPlugin = {
-    transformQuery: ({ node }) => node,
-    transformResult: ({ result }) => {
-      statements += 1;
-      return Promise.resolve(result);
-    },
-  };
-  const handle = { ...opened, db: opened.db.withPlugin(counter) };
+  const handle = await createDatabase({ url, applicationName: host, poolSize: 4, connectTimeoutMs: 2_000 });
   const stop = new AbortController();
   const config: Config = {
     instances: [...instances],
@@ -104,7 +92,7 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
   });
   const read = async (): Promise<DatabaseView> => {
     const value = await readHealth(handle.db, { nowMs: now(), instanceIds }).catch(() => null);
-    return { isUp: value !== null, reading: value === null ? null : { value, atMs: now(), tookMs: 0 } };
+    return { isUp: value !== null, reading: value === null ? null : { value, atMs: now() } };
   };
   const scrape = async () => await metrics.render(await read(), now());
   return {
@@ -113,9 +101,8 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     logged,
     scrape,
     stop,
-    statements: () => statements,
     runAll: async () => {
-      await loop.runAll(instances);
+      await loop.runAll(instances, true);
     },
     metric: async (series) => readMetric(await scrape(), series),
     close: () => handle.close(),

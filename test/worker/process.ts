@@ -2,14 +2,7 @@ import { onTestFinished } from 'vitest';
 import type { Platform } from '../simulator/platform.ts';
 import type { TestDatabase } from '../support/databases.ts';
 import { freePort } from '../support/ports.ts';
-import {
-  type Ended,
-  type Env,
-  type Running,
-  type Spawned,
-  type spawnProgram,
-  startProgram,
-} from '../support/program.ts';
+import { type Ended, type Env, type Running, type Spawned, startProgram } from '../support/program.ts';
 
 /** `losant-usage worker` with its HTTP server. */
 export interface StartedWorker<Started = Running> {
@@ -20,20 +13,14 @@ export interface StartedWorker<Started = Running> {
   /** The value of a metric, by its name with labels as Prometheus writes them; null: it is not there. */
   metric(series: string): Promise<number | null>;
   /** Ends it as an orchestrator does. */
-  stop(signal?: 'SIGINT' | 'SIGTERM' | 'SIGHUP'): Promise<Ended>;
+  stop(): Promise<Ended>;
 }
 
-/** Starts it in this process, or with `spawnProgram` as one of its own. */
-export async function startWorker(env: Env): Promise<StartedWorker>;
-export async function startWorker(env: Env, start: typeof spawnProgram): Promise<StartedWorker<Spawned>>;
-export async function startWorker(
+/** Starts it with `startProgram` in this process, or with `spawnProgram` in one of its own. */
+export async function startWorker<Started extends Running | Spawned>(
   env: Env,
-  start: (args: readonly string[], env: Env) => Running,
-): Promise<StartedWorker>;
-export async function startWorker(
-  env: Env,
-  start: (args: readonly string[], env: Env) => Running | Spawned = startProgram,
-): Promise<StartedWorker<Running | Spawned>> {
+  start: (args: readonly string[], env: Env) => Started,
+): Promise<StartedWorker<Started>> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const running = start(['worker'], { HTTP_PORT: `${port}`, SCHEDULE: '0 0 1 1 *', ...env });
@@ -52,8 +39,8 @@ export async function startWorker(
     running,
     get,
     metric: async (series) => readMetric((await get('/metrics')).text, series),
-    stop: async (signal = 'SIGTERM') => {
-      running.kill(signal);
+    stop: async () => {
+      running.kill('SIGTERM');
       return await running.ended;
     },
   };
@@ -61,7 +48,7 @@ export async function startWorker(
 
 /** A worker that ends when the test is over. */
 export async function startTestWorker(env: Env): Promise<StartedWorker> {
-  const worker = await startWorker(env);
+  const worker = await startWorker(env, startProgram);
   onTestFinished(async () => {
     await worker.stop();
   });

@@ -3,7 +3,7 @@ import { type Platform, startPlatform } from '../../simulator/platform.ts';
 import { asProgram } from '../../support/by-hand.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../../support/databases.ts';
 import { daysAgo } from '../../support/days.ts';
-import { type Env, runProgram } from '../../support/program.ts';
+import { type Env, runProgram, startProgram } from '../../support/program.ts';
 import { until } from '../../support/wait.ts';
 import { type StartedWorker, settingsOf, startWorker } from '../../worker/process.ts';
 
@@ -40,7 +40,7 @@ async function start({ env = {}, prepare, status, ...options }: Start): Promise<
   const database = await createTestDatabase();
   stack.defer(() => database.drop());
   await prepare?.(platform, database);
-  const worker = await startWorker({ ...settingsOf(platform, database), ...env });
+  const worker = await startWorker({ ...settingsOf(platform, database), ...env }, startProgram);
   stack.defer(async () => void (await worker.stop()));
   await untilStatus(worker, status);
   const orgs = await queryOnce(database.url, 'select org_id from losant_usage.organizations order by name');
