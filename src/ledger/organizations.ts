@@ -129,8 +129,8 @@ async function upsertRows(
 }
 
 /**
- * Marks instances between which organizations have moved: their totals up to yesterday cannot be compared, and days past
- * the horizon may have come that are still open.
+ * Marks instances between which organizations have moved: their totals up to yesterday cannot be compared, and days
+ * past the horizon may have come that are still open.
  */
 async function markMoved(
   trx: Kysely<Schema>,
