@@ -163,41 +163,49 @@ export class Copy {
   }
 }
 
+/** A change of one or more files of packs; the first is where a problem is expected. */
+interface Change {
+  readonly file: string;
+  readonly make: (copy: Copy) => Promise<void>;
+}
+
 type Where = Partial<Row>;
 const isIn = (where: Where) => (row: Row) =>
   Object.entries(where).every(([name, value]) => row[name] === value);
 
-/** Sets cells of the first row that has these values. */
-export const set =
-  (name: string, where: Where, cells: Row, folder = '') =>
-  async (copy: Copy): Promise<void> =>
-    await copy.forgeRows(
-      name,
-      (rows) => {
-        const row = rows.find(isIn(where));
-        if (row === undefined) throw new Error(`${name} has no row ${JSON.stringify(where)}`);
-        Object.assign(row, cells);
-        return rows;
-      },
-      folder,
-    );
+export const forge = (name: string, change: (text: string) => string): Change => ({
+  file: name,
+  make: async (copy) => await copy.forge(name, change),
+});
 
-export const remove =
-  (name: string, where: Where, folder = '') =>
-  async (copy: Copy): Promise<void> =>
-    await copy.forgeRows(name, (rows) => rows.filter((row) => !isIn(where)(row)), folder);
+const forgeRows = (name: string, folder: string, change: (rows: Row[]) => Row[]): Change => ({
+  file: join(folder, name),
+  make: async (copy) => await copy.forgeRows(name, change, folder),
+});
+
+/** Sets cells of the first row that has these values. */
+export const set = (name: string, where: Where, cells: Row, folder = ''): Change =>
+  forgeRows(name, folder, (rows) => {
+    const row = rows.find(isIn(where));
+    if (row === undefined) throw new Error(`${name} has no row ${JSON.stringify(where)}`);
+    Object.assign(row, cells);
+    return rows;
+  });
+
+export const remove = (name: string, where: Where): Change =>
+  forgeRows(name, '', (rows) => rows.filter((row) => !isIn(where)(row)));
 
 /** Adds a row that is like one that is there. */
-export const add =
-  (name: string, where: Where, cells: Row, folder = '') =>
-  async (copy: Copy): Promise<void> =>
-    await copy.forgeRows(name, (rows) => [...rows, { ...rows.find(isIn(where)), ...cells }], folder);
+export const add = (name: string, where: Where, cells: Row): Change =>
+  forgeRows(name, '', (rows) => [...rows, { ...rows.find(isIn(where)), ...cells }]);
 
-export const all =
-  (...changes: readonly ((copy: Copy) => Promise<void>)[]) =>
-  async (copy: Copy): Promise<void> => {
-    for (const change of changes) await change(copy);
-  };
+export const all = (first: Change, second: Change): Change => ({
+  file: first.file,
+  make: async (copy) => {
+    await first.make(copy);
+    await second.make(copy);
+  },
+});
 
-/** What is done to the packs, and the file and the problem that are named for it. */
-export type Tampering = readonly [change: (copy: Copy) => Promise<void>, file: string, problem: RegExp];
+/** What is done to the packs, and the problem that is named for it, of another file where one is given. */
+export type Tampering = readonly [change: Change, problem: RegExp, file?: string];
