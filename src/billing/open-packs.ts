@@ -193,48 +193,39 @@ async function checkSignature(pack: Pack, keys: readonly KeyObject[]): Promise<P
   return [{ file, problem: 'does not fit the manifest: one of the two was changed' }];
 }
 
-/** Compares every manifest with those before it that are there: none is doubled, and each names the last. */
+/** Compares every manifest with those before it that are there: none is doubled, and each names the others. */
 function checkChain(packs: readonly Pack[]): PackProblem[] {
   const problems: PackProblem[] = [];
+  const nameOf = ({ fileOf }: Pack) => fileOf(MANIFEST_NAME);
   for (const pack of packs) {
-    const { instanceId, number, month, kind, previousSha256, earlier } = pack.manifest.statement;
-    const say = (problem: string) => problems.push({ file: pack.fileOf(MANIFEST_NAME), problem });
-    const nameOf = ({ fileOf }: Pack) => fileOf(MANIFEST_NAME);
-    const first = findPack(packs, { instanceId, number });
-    if (first !== undefined && first !== pack) say(`has the number ${number}, as has ${nameOf(first)}`);
-    const before = findPack(packs, { instanceId, number: number - 1 });
-    if (before !== undefined && before.manifestSha256 !== previousSha256)
-      say(
-        `follows a manifest with the SHA-256 ${previousSha256 ?? 'none'}; ` +
-          `that of number ${number - 1}, ${nameOf(before)}, is ${before.manifestSha256}`,
-      );
-    if ((number === 1) !== (previousSha256 === null))
-      say(`is number ${number}, and follows ${previousSha256 ?? 'no other'}`);
-    const own = earlier.filter((each) => each.instanceId === instanceId);
-    if ((kind === 'closing') !== (own.length === 0))
-      say(
-        `is ${kind === 'closing' ? 'a closing' : 'an adjustment'}, and follows ${own.length} statements of its month`,
-      );
+    const { statement } = pack.manifest;
+    const { instanceId, number, month, kind, previousSha256, earlier } = statement;
+    const say = (problem: string) => problems.push({ file: nameOf(pack), problem });
+    const first = findPack(packs, statement) ?? pack;
+    if (first !== pack) say(`has the number ${number}, as has ${nameOf(first)}`);
+    if ((kind === 'closing') === earlier.some((each) => each.instanceId === instanceId))
+      say(`is of the kind ${kind}, which does not fit the statements of ${month} that it follows`);
+    for (const link of [{ instanceId, number: number - 1, sha256: previousSha256 }, ...earlier]) {
+      const found = findPack(packs, link);
+      if (found !== undefined && found.manifestSha256 !== link.sha256)
+        say(
+          `follows number ${link.number} with the SHA-256 ${link.sha256 ?? 'none'}; ` +
+            `that of ${nameOf(found)} is ${found.manifestSha256}`,
+        );
+    }
     for (const each of earlier) {
       const found = findPack(packs, each);
       if (found === undefined && each.instanceId === instanceId)
         say(`follows statement ${each.number} of ${month}, which is missing`);
-      else if (
-        found !== undefined &&
-        (found.manifestSha256 !== each.sha256 || found.manifest.statement.month !== month)
-      )
-        say(
-          `follows statement ${each.number} of ${month} with the SHA-256 ${each.sha256}, which ${nameOf(found)} is not`,
-        );
+      if (found !== undefined && found.manifest.statement.month !== month)
+        say(`follows ${nameOf(found)} as a statement of ${month}, which it is not`);
     }
-    const later = packs.find(
-      ({ manifest: { statement: other } }) =>
-        other.instanceId === instanceId &&
-        other.month === month &&
-        other.number > number &&
-        !other.earlier.some((each) => each.instanceId === instanceId && each.number === number),
-    );
-    if (later !== undefined) say(`is a statement of ${month} that ${nameOf(later)} does not know`);
+    for (const other of packs) {
+      const { statement: before } = other.manifest;
+      if (before.instanceId !== instanceId || before.month !== month || before.number >= number) continue;
+      if (earlier.every((each) => each.instanceId !== instanceId || each.number !== before.number))
+        say(`does not know ${nameOf(other)}, a statement of ${month} before it`);
+    }
   }
   return problems;
 }
@@ -258,18 +249,12 @@ function describeUnchecked(packs: readonly Pack[], keys: readonly KeyObject[]): 
       : [];
   if (signers.size === 0 && packs.length > 0)
     notes.push('Not signed: whoever can write the files can write all of them anew.');
-  for (const [instanceId, each] of Map.groupBy(packs, ({ manifest }) => manifest.statement.instanceId)) {
-    let next = 1;
-    for (const { manifest } of each) {
-      const { number } = manifest.statement;
-      if (number > next) {
-        const isOne = number - next === 1;
-        const gone = isOne ? `Statement ${next}` : `Statements ${next} to ${number - 1}`;
-        const are = `${gone} of instance ${instanceId} ${isOne ? 'is' : 'are'} not here`;
-        notes.push(`${are}: the chain before number ${number} was not checked.`);
-      }
-      next = number + 1;
-    }
+  for (const { manifest } of packs) {
+    const { instanceId, number } = manifest.statement;
+    if (number > 1 && findPack(packs, { instanceId, number: number - 1 }) === undefined)
+      notes.push(
+        `Statement ${number - 1} of instance ${instanceId} is not here: the chain before number ${number} was not checked.`,
+      );
   }
   return notes;
 }

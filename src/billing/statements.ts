@@ -1,7 +1,6 @@
 /** Months and their statements as the database has them. */
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import type { UsageDay } from '../usage/day.ts';
 import type { Month } from '../usage/month.ts';
 
 /** An instance that this database collects. */
@@ -54,28 +53,17 @@ export async function readStatements(
   }));
 }
 
-/** A cause that keeps a month from being invoiced: a row of the view period_blockers. */
-export interface Blocker {
-  readonly instanceId: string;
-  /** The organization; null if every organization of the instance is blocked. */
-  readonly orgId: string | null;
-  readonly orgName: string | null;
-  readonly cause: string;
-  /** The number of days; null where it is not about days. */
-  readonly days: number | null;
-  readonly firstDay: UsageDay;
-  readonly lastDay: UsageDay;
-  readonly streams: readonly string[] | null;
-  readonly message: string | null;
-  /** Commands, one a line. */
-  readonly whatToDo: string;
-}
+/**
+ * A cause that keeps a month from being invoiced: a row of the view period_blockers. Without an organization it
+ * is of every organization of the instance, without a number of days it is not about days.
+ */
+export type Blocker = Awaited<ReturnType<typeof readBlockers>>[number];
 
 /** Returns what keeps a month of each instance, or of one, from being closed or adjusted. */
 export async function readBlockers(
   db: Kysely<Schema>,
   { month, instanceId = null }: { readonly month: Month; readonly instanceId?: string | null },
-): Promise<Blocker[]> {
+) {
   let query = db
     .selectFrom('period_blockers')
     .select(['instance_id as instanceId', 'org_id as orgId', 'org_name as orgName', 'cause', 'days'])

@@ -219,8 +219,8 @@ export const billingMutants: readonly Mutant[] = [
     name: 'chain-is-not-compared',
     promise: 'A manifest follows the one with the number before it.',
     file: OPEN,
-    find: `before !== undefined && before.manifestSha256 !== previousSha256`,
-    replace: `before !== undefined && previousSha256 === null`,
+    find: `found !== undefined && found.manifestSha256 !== link.sha256`,
+    replace: `found !== undefined && link.sha256 === null`,
     test: VERIFY_TEST,
   },
   {
