@@ -64,9 +64,7 @@ describe('a month end', () => {
 
   test('says what was not compared at all, and never that nothing differs', async () => {
     const { stdout } = await close('--period', '2026-08', '--dry-run');
-    expect(stdout).toContain(
-      "Could not be compared: 22 days of device_counts with Losant's own total (no total).",
-    );
+    expect(stdout).toMatch(/device_counts +Losant's own total +22 days could not be compared +no total/);
     const { controls } = await closeJson('--period', '2026-08', '--dry-run');
     expect(controls).toEqual([
       {
@@ -138,7 +136,7 @@ describe('a month end', () => {
       ],
     });
     expect((await close('--period', '2026-08', '--adjust')).stdout).toMatch(
-      /^Nothing of 2026-08 .* has changed/,
+      /^Nothing has changed since the newest statement: 2026-08 of/,
     );
     await books.restate(acme, '2026-08-31', { old: { devices_total: 17 }, numbers: { devices_total: 15 } });
     const adjusted = await close('--period', '2026-08', '--adjust');
