@@ -297,13 +297,9 @@ export async function openBooks() {
     ): Promise<{ readonly out: string; readonly problems: readonly PackProblem[] }> => {
       const out = await mkdtemp(join(folder, `${month}-`));
       await writePacks(handle, placePacks(await readStatements(db, { month })), { out, signal: SIGNAL });
-      const { packs, problems } = await openPacks(out, []);
-      const checked = await checkPacks(packs, SIGNAL);
-      const found = [...problems, ...checked.problems];
-      for (const pack of packs) {
-        found.push(...(await db.transaction().execute(async (trx) => await compareWithDatabase(trx, pack))));
-      }
-      return { out, problems: found };
+      const checked = await checkPacks(await openPacks(out, []), SIGNAL);
+      const { problems } = await compareWithDatabase(db, checked, SIGNAL);
+      return { out, problems };
     },
 
     end: async (): Promise<void> => {

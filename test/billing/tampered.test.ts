@@ -16,9 +16,9 @@ beforeAll(async () => {
 test.for(TAMPERINGS)('a tampered pack is told its place: tampering %#', async ([change, problem, file]) => {
   const copy = await Copy.of(march);
   await change.make(copy);
-  const { packs, problems } = await openPacks(copy.out, []);
-  expect(problems).toEqual([]);
-  const checked = await checkPacks(packs, SIGNAL);
+  const opened = await openPacks(copy.out, []);
+  expect(opened.problems).toEqual([]);
+  const checked = await checkPacks(opened, SIGNAL);
   const found = { file: file ?? change.file, problem: expect.stringMatching(problem) as string };
   expect(checked.problems).toContainEqual(found);
 });

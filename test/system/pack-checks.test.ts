@@ -67,8 +67,7 @@ describe('the sqlite3 shell', () => {
   test.for(TAMPERINGS)('finds what verify finds: tampering %#', async ([change]) => {
     const copy = await Copy.of(march);
     await change.make(copy);
-    const { packs } = await openPacks(copy.out, []);
-    const { problems } = await checkPacks(packs, SIGNAL);
+    const { problems } = await checkPacks(await openPacks(copy.out, []), SIGNAL);
     const own = problems.filter(({ problem }) => !isOfVerify(problem));
     const found: string[] = [];
     for (const folder of ['', ADJUSTMENT]) {
