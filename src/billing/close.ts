@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
-import { type ControlledTransaction, type Kysely, type RawBuilder, sql } from 'kysely';
-import { instantText } from '../database/expressions.ts';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { CLOCK, instantText } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { isUniqueViolation, readClosingRefusal } from '../database/sqlstate.ts';
@@ -128,7 +128,7 @@ async function draftStatement(
 ): Promise<CloseOutcome> {
   const { month, isAdjustment } = request;
   const transaction = db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only');
-  return await transaction.execute(async (trx): Promise<CloseOutcome> => {
+  return await transaction.execute(async (trx) => {
     await sql`select losant_usage.require_closable(${instance.instanceId}, ${firstOf(month)}, ${isAdjustment},
       clock_timestamp())`.execute(trx);
     return await readDraft(trx, instance, request);
@@ -169,22 +169,11 @@ async function closeAtOneMoment(
   instance: BilledInstance,
   request: CloseRequest,
 ): Promise<CloseOutcome> {
-  const trx = await db.startTransaction().execute();
-  try {
+  return await db.transaction().execute(async (trx) => {
     // Said in SQL, as kysely's driver for PGlite ignores a level that is set on the transaction.
     await sql`set transaction isolation level repeatable read`.execute(trx);
-    const moment = await takeMoment(trx);
-    const outcome = await closeAt(trx, instance, { ...request, moment });
-    await (outcome.statement === null ? trx.rollback() : trx.commit()).execute();
-    return outcome;
-  } catch (error) {
-    // The first error is reported, and a lost connection has nothing to roll back.
-    await trx
-      .rollback()
-      .execute()
-      .catch(() => {});
-    throw error;
-  }
+    return await closeAt(trx, instance, { ...request, moment: await takeMoment(trx) });
+  });
 }
 
 /**
@@ -192,14 +181,12 @@ async function closeAtOneMoment(
  * on. The tables are locked before the first query, which fixes the snapshot, and given back with the
  * savepoint. Returns the moment in microseconds, UTC.
  */
-async function takeMoment(trx: ControlledTransaction<Schema>): Promise<string> {
+async function takeMoment(trx: Kysely<Schema>): Promise<string> {
   await sql`lock table losant_usage_internal.closing_lock in share row exclusive mode`.execute(trx);
-  const locked = await trx.savepoint('loads').execute();
-  await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(locked);
-  const { rows } = await sql<{ at: string }>`select ${instantText(sql`clock_timestamp()`)} as at`.execute(
-    locked,
-  );
-  await locked.rollbackToSavepoint('loads').execute();
+  await sql`savepoint loads`.execute(trx);
+  await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(trx);
+  const { rows } = await sql<{ at: string }>`select ${instantText(CLOCK)} as at`.execute(trx);
+  await sql`rollback to savepoint loads`.execute(trx);
   // A pooler may have given a session of which the program has set nothing.
   await sql`select set_config('synchronous_commit', case current_setting('synchronous_commit')
     when 'off' then 'on' else current_setting('synchronous_commit') end, true)`.execute(trx);
@@ -257,13 +244,8 @@ async function tellUnsettled(
   { instanceId }: BilledInstance,
   month: Month,
 ): Promise<'unchanged' | 'unsettled'> {
-  const one = await trx
-    .selectFrom('adjustments')
-    .select('metric')
-    .where('instance_id', '=', instanceId)
-    .where('month', '=', `${month}-01`)
-    .limit(1)
-    .executeTakeFirst();
+  const differing = trx.selectFrom('adjustments').select('metric').where('instance_id', '=', instanceId);
+  const one = await differing.where('month', '=', `${month}-01`).limit(1).executeTakeFirst();
   return one === undefined ? 'unchanged' : 'unsettled';
 }
 

@@ -5,7 +5,7 @@
 import { createHash, type KeyObject, verify } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { codeOf } from '../files/whole-file.ts';
 import {
   CHECKS_NAME,
@@ -32,6 +32,8 @@ export interface Pack {
   /** The path of its files. */
   readonly place: string;
   readonly manifest: Manifest;
+  /** The bytes of the manifest, which are signed. */
+  readonly bytes: Buffer;
   readonly manifestSha256: string;
   /** Returns the name of one of its files in problems. */
   readonly fileOf: (name: string) => string;
@@ -55,25 +57,20 @@ const SIGNATURE_BYTES = 64;
  */
 export async function openPacks(root: string, keys: readonly KeyObject[]): Promise<OpenedPacks> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
-  const files = entries
-    .filter((entry) => !entry.isDirectory())
-    .map(({ parentPath, name }) => ({ folder: parentPath.slice(root.length).replace(/^[/\\]/, ''), name }));
-  const folders = files.filter(({ name }) => name === MANIFEST_NAME).map(({ folder }) => folder);
+  const files = entries.filter((entry) => !entry.isDirectory());
   const packs: Pack[] = [];
   const problems: PackProblem[] = [];
   const notes: string[] = [];
-  for (const folder of folders.toSorted()) {
-    const pack = await openPack(root, folder);
-    if ('problem' in pack) problems.push(pack);
-    else {
-      packs.push(pack);
-      problems.push(...(await checkFiles(pack, notes)), ...(await checkSignature(pack, keys)));
+  for (const [place, own] of Map.groupBy(files, ({ parentPath }) => parentPath)) {
+    const names = own.map(({ name }) => name);
+    if (!names.includes(MANIFEST_NAME)) continue;
+    const pack = await openPack(place, relative(root, place));
+    if ('problem' in pack) {
+      problems.push(pack);
+      continue;
     }
-  }
-  for (const { folder, name } of files) {
-    const pack = packs.find((each) => each.folder === folder);
-    if (pack === undefined || namesOf(pack).includes(name)) continue;
-    problems.push({ file: pack.fileOf(name), problem: 'is in no manifest' });
+    packs.push(pack);
+    problems.push(...(await checkFiles(pack, names, notes)), ...(await checkSignature(pack, keys)));
   }
   const inOrder = packs.toSorted(byNumber);
   return {
@@ -122,34 +119,35 @@ async function readSmall(path: string, most: number): Promise<Buffer | string> {
   }
 }
 
-async function openPack(root: string, folder: string): Promise<Pack | PackProblem> {
-  const place = join(root, folder);
+async function openPack(place: string, folder: string): Promise<Pack | PackProblem> {
   const fileOf = (name: string) => join(folder, name);
+  const file = fileOf(MANIFEST_NAME);
   const bytes = await readSmall(join(place, MANIFEST_NAME), MANIFEST_MAX);
-  if (typeof bytes === 'string') return { file: fileOf(MANIFEST_NAME), problem: bytes };
+  if (typeof bytes === 'string') return { file, problem: bytes };
   const manifest = parseManifest(bytes.toString('utf8'));
-  if (typeof manifest === 'string') return { file: fileOf(MANIFEST_NAME), problem: manifest };
-  return { folder, place, manifest, manifestSha256: hashOf(bytes), fileOf };
+  if (typeof manifest === 'string') return { file, problem: manifest };
+  return { place, manifest, bytes, manifestSha256: hashOf(bytes), folder, fileOf };
 }
 
-function namesOf({ manifest: { files, signedBy } }: Pack): string[] {
-  const names = [MANIFEST_NAME, ...files.map(({ name }) => name)];
-  return signedBy === null ? names : [...names, SIGNATURE_NAME];
-}
-
-async function checkFiles(pack: Pack, notes: string[]): Promise<PackProblem[]> {
-  const { files, checks } = pack.manifest;
+/** Compares the files that are there with those that the manifest names. */
+async function checkFiles(pack: Pack, names: readonly string[], notes: string[]): Promise<PackProblem[]> {
+  const { files, checks, signedBy } = pack.manifest;
   const problems: PackProblem[] = [];
+  const say = (name: string, problem: string) => problems.push({ file: pack.fileOf(name), problem });
   const own = await readChecks(checks).catch(() => null);
-  if (own === null) {
-    const problem = `is checked by version ${checks} of ${CHECKS_NAME}, which this program does not have`;
-    problems.push({ file: pack.fileOf(MANIFEST_NAME), problem });
-  }
+  if (own === null)
+    say(MANIFEST_NAME, `is checked by version ${checks} of ${CHECKS_NAME}, which this program does not have`);
   for (const file of files) {
     const problem = await compareFile(join(pack.place, file.name), file);
-    if (problem !== null) problems.push({ file: pack.fileOf(file.name), problem });
+    if (problem !== null) say(file.name, problem);
     if (file.name === CHECKS_NAME && own !== null && hashOf(own) !== file.sha256)
       notes.push(`${pack.fileOf(CHECKS_NAME)} is not that of the release, which was used instead.`);
+  }
+  const signature = signedBy === null ? [] : [SIGNATURE_NAME];
+  const known: string[] = [MANIFEST_NAME, ...signature, ...files.map(({ name }) => name)];
+  for (const name of names) {
+    if (known.includes(name)) continue;
+    say(name, 'is in no manifest');
   }
   return problems;
 }
@@ -188,8 +186,7 @@ async function checkSignature(pack: Pack, keys: readonly KeyObject[]): Promise<P
       { file, problem: `is of the key ${signedBy}, and given ${keys.length === 1 ? 'is' : 'are'} ${given}` },
     ];
   }
-  const bytes = await readSmall(join(pack.place, MANIFEST_NAME), MANIFEST_MAX);
-  if (typeof bytes !== 'string' && verify(null, bytes, key, signature)) return [];
+  if (verify(null, pack.bytes, key, signature)) return [];
   return [{ file, problem: 'does not fit the manifest: one of the two was changed' }];
 }
 
@@ -259,7 +256,8 @@ function describeUnchecked(packs: readonly Pack[], keys: readonly KeyObject[]): 
   return notes;
 }
 
-function byNumber({ manifest: { statement: a } }: Pack, { manifest: { statement: b } }: Pack): number {
+function byNumber(left: Pack, right: Pack): number {
+  const [a, b] = [left.manifest.statement, right.manifest.statement];
   if (a.instanceId !== b.instanceId) return a.instanceId < b.instanceId ? -1 : 1;
-  return a.number - b.number;
+  return a.number - b.number || (left.folder < right.folder ? -1 : 1);
 }
