@@ -29,14 +29,18 @@ export const TOTALS: Numbers = {
   payload_all_count: 12,
   payload_all_bytes: 1_200,
 };
-export const SOURCES: Numbers = {
+const SOURCES: Numbers = {
   payload_source_count: 12,
   payload_sources: { timer: { 'timer.flow': 7 }, webhook: { hook: 5 } },
 };
+const NOTEBOOKS = ['minutes', 'completed', 'canceled', 'errored', 'timeout'];
+const HOURS = ['billable_count', 'all_count', 'all_bytes'];
 const USUAL: Readonly<Record<string, Numbers>> = {
   device_counts: DEVICES,
   payload_totals: TOTALS,
   payload_sources: SOURCES,
+  payload_hours: Object.fromEntries(HOURS.map((name) => [`hours_${name}`, Array(24).fill(1)])),
+  notebook_minutes: Object.fromEntries(NOTEBOOKS.map((name) => [`notebook_${name}`, 0])),
 };
 
 export interface CellOptions {

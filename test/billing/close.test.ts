@@ -91,19 +91,6 @@ describe('a month', () => {
     await expect(books.close('2024-02')).rejects.toThrow(/^2024-02 of instance .* has no day of any/);
   });
 
-  test('is shown by a dry run, which keeps nothing', async () => {
-    await orgOn('2026-06-10', '2026-06-10');
-    const outcome = await books.close('2026-06', { isDryRun: true });
-    expect([outcome.kind, outcome.statement, quantitiesOf(outcome)]).toEqual([
-      'closed',
-      null,
-      { devices_created: '4', devices_deleted: '1', devices_total: '17' },
-    ]);
-    expect(
-      await books.ask(sql`select 1 from losant_usage.statement_lines where month = '2026-06-01'`),
-    ).toEqual([]);
-  });
-
   test('is not closed at all when its closing is interrupted', async () => {
     const orgId = await orgOn('2025-08-05', '2025-08-06');
     const signal = AbortSignal.abort(new Error('interrupted'));
@@ -207,17 +194,6 @@ describe('a number that is missing', () => {
       devices_total: '82',
     });
     expect((await books.verifyMonth('2026-05')).problems).toEqual([]);
-  });
-
-  test('is billed without when a person accepted it', async () => {
-    const orgId = await books.addOrg({ from: '2026-02-10', to: '2026-02-12' });
-    await books.addCells({ orgId, from: '2026-02-10', to: '2026-02-11' });
-    await books.addCells({ orgId, from: '2026-02-12', standing: 'missing', numbers: null });
-    await books.waive(orgId, '2026-02-12', { reason: '=agreed, "in writing"' });
-    const closed = await books.close('2026-02');
-    expect(closed).toMatchObject({ kind: 'closed', blockers: [] });
-    expect(quantitiesOf(closed)).toMatchObject({ devices_created: '8' });
-    expect((await books.verifyMonth('2026-02')).problems).toEqual([]);
   });
 });
 

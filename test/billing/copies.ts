@@ -4,7 +4,7 @@ import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { stringify } from 'csv-stringify/sync';
-import { type Books, DEVICES, SOURCES, TOTALS } from './books.ts';
+import { type Books, DEVICES } from './books.ts';
 
 export const MONTH = '2026-03';
 export const ADJUSTMENT = 'adjustment-1';
@@ -23,32 +23,9 @@ export async function closeMarch(books: Books, options: Parameters<Books['close'
   for (const name of ['Acme', 'Beta', 'Gamma'])
     await books.addOrg({ ...days, name, customerId: `C-${name}` });
   const { acme, beta, gamma } = ORG;
-  await books.addCells({ orgId: acme, ...days });
-  await books.addCells({ orgId: acme, ...days, stream: 'payload_totals', numbers: TOTALS });
-  await books.addCells({ orgId: acme, ...days, stream: 'payload_sources', numbers: SOURCES });
-  await books.addCells({
-    orgId: acme,
-    ...days,
-    stream: 'payload_hours',
-    numbers: {
-      hours_billable_count: Array(24).fill(0),
-      hours_all_count: Array(24).fill(0),
-      hours_all_bytes: Array(24).fill(0),
-    },
-  });
-  await books.addCells({
-    orgId: acme,
-    ...days,
-    stream: 'notebook_minutes',
-    isReported: false,
-    numbers: {
-      notebook_minutes: 0,
-      notebook_completed: 0,
-      notebook_canceled: 0,
-      notebook_errored: 0,
-      notebook_timeout: 0,
-    },
-  });
+  for (const stream of ['device_counts', 'payload_totals', 'payload_sources', 'payload_hours'])
+    await books.addCells({ orgId: acme, ...days, stream });
+  await books.addCells({ orgId: acme, ...days, stream: 'notebook_minutes', isReported: false });
   const restate = async (from: number, to: number) =>
     await books.restate(acme, `${MONTH}-11`, {
       old: { devices_created: from, devices_total: from + 13 },
