@@ -206,7 +206,7 @@ async function closeAt(
   const { opened } = requireRow(rows);
   if (opened === null) return await readDraft(trx, instance, request);
   await makePack(trx, opened, request);
-  const made = await readStatements(trx, { month, instanceId });
+  const made = await readStatements(trx, { month, instanceIds: [instanceId] });
   const lines = sql`(select * from losant_usage.statement_lines where statement_id = ${opened.id}::uuid)`;
   const hash = sql`${acceptance?.blockersHash ?? null}::text`;
   return {

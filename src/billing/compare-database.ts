@@ -38,7 +38,7 @@ export async function compareWithDatabase(
   for (const pack of packs) {
     signal.throwIfAborted();
     const { id, month, instanceId } = pack.manifest.statement;
-    const known = await readStatements(db, { month, instanceId });
+    const known = await readStatements(db, { month, instanceIds: [instanceId] });
     for (const { statementId, kind, number, closedAt } of known) {
       if (ids.has(statementId)) continue;
       const made = `The ${kind} of ${month} with the number ${number}, made ${closedAt}`;

@@ -250,7 +250,8 @@ function describeUnchecked(packs: readonly Pack[], keys: readonly KeyObject[]): 
     const { instanceId, number } = manifest.statement;
     if (number > 1 && findPack(packs, { instanceId, number: number - 1 }) === undefined)
       notes.push(
-        `Statement ${number - 1} of instance ${instanceId} is not here: the chain before number ${number} was not checked.`,
+        `Statement ${number - 1} of instance ${instanceId} is not here: ` +
+          `the chain before number ${number} was not checked.`,
       );
   }
   return notes;

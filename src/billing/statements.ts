@@ -22,12 +22,12 @@ export function nameOf({ instanceId, name }: BilledInstance, month: Month): stri
 /** A closing or an adjustment of a month, numbered by instance; hashes of manifests in hex. */
 export type Statement = Awaited<ReturnType<typeof readStatements>>[number];
 
-/** Returns the statements of a month, of all instances or one, in the order in which they were made. */
+/** Returns the statements of a month by instance, in the order in which they were made. */
 export async function readStatements(
   db: Kysely<Schema>,
-  { month, instanceId = null }: { readonly month: Month; readonly instanceId?: string | null },
+  { month, instanceIds }: { readonly month: Month; readonly instanceIds: readonly string[] },
 ) {
-  let query = db
+  const rows = await db
     .selectFrom('statements')
     .select((eb) => [
       'statement_id as statementId',
@@ -41,10 +41,10 @@ export async function readStatements(
       'manifest_sha256',
     ])
     .where('month', '=', `${month}-01`)
+    .where('instance_id', 'in', [...instanceIds])
     .orderBy('instance_id')
-    .orderBy('number');
-  if (instanceId !== null) query = query.where('instance_id', '=', instanceId);
-  const rows = await query.execute();
+    .orderBy('number')
+    .execute();
   return rows.map(({ manifest_sha256, ...statement }) => ({
     ...statement,
     month,
@@ -59,22 +59,21 @@ export async function readStatements(
  */
 export type Blocker = Awaited<ReturnType<typeof readBlockers>>[number];
 
-/** Returns what keeps a month of each instance, or of one, from being closed or adjusted. */
+/** Returns what keeps a month of an instance from being closed or adjusted. */
 export async function readBlockers(
   db: Kysely<Schema>,
-  { month, instanceId = null }: { readonly month: Month; readonly instanceId?: string | null },
+  { month, instanceId }: { readonly month: Month; readonly instanceId: string },
 ) {
-  let query = db
+  return await db
     .selectFrom('period_blockers')
     .select(['instance_id as instanceId', 'org_id as orgId', 'org_name as orgName', 'cause', 'days'])
     .select(['first_day as firstDay', 'last_day as lastDay', 'streams', 'message', 'what_to_do as whatToDo'])
     .where('month', '=', `${month}-01`)
-    .orderBy('instance_id')
+    .where('instance_id', '=', instanceId)
     .orderBy('org_name')
     .orderBy('org_id')
-    .orderBy('cause');
-  if (instanceId !== null) query = query.where('instance_id', '=', instanceId);
-  return await query.execute();
+    .orderBy('cause')
+    .execute();
 }
 
 /** The causes in words, shown beside their days: people may not know the codes of the view. */
@@ -90,11 +89,7 @@ const CAUSES: Readonly<Record<string, string>> = {
 };
 
 /** Returns the cause in words, e.g. `3 days missing (payload_totals)`. */
-export function describeBlocker({
-  cause,
-  days,
-  streams,
-}: Pick<Blocker, 'cause' | 'days' | 'streams'>): string {
+export function describeBlocker({ cause, days, streams }: Blocker): string {
   const text = describeCause(cause);
   const counted = days === null ? text : `${days} ${days === 1 ? 'day' : 'days'} ${text}`;
   return streams === null ? counted : `${counted} (${streams.join(', ')})`;

@@ -2,7 +2,7 @@ import { type CheckedPacks, checkPacks } from '../billing/check-pack.ts';
 import { compareWithDatabase } from '../billing/compare-database.ts';
 import { readPublicKey } from '../billing/manifest.ts';
 import { openPacks } from '../billing/open-packs.ts';
-import { placePacks, writePacks } from '../billing/pack-folder.ts';
+import { writePacks } from '../billing/pack-folder.ts';
 import { readStatements } from '../billing/statements.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { codeOf } from '../files/whole-file.ts';
@@ -25,17 +25,14 @@ export const statement = defineCommand({
     const { output, signal } = context;
     const places = await withDatabase(context, async (handle) => {
       const chosen = await chooseBilledInstances(context, handle, instance);
-      const all = await readStatements(handle.db, { month: period });
-      const ids = chosen.map(({ instanceId }) => instanceId);
-      const statements = all.filter(({ instanceId }) => ids.includes(instanceId));
+      const instanceIds = chosen.map(({ instanceId }) => instanceId);
+      const statements = await readStatements(handle.db, { month: period, instanceIds });
       if (statements.length === 0) {
         throw new SettingsError(`${period} is not closed, so there is no statement of it`, {
           hint: `close it first: losant-usage close --period ${period}`,
         });
       }
-      const placed = placePacks(statements);
-      await writePacks(handle, placed, { out, signal });
-      return placed;
+      return await writePacks(handle, statements, { out, signal });
     });
     const statements = places.map(({ statement: each, folder }) => {
       const { statementId, instanceId, kind, closedAt, manifestSha256 } = each;

@@ -8,7 +8,7 @@ import { checkPacks } from '../../src/billing/check-pack.ts';
 import { type Acceptance, type CloseOutcome, closeMonth } from '../../src/billing/close.ts';
 import { compareWithDatabase } from '../../src/billing/compare-database.ts';
 import { openPacks, type PackProblem } from '../../src/billing/open-packs.ts';
-import { placePacks, writePacks } from '../../src/billing/pack-folder.ts';
+import { writePacks } from '../../src/billing/pack-folder.ts';
 import { readBlockers, readStatements } from '../../src/billing/statements.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
@@ -289,7 +289,7 @@ export async function openBooks() {
     },
 
     causesOf: async (month: string): Promise<string[]> =>
-      (await readBlockers(db, { month })).map(({ cause }) => cause),
+      (await readBlockers(db, { month, instanceId: INSTANCE })).map(({ cause }) => cause),
 
     adjustmentsOf: async (month: string) =>
       await ask(sql`select org_id, metric, billed_quantity, quantity, difference, cause from losant_usage.adjustments
@@ -300,7 +300,8 @@ export async function openBooks() {
       month: string,
     ): Promise<{ readonly out: string; readonly problems: readonly PackProblem[] }> => {
       const out = await mkdtemp(join(folder, `${month}-`));
-      await writePacks(handle, placePacks(await readStatements(db, { month })), { out, signal: SIGNAL });
+      const statements = await readStatements(db, { month, instanceIds: [INSTANCE, OTHER_INSTANCE] });
+      await writePacks(handle, statements, { out, signal: SIGNAL });
       const checked = await checkPacks(await openPacks(out, []), SIGNAL);
       const { problems } = await compareWithDatabase(db, checked, SIGNAL);
       return { out, problems };

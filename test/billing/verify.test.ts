@@ -5,11 +5,11 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { placePacks, writePacks } from '../../src/billing/pack-folder.ts';
+import { writePacks } from '../../src/billing/pack-folder.ts';
 import { readStatements } from '../../src/billing/statements.ts';
 import { queryOnce } from '../support/databases.ts';
 import { type Ended, jsonOf, runProgram } from '../support/program.ts';
-import { SIGNAL, useBooks } from './books.ts';
+import { INSTANCE, SIGNAL, useBooks } from './books.ts';
 import { ADJUSTMENT, Copy, closeMarch, MONTH } from './copies.ts';
 
 const books = useBooks();
@@ -376,20 +376,19 @@ describe('against the database', () => {
 });
 
 describe('writing packs', () => {
-  const places = async () => placePacks(await readStatements(books.handle.db, { month: MONTH }));
+  const write = async (out: string, signal = SIGNAL) => {
+    const statements = await readStatements(books.handle.db, { month: MONTH, instanceIds: [INSTANCE] });
+    await writePacks(books.handle, statements, { out, signal });
+  };
 
   test('leaves what is the user’s, and nothing of its own behind', async () => {
     const out = await mkdtemp(join(books.folder, 'taken-'));
     await writeFile(join(out, 'mine'), '');
-    await expect(writePacks(books.handle, await places(), { out, signal: SIGNAL })).rejects.toThrow(
-      'the folder is not empty',
-    );
+    await expect(write(out)).rejects.toThrow('the folder is not empty');
     const aborted = AbortSignal.abort(new Error('interrupted'));
     const target = join(books.folder, 'torn');
     await mkdir(`${target}.partial-1`);
-    await expect(writePacks(books.handle, await places(), { out: target, signal: aborted })).rejects.toThrow(
-      'interrupted',
-    );
+    await expect(write(target, aborted)).rejects.toThrow('interrupted');
     expect((await readdir(books.folder)).filter((name) => name.startsWith('torn'))).toEqual([
       'torn.partial-1',
     ]);
@@ -403,8 +402,8 @@ describe('writing packs', () => {
        insert into losant_usage.statement_files select statement_id, '../../evil.txt', 0,
          '' from losant_usage.statements where kind = 'closing'`,
     );
-    await expect(
-      writePacks(books.handle, await places(), { out: join(books.folder, 'evil'), signal: SIGNAL }),
-    ).rejects.toThrow('the database has a file of a pack called "../../evil.txt"');
+    await expect(write(join(books.folder, 'evil'))).rejects.toThrow(
+      'the database has a file of a pack called "../../evil.txt"',
+    );
   });
 });
