@@ -169,10 +169,27 @@ async function closeAtOneMoment(
   instance: BilledInstance,
   request: CloseRequest,
 ): Promise<CloseOutcome> {
-  return await db.transaction().execute(async (trx) => {
+  const { month, acceptance, isAdjustment, linesMax } = request;
+  const { instanceId } = instance;
+  const accepted = sql<string | null>`${acceptance?.blockersHash ?? null}::text`;
+  return await db.transaction().execute(async (trx): Promise<CloseOutcome> => {
     // Said in SQL, as kysely's driver for PGlite ignores a level that is set on the transaction.
     await sql`set transaction isolation level repeatable read`.execute(trx);
-    return await closeAt(trx, instance, { ...request, moment: await takeMoment(trx) });
+    const moment = await takeMoment(trx);
+    const open = sql<StatementDocument | null>`losant_usage.open_statement(${instanceId}, ${firstOf(month)},
+      ${isAdjustment}, ${acceptance?.reason ?? null}, ${accepted}, ${moment}::timestamptz)`;
+    const { opened } = await trx.selectNoFrom(open.as('opened')).executeTakeFirstOrThrow();
+    if (opened === null) return await readDraft(trx, instance, request);
+    await makePack(trx, opened, request);
+    const made = await readStatements(trx, { month, instanceIds: [instanceId] });
+    const lines = sql`(select * from losant_usage.statement_lines where statement_id = ${opened.id}::uuid)`;
+    return {
+      kind: 'closed',
+      statement: made.find(({ statementId }) => statementId === opened.id) ?? null,
+      blockers: acceptance === null ? [] : await readBlockers(trx, { month, instanceId }),
+      controls: opened.controls,
+      ...(await readBill(trx, { lines, hash: accepted, linesMax })),
+    };
   });
 }
 
@@ -185,37 +202,12 @@ async function takeMoment(trx: Kysely<Schema>): Promise<string> {
   await sql`lock table losant_usage_internal.closing_lock in share row exclusive mode`.execute(trx);
   await sql`savepoint loads`.execute(trx);
   await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(trx);
-  const { rows } = await sql<{ at: string }>`select ${instantText(CLOCK)} as at`.execute(trx);
+  const { at } = await trx.selectNoFrom(instantText(CLOCK).as('at')).executeTakeFirstOrThrow();
   await sql`rollback to savepoint loads`.execute(trx);
   // A pooler may have given a session of which the program has set nothing.
   await sql`select set_config('synchronous_commit', case current_setting('synchronous_commit')
     when 'off' then 'on' else current_setting('synchronous_commit') end, true)`.execute(trx);
-  return requireRow(rows).at;
-}
-
-async function closeAt(
-  trx: Kysely<Schema>,
-  instance: BilledInstance,
-  request: CloseRequest & { readonly moment: string },
-): Promise<CloseOutcome> {
-  const { month, acceptance, isAdjustment, linesMax, moment } = request;
-  const { instanceId } = instance;
-  const { rows } = await sql<{ opened: StatementDocument | null }>`
-    select losant_usage.open_statement(${instanceId}, ${firstOf(month)}, ${isAdjustment}, ${acceptance?.reason ?? null},
-      ${acceptance?.blockersHash ?? null}, ${moment}::timestamptz) as opened`.execute(trx);
-  const { opened } = requireRow(rows);
-  if (opened === null) return await readDraft(trx, instance, request);
-  await makePack(trx, opened, request);
-  const made = await readStatements(trx, { month, instanceIds: [instanceId] });
-  const lines = sql`(select * from losant_usage.statement_lines where statement_id = ${opened.id}::uuid)`;
-  const hash = sql`${acceptance?.blockersHash ?? null}::text`;
-  return {
-    kind: 'closed',
-    statement: made.find(({ statementId }) => statementId === opened.id) ?? null,
-    blockers: acceptance === null ? [] : await readBlockers(trx, { month, instanceId }),
-    controls: opened.controls,
-    ...(await readBill(trx, { lines, hash, linesMax })),
-  };
+  return at;
 }
 
 function requireSame(instance: BilledInstance, { month, acceptance }: CloseRequest, hash: string): void {
@@ -259,12 +251,6 @@ function firstOf(month: Month): RawBuilder<string> {
   return sql<string>`${`${month}-01`}::date`;
 }
 
-function requireRow<T>(rows: readonly T[]): T {
-  const [row] = rows;
-  if (row === undefined) throw new Error('the database answered no row');
-  return row;
-}
-
 type Bill = Pick<CloseOutcome, 'totals' | 'lines' | 'lineCount' | 'blockersHash'>;
 
 /** Reads lines, given as a table of a query: the first of them, and the totals and the hash of all. */
@@ -300,5 +286,7 @@ async function readBill(
     select ${hash} as "blockersHash", (select count(*) from all_lines) as "lineCount",
       (select coalesce(jsonb_agg(to_jsonb(t) - 'position' order by t.position), '[]') from totals t) as totals,
       (select coalesce(json_agg(s), '[]') from shown s) as lines`.execute(trx);
-  return requireRow(rows);
+  const [bill] = rows;
+  if (bill === undefined) throw new Error('the database answered no row');
+  return bill;
 }
