@@ -76,15 +76,11 @@ export async function readBlockers(
     .execute();
 }
 
-/** The causes in words, shown beside their days: people may not know the codes of the view. */
+/** Causes whose name does not say it to people who do not know the codes of the view. */
 const CAUSES: Readonly<Record<string, string>> = {
-  not_over: 'not over',
   list_incomplete: 'organizations may be missing',
   not_fully_tracked: 'not every day is collected',
   not_final: 'not final yet',
-  missing: 'missing',
-  in_doubt: 'in doubt',
-  unavailable: 'unavailable',
   contradicted: 'contradicted by another count',
 };
 

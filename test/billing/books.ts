@@ -1,15 +1,15 @@
 /** A small ledger written by SQL, with a clock that stands still, and what is closed of it. */
-import type { KeyObject } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type RawBuilder, sql, type Transaction } from 'kysely';
 import { checkPacks } from '../../src/billing/check-pack.ts';
-import { type Acceptance, type CloseOutcome, closeMonth } from '../../src/billing/close.ts';
+import { type CloseOutcome, type CloseRequest, closeMonth } from '../../src/billing/close.ts';
 import { compareWithDatabase } from '../../src/billing/compare-database.ts';
 import { openPacks, type PackProblem } from '../../src/billing/open-packs.ts';
 import { writePacks } from '../../src/billing/pack-folder.ts';
 import { readBlockers, readStatements } from '../../src/billing/statements.ts';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
 import { useOpened } from '../opened.ts';
@@ -56,12 +56,9 @@ export interface CellOptions {
   readonly isLate?: boolean;
 }
 
-export interface CloseOptions {
-  readonly acceptance?: Acceptance | null;
-  readonly isAdjustment?: boolean;
-  readonly isDryRun?: boolean;
-  readonly signingKey?: KeyObject | null;
+export interface CloseOptions extends Partial<Omit<CloseRequest, 'month'>> {
   readonly instanceId?: string;
+  readonly on?: DatabaseHandle;
 }
 
 export type Books = Awaited<ReturnType<typeof openBooks>>;
@@ -242,24 +239,11 @@ export async function openBooks() {
     });
 
   const close = async (month: string, options: CloseOptions = {}): Promise<CloseOutcome> => {
-    const {
-      acceptance = null,
-      isAdjustment = false,
-      isDryRun = false,
-      signingKey = null,
-      instanceId = INSTANCE,
-    } = options;
-    const request = {
-      month,
-      acceptance,
-      isAdjustment,
-      isDryRun,
-      signingKey,
-      linesMax: 1_000,
-      signal: SIGNAL,
-    };
+    const { instanceId = INSTANCE, on = handle, ...own } = options;
+    const nothing = { acceptance: null, isAdjustment: false, isDryRun: false, signingKey: null };
+    const request = { month, ...nothing, linesMax: 1_000, signal: SIGNAL, ...own };
     await tick();
-    const outcome = await closeMonth(handle, { instanceId, name: null }, request);
+    const outcome = await closeMonth(on, { instanceId, name: null }, request);
     await tick();
     return outcome;
   };

@@ -1,10 +1,9 @@
 /** Closing a month: what is refused, and what a statement holds. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { closeMonth } from '../../src/billing/close.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { queryOnce } from '../support/databases.ts';
-import { DEVICES, INSTANCE, quantitiesOf, SIGNAL, useBooks } from './books.ts';
+import { DEVICES, INSTANCE, quantitiesOf, useBooks } from './books.ts';
 
 const books = useBooks();
 
@@ -18,15 +17,6 @@ const linesOf = (orgId: string) =>
   books.ask(sql`select s.kind, l.metric, l.quantity, l.total, l.maximum, l.average, l.days_expected, l.days_final
     from losant_usage.statement_lines l join losant_usage.statements s using (statement_id)
     where l.org_id = ${orgId} order by s.number, l.metric`);
-
-const REQUEST = {
-  acceptance: null,
-  isAdjustment: false,
-  isDryRun: false,
-  signingKey: null,
-  linesMax: 1_000,
-  signal: SIGNAL,
-};
 
 describe('a month', () => {
   // Promise (Billing): A closed month never changes: neither its lines nor its pack can be changed, removed or added
@@ -94,9 +84,7 @@ describe('a month', () => {
   test('is not closed at all when its closing is interrupted', async () => {
     const orgId = await orgOn('2025-08-05', '2025-08-06');
     const signal = AbortSignal.abort(new Error('interrupted'));
-    const instance = { instanceId: INSTANCE, name: null };
-    const request = { ...REQUEST, month: '2025-08', signal };
-    await expect(closeMonth(books.handle, instance, request)).rejects.toThrow('interrupted');
+    await expect(books.close('2025-08', { signal })).rejects.toThrow('interrupted');
     expect(await linesOf(orgId)).toEqual([]);
     expect(await books.close('2025-08')).toMatchObject({ kind: 'closed' });
   });
@@ -104,11 +92,7 @@ describe('a month', () => {
   test('is closed on one connection', async () => {
     await orgOn('2025-09-05', '2025-09-06');
     const single = await createDatabase({ url: books.database.url, applicationName: 'one', poolSize: 1 });
-    const outcome = await closeMonth(
-      single,
-      { instanceId: INSTANCE, name: null },
-      { ...REQUEST, month: '2025-09' },
-    );
+    const outcome = await books.close('2025-09', { on: single });
     await single.close();
     expect(outcome.kind).toBe('closed');
   });
