@@ -5,14 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { StatementDocument } from './manifest.ts';
-import { findPack, openRegular, type Pack, type PackProblem } from './open-packs.ts';
+import { findPack, type OpenedPacks, openRegular, type Pack, type PackProblem } from './open-packs.ts';
 import { readChecks } from './pack.ts';
 import { readRecords } from './records.ts';
 
-/** The result of checking packs. */
-export interface Checked {
-  readonly problems: readonly PackProblem[];
-  readonly notes: readonly string[];
+/** Packs that were opened, with what was found in their rows too. */
+export interface CheckedPacks extends OpenedPacks {
   /** The number of rows that were checked. */
   readonly rows: number;
 }
@@ -21,9 +19,10 @@ export interface Checked {
  * Checks every pack by itself, and what its lines say was billed before by the packs that it follows, if all
  * are there.
  */
-export async function checkPacks(packs: readonly Pack[], signal: AbortSignal): Promise<Checked> {
-  const problems: PackProblem[] = [];
-  const notes: string[] = [];
+export async function checkPacks(opened: OpenedPacks, signal: AbortSignal): Promise<CheckedPacks> {
+  const { packs } = opened;
+  const problems = [...opened.problems];
+  const notes = [...opened.notes];
   let rows = 0;
   for (const pack of packs) {
     const { statement, checks } = pack.manifest;
@@ -44,7 +43,7 @@ export async function checkPacks(packs: readonly Pack[], signal: AbortSignal): P
     }
     problems.push(...check.problems);
   }
-  return { problems, notes, rows };
+  return { packs, problems, notes, rows };
 }
 
 /** The line above which the file of checks is for the sqlite3 shell. */
@@ -73,7 +72,7 @@ class PackCheck {
   }
 
   /** Returns the number of rows checked; 0 if the checks could not be finished. */
-  async run(checks: string, before: readonly (Pack | undefined)[] | null): Promise<number> {
+  async run(checks: string, before: readonly Pack[] | null): Promise<number> {
     const [shell = '', queries = ''] = checks.split(MARKER);
     this.#db.exec(shell.replaceAll(/^\..*$/gm, ''));
     for (const [, file = '', table = ''] of shell.matchAll(IMPORT)) await this.#load(this.#pack, file, table);
@@ -84,7 +83,7 @@ class PackCheck {
     }
     if (rows === 0) return 0;
     this.#compareStatement(this.#pack.manifest.statement);
-    if (before !== null) await this.#compareBefore(before.filter((each) => each !== undefined));
+    if (before !== null) await this.#compareBefore(before);
     return rows;
   }
 

@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
-import { type ControlledTransaction, type Kysely, type RawBuilder, sql } from 'kysely';
-import { instantText } from '../database/expressions.ts';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { CLOCK, instantText } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { isUniqueViolation, readClosingRefusal } from '../database/sqlstate.ts';
@@ -128,7 +128,7 @@ async function draftStatement(
 ): Promise<CloseOutcome> {
   const { month, isAdjustment } = request;
   const transaction = db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only');
-  return await transaction.execute(async (trx): Promise<CloseOutcome> => {
+  return await transaction.execute(async (trx) => {
     await sql`select losant_usage.require_closable(${instance.instanceId}, ${firstOf(month)}, ${isAdjustment},
       clock_timestamp())`.execute(trx);
     return await readDraft(trx, instance, request);
@@ -169,22 +169,28 @@ async function closeAtOneMoment(
   instance: BilledInstance,
   request: CloseRequest,
 ): Promise<CloseOutcome> {
-  const trx = await db.startTransaction().execute();
-  try {
+  const { month, acceptance, isAdjustment, linesMax } = request;
+  const { instanceId } = instance;
+  const accepted = sql<string | null>`${acceptance?.blockersHash ?? null}::text`;
+  return await db.transaction().execute(async (trx): Promise<CloseOutcome> => {
     // Said in SQL, as kysely's driver for PGlite ignores a level that is set on the transaction.
     await sql`set transaction isolation level repeatable read`.execute(trx);
     const moment = await takeMoment(trx);
-    const outcome = await closeAt(trx, instance, { ...request, moment });
-    await (outcome.statement === null ? trx.rollback() : trx.commit()).execute();
-    return outcome;
-  } catch (error) {
-    // The first error is reported, and a lost connection has nothing to roll back.
-    await trx
-      .rollback()
-      .execute()
-      .catch(() => {});
-    throw error;
-  }
+    const open = sql<StatementDocument | null>`losant_usage.open_statement(${instanceId}, ${firstOf(month)},
+      ${isAdjustment}, ${acceptance?.reason ?? null}, ${accepted}, ${moment}::timestamptz)`;
+    const { opened } = await trx.selectNoFrom(open.as('opened')).executeTakeFirstOrThrow();
+    if (opened === null) return await readDraft(trx, instance, request);
+    await makePack(trx, opened, request);
+    const made = await readStatements(trx, { month, instanceIds: [instanceId] });
+    const lines = sql`(select * from losant_usage.statement_lines where statement_id = ${opened.id}::uuid)`;
+    return {
+      kind: 'closed',
+      statement: made.find(({ statementId }) => statementId === opened.id) ?? null,
+      blockers: acceptance === null ? [] : await readBlockers(trx, { month, instanceId }),
+      controls: opened.controls,
+      ...(await readBill(trx, { lines, hash: accepted, linesMax })),
+    };
+  });
 }
 
 /**
@@ -192,43 +198,16 @@ async function closeAtOneMoment(
  * on. The tables are locked before the first query, which fixes the snapshot, and given back with the
  * savepoint. Returns the moment in microseconds, UTC.
  */
-async function takeMoment(trx: ControlledTransaction<Schema>): Promise<string> {
+async function takeMoment(trx: Kysely<Schema>): Promise<string> {
   await sql`lock table losant_usage_internal.closing_lock in share row exclusive mode`.execute(trx);
-  const locked = await trx.savepoint('loads').execute();
-  await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(locked);
-  const { rows } = await sql<{ at: string }>`select ${instantText(sql`clock_timestamp()`)} as at`.execute(
-    locked,
-  );
-  await locked.rollbackToSavepoint('loads').execute();
+  await sql`savepoint loads`.execute(trx);
+  await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(trx);
+  const { at } = await trx.selectNoFrom(instantText(CLOCK).as('at')).executeTakeFirstOrThrow();
+  await sql`rollback to savepoint loads`.execute(trx);
   // A pooler may have given a session of which the program has set nothing.
   await sql`select set_config('synchronous_commit', case current_setting('synchronous_commit')
     when 'off' then 'on' else current_setting('synchronous_commit') end, true)`.execute(trx);
-  return requireRow(rows).at;
-}
-
-async function closeAt(
-  trx: Kysely<Schema>,
-  instance: BilledInstance,
-  request: CloseRequest & { readonly moment: string },
-): Promise<CloseOutcome> {
-  const { month, acceptance, isAdjustment, linesMax, moment } = request;
-  const { instanceId } = instance;
-  const { rows } = await sql<{ opened: StatementDocument | null }>`
-    select losant_usage.open_statement(${instanceId}, ${firstOf(month)}, ${isAdjustment}, ${acceptance?.reason ?? null},
-      ${acceptance?.blockersHash ?? null}, ${moment}::timestamptz) as opened`.execute(trx);
-  const { opened } = requireRow(rows);
-  if (opened === null) return await readDraft(trx, instance, request);
-  await makePack(trx, opened, request);
-  const made = await readStatements(trx, { month, instanceId });
-  const lines = sql`(select * from losant_usage.statement_lines where statement_id = ${opened.id}::uuid)`;
-  const hash = sql`${acceptance?.blockersHash ?? null}::text`;
-  return {
-    kind: 'closed',
-    statement: made.find(({ statementId }) => statementId === opened.id) ?? null,
-    blockers: acceptance === null ? [] : await readBlockers(trx, { month, instanceId }),
-    controls: opened.controls,
-    ...(await readBill(trx, { lines, hash, linesMax })),
-  };
+  return at;
 }
 
 function requireSame(instance: BilledInstance, { month, acceptance }: CloseRequest, hash: string): void {
@@ -257,13 +236,8 @@ async function tellUnsettled(
   { instanceId }: BilledInstance,
   month: Month,
 ): Promise<'unchanged' | 'unsettled'> {
-  const one = await trx
-    .selectFrom('adjustments')
-    .select('metric')
-    .where('instance_id', '=', instanceId)
-    .where('month', '=', `${month}-01`)
-    .limit(1)
-    .executeTakeFirst();
+  const differing = trx.selectFrom('adjustments').select('metric').where('instance_id', '=', instanceId);
+  const one = await differing.where('month', '=', `${month}-01`).limit(1).executeTakeFirst();
   return one === undefined ? 'unchanged' : 'unsettled';
 }
 
@@ -275,12 +249,6 @@ function nothingToClose(instance: BilledInstance, month: Month): SettingsError {
 
 function firstOf(month: Month): RawBuilder<string> {
   return sql<string>`${`${month}-01`}::date`;
-}
-
-function requireRow<T>(rows: readonly T[]): T {
-  const [row] = rows;
-  if (row === undefined) throw new Error('the database answered no row');
-  return row;
 }
 
 type Bill = Pick<CloseOutcome, 'totals' | 'lines' | 'lineCount' | 'blockersHash'>;
@@ -318,5 +286,7 @@ async function readBill(
     select ${hash} as "blockersHash", (select count(*) from all_lines) as "lineCount",
       (select coalesce(jsonb_agg(to_jsonb(t) - 'position' order by t.position), '[]') from totals t) as totals,
       (select coalesce(json_agg(s), '[]') from shown s) as lines`.execute(trx);
-  return requireRow(rows);
+  const [bill] = rows;
+  if (bill === undefined) throw new Error('the database answered no row');
+  return bill;
 }

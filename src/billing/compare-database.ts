@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
+import type { CheckedPacks } from './check-pack.ts';
 import { type CsvName, hashOf, MANIFEST_NAME, SIGNATURE_NAME } from './manifest.ts';
 import type { Pack, PackProblem } from './open-packs.ts';
 import { readFileParts, readManifest } from './pack.ts';
@@ -21,17 +22,40 @@ const FROM_TABLES: readonly CsvName[] = [
 ];
 
 /**
- * Compares a pack that holds by itself with the database: that it has the statement, with this manifest,
- * these files and these rows. The files of the pack have the hashes of its manifest, so the hashes of what the
- * database has are compared with these. Reads only. Must be called inside a transaction.
+ * Compares packs that hold by themselves with the database: that it has each statement, with this manifest,
+ * these files and these rows. The files of a pack have the hashes of its manifest, so the hashes of what the
+ * database has are compared with these. A note tells what the database has of the packs' months and the packs do
+ * not: an archive may be older than an adjustment. Reads only.
  */
-export async function compareWithDatabase(trx: Kysely<Schema>, pack: Pack): Promise<PackProblem[]> {
-  const { statement, files, signedBy } = pack.manifest;
-  const known = await readStatements(trx, { month: statement.month, instanceId: statement.instanceId });
-  if (known.every(({ statementId }) => statementId !== statement.id)) {
-    const problem = `the database has no statement ${statement.id} of ${statement.month}`;
-    return [{ file: pack.fileOf(MANIFEST_NAME), problem }];
+export async function compareWithDatabase(
+  db: Kysely<Schema>,
+  { packs, problems, notes, rows }: CheckedPacks,
+  signal: AbortSignal,
+): Promise<CheckedPacks> {
+  const found: PackProblem[] = [];
+  const absent = new Set<string>();
+  const ids = new Set(packs.map(({ manifest }) => manifest.statement.id));
+  for (const pack of packs) {
+    signal.throwIfAborted();
+    const { id, month, instanceId } = pack.manifest.statement;
+    const known = await readStatements(db, { month, instanceIds: [instanceId] });
+    for (const { statementId, kind, number, closedAt } of known) {
+      if (ids.has(statementId)) continue;
+      const made = `The ${kind} of ${month} with the number ${number}, made ${closedAt}`;
+      absent.add(`${made}, is not here; the database has it.`);
+    }
+    if (known.some(({ statementId }) => statementId === id)) {
+      found.push(...(await db.transaction().execute(async (trx) => await comparePack(trx, pack))));
+    } else {
+      const problem = `the database has no statement ${id} of ${month}`;
+      found.push({ file: pack.fileOf(MANIFEST_NAME), problem });
+    }
   }
+  return { packs, problems: [...problems, ...found], notes: [...notes, ...absent], rows };
+}
+
+async function comparePack(trx: Kysely<Schema>, pack: Pack): Promise<PackProblem[]> {
+  const { statement, files, signedBy } = pack.manifest;
   const problems: PackProblem[] = [];
   const say = (name: string, what: string) =>
     problems.push({ file: pack.fileOf(name), problem: `is not that of ${what}` });
@@ -52,27 +76,6 @@ export async function compareWithDatabase(trx: Kysely<Schema>, pack: Pack): Prom
 }
 
 const isFromTables = (name: string): name is CsvName => FROM_TABLES.some((each) => each === name);
-
-/**
- * Returns what the database has of the packs' months and the packs do not: an archive may be older than an
- * adjustment.
- */
-export async function describeAbsent(db: Kysely<Schema>, packs: readonly Pack[]): Promise<string[]> {
-  const ids = new Set(packs.map(({ manifest }) => manifest.statement.id));
-  const months = new Map(
-    packs.map(({ manifest: { statement } }) => [`${statement.instanceId} ${statement.month}`, statement]),
-  );
-  const notes: string[] = [];
-  for (const { instanceId, month } of months.values()) {
-    for (const { statementId, kind, number, closedAt } of await readStatements(db, { month, instanceId })) {
-      if (ids.has(statementId)) continue;
-      notes.push(
-        `The ${kind} of ${month} with the number ${number}, made ${closedAt}, is not here; the database has it.`,
-      );
-    }
-  }
-  return notes;
-}
 
 async function* readStored(trx: Kysely<Schema>, statementId: string, name: string): AsyncGenerator<Buffer> {
   for await (const { gzip } of readFileParts(trx, statementId, name)) yield gunzipSync(gzip);

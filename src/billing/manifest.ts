@@ -29,6 +29,9 @@ export const CSV_NAMES = [
 ] as const;
 export type CsvName = (typeof CSV_NAMES)[number];
 
+/** The number of files that a manifest names. */
+const FILES = CSV_NAMES.length + 1;
+
 /** The version of the checks that a pack made now is checked with. */
 export const CHECKS_VERSION = 1;
 
@@ -80,17 +83,11 @@ export const manifestSchema = z.strictObject({
   /** The SHA-256 of the public key (SPKI, DER) that its signature fits; null if it is not signed. */
   signedBy: sha256.nullable(),
   files: z
-    .array(
-      z.strictObject({
-        name: z.enum([...CSV_NAMES, CHECKS_NAME]),
-        bytes: count,
-        sha256,
-      }),
-    )
-    .refine((files) => new Set(files.map(({ name }) => name)).size === CSV_NAMES.length + 1, {
-      message: 'does not name every file of a pack',
-    })
-    .refine((files) => files.length === CSV_NAMES.length + 1, { message: 'names a file twice' }),
+    .array(z.strictObject({ name: z.enum([...CSV_NAMES, CHECKS_NAME]), bytes: count, sha256 }))
+    .refine(
+      (files) => files.length === FILES && new Set(files.map(({ name }) => name)).size === FILES,
+      'does not name every file of a pack once',
+    ),
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;

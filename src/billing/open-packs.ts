@@ -5,7 +5,7 @@
 import { createHash, type KeyObject, verify } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { codeOf } from '../files/whole-file.ts';
 import {
   CHECKS_NAME,
@@ -32,6 +32,8 @@ export interface Pack {
   /** The path of its files. */
   readonly place: string;
   readonly manifest: Manifest;
+  /** The bytes of the manifest, which are signed. */
+  readonly bytes: Buffer;
   readonly manifestSha256: string;
   /** Returns the name of one of its files in problems. */
   readonly fileOf: (name: string) => string;
@@ -55,25 +57,20 @@ const SIGNATURE_BYTES = 64;
  */
 export async function openPacks(root: string, keys: readonly KeyObject[]): Promise<OpenedPacks> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
-  const files = entries
-    .filter((entry) => !entry.isDirectory())
-    .map(({ parentPath, name }) => ({ folder: parentPath.slice(root.length).replace(/^[/\\]/, ''), name }));
-  const folders = files.filter(({ name }) => name === MANIFEST_NAME).map(({ folder }) => folder);
+  const files = entries.filter((entry) => !entry.isDirectory());
   const packs: Pack[] = [];
   const problems: PackProblem[] = [];
   const notes: string[] = [];
-  for (const folder of folders.toSorted()) {
-    const pack = await openPack(root, folder);
-    if ('problem' in pack) problems.push(pack);
-    else {
-      packs.push(pack);
-      problems.push(...(await checkFiles(pack, notes)), ...(await checkSignature(pack, keys)));
+  for (const [place, own] of Map.groupBy(files, ({ parentPath }) => parentPath)) {
+    const names = own.map(({ name }) => name);
+    if (!names.includes(MANIFEST_NAME)) continue;
+    const pack = await openPack(place, relative(root, place));
+    if ('problem' in pack) {
+      problems.push(pack);
+      continue;
     }
-  }
-  for (const { folder, name } of files) {
-    const pack = packs.find((each) => each.folder === folder);
-    if (pack === undefined || namesOf(pack).includes(name)) continue;
-    problems.push({ file: pack.fileOf(name), problem: 'is in no manifest' });
+    packs.push(pack);
+    problems.push(...(await checkFiles(pack, names, notes)), ...(await checkSignature(pack, keys)));
   }
   const inOrder = packs.toSorted(byNumber);
   return {
@@ -122,34 +119,35 @@ async function readSmall(path: string, most: number): Promise<Buffer | string> {
   }
 }
 
-async function openPack(root: string, folder: string): Promise<Pack | PackProblem> {
-  const place = join(root, folder);
+async function openPack(place: string, folder: string): Promise<Pack | PackProblem> {
   const fileOf = (name: string) => join(folder, name);
+  const file = fileOf(MANIFEST_NAME);
   const bytes = await readSmall(join(place, MANIFEST_NAME), MANIFEST_MAX);
-  if (typeof bytes === 'string') return { file: fileOf(MANIFEST_NAME), problem: bytes };
+  if (typeof bytes === 'string') return { file, problem: bytes };
   const manifest = parseManifest(bytes.toString('utf8'));
-  if (typeof manifest === 'string') return { file: fileOf(MANIFEST_NAME), problem: manifest };
-  return { folder, place, manifest, manifestSha256: hashOf(bytes), fileOf };
+  if (typeof manifest === 'string') return { file, problem: manifest };
+  return { place, manifest, bytes, manifestSha256: hashOf(bytes), folder, fileOf };
 }
 
-function namesOf({ manifest: { files, signedBy } }: Pack): string[] {
-  const names = [MANIFEST_NAME, ...files.map(({ name }) => name)];
-  return signedBy === null ? names : [...names, SIGNATURE_NAME];
-}
-
-async function checkFiles(pack: Pack, notes: string[]): Promise<PackProblem[]> {
-  const { files, checks } = pack.manifest;
+/** Compares the files that are there with those that the manifest names. */
+async function checkFiles(pack: Pack, names: readonly string[], notes: string[]): Promise<PackProblem[]> {
+  const { files, checks, signedBy } = pack.manifest;
   const problems: PackProblem[] = [];
+  const say = (name: string, problem: string) => problems.push({ file: pack.fileOf(name), problem });
   const own = await readChecks(checks).catch(() => null);
-  if (own === null) {
-    const problem = `is checked by version ${checks} of ${CHECKS_NAME}, which this program does not have`;
-    problems.push({ file: pack.fileOf(MANIFEST_NAME), problem });
-  }
+  if (own === null)
+    say(MANIFEST_NAME, `is checked by version ${checks} of ${CHECKS_NAME}, which this program does not have`);
   for (const file of files) {
     const problem = await compareFile(join(pack.place, file.name), file);
-    if (problem !== null) problems.push({ file: pack.fileOf(file.name), problem });
+    if (problem !== null) say(file.name, problem);
     if (file.name === CHECKS_NAME && own !== null && hashOf(own) !== file.sha256)
       notes.push(`${pack.fileOf(CHECKS_NAME)} is not that of the release, which was used instead.`);
+  }
+  const signature = signedBy === null ? [] : [SIGNATURE_NAME];
+  const known: string[] = [MANIFEST_NAME, ...signature, ...files.map(({ name }) => name)];
+  for (const name of names) {
+    if (known.includes(name)) continue;
+    say(name, 'is in no manifest');
   }
   return problems;
 }
@@ -188,53 +186,43 @@ async function checkSignature(pack: Pack, keys: readonly KeyObject[]): Promise<P
       { file, problem: `is of the key ${signedBy}, and given ${keys.length === 1 ? 'is' : 'are'} ${given}` },
     ];
   }
-  const bytes = await readSmall(join(pack.place, MANIFEST_NAME), MANIFEST_MAX);
-  if (typeof bytes !== 'string' && verify(null, bytes, key, signature)) return [];
+  if (verify(null, pack.bytes, key, signature)) return [];
   return [{ file, problem: 'does not fit the manifest: one of the two was changed' }];
 }
 
-/** Compares every manifest with those before it that are there: none is doubled, and each names the last. */
+/** Compares every manifest with those before it that are there: none is doubled, and each names the others. */
 function checkChain(packs: readonly Pack[]): PackProblem[] {
   const problems: PackProblem[] = [];
+  const nameOf = ({ fileOf }: Pack) => fileOf(MANIFEST_NAME);
   for (const pack of packs) {
-    const { instanceId, number, month, kind, previousSha256, earlier } = pack.manifest.statement;
-    const say = (problem: string) => problems.push({ file: pack.fileOf(MANIFEST_NAME), problem });
-    const nameOf = ({ fileOf }: Pack) => fileOf(MANIFEST_NAME);
-    const first = findPack(packs, { instanceId, number });
-    if (first !== undefined && first !== pack) say(`has the number ${number}, as has ${nameOf(first)}`);
-    const before = findPack(packs, { instanceId, number: number - 1 });
-    if (before !== undefined && before.manifestSha256 !== previousSha256)
-      say(
-        `follows a manifest with the SHA-256 ${previousSha256 ?? 'none'}; ` +
-          `that of number ${number - 1}, ${nameOf(before)}, is ${before.manifestSha256}`,
-      );
-    if ((number === 1) !== (previousSha256 === null))
-      say(`is number ${number}, and follows ${previousSha256 ?? 'no other'}`);
-    const own = earlier.filter((each) => each.instanceId === instanceId);
-    if ((kind === 'closing') !== (own.length === 0))
-      say(
-        `is ${kind === 'closing' ? 'a closing' : 'an adjustment'}, and follows ${own.length} statements of its month`,
-      );
+    const { statement } = pack.manifest;
+    const { instanceId, number, month, kind, previousSha256, earlier } = statement;
+    const say = (problem: string) => problems.push({ file: nameOf(pack), problem });
+    const first = findPack(packs, statement) ?? pack;
+    if (first !== pack) say(`has the number ${number}, as has ${nameOf(first)}`);
+    if ((kind === 'closing') === earlier.some((each) => each.instanceId === instanceId))
+      say(`is of the kind ${kind}, which does not fit the statements of ${month} that it follows`);
+    for (const link of [{ instanceId, number: number - 1, sha256: previousSha256 }, ...earlier]) {
+      const found = findPack(packs, link);
+      if (found !== undefined && found.manifestSha256 !== link.sha256)
+        say(
+          `follows number ${link.number} with the SHA-256 ${link.sha256 ?? 'none'}; ` +
+            `that of ${nameOf(found)} is ${found.manifestSha256}`,
+        );
+    }
     for (const each of earlier) {
       const found = findPack(packs, each);
       if (found === undefined && each.instanceId === instanceId)
         say(`follows statement ${each.number} of ${month}, which is missing`);
-      else if (
-        found !== undefined &&
-        (found.manifestSha256 !== each.sha256 || found.manifest.statement.month !== month)
-      )
-        say(
-          `follows statement ${each.number} of ${month} with the SHA-256 ${each.sha256}, which ${nameOf(found)} is not`,
-        );
+      if (found !== undefined && found.manifest.statement.month !== month)
+        say(`follows ${nameOf(found)} as a statement of ${month}, which it is not`);
     }
-    const later = packs.find(
-      ({ manifest: { statement: other } }) =>
-        other.instanceId === instanceId &&
-        other.month === month &&
-        other.number > number &&
-        !other.earlier.some((each) => each.instanceId === instanceId && each.number === number),
-    );
-    if (later !== undefined) say(`is a statement of ${month} that ${nameOf(later)} does not know`);
+    for (const other of packs) {
+      const { statement: before } = other.manifest;
+      if (before.instanceId !== instanceId || before.month !== month || before.number >= number) continue;
+      if (earlier.every((each) => each.instanceId !== instanceId || each.number !== before.number))
+        say(`does not know ${nameOf(other)}, a statement of ${month} before it`);
+    }
   }
   return problems;
 }
@@ -258,23 +246,19 @@ function describeUnchecked(packs: readonly Pack[], keys: readonly KeyObject[]): 
       : [];
   if (signers.size === 0 && packs.length > 0)
     notes.push('Not signed: whoever can write the files can write all of them anew.');
-  for (const [instanceId, each] of Map.groupBy(packs, ({ manifest }) => manifest.statement.instanceId)) {
-    let next = 1;
-    for (const { manifest } of each) {
-      const { number } = manifest.statement;
-      if (number > next) {
-        const isOne = number - next === 1;
-        const gone = isOne ? `Statement ${next}` : `Statements ${next} to ${number - 1}`;
-        const are = `${gone} of instance ${instanceId} ${isOne ? 'is' : 'are'} not here`;
-        notes.push(`${are}: the chain before number ${number} was not checked.`);
-      }
-      next = number + 1;
-    }
+  for (const { manifest } of packs) {
+    const { instanceId, number } = manifest.statement;
+    if (number > 1 && findPack(packs, { instanceId, number: number - 1 }) === undefined)
+      notes.push(
+        `Statement ${number - 1} of instance ${instanceId} is not here: ` +
+          `the chain before number ${number} was not checked.`,
+      );
   }
   return notes;
 }
 
-function byNumber({ manifest: { statement: a } }: Pack, { manifest: { statement: b } }: Pack): number {
+function byNumber(left: Pack, right: Pack): number {
+  const [a, b] = [left.manifest.statement, right.manifest.statement];
   if (a.instanceId !== b.instanceId) return a.instanceId < b.instanceId ? -1 : 1;
-  return a.number - b.number;
+  return a.number - b.number || (left.folder < right.folder ? -1 : 1);
 }

@@ -13,36 +13,22 @@ import { readFileParts, readManifest } from './pack.ts';
 import type { Statement } from './statements.ts';
 
 /** A statement's pack and its folder, relative to that of all packs; '.' for that folder itself. */
-export interface PackPlace {
+interface PackPlace {
   readonly statement: Statement;
   readonly folder: string;
 }
 
 /**
- * Returns the folders of a month's packs: the closing in the folder itself, adjustments in folders below it.
- * With several instances, each has a folder named by its id.
- */
-export function placePacks(statements: readonly Statement[]): PackPlace[] {
-  const instances = Map.groupBy(statements, ({ instanceId }) => instanceId);
-  return [...instances].flatMap(([instanceId, each]) =>
-    each.map((statement, place) => {
-      const parts = instances.size > 1 ? [instanceId] : [];
-      if (place > 0) parts.push(`adjustment-${place}`);
-      return { statement, folder: join(...parts, '') };
-    }),
-  );
-}
-
-/**
  * Writes the packs as they were made when the month was closed, with the same bytes each time. The folder is
- * created completely or not at all. Throws SettingsError if it cannot be created or is not empty, FileError
- * if writing it fails.
+ * created completely or not at all. Returns where each pack is. Throws SettingsError if it cannot be created or
+ * is not empty, FileError if writing it fails.
  */
 export async function writePacks(
   { db }: Pick<DatabaseHandle, 'db'>,
-  places: readonly PackPlace[],
+  statements: readonly Statement[],
   { out, signal }: { readonly out: string; readonly signal: AbortSignal },
-): Promise<void> {
+): Promise<PackPlace[]> {
+  const places = placePacks(statements);
   const target = resolve(out);
   await requireFree(target, out);
   // The name is nobody else's, so that nothing of the user's is ever removed.
@@ -59,10 +45,26 @@ export async function writePacks(
     }
     // The rename also replaces an empty folder.
     await rename(partial, target);
+    return places;
   } catch (error) {
     await rm(partial, { recursive: true, force: true });
     throw cannotGoOn(error, out);
   }
+}
+
+/**
+ * Returns the folders of a month's packs: the closing in the folder itself, adjustments in folders below it.
+ * With several instances, each has a folder named by its id.
+ */
+function placePacks(statements: readonly Statement[]): PackPlace[] {
+  const instances = Map.groupBy(statements, ({ instanceId }) => instanceId);
+  return [...instances].flatMap(([instanceId, each]) =>
+    each.map((statement, place) => {
+      const parts = instances.size > 1 ? [instanceId] : [];
+      if (place > 0) parts.push(`adjustment-${place}`);
+      return { statement, folder: join(...parts, '') };
+    }),
+  );
 }
 
 /** The names of files that a database may hand out: it may be another one than it seems. */

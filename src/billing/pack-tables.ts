@@ -14,7 +14,6 @@ interface PackColumn extends CsvColumn {
 
 /** The rows of a file of a proof pack, ordered. */
 interface PackTable {
-  readonly name: CsvName;
   readonly columns: readonly PackColumn[];
   /** What follows `from`; the rows are called `t`. */
   readonly from: RawBuilder<unknown>;
@@ -31,74 +30,51 @@ const PAGE_ORGS = 1_000;
 export async function* renderTable(
   trx: Kysely<Schema>,
   statement: StatementDocument,
-  name: CsvName,
+  cursor: CsvName,
 ): AsyncGenerator<string> {
-  const table = await describeTable(trx, statement, name);
-  yield renderCsvHeader(table.columns);
-  yield* table.isLong === true ? renderLong(trx, statement, table) : renderRows(trx, table);
+  const metrics = await trx.selectFrom('metrics').select('metric').orderBy('position').execute();
+  const names = metrics.map(({ metric }) => metric);
+  const table = TABLES[cursor](statement, names);
+  const { columns, from, order } = table;
+  yield renderCsvHeader(columns);
+  if (table.isLong === true) {
+    const query = queryDays(statement, table);
+    for await (const page of readInPages(trx, query, { cursor, size: PAGE_ORGS }))
+      yield page.map(({ rows }) => `${rows}\r\n`).join('');
+    return;
+  }
+  const values = columns.map(({ name, value }) => sql`${value} as ${sql.ref(name)}`);
+  const query = sql<Record<string, string | null>>`
+    select ${sql.join(values)} from ${from} order by ${order}`;
+  for await (const page of readInPages(trx, query, { cursor, size: PAGE_ROWS })) {
+    const rows = page.map((row) => columns.map(({ name }) => row[name] ?? null));
+    yield renderCsvRows(columns, rows);
+  }
 }
 
 /**
- * Renders a file day by day, because the rows of a day lie together and are found by the key, whether of all
- * organizations or of one. The database puts the rows of an organization together, which takes a third of the
- * time of doing it here.
+ * Returns a query of the rows of an organization's day as lines of CSV. The rows of a day lie together and are
+ * found by the key, whether of all organizations or of one. The database puts the rows of an organization
+ * together, which takes a third of the time of doing it here.
  */
-async function* renderLong(
-  trx: Kysely<Schema>,
-  { month }: StatementDocument,
-  { name, columns, from, order }: PackTable,
-): AsyncGenerator<string> {
+function queryDays({ month }: StatementDocument, { columns, from, order }: PackTable) {
   const days = daysOfMonth(month);
   const cells = sql.join(columns.map(({ value }) => sql`coalesce(${value}, '')`));
-  const query = sql<{ rows: string }>`
+  return sql<{ rows: string }>`
     select d.rows from generate_series(${days.from}::timestamp, ${days.to}::timestamp, interval '1 day') as day
     cross join lateral (
       select string_agg(concat_ws(',', ${cells}), E'\\r\\n' order by ${order}) as rows
       from ${from} where t.usage_date = day::date group by t.org_id order by t.org_id collate "C"
     ) as d`;
-  for await (const page of readInPages(trx, query, { cursor: name, size: PAGE_ORGS })) {
-    yield page.map(({ rows }) => `${rows}\r\n`).join('');
-  }
 }
 
-async function* renderRows(trx: Kysely<Schema>, table: PackTable): AsyncGenerator<string> {
-  for await (const page of readTableRows(trx, table)) yield renderCsvRows(table.columns, page);
-}
-
-async function* readTableRows(trx: Kysely<Schema>, { name, columns, from, order }: PackTable) {
-  const values = columns.map((column) => sql`${column.value} as ${sql.ref(column.name)}`);
-  const query = sql<Record<string, string | null>>`
-    select ${sql.join(values)} from ${from} order by ${order}`;
-  for await (const page of readInPages(trx, query, { cursor: name, size: PAGE_ROWS })) {
-    yield page.map((row) => columns.map((column) => row[column.name] ?? null));
-  }
-}
-
-async function describeTable(
-  trx: Kysely<Schema>,
-  statement: StatementDocument,
-  name: CsvName,
-): Promise<PackTable> {
-  if (name === 'days.csv') return { name, ...daysTable(statement, await readMetrics(trx)) };
-  return { name, ...TABLES[name](statement) };
-}
-
-async function readMetrics(trx: Kysely<Schema>): Promise<string[]> {
-  const rows = await trx.selectFrom('metrics').select('metric').orderBy('position').execute();
-  return rows.map(({ metric }) => metric);
-}
-
+const expression = (name: string, value: RawBuilder<unknown>): PackColumn => ({ name, isText: false, value });
+const instant = (name: string): PackColumn => expression(name, instantText(sql`t.${sql.ref(name)}`));
 const plain = (...names: readonly string[]): PackColumn[] =>
-  names.map((name) => ({ name, isText: false, value: sql`t.${sql.ref(name)}::text` }));
+  names.map((name) => expression(name, sql`t.${sql.ref(name)}::text`));
 /** Text from outside, which must form no formula. */
 const texts = (...names: readonly string[]): PackColumn[] =>
-  names.map((name) => ({ name, isText: true, value: sql`t.${sql.ref(name)}::text` }));
-const instant = (name: string): PackColumn => ({
-  name,
-  isText: false,
-  value: instantText(sql`t.${sql.ref(name)}`),
-});
-const expression = (name: string, value: RawBuilder<unknown>): PackColumn => ({ name, isText: false, value });
+  plain(...names).map((column) => ({ ...column, isText: true }));
 
 const ofStatement = (table: string, { id }: StatementDocument) =>
   sql`(select * from ${sql.table(`losant_usage.${table}`)} where statement_id = ${id}::uuid) as t`;
@@ -111,28 +87,9 @@ function ofMonth(view: string, { id, month }: StatementDocument): RawBuilder<unk
       select from losant_usage.statement_lines l where l.statement_id = ${id}::uuid and l.org_id = v.org_id)) as t`;
 }
 
-const daysTable = (statement: StatementDocument, metrics: readonly string[]): TableOf => ({
-  columns: plain('org_id', 'usage_date', 'standing', 'is_reported', ...metrics),
-  from: ofMonth('daily_usage', statement),
-  order: sql`t.org_id`,
-  isLong: true,
-});
+type TableOf = (statement: StatementDocument, metrics: readonly string[]) => PackTable;
 
-type TableOf = Omit<PackTable, 'name'>;
-
-const LINE_DAYS = [
-  'expected',
-  'stored',
-  'final',
-  'accepted',
-  'open',
-  'unavailable',
-  'in_doubt',
-  'missing',
-  'unreported',
-];
-
-const TABLES: Readonly<Record<Exclude<CsvName, 'days.csv'>, (statement: StatementDocument) => TableOf>> = {
+const TABLES: Readonly<Record<CsvName, TableOf>> = {
   'statement.csv': (statement) => ({
     columns: [
       ...plain('statement_id', 'instance_id'),
@@ -159,7 +116,8 @@ const TABLES: Readonly<Record<Exclude<CsvName, 'days.csv'>, (statement: Statemen
       ...plain('org_id'),
       ...texts('org_name', 'referral_id', 'plan_id', 'customer_id'),
       ...plain('is_customer_changed', 'metric', 'unit', 'kind', 'quantity', 'billed_before', 'total'),
-      ...plain('maximum', 'average', ...LINE_DAYS.map((name) => `days_${name}`)),
+      ...plain('maximum', 'average', 'days_expected', 'days_stored', 'days_final', 'days_accepted'),
+      ...plain('days_open', 'days_unavailable', 'days_in_doubt', 'days_missing', 'days_unreported'),
     ],
     from: ofStatement('statement_lines', statement),
     order: sql`t.org_id collate "C", t.metric collate "C"`,
@@ -171,6 +129,12 @@ const TABLES: Readonly<Record<Exclude<CsvName, 'days.csv'>, (statement: Statemen
       from losant_usage.statement_lines l cross join lateral jsonb_each(l.sources) as y
       cross join lateral jsonb_each_text(y.value) as s where l.statement_id = ${id}::uuid) as t`,
     order: sql`t.org_id collate "C", t.payload_type collate "C", t.source collate "C"`,
+  }),
+  'days.csv': (statement, metrics) => ({
+    columns: plain('org_id', 'usage_date', 'standing', 'is_reported', ...metrics),
+    from: ofMonth('daily_usage', statement),
+    order: sql`t.org_id`,
+    isLong: true,
   }),
   'cells.csv': (statement) => ({
     columns: [

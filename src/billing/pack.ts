@@ -77,9 +77,9 @@ async function compress(content: Buffer): Promise<Buffer> {
 async function keepPart(
   trx: Kysely<Schema>,
   { id }: StatementDocument,
-  part: { readonly name: string; readonly gzip: Buffer },
+  { name, gzip: content }: FilePart,
 ): Promise<void> {
-  await sql`select losant_usage.seal_statement(${id}::uuid, ${part.name}, ${part.gzip})`.execute(trx);
+  await sql`select losant_usage.seal_statement(${id}::uuid, ${name}, ${content})`.execute(trx);
 }
 
 /** The queries that check a pack, a file for each version; also of versions that are no longer made. */

@@ -1,7 +1,6 @@
 /** Months and their statements as the database has them. */
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import type { UsageDay } from '../usage/day.ts';
 import type { Month } from '../usage/month.ts';
 
 /** An instance that this database collects. */
@@ -23,12 +22,12 @@ export function nameOf({ instanceId, name }: BilledInstance, month: Month): stri
 /** A closing or an adjustment of a month, numbered by instance; hashes of manifests in hex. */
 export type Statement = Awaited<ReturnType<typeof readStatements>>[number];
 
-/** Returns the statements of a month, of all instances or one, in the order in which they were made. */
+/** Returns the statements of a month by instance, in the order in which they were made. */
 export async function readStatements(
   db: Kysely<Schema>,
-  { month, instanceId = null }: { readonly month: Month; readonly instanceId?: string | null },
+  { month, instanceIds }: { readonly month: Month; readonly instanceIds: readonly string[] },
 ) {
-  let query = db
+  const rows = await db
     .selectFrom('statements')
     .select((eb) => [
       'statement_id as statementId',
@@ -42,10 +41,10 @@ export async function readStatements(
       'manifest_sha256',
     ])
     .where('month', '=', `${month}-01`)
+    .where('instance_id', 'in', [...instanceIds])
     .orderBy('instance_id')
-    .orderBy('number');
-  if (instanceId !== null) query = query.where('instance_id', '=', instanceId);
-  const rows = await query.execute();
+    .orderBy('number')
+    .execute();
   return rows.map(({ manifest_sha256, ...statement }) => ({
     ...statement,
     month,
@@ -54,59 +53,39 @@ export async function readStatements(
   }));
 }
 
-/** A cause that keeps a month from being invoiced: a row of the view period_blockers. */
-export interface Blocker {
-  readonly instanceId: string;
-  /** The organization; null if every organization of the instance is blocked. */
-  readonly orgId: string | null;
-  readonly orgName: string | null;
-  readonly cause: string;
-  /** The number of days; null where it is not about days. */
-  readonly days: number | null;
-  readonly firstDay: UsageDay;
-  readonly lastDay: UsageDay;
-  readonly streams: readonly string[] | null;
-  readonly message: string | null;
-  /** Commands, one a line. */
-  readonly whatToDo: string;
-}
+/**
+ * A cause that keeps a month from being invoiced: a row of the view period_blockers. Without an organization it
+ * is of every organization of the instance, without a number of days it is not about days.
+ */
+export type Blocker = Awaited<ReturnType<typeof readBlockers>>[number];
 
-/** Returns what keeps a month of each instance, or of one, from being closed or adjusted. */
+/** Returns what keeps a month of an instance from being closed or adjusted. */
 export async function readBlockers(
   db: Kysely<Schema>,
-  { month, instanceId = null }: { readonly month: Month; readonly instanceId?: string | null },
-): Promise<Blocker[]> {
-  let query = db
+  { month, instanceId }: { readonly month: Month; readonly instanceId: string },
+) {
+  return await db
     .selectFrom('period_blockers')
     .select(['instance_id as instanceId', 'org_id as orgId', 'org_name as orgName', 'cause', 'days'])
     .select(['first_day as firstDay', 'last_day as lastDay', 'streams', 'message', 'what_to_do as whatToDo'])
     .where('month', '=', `${month}-01`)
-    .orderBy('instance_id')
+    .where('instance_id', '=', instanceId)
     .orderBy('org_name')
     .orderBy('org_id')
-    .orderBy('cause');
-  if (instanceId !== null) query = query.where('instance_id', '=', instanceId);
-  return await query.execute();
+    .orderBy('cause')
+    .execute();
 }
 
-/** The causes in words, shown beside their days: people may not know the codes of the view. */
+/** Causes whose name does not say it to people who do not know the codes of the view. */
 const CAUSES: Readonly<Record<string, string>> = {
-  not_over: 'not over',
   list_incomplete: 'organizations may be missing',
   not_fully_tracked: 'not every day is collected',
   not_final: 'not final yet',
-  missing: 'missing',
-  in_doubt: 'in doubt',
-  unavailable: 'unavailable',
   contradicted: 'contradicted by another count',
 };
 
 /** Returns the cause in words, e.g. `3 days missing (payload_totals)`. */
-export function describeBlocker({
-  cause,
-  days,
-  streams,
-}: Pick<Blocker, 'cause' | 'days' | 'streams'>): string {
+export function describeBlocker({ cause, days, streams }: Blocker): string {
   const text = describeCause(cause);
   const counted = days === null ? text : `${days} ${days === 1 ? 'day' : 'days'} ${text}`;
   return streams === null ? counted : `${counted} (${streams.join(', ')})`;

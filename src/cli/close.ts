@@ -1,4 +1,4 @@
-import { type BillLine, type CloseOutcome, closeMonth, type Total } from '../billing/close.ts';
+import { type BillLine, type CloseOutcome, closeMonth } from '../billing/close.ts';
 import { readSigningKey } from '../billing/manifest.ts';
 import {
   type BilledInstance,
@@ -14,7 +14,7 @@ import { describeDatabaseError } from '../database/sqlstate.ts';
 import { describeError, EXIT, SettingsError, worstExitCode } from '../errors.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
-import { count, showNumber } from '../terminal/words.ts';
+import { capitalize, count, showNumber } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/month.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
@@ -106,7 +106,6 @@ const SHOWN_LINES = SHOWN_MAX * 12;
 
 interface Closing {
   readonly options: CloseOptions;
-  readonly instances: readonly BilledInstance[];
   readonly period: Month;
 }
 
@@ -114,15 +113,15 @@ interface Closing {
 async function closeInstances(
   { output, signal, config }: CommandContext,
   handle: DatabaseHandle,
-  { options, instances, period }: Closing,
+  { instances, ...closing }: Closing & { readonly instances: readonly BilledInstance[] },
 ): Promise<number> {
-  const { adjust: isAdjustment, dryRun: isDryRun, incomplete, blockers } = options;
+  const { options, period } = closing;
+  const { incomplete: reason, blockers: blockersHash } = options;
   const request = {
     month: period,
-    acceptance:
-      incomplete === null || blockers === null ? null : { reason: incomplete, blockersHash: blockers },
-    isAdjustment,
-    isDryRun,
+    acceptance: reason === null || blockersHash === null ? null : { reason, blockersHash },
+    isAdjustment: options.adjust,
+    isDryRun: options.dryRun,
     signingKey: config.statementKeyFile === null ? null : await readSigningKey(config.statementKeyFile),
     linesMax: output.json ? null : SHOWN_LINES,
     signal,
@@ -135,7 +134,7 @@ async function closeInstances(
       const isDone = outcome.kind === 'closed' || outcome.kind === 'unchanged';
       codes.push(isDone ? EXIT.ok : EXIT.incomplete);
       documents.push(toDocument(instance, outcome));
-      output.print(...renderOutcome(nameOf(instance, period), outcome, { options, period }));
+      output.print(...renderOutcome(nameOf(instance, period), outcome, closing));
     } catch (error) {
       if (!(error instanceof SettingsError) || instances.length === 1) {
         throw describeDatabaseError(error, handle.describe, GO_ON) ?? error;
@@ -150,67 +149,53 @@ async function closeInstances(
 }
 
 /** Returns the outcome of an instance as `--json` prints it, quantities as text. */
-function toDocument({ instanceId }: BilledInstance, outcome: CloseOutcome): object {
-  const { kind, statement, ...shown } = outcome;
-  if (kind !== 'closed') return { instanceId, outcome: kind, ...shown };
-  if (statement === null) return { instanceId, outcome: 'dry_run', ...shown };
-  const { month: _, instanceId: __, kind: statementKind, ...facts } = statement;
-  return { instanceId, outcome: 'closed', kind: statementKind, ...facts, ...shown };
+function toDocument({ instanceId }: BilledInstance, { kind, statement, ...shown }: CloseOutcome): object {
+  if (statement === null) {
+    return { instanceId, outcome: kind === 'closed' ? 'dry_run' : kind, ...shown };
+  }
+  const { month: _, ...facts } = statement;
+  return { ...facts, outcome: kind, ...shown };
 }
 
-interface Shown {
-  readonly options: CloseOptions;
-  readonly period: Month;
-}
-
-function renderOutcome(name: string, outcome: CloseOutcome, shown: Shown): Line[] {
-  const { kind, blockers, totals, lines, lineCount, statement } = outcome;
-  if (kind === 'unchanged') return [`Nothing of ${name} has changed since its newest statement.`];
-  if (kind === 'unsettled') {
-    return [
-      line`${styled('red', `Nothing of ${name} can be billed yet`)}: what differs is neither final nor accepted.`,
-      'The view losant_usage.adjustments has it, then and now.',
-    ];
-  }
-  const { adjust } = shown.options;
-  const billed = [
-    ...renderTotals(totals, adjust),
-    ...renderControls(outcome, shown.period),
-    ...renderOrganizations(lines, shown.period),
-  ];
-  if (kind === 'refused') {
-    return [
-      line`${styled('red', `${name} cannot be ${adjust ? 'adjusted' : 'closed'}`)}: ${describeBlocked(blockers)}.`,
-      ...renderBlockers(blockers),
-      ...renderAcceptance(outcome, shown),
-      '',
-      ...billed,
-    ];
-  }
-  const done = adjust ? 'Adjusted' : 'Closed';
-  const counted = count(lineCount, 'line');
-  const head: Line =
-    statement === null
-      ? line`${styled('bold', `Would have ${done.toLowerCase()}`)} ${name}: ${counted}. Nothing was kept.`
-      : line`${styled('green', done)} ${name}: ${count(statement.orgs, 'organization')}, ${counted}.`;
+/** What is shown of every outcome in the same order: what it is, what blocks it, what is billed, and the proof. */
+function renderOutcome(name: string, outcome: CloseOutcome, { options, period }: Closing): Line[] {
+  const { blockers, blockersHash, lineCount, statement } = outcome;
+  const adjust = options.adjust ? ' --adjust' : '';
+  const lines = lineCount === 0 ? '' : `, ${count(lineCount, 'line')}`;
+  const accepted =
+    outcome.kind === 'refused'
+      ? [
+          'To accept exactly this list and these numbers, on record:',
+          `  losant-usage close --period ${period}${adjust} --incomplete REASON --blockers ${blockersHash}`,
+        ]
+      : [`Incomplete: ${options.incomplete}`];
   const proof =
     statement === null
       ? []
       : [
           '',
           `Statement ${statement.number}, ${statement.statementId}, manifest SHA-256 ${statement.manifestSha256}.`,
-          `Its proof pack: losant-usage statement --period ${shown.period} --out DIR`,
+          `Its proof pack: losant-usage statement --period ${period} --out DIR`,
         ];
-  const accepted =
-    blockers.length === 0 ? [] : [`Incomplete: ${shown.options.incomplete}`, ...renderBlockers(blockers)];
-  return [head, ...accepted, ...billed, ...proof];
+  return [
+    line`${describeOutcome(outcome, options)}: ${name}${lines}.`,
+    ...(blockers.length === 0 ? [] : [...renderBlockers(blockers), '', ...accepted]),
+    ...(lineCount === 0 ? [] : renderBill(outcome, period)),
+    ...proof,
+  ];
 }
 
-function describeBlocked(blockers: readonly Blocker[]): string {
-  const orgs = new Set(blockers.flatMap(({ orgId }) => orgId ?? [])).size;
-  if (orgs === 0) return 'something blocks all organizations';
-  const are = `${count(orgs, 'organization')} ${orgs === 1 ? 'is' : 'are'} not billable`;
-  return blockers.some(({ orgId }) => orgId === null) ? `${are}, and something blocks all of them` : are;
+/** Returns what became of a month, in the words that docs/billing.md uses. */
+function describeOutcome({ kind, statement }: CloseOutcome, { adjust }: CloseOptions): Line {
+  if (kind === 'refused') return styled('red', adjust ? 'Cannot be adjusted' : 'Cannot be closed');
+  if (kind === 'unchanged') return 'Nothing has changed since the newest statement';
+  if (kind === 'unsettled') {
+    return line`${styled('red', 'Nothing can be billed yet')} of what the view adjustments has`;
+  }
+  const done = adjust ? 'adjusted' : 'closed';
+  return statement === null
+    ? styled('bold', `Would have ${done}, and kept nothing`)
+    : styled('green', capitalize(done));
 }
 
 /** The table says why, and below it stand the commands by themselves, to be pasted. */
@@ -231,89 +216,81 @@ function renderBlockers(blockers: readonly Blocker[]): Line[] {
   ];
 }
 
-function renderAcceptance({ blockersHash }: CloseOutcome, { options, period }: Shown): Line[] {
-  const adjust = options.adjust ? ' --adjust' : '';
+function renderBill({ totals, controls, lines }: CloseOutcome, period: Month): Line[] {
+  const sums = totals.map(({ metric, orgs, quantity, unit }) => [metric, `${orgs}`, show(quantity), unit]);
   return [
     '',
-    'To accept exactly this list and these numbers, on record:',
-    `  losant-usage close --period ${period}${adjust} --incomplete REASON --blockers ${blockersHash}`,
+    ...renderTable({ head: ['metric', 'organizations', 'quantity', 'unit'], rows: sums, right: [1, 2] }),
+    ...renderControls(controls, period),
+    ...renderOrganizations(lines, period),
   ];
 }
 
-function renderTotals(totals: readonly Total[], isAdjustment: boolean): Line[] {
-  return renderTable({
-    head: ['metric', 'organizations', isAdjustment ? 'difference' : 'quantity', 'unit'],
-    rows: totals.map(({ metric, orgs, quantity, unit }) => [metric, `${orgs}`, show(quantity), unit]),
-    right: [1, 2],
+/** Words for what does not agree with another count; what could not be compared at all is no agreement. */
+const OUTCOMES: Readonly<Record<string, string>> = {
+  differs: 'differs',
+  pending: 'not compared yet',
+  not_compared: 'could not be compared',
+};
+
+function renderControls(controls: CloseOutcome['controls'], period: Month): Line[] {
+  const rows = controls.flatMap(({ stream, compared_with, outcome, reason: why, days }) => {
+    const words = OUTCOMES[outcome];
+    const other = compared_with === 'losant' ? "Losant's own total" : compared_with;
+    return words === undefined
+      ? []
+      : [[stream, other, `${count(days, 'day')} ${words}`, why?.replaceAll('_', ' ') ?? '']];
   });
-}
-
-/** What was compared and differs, and what could not be compared at all, which is no agreement. */
-function renderControls({ controls }: CloseOutcome, period: Month): Line[] {
+  if (rows.length === 0) return [];
   const { from, to } = daysOfMonth(period);
-  const days = (outcome: string) =>
-    controls
-      .filter((each) => each.outcome === outcome)
-      .map(({ stream, compared_with, reason: why, days: number }) => {
-        const other = compared_with === 'losant' ? "Losant's own total" : compared_with;
-        const because = why === null ? '' : ` (${why.replaceAll('_', ' ')})`;
-        return `${count(number, 'day')} of ${stream} with ${other}${because}`;
-      });
-  const shown = (what: string, rows: readonly string[]) =>
-    rows.length === 0 ? [] : [`${what}: ${rows.join(', ')}.`];
-  const lines = [
-    ...shown('Differs', days('differs')),
-    ...shown('Not compared yet', days('pending')),
-    ...shown('Could not be compared', days('not_compared')),
+  return [
+    '',
+    ...renderTable({ head: ['stream', 'compared with', 'outcome', 'why'], rows }),
+    `  losant-usage reconcile --from ${from} --to ${to}`,
   ];
-  return lines.length === 0 ? [] : ['', ...lines, `  losant-usage reconcile --from ${from} --to ${to}`];
 }
 
 /** The quantities shown to people by organization; `--json` has all. */
 const SHOWN_METRICS = ['payload_billable_count', 'devices_total', 'notebook_minutes'];
 
 function renderOrganizations(lines: readonly BillLine[], period: Month): Line[] {
-  const orgs = [...Map.groupBy(lines, ({ orgId }) => orgId).values()];
-  if (orgs.length === 0) return [];
-  const rows = orgs.map((own) => [
-    own[0]?.orgName ?? '',
-    own[0]?.orgId ?? '',
-    own[0]?.customerId ?? own[0]?.referralId ?? '-',
-    ...SHOWN_METRICS.map((metric) => show(own.find((each) => each.metric === metric)?.quantity ?? null)),
-    describeDays(own),
-  ]);
-  const changed = orgs.filter((own) => own.some(({ isCustomerChanged }) => isCustomerChanged));
-  const customers = changed.map((own) => `${own[0]?.orgName} (${own[0]?.orgId})`);
+  const rows = [...Map.groupBy(lines, ({ orgId }) => orgId)].map(([orgId, own]) => {
+    const quantities = new Map(own.map(({ metric, quantity }) => [metric, quantity]));
+    const [first] = own;
+    return [
+      first?.orgName ?? '',
+      orgId,
+      `${first?.customerId ?? first?.referralId ?? '-'}${first?.isCustomerChanged === true ? ' *' : ''}`,
+      ...SHOWN_METRICS.map((metric) => show(quantities.get(metric) ?? null)),
+      describeDays(own),
+    ];
+  });
+  const isChanged = lines.some(({ isCustomerChanged }) => isCustomerChanged);
+  const head = ['name', 'organization', 'customer or referral', ...SHOWN_METRICS, 'days that are not final'];
   return [
     '',
-    ...renderTable({
-      head: ['name', 'organization', 'customer or referral', ...SHOWN_METRICS, 'days that are not final'],
-      rows,
-      right: [3, 4, 5],
-      most: SHOWN_MAX,
-    }),
-    ...(customers.length === 0
-      ? []
-      : ['', `Another customer or plan earlier in ${period}: ${customers.join(', ')}.`]),
+    ...renderTable({ head, rows, right: [3, 4, 5], most: SHOWN_MAX }),
+    ...(isChanged ? [`  * had another customer or plan earlier in ${period}`] : []),
   ];
 }
 
-/**
- * Describes the days that are not simply final. Zeros that nobody named count where something is billed
- * beside them.
- */
+/** The days that are not simply final, in words. */
+const DAYS = [
+  ['daysAccepted', 'accepted'],
+  ['daysOpen', 'not final'],
+  ['daysMissing', 'missing'],
+  ['daysInDoubt', 'in doubt'],
+  ['daysUnavailable', 'unavailable'],
+  ['daysUnreported', 'with zeros not named'],
+] as const;
+
+/** Returns the days that are not simply final. Zeros not named count where something is billed beside them. */
 function describeDays(lines: readonly BillLine[]): string {
-  const most = (days: (each: BillLine) => number) => Math.max(...lines.map(days));
   const isBilled = lines.some(({ quantity }) => quantity !== null && quantity !== '0');
-  const kinds: readonly (readonly [number, string])[] = [
-    [most(({ daysAccepted }) => daysAccepted), 'accepted'],
-    [most(({ daysOpen }) => daysOpen), 'not final'],
-    [most(({ daysMissing }) => daysMissing), 'missing'],
-    [most(({ daysInDoubt }) => daysInDoubt), 'in doubt'],
-    [most(({ daysUnavailable }) => daysUnavailable), 'unavailable'],
-    [isBilled ? most(({ daysUnreported }) => daysUnreported) : 0, 'with zeros not named'],
-  ];
-  const shown = kinds.filter(([days]) => days > 0).map(([days, what]) => `${days} ${what}`);
+  const shown = DAYS.flatMap(([field, words]) => {
+    const days = Math.max(...lines.map((each) => each[field]));
+    return days === 0 || (field === 'daysUnreported' && !isBilled) ? [] : [`${days} ${words}`];
+  });
   return shown.length === 0 ? '-' : shown.join(', ');
 }
 

@@ -1,10 +1,9 @@
-import { checkPacks } from '../billing/check-pack.ts';
-import { compareWithDatabase, describeAbsent } from '../billing/compare-database.ts';
+import { type CheckedPacks, checkPacks } from '../billing/check-pack.ts';
+import { compareWithDatabase } from '../billing/compare-database.ts';
 import { readPublicKey } from '../billing/manifest.ts';
-import { type OpenedPacks, openPacks } from '../billing/open-packs.ts';
-import { placePacks, writePacks } from '../billing/pack-folder.ts';
+import { openPacks } from '../billing/open-packs.ts';
+import { writePacks } from '../billing/pack-folder.ts';
 import { readStatements } from '../billing/statements.ts';
-import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { codeOf } from '../files/whole-file.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
@@ -26,17 +25,14 @@ export const statement = defineCommand({
     const { output, signal } = context;
     const places = await withDatabase(context, async (handle) => {
       const chosen = await chooseBilledInstances(context, handle, instance);
-      const all = await readStatements(handle.db, { month: period });
-      const ids = chosen.map(({ instanceId }) => instanceId);
-      const statements = all.filter(({ instanceId }) => ids.includes(instanceId));
+      const instanceIds = chosen.map(({ instanceId }) => instanceId);
+      const statements = await readStatements(handle.db, { month: period, instanceIds });
       if (statements.length === 0) {
         throw new SettingsError(`${period} is not closed, so there is no statement of it`, {
           hint: `close it first: losant-usage close --period ${period}`,
         });
       }
-      const placed = placePacks(statements);
-      await writePacks(handle, placed, { out, signal });
-      return placed;
+      return await writePacks(handle, statements, { out, signal });
     });
     const statements = places.map(({ statement: each, folder }) => {
       const { statementId, instanceId, kind, closedAt, manifestSha256 } = each;
@@ -72,9 +68,7 @@ export const verify = defineCommand({
   },
 });
 
-interface Verified extends OpenedPacks {
-  /** The number of rows that were checked. */
-  readonly rows: number;
+interface Verified extends CheckedPacks {
   /** The database it was compared with; null if none is configured, or if the files were already wrong. */
   readonly database: string | null;
 }
@@ -85,32 +79,23 @@ async function verifyFolder(
   dir: string,
   keyFiles: readonly string[],
 ): Promise<Verified> {
+  const { config, signal } = context;
   const keys = await Promise.all(keyFiles.map(readPublicKey));
   const opened = await openPacks(dir, keys).catch((error: unknown) => {
     const code = codeOf(error) ?? '';
     if (!['ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP', 'ENAMETOOLONG'].includes(code)) throw error;
     throw noPack(`${dir} cannot be read as a folder (${code})`);
   });
-  const { packs } = opened;
-  if (packs.length === 0 && opened.problems.length === 0) {
+  if (opened.packs.length === 0 && opened.problems.length === 0) {
     throw noPack(`${dir} has no manifest.json, so it is not a proof pack`);
   }
-  const checked = await checkPacks(packs, context.signal);
-  const problems = [...opened.problems, ...checked.problems];
-  const notes = [...opened.notes, ...checked.notes];
-  const { rows } = checked;
-  if (problems.length > 0 || context.config.databaseUrl === null) {
-    return { packs, problems, notes, rows, database: null };
-  }
-  const compare = async ({ db, describe }: DatabaseHandle) => {
-    notes.push(...(await describeAbsent(db, packs)));
-    for (const pack of packs) {
-      context.signal.throwIfAborted();
-      problems.push(...(await db.transaction().execute(async (trx) => await compareWithDatabase(trx, pack))));
-    }
-    return { packs, problems, notes, rows, database: describe };
-  };
-  return await withDatabase(context, compare, { statementTimeoutMs: VIEW_STATEMENT_MS });
+  const checked = await checkPacks(opened, signal);
+  if (checked.problems.length > 0 || config.databaseUrl === null) return { ...checked, database: null };
+  return await withDatabase(
+    context,
+    async ({ db, describe }) => ({ ...(await compareWithDatabase(db, checked, signal)), database: describe }),
+    { statementTimeoutMs: VIEW_STATEMENT_MS },
+  );
 }
 
 function noPack(message: string): SettingsError {

@@ -1,22 +1,15 @@
 /** Settling what changed after a month was closed: once, to whom it was billed, whatever instance billed it. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { INSTANCE, OTHER_INSTANCE, quantitiesOf, SOURCES, TOTALS, useBooks } from './books.ts';
+import { INSTANCE, OTHER_INSTANCE, quantitiesOf, TOTALS, useBooks } from './books.ts';
 
 const books = useBooks();
-const MONTHS = [
-  '2025-01',
-  '2025-02',
-  '2025-03',
-  '2025-04',
-  '2025-05',
-  '2025-06',
-  '2025-07',
-  '2025-08',
-  '2025-09',
-  '2024-10',
-];
-const takeMonth = (): string => MONTHS.shift() as string;
+let months = 0;
+/** A month of 2025 that no other test has. */
+const takeMonth = (): string => {
+  months += 1;
+  return `2025-0${months}`;
+};
 
 const orgIn = async (
   month: string,
@@ -83,12 +76,6 @@ describe('an adjustment', () => {
       devices_total: '0',
     });
     expect((await books.verifyMonth(month)).problems).toEqual([]);
-  });
-
-  test('is refused before the month is closed', async () => {
-    await expect(books.close(takeMonth(), { isAdjustment: true })).rejects.toThrow(
-      /is not closed, so there is nothing to adjust/,
-    );
   });
 
   test('of an organization that appeared since bills all of it', async () => {
@@ -222,53 +209,17 @@ describe('the list of months', () => {
   });
 });
 
-describe('the numbers of a statement', () => {
-  test('are those of every stream, and add up over customers', async () => {
-    const month = takeMonth();
-    const [one, two] = [await orgIn(month, { customerId: 'C-7' }), await orgIn(month, { customerId: 'C-7' })];
-    await books.addCells({
-      orgId: one,
-      from: `${month}-10`,
-      to: `${month}-12`,
-      stream: 'payload_totals',
-      numbers: TOTALS,
-    });
-    await books.addCells({
-      orgId: one,
-      from: `${month}-10`,
-      to: `${month}-12`,
-      stream: 'payload_sources',
-      numbers: SOURCES,
-    });
-    const closed = await books.close(month);
-    expect(quantitiesOf(closed, one)).toEqual({
-      devices_created: '12',
-      devices_deleted: '3',
-      devices_total: '17',
-      payload_billable_count: '30',
-      payload_all_count: '36',
-      payload_all_bytes: '3600',
-      payload_source_count: '36',
-    });
-    expect(quantitiesOf(closed, two)).toMatchObject({ devices_created: '12' });
-    const [line] = await books.ask(sql`select sources from losant_usage.statement_lines
-      where org_id = ${one} and metric = 'payload_source_count'`);
-    expect(line).toEqual({ sources: { timer: { 'timer.flow': 21 }, webhook: { hook: 15 } } });
-    expect(await customersOf(month)).toEqual([{ customer_id: 'C-7', org_id: null, quantity: 24, orgs: 2 }]);
+test('the numbers of a statement may exceed what JavaScript counts', async () => {
+  const month = takeMonth();
+  const orgId = await books.addOrg({ from: `${month}-10`, to: `${month}-12` });
+  const numbers = { ...TOTALS, payload_all_bytes: Number.MAX_SAFE_INTEGER };
+  await books.addCells({
+    orgId,
+    from: `${month}-10`,
+    to: `${month}-12`,
+    stream: 'payload_totals',
+    numbers,
   });
-
-  test('may exceed what JavaScript counts', async () => {
-    const month = takeMonth();
-    const orgId = await books.addOrg({ from: `${month}-10`, to: `${month}-12` });
-    const numbers = { ...TOTALS, payload_all_bytes: Number.MAX_SAFE_INTEGER };
-    await books.addCells({
-      orgId,
-      from: `${month}-10`,
-      to: `${month}-12`,
-      stream: 'payload_totals',
-      numbers,
-    });
-    expect(quantitiesOf(await books.close(month))).toMatchObject({ payload_all_bytes: '27021597764222973' });
-    expect((await books.verifyMonth(month)).problems).toEqual([]);
-  });
+  expect(quantitiesOf(await books.close(month))).toMatchObject({ payload_all_bytes: '27021597764222973' });
+  expect((await books.verifyMonth(month)).problems).toEqual([]);
 });

@@ -1,15 +1,15 @@
 /** A small ledger written by SQL, with a clock that stands still, and what is closed of it. */
-import type { KeyObject } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type RawBuilder, sql, type Transaction } from 'kysely';
 import { checkPacks } from '../../src/billing/check-pack.ts';
-import { type Acceptance, type CloseOutcome, closeMonth } from '../../src/billing/close.ts';
+import { type CloseOutcome, type CloseRequest, closeMonth } from '../../src/billing/close.ts';
 import { compareWithDatabase } from '../../src/billing/compare-database.ts';
 import { openPacks, type PackProblem } from '../../src/billing/open-packs.ts';
-import { placePacks, writePacks } from '../../src/billing/pack-folder.ts';
+import { writePacks } from '../../src/billing/pack-folder.ts';
 import { readBlockers, readStatements } from '../../src/billing/statements.ts';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
 import { useOpened } from '../opened.ts';
@@ -29,14 +29,18 @@ export const TOTALS: Numbers = {
   payload_all_count: 12,
   payload_all_bytes: 1_200,
 };
-export const SOURCES: Numbers = {
+const SOURCES: Numbers = {
   payload_source_count: 12,
   payload_sources: { timer: { 'timer.flow': 7 }, webhook: { hook: 5 } },
 };
+const NOTEBOOKS = ['minutes', 'completed', 'canceled', 'errored', 'timeout'];
+const HOURS = ['billable_count', 'all_count', 'all_bytes'];
 const USUAL: Readonly<Record<string, Numbers>> = {
   device_counts: DEVICES,
   payload_totals: TOTALS,
   payload_sources: SOURCES,
+  payload_hours: Object.fromEntries(HOURS.map((name) => [`hours_${name}`, Array(24).fill(1)])),
+  notebook_minutes: Object.fromEntries(NOTEBOOKS.map((name) => [`notebook_${name}`, 0])),
 };
 
 export interface CellOptions {
@@ -52,12 +56,9 @@ export interface CellOptions {
   readonly isLate?: boolean;
 }
 
-export interface CloseOptions {
-  readonly acceptance?: Acceptance | null;
-  readonly isAdjustment?: boolean;
-  readonly isDryRun?: boolean;
-  readonly signingKey?: KeyObject | null;
+export interface CloseOptions extends Partial<Omit<CloseRequest, 'month'>> {
   readonly instanceId?: string;
+  readonly on?: DatabaseHandle;
 }
 
 export type Books = Awaited<ReturnType<typeof openBooks>>;
@@ -238,24 +239,11 @@ export async function openBooks() {
     });
 
   const close = async (month: string, options: CloseOptions = {}): Promise<CloseOutcome> => {
-    const {
-      acceptance = null,
-      isAdjustment = false,
-      isDryRun = false,
-      signingKey = null,
-      instanceId = INSTANCE,
-    } = options;
-    const request = {
-      month,
-      acceptance,
-      isAdjustment,
-      isDryRun,
-      signingKey,
-      linesMax: 1_000,
-      signal: SIGNAL,
-    };
+    const { instanceId = INSTANCE, on = handle, ...own } = options;
+    const nothing = { acceptance: null, isAdjustment: false, isDryRun: false, signingKey: null };
+    const request = { month, ...nothing, linesMax: 1_000, signal: SIGNAL, ...own };
     await tick();
-    const outcome = await closeMonth(handle, { instanceId, name: null }, request);
+    const outcome = await closeMonth(on, { instanceId, name: null }, request);
     await tick();
     return outcome;
   };
@@ -285,7 +273,7 @@ export async function openBooks() {
     },
 
     causesOf: async (month: string): Promise<string[]> =>
-      (await readBlockers(db, { month })).map(({ cause }) => cause),
+      (await readBlockers(db, { month, instanceId: INSTANCE })).map(({ cause }) => cause),
 
     adjustmentsOf: async (month: string) =>
       await ask(sql`select org_id, metric, billed_quantity, quantity, difference, cause from losant_usage.adjustments
@@ -296,14 +284,11 @@ export async function openBooks() {
       month: string,
     ): Promise<{ readonly out: string; readonly problems: readonly PackProblem[] }> => {
       const out = await mkdtemp(join(folder, `${month}-`));
-      await writePacks(handle, placePacks(await readStatements(db, { month })), { out, signal: SIGNAL });
-      const { packs, problems } = await openPacks(out, []);
-      const checked = await checkPacks(packs, SIGNAL);
-      const found = [...problems, ...checked.problems];
-      for (const pack of packs) {
-        found.push(...(await db.transaction().execute(async (trx) => await compareWithDatabase(trx, pack))));
-      }
-      return { out, problems: found };
+      const statements = await readStatements(db, { month, instanceIds: [INSTANCE, OTHER_INSTANCE] });
+      await writePacks(handle, statements, { out, signal: SIGNAL });
+      const checked = await checkPacks(await openPacks(out, []), SIGNAL);
+      const { problems } = await compareWithDatabase(db, checked, SIGNAL);
+      return { out, problems };
     },
 
     end: async (): Promise<void> => {

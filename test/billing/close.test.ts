@@ -1,10 +1,9 @@
 /** Closing a month: what is refused, and what a statement holds. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { closeMonth } from '../../src/billing/close.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { queryOnce } from '../support/databases.ts';
-import { DEVICES, INSTANCE, quantitiesOf, SIGNAL, useBooks } from './books.ts';
+import { DEVICES, INSTANCE, quantitiesOf, useBooks } from './books.ts';
 
 const books = useBooks();
 
@@ -18,15 +17,6 @@ const linesOf = (orgId: string) =>
   books.ask(sql`select s.kind, l.metric, l.quantity, l.total, l.maximum, l.average, l.days_expected, l.days_final
     from losant_usage.statement_lines l join losant_usage.statements s using (statement_id)
     where l.org_id = ${orgId} order by s.number, l.metric`);
-
-const REQUEST = {
-  acceptance: null,
-  isAdjustment: false,
-  isDryRun: false,
-  signingKey: null,
-  linesMax: 1_000,
-  signal: SIGNAL,
-};
 
 describe('a month', () => {
   // Promise (Billing): A closed month never changes: neither its lines nor its pack can be changed, removed or added
@@ -91,25 +81,10 @@ describe('a month', () => {
     await expect(books.close('2024-02')).rejects.toThrow(/^2024-02 of instance .* has no day of any/);
   });
 
-  test('is shown by a dry run, which keeps nothing', async () => {
-    await orgOn('2026-06-10', '2026-06-10');
-    const outcome = await books.close('2026-06', { isDryRun: true });
-    expect([outcome.kind, outcome.statement, quantitiesOf(outcome)]).toEqual([
-      'closed',
-      null,
-      { devices_created: '4', devices_deleted: '1', devices_total: '17' },
-    ]);
-    expect(
-      await books.ask(sql`select 1 from losant_usage.statement_lines where month = '2026-06-01'`),
-    ).toEqual([]);
-  });
-
   test('is not closed at all when its closing is interrupted', async () => {
     const orgId = await orgOn('2025-08-05', '2025-08-06');
     const signal = AbortSignal.abort(new Error('interrupted'));
-    const instance = { instanceId: INSTANCE, name: null };
-    const request = { ...REQUEST, month: '2025-08', signal };
-    await expect(closeMonth(books.handle, instance, request)).rejects.toThrow('interrupted');
+    await expect(books.close('2025-08', { signal })).rejects.toThrow('interrupted');
     expect(await linesOf(orgId)).toEqual([]);
     expect(await books.close('2025-08')).toMatchObject({ kind: 'closed' });
   });
@@ -117,11 +92,7 @@ describe('a month', () => {
   test('is closed on one connection', async () => {
     await orgOn('2025-09-05', '2025-09-06');
     const single = await createDatabase({ url: books.database.url, applicationName: 'one', poolSize: 1 });
-    const outcome = await closeMonth(
-      single,
-      { instanceId: INSTANCE, name: null },
-      { ...REQUEST, month: '2025-09' },
-    );
+    const outcome = await books.close('2025-09', { on: single });
     await single.close();
     expect(outcome.kind).toBe('closed');
   });
@@ -207,17 +178,6 @@ describe('a number that is missing', () => {
       devices_total: '82',
     });
     expect((await books.verifyMonth('2026-05')).problems).toEqual([]);
-  });
-
-  test('is billed without when a person accepted it', async () => {
-    const orgId = await books.addOrg({ from: '2026-02-10', to: '2026-02-12' });
-    await books.addCells({ orgId, from: '2026-02-10', to: '2026-02-11' });
-    await books.addCells({ orgId, from: '2026-02-12', standing: 'missing', numbers: null });
-    await books.waive(orgId, '2026-02-12', { reason: '=agreed, "in writing"' });
-    const closed = await books.close('2026-02');
-    expect(closed).toMatchObject({ kind: 'closed', blockers: [] });
-    expect(quantitiesOf(closed)).toMatchObject({ devices_created: '8' });
-    expect((await books.verifyMonth('2026-02')).problems).toEqual([]);
   });
 });
 

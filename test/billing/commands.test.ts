@@ -64,9 +64,7 @@ describe('a month end', () => {
 
   test('says what was not compared at all, and never that nothing differs', async () => {
     const { stdout } = await close('--period', '2026-08', '--dry-run');
-    expect(stdout).toContain(
-      "Could not be compared: 22 days of device_counts with Losant's own total (no total).",
-    );
+    expect(stdout).toMatch(/device_counts +Losant's own total +22 days could not be compared +no total/);
     const { controls } = await closeJson('--period', '2026-08', '--dry-run');
     expect(controls).toEqual([
       {
@@ -90,41 +88,25 @@ describe('a month end', () => {
     );
   });
 
+  const HASH = ['--blockers', '0123456789ab'];
+  const AGREED = ['--incomplete', 'agreed'];
   test.for([
-    [
-      'a reason without what is accepted',
-      ['--period', '2026-08', '--incomplete', 'agreed'],
-      '--incomplete and --blockers go together',
-    ],
-    [
-      'a hash without a reason',
-      ['--period', '2026-08', '--blockers', '0123456789ab'],
-      '--incomplete and --blockers go together',
-    ],
-    [
-      'a reason of nothing',
-      ['--period', '2026-08', '--incomplete', ' ', '--blockers', '0123456789ab'],
-      'say why',
-    ],
-    [
-      'what blocks nothing',
-      ['--period', '2026-08', '--incomplete', 'agreed', '--blockers', '0123456789ab'],
-      'nothing blocks 2026-08 any more',
-    ],
-    [
-      'a month that is not over',
-      ['--period', '2026-11', '--incomplete', 'agreed', '--blockers', '0123456789ab'],
-      '2026-11 is not over',
-    ],
-    ['an adjustment of no month', ['--adjust'], '--period is missing'],
-    [
-      'an adjustment of a month that is open',
-      ['--period', '2026-08', '--adjust'],
-      'is not closed, so there is nothing to adjust',
-    ],
-  ] as const)('is no end with %s', async ([, args, problem]) => {
-    const ended = await close(...args);
+    ['2026-08', AGREED, '--incomplete and --blockers go together'],
+    ['2026-08', HASH, '--incomplete and --blockers go together'],
+    ['2026-08', ['--incomplete', ' ', ...HASH], 'say why'],
+    ['2026-08', [...AGREED, ...HASH], 'nothing blocks 2026-08 any more'],
+    ['2026-11', [...AGREED, ...HASH], '2026-11 is not over'],
+    ['2026-08', ['--adjust'], 'is not closed, so there is nothing to adjust'],
+  ] as const)('is no end: %s with %j', async ([period, args, problem]) => {
+    const ended = await close('--period', period, ...args);
     expect([ended.code, ended.stderr]).toEqual([2, expect.stringContaining(problem)]);
+  });
+
+  test('is an adjustment of one month', async () => {
+    expect(await close('--adjust')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('--period is missing') as string,
+    });
   });
 
   test('closes, adjusts, writes the packs and verifies them', async () => {
@@ -138,7 +120,7 @@ describe('a month end', () => {
       ],
     });
     expect((await close('--period', '2026-08', '--adjust')).stdout).toMatch(
-      /^Nothing of 2026-08 .* has changed/,
+      /^Nothing has changed since the newest statement: 2026-08 of/,
     );
     await books.restate(acme, '2026-08-31', { old: { devices_total: 17 }, numbers: { devices_total: 15 } });
     const adjusted = await close('--period', '2026-08', '--adjust');

@@ -4,7 +4,7 @@ import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { stringify } from 'csv-stringify/sync';
-import { type Books, DEVICES, SOURCES, TOTALS } from './books.ts';
+import { type Books, DEVICES } from './books.ts';
 
 export const MONTH = '2026-03';
 export const ADJUSTMENT = 'adjustment-1';
@@ -23,32 +23,9 @@ export async function closeMarch(books: Books, options: Parameters<Books['close'
   for (const name of ['Acme', 'Beta', 'Gamma'])
     await books.addOrg({ ...days, name, customerId: `C-${name}` });
   const { acme, beta, gamma } = ORG;
-  await books.addCells({ orgId: acme, ...days });
-  await books.addCells({ orgId: acme, ...days, stream: 'payload_totals', numbers: TOTALS });
-  await books.addCells({ orgId: acme, ...days, stream: 'payload_sources', numbers: SOURCES });
-  await books.addCells({
-    orgId: acme,
-    ...days,
-    stream: 'payload_hours',
-    numbers: {
-      hours_billable_count: Array(24).fill(0),
-      hours_all_count: Array(24).fill(0),
-      hours_all_bytes: Array(24).fill(0),
-    },
-  });
-  await books.addCells({
-    orgId: acme,
-    ...days,
-    stream: 'notebook_minutes',
-    isReported: false,
-    numbers: {
-      notebook_minutes: 0,
-      notebook_completed: 0,
-      notebook_canceled: 0,
-      notebook_errored: 0,
-      notebook_timeout: 0,
-    },
-  });
+  for (const stream of ['device_counts', 'payload_totals', 'payload_sources', 'payload_hours'])
+    await books.addCells({ orgId: acme, ...days, stream });
+  await books.addCells({ orgId: acme, ...days, stream: 'notebook_minutes', isReported: false });
   const restate = async (from: number, to: number) =>
     await books.restate(acme, `${MONTH}-11`, {
       old: { devices_created: from, devices_total: from + 13 },
@@ -163,41 +140,49 @@ export class Copy {
   }
 }
 
+/** A change of one or more files of packs; the first is where a problem is expected. */
+interface Change {
+  readonly file: string;
+  readonly make: (copy: Copy) => Promise<void>;
+}
+
 type Where = Partial<Row>;
 const isIn = (where: Where) => (row: Row) =>
   Object.entries(where).every(([name, value]) => row[name] === value);
 
-/** Sets cells of the first row that has these values. */
-export const set =
-  (name: string, where: Where, cells: Row, folder = '') =>
-  async (copy: Copy): Promise<void> =>
-    await copy.forgeRows(
-      name,
-      (rows) => {
-        const row = rows.find(isIn(where));
-        if (row === undefined) throw new Error(`${name} has no row ${JSON.stringify(where)}`);
-        Object.assign(row, cells);
-        return rows;
-      },
-      folder,
-    );
+export const forge = (name: string, change: (text: string) => string): Change => ({
+  file: name,
+  make: async (copy) => await copy.forge(name, change),
+});
 
-export const remove =
-  (name: string, where: Where, folder = '') =>
-  async (copy: Copy): Promise<void> =>
-    await copy.forgeRows(name, (rows) => rows.filter((row) => !isIn(where)(row)), folder);
+const forgeRows = (name: string, folder: string, change: (rows: Row[]) => Row[]): Change => ({
+  file: join(folder, name),
+  make: async (copy) => await copy.forgeRows(name, change, folder),
+});
+
+/** Sets cells of the first row that has these values. */
+export const set = (name: string, where: Where, cells: Row, folder = ''): Change =>
+  forgeRows(name, folder, (rows) => {
+    const row = rows.find(isIn(where));
+    if (row === undefined) throw new Error(`${name} has no row ${JSON.stringify(where)}`);
+    Object.assign(row, cells);
+    return rows;
+  });
+
+export const remove = (name: string, where: Where): Change =>
+  forgeRows(name, '', (rows) => rows.filter((row) => !isIn(where)(row)));
 
 /** Adds a row that is like one that is there. */
-export const add =
-  (name: string, where: Where, cells: Row, folder = '') =>
-  async (copy: Copy): Promise<void> =>
-    await copy.forgeRows(name, (rows) => [...rows, { ...rows.find(isIn(where)), ...cells }], folder);
+export const add = (name: string, where: Where, cells: Row): Change =>
+  forgeRows(name, '', (rows) => [...rows, { ...rows.find(isIn(where)), ...cells }]);
 
-export const all =
-  (...changes: readonly ((copy: Copy) => Promise<void>)[]) =>
-  async (copy: Copy): Promise<void> => {
-    for (const change of changes) await change(copy);
-  };
+export const all = (first: Change, second: Change): Change => ({
+  file: first.file,
+  make: async (copy) => {
+    await first.make(copy);
+    await second.make(copy);
+  },
+});
 
-/** What is done to the packs, and the file and the problem that are named for it. */
-export type Tampering = readonly [change: (copy: Copy) => Promise<void>, file: string, problem: RegExp];
+/** What is done to the packs, and the problem that is named for it, of another file where one is given. */
+export type Tampering = readonly [change: Change, problem: RegExp, file?: string];

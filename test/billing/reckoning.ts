@@ -37,12 +37,6 @@ export class Reckoning {
     this.cells.set(`${cell.orgId} ${cell.day} ${cell.stream}`, cell);
   }
 
-  cell(orgId: string, day: string, stream: string): ReckonedCell {
-    const found = this.cells.get(`${orgId} ${day} ${stream}`);
-    if (found === undefined) throw new Error(`no cell ${orgId} ${day} ${stream}`);
-    return found;
-  }
-
   /** Returns the lines of a statement that is made now, and bills them. */
   bill(instanceId: string, month: string, isAdjustment: boolean): ReckonedLine[] {
     const lines: ReckonedLine[] = [];
