@@ -58,7 +58,7 @@ export function checkOutcomes(outcomes: readonly Outcome[], situation: Situation
     if (scope === null) lines.push(...checkLook(outcome, situation));
     else if (outcome === last) {
       if (code === 0) lines.push(...checkComplete(outcome, scope, situation));
-      if (code === 0 || code === 3) lines.push(...checkRows(scope, situation));
+      if (code === 0 || code === 3) lines.push(...checkRows(outcome.startedAtMs, scope, situation));
       if (isAlone && stdout.includes('"cells"')) lines.push(...checkReport(outcome, situation));
     }
     return lines.map((line) => `${what}: ${line}`);
@@ -112,8 +112,11 @@ function isLeft(cell: LedgerCell, startedAtMs: number, { range }: Scope): boolea
 }
 
 /** Everything that is wanted has a row after a run, and all that a backfill was to add after a backfill. */
-function checkRows(scope: Scope, { ledger, horizonDays }: Situation): string[] {
-  const cells = [...ledger.cells.values()].filter(({ instanceId }) => instanceId === scope.instanceId);
+function checkRows(startedAtMs: number, scope: Scope, { ledger, horizonDays }: Situation): string[] {
+  // Of a day that has ended meanwhile, a run that has nothing more to read makes no rows.
+  const cells = [...ledger.cells.values()].filter(
+    ({ instanceId, day }) => instanceId === scope.instanceId && Date.parse(day) + DAY_MS <= startedAtMs,
+  );
   const lines = cells.filter(({ hasRow }) => !hasRow).map((cell) => `ended, and ${nameOf(cell)} has no row`);
   const { range, orgIds, streams, isBackfill } = scope;
   if (!isBackfill || range === null) return lines;

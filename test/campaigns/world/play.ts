@@ -168,7 +168,8 @@ async function endTrouble(world: World): Promise<string> {
   await nameAgain(world);
   await changeSettings(world, { streams: STREAMS, orgIds: null, policy: 'usual' });
   // Of several that were deleted at once none is believed to be.
-  const [, ...others] = await unnoticedOf(world);
+  const living = new Set((await livingOf(world)).map(({ orgId }) => orgId));
+  const [, ...others] = (await unnoticedOf(world)).filter((orgId) => !living.has(orgId));
   for (const orgId of others) await world.platform.control('orgs/restore', { orgId });
   await noteAll(world);
   await passTime(world, HOUR_MS);
