@@ -165,12 +165,12 @@ async function endTrouble(world: World): Promise<string> {
   await setTrouble(world, NO_TROUBLE);
   // A level of zero that is left out is missing for ever.
   await world.platform.control('config', { omitZeroDays: false });
-  await nameAgain(world);
   await changeSettings(world, { streams: STREAMS, orgIds: null, policy: 'usual' });
   // Of several that were deleted at once none is believed to be.
   const living = new Set((await livingOf(world)).map(({ orgId }) => orgId));
   const [, ...others] = (await unnoticedOf(world)).filter((orgId) => !living.has(orgId));
   for (const orgId of others) await world.platform.control('orgs/restore', { orgId });
+  await nameAgain(world);
   await noteAll(world);
   await passTime(world, HOUR_MS);
   const { code } = await run(world, ['run'], { more: PATIENT });
