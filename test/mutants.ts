@@ -1,7 +1,7 @@
 /**
  * `npm run mutants` plants one defect after another in a copy of the program and expects the test that is named for it
- * to fail. Arguments are parts of names or files: only mutants with one of them are run. `--list` prints the promise
- * of each instead.
+ * to fail. Arguments are parts of promises or of paths of files and tests: only mutants with one of them are run.
+ * `--list` prints them instead.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -129,12 +129,11 @@ async function requirePassing(copy: string, tests: readonly string[]): Promise<v
 const args = process.argv.slice(2);
 const wanted = args.filter((arg) => arg !== '--list');
 const mutants = ALL.filter(
-  ({ name, file }) =>
-    wanted.length === 0 || wanted.some((part) => name.includes(part) || file.includes(part)),
+  ({ promise, file, test }) =>
+    wanted.length === 0 || wanted.some((part) => [promise, file, test].some((text) => text.includes(part))),
 );
-if (new Set(ALL.map(({ name }) => name)).size < ALL.length) throw new Error('Two mutants have the same name');
 if (!args.includes('--list')) await run();
-else for (const { name, promise, file } of mutants) print(`${name} (${file})\n  ${promise}`);
+else for (const { promise, file } of mutants) print(`${file}: ${promise}`);
 
 async function run(): Promise<void> {
   const startedAtMs = performance.now();
@@ -151,7 +150,7 @@ async function run(): Promise<void> {
       const { verdict, by } = await judge(copy, mutant);
       if (verdict.startsWith('killed')) killed += 1;
       print(
-        `${verdict}: ${mutant.name}, ${seconds(sinceMs)}${by === undefined ? '' : `: ${by.split('\n')[0]}`}`,
+        `${verdict}: ${mutant.promise}, ${seconds(sinceMs)}${by === undefined ? '' : `: ${by.split('\n')[0]}`}`,
       );
     }
   };

@@ -1,282 +1,179 @@
 /** Defects in closing months, proof packs and their checks. */
-import type { Mutant } from './mutant.ts';
+import { plant } from './mutant.ts';
 
-const SQL = 'migrations/0009_statements.sql';
-const CLOSE = 'src/billing/close.ts';
-const OPEN = 'src/billing/open-packs.ts';
-const CHECK = 'src/billing/check-pack.ts';
-const CHECKS = 'pack-checks/1.sql';
-const CLOSE_TEST = 'test/billing/close.test.ts';
-const ADJUST_TEST = 'test/billing/adjust.test.ts';
-const VERIFY_TEST = 'test/billing/verify.test.ts';
-const TAMPERED_TEST = 'test/billing/tampered.test.ts';
-
-export const billingMutants: readonly Mutant[] = [
-  {
-    name: 'what-is-in-doubt-is-billed',
-    promise: 'Only cells that are final or accepted are billed.',
-    file: SQL,
-    find: `c.is_stored and c.standing not in ('final', 'accepted') as is_held`,
-    replace: `c.is_stored and c.standing not in ('final', 'accepted', 'in_doubt') as is_held`,
-    test: CLOSE_TEST,
-  },
-  {
-    name: 'unsettled-number-is-adjusted',
-    promise: 'An adjustment waits until every day of a metric is settled.',
-    file: SQL,
-    find: `where (l.is_settled and l.quantity is not null) or`,
-    replace: `where l.quantity is not null or`,
-    test: CLOSE_TEST,
-  },
-  {
-    name: 'restated-month-is-not-looked-at',
-    promise: 'A number that changed since the closing shows as a difference.',
-    file: SQL,
-    find: `and r.changed_at >= c.closed_at`,
-    replace: `and r.changed_at < c.closed_at`,
-    test: ADJUST_TEST,
-  },
-  {
-    name: 'late-load-is-not-looked-at',
-    promise: 'A number that was loaded after the closing shows as a difference.',
-    file: SQL,
-    find: `and v.first_loaded_at >= c.closed_at`,
-    replace: `and v.first_loaded_at < c.closed_at`,
-    test: ADJUST_TEST,
-  },
-  {
-    name: 'moved-organization-is-not-looked-at',
-    promise: 'An organization of another instance before shows if it was never billed.',
-    file: SQL,
-    find: `h.org_id = o.org_id and h.instance_id <> o.instance_id`,
-    replace: `h.org_id = o.org_id and false`,
-    test: ADJUST_TEST,
-  },
-  {
-    name: 'what-was-open-is-not-looked-at',
-    promise: 'A day that was not settled when it was billed shows once it is.',
-    file: SQL,
-    find: `where l.days_final + l.days_accepted < l.days_expected or l.days_stored < l.days_expected`,
-    replace: `where false`,
-    test: CLOSE_TEST,
-  },
-  {
-    name: 'adjustment-bills-the-total',
-    promise: 'A line is the number of the month minus what earlier lines say.',
-    file: SQL,
-    find: `else n.total - coalesce(b.quantity, 0) end`,
-    replace: `else n.total end`,
-    test: ADJUST_TEST,
-  },
-  {
-    name: 'billed-by-its-own-instance-only',
-    promise: 'What earlier lines say counts, whatever instance billed them.',
-    file: SQL,
-    find: `select b.* from losant_usage_internal.billed b where b.month = of_month and (`,
-    replace: `select b.* from losant_usage_internal.billed b where b.month = of_month and exists (
+export const billingMutants = [
+  plant(
+    { file: 'migrations/0009_statements.sql', test: 'test/billing/close.test.ts' },
+    {
+      'Only cells that are final or accepted are billed': [
+        `c.is_stored and c.standing not in ('final', 'accepted') as is_held`,
+        `c.is_stored and c.standing not in ('final', 'accepted', 'in_doubt') as is_held`,
+      ],
+      'An adjustment waits until every day of a metric is settled': [
+        'where (l.is_settled and l.quantity is not null) or',
+        'where l.quantity is not null or',
+      ],
+      'A day that was not settled when it was billed shows once it is': [
+        'where l.days_final + l.days_accepted < l.days_expected or l.days_stored < l.days_expected',
+        'where false',
+      ],
+      'What is accepted is bound to what would be billed': [
+        "concat_ws(E'\\n', b.text, billed)",
+        "concat_ws(E'\\n', b.text, '')",
+      ],
+      'What is accepted is bound to the blockers with their days': [
+        "b.cause, b.first_day, b.last_day, b.usage_dates, b.streams), E'\\n'",
+        "b.cause), E'\\n'",
+      ],
+      'Another list than the one that was shown is refused': [
+        '(incomplete_reason is not null and s.hash = accepted_hash)',
+        'incomplete_reason is not null',
+      ],
+      'A reason for a month that nothing blocks any more is refused': [
+        'if found_hash is null and accepted_hash is not null then',
+        'if false then',
+      ],
+      'A month that something blocks is not closed without a reason': [
+        'where s.hash is null or (',
+        'where true or (',
+      ],
+      'A month is closed after its last day': [
+        `losant_usage_internal.month_end(of_month) >= (moment at time zone 'UTC')::date`,
+        `of_month > (moment at time zone 'UTC')::date`,
+      ],
+      'A statement is of one moment': [
+        `current_setting('transaction_isolation') <> 'repeatable read' or moment`,
+        'moment',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0009_statements.sql', test: 'test/billing/adjust.test.ts' },
+    {
+      'A number that changed since the closing shows as a difference': [
+        'and r.changed_at >= c.closed_at',
+        'and r.changed_at < c.closed_at',
+      ],
+      'A number that was loaded after the closing shows as a difference': [
+        'and v.first_loaded_at >= c.closed_at',
+        'and v.first_loaded_at < c.closed_at',
+      ],
+      'An organization of another instance before shows if it was never billed': [
+        'h.org_id = o.org_id and h.instance_id <> o.instance_id',
+        'h.org_id = o.org_id and false',
+      ],
+      'A line is the number of the month minus what earlier lines say': [
+        'else n.total - coalesce(b.quantity, 0) end',
+        'else n.total end',
+      ],
+      'What earlier lines say counts, whatever instance billed them': [
+        'select b.* from losant_usage_internal.billed b where b.month = of_month and (',
+        `select b.* from losant_usage_internal.billed b where b.month = of_month and exists (
       select from losant_usage.statements s join losant_usage.statement_lines x on x.statement_id = s.statement_id
       where s.instance_id = for_instance and x.org_id = b.org_id and x.month = of_month) and (`,
-    test: ADJUST_TEST,
-  },
-  {
-    name: 'adjustment-goes-to-the-customer-of-now',
-    promise: 'An adjustment keeps the customer of the newest line that it corrects.',
-    file: SQL,
-    find: `case when b.org_id is null then o.customer_id else b.customer_id end`,
-    replace: `(select x.customer_id from losant_usage.organizations x where x.org_id = o.org_id)`,
-    test: ADJUST_TEST,
-  },
-  {
-    name: 'closing-goes-to-the-first-customer',
-    promise: 'A closing names the customer of the last day of the month.',
-    file: SQL,
-    find: `order by h.valid_from < month_over desc, abs(extract(epoch from h.valid_from - month_over)) limit 1`,
-    replace: `order by h.valid_from limit 1`,
-    test: ADJUST_TEST,
-  },
-  {
-    name: 'changed-customer-is-not-said',
-    promise: 'A customer that changed within the month is said.',
-    file: SQL,
-    find: `row(e.customer_id, e.plan_id) is distinct from row(h.customer_id, h.plan_id)`,
-    replace: `e.org_id is null`,
-    test: ADJUST_TEST,
-  },
-  {
-    name: 'changed-sources-are-not-adjusted',
-    promise: 'Payloads that moved from one source to another are a line of zero.',
-    file: SQL,
-    find: `and coalesce(s.sources, '{}') is distinct from b.sources)`,
-    replace: `and false)`,
-    test: ADJUST_TEST,
-  },
-  {
-    name: 'hash-without-quantities',
-    promise: 'What is accepted is bound to what would be billed.',
-    file: SQL,
-    find: `concat_ws(E'\\n', b.text, billed)`,
-    replace: `concat_ws(E'\\n', b.text, '')`,
-    test: CLOSE_TEST,
-  },
-  {
-    name: 'hash-without-days',
-    promise: 'What is accepted is bound to the blockers with their days.',
-    file: SQL,
-    find: `b.cause, b.first_day, b.last_day, b.usage_dates, b.streams), E'\\n'`,
-    replace: `b.cause), E'\\n'`,
-    test: CLOSE_TEST,
-  },
-  {
-    name: 'any-hash-is-accepted',
-    promise: 'Another list than the one that was shown is refused.',
-    file: SQL,
-    find: `(incomplete_reason is not null and s.hash = accepted_hash)`,
-    replace: `incomplete_reason is not null`,
-    test: CLOSE_TEST,
-  },
-  {
-    name: 'accepts-what-does-not-block',
-    promise: 'A reason for a month that nothing blocks any more is refused.',
-    file: SQL,
-    find: `if found_hash is null and accepted_hash is not null then`,
-    replace: `if false then`,
-    test: CLOSE_TEST,
-  },
-  {
-    name: 'blocked-month-is-closed',
-    promise: 'A month that something blocks is not closed without a reason.',
-    file: SQL,
-    find: `where s.hash is null or (`,
-    replace: `where true or (`,
-    test: CLOSE_TEST,
-  },
-  {
-    name: 'month-that-is-not-over-is-closed',
-    promise: 'A month is closed after its last day.',
-    file: SQL,
-    find: `losant_usage_internal.month_end(of_month) >= (moment at time zone 'UTC')::date`,
-    replace: `of_month > (moment at time zone 'UTC')::date`,
-    test: CLOSE_TEST,
-  },
-  {
-    name: 'closing-does-not-wait-for-loads',
-    promise: 'A statement has all of a load or nothing.',
-    file: CLOSE,
-    find: `await sql\`lock table losant_usage_internal.ledger_lock in share mode\`.execute(trx);`,
-    replace: ``,
-    test: CLOSE_TEST,
-    only: 'waits for a load under way',
-  },
-  {
-    name: 'statement-of-two-moments',
-    promise: 'A statement is of one moment.',
-    file: SQL,
-    find: `current_setting('transaction_isolation') <> 'repeatable read' or moment`,
-    replace: `moment`,
-    test: CLOSE_TEST,
-  },
-  {
-    name: 'any-file-name-is-kept',
-    promise: 'The names of files of a pack are those that a pack has.',
-    file: SQL,
-    find: `'revisions.csv', 'waivers.csv', 'blockers.csv', 'pack-checks.sql', 'manifest.json.sig'))`,
-    replace: `'revisions.csv', 'waivers.csv', 'blockers.csv', 'pack-checks.sql', 'manifest.json.sig') or true)`,
-    test: 'test/billing/rights.test.ts',
-  },
-  {
-    name: 'links-and-pipes-are-read',
-    promise: 'Only regular files of a pack are opened.',
-    file: OPEN,
-    find: `constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK`,
-    replace: `constants.O_RDONLY | constants.O_NONBLOCK`,
-    test: VERIFY_TEST,
-  },
-  {
-    name: 'extra-file-passes',
-    promise: 'A file that no manifest names is told.',
-    file: OPEN,
-    find: `if (known.includes(name)) continue;`,
-    replace: `if (known.length > 0) continue;`,
-    test: VERIFY_TEST,
-  },
-  {
-    name: 'hash-is-not-compared',
-    promise: 'A file whose bytes are others is told.',
-    file: OPEN,
-    find: `return hash.digest('hex') === sha256 ? null`,
-    replace: `return sha256 !== '' ? null`,
-    test: VERIFY_TEST,
-  },
-  {
-    name: 'signature-of-anybody',
-    promise: 'A signature fits the manifest and one of the keys.',
-    file: OPEN,
-    find: `if (verify(null, pack.bytes, key, signature)) return [];`,
-    replace: `if (signature.length > 0) return [];`,
-    test: VERIFY_TEST,
-  },
-  {
-    name: 'chain-is-not-compared',
-    promise: 'A manifest follows the one with the number before it.',
-    file: OPEN,
-    find: `found !== undefined && found.manifestSha256 !== link.sha256`,
-    replace: `found !== undefined && link.sha256 === null`,
-    test: VERIFY_TEST,
-  },
-  {
-    name: 'checks-of-the-pack-are-used',
-    promise: 'A pack is checked by the queries of the release, and not by its own.',
-    file: CHECK,
-    find: `const sqlText = await readChecks(checks).catch(() => null);`,
-    replace: `const sqlText = await import('node:fs/promises').then(({ readFile }) => readFile(\`\${pack.place}/pack-checks.sql\`, 'utf8')).catch(() => readChecks(checks));`,
-    test: VERIFY_TEST,
-  },
-  {
-    name: 'billed-before-is-not-compared',
-    promise: 'What a line says was billed before is what the statements before it billed.',
-    file: CHECK,
-    find: `where l.billed_before is not e.quantity limit 20`,
-    replace: `where false`,
-    test: TAMPERED_TEST,
-  },
-  {
-    name: 'numbers-in-any-notation',
-    promise: 'A number is written in digits, and as it would be written.',
-    file: CHECKS,
-    find: `(total <> '' and (cast(total as integer) || '' <> total or cast(total as integer) < 0))`,
-    replace: `(total <> '' and cast(total as integer) < 0)`,
-    test: TAMPERED_TEST,
-  },
-  {
-    name: 'sums-are-not-compared',
-    promise: 'A total is the sum of its days.',
-    file: CHECKS,
-    find: `where l.kind = 'flow' and l.total is not case l.metric`,
-    replace: `where l.kind = 'none' and l.total is not case l.metric`,
-    test: TAMPERED_TEST,
-  },
-  {
-    name: 'early-answers-are-taken',
-    promise: 'No cell was read before its day was over.',
-    file: CHECKS,
-    find: `when c.verified_at < d.over then`,
-    replace: `when c.verified_at < d.usage_date then`,
-    test: TAMPERED_TEST,
-  },
-  {
-    name: 'changes-may-be-left-out',
-    promise: 'A cell of version four has three changes on record.',
-    file: CHECKS,
-    find: `having count(r.revision) <> c.revision - 1 limit 20;`,
-    replace: `having count(r.revision) > c.revision limit 20;`,
-    test: TAMPERED_TEST,
-  },
-  {
-    name: 'changes-need-not-follow',
-    promise: 'A change begins with what the one before it made.',
-    file: CHECKS,
-    find: `and c.place = a.place and c.revision < a.revision) and a.old is not b.new limit 20;`,
-    replace: `and c.place = a.place and c.revision < a.revision) and false limit 20;`,
-    test: TAMPERED_TEST,
-  },
-];
+      ],
+      'An adjustment keeps the customer of the newest line that it corrects': [
+        'case when b.org_id is null then o.customer_id else b.customer_id end',
+        '(select x.customer_id from losant_usage.organizations x where x.org_id = o.org_id)',
+      ],
+      'A closing names the customer of the last day of the month': [
+        'order by h.valid_from < month_over desc, abs(extract(epoch from h.valid_from - month_over)) limit 1',
+        'order by h.valid_from limit 1',
+      ],
+      'A customer that changed within the month is said': [
+        'row(e.customer_id, e.plan_id) is distinct from row(h.customer_id, h.plan_id)',
+        'e.org_id is null',
+      ],
+      'Payloads that moved from one source to another are a line of zero': [
+        `and coalesce(s.sources, '{}') is distinct from b.sources)`,
+        'and false)',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/billing/close.ts', test: 'test/billing/close.test.ts', only: 'waits for a load under way' },
+    {
+      'A statement has all of a load or nothing': [
+        'await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(trx);',
+        '',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0009_statements.sql', test: 'test/billing/rights.test.ts' },
+    {
+      'The names of files of a pack are those that a pack has': [
+        `'revisions.csv', 'waivers.csv', 'blockers.csv', 'pack-checks.sql', 'manifest.json.sig'))`,
+        `'revisions.csv', 'waivers.csv', 'blockers.csv', 'pack-checks.sql', 'manifest.json.sig') or true)`,
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/billing/open-packs.ts', test: 'test/billing/verify.test.ts' },
+    {
+      'Only regular files of a pack are opened': [
+        'constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK',
+        'constants.O_RDONLY | constants.O_NONBLOCK',
+      ],
+      'A file that no manifest names is told': [
+        'if (known.includes(name)) continue;',
+        'if (known.length > 0) continue;',
+      ],
+      'A file whose bytes are others is told': [
+        `return hash.digest('hex') === sha256 ? null`,
+        `return sha256 !== '' ? null`,
+      ],
+      'A signature fits the manifest and one of the keys': [
+        'if (verify(null, pack.bytes, key, signature)) return [];',
+        'if (signature.length > 0) return [];',
+      ],
+      'A manifest follows the one with the number before it': [
+        'found !== undefined && found.manifestSha256 !== link.sha256',
+        'found !== undefined && link.sha256 === null',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/billing/check-pack.ts', test: 'test/billing/verify.test.ts' },
+    {
+      'A pack is checked by the queries of the release, and not by its own': [
+        'const sqlText = await readChecks(checks).catch(() => null);',
+        "const sqlText = await import('node:fs/promises').then(({ readFile }) => readFile(`${pack.place}/pack-checks.sql`, 'utf8')).catch(() => readChecks(checks));",
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/billing/check-pack.ts', test: 'test/billing/tampered.test.ts' },
+    {
+      'What a line says was billed before is what the statements before it billed': [
+        'where l.billed_before is not e.quantity limit 20',
+        'where false',
+      ],
+    },
+  ),
+  plant(
+    { file: 'pack-checks/1.sql', test: 'test/billing/tampered.test.ts' },
+    {
+      'A number is written in digits, and as it would be written': [
+        `(total <> '' and (cast(total as integer) || '' <> total or cast(total as integer) < 0))`,
+        `(total <> '' and cast(total as integer) < 0)`,
+      ],
+      'A total is the sum of its days': [
+        `where l.kind = 'flow' and l.total is not case l.metric`,
+        `where l.kind = 'none' and l.total is not case l.metric`,
+      ],
+      'No cell was read before its day was over': [
+        'when c.verified_at < d.over then',
+        'when c.verified_at < d.usage_date then',
+      ],
+      'A cell of version four has three changes on record': [
+        'having count(r.revision) <> c.revision - 1 limit 20;',
+        'having count(r.revision) > c.revision limit 20;',
+      ],
+      'A change begins with what the one before it made': [
+        'and c.place = a.place and c.revision < a.revision) and a.old is not b.new limit 20;',
+        'and c.place = a.place and c.revision < a.revision) and false limit 20;',
+      ],
+    },
+  ),
+].flat();

@@ -1,246 +1,242 @@
 /** Defects in a run: who is exported, what is believed, what is loaded, and how it ends. */
-import type { Mutant } from './mutant.ts';
+import { plant } from './mutant.ts';
 
-const CLI = 'src/cli/run.ts';
-const DISCOVER = 'src/export/discover.ts';
-const EXTRACT = 'src/export/extract.ts';
-const PIPELINE = 'src/export/pipeline.ts';
-const REPORT = 'src/export/report.ts';
-const RUN = 'src/export/run.ts';
-const TOTALS = 'src/export/control-totals.ts';
-
-export const exportMutants: readonly Mutant[] = [
-  {
-    name: 'incomplete-list-counts',
-    promise: 'A list that is not complete is a failure of every run until a complete one has come.',
-    file: DISCOVER,
-    find: `if (!isComplete) {`,
-    replace: `if (listed < 0) {`,
-    test: 'test/export/run.test.ts',
-    only: 'while the list is incomplete',
-  },
-  {
-    name: 'mass-removal-is-believed',
-    promise: 'More deletions at once than can be believed are refused and reported.',
-    file: DISCOVER,
-    find: `gone.length <= allowed ? gone : gone.filter(isOld)`,
-    replace: `gone`,
-    test: 'test/export/removals.test.ts',
-    only: 'more removals at once',
-  },
-  {
-    name: 'unknown-organization-is-silent',
-    promise: 'A configured organization that the instance does not know fails the run, every time.',
-    file: DISCOVER,
-    find: `else failures.push(unknownOrg(d, orgId));`,
-    replace: ``,
-    test: 'test/export/run.test.ts',
-    only: 'a configured organization that the instance does not know',
-  },
-  {
-    name: 'list-is-read-once',
-    promise: 'Organizations are listed again on each UTC day.',
-    file: DISCOVER,
-    find: `|| dayAt(Date.parse(listedAt)) < dayAt(now())) return true;`,
-    replace: `) return true;`,
-    test: 'test/export/removals.test.ts',
-    only: 'that is listed again',
-  },
-  {
-    name: 'list-problem-is-said-once',
-    promise: 'Every run says that organizations may be missing until a complete list has come.',
-    file: DISCOVER,
-    find: `if (problem !== null) {`,
-    replace: `if (problem === '') {`,
-    test: 'test/export/run.test.ts',
-    only: 'while the list is incomplete',
-  },
-  {
-    name: 'unreadable-organization-is-silent',
-    promise: 'An organization whose attributes cannot be read is a failure of every run.',
-    file: DISCOVER,
-    find: `of await readUnreadable(db, instanceId)) {`,
-    replace: `of (await readUnreadable(db, instanceId)).slice(0, 0)) {`,
-    test: 'test/export/run.test.ts',
-    only: 'an organization that cannot be read',
-  },
-  {
-    name: 'unreadable-organization-is-not-exported',
-    promise: 'An organization whose attributes cannot be read is exported nevertheless.',
-    file: DISCOVER,
-    find: `(orgId === null ? [] : [{ orgId, problem }]));`,
-    replace: `(orgId === problem ? [{ orgId, problem }] : []));`,
-    test: 'test/export/run.test.ts',
-    only: 'an organization that cannot be read',
-  },
-  {
-    name: 'unusable-body-is-not-kept',
-    promise: 'A body that cannot be read is kept in quarantine as it came.',
-    file: EXTRACT,
-    find: `(isBad ? quarantineSlice(failed, UNPLACEABLE, message) : failed)`,
-    replace: `failed`,
-    test: 'test/e2e/bad-answers.test.ts',
-    only: 'of twelve organizations',
-  },
-  {
-    name: 'green-with-failures',
-    promise: 'A run with a failure is not complete.',
-    file: REPORT,
-    find: `return this.#ofCells.size > 0 || this.#unkept > 0;`,
-    replace: `return this.#unkept > 0;`,
-    test: 'test/export/run.test.ts',
-    only: 'a run by hand tries',
-  },
-  {
-    name: 'green-with-left-out-numbers',
-    promise: 'A run that leaves a late number missing is not complete, although no read failed.',
-    file: REPORT,
-    find: ` && standing !== 'missing'`,
-    replace: ``,
-    test: 'test/e2e/bad-answers.test.ts',
-    only: 'a device count that is left out',
-  },
-  {
-    name: 'green-with-refused-scope',
-    promise: 'A run with a refused scope is not complete.',
-    file: RUN,
-    find: `if (refusal || this.#isClamped`,
-    replace: `if (this.#isClamped`,
-    test: 'test/export/run.test.ts',
-    only: 'a scope that is refused where nothing is missing',
-  },
-  {
-    name: 'refused-token-is-exit-code-1',
-    promise: 'A refused token or scope ends with exit code 5.',
-    file: 'src/errors.ts',
-    find: `unauthorized: EXIT.refused,`,
-    replace: `unauthorized: EXIT.failure,`,
-    test: 'test/e2e/refusals.test.ts',
-    only: 'refuses the token',
-  },
-  {
-    name: 'restated-final-is-not-reported',
-    promise: 'A final number that was restated is counted in the report of its run.',
-    file: REPORT,
-    find: `if (isRestated && wasFinal) this.restatedFinal += 1;`,
-    replace: ``,
-    test: 'test/export/control-totals.test.ts',
-    only: 'are asked for again',
-  },
-  {
-    name: 'failed-totals-are-not-remembered',
-    promise: 'Control totals that cannot be read are shown as a problem, with the reason.',
-    file: TOTALS,
-    find: `await updateInstance(db, session.write, { instanceId, changes: { totals_problem: problem } });`,
-    replace: ``,
-    test: 'test/export/control-totals.test.ts',
-    only: 'of a stream that is refused',
-  },
-  {
-    name: 'removal-of-an-organization-that-answers',
-    promise: 'No organization is removed that Get organization still knows.',
-    file: DISCOVER,
-    find: `if (found === 'unknown') gone.push(orgId);`,
-    replace: `if (found !== null) gone.push(orgId);`,
-    test: 'test/export/removals.test.ts',
-    only: 'is removed by three witnesses',
-  },
-  {
-    name: 'removal-without-the-instance',
-    promise: 'No organization is removed unless Get instance answers: the token may be of another one.',
-    file: DISCOVER,
-    find: `await getInstance(client, { instanceId, signal });`,
-    replace: ``,
-    test: 'test/export/removals.test.ts',
-    only: 'is removed by three witnesses',
-  },
-  {
-    name: 'removal-of-a-listed-organization',
-    promise: 'No organization is removed that the list still names.',
-    file: DISCOVER,
-    find: `unlisted.delete(orgId ?? '');`,
-    replace: `unlisted.delete(String(orgId === null));`,
-    test: 'test/export/removals.test.ts',
-    only: 'is removed by three witnesses',
-  },
-  {
-    name: 'removal-by-an-incomplete-list',
-    promise: 'No organization is removed by a list that is not complete.',
-    file: DISCOVER,
-    find: `step.value.isComplete && step.value.listed > 0`,
-    replace: `step.value.listed > 0`,
-    test: 'test/export/removals.test.ts',
-    only: 'is removed by three witnesses',
-  },
-  {
-    name: 'removal-by-an-empty-list',
-    promise: 'No organization is removed by a list that has none.',
-    file: DISCOVER,
-    find: `step.value.isComplete && step.value.listed > 0`,
-    replace: `step.value.isComplete`,
-    test: 'test/export/removals.test.ts',
-    only: 'is removed by three witnesses',
-  },
-  {
-    name: 'removal-by-the-empty-list-of-the-day',
-    promise: 'The list of the day removes no organization where it has none.',
-    file: DISCOVER,
-    find: `return listed === 0 ? [] : (await`,
-    replace: `return listed < 0 ? [] : (await`,
-    test: 'test/export/removals.test.ts',
-    only: 'a list without any organization',
-  },
-  {
-    name: 'refused-scope-is-loaded',
-    promise: 'A refused scope is no failure of its cells, whose next attempt it does not delay.',
-    file: PIPELINE,
-    find: `if (refusals.isOfAll(result)) tally`,
-    replace: `if (refusals.isTotal) tally`,
-    test: 'test/export/run.test.ts',
-    only: 'a stream that all refuse',
-  },
-  {
-    name: 'refused-numbers-cost-the-batch',
-    promise: 'Numbers that the database refuses cost the others of their batch nothing.',
-    file: PIPELINE,
-    find: `if (slices.length > 1) {`,
-    replace: `if (slices.length < 0) {`,
-    test: 'test/export/run.test.ts',
-    only: 'numbers that the database refuses',
-  },
-  {
-    name: 'load-is-not-retried',
-    promise: 'A load that met a conflict is tried again.',
-    file: PIPELINE,
-    find: `if (!isRetryable(error) && !isConnectionLost(error)) throw error;`,
-    replace: `if (!isConnectionLost(error)) throw error;`,
-    test: 'test/export/run.test.ts',
-    only: 'a load that met a deadlock',
-  },
-  {
-    name: 'window-is-not-halved',
-    promise: 'A window that is refused for its length is asked for in shorter ones.',
-    file: EXTRACT,
-    find: `isTooMuch(error) ? halve(slice) : null;`,
-    replace: `null;`,
-    test: 'test/export/run.test.ts',
-    only: 'a window that is refused for its length',
-  },
-  {
-    name: 'mixed-run-is-exit-code-3',
-    promise: 'A run that loads some streams and is refused another ends with exit code 5.',
-    file: CLI,
-    find: `if (refusal) return EXIT.refused;`,
-    replace: ``,
-    test: 'test/e2e/refusals.test.ts',
-    only: 'refuses one scope',
-  },
-  {
-    name: 'exit-code-of-the-last-instance',
-    promise: 'A run over several instances ends with the worst exit code of any.',
-    file: CLI,
-    find: `return worstExitCode(ends.map(exitCodeOfEnd));`,
-    replace: `return worstExitCode(ends.slice(-1).map(exitCodeOfEnd));`,
-    test: 'test/commands/several-instances.test.ts',
-  },
-];
+export const exportMutants = [
+  plant(
+    { file: 'src/export/discover.ts', test: 'test/export/run.test.ts', only: 'while the list is incomplete' },
+    {
+      'A list that is not complete is a failure of every run until a complete one has come': [
+        'if (!isComplete) {',
+        'if (listed < 0) {',
+      ],
+      'Every run says that organizations may be missing until a complete list has come': [
+        'if (problem !== null) {',
+        `if (problem === '') {`,
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/export/discover.ts', test: 'test/export/removals.test.ts', only: 'more removals at once' },
+    {
+      'More deletions at once than can be believed are refused and reported': [
+        'gone.length <= allowed ? gone : gone.filter(isOld)',
+        'gone',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/export/discover.ts',
+      test: 'test/export/run.test.ts',
+      only: 'a configured organization that the instance does not know',
+    },
+    {
+      'A configured organization that the instance does not know fails the run, every time': [
+        'else failures.push(unknownOrg(d, orgId));',
+        '',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/export/discover.ts', test: 'test/export/removals.test.ts', only: 'that is listed again' },
+    {
+      'Organizations are listed again on each UTC day': [
+        '|| dayAt(Date.parse(listedAt)) < dayAt(now())) return true;',
+        ') return true;',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/export/discover.ts',
+      test: 'test/export/run.test.ts',
+      only: 'an organization that cannot be read',
+    },
+    {
+      'An organization whose attributes cannot be read is a failure of every run': [
+        'of await readUnreadable(db, instanceId)) {',
+        'of (await readUnreadable(db, instanceId)).slice(0, 0)) {',
+      ],
+      'An organization whose attributes cannot be read is exported nevertheless': [
+        '(orgId === null ? [] : [{ orgId, problem }]));',
+        '(orgId === problem ? [{ orgId, problem }] : []));',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/export/extract.ts', test: 'test/e2e/bad-answers.test.ts', only: 'of twelve organizations' },
+    {
+      'A body that cannot be read is kept in quarantine as it came': [
+        '(isBad ? quarantineSlice(failed, UNPLACEABLE, message) : failed)',
+        'failed',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/export/report.ts', test: 'test/export/run.test.ts', only: 'a run by hand tries' },
+    {
+      'A run with a failure is not complete': [
+        'return this.#ofCells.size > 0 || this.#unkept > 0;',
+        'return this.#unkept > 0;',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/export/report.ts',
+      test: 'test/e2e/bad-answers.test.ts',
+      only: 'a device count that is left out',
+    },
+    {
+      'A run that leaves a late number missing is not complete, although no read failed': [
+        ` && standing !== 'missing'`,
+        '',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/export/run.ts',
+      test: 'test/export/run.test.ts',
+      only: 'a scope that is refused where nothing is missing',
+    },
+    {
+      'A run with a refused scope is not complete': ['if (refusal || this.#isClamped', 'if (this.#isClamped'],
+    },
+  ),
+  plant(
+    { file: 'src/errors.ts', test: 'test/e2e/refusals.test.ts', only: 'refuses the token' },
+    {
+      'A refused token or scope ends with exit code 5': [
+        'unauthorized: EXIT.refused,',
+        'unauthorized: EXIT.failure,',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/export/report.ts', test: 'test/export/control-totals.test.ts', only: 'are asked for again' },
+    {
+      'A final number that was restated is counted in the report of its run': [
+        'if (isRestated && wasFinal) this.restatedFinal += 1;',
+        '',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/export/control-totals.ts',
+      test: 'test/export/control-totals.test.ts',
+      only: 'of a stream that is refused',
+    },
+    {
+      'Control totals that cannot be read are shown as a problem, with the reason': [
+        'await updateInstance(db, session.write, { instanceId, changes: { totals_problem: problem } });',
+        '',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/export/discover.ts',
+      test: 'test/export/removals.test.ts',
+      only: 'is removed by three witnesses',
+    },
+    {
+      'No organization is removed that Get organization still knows': [
+        `if (found === 'unknown') gone.push(orgId);`,
+        'if (found !== null) gone.push(orgId);',
+      ],
+      'No organization is removed unless Get instance answers: the token may be of another one': [
+        'await getInstance(client, { instanceId, signal });',
+        '',
+      ],
+      'No organization is removed that the list still names': [
+        `unlisted.delete(orgId ?? '');`,
+        'unlisted.delete(String(orgId === null));',
+      ],
+      'No organization is removed by a list that is not complete': [
+        'step.value.isComplete && step.value.listed > 0',
+        'step.value.listed > 0',
+      ],
+      'No organization is removed by a list that has none': [
+        'step.value.isComplete && step.value.listed > 0',
+        'step.value.isComplete',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/export/discover.ts',
+      test: 'test/export/removals.test.ts',
+      only: 'a list without any organization',
+    },
+    {
+      'The list of the day removes no organization where it has none': [
+        'return listed === 0 ? [] : (await',
+        'return listed < 0 ? [] : (await',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/export/pipeline.ts', test: 'test/export/run.test.ts', only: 'a stream that all refuse' },
+    {
+      'A refused scope is no failure of its cells, whose next attempt it does not delay': [
+        'if (refusals.isOfAll(result)) tally',
+        'if (refusals.isTotal) tally',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/export/pipeline.ts',
+      test: 'test/export/run.test.ts',
+      only: 'numbers that the database refuses',
+    },
+    {
+      'Numbers that the database refuses cost the others of their batch nothing': [
+        'if (slices.length > 1) {',
+        'if (slices.length < 0) {',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/export/pipeline.ts', test: 'test/export/run.test.ts', only: 'a load that met a deadlock' },
+    {
+      'A load that met a conflict is tried again': [
+        'if (!isRetryable(error) && !isConnectionLost(error)) throw error;',
+        'if (!isConnectionLost(error)) throw error;',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/export/extract.ts',
+      test: 'test/export/run.test.ts',
+      only: 'a window that is refused for its length',
+    },
+    {
+      'A window that is refused for its length is asked for in shorter ones': [
+        'isTooMuch(error) ? halve(slice) : null;',
+        'null;',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/cli/run.ts', test: 'test/e2e/refusals.test.ts', only: 'refuses one scope' },
+    {
+      'A run that loads some streams and is refused another ends with exit code 5': [
+        'if (refusal) return EXIT.refused;',
+        '',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/cli/run.ts', test: 'test/commands/several-instances.test.ts' },
+    {
+      'A run over several instances ends with the worst exit code of any': [
+        'return worstExitCode(ends.map(exitCodeOfEnd));',
+        'return worstExitCode(ends.slice(-1).map(exitCodeOfEnd));',
+      ],
+    },
+  ),
+].flat();

@@ -1,302 +1,182 @@
 /** Defects in what is due, wanted, accepted and known of organizations. */
-import type { Mutant } from './mutant.ts';
+import { plant } from './mutant.ts';
 
-export const ledgerMutants: readonly Mutant[] = [
-  {
-    name: 'due-before-its-time',
-    promise: `A cell is due when its next read has come, and not before.`,
-    file: 'src/ledger/due.ts',
-    find: 'return sql`c.next_read_at <= ',
-    replace: "return sql`c.next_read_at - interval '1 hour' <= ",
-    test: 'test/ledger/due.test.ts',
-  },
-  {
-    name: 'past-horizon-is-asked-for',
-    promise: `A day past the horizon is not asked for, even if it was set due.`,
-    file: 'src/ledger/due.ts',
-    find: `latestDay(from, range?.from, horizonStart(nowMs, policy))`,
-    replace: `latestDay(from, range?.from, '2015-01-01')`,
-    test: 'test/ledger/due.test.ts',
-  },
-  {
-    name: 'other-instances-are-exported',
-    promise: `An export reads only organizations of its instance.`,
-    file: 'src/ledger/due.ts',
-    find: 'where o.instance_id = ${scope.instanceId} and o.org_id > ${options.afterOrgId}',
-    replace: "where ${scope.instanceId} <> '' and o.org_id > ${options.afterOrgId}",
-    test: 'test/ledger/due.test.ts',
-  },
-  {
-    name: 'stopped-stream-is-asked-for',
-    promise: `A stream that was stopped is not asked for again in the run.`,
-    file: 'src/ledger/due.ts',
-    find: 'c.stream <> all (${stopped}::text[])\n    and (${since}',
-    replace: 'cardinality(${stopped}::text[]) >= 0\n    and (${since}',
-    test: 'test/ledger/due.test.ts',
-  },
-  {
-    name: 'run-by-hand-reads-what-is-not-due',
-    promise: `A run by hand reads no cell before its checkpoint that has not failed.`,
-    file: 'src/ledger/due.ts',
-    find: 'where: sql`c.attempts > 0 and c.next_read_at',
-    replace: 'where: sql`c.next_read_at',
-    test: 'test/ledger/due.test.ts',
-  },
-  {
-    name: 'policy-delays-silences',
-    promise: `Another policy keeps the hour after which a zero that nobody named is asked for again.`,
-    file: 'src/ledger/due.ts',
-    find: `or c.reason = 'unconfirmed' or (c.is_stored and not c.is_reported)`,
-    replace: ``,
-    test: 'test/ledger/due.test.ts',
-  },
-  {
-    name: 'higher-horizon-stays-closed',
-    promise: `A higher horizon opens what failed before it was closed.`,
-    file: 'src/ledger/due.ts',
-    find: 'coalesce(least(c.next_read_at, ${ahead}), ${now}::timestamptz)',
-    replace: 'least(c.next_read_at, ${ahead})',
-    test: 'test/ledger/due.test.ts',
-  },
-  {
-    name: 'policy-reads-final-cells',
-    promise: `Another policy touches nothing final unless a checkpoint lies ahead.`,
-    file: 'src/ledger/due.ts',
-    find: 'c.next_read_at else ${ahead} end',
-    replace: 'c.next_read_at else coalesce(${ahead}, ${now}::timestamptz) end',
-    test: 'test/ledger/due.test.ts',
-  },
-  {
-    name: 'tracked-before-creation',
-    promise: `A track begins with the creation day of its organization at the earliest.`,
-    file: 'src/ledger/fill.ts',
-    find: `select greatest(o.created_on, case`,
-    replace: `select greatest(case`,
-    test: 'test/ledger/fill.test.ts',
-  },
-  {
-    name: 'new-organization-from-yesterday',
-    promise: `An organization that appears later is collected from its creation day.`,
-    file: 'src/ledger/fill.ts',
-    find: 'then greatest(i.all_from, ${horizon}::date) else',
-    replace: 'then ${yesterday}::date else',
-    test: 'test/ledger/fill.test.ts',
-  },
-  {
-    name: 'return-leaves-hole',
-    promise: `What comes back goes on where it ended.`,
-    file: 'src/ledger/fill.ts',
-    find: 'next_day = greatest(t.next_day, ${horizon}::date)`',
-    replace: 'next_day = ${yesterday}::date`',
-    test: 'test/ledger/fill.test.ts',
-  },
-  {
-    name: 'return-promises-lost-days',
-    promise: `What comes back after the horizon goes on at the horizon.`,
-    file: 'src/ledger/fill.ts',
-    find: 'next_day = greatest(t.next_day, ${horizon}::date)`',
-    replace: 'next_day = t.next_day`',
-    test: 'test/ledger/fill.test.ts',
-  },
-  {
-    name: 'deletion-loses-its-last-day',
-    promise: `A deletion ends with the day before it was found.`,
-    file: 'src/ledger/fill.ts',
-    find: `least(o.removed_on - 1, case`,
-    replace: `least(o.removed_on - 2, case`,
-    test: 'test/ledger/fill.test.ts',
-  },
-  {
-    name: 'stream-taken-out-goes-on',
-    promise: `A stream that was taken out ends with yesterday.`,
-    file: 'src/ledger/fill.ts',
-    find: 'case when not ${isChosen} then ${yesterday}::date end',
-    replace: 'case when false then ${yesterday}::date end',
-    test: 'test/ledger/fill.test.ts',
-  },
-  {
-    name: 'swallowed-rows-are-believed',
-    promise: `A row that the database swallows ends the fill.`,
-    file: 'src/ledger/fill.ts',
-    find: "  requireAll('coverage', rows[0]?.wanted ?? 0, rows[0]?.there ?? 0);\n",
-    replace: '',
-    test: 'test/ledger/fill.test.ts',
-  },
-  {
-    name: 'past-horizon-stays-open',
-    promise: `Cells past the horizon are closed, and unavailable unless final or accepted.`,
-    file: 'src/ledger/fill.ts',
-    find: "then c.standing else 'unavailable' end",
-    replace: 'then c.standing else c.standing end',
-    test: 'test/ledger/fill.test.ts',
-  },
-  {
-    name: 'final-becomes-unavailable',
-    promise: `A final cell stays final when its day can no longer be read.`,
-    file: 'src/ledger/fill.ts',
-    find: 'standing = case when ${isSettled} then',
-    replace: "standing = case when c.standing = 'accepted' then",
-    test: 'test/ledger/fill.test.ts',
-  },
-  {
-    name: 'deleted-cells-stay-due',
-    promise: `Cells of a deleted organization are closed.`,
-    file: 'src/ledger/fill.ts',
-    find: 'o.removed_on is not null and c.next_read_at is not null`',
-    replace: 'false`',
-    test: 'test/ledger/fill.test.ts',
-  },
-  {
-    name: 'stored-number-before-creation',
-    promise: `A number that is stored beats a creation date that moved later.`,
-    file: 'src/ledger/fill.ts',
-    find: `and not c.is_stored
+export const ledgerMutants = [
+  plant(
+    { file: 'src/ledger/due.ts', test: 'test/ledger/due.test.ts' },
+    {
+      'A cell is due when its next read has come, and not before': [
+        'return sql`c.next_read_at <= ',
+        "return sql`c.next_read_at - interval '1 hour' <= ",
+      ],
+      'A day past the horizon is not asked for, even if it was set due': [
+        'latestDay(from, range?.from, horizonStart(nowMs, policy))',
+        `latestDay(from, range?.from, '2015-01-01')`,
+      ],
+      'An export reads only organizations of its instance': [
+        'where o.instance_id = ${scope.instanceId} and o.org_id > ${options.afterOrgId}',
+        "where ${scope.instanceId} <> '' and o.org_id > ${options.afterOrgId}",
+      ],
+      'A stream that was stopped is not asked for again in the run': [
+        'c.stream <> all (${stopped}::text[])\n    and (${since}',
+        'cardinality(${stopped}::text[]) >= 0\n    and (${since}',
+      ],
+      'A run by hand reads no cell before its checkpoint that has not failed': [
+        'where: sql`c.attempts > 0 and c.next_read_at',
+        'where: sql`c.next_read_at',
+      ],
+      'Another policy keeps the hour after which a zero that nobody named is asked for again': [
+        `or c.reason = 'unconfirmed' or (c.is_stored and not c.is_reported)`,
+        '',
+      ],
+      'A higher horizon opens what failed before it was closed': [
+        'coalesce(least(c.next_read_at, ${ahead}), ${now}::timestamptz)',
+        'least(c.next_read_at, ${ahead})',
+      ],
+      'Another policy touches nothing final unless a checkpoint lies ahead': [
+        'c.next_read_at else ${ahead} end',
+        'c.next_read_at else coalesce(${ahead}, ${now}::timestamptz) end',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/fill.ts', test: 'test/ledger/fill.test.ts' },
+    {
+      'A track begins with the creation day of its organization at the earliest': [
+        'select greatest(o.created_on, case',
+        'select greatest(case',
+      ],
+      'An organization that appears later is collected from its creation day': [
+        'then greatest(i.all_from, ${horizon}::date) else',
+        'then ${yesterday}::date else',
+      ],
+      'What comes back goes on where it ended': [
+        'next_day = greatest(t.next_day, ${horizon}::date)`',
+        'next_day = ${yesterday}::date`',
+      ],
+      'What comes back after the horizon goes on at the horizon': [
+        'next_day = greatest(t.next_day, ${horizon}::date)`',
+        'next_day = t.next_day`',
+      ],
+      'A deletion ends with the day before it was found': [
+        'least(o.removed_on - 1, case',
+        'least(o.removed_on - 2, case',
+      ],
+      'A stream that was taken out ends with yesterday': [
+        'case when not ${isChosen} then ${yesterday}::date end',
+        'case when false then ${yesterday}::date end',
+      ],
+      'A row that the database swallows ends the fill': [
+        `  requireAll('coverage', rows[0]?.wanted ?? 0, rows[0]?.there ?? 0);
+`,
+        '',
+      ],
+      'Cells past the horizon are closed, and unavailable unless final or accepted': [
+        `then c.standing else 'unavailable' end`,
+        'then c.standing else c.standing end',
+      ],
+      'A final cell stays final when its day can no longer be read': [
+        'standing = case when ${isSettled} then',
+        `standing = case when c.standing = 'accepted' then`,
+      ],
+      'Cells of a deleted organization are closed': [
+        'o.removed_on is not null and c.next_read_at is not null`',
+        'false`',
+      ],
+      'A number that is stored beats a creation date that moved later': [
+        `and not c.is_stored
         and c.standing in ('waiting', 'missing', 'unavailable')`,
-    replace: `and c.standing <> 'accepted'`,
-    test: 'test/ledger/fill.test.ts',
-  },
-  {
-    name: 'creation-date-moves-back-unseen',
-    promise: `Cells before a creation date open again when it moves back.`,
-    file: 'src/ledger/fill.ts',
-    find: `and c.usage_date >= o.created_on and o.removed_on is null`,
-    replace: `and c.usage_date > o.created_on and o.removed_on is null`,
-    test: 'test/ledger/fill.test.ts',
-  },
-  {
-    name: 'backfill-before-creation',
-    promise: `A backfill makes no day before the organization was created.`,
-    file: 'src/ledger/fill.ts',
-    find: 'const first = sql`greatest(${from}::date, o.created_on)`',
-    replace: 'const first = sql`${from}::date`',
-    test: 'test/ledger/backfill.test.ts',
-  },
-  {
-    name: 'backfill-before-horizon',
-    promise: `A backfill makes no day before the horizon.`,
-    file: 'src/ledger/fill.ts',
-    find: `const from = latestDay(scope.range.from, horizon);`,
-    replace: `const from = scope.range.from;`,
-    test: 'test/ledger/backfill.test.ts',
-  },
-  {
-    name: 'backfill-reads-today',
-    promise: `A backfill does not reach into a day that is not over.`,
-    file: 'src/ledger/fill.ts',
-    find: `const to = earliestDay(scope.range.to, lastCompleteDay(nowMs));`,
-    replace: `const to = scope.range.to;`,
-    test: 'test/ledger/backfill.test.ts',
-  },
-  {
-    name: 'backfill-leaves-a-hole',
-    promise: `A backfill makes the rows between its range and the first day.`,
-    file: 'src/ledger/fill.ts',
-    find: 'and (day::date < t.first_day or day::date <= ${to}::date)`',
-    replace: 'and day::date <= ${to}::date`',
-    test: 'test/ledger/backfill.test.ts',
-  },
-  {
-    name: 'backfill-reads-stored-days',
-    promise: `A backfill skips days that are stored and not due.`,
-    file: 'src/ledger/fill.ts',
-    find: 'and (${force}::boolean or not c.is_stored)',
-    replace: 'and (${force}::boolean or true)',
-    test: 'test/ledger/backfill.test.ts',
-  },
-  {
-    name: 'forced-backfill-skips-stored-days',
-    promise: `A backfill by force reads stored days as well.`,
-    file: 'src/ledger/fill.ts',
-    find: 'and (${force}::boolean or not c.is_stored)',
-    replace: 'and (${force}::boolean is not null and not c.is_stored)',
-    test: 'test/ledger/backfill.test.ts',
-  },
-  {
-    name: 'added-days-stay-blocked',
-    promise: `A track that has ended reaches as far as its rows do.`,
-    file: 'src/ledger/fill.ts',
-    find: 't.to_day is not null and ${first} <=',
-    replace: 't.to_day is null and ${first} <=',
-    test: 'test/views/months.test.ts',
-  },
-  {
-    name: 'unknown-organization-is-ignored',
-    promise: `A backfill of an organization that has no track is refused.`,
-    file: 'src/ledger/fill.ts',
-    find: `if (org === undefined && stream === undefined) return;`,
-    replace: `if (stream === undefined) return;`,
-    test: 'test/ledger/backfill.test.ts',
-  },
-  {
-    name: 'organization-does-not-return',
-    promise: `An organization that is listed again is no longer deleted.`,
-    file: 'src/ledger/organizations.ts',
-    find: `removed_on = null, unlisted_on = null`,
-    replace: `unlisted_on = null`,
-    test: 'test/ledger/organizations.test.ts',
-  },
-  {
-    name: 'change-of-attributes-is-no-version',
-    promise: `A change of an attribute makes a new version in the history of the organization.`,
-    file: 'src/ledger/organizations.ts',
-    find: "and (${listed(HISTORY, 'v.')}) is distinct from",
-    replace: "and v.name is null and (${listed(HISTORY, 'v.')}) is distinct from",
-    test: 'test/ledger/organizations.test.ts',
-  },
-  {
-    name: 'equal-attributes-make-version',
-    promise: `An organization that is seen unchanged makes no new version.`,
-    file: 'src/ledger/organizations.ts',
-    find: "and (${listed(HISTORY, 'v.')}) is distinct from",
-    replace: "and (${listed(HISTORY, 'v.')}) is not distinct from",
-    test: 'test/ledger/organizations.test.ts',
-  },
-  {
-    name: 'creation-date-is-forgotten',
-    promise: `An organization that is seen without its creation date keeps the one that is known.`,
-    file: 'src/ledger/organizations.ts',
-    find: `case when excluded.created_on is null then o.created_on`,
-    replace: `case when excluded.created_on is null then null`,
-    test: 'test/ledger/organizations.test.ts',
-  },
-  {
-    name: 'listed-organization-is-suspected',
-    promise: `Only organizations that the newest list lacks are suspected to be deleted.`,
-    file: 'src/ledger/organizations.ts',
-    find: `existing.where('last_seen_at', '<', unseenSince)`,
-    replace: `existing.where('last_seen_at', '<=', unseenSince)`,
-    test: 'test/ledger/organizations.test.ts',
-  },
-  {
-    name: 'organization-is-taken-from-its-instance',
-    promise: `An organization that another instance lists stays there.`,
-    file: 'src/ledger/organizations.ts',
-    find: `const foreign = others.filter(({ hasLeft }) => !hasLeft);`,
-    replace: `const foreign = others.filter(() => false);`,
-    test: 'test/ledger/organizations.test.ts',
-  },
-  {
-    name: 'old-waiver-stays-in-force',
-    promise: `A cell that is waived again has the new reason in force, and the old one on record.`,
-    file: 'src/ledger/waive.ts',
-    find: `await liftWaivers(trx, accepted, null);`,
-    replace: ``,
-    test: 'test/ledger/waive.test.ts',
-  },
-  {
-    name: 'waiver-makes-no-rows',
-    promise: `A day that no run has made a row for can be waived.`,
-    file: 'src/ledger/waive.ts',
-    find: `await fillOrgs(trx, [orgId], policy);`,
-    replace: ``,
-    test: 'test/ledger/waive.test.ts',
-  },
-  {
-    name: 'waiver-leaves-sums',
-    promise: `A waived cell is settled in the sums of its day.`,
-    file: 'src/ledger/waive.ts',
-    find: `await unsetSumsOf(trx, first.instanceId, accepted);`,
-    replace: ``,
-    test: 'test/ledger/waive.test.ts',
-  },
-];
+        `and c.standing <> 'accepted'`,
+      ],
+      'Cells before a creation date open again when it moves back': [
+        'and c.usage_date >= o.created_on and o.removed_on is null',
+        'and c.usage_date > o.created_on and o.removed_on is null',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/fill.ts', test: 'test/ledger/backfill.test.ts' },
+    {
+      'A backfill makes no day before the organization was created': [
+        'const first = sql`greatest(${from}::date, o.created_on)`',
+        'const first = sql`${from}::date`',
+      ],
+      'A backfill makes no day before the horizon': [
+        'const from = latestDay(scope.range.from, horizon);',
+        'const from = scope.range.from;',
+      ],
+      'A backfill does not reach into a day that is not over': [
+        'const to = earliestDay(scope.range.to, lastCompleteDay(nowMs));',
+        'const to = scope.range.to;',
+      ],
+      'A backfill makes the rows between its range and the first day': [
+        'and (day::date < t.first_day or day::date <= ${to}::date)`',
+        'and day::date <= ${to}::date`',
+      ],
+      'A backfill skips days that are stored and not due': [
+        'and (${force}::boolean or not c.is_stored)',
+        'and (${force}::boolean or true)',
+      ],
+      'A backfill by force reads stored days as well': [
+        'and (${force}::boolean or not c.is_stored)',
+        'and (${force}::boolean is not null and not c.is_stored)',
+      ],
+      'A backfill of an organization that has no track is refused': [
+        'if (org === undefined && stream === undefined) return;',
+        'if (stream === undefined) return;',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/fill.ts', test: 'test/views/months.test.ts' },
+    {
+      'A track that has ended reaches as far as its rows do': [
+        't.to_day is not null and ${first} <=',
+        't.to_day is null and ${first} <=',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/organizations.ts', test: 'test/ledger/organizations.test.ts' },
+    {
+      'An organization that is listed again is no longer deleted': [
+        'removed_on = null, unlisted_on = null',
+        'unlisted_on = null',
+      ],
+      'A change of an attribute makes a new version in the history of the organization': [
+        "and (${listed(HISTORY, 'v.')}) is distinct from",
+        "and v.name is null and (${listed(HISTORY, 'v.')}) is distinct from",
+      ],
+      'An organization that is seen unchanged makes no new version': [
+        "and (${listed(HISTORY, 'v.')}) is distinct from",
+        "and (${listed(HISTORY, 'v.')}) is not distinct from",
+      ],
+      'An organization that is seen without its creation date keeps the one that is known': [
+        'case when excluded.created_on is null then o.created_on',
+        'case when excluded.created_on is null then null',
+      ],
+      'Only organizations that the newest list lacks are suspected to be deleted': [
+        `existing.where('last_seen_at', '<', unseenSince)`,
+        `existing.where('last_seen_at', '<=', unseenSince)`,
+      ],
+      'An organization that another instance lists stays there': [
+        'const foreign = others.filter(({ hasLeft }) => !hasLeft);',
+        'const foreign = others.filter(() => false);',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/waive.ts', test: 'test/ledger/waive.test.ts' },
+    {
+      'A cell that is waived again has the new reason in force, and the old one on record': [
+        'await liftWaivers(trx, accepted, null);',
+        '',
+      ],
+      'A day that no run has made a row for can be waived': ['await fillOrgs(trx, [orgId], policy);', ''],
+      'A waived cell is settled in the sums of its day': [
+        'await unsetSumsOf(trx, first.instanceId, accepted);',
+        '',
+      ],
+    },
+  ),
+].flat();

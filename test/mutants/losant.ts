@@ -1,314 +1,214 @@
 /** Defects in asking Losant: attempts, pauses, times, bodies, and the list of organizations. */
-import type { Mutant } from './mutant.ts';
+import { plant } from './mutant.ts';
 
-const ANSWER = 'src/losant/answer.ts';
-const ATTEMPT = 'src/losant/attempt.ts';
-const CLIENT = 'src/losant/client.ts';
-const GATE = 'src/losant/gate.ts';
-const TRANSPORT = 'src/losant/transport.ts';
-const LIST = 'src/losant/org-list.ts';
-const ORGS = 'src/losant/orgs.ts';
-const USAGE = 'src/losant/usage.ts';
-const ERRORS = 'src/errors.ts';
-
-export const losantMutants: readonly Mutant[] = [
-  {
-    name: 'missing-scope-is-not-found',
-    promise: 'A missing scope (403) is told apart from an organization that is gone (404).',
-    file: ATTEMPT,
-    find: `403: 'forbidden',`,
-    replace: `403: 'not_found',`,
-    test: 'test/losant/failures.test.ts',
-  },
-  {
-    name: 'not-found-is-refused',
-    promise: 'A 404 says that Losant does not know what was asked for.',
-    file: ATTEMPT,
-    find: `  404: 'not_found',`,
-    replace: ``,
-    test: 'test/losant/failures.test.ts',
-  },
-  {
-    name: 'refused-token-is-a-refused-scope',
-    promise: 'A refused token (401) is told apart from a refused scope.',
-    file: ATTEMPT,
-    find: `401: 'unauthorized',`,
-    replace: `401: 'forbidden',`,
-    test: 'test/losant/failures.test.ts',
-  },
-  {
-    name: 'every-503-is-a-pause',
-    promise: 'A 503 asks for a pause only with Retry-After; otherwise it is a failure of the server.',
-    file: ATTEMPT,
-    find: `(status === 503 && retryAfterMs !== null)`,
-    replace: `(status === 503)`,
-    test: 'test/losant/failures.test.ts',
-  },
-  {
-    name: 'old-date-is-believed',
-    promise: 'An answer whose Date is another time than now is not believed.',
-    file: ANSWER,
-    find: `if (Math.abs(aheadMs) > ANSWER_SKEW_MAX_MS) {`,
-    replace: `if (aheadMs > ANSWER_SKEW_MAX_MS) {`,
-    test: 'test/losant/client.test.ts',
-  },
-  {
-    name: 'old-age-is-believed',
-    promise: 'An answer that a cache has kept for minutes, by its Age, is not believed.',
-    file: ANSWER,
-    find: `if (ageMs > ANSWER_SKEW_MAX_MS) {`,
-    replace: `if (ageMs < 0) {`,
-    test: 'test/losant/client.test.ts',
-  },
-  {
-    name: 'answer-of-before-the-end-of-the-day',
-    promise: 'An answer that a cache made before the days asked for were over is not believed.',
-    file: ANSWER,
-    find: `ageMs > 0 && receivedAtMs - ageMs < notBeforeMs`,
-    replace: `ageMs > 0 && receivedAtMs < notBeforeMs`,
-    test: 'test/losant/client.test.ts',
-  },
-  {
-    name: 'retry-after-by-our-clock',
-    promise: 'A Retry-After that is a date is measured by the clock of the API.',
-    file: ANSWER,
-    find: `dateMs - (readDate(headers) ?? receivedAtMs)`,
-    replace: `dateMs - receivedAtMs`,
-    test: 'test/losant/client.test.ts',
-  },
-  {
-    name: 'retry-after-in-milliseconds',
-    promise: 'A Retry-After that is a number means seconds.',
-    file: ANSWER,
-    find: `return Number.parseInt(text, 10) * 1000;`,
-    replace: `return Number.parseInt(text, 10);`,
-    test: 'test/losant/client.test.ts',
-  },
-  {
-    name: 'timeout-is-not-retried',
-    promise: 'A request without an answer in time is sent again.',
-    file: ERRORS,
-    find: `timeout: { isRepeated: true,`,
-    replace: `timeout: { isRepeated: false,`,
-    test: 'test/losant/failures.test.ts',
-  },
-  {
-    name: 'bad-body-is-not-retried',
-    promise: 'A request whose answer cannot be read is sent again.',
-    file: ERRORS,
-    find: `bad_body: { isRepeated: true,`,
-    replace: `bad_body: { isRepeated: false,`,
-    test: 'test/losant/failures.test.ts',
-  },
-  {
-    name: 'refusal-is-retried',
-    promise: 'A request that Losant refuses is not sent again.',
-    file: ATTEMPT,
-    find: `this.isWorthAnotherTry = !isFinal && FAILURES[kind].isRepeated;`,
-    replace: `this.isWorthAnotherTry = !isFinal;`,
-    test: 'test/losant/failures.test.ts',
-  },
-  {
-    name: 'wrong-utf8-is-read',
-    promise: 'A body that is not UTF-8 is refused and its text not replaced.',
-    file: ANSWER,
-    find: `new TextDecoder('utf-8', { fatal: true })`,
-    replace: `new TextDecoder('utf-8')`,
-    test: 'test/losant/failures.test.ts',
-  },
-  {
-    name: 'error-contains-token',
-    promise: 'No error contains the token.',
-    file: ATTEMPT,
-    find: `text.replaceAll(token, '[token]')`,
-    replace: `text`,
-    test: 'test/losant/failures.test.ts',
-  },
-  {
-    name: 'error-contains-control-characters',
-    promise: 'No error contains control characters of an answer.',
-    file: ATTEMPT,
-    find: `.replaceAll(/\\p{Cc}/gu, '\\uFFFD')`,
-    replace: ``,
-    test: 'test/losant/failures.test.ts',
-  },
-  {
-    name: 'body-without-bound',
-    promise: 'A body larger than the bound is given up while it is read.',
-    file: TRANSPORT,
-    find: `if (size > (status === 200 ? maxBytes : KEPT_BODY_BYTES))`,
-    replace: `if (size < 0)`,
-    test: 'test/losant/failures.test.ts',
-  },
-  {
-    name: 'body-with-token-is-kept',
-    promise: 'A body that repeats the token is refused and never kept.',
-    file: TRANSPORT,
-    find: `const isRepeating = answer.text.includes(token);`,
-    replace: `const isRepeating = answer.text === token;`,
-    test: 'test/losant/failures.test.ts',
-  },
-  {
-    name: 'cut-body-is-read',
-    promise: 'A body that is cut is a failure of the connection and never read as if it were complete.',
-    file: TRANSPORT,
-    find: `if (failure !== null) return failure;`,
-    replace: `if (failure?.kind === 'timeout') return failure;`,
-    test: 'test/losant/failures.test.ts',
-  },
-  {
-    name: 'caches-may-answer',
-    promise: 'Every request asks caches to pass it on.',
-    file: TRANSPORT,
-    find: `'cache-control': 'no-cache',`,
-    replace: ``,
-    test: 'test/losant/client.test.ts',
-  },
-  {
-    name: 'pause-spends-attempts',
-    promise: 'A wait that Losant asks for (429) spends no attempt.',
-    file: CLIENT,
-    find: `this.#waits += 1;`,
-    replace: `this.#waits += 1;
+export const losantMutants = [
+  plant(
+    { file: 'src/losant/attempt.ts', test: 'test/losant/failures.test.ts' },
+    {
+      'A missing scope (403) is told apart from an organization that is gone (404)': [
+        `403: 'forbidden',`,
+        `403: 'not_found',`,
+      ],
+      'A 404 says that Losant does not know what was asked for': [`  404: 'not_found',`, ''],
+      'A refused token (401) is told apart from a refused scope': [
+        `401: 'unauthorized',`,
+        `401: 'forbidden',`,
+      ],
+      'A 503 asks for a pause only with Retry-After; otherwise it is a failure of the server': [
+        '(status === 503 && retryAfterMs !== null)',
+        '(status === 503)',
+      ],
+      'A request that Losant refuses is not sent again': [
+        'this.isWorthAnotherTry = !isFinal && FAILURES[kind].isRepeated;',
+        'this.isWorthAnotherTry = !isFinal;',
+      ],
+      'No error contains the token': [`text.replaceAll(token, '[token]')`, 'text'],
+      'No error contains control characters of an answer': [".replaceAll(/\\p{Cc}/gu, '\\uFFFD')", ''],
+    },
+  ),
+  plant(
+    { file: 'src/losant/answer.ts', test: 'test/losant/client.test.ts' },
+    {
+      'An answer whose Date is another time than now is not believed': [
+        'if (Math.abs(aheadMs) > ANSWER_SKEW_MAX_MS) {',
+        'if (aheadMs > ANSWER_SKEW_MAX_MS) {',
+      ],
+      'An answer that a cache has kept for minutes, by its Age, is not believed': [
+        'if (ageMs > ANSWER_SKEW_MAX_MS) {',
+        'if (ageMs < 0) {',
+      ],
+      'An answer that a cache made before the days asked for were over is not believed': [
+        'ageMs > 0 && receivedAtMs - ageMs < notBeforeMs',
+        'ageMs > 0 && receivedAtMs < notBeforeMs',
+      ],
+      'A Retry-After that is a date is measured by the clock of the API': [
+        'dateMs - (readDate(headers) ?? receivedAtMs)',
+        'dateMs - receivedAtMs',
+      ],
+      'A Retry-After that is a number means seconds': [
+        'return Number.parseInt(text, 10) * 1000;',
+        'return Number.parseInt(text, 10);',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/errors.ts', test: 'test/losant/failures.test.ts' },
+    {
+      'A request without an answer in time is sent again': [
+        'timeout: { isRepeated: true,',
+        'timeout: { isRepeated: false,',
+      ],
+      'A request whose answer cannot be read is sent again': [
+        'bad_body: { isRepeated: true,',
+        'bad_body: { isRepeated: false,',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/losant/answer.ts', test: 'test/losant/failures.test.ts' },
+    {
+      'A body that is not UTF-8 is refused and its text not replaced': [
+        `new TextDecoder('utf-8', { fatal: true })`,
+        `new TextDecoder('utf-8')`,
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/losant/transport.ts', test: 'test/losant/failures.test.ts' },
+    {
+      'A body larger than the bound is given up while it is read': [
+        'if (size > (status === 200 ? maxBytes : KEPT_BODY_BYTES))',
+        'if (size < 0)',
+      ],
+      'A body that repeats the token is refused and never kept': [
+        'const isRepeating = answer.text.includes(token);',
+        'const isRepeating = answer.text === token;',
+      ],
+      'A body that is cut is a failure of the connection and never read as if it were complete': [
+        'if (failure !== null) return failure;',
+        `if (failure?.kind === 'timeout') return failure;`,
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/losant/transport.ts', test: 'test/losant/client.test.ts' },
+    {
+      'Every request asks caches to pass it on': [`'cache-control': 'no-cache',`, ''],
+    },
+  ),
+  plant(
+    { file: 'src/losant/client.ts', test: 'test/losant/client.test.ts' },
+    {
+      'A wait that Losant asks for (429) spends no attempt': [
+        'this.#waits += 1;',
+        `this.#waits += 1;
     if (this.#waits >= this.#attempts) return false;`,
-    test: 'test/losant/client.test.ts',
-  },
-  {
-    name: 'pause-of-one-request',
-    promise: 'A wait that Losant asks for pauses all requests of the token.',
-    file: CLIENT,
-    find: `gate.pauseFor(pauseMs);`,
-    replace: ``,
-    test: 'test/losant/client.test.ts',
-  },
-  {
-    name: 'retry-after-0-for-ever',
-    promise: 'A pause lasts at least a second, so that Retry-After: 0 for ever reaches the bound.',
-    file: CLIENT,
-    find: `return Math.max(PAUSE_BASE_MS, retryAfterMs);`,
-    replace: `return retryAfterMs;`,
-    test: 'test/losant/client.test.ts',
-  },
-  {
-    name: 'pause-without-retry-after-is-constant',
-    promise: 'Pauses for which Losant names no time grow.',
-    file: CLIENT,
-    find: `Math.min(PAUSE_CAP_MS, PAUSE_BASE_MS * 2 ** waits)`,
-    replace: `PAUSE_BASE_MS`,
-    test: 'test/losant/client.test.ts',
-  },
-  {
-    name: 'backoff-is-constant',
-    promise: 'Each further attempt waits twice as long, up to a bound.',
-    file: CLIENT,
-    find: `Math.min(BACKOFF_CAP_MS, baseMs * 2 ** (attempt - 1))`,
-    replace: `baseMs`,
-    test: 'test/losant/client.test.ts',
-  },
-  {
-    name: 'one-attempt-too-many',
-    promise: 'A request is sent as often as is set and not more.',
-    file: CLIENT,
-    find: 'limit: attempts - 1,',
-    replace: 'limit: attempts,',
-    test: 'test/losant/failures.test.ts',
-  },
-  {
-    name: 'more-requests-at-once',
-    promise: 'No more requests are under way than allowed.',
-    file: GATE,
-    find: `if (this.#underWay >= this.concurrency) return Infinity;`,
-    replace: `if (this.#underWay > this.concurrency) return Infinity;`,
-    test: 'test/losant/gate.test.ts',
-  },
-  {
-    name: 'rate-is-ignored',
-    promise: 'No more requests start in a second than allowed.',
-    file: GATE,
-    find: `performance.now() - CATCH_UP_MS) + this.#spacingMs;`,
-    replace: `performance.now() - CATCH_UP_MS);`,
-    test: 'test/losant/gate.test.ts',
-  },
-  {
-    name: 'absurd-pause-is-believed',
-    promise: 'No pause longer than an hour is believed.',
-    file: GATE,
-    find: `const pauseMs = Math.min(ms, LONGEST_PAUSE_MS);`,
-    replace: `const pauseMs = ms;`,
-    test: 'test/losant/gate.test.ts',
-  },
-  {
-    name: 'run-sleeps-for-an-hour',
-    promise: 'A pause longer than 15 minutes ends all requests instead of keeping the run asleep.',
-    file: GATE,
-    find: `if (pauseLeftMs > LONGEST_WAIT_MS) throw pausedTooLong(asking, pauseLeftMs);`,
-    replace: ``,
-    test: 'test/losant/gate.test.ts',
-  },
-  {
-    name: 'short-list-is-complete',
-    promise: 'A list of organizations with fewer than its own count is not complete.',
-    file: LIST,
-    find: `if (this.#isSorted && listed + unidentified !== totalCount) {`,
-    replace: `if (totalCount < 0) {`,
-    test: 'test/losant/org-list.test.ts',
-  },
-  {
-    name: 'item-without-id-is-ignored',
-    promise: 'A list with an item whose id cannot be read is not complete.',
-    file: LIST,
-    find: `if (unidentified > 0) reasons`,
-    replace: `if (unidentified < 0) reasons`,
-    test: 'test/losant/org-list.test.ts',
-  },
-  {
-    name: 'shift-of-list-loses-organization',
-    promise: 'A deletion while the list is read loses no other organization.',
-    file: LIST,
-    find: `first.hasShifted ? yield* readList(client, options, { endsWithShift: false }) : first`,
-    replace: `first`,
-    test: 'test/losant/org-list.test.ts',
-    only: 'a list that shifts while it is read',
-  },
-  {
-    name: 'repeated-organization-counts-twice',
-    promise: 'A list that repeats some organizations and so leaves others out is not complete.',
-    file: LIST,
-    find: `else if (id <= this.#lastId) this.#isSorted = false;`,
-    replace: `else if (id < this.#lastId) this.#isSorted = false;`,
-    test: 'test/losant/org-list.test.ts',
-    only: 'when it has the same organization twice',
-  },
-  {
-    name: 'answer-for-other-organization',
-    promise: 'An answer for another organization than the one asked for is refused.',
-    file: ORGS,
-    find: `if (organization.orgId !== orgId.toLowerCase()) {`,
-    replace: `if (organization.orgId === '') {`,
-    test: 'test/losant/orgs.test.ts',
-  },
-  {
-    name: 'answer-for-other-instance',
-    promise: 'An answer that does not name the instance asked for is refused.',
-    file: ORGS,
-    find: `if (answeredId.toLowerCase() !== instanceId.toLowerCase()) {`,
-    replace: `if (answeredId === 'unnamed') {`,
-    test: 'test/losant/orgs.test.ts',
-  },
-  {
-    name: 'answer-for-other-page',
-    promise: 'An answer with another page of the list than the one asked for is refused.',
-    file: LIST,
-    find: `if (echoed != null && echoed !== page) throw`,
-    replace: `if (echoed === -1) throw`,
-    test: 'test/losant/org-list.test.ts',
-  },
-  {
-    name: 'window-reaches-into-next-day',
-    promise: 'A request ends with the last millisecond of its last day.',
-    file: USAGE,
-    find: `endMs: dayEndMs(window.to) - 1 };`,
-    replace: `endMs: dayEndMs(window.to) };`,
-    test: 'test/losant/orgs.test.ts',
-  },
-];
+      ],
+      'A wait that Losant asks for pauses all requests of the token': ['gate.pauseFor(pauseMs);', ''],
+      'A pause lasts at least a second, so that Retry-After: 0 for ever reaches the bound': [
+        'return Math.max(PAUSE_BASE_MS, retryAfterMs);',
+        'return retryAfterMs;',
+      ],
+      'Pauses for which Losant names no time grow': [
+        'Math.min(PAUSE_CAP_MS, PAUSE_BASE_MS * 2 ** waits)',
+        'PAUSE_BASE_MS',
+      ],
+      'Each further attempt waits twice as long, up to a bound': [
+        'Math.min(BACKOFF_CAP_MS, baseMs * 2 ** (attempt - 1))',
+        'baseMs',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/losant/client.ts', test: 'test/losant/failures.test.ts' },
+    {
+      'A request is sent as often as is set and not more': ['limit: attempts - 1,', 'limit: attempts,'],
+    },
+  ),
+  plant(
+    { file: 'src/losant/gate.ts', test: 'test/losant/gate.test.ts' },
+    {
+      'No more requests are under way than allowed': [
+        'if (this.#underWay >= this.concurrency) return Infinity;',
+        'if (this.#underWay > this.concurrency) return Infinity;',
+      ],
+      'No more requests start in a second than allowed': [
+        'performance.now() - CATCH_UP_MS) + this.#spacingMs;',
+        'performance.now() - CATCH_UP_MS);',
+      ],
+      'No pause longer than an hour is believed': [
+        'const pauseMs = Math.min(ms, LONGEST_PAUSE_MS);',
+        'const pauseMs = ms;',
+      ],
+      'A pause longer than 15 minutes ends all requests instead of keeping the run asleep': [
+        'if (pauseLeftMs > LONGEST_WAIT_MS) throw pausedTooLong(asking, pauseLeftMs);',
+        '',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/losant/org-list.ts', test: 'test/losant/org-list.test.ts' },
+    {
+      'A list of organizations with fewer than its own count is not complete': [
+        'if (this.#isSorted && listed + unidentified !== totalCount) {',
+        'if (totalCount < 0) {',
+      ],
+      'A list with an item whose id cannot be read is not complete': [
+        'if (unidentified > 0) reasons',
+        'if (unidentified < 0) reasons',
+      ],
+      'An answer with another page of the list than the one asked for is refused': [
+        'if (echoed != null && echoed !== page) throw',
+        'if (echoed === -1) throw',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/losant/org-list.ts',
+      test: 'test/losant/org-list.test.ts',
+      only: 'a list that shifts while it is read',
+    },
+    {
+      'A deletion while the list is read loses no other organization': [
+        'first.hasShifted ? yield* readList(client, options, { endsWithShift: false }) : first',
+        'first',
+      ],
+    },
+  ),
+  plant(
+    {
+      file: 'src/losant/org-list.ts',
+      test: 'test/losant/org-list.test.ts',
+      only: 'when it has the same organization twice',
+    },
+    {
+      'A list that repeats some organizations and so leaves others out is not complete': [
+        'else if (id <= this.#lastId) this.#isSorted = false;',
+        'else if (id < this.#lastId) this.#isSorted = false;',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/losant/orgs.ts', test: 'test/losant/orgs.test.ts' },
+    {
+      'An answer for another organization than the one asked for is refused': [
+        'if (organization.orgId !== orgId.toLowerCase()) {',
+        `if (organization.orgId === '') {`,
+      ],
+      'An answer that does not name the instance asked for is refused': [
+        'if (answeredId.toLowerCase() !== instanceId.toLowerCase()) {',
+        `if (answeredId === 'unnamed') {`,
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/losant/usage.ts', test: 'test/losant/orgs.test.ts' },
+    {
+      'A request ends with the last millisecond of its last day': [
+        'endMs: dayEndMs(window.to) - 1 };',
+        'endMs: dayEndMs(window.to) };',
+      ],
+    },
+  ),
+].flat();

@@ -1,6 +1,5 @@
 /** A defect in one place of the program that a test must find. */
 export interface Mutant {
-  readonly name: string;
   /** What holds without the defect; it stays true when the line moves. */
   readonly promise: string;
   readonly file: string;
@@ -11,4 +10,12 @@ export interface Mutant {
   readonly test: string;
   /** Part of the names of the tests to run; all tests of the file if unset. */
   readonly only?: string;
+}
+
+/** Returns mutants of one file that one test file must find, by what they break: the text to find, and its replacement. */
+export function plant(
+  place: Pick<Mutant, 'file' | 'test' | 'only'>,
+  defects: Readonly<Record<string, readonly [find: string, replace: string]>>,
+): Mutant[] {
+  return Object.entries(defects).map(([promise, [find, replace]]) => ({ ...place, promise, find, replace }));
 }

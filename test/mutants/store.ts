@@ -1,331 +1,262 @@
 /** Defects in loading, leases, quarantine, and in what views say of numbers on record. */
-import type { Mutant } from './mutant.ts';
+import { plant } from './mutant.ts';
 
-export const storeMutants: readonly Mutant[] = [
-  {
-    name: 'answer-of-another-time-is-loaded',
-    promise: `An answer that was sent before its day was over, or after now, by the clock of the database, is not loaded.`,
-    file: 'src/ledger/load.ts',
-    find: `for (const answer of batch.answers) if (options.now) requireSentInTime(answer, atMs);`,
-    replace: ``,
-    test: 'test/ledger/load.test.ts',
-  },
-  {
-    name: 'good-answer-leaves-waiver-open',
-    promise: `A good answer ends the waiver of its cell, which stays on record.`,
-    file: 'src/ledger/load.ts',
-    find: `await liftWaivers(trx, cells.filter(isLifted), runId);`,
-    replace: ``,
-    test: 'test/ledger/waive.test.ts',
-  },
-  {
-    name: 'restatement-is-not-recorded',
-    promise: `A number that changes is on record.`,
-    file: 'src/ledger/load.ts',
-    find: `await recordRevisions(trx, cells, runId);`,
-    replace: ``,
-    test: 'test/ledger/load.test.ts',
-  },
-  {
-    name: 'final-restatement-is-not-counted',
-    promise: `A run counts the final numbers that it restated apart from others.`,
-    file: 'src/ledger/load.ts',
-    find: `    wasFinal: before.wasFinal,
+export const storeMutants = [
+  plant(
+    { file: 'src/ledger/load.ts', test: 'test/ledger/load.test.ts' },
+    {
+      'An answer that was sent before its day was over, or after now, by the clock of the database, is not loaded':
+        ['for (const answer of batch.answers) if (options.now) requireSentInTime(answer, atMs);', ''],
+      'A number that changes is on record': ['await recordRevisions(trx, cells, runId);', ''],
+      'A run counts the final numbers that it restated apart from others': [
+        `    wasFinal: before.wasFinal,
   };`,
-    replace: `    wasFinal: false,
+        `    wasFinal: false,
   };`,
-    test: 'test/ledger/load.test.ts',
-  },
-  {
-    name: 'totals-before-sources-in-batch',
-    promise: `Answers of a batch are applied sources first, whatever their order.`,
-    file: 'src/ledger/load.ts',
-    find: `compareText(order(a), order(b))`,
-    replace: `compareText(order(b), order(a))`,
-    test: 'test/ledger/load.test.ts',
-    only: 'of the same batch',
-  },
-  {
-    name: 'counterparts-are-not-read',
-    promise: `Zeros are compared with counterparts that are stored.`,
-    file: 'src/ledger/load.ts',
-    find: `const others = streamNamed(stream).counterparts;
+      ],
+      'Zeros are compared with counterparts that are stored': [
+        `const others = streamNamed(stream).counterparts;
     const counterparts = others.flatMap`,
-    replace: `const others = streamNamed(stream).counterparts.filter(() => false);
+        `const others = streamNamed(stream).counterparts.filter(() => false);
     const counterparts = others.flatMap`,
-    test: 'test/ledger/load.test.ts',
-  },
-  {
-    name: 'repeated-batch-counts-twice',
-    promise: `A batch whose end was not seen counts once.`,
-    file: 'src/usage/apply.ts',
-    find: 'cell.attemptedAtMs === answer.sentAtMs ? cell.attempts : cell.attempts + 1',
-    replace: 'cell.attempts + 1',
-    test: 'test/ledger/load.test.ts',
-  },
-  {
-    name: 'sums-are-stale',
-    promise: `A load that changes a number unsets our sum of its day.`,
-    file: 'src/ledger/load.ts',
-    find: `await unsetSums(trx, instanceId, cells);`,
-    replace: ``,
-    test: 'test/ledger/load.test.ts',
-  },
-  {
-    name: 'settled-cell-leaves-sums',
-    promise: `A load that settles a cell unsets our sum of its day.`,
-    file: 'src/ledger/load.ts',
-    find: `applied.numbers !== null || isSettled(before.standing) !== isSettled(applied.cell.standing),`,
-    replace: `applied.numbers !== null,`,
-    test: 'test/ledger/load.test.ts',
-  },
-  {
-    name: 'late-is-not-missing',
-    promise: `What was left out and is late is reported missing.`,
-    file: 'src/ledger/load.ts',
-    find: `standing: standing === 'waiting' && isLate(answer.day, atMs) ? 'missing' : standing,`,
-    replace: `standing,`,
-    test: 'test/ledger/load.test.ts',
-  },
-  {
-    name: 'swallowed-row-is-believed',
-    promise: `A row that the database swallows or changes ends the load.`,
-    file: 'src/ledger/coverage.ts',
-    find: `if (written === sent) return;`,
-    replace: `if (written <= sent) return;`,
-    test: 'test/ledger/guards.test.ts',
-  },
-  {
-    name: 'changed-row-is-believed',
-    promise: `A row of the ledger that the database changes ends the load.`,
-    file: 'src/ledger/coverage.ts',
-    find: `requireAll('coverage', cells.length, written.filter((row) => row.isAsSent).length);`,
-    replace: `requireAll('coverage', cells.length, written.length);`,
-    test: 'test/ledger/guards.test.ts',
-  },
-  {
-    name: 'changed-number-is-believed',
-    promise: `A number that the database changes ends the load.`,
-    file: 'src/ledger/coverage.ts',
-    find: `requireAll('usage_days', rows.length, written.filter((row) => row.isAsSent).length);`,
-    replace: `requireAll('usage_days', rows.length, written.length);`,
-    test: 'test/ledger/guards.test.ts',
-  },
-  {
-    name: 'stream-clears-other-streams',
-    promise: `Loading one stream leaves the numbers of the others of its day as they are.`,
-    file: 'src/ledger/coverage.ts',
-    find: '= coalesce(${valueOf(column)}, d.${sql.raw(column)})`',
-    replace: '= ${valueOf(column)}`',
-    test: 'test/ledger/load.test.ts',
-  },
-  {
-    name: 'cells-are-locked-in-any-order',
-    promise: `Cells are locked in the order of their keys, so that two loads never deadlock.`,
-    file: 'src/ledger/coverage.ts',
-    find: `.sort(([a], [b]) => compareText(a, b))`,
-    replace: `.sort(([a], [b]) => compareText(b, a))`,
-    test: 'test/ledger/lock-order.test.ts',
-  },
-  {
-    name: 'first-load-time-moves',
-    promise: `The time at which a number was first stored is kept.`,
-    file: 'src/ledger/coverage.ts',
-    find: `coalesce(c.first_loaded_at, case when n.is_stored then clock_timestamp() end)`,
-    replace: `case when n.is_stored then clock_timestamp() end`,
-    test: 'test/views/history.test.ts',
-  },
-  {
-    name: 'lost-lease-loads',
-    promise: `A process whose lease another has taken over loads nothing more.`,
-    file: 'src/ledger/lease.ts',
-    find: `if (lease && leases === 0) throw leaseLost(lease.instanceId);`,
-    replace: ``,
-    test: 'test/ledger/load.test.ts',
-  },
-  {
-    name: 'lease-of-successor-counts',
-    promise: `The lease of a successor is not taken for one’s own: each has another epoch.`,
-    file: 'src/ledger/lease.ts',
-    find: 'and epoch = ${lease?.epoch ?? null}::bigint',
-    replace: 'and ${lease?.epoch ?? null}::bigint is not null',
-    test: 'test/ledger/load.test.ts',
-  },
-  {
-    name: 'live-lease-is-taken',
-    promise: `A lease that has not lapsed is not taken from its holder.`,
-    file: 'src/ledger/lease.ts',
-    find: `        .where('leases.until', '<=', CLOCK),`,
-    replace: ``,
-    test: 'test/ledger/runs.test.ts',
-  },
-  {
-    name: 'lost-lease-is-renewed',
-    promise: `A lease that another process has taken over cannot be renewed.`,
-    file: 'src/ledger/lease.ts',
-    find: `    .where('epoch', '=', epoch)
+      ],
+      'A load that changes a number unsets our sum of its day': [
+        'await unsetSums(trx, instanceId, cells);',
+        '',
+      ],
+      'A load that settles a cell unsets our sum of its day': [
+        'applied.numbers !== null || isSettled(before.standing) !== isSettled(applied.cell.standing),',
+        'applied.numbers !== null,',
+      ],
+      'What was left out and is late is reported missing': [
+        `standing: standing === 'waiting' && isLate(answer.day, atMs) ? 'missing' : standing,`,
+        'standing,',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/load.ts', test: 'test/ledger/waive.test.ts' },
+    {
+      'A good answer ends the waiver of its cell, which stays on record': [
+        'await liftWaivers(trx, cells.filter(isLifted), runId);',
+        '',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/load.ts', test: 'test/ledger/load.test.ts', only: 'of the same batch' },
+    {
+      'Answers of a batch are applied sources first, whatever their order': [
+        'compareText(order(a), order(b))',
+        'compareText(order(b), order(a))',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/usage/apply.ts', test: 'test/ledger/load.test.ts' },
+    {
+      'A batch whose end was not seen counts once': [
+        'cell.attemptedAtMs === answer.sentAtMs ? cell.attempts : cell.attempts + 1',
+        'cell.attempts + 1',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/coverage.ts', test: 'test/ledger/guards.test.ts' },
+    {
+      'A row that the database swallows or changes ends the load': [
+        'if (written === sent) return;',
+        'if (written <= sent) return;',
+      ],
+      'A row of the ledger that the database changes ends the load': [
+        `requireAll('coverage', cells.length, written.filter((row) => row.isAsSent).length);`,
+        `requireAll('coverage', cells.length, written.length);`,
+      ],
+      'A number that the database changes ends the load': [
+        `requireAll('usage_days', rows.length, written.filter((row) => row.isAsSent).length);`,
+        `requireAll('usage_days', rows.length, written.length);`,
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/coverage.ts', test: 'test/ledger/load.test.ts' },
+    {
+      'Loading one stream leaves the numbers of the others of its day as they are': [
+        '= coalesce(${valueOf(column)}, d.${sql.raw(column)})`',
+        '= ${valueOf(column)}`',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/coverage.ts', test: 'test/ledger/lock-order.test.ts' },
+    {
+      'Cells are locked in the order of their keys, so that two loads never deadlock': [
+        '.sort(([a], [b]) => compareText(a, b))',
+        '.sort(([a], [b]) => compareText(b, a))',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/coverage.ts', test: 'test/views/history.test.ts' },
+    {
+      'The time at which a number was first stored is kept': [
+        'coalesce(c.first_loaded_at, case when n.is_stored then clock_timestamp() end)',
+        'case when n.is_stored then clock_timestamp() end',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/lease.ts', test: 'test/ledger/load.test.ts' },
+    {
+      'A process whose lease another has taken over loads nothing more': [
+        'if (lease && leases === 0) throw leaseLost(lease.instanceId);',
+        '',
+      ],
+      'The lease of a successor is not taken for one’s own: each has another epoch': [
+        'and epoch = ${lease?.epoch ?? null}::bigint',
+        'and ${lease?.epoch ?? null}::bigint is not null',
+      ],
+      'A run whose clock moves against that of the database loads nothing more': [
+        'if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;',
+        'if (Number.isFinite(aheadMs)) return;',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/lease.ts', test: 'test/ledger/runs.test.ts' },
+    {
+      'A lease that has not lapsed is not taken from its holder': [
+        `        .where('leases.until', '<=', CLOCK),`,
+        '',
+      ],
+      'A lease that another process has taken over cannot be renewed': [
+        `    .where('epoch', '=', epoch)
     .executeTakeFirstOrThrow();`,
-    replace: `    .executeTakeFirstOrThrow();`,
-    test: 'test/ledger/runs.test.ts',
-  },
-  {
-    name: 'lease-of-successor-is-given-up',
-    promise: `A process does not give up the lease of its successor.`,
-    file: 'src/ledger/lease.ts',
-    find: `.where('epoch', '=', epoch).execute();`,
-    replace: `.execute();`,
-    test: 'test/ledger/runs.test.ts',
-  },
-  {
-    name: 'lease-lasts-an-hour',
-    promise: `A dead holder of a lease is succeeded within a minute.`,
-    file: 'src/ledger/lease.ts',
-    find: `export const LEASE_MS = 60_000;`,
-    replace: `export const LEASE_MS = 3_600_000;`,
-    test: 'test/ledger/runs.test.ts',
-  },
-  {
-    name: 'clocks-may-differ',
-    promise: `A run whose clock moves against that of the database loads nothing more.`,
-    file: 'src/ledger/lease.ts',
-    find: `if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;`,
-    replace: `if (Number.isFinite(aheadMs)) return;`,
-    test: 'test/ledger/load.test.ts',
-  },
-  {
-    name: 'commit-is-not-synchronous',
-    promise: `What the program writes is on disk when it is committed, whatever the default of the server.`,
-    file: 'src/ledger/lease.ts',
-    find: `when 'off' then 'on' else`,
-    replace: `when 'off' then 'off' else`,
-    test: 'test/ledger/runs.test.ts',
-  },
-  {
-    name: 'bad-body-is-not-cut',
-    promise: `A bad body is kept as it came, up to a bound.`,
-    file: 'src/ledger/quarantine.ts',
-    find: `compress(text.slice(0, BODY_LENGTH_MAX))`,
-    replace: `compress(text)`,
-    test: 'test/ledger/load.test.ts',
-  },
-  {
-    name: 'bad-body-is-kept-again',
-    promise: `A bad body that stays the same is kept once.`,
-    file: 'src/ledger/quarantine.ts',
-    find: ') is not true`',
-    replace: ') is null or true`',
-    test: 'test/ledger/load.test.ts',
-  },
-  {
-    name: 'ledger-changes-by-hand',
-    promise: `The ledger is changed by the program alone.`,
-    file: 'migrations/0003_ledger.sql',
-    find: `create trigger by_hand before insert or update or delete or truncate on losant_usage.coverage`,
-    replace: `create trigger by_hand before insert on losant_usage.coverage`,
-    test: 'test/ledger/guards.test.ts',
-  },
-  {
-    name: 'gaps-are-late-after-seven-hours',
-    promise: `A missing number is a gap six hours after its day, by the same rule in SQL as in the program.`,
-    file: 'migrations/0001_reference.sql',
-    find: `interval '6 hours'`,
-    replace: `interval '7 hours'`,
-    test: 'test/views/cells.test.ts',
-  },
-  {
-    name: 'day-is-its-best-cell',
-    promise: `The standing of a day is that of its worst cell.`,
-    file: 'migrations/0003_ledger.sql',
-    find: `select max(standing) as standing, bool_or(standing = 'waiting') as is_waiting`,
-    replace: `select min(standing) as standing, bool_or(standing = 'waiting') as is_waiting`,
-    test: 'test/views/usage.test.ts',
-  },
-  {
-    name: 'late-day-waits',
-    promise: `A day of which a cell is waiting and late is missing, whatever its other cells are.`,
-    file: 'migrations/0001_reference.sql',
-    find: `return case when is_waiting and usage_date < losant_usage_internal.late_before()`,
-    replace: `return case when standing = 'waiting' and usage_date < losant_usage_internal.late_before()`,
-    test: 'test/views/usage.test.ts',
-  },
-  {
-    name: 'begun-stream-leaves-its-days-final',
-    promise: `A day is not final while a stream that wants it has no row for it.`,
-    file: 'migrations/0003_ledger.sql',
-    find: `where d.org_id = t.org_id and d.usage_date >= t.next_day and (t.to_day`,
-    replace: `where d.org_id = t.org_id and d.usage_date > t.next_day + 40 and (t.to_day`,
-    test: 'test/views/usage.test.ts',
-  },
-  {
-    name: 'unfilled-days-are-no-gap',
-    promise: `A day that no run has made a row for is missing.`,
-    file: 'migrations/0003_ledger.sql',
-    find: `losant_usage_internal.as_of_now('waiting', usage_date),`,
-    replace: `'waiting',`,
-    test: 'test/views/cells.test.ts',
-  },
-  {
-    name: 'unfilled-days-are-final',
-    promise: `Days that no run has filled are not counted as final, nor taken from those that are.`,
-    file: 'migrations/0008_health.sql',
-    find: `sum(greatest(t.next_day, least(t.to_day, losant_usage_internal.today() - 1) + 1) - t.first_day)`,
-    replace: `sum(t.next_day - t.first_day)`,
-    test: 'test/views/cells.test.ts',
-  },
-  {
-    name: 'level-is-summed',
-    promise: `A level is never summed over days.`,
-    file: 'migrations/0006_months.sql',
-    find: `(max(array[d.usage_date - date '2000-01-01', d.devices_total]) filter (where d.devices_total is not null))[2] as devices_total,`,
-    replace: `losant_usage_internal.total(d.devices_total) as devices_total,`,
-    test: 'test/views/months.test.ts',
-  },
-  {
-    name: 'blocked-month-is-billable',
-    promise: `A month of an organization that something blocks is not billable.`,
-    file: 'migrations/0006_months.sql',
-    find: `b.is_blocked is not true and i.is_blocked is not true as is_billable,`,
-    replace: `i.is_blocked is not true as is_billable,`,
-    test: 'test/views/months.test.ts',
-  },
-  {
-    name: 'counterparts-that-differ-are-equal',
-    promise: `Counterparts that differ for single organizations differ, also where their sums agree.`,
-    file: 'migrations/0005_totals.sql',
-    find: `when t.orgs_differing > 0 then 'differs'`,
-    replace: `when t.counterpart_sum <> t.counterpart_own_sum then 'differs'`,
-    test: 'test/views/reconciliation.test.ts',
-  },
-  {
-    name: 'total-of-young-day-differs',
-    promise: `A total that may still change is pending.`,
-    file: 'migrations/0005_totals.sql',
-    find: `when t.verified_at >= f.final_at is not true then 'total_not_final'`,
-    replace: ``,
-    test: 'test/views/reconciliation.test.ts',
-  },
-  {
-    name: 'missing-organization-is-summed',
-    promise: `A sum that lacks an organization is not compared.`,
-    file: 'migrations/0005_totals.sql',
-    find: `when t.orgs_summed < t.orgs_expected then 'orgs_missing'`,
-    replace: ``,
-    test: 'test/views/reconciliation.test.ts',
-  },
-  {
-    name: 'changes-count-twice',
-    promise: `The differences of a number since a moment add up to what changed.`,
-    file: 'migrations/0007_changes.sql',
-    find: `select coalesce(case when c.revision > 1 then (`,
-    replace: `select coalesce(case when c.revision < 0 then (`,
-    test: 'test/views/history.test.ts',
-  },
-  {
-    name: 'past-is-as-now',
-    promise: `A number at a moment is the one that was known then.`,
-    file: 'migrations/0007_changes.sql',
-    find: `where r.changed_at > moment order by`,
-    replace: `where r.changed_at < moment order by`,
-    test: 'test/views/history.test.ts',
-  },
-];
+        '    .executeTakeFirstOrThrow();',
+      ],
+      'A process does not give up the lease of its successor': [
+        `.where('epoch', '=', epoch).execute();`,
+        '.execute();',
+      ],
+      'A dead holder of a lease is succeeded within a minute': [
+        'export const LEASE_MS = 60_000;',
+        'export const LEASE_MS = 3_600_000;',
+      ],
+      'What the program writes is on disk when it is committed, whatever the default of the server': [
+        `when 'off' then 'on' else`,
+        `when 'off' then 'off' else`,
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/quarantine.ts', test: 'test/ledger/load.test.ts' },
+    {
+      'A bad body is kept as it came, up to a bound': [
+        'compress(text.slice(0, BODY_LENGTH_MAX))',
+        'compress(text)',
+      ],
+      'A bad body that stays the same is kept once': [') is not true`', ') is null or true`'],
+    },
+  ),
+  plant(
+    { file: 'migrations/0003_ledger.sql', test: 'test/ledger/guards.test.ts' },
+    {
+      'The ledger is changed by the program alone': [
+        'create trigger by_hand before insert or update or delete or truncate on losant_usage.coverage',
+        'create trigger by_hand before insert on losant_usage.coverage',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0001_reference.sql', test: 'test/views/cells.test.ts' },
+    {
+      'A missing number is a gap six hours after its day, by the same rule in SQL as in the program': [
+        `interval '6 hours'`,
+        `interval '7 hours'`,
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0003_ledger.sql', test: 'test/views/usage.test.ts' },
+    {
+      'The standing of a day is that of its worst cell': [
+        `select max(standing) as standing, bool_or(standing = 'waiting') as is_waiting`,
+        `select min(standing) as standing, bool_or(standing = 'waiting') as is_waiting`,
+      ],
+      'A day is not final while a stream that wants it has no row for it': [
+        'where d.org_id = t.org_id and d.usage_date >= t.next_day and (t.to_day',
+        'where d.org_id = t.org_id and d.usage_date > t.next_day + 40 and (t.to_day',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0001_reference.sql', test: 'test/views/usage.test.ts' },
+    {
+      'A day of which a cell is waiting and late is missing, whatever its other cells are': [
+        'return case when is_waiting and usage_date < losant_usage_internal.late_before()',
+        `return case when standing = 'waiting' and usage_date < losant_usage_internal.late_before()`,
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0003_ledger.sql', test: 'test/views/cells.test.ts' },
+    {
+      'A day that no run has made a row for is missing': [
+        `losant_usage_internal.as_of_now('waiting', usage_date),`,
+        `'waiting',`,
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0008_health.sql', test: 'test/views/cells.test.ts' },
+    {
+      'Days that no run has filled are not counted as final, nor taken from those that are': [
+        'sum(greatest(t.next_day, least(t.to_day, losant_usage_internal.today() - 1) + 1) - t.first_day)',
+        'sum(t.next_day - t.first_day)',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0006_months.sql', test: 'test/views/months.test.ts' },
+    {
+      'A level is never summed over days': [
+        `(max(array[d.usage_date - date '2000-01-01', d.devices_total]) filter (where d.devices_total is not null))[2] as devices_total,`,
+        'losant_usage_internal.total(d.devices_total) as devices_total,',
+      ],
+      'A month of an organization that something blocks is not billable': [
+        'b.is_blocked is not true and i.is_blocked is not true as is_billable,',
+        'i.is_blocked is not true as is_billable,',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0005_totals.sql', test: 'test/views/reconciliation.test.ts' },
+    {
+      'Counterparts that differ for single organizations differ, also where their sums agree': [
+        `when t.orgs_differing > 0 then 'differs'`,
+        `when t.counterpart_sum <> t.counterpart_own_sum then 'differs'`,
+      ],
+      'A total that may still change is pending': [
+        `when t.verified_at >= f.final_at is not true then 'total_not_final'`,
+        '',
+      ],
+      'A sum that lacks an organization is not compared': [
+        `when t.orgs_summed < t.orgs_expected then 'orgs_missing'`,
+        '',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0007_changes.sql', test: 'test/views/history.test.ts' },
+    {
+      'The differences of a number since a moment add up to what changed': [
+        'select coalesce(case when c.revision > 1 then (',
+        'select coalesce(case when c.revision < 0 then (',
+      ],
+      'A number at a moment is the one that was known then': [
+        'where r.changed_at > moment order by',
+        'where r.changed_at < moment order by',
+      ],
+    },
+  ),
+].flat();

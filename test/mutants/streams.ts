@@ -1,217 +1,147 @@
 /** Defects in plans and the reading of bodies. */
-import type { Mutant } from './mutant.ts';
+import { plant } from './mutant.ts';
 
-export const streamMutants: readonly Mutant[] = [
-  {
-    name: 'window-is-too-long',
-    promise: `A request covers no more days than Losant allows.`,
-    file: 'src/usage/plan.ts',
-    find: `const oldest = addDays(to, 1 - windowDays);`,
-    replace: `const oldest = addDays(to, -windowDays);`,
-    test: 'test/usage/plan.test.ts',
-  },
-  {
-    name: 'window-loses-a-day',
-    promise: `Windows cover every due day.`,
-    file: 'src/usage/plan.ts',
-    find: `rest = rest.slice(inside.length);`,
-    replace: `rest = rest.slice(inside.length + 1);`,
-    test: 'test/usage/plan.test.ts',
-  },
-  {
-    name: 'oldest-window-first',
-    promise: `The newest days are read first, of all organizations.`,
-    file: 'src/usage/plan.ts',
-    find: `compareText(b.window.to, a.window.to) ||`,
-    replace: `compareText(a.window.to, b.window.to) ||`,
-    test: 'test/usage/plan.test.ts',
-  },
-  {
-    name: 'totals-before-sources',
-    promise: `Of an organization and window, sources come before the streams that wait for them.`,
-    file: 'src/usage/plan.ts',
-    find: `streamNames.indexOf(a.stream) - streamNames.indexOf(b.stream)`,
-    replace: `streamNames.indexOf(b.stream) - streamNames.indexOf(a.stream)`,
-    test: 'test/usage/plan.test.ts',
-  },
-  {
-    name: 'day-that-does-not-exist',
-    promise: `A date that the calendar does not have is refused and not moved to another day.`,
-    file: 'src/usage/day.ts',
-    find: `Number.isNaN(ms) || dayAt(ms) !== text ? null : text`,
-    replace: `Number.isNaN(ms) ? null : text`,
-    test: 'test/usage/day.test.ts',
-  },
-  {
-    name: 'negative-number-is-billed',
-    promise: `A negative number is quarantined.`,
-    file: 'src/usage/body.ts',
-    find: 'if (value < 0) return `is negative (${value})`;',
-    replace: ``,
-    test: 'test/usage/streams/buckets.test.ts',
-  },
-  {
-    name: 'fraction-is-billed',
-    promise: `A fraction is quarantined and never rounded.`,
-    file: 'src/usage/body.ts',
-    find: 'if (!Number.isInteger(value)) return `is not a whole number (${value})`;',
-    replace: `if (!Number.isInteger(value)) return null;`,
-    test: 'test/usage/streams/buckets.test.ts',
-  },
-  {
-    name: 'number-above-2-53-is-billed',
-    promise: `A number above 2^53 − 1 is quarantined.`,
-    file: 'src/usage/body.ts',
-    find: `return Number.isSafeInteger(value) ? null :`,
-    replace: `return value > 0 ? null :`,
-    test: 'test/usage/streams/buckets.test.ts',
-  },
-  {
-    name: 'rounded-number-is-billed',
-    promise: `A number that a double would round is quarantined with its text.`,
-    file: 'src/usage/body.ts',
-    find: `return isWhole && !MAY_BE_INEXACT.test(text) ? value : parseMarked(text);`,
-    replace: `return isWhole ? value : parseMarked(text);`,
-    test: 'test/usage/streams/buckets.test.ts',
-  },
-  {
-    name: 'last-of-repeated-keys-is-billed',
-    promise: `A number whose key occurs twice is quarantined.`,
-    file: 'src/usage/body.ts',
-    find: `map.set(key, map.has(key) ? REPEATED_KEY : value);`,
-    replace: `map.set(key, value);`,
-    test: 'test/usage/streams/buckets.test.ts',
-  },
-  {
-    name: 'bucket-off-midnight',
-    promise: `A body with a bucket that does not begin at UTC midnight is refused as a whole.`,
-    file: 'src/usage/streams/buckets.ts',
-    find: `if (date % lengthMs !== 0) {`,
-    replace: `if (date % 1 !== 0) {`,
-    test: 'test/usage/streams/buckets.test.ts',
-  },
-  {
-    name: 'day-twice-in-body',
-    promise: `A body that has a day twice is refused as a whole.`,
-    file: 'src/usage/streams/buckets.ts',
-    find: `if (at.has(date) || (!isDaily && outside.has(date))) {`,
-    replace: `if (!isDaily && outside.has(date)) {`,
-    test: 'test/usage/streams/buckets.test.ts',
-  },
-  {
-    name: 'day-outside-window-is-loaded',
-    promise: `Days that were not asked for are dropped and counted.`,
-    file: 'src/usage/streams/buckets.ts',
-    find: `if (date < firstMs || date > lastMs) {`,
-    replace: `if (date < firstMs) {`,
-    test: 'test/usage/streams/buckets.test.ts',
-  },
-  {
-    name: 'window-begins-late',
-    promise: `A body that states a window which begins after the one asked for is refused.`,
-    file: 'src/usage/streams/buckets.ts',
-    find: `const late = start !== undefined && start > dayStartMs(window.from);`,
-    replace: `const late = false;`,
-    test: 'test/usage/streams/buckets.test.ts',
-  },
-  {
-    name: 'window-ends-early',
-    promise: `A body that states a window which ends before the one asked for is refused.`,
-    file: 'src/usage/streams/buckets.ts',
-    find: `const early = end !== undefined && end < dayEndMs(window.to) - 1;`,
-    replace: `const early = false;`,
-    test: 'test/usage/streams/buckets.test.ts',
-  },
-  {
-    name: 'body-of-other-days-is-silence',
-    promise: `A body that has buckets of other days only and states no window is refused, and no day of it is zero.`,
-    file: 'src/usage/streams/buckets.ts',
-    find: `if (at.size === 0 && outsideBuckets > 0 && !statesWindow) {`,
-    replace: `if (outsideBuckets < 0) {`,
-    test: 'test/usage/streams/buckets.test.ts',
-  },
-  {
-    name: 'bad-day-costs-its-window',
-    promise: `A day with a number that cannot be billed is quarantined alone: the others of its window load.`,
-    file: 'src/usage/streams/buckets.ts',
-    find: `return error ? { problem: describeProblems(error) } : { values: Object.values(data) };`,
-    replace: `if (error) throw new UnplaceableBodyError(describeProblems(error));
+export const streamMutants = [
+  plant(
+    { file: 'src/usage/plan.ts', test: 'test/usage/plan.test.ts' },
+    {
+      'A request covers no more days than Losant allows': [
+        'const oldest = addDays(to, 1 - windowDays);',
+        'const oldest = addDays(to, -windowDays);',
+      ],
+      'Windows cover every due day': [
+        'rest = rest.slice(inside.length);',
+        'rest = rest.slice(inside.length + 1);',
+      ],
+      'The newest days are read first, of all organizations': [
+        'compareText(b.window.to, a.window.to) ||',
+        'compareText(a.window.to, b.window.to) ||',
+      ],
+      'Of an organization and window, sources come before the streams that wait for them': [
+        'streamNames.indexOf(a.stream) - streamNames.indexOf(b.stream)',
+        'streamNames.indexOf(b.stream) - streamNames.indexOf(a.stream)',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/usage/day.ts', test: 'test/usage/day.test.ts' },
+    {
+      'A date that the calendar does not have is refused and not moved to another day': [
+        'Number.isNaN(ms) || dayAt(ms) !== text ? null : text',
+        'Number.isNaN(ms) ? null : text',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/usage/body.ts', test: 'test/usage/streams/buckets.test.ts' },
+    {
+      'A negative number is quarantined': ['if (value < 0) return `is negative (${value})`;', ''],
+      'A fraction is quarantined and never rounded': [
+        'if (!Number.isInteger(value)) return `is not a whole number (${value})`;',
+        'if (!Number.isInteger(value)) return null;',
+      ],
+      'A number above 2^53 − 1 is quarantined': [
+        'return Number.isSafeInteger(value) ? null :',
+        'return value > 0 ? null :',
+      ],
+      'A number that a double would round is quarantined with its text': [
+        'return isWhole && !MAY_BE_INEXACT.test(text) ? value : parseMarked(text);',
+        'return isWhole ? value : parseMarked(text);',
+      ],
+      'A number whose key occurs twice is quarantined': [
+        'map.set(key, map.has(key) ? REPEATED_KEY : value);',
+        'map.set(key, value);',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/usage/streams/buckets.ts', test: 'test/usage/streams/buckets.test.ts' },
+    {
+      'A body with a bucket that does not begin at UTC midnight is refused as a whole': [
+        'if (date % lengthMs !== 0) {',
+        'if (date % 1 !== 0) {',
+      ],
+      'A body that has a day twice is refused as a whole': [
+        'if (at.has(date) || (!isDaily && outside.has(date))) {',
+        'if (!isDaily && outside.has(date)) {',
+      ],
+      'Days that were not asked for are dropped and counted': [
+        'if (date < firstMs || date > lastMs) {',
+        'if (date < firstMs) {',
+      ],
+      'A body that states a window which begins after the one asked for is refused': [
+        'const late = start !== undefined && start > dayStartMs(window.from);',
+        'const late = false;',
+      ],
+      'A body that states a window which ends before the one asked for is refused': [
+        'const early = end !== undefined && end < dayEndMs(window.to) - 1;',
+        'const early = false;',
+      ],
+      'A body that has buckets of other days only and states no window is refused, and no day of it is zero':
+        ['if (at.size === 0 && outsideBuckets > 0 && !statesWindow) {', 'if (outsideBuckets < 0) {'],
+      'A day with a number that cannot be billed is quarantined alone: the others of its window load': [
+        'return error ? { problem: describeProblems(error) } : { values: Object.values(data) };',
+        `if (error) throw new UnplaceableBodyError(describeProblems(error));
   return { values: Object.values(data) };`,
-    test: 'test/usage/streams/buckets.test.ts',
-  },
-  {
-    name: 'left-out-part-is-named-zero',
-    promise: `A part of a day that a body leaves out is told apart from a zero that it names.`,
-    file: 'src/usage/streams/buckets.ts',
-    find: `if (bucket === undefined) leftOut.push({ column, hour });
+      ],
+      'A part of a day that a body leaves out is told apart from a zero that it names': [
+        `if (bucket === undefined) leftOut.push({ column, hour });
       else if`,
-    replace: `if`,
-    test: 'test/usage/streams/buckets.test.ts',
-  },
-  {
-    name: 'hours-that-overflow',
-    promise: `Numbers whose sum cannot be stored exactly are quarantined.`,
-    file: 'src/usage/streams/buckets.ts',
-    find: `if (!Number.isSafeInteger(sum)) return`,
-    replace: `if (sum < 0) return`,
-    test: 'test/usage/streams/payload-hours.test.ts',
-  },
-  {
-    name: 'answer-by-day-is-by-hour',
-    promise: `An answer of midnights only, over two days or more, is doubted.`,
-    file: 'src/usage/streams/payload-hours.ts',
-    find: `return eachDay(window).length > 1 ? doubtMidnights(reading) : reading;`,
-    replace: `return reading;`,
-    test: 'test/usage/streams/payload-hours.test.ts',
-  },
-  {
-    name: 'midnight-of-one-day-is-doubted',
-    promise: `A single day may have had payloads at midnight only.`,
-    file: 'src/usage/streams/payload-hours.ts',
-    find: `return eachDay(window).length > 1 ? doubtMidnights(reading) : reading;`,
-    replace: `return doubtMidnights(reading);`,
-    test: 'test/usage/streams/payload-hours.test.ts',
-  },
-  {
-    name: 'nul-in-source',
-    promise: `A source with a NUL or a lone surrogate quarantines its day and does not fail the load.`,
-    file: 'src/usage/streams/payload-sources.ts',
-    find: `if (!text.isWellFormed() || text.includes('\\0')) {`,
-    replace: `if (text === '\\n') {`,
-    test: 'test/usage/streams/payload-sources.test.ts',
-  },
-  {
-    name: 'envelope-is-a-source',
-    promise: `Keys of the envelope are no payload types.`,
-    file: 'src/usage/streams/payload-sources.ts',
-    find: `.filter(([type]) => !type.startsWith('_'))`,
-    replace: ``,
-    test: 'test/usage/streams/payload-sources.test.ts',
-  },
-  {
-    name: 'sources-that-overflow',
-    promise: `Counts whose sum cannot be stored exactly are quarantined.`,
-    file: 'src/usage/streams/payload-sources.ts',
-    find: `(types) => Number.isSafeInteger(sumOf(types)),`,
-    replace: `(types) => sumOf(types) >= 0,`,
-    test: 'test/usage/streams/payload-sources.test.ts',
-  },
-  {
-    name: 'all-payloads-are-billable-ones',
-    promise: `The counts and bytes of all payloads include those that are not billable.`,
-    file: 'src/usage/streams/payload-totals.ts',
-    find: `  { includeNonBillable: 'true' },
+        'if',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/usage/streams/buckets.ts', test: 'test/usage/streams/payload-hours.test.ts' },
+    {
+      'Numbers whose sum cannot be stored exactly are quarantined': [
+        'if (!Number.isSafeInteger(sum)) return',
+        'if (sum < 0) return',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/usage/streams/payload-hours.ts', test: 'test/usage/streams/payload-hours.test.ts' },
+    {
+      'An answer of midnights only, over two days or more, is doubted': [
+        'return eachDay(window).length > 1 ? doubtMidnights(reading) : reading;',
+        'return reading;',
+      ],
+      'A single day may have had payloads at midnight only': [
+        'return eachDay(window).length > 1 ? doubtMidnights(reading) : reading;',
+        'return doubtMidnights(reading);',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/usage/streams/payload-sources.ts', test: 'test/usage/streams/payload-sources.test.ts' },
+    {
+      'A source with a NUL or a lone surrogate quarantines its day and does not fail the load': [
+        "if (!text.isWellFormed() || text.includes('\\0')) {",
+        "if (text === '\\n') {",
+      ],
+      'Keys of the envelope are no payload types': [`.filter(([type]) => !type.startsWith('_'))`, ''],
+      'Counts whose sum cannot be stored exactly are quarantined': [
+        '(types) => Number.isSafeInteger(sumOf(types)),',
+        '(types) => sumOf(types) >= 0,',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/usage/streams/payload-totals.ts', test: 'test/usage/streams/buckets.test.ts' },
+    {
+      'The counts and bytes of all payloads include those that are not billable': [
+        `  { includeNonBillable: 'true' },
 `,
-    replace: `  {},
+        `  {},
 `,
-    test: 'test/usage/streams/buckets.test.ts',
-  },
-  {
-    name: 'level-that-is-left-out-is-zero',
-    promise: `A level that Losant leaves out is missing and never zero.`,
-    file: 'src/usage/streams/device-counts.ts',
-    find: `kind: 'level',`,
-    replace: `kind: 'flow',`,
-    test: 'test/usage/apply.test.ts',
-  },
-];
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/usage/streams/device-counts.ts', test: 'test/usage/apply.test.ts' },
+    {
+      'A level that Losant leaves out is missing and never zero': [`kind: 'level',`, `kind: 'flow',`],
+    },
+  ),
+].flat();
