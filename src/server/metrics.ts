@@ -21,10 +21,15 @@ export interface MetricsOptions {
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
+/** The metrics of a process that help to see what is wrong: spaces of the heap and percentiles do not. */
+const USEFUL = /^(process_.*|nodejs_(eventloop_lag_seconds|heap_size_(total|used)_bytes|version_info))$/;
+
 /** Creates the worker's metrics, beside the usual ones of a process. Names and labels are a stable contract. */
 export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOptions) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  for (const { name } of registry.getMetricsAsArray())
+    if (!USEFUL.test(name)) registry.removeSingleMetric(name);
   const work = createWorkMetrics(registry);
   work.buildInfo.set({ version }, 1);
   for (const instance_id of instanceIds) {
