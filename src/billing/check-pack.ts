@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { StatementDocument } from './manifest.ts';
 import { findPack, type OpenedPacks, openRegular, type Pack, type PackProblem } from './open-packs.ts';
-import { readChecks } from './pack.ts';
 import { readRecords } from './records.ts';
 
 /** Packs that were opened, with what was found in their rows too. */
@@ -25,9 +24,8 @@ export async function checkPacks(opened: OpenedPacks, signal: AbortSignal): Prom
   const notes = [...opened.notes];
   let rows = 0;
   for (const pack of packs) {
-    const { statement, checks } = pack.manifest;
-    const sqlText = await readChecks(checks).catch(() => null);
-    if (sqlText === null) continue;
+    const { statement } = pack.manifest;
+    if (pack.checksSql === null) continue;
     const before = statement.earlier.map((each) => findPack(packs, each));
     const isWhole = before.every((each) => each !== undefined);
     if (!isWhole)
@@ -37,7 +35,7 @@ export async function checkPacks(opened: OpenedPacks, signal: AbortSignal): Prom
       );
     const check = new PackCheck(pack, signal);
     try {
-      rows += await check.run(sqlText, isWhole ? before : null);
+      rows += await check.run(pack.checksSql, isWhole ? before : null);
     } finally {
       await check.close();
     }

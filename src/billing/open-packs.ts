@@ -35,6 +35,8 @@ export interface Pack {
   /** The bytes of the manifest, which are signed. */
   readonly bytes: Buffer;
   readonly manifestSha256: string;
+  /** The release's checks of the version that the manifest names; null if this program does not have it. */
+  readonly checksSql: string | null;
   /** Returns the name of one of its files in problems. */
   readonly fileOf: (name: string) => string;
 }
@@ -126,7 +128,8 @@ async function openPack(place: string, folder: string): Promise<Pack | PackProbl
   if (typeof bytes === 'string') return { file, problem: bytes };
   const manifest = parseManifest(bytes.toString('utf8'));
   if (typeof manifest === 'string') return { file, problem: manifest };
-  return { place, manifest, bytes, manifestSha256: hashOf(bytes), folder, fileOf };
+  const checksSql = await readChecks(manifest.checks).catch(() => null);
+  return { place, manifest, bytes, manifestSha256: hashOf(bytes), checksSql, folder, fileOf };
 }
 
 /** Compares the files that are there with those that the manifest names. */
@@ -134,7 +137,7 @@ async function checkFiles(pack: Pack, names: readonly string[], notes: string[])
   const { files, checks, signedBy } = pack.manifest;
   const problems: PackProblem[] = [];
   const say = (name: string, problem: string) => problems.push({ file: pack.fileOf(name), problem });
-  const own = await readChecks(checks).catch(() => null);
+  const own = pack.checksSql;
   if (own === null)
     say(MANIFEST_NAME, `is checked by version ${checks} of ${CHECKS_NAME}, which this program does not have`);
   for (const file of files) {

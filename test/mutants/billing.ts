@@ -134,11 +134,11 @@ export const billingMutants = [
     },
   ),
   plant(
-    { file: 'src/billing/check-pack.ts', test: 'test/billing/verify.test.ts' },
+    { file: 'src/billing/open-packs.ts', test: 'test/billing/verify.test.ts' },
     {
       'A pack is checked by the queries of the release, and not by its own': [
-        'const sqlText = await readChecks(checks).catch(() => null);',
-        "const sqlText = await import('node:fs/promises').then(({ readFile }) => readFile(`${pack.place}/pack-checks.sql`, 'utf8')).catch(() => readChecks(checks));",
+        'const checksSql = await readChecks(manifest.checks).catch(() => null);',
+        "const checksSql = await import('node:fs/promises').then(({ readFile }) => readFile(join(place, 'pack-checks.sql'), 'utf8')).catch(() => readChecks(manifest.checks));",
       ],
     },
   ),
