@@ -168,9 +168,13 @@ create trigger inserted after insert on losant_usage.usage_days referencing new 
 create function losant_usage_internal.unsettle_days() returns trigger language plpgsql as $$
 begin
   update losant_usage.usage_days d set standing = greatest(d.standing, 'waiting'), is_waiting = true, is_stored = false
-  from changed t
-  where d.org_id = t.org_id and d.usage_date >= t.next_day and (t.to_day is null or d.usage_date <= t.to_day)
-    and not (d.is_waiting and not d.is_stored);
+  from (
+    select d.usage_date, d.org_id from changed t, losant_usage.usage_days d
+    where d.org_id = t.org_id and d.usage_date >= t.next_day and (t.to_day is null or d.usage_date <= t.to_day)
+      and not (d.is_waiting and not d.is_stored)
+    order by d.usage_date, d.org_id for update of d
+  ) as k
+  where d.usage_date = k.usage_date and d.org_id = k.org_id;
   return null;
 end
 $$;
