@@ -159,7 +159,7 @@ async function removeOrg(work: Work): Promise<string> {
   const missed = (after: Resource | null) => (after === null ? null : 'the organization is still there');
   await changeOrg(work, found, { patch: null, missed });
   const today = dayAt(now());
-  const write = { runId: null, lease: null, now };
+  const write = { lease: null, now };
   const filling = { instanceId, nowMs: now(), policy: config.policy };
   try {
     await markRemoved(handle.db, write, { orgIds: [orgId], today });

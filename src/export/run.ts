@@ -123,7 +123,7 @@ async function addIfTracked(context: InstanceContext, options: RunOptions): Prom
   const { orgIds, streams, range, force } = options;
   const scope = { instanceId: context.instanceId, orgIds, streams, range: range as DayRange };
   try {
-    const write = { runId: options.runId, lease: null, now };
+    const write = { lease: null, now };
     await addDays(db, write, { scope, nowMs: now(), policy, makesRows: true, force });
     return true;
   } catch (error) {

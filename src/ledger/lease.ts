@@ -91,8 +91,6 @@ export const DATABASE_SKEW_MAX_MS = 30_000;
 
 /** The conditions of a transaction in which the program writes. */
 export interface BeginOptions {
-  /** The run that writes; null outside a run. */
-  readonly runId: string | null;
   /** The lease that the transaction depends on; null for what needs none. */
   readonly lease: LeaseHold | null;
   /**
@@ -105,12 +103,12 @@ export interface BeginOptions {
 /**
  * Begins a transaction in which the program writes: tells the triggers that nobody writes by hand, commits
  * synchronously whatever the server's default, and locks the lease's row until the end, so that nobody takes over
- * meanwhile. Without options, no run writes. Returns the time in ms by the database's clock. Throws HeldError
+ * meanwhile. Returns the time in ms by the database's clock. Throws HeldError
  * `lease_lost`, or ClockError if the clocks have moved apart.
  */
 export async function beginWriting(
   trx: Kysely<Schema>,
-  { lease, now }: BeginOptions = { runId: null, lease: null },
+  { lease, now }: BeginOptions = { lease: null },
 ): Promise<number> {
   const { rows } = await sql<{ at: Instant; leases: number }>`
     with lease as materialized (

@@ -26,7 +26,7 @@ describe('a lease', () => {
   });
 
   const write = (lease: LeaseHold) =>
-    given.ledger.db.transaction().execute((trx) => beginWriting(trx, { runId: RUN_1, lease }));
+    given.ledger.db.transaction().execute((trx) => beginWriting(trx, { lease }));
   const take = (runId = RUN_1, host = 'one') =>
     takeLease(given.ledger.db, { instanceId: INSTANCE, runId, host });
   const leases = () =>
