@@ -95,6 +95,8 @@ export function createLosantClient(options: LosantClientOptions): LosantClient {
   };
 }
 
+type ClientParts = LosantClientOptions & { readonly transport: Transport };
+
 /**
  * The fetch of one request, whose attempts go through the gate. Where the API asks to wait, all requests of the token
  * pause and this one is sent again, until the waits add up to more than {@link LONGEST_WAIT_MS}: to ky, all of that is
@@ -105,13 +107,13 @@ class Asking {
   /** The number of requests sent so far. */
   sent = 0;
   readonly #request: GetRequest;
-  readonly #client: LosantClientOptions & { readonly transport: Transport };
+  readonly #client: ClientParts;
   #attempts = 0;
   #waits = 0;
   #waitedMs = 0;
   #isAskedToWait = false;
 
-  constructor(request: GetRequest, client: LosantClientOptions & { readonly transport: Transport }) {
+  constructor(request: GetRequest, client: ClientParts) {
     this.#request = request;
     this.#client = client;
   }
