@@ -10,6 +10,7 @@ import type { Gap } from '../../src/queries/gaps.ts';
 import type { InstanceHealth, StreamHealth } from '../../src/queries/health.ts';
 import type { RunRecord } from '../../src/queries/runs.ts';
 import { type Line, renderLine } from '../../src/terminal/text.ts';
+import { STREAM as HEALTHY } from '../server/pages.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 21, 57);
 const instanceId = '575ec8687ae143cd83dc4a97';
@@ -166,22 +167,12 @@ describe('gaps', () => {
 describe('status', () => {
   const NO_CELLS = { final: 0, accepted: 0, stored: 0, waiting: 0, unavailable: 0, in_doubt: 0, missing: 0 };
   const STREAM: StreamHealth = {
-    stream: 'device_counts',
+    ...HEALTHY,
     cells: { ...NO_CELLS, final: 23_000 },
-    yesterday: { waiting: 0, unavailable: 0, in_doubt: 0, missing: 0 },
     yesterdayReadAt: null,
-    newestReadDay: '2026-11-23',
     firstDay: '2026-11-01',
     orgs: 1_000,
     orgsComplete: 1_000,
-    lastDay: '2026-11-23',
-    completeTo: '2026-11-23',
-    gaps: 0,
-    orgsWithGaps: 0,
-    oldestGap: null,
-    expiring: 0,
-    failing: 0,
-    quarantined: 0,
   };
   const QUIET: InstanceHealth = {
     instanceId,
