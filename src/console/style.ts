@@ -28,7 +28,7 @@ h1 { font-size: 1.4rem; line-height: 1.3; margin: 1.25rem 0 .25rem }
 h2 { font-size: 1.1rem; margin: 2rem 0 .5rem } h3 { font-size: 1rem; margin: 1rem 0 .25rem }
 p { margin: .35rem 0 } time, .whole { white-space: nowrap; overflow-wrap: normal }
 a { color: var(--link); text-decoration: none } a:hover { text-decoration: underline }
-:is(p, dd, th, .attention) a { text-decoration: underline var(--line); text-underline-offset: 3px }
+:is(p, dd, th, .attention, .legend) a { text-decoration: underline var(--line); text-underline-offset: 3px }
 :is(a, input, button, select, summary, [tabindex]):focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
 .quiet, .t-known, .t-open { color: var(--quiet) } .good, .t-good { color: var(--good) }
 .bad, .t-bad { color: var(--bad); font-weight: 600 } .warn { color: var(--warn); font-weight: 600 }
