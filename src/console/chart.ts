@@ -25,8 +25,8 @@ interface Chart {
   readonly title: string;
   readonly summary: string;
   readonly days: readonly ChartDay[];
-  /** The name of the line; null without a comparison. */
-  readonly comparison: string | null;
+  /** The name of the line. */
+  readonly comparison: string;
 }
 
 /** The height in pixels; the width is whatever is available. */
@@ -39,8 +39,8 @@ const COMPACT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFra
 
 /** Renders the chart with its legend. The numbers are in the titles of its days. */
 export function renderChart(chart: Chart): Html {
-  const { title, summary, days, comparison } = chart;
-  const before = days.map((day) => (comparison === null ? null : day.before));
+  const { title, summary, days } = chart;
+  const before = days.map((day) => day.before);
   const most = Math.max(
     TICKS,
     ...days.map(({ quantity }) => quantity ?? 0),
@@ -64,7 +64,7 @@ ${days.map((day, place) => renderDay(chart, day, { place, y }))}
 
 /** Renders the column of a day: a bar, hatches where it is not stored, its label, and its number as a title. */
 function renderDay(
-  { orgId, days, comparison }: Chart,
+  { orgId, days }: Chart,
   { day, standing, isLeftOut, quantity, beforeDay, before }: ChartDay,
   { place, y }: { readonly place: number; readonly y: (value: number) => number },
 ): Html {
@@ -76,7 +76,7 @@ function renderDay(
     `${day}: ${quantity === null || standing === null ? '' : `${showNumber(quantity)}, `}`,
     standing === null ? 'not wanted' : STANDINGS[standing].label,
     isLeftOut ? ', left out by Losant' : '',
-    comparison === null || beforeDay === null ? '' : `; ${beforeDay}: ${beside}`,
+    beforeDay === null ? '' : `; ${beforeDay}: ${beside}`,
   ].join('');
   const column = (className: string) =>
     html`<rect class="${className}" x="${at(place)}" width="${at(1)}" height="${HEIGHT}"><title>${words}</title>
@@ -116,9 +116,7 @@ function renderLegend({ orgId, days, comparison }: Chart): Html {
   const links = absent.map(({ day }) => html` <a href="/coverage/${orgId}/${day}">${day}</a>`);
   const item = (shape: Html, words: unknown) =>
     html`<li><svg class="swatch" aria-hidden="true" width="18" height="12">${shape}</svg>${words}</li>`;
-  return html`<ul class="legend">${
-    comparison !== null && item(html`<path class="before" d="M0 6H18"/>`, comparison)
-  }${
+  return html`<ul class="legend">${item(html`<path class="before" d="M0 6H18"/>`, comparison)}${
     absent.length > 0 && item(html`<rect class="absent" width="12" height="12"/>`, html`not stored:${links}`)
   }${
     days.some(({ isLeftOut }) => isLeftOut) &&

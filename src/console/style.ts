@@ -113,8 +113,6 @@ svg { display: block } .chart { margin: .75rem 0 } .plot { display: flex; contai
 .day:hover { fill: var(--text); opacity: .12 } .absent { fill: var(--bad); fill-opacity: .25; stroke: var(--bad) }
 .zeros { fill: var(--ground); stroke: var(--text); stroke-width: 1.5 }
 .before { stroke: var(--text); stroke-width: 1.5; stroke-dasharray: 4 3; fill: none }
-.week td { padding: .15rem .5rem }
-${[9, 18, 27, 36, 45].map((share, place) => `.week .shade-${place + 1} { ${mix('mark', share)} }`).join(' ')}
 `;
 
 const PRINT = `
