@@ -95,7 +95,7 @@ it('explain says which answer and run a number comes from', async () => {
     `select created, deleted, total from losant_usage.device_counts where org_id = '${orgId}'`,
   );
   const numbers = Object.entries(stored ?? {}).map(([name, value]) => {
-    return { metric: `devices_${name}`, part: null, quantity: Number(value) };
+    return { metric: `devices_${name}`, quantity: Number(value) };
   });
   const ended = await explain('--json');
   expect(ended.code).toBe(0);

@@ -143,8 +143,8 @@ test('a level is not added up', () => {
     beforeDay: day,
     before: 5,
   }));
-  expect(describeDays({ metric: 'devices_total', comparison: 'before' }, days)).toBe(
-    '11 on 2026-11-02. +120 % beside the days before: 11 and 5 on the 2 days that have both.',
+  expect(describeDays({ metric: 'devices_total', comparison: 'weekdays' }, days)).toBe(
+    '11 on 2026-11-02. +120 % beside the same weekdays before: 11 and 5 on the 2 days that have both.',
   );
 });
 
