@@ -65,7 +65,7 @@ function listTroubles({ health: { instances }, health, statuses, counts }: Atten
     }),
     ...(['missing', 'in_doubt'] as const).map((standing): Line => {
       const cells = sum(health, (each) => each.cells[standing]);
-      const { orgs, examples } = counts?.gaps.find((each) => each.standing === standing) ?? {};
+      const { orgs, examples = [] } = counts?.gaps.find((each) => each.standing === standing) ?? {};
       const of = orgs === undefined ? '' : `of ${count(orgs, 'organization')} `;
       const words = `${of}${cells === 1 ? 'is' : 'are'} ${standing.replace('_', ' ')}`;
       return ['bad', `/gaps?standing=${standing}`, say(cells, 'number', words), '', examples];
