@@ -97,14 +97,9 @@ interface Scope {
 function describeScope(health: Health | null, { status, view, nowMs }: Scope): string {
   const instances = health?.instances ?? [];
   const organizations = instances.reduce((sum, each) => sum + each.organizations, 0);
-  const ranAt = instances
-    .flatMap(({ lastRunAt }) => lastRunAt ?? [])
-    .sort()
-    .at(-1);
   const age = view.reading === null ? 0 : nowMs - view.reading.atMs;
   const parts = [
     `${count(organizations, 'organization')} of ${count(status.instances.length, 'instance')}`,
-    ranAt === undefined ? '' : `last run ${showDistance(Date.parse(ranAt) - nowMs)}`,
     status.nextWakeAt === null ? 'no run is scheduled' : `next run ${showWhen(status.nextWakeAt, nowMs)}`,
     age < OLD_READING_MS
       ? ''
@@ -128,13 +123,15 @@ function renderMonth({ organizations }: Counts, nowMs: number): Html {
     organizations.reduce((total, org) => total + (valueOf(org) ?? 0), 0);
   const missing = sum((org) => org.days_missing);
   const usual = sum((org) => org.usual_quantity);
+  const change =
+    usual === 0 ? 'nothing to compare with' : showChange(sum((org) => org.week_quantity) / usual - 1);
   const figures = [
     {
       label: 'Billable payloads',
       value: html`${showNumber(sum((org) => org.payload_billable_count))}${
         missing > 0 && html` <span class="bad">?</span>`
       }`,
-      note: html`${usual === 0 ? 'nothing to compare with' : showChange(sum((org) => org.week_quantity) / usual - 1)}${
+      note: html`${change} ${usual > 0 && ' in the last 7 days beside the 4 weeks before'}${
         missing > 0 && html`; <span class="bad">${count(missing, 'number is', 'numbers are')} missing</span>`
       }`,
     },
@@ -145,6 +142,5 @@ function renderMonth({ organizations }: Counts, nowMs: number): Html {
     },
   ];
   return html`<h2>${showMonth(addDays(dayAt(nowMs), -1))} so far</h2>
-<p class="quiet">The change is that of the last 7 days beside the same weekdays of the 4 weeks before.</p>
 ${renderStats(figures)}<p><a href="/organizations?sort=-payload_billable_count">All organizations by payloads</a></p>`;
 }

@@ -109,13 +109,13 @@ export async function streamView(
       select pg_backend_pid() as pid, set_config('statement_timeout', ${`${VIEW_STATEMENT_MS}`}, true),
         set_config('idle_in_transaction_session_timeout', ${`${PAUSE_MS}`}, true)`.execute(trx);
     // Kysely would cancel from the connection that waits. The embedded database has no second one to do it from.
-    const cancel = async () => {
-      if (kind === 'postgres') await sql`select pg_cancel_backend(${session[0]?.pid}::integer)`.execute(db);
+    let cancelling: Promise<unknown> = Promise.resolve();
+    const cancel = () => {
+      const { pid } = session[0] ?? {};
+      if (kind === 'postgres') cancelling = sql`select pg_cancel_backend(${pid}::integer)`.execute(db);
     };
-    const cancelling = Promise.withResolvers<void>();
-    const onAbort = () => cancel().then(cancelling.resolve, cancelling.reject);
     signal.throwIfAborted();
-    signal.addEventListener('abort', onAbort, { once: true });
+    signal.addEventListener('abort', cancel, { once: true });
     try {
       const pages = readInPages(trx, selectRows(request), { cursor: 'view_rows', size: CHUNK_ROWS });
       for await (const rows of pages) {
@@ -123,8 +123,8 @@ export async function streamView(
         if (!(await take(rows.map((row) => request.columns.map(({ name }) => row[name] ?? null))))) return;
       }
     } finally {
-      signal.removeEventListener('abort', onAbort);
-      if (signal.aborted) await cancelling.promise;
+      signal.removeEventListener('abort', cancel);
+      await cancelling;
     }
   });
   await work.finally(() => signal.throwIfAborted());

@@ -32,7 +32,6 @@ describe('the state of everything', () => {
 
   test('says how far the numbers reach, and for how many organizations', () => {
     expect(streamOf('payload_totals')).toMatchObject({
-      firstDay: '2026-08-01',
       lastDay: '2026-11-27',
       completeTo: '2026-10-09',
       orgs: 7,
@@ -51,7 +50,6 @@ describe('the state of everything', () => {
     expect(health.gaps).toBe(3);
     expect(health.instances[0]).toMatchObject({
       organizations: 7,
-      deletedOrganizations: 1,
       finalChanges30Days: 2,
     });
   });
