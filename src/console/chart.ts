@@ -10,8 +10,6 @@ export interface ChartDay {
   readonly day: UsageDay;
   /** The standing of the number; null where it is not wanted. */
   readonly standing: Standing | null;
-  /** Whether its zero stands for a day that Losant left out. */
-  readonly isLeftOut: boolean;
   /** The number; null where it is not stored. */
   readonly quantity: number | null;
   /** The day with which it is compared, and its number. */
@@ -65,7 +63,7 @@ ${days.map((day, place) => renderDay(chart, day, { place, y }))}
 /** Renders the column of a day: a bar, hatches where it is not stored, its label, and its number as a title. */
 function renderDay(
   { orgId, days }: Chart,
-  { day, standing, isLeftOut, quantity, beforeDay, before }: ChartDay,
+  { day, standing, quantity, beforeDay, before }: ChartDay,
   { place, y }: { readonly place: number; readonly y: (value: number) => number },
 ): Html {
   const at = (count: number) => `${Math.round((count / days.length) * 100_000) / 1_000}%`;
@@ -75,7 +73,6 @@ function renderDay(
   const words = [
     `${day}: ${quantity === null || standing === null ? '' : `${showNumber(quantity)}, `}`,
     standing === null ? 'not wanted' : STANDINGS[standing].label,
-    isLeftOut ? ', left out by Losant' : '',
     beforeDay === null ? '' : `; ${beforeDay}: ${beside}`,
   ].join('');
   const column = (className: string) =>
@@ -84,8 +81,6 @@ function renderDay(
   const bar = html`<rect class="value" x="${at(place + 0.1)}" width="${at(0.8)}" y="${top}"
     height="${roundTenth(HEIGHT - top)}"/>`;
   return html`${isAbsent({ standing, quantity }) && column('absent')}${(quantity ?? 0) > 0 && bar}${
-    isLeftOut && html`<circle class="zeros" cx="${at(place + 0.5)}" cy="${HEIGHT - 4}" r="2.5"/>`
-  }${
     standing === null
       ? column('day')
       : html`<a href="/coverage/${orgId}/${day}" tabindex="-1" aria-hidden="true">${column('day')}</a>`
@@ -118,9 +113,6 @@ function renderLegend({ orgId, days, comparison }: Chart): Html {
     html`<li><svg class="swatch" aria-hidden="true" width="18" height="12">${shape}</svg>${words}</li>`;
   return html`<ul class="legend">${item(html`<path class="before" d="M0 6H18"/>`, comparison)}${
     absent.length > 0 && item(html`<rect class="absent" width="12" height="12"/>`, html`not stored:${links}`)
-  }${
-    days.some(({ isLeftOut }) => isLeftOut) &&
-    item(html`<circle class="zeros" cx="6" cy="6" r="2.5"/>`, 'zero, as Losant left the day out')
   }</ul>`;
 }
 

@@ -1,7 +1,6 @@
 import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { readOpenCells } from '../queries/gaps.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt, daysFrom, eachDay, parseDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
@@ -9,15 +8,7 @@ import { FIRST_DAY } from '../usage/policy.ts';
 import { type ChartDay, renderChart } from './chart.ts';
 import { renderInvoiced } from './months.ts';
 import { renderBar } from './organizations.ts';
-import {
-  type ConsolePage,
-  type Html,
-  type PageRequest,
-  plain,
-  renderCopy,
-  renderFacts,
-  showMonth,
-} from './page.ts';
+import { type ConsolePage, type Html, type PageRequest, plain, renderFacts, showMonth } from './page.ts';
 import { addressOf, type Columns, renderSelect, renderTable, showChange, showDifference } from './table.ts';
 
 const PLACE = '/organizations';
@@ -94,7 +85,7 @@ function renderOrganization(organization: Facts['organization']): Html {
   const { orgId, referralId, planId, customerId, tags, createdOn, instanceName, instanceId, problem } =
     organization;
   return renderFacts({
-    Id: html`${orgId} ${renderCopy(orgId)}`,
+    Id: html`<span class="id">${orgId}</span>`,
     'Referral id': plain(referralId ?? ''),
     Plan: plain(planId ?? 'none'),
     Customer: plain(customerId ?? ''),
@@ -114,7 +105,8 @@ ${renderSelect('vs', 'Beside', COMPARISONS, comparison)}
 <label>from<input name="from" type="date" value="${range.from}"></label>
 <label>to<input name="to" type="date" value="${range.to}"></label><button type="submit">Show</button></form>
 <p><a href="${last(90)}">90 days</a> · <a href="${last(365)}">a year</a> · <a
-  href="${PLACE}/${orgId}">this month</a></p>`;
+  href="${PLACE}/${orgId}">this month</a> · <a href="/coverage?q=${orgId}">its coverage</a> · <a
+  href="/gaps?q=${orgId}">its gaps</a></p>`;
 }
 
 const LIMITS: Columns<Share> = {
@@ -136,22 +128,7 @@ const SOURCES: Columns<Share> = {
 
 function renderDays(query: OrganizationQuery, facts: Facts): Html {
   const { orgId, metric, range, comparison } = query;
-  const { days, sources, limits, months, open } = facts;
-  const rows = open.map((cells) => ({
-    ...cells,
-    org_id: orgId,
-    first_day: cells.first,
-    last_day: cells.last,
-  }));
-  const columns = {
-    standing: 'Standing',
-    stream: 'Stream',
-    days: 'Days',
-    last_day: 'Newest',
-    first_day: 'Oldest',
-    reason: 'Reason',
-    message: 'What was wrong',
-  };
+  const { days, sources, limits, months } = facts;
   return html`${renderChart({
     orgId,
     title: `${CHARTED[metric].label}, ${range.from} to ${range.to}`,
@@ -159,7 +136,6 @@ function renderDays(query: OrganizationQuery, facts: Facts): Html {
     days,
     comparison: COMPARISONS[comparison],
   })}
-${rows.length > 0 && html`<h2>What is not all right</h2>${renderTable(rows, columns)}`}
 <div class="halves"><div><h2>By type and source</h2>${
     sources.length === 0 ? html`<p>None is stored.</p>` : renderTable(sources, SOURCES)
   }</div><div><h2>Limits of this month</h2>${
@@ -221,7 +197,6 @@ async function readFacts(db: Kysely<Schema>, query: OrganizationQuery, instanceI
     sources: await readSources(db, query),
     limits: await readLimits(db, query.orgId),
     months: await readMonths(db, query.orgId),
-    open: await readOpen(db, query.orgId),
   };
 }
 
@@ -250,8 +225,7 @@ async function readDays(
   { orgId, metric, range, comparison }: OrganizationQuery,
 ): Promise<readonly ChartDay[]> {
   const { rows } = await sql<ChartDay>`
-    select day, c.standing, coalesce(c.is_stored and not c.is_reported, false) as "isLeftOut",
-      q.quantity, q.before_date as "beforeDay", q.before_quantity as before
+    select day, c.standing, q.quantity, q.before_date as "beforeDay", q.before_quantity as before
     from unnest(${eachDay(range)}::date[]) as day
     left join (
       select * from losant_usage.usage_beside(${metric}, ${range.from}::date, ${range.to}::date, ${comparison})
@@ -321,10 +295,4 @@ async function readMonths(db: Kysely<Schema>, orgId: string): Promise<Organizati
     where m.org_id = ${orgId}
     order by m.month desc limit ${MONTHS_MAX}`.execute(db);
   return rows;
-}
-
-/** Returns what is not all right, the worst first; what is only still to be read again needs nobody. */
-async function readOpen(db: Kysely<Schema>, orgId: string) {
-  const open = await readOpenCells(db, orgId);
-  return open.filter(({ standing }) => standing !== 'stored' && standing !== 'waiting');
 }

@@ -72,16 +72,8 @@ function renderList(title: string, items: readonly Html[]): Html {
   return html`${items.length > 0 && html`<h3>${title}</h3><ul>${items.map((item) => html`<li>${item}</li>`)}</ul>`}`;
 }
 
-function renderChange({
-  metric,
-  type,
-  source,
-  hour,
-  old,
-  new: now,
-  wasFinal,
-  changedAt,
-}: CellStory['changes'][number]): Html {
+function renderChange(change: CellStory['changes'][number]): Html {
+  const { metric, type, source, hour, old, new: now, wasFinal, changedAt } = change;
   const part = [metric, type, source, hour === null ? null : `hour ${hour}`]
     .filter((each) => each !== null)
     .join(', ');
@@ -90,13 +82,8 @@ function renderChange({
     (${showDifference((now ?? 0) - (old ?? 0))})${wasFinal && ', although it was final'}`;
 }
 
-function renderWaiver({
-  reason,
-  waivedBy,
-  waivedAt,
-  liftedAt,
-  liftedByRun,
-}: CellStory['waivers'][number]): Html {
+function renderWaiver(waiver: CellStory['waivers'][number]): Html {
+  const { reason, waivedBy, waivedAt, liftedAt, liftedByRun } = waiver;
   const what = liftedByRun === null ? 'replaced' : 'lifted by a good read';
   const until = liftedAt === null ? 'in force' : html`${what} ${renderInstant(liftedAt)}`;
   return html`“${plain(reason)}”, by ${plain(waivedBy)} ${renderInstant(waivedAt)}, ${until}`;
@@ -112,19 +99,15 @@ function renderAnswer(
   }`;
 }
 
-/** Renders when the cell was read and by whom, folded. */
-function renderReads(ledger: LedgerRow): Html {
-  const { firstLoadedAt, verifiedAt, finalizedAt, attempts, attemptedAt, silences, revision, runId } = ledger;
+/** Renders when the cell was read, folded. */
+function renderReads({ firstLoadedAt, verifiedAt, finalizedAt, attempts, silences, runId }: LedgerRow): Html {
   const facts = {
     'First stored': firstLoadedAt !== null && renderInstant(firstLoadedAt),
     Read: verifiedAt !== null && renderInstant(verifiedAt),
     'Final since': finalizedAt !== null && renderInstant(finalizedAt),
-    'Newest failed read': attempts > 0 && attemptedAt !== null && renderInstant(attemptedAt),
     'Failed reads since the last good one': attempts > 0 && showNumber(attempts),
     'Answers that left it out': silences > 0 && showNumber(silences),
-    Revision: ledger.isStored && showNumber(revision),
     Run: runId,
-    'SHA-256 of the answer': ledger.responseSha256,
   };
   return html`<details><summary>When it was read</summary>${renderFacts(facts)}</details>`;
 }

@@ -51,10 +51,8 @@ form label { min-width: min(46%, 7rem); display: grid; font-size: .87rem; color:
 form .wide { flex: 1 1 14rem; max-width: 26rem }
 input, button, select { font: inherit; font-size: .95rem; color: var(--text); background: var(--panel);
   border: 1px solid var(--quiet); border-radius: 4px; padding: .3rem .6rem; min-height: 2rem; width: 100%; min-width: 0 }
-button { width: auto } .copy { flex: none; white-space: nowrap; min-width: 24px; min-height: 24px; padding: 0 .3rem;
-  border-color: transparent; background: none; color: var(--quiet); font-size: .8rem; line-height: 1 }
-@media (scripting: none) { .copy { display: none } }
-.attention, .commands, .legend { list-style: none; margin: .35rem 0; padding: 0 } .commands code { user-select: all }
+button { width: auto }
+.attention, .commands, .legend { list-style: none; margin: .35rem 0; padding: 0 } .commands code, .id { user-select: all }
 .commands li { flex-wrap: nowrap; margin: .2rem 0 }
 .attention li { padding: .35rem .75rem; margin: .3rem 0; border-left: 4px solid var(--line); background: var(--panel);
   line-height: 24px }
@@ -62,7 +60,7 @@ button { width: auto } .copy { flex: none; white-space: nowrap; min-width: 24px;
 .attention .on-good { border-color: var(--good) }
 .stats, .facts, .halves { display: grid; gap: .75rem 1.5rem; margin: .75rem 0;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 14rem), 1fr)) }
-.halves { grid-template-columns: repeat(auto-fit, minmax(min(100%, 34rem), 1fr)) } .halves > * { min-width: 0 }
+.halves { grid-template-columns: repeat(auto-fit, minmax(min(100%, 42rem), 1fr)) } .halves > * { min-width: 0 }
 .stats div { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .6rem .8rem }
 dt, .stats .quiet, .legend { font-size: .87rem } dt { color: var(--quiet) } dd { margin: 0 } .stats dd { display: grid }
 .stats strong { font-size: 1.35rem; font-variant-numeric: tabular-nums }
@@ -88,8 +86,8 @@ td:first-child { max-width: 16rem } .bar { display: inline-block; vertical-align
 /** The map of coverage is as wide as its days, in a box that scrolls by itself and begins with the newest days. */
 const MAP = `
 .map { direction: rtl; overflow-x: auto; margin: .5rem 0 } .grid { direction: ltr; table-layout: fixed;
-  border-collapse: separate; border-spacing: 0; forced-color-adjust: none }
-.grid-30 { min-width: 60rem } .grid-90 { min-width: 156rem } .grid .names { width: 10rem }
+  border-collapse: separate; border-spacing: 0; forced-color-adjust: none; min-width: 60rem }
+.grid .names { width: 10rem }
 .grid th { border: 0; padding: .1rem .2rem; font-size: .8rem; font-weight: 400; text-align: center; overflow: hidden }
 .grid .name { text-align: left; text-overflow: ellipsis; white-space: nowrap; font-size: .9rem }
 .grid td { border: 1px solid var(--ground); padding: 0; height: 1.7rem; text-align: center }
@@ -111,14 +109,13 @@ svg { display: block } .chart { margin: .75rem 0 } .plot { display: flex; contai
 .plot svg { overflow: visible } .plot text { font-size: 12px; fill: var(--quiet) } .swatch { display: inline }
 .rule { stroke: var(--line) } .value { fill: var(--mark) } .day { fill: transparent }
 .day:hover { fill: var(--text); opacity: .12 } .absent { fill: var(--bad); fill-opacity: .25; stroke: var(--bad) }
-.zeros { fill: var(--ground); stroke: var(--text); stroke-width: 1.5 }
 .before { stroke: var(--text); stroke-width: 1.5; stroke-dasharray: 4 3; fill: none }
 `;
 
 const PRINT = `
 @media print {
   :root { color-scheme: light; ${LIGHT} }
-  nav, form, .skip, .copy, summary { display: none } body { max-width: none; font-size: 11px; padding: 0 }
+  nav, form, .skip, summary { display: none } body { max-width: none; font-size: 11px; padding: 0 }
   a { color: inherit } tr, figure { break-inside: avoid } thead { display: table-header-group }
   .scroll, .map { overflow: visible }
 }

@@ -4,6 +4,7 @@ import { CLOCK, isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import { DAY_MS } from '../usage/day.ts';
+import { sumStandings } from '../usage/standing.ts';
 
 /** The document of `status --json`, and the part `ledger` of `/status.json`. */
 export interface Health {
@@ -84,15 +85,7 @@ async function readStreams(db: Kysely<Schema>, instanceIds: readonly string[]) {
     instanceId: row.instance_id,
     stream: row.stream,
     /** Wanted cells up to yesterday by standing. */
-    cells: {
-      final: row.final,
-      accepted: row.accepted,
-      stored: row.stored,
-      waiting: row.waiting,
-      unavailable: row.unavailable,
-      in_doubt: row.in_doubt,
-      missing: row.missing,
-    },
+    cells: sumStandings([row]),
     /** Cells of yesterday that are waiting or worse, by standing; the others of yesterday are stored or better. */
     yesterday: {
       waiting: row.yesterday_waiting,

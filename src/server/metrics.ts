@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { ageOf, type DatabaseView, RUN_RESULTS, type RunResult, shownHealth } from '../console/sources.ts';
+import { type DatabaseView, RUN_RESULTS, type RunResult, shownHealth } from '../console/sources.ts';
 import type { InstanceHealth, StreamHealth } from '../queries/health.ts';
 import { dayEndMs, dayStartMs } from '../usage/day.ts';
 import { type Standing, standings } from '../usage/standing.ts';
@@ -113,7 +113,7 @@ const OF_DATABASE: Declared<{ readonly view: DatabaseView; readonly startedAtMs:
   database_up: ['Whether the database answered a trivial query in time.', ({ view }) => Number(view.isUp)],
   database_reading_age_seconds: [
     'Age of the reading that the gauges of organizations, cells and gaps show; since the start before the first.',
-    ({ view, startedAtMs }, nowMs) => ageOf(view, { nowMs, sinceMs: startedAtMs }) / 1_000,
+    ({ view, startedAtMs }, nowMs) => Math.max(0, nowMs - (view.reading?.atMs ?? startedAtMs)) / 1_000,
   ],
 };
 
