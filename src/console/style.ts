@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 /** Colours by purpose, light and dark; text on `ground` and `panel` has a contrast of at least 4.5. */
-export const COLORS = {
+const COLORS = {
   ground: ['#ffffff', '#14181f'],
   panel: ['#f5f7fa', '#1c222c'],
   text: ['#1c2430', '#dde3ec'],
