@@ -50,9 +50,11 @@ form { align-items: end; margin: .75rem 0 } form.find { margin: 0; flex: 0 1 17r
 form label { min-width: min(46%, 7rem); display: grid; font-size: .87rem; color: var(--quiet) }
 form .wide { flex: 1 1 14rem; max-width: 26rem }
 input, button, select { font: inherit; font-size: .95rem; color: var(--text); background: var(--panel);
-  border: 1px solid var(--quiet); border-radius: 4px; padding: .3rem .6rem; min-height: 2rem; width: 100%; min-width: 0 }
+  border: 1px solid var(--quiet); border-radius: 4px; padding: .3rem .6rem; min-height: 2.3rem; width: 100%;
+  min-width: 0 }
 button { width: auto }
-.attention, .commands, .legend { list-style: none; margin: .35rem 0; padding: 0 } .commands code, .id { user-select: all }
+.attention, .commands, .legend { list-style: none; margin: .35rem 0; padding: 0 }
+.commands code, .id { user-select: all }
 .commands li { flex-wrap: nowrap; margin: .2rem 0 }
 .attention li { padding: .35rem .75rem; margin: .3rem 0; border-left: 4px solid var(--line); background: var(--panel);
   line-height: 24px }
@@ -76,7 +78,8 @@ th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px soli
 th { color: var(--quiet); font-weight: 600; vertical-align: bottom; background: var(--ground) }
 th a { color: inherit; display: inline-block; min-height: 24px } td a { line-height: 24px }
 td { white-space: nowrap } td.t { white-space: normal; overflow-wrap: anywhere; min-width: 11rem }
-.n { text-align: right; font-variant-numeric: tabular-nums } tbody tr:hover td { background: var(--panel) }
+.n { text-align: right; font-variant-numeric: tabular-nums } .n + :not(.n) { padding-left: .6rem }
+tbody tr:hover td { background: var(--panel) }
 :is(th, td):first-child { position: sticky; left: 0; z-index: 1; background: var(--ground) }
 td:first-child { max-width: 16rem } .bar { display: inline-block; vertical-align: -1px; margin-left: .4rem }
 .bar-room { fill: var(--line) } .bar-used { fill: var(--mark) } .bar-over { fill: var(--bad) }
@@ -106,7 +109,8 @@ function mix(color: keyof typeof COLORS, share: number): string {
 const CHARTS = `
 svg { display: block } .chart { margin: .75rem 0 } .plot { display: flex; container-type: inline-size }
 @container (max-width: 30rem) { .minor { display: none } } .plot > svg:last-child { flex: 1; min-width: 0 }
-.plot svg { overflow: visible } .plot text { font-size: 12px; fill: var(--quiet) } .swatch { display: inline }
+.plot svg { overflow: visible } .plot text { font-size: 12px; fill: var(--quiet) }
+.swatch { display: inline; margin-right: .4rem }
 .rule { stroke: var(--line) } .value { fill: var(--mark) } .day { fill: transparent }
 .day:hover { fill: var(--text); opacity: .12 } .absent { fill: var(--bad); fill-opacity: .25; stroke: var(--bad) }
 .before { stroke: var(--text); stroke-width: 1.5; stroke-dasharray: 4 3; fill: none }
