@@ -38,8 +38,8 @@ const HEALTH: Health = { ...COMPLETE, instances: [INSTANCE_HEALTH] };
 const open = () => createMetrics({ version: '1.2.3', instanceIds: [INSTANCE], startedAtMs: NOW - 60_000 });
 
 /** The samples of a scrape, by name with labels. */
-async function scrape(metrics: ReturnType<typeof open>, value = HEALTH) {
-  const reading = { value, atMs: NOW - 2_000 };
+async function scrape(metrics: ReturnType<typeof open>) {
+  const reading = { value: HEALTH, atMs: NOW - 2_000 };
   const text = await metrics.render({ isUp: true, reading }, NOW);
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
   return new Map(lines.map((line) => [line.replace(/ \S+$/, ''), Number(/\S+$/.exec(line)?.[0])]));
@@ -76,12 +76,6 @@ test('the ledger is shown by instance, by stream and by standing', async () => {
   expect(cells.map(([key, value]) => [/standing="(\w+)"/.exec(key)?.[1], value])).toEqual(
     Object.entries({ ...STREAM.cells, waiting: 2 }).map(([standing, value]) => [standing, value]),
   );
-});
-
-test('a stream whose first tracked day is missing has no day up to which it is complete', async () => {
-  const none = { ...INSTANCE_HEALTH, streams: [{ ...STREAM, completeTo: null }] };
-  const samples = await scrape(open(), { ...HEALTH, instances: [none] });
-  expect([...samples.keys()].filter((key) => key.includes('complete_to'))).toEqual([]);
 });
 
 test('runs and requests are counted, beside what every process has', async () => {
