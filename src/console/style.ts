@@ -83,7 +83,7 @@ tbody tr:hover td { background: var(--panel) }
 :is(th, td):first-child { position: sticky; left: 0; z-index: 1; background: var(--ground) }
 td:first-child { max-width: 16rem } .bar { display: inline-block; vertical-align: -1px; margin-left: .4rem }
 .bar-room { fill: var(--line) } .bar-used { fill: var(--mark) } .bar-over { fill: var(--bad) }
-@media (max-width: 37.5rem) { td:first-child { max-width: 9rem; white-space: normal; overflow-wrap: anywhere } }
+@media (max-width: 37.5rem) { td:first-child { max-width: 9rem; white-space: normal; overflow-wrap: break-word } }
 `;
 
 /** The map of coverage is as wide as its days, in a box that scrolls by itself and begins with the newest days. */
