@@ -1,5 +1,5 @@
 import { EXIT, LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
-import { createAdminClient, mayHaveHappened, type OrgPatch, orgPatch } from '../losant/admin.ts';
+import { mayHaveHappened, type OrgPatch, orgPatch, sendChange } from '../losant/admin.ts';
 import { type LosantClient, type LosantClientOptions, openClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getOrg, type OrgResource } from '../losant/orgs.ts';
@@ -94,7 +94,6 @@ export async function changeOrg(
   { patch, missed }: Change,
 ): Promise<void> {
   const { orgId, instance, resource } = found;
-  const admin = openAdmin(context, instance);
   const fail = (kind: LosantErrorKind, message: string, hint: string, cause?: unknown) => {
     const action = patch === null ? 'instanceOrg.delete' : 'instanceOrg.patch';
     const error = `${action} (org ${orgId}): ${message}`;
@@ -110,8 +109,7 @@ export async function changeOrg(
   }
   let lost: LosantError | null = null;
   try {
-    const place = { instanceId: instance.instanceId, orgId };
-    await (patch === null ? admin.deleteOrg(place) : admin.patchOrg(place, patch));
+    await sendChange(adminOptions(context, instance), { instanceId: instance.instanceId, orgId }, patch);
   } catch (error) {
     if (!mayHaveHappened(error)) throw error;
     lost = error;
@@ -126,12 +124,12 @@ export async function changeOrg(
   if (problem !== null) throw fail(lost?.kind ?? 'bad_body', `not done: ${problem}`, hint);
 }
 
-function openAdmin({ config, version, hostNow }: CommandContext, { apiUrl, domain }: InstanceConfig) {
+function adminOptions({ config, version, hostNow }: CommandContext, { apiUrl, domain }: InstanceConfig) {
   const { adminToken, request } = config;
   // Commands that change something need it, so that the settings have it.
   const token = adminToken as string;
   const userAgent = `losant-usage-export/${version}`;
-  return createAdminClient({ apiUrl, domain, token, now: hostNow, timeoutMs: request.timeoutMs, userAgent });
+  return { apiUrl, domain, token, now: hostNow, timeoutMs: request.timeoutMs, userAgent };
 }
 
 /** A field in which an organization differs; null means that it is not set. */

@@ -156,7 +156,7 @@ export async function requireClock(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    await getInstance(client, { instanceId, attempts: 1, signal });
+    await getInstance(client, { instanceId, signal });
   } catch (error) {
     if (!(error instanceof LosantError)) throw error;
     if (error.kind === 'wrong_date') requireApiClock(apiAheadMs());

@@ -87,11 +87,6 @@ export function sumStandings(several: Iterable<Readonly<Partial<StandingCounts>>
   return sums;
 }
 
-/** Returns the number of cells that are gaps. */
-export function countGaps({ in_doubt, missing }: StandingCounts): number {
-  return in_doubt + missing;
-}
-
 /** Returns the standing of the worst cell of those counted; null if there is none. */
 export function worstOf(counts: Readonly<Partial<StandingCounts>>): Standing | null {
   return worstStanding(standings.filter((standing) => (counts[standing] ?? 0) > 0));

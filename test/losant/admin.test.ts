@@ -2,26 +2,20 @@ import type { ServerResponse } from 'node:http';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { exitCodeOf } from '../../src/errors.ts';
-import { createAdminClient, mayHaveHappened } from '../../src/losant/admin.ts';
+import { mayHaveHappened, type OrgPatch, sendChange } from '../../src/losant/admin.ts';
 import { errorOf, type Received, sendJson, startServer, type TestServer } from './server.ts';
 
 const TOKEN = 'canary-admin-0f3a';
 const PLACE = { instanceId: '1'.repeat(24), orgId: '2'.repeat(24) };
 const PATH = `/instances/${PLACE.instanceId}/orgs/${PLACE.orgId}`;
 
-/**
- * Returns a client. Only tests that expect silence shorten the timeout; any answer has enough time on
- * a busy machine.
- */
-const clientOf = ({ url }: TestServer, timeoutMs = 10_000) =>
-  createAdminClient({
-    apiUrl: url,
-    token: TOKEN,
-    domain: 'usage.example.com',
-    timeoutMs,
-    userAgent: 'losant-usage-export/0',
-    now: Date.now,
-  });
+/** Sends a patch, or a deletion. Only tests that expect silence shorten the timeout: any answer has enough time. */
+const change = ({ url }: TestServer, patch: OrgPatch | null = null, timeoutMs = 10_000) =>
+  sendChange(
+    { apiUrl: url, token: TOKEN, domain: 'usage.example.com', timeoutMs, now: Date.now },
+    PLACE,
+    patch,
+  );
 
 const refuse = (status: number, body: object) => (_: Received, response: ServerResponse) =>
   sendJson(response, body, { status, headers: { 'retry-after': '1' } });
@@ -39,7 +33,7 @@ describe('a change is sent once, as it is asked for', () => {
       request.stream.setEncoding('utf8').on('data', (text: string) => bodies.push(text));
       sendJson(response, {});
     });
-    await clientOf(server).patchOrg(PLACE, { name: 'New', limits: { device: 5 } });
+    await change(server, { name: 'New', limits: { device: 5 } });
     expect(bodies).toEqual(['{"name":"New","limits":{"device":5}}']);
     expect(server.received).toHaveLength(1);
     expect(server.received[0]).toMatchObject({
@@ -55,7 +49,7 @@ describe('a change is sent once, as it is asked for', () => {
 
   it('a deletion', async () => {
     await using server = await startServer((_, response) => sendJson(response, { success: true }));
-    await clientOf(server).deleteOrg(PLACE);
+    await change(server);
     expect(server.received.map(({ method, path }) => `${method} ${path}`)).toEqual([`DELETE ${PATH}`]);
   });
 });
@@ -117,7 +111,7 @@ describe.each([
   it.each(cases)('after %s is not sent again and is shown without the token', async (...row) => {
     const [, answer, kind, exitCode, message] = row;
     await using server = await startServer(answer);
-    const error = await errorOf(clientOf(server, kind === 'timeout' ? 300 : undefined).deleteOrg(PLACE));
+    const error = await errorOf(change(server, null, kind === 'timeout' ? 300 : undefined));
     expect(server.received).toHaveLength(1);
     expect(error.kind).toBe(kind);
     expect(exitCodeOf(error)).toBe(exitCode);

@@ -100,20 +100,6 @@ describe('a list that does not change is complete', () => {
       ]),
     );
   });
-
-  it('asked for four pages at once, and yielded in order whichever comes first', async () => {
-    const waiting: (() => void)[] = [];
-    await using server = await startServer(({ query }, response) => {
-      const page = Number(query['page']);
-      const answer = () => sendJson(response, { items: [orgOf(page)], totalCount: 5, page });
-      if (page === 0) return answer();
-      waiting.unshift(answer);
-      if (waiting.length === 4) for (const late of waiting) late();
-    });
-    const options = { instanceId: INSTANCE, perPage: 1, signal };
-    const pages = await collect(listOrgPages(clientFor(server), options));
-    expect(pages.map(({ items }) => items[0]?.orgId)).toEqual(upTo(5));
-  });
 });
 
 describe('an answer that is no page of the list', () => {
@@ -182,9 +168,9 @@ describe('a list that shifts while it is read', () => {
 
   it('is read once more, as it is then', async () => {
     const read = await readList(orgsOf(200), 2, deletes(60, 3));
-    expect(read).toMatchObject({ isComplete: true, reason: null, listed: 199, totalCount: 199 });
+    expect(read).toMatchObject({ isComplete: true, reason: null, listed: 199 });
     expect(new Set(read.ids)).toEqual(new Set(upTo(200)));
-    expect(read.requests).toBeLessThan(60 + 5 + 100);
+    expect(read.requests).toBe(200);
   });
 
   it('is not complete if it shifts without end, and comes to an end', async () => {
@@ -242,7 +228,7 @@ describe('a list that is not sorted, as it was asked for, is not complete', () =
     ['and repeats some', [orgOf(5), orgOf(1), orgOf(3), orgOf(1), orgOf(2), orgOf(5)], 2],
   ])('%s, and every organization on it is listed', async (_, items, perPage) => {
     const read = await readList(items, perPage);
-    expect(read).toMatchObject({ isComplete: false, reason: UNSORTED, totalCount: items.length });
+    expect(read).toMatchObject({ isComplete: false, reason: UNSORTED });
     expect(new Set(read.ids)).toEqual(new Set(items.map(({ id }) => id)));
   });
 });

@@ -6,13 +6,14 @@ import {
   dayEndMs,
   dayStartMs,
   daysFrom,
+  daysOfMonth,
   eachDay,
   earliestDay,
   latestDay,
   mergeDays,
   parseDay,
+  parseMonth,
 } from '../../src/usage/day.ts';
-import { daysOfMonth, parseMonth } from '../../src/usage/month.ts';
 
 test.each([
   ['2026-11-24', '2026-11-24'],

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
 import {
-  countGaps,
   isGap,
   isSettled,
   type Standing,
@@ -25,9 +24,9 @@ test.each<[Standing[], Standing | null]>([
   expect(worstStanding(several)).toBe(worst);
 });
 
-test('counts of cells are added up by standing, with gaps and the worst of them', () => {
+test('counts of cells are added up by standing, with the worst of them', () => {
   const sums = sumStandings([{ final: 2, missing: 1 }, { final: 1, in_doubt: 3 }, {}]);
   const none = { accepted: 0, stored: 0, waiting: 0, unavailable: 0 };
   expect(sums).toEqual({ ...none, final: 3, in_doubt: 3, missing: 1 });
-  expect([countGaps(sums), worstOf(sums), worstOf({ final: 0 })]).toEqual([4, 'missing', null]);
+  expect([worstOf(sums), worstOf({ final: 0 })]).toEqual(['missing', null]);
 });

@@ -17,7 +17,5 @@ export const deviceCounts: Stream = {
   columns,
   kind: 'level',
   counterparts: [],
-  waitsFor: null,
-  includes: {},
   readBodies: ([body], window) => readDays(body, window, { bucket, columns }),
 };

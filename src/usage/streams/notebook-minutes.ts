@@ -26,7 +26,5 @@ export const notebookMinutes: Stream = {
   columns,
   kind: 'flow',
   counterparts: [],
-  waitsFor: null,
-  includes: {},
   readBodies: ([body], window) => readDays(body, window, { bucket, columns }),
 };

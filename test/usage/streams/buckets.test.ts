@@ -38,11 +38,11 @@ test.each([
   ['9007199254740991.4', 'is 9007199254740991.4, which cannot be stored without rounding'],
   ['1e999', 'is 1e999, which cannot be stored without rounding'],
   ['1e-400', 'is 1e-400, which cannot be stored without rounding'],
-  ['"17"', 'is not a number but text'],
+  ['"17"', 'is not a number but "17"'],
   ['null', 'is not a number but null'],
-  ['[]', 'is not a number but a list'],
-  ['{}', 'is not a number but a map'],
-  ['true', 'is not a number but a boolean'],
+  ['[]', 'is not a number but []'],
+  ['{}', 'is not a number but {}'],
+  ['true', 'is not a number but true'],
   ['17,"total":17', 'occurs twice'],
 ])('the number %s puts only its day in doubt', (json, problem) => {
   const body = `{"counts":[${GOOD.replace('17', json)},${at('2025-11-26T00:00:00.000Z')}]}`;
@@ -91,7 +91,11 @@ test.each([
     `{"counts":[${at('2025-11-25T00:00:00.001Z')}]}`,
     /does not start at UTC midnight/,
   ],
-  ['a day that is there twice', `{"counts":[${GOOD},${GOOD}]}`, /2025-11-25 is in the body twice/],
+  [
+    'a day that is there twice',
+    `{"counts":[${GOOD},${GOOD}]}`,
+    /bucket 2025-11-25T00:00:00.000Z is in the body twice/,
+  ],
   [
     'a window that starts later',
     `{"start":"2025-11-25T00:00:00.001Z","counts":[${GOOD}]}`,

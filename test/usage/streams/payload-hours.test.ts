@@ -62,7 +62,7 @@ test.each<[string, object, RegExp]>([
   [
     'twice',
     { counts: [...dayOf(() => 1), bucket(hourOf(5), 1)] },
-    /^hour 2025-11-25T05:00:00.000Z is in the body twice$/,
+    /^bucket 2025-11-25T05:00:00.000Z is in the body twice$/,
   ],
   [
     'of other days only',
@@ -109,15 +109,13 @@ describe('an answer by day instead of by hour', () => {
       'another day that is bad',
       [midnight('2025-11-25'), midnight('2025-11-26', -1)],
       TWO_DAYS,
-      ['not_hourly', 'quarantined'],
+      ['not_hourly', 'not_hourly'],
     ],
     ['no day at all', [], TWO_DAYS, []],
     ['one midnight where one day was asked for', [midnight('2025-11-25')], ONE_DAY, [null]],
-  ])('with %s is doubted or not', (_, counts, window, doubts) => {
+  ])('with %s is quarantined or not', (_, counts, window, doubts) => {
     const { days } = payloadHours.readBodies(same(counts), window);
-    const found = [...days.values()].map((day) =>
-      day.kind === 'named' ? (day.doubt?.code ?? null) : day.kind,
-    );
+    const found = [...days.values()].map((day) => (day.kind === 'named' ? null : day.code));
     expect(found).toEqual(doubts);
   });
 });
