@@ -4,11 +4,6 @@ import { unusableAnswer } from './attempt.ts';
 import { orgPath } from './orgs.ts';
 import { createTransport, type TransportOptions } from './transport.ts';
 
-export interface OrgPlace {
-  readonly instanceId: string;
-  readonly orgId: string;
-}
-
 type AdminOptions = Omit<TransportOptions, 'connections'>;
 
 /**
@@ -20,7 +15,7 @@ type AdminOptions = Omit<TransportOptions, 'connections'>;
  */
 export async function sendChange(
   options: AdminOptions,
-  { instanceId, orgId }: OrgPlace,
+  { instanceId, orgId }: { readonly instanceId: string; readonly orgId: string },
   patch: OrgPatch | null,
 ): Promise<void> {
   const send = createTransport({ ...options, connections: 1 });

@@ -30,6 +30,8 @@ export interface Failure {
  */
 export class AttemptError extends LosantError {
   readonly retryAfterMs: number | null;
+  /** Whether the request is sent again. */
+  isRepeated = false;
 
   constructor({ action, ids = {} }: Question, failure: Failure, token?: string) {
     const scrub = (text: string) => (token === undefined ? text : text.replaceAll(token, '[token]'));

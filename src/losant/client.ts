@@ -40,13 +40,7 @@ export interface GetRequest extends Question {
 }
 
 /** Reads from one Losant API with one token. It can send nothing but GET. */
-export interface LosantClient {
-  /**
-   * Returns the JSON answer, with retries where they may help. Throws a `LosantError` that never contains the
-   * token, or the signal's reason once the signal has aborted.
-   */
-  get(request: GetRequest): Promise<Answer>;
-}
+export type LosantClient = ReturnType<typeof createLosantClient>;
 
 /** Returns the client of a configured instance. Its token is read anew unless it is given. */
 export function openClient(
@@ -67,19 +61,30 @@ const QUERY_FOR_ALL = { _actions: 'false', _links: 'false', _embedded: 'false' }
 /** All that ky needs to see of an answer, whose body was read already. */
 const ANSWERED = new Response(null, { status: 204 });
 
-export function createLosantClient(options: LosantClientOptions): LosantClient {
+export function createLosantClient(options: LosantClientOptions) {
   const send = createTransport({ ...options, connections: options.gate.concurrency });
   // ky gets neither signal nor headers, which it would copy for each attempt: both are below the fetch, as are the
   // timeout, which starts when the gate lets an attempt go, and the wait before another one, which can be aborted.
-  const api = ky.create({ prefix: options.apiUrl, timeout: false });
+  const api = ky.create({
+    prefix: options.apiUrl,
+    timeout: false,
+    retry: {
+      limit: Number.MAX_SAFE_INTEGER,
+      shouldRetry: ({ error }) => error instanceof AttemptError && error.isRepeated,
+      delay: () => 0,
+    },
+  });
   return {
-    async get(request) {
+    /**
+     * Returns the JSON answer, with retries where they may help. Throws a `LosantError` that never contains the token,
+     * or the signal's reason once the signal has aborted.
+     */
+    async get(request: GetRequest): Promise<Answer> {
       const asking = new Asking(request, { ...options, send });
       const query = new URLSearchParams({ ...QUERY_FOR_ALL, ...request.query });
       try {
         await api.get(`${request.path}?${query.toString()}`, {
           fetch: (input) => asking.fetch(input instanceof Request ? input.url : String(input)),
-          retry: { limit: Number.MAX_SAFE_INTEGER, shouldRetry: () => asking.isRepeated, delay: () => 0 },
         });
       } catch (error) {
         request.signal.throwIfAborted();
@@ -88,8 +93,7 @@ export function createLosantClient(options: LosantClientOptions): LosantClient {
         }
         throw error;
       }
-      if (asking.answer === null) throw new Error('ky took an answer that nobody sent');
-      return asking.answer;
+      return asking.answer as Answer;
     },
   };
 }
@@ -101,8 +105,6 @@ class Asking {
   answer: Answer | null = null;
   /** The number of requests sent so far. */
   sent = 0;
-  /** Whether the request is sent again after its last failure. */
-  isRepeated = false;
   readonly #request: GetRequest;
   readonly #client: ClientParts;
   #waits = 0;
@@ -116,7 +118,6 @@ class Asking {
   async fetch(url: string): Promise<Response> {
     const { gate, random, backoffMs } = this.#client;
     const { signal } = this.#request;
-    this.isRepeated = false;
     const failed = this.sent - this.#waits;
     if (failed > 0) await sleep(backoffOf(failed, random(), backoffMs), undefined, { signal });
     this.answer = await gate.run((waitedMs) => this.#send(url, waitedMs), this.#request);
@@ -137,9 +138,12 @@ class Asking {
       report(200, null);
       return answer;
     } catch (error) {
-      const failure = error instanceof AttemptError ? error : null;
-      this.isRepeated = failure !== null && this.#mayRepeat(failure);
-      report(failure?.status ?? null, this.isRepeated ? (failure?.kind ?? null) : null);
+      if (!(error instanceof AttemptError)) {
+        report(null, null);
+        throw error;
+      }
+      error.isRepeated = this.#mayRepeat(error);
+      report(error.status, error.isRepeated ? error.kind : null);
       throw error;
     }
   }

@@ -102,7 +102,10 @@ export class Gate {
       await promise;
     } finally {
       signal.removeEventListener('abort', abort);
-      if (this.#waiters.size === 0) this.#timer = void clearTimeout(this.#timer);
+      if (this.#waiters.size === 0) {
+        clearTimeout(this.#timer);
+        this.#timer = undefined;
+      }
     }
   }
 

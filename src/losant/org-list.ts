@@ -34,8 +34,6 @@ export interface ListOptions {
   readonly signal: AbortSignal;
 }
 
-const PER_PAGE = 100;
-
 /** The bound for a list without an end, longer than any list of this API. */
 const PAGES_MAX = 100_000;
 
@@ -104,7 +102,7 @@ const pageBody = z.object({
 
 async function readPage(
   client: LosantClient,
-  { instanceId, perPage = PER_PAGE, signal }: ListOptions,
+  { instanceId, perPage = 100, signal }: ListOptions,
   page: number,
 ): Promise<OrgPage> {
   const asked = { action: 'instanceOrgs.get', ids: { instance: instanceId, page: String(page) }, signal };

@@ -82,23 +82,16 @@ function headersFor({ token, domain, userAgent }: TransportOptions): Record<stri
  * NODE_USE_ENV_PROXY or --use-env-proxy, recognized by the global dispatcher.
  */
 function createDispatcher(origin: string, connections: number): Dispatcher {
-  // The bound on the whole request is enough; an idle connection ends soon, so that a run leaves none behind.
+  // The bound on the whole request is enough. Idle connections end soon, so that a run leaves none behind.
   const timeouts = { headersTimeout: 0, bodyTimeout: 0, keepAliveMaxTimeout: 4_000 };
   // A connection becomes free only a moment after its answer: without the bound there would be twice as many.
-  const options = { ...timeouts, connections, pipelining: 1 };
+  const options = { connections, pipelining: 1, ...timeouts };
   const usesProxies = getGlobalDispatcher().constructor.name === EnvHttpProxyAgent.name;
   return usesProxies ? new EnvHttpProxyAgent(options) : new Pool(origin, options);
 }
 
-/** An answer as far as it came. */
-interface Received {
-  /** The status; null if nothing was received. */
-  readonly status: number | null;
-  readonly headers: AnswerHeaders;
-  readonly content: Buffer;
-  /** The reason why the content is not complete; null if it is. */
-  readonly failure: Failure | null;
-}
+/** An answer as far as it came: without a status if nothing came, with a failure if its content is not complete. */
+type Received = Awaited<ReturnType<typeof exchange>>;
 
 /** The bound on one body; a year of all counters is below 1 MiB. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
@@ -108,7 +101,7 @@ async function exchange(
   dispatcher: Dispatcher,
   request: Dispatcher.RequestOptions,
   { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal },
-): Promise<Received> {
+) {
   const bound = new AbortController();
   const stop = () => bound.abort();
   const timer = setTimeout(stop, timeoutMs);

@@ -68,7 +68,6 @@ export type CellResult = 'loaded' | 'unchanged' | 'left_out' | 'failed' | 'quara
 
 /** The reason of an accepted cell. */
 export const WAIVED = 'waived';
-/** The reason of cells that are no longer read because their organization is gone. */
+/** The reasons of cells that are no longer read: the organization is gone, or Losant no longer keeps the detail. */
 export const ORG_DELETED = 'org_deleted';
-/** The reason of cells that are no longer read because Losant no longer keeps their detail. */
 export const PAST_HORIZON = 'past_horizon';

@@ -26,22 +26,15 @@ export function nameOf({ column, hour }: Part): string {
 }
 
 /** Whether any number is other than zero. */
-export function hasAnyNumber(numbers: Numbers): boolean {
-  return Object.values(numbers).some(isOtherThanZero);
+export function hasAnyNumber(numbers: Numbers | number): boolean {
+  if (typeof numbers === 'number') return numbers !== 0;
+  return Object.values(numbers as Readonly<Record<string, Numbers | number>>).some(hasAnyNumber);
 }
 
-function isOtherThanZero(value: unknown): boolean {
-  if (typeof value === 'number') return value !== 0;
-  return Object.values(value as object).some(isOtherThanZero);
-}
-
-/** A part of a version as JSON: a number, null where it was not there, or a map of these. */
-export type Difference = number | null | { readonly [key: string]: Difference };
-
-/** What differs between two versions: the columns and keys as they were and as they are. */
+/** What differs, as it was and as it is: a number, null where it was not there, or a map of these by column and key. */
 export interface Differences {
-  readonly old: Difference;
-  readonly new: Difference;
+  readonly old: unknown;
+  readonly new: unknown;
 }
 
 /** Returns what differs between two versions, whatever the order of their keys; null if nothing does. */

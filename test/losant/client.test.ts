@@ -5,7 +5,6 @@ import { describe, expect, it, vi } from 'vitest';
 import { readRetryAfter } from '../../src/losant/answer.ts';
 import { type AttemptReport, backoffOf, pauseOf } from '../../src/losant/client.ts';
 import { Gate } from '../../src/losant/gate.ts';
-import { InexactNumber, REPEATED_KEY } from '../../src/usage/body.ts';
 import { ask, clientFor, errorOf, sendJson, startServer } from './server.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 0, 1);
@@ -56,17 +55,6 @@ describe('a request', () => {
     await Promise.all(Array.from({ length: 30 }, () => client.get(ask)));
     expect(sockets.size).toBe(3);
   });
-
-  it('is not lost where the server closes the connection after an answer', async () => {
-    await using server = await startServer((_, response) => {
-      const { socket } = response;
-      sendJson(response, {});
-      response.once('finish', () => socket?.destroy());
-    });
-    const client = clientFor(server);
-    for (let count = 0; count < 10; count += 1) await client.get(ask);
-    expect(server.received.length).toBeGreaterThanOrEqual(10);
-  });
 });
 
 describe('an answer', () => {
@@ -83,43 +71,24 @@ describe('an answer', () => {
     expect(answer.sentAtMs).toBeGreaterThan(NOW + 2);
   });
 
-  it('has a marker where its text has a number that would be rounded, or a key twice', async () => {
-    await using server = await startServer((_, response) =>
-      response.end('{"a":9007199254740991.4,"b":5.0,"c":1,"c":2}'),
-    );
-    const body = { a: new InexactNumber('9007199254740991.4'), b: 5, c: REPEATED_KEY };
-    expect((await clientFor(server).get(ask)).body).toEqual(body);
-  });
-
-  it('is read in spite of headers that no Response takes, and of a header that is there twice', async () => {
+  it('is read after an interim one, in spite of headers that no Response takes, or that are there twice', async () => {
     await using server = await startServer((_, response) => {
+      const interim = 'HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n';
       const head = 'HTTP/1.1 200 OK\r\nx-name: M\u00fcller \u20ac\r\nage: 5\r\nage: 6\r\ncontent-length: 2';
-      response.socket?.end(`${head}\r\n\r\n{}`);
+      response.socket?.end(`${interim}${head}\r\n\r\n{}`);
     });
     expect(await clientFor(server).get(ask)).toMatchObject({ body: {}, dateMs: null, ageSeconds: 5 });
   });
 
-  it('is read after an interim answer, which is passed over', async () => {
-    await using server = await startServer((_, response) => {
-      response.writeEarlyHints({ link: '</style.css>; rel=preload' });
-      sendJson(response, { fine: true });
-    });
-    expect((await clientFor(server).get(ask)).body).toEqual({ fine: true });
-  });
-
   it.each<[string, Uint8Array]>([
     ['gzip', gzipSync('{"name":"Müller"}')],
-    ['GZip', gzipSync('{"name":"Müller"}')],
     ['deflate', deflateSync('{"name":"Müller"}')],
     ['identity', Buffer.from('{"name":"Müller"}')],
   ])('is read where a server sends it as %s, which was not asked for', async (encoding, body) => {
     await using server = await startServer((_, response) =>
       response.writeHead(200, { 'content-encoding': encoding }).end(body),
     );
-    expect(await clientFor(server).get(ask)).toMatchObject({
-      text: '{"name":"Müller"}',
-      body: { name: 'Müller' },
-    });
+    expect((await clientFor(server).get(ask)).body).toEqual({ name: 'Müller' });
   });
 });
 

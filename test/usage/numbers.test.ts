@@ -1,5 +1,4 @@
 /** Numbers compared, and what differs between two versions. */
-import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { differencesOf, hasAnyNumber, type Numbers, nameOf, numberAt } from '../../src/usage/numbers.ts';
 import { hours, totals } from './cells.ts';
@@ -68,37 +67,7 @@ describe('what differs', () => {
     expect(differencesOf(old, next)).toEqual({ old: expectedOld, new: expectedNew });
     expect(differencesOf(next, old)).toEqual({ old: expectedNew, new: expectedOld });
   });
-
-  test('leads from either version to the other', () => {
-    const counts = fc.dictionary(fc.string(), fc.nat(9), { maxKeys: 4 });
-    const types = fc.dictionary(fc.string(), counts, { maxKeys: 4 });
-    fc.assert(
-      fc.property(types, types, (a, b) => {
-        const differences = differencesOf({ s: a }, { s: b });
-        expect(patch({ s: a }, differences?.new)).toEqual(patch({ s: b }, null));
-        expect(patch({ s: b }, differences?.old)).toEqual(patch({ s: a }, null));
-      }),
-    );
-  });
 });
-
-/** Applies one side of differences; null removes a key. Types without sources are left out. */
-function patch(numbers: unknown, difference: unknown): unknown {
-  if (typeof numbers === 'number' || numbers === undefined) {
-    if (typeof difference !== 'object' || difference === null) return difference ?? numbers;
-  }
-  const map = new Map<string, unknown>(Object.entries((numbers as object | undefined) ?? {}));
-  for (const [key, each] of Object.entries(difference ?? {})) {
-    map.set(key, each === null ? undefined : patch(map.get(key), each));
-  }
-  const entries = [...map].map(([key, value]) => [
-    key,
-    typeof value === 'object' ? patch(value, null) : value,
-  ]);
-  const isLeft = ([, value]: unknown[]) =>
-    value !== undefined && (typeof value !== 'object' || Object.keys(value as object).length > 0);
-  return Object.fromEntries(entries.filter(isLeft));
-}
 
 test('a part is called by its column and hour, and reads 0 where there is none', () => {
   expect(nameOf({ column: 'hours_all_count', hour: 5 })).toBe('hours_all_count 05:00');

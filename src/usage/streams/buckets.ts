@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { billed, describeProblems, ifRepeated, instant } from '../body.ts';
 import { DAY_MS, type DayRange, dayAt, dayEndMs, dayStartMs, eachDay, type UsageDay } from '../day.ts';
 import { nameOf, type Part } from '../numbers.ts';
-import { type DayReading, UnplaceableBodyError, type WindowReading } from './stream.ts';
+import { type DayReading, type Stream, UnplaceableBodyError, type WindowReading } from './stream.ts';
 
 const envelope = z.looseObject({
   start: instant.optional(),
@@ -10,11 +10,12 @@ const envelope = z.looseObject({
   counts: z.array(z.looseObject({ date: instant }), { error: ifRepeated }),
 });
 
-/** The billed numbers of one bucket, in the order of a stream's columns. */
-type BucketSchema = z.ZodObject<Readonly<Record<string, typeof billed>>>;
+/** Returns the schema of one bucket, in the order of the fields. */
+const bucketOf = (fields: readonly string[]) =>
+  z.object(Object.fromEntries(fields.map((field) => [field, billed])));
 
 /** The bucket of a body that has one column. */
-const single = z.object({ value: billed });
+const single = bucketOf(['value']);
 
 /** The numbers of one bucket, in the order of its schema, or what is wrong with it. */
 type Bucket = readonly number[] | string;
@@ -24,19 +25,19 @@ interface Buckets extends Omit<WindowReading, 'days'> {
   readonly at: ReadonlyMap<number, Bucket>;
 }
 
-/** Reads a body of daily buckets, as {@link readBuckets} does. */
-export function readDays(
-  body: unknown,
-  window: DayRange,
-  { bucket, columns }: { readonly bucket: BucketSchema; readonly columns: readonly string[] },
-): WindowReading {
-  const { at, ...counts } = readBuckets(body, window, bucket, DAY_MS);
-  const days = [...at].map(([startMs, values]): [UsageDay, DayReading] => {
-    if (typeof values === 'string') return [dayAt(startMs), invalid(values)];
-    const numbers = Object.fromEntries(columns.map((column, index) => [column, values[index] as number]));
-    return [dayAt(startMs), { kind: 'named', numbers, leftOut: [] }];
-  });
-  return { ...counts, days: new Map(days) };
+/** Returns what reads a body of daily buckets; `columns` are named by the fields of a bucket. */
+export function readsDays(columns: Readonly<Record<string, string>>): Stream['readBodies'] {
+  const names = Object.values(columns);
+  const bucket = bucketOf(Object.keys(columns));
+  return ([body], window) => {
+    const { at, ...counts } = readBuckets(body, window, bucket, DAY_MS);
+    const days = [...at].map(([startMs, values]): [UsageDay, DayReading] => {
+      if (typeof values === 'string') return [dayAt(startMs), invalid(values)];
+      const numbers = Object.fromEntries(names.map((name, index) => [name, values[index] as number]));
+      return [dayAt(startMs), { kind: 'named', numbers, leftOut: [] }];
+    });
+    return { ...counts, days: new Map(days) };
+  };
 }
 
 /** The columns of a stream, and the hours of each; null where it has one number for the day. */
@@ -98,7 +99,7 @@ function invalid(message: string): DayReading {
  * `counts`, a wrong window, a bucket off UTC midnight or the hour, one that occurs twice, or a body that has buckets
  * of other days only and does not state that it covers the window.
  */
-function readBuckets(body: unknown, window: DayRange, schema: BucketSchema, lengthMs: number): Buckets {
+function readBuckets(body: unknown, window: DayRange, schema: typeof single, lengthMs: number): Buckets {
   const { data, error } = envelope.safeParse(body);
   if (error) throw new UnplaceableBodyError(describeProblems(error));
   const { start, end, counts, ...rest } = data;

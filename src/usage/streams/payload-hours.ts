@@ -1,5 +1,5 @@
 import { readColumns } from './buckets.ts';
-import { payloadQueries } from './payload-totals.ts';
+import { breakdownBy } from './payload-totals.ts';
 import type { DayReading, Stream, WindowReading } from './stream.ts';
 
 const HOURS = Array.from({ length: 24 }, (_, hour) => hour);
@@ -8,10 +8,7 @@ const columns = ['hours_billable_count', 'hours_all_count', 'hours_all_bytes'];
 /** Payloads per hour: the numbers of `payload_totals` with a bucket for each UTC hour. */
 export const payloadHours: Stream = {
   name: 'payload_hours',
-  requests: payloadQueries.map((query) => ({
-    action: 'payloadCountsBreakdown',
-    query: { resolution: '3600000', ...query },
-  })),
+  requests: breakdownBy('3600000'),
   windowDays: 31,
   columns,
   kind: 'flow',

@@ -28,14 +28,9 @@ export interface Stream {
   readBodies(bodies: readonly unknown[], window: DayRange): WindowReading;
 }
 
-export type UsageAction =
-  | 'deviceCounts'
-  | 'notebookMinuteCounts'
-  | 'payloadCounts'
-  | 'payloadCountsBreakdown';
-
 export interface UsageRequest {
-  readonly action: UsageAction;
+  /** The name of the action, and the end of its path. */
+  readonly action: string;
   /** Query values besides start and end, as the text that is sent. */
   readonly query: Readonly<Record<string, string>>;
 }
