@@ -347,15 +347,6 @@ describe('a zero that nobody named is final after three answers, an hour apart',
   });
 });
 
-test('no answer changes the cell or the numbers that it was given', () => {
-  const before = Object.freeze(cell('stored'));
-  const numbers = Object.freeze(devices(4, 1, 17));
-  for (const verdict of [named(devices(5, 1, 18)), silence, failed, quarantined]) {
-    const given = { stream: 'device_counts', cell: before, numbers, verdict, hours: 24 };
-    expect(() => applyTo(given)).not.toThrow();
-  }
-});
-
 test.each<[Standing, boolean, boolean]>([
   ['missing', true, true],
   ['in_doubt', true, true],
