@@ -33,7 +33,7 @@ export const streamMutants = [
     },
   ),
   plant(
-    { file: 'src/usage/body.ts', test: 'test/usage/streams/buckets.test.ts' },
+    { file: 'src/usage/body.ts', test: 'test/usage/streams.test.ts' },
     {
       'A negative number is quarantined': ['if (value < 0) return `is negative (${value})`;', ''],
       'A fraction is quarantined and never rounded': [
@@ -55,7 +55,7 @@ export const streamMutants = [
     },
   ),
   plant(
-    { file: 'src/usage/streams/buckets.ts', test: 'test/usage/streams/buckets.test.ts' },
+    { file: 'src/usage/streams/buckets.ts', test: 'test/usage/streams.test.ts' },
     {
       'A body with a bucket that does not begin at UTC midnight is refused as a whole': [
         'if (date % lengthMs !== 0) {',
@@ -89,7 +89,7 @@ export const streamMutants = [
     },
   ),
   plant(
-    { file: 'src/usage/streams/buckets.ts', test: 'test/usage/streams/payload-hours.test.ts' },
+    { file: 'src/usage/streams/buckets.ts', test: 'test/usage/streams.test.ts' },
     {
       'Numbers whose sum cannot be stored exactly are quarantined': [
         'if (!Number.isSafeInteger(sum)) return',
@@ -98,7 +98,7 @@ export const streamMutants = [
     },
   ),
   plant(
-    { file: 'src/usage/streams/payload-hours.ts', test: 'test/usage/streams/payload-hours.test.ts' },
+    { file: 'src/usage/streams/payload-hours.ts', test: 'test/usage/streams.test.ts' },
     {
       'An answer of midnights only, over two days or more, is quarantined': [
         'if (window.from === window.to || !hasOnlyMidnights(reading)) return reading;',
@@ -111,7 +111,7 @@ export const streamMutants = [
     },
   ),
   plant(
-    { file: 'src/usage/streams/payload-sources.ts', test: 'test/usage/streams/payload-sources.test.ts' },
+    { file: 'src/usage/streams/payload-sources.ts', test: 'test/usage/streams.test.ts' },
     {
       'A source with a NUL or a lone surrogate quarantines its day and does not fail the load': [
         "if (!text.isWellFormed() || text.includes('\\0')) {",
@@ -125,7 +125,7 @@ export const streamMutants = [
     },
   ),
   plant(
-    { file: 'src/usage/streams/payload-totals.ts', test: 'test/usage/streams/buckets.test.ts' },
+    { file: 'src/usage/streams/payload-totals.ts', test: 'test/usage/streams.test.ts' },
     {
       'The counts and bytes of all payloads include those that are not billable': [
         `{}, { includeNonBillable: 'true' },`,

@@ -14,7 +14,6 @@ import {
   failed,
   hours,
   lines,
-  minutes,
   NUMBERS,
   named,
   quarantined,
@@ -271,7 +270,7 @@ describe('a read that fails takes no number and no standing away', () => {
 
 describe('the next read', () => {
   const stream = 'notebook_minutes';
-  const numbers = minutes(17, 4);
+  const { some: numbers = {} } = NUMBERS[stream] ?? {};
   decides(
     stream,
     `

@@ -21,23 +21,11 @@ describe('a number that a double would turn into another integer', () => {
   });
 });
 
-describe('a number that is exact, or a fraction in any case', () => {
-  test.each<[string, number]>([
-    ['5.0', 5],
-    ['1e2', 100],
-    ['1.50e1', 15],
-    ['500e-2', 5],
-    ['-0', -0],
-    ['0e999999999999', 0],
-    ['0e-999999999999', 0],
-    ['9007199254740991', 9_007_199_254_740_991],
-    ['9007199254740992', 9_007_199_254_740_992],
-    ['9007199254740991.000', 9_007_199_254_740_991],
-    ['0.1', 0.1],
-    ['123.4567890123456791', 123.456_789_012_345_68],
-  ])('%s is kept', (text, value) => {
-    expect(parseJson(`[${text}]`)).toEqual([value]);
-  });
+test('a number that is exact, or a fraction in any case, is kept', () => {
+  const text = '[5.0, 1e2, 1.50e1, 500e-2, -0, 0e999999999999, 0e-999999999999, 0.1, 123.4567890123456791]';
+  expect(parseJson(text)).toEqual([5, 100, 15, 5, -0, 0, 0, 0.1, 123.456_789_012_345_68]);
+  const large = '[9007199254740991, 9007199254740992, 9007199254740991.000]';
+  expect(parseJson(large)).toEqual([2 ** 53 - 1, 2 ** 53, 2 ** 53 - 1]);
 });
 
 describe('a key that is repeated', () => {

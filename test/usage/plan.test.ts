@@ -29,11 +29,6 @@ test.each([
   expect(show(planSlices(cells(days)))).toEqual(windows);
 });
 
-test('sources take a request for each day, because their body has no dates', () => {
-  const slices = planSlices(cells(['2026-11-22', '2026-11-23'], 'payload_sources'));
-  expect(show(slices)).toEqual(['2026-11-23..2026-11-23 1', '2026-11-22..2026-11-22 1']);
-});
-
 test('the newest window comes first, and in it an organization with sources before totals before hours', () => {
   const due = [
     ...streamNames.toReversed().flatMap((stream) => cells(['2026-11-23'], stream, B)),
