@@ -1,6 +1,6 @@
 import { EXIT, LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
 import { mayHaveHappened, type OrgPatch, orgPatch, sendChange } from '../losant/admin.ts';
-import { type LosantClient, type LosantClientOptions, openClient } from '../losant/client.ts';
+import { createLosantClient, type LosantClient, type LosantClientOptions } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getOrg, type OrgResource } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
@@ -65,13 +65,13 @@ async function readOrg(
 }
 
 export function openReading(
-  context: CommandContext,
-  instance: InstanceConfig,
+  { config, version, random, hostNow }: CommandContext,
+  { apiUrl, domain, readToken, requestConcurrency: concurrency, requestsPerSecond }: InstanceConfig,
   more: Partial<LosantClientOptions> = {},
 ): LosantClient {
-  const { requestConcurrency: concurrency, requestsPerSecond } = instance;
   const gate = new Gate({ concurrency, requestsPerSecond });
-  return openClient(context, instance, { gate, now: context.hostNow, ...more });
+  const place = { apiUrl, domain, token: readToken(), version };
+  return createLosantClient({ ...config.request, ...place, random, gate, now: hostNow, ...more });
 }
 
 /** The time for which the result of a change is asked for, even while the process is asked to end. */
@@ -128,8 +128,7 @@ function adminOptions({ config, version, hostNow }: CommandContext, { apiUrl, do
   const { adminToken, request } = config;
   // Commands that change something need it, so that the settings have it.
   const token = adminToken as string;
-  const userAgent = `losant-usage-export/${version}`;
-  return { apiUrl, domain, token, now: hostNow, timeoutMs: request.timeoutMs, userAgent };
+  return { apiUrl, domain, token, now: hostNow, timeoutMs: request.timeoutMs, version };
 }
 
 /** A field in which an organization differs; null means that it is not set. */

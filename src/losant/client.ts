@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import ky from 'ky';
 import { FAILURES, type LosantErrorKind } from '../errors.ts';
-import type { Config, InstanceConfig } from '../settings/config.ts';
 import { type Answer, findOtherTime } from './answer.ts';
 import { AttemptError, type Question } from './attempt.ts';
 import { type Gate, LONGEST_WAIT_MS } from './gate.ts';
@@ -41,19 +40,6 @@ export interface GetRequest extends Question {
 
 /** Reads from one Losant API with one token. It can send nothing but GET. */
 export type LosantClient = ReturnType<typeof createLosantClient>;
-
-/** Returns the client of a configured instance. Its token is read anew unless it is given. */
-export function openClient(
-  { config, random, version }: { config: Pick<Config, 'request'>; random: () => number; version: string },
-  { apiUrl, domain, readToken }: InstanceConfig,
-  {
-    token = readToken(),
-    ...options
-  }: Pick<LosantClientOptions, 'gate' | 'now'> & Partial<LosantClientOptions>,
-): LosantClient {
-  const userAgent = `losant-usage-export/${version}`;
-  return createLosantClient({ apiUrl, domain, token, userAgent, random, ...config.request, ...options });
-}
 
 /** The query sent with each request to keep bodies small: this program follows no hypermedia. */
 const QUERY_FOR_ALL = { _actions: 'false', _links: 'false', _embedded: 'false' };

@@ -16,7 +16,8 @@ export interface TransportOptions {
   readonly token: string;
   /** The domain of a white-label install, sent as the `losantdomain` header. */
   readonly domain?: string | null | undefined;
-  readonly userAgent?: string | undefined;
+  /** The version of this program. */
+  readonly version: string;
   /** The bound on each request, from waiting for a connection to the end of the body. */
   readonly timeoutMs: number;
   /** The most connections, which is also the most requests under way. */
@@ -62,7 +63,7 @@ export function createTransport(options: TransportOptions) {
   };
 }
 
-function headersFor({ token, domain, userAgent }: TransportOptions): Record<string, string> {
+function headersFor({ token, domain, version }: TransportOptions): Record<string, string> {
   return {
     accept: 'application/json',
     // A day of an organization is below 2 kB: decompressing would cost more than it saves.
@@ -72,7 +73,7 @@ function headersFor({ token, domain, userAgent }: TransportOptions): Record<stri
     'cache-control': 'no-cache',
     // The official clients of the API version whose schemas this program follows send this.
     'accept-version': '^1.30.0',
-    'user-agent': userAgent ?? 'losant-usage-export',
+    'user-agent': `losant-usage-export/${version}`,
     ...(domain == null ? {} : { losantdomain: domain }),
   };
 }

@@ -12,7 +12,7 @@ const PATH = `/instances/${PLACE.instanceId}/orgs/${PLACE.orgId}`;
 /** Sends a patch, or a deletion. Only tests that expect silence shorten the timeout: any answer has enough time. */
 const change = ({ url }: TestServer, patch: OrgPatch | null = null, timeoutMs = 10_000) =>
   sendChange(
-    { apiUrl: url, token: TOKEN, domain: 'usage.example.com', timeoutMs, now: Date.now },
+    { apiUrl: url, token: TOKEN, domain: 'usage.example.com', timeoutMs, version: '0', now: Date.now },
     PLACE,
     patch,
   );

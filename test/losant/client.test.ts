@@ -14,7 +14,7 @@ const date = (text: string) => ({ date: new Date(text).toUTCString() });
 describe('a request', () => {
   it('is a GET without a body, with the token and the API version, whatever is smuggled into it', async () => {
     await using server = await startServer((_, response) => sendJson(response, {}));
-    const client = clientFor(server, { domain: 'example.test', userAgent: 'losant-usage-export/1.2.3' });
+    const client = clientFor(server, { domain: 'example.test', version: '1.2.3' });
     const headers = { 'x-http-method-override': 'DELETE' };
     const smuggled = { ...ask, method: 'DELETE', body: 'x', json: {}, headers };
     await client.get(smuggled);

@@ -13,6 +13,7 @@ const CODE = `
   const client = createLosantClient({
     apiUrl: process.env.API_URL,
     token: 'canary-token',
+    version: '0',
     gate: new Gate({ concurrency: 2, requestsPerSecond: 100 }),
     timeoutMs: 10_000,
     attempts: 1,
