@@ -2,8 +2,7 @@ import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
-import type { DayRange } from '../usage/day.ts';
-import { daysOfMonth, parseMonth } from '../usage/month.ts';
+import { type DayRange, daysOfMonth, parseMonth } from '../usage/day.ts';
 import { type MonthRow, selectFindings } from './counts.ts';
 import {
   AGAIN_S,
