@@ -7,11 +7,12 @@ import { hasGaps } from '../ledger/gaps.ts';
 import { requireOwnTables } from '../ledger/guard.ts';
 import { registerInstance, requireApiUrl } from '../ledger/instances.ts';
 import { type BeginOptions, type LeaseHold, takeLease } from '../ledger/lease.ts';
+import { readOrgIds } from '../ledger/organizations.ts';
 import { getInstance } from '../losant/orgs.ts';
 import { addDays as addToDay, type DayRange, HOUR_MS } from '../usage/day.ts';
 import { type InstanceContext, type RunOptions, requireApiClock } from './context.ts';
 import { readControlTotals } from './control-totals.ts';
-import { confirmRemovals, type DiscoveryFailure, discover } from './discover.ts';
+import { type DiscoveryFailure, discover } from './discover.ts';
 import { exportDue } from './pipeline.ts';
 import { type RunReport, Tally } from './report.ts';
 import { holdSession, type Session } from './session.ts';
@@ -211,15 +212,12 @@ class Run {
   /** Brings organizations, tracks and rows up to date. */
   async #prepare(how: { readonly readsAnew: boolean }): Promise<void> {
     const { db, instanceId, policy, streams, selection, now } = this.#context;
-    const { failures, refusal } = await discover(this.#discovering, how);
+    const { signal, write } = this.#session;
+    const { failures, refusal } = await discover({ ...this.#context, signal, write }, how);
     this.#discoveryFailures = failures;
     this.#listRefusal = refusal;
     await applyTracks(db, this.#write, { instanceId, streams, selection, nowMs: now(), policy });
     await fillInstance(db, this.#write, { instanceId, nowMs: now(), policy });
-  }
-
-  get #discovering() {
-    return { ...this.#context, signal: this.#session.signal, write: this.#session.write };
   }
 
   /** Sets the days that were named due. Throws SettingsError if nobody wants the one day to be read again. */
@@ -251,15 +249,13 @@ class Run {
     this.#tally.addFailures([{ orgId: null, from, to, code: 'past_horizon', message }]);
   }
 
-  /** Marks organizations that Losant did not know as deleted where they are, and closes what is left of them. */
+  /** Finds out which of the organizations that Losant did not know are deleted, and closes what is left of them. */
   async #removeNotFound(): Promise<void> {
-    const { db, instanceId, policy, streams, selection, now } = this.#context;
-    const { removed, failures } = await confirmRemovals(this.#discovering, this.#tally.notFoundOrgs);
-    this.#discoveryFailures = [...this.#discoveryFailures, ...failures];
-    if (removed.length === 0) return;
-    this.#tally.forgetNotFound(removed);
-    await applyTracks(db, this.#write, { instanceId, streams, selection, nowMs: now(), policy });
-    await fillInstance(db, this.#write, { instanceId, nowMs: now(), policy });
+    const { notFoundOrgs } = this.#tally;
+    if (notFoundOrgs.length === 0) return;
+    await this.#prepare({ readsAnew: true });
+    const existing = new Set(await readOrgIds(this.#context.db, this.#context.instanceId));
+    this.#tally.forgetNotFound(notFoundOrgs.filter((orgId) => !existing.has(orgId)));
   }
 
   #nextPassMs(): number {
