@@ -1,15 +1,16 @@
-import { EventEmitter, once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
 import { batchWithTimeout, flatTransform } from 'streaming-iterables';
 import type { Schema } from '../database/schema.ts';
 import { isConnectionLost, isRefusedForData, isRetryable } from '../database/sqlstate.ts';
 import type { LosantError } from '../errors.ts';
+import type { DueScope } from '../ledger/due.ts';
 import { type Batch, type LoadOptions, type LoadResult, loadBatch } from '../ledger/load.ts';
+import { dayAt } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';
 import { type InstanceContext, type Progress, requireClock } from './context.ts';
 import { extractSlice, judgeFailure, quarantineSlice, type SliceResult } from './extract.ts';
-import { readDuePages, type Seeking } from './find.ts';
+import { type Pass, readDuePages } from './find.ts';
 import { Refusals } from './refusals.ts';
 import type { Tally } from './report.ts';
 import type { Session } from './session.ts';
@@ -18,11 +19,33 @@ import type { Session } from './session.ts';
 export interface ExportWork {
   readonly context: InstanceContext;
   readonly session: Session;
-  readonly seeking: Omit<Seeking, 'whenLoaded'>;
   readonly tally: Tally;
+  readonly scope: DueScope;
+  /** Returns the time in ms at which what has become due meanwhile goes before older days. */
+  readonly nextPassMs: () => number;
+  /** Discovers and fills again, because a day has ended since. */
+  readonly onNewDay: () => Promise<void>;
   readonly onProgress: (progress: Progress) => void;
   /** The number of cells that were due at the beginning. */
   readonly cellsDue: number;
+}
+
+/**
+ * Exports everything that is due, in passes from one wake-up to the next. Returns Losant's refusal of the token or of
+ * scopes, if there was one. Throws when the session's signal aborts, when clocks move apart, and when the database
+ * stays unreachable.
+ */
+export async function exportDue(work: ExportWork): Promise<LosantError | null> {
+  const { context, scope, nextPassMs, onNewDay } = work;
+  const refusals = new Refusals();
+  for (let olderAfter = ''; ; ) {
+    const today = dayAt(context.now());
+    const pass: Pass = { scope, endMs: nextPassMs(), refusals, olderAfter, isAtEnd: false };
+    await exportPass(work, pass);
+    if (pass.isAtEnd) return refusals.worst;
+    olderAfter = pass.olderAfter;
+    if (dayAt(context.now()) !== today) await onNewDay();
+  }
 }
 
 /** The most slices in one transaction, and the longest wait for it to fill. */
@@ -30,30 +53,22 @@ const BATCH_SLICES = 400;
 const BATCH_WAIT_MS = 1_000;
 
 /**
- * Plans, extracts and loads everything that is due, a page of organizations at a time, and adds it up in the tally.
- * Slices are loaded as they arrive; while one batch is loaded the next is fetched. Returns Losant's refusal of the
- * token or of scopes, if there was one. Throws when the session's signal aborts, when clocks move apart, and when the
- * database stays unreachable.
+ * Plans, extracts and loads a pass, a page of organizations at a time, and adds it up in the tally. Slices are loaded
+ * as they arrive; while one batch is loaded the next is fetched.
  */
-export async function exportDue(work: ExportWork): Promise<LosantError | null> {
+async function exportPass(work: ExportWork, pass: Pass): Promise<void> {
   const { context, session, tally } = work;
   const stop = new AbortController();
-  const signal = AbortSignal.any([session.signal, stop.signal]);
-  const refusals = new Refusals();
-  const underWay = new UnderWay(signal);
-  const pages = planPages(work, { refusals, underWay, signal });
-  const extract = (slice: Slice) => extractUnlessRefused(slice, work, { refusals, signal });
-  const results = flatTransform(2 * context.concurrency, extract, flatten(pages));
-  let done = 0;
+  const watched = { refusals: pass.refusals, signal: AbortSignal.any([session.signal, stop.signal]) };
+  const slices = planSlicesOf(work, pass, watched.signal);
+  const extract = (slice: Slice) => extractUnlessRefused(slice, work, watched);
+  const results = flatTransform(2 * context.concurrency, extract, slices);
   let loading = Promise.resolve();
   try {
     for await (const batch of batchWithTimeout(BATCH_SLICES, BATCH_WAIT_MS, results)) {
       await loading;
-      loading = loadResults(batch, work, { refusals, signal }).then(() => {
-        const cells = batch.reduce((count, { answers }) => count + answers.length, 0);
-        underWay.end(cells);
-        done += cells;
-        work.onProgress({ planned: Math.max(work.cellsDue, tally.planned), done });
+      loading = loadResults(batch, work, watched).then(() => {
+        work.onProgress({ planned: Math.max(work.cellsDue, tally.planned), done: tally.planned });
       });
       // A load runs beside the next fetches, which have no use any more once it has failed.
       loading.catch((error: unknown) => stop.abort(error));
@@ -65,9 +80,8 @@ export async function exportDue(work: ExportWork): Promise<LosantError | null> {
   } finally {
     stop.abort(new Error('the export has ended'));
     await loading.catch(() => {});
-    await pages.return(undefined);
+    await slices.return(undefined);
   }
-  return refusals.worst;
 }
 
 interface Watched {
@@ -75,51 +89,21 @@ interface Watched {
   readonly signal: AbortSignal;
 }
 
-/** Counts the cells that are asked for and not loaded yet, so that none is asked for twice at a time. */
-class UnderWay {
-  #cells = 0;
-  readonly #ends = new EventEmitter();
-  readonly #signal: AbortSignal;
-
-  constructor(signal: AbortSignal) {
-    this.#signal = signal;
-  }
-
-  begin(cells: number): void {
-    this.#cells += cells;
-  }
-
-  end(cells: number): void {
-    this.#cells -= cells;
-    this.#ends.emit('end');
-  }
-
-  /** Resolves when nothing is under way. Throws when the signal aborts. */
-  async none(): Promise<void> {
-    while (this.#cells > 0) await once(this.#ends, 'end', { signal: this.#signal });
-  }
-}
-
-/** Yields the slices of a page at a time. The run is on record from the first page on. */
-async function* planPages(
-  { context, session, seeking, tally, onProgress, cellsDue }: ExportWork,
-  { refusals, underWay, signal }: Watched & { readonly underWay: UnderWay },
-): AsyncGenerator<Slice[]> {
-  const whenLoaded = () => underWay.none();
-  for await (const cells of readDuePages(context, { ...seeking, whenLoaded }, refusals)) {
+/** Yields the slices of a pass. The run is on record from the first page on. */
+async function* planSlicesOf(
+  { context, session, tally, onProgress, cellsDue }: ExportWork,
+  pass: Pass,
+  signal: AbortSignal,
+): AsyncGenerator<Slice> {
+  for await (const cells of readDuePages(context, pass)) {
     signal.throwIfAborted();
     if (!session.isBegun) {
       await session.begin();
       onProgress({ planned: Math.max(cellsDue, cells.length), done: 0 });
     }
-    underWay.begin(cells.length);
     for (const { orgId } of cells) tally.orgIds.add(orgId);
-    yield planSlices(cells);
+    yield* planSlices(cells);
   }
-}
-
-async function* flatten(pages: AsyncIterable<Slice[]>): AsyncGenerator<Slice> {
-  for await (const slices of pages) yield* slices;
 }
 
 /** Extracts a slice unless its scope was refused: such a stream is not asked for again in this run. */

@@ -185,11 +185,9 @@ class Run {
       tally: this.#tally,
       cellsDue: due?.cells ?? 0,
       onProgress: (progress) => onProgress?.(progress),
-      seeking: {
-        scope: this.#scope,
-        nextPassMs: () => this.#nextPassMs(),
-        onNewDay: () => this.#prepare({ readsAnew: false }),
-      },
+      scope: this.#scope,
+      nextPassMs: () => this.#options.nextWakeAt?.()?.getTime() ?? now() + HOUR_MS / 4,
+      onNewDay: () => this.#prepare({ readsAnew: false }),
     });
     if (refusal?.kind !== 'unauthorized') await this.#removeNotFound();
     this.#tally.addFailures(this.#discoveryFailures);
@@ -256,9 +254,5 @@ class Run {
     await this.#prepare({ readsAnew: true });
     const existing = new Set(await readOrgIds(this.#context.db, this.#context.instanceId));
     this.#tally.forgetNotFound(notFoundOrgs.filter((orgId) => !existing.has(orgId)));
-  }
-
-  #nextPassMs(): number {
-    return this.#options.nextWakeAt?.()?.getTime() ?? this.#context.now() + HOUR_MS / 4;
   }
 }
