@@ -11,6 +11,9 @@ import { UnplaceableBodyError, type WindowReading } from '../usage/streams/strea
 import type { InstanceContext } from './context.ts';
 import { withoutPlaces } from './report.ts';
 
+/** In the place of an organization: the totals of all of them, as Losant itself adds them up. */
+export const WHOLE_INSTANCE = '';
+
 /**
  * Fetches a slice and judges the answers. A window that is refused or too slow is halved, down to a single day; there
  * is one result for each window that was answered or gave up. An error of Losant becomes a verdict. Throws only when
@@ -22,7 +25,8 @@ export async function extractSlice(
   signal: AbortSignal,
 ): Promise<SliceResult[]> {
   const { client, instanceId, now } = context;
-  const { orgId, window } = slice;
+  const { window } = slice;
+  const orgId = slice.orgId === WHOLE_INSTANCE ? null : slice.orgId;
   const startedAtMs = now();
   const answers: Answer[] = [];
   try {

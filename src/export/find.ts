@@ -10,10 +10,13 @@ export interface Pass {
   /** The time in ms at which what has become due meanwhile goes before older days. */
   readonly endMs: number;
   readonly refusals: Refusals;
+  /** Only what was set due after this time, as by a backfill that waits; null for all. */
+  readonly sinceMs: number | null;
   /** The last organization whose older days were read; empty at first. */
   olderAfter: string;
   /** Whether nothing was left. */
   isAtEnd: boolean;
+  hasFound: boolean;
 }
 
 /** Days younger than this go first, over all organizations. */
@@ -28,13 +31,15 @@ export async function* readDuePages(
   { db, now, policy }: Pick<InstanceContext, 'db' | 'now' | 'policy'>,
   pass: Pass,
 ): AsyncGenerator<CellKey[]> {
-  const { scope, endMs, refusals } = pass;
+  const { scope, endMs, refusals, sinceMs } = pass;
   const today = dayAt(now());
   const young = { from: addDays(today, -YOUNG_DAYS), to: null };
   const older = { from: null, to: addDays(young.from, -1) };
   const readPage = async (days: typeof young | typeof older, afterOrgId: string) => {
-    const options = { nowMs: now(), policy, stopped: refusals.stopped, afterOrgId, ...days };
-    return refusals.isTotal ? [] : await readDuePage(db, scope, options);
+    const options = { nowMs: now(), policy, stopped: refusals.stopped, sinceMs, afterOrgId, ...days };
+    const cells = refusals.isTotal ? [] : await readDuePage(db, scope, options);
+    pass.hasFound ||= cells.length > 0;
+    return cells;
   };
   for (let afterOrgId = ''; dayAt(now()) === today; ) {
     const cells = await readPage(young, afterOrgId);

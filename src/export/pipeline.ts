@@ -31,20 +31,28 @@ export interface ExportWork {
 }
 
 /**
- * Exports everything that is due, in passes from one wake-up to the next. Returns Losant's refusal of the token or of
- * scopes, if there was one. Throws when the session's signal aborts, when clocks move apart, and when the database
- * stays unreachable.
+ * Exports everything that is due, in passes from one wake-up to the next, until nothing is left that was set due
+ * meanwhile. Returns Losant's refusal of the token or of scopes, if there was one. Throws when the session's signal
+ * aborts, when clocks move apart, and when the database stays unreachable.
  */
 export async function exportDue(work: ExportWork): Promise<LosantError | null> {
-  const { context, scope, nextPassMs, onNewDay } = work;
+  const { now } = work.context;
   const refusals = new Refusals();
+  let lookedAtMs = now();
+  let sinceMs: number | null = null;
   for (let olderAfter = ''; ; ) {
-    const today = dayAt(context.now());
-    const pass: Pass = { scope, endMs: nextPassMs(), refusals, olderAfter, isAtEnd: false };
+    const today = dayAt(now());
+    const place = { scope: work.scope, endMs: work.nextPassMs(), sinceMs, olderAfter };
+    const pass: Pass = { ...place, refusals, isAtEnd: false, hasFound: false };
     await exportPass(work, pass);
-    if (pass.isAtEnd) return refusals.worst;
-    olderAfter = pass.olderAfter;
-    if (dayAt(context.now()) !== today) await onNewDay();
+    if (pass.isAtEnd && !pass.hasFound && olderAfter === '') return refusals.worst;
+    olderAfter = pass.isAtEnd ? '' : pass.olderAfter;
+    const isNewDay = dayAt(now()) !== today;
+    if (isNewDay || pass.isAtEnd) {
+      sinceMs = isNewDay ? null : lookedAtMs;
+      lookedAtMs = now();
+    }
+    if (isNewDay) await work.onNewDay();
   }
 }
 

@@ -31,6 +31,8 @@ export interface PageOptions extends DueOptions {
   readonly to: UsageDay | null;
   /** Streams that are not asked for any more in this run. */
   readonly stopped: readonly string[];
+  /** Only what was set due after this time, and after it was asked for; null for all. */
+  readonly sinceMs: number | null;
 }
 
 /** The number of organizations on a page; small enough that a page's slices fit in a few megabytes. */
@@ -38,11 +40,13 @@ const ORGS_PER_PAGE = 100;
 
 /** Returns the condition that a cell `c` is due in the scope. */
 const isDue = ({ streams, range }: DueScope, options: PageOptions) => {
-  const { nowMs, policy, from, to, stopped } = options;
+  const { nowMs, policy, from, to, stopped, sinceMs } = options;
+  const since = sinceMs === null ? null : new Date(sinceMs).toISOString();
   return sql`c.next_read_at <= ${new Date(nowMs).toISOString()}::timestamptz
     and c.usage_date >= ${latestDay(from, range?.from, horizonStart(nowMs, policy))}::date
     and c.usage_date <= ${earliestDay(to, range?.to, LAST_DAY)}::date
-    and (${streams}::text[] is null or c.stream = any (${streams}::text[])) and c.stream <> all (${stopped}::text[])`;
+    and (${streams}::text[] is null or c.stream = any (${streams}::text[])) and c.stream <> all (${stopped}::text[])
+    and (${since}::timestamptz is null or c.next_read_at > greatest(${since}::timestamptz, c.attempted_at))`;
 };
 
 const isNamed = ({ orgIds }: DueScope) =>
@@ -73,7 +77,7 @@ export async function countDue(
   scope: DueScope,
   options: DueOptions,
 ): Promise<{ cells: number; orgs: number }> {
-  const all = { ...options, afterOrgId: '', from: null, to: null, stopped: [] };
+  const all = { ...options, afterOrgId: '', from: null, to: null, stopped: [], sinceMs: null };
   const { rows } = await sql<{ cells: number; orgs: number }>`
     select count(*) as cells, count(distinct c.org_id) as orgs
     from losant_usage.organizations o join losant_usage.coverage c on c.org_id = o.org_id

@@ -45,7 +45,8 @@ async function readAll(stage: Stage, steps: Readonly<Record<number, number>>): P
   const seen: string[] = [];
   let nowMs = stage.now();
   const scope = { instanceId, orgIds: null, streams: null, range: null };
-  const pass = { scope, endMs: 0, refusals: new Refusals(), olderAfter: '', isAtEnd: false };
+  const begin = { scope, endMs: 0, sinceMs: null, olderAfter: '', isAtEnd: false, hasFound: false };
+  const pass = { ...begin, refusals: new Refusals() };
   for (let [pages, today] = [0, dayAt(nowMs)]; !pass.isAtEnd; ) {
     pass.endMs = nowMs + WAKE_UP_MS;
     for await (const cells of readDuePages({ db, now: () => nowMs, policy: POLICY }, pass)) {

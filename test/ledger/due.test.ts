@@ -33,7 +33,7 @@ const setNext = (orgId: string, day: string, next: string | null) =>
     where org_id = ${orgId} and usage_date = ${day}`);
 const page = async (scope: Partial<DueScope> = {}, options: Partial<PageOptions> = {}) => {
   const now = { nowMs: ledger.nowMs, policy: POLICY };
-  const place = { ...now, afterOrgId: '', from: null, to: null, stopped: [], ...options };
+  const place = { ...now, afterOrgId: '', sinceMs: null, from: null, to: null, stopped: [], ...options };
   return await readDuePage(ledger.db, { ...ALL, ...scope }, place);
 };
 const show = (cells: Awaited<ReturnType<typeof page>>) =>
@@ -75,6 +75,20 @@ describe('a page', () => {
     const orgId = await ledger.want({ from: '2026-08-25', to: '2026-08-26' }, DEVICES);
     await setNext(orgId, '2026-08-25', '2026-11-24T00:00:00.000Z');
     expect(show(await page())).toEqual([`${orgId.slice(-2)} 08-26 device_counts`]);
+  });
+
+  test('of what was set due since has what was set after that time and after it was asked for', async () => {
+    const orgId = await ledger.want({ from: '2026-11-21', to: '2026-11-23' }, DEVICES);
+    await ledger.load([
+      answer(orgId, 'device_counts', '2026-11-22', failed),
+      answer(orgId, 'device_counts', '2026-11-23', failed),
+    ]);
+    await ledger.setTime('2026-11-24T00:30:00.000Z');
+    await setNext(orgId, '2026-11-22', '2026-11-24T00:15:00.000Z');
+    await setNext(orgId, '2026-11-23', '2026-11-24T00:20:00.000Z');
+    const since = { sinceMs: Date.parse('2026-11-24T00:10:00.000Z') };
+    expect(show(await page({}, since))).toEqual([`${orgId.slice(-2)} 11-23 device_counts`]);
+    expect(await page({}, { sinceMs: Date.parse('2026-11-24T00:20:00.000Z') })).toEqual([]);
   });
 
   test('is of 100 organizations that have something due, in the order of their ids', async () => {

@@ -18,8 +18,8 @@ export const ledgerMutants = [
         "where ${scope.instanceId} <> '' and o.org_id > ${options.afterOrgId}",
       ],
       'A stream that was stopped is not asked for again in the run': [
-        'c.stream <> all (${stopped}::text[])`',
-        'cardinality(${stopped}::text[]) >= 0`',
+        'c.stream <> all (${stopped}::text[])\n    and (${since}',
+        'cardinality(${stopped}::text[]) >= 0\n    and (${since}',
       ],
       'A run by hand reads no cell before its checkpoint that has not failed': [
         'where: sql`c.attempts > 0 and c.next_read_at',
