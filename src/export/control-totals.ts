@@ -19,12 +19,12 @@ const LONGEST_MS = 120_000;
  * Adds up our sums, and asks for Losant's totals of the days that are not known to be equal or final. A failure is
  * recorded with the instance, and logged. Throws only when the session's signal aborts.
  */
-export async function readControlTotals(context: InstanceContext, session: Session): Promise<void> {
-  const { instanceId, selection, logger } = context;
+export async function readControlTotals(session: Session): Promise<void> {
+  const { instanceId, selection, logger } = session.context;
   try {
-    while (await sumDays(context, session)) session.signal.throwIfAborted();
+    while (await sumDays(session)) session.signal.throwIfAborted();
     // The instance's totals cover all organizations, so they cannot be compared with a few named ones.
-    if (selection.kind === 'all') await askTotals(context, session);
+    if (selection.kind === 'all') await askTotals(session);
   } catch (error) {
     session.signal.throwIfAborted();
     const fields = { instance_id: instanceId, err: error };
@@ -36,23 +36,25 @@ export async function readControlTotals(context: InstanceContext, session: Sessi
 const DAYS_AT_ONCE = 10;
 
 /** Adds up the next days whose sums a load has unset. Returns false if there was none. */
-async function sumDays({ db, instanceId }: InstanceContext, session: Session): Promise<boolean> {
+async function sumDays({ context, write }: Session): Promise<boolean> {
+  const { db, instanceId } = context;
   return await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, session.write);
+    await beginWriting(trx, write);
     const { rows } = await sql<{ sums: number }>`
       select losant_usage_internal.sum_days(${instanceId}, ${DAYS_AT_ONCE}) as sums`.execute(trx);
     return (rows[0]?.sums ?? 0) > 0;
   });
 }
 
-async function askTotals(context: InstanceContext, session: Session): Promise<void> {
+async function askTotals(session: Session): Promise<void> {
+  const { context } = session;
   const { db, instanceId, concurrency, logger } = context;
   const signal = AbortSignal.any([session.signal, AbortSignal.timeout(LONGEST_MS)]);
   const extract = (slice: Slice) => extractSlice(slice, context, signal);
   let problem: string | null = null;
   for await (const results of transform(concurrency, extract, planSlices(await readDaysDue(context)))) {
     const answers = results.flatMap((result) => result.answers);
-    await storeTotals(context, session, answers);
+    await storeTotals(session, answers);
     problem ??= problemOf(answers);
   }
   if ((await readInstance(db, instanceId))?.totalsProblem === problem) return;
@@ -76,15 +78,12 @@ async function readDaysDue({ db, instanceId, streams, policy, now }: InstanceCon
 }
 
 /** Stores totals. A day that is left out keeps its number. */
-async function storeTotals(
-  { db, instanceId }: InstanceContext,
-  session: Session,
-  answers: readonly CellAnswer[],
-): Promise<void> {
+async function storeTotals({ context, write }: Session, answers: readonly CellAnswer[]): Promise<void> {
+  const { db, instanceId } = context;
   const types = { usage_date: 'date', metric: 'text', quantity: 'bigint', verified_at: 'timestamptz' };
   const rows = unnested('n', answers.flatMap(totalsOf), types);
   await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, session.write);
+    await beginWriting(trx, write);
     await sql`
       update losant_usage.instance_totals t set quantity = coalesce(k.quantity, t.quantity), verified_at = k.verified_at
       from (

@@ -15,8 +15,8 @@ import { dayAt } from '../usage/day.ts';
 import type { InstanceContext } from './context.ts';
 import type { Session } from './session.ts';
 
-/** An instance, and the session of the run. */
-interface Discovering extends InstanceContext, Pick<Session, 'signal' | 'write'> {}
+/** The instance, and the session of its run. */
+type Discovering = InstanceContext & Pick<Session, 'signal' | 'write'>;
 
 /** An organization that could not be discovered; null: any number of them. */
 export interface DiscoveryFailure {
@@ -30,7 +30,7 @@ export interface DiscoveryFailure {
   readonly message: string;
 }
 
-interface Discovery {
+export interface Discovery {
   readonly failures: readonly DiscoveryFailure[];
   /** Losant's refusal of the scope to list organizations; known organizations are exported nevertheless. */
   readonly refusal: LosantError | null;
@@ -42,9 +42,10 @@ interface Discovery {
  * that are known. Throws LosantError for a refused token, and if no organization is known.
  */
 export async function discover(
-  d: Discovering,
+  { context, signal, write }: Pick<Session, 'context' | 'signal' | 'write'>,
   { readsAnew }: { readonly readsAnew: boolean },
 ): Promise<Discovery> {
+  const d = { ...context, signal, write };
   const isStale = readsAnew || (await isListStale(d));
   const { failures, refusal } = isStale ? await refreshIfPossible(d) : { failures: [], refusal: null };
   return { failures: [...failures, ...(await readStanding(d, failures))], refusal };

@@ -8,26 +8,21 @@ import type { DueScope } from '../ledger/due.ts';
 import { type Batch, type LoadOptions, type LoadResult, loadBatch } from '../ledger/load.ts';
 import { dayAt } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';
-import { type InstanceContext, type Progress, requireClock } from './context.ts';
+import { requireClock } from './context.ts';
 import { extractSlice, judgeFailure, quarantineSlice, type SliceResult } from './extract.ts';
 import { type Pass, readDuePages } from './find.ts';
 import { Refusals } from './refusals.ts';
-import type { Tally } from './report.ts';
 import type { Session } from './session.ts';
 
-/** What an export works on, and where its results are added up and reported. */
-export interface ExportWork {
-  readonly context: InstanceContext;
-  readonly session: Session;
-  readonly tally: Tally;
+/** What is exported, and when a run looks again. */
+interface ExportWork {
   readonly scope: DueScope;
+  /** The number of cells that were due at the beginning. */
+  readonly cellsDue: number;
   /** Returns the time in ms at which what has become due meanwhile goes before older days. */
   readonly nextPassMs: () => number;
   /** Discovers and fills again, because a day has ended since. */
   readonly onNewDay: () => Promise<void>;
-  readonly onProgress: (progress: Progress) => void;
-  /** The number of cells that were due at the beginning. */
-  readonly cellsDue: number;
 }
 
 /**
@@ -35,8 +30,8 @@ export interface ExportWork {
  * meanwhile. Returns Losant's refusal of the token or of scopes, if there was one. Throws when the session's signal
  * aborts, when clocks move apart, and when the database stays unreachable.
  */
-export async function exportDue(work: ExportWork): Promise<LosantError | null> {
-  const { now } = work.context;
+export async function exportDue(session: Session, work: ExportWork): Promise<LosantError | null> {
+  const { now } = session.context;
   const refusals = new Refusals();
   let lookedAtMs = now();
   let sinceMs: number | null = null;
@@ -44,7 +39,7 @@ export async function exportDue(work: ExportWork): Promise<LosantError | null> {
     const today = dayAt(now());
     const place = { scope: work.scope, endMs: work.nextPassMs(), sinceMs, olderAfter };
     const pass: Pass = { ...place, refusals, isAtEnd: false, hasFound: false };
-    await exportPass(work, pass);
+    await exportPass(session, work.cellsDue, pass);
     if (pass.isAtEnd && !pass.hasFound && olderAfter === '') return refusals.worst;
     olderAfter = pass.isAtEnd ? '' : pass.olderAfter;
     const isNewDay = dayAt(now()) !== today;
@@ -64,20 +59,20 @@ const BATCH_WAIT_MS = 1_000;
  * Plans, extracts and loads a pass, a page of organizations at a time, and adds it up in the tally. Slices are loaded
  * as they arrive; while one batch is loaded the next is fetched.
  */
-async function exportPass(work: ExportWork, pass: Pass): Promise<void> {
-  const { context, session, tally } = work;
+async function exportPass(session: Session, cellsDue: number, pass: Pass): Promise<void> {
+  const { context, tally, options } = session;
   const stop = new AbortController();
   const watched = { refusals: pass.refusals, signal: AbortSignal.any([session.signal, stop.signal]) };
-  const slices = planSlicesOf(work, pass, watched.signal);
-  const extract = (slice: Slice) => extractUnlessRefused(slice, work, watched);
+  const showProgress = () =>
+    options.onProgress?.({ planned: Math.max(cellsDue, tally.planned), done: tally.planned });
+  const slices = planSlicesOf(session, pass, showProgress);
+  const extract = (slice: Slice) => extractUnlessRefused(slice, session, watched);
   const results = flatTransform(2 * context.concurrency, extract, slices);
   let loading = Promise.resolve();
   try {
     for await (const batch of batchWithTimeout(BATCH_SLICES, BATCH_WAIT_MS, results)) {
       await loading;
-      loading = loadResults(batch, work, watched).then(() => {
-        work.onProgress({ planned: Math.max(work.cellsDue, tally.planned), done: tally.planned });
-      });
+      loading = loadResults(batch, session, watched).then(showProgress);
       // A load runs beside the next fetches, which have no use any more once it has failed.
       loading.catch((error: unknown) => stop.abort(error));
     }
@@ -98,18 +93,14 @@ interface Watched {
 }
 
 /** Yields the slices of a pass. The run is on record from the first page on. */
-async function* planSlicesOf(
-  { context, session, tally, onProgress, cellsDue }: ExportWork,
-  pass: Pass,
-  signal: AbortSignal,
-): AsyncGenerator<Slice> {
-  for await (const cells of readDuePages(context, pass)) {
-    signal.throwIfAborted();
+async function* planSlicesOf(session: Session, pass: Pass, showProgress: () => void): AsyncGenerator<Slice> {
+  for await (const cells of readDuePages(session.context, pass)) {
+    session.signal.throwIfAborted();
     if (!session.isBegun) {
       await session.begin();
-      onProgress({ planned: Math.max(cellsDue, cells.length), done: 0 });
+      showProgress();
     }
-    for (const { orgId } of cells) tally.orgIds.add(orgId);
+    for (const { orgId } of cells) session.tally.orgIds.add(orgId);
     yield* planSlices(cells);
   }
 }
@@ -117,7 +108,7 @@ async function* planSlicesOf(
 /** Extracts a slice unless its scope was refused: such a stream is not asked for again in this run. */
 async function extractUnlessRefused(
   slice: Slice,
-  { context, tally }: ExportWork,
+  { context, tally }: Session,
   { refusals, signal }: Watched,
 ): Promise<SliceResult[]> {
   signal.throwIfAborted();
@@ -134,7 +125,7 @@ async function extractUnlessRefused(
  */
 async function loadResults(
   results: readonly SliceResult[],
-  { context, session, tally }: ExportWork,
+  { context, tally, write }: Session,
   { refusals, signal }: Watched,
 ): Promise<void> {
   const { db, instanceId, policy } = context;
@@ -147,7 +138,7 @@ async function loadResults(
     else loadable.push(result);
   }
   if (loadable.length === 0) return;
-  const options = { ...session.write, instanceId, policy, signal };
+  const options = { ...write, instanceId, policy, signal };
   for (const loaded of await loadSlices(db, loadable, options)) tally.addLoad(loaded);
 }
 

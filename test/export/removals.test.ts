@@ -57,7 +57,7 @@ async function discoverWith(stage: Stage, client = stage.context().client): Prom
   const context = { ...stage.context(), client };
   const write = { runId: randomUUID(), lease: null, now: context.now };
   const { signal } = new AbortController();
-  await discover({ ...context, write, signal }, { readsAnew: true });
+  await discover({ context, write, signal }, { readsAnew: true });
   return await removed(stage);
 }
 
