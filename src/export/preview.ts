@@ -65,7 +65,7 @@ async function isCollected({ db, instanceId }: InstanceContext): Promise<boolean
   }
 }
 
-/** Returns a query for the cells that a run would read: those due or set due by it, and those whose rows it would make. */
+/** Returns a query for the cells that a run would read: due, set due by it, or of rows that it would make. */
 function wantedCells(
   { instanceId, policy, now }: InstanceContext,
   { kind, range, orgIds, streams, force }: PreviewOptions,

@@ -167,10 +167,10 @@ export class Tally {
     return { runId, kind, status, from, to, orgs, cells, rows, requests, durationMs, failures };
   }
 
-  #addCell({ answer, result, problem, standing, isRestated, wasFinal }: LoadedCell): void {
+  #addCell({ answer, before, result, problem, standing, isRestated }: LoadedCell): void {
     this.#count(answer, result);
     if (isRestated) this.restated += 1;
-    if (isRestated && wasFinal) this.restatedFinal += 1;
+    if (isRestated && before.wasFinal) this.restatedFinal += 1;
     const isRead = result !== 'failed' && result !== 'quarantined';
     const isWell = standing === 'accepted' || (isRead && standing !== 'missing' && standing !== 'in_doubt');
     if (isWell) this.#ofCells.delete(cellId(answer));

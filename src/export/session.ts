@@ -23,7 +23,7 @@ export async function holdSession<T extends { readonly report: RunReport }>(
 ): Promise<T> {
   const { db, instanceId, logger } = context;
   const session = new Session(context, options, lease);
-  const renewals = setInterval(() => session.renew(), RENEW_MS);
+  const renewals = setInterval(() => void session.renew(), RENEW_MS);
   try {
     await interruptDeadRuns(db, instanceId);
     const outcome = await work(session);
