@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { requireSchema } from '../database/migrate.ts';
 import { HeldError, LosantError, SettingsError } from '../errors.ts';
-import { applyPolicy, countDue, type DueScope, retryFailed } from '../ledger/due.ts';
+import { applyPolicy, countDue, type DueScope, hasGaps, retryFailed } from '../ledger/due.ts';
 import { addDays, applyTracks, fillInstance, requireTracks } from '../ledger/fill.ts';
-import { hasGaps } from '../ledger/gaps.ts';
 import { requireOwnTables } from '../ledger/guard.ts';
 import { registerInstance, requireApiUrl } from '../ledger/instances.ts';
 import { type LeaseHold, takeLease } from '../ledger/lease.ts';

@@ -5,11 +5,11 @@ import {
   applyPolicy,
   countDue,
   type DueScope,
+  hasGaps,
   type PageOptions,
   readDuePage,
   retryFailed,
 } from '../../src/ledger/due.ts';
-import { hasGaps } from '../../src/ledger/gaps.ts';
 import { markRemoved } from '../../src/ledger/organizations.ts';
 import type { Verdict } from '../../src/usage/cell.ts';
 import type { Policy } from '../../src/usage/policy.ts';
@@ -148,12 +148,12 @@ describe('another policy sets the next reads inside the horizon anew', () => {
     [
       'a new checkpoint ahead is for final cells too',
       { readAtHours: [0, 120, 600] },
-      ['12-14T00:00', '11-26T00:00', '11-28T00:00', '11-24T00:00'],
+      ['12-14T00:00', '11-26T00:00', '11-26T00:00', '11-24T00:00'],
     ],
     [
-      'where none is ahead, final cells are closed and others due',
+      'where none is ahead, final cells keep theirs',
       { readAtHours: [0, 6, 40], finalAtHours: 40 },
-      ['closed', 'closed', '11-24T16:00', '11-24T00:00'],
+      ['12-19T00:00', '11-28T00:00', '11-24T16:00', '11-24T00:00'],
     ],
   ])('%s', async (_, changes, expected) => {
     await ledger.prepare();
@@ -183,7 +183,7 @@ describe('another policy sets the next reads inside the horizon anew', () => {
     ]);
     await apply({ ...POLICY, readAtHours: [0, 72, 720] });
     expect((await ledger.cells(orgId)).slice(1)).toEqual([
-      '11-19 notebook_minutes final  12-20T00:00',
+      '11-19 notebook_minutes final  11-27T00:00',
       '11-20 device_counts missing refused 11-24T02:15',
       '11-20 notebook_minutes stored  11-24T01:15',
     ]);
@@ -215,6 +215,7 @@ describe('another policy sets the next reads inside the horizon anew', () => {
     await ledger.newOrgs(205);
     await ledger.prepare({ streams: DEVICES });
     const gone = '000000000000000000000150';
+    await ledger.asProgram(sql`update losant_usage.coverage set next_read_at = '2026-11-25'`);
     await markRemoved(ledger.db, WRITE, { orgIds: [gone], today: '2026-11-24' });
     await ledger.prepare({ streams: DEVICES });
     await apply({ ...POLICY, readAtHours: [2, 100] });
