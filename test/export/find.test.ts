@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { readDuePages } from '../../src/export/find.ts';
+import { readDuePages } from '../../src/export/pipeline.ts';
 import { Refusals } from '../../src/export/refusals.ts';
 import { DAY_MS, dayAt } from '../../src/usage/day.ts';
 import { POLICY } from '../usage/cells.ts';
