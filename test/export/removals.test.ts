@@ -4,7 +4,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { discover } from '../../src/export/discover.ts';
 import { AttemptError } from '../../src/losant/attempt.ts';
 import { DAY_MS, HOUR_MS } from '../../src/usage/day.ts';
-import { ALL_FINAL, standingsOf } from '../e2e/played.ts';
+import { ALL_FINAL, standingsOf } from '../e2e/export.ts';
 import { readStored, readTruth } from '../e2e/usage.ts';
 import { NOW, startPlatform } from '../simulator/platform.ts';
 import { openStage, type Stage } from './stage.ts';

@@ -10,7 +10,6 @@ import {
   readDuePage,
   retryFailed,
 } from '../../src/ledger/due.ts';
-import { markRemoved } from '../../src/ledger/organizations.ts';
 import type { Verdict } from '../../src/usage/cell.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import { devices, failed, minutes, named, POLICY, refused, silence } from '../usage/cells.ts';
@@ -104,16 +103,6 @@ describe('a page', () => {
     } while (pages.at(-1)?.length);
     expect(pages.map(({ length }) => length)).toEqual([0, 100, 100, 7, 0]);
     expect(pages.flat()).toEqual([...new Set(pages.flat())].toSorted());
-  });
-
-  test('is found through the index of what is due, organization by organization', async () => {
-    const query = sql`explain select from losant_usage.coverage c
-      where c.org_id = 'x' and c.next_read_at <= '2026-11-24T00:15:00Z'::timestamptz`;
-    await ledger.db.transaction().execute(async (trx) => {
-      await sql`set local enable_seqscan = off`.execute(trx);
-      const { rows } = await query.execute(trx);
-      expect(JSON.stringify(rows)).toContain('coverage_due');
-    });
   });
 });
 
@@ -209,26 +198,6 @@ describe('another policy sets the next reads inside the horizon anew', () => {
       '08-20 device_counts final  closed',
       '08-21 device_counts unavailable past_horizon closed',
     ]);
-  });
-
-  test('of many organizations, page by page, and of none that was deleted', async () => {
-    await ledger.newOrgs(205);
-    await ledger.prepare({ streams: DEVICES });
-    const gone = '000000000000000000000150';
-    await ledger.asProgram(sql`update losant_usage.coverage set next_read_at = '2026-11-25'`);
-    await markRemoved(ledger.db, WRITE, { orgIds: [gone], today: '2026-11-24' });
-    await ledger.prepare({ streams: DEVICES });
-    await apply({ ...POLICY, readAtHours: [2, 100] });
-    const next = sql`select next_read_at, count(*) as cells from losant_usage.coverage group by 1
-      order by 1 nulls last`;
-    expect(await ledger.ask(next)).toEqual([
-      { next_read_at: '2026-11-24T02:00:00.000Z', cells: 204 },
-      { next_read_at: null, cells: 1 },
-    ]);
-    const versions = sql`select xmin from losant_usage.coverage order by org_id`;
-    const before = await ledger.list(versions);
-    await apply({ ...POLICY, readAtHours: [2, 100] });
-    expect(await ledger.list(versions)).toEqual(before);
   });
 });
 
