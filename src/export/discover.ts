@@ -21,12 +21,7 @@ type Discovering = InstanceContext & Pick<Session, 'signal' | 'write'>;
 /** An organization that could not be discovered; null: any number of them. */
 export interface DiscoveryFailure {
   readonly orgId: string | null;
-  readonly code:
-    | 'org_unknown'
-    | 'org_unreadable'
-    | 'org_of_other_instance'
-    | 'removals_refused'
-    | 'list_incomplete';
+  readonly code: string;
   readonly message: string;
 }
 

@@ -58,57 +58,33 @@ export async function lockCells(
   const keys = [...new Map(days.map((each) => [dayId(each), each])).entries()]
     .sort(([a], [b]) => compareText(a, b))
     .map(([, { day, orgId }]) => ({ usage_date: day, org_id: orgId }));
+  const wanted = unnested('k', keys, DAY_TYPES);
   // Rows are looked up one by one through the index: a join would be planned by statistics, which a table just filled
   // does not have.
-  const cells = await trx
-    .selectFrom(unnested('k', keys, DAY_TYPES))
-    .innerJoinLateral(
-      (eb) =>
-        eb
-          .selectFrom('coverage as row')
-          .selectAll()
-          .whereRef('row.usage_date', '=', 'k.usage_date')
-          .whereRef('row.org_id', '=', 'k.org_id')
-          .where(sql<boolean>`row.stream = any (${streams}::text[])`)
-          .orderBy('row.stream')
-          .forUpdate()
-          .as('c'),
-      (join) => join.onTrue(),
-    )
-    .selectAll('c')
-    .execute();
-  const columns = streams.flatMap((stream) => streamNamed(stream).columns) as (keyof UsageDays)[];
-  const numbers = await trx
-    .selectFrom(unnested('k', keys, DAY_TYPES))
-    .innerJoinLateral(
-      (eb) =>
-        eb
-          .selectFrom('usage_days as row')
-          .select(['row.usage_date', 'row.org_id', ...columns.map((column) => `row.${column}` as const)])
-          .whereRef('row.usage_date', '=', 'k.usage_date')
-          .whereRef('row.org_id', '=', 'k.org_id')
-          .forUpdate()
-          .as('d'),
-      (join) => join.onTrue(),
-    )
-    .selectAll('d')
-    .execute();
-  const rows = new Map(cells.map((row) => [cellId(toKey(row)), toCell(row)]));
-  const byDay = new Map(
-    numbers.map((row) => [
-      dayId({ day: row.usage_date, orgId: row.org_id }),
-      row as Readonly<Record<string, unknown>>,
-    ]),
+  const { rows: cells } = await sql<Selectable<Coverage>>`
+    select c.* from ${wanted} cross join lateral (
+      select * from losant_usage.coverage c
+      where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = any (${streams}::text[])
+      order by c.stream for update
+    ) as c`.execute(trx);
+  const { rows: numbers } = await sql<Selectable<UsageDays>>`
+    select d.* from ${wanted} cross join lateral (
+      select * from losant_usage.usage_days d
+      where d.usage_date = k.usage_date and d.org_id = k.org_id for update
+    ) as d`.execute(trx);
+  const dayOf = (row: { usage_date: UsageDay; org_id: string }) => ({
+    day: row.usage_date,
+    orgId: row.org_id,
+  });
+  const rows = new Map(cells.map((row) => [cellId({ ...dayOf(row), stream: row.stream }), toCell(row)]));
+  const byDay = new Map<string, Readonly<Record<string, unknown>>>(
+    numbers.map((row) => [dayId(dayOf(row)), row]),
   );
   return { rows, numbersOf: (key) => toNumbers(byDay.get(dayId(key)), streamNamed(key.stream).columns) };
 }
 
 function dayId({ day, orgId }: OrgDay): string {
   return `${day} ${orgId}`;
-}
-
-function toKey(row: Pick<Selectable<Coverage>, 'usage_date' | 'org_id' | 'stream'>): CellKey {
-  return { day: row.usage_date, orgId: row.org_id, stream: row.stream };
 }
 
 function toNumbers(

@@ -188,15 +188,13 @@ async function closeCells(
       where: sql`${isOurs} and c.usage_date < o.created_on and not c.is_stored
         and c.standing in ('waiting', 'missing', 'unavailable')`,
     });
-    const wasCreated = sql`${isOurs} and ${isBeforeCreation} and c.usage_date >= o.created_on and o.removed_on is null`;
+    const isKept = sql`c.usage_date >= ${horizon}::date`;
     await setCells(trx, {
-      set: sql`next_read_at = ${new Date(nowMs).toISOString()}::timestamptz, standing = 'waiting',
-        reason = 'never_read', message = null`,
-      where: sql`${wasCreated} and c.usage_date >= ${horizon}::date`,
-    });
-    await setCells(trx, {
-      set: sql`standing = 'unavailable', reason = ${notKept.reason}, message = ${notKept.message}`,
-      where: wasCreated,
+      set: sql`next_read_at = case when ${isKept} then ${new Date(nowMs).toISOString()}::timestamptz end,
+        standing = (case when ${isKept} then 'waiting' else 'unavailable' end)::losant_usage.standing,
+        reason = case when ${isKept} then 'never_read' else ${notKept.reason} end,
+        message = case when not ${isKept} then ${notKept.message} end`,
+      where: sql`${isOurs} and ${isBeforeCreation} and c.usage_date >= o.created_on and o.removed_on is null`,
     });
   });
 }
