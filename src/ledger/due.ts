@@ -118,8 +118,8 @@ export async function reopenCells(
 }
 
 /**
- * Sets the next reads of all cells inside the horizon anew if the policy is another one than the last: no later than the
- * next checkpoint, and now where a cell that is not settled had none.
+ * Sets the next reads of all cells inside the horizon anew if the policy is another one than the last: no later than
+ * the next checkpoint, and now where a cell that is not settled had none.
  */
 export async function applyPolicy(
   db: Kysely<Schema>,
