@@ -1,15 +1,8 @@
 import type { LoadedCell, LoadResult } from '../ledger/load.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
-import {
-  type CellAnswer,
-  type CellKey,
-  type CellResult,
-  cellId,
-  compareText,
-  type Reason,
-} from '../usage/cell.ts';
-import { addDays, type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
+import { type CellAnswer, type CellKey, type CellResult, cellId, type Reason } from '../usage/cell.ts';
+import { type DayRange, earliestDay, latestDay, mergeDays, type UsageDay } from '../usage/day.ts';
 
 /** The most failures kept for the report, so that memory stays flat; the counts beside them always cover all. */
 const FAILURES_MAX = 10_000;
@@ -43,6 +36,10 @@ export interface RunReport {
 
 const NOT_FOUND = 'not_found';
 
+interface CellFailure extends CellKey, Reason {
+  readonly result: CellResult;
+}
+
 /** Adds up what becomes of a run's cells. */
 export class Tally {
   readonly cells = { loaded: 0, unchanged: 0, left_out: 0, failed: 0, quarantined: 0, unavailable: 0 };
@@ -58,7 +55,7 @@ export class Tally {
   /** Failures of organizations and of the list. */
   readonly #general: Failure[] = [];
   /** Failures by cell; a cell that a later pass read well has none. */
-  readonly #ofCells = new Map<string, Failure & { readonly result: CellResult }>();
+  readonly #ofCells = new Map<string, CellFailure>();
   /** The number of failed cells beyond those kept. */
   #unkept = 0;
 
@@ -102,13 +99,13 @@ export class Tally {
   /** The organizations that Losant did not know when their usage was asked for. */
   get notFoundOrgs(): string[] {
     const failures = [...this.#ofCells.values()].filter(({ code }) => code === NOT_FOUND);
-    return [...new Set(failures.flatMap(({ orgId }) => orgId ?? []))];
+    return [...new Set(failures.map(({ orgId }) => orgId))];
   }
 
   /** Counts the cells of organizations that proved to be removed as unavailable. */
   forgetNotFound(orgIds: readonly string[]): void {
     for (const [id, { orgId, code, result }] of this.#ofCells) {
-      if (code !== NOT_FOUND || orgId === null || !orgIds.includes(orgId)) continue;
+      if (code !== NOT_FOUND || !orgIds.includes(orgId)) continue;
       this.#ofCells.delete(id);
       this.cells[result] -= 1;
       this.cells.unavailable += 1;
@@ -123,7 +120,7 @@ export class Tally {
 
   /** Returns the failures by cause, the most frequent first. */
   groupFailures(): FailureGroup[] {
-    const groups = Map.groupBy(this.#failures, ({ code, stream, message }) => {
+    const groups = Map.groupBy([...this.#general, ...this.#failuresOfCells], ({ code, stream, message }) => {
       return `${code} ${stream} ${withoutPlaces(message)}`;
     });
     return [...groups.values()]
@@ -146,23 +143,14 @@ export class Tally {
     const { orgs, cells, rows, requests } = this.toCounts();
     const { from, to } = this.range ?? { from: null, to: null };
     const { durationMs, ...head } = end;
-    return {
-      ...head,
-      from,
-      to,
-      orgs,
-      cells,
-      rows,
-      requests,
-      durationMs,
-      failures: mergeDays(this.#failures),
-    };
+    const failures = [...this.#general, ...joinDays(this.#failuresOfCells)];
+    return { ...head, from, to, orgs, cells, rows, requests, durationMs, failures };
   }
 
-  /** The failures that are known, those of the list and of organizations first. */
-  get #failures(): readonly Failure[] {
-    const ofCells = [...this.#ofCells.values()].map(({ result: _, ...failure }) => failure);
-    return [...this.#general, ...ofCells];
+  get #failuresOfCells() {
+    return [...this.#ofCells.values()].map(({ orgId, stream, day, code, message }) => {
+      return { instanceId: this.#instanceId, orgId, stream, from: day, to: day, code, message };
+    });
   }
 
   #addCell(cell: LoadedCell): void {
@@ -181,15 +169,13 @@ export class Tally {
     this.range = { from: earliestDay(this.range?.from, day), to: latestDay(this.range?.to, day) };
   }
 
-  #fail(key: CellKey, result: CellResult, { code, message }: Reason): void {
-    const { orgId, stream, day } = key;
-    const id = cellId(key);
+  #fail({ orgId, stream, day }: CellKey, result: CellResult, { code, message }: Reason): void {
+    const id = cellId({ orgId, stream, day });
     if (this.#ofCells.size >= FAILURES_MAX && !this.#ofCells.has(id)) {
       this.#unkept += 1;
       return;
     }
-    const instanceId = this.#instanceId;
-    this.#ofCells.set(id, { instanceId, orgId, stream, from: day, to: day, code, message, result });
+    this.#ofCells.set(id, { orgId, stream, day, code, message, result });
   }
 }
 
@@ -204,19 +190,13 @@ export function withoutPlaces(message: string): string {
 }
 
 /** Joins like failures of neighbouring days into one with a range; newest first. */
-function mergeDays(failures: readonly Failure[]): Failure[] {
+function joinDays(failures: readonly (Failure & { readonly from: UsageDay })[]): Failure[] {
   const groups = Map.groupBy(failures, ({ orgId, stream, code, message }) =>
     JSON.stringify([orgId, stream, code, message]),
   );
   return [...groups.values()].flatMap((group) => {
-    const merged: Failure[] = [];
-    for (const failure of group.toSorted((a, b) => compareText(b.from ?? '', a.from ?? ''))) {
-      const last = merged.at(-1);
-      const isNext = last?.from != null && failure.to !== null && addDays(failure.to, 1) >= last.from;
-      if (last && isNext) merged[merged.length - 1] = { ...last, from: failure.from };
-      else merged.push(failure);
-    }
-    return merged;
+    const ranges = mergeDays(group.map(({ from }) => from)).toReversed();
+    return ranges.map((range) => ({ ...(group[0] as Failure), ...range }));
   });
 }
 
