@@ -5,7 +5,7 @@ import type { Schema } from '../database/schema.ts';
 import { isConnectionLost, isRefusedForData, isRetryable } from '../database/sqlstate.ts';
 import type { LosantError } from '../errors.ts';
 import { type DueScope, readDuePage } from '../ledger/due.ts';
-import { type Batch, type LoadOptions, type LoadResult, loadBatch } from '../ledger/load.ts';
+import { type LoadOptions, type LoadResult, loadBatch } from '../ledger/load.ts';
 import type { CellKey } from '../usage/cell.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';
@@ -215,7 +215,7 @@ async function loadSlices(
   options: AbortableLoad,
 ): Promise<LoadResult[]> {
   try {
-    return [await loadWithRetries(db, joinSlices(slices), options)];
+    return [await loadWithRetries(db, slices, options)];
   } catch (error) {
     if (!isRefusedForData(error)) throw error;
     if (slices.length > 1) {
@@ -225,29 +225,22 @@ async function loadSlices(
     }
     const problem = error instanceof Error ? error.message : String(error);
     const refused = slices.map((slice) => quarantineSlice(slice, 'database_refused', problem));
-    return [await loadWithRetries(db, joinSlices(refused), options)];
+    return [await loadWithRetries(db, refused, options)];
   }
 }
 
 async function loadWithRetries(
   db: Kysely<Schema>,
-  batch: Batch,
+  slices: readonly SliceResult[],
   { signal, ...options }: AbortableLoad,
 ): Promise<LoadResult> {
   for (const waitMs of RETRY_AFTER_MS) {
     try {
-      return await loadBatch(db, batch, options);
+      return await loadBatch(db, slices, options);
     } catch (error) {
       if (!isRetryable(error) && !isConnectionLost(error)) throw error;
       await sleep(waitMs, undefined, { signal });
     }
   }
-  return await loadBatch(db, batch, options);
-}
-
-function joinSlices(slices: readonly SliceResult[]): Batch {
-  return {
-    answers: slices.flatMap(({ answers }) => answers),
-    quarantined: slices.flatMap(({ quarantined }) => quarantined),
-  };
+  return await loadBatch(db, slices, options);
 }

@@ -14,7 +14,8 @@ import { type BeginOptions, beginWriting, requireDatabaseClock } from './lease.t
 import { type QuarantinedBody, recordQuarantine } from './quarantine.ts';
 import type { RowCounts } from './runs.ts';
 
-export interface Batch {
+/** The answers to a slice, and those of its bodies that are set aside. */
+export interface Answered {
   readonly answers: readonly CellAnswer[];
   readonly quarantined: readonly QuarantinedBody[];
 }
@@ -46,21 +47,30 @@ export interface LoadResult {
  * first, in key order, and serve as locks. Throws HeldError `lease_lost` if another process has taken over, ClockError
  * if the clocks have moved apart, DatabaseError if a write was swallowed or changed.
  */
-export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadOptions): Promise<LoadResult> {
+export async function loadBatch(
+  db: Kysely<Schema>,
+  batch: readonly Answered[],
+  options: LoadOptions,
+): Promise<LoadResult> {
   const { runId, instanceId } = options;
+  const answers = batch.flatMap((slice) => slice.answers);
   return await db.transaction().execute(async (trx) => {
     const atMs = await beginWriting(trx, options);
-    for (const answer of batch.answers) if (options.now) requireSentInTime(answer, atMs);
-    const named = new Set(batch.answers.map(({ stream }) => stream));
+    for (const answer of answers) if (options.now) requireSentInTime(answer, atMs);
+    const named = new Set(answers.map(({ stream }) => stream));
     const streams = streamNames.filter(
       (name) => named.has(name) || streamNamed(name).counterparts.some((each) => named.has(each)),
     );
-    const locked = await lockCells(trx, batch.answers, streams);
-    const cells = applyAnswers(batch.answers, locked, { ...options, atMs });
+    const locked = await lockCells(trx, answers, streams);
+    const cells = applyAnswers(answers, locked, { ...options, atMs });
     await writeCells(trx, cells, runId);
     await recordRevisions(trx, cells, runId);
     await unsetSums(trx, instanceId, cells);
-    await recordQuarantine(trx, batch.quarantined, runId);
+    await recordQuarantine(
+      trx,
+      batch.flatMap(({ quarantined }) => quarantined),
+      runId,
+    );
     await liftWaivers(trx, cells.filter(isLifted), runId);
     return { cells, rows: countRows(cells) };
   });

@@ -314,11 +314,11 @@ describe('our sums of the day', () => {
 
 describe('answers that were set aside', () => {
   const keep = (...quarantined: readonly QuarantinedBody[]) =>
-    loadBatch(
-      given.ledger.db,
-      { answers: [], quarantined },
-      { ...WRITE, instanceId: INSTANCE, policy: POLICY },
-    );
+    loadBatch(given.ledger.db, [{ answers: [], quarantined }], {
+      ...WRITE,
+      instanceId: INSTANCE,
+      policy: POLICY,
+    });
   const bodyOf = (orgId: string, changes: Partial<QuarantinedBody> = {}): QuarantinedBody => ({
     orgId,
     stream: 'device_counts',
