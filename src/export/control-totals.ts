@@ -52,10 +52,17 @@ async function askTotals(session: Session): Promise<void> {
   const signal = AbortSignal.any([session.signal, AbortSignal.timeout(LONGEST_MS)]);
   const extract = (slice: Slice) => extractSlice(slice, context, signal);
   let problem: string | null = null;
-  for await (const results of transform(concurrency, extract, planSlices(await readDaysDue(context)))) {
-    const answers = results.flatMap((result) => result.answers);
-    await storeTotals(session, answers);
-    problem ??= problemOf(answers);
+  const slices = planSlices(await readDaysDue(context));
+  try {
+    for await (const results of transform(concurrency, extract, slices)) {
+      const answers = results.flatMap((result) => result.answers);
+      await storeTotals(session, answers);
+      problem ??= problemOf(answers);
+    }
+  } catch (error) {
+    session.signal.throwIfAborted();
+    if (!signal.aborted) throw error;
+    problem ??= `no answer within ${LONGEST_MS / 1_000} s`;
   }
   if ((await readInstance(db, instanceId))?.totalsProblem === problem) return;
   await updateInstance(db, session.write, { instanceId, changes: { totals_problem: problem } });

@@ -138,6 +138,7 @@ it('a configured organization that the instance does not know fails the run, eve
     const failures = [{ orgId: unknown, stream: null, code: 'org_unknown' }];
     expect(report).toMatchObject({ status: 'partial', cells: { loaded, failed: 0 }, failures });
   }
+  expect(await stage.query('select org_id from losant_usage.organizations')).toEqual([{ org_id: known }]);
 });
 
 it('a backfill adds days that later runs go on with, and force reads what is stored again', async () => {

@@ -133,16 +133,16 @@ describe('another policy sets the next reads inside the horizon anew', () => {
   const nextOf = async (orgId: string) => (await ledger.cells(orgId)).map((cell) => cell.split(' ').at(-1));
 
   test.each<[string, Partial<Policy>, string[]]>([
-    ['the same one changes nothing', {}, ['12-19T00:00', '11-28T00:00', '11-26T00:00', '11-24T00:00']],
+    ['the same one changes nothing', {}, ['closed', '11-28T00:00', '11-26T00:00', '11-24T00:00']],
     [
       'a new checkpoint ahead is for final cells too',
       { readAtHours: [0, 120, 600] },
       ['12-14T00:00', '11-26T00:00', '11-26T00:00', '11-24T00:00'],
     ],
     [
-      'where none is ahead, final cells keep theirs',
+      'where none is ahead, final cells stay as they are',
       { readAtHours: [0, 6, 40], finalAtHours: 40 },
-      ['12-19T00:00', '11-28T00:00', '11-24T16:00', '11-24T00:00'],
+      ['closed', '11-28T00:00', '11-24T16:00', '11-24T00:00'],
     ],
   ])('%s', async (_, changes, expected) => {
     await ledger.prepare();
@@ -156,6 +156,7 @@ describe('another policy sets the next reads inside the horizon anew', () => {
       read('2026-11-20', '2026-11-24T00:15:00.000Z'),
       read('2026-11-22', '2026-11-23T06:15:00.000Z'),
     ]);
+    await setNext(orgId, '2026-11-18', null);
     await setNext(orgId, '2026-11-22', '2026-11-26T00:00:00Z');
     await apply({ ...POLICY, ...changes });
     const next = await nextOf(orgId);
