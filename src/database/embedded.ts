@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, type StatsFs, statfsSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, type StatsFs, statfsSync } from 'node:fs';
 import { readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -17,11 +17,6 @@ export async function openEmbedded(
   folder: string,
   { ifMissing }: { readonly ifMissing: IfMissing },
 ): Promise<DatabaseHandle> {
-  if (statSync(folder, { throwIfNoEntry: false })?.isFile()) {
-    throw refused(`${folder} is a file, not the folder of an embedded database`, {
-      hint: 'give DATABASE_URL=embedded:DIR a folder; `losant-usage run` begins a new database there',
-    });
-  }
   // PGlite creates its cluster only in an empty folder, so the lock file cannot be in it.
   const dataDir = join(folder, 'pgdata');
   if (ifMissing !== 'create' && !existsSync(dataDir)) {
