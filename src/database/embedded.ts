@@ -13,10 +13,7 @@ import type { Schema } from './schema.ts';
  * Opens PGlite in `folder` for this process alone: PGlite itself has no lock, and two processes on one folder lose
  * committed rows. It has one connection, so a query on `db` inside a transaction of `db` would wait for itself.
  */
-export async function openEmbedded(
-  folder: string,
-  { ifMissing }: { readonly ifMissing: IfMissing },
-): Promise<DatabaseHandle> {
+export async function openEmbedded(folder: string, ifMissing: IfMissing): Promise<DatabaseHandle> {
   // PGlite creates its cluster only in an empty folder, so the lock file cannot be in it.
   const dataDir = join(folder, 'pgdata');
   if (ifMissing !== 'create' && !existsSync(dataDir)) {

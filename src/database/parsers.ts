@@ -19,18 +19,15 @@ function parseDate(text: string): string {
   return text;
 }
 
-const TIMESTAMPTZ =
-  /^(\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?([+-])(\d\d)(?::(\d\d))?(?::(\d\d))?$/;
-
-/** Returns `YYYY-MM-DDTHH:MM:SS.mmmZ`. Microseconds are cut off: compare in SQL. */
+/** Returns `YYYY-MM-DDTHH:MM:SS.mmmZ`; sessions are in UTC. Microseconds are cut off: compare in SQL. */
 function parseTimestamptz(text: string): string {
-  const match = TIMESTAMPTZ.exec(text);
-  if (match === null) throw new RangeError(`timestamptz ${text} from the database is not an instant`);
-  const [, year, month, day, hour, minute, second, fraction = '', sign, ...offset] = match;
-  const local = `${year}-${month}-${day}T${hour}:${minute}:${second}.${fraction.padEnd(3, '0').slice(0, 3)}Z`;
-  const [hours = 0, minutes = 0, seconds = 0] = offset.map((part) => Number(part ?? 0));
-  const offsetMs = (hours * 3600 + minutes * 60 + seconds) * 1000;
-  return new Date(Date.parse(local) - (sign === '-' ? -offsetMs : offsetMs)).toISOString();
+  const iso = text
+    .replace(' ', 'T')
+    .replace(/(\.\d{3})\d*/, '$1')
+    .replace(/\+00$/, 'Z');
+  if (!/^\d{4}-.*Z$/.test(iso))
+    throw new RangeError(`timestamptz ${text} from the database is not an instant`);
+  return new Date(iso).toISOString();
 }
 
 function parseBytea(text: string): Buffer {

@@ -143,15 +143,7 @@ describe('a database that cannot be opened', () => {
   });
 
   test.each([
-    ['mysql://user:canary-9f2c@host/name'],
-    ['canary-9f2c'],
-    [''],
     ['postgres://user:canary-9f2c@host:99999/name'],
-    ['postgres://user:1#canary-9f2c@host/name'],
-    ['postgres://user:1/canary-9f2c@host/name'],
-    ['postgres://user:1?canary-9f2c@host/name'],
-    ['postgres://user:%zzcanary-9f2c@ho st/name'],
-    ['embedded:'],
     ['postgres://host/name?sslmode=verify-full&sslrootcert=/nowhere/ca.pem'],
   ])('is a wrong setting as %j', async (url) => {
     const error = await failure(open(url));
