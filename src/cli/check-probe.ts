@@ -19,12 +19,9 @@ export interface OrgTarget {
 type Target = Omit<OrgTarget, 'orgId'> & { readonly orgId: string | null };
 
 /** Something is wrong although no call failed. */
-export class CheckError extends ExportError {
-  override readonly name = 'CheckError';
-  readonly kind = 'invalid';
-
+export class CheckError extends ExportError<'invalid'> {
   constructor(message: string, hint: string) {
-    super(message, { hint });
+    super('invalid', message, { hint });
   }
 }
 

