@@ -9,12 +9,12 @@ export interface ErrorDetails {
   readonly cause?: unknown;
 }
 
-export class ExportError<Kind extends string = string> extends Error {
-  readonly kind: Kind;
+export class ExportError extends Error {
+  readonly kind: string;
   /** The operator's next step. */
   readonly hint: string;
 
-  constructor(kind: Kind, message: string, { hint, cause }: ErrorDetails) {
+  constructor(kind: string, message: string, { hint, cause }: ErrorDetails) {
     super(message, cause === undefined ? undefined : { cause });
     this.name = new.target.name;
     this.kind = kind;
@@ -22,8 +22,17 @@ export class ExportError<Kind extends string = string> extends Error {
   }
 }
 
+/** An error of one of a few kinds. */
+abstract class KindError<Kind extends string> extends ExportError {
+  declare readonly kind: Kind;
+
+  constructor(kind: Kind, message: string, details: ErrorDetails) {
+    super(kind, message, details);
+  }
+}
+
 /** Wrong settings or a wrong command line; nothing was started. */
-export class SettingsError extends ExportError<'settings'> {
+export class SettingsError extends ExportError {
   constructor(message: string, details: ErrorDetails) {
     super('settings', message, details);
   }
@@ -43,10 +52,10 @@ export type DatabaseErrorKind =
   /** The database already belongs to something else, e.g. another API URL. */
   | 'database_mismatch';
 
-export class DatabaseError extends ExportError<DatabaseErrorKind> {}
+export class DatabaseError extends KindError<DatabaseErrorKind> {}
 
 /** Another process holds the instance's lease or the embedded folder, which only one may have. */
-export class HeldError extends ExportError<'lease_held' | 'lease_lost' | 'folder_locked'> {}
+export class HeldError extends KindError<'lease_held' | 'lease_lost' | 'folder_locked'> {}
 
 /** What follows from a request to Losant that failed. */
 interface FailureRule {
@@ -104,7 +113,7 @@ interface LosantErrorDetails extends ErrorDetails {
 }
 
 /** A request to Losant that did not end in a JSON body. */
-export class LosantError extends ExportError<LosantErrorKind> {
+export class LosantError extends KindError<LosantErrorKind> {
   readonly action: LosantErrorDetails['action'];
   readonly status: LosantErrorDetails['status'];
   readonly body: LosantErrorDetails['body'];
@@ -118,7 +127,7 @@ export class LosantError extends ExportError<LosantErrorKind> {
 }
 
 /** The process was asked to end. Nothing is wrong; the next run goes on. */
-export class InterruptedError extends ExportError<'interrupted' | 'terminated'> {
+export class InterruptedError extends ExportError {
   constructor(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') {
     super(signal === 'SIGINT' ? 'interrupted' : 'terminated', `Interrupted by ${signal}`, {
       hint: 'nothing is half done: the next run goes on, or the same command',

@@ -19,7 +19,7 @@ export interface OrgTarget {
 type Target = Omit<OrgTarget, 'orgId'> & { readonly orgId: string | null };
 
 /** Something is wrong although no call failed. */
-export class CheckError extends ExportError<'invalid'> {
+export class CheckError extends ExportError {
   constructor(message: string, hint: string) {
     super('invalid', message, { hint });
   }

@@ -124,7 +124,7 @@ function refusal({ describe }: DatabaseHandle, { state, pending, unknown }: Sche
   if (state === 'other') {
     const message = `${at} was made by other migrations than this program has: ${unknown.join(', ')}`;
     return new DatabaseError('database_mismatch', message, {
-      hint: 'install the release that made it; or make a new database, and collect what Losant still has with `losant-usage backfill`',
+      hint: 'install the release that made it, or make a new database and collect what Losant still has with `backfill`',
     });
   }
   if (state === 'ahead') {
@@ -155,8 +155,8 @@ function fileOf(id: string): string {
 
 interface MigrationFile {
   /**
-   * The file's name without `.sql`, `NNNN_name`, and the checksum of the text with LF line ends, so that a checkout that
-   * converts them agrees.
+   * The file's name without `.sql`, `NNNN_name`, and the checksum of the text with LF line ends, so that a checkout
+   * that converts them agrees.
    */
   readonly id: string;
   readonly text: string;

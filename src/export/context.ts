@@ -139,7 +139,7 @@ export function openInstance(
   };
 }
 
-/** Throws ExportError if the API's clock, `aheadMs` ahead of this one, is too far off. Null means unknown and passes. */
+/** Throws ExportError if the API's clock, `aheadMs` ahead of this one, is too far off. Null is unknown and passes. */
 export function requireApiClock(aheadMs: number | null): void {
   if (aheadMs === null || Math.abs(aheadMs) <= ANSWER_SKEW_MAX_MS) return;
   throw new ExportError('clock_skew', `This host's clock is ${describeSkew(aheadMs)} the Losant API's`, {

@@ -127,7 +127,7 @@ export async function beginWriting(
   return atMs;
 }
 
-/** Throws ExportError if the clock of the run is more than 30 s off the database's; `aheadMs` is how far it is ahead. */
+/** Throws ExportError if the clock of the run is more than 30 s off the database's, `aheadMs` ahead of it. */
 export function requireDatabaseClock(aheadMs: number): void {
   if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;
   const seconds = Math.round(Math.abs(aheadMs) / 1_000);

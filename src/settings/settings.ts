@@ -161,7 +161,7 @@ export const settingNames = Object.keys(settings.shape) as readonly SettingName[
 /** Returns the default, as a variable would have it; null if there is none. */
 export function usualValue(name: SettingName): string | null {
   const schema = settings.shape[name];
-  return schema instanceof z.ZodPrefault ? (schema.def.defaultValue as string) : null;
+  return schema instanceof z.ZodPrefault ? schema.def.defaultValue : null;
 }
 
 export function aboutSetting(name: SettingName): About & { readonly remedy: string } {
