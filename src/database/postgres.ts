@@ -205,7 +205,7 @@ function locate(connectionString: string): string {
  * Returns the URL with `prefer`, `require` and `verify-ca` written as `verify-full`, which is how the driver treats
  * them, but with eight lines of warning for the other names. A URL that asks for libpq's weaker meaning keeps it.
  */
-export function spellSslMode(url: string): string {
+function spellSslMode(url: string): string {
   if (/[?&]uselibpqcompat=/.test(url)) return url;
   return url.replaceAll(/([?&]sslmode=)(prefer|require|verify-ca)(?=&|$)/g, '$1verify-full');
 }
