@@ -164,22 +164,6 @@ describe('a database that is not at head', () => {
     expect(await requireSchema(handle, { createIfEmpty: false, autoMigrate: false }, folder)).toEqual([]);
   });
 
-  test('is migrated when it is behind, if that is allowed, and keeps its data', async () => {
-    await migrateToHead(handle, folder);
-    await sql`insert into losant_usage.first values (1)`.execute(handle.db);
-    write('0002_second', SECOND);
-    const error = await failure(requireSchema(handle, { createIfEmpty: true, autoMigrate: false }, folder));
-    expect(error).toMatchObject({ kind: 'database_too_old', hint: 'run `losant-usage migrate`' });
-    expect(String(error)).toContain('it lacks 0002_second');
-    expect(await requireSchema(handle, { createIfEmpty: false, autoMigrate: true }, folder)).toEqual([
-      '0002_second',
-    ]);
-    expect((await sql`select value from losant_usage.first order by value`.execute(handle.db)).rows).toEqual([
-      { value: 1 },
-      { value: 42 },
-    ]);
-  });
-
   // Promise (Database): A database of another version or layout is left alone and refused.
   test.each([
     {

@@ -74,7 +74,8 @@ test('the new version does not start before it, and says what is pending', async
 test('up: every number stays, the column is filled, and the schema is whole', async () => {
   const before = await daily();
   expect(before).toHaveLength(2);
-  expect(await migrateToHead(handle, folder)).toEqual(['0099_cost_center']);
+  const options = { createIfEmpty: false, autoMigrate: true };
+  expect(await requireSchema(handle, options, folder)).toEqual(['0099_cost_center']);
   expect(await daily()).toEqual(before);
   expect(await ledger.ask(sql`select cost_center from losant_usage.organizations`)).toEqual([
     { cost_center: '4711' },
