@@ -38,14 +38,33 @@ const KEEP_ALIVE_DELAY_MS = 30_000;
 
 /** Throws SettingsError or DatabaseError, neither with the password. */
 export async function openPostgres(options: PostgresOptions): Promise<DatabaseHandle> {
-  const where = locate(spellSslMode(options.url));
+  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, statementTimeoutMs = STATEMENT_TIMEOUT_MS } = options;
+  const where = locate(options.url);
+  const types = new pg.TypeOverrides();
+  for (const [oid, parse] of Object.entries(PARSERS)) types.setTypeParser(Number(oid), parse);
   let readOnly: ReadOnly | null = null;
-  const pool = createPool(options, where, async (client) => {
-    readOnly = await prepareSession(client, options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS, where);
+  const pool = new pg.Pool({
+    application_name: options.applicationName,
+    max: options.poolSize,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
+    types,
+    Client: boundedClient({
+      connectTimeoutMs,
+      silenceMs: statementTimeoutMs + SILENCE_MARGIN_MS,
+      readUrl: () => readUrlAgain(options),
+    }),
+    // The pool waits for this, although its types do not say so.
+    onConnect: async (client) => {
+      readOnly = await prepareSession(client, statementTimeoutMs, where);
+    },
+  });
+  // Without a listener, an idle connection that is lost would end the process. The pool replaces it.
+  pool.on('error', (error) => {
+    options.logger?.info({ database: where, error: error.message }, 'idle database connection lost');
   });
   try {
-    const client = await pool.connect();
-    client.release();
+    (await pool.connect()).release();
   } catch (error) {
     await pool.end();
     throw describeDatabaseError(error, where) ?? error;
@@ -58,11 +77,7 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
     readOnly,
     runLong: async (work) => {
       const long = await openPostgres({ ...options, poolSize: 1, statementTimeoutMs: LONG_STATEMENT_MS });
-      try {
-        return await work(long.db);
-      } finally {
-        await long.close();
-      }
+      return await work(long.db).finally(() => long.close());
     },
     close: async () => {
       await root.destroy();
@@ -70,35 +85,6 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
       if (!pool.ended) await pool.end();
     },
   };
-}
-
-function createPool(
-  options: PostgresOptions,
-  where: string,
-  // The pool waits for this, although its types do not say so.
-  onConnect: (client: pg.ClientBase) => unknown,
-): pg.Pool {
-  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, statementTimeoutMs = STATEMENT_TIMEOUT_MS } = options;
-  const types = new pg.TypeOverrides();
-  for (const [oid, parse] of Object.entries(PARSERS)) types.setTypeParser(Number(oid), parse);
-  const pool = new pg.Pool({
-    application_name: options.applicationName,
-    max: options.poolSize,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
-    types,
-    Client: boundedClient({
-      connectTimeoutMs,
-      silenceMs: statementTimeoutMs + SILENCE_MARGIN_MS,
-      readUrl: () => spellSslMode(readUrlAgain(options)),
-    }),
-    onConnect,
-  });
-  // Without a listener, an idle connection that is lost would end the process. The pool replaces it.
-  pool.on('error', (error) => {
-    options.logger?.info({ database: where, error: error.message }, 'idle database connection lost');
-  });
-  return pool;
 }
 
 /** Returns the URL as it is now; as it was, if it cannot be read, because its file may be about to be replaced. */
@@ -202,28 +188,21 @@ function locate(connectionString: string): string {
 }
 
 /**
- * Returns the URL with `prefer`, `require` and `verify-ca` written as `verify-full`, which is how the driver treats
- * them, but with eight lines of warning for the other names. A URL that asks for libpq's weaker meaning keeps it.
- */
-function spellSslMode(url: string): string {
-  if (/[?&]uselibpqcompat=/.test(url)) return url;
-  return url.replaceAll(/([?&]sslmode=)(prefer|require|verify-ca)(?=&|$)/g, '$1verify-full');
-}
-
-interface ClientBounds {
-  readonly connectTimeoutMs: number;
-  /** The time that a query may stay unanswered, above the server's own statement timeout. */
-  readonly silenceMs: number;
-  readonly readUrl: () => string;
-}
-
-/**
  * Returns a pg client class whose every wait ends, even if the server or the network in between falls silent: a
  * connection that answers too late is destroyed, and its queries fail as lost. (pg's own `query_timeout` would return
  * the busy connection to the pool; the pool's `connectionTimeoutMillis` would also fail those who merely wait for a
  * free connection.) Supports queries by promise only.
  */
-export function boundedClient({ connectTimeoutMs, silenceMs, readUrl }: ClientBounds): typeof pg.Client {
+export function boundedClient({
+  connectTimeoutMs,
+  silenceMs,
+  readUrl,
+}: {
+  readonly connectTimeoutMs: number;
+  /** The time that a query may stay unanswered, above the server's own statement timeout. */
+  readonly silenceMs: number;
+  readonly readUrl: () => string;
+}): typeof pg.Client {
   return class BoundedClient extends pg.Client {
     constructor(config: pg.ClientConfig) {
       super({ ...config, connectionString: readUrl(), connectionTimeoutMillis: connectTimeoutMs });

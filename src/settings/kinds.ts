@@ -116,6 +116,13 @@ export const databaseUrl = line
   .refine(
     (url) => SSL_MODES.includes(partsOf(url).parameters.get('sslmode') ?? 'disable'),
     `has an sslmode that is not known, which would mean no encryption; use ${oneOf(SSL_MODES)}`,
+  )
+  // How the driver treats them, but with eight lines of warning for the other names. Who asks for libpq's weaker meaning
+  // keeps it.
+  .transform((url) =>
+    url.includes('uselibpqcompat=')
+      ? url
+      : url.replace(/(?<=sslmode=)(prefer|require|verify-ca)/, 'verify-full'),
   );
 
 function partsOf(url: string): { hosts: string; parameters: URLSearchParams } {
