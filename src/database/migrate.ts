@@ -124,7 +124,7 @@ function refusal({ describe }: DatabaseHandle, { state, pending, unknown }: Sche
   if (state === 'other') {
     const message = `${at} was made by other migrations than this program has: ${unknown.join(', ')}`;
     return new DatabaseError('database_mismatch', message, {
-      hint: 'install the release that made it, or make a new database and collect what Losant still has with `backfill`',
+      hint: 'install the release that made it, or make a new database and `backfill` what Losant still has',
     });
   }
   if (state === 'ahead') {

@@ -43,6 +43,10 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
   const types = new pg.TypeOverrides();
   for (const [oid, parse] of Object.entries(PARSERS)) types.setTypeParser(Number(oid), parse);
   let readOnly: ReadOnly | null = null;
+  // The pool waits for this, although its types do not say so.
+  const prepare: (client: pg.ClientBase) => unknown = async (client) => {
+    readOnly = await prepareSession(client, statementTimeoutMs, where);
+  };
   const pool = new pg.Pool({
     application_name: options.applicationName,
     max: options.poolSize,
@@ -54,10 +58,7 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
       silenceMs: statementTimeoutMs + SILENCE_MARGIN_MS,
       readUrl: () => readUrlAgain(options),
     }),
-    // The pool waits for this, although its types do not say so.
-    onConnect: async (client) => {
-      readOnly = await prepareSession(client, statementTimeoutMs, where);
-    },
+    onConnect: prepare,
   });
   // Without a listener, an idle connection that is lost would end the process. The pool replaces it.
   pool.on('error', (error) => {
@@ -77,7 +78,11 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
     readOnly,
     runLong: async (work) => {
       const long = await openPostgres({ ...options, poolSize: 1, statementTimeoutMs: LONG_STATEMENT_MS });
-      return await work(long.db).finally(() => long.close());
+      try {
+        return await work(long.db);
+      } finally {
+        await long.close();
+      }
     },
     close: async () => {
       await root.destroy();

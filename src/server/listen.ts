@@ -56,7 +56,8 @@ const HEADERS: Readonly<Record<string, string>> = {
 
 /**
  * Serves the app behind the guard. Throws ExportError `port_in_use` if the port is taken or the address is not up, and
- * `settings` if it cannot be used. Slow, oversized and malformed requests end in an error answer or a closed connection.
+ * `settings` if it cannot be used. Slow, oversized and malformed requests end in an error answer or a closed
+ * connection.
  */
 export async function listen(app: Hono, options: ListenOptions): Promise<Listening> {
   const { logger } = options;

@@ -117,8 +117,8 @@ export const databaseUrl = line
     (url) => SSL_MODES.includes(partsOf(url).parameters.get('sslmode') ?? 'disable'),
     `has an sslmode that is not known, which would mean no encryption; use ${oneOf(SSL_MODES)}`,
   )
-  // How the driver treats them, but with eight lines of warning for the other names. Who asks for libpq's weaker meaning
-  // keeps it.
+  // How the driver treats them, but with eight lines of warning for the other names. Who asks for libpq's weaker
+  // meaning keeps it.
   .transform((url) =>
     url.includes('uselibpqcompat=')
       ? url

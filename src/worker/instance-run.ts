@@ -50,8 +50,12 @@ export async function exportInstance(
     const startedAt = new Date(startedAtMs).toISOString();
     const log = logProgress(tools, fields);
     // The token is read here, so that a replaced one is used without a restart.
-    const onAttempt = metrics.countRequest;
-    const opened = openInstance(tools, instance, { handle, now, gates, onAttempt });
+    const opened = openInstance(tools, instance, {
+      handle,
+      now,
+      gates,
+      onAttempt: (request) => metrics.countRequest(request),
+    });
     logger.debug(fields, 'run begins');
     const outcome = await runInstance(opened, {
       kind: 'scheduled',
