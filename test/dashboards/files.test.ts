@@ -5,6 +5,7 @@ import { parse } from 'yaml';
 import { quality } from '../../deploy/grafana/quality.ts';
 import { usage } from '../../deploy/grafana/usage.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
+import { HEALTH, viewOf } from '../server/pages.ts';
 import { dashboards, expressions, metricsIn } from './dashboards.ts';
 
 const PROVISIONING = 'deploy/grafana/provisioning';
@@ -44,7 +45,7 @@ describe.each(dashboards)('$title', ({ panels, templating, text }) => {
 test('the worker has every metric that a dashboard or an alert reads', async () => {
   const instanceIds = ['5c0000000000000000000001'];
   const metrics = createMetrics({ version: '1.2.3', instanceIds, startedAtMs: 0 });
-  const text = await metrics.render({ isUp: true, reading: null }, 0);
+  const text = await metrics.render(viewOf(HEALTH), 0);
   const alerts = readFileSync('deploy/monitoring/alerts.yml', 'utf8');
   const read = new Set(
     [...dashboards.flatMap(expressions).map(({ expr }) => expr), alerts].flatMap(metricsIn),
