@@ -71,7 +71,7 @@ create table losant_usage.statement_blockers (
 -- The names are those that a pack has, and no other: they become names of files on somebody's disk.
 create table losant_usage.statement_files (
   statement_id uuid not null references losant_usage.statements deferrable initially deferred,
-  name text not null check (name in ('statement.csv', 'totals.csv', 'lines.csv', 'sources.csv', 'days.csv', 'cells.csv',
+  name text not null check (name in ('totals.csv', 'lines.csv', 'sources.csv', 'days.csv', 'cells.csv',
     'revisions.csv', 'waivers.csv', 'blockers.csv', 'pack-checks.sql', 'manifest.json.sig')),
   part integer not null,
   content_gzip bytea not null,

@@ -17,7 +17,6 @@ export const CHECKS_NAME = 'pack-checks.sql';
 
 /** The files of rows that a pack has, in the order in which they are made. */
 export const CSV_NAMES = [
-  'statement.csv',
   'totals.csv',
   'lines.csv',
   'sources.csv',
@@ -31,9 +30,6 @@ export type CsvName = (typeof CSV_NAMES)[number];
 
 /** The number of files that a manifest names. */
 const FILES = CSV_NAMES.length + 1;
-
-/** The version of the checks that a pack made now is checked with. */
-export const CHECKS_VERSION = 1;
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const instanceId = z.string().regex(/^[0-9a-f]{24}$/);

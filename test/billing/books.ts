@@ -7,7 +7,7 @@ import { checkPacks } from '../../src/billing/check-pack.ts';
 import { type CloseOutcome, type CloseRequest, closeMonth } from '../../src/billing/close.ts';
 import { compareWithDatabase } from '../../src/billing/compare-database.ts';
 import { openPacks, type PackProblem } from '../../src/billing/open-packs.ts';
-import { writePacks } from '../../src/billing/pack-folder.ts';
+import { writePacks } from '../../src/billing/pack.ts';
 import { readBlockers, readStatements } from '../../src/billing/statements.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createDatabase } from '../../src/database/open.ts';

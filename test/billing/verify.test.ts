@@ -5,7 +5,7 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { writePacks } from '../../src/billing/pack-folder.ts';
+import { writePacks } from '../../src/billing/pack.ts';
 import { readStatements } from '../../src/billing/statements.ts';
 import { queryOnce } from '../support/databases.ts';
 import { type Ended, jsonOf, runProgram } from '../support/program.ts';
@@ -321,7 +321,7 @@ describe('against the database', () => {
     await expectProblem(
       await withDatabase(copy.out),
       'waivers.csv',
-      /^is not that of statement_files in the database$/,
+      /^is not the one that the database keeps$/,
     );
   });
 
@@ -329,7 +329,7 @@ describe('against the database', () => {
     const copy = await Copy.of(march);
     const id = '00000000-0000-4000-8000-000000000000';
     await editStatement((statement) => void (statement['id'] = id))(copy);
-    await copy.forgeRows('statement.csv', ([row]) => [{ ...row, statement_id: id }]);
+    await copy.chain();
     await expectProblem(
       await withDatabase(copy.out),
       'manifest.json',
@@ -369,7 +369,7 @@ describe('against the database', () => {
          update losant_usage.statement_files set content_gzip = '\\x${value}' where name = 'days.csv' and part = 0`,
       );
     await set(gzipSync('org_id\r\n').toString('hex'));
-    await expectProblem(await withDatabase(march), 'days.csv', /^is not that of statement_files/);
+    await expectProblem(await withDatabase(march), 'days.csv', /^is not the one that the database keeps/);
     await set(content.toString('hex'));
     expect((await withDatabase(march)).code).toBe(0);
   });
