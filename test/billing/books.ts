@@ -241,7 +241,7 @@ export async function openBooks() {
   const close = async (month: string, options: CloseOptions = {}): Promise<CloseOutcome> => {
     const { instanceId = INSTANCE, on = handle, ...own } = options;
     const nothing = { acceptance: null, isAdjustment: false, isDryRun: false, signingKey: null };
-    const request = { month, ...nothing, linesMax: 1_000, signal: SIGNAL, ...own };
+    const request = { month, ...nothing, signal: SIGNAL, ...own };
     await tick();
     const outcome = await closeMonth(on, { instanceId, name: null }, request);
     await tick();
