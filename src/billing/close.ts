@@ -104,9 +104,10 @@ export async function closeMonth(
   request: CloseRequest,
 ): Promise<CloseOutcome> {
   try {
-    return request.isDryRun
-      ? await draftStatement(db, instance, request)
-      : await closeAtOneMoment(db, instance, request);
+    if (!request.isDryRun) return await closeAtOneMoment(db, instance, request);
+    // Takes no lock, so a load under way may count in part.
+    const transaction = db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only');
+    return await transaction.execute(async (trx) => await readDraft(trx, instance, request));
   } catch (error) {
     const refusal = readClosingRefusal(error);
     if (refusal !== null) throw new SettingsError(refusal.message, { hint: refusal.hint, cause: error });
@@ -116,16 +117,6 @@ export async function closeMonth(
       { hint: 'start again to see what is left to do', cause: error },
     );
   }
-}
-
-/** Reads what a statement would say now. Takes no lock, so a load under way may count in part. */
-async function draftStatement(
-  db: Kysely<Schema>,
-  instance: BilledInstance,
-  request: CloseRequest,
-): Promise<CloseOutcome> {
-  const transaction = db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only');
-  return await transaction.execute(async (trx) => await readDraft(trx, instance, request));
 }
 
 /** Reads what would be billed, and what keeps it from being billed; nothing of it is stored. */
@@ -141,11 +132,15 @@ async function readDraft(
     ${acceptance?.blockersHash ?? null}, clock_timestamp())`;
   const { blockersHash } = await trx.selectNoFrom(hash.as('blockersHash')).executeTakeFirstOrThrow();
   const lines = sql`losant_usage.statement_draft(${instanceId}, ${first}, ${isAdjustment})`;
-  const shown = await readShown(trx, { month, instanceId, blockersHash, lines });
+  const shown = await readShown(trx, { month, instanceId }, { blockersHash, lines });
   const all = { ...shown, statement: null };
   if (blockersHash !== null && acceptance === null) return { kind: 'refused', ...all };
   if (shown.lineCount > 0) return { kind: 'closed', ...all };
-  if (isAdjustment) return { kind: await tellUnsettled(trx, instance, month), ...all };
+  if (isAdjustment) {
+    const differing = trx.selectFrom('adjustments').select('metric').where('instance_id', '=', instanceId);
+    const one = await differing.where('month', '=', `${month}-01`).limit(1).executeTakeFirst();
+    return { kind: one === undefined ? 'unchanged' : 'unsettled', ...all };
+  }
   throw new SettingsError(`${nameOf(instance, month)} has no day of any organization: nothing to close`, {
     hint: 'losant-usage status shows since when numbers are collected; losant-usage backfill collects earlier days',
   });
@@ -178,7 +173,7 @@ async function closeAtOneMoment(
     return {
       kind: 'closed',
       statement: made.find(({ statementId }) => statementId === opened.id) ?? null,
-      ...(await readShown(trx, { month, instanceId, blockersHash, lines })),
+      ...(await readShown(trx, { month, instanceId }, { blockersHash, lines })),
     };
   });
 }
@@ -200,17 +195,6 @@ async function takeMoment(trx: Kysely<Schema>): Promise<string> {
   return at;
 }
 
-/** Tells whether something differs although an adjustment has nothing to bill. */
-async function tellUnsettled(
-  trx: Kysely<Schema>,
-  { instanceId }: BilledInstance,
-  month: Month,
-): Promise<'unchanged' | 'unsettled'> {
-  const differing = trx.selectFrom('adjustments').select('metric').where('instance_id', '=', instanceId);
-  const one = await differing.where('month', '=', `${month}-01`).limit(1).executeTakeFirst();
-  return one === undefined ? 'unchanged' : 'unsettled';
-}
-
 function firstOf(month: Month): RawBuilder<string> {
   return sql<string>`${`${month}-01`}::date`;
 }
@@ -218,24 +202,13 @@ function firstOf(month: Month): RawBuilder<string> {
 /** The number of lines that are shown: those of some fifty organizations. */
 const LINES_MAX = 600;
 
-type Bill = Pick<CloseOutcome, 'totals' | 'lines' | 'lineCount' | 'controls'>;
-
 /** Reads what is shown of lines, given as a table of a query, and what speaks against the month. */
 async function readShown(
   trx: Kysely<Schema>,
-  {
-    month,
-    instanceId,
-    blockersHash,
-    lines,
-  }: {
-    readonly month: Month;
-    readonly instanceId: string;
-    readonly blockersHash: string | null;
-    readonly lines: RawBuilder<unknown>;
-  },
+  { month, instanceId }: { readonly month: Month; readonly instanceId: string },
+  { blockersHash, lines }: Pick<CloseOutcome, 'blockersHash'> & { readonly lines: RawBuilder<unknown> },
 ): Promise<Omit<CloseOutcome, 'kind' | 'statement'>> {
-  const { rows } = await sql<Bill>`
+  const { rows } = await sql<Pick<CloseOutcome, 'totals' | 'lines' | 'lineCount' | 'controls'>>`
     with all_lines as (
       select l.*, m.position from ${lines} as l join losant_usage.metrics m on m.metric = l.metric
     ),

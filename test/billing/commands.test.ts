@@ -47,15 +47,16 @@ const closeJson = async (...args: readonly string[]) => {
   return { code: ended.code, ...jsonOf<Closed>(ended).instances[0] };
 };
 
+const listMonths = async (): Promise<readonly object[]> =>
+  jsonOf<{ months: readonly object[] }>(await close('--json')).months;
+
 describe('a month end', () => {
   test('begins with the list of months', async () => {
-    const ended = await close('--json');
-    const { months } = jsonOf<{ months: { period: string; state: string; causes: unknown }[] }>(ended);
-    expect(months.map(({ period, state }) => `${period} ${state}`)).toEqual([
-      '2026-11 open',
-      '2026-10 open',
-      '2026-09 blocked',
-      '2026-08 open',
+    expect(await listMonths()).toMatchObject([
+      { period: '2026-11', state: 'open', isOver: false },
+      { period: '2026-10', state: 'open', isOver: true, orgsBlocked: 0 },
+      { period: '2026-09', state: 'blocked', causes: ['unavailable'], orgsBlocked: 1 },
+      { period: '2026-08', state: 'open', causes: null, orgsDifferent: null, linesDifferent: null },
     ]);
     expect((await close()).stdout).toMatch(
       /2026-09 +blocked +unavailable: 1 organization +losant-usage close --period 2026-09 --dry-run/,
@@ -123,7 +124,11 @@ describe('a month end', () => {
       /^Nothing has changed since the newest statement: 2026-08 of/,
     );
     await books.restate(acme, '2026-08-31', { old: { devices_total: 17 }, numbers: { devices_total: 15 } });
+    const different = { period: '2026-08', state: 'different', orgsDifferent: 1, linesDifferent: 1 };
+    expect((await listMonths()).at(-1)).toMatchObject(different);
     const adjusted = await close('--period', '2026-08', '--adjust');
+    const closed = { ...different, state: 'closed', orgsDifferent: 0, linesDifferent: 0 };
+    expect((await listMonths()).at(-1)).toMatchObject(closed);
     expect([adjusted.code, adjusted.stdout]).toEqual([
       0,
       expect.stringMatching(/devices_total +1 +-2 +devices/),

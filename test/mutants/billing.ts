@@ -10,8 +10,8 @@ export const billingMutants = [
         `c.is_stored and c.standing not in ('final', 'accepted', 'in_doubt') as is_held`,
       ],
       'An adjustment waits until every day of a metric is settled': [
-        'where (l.is_settled and l.quantity is not null) or',
-        'where l.quantity is not null or',
+        'where (l.is_settled and (l.line).quantity is not null) or',
+        'where (l.line).quantity is not null or',
       ],
       'A day that was not settled when it was billed shows once it is': [
         'where l.days_final + l.days_accepted < l.days_expected or l.days_stored < l.days_expected',
