@@ -307,11 +307,7 @@ export function useBooks(): Books {
   );
 }
 
-/** The lines of an outcome as text: metric and quantity. */
-export function quantitiesOf(
-  outcome: CloseOutcome,
-  orgId: string | null = null,
-): Record<string, string | null> {
-  const own = outcome.lines.filter((each) => orgId === null || each.orgId === orgId);
-  return Object.fromEntries(own.map(({ metric, quantity }) => [metric, quantity]));
+/** The quantities of an outcome of one organization, by metric. */
+export function quantitiesOf({ lines }: CloseOutcome): Record<string, string | null> {
+  return Object.fromEntries(lines.map(({ metric, quantity }) => [metric, quantity]));
 }
