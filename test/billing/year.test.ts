@@ -6,8 +6,7 @@
 import { type Kysely, sql } from 'kysely';
 import { expect, test } from 'vitest';
 import type { Schema } from '../../src/database/schema.ts';
-import { eachDay } from '../../src/usage/day.ts';
-import { daysOfMonth } from '../../src/usage/month.ts';
+import { daysOfMonth, eachDay } from '../../src/usage/day.ts';
 import { INSTANCE, OTHER_INSTANCE, useBooks } from './books.ts';
 import { byKey, METRICS, type ReckonedCell, Reckoning } from './reckoning.ts';
 
