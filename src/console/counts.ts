@@ -6,6 +6,7 @@ import type { ReadPage } from './sources.ts';
 
 export interface Counts {
   readonly organizations: readonly Activity[];
+  readonly sums: readonly MonthSum[];
   readonly gaps: readonly GapExamples[];
   readonly months: readonly MonthRow[];
 }
@@ -16,6 +17,7 @@ export async function readCounts(read: ReadPage, instanceIds: readonly string[])
     gaps: await read((db) => readGapExamples(db, instanceIds)),
     months: await read((db) => readMonths(db, instanceIds)),
     organizations: await read((db) => readActivity(db, instanceIds)),
+    sums: await read((db) => readMonthSums(db, instanceIds)),
   };
 }
 
@@ -25,9 +27,7 @@ export type Activity = {
   readonly org_name: string;
   readonly payload_billable_count: number | null;
   readonly days_missing: number | null;
-  /** The last 7 days, and what is usual by the 4 weeks before; the change is a share. */
-  readonly week_quantity: number | null;
-  readonly usual_quantity: number | null;
+  /** The last 7 days beside the 4 weeks before, as a share. */
   readonly change: number | null;
   readonly devices_total: number | null;
   readonly last_active_on: UsageDay | null;
@@ -46,10 +46,9 @@ async function readActivity(
   instanceIds: readonly string[],
 ): Promise<readonly Activity[]> {
   const { rows } = await sql<Activity>`
-    select a.org_id, o.name as org_name, a.payload_billable_count, a.days_missing,
-      a.week_quantity::float8, a.usual_quantity::float8, a.change::float8, a.devices_total, a.last_active_on,
-      a.is_new, a.is_left, a.is_silent, a.is_moved, l.limit_name,
-      l.share::float8 as limit_share, l.crosses_on
+    select a.org_id, o.name as org_name, a.payload_billable_count, a.days_missing, a.change::float8, a.devices_total,
+      a.last_active_on, a.is_new, a.is_left, a.is_silent, a.is_moved, l.limit_name, l.share::float8 as limit_share,
+      l.crosses_on
     from losant_usage.organization_activity a
     join losant_usage.organizations o on o.org_id = a.org_id
     left join (
@@ -59,6 +58,45 @@ async function readActivity(
     where a.instance_id = any (${instanceIds}::text[])
     order by a.usual_quantity desc nulls last, a.org_id`.execute(db);
   return rows;
+}
+
+/** A number of all organizations in the month of yesterday, beside the same weekdays before. */
+export interface MonthSum {
+  readonly metric: keyof typeof SUMMED;
+  readonly from: UsageDay;
+  readonly to: UsageDay;
+  /** The sum of what is stored, of a level that of the newest day; null if nothing is. */
+  readonly total: number | null;
+  /** Numbers that are not stored although the organization existed (count). */
+  readonly missing: number;
+  /** The change over the numbers that have a counterpart, as a share. */
+  readonly change: number | null;
+}
+
+export const SUMMED = {
+  payload_billable_count: 'Billable payloads',
+  notebook_minutes: 'Notebook minutes',
+  devices_total: 'Devices',
+} as const;
+
+async function readMonthSums(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<MonthSum[]> {
+  const sums = [];
+  for (const metric of Object.keys(SUMMED)) {
+    const { rows } = await sql<MonthSum>`
+      select ${metric} as metric, m.first_day as from, m.last_day as to, sum(u.quantity)::bigint as total,
+        count(*) filter (where u.org_id is not null and u.quantity is null) as missing,
+        (sum(u.quantity) filter (where u.before_quantity is not null)
+          / nullif(sum(u.before_quantity) filter (where u.quantity is not null), 0) - 1)::float8 as change
+      from (
+        select date_trunc('month', yesterday::timestamp)::date as first_day, yesterday as last_day
+        from (select (now() at time zone 'UTC')::date - 1 as yesterday) as y
+      ) as m
+      left join lateral losant_usage.usage_beside(${metric}, m.first_day, m.last_day, 'weekdays') as u
+        on u.instance_id = any (${instanceIds}::text[]) and (${metric} <> 'devices_total' or u.usage_date = m.last_day)
+      group by m.first_day, m.last_day`.execute(db);
+    sums.push(...rows);
+  }
+  return sums;
 }
 
 /** The organizations with the newest gaps, by standing. */

@@ -129,7 +129,7 @@ function renderCoverage(query: MapQuery, all: readonly MapDay[], lines: readonly
   return html`<h1>Coverage</h1>
 <p>${showNumber(gaps)} of ${showNumber(cells)} numbers of ${range.from} to ${range.to} are missing or in doubt. The
   map is shaded by their share of a day; the worst organizations come first.
-<a href="/gaps">All gaps</a></p>
+<a href="/gaps">All gaps</a> · <a href="/quarantine">Quarantine</a></p>
 <form method="get" action="${PATH}"><label class="wide">Name, referral id or id<input name="q" type="search"
   value="${search}"></label>
 ${renderSelect('stream', 'Stream', { '': 'all', ...optionsOf(streamNames) }, stream)}

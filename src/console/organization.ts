@@ -6,6 +6,7 @@ import { addDays, type DayRange, dayAt, daysFrom, eachDay, parseDay, type UsageD
 import { isLosantId } from '../usage/organization.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { type ChartDay, renderChart } from './chart.ts';
+import { readHours, renderHours } from './hours.ts';
 import { renderInvoiced } from './months.ts';
 import { renderBar } from './organizations.ts';
 import { type ConsolePage, type Html, type PageRequest, plain, renderFacts, showMonth } from './page.ts';
@@ -28,6 +29,7 @@ type ChartedMetric = keyof typeof CHARTED;
 /** What days can be compared with, by the words of the function `usage_beside`. */
 const COMPARISONS = {
   weekdays: 'the same weekdays before',
+  before: 'the days before',
   year: 'the same weekdays a year before',
 } as const;
 
@@ -36,6 +38,8 @@ interface OrganizationQuery {
   readonly metric: ChartedMetric;
   readonly range: DayRange;
   readonly comparison: keyof typeof COMPARISONS;
+  /** The time zone of the tab of hours. */
+  readonly zone: string;
 }
 
 export const organizationPage: ConsolePage = {
@@ -45,15 +49,19 @@ export const organizationPage: ConsolePage = {
     const query = readQuery(request);
     const { read, instanceIds } = request;
     if (!isLosantId(query.orgId)) return null;
-    const facts = await read((db) => readFacts(db, query, instanceIds));
-    if (facts === null) return null;
-    const { name, removedOn } = facts.organization;
+    const organization = await read((db) => readOrganization(db, query.orgId));
+    if (organization === undefined || !instanceIds.includes(organization.instanceId)) return null;
+    const { name, removedOn, hasHours } = organization;
+    const isHours = hasHours && request.query['tab'] === 'hours';
+    const content = isHours
+      ? renderHours(query, await read((db) => readHours(db, query)))
+      : renderDays(query, await read((db) => readFacts(db, query)));
     const deleted =
       removedOn === null ? '' : html` <span class="quiet">deleted, found on ${removedOn}</span>`;
     const body = html`<h1>${plain(name)}${deleted}</h1>
-${renderOrganization(facts.organization)}
-${renderForm(query)}
-${renderDays(query, facts)}`;
+${renderOrganization(organization)}
+${hasHours && renderTabs(query, isHours)}${isHours ? renderHoursForm(query) : renderForm(query)}
+${content}`;
     return { title: name, body };
   },
 };
@@ -68,11 +76,13 @@ function readQuery({ params, query, nowMs }: PageRequest): OrganizationQuery {
     orgId: params['id'] ?? '',
     metric: metricNames.find((name) => name === query['metric']) ?? 'payload_billable_count',
     range: { from: isRange ? from : `${last.slice(0, 7)}-01`, to: last },
-    comparison: query['vs'] === 'year' ? 'year' : 'weekdays',
+    comparison: comparisonNames.find((name) => name === query['vs']) ?? 'weekdays',
+    zone: query['zone'] ?? 'UTC',
   };
 }
 
 const metricNames = Object.keys(CHARTED) as readonly ChartedMetric[];
+const comparisonNames = Object.keys(COMPARISONS) as readonly (keyof typeof COMPARISONS)[];
 
 function addressOfQuery(
   { orgId, metric, range, comparison }: OrganizationQuery,
@@ -81,7 +91,7 @@ function addressOfQuery(
   return addressOf(`${PLACE}/${orgId}`, { metric, vs: comparison, ...range, ...change });
 }
 
-function renderOrganization(organization: Facts['organization']): Html {
+function renderOrganization(organization: Organization): Html {
   const { orgId, referralId, planId, customerId, tags, createdOn, instanceName, instanceId, problem } =
     organization;
   return renderFacts({
@@ -96,14 +106,29 @@ function renderOrganization(organization: Facts['organization']): Html {
   });
 }
 
+function renderTabs(query: OrganizationQuery, isHours: boolean): Html {
+  const link = (name: string, change: Readonly<Record<string, string>>, isCurrent: boolean) =>
+    html`<a href="${addressOfQuery(query, change)}"${isCurrent && html` aria-current="true"`}>${name}</a> `;
+  return html`<nav aria-label="Tabs">${link('Days', {}, !isHours)}${link('Hours', { tab: 'hours' }, isHours)}</nav>`;
+}
+
+function renderDates({ range }: OrganizationQuery): Html {
+  return html`<label>from<input name="from" type="date" value="${range.from}"></label>
+<label>to<input name="to" type="date" value="${range.to}"></label><button type="submit">Show</button>`;
+}
+
+function renderHoursForm(query: OrganizationQuery): Html {
+  return html`<form method="get" action="${PLACE}/${query.orgId}"><input type="hidden" name="tab" value="hours">
+<label>Time zone<input name="zone" value="${query.zone}"></label>${renderDates(query)}</form>`;
+}
+
 function renderForm(query: OrganizationQuery): Html {
   const { orgId, metric, range, comparison } = query;
   const metrics = Object.fromEntries(metricNames.map((name) => [name, CHARTED[name].label]));
   const last = (days: number) => addressOfQuery(query, { from: addDays(range.to, 1 - days) });
   return html`<form method="get" action="${PLACE}/${orgId}">${renderSelect('metric', 'Number', metrics, metric)}
 ${renderSelect('vs', 'Beside', COMPARISONS, comparison)}
-<label>from<input name="from" type="date" value="${range.from}"></label>
-<label>to<input name="to" type="date" value="${range.to}"></label><button type="submit">Show</button></form>
+${renderDates(query)}</form>
 <p><a href="${last(90)}">90 days</a> · <a href="${last(365)}">a year</a> · <a
   href="${PLACE}/${orgId}">this month</a> · <a href="/coverage?q=${orgId}">its coverage</a> · <a
   href="/gaps?q=${orgId}">its gaps</a></p>`;
@@ -185,14 +210,11 @@ export function describeDays(
   return `${head} ${change} beside ${COMPARISONS[comparison]}: ${both}.${missing}`;
 }
 
-type Facts = NonNullable<Awaited<ReturnType<typeof readFacts>>>;
+type Facts = Awaited<ReturnType<typeof readFacts>>;
+type Organization = NonNullable<Awaited<ReturnType<typeof readOrganization>>>;
 
-/** Returns null for an organization that was never seen, or is of an instance that is not in the settings. */
-async function readFacts(db: Kysely<Schema>, query: OrganizationQuery, instanceIds: readonly string[]) {
-  const organization = await readOrganization(db, query.orgId);
-  if (organization === undefined || !instanceIds.includes(organization.instanceId)) return null;
+async function readFacts(db: Kysely<Schema>, query: OrganizationQuery) {
   return {
-    organization,
     days: await readDays(db, query),
     sources: await readSources(db, query),
     limits: await readLimits(db, query.orgId),
@@ -200,6 +222,7 @@ async function readFacts(db: Kysely<Schema>, query: OrganizationQuery, instanceI
   };
 }
 
+/** Returns undefined for an organization that was never seen. */
 async function readOrganization(db: Kysely<Schema>, orgId: string) {
   return await db
     .selectFrom('organizations as o')
@@ -212,9 +235,11 @@ async function readOrganization(db: Kysely<Schema>, orgId: string) {
       'o.problem',
     ])
     .select(['o.created_on as createdOn', 'o.removed_on as removedOn'])
-    .select((eb) =>
+    .select((eb) => [
       eb.ref('o.tags').$castTo<readonly { readonly key?: string; readonly value?: string }[]>().as('tags'),
-    )
+      sql<boolean>`exists (select from losant_usage.tracks t
+        where t.org_id = o.org_id and t.stream = 'payload_hours')`.as('hasHours'),
+    ])
     .where('o.org_id', '=', orgId)
     .executeTakeFirst();
 }

@@ -36,8 +36,8 @@ export const ORGS = {
   left: idOf(5),
   /** Missing on 10 October and yesterday, in doubt on the 20th. */
   gappy: idOf(6),
-  /** Has no plan and no limit. */
-  plain: idOf(7),
+  /** Has payloads by hour, and no plan and no limit. */
+  hourly: idOf(7),
   /** Hostile by name. */
   hostile: idOf(8),
 } as const;
@@ -52,7 +52,7 @@ const ROWS: Readonly<Record<keyof typeof ORGS, string>> = {
   newcomer: `'Newcomer', null, 'gold', '{"payload": 1000000}', '2026-11-23', null`,
   left: `'Left', null, 'gold', '{"payload": 1000000}', '2025-01-01', '2026-11-25'`,
   gappy: `'Gappy', null, 'gold', '{"payload": 1000000}', '2025-01-01', null`,
-  plain: `'Plain', null, null, '{}', '2025-01-01', null`,
+  hourly: `'Hourly', null, null, '{}', '2025-01-01', null`,
   hostile: `U&'<img src=x onerror=alert(1)>\\202e\\0007', null, 'gold', '{"payload": 1000000}', '2025-01-01', null`,
 };
 
@@ -85,7 +85,7 @@ insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
 select o.org_id, s.stream, greatest(date '2026-08-01', o.created_on), coalesce(o.removed_on, date '2026-11-28'),
   o.removed_on - 1
 from losant_usage.organizations o cross join losant_usage.streams s
-where s.stream <> 'payload_hours';
+where s.stream <> 'payload_hours' or o.org_id = '${ORGS.hourly}';
 ${addCells(cells(`day < '2026-11-25'`), 'final')}
 ${addCells(cells(`day >= '2026-11-25'`), 'stored')}
 ${changeCells(MISSING, 'missing', { message: 'HTTP 500' })}
@@ -96,12 +96,18 @@ update losant_usage.coverage set attempts = 2, attempted_at = '2026-11-28T11:00Z
 
 insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total,
   notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count,
-  payload_all_count, payload_all_bytes, payload_source_count, payload_sources)
+  payload_all_count, payload_all_bytes, payload_source_count, payload_sources, hours_billable_count, hours_all_count,
+  hours_all_bytes)
 select d.usage_date, d.org_id, 1, 0, 10, 5, 1, 0, 0, 0, q.payloads, q.payloads, q.payloads * 100, q.payloads,
   jsonb_build_object('mqtt', jsonb_build_object('device', q.payloads - q.payloads / 4), 'timer',
-    jsonb_build_object('timer.flow', q.payloads / 4))
+    jsonb_build_object('timer.flow', q.payloads / 4)), h.counts, h.counts, h.counts
 from (select distinct org_id, usage_date from losant_usage.coverage) as d
-cross join lateral (select ${PAYLOADS} as payloads) as q;
+cross join lateral (select ${PAYLOADS} as payloads) as q
+cross join lateral (
+  select case when d.org_id = '${ORGS.hourly}' then (
+    select array_agg(case when hour between 8 and 17 then 24 else 0 end::bigint order by hour)
+    from generate_series(0, 23) as hour) end as counts
+) as h;
 update losant_usage.usage_days u set payload_billable_count = null, payload_all_count = null, payload_all_bytes = null
 from losant_usage.coverage c
 where c.usage_date = u.usage_date and c.org_id = u.org_id and c.stream = 'payload_totals' and not c.is_stored;
