@@ -19,6 +19,7 @@ const SHUTDOWN_MS = 25_000;
 export const worker = defineCommand({
   needs: ['losant', 'database'],
   options: {},
+  isService: true,
   run: serveWorker,
 });
 

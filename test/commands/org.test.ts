@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { completePatch, readPatch } from '../../src/cli/org-set.ts';
+import { completePatch, readPatch } from '../../src/cli/org.ts';
 import { useExport } from '../e2e/export.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Env, jsonOf, type Refusal } from '../support/program.ts';
@@ -99,7 +99,6 @@ it.each<[unknown, string[]]>([
 });
 
 it('a patch has dates in one spelling, and all limits that Losant knows', () => {
-  expect(() => readPatch('{}')).toThrow('--json changes nothing');
   expect(() => readPatch('{')).toThrow('- the patch is not a map of attributes');
   expect(readPatch('{"disabledAt":"2026-01-01T01:00:00+01:00"}')).toEqual({
     disabledAt: '2026-01-01T00:00:00.000Z',
@@ -201,7 +200,7 @@ describe('org set', () => {
     const refused = await set('Shared', patch);
     expect(refused.code).toBe(2);
     expect(refused.stderr).toContain(
-      `(org ${ids['Shared']}): nothing was sent, as somebody else changed it meanwhile: `,
+      `Organization ${ids['Shared']}: nothing was sent, as somebody else changed it meanwhile: `,
     );
     expect(refused.stderr).toContain('; limits.device is 50 and not 100\n');
     expect(changesSent()).toEqual([]);

@@ -1,7 +1,7 @@
 /** What people read of a run, of gaps and of the state of everything. */
 import { describe, expect, test } from 'vitest';
 import { renderGaps } from '../../src/cli/gaps.ts';
-import { type InstanceEnd, renderEnd } from '../../src/cli/run-result.ts';
+import { renderError, renderRun } from '../../src/cli/run.ts';
 import { renderStatus } from '../../src/cli/status.ts';
 import { LosantError, SettingsError } from '../../src/errors.ts';
 import { type Failure, type RunReport, Tally } from '../../src/export/report.ts';
@@ -36,32 +36,31 @@ describe('a run', () => {
   const shown = (report: Partial<RunReport>, more: Partial<RunOutcome> = {}) => {
     const tally = new Tally(instanceId, () => 0);
     const outcome = { report: { ...REPORT, ...report }, tally, refusal: null, ...more };
-    return plain(renderEnd({ instanceId, outcome }));
+    return plain(renderRun(instanceId, outcome));
   };
 
   test('is two lines when all is well', () => {
     expect(shown({})).toEqual([
       `Instance ${instanceId}: complete, 2026-11-23, 1,234 organizations, 7,405 requests, 6 min 12 s`,
-      '  4,936 numbers asked for: 4,936 new',
+      '  4,936 numbers asked for: 4,936 loaded',
     ]);
     const nothing = { from: null, to: null, cells: { ...NONE, planned: 0 } };
     expect(shown(nothing)).toEqual([`Instance ${instanceId}: nothing is due`]);
   });
 
-  test('names what changed apart from what is new, what is missing, and the next command', () => {
+  test('names what changed, what is missing, and the next command', () => {
     const cells = { ...NONE, planned: 11, loaded: 4, unchanged: 6, left_out: 1 };
     const tally = Object.assign(new Tally(instanceId, () => 0), { restated: 3, restatedFinal: 1 });
     expect(shown({ status: 'partial', cells }, { tally }).slice(1)).toEqual([
-      '  11 numbers asked for: 1 new, 3 changed, 6 unchanged, 1 left out',
-      '  1 final number restated by Losant: see the view losant_usage.restatements',
+      '  11 numbers asked for: 4 loaded, 6 unchanged, 1 left out',
+      '  3 numbers restated by Losant, 1 of them final: see the view losant_usage.restatements',
       '  What is missing, and why: losant-usage gaps',
     ]);
   });
 
   test('of an instance that was not exported says why, and what to do', () => {
     const error = new SettingsError('the token is empty', { hint: 'write it into the file' });
-    const end: InstanceEnd = { instanceId, error };
-    expect(plain(renderEnd(end))).toEqual([
+    expect(plain(renderError(instanceId, error))).toEqual([
       `Instance ${instanceId}: not exported. the token is empty`,
       '  write it into the file',
     ]);
