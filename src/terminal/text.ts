@@ -85,30 +85,31 @@ export interface Table {
   /** The columns of numbers, by their place. */
   readonly right?: readonly number[];
   readonly indent?: number;
-  /** The number of rows shown to people; a line below counts the rest. */
+  /** The most rows that are shown to people; a line below counts the rest. */
   readonly most?: number;
+  /** The number of all rows, where not all are given. */
+  readonly of?: number;
 }
 
 /** Returns columns as wide as their widest cell. */
-export function renderTable({ head, rows, right = [], indent = 2, most = rows.length }: Table): Line[] {
+export function renderTable({ head, rows, right = [], indent = 2, most, of = rows.length }: Table): Line[] {
   const titles = head === undefined ? [] : [head.map((title): Line => styled('dim', title))];
-  const all = [...titles, ...rows.slice(0, most)];
+  const shown = rows.slice(0, most);
+  const all = [...titles, ...shown];
   const columns = Math.max(0, ...all.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, column) =>
     Math.max(...all.map((row) => cellWidth(row[column] ?? ''))),
   );
-  const lines = all.map((row): Line => {
-    const pieces: Piece[] = [];
-    for (const [column, cell] of row.entries()) {
-      const padding = ' '.repeat((widths[column] ?? 0) - cellWidth(cell));
-      pieces.push(column === 0 ? ' '.repeat(indent) : '  ');
-      if (right.includes(column)) pieces.push(padding, ...piecesOf(cell));
-      else if (column < row.length - 1) pieces.push(...piecesOf(cell), padding);
-      else pieces.push(...piecesOf(cell));
-    }
-    return pieces;
-  });
-  const hidden = rows.length - most;
+  const lines = all.map(
+    (row): Line =>
+      row.flatMap((cell, column) => {
+        const padding = ' '.repeat((widths[column] ?? 0) - cellWidth(cell));
+        const gap = column === 0 ? ' '.repeat(indent) : '  ';
+        if (right.includes(column)) return [gap, padding, ...piecesOf(cell)];
+        return column < row.length - 1 ? [gap, ...piecesOf(cell), padding] : [gap, ...piecesOf(cell)];
+      }),
+  );
+  const hidden = of - shown.length;
   if (hidden > 0) lines.push(`${' '.repeat(indent)}and ${count(hidden, 'more', 'more')} (--json has all)`);
   return lines;
 }
