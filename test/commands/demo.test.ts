@@ -51,16 +51,15 @@ describe('demo on a terminal', { timeout: LIMIT_MS }, () => {
       '1/4  A simulated Losant with 25 organizations listens on …',
       `2/4  The first run creates an embedded Postgres in ${folder}, which stays, and exports yesterday, ${daysAgo(1)}.`,
       `3/4  A backfill loads the days before, from ${FROM_DAY}: this month and the one before it.`,
-      '4/4  How far the numbers reach, and where those of an organization come from:',
+      '4/4  How far the numbers reach:',
     ]);
     expect(existsSync(join(folder, 'pgdata'))).toBe(true);
   });
 
-  it('shows how far the numbers reach, and where those of an organization come from', () => {
+  it('shows how far the numbers reach', () => {
     for (const stream of ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources']) {
       expect(shown).toMatch(new RegExp(`^ {2}${stream} +25 {2}${daysAgo(1)} {2}${daysAgo(1)} +none$`, 'm'));
     }
-    expect(shown).toMatch(/^ {2}devices_total +[\d,]+$/m);
   });
 
   it('serves the console until Ctrl-C, which is no failure, and only then says how to go on', () => {
@@ -73,7 +72,7 @@ describe('demo on a terminal', { timeout: LIMIT_MS }, () => {
     const said = ended.stdout.slice(ended.stdout.indexOf('To go on:')).split('\n');
     const lines = said.filter((line) => /^(export|npx) /.test(line));
     const verbs = lines.flatMap((line) => /^npx losant-usage (\w+)/.exec(line)?.[1] ?? []);
-    expect(verbs).toEqual(['status', 'explain', 'simulator', 'check', 'run']);
+    expect(verbs).toEqual(['status', 'simulator', 'check', 'run']);
     const npx = `npx() { shift; '${process.execPath}' bin/losant-usage.js "$@"; }`;
     const shell = spawn('bash', ['-ec', [npx, ...lines].join('\n')], {
       env: { ...CLOCK, PATH: process.env['PATH'], REQUESTS_PER_SECOND: '500' },

@@ -139,7 +139,7 @@ describe('gaps', () => {
     ]);
   });
 
-  test('are not what is accepted or unavailable, which ends with the command that accepts it', () => {
+  test('are not what is accepted or unavailable, which ends with the commands for it', () => {
     const known = [
       gap(1, '2026-08-03', { standing: 'unavailable', reason: 'past_horizon', message: null }),
       gap(1, '2026-07-01', { standing: 'unavailable', reason: 'past_horizon', message: null }),
@@ -157,7 +157,8 @@ describe('gaps', () => {
       'accepted: waived, agreed on 2026-11-20 (1 number)',
       `  2026-08-03  device_counts    ${orgOf(2)}  Org 2`,
       '',
-      'What is unavailable no longer comes. To accept it:',
+      'What is unavailable no longer comes. To see more of it, to accept it:',
+      `  losant-usage explain --day 2026-08-03 --org ${orgOf(1)} --stream device_counts`,
       `  losant-usage waive --day 2026-08-03 --org ${orgOf(1)} --stream device_counts --reason TEXT`,
     ]);
   });
