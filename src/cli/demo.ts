@@ -50,24 +50,14 @@ async function showProduct(base: BaseContext): Promise<number> {
   signal.throwIfAborted();
   output.print('4/4  How far the numbers reach:', '');
   requireOk('status', await status.run(context, {}));
-  const { url, instanceId, token } = simulator;
-  output.printJson({ folder, databaseUrl, instanceId, from, to: day });
+  output.printJson({ folder, databaseUrl, instanceId: simulator.instanceId, from, to: day });
   if (output.isTerminal && !output.json) await showConsole(context);
   output.print(
     '',
-    'The simulated Losant of the demo is gone, the database is not. To go on:',
-    '',
-    `export DATABASE_URL='${databaseUrl}'`,
-    'npx losant-usage status',
-    '',
-    // A database stays with the API that it was filled from, so the port is the same.
-    '# the simulated Losant again, in the background; kill %1 stops it',
-    `npx losant-usage simulator --port ${new URL(url).port} --orgs ${ORGS} >/dev/null &`,
-    '',
-    '# what you set for your own Losant; then a check of all of it, and yesterday once more: nothing changes',
-    `export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${token}`,
-    'npx losant-usage check',
-    `npx losant-usage run --date ${day}`,
+    'The simulated Losant of the demo is gone, the database is not. To look at it again:',
+    `  DATABASE_URL='${databaseUrl}' npx losant-usage status`,
+    'A simulated Losant to try everything else on, with the settings for it:',
+    '  npx losant-usage simulator',
   );
   return EXIT.ok;
 }

@@ -88,13 +88,6 @@ async function endOrg(work: Work, isDryRun: boolean): Promise<number> {
     return outcome.refusal === null ? EXIT.incomplete : EXIT.refused;
   }
   output.print(line`Deleted: ${styled('bold', name)}. Its numbers stay in the database.`);
-  if (open.length > 0) {
-    const days = { from: firstOf(open), to: latestDay(...open.map(({ last }) => last)) };
-    output.print(
-      'What was not final can no longer become so. To accept it, for whoever bills:',
-      `  losant-usage waive --org ${orgId} --day ${showDays(days)} --reason TEXT`,
-    );
-  }
   return EXIT.ok;
 }
 
@@ -104,7 +97,7 @@ async function exportLastDays(work: Work): Promise<RunOutcome> {
   const yesterday = addDays(dayAt(now()), -1);
   const open = await readOpenCells(handle.db, found.orgId);
   const unsettled = open.filter((cells) => isMissing(cells) || cells.standing === 'stored');
-  const from = unsettled.length === 0 ? yesterday : firstOf(unsettled);
+  const from = earliestDay(yesterday, ...unsettled.map(({ first }) => first));
   return await runInstance(openInstance(work, found.instance, { handle, now, gates: new Map() }), {
     kind: 'backfill',
     runId: work.newId(),
@@ -115,10 +108,6 @@ async function exportLastDays(work: Work): Promise<RunOutcome> {
     signal,
     waitMs: 0,
   });
-}
-
-function firstOf(cells: readonly OpenCells[]): string {
-  return earliestDay(...cells.map(({ first }) => first));
 }
 
 /** Whether the cells are gaps, or would be once they are late. */
