@@ -1,8 +1,8 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, SettingsError } from '../errors.ts';
-import { createRenderer, type FormatName, formatNames } from '../files/formats.ts';
-import type { Part, Row } from '../files/renderer.ts';
-import { WholeFile } from '../files/whole-file.ts';
+import { type FormatName, formatNames, formats } from '../files/formats.ts';
+import type { Part, Renderer, Row } from '../files/renderer.ts';
+import { createWholeFile } from '../files/whole-file.ts';
 import {
   type ExportedView,
   exportedView,
@@ -29,12 +29,12 @@ export const exportFile = defineCommand({
     out: optional('FILE', 'the file, replaced once the new one is complete', text, 'stdout'),
   },
   async run(context, { view: name, from, to, format, out: path }) {
-    const { output } = context;
+    const { output, stdout } = context;
     // The command line has checked the name.
     const view = exportedView(name) as ExportedView;
     const range = readRange(name, view, { from, to });
     const out = readPath(path);
-    if (out === null && (output.json || (format === 'parquet' && output.isShown))) {
+    if (out === null && (output.json || (format === 'parquet' && stdout.isTTY === true))) {
       const message = output.json
         ? '--json describes a file, and the file itself would go to stdout'
         : 'A Parquet file is not text, which a terminal could show';
@@ -98,8 +98,8 @@ async function writeView(
   handle: DatabaseHandle,
   { request, format, out }: Target,
 ) {
-  const renderer = await createRenderer(format, request.columns);
-  const file = out === null ? null : await WholeFile.create(out, newId());
+  const renderer: Renderer = formats[format](request.columns);
+  const file = out === null ? null : await createWholeFile(out, newId());
   let rows = 0;
   let isCut = false;
   const write = async (part: Part) => {

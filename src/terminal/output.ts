@@ -5,8 +5,6 @@ export interface Output {
   readonly json: boolean;
   /** Whether a person watches: stdout and stderr are a terminal. */
   readonly isTerminal: boolean;
-  /** Whether stdout is shown to a person. */
-  readonly isShown: boolean;
   /** Writes lines of the result for people; nothing with `--json`. */
   readonly print: (...lines: readonly Line[]) => void;
   /** Writes the document of the result; nothing without `--json`. */
@@ -40,7 +38,6 @@ export function createOutput(
   const isShown = stdout.isTTY === true;
   return {
     json,
-    isShown,
     isTerminal: isShown && stderr.isTTY === true,
     print: (...lines) => {
       if (!json) writeLines(out, lines, hasColors(stdout, env));

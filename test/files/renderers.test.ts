@@ -1,7 +1,7 @@
 import { parquetMetadata, parquetReadObjects } from 'hyparquet';
 import { expect, test } from 'vitest';
-import { createRenderer, type FormatName } from '../../src/files/formats.ts';
-import type { Column, Row } from '../../src/files/renderer.ts';
+import { type FormatName, formats } from '../../src/files/formats.ts';
+import type { Column, Renderer, Row } from '../../src/files/renderer.ts';
 
 const COLUMNS: readonly Column[] = [
   { name: 'org_name', kind: 'text' },
@@ -29,7 +29,7 @@ const ROWS: readonly Row[] = [
 ];
 
 async function render(format: FormatName, chunks: readonly (readonly Row[])[]): Promise<Buffer> {
-  const renderer = await createRenderer(format, COLUMNS);
+  const renderer: Renderer = formats[format](COLUMNS);
   const parts = [renderer.begin()];
   for (const chunk of chunks) parts.push(await renderer.add(chunk));
   parts.push(await renderer.end());
