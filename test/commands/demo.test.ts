@@ -45,7 +45,7 @@ it(
     expect(existsSync(join(folder, 'pgdata'))).toBe(true);
     const streams = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals'];
     const reach = new RegExp(`^ {2}(\\S+) +25 {2}${daysAgo(1)} {2}${daysAgo(1)} +none$`, 'gm');
-    expect([...shown.matchAll(reach)].map(([, stream]) => stream).toSorted()).toEqual(streams);
+    expect([...shown.matchAll(reach)].map(([, stream = '']) => stream).toSorted()).toEqual(streams);
     const page = await (await fetch(address() ?? '')).text();
     expect(page).toContain('<h1>Yesterday: <span class="good">complete</span></h1>');
     expect(shown).not.toContain('npx');

@@ -71,6 +71,9 @@ async function changeElsewhere(name: string, patch: object): Promise<void> {
   if (status !== 200) throw new Error(`HTTP ${status}`);
 }
 
+/** The lines of a table, with a bar between columns. */
+const rowsOf = (stdout: string) => stdout.split('\n').map((line) => line.trim().replaceAll(/ {2,}/g, ' | '));
+
 const GET_ORG = /^GET \/instances\/\w+\/orgs\/\w+(\?|$)/;
 
 const isThere = async (name: string) => (await exported.platform.get(`/orgs/${ids[name]}`)).status === 200;
@@ -109,30 +112,19 @@ it('a patch has dates in one spelling, and all limits that Losant knows', () => 
   });
 });
 
-describe('org show', () => {
-  it('prints name, state, period, limits and tags, and no control character', async () => {
-    const { code, stdout } = await org('show', 'Shown \x1b[31m');
-    expect(code).toBe(0);
-    const lines = stdout.split('\n').map((line) => line.trim().replaceAll(/ {2,}/g, ' | '));
-    expect(lines[0]).toBe('Shown \\x1b[31m');
-    expect(lines).toEqual(
-      expect.arrayContaining([
-        `id | ${ids['Shown \x1b[31m']}`,
-        'referralId | C-1',
-        'limits.payload | 5000',
-        'tags | region=eu',
-      ]),
-    );
-  });
-
-  it("prints Losant's complete answer as JSON", async () => {
-    const { code, ...ended } = await org('show', 'Changed', ['--json']);
-    expect(code).toBe(0);
-    expect(jsonOf<object>({ code, ...ended })).toMatchObject({
-      name: 'Changed',
-      limits: { device: 100, payload: 5_000 },
-      summary: { memberCount: 3 },
-    });
+it('org show prints the fields without control characters, and Losant’s complete answer as JSON', async () => {
+  const name = 'Shown \x1b[31m';
+  const { code, stdout } = await org('show', name);
+  expect(code).toBe(0);
+  const lines = rowsOf(stdout);
+  expect(lines[0]).toBe('Shown \\x1b[31m');
+  const shown = [`id | ${ids[name]}`, 'referralId | C-1', 'limits.payload | 5000', 'tags | region=eu'];
+  expect(lines).toEqual(expect.arrayContaining(shown));
+  const limits = { device: 100, payload: 5_000 };
+  expect(jsonOf(await org('show', name, ['--json']))).toMatchObject({
+    name,
+    limits,
+    summary: { memberCount: 3 },
   });
 });
 
@@ -152,15 +144,11 @@ describe('org set', () => {
     changesSent();
     const { code, stdout } = await set('Changed', CHANGE, '--dry-run');
     expect(code).toBe(0);
-    const lines = stdout.split('\n').map((line) => line.trim().replaceAll(/ {2,}/g, ' | '));
+    const lines = rowsOf(stdout);
     expect(lines.slice(0, 2)).toEqual([`Changed (${ids['Changed']})`, 'field | now | new']);
-    expect(lines).toEqual(
-      expect.arrayContaining([
-        'limits.device | 100 | 5',
-        'tags | region=eu | region=eu, tier=gold',
-        'Nothing was sent (--dry-run).',
-      ]),
-    );
+    const tags = 'tags | region=eu | region=eu, tier=gold';
+    const shown = ['limits.device | 100 | 5', tags, 'Nothing was sent (--dry-run).'];
+    expect(lines).toEqual(expect.arrayContaining(shown));
     expect(changesSent()).toEqual([]);
   });
 
