@@ -254,7 +254,7 @@ function headOf(instanceId: string): readonly Piece[] {
   return line`Instance ${styled('bold', instanceId)}: `;
 }
 
-export function renderError(instanceId: string, error: unknown): Line[] {
+function renderError(instanceId: string, error: unknown): Line[] {
   const { message, hint } = describeError(error);
   return [line`${headOf(instanceId)}${styled('red', 'not exported')}. ${message}`, `  ${hint}`];
 }

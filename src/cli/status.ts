@@ -25,7 +25,7 @@ export const status = defineCommand({
   },
 });
 
-export function renderStatus({ instances, runs, notInSettings }: Health, nowMs: number): Line[] {
+function renderStatus({ instances, runs, notInSettings }: Health, nowMs: number): Line[] {
   const lines: Line[] = instances.flatMap((instance, index) => {
     const own = runs.filter(({ instanceId }) => instanceId === instance.instanceId);
     return [...(index === 0 ? [] : ['']), ...renderInstance(instance, own, nowMs)];

@@ -48,12 +48,6 @@ describe('a text that a spreadsheet takes for a formula is neutralised', () => {
   ])('%j', (text, cell) => {
     expect(renderCsvRows([{ name: 'text', isText: true }], [[text]])).toBe(`${cell}\r\n`);
   });
-
-  test('but no value of another column', () => {
-    expect(renderCsvRows([{ name: 'number', isText: false }], [[-5], ['-5.50'], ['+x']])).toBe(
-      '-5\r\n-5.50\r\n+x\r\n',
-    );
-  });
 });
 
 // Promise (Operation): Whatever a name, tag or key contains, no terminal gets a control character of it, no page

@@ -29,13 +29,6 @@ test('takes its place when it is whole, and not before', async () => {
   expect(readdirSync(folder)).toEqual(['a.csv']);
 });
 
-test('leaves nothing behind when it is discarded', async () => {
-  const file = await createWholeFile(join(folder, 'a.csv'), 'id');
-  await file.write('half');
-  await file.discard();
-  expect(readdirSync(folder)).toEqual([]);
-});
-
 test.each([
   ['nowhere/a.csv', /nowhere\/a\.csv cannot be written: there is no folder .*nowhere$/, /name a place/],
   ['taken', /taken is a folder, not a file$/, /name a file/],
