@@ -4,7 +4,6 @@ import type { Options, OptionValues } from './cli/options.ts';
 import { describeError, EXIT, ExportError, exitCodeOf, framesOf, SettingsError } from './errors.ts';
 import type { Need } from './settings/settings.ts';
 import { createOutput, type Output, Sink } from './terminal/output.ts';
-import { type Line, styled } from './terminal/text.ts';
 
 /**
  * Runs the program: command line → settings → command → exit code. Resolves once everything is written
@@ -81,6 +80,5 @@ function printError(output: Output, error: unknown): void {
   const lines = error instanceof SettingsError ? described.message.split('\n') : [described.message];
   const [first = '', ...more] = lines;
   const stack = error instanceof Error && !(error instanceof ExportError) ? framesOf(error) : [];
-  const head: Line = [styled('red', 'losant-usage: '), first];
-  output.remark(head, ...more, `  ${described.hint}`, ...stack);
+  output.remark(`losant-usage: ${first}`, ...more, `  ${described.hint}`, ...stack);
 }

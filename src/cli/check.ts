@@ -9,7 +9,7 @@ import { getInstance, getOrg } from '../losant/orgs.ts';
 import { fetchUsage } from '../losant/usage.ts';
 import { readAccess } from '../queries/access.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import { type Line, line, renderTable, styled } from '../terminal/text.ts';
+import { renderTable } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
 import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
@@ -46,20 +46,14 @@ export const check = defineCommand({
     const worst = worstExitCode(failed.map(({ exitCode }) => exitCode));
     const checks = all.map(({ exitCode, ...shown }) => ({ ...shown, ok: exitCode === EXIT.ok }));
     output.printJson({ ok: worst === EXIT.ok, settings: config.origins, checks });
-    const inOrder = ['FAILED', 'look', 'ok'].flatMap((state) =>
-      all.filter((each) => stateOf(each) === state),
-    );
+    const good = all.filter((each) => !failed.includes(each));
     output.print(
-      failed.length === 0
-        ? styled('green', 'Everything works.')
-        : styled('red', `${count(failed.length, 'check')} failed.`),
-      ...inOrder.flatMap(renderCheck),
+      failed.length === 0 ? 'Everything works.' : `${count(failed.length, 'check')} failed.`,
+      ...[...failed, ...good].flatMap(renderCheck),
       '',
       'The settings that hold for all instances:',
       // A secret shows only where it is.
-      ...renderTable({
-        rows: config.origins.map(({ name, value, from }) => [name, value, styled('dim', from)]),
-      }),
+      ...renderTable({ rows: config.origins.map(({ name, value, from }) => [name, value, from]) }),
     );
     return worst;
   },
@@ -89,20 +83,11 @@ interface Checking extends CommandContext {
   readonly all: Check[];
 }
 
-function stateOf({ exitCode, hint }: Check): 'FAILED' | 'look' | 'ok' {
-  if (exitCode !== EXIT.ok) return 'FAILED';
-  return hint === null ? 'ok' : 'look';
-}
-
-const COLORS = { FAILED: 'red', look: 'yellow', ok: 'green' } as const;
-
-function renderCheck(each: Check): Line[] {
-  const { name, message, hint } = each;
-  const state = stateOf(each);
+function renderCheck({ name, message, hint, exitCode }: Check): string[] {
   // Losant's errors begin with the action, which is the name.
   const shown = message.startsWith(name) ? message : `${name}: ${message}`;
   const hints = hint === null ? [] : hint.split('\n').map((text) => `          ${text}`);
-  return [line`${styled(COLORS[state], state.padEnd(6))}  ${shown}`, ...hints];
+  return [`${exitCode === EXIT.ok ? 'ok    ' : 'FAILED'}  ${shown}`, ...hints];
 }
 
 /** The bound on each question, even if Losant asks to wait. */

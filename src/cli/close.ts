@@ -13,7 +13,7 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { describeError, EXIT, SettingsError, worstExitCode } from '../errors.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
-import { type Line, line, renderTable, styled } from '../terminal/text.ts';
+import { renderTable } from '../terminal/text.ts';
 import { capitalize, count, showNumber } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/month.ts';
 import { type CommandContext, defineCommand } from './command.ts';
@@ -139,7 +139,7 @@ async function closeInstances(
       }
       codes.push(EXIT.usage);
       documents.push({ instanceId: instance.instanceId, outcome: 'failed', error: describeError(error) });
-      output.print(line`${styled('red', error.message)}.`, `  ${error.hint}`);
+      output.print(`${error.message}.`, `  ${error.hint}`);
     }
   }
   output.printJson({ period, instances: documents });
@@ -156,11 +156,11 @@ function toDocument({ instanceId }: BilledInstance, { kind, statement, ...shown 
 }
 
 /** What is shown of every outcome in the same order: what it is, what blocks it, what is billed, and the proof. */
-function renderOutcome(name: string, outcome: CloseOutcome, { options, period }: Closing): Line[] {
+function renderOutcome(name: string, outcome: CloseOutcome, { options, period }: Closing): string[] {
   const { kind, blockers, blockersHash, lineCount, statement } = outcome;
   const command = `losant-usage close --period ${period}${options.adjust ? ' --adjust' : ''}`;
   const size = lineCount === 0 ? '' : `, ${count(lineCount, 'line')}`;
-  const lines: Line[] = [line`${describeOutcome(outcome, options)}: ${name}${size}.`];
+  const lines: string[] = [`${describeOutcome(outcome, options)}: ${name}${size}.`];
   if (blockers.length > 0) lines.push(...renderBlockers(blockers), '');
   if (kind === 'refused') {
     lines.push('To accept exactly this list and these numbers, on record:');
@@ -176,20 +176,16 @@ function renderOutcome(name: string, outcome: CloseOutcome, { options, period }:
 }
 
 /** Returns what became of a month, in the words that docs/billing.md uses. */
-function describeOutcome({ kind, statement }: CloseOutcome, { adjust }: CloseOptions): Line {
-  if (kind === 'refused') return styled('red', adjust ? 'Cannot be adjusted' : 'Cannot be closed');
+function describeOutcome({ kind, statement }: CloseOutcome, { adjust }: CloseOptions): string {
+  if (kind === 'refused') return adjust ? 'Cannot be adjusted' : 'Cannot be closed';
   if (kind === 'unchanged') return 'Nothing has changed since the newest statement';
-  if (kind === 'unsettled') {
-    return line`${styled('red', 'Nothing can be billed yet')} of what the view adjustments has`;
-  }
+  if (kind === 'unsettled') return 'Nothing can be billed yet of what the view adjustments has';
   const done = adjust ? 'adjusted' : 'closed';
-  return statement === null
-    ? styled('bold', `Would have ${done}, and kept nothing`)
-    : styled('green', capitalize(done));
+  return statement === null ? `Would have ${done}, and kept nothing` : capitalize(done);
 }
 
 /** The table says why, and below it stand the commands by themselves, to be pasted. */
-function renderBlockers(blockers: readonly Blocker[]): Line[] {
+function renderBlockers(blockers: readonly Blocker[]): string[] {
   const rows = blockers.map((blocker) => [
     blocker.orgId ?? 'all organizations',
     blocker.orgName ?? '',
@@ -206,7 +202,7 @@ function renderBlockers(blockers: readonly Blocker[]): Line[] {
   ];
 }
 
-function renderBill({ totals, controls, lines, lineCount }: CloseOutcome, period: Month): Line[] {
+function renderBill({ totals, controls, lines, lineCount }: CloseOutcome, period: Month): string[] {
   const sums = totals.map(({ metric, orgs, quantity, unit }) => [metric, `${orgs}`, show(quantity), unit]);
   const rows = lines.map((each) => [
     each.orgName,
@@ -238,7 +234,7 @@ function show(quantity: string | null): string {
 }
 
 /** Renders what does not agree with another count; what could not be compared at all is no agreement. */
-function renderControls(controls: CloseOutcome['controls'], period: Month): Line[] {
+function renderControls(controls: CloseOutcome['controls'], period: Month): string[] {
   const rows = controls
     .filter(({ outcome }) => outcome !== 'equal')
     .map(({ stream, compared_with: other, outcome, reason: why, days }) => [

@@ -1,6 +1,5 @@
 import { SettingsError } from '../errors.ts';
 import { nearestName } from '../terminal/spelling.ts';
-import { type Line, styled } from '../terminal/text.ts';
 import { capitalize } from '../terminal/words.ts';
 import type { Command } from './command.ts';
 import { commands, HELP } from './commands.ts';
@@ -8,7 +7,7 @@ import type { Options, OptionValues } from './options.ts';
 
 /** A command with its options, or text to print in place of one: help, or the version. */
 export type Invocation =
-  | { readonly text: readonly Line[] }
+  | { readonly text: readonly string[] }
   | { readonly command: Command; readonly options: OptionValues<Options> };
 
 const HELP_WORDS = ['help', '--help', '-h'];
@@ -19,7 +18,7 @@ export async function parseCommandLine(argv: readonly string[], version: string)
   const args = isHelpFirst ? argv.slice(1) : argv;
   const [first = '', second = ''] = args;
   if (['--version', '-V'].includes(first)) return { text: [version] };
-  if (isHelpFirst && first === '') return { text: renderHelp(HELP) };
+  if (isHelpFirst && first === '') return { text: HELP.split('\n') };
   const name = commands.has(first) ? first : `${first} ${second}`;
   const command = await commands.get(name)?.();
   if (command === undefined) throw unknownCommand(first, second);
@@ -31,11 +30,6 @@ export async function parseCommandLine(argv: readonly string[], version: string)
   }
   const [, summary = ''] = new RegExp(`^  ${name} +(.*)$`, 'm').exec(HELP) ?? [];
   return { text: renderUsage(name, `${capitalize(summary)}.`, shape) };
-}
-
-/** Returns the lines of a text, its headings bold. */
-function renderHelp(text: string): Line[] {
-  return text.split('\n').map((each) => (each.endsWith(':') ? styled('bold', each) : each));
 }
 
 function unknownCommand(first: string, second: string): SettingsError {

@@ -12,7 +12,6 @@ import {
   VIEW_STATEMENT_MS,
   type ViewRequest,
 } from '../queries/view-rows.ts';
-import { line } from '../terminal/text.ts';
 import { count, showDays } from '../terminal/words.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
@@ -53,7 +52,7 @@ export const exportFile = defineCommand({
     output.printJson({ view: name, ...range, format, file: out, rows, ...facts });
     if (facts !== null) {
       const bytes = count(facts.bytes, 'byte');
-      output.print(line`${what}, in ${out ?? ''}: ${bytes}.`, `sha256 ${facts.sha256}`);
+      output.print(`${what}, in ${out ?? ''}: ${bytes}.`, `sha256 ${facts.sha256}`);
     } else if (!isCut) output.remark(`${what}.`);
     return EXIT.ok;
   },

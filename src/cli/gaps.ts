@@ -2,7 +2,7 @@ import { EXIT } from '../errors.ts';
 import { withoutPlaces } from '../export/report.ts';
 import { waiveCells } from '../ledger/waive.ts';
 import { type Gap, readGaps } from '../queries/gaps.ts';
-import { type Line, line, renderTable, styled } from '../terminal/text.ts';
+import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showWhen } from '../terminal/words.ts';
 import { mergeDays } from '../usage/day.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
@@ -29,13 +29,13 @@ export const gaps = defineCommand({
 /** The lines of a cause that are shown to people; `--json` has all. */
 const LINES_MAX = 100;
 
-export function renderGaps(found: readonly Gap[], nowMs: number): Line[] {
+export function renderGaps(found: readonly Gap[], nowMs: number): string[] {
   const missing = found.filter(({ standing }) => isGap(standing));
   const known = found.filter(({ standing }) => !isGap(standing));
-  const lines: Line[] =
+  const lines: string[] =
     missing.length === 0
-      ? [styled('green', 'No gaps.')]
-      : [styled('red', `${describe(missing)} missing or in doubt.`), ...renderCauses(missing, nowMs)];
+      ? ['No gaps.']
+      : [`${describe(missing)} missing or in doubt.`, ...renderCauses(missing, nowMs)];
   if (known.length > 0) {
     lines.push('', `${describe(known)} accepted or unavailable.`, ...renderCauses(known, nowMs));
   }
@@ -49,7 +49,7 @@ function describe(several: readonly Gap[]): string {
   return `${count(several.length, 'number')} of ${count(orgs, 'organization')} ${several.length === 1 ? 'is' : 'are'}`;
 }
 
-function renderCommands({ orgId, stream: name, day, standing }: Gap): Line[] {
+function renderCommands({ orgId, stream: name, day, standing }: Gap): string[] {
   const cell = `--org ${orgId} --stream ${name}`;
   return [
     ...(isGap(standing)
@@ -64,7 +64,7 @@ function renderCommands({ orgId, stream: name, day, standing }: Gap): Line[] {
 }
 
 /** Renders the most frequent cause first, its days together for each stream of an organization. */
-function renderCauses(several: readonly Gap[], nowMs: number): Line[] {
+function renderCauses(several: readonly Gap[], nowMs: number): string[] {
   const byCause = Map.groupBy(several, ({ standing, reason: why, message }) => {
     // Without names many share a message; a person's reason stays as it is.
     const shared = standing === 'accepted' ? message : message && withoutPlaces(message);
@@ -75,11 +75,11 @@ function renderCauses(several: readonly Gap[], nowMs: number): Line[] {
     const tracks = Map.groupBy(own, (gap) => `${gap.orgId} ${gap.stream} ${nextTry(gap, nowMs)}`);
     const rows = [...tracks.values()].flatMap(([first, ...rest]) => {
       if (first === undefined) return [];
-      const track = [first.stream, nextTry(first, nowMs), first.orgId, styled('cyan', first.orgName)];
+      const track = [first.stream, nextTry(first, nowMs), first.orgId, first.orgName];
       const ranges = mergeDays([first, ...rest].map(({ day }) => day));
       return ranges.toReversed().map((range) => [showDays(range), ...track]);
     });
-    const head = line`${styled('bold', cause)} (${count(own.length, 'number')})`;
+    const head = `${cause} (${count(own.length, 'number')})`;
     return ['', head, ...renderTable({ rows, most: LINES_MAX })];
   });
 }

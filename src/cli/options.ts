@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
 import { nearestName } from '../terminal/spelling.ts';
-import { type Line, renderTable, styled } from '../terminal/text.ts';
+import { renderTable } from '../terminal/text.ts';
 import { addDays, type DayRange, dayAt, parseDay } from '../usage/day.ts';
 import { parseMonth } from '../usage/month.ts';
 import { isLosantId } from '../usage/organization.ts';
@@ -167,14 +167,14 @@ function placesOf(shape: Options): string[] {
   return Object.keys(shape).filter((name) => helpOf(shape[name]).isArgument);
 }
 
-export function renderUsage(command: string, summary: string, shape: Options): Line[] {
+export function renderUsage(command: string, summary: string, shape: Options): string[] {
   const places = placesOf(shape).map((name) => ` ${termOf(name, shape[name])}`);
   return [
     `Usage: losant-usage ${command} [options]${places.join('')}`,
     '',
     summary,
     '',
-    styled('bold', 'Options:'),
+    'Options:',
     ...renderTable({
       rows: Object.entries(shape).map(([name, schema]) => [termOf(name, schema), helpOf(schema).summary]),
     }),

@@ -5,7 +5,7 @@ import { type RunOutcome, runInstance } from '../export/run.ts';
 import { applyTracks, fillInstance } from '../ledger/fill.ts';
 import { markRemoved } from '../ledger/organizations.ts';
 import { type OpenCells, readOpenCells } from '../queries/gaps.ts';
-import { type Line, line, renderTable, styled } from '../terminal/text.ts';
+import { renderTable } from '../terminal/text.ts';
 import { count, showDays } from '../terminal/words.ts';
 import { addDays, dayAt, earliestDay, latestDay } from '../usage/day.ts';
 import { horizonStart } from '../usage/policy.ts';
@@ -64,9 +64,9 @@ async function endOrg(work: Work, isDryRun: boolean): Promise<number> {
   const missing = open.filter(isMissing).reduce((sum, { days }) => sum + days, 0);
   output.print(
     ...(outcome === null ? [] : renderRun(instanceId, outcome)),
-    line`${styled('bold', name)} (${orgId}) of instance ${instanceId}:`,
+    `${name} (${orgId}) of instance ${instanceId}:`,
     ...renderTable({ rows: open.map(renderOpen) }),
-    line`  ${styled('yellow', 'Lost for good')}: the usage of today, ${dayAt(now())}, which is never read.`,
+    `  Lost for good: the usage of today, ${dayAt(now())}, which is never read.`,
   );
   const isRead = outcome?.report.failures.every((failure) => failure.orgId !== orgId) ?? false;
   const removedOn = isRead && missing === 0 ? await removeOrg(work) : null;
@@ -87,7 +87,7 @@ async function endOrg(work: Work, isDryRun: boolean): Promise<number> {
     );
     return outcome.refusal === null ? EXIT.incomplete : EXIT.refused;
   }
-  output.print(line`Deleted: ${styled('bold', name)}. Its numbers stay in the database.`);
+  output.print(`Deleted: ${name}. Its numbers stay in the database.`);
   return EXIT.ok;
 }
 
@@ -115,11 +115,10 @@ function isMissing({ standing }: OpenCells): boolean {
   return isGap(standing) || standing === 'waiting';
 }
 
-function renderOpen(cells: OpenCells): Line[] {
+function renderOpen(cells: OpenCells): string[] {
   const { stream, standing, reason, message, first, last, days } = cells;
   const { label } = STANDINGS[standing];
-  const state = isMissing(cells) ? styled('red', label) : label;
-  return [state, stream, showDays({ from: first, to: last }), count(days, 'day'), message ?? reason ?? ''];
+  return [label, stream, showDays({ from: first, to: last }), count(days, 'day'), message ?? reason ?? ''];
 }
 
 /** Deletes it in Losant, ends its tracks and closes what is open. Returns the day on which it was removed. */

@@ -5,7 +5,7 @@ import { type LosantClient, type LosantClientOptions, openClient } from '../losa
 import { Gate } from '../losant/gate.ts';
 import { getOrg, type OrgResource } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import { line, renderTable, styled } from '../terminal/text.ts';
+import { renderTable } from '../terminal/text.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { flag, id, required, text } from './options.ts';
 
@@ -28,7 +28,7 @@ export const orgShow = defineCommand({
     const { resource, organization, instance } = await findOrg(context, org);
     output.printJson(resource);
     output.print(
-      styled('bold', organization.name),
+      organization.name,
       ...renderTable({ rows: [['instance', instance.instanceId], ...fieldsOf(resource)] }),
     );
     return EXIT.ok;
@@ -49,14 +49,14 @@ export const orgSet = defineCommand({
     const found = await findOrg(context, org);
     const patch = completePatch(wanted, found.resource);
     const changes = compareOrgs(found.resource, withPatch(found.resource, patch));
-    const name = styled('bold', found.organization.name);
+    const name = found.organization.name;
     if (changes.length === 0) {
-      output.print(line`${name} (${org}): nothing to change, it is so already; nothing was sent.`);
+      output.print(`${name} (${org}): nothing to change, it is so already; nothing was sent.`);
       return EXIT.ok;
     }
-    const show = (value: string | null) => value ?? styled('dim', 'not set');
+    const show = (value: string | null) => value ?? 'not set';
     const rows = changes.map(({ field, old, new: next }) => [field, show(old), show(next)]);
-    output.print(line`${name} (${org})`, ...renderTable({ head: ['field', 'now', 'new'], rows }));
+    output.print(`${name} (${org})`, ...renderTable({ head: ['field', 'now', 'new'], rows }));
     if (dryRun) {
       output.print('Nothing was sent (--dry-run).');
       return EXIT.ok;

@@ -5,7 +5,7 @@ import {
   readOpenRange,
   readReconciliation,
 } from '../queries/reconciliation.ts';
-import { type Line, line, renderTable, styled } from '../terminal/text.ts';
+import { renderTable } from '../terminal/text.ts';
 import { count, showDays } from '../terminal/words.ts';
 import type { DayRange } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
@@ -46,32 +46,30 @@ interface Found {
   readonly rows: readonly Comparison[];
 }
 
-function renderReconciliation({ range, counts, rows }: Found): Line[] {
+function renderReconciliation({ range, counts, rows }: Found): string[] {
   if (counts.comparisons === 0) {
     const why = "no total of Losant's own has been read, and no counterparts are stored";
     return [`Nothing to compare for ${showDays(range)}: ${why}.`];
   }
   const countOf = (wanted: Comparison['outcome']) => rows.filter(({ outcome }) => outcome === wanted).length;
-  const differing = styled(countOf('differs') > 0 ? 'red' : 'green', `${countOf('differs')} differ`);
   const others = `${counts.equal} are equal, ${countOf('pending')} pending, ${countOf('not_compared')} not compared`;
   const head = ['day', 'metric', 'compared with', 'ours', 'theirs', 'difference', 'instance', ''];
   return [
-    line`Our sums beside Losant's totals, and counterparts beside each other, ${showDays(range)}:`,
-    line`of ${count(counts.comparisons, 'number')} ${differing}, ${others}.`,
+    `Our sums beside Losant's totals, and counterparts beside each other, ${showDays(range)}:`,
+    `of ${count(counts.comparisons, 'number')} ${countOf('differs')} differ, ${others}.`,
     ...(rows.length === 0
       ? []
       : renderTable({ head, rows: rows.map(renderComparison), right: [3, 4, 5], most: LINES_MAX })),
   ];
 }
 
-function renderComparison(row: Comparison): Line[] {
+function renderComparison(row: Comparison): string[] {
   const { outcome, orgsMissing, orgsDiffering, reason } = row;
   const parts = [outcome.replaceAll('_', ' ')];
   if (orgsMissing) parts.push(`${count(orgsMissing, 'organization')} missing from the sum`);
   if (orgsDiffering) parts.push(`${count(orgsDiffering, 'organization')} differ`);
   if (reason !== null) parts.push(reason);
-  const difference = styled(outcome === 'differs' ? 'red' : 'yellow', showAmount(row.difference));
-  const amounts = [showAmount(row.quantity), showAmount(row.total), difference];
+  const amounts = [row.quantity, row.total, row.difference].map(showAmount);
   return [row.day, row.metric, row.comparedWith, ...amounts, row.instanceId, parts.join(', ')];
 }
 

@@ -9,7 +9,7 @@ import { type RunOutcome, runInstance } from '../export/run.ts';
 import { endInstance } from '../ledger/fill.ts';
 import type { FailureGroup } from '../ledger/runs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import { type Line, line, type Piece, renderTable, styled } from '../terminal/text.ts';
+import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
@@ -94,7 +94,7 @@ interface ExportWork extends CommandContext, ExportRequest {
 /** What became of an instance: its document of `--json`, the same for people, and its exit code. */
 interface End {
   readonly document: unknown;
-  readonly lines: readonly Line[];
+  readonly lines: readonly string[];
   readonly exitCode: number;
 }
 
@@ -250,16 +250,12 @@ async function withHeartbeat(
   }
 }
 
-function headOf(instanceId: string): readonly Piece[] {
-  return line`Instance ${styled('bold', instanceId)}: `;
-}
-
-function renderError(instanceId: string, error: unknown): Line[] {
+function renderError(instanceId: string, error: unknown): string[] {
   const { message, hint } = describeError(error);
-  return [line`${headOf(instanceId)}${styled('red', 'not exported')}. ${message}`, `  ${hint}`];
+  return [`Instance ${instanceId}: not exported. ${message}`, `  ${hint}`];
 }
 
-export function renderRun(instanceId: string, { report, refusal, tally }: RunOutcome): Line[] {
+export function renderRun(instanceId: string, { report, refusal, tally }: RunOutcome): string[] {
   const { restated, restatedFinal } = tally;
   const lines = [renderHead(instanceId, report)];
   if (report.from !== null) {
@@ -269,7 +265,7 @@ export function renderRun(instanceId: string, { report, refusal, tally }: RunOut
   }
   if (restated > 0) {
     const what = `${count(restated, 'number')} restated by Losant, ${showNumber(restatedFinal)} of them final`;
-    lines.push(line`  ${styled('yellow', what)}: see the view losant_usage.restatements`);
+    lines.push(`  ${what}: see the view losant_usage.restatements`);
   }
   lines.push(...renderFailures(tally.groupFailures()));
   if (refusal) lines.push(`  Losant refused: ${refusal.message}`, `  ${refusal.hint}`);
@@ -277,40 +273,39 @@ export function renderRun(instanceId: string, { report, refusal, tally }: RunOut
   return lines;
 }
 
-function renderHead(instanceId: string, report: RunReport): Line {
+function renderHead(instanceId: string, report: RunReport): string {
   const { from, to, orgs, requests, durationMs, status } = report;
   const isComplete = status === 'complete';
   if (from === null || to === null) {
-    const state = isComplete ? styled('green', 'nothing is due') : styled('red', 'nothing was read');
-    return line`${headOf(instanceId)}${state}`;
+    return `Instance ${instanceId}: ${isComplete ? 'nothing is due' : 'nothing was read'}`;
   }
-  const state = isComplete ? styled('green', 'complete') : styled('yellow', 'incomplete');
+  const state = isComplete ? 'complete' : 'incomplete';
   const facts = `${count(orgs, 'organization')}, ${count(requests, 'request')}, ${showDuration(durationMs)}`;
-  return line`${headOf(instanceId)}${state}, ${showDays({ from, to })}, ${facts}`;
+  return `Instance ${instanceId}: ${state}, ${showDays({ from, to })}, ${facts}`;
 }
 
 /** The number of causes shown to people; the document of `--json` has all. */
 const CAUSES_SHOWN = 10;
 
-function renderFailures(groups: readonly FailureGroup[]): Line[] {
+function renderFailures(groups: readonly FailureGroup[]): string[] {
   const rows = groups.map(({ code, message, stream: name, cells, orgs, example }) => {
     const where = [
       cells > 0 ? count(cells, 'number') : '',
       orgs > 0 ? count(orgs, 'organization') : '',
       example === null ? '' : `e.g. ${example}`,
     ].filter((part) => part !== '');
-    return [styled('red', code), name ?? '', where.join(', '), message];
+    return [code, name ?? '', where.join(', '), message];
   });
   return renderTable({ rows, most: CAUSES_SHOWN });
 }
 
 /** Renders what a run would read, at so many requests per second. */
-function renderPlan(plan: PlanSummary, rate: number): Line[] {
+function renderPlan(plan: PlanSummary, rate: number): string[] {
   const { instanceId, from, to, orgs, cells, requests, pastHorizon } = plan;
   const isNothing = from === null || to === null;
   const time = showDuration((requests / rate) * 1_000);
   return [
-    line`${headOf(instanceId)}plan for ${count(orgs, 'organization')}`,
+    `Instance ${instanceId}: plan for ${count(orgs, 'organization')}`,
     isNothing ? '  nothing to read' : `  ${showDays({ from, to })}: ${count(cells, 'number')} to read`,
     ...(isNothing ? [] : [`  ${count(requests, 'request')}, about ${time} at ${rate} per second`]),
     ...(pastHorizon === 0

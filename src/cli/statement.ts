@@ -7,7 +7,7 @@ import { readStatements } from '../billing/statements.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { codeOf } from '../files/whole-file.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
-import { type Line, line, renderTable, styled } from '../terminal/text.ts';
+import { renderTable } from '../terminal/text.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
@@ -104,10 +104,10 @@ function noPack(message: string): SettingsError {
 
 const PROBLEMS_MAX = 50;
 
-function renderVerified(dir: string, { packs, problems, notes, rows, database }: Verified): Line[] {
+function renderVerified(dir: string, { packs, problems, notes, rows, database }: Verified): string[] {
   if (problems.length > 0) {
     return [
-      line`${styled('red', `${dir} does not hold`)}: ${count(problems.length, 'problem')}.`,
+      `${dir} does not hold: ${count(problems.length, 'problem')}.`,
       ...renderTable({
         rows: problems.map(({ file, problem }) => [`${file}: ${problem}`]),
         most: PROBLEMS_MAX,
@@ -117,7 +117,7 @@ function renderVerified(dir: string, { packs, problems, notes, rows, database }:
   }
   const checked = `hashes and ${showNumber(rows)} rows of ${count(packs.length, 'statement')}`;
   return [
-    line`${styled('green', `${dir} holds`)}: ${checked}.`,
+    `${dir} holds: ${checked}.`,
     ...packs.map(
       ({ manifest: { statement: each }, manifestSha256 }) =>
         `  ${each.kind} of ${each.month}, instance ${each.instanceId}, number ${each.number}: ` +

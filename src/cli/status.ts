@@ -1,10 +1,10 @@
 import { EXIT } from '../errors.ts';
 import { type Health, type InstanceHealth, readHealth, type StreamHealth } from '../queries/health.ts';
 import type { RunRecord } from '../queries/runs.ts';
-import { type Line, line, renderTable, styled } from '../terminal/text.ts';
+import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showInstant, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
-import { isGap, STANDINGS, standings, sumStandings, worstOf } from '../usage/standing.ts';
+import { STANDINGS, standings, sumStandings } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { chooseJudged } from './instances.ts';
 import { withDatabase } from './open-database.ts';
@@ -25,8 +25,8 @@ export const status = defineCommand({
   },
 });
 
-function renderStatus({ instances, runs, notInSettings }: Health, nowMs: number): Line[] {
-  const lines: Line[] = instances.flatMap((instance, index) => {
+function renderStatus({ instances, runs, notInSettings }: Health, nowMs: number): string[] {
+  const lines: string[] = instances.flatMap((instance, index) => {
     const own = runs.filter(({ instanceId }) => instanceId === instance.instanceId);
     return [...(index === 0 ? [] : ['']), ...renderInstance(instance, own, nowMs)];
   });
@@ -38,12 +38,12 @@ function renderStatus({ instances, runs, notInSettings }: Health, nowMs: number)
   return lines;
 }
 
-function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], nowMs: number): Line[] {
+function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], nowMs: number): string[] {
   const { instanceId, leaseSince, finalChanges30Days: changed, listProblem, streams } = instance;
   const head = ['stream', 'organizations', 'newest', 'complete to', 'gaps'];
-  const lines: Line[] = [
-    line`Instance ${styled('bold', instanceId)}`,
-    line`  ${renderYesterday(streams, nowMs)}`,
+  const lines: string[] = [
+    `Instance ${instanceId}`,
+    `  ${renderYesterday(streams, nowMs)}`,
     ...(streams.length === 0 ? [] : renderTable({ head, rows: streams.map(renderStream), right: [1] })),
     runs.length === 0 ? '  no runs on record' : '  last runs:',
     ...renderTable({ rows: runs.map(renderRun), indent: 4 }),
@@ -52,36 +52,32 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
     streams.reduce((sum, each) => sum + each[key], 0);
   if (leaseSince !== null) lines.push(`  exported now, since ${showInstant(leaseSince)}`);
   if (listProblem !== null) {
-    const what = styled('red', 'organizations may be missing');
-    lines.push(line`  ${what}: the list was not complete, ${listProblem}`);
+    lines.push(`  organizations may be missing: the list was not complete, ${listProblem}`);
   }
   if (sumOf('quarantined') > 0) lines.push(`  ${count(sumOf('quarantined'), 'answer')} in quarantine`);
   if (sumOf('failing') > 0) lines.push(`  reads of ${count(sumOf('failing'), 'stored number')} keep failing`);
   if (changed > 0) {
-    const what = `  ${count(changed, 'final number')} changed in the last 30 days: see the view restatements`;
-    lines.push(styled('yellow', what));
+    lines.push(`  ${count(changed, 'final number')} changed in the last 30 days: see the view restatements`);
   }
   if (sumOf('gaps') > 0) lines.push('  Next: losant-usage gaps lists the gaps, and why');
   return lines;
 }
 
-function renderYesterday(streams: readonly StreamHealth[], nowMs: number): Line {
+function renderYesterday(streams: readonly StreamHealth[], nowMs: number): string {
   const yesterday = addDays(dayAt(nowMs), -1);
   if (streams.every(({ lastDay }) => lastDay === null || lastDay < yesterday)) {
     return `Yesterday, ${yesterday}, is not wanted.`;
   }
   const open = sumStandings(streams.map((stream) => stream.yesterday));
-  const worst = worstOf(open);
-  if (worst === null) return line`Yesterday, ${yesterday}, is ${styled('green', 'complete')}.`;
   const counts = standings
     .toReversed()
     .filter((standing) => open[standing] > 0)
     .map((standing) => `${showNumber(open[standing])} ${STANDINGS[standing].label}`);
-  const state = styled(isGap(worst) ? 'red' : 'yellow', 'not complete');
-  return line`Yesterday, ${yesterday}, is ${state}: ${counts.join(', ')}.`;
+  const state = counts.length === 0 ? 'complete' : `not complete: ${counts.join(', ')}`;
+  return `Yesterday, ${yesterday}, is ${state}.`;
 }
 
-function renderStream(each: StreamHealth): Line[] {
+function renderStream(each: StreamHealth): string[] {
   const { stream, lastDay, completeTo, gaps, orgs, orgsComplete, orgsWithGaps, oldestGap } = each;
   const all = showNumber(orgs);
   const some = `${count(gaps, 'number')} of ${count(orgsWithGaps, 'organization')} since ${oldestGap}`;
@@ -90,11 +86,11 @@ function renderStream(each: StreamHealth): Line[] {
     orgsComplete >= orgs ? all : `${showNumber(orgsComplete)} of ${all} complete`,
     lastDay ?? 'nothing yet',
     completeTo ?? 'no day',
-    gaps === 0 ? styled('green', 'none') : styled('red', some),
+    gaps === 0 ? 'none' : some,
   ];
 }
 
-function renderRun(run: RunRecord): Line[] {
+function renderRun(run: RunRecord): string[] {
   const { startedAt, finishedAt, from, to, error } = run;
   const { planned = 0, failed = 0, quarantined = 0 } = run.counts.cells ?? {};
   const what = [count(planned, 'number')];
@@ -106,7 +102,7 @@ function renderRun(run: RunRecord): Line[] {
     from === null || to === null ? '' : showDays({ from, to }),
     finishedAt === null ? '' : showDuration(Date.parse(finishedAt) - Date.parse(startedAt)),
     run.kind,
-    styled(run.status === 'complete' ? 'green' : 'yellow', run.status),
+    run.status,
     what.join(', '),
   ];
 }

@@ -30,7 +30,7 @@ afterAll(() => rmSync(temp, { recursive: true, force: true }));
 it(
   'demo shows the product in four steps, whatever is set, serves the console until Ctrl-C, and says how to go on',
   async () => {
-    const demo = startProgram(['demo'], { ...SETTINGS, TMPDIR: temp, NO_COLOR: '1' }, { isTerminal: true });
+    const demo = startProgram(['demo'], { ...SETTINGS, TMPDIR: temp }, { isTerminal: true });
     const address = () => /The console shows the same on (\S+) until/.exec(demo.stdout())?.[1];
     await until('the console is served', () => address() !== undefined, LIMIT_MS);
     const shown = demo.stdout();

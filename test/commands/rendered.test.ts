@@ -6,12 +6,10 @@ import { LosantError } from '../../src/errors.ts';
 import { type Failure, type RunReport, Tally } from '../../src/export/report.ts';
 import type { RunOutcome } from '../../src/export/run.ts';
 import type { Gap } from '../../src/queries/gaps.ts';
-import { type Line, renderLine } from '../../src/terminal/text.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 21, 57);
 const instanceId = '575ec8687ae143cd83dc4a97';
 
-const plain = (lines: readonly Line[]) => lines.map((line) => renderLine(line, { color: false }));
 const orgOf = (number: number) => number.toString(16).padStart(24, '0');
 
 describe('a run', () => {
@@ -32,7 +30,7 @@ describe('a run', () => {
   const shown = (report: Partial<RunReport>, more: Partial<RunOutcome> = {}) => {
     const tally = new Tally(instanceId, () => 0);
     const outcome = { report: { ...REPORT, ...report }, tally, refusal: null, ...more };
-    return plain(renderRun(instanceId, outcome));
+    return renderRun(instanceId, outcome);
   };
 
   test('is two lines when all is well', () => {
@@ -98,7 +96,7 @@ describe('gaps', () => {
     nextReadAt: '2026-11-24T23:57:00.000Z',
     ...more,
   });
-  const shown = (gaps: readonly Gap[]) => plain(renderGaps(gaps, NOW));
+  const shown = (gaps: readonly Gap[]) => renderGaps(gaps, NOW);
 
   test('of one cause are together, neighbouring days in one line, and end with commands to paste', () => {
     const gaps = [
