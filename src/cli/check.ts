@@ -11,15 +11,10 @@ import { readAccess } from '../queries/access.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { renderTable } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
-import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
+import { addDays, type UsageDay } from '../usage/day.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
-import {
-  type DayReading,
-  type Stream,
-  UnplaceableBodyError,
-  type WindowReading,
-} from '../usage/streams/stream.ts';
+import { type DayReading, type Stream, UnplaceableBodyError } from '../usage/streams/stream.ts';
 import { isGood, probeHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openDatabase, requireCreatable, requireWritable, useDatabase } from './open-database.ts';
@@ -246,7 +241,7 @@ async function checkDay(stream: Stream, target: Target): Promise<Finding> {
   const hint =
     'a run would quarantine this answer: ask Losant, or check that LOSANT_API_URL is the API itself';
   try {
-    const reading = (await readWindow(target, stream, { from: day, to: day })).get(day);
+    const reading = await readDay(target, stream);
     if (reading === undefined) return { message: `${day}: no numbers for the day` };
     if (reading.kind === 'named') return { message: `${day}: ${showNumbers(numbersOf(reading))}` };
     return { message: `${day}: ${reading.message}`, hint, exitCode: EXIT.failure };
@@ -258,17 +253,14 @@ async function checkDay(stream: Stream, target: Target): Promise<Finding> {
   }
 }
 
-/** Reads a counter as a run does. */
-async function readWindow(
-  { client, instanceId, orgId, signal }: Target,
-  stream: Stream,
-  window: DayRange,
-): Promise<WindowReading['days']> {
+/** Reads a counter of a day as a run does; undefined for a day that was left out. */
+async function readDay({ client, day, ...target }: Target, stream: Stream): Promise<DayReading | undefined> {
+  const window = { from: day, to: day };
   const bodies: unknown[] = [];
   for (const request of stream.requests) {
-    bodies.push((await fetchUsage(client, { instanceId, orgId, window, signal, ...request })).body);
+    bodies.push((await fetchUsage(client, { ...target, window, ...request })).body);
   }
-  return stream.readBodies(bodies, window).days;
+  return stream.readBodies(bodies, window).days.get(day);
 }
 
 /** Returns the numbers of a day by column; none for a day that was left out or cannot be read. */
@@ -301,21 +293,16 @@ async function probeOrg(checking: Checking, place: Target): Promise<void> {
       return { message: `${answer} (touches ${touches})` };
     });
   };
-  await probe('zero_days', 'is_reported and days_unreported', async (target) => {
-    const window = { from: addDays(target.day, -30), to: target.day };
-    const days = await readWindow(target, streamNamed('notebook_minutes'), window);
-    return `${days.size} of 31 days of notebook minutes are in the answer`;
-  });
   for (const age of [100, 400]) {
     await probe(`day_${age}_days_ago`, 'HORIZON_DAYS', async (target) => {
-      const numbers = await readNumbers(target, 'payload_totals', addDays(target.day, -age));
-      return showNumbers(numbers) || 'no number';
+      const old = { ...target, day: addDays(target.day, -age) };
+      return showNumbers(await readNumbers(old, 'payload_totals')) || 'no number';
     });
   }
   const touches = 'which of them you bill, reconciliation and CONTROL_TOTALS';
   await probe('payloads_in_two_ways', touches, async (target) => {
-    const { payload_source_count: sum = 0 } = await readNumbers(target, 'payload_sources', target.day);
-    const { payload_all_count: all = 0 } = await readNumbers(target, 'payload_totals', target.day);
+    const { payload_source_count: sum = 0 } = await readNumbers(target, 'payload_sources');
+    const { payload_all_count: all = 0 } = await readNumbers(target, 'payload_totals');
     return compare('payload_source_count beside payload_all_count', sum, all);
   });
   await probe('instance_totals', 'reconciliation and CONTROL_TOTALS', probeTotals);
@@ -335,22 +322,19 @@ async function probeTotals(target: Target): Promise<string> {
   if (totalCount > ORGS_MAX) {
     return `not asked of ${totalCount} organizations: see losant-usage reconcile after some days`;
   }
-  const day = addDays(target.day, -FINAL_DAYS);
+  const old = { ...target, day: addDays(target.day, -FINAL_DAYS) };
   const answers: string[] = [];
   for (const stream of ['device_counts', 'payload_totals']) {
-    const total = await readNumbers({ ...target, orgId: null }, stream, day);
     const sums: Record<string, number> = {};
     for (const { orgId } of items) {
-      for (const [column, value] of Object.entries(await readNumbers({ ...target, orgId }, stream, day))) {
+      for (const [column, value] of Object.entries(await readNumbers({ ...old, orgId }, stream))) {
         sums[column] = (sums[column] ?? 0) + value;
       }
     }
-    const compared = Object.entries(total).map(([column, value]) =>
-      compare(column, sums[column] ?? 0, value),
-    );
-    answers.push(...compared);
+    const totals = Object.entries(await readNumbers({ ...old, orgId: null }, stream));
+    answers.push(...totals.map(([column, value]) => compare(column, sums[column] ?? 0, value)));
   }
-  return `${day}, ${totalCount} organizations: ${answers.join('; ')}`;
+  return `${old.day}, ${totalCount} organizations: ${answers.join('; ')}`;
 }
 
 function showNumbers(numbers: Readonly<Record<string, number>>): string {
@@ -359,8 +343,8 @@ function showNumbers(numbers: Readonly<Record<string, number>>): string {
     .join(', ');
 }
 
-async function readNumbers(target: Target, stream: string, day: UsageDay) {
-  return numbersOf((await readWindow(target, streamNamed(stream), { from: day, to: day })).get(day));
+async function readNumbers(target: Target, stream: string): Promise<Readonly<Record<string, number>>> {
+  return numbersOf(await readDay(target, streamNamed(stream)));
 }
 
 function compare(what: string, sum: number, total: number): string {

@@ -219,9 +219,18 @@ function textOf(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
+/** A patch as text. What is no JSON is null, as no patch is. */
+const jsonPatch = z.preprocess((json) => {
+  try {
+    return JSON.parse(String(json)) as unknown;
+  } catch {
+    return null;
+  }
+}, orgPatch);
+
 /** Reads a patch, dates in the spelling of Losant. Throws one SettingsError with all problems. */
 export function readPatch(json: string): OrgPatch {
-  const { success, data, error } = orgPatch.safeParse(parseJson(json));
+  const { success, data, error } = jsonPatch.safeParse(json);
   if (success) {
     const { disabledAt } = data;
     return typeof disabledAt === 'string'
@@ -237,15 +246,6 @@ export function readPatch(json: string): OrgPatch {
   throw new SettingsError(['--json is not a patch that Losant takes:', ...problems].join('\n'), {
     hint: 'Nothing was sent. https://docs.losant.com/rest-api/instance-org has the schema of the patch.',
   });
-}
-
-/** Returns null for what is no JSON, as no patch is null either. */
-function parseJson(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return null;
-  }
 }
 
 /**

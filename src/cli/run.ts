@@ -194,9 +194,7 @@ async function exportPart(work: ExportWork, { instance, orgIds }: Part): Promise
     signal,
     waitMs: Math.max(0, giveUpAtMs - hostNow()),
     onHeld: ({ message, cellsLeft }) => {
-      const left = `it still has ${count(cellsLeft, 'number')} to read, which include these`;
-      const due = `${count(cellsLeft, 'number')} due`;
-      output.remark(`${message}; waiting (${wanted.kind === 'backfill' ? left : due})`);
+      output.remark(`${message}; waiting (it still has ${count(cellsLeft, 'number')} to read)`);
     },
     onProgress: createProgress(work),
   });
@@ -274,8 +272,8 @@ export function renderRun(instanceId: string, { report, refusal, tally }: RunOut
 }
 
 function renderHead(instanceId: string, report: RunReport): string {
-  const { from, to, orgs, requests, durationMs, status } = report;
-  const isComplete = status === 'complete';
+  const { from, to, orgs, requests, durationMs } = report;
+  const isComplete = report.status === 'complete';
   if (from === null || to === null) {
     return `Instance ${instanceId}: ${isComplete ? 'nothing is due' : 'nothing was read'}`;
   }

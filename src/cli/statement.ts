@@ -73,6 +73,8 @@ interface Verified extends CheckedPacks {
   readonly database: string | null;
 }
 
+const NO_FOLDER = ['ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP', 'ENAMETOOLONG'];
+
 /** Checks every pack in the folder and below it. Throws SettingsError if there is none. */
 async function verifyFolder(
   context: CommandContext,
@@ -80,14 +82,15 @@ async function verifyFolder(
   keyFiles: readonly string[],
 ): Promise<Verified> {
   const { config, signal } = context;
+  const hint = 'name the folder that losant-usage statement has written';
   const keys = await Promise.all(keyFiles.map(readPublicKey));
   const opened = await openPacks(dir, keys).catch((error: unknown) => {
     const code = codeOf(error) ?? '';
-    if (!['ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP', 'ENAMETOOLONG'].includes(code)) throw error;
-    throw noPack(`${dir} cannot be read as a folder (${code})`);
+    if (!NO_FOLDER.includes(code)) throw error;
+    throw new SettingsError(`${dir} cannot be read as a folder (${code})`, { hint });
   });
   if (opened.packs.length === 0 && opened.problems.length === 0) {
-    throw noPack(`${dir} has no manifest.json, so it is not a proof pack`);
+    throw new SettingsError(`${dir} has no manifest.json, so it is not a proof pack`, { hint });
   }
   const checked = await checkPacks(opened, signal);
   if (checked.problems.length > 0 || config.databaseUrl === null) return { ...checked, database: null };
@@ -96,10 +99,6 @@ async function verifyFolder(
     async ({ db, describe }) => ({ ...(await compareWithDatabase(db, checked, signal)), database: describe }),
     { statementTimeoutMs: VIEW_STATEMENT_MS },
   );
-}
-
-function noPack(message: string): SettingsError {
-  return new SettingsError(message, { hint: 'name the folder that losant-usage statement has written' });
 }
 
 const PROBLEMS_MAX = 50;

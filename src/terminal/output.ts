@@ -74,7 +74,7 @@ export class Sink {
 
   constructor(stream: OutStream) {
     this.#stream = stream;
-    stream.on('error', (error) => this.#end(error));
+    stream.on('error', (error: NodeJS.ErrnoException) => this.#end(error));
   }
 
   write(part: string | Uint8Array): void {

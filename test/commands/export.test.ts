@@ -10,7 +10,6 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parquetReadObjects } from 'hyparquet';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { asProgram } from '../support/by-hand.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
@@ -120,16 +119,6 @@ describe('a view', () => {
     expect(readFileSync(out, 'utf8')).toBe(FILE);
     expect(statSync(out).mode & 0o777).toBe(0o600);
     expect(readdirSync(folder).toSorted()).toEqual(['link', 'usage.csv']);
-  });
-
-  test('is read as Parquet', async () => {
-    const file = join(folder, 'usage.parquet');
-    const ended = await run('export', ...VIEW, ...DAYS, '--format', 'parquet', '--out', file);
-    expect(ended.stdout).toMatch(
-      /^4 rows of device_counts, 2026-10-01\.\.2026-10-31, in .*usage\.parquet: [\d,]+ bytes\.\nsha256 [0-9a-f]{64}\n$/,
-    );
-    const rows = await parquetReadObjects({ file: new Uint8Array(readFileSync(file)).buffer });
-    expect(rows[1]).toMatchObject({ org_id: EVIL, usage_date: new Date('2026-10-01'), total: 17n });
   });
 });
 

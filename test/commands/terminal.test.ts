@@ -46,12 +46,6 @@ describe('a hostile name', () => {
     expect(stdout.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\u202e]/u);
     if (args[0] !== 'check') expect(stdout).toContain(SHOWN);
   });
-
-  it('is the same name in JSON, with the controls escaped', async () => {
-    const { stdout } = await exported.run(['explain', '--org', orgId, '--day', day, '--json']);
-    expect(stdout.trimEnd()).not.toMatch(/[\p{Cc}\u202e]/u);
-    expect(JSON.parse(stdout)).toMatchObject({ org: { orgName: EVIL } });
-  });
 });
 
 describe('a terminal', () => {
