@@ -175,15 +175,8 @@ function openAdmin({ config, version, hostNow }: CommandContext, { apiUrl, domai
   return createAdminClient({ apiUrl, domain, token, now: hostNow, timeoutMs: request.timeoutMs, userAgent });
 }
 
-/** A field in which an organization differs; null means that it is not set. */
-interface FieldChange {
-  readonly field: string;
-  readonly old: string | null;
-  readonly new: string | null;
-}
-
-/** Returns the differences in what can be changed, and in the date of the last change. */
-function compareOrgs(before: Resource, after: Resource): FieldChange[] {
+/** Returns the differences in what can be changed, and in the date of the last change; null is a field not set. */
+function compareOrgs(before: Resource, after: Resource) {
   const [old, now] = [fieldsOf(before), fieldsOf(after)];
   return [...new Set([...old.keys(), ...now.keys()])]
     .filter((field) => field === 'lastUpdated' || (field.split('.')[0] ?? '') in orgPatch.shape)
@@ -191,7 +184,7 @@ function compareOrgs(before: Resource, after: Resource): FieldChange[] {
     .filter((each) => each.old !== each.new);
 }
 
-function describe({ field, old, new: now }: FieldChange): string {
+function describe({ field, old, new: now }: ReturnType<typeof compareOrgs>[number]): string {
   return `${field} is ${now ?? 'not set'} and not ${old ?? 'unset'}`;
 }
 

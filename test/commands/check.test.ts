@@ -206,17 +206,16 @@ it('asks the monitor of HEARTBEAT_URL by the address that changes no state', asy
 it('answers with --probe what the documentation leaves open', async () => {
   const { code, document } = await check({}, '--probe');
   const probes = document.checks.filter(({ name }) => name.startsWith('probe.'));
-  const answers = probes.map(
-    ({ name, message }) => `${name}: ${message.replaceAll(/ \d+ equal/g, ' equal')}`,
-  );
-  const all = 'devices_created equal; .*; payload_all_bytes equal';
+  const answers = probes.map(({ name, message }) => `${name}: ${message.replace(/ \(touches .*/, '')}`);
   expect(answers).toEqual([
-    'probe.day_100_days_ago: no number (touches HORIZON_DAYS)',
-    'probe.day_400_days_ago: no number (touches HORIZON_DAYS)',
-    expect.stringContaining(
-      'probe.payloads_in_two_ways: payload_source_count beside payload_all_count equal',
+    'probe.day_100_days_ago: no number',
+    'probe.day_400_days_ago: no number',
+    expect.stringMatching(
+      /^probe.payloads_in_two_ways: payload_source_count (\d+), .*payload_all_count \1, /,
     ),
-    expect.stringMatching(`^probe.instance_totals: ${daysAgo(5)}, 3 organizations: ${all} \\(touches`),
+    expect.stringMatching(
+      /^probe.instance_totals: \S+, 3 organizations: devices_created (\d+) of \1; .* (\d+) of \2$/,
+    ),
   ]);
   expect(code).toBe(0);
 });
