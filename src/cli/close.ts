@@ -14,7 +14,7 @@ import { describeDatabaseError } from '../database/sqlstate.ts';
 import { describeError, EXIT, SettingsError, worstExitCode } from '../errors.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { renderTable } from '../terminal/text.ts';
-import { capitalize, count, showNumber } from '../terminal/words.ts';
+import { capitalize, count, showQuantity } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/month.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
@@ -203,13 +203,18 @@ function renderBlockers(blockers: readonly Blocker[]): string[] {
 }
 
 function renderBill({ totals, controls, lines, lineCount }: CloseOutcome, period: Month): string[] {
-  const sums = totals.map(({ metric, orgs, quantity, unit }) => [metric, `${orgs}`, show(quantity), unit]);
+  const sums = totals.map(({ metric, orgs, quantity, unit }) => [
+    metric,
+    `${orgs}`,
+    showQuantity(quantity),
+    unit,
+  ]);
   const rows = lines.map((each) => [
     each.orgName,
     each.orgId,
     `${each.customerId ?? each.referralId ?? '-'}${each.isCustomerChanged ? ' (changed in the month)' : ''}`,
     each.metric,
-    show(each.quantity),
+    showQuantity(each.quantity),
     `${each.daysFinal} of ${each.daysExpected}`,
   ]);
   const head = [
@@ -227,10 +232,6 @@ function renderBill({ totals, controls, lines, lineCount }: CloseOutcome, period
     '',
     ...renderTable({ head, rows, right: [4, 5], of: lineCount }),
   ];
-}
-
-function show(quantity: string | null): string {
-  return quantity === null ? '-' : showNumber(BigInt(quantity));
 }
 
 /** Renders what does not agree with another count; what could not be compared at all is no agreement. */

@@ -6,7 +6,7 @@ import {
   readReconciliation,
 } from '../queries/reconciliation.ts';
 import { renderTable } from '../terminal/text.ts';
-import { count, showDays } from '../terminal/words.ts';
+import { count, showDays, showQuantity } from '../terminal/words.ts';
 import type { DayRange } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
 import { chooseJudged } from './instances.ts';
@@ -69,13 +69,6 @@ function renderComparison(row: Comparison): string[] {
   if (orgsMissing) parts.push(`${count(orgsMissing, 'organization')} missing from the sum`);
   if (orgsDiffering) parts.push(`${count(orgsDiffering, 'organization')} differ`);
   if (reason !== null) parts.push(reason);
-  const amounts = [row.quantity, row.total, row.difference].map(showAmount);
+  const amounts = [row.quantity, row.total, row.difference].map(showQuantity);
   return [row.day, row.metric, row.comparedWith, ...amounts, row.instanceId, parts.join(', ')];
 }
-
-/** Keeps every digit, because sums exceed a JavaScript number. */
-function showAmount(amount: string | null): string {
-  return amount === null ? '–' : AMOUNTS.format(amount as Intl.StringNumericLiteral);
-}
-
-const AMOUNTS = new Intl.NumberFormat('en-US', { maximumFractionDigits: 100 });
