@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { EXIT, LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
-import { createAdminClient, mayHaveHappened, type OrgPatch, orgPatch } from '../losant/admin.ts';
-import { type LosantClient, type LosantClientOptions, openClient } from '../losant/client.ts';
+import { mayHaveHappened, type OrgPatch, orgPatch, sendChange } from '../losant/admin.ts';
+import { createLosantClient, type LosantClient, type LosantClientOptions } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getOrg, type OrgResource } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
@@ -101,13 +101,13 @@ async function readOrg(
 }
 
 export function openReading(
-  context: CommandContext,
-  instance: InstanceConfig,
+  { config, version, random, hostNow }: CommandContext,
+  { apiUrl, domain, readToken, requestConcurrency: concurrency, requestsPerSecond }: InstanceConfig,
   more: Partial<LosantClientOptions> = {},
 ): LosantClient {
-  const { requestConcurrency: concurrency, requestsPerSecond } = instance;
   const gate = new Gate({ concurrency, requestsPerSecond });
-  return openClient(context, instance, { gate, now: context.hostNow, ...more });
+  const place = { apiUrl, domain, token: readToken(), version };
+  return createLosantClient({ ...config.request, ...place, random, gate, now: hostNow, ...more });
 }
 
 /** The time for which the result of a change is asked for, even while the process is asked to end. */
@@ -132,11 +132,9 @@ export async function changeOrg(
       hint: 'give the command again if that is still what you want: it starts from what is so now',
     });
   }
-  const admin = openAdmin(context, instance);
-  const place = { instanceId: instance.instanceId, orgId };
   let lost: LosantError | null = null;
   try {
-    await (patch === null ? admin.deleteOrg(place) : admin.patchOrg(place, patch));
+    await sendChange(adminOptions(context, instance), { instanceId: instance.instanceId, orgId }, patch);
   } catch (error) {
     if (!mayHaveHappened(error)) throw error;
     lost = error;
@@ -167,12 +165,11 @@ function findMissed(before: Resource, patch: OrgPatch | null, after: Resource | 
     .map(describe);
 }
 
-function openAdmin({ config, version, hostNow }: CommandContext, { apiUrl, domain }: InstanceConfig) {
+function adminOptions({ config, version, hostNow }: CommandContext, { apiUrl, domain }: InstanceConfig) {
   const { adminToken, request } = config;
   // Commands that change something need it, so that the settings have it.
   const token = adminToken as string;
-  const userAgent = `losant-usage-export/${version}`;
-  return createAdminClient({ apiUrl, domain, token, now: hostNow, timeoutMs: request.timeoutMs, userAgent });
+  return { apiUrl, domain, token, now: hostNow, timeoutMs: request.timeoutMs, version };
 }
 
 /** Returns the differences in what can be changed, and in the date of the last change; null is a field not set. */

@@ -19,9 +19,6 @@ import type { Session } from './session.ts';
 /** The bound on reading control totals, which must not delay a run: a later run reads what is left. */
 const LONGEST_MS = 120_000;
 
-/** Attempts per request: a later run asks again anyway. */
-const ATTEMPTS = 2;
-
 /**
  * Reads Losant's totals of the days that are not known to be equal or final, and adds up our own. A failure is recorded
  * with the instance, and logged. Throws only when the session's signal aborts.
@@ -126,7 +123,7 @@ async function askWindow(
   const asked = streamNamed(stream);
   const answers: Answer[] = [];
   for (const request of asked.requests) {
-    const question = { instanceId, orgId: null, window, attempts: ATTEMPTS, signal };
+    const question = { instanceId, orgId: null, window, signal };
     answers.push(await fetchUsage(client, { ...question, ...request }));
   }
   const readings = asked.readBodies(

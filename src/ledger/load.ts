@@ -128,15 +128,15 @@ async function recordRevisions(
 ): Promise<void> {
   const rows = cells.flatMap(({ orgId, stream, day, before, numbersBefore, applied }) => {
     if (numbersBefore === null || applied.numbers === null) return [];
-    const { old, new: next } = differencesOf(numbersBefore, applied.numbers);
+    const differences = differencesOf(numbersBefore, applied.numbers);
     return [
       {
         org_id: orgId,
         stream,
         usage_date: day,
         revision: applied.cell.revision,
-        old: JSON.stringify(old),
-        new: JSON.stringify(next),
+        old: JSON.stringify(differences?.old),
+        new: JSON.stringify(differences?.new),
         was_final: before.wasFinal,
         run_id: runId,
       },
