@@ -86,7 +86,7 @@ it('prints what is wrong first and what to do, what is right, and then the setti
 it.each([
   [
     2,
-    'instance.get',
+    ['instance.get'],
     'Check LOSANT_INSTANCE_ID',
     { env: { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97' }, offsetMs: 0 },
   ],
