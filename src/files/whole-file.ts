@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { FileError, SettingsError } from '../errors.ts';
+import { ExportError, SettingsError } from '../errors.ts';
 import type { Part } from './renderer.ts';
 
-/** A file that exists completely or not at all. Methods throw FileError if writing it fails. */
+/** A file that exists completely or not at all. Methods throw ExportError if writing it fails. */
 export interface WholeFile {
   write(part: Part): Promise<void>;
   /** Gives the file its place once it is on disk; what was there stays until then. */
@@ -85,7 +85,7 @@ export function cannotGoOn(error: unknown, path: string): unknown {
   const found = describeFileProblem(error, path);
   if (found === null) return error;
   const hint = `${found.hint}, and start again: nothing of it was left behind`;
-  return new FileError(found.message, { hint, cause: error });
+  return new ExportError('file_failed', found.message, { hint, cause: error });
 }
 
 /** Describes a refusal of the file system; null for any other error. */

@@ -5,7 +5,7 @@
 import { type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import { ClockError, HeldError } from '../errors.ts';
+import { ExportError, HeldError } from '../errors.ts';
 
 /** The time that a lease lasts without renewal; a dead holder is succeeded within it. */
 export const LEASE_MS = 60_000;
@@ -18,20 +18,16 @@ export interface LeaseHold {
   readonly epoch: number;
 }
 
-export interface LeaseRequest {
-  readonly instanceId: string;
-  readonly runId: string;
-  readonly host: string;
-}
-
 const UNTIL = sql<Instant>`clock_timestamp() + ${LEASE_MS} * interval '1 ms'`;
 
 /**
  * Takes the lease of an instance unless somebody holds it; one that has lapsed is taken over. Throws HeldError
  * `lease_held` with the holder and the time of expiry.
  */
-export async function takeLease(db: Kysely<Schema>, request: LeaseRequest): Promise<LeaseHold> {
-  const { instanceId, runId, host } = request;
+export async function takeLease(
+  db: Kysely<Schema>,
+  { instanceId, runId, host }: Readonly<Record<'instanceId' | 'runId' | 'host', string>>,
+): Promise<LeaseHold> {
   const taken = await db
     .insertInto('leases')
     .values({ instance_id: instanceId, run_id: runId, host, since: CLOCK, until: UNTIL })
@@ -104,7 +100,7 @@ export interface BeginOptions {
  * Begins a transaction in which the program writes: tells the triggers that nobody writes by hand, commits
  * synchronously whatever the server's default, and locks the lease's row until the end, so that nobody takes over
  * meanwhile. Returns the time in ms by the database's clock. Throws HeldError
- * `lease_lost`, or ClockError if the clocks have moved apart.
+ * `lease_lost`, or ExportError if the clocks have moved apart.
  */
 export async function beginWriting(
   trx: Kysely<Schema>,
@@ -127,11 +123,12 @@ export async function beginWriting(
   return atMs;
 }
 
-/** Throws ClockError if the clock of the run is more than 30 s off the database's; `aheadMs` is how far it is ahead. */
+/** Throws ExportError if the clock of the run is more than 30 s off the database's, `aheadMs` ahead of it. */
 export function requireDatabaseClock(aheadMs: number): void {
   if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;
   const seconds = Math.round(Math.abs(aheadMs) / 1_000);
-  throw new ClockError(
+  throw new ExportError(
+    'clock_skew',
     `This host's clock has moved by ${seconds} s against the database's since the run began`,
     { hint: 'set the clocks (NTP); nothing more was loaded, because it is unclear which day is over' },
   );
