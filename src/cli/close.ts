@@ -121,7 +121,6 @@ async function closeInstances(
     isAdjustment: options.adjust,
     isDryRun: options.dryRun,
     signingKey: config.statementKeyFile === null ? null : await readSigningKey(config.statementKeyFile),
-    linesMax: output.json ? null : SHOWN_MAX,
     signal,
   };
   const documents: object[] = [];
@@ -202,7 +201,7 @@ function renderBlockers(blockers: readonly Blocker[]): string[] {
   ];
 }
 
-function renderBill({ totals, controls, lines, lineCount }: CloseOutcome, period: Month): string[] {
+function renderBill({ totals, controls, lines }: CloseOutcome, period: Month): string[] {
   const sums = totals.map(({ metric, orgs, quantity, unit }) => [
     metric,
     `${orgs}`,
@@ -230,7 +229,7 @@ function renderBill({ totals, controls, lines, lineCount }: CloseOutcome, period
     ...renderTable({ head: ['metric', 'organizations', 'quantity', 'unit'], rows: sums, right: [1, 2] }),
     ...renderControls(controls, period),
     '',
-    ...renderTable({ head, rows, right: [4, 5], of: lineCount }),
+    ...renderTable({ head, rows, right: [4, 5], most: SHOWN_MAX }),
   ];
 }
 

@@ -44,12 +44,10 @@ export interface Table {
   readonly indent?: number;
   /** The most rows that are shown to people; a line below counts the rest. */
   readonly most?: number;
-  /** The number of all rows, where not all are given. */
-  readonly of?: number;
 }
 
 /** Returns lines whose columns are as wide as their widest cell. */
-export function renderTable({ head, rows, right = [], indent = 2, most, of = rows.length }: Table): string[] {
+export function renderTable({ head, rows, right = [], indent = 2, most }: Table): string[] {
   const shown = rows.slice(0, most);
   const all = [...(head === undefined ? [] : [head]), ...shown].map((row) => row.map(escapeControls));
   const columns = Math.max(0, ...all.map((row) => row.length));
@@ -64,7 +62,7 @@ export function renderTable({ head, rows, right = [], indent = 2, most, of = row
     });
     return ' '.repeat(indent) + cells.join('  ');
   });
-  const hidden = of - shown.length;
+  const hidden = rows.length - shown.length;
   if (hidden > 0) lines.push(`${' '.repeat(indent)}and ${count(hidden, 'more', 'more')} (--json has all)`);
   return lines;
 }
