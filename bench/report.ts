@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
-import { renderLine, renderTable } from '../src/terminal/text.ts';
+import { renderTable } from '../src/terminal/text.ts';
 import type { Bench, Row } from './cases.ts';
 
 /** Returns a function that prints a table and writes all tables so far to a file. */
@@ -17,7 +17,7 @@ export function createReport(file: string, given: object): Bench['report'] {
       rows: rows.map((row) => names.map((name) => cellOf(name, row[name]))),
       right: names.map((_, column) => column).slice(1),
     });
-    console.log(['', title, ...lines.map((each) => renderLine(each, { color: false }))].join('\n'));
+    console.log(['', title, ...lines].join('\n'));
   };
 }
 

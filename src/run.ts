@@ -4,7 +4,6 @@ import type { Options, OptionValues } from './cli/options.ts';
 import { describeError, EXIT, ExportError, exitCodeOf, framesOf, SettingsError } from './errors.ts';
 import type { Need } from './settings/settings.ts';
 import { createOutput, type Output, Sink } from './terminal/output.ts';
-import { type Line, styled } from './terminal/text.ts';
 
 /**
  * Runs the program: command line → settings → command → exit code. Resolves once everything is written
@@ -45,10 +44,16 @@ async function execute(
   const { readConfig } = await import('./settings/config.ts');
   const { createLogger } = await import('./logger.ts');
   const { env, stderr, output } = base;
-  const configFile = typeof options['config'] === 'string' ? options['config'] : null;
-  const config = readConfig({ env, configFile, needs: needsOf(command, configFile, env) });
+  const isSet = (name: string) => (env[name] ?? '').trim() !== '';
+  const needsDatabase = isSet('DATABASE_URL') || isSet('DATABASE_URL_FILE');
+  const ifSet: readonly Need[] = needsDatabase ? ['database'] : [];
+  const config = readConfig({
+    env,
+    configFile: typeof options['config'] === 'string' ? options['config'] : null,
+    needs: command.needs === 'database_if_set' ? ifSet : command.needs,
+  });
   // On a terminal the result says what the log would, unless the log is asked for.
-  const isQuiet = output.isTerminal && command.isService !== true && (env['LOG_LEVEL'] ?? '').trim() === '';
+  const isQuiet = output.isTerminal && command.isService !== true && !isSet('LOG_LEVEL');
   const logger = createLogger({
     level: isQuiet ? 'warn' : config.logLevel,
     pretty: stderr.isTTY === true,
@@ -56,12 +61,6 @@ async function execute(
   });
   for (const warning of config.warnings) logger.warn(warning);
   return await command.run({ ...base, config, logger }, options);
-}
-
-function needsOf({ needs }: Command, configFile: string | null, env: Io['env']): readonly Need[] {
-  if (needs !== 'database_if_set') return needs === 'none' ? [] : needs;
-  const names = ['DATABASE_URL', 'DATABASE_URL_FILE', 'LOSANT_USAGE_CONFIG'];
-  return configFile !== null || names.some((name) => (env[name] ?? '').trim() !== '') ? ['database'] : [];
 }
 
 /** Waits until all is written. What could not be is a failure, unless its reader went away. */
@@ -81,6 +80,5 @@ function printError(output: Output, error: unknown): void {
   const lines = error instanceof SettingsError ? described.message.split('\n') : [described.message];
   const [first = '', ...more] = lines;
   const stack = error instanceof Error && !(error instanceof ExportError) ? framesOf(error) : [];
-  const head: Line = [styled('red', 'losant-usage: '), first];
-  output.remark(head, ...more, `  ${described.hint}`, ...stack);
+  output.remark(`losant-usage: ${first}`, ...more, `  ${described.hint}`, ...stack);
 }

@@ -3,35 +3,64 @@ import { readSchemaState, requireSchema, type SchemaState } from '../database/mi
 import { DatabaseError, describeError, EXIT, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
 import { readClock, requireApiClock } from '../export/context.ts';
 import { requireApiUrl } from '../ledger/instances.ts';
+import type { LosantClient } from '../losant/client.ts';
 import { listOrgPages } from '../losant/org-list.ts';
 import { getInstance, getOrg } from '../losant/orgs.ts';
+import { fetchUsage } from '../losant/usage.ts';
 import { readAccess } from '../queries/access.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import { type Line, line, renderTable, styled } from '../terminal/text.ts';
+import { renderTable } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
+import { addDays, type UsageDay } from '../usage/day.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
-import { type Stream, UnplaceableBodyError } from '../usage/streams/stream.ts';
+import { type DayReading, type Stream, UnplaceableBodyError } from '../usage/streams/stream.ts';
 import { isGood, probeHeartbeat } from '../worker/heartbeat.ts';
-import { CheckError, type OrgTarget, type ProbeAnswer, probeOrg, readWindow, within } from './check-probe.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openDatabase, requireCreatable, requireWritable, useDatabase } from './open-database.ts';
-import { flag, type OptionValues } from './options.ts';
+import { flag } from './options.ts';
 import { openReading } from './org.ts';
 
-const options = { probe: flag('also find out what the documentation of the API leaves open') };
-
+/** Goes on after a failure and changes nothing. Exits with the code of the worst failure. */
 export const check = defineCommand({
   needs: ['losant', 'database'],
-  options,
-  run: checkEverything,
+  options: { probe: flag('also find out what the documentation of the API leaves open') },
+  async run(context, { probe }) {
+    const { config, output } = context;
+    const all: Check[] = [];
+    const checking: Checking = { ...context, all };
+    await run(checking, 'settings', () => ({ message: config.instances.map(describeInstance).join('; ') }));
+    await checkDatabase(checking);
+    for (const instance of config.instances) {
+      const target = await checkInstance(checking, instance);
+      if (probe && target !== null) await probeOrg(checking, target);
+    }
+    const { heartbeatUrl } = config;
+    if (heartbeatUrl !== null) await run(checking, 'heartbeat', () => checkHeartbeat(heartbeatUrl));
+    const failed = all.filter(({ exitCode }) => exitCode !== EXIT.ok);
+    const worst = worstExitCode(failed.map(({ exitCode }) => exitCode));
+    const checks = all.map(({ exitCode, ...shown }) => ({ ...shown, ok: exitCode === EXIT.ok }));
+    output.printJson({ ok: worst === EXIT.ok, settings: config.origins, checks });
+    const good = all.filter((each) => !failed.includes(each));
+    output.print(
+      failed.length === 0 ? 'Everything works.' : `${count(failed.length, 'check')} failed.`,
+      ...[...failed, ...good].flatMap(renderCheck),
+      '',
+      'The settings that hold for all instances:',
+      // A secret shows only where it is.
+      ...renderTable({ rows: config.origins.map(({ name, value, from }) => [name, value, from]) }),
+    );
+    return worst;
+  },
 });
 
-/** The result of a check that went well. */
+/** What a check has found. */
 interface Finding<T = unknown> {
   readonly message: string;
-  /** Something to look at. */
+  /** The operator's next step if it failed, otherwise something to look at. */
   readonly hint?: string;
+  /** Anything but 0 if it failed. */
+  readonly exitCode?: number;
   /** The value for later checks. */
   readonly value?: T;
 }
@@ -40,10 +69,8 @@ interface Check {
   /** The thing checked. For a question to Losant it is the action, which is also the name of its scope. */
   readonly name: string;
   readonly message: string;
-  /** The operator's next step; without an error, something to look at. */
   readonly hint: string | null;
-  /** The reason why the check failed; null if it did not. */
-  readonly error: unknown;
+  readonly exitCode: number;
 }
 
 /** What all checks work with; each adds its result to `all`. */
@@ -51,57 +78,36 @@ interface Checking extends CommandContext {
   readonly all: Check[];
 }
 
-/** Goes on after a failure and changes nothing. Returns the exit code of the worst failure. */
-async function checkEverything(
-  context: CommandContext,
-  asked: OptionValues<typeof options>,
-): Promise<number> {
-  const { config, output } = context;
-  const checking: Checking = { ...context, all: [] };
-  await run(checking, 'settings', () => ({ message: config.instances.map(describeInstance).join('; ') }));
-  await checkDatabase(checking);
-  const probe: ProbeAnswer[] = [];
-  for (const instance of config.instances) {
-    const target = await checkInstance(checking, instance);
-    if (asked.probe && target !== null) probe.push(...(await probeOrg(target)));
-  }
-  const { heartbeatUrl } = config;
-  if (heartbeatUrl !== null) await run(checking, 'heartbeat', () => checkHeartbeat(heartbeatUrl));
-  const failed = checking.all.filter(({ error }) => error !== null);
-  const exitCode = worstExitCode(failed.map(({ error }) => exitCodeOf(error)));
-  const checks = checking.all.map(({ error, ...shown }) => ({ ...shown, ok: error === null }));
-  output.printJson({
-    ok: exitCode === EXIT.ok,
-    settings: config.origins,
-    checks,
-    ...(asked.probe && { probe }),
-  });
-  // A secret shows only where it is.
-  const settings = config.origins.map(({ name, value, from }) => [name, value, styled('dim', from)]);
-  output.print(
-    ...renderChecks(checking.all),
-    '',
-    'The settings that hold for all instances:',
-    ...renderTable({ rows: settings }),
-    ...renderProbe(probe),
-  );
-  return exitCode;
+function renderCheck({ name, message, hint, exitCode }: Check): string[] {
+  // Losant's errors begin with the action, which is the name.
+  const shown = message.startsWith(name) ? message : `${name}: ${message}`;
+  const hints = hint === null ? [] : hint.split('\n').map((text) => `          ${text}`);
+  return [`${exitCode === EXIT.ok ? 'ok    ' : 'FAILED'}  ${shown}`, ...hints];
 }
 
-/** Adds the finding or the failure of `work`. Returns both; throws only the signal's reason, when interrupted. */
+/** The bound on each question, even if Losant asks to wait. */
+const QUESTION_MS = 60_000;
+
+const TOO_SLOW = {
+  message: `no answer within ${QUESTION_MS / 1_000} s`,
+  hint: 'it is slow, or asks to wait: try again later, or lower REQUESTS_PER_SECOND',
+};
+
+/** Adds the finding or the failure of `work`, and returns both. Throws only the signal's reason, when interrupted. */
 async function run<T>(
   { all, signal }: Checking,
   name: string,
   work: (signal: AbortSignal) => Promise<Finding<T>> | Finding<T>,
 ): Promise<{ readonly value?: T | undefined; readonly error: unknown }> {
+  const limit = AbortSignal.timeout(QUESTION_MS);
   try {
-    const { message, hint = null, value } = await within(signal, async (bounded) => await work(bounded));
-    all.push({ name, message, hint, error: null });
+    const { message, hint = null, exitCode = EXIT.ok, value } = await work(AbortSignal.any([signal, limit]));
+    all.push({ name, message, hint, exitCode });
     return { value, error: null };
   } catch (error) {
     signal.throwIfAborted();
-    const { message, hint } = describeError(error);
-    all.push({ name, message, hint, error });
+    const { message, hint } = limit.aborted ? TOO_SLOW : describeError(error);
+    all.push({ name, message, hint, exitCode: limit.aborted ? EXIT.failure : exitCodeOf(error) });
     return { error };
   }
 }
@@ -168,11 +174,20 @@ async function checkRights(handle: DatabaseHandle, isEmpty: boolean): Promise<Fi
   });
 }
 
+/** An organization and how to ask about it, with the day to ask for; without an id, the whole instance. */
+interface Target {
+  readonly client: LosantClient;
+  readonly instanceId: string;
+  readonly orgId: string | null;
+  readonly day: UsageDay;
+  readonly signal: AbortSignal;
+}
+
 /** The attempts per request, for brief failures only: a check that retries for minutes shows less. */
 const ATTEMPTS = 2;
 
 /** Checks what a run asks of Losant. Returns an organization to ask more about, or null. */
-async function checkInstance(checking: Checking, instance: InstanceConfig): Promise<OrgTarget | null> {
+async function checkInstance(checking: Checking, instance: InstanceConfig): Promise<Target | null> {
   const { instanceId, orgs, streams } = instance;
   let aheadMs: number | null = null;
   const client = openReading(checking, instance, {
@@ -220,21 +235,38 @@ async function checkInstance(checking: Checking, instance: InstanceConfig): Prom
 }
 
 /** Reads a counter as a run does, of the newest day that is over. */
-async function checkDay(stream: Stream, target: OrgTarget): Promise<Finding> {
+async function checkDay(stream: Stream, target: Target): Promise<Finding> {
   const { day } = target;
   const hint =
     'a run would quarantine this answer: ask Losant, or check that LOSANT_API_URL is the API itself';
   try {
-    const reading = (await readWindow(target, stream, { from: day, to: day })).get(day);
-    if (reading === undefined) return { message: `${day}: no numbers for the day` };
-    if (reading.kind !== 'named') throw new CheckError(`${day}: ${reading.message}`, hint);
-    const numbers = Object.entries(reading.numbers).flatMap(([column, value]) =>
-      typeof value === 'number' ? [`${column} ${value}`] : [],
-    );
-    return { message: `${day}: ${numbers.join(', ')}` };
+    const reading = await readDay(target, stream);
+    if (reading === undefined || reading.kind === 'named')
+      return { message: `${day}: ${showNumbers(numbersOf(reading))}` };
+    return { message: `${day}: ${reading.message}`, hint, exitCode: EXIT.failure };
   } catch (error) {
-    throw error instanceof UnplaceableBodyError ? new CheckError(error.message, hint) : error;
+    if (error instanceof UnplaceableBodyError) {
+      return { message: error.message, hint, exitCode: EXIT.failure };
+    }
+    throw error;
   }
+}
+
+/** Reads a counter of a day as a run does; undefined for a day that was left out. */
+async function readDay({ client, day, ...target }: Target, stream: Stream): Promise<DayReading | undefined> {
+  const window = { from: day, to: day };
+  const bodies: unknown[] = [];
+  for (const request of stream.requests) {
+    bodies.push((await fetchUsage(client, { ...target, window, ...request })).body);
+  }
+  return stream.readBodies(bodies, window).days.get(day);
+}
+
+/** Returns the numbers of a day by column; none for a day that was left out or cannot be read. */
+function numbersOf(reading: DayReading | undefined): Readonly<Record<string, number>> {
+  if (reading?.kind !== 'named') return {};
+  const all = Object.entries(reading.numbers);
+  return Object.fromEntries(all.filter((each): each is [string, number] => typeof each[1] === 'number'));
 }
 
 /** Asks whether the monitor of HEARTBEAT_URL answers, without telling it anything. */
@@ -243,37 +275,71 @@ async function checkHeartbeat(url: string): Promise<Finding> {
   if (isGood(answer)) return { message: 'the monitor answers' };
   if (typeof answer === 'string') {
     const message = `the monitor of HEARTBEAT_URL does not answer: ${answer}`;
-    throw new CheckError(message, 'check the address and the network');
+    return { message, hint: 'check the address and the network', exitCode: EXIT.failure };
   }
   const hint = 'with Healthchecks the id is wrong; another monitor may just not know /log';
   return { message: `the monitor answers HTTP ${answer}`, hint };
 }
 
-/** Renders what is wrong first, then what to look at, then what is right. */
-function renderChecks(checks: readonly Check[]): Line[] {
-  const failed = checks.filter(({ error }) => error !== null);
-  const [good, look] = [
-    checks.filter(({ error, hint }) => error === null && hint === null),
-    checks.filter(({ error, hint }) => error === null && hint !== null),
-  ];
-  const verdict = failed.length === 1 ? 'One check failed.' : `${failed.length} checks failed.`;
-  return [
-    failed.length === 0 ? styled('green', 'Everything works.') : styled('red', verdict),
-    ...failed.flatMap((check) => renderCheck(check, styled('red', 'FAILED'))),
-    ...look.flatMap((check) => renderCheck(check, styled('yellow', 'look  '))),
-    ...good.flatMap((check) => renderCheck(check, styled('green', 'ok    '))),
-  ];
+/** Asks what the documentation leaves open, and says what that touches. A refusal is an answer too. */
+async function probeOrg(checking: Checking, place: Target): Promise<void> {
+  const probe = async (name: string, touches: string, ask: (target: Target) => Promise<string>) => {
+    await run(checking, `probe.${name}`, async (signal) => {
+      const answer = await ask({ ...place, signal }).catch((error: unknown) => {
+        signal.throwIfAborted();
+        return describeError(error).message;
+      });
+      return { message: `${answer} (touches ${touches})` };
+    });
+  };
+  for (const age of [100, 400]) {
+    await probe(`day_${age}_days_ago`, 'HORIZON_DAYS', async (target) => {
+      const old = { ...target, day: addDays(target.day, -age) };
+      return showNumbers(await readNumbers(old, 'payload_totals'));
+    });
+  }
+  const touches = 'which of them you bill, reconciliation and CONTROL_TOTALS';
+  await probe('payloads_in_two_ways', touches, async (target) => {
+    const sources = await readNumbers(target, 'payload_sources');
+    return showNumbers({ ...sources, ...(await readNumbers(target, 'payload_totals')) });
+  });
+  await probe('instance_totals', 'reconciliation and CONTROL_TOTALS', probeTotals);
 }
 
-function renderCheck({ name, message, hint }: Check, state: Line): Line[] {
-  // Losant's errors begin with the action, which is the name.
-  const shown = message.startsWith(name) ? message : `${name}: ${message}`;
-  const hints = hint === null ? [] : hint.split('\n').map((each) => `          ${each}`);
-  return [line`${state}  ${shown}`, ...hints];
+/** The most organizations added up. Each is asked twice, and a probe is a few questions, not an export. */
+const ORGS_MAX = 25;
+
+/** The age of a day that is final by the default policy. */
+const FINAL_DAYS = 4;
+
+async function probeTotals(target: Target): Promise<string> {
+  const { client, instanceId, signal } = target;
+  const first = await listOrgPages(client, { instanceId, perPage: ORGS_MAX, signal }).next();
+  if (first.done === true) return 'there is no organization';
+  const { items, totalCount } = first.value;
+  if (totalCount > ORGS_MAX) {
+    return `not asked of ${totalCount} organizations: see losant-usage reconcile after some days`;
+  }
+  const old = { ...target, day: addDays(target.day, -FINAL_DAYS) };
+  const answers: string[] = [];
+  for (const stream of ['device_counts', 'payload_totals']) {
+    const sums: Record<string, number> = {};
+    for (const { orgId } of items) {
+      for (const [column, value] of Object.entries(await readNumbers({ ...old, orgId }, stream))) {
+        sums[column] = (sums[column] ?? 0) + value;
+      }
+    }
+    const totals = Object.entries(await readNumbers({ ...old, orgId: null }, stream));
+    answers.push(...totals.map(([column, total]) => `${column} ${sums[column] ?? 'nothing'} of ${total}`));
+  }
+  return `${old.day}, ${totalCount} organizations: ${answers.join('; ')}`;
 }
 
-function renderProbe(answers: readonly ProbeAnswer[]): Line[] {
-  if (answers.length === 0) return [];
-  const rows = answers.map(({ question, answer, touches }) => [question, answer, styled('dim', touches)]);
-  return ['', 'How the API behaves, and what that touches:', ...renderTable({ rows })];
+function showNumbers(numbers: Readonly<Record<string, number>>): string {
+  const shown = Object.entries(numbers).map((each) => each.join(' '));
+  return shown.length === 0 ? 'no number' : shown.join(', ');
+}
+
+async function readNumbers(target: Target, stream: string): Promise<Readonly<Record<string, number>>> {
+  return numbersOf(await readDay(target, streamNamed(stream)));
 }

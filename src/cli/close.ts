@@ -1,4 +1,4 @@
-import { type BillLine, type CloseOutcome, closeMonth } from '../billing/close.ts';
+import { type CloseOutcome, closeMonth } from '../billing/close.ts';
 import { readSigningKey } from '../billing/manifest.ts';
 import {
   type BilledInstance,
@@ -13,8 +13,8 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { describeError, EXIT, SettingsError, worstExitCode } from '../errors.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
-import { type Line, line, renderTable, styled } from '../terminal/text.ts';
-import { capitalize, count, showNumber } from '../terminal/words.ts';
+import { renderTable } from '../terminal/text.ts';
+import { capitalize, count, showQuantity } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
@@ -99,8 +99,8 @@ function describeMonth(state: MonthState): [string, string] {
 const GO_ON =
   'a statement is kept completely or not at all: give the same command again, which says if the month is closed';
 
-/** The number of organizations shown to people. */
-const SHOWN_MAX = 50;
+/** The rows of a table that are shown to people; `--json` has all. */
+const SHOWN_MAX = 100;
 
 interface Closing {
   readonly options: CloseOptions;
@@ -138,7 +138,7 @@ async function closeInstances(
       }
       codes.push(EXIT.usage);
       documents.push({ instanceId: instance.instanceId, outcome: 'failed', error: describeError(error) });
-      output.print(line`${styled('red', error.message)}.`, `  ${error.hint}`);
+      output.print(`${error.message}.`, `  ${error.hint}`);
     }
   }
   output.printJson({ period, instances: documents });
@@ -155,48 +155,36 @@ function toDocument({ instanceId }: BilledInstance, { kind, statement, ...shown 
 }
 
 /** What is shown of every outcome in the same order: what it is, what blocks it, what is billed, and the proof. */
-function renderOutcome(name: string, outcome: CloseOutcome, { options, period }: Closing): Line[] {
-  const { blockers, blockersHash, lineCount, statement } = outcome;
-  const adjust = options.adjust ? ' --adjust' : '';
-  const lines = lineCount === 0 ? '' : `, ${count(lineCount, 'line')}`;
-  const accepted =
-    outcome.kind === 'refused'
-      ? [
-          'To accept exactly this list and these numbers, on record:',
-          `  losant-usage close --period ${period}${adjust} --incomplete REASON --blockers ${blockersHash}`,
-        ]
-      : [`Incomplete: ${options.incomplete}`];
-  const proof =
-    statement === null
-      ? []
-      : [
-          '',
-          `Statement ${statement.number}, ${statement.statementId}, manifest SHA-256 ${statement.manifestSha256}.`,
-          `Its proof pack: losant-usage statement --period ${period} --out DIR`,
-        ];
-  return [
-    line`${describeOutcome(outcome, options)}: ${name}${lines}.`,
-    ...(blockers.length === 0 ? [] : [...renderBlockers(blockers), '', ...accepted]),
-    ...(lineCount === 0 ? [] : renderBill(outcome, period)),
-    ...proof,
-  ];
+function renderOutcome(name: string, outcome: CloseOutcome, { options, period }: Closing): string[] {
+  const { kind, blockers, blockersHash, lineCount, statement } = outcome;
+  const command = `losant-usage close --period ${period}${options.adjust ? ' --adjust' : ''}`;
+  const size = lineCount === 0 ? '' : `, ${count(lineCount, 'line')}`;
+  const lines: string[] = [`${describeOutcome(outcome, options)}: ${name}${size}.`];
+  if (blockers.length > 0) lines.push(...renderBlockers(blockers), '');
+  if (kind === 'refused') {
+    lines.push('To accept exactly this list and these numbers, on record:');
+    lines.push(`  ${command} --incomplete REASON --blockers ${blockersHash}`);
+  } else if (blockers.length > 0) lines.push(`Incomplete: ${options.incomplete}`);
+  if (lineCount > 0) lines.push(...renderBill(outcome, period));
+  if (statement !== null) {
+    const { number, statementId, manifestSha256 } = statement;
+    lines.push('', `Statement ${number}, ${statementId}, manifest SHA-256 ${manifestSha256}.`);
+    lines.push(`Its proof pack: losant-usage statement --period ${period} --out DIR`);
+  }
+  return lines;
 }
 
 /** Returns what became of a month, in the words that docs/billing.md uses. */
-function describeOutcome({ kind, statement }: CloseOutcome, { adjust }: CloseOptions): Line {
-  if (kind === 'refused') return styled('red', adjust ? 'Cannot be adjusted' : 'Cannot be closed');
+function describeOutcome({ kind, statement }: CloseOutcome, { adjust }: CloseOptions): string {
+  if (kind === 'refused') return adjust ? 'Cannot be adjusted' : 'Cannot be closed';
   if (kind === 'unchanged') return 'Nothing has changed since the newest statement';
-  if (kind === 'unsettled') {
-    return line`${styled('red', 'Nothing can be billed yet')} of what the view adjustments has`;
-  }
+  if (kind === 'unsettled') return 'Nothing can be billed yet of what the view adjustments has';
   const done = adjust ? 'adjusted' : 'closed';
-  return statement === null
-    ? styled('bold', `Would have ${done}, and kept nothing`)
-    : styled('green', capitalize(done));
+  return statement === null ? `Would have ${done}, and kept nothing` : capitalize(done);
 }
 
 /** The table says why, and below it stand the commands by themselves, to be pasted. */
-function renderBlockers(blockers: readonly Blocker[]): Line[] {
+function renderBlockers(blockers: readonly Blocker[]): string[] {
   const rows = blockers.map((blocker) => [
     blocker.orgId ?? 'all organizations',
     blocker.orgName ?? '',
@@ -209,35 +197,52 @@ function renderBlockers(blockers: readonly Blocker[]): Line[] {
     ...renderTable({ head: ['organization', 'name', 'days', 'why', ''], rows, most: SHOWN_MAX }),
     '',
     'What to do:',
-    ...renderTable({ rows: commands.map((each) => [each]), most: SHOWN_MAX * 2 }),
+    ...renderTable({ rows: commands.map((each) => [each]), most: SHOWN_MAX }),
   ];
 }
 
-function renderBill({ totals, controls, lines }: CloseOutcome, period: Month): Line[] {
-  const sums = totals.map(({ metric, orgs, quantity, unit }) => [metric, `${orgs}`, show(quantity), unit]);
+function renderBill({ totals, controls, lines }: CloseOutcome, period: Month): string[] {
+  const sums = totals.map(({ metric, orgs, quantity, unit }) => [
+    metric,
+    `${orgs}`,
+    showQuantity(quantity),
+    unit,
+  ]);
+  const rows = lines.map((each) => [
+    each.orgName,
+    each.orgId,
+    `${each.customerId ?? each.referralId ?? '-'}${each.isCustomerChanged ? ' (changed in the month)' : ''}`,
+    each.metric,
+    showQuantity(each.quantity),
+    `${each.daysFinal} of ${each.daysExpected}`,
+  ]);
+  const head = [
+    'name',
+    'organization',
+    'customer or referral',
+    'metric',
+    'quantity',
+    'days that are not final',
+  ];
   return [
     '',
     ...renderTable({ head: ['metric', 'organizations', 'quantity', 'unit'], rows: sums, right: [1, 2] }),
     ...renderControls(controls, period),
-    ...renderOrganizations(lines, period),
+    '',
+    ...renderTable({ head, rows, right: [4, 5], most: SHOWN_MAX }),
   ];
 }
 
-/** Words for what does not agree with another count; what could not be compared at all is no agreement. */
-const OUTCOMES: Readonly<Record<string, string>> = {
-  differs: 'differs',
-  pending: 'not compared yet',
-  not_compared: 'could not be compared',
-};
-
-function renderControls(controls: CloseOutcome['controls'], period: Month): Line[] {
-  const rows = controls.flatMap(({ stream, compared_with, outcome, reason: why, days }) => {
-    const words = OUTCOMES[outcome];
-    const other = compared_with === 'losant' ? "Losant's own total" : compared_with;
-    return words === undefined
-      ? []
-      : [[stream, other, `${count(days, 'day')} ${words}`, why?.replaceAll('_', ' ') ?? '']];
-  });
+/** Renders what does not agree with another count; what could not be compared at all is no agreement. */
+function renderControls(controls: CloseOutcome['controls'], period: Month): string[] {
+  const rows = controls
+    .filter(({ outcome }) => outcome !== 'equal')
+    .map(({ stream, compared_with: other, outcome, reason: why, days }) => [
+      stream,
+      other === 'losant' ? "Losant's own total" : other,
+      `${count(days, 'day')} ${outcome.replaceAll('_', ' ')}`,
+      why?.replaceAll('_', ' ') ?? '',
+    ]);
   if (rows.length === 0) return [];
   const { from, to } = daysOfMonth(period);
   return [
@@ -245,52 +250,4 @@ function renderControls(controls: CloseOutcome['controls'], period: Month): Line
     ...renderTable({ head: ['stream', 'compared with', 'outcome', 'why'], rows }),
     `  losant-usage reconcile --from ${from} --to ${to}`,
   ];
-}
-
-/** The quantities shown to people by organization; `--json` has all. */
-const SHOWN_METRICS = ['payload_billable_count', 'devices_total', 'notebook_minutes'];
-
-function renderOrganizations(lines: readonly BillLine[], period: Month): Line[] {
-  const rows = [...Map.groupBy(lines, ({ orgId }) => orgId)].map(([orgId, own]) => {
-    const quantities = new Map(own.map(({ metric, quantity }) => [metric, quantity]));
-    const [first] = own;
-    return [
-      first?.orgName ?? '',
-      orgId,
-      `${first?.customerId ?? first?.referralId ?? '-'}${first?.isCustomerChanged === true ? ' *' : ''}`,
-      ...SHOWN_METRICS.map((metric) => show(quantities.get(metric) ?? null)),
-      describeDays(own),
-    ];
-  });
-  const isChanged = lines.some(({ isCustomerChanged }) => isCustomerChanged);
-  const head = ['name', 'organization', 'customer or referral', ...SHOWN_METRICS, 'days that are not final'];
-  return [
-    '',
-    ...renderTable({ head, rows, right: [3, 4, 5], most: SHOWN_MAX }),
-    ...(isChanged ? [`  * had another customer or plan earlier in ${period}`] : []),
-  ];
-}
-
-/** The days that are not simply final, in words. */
-const DAYS = [
-  ['daysAccepted', 'accepted'],
-  ['daysOpen', 'not final'],
-  ['daysMissing', 'missing'],
-  ['daysInDoubt', 'in doubt'],
-  ['daysUnavailable', 'unavailable'],
-  ['daysUnreported', 'with zeros not named'],
-] as const;
-
-/** Returns the days that are not simply final. Zeros not named count where something is billed beside them. */
-function describeDays(lines: readonly BillLine[]): string {
-  const isBilled = lines.some(({ quantity }) => quantity !== null && quantity !== '0');
-  const shown = DAYS.flatMap(([field, words]) => {
-    const days = Math.max(...lines.map((each) => each[field]));
-    return days === 0 || (field === 'daysUnreported' && !isBilled) ? [] : [`${days} ${words}`];
-  });
-  return shown.length === 0 ? '-' : shown.join(', ');
-}
-
-function show(quantity: string | null): string {
-  return quantity === null ? '-' : showNumber(BigInt(quantity));
 }

@@ -35,12 +35,10 @@ export interface CommandContext extends BaseContext {
  */
 export type Needs = readonly Need[] | 'database_if_set' | 'none';
 
-/** A verb of the command line; its name and summary are in the list of commands. */
+/** A verb of the command line; its name and its summary are beside the list of commands. */
 export interface Command<N extends Needs = Needs, O extends Options = Options> {
   readonly needs: N;
   readonly options: O;
-  /** Whether it takes `--json`; `false` for a command without a result to print as a document. */
-  readonly json?: boolean;
   /** Whether its log is what it shows; a terminal shows only warnings of any other. */
   readonly isService?: boolean;
   run(context: ContextOf<N>, options: OptionValues<O>): Promise<number>;

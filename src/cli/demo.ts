@@ -11,7 +11,6 @@ import { createMetrics } from '../server/metrics.ts';
 import { readConfig } from '../settings/config.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { type BaseContext, type CommandContext, defineCommand } from './command.ts';
-import { explain } from './explain.ts';
 import { openDatabase, useDatabase } from './open-database.ts';
 import { backfill, run } from './run.ts';
 import { status } from './status.ts';
@@ -19,16 +18,12 @@ import { status } from './status.ts';
 const ORGS = 25;
 const LOOPBACK = '127.0.0.1';
 
-export const demo = defineCommand({
-  needs: 'none',
-  options: {},
-  run: showProduct,
-});
-
 /**
  * Runs the commands one after the other, with the simulator and a fresh folder that stays. On a terminal it ends by
  * serving the console until the signal aborts; interrupted before that, it rejects.
  */
+export const demo = defineCommand({ needs: 'none', options: {}, run: showProduct });
+
 async function showProduct(base: BaseContext): Promise<number> {
   const { output, signal, hostNow, env } = base;
   const everything = { instance: null, org: null, stream: null, dryRun: false };
@@ -53,30 +48,16 @@ async function showProduct(base: BaseContext): Promise<number> {
   const days = { from, to: addDays(day, -1), force: false };
   requireOk('backfill', await backfill.run(context, { ...everything, ...days }));
   signal.throwIfAborted();
-  output.print('4/4  How far the numbers reach, and where those of an organization come from:', '');
+  output.print('4/4  How far the numbers reach:', '');
   requireOk('status', await status.run(context, {}));
-  const org = await readFirstOrg(context);
-  output.print('');
-  requireOk('explain', await explain.run(context, { org, day, stream: null }));
-  const { url, instanceId, token } = simulator;
-  output.printJson({ folder, databaseUrl, instanceId, from, to: day });
+  output.printJson({ folder, databaseUrl, instanceId: simulator.instanceId, from, to: day });
   if (output.isTerminal && !output.json) await showConsole(context);
   output.print(
     '',
-    'The simulated Losant of the demo is gone, the database is not. To go on:',
-    '',
-    `export DATABASE_URL='${databaseUrl}'`,
-    'npx losant-usage status',
-    `npx losant-usage explain --org ${org} --day ${day}`,
-    '',
-    // A database stays with the API that it was filled from, so the port is the same.
-    '# the simulated Losant again, in the background; kill %1 stops it',
-    `npx losant-usage simulator --port ${new URL(url).port} --orgs ${ORGS} >/dev/null &`,
-    '',
-    '# what you set for your own Losant; then a check of all of it, and yesterday once more: nothing changes',
-    `export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${token}`,
-    'npx losant-usage check',
-    `npx losant-usage run --date ${day}`,
+    'The simulated Losant of the demo is gone, the database is not. To look at it again:',
+    `  DATABASE_URL='${databaseUrl}' npx losant-usage status`,
+    'A simulated Losant to try everything else on, with the settings for it:',
+    '  npx losant-usage simulator',
   );
   return EXIT.ok;
 }
@@ -104,13 +85,6 @@ function demoContext(
   const destination = { write: (text: string) => base.output.remark(text.trimEnd()) };
   const logger = createLogger({ level: config.logLevel, pretty: false, destination });
   return { ...base, config, logger };
-}
-
-async function readFirstOrg(context: CommandContext): Promise<string> {
-  return await useDatabase(await openDatabase(context), async ({ db }) => {
-    const first = db.selectFrom('organizations').select('org_id').orderBy('name').limit(1);
-    return (await first.executeTakeFirstOrThrow()).org_id;
-  });
 }
 
 /** Serves the worker's console on a free port of loopback until the signal; no run follows. */

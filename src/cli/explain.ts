@@ -1,8 +1,8 @@
 import { EXIT, SettingsError } from '../errors.ts';
 import { type CellStory, type DayStory, readDayStory } from '../queries/explain.ts';
-import { type Line, line, renderTable, styled } from '../terminal/text.ts';
+import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showInstant, showNumber, showWhen } from '../terminal/words.ts';
-import { isGap, STANDINGS } from '../usage/standing.ts';
+import { STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { withDatabase } from './open-database.ts';
 import { day, id, required, several, stream } from './options.ts';
@@ -31,24 +31,23 @@ export const explain = defineCommand({
   },
 });
 
-function renderStory({ org, day: asked, cells }: DayStory, nowMs: number): Line[] {
+function renderStory({ org, day: asked, cells }: DayStory, nowMs: number): string[] {
   const removed = org.removedOn === null ? '' : `, found deleted ${org.removedOn}`;
   return [
-    line`${styled('bold', org.orgName)} (${org.orgId}, instance ${org.instanceId}${removed}), ${asked}`,
+    `${org.orgName} (${org.orgId}, instance ${org.instanceId}${removed}), ${asked}`,
     ...cells.flatMap((cell) => ['', renderStanding(cell), ...renderCell(cell, nowMs)]),
   ];
 }
 
 /** Says what is not right first. */
-function renderStanding({ stream: name, standing, ledger }: CellStory): Line {
-  if (standing === null) return line`${styled('bold', name)}: not wanted`;
+function renderStanding({ stream: name, standing, ledger }: CellStory): string {
+  if (standing === null) return `${name}: not wanted`;
   const { label, sentence } = STANDINGS[standing];
   const why = [ledger?.reason, ledger?.message].filter((part) => part != null).join(', ');
-  const shown = `${label}: ${why === '' ? sentence : why}`;
-  return line`${styled('bold', name)}: ${isGap(standing) ? styled('red', shown) : shown}`;
+  return `${name}: ${label}: ${why === '' ? sentence : why}`;
 }
 
-function renderCell(cell: CellStory, nowMs: number): Line[] {
+function renderCell(cell: CellStory, nowMs: number): string[] {
   const { numbers, ledger, changes, waivers, quarantine, advice } = cell;
   const rows = numbers.map(({ metric, quantity }) => [metric, showNumber(quantity)]);
   return [
@@ -73,7 +72,7 @@ function renderCell(cell: CellStory, nowMs: number): Line[] {
   ];
 }
 
-function renderLedger(ledger: NonNullable<CellStory['ledger']>, nowMs: number): Line[] {
+function renderLedger(ledger: NonNullable<CellStory['ledger']>, nowMs: number): string[] {
   const { verifiedAt, firstLoadedAt, finalizedAt, responseSha256, runId } = ledger;
   const unnamed = ledger.isStored && !ledger.isReported;
   const facts: readonly (readonly [string, string | null])[] = [

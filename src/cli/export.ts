@@ -1,8 +1,8 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, SettingsError } from '../errors.ts';
-import { createRenderer, formatNames } from '../files/formats.ts';
-import type { Part, Renderer } from '../files/renderer.ts';
-import { WholeFile } from '../files/whole-file.ts';
+import { type FormatName, formatNames, formats } from '../files/formats.ts';
+import type { Part, Renderer, Row } from '../files/renderer.ts';
+import { createWholeFile } from '../files/whole-file.ts';
 import {
   type ExportedView,
   exportedView,
@@ -12,12 +12,11 @@ import {
   VIEW_STATEMENT_MS,
   type ViewRequest,
 } from '../queries/view-rows.ts';
-import { line } from '../terminal/text.ts';
 import { count, showDays } from '../terminal/words.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { withDatabase } from './open-database.ts';
-import { day, oneOf, optional, required, text } from './options.ts';
+import { day, oneOf, optional, required, requireOrder, text } from './options.ts';
 
 export const exportFile = defineCommand({
   needs: ['database'],
@@ -29,45 +28,31 @@ export const exportFile = defineCommand({
     out: optional('FILE', 'the file, replaced once the new one is complete', text, 'stdout'),
   },
   async run(context, { view: name, from, to, format, out: path }) {
-    const { output } = context;
+    const { output, stdout } = context;
     // The command line has checked the name.
     const view = exportedView(name) as ExportedView;
     const range = readRange(name, view, { from, to });
     const out = readPath(path);
-    if (out === null && output.json) {
-      throw new SettingsError('--json describes a file, and the file itself would go to stdout', {
-        hint: 'name the file with --out, or leave out --json',
-      });
+    if (out === null && (output.json || (format === 'parquet' && stdout.isTTY === true))) {
+      const message = output.json
+        ? '--json describes a file, and the file itself would go to stdout'
+        : 'A Parquet file is not text, which a terminal could show';
+      throw new SettingsError(message, { hint: 'name the file with --out' });
     }
-    if (out === null && format === 'parquet' && output.isShown) {
-      throw new SettingsError('A Parquet file is not text, which a terminal could show', {
-        hint: 'name the file with --out',
-      });
-    }
-    const work = async (handle: DatabaseHandle) => {
-      const columns = await readViewColumns(handle.db, name);
-      const renderer = await createRenderer(format, columns);
-      const file = out === null ? null : await WholeFile.create(out, context.newId());
-      try {
-        const write = async (part: Part) => {
-          if (file === null) return await output.writePart(part);
-          await file.write(part);
-          return true;
-        };
-        const written = await writeRows(context, handle, { name, view, columns, range }, { renderer, write });
-        return { ...written, facts: (await file?.finish()) ?? null };
-      } finally {
-        await file?.discard();
-      }
-    };
-    const { rows, facts, isCut } = await withDatabase(context, work, {
-      statementTimeoutMs: VIEW_STATEMENT_MS,
-    });
+    const { rows, facts, isCut } = await withDatabase(
+      context,
+      async (handle) => {
+        const columns = await readViewColumns(handle.db, name);
+        const request = { name, view, columns, range };
+        return await writeView(context, handle, { request, format, out });
+      },
+      { statementTimeoutMs: VIEW_STATEMENT_MS },
+    );
     const what = `${count(rows, 'row')} of ${name}${range === null ? '' : `, ${showDays(range)}`}`;
     output.printJson({ view: name, ...range, format, file: out, rows, ...facts });
     if (facts !== null) {
       const bytes = count(facts.bytes, 'byte');
-      output.print(line`${what}, in ${out ?? ''}: ${bytes}.`, `sha256 ${facts.sha256}`);
+      output.print(`${what}, in ${out ?? ''}: ${bytes}.`, `sha256 ${facts.sha256}`);
     } else if (!isCut) output.remark(`${what}.`);
     return EXIT.ok;
   },
@@ -96,36 +81,41 @@ function readRange(
       hint: 'e.g. --from 2026-10-01 --to 2026-10-31',
     });
   }
-  if (from <= to) return { from, to };
-  throw new SettingsError(`--from ${from} is later than --to ${to}`, { hint: 'both days are included' });
+  requireOrder({ from, to }, ['--from', '--to']);
+  return { from, to };
 }
 
 interface Target {
-  readonly renderer: Renderer;
-  /** Resolves to false if the reader went away. */
-  readonly write: (part: Part) => Promise<boolean>;
+  readonly request: ViewRequest;
+  readonly format: FormatName;
+  readonly out: string | null;
 }
 
-/** Returns the number of rows, and whether their reader went away before the end. */
-async function writeRows(
-  { signal }: CommandContext,
+/** Returns the number of rows, what a file has, and whether the reader of stdout went away before the end. */
+async function writeView(
+  { signal, output, newId }: CommandContext,
   handle: DatabaseHandle,
-  request: ViewRequest,
-  { renderer, write }: Target,
-): Promise<{ readonly rows: number; readonly isCut: boolean }> {
+  { request, format, out }: Target,
+) {
+  const renderer: Renderer = formats[format](request.columns);
+  const file = out === null ? null : await createWholeFile(out, newId());
   let rows = 0;
-  let isCut = !(await write(renderer.begin()));
-  if (!isCut) {
-    await streamView(handle, request, {
-      signal,
-      take: async (chunk) => {
-        rows += chunk.length;
-        isCut = !(await write(await renderer.add(chunk)));
-        return !isCut;
-      },
-    });
+  let isCut = false;
+  const write = async (part: Part) => {
+    if (file === null) isCut = !(await output.writePart(part));
+    else await file.write(part);
+    return !isCut;
+  };
+  const take = async (chunk: readonly Row[]) => {
+    rows += chunk.length;
+    return await write(await renderer.add(chunk));
+  };
+  try {
+    if (await write(renderer.begin())) await streamView(handle, request, { signal, take });
+    signal.throwIfAborted();
+    if (!isCut) await write(await renderer.end());
+    return { rows, isCut, facts: (await file?.finish()) ?? null };
+  } finally {
+    await file?.discard();
   }
-  if (!isCut) await write(await renderer.end());
-  signal.throwIfAborted();
-  return { rows, isCut };
 }

@@ -2,7 +2,7 @@ import { EXIT } from '../errors.ts';
 import { withoutPlaces } from '../export/report.ts';
 import { waiveCells } from '../ledger/waive.ts';
 import { type Gap, readGaps } from '../queries/gaps.ts';
-import { type Line, line, renderTable, styled } from '../terminal/text.ts';
+import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showWhen } from '../terminal/words.ts';
 import { mergeDays } from '../usage/day.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
@@ -29,31 +29,19 @@ export const gaps = defineCommand({
 /** The lines of a cause that are shown to people; `--json` has all. */
 const LINES_MAX = 100;
 
-export function renderGaps(found: readonly Gap[], nowMs: number): Line[] {
+export function renderGaps(found: readonly Gap[], nowMs: number): string[] {
   const missing = found.filter(({ standing }) => isGap(standing));
   const known = found.filter(({ standing }) => !isGap(standing));
-  const [example] = missing;
-  const open: Line[] =
-    example === undefined
-      ? [styled('green', 'No gaps.')]
-      : [
-          styled('red', `${describe(missing)} missing or in doubt.`),
-          ...renderCauses(missing, nowMs),
-          '',
-          'What is due is read by the next run. To read one at once, to see more of it, to accept it as it stands:',
-          ...renderCommands(example),
-        ];
-  if (known.length === 0) return open;
-  const unavailable = known.find(({ standing }) => standing === 'unavailable');
-  return [
-    ...open,
-    '',
-    `${describe(known)} accepted or unavailable.`,
-    ...renderCauses(known, nowMs),
-    ...(unavailable === undefined
-      ? []
-      : ['', 'What is unavailable no longer comes. To accept it:', ...renderCommands(unavailable).slice(-1)]),
-  ];
+  const lines: string[] =
+    missing.length === 0
+      ? ['No gaps.']
+      : [`${describe(missing)} missing or in doubt.`, ...renderCauses(missing, nowMs)];
+  if (known.length > 0) {
+    lines.push('', `${describe(known)} accepted or unavailable.`, ...renderCauses(known, nowMs));
+  }
+  const [example] = found.filter(({ standing }) => standing !== 'accepted');
+  if (example !== undefined) lines.push('', ...renderCommands(example));
+  return lines;
 }
 
 function describe(several: readonly Gap[]): string {
@@ -61,48 +49,45 @@ function describe(several: readonly Gap[]): string {
   return `${count(several.length, 'number')} of ${count(orgs, 'organization')} ${several.length === 1 ? 'is' : 'are'}`;
 }
 
-function renderCommands({ orgId, stream: name, day }: Gap): Line[] {
+function renderCommands({ orgId, stream: name, day, standing }: Gap): string[] {
   const cell = `--org ${orgId} --stream ${name}`;
   return [
-    `  losant-usage backfill --from ${day} --to ${day} ${cell} --force`,
+    ...(isGap(standing)
+      ? [
+          'What is due is read by the next run. To read one at once, to see more of it, to accept it as it stands:',
+          `  losant-usage backfill --from ${day} --to ${day} ${cell} --force`,
+        ]
+      : ['What is unavailable no longer comes. To see more of it, to accept it:']),
     `  losant-usage explain --day ${day} ${cell}`,
     `  losant-usage waive --day ${day} ${cell} --reason TEXT`,
   ];
 }
 
 /** Renders the most frequent cause first, its days together for each stream of an organization. */
-function renderCauses(several: readonly Gap[], nowMs: number): Line[] {
-  const byCause = Map.groupBy(several, (gap) => {
-    const { label } = STANDINGS[gap.standing];
-    return `${label}: ${[gap.reason, causeOf(gap)].filter((part) => part !== null).join(', ')}`;
+function renderCauses(several: readonly Gap[], nowMs: number): string[] {
+  const byCause = Map.groupBy(several, ({ standing, reason: why, message }) => {
+    // Without names many share a message; a person's reason stays as it is.
+    const shared = standing === 'accepted' ? message : message && withoutPlaces(message);
+    return `${STANDINGS[standing].label}: ${shared === null ? why : `${why}, ${shared}`}`;
   });
   const causes = [...byCause].toSorted(([, a], [, b]) => b.length - a.length);
   return causes.flatMap(([cause, own]) => {
     const tracks = Map.groupBy(own, (gap) => `${gap.orgId} ${gap.stream} ${nextTry(gap, nowMs)}`);
-    const rows = [...tracks.values()].flatMap((track) =>
-      // The newest range comes first.
-      mergeDays(track.map(({ day }) => day))
-        .toReversed()
-        .map((range) => [showDays(range), ...track.slice(0, 1).flatMap((gap) => renderTrack(gap, nowMs))]),
-    );
-    const numbers = count(own.length, 'number');
-    return ['', line`${styled('bold', cause)} (${numbers})`, ...renderTable({ rows, most: LINES_MAX })];
+    const rows = [...tracks.values()].flatMap(([first, ...rest]) => {
+      if (first === undefined) return [];
+      const track = [first.stream, nextTry(first, nowMs), first.orgId, first.orgName];
+      const ranges = mergeDays([first, ...rest].map(({ day }) => day));
+      return ranges.toReversed().map((range) => [showDays(range), ...track]);
+    });
+    const head = `${cause} (${count(own.length, 'number')})`;
+    return ['', head, ...renderTable({ rows, most: LINES_MAX })];
   });
-}
-
-/** Returns the message without names, which many rows share; a person's reason stays as it is. */
-function causeOf({ standing, message }: Gap): string | null {
-  return standing === 'accepted' || message === null ? message : withoutPlaces(message);
 }
 
 function nextTry({ standing, nextReadAt }: Gap, nowMs: number): string {
   if (!isGap(standing)) return '';
   if (nextReadAt === null) return 'not read again by itself';
   return Date.parse(nextReadAt) <= nowMs ? 'next run' : `next try ${showWhen(nextReadAt, nowMs)}`;
-}
-
-function renderTrack(gap: Gap, nowMs: number): Line[] {
-  return [gap.stream, nextTry(gap, nowMs), gap.orgId, styled('cyan', gap.orgName)];
 }
 
 export const waive = defineCommand({

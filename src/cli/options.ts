@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
 import { nearestName } from '../terminal/spelling.ts';
-import { type Line, renderTable } from '../terminal/text.ts';
+import { renderTable } from '../terminal/text.ts';
 import { addDays, type DayRange, dayAt, parseDay, parseMonth } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
@@ -20,13 +20,10 @@ interface Help {
   /** The placeholder of its value; null for a switch. */
   readonly value: string | null;
   readonly summary: string;
-  readonly isRequired?: boolean;
   /** Whether it takes several values: repeated, or listed with commas. */
   readonly isList?: boolean;
   /** Whether it is given by its place, without a name. */
   readonly isArgument?: boolean;
-  /** The program's behaviour without it. */
-  readonly usually?: string;
 }
 
 const helps = z.registry<Help>();
@@ -43,12 +40,13 @@ export function flag(summary: string) {
 }
 
 export function required<T>(value: string, summary: string, kind: Kind<T>) {
-  return kind.nonoptional().register(helps, { value, summary, isRequired: true });
+  return kind.nonoptional().register(helps, { value, summary: `${summary} (required)` });
 }
 
-/** An option that is null when it is not given. */
-export function optional<T>(value: string, summary: string, kind: Kind<T>, usually = '') {
-  return kind.nullable().default(null).register(helps, { value, summary, usually });
+/** An option that is null when it is not given, which help says means `usually`. */
+export function optional<T>(value: string, summary: string, kind: Kind<T>, usually?: string) {
+  const shown = usually === undefined ? summary : `${summary} (default: ${usually})`;
+  return kind.nullable().default(null).register(helps, { value, summary: shown });
 }
 
 /** An option that takes several values, without duplicates; null when it is not given. */
@@ -58,12 +56,13 @@ export function several<T extends string>(value: string, summary: string, kind: 
     .transform((texts) => texts.flatMap((text) => text.split(',').map((each) => each.trim())))
     .pipe(z.array(kind))
     .transform((all): readonly T[] => [...new Set(all)]);
-  return listed.nullable().default(null).register(helps, { value, summary, isList: true });
+  const help = { value: `${value}...`, summary: `${summary} (repeat it, or use commas)`, isList: true };
+  return listed.nullable().default(null).register(helps, help);
 }
 
 /** A value that is given by its place. */
 export function argument<T>(value: string, summary: string, kind: Kind<T>) {
-  return kind.nonoptional().register(helps, { value, summary, isRequired: true, isArgument: true });
+  return kind.nonoptional().register(helps, { value, summary, isArgument: true });
 }
 
 export const text = z.string();
@@ -79,15 +78,15 @@ export const reason = z
 
 export const day = z.string().transform((given, context) => {
   const read = parseDay(given);
-  if (read !== null) return read;
-  context.addIssue('That is no day, which is written YYYY-MM-DD.');
+  if (read !== null && read >= FIRST_DAY && read <= LAST_DAY) return read;
+  context.addIssue(`A day is written YYYY-MM-DD, from ${FIRST_DAY} to ${LAST_DAY}.`);
   return z.NEVER;
 });
 
 /** A day, or the first and the last with `..` between them. */
 export const days = z.string().transform((given, context): DayRange => {
-  const [from = null, to = from, ...rest] = given.split('..').map(parseDay);
-  if (from !== null && to !== null && rest.length === 0 && from <= to) return { from, to };
+  const [from, to = from, ...rest] = given.split('..').map((each) => day.safeParse(each).data);
+  if (from !== undefined && to !== undefined && rest.length === 0 && from <= to) return { from, to };
   context.addIssue('Days are written YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD, the earlier first.');
   return z.NEVER;
 });
@@ -120,46 +119,32 @@ export function whole(min: number, max: number): Kind<number> {
     .refine((number) => number >= min && number <= max, error);
 }
 
-/** Throws SettingsError unless the days are in order, over in UTC, and such as the database takes. */
+/** Throws SettingsError unless the days are in order and over in UTC; `first` and `last` are their options. */
 export function requirePastDays(
   { from, to }: DayRange,
   [first, last]: readonly [string, string],
   nowMs: number,
 ): void {
   const today = dayAt(nowMs);
-  for (const [option, given] of [
-    [first, from],
-    [last, to],
-  ]) {
-    if (given === undefined || given < FIRST_DAY || given > LAST_DAY) {
-      const message = `${option} ${given}: the program knows days from ${FIRST_DAY} to ${LAST_DAY}`;
-      throw new SettingsError(message, { hint: 'correct the year' });
-    }
-    if (given >= today) {
-      throw new SettingsError(`${option} ${given}: that day is not over in UTC`, {
-        hint: `the newest day that can be read is ${addDays(today, -1)}`,
-      });
-    }
+  if (to >= today) {
+    throw new SettingsError(`${last} ${to}: that day is not over in UTC`, {
+      hint: `the newest day that can be read is ${addDays(today, -1)}`,
+    });
   }
+  requireOrder({ from, to }, [first, last]);
+}
+
+export function requireOrder({ from, to }: DayRange, [first, last]: readonly [string, string]): void {
   if (from <= to) return;
   throw new SettingsError(`${first} ${from} is later than ${last} ${to}`, {
     hint: 'give the earlier day first; both are included',
   });
 }
 
-/** Returns the options that a command has besides its own. */
-export function commonOptions({
-  json,
-  needs,
-}: {
-  readonly json?: boolean;
-  readonly needs: unknown;
-}): Options {
+/** Returns the options that every command has; one of its own may take the name of another. */
+export function commonOptions(readsSettings: boolean): Options {
   const config = optional('FILE', 'settings file for several instances', text, 'LOSANT_USAGE_CONFIG');
-  return {
-    ...(json !== false && { json: flag('print one JSON document instead of text') }),
-    ...(needs !== 'none' && { config }),
-  };
+  return { json: flag('print one JSON document instead of text'), ...(readsSettings && { config }) };
 }
 
 /** Returns the name as written on the command line, without its dashes: `dry-run` for `dryRun`. */
@@ -172,31 +157,27 @@ function camelName(name: string): string {
 }
 
 function termOf(name: string, schema: z.ZodType | undefined): string {
-  const { value, isList, isArgument } = helpOf(schema);
+  const { value, isArgument } = helpOf(schema);
   if (isArgument) return `<${name}>`;
-  return `--${longName(name)}${value === null ? '' : ` <${value}${isList ? '...' : ''}>`}`;
-}
-
-export function renderUsage(name: string, shape: Options): string {
-  const places = placesOf(shape).map((key) => ` ${termOf(key, shape[key])}`);
-  return `Usage: losant-usage ${name} [options]${places.join('')}`;
+  return `--${longName(name)}${value === null ? '' : ` <${value}>`}`;
 }
 
 function placesOf(shape: Options): string[] {
   return Object.keys(shape).filter((name) => helpOf(shape[name]).isArgument);
 }
 
-export function renderOptions(shape: Options): Line[] {
-  const rows = Object.entries(shape).map(([name, schema]) => {
-    const { summary, isRequired, isArgument, isList, usually } = helpOf(schema);
-    const facts = [
-      isRequired && !isArgument ? 'required' : '',
-      isList ? 'repeat it, or use commas' : '',
-      usually ? `default: ${usually}` : '',
-    ].filter((fact) => fact !== '');
-    return [termOf(name, schema), facts.length === 0 ? summary : `${summary} (${facts.join('; ')})`];
-  });
-  return renderTable({ rows });
+export function renderUsage(command: string, summary: string, shape: Options): string[] {
+  const places = placesOf(shape).map((name) => ` ${termOf(name, shape[name])}`);
+  return [
+    `Usage: losant-usage ${command} [options]${places.join('')}`,
+    '',
+    summary,
+    '',
+    'Options:',
+    ...renderTable({
+      rows: Object.entries(shape).map(([name, schema]) => [termOf(name, schema), helpOf(schema).summary]),
+    }),
+  ];
 }
 
 /** Throws SettingsError with the first mistake in the options of a command. */

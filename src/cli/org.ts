@@ -1,16 +1,17 @@
+import { z } from 'zod';
 import { EXIT, LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
 import { mayHaveHappened, type OrgPatch, orgPatch, sendChange } from '../losant/admin.ts';
 import { createLosantClient, type LosantClient, type LosantClientOptions } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getOrg, type OrgResource } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import { renderTable, styled } from '../terminal/text.ts';
+import { renderTable } from '../terminal/text.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { id, type OptionValues, required } from './options.ts';
+import { flag, id, required, text } from './options.ts';
 
-export const placeOptions = { org: required('ID', 'the organization', id('organization')) };
+export const orgOption = required('ID', 'the organization', id('organization'));
 
-export type Resource = OrgResource['resource'];
+type Resource = OrgResource['resource'];
 
 export interface FoundOrg extends OrgResource {
   readonly instance: InstanceConfig;
@@ -21,24 +22,59 @@ export interface FoundOrg extends OrgResource {
 
 export const orgShow = defineCommand({
   needs: ['losant'],
-  options: placeOptions,
-  async run(context, asked) {
+  options: { org: orgOption },
+  async run(context, { org }) {
     const { output } = context;
-    const { resource, organization, instance } = await findOrg(context, asked);
+    const { resource, organization, instance } = await findOrg(context, org);
     output.printJson(resource);
     output.print(
-      styled('bold', organization.name),
+      organization.name,
       ...renderTable({ rows: [['instance', instance.instanceId], ...fieldsOf(resource)] }),
     );
     return EXIT.ok;
   },
 });
 
+export const orgSet = defineCommand({
+  needs: ['losant', 'admin'],
+  options: {
+    org: orgOption,
+    // In place of the switch that every other command has.
+    json: required('PATCH', 'the fields to change, as a JSON object', text),
+    dryRun: flag('show what would change and send no change'),
+  },
+  async run(context, { org, json, dryRun }) {
+    const { output, signal } = context;
+    const wanted = readPatch(json);
+    const found = await findOrg(context, org);
+    const patch = completePatch(wanted, found.resource);
+    const changes = compareOrgs(found.resource, withPatch(found.resource, patch));
+    const name = found.organization.name;
+    if (changes.length === 0) {
+      output.print(`${name} (${org}): nothing to change, it is so already; nothing was sent.`);
+      return EXIT.ok;
+    }
+    const show = (value: string | null) => value ?? 'not set';
+    const rows = changes.map(({ field, old, new: next }) => [field, show(old), show(next)]);
+    output.print(`${name} (${org})`, ...renderTable({ head: ['field', 'now', 'new'], rows }));
+    if (dryRun) {
+      output.print('Nothing was sent (--dry-run).');
+      return EXIT.ok;
+    }
+    signal.throwIfAborted();
+    await changeOrg(context, found, patch);
+    output.print(
+      'Changed: Losant has it so now.',
+      'The database follows with the next listing of the organizations: a run by hand, or once a UTC day.',
+    );
+    const fields = changes.map(({ field }) => field);
+    context.logger.info({ org_id: org, fields }, 'organization changed');
+    return EXIT.ok;
+  },
+});
+
 /** Asks the instances one after the other for the organization. Throws SettingsError if none has it. */
-export async function findOrg(
-  context: CommandContext,
-  { org: orgId }: OptionValues<typeof placeOptions>,
-): Promise<FoundOrg> {
+export async function findOrg(context: CommandContext, orgId: string): Promise<FoundOrg> {
   const { instances } = context.config;
   for (const instance of instances) {
     const place = { instance, orgId, client: openReading(context, instance) };
@@ -77,35 +113,24 @@ export function openReading(
 /** The time for which the result of a change is asked for, even while the process is asked to end. */
 const LOOK_AGAIN_MS = 60_000;
 
-/** The changes that a request asks for: a patch, or null to delete. */
-interface Change {
-  readonly patch: OrgPatch | null;
-  /** Returns what is not as it was asked to be, of the organization as it is then, null if it is gone. */
-  readonly missed: (after: Resource | null) => string | null;
-}
-
 /**
- * Sends a change once and reads the organization back. Throws LosantError: before anything is sent if the organization
- * is no longer as it was found, if the change was refused, if it was not made, or if nobody can say.
+ * Sends a patch, or deletes the organization if it is null, once, and reads the organization back. Throws
+ * SettingsError before anything is sent if it is no longer as it was found, and LosantError if the change was refused,
+ * if it was not made, or if nobody can say.
  */
 export async function changeOrg(
   context: CommandContext,
   found: FoundOrg,
-  { patch, missed }: Change,
+  patch: OrgPatch | null,
 ): Promise<void> {
   const { orgId, instance, resource } = found;
-  const fail = (kind: LosantErrorKind, message: string, hint: string, cause?: unknown) => {
-    const action = patch === null ? 'instanceOrg.delete' : 'instanceOrg.patch';
-    const error = `${action} (org ${orgId}): ${message}`;
-    return new LosantError(kind, error, { hint, cause, action, status: null, body: null });
-  };
-  const before = (await readOrg(found, context.signal))?.resource;
-  const changes = before === undefined ? [] : compareOrgs(resource, before);
-  if (before === undefined || changes.length > 0) {
-    const what = before === undefined ? 'it was deleted' : changes.map(describeChange).join('; ');
-    const hint = 'give the command again if that is still what you want: it starts from what is so now';
-    const kind = before === undefined ? 'not_found' : 'refused';
-    throw fail(kind, `nothing was sent, as somebody else changed it meanwhile: ${what}`, hint);
+  const before = await readOrg(found, context.signal);
+  const changes = before === null ? ['it was deleted'] : compareOrgs(resource, before.resource).map(describe);
+  if (changes.length > 0) {
+    const what = `nothing was sent, as somebody else changed it meanwhile: ${changes.join('; ')}`;
+    throw new SettingsError(`Organization ${orgId}: ${what}`, {
+      hint: 'give the command again if that is still what you want: it starts from what is so now',
+    });
   }
   let lost: LosantError | null = null;
   try {
@@ -115,13 +140,29 @@ export async function changeOrg(
     lost = error;
     context.output.remark(`${error.message}: reading the organization back`);
   }
-  const hint = 'losant-usage org show says what is so; a slow request may still be carried out';
+  const fail = (kind: LosantErrorKind, message: string) => {
+    const action = patch === null ? 'instanceOrg.delete' : 'instanceOrg.patch';
+    const hint = 'losant-usage org show says what is so; a slow request may still be carried out';
+    const rest = { hint, cause: lost, action, status: null, body: null };
+    return new LosantError(kind, `${action} (org ${orgId}): ${message}`, rest);
+  };
   const after = await readOrg(found, AbortSignal.timeout(LOOK_AGAIN_MS)).catch((error: unknown) => {
     if (!(error instanceof LosantError)) throw error;
-    throw fail(error.kind, `it may be done, which cannot be confirmed: ${error.message}`, hint, error);
+    throw fail(error.kind, `it may be done, which cannot be confirmed: ${error.message}`);
   });
-  const problem = missed(after?.resource ?? null);
-  if (problem !== null) throw fail(lost?.kind ?? 'bad_body', `not done: ${problem}`, hint);
+  const missed = findMissed(resource, patch, after?.resource ?? null);
+  if (missed.length > 0) throw fail(lost?.kind ?? 'bad_body', `not done: ${missed.join('; ')}`);
+}
+
+/** Returns what is not as the change asked, of an organization as it is after it, null if it is gone. */
+function findMissed(before: Resource, patch: OrgPatch | null, after: Resource | null): string[] {
+  if (patch === null) return after === null ? [] : ['the organization is still there'];
+  if (after === null) return ['the organization is gone'];
+  const expected = withPatch(before, patch);
+  const fields = compareOrgs(before, expected).map(({ field }) => field);
+  return compareOrgs(expected, after)
+    .filter(({ field }) => fields.includes(field))
+    .map(describe);
 }
 
 function adminOptions({ config, version, hostNow }: CommandContext, { apiUrl, domain }: InstanceConfig) {
@@ -131,15 +172,8 @@ function adminOptions({ config, version, hostNow }: CommandContext, { apiUrl, do
   return { apiUrl, domain, token, now: hostNow, timeoutMs: request.timeoutMs, version };
 }
 
-/** A field in which an organization differs; null means that it is not set. */
-export interface FieldChange {
-  readonly field: string;
-  readonly old: string | null;
-  readonly new: string | null;
-}
-
-/** Returns the differences in what can be changed, and in the date of the last change. */
-export function compareOrgs(before: Resource, after: Resource): FieldChange[] {
+/** Returns the differences in what can be changed, and in the date of the last change; null is a field not set. */
+function compareOrgs(before: Resource, after: Resource) {
   const [old, now] = [fieldsOf(before), fieldsOf(after)];
   return [...new Set([...old.keys(), ...now.keys()])]
     .filter((field) => field === 'lastUpdated' || (field.split('.')[0] ?? '') in orgPatch.shape)
@@ -147,7 +181,7 @@ export function compareOrgs(before: Resource, after: Resource): FieldChange[] {
     .filter((each) => each.old !== each.new);
 }
 
-export function describeChange({ field, old, new: now }: FieldChange): string {
+function describe({ field, old, new: now }: ReturnType<typeof compareOrgs>[number]): string {
   return `${field} is ${now ?? 'not set'} and not ${old ?? 'unset'}`;
 }
 
@@ -173,4 +207,51 @@ function textOf(value: unknown): string {
     return parts.map(([, each]) => textOf(each)).join('=');
   }
   return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+/** A patch as text. What is no JSON is null, as no patch is. */
+const jsonPatch = z.preprocess((json) => {
+  try {
+    return JSON.parse(String(json)) as unknown;
+  } catch {
+    return null;
+  }
+}, orgPatch);
+
+/** Reads a patch, dates in the spelling of Losant. Throws one SettingsError with all problems. */
+export function readPatch(json: string): OrgPatch {
+  const { success, data, error } = jsonPatch.safeParse(json);
+  if (success) {
+    const { disabledAt } = data;
+    return typeof disabledAt === 'string'
+      ? { ...data, disabledAt: new Date(disabledAt).toISOString() }
+      : data;
+  }
+  const problems = error.issues.map((issue) => {
+    const place = z.core.toDotPath(issue.path) || 'the patch';
+    return issue.code === 'unrecognized_keys'
+      ? `- ${place} has no field ${issue.keys.join(', ')}`
+      : `- ${place} ${issue.message}`;
+  });
+  throw new SettingsError(['--json is not a patch that Losant takes:', ...problems].join('\n'), {
+    hint: 'Nothing was sent. https://docs.losant.com/rest-api/instance-org has the schema of the patch.',
+  });
+}
+
+/**
+ * Returns the patch with all limits of the organization, because the documentation does not say whether Losant keeps
+ * those that a map leaves out.
+ */
+export function completePatch(patch: OrgPatch, { limits = {} }: Resource): OrgPatch {
+  if (patch.limits === undefined) return patch;
+  const isLimit = ([name, value]: readonly [string, unknown]) =>
+    orgPatch.safeParse({ limits: { [name]: value } }).success;
+  const kept = Object.fromEntries(Object.entries(limits ?? {}).filter(isLimit));
+  return { ...patch, limits: { ...kept, ...patch.limits } };
+}
+
+/** Returns an organization with a patch applied. Limits that the patch does not name stay. */
+function withPatch(resource: Resource, patch: OrgPatch): Resource {
+  const limits = { ...(resource['limits'] as object | undefined), ...patch.limits };
+  return { ...resource, ...patch, limits };
 }

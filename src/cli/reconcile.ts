@@ -5,8 +5,8 @@ import {
   readOpenRange,
   readReconciliation,
 } from '../queries/reconciliation.ts';
-import { type Line, renderTable, styled } from '../terminal/text.ts';
-import { count, showDays } from '../terminal/words.ts';
+import { renderTable } from '../terminal/text.ts';
+import { count, showDays, showQuantity } from '../terminal/words.ts';
 import type { DayRange } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
 import { chooseJudged } from './instances.ts';
@@ -46,47 +46,29 @@ interface Found {
   readonly rows: readonly Comparison[];
 }
 
-function renderReconciliation({ range, counts, rows }: Found): Line[] {
+function renderReconciliation({ range, counts, rows }: Found): string[] {
   if (counts.comparisons === 0) {
     const why = "no total of Losant's own has been read, and no counterparts are stored";
     return [`Nothing to compare for ${showDays(range)}: ${why}.`];
   }
   const countOf = (wanted: Comparison['outcome']) => rows.filter(({ outcome }) => outcome === wanted).length;
-  const differing = countOf('differs');
-  const differ = `${count(differing, 'settled number')} ${differing === 1 ? 'differs' : 'differ'}`;
-  const others = `${count(countOf('pending'), 'number')} pending, ${countOf('not_compared')} not compared`;
-  const head: Line = [
-    `Our sums beside Losant's totals, and counterparts beside each other, ${showDays(range)}: `,
-    differing > 0 ? styled('red', differ) : styled('green', 'no settled number differs'),
-    `, ${count(counts.equal, 'number')} equal, ${others}.`,
+  const others = `${counts.equal} are equal, ${countOf('pending')} pending, ${countOf('not_compared')} not compared`;
+  const head = ['day', 'metric', 'compared with', 'ours', 'theirs', 'difference', 'instance', ''];
+  return [
+    `Our sums beside Losant's totals, and counterparts beside each other, ${showDays(range)}:`,
+    `of ${count(counts.comparisons, 'number')} ${countOf('differs')} differ, ${others}.`,
+    ...(rows.length === 0
+      ? []
+      : renderTable({ head, rows: rows.map(renderComparison), right: [3, 4, 5], most: LINES_MAX })),
   ];
-  if (rows.length === 0) return [head];
-  const table = {
-    head: ['day', 'metric', 'compared with', 'ours', 'theirs', 'difference', 'instance', ''],
-    rows: rows.map(renderComparison),
-    right: [3, 4, 5],
-    most: LINES_MAX,
-  };
-  return [head, ...renderTable(table)];
 }
 
-function renderComparison(row: Comparison): Line[] {
+function renderComparison(row: Comparison): string[] {
   const { outcome, orgsMissing, orgsDiffering, reason } = row;
-  const parts = [
-    outcome.replaceAll('_', ' '),
-    orgsMissing ? `${count(orgsMissing, 'organization')} missing from the sum` : '',
-    orgsDiffering ? `${count(orgsDiffering, 'organization')} differ` : '',
-    reason ?? '',
-  ];
-  const amounts = [row.quantity, row.total].map(showAmount);
-  const difference = styled(outcome === 'differs' ? 'red' : 'yellow', showAmount(row.difference));
-  const why = parts.filter((part) => part !== '').join(', ');
-  return [row.day, row.metric, row.comparedWith, ...amounts, difference, row.instanceId, why];
+  const parts = [outcome.replaceAll('_', ' ')];
+  if (orgsMissing) parts.push(`${count(orgsMissing, 'organization')} missing from the sum`);
+  if (orgsDiffering) parts.push(`${count(orgsDiffering, 'organization')} differ`);
+  if (reason !== null) parts.push(reason);
+  const amounts = [row.quantity, row.total, row.difference].map(showQuantity);
+  return [row.day, row.metric, row.comparedWith, ...amounts, row.instanceId, parts.join(', ')];
 }
-
-/** Keeps every digit, because sums exceed a JavaScript number. */
-function showAmount(amount: string | null): string {
-  return amount === null ? '–' : AMOUNTS.format(amount as Intl.StringNumericLiteral);
-}
-
-const AMOUNTS = new Intl.NumberFormat('en-US', { maximumFractionDigits: 100 });

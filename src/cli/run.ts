@@ -1,18 +1,19 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { EXIT, exitCodeOf, HeldError, SettingsError, worstExitCode } from '../errors.ts';
+import { describeError, EXIT, exitCodeOf, HeldError, SettingsError, worstExitCode } from '../errors.ts';
 import { type Gates, openInstance, type Progress, type RunOptions, readClock } from '../export/context.ts';
 import { type PlanSummary, previewRun } from '../export/preview.ts';
-import { logRun } from '../export/report.ts';
-import { runInstance } from '../export/run.ts';
+import { logRun, type RunReport } from '../export/report.ts';
+import { type RunOutcome, runInstance } from '../export/run.ts';
 import { applyTracks } from '../ledger/fill.ts';
+import type { FailureGroup } from '../ledger/runs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import { count, showDuration, showNumber } from '../terminal/words.ts';
+import { renderTable } from '../terminal/text.ts';
+import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { chooseInstances, readInstancesOf } from './instances.ts';
 import { openDatabase, openSchema, useDatabase, withDatabase } from './open-database.ts';
 import {
   day,
@@ -26,7 +27,6 @@ import {
   stream,
   whole,
 } from './options.ts';
-import { type InstanceEnd, renderEnd, renderPlan, toDocument } from './run-result.ts';
 
 const scopeOptions = {
   instance: several('ID', 'only these instances', id('instance')),
@@ -83,8 +83,7 @@ interface ExportRequest {
 }
 
 /** What all instances of a command work with. */
-interface ExportWork extends CommandContext {
-  readonly request: ExportRequest;
+interface ExportWork extends CommandContext, ExportRequest {
   readonly handle: DatabaseHandle;
   readonly now: () => number;
   readonly gates: Gates;
@@ -92,45 +91,66 @@ interface ExportWork extends CommandContext {
   readonly giveUpAtMs: number;
 }
 
-/** Exports one instance after the other. Throws only if nothing could begin, or on a signal. */
+/** What became of an instance: its document of `--json`, the same for people, and its exit code. */
+interface End {
+  readonly document: unknown;
+  readonly lines: readonly string[];
+  readonly exitCode: number;
+}
+
+/** Exports one instance after the other, or only plans it. Throws only if nothing could begin, or on a signal. */
 async function exportInstances(context: CommandContext, request: ExportRequest): Promise<number> {
-  const { instance, stream: streams, dryRun } = request.scope;
-  const chosen = chooseByStream(chooseInstances(context.config.instances, instance), streams);
+  const { output, signal, logger } = context;
+  const { dryRun } = request.scope;
+  const chosen = chooseInstances(context.config.instances, request.scope);
   const giveUpAtMs = context.hostNow() + request.waitMs;
   const handle = dryRun
     ? await openDatabase(context, { ifMissing: 'stand_in' })
     : await openSchema(context, { ifMissing: 'create' });
   return await useDatabase(handle, async () => {
     const now = await readClock(context, handle);
-    const work = { ...context, request, handle, now, gates: new Map(), giveUpAtMs };
+    const work: ExportWork = { ...context, ...request, handle, now, gates: new Map(), giveUpAtMs };
     const parts = await chooseByOrg(work, chosen);
-    if (dryRun) return await printPlans(work, parts);
-    const ends: InstanceEnd[] = [];
+    const ends: End[] = [];
     for (const part of parts) {
       const { instanceId } = part.instance;
-      try {
-        ends.push(await exportInstance(work, part));
-      } catch (error) {
+      const end = await (dryRun ? planPart(work, part) : exportPart(work, part)).catch((thrown: unknown) => {
         // With a single instance its error is the command's, and so is a signal.
-        if (context.signal.aborted || parts.length === 1) throw error;
-        context.logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
-        ends.push({ instanceId, error });
-      }
+        if (signal.aborted || parts.length === 1) throw thrown;
+        const error = describeDatabaseError(thrown, handle.describe) ?? thrown;
+        logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
+        return {
+          document: { error: describeError(error) },
+          lines: renderError(instanceId, error),
+          exitCode: exitCodeOf(error),
+        };
+      });
+      output.print(...end.lines);
+      ends.push(end);
     }
-    context.output.print(...ends.flatMap(renderEnd));
-    printDocuments(context, ends.map(toDocument));
-    return worstExitCode(ends.map(exitCodeOfEnd));
+    const documents = ends.map(({ document }) => document);
+    output.printJson(documents.length === 1 ? documents[0] : documents);
+    return worstExitCode(ends.map(({ exitCode }) => exitCode));
   });
 }
 
-function printDocuments({ output }: CommandContext, documents: readonly unknown[]): void {
-  output.printJson(documents.length === 1 ? documents[0] : documents);
-}
-
-/** Returns the instances whose settings name one of the streams; all if none does, as a track may have ended. */
-function chooseByStream(instances: readonly InstanceConfig[], wanted: readonly string[] | null) {
-  const own = instances.filter(({ streams }) => wanted?.some((each) => streams.includes(each)) ?? true);
-  return own.length === 0 ? instances : own;
+/**
+ * Returns the instances that were named, or all; of them those whose settings name one of the streams, or all if none
+ * does, as a track may have ended. Throws SettingsError for one that is not in the settings.
+ */
+function chooseInstances(
+  instances: readonly InstanceConfig[],
+  { instance: wanted, stream: streams }: Scope,
+): readonly InstanceConfig[] {
+  const unknown = wanted?.filter((each) => !instances.some(({ instanceId }) => instanceId === each)) ?? [];
+  if (unknown.length > 0) {
+    throw new SettingsError(`--instance ${unknown.join(', ')}: not an instance of the settings`, {
+      hint: `configured are ${instances.map(({ instanceId }) => instanceId).join(', ')}`,
+    });
+  }
+  const named = instances.filter(({ instanceId }) => wanted?.includes(instanceId) ?? true);
+  const own = named.filter((each) => streams?.some((name) => each.streams.includes(name)) ?? true);
+  return own.length === 0 ? named : own;
 }
 
 /** An instance with the organizations that were named; null for all. */
@@ -144,17 +164,18 @@ interface Part {
  * named. A single instance is asked for any organization. Throws SettingsError for one that no instance has.
  */
 async function chooseByOrg(
-  { request, handle }: ExportWork,
+  { scope: { org: wanted }, handle }: ExportWork,
   chosen: readonly InstanceConfig[],
 ): Promise<readonly Part[]> {
-  const { org: wanted } = request.scope;
   if (wanted === null || chosen.length === 1) {
     return chosen.map((instance) => ({ instance, orgIds: wanted }));
   }
   const isEmpty = (await readSchemaState(handle)).state === 'empty';
-  const found = isEmpty ? new Map<string, string>() : await readInstancesOf(handle.db, wanted);
+  const known = handle.db.selectFrom('organizations').select(['org_id', 'instance_id']);
+  const rows = isEmpty ? [] : await known.where('org_id', 'in', wanted).execute();
   const parts = chosen.map((instance) => {
-    return { instance, orgIds: wanted.filter((each) => found.get(each) === instance.instanceId) };
+    const own = rows.filter(({ instance_id }) => instance_id === instance.instanceId);
+    return { instance, orgIds: own.map(({ org_id }) => org_id) };
   });
   const unknown = wanted.filter((each) => parts.every(({ orgIds }) => !orgIds.includes(each)));
   if (unknown.length === 0) return parts.filter(({ orgIds }) => orgIds.length > 0);
@@ -163,29 +184,36 @@ async function chooseByOrg(
   });
 }
 
-async function exportInstance(work: ExportWork, { instance, orgIds }: Part): Promise<InstanceEnd> {
-  const { output, signal, logger, request, handle, hostNow, giveUpAtMs } = work;
+async function exportPart(work: ExportWork, { instance, orgIds }: Part): Promise<End> {
+  const { output, signal, logger, wanted, hostNow, giveUpAtMs } = work;
   const { instanceId } = instance;
-  try {
-    const outcome = await runInstance(openInstance(work, instance, work), {
-      ...request.wanted,
-      runId: work.newId(),
-      orgIds,
-      signal,
-      waitMs: Math.max(0, giveUpAtMs - hostNow()),
-      onHeld: ({ message, cellsLeft }) => {
-        const left = `it still has ${count(cellsLeft, 'number')} to read, which include these`;
-        const due = `${count(cellsLeft, 'number')} due`;
-        output.remark(`${message}; waiting (${request.wanted.kind === 'backfill' ? left : due})`);
-      },
-      onProgress: createProgress(work),
-    });
-    // On a terminal the result says the same, unless the log is asked for.
-    if (!output.isTerminal || logger.isLevelEnabled('info')) logRun(logger, instanceId, outcome);
-    return { instanceId, outcome };
-  } catch (error) {
-    throw describeDatabaseError(error, handle.describe) ?? error;
-  }
+  const outcome = await runInstance(openInstance(work, instance, work), {
+    ...wanted,
+    runId: work.newId(),
+    orgIds,
+    signal,
+    waitMs: Math.max(0, giveUpAtMs - hostNow()),
+    onHeld: ({ message, cellsLeft }) => {
+      output.remark(`${message}; waiting (it still has ${count(cellsLeft, 'number')} to read)`);
+    },
+    onProgress: createProgress(work),
+  });
+  // On a terminal the result says the same, unless the log is asked for.
+  if (!output.isTerminal || logger.isLevelEnabled('info')) logRun(logger, instanceId, outcome);
+  const { report } = outcome;
+  return { document: report, lines: renderRun(instanceId, outcome), exitCode: exitCodeOfRun(outcome) };
+}
+
+function exitCodeOfRun({ report, refusal }: RunOutcome): number {
+  if (refusal) return EXIT.refused;
+  return report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
+}
+
+/** Returns what would be read. Writes nothing. */
+async function planPart(work: ExportWork, { instance, orgIds }: Part): Promise<End> {
+  const { signal, wanted } = work;
+  const plan = await previewRun(openInstance(work, instance, work), { ...wanted, orgIds, signal });
+  return { document: plan, lines: renderPlan(plan, instance.requestsPerSecond), exitCode: EXIT.ok };
 }
 
 const PROGRESS_EVERY_MS = 10_000;
@@ -204,13 +232,6 @@ function createProgress({ output, hostNow }: CommandContext): (progress: Progres
   };
 }
 
-function exitCodeOfEnd(end: InstanceEnd): number {
-  if ('error' in end) return exitCodeOf(end.error);
-  const { report, refusal } = end.outcome;
-  if (refusal) return EXIT.refused;
-  return report.status === 'complete' ? EXIT.ok : EXIT.incomplete;
-}
-
 async function withHeartbeat(
   { config, logger, signal }: CommandContext,
   work: () => Promise<number>,
@@ -227,18 +248,70 @@ async function withHeartbeat(
   }
 }
 
-/** Prints what would be read. Writes nothing. */
-async function printPlans(work: ExportWork, parts: readonly Part[]): Promise<number> {
-  const { output, signal, request } = work;
-  const plans: PlanSummary[] = [];
-  for (const { instance, orgIds } of parts) {
-    const opened = openInstance(work, instance, work);
-    const plan = await previewRun(opened, { ...request.wanted, orgIds, signal });
-    plans.push(plan);
-    output.print(...renderPlan(plan, instance.requestsPerSecond));
+function renderError(instanceId: string, error: unknown): string[] {
+  const { message, hint } = describeError(error);
+  return [`Instance ${instanceId}: not exported. ${message}`, `  ${hint}`];
+}
+
+export function renderRun(instanceId: string, { report, refusal, tally }: RunOutcome): string[] {
+  const { restated, restatedFinal } = tally;
+  const lines = [renderHead(instanceId, report)];
+  if (report.from !== null) {
+    const results = Object.entries(report.cells).filter(([name, number]) => name !== 'planned' && number > 0);
+    const shown = results.map(([name, number]) => `${showNumber(number)} ${name.replaceAll('_', ' ')}`);
+    lines.push(`  ${count(report.cells.planned, 'number')} asked for: ${shown.join(', ')}`);
   }
-  printDocuments(work, plans);
-  return EXIT.ok;
+  if (restated > 0) {
+    const what = `${count(restated, 'number')} restated by Losant, ${showNumber(restatedFinal)} of them final`;
+    lines.push(`  ${what}: see the view losant_usage.restatements`);
+  }
+  lines.push(...renderFailures(tally.groupFailures()));
+  if (refusal) lines.push(`  Losant refused: ${refusal.message}`, `  ${refusal.hint}`);
+  if (report.status !== 'complete') lines.push('  What is missing, and why: losant-usage gaps');
+  return lines;
+}
+
+function renderHead(instanceId: string, report: RunReport): string {
+  const { from, to, orgs, requests, durationMs } = report;
+  const isComplete = report.status === 'complete';
+  if (from === null || to === null) {
+    return `Instance ${instanceId}: ${isComplete ? 'nothing is due' : 'nothing was read'}`;
+  }
+  const state = isComplete ? 'complete' : 'incomplete';
+  const facts = `${count(orgs, 'organization')}, ${count(requests, 'request')}, ${showDuration(durationMs)}`;
+  return `Instance ${instanceId}: ${state}, ${showDays({ from, to })}, ${facts}`;
+}
+
+/** The number of causes shown to people; the document of `--json` has all. */
+const CAUSES_SHOWN = 10;
+
+function renderFailures(groups: readonly FailureGroup[]): string[] {
+  const rows = groups.map(({ code, message, stream: name, cells, orgs, example }) => {
+    const where = [
+      cells > 0 ? count(cells, 'number') : '',
+      orgs > 0 ? count(orgs, 'organization') : '',
+      example === null ? '' : `e.g. ${example}`,
+    ].filter((part) => part !== '');
+    return [code, name ?? '', where.join(', '), message];
+  });
+  return renderTable({ rows, most: CAUSES_SHOWN });
+}
+
+/** Renders what a run would read, at so many requests per second. */
+function renderPlan(plan: PlanSummary, rate: number): string[] {
+  const { instanceId, from, to, orgs, cells, requests, pastHorizon } = plan;
+  const isNothing = from === null || to === null;
+  const time = showDuration((requests / rate) * 1_000);
+  return [
+    `Instance ${instanceId}: plan for ${count(orgs, 'organization')}`,
+    isNothing ? '  nothing to read' : `  ${showDays({ from, to })}: ${count(cells, 'number')} to read`,
+    ...(isNothing ? [] : [`  ${count(requests, 'request')}, about ${time} at ${rate} per second`]),
+    ...(pastHorizon === 0
+      ? []
+      : [
+          `  ${count(pastHorizon, 'day')} past the horizon left out: Losant no longer keeps them (HORIZON_DAYS)`,
+        ]),
+  ];
 }
 
 /** Ends the tracks of an instance that is no longer in the settings. What was wanted stays on record. */

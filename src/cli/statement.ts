@@ -7,7 +7,7 @@ import { readStatements } from '../billing/statements.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { codeOf } from '../files/whole-file.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
-import { type Line, line, renderTable, styled } from '../terminal/text.ts';
+import { renderTable } from '../terminal/text.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
@@ -73,6 +73,8 @@ interface Verified extends CheckedPacks {
   readonly database: string | null;
 }
 
+const NO_FOLDER = ['ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP', 'ENAMETOOLONG'];
+
 /** Checks every pack in the folder and below it. Throws SettingsError if there is none. */
 async function verifyFolder(
   context: CommandContext,
@@ -80,14 +82,15 @@ async function verifyFolder(
   keyFiles: readonly string[],
 ): Promise<Verified> {
   const { config, signal } = context;
+  const hint = 'name the folder that losant-usage statement has written';
   const keys = await Promise.all(keyFiles.map(readPublicKey));
   const opened = await openPacks(dir, keys).catch((error: unknown) => {
     const code = codeOf(error) ?? '';
-    if (!['ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP', 'ENAMETOOLONG'].includes(code)) throw error;
-    throw noPack(`${dir} cannot be read as a folder (${code})`);
+    if (!NO_FOLDER.includes(code)) throw error;
+    throw new SettingsError(`${dir} cannot be read as a folder (${code})`, { hint });
   });
   if (opened.packs.length === 0 && opened.problems.length === 0) {
-    throw noPack(`${dir} has no manifest.json, so it is not a proof pack`);
+    throw new SettingsError(`${dir} has no manifest.json, so it is not a proof pack`, { hint });
   }
   const checked = await checkPacks(opened, signal);
   if (checked.problems.length > 0 || config.databaseUrl === null) return { ...checked, database: null };
@@ -98,16 +101,12 @@ async function verifyFolder(
   );
 }
 
-function noPack(message: string): SettingsError {
-  return new SettingsError(message, { hint: 'name the folder that losant-usage statement has written' });
-}
-
 const PROBLEMS_MAX = 50;
 
-function renderVerified(dir: string, { packs, problems, notes, rows, database }: Verified): Line[] {
+function renderVerified(dir: string, { packs, problems, notes, rows, database }: Verified): string[] {
   if (problems.length > 0) {
     return [
-      line`${styled('red', `${dir} does not hold`)}: ${count(problems.length, 'problem')}.`,
+      `${dir} does not hold: ${count(problems.length, 'problem')}.`,
       ...renderTable({
         rows: problems.map(({ file, problem }) => [`${file}: ${problem}`]),
         most: PROBLEMS_MAX,
@@ -117,7 +116,7 @@ function renderVerified(dir: string, { packs, problems, notes, rows, database }:
   }
   const checked = `hashes and ${showNumber(rows)} rows of ${count(packs.length, 'statement')}`;
   return [
-    line`${styled('green', `${dir} holds`)}: ${checked}.`,
+    `${dir} holds: ${checked}.`,
     ...packs.map(
       ({ manifest: { statement: each }, manifestSha256 }) =>
         `  ${each.kind} of ${each.month}, instance ${each.instanceId}, number ${each.number}: ` +

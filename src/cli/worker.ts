@@ -16,16 +16,21 @@ import { openSchema } from './open-database.ts';
 /** The time that a run may take to end when the process is asked to; orchestrators kill after 30 s. */
 const SHUTDOWN_MS = 25_000;
 
+/** Exits with 0 after a signal. Fails if it cannot start; later, nothing but a defect ends it. */
 export const worker = defineCommand({
   needs: ['losant', 'database'],
   options: {},
+  isService: true,
   run: serveWorker,
 });
 
-/** Returns 0 after a signal. Throws if it cannot start; later, nothing but a defect ends it. */
 async function serveWorker(context: CommandContext): Promise<number> {
   const { config, logger, signal } = context;
-  requireServer(requireDatabaseUrl(config));
+  if (requireDatabaseUrl(config).startsWith('embedded:')) {
+    throw new SettingsError('The worker does not run on an embedded database', {
+      hint: 'set DATABASE_URL to a Postgres server; `losant-usage run` works with embedded:',
+    });
+  }
   const sayEnding = () => logger.info({ reason: describeError(signal.reason).message }, 'asked to end');
   signal.addEventListener('abort', sayEnding, { once: true });
   const startedAtMs = context.hostNow();
@@ -78,13 +83,6 @@ async function warnOfLeft(
   } catch (error) {
     logger.warn({ err: error }, 'instances of the database not read');
   }
-}
-
-function requireServer(url: string): void {
-  if (!url.startsWith('embedded:')) return;
-  throw new SettingsError('The worker does not run on an embedded database', {
-    hint: 'set DATABASE_URL to a Postgres server; `losant-usage run` works with embedded:',
-  });
 }
 
 /** Serves the pages, unless they are turned off, and logs their address and how to open them. */

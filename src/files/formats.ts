@@ -1,31 +1,24 @@
+import { createCsv } from './csv.ts';
+import { createParquet } from './parquet.ts';
 import type { Column, ColumnKind, Renderer, Row } from './renderer.ts';
 
-/** The formats. The libraries of CSV and Parquet are loaded when a file of theirs is written. */
-const FORMATS = {
-  csv: async (columns: readonly Column[]) => (await import('./csv.ts')).createCsv(columns),
-  ndjson: createNdjson,
-  parquet: async (columns: readonly Column[]) => (await import('./parquet.ts')).createParquet(columns),
-} satisfies Readonly<Record<string, (columns: readonly Column[]) => Renderer | Promise<Renderer>>>;
+/** Creates the renderer of each format. */
+export const formats = { csv: createCsv, ndjson: createNdjson, parquet: createParquet };
 
-export type FormatName = keyof typeof FORMATS;
+export type FormatName = keyof typeof formats;
 
-export const formatNames: readonly FormatName[] = ['csv', 'ndjson', 'parquet'];
-
-export async function createRenderer(format: FormatName, columns: readonly Column[]): Promise<Renderer> {
-  return await FORMATS[format](columns);
-}
+export const formatNames = Object.keys(formats) as readonly FormatName[];
 
 /** Renders a JSON object per line, with all digits of a number above 2^53. */
 function createNdjson(columns: readonly Column[]): Renderer {
-  const keys = columns.map(({ name }, index) => `${index === 0 ? '{' : ','}${JSON.stringify(name)}:`);
+  const names = columns.map(({ name }) => JSON.stringify(name));
   const write = columns.map(({ kind }) => WRITE[kind]);
   const renderLine = (row: Row) => {
-    let line = '';
-    for (const [index, value] of row.entries()) {
-      line += keys[index];
-      line += value === null ? 'null' : write[index]?.(value);
-    }
-    return `${line}}\n`;
+    const values = row.map((value, index) => {
+      const text = value === null ? 'null' : write[index]?.(value);
+      return `${names[index]}:${text}`;
+    });
+    return `{${values.join(',')}}\n`;
   };
   return { begin: () => '', add: (rows) => rows.map(renderLine).join(''), end: () => '' };
 }

@@ -1,74 +1,60 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { access, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ExportError, SettingsError } from '../errors.ts';
 import type { Part } from './renderer.ts';
 
-export interface FileFacts {
-  readonly bytes: number;
-  readonly sha256: string;
+/** A file that exists completely or not at all. Methods throw ExportError if writing it fails. */
+export interface WholeFile {
+  write(part: Part): Promise<void>;
+  /** Gives the file its place once it is on disk; what was there stays until then. */
+  finish(): Promise<{ readonly bytes: number; readonly sha256: string }>;
+  /** Removes the unfinished file. Does nothing after `finish`. */
+  discard(): Promise<void>;
 }
 
-/**
- * WholeFile is a file that exists completely or not at all. It is written beside its place, and takes
- * it once it is complete and on disk; an existing file stays until then. Throws SettingsError if it
- * cannot be created, ExportError if writing it fails.
- */
-export class WholeFile {
-  readonly #path: string;
-  readonly #unfinished: string;
-  readonly #handle: FileHandle;
-  readonly #hash = createHash('sha256');
-  #bytes = 0;
-
-  private constructor(path: string, unfinished: string, handle: FileHandle) {
-    this.#path = path;
-    this.#unfinished = unfinished;
-    this.#handle = handle;
-  }
-
-  /** Creates the file under an unfinished name, `.NAME.ID.unfinished`. */
-  static async create(path: string, id: string): Promise<WholeFile> {
-    try {
-      const target = await findTarget(path);
-      const unfinished = join(dirname(target.path), `.${basename(target.path)}.${id}.unfinished`);
-      const handle = await open(unfinished, 'wx');
-      if (target.mode !== null) await handle.chmod(target.mode);
-      return new WholeFile(target.path, unfinished, handle);
-    } catch (error) {
-      throw cannotBegin(error, path);
-    }
-  }
-
-  async write(part: Part): Promise<void> {
-    const bytes = typeof part === 'string' ? Buffer.from(part, 'utf8') : part;
-    this.#hash.update(bytes);
-    this.#bytes += bytes.length;
-    await this.#try(() => this.#handle.writeFile(bytes));
-  }
-
-  async finish(): Promise<FileFacts> {
-    await this.#try(async () => {
-      await this.#handle.sync();
-      await this.#handle.close();
-      await rename(this.#unfinished, this.#path);
+/** Creates a file beside its place, as `.NAME.ID.unfinished`. Throws SettingsError if that cannot be. */
+export async function createWholeFile(path: string, id: string): Promise<WholeFile> {
+  const { target, unfinished, handle } = await openUnfinished(path, id);
+  const hash = createHash('sha256');
+  let size = 0;
+  const attempt = async (work: () => Promise<void>) => {
+    await work().catch((error: unknown) => {
+      throw cannotGoOn(error, target);
     });
-    return { bytes: this.#bytes, sha256: this.#hash.digest('hex') };
-  }
+  };
+  return {
+    write: async (part) => {
+      const bytes = typeof part === 'string' ? Buffer.from(part, 'utf8') : part;
+      hash.update(bytes);
+      size += bytes.length;
+      await attempt(() => handle.writeFile(bytes));
+    },
+    finish: async () => {
+      await attempt(async () => {
+        await handle.sync();
+        await handle.close();
+        await rename(unfinished, target);
+      });
+      return { bytes: size, sha256: hash.digest('hex') };
+    },
+    discard: async () => {
+      await handle.close();
+      await rm(unfinished, { force: true });
+    },
+  };
+}
 
-  /** Removes the unfinished file. Does nothing after `finish`. */
-  async discard(): Promise<void> {
-    await this.#handle.close();
-    await rm(this.#unfinished, { force: true });
-  }
-
-  async #try(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      throw cannotGoOn(error, this.#path);
-    }
+async function openUnfinished(path: string, id: string) {
+  try {
+    const { path: target, mode } = await findTarget(path);
+    const unfinished = join(dirname(target), `.${basename(target)}.${id}.unfinished`);
+    const handle = await open(unfinished, 'wx');
+    if (mode !== null) await handle.chmod(mode);
+    return { target, unfinished, handle };
+  } catch (error) {
+    throw cannotBegin(error, path);
   }
 }
 

@@ -1,38 +1,34 @@
-import { escapeJson, escapeLines, type Line, renderLine } from './text.ts';
+import { escapeControls, escapeJson, escapeLines } from './text.ts';
 
 /** The destination of a command's result. Logs go to stderr, by the logger. */
 export interface Output {
   readonly json: boolean;
   /** Whether a person watches: stdout and stderr are a terminal. */
   readonly isTerminal: boolean;
-  /** Whether stdout is shown to a person. */
-  readonly isShown: boolean;
   /** Writes lines of the result for people; nothing with `--json`. */
-  readonly print: (...lines: readonly Line[]) => void;
+  readonly print: (...lines: readonly string[]) => void;
   /** Writes the document of the result; nothing without `--json`. */
   readonly printJson: (document: unknown) => void;
   readonly hasDocument: () => boolean;
   /** Writes a part of a file to stdout. Resolves to false if no more can be written. */
   readonly writePart: (part: string | Uint8Array) => Promise<boolean>;
   /** Writes lines besides the result to stderr: progress, hints. */
-  readonly remark: (...lines: readonly Line[]) => void;
+  readonly remark: (...lines: readonly string[]) => void;
 }
 
 /** A standard stream of the process, or its substitute in a test. */
 export interface OutStream extends NodeJS.WritableStream {
   readonly isTTY?: boolean;
-  readonly hasColors?: (env: object) => boolean;
 }
 
 interface Streams {
   readonly stdout: OutStream;
   readonly stderr: OutStream;
-  readonly env: object;
 }
 
 /** Creates the one boundary to the terminal: only line breaks of control characters pass. */
 export function createOutput(
-  { stdout, stderr, env }: Streams,
+  { stdout, stderr }: Streams,
   { out, err }: { out: Sink; err: Sink },
   { json }: { json: boolean },
 ): Output {
@@ -40,10 +36,9 @@ export function createOutput(
   const isShown = stdout.isTTY === true;
   return {
     json,
-    isShown,
     isTerminal: isShown && stderr.isTTY === true,
     print: (...lines) => {
-      if (!json) writeLines(out, lines, hasColors(stdout, env));
+      if (!json) writeLines(out, lines);
     },
     printJson: (document) => {
       if (!json) return;
@@ -56,22 +51,12 @@ export function createOutput(
       await out.drain();
       return !out.isOver;
     },
-    remark: (...lines) => writeLines(err, lines, hasColors(stderr, env)),
+    remark: (...lines) => writeLines(err, lines),
   };
 }
 
-/** Returns whether Node finds the stream capable of colours, which respects NO_COLOR and TERM. */
-function hasColors(stream: OutStream, env: object): boolean {
-  return stream.isTTY === true && stream.hasColors?.(env) === true;
-}
-
-function writeLines(sink: Sink, lines: readonly Line[], color: boolean): void {
-  if (lines.length > 0) sink.write(lines.map((each) => `${renderLine(each, { color })}\n`).join(''));
-}
-
-export interface WritableStream {
-  write(part: string | Uint8Array, done: (error?: Error | null) => void): unknown;
-  on(event: 'error', listener: (error: NodeJS.ErrnoException) => void): unknown;
+function writeLines(sink: Sink, lines: readonly string[]): void {
+  if (lines.length > 0) sink.write(lines.map((each) => `${escapeControls(each)}\n`).join(''));
 }
 
 /**
@@ -82,14 +67,14 @@ export interface WritableStream {
 export class Sink {
   /** The reason why the text could not be written; null if it could, or if nobody reads it any more. */
   failure: NodeJS.ErrnoException | null = null;
-  readonly #stream: WritableStream;
+  readonly #stream: OutStream;
   #isOver = false;
   #pending = 0;
   #waiting: (() => void)[] = [];
 
-  constructor(stream: WritableStream) {
+  constructor(stream: OutStream) {
     this.#stream = stream;
-    stream.on('error', (error) => this.#end(error));
+    stream.on('error', (error: NodeJS.ErrnoException) => this.#end(error));
   }
 
   write(part: string | Uint8Array): void {

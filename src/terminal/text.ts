@@ -1,22 +1,8 @@
 /**
- * Lines for people. Parts of a line may come from anywhere (names, tags, messages of a server), so no
- * text in it is ever trusted: colours are styles beside the text, and every control character in the
- * text itself is escaped.
+ * Lines for people. Parts of a line may come from anywhere (names, tags, messages of a server), so that every control
+ * character is escaped on the way to a terminal.
  */
-import { styleText } from 'node:util';
 import { count } from './words.ts';
-
-export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
-
-/** A piece of a line with a style, which is used only where colours are shown. */
-export interface Span {
-  readonly text: string;
-  readonly style: Style;
-}
-
-export type Piece = string | Span;
-
-export type Line = Piece | readonly Piece[];
 
 /**
  * The characters that must not reach a terminal: C0, DEL and C1 controls, the separators that break
@@ -33,10 +19,7 @@ export function escapeControls(text: string): string {
 
 /** Returns lines of text with the same characters escaped, except line breaks. */
 export function escapeLines(text: string): string {
-  return text
-    .split(/\r?\n/)
-    .map((each) => escapeControls(each))
-    .join('\n');
+  return text.split(/\r?\n/).map(escapeControls).join('\n');
 }
 
 /** Escapes the same characters in JSON, whose meaning stays. */
@@ -52,67 +35,34 @@ function unicodeEscape(code: number): string {
   return `\\u${code.toString(16).padStart(4, '0')}`;
 }
 
-export function styled(style: Style, text: string): Span {
-  return { style, text };
-}
-
-/** Builds a line from a template: `` line`Instance ${styled('bold', id)}` ``. */
-export function line(texts: TemplateStringsArray, ...values: readonly (Line | number)[]): readonly Piece[] {
-  return texts.flatMap((text, index) => {
-    const value = values[index];
-    return value === undefined ? [text] : [text, ...piecesOf(typeof value === 'number' ? `${value}` : value)];
-  });
-}
-
-export function renderLine(content: Line, { color }: { color: boolean }): string {
-  return piecesOf(content)
-    .map((piece) => {
-      if (typeof piece === 'string') return escapeControls(piece);
-      const text = escapeControls(piece.text);
-      return color && text !== '' ? styleText(piece.style, text, { validateStream: false }) : text;
-    })
-    .join('');
-}
-
-function piecesOf(content: Line): readonly Piece[] {
-  return typeof content === 'string' || 'text' in content ? [content] : content;
-}
-
 export interface Table {
   /** The titles; a table without them only has aligned columns. */
   readonly head?: readonly string[];
-  readonly rows: readonly (readonly Line[])[];
+  readonly rows: readonly (readonly string[])[];
   /** The columns of numbers, by their place. */
   readonly right?: readonly number[];
   readonly indent?: number;
-  /** The number of rows shown to people; a line below counts the rest. */
+  /** The most rows that are shown to people; a line below counts the rest. */
   readonly most?: number;
 }
 
-/** Returns columns as wide as their widest cell. */
-export function renderTable({ head, rows, right = [], indent = 2, most = rows.length }: Table): Line[] {
-  const titles = head === undefined ? [] : [head.map((title): Line => styled('dim', title))];
-  const all = [...titles, ...rows.slice(0, most)];
+/** Returns lines whose columns are as wide as their widest cell. */
+export function renderTable({ head, rows, right = [], indent = 2, most }: Table): string[] {
+  const shown = rows.slice(0, most);
+  const all = [...(head === undefined ? [] : [head]), ...shown].map((row) => row.map(escapeControls));
   const columns = Math.max(0, ...all.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, column) =>
-    Math.max(...all.map((row) => cellWidth(row[column] ?? ''))),
+    Math.max(...all.map((row) => row[column]?.length ?? 0)),
   );
-  const lines = all.map((row): Line => {
-    const pieces: Piece[] = [];
-    for (const [column, cell] of row.entries()) {
-      const padding = ' '.repeat((widths[column] ?? 0) - cellWidth(cell));
-      pieces.push(column === 0 ? ' '.repeat(indent) : '  ');
-      if (right.includes(column)) pieces.push(padding, ...piecesOf(cell));
-      else if (column < row.length - 1) pieces.push(...piecesOf(cell), padding);
-      else pieces.push(...piecesOf(cell));
-    }
-    return pieces;
+  const lines = all.map((row) => {
+    const cells = row.map((cell, column) => {
+      const width = widths[column] ?? 0;
+      if (right.includes(column)) return cell.padStart(width);
+      return column < row.length - 1 ? cell.padEnd(width) : cell;
+    });
+    return ' '.repeat(indent) + cells.join('  ');
   });
-  const hidden = rows.length - most;
+  const hidden = rows.length - shown.length;
   if (hidden > 0) lines.push(`${' '.repeat(indent)}and ${count(hidden, 'more', 'more')} (--json has all)`);
   return lines;
-}
-
-function cellWidth(cell: Line): number {
-  return renderLine(cell, { color: false }).length;
 }

@@ -6,6 +6,11 @@ export function showNumber(value: number | bigint): string {
   return value.toLocaleString('en-US');
 }
 
+/** Returns whole digits with separators, of any length; `-` for none. */
+export function showQuantity(digits: string | null): string {
+  return digits === null ? '-' : showNumber(BigInt(digits));
+}
+
 /** Returns a count with its noun: `1 number`, `1,234 numbers`. */
 export function count(number: number, noun: string, plural = `${noun}s`): string {
   return `${showNumber(number)} ${number === 1 ? noun : plural}`;

@@ -25,7 +25,6 @@ interface Check {
 interface CheckDocument {
   readonly ok: boolean;
   readonly checks: readonly Check[];
-  readonly probe?: readonly Record<'question' | 'answer' | 'touches', string>[];
 }
 
 let database: TestDatabase;
@@ -72,30 +71,35 @@ it('checks settings, database, clocks and each endpoint for the newest day, writ
   expect(await queryOnce(database.url, 'select from losant_usage.instances')).toEqual([]);
 });
 
-it('leaves out the endpoints of streams that are not exported', async () => {
-  const { names } = await check({ STREAMS: 'device_counts' });
-  expect(names.filter((name) => ORG.includes(name))).toEqual(['instanceOrg.get', 'instanceOrg.deviceCounts']);
-});
-
-it('prints what is wrong first, what is right, and then the settings', async () => {
+it('prints what is wrong first and what to do, what is right, and then the settings', async () => {
   await platform.control('tokens/revoke', { token: platform.token });
-  const { stdout } = await runProgram(['check'], settingsOf(platform, database));
-  expect(stdout).toMatch(/^One check failed\.\nFAILED {2}instance\.get.*\n {10}.*\nok {6}settings: /);
+  const { code, stdout } = await runProgram(['check'], settingsOf(platform, database));
+  expect(code).toBe(5);
+  expect(stdout).toMatch(
+    /^1 check failed\.\nFAILED {2}instance\.get.*\n {10}.*create a new instance API token.*\nok {6}settings: /,
+  );
   expect(stdout).toMatch(/^ +HORIZON_DAYS +90 +default$/m);
   expect(stdout).toMatch(/^ +DATABASE_URL +set +environment$/m);
   expect(stdout).not.toContain(platform.token);
 });
 
-describe('the token', () => {
-  it('when revoked fails once, with exit code 5 and what to do', async () => {
-    await platform.control('tokens/revoke', { token: platform.token });
-    const { code, failed } = await check();
-    expect(failed).toMatchObject([
-      { name: 'instance.get', hint: expect.stringContaining('create a new instance API token') as string },
-    ]);
-    expect(code).toBe(5);
-  });
+it.each([
+  [
+    2,
+    ['instance.get'],
+    'Check LOSANT_INSTANCE_ID',
+    { env: { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97' }, offsetMs: 0 },
+  ],
+  [1, ['instance.get', 'clock.losant'], 'set the clock', { env: {}, offsetMs: 360_000 }],
+])('exits %i when %j fail, whose hint is %s', async (exitCode, names, hint, { env, offsetMs }) => {
+  await platform.control('config', { clock: { offsetMs } });
+  const { code, failed, failedNames } = await check(env);
+  expect(failedNames).toEqual(names);
+  expect(failed.at(-1)?.hint).toContain(hint);
+  expect(code).toBe(exitCode);
+});
 
+describe('the token', () => {
   it('without a scope fails at that endpoint alone, which the hint names', async () => {
     const missing = 'instanceOrg.notebookMinuteCounts';
     const scopes = ['instance.get', 'instanceOrgs.get', ...ORG].filter((scope) => scope !== missing);
@@ -118,27 +122,6 @@ describe('the token', () => {
     expect(named.names).toContain('instanceOrg.payloadCounts');
     expect(named.code).toBe(5);
   });
-});
-
-it('exits 2 for an instance that Losant does not know', async () => {
-  const { code, failed } = await check({ LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97' });
-  expect(failed).toMatchObject([
-    { name: 'instance.get', hint: expect.stringContaining('Check LOSANT_INSTANCE_ID') as string },
-  ]);
-  expect(code).toBe(2);
-});
-
-it('exits 1 when the clock is more than five minutes from Losant’s', async () => {
-  await platform.control('config', { clock: { offsetMs: 360_000 } });
-  const { code, failed } = await check();
-  expect(failed).toMatchObject([
-    { name: 'instance.get' },
-    {
-      name: 'clock.losant',
-      message: expect.stringMatching(/^This host's clock is 3(59|60) s behind/) as string,
-    },
-  ]);
-  expect(code).toBe(1);
 });
 
 describe('a database', () => {
@@ -221,38 +204,19 @@ it('asks the monitor of HEARTBEAT_URL by the address that changes no state', asy
   });
 });
 
-it('says that an answer has no numbers for the day', async () => {
-  const orgId = (await platform.orgWith('large')).slice('/orgs/'.length);
-  await platform.control('omit', { orgId, day: daysAgo(1), action: 'payload_totals' });
-  const { code, document } = await check({ LOSANT_ORG_IDS: orgId });
-  const totals = document.checks.find(({ name }) => name === 'instanceOrg.payloadCountsBreakdown');
-  expect(totals).toMatchObject({ ok: true, message: `${daysAgo(1)}: no numbers for the day` });
-  expect(code).toBe(0);
-});
-
 it('answers with --probe what the documentation leaves open', async () => {
   const { code, document } = await check({}, '--probe');
-  const answers = document.probe?.map(({ question, answer }) => [question, answer]);
+  const probes = document.checks.filter(({ name }) => name.startsWith('probe.'));
+  const answers = probes.map(({ name, message }) => `${name}: ${message.replace(/ \(touches .*/, '')}`);
   expect(answers).toEqual([
-    ['zero days present?', '31 of 31 days of notebook minutes are in the answer'],
-    ['a 100-day-old day', 'no number'],
-    ['a 400-day-old day', 'no number'],
-    [
-      'payloads in two ways',
-      expect.stringMatching(/payload_source_count beside payload_all_count \d+ equal$/),
-    ],
-    [
-      'hours of a day',
-      expect.stringMatching(
-        /^hours_billable_count \d+ equal; hours_all_count \d+ equal; hours_all_bytes \d+ equal$/,
-      ),
-    ],
-    [
-      'instance totals equal to sums?',
-      expect.stringMatching(
-        /^\S+, 3 organizations: devices_created \d+ equal; .*payload_all_bytes \d+ equal$/,
-      ),
-    ],
+    'probe.day_100_days_ago: no number',
+    'probe.day_400_days_ago: no number',
+    expect.stringMatching(
+      /^probe.payloads_in_two_ways: payload_source_count (\d+), .*payload_all_count \1, /,
+    ),
+    expect.stringMatching(
+      /^probe.instance_totals: \S+, 3 organizations: devices_created (\d+) of \1; .* (\d+) of \2$/,
+    ),
   ]);
   expect(code).toBe(0);
 });

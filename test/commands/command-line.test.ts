@@ -58,7 +58,7 @@ const SETTINGS = {
   DATABASE_URL: 'postgres://nobody@127.0.0.1:1/nowhere',
 };
 
-const YEARS = 'the program knows days from 2015-01-01 to 2049-12-31\n  correct the year';
+const DAY = 'A day is written YYYY-MM-DD, from 2015-01-01 to 2049-12-31.';
 
 it.each([
   ['', 'losant-usage: No command was given\n  losant-usage --help lists the commands\n'],
@@ -73,13 +73,13 @@ it.each([
   ['run --date --dry-run', "Did you forget to specify the option argument for '--date'?"],
   ['run --dry-run=yes', "Option '--dry-run' does not take an argument"],
   ['run --date 2026-11-01 --date 2026-11-02', '--date <YYYY-MM-DD> was given 2 times'],
-  ['run --date 2026-02-30', '--date 2026-02-30: That is no day, which is written YYYY-MM-DD.'],
+  ['run --date 2026-02-30', `--date 2026-02-30: ${DAY}`],
   ['run --org abc', '--org abc: An organization id has 24 hex characters.'],
   ['run --org 575ec8687ae143cd83dc4a97,x', '--org x: An organization id has 24 hex characters.'],
   ['run --stream water', '--stream water: The streams are device_counts, '],
   ['run --wait 1.5', '--wait 1.5: Use a whole number from 0 to 86400.'],
-  ['run --date 1970-01-01', `--date 1970-01-01: ${YEARS}`],
-  ['backfill --from 2051-01-01', `--from 2051-01-01: ${YEARS}`],
+  ['run --date 1970-01-01', `--date 1970-01-01: ${DAY}`],
+  ['backfill --from 2051-01-01', `--from 2051-01-01: ${DAY}`],
   ['backfill --from 2026-01-02 --to 2026-01-01', '--from 2026-01-02 is later than --to 2026-01-01'],
   ['run --instance 0123456789abcdef01234567', 'not an instance of the settings\n  configured are 575ec8'],
   ['run --end 575ec8687ae143cd83dc4a97', 'this instance is in the settings'],

@@ -10,7 +10,6 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parquetReadObjects } from 'hyparquet';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { asProgram } from '../support/by-hand.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
@@ -74,19 +73,9 @@ const FILE = [
 test('organizations and their tags are files without days', async () => {
   const { code, stdout } = await run('export', '--view', 'organization_tags', '--format', 'csv');
   expect(code).toBe(0);
-  expect(stdout.split('\r\n').filter((line) => line.includes('region'))).toEqual([
-    expect.stringMatching(/5d0000000000000000000001,region,eu,1/),
-    expect.stringMatching(/5d0000000000000000000001,region,us,2/),
-  ]);
+  expect(stdout).toMatch(/5d0000000000000000000001,region,eu,1[^]*5d0000000000000000000001,region,us,2/);
   const orgs = await run('export', '--view', 'organizations', '--format', 'ndjson');
   expect(orgs.stdout.trimEnd().split('\n')).toHaveLength(2);
-  const refused = await run('export', '--view', 'organizations', '--format', 'csv', ...DAYS);
-  expect([refused.code, refused.stderr]).toEqual([
-    2,
-    expect.stringContaining('the rows of organizations are of no day'),
-  ]);
-  const without = await run('export', ...VIEW, '--format', 'csv');
-  expect([without.code, without.stderr]).toEqual([2, expect.stringContaining('needs --from and --to')]);
 });
 
 describe('a view', () => {
@@ -100,14 +89,11 @@ describe('a view', () => {
     expect(await run(...CSV, '--out', '/dev/stdout')).toMatchObject({ code: 0, stdout: FILE });
   });
 
-  test('has no formula and no empty text in place of nothing', async () => {
-    const { stdout } = await run('export', '--view', 'daily_usage', ...DAYS, '--format', 'csv');
+  test('has no formula, no empty text in place of nothing, and no control character on a terminal', async () => {
+    const daily = ['export', '--view', 'daily_usage', ...DAYS, '--format', 'csv'];
+    const { stdout } = await run(...daily);
     expect(stdout).toContain(`${INSTANCE},${EVIL},"'=cmd|""x""\u001b[2J","",`);
     expect(stdout).toContain(`${INSTANCE},${ACME},Acme,,`);
-  });
-
-  test('shows no control character on a terminal, where Parquet is refused', async () => {
-    const daily = ['export', '--view', 'daily_usage', ...DAYS, '--format', 'csv'];
     const csv = await runProgram(daily, { DATABASE_URL: database.url }, { isTerminal: true });
     expect(csv.stdout).toContain(String.raw`"'=cmd|""x""\x1b[2J","",`);
     const parquet = ['export', ...VIEW, ...DAYS, '--format', 'parquet'];
@@ -134,16 +120,6 @@ describe('a view', () => {
     expect(statSync(out).mode & 0o777).toBe(0o600);
     expect(readdirSync(folder).toSorted()).toEqual(['link', 'usage.csv']);
   });
-
-  test('is read as Parquet', async () => {
-    const file = join(folder, 'usage.parquet');
-    const ended = await run('export', ...VIEW, ...DAYS, '--format', 'parquet', '--out', file);
-    expect(ended.stdout).toMatch(
-      /^4 rows of device_counts, 2026-10-01\.\.2026-10-31, in .*usage\.parquet: [\d,]+ bytes\.\nsha256 [0-9a-f]{64}\n$/,
-    );
-    const rows = await parquetReadObjects({ file: new Uint8Array(readFileSync(file)).buffer });
-    expect(rows[1]).toMatchObject({ org_id: EVIL, usage_date: new Date('2026-10-01'), total: 17n });
-  });
 });
 
 describe('what cannot be is refused with exit code 2', () => {
@@ -152,6 +128,8 @@ describe('what cannot be is refused with exit code 2', () => {
   test.each([
     [{ view: 'usage' }, /^--view usage: The views are daily_usage, daily_usage_long, monthly_usage, /],
     [{ format: 'xlsx' }, /^--format xlsx: The formats are csv, ndjson, parquet\.$/],
+    [{ view: 'organizations' }, /: the rows of organizations are of no day$/],
+    [{ from: null, to: null }, /^daily_usage needs --from and --to, its first and last day$/],
     [{ from: '2026-11-01' }, /^--from 2026-11-01 is later than --to 2026-10-31$/],
     [{ out: '' }, /^--out is empty$/],
     [{ out: '-' }, /^--json describes a file, and the file itself would go to stdout$/],

@@ -67,16 +67,6 @@ it('status says how far each stream reaches, and the last runs', async () => {
   );
 });
 
-it('status judges no instance that is not in the settings, and says once how to end it', async () => {
-  const env = { ...exported.env, LOSANT_INSTANCE_ID: '0123456789abcdef01234567' };
-  const ended = await runProgram(['status'], env);
-  expect(ended.code).toBe(0);
-  expect(ended.stdout).not.toContain(`Instance ${instanceId}\n`);
-  expect(ended.stdout).toContain(`\n  losant-usage run --end ${instanceId}\n`);
-  const document = jsonOf<object>(await runProgram(['status', '--json'], env));
-  expect(document).toMatchObject({ instances: [], notInSettings: [instanceId] });
-});
-
 it('status exits 3 while organizations may be missing from the list, and says so', async () => {
   const setProblem = (problem: string) =>
     exported.place.query(asProgram(`update losant_usage.instances set list_problem = ${problem}`));
@@ -118,14 +108,6 @@ it('explain says which answer and run a number comes from', async () => {
   expect(stdout).toContain('device_counts: stored: stored, still to be read again\n');
   expect(stdout).toMatch(/\n {2}devices_total +[\d,]+\n/);
   expect(stdout).toMatch(new RegExp(`\n {2}answer: sha256 [0-9a-f]{64}, run ${runId}\n`));
-});
-
-it('explain refuses an organization that this database has never seen', async () => {
-  const ended = await look('explain', '--org', '0'.repeat(24), '--day', day, '--json');
-  expect(ended.code).toBe(2);
-  expect(jsonOf<Refusal>(ended).error.message).toBe(
-    '--org 000000000000000000000000: this database has never seen that organization',
-  );
 });
 
 it.each([
@@ -220,11 +202,16 @@ it('gaps lists what is unavailable or accepted only with --all, which is no reas
   ]);
 });
 
-it('run --end ends the tracks of an instance that left the settings, after which nobody speaks of it', async () => {
+it('status judges no instance that left the settings, says how to end it, and run --end ends its tracks', async () => {
   const env = { ...exported.env, LOSANT_INSTANCE_ID: '0123456789abcdef01234567' };
+  const { code, stdout } = await runProgram(['status'], env);
+  expect(code).toBe(0);
+  expect(stdout).not.toContain(`Instance ${instanceId}\n`);
+  expect(stdout).toContain(`\n  losant-usage run --end ${instanceId}\n`);
   const ended = await runProgram(['run', '--end', instanceId, '--json'], env);
   expect(ended.code).toBe(0);
   expect(jsonOf(ended)).toEqual({ instanceId });
   expect(await exported.place.query('select from losant_usage.tracks where to_day is null')).toEqual([]);
-  expect((await runProgram(['status'], env)).stdout).not.toContain('--end');
+  const none = { instances: [], notInSettings: [] };
+  expect(jsonOf<object>(await runProgram(['status', '--json'], env))).toMatchObject(none);
 });

@@ -1,20 +1,15 @@
-/** What people read of a run, of gaps and of the state of everything. */
+/** What people read of a run and of gaps. */
 import { describe, expect, test } from 'vitest';
 import { renderGaps } from '../../src/cli/gaps.ts';
-import { type InstanceEnd, renderEnd } from '../../src/cli/run-result.ts';
-import { renderStatus } from '../../src/cli/status.ts';
-import { LosantError, SettingsError } from '../../src/errors.ts';
+import { renderRun } from '../../src/cli/run.ts';
+import { LosantError } from '../../src/errors.ts';
 import { type Failure, type RunReport, Tally } from '../../src/export/report.ts';
 import type { RunOutcome } from '../../src/export/run.ts';
 import type { Gap } from '../../src/queries/gaps.ts';
-import type { InstanceHealth, RunRecord, StreamHealth } from '../../src/queries/health.ts';
-import { type Line, renderLine } from '../../src/terminal/text.ts';
-import { STREAM as HEALTHY } from '../server/pages.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 21, 57);
 const instanceId = '575ec8687ae143cd83dc4a97';
 
-const plain = (lines: readonly Line[]) => lines.map((line) => renderLine(line, { color: false }));
 const orgOf = (number: number) => number.toString(16).padStart(24, '0');
 
 describe('a run', () => {
@@ -35,34 +30,25 @@ describe('a run', () => {
   const shown = (report: Partial<RunReport>, more: Partial<RunOutcome> = {}) => {
     const tally = new Tally(instanceId, () => 0);
     const outcome = { report: { ...REPORT, ...report }, tally, refusal: null, ...more };
-    return plain(renderEnd({ instanceId, outcome }));
+    return renderRun(instanceId, outcome);
   };
 
   test('is two lines when all is well', () => {
     expect(shown({})).toEqual([
       `Instance ${instanceId}: complete, 2026-11-23, 1,234 organizations, 7,405 requests, 6 min 12 s`,
-      '  4,936 numbers asked for: 4,936 new',
+      '  4,936 numbers asked for: 4,936 loaded',
     ]);
-    const nothing = { from: null, to: null, cells: { ...NONE, planned: 0 } };
+    const nothing = { from: null, to: null };
     expect(shown(nothing)).toEqual([`Instance ${instanceId}: nothing is due`]);
   });
 
-  test('names what changed apart from what is new, what is missing, and the next command', () => {
+  test('names what changed, what is missing, and the next command', () => {
     const cells = { ...NONE, planned: 11, loaded: 4, unchanged: 6, left_out: 1 };
     const tally = Object.assign(new Tally(instanceId, () => 0), { restated: 3, restatedFinal: 1 });
     expect(shown({ status: 'partial', cells }, { tally }).slice(1)).toEqual([
-      '  11 numbers asked for: 1 new, 3 changed, 6 unchanged, 1 left out',
-      '  1 final number restated by Losant: see the view losant_usage.restatements',
+      '  11 numbers asked for: 4 loaded, 6 unchanged, 1 left out',
+      '  3 numbers restated by Losant, 1 of them final: see the view losant_usage.restatements',
       '  What is missing, and why: losant-usage gaps',
-    ]);
-  });
-
-  test('of an instance that was not exported says why, and what to do', () => {
-    const error = new SettingsError('the token is empty', { hint: 'write it into the file' });
-    const end: InstanceEnd = { instanceId, error };
-    expect(plain(renderEnd(end))).toEqual([
-      `Instance ${instanceId}: not exported. the token is empty`,
-      '  write it into the file',
     ]);
   });
 
@@ -110,7 +96,7 @@ describe('gaps', () => {
     nextReadAt: '2026-11-24T23:57:00.000Z',
     ...more,
   });
-  const shown = (gaps: readonly Gap[]) => plain(renderGaps(gaps, NOW));
+  const shown = (gaps: readonly Gap[]) => renderGaps(gaps, NOW);
 
   test('of one cause are together, neighbouring days in one line, and end with commands to paste', () => {
     const gaps = [
@@ -139,7 +125,7 @@ describe('gaps', () => {
     ]);
   });
 
-  test('are not what is accepted or unavailable, which ends with the command that accepts it', () => {
+  test('are not what is accepted or unavailable, which ends with the commands for it', () => {
     const known = [
       gap(1, '2026-08-03', { standing: 'unavailable', reason: 'past_horizon', message: null }),
       gap(1, '2026-07-01', { standing: 'unavailable', reason: 'past_horizon', message: null }),
@@ -157,104 +143,9 @@ describe('gaps', () => {
       'accepted: waived, agreed on 2026-11-20 (1 number)',
       `  2026-08-03  device_counts    ${orgOf(2)}  Org 2`,
       '',
-      'What is unavailable no longer comes. To accept it:',
+      'What is unavailable no longer comes. To see more of it, to accept it:',
+      `  losant-usage explain --day 2026-08-03 --org ${orgOf(1)} --stream device_counts`,
       `  losant-usage waive --day 2026-08-03 --org ${orgOf(1)} --stream device_counts --reason TEXT`,
-    ]);
-  });
-});
-
-describe('status', () => {
-  const NO_CELLS = { final: 0, accepted: 0, stored: 0, waiting: 0, unavailable: 0, in_doubt: 0, missing: 0 };
-  const STREAM: StreamHealth = {
-    ...HEALTHY,
-    cells: { ...NO_CELLS, final: 23_000 },
-    orgs: 1_000,
-    orgsComplete: 1_000,
-  };
-  const QUIET: InstanceHealth = {
-    instanceId,
-    name: 'Acme',
-    organizations: 1_000,
-    listedAt: null,
-    listProblem: null,
-    totalsProblem: null,
-    lastRunAt: null,
-    lastCompleteRunAt: null,
-    leaseSince: null,
-    finalChanges: 0,
-    finalChanges30Days: 0,
-    differences: 0,
-    streams: [STREAM],
-  };
-  const shown = (instances: readonly InstanceHealth[], runs: readonly RunRecord[] = []) =>
-    plain(renderStatus({ at: '', gaps: 0, instances, notInSettings: [], runs }, NOW));
-
-  test('of a database that nothing was exported to names the first command', () => {
-    expect(shown([])).toEqual(['Nothing has been exported yet. Start with: losant-usage run']);
-  });
-
-  test('says what is not as it should be, and the next command', () => {
-    const yesterday = { waiting: 1_000, unavailable: 0, in_doubt: 1, missing: 3 };
-    const gappy = { orgsComplete: 998, completeTo: null, gaps: 4, orgsWithGaps: 2, oldestGap: '2026-11-01' };
-    const instance = {
-      ...QUIET,
-      leaseSince: '2026-11-24T21:45:00.000Z',
-      finalChanges30Days: 3,
-      listProblem: 'page 2 did not come',
-      streams: [{ ...STREAM, ...gappy, yesterday, quarantined: 1_234, failing: 2 }],
-    };
-    expect(shown([instance])).toEqual([
-      `Instance ${instanceId}`,
-      '  Yesterday, 2026-11-23, is not complete: 3 missing, 1 in doubt, 1,000 waiting.',
-      '  stream                 organizations  newest      complete to  gaps',
-      '  device_counts  998 of 1,000 complete  2026-11-23  no day       4 numbers of 2 organizations since 2026-11-01',
-      '  no runs on record',
-      '  exported now, since 2026-11-24 21:45 UTC',
-      '  organizations may be missing: the list was not complete, page 2 did not come',
-      '  1,234 answers in quarantine',
-      '  reads of 2 stored numbers keep failing',
-      '  3 final numbers changed in the last 30 days: see the view restatements',
-      '  Next: losant-usage gaps lists the gaps, and why',
-    ]);
-  });
-
-  test.each([
-    ['is complete.', {}, 12],
-    ['is not complete: 2 waiting.', { yesterday: { ...STREAM.yesterday, waiting: 2 } }, 0],
-    ['is not wanted.', { lastDay: '2026-11-20' }, 0],
-  ])('of yesterday says that it %s', (sentence, changes, gaps) => {
-    const streams = [{ ...STREAM, ...changes, gaps }];
-    expect(shown([{ ...QUIET, streams }])[1]).toBe(`  Yesterday, 2026-11-23, ${sentence}`);
-  });
-
-  test('says of each run how it ended', () => {
-    const cells = { loaded: 0, unchanged: 0, left_out: 0, unavailable: 0, planned: 4_936 };
-    const run: RunRecord = {
-      runId: '00000000-0000-4000-8000-000000000001',
-      instanceId,
-      kind: 'manual',
-      status: 'complete',
-      from: '2026-11-23',
-      to: '2026-11-23',
-      startedAt: '2026-11-24T00:15:00.000Z',
-      finishedAt: '2026-11-24T00:21:12.000Z',
-      version: '1.2.3',
-      counts: { cells: { ...cells, failed: 0, quarantined: 0 } },
-      failures: [],
-      error: null,
-    };
-    const runs: readonly RunRecord[] = [
-      run,
-      { ...run, status: 'partial', counts: { cells: { ...cells, failed: 1, quarantined: 2 } } },
-      { ...run, kind: 'backfill', from: '2026-11-01', status: 'interrupted', error: 'Interrupted by SIGINT' },
-      { ...run, status: 'running', from: null, to: null, finishedAt: null },
-    ];
-    const at = '    2026-11-24 00:15 UTC';
-    expect(shown([QUIET], runs).slice(5)).toEqual([
-      `${at}  2026-11-23              6 min 12 s  manual    complete     4,936 numbers`,
-      `${at}  2026-11-23              6 min 12 s  manual    partial      4,936 numbers, 1 failed, 2 in quarantine`,
-      `${at}  2026-11-01..2026-11-23  6 min 12 s  backfill  interrupted  4,936 numbers, Interrupted by SIGINT`,
-      `${at}                                      manual    running      4,936 numbers`,
     ]);
   });
 });

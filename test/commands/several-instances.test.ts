@@ -90,17 +90,6 @@ describe('--org', () => {
   });
 });
 
-describe('--instance', () => {
-  it('reads only those, several if they are named', async () => {
-    const one = await usage(['run', '--date', day, '--instance', idOf(east).toUpperCase()]);
-    expect(one.code).toBe(0);
-    expect(jsonOf<Report>(one)).toMatchObject({ orgs: 3 });
-    const both = await usage(['run', '--date', day, '--instance', `${idOf(east)},${idOf(west)}`]);
-    expect(both.code).toBe(0);
-    expect(jsonOf<Report[]>(both).map(({ orgs }) => orgs)).toEqual([3, 2]);
-  });
-});
-
 describe('--stream', () => {
   it('takes the instances that export the stream, and is refused if it was never tracked', async () => {
     const changes = { west: '    STREAMS: [device_counts]\n' };

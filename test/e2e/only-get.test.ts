@@ -59,7 +59,7 @@ describe('Losant is sent nothing but GET', () => {
 
   it('by any other command, as no other reads the settings of Losant', async () => {
     const loaded = await Promise.all(
-      commands.map(async ({ name, load }) => ({ name, needs: (await load()).needs })),
+      [...commands].map(async ([name, load]) => ({ name, needs: (await load()).needs })),
     );
     const given = loaded.filter(({ needs }) => needs.includes('losant'));
     expect(given.map(({ name }) => name).toSorted()).toEqual(Object.keys(CALLS).toSorted());

@@ -1,7 +1,7 @@
 import { parquetMetadata, parquetReadObjects } from 'hyparquet';
 import { expect, test } from 'vitest';
-import { createRenderer, type FormatName } from '../../src/files/formats.ts';
-import type { Column, Row } from '../../src/files/renderer.ts';
+import { type FormatName, formats } from '../../src/files/formats.ts';
+import type { Column, Renderer, Row } from '../../src/files/renderer.ts';
 
 const COLUMNS: readonly Column[] = [
   { name: 'org_name', kind: 'text' },
@@ -29,7 +29,7 @@ const ROWS: readonly Row[] = [
 ];
 
 async function render(format: FormatName, chunks: readonly (readonly Row[])[]): Promise<Buffer> {
-  const renderer = await createRenderer(format, COLUMNS);
+  const renderer: Renderer = formats[format](COLUMNS);
   const parts = [renderer.begin()];
   for (const chunk of chunks) parts.push(await renderer.add(chunk));
   parts.push(await renderer.end());
@@ -91,21 +91,16 @@ test('Parquet holds every value with its type', async () => {
   ]);
 });
 
-test('Parquet is written in groups of 2,500 rows, and without any row is a file too', async () => {
+test('Parquet is written in groups of 2,500 rows, and every format without any row', async () => {
   const row: Row = ['Acme', '2026-11-24', '1', '1', 'true', '2026-11-24T00:00:00.000000Z', '[]'];
   const thousand = Array.from({ length: 1_000 }, () => row);
-  const file = bufferOf(
-    await render('parquet', [...Array.from({ length: 12 }, () => thousand), thousand.slice(0, 500)]),
-  );
-  const metadata = parquetMetadata(file);
-  expect(metadata.row_groups.map(({ num_rows }) => num_rows)).toEqual([2500n, 2500n, 2500n, 2500n, 2500n]);
-  expect(await parquetReadObjects({ file, rowStart: 12_499 })).toMatchObject([
+  const file = bufferOf(await render('parquet', [...Array.from({ length: 5 }, () => thousand), [row]]));
+  const { row_groups: groups } = parquetMetadata(file);
+  expect(groups.map(({ num_rows }) => num_rows)).toEqual([2500n, 2500n, 1n]);
+  expect(await parquetReadObjects({ file, rowStart: 5_000 })).toMatchObject([
     { org_name: 'Acme', quantity: 1n },
   ]);
-
-  const empty = bufferOf(await render('parquet', []));
-  expect(await parquetReadObjects({ file: empty })).toEqual([]);
-  expect(parquetMetadata(empty).schema).toHaveLength(8);
+  expect(await parquetReadObjects({ file: bufferOf(await render('parquet', [])) })).toEqual([]);
   expect((await render('ndjson', [])).toString()).toBe('');
   expect((await render('csv', [])).toString()).toBe(
     'org_name,usage_date,quantity,average,is_final,changed_at,tags\r\n',

@@ -71,7 +71,7 @@ function firstCells(text: string, heading: string): string[] {
 test('README.md describes every command and no other', () => {
   const cells = firstCells(readFileSync('README.md', 'utf8'), 'Commands').join(' ');
   const described = [...cells.matchAll(/`([\w -]+)`/g)].map((match) => match[1] ?? '');
-  expect(described.toSorted()).toEqual(commands.map(({ name }) => name).toSorted());
+  expect(described.toSorted()).toEqual([...commands.keys()].toSorted());
 });
 
 test('docs/runbook.md describes every exit code and no other', () => {

@@ -4,7 +4,6 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { Writable } from 'node:stream';
-import { WriteStream } from 'node:tty';
 import { fileURLToPath } from 'node:url';
 import type { Io } from '../../src/cli/command.ts';
 import { InterruptedError } from '../../src/errors.ts';
@@ -97,9 +96,6 @@ class CapturedStream extends Writable {
   text(): string {
     return Buffer.concat(this.#parts).toString();
   }
-
-  /** Judges colours by the variables, as Node does for a terminal. */
-  readonly hasColors = (env: object): boolean => WriteStream.prototype.hasColors(env);
 }
 
 /** The program as a process. */

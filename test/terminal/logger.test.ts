@@ -28,27 +28,11 @@ describe('a line', () => {
     );
   });
 
-  test('is left out below the level', () => {
-    const { lines } = logged((logger) => {
-      logger.debug('hidden');
-      logger.warn('shown');
-    });
-    expect(lines()).toEqual([{ level: 'warn', msg: 'shown' }]);
-  });
-
   test('shows values that JSON has no form for', () => {
     const fields = { bytes: 12n, at: new Date(0), never: new Date(Number.NaN), map: new Map([[1, 2]]) };
     const { lines } = logged((logger) => logger.info(fields, 'values'));
-    expect(lines()).toEqual([
-      {
-        level: 'info',
-        bytes: '12',
-        at: '1970-01-01T00:00:00.000Z',
-        never: null,
-        map: '[Map]',
-        msg: 'values',
-      },
-    ]);
+    const shown = { bytes: '12', at: '1970-01-01T00:00:00.000Z', never: null, map: '[Map]' };
+    expect(lines()).toEqual([{ level: 'info', ...shown, msg: 'values' }]);
   });
 
   test('ends where fields hold themselves, and where causes go round in a circle', () => {
@@ -80,37 +64,23 @@ describe('an error', () => {
       cause: new Error('fetch failed', { cause }),
     });
     const { text, lines } = logged((logger) => logger.error({ err: error }, 'run failed'));
-    expect(lines()).toEqual([
-      {
-        level: 'error',
-        msg: 'run failed',
-        err: {
-          name: 'LosantError',
-          message: 'Losant cannot be reached',
-          kind: 'unreachable',
-          hint: 'check the network',
-          cause: {
-            name: 'Error',
-            message: 'fetch failed',
-            cause: { name: 'Error', message: 'read failed', code: 'ECONNRESET' },
-          },
-        },
-      },
-    ]);
+    const read = { name: 'Error', message: 'read failed', code: 'ECONNRESET' };
+    const err = {
+      name: 'LosantError',
+      message: 'Losant cannot be reached',
+      kind: 'unreachable',
+      hint: 'check the network',
+      cause: { name: 'Error', message: 'fetch failed', cause: read },
+    };
+    expect(lines()).toEqual([{ level: 'error', msg: 'run failed', err }]);
     expect(text).not.toContain('CANARY');
   });
 
   test('that is a defect shows where it happened', () => {
     const { lines } = logged((logger) => logger.fatal(new TypeError('x is not a function')));
+    const stack = expect.arrayContaining([expect.stringMatching(/^at .*logger\.test\.ts/)]) as unknown;
     expect(lines()).toMatchObject([
-      {
-        level: 'fatal',
-        msg: 'x is not a function',
-        err: {
-          name: 'TypeError',
-          stack: expect.arrayContaining([expect.stringMatching(/^at .*logger\.test\.ts/)]) as unknown,
-        },
-      },
+      { level: 'fatal', msg: 'x is not a function', err: { name: 'TypeError', stack } },
     ]);
   });
 });
