@@ -47,7 +47,7 @@ async function headlineOf(page: Page, url: string): Promise<string> {
   return await page.innerText('h1');
 }
 
-/** What stands on top of the home page in each situation; the first run is looked at while it is the first. */
+/** What stands on top of the home page in each situation. */
 const HEADLINES: Readonly<Record<Name, RegExp>> = {
   'the first run': /^Yesterday: not read yet$/,
   'many organizations': /^Yesterday: complete$/,
