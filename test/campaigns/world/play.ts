@@ -7,7 +7,6 @@ import { checkOutcomes } from './outcomes.ts';
 import { PEOPLE_STEPS } from './people-steps.ts';
 import { type Kind, nameAgain, PLATFORM_STEPS, runOther } from './platform-steps.ts';
 import { PROCESS_STEPS } from './process-steps.ts';
-import { checkStatements } from './statements.ts';
 import { DAY_MS, dayAt, HOUR_MS, STREAMS } from './truth.ts';
 import {
   changeSettings,
@@ -86,26 +85,22 @@ async function playStep(
   // Nothing has reached the tables.
   if (world.outcomes.length === 0 && kind in PLATFORM_STEPS) return world.complaints;
   // A failover has put another database in its place.
-  return await check(world, kind === 'failover' ? world.ledger : ledger, log.length);
+  return await check(world, kind === 'failover' ? world.ledger : ledger);
 }
 
-async function check(world: World, before: Ledger, index: number): Promise<string[]> {
-  const { database, book, statements, outcomes, settings, platform } = world;
+async function check(world: World, before: Ledger): Promise<string[]> {
+  const { database, book, outcomes, settings, platform } = world;
   await book.noteFaults();
   const ledger = await readLedger(database.url);
   world.ledger = ledger;
   const { horizonDays } = POLICIES[settings.policy];
   const wanted = await wantedOf(world);
   const { instanceId } = platform;
-  const lines = [
+  return [
     ...world.complaints,
     ...checkTables(ledger, before, book),
     ...checkOutcomes(outcomes, { ledger, before, wanted, horizonDays, instanceId }),
   ];
-  const isAboutStatements = outcomes.some(({ what }) => /^(close|statement)/.test(what));
-  if (isAboutStatements || index % 9 === 0)
-    lines.push(...(await checkStatements(database.url, ledger, statements)));
-  return lines;
 }
 
 /** Returns the tracks of organizations that were in the list when it was last read, exist, and are chosen. */
@@ -155,10 +150,7 @@ async function heal(world: World, log: string[]): Promise<string[]> {
     if (wrong.length > 0) return wrong;
   }
   const living = new Set((await livingOf(world)).map(({ orgId }) => orgId));
-  return [
-    ...checkHealed(world.ledger, { book: world.book, living, lastDay }),
-    ...(await checkStatements(world.database.url, world.ledger, world.statements)),
-  ];
+  return checkHealed(world.ledger, { book: world.book, living, lastDay });
 }
 
 async function endTrouble(world: World): Promise<string> {

@@ -195,13 +195,11 @@ export const PROCESS_STEPS = {
   freeze: step(4, freeze),
   standby: step(3, async (world) => {
     await world.database.makeStandby();
-    world.copiedStatements = new Map(world.statements);
     return 'copied';
   }),
   failover: step(3, async (world) => {
     if (!(await world.database.failOver())) return 'no: there is no copy';
     await world.database.stopClock(world.nowMs);
-    world.statements = world.copiedStatements;
     world.ledger = await readLedger(world.database.url);
     return 'to the copy';
   }),

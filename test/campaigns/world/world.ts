@@ -9,7 +9,6 @@ import { instanceOf, openReplica, type Replica } from '../../worker/loop.ts';
 import { type Dice, rollFrom } from './dice.ts';
 import { type Ledger, readLedger } from './ledger.ts';
 import type { Outcome, Scope } from './outcomes.ts';
-import type { Statements } from './statements.ts';
 import { DAY_MS, dayAt, HOUR_MS, STREAMS, type StreamName, TruthBook, type TruthOrg } from './truth.ts';
 
 export const POLICIES = {
@@ -46,8 +45,6 @@ export interface World extends AsyncDisposable {
   nowMs: number;
   settings: Settings;
   trouble: Trouble;
-  /** The statements that were made; a copy of the database has those of its time. */
-  statements: Statements;
   /** The tables after the last step. */
   ledger: Ledger;
   /** What the current step has played so far. */
@@ -57,8 +54,6 @@ export interface World extends AsyncDisposable {
   /** The times from which organizations are in the list, by id. */
   readonly listedSince: Map<string, number>;
   readonly workers: Map<string, Replica>;
-  /** Those of the database's copy. */
-  copiedStatements: Statements;
   /** The answers to waits and jitter, which depend on how busy the machine is. */
   readonly random: () => number;
 }
@@ -92,13 +87,11 @@ export async function openWorld(seed: number, template: ClockDatabase): Promise<
     book: new TruthBook([platform, other]),
     settings: { streams: STREAMS, orgIds: null, policy: 'usual' as const },
     trouble: NO_TROUBLE,
-    statements: new Map<string, string>(),
     ledger: await readLedger(database.url),
     outcomes: [],
     complaints: [],
     listedSince: new Map<string, number>(),
     workers: new Map<string, Replica>(),
-    copiedStatements: new Map<string, string>(),
     random: () => waits.next(),
     [Symbol.asyncDispose]: () => closeWorld(world),
   });
