@@ -78,6 +78,8 @@ describe('a loss', { timeout: 60_000 }, () => {
     // Loads are tried again; a read of the next organizations that meets the crash ends the run.
     expect([0, 1]).toContain((await program.ended).code);
     await platform.control('config', { latencyMs: 0 });
+    // A lease that could not be given back would be waited for.
+    await queryOnce(url, 'delete from losant_usage.leases');
     expect(await run(BACKFILL, { DATABASE_URL: url })).toMatchObject({ code: 0 });
     await server.crash();
     const stored = await readStored({ query: (statement) => queryOnce(url, statement) });

@@ -38,9 +38,9 @@ const faults = (plan: object | null) => control('config', () => ({ faults: plan 
 const OUTAGE = { kinds: ['reset'], rate: 1, forever: true };
 const restate = (day: string) => control('restate', (orgId) => ({ orgId, day, counter: 'payload_totals' }));
 const token =
-  (path: 'tokens' | 'tokens/revoke'): Act =>
+  (scopes: readonly string[]): Act =>
   async ({ platform }) =>
-    await platform.control(path, { token: platform.token, scopes: ['all.Instance'] });
+    await platform.control('tokens', { token: platform.token, scopes, revoked: scopes.length === 0 });
 const database =
   (act: 'cut' | 'mend'): Act =>
   ({ wires }) =>
@@ -52,8 +52,8 @@ const EVENTS: ReadonlyMap<number, Act> = new Map([
   [7, faults(null)],
   [54, database('cut')],
   [55, database('mend')],
-  [100, token('tokens/revoke')],
-  [103, token('tokens')],
+  [100, token([])],
+  [103, token(['all.Instance'])],
   [132, faults(OUTAGE)],
   [180, faults(null)],
   [264, control('config', (id) => ({ faults: { ...OUTAGE, kinds: ['no_counts'], orgIds: [id] } }))],
