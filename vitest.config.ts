@@ -14,6 +14,8 @@ export default defineConfig({
     maxWorkers: 4,
     // No test file changes anything that another one reads, and loading the program anew for each costs a fifth of the CPU.
     isolate: false,
+    // Less of the CPU goes into collecting garbage that is young.
+    execArgv: ['--max-semi-space-size=64'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },
