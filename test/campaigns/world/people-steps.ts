@@ -35,18 +35,18 @@ export const PEOPLE_STEPS = {
   change_streams: step(2, async (world, dice) => {
     const streams = dice.chance(0.5) ? STREAMS : STREAMS.filter(() => dice.chance(0.6));
     if (streams.length === 0) return 'no: none is left';
-    await changeSettings(world, { streams });
+    changeSettings(world, { streams });
     return streams.join();
   }),
   change_organizations: step(2, async (world, dice) => {
     const living = (await ownOf(world)).map(({ orgId }) => orgId);
     const orgIds = dice.chance(0.5) ? null : living.filter((_, index) => index === 0 || dice.chance(0.7));
-    await changeSettings(world, { orgIds });
+    changeSettings(world, { orgIds });
     return orgIds?.join() ?? 'all';
   }),
   change_checkpoints: step(2, async (world, dice) => {
     const policy = dice.pick(Object.keys(POLICIES) as (keyof typeof POLICIES)[]);
-    await changeSettings(world, { policy });
+    changeSettings(world, { policy });
     return policy;
   }),
 } as const satisfies Kinds;

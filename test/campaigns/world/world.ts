@@ -5,7 +5,6 @@ import { type Platform, startPlatform } from '../../simulator/platform.ts';
 import { type ClockDatabase, createClockDatabase } from '../../support/clock-database.ts';
 import { queryOnce } from '../../support/databases.ts';
 import { type Ended, type Running, type Surroundings, startProgram } from '../../support/program.ts';
-import { instanceOf, openReplica, type Replica } from '../../worker/loop.ts';
 import { type Dice, rollFrom } from './dice.ts';
 import { type Ledger, readLedger } from './ledger.ts';
 import type { Outcome, Scope } from './outcomes.ts';
@@ -53,7 +52,6 @@ export interface World extends AsyncDisposable {
   complaints: string[];
   /** The times from which organizations are in the list, by id. */
   readonly listedSince: Map<string, number>;
-  readonly workers: Map<string, Replica>;
   /** The answers to waits and jitter, which depend on how busy the machine is. */
   readonly random: () => number;
 }
@@ -91,7 +89,6 @@ export async function openWorld(seed: number, template: ClockDatabase): Promise<
     outcomes: [],
     complaints: [],
     listedSince: new Map<string, number>(),
-    workers: new Map<string, Replica>(),
     random: () => waits.next(),
     [Symbol.asyncDispose]: () => closeWorld(world),
   });
@@ -100,7 +97,6 @@ export async function openWorld(seed: number, template: ClockDatabase): Promise<
 }
 
 async function closeWorld(world: World): Promise<void> {
-  await stopWorkers(world);
   await world.platform[Symbol.asyncDispose]();
   await world.other[Symbol.asyncDispose]();
   await world.database.drop();
@@ -162,9 +158,8 @@ export async function setTrouble(world: World, changes: Partial<Trouble>): Promi
   await platform.control('tokens', { ...token, revoked: scopes?.length === 0 });
 }
 
-/** Changes what the program is told, as a restart with other settings does. */
-export async function changeSettings(world: World, changes: Partial<Settings>): Promise<void> {
-  await stopWorkers(world);
+/** Changes what the program is told from now on. */
+export function changeSettings(world: World, changes: Partial<Settings>): void {
   world.settings = { ...world.settings, ...changes };
 }
 
@@ -242,39 +237,6 @@ export async function finish(
 /** Runs a command to its end. */
 export async function run(world: World, args: readonly string[], options: StartOptions = {}): Promise<Ended> {
   return await finish(world, start(world, args, options));
-}
-
-async function openWorker(world: World, host: string): Promise<Replica> {
-  const { platform, settings } = world;
-  const { orgIds, policy, streams } = settings;
-  const orgs = orgIds === null ? ({ kind: 'all' } as const) : ({ kind: 'ids', orgIds } as const);
-  return await openReplica({
-    databaseUrl: world.database.url,
-    instances: [{ ...instanceOf(platform), streams, orgs }],
-    now: () => world.nowMs,
-    host,
-    config: { policy: POLICIES[policy], request: { timeoutMs: 500, attempts: 2 } },
-  });
-}
-
-/** The exit codes of runs that end like a worker's. */
-const CODES: Readonly<Record<string, number>> = { complete: 0, partial: 3, standby: 4, refused: 5 };
-
-/** Wakes the worker of this name, which is started if it does not run. */
-export async function wake(world: World, name: string): Promise<string> {
-  const worker = world.workers.get(name) ?? (await openWorker(world, name));
-  world.workers.set(name, worker);
-  const startedAtMs = world.nowMs;
-  await worker.runAll();
-  const code = CODES[worker.loop.statuses[0]?.lastRun?.result ?? ''] ?? 1;
-  const scope = scopeOf(['run'], world.platform.instanceId);
-  world.outcomes.push({ what: `wake ${name}`, scope, startedAtMs, code, stdout: '', stderr: '' });
-  return `${code}`;
-}
-
-export async function stopWorkers(world: World): Promise<void> {
-  for (const worker of world.workers.values()) await worker.close();
-  world.workers.clear();
 }
 
 export const query = ({ database }: World, statement: string) => queryOnce(database.url, statement);
