@@ -2,9 +2,10 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { lastOf, readCopy, readStages } from '../deploy/dockerfile.ts';
+import { linkedFiles } from '../project/links.ts';
 import { usePlatform } from '../simulator/platform.ts';
 import { type Ended, startProcess, VERSION } from '../support/program.ts';
 import { settingsOf } from '../worker/process.ts';
@@ -19,7 +20,12 @@ const platform = usePlatform({ now: Date.now, orgs: 3 });
 let folder: string;
 let packed: readonly string[];
 
+/** A file as an operator has it: it must never leave the machine with the package. */
+const SECRET = 'deploy/secrets/planted-by-a-test';
+
 beforeAll(() => {
+  mkdirSync(dirname(SECRET), { recursive: true });
+  writeFileSync(SECRET, 'secret');
   folder = mkdtempSync(join(tmpdir(), 'losant-usage package-'));
   const options = { encoding: 'utf8', timeout: INSTALL_TIMEOUT_MS } as const;
   const pack = execFileSync('npm', ['pack', '--json', '--pack-destination', folder], options);
@@ -35,6 +41,7 @@ beforeAll(() => {
 }, INSTALL_TIMEOUT_MS * 2);
 
 afterAll(() => {
+  rmSync(SECRET, { force: true });
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -60,6 +67,17 @@ test('the package holds what is needed to run and to read, and no source or test
   expect(packed).toContain('bin/losant-usage.js');
   expect(packed).toContain('dist/src/main.js');
   expect(packed.filter((path) => path.endsWith('.ts'))).toEqual([]);
+  expect(packed).not.toContain(SECRET);
+});
+
+test('the package holds everything that its documents link to', () => {
+  const linked = packed
+    .filter((path) => path.endsWith('.md'))
+    .flatMap((path) => linkedFiles(readFileSync(path, 'utf8')).map((target) => join(dirname(path), target)));
+  const isPacked = (target: string) =>
+    packed.some((path) => path === target || path.startsWith(`${target}/`));
+  expect(linked.length).toBeGreaterThan(20);
+  expect(linked.filter((target) => !isPacked(target))).toEqual([]);
 });
 
 /** Does what the last stage of the Dockerfile copies: what it takes of other stages is as npm has installed it. */
