@@ -16,7 +16,8 @@ export default defineConfig({
     isolate: false,
     // Less of the CPU goes into collecting garbage that is young.
     execArgv: ['--max-semi-space-size=64'],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // Generous: on a busy machine a test takes ten times as long.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 });

@@ -31,7 +31,7 @@ async function finishes({ platform, place, run }: Export): Promise<void> {
   expect(firstDifference(await readStored(place), await readTruth(platform, FROM, TO))).toBeNull();
 }
 
-describe('a loss', { timeout: 60_000 }, () => {
+describe('a loss', () => {
   // Promise (Numbers): Interrupted anywhere, the next run goes on without a lost, doubled or half-written number.
   test('a disk that is full in the midst of a load leaves no half of it, and the next run does the rest', async () => {
     await using exported = await open();

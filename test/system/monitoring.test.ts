@@ -78,7 +78,8 @@ test('what is critical goes to both receivers, the rest to Slack', () => {
     ['critical', 'pagerduty,slack'],
     ['warning', 'slack'],
   ]) {
-    const args = ['config', 'routes', 'test', '--config.file=alertmanager.yml', `severity=${severity}`];
+    const labels = ['alertname=LosantUsageGap', 'instance_id=a', `severity=${severity}`];
+    const args = ['config', 'routes', 'test', '--config.file=alertmanager.yml', ...labels];
     expect(ask('amtool', args).stdout.trim()).toBe(receivers);
   }
 });
