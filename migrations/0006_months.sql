@@ -37,8 +37,9 @@ from (
   select 'own', p.period_start, d.*, losant_usage_internal.day_as_of_now(d.standing, d.is_waiting, d.usage_date)
   from losant_usage_internal.own_periods p
   join losant_usage_internal.org_days d on d.org_id = p.org_id and d.usage_date between p.period_start and p.period_end
-    -- So that only the days since the oldest of them are read.
-    and d.usage_date >= (select min(period_start) from losant_usage_internal.own_periods)
+    -- So that only days that lie in one of them are read.
+    and d.usage_date between (select min(period_start) from losant_usage_internal.own_periods)
+      and (select max(period_end) from losant_usage_internal.own_periods)
 ) as d
 group by d.period, d.period_start, d.org_id;
 

@@ -62,11 +62,6 @@ failing as (
   from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
   where c.attempts > 0 group by o.instance_id, c.stream
 ),
-reads as (
-  select o.instance_id, c.stream, max(c.verified_at) as read_at
-  from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
-  where c.usage_date = losant_usage_internal.today() - 1 group by o.instance_id, c.stream
-),
 orgs as (
   select instance_id, count(*) filter (where removed_on is null)::integer as organizations,
     count(*) filter (where removed_on is not null)::integer as organizations_removed
@@ -88,13 +83,12 @@ select f.instance_id, i.name as instance_name, i.api_url, i.listed_at, i.list_pr
   coalesce(c.missing, 0) as missing, coalesce(c.unreported, 0) as unreported,
   coalesce(c.yesterday_waiting, 0) as yesterday_waiting, coalesce(c.yesterday_unavailable, 0) as yesterday_unavailable,
   coalesce(c.yesterday_in_doubt, 0) as yesterday_in_doubt, coalesce(c.yesterday_missing, 0) as yesterday_missing,
-  r.read_at as yesterday_read_at, d.newest_read_day, coalesce(n.failing, 0) as failing, coalesce(n.quarantined, 0) as quarantined
+  d.newest_read_day, coalesce(n.failing, 0) as failing, coalesce(n.quarantined, 0) as quarantined
 from losant_usage.freshness f
 join losant_usage.instances i on i.instance_id = f.instance_id
 join tracked t on t.instance_id = f.instance_id and t.stream = f.stream
 left join counts c on c.instance_id = f.instance_id and c.stream = f.stream
 left join failing n on n.instance_id = f.instance_id and n.stream = f.stream
-left join reads r on r.instance_id = f.instance_id and r.stream = f.stream
 left join lateral (
   select c.usage_date as newest_read_day
   from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id and o.instance_id = f.instance_id
@@ -153,7 +147,6 @@ comment on column losant_usage.health.yesterday_waiting is 'Cells of yesterday t
 comment on column losant_usage.health.yesterday_unavailable is 'Cells of yesterday that can no longer be read (count).';
 comment on column losant_usage.health.yesterday_in_doubt is 'Cells of yesterday in doubt (count).';
 comment on column losant_usage.health.yesterday_missing is 'Cells of yesterday that are missing (count).';
-comment on column losant_usage.health.yesterday_read_at is 'When yesterday was last read (UTC); null if it was not.';
 comment on column losant_usage.health.newest_read_day is 'Newest usage date of the last ten days that was read for any organization (UTC); null if none was.';
 comment on column losant_usage.health.failing is 'Stored cells whose last two reads failed (count).';
 comment on column losant_usage.health.quarantined is 'Cells whose newest answer was set aside (count).';

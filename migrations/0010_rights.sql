@@ -48,7 +48,6 @@ begin
   end if;
 end
 $$;
-comment on function losant_usage.grant_rights is 'Grants to the roles reader and writer what they need, by name. Run by migrate.';
 revoke execute on function losant_usage.grant_rights from public;
 comment on function losant_usage.grant_rights is 'Grants the roles of deploy/postgres/roles.sql what each may do; run it again after the roles were made.';
 

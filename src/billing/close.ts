@@ -5,7 +5,7 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { isUniqueViolation, readClosingRefusal } from '../database/sqlstate.ts';
 import { SettingsError } from '../errors.ts';
-import type { Month } from '../usage/month.ts';
+import type { Month } from '../usage/day.ts';
 import type { StatementDocument } from './manifest.ts';
 import { makePack } from './pack.ts';
 import {

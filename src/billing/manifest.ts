@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
 import { codeOf } from '../files/whole-file.ts';
-import { parseMonth } from '../usage/month.ts';
+import { parseMonth } from '../usage/day.ts';
 
 /** The file that names every other file of a proof pack with its hash. */
 export const MANIFEST_NAME = 'manifest.json';

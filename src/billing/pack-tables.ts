@@ -4,7 +4,7 @@ import { instantText } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { type CsvColumn, renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import { readInPages } from '../queries/view-rows.ts';
-import { daysOfMonth } from '../usage/month.ts';
+import { daysOfMonth } from '../usage/day.ts';
 import type { CsvName, StatementDocument } from './manifest.ts';
 
 /** A column of a file, with its value as text in SQL. */

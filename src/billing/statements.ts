@@ -1,7 +1,7 @@
 /** Months and their statements as the database has them. */
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import type { Month } from '../usage/month.ts';
+import type { Month } from '../usage/day.ts';
 
 /** An instance that this database collects. */
 export type BilledInstance = Awaited<ReturnType<typeof readBilledInstances>>[number];

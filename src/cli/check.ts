@@ -177,7 +177,6 @@ async function checkInstance(checking: Checking, instance: InstanceConfig): Prom
   let aheadMs: number | null = null;
   const client = openReading(checking, instance, {
     attempts: Math.min(ATTEMPTS, checking.config.request.attempts),
-    takesAnyTime: true,
     onClock: (ms) => {
       aheadMs = ms;
     },

@@ -15,7 +15,7 @@ import { describeError, EXIT, SettingsError, worstExitCode } from '../errors.ts'
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { capitalize, count, showNumber } from '../terminal/words.ts';
-import { daysOfMonth, type Month } from '../usage/month.ts';
+import { daysOfMonth, type Month } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
 import { withDatabase } from './open-database.ts';

@@ -1,6 +1,6 @@
 import { EXIT, LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
-import { createAdminClient, mayHaveHappened, type OrgPatch, orgPatch } from '../losant/admin.ts';
-import { type LosantClient, type LosantClientOptions, openClient } from '../losant/client.ts';
+import { mayHaveHappened, type OrgPatch, orgPatch, sendChange } from '../losant/admin.ts';
+import { createLosantClient, type LosantClient, type LosantClientOptions } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getOrg, type OrgResource } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
@@ -65,13 +65,13 @@ async function readOrg(
 }
 
 export function openReading(
-  context: CommandContext,
-  instance: InstanceConfig,
+  { config, version, random, hostNow }: CommandContext,
+  { apiUrl, domain, readToken, requestConcurrency: concurrency, requestsPerSecond }: InstanceConfig,
   more: Partial<LosantClientOptions> = {},
 ): LosantClient {
-  const { requestConcurrency: concurrency, requestsPerSecond } = instance;
   const gate = new Gate({ concurrency, requestsPerSecond });
-  return openClient(context, instance, { gate, now: context.hostNow, ...more });
+  const place = { apiUrl, domain, token: readToken(), version };
+  return createLosantClient({ ...config.request, ...place, random, gate, now: hostNow, ...more });
 }
 
 /** The time for which the result of a change is asked for, even while the process is asked to end. */
@@ -94,7 +94,6 @@ export async function changeOrg(
   { patch, missed }: Change,
 ): Promise<void> {
   const { orgId, instance, resource } = found;
-  const admin = openAdmin(context, instance);
   const fail = (kind: LosantErrorKind, message: string, hint: string, cause?: unknown) => {
     const action = patch === null ? 'instanceOrg.delete' : 'instanceOrg.patch';
     const error = `${action} (org ${orgId}): ${message}`;
@@ -110,8 +109,7 @@ export async function changeOrg(
   }
   let lost: LosantError | null = null;
   try {
-    const place = { instanceId: instance.instanceId, orgId };
-    await (patch === null ? admin.deleteOrg(place) : admin.patchOrg(place, patch));
+    await sendChange(adminOptions(context, instance), { instanceId: instance.instanceId, orgId }, patch);
   } catch (error) {
     if (!mayHaveHappened(error)) throw error;
     lost = error;
@@ -126,12 +124,11 @@ export async function changeOrg(
   if (problem !== null) throw fail(lost?.kind ?? 'bad_body', `not done: ${problem}`, hint);
 }
 
-function openAdmin({ config, version, hostNow }: CommandContext, { apiUrl, domain }: InstanceConfig) {
+function adminOptions({ config, version, hostNow }: CommandContext, { apiUrl, domain }: InstanceConfig) {
   const { adminToken, request } = config;
   // Commands that change something need it, so that the settings have it.
   const token = adminToken as string;
-  const userAgent = `losant-usage-export/${version}`;
-  return createAdminClient({ apiUrl, domain, token, now: hostNow, timeoutMs: request.timeoutMs, userAgent });
+  return { apiUrl, domain, token, now: hostNow, timeoutMs: request.timeoutMs, version };
 }
 
 /** A field in which an organization differs; null means that it is not set. */

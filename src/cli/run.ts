@@ -6,7 +6,7 @@ import { type Gates, openInstance, type Progress, type RunOptions, readClock } f
 import { type PlanSummary, previewRun } from '../export/preview.ts';
 import { logRun } from '../export/report.ts';
 import { runInstance } from '../export/run.ts';
-import { endInstance } from '../ledger/fill.ts';
+import { applyTracks } from '../ledger/fill.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { count, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
@@ -249,11 +249,11 @@ async function endLeftInstance(context: CommandContext, instanceId: string): Pro
       hint: 'take it out of them first, or leave out --end',
     });
   }
-  const work = ({ db }: DatabaseHandle) => endInstance(db, instanceId, hostNow());
-  const tracks = await withDatabase(context, work, { writes: true });
-  output.printJson({ instanceId, tracks });
-  output.print(
-    `Ended with yesterday: ${count(tracks, 'track')} of instance ${instanceId}. Its numbers stay.`,
-  );
+  const nothing = { streams: [], selection: { kind: 'ids', orgIds: [] } } as const;
+  const ending = { instanceId, nowMs: hostNow(), policy: config.policy, ...nothing };
+  const work = ({ db }: DatabaseHandle) => applyTracks(db, { lease: null }, ending);
+  await withDatabase(context, work, { writes: true });
+  output.printJson({ instanceId });
+  output.print(`Instance ${instanceId} has ended with yesterday. Its numbers stay.`);
   return EXIT.ok;
 }

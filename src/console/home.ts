@@ -97,14 +97,14 @@ interface Scope {
 function describeScope(health: Health | null, { status, view, nowMs }: Scope): string {
   const instances = health?.instances ?? [];
   const organizations = instances.reduce((sum, each) => sum + each.organizations, 0);
-  const readAt = instances
-    .flatMap(({ streams }) => streams.flatMap(({ yesterdayReadAt }) => yesterdayReadAt ?? []))
+  const ranAt = instances
+    .flatMap(({ lastRunAt }) => lastRunAt ?? [])
     .sort()
     .at(-1);
   const age = view.reading === null ? 0 : nowMs - view.reading.atMs;
   const parts = [
     `${count(organizations, 'organization')} of ${count(status.instances.length, 'instance')}`,
-    readAt === undefined ? '' : `yesterday last read ${showDistance(Date.parse(readAt) - nowMs)}`,
+    ranAt === undefined ? '' : `last run ${showDistance(Date.parse(ranAt) - nowMs)}`,
     status.nextWakeAt === null ? 'no run is scheduled' : `next run ${showWhen(status.nextWakeAt, nowMs)}`,
     age < OLD_READING_MS
       ? ''

@@ -2,7 +2,7 @@ import { html } from 'hono/html';
 import { sql } from 'kysely';
 import { showNumber } from '../terminal/words.ts';
 import type { DayRange } from '../usage/day.ts';
-import { daysOfMonth, parseMonth } from '../usage/month.ts';
+import { daysOfMonth, parseMonth } from '../usage/day.ts';
 import type { MonthRow } from './counts.ts';
 import {
   AGAIN_S,

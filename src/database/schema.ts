@@ -227,7 +227,6 @@ export interface Health {
   waiting: number;
   yesterday_in_doubt: number;
   yesterday_missing: number;
-  yesterday_read_at: Instant | null;
   yesterday_unavailable: number;
   yesterday_waiting: number;
 }

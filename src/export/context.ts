@@ -7,7 +7,7 @@ import { DATABASE_SKEW_MAX_MS } from '../ledger/lease.ts';
 import type { RunKind } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
 import { ANSWER_SKEW_MAX_MS } from '../losant/answer.ts';
-import { type AttemptReport, type LosantClient, openClient } from '../losant/client.ts';
+import { type AttemptReport, createLosantClient, type LosantClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getInstance } from '../losant/orgs.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
@@ -100,15 +100,20 @@ export function openInstance(
   instance: InstanceConfig,
   { handle, now, gates, onAttempt }: OpenOptions,
 ): InstanceContext {
-  const { config, logger, host, version } = environment;
+  const { config, logger, host, version, random } = environment;
   const token = instance.readToken();
   const { requestConcurrency: concurrency, requestsPerSecond } = instance;
   const gate = gates.get(token) ?? new Gate({ concurrency, requestsPerSecond });
   gates.set(token, gate);
   let aheadMs: number | null = null;
   let requests = 0;
-  const client = openClient(environment, instance, {
+  const client = createLosantClient({
+    ...config.request,
+    apiUrl: instance.apiUrl,
+    domain: instance.domain,
     token,
+    version,
+    random,
     gate,
     now,
     onClock: (ms) => {
@@ -156,7 +161,7 @@ export async function requireClock(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    await getInstance(client, { instanceId, attempts: 1, signal });
+    await getInstance(client, { instanceId, signal });
   } catch (error) {
     if (!(error instanceof LosantError)) throw error;
     if (error.kind === 'wrong_date') requireApiClock(apiAheadMs());

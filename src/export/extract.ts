@@ -5,11 +5,14 @@ import type { Answer } from '../losant/answer.ts';
 import { fetchUsage } from '../losant/usage.ts';
 import type { CellAnswer, Verdict } from '../usage/cell.ts';
 import { addDays, daysFrom, type UsageDay } from '../usage/day.ts';
-import type { Slice } from '../usage/plan.ts';
+import { planSlices, type Slice } from '../usage/plan.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import { UnplaceableBodyError, type WindowReading } from '../usage/streams/stream.ts';
 import type { InstanceContext } from './context.ts';
 import { withoutPlaces } from './report.ts';
+
+/** In the place of an organization: the totals of all of them, as Losant itself adds them up. */
+export const WHOLE_INSTANCE = '';
 
 /**
  * Fetches a slice and judges the answers. A window that is refused or too slow is halved, down to a single day; there
@@ -22,7 +25,8 @@ export async function extractSlice(
   signal: AbortSignal,
 ): Promise<SliceResult[]> {
   const { client, instanceId, now } = context;
-  const { orgId, window } = slice;
+  const { window } = slice;
+  const orgId = slice.orgId === WHOLE_INSTANCE ? null : slice.orgId;
   const startedAtMs = now();
   const answers: Answer[] = [];
   try {
@@ -44,19 +48,12 @@ function isTooMuch({ kind }: LosantError): boolean {
 }
 
 /** Returns the slice in two halves, each with the window that its own days need; null for a window of one day. */
-function halve(slice: Slice): Slice[] | null {
-  const { from, to } = slice.window;
+function halve({ orgId, stream, window: { from, to }, days }: Slice): Slice[] | null {
   const length = daysFrom(from, to) + 1;
   if (length === 1) return null;
   const middle = addDays(from, Math.floor(length / 2));
-  const newer = slice.days.filter((day) => day >= middle);
-  const older = slice.days.filter((day) => day < middle);
-  return [newer, older].flatMap((days) => {
-    const newest = days[0];
-    const oldest = days.at(-1);
-    if (newest === undefined || oldest === undefined) return [];
-    return [{ ...slice, window: { from: oldest, to: newest }, days }];
-  });
+  const halves = [days.filter((day) => day >= middle), days.filter((day) => day < middle)];
+  return halves.flatMap((half) => planSlices(half.map((day) => ({ orgId, stream, day }))));
 }
 
 /** A finished slice, ready to be loaded: an answer for each of its cells, and the bodies worth keeping. */

@@ -1,28 +1,111 @@
-import { EventEmitter, once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
 import { batchWithTimeout, flatTransform } from 'streaming-iterables';
 import type { Schema } from '../database/schema.ts';
 import { isConnectionLost, isRefusedForData, isRetryable } from '../database/sqlstate.ts';
 import type { LosantError } from '../errors.ts';
-import { type Batch, type LoadOptions, type LoadResult, loadBatch } from '../ledger/load.ts';
+import { type DueScope, readDuePage } from '../ledger/due.ts';
+import { type LoadOptions, type LoadResult, loadBatch } from '../ledger/load.ts';
+import type { CellKey } from '../usage/cell.ts';
+import { addDays, dayAt } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';
-import { type InstanceContext, type Progress, requireClock } from './context.ts';
+import { type InstanceContext, requireClock } from './context.ts';
 import { extractSlice, judgeFailure, quarantineSlice, type SliceResult } from './extract.ts';
-import { readDuePages, type Seeking } from './find.ts';
 import { Refusals } from './refusals.ts';
-import type { Tally } from './report.ts';
 import type { Session } from './session.ts';
 
-/** What an export works on, and where its results are added up and reported. */
-export interface ExportWork {
-  readonly context: InstanceContext;
-  readonly session: Session;
-  readonly seeking: Omit<Seeking, 'whenLoaded'>;
-  readonly tally: Tally;
-  readonly onProgress: (progress: Progress) => void;
+/** What is exported, and when a run looks again. */
+interface ExportWork {
+  readonly scope: DueScope;
   /** The number of cells that were due at the beginning. */
   readonly cellsDue: number;
+  /** Returns the time in ms at which what has become due meanwhile goes before older days. */
+  readonly nextPassMs: () => number;
+  /** Discovers and fills again, because a day has ended since. */
+  readonly onNewDay: () => Promise<void>;
+}
+
+/**
+ * Exports everything that is due, in passes from one wake-up to the next, until nothing is left that was set due
+ * meanwhile. Returns Losant's refusal of the token or of scopes, if there was one. Throws when the session's signal
+ * aborts, when clocks move apart, and when the database stays unreachable.
+ */
+export async function exportDue(session: Session, work: ExportWork): Promise<LosantError | null> {
+  const { now } = session.context;
+  const refusals = new Refusals();
+  let lookedAtMs = now();
+  let sinceMs: number | null = null;
+  for (let olderAfter = ''; ; ) {
+    const today = dayAt(now());
+    const place = { scope: work.scope, endMs: work.nextPassMs(), sinceMs, olderAfter };
+    const pass: Pass = { ...place, refusals, isAtEnd: false, hasFound: false };
+    await exportPass(session, work.cellsDue, pass);
+    if (pass.isAtEnd && !pass.hasFound && olderAfter === '') return refusals.worst;
+    olderAfter = pass.isAtEnd ? '' : pass.olderAfter;
+    const isNewDay = dayAt(now()) !== today;
+    if (isNewDay || pass.isAtEnd) {
+      sinceMs = isNewDay ? null : lookedAtMs;
+      lookedAtMs = now();
+    }
+    if (isNewDay) await work.onNewDay();
+  }
+}
+
+/** A look at what is due in a scope, until the next wake-up. */
+export interface Pass {
+  readonly scope: DueScope;
+  /** The time in ms at which what has become due meanwhile goes before older days. */
+  readonly endMs: number;
+  readonly refusals: Refusals;
+  /** Only what was set due after this time, as by a backfill that waits; null for all. */
+  readonly sinceMs: number | null;
+  /** The last organization whose older days were read; empty at first. */
+  olderAfter: string;
+  /** Whether nothing was left. */
+  isAtEnd: boolean;
+  hasFound: boolean;
+}
+
+/** Days younger than this go first, over all organizations. */
+const YOUNG_DAYS = 7;
+
+/**
+ * Yields the cells that are due, a page of organizations at a time: first those of the last week, over all
+ * organizations, then older ones, where the pass before ended. Ends when a wake-up has passed, or midnight, so that a
+ * long backfill never delays yesterday. A cell comes once in a pass.
+ */
+export async function* readDuePages(
+  { db, now, policy }: Pick<InstanceContext, 'db' | 'now' | 'policy'>,
+  pass: Pass,
+): AsyncGenerator<CellKey[]> {
+  const { scope, endMs, refusals, sinceMs } = pass;
+  const today = dayAt(now());
+  const young = { from: addDays(today, -YOUNG_DAYS), to: null };
+  const older = { from: null, to: addDays(young.from, -1) };
+  const readPage = async (days: typeof young | typeof older, afterOrgId: string) => {
+    const options = { nowMs: now(), policy, stopped: refusals.stopped, sinceMs, afterOrgId, ...days };
+    const cells = refusals.isTotal ? [] : await readDuePage(db, scope, options);
+    pass.hasFound ||= cells.length > 0;
+    return cells;
+  };
+  for (let afterOrgId = ''; dayAt(now()) === today; ) {
+    const cells = await readPage(young, afterOrgId);
+    if (cells.length === 0) break;
+    afterOrgId = lastOrgId(cells);
+    yield cells;
+  }
+  // At least one page of older days, so that wake-ups at short intervals do not keep them waiting for ever.
+  for (let isFirst = true; dayAt(now()) === today && (isFirst || now() < endMs); isFirst = false) {
+    const cells = await readPage(older, pass.olderAfter);
+    pass.isAtEnd = cells.length === 0;
+    if (pass.isAtEnd) return;
+    pass.olderAfter = lastOrgId(cells);
+    yield cells;
+  }
+}
+
+function lastOrgId(cells: readonly CellKey[]): string {
+  return (cells.at(-1) as CellKey).orgId;
 }
 
 /** The most slices in one transaction, and the longest wait for it to fill. */
@@ -30,31 +113,23 @@ const BATCH_SLICES = 400;
 const BATCH_WAIT_MS = 1_000;
 
 /**
- * Plans, extracts and loads everything that is due, a page of organizations at a time, and adds it up in the tally.
- * Slices are loaded as they arrive; while one batch is loaded the next is fetched. Returns Losant's refusal of the
- * token or of scopes, if there was one. Throws when the session's signal aborts, when clocks move apart, and when the
- * database stays unreachable.
+ * Plans, extracts and loads a pass, a page of organizations at a time, and adds it up in the tally. Slices are loaded
+ * as they arrive; while one batch is loaded the next is fetched.
  */
-export async function exportDue(work: ExportWork): Promise<LosantError | null> {
-  const { context, session, tally } = work;
+async function exportPass(session: Session, cellsDue: number, pass: Pass): Promise<void> {
+  const { context, tally, options } = session;
   const stop = new AbortController();
-  const signal = AbortSignal.any([session.signal, stop.signal]);
-  const refusals = new Refusals();
-  const underWay = new UnderWay(signal);
-  const pages = planPages(work, { refusals, underWay, signal });
-  const extract = (slice: Slice) => extractUnlessRefused(slice, work, { refusals, signal });
-  const results = flatTransform(2 * context.concurrency, extract, flatten(pages));
-  let done = 0;
+  const watched = { refusals: pass.refusals, signal: AbortSignal.any([session.signal, stop.signal]) };
+  const showProgress = () =>
+    options.onProgress?.({ planned: Math.max(cellsDue, tally.planned), done: tally.planned });
+  const slices = planSlicesOf(session, pass, showProgress);
+  const extract = (slice: Slice) => extractUnlessRefused(slice, session, watched);
+  const results = flatTransform(2 * context.concurrency, extract, slices);
   let loading = Promise.resolve();
   try {
     for await (const batch of batchWithTimeout(BATCH_SLICES, BATCH_WAIT_MS, results)) {
       await loading;
-      loading = loadResults(batch, work, { refusals, signal }).then(() => {
-        const cells = batch.reduce((count, { answers }) => count + answers.length, 0);
-        underWay.end(cells);
-        done += cells;
-        work.onProgress({ planned: Math.max(work.cellsDue, tally.planned), done });
-      });
+      loading = loadResults(batch, session, watched).then(showProgress);
       // A load runs beside the next fetches, which have no use any more once it has failed.
       loading.catch((error: unknown) => stop.abort(error));
     }
@@ -65,9 +140,8 @@ export async function exportDue(work: ExportWork): Promise<LosantError | null> {
   } finally {
     stop.abort(new Error('the export has ended'));
     await loading.catch(() => {});
-    await pages.return(undefined);
+    await slices.return(undefined);
   }
-  return refusals.worst;
 }
 
 interface Watched {
@@ -75,57 +149,23 @@ interface Watched {
   readonly signal: AbortSignal;
 }
 
-/** Counts the cells that are asked for and not loaded yet, so that none is asked for twice at a time. */
-class UnderWay {
-  #cells = 0;
-  readonly #ends = new EventEmitter();
-  readonly #signal: AbortSignal;
-
-  constructor(signal: AbortSignal) {
-    this.#signal = signal;
-  }
-
-  begin(cells: number): void {
-    this.#cells += cells;
-  }
-
-  end(cells: number): void {
-    this.#cells -= cells;
-    this.#ends.emit('end');
-  }
-
-  /** Resolves when nothing is under way. Throws when the signal aborts. */
-  async none(): Promise<void> {
-    while (this.#cells > 0) await once(this.#ends, 'end', { signal: this.#signal });
-  }
-}
-
-/** Yields the slices of a page at a time. The run is on record from the first page on. */
-async function* planPages(
-  { context, session, seeking, tally, onProgress, cellsDue }: ExportWork,
-  { refusals, underWay, signal }: Watched & { readonly underWay: UnderWay },
-): AsyncGenerator<Slice[]> {
-  const whenLoaded = () => underWay.none();
-  for await (const cells of readDuePages(context, { ...seeking, whenLoaded }, refusals)) {
-    signal.throwIfAborted();
+/** Yields the slices of a pass. The run is on record from the first page on. */
+async function* planSlicesOf(session: Session, pass: Pass, showProgress: () => void): AsyncGenerator<Slice> {
+  for await (const cells of readDuePages(session.context, pass)) {
+    session.signal.throwIfAborted();
     if (!session.isBegun) {
       await session.begin();
-      onProgress({ planned: Math.max(cellsDue, cells.length), done: 0 });
+      showProgress();
     }
-    underWay.begin(cells.length);
-    for (const { orgId } of cells) tally.orgIds.add(orgId);
-    yield planSlices(cells);
+    for (const { orgId } of cells) session.tally.orgIds.add(orgId);
+    yield* planSlices(cells);
   }
-}
-
-async function* flatten(pages: AsyncIterable<Slice[]>): AsyncGenerator<Slice> {
-  for await (const slices of pages) yield* slices;
 }
 
 /** Extracts a slice unless its scope was refused: such a stream is not asked for again in this run. */
 async function extractUnlessRefused(
   slice: Slice,
-  { context, tally }: ExportWork,
+  { context, tally }: Session,
   { refusals, signal }: Watched,
 ): Promise<SliceResult[]> {
   signal.throwIfAborted();
@@ -142,7 +182,7 @@ async function extractUnlessRefused(
  */
 async function loadResults(
   results: readonly SliceResult[],
-  { context, session, tally }: ExportWork,
+  { context, tally, write }: Session,
   { refusals, signal }: Watched,
 ): Promise<void> {
   const { db, instanceId, policy } = context;
@@ -155,7 +195,7 @@ async function loadResults(
     else loadable.push(result);
   }
   if (loadable.length === 0) return;
-  const options = { ...session.write, instanceId, policy, signal };
+  const options = { ...write, instanceId, policy, signal };
   for (const loaded of await loadSlices(db, loadable, options)) tally.addLoad(loaded);
 }
 
@@ -175,7 +215,7 @@ async function loadSlices(
   options: AbortableLoad,
 ): Promise<LoadResult[]> {
   try {
-    return [await loadWithRetries(db, joinSlices(slices), options)];
+    return [await loadWithRetries(db, slices, options)];
   } catch (error) {
     if (!isRefusedForData(error)) throw error;
     if (slices.length > 1) {
@@ -185,29 +225,22 @@ async function loadSlices(
     }
     const problem = error instanceof Error ? error.message : String(error);
     const refused = slices.map((slice) => quarantineSlice(slice, 'database_refused', problem));
-    return [await loadWithRetries(db, joinSlices(refused), options)];
+    return [await loadWithRetries(db, refused, options)];
   }
 }
 
 async function loadWithRetries(
   db: Kysely<Schema>,
-  batch: Batch,
+  slices: readonly SliceResult[],
   { signal, ...options }: AbortableLoad,
 ): Promise<LoadResult> {
   for (const waitMs of RETRY_AFTER_MS) {
     try {
-      return await loadBatch(db, batch, options);
+      return await loadBatch(db, slices, options);
     } catch (error) {
       if (!isRetryable(error) && !isConnectionLost(error)) throw error;
       await sleep(waitMs, undefined, { signal });
     }
   }
-  return await loadBatch(db, batch, options);
-}
-
-function joinSlices(slices: readonly SliceResult[]): Batch {
-  return {
-    answers: slices.flatMap(({ answers }) => answers),
-    quarantined: slices.flatMap(({ quarantined }) => quarantined),
-  };
+  return await loadBatch(db, slices, options);
 }

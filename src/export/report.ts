@@ -1,8 +1,8 @@
 import type { LoadedCell, LoadResult } from '../ledger/load.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
-import { type CellAnswer, type CellKey, type CellResult, cellId, compareText } from '../usage/cell.ts';
-import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
+import { type CellAnswer, type CellKey, type CellResult, cellId, type Reason } from '../usage/cell.ts';
+import { type DayRange, earliestDay, latestDay, mergeDays, type UsageDay } from '../usage/day.ts';
 
 /** The most failures kept for the report, so that memory stays flat; the counts beside them always cover all. */
 const FAILURES_MAX = 10_000;
@@ -36,16 +36,13 @@ export interface RunReport {
 
 const NOT_FOUND = 'not_found';
 
+interface CellFailure extends CellKey, Reason {
+  readonly result: CellResult;
+}
+
 /** Adds up what becomes of a run's cells. */
 export class Tally {
-  readonly cells: Record<CellResult, number> = {
-    loaded: 0,
-    unchanged: 0,
-    left_out: 0,
-    failed: 0,
-    quarantined: 0,
-    unavailable: 0,
-  };
+  readonly cells = { loaded: 0, unchanged: 0, left_out: 0, failed: 0, quarantined: 0, unavailable: 0 };
   readonly rows = { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
   readonly orgIds = new Set<string>();
   restated = 0;
@@ -58,11 +55,11 @@ export class Tally {
   /** Failures of organizations and of the list. */
   readonly #general: Failure[] = [];
   /** Failures by cell; a cell that a later pass read well has none. */
-  readonly #ofCells = new Map<string, Failure & { readonly result: CellResult }>();
+  readonly #ofCells = new Map<string, CellFailure>();
   /** The number of failed cells beyond those kept. */
   #unkept = 0;
 
-  /** Returns the number of requests that the run has sent so far. */
+  /** `requestCount` returns the number of requests that the run has sent so far. */
   constructor(instanceId: string, requestCount: () => number) {
     this.#instanceId = instanceId;
     this.#requestCount = requestCount;
@@ -70,12 +67,6 @@ export class Tally {
 
   get planned(): number {
     return Object.values(this.cells).reduce((sum, count) => sum + count, 0);
-  }
-
-  /** The failures that are known, those of the list and of organizations first. */
-  get failures(): readonly Failure[] {
-    const ofCells = [...this.#ofCells.values()].map(({ result: _, ...failure }) => failure);
-    return [...this.#general, ...ofCells];
   }
 
   /** Whether some cell that was due ended missing, in doubt or failed. */
@@ -92,10 +83,9 @@ export class Tally {
 
   addLoad({ cells, rows }: LoadResult): void {
     for (const cell of cells) this.#addCell(cell);
-    this.rows.inserted += rows.inserted;
-    this.rows.updated += rows.updated;
-    this.rows.deleted += rows.deleted;
-    this.rows.unchanged += rows.unchanged;
+    for (const change of ['inserted', 'updated', 'deleted', 'unchanged'] as const) {
+      this.rows[change] += rows[change];
+    }
   }
 
   /** Adds cells that were not read because Losant refused the token or a scope. */
@@ -109,13 +99,13 @@ export class Tally {
   /** The organizations that Losant did not know when their usage was asked for. */
   get notFoundOrgs(): string[] {
     const failures = [...this.#ofCells.values()].filter(({ code }) => code === NOT_FOUND);
-    return [...new Set(failures.flatMap(({ orgId }) => orgId ?? []))].toSorted(compareText);
+    return [...new Set(failures.map(({ orgId }) => orgId))];
   }
 
   /** Counts the cells of organizations that proved to be removed as unavailable. */
   forgetNotFound(orgIds: readonly string[]): void {
     for (const [id, { orgId, code, result }] of this.#ofCells) {
-      if (code !== NOT_FOUND || orgId === null || !orgIds.includes(orgId)) continue;
+      if (code !== NOT_FOUND || !orgIds.includes(orgId)) continue;
       this.#ofCells.delete(id);
       this.cells[result] -= 1;
       this.cells.unavailable += 1;
@@ -124,77 +114,68 @@ export class Tally {
 
   toCounts(): RunCounts {
     const { cells, rows, restated, restatedFinal } = this;
-    return {
-      orgs: this.orgIds.size,
-      cells: { planned: this.planned, ...cells },
-      rows: { ...rows },
-      requests: this.#requestCount(),
-      restated,
-      restatedFinal,
-    };
+    const counts = { cells: { planned: this.planned, ...cells }, rows: { ...rows }, restated, restatedFinal };
+    return { ...counts, orgs: this.orgIds.size, requests: this.#requestCount() };
   }
 
   /** Returns the failures by cause, the most frequent first. */
   groupFailures(): FailureGroup[] {
-    const groups = Map.groupBy(this.failures, ({ code, stream, message }) => {
+    const groups = Map.groupBy([...this.#general, ...this.#failuresOfCells], ({ code, stream, message }) => {
       return `${code} ${stream} ${withoutPlaces(message)}`;
     });
     return [...groups.values()]
       .map((group): FailureGroup => {
-        const [first] = group as [Failure];
+        const { code, message, stream, orgId } = group[0] as Failure;
         return {
-          code: first.code,
-          message: withoutPlaces(first.message),
-          stream: first.stream,
+          code,
+          message: withoutPlaces(message),
+          stream,
           cells: group.filter(({ from }) => from !== null).length,
-          orgs: new Set(group.flatMap(({ orgId }) => orgId ?? [])).size,
-          example: first.orgId,
+          orgs: new Set(group.flatMap((failure) => failure.orgId ?? [])).size,
+          example: orgId,
         };
       })
       .toSorted((a, b) => b.cells - a.cells)
       .slice(0, GROUPS_MAX);
   }
 
-  toReport({
-    runId,
-    kind,
-    status,
-    durationMs,
-  }: Pick<RunReport, 'runId' | 'kind' | 'status' | 'durationMs'>): RunReport {
+  toReport(end: Pick<RunReport, 'runId' | 'kind' | 'status' | 'durationMs'>): RunReport {
     const { orgs, cells, rows, requests } = this.toCounts();
     const { from, to } = this.range ?? { from: null, to: null };
-    const failures = mergeDays(this.failures);
-    return { runId, kind, status, from, to, orgs, cells, rows, requests, durationMs, failures };
+    const { durationMs, ...head } = end;
+    const failures = [...this.#general, ...joinDays(this.#failuresOfCells)];
+    return { ...head, from, to, orgs, cells, rows, requests, durationMs, failures };
   }
 
-  #addCell({ answer, result, problem, standing, isRestated, wasFinal }: LoadedCell): void {
-    this.#count(answer, result);
+  get #failuresOfCells() {
+    return [...this.#ofCells.values()].map(({ orgId, stream, day, code, message }) => {
+      return { instanceId: this.#instanceId, orgId, stream, from: day, to: day, code, message };
+    });
+  }
+
+  #addCell(cell: LoadedCell): void {
+    const { before, result, problem, standing, isRestated } = cell;
+    this.#count(cell, result);
     if (isRestated) this.restated += 1;
-    if (isRestated && wasFinal) this.restatedFinal += 1;
+    if (isRestated && before.wasFinal) this.restatedFinal += 1;
     const isRead = result !== 'failed' && result !== 'quarantined';
     const isWell = standing === 'accepted' || (isRead && standing !== 'missing' && standing !== 'in_doubt');
-    if (isWell) this.#ofCells.delete(cellId(answer));
-    else this.#fail(answer, result, problem ?? { code: standing, message: `it is ${standing}` });
+    if (isWell) this.#ofCells.delete(cellId(cell));
+    else this.#fail(cell, result, problem ?? { code: standing, message: `it is ${standing}` });
   }
 
   #count({ day }: CellKey, result: CellResult): void {
     this.cells[result] += 1;
-    const { from, to } = this.range ?? { from: day, to: day };
-    this.range = { from: day < from ? day : from, to: day > to ? day : to };
+    this.range = { from: earliestDay(this.range?.from, day), to: latestDay(this.range?.to, day) };
   }
 
-  #fail(
-    answer: CellAnswer,
-    result: CellResult,
-    { code, message }: { readonly code: string; readonly message: string },
-  ): void {
-    const { orgId, stream, day } = answer;
-    const id = cellId(answer);
-    if (this.#ofCells.size >= FAILURES_MAX && !this.#ofCells.has(id)) this.#unkept += 1;
-    else {
-      const instanceId = this.#instanceId;
-      this.#ofCells.set(id, { instanceId, orgId, stream, from: day, to: day, code, message, result });
+  #fail({ orgId, stream, day }: CellKey, result: CellResult, { code, message }: Reason): void {
+    const id = cellId({ orgId, stream, day });
+    if (this.#ofCells.size >= FAILURES_MAX && !this.#ofCells.has(id)) {
+      this.#unkept += 1;
+      return;
     }
+    this.#ofCells.set(id, { orgId, stream, day, code, message, result });
   }
 }
 
@@ -209,19 +190,13 @@ export function withoutPlaces(message: string): string {
 }
 
 /** Joins like failures of neighbouring days into one with a range; newest first. */
-function mergeDays(failures: readonly Failure[]): Failure[] {
+function joinDays(failures: readonly (Failure & { readonly from: UsageDay })[]): Failure[] {
   const groups = Map.groupBy(failures, ({ orgId, stream, code, message }) =>
     JSON.stringify([orgId, stream, code, message]),
   );
   return [...groups.values()].flatMap((group) => {
-    const merged: Failure[] = [];
-    for (const failure of group.toSorted((a, b) => compareText(b.from ?? '', a.from ?? ''))) {
-      const last = merged.at(-1);
-      const isNext = last?.from != null && failure.to !== null && addDays(failure.to, 1) >= last.from;
-      if (last && isNext) merged[merged.length - 1] = { ...last, from: failure.from };
-      else merged.push(failure);
-    }
-    return merged;
+    const ranges = mergeDays(group.map(({ from }) => from)).toReversed();
+    return ranges.map((range) => ({ ...(group[0] as Failure), ...range }));
   });
 }
 
@@ -231,19 +206,13 @@ export function logRun(
   instanceId: string,
   { report, tally, refusal }: { report: RunReport; tally: Tally; refusal: Error | null },
 ): void {
-  const { runId, failures, status } = report;
+  const { runId, durationMs, failures, ...facts } = report;
+  const { status } = report;
   const fields = {
     instance_id: instanceId,
     run_id: runId,
-    kind: report.kind,
-    status,
-    from: report.from,
-    to: report.to,
-    orgs: report.orgs,
-    cells: report.cells,
-    rows: report.rows,
-    requests: report.requests,
-    duration_ms: report.durationMs,
+    ...facts,
+    duration_ms: durationMs,
     restated: tally.restated,
     restated_final: tally.restatedFinal,
     unknown_keys: tally.unknownKeys,

@@ -1,19 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { requireSchema } from '../database/migrate.ts';
 import { HeldError, LosantError, SettingsError } from '../errors.ts';
-import { applyPolicy, countDue, type DueScope, retryFailed } from '../ledger/due.ts';
+import { applyPolicy, countDue, type DueScope, hasGaps, retryFailed } from '../ledger/due.ts';
 import { addDays, applyTracks, fillInstance, requireTracks } from '../ledger/fill.ts';
-import { hasGaps } from '../ledger/gaps.ts';
 import { requireOwnTables } from '../ledger/guard.ts';
 import { registerInstance, requireApiUrl } from '../ledger/instances.ts';
-import { type BeginOptions, type LeaseHold, takeLease } from '../ledger/lease.ts';
+import { type LeaseHold, takeLease } from '../ledger/lease.ts';
+import { readOrgIds } from '../ledger/organizations.ts';
 import { getInstance } from '../losant/orgs.ts';
 import { addDays as addToDay, type DayRange, HOUR_MS } from '../usage/day.ts';
 import { type InstanceContext, type RunOptions, requireApiClock } from './context.ts';
 import { readControlTotals } from './control-totals.ts';
-import { confirmRemovals, type DiscoveryFailure, discover } from './discover.ts';
+import { type Discovery, type DiscoveryFailure, discover } from './discover.ts';
 import { exportDue } from './pipeline.ts';
-import { type RunReport, Tally } from './report.ts';
+import type { RunReport, Tally } from './report.ts';
 import { holdSession, type Session } from './session.ts';
 
 export interface RunOutcome {
@@ -32,26 +32,24 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
   const { db, instanceId, apiUrl, controlTotals, now } = context;
   const { runId, kind } = options;
   const startedAtMs = now();
-  const requestsBefore = context.requestCount();
   await requireSchema(context.handle, { createIfEmpty: false, autoMigrate: false });
   await requireOwnTables(db);
   await requireApiUrl(db, { instanceId, apiUrl });
   const name = await confirmInstance(context, options.signal);
   await registerInstance(db, { instanceId, apiUrl, name, controlTotals });
-  const tally = new Tally(instanceId, () => context.requestCount() - requestsBefore);
   const { lease, hasAdded } = await takeLeaseInTurn(context, options);
-  const ended = await holdSession(context, options, { lease, tally }, async (session) => {
+  return await holdSession(context, options, lease, async (session) => {
     // A newer version may have migrated while this one waited.
     await requireSchema(context.handle, { createIfEmpty: false, autoMigrate: false });
-    const run = new Run(context, options, { session, tally, hasAdded });
+    const run = new Run(session, hasAdded);
     const refusal = await run.export();
-    if (refusal?.kind !== 'unauthorized') await readControlTotals(context, session);
-    return { status: await run.judge(refusal), refusal, isRecorded: session.isBegun };
+    if (refusal?.kind !== 'unauthorized') await readControlTotals(session);
+    const status = await run.judge(refusal);
+    const { tally, isBegun } = session;
+    const durationMs = Math.round(now() - startedAtMs);
+    const report = tally.toReport({ runId: isBegun ? runId : null, kind, status, durationMs });
+    return { report, tally, refusal };
   });
-  const { status, refusal } = ended;
-  const durationMs = Math.round(now() - startedAtMs);
-  const report = tally.toReport({ runId: ended.isRecorded ? runId : null, kind, status, durationMs });
-  return { report, tally, refusal };
 }
 
 /**
@@ -132,111 +130,88 @@ async function addIfTracked(context: InstanceContext, options: RunOptions): Prom
   }
 }
 
-interface RunParts {
-  readonly session: Session;
-  readonly tally: Tally;
-  /** Whether the days of a backfill were added while it waited for the lease. */
-  readonly hasAdded: boolean;
-}
-
-/** A run that has the lease. */
+/** What a run does while it has the lease. */
 class Run {
-  readonly #context: InstanceContext;
-  readonly #options: RunOptions;
   readonly #session: Session;
-  readonly #tally: Tally;
+  readonly #context: InstanceContext;
   readonly #scope: DueScope;
-  readonly #write: BeginOptions;
+  /** Whether the days of a backfill were added while it waited for the lease. */
   readonly #hasAdded: boolean;
   /** Whether a backfill begins before the first day that Losant keeps. */
   #isClamped = false;
-  #discoveryFailures: readonly DiscoveryFailure[] = [];
-  #listRefusal: LosantError | null = null;
+  #discovery: Discovery = { failures: [], refusal: null };
 
-  constructor(context: InstanceContext, options: RunOptions, { session, tally, hasAdded }: RunParts) {
-    const { kind, orgIds, streams, range } = options;
-    this.#context = context;
-    this.#options = options;
+  constructor(session: Session, hasAdded: boolean) {
+    const { instanceId } = session.context;
+    const { kind, orgIds, streams, range } = session.options;
     this.#session = session;
-    this.#tally = tally;
+    this.#context = session.context;
     this.#hasAdded = hasAdded;
-    this.#write = session.write;
     // A backfill only adds to what is due, and then reads all of it.
-    const only = kind === 'backfill' ? null : range;
-    this.#scope = { instanceId: context.instanceId, orgIds, streams, range: only };
+    this.#scope = { instanceId, orgIds, streams, range: kind === 'backfill' ? null : range };
   }
 
   /** Discovers, fills, and exports what is due. Returns Losant's refusal, if there was one. */
   async export(): Promise<LosantError | null> {
     const { db, instanceId, policy, now } = this.#context;
-    const { kind, range, onProgress } = this.#options;
-    await applyPolicy(db, this.#write, { instanceId, nowMs: now(), policy });
+    const { tally, write, options } = this.#session;
+    const { kind, range, onProgress, nextWakeAt } = options;
+    await applyPolicy(db, write, { instanceId, nowMs: now(), policy });
     await this.#prepare({ readsAnew: kind !== 'scheduled' });
     if (range !== null) await this.#addDays(range);
     else {
       await requireTracks(db, this.#scope);
-      if (kind === 'manual') await retryFailed(db, this.#write, { scope: this.#scope, nowMs: now(), policy });
+      if (kind === 'manual') await retryFailed(db, write, { scope: this.#scope, nowMs: now(), policy });
     }
     const due = onProgress ? await countDue(db, this.#scope, { nowMs: now(), policy }) : null;
-    const refusal = await exportDue({
-      context: this.#context,
-      session: this.#session,
-      tally: this.#tally,
+    const refusal = await exportDue(this.#session, {
+      scope: this.#scope,
       cellsDue: due?.cells ?? 0,
-      onProgress: (progress) => onProgress?.(progress),
-      seeking: {
-        scope: this.#scope,
-        nextPassMs: () => this.#nextPassMs(),
-        onNewDay: () => this.#prepare({ readsAnew: false }),
-      },
+      nextPassMs: () => nextWakeAt?.()?.getTime() ?? now() + HOUR_MS / 4,
+      onNewDay: () => this.#prepare({ readsAnew: false }),
     });
-    if (refusal?.kind !== 'unauthorized') await this.#removeNotFound();
-    this.#tally.addFailures(this.#discoveryFailures);
-    return refusal ?? this.#listRefusal;
+    if (refusal?.kind !== 'unauthorized' && tally.notFoundOrgs.length > 0) await this.#findRemoved();
+    tally.addFailures(this.#discovery.failures);
+    return refusal ?? this.#discovery.refusal;
   }
 
   /** Judges a command that named days by the ledger, and any other by what became of what was due. */
   async judge(refusal: LosantError | null): Promise<'complete' | 'partial'> {
-    const { orgIds, range } = this.#options;
+    const { options, tally } = this.#session;
+    const { orgIds, range } = options;
     const concerns = ({ orgId }: DiscoveryFailure) =>
       orgIds === null || (orgId !== null && orgIds.includes(orgId));
-    if (refusal || this.#isClamped || this.#discoveryFailures.some(concerns)) return 'partial';
+    if (refusal || this.#isClamped || this.#discovery.failures.some(concerns)) return 'partial';
     const isIncomplete =
-      range === null
-        ? this.#tally.hasFailedCells
-        : await hasGaps(this.#context.db, { ...this.#scope, range });
+      range === null ? tally.hasFailedCells : await hasGaps(this.#context.db, { ...this.#scope, range });
     return isIncomplete ? 'partial' : 'complete';
   }
 
   /** Brings organizations, tracks and rows up to date. */
   async #prepare(how: { readonly readsAnew: boolean }): Promise<void> {
     const { db, instanceId, policy, streams, selection, now } = this.#context;
-    const { failures, refusal } = await discover(this.#discovering, how);
-    this.#discoveryFailures = failures;
-    this.#listRefusal = refusal;
-    await applyTracks(db, this.#write, { instanceId, streams, selection, nowMs: now(), policy });
-    await fillInstance(db, this.#write, { instanceId, nowMs: now(), policy });
-  }
-
-  get #discovering() {
-    return { ...this.#context, signal: this.#session.signal, write: this.#session.write };
+    const { write } = this.#session;
+    this.#discovery = await discover(this.#session, how);
+    await applyTracks(db, write, { instanceId, streams, selection, nowMs: now(), policy });
+    await fillInstance(db, write, { instanceId, nowMs: now(), policy });
   }
 
   /** Sets the days that were named due. Throws SettingsError if nobody wants the one day to be read again. */
   async #addDays(range: DayRange): Promise<void> {
     const { db, policy, now } = this.#context;
-    const isBackfill = this.#options.kind === 'backfill';
-    const { clampedTo, setDue } = await addDays(db, this.#write, {
+    const { options, write } = this.#session;
+    const isBackfill = options.kind === 'backfill';
+    const { clampedTo, setDue } = await addDays(db, write, {
       scope: { ...this.#scope, range },
       nowMs: now(),
       policy,
       makesRows: isBackfill,
       // What was forced while the run waited may have been read since.
-      force: !isBackfill || (this.#options.force && !this.#hasAdded),
+      force: !isBackfill || (options.force && !this.#hasAdded),
     });
     if (clampedTo !== null) this.#noteClamped(range.from, clampedTo);
     if (isBackfill || setDue > 0 || clampedTo !== null) return;
-    const scope = (this.#options.orgIds ?? []).map((orgId) => ` --org ${orgId}`).join('');
+    const scope = (options.orgIds ?? []).map((orgId) => ` --org ${orgId}`).join('');
     throw new SettingsError(`--date ${range.from}: no organization in scope is collected on that day`, {
       hint: `losant-usage backfill --from ${range.from} --to ${range.to}${scope} adds the day`,
     });
@@ -248,21 +223,14 @@ class Run {
     const kept = `Losant keeps the detail of ${horizonDays} days: earlier ones are not asked for`;
     const message = `${kept}; HORIZON_DAYS is for an install that keeps more`;
     const to = addToDay(clampedTo, -1);
-    this.#tally.addFailures([{ orgId: null, from, to, code: 'past_horizon', message }]);
+    this.#session.tally.addFailures([{ orgId: null, from, to, code: 'past_horizon', message }]);
   }
 
-  /** Marks organizations that Losant did not know as deleted where they are, and closes what is left of them. */
-  async #removeNotFound(): Promise<void> {
-    const { db, instanceId, policy, streams, selection, now } = this.#context;
-    const { removed, failures } = await confirmRemovals(this.#discovering, this.#tally.notFoundOrgs);
-    this.#discoveryFailures = [...this.#discoveryFailures, ...failures];
-    if (removed.length === 0) return;
-    this.#tally.forgetNotFound(removed);
-    await applyTracks(db, this.#write, { instanceId, streams, selection, nowMs: now(), policy });
-    await fillInstance(db, this.#write, { instanceId, nowMs: now(), policy });
-  }
-
-  #nextPassMs(): number {
-    return this.#options.nextWakeAt?.()?.getTime() ?? this.#context.now() + HOUR_MS / 4;
+  /** Finds out which of the organizations that Losant did not know are deleted, and closes what is left of them. */
+  async #findRemoved(): Promise<void> {
+    const { notFoundOrgs } = this.#session.tally;
+    await this.#prepare({ readsAnew: true });
+    const existing = new Set(await readOrgIds(this.#context.db, this.#context.instanceId));
+    this.#session.tally.forgetNotFound(notFoundOrgs.filter((orgId) => !existing.has(orgId)));
   }
 }

@@ -3,6 +3,7 @@ import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
 import { unnested } from '../database/expressions.ts';
 import type { Coverage, Instant, Schema, UsageDays } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
+import type { Applied } from '../usage/apply.ts';
 import { type Cell, type CellKey, cellId, compareText } from '../usage/cell.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Numbers } from '../usage/numbers.ts';
@@ -18,12 +19,6 @@ export interface OrgDay {
 export interface LockedCells {
   readonly rows: ReadonlyMap<string, Cell>;
   readonly numbersOf: (key: CellKey) => Numbers | null;
-}
-
-/** A cell with its new row, and its new numbers; null if they stay. */
-export interface ChangedCell extends CellKey {
-  readonly cell: Cell;
-  readonly numbers: Numbers | null;
 }
 
 const KEY_TYPES = { usage_date: 'date', org_id: 'text', stream: 'text' } as const;
@@ -63,57 +58,33 @@ export async function lockCells(
   const keys = [...new Map(days.map((each) => [dayId(each), each])).entries()]
     .sort(([a], [b]) => compareText(a, b))
     .map(([, { day, orgId }]) => ({ usage_date: day, org_id: orgId }));
+  const wanted = unnested('k', keys, DAY_TYPES);
   // Rows are looked up one by one through the index: a join would be planned by statistics, which a table just filled
   // does not have.
-  const cells = await trx
-    .selectFrom(unnested('k', keys, DAY_TYPES))
-    .innerJoinLateral(
-      (eb) =>
-        eb
-          .selectFrom('coverage as row')
-          .selectAll()
-          .whereRef('row.usage_date', '=', 'k.usage_date')
-          .whereRef('row.org_id', '=', 'k.org_id')
-          .where(sql<boolean>`row.stream = any (${streams}::text[])`)
-          .orderBy('row.stream')
-          .forUpdate()
-          .as('c'),
-      (join) => join.onTrue(),
-    )
-    .selectAll('c')
-    .execute();
-  const columns = streams.flatMap((stream) => streamNamed(stream).columns) as (keyof UsageDays)[];
-  const numbers = await trx
-    .selectFrom(unnested('k', keys, DAY_TYPES))
-    .innerJoinLateral(
-      (eb) =>
-        eb
-          .selectFrom('usage_days as row')
-          .select(['row.usage_date', 'row.org_id', ...columns.map((column) => `row.${column}` as const)])
-          .whereRef('row.usage_date', '=', 'k.usage_date')
-          .whereRef('row.org_id', '=', 'k.org_id')
-          .forUpdate()
-          .as('d'),
-      (join) => join.onTrue(),
-    )
-    .selectAll('d')
-    .execute();
-  const rows = new Map(cells.map((row) => [cellId(toKey(row)), toCell(row)]));
-  const byDay = new Map(
-    numbers.map((row) => [
-      dayId({ day: row.usage_date, orgId: row.org_id }),
-      row as Readonly<Record<string, unknown>>,
-    ]),
+  const { rows: cells } = await sql<Selectable<Coverage>>`
+    select c.* from ${wanted} cross join lateral (
+      select * from losant_usage.coverage c
+      where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = any (${streams}::text[])
+      order by c.stream for update
+    ) as c`.execute(trx);
+  const { rows: numbers } = await sql<Selectable<UsageDays>>`
+    select d.* from ${wanted} cross join lateral (
+      select * from losant_usage.usage_days d
+      where d.usage_date = k.usage_date and d.org_id = k.org_id for update
+    ) as d`.execute(trx);
+  const dayOf = (row: { usage_date: UsageDay; org_id: string }) => ({
+    day: row.usage_date,
+    orgId: row.org_id,
+  });
+  const rows = new Map(cells.map((row) => [cellId({ ...dayOf(row), stream: row.stream }), toCell(row)]));
+  const byDay = new Map<string, Readonly<Record<string, unknown>>>(
+    numbers.map((row) => [dayId(dayOf(row)), row]),
   );
   return { rows, numbersOf: (key) => toNumbers(byDay.get(dayId(key)), streamNamed(key.stream).columns) };
 }
 
 function dayId({ day, orgId }: OrgDay): string {
   return `${day} ${orgId}`;
-}
-
-function toKey(row: Pick<Selectable<Coverage>, 'usage_date' | 'org_id' | 'stream'>): CellKey {
-  return { day: row.usage_date, orgId: row.org_id, stream: row.stream };
 }
 
 function toNumbers(
@@ -124,21 +95,21 @@ function toNumbers(
   return Object.fromEntries(columns.map((column) => [column, row[column]])) as Numbers;
 }
 
-/** The Postgres types of the columns that a cell is written to as they are. */
-const TYPES = {
-  standing: 'losant_usage.standing',
-  is_stored: 'boolean',
-  is_reported: 'boolean',
-  silences: 'smallint',
-  revision: 'integer',
-  attempts: 'integer',
-  verified_at: 'timestamptz',
-  next_read_at: 'timestamptz',
-  attempted_at: 'timestamptz',
-  reason: 'text',
-  message: 'text',
-} as const;
-const CHANGED = Object.keys(TYPES) as (keyof typeof TYPES)[];
+/** The columns that a cell is written to as they are. */
+const CHANGED = [
+  'standing',
+  'is_stored',
+  'is_reported',
+  'silences',
+  'revision',
+  'attempts',
+  'verified_at',
+  'next_read_at',
+  'attempted_at',
+  'reason',
+  'message',
+  'response_sha256',
+].map((column) => sql.ref(column));
 
 /**
  * Writes the new rows of locked cells and their new numbers. What the database took is compared with what was sent:
@@ -146,42 +117,31 @@ const CHANGED = Object.keys(TYPES) as (keyof typeof TYPES)[];
  */
 export async function writeCells(
   trx: Kysely<Schema>,
-  cells: readonly ChangedCell[],
+  cells: readonly WrittenCell[],
   runId: string,
 ): Promise<void> {
   if (cells.length === 0) return;
-  const rows = cells.map(toRow);
-  const isAsSent = sql.join(
-    CHANGED.map((column) => sql`c.${sql.ref(column)} is not distinct from n.${sql.ref(column)}`),
-    sql` and `,
-  );
-  const written = await trx
-    .updateTable('coverage as c')
-    .from(unnested('n', rows, { ...KEY_TYPES, ...TYPES, sha256: 'text', was_final: 'boolean' }))
-    .set((eb) => ({
-      ...Object.fromEntries(CHANGED.map((column) => [column, eb.ref(`n.${column}`)])),
-      response_sha256: sql<Buffer | null>`decode(n.sha256, 'hex')`,
-      run_id: runId,
-      // The time is taken under the lock: a closing that this transaction waited for did not know the row.
-      first_loaded_at: sql<Instant | null>`
-        coalesce(c.first_loaded_at, case when n.is_stored then clock_timestamp() end)`,
-      finalized_at: sql<Instant | null>`coalesce(c.finalized_at, case when n.was_final then clock_timestamp() end)`,
-    }))
-    .whereRef('c.usage_date', '=', 'n.usage_date')
-    .whereRef('c.org_id', '=', 'n.org_id')
-    .whereRef('c.stream', '=', 'n.stream')
-    .returning(sql<boolean>`${isAsSent}`.as('isAsSent'))
-    .execute();
+  const sets = CHANGED.map((column) => sql`${column} = n.${column}`);
+  const areAsSent = CHANGED.map((column) => sql`c.${column} is not distinct from n.${column}`);
+  // The times are taken under the lock: a closing that this transaction waited for did not know the row.
+  const { rows: written } = await sql<{ isAsSent: boolean }>`
+    update losant_usage.coverage c set ${sql.join(sets)}, run_id = ${runId},
+      first_loaded_at = coalesce(c.first_loaded_at, case when n.is_stored then clock_timestamp() end),
+      finalized_at = coalesce(c.finalized_at, case when n.finalized_at is not null then clock_timestamp() end)
+    from ${recordsOf('coverage', cells.map(toRow))} as n
+    where c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream
+    returning ${sql.join(areAsSent, sql` and `)} as "isAsSent"`.execute(trx);
   requireAll('coverage', cells.length, written.filter((row) => row.isAsSent).length);
   await writeNumbers(
     trx,
-    cells.filter((cell): cell is StoredCell => cell.numbers !== null),
+    cells.filter(({ numbers }) => numbers !== null),
   );
 }
 
-type StoredCell = ChangedCell & { readonly numbers: Numbers };
+/** A cell with its new row, and its new numbers; null if they stay. */
+type WrittenCell = CellKey & Pick<Applied, 'cell' | 'numbers'>;
 
-function toRow({ day, orgId, stream, cell }: ChangedCell) {
+function toRow({ day, orgId, stream, cell }: WrittenCell) {
   return {
     usage_date: day,
     org_id: orgId,
@@ -197,55 +157,35 @@ function toRow({ day, orgId, stream, cell }: ChangedCell) {
     attempted_at: instantOf(cell.attemptedAtMs),
     reason: cell.reason,
     message: cell.message,
-    sha256: cell.sha256,
-    was_final: cell.wasFinal,
+    response_sha256: cell.sha256 === null ? null : `\\x${cell.sha256}`,
+    finalized_at: cell.wasFinal ? instantOf(cell.attemptedAtMs) : null,
   };
 }
 
 /** Updates each day once, with the numbers of all its changed cells; a column without a new number stays as it is. */
-async function writeNumbers(trx: Kysely<Schema>, cells: readonly StoredCell[]): Promise<void> {
+async function writeNumbers(trx: Kysely<Schema>, cells: readonly WrittenCell[]): Promise<void> {
   if (cells.length === 0) return;
-  const streams = [...new Set(cells.map(({ stream }) => stream))].sort(compareText);
-  const columns = streams.flatMap((stream) => streamNamed(stream).columns);
-  const days = new Map<string, Record<string, unknown>>();
+  const days = new Map<string, object>();
   for (const { day, orgId, numbers } of cells) {
-    const row = days.get(dayId({ day, orgId })) ?? { usage_date: day, org_id: orgId };
-    for (const [column, value] of Object.entries(numbers)) row[column] = asSent(value);
-    days.set(dayId({ day, orgId }), row);
+    const id = dayId({ day, orgId });
+    days.set(id, { usage_date: day, org_id: orgId, ...days.get(id), ...numbers });
   }
-  const rows = [...days.values()].map((row) => {
-    return { ...Object.fromEntries(columns.map((column) => [column, row[column] ?? null])), ...row };
-  });
-  // Lists and maps are sent as text: unnest would take lists apart.
-  const types = Object.fromEntries(
-    columns.map((column) => [column, typeOf(column) === 'bigint' ? 'bigint' : 'text']),
-  );
-  const valueOf = (column: string) => sql`n.${sql.raw(column)}::${sql.raw(typeOf(column))}`;
-  const sets = columns.map(
-    (column) => sql`${sql.raw(column)} = coalesce(${valueOf(column)}, d.${sql.raw(column)})`,
-  );
-  const isAsSent = sql.join(
-    columns.map(
-      (column) => sql`(n.${sql.raw(column)} is null or d.${sql.raw(column)} = ${valueOf(column)}) is true`,
-    ),
-    sql` and `,
-  );
+  const names = new Set(cells.flatMap(({ stream }) => streamNamed(stream).columns));
+  const columns = [...names].sort(compareText).map((name) => sql.ref(name));
+  const sets = columns.map((column) => sql`${column} = coalesce(n.${column}, d.${column})`);
+  const areAsSent = columns.map((column) => sql`(n.${column} is null or d.${column} = n.${column}) is true`);
   const { rows: written } = await sql<{ isAsSent: boolean }>`
     update losant_usage.usage_days as d set ${sql.join(sets)}
-    from ${unnested('n', rows as Record<string, unknown>[], { ...DAY_TYPES, ...types })}
+    from ${recordsOf('usage_days', [...days.values()])} as n
     where d.usage_date = n.usage_date and d.org_id = n.org_id
-    returning ${isAsSent} as "isAsSent"`.execute(trx);
-  requireAll('usage_days', rows.length, written.filter((row) => row.isAsSent).length);
+    returning ${sql.join(areAsSent, sql` and `)} as "isAsSent"`.execute(trx);
+  requireAll('usage_days', days.size, written.filter((row) => row.isAsSent).length);
 }
 
-function typeOf(column: string): string {
-  if (column === 'payload_sources') return 'jsonb';
-  return column.startsWith('hours_') ? 'bigint[]' : 'bigint';
-}
-
-function asSent(value: Numbers[string]): number | string {
-  if (typeof value === 'number') return value;
-  return Array.isArray(value) ? `{${value.join(',')}}` : JSON.stringify(value);
+/** Returns objects as rows of a table, by the names and types of its columns. */
+export function recordsOf(table: keyof Schema, rows: readonly object[]): RawBuilder<unknown> {
+  const name = sql.table(`losant_usage.${table}`);
+  return sql`json_populate_recordset(null::${name}, ${JSON.stringify(rows)}::text::json)`;
 }
 
 /** Throws DatabaseError if fewer rows were written as they were sent. */

@@ -1,5 +1,5 @@
 /** Finds what is due: cells whose next read has come. Everything else only sets that time. */
-import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { CellKey } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
@@ -118,9 +118,8 @@ export async function reopenCells(
 }
 
 /**
- * Sets the next reads of all cells inside the horizon anew if the policy is another one than the last: the next
- * checkpoint, or at once where a cell that is not settled has none. A retry stays, as does the time of what waits or
- * lacks silences. Nothing final is touched unless a checkpoint lies ahead.
+ * Sets the next reads of all cells inside the horizon anew if the policy is another one than the last: no later than
+ * the next checkpoint, and now where a cell that is not settled had none.
  */
 export async function applyPolicy(
   db: Kysely<Schema>,
@@ -132,29 +131,18 @@ export async function applyPolicy(
     where instance_id = ${instanceId} and policy = ${stored}::text::jsonb`.execute(db);
   if (known.rows.length > 0) return;
   const now = new Date(nowMs).toISOString();
-  const checkpointAfter = (time: RawBuilder<unknown>) => sql`(
+  const sooner = sql`least(c.next_read_at, (
     select min(t.at) from unnest(${policy.readAtHours}::integer[]) as hours cross join lateral (
       select ((c.usage_date + 1)::timestamp + hours * interval '1 hour') at time zone 'UTC' as at
-    ) as t where t.at > ${time}::timestamptz)`;
-  const ahead = checkpointAfter(sql`${now}`);
-  const next = checkpointAfter(sql`coalesce(c.verified_at, '-infinity')`);
+    ) as t where t.at > ${now}::timestamptz))`;
+  const next = sql`case when c.standing in ('final', 'accepted') then ${sooner}
+    else coalesce(${sooner}, ${now}::timestamptz) end`;
   await eachPage(db, write, { instanceId, matches: sql`o.removed_on is null` }, async (trx, orgIds) => {
-    await sql`
-        update losant_usage.coverage c set next_read_at = k.next_read_at
-        from (
-          select c.usage_date, c.org_id, c.stream, case
-            when c.standing in ('final', 'accepted')
-              then case when c.attempts > 0 or c.reason = 'before_creation' then c.next_read_at else ${ahead} end
-            when c.attempts > 0 or c.reason = 'unconfirmed' or (c.is_stored and not c.is_reported)
-              then coalesce(least(c.next_read_at, ${ahead}), ${now}::timestamptz)
-            else coalesce(${next}, ${now}::timestamptz) end as next_read_at
-          from losant_usage.coverage c
-          where c.org_id = any (${orgIds}::text[])
-            and c.usage_date >= ${horizonStart(nowMs, policy)}::date
-          order by c.usage_date, c.org_id, c.stream for update of c
-        ) as k
-        where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = k.stream
-          and c.next_read_at is distinct from k.next_read_at`.execute(trx);
+    await setCells(trx, {
+      set: sql`next_read_at = ${next}`,
+      where: sql`c.org_id = any (${orgIds}::text[]) and c.usage_date >= ${horizonStart(nowMs, policy)}::date
+        and c.reason is distinct from 'before_creation' and c.next_read_at is distinct from ${next}`,
+    });
   });
   await db.transaction().execute(async (trx) => {
     await beginWriting(trx, write);
@@ -163,4 +151,26 @@ export async function applyPolicy(
         horizon_day = case when horizon_day <= ${horizonStart(nowMs, policy)}::date then horizon_day end
       where instance_id = ${instanceId}`.execute(trx);
   });
+}
+
+/**
+ * Whether the ledger has a gap in a scope, or a number there whose newest read failed: what the command that asked for
+ * these days answers for, whoever read them.
+ */
+export async function hasGaps(
+  db: Kysely<Schema>,
+  { instanceId, orgIds, streams, range }: DueScope,
+): Promise<boolean> {
+  const isMeant = sql`(${orgIds}::text[] is null or c.org_id = any (${orgIds}::text[]))
+    and (${streams}::text[] is null or c.stream = any (${streams}::text[]))
+    and (${range?.from ?? null}::date is null or c.usage_date >= ${range?.from ?? null}::date)
+    and (${range?.to ?? null}::date is null or c.usage_date <= ${range?.to ?? null}::date)`;
+  const { rows } = await sql<{ isGap: boolean }>`
+    select exists (
+      select from losant_usage.coverage_gaps c where c.instance_id = ${instanceId} and ${isMeant}
+    ) or exists (
+      select from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
+      where o.instance_id = ${instanceId} and c.attempts > 0 and c.standing in ('stored', 'final') and ${isMeant}
+    ) as "isGap"`.execute(db);
+  return rows[0]?.isGap === true;
 }

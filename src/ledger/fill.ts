@@ -47,17 +47,15 @@ export async function applyTracks(
       where instance_id = ${instanceId} and all_from is distinct from ${from}`.execute(trx);
   });
   // Mostly nothing begins and nothing ends: one look at all tracks tells.
-  const joins = sql`left join (
-    select t.org_id, count(*) filter (where t.to_day is null and t.stream = any (${streams}::text[])) as chosen,
-      bool_or(t.to_day is null and t.stream <> all (${streams}::text[])) as has_others,
-      max(coalesce(t.to_day, 'infinity')) as to_day
-    from losant_usage.tracks t group by t.org_id
-  ) as k on k.org_id = o.org_id`;
-  const matches = sql`case when o.removed_on is not null then k.to_day > o.removed_on - 1
-    when ${orgIds}::text[] is null or o.org_id = any (${orgIds}::text[])
-      then coalesce(k.chosen, 0) < ${streams.length}::integer or k.has_others
-    else k.to_day = 'infinity' end`;
-  await eachPage(db, write, { instanceId, joins, matches }, async (trx, page) => {
+  const matches = sql`(
+    select case when o.removed_on is not null then max(coalesce(t.to_day, 'infinity')) > o.removed_on - 1
+      when ${orgIds}::text[] is null or o.org_id = any (${orgIds}::text[])
+        then count(*) filter (where t.to_day is null and t.stream = any (${streams}::text[]))
+            < ${streams.length}::integer
+          or bool_or(t.to_day is null and t.stream <> all (${streams}::text[]))
+      else bool_or(t.to_day is null) end
+    from losant_usage.tracks t where t.org_id = o.org_id)`;
+  await eachPage(db, write, { instanceId, matches }, async (trx, page) => {
     const isChosen = sql`(t.stream = any (${streams}::text[])
       and (${orgIds}::text[] is null or t.org_id = any (${orgIds}::text[])))`;
     await sql`
@@ -90,21 +88,6 @@ export async function applyTracks(
       on conflict (org_id, stream) do update set to_day = null,
         first_day = case when t.next_day < ${horizon}::date then ${horizon}::date else t.first_day end,
         next_day = greatest(t.next_day, ${horizon}::date)`.execute(trx);
-  });
-}
-
-/** Ends all tracks of an instance that left the settings with yesterday. Returns how many there were. */
-export async function endInstance(db: Kysely<Schema>, instanceId: string, nowMs: number): Promise<number> {
-  return await db.transaction().execute(async (trx) => {
-    await beginWriting(trx);
-    const { numAffectedRows = 0n } = await sql`
-      update losant_usage.tracks t set to_day = ${lastCompleteDay(nowMs)}::date
-      from (
-        select t.org_id, t.stream from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-        where o.instance_id = ${instanceId} and t.to_day is null order by t.org_id, t.stream for update of t
-      ) as k
-      where t.org_id = k.org_id and t.stream = k.stream`.execute(trx);
-    return Number(numAffectedRows);
   });
 }
 
@@ -205,15 +188,13 @@ async function closeCells(
       where: sql`${isOurs} and c.usage_date < o.created_on and not c.is_stored
         and c.standing in ('waiting', 'missing', 'unavailable')`,
     });
-    const wasCreated = sql`${isOurs} and ${isBeforeCreation} and c.usage_date >= o.created_on and o.removed_on is null`;
+    const isKept = sql`c.usage_date >= ${horizon}::date`;
     await setCells(trx, {
-      set: sql`next_read_at = ${new Date(nowMs).toISOString()}::timestamptz, standing = 'waiting',
-        reason = 'never_read', message = null`,
-      where: sql`${wasCreated} and c.usage_date >= ${horizon}::date`,
-    });
-    await setCells(trx, {
-      set: sql`standing = 'unavailable', reason = ${notKept.reason}, message = ${notKept.message}`,
-      where: wasCreated,
+      set: sql`next_read_at = case when ${isKept} then ${new Date(nowMs).toISOString()}::timestamptz end,
+        standing = (case when ${isKept} then 'waiting' else 'unavailable' end)::losant_usage.standing,
+        reason = case when ${isKept} then 'never_read' else ${notKept.reason} end,
+        message = case when not ${isKept} then ${notKept.message} end`,
+      where: sql`${isOurs} and ${isBeforeCreation} and c.usage_date >= o.created_on and o.removed_on is null`,
     });
   });
 }

@@ -1,4 +1,4 @@
-import { type Kysely, sql, type Updateable } from 'kysely';
+import type { Kysely, Updateable } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Instances, Schema } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
@@ -51,16 +51,10 @@ export async function registerInstance(
       .insertInto('instances')
       .values({ instance_id: instanceId, api_url: apiUrl, name, control_totals: controlTotals })
       .onConflict((conflict) =>
-        conflict
-          .column('instance_id')
-          .doUpdateSet((eb) => ({
-            name: eb.fn.coalesce('excluded.name', 'instances.name'),
-            control_totals: eb.ref('excluded.control_totals'),
-          }))
-          .where(
-            sql<boolean>`(coalesce(excluded.name, instances.name), excluded.control_totals)
-              is distinct from (instances.name, instances.control_totals)`,
-          ),
+        conflict.column('instance_id').doUpdateSet((eb) => ({
+          name: eb.fn.coalesce('excluded.name', 'instances.name'),
+          control_totals: eb.ref('excluded.control_totals'),
+        })),
       )
       .execute();
   });

@@ -18,20 +18,16 @@ export interface LeaseHold {
   readonly epoch: number;
 }
 
-export interface LeaseRequest {
-  readonly instanceId: string;
-  readonly runId: string;
-  readonly host: string;
-}
-
 const UNTIL = sql<Instant>`clock_timestamp() + ${LEASE_MS} * interval '1 ms'`;
 
 /**
  * Takes the lease of an instance unless somebody holds it; one that has lapsed is taken over. Throws HeldError
  * `lease_held` with the holder and the time of expiry.
  */
-export async function takeLease(db: Kysely<Schema>, request: LeaseRequest): Promise<LeaseHold> {
-  const { instanceId, runId, host } = request;
+export async function takeLease(
+  db: Kysely<Schema>,
+  { instanceId, runId, host }: Readonly<Record<'instanceId' | 'runId' | 'host', string>>,
+): Promise<LeaseHold> {
   const taken = await db
     .insertInto('leases')
     .values({ instance_id: instanceId, run_id: runId, host, since: CLOCK, until: UNTIL })

@@ -1,28 +1,21 @@
 /** Loads answers: each is applied to its locked cell, and numbers, revisions and ledger are written together. */
 import { type Kysely, sql } from 'kysely';
-import { CLOCK, unnested } from '../database/expressions.ts';
+import { CLOCK } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { type Applied, apply, type Counterpart } from '../usage/apply.ts';
-import {
-  type Cell,
-  type CellAnswer,
-  type CellKey,
-  type CellResult,
-  cellId,
-  compareText,
-  type Reason,
-} from '../usage/cell.ts';
+import { type Cell, type CellAnswer, type CellKey, cellId, compareText } from '../usage/cell.ts';
 import { dayEndMs } from '../usage/day.ts';
 import { differencesOf, type Numbers } from '../usage/numbers.ts';
 import { isLate, type Policy } from '../usage/policy.ts';
 import { isSettled, type Standing } from '../usage/standing.ts';
 import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
-import { keysOf, type LockedCells, lockCells, requireAll, writeCells } from './coverage.ts';
+import { keysOf, type LockedCells, lockCells, recordsOf, requireAll, writeCells } from './coverage.ts';
 import { type BeginOptions, beginWriting, requireDatabaseClock } from './lease.ts';
 import { type QuarantinedBody, recordQuarantine } from './quarantine.ts';
 import type { RowCounts } from './runs.ts';
 
-export interface Batch {
+/** The answers to a slice, and those of its bodies that are set aside. */
+export interface Answered {
   readonly answers: readonly CellAnswer[];
   readonly quarantined: readonly QuarantinedBody[];
 }
@@ -33,17 +26,15 @@ export interface LoadOptions extends BeginOptions {
   readonly policy: Policy;
 }
 
-/** The result for one cell of a batch. */
-export interface LoadedCell {
+/** An answer applied to its locked cell. */
+export interface LoadedCell extends CellKey, Applied {
   readonly answer: CellAnswer;
-  readonly result: CellResult;
-  readonly problem: Reason | null;
+  readonly before: Cell;
+  readonly numbersBefore: Numbers | null;
   /** Its standing now. */
   readonly standing: Standing;
   /** Whether numbers that were stored before have changed. */
   readonly isRestated: boolean;
-  /** Whether it was final before. */
-  readonly wasFinal: boolean;
 }
 
 export interface LoadResult {
@@ -51,40 +42,37 @@ export interface LoadResult {
   readonly rows: RowCounts;
 }
 
-/** An answer applied to its locked cell. */
-interface AppliedCell extends CellKey {
-  readonly answer: CellAnswer;
-  readonly before: Cell;
-  readonly numbersBefore: Numbers | null;
-  readonly applied: Applied;
-}
-
 /**
  * Loads a batch in one transaction: coverage, numbers and revisions together or not at all. The rows of coverage come
  * first, in key order, and serve as locks. Throws HeldError `lease_lost` if another process has taken over, ClockError
  * if the clocks have moved apart, DatabaseError if a write was swallowed or changed.
  */
-export async function loadBatch(db: Kysely<Schema>, batch: Batch, options: LoadOptions): Promise<LoadResult> {
+export async function loadBatch(
+  db: Kysely<Schema>,
+  batch: readonly Answered[],
+  options: LoadOptions,
+): Promise<LoadResult> {
   const { runId, instanceId } = options;
+  const answers = batch.flatMap((slice) => slice.answers);
   return await db.transaction().execute(async (trx) => {
     const atMs = await beginWriting(trx, options);
-    for (const answer of batch.answers) if (options.now) requireSentInTime(answer, atMs);
-    const named = new Set(batch.answers.map(({ stream }) => stream));
+    for (const answer of answers) if (options.now) requireSentInTime(answer, atMs);
+    const named = new Set(answers.map(({ stream }) => stream));
     const streams = streamNames.filter(
       (name) => named.has(name) || streamNamed(name).counterparts.some((each) => named.has(each)),
     );
-    const locked = await lockCells(trx, batch.answers, streams);
-    const cells = applyAnswers(batch.answers, locked, options);
-    await writeCells(
-      trx,
-      cells.map(({ orgId, stream, day, applied }) => ({ orgId, stream, day, ...applied })),
-      runId,
-    );
+    const locked = await lockCells(trx, answers, streams);
+    const cells = applyAnswers(answers, locked, { ...options, atMs });
+    await writeCells(trx, cells, runId);
     await recordRevisions(trx, cells, runId);
     await unsetSums(trx, instanceId, cells);
-    await recordQuarantine(trx, batch.quarantined, runId);
+    await recordQuarantine(
+      trx,
+      batch.flatMap(({ quarantined }) => quarantined),
+      runId,
+    );
     await liftWaivers(trx, cells.filter(isLifted), runId);
-    return { cells: cells.map((cell) => toLoadedCell(cell, atMs)), rows: countRows(cells) };
+    return { cells, rows: countRows(cells) };
   });
 }
 
@@ -97,14 +85,14 @@ function requireSentInTime({ day, sentAtMs }: CellAnswer, atMs: number): void {
 function applyAnswers(
   answers: readonly CellAnswer[],
   { rows, numbersOf }: LockedCells,
-  { policy }: LoadOptions,
-): AppliedCell[] {
-  const done = new Map<string, AppliedCell>();
+  { policy, atMs }: Pick<LoadOptions, 'policy'> & { readonly atMs: number },
+): LoadedCell[] {
+  const done = new Map<string, LoadedCell>();
   const counterpartOf = (key: CellKey): Counterpart[] => {
     const known = done.get(cellId(key));
-    const cell = known?.applied.cell ?? rows.get(cellId(key));
+    const cell = known?.cell ?? rows.get(cellId(key));
     if (cell === undefined) return [];
-    return [{ stream: key.stream, cell, numbers: known?.applied.numbers ?? numbersOf(key) }];
+    return [{ stream: key.stream, cell, numbers: known?.numbers ?? numbersOf(key) }];
   };
   const order = (answer: CellAnswer) => `${streamNames.indexOf(answer.stream)} ${cellId(answer)}`;
   for (const answer of answers.toSorted((a, b) => compareText(order(a), order(b)))) {
@@ -115,7 +103,18 @@ function applyAnswers(
     const others = streamNamed(stream).counterparts;
     const counterparts = others.flatMap((other) => counterpartOf({ orgId, day, stream: other }));
     const applied = apply({ cell: before, numbers, answer, counterparts, policy });
-    done.set(cellId(answer), { orgId, stream, day, answer, before, numbersBefore: numbers, applied });
+    const { standing } = applied.cell;
+    done.set(cellId(answer), {
+      ...applied,
+      orgId,
+      stream,
+      day,
+      answer,
+      before,
+      numbersBefore: numbers,
+      standing: standing === 'waiting' && isLate(day, atMs) ? 'missing' : standing,
+      isRestated: numbers !== null && applied.numbers !== null,
+    });
   }
   return [...done.values()];
 }
@@ -123,66 +122,37 @@ function applyAnswers(
 /** Puts changed numbers on record; a first load is no change. */
 async function recordRevisions(
   trx: Kysely<Schema>,
-  cells: readonly AppliedCell[],
+  cells: readonly LoadedCell[],
   runId: string,
 ): Promise<void> {
-  const rows = cells.flatMap(({ orgId, stream, day, before, numbersBefore, applied }) => {
-    if (numbersBefore === null || applied.numbers === null) return [];
-    const { old, new: next } = differencesOf(numbersBefore, applied.numbers);
-    return [
-      {
-        org_id: orgId,
-        stream,
-        usage_date: day,
-        revision: applied.cell.revision,
-        old: JSON.stringify(old),
-        new: JSON.stringify(next),
-        was_final: before.wasFinal,
-        run_id: runId,
-      },
-    ];
+  const rows = cells.flatMap(({ orgId, stream, day, before, numbersBefore, cell, numbers }) => {
+    if (numbersBefore === null || numbers === null) return [];
+    const key = { org_id: orgId, stream, usage_date: day, run_id: runId };
+    const differences = differencesOf(numbersBefore, numbers);
+    return [{ ...key, revision: cell.revision, ...differences, was_final: before.wasFinal }];
   });
   if (rows.length === 0) return;
-  const { numInsertedOrUpdatedRows = 0n } = await trx
-    .insertInto('revisions')
-    .columns(['org_id', 'stream', 'usage_date', 'revision', 'old', 'new', 'was_final', 'run_id'])
-    .expression((eb) =>
-      eb
-        .selectFrom(
-          unnested('n', rows, {
-            org_id: 'text',
-            stream: 'text',
-            usage_date: 'date',
-            revision: 'integer',
-            old: 'jsonb',
-            new: 'jsonb',
-            was_final: 'boolean',
-            run_id: 'uuid',
-          }),
-        )
-        .selectAll('n')
-        .orderBy('n.usage_date')
-        .orderBy('n.org_id')
-        .orderBy('n.stream'),
-    )
-    .executeTakeFirstOrThrow();
-  requireAll('revisions', rows.length, Number(numInsertedOrUpdatedRows));
+  const { numAffectedRows = 0n } = await sql`
+    insert into losant_usage.revisions (org_id, stream, usage_date, revision, old, new, was_final, run_id)
+    select n.org_id, n.stream, n.usage_date, n.revision, n.old, n.new, n.was_final, n.run_id
+    from ${recordsOf('revisions', rows)} as n order by n.usage_date, n.org_id, n.stream`.execute(trx);
+  requireAll('revisions', rows.length, Number(numAffectedRows));
 }
 
 /** Unsets our sums of days on which a number changed or was settled; the end of the run adds them up again. */
 async function unsetSums(
   trx: Kysely<Schema>,
   instanceId: string,
-  cells: readonly AppliedCell[],
+  cells: readonly LoadedCell[],
 ): Promise<void> {
   const moved = cells.filter(
-    ({ before, applied }) =>
-      applied.numbers !== null || isSettled(before.standing) !== isSettled(applied.cell.standing),
+    ({ before, cell, numbers }) =>
+      numbers !== null || isSettled(before.standing) !== isSettled(cell.standing),
   );
   if (moved.length === 0) return;
   await unsetSumsOf(trx, instanceId, moved);
   // Losant's totals of numbers that changed are older than these, and asked for again.
-  const changed = moved.filter(({ applied }) => applied.numbers !== null);
+  const changed = moved.filter(({ numbers }) => numbers !== null);
   await sql`
     update losant_usage.instance_totals t set verified_at = null
     from ${keysOf(changed)} join losant_usage.metrics m on m.stream = k.stream
@@ -213,8 +183,8 @@ export async function unsetSumsOf(
     where t.instance_id = k.instance_id and t.usage_date = k.usage_date and t.metric = k.metric`.execute(trx);
 }
 
-function isLifted({ before, applied }: AppliedCell): boolean {
-  return before.standing === 'accepted' && applied.cell.standing !== 'accepted';
+function isLifted({ before, cell }: LoadedCell): boolean {
+  return before.standing === 'accepted' && cell.standing !== 'accepted';
 }
 
 /** Ends the waivers of cells that had a good read or get another reason. */
@@ -235,23 +205,11 @@ export async function liftWaivers(
     .execute();
 }
 
-function toLoadedCell({ answer, before, numbersBefore, applied }: AppliedCell, atMs: number): LoadedCell {
-  const { standing } = applied.cell;
-  return {
-    answer,
-    result: applied.result,
-    problem: applied.problem,
-    standing: standing === 'waiting' && isLate(answer.day, atMs) ? 'missing' : standing,
-    isRestated: numbersBefore !== null && applied.numbers !== null,
-    wasFinal: before.wasFinal,
-  };
-}
-
-function countRows(cells: readonly AppliedCell[]): RowCounts {
+function countRows(cells: readonly LoadedCell[]): RowCounts {
   const counts = { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
-  for (const { numbersBefore, applied } of cells) {
-    if (applied.numbers !== null) counts[numbersBefore === null ? 'inserted' : 'updated'] += 1;
-    else if (applied.cell.isStored && applied.result === 'unchanged') counts.unchanged += 1;
+  for (const { numbersBefore, numbers, cell, result } of cells) {
+    if (numbers !== null) counts[numbersBefore === null ? 'inserted' : 'updated'] += 1;
+    else if (cell.isStored && result === 'unchanged') counts.unchanged += 1;
   }
   return counts;
 }

@@ -1,5 +1,4 @@
 import { type Kysely, type NotNull, sql } from 'kysely';
-import { isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Organization } from '../usage/organization.ts';
@@ -81,19 +80,14 @@ async function lockUnusual(
   trx: Kysely<Schema>,
   { instanceId, orgIds, seenAt }: { instanceId: string; orgIds: readonly string[]; seenAt: Instant },
 ) {
-  return await trx
-    .selectFrom('organizations as o')
-    .select(['o.org_id as orgId', 'o.instance_id as ownerId'])
-    .select((eb) => eb('o.removed_on', 'is not', null).as('isRemoved'))
-    .select(
-      sql<boolean>`o.removed_on is not null or o.unlisted_on is not null
-        or o.last_seen_at < ${seenAt}::timestamptz - interval '7 days'`.as('hasLeft'),
-    )
-    .where(isAny('o.org_id', orgIds))
-    .where((eb) => eb.or([eb('o.instance_id', '<>', instanceId), eb('o.removed_on', 'is not', null)]))
-    .orderBy('o.org_id')
-    .forUpdate()
-    .execute();
+  const { rows } = await sql<ForeignOrg & { isRemoved: boolean; hasLeft: boolean }>`
+    select o.org_id as "orgId", o.instance_id as "ownerId", o.removed_on is not null as "isRemoved",
+      o.removed_on is not null or o.unlisted_on is not null
+        or o.last_seen_at < ${seenAt}::timestamptz - interval '7 days' as "hasLeft"
+    from losant_usage.organizations o
+    where o.org_id = any (${orgIds}::text[]) and (o.instance_id <> ${instanceId} or o.removed_on is not null)
+    order by o.org_id for update`.execute(trx);
+  return rows;
 }
 
 /** A stored number of an earlier day keeps the first day of an organization whose creation date moved later. */
@@ -236,21 +230,13 @@ export async function markRemoved(
 ): Promise<void> {
   await db.transaction().execute(async (trx) => {
     await beginWriting(trx, write);
-    await trx
-      .updateTable('organizations as o')
-      .from((eb) =>
-        eb
-          .selectFrom('organizations')
-          .select('org_id')
-          .where(isAny('org_id', orgIds))
-          .where('removed_on', 'is', null)
-          .orderBy('org_id')
-          .forUpdate()
-          .as('k'),
-      )
-      .set({ removed_on: today })
-      .whereRef('o.org_id', '=', 'k.org_id')
-      .execute();
+    await sql`
+      update losant_usage.organizations o set removed_on = ${today}::date
+      from (
+        select org_id from losant_usage.organizations where org_id = any (${orgIds}::text[]) and removed_on is null
+        order by org_id for update
+      ) as k
+      where o.org_id = k.org_id`.execute(trx);
   });
 }
 

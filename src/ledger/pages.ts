@@ -5,10 +5,9 @@ import { type BeginOptions, beginWriting } from './lease.ts';
 /** The organizations that one transaction concerns. */
 const ORGS_PER_PAGE = 500;
 
-/** The organizations `o` of an instance that match; `joins` adds tables that the condition names. */
+/** The organizations `o` of an instance that match. */
 interface Matching {
   readonly instanceId: string;
-  readonly joins?: RawBuilder<unknown>;
   readonly matches: RawBuilder<unknown>;
 }
 
@@ -16,12 +15,12 @@ interface Matching {
 export async function eachPage(
   db: Kysely<Schema>,
   write: BeginOptions,
-  { instanceId, joins = sql``, matches }: Matching,
+  { instanceId, matches }: Matching,
   work: (trx: Kysely<Schema>, orgIds: readonly string[]) => Promise<void>,
 ): Promise<void> {
   for (let afterOrgId = ''; ; ) {
     const { rows } = await sql<{ org_id: string }>`
-      select o.org_id from losant_usage.organizations o ${joins}
+      select o.org_id from losant_usage.organizations o
       where o.instance_id = ${instanceId} and o.org_id > ${afterOrgId} and ${matches}
       order by o.org_id limit ${ORGS_PER_PAGE}`.execute(db);
     const orgIds = rows.map(({ org_id }) => org_id);

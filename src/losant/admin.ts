@@ -2,48 +2,33 @@ import { z } from 'zod';
 import { FAILURES, LosantError } from '../errors.ts';
 import { unusableAnswer } from './attempt.ts';
 import { orgPath } from './orgs.ts';
-import { createTransport, pathOf, type TransportOptions } from './transport.ts';
+import { createTransport, type TransportOptions } from './transport.ts';
 
-export interface OrgPlace {
-  readonly instanceId: string;
-  readonly orgId: string;
-}
+type AdminOptions = Omit<TransportOptions, 'connections'>;
 
 /**
- * Changes organizations in Losant and is the only code of this program that can. Each request is sent once and never
- * repeated, and one under way is waited for even if the process was asked to end. Methods throw a `LosantError` that
- * never contains the token. After an error for which {@link mayHaveHappened} is true, only reading the organization
- * back shows whether the change was made.
+ * Sends the patch of an organization, or deletes it where that is null: the only code of this program that changes
+ * anything in Losant. The token that reads needs no such right. The request is sent once and never repeated, and
+ * waited for even if the process was asked to end. What a patch is answered is not looked at: read the organization
+ * back. Throws a `LosantError` that never contains the token. After one for which {@link mayHaveHappened} is true, only
+ * reading the organization back shows whether the change was made.
  */
-export interface AdminClient {
-  /** Sends the patch. What the answer contains is not looked at: read the organization back. */
-  patchOrg(place: OrgPlace, patch: OrgPatch): Promise<void>;
-  deleteOrg(place: OrgPlace): Promise<void>;
-}
-
-type AdminOptions = Omit<TransportOptions, 'connections' | 'takesAnyTime'>;
-
-/** Returns a client whose token may change organizations; the token that reads needs no such right. */
-export function createAdminClient(options: AdminOptions): AdminClient {
-  const send = createTransport({ ...options, connections: 1, takesAnyTime: true });
+export async function sendChange(
+  options: AdminOptions,
+  { instanceId, orgId }: { readonly instanceId: string; readonly orgId: string },
+  patch: OrgPatch | null,
+): Promise<void> {
+  const send = createTransport({ ...options, connections: 1 });
+  const url = `${options.apiUrl.replace(/\/+$/, '')}/${orgPath(instanceId, orgId)}`;
   const { signal } = new AbortController();
-  const base = options.apiUrl.replace(/\/+$/, '');
-  const ask = (action: string, { instanceId, orgId }: OrgPlace) => {
-    const path = orgPath(instanceId, orgId);
-    return { action: `instanceOrg.${action}`, ids: { org: orgId }, path, signal };
-  };
-  return {
-    async patchOrg(place, patch) {
-      const question = ask('patch', place);
-      await send('PATCH', `${base}/${pathOf(question)}`, question, JSON.stringify(patch));
-    },
-    async deleteOrg(place) {
-      const question = ask('delete', place);
-      const answer = await send('DELETE', `${base}/${pathOf(question)}`, question);
-      if (deleted.safeParse(answer.body).success) return;
-      throw unusableAnswer(question, answer, 'it does not say that it was deleted');
-    },
-  };
+  const ask = (action: string) => ({ action: `instanceOrg.${action}`, ids: { org: orgId }, signal });
+  if (patch !== null) {
+    await send('PATCH', url, ask('patch'), JSON.stringify(patch));
+    return;
+  }
+  const answer = await send('DELETE', url, ask('delete'));
+  if (deleted.safeParse(answer.body).success) return;
+  throw unusableAnswer(ask('delete'), answer, 'it does not say that it was deleted');
 }
 
 const deleted = z.object({ success: z.literal(true) });

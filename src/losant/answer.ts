@@ -13,8 +13,8 @@ export interface Answer {
   readonly receivedAtMs: number;
   /** The response's Date header; null if it has none. */
   readonly dateMs: number | null;
-  /** The response's Age header, the seconds that a cache has kept the answer; null if it has none. */
-  readonly ageSeconds: number | null;
+  /** The seconds that a cache has kept the answer, by its Age header. */
+  readonly ageSeconds: number;
 }
 
 /** Headers by lower-case name. */
@@ -28,7 +28,7 @@ export function readAnswer(
   times: Pick<Answer, 'sentAtMs' | 'receivedAtMs'>,
 ): Answer {
   const age = headerOf(headers, 'age') ?? '';
-  const ageSeconds = /^\d{1,10}$/.test(age) ? Number(age) : null;
+  const ageSeconds = /^\d{1,10}$/.test(age) ? Number(age) : 0;
   const facts = { ...times, dateMs: readDate(headers), ageSeconds };
   try {
     const text = strictUtf8.decode(content);
@@ -44,14 +44,10 @@ export function headerOf(headers: AnswerHeaders, name: string): string | undefin
   return typeof value === 'object' ? value[0] : value;
 }
 
-/** The newest Date header, which stays the same for a second. */
-let newest = { text: '', ms: Number.NaN };
-
 /** Returns the Date header in ms, or null if it is missing or cannot be read. */
 function readDate(headers: AnswerHeaders): number | null {
-  const text = headerOf(headers, 'date') ?? '';
-  if (text !== newest.text) newest = { text, ms: Date.parse(text) };
-  return Number.isNaN(newest.ms) ? null : newest.ms;
+  const ms = Date.parse(headerOf(headers, 'date') ?? '');
+  return Number.isNaN(ms) ? null : ms;
 }
 
 /**
@@ -82,7 +78,7 @@ export function findOtherTime(
     const distance = showDuration(Math.abs(aheadMs));
     return wrong(`the answer was made ${distance} ${aheadMs > 0 ? 'from now' : 'ago'} by its Date`);
   }
-  const ageMs = (ageSeconds ?? 0) * 1_000;
+  const ageMs = ageSeconds * 1_000;
   if (ageMs > ANSWER_SKEW_MAX_MS) {
     return wrong(`a cache has kept the answer for ${showDuration(ageMs)}, by its Age`);
   }

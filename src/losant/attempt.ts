@@ -1,22 +1,13 @@
 import { z } from 'zod';
-import { FAILURES, LosantError, type LosantErrorKind } from '../errors.ts';
+import { LosantError, type LosantErrorKind } from '../errors.ts';
 import { hintFor } from './hints.ts';
 
-/** What is asked of the API, as every error names it. */
-export interface Asked {
+/** What is asked of the API, as every error names it, until the signal aborts. */
+export interface Question {
   /** The action, e.g. `instanceOrg.deviceCounts`, which is also the name of the scope it needs. */
   readonly action: string;
   /** Names for the message, e.g. `{ org: '575…', days: '2026-11-01..2026-11-23' }`. */
   readonly ids?: Readonly<Record<string, string>> | undefined;
-}
-
-/** A question, and the bounds of its answer. */
-export interface Question extends Asked {
-  /** The path below the API URL, without a leading slash; its segments are already encoded. */
-  readonly path: string;
-  readonly query?: Readonly<Record<string, string>> | undefined;
-  /** The time before which no cache may have made the answer; no bound if unset. */
-  readonly notBeforeMs?: number | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -28,8 +19,6 @@ export interface Failure {
   readonly status?: number;
   /** The beginning of the answer's body; unset if there was none. */
   readonly body?: string;
-  /** Whether the same request must fail the same way, whatever the kind. */
-  readonly isFinal?: boolean;
   /** The wait in ms that the answer asks for; null if it names none. */
   readonly retryAfterMs?: number | null;
 }
@@ -41,14 +30,14 @@ export interface Failure {
  */
 export class AttemptError extends LosantError {
   readonly retryAfterMs: number | null;
-  /** Whether the same request may succeed if repeated. A wait that the API asked for is not decided here. */
-  readonly isWorthAnotherTry: boolean;
+  /** Whether the request is sent again. */
+  isRepeated = false;
 
-  constructor({ action, ids = {} }: Asked, failure: Failure, token?: string) {
+  constructor({ action, ids = {} }: Question, failure: Failure, token?: string) {
     const scrub = (text: string) => (token === undefined ? text : text.replaceAll(token, '[token]'));
     const names = Object.entries(ids).map(([name, value]) => `${name} ${value}`);
     const about = names.length === 0 ? '' : ` (${names.join(', ')})`;
-    const { kind, problem, status = null, isFinal = false, retryAfterMs = null } = failure;
+    const { kind, problem, status = null, retryAfterMs = null } = failure;
     const body = failure.body === undefined ? null : scrub(failure.body);
     // Neither a database nor a terminal takes control characters and lone surrogates.
     const harmless = scrub(problem)
@@ -56,11 +45,6 @@ export class AttemptError extends LosantError {
       .replaceAll(/\p{Cc}/gu, '\uFFFD');
     super(kind, `${action}${about}: ${harmless}`, { action, status, body, hint: hintFor(action, kind) });
     this.retryAfterMs = retryAfterMs;
-    this.isWorthAnotherTry = !isFinal && FAILURES[kind].isRepeated;
-  }
-
-  countAttempts(attempts: number): void {
-    if (attempts > 1) this.message += ` (after ${attempts} attempts)`;
   }
 }
 
@@ -72,12 +56,12 @@ function keptText(content: Uint8Array): string {
 }
 
 /** Returns the failure of a status of 200 whose body cannot be used. */
-export function badBody(problem: string, content: Uint8Array, isFinal = false): Failure {
-  return { kind: 'bad_body', problem, status: 200, body: keptText(content), isFinal };
+export function badBody(problem: string, content: Uint8Array): Failure {
+  return { kind: 'bad_body', problem, status: 200, body: keptText(content) };
 }
 
 /** Returns the error for an answer of status 200 that does not have the expected form. */
-export function unusableAnswer(asked: Asked, { text }: { text: string }, problem: string): AttemptError {
+export function unusableAnswer(asked: Question, { text }: { text: string }, problem: string): AttemptError {
   return new AttemptError(asked, badBody(`unexpected body: ${problem}`, Buffer.from(text)));
 }
 
@@ -85,16 +69,11 @@ export function unusableAnswer(asked: Asked, { text }: { text: string }, problem
 export function failureOfStatus(status: number, content: Uint8Array, retryAfterMs: number | null): Failure {
   const body = keptText(content);
   const kind = kindOfStatus(status, retryAfterMs);
-  const isRedirect = kind === 'unreachable';
-  const what = isRedirect ? `a redirect (HTTP ${status}), which is never followed` : `HTTP ${status}`;
-  const instead = kind === 'bad_body' ? ' instead of 200 with a complete body' : '';
-  const problem = `answered ${isRedirect ? 'with ' : ''}${what}${instead}${describeApiError(body)}`;
-  return { kind, problem, status, body, isFinal: isRedirect, retryAfterMs };
+  const problem = `answered ${describeStatus(status, kind)}${describeApiError(body)}`;
+  return { kind, problem, status, body, retryAfterMs };
 }
 
 const KINDS: Readonly<Record<number, LosantErrorKind>> = {
-  // It points nowhere, so it is no redirect.
-  304: 'bad_body',
   401: 'unauthorized',
   403: 'forbidden',
   404: 'not_found',
@@ -107,8 +86,13 @@ function kindOfStatus(status: number, retryAfterMs: number | null): LosantErrorK
   if (status === 503 && retryAfterMs !== null) return 'rate_limited';
   if (status >= 500) return 'server_error';
   if (status >= 400) return KINDS[status] ?? 'refused';
-  // Only something other than the API redirects. Below, the body is missing or partial.
-  return status >= 300 ? (KINDS[status] ?? 'unreachable') : 'bad_body';
+  // Only something other than the API redirects; 304 points nowhere. Below, the body is missing or partial.
+  return status >= 300 && status !== 304 ? 'unreachable' : 'bad_body';
+}
+
+function describeStatus(status: number, kind: LosantErrorKind): string {
+  if (kind === 'unreachable') return `with a redirect (HTTP ${status}), which is never followed`;
+  return `HTTP ${status}${kind === 'bad_body' ? ' instead of 200 with a complete body' : ''}`;
 }
 
 const word = z.string().catch('');
@@ -125,10 +109,9 @@ const apiError = z.object({
 function describeApiError(body: string): string {
   try {
     const { type, message, validationErrors } = apiError.parse(JSON.parse(body));
-    const text = [type, message].filter((each) => each !== '').join(': ');
-    const wrong = validationErrors.filter((each) => !text.includes(each));
-    const all = [text, ...wrong].filter((each) => each !== '').join('; ');
-    return all === '' ? '' : `: ${all.slice(0, 500)}`;
+    const text = [type, message].filter(Boolean).join(': ');
+    const all = [text, ...validationErrors.filter((each) => !text.includes(each))].filter(Boolean).join('; ');
+    return all && `: ${all.slice(0, 500)}`;
   } catch {
     return '';
   }

@@ -1,13 +1,10 @@
-import { type Asked, AttemptError } from './attempt.ts';
+import { AttemptError, type Question } from './attempt.ts';
 
 /** The longest pause a request waits for: a run that ends goes on at the next wake-up, one that sleeps blocks it. */
 export const LONGEST_WAIT_MS = 15 * 60_000;
 
 /** The longest pause that is believed, so that one absurd Retry-After cannot stop a worker for days. */
 const LONGEST_PAUSE_MS = 60 * 60_000;
-
-/** Starts due within this time go at once: a rate above 50 per second would need finer timers than Node has. */
-const TICK_MS = 20;
 
 /** The most that late starts catch up. Without catching up, each late timer would lower the rate. */
 const CATCH_UP_MS = 100;
@@ -19,22 +16,17 @@ export interface GateOptions {
   readonly requestsPerSecond: number;
 }
 
-/** Who asks for a turn, and until when. */
-interface Asking extends Asked {
-  readonly signal: AbortSignal;
-}
-
 /** A request that waits for its turn. */
 interface Waiter {
-  readonly asking: Asking;
+  readonly question: Question;
   start(): void;
   refuse(reason: unknown): void;
 }
 
 /** Returns the error for a pause longer than {@link LONGEST_WAIT_MS}; the request was not sent. */
-function pausedTooLong(asked: Asked, pauseMs: number): AttemptError {
+function pausedTooLong(question: Question, pauseMs: number): AttemptError {
   const problem = `all requests of this token are paused for another ${Math.ceil(pauseMs / 1000)} s`;
-  return new AttemptError(asked, { kind: 'rate_limited', problem, isFinal: true });
+  return new AttemptError(question, { kind: 'rate_limited', problem });
 }
 
 /**
@@ -68,12 +60,12 @@ export class Gate {
    * signal's reason as soon as the signal aborts, or with an {@link AttemptError} if the pause is too
    * long. Once started, the task has to watch the signal itself.
    */
-  async run<T>(task: (waitedMs: number) => Promise<T>, asking: Asking): Promise<T> {
-    asking.signal.throwIfAborted();
+  async run<T>(task: (waitedMs: number) => Promise<T>, question: Question): Promise<T> {
+    question.signal.throwIfAborted();
     const { pauseLeftMs } = this;
-    if (pauseLeftMs > LONGEST_WAIT_MS) throw pausedTooLong(asking, pauseLeftMs);
+    if (pauseLeftMs > LONGEST_WAIT_MS) throw pausedTooLong(question, pauseLeftMs);
     const sinceMs = performance.now();
-    await this.#waitForTurn(asking);
+    await this.#waitForTurn(question);
     try {
       return await task(performance.now() - sinceMs);
     } finally {
@@ -89,17 +81,17 @@ export class Gate {
     this.#pausedUntilMs = performance.now() + pauseMs;
     this.#nextStartMs = Math.max(this.#nextStartMs, this.#pausedUntilMs);
     if (pauseMs <= LONGEST_WAIT_MS) return;
-    for (const waiter of this.#waiters) waiter.refuse(pausedTooLong(waiter.asking, pauseMs));
+    for (const waiter of this.#waiters) waiter.refuse(pausedTooLong(waiter.question, pauseMs));
   }
 
-  async #waitForTurn(asking: Asking): Promise<void> {
-    const { signal } = asking;
+  async #waitForTurn(question: Question): Promise<void> {
+    const { signal } = question;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const refuse = (reason: unknown) => {
       this.#waiters.delete(waiter);
       reject(reason);
     };
-    const waiter: Waiter = { asking, start: resolve, refuse };
+    const waiter: Waiter = { question, start: resolve, refuse };
     const abort = () => refuse(signal.reason);
     // Where nothing was waiting, a schedule in the past meant no demand and is not caught up.
     if (this.#waiters.size === 0) this.#nextStartMs = Math.max(this.#nextStartMs, performance.now());
@@ -110,47 +102,34 @@ export class Gate {
       await promise;
     } finally {
       signal.removeEventListener('abort', abort);
-      if (this.#waiters.size === 0) this.#clearTimer();
+      if (this.#waiters.size === 0) {
+        clearTimeout(this.#timer);
+        this.#timer = undefined;
+      }
     }
   }
 
   /** Starts every request whose turn has come and sets the timer for the next. */
   #startWaiters(): void {
     for (const waiter of this.#waiters) {
+      if (this.#underWay >= this.concurrency) return;
       // The clock is read once: if the turn came between two readings, nothing would ever start the request.
-      const startsInMs = this.#startsInMs();
-      if (startsInMs > 0) {
-        if (startsInMs === Infinity) return;
+      const nowMs = performance.now();
+      if (this.#nextStartMs > nowMs) {
         // A timer that fires too early is set again.
         this.#timer ??= setTimeout(
           () => {
             this.#timer = undefined;
             this.#startWaiters();
           },
-          Math.ceil(startsInMs + this.#earlyMs),
+          Math.ceil(this.#nextStartMs - nowMs),
         );
         return;
       }
       this.#underWay += 1;
-      this.#nextStartMs = Math.max(this.#nextStartMs, performance.now() - CATCH_UP_MS) + this.#spacingMs;
+      this.#nextStartMs = Math.max(this.#nextStartMs, nowMs - CATCH_UP_MS) + this.#spacingMs;
       this.#waiters.delete(waiter);
       waiter.start();
     }
-  }
-
-  #clearTimer(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-  }
-
-  /** The time by which a start may precede its schedule. */
-  get #earlyMs(): number {
-    return Math.max(0, TICK_MS - this.#spacingMs);
-  }
-
-  /** The milliseconds until the next start; Infinity while another request has to end first. */
-  #startsInMs(): number {
-    if (this.#underWay >= this.concurrency) return Infinity;
-    return Math.max(this.#nextStartMs - this.#earlyMs, this.#pausedUntilMs) - performance.now();
   }
 }

@@ -76,12 +76,10 @@ function halfOpen(endMs: number | null): number | null {
   return endMs !== null && (endMs + 1) % 1000 === 0 ? endMs + 1 : endMs;
 }
 
-const YEAR_1_MS = Date.parse('0001-01-01T00:00:00.000Z');
-const YEAR_10000_MS = Date.parse('9999-12-31T23:59:59.999Z') + 1;
-
 /** Returns the time as text; null for a year outside 1 to 9999, which Postgres refuses. */
 function readTime(ms: number | null | undefined): string | null {
-  return ms != null && ms >= YEAR_1_MS && ms < YEAR_10000_MS ? new Date(ms).toISOString() : null;
+  const text = ms == null ? '' : new Date(ms).toISOString();
+  return /^\d{4}-/.test(text) && text >= '0001' ? text : null;
 }
 
 /** Returns the value as text that can be stored; null if it is not a scalar. */
@@ -92,8 +90,6 @@ function textOf(value: unknown): string | null {
 }
 
 function numbersOf(limits: Record<string, unknown>): Record<string, number> {
-  const numbers = Object.entries(limits).filter((entry): entry is [string, number] =>
-    Number.isFinite(entry[1]),
-  );
-  return Object.fromEntries(numbers.map(([key, value]) => [storable(key), value]));
+  const numbers = Object.entries(limits).filter((entry) => Number.isFinite(entry[1]));
+  return Object.fromEntries(numbers.map(([key, value]) => [storable(key), value as number]));
 }

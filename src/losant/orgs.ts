@@ -1,15 +1,9 @@
 import { z } from 'zod';
 import { describeProblems } from '../usage/body.ts';
 import type { Organization } from '../usage/organization.ts';
-import type { Answer } from './answer.ts';
 import { unusableAnswer } from './attempt.ts';
-import type { GetRequest, LosantClient } from './client.ts';
+import type { LosantClient } from './client.ts';
 import { readOrganization } from './organization.ts';
-
-export interface Instance {
-  readonly name: string | null;
-  readonly answer: Answer;
-}
 
 const instanceBody = z.object({
   id: z.string().optional(),
@@ -17,28 +11,22 @@ const instanceBody = z.object({
   name: z.string().nullish(),
 });
 
-/** Throws a `LosantError`: `not_found` if the token does not know the instance. */
+/** Returns the name of an instance. Throws a `LosantError`: `not_found` if the token does not know the instance. */
 export async function getInstance(
   client: LosantClient,
-  { instanceId, attempts, signal }: Pick<GetRequest, 'attempts' | 'signal'> & { readonly instanceId: string },
-): Promise<Instance> {
-  const asked = { action: 'instance.get', ids: { instance: instanceId } };
-  const answer = await client.get({ ...asked, path: instancePath(instanceId), attempts, signal });
-  const parsed = instanceBody.safeParse(answer.body);
-  if (!parsed.success) throw unusableAnswer(asked, answer, describeProblems(parsed.error));
-  const { id, instanceId: otherId, name = null } = parsed.data;
+  { instanceId, signal }: { readonly instanceId: string; readonly signal: AbortSignal },
+): Promise<{ readonly name: string | null }> {
+  const asked = { action: 'instance.get', ids: { instance: instanceId }, signal };
+  const answer = await client.get({ ...asked, path: instancePath(instanceId) });
+  const { data, error } = instanceBody.safeParse(answer.body);
+  if (error) throw unusableAnswer(asked, answer, describeProblems(error));
+  const { id, instanceId: otherId, name = null } = data;
   // The fields of this body are not documented: a body that only names the instance is enough.
   const answeredId = id ?? otherId ?? (name === null ? 'unnamed' : instanceId);
   if (answeredId.toLowerCase() !== instanceId.toLowerCase()) {
     throw unusableAnswer(asked, answer, `answered for instance ${answeredId}`);
   }
-  return { name, answer };
-}
-
-export interface OrgQuestion {
-  readonly instanceId: string;
-  readonly orgId: string;
-  readonly signal: AbortSignal;
+  return { name };
 }
 
 /** An organization as this program reads it, with Losant's answer as a JSON object. */
@@ -53,10 +41,11 @@ export interface OrgResource {
  */
 export async function getOrg(
   client: LosantClient,
-  { instanceId, orgId, signal }: OrgQuestion,
+  place: { readonly instanceId: string; readonly orgId: string; readonly signal: AbortSignal },
 ): Promise<OrgResource> {
-  const asked = { action: 'instanceOrg.get', ids: { org: orgId } };
-  const answer = await client.get({ ...asked, path: orgPath(instanceId, orgId), signal });
+  const { instanceId, orgId, signal } = place;
+  const asked = { action: 'instanceOrg.get', ids: { org: orgId }, signal };
+  const answer = await client.get({ ...asked, path: orgPath(instanceId, orgId) });
   const reading = readOrganization(answer.body, answer.dateMs ?? answer.receivedAtMs);
   if (!reading.ok) throw unusableAnswer(asked, answer, reading.problem);
   const { organization } = reading;

@@ -97,8 +97,6 @@ async function readStreams(db: Kysely<Schema>, instanceIds: readonly string[]) {
       in_doubt: row.yesterday_in_doubt,
       missing: row.yesterday_missing,
     },
-    /** The time of the newest accepted answer about yesterday. */
-    yesterdayReadAt: row.yesterday_read_at,
     /** The newest day of the last ten that was read for any organization; null if none was. */
     newestReadDay: row.newest_read_day,
     /** The first and the last wanted day, and the last up to which nothing is missing. */

@@ -2,9 +2,16 @@
  * The effect of an answer on a cell: its new row in the ledger, with its standing and the time of its next read, and
  * its new numbers. Pure; nothing else decides a standing from an answer. docs/architecture.md has it as a table.
  */
-import { type Cell, type CellAnswer, type CellResult, ORG_DELETED, type Reason } from './cell.ts';
+import {
+  type Cell,
+  type CellAnswer,
+  type CellResult,
+  ORG_DELETED,
+  type Reason,
+  type Verdict,
+} from './cell.ts';
 import { DAY_MS, HOUR_MS } from './day.ts';
-import { hasAnyNumber, type Numbers, nameOf, numberAt, type Part, sameNumbers } from './numbers.ts';
+import { differencesOf, hasAnyNumber, type Numbers, numberAt, type Part } from './numbers.ts';
 import {
   horizonStart,
   isFinalRead,
@@ -49,88 +56,42 @@ export interface Applied {
 export function apply(situation: Situation): Applied {
   const { cell, answer, policy } = situation;
   const { verdict } = answer;
+  const isComplete = verdict.kind === 'named' && verdict.leftOut.length === 0;
   // An organization that has returned has its cells due again.
   const isGone = cell.reason === ORG_DELETED && cell.nextReadAtMs === null;
-  if (isGone || answer.day < horizonStart(answer.sentAtMs, policy)) {
-    const isComplete = verdict.kind === 'named' && verdict.leftOut.length === 0;
-    return isComplete && !cell.isStored ? store(situation, verdict) : stay(situation);
-  }
-  switch (verdict.kind) {
-    case 'named':
-      return verdict.leftOut.length === 0 ? store(situation, verdict) : storePart(situation, verdict);
-    case 'left_out':
-      return applySilence(situation);
-    default:
-      return fail(situation, verdict, verdict.kind);
-  }
+  const isPast = answer.day < horizonStart(answer.sentAtMs, policy);
+  if ((isGone || isPast) && (cell.isStored || !isComplete)) return stay(situation);
+  if (isComplete) return write(situation, verdict.numbers, { isReported: true, silences: 0 });
+  if ('code' in verdict) return fail(situation, verdict, verdict.kind);
+  return cell.standing === 'accepted' ? keepAccepted(situation) : applySilence(situation, verdict);
 }
 
-type Named = CellAnswer['verdict'] & { kind: 'named' };
+/** An answer that left out numbers of the day, or all of them. */
+type Silence = Extract<Verdict, { kind: 'named' | 'left_out' }>;
 
-/** Stores numbers that Losant named, all of them; a waiver ends. */
-function store(situation: Situation, { numbers, doubt }: Named): Applied {
-  const applied = write(situation, numbers, { isReported: true, silences: 0 });
-  if (doubt === undefined) return applied;
-  const inDoubt = {
-    ...applied.cell,
-    standing: 'in_doubt',
-    reason: doubt.code,
-    message: doubt.message,
-  } as const;
-  const cell = { ...inDoubt, nextReadAtMs: nextReadMs(inDoubt, situation, null) };
-  return { ...applied, result: 'failed', cell, problem: doubt };
-}
-
-/** Stores numbers of which Losant left out some, as zeros unless something speaks against them. */
-function storePart(situation: Situation, verdict: Named): Applied {
+/** Takes the numbers that Losant left out for zeros, unless something speaks against them. */
+function applySilence(situation: Situation, verdict: Silence): Applied {
   const { cell, numbers, answer } = situation;
-  if (cell.standing === 'accepted') return keepAccepted(situation);
-  const { includes } = streamNamed(answer.stream);
-  const lost = numbers === null ? [] : verdict.leftOut.filter((part) => numberAt(numbers, part) !== 0);
-  if (lost.length > 0) return doubt(situation, leftOut(listNames(lost)));
-  const counting = verdict.leftOut.filter(({ column }) => Object.hasOwn(includes, column));
-  const objection = counting.some((part) => includesNamed(part, verdict, includes))
-    ? contradicted('other numbers of the same answer are not zero')
-    : counting.length > 0 && !hasAnyNumber(verdict.numbers)
-      ? objectionTo(situation)
-      : null;
-  if (objection !== null) {
-    if (numbers === null) return leaveOpen(situation, objection);
-    if (objection.code === 'contradicted') return doubt(situation, objection);
-  }
-  const isReported = cell.isStored && cell.isReported;
-  const silences = isReported ? 0 : silencesAfter(situation);
-  return write(situation, verdict.numbers, { isReported, silences });
-}
-
-/** Whether a part that was left out includes a number above zero that was named. */
-function includesNamed(
-  part: Part,
-  { numbers }: Named,
-  includes: Readonly<Record<string, readonly string[]>>,
-): boolean {
-  return (includes[part.column] ?? []).some((column) => numberAt(numbers, { column, hour: part.hour }) > 0);
-}
-
-/** Applies an answer that left the day out. */
-function applySilence(situation: Situation): Applied {
-  const { cell, numbers, answer } = situation;
-  if (cell.standing === 'accepted') return keepAccepted(situation);
-  const isLevel = streamNamed(answer.stream).kind === 'level';
-  if (numbers !== null && (isLevel || hasAnyNumber(numbers))) return doubt(situation, leftOut('the day'));
-  if (isLevel)
+  if (streamNamed(answer.stream).kind === 'level') {
+    if (numbers !== null) return doubt(situation, leftOut('the day'));
     return leaveOpen(situation, { code: 'left_out', message: 'Losant has no number for this day' });
-  const objection = objectionTo(situation);
-  if (numbers === null) {
-    if (objection !== null) return leaveOpen(situation, objection);
-    return write(situation, zerosOf(answer.stream), {
-      isReported: false,
-      silences: silencesAfter(situation),
-    });
   }
+  const lost = numbers === null ? null : nameLost(numbers, verdict);
+  if (lost !== null) return doubt(situation, leftOut(lost));
+  const objection = objectionTo(situation, verdict);
+  if (objection !== null && numbers === null) return leaveOpen(situation, objection);
   if (objection?.code === 'contradicted') return doubt(situation, objection);
-  const silences = cell.isReported ? 0 : silencesAfter(situation);
-  return write(situation, numbers, { isReported: cell.isReported, silences });
+  const next = verdict.kind === 'named' ? verdict.numbers : (numbers ?? zerosOf(answer.stream));
+  const isReported = cell.isStored && cell.isReported;
+  return write(situation, next, { isReported, silences: isReported ? 0 : silencesAfter(situation) });
+}
+
+/** Names what was left out of stored numbers other than zero; null if nothing was. */
+function nameLost(numbers: Numbers, verdict: Silence): string | null {
+  if (verdict.kind === 'left_out') return hasAnyNumber(numbers) ? 'the day' : null;
+  const lost = verdict.leftOut.filter((part) => numberAt(numbers, part) !== 0);
+  const columns = new Set(lost.map(({ column }) => column));
+  return columns.size === 0 ? null : [...columns].join(', ');
 }
 
 /** Returns the zeros that a flow has on a day that was left out. */
@@ -143,18 +104,23 @@ export function zerosOf(stream: string): Numbers {
 }
 
 /** Returns what speaks against zeros that Losant did not name; null if nothing does. */
-function objectionTo({ answer, counterparts }: Situation): Reason | null {
+function objectionTo({ answer, counterparts }: Situation, verdict: Silence): Reason | null {
+  const { includes = {}, waitsFor } = streamNamed(answer.stream);
+  if (verdict.kind === 'named') {
+    const { numbers, leftOut: parts } = verdict;
+    const isIncluded = ({ column, hour }: Part) =>
+      (includes[column] ?? []).some((other) => numberAt(numbers, { column: other, hour }) > 0);
+    if (parts.some(isIncluded)) return contradicted('other numbers of the same answer are not zero');
+    if (hasAnyNumber(numbers)) return null;
+  }
   const counted = counterparts.find(({ numbers }) => numbers !== null && hasAnyNumber(numbers));
   if (counted) return contradicted(`its ${counted.stream} are not zero`);
-  const { waitsFor } = streamNamed(answer.stream);
   const awaited = counterparts.find(({ stream }) => stream === waitsFor);
   if (!awaited || awaited.numbers !== null || awaited.cell.nextReadAtMs === null) return null;
-  const why =
-    awaited.cell.reason === null || awaited.cell.reason === 'never_read' ? '' : ` (${awaited.cell.reason})`;
-  return {
-    code: 'unconfirmed',
-    message: `Losant left out numbers, and the ${awaited.stream} of the day are not stored yet${why}`,
-  };
+  const { reason } = awaited.cell;
+  const why = reason === null || reason === 'never_read' ? '' : ` (${reason})`;
+  const message = `Losant left out numbers, and the ${waitsFor} of the day are not stored yet${why}`;
+  return { code: 'unconfirmed', message };
 }
 
 /**
@@ -162,12 +128,12 @@ function objectionTo({ answer, counterparts }: Situation): Reason | null {
  * that named zero, or that another endpoint left out too, confirms them at once.
  */
 function silencesAfter({ cell, answer, counterparts }: Situation): number {
-  const { requests } = streamNamed(answer.stream);
+  const endpointOf = (stream: string) => streamNamed(stream).requests[0]?.action;
   const isConfirmed = counterparts.some(
     ({ stream, cell: other, numbers }) =>
       numbers !== null &&
       !hasAnyNumber(numbers) &&
-      (other.isReported || streamNamed(stream).requests[0]?.action !== requests[0]?.action),
+      (other.isReported || endpointOf(stream) !== endpointOf(answer.stream)),
   );
   if (isConfirmed) return SILENCES_NEEDED;
   const before = cell.isStored && !cell.isReported ? cell.silences : 0;
@@ -178,11 +144,12 @@ function silencesAfter({ cell, answer, counterparts }: Situation): number {
 /** Writes the numbers of an accepted answer, final if it was sent late enough and nothing is left to confirm. */
 function write(situation: Situation, next: Numbers, known: Pick<Cell, 'isReported' | 'silences'>): Applied {
   const { cell, numbers, answer, policy } = situation;
-  const isEqual = numbers !== null && sameNumbers(numbers, next);
+  const isEqual = numbers !== null && differencesOf(numbers, next) === null;
   const isSure = known.isReported || known.silences >= SILENCES_NEEDED;
-  const isFinal = isSure && (cell.wasFinal || isFinalRead(answer.day, answer.sentAtMs, policy));
-  const read = {
-    ...readNow(cell, answer),
+  const isLate = isFinalRead(answer.day, answer.sentAtMs, policy);
+  const isFinal = isSure && (cell.wasFinal || isLate);
+  const read: Cell = {
+    ...readNow(situation),
     ...known,
     isStored: true,
     revision: cell.revision + (isEqual ? 0 : 1),
@@ -190,39 +157,28 @@ function write(situation: Situation, next: Numbers, known: Pick<Cell, 'isReporte
     wasFinal: cell.wasFinal || isFinal,
     reason: null,
     message: null,
-  } as const;
-  const soonMs =
-    !isSure && isFinalRead(answer.day, answer.sentAtMs, policy) ? answer.sentAtMs + HOUR_MS : null;
+  };
+  const soonMs = isLate && !isSure ? answer.sentAtMs + HOUR_MS : null;
   return {
     result: isEqual ? 'unchanged' : 'loaded',
-    cell: { ...read, nextReadAtMs: nextReadMs(read, situation, soonMs) },
+    cell: planNextRead(situation, read, soonMs),
     numbers: isEqual ? null : next,
     problem: null,
   };
 }
 
 /** Leaves the cell without a number, after an answer that does not give one. */
-function leaveOpen(situation: Situation, reason: Reason): Applied {
-  const { cell, answer } = situation;
-  const read = {
-    ...readNow(cell, answer),
-    standing: 'waiting',
-    reason: reason.code,
-    message: reason.message,
-  } as const;
-  const waits = reason.code === 'unconfirmed' ? answer.sentAtMs + waitMs(answer.day, answer.sentAtMs) : null;
-  const next = { ...read, nextReadAtMs: nextReadMs(read, situation, waits) };
-  return { result: 'left_out', cell: next, numbers: null, problem: reason };
+function leaveOpen(situation: Situation, problem: Reason): Applied {
+  const { day, sentAtMs } = situation.answer;
+  const read: Cell = { ...readNow(situation), ...reasonOf(problem), standing: 'waiting' };
+  const soonMs = problem.code === 'unconfirmed' ? sentAtMs + waitMs(day, sentAtMs) : null;
+  return { result: 'left_out', cell: planNextRead(situation, read, soonMs), numbers: null, problem };
 }
 
-/** Puts a stored number in doubt, unless a person accepted it as it stands. */
-function doubt(situation: Situation, reason: Reason): Applied {
-  if (situation.cell.standing === 'accepted') return keepAccepted(situation);
-  const failed = fail(situation, reason, 'failed');
-  return {
-    ...failed,
-    cell: { ...failed.cell, standing: 'in_doubt', reason: reason.code, message: reason.message },
-  };
+/** Puts a stored number in doubt. */
+function doubt(situation: Situation, problem: Reason): Applied {
+  const cell: Cell = { ...situation.cell, ...reasonOf(problem), standing: 'in_doubt' };
+  return fail({ ...situation, cell }, problem, 'failed');
 }
 
 /** Records a failed read, which takes away no number and no standing. */
@@ -231,17 +187,16 @@ function fail(situation: Situation, problem: Reason, result: 'failed' | 'quarant
   // A batch whose end was not seen is loaded again.
   const attempts = cell.attemptedAtMs === answer.sentAtMs ? cell.attempts : cell.attempts + 1;
   const keepsReason = cell.standing === 'accepted' || cell.standing === 'in_doubt';
-  const read = {
+  const read: Cell = {
     ...cell,
+    ...(keepsReason ? {} : reasonOf(problem)),
     standing: standingAfterFailure(cell),
     attemptedAtMs: answer.sentAtMs,
     attempts,
-    reason: keepsReason ? cell.reason : problem.code,
-    message: keepsReason ? cell.message : problem.message,
   };
   const retryMs = retryAtMs(answer.sentAtMs, attempts, problem.code);
-  const next = { ...read, nextReadAtMs: nextReadMs(read, situation, retryMs) };
-  return { result, cell: next, numbers: null, problem: { code: problem.code, message: problem.message } };
+  const { code, message } = problem;
+  return { result, cell: planNextRead(situation, read, retryMs), numbers: null, problem: { code, message } };
 }
 
 function standingAfterFailure({ standing, isStored }: Cell): Cell['standing'] {
@@ -253,10 +208,9 @@ function standingAfterFailure({ standing, isStored }: Cell): Cell['standing'] {
 
 /** Keeps an accepted cell as it is until Losant names the number. */
 function keepAccepted(situation: Situation): Applied {
-  const { cell, answer } = situation;
-  const read = { ...readNow(cell, answer), verifiedAtMs: cell.verifiedAtMs, sha256: cell.sha256 };
-  const next = { ...read, nextReadAtMs: nextReadMs(read, situation, null) };
-  return { result: 'unchanged', cell: next, numbers: null, problem: null };
+  const { verifiedAtMs, sha256 } = situation.cell;
+  const read = { ...readNow(situation), verifiedAtMs, sha256 };
+  return { result: 'unchanged', cell: planNextRead(situation, read), numbers: null, problem: null };
 }
 
 /** Leaves a cell as it is whose day is past the horizon or whose organization is gone. */
@@ -265,44 +219,37 @@ function stay({ cell }: Situation): Applied {
   return { result, cell: { ...cell, nextReadAtMs: null }, numbers: null, problem: null };
 }
 
-function readNow(cell: Cell, { sentAtMs, sha256 }: CellAnswer): Cell {
+function readNow({ cell, answer: { sentAtMs, sha256 } }: Situation): Cell {
   return { ...cell, verifiedAtMs: sentAtMs, attemptedAtMs: sentAtMs, attempts: 0, sha256 };
 }
 
 /**
- * Returns the time of the next read: the earliest of the next checkpoint, of `soonMs`, and of a time that was set after
- * the answer's request was sent. A cell that is neither final nor accepted has one a day until the horizon.
+ * Returns the cell with its next read: the earliest of the next checkpoint, of `soonMs`, and of a time that was set
+ * after the answer's request was sent. One that is neither final nor accepted has one a day until the horizon.
  */
-function nextReadMs(
-  cell: Cell,
+function planNextRead(
   { cell: before, answer, policy }: Situation,
-  soonMs: number | null,
-): number | null {
+  cell: Cell,
+  soonMs: number | null = null,
+): Cell {
   const { day, sentAtMs } = answer;
-  if (day < horizonStart(sentAtMs, policy)) return null;
+  if (day < horizonStart(sentAtMs, policy)) return { ...cell, nextReadAtMs: null };
   const checkpointMs = nextCheckpointMs(day, sentAtMs, policy);
   const isClosed = cell.standing === 'final' || cell.standing === 'accepted';
-  const dailyMs = checkpointMs === null && !isClosed ? wakeUpMs(sentAtMs + DAY_MS) : null;
-  const setSince =
-    before.nextReadAtMs !== null && before.nextReadAtMs > sentAtMs ? before.nextReadAtMs : null;
-  const times = [checkpointMs, soonMs === null ? null : wakeUpMs(soonMs), dailyMs, setSince];
-  const known = times.filter((each) => each !== null);
-  return known.length === 0 ? null : Math.min(...known);
+  const dailyMs = checkpointMs === null && !isClosed ? sentAtMs + DAY_MS : null;
+  const setMs = (before.nextReadAtMs ?? 0) > sentAtMs ? before.nextReadAtMs : null;
+  const soon = [soonMs, dailyMs].filter((each) => each != null).map(wakeUpMs);
+  const times = [checkpointMs, setMs, ...soon].filter((each) => each !== null);
+  return { ...cell, nextReadAtMs: times.length === 0 ? null : Math.min(...times) };
 }
 
-/** The most names in the message of a cell. */
-const NAMES_SHOWN = 6;
-
-function listNames(parts: readonly Part[]): string {
-  const rest = parts.length > NAMES_SHOWN ? ` and ${parts.length - NAMES_SHOWN} more` : '';
-  return parts.slice(0, NAMES_SHOWN).map(nameOf).join(', ') + rest;
+function reasonOf({ code, message }: Reason): Pick<Cell, 'reason' | 'message'> {
+  return { reason: code, message };
 }
 
 function leftOut(what: string): Reason {
-  return {
-    code: 'left_out',
-    message: `Losant left out ${what}, for which a number other than zero is stored`,
-  };
+  const message = `Losant left out ${what}, for which a number other than zero is stored`;
+  return { code: 'left_out', message };
 }
 
 function contradicted(why: string): Reason {
@@ -310,12 +257,7 @@ function contradicted(why: string): Reason {
 }
 
 /** Whether a person may accept a cell as it is now: it is no longer all right, or will not become final. */
-export function isAcceptable({
-  standing,
-  isReadAgain,
-}: {
-  readonly standing: Standing;
-  readonly isReadAgain: boolean;
-}): boolean {
-  return ['missing', 'in_doubt', 'unavailable'].includes(standing) || (standing === 'stored' && !isReadAgain);
+export function isAcceptable(cell: { readonly standing: Standing; readonly isReadAgain: boolean }): boolean {
+  if (cell.standing === 'stored') return !cell.isReadAgain;
+  return ['missing', 'in_doubt', 'unavailable'].includes(cell.standing);
 }

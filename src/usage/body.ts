@@ -74,23 +74,17 @@ function markKeys(numbered: object): object {
   return Object.fromEntries(map);
 }
 
-/**
- * Returns a number that the double represents exactly or that is no integer, and a marker for any
- * other number.
- */
+/** Returns the number if it is no integer, or the one that its text says; otherwise a marker. */
 function markNumber(value: number, text: string): number | InexactNumber {
-  if (Number.isFinite(value) && !Number.isInteger(value)) return value;
-  const [mantissa = '', exponent = '0'] = text.replace(/^-/, '').split(/e/i);
-  const [whole = ''] = mantissa.split('.');
-  const digits = mantissa.replace('.', '');
-  let end = digits.length;
-  while (digits[end - 1] === '0') end -= 1;
-  if (end === 0) return value;
-  // The number is its digits up to `end` times ten to this power.
-  const power = Number(exponent) + whole.length - end;
-  const isInteger = Number.isFinite(value) && power >= 0;
-  const isExact = isInteger && BigInt(digits.slice(0, end) + '0'.repeat(power)) === BigInt(Math.abs(value));
-  return isExact ? value : new InexactNumber(text);
+  const [written, shortest] = [digitsOf(text), digitsOf(String(value))];
+  const isSame = written.padEnd(shortest.length, '0') === shortest.padEnd(written.length, '0');
+  const isFraction = Number.isFinite(value) && !Number.isInteger(value);
+  return isFraction || (Number.isInteger(value) && isSame) ? value : new InexactNumber(text);
+}
+
+/** Returns the digits of a number from the first that is not 0, without its sign, point and exponent. */
+function digitsOf(text: string): string {
+  return text.replace(/e.*/i, '').replace(/[-.]/g, '').replace(/^0+/, '');
 }
 
 /**
@@ -110,11 +104,7 @@ function findProblem(value: unknown): string | null {
   if (value === undefined) return 'is missing';
   if (value === REPEATED_KEY) return 'occurs twice';
   if (value instanceof InexactNumber) return `is ${value.text}, which cannot be stored without rounding`;
-  if (typeof value === 'string') return 'is not a number but text';
-  if (typeof value === 'object') {
-    return `is not a number but ${value === null ? 'null' : Array.isArray(value) ? 'a list' : 'a map'}`;
-  }
-  return `is not a number but a ${typeof value}`;
+  return `is not a number but ${storable(JSON.stringify(value).slice(0, 40))}`;
 }
 
 /** Returns the message for a key that its object has more than once; zod describes any other problem. */

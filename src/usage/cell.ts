@@ -48,13 +48,8 @@ export interface Reason {
 
 /** What an answer says of one cell. */
 export type Verdict =
-  /** Losant named the day; parts that it left out read zero in `numbers`. `doubt` is what speaks against the answer. */
-  | {
-      readonly kind: 'named';
-      readonly numbers: Numbers;
-      readonly leftOut: readonly Part[];
-      readonly doubt?: Reason | undefined;
-    }
+  /** Losant named the day; parts that it left out read zero in `numbers`. */
+  | { readonly kind: 'named'; readonly numbers: Numbers; readonly leftOut: readonly Part[] }
   /** Losant answered and left the day out. */
   | { readonly kind: 'left_out' }
   | ({ readonly kind: 'failed' | 'quarantined' } & Reason);
@@ -73,7 +68,6 @@ export type CellResult = 'loaded' | 'unchanged' | 'left_out' | 'failed' | 'quara
 
 /** The reason of an accepted cell. */
 export const WAIVED = 'waived';
-/** The reason of cells that are no longer read because their organization is gone. */
+/** The reasons of cells that are no longer read: the organization is gone, or Losant no longer keeps the detail. */
 export const ORG_DELETED = 'org_deleted';
-/** The reason of cells that are no longer read because Losant no longer keeps their detail. */
 export const PAST_HORIZON = 'past_horizon';

@@ -1,7 +1,4 @@
-/**
- * Usage days: UTC dates as `YYYY-MM-DD` text, never a `Date`, so that no local time zone can shift
- * one. All arithmetic is on whole days since 1970-01-01.
- */
+/** Usage days: UTC dates as `YYYY-MM-DD` text, never a `Date`, so that no local time zone can shift one; and months. */
 
 /** A UTC date, `YYYY-MM-DD`. */
 export type UsageDay = string;
@@ -24,27 +21,12 @@ export function parseDay(text: string): UsageDay | null {
 
 /** Returns the UTC day that contains the instant `epochMs`. */
 export function dayAt(epochMs: number): UsageDay {
-  const place = Math.floor(epochMs / DAY_MS);
-  return days.get(place) ?? remember(days, place, new Date(epochMs).toISOString().slice(0, 10));
+  return new Date(epochMs).toISOString().slice(0, 10);
 }
 
 /** Returns the first millisecond of the day. */
 export function dayStartMs(day: UsageDay): number {
-  return starts.get(day) ?? remember(starts, day, Date.parse(`${day}T00:00:00.000Z`));
-}
-
-/**
- * The texts of days by number: an export converts the same few hundred days hundreds of thousands of
- * times.
- */
-const days = new Map<number, UsageDay>();
-const starts = new Map<UsageDay, number>();
-const REMEMBERED_MAX = 2_000;
-
-function remember<K, V>(known: Map<K, V>, key: K, value: V): V {
-  if (known.size >= REMEMBERED_MAX) known.clear();
-  known.set(key, value);
-  return value;
+  return Date.parse(`${day}T00:00:00.000Z`);
 }
 
 /** Returns the end of the day: the first millisecond of the next one. */
@@ -64,30 +46,18 @@ export function daysFrom(from: UsageDay, to: UsageDay): number {
 
 /** Returns every day of the inclusive range, oldest first; none if it is empty. */
 export function eachDay(range: DayRange): UsageDay[] {
-  const count = daysFrom(range.from, range.to) + 1;
-  const all: UsageDay[] = [];
-  for (let i = 0; i < count; i += 1) all.push(addDays(range.from, i));
-  return all;
+  const length = Math.max(0, daysFrom(range.from, range.to) + 1);
+  return Array.from({ length }, (_, index) => addDays(range.from, index));
 }
 
-/**
- * Returns the latest of the days, of which at least one must be given. Null and undefined are
- * skipped.
- */
+/** Returns the latest of the days, of which at least one must be given. Null and undefined are skipped. */
 export function latestDay(...days: readonly (UsageDay | null | undefined)[]): UsageDay {
-  return present(days).reduce((a, b) => (a > b ? a : b));
+  return days.filter((day) => day != null).reduce((a, b) => (a > b ? a : b));
 }
 
-/**
- * Returns the earliest of the days, of which at least one must be given. Null and undefined
- * are skipped.
- */
+/** Returns the earliest of the days, of which at least one must be given. Null and undefined are skipped. */
 export function earliestDay(...days: readonly (UsageDay | null | undefined)[]): UsageDay {
-  return present(days).reduce((a, b) => (a < b ? a : b));
-}
-
-function present(days: readonly (UsageDay | null | undefined)[]): UsageDay[] {
-  return days.filter((day) => day != null);
+  return days.filter((day) => day != null).reduce((a, b) => (a < b ? a : b));
 }
 
 /** Joins neighbouring days into ranges, oldest first. */
@@ -99,4 +69,20 @@ export function mergeDays(days: readonly UsageDay[]): DayRange[] {
     else ranges.push({ from: day, to: day });
   }
   return ranges;
+}
+
+/** A calendar month in UTC, `YYYY-MM`. */
+export type Month = string;
+
+const MONTH = /^(20(?:1[5-9]|[2-4]\d))-(0[1-9]|1[0-2])$/;
+
+/** Returns the month for `text`, or null if it is not a month for which usage can be stored: 2015-01 to 2049-12. */
+export function parseMonth(text: string): Month | null {
+  return MONTH.test(text) ? text : null;
+}
+
+/** Returns the first and last day of the month. */
+export function daysOfMonth(month: Month): DayRange {
+  const [year, number] = month.split('-').map(Number) as [number, number];
+  return { from: `${month}-01`, to: dayAt(Date.UTC(year, number, 0)) };
 }

@@ -26,61 +26,42 @@ export function nameOf({ column, hour }: Part): string {
 }
 
 /** Whether any number is other than zero. */
-export function hasAnyNumber(numbers: Numbers): boolean {
-  return Object.values(numbers).some(isOtherThanZero);
+export function hasAnyNumber(numbers: Numbers | number): boolean {
+  if (typeof numbers === 'number') return numbers !== 0;
+  return Object.values(numbers as Readonly<Record<string, Numbers | number>>).some(hasAnyNumber);
 }
 
-function isOtherThanZero(value: unknown): boolean {
-  if (typeof value === 'number') return value !== 0;
-  return Object.values(value as object).some(isOtherThanZero);
-}
-
-/** Whether two versions have the same keys and values. */
-export function sameNumbers(a: Numbers, b: Numbers): boolean {
-  return isSame(a, b);
-}
-
-function isSame(a: unknown, b: unknown): boolean {
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b;
-  const keys = Object.keys(a);
-  if (keys.length !== Object.keys(b).length) return false;
-  return keys.every((key) => Object.hasOwn(b, key) && isSame(valueOf(a, key), valueOf(b, key)));
-}
-
-/** A part of a version as JSON: a number, null where it was not there, or a map of these. */
-export type Difference = number | null | { readonly [key: string]: Difference };
-
-/** What differs between two versions: the columns and keys as they were and as they are. */
+/** What differs, as it was and as it is: a number, null where it was not there, or a map of these by column and key. */
 export interface Differences {
-  readonly old: Difference;
-  readonly new: Difference;
+  readonly old: unknown;
+  readonly new: unknown;
 }
 
-/** Returns what differs between two versions; hours are keyed by their number. */
-export function differencesOf(old: Numbers, next: Numbers): Differences {
+/** Returns what differs between two versions, whatever the order of their keys; null if nothing does. */
+export function differencesOf(old: Numbers, next: Numbers): Differences | null {
   return compare(old, next);
 }
 
-function compare(old: unknown, next: unknown): Differences {
-  if (typeof old === 'object' || typeof next === 'object') {
-    const [a, b] = [asObject(old), asObject(next)];
-    const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])];
-    const parts = keys
-      .filter((key) => !isSame(valueOf(a, key), valueOf(b, key)))
-      .map((key) => ({ key, ...compare(valueOf(a, key), valueOf(b, key)) }));
-    return {
-      old: Object.fromEntries(parts.map((part) => [part.key, part.old])),
-      new: Object.fromEntries(parts.map((part) => [part.key, part.new])),
-    };
+/** Compares numbers, or maps of these; hours are keyed by their number. Undefined is what is not there. */
+function compare(old: unknown, next: unknown): Differences | null {
+  if (typeof old !== 'object' && typeof next !== 'object') {
+    const [a = null, b = null] = [old, next] as (number | undefined)[];
+    return a === b ? null : { old: a, new: b };
   }
-  return { old: (old as number | undefined) ?? null, new: (next as number | undefined) ?? null };
+  const [a, b] = [mapOf(old), mapOf(next)];
+  const parts = [...new Set([...a.keys(), ...b.keys()])].flatMap((key) => {
+    const part = compare(a.get(key), b.get(key));
+    return part === null ? [] : [{ key, ...part }];
+  });
+  return parts.length === 0
+    ? null
+    : {
+        old: Object.fromEntries(parts.map((part) => [part.key, part.old])),
+        new: Object.fromEntries(parts.map((part) => [part.key, part.new])),
+      };
 }
 
-function asObject(value: unknown): object {
-  return typeof value === 'object' && value !== null ? value : {};
-}
-
-/** Returns the own value of a key, also of one called `__proto__`. */
-function valueOf(object: object, key: string): unknown {
-  return Object.getOwnPropertyDescriptor(object, key)?.value;
+/** Returns a map, which unlike an object has no value of its own for a key such as `constructor`. */
+function mapOf(value: unknown): ReadonlyMap<string, unknown> {
+  return new Map(typeof value === 'object' && value !== null ? Object.entries(value) : []);
 }

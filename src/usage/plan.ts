@@ -31,7 +31,7 @@ export function planSlices(cells: readonly CellKey[]): Slice[] {
 }
 
 /** Returns the fewest windows that cover the days (newest first), each at most as long as a request may be. */
-export function cutWindows(
+function cutWindows(
   days: readonly UsageDay[],
   windowDays: number,
 ): { readonly window: DayRange; readonly days: readonly UsageDay[] }[] {

@@ -49,9 +49,6 @@ export function nextCheckpointMs(day: UsageDay, afterMs: number, { readAtHours }
   return hours === undefined ? null : endMs + hours * HOUR_MS;
 }
 
-/** The longest time after a failure until the next read. */
-const RETRY_HOURS_MAX = 24;
-
 /**
  * Returns the time at which a cell that failed for the `attempts`-th time in a row is read again: at the next wake-up
  * after a first failure that mostly passes by itself, otherwise 2, 4, 8, 16, then 24 hours later.
@@ -59,7 +56,7 @@ const RETRY_HOURS_MAX = 24;
 export function retryAtMs(failedAtMs: number, attempts: number, code: string): number {
   const mostlyPasses = isFailure(code) && FAILURES[code].dueAgain === 'at_next_wake_up';
   if (attempts === 1 && mostlyPasses) return wakeUpMs(failedAtMs);
-  return wakeUpMs(failedAtMs + Math.min(2 ** attempts, RETRY_HOURS_MAX) * HOUR_MS);
+  return wakeUpMs(failedAtMs + Math.min(2 ** attempts, 24) * HOUR_MS);
 }
 
 /** The time until a number that waits for another one is asked for again: an hour on the first day, then a day. */

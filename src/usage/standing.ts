@@ -3,21 +3,11 @@
  * `migrations/0001_reference.sql` has the same words in the same order, and a test compares the two.
  */
 
-/** The words and signs by which a standing is shown to people. */
-export interface StandingWords {
-  /** The label in a table or a legend. */
-  readonly label: string;
-  /** The meaning, as a sentence without a full stop. */
-  readonly sentence: string;
-  /** One character for maps in text, shown beside the colour, which not everybody can distinguish. */
-  readonly symbol: string;
-  /** The class of its colour in pages, with a light and a dark shade. */
-  readonly tone: 'good' | 'calm' | 'open' | 'known' | 'bad';
-}
-
 /**
- * The standings from best to worst. The standing of a day, an organization or a month is that of its
- * worst cell.
+ * The standings from best to worst, with the words and signs by which they are shown to people: `sentence` is the
+ * meaning, without a full stop; `symbol` one character for maps in text, shown beside the colour, which not everybody
+ * can distinguish; `tone` the class of that colour in pages. The standing of a day, an organization or a month is that
+ * of its worst cell.
  */
 export const STANDINGS = {
   final: {
@@ -52,7 +42,7 @@ export const STANDINGS = {
     symbol: '✕',
     tone: 'bad',
   },
-} as const satisfies Readonly<Record<string, StandingWords>>;
+} as const;
 
 export type Standing = keyof typeof STANDINGS;
 
@@ -85,11 +75,6 @@ export function sumStandings(several: Iterable<Readonly<Partial<StandingCounts>>
     for (const standing of standings) sums[standing] += counts[standing] ?? 0;
   }
   return sums;
-}
-
-/** Returns the number of cells that are gaps. */
-export function countGaps({ in_doubt, missing }: StandingCounts): number {
-  return in_doubt + missing;
 }
 
 /** Returns the standing of the worst cell of those counted; null if there is none. */

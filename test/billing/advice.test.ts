@@ -1,6 +1,6 @@
 /** What is advised against each blocker, followed literally until it is gone. */
 import { expect, test } from 'vitest';
-import { type Played, usePlayed } from '../e2e/played.ts';
+import { type Played, usePlayed } from '../e2e/export.ts';
 
 const open = usePlayed();
 let played: Played;

@@ -1,5 +1,5 @@
 /** What statements have to say, reckoned without the program from the numbers that were served. */
-import { daysOfMonth } from '../../src/usage/month.ts';
+import { daysOfMonth } from '../../src/usage/day.ts';
 
 /** The metrics that are played, by stream; `devices_total` is the one level. */
 export const METRICS: Readonly<Record<string, readonly string[]>> = {

@@ -5,8 +5,7 @@
  */
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
-import { eachDay } from '../../src/usage/day.ts';
-import { daysOfMonth } from '../../src/usage/month.ts';
+import { daysOfMonth, eachDay } from '../../src/usage/day.ts';
 import { INSTANCE, OTHER_INSTANCE, useBooks } from './books.ts';
 import { byKey, METRICS, type ReckonedCell, Reckoning } from './reckoning.ts';
 

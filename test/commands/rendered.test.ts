@@ -169,7 +169,6 @@ describe('status', () => {
   const STREAM: StreamHealth = {
     ...HEALTHY,
     cells: { ...NO_CELLS, final: 23_000 },
-    yesterdayReadAt: null,
     firstDay: '2026-11-01',
     orgs: 1_000,
     orgsComplete: 1_000,

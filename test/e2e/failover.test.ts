@@ -1,10 +1,10 @@
-/** A database that fails over, and one that has a single connection left. */
+/** A database that fails over. */
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { asProgram } from '../support/by-hand.ts';
 import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
 import { queryOnce, withDatabase } from '../support/databases.ts';
 import { instanceOf, openReplica } from '../worker/loop.ts';
-import { openPlayed } from './played.ts';
+import { openPlayed } from './export.ts';
 import { readStored, readTruth } from './usage.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -69,19 +69,3 @@ async function takePlaceOf(gone: ClockDatabase, standby: ClockDatabase): Promise
   await onServerOf(gone, `drop database ${gone.name} with (force)`);
   await onServerOf(standby, `alter database ${standby.name} rename to ${gone.name}`);
 }
-
-test('a month is closed also where the database has one connection left', async () => {
-  const { database, run, query } = await openPlayed('2026-11-24T10:30:00Z', { orgs: 1 });
-  expect((await run(['backfill', '--from', '2026-10-01', '--to', '2026-10-31'])).code).toBe(0);
-  const [{ user: owner } = {}] = await query('select current_user::text as user');
-  const role = `clerk_${database.name.slice(-12)}`;
-  await query(`create role ${role} login password 'clerk' connection limit 1 in role ${String(owner)}`);
-  onTestFinished(async () => {
-    await query(`drop role ${role}`);
-  });
-  const url = new URL(database.url);
-  url.username = role;
-  url.password = 'clerk';
-  const ended = await run(['close', '--period', '2026-10'], { DATABASE_URL: url.href });
-  expect(ended).toMatchObject({ code: 0, stderr: '' });
-});

@@ -1,7 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { beforeAll, expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf } from '../support/program.ts';
 import { orgIdsOf, useExport } from './export.ts';
@@ -42,15 +39,12 @@ async function readStored(): Promise<string[]> {
 
 const BACKFILL = ['backfill', '--json', '--from', FIRST, '--to', LAST];
 
-beforeAll(async () => {
-  const kinds = ['server_error', 'cut_body', 'not_json', 'duplicate_bucket', 'misplaced_bucket', 'negative'];
-  await exported.platform.control('config', { faults: { kinds, every: 12 } });
-  await exported.run(BACKFILL, { ...STREAMS, REQUEST_ATTEMPTS: '1' });
-  await exported.platform.control('config', { faults: null });
-});
-
 it('hours of 40 days are exact after faults and restatements, and add up to the days', async () => {
   const { platform, place, run } = exported;
+  const kinds = ['server_error', 'cut_body', 'not_json', 'duplicate_bucket', 'misplaced_bucket', 'negative'];
+  await platform.control('config', { faults: { kinds, every: 12 } });
+  await run(BACKFILL, { ...STREAMS, REQUEST_ATTEMPTS: '1' });
+  await platform.control('config', { faults: null });
   const orgIds = await orgIdsOf(platform);
   for (const [index, orgId] of orgIds.slice(0, 6).entries()) {
     await platform.control('restate', { orgId, day: daysAgo(2 + index), counter: 'payload_hours' });
@@ -65,42 +59,4 @@ it('hours of 40 days are exact after faults and restatements, and add up to the 
     select from losant_usage.usage_days u
     where u.payload_all_count <> (select sum(n) from unnest(u.hours_all_count) as n)`);
   expect(differing).toEqual([]);
-});
-
-it('hours that do not add up to the day differ in the reconciliation, until they are put right', async () => {
-  const { platform, place, run } = exported;
-  const orgId = (await platform.orgWith('large')).slice(6);
-  const day = daysAgo(10);
-  const again = ['run', '--json', '--date', day, '--org', orgId, '--stream', 'payload_hours'];
-  const differing = () =>
-    place.query(`select from losant_usage.reconciliation where metric = 'payload_all_count'
-      and usage_date = '${day}' and compared_with = 'payload_hours' and outcome = 'differs'`);
-  for (const [by, found] of [
-    [3, 1],
-    [0, 0],
-  ]) {
-    await platform.control('hour', { orgId, day, hour: 7, by });
-    expect((await run(again, STREAMS)).code).toBe(0);
-    expect(await differing()).toHaveLength(found as number);
-  }
-});
-
-it('a statement has no number of hours, and its proof pack holds with them beside', async () => {
-  const { run, place } = exported;
-  const month = ['--period', FIRST.slice(0, 7)];
-  const folder = mkdtempSync(join(tmpdir(), 'losant-usage-hours-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  const refused = await run(['close', ...month, '--json'], STREAMS);
-  const { instances } = jsonOf<{ instances: { blockersHash?: string }[] }>(refused);
-  const accepted = ['--incomplete', 'a test', '--blockers', instances[0]?.blockersHash ?? ''];
-  const out = join(folder, 'pack');
-  for (const args of [
-    ['close', ...month, ...accepted],
-    ['statement', ...month, '--out', out],
-    ['verify', out],
-  ]) {
-    expect(await run(args, STREAMS)).toMatchObject({ code: 0 });
-  }
-  const lines = await place.query('select distinct metric from losant_usage.statement_lines order by metric');
-  expect(lines.map(({ metric }) => metric)).not.toContainEqual(expect.stringContaining('hour'));
 });

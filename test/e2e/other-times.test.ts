@@ -2,7 +2,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { jsonOf } from '../support/program.ts';
 import { until } from '../support/wait.ts';
-import { ALL_FINAL, openPlayed, runJson, runWhole, standingsOf } from './played.ts';
+import { ALL_FINAL, openPlayed, runJson, runWhole, standingsOf } from './export.ts';
 import { readStored, readTruth } from './usage.ts';
 
 vi.setConfig({ testTimeout: 120_000 });

@@ -1,11 +1,10 @@
 /** Organizations that are deleted, come back, or belong to another instance. */
 import { randomUUID } from 'node:crypto';
 import { expect, it, onTestFinished } from 'vitest';
-import type { InstanceContext } from '../../src/export/context.ts';
-import { confirmRemovals } from '../../src/export/discover.ts';
+import { discover } from '../../src/export/discover.ts';
 import { AttemptError } from '../../src/losant/attempt.ts';
 import { DAY_MS, HOUR_MS } from '../../src/usage/day.ts';
-import { ALL_FINAL, standingsOf } from '../e2e/played.ts';
+import { ALL_FINAL, standingsOf } from '../e2e/export.ts';
 import { readStored, readTruth } from '../e2e/usage.ts';
 import { NOW, startPlatform } from '../simulator/platform.ts';
 import { openStage, type Stage } from './stage.ts';
@@ -53,12 +52,13 @@ it('an organization that is deleted after the list of the day was read is found 
   expect(await removed(stage)).toEqual([`${gone} 2026-11-25`]);
 });
 
-/** Returns those of the organizations that prove to be removed. */
-async function confirm(stage: Stage, orgIds: readonly string[], client = stage.context().client) {
-  const context: InstanceContext = { ...stage.context(), client };
+/** Reads the list anew, and returns the organizations that were removed by then. */
+async function discoverWith(stage: Stage, client = stage.context().client): Promise<string[]> {
+  const context = { ...stage.context(), client };
   const write = { runId: randomUUID(), lease: null, now: context.now };
   const { signal } = new AbortController();
-  return (await confirmRemovals({ ...context, write, signal }, orgIds)).removed;
+  await discover({ context, write, signal }, { readsAnew: true });
+  return await removed(stage);
 }
 
 it('an organization is removed by three witnesses, and by no two of them', async () => {
@@ -69,17 +69,17 @@ it('an organization is removed by three witnesses, and by no two of them', async
   const control = (settings: object) => stage.platform.control('config', settings);
   // A complete list lacks it, but Get organization answers.
   await control({ list: { hide: [stays] } });
-  expect(await confirm(stage, [stays])).toEqual([]);
+  expect(await discoverWith(stage)).toEqual([]);
   // Get organization does not know it, but the list names it.
   await control({ list: {}, faults: { kinds: ['not_found'], orgIds: [stays], forever: true } });
-  expect(await confirm(stage, [stays])).toEqual([]);
+  expect(await discoverWith(stage)).toEqual([]);
   await control({ faults: null });
   await remove(stage, gone);
   // The list is not complete, or is empty.
   await control({ list: { totalCount: 9 } });
-  expect(await confirm(stage, [gone])).toEqual([]);
+  expect(await discoverWith(stage)).toEqual([]);
   await control({ list: { hide: orgIds } });
-  expect(await confirm(stage, [gone])).toEqual([]);
+  expect(await discoverWith(stage)).toEqual([]);
   await control({ list: {} });
   // Get instance does not answer any more.
   const { client } = stage.context();
@@ -90,8 +90,8 @@ it('an organization is removed by three witnesses, and by no two of them', async
       return await client.get(request);
     },
   };
-  expect(await confirm(stage, [gone], withoutInstance)).toEqual([]);
-  expect(await confirm(stage, [gone])).toEqual([gone]);
+  expect(await discoverWith(stage, withoutInstance)).toEqual([]);
+  expect(await discoverWith(stage)).toEqual([`${gone} 2026-11-24`]);
 });
 
 it('a list without any organization removes none', async () => {

@@ -1,9 +1,10 @@
 import { expect, it } from 'vitest';
 import { SettingsError } from '../../src/errors.ts';
+import { readDuePages } from '../../src/export/pipeline.ts';
 import { previewRun } from '../../src/export/preview.ts';
-import { takeLease } from '../../src/ledger/lease.ts';
-import { DAY_MS } from '../../src/usage/day.ts';
-import { NOW } from '../simulator/platform.ts';
+import { Refusals } from '../../src/export/refusals.ts';
+import { DAY_MS, dayAt } from '../../src/usage/day.ts';
+import { POLICY } from '../usage/cells.ts';
 import { openStage, type Stage } from './stage.ts';
 
 const BACKFILL = { kind: 'backfill', range: { from: '2026-11-20', to: '2026-11-21' } } as const;
@@ -137,6 +138,7 @@ it('a configured organization that the instance does not know fails the run, eve
     const failures = [{ orgId: unknown, stream: null, code: 'org_unknown' }];
     expect(report).toMatchObject({ status: 'partial', cells: { loaded, failed: 0 }, failures });
   }
+  expect(await stage.query('select org_id from losant_usage.organizations')).toEqual([{ org_id: known }]);
 });
 
 it('a backfill adds days that later runs go on with, and force reads what is stored again', async () => {
@@ -186,20 +188,6 @@ it('a day that nobody wants is refused with the command that adds it; so is an u
   await expect(stage.run({ kind: 'manual', orgIds: ['a'.repeat(24)] })).rejects.toBeInstanceOf(SettingsError);
 });
 
-it('a run whose process died is interrupted when another one takes its lease', async () => {
-  const stage = await openStage({ orgs: 1 });
-  await stage.run();
-  const { db, instanceId } = stage.context();
-  await takeLease(db, { instanceId, runId: crypto.randomUUID(), host: 'dead' });
-  await stage.query("update losant_usage.runs set status = 'running', finished_at = null");
-  await stage.moveTo(NOW + DAY_MS);
-  await stage.run();
-  expect(await stage.query('select status from losant_usage.runs order by started_at')).toEqual([
-    { status: 'interrupted' },
-    { status: 'complete' },
-  ]);
-});
-
 // Promise (Changes): A foreign trigger, rule or policy on these tables is refused, and a write that the database
 // swallows ends the run.
 it('a rule on a table is refused by name before anything is read', async () => {
@@ -208,3 +196,61 @@ it('a rule on a table is refused by name before anything is read', async () => {
   const message = expect.stringContaining('rule nothing') as unknown;
   await expect(stage.run()).rejects.toMatchObject({ kind: 'database_mismatch', message });
 });
+
+/** 101 organizations with five days due, two of them older than a week: two pages of each age. */
+async function openDue(): Promise<Stage> {
+  const stage = await openStage({ orgs: 101 });
+  await stage.platform.control('config', {
+    faults: { kinds: ['forbidden'], actions: ['deviceCounts'], forever: true },
+  });
+  const setting = { streams: ['device_counts'] };
+  await stage.run({ kind: 'backfill', range: { from: '2026-11-15', to: '2026-11-19' } }, setting);
+  return stage;
+}
+
+const WAKE_UP_MS = 900_000;
+
+// Promise (Runs): A long backfill never delays yesterday.
+it('reads the last week of all organizations first, then older days, and ends', async () => {
+  expect(await readAll(await openDue(), {})).toEqual([
+    'young 1-100',
+    'young 101',
+    'older 1-100',
+    'older 101',
+  ]);
+});
+
+it('begins with the last week again when a wake-up has passed, and goes on with older days where it was', async () => {
+  const pages = await readAll(await openDue(), { 3: WAKE_UP_MS });
+  expect(pages).toEqual(['young 1-100', 'young 101', 'older 1-100', 'young 1-100', 'young 101', 'older 101']);
+});
+
+it('ends its pass when a day has ended, before its next page, and begins anew', async () => {
+  const pages = await readAll(await openDue(), { 1: DAY_MS });
+  expect(pages).toEqual(['young 1-100', 'new day', 'young 1-100', 'young 101', 'older 1-100', 'older 101']);
+});
+
+/** Returns the pages of all passes, by the place of their organizations; the clock moves on after some of them. */
+async function readAll(stage: Stage, steps: Readonly<Record<number, number>>): Promise<string[]> {
+  const { db, instanceId } = stage.context();
+  const ids = stage.orgIds.toSorted();
+  const seen: string[] = [];
+  let nowMs = stage.now();
+  const scope = { instanceId, orgIds: null, streams: null, range: null };
+  const begin = { scope, endMs: 0, sinceMs: null, olderAfter: '', isAtEnd: false, hasFound: false };
+  const pass = { ...begin, refusals: new Refusals() };
+  for (let [pages, today] = [0, dayAt(nowMs)]; !pass.isAtEnd; ) {
+    pass.endMs = nowMs + WAKE_UP_MS;
+    for await (const cells of readDuePages({ db, now: () => nowMs, policy: POLICY }, pass)) {
+      const places = cells.map(({ orgId }) => ids.indexOf(orgId) + 1);
+      const [first, last] = [Math.min(...places), Math.max(...places)];
+      const isYoung = cells.every(({ day }) => day >= '2026-11-17');
+      seen.push(`${isYoung ? 'young' : 'older'} ${first === last ? first : `${first}-${last}`}`);
+      pages += 1;
+      nowMs += steps[pages] ?? 0;
+    }
+    if (dayAt(nowMs) !== today) seen.push('new day');
+    today = dayAt(nowMs);
+  }
+  return seen;
+}

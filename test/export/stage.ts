@@ -7,7 +7,7 @@ import { createDatabase } from '../../src/database/open.ts';
 import { type InstanceContext, openInstance, type RunOptions } from '../../src/export/context.ts';
 import { type RunOutcome, runInstance } from '../../src/export/run.ts';
 import type { OrgSelection } from '../../src/usage/organization.ts';
-import { openPlayed, type Played } from '../e2e/played.ts';
+import { openPlayed, type Played } from '../e2e/export.ts';
 import { NOW, type Platform } from '../simulator/platform.ts';
 import { POLICY } from '../usage/cells.ts';
 

@@ -1,4 +1,4 @@
-/** What a backfill makes and sets due; a day that is named to `run` is only set due. */
+/** What a backfill makes and sets due. */
 import { beforeEach, expect, test } from 'vitest';
 import { addDays } from '../../src/ledger/fill.ts';
 import { markRemoved } from '../../src/ledger/organizations.ts';
@@ -78,14 +78,6 @@ test('a backfill sets due what is not stored, and with force all of the range', 
     '11-24T04:00',
     '11-24T00:00',
   ]);
-});
-
-test('a day that is named to `run` is read again where it has a row, and gets none', async () => {
-  const orgId = await ledger.newOrg();
-  await ledger.prepare({ streams: DEVICES });
-  const range = '2026-11-22..2026-11-22';
-  expect(await add(range, { makesRows: false, force: true })).toEqual({ clampedTo: null, setDue: 0 });
-  expect(await ledger.daysOf(orgId)).toEqual(['11-23..11-23 1']);
 });
 
 test('a backfill adds to a track that has ended exactly what it asks for, and the track stays ended', async () => {

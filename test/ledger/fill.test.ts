@@ -1,7 +1,7 @@
 /** What is wanted has a row: tracks begin and end, rows are made up to yesterday, and closed at last. */
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { addDays, applyTracks, endInstance, fillInstance } from '../../src/ledger/fill.ts';
+import { addDays, applyTracks, fillInstance } from '../../src/ledger/fill.ts';
 import { markRemoved, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import type { Organization } from '../../src/usage/organization.ts';
 import { devices, failed, minutes, named, POLICY, silence } from '../usage/cells.ts';
@@ -146,8 +146,8 @@ describe('a track ends', () => {
     const orgId = await ledger.newOrg();
     await ledger.prepare();
     await ledger.setTime('2026-11-26T00:15:00.000Z');
-    expect(await endInstance(ledger.db, INSTANCE, ledger.nowMs)).toBe(4);
-    expect(await endInstance(ledger.db, INSTANCE, ledger.nowMs)).toBe(0);
+    const settings = { instanceId: INSTANCE, nowMs: ledger.nowMs, policy: POLICY, streams: [] };
+    await applyTracks(ledger.db, WRITE, { ...settings, selection: { kind: 'ids', orgIds: [] } });
     expect((await ledger.tracks(orgId))[0]).toBe('device_counts 11-23 11-24 11-25');
     await ledger.setTime('2026-12-01T00:15:00.000Z');
     await fillInstance(ledger.db, WRITE, { instanceId: INSTANCE, nowMs: ledger.nowMs, policy: POLICY });

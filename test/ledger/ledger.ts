@@ -181,7 +181,7 @@ class Ledger {
       (each): CellAnswer => ({ sentAtMs: this.#nowMs, sha256: 'a'.repeat(64), ...each }),
     );
     const write = { ...WRITE, instanceId: INSTANCE, policy: POLICY, ...options };
-    return await loadBatch(this.db, { answers: sent, quarantined: [] }, write);
+    return await loadBatch(this.db, [{ answers: sent, quarantined: [] }], write);
   }
 
   /** Returns the cells of an organization in a few words. */

@@ -75,7 +75,7 @@ describe('a load', () => {
       result: 'loaded',
       standing: 'stored',
       isRestated: false,
-      wasFinal: false,
+      before: { wasFinal: false },
     });
   });
 
@@ -108,8 +108,8 @@ describe('a load', () => {
     const result = await given.ledger.load(batch([4, 2, 18], next), { runId: RUN_2 });
     expect(result.rows).toMatchObject({ inserted: 0, updated: 2 });
     expect(result.cells).toMatchObject([
-      { result: 'loaded', isRestated: true, wasFinal: true },
-      { result: 'loaded', isRestated: true, wasFinal: true },
+      { result: 'loaded', isRestated: true, before: { wasFinal: true } },
+      { result: 'loaded', isRestated: true, before: { wasFinal: true } },
     ]);
     const known = { revision: 2, was_final: true, run_id: RUN_2 };
     expect(await revisionsOf(orgId)).toEqual([
@@ -314,11 +314,11 @@ describe('our sums of the day', () => {
 
 describe('answers that were set aside', () => {
   const keep = (...quarantined: readonly QuarantinedBody[]) =>
-    loadBatch(
-      given.ledger.db,
-      { answers: [], quarantined },
-      { ...WRITE, instanceId: INSTANCE, policy: POLICY },
-    );
+    loadBatch(given.ledger.db, [{ answers: [], quarantined }], {
+      ...WRITE,
+      instanceId: INSTANCE,
+      policy: POLICY,
+    });
   const bodyOf = (orgId: string, changes: Partial<QuarantinedBody> = {}): QuarantinedBody => ({
     orgId,
     stream: 'device_counts',

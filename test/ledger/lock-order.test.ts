@@ -5,7 +5,7 @@
 import { type RawBuilder, sql } from 'kysely';
 import { beforeEach, expect, test } from 'vitest';
 import { applyPolicy, retryFailed } from '../../src/ledger/due.ts';
-import { addDays, applyTracks, endInstance, fillInstance } from '../../src/ledger/fill.ts';
+import { addDays, applyTracks, fillInstance } from '../../src/ledger/fill.ts';
 import { markRemoved } from '../../src/ledger/organizations.ts';
 import { until } from '../support/wait.ts';
 import { devices, named, POLICY } from '../usage/cells.ts';
@@ -76,7 +76,6 @@ type Work = (db: typeof given.ledger.db) => Promise<unknown>;
 
 test.each<[string, Work]>([
   ['streams that are taken out', (db) => applyTracks(db, WRITE, WITHOUT)],
-  ['an instance that ends', (db) => endInstance(db, INSTANCE, SETTINGS.nowMs)],
   ['rows that are made', (db) => fillInstance(db, WRITE, SETTINGS)],
   ['a backfill', (db) => addDays(db, WRITE, BACKFILL)],
 ])('of tracks: %s', async (_, work) => {
@@ -93,7 +92,7 @@ test.each<[string, Work]>([
   ['reads that failed', (db) => retryFailed(db, WRITE, { ...SETTINGS, scope })],
   [
     'another policy',
-    (db) => applyPolicy(db, WRITE, { ...SETTINGS, policy: { ...POLICY, readAtHours: [0, 100] } }),
+    (db) => applyPolicy(db, WRITE, { ...SETTINGS, policy: { ...POLICY, readAtHours: [0, 49, 73] } }),
   ],
   ['days past the horizon', (db) => fillInstance(db, WRITE, LATE)],
   [

@@ -1,10 +1,9 @@
 /** What a person accepts: what may be waived, what lifts it, and what stays on record. */
 import { sql } from 'kysely';
 import { beforeEach, expect, test } from 'vitest';
-import { markRemoved } from '../../src/ledger/organizations.ts';
 import { type Waiver, waiveCells } from '../../src/ledger/waive.ts';
 import { devices, failed, named, POLICY, silence } from '../usage/cells.ts';
-import { answer, type Ledger, RUN_1, RUN_2, useLedger, WRITE } from './ledger.ts';
+import { answer, type Ledger, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
 const given = useLedger('2026-11-24T12:00:00.000Z');
 const DEVICES = ['device_counts'];
@@ -84,15 +83,6 @@ test('accepts a stored number that will not become final, and adds up its day ag
   await ledger.asProgram(sql`update losant_usage.coverage set next_read_at = null`);
   expect(await waive(orgId, '2026-11-23')).toEqual(['11-23 device_counts']);
   expect(await ledger.list(totals)).toEqual(['17 0']);
-});
-
-test('accepts what a deleted organization leaves, with one command', async () => {
-  const orgId = await ledger.newOrg();
-  await ledger.prepare();
-  await ledger.load([devicesOf(orgId, '2026-11-23')]);
-  await markRemoved(ledger.db, WRITE, { orgIds: [orgId], today: '2026-11-24' });
-  await ledger.prepare();
-  expect(await waive(orgId, '2026-11-01..2026-11-30')).toHaveLength(4);
 });
 
 test('accepts days for which no run has made a row yet, of the streams that it names', async () => {

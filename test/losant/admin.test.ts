@@ -2,26 +2,20 @@ import type { ServerResponse } from 'node:http';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { exitCodeOf } from '../../src/errors.ts';
-import { createAdminClient, mayHaveHappened } from '../../src/losant/admin.ts';
+import { mayHaveHappened, type OrgPatch, sendChange } from '../../src/losant/admin.ts';
 import { errorOf, type Received, sendJson, startServer, type TestServer } from './server.ts';
 
 const TOKEN = 'canary-admin-0f3a';
 const PLACE = { instanceId: '1'.repeat(24), orgId: '2'.repeat(24) };
 const PATH = `/instances/${PLACE.instanceId}/orgs/${PLACE.orgId}`;
 
-/**
- * Returns a client. Only tests that expect silence shorten the timeout; any answer has enough time on
- * a busy machine.
- */
-const clientOf = ({ url }: TestServer, timeoutMs = 10_000) =>
-  createAdminClient({
-    apiUrl: url,
-    token: TOKEN,
-    domain: 'usage.example.com',
-    timeoutMs,
-    userAgent: 'losant-usage-export/0',
-    now: Date.now,
-  });
+/** Sends a patch, or a deletion. Only tests that expect silence shorten the timeout: any answer has enough time. */
+const change = ({ url }: TestServer, patch: OrgPatch | null = null, timeoutMs = 10_000) =>
+  sendChange(
+    { apiUrl: url, token: TOKEN, domain: 'usage.example.com', timeoutMs, version: '0', now: Date.now },
+    PLACE,
+    patch,
+  );
 
 const refuse = (status: number, body: object) => (_: Received, response: ServerResponse) =>
   sendJson(response, body, { status, headers: { 'retry-after': '1' } });
@@ -32,32 +26,26 @@ const INVALID = {
   validationErrors: [{ path: 'limits.device', message: 'must be >= 0' }, 'name is taken'],
 };
 
-describe('a change is sent once, as it is asked for', () => {
-  it('a patch with its body, whatever of the organization is answered', async () => {
-    const bodies: string[] = [];
-    await using server = await startServer((request, response) => {
-      request.stream.setEncoding('utf8').on('data', (text: string) => bodies.push(text));
-      sendJson(response, {});
-    });
-    await clientOf(server).patchOrg(PLACE, { name: 'New', limits: { device: 5 } });
-    expect(bodies).toEqual(['{"name":"New","limits":{"device":5}}']);
-    expect(server.received).toHaveLength(1);
-    expect(server.received[0]).toMatchObject({
-      method: 'PATCH',
-      path: PATH,
-      headers: {
-        authorization: `Bearer ${TOKEN}`,
-        'content-type': 'application/json',
-        losantdomain: 'usage.example.com',
-      },
-    });
+it('a patch is sent once, whatever of the organization is answered', async () => {
+  const bodies: string[] = [];
+  await using server = await startServer((request, response) => {
+    request.stream.setEncoding('utf8').on('data', (text: string) => bodies.push(text));
+    sendJson(response, {});
   });
+  await change(server, { name: 'New', limits: { device: 5 } });
+  expect(bodies).toEqual(['{"name":"New","limits":{"device":5}}']);
+  const headers = {
+    authorization: `Bearer ${TOKEN}`,
+    'content-type': 'application/json',
+    losantdomain: 'usage.example.com',
+  };
+  expect(server.received).toMatchObject([{ method: 'PATCH', path: PATH, headers }]);
+});
 
-  it('a deletion', async () => {
-    await using server = await startServer((_, response) => sendJson(response, { success: true }));
-    await clientOf(server).deleteOrg(PLACE);
-    expect(server.received.map(({ method, path }) => `${method} ${path}`)).toEqual([`DELETE ${PATH}`]);
-  });
+it('a deletion is sent once', async () => {
+  await using server = await startServer((_, response) => sendJson(response, { success: true }));
+  await change(server);
+  expect(server.received).toMatchObject([{ method: 'DELETE', path: PATH }]);
 });
 
 type Case = readonly [
@@ -83,31 +71,14 @@ const REFUSED: readonly Case[] = [
   ['too many requests', refuse(429, {}), 'rate_limited', 1, 'HTTP 429'],
 ];
 
+const NOTHING_SAID = 'does not say that it was deleted';
+
 const LOST: readonly Case[] = [
   ['an error of the server', refuse(500, {}), 'server_error', 1, 'HTTP 500'],
-  [
-    'a redirect',
-    (_, response) => response.writeHead(307, { location: '/elsewhere' }).end(),
-    'unreachable',
-    1,
-    'redirect (HTTP 307), which is never followed',
-  ],
+  ['a redirect', (_, response) => response.writeHead(307).end(), 'unreachable', 1, 'redirect (HTTP 307)'],
   ['a reset', (_, response) => response.destroy(), 'unreachable', 1, 'connection failed'],
   ['silence', () => undefined, 'timeout', 1, 'no complete answer within 300 ms'],
-  [
-    'a body that repeats the token',
-    ({ headers }, response) => sendJson(response, { ...headers, success: true }),
-    'bad_body',
-    1,
-    'the body repeats the token',
-  ],
-  [
-    'an answer that says nothing',
-    (_, response) => sendJson(response, {}),
-    'bad_body',
-    1,
-    'does not say that it was deleted',
-  ],
+  ['an empty answer', (_, response) => sendJson(response, {}), 'bad_body', 1, NOTHING_SAID],
 ];
 
 describe.each([
@@ -117,7 +88,7 @@ describe.each([
   it.each(cases)('after %s is not sent again and is shown without the token', async (...row) => {
     const [, answer, kind, exitCode, message] = row;
     await using server = await startServer(answer);
-    const error = await errorOf(clientOf(server, kind === 'timeout' ? 300 : undefined).deleteOrg(PLACE));
+    const error = await errorOf(change(server, null, kind === 'timeout' ? 300 : undefined));
     expect(server.received).toHaveLength(1);
     expect(error.kind).toBe(kind);
     expect(exitCodeOf(error)).toBe(exitCode);

@@ -13,6 +13,7 @@ const CODE = `
   const client = createLosantClient({
     apiUrl: process.env.API_URL,
     token: 'canary-token',
+    version: '0',
     gate: new Gate({ concurrency: 2, requestsPerSecond: 100 }),
     timeoutMs: 10_000,
     attempts: 1,
@@ -68,22 +69,17 @@ async function close(server: Server): Promise<void> {
 }
 
 describe('a proxy', () => {
-  it('is taken by the variables and the switch that Node itself has for it', async () => {
-    await using server = await startServer((_, response) => sendJson(response, { fine: true }));
+  it.each<[string, number, Record<string, string>]>([
+    ['is taken by the variables and the switch that Node itself has for it', 1, { NODE_USE_ENV_PROXY: '1' }],
+    ['is passed by for the hosts of NO_PROXY', 0, { NODE_USE_ENV_PROXY: '1', NO_PROXY: '127.0.0.1' }],
+    ['is passed by without the switch', 0, {}],
+  ])('%s', async (_, tunnels, env) => {
+    await using server = await startServer((_request, response) => sendJson(response, { fine: true }));
     await using proxy = await startProxy();
-    const env = { API_URL: server.url, HTTP_PROXY: proxy.url };
-    expect(await askFrom({ ...env, NODE_USE_ENV_PROXY: '1' })).toBe('{"fine":true}');
-    expect(proxy.tunnels).toEqual([new URL(server.url).host]);
+    const said = await askFrom({ API_URL: server.url, HTTP_PROXY: proxy.url, ...env });
+    expect(said).toBe('{"fine":true}');
+    expect(proxy.tunnels).toEqual(Array(tunnels).fill(new URL(server.url).host));
     expect(server.received).toHaveLength(1);
-  });
-
-  it('is passed by for the hosts of NO_PROXY, and without the switch', async () => {
-    await using server = await startServer((_, response) => sendJson(response, { fine: true }));
-    await using proxy = await startProxy();
-    const env = { API_URL: server.url, HTTP_PROXY: proxy.url };
-    expect(await askFrom({ ...env, NODE_USE_ENV_PROXY: '1', NO_PROXY: '127.0.0.1' })).toBe('{"fine":true}');
-    expect(await askFrom(env)).toBe('{"fine":true}');
-    expect(proxy.tunnels).toEqual([]);
   });
 });
 

@@ -53,7 +53,6 @@ describe('Gate', () => {
 
   it.each([
     { requestsPerSecond: 40, count: 9, spacingMs: 25 },
-    { requestsPerSecond: 20, count: 5, spacingMs: 50 },
     { requestsPerSecond: 0.5, count: 3, spacingMs: 2_000 },
   ])('spaces starts evenly at $requestsPerSecond per second', async (options) => {
     const { requestsPerSecond, count, spacingMs } = options;
@@ -64,14 +63,13 @@ describe('Gate', () => {
 
   // Promise (Losant): Requests keep the rate and the concurrency that are set, and pauses that Losant asks for hold
   // all requests of a token.
-  it('starts no more than the rate in any stretch of time, but for what is due within 20 ms', async () => {
+  it('starts no more than the rate in any stretch of time', async () => {
     const { starts, done } = startMany(gateOf({ concurrency: 500, requestsPerSecond: 400 }), 300);
     await ended(done);
     const most = Math.max(
       ...starts.map((from) => starts.filter((at) => at >= from && at < from + 200).length),
     );
-    // 80 start in 200 ms, and 8 in the next 20 ms.
-    expect(most).toBeLessThanOrEqual(80 + 8);
+    expect(most).toBe(80);
     const tookMs = (starts.at(-1) as number) - (starts[0] as number);
     expect(Math.abs(tookMs - 299 * 2.5)).toBeLessThanOrEqual(20);
   });
@@ -109,15 +107,6 @@ describe('Gate', () => {
     await vi.advanceTimersToNextTimerAsync();
     expect(starts.length - before).toBe(5);
     await ended(done);
-  });
-
-  it('makes up for no time in which nothing was asked for', async () => {
-    const gate = gateOf({ requestsPerSecond: 20 });
-    await gate.run(async () => undefined, never);
-    vi.advanceTimersByTime(300);
-    const { starts, done } = startMany(gate, 3);
-    await ended(done);
-    expect(starts).toEqual([300, 350, 400]);
   });
 
   it('frees waiting tasks as soon as the signal aborts, and runs none of them', async () => {
@@ -160,7 +149,7 @@ describe('Gate', () => {
     for (const result of await refused) {
       expect(result).toMatchObject({
         status: 'rejected',
-        reason: { kind: 'rate_limited', isWorthAnotherTry: false },
+        reason: { kind: 'rate_limited' },
       });
     }
     await expect(gate.run(async () => undefined, never)).rejects.toThrow(AttemptError);

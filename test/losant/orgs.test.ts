@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { readOrganization } from '../../src/losant/organization.ts';
 import { getInstance, getOrg } from '../../src/losant/orgs.ts';
 import { fetchUsage } from '../../src/losant/usage.ts';
+import { parseJson } from '../../src/usage/body.ts';
 import { clientFor, sendJson, startServer, type TestServer } from './server.ts';
 
 const INSTANCE = '5c0000000000000000000001';
@@ -8,78 +10,19 @@ const signal = new AbortController().signal;
 const orgId = (number: number) => `5d00000000000000000000${String(number).padStart(2, '0')}`;
 
 describe('getOrg', () => {
-  const read = (server: TestServer, id = orgId(1)) =>
-    getOrg(clientFor(server), { instanceId: INSTANCE, orgId: id, signal }).then(
-      ({ organization }) => organization,
-    );
+  const read = (server: TestServer) =>
+    getOrg(clientFor(server), { instanceId: INSTANCE, orgId: orgId(1), signal });
 
-  it('reads every attribute, times as UTC with milliseconds', async () => {
-    await using server = await startServer((_, response) =>
-      sendJson(response, {
-        _type: 'instanceOrg',
-        id: orgId(1).toUpperCase(),
-        orgId: orgId(1).toUpperCase(),
-        instanceId: INSTANCE.toUpperCase(),
-        name: 'Acme',
-        description: 'not kept',
-        creationDate: '2025-03-01T10:00:00+02:00',
-        tags: [
-          { key: 'tier', value: 'gold' },
-          { key: 'tier', value: 'old' },
-        ],
-        referralId: 'C-1001',
-        planId: 'plan',
-        customerId: 'cus_1',
-        limits: { payload: 1000, device: 0, someday: null },
-        isReadOnly: true,
-        disabledAt: '2026-11-01T00:00:00.000Z',
-        currentPeriodStart: '2026-11-01T00:00:00.000Z',
-        currentPeriodEnd: '2026-11-30T23:59:59.999Z',
-      }),
-    );
-    expect(await read(server)).toEqual({
-      orgId: '5d0000000000000000000001',
-      instanceId: '5c0000000000000000000001',
-      name: 'Acme',
-      tags: [
-        { key: 'tier', value: 'gold' },
-        { key: 'tier', value: 'old' },
-      ],
-      referralId: 'C-1001',
-      planId: 'plan',
-      customerId: 'cus_1',
-      limits: { payload: 1000, device: 0 },
-      currentPeriodStart: '2026-11-01T00:00:00.000Z',
-      currentPeriodEnd: '2026-12-01T00:00:00.000Z',
-      createdOn: '2025-03-01',
-    });
+  it('returns the organization, and what was answered', async () => {
+    const answer = { id: orgId(1), name: 'Acme', isReadOnly: true };
+    await using server = await startServer((_, response) => sendJson(response, answer));
+    expect(await read(server)).toMatchObject({ organization: { name: 'Acme' }, resource: answer });
     expect(server.received[0]?.path).toBe(`/instances/${INSTANCE}/orgs/${orgId(1)}`);
-  });
-
-  it('needs no more than an id and a name', async () => {
-    await using server = await startServer((_, response) =>
-      sendJson(response, { id: orgId(1), name: 'Bare', disabledAt: false, referralId: null }),
-    );
-    expect(await read(server)).toEqual({
-      orgId: '5d0000000000000000000001',
-      instanceId: null,
-      name: 'Bare',
-      tags: [],
-      referralId: null,
-      planId: null,
-      customerId: null,
-      limits: {},
-      currentPeriodStart: null,
-      currentPeriodEnd: null,
-      createdOn: null,
-    });
   });
 
   it.each([
     ['of another organization', { id: orgId(2), name: 'Other' }, orgId(2)],
-    ['without an id', { name: 'Nobody' }, 'orgId: missing'],
     ['without a name', { id: orgId(1) }, 'name: '],
-    ['with a time that is none', { id: orgId(1), name: 'x', creationDate: 'yesterday' }, 'creationDate: '],
   ])('refuses a body %s', async (_, body, named) => {
     await using server = await startServer((__, response) => sendJson(response, body));
     await expect(read(server)).rejects.toMatchObject({
@@ -90,20 +33,11 @@ describe('getOrg', () => {
 });
 
 describe('getInstance', () => {
-  it('returns the name and the API clock', async () => {
+  it('returns the name', async () => {
     await using server = await startServer((_, response) =>
-      sendJson(
-        response,
-        { id: INSTANCE.toUpperCase(), name: 'Main' },
-        { headers: { date: 'Tue, 24 Nov 2026 12:00:00 GMT' } },
-      ),
+      sendJson(response, { id: INSTANCE.toUpperCase(), name: 'Main' }),
     );
-    const now = () => Date.UTC(2026, 10, 24, 12);
-    const instance = await getInstance(clientFor(server, { now }), { instanceId: INSTANCE, signal });
-    expect(instance).toMatchObject({
-      name: 'Main',
-      answer: { dateMs: Date.UTC(2026, 10, 24, 12) },
-    });
+    expect(await getInstance(clientFor(server), { instanceId: INSTANCE, signal })).toEqual({ name: 'Main' });
     expect(server.received[0]?.path).toBe(`/instances/${INSTANCE}`);
   });
 
@@ -171,4 +105,135 @@ describe('fetchUsage', () => {
     await expect(fetchUsage(clientFor(server), { ...question, window })).rejects.toThrow('not a window');
     expect(server.received).toHaveLength(0);
   });
+});
+
+const NOW = Date.parse('2026-11-24T12:00:00.000Z');
+
+const readAttributes = (attributes: object) =>
+  readOrganization({ id: orgId(1), name: 'Acme', ...attributes }, NOW);
+
+/** Returns the reading; fails if the organization cannot be read. */
+function readable(attributes: object) {
+  const reading = readAttributes(attributes);
+  if (!reading.ok) throw new Error(reading.problem);
+  return reading;
+}
+
+it('has every attribute, times as UTC with milliseconds', () => {
+  const tags = [
+    { key: 'tier', value: 'gold' },
+    { key: 'tier', value: 'old' },
+  ];
+  const reading = readAttributes({
+    orgId: orgId(1).toUpperCase(),
+    instanceId: '5C0000000000000000000001',
+    description: 'not kept',
+    creationDate: '2025-03-01T10:00:00+02:00',
+    tags,
+    referralId: 'C-1001',
+    planId: 'plan',
+    customerId: 'cus_1',
+    limits: { payload: 1000, device: 0, someday: null },
+    disabledAt: '2026-11-01T00:00:00.000Z',
+    currentPeriodStart: '2026-11-01T00:00:00.000Z',
+    currentPeriodEnd: '2026-11-30T23:59:59.999Z',
+  });
+  const organization = {
+    orgId: '5d0000000000000000000001',
+    instanceId: '5c0000000000000000000001',
+    name: 'Acme',
+    tags,
+    referralId: 'C-1001',
+    planId: 'plan',
+    customerId: 'cus_1',
+    limits: { payload: 1000, device: 0 },
+    currentPeriodStart: '2026-11-01T00:00:00.000Z',
+    currentPeriodEnd: '2026-12-01T00:00:00.000Z',
+    createdOn: '2025-03-01',
+  };
+  expect(reading).toEqual({ ok: true, organization });
+});
+
+it('needs no more than an id and a name', () => {
+  expect(readable({ disabledAt: false, referralId: null }).organization).toEqual({
+    orgId: '5d0000000000000000000001',
+    instanceId: null,
+    name: 'Acme',
+    tags: [],
+    referralId: null,
+    planId: null,
+    customerId: null,
+    limits: {},
+    currentPeriodStart: null,
+    currentPeriodEnd: null,
+    createdOn: null,
+  });
+});
+
+describe('a date that is odd but valid never costs the organization', () => {
+  it.each([
+    ['9999-12-31T23:59:59.999Z', null],
+    ['9999-12-31T23:59:59.000Z', '9999-12-31T23:59:59.000Z'],
+    ['0000-01-01T00:00:00.000Z', null],
+    ['0000-01-01T00:00:00.000+05:00', null],
+    ['0001-01-01T00:00:00.000Z', '0001-01-01T00:00:00.000Z'],
+    ['1969-12-31T23:59:59.999Z', '1970-01-01T00:00:00.000Z'],
+    ['2026-12-01T00:00:00.000Z', '2026-12-01T00:00:00.000Z'],
+  ])('a period that ends %s ends before %s', (currentPeriodEnd, end) => {
+    expect(readable({ currentPeriodEnd }).organization.currentPeriodEnd).toBe(end);
+  });
+
+  it('nor does the year 0 elsewhere', () => {
+    const year0 = '0000-06-01T00:00:00.000Z';
+    const { organization } = readable({ creationDate: year0, currentPeriodStart: year0 });
+    expect(organization).toMatchObject({ createdOn: null, currentPeriodStart: null });
+  });
+});
+
+it('has no creation that is yet to come by more than five minutes', () => {
+  const createdOn = (creationDate: string) => readable({ creationDate }).organization.createdOn;
+  expect(createdOn('2026-11-24T12:05:00.000Z')).toBe('2026-11-24');
+  expect(createdOn('2026-11-24T12:05:00.001Z')).toBeNull();
+  expect(createdOn('9999-12-31T23:59:59.999Z')).toBeNull();
+});
+
+describe('a tag that is no pair of texts', () => {
+  it.each<[string, { key: string; value: string }[]]>([
+    ['{"key":"n","value":5}', [{ key: 'n', value: '5' }]],
+    ['{"key":"n","value":1.50}', [{ key: 'n', value: '1.5' }]],
+    ['{"key":"n","value":9007199254740993}', [{ key: 'n', value: '9007199254740993' }]],
+    ['{"key":7,"value":"v"}', [{ key: '7', value: 'v' }]],
+    ['{"key":"n"}', []],
+    ['{"key":"n","value":{}}', []],
+    ['{"key":"n","value":"a","value":"b"}', []],
+    ['null', []],
+  ])('%s is made text or left out, and the others stay', (tag, read) => {
+    const tags = parseJson(`[{"key":"a","value":"1"},${tag},{"key":"b","value":"2"}]`);
+    const { organization } = readable({ tags });
+    expect(organization.tags).toEqual([{ key: 'a', value: '1' }, ...read, { key: 'b', value: '2' }]);
+  });
+});
+
+it('takes a number for a name, and counts it', () => {
+  const { organization } = readable({ name: 17, referralId: 5, planId: true, customerId: null });
+  expect(organization).toMatchObject({ name: '17', referralId: '5', planId: 'true', customerId: null });
+});
+
+describe('what cannot be read', () => {
+  it.each([
+    ['no name', { name: null }],
+    ['a name that is a map', { name: {} }],
+    ['tags that are no list', { tags: 'none' }],
+    ['a creation that is no date', { creationDate: 'yesterday' }],
+    ['a customer that is a list', { customerId: [] }],
+  ])('is reported by its id: %s', (_, attributes) => {
+    expect(readAttributes(attributes)).toMatchObject({ ok: false, orgId: orgId(1) });
+  });
+
+  it.each([null, undefined, 'text', 5, [], {}, { id: 'short', name: 'x' }, { id: 17, name: 'x' }])(
+    'has no id: %j',
+    (raw) => {
+      expect(readOrganization(raw, NOW)).toMatchObject({ ok: false, orgId: null });
+    },
+  );
 });

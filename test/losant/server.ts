@@ -72,6 +72,7 @@ export function clientFor(server: TestServer, options: Partial<LosantClientOptio
   return createLosantClient({
     apiUrl: server.url,
     token: 'canary-token',
+    version: '0',
     gate: new Gate({ concurrency: 4, requestsPerSecond: 1000 }),
     timeoutMs: 2_000,
     attempts: 3,

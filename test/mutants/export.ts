@@ -10,8 +10,8 @@ export const exportMutants = [
         'if (listed < 0) {',
       ],
       'Every run says that organizations may be missing until a complete list has come': [
-        'if (problem !== null) {',
-        `if (problem === '') {`,
+        'if (listProblem !== null) {',
+        `if (listProblem === '') {`,
       ],
     },
   ),
@@ -32,8 +32,8 @@ export const exportMutants = [
     },
     {
       'A configured organization that the instance does not know fails the run, every time': [
-        'else failures.push(unknownOrg(d, orgId));',
-        '',
+        'listProblem === null ? await readUnknown(d) : []',
+        '[]',
       ],
     },
   ),
@@ -41,7 +41,7 @@ export const exportMutants = [
     { file: 'src/export/discover.ts', test: 'test/export/removals.test.ts', only: 'that is listed again' },
     {
       'Organizations are listed again on each UTC day': [
-        '|| dayAt(Date.parse(listedAt)) < dayAt(now())) return true;',
+        '|| dayAt(Date.parse(listedAt)) < dayAt(d.now())) return true;',
         ') return true;',
       ],
     },
@@ -117,7 +117,7 @@ export const exportMutants = [
     { file: 'src/export/report.ts', test: 'test/export/control-totals.test.ts', only: 'are asked for again' },
     {
       'A final number that was restated is counted in the report of its run': [
-        'if (isRestated && wasFinal) this.restatedFinal += 1;',
+        'if (isRestated && before.wasFinal) this.restatedFinal += 1;',
         '',
       ],
     },
@@ -143,24 +143,17 @@ export const exportMutants = [
     },
     {
       'No organization is removed that Get organization still knows': [
-        `if (found === 'unknown') gone.push(orgId);`,
-        'if (found !== null) gone.push(orgId);',
+        'if (each.isUnknown) gone.push(each.orgId);',
+        'gone.push(each.orgId);',
       ],
       'No organization is removed unless Get instance answers: the token may be of another one': [
         'await getInstance(client, { instanceId, signal });',
         '',
       ],
-      'No organization is removed that the list still names': [
-        `unlisted.delete(orgId ?? '');`,
-        'unlisted.delete(String(orgId === null));',
-      ],
+      'No organization is removed that the list still names': ['{ unseenSince: startedAt }', '{}'],
       'No organization is removed by a list that is not complete': [
-        'step.value.isComplete && step.value.listed > 0',
-        'step.value.listed > 0',
-      ],
-      'No organization is removed by a list that has none': [
-        'step.value.isComplete && step.value.listed > 0',
-        'step.value.isComplete',
+        'if (!isComplete) {',
+        'if (listed < 0) {',
       ],
     },
   ),
@@ -172,8 +165,8 @@ export const exportMutants = [
     },
     {
       'The list of the day removes no organization where it has none': [
-        'return listed === 0 ? [] : (await',
-        'return listed < 0 ? [] : (await',
+        'if (listed === 0) return',
+        'if (listed < 0) return',
       ],
     },
   ),

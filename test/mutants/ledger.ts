@@ -26,16 +26,16 @@ export const ledgerMutants = [
         'where: sql`c.next_read_at',
       ],
       'Another policy keeps the hour after which a zero that nobody named is asked for again': [
-        `or c.reason = 'unconfirmed' or (c.is_stored and not c.is_reported)`,
-        '',
+        'sql`least(c.next_read_at, (',
+        'sql`least(null::timestamptz, (',
       ],
       'A higher horizon opens what failed before it was closed': [
-        'coalesce(least(c.next_read_at, ${ahead}), ${now}::timestamptz)',
-        'least(c.next_read_at, ${ahead})',
+        'else coalesce(${sooner}, ${now}::timestamptz) end',
+        'else ${sooner} end',
       ],
-      'Another policy touches nothing final unless a checkpoint lies ahead': [
-        'c.next_read_at else ${ahead} end',
-        'c.next_read_at else coalesce(${ahead}, ${now}::timestamptz) end',
+      'Another policy opens nothing final unless a checkpoint lies ahead': [
+        "('final', 'accepted') then ${sooner}",
+        "('accepted') then ${sooner}",
       ],
     },
   ),

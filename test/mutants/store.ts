@@ -6,14 +6,8 @@ export const storeMutants = [
     { file: 'src/ledger/load.ts', test: 'test/ledger/load.test.ts' },
     {
       'An answer that was sent before its day was over, or after now, by the clock of the database, is not loaded':
-        ['for (const answer of batch.answers) if (options.now) requireSentInTime(answer, atMs);', ''],
+        ['for (const answer of answers) if (options.now) requireSentInTime(answer, atMs);', ''],
       'A number that changes is on record': ['await recordRevisions(trx, cells, runId);', ''],
-      'A run counts the final numbers that it restated apart from others': [
-        `    wasFinal: before.wasFinal,
-  };`,
-        `    wasFinal: false,
-  };`,
-      ],
       'Zeros are compared with counterparts that are stored': [
         `const others = streamNamed(stream).counterparts;
     const counterparts = others.flatMap`,
@@ -25,11 +19,11 @@ export const storeMutants = [
         '',
       ],
       'A load that settles a cell unsets our sum of its day': [
-        'applied.numbers !== null || isSettled(before.standing) !== isSettled(applied.cell.standing),',
-        'applied.numbers !== null,',
+        'numbers !== null || isSettled(before.standing) !== isSettled(cell.standing),',
+        'numbers !== null,',
       ],
       'What was left out and is late is reported missing': [
-        `standing: standing === 'waiting' && isLate(answer.day, atMs) ? 'missing' : standing,`,
+        `standing: standing === 'waiting' && isLate(day, atMs) ? 'missing' : standing,`,
         'standing,',
       ],
     },
@@ -73,8 +67,8 @@ export const storeMutants = [
         `requireAll('coverage', cells.length, written.length);`,
       ],
       'A number that the database changes ends the load': [
-        `requireAll('usage_days', rows.length, written.filter((row) => row.isAsSent).length);`,
-        `requireAll('usage_days', rows.length, written.length);`,
+        `requireAll('usage_days', days.size, written.filter((row) => row.isAsSent).length);`,
+        `requireAll('usage_days', days.size, written.length);`,
       ],
     },
   ),
@@ -82,8 +76,8 @@ export const storeMutants = [
     { file: 'src/ledger/coverage.ts', test: 'test/ledger/load.test.ts' },
     {
       'Loading one stream leaves the numbers of the others of its day as they are': [
-        '= coalesce(${valueOf(column)}, d.${sql.raw(column)})`',
-        '= ${valueOf(column)}`',
+        '= coalesce(n.${column}, d.${column})`',
+        '= n.${column}`',
       ],
     },
   ),

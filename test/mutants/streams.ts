@@ -33,7 +33,7 @@ export const streamMutants = [
     },
   ),
   plant(
-    { file: 'src/usage/body.ts', test: 'test/usage/streams/buckets.test.ts' },
+    { file: 'src/usage/body.ts', test: 'test/usage/streams.test.ts' },
     {
       'A negative number is quarantined': ['if (value < 0) return `is negative (${value})`;', ''],
       'A fraction is quarantined and never rounded': [
@@ -55,18 +55,15 @@ export const streamMutants = [
     },
   ),
   plant(
-    { file: 'src/usage/streams/buckets.ts', test: 'test/usage/streams/buckets.test.ts' },
+    { file: 'src/usage/streams/buckets.ts', test: 'test/usage/streams.test.ts' },
     {
       'A body with a bucket that does not begin at UTC midnight is refused as a whole': [
         'if (date % lengthMs !== 0) {',
         'if (date % 1 !== 0) {',
       ],
-      'A body that has a day twice is refused as a whole': [
-        'if (at.has(date) || (!isDaily && outside.has(date))) {',
-        'if (!isDaily && outside.has(date)) {',
-      ],
+      'A body that has a day twice is refused as a whole': ['if (at.has(date)) throw', 'if (date < 0) throw'],
       'Days that were not asked for are dropped and counted': [
-        'if (date < firstMs || date > lastMs) {',
+        'if (date < firstMs || date >= endMs) {',
         'if (date < firstMs) {',
       ],
       'A body that states a window which begins after the one asked for is refused': [
@@ -80,9 +77,9 @@ export const streamMutants = [
       'A body that has buckets of other days only and states no window is refused, and no day of it is zero':
         ['if (at.size === 0 && outsideBuckets > 0 && !statesWindow) {', 'if (outsideBuckets < 0) {'],
       'A day with a number that cannot be billed is quarantined alone: the others of its window load': [
-        'return error ? { problem: describeProblems(error) } : { values: Object.values(data) };',
-        `if (error) throw new UnplaceableBodyError(describeProblems(error));
-  return { values: Object.values(data) };`,
+        'at.set(date, read.success ? Object.values(read.data) : describeProblems(read.error));',
+        `if (!read.success) throw new UnplaceableBodyError(describeProblems(read.error));
+    at.set(date, Object.values(read.data));`,
       ],
       'A part of a day that a body leaves out is told apart from a zero that it names': [
         `if (bucket === undefined) leftOut.push({ column, hour });
@@ -92,7 +89,7 @@ export const streamMutants = [
     },
   ),
   plant(
-    { file: 'src/usage/streams/buckets.ts', test: 'test/usage/streams/payload-hours.test.ts' },
+    { file: 'src/usage/streams/buckets.ts', test: 'test/usage/streams.test.ts' },
     {
       'Numbers whose sum cannot be stored exactly are quarantined': [
         'if (!Number.isSafeInteger(sum)) return',
@@ -101,20 +98,20 @@ export const streamMutants = [
     },
   ),
   plant(
-    { file: 'src/usage/streams/payload-hours.ts', test: 'test/usage/streams/payload-hours.test.ts' },
+    { file: 'src/usage/streams/payload-hours.ts', test: 'test/usage/streams.test.ts' },
     {
-      'An answer of midnights only, over two days or more, is doubted': [
-        'return eachDay(window).length > 1 ? doubtMidnights(reading) : reading;',
+      'An answer of midnights only, over two days or more, is quarantined': [
+        'if (window.from === window.to || !hasOnlyMidnights(reading)) return reading;',
         'return reading;',
       ],
       'A single day may have had payloads at midnight only': [
-        'return eachDay(window).length > 1 ? doubtMidnights(reading) : reading;',
-        'return doubtMidnights(reading);',
+        'if (window.from === window.to || !hasOnlyMidnights(reading)) return reading;',
+        'if (!hasOnlyMidnights(reading)) return reading;',
       ],
     },
   ),
   plant(
-    { file: 'src/usage/streams/payload-sources.ts', test: 'test/usage/streams/payload-sources.test.ts' },
+    { file: 'src/usage/streams/payload-sources.ts', test: 'test/usage/streams.test.ts' },
     {
       'A source with a NUL or a lone surrogate quarantines its day and does not fail the load': [
         "if (!text.isWellFormed() || text.includes('\\0')) {",
@@ -128,13 +125,11 @@ export const streamMutants = [
     },
   ),
   plant(
-    { file: 'src/usage/streams/payload-totals.ts', test: 'test/usage/streams/buckets.test.ts' },
+    { file: 'src/usage/streams/payload-totals.ts', test: 'test/usage/streams.test.ts' },
     {
       'The counts and bytes of all payloads include those that are not billable': [
-        `  { includeNonBillable: 'true' },
-`,
-        `  {},
-`,
+        `{}, { includeNonBillable: 'true' },`,
+        '{}, {},',
       ],
     },
   ),

@@ -6,16 +6,16 @@ export const usageMutants = [
     { file: 'src/usage/apply.ts', test: 'test/usage/apply.test.ts' },
     {
       'A day that Losant leaves out never replaces a stored number by zero': [
-        `if (numbers !== null && (isLevel || hasAnyNumber(numbers))) return doubt(situation, leftOut('the day'));`,
-        '',
+        `if (verdict.kind === 'left_out') return hasAnyNumber(numbers) ? 'the day' : null;`,
+        `if (verdict.kind === 'left_out') return null;`,
       ],
       'A column that one of several answers leaves out never replaces its stored number by zero': [
-        'if (lost.length > 0) return doubt(situation, leftOut(listNames(lost)));',
-        '',
+        `return columns.size === 0 ? null : [...columns].join(', ');`,
+        'return null;',
       ],
       'A stored number that an answer speaks against is shown as in doubt': [
-        `cell: { ...failed.cell, standing: 'in_doubt', reason: reason.code`,
-        'cell: { ...failed.cell, reason: reason.code',
+        `...reasonOf(problem), standing: 'in_doubt' }`,
+        '...reasonOf(problem) }',
       ],
       'Numbers that are read again and equal write no revision': [
         'revision: cell.revision + (isEqual ? 0 : 1)',
@@ -26,16 +26,16 @@ export const usageMutants = [
         'revision: cell.revision + (cell.isStored ? 0 : 1)',
       ],
       'Past the horizon a stored number stays as it stands': [
-        'return isComplete && !cell.isStored ? store(situation, verdict) : stay(situation);',
-        'return isComplete ? store(situation, verdict) : stay(situation);',
+        '(cell.isStored || !isComplete)) return stay',
+        '!isComplete) return stay',
       ],
       'Past the horizon an answer that lacks a column fills nothing': [
         `const isComplete = verdict.kind === 'named' && verdict.leftOut.length === 0;`,
         `const isComplete = verdict.kind === 'named';`,
       ],
       'A read that failed is tried again': [
-        '{ ...read, nextReadAtMs: nextReadMs(read, situation, retryMs) }',
-        '{ ...read, nextReadAtMs: nextReadMs(read, situation, null) }',
+        'planNextRead(situation, read, retryMs)',
+        'planNextRead(situation, read)',
       ],
       'Failures in a row are counted, so that each waits longer than the one before': [
         '? cell.attempts : cell.attempts + 1;',
@@ -54,13 +54,12 @@ export const usageMutants = [
         'const times = [',
       ],
       'A number that a person accepted stays accepted while Losant leaves it out': [
-        `  if (cell.standing === 'accepted') return keepAccepted(situation);
-  const isLevel`,
-        '  const isLevel',
+        `return cell.standing === 'accepted' ? keepAccepted(situation) : applySilence(situation, verdict);`,
+        'return applySilence(situation, verdict);',
       ],
       'A cell that is neither final nor accepted is read once a day until the horizon': [
-        'const dailyMs = checkpointMs === null && !isClosed ? wakeUpMs(sentAtMs + DAY_MS) : null;',
-        'const dailyMs = isClosed ? wakeUpMs(sentAtMs + DAY_MS) : null;',
+        'const dailyMs = checkpointMs === null && !isClosed ? sentAtMs + DAY_MS : null;',
+        'const dailyMs = isClosed ? sentAtMs + DAY_MS : null;',
       ],
       'Totals and hours that were left out wait for sources that are still to be read': [
         'if (!awaited || awaited.numbers !== null || awaited.cell.nextReadAtMs === null) return null;',
@@ -71,7 +70,7 @@ export const usageMutants = [
         'awaited.numbers !== null',
       ],
       'The same endpoint asked twice is one witness of a zero': [
-        '(other.isReported || streamNamed(stream).requests[0]?.action !== requests[0]?.action)',
+        '(other.isReported || endpointOf(stream) !== endpointOf(answer.stream))',
         'true',
       ],
       'A zero is confirmed at once where two endpoints agree': [
@@ -79,8 +78,8 @@ export const usageMutants = [
         '',
       ],
       'All payloads that are left out beside billable ones are contradicted': [
-        'const objection = counting.some((part) => includesNamed(part, verdict, includes))',
-        'const objection = counting.length < 0',
+        'if (parts.some(isIncluded)) return contradicted',
+        'if (parts.length < 0) return contradicted',
       ],
       'Zeros that no answer named are not called reported': [
         'const isReported = cell.isStored && cell.isReported;',
@@ -95,21 +94,16 @@ export const usageMutants = [
         'const before = SILENCES_NEEDED;',
       ],
       'A zero that is not sure at the final age is read again within the hour': [
-        '!isSure && isFinalRead(answer.day, answer.sentAtMs, policy) ? answer.sentAtMs + HOUR_MS : null;',
-        'null;',
+        'const soonMs = isLate && !isSure ? answer.sentAtMs + HOUR_MS : null;',
+        'const soonMs = null;',
       ],
       'That a number was final is kept, so that a later change counts as a restatement': [
         'wasFinal: cell.wasFinal || isFinal,',
         'wasFinal: isFinal && cell.wasFinal,',
       ],
-      'Hours of which only midnights came are in doubt': [
-        `    standing: 'in_doubt',
-    reason: doubt.code,`,
-        '    reason: doubt.code,',
-      ],
       'A person cannot accept a number that will still be read': [
-        `(standing === 'stored' && !isReadAgain)`,
-        `standing === 'stored'`,
+        `if (cell.standing === 'stored') return !cell.isReadAgain;`,
+        `if (cell.standing === 'stored') return true;`,
       ],
     },
   ),
@@ -143,8 +137,8 @@ export const usageMutants = [
     { file: 'src/usage/apply.ts', test: 'test/usage/apply.test.ts', only: 'at a time that was set after' },
     {
       'A time that was set after the request was sent is kept': [
-        'before.nextReadAtMs > sentAtMs ? before.nextReadAtMs : null',
-        'before.nextReadAtMs < 0 ? before.nextReadAtMs : null',
+        '(before.nextReadAtMs ?? 0) > sentAtMs ? before.nextReadAtMs : null',
+        '(before.nextReadAtMs ?? 0) < 0 ? before.nextReadAtMs : null',
       ],
     },
   ),
@@ -174,16 +168,16 @@ export const usageMutants = [
     { file: 'src/usage/numbers.ts', test: 'test/usage/numbers.test.ts' },
     {
       'A value that changes under the same key is a restatement': [
-        'Object.hasOwn(b, key) && isSame(valueOf(a, key), valueOf(b, key))',
-        'Object.hasOwn(b, key)',
+        'return a === b ? null : { old: a, new: b };',
+        'return (a === null) === (b === null) ? null : { old: a, new: b };',
       ],
       'A source that Losant no longer names is a restatement of the day': [
-        'if (keys.length !== Object.keys(b).length) return false;',
-        '',
+        'new Set([...a.keys(), ...b.keys()])',
+        'new Set(b.keys())',
       ],
       'A source called __proto__ is compared as any other': [
-        'return Object.getOwnPropertyDescriptor(object, key)?.value;',
-        `return (object as Record<string, unknown>)[key === '__proto__' ? '' : key];`,
+        'Object.entries(value) : []',
+        `Object.entries(value).filter(([key]) => key !== '__proto__') : []`,
       ],
     },
   ),
@@ -212,7 +206,7 @@ export const usageMutants = [
         'if (mostlyPasses)',
       ],
       'A cell that fails is tried again at least once a day': [
-        'Math.min(2 ** attempts, RETRY_HOURS_MAX)',
+        'Math.min(2 ** attempts, 24)',
         '2 ** attempts',
       ],
       'A retry is rounded down, so that it does not miss the wake-up some seconds before it': [

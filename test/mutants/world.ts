@@ -6,42 +6,41 @@ export const worldMutants = [
     { file: 'src/usage/apply.ts', test: 'test/campaigns/world/world.test.ts' },
     {
       'The world finds a number that was replaced by zero because its day was left out': [
-        `if (numbers !== null && (isLevel || hasAnyNumber(numbers))) return doubt(situation, leftOut('the day'));`,
-        `if (numbers !== null && !isLevel)
+        'if (lost !== null) return doubt(situation, leftOut(lost));',
+        `if (lost !== null)
     return write(situation, zerosOf(answer.stream), { isReported: true, silences: 0 });`,
       ],
       'The world finds a number that is final a day after its day': [
-        '(cell.wasFinal || isFinalRead(answer.day, answer.sentAtMs, policy));',
-        '(cell.wasFinal || isFinalRead(answer.day, answer.sentAtMs, { ...policy, finalAtHours: 24 }));',
+        'isFinalRead(answer.day, answer.sentAtMs, policy);',
+        'isFinalRead(answer.day, answer.sentAtMs, { ...policy, finalAtHours: 24 });',
       ],
       'The world finds a stored number that nobody reads again': [
-        'return known.length === 0 ? null',
-        'return known.length === 0 || cell.isStored ? null',
+        'times.length === 0 ? null',
+        'times.length === 0 || cell.isStored ? null',
       ],
       'The world finds a read that failed and counts as one that was good': [
         `    attempts,
-    reason: keepsReason`,
+  };`,
         `    attempts: cell.isStored ? 0 : attempts,
     verifiedAtMs: cell.isStored ? answer.sentAtMs : cell.verifiedAtMs,
-    reason: keepsReason`,
+  };`,
       ],
       'The world finds a zero that Losant did not name and that is final at once': [
         'const isSure = known.isReported || known.silences >= SILENCES_NEEDED;',
         'const isSure = true;',
       ],
       'The world finds a waiver that ended although Losant named nothing': [
-        `  if (cell.standing === 'accepted') return keepAccepted(situation);
-  const isLevel`,
-        '  const isLevel',
+        `return cell.standing === 'accepted' ? keepAccepted(situation) : applySilence(situation, verdict);`,
+        'return applySilence(situation, verdict);',
       ],
     },
   ),
   plant(
-    { file: 'src/losant/transport.ts', test: 'test/campaigns/world/world.test.ts' },
+    { file: 'src/losant/client.ts', test: 'test/campaigns/world/world.test.ts' },
     {
       'The world finds a number from an answer of another time': [
-        '(takesAnyTime ? null : findOtherTime(answer, question))',
-        'null',
+        'if (failure !== null) throw new AttemptError(this.#request, failure);',
+        '',
       ],
     },
   ),
@@ -57,10 +56,7 @@ export const worldMutants = [
   plant(
     { file: 'src/export/run.ts', test: 'test/campaigns/world/world.test.ts' },
     {
-      'The world finds a run that is green while something is missing': [
-        'this.#tally.hasFailedCells',
-        'false',
-      ],
+      'The world finds a run that is green while something is missing': ['tally.hasFailedCells', 'false'],
     },
   ),
   plant(
@@ -85,8 +81,8 @@ export const worldMutants = [
     { file: 'src/usage/numbers.ts', test: 'test/campaigns/world/world.test.ts' },
     {
       'The world finds a record of changes that forgets a column': [
-        'const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])];',
-        'const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])].slice(1);',
+        '[...new Set([...a.keys(), ...b.keys()])]',
+        '[...new Set([...a.keys(), ...b.keys()])].slice(1)',
       ],
     },
   ),

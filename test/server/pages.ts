@@ -17,7 +17,6 @@ export const STREAM: StreamHealth = {
   stream: 'device_counts',
   cells: sumStandings([{ stored: 5, final: 2 }]),
   yesterday: { waiting: 0, unavailable: 0, in_doubt: 0, missing: 0 },
-  yesterdayReadAt: '2026-11-24T10:00:30.000Z',
   firstDay: '2026-11-20',
   lastDay: '2026-11-23',
   completeTo: '2026-11-23',

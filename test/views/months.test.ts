@@ -2,8 +2,7 @@
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { addDays as backfill } from '../../src/ledger/fill.ts';
-import { addDays, eachDay, earliestDay, latestDay, type UsageDay } from '../../src/usage/day.ts';
-import { daysOfMonth } from '../../src/usage/month.ts';
+import { addDays, daysOfMonth, eachDay, earliestDay, latestDay, type UsageDay } from '../../src/usage/day.ts';
 import { type Standing, worstStanding } from '../../src/usage/standing.ts';
 import { streamNamed } from '../../src/usage/streams/catalog.ts';
 import { INSTANCE, useLedger, WRITE } from '../ledger/ledger.ts';

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { billed, describeProblems, ifRepeated, instant } from '../body.ts';
 import { DAY_MS, type DayRange, dayAt, dayEndMs, dayStartMs, eachDay, type UsageDay } from '../day.ts';
 import { nameOf, type Part } from '../numbers.ts';
-import { type DayReading, UnplaceableBodyError, type WindowReading } from './stream.ts';
+import { type DayReading, type Stream, UnplaceableBodyError, type WindowReading } from './stream.ts';
 
 const envelope = z.looseObject({
   start: instant.optional(),
@@ -10,70 +10,66 @@ const envelope = z.looseObject({
   counts: z.array(z.looseObject({ date: instant }), { error: ifRepeated }),
 });
 
-/** The billed numbers of one bucket, in the order of a stream's columns. */
-type BucketSchema = z.ZodObject<Readonly<Record<string, typeof billed>>>;
+/** Returns the schema of one bucket, in the order of the fields. */
+const bucketOf = (fields: readonly string[]) =>
+  z.object(Object.fromEntries(fields.map((field) => [field, billed])));
 
 /** The bucket of a body that has one column. */
-const single = z.object({ value: billed });
+const single = bucketOf(['value']);
 
 /** The numbers of one bucket, in the order of its schema, or what is wrong with it. */
-type BucketReading = { readonly values: readonly number[] } | { readonly problem: string };
+type Bucket = readonly number[] | string;
 
-/** The readings of a body's buckets by their starts, in ms. */
-interface BucketReadings extends Omit<WindowReading, 'days'> {
-  readonly at: ReadonlyMap<number, BucketReading>;
+/** The buckets of a body by their starts, in ms. */
+interface Buckets extends Omit<WindowReading, 'days'> {
+  readonly at: ReadonlyMap<number, Bucket>;
 }
 
-/** Reads a body of daily buckets, as {@link readBuckets} does. */
-export function readDays(
-  body: unknown,
-  window: DayRange,
-  { bucket, columns }: { readonly bucket: BucketSchema; readonly columns: readonly string[] },
-): WindowReading {
-  const { at, outsideBuckets, unknownKeys } = readBuckets(body, window, bucket, DAY_MS);
-  const days = new Map<UsageDay, DayReading>();
-  for (const [startMs, reading] of at) {
-    if ('problem' in reading) days.set(dayAt(startMs), invalid(reading.problem));
-    else {
-      const numbers = Object.fromEntries(
-        columns.map((column, index) => [column, reading.values[index] as number]),
-      );
-      days.set(dayAt(startMs), { kind: 'named', numbers, leftOut: [] });
-    }
-  }
-  return { days, outsideBuckets, unknownKeys };
+/** Returns what reads a body of daily buckets; `columns` are named by the fields of a bucket. */
+export function readsDays(columns: Readonly<Record<string, string>>): Stream['readBodies'] {
+  const names = Object.values(columns);
+  const bucket = bucketOf(Object.keys(columns));
+  return ([body], window) => {
+    const { at, ...counts } = readBuckets(body, window, bucket, DAY_MS);
+    const days = [...at].map(([startMs, values]): [UsageDay, DayReading] => {
+      if (typeof values === 'string') return [dayAt(startMs), invalid(values)];
+      const numbers = Object.fromEntries(names.map((name, index) => [name, values[index] as number]));
+      return [dayAt(startMs), { kind: 'named', numbers, leftOut: [] }];
+    });
+    return { ...counts, days: new Map(days) };
+  };
+}
+
+/** The columns of a stream, and the hours of each; null where it has one number for the day. */
+interface Columns {
+  readonly columns: readonly string[];
+  readonly hours: readonly Part['hour'][];
 }
 
 /**
- * Reads a body for each column, with one number for each of `hours`, or for the day where that is null. What some
- * bodies left out although the day is in others reads 0 and is named in `leftOut`.
+ * Reads a body for each column. What some bodies left out although the day is in others reads 0 and is named in
+ * `leftOut`.
  */
-export function readColumns(
-  bodies: readonly unknown[],
-  window: DayRange,
-  { columns, hours }: { readonly columns: readonly string[]; readonly hours: readonly Part['hour'][] },
-): WindowReading {
-  const lengthMs = DAY_MS / hours.length;
+export function readColumns(bodies: readonly unknown[], window: DayRange, asked: Columns): WindowReading {
+  const lengthMs = DAY_MS / asked.hours.length;
   const readings = bodies.map((body) => readBuckets(body, window, single, lengthMs));
   const days = new Map<UsageDay, DayReading>();
   for (const day of eachDay(window)) {
-    const starts = hours.map((_, index) => dayStartMs(day) + index * lengthMs);
-    const buckets = readings.map(({ at }) => starts.map((startMs) => at.get(startMs)));
-    if (buckets.flat().some((bucket) => bucket !== undefined))
-      days.set(day, joinColumns(buckets, columns, hours));
+    const startMs = dayStartMs(day);
+    const buckets = readings.map(({ at }) =>
+      asked.hours.map((_, index) => at.get(startMs + index * lengthMs)),
+    );
+    if (buckets.flat().some((bucket) => bucket !== undefined)) days.set(day, joinColumns(buckets, asked));
   }
-  return {
-    days,
-    outsideBuckets: readings.reduce((sum, reading) => sum + reading.outsideBuckets, 0),
-    unknownKeys: readings.reduce((sum, reading) => sum + reading.unknownKeys, 0),
-  };
+  const sumOf = (key: 'outsideBuckets' | 'unknownKeys') =>
+    readings.reduce((sum, reading) => sum + reading[key], 0);
+  return { days, outsideBuckets: sumOf('outsideBuckets'), unknownKeys: sumOf('unknownKeys') };
 }
 
 /** Joins the buckets of one day, which are given by column and hour. */
 function joinColumns(
-  buckets: readonly (readonly (BucketReading | undefined)[])[],
-  columns: readonly string[],
-  hours: readonly Part['hour'][],
+  buckets: readonly (readonly (Bucket | undefined)[])[],
+  { columns, hours }: Columns,
 ): DayReading {
   const leftOut: Part[] = [];
   const numbers: Record<string, number | number[]> = {};
@@ -82,8 +78,8 @@ function joinColumns(
     for (const [place, hour] of hours.entries()) {
       const bucket = buckets[index]?.[place];
       if (bucket === undefined) leftOut.push({ column, hour });
-      else if ('problem' in bucket) return invalid(`${nameOf({ column, hour })}: ${bucket.problem}`);
-      values.push(bucket?.values[0] ?? 0);
+      else if (typeof bucket === 'string') return invalid(`${nameOf({ column, hour })}: ${bucket}`);
+      values.push(bucket?.[0] ?? 0);
     }
     const sum = values.reduce((a, b) => a + b, 0);
     if (!Number.isSafeInteger(sum)) return invalid(`${column}: the hours add up to more than 2^53 - 1`);
@@ -103,39 +99,29 @@ function invalid(message: string): DayReading {
  * `counts`, a wrong window, a bucket off UTC midnight or the hour, one that occurs twice, or a body that has buckets
  * of other days only and does not state that it covers the window.
  */
-function readBuckets(
-  body: unknown,
-  window: DayRange,
-  bucket: BucketSchema,
-  lengthMs: number,
-): BucketReadings {
-  const parsed = envelope.safeParse(body);
-  if (!parsed.success) throw new UnplaceableBodyError(describeProblems(parsed.error));
-  const { start, end, counts, ...rest } = parsed.data;
+function readBuckets(body: unknown, window: DayRange, schema: typeof single, lengthMs: number): Buckets {
+  const { data, error } = envelope.safeParse(body);
+  if (error) throw new UnplaceableBodyError(describeProblems(error));
+  const { start, end, counts, ...rest } = data;
   requireWindow(window, start, end);
-  const isDaily = lengthMs === DAY_MS;
   const firstMs = dayStartMs(window.from);
-  const lastMs = dayEndMs(window.to) - 1;
-  const at = new Map<number, BucketReading>();
-  const outside = new Set<number>();
+  const endMs = dayEndMs(window.to);
+  const at = new Map<number, Bucket>();
   let outsideBuckets = 0;
   let unknownKeys = countUnknown(rest);
   for (const { date, ...numbers } of counts) {
     if (date % lengthMs !== 0) {
-      const place = isDaily ? 'at UTC midnight' : 'on the hour';
+      const place = lengthMs === DAY_MS ? 'at UTC midnight' : 'on the hour';
       throw new UnplaceableBodyError(`bucket ${showInstant(date)} does not start ${place}`);
     }
-    if (at.has(date) || (!isDaily && outside.has(date))) {
-      const name = isDaily ? `day ${dayAt(date)}` : `hour ${showInstant(date)}`;
-      throw new UnplaceableBodyError(`${name} is in the body twice`);
-    }
-    if (date < firstMs || date > lastMs) {
-      outside.add(date);
+    if (at.has(date)) throw new UnplaceableBodyError(`bucket ${showInstant(date)} is in the body twice`);
+    if (date < firstMs || date >= endMs) {
       outsideBuckets += 1;
       continue;
     }
-    unknownKeys += countUnknown(numbers, bucket.shape);
-    at.set(date, readBucket(numbers, bucket));
+    unknownKeys += countUnknown(numbers, schema.shape);
+    const read = schema.safeParse(numbers);
+    at.set(date, read.success ? Object.values(read.data) : describeProblems(read.error));
   }
   const statesWindow = start !== undefined && end !== undefined;
   if (at.size === 0 && outsideBuckets > 0 && !statesWindow) {
@@ -144,11 +130,6 @@ function readBuckets(
     );
   }
   return { at, outsideBuckets, unknownKeys };
-}
-
-function readBucket(numbers: unknown, bucket: BucketSchema): BucketReading {
-  const { data, error } = bucket.safeParse(numbers);
-  return error ? { problem: describeProblems(error) } : { values: Object.values(data) };
 }
 
 function requireWindow(window: DayRange, start: number | undefined, end: number | undefined): void {

@@ -14,8 +14,6 @@ export const streams: readonly Stream[] = [
   payloadHours,
 ];
 
-const byName = new Map(streams.map((stream) => [stream.name, stream]));
-
 export const streamNames: readonly string[] = streams.map((stream) => stream.name);
 
 /** The streams that are exported unless the setting STREAMS names others. */
@@ -23,7 +21,7 @@ export const usualStreamNames: readonly string[] = streamNames.filter((name) => 
 
 /** Returns the stream called `name`. Only for names checked at the border: an unknown one is a defect. */
 export function streamNamed(name: string): Stream {
-  const stream = byName.get(name);
+  const stream = streams.find((each) => each.name === name);
   if (!stream) throw new Error(`no stream is called ${name}`);
   return stream;
 }

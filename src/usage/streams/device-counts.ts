@@ -1,10 +1,7 @@
-import * as z from 'zod';
-import { billed } from '../body.ts';
-import { readDays } from './buckets.ts';
+import { readsDays } from './buckets.ts';
 import type { Stream } from './stream.ts';
 
-const bucket = z.object({ created: billed, deleted: billed, total: billed });
-const columns = ['devices_created', 'devices_deleted', 'devices_total'];
+const columns = { created: 'devices_created', deleted: 'devices_deleted', total: 'devices_total' };
 
 /**
  * Devices per organization: `created` and `deleted` count the day's events, `total` is a level sampled at about the
@@ -14,10 +11,8 @@ export const deviceCounts: Stream = {
   name: 'device_counts',
   requests: [{ action: 'deviceCounts', query: {} }],
   windowDays: 31,
-  columns,
+  columns: Object.values(columns),
   kind: 'level',
   counterparts: [],
-  waitsFor: null,
-  includes: {},
-  readBodies: ([body], window) => readDays(body, window, { bucket, columns }),
+  readBodies: readsDays(columns),
 };

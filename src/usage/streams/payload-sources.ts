@@ -39,8 +39,6 @@ export const payloadSources: Stream = {
   columns: ['payload_source_count', 'payload_sources'],
   kind: 'flow',
   counterparts: ['payload_totals', 'payload_hours'],
-  waitsFor: null,
-  includes: {},
   readBodies([body], { from: day }) {
     if (!isMap(body)) throw new UnplaceableBodyError('the body is not a map of payload types');
     const types = Object.entries(body).filter(([type]) => !type.startsWith('_'));

@@ -1,21 +1,18 @@
 import { readColumns } from './buckets.ts';
-import type { Stream } from './stream.ts';
+import type { Stream, UsageRequest } from './stream.ts';
 
-/** The query for each column. Without `includeNonBillable` the breakdown counts billable payloads only. */
-export const payloadQueries = [
-  {},
-  { includeNonBillable: 'true' },
-  { asBytes: 'true', includeNonBillable: 'true' },
-];
+/** Returns a request for each column. Without `includeNonBillable` the breakdown counts billable payloads only. */
+export function breakdownBy(resolution: string): UsageRequest[] {
+  const queries = [{}, { includeNonBillable: 'true' }, { asBytes: 'true', includeNonBillable: 'true' }];
+  return queries.map((query) => ({ action: 'payloadCountsBreakdown', query: { resolution, ...query } }));
+}
+
 const columns = ['payload_billable_count', 'payload_all_count', 'payload_all_bytes'];
 
 /** Payloads per day: billable ones, all of them, and the bytes of all of them. */
 export const payloadTotals: Stream = {
   name: 'payload_totals',
-  requests: payloadQueries.map((query) => ({
-    action: 'payloadCountsBreakdown',
-    query: { resolution: '86400000', ...query },
-  })),
+  requests: breakdownBy('86400000'),
   windowDays: 31,
   columns,
   kind: 'flow',

@@ -20,22 +20,17 @@ export interface Stream {
   readonly kind: 'flow' | 'level';
   /** The other streams that count the same payloads. */
   readonly counterparts: readonly string[];
-  /** The stream among them for which zeros that Losant did not name wait; null if they wait for none. */
-  readonly waitsFor: string | null;
+  /** The stream among them for which zeros that Losant did not name wait. */
+  readonly waitsFor?: string;
   /** Columns that count all payloads, with the columns that they include. */
-  readonly includes: Readonly<Record<string, readonly string[]>>;
+  readonly includes?: Readonly<Record<string, readonly string[]>>;
   /** Reads the bodies of one window. Throws {@link UnplaceableBodyError} if a body cannot be assigned to days. */
   readBodies(bodies: readonly unknown[], window: DayRange): WindowReading;
 }
 
-export type UsageAction =
-  | 'deviceCounts'
-  | 'notebookMinuteCounts'
-  | 'payloadCounts'
-  | 'payloadCountsBreakdown';
-
 export interface UsageRequest {
-  readonly action: UsageAction;
+  /** The name of the action, and the end of its path. */
+  readonly action: string;
   /** Query values besides start and end, as the text that is sent. */
   readonly query: Readonly<Record<string, string>>;
 }
