@@ -9,32 +9,41 @@ export interface ErrorDetails {
   readonly cause?: unknown;
 }
 
-export abstract class ExportError extends Error {
-  abstract readonly kind: string;
+export class ExportError extends Error {
+  readonly kind: string;
   /** The operator's next step. */
   readonly hint: string;
 
-  constructor(message: string, { hint, cause }: ErrorDetails) {
+  constructor(kind: string, message: string, { hint, cause }: ErrorDetails) {
     super(message, cause === undefined ? undefined : { cause });
+    this.name = new.target.name;
+    this.kind = kind;
     this.hint = hint;
+  }
+}
+
+/** An error of one of a few kinds. */
+abstract class KindError<Kind extends string> extends ExportError {
+  declare readonly kind: Kind;
+
+  constructor(kind: Kind, message: string, details: ErrorDetails) {
+    super(kind, message, details);
   }
 }
 
 /** Wrong settings or a wrong command line; nothing was started. */
 export class SettingsError extends ExportError {
-  override readonly name = 'SettingsError';
-  readonly kind = 'settings';
+  constructor(message: string, details: ErrorDetails) {
+    super('settings', message, details);
+  }
 }
 
 export type DatabaseErrorKind =
   /** No connection: wrong host or port, server down, connection lost for good. */
   | 'database_unreachable'
-  /** The server refused: password, rights, unknown database. */
+  /** The server refused: password, rights, unknown database, encryption. */
   | 'database_refused'
-  /**
-   * The server could not do it now: disk full, a statement that took too long, a lock that could not be
-   * acquired.
-   */
+  /** The server could not do it now: disk full, a statement that took too long, a lock that is held. */
   | 'database_failed'
   /** The schema is older than the program, or missing; or the server is below Postgres 15. */
   | 'database_too_old'
@@ -43,44 +52,10 @@ export type DatabaseErrorKind =
   /** The database already belongs to something else, e.g. another API URL. */
   | 'database_mismatch';
 
-export class DatabaseError extends ExportError {
-  override readonly name = 'DatabaseError';
-  readonly kind: DatabaseErrorKind;
-
-  constructor(kind: DatabaseErrorKind, message: string, details: ErrorDetails) {
-    super(message, details);
-    this.kind = kind;
-  }
-}
+export class DatabaseError extends KindError<DatabaseErrorKind> {}
 
 /** Another process holds the instance's lease or the embedded folder, which only one may have. */
-export class HeldError extends ExportError {
-  override readonly name = 'HeldError';
-  readonly kind: 'lease_held' | 'lease_lost' | 'folder_locked';
-
-  constructor(kind: HeldError['kind'], message: string, details: ErrorDetails) {
-    super(message, details);
-    this.kind = kind;
-  }
-}
-
-/** A file could not be written to its end, e.g. because the disk is full. */
-export class FileError extends ExportError {
-  override readonly name = 'FileError';
-  readonly kind = 'file_failed';
-}
-
-/** Another process has the port; it may be about to end. */
-export class PortError extends ExportError {
-  override readonly name = 'PortError';
-  readonly kind = 'port_in_use';
-}
-
-/** The clocks of host, database and API disagree, so no day can be trusted. */
-export class ClockError extends ExportError {
-  override readonly name = 'ClockError';
-  readonly kind = 'clock_skew';
-}
+export class HeldError extends KindError<'lease_held' | 'lease_lost' | 'folder_locked'> {}
 
 /** What follows from a request to Losant that failed. */
 interface FailureRule {
@@ -128,24 +103,23 @@ export function isFailure(code: string): code is LosantErrorKind {
   return Object.hasOwn(FAILURES, code);
 }
 
-/** A request to Losant that did not end in a JSON body. */
-export class LosantError extends ExportError {
-  override readonly name = 'LosantError';
-  readonly kind: LosantErrorKind;
+interface LosantErrorDetails extends ErrorDetails {
   /** The action asked for, e.g. `instanceOrg.deviceCounts`: also the name of its scope. */
   readonly action: string;
   /** HTTP status of the last answer, or null if there was none. */
   readonly status: number | null;
   /** The last answer's body as received, capped; null if there was none. */
   readonly body: string | null;
+}
 
-  constructor(
-    kind: LosantErrorKind,
-    message: string,
-    details: ErrorDetails & { action: string; status: number | null; body: string | null },
-  ) {
-    super(message, details);
-    this.kind = kind;
+/** A request to Losant that did not end in a JSON body. */
+export class LosantError extends KindError<LosantErrorKind> {
+  readonly action: LosantErrorDetails['action'];
+  readonly status: LosantErrorDetails['status'];
+  readonly body: LosantErrorDetails['body'];
+
+  constructor(kind: LosantErrorKind, message: string, details: LosantErrorDetails) {
+    super(kind, message, details);
     this.action = details.action;
     this.status = details.status;
     this.body = details.body;
@@ -154,14 +128,10 @@ export class LosantError extends ExportError {
 
 /** The process was asked to end. Nothing is wrong; the next run goes on. */
 export class InterruptedError extends ExportError {
-  override readonly name = 'InterruptedError';
-  readonly kind: 'interrupted' | 'terminated';
-
   constructor(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') {
-    super(`Interrupted by ${signal}`, {
+    super(signal === 'SIGINT' ? 'interrupted' : 'terminated', `Interrupted by ${signal}`, {
       hint: 'nothing is half done: the next run goes on, or the same command',
     });
-    this.kind = signal === 'SIGINT' ? 'interrupted' : 'terminated';
   }
 }
 
@@ -223,15 +193,7 @@ function isMisuse({ action, kind }: LosantError): boolean {
 }
 
 /** The exit codes from worst to best, for a command over several instances. */
-const SEVERITY = [
-  EXIT.interrupted,
-  EXIT.terminated,
-  EXIT.failure,
-  EXIT.usage,
-  EXIT.refused,
-  EXIT.held,
-  EXIT.incomplete,
-];
+const SEVERITY = [130, 143, EXIT.failure, EXIT.usage, EXIT.refused, EXIT.held, EXIT.incomplete];
 
 export function worstExitCode(codes: readonly number[]): number {
   return SEVERITY.find((code) => codes.includes(code)) ?? EXIT.ok;

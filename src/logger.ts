@@ -1,12 +1,5 @@
 import { styleText } from 'node:util';
-import {
-  type Bindings,
-  type ChildLoggerOptions,
-  type DestinationStream,
-  type Logger,
-  pino,
-  stdTimeFunctions,
-} from 'pino';
+import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
 import { ExportError, framesOf } from './errors.ts';
 import { escapeControls, escapeJson } from './terminal/text.ts';
 
@@ -27,10 +20,7 @@ const CENSOR = '[redacted]';
 const SECRET_KEY =
   /(token|password|passwd|secret|authorization|cookie|apikey|databaseurl|heartbeaturl|connectionstring)$/;
 
-/**
- * The deepest nesting that is logged: deeper than anything logged on purpose, and a bound for anything
- * else.
- */
+/** The deepest nesting that is logged: deeper than anything logged on purpose, and a bound for anything else. */
 const DEEPEST = 6;
 
 /**
@@ -39,7 +29,7 @@ const DEEPEST = 6;
  * in a URL or in a bearer header.
  */
 export function createLogger({ level, pretty, destination }: LoggerOptions): Logger {
-  const logger = pino(
+  return pino(
     {
       level,
       base: null,
@@ -49,19 +39,10 @@ export function createLogger({ level, pretty, destination }: LoggerOptions): Log
       serializers: { err: (shown: unknown) => shown },
       hooks: { streamWrite: scrubLine },
     },
-    pretty ? prettyDestination(destination) : destination,
+    // In the same call, so that no line is lost before an exit.
+    pretty ? { write: (line) => destination.write(formatLine(line)) } : destination,
   );
-  // pino formats a child's fields only if the child asks for it; children of children inherit this.
-  const createChild = Reflect.get(logger, 'child') as unknown as CreateChild;
-  return Object.assign(logger, {
-    child(this: Logger, bindings: Bindings, options?: ChildLoggerOptions<never>) {
-      return createChild.call(this, showMap(bindings, 0), options);
-    },
-  });
 }
-
-/** The signature of pino's `child` without its generics for custom levels. */
-type CreateChild = (this: Logger, bindings: Bindings, options?: ChildLoggerOptions<never>) => Logger;
 
 const COLORS: Readonly<Record<string, Parameters<typeof styleText>[0]>> = {
   fatal: 'red',
@@ -70,11 +51,7 @@ const COLORS: Readonly<Record<string, Parameters<typeof styleText>[0]>> = {
   info: 'green',
 };
 
-/** Returns a destination that formats lines for people, in the same call, so that none is lost before an exit. */
-function prettyDestination(destination: DestinationStream): DestinationStream {
-  return { write: (line) => destination.write(formatLine(line)) };
-}
-
+/** Returns a line for people. */
 function formatLine(text: string): string {
   // A logged value may contain anything, so control characters are escaped; only the colours keep theirs.
   const escape = (_key: string, value: unknown) =>
@@ -92,26 +69,21 @@ function formatLine(text: string): string {
 }
 
 /**
- * Returns what may be shown of an error: the kind and the next step of one of ours, the place
- * of a defect, and the chain of causes. Other properties are never shown, because they contain requests with
- * their headers or URLs with their passwords.
+ * Returns what may be shown of an error: the kind and the next step of one of ours, the place of a defect, and the
+ * chain of causes. Other properties are never shown, because they contain requests with their headers or URLs with
+ * their passwords.
  */
-function describeError(error: Error): Record<string, unknown> {
-  return {
-    ...describeCause(error, 0),
-    ...(error instanceof ExportError ? {} : { stack: framesOf(error).map((each) => each.trim()) }),
-  };
-}
-
-function describeCause(error: Error, depth: number): Record<string, unknown> {
+function describeError(error: Error, depth = 0): Record<string, unknown> {
   const { name, message, cause } = error;
   const code = 'code' in error && (typeof error.code === 'string' || typeof error.code === 'number');
+  const isOurs = error instanceof ExportError;
   return {
     name,
     message,
     ...(code ? { code: error.code } : {}),
-    ...(error instanceof ExportError ? { kind: error.kind, hint: error.hint } : {}),
-    ...(cause instanceof Error && depth < DEEPEST ? { cause: describeCause(cause, depth + 1) } : {}),
+    ...(isOurs ? { kind: error.kind, hint: error.hint } : {}),
+    ...(cause instanceof Error && depth < DEEPEST ? { cause: describeError(cause, depth + 1) } : {}),
+    ...(isOurs || depth > 0 ? {} : { stack: framesOf(error).map((each) => each.trim()) }),
   };
 }
 

@@ -20,11 +20,8 @@ type Target = Omit<OrgTarget, 'orgId'> & { readonly orgId: string | null };
 
 /** Something is wrong although no call failed. */
 export class CheckError extends ExportError {
-  override readonly name = 'CheckError';
-  readonly kind = 'invalid';
-
   constructor(message: string, hint: string) {
-    super(message, { hint });
+    super('invalid', message, { hint });
   }
 }
 

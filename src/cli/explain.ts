@@ -48,14 +48,11 @@ function renderStanding({ stream: name, standing, ledger }: CellStory): Line {
   return line`${styled('bold', name)}: ${isGap(standing) ? styled('red', shown) : shown}`;
 }
 
-/** The types, sources or hours of a number that are shown; `--json` has all. */
-const PARTS_SHOWN = 24;
-
 function renderCell(cell: CellStory, nowMs: number): Line[] {
   const { numbers, ledger, changes, waivers, quarantine, advice } = cell;
-  const rows = numbers.map(({ metric, part, quantity }) => [metric, part ?? '', showNumber(quantity)]);
+  const rows = numbers.map(({ metric, quantity }) => [metric, showNumber(quantity)]);
   return [
-    ...renderTable({ rows, right: [2], most: PARTS_SHOWN }),
+    ...renderTable({ rows, right: [1] }),
     ...(ledger === null ? [] : renderLedger(ledger, nowMs)),
     ...changes.map((change) => {
       const part = [change.type, change.source, change.hour].filter((each) => each !== null).join(', ');

@@ -1,7 +1,6 @@
 import { type BilledInstance, readBilledInstances } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { SettingsError } from '../errors.ts';
-import { readInstanceNames } from '../queries/organizations.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import type { CommandContext } from './command.ts';
 
@@ -11,7 +10,9 @@ export async function chooseJudged(
   { db }: DatabaseHandle,
 ): Promise<readonly string[]> {
   const configured = config.instances.map(({ instanceId }) => instanceId);
-  return configured.length > 0 ? configured : [...(await readInstanceNames(db)).keys()];
+  if (configured.length > 0) return configured;
+  const known = await db.selectFrom('instances').select('instance_id').orderBy('instance_id').execute();
+  return known.map(({ instance_id: id }) => id);
 }
 
 /** Returns those named, else those that are judged. Throws SettingsError for one that the database does not have. */

@@ -1,6 +1,11 @@
 import { EXIT } from '../errors.ts';
-import { type Health, type InstanceHealth, readHealth, type StreamHealth } from '../queries/health.ts';
-import type { RunRecord } from '../queries/runs.ts';
+import {
+  type Health,
+  type InstanceHealth,
+  type RunRecord,
+  readHealth,
+  type StreamHealth,
+} from '../queries/health.ts';
 import { type Line, line, renderTable, styled } from '../terminal/text.ts';
 import { count, showDays, showDuration, showInstant, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';

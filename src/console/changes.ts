@@ -1,14 +1,7 @@
-import { html } from 'hono/html';
-import { type Kysely, type RawBuilder, sql } from 'kysely';
-import type { Schema } from '../database/schema.ts';
-import { count } from '../terminal/words.ts';
-import { type Html, renderStats } from './page.ts';
+import { sql } from 'kysely';
 import { optionsOf, SEARCH, showDifference, tablePage } from './table.ts';
 
 type ChangeRow = { readonly difference: number };
-
-/** The numbers of invoices. */
-const BILLED = { payload_billable_count: 'Billable payloads', notebook_minutes: 'Notebook minutes' } as const;
 
 export const changesPage = tablePage<ChangeRow>('/changes', '/changes', ({ instanceIds }) => ({
   title: 'Changes',
@@ -28,7 +21,12 @@ export const changesPage = tablePage<ChangeRow>('/changes', '/changes', ({ insta
     q: SEARCH,
     metric: {
       label: 'Metric',
-      options: { ...BILLED, ...optionsOf(['payload_source_count', 'devices_total']) },
+      options: optionsOf([
+        'payload_billable_count',
+        'notebook_minutes',
+        'payload_source_count',
+        'devices_total',
+      ]),
     },
     which: {
       label: 'Only',
@@ -39,7 +37,6 @@ export const changesPage = tablePage<ChangeRow>('/changes', '/changes', ({ insta
     to: { label: 'to', options: 'day', where: (day) => sql`r.usage_date <= ${day}::date` },
     run: { label: 'Run', options: 'text', where: (run) => sql`r.run_id::text = ${run}` },
   },
-  intro: renderEffects,
   columns: {
     org_name: 'Organization',
     usage_date: 'Day',
@@ -54,24 +51,3 @@ export const changesPage = tablePage<ChangeRow>('/changes', '/changes', ({ insta
     changed_at: 'Changed',
   },
 }));
-
-/** Adds up what invoices are made of, over all rows of the filters. */
-async function renderEffects(db: Kysely<Schema>, matching: RawBuilder<unknown>): Promise<Html> {
-  const { rows } = await sql<{
-    metric: keyof typeof BILLED;
-    cells: number;
-    orgs: number;
-    difference: number;
-  }>`
-    select r.metric, count(*) as cells, count(distinct r.org_id) as orgs, sum(r.difference)::bigint as difference
-    from ${matching} and r.metric = any (${Object.keys(BILLED)}::text[])
-    group by r.metric order by r.metric desc`.execute(db);
-  if (rows.length === 0) return html``;
-  return renderStats(
-    rows.map(({ metric, cells, orgs, difference }) => ({
-      label: BILLED[metric],
-      value: showDifference(difference),
-      note: `${count(cells, 'number')} of ${count(orgs, 'organization')}`,
-    })),
-  );
-}

@@ -10,8 +10,6 @@ export interface ChartDay {
   readonly day: UsageDay;
   /** The standing of the number; null where it is not wanted. */
   readonly standing: Standing | null;
-  /** Whether its zero stands for a day that Losant left out. */
-  readonly isLeftOut: boolean;
   /** The number; null where it is not stored. */
   readonly quantity: number | null;
   /** The day with which it is compared, and its number. */
@@ -25,8 +23,8 @@ interface Chart {
   readonly title: string;
   readonly summary: string;
   readonly days: readonly ChartDay[];
-  /** The name of the line; null without a comparison. */
-  readonly comparison: string | null;
+  /** The name of the line. */
+  readonly comparison: string;
 }
 
 /** The height in pixels; the width is whatever is available. */
@@ -39,8 +37,8 @@ const COMPACT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFra
 
 /** Renders the chart with its legend. The numbers are in the titles of its days. */
 export function renderChart(chart: Chart): Html {
-  const { title, summary, days, comparison } = chart;
-  const before = days.map((day) => (comparison === null ? null : day.before));
+  const { title, summary, days } = chart;
+  const before = days.map((day) => day.before);
   const most = Math.max(
     TICKS,
     ...days.map(({ quantity }) => quantity ?? 0),
@@ -64,8 +62,8 @@ ${days.map((day, place) => renderDay(chart, day, { place, y }))}
 
 /** Renders the column of a day: a bar, hatches where it is not stored, its label, and its number as a title. */
 function renderDay(
-  { orgId, days, comparison }: Chart,
-  { day, standing, isLeftOut, quantity, beforeDay, before }: ChartDay,
+  { orgId, days }: Chart,
+  { day, standing, quantity, beforeDay, before }: ChartDay,
   { place, y }: { readonly place: number; readonly y: (value: number) => number },
 ): Html {
   const at = (count: number) => `${Math.round((count / days.length) * 100_000) / 1_000}%`;
@@ -75,8 +73,7 @@ function renderDay(
   const words = [
     `${day}: ${quantity === null || standing === null ? '' : `${showNumber(quantity)}, `}`,
     standing === null ? 'not wanted' : STANDINGS[standing].label,
-    isLeftOut ? ', left out by Losant' : '',
-    comparison === null || beforeDay === null ? '' : `; ${beforeDay}: ${beside}`,
+    beforeDay === null ? '' : `; ${beforeDay}: ${beside}`,
   ].join('');
   const column = (className: string) =>
     html`<rect class="${className}" x="${at(place)}" width="${at(1)}" height="${HEIGHT}"><title>${words}</title>
@@ -84,8 +81,6 @@ function renderDay(
   const bar = html`<rect class="value" x="${at(place + 0.1)}" width="${at(0.8)}" y="${top}"
     height="${roundTenth(HEIGHT - top)}"/>`;
   return html`${isAbsent({ standing, quantity }) && column('absent')}${(quantity ?? 0) > 0 && bar}${
-    isLeftOut && html`<circle class="zeros" cx="${at(place + 0.5)}" cy="${HEIGHT - 4}" r="2.5"/>`
-  }${
     standing === null
       ? column('day')
       : html`<a href="/coverage/${orgId}/${day}" tabindex="-1" aria-hidden="true">${column('day')}</a>`
@@ -116,13 +111,8 @@ function renderLegend({ orgId, days, comparison }: Chart): Html {
   const links = absent.map(({ day }) => html` <a href="/coverage/${orgId}/${day}">${day}</a>`);
   const item = (shape: Html, words: unknown) =>
     html`<li><svg class="swatch" aria-hidden="true" width="18" height="12">${shape}</svg>${words}</li>`;
-  return html`<ul class="legend">${
-    comparison !== null && item(html`<path class="before" d="M0 6H18"/>`, comparison)
-  }${
+  return html`<ul class="legend">${item(html`<path class="before" d="M0 6H18"/>`, comparison)}${
     absent.length > 0 && item(html`<rect class="absent" width="12" height="12"/>`, html`not stored:${links}`)
-  }${
-    days.some(({ isLeftOut }) => isLeftOut) &&
-    item(html`<circle class="zeros" cx="6" cy="6" r="2.5"/>`, 'zero, as Losant left the day out')
   }</ul>`;
 }
 

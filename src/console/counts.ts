@@ -1,26 +1,21 @@
 /** What is counted over all organizations in the background, for home, the list of organizations and the months. */
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { ReadPage } from './sources.ts';
 
 export interface Counts {
   readonly organizations: readonly Activity[];
-  readonly sums: readonly MonthSum[];
   readonly gaps: readonly GapExamples[];
-  readonly findings: readonly Finding[];
   readonly months: readonly MonthRow[];
 }
 
 /** Counts one after the other, each with the time that a page has. */
 export async function readCounts(read: ReadPage, instanceIds: readonly string[]): Promise<Counts> {
-  const findings = await read((db) => readFindings(db, instanceIds));
   return {
-    findings,
     gaps: await read((db) => readGapExamples(db, instanceIds)),
-    months: await read((db) => readMonths(db, instanceIds, findings)),
+    months: await read((db) => readMonths(db, instanceIds)),
     organizations: await read((db) => readActivity(db, instanceIds)),
-    sums: await read((db) => readMonthSums(db, instanceIds)),
   };
 }
 
@@ -30,7 +25,9 @@ export type Activity = {
   readonly org_name: string;
   readonly payload_billable_count: number | null;
   readonly days_missing: number | null;
-  /** The last 7 days beside the 4 weeks before, as a share. */
+  /** The last 7 days, and what is usual by the 4 weeks before; the change is a share. */
+  readonly week_quantity: number | null;
+  readonly usual_quantity: number | null;
   readonly change: number | null;
   readonly devices_total: number | null;
   readonly last_active_on: UsageDay | null;
@@ -49,8 +46,9 @@ async function readActivity(
   instanceIds: readonly string[],
 ): Promise<readonly Activity[]> {
   const { rows } = await sql<Activity>`
-    select a.org_id, o.name as org_name, a.payload_billable_count, a.days_missing, a.change::float8 as change,
-      a.devices_total, a.last_active_on, a.is_new, a.is_left, a.is_silent, a.is_moved, l.limit_name,
+    select a.org_id, o.name as org_name, a.payload_billable_count, a.days_missing,
+      a.week_quantity::float8, a.usual_quantity::float8, a.change::float8, a.devices_total, a.last_active_on,
+      a.is_new, a.is_left, a.is_silent, a.is_moved, l.limit_name,
       l.share::float8 as limit_share, l.crosses_on
     from losant_usage.organization_activity a
     join losant_usage.organizations o on o.org_id = a.org_id
@@ -61,45 +59,6 @@ async function readActivity(
     where a.instance_id = any (${instanceIds}::text[])
     order by a.usual_quantity desc nulls last, a.org_id`.execute(db);
   return rows;
-}
-
-/** A number of all organizations in the month of yesterday, beside the same weekdays before. */
-export interface MonthSum {
-  readonly metric: keyof typeof SUMMED;
-  readonly from: UsageDay;
-  readonly to: UsageDay;
-  /** The sum of what is stored, of a level that of the newest day; null if nothing is. */
-  readonly total: number | null;
-  /** Numbers that are not stored although the organization existed (count). */
-  readonly missing: number;
-  /** The change over the numbers that have a counterpart, as a share. */
-  readonly change: number | null;
-}
-
-export const SUMMED = {
-  payload_billable_count: 'Billable payloads',
-  notebook_minutes: 'Notebook minutes',
-  devices_total: 'Devices',
-} as const;
-
-async function readMonthSums(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<MonthSum[]> {
-  const sums = [];
-  for (const metric of Object.keys(SUMMED)) {
-    const { rows } = await sql<MonthSum>`
-      select ${metric} as metric, m.first_day as from, m.last_day as to, sum(u.quantity)::bigint as total,
-        count(*) filter (where u.org_id is not null and u.quantity is null) as missing,
-        (sum(u.quantity) filter (where u.before_quantity is not null)
-          / nullif(sum(u.before_quantity) filter (where u.quantity is not null), 0) - 1)::float8 as change
-      from (
-        select date_trunc('month', yesterday::timestamp)::date as first_day, yesterday as last_day
-        from (select (now() at time zone 'UTC')::date - 1 as yesterday) as y
-      ) as m
-      left join lateral losant_usage.usage_beside(${metric}, m.first_day, m.last_day, 'weekdays') as u
-        on u.instance_id = any (${instanceIds}::text[]) and (${metric} <> 'devices_total' or u.usage_date = m.last_day)
-      group by m.first_day, m.last_day`.execute(db);
-    sums.push(...rows);
-  }
-  return sums;
 }
 
 /** The organizations with the newest gaps, by standing. */
@@ -131,41 +90,6 @@ async function readGapExamples(db: Kysely<Schema>, instanceIds: readonly string[
   return rows;
 }
 
-/** Why a month is not as it should be, for an organization, or for all of an instance. */
-export interface Finding {
-  readonly instance_id: string;
-  readonly month: UsageDay;
-  readonly org_id: string | null;
-  readonly org_name: string;
-  /** What blocks it, and what to do; null where the month differs from what was invoiced. */
-  readonly causes: string | null;
-  readonly what_to_do: string | null;
-  /** The billable payloads at stake, or those of now beside those of the invoice. */
-  readonly amount: number | null;
-}
-
-/** Returns what blocks months that are over, and what differs of those that are closed, the most payloads first. */
-async function readFindings(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<Finding[]> {
-  const { rows } = await sql<Finding>`
-    select f.* from (
-      select b.instance_id, b.month, b.org_id, coalesce(b.org_name, i.name, b.instance_id) as org_name,
-        string_agg(concat_ws(' ', replace(b.cause, '_', ' '), b.first_day || '..' || b.last_day, b.message), '; ')
-          as causes,
-        string_agg(b.what_to_do, E'\n') as what_to_do, (
-          select sum(d.payload_billable_count)::bigint from losant_usage.usage_days d
-          where d.org_id = b.org_id and d.usage_date between b.month and (b.month + interval '1 month')::date - 1
-        ) as amount
-      from losant_usage.period_blockers b join losant_usage.instances i on i.instance_id = b.instance_id
-      where b.month < date_trunc('month', now() at time zone 'UTC')::date
-      group by b.instance_id, b.month, b.org_id, b.org_name, i.name
-      union all
-      select d.instance_id, d.month, d.org_id, d.org_name, null, null, d.amount from (${selectDifferent()}) as d
-    ) as f
-    where f.instance_id = any (${instanceIds}::text[])
-    order by abs(f.amount) desc nulls first, f.org_id`.execute(db);
-  return rows;
-}
-
 /** A month of an instance. */
 export type MonthRow = {
   readonly month: UsageDay;
@@ -178,41 +102,50 @@ export type MonthRow = {
   readonly orgs: number | null;
   readonly at_stake: number | null;
   readonly difference: number | null;
-  readonly examples: readonly string[];
+  readonly examples: readonly string[] | null;
 };
 
 /** Returns the newest month first. Whether it differs is not asked of the view, which adds up every closed month. */
-async function readMonths(
-  db: Kysely<Schema>,
-  instanceIds: readonly string[],
-  findings: readonly Finding[],
-): Promise<MonthRow[]> {
-  const { rows } = await sql<
-    Omit<MonthRow, 'orgs' | 'at_stake' | 'difference' | 'examples'> & Pick<Finding, 'instance_id'>
-  >`
-    select m.month, m.instance_id, m.closed_at, replace(array_to_string(m.causes, ', '), '_', ' ') as causes,
+async function readMonths(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<MonthRow[]> {
+  const { rows } = await sql<MonthRow>`
+    select m.month, m.closed_at, replace(array_to_string(m.causes, ', '), '_', ' ') as causes,
       case when cardinality(${instanceIds}::text[]) > 1 then coalesce(i.name, i.instance_id) end as instance_name,
-      case when not m.is_over then 'not over' when m.closed_at is not null then 'closed'
-        when m.causes is null then 'open' else 'blocked' end as state
+      case when not m.is_over then 'not over' when f.is_different then 'different'
+        when m.closed_at is not null then 'closed' when m.causes is null then 'open' else 'blocked' end as state,
+      f.orgs, case when m.closed_at is null then f.amount end as at_stake,
+      case when f.is_different then f.amount end as difference, f.examples
     from losant_usage.months m join losant_usage.instances i on i.instance_id = m.instance_id
+    left join (
+      select f.instance_id, f.month, f.causes is null as is_different, count(*) as orgs,
+        sum(f.amount)::bigint as amount,
+        (array_agg(f.org_name order by abs(f.amount) desc nulls first, f.org_id))[1:3] as examples
+      from (${selectFindings(null)}) as f where f.org_id is not null group by 1, 2, 3
+    ) as f on f.instance_id = m.instance_id and f.month = m.month and f.is_different = (m.closed_at is not null)
     where m.instance_id = any (${instanceIds}::text[])
     order by m.month desc, m.instance_id`.execute(db);
-  return rows.map((row) => {
-    const isClosed = row.state === 'closed';
-    const found = findings.filter(
-      ({ instance_id: id, month, org_id: orgId, causes }) =>
-        id === row.instance_id && month === row.month && orgId !== null && (causes === null) === isClosed,
-    );
-    const amount = found.length === 0 ? null : found.reduce((sum, each) => sum + (each.amount ?? 0), 0);
-    return {
-      ...row,
-      state: isClosed && found.length > 0 ? 'different' : row.state,
-      orgs: found.length === 0 ? null : found.length,
-      at_stake: isClosed ? null : amount,
-      difference: isClosed ? amount : null,
-      examples: found.slice(0, 3).map((each) => each.org_name),
-    };
-  });
+  return rows;
+}
+
+/**
+ * Selects what blocks months that are over, and what differs of those that are closed, by organization, or for all of
+ * an instance: of one month, or of all. The amount is that of billable payloads at stake, or by which they differ;
+ * there are no causes where a month differs.
+ */
+export function selectFindings(month: UsageDay | null): RawBuilder<unknown> {
+  const isOfMonth = month === null ? sql`true` : sql`b.month = ${month}::date`;
+  return sql`
+    select b.instance_id, b.month, b.org_id, coalesce(b.org_name, i.name, b.instance_id) as org_name,
+      string_agg(concat_ws(' ', replace(b.cause, '_', ' '), b.first_day || '..' || b.last_day, b.message), '; ')
+        as causes,
+      string_agg(b.what_to_do, E'\n') as what_to_do, (
+        select sum(d.payload_billable_count)::bigint from losant_usage.usage_days d
+        where d.org_id = b.org_id and d.usage_date between b.month and (b.month + interval '1 month')::date - 1
+      ) as amount
+    from losant_usage.period_blockers b join losant_usage.instances i on i.instance_id = b.instance_id
+    where b.month < date_trunc('month', now() at time zone 'UTC')::date and ${isOfMonth}
+    group by b.instance_id, b.month, b.org_id, b.org_name, i.name
+    union all
+    select d.instance_id, d.month, d.org_id, d.org_name, null, null, d.amount from (${selectDifferent(month)}) as d`;
 }
 
 /**
@@ -220,11 +153,11 @@ async function readMonths(
  * by how many payloads. Only those are added up of which something was stored after the newest statement: restated, or
  * of a cell that blocked it, or of an organization that was not known.
  */
-function selectDifferent() {
+function selectDifferent(month: UsageDay | null) {
   return sql`
     with closed as (
       select instance_id, month, (month + interval '1 month')::date - 1 as last_day, max(closed_at) as closed_at
-      from losant_usage.statements group by instance_id, month
+      from losant_usage.statements where month = coalesce(${month}::date, month) group by instance_id, month
     ), touched as (
       select c.instance_id, c.month, c.last_day, r.org_id from closed c
       join losant_usage.revisions r on r.changed_at > c.closed_at and r.usage_date between c.month and c.last_day

@@ -11,6 +11,7 @@ import { addressOf, isFound, optionsOf, readPage, readText, renderPages, renderS
 
 const PATH = '/coverage';
 const LINES_PER_PAGE = 50;
+const DAYS = 30;
 
 interface MapQuery {
   readonly instanceIds: readonly string[];
@@ -52,10 +53,10 @@ export const coveragePage: ConsolePage = {
 function readQuery({ query, instanceIds, nowMs }: PageRequest): MapQuery {
   const yesterday = addDays(dayAt(nowMs), -1);
   const asked = parseDay(query['to'] ?? '') ?? yesterday;
-  const to = asked > yesterday || asked < addDays(FIRST_DAY, 90) ? yesterday : asked;
+  const to = asked > yesterday || asked < addDays(FIRST_DAY, DAYS) ? yesterday : asked;
   return {
     instanceIds,
-    range: { from: addDays(to, query['days'] === '90' ? -89 : -29), to },
+    range: { from: addDays(to, 1 - DAYS), to },
     stream: streamNames.find((name) => name === query['stream']) ?? '',
     search: readText(query['q']),
     page: readPage(query),
@@ -122,20 +123,19 @@ function renderCoverage(query: MapQuery, all: readonly MapDay[], lines: readonly
   const { range, stream, search, page } = query;
   const days = eachDay(range);
   const address = (change: Readonly<Record<string, string>>) =>
-    addressOf(PATH, { stream, q: search, days: `${days.length}`, to: range.to, ...change });
+    addressOf(PATH, { stream, q: search, to: range.to, ...change });
   const gaps = all.reduce((sum, day) => sum + day.gaps, 0);
   const cells = all.reduce((sum, day) => sum + day.cells, 0);
   return html`<h1>Coverage</h1>
 <p>${showNumber(gaps)} of ${showNumber(cells)} numbers of ${range.from} to ${range.to} are missing or in doubt. The
   map is shaded by their share of a day; the worst organizations come first.
-<a href="/gaps">All gaps</a> · <a href="/quarantine">Quarantine</a></p>
+<a href="/gaps">All gaps</a></p>
 <form method="get" action="${PATH}"><label class="wide">Name, referral id or id<input name="q" type="search"
   value="${search}"></label>
 ${renderSelect('stream', 'Stream', { '': 'all', ...optionsOf(streamNames) }, stream)}
-${renderSelect('days', 'Days', optionsOf(['30', '90']), `${days.length}`)}
 <label>up to<input name="to" type="date" value="${range.to}"></label><button type="submit">Show</button></form>
 <p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a> <a href="${address({
-    to: addDays(range.to, days.length),
+    to: addDays(range.to, DAYS),
   })}">Later</a></p>
 <p class="quiet keys">${standings.map(renderKey)}<span class="whole">blank: not wanted</span></p>
 ${renderGrid(all, lines.slice(0, LINES_PER_PAGE), days)}
@@ -151,13 +151,11 @@ function renderKey(standing: Standing): Html {
 function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], days: readonly UsageDay[]): Html {
   const heads = days.map((day, place) => {
     const isFirst = place === 0 || day.endsWith('-01');
-    if (isFirst) return html`<th scope="col">${showMonth(day).slice(0, 3)}</th>`;
-    const isShown = days.length <= 31 || new Date(day).getUTCDay() === 1;
-    return isShown ? html`<th scope="col">${day.slice(8)}</th>` : html`<td></td>`;
+    return html`<th scope="col">${isFirst ? showMonth(day).slice(0, 3) : day.slice(8)}</th>`;
   });
   return html`<div class="map" role="region" tabindex="0"
     aria-label="Organizations by days; scrolls sideways where it is wider than the screen">
-<table class="grid grid-${days.length}"><caption class="hidden">How each day of each organization stands</caption>
+<table class="grid"><caption class="hidden">How each day of each organization stands</caption>
 <colgroup><col class="names"><col span="${days.length}"></colgroup>
 <thead><tr><th class="name" scope="col">Organization</th>${heads}</tr></thead>
 <tbody><tr class="all"><th class="name" scope="row">All</th>${renderDays(days, all, '/gaps?usage_date=')}</tr>

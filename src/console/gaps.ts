@@ -2,8 +2,6 @@ import { sql } from 'kysely';
 import { streamNames } from '../usage/streams/catalog.ts';
 import { optionsOf, SEARCH, tablePage } from './table.ts';
 
-const STREAM = { label: 'Stream', options: optionsOf(streamNames) };
-
 /** What is missing or in doubt. */
 export const gapsPage = tablePage('/gaps', '/coverage', ({ instanceIds }) => ({
   title: 'Gaps',
@@ -14,7 +12,7 @@ export const gapsPage = tablePage('/gaps', '/coverage', ({ instanceIds }) => ({
   order: sql`r.standing desc, r.usage_date desc, r.org_id, r.stream`,
   filters: {
     q: SEARCH,
-    stream: STREAM,
+    stream: { label: 'Stream', options: optionsOf(streamNames) },
     standing: { label: 'Standing', options: optionsOf(['missing', 'in_doubt']) },
     usage_date: { label: 'Day', options: 'day' },
   },
@@ -27,31 +25,5 @@ export const gapsPage = tablePage('/gaps', '/coverage', ({ instanceIds }) => ({
     message: 'What was wrong',
     attempts: 'Failed reads',
     next_read_at: 'Next read',
-  },
-}));
-
-/** Invalid answers, which no good one has followed. */
-export const quarantinePage = tablePage('/quarantine', '/coverage', ({ instanceIds }) => ({
-  title: 'Quarantine',
-  sentence: 'Invalid answers that no good one has followed, newest first. The story of a day has the answer.',
-  rows: sql`
-    select q.id, q.org_id, o.name as org_name, o.referral_id, q.from_date as first_day, q.to_date as last_day, q.stream,
-      q.code, q.problem, q.seen_at
-    from losant_usage.quarantine q join losant_usage.organizations o on o.org_id = q.org_id
-    where o.instance_id = any (${instanceIds}::text[]) and exists (
-      select from losant_usage.cells c
-      where c.org_id = q.org_id and c.stream = q.stream and c.usage_date between q.from_date and q.to_date
-        and (c.verified_at is null or c.verified_at < q.seen_at) and c.attempts > 0
-    )`,
-  order: sql`r.seen_at desc, r.id`,
-  filters: { q: SEARCH, stream: STREAM },
-  columns: {
-    org_name: 'Organization',
-    first_day: 'First day',
-    last_day: 'Last day',
-    stream: 'Stream',
-    code: 'Code',
-    problem: 'What was wrong',
-    seen_at: 'Seen',
   },
 }));

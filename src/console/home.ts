@@ -4,7 +4,7 @@ import { count, showDistance, showNumber, showWhen } from '../terminal/words.ts'
 import { addDays, dayAt } from '../usage/day.ts';
 import { STANDINGS, sumStandings, worstOf } from '../usage/standing.ts';
 import { renderAttention } from './attention.ts';
-import { type Counts, type MonthSum, SUMMED } from './counts.ts';
+import type { Activity, Counts } from './counts.ts';
 import { renderMonths } from './months.ts';
 import {
   AGAIN_S,
@@ -39,7 +39,7 @@ export const homePage: ConsolePage = {
 <p class="quiet">${describeScope(health, { status, view, nowMs })}</p>
 ${statuses.map(renderProgress)}
 ${health !== null && renderAttention({ health, statuses, counts })}
-${counts === null ? COUNTING : html`${renderInvoices(counts)}${renderMonth(counts.sums)}`}
+${counts === null ? COUNTING : html`${renderInvoices(counts)}${renderMonth(counts, nowMs)}`}
 <p class="quiet">Version ${status.version} on ${status.host}, since ${renderInstant(status.startedAt)} · <a
   href="/status.json">status.json</a> · <a href="/metrics">metrics</a></p>`;
     return { title: 'Home', body, again: health === null || counts === null ? AGAIN_S : REFRESH_S };
@@ -97,14 +97,9 @@ interface Scope {
 function describeScope(health: Health | null, { status, view, nowMs }: Scope): string {
   const instances = health?.instances ?? [];
   const organizations = instances.reduce((sum, each) => sum + each.organizations, 0);
-  const ranAt = instances
-    .flatMap(({ lastRunAt }) => lastRunAt ?? [])
-    .sort()
-    .at(-1);
   const age = view.reading === null ? 0 : nowMs - view.reading.atMs;
   const parts = [
     `${count(organizations, 'organization')} of ${count(status.instances.length, 'instance')}`,
-    ranAt === undefined ? '' : `last run ${showDistance(Date.parse(ranAt) - nowMs)}`,
     status.nextWakeAt === null ? 'no run is scheduled' : `next run ${showWhen(status.nextWakeAt, nowMs)}`,
     age < OLD_READING_MS
       ? ''
@@ -122,18 +117,30 @@ function renderInvoices({ months }: Counts): Html {
   return html`<h2>Invoices</h2><ul class="attention"><li class="on-good">All are as they should be.</li></ul>`;
 }
 
-function renderMonth(sums: readonly MonthSum[]): Html {
-  const [first] = sums;
-  if (first === undefined) return html``;
-  const figures = sums.map(({ metric, total, missing, change }) => ({
-    label: SUMMED[metric],
-    value: html`${total === null ? '–' : showNumber(total)}${missing > 0 && html` <span class="bad">?</span>`}`,
-    note: html`${change === null ? 'nothing to compare with' : showChange(change)}${
-      missing > 0 && html`; <span class="bad">${count(missing, 'number is', 'numbers are')} missing</span>`
-    }`,
-  }));
-  return html`<h2>${showMonth(first.to)} so far</h2>
-<p class="quiet">${first.from} to ${first.to} beside the same weekdays before, over the numbers that have both;
-  devices are those of the last day.</p>
+/** Renders what is stored of the month of yesterday, and its last 7 days beside the 4 weeks before. */
+function renderMonth({ organizations }: Counts, nowMs: number): Html {
+  const sum = (valueOf: (org: Activity) => number | null) =>
+    organizations.reduce((total, org) => total + (valueOf(org) ?? 0), 0);
+  const missing = sum((org) => org.days_missing);
+  const usual = sum((org) => org.usual_quantity);
+  const change =
+    usual === 0 ? 'nothing to compare with' : showChange(sum((org) => org.week_quantity) / usual - 1);
+  const figures = [
+    {
+      label: 'Billable payloads',
+      value: html`${showNumber(sum((org) => org.payload_billable_count))}${
+        missing > 0 && html` <span class="bad">?</span>`
+      }`,
+      note: html`${change} ${usual > 0 && ' in the last 7 days beside the 4 weeks before'}${
+        missing > 0 && html`; <span class="bad">${count(missing, 'number is', 'numbers are')} missing</span>`
+      }`,
+    },
+    {
+      label: 'Devices',
+      value: showNumber(sum((org) => (org.is_left ? null : org.devices_total))),
+      note: 'on the newest day that is stored',
+    },
+  ];
+  return html`<h2>${showMonth(addDays(dayAt(nowMs), -1))} so far</h2>
 ${renderStats(figures)}<p><a href="/organizations?sort=-payload_billable_count">All organizations by payloads</a></p>`;
 }

@@ -1,9 +1,9 @@
 import { html } from 'hono/html';
-import { sql } from 'kysely';
+import { type Kysely, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
-import type { DayRange } from '../usage/day.ts';
-import { daysOfMonth, parseMonth } from '../usage/day.ts';
-import type { MonthRow } from './counts.ts';
+import { type DayRange, daysOfMonth, parseMonth } from '../usage/day.ts';
+import { type MonthRow, selectFindings } from './counts.ts';
 import {
   AGAIN_S,
   COUNTING,
@@ -92,23 +92,12 @@ export const monthPage: ConsolePage = {
     const days = daysOfMonth(name);
     const counted = await request.counts();
     if (counted === null) return { title: showMonth(days.from), body: COUNTING, again: AGAIN_S };
-    const months = counted.months.filter(({ month }) => month === days.from);
-    const findings = counted.findings.filter(({ month, causes }) => month === days.from && causes !== null);
-    const adjust = months.some((each) => each.closed_at !== null) ? ' --adjust' : '';
-    const changes = addressOf('/changes', { ...days, which: 'closed' });
-    const intro = html`${months.length > 0 && renderMonths(months)}${findings
-      .filter(({ org_id: orgId }) => orgId === null)
-      .map(
-        ({ org_name: instance, causes, what_to_do: lines }) =>
-          html`<p class="bad">All of ${plain(instance)}: ${causes}</p>${renderAdvice(lines ?? '')}`,
-      )}${renderCommands([`losant-usage close --period ${name}${adjust} --dry-run`])}
-<p><a href="${changes}">What changed since it was invoiced</a></p>`;
     return await showTable<OrgRow>(request, {
       title: showMonth(days.from),
       sentence:
         'What blocks it, the most payloads first; then the number that was invoiced beside that of today.',
-      intro: () => Promise.resolve(intro),
-      rows: selectOrganizations(request, days, JSON.stringify(findings)),
+      intro: (db) => renderBlockers(db, request, { days, months: counted.months }),
+      rows: selectOrganizations(request, days),
       order: sql`r.amount desc nulls last, r.org_name, r.org_id`,
       filters: {
         q: SEARCH,
@@ -126,8 +115,26 @@ export const monthPage: ConsolePage = {
   },
 };
 
+/** Renders how the month stands, what blocks all of it, and how to close it. */
+async function renderBlockers(
+  db: Kysely<Schema>,
+  { instanceIds }: PageRequest,
+  { days, months: all }: { readonly days: DayRange; readonly months: readonly MonthRow[] },
+): Promise<Html> {
+  const months = all.filter(({ month }) => month === days.from);
+  const { rows: blocked } = await sql<OrgRow & { readonly org_name: string; readonly causes: string }>`
+    select f.* from (${selectFindings(days.from)}) as f
+    where f.org_id is null and f.instance_id = any (${instanceIds}::text[])`.execute(db);
+  const adjust = months.some((each) => each.closed_at !== null) ? ' --adjust' : '';
+  return html`${months.length > 0 && renderMonths(months)}${blocked.map(
+    ({ org_name: instance, causes, what_to_do: lines }) =>
+      html`<p class="bad">All of ${plain(instance)}: ${causes}</p>${renderAdvice(lines ?? '')}`,
+  )}${renderCommands([`losant-usage close --period ${days.from.slice(0, 7)}${adjust} --dry-run`])}
+<p><a href="${addressOf('/changes', { ...days, which: 'closed' })}">What changed since it was invoiced</a></p>`;
+}
+
 /** Selects the organizations of a month. The sums are of one each, so that only those on the page are added up. */
-function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRange, findings: string) {
+function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRange) {
   const sum = (metric: string) =>
     sql`(select sum(d.${sql.ref(metric)})::bigint from losant_usage.usage_days d
       where d.org_id = o.org_id and d.usage_date between ${from}::date and ${to}::date)`;
@@ -141,8 +148,7 @@ function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRang
       nullif(${payloads} - ${payloadsInvoiced}, 0) as difference,
       ${sum('notebook_minutes')} as minutes, ${invoiced('notebook_minutes')} as minutes_invoiced
     from losant_usage.organizations o
-    left join jsonb_to_recordset(${findings}::jsonb) as f (org_id text, causes text, what_to_do text, amount bigint)
-      on f.org_id = o.org_id
+    left join (${selectFindings(from)}) as f on f.org_id = o.org_id
     where o.instance_id = any (${instanceIds}::text[]) and exists (
       select from losant_usage.tracks t
       where t.org_id = o.org_id and t.first_day <= ${to}::date and (t.to_day is null or t.to_day >= ${from}::date))`;

@@ -1,38 +1,42 @@
 import { html } from 'hono/html';
+import { type Kysely, sql } from 'kysely';
+import type { Schema } from '../database/schema.ts';
 import { count, showNumber } from '../terminal/words.ts';
-import { addDays, dayAt, daysFrom, parseDay } from '../usage/day.ts';
+import { addDays, type DayRange, dayAt, daysFrom, eachDay, parseDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { type ChartDay, renderChart } from './chart.ts';
-import { readHours, renderHours } from './hours.ts';
 import { renderInvoiced } from './months.ts';
-import {
-  CHARTED,
-  type ChartedMetric,
-  COMPARISONS,
-  type Organization,
-  type OrganizationDays,
-  type OrganizationMonth,
-  type OrganizationQuery,
-  readOrganization,
-  readOrganizationDays,
-  type Share,
-} from './organization-facts.ts';
 import { renderBar } from './organizations.ts';
-import {
-  type ConsolePage,
-  type Html,
-  type PageRequest,
-  plain,
-  renderCopy,
-  renderFacts,
-  renderLink,
-  showMonth,
-} from './page.ts';
+import { type ConsolePage, type Html, type PageRequest, plain, renderFacts, showMonth } from './page.ts';
 import { addressOf, type Columns, renderSelect, renderTable, showChange, showDifference } from './table.ts';
 
 const PLACE = '/organizations';
 const DAYS_MAX = 732;
+
+/** The numbers that can be shown by day; a level is not added up. */
+const CHARTED = {
+  payload_billable_count: { label: 'Billable payloads', stream: 'payload_totals', isLevel: false },
+  payload_all_count: { label: 'All payloads', stream: 'payload_totals', isLevel: false },
+  notebook_minutes: { label: 'Notebook minutes', stream: 'notebook_minutes', isLevel: false },
+  devices_total: { label: 'Devices', stream: 'device_counts', isLevel: true },
+  devices_created: { label: 'Devices created', stream: 'device_counts', isLevel: false },
+  devices_deleted: { label: 'Devices deleted', stream: 'device_counts', isLevel: false },
+} as const;
+type ChartedMetric = keyof typeof CHARTED;
+
+/** What days can be compared with, by the words of the function `usage_beside`. */
+const COMPARISONS = {
+  weekdays: 'the same weekdays before',
+  year: 'the same weekdays a year before',
+} as const;
+
+interface OrganizationQuery {
+  readonly orgId: string;
+  readonly metric: ChartedMetric;
+  readonly range: DayRange;
+  readonly comparison: keyof typeof COMPARISONS;
+}
 
 export const organizationPage: ConsolePage = {
   path: '/organizations/:id',
@@ -41,24 +45,15 @@ export const organizationPage: ConsolePage = {
     const query = readQuery(request);
     const { read, instanceIds } = request;
     if (!isLosantId(query.orgId)) return null;
-    const organization = await read((db) => readOrganization(db, query.orgId));
-    if (organization === undefined || !instanceIds.includes(organization.instanceId)) return null;
-    const { name, removedOn, hasHours } = organization;
-    const isHours = request.query['tab'] === 'hours' && hasHours;
-    const content = isHours
-      ? renderHours(query, await read((db) => readHours(db, query)))
-      : renderDays(query, await read((db) => readOrganizationDays(db, query)));
-    const tabs = html`<nav aria-label="Tabs">${renderLink(addressOfQuery(query, {}), 'Days', !isHours)}${renderLink(
-      addressOfQuery(query, { tab: 'hours' }),
-      'Hours',
-      isHours,
-    )}</nav>`;
+    const facts = await read((db) => readFacts(db, query, instanceIds));
+    if (facts === null) return null;
+    const { name, removedOn } = facts.organization;
     const deleted =
       removedOn === null ? '' : html` <span class="quiet">deleted, found on ${removedOn}</span>`;
     const body = html`<h1>${plain(name)}${deleted}</h1>
-${renderOrganization(organization)}
-${hasHours && tabs}${renderForm(query, isHours)}
-${content}`;
+${renderOrganization(facts.organization)}
+${renderForm(query)}
+${renderDays(query, facts)}`;
     return { title: name, body };
   },
 };
@@ -69,18 +64,15 @@ function readQuery({ params, query, nowMs }: PageRequest): OrganizationQuery {
   const [from, to] = [parseDay(query['from'] ?? ''), parseDay(query['to'] ?? '')];
   const last = to === null || to > yesterday || to < FIRST_DAY ? yesterday : to;
   const isRange = from !== null && from >= FIRST_DAY && from <= last && daysFrom(from, last) < DAYS_MAX;
-  const asked = query['vs'] ?? 'weekdays';
   return {
     orgId: params['id'] ?? '',
     metric: metricNames.find((name) => name === query['metric']) ?? 'payload_billable_count',
     range: { from: isRange ? from : `${last.slice(0, 7)}-01`, to: last },
-    comparison: comparisonNames.find((name) => name === asked) ?? 'none',
-    zone: query['zone'] ?? 'UTC',
+    comparison: query['vs'] === 'year' ? 'year' : 'weekdays',
   };
 }
 
 const metricNames = Object.keys(CHARTED) as readonly ChartedMetric[];
-const comparisonNames = Object.keys(COMPARISONS) as readonly (keyof typeof COMPARISONS)[];
 
 function addressOfQuery(
   { orgId, metric, range, comparison }: OrganizationQuery,
@@ -89,11 +81,11 @@ function addressOfQuery(
   return addressOf(`${PLACE}/${orgId}`, { metric, vs: comparison, ...range, ...change });
 }
 
-function renderOrganization(organization: Organization): Html {
+function renderOrganization(organization: Facts['organization']): Html {
   const { orgId, referralId, planId, customerId, tags, createdOn, instanceName, instanceId, problem } =
     organization;
   return renderFacts({
-    Id: html`${orgId} ${renderCopy(orgId)}`,
+    Id: html`<span class="id">${orgId}</span>`,
     'Referral id': plain(referralId ?? ''),
     Plan: plain(planId ?? 'none'),
     Customer: plain(customerId ?? ''),
@@ -104,24 +96,17 @@ function renderOrganization(organization: Organization): Html {
   });
 }
 
-function renderForm(query: OrganizationQuery, isHours: boolean): Html {
-  const { orgId, metric, range, comparison, zone } = query;
+function renderForm(query: OrganizationQuery): Html {
+  const { orgId, metric, range, comparison } = query;
   const metrics = Object.fromEntries(metricNames.map((name) => [name, CHARTED[name].label]));
-  const fields = isHours
-    ? html`<input type="hidden" name="tab" value="hours"><label>Time zone<input name="zone" value="${zone}"></label>`
-    : html`${renderSelect('metric', 'Number', metrics, metric)}${renderSelect(
-        'vs',
-        'Beside',
-        { ...COMPARISONS, none: 'nothing' },
-        comparison,
-      )}`;
-  const last = (days: number) =>
-    addressOfQuery(query, { ...(isHours ? { tab: 'hours', zone } : {}), from: addDays(range.to, 1 - days) });
-  return html`<form method="get" action="${PLACE}/${orgId}">${fields}
+  const last = (days: number) => addressOfQuery(query, { from: addDays(range.to, 1 - days) });
+  return html`<form method="get" action="${PLACE}/${orgId}">${renderSelect('metric', 'Number', metrics, metric)}
+${renderSelect('vs', 'Beside', COMPARISONS, comparison)}
 <label>from<input name="from" type="date" value="${range.from}"></label>
 <label>to<input name="to" type="date" value="${range.to}"></label><button type="submit">Show</button></form>
 <p><a href="${last(90)}">90 days</a> · <a href="${last(365)}">a year</a> · <a
-  href="${PLACE}/${orgId}">this month</a></p>`;
+  href="${PLACE}/${orgId}">this month</a> · <a href="/coverage?q=${orgId}">its coverage</a> · <a
+  href="/gaps?q=${orgId}">its gaps</a></p>`;
 }
 
 const LIMITS: Columns<Share> = {
@@ -141,32 +126,16 @@ const SOURCES: Columns<Share> = {
   share: ['Share', ({ share }) => renderBar(share ?? 0)],
 };
 
-function renderDays(query: OrganizationQuery, facts: OrganizationDays): Html {
+function renderDays(query: OrganizationQuery, facts: Facts): Html {
   const { orgId, metric, range, comparison } = query;
-  const { days, sources, limits, months, open } = facts;
-  const rows = open.map((cells) => ({
-    ...cells,
-    org_id: orgId,
-    first_day: cells.first,
-    last_day: cells.last,
-  }));
-  const columns = {
-    standing: 'Standing',
-    stream: 'Stream',
-    days: 'Days',
-    last_day: 'Newest',
-    first_day: 'Oldest',
-    reason: 'Reason',
-    message: 'What was wrong',
-  };
+  const { days, sources, limits, months } = facts;
   return html`${renderChart({
     orgId,
     title: `${CHARTED[metric].label}, ${range.from} to ${range.to}`,
     summary: describeDays(query, days),
     days,
-    comparison: comparison === 'none' ? null : COMPARISONS[comparison],
+    comparison: COMPARISONS[comparison],
   })}
-${rows.length > 0 && html`<h2>What is not all right</h2>${renderTable(rows, columns)}`}
 <div class="halves"><div><h2>By type and source</h2>${
     sources.length === 0 ? html`<p>None is stored.</p>` : renderTable(sources, SOURCES)
   }</div><div><h2>Limits of this month</h2>${
@@ -208,10 +177,122 @@ export function describeDays(
     ? `${now} on ${stored.at(-1)?.day}.`
     : `${now} on ${count(stored.length, 'stored day')}.`;
   const pairs = days.filter(({ quantity, before }) => quantity !== null && before !== null);
-  if (comparison === 'none' || pairs.length === 0) return `${head}${missing}`;
+  if (pairs.length === 0) return `${head}${missing}`;
   const ours = total(pairs.map(({ quantity }) => quantity));
   const theirs = total(pairs.map(({ before }) => before));
   const change = theirs === 0 ? showDifference(ours - theirs) : showChange(ours / theirs - 1);
   const both = `${showNumber(ours)} and ${showNumber(theirs)} on the ${count(pairs.length, 'day')} that have both`;
   return `${head} ${change} beside ${COMPARISONS[comparison]}: ${both}.${missing}`;
+}
+
+type Facts = NonNullable<Awaited<ReturnType<typeof readFacts>>>;
+
+/** Returns null for an organization that was never seen, or is of an instance that is not in the settings. */
+async function readFacts(db: Kysely<Schema>, query: OrganizationQuery, instanceIds: readonly string[]) {
+  const organization = await readOrganization(db, query.orgId);
+  if (organization === undefined || !instanceIds.includes(organization.instanceId)) return null;
+  return {
+    organization,
+    days: await readDays(db, query),
+    sources: await readSources(db, query),
+    limits: await readLimits(db, query.orgId),
+    months: await readMonths(db, query.orgId),
+  };
+}
+
+async function readOrganization(db: Kysely<Schema>, orgId: string) {
+  return await db
+    .selectFrom('organizations as o')
+    .innerJoin('instances as i', 'i.instance_id', 'o.instance_id')
+    .select(['o.org_id as orgId', 'o.instance_id as instanceId', 'i.name as instanceName', 'o.name'])
+    .select([
+      'o.referral_id as referralId',
+      'o.plan_id as planId',
+      'o.customer_id as customerId',
+      'o.problem',
+    ])
+    .select(['o.created_on as createdOn', 'o.removed_on as removedOn'])
+    .select((eb) =>
+      eb.ref('o.tags').$castTo<readonly { readonly key?: string; readonly value?: string }[]>().as('tags'),
+    )
+    .where('o.org_id', '=', orgId)
+    .executeTakeFirst();
+}
+
+/** Reads the days. They are given one by one, so that each row of the ledger is looked up by its key. */
+async function readDays(
+  db: Kysely<Schema>,
+  { orgId, metric, range, comparison }: OrganizationQuery,
+): Promise<readonly ChartDay[]> {
+  const { rows } = await sql<ChartDay>`
+    select day, c.standing, q.quantity, q.before_date as "beforeDay", q.before_quantity as before
+    from unnest(${eachDay(range)}::date[]) as day
+    left join (
+      select * from losant_usage.usage_beside(${metric}, ${range.from}::date, ${range.to}::date, ${comparison})
+      -- The result of a function has no collation of its own, and without it no index is used.
+      where org_id = ${orgId} collate "C"
+    ) as q on q.usage_date = day
+    left join (
+      select * from losant_usage.cells
+      where usage_date = any (${eachDay(range)}::date[]) and org_id = ${orgId} and stream = ${CHARTED[metric].stream}
+    ) as c on c.usage_date = day
+    order by day`.execute(db);
+  return rows;
+}
+
+/** A number beside what it is a part of; null where it is part of nothing that is counted here. */
+type Share = { readonly share: number | null };
+
+const SOURCES_MAX = 25;
+
+/** Returns the payloads of each type and source on the days that are stored, and their share of all of them. */
+async function readSources(db: Kysely<Schema>, { orgId, range }: OrganizationQuery): Promise<Share[]> {
+  const { rows } = await sql<Share>`
+    select payload_type, source, sum(count)::bigint as count, (sum(count) / sum(sum(count)) over ())::float8 as share
+    from losant_usage.payload_sources
+    where org_id = ${orgId} and usage_date between ${range.from}::date and ${range.to}::date
+    group by payload_type, source having sum(count) > 0 order by 3 desc, 1, 2 limit ${SOURCES_MAX}`.execute(
+    db,
+  );
+  return rows;
+}
+
+/** Returns the month to date beside each limit. */
+async function readLimits(db: Kysely<Schema>, orgId: string): Promise<Share[]> {
+  const { rows } = await sql<Share>`
+    select limit_name, limit_quantity::float8, quantity::float8, share::float8, projected_quantity::float8, crosses_on,
+      nullif(days_expected - days_stored, 0) as days_missing
+    from losant_usage.usage_vs_limits where org_id = ${orgId} order by metric is null, limit_name`.execute(
+    db,
+  );
+  return rows;
+}
+
+/** A month with its numbers of today and those that were invoiced. */
+type OrganizationMonth = {
+  readonly month: UsageDay;
+  /** The last day of it that is over. */
+  readonly last_day: UsageDay;
+  readonly payloads: number | null;
+  readonly payloads_invoiced: number | null;
+  readonly minutes: number | null;
+  readonly minutes_invoiced: number | null;
+};
+
+const MONTHS_MAX = 13;
+
+async function readMonths(db: Kysely<Schema>, orgId: string): Promise<OrganizationMonth[]> {
+  const { rows } = await sql<OrganizationMonth>`
+    select m.month, least((m.month + interval '1 month')::date, (now() at time zone 'UTC')::date) - 1 as last_day,
+      m.standing, m.payload_billable_count as payloads, m.notebook_minutes as minutes, m.devices_total as devices,
+      l.payloads as payloads_invoiced, l.minutes as minutes_invoiced
+    from losant_usage.monthly_usage m
+    left join (
+      select month, sum(quantity) filter (where metric = 'payload_billable_count')::bigint as payloads,
+        sum(quantity) filter (where metric = 'notebook_minutes')::bigint as minutes
+      from losant_usage.statement_lines where org_id = ${orgId} group by month
+    ) as l on l.month = m.month
+    where m.org_id = ${orgId}
+    order by m.month desc limit ${MONTHS_MAX}`.execute(db);
+  return rows;
 }

@@ -49,28 +49,10 @@ export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"
   fill="#0a58b0"/><path d="M4 12V8M8 12V4M12 12V6" stroke="#fff" stroke-width="2.2"/></svg>`;
 
 /**
- * The script of every page: `/` moves to the search, a button copies its text, and a page that shows what is under
- * way is loaded again, but not while somebody types or selects. Nothing on a page needs it to be read.
+ * The script of every page: one that shows what is under way is loaded again, but not while somebody types or
+ * selects. Nothing on a page needs it to be read.
  */
 const SCRIPT = `
-addEventListener('keydown', (event) => {
-  if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey ||
-    event.target.closest('input, select, textarea')) return;
-  event.preventDefault();
-  document.getElementById('find').focus();
-});
-addEventListener('click', async (event) => {
-  const button = event.target.closest('[data-copy]');
-  if (button === null) return;
-  const shown = button.textContent;
-  try {
-    await navigator.clipboard.writeText(button.dataset.copy);
-    button.textContent = '✓';
-  } catch {
-    button.textContent = '✕';
-  }
-  setTimeout(() => { button.textContent = shown; }, 1500);
-});
 const again = Number(document.body.dataset.again ?? 0);
 if (again > 0) setInterval(() => {
   const isTyping = document.activeElement.closest('input, select, textarea') !== null ||
@@ -95,10 +77,12 @@ export function renderPage({ title, place, body, again = 0 }: Shown & Pick<Conso
 <body data-again="${again}">
 <a class="skip" href="#main">Skip to the content</a>
 <header><strong>Losant usage</strong>
-<nav aria-label="Pages">${PAGES.map(([href, name]) => renderLink(href, name, href === place, 'page'))}</nav>
+<nav aria-label="Pages">${PAGES.map(
+    ([href, name]) => html`<a href="${href}"${href === place && html` aria-current="page"`}>${name}</a> `,
+  )}</nav>
 <form class="find" method="get" action="/organizations" role="search" aria-label="Organizations"><label class="hidden"
   for="find">Find an organization by name, referral id or id</label>
-<input id="find" name="q" type="search" placeholder="Find an organization ( / )" aria-keyshortcuts="/"></form></header>
+<input id="find" name="q" type="search" placeholder="Find an organization"></form></header>
 <main id="main" tabindex="-1">
 ${body}
 </main>
@@ -118,11 +102,6 @@ export function renderMissing(place: string): Html {
   return renderPage({ title, place, body });
 }
 
-/** Renders one of several links; the one to what is shown is marked. */
-export function renderLink(address: string, text: string, isCurrent: boolean, current = 'true'): Html {
-  return html`<a href="${address}"${isCurrent && html` aria-current="${current}"`}>${text}</a> `;
-}
-
 /** Matches characters that show nothing, or change what stands beside them. */
 const UNSEEN = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu;
 
@@ -139,16 +118,9 @@ export function linkToDay(orgId: string, day: string): Html {
   return html`<a href="/coverage/${orgId}/${day}">${day}</a>`;
 }
 
-/** Renders a button that copies a text; without JavaScript there is none. */
-export function renderCopy(text: string): Html {
-  return html`<button type="button" class="copy" data-copy="${text}" aria-label="Copy ${plain(text)}">copy</button>`;
-}
-
-/** Renders commands that work as pasted, each with a button that copies it. */
+/** Renders commands that work as pasted; a click selects all of one. */
 export function renderCommands(commands: readonly string[]): Html {
-  return html`<ul class="commands">${commands.map(
-    (command) => html`<li><code>${plain(command)}</code>${renderCopy(command)}</li>`,
-  )}</ul>`;
+  return html`<ul class="commands">${commands.map((command) => html`<li><code>${plain(command)}</code></li>`)}</ul>`;
 }
 
 export function renderInstant(instant: string): Html {

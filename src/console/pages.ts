@@ -3,7 +3,7 @@ import { html } from 'hono/html';
 import { changesPage } from './changes.ts';
 import { readCounts } from './counts.ts';
 import { coveragePage } from './coverage.ts';
-import { gapsPage, quarantinePage } from './gaps.ts';
+import { gapsPage } from './gaps.ts';
 import { homePage } from './home.ts';
 import { monthPage, monthsPage } from './months.ts';
 import { organizationPage } from './organization.ts';
@@ -23,7 +23,6 @@ export const PAGES: readonly ConsolePage[] = [
   coveragePage,
   storyPage,
   gapsPage,
-  quarantinePage,
   changesPage,
   runsPage,
 ];

@@ -30,8 +30,8 @@ export const runsPage = tablePage<RunRow>('/runs', '/runs', ({ instanceIds }) =>
         + coalesce(n.counts -> 'cells' ->> 'quarantined', '0')::bigint) as failed,
       (n.counts ->> 'restated')::bigint as restated, (n.counts ->> 'requests')::bigint as requests,
       concat_ws('; ', n.error, (
-        select string_agg(format('%s (%s): %s', f.item ->> 'code', coalesce(f.item ->> 'cells', '1'),
-          f.item ->> 'message'), '; ')
+        select string_agg(format('%s (%s%s): %s', f.item ->> 'code', coalesce(f.item ->> 'cells', '1'),
+          ', e.g. ' || nullif(f.item ->> 'example', ''), f.item ->> 'message'), '; ')
         from jsonb_array_elements(n.failures) as f (item))) as trouble
     from losant_usage.runs n join losant_usage.instances i on i.instance_id = n.instance_id
     where n.instance_id = any (${instanceIds}::text[])`,

@@ -28,14 +28,6 @@ export interface DatabaseView {
   readonly reading: Reading<Health> | null;
 }
 
-/** Returns the age of the reading in ms; before the first one, the time since `sinceMs`. */
-export function ageOf(
-  { reading }: DatabaseView,
-  { nowMs, sinceMs }: { nowMs: number; sinceMs: number },
-): number {
-  return Math.max(0, nowMs - (reading?.atMs ?? sinceMs));
-}
-
 /** Returns the health that may be shown; none while the database is unreachable, because it may differ by now. */
 export function shownHealth({ isUp, reading }: DatabaseView): Health | null {
   return isUp ? (reading?.value ?? null) : null;

@@ -1,13 +1,5 @@
 import { html } from 'hono/html';
-import {
-  type CellStory,
-  type Change,
-  type DayStory,
-  type LedgerRow,
-  type QuarantinedAnswer,
-  readDayStory,
-  type Waiver,
-} from '../queries/explain.ts';
+import { type CellStory, type DayStory, type LedgerRow, readDayStory } from '../queries/explain.ts';
 import { capitalize, showDays, showNumber } from '../terminal/words.ts';
 import { addDays, parseDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
@@ -66,7 +58,7 @@ function renderCell(cell: CellStory): Html {
 ${advice.commands.map(
   ({ when, command }) => html`<p class="quiet">${capitalize(when)}:</p>${renderCommands([command])}`,
 )}
-${cell.numbers.length > 0 && renderNumbers(cell)}
+${cell.numbers.length > 0 && renderTable(cell.numbers, { metric: 'Number', quantity: 'Stored' })}
 ${renderList('Changed', changes.map(renderChange))}
 ${renderList('Accepted', waivers.map(renderWaiver))}
 ${renderList(
@@ -76,20 +68,12 @@ ${renderList(
 ${ledger !== null && renderReads(ledger)}</section>\n`;
 }
 
-/** The numbers that are shown unfolded. */
-const NUMBERS_SHOWN = 8;
-
-function renderNumbers({ numbers }: CellStory): Html {
-  const table = renderTable(numbers, { metric: 'Number', part: 'Of', quantity: 'Stored' });
-  if (numbers.length <= NUMBERS_SHOWN) return table;
-  return html`<details><summary>${showNumber(numbers.length)} numbers</summary>${table}</details>`;
-}
-
 function renderList(title: string, items: readonly Html[]): Html {
   return html`${items.length > 0 && html`<h3>${title}</h3><ul>${items.map((item) => html`<li>${item}</li>`)}</ul>`}`;
 }
 
-function renderChange({ metric, type, source, hour, old, new: now, wasFinal, changedAt }: Change): Html {
+function renderChange(change: CellStory['changes'][number]): Html {
+  const { metric, type, source, hour, old, new: now, wasFinal, changedAt } = change;
   const part = [metric, type, source, hour === null ? null : `hour ${hour}`]
     .filter((each) => each !== null)
     .join(', ');
@@ -98,39 +82,32 @@ function renderChange({ metric, type, source, hour, old, new: now, wasFinal, cha
     (${showDifference((now ?? 0) - (old ?? 0))})${wasFinal && ', although it was final'}`;
 }
 
-function renderWaiver({ reason, waivedBy, waivedAt, liftedAt, liftedByRun }: Waiver): Html {
+function renderWaiver(waiver: CellStory['waivers'][number]): Html {
+  const { reason, waivedBy, waivedAt, liftedAt, liftedByRun } = waiver;
   const what = liftedByRun === null ? 'replaced' : 'lifted by a good read';
   const until = liftedAt === null ? 'in force' : html`${what} ${renderInstant(liftedAt)}`;
   return html`“${plain(reason)}”, by ${plain(waivedBy)} ${renderInstant(waivedAt)}, ${until}`;
 }
 
 function renderAnswer(
-  { code, problem, seenAt, body, from, to }: QuarantinedAnswer,
+  { code, problem, seenAt, from, to }: CellStory['quarantine'][number],
   ledger: LedgerRow | null,
 ): Html {
   const isFollowed = ledger?.verifiedAt != null && ledger.verifiedAt > seenAt;
-  const lines = body?.text.split('\n').map(plain).join('\n');
   return html`${renderInstant(seenAt)}, ${showDays({ from, to })}: ${code}, ${plain(problem)}${
     isFollowed && '; a good answer followed'
-  }${
-    body !== null &&
-    html`<details><summary>The answer${body.isCut && ', its beginning'}</summary><pre>${lines}</pre></details>`
   }`;
 }
 
-/** Renders when the cell was read and by whom, folded. */
-function renderReads(ledger: LedgerRow): Html {
-  const { firstLoadedAt, verifiedAt, finalizedAt, attempts, attemptedAt, silences, revision, runId } = ledger;
+/** Renders when the cell was read, folded. */
+function renderReads({ firstLoadedAt, verifiedAt, finalizedAt, attempts, silences, runId }: LedgerRow): Html {
   const facts = {
     'First stored': firstLoadedAt !== null && renderInstant(firstLoadedAt),
     Read: verifiedAt !== null && renderInstant(verifiedAt),
     'Final since': finalizedAt !== null && renderInstant(finalizedAt),
-    'Newest failed read': attempts > 0 && attemptedAt !== null && renderInstant(attemptedAt),
     'Failed reads since the last good one': attempts > 0 && showNumber(attempts),
     'Answers that left it out': silences > 0 && showNumber(silences),
-    Revision: ledger.isStored && showNumber(revision),
     Run: runId,
-    'SHA-256 of the answer': ledger.responseSha256,
   };
   return html`<details><summary>When it was read</summary>${renderFacts(facts)}</details>`;
 }

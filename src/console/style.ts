@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 /** Colours by purpose, light and dark; text on `ground` and `panel` has a contrast of at least 4.5. */
-export const COLORS = {
+const COLORS = {
   ground: ['#ffffff', '#14181f'],
   panel: ['#f5f7fa', '#1c222c'],
   text: ['#1c2430', '#dde3ec'],
@@ -50,11 +50,11 @@ form { align-items: end; margin: .75rem 0 } form.find { margin: 0; flex: 0 1 17r
 form label { min-width: min(46%, 7rem); display: grid; font-size: .87rem; color: var(--quiet) }
 form .wide { flex: 1 1 14rem; max-width: 26rem }
 input, button, select { font: inherit; font-size: .95rem; color: var(--text); background: var(--panel);
-  border: 1px solid var(--quiet); border-radius: 4px; padding: .3rem .6rem; min-height: 2rem; width: 100%; min-width: 0 }
-button { width: auto } .copy { flex: none; white-space: nowrap; min-width: 24px; min-height: 24px; padding: 0 .3rem;
-  border-color: transparent; background: none; color: var(--quiet); font-size: .8rem; line-height: 1 }
-@media (scripting: none) { .copy { display: none } }
-.attention, .commands, .legend { list-style: none; margin: .35rem 0; padding: 0 } .commands code { user-select: all }
+  border: 1px solid var(--quiet); border-radius: 4px; padding: .3rem .6rem; min-height: 2.3rem; width: 100%;
+  min-width: 0 }
+button { width: auto }
+.attention, .commands, .legend { list-style: none; margin: .35rem 0; padding: 0 }
+.commands code, .id { user-select: all }
 .commands li { flex-wrap: nowrap; margin: .2rem 0 }
 .attention li { padding: .35rem .75rem; margin: .3rem 0; border-left: 4px solid var(--line); background: var(--panel);
   line-height: 24px }
@@ -62,7 +62,7 @@ button { width: auto } .copy { flex: none; white-space: nowrap; min-width: 24px;
 .attention .on-good { border-color: var(--good) }
 .stats, .facts, .halves { display: grid; gap: .75rem 1.5rem; margin: .75rem 0;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 14rem), 1fr)) }
-.halves { grid-template-columns: repeat(auto-fit, minmax(min(100%, 34rem), 1fr)) } .halves > * { min-width: 0 }
+.halves { grid-template-columns: repeat(auto-fit, minmax(min(100%, 42rem), 1fr)) } .halves > * { min-width: 0 }
 .stats div { background: var(--panel); border: 1px solid var(--line); border-radius: 6px; padding: .6rem .8rem }
 dt, .stats .quiet, .legend { font-size: .87rem } dt { color: var(--quiet) } dd { margin: 0 } .stats dd { display: grid }
 .stats strong { font-size: 1.35rem; font-variant-numeric: tabular-nums }
@@ -78,18 +78,19 @@ th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px soli
 th { color: var(--quiet); font-weight: 600; vertical-align: bottom; background: var(--ground) }
 th a { color: inherit; display: inline-block; min-height: 24px } td a { line-height: 24px }
 td { white-space: nowrap } td.t { white-space: normal; overflow-wrap: anywhere; min-width: 11rem }
-.n { text-align: right; font-variant-numeric: tabular-nums } tbody tr:hover td { background: var(--panel) }
+.n { text-align: right; font-variant-numeric: tabular-nums } .n + :not(.n) { padding-left: .6rem }
+tbody tr:hover td { background: var(--panel) }
 :is(th, td):first-child { position: sticky; left: 0; z-index: 1; background: var(--ground) }
 td:first-child { max-width: 16rem } .bar { display: inline-block; vertical-align: -1px; margin-left: .4rem }
 .bar-room { fill: var(--line) } .bar-used { fill: var(--mark) } .bar-over { fill: var(--bad) }
-@media (max-width: 37.5rem) { td:first-child { max-width: 9rem; white-space: normal; overflow-wrap: anywhere } }
+@media (max-width: 37.5rem) { td:first-child { max-width: 9rem; white-space: normal; overflow-wrap: break-word } }
 `;
 
 /** The map of coverage is as wide as its days, in a box that scrolls by itself and begins with the newest days. */
 const MAP = `
 .map { direction: rtl; overflow-x: auto; margin: .5rem 0 } .grid { direction: ltr; table-layout: fixed;
-  border-collapse: separate; border-spacing: 0; forced-color-adjust: none }
-.grid-30 { min-width: 60rem } .grid-90 { min-width: 156rem } .grid .names { width: 10rem }
+  border-collapse: separate; border-spacing: 0; forced-color-adjust: none; min-width: 60rem }
+.grid .names { width: 10rem }
 .grid th { border: 0; padding: .1rem .2rem; font-size: .8rem; font-weight: 400; text-align: center; overflow: hidden }
 .grid .name { text-align: left; text-overflow: ellipsis; white-space: nowrap; font-size: .9rem }
 .grid td { border: 1px solid var(--ground); padding: 0; height: 1.7rem; text-align: center }
@@ -108,19 +109,17 @@ function mix(color: keyof typeof COLORS, share: number): string {
 const CHARTS = `
 svg { display: block } .chart { margin: .75rem 0 } .plot { display: flex; container-type: inline-size }
 @container (max-width: 30rem) { .minor { display: none } } .plot > svg:last-child { flex: 1; min-width: 0 }
-.plot svg { overflow: visible } .plot text { font-size: 12px; fill: var(--quiet) } .swatch { display: inline }
+.plot svg { overflow: visible } .plot text { font-size: 12px; fill: var(--quiet) }
+.swatch { display: inline; margin-right: .4rem }
 .rule { stroke: var(--line) } .value { fill: var(--mark) } .day { fill: transparent }
 .day:hover { fill: var(--text); opacity: .12 } .absent { fill: var(--bad); fill-opacity: .25; stroke: var(--bad) }
-.zeros { fill: var(--ground); stroke: var(--text); stroke-width: 1.5 }
 .before { stroke: var(--text); stroke-width: 1.5; stroke-dasharray: 4 3; fill: none }
-.week td { padding: .15rem .5rem }
-${[9, 18, 27, 36, 45].map((share, place) => `.week .shade-${place + 1} { ${mix('mark', share)} }`).join(' ')}
 `;
 
 const PRINT = `
 @media print {
   :root { color-scheme: light; ${LIGHT} }
-  nav, form, .skip, .copy, summary { display: none } body { max-width: none; font-size: 11px; padding: 0 }
+  nav, form, .skip, summary { display: none } body { max-width: none; font-size: 11px; padding: 0 }
   a { color: inherit } tr, figure { break-inside: avoid } thead { display: table-header-group }
   .scroll, .map { overflow: visible }
 }

@@ -100,8 +100,8 @@ interface Table<R> {
   readonly filters: Readonly<Record<string, Filter>>;
   /** The order of rows `r`, unless another is asked for, which this one completes. */
   readonly order: RawBuilder<unknown>;
-  /** Returns what stands above the rows; `matching` is what a query of all of them selects from, as `r`. */
-  readonly intro?: (db: Kysely<Schema>, matching: RawBuilder<unknown>) => Promise<Html>;
+  /** Returns what stands above the rows. */
+  readonly intro?: (db: Kysely<Schema>) => Promise<Html>;
 }
 
 /** Makes a page that is a table and its file. */
@@ -138,7 +138,7 @@ export async function showTable<R extends Row>(request: PageRequest, table: Tabl
     select r.*, count(*) over () as found from ${matching}
     order by ${order} limit ${ROWS_PER_PAGE} offset ${(page - 1) * ROWS_PER_PAGE}`;
   const { head, rows } = await read(async (db) => ({
-    head: (await intro?.(db, matching)) ?? '',
+    head: (await intro?.(db)) ?? '',
     rows: (await select.execute(db)).rows,
   }));
   const found = rows[0]?.found ?? 0;

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, type StatsFs, statfsSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, type StatsFs, statfsSync } from 'node:fs';
 import { readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -13,20 +13,12 @@ import type { Schema } from './schema.ts';
  * Opens PGlite in `folder` for this process alone: PGlite itself has no lock, and two processes on one folder lose
  * committed rows. It has one connection, so a query on `db` inside a transaction of `db` would wait for itself.
  */
-export async function openEmbedded(
-  folder: string,
-  { ifMissing }: { readonly ifMissing: IfMissing },
-): Promise<DatabaseHandle> {
-  if (statSync(folder, { throwIfNoEntry: false })?.isFile()) {
-    throw refused(`${folder} is a file, not the folder of an embedded database`, {
-      hint: 'give DATABASE_URL=embedded:DIR a folder; `losant-usage run` begins a new database there',
-    });
-  }
+export async function openEmbedded(folder: string, ifMissing: IfMissing): Promise<DatabaseHandle> {
   // PGlite creates its cluster only in an empty folder, so the lock file cannot be in it.
   const dataDir = join(folder, 'pgdata');
   if (ifMissing !== 'create' && !existsSync(dataDir)) {
     if (ifMissing === 'stand_in') return toHandle(folder, await startPGlite(undefined), null);
-    throw refused(`There is no embedded database in ${folder}`, {
+    throw new DatabaseError('database_refused', `There is no embedded database in ${folder}`, {
       hint: 'correct the folder in DATABASE_URL; `losant-usage run` begins a new database there',
     });
   }
@@ -47,8 +39,14 @@ export async function openEmbedded(
 }
 
 function toHandle(folder: string, pglite: PGlite, lock: DatabaseSync | null): DatabaseHandle {
-  const plugins = lock === null ? [] : [requireRoomAlways(folder)];
-  const root = new Kysely<Schema>({ dialect: new PGliteDialect({ pglite }), plugins });
+  const roomFirst: KyselyPlugin = {
+    transformQuery: ({ node }) => {
+      if (lock !== null) requireRoom(folder);
+      return node;
+    },
+    transformResult: ({ result }) => Promise.resolve(result),
+  };
+  const root = new Kysely<Schema>({ dialect: new PGliteDialect({ pglite }), plugins: [roomFirst] });
   const db = root.withSchema(SCHEMA_NAME);
   return {
     db,
@@ -106,10 +104,14 @@ function lockFolder(folder: string): DatabaseSync {
     lock = new DatabaseSync(join(folder, 'losant-usage.lock'), { timeout: 0 });
   } catch (error) {
     if (error instanceof DatabaseError) throw error;
-    throw refused(`The folder ${folder} cannot be written: ${messageOf(error)}`, {
-      hint: 'give DATABASE_URL=embedded:DIR a folder that this user may write',
-      cause: error,
-    });
+    throw new DatabaseError(
+      'database_refused',
+      `The folder ${folder} cannot be written: ${messageOf(error)}`,
+      {
+        hint: 'give DATABASE_URL=embedded:DIR a folder that this user may write',
+        cause: error,
+      },
+    );
   }
   try {
     lock.exec('pragma locking_mode = exclusive; begin exclusive');
@@ -150,24 +152,6 @@ export function requireRoom(
   throw new DatabaseError('database_failed', message, {
     hint: 'free disk space; what is stored there stays as it is',
   });
-}
-
-/** Returns a plugin that looks at the disk before each statement. */
-function requireRoomAlways(folder: string): KyselyPlugin {
-  return {
-    transformQuery: ({ node }) => {
-      requireRoom(folder);
-      return node;
-    },
-    transformResult: ({ result }) => Promise.resolve(result),
-  };
-}
-
-function refused(
-  message: string,
-  options: { readonly hint: string; readonly cause?: unknown },
-): DatabaseError {
-  return new DatabaseError('database_refused', message, options);
 }
 
 function messageOf(error: unknown): string {

@@ -11,26 +11,19 @@ import { type Migration, Migrator } from 'kysely/migration';
 import { DatabaseError } from '../errors.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
 import type { Schema } from './schema.ts';
-import { describeDatabaseError } from './sqlstate.ts';
+import { describeDatabaseError, isUndefined } from './sqlstate.ts';
 
 export interface SchemaState {
-  /**
-   * `ahead`: it has migrations that this program does not know. `edited`: a file was changed after it was applied.
-   * `foreign`: it was made by other migrations from the first one on.
-   */
-  readonly state: 'empty' | 'at_head' | 'behind' | 'ahead' | 'edited' | 'foreign';
+  /** `ahead`: it has migrations after the last one of this program. `other`: it was made by other migrations. */
+  readonly state: 'empty' | 'at_head' | 'behind' | 'ahead' | 'other';
   readonly applied: readonly string[];
+  /** What this program has in its place and the database does not. */
   readonly pending: readonly string[];
+  /** What the database has in its place and this program does not. */
   readonly unknown: readonly string[];
-  readonly edited: readonly string[];
 }
 
-export interface MigrateOptions {
-  /** The folder of the `.sql` files; the program's own by default. */
-  readonly folder?: string | undefined;
-}
-
-export interface RequireOptions extends MigrateOptions {
+export interface RequireOptions {
   readonly createIfEmpty: boolean;
   readonly autoMigrate: boolean;
   /** The state as it was just read; read here if not given. */
@@ -43,12 +36,12 @@ const LOCK_WAIT_MS = 600_000;
 
 /**
  * Applies all pending migrations in one transaction and returns their names. If two processes do this at once, one
- * applies them and the other waits and returns none. Throws DatabaseError if the database is ahead or edited, or
+ * applies them and the other waits and returns none. Throws DatabaseError if the database is ahead or another one, or
  * refuses.
  */
-export async function migrateToHead(handle: DatabaseHandle, options: MigrateOptions = {}): Promise<string[]> {
-  const files = await readMigrationFiles(options.folder ?? MIGRATIONS_FOLDER);
-  requireMigratable(handle, await readSchemaState(handle, options));
+export async function migrateToHead(handle: DatabaseHandle, folder?: string): Promise<string[]> {
+  await readPending(handle, folder);
+  const files = await readMigrationFiles(folder);
   try {
     return await handle.runLong(async (db) => {
       await sql`select set_config('lock_timeout', ${`${LOCK_WAIT_MS}`}, false)`.execute(db);
@@ -64,7 +57,7 @@ export async function migrateToHead(handle: DatabaseHandle, options: MigrateOpti
 }
 
 function createMigrator(db: Kysely<Schema>, files: readonly MigrationFile[]): Migrator {
-  const migrations = files.map((file) => [`${file.name} ${file.sha256}`, toMigration(file)] as const);
+  const migrations = files.map((file) => [file.id, toMigration(file)] as const);
   return new Migrator({
     db,
     provider: { getMigrations: () => Promise.resolve(Object.fromEntries(migrations)) },
@@ -74,139 +67,99 @@ function createMigrator(db: Kysely<Schema>, files: readonly MigrationFile[]): Mi
   });
 }
 
-function toMigration({ name, statements }: MigrationFile): Migration {
+function toMigration({ id, text }: MigrationFile): Migration {
   return {
     up: async (db) => {
-      for (const [index, statement] of statements.entries()) {
-        try {
-          await sql.raw(statement).execute(db);
-        } catch (error) {
-          // Rights and connection are the operator's concern; any other error is about this file.
-          if (!(error instanceof Error) || describeDatabaseError(error, '') !== null) throw error;
-          throw new Error(`Migration ${name}, statement ${index + 1}: ${error.message}`, { cause: error });
-        }
+      try {
+        // PGlite takes one statement at a time.
+        await sql`do $migration$ begin execute ${sql.lit(text)}; end $migration$`.execute(db);
+      } catch (error) {
+        // Rights and connection are the operator's concern; any other error is about this file.
+        if (!(error instanceof Error) || describeDatabaseError(error, '') !== null) throw error;
+        throw new Error(`Migration ${fileOf(id)}: ${error.message}`, { cause: error });
       }
     },
   };
 }
 
-/** Compares the database with the program's files. Reads only. */
-export async function readSchemaState(
-  handle: DatabaseHandle,
-  options: MigrateOptions = {},
-): Promise<SchemaState> {
-  const files = await readMigrationFiles(options.folder ?? MIGRATIONS_FOLDER);
-  try {
-    return compare(files, await readApplied(handle.db));
-  } catch (error) {
-    throw describeDatabaseError(error, handle.describe) ?? error;
-  }
+/** Compares the database with the program's files, or those of a folder. Reads only. */
+export async function readSchemaState(handle: DatabaseHandle, folder?: string): Promise<SchemaState> {
+  const files = (await readMigrationFiles(folder)).map(({ id }) => id);
+  const applied = await readApplied(handle);
+  const pending = files.filter((each, place) => each !== applied[place]).map(fileOf);
+  const unknown = applied.filter((each, place) => each !== files[place]).map(fileOf);
+  const lists = { applied: applied.map(fileOf), pending, unknown };
+  if (applied.length === 0) return { state: 'empty', ...lists };
+  if (unknown.length > 0) return { state: pending.length > 0 ? 'other' : 'ahead', ...lists };
+  return { state: pending.length > 0 ? 'behind' : 'at_head', ...lists };
 }
 
 /**
  * Returns once the schema is this program's, migrating if the options allow, with the names of the migrations applied.
- * Throws DatabaseError `database_too_old`, `database_too_new` or, for an edited migration, `database_mismatch`.
+ * Throws DatabaseError `database_too_old`, `database_too_new` or `database_mismatch`.
  */
-export async function requireSchema(handle: DatabaseHandle, options: RequireOptions): Promise<string[]> {
-  const { found = await readSchemaState(handle, options) } = options;
+export async function requireSchema(
+  handle: DatabaseHandle,
+  options: RequireOptions,
+  folder?: string,
+): Promise<string[]> {
+  const { found = await readSchemaState(handle, folder) } = options;
   if (found.state === 'at_head') return [];
   const mayMigrate =
     (found.state === 'empty' && options.createIfEmpty) || (found.state === 'behind' && options.autoMigrate);
-  if (mayMigrate) return await migrateToHead(handle, options);
+  if (mayMigrate) return await migrateToHead(handle, folder);
   throw refusal(handle, found);
 }
 
 /** Returns the names of the migrations that are to be applied. Throws DatabaseError as `migrateToHead` does. */
-export async function readPending(
-  handle: DatabaseHandle,
-  options: MigrateOptions = {},
-): Promise<readonly string[]> {
-  const found = await readSchemaState(handle, options);
-  requireMigratable(handle, found);
+export async function readPending(handle: DatabaseHandle, folder?: string): Promise<readonly string[]> {
+  const found = await readSchemaState(handle, folder);
+  if (found.unknown.length > 0) throw refusal(handle, found);
   return found.pending;
 }
 
-function requireMigratable(handle: DatabaseHandle, found: SchemaState): void {
-  if (['ahead', 'edited', 'foreign'].includes(found.state)) throw refusal(handle, found);
+/** Returns the refusal of a database that is not at head: what is wrong with it, and the next step. */
+function refusal({ describe }: DatabaseHandle, { state, pending, unknown }: SchemaState): DatabaseError {
+  const at = `The database at ${describe}`;
+  if (state === 'other') {
+    const message = `${at} was made by other migrations than this program has: ${unknown.join(', ')}`;
+    return new DatabaseError('database_mismatch', message, {
+      hint: 'install the release that made it, or make a new database and `backfill` what Losant still has',
+    });
+  }
+  if (state === 'ahead') {
+    const message = `${at} is newer than this program: it has ${unknown.join(', ')}`;
+    return new DatabaseError('database_too_new', message, {
+      hint: 'use the version of losant-usage that migrated it; `losant-usage migrate` only goes forward',
+    });
+  }
+  const lacks = `is older than this program: it lacks ${pending.join(', ')}`;
+  const message = `${at} ${state === 'behind' ? lacks : 'has no tables of losant-usage yet'}`;
+  return new DatabaseError('database_too_old', message, { hint: 'run `losant-usage migrate`' });
 }
 
-const MIGRATE = 'run `losant-usage migrate`';
-
-/** Returns the refusal of a database that is not at head: what is wrong with it, and the next step. */
-function refusal({ describe }: DatabaseHandle, found: SchemaState): DatabaseError {
-  const at = `The database at ${describe}`;
-  const refuse = (
-    kind: 'database_mismatch' | 'database_too_new' | 'database_too_old',
-    message: string,
-    hint: string,
-  ) => new DatabaseError(kind, message, { hint });
-  switch (found.state) {
-    case 'foreign':
-      return refuse(
-        'database_mismatch',
-        `${at} was made by another layout of losant-usage: its first migration is another one`,
-        'make a new database, and collect what Losant still has with `losant-usage backfill`',
-      );
-    case 'edited':
-      return refuse(
-        'database_mismatch',
-        `Migration ${found.edited.join(', ')} is not what was applied to the database at ${describe}`,
-        'install the released files again: an applied migration is never changed',
-      );
-    case 'ahead':
-      return refuse(
-        'database_too_new',
-        `${at} is newer than this program: it has ${found.unknown.join(', ')}`,
-        'use the version of losant-usage that migrated it; `losant-usage migrate` only goes forward',
-      );
-    case 'behind':
-      return refuse(
-        'database_too_old',
-        `${at} is older than this program: it lacks ${found.pending.join(', ')}`,
-        MIGRATE,
-      );
-    default:
-      return refuse('database_too_old', `${at} has no tables of losant-usage yet`, MIGRATE);
+/** Returns what was applied, each by its file and checksum, in order; nothing if there is no table yet. */
+async function readApplied({ db, describe }: DatabaseHandle): Promise<readonly string[]> {
+  try {
+    const { rows } = await sql<{ name: string }>`select name from losant_usage.migrations`.execute(db);
+    return rows.map(({ name }) => name).sort();
+  } catch (error) {
+    if (isUndefined(error)) return [];
+    throw describeDatabaseError(error, describe) ?? error;
   }
 }
 
-function compare(files: readonly MigrationFile[], applied: ReadonlyMap<string, string>): SchemaState {
-  const known = new Map(files.map((file) => [file.name, file.sha256]));
-  const names = [...applied.keys()];
-  const pending = [...known.keys()].filter((name) => !applied.has(name));
-  const unknown = names.filter((name) => !known.has(name));
-  const edited = names.filter((name) => known.has(name) && known.get(name) !== applied.get(name));
-  const [first] = known.keys();
-  const lists = { applied: names, pending, unknown, edited };
-  if (names.length === 0) return { state: 'empty', ...lists };
-  if (first === undefined || applied.get(first) !== known.get(first)) return { state: 'foreign', ...lists };
-  if (edited.length > 0) return { state: 'edited', ...lists };
-  if (unknown.length > 0) return { state: 'ahead', ...lists };
-  return { state: pending.length > 0 ? 'behind' : 'at_head', ...lists };
-}
-
-/** Returns the checksums by file name, in order; empty if the table does not exist. */
-async function readApplied(db: Kysely<Schema>): Promise<Map<string, string>> {
-  // The catalog is read because `to_regclass` fails without rights on the schema, as it does without the schema.
-  const table = await sql`
-    select from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = ${SCHEMA_NAME} and c.relname = ${TABLE} and a.attname = 'name'`.execute(db);
-  if (table.rows.length === 0) return new Map();
-  const { rows } = await sql<{ name: string }>`
-    select name from losant_usage.migrations order by name`.execute(db);
-  return new Map(rows.map(({ name }) => [fileOf(name), name.split(' ')[1] ?? '']));
-}
-
-function fileOf(migrationName: string): string {
-  return migrationName.split(' ')[0] as string;
+function fileOf(id: string): string {
+  return id.split(' ')[0] as string;
 }
 
 interface MigrationFile {
-  /** The file's name without `.sql`, `NNNN_name`. */
-  readonly name: string;
-  /** The checksum of the text with LF line ends, so that a checkout that converts them agrees. */
-  readonly sha256: string;
-  readonly statements: readonly string[];
+  /**
+   * The file's name without `.sql`, `NNNN_name`, and the checksum of the text with LF line ends, so that a checkout
+   * that converts them agrees.
+   */
+  readonly id: string;
+  readonly text: string;
 }
 
 /** The folder in the package's root, above `src` in a checkout and above `dist/src` where it is installed. */
@@ -214,27 +167,13 @@ const MIGRATIONS_FOLDER = join(dirname(findPackageJSON(import.meta.url) as strin
 
 const FILE_NAME = /^(\d{4}_[a-z0-9_]+)\.sql$/;
 
-/** Returns the program's migrations in order, and ignores other files. */
-async function readMigrationFiles(folder: string): Promise<MigrationFile[]> {
+/** Returns the migrations of a folder in order, and ignores other files. */
+async function readMigrationFiles(folder = MIGRATIONS_FOLDER): Promise<MigrationFile[]> {
   const names = (await readdir(folder)).toSorted().flatMap((file) => FILE_NAME.exec(file)?.[1] ?? []);
   return await Promise.all(
     names.map(async (name) => {
       const text = (await readFile(join(folder, `${name}.sql`), 'utf8')).replaceAll('\r\n', '\n');
-      const sha256 = createHash('sha256').update(text).digest('hex');
-      return { name, sha256, statements: splitStatements(text) };
+      return { id: `${name} ${createHash('sha256').update(text).digest('hex')}`, text };
     }),
   );
-}
-
-/** Matches a comment, a quoted text or name, a body in dollar quotes or of BEGIN ATOMIC, or the end of a statement. */
-const TOKEN =
-  /--[^\n]*|'(?:[^']|'')*'|"[^"]*"|\$(\w*)\$[\s\S]*?\$\1\$|\bbegin atomic\b[\s\S]*?\nend(?=;)|;/gi;
-
-/** Splits a text into statements, because PGlite takes one at a time in a transaction. */
-function splitStatements(text: string): string[] {
-  const ends = [...text.matchAll(TOKEN)].flatMap(({ 0: token, index }) => (token === ';' ? [index] : []));
-  const starts = [0, ...ends.map((end) => end + 1)];
-  return starts
-    .map((start, index) => text.slice(start, ends[index] ?? text.length))
-    .filter((part) => part.replaceAll(/--[^\n]*/g, '').trim() !== '');
 }

@@ -1,5 +1,4 @@
 import { resolve } from 'node:path';
-import { SettingsError } from '../errors.ts';
 import { openEmbedded } from './embedded.ts';
 import type { DatabaseHandle, IfMissing } from './handle.ts';
 import { openPostgres, type PostgresOptions } from './postgres.ts';
@@ -11,8 +10,6 @@ export interface DatabaseOptions extends PostgresOptions {
   readonly ifMissing?: IfMissing | undefined;
 }
 
-const EMBEDDED = 'embedded:';
-
 /**
  * Opens the database and checks that it answers. Throws SettingsError for a URL that cannot
  * be used, DatabaseError for a server that cannot, HeldError for an embedded folder that another process has.
@@ -20,8 +17,6 @@ const EMBEDDED = 'embedded:';
  */
 export async function createDatabase(options: DatabaseOptions): Promise<DatabaseHandle> {
   const { url, ifMissing = 'create' } = options;
-  if (!url.startsWith(EMBEDDED)) return await openPostgres(options);
-  const folder = url.slice(EMBEDDED.length);
-  if (folder !== '') return await openEmbedded(resolve(folder), { ifMissing });
-  throw new SettingsError('DATABASE_URL is embedded: without a folder', { hint: 'use embedded:DIR' });
+  const [, folder] = /^embedded:(.*)$/.exec(url) ?? [];
+  return folder === undefined ? await openPostgres(options) : await openEmbedded(resolve(folder), ifMissing);
 }

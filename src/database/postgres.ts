@@ -38,14 +38,34 @@ const KEEP_ALIVE_DELAY_MS = 30_000;
 
 /** Throws SettingsError or DatabaseError, neither with the password. */
 export async function openPostgres(options: PostgresOptions): Promise<DatabaseHandle> {
-  const where = locate(spellSslMode(options.url));
+  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, statementTimeoutMs = STATEMENT_TIMEOUT_MS } = options;
+  const where = locate(options.url);
+  const types = new pg.TypeOverrides();
+  for (const [oid, parse] of Object.entries(PARSERS)) types.setTypeParser(Number(oid), parse);
   let readOnly: ReadOnly | null = null;
-  const pool = createPool(options, where, async (client) => {
-    readOnly = await prepareSession(client, options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS, where);
+  // The pool waits for this, although its types do not say so.
+  const prepare: (client: pg.ClientBase) => unknown = async (client) => {
+    readOnly = await prepareSession(client, statementTimeoutMs, where);
+  };
+  const pool = new pg.Pool({
+    application_name: options.applicationName,
+    max: options.poolSize,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
+    types,
+    Client: boundedClient({
+      connectTimeoutMs,
+      silenceMs: statementTimeoutMs + SILENCE_MARGIN_MS,
+      readUrl: () => readUrlAgain(options),
+    }),
+    onConnect: prepare,
+  });
+  // Without a listener, an idle connection that is lost would end the process. The pool replaces it.
+  pool.on('error', (error) => {
+    options.logger?.info({ database: where, error: error.message }, 'idle database connection lost');
   });
   try {
-    const client = await pool.connect();
-    client.release();
+    (await pool.connect()).release();
   } catch (error) {
     await pool.end();
     throw describeDatabaseError(error, where) ?? error;
@@ -70,35 +90,6 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
       if (!pool.ended) await pool.end();
     },
   };
-}
-
-function createPool(
-  options: PostgresOptions,
-  where: string,
-  // The pool waits for this, although its types do not say so.
-  onConnect: (client: pg.ClientBase) => unknown,
-): pg.Pool {
-  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, statementTimeoutMs = STATEMENT_TIMEOUT_MS } = options;
-  const types = new pg.TypeOverrides();
-  for (const [oid, parse] of Object.entries(PARSERS)) types.setTypeParser(Number(oid), parse);
-  const pool = new pg.Pool({
-    application_name: options.applicationName,
-    max: options.poolSize,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
-    types,
-    Client: boundedClient({
-      connectTimeoutMs,
-      silenceMs: statementTimeoutMs + SILENCE_MARGIN_MS,
-      readUrl: () => spellSslMode(readUrlAgain(options)),
-    }),
-    onConnect,
-  });
-  // Without a listener, an idle connection that is lost would end the process. The pool replaces it.
-  pool.on('error', (error) => {
-    options.logger?.info({ database: where, error: error.message }, 'idle database connection lost');
-  });
-  return pool;
 }
 
 /** Returns the URL as it is now; as it was, if it cannot be read, because its file may be about to be replaced. */
@@ -127,10 +118,7 @@ interface Facts {
   readonly version: string;
   readonly encoding: string;
   readonly user: string;
-  readonly isStandby: boolean;
-  readonly onlyReads: boolean;
-  /** The origin of the default for transactions, as `pg_settings` names it; null unless they only read. */
-  readonly readsBy: string | null;
+  readonly reason: ReadOnly['reason'] | null;
 }
 
 /**
@@ -157,28 +145,24 @@ async function prepareSession(
   };
   const { rows } = await client.query<Facts>(
     // Committed data survives a crash, whatever the server's default; a stronger choice of the operator
-    // stays.
+    // stays. A server that only reads for every user may recover by itself, e.g. once a full disk has room again.
     `select set_config(name, value, false),
             set_config('synchronous_commit', case current_setting('synchronous_commit')
               when 'off' then 'on' else current_setting('synchronous_commit') end, false),
             current_setting('server_version_num') as version, current_setting('server_encoding') as encoding,
-            current_user::text as user, pg_is_in_recovery() as "isStandby",
-            current_setting('transaction_read_only') = 'on' as "onlyReads",
-            -- The view reads every setting of the server, which takes milliseconds.
-            case current_setting('transaction_read_only') when 'on' then
-              (select source from pg_settings where name = 'default_transaction_read_only') end as "readsBy"
+            current_user::text as user,
+            case when pg_is_in_recovery() then 'standby'
+              when current_setting('transaction_read_only') = 'off' then null
+              -- The view reads every setting of the server, which takes milliseconds.
+              when (select source from pg_settings where name = 'default_transaction_read_only')
+                in ('user', 'database user', 'client') then 'user'
+              else 'server' end as reason
        from unnest($1::text[], $2::text[]) as setting (name, value)`,
     [Object.keys(settings), Object.values(settings)],
   );
-  return judge(rows[0] as Facts, where);
-}
-
-function judge(
-  { version, encoding, user, isStandby, onlyReads, readsBy }: Facts,
-  where: string,
-): ReadOnly | null {
-  if (!(Number(version) >= OLDEST_MAJOR * 10_000)) {
-    const major = Math.floor(Number(version) / 10_000);
+  const { version, encoding, user, reason } = rows[0] as Facts;
+  const major = Math.floor(Number(version) / 10_000);
+  if (major < OLDEST_MAJOR) {
     throw new DatabaseError('database_too_old', `The database at ${where} runs Postgres ${major}`, {
       hint: `use a server of Postgres ${OLDEST_MAJOR} or newer`,
     });
@@ -188,47 +172,24 @@ function judge(
       hint: `names may contain any character: create the database again with encoding 'UTF8' (template template0)`,
     });
   }
-  if (isStandby) return { reason: 'standby', user };
-  if (!onlyReads) return null;
-  // A server that only reads for every user may recover by itself, e.g. once a full disk has room again.
-  return { reason: readsBy?.includes('user') || readsBy === 'client' ? 'user' : 'server', user };
+  return reason === null ? null : { reason, user };
 }
 
-/** Returns `host:port/name` as pg will use it. */
-function locate(url: string): string {
-  // An unencoded / ? or # in a password would end the host part there and show the rest in messages.
-  const isPlain = /^postgres(ql)?:\/\/[^/?#\s]*([/?][^#@\s]*)?$/i.test(url);
+/** Returns `host:port/name` as pg will use it. Its own errors repeat the URL. */
+function locate(connectionString: string): string {
   try {
-    if (!isPlain) throw new Error('not a connection URL');
-    const { host, port, database } = new pg.Client({ connectionString: url });
+    const { host, port, database } = new pg.Client({ connectionString });
     return `${host.includes(':') ? `[${host}]` : host}:${port}/${database}`;
   } catch (error) {
-    // The message contains neither the value nor the parser's error, which repeats it.
-    if (error instanceof Error && 'syscall' in error) {
-      throw new SettingsError(`DATABASE_URL names a certificate file that cannot be read: ${error.message}`, {
-        hint: 'correct the path of sslrootcert, sslcert or sslkey, or let this user read the file',
-      });
-    }
-    throw new SettingsError('DATABASE_URL is not a valid connection URL', {
-      hint: 'use postgres://USER:PASSWORD@HOST:5432/NAME, percent-encoding @ : / ? # and spaces in user and password',
-    });
+    const [message, hint] =
+      error instanceof Error && 'syscall' in error
+        ? [
+            `names a certificate file that cannot be read: ${error.message}`,
+            'correct the path of sslrootcert, sslcert or sslkey, or let this user read the file',
+          ]
+        : ['is not a valid connection URL', 'in user and password, percent-encode @ : / ? # and spaces'];
+    throw new SettingsError(`DATABASE_URL ${message}`, { hint });
   }
-}
-
-/**
- * Returns the URL with `prefer`, `require` and `verify-ca` written as `verify-full`, which is how the driver treats
- * them, but with eight lines of warning for the other names. A URL that asks for libpq's weaker meaning keeps it.
- */
-export function spellSslMode(url: string): string {
-  if (/[?&]uselibpqcompat=/.test(url)) return url;
-  return url.replaceAll(/([?&]sslmode=)(prefer|require|verify-ca)(?=&|$)/g, '$1verify-full');
-}
-
-interface ClientBounds {
-  readonly connectTimeoutMs: number;
-  /** The time that a query may stay unanswered, above the server's own statement timeout. */
-  readonly silenceMs: number;
-  readonly readUrl: () => string;
 }
 
 /**
@@ -237,7 +198,16 @@ interface ClientBounds {
  * the busy connection to the pool; the pool's `connectionTimeoutMillis` would also fail those who merely wait for a
  * free connection.) Supports queries by promise only.
  */
-export function boundedClient({ connectTimeoutMs, silenceMs, readUrl }: ClientBounds): typeof pg.Client {
+export function boundedClient({
+  connectTimeoutMs,
+  silenceMs,
+  readUrl,
+}: {
+  readonly connectTimeoutMs: number;
+  /** The time that a query may stay unanswered, above the server's own statement timeout. */
+  readonly silenceMs: number;
+  readonly readUrl: () => string;
+}): typeof pg.Client {
   return class BoundedClient extends pg.Client {
     constructor(config: pg.ClientConfig) {
       super({ ...config, connectionString: readUrl(), connectionTimeoutMillis: connectTimeoutMs });

@@ -4,16 +4,15 @@
  */
 import { DatabaseError } from '../errors.ts';
 
-const noEncryption = (at: string) => `No encrypted connection to the database at ${at}`;
-
 /** The kinds of trouble, with how their messages begin. Nothing of the transaction was kept. */
 const TROUBLES = {
   unreachable: { kind: 'database_unreachable', begins: (at: string) => `Cannot reach the database at ${at}` },
   failed: { kind: 'database_failed', begins: (at: string) => `The database at ${at} failed` },
   refused: { kind: 'database_refused', begins: (at: string) => `The database at ${at} refused` },
-  unencrypted: { kind: 'database_refused', begins: noEncryption },
-  // The server's problem, which passes without other settings.
-  untrusted: { kind: 'database_unreachable', begins: noEncryption },
+  unencrypted: {
+    kind: 'database_refused',
+    begins: (at: string) => `No encrypted connection to the database at ${at}`,
+  },
 } as const;
 
 /** SQLSTATEs of a server that ends the session, codes of sockets and name lookups, messages of pg without a code. */
@@ -24,12 +23,15 @@ const NO_CONNECTION = new RegExp(
     'Postgres connection has been discarded|Query read timeout|timeout expired|' +
     'timeout exceeded when trying to connect|PGlite is closed)',
 );
-const IS_THERE = 'check that the server runs and that host and port in DATABASE_URL are right';
 
 /** What each code means, and the operator's next step. */
 const MEANINGS: readonly (readonly [trouble: keyof typeof TROUBLES, codes: RegExp, hint: string])[] = [
-  ['unreachable', NO_CONNECTION, IS_THERE],
-  ['unreachable', /^53300$/, IS_THERE],
+  [
+    'unreachable',
+    NO_CONNECTION,
+    'check that the server runs and that host and port in DATABASE_URL are right',
+  ],
+  ['unreachable', /^53300$/, 'the server has no free connection: see who has them, or raise max_connections'],
   [
     'failed',
     /^25006$/,
@@ -65,11 +67,7 @@ const MEANINGS: readonly (readonly [trouble: keyof typeof TROUBLES, codes: RegEx
     /^ERR_TLS_CERT_ALTNAME_INVALID$/,
     'use the host name that the certificate names in DATABASE_URL',
   ],
-  [
-    'untrusted',
-    /^(CERT_HAS_EXPIRED|CERT_NOT_YET_VALID)$/,
-    "renew the server's certificate, and compare the clocks",
-  ],
+  ['unencrypted', /^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/, "renew the server's certificate, or set the clocks"],
   [
     'unencrypted',
     /^ERR_(SSL|TLS|OSSL)_/,

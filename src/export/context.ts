@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
-import { ClockError, LosantError } from '../errors.ts';
+import { ExportError, LosantError } from '../errors.ts';
 import { readDatabaseClock } from '../ledger/instances.ts';
 import { DATABASE_SKEW_MAX_MS } from '../ledger/lease.ts';
 import type { RunKind } from '../ledger/runs.ts';
@@ -144,17 +144,17 @@ export function openInstance(
   };
 }
 
-/** Throws ClockError if the API's clock, `aheadMs` ahead of this one, is too far off. Null means unknown and passes. */
+/** Throws ExportError if the API's clock, `aheadMs` ahead of this one, is too far off. Null is unknown and passes. */
 export function requireApiClock(aheadMs: number | null): void {
   if (aheadMs === null || Math.abs(aheadMs) <= ANSWER_SKEW_MAX_MS) return;
-  throw new ClockError(`This host's clock is ${describeSkew(aheadMs)} the Losant API's`, {
+  throw new ExportError('clock_skew', `This host's clock is ${describeSkew(aheadMs)} the Losant API's`, {
     hint: 'set the clock (NTP); nothing was loaded, because it is unclear which day is over',
   });
 }
 
 /**
  * Asks Losant for its time, after an answer that was made at another one. Returns if only that answer came from a
- * cache. Throws ClockError if a clock has moved.
+ * cache. Throws ExportError if a clock has moved.
  */
 export async function requireClock(
   { client, instanceId, apiAheadMs }: Pick<InstanceContext, 'client' | 'instanceId' | 'apiAheadMs'>,
@@ -169,7 +169,7 @@ export async function requireClock(
 }
 
 /**
- * Returns a clock that advances with the host's and shows the database's time. Throws ClockError if the two are more
+ * Returns a clock that advances with the host's and shows the database's time. Throws ExportError if the two are more
  * than 30 s apart.
  */
 export async function readClock(
@@ -180,7 +180,8 @@ export async function readClock(
   const databaseMs = await readDatabaseClock(db);
   const offsetMs = Math.round(databaseMs - (before + hostNow()) / 2);
   if (Math.abs(offsetMs) <= DATABASE_SKEW_MAX_MS) return () => hostNow() + offsetMs;
-  throw new ClockError(`This host's clock is ${describeSkew(offsetMs)} that of the database at ${describe}`, {
+  const message = `This host's clock is ${describeSkew(offsetMs)} that of the database at ${describe}`;
+  throw new ExportError('clock_skew', message, {
     hint: 'set the clocks (NTP); nothing was loaded, because it is unclear which day is over',
   });
 }

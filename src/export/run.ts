@@ -26,7 +26,7 @@ export interface RunOutcome {
 /**
  * Runs one export of one instance: schema, clocks, lease, discovery, export, record. Numbers that were loaded stay
  * loaded, however the run ends. A refused scope ends only its stream. Throws HeldError if another process exports the
- * instance; ClockError, DatabaseError, LosantError or SettingsError if the run cannot begin; or the signal's reason.
+ * instance; DatabaseError, LosantError or SettingsError if the run cannot begin; or the signal's reason.
  */
 export async function runInstance(context: InstanceContext, options: RunOptions): Promise<RunOutcome> {
   const { db, instanceId, apiUrl, controlTotals, now } = context;

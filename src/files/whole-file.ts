@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, type FileHandle, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { FileError, SettingsError } from '../errors.ts';
+import { ExportError, SettingsError } from '../errors.ts';
 import type { Part } from './renderer.ts';
 
 export interface FileFacts {
@@ -13,7 +13,7 @@ export interface FileFacts {
 /**
  * WholeFile is a file that exists completely or not at all. It is written beside its place, and takes
  * it once it is complete and on disk; an existing file stays until then. Throws SettingsError if it
- * cannot be created, FileError if writing it fails.
+ * cannot be created, ExportError if writing it fails.
  */
 export class WholeFile {
   readonly #path: string;
@@ -99,7 +99,7 @@ export function cannotGoOn(error: unknown, path: string): unknown {
   const found = describeFileProblem(error, path);
   if (found === null) return error;
   const hint = `${found.hint}, and start again: nothing of it was left behind`;
-  return new FileError(found.message, { hint, cause: error });
+  return new ExportError('file_failed', found.message, { hint, cause: error });
 }
 
 /** Describes a refusal of the file system; null for any other error. */

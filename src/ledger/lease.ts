@@ -5,7 +5,7 @@
 import { type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import { ClockError, HeldError } from '../errors.ts';
+import { ExportError, HeldError } from '../errors.ts';
 
 /** The time that a lease lasts without renewal; a dead holder is succeeded within it. */
 export const LEASE_MS = 60_000;
@@ -100,7 +100,7 @@ export interface BeginOptions {
  * Begins a transaction in which the program writes: tells the triggers that nobody writes by hand, commits
  * synchronously whatever the server's default, and locks the lease's row until the end, so that nobody takes over
  * meanwhile. Returns the time in ms by the database's clock. Throws HeldError
- * `lease_lost`, or ClockError if the clocks have moved apart.
+ * `lease_lost`, or ExportError if the clocks have moved apart.
  */
 export async function beginWriting(
   trx: Kysely<Schema>,
@@ -123,11 +123,12 @@ export async function beginWriting(
   return atMs;
 }
 
-/** Throws ClockError if the clock of the run is more than 30 s off the database's; `aheadMs` is how far it is ahead. */
+/** Throws ExportError if the clock of the run is more than 30 s off the database's, `aheadMs` ahead of it. */
 export function requireDatabaseClock(aheadMs: number): void {
   if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;
   const seconds = Math.round(Math.abs(aheadMs) / 1_000);
-  throw new ClockError(
+  throw new ExportError(
+    'clock_skew',
     `This host's clock has moved by ${seconds} s against the database's since the run began`,
     { hint: 'set the clocks (NTP); nothing more was loaded, because it is unclear which day is over' },
   );

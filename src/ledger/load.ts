@@ -44,7 +44,7 @@ export interface LoadResult {
 
 /**
  * Loads a batch in one transaction: coverage, numbers and revisions together or not at all. The rows of coverage come
- * first, in key order, and serve as locks. Throws HeldError `lease_lost` if another process has taken over, ClockError
+ * first, in key order, and serve as locks. Throws HeldError `lease_lost` if another process has taken over, ExportError
  * if the clocks have moved apart, DatabaseError if a write was swallowed or changed.
  */
 export async function loadBatch(

@@ -1,5 +1,4 @@
 /** The story of an organization's day: where its numbers come from, what became of them, and what can be done. */
-import { gunzipSync } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showWhen } from '../terminal/words.ts';
@@ -8,12 +7,7 @@ import { worstStanding } from '../usage/standing.ts';
 
 export type DayStory = NonNullable<Awaited<ReturnType<typeof readDayStory>>>;
 export type CellStory = DayStory['cells'][number];
-
-/** The row of the ledger. */
 export type LedgerRow = Awaited<ReturnType<typeof readLedgerRows>>[number];
-export type Waiver = Awaited<ReturnType<typeof readWaivers>>[number];
-export type QuarantinedAnswer = Awaited<ReturnType<typeof readQuarantine>>[number];
-export type Change = Awaited<ReturnType<typeof readChanges>>[number];
 
 export interface StoryQuery {
   readonly orgId: string;
@@ -21,15 +15,6 @@ export interface StoryQuery {
   /** The streams; null for all. */
   readonly streams: readonly string[] | null;
 }
-
-/** A stored number of a cell. */
-type StoredNumber = {
-  readonly stream: string;
-  readonly metric: string;
-  /** The type and source, or the hour, of which it is; null for the day's own number. */
-  readonly part: string | null;
-  readonly quantity: number;
-};
 
 /** Reads, as of one moment, the story of an organization's day; null if the organization was never seen. */
 export async function readDayStory(
@@ -65,7 +50,6 @@ export async function readDayStory(
             /** Every change after the first load, oldest first. */
             changes: changes.filter(isOfStream),
             waivers: waivers.filter(isOfStream),
-            /** Newest first. */
             quarantine: quarantine.filter(isOfStream),
             advice: adviseCell(row, { ...cell, stream, org, nowMs }),
           };
@@ -109,26 +93,17 @@ async function readLedgerRows(db: Kysely<Schema>, { orgId, day }: Cell) {
     .execute();
 }
 
-/** Returns the stored numbers of a day: those of the day by metric, then types and sources, then hours. */
 async function readNumbers(db: Kysely<Schema>, { orgId, day }: Cell) {
-  const { rows } = await sql<StoredNumber>`
-    select n.stream, n.metric, n.part, n.quantity from (
-      select m.stream, m.metric, null as part, (to_jsonb(d) ->> m.metric)::bigint as quantity, m.position
-      from losant_usage.daily_usage d, losant_usage.metrics m
-      where d.usage_date = ${day}::date and d.org_id = ${orgId}
-      union all
-      select 'payload_sources', 'payload_source_count', s.payload_type || ', ' || s.source, s.count, 100
-      from losant_usage.payload_sources s where s.usage_date = ${day}::date and s.org_id = ${orgId}
-      union all
-      select 'payload_hours', v.metric, to_char(h.hour at time zone 'UTC', 'HH24:MI'), v.quantity, v.position
-      from losant_usage.hourly_usage h cross join lateral (values ('hours_billable_count', h.payload_billable_count,
-        101),
-        ('hours_all_count', h.payload_all_count, 102), ('hours_all_bytes', h.payload_all_bytes, 103)) as v (metric,
-          quantity, position)
-      where h.usage_date = ${day}::date and h.org_id = ${orgId}
-    ) as n where n.quantity is not null
-    order by n.position, case when n.stream = 'payload_sources' then -n.quantity end, n.part`.execute(db);
-  return rows;
+  return await db
+    .selectFrom('daily_usage_long as d')
+    .innerJoin('metrics as m', 'm.metric', 'd.metric')
+    .select(['d.stream', 'd.metric', 'd.quantity'])
+    .where('d.usage_date', '=', day)
+    .where('d.org_id', '=', orgId)
+    .where('d.quantity', 'is not', null)
+    .orderBy('m.position')
+    .$narrowType<{ quantity: number }>()
+    .execute();
 }
 
 async function readChanges(db: Kysely<Schema>, { orgId, day }: Cell) {
@@ -159,41 +134,17 @@ async function readWaivers(db: Kysely<Schema>, { orgId, day }: Cell) {
 /** The most answers that are returned. */
 const ANSWERS_MAX = 8;
 
+/** Returns the invalid answers, newest first, without their bodies: not everybody may see those. */
 async function readQuarantine(db: Kysely<Schema>, { orgId, day }: Cell) {
-  const seesBodies = await maySeeBodies(db);
-  const answers = await db
+  return await db
     .selectFrom('quarantine')
     .select(['stream', 'from_date as from', 'to_date as to', 'code', 'problem', 'seen_at as seenAt'])
-    .select('body_truncated as isTruncated')
-    .$if(seesBodies, (query) => query.select('body_gzip as gzip'))
     .where('org_id', '=', orgId)
     .where('from_date', '<=', day)
     .where('to_date', '>=', day)
     .orderBy('id', 'desc')
     .limit(ANSWERS_MAX)
     .execute();
-  return answers.map(({ gzip, isTruncated, ...answer }) => ({
-    ...answer,
-    /** The beginning of the answer; null if it was not kept, or the connected user may not see it. */
-    body: gzip == null ? null : beginningOf(gzip, isTruncated),
-  }));
-}
-
-async function maySeeBodies(db: Kysely<Schema>): Promise<boolean> {
-  const { rows } = await sql<{ isSeen: boolean }>`
-    select has_column_privilege('losant_usage.quarantine', 'body_gzip', 'select') as "isSeen"`.execute(db);
-  return rows[0]?.isSeen === true;
-}
-
-const BODY_CHARACTERS_MAX = 4_096;
-/** The size above which no text is made of a body; a quarantined body has up to 256 Ki characters. */
-const BYTES_MAX = 4 * 1024 * 1024;
-
-/** Returns the beginning of bodies as received, joined by line breaks, and whether they are longer. */
-function beginningOf(gzip: Uint8Array, isTruncated: boolean): { text: string; isCut: boolean } {
-  const whole = gunzipSync(gzip, { maxOutputLength: BYTES_MAX }).toString('utf8');
-  const text = whole.slice(0, BODY_CHARACTERS_MAX).toWellFormed();
-  return { text, isCut: isTruncated || text.length < whole.length };
 }
 
 /** What can be done about a cell, limited to what can work. */

@@ -1,9 +1,10 @@
 /** The state of everything that is wanted, the same for every process that asks. */
-import { type Kysely, sql } from 'kysely';
+import { type InferResult, type Kysely, sql } from 'kysely';
 import { CLOCK, isAny } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
+import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import { DAY_MS } from '../usage/day.ts';
-import { type RunRecord, readLastRuns } from './runs.ts';
+import { sumStandings } from '../usage/standing.ts';
 
 /** The document of `status --json`, and the part `ledger` of `/status.json`. */
 export interface Health {
@@ -17,6 +18,9 @@ export interface Health {
   /** The newest runs of each instance, the newest of all first. */
   readonly runs: readonly RunRecord[];
 }
+
+/** A run with everything recorded about it that a reader may see. */
+export type RunRecord = InferResult<ReturnType<typeof selectRuns>>[number];
 
 export type InstanceHealth = Awaited<ReturnType<typeof readInstances>>[number] & {
   /** Numbers that changed although they were final: ever, and in the last 30 days (counts). */
@@ -59,7 +63,7 @@ export async function readHealth(db: Kysely<Schema>, { nowMs, instanceIds }: Hea
         .map(({ instanceId: _, ...stream }) => stream),
     })),
     notInSettings: await readOthers(db, instanceIds),
-    runs: await readLastRuns(db, { instanceIds, perInstance: RUNS_PER_INSTANCE }),
+    runs: await readLastRuns(db, instanceIds),
   };
 }
 
@@ -81,15 +85,7 @@ async function readStreams(db: Kysely<Schema>, instanceIds: readonly string[]) {
     instanceId: row.instance_id,
     stream: row.stream,
     /** Wanted cells up to yesterday by standing. */
-    cells: {
-      final: row.final,
-      accepted: row.accepted,
-      stored: row.stored,
-      waiting: row.waiting,
-      unavailable: row.unavailable,
-      in_doubt: row.in_doubt,
-      missing: row.missing,
-    },
+    cells: sumStandings([row]),
     /** Cells of yesterday that are waiting or worse, by standing; the others of yesterday are stored or better. */
     yesterday: {
       waiting: row.yesterday_waiting,
@@ -99,8 +95,7 @@ async function readStreams(db: Kysely<Schema>, instanceIds: readonly string[]) {
     },
     /** The newest day of the last ten that was read for any organization; null if none was. */
     newestReadDay: row.newest_read_day,
-    /** The first and the last wanted day, and the last up to which nothing is missing. */
-    firstDay: row.first_day,
+    /** The last wanted day, and the last up to which nothing is missing. */
     lastDay: row.last_day,
     completeTo: row.complete_to,
     /** The organizations that are tracked, and those of them without a missing day. */
@@ -123,21 +118,19 @@ async function readInstances(db: Kysely<Schema>, instanceIds: readonly string[])
     .leftJoin('leases as l', (join) =>
       join.onRef('l.instance_id', '=', 'i.instance_id').on('l.until', '>', CLOCK),
     )
-    .select(['i.instance_id as instanceId', 'i.name', 'i.api_url as apiUrl', 'i.listed_at as listedAt'])
+    .select(['i.instance_id as instanceId', 'i.name', 'i.listed_at as listedAt'])
     /** Reasons why the newest list of organizations was not complete, and why totals could not be read. */
     .select(['i.list_problem as listProblem', 'i.totals_problem as totalsProblem'])
     .select([
       sql<number>`(select count(*) from losant_usage.organizations o
         where o.instance_id = i.instance_id and o.removed_on is null)`.as('organizations'),
-      sql<number>`(select count(*) from losant_usage.organizations o
-        where o.instance_id = i.instance_id and o.removed_on is not null)`.as('deletedOrganizations'),
       sql<Instant | null>`(select max(r.finished_at) from losant_usage.runs r
         where r.instance_id = i.instance_id)`.as('lastRunAt'),
       sql<Instant | null>`(select max(r.finished_at) from losant_usage.runs r
         where r.instance_id = i.instance_id and r.is_full and r.status = 'complete')`.as('lastCompleteRunAt'),
     ])
-    /** The run that exports it now, and since when; null if none does. */
-    .select(['l.run_id as leaseRunId', 'l.since as leaseSince'])
+    /** Since when a run exports it; null if none does. */
+    .select('l.since as leaseSince')
     .where(isAny('i.instance_id', instanceIds))
     .orderBy('i.instance_id')
     .execute();
@@ -177,4 +170,35 @@ async function readOthers(db: Kysely<Schema>, instanceIds: readonly string[]): P
     .orderBy('o.instance_id')
     .execute();
   return rows.map(({ instance_id }) => instance_id);
+}
+
+async function readLastRuns(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<RunRecord[]> {
+  return await db
+    .selectFrom('instances as i')
+    .innerJoinLateral(
+      selectRuns(db)
+        .where((eb) => eb('r.instance_id', '=', sql.ref<string>('i.instance_id')))
+        .orderBy('r.started_at', 'desc')
+        .limit(RUNS_PER_INSTANCE)
+        .as('last'),
+      (join) => join.onTrue(),
+    )
+    .selectAll('last')
+    .where(isAny('i.instance_id', instanceIds))
+    .orderBy('last.startedAt', 'desc')
+    .orderBy('last.runId')
+    .execute();
+}
+
+function selectRuns(db: Kysely<Schema>) {
+  return db
+    .selectFrom('runs as r')
+    .select(['r.run_id as runId', 'r.instance_id as instanceId', 'r.from_date as from', 'r.to_date as to'])
+    .select(['r.started_at as startedAt', 'r.finished_at as finishedAt', 'r.version', 'r.error'])
+    .select((eb) => [
+      eb.ref('r.kind').$castTo<RunKind>().as('kind'),
+      eb.ref('r.status').$castTo<RunStatus>().as('status'),
+      eb.ref('r.counts').$castTo<Partial<RunCounts>>().as('counts'),
+      eb.ref('r.failures').$castTo<readonly FailureGroup[]>().as('failures'),
+    ]);
 }

@@ -102,53 +102,32 @@ export async function streamView(
   request: ViewRequest,
   { signal, take }: { signal: AbortSignal; take: (rows: readonly Row[]) => Promise<boolean> },
 ): Promise<void> {
-  try {
-    await db
-      .transaction()
-      .setIsolationLevel('repeatable read')
-      .setAccessMode('read only')
-      .execute(async (trx) => {
-        const { pid } = await prepare(trx);
-        // The embedded database has one connection, and no second one to cancel from.
-        const stopWatching = cancelOnAbort(signal, kind === 'postgres' ? { db, pid } : null);
-        try {
-          const pages = readInPages(trx, selectRows(request), { cursor: 'view_rows', size: CHUNK_ROWS });
-          for await (const rows of pages) {
-            signal.throwIfAborted();
-            if (!(await take(rows.map((row) => toRow(row, request.columns))))) return;
-          }
-        } finally {
-          await stopWatching();
-        }
-      });
-  } catch (error) {
+  const transaction = db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only');
+  const work = transaction.execute(async (trx) => {
+    // Bounds for this transaction alone.
+    const { rows: session } = await sql<{ pid: number }>`
+      select pg_backend_pid() as pid, set_config('statement_timeout', ${`${VIEW_STATEMENT_MS}`}, true),
+        set_config('idle_in_transaction_session_timeout', ${`${PAUSE_MS}`}, true)`.execute(trx);
+    // Kysely would cancel from the connection that waits. The embedded database has no second one to do it from.
+    let cancelling: Promise<unknown> = Promise.resolve();
+    const cancel = () => {
+      const { pid } = session[0] ?? {};
+      if (kind === 'postgres') cancelling = sql`select pg_cancel_backend(${pid}::integer)`.execute(db);
+    };
     signal.throwIfAborted();
-    throw error;
-  }
-}
-
-/** Sets bounds for this transaction alone. */
-async function prepare(trx: Kysely<Schema>): Promise<{ readonly pid: number }> {
-  const { rows } = await sql<{ pid: number }>`
-    select pg_backend_pid() as pid,
-      set_config('statement_timeout', ${`${VIEW_STATEMENT_MS}`}, true),
-      set_config('idle_in_transaction_session_timeout', ${`${PAUSE_MS}`}, true)`.execute(trx);
-  return rows[0] as { pid: number };
-}
-
-function cancelOnAbort(
-  signal: AbortSignal,
-  server: { readonly db: Kysely<Schema>; readonly pid: number } | null,
-): () => Promise<void> {
-  let cancelling: Promise<unknown> | null = null;
-  const cancel = () => {
-    cancelling = server && sql`select pg_cancel_backend(${server.pid}::integer)`.execute(server.db);
-  };
-  signal.addEventListener('abort', cancel, { once: true });
-  return async () => {
-    signal.removeEventListener('abort', cancel);
-    await cancelling;
-  };
+    signal.addEventListener('abort', cancel, { once: true });
+    try {
+      const pages = readInPages(trx, selectRows(request), { cursor: 'view_rows', size: CHUNK_ROWS });
+      for await (const rows of pages) {
+        signal.throwIfAborted();
+        if (!(await take(rows.map((row) => request.columns.map(({ name }) => row[name] ?? null))))) return;
+      }
+    } finally {
+      signal.removeEventListener('abort', cancel);
+      await cancelling;
+    }
+  });
+  await work.finally(() => signal.throwIfAborted());
 }
 
 function selectRows(request: ViewRequest): RawBuilder<Readonly<Record<string, string | null>>> {
@@ -177,21 +156,6 @@ function toText({ name, kind }: Column): RawBuilder<unknown> {
   const value = sql`v.${sql.ref(name)}`;
   const text = kind === 'instant' ? instantText(value) : sql`${value}::text`;
   return sql`${text} as ${sql.ref(name)}`;
-}
-
-function toRow(values: Readonly<Record<string, string | null>>, columns: readonly Column[]): Row {
-  return columns.map(({ name, kind }) => {
-    const text = values[name] ?? null;
-    return kind === 'json' && text !== null ? compactJson(text) : text;
-  });
-}
-
-/**
- * Removes the white space between the parts of a JSON text; numbers and strings stay as
- * they are.
- */
-function compactJson(json: string): string {
-  return json.replaceAll(/("(?:[^"\\]|\\.)*")|\s+/g, '$1');
 }
 
 /**

@@ -3,7 +3,7 @@ import { compress } from 'hono/compress';
 import { ICON, renderMissing } from '../console/page.ts';
 import { addPages } from '../console/pages.ts';
 import { boundReads, keepReading, shareReading } from '../console/readings.ts';
-import { ageOf, type InstanceStatus, type PageSources, shownHealth } from '../console/sources.ts';
+import { type InstanceStatus, type PageSources, shownHealth } from '../console/sources.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { createDatabase } from '../database/open.ts';
@@ -36,7 +36,7 @@ export function createApp({ metrics, readiness, ...sources }: AppSources): Hono 
   // The document of `status --json`, and what this process knows besides.
   app.get('/status.json', async (c) => {
     const view = await database();
-    const ageMs = view.reading === null ? null : ageOf(view, { nowMs: now(), sinceMs: now() });
+    const ageMs = view.reading && Math.max(0, now() - view.reading.atMs);
     return c.json({
       ...shownHealth(view),
       worker: { ...status(), databaseUp: view.isUp, readingAgeMs: ageMs },

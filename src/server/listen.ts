@@ -6,7 +6,7 @@ import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import { SCRIPT_SOURCE } from '../console/page.ts';
 import { STYLE_SOURCE } from '../console/style.ts';
-import { PortError, SettingsError } from '../errors.ts';
+import { ExportError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { isLoopback } from '../settings/kinds.ts';
 
@@ -55,8 +55,9 @@ const HEADERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Serves the app behind the guard. Throws PortError if the port is taken or the address is not up, and SettingsError if
- * it cannot be used. Slow, oversized and malformed requests end in an error answer or a closed connection.
+ * Serves the app behind the guard. Throws ExportError `port_in_use` if the port is taken or the address is not up, and
+ * `settings` if it cannot be used. Slow, oversized and malformed requests end in an error answer or a closed
+ * connection.
  */
 export async function listen(app: Hono, options: ListenOptions): Promise<Listening> {
   const { logger } = options;
@@ -116,10 +117,10 @@ async function begin(server: Server, { host, port }: ListenOptions): Promise<voi
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
     // A port may become free, and an address or name come up, by itself.
-    const Refusal = Object.hasOwn(PASSING, code) ? PortError : SettingsError;
+    const kind = Object.hasOwn(PASSING, code) ? 'port_in_use' : 'settings';
     const hint = PASSING[code] ?? 'choose another HTTP_HOST or HTTP_PORT (0 turns the server off)';
     const message = `Cannot listen on HTTP_HOST ${host}, HTTP_PORT ${port}: ${code}`;
-    throw new Refusal(message, { hint, cause: error });
+    throw new ExportError(kind, message, { hint, cause: error });
   }
 }
 

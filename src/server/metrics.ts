@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { ageOf, type DatabaseView, RUN_RESULTS, type RunResult, shownHealth } from '../console/sources.ts';
+import { type DatabaseView, RUN_RESULTS, type RunResult, shownHealth } from '../console/sources.ts';
 import type { InstanceHealth, StreamHealth } from '../queries/health.ts';
 import { dayEndMs, dayStartMs } from '../usage/day.ts';
 import { type Standing, standings } from '../usage/standing.ts';
@@ -56,51 +56,40 @@ export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOpti
   };
 }
 
-function namesIn(registry: Registry) {
+function optionsIn(registry: Registry) {
   return <Label extends string>(name: string, help: string, ...labelNames: Label[]) => {
     return { registers: [registry], name: `losant_usage_${name}`, help, labelNames };
   };
 }
 
 function createWorkMetrics(registry: Registry) {
-  const named = namesIn(registry);
+  const options = optionsIn(registry);
   return {
-    buildInfo: new Gauge(named('build_info', 'Always 1, with the version.', 'version')),
+    buildInfo: new Gauge(options('build_info', 'Always 1, with the version.', 'version')),
     runs: new Counter(
-      named('runs_total', 'Runs of an instance by this process, by how they ended.', 'instance_id', 'result'),
+      options('runs_total', 'Runs of this process, by how they ended.', 'instance_id', 'result'),
     ),
     runSeconds: new Histogram({
-      ...named('run_duration_seconds', 'Duration of runs of an instance.'),
+      ...options('run_duration_seconds', 'Duration of runs of an instance.'),
       buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 14_400],
     }),
     requests: new Counter(
-      named(
-        'requests_total',
-        'Requests to Losant, by endpoint and class of the answer.',
-        'endpoint',
-        'status',
-      ),
+      options('requests_total', 'Requests to Losant, by class of the answer.', 'endpoint', 'status'),
     ),
     requestSeconds: new Histogram({
-      ...named(
-        'request_duration_seconds',
-        'Time from sending a request to the end of its answer.',
-        'endpoint',
-      ),
+      ...options('request_duration_seconds', 'Time from sending to the end of the answer.', 'endpoint'),
       buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
     }),
     retries: new Counter(
-      named('request_retries_total', 'Requests that were sent again, by what was wrong.', 'reason'),
+      options('request_retries_total', 'Requests sent again, by what was wrong.', 'reason'),
     ),
     waitSeconds: new Counter(
-      named(
+      options(
         'rate_limit_wait_seconds_total',
-        'Time requests waited for a free slot, the rate, and pauses that Losant asked for.',
+        'Waits for a free slot, the rate, and pauses that Losant asked for.',
       ),
     ),
-    tokenRefused: new Gauge(
-      named('token_refused', 'Whether Losant refuses the token of the instance.', 'instance_id'),
-    ),
+    tokenRefused: new Gauge(options('token_refused', 'Whether Losant refuses the token.', 'instance_id')),
   };
 }
 
@@ -113,12 +102,11 @@ const OF_DATABASE: Declared<{ readonly view: DatabaseView; readonly startedAtMs:
   database_up: ['Whether the database answered a trivial query in time.', ({ view }) => Number(view.isUp)],
   database_reading_age_seconds: [
     'Age of the reading that the gauges of organizations, cells and gaps show; since the start before the first.',
-    ({ view, startedAtMs }, nowMs) => ageOf(view, { nowMs, sinceMs: startedAtMs }) / 1_000,
+    ({ view, startedAtMs }, nowMs) => Math.max(0, nowMs - (view.reading?.atMs ?? startedAtMs)) / 1_000,
   ],
 };
 
 const OF_INSTANCE: Declared<InstanceHealth> = {
-  organizations: ['Organizations of the instance that exist in Losant.', (each) => each.organizations],
   oldest_gap_age_seconds: [
     'Time since the end of the oldest usage day with a gap; 0 without a gap.',
     ({ streams }, nowMs) => {
@@ -134,17 +122,9 @@ const OF_INSTANCE: Declared<InstanceHealth> = {
     'Whether the newest list of organizations was not complete, so that some may be missing.',
     ({ listProblem }) => (listProblem === null ? 0 : 1),
   ],
-  quarantined: [
-    'Cells whose newest answer is in quarantine.',
-    ({ streams }) => streams.reduce((sum, { quarantined }) => sum + quarantined, 0),
-  ],
   reconciliation_differences: [
     "Settled numbers that differ from Losant's own totals, or from their counterparts.",
     (each) => each.differences,
-  ],
-  last_complete_run_timestamp_seconds: [
-    'When a run over everything last did all that it had to, in any process; older gaps have gauges of their own.',
-    ({ lastCompleteRunAt: at }) => (at === null ? null : Date.parse(at) / 1_000),
   ],
   final_changes_total: [
     'Numbers that changed although they were final, restated by Losant, as the database has them on record.',
@@ -166,7 +146,6 @@ const OF_STREAM: Declared<StreamHealth> = {
     'End of the newest usage day of the last ten that was read for any organization; no sample if none was.',
     ({ newestReadDay }) => (newestReadDay === null ? null : dayEndMs(newestReadDay) / 1_000),
   ],
-  failing_cells: ['Stored cells whose reads keep failing.', (each) => each.failing],
   yesterday_open_cells: [
     'Wanted cells of yesterday that are waiting, in doubt or missing; 0 once yesterday is complete.',
     ({ yesterday: { waiting, in_doubt, missing } }) => waiting + in_doubt + missing,
@@ -183,34 +162,37 @@ const OF_STANDING: Declared<{ readonly health: StreamHealth; readonly standing: 
 /** Returns what the database has at a scrape, so that every replica shows the same. */
 function readLedger(view: DatabaseView, nowMs: number, startedAtMs: number): Registry {
   const registry = new Registry();
-  const show = <Row>(
-    declared: Declared<Row>,
-    labelNames: string[],
-    rows: readonly (readonly [Row, ...string[]])[],
-  ) => {
+  const show = <Row>(declared: Declared<Row>, rows: readonly (readonly [Row, Record<string, string>])[]) => {
+    const labelNames = rows[0] && Object.keys(rows[0][1]);
+    if (labelNames === undefined) return;
     for (const [name, [help, valueOf]] of Object.entries(declared)) {
-      const options = namesIn(registry)(name, help, ...labelNames);
+      const options = optionsIn(registry)(name, help, ...labelNames);
       const metric = name.endsWith('_total') ? new Counter(options) : new Gauge(options);
-      for (const [row, ...labels] of rows) {
+      for (const [row, labels] of rows) {
         const value = valueOf(row, nowMs);
-        if (value !== null) metric.labels(...labels).inc(value);
+        if (value !== null) metric.inc(labels, value);
       }
     }
   };
+  show(OF_DATABASE, [[{ view, startedAtMs }, {}]]);
   const instances = shownHealth(view)?.instances ?? [];
   const streams = instances.flatMap((each) =>
-    each.streams.map((health) => [health, each.instanceId, health.stream] as const),
+    each.streams.map((health) => [health, { instance_id: each.instanceId, stream: health.stream }] as const),
   );
-  const cells = streams.flatMap(([health, ...labels]) =>
-    standings.map((standing) => [{ health, standing }, ...labels, standing] as const),
+  const cells = streams.flatMap(([health, labels]) =>
+    standings.map(
+      (standing) =>
+        [
+          { health, standing },
+          { ...labels, standing },
+        ] as const,
+    ),
   );
-  show(OF_DATABASE, [], [[{ view, startedAtMs }]]);
   show(
     OF_INSTANCE,
-    ['instance_id'],
-    instances.map((each) => [each, each.instanceId]),
+    instances.map((each) => [each, { instance_id: each.instanceId }]),
   );
-  show(OF_STREAM, ['instance_id', 'stream'], streams);
-  show(OF_STANDING, ['instance_id', 'stream', 'standing'], cells);
+  show(OF_STREAM, streams);
+  show(OF_STANDING, cells);
   return registry;
 }

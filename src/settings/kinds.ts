@@ -26,6 +26,8 @@ export function choice<T extends string>(choices: readonly T[]): z.ZodType<T, st
   return line.pipe(z.enum(choices, { error }));
 }
 
+export const flag = choice(['true', 'false']).transform((given) => given === 'true');
+
 /** Returns the schema of a number, which is an integer if `min` is. */
 export function number(min: number, max: number, unit: string): z.ZodType<number, string> {
   const isWhole = Number.isInteger(min);
@@ -48,12 +50,10 @@ export const orgSelection = list(
 
 /** Returns the schema of a secret that a header carries as it is, so that nothing around it is dropped. */
 export function token(minLength: number): z.ZodType<string> {
+  const error = 'has quotes, spaces, line breaks or non-ASCII characters; give the token alone';
   return z
     .string()
-    .regex(/^(?!["'`])[\x21-\x7e]+$/, {
-      error: 'has quotes, spaces, line breaks or non-ASCII characters; give the token alone',
-      abort: true,
-    })
+    .regex(/^(?!["'`])[\x21-\x7e]+$/, { error, abort: true })
     .min(minLength, `is shorter than ${minLength} characters`);
 }
 
@@ -90,3 +90,50 @@ export const schedule = line
     (text) => text.split(' ').length === 5 && validate(text),
     'is not a cron expression of five fields, in UTC',
   );
+
+/** The parameters that have an effect. With a misspelt sslmode, which it ignores, the driver connects without TLS. */
+const PARAMETERS =
+  'sslmode, sslrootcert, sslcert, sslkey, uselibpqcompat, host, options, application_name, client_encoding';
+const SSL_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify'];
+
+/**
+ * The URL of a server, or `embedded:DIR`. Connecting says better what else is wrong. An unencoded / ? or # in a
+ * password would end the host part there and show the rest in messages: what follows it may not have an @.
+ */
+export const databaseUrl = line
+  .regex(/^(postgres(ql)?:\/\/[^/?#\s]*([/?][^#@\s]*)?|embedded:[^\r\n]+)$/, {
+    error: 'is not a database URL, without quotes (not shown)',
+    abort: true,
+  })
+  .refine(
+    (url) => !partsOf(url).hosts.includes(','),
+    'names several hosts; name the one that writes, or a name that follows it',
+  )
+  .refine(
+    (url) => [...partsOf(url).parameters.keys()].every((each) => PARAMETERS.split(', ').includes(each)),
+    `has a parameter (not shown) that has no effect; known are ${PARAMETERS}`,
+  )
+  .refine(
+    (url) => SSL_MODES.includes(partsOf(url).parameters.get('sslmode') ?? 'disable'),
+    `has an sslmode that is not known, which would mean no encryption; use ${oneOf(SSL_MODES)}`,
+  )
+  // How the driver treats them, but with eight lines of warning for the other names. Who asks for libpq's weaker
+  // meaning keeps it.
+  .transform((url) =>
+    url.includes('uselibpqcompat=')
+      ? url
+      : url.replace(/(?<=sslmode=)(prefer|require|verify-ca)/, 'verify-full'),
+  );
+
+function partsOf(url: string): { hosts: string; parameters: URLSearchParams } {
+  const [, hosts = '', query = ''] = /^postgres(?:ql)?:\/\/(?:[^/?]*@)?([^/?]*)[^?]*\??(.*)$/.exec(url) ?? [];
+  return { hosts, parameters: new URLSearchParams(query) };
+}
+
+/** Returns whether others can read what goes to the database. With TLS asked for, nothing connects without. */
+export function isPlainText(url: string): boolean {
+  const { hosts, parameters } = partsOf(url);
+  const host = hosts.replace(/:\d*$/, '');
+  const isSocket = host === '' || host.startsWith('%2F') || (parameters.get('host') ?? '').startsWith('/');
+  return !isSocket && !isLoopback(host) && (parameters.get('sslmode') ?? 'disable') === 'disable';
+}

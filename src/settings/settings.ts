@@ -4,7 +4,6 @@
  */
 import { z } from 'zod';
 import { streamNames, usualStreamNames } from '../usage/streams/catalog.ts';
-import { databaseUrl } from './database-url.ts';
 import * as kinds from './kinds.ts';
 
 /** What a command cannot do without: reading Losant, the database, or changing things in Losant. */
@@ -13,14 +12,12 @@ export type Need = 'losant' | 'database' | 'admin';
 /** What the schema of a value does not say. */
 interface About {
   readonly description: string;
-  /** What to do about a wrong value; without it, to use the default. */
+  /** What to do about a wrong value; without it, to use the example. */
   readonly remedy?: string;
   /** A value for documents; without it, the default. */
   readonly example?: string;
   /** Whether it may also be in the file that a variable with the ending `_FILE` names. */
   readonly isSecret?: true;
-  /** Whether empty text is wrong; otherwise it counts as not given. */
-  readonly refusesEmpty?: true;
   /** The need of the only commands that read it, and must have it; for all others it is null. */
   readonly neededBy?: Need;
 }
@@ -60,30 +57,25 @@ export const instanceSettings = z.object({
     remedy: 'create an instance API token in Losant',
   }),
   /** The address without a trailing slash; may have a path. */
-  LOSANT_API_URL: kinds.apiUrl.default('https://api.losant.com').register(abouts, {
-    description:
-      'address of the API, for private and white-label installs; https, or http to this machine only',
+  LOSANT_API_URL: kinds.apiUrl.prefault('https://api.losant.com').register(abouts, {
+    description: 'address of the API, for private installs; https, or http to this machine only',
   }),
   LOSANT_DOMAIN: optional(kinds.domain).register(abouts, {
     description: 'domain of a white-label install, sent with each request',
-    remedy: 'use the bare name, e.g. usage.example.com',
     example: 'usage.example.com',
   }),
-  LOSANT_ORG_IDS: kinds.orgSelection.default({ kind: 'all' }).register(abouts, {
+  LOSANT_ORG_IDS: kinds.orgSelection.prefault('all').register(abouts, {
     description: 'the organizations: `all`, or ids with commas between them',
-    // Nobody who meant a list of some wants all.
-    refusesEmpty: true,
     remedy: 'use all, or list the 24 hex characters of each organization',
-    example: 'all',
   }),
   /** The streams in the order of the catalog. Hours are exported only where they are named. */
-  STREAMS: streams.default([...usualStreamNames]).register(abouts, {
+  STREAMS: streams.prefault(usualStreamNames.join(',')).register(abouts, {
     description: 'the kinds of usage, with commas between them; see below',
   }),
-  REQUESTS_PER_SECOND: kinds.number(0.1, 10_000, 'requests per second').default(20).register(abouts, {
+  REQUESTS_PER_SECOND: kinds.number(0.1, 10_000, 'requests per second').prefault('20').register(abouts, {
     description: 'most requests started per second, evenly spaced; fractions too',
   }),
-  REQUEST_CONCURRENCY: kinds.number(1, 1000, 'requests at once').default(8).register(abouts, {
+  REQUEST_CONCURRENCY: kinds.number(1, 1000, 'requests at once').prefault('8').register(abouts, {
     description: 'most requests under way at once',
   }),
 });
@@ -91,7 +83,7 @@ export const instanceSettings = z.object({
 /** The settings that hold for all instances, each by itself. */
 const sharedShape = z.object({
   /** `postgres://…` or `embedded:DIR`. */
-  DATABASE_URL: databaseUrl.nullable().register(abouts, {
+  DATABASE_URL: kinds.databaseUrl.nullable().register(abouts, {
     description: '`postgres://…`; or `embedded:` and a folder, to try the program out without a server',
     isSecret: true,
     neededBy: 'database',
@@ -100,48 +92,40 @@ const sharedShape = z.object({
       'in user and password, percent-encode @ : / ? # and spaces',
     example: 'postgres://usage:PASSWORD@db.example.com:5432/billing?sslmode=verify-full',
   }),
-  AUTO_MIGRATE: kinds
-    .choice(['true', 'false'])
-    .transform((given) => given === 'true')
-    .default(false)
-    .register(abouts, {
-      description:
-        '`true` lets a start bring an existing database to this version; otherwise only `migrate` does',
-    }),
-  SCHEDULE: kinds.schedule.default('15 * * * *').register(abouts, {
+  AUTO_MIGRATE: kinds.flag.prefault('false').register(abouts, {
+    description: '`true` lets a start bring an existing database to this version; else only `migrate` does',
+  }),
+  SCHEDULE: kinds.schedule.prefault('15 * * * *').register(abouts, {
     description: 'when the worker wakes up: cron with five fields, always UTC',
-    remedy: 'use e.g. "15 * * * *": a quarter past every hour, UTC',
   }),
-  READ_AT_HOURS: readAtHours.default([0, 6, 24, 48, 72, 168, 720]).register(abouts, {
-    description:
-      'the checkpoints: hours after the end of a usage day at which it is read, with commas between them',
+  READ_AT_HOURS: readAtHours.prefault('0,6,24,48,72,168,720').register(abouts, {
+    description: 'the checkpoints: hours after the end of a usage day at which it is read',
   }),
-  FINAL_AT_HOURS: hours.default(72).register(abouts, {
+  FINAL_AT_HOURS: hours.prefault('72').register(abouts, {
     description: 'hours after its end from which a read makes the day final; at most the last checkpoint',
   }),
-  HORIZON_DAYS: kinds.number(1, LONGEST_HORIZON_DAYS, 'days').default(90).register(abouts, {
+  HORIZON_DAYS: kinds.number(1, LONGEST_HORIZON_DAYS, 'days').prefault('90').register(abouts, {
     description: 'days for which Losant keeps the detail; older days are not asked for',
   }),
-  CONTROL_TOTALS: kinds.choice(['block', 'show']).default('block').register(abouts, {
-    description:
-      "what a total of Losant's own that differs does: `block` the month, or only `show` the difference",
+  CONTROL_TOTALS: kinds.choice(['block', 'show']).prefault('block').register(abouts, {
+    description: "whether a total of Losant's own that differs is to `block` the month, or only to `show`",
   }),
   /** The file of the Ed25519 key (PEM); only `close` reads it. */
   STATEMENT_KEY_FILE: optional(kinds.line).register(abouts, {
     description: 'file of an Ed25519 key (PEM) with which `close` signs [statements](billing.md)',
     example: '/etc/losant-usage/statement.key',
   }),
-  REQUEST_TIMEOUT_MS: kinds.number(100, 600_000, 'milliseconds').default(30_000).register(abouts, {
+  REQUEST_TIMEOUT_MS: kinds.number(100, 600_000, 'milliseconds').prefault('30000').register(abouts, {
     description: 'bound on one attempt, to the end of the body, in milliseconds',
   }),
-  REQUEST_ATTEMPTS: kinds.number(1, 20, 'attempts').default(5).register(abouts, {
+  REQUEST_ATTEMPTS: kinds.number(1, 20, 'attempts').prefault('5').register(abouts, {
     description: 'attempts per request; waits that Losant asks for (429, Retry-After) do not count',
   }),
-  HTTP_HOST: kinds.host.default('127.0.0.1').register(abouts, {
+  HTTP_HOST: kinds.host.prefault('127.0.0.1').register(abouts, {
     description: 'address on which the worker serves health, metrics and its pages',
     remedy: 'use 127.0.0.1, or 0.0.0.0 to be reached from elsewhere',
   }),
-  HTTP_PORT: kinds.number(0, 65_535, '0: no server').default(9464).register(abouts, {
+  HTTP_PORT: kinds.number(0, 65_535, '0: no server').prefault('9464').register(abouts, {
     description: 'its port; `0` turns the server off',
   }),
   // A token of 16 characters is beyond guessing over the network.
@@ -153,10 +137,9 @@ const sharedShape = z.object({
   HEARTBEAT_URL: optional(kinds.heartbeatUrl).register(abouts, {
     description: "address that a dead man's switch gives; treated as a secret",
     isSecret: true,
-    remedy: 'use the complete address that your monitor gives, beginning with https://',
     example: 'https://hc.example.com/ping/UUID',
   }),
-  LOG_LEVEL: kinds.choice(LOG_LEVELS).default('info').register(abouts, {
+  LOG_LEVEL: kinds.choice(LOG_LEVELS).prefault('info').register(abouts, {
     description: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`',
   }),
   LOSANT_ADMIN_TOKEN: kinds.token(1).nullable().register(abouts, {
@@ -175,17 +158,15 @@ export type SettingName = keyof typeof settings.shape;
 
 export const settingNames = Object.keys(settings.shape) as readonly SettingName[];
 
-/** Returns the default as a variable would have it; null if there is none. */
+/** Returns the default, as a variable would have it; null if there is none. */
 export function usualValue(name: SettingName): string | null {
   const schema = settings.shape[name];
-  const usual = schema instanceof z.ZodDefault ? schema.def.defaultValue : null;
-  if (usual === null || typeof usual !== 'object') return usual === null ? null : `${usual}`;
-  return Array.isArray(usual) ? usual.join(',') : usual.kind;
+  return schema instanceof z.ZodPrefault ? schema.def.defaultValue : null;
 }
 
 export function aboutSetting(name: SettingName): About & { readonly remedy: string } {
   const about = abouts.get(settings.shape[name]) as About;
-  return { remedy: `use e.g. ${usualValue(name) ?? ''}`, ...about };
+  return { remedy: `use e.g. ${about.example ?? usualValue(name) ?? ''}`, ...about };
 }
 
 /** Refuses settings that are each valid but contradict one another. */

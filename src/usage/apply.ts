@@ -82,6 +82,7 @@ function applySilence(situation: Situation, verdict: Silence): Applied {
   if (objection !== null && numbers === null) return leaveOpen(situation, objection);
   if (objection?.code === 'contradicted') return doubt(situation, objection);
   const next = verdict.kind === 'named' ? verdict.numbers : (numbers ?? zerosOf(answer.stream));
+  if (verdict.kind === 'named' && verdict.doubt) return writeInDoubt(situation, next, verdict.doubt);
   const isReported = cell.isStored && cell.isReported;
   return write(situation, next, { isReported, silences: isReported ? 0 : silencesAfter(situation) });
 }
@@ -165,6 +166,13 @@ function write(situation: Situation, next: Numbers, known: Pick<Cell, 'isReporte
     numbers: isEqual ? null : next,
     problem: null,
   };
+}
+
+/** Writes numbers although something speaks against the answer that named them. */
+function writeInDoubt(situation: Situation, next: Numbers, problem: Reason): Applied {
+  const applied = write(situation, next, { isReported: false, silences: 0 });
+  const cell: Cell = { ...applied.cell, standing: 'in_doubt', ...reasonOf(problem) };
+  return { ...applied, result: 'failed', cell: planNextRead(situation, cell), problem };
 }
 
 /** Leaves the cell without a number, after an answer that does not give one. */

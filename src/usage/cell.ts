@@ -48,8 +48,13 @@ export interface Reason {
 
 /** What an answer says of one cell. */
 export type Verdict =
-  /** Losant named the day; parts that it left out read zero in `numbers`. */
-  | { readonly kind: 'named'; readonly numbers: Numbers; readonly leftOut: readonly Part[] }
+  /** Losant named the day; parts that it left out read zero in `numbers`. `doubt` is what speaks against the answer. */
+  | {
+      readonly kind: 'named';
+      readonly numbers: Numbers;
+      readonly leftOut: readonly Part[];
+      readonly doubt?: Reason;
+    }
   /** Losant answered and left the day out. */
   | { readonly kind: 'left_out' }
   | ({ readonly kind: 'failed' | 'quarantined' } & Reason);

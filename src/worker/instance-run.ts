@@ -35,66 +35,53 @@ export async function exportInstance(
   instance: InstanceConfig,
   onProgress: (progress: RunProgress) => void,
 ): Promise<RunEnd> {
-  const { handle, metrics, logger, hostNow, signal } = tools;
+  const { handle, gates, metrics, logger, hostNow, signal, nextWakeAt } = tools;
   const { instanceId } = instance;
   const runId = tools.newId();
-  let now: (() => number) | null = null;
+  const fields = { instance_id: instanceId, run_id: runId };
+  let now = hostNow;
+  let hasClock = false;
   let startedAtMs = hostNow();
   let end: RunEnd;
   try {
     now = await tools.readNow();
+    hasClock = true;
     startedAtMs = now();
-    const outcome = await startRun(tools, instance, { now, runId, onProgress });
+    const startedAt = new Date(startedAtMs).toISOString();
+    const log = logProgress(tools, fields);
+    // The token is read here, so that a replaced one is used without a restart.
+    const opened = openInstance(tools, instance, {
+      handle,
+      now,
+      gates,
+      onAttempt: (request) => metrics.countRequest(request),
+    });
+    logger.debug(fields, 'run begins');
+    const outcome = await runInstance(opened, {
+      kind: 'scheduled',
+      runId,
+      orgIds: null,
+      streams: null,
+      range: null,
+      force: false,
+      signal,
+      nextWakeAt,
+      onProgress: ({ planned, done }) => {
+        log({ planned, done });
+        onProgress({ startedAt, planned, done });
+      },
+    });
     logRun(logger, instanceId, outcome);
     end = endOf(outcome);
   } catch (error) {
     end = judgeFailure(describeDatabaseError(error, handle.describe) ?? error, signal.aborted);
-    if (now !== null) await recordFailure(tools, instanceId, { runId, end });
+    if (hasClock) await recordFailure(tools, instanceId, { runId, end });
   }
   if (['complete', 'partial', 'refused'].includes(end.result)) {
     metrics.showTokenRefused(instanceId, end.result === 'refused');
   }
-  metrics.countRun(instanceId, { result: end.result, durationMs: (now ?? hostNow)() - startedAtMs });
+  metrics.countRun(instanceId, { result: end.result, durationMs: now() - startedAtMs });
   return end;
-}
-
-interface Start {
-  readonly now: () => number;
-  readonly runId: string;
-  readonly onProgress: (progress: RunProgress) => void;
-}
-
-async function startRun(
-  tools: RunTools,
-  instance: InstanceConfig,
-  { now, runId, onProgress }: Start,
-): Promise<RunOutcome> {
-  const { handle, gates, metrics, signal, logger, nextWakeAt } = tools;
-  const fields = { instance_id: instance.instanceId, run_id: runId };
-  const startedAt = new Date(now()).toISOString();
-  const log = logProgress(tools, fields);
-  // The token is read here, so that a replaced one is used without a restart.
-  const opened = openInstance(tools, instance, {
-    handle,
-    now,
-    gates,
-    onAttempt: (request) => metrics.countRequest(request),
-  });
-  logger.debug(fields, 'run begins');
-  return await runInstance(opened, {
-    kind: 'scheduled',
-    runId,
-    orgIds: null,
-    streams: null,
-    range: null,
-    force: false,
-    signal,
-    nextWakeAt,
-    onProgress: ({ planned, done }) => {
-      log({ planned, done });
-      onProgress({ startedAt, planned, done });
-    },
-  });
 }
 
 function endOf({ report, refusal }: RunOutcome): RunEnd {
@@ -136,11 +123,9 @@ async function recordFailure(
 ): Promise<void> {
   if (end.trouble === null || NOT_RECORDED.includes(end.trouble.code)) return;
   const run = { runId, instanceId, kind: 'scheduled', isFull: true, host, version } as const;
-  try {
-    await recordFailedRun(handle.db, run, end.trouble.message);
-  } catch (error) {
+  await recordFailedRun(handle.db, run, end.trouble.message).catch((error: unknown) => {
     logger.warn({ err: error, instance_id: instanceId }, 'failed run not recorded');
-  }
+  });
 }
 
 /** The interval of progress lines: short enough to see a long run move, long enough for a log. */
@@ -153,10 +138,9 @@ export function logProgress(
 ): (progress: Pick<RunProgress, 'planned' | 'done'>) => void {
   let lastLineMs: number | null = null;
   return ({ planned, done }) => {
-    const isFirst = lastLineMs === null;
     if (lastLineMs !== null && hostNow() - lastLineMs < LINE_EVERY_MS) return;
+    if (lastLineMs === null) logger.info(fields, 'run started');
+    else logger.info({ ...fields, cells_planned: planned, cells_done: done }, 'run under way');
     lastLineMs = hostNow();
-    const counts = { ...fields, cells_planned: planned, cells_done: done };
-    logger.info(isFirst ? fields : counts, isFirst ? 'run started' : 'run under way');
   };
 }

@@ -31,7 +31,6 @@ export class WorkerLoop {
   readonly #options: WorkerLoopOptions & RunTools;
   readonly #statuses = new Map<string, InstanceStatus>();
   #isWoken = false;
-  #isWorking = false;
   #wakeUp: AbortController = new AbortController();
 
   constructor(options: WorkerLoopOptions) {
@@ -48,9 +47,7 @@ export class WorkerLoop {
 
   /** Handles a wake-up. One that comes while runs are under way is not lost: new runs follow. */
   wake(isMissed = false): void {
-    const { logger } = this.#options;
-    if (isMissed) logger.warn('missed wake-up, running now');
-    else if (this.#isWorking) logger.info('wake-up came during a run, another run follows when it ends');
+    if (isMissed) this.#options.logger.warn('missed wake-up, running now');
     this.#isWoken = true;
     this.#wakeUp.abort();
   }
@@ -75,16 +72,11 @@ export class WorkerLoop {
    * is logged and reported only if it was another one before.
    */
   async runAll(instances: readonly InstanceConfig[], isWakeUp: boolean): Promise<InstanceConfig[]> {
-    this.#isWorking = true;
     const heartbeat = this.#options.heartbeat.begin();
     const ends = new Map<InstanceConfig, ToldEnd>();
     const runOne = async (each: InstanceConfig) =>
       ends.set(each, await this.#runOne(each, { heartbeat, isWakeUp }));
-    try {
-      await consume(transform(INSTANCES_AT_ONCE, runOne, instances));
-    } finally {
-      this.#isWorking = false;
-    }
+    await consume(transform(INSTANCES_AT_ONCE, runOne, instances));
     const all = [...ends.values()];
     const isGood = judgeRuns(all);
     if (isGood === true || (isGood === false && all.some(({ isNews }) => isNews)))

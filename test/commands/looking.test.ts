@@ -46,7 +46,7 @@ it('status says what to do about a database without tables', async () => {
 it('status says how far each stream reaches, and the last runs', async () => {
   const ended = await look('status', '--json');
   expect(ended.code).toBe(0);
-  const reach = { firstDay: day, orgs: 2, orgsComplete: 2, lastDay: day, completeTo: day, gaps: 0 };
+  const reach = { orgs: 2, orgsComplete: 2, lastDay: day, completeTo: day, gaps: 0 };
   const streams = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals'];
   const counts = { cells: { planned: 8, failed: 0 } };
   expect(jsonOf(ended)).toMatchObject({
@@ -95,7 +95,7 @@ it('explain says which answer and run a number comes from', async () => {
     `select created, deleted, total from losant_usage.device_counts where org_id = '${orgId}'`,
   );
   const numbers = Object.entries(stored ?? {}).map(([name, value]) => {
-    return { metric: `devices_${name}`, part: null, quantity: Number(value) };
+    return { metric: `devices_${name}`, quantity: Number(value) };
   });
   const ended = await explain('--json');
   expect(ended.code).toBe(0);

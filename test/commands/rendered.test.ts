@@ -7,8 +7,7 @@ import { LosantError, SettingsError } from '../../src/errors.ts';
 import { type Failure, type RunReport, Tally } from '../../src/export/report.ts';
 import type { RunOutcome } from '../../src/export/run.ts';
 import type { Gap } from '../../src/queries/gaps.ts';
-import type { InstanceHealth, StreamHealth } from '../../src/queries/health.ts';
-import type { RunRecord } from '../../src/queries/runs.ts';
+import type { InstanceHealth, RunRecord, StreamHealth } from '../../src/queries/health.ts';
 import { type Line, renderLine } from '../../src/terminal/text.ts';
 import { STREAM as HEALTHY } from '../server/pages.ts';
 
@@ -169,22 +168,18 @@ describe('status', () => {
   const STREAM: StreamHealth = {
     ...HEALTHY,
     cells: { ...NO_CELLS, final: 23_000 },
-    firstDay: '2026-11-01',
     orgs: 1_000,
     orgsComplete: 1_000,
   };
   const QUIET: InstanceHealth = {
     instanceId,
     name: 'Acme',
-    apiUrl: 'https://api.losant.com',
     organizations: 1_000,
-    deletedOrganizations: 0,
     listedAt: null,
     listProblem: null,
     totalsProblem: null,
     lastRunAt: null,
     lastCompleteRunAt: null,
-    leaseRunId: null,
     leaseSince: null,
     finalChanges: 0,
     finalChanges30Days: 0,

@@ -2,7 +2,6 @@
  * A small database with something for each page to show, at a fixed time. All tests of pages read it and none
  * changes it.
  */
-import { gzipSync } from 'node:zlib';
 import { Hono } from 'hono';
 import { addPages } from '../../src/console/pages.ts';
 import type { PageSources } from '../../src/console/sources.ts';
@@ -37,15 +36,13 @@ export const ORGS = {
   left: idOf(5),
   /** Missing on 10 October and yesterday, in doubt on the 20th. */
   gappy: idOf(6),
-  /** Has payloads by hour, and no plan and no limit. */
-  hourly: idOf(7),
+  /** Has no plan and no limit. */
+  plain: idOf(7),
   /** Hostile by name. */
   hostile: idOf(8),
 } as const;
 
 export const HOSTILE_NAME = '<img src=x onerror=alert(1)>\u202e\u0007';
-
-const HOSTILE_BODY = '<script>alert(1)</script>\u202e\u0007';
 
 /** Rows of organizations: name, referral id, plan and limits, created on, removed on. */
 const ROWS: Readonly<Record<keyof typeof ORGS, string>> = {
@@ -55,7 +52,7 @@ const ROWS: Readonly<Record<keyof typeof ORGS, string>> = {
   newcomer: `'Newcomer', null, 'gold', '{"payload": 1000000}', '2026-11-23', null`,
   left: `'Left', null, 'gold', '{"payload": 1000000}', '2025-01-01', '2026-11-25'`,
   gappy: `'Gappy', null, 'gold', '{"payload": 1000000}', '2025-01-01', null`,
-  hourly: `'Hourly', null, null, '{}', '2025-01-01', null`,
+  plain: `'Plain', null, null, '{}', '2025-01-01', null`,
   hostile: `U&'<img src=x onerror=alert(1)>\\202e\\0007', null, 'gold', '{"payload": 1000000}', '2025-01-01', null`,
 };
 
@@ -88,7 +85,7 @@ insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
 select o.org_id, s.stream, greatest(date '2026-08-01', o.created_on), coalesce(o.removed_on, date '2026-11-28'),
   o.removed_on - 1
 from losant_usage.organizations o cross join losant_usage.streams s
-where s.stream <> 'payload_hours' or o.org_id = '${ORGS.hourly}';
+where s.stream <> 'payload_hours';
 ${addCells(cells(`day < '2026-11-25'`), 'final')}
 ${addCells(cells(`day >= '2026-11-25'`), 'stored')}
 ${changeCells(MISSING, 'missing', { message: 'HTTP 500' })}
@@ -99,29 +96,22 @@ update losant_usage.coverage set attempts = 2, attempted_at = '2026-11-28T11:00Z
 
 insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total,
   notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count,
-  payload_all_count, payload_all_bytes, payload_source_count, payload_sources, hours_billable_count, hours_all_count,
-  hours_all_bytes)
+  payload_all_count, payload_all_bytes, payload_source_count, payload_sources)
 select d.usage_date, d.org_id, 1, 0, 10, 5, 1, 0, 0, 0, q.payloads, q.payloads, q.payloads * 100, q.payloads,
   jsonb_build_object('mqtt', jsonb_build_object('device', q.payloads - q.payloads / 4), 'timer',
-    jsonb_build_object('timer.flow', q.payloads / 4)), h.counts, h.counts, h.counts
+    jsonb_build_object('timer.flow', q.payloads / 4))
 from (select distinct org_id, usage_date from losant_usage.coverage) as d
-cross join lateral (select ${PAYLOADS} as payloads) as q
-cross join lateral (
-  select case when d.org_id = '${ORGS.hourly}' then (
-    select array_agg(case when hour between 8 and 17 then 24 else 0 end::bigint order by hour)
-    from generate_series(0, 23) as hour) end as counts
-) as h;
+cross join lateral (select ${PAYLOADS} as payloads) as q;
 update losant_usage.usage_days u set payload_billable_count = null, payload_all_count = null, payload_all_bytes = null
 from losant_usage.coverage c
 where c.usage_date = u.usage_date and c.org_id = u.org_id and c.stream = 'payload_totals' and not c.is_stored;
 
 insert into losant_usage.waivers (org_id, stream, usage_date, reason, waived_by) values ('${ORGS.hostile}',
   'payload_totals', '2026-11-10', 'a test', 'anna');
-insert into losant_usage.quarantine (org_id, stream, from_date, to_date, code, problem, body_gzip, body_sha256,
+insert into losant_usage.quarantine (org_id, stream, from_date, to_date, code, problem, body_sha256,
   body_truncated, run_id, seen_at)
-values ('${ORGS.gappy}', 'payload_totals', '2026-11-27', '2026-11-27', 'invalid_value', 'total: not a number', $body,
-  decode(repeat('00', 32), 'hex'), false,
-  '${RUN}', '2026-11-28T11:00Z');
+values ('${ORGS.gappy}', 'payload_totals', '2026-11-27', '2026-11-27', 'invalid_value', 'total: not a number',
+  decode(repeat('00', 32), 'hex'), false, '${RUN}', '2026-11-28T11:00Z');
 insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, from_date, to_date, counts, failures,
   started_at, finished_at, host, version) values
   ('${RUN}', '${INSTANCE}', 'scheduled', true, 'partial', '2026-11-21', '2026-11-27',
@@ -150,9 +140,7 @@ cross join lateral (select case when d.org_id = '${ORGS.office}' and d.metric = 
 insert into losant_usage.revisions (org_id, stream, usage_date, revision, old, new, was_final, run_id, changed_at)
   values
   ('${ORGS.office}', 'payload_totals', '2026-09-15', 2, '{"payload_billable_count": 500}',
-    '{"payload_billable_count": 1000}', true, '${RUN}', '2026-11-28T00:16Z'),
-  ('${ORGS.hourly}', 'payload_hours', '2026-11-24', 2, '{"hours_all_count": {"9": 20}}',
-    '{"hours_all_count": {"9": 24}}', true, '${RUN}', '2026-11-28T00:16Z');
+    '{"payload_billable_count": 1000}', true, '${RUN}', '2026-11-28T00:16Z');
 `;
 
 export interface World {
@@ -169,8 +157,7 @@ export interface World {
 export async function openWorld(): Promise<World> {
   const database = await createClockDatabase();
   await database.stopClock(NOW);
-  const body = `decode('${gzipSync(HOSTILE_BODY).toString('hex')}', 'hex')`;
-  await queryOnce(database.url, asProgram(FILL.replace('$body', body)));
+  await queryOnce(database.url, asProgram(FILL));
   await queryOnce(database.url, 'analyze');
   const logger = createLogger({ level: 'silent', pretty: false, destination: process.stderr });
   const handle = await createDatabase({ url: database.url, applicationName: 'test', logger, poolSize: 4 });

@@ -5,6 +5,7 @@ import { parse } from 'yaml';
 import { quality } from '../../deploy/grafana/quality.ts';
 import { usage } from '../../deploy/grafana/usage.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
+import { HEALTH, viewOf } from '../server/pages.ts';
 import { dashboards, expressions, metricsIn } from './dashboards.ts';
 
 const PROVISIONING = 'deploy/grafana/provisioning';
@@ -24,12 +25,6 @@ test('the files are what `npm run dashboards` makes of their descriptions', () =
 });
 
 describe.each(dashboards)('$title', ({ panels, templating, text }) => {
-  test('has panels with titles of their own, each described', () => {
-    expect(new Set(panels.map(({ title }) => title)).size).toBe(panels.length);
-    const { panels: shown } = JSON.parse(text) as { panels: readonly { description: string }[] };
-    for (const { description } of shown) expect(description).toMatch(/^[A-Z0-9].{15,}\.$/);
-  });
-
   test('breaks a line where a number is missing', () => {
     const charts = panels.filter(({ type }) => type === 'timeseries');
     expect(charts.length).toBeGreaterThan(1);
@@ -50,7 +45,7 @@ describe.each(dashboards)('$title', ({ panels, templating, text }) => {
 test('the worker has every metric that a dashboard or an alert reads', async () => {
   const instanceIds = ['5c0000000000000000000001'];
   const metrics = createMetrics({ version: '1.2.3', instanceIds, startedAtMs: 0 });
-  const text = await metrics.render({ isUp: true, reading: null }, 0);
+  const text = await metrics.render(viewOf(HEALTH), 0);
   const alerts = readFileSync('deploy/monitoring/alerts.yml', 'utf8');
   const read = new Set(
     [...dashboards.flatMap(expressions).map(({ expr }) => expr), alerts].flatMap(metricsIn),

@@ -1,6 +1,8 @@
 /** Every query of the dashboards and of docs/sql, on known numbers, in sessions of three time zones. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { queryOnce } from '../support/databases.ts';
 import { dashboards, fillIn, questions, sqlQueries } from './dashboards.ts';
 import {
   ACME,
@@ -42,24 +44,17 @@ describe.each(queries)('$name', ({ sql, panel }) => {
   });
 });
 
-describe.each(questions)('docs/sql/$name', ({ name, sql }) => {
-  test('answers the same in every time zone', async () => {
+test.each(questions)(
+  'docs/sql/$name answers the same in every time zone, and is listed',
+  async ({ name, sql }) => {
     const [utc, ...others] = await world.ask(sql, ZONES);
     expect(utc?.rows.length).toBeGreaterThan(0);
     for (const other of others) expect(other).toEqual(utc);
-  });
-
-  test('begins with its question, units and what to change, and stands in the list', () => {
-    const [question = '', units = '', filter = ''] = sql.split('\n');
-    expect([question, units, filter]).toEqual([
-      expect.stringMatching(/^-- Question: [A-Z].*\?$/),
-      expect.stringMatching(/^-- Units: .*\.$/),
-      expect.stringMatching(/^-- Filter: /),
-    ]);
+    const [, question] = /^-- Question: (.*)$/m.exec(sql) ?? [];
     const list = readFileSync('docs/sql/README.md', 'utf8').replaceAll(/ +\|/g, ' |');
-    expect(list).toContain(`| [${name}](${name}) | ${question.slice('-- Question: '.length)} |`);
-  });
-});
+    expect(list).toContain(`| [${name}](${name}) | ${question} |`);
+  },
+);
 
 // Promise (Missing numbers): A number that is not stored is null, never 0, and every wanted day has a row.
 test('no query makes a 0 of a number that is not stored', () => {
@@ -167,3 +162,36 @@ describe('of the known numbers', () => {
     expect(await question('largest-changes.sql')).toHaveLength(3);
   });
 });
+
+/** Returns the SQL that a Markdown text shows, in order, each with the heading or question above it. */
+function sqlBlocks(text: string): { readonly title: string; readonly statements: string }[] {
+  const parts = text.matchAll(
+    /^(?:#+ (?<heading>.+)|(?<question>[A-Z][^\n]*\?)|```sql\n(?<sql>[^`]*)```)$/gm,
+  );
+  const blocks: { title: string; statements: string }[] = [];
+  let title = '';
+  for (const { groups = {} } of parts) {
+    title = groups['heading'] ?? groups['question'] ?? title;
+    const statements = groups['sql'];
+    if (statements !== undefined) blocks.push({ title, statements });
+  }
+  return blocks;
+}
+
+const shown = ['README.md', 'SECURITY.md', ...readdirSync('docs').map((name) => join('docs', name))]
+  .filter((path) => path.endsWith('.md') && existsSync(path))
+  .flatMap((document) => sqlBlocks(readFileSync(document, 'utf8')).map((block) => ({ document, ...block })));
+
+// Uninstall ends the world, and so comes last.
+test.each(shown.toSorted((a, b) => Number(a.title === 'Uninstall') - Number(b.title === 'Uninstall')))(
+  '$document: $title is answered',
+  async ({ title, statements }) => {
+    if (title !== 'Uninstall') {
+      await queryOnce(world.url, `begin read only; ${statements}; rollback`);
+      return;
+    }
+    await queryOnce(world.url, statements.split('\n')[0] ?? '');
+    const left = "select nspname from pg_namespace where nspname like 'losant%'";
+    expect(await queryOnce(world.url, left)).toEqual([]);
+  },
+);

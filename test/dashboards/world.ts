@@ -143,6 +143,7 @@ export interface Answer {
 }
 
 export interface World {
+  readonly url: string;
   /** Returns what `sql` answers in a session of each zone. */
   ask(sql: string, zones?: readonly string[]): Promise<Answer[]>;
   close(): Promise<void>;
@@ -155,6 +156,7 @@ export async function openWorld(): Promise<World> {
   const client = new pg.Client({ connectionString: database.url });
   await client.connect();
   return {
+    url: database.url,
     ask: async (sql, zones = ['UTC']) => {
       const answers: Answer[] = [];
       for (const zone of zones) {

@@ -62,25 +62,26 @@ const daily = () => ledger.ask(sql`select * from losant_usage.daily_usage order 
 
 test('the new version does not start before it, and says what is pending', async () => {
   await expect(
-    requireSchema(handle, { folder, createIfEmpty: true, autoMigrate: false }),
+    requireSchema(handle, { createIfEmpty: true, autoMigrate: false }, folder),
   ).rejects.toMatchObject({
     kind: 'database_too_old',
     message: expect.stringContaining('it lacks 0099_cost_center'),
     hint: 'run `losant-usage migrate`',
   });
-  expect(await readPending(handle, { folder })).toEqual(['0099_cost_center']);
+  expect(await readPending(handle, folder)).toEqual(['0099_cost_center']);
 });
 
 test('up: every number stays, the column is filled, and the schema is whole', async () => {
   const before = await daily();
   expect(before).toHaveLength(2);
-  expect(await migrateToHead(handle, { folder })).toEqual(['0099_cost_center']);
+  const options = { createIfEmpty: false, autoMigrate: true };
+  expect(await requireSchema(handle, options, folder)).toEqual(['0099_cost_center']);
   expect(await daily()).toEqual(before);
   expect(await ledger.ask(sql`select cost_center from losant_usage.organizations`)).toEqual([
     { cost_center: '4711' },
   ]);
-  expect(await readSchemaState(handle, { folder })).toMatchObject({ state: 'at_head' });
-  expect(await migrateToHead(handle, { folder })).toEqual([]);
+  expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'at_head' });
+  expect(await migrateToHead(handle, folder)).toEqual([]);
 });
 
 test.each([[['migrate']], [['migrate', '--dry-run']], [['status']]])(
@@ -90,6 +91,6 @@ test.each([[['migrate']], [['migrate', '--dry-run']], [['status']]])(
     expect(ended).toMatchObject({ code: 2, stdout: '' });
     expect(ended.stderr).toMatch(/is newer than this program: it has 0099_cost_center/);
     expect(ended.stderr).toContain('only goes forward');
-    expect(await readSchemaState(handle, { folder })).toMatchObject({ state: 'at_head' });
+    expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'at_head' });
   },
 );

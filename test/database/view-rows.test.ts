@@ -61,7 +61,7 @@ test('each value comes as its exact text, in the order of date and key', async (
   expect(rows[1]).toMatchObject({
     org_name: '=cmd|"x"\u001b[2J\n',
     referral_id: '',
-    tags: '[{"key":"a \\"b\\": c","value":"1, 2"}]',
+    tags: '[{"key": "a \\"b\\": c", "value": "1, 2"}]',
     devices_total: '17',
     notebook_minutes: null,
     standing: 'final',

@@ -71,23 +71,6 @@ test.each(['as it is', 'with every line switched on'])('the program takes the fi
   assertAccepted(readLines(how === 'as it is' ? text : text.replaceAll(/^#(?=[A-Z_]+=)/gm, '')));
 });
 
-test('the program takes the example with several instances', () => {
-  const example = readFileSync('deploy/losant-usage.example.yaml', 'utf8');
-  const readFile = (path: string) =>
-    path === 'several.yaml' ? { text: example, mode: 0o640 } : readSecret(path);
-  const env = { DATABASE_URL: 'postgres://user:password@host:5432/billing' };
-  const { instances } = readConfig({
-    env,
-    configFile: 'several.yaml',
-    needs: ['losant', 'database'],
-    readFile,
-  });
-  expect(instances.map(({ instanceId }) => instanceId)).toEqual([
-    '575ec8687ae143cd83dc4a97',
-    '5f3a0b6c2d7e4f0006a1b2c3',
-  ]);
-});
-
 interface Pod {
   readonly kind: string;
   readonly data?: Readonly<Record<string, string>>;

@@ -278,7 +278,7 @@ describe('a batch', () => {
     const orgId = await wanted('device_counts');
     const offBy = (ms: number, sentAtMs = ledger.nowMs) =>
       ledger.load([{ ...devicesOf(orgId, 4, 1, 17), sentAtMs }], { now: () => ledger.nowMs + ms });
-    const wrong = { name: 'ClockError' };
+    const wrong = { kind: 'clock_skew' };
     for (const ms of [30_001, -30_001]) await expect(offBy(ms)).rejects.toMatchObject(wrong);
     await expect(offBy(0, ledger.nowMs + 30_001)).rejects.toMatchObject(wrong);
     await expect(offBy(0, at('2026-11-20T23:59:00.000Z'))).rejects.toMatchObject(wrong);

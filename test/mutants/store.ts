@@ -171,7 +171,7 @@ export const storeMutants = [
     },
   ),
   plant(
-    { file: 'migrations/0003_ledger.sql', test: 'test/views/usage.test.ts' },
+    { file: 'migrations/0003_ledger.sql', test: 'test/views/cells.test.ts' },
     {
       'The standing of a day is that of its worst cell': [
         `select max(standing) as standing, bool_or(standing = 'waiting') as is_waiting`,
@@ -184,7 +184,7 @@ export const storeMutants = [
     },
   ),
   plant(
-    { file: 'migrations/0001_reference.sql', test: 'test/views/usage.test.ts' },
+    { file: 'migrations/0001_reference.sql', test: 'test/views/cells.test.ts' },
     {
       'A day of which a cell is waiting and late is missing, whatever its other cells are': [
         'return case when is_waiting and usage_date < losant_usage_internal.late_before()',

@@ -100,7 +100,7 @@ export const streamMutants = [
   plant(
     { file: 'src/usage/streams/payload-hours.ts', test: 'test/usage/streams.test.ts' },
     {
-      'An answer of midnights only, over two days or more, is quarantined': [
+      'An answer of midnights only, over two days or more, is doubted': [
         'if (window.from === window.to || !hasOnlyMidnights(reading)) return reading;',
         'return reading;',
       ],

@@ -13,6 +13,10 @@ export const usageMutants = [
         `return columns.size === 0 ? null : [...columns].join(', ');`,
         'return null;',
       ],
+      'Hours of which only midnights came are in doubt': [
+        `if (verdict.kind === 'named' && verdict.doubt) return`,
+        `if (verdict.kind === 'left_out') return`,
+      ],
       'A stored number that an answer speaks against is shown as in doubt': [
         `...reasonOf(problem), standing: 'in_doubt' }`,
         '...reasonOf(problem) }',

@@ -65,6 +65,8 @@ test.for(NAMES)('every page can be read, wide and narrow, light and dark: %s', a
   if (next !== undefined) at(next).catch(() => {});
   const { worker, token } = situation;
   await using tab = await browser.open({ token });
+  // A page that loads itself again is not to do so while it is looked at.
+  await tab.page.addInitScript('window.setInterval = () => 0');
   const problems: string[] = [];
   await expect.poll(() => headlineOf(tab.page, worker.url), { timeout: 20_000 }).toMatch(HEADLINES[name]);
   const pages = await reachPages(situation);

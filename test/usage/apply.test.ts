@@ -4,11 +4,15 @@
  */
 import { describe, expect, test } from 'vitest';
 import { isAcceptable } from '../../src/usage/apply.ts';
+import type { Verdict } from '../../src/usage/cell.ts';
+import { addDays } from '../../src/usage/day.ts';
 import type { Standing } from '../../src/usage/standing.ts';
+import { payloadHours } from '../../src/usage/streams/payload-hours.ts';
 import {
   age,
   applyTo,
   cell,
+  DAY,
   decide,
   devices,
   failed,
@@ -19,6 +23,7 @@ import {
   quarantined,
   read,
   type State,
+  show,
   silence,
   totals,
   unread,
@@ -155,6 +160,15 @@ describe('a column left out: of billable payloads, all of them, and bytes', () =
       'Losant left out hours_billable_count, for which a number other than zero is stored',
     );
   });
+});
+
+test('hours of which only midnights came are stored in doubt', () => {
+  const counts = [DAY, addDays(DAY, 1)].map((day) => ({ date: `${day}T00:00:00.000Z`, value: 9 }));
+  const bodies = Array.from({ length: 3 }, () => ({ counts }));
+  const verdict = payloadHours.readBodies(bodies, { from: DAY, to: addDays(DAY, 1) }).days.get(DAY);
+  const given = { stream: 'payload_hours', cell: unread, numbers: null, verdict: verdict as Verdict };
+  expect(show(applyTo({ ...given, hours: 24 }))).toBe('failed: in_doubt not_hourly, r1, s0, 48 h, numbers');
+  expect(show(applyTo({ ...given, hours: 800 }))).toBe('failed: in_doubt not_hourly, r1, s0, 824 h, numbers');
 });
 
 /** A stream, and another one that counts its payloads. */

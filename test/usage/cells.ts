@@ -191,7 +191,7 @@ export const decide = (stream: string, line: string): string => show(applyTo(rea
  * Describes what became of a cell, as tables have it: `loaded: final, r1, 168 h` is revision 1, read next at 168
  * hours; s2 are two silences, a1 is one failed attempt.
  */
-function show({ result, cell: after, numbers }: Applied): string {
+export function show({ result, cell: after, numbers }: Applied): string {
   const next = after.nextReadAtMs === null ? 'closed' : `${ageOf(after.nextReadAtMs)} h`;
   return [
     `${result}: ${after.standing}${after.reason === null ? '' : ` ${after.reason}`}`,

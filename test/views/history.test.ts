@@ -116,19 +116,6 @@ describe('along a random history', () => {
         expect([at, key, told.get(key as string) ?? 0]).toEqual([at, key, difference]);
     }
   });
-
-  test('the revisions of a cell are a chain from its first numbers to its last', async () => {
-    const broken = sql`select c.org_id, c.usage_date, c.stream, c.revision, count(r.id) as on_record
-      from losant_usage.coverage c left join losant_usage.revisions r using (org_id, stream, usage_date)
-      group by 1, 2, 3, 4
-      having c.revision <> count(r.id) + (c.revision > 0)::integer or max(r.revision) <> c.revision`;
-    expect(await ledger.ask(broken)).toEqual([]);
-    const steps = sql`select count(*) as n from (
-      select r.old, lag(r.new) over (partition by r.org_id, r.usage_date order by r.id) as before
-      from losant_usage.revisions r where r.stream = 'device_counts') as s
-      where exists (select from jsonb_each(s.old) as o where s.before ? o.key and s.before -> o.key <> o.value)`;
-    expect(await ledger.list(steps)).toEqual(['0']);
-  });
 });
 
 describe('a restatement', () => {

@@ -133,54 +133,17 @@ test('period_usage sums the days of each organization’s own period', async () 
   }
 });
 
-test('usage_vs_limits shares the month among the limits, of whatever size, and projects it by weekdays', async () => {
-  const rows = await given.ledger.ask(
-    sql`select * from losant_usage.usage_vs_limits where limit_name <> 'unknown' order by org_id, limit_name`,
-  );
-  const limits = { device: 50, notebookMinutesPerMonth: -9.3e18, payload: 10_000 };
-  const metrics = {
-    device: 'devices_total',
-    notebookMinutesPerMonth: 'notebook_minutes',
-    payload: 'payload_billable_count',
-  };
-  expect(rows).toHaveLength(3 * ORGS.length);
-  for (const row of rows as Record<string, unknown>[]) {
-    const orgId = row['org_id'] as string;
-    const name = row['limit_name'] as keyof typeof limits;
-    const month = summarize(world.cellsOf(orgId, '2026-11-01', YESTERDAY), { end: '2026-11-30' });
-    const quantity = (month as Record<string, unknown>)[metrics[name]] as number | null;
-    expect(row).toMatchObject({
-      metric: metrics[name],
-      month: '2026-11-01',
-      days_in_month: 30,
-      days_stored: month.days_stored,
-    });
-    expect(Number(row['limit_quantity'])).toBe(limits[name]);
-    expect(row['quantity'] === null ? null : Number(row['quantity'])).toBe(quantity);
-    if (quantity === null) continue;
-    expect(Number(row['share'])).toBeCloseTo(quantity / limits[name], 3);
-    const projected = projectionOf(orgId, metrics[name], quantity);
-    expect(Math.abs(Number(row['projected_quantity']) - projected)).toBeLessThanOrEqual(1);
-    const crosses = quantity <= limits[name] && projected > limits[name];
-    expect(row['crosses_on'] !== null).toBe(crosses);
-    if (crosses) expect(row['crosses_on']).toMatch(/^2026-11-(2[4-9]|30)$/);
-  }
+test('usage_vs_limits shares the month among the limits, of whatever size', async () => {
+  const rows = await given.ledger.list(sql`select limit_name, metric, limit_quantity::float8,
+      abs(share - quantity / limit_quantity) < 0.001 as is_share
+    from losant_usage.usage_vs_limits where org_id = '5d00000000000000000000a1' order by limit_name`);
+  expect(rows).toEqual([
+    'device devices_total 50 true',
+    'notebookMinutesPerMonth notebook_minutes -9300000000000000000 true',
+    'payload payload_billable_count 10000 true',
+    'unknown - 7 -',
+  ]);
 });
-
-/** Returns the month's end by the mean of the same weekdays of the last 28 days; a level stays. */
-function projectionOf(orgId: string, metric: string, quantity: number): number {
-  const isGone = ORGS.some((org) => org.orgId === orgId && org.removedOn !== null);
-  if (metric === 'devices_total' || isGone) return quantity;
-  const past = world.cellsOf(orgId, addDays(YESTERDAY, -27), YESTERDAY);
-  const weekday = (day: UsageDay) => new Date(`${day}T00:00:00Z`).getUTCDay();
-  const rest = eachDay({ from: addDays(YESTERDAY, 1), to: '2026-11-30' }).map((day) => {
-    const numbers = past.flatMap(({ day: each, numbers: known }) =>
-      weekday(each) === weekday(day) ? ((known?.[metric] as number | undefined) ?? []) : [],
-    );
-    return numbers.length === 0 ? 0 : numbers.reduce((a, b) => a + b, 0) / numbers.length;
-  });
-  return Math.round(quantity + rest.reduce((a, b) => a + b, 0));
-}
 
 test('an incomplete list blocks every month of its instance', async () => {
   await given.ledger.asProgram(

@@ -61,7 +61,6 @@ export interface WorldCell {
   readonly standing: Standing;
   readonly isStored: boolean;
   readonly isReported: boolean;
-  readonly isFilled: boolean;
   readonly attempts: number;
   readonly numbers: Numbers | null;
 }
@@ -103,32 +102,32 @@ function makeNumbers(stream: string, random: () => number): Numbers {
   return Object.fromEntries(streamNamed(stream).columns.map((column) => [column, valueOf(column)]));
 }
 
+const ODD = [
+  ['waiting', false],
+  ['in_doubt', true],
+  ['missing', false],
+  ['unavailable', true],
+  ['unavailable', false],
+] as const;
+
+/** Returns a standing, and whether numbers are stored; most old cells are final. */
+function standingOf(isOld: boolean, random: () => number): readonly [Standing, boolean] {
+  const dice = random();
+  if (dice < (isOld ? 0.97 : 0.6)) return ['final', true];
+  if (dice < (isOld ? 0.98 : 0.7)) return ['stored', true];
+  if (dice < 0.985) return ['accepted', random() < 0.5];
+  return ODD[Math.floor(random() * ODD.length)] ?? ODD[0];
+}
+
 function makeCell(
   key: Pick<WorldCell, 'orgId' | 'instanceId' | 'stream' | 'day'>,
   random: () => number,
 ): WorldCell {
-  const isOld = key.day < '2026-10-25';
-  const dice = random();
-  const [standing, isStored]: [Standing, boolean] =
-    dice < (isOld ? 0.97 : 0.6)
-      ? ['final', true]
-      : dice < (isOld ? 0.98 : 0.7)
-        ? ['stored', true]
-        : dice < 0.985
-          ? ['accepted', random() < 0.5]
-          : ((
-              [
-                ['waiting', false],
-                ['in_doubt', true],
-                ['missing', false],
-                ['unavailable', true],
-                ['unavailable', false],
-              ] as const
-            )[Math.floor(random() * 5)] as [Standing, boolean]);
+  const [standing, isStored] = standingOf(key.day < '2026-10-25', random);
   const isReported = isStored && random() < 0.95;
   const attempts = standing !== 'final' && random() < 0.3 ? 2 : 0;
   const numbers = isStored ? makeNumbers(key.stream, random) : null;
-  return { ...key, standing, isStored, isReported, isFilled: true, attempts, numbers };
+  return { ...key, standing, isStored, isReported, attempts, numbers };
 }
 
 /** What is waiting and late is missing. */
@@ -149,7 +148,7 @@ export async function makeWorld(ledger: Ledger, seed: number): Promise<World> {
     ({ orgId, instanceId, streams, nextDay }) =>
       eachDay({ from: nextDay, to: YESTERDAY }).flatMap((day) =>
         streams.map((stream): WorldCell => {
-          const none = { isStored: false, isReported: false, isFilled: false, attempts: 0, numbers: null };
+          const none = { isStored: false, isReported: false, attempts: 0, numbers: null };
           return { orgId, instanceId, stream, day, standing: 'waiting', ...none };
         }),
       ),

@@ -175,15 +175,6 @@ test('no secret shows when a proxy echoes the request in answers of every kind',
   expectNoCanary([pages, stdout, stderr, await dump(database)].join('\n'));
 });
 
-test('no secret shows when the database does not take the password', async () => {
-  const { env } = await settings(platform.url);
-  const url = new URL(env['DATABASE_URL'] ?? '');
-  url.username = 'nobody_of_that_name';
-  const { code, stdout, stderr } = await runProgram(['worker'], { ...env, DATABASE_URL: url.href });
-  expect(code).toBe(2);
-  expectNoCanary(stdout + stderr);
-});
-
 test('a defect ends the worker with 1, one line and no secret', async () => {
   const { env } = await settings(platform.url);
   const code = `setTimeout(() => {

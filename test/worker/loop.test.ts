@@ -106,12 +106,14 @@ describe('a wake-up', () => {
 
 describe('the loop', () => {
   test('stands by while another process exports, and takes over soon after its lease lapses', async () => {
-    const replica = await open({ lookAgainMs: 50 });
+    await using monitor = await startServer((_request, response) => void response.end());
+    const replica = await open({ lookAgainMs: 50, heartbeatUrl: monitor.url });
     await replica.runAll();
     await holdLease(`now() + interval '1 minute'`);
     const running = replica.loop.run();
     await until('it stands by', async () => (await replica.metric(runs(platform, 'standby'))) !== 0);
     expect(replica.loop.statuses[0]).toMatchObject({ state: 'standby', trouble: null });
+    expect(monitor.received.map(({ path }) => path)).toEqual(['/start', '/']);
     await holdLease('now()');
     await until('it works', async () => (await replica.metric(runs(platform, 'complete'))) === 2);
     expect(replica.loop.statuses[0]?.state).toBe('idle');
@@ -169,30 +171,24 @@ test('a worker whose database was migrated by a newer version writes nothing, an
 test('the beginning of a run is logged, and then how far it is, once a minute', () => {
   const logged: unknown[] = [];
   const write = (line: string) => {
-    const { time: _time, level, ...fields } = JSON.parse(line) as Record<string, unknown>;
-    logged.push({ level, ...fields });
+    const { time: _time, level: _level, ...fields } = JSON.parse(line) as Record<string, unknown>;
+    logged.push(fields);
   };
   let nowMs = 0;
   const logger = createLogger({ level: 'info', pretty: false, destination: { write } });
   const log = logProgress({ logger, hostNow: () => nowMs }, { instance_id: 'i', run_id: 'r' });
-  const progress = (done: number) => log({ planned: 400, done });
-  progress(0);
-  nowMs = 59_999;
-  progress(10);
-  nowMs = 60_000;
-  progress(20);
-  nowMs = 61_000;
-  progress(30);
+  for (const [atMs, done] of [
+    [0, 0],
+    [59_999, 10],
+    [60_000, 20],
+    [61_000, 30],
+  ] as const) {
+    nowMs = atMs;
+    log({ planned: 400, done });
+  }
   expect(logged).toEqual([
-    { level: 'info', instance_id: 'i', run_id: 'r', msg: 'run started' },
-    {
-      level: 'info',
-      instance_id: 'i',
-      run_id: 'r',
-      cells_planned: 400,
-      cells_done: 20,
-      msg: 'run under way',
-    },
+    { instance_id: 'i', run_id: 'r', msg: 'run started' },
+    { instance_id: 'i', run_id: 'r', cells_planned: 400, cells_done: 20, msg: 'run under way' },
   ]);
 });
 
@@ -219,64 +215,39 @@ test('a failed beginning is judged by what is to be done about it', () => {
   ]);
 });
 
-test('a wake-up went well if this process did all that it had to', () => {
-  const ends = (...results: RunResult[]) => results.map((result) => ({ result }));
-  expect(judgeRuns(ends('complete', 'complete'))).toBe(true);
-  expect(judgeRuns(ends('complete', 'standby'))).toBe(true);
-  expect(judgeRuns(ends('complete', 'partial'))).toBe(false);
-  expect(judgeRuns(ends('refused', 'complete'))).toBe(false);
-  expect(judgeRuns(ends('standby', 'failed'))).toBe(false);
-  expect(judgeRuns(ends('standby'))).toBeNull();
-  expect(judgeRuns(ends('interrupted'))).toBeNull();
+test.each<[string, RunResult[], boolean | null]>([
+  ['went well if this process did all', ['complete', 'complete'], true],
+  ['went well beside another process', ['complete', 'standby'], true],
+  ['did not with something missing', ['complete', 'partial'], false],
+  ['did not with a refused token', ['refused', 'complete'], false],
+  ['did not with a run that broke off', ['standby', 'failed'], false],
+  ['says nothing on standby', ['standby'], null],
+  ['says nothing when it was interrupted', ['interrupted'], null],
+])('a wake-up %s', (_, results, isGood) => {
+  expect(judgeRuns(results.map((result) => ({ result })))).toBe(isGood);
 });
 
-describe('the heartbeat', () => {
-  async function pings(prepare: () => Promise<unknown>, token?: string): Promise<string[]> {
-    await using monitor = await startServer((_request, response) => void response.end());
-    const heartbeatUrl = `${monitor.url}/ping/key`;
-    const instances = [instanceOf(platform, () => token ?? platform.token)];
-    const replica = await open({ heartbeatUrl, instances, attempts: 1 });
-    await prepare();
-    await replica.runAll();
-    return monitor.received.map(({ method, path }) => `${method} ${path}`);
-  }
-
-  test('tells of the start and the success of a run', async () => {
-    expect(await pings(() => Promise.resolve())).toEqual(['GET /ping/key/start', 'GET /ping/key']);
+test('the heartbeat tells of the start and the success of a run, and of a failure that goes on at each wake-up, and not at each look between, as the log does', async () => {
+  await using monitor = await startServer((_request, response) => void response.end());
+  const instance = { ...instanceOf(platform), apiUrl: 'http://127.0.0.1:1' };
+  const heartbeatUrl = `${monitor.url}/ping`;
+  const replica = await open({ heartbeatUrl, instances: [instance], attempts: 1 });
+  const told = () => ({
+    pings: monitor.received.map(({ path }) => path.slice('/ping'.length)).join(' '),
+    errors: replica.logged.filter((line) => line.includes('instance not exported')).length,
   });
-
-  test('tells of a run that could not begin', async () => {
-    expect(await pings(() => Promise.resolve(), 'revoked')).toEqual(['GET /ping/key/fail']);
-  });
-
-  test('tells of a failure that goes on at each wake-up, and not at each look between, as the log does', async () => {
-    await using monitor = await startServer((_request, response) => void response.end());
-    const instance = { ...instanceOf(platform), apiUrl: 'http://127.0.0.1:1' };
-    const heartbeatUrl = `${monitor.url}/ping`;
-    const replica = await open({ heartbeatUrl, instances: [instance], attempts: 1 });
-    const told = () => ({
-      pings: monitor.received.map(({ path }) => path.slice('/ping'.length)).join(' '),
-      errors: replica.logged.filter((line) => line.includes('instance not exported')).length,
-    });
-    const look = async (isWakeUp: boolean) => await replica.loop.runAll([instance], isWakeUp);
-    await look(false);
-    expect(told()).toEqual({ pings: '/fail', errors: 1 });
-    for (let times = 0; times < 3; times += 1) await look(false);
-    expect(told()).toEqual({ pings: '/fail', errors: 1 });
-    await look(true);
-    expect(told()).toEqual({ pings: '/fail /fail', errors: 2 });
-    instance.apiUrl = platform.url;
-    await look(false);
-    instance.apiUrl = 'http://127.0.0.1:1';
-    await look(false);
-    expect(told()).toEqual({ pings: '/fail /fail /start  /fail', errors: 3 });
-  });
-
-  test('is silent on standby', async () => {
-    const first = await open();
-    await first.runAll();
-    expect(await pings(() => holdLease(`now() + interval '1 minute'`))).toEqual([]);
-  });
+  const look = async (isWakeUp: boolean) => await replica.loop.runAll([instance], isWakeUp);
+  await look(false);
+  expect(told()).toEqual({ pings: '/fail', errors: 1 });
+  for (let times = 0; times < 3; times += 1) await look(false);
+  expect(told()).toEqual({ pings: '/fail', errors: 1 });
+  await look(true);
+  expect(told()).toEqual({ pings: '/fail /fail', errors: 2 });
+  instance.apiUrl = platform.url;
+  await look(false);
+  instance.apiUrl = 'http://127.0.0.1:1';
+  await look(false);
+  expect(told()).toEqual({ pings: '/fail /fail /start  /fail', errors: 3 });
 });
 
 /** Tells the monitor of one wake-up that went well; what was logged of it. */
@@ -289,17 +260,6 @@ async function pingOnce({ url }: TestServer): Promise<string[]> {
     .end(true);
   return logged;
 }
-
-test('a ping that fails is sent once more', async () => {
-  await using monitor = await startServer((_, response, number) =>
-    response.writeHead(number === 1 ? 503 : 200).end(),
-  );
-  expect(await pingOnce(monitor)).toEqual([]);
-  expect(monitor.received.map(({ method, path }) => `${method} ${path}`)).toEqual([
-    'GET /ping/very-secret',
-    'GET /ping/very-secret',
-  ]);
-});
 
 test.each<[string, (response: ServerResponse) => void, string]>([
   ['an unknown address', (response) => response.writeHead(404).end('/ping/very-secret'), 'HTTP 404'],

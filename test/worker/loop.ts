@@ -4,11 +4,10 @@ import { createDatabase } from '../../src/database/open.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
-import type { Config, InstanceConfig } from '../../src/settings/config.ts';
+import { type Config, type InstanceConfig, readConfig } from '../../src/settings/config.ts';
 import { usualStreamNames } from '../../src/usage/streams/catalog.ts';
 import { createHeartbeat } from '../../src/worker/heartbeat.ts';
 import { WorkerLoop } from '../../src/worker/loop.ts';
-
 import { readMetric } from './process.ts';
 
 /** One replica of the worker inside this process, with a clock of the caller's. */
@@ -27,9 +26,6 @@ export interface Replica {
 }
 
 const LOG_LINES = 500;
-
-/** The default one. */
-const POLICY = { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAtHours: 72, horizonDays: 90 };
 
 export interface ReplicaOptions {
   readonly databaseUrl: string;
@@ -54,24 +50,9 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
   const logger = createLogger({ level: 'info', pretty: false, destination: { write } });
   const handle = await createDatabase({ url, applicationName: host, poolSize: 4, connectTimeoutMs: 2_000 });
   const stop = new AbortController();
-  const config: Config = {
-    instances: [...instances],
-    databaseUrl: url,
-    readDatabaseUrl: () => url,
-    policy: POLICY,
-    schedule: '15 * * * *',
-    request: { timeoutMs: 2_000, attempts },
-    http: { host: '127.0.0.1', port: 0, token: null },
-    heartbeatUrl,
-    autoMigrate: false,
-    controlTotals: 'block',
-    adminToken: null,
-    statementKeyFile: null,
-    logLevel: 'info',
-    warnings: [],
-    origins: [],
-    ...options.config,
-  };
+  const env = { DATABASE_URL: url, REQUEST_TIMEOUT_MS: '2000', REQUEST_ATTEMPTS: `${attempts}` };
+  const usual = readConfig({ env, configFile: null, needs: ['database'] });
+  const config: Config = { ...usual, instances: [...instances], heartbeatUrl, ...options.config };
   const instanceIds = instances.map((one) => one.instanceId);
   const metrics = createMetrics({ version: '1.2.3', instanceIds, startedAtMs: now() });
   const loop = new WorkerLoop({

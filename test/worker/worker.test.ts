@@ -33,23 +33,15 @@ test('exports at the start, is ready, tells of it, and ends with 0 on SIGTERM wi
   expect(await worker.metric(requests)).toBe(3);
   expect(await worker.get('/healthz')).toEqual({ status: 200, text: 'ok\n' });
   expect(await worker.get('/readyz')).toEqual({ status: 200, text: 'ready\n' });
-  expect(await worker.metric('losant_usage_database_up')).toBe(1);
-  const cells = "select count(*)::integer from losant_usage.coverage where standing = 'stored'";
-  expect(await count(cells)).toBe(12);
-  await until('the gauges show it', async () => {
-    const labels = `instance_id="${platform.instanceId}",stream="device_counts",standing="stored"`;
-    return (await worker.metric(`losant_usage_cells{${labels}}`)) === 3;
-  });
-  const page = await worker.get('/');
-  expect(page.status).toBe(200);
-  expect(page.text).toContain('Yesterday');
+  expect(await count("select count(*)::integer from losant_usage.coverage where standing = 'stored'")).toBe(
+    12,
+  );
+  const labels = `instance_id="${platform.instanceId}",stream="device_counts",standing="stored"`;
+  await until('the gauges show it', async () => (await worker.metric(`losant_usage_cells{${labels}}`)) === 3);
+  expect((await worker.get('/')).text).toContain('Yesterday');
   const status = JSON.parse((await worker.get('/status.json')).text) as Record<string, unknown>;
   expect(status).toMatchObject({
-    worker: {
-      databaseUp: true,
-      schedule: '0 0 1 1 *',
-      instances: [{ state: 'idle', trouble: null }],
-    },
+    worker: { databaseUp: true, schedule: '0 0 1 1 *', instances: [{ state: 'idle', trouble: null }] },
     runs: [{ status: 'complete', kind: 'scheduled', counts: { cells: { planned: 12 } } }],
   });
   const { worker: _, at: _at, ...document } = status;
@@ -80,19 +72,12 @@ test('SIGHUP in the middle of a run: no answer is waited for, the lease is given
   await slow.control('config', {
     faults: [{ kinds: ['hang'], rate: 1, forever: true, actions: ['deviceCounts'] }],
   });
-  const env = {
-    LOSANT_API_URL: slow.url,
-    LOSANT_INSTANCE_ID: slow.instanceId,
-    LOSANT_API_TOKEN: slow.token,
-  };
-  const worker = await startWorker({ ...settings(), ...env }, spawnProgram);
+  const worker = await startWorker(settingsOf(slow, database), spawnProgram);
   onTestFinished(() => worker.running.kill('SIGKILL'));
   const leases = 'select count(*)::integer from losant_usage.leases';
   await until('the run is under way', async () => (await count(leases)) === 1);
-  await until(
-    'a run is on record',
-    async () => (await count('select count(*)::integer from losant_usage.runs')) === 1,
-  );
+  const recorded = 'select count(*)::integer from losant_usage.runs';
+  await until('a run is on record', async () => (await count(recorded)) === 1);
   worker.running.kill('SIGHUP');
   const { code, stderr } = await worker.running.ended;
   expect(code).toBe(0);

@@ -1,3 +1,4 @@
+import type { Reason } from '../cell.ts';
 import { readColumns } from './buckets.ts';
 import { breakdownBy } from './payload-totals.ts';
 import type { DayReading, Stream, WindowReading } from './stream.ts';
@@ -18,13 +19,12 @@ export const payloadHours: Stream = {
   readBodies(bodies, window) {
     const reading = readColumns(bodies, window, { columns, hours: HOURS });
     if (window.from === window.to || !hasOnlyMidnights(reading)) return reading;
-    const days = [...reading.days.keys()].map((day) => [day, NOT_HOURLY] as const);
-    return { ...reading, days: new Map(days) };
+    const doubted = (day: DayReading) => (day.kind === 'named' ? { ...day, doubt: NOT_HOURLY } : day);
+    return { ...reading, days: new Map([...reading.days].map(([day, each]) => [day, doubted(each)])) };
   },
 };
 
-const NOT_HOURLY: DayReading = {
-  kind: 'quarantined',
+const NOT_HOURLY: Reason = {
   code: 'not_hourly',
   message: 'only midnights came: Losant answered by day, and not by hour',
 };

@@ -15,7 +15,8 @@ const CHECKS = [{ id: 'color-contrast', options: { contrastRatio: CONTRAST } }];
 const RULES = { 'target-size': { enabled: true }, 'landmark-complementary-is-top-level': { enabled: true } };
 
 /** The findings of the rules, each with the elements that have it. */
-const FIND = `axe.configure(${JSON.stringify({ checks: CHECKS })});
+const FIND = `${axe.source}
+axe.configure(${JSON.stringify({ checks: CHECKS })});
 axe.run(document, ${JSON.stringify({ resultTypes: ['violations'], rules: RULES })}).then(({ violations }) => violations
   .map(({ id, nodes }) => id + ': ' + nodes.slice(0, 3).map(({ html }) => html).join(' | ')))`;
 
@@ -29,7 +30,7 @@ const OVERFLOW = `(() => {
   return [scrollWidth - clientWidth + ' px too wide: ' + shown];
 })()`;
 
-const WIDTHS = [375, 768, 1024, 1440] as const;
+const WIDTHS = [375, 768, 1280, 1920] as const;
 const HEIGHT = 900;
 
 export interface Look {
@@ -43,8 +44,8 @@ export const LOOKS: readonly Look[] = [{ width: 375, scheme: 'dark' }];
 /** In both layouts, light and dark. */
 export const MORE_LOOKS: readonly Look[] = [
   ...LOOKS,
-  { width: 1440, scheme: 'light' },
-  { width: 1440, scheme: 'dark' },
+  { width: 1280, scheme: 'light' },
+  { width: 1280, scheme: 'dark' },
 ];
 
 /** What is wrong with the page that is open; a screenshot of each look is kept under `name`. */
@@ -58,7 +59,6 @@ export async function auditPage(page: Page, name: string, looks: readonly Look[]
     await page.setViewportSize({ width, height: HEIGHT });
     await look(OVERFLOW, width);
   }
-  await page.evaluate(axe.source);
   for (const { width, scheme } of looks) {
     await page.emulateMedia({ colorScheme: scheme });
     await page.setViewportSize({ width, height: HEIGHT });

@@ -1,0 +1,138 @@
+/** Where the texts of settings come from: the environment, files of secrets, the settings file. */
+import { dirname, isAbsolute, resolve } from 'node:path';
+import { parse, YAMLParseError } from 'yaml';
+import { z } from 'zod';
+import { type ReadFile, readNamedFile } from '../files/named-file.ts';
+import { nearestName, quote } from '../terminal/spelling.ts';
+import { aboutSetting, instanceSettings, type Need, type SettingName } from './settings.ts';
+
+/** Texts by setting: the environment, or an instance of the settings file. */
+export interface Source {
+  readonly texts: Readonly<Record<string, string | undefined>>;
+  /** The text before a name in messages: the place in the file, or nothing. */
+  readonly prefix: string;
+  /** The folder that relative paths start from; empty for the current one. */
+  readonly folder: string;
+}
+
+/** What all readings of one configuration share; problems and warnings are added. */
+export interface Reading {
+  readonly needs: readonly Need[];
+  readonly readFile: ReadFile;
+  readonly problems: string[];
+  readonly warnings: string[];
+}
+
+/** Returns the sentence about a wrong setting. The remedy is for a message that has none behind a `;`. */
+export function describeProblem(name: string, value: string | null, message: string, remedy = ''): string {
+  const sentence = `${name}${value === null ? '' : `=${quote(value)}`} ${message}`;
+  return message.includes('; ') || remedy === '' ? sentence : `${sentence}; ${remedy}`;
+}
+
+/** Returns a text for the schema: undefined if it is not given, null if it is not needed, or wrong and reported. */
+export function readText(
+  name: SettingName,
+  { texts, prefix, folder }: Source,
+  { needs, readFile, problems }: Omit<Reading, 'warnings'>,
+): string | null | undefined {
+  const { isSecret, neededBy } = aboutSetting(name);
+  if (neededBy !== undefined && !needs.includes(neededBy)) return null;
+  const text = texts[name]?.replace(/[\r\n]+$/, '');
+  // Nobody who meant a list of some organizations wants all.
+  const isGiven = text !== undefined && (text.trim() !== '' || name === 'LOSANT_ORG_IDS');
+  const path = isSecret ? (texts[`${name}_FILE`] ?? '') : '';
+  if (path.trim() === '') return isGiven ? text : undefined;
+  if (isGiven) {
+    problems.push(`${name} and ${name}_FILE are both set; keep one of them`);
+    return null;
+  }
+  const read = readNamedFile(resolve(folder, path), readFile);
+  const content = 'text' in read ? read.text.replace(/[\r\n]+$/, '') : '';
+  if (content.trim() !== '') return content;
+  // The value is shown only if it looks like a path: it might be the secret itself, given instead of its file.
+  const value = !path.includes('://') && (isAbsolute(path) || /^\.\.?[/\\]/.test(path)) ? path : null;
+  const { problem, remedy } =
+    'problem' in read ? read : { problem: 'names an empty file', remedy: 'write the secret into it' };
+  problems.push(describeProblem(`${prefix}${name}_FILE`, value, problem, remedy));
+  return null;
+}
+
+const text = z
+  .union([z.string(), z.array(z.string()).transform((all) => all.join(','))], 'is not a text or a list')
+  .optional();
+
+/** A token is in a file of its own: who may read the settings need not know it. */
+const INSTANCE_NAMES = Object.keys(instanceSettings.shape).map((name) =>
+  name === 'LOSANT_API_TOKEN' ? 'LOSANT_API_TOKEN_FILE' : name,
+);
+
+const instance = z.strictObject(Object.fromEntries(INSTANCE_NAMES.map((name) => [name, text])), {
+  error: onlyWith(INSTANCE_NAMES),
+});
+
+/** All data is stored by the instance's id. */
+const hasOwnIds = (instances: readonly z.output<typeof instance>[]) => {
+  const ids = instances.flatMap((each) => each['LOSANT_INSTANCE_ID']?.trim().toLowerCase() ?? []);
+  return new Set(ids).size === ids.length;
+};
+
+/** The settings file: a list of instances, each in the names of the variables. All else is in the environment. */
+const structure = z.strictObject(
+  {
+    instances: z
+      .array(instance, 'is not a list')
+      .min(1, 'is empty; list at least one')
+      .refine(hasOwnIds, 'has an id twice; describe each instance once'),
+  },
+  { error: onlyWith(['instances']) },
+);
+
+function onlyWith(names: readonly string[]): z.core.$ZodErrorMap {
+  return (issue) => {
+    if (issue.code !== 'unrecognized_keys') return 'is not a map';
+    const [unknown = ''] = issue.keys;
+    const near = nearestName(unknown, names);
+    const known = `known are ${names.join(', ')}; all else is in the environment`;
+    // An unknown key may be a secret by mistake.
+    return `has an unknown key: ${unknown.slice(0, 40)}; ${near === null ? known : `did you mean ${near}?`}`;
+  };
+}
+
+/** Returns the instances of the settings file that `name` gives; none once its problems are reported. */
+export function readSettingsFile(
+  { name, path }: { readonly name: string; readonly path: string },
+  { readFile, problems, warnings }: Reading,
+): readonly Source[] {
+  const read = readNamedFile(path, readFile);
+  if ('problem' in read) {
+    problems.push(describeProblem(name, path, read.problem, read.remedy));
+    return [];
+  }
+  if (((read.mode ?? 0) & 0o022) !== 0) {
+    const harm = 'can be written by other users, who could send tokens elsewhere';
+    warnings.push(`${path} ${harm}; run: chmod go-w ${path}`);
+  }
+  let content: unknown;
+  try {
+    // Without types, an id is no number.
+    content = parse(read.text, { schema: 'failsafe', logLevel: 'error' });
+  } catch (error) {
+    // The parser's messages quote the file, which may contain a secret by mistake: only codes and places are shown.
+    const isSyntax = error instanceof YAMLParseError;
+    if (!isSyntax && !(error instanceof ReferenceError)) throw error;
+    const place = isSyntax
+      ? `in line ${error.linePos?.[0].line ?? 1} (${error.code})`
+      : '(* begins an alias)';
+    problems.push(`${path} is no plain YAML ${place}; correct the file there`);
+    return [];
+  }
+  const { data, error } = structure.safeParse(content);
+  for (const issue of error?.issues ?? []) {
+    const place = [path, z.core.toDotPath(issue.path)].filter((part) => part !== '').join(': ');
+    const remedy = 'compare with deploy/losant-usage.example.yaml';
+    problems.push(describeProblem(place, null, issue.message, remedy));
+  }
+  return (data?.instances ?? []).map((texts, index) => {
+    return { texts, prefix: `${path}: instances[${index}].`, folder: dirname(path) };
+  });
+}
