@@ -71,7 +71,7 @@ create table losant_usage.statement_blockers (
 -- The names are those that a pack has, and no other: they become names of files on somebody's disk.
 create table losant_usage.statement_files (
   statement_id uuid not null references losant_usage.statements deferrable initially deferred,
-  name text not null check (name in ('statement.csv', 'totals.csv', 'lines.csv', 'sources.csv', 'days.csv', 'cells.csv',
+  name text not null check (name in ('totals.csv', 'lines.csv', 'sources.csv', 'days.csv', 'cells.csv',
     'revisions.csv', 'waivers.csv', 'blockers.csv', 'pack-checks.sql', 'manifest.json.sig')),
   part integer not null,
   content_gzip bytea not null,
@@ -157,16 +157,12 @@ select c.month, o.org_id from closed c cross join losant_usage.organizations o
 where exists (select from losant_usage.organization_history h where h.org_id = o.org_id and h.instance_id <> o.instance_id);
 
 -- The numbers of a month that no statement has as they are now; of a month that the instance has closed, only the
--- organizations that can differ are added up, or all of them on request. Only cells that are final or accepted count: the
+-- organizations that can differ are added up. Only cells that are final or accepted count: the
 -- total leaves out what is stored and not settled, and after the first statement a line waits until all of it is settled.
 -- In plpgsql and planned at each call, which may be for one organization or for all; not compiled, because the planner takes
 -- each jsonb_each for a hundred rows, and compiling takes longer than the query.
-create function losant_usage_internal.month_lines(for_instance text, of_month date, of_all boolean default false) returns table (
-  org_id text, metric text, stream text, org_name text, referral_id text, plan_id text, customer_id text, is_customer_changed boolean,
-  unit text, kind text, quantity bigint, billed_before bigint, total bigint, maximum bigint, average numeric, sources jsonb,
-  days_expected integer, days_stored integer, days_final integer, days_accepted integer, days_open integer,
-  days_unavailable integer, days_in_doubt integer, days_missing integer, days_unreported integer,
-  is_settled boolean, billed_at timestamptz
+create function losant_usage_internal.month_lines(for_instance text, of_month date, for_statement uuid default null) returns table (
+  line losant_usage.statement_lines, stream text, is_settled boolean, billed_at timestamptz
 ) language plpgsql stable set plan_cache_mode = force_custom_plan set jit = off set work_mem = '64MB' as $$
 #variable_conflict use_column
 declare
@@ -176,7 +172,7 @@ declare
   of_days constant date[] := array(select generate_series(of_month, month_end, interval '1 day')::date);
   of_orgs text[];
 begin
-  if not of_all and exists (
+  if exists (
     select from losant_usage.statements s where s.instance_id = for_instance and s.month = of_month and s.kind = 'closing'
   ) then
     of_orgs := array(select c.org_id from losant_usage_internal.changed_orgs c where c.month = of_month);
@@ -262,14 +258,14 @@ begin
   billed as (
     select b.* from losant_usage_internal.billed b where b.month = of_month and (of_orgs is null or b.org_id = any (of_orgs))
   )
-  select o.org_id, m.metric, m.stream, coalesce(b.org_name, o.org_name), case when b.org_id is null then o.referral_id else b.referral_id end,
-    case when b.org_id is null then o.plan_id else b.plan_id end, case when b.org_id is null then o.customer_id else b.customer_id end,
-    o.is_changed, m.unit, m.kind,
-    -- What was never billed was billed with nothing.
-    case when b.org_id is null then n.total else n.total - coalesce(b.quantity, 0) end,
-    b.quantity, n.total, n.maximum, n.average, case when m.metric = 'payload_source_count' and n.total is not null then coalesce(s.sources, '{}') end,
-    c.days, c.days - c.not_stored, c.days - c.not_final, c.accepted, c.open, c.unavailable, c.in_doubt, c.missing, c.unreported,
-    c.not_final = c.accepted, b.closed_at
+  select row(for_statement, o.org_id, m.metric, of_month, coalesce(b.org_name, o.org_name),
+      case when b.org_id is null then o.referral_id else b.referral_id end, case when b.org_id is null then o.plan_id else b.plan_id end,
+      case when b.org_id is null then o.customer_id else b.customer_id end, o.is_changed, m.unit, m.kind,
+      -- What was never billed was billed with nothing.
+      case when b.org_id is null then n.total else n.total - coalesce(b.quantity, 0) end, b.quantity, n.total, n.maximum, n.average,
+      case when m.metric = 'payload_source_count' and n.total is not null then coalesce(s.sources, '{}') end, c.days, c.days - c.not_stored,
+      c.days - c.not_final, c.accepted, c.open, c.unavailable, c.in_doubt, c.missing, c.unreported)::losant_usage.statement_lines,
+    m.stream, c.not_final = c.accepted, b.closed_at
   from orgs o
   join cells c on c.org_id = o.org_id
   join losant_usage.metrics m on m.stream = c.stream
@@ -288,30 +284,10 @@ end
 $$;
 
 -- What a statement made now would have: of a closing also what was billed by another instance and differs since.
-create function losant_usage.statement_draft(for_instance text, of_month date, is_adjustment boolean) returns table (
-  org_id text, metric text, month date, org_name text, referral_id text, plan_id text, customer_id text, is_customer_changed boolean,
-  unit text, kind text, quantity bigint, billed_before bigint, total bigint, maximum bigint, average numeric, sources jsonb,
-  days_expected integer, days_stored integer, days_final integer, days_accepted integer, days_open integer,
-  days_unavailable integer, days_in_doubt integer, days_missing integer, days_unreported integer
-) language sql stable strict security definer set search_path = pg_catalog, pg_temp as $$
-  select l.org_id, l.metric, of_month, l.org_name, l.referral_id, l.plan_id, l.customer_id, l.is_customer_changed, l.unit, l.kind,
-    l.quantity, l.billed_before, l.total, l.maximum, l.average, l.sources, l.days_expected, l.days_stored, l.days_final,
-    l.days_accepted, l.days_open, l.days_unavailable, l.days_in_doubt, l.days_missing, l.days_unreported
-  from losant_usage_internal.month_lines(for_instance, of_month) l
-  where (l.is_settled and l.quantity is not null) or (not is_adjustment and l.billed_at is null)
-$$;
-
--- What was seen when something blocked a month: whoever accepts it gives it back. Billed is each line's organization, metric
--- and quantity; null if nothing blocks the month.
-create function losant_usage.blockers_hash(for_instance text, of_month date, billed text) returns text
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select left(encode(sha256(convert_to(concat_ws(E'\n', b.text, billed), 'UTF8')), 'hex'), 12)
-  from (
-    select string_agg(concat_ws(' ', coalesce(b.org_id, '-'), b.cause, b.first_day, b.last_day, b.usage_dates, b.streams), E'\n'
-      order by b.org_id collate "C", b.cause, b.first_day) as text
-    from losant_usage.period_blockers b where b.instance_id = for_instance and b.month = of_month
-  ) as b
-  where b.text is not null
+create function losant_usage.statement_draft(for_instance text, of_month date, is_adjustment boolean, for_statement uuid default null)
+returns setof losant_usage.statement_lines language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select (l.line).* from losant_usage_internal.month_lines(for_instance, of_month, for_statement) l
+  where (l.is_settled and (l.line).quantity is not null) or (not is_adjustment and l.billed_at is null)
 $$;
 
 -- How the month compares with Losant's totals and with what counts the same elsewhere, by days; also what was not
@@ -337,14 +313,18 @@ create function losant_usage.month_controls(for_instance text, of_month date) re
   group by t.stream
 $$;
 
--- Throws what a person can mend by another command, with what to do.
-create function losant_usage.require_closable(for_instance text, of_month date, is_adjustment boolean, moment timestamptz) returns void
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+-- Throws what a person can mend by another command, with what to do. Answers a hash of what blocks the month and of what
+-- would be billed, by which exactly this is accepted; null if nothing blocks it.
+create function losant_usage.require_closable(
+  for_instance text, of_month date, is_adjustment boolean, accepted_hash text, moment timestamptz
+) returns text language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
   month_name constant text := to_char(of_month, 'YYYY-MM');
   title text := (select case when i.name is null then i.instance_id else format('%s (%s)', i.name, i.instance_id) end
     from losant_usage.instances i where i.instance_id = for_instance);
   closing losant_usage.statements;
+  blockers text;
+  found_hash text;
 begin
   if title is null then
     raise exception 'there is no instance %', for_instance using errcode = 'LU001', hint = 'losant-usage status shows those there are';
@@ -365,13 +345,29 @@ begin
       to_char(closing.closed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), closing.closed_by using errcode = 'LU001',
       hint = format('a closed month stays as it is; what changed since is billed with: losant-usage close --period %s --adjust', month_name);
   end if;
+  select string_agg(concat_ws(' ', coalesce(b.org_id, '-'), b.cause, b.first_day, b.last_day, b.usage_dates, b.streams), E'\n'
+    order by b.org_id collate "C", b.cause, b.first_day) into blockers
+  from losant_usage.period_blockers b where b.instance_id = for_instance and b.month = of_month;
+  if blockers is not null then
+    select left(encode(sha256(convert_to(concat_ws(E'\n', blockers, string_agg(
+      concat_ws(' ', d.org_id, d.metric, coalesce(d.quantity::text, '-')), E'\n' order by d.org_id collate "C", d.metric collate "C"
+    )), 'UTF8')), 'hex'), 12) into found_hash
+    from losant_usage.statement_draft(for_instance, of_month, is_adjustment) d;
+  elsif accepted_hash is not null then
+    raise exception 'nothing blocks % any more', month_name using errcode = 'LU001',
+      hint = 'look at it once more, and close it without --incomplete';
+  end if;
+  if found_hash <> accepted_hash then
+    raise exception 'What blocks %, or what would be billed, is not what --blockers % accepts: it is % now', title, accepted_hash, found_hash
+      using errcode = 'LU001', hint = 'look at the list once more: the same command without --incomplete and --blockers';
+  end if;
+  return found_hash;
 end
 $$;
 
 -- The statement as its manifest has it. It follows every statement of the month before it that billed one of its
 -- organizations, and those of its own instance.
-create function losant_usage.statement_document(of_statement uuid) returns jsonb
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+create function losant_usage_internal.statement_document(of_statement uuid) returns jsonb language sql stable as $$
   select jsonb_build_object('id', s.statement_id, 'instanceId', s.instance_id, 'month', to_char(s.month, 'YYYY-MM'),
     'number', s.number, 'kind', s.kind, 'reason', s.reason, 'orgs', s.orgs,
     'closedAt', to_char(s.closed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'closedBy', s.closed_by,
@@ -398,34 +394,17 @@ declare
   found_hash text;
   lines integer;
 begin
-  perform losant_usage.require_closable(for_instance, of_month, is_adjustment, moment);
   -- In another isolation, blockers, lines and files would be of different moments.
   if current_setting('transaction_isolation') <> 'repeatable read' or moment not between now() and clock_timestamp() then
     raise exception 'a statement is of one moment' using hint = 'losant-usage close';
   end if;
   -- Not a setting of the function: only a superuser could create it with one.
   perform set_config('losant_usage.program', 'close', true);
-  with draft as (
-    select d.* from losant_usage.statement_draft(for_instance, of_month, is_adjustment) d
-  ),
-  seen as (
-    select losant_usage.blockers_hash(for_instance, of_month, (
-      select string_agg(concat_ws(' ', d.org_id, d.metric, coalesce(d.quantity::text, '-')), E'\n'
-        order by d.org_id collate "C", d.metric collate "C") from draft d)) as hash
-  ),
-  kept as (
-    insert into losant_usage.statement_lines (statement_id, org_id, metric, month, org_name, referral_id, plan_id, customer_id,
-      is_customer_changed, unit, kind, quantity, billed_before, total, maximum, average, sources, days_expected, days_stored,
-      days_final, days_accepted, days_open, days_unavailable, days_in_doubt, days_missing, days_unreported)
-    select new_id, d.* from draft d cross join seen s
-    where s.hash is null or (incomplete_reason is not null and s.hash = accepted_hash)
-    returning 1
-  )
-  select s.hash, (select count(*) from kept) into found_hash, lines from seen s;
-  if found_hash is null and accepted_hash is not null then
-    raise exception 'nothing blocks % any more', to_char(of_month, 'YYYY-MM') using errcode = 'LU001',
-      hint = 'look at it once more, and close it without --incomplete';
-  end if;
+  found_hash := losant_usage.require_closable(for_instance, of_month, is_adjustment, accepted_hash, moment);
+  if found_hash is not null and (accepted_hash is null or incomplete_reason is null) then return null; end if;
+  insert into losant_usage.statement_lines
+  select * from losant_usage.statement_draft(for_instance, of_month, is_adjustment, new_id);
+  get diagnostics lines = row_count;
   if lines = 0 then return null; end if;
   insert into losant_usage.statement_blockers (statement_id, position, org_id, org_name, cause, days, first_day, last_day, streams, message, what_to_do)
   select new_id, row_number() over (order by b.org_name, b.org_id, b.cause, b.first_day), b.org_id, b.org_name, b.cause, b.days,
@@ -445,7 +424,7 @@ begin
     select s.number, s.manifest_sha256 from losant_usage.statements s where s.instance_id = for_instance order by s.number desc limit 1
   ) as p on true
   where i.instance_id = for_instance;
-  return losant_usage.statement_document(new_id);
+  return losant_usage_internal.statement_document(new_id);
 end
 $$;
 
@@ -463,26 +442,27 @@ begin
     from losant_usage.statement_files f where f.statement_id = of_statement and f.name = file_name;
     return;
   end if;
-  if convert_from(content, 'UTF8')::jsonb -> 'statement' is distinct from losant_usage.statement_document(of_statement) then
+  if convert_from(content, 'UTF8')::jsonb -> 'statement' is distinct from losant_usage_internal.statement_document(of_statement) then
     raise exception 'losant_usage.statements: the manifest is not of this statement' using hint = 'losant-usage close';
   end if;
   update losant_usage.statements s set manifest = convert_from(content, 'UTF8'), manifest_sha256 = sha256(content)
   where s.statement_id = of_statement;
 end
 $$;
-revoke execute on function losant_usage.statement_draft, losant_usage.blockers_hash, losant_usage.month_controls,
-  losant_usage.require_closable, losant_usage.statement_document, losant_usage.open_statement, losant_usage.seal_statement from public;
+revoke execute on function losant_usage.statement_draft, losant_usage.month_controls, losant_usage.require_closable,
+  losant_usage.open_statement, losant_usage.seal_statement from public;
 
 -- What differs from what was invoiced; settled once, by close --adjust.
 create view losant_usage.adjustments as
-select s.instance_id, s.month, l.org_id, l.org_name, l.referral_id, l.plan_id, l.customer_id, l.metric, l.unit, l.kind,
-  l.billed_before as billed_quantity, l.total as quantity, case when l.is_settled then l.quantity end as difference,
+select s.instance_id, s.month, n.org_id, n.org_name, n.referral_id, n.plan_id, n.customer_id, n.metric, n.unit, n.kind,
+  n.billed_before as billed_quantity, n.total as quantity, case when l.is_settled then n.quantity end as difference,
   case when l.billed_at is null then 'not_in_statement'
-    when exists (select from losant_usage.revisions r where r.org_id = l.org_id and r.stream = l.stream and r.changed_at > l.billed_at
+    when exists (select from losant_usage.revisions r where r.org_id = n.org_id and r.stream = l.stream and r.changed_at > l.billed_at
       and r.usage_date between s.month and losant_usage_internal.month_end(s.month)) then 'restated'
     else 'settled_later' end as cause
 from losant_usage.statements s
 cross join lateral losant_usage_internal.month_lines(s.instance_id, s.month) as l
+cross join lateral (select (l.line).*) as n
 where s.kind = 'closing';
 
 -- The months of each instance: open, blocked, closed, or different from what was closed.
@@ -508,7 +488,7 @@ left join lateral (
   from losant_usage.period_blockers b where b.instance_id = i.instance_id and b.month = m.month and b.cause <> 'not_over'
 ) as b on c.closed_at is null and losant_usage_internal.month_end(m.month) < losant_usage_internal.today()
 left join lateral (
-  select count(*)::integer as lines, count(distinct l.org_id)::integer as orgs
+  select count(*)::integer as lines, count(distinct (l.line).org_id)::integer as orgs
   from losant_usage_internal.month_lines(i.instance_id, m.month) as l where c.closed_at is not null
 ) as d on c.closed_at is not null;
 
@@ -648,9 +628,7 @@ comment on column losant_usage.customer_statements.quantity is 'Sum of what was 
 comment on column losant_usage.customer_statements.orgs is 'Organizations (count).';
 comment on column losant_usage.customer_statements.statements is 'Statements (count).';
 comment on function losant_usage.statement_draft is 'The lines of a statement that is made now.';
-comment on function losant_usage.blockers_hash is 'What is accepted by close --incomplete: a hash over the blockers of a month, their days and streams, and the quantities that would be billed.';
 comment on function losant_usage.month_controls is 'How a month compares with Losants totals and with what counts the same elsewhere, by days, and what was not compared.';
-comment on function losant_usage.require_closable is 'Throws LU001 for a month that cannot be closed or adjusted, with what to do.';
-comment on function losant_usage.statement_document is 'A statement as its manifest has it.';
+comment on function losant_usage.require_closable is 'Throws LU001 for a month that cannot be closed or adjusted, with what to do. Answers what close --incomplete accepts: a hash over the blockers of the month, their days and streams, and the quantities that would be billed; null if nothing blocks it.';
 comment on function losant_usage.open_statement is 'Begins a statement. Called by losant-usage close.';
 comment on function losant_usage.seal_statement is 'Keeps the files of a statements pack, and seals it with the manifest. Called by losant-usage close.';

@@ -16,8 +16,8 @@ begin
       losant_usage.statement_blockers, losant_usage.statement_files, losant_usage.adjustments, losant_usage.months,
       losant_usage.meter_events, losant_usage.customer_statements
       to losant_usage_reader;
-    grant execute on function losant_usage.statement_draft, losant_usage.blockers_hash, losant_usage.month_controls,
-      losant_usage.require_closable, losant_usage.statement_document to losant_usage_reader;
+    grant execute on function losant_usage.statement_draft, losant_usage.month_controls, losant_usage.require_closable
+      to losant_usage_reader;
     -- Bodies may hold anything Losant or a proxy answered; hosts are nobody's business.
     grant select (id, org_id, stream, from_date, to_date, code, problem, body_truncated, run_id, seen_at)
       on losant_usage.quarantine to losant_usage_reader;

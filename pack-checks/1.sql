@@ -1,7 +1,8 @@
 -- Checks a proof pack, version 1: a row for each contradiction, and at last "checked N rows of M files". In the pack's
 -- folder: sqlite3 :memory: < pack-checks.sql. Hashes, signatures and other packs are not looked at here.
 .bail on
-create table statement_csv (statement_id text, instance_id text, month text, number text, kind text, reason text, orgs text, closed_at text, closed_by text);
+create table manifest_json (statement text);
+insert into manifest_json values (cast(readfile('manifest.json') as text) ->> '$.statement');
 create table totals_csv (metric text, unit text, kind text, orgs text, quantity text);
 create table lines_csv (org_id text, org_name text, referral_id text, plan_id text, customer_id text, is_customer_changed text, metric text, unit text,
   kind text, quantity text, billed_before text, total text, maximum text, average text, days_expected text, days_stored text, days_final text,
@@ -16,7 +17,6 @@ create table revisions_csv (org_id text, usage_date text, stream text, revision 
 create table waivers_csv (org_id text, usage_date text, stream text, id text, reason text, waived_by text, waived_at text, lifted_at text);
 create table blockers_csv (position text, org_id text, org_name text, cause text, days text, first_day text, last_day text, streams text, message text,
   what_to_do text);
-.import --csv statement.csv statement_csv
 .import --csv totals.csv totals_csv
 .import --csv lines.csv lines_csv
 .import --csv sources.csv sources_csv
@@ -28,40 +28,24 @@ create table blockers_csv (position text, org_id text, org_name text, cause text
 -- ---------------------------------------------------------------- what is above this line is for the sqlite3 shell
 
 -- The names of the columns, which came in as the first row.
-select 'statement.csv', 'names other columns' from (select 1) where not exists (select 1 from statement_csv where rowid = 1
-  and statement_id || instance_id || month || number || kind || reason || orgs || closed_at || closed_by
-    = 'statement_idinstance_idmonthnumberkindreasonorgsclosed_atclosed_by');
-select 'totals.csv', 'names other columns' from (select 1) where not exists (select 1 from totals_csv where rowid = 1
-  and metric || unit || kind || orgs || quantity = 'metricunitkindorgsquantity');
-select 'lines.csv', 'names other columns' from (select 1) where not exists (select 1 from lines_csv where rowid = 1
-  and org_id || org_name || referral_id || plan_id || customer_id || is_customer_changed || metric || unit || kind || quantity
-    || billed_before || total || maximum || average || days_expected || days_stored || days_final || days_accepted || days_open
-    || days_unavailable || days_in_doubt || days_missing || days_unreported
-    = 'org_idorg_namereferral_idplan_idcustomer_idis_customer_changedmetricunitkindquantity'
-    || 'billed_beforetotalmaximumaveragedays_expecteddays_storeddays_finaldays_accepteddays_open'
-    || 'days_unavailabledays_in_doubtdays_missingdays_unreported');
-select 'sources.csv', 'names other columns' from (select 1) where not exists (select 1 from sources_csv where rowid = 1
-  and org_id || payload_type || source || total = 'org_idpayload_typesourcetotal');
-select 'days.csv', 'names other columns' from (select 1) where not exists (select 1 from days_csv where rowid = 1
-  and org_id || usage_date || standing || is_reported || devices_created || devices_deleted || devices_total || notebook_minutes
-    || notebook_completed || notebook_canceled || notebook_errored || notebook_timeout || payload_billable_count || payload_all_count
-    || payload_all_bytes || payload_source_count
-    = 'org_idusage_datestandingis_reporteddevices_createddevices_deleteddevices_totalnotebook_minutes'
-    || 'notebook_completednotebook_cancelednotebook_errorednotebook_timeoutpayload_billable_countpayload_all_count'
-    || 'payload_all_bytespayload_source_count');
-select 'cells.csv', 'names other columns' from (select 1) where not exists (select 1 from cells_csv where rowid = 1
-  and org_id || usage_date || stream || standing || is_stored || is_reported || revision || verified_at || response_sha256 || reason
-    = 'org_idusage_datestreamstandingis_storedis_reportedrevisionverified_atresponse_sha256reason');
-select 'revisions.csv', 'names other columns' from (select 1) where not exists (select 1 from revisions_csv where rowid = 1
-  and org_id || usage_date || stream || revision || old || new || was_final || changed_at || run_id
-    = 'org_idusage_datestreamrevisionoldnewwas_finalchanged_atrun_id');
-select 'waivers.csv', 'names other columns' from (select 1) where not exists (select 1 from waivers_csv where rowid = 1
-  and org_id || usage_date || stream || id || reason || waived_by || waived_at || lifted_at
-    = 'org_idusage_datestreamidreasonwaived_bywaived_atlifted_at');
-select 'blockers.csv', 'names other columns' from (select 1) where not exists (select 1 from blockers_csv where rowid = 1
-  and position || org_id || org_name || cause || days || first_day || last_day || streams || message || what_to_do
-    = 'positionorg_idorg_namecausedaysfirst_daylast_daystreamsmessagewhat_to_do');
-delete from statement_csv where rowid = 1;
+select 'totals.csv', 'names other columns' where (select * from totals_csv where rowid = 1) is not ('metric', 'unit', 'kind', 'orgs', 'quantity');
+select 'lines.csv', 'names other columns' where (select * from lines_csv where rowid = 1) is not
+  ('org_id', 'org_name', 'referral_id', 'plan_id', 'customer_id', 'is_customer_changed', 'metric', 'unit', 'kind', 'quantity', 'billed_before',
+  'total', 'maximum', 'average', 'days_expected', 'days_stored', 'days_final', 'days_accepted', 'days_open', 'days_unavailable',
+  'days_in_doubt', 'days_missing', 'days_unreported');
+select 'sources.csv', 'names other columns' where (select * from sources_csv where rowid = 1) is not ('org_id', 'payload_type', 'source', 'total');
+select 'days.csv', 'names other columns' where (select * from days_csv where rowid = 1) is not
+  ('org_id', 'usage_date', 'standing', 'is_reported', 'devices_created', 'devices_deleted', 'devices_total', 'notebook_minutes',
+  'notebook_completed', 'notebook_canceled', 'notebook_errored', 'notebook_timeout', 'payload_billable_count', 'payload_all_count',
+  'payload_all_bytes', 'payload_source_count');
+select 'cells.csv', 'names other columns' where (select * from cells_csv where rowid = 1) is not
+  ('org_id', 'usage_date', 'stream', 'standing', 'is_stored', 'is_reported', 'revision', 'verified_at', 'response_sha256', 'reason');
+select 'revisions.csv', 'names other columns' where (select * from revisions_csv where rowid = 1) is not
+  ('org_id', 'usage_date', 'stream', 'revision', 'old', 'new', 'was_final', 'changed_at', 'run_id');
+select 'waivers.csv', 'names other columns' where (select * from waivers_csv where rowid = 1) is not
+  ('org_id', 'usage_date', 'stream', 'id', 'reason', 'waived_by', 'waived_at', 'lifted_at');
+select 'blockers.csv', 'names other columns' where (select * from blockers_csv where rowid = 1) is not
+  ('position', 'org_id', 'org_name', 'cause', 'days', 'first_day', 'last_day', 'streams', 'message', 'what_to_do');
 delete from totals_csv where rowid = 1;
 delete from lines_csv where rowid = 1;
 delete from sources_csv where rowid = 1;
@@ -71,13 +55,17 @@ delete from revisions_csv where rowid = 1;
 delete from waivers_csv where rowid = 1;
 delete from blockers_csv where rowid = 1;
 
+-- Worst last. A stream is a bit, so that a sum says which streams of a day are stored or settled.
+create table standings (standing text primary key, place integer) strict, without rowid;
+insert into standings values ('final', 1), ('accepted', 2), ('stored', 3), ('waiting', 4), ('unavailable', 5), ('in_doubt', 6), ('missing', 7);
+create table streams (stream text primary key, bit integer) strict, without rowid;
+insert into streams values ('device_counts', 1), ('notebook_minutes', 2), ('payload_totals', 4), ('payload_sources', 8), ('payload_hours', 16);
+
 -- What a row is written with. An integer is the text that it is written back as: 1e3, 007, +5 and " 5" are none.
-select 'statement.csv', 'has ' || count(*) || ' rows instead of one' from statement_csv having count(*) <> 1;
-select 'statement.csv', 'is not written as a statement' from statement_csv
-where length(statement_id) <> 36 or length(instance_id) <> 24 or instance_id glob '*[^0-9a-f]*' or month not glob '20[0-9][0-9]-[01][0-9]'
-  or cast(number as integer) || '' <> number or cast(number as integer) < 1 or kind not in ('closing', 'adjustment')
-  or cast(orgs as integer) || '' <> orgs or closed_at not glob '20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z'
-  or closed_by = '';
+select 'manifest.json', 'is not that of a statement' from manifest_json
+where not coalesce(statement ->> 'month' glob '20[0-9][0-9]-[01][0-9]' and statement ->> 'kind' in ('closing', 'adjustment')
+  and typeof(statement ->> 'orgs') = 'integer' and length(statement ->> 'instanceId') = 24
+  and statement ->> 'closedAt' glob '20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z', false);
 select 'totals.csv', 'line ' || rowid || ' is not written as a total' from totals_csv
 where cast(orgs as integer) || '' <> orgs or cast(orgs as integer) < 1 or quantity is null or (quantity <> '' and cast(quantity as integer) || '' <> quantity) limit 20;
 select 'lines.csv', 'line ' || rowid || ' is not written as a line' from lines_csv
@@ -95,7 +83,7 @@ where length(org_id) <> 24 or org_id glob '*[^0-9a-f]*' or is_customer_changed n
 select 'sources.csv', 'line ' || rowid || ' is not written as a source' from sources_csv
 where total is null or cast(total as integer) || '' <> total or cast(total as integer) < 0 limit 20;
 select 'days.csv', 'line ' || rowid || ' is not written as a day' from days_csv
-where standing not in ('final', 'accepted', 'stored', 'waiting', 'unavailable', 'in_doubt', 'missing') or is_reported not in ('true', 'false')
+where standing not in (select standing from standings) or is_reported not in ('true', 'false')
   or payload_source_count is null
   or (devices_created <> '' and (cast(devices_created as integer) || '' <> devices_created or devices_created glob '-*'))
   or (devices_deleted <> '' and (cast(devices_deleted as integer) || '' <> devices_deleted or devices_deleted glob '-*'))
@@ -110,8 +98,8 @@ where standing not in ('final', 'accepted', 'stored', 'waiting', 'unavailable', 
   or (payload_all_bytes <> '' and (cast(payload_all_bytes as integer) || '' <> payload_all_bytes or payload_all_bytes glob '-*'))
   or (payload_source_count <> '' and (cast(payload_source_count as integer) || '' <> payload_source_count or payload_source_count glob '-*')) limit 20;
 select 'cells.csv', 'line ' || rowid || ' is not written as a cell' from cells_csv
-where stream not in ('device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals', 'payload_hours')
-  or standing not in ('final', 'accepted', 'stored', 'waiting', 'unavailable', 'in_doubt', 'missing')
+where stream not in (select stream from streams)
+  or standing not in (select standing from standings)
   or is_stored not in ('true', 'false') or is_reported not in ('true', 'false') or reason is null
   or cast(revision as integer) || '' <> revision or revision glob '-*'
   or (verified_at <> '' and verified_at not glob '20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z')
@@ -129,16 +117,16 @@ where cast(position as integer) || '' <> position or (days <> '' and cast(days a
 
 -- Typed, each row once.
 create table counted (file text, rows integer);
-insert into counted select 'statement.csv', count(*) from statement_csv union all select 'totals.csv', count(*) from totals_csv
+insert into counted select 'totals.csv', count(*) from totals_csv
   union all select 'lines.csv', count(*) from lines_csv union all select 'sources.csv', count(*) from sources_csv
   union all select 'days.csv', count(*) from days_csv union all select 'cells.csv', count(*) from cells_csv
   union all select 'revisions.csv', count(*) from revisions_csv union all select 'waivers.csv', count(*) from waivers_csv
   union all select 'blockers.csv', count(*) from blockers_csv;
 
-create table statement (instance_id text, month text, month_end text, kind text, reason text, orgs integer, closed_at text, read_by text) strict;
-insert into statement select instance_id, month, date(month || '-01', '+1 month', '-1 day'), kind, nullif(reason, ''), cast(orgs as integer), closed_at,
-  strftime('%Y-%m-%dT%H:%M:%f', closed_at, '+5 minutes')
-from statement_csv limit 1;
+create table statement (month text, month_end text, kind text, reason text, orgs integer, closed_at text, read_by text) strict;
+insert into statement select statement ->> 'month', date(statement ->> 'month' || '-01', '+1 month', '-1 day'), statement ->> 'kind',
+  statement ->> 'reason', statement ->> 'orgs', statement ->> 'closedAt', strftime('%Y-%m-%dT%H:%M:%f', statement ->> 'closedAt', '+5 minutes')
+from manifest_json;
 create table calendar (usage_date text primary key, over text) strict, without rowid;
 insert into calendar with recursive days (day) as (select month || '-01' from statement union all select date(day, '+1 day') from days, statement where day < month_end)
   select day, date(day, '+1 day') from days where day is not null;
@@ -173,10 +161,10 @@ insert or ignore into days select org_id, usage_date, standing, is_reported, cas
   cast(nullif(notebook_completed, '') as integer), cast(nullif(notebook_canceled, '') as integer), cast(nullif(notebook_errored, '') as integer),
   cast(nullif(notebook_timeout, '') as integer), cast(nullif(payload_billable_count, '') as integer), cast(nullif(payload_all_count, '') as integer),
   cast(nullif(payload_all_bytes, '') as integer), cast(nullif(payload_source_count, '') as integer) from days_csv;
-create table cells (org_id text, usage_date text, stream text, standing text, is_stored integer, is_reported integer, revision integer, verified_at text,
-  primary key (usage_date, org_id, stream)) strict, without rowid;
-insert or ignore into cells select org_id, usage_date, stream, standing, is_stored = 'true', is_reported = 'true', cast(revision as integer),
-  nullif(verified_at, '') from cells_csv;
+create table cells (org_id text, usage_date text, stream text, bit integer, standing text, place integer, is_stored integer, is_reported integer,
+  revision integer, verified_at text, primary key (usage_date, org_id, stream)) strict, without rowid;
+insert or ignore into cells select c.org_id, c.usage_date, c.stream, s.bit, c.standing, p.place, c.is_stored = 'true', c.is_reported = 'true',
+  cast(c.revision as integer), nullif(c.verified_at, '') from cells_csv c join streams s on s.stream = c.stream join standings p on p.standing = c.standing;
 create table revisions (org_id text, usage_date text, stream text, revision integer, old text, new text, changed_at text,
   primary key (org_id, usage_date, stream, revision)) strict, without rowid;
 insert or ignore into revisions select org_id, usage_date, stream, cast(revision as integer), old, new, changed_at from revisions_csv where json_valid(old) and json_valid(new);
@@ -197,10 +185,10 @@ drop table days_csv;
 drop table cells_csv;
 
 -- The statement.
-select 'statement.csv', 'its month was not over when it was closed' from statement where closed_at < date(month_end, '+1 day');
-select 'statement.csv', 'orgs is ' || orgs || ', lines.csv has ' || (select count(*) from orgs) from statement where orgs <> (select count(*) from orgs);
-select 'statement.csv', 'it has a reason, and nothing blocked it' from statement where reason is not null and not exists (select 1 from blockers);
-select 'statement.csv', 'something blocked it, and it has no reason' from statement where reason is null and exists (select 1 from blockers);
+select 'manifest.json', 'its month was not over when it was closed' from statement where closed_at < date(month_end, '+1 day');
+select 'manifest.json', 'orgs is ' || orgs || ', lines.csv has ' || (select count(*) from orgs) from statement where orgs <> (select count(*) from orgs);
+select 'manifest.json', 'it has a reason, and nothing blocked it' from statement where reason is not null and not exists (select 1 from blockers);
+select 'manifest.json', 'something blocked it, and it has no reason' from statement where reason is null and exists (select 1 from blockers);
 
 -- Totals and lines.
 select 'totals.csv', coalesce(t.metric, l.metric) || ' is not the sum of lines.csv'
@@ -223,70 +211,66 @@ limit 20;
 -- Cells.
 select 'cells.csv', org_id || ' ' || usage_date || ' ' || stream || ': ' || problem from (
   select c.org_id, c.usage_date, c.stream, case
-    when o.org_id is null then 'organization without a line'
-    when d.usage_date is null then 'day outside the month'
-    when c.verified_at < d.over then 'was read before its day was over'
+    when c.verified_at < c.usage_date || 'T24' then 'was read before its day was over'
     when c.verified_at > s.read_by then 'was read after the statement was made'
     when (c.standing not in ('accepted', 'unavailable') and c.is_stored <> (c.standing in ('final', 'stored', 'in_doubt')))
       or (c.is_stored and c.revision < 1) or (c.is_reported and not c.is_stored) or (c.standing = 'final' and c.verified_at is null)
       then 'is ' || c.standing || ', and its numbers are ' || case when c.is_stored then '' else 'not ' end || 'stored'
     end as problem
-  from cells c, statement s left join calendar d on d.usage_date = c.usage_date left join orgs o on o.org_id = c.org_id
+  from cells c, statement s
 ) where problem is not null limit 20;
 
 -- Days and their cells.
-create table day_cells (org_id text, usage_date text, worst integer, silent integer, devices integer, notebooks integer, totals integer, sources integer,
-  devices_settled integer, notebooks_settled integer, totals_settled integer, sources_settled integer, primary key (usage_date, org_id)) strict, without rowid;
-insert into day_cells select org_id, usage_date,
-  max(case standing when 'final' then 1 when 'accepted' then 2 when 'stored' then 3 when 'waiting' then 4 when 'unavailable' then 5 when 'in_doubt' then 6 else 7 end),
-  max(is_stored and not is_reported), max(stream = 'device_counts' and is_stored), max(stream = 'notebook_minutes' and is_stored),
-  max(stream = 'payload_totals' and is_stored), max(stream = 'payload_sources' and is_stored),
-  max(stream = 'device_counts' and standing in ('final', 'accepted')), max(stream = 'notebook_minutes' and standing in ('final', 'accepted')),
-  max(stream = 'payload_totals' and standing in ('final', 'accepted')), max(stream = 'payload_sources' and standing in ('final', 'accepted'))
+create table day_cells (org_id text, usage_date text, place integer, silent integer, stored integer, settled integer,
+  primary key (usage_date, org_id)) strict, without rowid;
+insert into day_cells select org_id, usage_date, max(place), max(is_stored and not is_reported), sum(bit * is_stored), sum(bit * (place <= 2))
 from cells group by usage_date, org_id;
-select 'days.csv', d.org_id || ' ' || d.usage_date || ': has no cell in cells.csv' from days d
-left join day_cells c on c.org_id = d.org_id and c.usage_date = d.usage_date where c.org_id is null limit 20;
+select 'cells.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream || ': organization without a line' from day_cells d
+cross join cells c on c.usage_date = d.usage_date and c.org_id = d.org_id where d.org_id not in (select org_id from orgs) limit 20;
+select 'cells.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream || ': day outside the month' from day_cells d
+cross join cells c on c.usage_date = d.usage_date and c.org_id = d.org_id where d.usage_date not in (select usage_date from calendar) limit 20;
 select 'days.csv', c.org_id || ' ' || c.usage_date || ': is missing; cells.csv has it' from day_cells c
 left join days d on d.org_id = c.org_id and d.usage_date = c.usage_date where d.org_id is null limit 20;
-select 'days.csv', d.org_id || ' ' || d.usage_date || ': is ' || d.standing || ', which is not that of its worst cell' from days d
-join day_cells c on c.org_id = d.org_id and c.usage_date = d.usage_date
-where c.worst <> case d.standing when 'final' then 1 when 'accepted' then 2 when 'stored' then 3 when 'waiting' then 4 when 'unavailable' then 5 when 'in_doubt' then 6 else 7 end
-limit 20;
-select 'days.csv', d.org_id || ' ' || d.usage_date || ': is_reported is not as in cells.csv' from days d
-join day_cells c on c.org_id = d.org_id and c.usage_date = d.usage_date where (d.is_reported = 'true') = c.silent limit 20;
-select 'days.csv', d.org_id || ' ' || d.usage_date || ': a number is there and its cell not stored, or the other way' from days d
-join day_cells c on c.org_id = d.org_id and c.usage_date = d.usage_date
-where (d.devices_created is not null) + (d.devices_deleted is not null) + (d.devices_total is not null) <> 3 * c.devices
-  or (d.notebook_minutes is not null) + (d.notebook_completed is not null) + (d.notebook_canceled is not null) + (d.notebook_errored is not null)
-    + (d.notebook_timeout is not null) <> 5 * c.notebooks
-  or (d.payload_billable_count is not null) + (d.payload_all_count is not null) + (d.payload_all_bytes is not null) <> 3 * c.totals
-  or (d.payload_source_count is not null) <> c.sources limit 20;
+select 'days.csv', org_id || ' ' || usage_date || ': ' || problem from (
+  select d.org_id, d.usage_date, case
+    when c.org_id is null then 'has no cell in cells.csv'
+    when c.place <> (select s.place from standings s where s.standing = d.standing) then 'is ' || d.standing || ', which is not that of its worst cell'
+    when (d.is_reported = 'true') = c.silent then 'is_reported is not as in cells.csv'
+    when (d.devices_created is not null) + (d.devices_deleted is not null) + (d.devices_total is not null) <> 3 * (c.stored & 1 <> 0)
+      or (d.notebook_minutes is not null) + (d.notebook_completed is not null) + (d.notebook_canceled is not null) + (d.notebook_errored is not null)
+        + (d.notebook_timeout is not null) <> 5 * (c.stored & 2 <> 0)
+      or (d.payload_billable_count is not null) + (d.payload_all_count is not null) + (d.payload_all_bytes is not null) <> 3 * (c.stored & 4 <> 0)
+      or (d.payload_source_count is not null) <> (c.stored & 8 <> 0) then 'a number is there and its cell not stored, or the other way'
+    end as problem
+  from days d left join day_cells c on c.org_id = d.org_id and c.usage_date = d.usage_date
+) where problem is not null limit 20;
 
 -- Lines and their cells, days and sources.
-create table streams (org_id text, stream text, expected integer, stored integer, final integer, accepted integer, open integer, unavailable integer,
-  in_doubt integer, missing integer, unreported integer, primary key (org_id, stream)) strict, without rowid;
-insert into streams select org_id, stream, count(*), sum(is_stored), sum(standing = 'final'), sum(standing = 'accepted'), sum(standing in ('stored', 'waiting')),
-  sum(standing = 'unavailable'), sum(standing = 'in_doubt'), sum(standing = 'missing'), sum(is_stored and not is_reported)
-from cells group by org_id, stream;
+create table stream_days (org_id text, bit integer, expected integer, stored integer, final integer, accepted integer, open integer, unavailable integer,
+  in_doubt integer, missing integer, unreported integer, primary key (org_id, bit)) strict, without rowid;
+insert into stream_days select org_id, bit, count(*), sum(is_stored), sum(place = 1), sum(place = 2), sum(place in (3, 4)), sum(place = 5), sum(place = 6),
+  sum(place = 7), sum(is_stored and not is_reported)
+from cells group by org_id, bit;
 select 'lines.csv', l.org_id || ' ' || l.metric || ': its days are not those of cells.csv' from lines l
 join metrics m on m.metric = l.metric
-left join streams c on c.org_id = l.org_id and c.stream = m.stream
+join streams s on s.stream = m.stream
+left join stream_days c on c.org_id = l.org_id and c.bit = s.bit
 where (l.expected, l.stored, l.final, l.accepted, l.open, l.unavailable, l.in_doubt, l.missing, l.unreported)
   is not (c.expected, c.stored, c.final, c.accepted, c.open, c.unavailable, c.in_doubt, c.missing, c.unreported) limit 20;
-select 'lines.csv', c.org_id || ' ' || m.metric || ': is missing; cells.csv has its stream' from streams c
-join metrics m on m.stream = c.stream left join lines l on l.org_id = c.org_id and l.metric = m.metric
+select 'lines.csv', c.org_id || ' ' || m.metric || ': is missing; cells.csv has its stream' from stream_days c
+join streams s on s.bit = c.bit join metrics m on m.stream = s.stream left join lines l on l.org_id = c.org_id and l.metric = m.metric
 where l.org_id is null and (select kind from statement) = 'closing'
   and not exists (select 1 from lines e where e.org_id = c.org_id and e.billed_before is not null) limit 20;
 create table sums as
-select d.org_id, sum(case when c.devices_settled then d.devices_created end) as devices_created,
-  sum(case when c.devices_settled then d.devices_deleted end) as devices_deleted,
-  sum(case when c.devices_settled then d.devices_total end) as devices_sum, max(case when c.devices_settled then d.devices_total end) as devices_max,
-  sum(c.devices_settled and d.devices_total is not null) as devices_days,
-  sum(case when c.notebooks_settled then d.notebook_minutes end) as notebook_minutes, sum(case when c.notebooks_settled then d.notebook_completed end) as notebook_completed,
-  sum(case when c.notebooks_settled then d.notebook_canceled end) as notebook_canceled, sum(case when c.notebooks_settled then d.notebook_errored end) as notebook_errored,
-  sum(case when c.notebooks_settled then d.notebook_timeout end) as notebook_timeout,
-  sum(case when c.totals_settled then d.payload_billable_count end) as payload_billable_count, sum(case when c.totals_settled then d.payload_all_count end) as payload_all_count,
-  sum(case when c.totals_settled then d.payload_all_bytes end) as payload_all_bytes, sum(case when c.sources_settled then d.payload_source_count end) as payload_source_count
+select d.org_id, sum(case when c.settled & 1 then d.devices_created end) as devices_created,
+  sum(case when c.settled & 1 then d.devices_deleted end) as devices_deleted,
+  sum(case when c.settled & 1 then d.devices_total end) as devices_sum, max(case when c.settled & 1 then d.devices_total end) as devices_max,
+  sum(c.settled & 1 and d.devices_total is not null) as devices_days,
+  sum(case when c.settled & 2 then d.notebook_minutes end) as notebook_minutes, sum(case when c.settled & 2 then d.notebook_completed end) as notebook_completed,
+  sum(case when c.settled & 2 then d.notebook_canceled end) as notebook_canceled, sum(case when c.settled & 2 then d.notebook_errored end) as notebook_errored,
+  sum(case when c.settled & 2 then d.notebook_timeout end) as notebook_timeout,
+  sum(case when c.settled & 4 then d.payload_billable_count end) as payload_billable_count, sum(case when c.settled & 4 then d.payload_all_count end) as payload_all_count,
+  sum(case when c.settled & 4 then d.payload_all_bytes end) as payload_all_bytes, sum(case when c.settled & 8 then d.payload_source_count end) as payload_source_count
 from days d join day_cells c on c.org_id = d.org_id and c.usage_date = d.usage_date group by d.org_id;
 create unique index sums_org on sums (org_id);
 select 'lines.csv', l.org_id || ' ' || l.metric || ': total is ' || coalesce(l.total, 'none') || ', not the sum of days.csv' from lines l
@@ -300,7 +284,7 @@ select 'lines.csv', l.org_id || ' ' || l.metric || ': is not the last, greatest 
 left join sums s on s.org_id = l.org_id
 left join (
   select d.org_id, max(d.usage_date), d.devices_total as last from days d join day_cells c on c.org_id = d.org_id and c.usage_date = d.usage_date
-  where c.devices_settled and d.devices_total is not null group by d.org_id
+  where c.settled & 1 and d.devices_total is not null group by d.org_id
 ) as e on e.org_id = l.org_id
 where l.kind = 'level' and (l.total is not e.last or l.maximum is not s.devices_max
   or abs(l.average * s.devices_days - s.devices_sum) > 0.0051 * s.devices_days + 1e-12 * s.devices_sum) limit 20;

@@ -4,8 +4,7 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import type { StatementDocument } from './manifest.ts';
-import { findPack, type OpenedPacks, openRegular, type Pack, type PackProblem } from './open-packs.ts';
+import { FileProblem, findPack, type OpenedPacks, type Pack, type PackProblem } from './open-packs.ts';
 import { readRecords } from './records.ts';
 
 /** Packs that were opened, with what was found in their rows too. */
@@ -24,20 +23,23 @@ export async function checkPacks(opened: OpenedPacks, signal: AbortSignal): Prom
   const notes = [...opened.notes];
   let rows = 0;
   for (const pack of packs) {
-    const { statement } = pack.manifest;
+    const { number, month, earlier } = pack.manifest.statement;
     if (pack.checksSql === null) continue;
-    const before = statement.earlier.map((each) => findPack(packs, each));
+    const before = earlier.map((each) => findPack(packs, each));
     const isWhole = before.every((each) => each !== undefined);
     if (!isWhole)
       notes.push(
-        `What number ${statement.number} of ${statement.month} says was billed before was not checked: ` +
+        `What number ${number} of ${month} says was billed before was not checked: ` +
           'not all statements that it follows are here.',
       );
-    const check = new PackCheck(pack, signal);
+    // In a temporary file, so that memory stays flat.
+    const path = join(tmpdir(), `losant-usage-verify-${randomUUID()}.sqlite`);
+    const check = new PackCheck(path, { pack, signal });
     try {
       rows += await check.run(pack.checksSql, isWhole ? before : null);
     } finally {
-      await check.close();
+      check.db.close();
+      await rm(path, { force: true });
     }
     problems.push(...check.problems);
   }
@@ -48,55 +50,49 @@ export async function checkPacks(opened: OpenedPacks, signal: AbortSignal): Prom
 const MARKER = /^-- -{20,}.*$/m;
 const IMPORT = /^\.import --csv (\S+) (\S+)$/gm;
 
-/** A pack in a database of its own, in a temporary file, so that memory stays flat. */
+/** The most problems told of one pack; the rest would be more of the same. */
+const PROBLEMS_MAX = 100;
+
+/** A pack in a database of its own. */
 class PackCheck {
   readonly problems: PackProblem[] = [];
+  readonly db: DatabaseSync;
   readonly #pack: Pack;
   readonly #signal: AbortSignal;
-  readonly #path = join(tmpdir(), `losant-usage-verify-${randomUUID()}.sqlite`);
-  readonly #db: DatabaseSync;
 
-  constructor(pack: Pack, signal: AbortSignal) {
+  constructor(path: string, { pack, signal }: { readonly pack: Pack; readonly signal: AbortSignal }) {
     this.#pack = pack;
     this.#signal = signal;
-    this.#db = new DatabaseSync(this.#path);
-    this.#db.exec('pragma page_size = 65536; pragma journal_mode = off; pragma synchronous = off');
-    this.#db.exec('pragma cache_size = -16000; pragma temp_store = file');
-  }
-
-  async close(): Promise<void> {
-    this.#db.close();
-    await rm(this.#path, { force: true });
+    this.db = new DatabaseSync(path);
+    this.db.exec('pragma page_size = 65536; pragma journal_mode = off; pragma synchronous = off');
+    this.db.exec('pragma cache_size = -16000; pragma temp_store = file');
+    // The shell has it; the only file that is read in this way is the manifest.
+    this.db.function('readfile', (_name) => pack.bytes);
   }
 
   /** Returns the number of rows checked; 0 if the checks could not be finished. */
   async run(checks: string, before: readonly Pack[] | null): Promise<number> {
     const [shell = '', queries = ''] = checks.split(MARKER);
-    this.#db.exec(shell.replaceAll(/^\..*$/gm, ''));
+    this.db.exec(shell.replaceAll(/^\..*$/gm, ''));
     for (const [, file = '', table = ''] of shell.matchAll(IMPORT)) await this.#load(this.#pack, file, table);
     let rows = 0;
     for (const query of queries.split(/;\n/)) {
       this.#signal.throwIfAborted();
       rows = this.#runQuery(query) ?? rows;
     }
-    if (rows === 0) return 0;
-    this.#compareStatement(this.#pack.manifest.statement);
-    if (before !== null) await this.#compareBefore(before);
+    if (rows > 0 && before !== null) await this.#compareBefore(before);
     return rows;
   }
 
   /** Loads a file as the shell's `.import` does: text, and rows that are too short end with null. */
   async #load(pack: Pack, name: string, table: string): Promise<void> {
-    const file = await openRegular(join(pack.place, name));
-    // Told with the bytes of the pack.
-    if (typeof file === 'string') return;
-    const columns = this.#db.prepare(`select * from ${table}`).columns().length;
-    const insert = this.#db.prepare(`insert into ${table} values (${Array(columns).fill('?').join()})`);
+    const columns = this.db.prepare(`select * from ${table}`).columns().length;
+    const insert = this.db.prepare(`insert into ${table} values (${Array(columns).fill('?').join()})`);
     const nothing = Array<null>(columns).fill(null);
-    this.#db.exec('begin');
+    this.db.exec('begin');
     let number = 0;
     try {
-      for await (const page of readRecords(file)) {
+      for await (const page of readRecords(join(pack.place, name))) {
         this.#signal.throwIfAborted();
         for (const record of page) {
           number += 1;
@@ -107,11 +103,11 @@ class PackCheck {
         }
       }
     } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-      this.#say(name, `line ${number + 1} is no CSV: ${error.message}`);
+      if (error instanceof SyntaxError) this.#say(name, `line ${number + 1} is no CSV: ${error.message}`);
+      // A file that cannot be read is told with the bytes of the pack.
+      else if (!(error instanceof FileProblem)) throw error;
     } finally {
-      this.#db.exec('commit');
-      await file.close();
+      this.db.exec('commit');
     }
   }
 
@@ -122,10 +118,10 @@ class PackCheck {
   #runQuery(query: string): number | null {
     if (query.trim() === '') return null;
     try {
-      for (const row of this.#db.prepare(query).iterate()) {
-        const [file, problem] = Object.values(row).map(String);
-        if (problem !== undefined) this.#say(file ?? '', problem);
-        else return Number(/^checked (\d+) rows/.exec(file ?? '')?.[1] ?? 0);
+      for (const row of this.db.prepare(query).iterate()) {
+        const [file = '', problem] = Object.values(row).map(String);
+        if (problem !== undefined) this.#say(file, problem);
+        else return Number(/^checked (\d+) rows/.exec(file)?.[1] ?? 0);
       }
     } catch (error) {
       if (!(error instanceof Error)) throw error;
@@ -138,20 +134,8 @@ class PackCheck {
     if (this.problems.length < PROBLEMS_MAX) this.problems.push({ file: this.#pack.fileOf(name), problem });
   }
 
-  #compareStatement(statement: StatementDocument): void {
-    const row = this.#db.prepare('select * from statement_csv').get() ?? {};
-    const { id, instanceId, month, number, kind, reason, orgs, closedAt, closedBy } = statement;
-    const expected = [id, instanceId, month, `${number}`, kind, reason ?? '', `${orgs}`, closedAt, closedBy];
-    const found = Object.values(row);
-    // Text that looks like a formula has an apostrophe before it.
-    const place = expected.findIndex(
-      (value, index) => found[index] !== value && found[index] !== `'${value}`,
-    );
-    if (place >= 0) this.#say('statement.csv', `${Object.keys(row)[place]} is not that of the manifest`);
-  }
-
   async #compareBefore(before: readonly Pack[]): Promise<void> {
-    this.#db.exec('create table earlier_csv as select * from lines_csv where false');
+    this.db.exec('create table earlier_csv as select * from lines_csv where false');
     for (const pack of before) await this.#load(pack, 'lines.csv', 'earlier_csv');
     this.#runQuery(`
       select 'lines.csv', l.org_id || ' ' || l.metric || ': billed_before is ' || coalesce(l.billed_before, 'none')
@@ -163,6 +147,3 @@ class PackCheck {
       where l.billed_before is not e.quantity limit 20`);
   }
 }
-
-/** The most problems told of one pack; the rest would be more of the same. */
-const PROBLEMS_MAX = 100;

@@ -33,8 +33,6 @@ export interface CloseRequest {
   readonly isDryRun: boolean;
   /** The Ed25519 key that signs the manifest; null to sign nothing. */
   readonly signingKey: KeyObject | null;
-  /** The most lines that are returned, null for all; totals are of all. */
-  readonly linesMax: number | null;
   readonly signal: AbortSignal;
 }
 
@@ -51,7 +49,7 @@ export interface CloseOutcome {
   /** What accepts exactly these blockers; null without any. */
   readonly blockersHash: string | null;
   readonly totals: readonly Total[];
-  /** The first lines, by organization; `lineCount` is the number of all. */
+  /** The first lines, by organization, of `lineCount`; all of a statement are in `statement_lines`. */
   readonly lines: readonly BillLine[];
   readonly lineCount: number;
   readonly controls: StatementDocument['controls'];
@@ -106,9 +104,10 @@ export async function closeMonth(
   request: CloseRequest,
 ): Promise<CloseOutcome> {
   try {
-    return request.isDryRun
-      ? await draftStatement(db, instance, request)
-      : await closeAtOneMoment(db, instance, request);
+    if (!request.isDryRun) return await closeAtOneMoment(db, instance, request);
+    // Takes no lock, so a load under way may count in part.
+    const transaction = db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only');
+    return await transaction.execute(async (trx) => await readDraft(trx, instance, request));
   } catch (error) {
     const refusal = readClosingRefusal(error);
     if (refusal !== null) throw new SettingsError(refusal.message, { hint: refusal.hint, cause: error });
@@ -120,21 +119,6 @@ export async function closeMonth(
   }
 }
 
-/** Reads what a statement would say now. Takes no lock, so a load under way may count in part. */
-async function draftStatement(
-  db: Kysely<Schema>,
-  instance: BilledInstance,
-  request: CloseRequest,
-): Promise<CloseOutcome> {
-  const { month, isAdjustment } = request;
-  const transaction = db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only');
-  return await transaction.execute(async (trx) => {
-    await sql`select losant_usage.require_closable(${instance.instanceId}, ${firstOf(month)}, ${isAdjustment},
-      clock_timestamp())`.execute(trx);
-    return await readDraft(trx, instance, request);
-  });
-}
-
 /** Reads what would be billed, and what keeps it from being billed; nothing of it is stored. */
 async function readDraft(
   trx: Kysely<Schema>,
@@ -144,19 +128,22 @@ async function readDraft(
   const { month, isAdjustment, acceptance } = request;
   const { instanceId } = instance;
   const first = firstOf(month);
-  const draft = sql`losant_usage.statement_draft(${instanceId}, ${first}, ${isAdjustment})`;
-  const hash = sql`losant_usage.blockers_hash(${instanceId}, ${first}, (
-    select string_agg(concat_ws(' ', l.org_id, l.metric, coalesce(l.quantity::text, '-')), E'\\n'
-      order by l.org_id collate "C", l.metric collate "C") from all_lines l))`;
-  const bill = await readBill(trx, { lines: draft, hash, linesMax: request.linesMax });
-  const { blockersHash, lineCount } = bill;
-  const blockers = blockersHash === null ? [] : await readBlockers(trx, { month, instanceId });
-  const all = { ...bill, statement: null, blockers, controls: await readControls(trx, instance, month) };
+  const hash = sql<string | null>`losant_usage.require_closable(${instanceId}, ${first}, ${isAdjustment},
+    ${acceptance?.blockersHash ?? null}, clock_timestamp())`;
+  const { blockersHash } = await trx.selectNoFrom(hash.as('blockersHash')).executeTakeFirstOrThrow();
+  const lines = sql`losant_usage.statement_draft(${instanceId}, ${first}, ${isAdjustment})`;
+  const shown = await readShown(trx, { month, instanceId }, { blockersHash, lines });
+  const all = { ...shown, statement: null };
   if (blockersHash !== null && acceptance === null) return { kind: 'refused', ...all };
-  if (blockersHash !== null) requireSame(instance, request, blockersHash);
-  if (lineCount > 0) return { kind: 'closed', ...all };
-  if (!isAdjustment) throw nothingToClose(instance, month);
-  return { kind: await tellUnsettled(trx, instance, month), ...all };
+  if (shown.lineCount > 0) return { kind: 'closed', ...all };
+  if (isAdjustment) {
+    const differing = trx.selectFrom('adjustments').select('metric').where('instance_id', '=', instanceId);
+    const one = await differing.where('month', '=', `${month}-01`).limit(1).executeTakeFirst();
+    return { kind: one === undefined ? 'unchanged' : 'unsettled', ...all };
+  }
+  throw new SettingsError(`${nameOf(instance, month)} has no day of any organization: nothing to close`, {
+    hint: 'losant-usage status shows since when numbers are collected; losant-usage backfill collects earlier days',
+  });
 }
 
 /**
@@ -169,15 +156,15 @@ async function closeAtOneMoment(
   instance: BilledInstance,
   request: CloseRequest,
 ): Promise<CloseOutcome> {
-  const { month, acceptance, isAdjustment, linesMax } = request;
+  const { month, acceptance, isAdjustment } = request;
   const { instanceId } = instance;
-  const accepted = sql<string | null>`${acceptance?.blockersHash ?? null}::text`;
+  const blockersHash = acceptance?.blockersHash ?? null;
   return await db.transaction().execute(async (trx): Promise<CloseOutcome> => {
     // Said in SQL, as kysely's driver for PGlite ignores a level that is set on the transaction.
     await sql`set transaction isolation level repeatable read`.execute(trx);
     const moment = await takeMoment(trx);
     const open = sql<StatementDocument | null>`losant_usage.open_statement(${instanceId}, ${firstOf(month)},
-      ${isAdjustment}, ${acceptance?.reason ?? null}, ${accepted}, ${moment}::timestamptz)`;
+      ${isAdjustment}, ${acceptance?.reason ?? null}, ${blockersHash}::text, ${moment}::timestamptz)`;
     const { opened } = await trx.selectNoFrom(open.as('opened')).executeTakeFirstOrThrow();
     if (opened === null) return await readDraft(trx, instance, request);
     await makePack(trx, opened, request);
@@ -186,9 +173,7 @@ async function closeAtOneMoment(
     return {
       kind: 'closed',
       statement: made.find(({ statementId }) => statementId === opened.id) ?? null,
-      blockers: acceptance === null ? [] : await readBlockers(trx, { month, instanceId }),
-      controls: opened.controls,
-      ...(await readBill(trx, { lines, hash: accepted, linesMax })),
+      ...(await readShown(trx, { month, instanceId }, { blockersHash, lines })),
     };
   });
 }
@@ -210,63 +195,20 @@ async function takeMoment(trx: Kysely<Schema>): Promise<string> {
   return at;
 }
 
-function requireSame(instance: BilledInstance, { month, acceptance }: CloseRequest, hash: string): void {
-  if (acceptance === null || acceptance.blockersHash === hash) return;
-  throw new SettingsError(
-    `What blocks ${nameOf(instance, month)}, or what would be billed, ` +
-      `is not what --blockers ${acceptance.blockersHash} accepts: it is ${hash} now`,
-    { hint: 'look at the list once more: the same command without --incomplete and --blockers' },
-  );
-}
-
-async function readControls(
-  trx: Kysely<Schema>,
-  { instanceId }: BilledInstance,
-  month: Month,
-): Promise<StatementDocument['controls']> {
-  const { rows } = await sql<StatementDocument['controls'][number]>`
-    select * from losant_usage.month_controls(${instanceId}, ${firstOf(month)})
-    order by stream, compared_with, outcome, reason`.execute(trx);
-  return rows;
-}
-
-/** Tells whether something differs although an adjustment has nothing to bill. */
-async function tellUnsettled(
-  trx: Kysely<Schema>,
-  { instanceId }: BilledInstance,
-  month: Month,
-): Promise<'unchanged' | 'unsettled'> {
-  const differing = trx.selectFrom('adjustments').select('metric').where('instance_id', '=', instanceId);
-  const one = await differing.where('month', '=', `${month}-01`).limit(1).executeTakeFirst();
-  return one === undefined ? 'unchanged' : 'unsettled';
-}
-
-function nothingToClose(instance: BilledInstance, month: Month): SettingsError {
-  return new SettingsError(`${nameOf(instance, month)} has no day of any organization: nothing to close`, {
-    hint: 'losant-usage status shows since when numbers are collected; losant-usage backfill collects earlier days',
-  });
-}
-
 function firstOf(month: Month): RawBuilder<string> {
   return sql<string>`${`${month}-01`}::date`;
 }
 
-type Bill = Pick<CloseOutcome, 'totals' | 'lines' | 'lineCount' | 'blockersHash'>;
+/** The number of lines that are shown: those of some fifty organizations. */
+const LINES_MAX = 600;
 
-/** Reads lines, given as a table of a query: the first of them, and the totals and the hash of all. */
-async function readBill(
+/** Reads what is shown of lines, given as a table of a query, and what speaks against the month. */
+async function readShown(
   trx: Kysely<Schema>,
-  {
-    lines,
-    hash,
-    linesMax,
-  }: {
-    readonly lines: RawBuilder<unknown>;
-    readonly hash: RawBuilder<unknown>;
-    readonly linesMax: number | null;
-  },
-): Promise<Bill> {
-  const { rows } = await sql<Bill>`
+  { month, instanceId }: { readonly month: Month; readonly instanceId: string },
+  { blockersHash, lines }: Pick<CloseOutcome, 'blockersHash'> & { readonly lines: RawBuilder<unknown> },
+): Promise<Omit<CloseOutcome, 'kind' | 'statement'>> {
+  const { rows } = await sql<Pick<CloseOutcome, 'totals' | 'lines' | 'lineCount' | 'controls'>>`
     with all_lines as (
       select l.*, m.position from ${lines} as l join losant_usage.metrics m on m.metric = l.metric
     ),
@@ -281,12 +223,15 @@ async function readBill(
         days_expected as "daysExpected", days_final as "daysFinal", days_accepted as "daysAccepted",
         days_open as "daysOpen", days_unavailable as "daysUnavailable", days_in_doubt as "daysInDoubt",
         days_missing as "daysMissing", days_unreported as "daysUnreported"
-      from all_lines order by lower(org_name), org_id, position limit ${linesMax}::integer
+      from all_lines order by lower(org_name), org_id, position limit ${LINES_MAX}
     )
-    select ${hash} as "blockersHash", (select count(*) from all_lines) as "lineCount",
+    select (select count(*) from all_lines) as "lineCount",
       (select coalesce(jsonb_agg(to_jsonb(t) - 'position' order by t.position), '[]') from totals t) as totals,
+      (select coalesce(jsonb_agg(to_jsonb(c) order by c.stream, c.compared_with, c.outcome, c.reason), '[]')
+        from losant_usage.month_controls(${instanceId}, ${firstOf(month)}) c) as controls,
       (select coalesce(json_agg(s), '[]') from shown s) as lines`.execute(trx);
   const [bill] = rows;
   if (bill === undefined) throw new Error('the database answered no row');
-  return bill;
+  const blockers = blockersHash === null ? [] : await readBlockers(trx, { month, instanceId });
+  return { ...bill, blockers, blockersHash };
 }

@@ -1,25 +1,18 @@
 /** Proof packs against the database that they are from. */
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { CheckedPacks } from './check-pack.ts';
-import { type CsvName, hashOf, MANIFEST_NAME, SIGNATURE_NAME } from './manifest.ts';
+import { CSV_NAMES, hashOf, MANIFEST_NAME, SIGNATURE_NAME } from './manifest.ts';
 import type { Pack, PackProblem } from './open-packs.ts';
-import { readFileParts, readManifest } from './pack.ts';
+import { readFiles } from './pack.ts';
 import { renderTable } from './pack-tables.ts';
 import { readStatements } from './statements.ts';
 
-/** The files that tables have the rows of, also of a statement that is closed. */
-const FROM_TABLES: readonly CsvName[] = [
-  'statement.csv',
-  'totals.csv',
-  'lines.csv',
-  'sources.csv',
-  'blockers.csv',
-];
+/** The files whose rows are those of the ledger, which changes after a statement is closed. */
+const OF_LEDGER: readonly string[] = ['days.csv', 'cells.csv', 'revisions.csv', 'waivers.csv'];
 
 /**
  * Compares packs that hold by themselves with the database: that it has each statement, with this manifest,
@@ -29,10 +22,11 @@ const FROM_TABLES: readonly CsvName[] = [
  */
 export async function compareWithDatabase(
   db: Kysely<Schema>,
-  { packs, problems, notes, rows }: CheckedPacks,
+  checked: CheckedPacks,
   signal: AbortSignal,
 ): Promise<CheckedPacks> {
-  const found: PackProblem[] = [];
+  const { packs } = checked;
+  const problems = [...checked.problems];
   const absent = new Set<string>();
   const ids = new Set(packs.map(({ manifest }) => manifest.statement.id));
   for (const pack of packs) {
@@ -45,44 +39,38 @@ export async function compareWithDatabase(
       absent.add(`${made}, is not here; the database has it.`);
     }
     if (known.some(({ statementId }) => statementId === id)) {
-      found.push(...(await db.transaction().execute(async (trx) => await comparePack(trx, pack))));
+      problems.push(...(await db.transaction().execute(async (trx) => await comparePack(trx, pack))));
     } else {
       const problem = `the database has no statement ${id} of ${month}`;
-      found.push({ file: pack.fileOf(MANIFEST_NAME), problem });
+      problems.push({ file: pack.fileOf(MANIFEST_NAME), problem });
     }
   }
-  return { packs, problems: [...problems, ...found], notes: [...notes, ...absent], rows };
+  return { ...checked, problems, notes: [...checked.notes, ...absent] };
 }
 
 async function comparePack(trx: Kysely<Schema>, pack: Pack): Promise<PackProblem[]> {
   const { statement, files, signedBy } = pack.manifest;
-  const problems: PackProblem[] = [];
-  const say = (name: string, what: string) =>
-    problems.push({ file: pack.fileOf(name), problem: `is not that of ${what}` });
-  if (hashOf(await readManifest(trx, statement.id)) !== pack.manifestSha256)
-    say(MANIFEST_NAME, 'the statement in the database');
-  for (const { name, sha256 } of files) {
-    if ((await hashAll(readStored(trx, statement.id, name))) !== sha256)
-      say(name, 'statement_files in the database');
-    else if (isFromTables(name) && (await hashAll(renderTable(trx, statement, name))) !== sha256)
-      say(name, 'the tables of the statement in the database');
+  const expected = new Map<string, string>(files.map(({ name, sha256 }) => [name, sha256]));
+  expected.set(MANIFEST_NAME, pack.manifestSha256);
+  if (signedBy !== null)
+    expected.set(SIGNATURE_NAME, hashOf(await readFile(join(pack.place, SIGNATURE_NAME))));
+  const stored = new Map<string, Hash>();
+  for await (const [name, content] of readFiles(trx, statement.id)) {
+    const hash = stored.get(name) ?? createHash('sha256');
+    stored.set(name, hash.update(content));
   }
-  if (signedBy !== null) {
-    const stored = await hashAll(readStored(trx, statement.id, SIGNATURE_NAME));
-    if (stored !== hashOf(await readFile(join(pack.place, SIGNATURE_NAME))))
-      say(SIGNATURE_NAME, 'statement_files in the database');
+  const problems: PackProblem[] = [];
+  const say = (name: string, problem: string) => problems.push({ file: pack.fileOf(name), problem });
+  for (const [name, sha256] of expected) {
+    if (stored.get(name)?.digest('hex') !== sha256) say(name, 'is not the one that the database keeps');
+  }
+  for (const name of CSV_NAMES) {
+    if (OF_LEDGER.includes(name)) continue;
+    const hash = createHash('sha256');
+    const table = { name, checks: pack.checksSql ?? '' };
+    for await (const part of renderTable(trx, statement, table)) hash.update(part);
+    if (hash.digest('hex') !== expected.get(name))
+      say(name, 'is not that of the tables of the statement in the database');
   }
   return problems;
-}
-
-const isFromTables = (name: string): name is CsvName => FROM_TABLES.some((each) => each === name);
-
-async function* readStored(trx: Kysely<Schema>, statementId: string, name: string): AsyncGenerator<Buffer> {
-  for await (const { gzip } of readFileParts(trx, statementId, name)) yield gunzipSync(gzip);
-}
-
-async function hashAll(parts: AsyncIterable<Buffer | string>): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const part of parts) hash.update(part);
-  return hash.digest('hex');
 }

@@ -17,7 +17,6 @@ export const CHECKS_NAME = 'pack-checks.sql';
 
 /** The files of rows that a pack has, in the order in which they are made. */
 export const CSV_NAMES = [
-  'statement.csv',
   'totals.csv',
   'lines.csv',
   'sources.csv',
@@ -28,12 +27,6 @@ export const CSV_NAMES = [
   'blockers.csv',
 ] as const;
 export type CsvName = (typeof CSV_NAMES)[number];
-
-/** The number of files that a manifest names. */
-const FILES = CSV_NAMES.length + 1;
-
-/** The version of the checks that a pack made now is checked with. */
-export const CHECKS_VERSION = 1;
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const instanceId = z.string().regex(/^[0-9a-f]{24}$/);
@@ -84,10 +77,8 @@ export const manifestSchema = z.strictObject({
   signedBy: sha256.nullable(),
   files: z
     .array(z.strictObject({ name: z.enum([...CSV_NAMES, CHECKS_NAME]), bytes: count, sha256 }))
-    .refine(
-      (files) => files.length === FILES && new Set(files.map(({ name }) => name)).size === FILES,
-      'does not name every file of a pack once',
-    ),
+    .length(CSV_NAMES.length + 1, 'does not name every file of a pack once')
+    .refine((files) => new Set(files.map(({ name }) => name)).size === files.length, 'names a file twice'),
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
@@ -143,13 +134,10 @@ async function readKey(
   parse: (pem: Buffer) => KeyObject,
   { what, hint }: { readonly what: string; readonly hint: string },
 ): Promise<KeyObject> {
-  let pem: Buffer;
-  try {
-    pem = await readFile(path);
-  } catch (error) {
+  const pem = await readFile(path).catch((error: unknown) => {
     const problem = `${what} cannot be read (${codeOf(error) ?? 'unknown'})`;
     throw new SettingsError(problem, { hint: 'name a file that this user may read', cause: error });
-  }
+  });
   const key = tryParse(pem, parse);
   if (key?.asymmetricKeyType === 'ed25519') return key;
   const problem =

@@ -53,6 +53,9 @@ export interface OpenedPacks {
 const MANIFEST_MAX = 1_048_576;
 const SIGNATURE_BYTES = 64;
 
+/** What is wrong with one file. */
+export class FileProblem extends Error {}
+
 /**
  * Reads every pack in `root` and below it. Without keys, signatures are not checked. Rejects with the error
  * of the file system if `root` cannot be read as a folder.
@@ -63,40 +66,60 @@ export async function openPacks(root: string, keys: readonly KeyObject[]): Promi
   const packs: Pack[] = [];
   const problems: PackProblem[] = [];
   const notes: string[] = [];
-  for (const [place, own] of Map.groupBy(files, ({ parentPath }) => parentPath)) {
-    const names = own.map(({ name }) => name);
-    if (!names.includes(MANIFEST_NAME)) continue;
-    const pack = await openPack(place, relative(root, place));
-    if ('problem' in pack) {
-      problems.push(pack);
-      continue;
+  /** Returns what the work returns, or null where it finds a problem, which is told of the file. */
+  const look = async <T>(file: string, work: () => T | Promise<T>): Promise<T | null> => {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof FileProblem)) throw error;
+      problems.push({ file, problem: error.message });
+      return null;
     }
-    packs.push(pack);
-    problems.push(...(await checkFiles(pack, names, notes)), ...(await checkSignature(pack, keys)));
-  }
-  const inOrder = packs.toSorted(byNumber);
-  return {
-    packs: inOrder,
-    problems: [...problems, ...checkChain(inOrder)],
-    notes: [...notes, ...describeUnchecked(inOrder, keys)],
   };
+  for (const [place, own] of Map.groupBy(files, ({ parentPath }) => parentPath)) {
+    const names = new Set(own.map(({ name }) => name));
+    if (!names.delete(MANIFEST_NAME)) continue;
+    const folder = relative(root, place);
+    const pack = await look(join(folder, MANIFEST_NAME), () => openPack(place, folder));
+    if (pack === null) continue;
+    packs.push(pack);
+    const { manifest, checksSql, fileOf } = pack;
+    if (checksSql === null)
+      problems.push({
+        file: fileOf(MANIFEST_NAME),
+        problem: `is checked by version ${manifest.checks} of ${CHECKS_NAME}, which this program does not have`,
+      });
+    for (const file of manifest.files) {
+      names.delete(file.name);
+      await look(fileOf(file.name), () => compareFile(join(place, file.name), file));
+      if (file.name === CHECKS_NAME && checksSql !== null && hashOf(checksSql) !== file.sha256)
+        notes.push(`${fileOf(CHECKS_NAME)} is not that of the release, which was used instead.`);
+    }
+    if (manifest.signedBy !== null) names.delete(SIGNATURE_NAME);
+    for (const name of names) problems.push({ file: fileOf(name), problem: 'is in no manifest' });
+    const signed = fileOf(manifest.signedBy === null ? MANIFEST_NAME : SIGNATURE_NAME);
+    await look(signed, () => checkSignature(pack, keys));
+  }
+  packs.sort(compareNumbers);
+  problems.push(...checkChain(packs));
+  return { packs, problems, notes: [...notes, ...describeUnchecked(packs, keys)] };
 }
 
-/** Opens a regular file, and no link, device or pipe, which may never end. */
-export async function openRegular(path: string): Promise<FileHandle | string> {
+/** Opens a regular file, and no link, device or pipe, which may never end. Throws FileProblem for these. */
+export async function openRegular(path: string): Promise<FileHandle> {
   let file: FileHandle;
   try {
     file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     const code = codeOf(error);
-    if (code === 'ENOENT') return 'is missing';
-    if (code === 'ELOOP' || code === 'ENXIO') return 'is no regular file';
-    if (code === 'EACCES') return 'cannot be read by this user';
+    if (code === 'ENOENT') throw new FileProblem('is missing');
+    if (code === 'ELOOP' || code === 'ENXIO') throw new FileProblem('is no regular file');
+    if (code === 'EACCES') throw new FileProblem('cannot be read by this user');
     throw error;
   }
   if ((await file.stat()).isFile()) return file;
   await file.close();
-  return 'is no regular file';
+  throw new FileProblem('is no regular file');
 }
 
 /** Yields the bytes of a file in one buffer, whose bytes are others with each chunk. */
@@ -109,88 +132,50 @@ export async function* readChunks(file: FileHandle): AsyncGenerator<Uint8Array> 
   }
 }
 
-/** Returns the bytes of a small file, or why it has none. */
-async function readSmall(path: string, most: number): Promise<Buffer | string> {
-  const file = await openRegular(path);
-  if (typeof file === 'string') return file;
-  try {
-    const { size } = await file.stat();
-    return size > most ? `has ${size} bytes: too many` : await file.readFile();
-  } finally {
-    await file.close();
-  }
+async function readSmall(path: string, most: number): Promise<Buffer> {
+  await using file = await openRegular(path);
+  const { size } = await file.stat();
+  if (size > most) throw new FileProblem(`has ${size} bytes: too many`);
+  return await file.readFile();
 }
 
-async function openPack(place: string, folder: string): Promise<Pack | PackProblem> {
-  const fileOf = (name: string) => join(folder, name);
-  const file = fileOf(MANIFEST_NAME);
+async function openPack(place: string, folder: string): Promise<Pack> {
   const bytes = await readSmall(join(place, MANIFEST_NAME), MANIFEST_MAX);
-  if (typeof bytes === 'string') return { file, problem: bytes };
   const manifest = parseManifest(bytes.toString('utf8'));
-  if (typeof manifest === 'string') return { file, problem: manifest };
+  if (typeof manifest === 'string') throw new FileProblem(manifest);
   const checksSql = await readChecks(manifest.checks).catch(() => null);
+  const fileOf = (name: string) => join(folder, name);
   return { place, manifest, bytes, manifestSha256: hashOf(bytes), checksSql, folder, fileOf };
 }
 
-/** Compares the files that are there with those that the manifest names. */
-async function checkFiles(pack: Pack, names: readonly string[], notes: string[]): Promise<PackProblem[]> {
-  const { files, checks, signedBy } = pack.manifest;
-  const problems: PackProblem[] = [];
-  const say = (name: string, problem: string) => problems.push({ file: pack.fileOf(name), problem });
-  const own = pack.checksSql;
-  if (own === null)
-    say(MANIFEST_NAME, `is checked by version ${checks} of ${CHECKS_NAME}, which this program does not have`);
-  for (const file of files) {
-    const problem = await compareFile(join(pack.place, file.name), file);
-    if (problem !== null) say(file.name, problem);
-    if (file.name === CHECKS_NAME && own !== null && hashOf(own) !== file.sha256)
-      notes.push(`${pack.fileOf(CHECKS_NAME)} is not that of the release, which was used instead.`);
-  }
-  const signature = signedBy === null ? [] : [SIGNATURE_NAME];
-  const known: string[] = [MANIFEST_NAME, ...signature, ...files.map(({ name }) => name)];
-  for (const name of names) {
-    if (known.includes(name)) continue;
-    say(name, 'is in no manifest');
-  }
-  return problems;
+async function compareFile(path: string, { bytes, sha256 }: Manifest['files'][number]): Promise<void> {
+  const hash = createHash('sha256');
+  await using file = await openRegular(path);
+  const { size } = await file.stat();
+  if (size !== bytes) throw new FileProblem(`was changed: it has ${size} bytes instead of ${bytes}`);
+  for await (const chunk of readChunks(file)) hash.update(chunk);
+  if (hash.digest('hex') !== sha256) throw new FileProblem('was changed: its SHA-256 is another');
 }
 
-async function compareFile(
-  path: string,
-  { bytes, sha256 }: Manifest['files'][number],
-): Promise<string | null> {
-  const file = await openRegular(path);
-  if (typeof file === 'string') return file;
-  try {
-    const { size } = await file.stat();
-    if (size !== bytes) return `was changed: it has ${size} bytes instead of ${bytes}`;
-    const hash = createHash('sha256');
-    for await (const chunk of readChunks(file)) hash.update(chunk);
-    return hash.digest('hex') === sha256 ? null : 'was changed: its SHA-256 is another';
-  } finally {
-    await file.close();
-  }
-}
-
-async function checkSignature(pack: Pack, keys: readonly KeyObject[]): Promise<PackProblem[]> {
-  const { signedBy } = pack.manifest;
-  const file = pack.fileOf(SIGNATURE_NAME);
+async function checkSignature(
+  { manifest: { signedBy }, bytes, place }: Pack,
+  keys: readonly KeyObject[],
+): Promise<void> {
   if (signedBy === null) {
-    const problem = 'is not signed, and --key was given';
-    return keys.length === 0 ? [] : [{ file: pack.fileOf(MANIFEST_NAME), problem }];
+    if (keys.length > 0) throw new FileProblem('is not signed, and --key was given');
+    return;
   }
-  const signature = await readSmall(join(pack.place, SIGNATURE_NAME), SIGNATURE_BYTES);
-  if (typeof signature === 'string') return [{ file, problem: signature }];
-  if (keys.length === 0) return [];
+  const signature = await readSmall(join(place, SIGNATURE_NAME), SIGNATURE_BYTES);
+  if (keys.length === 0) return;
   const key = keys.find((each) => fingerprintOf(each) === signedBy);
   if (key === undefined) {
     const given = keys.map(fingerprintOf).join(', ');
-    return [
-      { file, problem: `is of the key ${signedBy}, and given ${keys.length === 1 ? 'is' : 'are'} ${given}` },
-    ];
+    throw new FileProblem(
+      `is of the key ${signedBy}, and given ${keys.length === 1 ? 'is' : 'are'} ${given}`,
+    );
   }
-  if (verify(null, pack.bytes, key, signature)) return [];
-  return [{ file, problem: 'does not fit the manifest: one of the two was changed' }];
+  if (!verify(null, bytes, key, signature))
+    throw new FileProblem('does not fit the manifest: one of the two was changed');
 }
 
 /** Compares every manifest with those before it that are there: none is doubled, and each names the others. */
@@ -203,7 +188,8 @@ function checkChain(packs: readonly Pack[]): PackProblem[] {
     const say = (problem: string) => problems.push({ file: nameOf(pack), problem });
     const first = findPack(packs, statement) ?? pack;
     if (first !== pack) say(`has the number ${number}, as has ${nameOf(first)}`);
-    if ((kind === 'closing') === earlier.some((each) => each.instanceId === instanceId))
+    const own = new Set(earlier.filter((each) => each.instanceId === instanceId).map((each) => each.number));
+    if ((kind === 'closing') === own.size > 0)
       say(`is of the kind ${kind}, which does not fit the statements of ${month} that it follows`);
     for (const link of [{ instanceId, number: number - 1, sha256: previousSha256 }, ...earlier]) {
       const found = findPack(packs, link);
@@ -221,9 +207,9 @@ function checkChain(packs: readonly Pack[]): PackProblem[] {
         say(`follows ${nameOf(found)} as a statement of ${month}, which it is not`);
     }
     for (const other of packs) {
-      const { statement: before } = other.manifest;
-      if (before.instanceId !== instanceId || before.month !== month || before.number >= number) continue;
-      if (earlier.every((each) => each.instanceId !== instanceId || each.number !== before.number))
+      const before = other.manifest.statement;
+      const isBefore = before.instanceId === instanceId && before.month === month && before.number < number;
+      if (isBefore && !own.has(before.number))
         say(`does not know ${nameOf(other)}, a statement of ${month} before it`);
     }
   }
@@ -242,11 +228,10 @@ export function findPack(
 
 /** Describes what cannot be checked: signatures without a key, and where the chain is not there. */
 function describeUnchecked(packs: readonly Pack[], keys: readonly KeyObject[]): string[] {
+  const notes: string[] = [];
   const signers = new Set(packs.flatMap(({ manifest: { signedBy } }) => signedBy ?? []));
-  const notes =
-    keys.length === 0
-      ? [...signers].map((each) => `Signed with the key ${each}, which was not checked: give --key FILE.`)
-      : [];
+  for (const signer of keys.length === 0 ? signers : [])
+    notes.push(`Signed with the key ${signer}, which was not checked: give --key FILE.`);
   if (signers.size === 0 && packs.length > 0)
     notes.push('Not signed: whoever can write the files can write all of them anew.');
   for (const { manifest } of packs) {
@@ -260,7 +245,7 @@ function describeUnchecked(packs: readonly Pack[], keys: readonly KeyObject[]): 
   return notes;
 }
 
-function byNumber(left: Pack, right: Pack): number {
+function compareNumbers(left: Pack, right: Pack): number {
   const [a, b] = [left.manifest.statement, right.manifest.statement];
   if (a.instanceId !== b.instanceId) return a.instanceId < b.instanceId ? -1 : 1;
   return a.number - b.number || (left.folder < right.folder ? -1 : 1);

@@ -1,15 +1,17 @@
-/** The proof pack of a statement: made and kept in the database, and written from there. */
-import { createHash, type KeyObject, sign } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+/** The proof pack of a statement: made and kept in the database, and written into a folder from there. */
+import { createHash, type KeyObject, randomUUID, sign } from 'node:crypto';
+import { appendFile, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { findPackageJSON } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
+import { gunzipSync, gzip } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
+import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
+import { SettingsError } from '../errors.ts';
+import { cannotBegin, cannotGoOn, codeOf } from '../files/whole-file.ts';
 import {
   CHECKS_NAME,
-  CHECKS_VERSION,
   CSV_NAMES,
   fingerprintOf,
   MANIFEST_NAME,
@@ -20,9 +22,17 @@ import {
   type StatementDocument,
 } from './manifest.ts';
 import { renderTable } from './pack-tables.ts';
+import type { Statement } from './statements.ts';
 
-/** The lowest level: hashes and ids hardly shrink, and a higher one takes three times as long. */
-const GZIP_LEVEL = 1;
+/** The version of the checks that a pack made now is checked with. */
+const CHECKS_VERSION = 1;
+
+/** The queries that check a pack, a file for each version; also of versions that are no longer made. */
+const CHECKS_FOLDER = join(dirname(findPackageJSON(import.meta.url) ?? ''), 'pack-checks');
+
+export async function readChecks(version: number): Promise<string> {
+  return await readFile(join(CHECKS_FOLDER, `${version}.sql`), 'utf8');
+}
 
 /**
  * Makes the proof pack of a statement that was begun, from what the transaction sees, and hands it to the
@@ -33,6 +43,8 @@ export async function makePack(
   statement: StatementDocument,
   { signingKey, signal }: { readonly signingKey: KeyObject | null; readonly signal: AbortSignal },
 ): Promise<void> {
+  const seal = async (name: string, content: Buffer) =>
+    await sql`select losant_usage.seal_statement(${statement.id}::uuid, ${name}, ${content})`.execute(trx);
   const files: Manifest['files'] = [];
   const keep = async (name: Manifest['files'][number]['name'], parts: AsyncIterable<string> | string[]) => {
     const hash = createHash('sha256');
@@ -44,14 +56,15 @@ export async function makePack(
       const content = Buffer.from(part);
       hash.update(content);
       bytes += content.length;
-      if (pending !== null) await keepPart(trx, statement, { name, gzip: await pending });
+      if (pending !== null) await seal(name, await pending);
       pending = compress(content);
     }
-    if (pending !== null) await keepPart(trx, statement, { name, gzip: await pending });
+    if (pending !== null) await seal(name, await pending);
     files.push({ name, bytes, sha256: hash.digest('hex') });
   };
-  for (const name of CSV_NAMES) await keep(name, renderTable(trx, statement, name));
-  await keep(CHECKS_NAME, [await readChecks(CHECKS_VERSION)]);
+  const checks = await readChecks(CHECKS_VERSION);
+  for (const name of CSV_NAMES) await keep(name, renderTable(trx, statement, { name, checks }));
+  await keep(CHECKS_NAME, [checks]);
   // Parsed for the order of its keys, which is that of the schema.
   const manifest = manifestSchema.parse({
     format: 2,
@@ -61,69 +74,105 @@ export async function makePack(
     files,
   });
   const content = Buffer.from(renderManifest(manifest));
-  if (signingKey !== null) {
-    const signature = await compress(sign(null, content, signingKey));
-    await keepPart(trx, statement, { name: SIGNATURE_NAME, gzip: signature });
-  }
-  await sql`select losant_usage.seal_statement(${statement.id}::uuid, ${MANIFEST_NAME}, ${content})`.execute(
-    trx,
-  );
+  if (signingKey !== null) await seal(SIGNATURE_NAME, await compress(sign(null, content, signingKey)));
+  await seal(MANIFEST_NAME, content);
 }
 
+/** Compresses at the lowest level: hashes and ids hardly shrink, and a higher one takes three times as long. */
 async function compress(content: Buffer): Promise<Buffer> {
-  return await promisify(gzip)(content, { level: GZIP_LEVEL });
+  return await promisify(gzip)(content, { level: 1 });
 }
 
-async function keepPart(
-  trx: Kysely<Schema>,
-  { id }: StatementDocument,
-  { name, gzip: content }: FilePart,
-): Promise<void> {
-  await sql`select losant_usage.seal_statement(${id}::uuid, ${name}, ${content})`.execute(trx);
+/** The names of files that a database may hand out: it may be another one than it seems. */
+const NAMES: ReadonlySet<string> = new Set([...CSV_NAMES, CHECKS_NAME, SIGNATURE_NAME]);
+
+/** Yields the files of a statement as they were made, file by file, part by part, its manifest last. */
+export async function* readFiles(
+  db: Kysely<Schema>,
+  statementId: string,
+): AsyncGenerator<readonly [name: string, content: Buffer]> {
+  const files = db.selectFrom('statement_files').where('statement_id', '=', statementId);
+  for (const { name, part } of await files
+    .select(['name', 'part'])
+    .orderBy('name')
+    .orderBy('part')
+    .execute()) {
+    if (!NAMES.has(name)) throw new Error(`the database has a file of a pack called ${JSON.stringify(name)}`);
+    const one = files.select('content_gzip').where('name', '=', name).where('part', '=', part);
+    const { content_gzip } = await one.executeTakeFirstOrThrow();
+    yield [name, gunzipSync(content_gzip)];
+  }
+  const sealed = db.selectFrom('statements').select('manifest').where('statement_id', '=', statementId);
+  const { manifest } = await sealed.executeTakeFirstOrThrow();
+  // Only the transaction that makes it sees a statement without one.
+  yield [MANIFEST_NAME, Buffer.from(manifest ?? '')];
 }
 
-/** The queries that check a pack, a file for each version; also of versions that are no longer made. */
-const CHECKS_FOLDER = join(dirname(findPackageJSON(import.meta.url) ?? ''), 'pack-checks');
-
-export async function readChecks(version: number): Promise<string> {
-  return await readFile(join(CHECKS_FOLDER, `${version}.sql`), 'utf8');
-}
-
-/** A part of a file of a statement's pack. */
-export interface FilePart {
-  readonly name: string;
-  readonly gzip: Buffer;
+/** A statement's pack and its folder, relative to that of all packs; '.' for that folder itself. */
+interface PackPlace {
+  readonly statement: Statement;
+  readonly folder: string;
 }
 
 /**
- * Yields the files of a statement beside its manifest as they were made, or one of them, file by file, part
- * by part.
+ * Writes the packs as they were made when the month was closed, with the same bytes each time. The folder is
+ * created completely or not at all. Returns where each pack is. Throws SettingsError if it cannot be created or
+ * is not empty, ExportError if writing it fails.
  */
-export async function* readFileParts(
-  db: Kysely<Schema>,
-  statementId: string,
-  only: string | null = null,
-): AsyncGenerator<FilePart> {
-  const files = db.selectFrom('statement_files').where('statement_id', '=', statementId);
-  const wanted = only === null ? files : files.where('name', '=', only);
-  const parts = await wanted.select(['name', 'part']).orderBy('name').orderBy('part').execute();
-  for (const { name, part } of parts) {
-    const { gzip } = await files
-      .select('content_gzip as gzip')
-      .where('name', '=', name)
-      .where('part', '=', part)
-      .executeTakeFirstOrThrow();
-    yield { name, gzip };
+export async function writePacks(
+  { db }: Pick<DatabaseHandle, 'db'>,
+  statements: readonly Statement[],
+  { out, signal }: { readonly out: string; readonly signal: AbortSignal },
+): Promise<PackPlace[]> {
+  const places = placePacks(statements);
+  const target = resolve(out);
+  // The name is nobody else's, so that nothing of the user's is ever removed.
+  const partial = `${target}.unfinished-${randomUUID()}`;
+  try {
+    await requireFree(target, out);
+    await mkdir(partial);
+  } catch (error) {
+    throw cannotBegin(error, out);
+  }
+  try {
+    for (const { statement, folder } of places) {
+      await mkdir(join(partial, folder), { recursive: true });
+      for await (const [name, content] of readFiles(db, statement.statementId)) {
+        signal.throwIfAborted();
+        await appendFile(join(partial, folder, name), content);
+      }
+    }
+    // The rename also replaces an empty folder.
+    await rename(partial, target);
+    return places;
+  } catch (error) {
+    await rm(partial, { recursive: true, force: true });
+    throw cannotGoOn(error, out);
   }
 }
 
-/** Returns the manifest of a statement as it was made. */
-export async function readManifest(db: Kysely<Schema>, statementId: string): Promise<string> {
-  const { manifest } = await db
-    .selectFrom('statements')
-    .select('manifest')
-    .where('statement_id', '=', statementId)
-    .executeTakeFirstOrThrow();
-  // Only the transaction that makes it sees a statement without one.
-  return manifest ?? '';
+/**
+ * Returns the folders of a month's packs: the closing in the folder itself, adjustments in folders below it.
+ * With several instances, each has a folder named by its id.
+ */
+function placePacks(statements: readonly Statement[]): PackPlace[] {
+  const instances = Map.groupBy(statements, ({ instanceId }) => instanceId);
+  return [...instances].flatMap(([instanceId, each]) =>
+    each.map((statement, place) => {
+      const parts = instances.size > 1 ? [instanceId] : [];
+      if (place > 0) parts.push(`adjustment-${place}`);
+      return { statement, folder: join(...parts, '') };
+    }),
+  );
+}
+
+async function requireFree(target: string, out: string): Promise<void> {
+  const found = await readdir(target).catch((error: unknown) => {
+    if (codeOf(error) === 'ENOENT') return [];
+    throw error;
+  });
+  if (found.length === 0) return;
+  throw new SettingsError(`${out} cannot be written: the folder is not empty`, {
+    hint: 'name a new folder, or empty this one',
+  });
 }

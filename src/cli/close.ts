@@ -99,10 +99,8 @@ function describeMonth(state: MonthState): [string, string] {
 const GO_ON =
   'a statement is kept completely or not at all: give the same command again, which says if the month is closed';
 
-/** The number of organizations shown to people; `--json` has all. */
+/** The number of organizations shown to people. */
 const SHOWN_MAX = 50;
-/** Lines of as many organizations, each with at most a dozen metrics. */
-const SHOWN_LINES = SHOWN_MAX * 12;
 
 interface Closing {
   readonly options: CloseOptions;
@@ -123,7 +121,6 @@ async function closeInstances(
     isAdjustment: options.adjust,
     isDryRun: options.dryRun,
     signingKey: config.statementKeyFile === null ? null : await readSigningKey(config.statementKeyFile),
-    linesMax: output.json ? null : SHOWN_LINES,
     signal,
   };
   const documents: object[] = [];

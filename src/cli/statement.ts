@@ -2,7 +2,7 @@ import { type CheckedPacks, checkPacks } from '../billing/check-pack.ts';
 import { compareWithDatabase } from '../billing/compare-database.ts';
 import { readPublicKey } from '../billing/manifest.ts';
 import { openPacks } from '../billing/open-packs.ts';
-import { writePacks } from '../billing/pack-folder.ts';
+import { writePacks } from '../billing/pack.ts';
 import { readStatements } from '../billing/statements.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { codeOf } from '../files/whole-file.ts';

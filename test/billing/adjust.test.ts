@@ -182,33 +182,6 @@ describe('an organization that moves to another instance', () => {
   });
 });
 
-describe('the list of months', () => {
-  test('tells which are open, blocked, closed, and different', async () => {
-    const [closed, different, blocked, open] = ['2024-01', '2024-02', '2024-03', '2024-04'];
-    const [, changed, missing] = [
-      await orgIn(closed),
-      await orgIn(different),
-      await orgIn(blocked),
-      await orgIn(open),
-    ];
-    await books.close(closed);
-    await books.close(different);
-    await createdTo(changed, `${different}-11`, 4, 5);
-    await books.setStanding(missing, `${blocked}-11`, 'in_doubt');
-    const months = await books.ask(sql`select to_char(month, 'YYYY-MM') as month, state, causes, orgs_blocked,
-        orgs_different, lines_different
-      from losant_usage.months where instance_id = ${INSTANCE} and month between '2024-01-01' and '2024-04-01'
-        order by 1`);
-    const none = { causes: null, orgs_blocked: null, orgs_different: null, lines_different: null };
-    expect(months).toEqual([
-      { ...none, month: closed, state: 'closed', orgs_different: 0, lines_different: 0 },
-      { ...none, month: different, state: 'different', orgs_different: 1, lines_different: 1 },
-      { ...none, month: blocked, state: 'blocked', causes: ['in_doubt'], orgs_blocked: 1 },
-      { ...none, month: open, state: 'open', orgs_blocked: 0 },
-    ]);
-  });
-});
-
 test('the numbers of a statement may exceed what JavaScript counts', async () => {
   const month = takeMonth();
   const orgId = await books.addOrg({ from: `${month}-10`, to: `${month}-12` });

@@ -7,7 +7,7 @@ import { checkPacks } from '../../src/billing/check-pack.ts';
 import { type CloseOutcome, type CloseRequest, closeMonth } from '../../src/billing/close.ts';
 import { compareWithDatabase } from '../../src/billing/compare-database.ts';
 import { openPacks, type PackProblem } from '../../src/billing/open-packs.ts';
-import { writePacks } from '../../src/billing/pack-folder.ts';
+import { writePacks } from '../../src/billing/pack.ts';
 import { readBlockers, readStatements } from '../../src/billing/statements.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createDatabase } from '../../src/database/open.ts';
@@ -241,7 +241,7 @@ export async function openBooks() {
   const close = async (month: string, options: CloseOptions = {}): Promise<CloseOutcome> => {
     const { instanceId = INSTANCE, on = handle, ...own } = options;
     const nothing = { acceptance: null, isAdjustment: false, isDryRun: false, signingKey: null };
-    const request = { month, ...nothing, linesMax: 1_000, signal: SIGNAL, ...own };
+    const request = { month, ...nothing, signal: SIGNAL, ...own };
     await tick();
     const outcome = await closeMonth(on, { instanceId, name: null }, request);
     await tick();
@@ -307,11 +307,7 @@ export function useBooks(): Books {
   );
 }
 
-/** The lines of an outcome as text: metric and quantity. */
-export function quantitiesOf(
-  outcome: CloseOutcome,
-  orgId: string | null = null,
-): Record<string, string | null> {
-  const own = outcome.lines.filter((each) => orgId === null || each.orgId === orgId);
-  return Object.fromEntries(own.map(({ metric, quantity }) => [metric, quantity]));
+/** The quantities of an outcome of one organization, by metric. */
+export function quantitiesOf({ lines }: CloseOutcome): Record<string, string | null> {
+  return Object.fromEntries(lines.map(({ metric, quantity }) => [metric, quantity]));
 }

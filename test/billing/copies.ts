@@ -160,6 +160,15 @@ const forgeRows = (name: string, folder: string, change: (rows: Row[]) => Row[])
   make: async (copy) => await copy.forgeRows(name, change, folder),
 });
 
+/** Changes what the manifest of the closing says of its statement. */
+export const setStatement = (facts: Readonly<Record<string, unknown>>): Change => ({
+  file: 'manifest.json',
+  make: async (copy) => {
+    await copy.editManifest(({ statement }) => void Object.assign(statement, facts));
+    await copy.chain();
+  },
+});
+
 /** Sets cells of the first row that has these values. */
 export const set = (name: string, where: Where, cells: Row, folder = ''): Change =>
   forgeRows(name, folder, (rows) => {

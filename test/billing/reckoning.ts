@@ -40,61 +40,38 @@ export class Reckoning {
   /** Returns the lines of a statement that is made now, and bills them. */
   bill(instanceId: string, month: string, isAdjustment: boolean): ReckonedLine[] {
     const lines: ReckonedLine[] = [];
-    for (const [orgId, own] of this.instances) {
-      if (own !== instanceId) continue;
-      for (const [stream, metrics] of Object.entries(METRICS)) {
-        const cells = [...this.cells.values()]
-          .filter((cell) => cell.orgId === orgId && cell.stream === stream && cell.day.startsWith(month))
-          .toSorted((a, b) => (a.day < b.day ? -1 : 1));
-        if (cells.length === 0) continue;
-        for (const metric of metrics) {
-          const line = this.#billMetric({ orgId, month, metric, cells, isAdjustment });
-          if (line !== null) lines.push(line);
-        }
-      }
+    const cells = [...this.cells.values()].filter(
+      ({ orgId, day }) => this.instances.get(orgId) === instanceId && day.startsWith(month),
+    );
+    for (const own of Map.groupBy(cells, ({ orgId, stream }) => `${orgId} ${stream}`).values()) {
+      const inOrder = own.toSorted((a, b) => (a.day < b.day ? -1 : 1));
+      for (const metric of METRICS[inOrder[0]?.stream ?? ''] ?? [])
+        lines.push(...this.#billMetric(inOrder, metric, isAdjustment));
     }
     return lines.toSorted(byKey);
   }
 
-  #billMetric({
-    orgId,
-    month,
-    metric,
-    cells,
-    isAdjustment,
-  }: {
-    readonly orgId: string;
-    readonly month: string;
-    readonly metric: string;
-    readonly cells: readonly ReckonedCell[];
-    readonly isAdjustment: boolean;
-  }): ReckonedLine | null {
+  /** Returns a line, or none; the cells are those of a month, an organization and a stream. */
+  #billMetric(cells: readonly ReckonedCell[], metric: string, isAdjustment: boolean): ReckonedLine[] {
+    const { orgId, day } = cells[0] as ReckonedCell;
+    const month = day.slice(0, 7);
     const isSettled = cells.every((cell) => cell.isSettled);
     const values = cells.flatMap(({ numbers, isSettled: counts }) =>
       counts && numbers !== null ? [BigInt(numbers[metric] as number)] : [],
     );
     const isLevel = metric === 'devices_total';
     const sum = values.reduce((all, each) => all + each, 0n);
-    const total = values.length === 0 ? null : isLevel ? (values.at(-1) as bigint) : sum;
+    const total = isLevel || values.length === 0 ? (values.at(-1) ?? null) : sum;
     const said = `${total}${isLevel ? ` of ${values.toSorted((a, b) => (a < b ? -1 : 1)).at(-1)}, ${sum}` : ''}`;
     const key = `${orgId} ${month} ${metric}`;
     const billed = this.#billed.get(key);
-    if (billed === undefined) {
-      if (isAdjustment && (!isSettled || total === null)) return null;
-      const customer = this.#customerOf(orgId, daysOfMonth(month).to);
-      this.#billed.set(key, { quantity: total ?? 0n, said, customer });
-      return [
-        orgId,
-        metric,
-        total === null ? null : `${total}`,
-        total === null ? null : `${total}`,
-        customer,
-      ];
-    }
-    if (!isSettled || total === null || said === billed.said) return null;
-    const quantity = total - billed.quantity;
-    this.#billed.set(key, { ...billed, quantity: total, said });
-    return [orgId, metric, `${quantity}`, `${total}`, billed.customer];
+    const isOpen = !isSettled || total === null;
+    if (isOpen && (isAdjustment || billed !== undefined)) return [];
+    if (billed?.said === said) return [];
+    const customer = billed?.customer ?? this.#customerOf(orgId, daysOfMonth(month).to);
+    this.#billed.set(key, { quantity: total ?? 0n, said, customer });
+    if (total === null) return [[orgId, metric, null, null, customer]];
+    return [[orgId, metric, `${total - (billed?.quantity ?? 0n)}`, `${total}`, customer]];
   }
 
   #customerOf(orgId: string, day: string): string | null {

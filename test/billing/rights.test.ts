@@ -89,10 +89,10 @@ const FORGERIES: readonly string[] = [
     false, null, null, now()); commit`,
   `begin isolation level repeatable read; select losant_usage.seal_statement(
     (losant_usage.open_statement('${INSTANCE}', '2026-04-01', false, null, null, now())
-      -> 'statement' ->> 'id')::uuid, '../../evil.txt', '')`,
+      ->> 'id')::uuid, '../../evil.txt', '')`,
   `begin isolation level repeatable read; select losant_usage.seal_statement(
     (losant_usage.open_statement('${INSTANCE}', '2026-04-01', false, null, null, now())
-      -> 'statement' ->> 'id')::uuid, 'manifest.json', '{"statement": {}}')`,
+      ->> 'id')::uuid, 'manifest.json', '{"statement": {}}')`,
   `select losant_usage.seal_statement(statement_id, 'lines.csv', '') from losant_usage.statements`,
   `select losant_usage.seal_statement(gen_random_uuid(), 'lines.csv', '')`,
 ];

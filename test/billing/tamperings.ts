@@ -1,5 +1,16 @@
 /** What somebody changed in a proof pack, and what is found of it. */
-import { ADJUSTMENT, add, all, forge, MONTH, ORG, remove, set, type Tampering } from './copies.ts';
+import {
+  ADJUSTMENT,
+  add,
+  all,
+  forge,
+  MONTH,
+  ORG,
+  remove,
+  set,
+  setStatement,
+  type Tampering,
+} from './copies.ts';
 
 const { acme, beta, gamma } = ORG;
 const STRANGER = `${'5d'.padEnd(23, '0')}9`;
@@ -144,18 +155,16 @@ export const TAMPERINGS: readonly Tampering[] = [
   [set('sources.csv', { source: 'hook' }, { total: '16' }), /total is not that of payload_source_count/],
   [remove('sources.csv', { source: 'hook' }), /total is not that of payload_source_count/],
   [add('sources.csv', { source: 'hook' }, ofBeta), /0002: total is not that/],
-  [remove('blockers.csv', {}), /it has a reason, and nothing blocked it/, 'statement.csv'],
+  [remove('blockers.csv', {}), /it has a reason, and nothing blocked it/, 'manifest.json'],
+  [setStatement({ reason: null }), /something blocked it, and it has no reason/],
+  [setStatement({ orgs: 2 }), /orgs is 2, lines.csv has 3/],
+  [setStatement({ closedAt: '1 May' }), /is not that of a statement/],
+  [setStatement({ closedAt: '2026-03-31T23:00:00.000000Z' }), /its month was not over/],
   [set('blockers.csv', ofGamma, { first_day: day11, days: '2' }), /in_doubt: is not what cells.csv says/],
   [set('blockers.csv', ofGamma, { cause: 'missing' }), /is not what cells.csv says/],
   [set('blockers.csv', ofGamma, { streams: 'device_counts payload_totals' }), /is not what cells.csv says/],
   [set('blockers.csv', ofGamma, { cause: 'not_over' }), /is not written as a blocker/],
   [set('blockers.csv', ofGamma, { last_day: '2026-04-01' }), /is not of this month/],
-  [set('statement.csv', {}, { reason: '' }), /something blocked it, and it has no reason/],
-  [set('statement.csv', {}, { orgs: '2' }), /orgs is 2, lines.csv has 3/],
-  [set('statement.csv', {}, { closed_at: '2026-03-31T23:00:00.000000Z' }), /its month was not over/],
-  [set('statement.csv', {}, { month: '2026-04' }), /day outside the month/, 'cells.csv'],
-  [set('statement.csv', {}, { closed_by: 'cfo' }), /closed_by is not that of the manifest/],
-  [add('statement.csv', {}, {}), /has 2 rows instead of one/],
   [
     set('lines.csv', adjusted, { billed_before: '6', quantity: '6' }, ADJUSTMENT),
     /billed_before is 6, the statements before it billed 8/,

@@ -5,7 +5,7 @@ import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { writePacks } from '../../src/billing/pack-folder.ts';
+import { writePacks } from '../../src/billing/pack.ts';
 import { readStatements } from '../../src/billing/statements.ts';
 import { queryOnce } from '../support/databases.ts';
 import { type Ended, jsonOf, runProgram } from '../support/program.ts';
@@ -81,120 +81,56 @@ describe('packs as they were made', () => {
 });
 
 type Change = (copy: Copy) => Promise<unknown>;
-const editStatement =
-  (
-    change: (statement: Parameters<Parameters<Copy['editManifest']>[0]>[0]['statement']) => void,
-    folder = '',
-  ) =>
-  async (copy: Copy) =>
-    await copy.editManifest(({ statement }) => change(statement), folder);
-const closedByCfo = editStatement((statement) => void (statement['closedBy'] = 'cfo'));
+type Manifest = Parameters<Parameters<Copy['editManifest']>[0]>[0];
+const edit = (name: string, change: (text: string) => string) => (copy: Copy) => copy.edit(name, change);
+const forge = (name: string, change: (text: string) => string) => (copy: Copy) => copy.forge(name, change);
+const editManifest = (change: (manifest: Manifest) => unknown, folder?: string) => (copy: Copy) =>
+  copy.editManifest((manifest) => void change(manifest), folder);
+const setStatement = (facts: object, folder?: string) =>
+  editManifest(({ statement }) => Object.assign(statement, facts), folder);
+const closedByCfo = setStatement({ closedBy: 'cfo' });
 const EVIL = { name: '../evil.txt', bytes: 0, sha256: '0'.repeat(64) };
 const OF_ADJUSTMENT = `${ADJUSTMENT}/manifest.json`;
 
-const CHANGES: readonly (readonly [what: string, change: Change, file: string, problem: RegExp])[] = [
+const CHANGES: readonly (readonly [file: string, change: Change, problem: RegExp])[] = [
+  ['lines.csv', edit('lines.csv', (text) => `${text} `), /was changed: it has \d+ bytes instead of \d+/],
+  ['lines.csv', edit('lines.csv', (text) => text.replace('Acme', 'Acne')), /its SHA-256 is another/],
+  ['cells.csv', (copy) => rm(copy.path('cells.csv')), /^is missing$/],
+  ['notes.txt', (copy) => writeFile(copy.path('notes.txt'), ''), /^is in no manifest$/],
+  ['manifest.json', (copy) => writeFile(copy.path('manifest.json'), '{'), /^is no JSON document$/],
+  ['manifest.json', edit('manifest.json', (text) => `${text}\n`), /^is not written as close writes it/],
+  ['manifest.json', editManifest(({ files }) => files.push(EVIL)), /^files/],
+  ['manifest.json', editManifest(({ files }) => files.pop()), /^files: does not name every file/],
+  ['manifest.json', editManifest((manifest) => (manifest.checks = 99)), /is checked by version 99/],
+  ['manifest.json', (copy) => truncate(copy.path('manifest.json'), 3e9), /has 3000000000 bytes: too many/],
+  ['cells.csv', (copy) => truncate(copy.path('cells.csv'), 30e9), /has 30000000000 bytes instead of/],
+  ['lines.csv', forge('lines.csv', (text) => `${text}"`), /is no CSV|is not written/],
+  ['days.csv', forge('days.csv', (text) => text.replace(/\r\n$/, ',1\r\n')), /has 17 cells instead of 16/],
+  // A closing that those after it do not follow.
+  [OF_ADJUSTMENT, closedByCfo, /^follows number 1 with the SHA/],
+  // An adjustment without its closing.
   [
-    'one byte more',
-    async (copy) => await copy.edit('lines.csv', (text) => `${text} `),
-    'lines.csv',
-    /was changed: it has \d+ bytes instead of \d+/,
-  ],
-  [
-    'another byte',
-    async (copy) => await copy.edit('lines.csv', (text) => text.replace('Acme', 'Acne')),
-    'lines.csv',
-    /its SHA-256 is another/,
-  ],
-  ['a file gone', async (copy) => await rm(copy.path('cells.csv')), 'cells.csv', /^is missing$/],
-  [
-    'a file more',
-    async (copy) => await writeFile(copy.path('notes.txt'), ''),
-    'notes.txt',
-    /^is in no manifest$/,
-  ],
-  [
-    'a manifest that is no JSON',
-    async (copy) => await writeFile(copy.path('manifest.json'), '{'),
-    'manifest.json',
-    /^is no JSON document$/,
-  ],
-  [
-    'a manifest written another way',
-    async (copy) => await copy.edit('manifest.json', (text) => `${text}\n`),
-    'manifest.json',
-    /^is not written as close writes it/,
-  ],
-  [
-    'a manifest with a file of its own',
-    async (copy) => await copy.editManifest(({ files }) => void files.push(EVIL)),
-    'manifest.json',
-    /^files/,
-  ],
-  [
-    'a manifest without a file',
-    async (copy) => await copy.editManifest(({ files }) => void files.pop()),
-    'manifest.json',
-    /^files: does not name every file/,
-  ],
-  [
-    'a manifest of another version',
-    async (copy) => await copy.editManifest((manifest) => void (manifest.checks = 99)),
-    'manifest.json',
-    /is checked by version 99/,
-  ],
-  [
-    'a huge manifest',
-    async (copy) => await truncate(copy.path('manifest.json'), 3e9),
-    'manifest.json',
-    /has 3000000000 bytes: too many/,
-  ],
-  [
-    'a huge file',
-    async (copy) => await truncate(copy.path('cells.csv'), 30e9),
-    'cells.csv',
-    /has 30000000000 bytes instead of/,
-  ],
-  [
-    'a quote that is not closed',
-    async (copy) => await copy.forge('lines.csv', (text) => `${text}"`),
-    'lines.csv',
-    /is no CSV|is not written/,
-  ],
-  [
-    'cells too many',
-    async (copy) => await copy.forge('days.csv', (text) => text.replace(/\r\n$/, ',1\r\n')),
-    'days.csv',
-    /has 17 cells instead of 16/,
-  ],
-  [
-    'a closing that those after it do not follow',
-    closedByCfo,
     OF_ADJUSTMENT,
-    /^follows number 1 with the SHA/,
-  ],
-  [
-    'an adjustment without its closing',
     async (copy) => {
       for (const name of await readdir(copy.out)) if (name !== ADJUSTMENT) await rm(copy.path(name));
     },
-    OF_ADJUSTMENT,
     /^follows statement 1 of 2026-03, which is missing$/,
   ],
+  // A statement twice.
   [
-    'a statement twice',
-    async (copy) => await cp(march, copy.path('again'), { recursive: true }),
     'again/manifest.json',
+    (copy) => cp(march, copy.path('again'), { recursive: true }),
     /^has the number 1, as has manifest.json$/,
   ],
+  // A month that was billed twice, with an adjustment called a closing.
   [
-    'a month that was billed twice, with an adjustment called a closing',
-    editStatement((statement) => void Object.assign(statement, { kind: 'closing', earlier: [] }), ADJUSTMENT),
     OF_ADJUSTMENT,
+    setStatement({ kind: 'closing', earlier: [] }, ADJUSTMENT),
     /^does not know manifest.json, a statement of 2026-03 before it$/,
   ],
 ];
 
-test.for(CHANGES)('%s is told its place', async ([, change, file, problem]) => {
+test.for(CHANGES)('a change of %s is told its place: %#', async ([file, change, problem]) => {
   const copy = await Copy.of(march);
   await change(copy);
   await expectProblem(await verifyIn(copy.out), file, problem);
@@ -280,8 +216,8 @@ describe('signatures', () => {
   });
 
   test.for<readonly [what: string, change: Change, problem: RegExp]>([
-    ['missing', async (copy) => await rm(copy.path('manifest.json.sig')), /^is missing$/],
-    ['too long', async (copy) => await writeFile(copy.path('manifest.json.sig'), 'x'.repeat(65)), /too many/],
+    ['missing', (copy) => rm(copy.path('manifest.json.sig')), /^is missing$/],
+    ['too long', (copy) => writeFile(copy.path('manifest.json.sig'), 'x'.repeat(65)), /too many/],
     ['of another manifest', closedByCfo, /^does not fit the manifest/],
   ])('that are %s', async ([, change, problem]) => {
     const copy = await Copy.of(april);
@@ -321,15 +257,15 @@ describe('against the database', () => {
     await expectProblem(
       await withDatabase(copy.out),
       'waivers.csv',
-      /^is not that of statement_files in the database$/,
+      /^is not the one that the database keeps$/,
     );
   });
 
   test('of another installation is unknown', async () => {
     const copy = await Copy.of(march);
     const id = '00000000-0000-4000-8000-000000000000';
-    await editStatement((statement) => void (statement['id'] = id))(copy);
-    await copy.forgeRows('statement.csv', ([row]) => [{ ...row, statement_id: id }]);
+    await setStatement({ id })(copy);
+    await copy.chain();
     await expectProblem(
       await withDatabase(copy.out),
       'manifest.json',
@@ -369,7 +305,7 @@ describe('against the database', () => {
          update losant_usage.statement_files set content_gzip = '\\x${value}' where name = 'days.csv' and part = 0`,
       );
     await set(gzipSync('org_id\r\n').toString('hex'));
-    await expectProblem(await withDatabase(march), 'days.csv', /^is not that of statement_files/);
+    await expectProblem(await withDatabase(march), 'days.csv', /^is not the one that the database keeps/);
     await set(content.toString('hex'));
     expect((await withDatabase(march)).code).toBe(0);
   });

@@ -10,32 +10,32 @@ export const billingMutants = [
         `c.is_stored and c.standing not in ('final', 'accepted', 'in_doubt') as is_held`,
       ],
       'An adjustment waits until every day of a metric is settled': [
-        'where (l.is_settled and l.quantity is not null) or',
-        'where l.quantity is not null or',
+        'where (l.is_settled and (l.line).quantity is not null) or',
+        'where (l.line).quantity is not null or',
       ],
       'A day that was not settled when it was billed shows once it is': [
         'where l.days_final + l.days_accepted < l.days_expected or l.days_stored < l.days_expected',
         'where false',
       ],
       'What is accepted is bound to what would be billed': [
-        "concat_ws(E'\\n', b.text, billed)",
-        "concat_ws(E'\\n', b.text, '')",
+        "concat_ws(' ', d.org_id, d.metric, coalesce(d.quantity::text, '-'))",
+        "concat_ws(' ', d.org_id, d.metric)",
       ],
       'What is accepted is bound to the blockers with their days': [
         "b.cause, b.first_day, b.last_day, b.usage_dates, b.streams), E'\\n'",
         "b.cause), E'\\n'",
       ],
       'Another list than the one that was shown is refused': [
-        '(incomplete_reason is not null and s.hash = accepted_hash)',
-        'incomplete_reason is not null',
-      ],
-      'A reason for a month that nothing blocks any more is refused': [
-        'if found_hash is null and accepted_hash is not null then',
+        'if found_hash <> accepted_hash then',
         'if false then',
       ],
+      'A reason for a month that nothing blocks any more is refused': [
+        'elsif accepted_hash is not null then',
+        'elsif false then',
+      ],
       'A month that something blocks is not closed without a reason': [
-        'where s.hash is null or (',
-        'where true or (',
+        'if found_hash is not null and (accepted_hash is null or incomplete_reason is null) then return null; end if;',
+        '',
       ],
       'A month is closed after its last day': [
         `losant_usage_internal.month_end(of_month) >= (moment at time zone 'UTC')::date`,
@@ -116,16 +116,16 @@ export const billingMutants = [
         'constants.O_RDONLY | constants.O_NONBLOCK',
       ],
       'A file that no manifest names is told': [
-        'if (known.includes(name)) continue;',
-        'if (known.length > 0) continue;',
+        'for (const name of names) problems.push',
+        'for (const name of [...names].slice(1)) problems.push',
       ],
       'A file whose bytes are others is told': [
-        `return hash.digest('hex') === sha256 ? null`,
-        `return sha256 !== '' ? null`,
+        `if (hash.digest('hex') !== sha256) throw`,
+        `if (sha256 === '') throw`,
       ],
       'A signature fits the manifest and one of the keys': [
-        'if (verify(null, pack.bytes, key, signature)) return [];',
-        'if (signature.length > 0) return [];',
+        'if (!verify(null, bytes, key, signature))',
+        'if (signature.length === 0)',
       ],
       'A manifest follows the one with the number before it': [
         'found !== undefined && found.manifestSha256 !== link.sha256',
@@ -163,8 +163,8 @@ export const billingMutants = [
         `where l.kind = 'none' and l.total is not case l.metric`,
       ],
       'No cell was read before its day was over': [
-        'when c.verified_at < d.over then',
-        'when c.verified_at < d.usage_date then',
+        "when c.verified_at < c.usage_date || 'T24' then",
+        'when c.verified_at < c.usage_date then',
       ],
       'A cell of version four has three changes on record': [
         'having count(r.revision) <> c.revision - 1 limit 20;',
