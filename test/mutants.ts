@@ -1,7 +1,6 @@
 /**
  * `npm run mutants` plants one defect after another in a copy of the program and expects the test that is named for it
  * to fail. Arguments are parts of promises or of paths of files and tests: only mutants with one of them are run.
- * `--list` prints them instead.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -126,35 +125,24 @@ async function requirePassing(copy: string, tests: readonly string[]): Promise<v
   if (broken.length > 0) throw new Error(`Without any defect these do not pass: ${broken.join(', ')}`);
 }
 
-const args = process.argv.slice(2);
-const wanted = args.filter((arg) => arg !== '--list');
+const wanted = process.argv.slice(2);
 const mutants = ALL.filter(
   ({ promise, file, test }) =>
     wanted.length === 0 || wanted.some((part) => [promise, file, test].some((text) => text.includes(part))),
 );
-if (!args.includes('--list')) await run();
-else for (const { promise, file } of mutants) print(`${file}: ${promise}`);
-
-async function run(): Promise<void> {
-  const startedAtMs = performance.now();
-  const seconds = (sinceMs: number) => `${((performance.now() - sinceMs) / 1_000).toFixed(1)} s`;
-  const copies = Array.from({ length: LANES }, (_, lane) => copyTree(lane));
-  const tests = [...new Set(mutants.map(({ test }) => test))];
-  await requirePassing(copies[0] as string, tests);
-  print(`${tests.length} test files pass without a defect: ${seconds(startedAtMs)}`);
-  const queue = [...mutants];
-  let killed = 0;
-  const work = async (copy: string) => {
-    for (let mutant = queue.shift(); mutant; mutant = queue.shift()) {
-      const sinceMs = performance.now();
-      const { verdict, by } = await judge(copy, mutant);
-      if (verdict.startsWith('killed')) killed += 1;
-      print(
-        `${verdict}: ${mutant.promise}, ${seconds(sinceMs)}${by === undefined ? '' : `: ${by.split('\n')[0]}`}`,
-      );
-    }
-  };
-  await Promise.all(copies.map(work));
-  print(`${killed} of ${mutants.length} mutants killed`);
-  if (killed < mutants.length) process.exitCode = 1;
-}
+const copies = Array.from({ length: LANES }, (_, lane) => copyTree(lane));
+await requirePassing(copies[0] as string, [...new Set(mutants.map(({ test }) => test))]);
+const queue = [...mutants];
+let killed = 0;
+const work = async (copy: string) => {
+  for (let mutant = queue.shift(); mutant; mutant = queue.shift()) {
+    const startedAtMs = performance.now();
+    const { verdict, by = '' } = await judge(copy, mutant);
+    if (verdict.startsWith('killed')) killed += 1;
+    const seconds = ((performance.now() - startedAtMs) / 1_000).toFixed(1);
+    print(`${verdict}: ${mutant.promise}, ${seconds} s: ${by.split('\n')[0]}`);
+  }
+};
+await Promise.all(copies.map(work));
+print(`${killed} of ${mutants.length} mutants killed`);
+if (killed < mutants.length) process.exitCode = 1;

@@ -31,7 +31,7 @@ async function follow(month: string, cause: string): Promise<void> {
 }
 
 // Promise (Billing): What is advised against a blocker are commands that run as pasted and resolve it.
-test('each blocker goes when its advice is followed', { timeout: 120_000 }, async () => {
+test('each blocker goes when its advice is followed', { timeout: 600_000 }, async () => {
   played = await open('2026-11-01T10:30:00Z', { orgs: 2 });
   const { platform, run, query, orgIds, moveTo } = played;
   const [first = '', second = ''] = orgIds;

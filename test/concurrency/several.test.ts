@@ -1,12 +1,20 @@
 /** Several processes at once on one database: any mix ends in the same numbers. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Export, openExport } from '../e2e/export.ts';
-import { firstDifference, readStored, readTruth } from '../e2e/usage.ts';
+import { createPlace, firstDifference, type Place, readStored, readTruth } from '../e2e/usage.ts';
+import { startPlatform } from '../simulator/platform.ts';
+import { asProgram } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
-import { PATIENTLY, readDoubled } from './freeze.ts';
+import { type Spawned, spawnProgram } from '../support/program.ts';
+import { until } from '../support/wait.ts';
+import { settingsOf, startTestWorker, startWorker } from '../worker/process.ts';
 
 const [FROM, MIDDLE, TO] = [daysAgo(4), daysAgo(2), daysAgo(1)];
 const backfill = (from: string, to: string) => ['backfill', '--json', '--from', from, '--to', to];
+
+/** For programs to start, and to load something, on a machine that is busy otherwise. */
+const PATIENTLY = { timeout: 60_000 };
 
 async function open(latencyMs = 0): Promise<Export> {
   const exported = await openExport({ orgs: 4, seed: 'several', hostile: false, latencyMs });
@@ -17,6 +25,34 @@ async function open(latencyMs = 0): Promise<Export> {
 async function expectTruth({ place, platform }: Export): Promise<void> {
   expect(firstDifference(await readStored(place), await readTruth(platform, FROM, TO))).toBeNull();
 }
+
+/** Returns what was written more than once: changes on record, and cells whose numbers were stored again. */
+async function readDoubled({ query }: Pick<Place, 'query'>): Promise<Record<string, unknown>[]> {
+  return await query(`
+    select 'revision' as what, stream, org_id from losant_usage.revisions
+    union all
+    select 'coverage', stream, org_id from losant_usage.coverage where revision <> 1`);
+}
+
+/** Of a process that runs, none waits for as long as that. */
+const STUCK = `select from pg_stat_activity where datname = current_database()
+  and state = 'idle in transaction' and state_change < clock_timestamp() - interval '400 ms'`;
+
+/** Stops a process where it is, but not in a transaction: Postgres would end that after a minute. */
+async function freeze({ kill }: Spawned, { query }: Pick<Place, 'query'>): Promise<void> {
+  for (;;) {
+    kill('SIGSTOP');
+    await sleep(500);
+    if ((await query(STUCK)).length === 0) return;
+    kill('SIGCONT');
+    await sleep(30);
+  }
+}
+
+/** The runs under way that have stored something. */
+const WORKING = `select from losant_usage.runs r where r.status = 'running'
+  and exists (select from losant_usage.coverage c where c.run_id = r.run_id)`;
+const STATUSES = 'select status, count(*)::integer from losant_usage.runs group by 1 order by 1';
 
 describe('several processes', { timeout: 180_000 }, () => {
   // Promise (Runs): Any mix of processes on one database ends in the same numbers, each stored once.
@@ -56,5 +92,45 @@ describe('several processes', { timeout: 180_000 }, () => {
     expect(await holder.ended).toMatchObject({ code: 0 });
     await expectTruth(exported);
     expect(await readDoubled(place)).toEqual([]);
+  });
+
+  // Promise (Runs): One process at a time exports an instance; one that lost its lease loads nothing more.
+  // Promise (Operation): Workers take over each other's instances when one is killed or frozen.
+  test('of two workers one is killed and one frozen until others have their work: every number once', async () => {
+    const place = await createPlace();
+    onTestFinished(() => place.remove());
+    const startSlowly = async (seed: string) => {
+      const platform = await startPlatform({ now: Date.now, orgs: 20, hostile: false, seed, latencyMs: 300 });
+      onTestFinished(() => platform[Symbol.asyncDispose]());
+      const settings = { ...settingsOf(platform, place), REQUEST_CONCURRENCY: '2' };
+      const worker = await startWorker(settings, spawnProgram);
+      onTestFinished(() => worker.running.kill('SIGKILL'));
+      return { platform, settings, worker };
+    };
+    const workers = [await startSlowly('one'), await startSlowly('two')] as const;
+    const [killed, frozen] = workers;
+    await expect.poll(async () => (await place.query(WORKING)).length, PATIENTLY).toBe(2);
+    killed.worker.running.kill('SIGKILL');
+    await killed.worker.running.ended;
+    await freeze(frozen.worker.running, place);
+    for (const { platform } of workers) await platform.control('config', { latencyMs: 0 });
+    // What a minute of silence does.
+    await place.query(asProgram('update losant_usage.leases set until = now()'));
+    for (const { settings } of workers) await startTestWorker(settings);
+    await expect
+      .poll(() => place.query(STATUSES), PATIENTLY)
+      .toEqual([
+        { status: 'complete', count: 2 },
+        { status: 'interrupted', count: 2 },
+      ]);
+    frozen.worker.running.kill('SIGCONT');
+    await until('it has lost its lease', () =>
+      frozen.worker.running.stderr().includes('"msg":"standing by"'),
+    );
+    const truth = await Promise.all(workers.map(({ platform }) => readTruth(platform, TO, TO)));
+    expect(firstDifference(await readStored(place), truth.flat().sort())).toBeNull();
+    expect(await readDoubled(place)).toEqual([]);
+    expect((await frozen.worker.get('/healthz')).status).toBe(200);
+    expect((await frozen.worker.stop()).code).toBe(0);
   });
 });

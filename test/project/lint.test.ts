@@ -1,124 +1,80 @@
-import { beforeAll, describe, expect, test } from 'vitest';
-import { type LintVerdict, lintTree } from './lint-tree.ts';
+/** The linter's settings, by what they say of a tree of files in which everything is planted that they forbid. */
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { expect, test } from 'vitest';
 
-/** [what is planted, the rule that names it, the line it is named on, the text]. */
-const PLANTED: readonly (readonly [what: string, rule: string, line: number, text: string])[] = [
+type Files = Readonly<Record<string, string>>;
+
+/** What one file of the program may not have, with the rule that names it, or two. */
+const PLANTED = `
+import { Stats } from 'node:fs'; export const stats: Stats | null = null; // consistent-type-imports
+export function load(): void { Promise.resolve(1); } // no-floating-promises
+export function leave(): void { void Promise.resolve(1); } // no-floating-promises
+export const due = (async () => true)() ? 'due' : 'not due'; // no-misused-promises
+export const one = await 1; // await-thenable no-unnecessary-await
+export const body: any = 1; // no-explicit-any
+export const total = (text: string): unknown => JSON.parse(text).total; // no-unsafe-member-access
+export const first = [1][0]!; // no-non-null-assertion
+console.log('started'); // no-console
+export function parse(text: string): void { try { BigInt(text); } catch {} } // no-empty
+try { load(); } catch (error) { throw new Error(String(error)); } // preserve-caught-error
+export function same(a: string, b: string): boolean { return a == b; } // eqeqeq
+export default 1; // no-default-export
+export const zone = process.env['TZ']; // no-restricted-properties
+export const args = process.argv; // no-restricted-properties
+process.exit(1); // no-restricted-properties
+process.exitCode = 1; // no-restricted-properties
+export const now = Date.now(); // no-restricted-properties
+export const today = new Date(); // no-ambient-date
+export const jitter = Math.random(); // no-restricted-properties
+export const both = { ...{ a: 1, b: 2 } }; // no-useless-spread
+// ${'x'.repeat(106)} line-length
+`;
+const FILE = 'src/export/planted.ts';
+const planted = PLANTED.split('\n').flatMap((line, index) => {
+  const rules = /\/\/ (?:x+ )?([\w -]+)$/.exec(line)?.[1]?.split(' ') ?? [];
+  return rules.map((rule) => `${FILE}:${index + 1} ${rule}`);
+});
+
+/** Files that import what they may not, on their first line; main may do the rest. */
+const IMPORTS: Files = {
+  'src/ledger/above.ts': `import '../billing/close.ts';`,
+  'src/losant/beside.ts': `import '../database/open.ts';`,
+  'src/console/losant.ts': `import '../losant/client.ts';`,
+  'src/export/writes.ts': `import '../losant/admin.ts';`,
+  'src/worker/simulator.ts': `import '../../simulator/server.ts';`,
+  'simulator/program.ts': `import '../src/usage/day.ts';`,
+  'src/main.ts': `import '../test/support/days.ts';\nexport const at = [Date.now(), new Date(), process.env['TZ']];`,
+  'src/export/package.ts': `import ky from 'ky'; ky('');`,
+  'src/elsewhere/placeless.ts': `import '../errors.ts';`,
+  'src/losant/type.ts': `import type { Load } from '../ledger/load.ts'; export type A = Load;`,
+  'src/losant/inline.ts': `export type A = import('../ledger/load.ts').Load;`,
+  'src/losant/again.ts': `export { load } from '../ledger/load.ts';`,
+  'src/losant/dynamic.ts': `export const load = await import('../ledger/load.ts');`,
+  'src/losant/template.ts': 'export const load = await import(`../ledger/load.ts`);',
+};
+
+/** Files with the problems of each: lines with their rules. */
+const OTHERS: readonly (readonly [what: string, files: Files, problems: readonly string[]])[] = [
   [
-    'a promise nobody waits for',
-    'no-floating-promises',
-    1,
-    `export function load(): void { Promise.resolve(1); }`,
+    'a barrel',
+    { 'src/usage/barrel.ts': `export * from './any.ts';` },
+    ['src/usage/barrel.ts:1 no-barrel-file'],
   ],
-  [
-    'a promise thrown away with void',
-    'no-floating-promises',
-    1,
-    `export function load(): void { void Promise.resolve(1); }`,
-  ],
-  [
-    'a promise taken for a truth',
-    'no-misused-promises',
-    2,
-    `async function due(): Promise<boolean> { return Promise.resolve(false); }
-export const text = due() ? 'due' : 'not due';`,
-  ],
-  ['an await of what is no promise', 'await-thenable', 1, `export const one = await 1;`],
-  ['any', 'no-explicit-any', 1, `export const body: any = 1;`],
-  [
-    'a member of an untyped body',
-    'no-unsafe-member-access',
-    1,
-    `export function total(text: string): unknown { return JSON.parse(text).total; }`,
-  ],
-  ['a non-null assertion', 'no-non-null-assertion', 1, `export const first = [1][0]!;`],
-  ['console', 'no-console', 1, `console.log('started');`],
-  [
-    'an empty catch',
-    'no-empty',
-    1,
-    `export function parse(text: string): void { try { BigInt(text); } catch {} }`,
-  ],
-  [
-    'an error thrown anew without its cause',
-    'preserve-caught-error',
-    2,
-    `export function parse(text: string): bigint {
-  try { return BigInt(text); } catch (error) { throw new Error(\`bad \${String(error)}\`); }
-}`,
-  ],
-  ['==', 'eqeqeq', 1, `export function same(a: string, b: string): boolean { return a == b; }`],
-  ['a default export', 'no-default-export', 1, `export default 1;`],
-  ['a barrel', 'no-barrel-file', 1, `export * from './any.ts';`],
-  [
-    'a type imported as a value',
-    'consistent-type-imports',
-    1,
-    `import { Stats } from 'node:fs'; export const stats: Stats | null = null;`,
-  ],
-  ['the environment', 'no-restricted-properties', 1, `export const zone = process.env['TZ'];`],
-  ['the command line', 'no-restricted-properties', 1, `export const args = process.argv;`],
-  ['process.exit', 'no-restricted-properties', 1, `process.exit(1);`],
-  ['process.exitCode', 'no-restricted-properties', 1, `process.exitCode = 1;`],
-  ['Date.now()', 'no-restricted-properties', 1, `export const now = Date.now();`],
-  ['new Date() of now', 'no-ambient-date', 1, `export const now = new Date();`],
-  ['Math.random()', 'no-restricted-properties', 1, `export const jitter = Math.random();`],
   [
     'a file of 401 lines',
-    'max-lines',
-    401,
-    `export const all = [\n${'  1,\n'.repeat(398)}];\nexport const one = 1;`,
+    { 'src/usage/long.ts': `export const all = [\n${'  1,\n'.repeat(398)}];\nexport const one = 1;` },
+    ['src/usage/long.ts:401 max-lines'],
   ],
-  ['a line of 121 characters', 'line-length', 1, `// ${'x'.repeat(118)}`],
-  ['a literal spread into a literal', 'no-useless-spread', 1, `export const both = { ...{ a: 1, b: 2 } };`],
   [
     'a function of 61 lines',
-    'max-lines-per-function',
-    1,
-    `export function sum(): number {\n  let sum = 0;\n${'  sum += 1;\n'.repeat(57)}  return sum;\n}\n`,
+    { 'src/usage/large.ts': `export function sum(): void {\n${'  void 0;\n'.repeat(59)}}\n` },
+    ['src/usage/large.ts:1 max-lines-per-function'],
   ],
-];
-
-function pathOf(index: number): string {
-  return `src/export/planted-${index}.ts`;
-}
-
-/** [what is imported, the file that does, which gets a name of its own, its text]. */
-const IMPORTED = [
-  ['of a part above', 'src/ledger/planted.ts', `import '../billing/close.ts';`],
-  ['of a part beside it', 'src/losant/planted.ts', `import '../database/open.ts';`],
-  ['of Losant from a page', 'src/console/planted.ts', `import '../losant/client.ts';`],
-  ['of what writes to Losant', 'src/export/planted.ts', `import '../losant/admin.ts';`],
-  ['of the simulator', 'src/worker/planted.ts', `import '../../simulator/server.ts';`],
-  ['of the program, from the simulator', 'simulator/planted.ts', `import '../src/usage/day.ts';`],
-  ['of a test', 'src/main.ts', `import '../test/support/days.ts';`],
-  ['of a package that another part calls', 'src/export/planted.ts', `import ky from 'ky'; ky('');`],
-  ['from a part that has no place', 'src/elsewhere/planted.ts', `import '../errors.ts';`],
   [
-    'of a type',
-    'src/losant/planted.ts',
-    `import type { Load } from '../ledger/load.ts'; export type A = Load;`,
-  ],
-  ['of a type in a type', 'src/losant/planted.ts', `export type A = import('../ledger/load.ts').Load;`],
-  ['that exports again', 'src/losant/planted.ts', `export { load } from '../ledger/load.ts';`],
-  ['that is dynamic', 'src/losant/planted.ts', `export const load = await import('../ledger/load.ts');`],
-  ['of a template', 'src/losant/planted.ts', 'export const load = await import(`../ledger/load.ts`);'],
-] as const;
-
-/** Each file of its own name. */
-const IMPORTS = IMPORTED.map(([what, path, text], index) => ({
-  what,
-  path: path.replace('planted', `imported-${index}`),
-  text,
-}));
-
-/** What is named in files of its own, and where. */
-const ELSEWHERE: readonly (readonly [
-  what: string,
-  files: Record<string, string>,
-  problems: readonly string[],
-])[] = [
-  [
-    'a cycle of imports',
+    'a circle of imports',
     {
       'src/export/a.ts': `import { b } from './b.ts';\nexport const a = () => b;\n`,
       'src/export/b.ts': `import { a } from './a.ts';\nexport const b = () => a;\n`,
@@ -126,15 +82,15 @@ const ELSEWHERE: readonly (readonly [
     ['src/export/a.ts:1 no-cycle', 'src/export/b.ts:1 no-cycle'],
   ],
   [
-    'a cycle of types',
+    'a circle of types, in the simulator too',
     {
-      'src/export/c.ts': `import type { D } from './d.ts';\nexport interface C {\n  d: D;\n}\n`,
-      'src/export/d.ts': `import type { C } from './c.ts';\nexport interface D {\n  c: C;\n}\n`,
+      'simulator/c.ts': `import type { D } from './d.ts';\nexport interface C {\n  d: D;\n}\n`,
+      'simulator/d.ts': `import type { C } from './c.ts';\nexport interface D {\n  c: C;\n}\n`,
     },
-    ['src/export/c.ts:1 no-cycle', 'src/export/d.ts:1 no-cycle'],
+    ['simulator/c.ts:1 no-cycle', 'simulator/d.ts:1 no-cycle'],
   ],
   [
-    'a cycle that import() closes, over a file between',
+    'a circle that import() closes, over a file between',
     {
       'src/export/e.ts': `export const e = async () => await import('./f.ts');\n`,
       'src/export/f.ts': `export { g } from './g.ts';\nexport const f = 1;\n`,
@@ -143,89 +99,84 @@ const ELSEWHERE: readonly (readonly [
     ['src/export/e.ts:1 no-dynamic-circle'],
   ],
   [
-    'a cycle in the simulator',
-    {
-      'simulator/a.ts': `import type { B } from './b.ts';\nexport interface A {\n  b: B;\n}\n`,
-      'simulator/b.ts': `import type { A } from './a.ts';\nexport interface B {\n  a: A;\n}\n`,
-    },
-    ['simulator/a.ts:1 no-cycle', 'simulator/b.ts:1 no-cycle'],
-  ],
-  [
     'a query of a transaction that nobody waits for',
     {
-      'src/ledger/planted.ts': `import type { Kysely } from 'kysely';
-export async function write(db: Kysely<{ runs: { run_id: string } }>): Promise<void> {
-  await db.transaction().execute(async (tx) => {
+      'src/ledger/query.ts': `import type { Kysely } from 'kysely';
+export const write = (db: Kysely<{ runs: { run_id: string } }>) =>
+  db.transaction().execute(async (tx) => {
     tx.deleteFrom('runs').execute();
     await tx.selectFrom('runs').selectAll().execute();
-  });
-}
-`,
+  });\n`,
     },
-    ['src/ledger/planted.ts:4 no-floating-promises'],
+    ['src/ledger/query.ts:4 no-floating-promises'],
   ],
   [
     'a skipped test and a test that runs alone',
     {
       'test/planted.test.ts': `test.skip('one', () => { expect(1).toBe(1); });
-test.only('two', () => { expect(2).toBe(2); });
-`,
+test.only('two', () => { expect(2).toBe(2); });\n`,
     },
     ['test/planted.test.ts:1 no-disabled-tests', 'test/planted.test.ts:2 no-focused-tests'],
   ],
 ];
 
-describe('the linter names', () => {
-  let verdict: LintVerdict;
+/** What is free at the edges, a date of a given instant anywhere, and imports of what lies below. */
+const GOOD: Files = {
+  'simulator/serve.ts': `export const started = [process.env['TZ'], process.argv];
+process.exitCode = Math.random() > 1 ? 1 : 0;\n`,
+  'src/export/plan.ts': `export const day = new Date(0).toISOString().slice(0, 10);\n`,
+  'src/billing/below.ts': `import '../ledger/load.ts';\nimport '../usage/day.ts';\nimport './close.ts';\n`,
+  'src/losant/below.ts': `import '../errors.ts';\nimport 'ky';\n`,
+  'src/cli/org.ts': `import '../losant/admin.ts';\n`,
+  'test/below.ts': `import '../simulator/server.ts';\nimport 'pg';\n`,
+};
 
-  beforeAll(() => {
-    const planted = Object.fromEntries([
-      ...PLANTED.map(([, , , text], i) => [pathOf(i), text]),
-      ...IMPORTS.map(({ path, text }) => [path, text]),
-    ]);
-    verdict = lintTree(Object.assign(planted, ...ELSEWHERE.map(([, files]) => files)));
-  });
-
-  test.each(PLANTED.map(([what, rule, line], index) => ({ what, rule, line, index })))(
-    '$what',
-    ({ rule, line, index }) => {
-      expect(verdict.status).toBe(1);
-      expect(verdict.problems).toContain(`${pathOf(index)}:${line} ${rule}`);
-    },
-  );
-
-  test.each(IMPORTS)('an import $what', ({ path }) => {
-    expect(verdict.problems).toContain(`${path}:1 imports-point-down`);
-  });
-
-  test('no import but those', () => {
-    expect(verdict.problems.filter((each) => each.endsWith('imports-point-down'))).toHaveLength(
-      IMPORTS.length,
-    );
-  });
-
-  test.each(ELSEWHERE)('%s', (_, files, problems) => {
-    const found = verdict.problems.filter((each) => Object.keys(files).some((path) => each.startsWith(path)));
-    expect(found).toEqual(problems);
-  });
+test('the linter names what is planted, each with its line, and nothing else', () => {
+  const others = Object.assign({}, ...OTHERS.map(([, files]) => files)) as Files;
+  const { status, problems } = lintTree({ [FILE]: PLANTED, ...IMPORTS, ...others, ...GOOD });
+  const found = (paths: readonly string[]) =>
+    problems.filter((each) => paths.some((path) => each.startsWith(`${path}:`)));
+  expect(status).toBe(1);
+  expect(found([FILE]).toSorted()).toEqual(planted.toSorted());
+  const imports = Object.keys(IMPORTS);
+  const breaches = found(imports).filter((each) => each.endsWith('imports-point-down'));
+  expect(breaches).toEqual(imports.map((path) => `${path}:1 imports-point-down`).toSorted());
+  for (const [what, files, expected] of OTHERS) {
+    expect({ what, problems: found(Object.keys(files)) }).toEqual({ what, problems: expected });
+  }
+  expect(found(Object.keys(GOOD))).toEqual([]);
 });
 
-test('clock, environment and exit code are free at the edges, and a date of a given instant anywhere', () => {
-  const text = `export const started = [Date.now(), new Date().toISOString(), process.env['TZ'], process.argv];
-process.exitCode = Math.random() > 1 ? 1 : 0;
-`;
-  const given = `export const day = new Date(0).toISOString().slice(0, 10);\n`;
-  const files = { 'src/main.ts': text, 'simulator/serve.ts': text, 'src/export/plan.ts': given };
-  expect(lintTree(files)).toEqual({ status: 0, problems: [] });
-});
+interface Diagnostic {
+  readonly code: string;
+  readonly filename: string;
+  readonly labels: readonly { readonly span: { readonly line: number } }[];
+}
 
-test('imports of what lies below pass', () => {
-  expect(
-    lintTree({
-      'src/billing/planted.ts': `import '../ledger/load.ts';\nimport '../usage/day.ts';\nimport './close.ts';\n`,
-      'src/losant/planted.ts': `import '../errors.ts';\nimport 'ky';\n`,
-      'src/cli/org.ts': `import '../losant/admin.ts';\n`,
-      'test/planted.ts': `import '../simulator/server.ts';\nimport 'pg';\n`,
-    }),
-  ).toEqual({ status: 0, problems: [] });
-});
+/**
+ * Returns what the linter says of files in an empty folder, as `file:line rule`. The settings are copied, so the rules at
+ * work are the ones that guard the project itself.
+ */
+function lintTree(files: Files): { readonly status: number | null; readonly problems: readonly string[] } {
+  const root = mkdtempSync(join(tmpdir(), 'losant-usage-lint-'));
+  try {
+    for (const [path, text] of Object.entries(files)) {
+      mkdirSync(dirname(join(root, path)), { recursive: true });
+      writeFileSync(join(root, path), text);
+    }
+    for (const settings of ['.oxlintrc.json', 'tsconfig.json', 'lint', 'package.json'])
+      cpSync(settings, join(root, settings), { recursive: true });
+    symlinkSync(resolve('node_modules'), join(root, 'node_modules'));
+    const args = [resolve('node_modules/oxlint/bin/oxlint'), '--type-aware', '--format', 'json'];
+    const options = { cwd: root, encoding: 'utf8', timeout: 30_000 } as const;
+    const { status, stdout } = spawnSync(process.execPath, args, options);
+    const { diagnostics } = JSON.parse(stdout) as { readonly diagnostics: readonly Diagnostic[] };
+    const problems = diagnostics.map(({ code, filename, labels }) => {
+      const rule = /\(([^)]+)\)/.exec(code)?.[1] ?? code;
+      return `${filename}:${labels[0]?.span.line} ${rule}`;
+    });
+    return { status, problems: [...new Set(problems)].toSorted() };
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+}

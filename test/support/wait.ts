@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** The bound of a wait, below the time limit of a test, so that the failure names what was waited for. */
-const TIMEOUT_MS = 50_000;
+const TIMEOUT_MS = 100_000;
 const STEP_MS = 60;
 
 /** Waits until `probe` is true; fails with the name of what it waits for. */

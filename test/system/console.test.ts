@@ -47,7 +47,7 @@ async function headlineOf(page: Page, url: string): Promise<string> {
   return await page.innerText('h1');
 }
 
-/** What stands on top of the home page in each situation; the first run is looked at while it is the first. */
+/** What stands on top of the home page in each situation. */
 const HEADLINES: Readonly<Record<Name, RegExp>> = {
   'the first run': /^Yesterday: not read yet$/,
   'many organizations': /^Yesterday: complete$/,
@@ -77,26 +77,6 @@ test.for(NAMES)('every page can be read, wide and narrow, light and dark: %s', a
     problems.push(...(await auditPage(tab.page, pictureOf(name, path), looks)));
   }
   expect([...problems, ...tab.problems]).toEqual([]);
-});
-
-/** Numbers and times may change from one load to the next. */
-const ELEMENTS = `[...document.querySelectorAll('main *')].map(({ localName }) => localName)`;
-
-test('every page is complete without JavaScript', async () => {
-  const situation = await at(FULL);
-  const { worker, token } = situation;
-  await using scripted = await browser.open({ token });
-  await using unscripted = await browser.open({ token, javaScript: false });
-  for (const address of (await reachPages(situation)).values()) {
-    const [shown, expected] = await Promise.all(
-      [unscripted, scripted].map(async ({ page }) => {
-        await page.goto(worker.url + address);
-        return await page.evaluate<string[]>(ELEMENTS);
-      }),
-    );
-    expect(expected).toContain('h1');
-    expect(shown).toEqual(expected);
-  }
 });
 
 test('with HTTP_TOKEN a browser is asked for a password, and the one that the log names opens every page', async () => {

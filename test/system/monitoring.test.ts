@@ -74,17 +74,14 @@ test('the documented line makes of the alerts the rule of the Prometheus operato
 
 test('what is critical goes to both receivers, the rest to Slack', () => {
   expect(ask('amtool', ['check-config', 'alertmanager.yml']).output).toContain('SUCCESS');
-  const routed = rules.map(({ alert, labels: { severity } }) => {
-    const labels = [`alertname=${alert}`, `severity=${severity}`, 'instance_id=a'];
+  for (const [severity, receivers] of [
+    ['critical', 'pagerduty,slack'],
+    ['warning', 'slack'],
+  ]) {
+    const labels = ['alertname=LosantUsageGap', 'instance_id=a', `severity=${severity}`];
     const args = ['config', 'routes', 'test', '--config.file=alertmanager.yml', ...labels];
-    return [alert, ask('amtool', args).stdout.trim()];
-  });
-  expect(routed).toEqual(
-    rules.map(({ alert, labels: { severity } }) => [
-      alert,
-      severity === 'critical' ? 'pagerduty,slack' : 'slack',
-    ]),
-  );
+    expect(ask('amtool', args).stdout.trim()).toBe(receivers);
+  }
 });
 
 test('no alert hides one that wakes somebody', () => {

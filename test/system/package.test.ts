@@ -1,61 +1,49 @@
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+/** The package as a user installs it, and the image, which is made of the same files. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { lastOf, readCopy, readStages } from '../deploy/dockerfile.ts';
+import { linkedFiles } from '../project/links.ts';
+import { usePlatform } from '../simulator/platform.ts';
+import { type Ended, startProcess, VERSION } from '../support/program.ts';
+import { settingsOf } from '../worker/process.ts';
 
 const INSTALL_TIMEOUT_MS = 240_000;
-const RUN_TIMEOUT_MS = 120_000;
 
-const project = JSON.parse(readFileSync('package.json', 'utf8')) as {
-  readonly version: string;
+const { devDependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as {
   readonly devDependencies: { readonly node: string };
 };
 
+const platform = usePlatform({ now: Date.now, orgs: 3 });
 let folder: string;
 let packed: readonly string[];
 
-/** A user's environment: without the variables of npm scripts and tests, and without settings of ours. */
-const userEnv = Object.fromEntries(
-  Object.entries(process.env).filter(
-    ([name]) => !/^(npm_|NODE_ENV|VITEST|LOSANT_|DATABASE_|HTTP_)/i.test(name),
-  ),
-);
+/** A file as an operator has it: it must never leave the machine with the package. */
+const SECRET = 'deploy/secrets/planted-by-a-test';
 
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'losant-usage-package-'));
-  const pack = execFileSync('npm', ['pack', '--json', '--pack-destination', folder], {
-    encoding: 'utf8',
-    timeout: INSTALL_TIMEOUT_MS,
-  });
+  mkdirSync(dirname(SECRET), { recursive: true });
+  writeFileSync(SECRET, 'secret');
+  folder = mkdtempSync(join(tmpdir(), 'losant-usage package-'));
+  const options = { encoding: 'utf8', timeout: INSTALL_TIMEOUT_MS } as const;
+  const pack = execFileSync('npm', ['pack', '--json', '--pack-destination', folder], options);
   const [tarball] = JSON.parse(pack.slice(pack.indexOf('[\n'))) as readonly {
     readonly filename: string;
     readonly files: readonly { readonly path: string }[];
   }[];
   packed = (tarball?.files ?? []).map(({ path }) => path);
   writeFileSync(join(folder, 'package.json'), '{"private":true,"allowScripts":{"node":true}}');
-  const wanted = [join(folder, tarball?.filename ?? ''), `node@${project.devDependencies.node}`];
-  execFileSync(
-    'npm',
-    ['install', '--prefix', folder, '--prefer-offline', '--no-audit', '--no-fund', ...wanted],
-    {
-      cwd: folder,
-      timeout: INSTALL_TIMEOUT_MS,
-    },
-  );
+  const wanted = [join(folder, tarball?.filename ?? ''), `node@${devDependencies.node}`];
+  const flags = ['--prefix', folder, '--prefer-offline', '--no-audit', '--no-fund'];
+  execFileSync('npm', ['install', ...flags, ...wanted], { ...options, cwd: folder });
 }, INSTALL_TIMEOUT_MS * 2);
 
 afterAll(() => {
+  rmSync(SECRET, { force: true });
   rmSync(folder, { recursive: true, force: true });
 });
-
-function runInstalled(...args: readonly string[]) {
-  const node = join(folder, 'node_modules/.bin/node');
-  const command = join(folder, 'node_modules/.bin/losant-usage');
-  const options = { cwd: folder, env: userEnv, encoding: 'utf8', timeout: RUN_TIMEOUT_MS } as const;
-  const { status, stdout, stderr } = spawnSync(node, [command, ...args], options);
-  return { status, stdout, stderr };
-}
 
 test('the package holds what is needed to run and to read, and no source or test', () => {
   const roots = [...new Set(packed.map((path) => path.split('/')[0] ?? ''))].toSorted();
@@ -79,13 +67,52 @@ test('the package holds what is needed to run and to read, and no source or test
   expect(packed).toContain('bin/losant-usage.js');
   expect(packed).toContain('dist/src/main.js');
   expect(packed.filter((path) => path.endsWith('.ts'))).toEqual([]);
+  expect(packed).not.toContain(SECRET);
 });
 
-test('the installed command tells its version', () => {
-  expect(runInstalled('--version')).toEqual({ status: 0, stdout: `${project.version}\n`, stderr: '' });
+test('the package holds everything that its documents link to', () => {
+  const linked = packed
+    .filter((path) => path.endsWith('.md'))
+    .flatMap((path) => linkedFiles(readFileSync(path, 'utf8')).map((target) => join(dirname(path), target)));
+  const isPacked = (target: string) =>
+    packed.some((path) => path === target || path.startsWith(`${target}/`));
+  expect(linked.length).toBeGreaterThan(20);
+  expect(linked.filter((target) => !isPacked(target))).toEqual([]);
 });
 
-test('the installed command runs the whole product on the simulator', () => {
-  const { status, stderr } = runInstalled('demo');
-  expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' });
+/** Does what the last stage of the Dockerfile copies: what it takes of other stages is as npm has installed it. */
+function makeImage(): string {
+  const app = join(folder, 'image');
+  mkdirSync(app);
+  symlinkSync(join(folder, 'node_modules'), join(app, 'node_modules'));
+  const copies =
+    readStages()
+      .at(-1)
+      ?.instructions.filter(({ name }) => name === 'COPY') ?? [];
+  for (const { from, sources } of copies.map(({ text }) => readCopy(text))) {
+    if (from === 'dependencies') continue;
+    const origin = from === null ? '.' : join(folder, 'node_modules/losant-usage-export');
+    for (const name of sources.map((source) => basename(source)))
+      cpSync(join(origin, name), join(app, name), { recursive: true });
+  }
+  return app;
+}
+
+test.each([
+  ['the installed command', () => [join(folder, 'node_modules/.bin/losant-usage')]],
+  [
+    'the image',
+    () => {
+      const [, ...entry] = JSON.parse(lastOf('ENTRYPOINT')) as string[];
+      return entry.map((word) => (word.startsWith('-') ? word : join(makeImage(), word)));
+    },
+  ],
+])('%s tells its version, makes a database and exports into it', async (name, entry) => {
+  const node = join(folder, 'node_modules/.bin/node');
+  const command = entry();
+  const env = { ...settingsOf(platform, { url: `embedded:${join(folder, `${name} data`)}` }), HOME: folder };
+  const start = (...args: readonly string[]): Promise<Ended> =>
+    startProcess(node, [...command, ...args], env).ended;
+  expect(await start('--version')).toMatchObject({ code: 0, stdout: `${VERSION}\n`, stderr: '' });
+  expect(await start('run')).toMatchObject({ code: 0 });
 });

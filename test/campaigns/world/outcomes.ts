@@ -13,10 +13,9 @@ export interface Scope {
   readonly isBackfill?: boolean;
 }
 
-/** A command or a wake-up that a step played, and its end. */
+/** A command that a step played, and its end. */
 export interface Outcome {
   readonly what: string;
-  /** The exit code, or what it would be of a worker's run. */
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;

@@ -7,7 +7,6 @@ import { checkOutcomes } from './outcomes.ts';
 import { PEOPLE_STEPS } from './people-steps.ts';
 import { type Kind, nameAgain, PLATFORM_STEPS, runOther } from './platform-steps.ts';
 import { PROCESS_STEPS } from './process-steps.ts';
-import { checkStatements } from './statements.ts';
 import { DAY_MS, dayAt, HOUR_MS, STREAMS } from './truth.ts';
 import {
   changeSettings,
@@ -42,7 +41,7 @@ export function stepsOf(seed: number, count: number): Step[] {
     Array<StepKind>(weight).fill(kind as StepKind),
   );
   const draw = (number: number): Step => ({ number, kind: dice.pick(bag), dice: dice.below(2 ** 31) });
-  const first: Step = { number: 1, kind: dice.pick(['run', 'restart']), dice: 1 };
+  const first: Step = { number: 1, kind: 'run', dice: 1 };
   return [first, ...Array.from({ length: count - 1 }, (_, index) => draw(index + 2))];
 }
 
@@ -86,26 +85,22 @@ async function playStep(
   // Nothing has reached the tables.
   if (world.outcomes.length === 0 && kind in PLATFORM_STEPS) return world.complaints;
   // A failover has put another database in its place.
-  return await check(world, kind === 'failover' ? world.ledger : ledger, log.length);
+  return await check(world, kind === 'failover' ? world.ledger : ledger);
 }
 
-async function check(world: World, before: Ledger, index: number): Promise<string[]> {
-  const { database, book, statements, outcomes, settings, platform } = world;
+async function check(world: World, before: Ledger): Promise<string[]> {
+  const { database, book, outcomes, settings, platform } = world;
   await book.noteFaults();
   const ledger = await readLedger(database.url);
   world.ledger = ledger;
   const { horizonDays } = POLICIES[settings.policy];
   const wanted = await wantedOf(world);
   const { instanceId } = platform;
-  const lines = [
+  return [
     ...world.complaints,
     ...checkTables(ledger, before, book),
     ...checkOutcomes(outcomes, { ledger, before, wanted, horizonDays, instanceId }),
   ];
-  const isAboutStatements = outcomes.some(({ what }) => /^(close|statement)/.test(what));
-  if (isAboutStatements || index % 9 === 0)
-    lines.push(...(await checkStatements(database.url, ledger, statements)));
-  return lines;
 }
 
 /** Returns the tracks of organizations that were in the list when it was last read, exist, and are chosen. */
@@ -155,17 +150,14 @@ async function heal(world: World, log: string[]): Promise<string[]> {
     if (wrong.length > 0) return wrong;
   }
   const living = new Set((await livingOf(world)).map(({ orgId }) => orgId));
-  return [
-    ...checkHealed(world.ledger, { book: world.book, living, lastDay }),
-    ...(await checkStatements(world.database.url, world.ledger, world.statements)),
-  ];
+  return checkHealed(world.ledger, { book: world.book, living, lastDay });
 }
 
 async function endTrouble(world: World): Promise<string> {
   await setTrouble(world, NO_TROUBLE);
   // A level of zero that is left out is missing for ever.
   await world.platform.control('config', { omitZeroDays: false });
-  await changeSettings(world, { streams: STREAMS, orgIds: null, policy: 'usual' });
+  changeSettings(world, { streams: STREAMS, orgIds: null, policy: 'usual' });
   // Of several that were deleted at once none is believed to be.
   const living = new Set((await livingOf(world)).map(({ orgId }) => orgId));
   const [, ...others] = (await unnoticedOf(world)).filter((orgId) => !living.has(orgId));

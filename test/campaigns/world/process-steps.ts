@@ -5,19 +5,7 @@ import type { Dice } from './dice.ts';
 import { readLedger } from './ledger.ts';
 import { type Kinds, step } from './platform-steps.ts';
 import { DAY_MS, HOUR_MS } from './truth.ts';
-import {
-  daysOf,
-  finish,
-  LEASE_OVER_MS,
-  passTime,
-  query,
-  run,
-  someOrg,
-  start,
-  stopWorkers,
-  type World,
-  wake,
-} from './world.ts';
+import { daysOf, finish, LEASE_OVER_MS, passTime, query, run, someOrg, start, type World } from './world.ts';
 
 const flags = (name: string, values: readonly string[] | null) =>
   values?.flatMap((value) => [name, value]) ?? [];
@@ -135,20 +123,11 @@ export const PROCESS_STEPS = {
     await passTime(world, hours * HOUR_MS);
     return `${hours} h`;
   }),
-  wake: step(13, async (world, dice) => {
+  run: step(20, async (world, dice) => {
     const hours = dice.pick([0, 1, 1, 3, 8, 24]);
     await passTime(world, hours * HOUR_MS);
-    return `after ${hours} h: ${await wake(world, 'a')}`;
+    return `after ${hours} h: ${await runLogged(world, ['run'])}`;
   }),
-  wake_two: step(2, async (world, dice) => {
-    await passTime(world, dice.pick([1, 7]) * HOUR_MS);
-    return (await Promise.all([wake(world, 'a'), wake(world, 'b')])).join();
-  }),
-  restart: step(2, async (world) => {
-    await stopWorkers(world);
-    return await wake(world, 'a');
-  }),
-  run: step(6, (world) => runLogged(world, ['run'])),
   run_day: step(2, (world, dice) => runLogged(world, someDate(world, dice))),
   run_part: step(2, async (world, dice) => {
     const orgIds = dice.chance(0.5) ? [await someOrg(world, dice)] : null;
@@ -195,13 +174,11 @@ export const PROCESS_STEPS = {
   freeze: step(4, freeze),
   standby: step(3, async (world) => {
     await world.database.makeStandby();
-    world.copiedStatements = new Map(world.statements);
     return 'copied';
   }),
   failover: step(3, async (world) => {
     if (!(await world.database.failOver())) return 'no: there is no copy';
     await world.database.stopClock(world.nowMs);
-    world.statements = world.copiedStatements;
     world.ledger = await readLedger(world.database.url);
     return 'to the copy';
   }),

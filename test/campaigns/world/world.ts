@@ -5,11 +5,9 @@ import { type Platform, startPlatform } from '../../simulator/platform.ts';
 import { type ClockDatabase, createClockDatabase } from '../../support/clock-database.ts';
 import { queryOnce } from '../../support/databases.ts';
 import { type Ended, type Running, type Surroundings, startProgram } from '../../support/program.ts';
-import { instanceOf, openReplica, type Replica } from '../../worker/loop.ts';
 import { type Dice, rollFrom } from './dice.ts';
 import { type Ledger, readLedger } from './ledger.ts';
 import type { Outcome, Scope } from './outcomes.ts';
-import type { Statements } from './statements.ts';
 import { DAY_MS, dayAt, HOUR_MS, STREAMS, type StreamName, TruthBook, type TruthOrg } from './truth.ts';
 
 export const POLICIES = {
@@ -46,8 +44,6 @@ export interface World extends AsyncDisposable {
   nowMs: number;
   settings: Settings;
   trouble: Trouble;
-  /** The statements that were made; a copy of the database has those of its time. */
-  statements: Statements;
   /** The tables after the last step. */
   ledger: Ledger;
   /** What the current step has played so far. */
@@ -56,9 +52,6 @@ export interface World extends AsyncDisposable {
   complaints: string[];
   /** The times from which organizations are in the list, by id. */
   readonly listedSince: Map<string, number>;
-  readonly workers: Map<string, Replica>;
-  /** Those of the database's copy. */
-  copiedStatements: Statements;
   /** The answers to waits and jitter, which depend on how busy the machine is. */
   readonly random: () => number;
 }
@@ -92,13 +85,10 @@ export async function openWorld(seed: number, template: ClockDatabase): Promise<
     book: new TruthBook([platform, other]),
     settings: { streams: STREAMS, orgIds: null, policy: 'usual' as const },
     trouble: NO_TROUBLE,
-    statements: new Map<string, string>(),
     ledger: await readLedger(database.url),
     outcomes: [],
     complaints: [],
     listedSince: new Map<string, number>(),
-    workers: new Map<string, Replica>(),
-    copiedStatements: new Map<string, string>(),
     random: () => waits.next(),
     [Symbol.asyncDispose]: () => closeWorld(world),
   });
@@ -107,7 +97,6 @@ export async function openWorld(seed: number, template: ClockDatabase): Promise<
 }
 
 async function closeWorld(world: World): Promise<void> {
-  await stopWorkers(world);
   await world.platform[Symbol.asyncDispose]();
   await world.other[Symbol.asyncDispose]();
   await world.database.drop();
@@ -169,9 +158,8 @@ export async function setTrouble(world: World, changes: Partial<Trouble>): Promi
   await platform.control('tokens', { ...token, revoked: scopes?.length === 0 });
 }
 
-/** Changes what the program is told, as a restart with other settings does. */
-export async function changeSettings(world: World, changes: Partial<Settings>): Promise<void> {
-  await stopWorkers(world);
+/** Changes what the program is told from now on. */
+export function changeSettings(world: World, changes: Partial<Settings>): void {
   world.settings = { ...world.settings, ...changes };
 }
 
@@ -249,39 +237,6 @@ export async function finish(
 /** Runs a command to its end. */
 export async function run(world: World, args: readonly string[], options: StartOptions = {}): Promise<Ended> {
   return await finish(world, start(world, args, options));
-}
-
-async function openWorker(world: World, host: string): Promise<Replica> {
-  const { platform, settings } = world;
-  const { orgIds, policy, streams } = settings;
-  const orgs = orgIds === null ? ({ kind: 'all' } as const) : ({ kind: 'ids', orgIds } as const);
-  return await openReplica({
-    databaseUrl: world.database.url,
-    instances: [{ ...instanceOf(platform), streams, orgs }],
-    now: () => world.nowMs,
-    host,
-    config: { policy: POLICIES[policy], request: { timeoutMs: 500, attempts: 2 } },
-  });
-}
-
-/** The exit codes of runs that end like a worker's. */
-const CODES: Readonly<Record<string, number>> = { complete: 0, partial: 3, standby: 4, refused: 5 };
-
-/** Wakes the worker of this name, which is started if it does not run. */
-export async function wake(world: World, name: string): Promise<string> {
-  const worker = world.workers.get(name) ?? (await openWorker(world, name));
-  world.workers.set(name, worker);
-  const startedAtMs = world.nowMs;
-  await worker.runAll();
-  const code = CODES[worker.loop.statuses[0]?.lastRun?.result ?? ''] ?? 1;
-  const scope = scopeOf(['run'], world.platform.instanceId);
-  world.outcomes.push({ what: `wake ${name}`, scope, startedAtMs, code, stdout: '', stderr: '' });
-  return `${code}`;
-}
-
-export async function stopWorkers(world: World): Promise<void> {
-  for (const worker of world.workers.values()) await worker.close();
-  world.workers.clear();
 }
 
 export const query = ({ database }: World, statement: string) => queryOnce(database.url, statement);

@@ -20,7 +20,6 @@ export interface Browser extends AsyncDisposable {
 export interface TabOptions {
   /** Presented as the password, as a person would when the browser asks. */
   readonly token?: string | undefined;
-  readonly javaScript?: boolean;
 }
 
 export interface Tab extends AsyncDisposable {
@@ -37,11 +36,10 @@ export async function startBrowser(): Promise<Browser> {
     env: { PATH: process.env['PATH'] ?? '', HOME: folder },
   });
   return {
-    async open({ token, javaScript = true } = {}) {
+    async open({ token } = {}) {
       const credentials =
         token === undefined ? {} : { httpCredentials: { username: 'anybody', password: token } };
-      const context = await browser.newContext({ javaScriptEnabled: javaScript, ...credentials });
-      return await openTab(context);
+      return await openTab(await browser.newContext(credentials));
     },
     async [Symbol.asyncDispose]() {
       await browser.close();
