@@ -10,6 +10,9 @@ import { type Spawned, spawnProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 import { settingsOf, startTestWorker, startWorker } from '../worker/process.ts';
 
+/** How long a process is frozen, by `npm run test:freeze`; without it, its lease is made to lapse. */
+const { FREEZE_SECONDS } = process.env;
+
 const [FROM, MIDDLE, TO] = [daysAgo(4), daysAgo(2), daysAgo(1)];
 const backfill = (from: string, to: string) => ['backfill', '--json', '--from', from, '--to', to];
 
@@ -54,7 +57,7 @@ const WORKING = `select from losant_usage.runs r where r.status = 'running'
   and exists (select from losant_usage.coverage c where c.run_id = r.run_id)`;
 const STATUSES = 'select status, count(*)::integer from losant_usage.runs group by 1 order by 1';
 
-describe('several processes', { timeout: 180_000 }, () => {
+describe('several processes', { timeout: 300_000 }, () => {
   // Promise (Runs): Any mix of processes on one database ends in the same numbers, each stored once.
   test('a run and backfills that overlap, all at once, end as if they had come one by one', async () => {
     const exported = await open();
@@ -114,8 +117,9 @@ describe('several processes', { timeout: 180_000 }, () => {
     await killed.worker.running.ended;
     await freeze(frozen.worker.running, place);
     for (const { platform } of workers) await platform.control('config', { latencyMs: 0 });
+    if (FREEZE_SECONDS) await sleep(Number(FREEZE_SECONDS) * 1_000);
     // What a minute of silence does.
-    await place.query(asProgram('update losant_usage.leases set until = now()'));
+    else await place.query(asProgram('update losant_usage.leases set until = now()'));
     for (const { settings } of workers) await startTestWorker(settings);
     await expect
       .poll(() => place.query(STATUSES), PATIENTLY)
