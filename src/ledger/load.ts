@@ -3,7 +3,7 @@ import { type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { type Applied, apply, type Counterpart } from '../usage/apply.ts';
-import { type Cell, type CellAnswer, type CellKey, cellId, compareText } from '../usage/cell.ts';
+import { type Cell, type CellAnswer, type CellKey, cellId } from '../usage/cell.ts';
 import { dayEndMs } from '../usage/day.ts';
 import { differencesOf, type Numbers } from '../usage/numbers.ts';
 import { isLate, type Policy } from '../usage/policy.ts';
@@ -94,8 +94,8 @@ function applyAnswers(
     if (cell === undefined) return [];
     return [{ stream: key.stream, cell, numbers: known?.numbers ?? numbersOf(key) }];
   };
-  const order = (answer: CellAnswer) => `${streamNames.indexOf(answer.stream)} ${cellId(answer)}`;
-  for (const answer of answers.toSorted((a, b) => compareText(order(a), order(b)))) {
+  const order = ({ stream }: CellAnswer) => streamNames.indexOf(stream);
+  for (const answer of answers.toSorted((a, b) => order(a) - order(b))) {
     const { orgId, stream, day } = answer;
     const before = rows.get(cellId(answer));
     if (before === undefined) throw new Error(`the cell ${cellId(answer)} has no row`);
