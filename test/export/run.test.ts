@@ -45,6 +45,20 @@ it('a run by hand tries what failed at once, and a run by schedule at the time o
   });
 });
 
+it('a run whose clock was set back does not say that nothing was due', async () => {
+  const stage = await openStage();
+  await faults(stage, { kinds: ['too_large'], actions: ['deviceCounts'], forever: true });
+  await stage.run();
+  let behindMs = 0;
+  // It is asked for once what failed has been set due.
+  const nextWakeAt = () => {
+    behindMs = 45_000;
+    return null;
+  };
+  const run = stage.run({ kind: 'manual', nextWakeAt }, { now: () => stage.now() - behindMs });
+  await expect(run).rejects.toMatchObject({ kind: 'clock_skew' });
+});
+
 // Promise (Runs): A refused scope ends its stream, and one organization that is refused only its own numbers.
 it('a stream that all refuse is not recorded as failed; one that a single organization refuses is', async () => {
   const stage = await openStage();
