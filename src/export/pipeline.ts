@@ -5,7 +5,6 @@ import type { Schema } from '../database/schema.ts';
 import { isConnectionLost, isRefusedForData, isRetryable } from '../database/sqlstate.ts';
 import type { LosantError } from '../errors.ts';
 import { type DueScope, readDuePage } from '../ledger/due.ts';
-import { beginWriting } from '../ledger/lease.ts';
 import { type LoadOptions, type LoadResult, loadBatch } from '../ledger/load.ts';
 import type { CellKey } from '../usage/cell.ts';
 import { addDays, dayAt } from '../usage/day.ts';
@@ -32,7 +31,7 @@ interface ExportWork {
  * aborts, when clocks move apart, and when the database stays unreachable.
  */
 export async function exportDue(session: Session, work: ExportWork): Promise<LosantError | null> {
-  const { db, now } = session.context;
+  const { now } = session.context;
   const refusals = new Refusals();
   let lookedAtMs = now();
   let sinceMs: number | null = null;
@@ -41,11 +40,7 @@ export async function exportDue(session: Session, work: ExportWork): Promise<Los
     const place = { scope: work.scope, endMs: work.nextPassMs(), sinceMs, olderAfter };
     const pass: Pass = { ...place, refusals, isAtEnd: false, hasFound: false };
     await exportPass(session, work.cellsDue, pass);
-    if (pass.isAtEnd && !pass.hasFound && olderAfter === '') {
-      // By a clock that has moved back, what is due may not have been yet.
-      await db.transaction().execute((trx) => beginWriting(trx, session.write));
-      return refusals.worst;
-    }
+    if (pass.isAtEnd && !pass.hasFound && olderAfter === '') return refusals.worst;
     olderAfter = pass.isAtEnd ? '' : pass.olderAfter;
     const isNewDay = dayAt(now()) !== today;
     if (isNewDay || pass.isAtEnd) {

@@ -17,8 +17,6 @@ export interface Setting {
   readonly selection: OrgSelection;
   readonly streams: readonly string[];
   readonly controlTotals: 'block' | 'show';
-  /** The clock of the host. */
-  readonly now: () => number;
 }
 
 export interface Stage extends Omit<Played, 'run'> {
@@ -30,11 +28,12 @@ const STREAMS = ['device_counts', 'notebook_minutes', 'payload_sources', 'payloa
 
 export async function openStage(options: SimulatorOptions = {}): Promise<Stage> {
   const played = await openPlayed(NOW, { orgs: 4, ...options });
+  const { now } = played;
   const handle = await createDatabase({ url: played.database.url, applicationName: 'test', poolSize: 5 });
   onTestFinished(() => handle.close());
   const context = (setting: Partial<Setting> = {}) => {
     const { platform = played.platform, selection = { kind: 'all' }, streams = STREAMS } = setting;
-    const { controlTotals = 'block', now = played.now } = setting;
+    const { controlTotals = 'block' } = setting;
     return openInstance(
       {
         config: { policy: POLICY, request: { timeoutMs: 5_000, attempts: 1 }, controlTotals },
