@@ -19,11 +19,11 @@ import { daysOfMonth, type Month } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
 import { withDatabase } from './open-database.ts';
-import { flag, id, month, type OptionValues, optional, reason, several, text } from './options.ts';
+import { flag, instances, month, type OptionValues, optional, reason, text } from './options.ts';
 
 const closeOptions = {
   period: optional('YYYY-MM', 'the month', month, 'all months are listed'),
-  instance: several('ID', 'only these instances', id('instance')),
+  instance: instances,
   incomplete: optional('REASON', 'do it though something blocks it, and why: both stay on record', reason),
   blockers: optional(
     'HASH',

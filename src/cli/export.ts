@@ -12,19 +12,20 @@ import {
   VIEW_STATEMENT_MS,
   type ViewRequest,
 } from '../queries/view-rows.ts';
+import { choice } from '../settings/kinds.ts';
 import { count, showDays } from '../terminal/words.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { withDatabase } from './open-database.ts';
-import { day, oneOf, optional, required, requireOrder, text } from './options.ts';
+import { day, optional, required, requireOrder, text } from './options.ts';
 
 export const exportFile = defineCommand({
   needs: ['database'],
   options: {
-    view: required('NAME', 'the view, e.g. daily_usage', oneOf('views', exportedViewNames)),
+    view: required('NAME', 'the view, e.g. daily_usage', choice(exportedViewNames)),
     from: optional('YYYY-MM-DD', 'first day; of months, those that hold it', day),
     to: optional('YYYY-MM-DD', 'last day, included', day),
-    format: required('NAME', formatNames.join(', '), oneOf('formats', formatNames)),
+    format: required('NAME', formatNames.join(', '), choice(formatNames)),
     out: optional('FILE', 'the file, replaced once the new one is complete', text, 'stdout'),
   },
   async run(context, { view: name, from, to, format, out: path }) {

@@ -9,7 +9,7 @@ import { isGap, STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { chooseJudged } from './instances.ts';
 import { withDatabase } from './open-database.ts';
-import { days, flag, id, reason, required, requirePastDays, several, stream } from './options.ts';
+import { days, flag, org, reason, required, requirePastDays, streams } from './options.ts';
 
 export const gaps = defineCommand({
   needs: ['database'],
@@ -93,15 +93,15 @@ function nextTry({ standing, nextReadAt }: Gap, nowMs: number): string {
 export const waive = defineCommand({
   needs: ['database'],
   options: {
-    org: required('ID', 'the organization', id('organization')),
+    org,
     day: required('YYYY-MM-DD[..YYYY-MM-DD]', 'the day, or the first and the last', days),
-    stream: several('NAME', 'only these streams', stream),
+    stream: streams,
     reason: required('TEXT', 'why it is accepted, for whoever bills', reason),
   },
-  async run(context, { org: orgId, day: range, stream: streams, reason: why }) {
+  async run(context, { org: orgId, day: range, stream, reason: why }) {
     const { output, config, hostNow } = context;
     requirePastDays(range, ['--day', '--day'], hostNow());
-    const waiver = { orgId, streams, range, reason: why, policy: config.policy };
+    const waiver = { orgId, streams: stream, range, reason: why, policy: config.policy };
     const accepted = await withDatabase(context, ({ db }) => waiveCells(db, waiver), { writes: true });
     const cells = accepted.map(({ stream: name, day }) => ({ stream: name, day }));
     output.printJson({ orgId, reason: why, cells });

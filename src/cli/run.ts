@@ -9,6 +9,7 @@ import { type RunOutcome, runInstance } from '../export/run.ts';
 import { applyTracks } from '../ledger/fill.ts';
 import type { FailureGroup } from '../ledger/runs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
+import { id, number } from '../settings/kinds.ts';
 import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
@@ -18,20 +19,19 @@ import { openDatabase, openSchema, useDatabase, withDatabase } from './open-data
 import {
   day,
   flag,
-  id,
+  instances,
   type OptionValues,
   optional,
   required,
   requirePastDays,
   several,
-  stream,
-  whole,
+  streams,
 } from './options.ts';
 
 const scopeOptions = {
-  instance: several('ID', 'only these instances', id('instance')),
+  instance: instances,
   org: several('ID', 'only these organizations', id('organization')),
-  stream: several('NAME', 'only these streams', stream),
+  stream: streams,
   dryRun: flag('print the plan and change nothing'),
 };
 
@@ -42,7 +42,7 @@ export const run = defineCommand({
   options: {
     date: optional('YYYY-MM-DD', 'read this day again, due or not', day),
     ...scopeOptions,
-    wait: optional('SECONDS', 'wait up to this long for another process', whole(0, 86_400), '0'),
+    wait: optional('SECONDS', 'wait up to this long for another process', number(0, 86_400, 'seconds'), '0'),
     end: optional('ID', 'end an instance that left the settings with yesterday', id('instance')),
   },
   async run(context, { date, end, wait, ...scope }) {

@@ -12,14 +12,14 @@ import { count, showNumber } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
 import { withDatabase } from './open-database.ts';
-import { argument, id, month, required, several, text } from './options.ts';
+import { argument, instances, month, required, several, text } from './options.ts';
 
 export const statement = defineCommand({
   needs: ['database'],
   options: {
     period: required('YYYY-MM', 'the month that was closed', month),
     out: required('DIR', 'the folder, which is made', text),
-    instance: several('ID', 'only these instances', id('instance')),
+    instance: instances,
   },
   async run(context, { period, out, instance }) {
     const { output, signal } = context;

@@ -71,15 +71,13 @@ it('checks settings, database, clocks and each endpoint for the newest day, writ
   expect(await queryOnce(database.url, 'select from losant_usage.instances')).toEqual([]);
 });
 
-it('prints what is wrong first and what to do, what is right, and then the settings', async () => {
+it('prints what is wrong first and what to do, and then what is right', async () => {
   await platform.control('tokens/revoke', { token: platform.token });
   const { code, stdout } = await runProgram(['check'], settingsOf(platform, database));
   expect(code).toBe(5);
   expect(stdout).toMatch(
     /^1 check failed\.\nFAILED {2}instance\.get.*\n {10}.*create a new instance API token.*\nok {6}settings: /,
   );
-  expect(stdout).toMatch(/^ +HORIZON_DAYS +90 +default$/m);
-  expect(stdout).toMatch(/^ +DATABASE_URL +set +environment$/m);
   expect(stdout).not.toContain(platform.token);
 });
 

@@ -126,8 +126,8 @@ describe('what cannot be is refused with exit code 2', () => {
   const USUAL = { view: 'daily_usage', from: '2026-10-01', to: '2026-10-31', format: 'csv', out: '/tmp/x' };
 
   test.each([
-    [{ view: 'usage' }, /^--view usage: The views are daily_usage, daily_usage_long, monthly_usage, /],
-    [{ format: 'xlsx' }, /^--format xlsx: The formats are csv, ndjson, parquet\.$/],
+    [{ view: 'usage' }, /^--view="usage" is not known; use daily_usage, daily_usage_long, monthly_usage, /],
+    [{ format: 'xlsx' }, /^--format="xlsx" is not known; use csv, ndjson or parquet$/],
     [{ view: 'organizations' }, /: the rows of organizations are of no day$/],
     [{ from: null, to: null }, /^daily_usage needs --from and --to, its first and last day$/],
     [{ from: '2026-11-01' }, /^--from 2026-11-01 is later than --to 2026-10-31$/],
