@@ -1,6 +1,7 @@
 import type { Command, Io } from './cli/command.ts';
 import { parseCommandLine } from './cli/commands.ts';
 import type { Options, OptionValues } from './cli/options.ts';
+import { describeDatabaseError } from './database/sqlstate.ts';
 import { describeError, EXIT, ExportError, exitCodeOf, framesOf, SettingsError } from './errors.ts';
 import type { Need } from './settings/settings.ts';
 import { createOutput, type Output, Sink } from './terminal/output.ts';
@@ -56,7 +57,13 @@ async function execute(
     destination: { write: (text: string) => err.write(text) },
   });
   for (const warning of config.warnings) logger.warn(warning);
-  return await command.run({ ...io, output, config, logger }, options);
+  try {
+    return await command.run({ ...io, output, config, logger }, options);
+  } catch (error) {
+    if (config.databaseUrl === null || error instanceof ExportError) throw error;
+    const { describeUrl } = await import('./database/open.ts');
+    throw describeDatabaseError(error, describeUrl(config.databaseUrl)) ?? error;
+  }
 }
 
 /** Waits until all is written. What could not be is a failure, unless its reader went away. */

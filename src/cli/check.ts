@@ -24,7 +24,7 @@ import { streamNamed } from '../usage/streams/catalog.ts';
 import { type Stream, UnplaceableBodyError } from '../usage/streams/stream.ts';
 import { isGood, probeHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { openDatabase, requireCreatable, requireWritable, useDatabase } from './open-database.ts';
+import { openDatabase, requireCreatable, requireWritable } from './open-database.ts';
 import { flag } from './options.ts';
 import { openReading } from './org.ts';
 
@@ -123,26 +123,25 @@ function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig)
 /** Checks connection, schema, rights, clock, and that the numbers are of the same API. Reads only. */
 async function checkDatabase(checking: Checking): Promise<void> {
   const { config, hostNow } = checking;
-  const { value: handle } = await run(checking, 'database', async () => {
+  const { value: opened } = await run(checking, 'database', async () => {
     const value = await openDatabase(checking, { ifMissing: 'stand_in' });
     return { message: value.describe, value };
   });
-  if (handle === undefined) return;
-  await useDatabase(handle, async () => {
-    const schema = await run(checking, 'schema', () => checkSchema(checking, handle));
-    await run(checking, 'rights', () => checkRights(handle, schema.value === 'empty'));
-    await run(checking, 'clock.database', async () => {
-      const now = await readClock(checking, handle);
-      return { message: describeClock(now() - hostNow()) };
-    });
-    if (schema.value !== 'at_head') return;
-    for (const instance of config.instances) {
-      await run(checking, 'api_url', async () => {
-        await requireApiUrl(handle.db, instance);
-        return { message: `the database has numbers of ${instance.apiUrl} or none yet` };
-      });
-    }
+  if (opened === undefined) return;
+  await using handle = opened;
+  const schema = await run(checking, 'schema', () => checkSchema(checking, handle));
+  await run(checking, 'rights', () => checkRights(handle, schema.value === 'empty'));
+  await run(checking, 'clock.database', async () => {
+    const now = await readClock(checking, handle);
+    return { message: describeClock(now() - hostNow()) };
   });
+  if (schema.value !== 'at_head') return;
+  for (const instance of config.instances) {
+    await run(checking, 'api_url', async () => {
+      await requireApiUrl(handle.db, instance);
+      return { message: `the database has numbers of ${instance.apiUrl} or none yet` };
+    });
+  }
 }
 
 function describeClock(aheadMs: number): string {

@@ -11,7 +11,7 @@ import { createMetrics } from '../server/metrics.ts';
 import { readConfig } from '../settings/config.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { openDatabase, useDatabase } from './open-database.ts';
+import { openDatabase } from './open-database.ts';
 import { backfill, run } from './run.ts';
 import { status } from './status.ts';
 
@@ -97,15 +97,12 @@ async function showConsole(context: CommandContext): Promise<void> {
     return { instanceId, state: 'idle' as const, progress: null, trouble: null, lastRun };
   });
   const schedule = { nextWakeAt: () => null };
-  await useDatabase(await openDatabase(context), async (reader) => {
-    const sources = createSources(context, { reader, startedAtMs, loop: { statuses }, schedule });
-    const app = createApp({ ...sources, metrics: createMetrics({ version, instanceIds, startedAtMs }) });
-    const listening = await listen(app, { host: LOOPBACK, port: 0, token: null, logger });
-    output.print(
-      '',
-      `The console shows the same on http://${LOOPBACK}:${listening.port}/ until you press Ctrl-C.`,
-    );
-    if (!signal.aborted) await once(signal, 'abort');
-    await listening.close();
-  });
+  await using reader = await openDatabase(context);
+  const sources = createSources(context, { reader, startedAtMs, loop: { statuses }, schedule });
+  const app = createApp({ ...sources, metrics: createMetrics({ version, instanceIds, startedAtMs }) });
+  const listening = await listen(app, { host: LOOPBACK, port: 0, token: null, logger });
+  const address = `http://${LOOPBACK}:${listening.port}/`;
+  output.print('', `The console shows the same on ${address} until you press Ctrl-C.`);
+  if (!signal.aborted) await once(signal, 'abort');
+  await listening.close();
 }

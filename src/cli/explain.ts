@@ -4,7 +4,7 @@ import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showInstant, showNumber, showWhen } from '../terminal/words.ts';
 import { STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
-import { withDatabase } from './open-database.ts';
+import { openSchema } from './open-database.ts';
 import { day, org, required, streams } from './options.ts';
 
 export const explain = defineCommand({
@@ -17,9 +17,8 @@ export const explain = defineCommand({
   async run(context, { org: orgId, day: asked, stream }) {
     const { output, hostNow } = context;
     const nowMs = hostNow();
-    const story = await withDatabase(context, async ({ db }) => {
-      return await readDayStory(db, { orgId, day: asked, streams: stream }, { nowMs });
-    });
+    await using handle = await openSchema(context);
+    const story = await readDayStory(handle.db, { orgId, day: asked, streams: stream }, { nowMs });
     if (!story) {
       throw new SettingsError(`--org ${orgId}: this database has never seen that organization`, {
         hint: 'check the id; losant_usage.organizations lists those it knows',

@@ -16,7 +16,7 @@ import { choice } from '../settings/kinds.ts';
 import { count, showDays } from '../terminal/words.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { withDatabase } from './open-database.ts';
+import { openSchema } from './open-database.ts';
 import { day, optional, required, requireOrder, text } from './options.ts';
 
 export const exportFile = defineCommand({
@@ -40,15 +40,10 @@ export const exportFile = defineCommand({
         : 'A Parquet file is not text, which a terminal could show';
       throw new SettingsError(message, { hint: 'name the file with --out' });
     }
-    const { rows, facts, isCut } = await withDatabase(
-      context,
-      async (handle) => {
-        const columns = await readViewColumns(handle.db, name);
-        const request = { name, view, columns, range };
-        return await writeView(context, handle, { request, format, out });
-      },
-      { statementTimeoutMs: VIEW_STATEMENT_MS },
-    );
+    await using handle = await openSchema(context, { statementTimeoutMs: VIEW_STATEMENT_MS });
+    const columns = await readViewColumns(handle.db, name);
+    const request = { name, view, columns, range };
+    const { rows, facts, isCut } = await writeView(context, handle, { request, format, out });
     const what = `${count(rows, 'row')} of ${name}${range === null ? '' : `, ${showDays(range)}`}`;
     output.printJson({ view: name, ...range, format, file: out, rows, ...facts });
     if (facts !== null) {

@@ -8,7 +8,7 @@ import { mergeDays } from '../usage/day.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { chooseJudged } from './instances.ts';
-import { withDatabase } from './open-database.ts';
+import { openSchema } from './open-database.ts';
 import { days, flag, org, reason, required, requirePastDays, streams } from './options.ts';
 
 export const gaps = defineCommand({
@@ -16,10 +16,9 @@ export const gaps = defineCommand({
   options: { all: flag('also what is unavailable or accepted, which is no gap') },
   async run(context, { all }) {
     const { output, hostNow } = context;
-    const found = await withDatabase(context, async (handle) => {
-      const scope = { instanceIds: await chooseJudged(context, handle), withKnown: all };
-      return await readGaps(handle.db, scope);
-    });
+    await using handle = await openSchema(context);
+    const instanceIds = await chooseJudged(context, handle);
+    const found = await readGaps(handle.db, { instanceIds, withKnown: all });
     output.printJson(found.map(({ orgName: _, ...gap }) => gap));
     output.print(...renderGaps(found, hostNow()));
     return found.some(({ standing }) => isGap(standing)) ? EXIT.incomplete : EXIT.ok;
@@ -102,7 +101,8 @@ export const waive = defineCommand({
     const { output, config, hostNow } = context;
     requirePastDays(range, ['--day', '--day'], hostNow());
     const waiver = { orgId, streams: stream, range, reason: why, policy: config.policy };
-    const accepted = await withDatabase(context, ({ db }) => waiveCells(db, waiver), { writes: true });
+    await using handle = await openSchema(context, { writes: true });
+    const accepted = await waiveCells(handle.db, waiver);
     const cells = accepted.map(({ stream: name, day }) => ({ stream: name, day }));
     output.printJson({ orgId, reason: why, cells });
     const rows = [...Map.groupBy(cells, ({ stream: name }) => name)].map(([name, own]) => {

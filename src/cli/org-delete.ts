@@ -11,7 +11,7 @@ import { addDays, dayAt, earliestDay, latestDay } from '../usage/day.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { isGap, isSettled, STANDINGS } from '../usage/standing.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { withDatabase } from './open-database.ts';
+import { openSchema } from './open-database.ts';
 import { flag, optional, org, text } from './options.ts';
 import { changeOrg, type FoundOrg, findOrg } from './org.ts';
 import { renderRun } from './run.ts';
@@ -46,11 +46,9 @@ export const orgDelete = defineCommand({
         hint: 'nothing was deleted; repeat the name exactly, if it is the right organization',
       });
     }
-    const work = async (handle: DatabaseHandle) => {
-      const now = await readClock(context, handle);
-      return await endOrg({ ...context, handle, found, now }, dryRun);
-    };
-    return await withDatabase(context, work, { writes: !dryRun });
+    await using handle = await openSchema(context, { writes: !dryRun });
+    const now = await readClock(context, handle);
+    return await endOrg({ ...context, handle, found, now }, dryRun);
   },
 });
 

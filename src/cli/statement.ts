@@ -11,7 +11,7 @@ import { renderTable } from '../terminal/text.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
-import { withDatabase } from './open-database.ts';
+import { openSchema } from './open-database.ts';
 import { argument, instances, month, required, several, text } from './options.ts';
 
 export const statement = defineCommand({
@@ -23,17 +23,16 @@ export const statement = defineCommand({
   },
   async run(context, { period, out, instance }) {
     const { output, signal } = context;
-    const places = await withDatabase(context, async (handle) => {
-      const chosen = await chooseBilledInstances(context, handle, instance);
-      const instanceIds = chosen.map(({ instanceId }) => instanceId);
-      const statements = await readStatements(handle.db, { month: period, instanceIds });
-      if (statements.length === 0) {
-        throw new SettingsError(`${period} is not closed, so there is no statement of it`, {
-          hint: `close it first: losant-usage close --period ${period}`,
-        });
-      }
-      return await writePacks(handle, statements, { out, signal });
-    });
+    await using handle = await openSchema(context);
+    const chosen = await chooseBilledInstances(context, handle, instance);
+    const instanceIds = chosen.map(({ instanceId }) => instanceId);
+    const closed = await readStatements(handle.db, { month: period, instanceIds });
+    if (closed.length === 0) {
+      throw new SettingsError(`${period} is not closed, so there is no statement of it`, {
+        hint: `close it first: losant-usage close --period ${period}`,
+      });
+    }
+    const places = await writePacks(handle, closed, { out, signal });
     const statements = places.map(({ statement: each, folder }) => {
       const { statementId, instanceId, kind, closedAt, manifestSha256 } = each;
       return { statementId, instanceId, kind, closedAt, manifestSha256, folder };
@@ -94,11 +93,9 @@ async function verifyFolder(
   }
   const checked = await checkPacks(opened, signal);
   if (checked.problems.length > 0 || config.databaseUrl === null) return { ...checked, database: null };
-  return await withDatabase(
-    context,
-    async ({ db, describe }) => ({ ...(await compareWithDatabase(db, checked, signal)), database: describe }),
-    { statementTimeoutMs: VIEW_STATEMENT_MS },
-  );
+  await using handle = await openSchema(context, { statementTimeoutMs: VIEW_STATEMENT_MS });
+  const compared = await compareWithDatabase(handle.db, checked, signal);
+  return { ...compared, database: handle.describe };
 }
 
 const PROBLEMS_MAX = 50;
