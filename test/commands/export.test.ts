@@ -70,14 +70,6 @@ const FILE = [
   '',
 ].join('\r\n');
 
-test('organizations and their tags are files without days', async () => {
-  const { code, stdout } = await run('export', '--view', 'organization_tags', '--format', 'csv');
-  expect(code).toBe(0);
-  expect(stdout).toMatch(/5d0000000000000000000001,region,eu,1[^]*5d0000000000000000000001,region,us,2/);
-  const orgs = await run('export', '--view', 'organizations', '--format', 'ndjson');
-  expect(orgs.stdout.trimEnd().split('\n')).toHaveLength(2);
-});
-
 describe('a view', () => {
   test('goes to stdout byte by byte, with a summary beside it', async () => {
     expect(await run(...CSV)).toEqual({
