@@ -1,7 +1,13 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, SettingsError } from '../errors.ts';
-import { type FormatName, formatNames, formats } from '../files/formats.ts';
-import type { Part, Renderer, Row } from '../files/renderer.ts';
+import {
+  type FormatName,
+  formatNames,
+  formats,
+  type Part,
+  type Renderer,
+  type Row,
+} from '../files/formats.ts';
 import { createWholeFile } from '../files/whole-file.ts';
 import {
   type ExportedView,

@@ -1,7 +1,7 @@
 /** Views written to files: their rows as text, in a fixed order, a page at a time. */
 import { sql } from 'kysely';
 import { beforeAll, expect, test } from 'vitest';
-import type { Row } from '../../src/files/renderer.ts';
+import type { Row } from '../../src/files/formats.ts';
 import {
   exportedView,
   exportedViewNames,

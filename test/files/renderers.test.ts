@@ -1,7 +1,6 @@
 import { parquetMetadata, parquetReadObjects } from 'hyparquet';
 import { expect, test } from 'vitest';
-import { type FormatName, formats } from '../../src/files/formats.ts';
-import type { Column, Renderer, Row } from '../../src/files/renderer.ts';
+import { type Column, type FormatName, formats, type Renderer, type Row } from '../../src/files/formats.ts';
 
 const COLUMNS: readonly Column[] = [
   { name: 'org_name', kind: 'text' },
