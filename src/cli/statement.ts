@@ -7,6 +7,7 @@ import { readStatements } from '../billing/statements.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { codeOf } from '../files/whole-file.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
+import { line } from '../settings/kinds.ts';
 import { renderTable } from '../terminal/text.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
@@ -50,7 +51,7 @@ export const verify = defineCommand({
   needs: 'database_if_set',
   options: {
     dir: argument('DIR', 'a folder that statement has written', text),
-    key: several('FILE', 'public keys (Ed25519, PEM), of which one has to fit each signature', text),
+    key: several('FILE', 'public keys (Ed25519, PEM), of which one has to fit each signature', line),
   },
   async run(context, { dir, key }) {
     const { output } = context;
