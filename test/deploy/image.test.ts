@@ -30,29 +30,6 @@ test('whatever is copied exists, and is let through to the builder', () => {
   expect(ignore.map((line) => line.slice(1)).toSorted()).toEqual([...new Set(copied)].toSorted());
 });
 
-test('the image installs production dependencies only, and runs no install script', () => {
-  const installs = readStages().map(({ instructions }) =>
-    instructions.filter(({ name, text }) => name === 'RUN' && text.startsWith('npm')).map(({ text }) => text),
-  );
-  expect(installs).toEqual([
-    ['npm ci --ignore-scripts --no-audit --no-fund'],
-    ['npm ci --omit=dev --ignore-scripts --no-audit --no-fund'],
-    [],
-  ]);
-});
-
-test('it runs as a numbered user who is not root, without npm, and Node gets the signals', () => {
-  expect(lastOf('USER')).toBe('1000:1000');
-  expect(lastOf('RUN')).toMatch(/^rm -rf \/usr\/local\/lib\/node_modules \/usr\/local\/bin\/npm /);
-  expect(JSON.parse(lastOf('ENTRYPOINT'))).toEqual([
-    'node',
-    '--max-old-space-size=256',
-    '--max-semi-space-size=16',
-    'bin/losant-usage.js',
-  ]);
-  expect(JSON.parse(lastOf('CMD'))).toEqual(['worker']);
-});
-
 /** Returns the exit code of the image's health check, with a server that answers so; null: nobody listens. */
 async function healthcheck(status: number | null): Promise<number | null> {
   const [node = '', ...args] = JSON.parse(lastOf('HEALTHCHECK').replace(/^.*?CMD /, '')) as string[];

@@ -5,8 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { type Simulator, startSimulator } from '../../simulator/server.ts';
-import { dashboards, fillIn, questions, sqlQueries } from '../dashboards/dashboards.ts';
-import { CHOSEN } from '../dashboards/world.ts';
+import { CHOSEN, dashboards, fillIn, questions, sqlQueries } from '../dashboards/dashboards.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { runProgram } from '../support/program.ts';
@@ -114,13 +113,4 @@ test('the reader may ask every question of the dashboards and of docs/sql', asyn
     );
     expect([name, refused]).toEqual([name, null]);
   }
-});
-
-test('running the file again changes no right', async () => {
-  const rights = `select relname, relacl::text from pg_class
-    where relnamespace::regnamespace::text like 'losant_usage%'
-    union all select nspname, nspacl::text from pg_namespace where nspname like 'losant_usage%' order by 1, 2`;
-  const before = await queryOnce(database.url, rights);
-  await queryOnce(urlOf(ADMINISTRATOR), ROLES_SQL);
-  expect(await queryOnce(database.url, rights)).toEqual(before);
 });
