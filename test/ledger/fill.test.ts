@@ -1,21 +1,14 @@
 /** What is wanted has a row: tracks begin and end, rows are made up to yesterday, and closed at last. */
 import { sql } from 'kysely';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { addDays, applyTracks, fillInstance } from '../../src/ledger/fill.ts';
 import { markRemoved, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import type { Organization } from '../../src/usage/organization.ts';
 import { devices, failed, minutes, named, POLICY, silence } from '../usage/cells.ts';
-import { answer, INSTANCE, type Ledger, type RunSettings, useLedger, WRITE } from './ledger.ts';
+import { answer, INSTANCE, type RunSettings, useFreshLedger, WRITE } from './ledger.ts';
 
-const given = useLedger('2026-11-24T00:15:00.000Z');
-let ledger: Ledger;
+const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const DEVICES = ['device_counts'];
-
-beforeEach(async () => {
-  ledger = given.ledger;
-  await ledger.clear();
-  await ledger.setTime('2026-11-24T00:15:00.000Z');
-});
 
 /** Does at a time what a run does before it reads. */
 const prepareAt = async (instant: string, settings: RunSettings = {}) => {
