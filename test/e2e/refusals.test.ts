@@ -1,21 +1,19 @@
 /** What a run refuses before it begins: settings, command line, database and Losant. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { useOpened } from '../opened.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, type Env, jsonOf, type Refusal } from '../support/program.ts';
 import { useExport } from './export.ts';
-import { createPlace, type Place } from './usage.ts';
+import { createPlace } from './usage.ts';
 
 const PASSWORD = 'canary-password';
 
 const exported = useExport({ orgs: 3 });
 /** A database that another program's tables could be in: none of ours may come to be. */
-let untouched: Place;
-beforeAll(async () => {
-  untouched = await createPlace('empty');
-});
-afterAll(async () => {
-  await untouched.remove();
-});
+const untouched = useOpened(
+  () => createPlace('empty'),
+  (place) => place.remove(),
+);
 
 /** Returns what `--json` says of the refusal, after checking what holds for every one. */
 async function refusalOf(args: readonly string[], env: Env, code: number): Promise<Refusal['error']> {

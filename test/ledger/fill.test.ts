@@ -134,18 +134,6 @@ describe('a track ends', () => {
     await prepareAt('2026-11-30T12:00:00.000Z', ONLY_DEVICES);
     expect(await daysOf(orgId)).toEqual(['11-23..11-26 4']);
   });
-
-  test('of all of an instance that left the settings', async () => {
-    const orgId = await ledger.newOrg();
-    await ledger.prepare();
-    await ledger.setTime('2026-11-26T00:15:00.000Z');
-    const settings = { instanceId: INSTANCE, nowMs: ledger.nowMs, policy: POLICY, streams: [] };
-    await applyTracks(ledger.db, WRITE, { ...settings, selection: { kind: 'ids', orgIds: [] } });
-    expect((await ledger.tracks(orgId))[0]).toBe('device_counts 11-23 11-24 11-25');
-    await ledger.setTime('2026-12-01T00:15:00.000Z');
-    await fillInstance(ledger.db, WRITE, { instanceId: INSTANCE, nowMs: ledger.nowMs, policy: POLICY });
-    expect(await daysOf(orgId)).toEqual(['11-23..11-25 3']);
-  });
 });
 
 describe('what comes back goes on', () => {

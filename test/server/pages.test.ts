@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Health } from '../../src/queries/health.ts';
+import { useOpened } from '../opened.ts';
 import {
   HEALTH,
   INSTANCE_HEALTH,
   INSTANCE_STATUS,
-  type Pages,
   STATUS,
   STREAM,
   startPages,
@@ -102,11 +102,7 @@ test('asks for the token by challenge, and takes it', async () => {
 });
 
 describe('whoever means no good', () => {
-  let pages: Pages;
-  beforeAll(async () => {
-    pages = await startPages();
-  });
-  afterAll(() => pages[Symbol.asyncDispose]());
+  const pages = useOpened(startPages, (opened) => opened[Symbol.asyncDispose]());
 
   const firstLine = (text: string) => text.split('\r\n', 1)[0];
   const host = 'Host: 127.0.0.1\r\n';
