@@ -3,21 +3,24 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { expect, test } from 'vitest';
-import { lastOf, readCopy, readStages } from './dockerfile.ts';
+import { lastOf, readCopy, readInstructions } from './dockerfile.ts';
 
 const project = JSON.parse(readFileSync('package.json', 'utf8')) as {
   readonly devDependencies: { readonly node: string };
 };
 
 test('every stage starts from the Node of this project, by its whole version', () => {
-  const bases = readStages().map(({ base }) => base);
-  expect(bases).toEqual(Array(3).fill('node:24.21.0-trixie-slim'));
-  expect(project.devDependencies.node).toBe('24.21.0');
+  const bases = readInstructions().filter(
+    ({ name, text }) => name === 'FROM' || text.includes('NODE_IMAGE='),
+  );
+  expect(bases.map(({ text }) => text.split(' ')[0])).toEqual([
+    `NODE_IMAGE=node:${project.devDependencies.node}-trixie-slim`,
+    ...Array<string>(3).fill('${NODE_IMAGE}'),
+  ]);
 });
 
 test('whatever is copied exists, and is let through to the builder', () => {
-  const copied = readStages()
-    .flatMap(({ instructions }) => instructions)
+  const copied = readInstructions()
     .filter(({ name }) => name === 'COPY')
     .map(({ text }) => readCopy(text))
     .filter(({ from }) => from === null)
