@@ -154,18 +154,18 @@ function toDocument({ instanceId }: BilledInstance, { kind, statement, ...shown 
   return { ...facts, outcome: kind, ...shown };
 }
 
-/** What is shown of every outcome in the same order: what it is, what blocks it, what is billed, and the proof. */
+/** Renders every outcome in the same order: what it is, what is billed, what blocks it, and what to do. */
 function renderOutcome(name: string, outcome: CloseOutcome, { options, period }: Closing): string[] {
   const { kind, blockers, blockersHash, lineCount, statement } = outcome;
   const command = `losant-usage close --period ${period}${options.adjust ? ' --adjust' : ''}`;
   const size = lineCount === 0 ? '' : `, ${count(lineCount, 'line')}`;
   const lines: string[] = [`${describeOutcome(outcome, options)}: ${name}${size}.`];
-  if (blockers.length > 0) lines.push(...renderBlockers(blockers), '');
+  if (lineCount > 0) lines.push(...renderBill(outcome, period));
+  if (blockers.length > 0) lines.push('', ...renderBlockers(blockers), '');
   if (kind === 'refused') {
     lines.push('To accept exactly this list and these numbers, on record:');
     lines.push(`  ${command} --incomplete REASON --blockers ${blockersHash}`);
   } else if (blockers.length > 0) lines.push(`Incomplete: ${options.incomplete}`);
-  if (lineCount > 0) lines.push(...renderBill(outcome, period));
   if (statement !== null) {
     const { number, statementId, manifestSha256 } = statement;
     lines.push('', `Statement ${number}, ${statementId}, manifest SHA-256 ${manifestSha256}.`);
@@ -216,14 +216,7 @@ function renderBill({ totals, controls, lines }: CloseOutcome, period: Month): s
     showQuantity(each.quantity),
     `${each.daysFinal} of ${each.daysExpected}`,
   ]);
-  const head = [
-    'name',
-    'organization',
-    'customer or referral',
-    'metric',
-    'quantity',
-    'days that are not final',
-  ];
+  const head = ['name', 'organization', 'customer or referral', 'metric', 'quantity', 'final days'];
   return [
     '',
     ...renderTable({ head: ['metric', 'organizations', 'quantity', 'unit'], rows: sums, right: [1, 2] }),

@@ -169,8 +169,8 @@ export async function requireClock(
 }
 
 /**
- * Returns a clock that advances with the host's and shows the database's time. Throws ExportError if the two are more
- * than 30 s apart.
+ * Returns a clock that advances with the host's and shows the database's time. It never goes back, so that what was set
+ * due stays due where the host's is set back. Throws ExportError if the two are more than 30 s apart.
  */
 export async function readClock(
   { hostNow }: { readonly hostNow: () => number },
@@ -179,7 +179,13 @@ export async function readClock(
   const before = hostNow();
   const databaseMs = await readDatabaseClock(db);
   const offsetMs = Math.round(databaseMs - (before + hostNow()) / 2);
-  if (Math.abs(offsetMs) <= DATABASE_SKEW_MAX_MS) return () => hostNow() + offsetMs;
+  let latestMs = 0;
+  if (Math.abs(offsetMs) <= DATABASE_SKEW_MAX_MS) {
+    return () => {
+      latestMs = Math.max(latestMs, hostNow() + offsetMs);
+      return latestMs;
+    };
+  }
   const message = `This host's clock is ${describeSkew(offsetMs)} that of the database at ${describe}`;
   throw new ExportError('clock_skew', message, {
     hint: 'set the clocks (NTP); nothing was loaded, because it is unclear which day is over',

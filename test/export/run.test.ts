@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { SettingsError } from '../../src/errors.ts';
+import { readClock } from '../../src/export/context.ts';
 import { readDuePages } from '../../src/export/pipeline.ts';
 import { previewRun } from '../../src/export/preview.ts';
 import { Refusals } from '../../src/export/refusals.ts';
@@ -43,6 +44,15 @@ it('a run by hand tries what failed at once, and a run by schedule at the time o
     status: 'complete',
     cells: { loaded: 4 },
   });
+});
+
+it('the clock of a run does not go back where that of its host is set back', async () => {
+  const { context, now } = await openStage();
+  let behindMs = 0;
+  const clock = await readClock({ hostNow: () => now() - behindMs }, context().handle);
+  const before = clock();
+  behindMs = 45_000;
+  expect(clock()).toBeGreaterThanOrEqual(before);
 });
 
 // Promise (Runs): A refused scope ends its stream, and one organization that is refused only its own numbers.

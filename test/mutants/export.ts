@@ -171,6 +171,15 @@ export const exportMutants = [
     },
   ),
   plant(
+    { file: 'src/export/context.ts', test: 'test/export/run.test.ts', only: 'does not go back' },
+    {
+      'What was set due stays due where the clock of the host is set back': [
+        'Math.max(latestMs, hostNow() + offsetMs)',
+        'hostNow() + offsetMs',
+      ],
+    },
+  ),
+  plant(
     { file: 'src/export/pipeline.ts', test: 'test/export/run.test.ts', only: 'a stream that all refuse' },
     {
       'A refused scope is no failure of its cells, whose next attempt it does not delay': [
