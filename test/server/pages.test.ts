@@ -116,8 +116,6 @@ describe('whoever means no good', () => {
   test.for([
     ['a method that changes things', `POST / HTTP/1.1\r\n${host}Content-Length: 0\r\n\r\n`, 405],
     ['a foreign Host', 'GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n', 421],
-    ['a Host with a user in it', 'GET / HTTP/1.1\r\nHost: localhost@evil.example\r\n\r\n', 421],
-    ['a Host with a port that is none', 'GET / HTTP/1.1\r\nHost: localhost:99999\r\n\r\n', 421],
     ['no Host', 'GET / HTTP/1.1\r\n\r\n', 400],
     ['the absolute form', `GET http://evil.example/ HTTP/1.1\r\n${host}\r\n`, 400],
     ['a path that reads like a host', `GET //evil.example/ HTTP/1.1\r\n${host}\r\n`, 400],
