@@ -1,6 +1,7 @@
-import type { BaseContext, Command, Io } from './cli/command.ts';
-import { parseCommandLine } from './cli/command-line.ts';
+import type { Command, Io } from './cli/command.ts';
+import { parseCommandLine } from './cli/commands.ts';
 import type { Options, OptionValues } from './cli/options.ts';
+import { describeDatabaseError } from './database/sqlstate.ts';
 import { describeError, EXIT, ExportError, exitCodeOf, framesOf, SettingsError } from './errors.ts';
 import type { Need } from './settings/settings.ts';
 import { createOutput, type Output, Sink } from './terminal/output.ts';
@@ -20,7 +21,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
       createOutput(io, { out, err }, { json: false }).print(...invocation.text);
     } else {
       const { command, options } = invocation;
-      exitCode = await execute(command, options, { base: { ...io, output }, err });
+      exitCode = await execute(command, options, { io, output, err });
     }
   } catch (error) {
     exitCode = exitCodeOf(error);
@@ -37,30 +38,32 @@ function asksForJson(argv: readonly string[]): boolean {
 async function execute(
   command: Command,
   options: OptionValues<Options>,
-  { base, err }: { readonly base: BaseContext; readonly err: Sink },
+  { io, output, err }: { readonly io: Io; readonly output: Output; readonly err: Sink },
 ): Promise<number> {
-  // A command without settings gets only the base.
-  if (command.needs === 'none') return await command.run(base, options);
   const { readConfig } = await import('./settings/config.ts');
   const { createLogger } = await import('./logger.ts');
-  const { env, stderr, output } = base;
-  const isSet = (name: string) => (env[name] ?? '').trim() !== '';
-  const needsDatabase = isSet('DATABASE_URL') || isSet('DATABASE_URL_FILE');
-  const ifSet: readonly Need[] = needsDatabase ? ['database'] : [];
+  const isSet = (name: string) => (io.env[name] ?? '').trim() !== '';
+  const ifSet: readonly Need[] = isSet('DATABASE_URL') || isSet('DATABASE_URL_FILE') ? ['database'] : [];
   const config = readConfig({
-    env,
+    env: command.needs === null ? {} : io.env,
     configFile: typeof options['config'] === 'string' ? options['config'] : null,
-    needs: command.needs === 'database_if_set' ? ifSet : command.needs,
+    needs: command.needs === 'database_if_set' ? ifSet : (command.needs ?? []),
   });
   // On a terminal the result says what the log would, unless the log is asked for.
   const isQuiet = output.isTerminal && command.isService !== true && !isSet('LOG_LEVEL');
   const logger = createLogger({
     level: isQuiet ? 'warn' : config.logLevel,
-    pretty: stderr.isTTY === true,
+    pretty: io.stderr.isTTY === true,
     destination: { write: (text: string) => err.write(text) },
   });
   for (const warning of config.warnings) logger.warn(warning);
-  return await command.run({ ...base, config, logger }, options);
+  try {
+    return await command.run({ ...io, output, config, logger }, options);
+  } catch (error) {
+    if (config.databaseUrl === null || error instanceof ExportError) throw error;
+    const { describeUrl } = await import('./database/open.ts');
+    throw describeDatabaseError(error, describeUrl(config.databaseUrl)) ?? error;
+  }
 }
 
 /** Waits until all is written. What could not be is a failure, unless its reader went away. */

@@ -12,7 +12,8 @@ export function useOpened<T extends object>(open: () => Promise<T>, close: (open
   return new Proxy({} as T, {
     get: (_, name): unknown => {
       if (opened === undefined) throw new Error(`${String(name)} is read before it is opened`);
-      return Reflect.get(opened, name);
+      const value: unknown = Reflect.get(opened, name);
+      return typeof value === 'function' ? (value.bind(opened) as unknown) : value;
     },
   });
 }

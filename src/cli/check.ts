@@ -1,6 +1,14 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
-import { DatabaseError, describeError, EXIT, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
+import {
+  DatabaseError,
+  describeError,
+  EXIT,
+  ExportError,
+  exitCodeOf,
+  LosantError,
+  worstExitCode,
+} from '../errors.ts';
 import { readClock, requireApiClock } from '../export/context.ts';
 import { requireApiUrl } from '../ledger/instances.ts';
 import type { LosantClient } from '../losant/client.ts';
@@ -9,15 +17,14 @@ import { getInstance, getOrg } from '../losant/orgs.ts';
 import { fetchUsage } from '../losant/usage.ts';
 import { readAccess } from '../queries/access.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import { renderTable } from '../terminal/text.ts';
 import { count } from '../terminal/words.ts';
 import { addDays, type UsageDay } from '../usage/day.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
-import { type DayReading, type Stream, UnplaceableBodyError } from '../usage/streams/stream.ts';
+import { type Stream, UnplaceableBodyError } from '../usage/streams/stream.ts';
 import { isGood, probeHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { openDatabase, requireCreatable, requireWritable, useDatabase } from './open-database.ts';
+import { openDatabase, requireCreatable, requireWritable } from './open-database.ts';
 import { flag } from './options.ts';
 import { openReading } from './org.ts';
 
@@ -37,30 +44,23 @@ export const check = defineCommand({
     }
     const { heartbeatUrl } = config;
     if (heartbeatUrl !== null) await run(checking, 'heartbeat', () => checkHeartbeat(heartbeatUrl));
-    const failed = all.filter(({ exitCode }) => exitCode !== EXIT.ok);
-    const worst = worstExitCode(failed.map(({ exitCode }) => exitCode));
-    const checks = all.map(({ exitCode, ...shown }) => ({ ...shown, ok: exitCode === EXIT.ok }));
-    output.printJson({ ok: worst === EXIT.ok, settings: config.origins, checks });
-    const good = all.filter((each) => !failed.includes(each));
+    const failed = all.filter(({ ok }) => !ok);
+    const worst = worstExitCode(all.map(({ exitCode }) => exitCode));
+    const checks = all.map(({ exitCode: _, ...shown }) => shown);
+    output.printJson({ ok: worst === EXIT.ok, checks });
     output.print(
-      failed.length === 0 ? 'Everything works.' : `${count(failed.length, 'check')} failed.`,
-      ...[...failed, ...good].flatMap(renderCheck),
-      '',
-      'The settings that hold for all instances:',
-      // A secret shows only where it is.
-      ...renderTable({ rows: config.origins.map(({ name, value, from }) => [name, value, from]) }),
+      worst === EXIT.ok ? 'Everything works.' : `${count(failed.length, 'check')} failed.`,
+      ...[...failed, ...all.filter(({ ok }) => ok)].flatMap(renderCheck),
     );
     return worst;
   },
 });
 
-/** What a check has found. */
+/** What a check has found that did not fail; one that fails throws. */
 interface Finding<T = unknown> {
   readonly message: string;
-  /** The operator's next step if it failed, otherwise something to look at. */
+  /** Something to look at. */
   readonly hint?: string;
-  /** Anything but 0 if it failed. */
-  readonly exitCode?: number;
   /** The value for later checks. */
   readonly value?: T;
 }
@@ -68,7 +68,9 @@ interface Finding<T = unknown> {
 interface Check {
   /** The thing checked. For a question to Losant it is the action, which is also the name of its scope. */
   readonly name: string;
+  readonly ok: boolean;
   readonly message: string;
+  /** The operator's next step. */
   readonly hint: string | null;
   readonly exitCode: number;
 }
@@ -78,11 +80,11 @@ interface Checking extends CommandContext {
   readonly all: Check[];
 }
 
-function renderCheck({ name, message, hint, exitCode }: Check): string[] {
+function renderCheck({ name, ok, message, hint }: Check): string[] {
   // Losant's errors begin with the action, which is the name.
   const shown = message.startsWith(name) ? message : `${name}: ${message}`;
   const hints = hint === null ? [] : hint.split('\n').map((text) => `          ${text}`);
-  return [`${exitCode === EXIT.ok ? 'ok    ' : 'FAILED'}  ${shown}`, ...hints];
+  return [`${ok ? 'ok    ' : 'FAILED'}  ${shown}`, ...hints];
 }
 
 /** The bound on each question, even if Losant asks to wait. */
@@ -101,13 +103,14 @@ async function run<T>(
 ): Promise<{ readonly value?: T | undefined; readonly error: unknown }> {
   const limit = AbortSignal.timeout(QUESTION_MS);
   try {
-    const { message, hint = null, exitCode = EXIT.ok, value } = await work(AbortSignal.any([signal, limit]));
-    all.push({ name, message, hint, exitCode });
+    const { message, hint = null, value } = await work(AbortSignal.any([signal, limit]));
+    all.push({ name, ok: true, message, hint, exitCode: EXIT.ok });
     return { value, error: null };
   } catch (error) {
     signal.throwIfAborted();
     const { message, hint } = limit.aborted ? TOO_SLOW : describeError(error);
-    all.push({ name, message, hint, exitCode: limit.aborted ? EXIT.failure : exitCodeOf(error) });
+    const exitCode = limit.aborted ? EXIT.failure : exitCodeOf(error);
+    all.push({ name, ok: false, message, hint, exitCode });
     return { error };
   }
 }
@@ -120,26 +123,25 @@ function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig)
 /** Checks connection, schema, rights, clock, and that the numbers are of the same API. Reads only. */
 async function checkDatabase(checking: Checking): Promise<void> {
   const { config, hostNow } = checking;
-  const { value: handle } = await run(checking, 'database', async () => {
+  const { value: opened } = await run(checking, 'database', async () => {
     const value = await openDatabase(checking, { ifMissing: 'stand_in' });
     return { message: value.describe, value };
   });
-  if (handle === undefined) return;
-  await useDatabase(handle, async () => {
-    const schema = await run(checking, 'schema', () => checkSchema(checking, handle));
-    await run(checking, 'rights', () => checkRights(handle, schema.value === 'empty'));
-    await run(checking, 'clock.database', async () => {
-      const now = await readClock(checking, handle);
-      return { message: describeClock(now() - hostNow()) };
-    });
-    if (schema.value !== 'at_head') return;
-    for (const instance of config.instances) {
-      await run(checking, 'api_url', async () => {
-        await requireApiUrl(handle.db, instance);
-        return { message: `the database has numbers of ${instance.apiUrl} or none yet` };
-      });
-    }
+  if (opened === undefined) return;
+  await using handle = opened;
+  const schema = await run(checking, 'schema', () => checkSchema(checking, handle));
+  await run(checking, 'rights', () => checkRights(handle, schema.value === 'empty'));
+  await run(checking, 'clock.database', async () => {
+    const now = await readClock(checking, handle);
+    return { message: describeClock(now() - hostNow()) };
   });
+  if (schema.value !== 'at_head') return;
+  for (const instance of config.instances) {
+    await run(checking, 'api_url', async () => {
+      await requireApiUrl(handle.db, instance);
+      return { message: `the database has numbers of ${instance.apiUrl} or none yet` };
+    });
+  }
 }
 
 function describeClock(aheadMs: number): string {
@@ -229,44 +231,40 @@ async function checkInstance(checking: Checking, instance: InstanceConfig): Prom
   });
   for (const stream of streams.map(streamNamed)) {
     const name = `instanceOrg.${stream.requests[0]?.action ?? stream.name}`;
-    await run(checking, name, (signal) => checkDay(stream, { ...target, signal }));
+    await run(checking, name, async (signal) => {
+      const numbers = await readNumbers({ ...target, signal }, stream);
+      return { message: `${target.day}: ${showNumbers(numbers)}` };
+    });
   }
   return target;
 }
 
-/** Reads a counter as a run does, of the newest day that is over. */
-async function checkDay(stream: Stream, target: Target): Promise<Finding> {
-  const { day } = target;
-  const hint =
-    'a run would quarantine this answer: ask Losant, or check that LOSANT_API_URL is the API itself';
-  try {
-    const reading = await readDay(target, stream);
-    if (reading === undefined || reading.kind === 'named')
-      return { message: `${day}: ${showNumbers(numbersOf(reading))}` };
-    return { message: `${day}: ${reading.message}`, hint, exitCode: EXIT.failure };
-  } catch (error) {
-    if (error instanceof UnplaceableBodyError) {
-      return { message: error.message, hint, exitCode: EXIT.failure };
-    }
-    throw error;
-  }
-}
-
-/** Reads a counter of a day as a run does; undefined for a day that was left out. */
-async function readDay({ client, day, ...target }: Target, stream: Stream): Promise<DayReading | undefined> {
+/**
+ * Reads the numbers of a day by column, as a run does; none for a day that was left out. Throws ExportError for an
+ * answer that a run would quarantine.
+ */
+async function readNumbers(
+  { client, day, ...target }: Target,
+  stream: Stream,
+): Promise<Readonly<Record<string, number>>> {
   const window = { from: day, to: day };
   const bodies: unknown[] = [];
   for (const request of stream.requests) {
     bodies.push((await fetchUsage(client, { ...target, window, ...request })).body);
   }
-  return stream.readBodies(bodies, window).days.get(day);
-}
-
-/** Returns the numbers of a day by column; none for a day that was left out or cannot be read. */
-function numbersOf(reading: DayReading | undefined): Readonly<Record<string, number>> {
-  if (reading?.kind !== 'named') return {};
-  const all = Object.entries(reading.numbers);
-  return Object.fromEntries(all.filter((each): each is [string, number] => typeof each[1] === 'number'));
+  const refuse = ({ message }: { readonly message: string }) => {
+    const hint =
+      'a run would quarantine this answer: ask Losant, or check that LOSANT_API_URL is the API itself';
+    return new ExportError('bad_body', message, { hint });
+  };
+  try {
+    const reading = stream.readBodies(bodies, window).days.get(day);
+    if (reading !== undefined && reading.kind !== 'named') throw refuse(reading);
+    const all = Object.entries(reading?.numbers ?? {});
+    return Object.fromEntries(all.filter((each): each is [string, number] => typeof each[1] === 'number'));
+  } catch (error) {
+    throw error instanceof UnplaceableBodyError ? refuse(error) : error;
+  }
 }
 
 /** Asks whether the monitor of HEARTBEAT_URL answers, without telling it anything. */
@@ -274,8 +272,9 @@ async function checkHeartbeat(url: string): Promise<Finding> {
   const answer = await probeHeartbeat(url);
   if (isGood(answer)) return { message: 'the monitor answers' };
   if (typeof answer === 'string') {
-    const message = `the monitor of HEARTBEAT_URL does not answer: ${answer}`;
-    return { message, hint: 'check the address and the network', exitCode: EXIT.failure };
+    throw new ExportError('unreachable', `the monitor of HEARTBEAT_URL does not answer: ${answer}`, {
+      hint: 'check the address and the network',
+    });
   }
   const hint = 'with Healthchecks the id is wrong; another monitor may just not know /log';
   return { message: `the monitor answers HTTP ${answer}`, hint };
@@ -295,13 +294,13 @@ async function probeOrg(checking: Checking, place: Target): Promise<void> {
   for (const age of [100, 400]) {
     await probe(`day_${age}_days_ago`, 'HORIZON_DAYS', async (target) => {
       const old = { ...target, day: addDays(target.day, -age) };
-      return showNumbers(await readNumbers(old, 'payload_totals'));
+      return showNumbers(await readNumbers(old, streamNamed('payload_totals')));
     });
   }
   const touches = 'which of them you bill, reconciliation and CONTROL_TOTALS';
   await probe('payloads_in_two_ways', touches, async (target) => {
-    const sources = await readNumbers(target, 'payload_sources');
-    return showNumbers({ ...sources, ...(await readNumbers(target, 'payload_totals')) });
+    const sources = await readNumbers(target, streamNamed('payload_sources'));
+    return showNumbers({ ...sources, ...(await readNumbers(target, streamNamed('payload_totals'))) });
   });
   await probe('instance_totals', 'reconciliation and CONTROL_TOTALS', probeTotals);
 }
@@ -322,7 +321,7 @@ async function probeTotals(target: Target): Promise<string> {
   }
   const old = { ...target, day: addDays(target.day, -FINAL_DAYS) };
   const answers: string[] = [];
-  for (const stream of ['device_counts', 'payload_totals']) {
+  for (const stream of ['device_counts', 'payload_totals'].map(streamNamed)) {
     const sums: Record<string, number> = {};
     for (const { orgId } of items) {
       for (const [column, value] of Object.entries(await readNumbers({ ...old, orgId }, stream))) {
@@ -338,8 +337,4 @@ async function probeTotals(target: Target): Promise<string> {
 function showNumbers(numbers: Readonly<Record<string, number>>): string {
   const shown = Object.entries(numbers).map((each) => each.join(' '));
   return shown.length === 0 ? 'no number' : shown.join(', ');
-}
-
-async function readNumbers(target: Target, stream: string): Promise<Readonly<Record<string, number>>> {
-  return numbersOf(await readDay(target, streamNamed(stream)));
 }

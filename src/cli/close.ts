@@ -18,12 +18,12 @@ import { capitalize, count, showQuantity } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
-import { withDatabase } from './open-database.ts';
-import { flag, id, month, type OptionValues, optional, reason, several, text } from './options.ts';
+import { openSchema } from './open-database.ts';
+import { flag, instances, month, type OptionValues, optional, reason, text } from './options.ts';
 
 const closeOptions = {
   period: optional('YYYY-MM', 'the month', month, 'all months are listed'),
-  instance: several('ID', 'only these instances', id('instance')),
+  instance: instances,
   incomplete: optional('REASON', 'do it though something blocks it, and why: both stay on record', reason),
   blockers: optional(
     'HASH',
@@ -51,16 +51,11 @@ export const close = defineCommand({
     }
     // A month of the ledger is sorted for the proof pack, which takes long on a server with other work.
     const bounds = { writes: period !== null && !dryRun, statementTimeoutMs: VIEW_STATEMENT_MS };
-    return await withDatabase(
-      context,
-      async (handle) => {
-        const instances = await chooseBilledInstances(context, handle, options.instance);
-        return period === null
-          ? await listMonths(context, handle, instances)
-          : await closeInstances(context, handle, { options, instances, period });
-      },
-      bounds,
-    );
+    await using handle = await openSchema(context, bounds);
+    const billed = await chooseBilledInstances(context, handle, options.instance);
+    return period === null
+      ? await listMonths(context, handle, billed)
+      : await closeInstances(context, handle, { options, instances: billed, period });
   },
 });
 

@@ -19,36 +19,27 @@ export interface Io {
   readonly version: string;
 }
 
-export interface BaseContext extends Io {
+/** What a command works with. */
+export interface CommandContext extends Io {
   readonly output: Output;
-}
-
-/** The context of a command that reads the settings. */
-export interface CommandContext extends BaseContext {
   readonly config: Config;
   readonly logger: Logger;
 }
 
-/**
- * The settings that a command cannot do without; others are read, but may be missing. `database_if_set`: not even
- * the database's. `none`: it reads no settings, so that none can be wrong.
- */
-export type Needs = readonly Need[] | 'database_if_set' | 'none';
-
 /** A verb of the command line; its name and its summary are beside the list of commands. */
-export interface Command<N extends Needs = Needs, O extends Options = Options> {
-  readonly needs: N;
+export interface Command<O extends Options = Options> {
+  /**
+   * The settings that it cannot do without; others are read, but may be missing. `database_if_set`: not even the
+   * database's. Null: it gets the defaults, so that no setting can be wrong.
+   */
+  readonly needs: readonly Need[] | 'database_if_set' | null;
   readonly options: O;
   /** Whether its log is what it shows; a terminal shows only warnings of any other. */
   readonly isService?: boolean;
-  run(context: ContextOf<N>, options: OptionValues<O>): Promise<number>;
+  run(context: CommandContext, options: OptionValues<O>): Promise<number>;
 }
 
-export type ContextOf<N extends Needs> = N extends 'none' ? BaseContext : CommandContext;
-
 /** Returns the command, with its options checked against those that its `run` takes. */
-export function defineCommand<const N extends Needs, O extends Options>(
-  command: Command<N, O>,
-): Command<N, O> {
+export function defineCommand<O extends Options>(command: Command<O>): Command<O> {
   return command;
 }

@@ -1,4 +1,8 @@
+import { SettingsError } from '../errors.ts';
+import { nearestName } from '../terminal/spelling.ts';
+import { capitalize } from '../terminal/words.ts';
 import type { Command } from './command.ts';
+import type { Options, OptionValues } from './options.ts';
 
 /** Loads each command by its name, which may be two words: its file is read only for its own help, or to run it. */
 export const commands: ReadonlyMap<string, () => Promise<Command>> = new Map<string, () => Promise<Command>>([
@@ -24,7 +28,7 @@ export const commands: ReadonlyMap<string, () => Promise<Command>> = new Map<str
 ]);
 
 /** What --help prints. The line of a command is also the beginning of its own help. */
-export const HELP = `Usage: losant-usage <command> [options], or losant-usage help <command>
+const HELP = `Usage: losant-usage <command> [options], or losant-usage help <command>
 
 Copies Losant usage counters into Postgres, per organization and UTC day.
 
@@ -60,3 +64,40 @@ Try out:
 Exit codes: 0 nothing due is missing · 1 failure · 2 wrong usage or settings
             3 something due is missing · 4 another process is at work
             5 Losant refused the token or a scope · 130/143 interrupted`;
+
+/** A command with its options, or text to print in place of one: help, or the version. */
+export type Invocation =
+  | { readonly text: readonly string[] }
+  | { readonly command: Command; readonly options: OptionValues<Options> };
+
+const HELP_WORDS = ['help', '--help', '-h'];
+
+/** Reads the command line. Throws SettingsError for a mistake in it. */
+export async function parseCommandLine(argv: readonly string[], version: string): Promise<Invocation> {
+  const isHelpFirst = HELP_WORDS.includes(argv[0] ?? '');
+  const args = isHelpFirst ? argv.slice(1) : argv;
+  const [first = '', second = ''] = args;
+  if (['--version', '-V'].includes(first)) return { text: [version] };
+  if (isHelpFirst && first === '') return { text: HELP.split('\n') };
+  const name = commands.has(first) ? first : `${first} ${second}`;
+  const command = await commands.get(name)?.();
+  if (command === undefined) throw unknownCommand(first, second);
+  const { commonOptions, readOptions, renderUsage } = await import('./options.ts');
+  const shape = { ...commonOptions(command.needs !== null), ...command.options };
+  const rest = args.slice(name.split(' ').length);
+  if (!isHelpFirst && !rest.some((each) => HELP_WORDS.slice(1).includes(each))) {
+    return { command, options: readOptions(name, rest, shape) };
+  }
+  const [, summary = ''] = new RegExp(`^  ${name} +(.*)$`, 'm').exec(HELP) ?? [];
+  return { text: renderUsage(name, `${capitalize(summary)}.`, shape) };
+}
+
+function unknownCommand(first: string, second: string): SettingsError {
+  const hint = 'losant-usage --help lists the commands';
+  if (first === '') return new SettingsError('No command was given', { hint });
+  const names = [...commands.keys()];
+  const given = names.some((name) => name.startsWith(`${first} `)) ? `${first} ${second}`.trim() : first;
+  const near = nearestName(given, names);
+  const meant = near === null ? '' : `. Did you mean ${near}?`;
+  return new SettingsError(`unknown command '${given}'${meant}`, { hint });
+}

@@ -10,8 +10,8 @@ import { listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
 import { readConfig } from '../settings/config.ts';
 import { addDays, dayAt } from '../usage/day.ts';
-import { type BaseContext, type CommandContext, defineCommand } from './command.ts';
-import { openDatabase, useDatabase } from './open-database.ts';
+import { type CommandContext, defineCommand } from './command.ts';
+import { openDatabase } from './open-database.ts';
 import { backfill, run } from './run.ts';
 import { status } from './status.ts';
 
@@ -22,9 +22,9 @@ const LOOPBACK = '127.0.0.1';
  * Runs the commands one after the other, with the simulator and a fresh folder that stays. On a terminal it ends by
  * serving the console until the signal aborts; interrupted before that, it rejects.
  */
-export const demo = defineCommand({ needs: 'none', options: {}, run: showProduct });
+export const demo = defineCommand({ needs: null, options: {}, run: showProduct });
 
-async function showProduct(base: BaseContext): Promise<number> {
+async function showProduct(base: CommandContext): Promise<number> {
   const { output, signal, hostNow, env } = base;
   const everything = { instance: null, org: null, stream: null, dryRun: false };
   await using closing = new AsyncDisposableStack();
@@ -67,7 +67,7 @@ function requireOk(name: string, exitCode: number): void {
 }
 
 function demoContext(
-  base: BaseContext,
+  base: CommandContext,
   { url, instanceId, token }: Simulator,
   databaseUrl: string,
 ): CommandContext {
@@ -97,15 +97,12 @@ async function showConsole(context: CommandContext): Promise<void> {
     return { instanceId, state: 'idle' as const, progress: null, trouble: null, lastRun };
   });
   const schedule = { nextWakeAt: () => null };
-  await useDatabase(await openDatabase(context), async (reader) => {
-    const sources = createSources(context, { reader, startedAtMs, loop: { statuses }, schedule });
-    const app = createApp({ ...sources, metrics: createMetrics({ version, instanceIds, startedAtMs }) });
-    const listening = await listen(app, { host: LOOPBACK, port: 0, token: null, logger });
-    output.print(
-      '',
-      `The console shows the same on http://${LOOPBACK}:${listening.port}/ until you press Ctrl-C.`,
-    );
-    if (!signal.aborted) await once(signal, 'abort');
-    await listening.close();
-  });
+  await using reader = await openDatabase(context);
+  const sources = createSources(context, { reader, startedAtMs, loop: { statuses }, schedule });
+  const app = createApp({ ...sources, metrics: createMetrics({ version, instanceIds, startedAtMs }) });
+  const listening = await listen(app, { host: LOOPBACK, port: 0, token: null, logger });
+  const address = `http://${LOOPBACK}:${listening.port}/`;
+  output.print('', `The console shows the same on ${address} until you press Ctrl-C.`);
+  if (!signal.aborted) await once(signal, 'abort');
+  await listening.close();
 }

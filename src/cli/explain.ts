@@ -4,22 +4,21 @@ import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showInstant, showNumber, showWhen } from '../terminal/words.ts';
 import { STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
-import { withDatabase } from './open-database.ts';
-import { day, id, required, several, stream } from './options.ts';
+import { openSchema } from './open-database.ts';
+import { day, org, required, streams } from './options.ts';
 
 export const explain = defineCommand({
   needs: ['database'],
   options: {
-    org: required('ID', 'the organization', id('organization')),
+    org,
     day: required('YYYY-MM-DD', 'the day', day),
-    stream: several('NAME', 'only these streams', stream),
+    stream: streams,
   },
-  async run(context, { org: orgId, day: asked, stream: streams }) {
+  async run(context, { org: orgId, day: asked, stream }) {
     const { output, hostNow } = context;
     const nowMs = hostNow();
-    const story = await withDatabase(context, async ({ db }) => {
-      return await readDayStory(db, { orgId, day: asked, streams }, { nowMs });
-    });
+    await using handle = await openSchema(context);
+    const story = await readDayStory(handle.db, { orgId, day: asked, streams: stream }, { nowMs });
     if (!story) {
       throw new SettingsError(`--org ${orgId}: this database has never seen that organization`, {
         hint: 'check the id; losant_usage.organizations lists those it knows',

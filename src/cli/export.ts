@@ -1,7 +1,13 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, SettingsError } from '../errors.ts';
-import { type FormatName, formatNames, formats } from '../files/formats.ts';
-import type { Part, Renderer, Row } from '../files/renderer.ts';
+import {
+  type FormatName,
+  formatNames,
+  formats,
+  type Part,
+  type Renderer,
+  type Row,
+} from '../files/formats.ts';
 import { createWholeFile } from '../files/whole-file.ts';
 import {
   type ExportedView,
@@ -12,19 +18,20 @@ import {
   VIEW_STATEMENT_MS,
   type ViewRequest,
 } from '../queries/view-rows.ts';
+import { choice } from '../settings/kinds.ts';
 import { count, showDays } from '../terminal/words.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { withDatabase } from './open-database.ts';
-import { day, oneOf, optional, required, requireOrder, text } from './options.ts';
+import { openSchema } from './open-database.ts';
+import { day, optional, required, requireOrder, text } from './options.ts';
 
 export const exportFile = defineCommand({
   needs: ['database'],
   options: {
-    view: required('NAME', 'the view, e.g. daily_usage', oneOf('views', exportedViewNames)),
+    view: required('NAME', 'the view, e.g. daily_usage', choice(exportedViewNames)),
     from: optional('YYYY-MM-DD', 'first day; of months, those that hold it', day),
     to: optional('YYYY-MM-DD', 'last day, included', day),
-    format: required('NAME', formatNames.join(', '), oneOf('formats', formatNames)),
+    format: required('NAME', formatNames.join(', '), choice(formatNames)),
     out: optional('FILE', 'the file, replaced once the new one is complete', text, 'stdout'),
   },
   async run(context, { view: name, from, to, format, out: path }) {
@@ -39,15 +46,10 @@ export const exportFile = defineCommand({
         : 'A Parquet file is not text, which a terminal could show';
       throw new SettingsError(message, { hint: 'name the file with --out' });
     }
-    const { rows, facts, isCut } = await withDatabase(
-      context,
-      async (handle) => {
-        const columns = await readViewColumns(handle.db, name);
-        const request = { name, view, columns, range };
-        return await writeView(context, handle, { request, format, out });
-      },
-      { statementTimeoutMs: VIEW_STATEMENT_MS },
-    );
+    await using handle = await openSchema(context, { statementTimeoutMs: VIEW_STATEMENT_MS });
+    const columns = await readViewColumns(handle.db, name);
+    const request = { name, view, columns, range };
+    const { rows, facts, isCut } = await writeView(context, handle, { request, format, out });
     const what = `${count(rows, 'row')} of ${name}${range === null ? '' : `, ${showDays(range)}`}`;
     output.printJson({ view: name, ...range, format, file: out, rows, ...facts });
     if (facts !== null) {

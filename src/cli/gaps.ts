@@ -8,18 +8,17 @@ import { mergeDays } from '../usage/day.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { chooseJudged } from './instances.ts';
-import { withDatabase } from './open-database.ts';
-import { days, flag, id, reason, required, requirePastDays, several, stream } from './options.ts';
+import { openSchema } from './open-database.ts';
+import { days, flag, org, reason, required, requirePastDays, streams } from './options.ts';
 
 export const gaps = defineCommand({
   needs: ['database'],
   options: { all: flag('also what is unavailable or accepted, which is no gap') },
   async run(context, { all }) {
     const { output, hostNow } = context;
-    const found = await withDatabase(context, async (handle) => {
-      const scope = { instanceIds: await chooseJudged(context, handle), withKnown: all };
-      return await readGaps(handle.db, scope);
-    });
+    await using handle = await openSchema(context);
+    const instanceIds = await chooseJudged(context, handle);
+    const found = await readGaps(handle.db, { instanceIds, withKnown: all });
     output.printJson(found.map(({ orgName: _, ...gap }) => gap));
     output.print(...renderGaps(found, hostNow()));
     return found.some(({ standing }) => isGap(standing)) ? EXIT.incomplete : EXIT.ok;
@@ -93,16 +92,17 @@ function nextTry({ standing, nextReadAt }: Gap, nowMs: number): string {
 export const waive = defineCommand({
   needs: ['database'],
   options: {
-    org: required('ID', 'the organization', id('organization')),
+    org,
     day: required('YYYY-MM-DD[..YYYY-MM-DD]', 'the day, or the first and the last', days),
-    stream: several('NAME', 'only these streams', stream),
+    stream: streams,
     reason: required('TEXT', 'why it is accepted, for whoever bills', reason),
   },
-  async run(context, { org: orgId, day: range, stream: streams, reason: why }) {
+  async run(context, { org: orgId, day: range, stream, reason: why }) {
     const { output, config, hostNow } = context;
     requirePastDays(range, ['--day', '--day'], hostNow());
-    const waiver = { orgId, streams, range, reason: why, policy: config.policy };
-    const accepted = await withDatabase(context, ({ db }) => waiveCells(db, waiver), { writes: true });
+    const waiver = { orgId, streams: stream, range, reason: why, policy: config.policy };
+    await using handle = await openSchema(context, { writes: true });
+    const accepted = await waiveCells(handle.db, waiver);
     const cells = accepted.map(({ stream: name, day }) => ({ stream: name, day }));
     output.printJson({ orgId, reason: why, cells });
     const rows = [...Map.groupBy(cells, ({ stream: name }) => name)].map(([name, own]) => {

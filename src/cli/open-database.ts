@@ -1,7 +1,6 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema } from '../database/migrate.ts';
 import { createDatabase, type DatabaseOptions } from '../database/open.ts';
-import { describeDatabaseError } from '../database/sqlstate.ts';
 import { DatabaseError } from '../errors.ts';
 import { readAccess } from '../queries/access.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
@@ -10,54 +9,35 @@ import type { CommandContext } from './command.ts';
 /** The number of connections: loading, planning, the lease and the heartbeat each take one at times. */
 const POOL_SIZE = 4;
 
-type OpenOptions = Pick<DatabaseOptions, 'ifMissing' | 'statementTimeoutMs'>;
-
-/** Opens the database as it is, whatever its schema. */
+/** Opens the database as it is, whatever its schema, until the end of the block. */
 export async function openDatabase(
   { config, logger }: CommandContext,
-  options: OpenOptions = {},
-): Promise<DatabaseHandle> {
+  options: Pick<DatabaseOptions, 'ifMissing' | 'statementTimeoutMs'> = {},
+): Promise<DatabaseHandle & AsyncDisposable> {
   const { readDatabaseUrl: readUrl } = config;
   const usual = { readUrl, applicationName: 'losant-usage', poolSize: POOL_SIZE, logger };
-  return await createDatabase({ url: requireDatabaseUrl(config), ...usual, ...options });
+  const handle = await createDatabase({ url: requireDatabaseUrl(config), ...usual, ...options });
+  return { ...handle, [Symbol.asyncDispose]: () => handle.close() };
 }
 
-/** Closes the database after `work`; a connection or right lost becomes a DatabaseError. */
-export async function useDatabase<T>(
-  handle: DatabaseHandle,
-  work: (handle: DatabaseHandle) => Promise<T>,
-): Promise<T> {
-  try {
-    return await work(handle);
-  } catch (error) {
-    throw describeDatabaseError(error, handle.describe) ?? error;
-  } finally {
-    await handle.close();
-  }
+interface SchemaOptions extends Pick<DatabaseOptions, 'statementTimeoutMs'> {
+  readonly writes?: boolean;
+  /** Whether it writes, also into an empty database, in which it creates the schema, or migrates it if it may. */
+  readonly creates?: boolean;
 }
 
-/** Opens the database for a command that creates nothing in it, and closes it. */
-export async function withDatabase<T>(
+/** Opens the database with this program's schema, until the end of the block. */
+export async function openSchema(
   context: CommandContext,
-  work: (handle: DatabaseHandle) => Promise<T>,
-  { writes = false, ...options }: { readonly writes?: boolean; readonly statementTimeoutMs?: number } = {},
-): Promise<T> {
-  return await useDatabase(await openSchema(context, { ifMissing: 'refuse', ...options }), async (handle) => {
-    if (writes) requireWritable(handle);
-    return await work(handle);
-  });
-}
-
-/** Opens the database with this program's schema, and creates it in an empty one if it may. */
-export async function openSchema(context: CommandContext, options: OpenOptions): Promise<DatabaseHandle> {
-  const createIfEmpty = options.ifMissing === 'create';
-  const handle = await openDatabase(context, options);
+  { writes = false, creates = false, ...bounds }: SchemaOptions = {},
+): Promise<DatabaseHandle & AsyncDisposable> {
+  const handle = await openDatabase(context, { ifMissing: creates ? 'create' : 'refuse', ...bounds });
   try {
-    if (createIfEmpty) requireWritable(handle);
-    const autoMigrate = createIfEmpty && context.config.autoMigrate;
+    if (writes || creates) requireWritable(handle);
+    const autoMigrate = creates && context.config.autoMigrate;
     const found = await readSchemaState(handle);
-    if (createIfEmpty && found.state === 'empty') await requireCreatable(handle);
-    const applied = await requireSchema(handle, { createIfEmpty, autoMigrate, found });
+    if (creates && found.state === 'empty') await requireCreatable(handle);
+    const applied = await requireSchema(handle, { createIfEmpty: creates, autoMigrate, found });
     for (const migration of applied) context.logger.info({ migration }, 'migration applied');
     return handle;
   } catch (error) {

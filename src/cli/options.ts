@@ -1,14 +1,11 @@
-/**
- * Options of commands. A command declares a shape of these schemas; types, help and errors come from it. A message of a
- * schema is a sentence, shown behind the option as it was given.
- */
+/** Options of commands. A command declares a shape of these schemas; types, help and errors come from it. */
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
+import { choice, describeProblem, id, line, list } from '../settings/kinds.ts';
 import { nearestName } from '../terminal/spelling.ts';
 import { renderTable } from '../terminal/text.ts';
 import { addDays, type DayRange, dayAt, parseDay, parseMonth } from '../usage/day.ts';
-import { isLosantId } from '../usage/organization.ts';
 import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
 
@@ -49,13 +46,12 @@ export function optional<T>(value: string, summary: string, kind: Kind<T>, usual
   return kind.nullable().default(null).register(helps, { value, summary: shown });
 }
 
-/** An option that takes several values, without duplicates; null when it is not given. */
-export function several<T extends string>(value: string, summary: string, kind: Kind<T>) {
+/** An option that takes several values; null when it is not given. */
+export function several<T>(value: string, summary: string, kind: Kind<T>) {
   const listed = z
     .array(z.string())
-    .transform((texts) => texts.flatMap((text) => text.split(',').map((each) => each.trim())))
-    .pipe(z.array(kind))
-    .transform((all): readonly T[] => [...new Set(all)]);
+    .transform((texts) => texts.join(','))
+    .pipe(list(kind));
   const help = { value: `${value}...`, summary: `${summary} (repeat it, or use commas)`, isList: true };
   return listed.nullable().default(null).register(helps, help);
 }
@@ -68,56 +64,34 @@ export function argument<T>(value: string, summary: string, kind: Kind<T>) {
 export const text = z.string();
 
 /** A reason for the record, for whoever bills. */
-export const reason = z
-  .string()
-  .trim()
-  .refine(
-    (given) => !['', 'TEXT', 'REASON'].includes(given),
-    'That is no reason: say why, for whoever bills.',
-  );
+export const reason = line.refine(
+  (given) => !['', 'TEXT', 'REASON'].includes(given),
+  'is no reason; say why, for whoever bills',
+);
 
-export const day = z.string().transform((given, context) => {
+export const day = line.transform((given, context) => {
   const read = parseDay(given);
   if (read !== null && read >= FIRST_DAY && read <= LAST_DAY) return read;
-  context.addIssue(`A day is written YYYY-MM-DD, from ${FIRST_DAY} to ${LAST_DAY}.`);
+  context.addIssue(`is not a day from ${FIRST_DAY} to ${LAST_DAY}; write YYYY-MM-DD`);
   return z.NEVER;
 });
 
 /** A day, or the first and the last with `..` between them. */
-export const days = z.string().transform((given, context): DayRange => {
+export const days = line.transform((given, context): DayRange => {
   const [from, to = from, ...rest] = given.split('..').map((each) => day.safeParse(each).data);
   if (from !== undefined && to !== undefined && rest.length === 0 && from <= to) return { from, to };
-  context.addIssue('Days are written YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD, the earlier first.');
+  context.addIssue('is neither a day nor two in order; write YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD');
   return z.NEVER;
 });
 
-export const month = z.string().refine((given) => parseMonth(given) !== null, {
-  error: 'A month is written YYYY-MM, from 2015-01 to 2049-12.',
-});
+export const month = line.refine(
+  (given) => parseMonth(given) !== null,
+  'is not a month from 2015-01 to 2049-12; write YYYY-MM',
+);
 
-/** Returns the kind of an id, such as `organization`, in lower case. */
-export function id(what: string): Kind<string> {
-  return z
-    .string()
-    .transform((given) => given.trim().toLowerCase())
-    .refine(isLosantId, `An ${what} id has 24 hex characters.`);
-}
-
-/** Returns the kind of one of a few values; `plural` names them. */
-export function oneOf<T extends string>(plural: string, choices: readonly T[]): Kind<T> {
-  return z.enum(choices, { error: `The ${plural} are ${choices.join(', ')}.` }) as Kind<T>;
-}
-
-export const stream = oneOf('streams', streamNames);
-
-export function whole(min: number, max: number): Kind<number> {
-  const error = `Use a whole number from ${min} to ${max}.`;
-  return z
-    .string()
-    .regex(/^\d{1,9}$/, { error, abort: true })
-    .transform(Number)
-    .refine((number) => number >= min && number <= max, error);
-}
+export const org = required('ID', 'the organization', id('organization'));
+export const instances = several('ID', 'only these instances', id('instance'));
+export const streams = several('NAME', 'only these streams', choice(streamNames));
 
 /** Throws SettingsError unless the days are in order and over in UTC; `first` and `last` are their options. */
 export function requirePastDays(
@@ -190,16 +164,13 @@ export function readOptions<O extends Options>(
     return new SettingsError(message, { hint: `losant-usage ${command} --help lists its options` });
   };
   const given = readGiven(args, shape, mistake);
-  const parsed = z.object(shape).safeParse(given);
+  const parsed = z.object(shape).safeParse(given, { reportInput: true });
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const [name = '', index] = (issue?.path ?? []).map(String);
-  const schema = shape[name];
-  const value = given[name];
-  if (schema === undefined) throw parsed.error;
-  if (value === undefined) throw mistake(`${termOf(name, schema)} is missing`);
-  const shown = Array.isArray(value) ? value.join(',').split(',')[Number(index ?? 0)] : value;
-  throw mistake(`${termOf(name, schema).replace(/ .*/, '')} ${shown}: ${issue?.message}`);
+  const { path = [], input, message = '' } = parsed.error.issues[0] ?? {};
+  const name = String(path[0]);
+  if (given[name] === undefined) throw mistake(`${termOf(name, shape[name])} is missing`);
+  const shown = typeof input === 'string' || typeof input === 'number' ? `${input}` : null;
+  throw mistake(describeProblem(termOf(name, shape[name]).replace(/ .*/, ''), shown, message));
 }
 
 type Mistake = (message: string) => SettingsError;

@@ -11,9 +11,9 @@ import { addDays, dayAt, earliestDay, latestDay } from '../usage/day.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { isGap, isSettled, STANDINGS } from '../usage/standing.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { withDatabase } from './open-database.ts';
-import { flag, optional, text } from './options.ts';
-import { changeOrg, type FoundOrg, findOrg, orgOption } from './org.ts';
+import { openSchema } from './open-database.ts';
+import { flag, optional, org, text } from './options.ts';
+import { changeOrg, type FoundOrg, findOrg } from './org.ts';
 import { renderRun } from './run.ts';
 
 interface Work extends CommandContext {
@@ -29,28 +29,26 @@ interface Work extends CommandContext {
 export const orgDelete = defineCommand({
   needs: ['losant', 'database', 'admin'],
   options: {
-    org: orgOption,
+    org,
     nameAgain: optional('NAME', 'its name, repeated exactly', text),
     dryRun: flag('show what would end; export and delete nothing'),
   },
-  async run(context, { org, nameAgain, dryRun }) {
+  async run(context, { org: orgId, nameAgain, dryRun }) {
     if (nameAgain === null && !dryRun) {
       throw new SettingsError('The name of the organization was not repeated', {
-        hint: `losant-usage org delete --org ${org} --dry-run shows what would end, and the command for it`,
+        hint: `losant-usage org delete --org ${orgId} --dry-run shows what would end, and the command for it`,
       });
     }
-    const found = await findOrg(context, org);
+    const found = await findOrg(context, orgId);
     const { name } = found.organization;
     if (nameAgain !== null && nameAgain !== name) {
-      throw new SettingsError(`--name-again ${nameAgain}: organization ${org} is called ${name}`, {
+      throw new SettingsError(`--name-again ${nameAgain}: organization ${orgId} is called ${name}`, {
         hint: 'nothing was deleted; repeat the name exactly, if it is the right organization',
       });
     }
-    const work = async (handle: DatabaseHandle) => {
-      const now = await readClock(context, handle);
-      return await endOrg({ ...context, handle, found, now }, dryRun);
-    };
-    return await withDatabase(context, work, { writes: !dryRun });
+    await using handle = await openSchema(context, { writes: !dryRun });
+    const now = await readClock(context, handle);
+    return await endOrg({ ...context, handle, found, now }, dryRun);
   },
 });
 

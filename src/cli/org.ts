@@ -7,9 +7,7 @@ import { getOrg, type OrgResource } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { renderTable } from '../terminal/text.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { flag, id, required, text } from './options.ts';
-
-export const orgOption = required('ID', 'the organization', id('organization'));
+import { flag, org, required, text } from './options.ts';
 
 type Resource = OrgResource['resource'];
 
@@ -22,10 +20,10 @@ export interface FoundOrg extends OrgResource {
 
 export const orgShow = defineCommand({
   needs: ['losant'],
-  options: { org: orgOption },
-  async run(context, { org }) {
+  options: { org },
+  async run(context, { org: orgId }) {
     const { output } = context;
-    const { resource, organization, instance } = await findOrg(context, org);
+    const { resource, organization, instance } = await findOrg(context, orgId);
     output.printJson(resource);
     output.print(
       organization.name,
@@ -38,25 +36,25 @@ export const orgShow = defineCommand({
 export const orgSet = defineCommand({
   needs: ['losant', 'admin'],
   options: {
-    org: orgOption,
+    org,
     // In place of the switch that every other command has.
     json: required('PATCH', 'the fields to change, as a JSON object', text),
     dryRun: flag('show what would change and send no change'),
   },
-  async run(context, { org, json, dryRun }) {
+  async run(context, { org: orgId, json, dryRun }) {
     const { output, signal } = context;
     const wanted = readPatch(json);
-    const found = await findOrg(context, org);
+    const found = await findOrg(context, orgId);
     const patch = completePatch(wanted, found.resource);
     const changes = compareOrgs(found.resource, withPatch(found.resource, patch));
     const name = found.organization.name;
     if (changes.length === 0) {
-      output.print(`${name} (${org}): nothing to change, it is so already; nothing was sent.`);
+      output.print(`${name} (${orgId}): nothing to change, it is so already; nothing was sent.`);
       return EXIT.ok;
     }
     const show = (value: string | null) => value ?? 'not set';
     const rows = changes.map(({ field, old, new: next }) => [field, show(old), show(next)]);
-    output.print(`${name} (${org})`, ...renderTable({ head: ['field', 'now', 'new'], rows }));
+    output.print(`${name} (${orgId})`, ...renderTable({ head: ['field', 'now', 'new'], rows }));
     if (dryRun) {
       output.print('Nothing was sent (--dry-run).');
       return EXIT.ok;
@@ -68,7 +66,7 @@ export const orgSet = defineCommand({
       'The database follows with the next listing of the organizations: a run by hand, or once a UTC day.',
     );
     const fields = changes.map(({ field }) => field);
-    context.logger.info({ org_id: org, fields }, 'organization changed');
+    context.logger.info({ org_id: orgId, fields }, 'organization changed');
     return EXIT.ok;
   },
 });

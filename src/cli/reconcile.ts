@@ -10,7 +10,7 @@ import { count, showDays, showQuantity } from '../terminal/words.ts';
 import type { DayRange } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
 import { chooseJudged } from './instances.ts';
-import { withDatabase } from './open-database.ts';
+import { openSchema } from './open-database.ts';
 import { day, optional, requirePastDays } from './options.ts';
 
 export const reconcile = defineCommand({
@@ -22,17 +22,16 @@ export const reconcile = defineCommand({
   async run(context, { from, to }) {
     const { output, hostNow } = context;
     const nowMs = hostNow();
-    const found = await withDatabase(context, async (handle) => {
-      const instanceIds = await chooseJudged(context, handle);
-      const open = await readOpenRange(handle.db, { instanceIds, nowMs });
-      const range = { from: from ?? open.from, to: to ?? open.to };
-      requirePastDays(range, ['--from', '--to'], nowMs);
-      const counts = await countComparisons(handle.db, { instanceIds, range });
-      return { range, counts, rows: await readReconciliation(handle.db, { instanceIds, range }) };
-    });
-    const differences = found.rows.filter(({ outcome }) => outcome === 'differs').length;
-    output.printJson({ ...found.range, ...found.counts, differences, rows: found.rows });
-    output.print(...renderReconciliation(found));
+    await using handle = await openSchema(context);
+    const instanceIds = await chooseJudged(context, handle);
+    const open = await readOpenRange(handle.db, { instanceIds, nowMs });
+    const range = { from: from ?? open.from, to: to ?? open.to };
+    requirePastDays(range, ['--from', '--to'], nowMs);
+    const counts = await countComparisons(handle.db, { instanceIds, range });
+    const rows = await readReconciliation(handle.db, { instanceIds, range });
+    const differences = rows.filter(({ outcome }) => outcome === 'differs').length;
+    output.printJson({ ...range, ...counts, differences, rows });
+    output.print(...renderReconciliation({ range, counts, rows }));
     return differences > 0 ? EXIT.incomplete : EXIT.ok;
   },
 });

@@ -9,29 +9,29 @@ import { type RunOutcome, runInstance } from '../export/run.ts';
 import { applyTracks } from '../ledger/fill.ts';
 import type { FailureGroup } from '../ledger/runs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
+import { id, number } from '../settings/kinds.ts';
 import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { openDatabase, openSchema, useDatabase, withDatabase } from './open-database.ts';
+import { openDatabase, openSchema } from './open-database.ts';
 import {
   day,
   flag,
-  id,
+  instances,
   type OptionValues,
   optional,
   required,
   requirePastDays,
   several,
-  stream,
-  whole,
+  streams,
 } from './options.ts';
 
 const scopeOptions = {
-  instance: several('ID', 'only these instances', id('instance')),
+  instance: instances,
   org: several('ID', 'only these organizations', id('organization')),
-  stream: several('NAME', 'only these streams', stream),
+  stream: streams,
   dryRun: flag('print the plan and change nothing'),
 };
 
@@ -42,7 +42,7 @@ export const run = defineCommand({
   options: {
     date: optional('YYYY-MM-DD', 'read this day again, due or not', day),
     ...scopeOptions,
-    wait: optional('SECONDS', 'wait up to this long for another process', whole(0, 86_400), '0'),
+    wait: optional('SECONDS', 'wait up to this long for another process', number(0, 86_400, 'seconds'), '0'),
     end: optional('ID', 'end an instance that left the settings with yesterday', id('instance')),
   },
   async run(context, { date, end, wait, ...scope }) {
@@ -104,34 +104,29 @@ async function exportInstances(context: CommandContext, request: ExportRequest):
   const { dryRun } = request.scope;
   const chosen = chooseInstances(context.config.instances, request.scope);
   const giveUpAtMs = context.hostNow() + request.waitMs;
-  const handle = dryRun
+  await using handle = dryRun
     ? await openDatabase(context, { ifMissing: 'stand_in' })
-    : await openSchema(context, { ifMissing: 'create' });
-  return await useDatabase(handle, async () => {
-    const now = await readClock(context, handle);
-    const work: ExportWork = { ...context, ...request, handle, now, gates: new Map(), giveUpAtMs };
-    const parts = await chooseByOrg(work, chosen);
-    const ends: End[] = [];
-    for (const part of parts) {
-      const { instanceId } = part.instance;
-      const end = await (dryRun ? planPart(work, part) : exportPart(work, part)).catch((thrown: unknown) => {
-        // With a single instance its error is the command's, and so is a signal.
-        if (signal.aborted || parts.length === 1) throw thrown;
-        const error = describeDatabaseError(thrown, handle.describe) ?? thrown;
-        logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
-        return {
-          document: { error: describeError(error) },
-          lines: renderError(instanceId, error),
-          exitCode: exitCodeOf(error),
-        };
-      });
-      output.print(...end.lines);
-      ends.push(end);
-    }
-    const documents = ends.map(({ document }) => document);
-    output.printJson(documents.length === 1 ? documents[0] : documents);
-    return worstExitCode(ends.map(({ exitCode }) => exitCode));
-  });
+    : await openSchema(context, { creates: true });
+  const now = await readClock(context, handle);
+  const work: ExportWork = { ...context, ...request, handle, now, gates: new Map(), giveUpAtMs };
+  const parts = await chooseByOrg(work, chosen);
+  const ends: End[] = [];
+  for (const part of parts) {
+    const { instanceId } = part.instance;
+    const end = await (dryRun ? planPart(work, part) : exportPart(work, part)).catch((thrown: unknown) => {
+      // With a single instance its error is the command's, and so is a signal.
+      if (signal.aborted || parts.length === 1) throw thrown;
+      const error = describeDatabaseError(thrown, handle.describe) ?? thrown;
+      logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
+      const lines = renderError(instanceId, error);
+      return { document: { error: describeError(error) }, lines, exitCode: exitCodeOf(error) };
+    });
+    output.print(...end.lines);
+    ends.push(end);
+  }
+  const documents = ends.map(({ document }) => document);
+  output.printJson(documents.length === 1 ? documents[0] : documents);
+  return worstExitCode(ends.map(({ exitCode }) => exitCode));
 }
 
 /**
@@ -324,8 +319,8 @@ async function endLeftInstance(context: CommandContext, instanceId: string): Pro
   }
   const nothing = { streams: [], selection: { kind: 'ids', orgIds: [] } } as const;
   const ending = { instanceId, nowMs: hostNow(), policy: config.policy, ...nothing };
-  const work = ({ db }: DatabaseHandle) => applyTracks(db, { lease: null }, ending);
-  await withDatabase(context, work, { writes: true });
+  await using handle = await openSchema(context, { writes: true });
+  await applyTracks(handle.db, { lease: null }, ending);
   output.printJson({ instanceId });
   output.print(`Instance ${instanceId} has ended with yesterday. Its numbers stay.`);
   return EXIT.ok;

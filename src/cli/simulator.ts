@@ -1,18 +1,19 @@
 import { once } from 'node:events';
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../simulator/server.ts';
 import { EXIT, SettingsError } from '../errors.ts';
+import { number } from '../settings/kinds.ts';
 import { count } from '../terminal/words.ts';
 import { defineCommand } from './command.ts';
-import { optional, text, whole } from './options.ts';
+import { optional, text } from './options.ts';
 
 /** The size of a fleet that is quick to look through. */
 const ORGS = 25;
 
 export const simulator = defineCommand({
-  needs: 'none',
+  needs: null,
   options: {
-    port: optional('PORT', 'port', whole(0, 65_535), 'a free one'),
-    orgs: optional('N', 'organizations', whole(0, 1_000_000), `${ORGS}`),
+    port: optional('PORT', 'port', number(0, 65_535, '0: a free one'), 'a free one'),
+    orgs: optional('N', 'organizations', number(0, 1_000_000, 'organizations'), `${ORGS}`),
     seed: optional('TEXT', 'everything is computed from it', text, '1'),
     token: optional('TOKEN', 'the token that has access', text, 'one made from the seed'),
   },

@@ -7,33 +7,33 @@ import { readStatements } from '../billing/statements.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { codeOf } from '../files/whole-file.ts';
 import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
+import { line } from '../settings/kinds.ts';
 import { renderTable } from '../terminal/text.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { chooseBilledInstances } from './instances.ts';
-import { withDatabase } from './open-database.ts';
-import { argument, id, month, required, several, text } from './options.ts';
+import { openSchema } from './open-database.ts';
+import { argument, instances, month, required, several, text } from './options.ts';
 
 export const statement = defineCommand({
   needs: ['database'],
   options: {
     period: required('YYYY-MM', 'the month that was closed', month),
     out: required('DIR', 'the folder, which is made', text),
-    instance: several('ID', 'only these instances', id('instance')),
+    instance: instances,
   },
   async run(context, { period, out, instance }) {
     const { output, signal } = context;
-    const places = await withDatabase(context, async (handle) => {
-      const chosen = await chooseBilledInstances(context, handle, instance);
-      const instanceIds = chosen.map(({ instanceId }) => instanceId);
-      const statements = await readStatements(handle.db, { month: period, instanceIds });
-      if (statements.length === 0) {
-        throw new SettingsError(`${period} is not closed, so there is no statement of it`, {
-          hint: `close it first: losant-usage close --period ${period}`,
-        });
-      }
-      return await writePacks(handle, statements, { out, signal });
-    });
+    await using handle = await openSchema(context);
+    const chosen = await chooseBilledInstances(context, handle, instance);
+    const instanceIds = chosen.map(({ instanceId }) => instanceId);
+    const closed = await readStatements(handle.db, { month: period, instanceIds });
+    if (closed.length === 0) {
+      throw new SettingsError(`${period} is not closed, so there is no statement of it`, {
+        hint: `close it first: losant-usage close --period ${period}`,
+      });
+    }
+    const places = await writePacks(handle, closed, { out, signal });
     const statements = places.map(({ statement: each, folder }) => {
       const { statementId, instanceId, kind, closedAt, manifestSha256 } = each;
       return { statementId, instanceId, kind, closedAt, manifestSha256, folder };
@@ -51,7 +51,7 @@ export const verify = defineCommand({
   needs: 'database_if_set',
   options: {
     dir: argument('DIR', 'a folder that statement has written', text),
-    key: several('FILE', 'public keys (Ed25519, PEM), of which one has to fit each signature', text),
+    key: several('FILE', 'public keys (Ed25519, PEM), of which one has to fit each signature', line),
   },
   async run(context, { dir, key }) {
     const { output } = context;
@@ -94,11 +94,9 @@ async function verifyFolder(
   }
   const checked = await checkPacks(opened, signal);
   if (checked.problems.length > 0 || config.databaseUrl === null) return { ...checked, database: null };
-  return await withDatabase(
-    context,
-    async ({ db, describe }) => ({ ...(await compareWithDatabase(db, checked, signal)), database: describe }),
-    { statementTimeoutMs: VIEW_STATEMENT_MS },
-  );
+  await using handle = await openSchema(context, { statementTimeoutMs: VIEW_STATEMENT_MS });
+  const compared = await compareWithDatabase(handle.db, checked, signal);
+  return { ...compared, database: handle.describe };
 }
 
 const PROBLEMS_MAX = 50;

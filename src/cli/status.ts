@@ -12,17 +12,16 @@ import { addDays, dayAt } from '../usage/day.ts';
 import { STANDINGS, standings, sumStandings } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { chooseJudged } from './instances.ts';
-import { withDatabase } from './open-database.ts';
+import { openSchema } from './open-database.ts';
 
 export const status = defineCommand({
   needs: ['database'],
   options: {},
   async run(context) {
     const { output, hostNow } = context;
-    const health = await withDatabase(context, async (handle) => {
-      const instanceIds = await chooseJudged(context, handle);
-      return await readHealth(handle.db, { nowMs: hostNow(), instanceIds });
-    });
+    await using handle = await openSchema(context);
+    const instanceIds = await chooseJudged(context, handle);
+    const health = await readHealth(handle.db, { nowMs: hostNow(), instanceIds });
     output.printJson(health);
     output.print(...renderStatus(health, hostNow()));
     const isComplete = health.gaps === 0 && health.instances.every(({ listProblem }) => listProblem === null);

@@ -34,7 +34,7 @@ async function serveWorker(context: CommandContext): Promise<number> {
   const sayEnding = () => logger.info({ reason: describeError(signal.reason).message }, 'asked to end');
   signal.addEventListener('abort', sayEnding, { once: true });
   const startedAtMs = context.hostNow();
-  const handle = await openSchema(context, { ifMissing: 'create' });
+  const handle = await openSchema(context, { creates: true });
   const reader = await openReader(context).catch(async (error: unknown) => {
     await handle.close();
     throw error;

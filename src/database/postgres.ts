@@ -176,7 +176,8 @@ async function prepareSession(
 }
 
 /** Returns `host:port/name` as pg will use it. Its own errors repeat the URL. */
-function locate(connectionString: string): string {
+/** Returns `host:port/name` of a URL. Throws SettingsError. */
+export function locate(connectionString: string): string {
   try {
     const { host, port, database } = new pg.Client({ connectionString });
     return `${host.includes(':') ? `[${host}]` : host}:${port}/${database}`;

@@ -4,7 +4,6 @@
  * a leading apostrophe.
  */
 import { type Options, stringify } from 'csv-stringify/sync';
-import type { Column, Renderer } from './renderer.ts';
 
 export interface CsvColumn {
   readonly name: string;
@@ -42,9 +41,4 @@ export function renderCsvRows(columns: readonly CsvColumn[], rows: readonly (rea
     isText[index] === true && typeof value === 'string' && FORMULA.test(value) ? `'${value}` : value;
   const cells = rows.map((row) => row.map(neutralize));
   return stringify(cells, FORMAT);
-}
-
-export function createCsv(columns: readonly Column[]): Renderer {
-  const cells = columns.map(({ name, kind }) => ({ name, isText: kind === 'text' }));
-  return { begin: () => renderCsvHeader(cells), add: (rows) => renderCsvRows(cells, rows), end: () => '' };
 }

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { access, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ExportError, SettingsError } from '../errors.ts';
-import type { Part } from './renderer.ts';
+import type { Part } from './formats.ts';
 
 /** A file that exists completely or not at all. Methods throw ExportError if writing it fails. */
 export interface WholeFile {

@@ -2,7 +2,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { instantText } from '../database/expressions.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
-import type { Column, ColumnKind, Row } from '../files/renderer.ts';
+import type { Column, ColumnKind, Row } from '../files/formats.ts';
 import type { DayRange } from '../usage/day.ts';
 
 /** A view that can be written to a file. */

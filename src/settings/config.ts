@@ -1,8 +1,7 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
-import { type ReadFile, readFileFromDisk } from '../files/named-file.ts';
 import { nearestName, quote } from '../terminal/spelling.ts';
-import { isLoopback, isPlainText } from './kinds.ts';
+import { describeProblem, isLoopback, isPlainText } from './kinds.ts';
 import {
   aboutSetting,
   instanceSettings,
@@ -11,9 +10,8 @@ import {
   settingNames,
   settings,
   sharedSettings,
-  usualValue,
 } from './settings.ts';
-import { describeProblem, type Reading, readSettingsFile, readText, type Source } from './sources.ts';
+import { type Reading, readSettingsFile, readText, type Source } from './sources.ts';
 
 export type Config = ReturnType<typeof readConfig>;
 export type InstanceConfig = Config['instances'][number];
@@ -22,19 +20,18 @@ export interface ConfigOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The path given with `--config`, which takes precedence over `LOSANT_USAGE_CONFIG`; null without it. */
   readonly configFile: string | null;
-  readonly readFile?: ReadFile;
   /** What the command cannot do without. Settings that only other commands need are not checked. */
   readonly needs: readonly Need[];
 }
 
 /** Throws one SettingsError that lists all problems, one per line, without any secret. */
-export function readConfig({ env, configFile, readFile = readFileFromDisk, needs }: ConfigOptions) {
-  const reading: Reading = { needs, readFile, problems: unknownOf(env), warnings: [] };
+export function readConfig({ env, configFile, needs }: ConfigOptions) {
+  const reading: Reading = { needs, problems: unknownOf(env), warnings: [] };
   const { problems, warnings } = reading;
   const environment = { texts: env, prefix: '', folder: '' };
   const instances = findInstances(environment, configFile, reading).flatMap((source) => {
     const values = parseTexts(instanceSettings, source, reading);
-    return values === undefined ? [] : [toInstance(values, source, readFile)];
+    return values === undefined ? [] : [toInstance(values, source)];
   });
   const shared = parseTexts(sharedSettings, environment, reading);
   if (problems.length > 0 || shared === undefined) {
@@ -48,7 +45,7 @@ export function readConfig({ env, configFile, readFile = readFileFromDisk, needs
     instances,
     databaseUrl: shared.DATABASE_URL,
     /** Reads DATABASE_URL again, so that a new password needs no restart. Throws SettingsError. */
-    readDatabaseUrl: () => readAgain('DATABASE_URL', environment, readFile),
+    readDatabaseUrl: () => readAgain('DATABASE_URL', environment),
     autoMigrate: shared.AUTO_MIGRATE,
     schedule: shared.SCHEDULE,
     policy: {
@@ -64,12 +61,10 @@ export function readConfig({ env, configFile, readFile = readFileFromDisk, needs
     logLevel: shared.LOG_LEVEL,
     adminToken: shared.LOSANT_ADMIN_TOKEN,
     warnings: [...warnings, ...warningsOf(env, shared)],
-    /** The settings that hold for all instances and where each comes from, without secrets. */
-    origins: settingNames.filter((name) => name in sharedSettings.shape).map((name) => originOf(name, env)),
   };
 }
 
-function toInstance(values: z.output<typeof instanceSettings>, source: Source, readFile: ReadFile) {
+function toInstance(values: z.output<typeof instanceSettings>, source: Source) {
   return {
     instanceId: values.LOSANT_INSTANCE_ID,
     apiUrl: values.LOSANT_API_URL,
@@ -79,7 +74,7 @@ function toInstance(values: z.output<typeof instanceSettings>, source: Source, r
     requestsPerSecond: values.REQUESTS_PER_SECOND,
     requestConcurrency: values.REQUEST_CONCURRENCY,
     /** Reads the current token, so that a new one needs no restart. Throws SettingsError. */
-    readToken: () => readAgain('LOSANT_API_TOKEN', source, readFile),
+    readToken: () => readAgain('LOSANT_API_TOKEN', source),
   };
 }
 
@@ -105,7 +100,7 @@ function findInstances(environment: Source, configFile: string | null, reading: 
 
 /** Parses the texts of a source, and reports what is wrong with them; undefined where values are. */
 function parseTexts<S extends z.ZodRawShape>(schema: z.ZodObject<S>, source: Source, reading: Reading) {
-  const names = settingNames.filter((name) => name in schema.shape);
+  const names = Object.keys(schema.shape) as SettingName[];
   const raw = Object.fromEntries(names.map((name) => [name, readText(name, source, reading)]));
   const { data, error } = schema.safeParse(raw, { reportInput: true });
   for (const issue of error?.issues ?? []) reading.problems.push(describeIssue(issue, source));
@@ -128,13 +123,12 @@ function describeIssue({ path, input, message }: z.core.$ZodIssue, { texts, pref
 }
 
 /** Reads one secret again, from where it was. Throws SettingsError. */
-function readAgain(name: 'DATABASE_URL' | 'LOSANT_API_TOKEN', source: Source, readFile: ReadFile): string {
-  const problems: string[] = [];
-  const text = readText(name, source, { needs: ['losant', 'database'], readFile, problems });
-  const { data, error } = settings.shape[name].safeParse(text, { reportInput: true });
-  if (typeof data === 'string') return data;
-  for (const issue of error?.issues ?? []) problems.push(describeIssue({ ...issue, path: [name] }, source));
-  throw new SettingsError(problems[0] ?? '', { hint: 'it is read again at the next run' });
+function readAgain(name: 'DATABASE_URL' | 'LOSANT_API_TOKEN', source: Source): string {
+  const reading: Reading = { needs: ['losant', 'database'], problems: [], warnings: [] };
+  const value = parseTexts(z.object({ [name]: settings.shape[name] }), source, reading)?.[name];
+  const [problem] = reading.problems;
+  if (typeof value === 'string' && problem === undefined) return value;
+  throw new SettingsError(problem ?? '', { hint: 'it is read again at the next run' });
 }
 
 const VARIABLES = settingNames.flatMap((name) =>
@@ -171,13 +165,4 @@ function warningsOf(env: Source['texts'], shared: z.output<typeof sharedSettings
     warnings.push(`DATABASE_URL: password and numbers are sent unencrypted; ${remedy}`);
   }
   return warnings;
-}
-
-/** Returns the value of a setting of the environment, and whether it is set there. */
-function originOf(name: SettingName, env: Source['texts']) {
-  const text = env[name]?.trim();
-  const path = aboutSetting(name).isSecret ? env[`${name}_FILE`]?.trim() : undefined;
-  if (!text && !path) return { name, value: usualValue(name) ?? 'not set', from: 'default' };
-  const shown = aboutSetting(name).isSecret ? 'set' : text;
-  return { name, value: (text && shown) || `in ${path}`, from: 'environment' };
 }

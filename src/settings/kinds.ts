@@ -1,11 +1,17 @@
 /**
- * Schemas of values. A message completes the sentence that a setting's name begins; the text after a `;` is the
- * remedy, in place of the setting's own.
+ * Schemas of values, of settings and of options on the command line. A message completes the sentence that the name
+ * begins; the text after a `;` is the remedy, in place of the setting's own.
  */
 import { validate } from 'node-cron';
 import { z } from 'zod';
-import { nearestName, oneOf } from '../terminal/spelling.ts';
+import { nearestName, oneOf, quote } from '../terminal/spelling.ts';
 import type { OrgSelection } from '../usage/organization.ts';
+
+/** Returns the sentence about a wrong value. The remedy is for a message that has none behind a `;`. */
+export function describeProblem(name: string, value: string | null, message: string, remedy = ''): string {
+  const sentence = `${name}${value === null ? '' : `=${quote(value)}`} ${message}`;
+  return message.includes('; ') || remedy === '' ? sentence : `${sentence}; ${remedy}`;
+}
 
 export const line = z.string().trim();
 
@@ -38,12 +44,14 @@ export function number(min: number, max: number, unit: string): z.ZodType<number
     .refine((value) => value >= min && value <= max, { error, abort: true });
 }
 
-/** The form of an id: https://docs.losant.com/rest-api/instance-org */
-export const instanceId = line.regex(/^[0-9a-f]{24}$/i, 'is not an instance id').toLowerCase();
+/** Returns the schema of an id in lower case: https://docs.losant.com/rest-api/instance-org has its form. */
+export function id(what: 'instance' | 'organization') {
+  return line.regex(/^[0-9a-f]{24}$/i, `is not an ${what} id (24 hex characters)`).toLowerCase();
+}
 
 /** `all`, or ids. */
 export const orgSelection = list(
-  line.regex(/^([0-9a-f]{24}|all)$/i, 'is not an organization id').toLowerCase(),
+  line.regex(/^([0-9a-f]{24}|all)$/i, 'is not an organization id (24 hex characters)').toLowerCase(),
 )
   .refine((ids) => ids.length === 1 || !ids.includes('all'), 'mixes all with ids; use either all or ids')
   .transform((ids): OrgSelection => (ids.includes('all') ? { kind: 'all' } : { kind: 'ids', orgIds: ids }));

@@ -45,9 +45,9 @@ const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'
 
 /** The settings of one Losant instance. */
 export const instanceSettings = z.object({
-  LOSANT_INSTANCE_ID: kinds.instanceId.register(abouts, {
+  LOSANT_INSTANCE_ID: kinds.id('instance').register(abouts, {
     description: 'the instance whose organizations are exported',
-    remedy: 'copy the 24 hex characters of the instance from its address in Losant',
+    remedy: 'copy it from the address of the instance in Losant',
     example: '575ec8687ae143cd83dc4a97',
   }),
   LOSANT_API_TOKEN: kinds.token(1).nullable().register(abouts, {
@@ -66,7 +66,7 @@ export const instanceSettings = z.object({
   }),
   LOSANT_ORG_IDS: kinds.orgSelection.prefault('all').register(abouts, {
     description: 'the organizations: `all`, or ids with commas between them',
-    remedy: 'use all, or list the 24 hex characters of each organization',
+    remedy: 'use all, or list the id of each organization',
   }),
   /** The streams in the order of the catalog. Hours are exported only where they are named. */
   STREAMS: streams.prefault(usualStreamNames.join(',')).register(abouts, {

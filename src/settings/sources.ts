@@ -1,9 +1,10 @@
 /** Where the texts of settings come from: the environment, files of secrets, the settings file. */
+import { readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { parse, YAMLParseError } from 'yaml';
 import { z } from 'zod';
-import { type ReadFile, readNamedFile } from '../files/named-file.ts';
-import { nearestName, quote } from '../terminal/spelling.ts';
+import { nearestName } from '../terminal/spelling.ts';
+import { describeProblem } from './kinds.ts';
 import { aboutSetting, instanceSettings, type Need, type SettingName } from './settings.ts';
 
 /** Texts by setting: the environment, or an instance of the settings file. */
@@ -18,22 +19,15 @@ export interface Source {
 /** What all readings of one configuration share; problems and warnings are added. */
 export interface Reading {
   readonly needs: readonly Need[];
-  readonly readFile: ReadFile;
   readonly problems: string[];
   readonly warnings: string[];
-}
-
-/** Returns the sentence about a wrong setting. The remedy is for a message that has none behind a `;`. */
-export function describeProblem(name: string, value: string | null, message: string, remedy = ''): string {
-  const sentence = `${name}${value === null ? '' : `=${quote(value)}`} ${message}`;
-  return message.includes('; ') || remedy === '' ? sentence : `${sentence}; ${remedy}`;
 }
 
 /** Returns a text for the schema: undefined if it is not given, null if it is not needed, or wrong and reported. */
 export function readText(
   name: SettingName,
   { texts, prefix, folder }: Source,
-  { needs, readFile, problems }: Omit<Reading, 'warnings'>,
+  { needs, problems }: Reading,
 ): string | null | undefined {
   const { isSecret, neededBy } = aboutSetting(name);
   if (neededBy !== undefined && !needs.includes(neededBy)) return null;
@@ -46,15 +40,44 @@ export function readText(
     problems.push(`${name} and ${name}_FILE are both set; keep one of them`);
     return null;
   }
-  const read = readNamedFile(resolve(folder, path), readFile);
-  const content = 'text' in read ? read.text.replace(/[\r\n]+$/, '') : '';
+  const file = readNamedFile(resolve(folder, path));
+  const content = file.text.replace(/[\r\n]+$/, '');
   if (content.trim() !== '') return content;
+  const problem = file.problem ?? 'names an empty file; write the secret into it';
   // The value is shown only if it looks like a path: it might be the secret itself, given instead of its file.
   const value = !path.includes('://') && (isAbsolute(path) || /^\.\.?[/\\]/.test(path)) ? path : null;
-  const { problem, remedy } =
-    'problem' in read ? read : { problem: 'names an empty file', remedy: 'write the secret into it' };
-  problems.push(describeProblem(`${prefix}${name}_FILE`, value, problem, remedy));
+  problems.push(describeProblem(`${prefix}${name}_FILE`, value, problem));
   return null;
+}
+
+interface NamedFile {
+  readonly text: string;
+  /** Why the file cannot be read, without its path. */
+  readonly problem?: string;
+}
+
+/** The largest file read: a wrong path, e.g. to a disk, must not be read into memory. */
+const LARGEST_FILE_BYTES = 1024 * 1024;
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'it does not exist',
+  EACCES: 'this user may not read it',
+};
+
+/** Reads a regular file; a pipe could block for ever and could not be read again. */
+function readNamedFile(path: string): NamedFile {
+  const fail = (why: string): NamedFile => {
+    const remedy = 'correct the path, or let this user read a file there';
+    return { text: '', problem: `names a file that cannot be read: ${why}; ${remedy}` };
+  };
+  try {
+    const stats = statSync(path);
+    if (!stats.isFile()) return fail('not a regular file');
+    return stats.size > LARGEST_FILE_BYTES ? fail('over 1 MiB') : { text: readFileSync(path, 'utf8') };
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    return fail(REASONS[code] ?? code);
+  }
 }
 
 const text = z
@@ -101,14 +124,15 @@ function onlyWith(names: readonly string[]): z.core.$ZodErrorMap {
 /** Returns the instances of the settings file that `name` gives; none once its problems are reported. */
 export function readSettingsFile(
   { name, path }: { readonly name: string; readonly path: string },
-  { readFile, problems, warnings }: Reading,
+  { problems, warnings }: Reading,
 ): readonly Source[] {
-  const read = readNamedFile(path, readFile);
-  if ('problem' in read) {
-    problems.push(describeProblem(name, path, read.problem, read.remedy));
+  const read = readNamedFile(path);
+  if (read.problem !== undefined) {
+    problems.push(describeProblem(name, path, read.problem));
     return [];
   }
-  if (((read.mode ?? 0) & 0o022) !== 0) {
+  // Windows invents the bits of group and others.
+  if (process.platform !== 'win32' && (statSync(path).mode & 0o022) !== 0) {
     const harm = 'can be written by other users, who could send tokens elsewhere';
     warnings.push(`${path} ${harm}; run: chmod go-w ${path}`);
   }
@@ -129,8 +153,9 @@ export function readSettingsFile(
   const { data, error } = structure.safeParse(content);
   for (const issue of error?.issues ?? []) {
     const place = [path, z.core.toDotPath(issue.path)].filter((part) => part !== '').join(': ');
-    const remedy = 'compare with deploy/losant-usage.example.yaml';
-    problems.push(describeProblem(place, null, issue.message, remedy));
+    problems.push(
+      describeProblem(place, null, issue.message, 'compare with deploy/losant-usage.example.yaml'),
+    );
   }
   return (data?.instances ?? []).map((texts, index) => {
     return { texts, prefix: `${path}: instances[${index}].`, folder: dirname(path) };

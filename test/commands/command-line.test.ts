@@ -58,7 +58,7 @@ const SETTINGS = {
   DATABASE_URL: 'postgres://nobody@127.0.0.1:1/nowhere',
 };
 
-const DAY = 'A day is written YYYY-MM-DD, from 2015-01-01 to 2049-12-31.';
+const DAY = 'is not a day from 2015-01-01 to 2049-12-31; write YYYY-MM-DD\n';
 
 it.each([
   ['', 'losant-usage: No command was given\n  losant-usage --help lists the commands\n'],
@@ -73,24 +73,26 @@ it.each([
   ['run --date --dry-run', "Did you forget to specify the option argument for '--date'?"],
   ['run --dry-run=yes', "Option '--dry-run' does not take an argument"],
   ['run --date 2026-11-01 --date 2026-11-02', '--date <YYYY-MM-DD> was given 2 times'],
-  ['run --date 2026-02-30', `--date 2026-02-30: ${DAY}`],
-  ['run --org abc', '--org abc: An organization id has 24 hex characters.'],
-  ['run --org 575ec8687ae143cd83dc4a97,x', '--org x: An organization id has 24 hex characters.'],
-  ['run --stream water', '--stream water: The streams are device_counts, '],
-  ['run --wait 1.5', '--wait 1.5: Use a whole number from 0 to 86400.'],
-  ['run --date 1970-01-01', `--date 1970-01-01: ${DAY}`],
-  ['backfill --from 2051-01-01', `--from 2051-01-01: ${DAY}`],
+  ['run --date 2026-02-30', `--date="2026-02-30" ${DAY}`],
+  ['run --org abc', '--org="abc" is not an organization id (24 hex characters)\n'],
+  ['run --org 575ec8687ae143cd83dc4a97,x', '--org="x" is not an organization id (24 hex characters)\n'],
+  ['run --stream payloadtotals', '--stream="payloadtotals" is not known; did you mean payload_totals?\n'],
+  ['run --stream device_counts,device_counts', '--stream lists an entry twice; list each once\n'],
+  ['run --wait 1.5', '--wait="1.5" is not a whole number from 0 to 86400 (seconds)\n'],
+  ['backfill --from 2051-01-01', `--from="2051-01-01" ${DAY}`],
   ['backfill --from 2026-01-02 --to 2026-01-01', '--from 2026-01-02 is later than --to 2026-01-01'],
   ['run --instance 0123456789abcdef01234567', 'not an instance of the settings\n  configured are 575ec8'],
   ['run --end 575ec8687ae143cd83dc4a97', 'this instance is in the settings'],
-  ['waive --org x --day 2026-11-02..2026-11-01 --reason x', '--org x: An organization id'],
   [
     `waive --org ${'0'.repeat(24)} --day 2026-11-02..2026-11-01 --reason x`,
-    '--day 2026-11-02..2026-11-01: Days are written YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD, the earlier first.',
+    '--day="2026-11-02..2026-11-01" is neither a day nor two in order; write YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD\n',
   ],
-  [`waive --org ${'0'.repeat(24)} --day 2026-11-01 --reason TEXT`, '--reason TEXT: That is no reason'],
+  [
+    `waive --org ${'0'.repeat(24)} --day 2026-11-01 --reason TEXT`,
+    '--reason="TEXT" is no reason; say why, for whoever bills\n',
+  ],
   [`org set --org ${'0'.repeat(24)} --json {}`, 'LOSANT_ADMIN_TOKEN is not set; create a token'],
-  ['simulator --port 65536', '--port 65536: Use a whole number from 0 to 65535.'],
+  ['simulator --port 65536', '--port="65536" is not a whole number from 0 to 65535 (0: a free one)\n'],
 ])('the mistake in "%s" is named with the next step, and nothing is begun', async (args, message) => {
   const { code, stdout, stderr } = await runProgram(args === '' ? [] : args.split(' '), SETTINGS);
   expect(stderr).toContain(message);

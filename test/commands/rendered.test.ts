@@ -4,7 +4,6 @@ import { renderGaps } from '../../src/cli/gaps.ts';
 import { renderRun } from '../../src/cli/run.ts';
 import { LosantError } from '../../src/errors.ts';
 import { type Failure, type RunReport, Tally } from '../../src/export/report.ts';
-import type { RunOutcome } from '../../src/export/run.ts';
 import type { Gap } from '../../src/queries/gaps.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 21, 57);
@@ -12,75 +11,56 @@ const instanceId = '575ec8687ae143cd83dc4a97';
 
 const orgOf = (number: number) => number.toString(16).padStart(24, '0');
 
-describe('a run', () => {
-  const NONE = { loaded: 0, unchanged: 0, left_out: 0, failed: 0, quarantined: 0, unavailable: 0 };
-  const REPORT: RunReport = {
+test('a run names what changed, failures by cause, so that one does not hide another, and what to do', () => {
+  const nothing = { loaded: 0, unchanged: 0, left_out: 0, failed: 0, quarantined: 0, unavailable: 0 };
+  const report: RunReport = {
     runId: '00000000-0000-4000-8000-000000000001',
     kind: 'manual',
-    status: 'complete',
+    status: 'partial',
     from: '2026-11-23',
     to: '2026-11-23',
     orgs: 1_234,
-    cells: { ...NONE, planned: 4_936, loaded: 4_936 },
+    cells: { ...nothing, planned: 4_936, loaded: 4_929, unchanged: 6, left_out: 1 },
     rows: { inserted: 7_000, updated: 0, deleted: 0, unchanged: 0 },
     requests: 7_405,
     durationMs: 372_000,
     failures: [],
   };
-  const shown = (report: Partial<RunReport>, more: Partial<RunOutcome> = {}) => {
-    const tally = new Tally(instanceId, () => 0);
-    const outcome = { report: { ...REPORT, ...report }, tally, refusal: null, ...more };
-    return renderRun(instanceId, outcome);
-  };
-
-  test('is two lines when all is well', () => {
-    expect(shown({})).toEqual([
-      `Instance ${instanceId}: complete, 2026-11-23, 1,234 organizations, 7,405 requests, 6 min 12 s`,
-      '  4,936 numbers asked for: 4,936 loaded',
-    ]);
-    const nothing = { from: null, to: null };
-    expect(shown(nothing)).toEqual([`Instance ${instanceId}: nothing is due`]);
+  const refused = (org: number): Failure => ({
+    instanceId,
+    orgId: orgOf(org),
+    stream: 'device_counts',
+    from: '2026-11-20',
+    to: '2026-11-23',
+    code: 'forbidden',
+    message: `instanceOrg.deviceCounts (org ${orgOf(org)}, days 2026-11-23): HTTP 403`,
   });
-
-  test('names what changed, what is missing, and the next command', () => {
-    const cells = { ...NONE, planned: 11, loaded: 4, unchanged: 6, left_out: 1 };
-    const tally = Object.assign(new Tally(instanceId, () => 0), { restated: 3, restatedFinal: 1 });
-    expect(shown({ status: 'partial', cells }, { tally }).slice(1)).toEqual([
-      '  11 numbers asked for: 4 loaded, 6 unchanged, 1 left out',
-      '  3 numbers restated by Losant, 1 of them final: see the view losant_usage.restatements',
-      '  What is missing, and why: losant-usage gaps',
-    ]);
+  const whole = { ...refused(9), stream: null, from: null, to: null, code: 'bad_body', message: 'no name' };
+  const tally = Object.assign(new Tally(instanceId, () => 0), { restated: 3, restatedFinal: 1 });
+  tally.addFailures([...Array.from({ length: 203 }, (_, index) => refused(index)), whole]);
+  const refusal = new LosantError('forbidden', 'instanceOrg.deviceCounts: HTTP 403', {
+    action: 'instanceOrg.deviceCounts',
+    status: 403,
+    body: null,
+    hint: 'add instanceOrg.deviceCounts to it',
   });
-
-  test('groups failures by cause, so that one does not hide another, and ends with what to do', () => {
-    const message = (org: number) =>
-      `instanceOrg.deviceCounts (org ${orgOf(org)}, days 2026-11-23): HTTP 403`;
-    const refused = (org: number): Failure => ({
-      instanceId,
-      orgId: orgOf(org),
-      stream: 'device_counts',
-      from: '2026-11-20',
-      to: '2026-11-23',
-      code: 'forbidden',
-      message: message(org),
-    });
-    const whole = { ...refused(9), stream: null, from: null, to: null, code: 'bad_body', message: 'no name' };
-    const tally = new Tally(instanceId, () => 0);
-    tally.addFailures([...Array.from({ length: 203 }, (_, index) => refused(index)), whole]);
-    const refusal = new LosantError('forbidden', 'instanceOrg.deviceCounts: HTTP 403', {
-      action: 'instanceOrg.deviceCounts',
-      status: 403,
-      body: null,
-      hint: 'add instanceOrg.deviceCounts to it',
-    });
-    expect(shown({ status: 'partial' }, { tally, refusal }).slice(2)).toEqual([
-      `  forbidden  device_counts  203 numbers, 203 organizations, e.g. ${orgOf(0)}  instanceOrg.deviceCounts: HTTP 403`,
-      `  bad_body                  1 organization, e.g. ${orgOf(9)}                  no name`,
-      '  Losant refused: instanceOrg.deviceCounts: HTTP 403',
-      '  add instanceOrg.deviceCounts to it',
-      '  What is missing, and why: losant-usage gaps',
-    ]);
+  expect(renderRun(instanceId, { report, tally, refusal })).toEqual([
+    `Instance ${instanceId}: incomplete, 2026-11-23, 1,234 organizations, 7,405 requests, 6 min 12 s`,
+    '  4,936 numbers asked for: 4,929 loaded, 6 unchanged, 1 left out',
+    '  3 numbers restated by Losant, 1 of them final: see the view losant_usage.restatements',
+    `  forbidden  device_counts  203 numbers, 203 organizations, e.g. ${orgOf(0)}  instanceOrg.deviceCounts: HTTP 403`,
+    `  bad_body                  1 organization, e.g. ${orgOf(9)}                  no name`,
+    '  Losant refused: instanceOrg.deviceCounts: HTTP 403',
+    '  add instanceOrg.deviceCounts to it',
+    '  What is missing, and why: losant-usage gaps',
+  ]);
+  const empty: RunReport = { ...report, status: 'complete', from: null, to: null };
+  const nothingDue = renderRun(instanceId, {
+    report: empty,
+    tally: new Tally(instanceId, () => 0),
+    refusal: null,
   });
+  expect(nothingDue).toEqual([`Instance ${instanceId}: nothing is due`]);
 });
 
 describe('gaps', () => {

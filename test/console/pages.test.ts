@@ -1,13 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { describeDays } from '../../src/console/organization.ts';
 import { readHealth } from '../../src/queries/health.ts';
-import { HOSTILE_NAME, INSTANCE, NOW, ORGS, openWorld, type World } from './world.ts';
+import { useOpened } from '../opened.ts';
+import { HOSTILE_NAME, INSTANCE, NOW, ORGS, openWorld } from './world.ts';
 
-let world: World;
-beforeAll(async () => {
-  world = await openWorld();
-});
-afterAll(() => world.close());
+const world = useOpened(openWorld, (opened) => opened.close());
 
 const PATHS = [
   '/',

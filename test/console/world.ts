@@ -1,6 +1,6 @@
 /**
- * A small database with something for each page to show, at a fixed time. All tests of pages read it and none
- * changes it.
+ * A small database with something for each page, dashboard and question to show, at a fixed time. Tests read it and
+ * none changes it.
  */
 import { Hono } from 'hono';
 import { addPages } from '../../src/console/pages.ts';
@@ -9,14 +9,13 @@ import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
-import { addCells, changeCells } from '../dashboards/cells.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { createClockDatabase } from '../support/clock-database.ts';
 import { queryOnce } from '../support/databases.ts';
 
 export const INSTANCE = '5c0000000000000000000001';
-/** An instance that is not in the settings. */
-const OTHER = '5c0000000000000000000002';
+/** An instance that is not in the settings, of which Losant counts a device more than its organization has. */
+export const OTHER = '5c0000000000000000000002';
 export const NOW = Date.parse('2026-11-28T12:00:00Z');
 const RUN = '00000000-0000-4000-8000-000000000001';
 
@@ -42,6 +41,9 @@ export const ORGS = {
   hostile: idOf(8),
 } as const;
 
+/** The only one of the other instance. */
+export const FOREIGN = idOf(9);
+
 export const HOSTILE_NAME = '<img src=x onerror=alert(1)>\u202e\u0007';
 
 /** Rows of organizations: name, referral id, plan and limits, created on, removed on. */
@@ -56,6 +58,52 @@ const ROWS: Readonly<Record<keyof typeof ORGS, string>> = {
   hostile: `U&'<img src=x onerror=alert(1)>\\202e\\0007', null, 'gold', '{"payload": 1000000}', '2025-01-01', null`,
 };
 
+interface CellOptions {
+  readonly reason?: string;
+  readonly message?: string;
+  /** Whether an accepted cell has numbers; for others this follows from their standing. */
+  readonly isStored?: boolean;
+}
+
+/** Whether cells of the standing have numbers. */
+function isStoredAs(standing: string): boolean {
+  return ['final', 'stored', 'in_doubt'].includes(standing);
+}
+
+/** Returns the other columns of a cell as the ledger requires them, `usage_date` being its key. */
+function columnsOf(standing: string, options: CellOptions): Readonly<Record<string, string>> {
+  const isStored = options.isStored ?? isStoredAs(standing);
+  const needsReason = standing !== 'final' && standing !== 'stored';
+  const reason = options.reason ?? (needsReason ? 'server_error' : null);
+  const text = (value: string | null) => (value === null ? 'null' : `'${value}'`);
+  const end = (hours: number) => `(usage_date + 1)::timestamp at time zone 'UTC' + interval '${hours} hours'`;
+  return {
+    standing: `'${standing}'::losant_usage.standing`,
+    is_stored: String(isStored),
+    is_reported: String(isStored),
+    revision: isStored ? '1' : '0',
+    first_loaded_at: isStored ? end(0) : 'null',
+    verified_at: isStored ? end(standing === 'final' ? 72 : 0) : 'null',
+    finalized_at: standing === 'final' ? end(72) : 'null',
+    reason: text(reason),
+    message: text(options.message ?? reason),
+  };
+}
+
+/** Adds a cell for each row of `rows`, a query of `usage_date`, `stream`, `org_id`. */
+function addCells(rows: string, standing: string): string {
+  const columns = columnsOf(standing, {});
+  return `insert into losant_usage.coverage (usage_date, stream, org_id, ${Object.keys(columns).join(', ')})
+    select usage_date::date, stream, org_id, ${Object.values(columns).join(', ')}
+    from (${rows}) as cell (usage_date, stream, org_id);`;
+}
+
+/** Gives the cells that meet `condition` another standing. */
+function changeCells(condition: string, standing: string, options: CellOptions = {}): string {
+  const changes = Object.entries(columnsOf(standing, options)).map(([name, value]) => `${name} = ${value}`);
+  return `update losant_usage.coverage set ${changes.join(', ')} where ${condition};`;
+}
+
 /** The cells of all tracks on days that meet a condition. */
 const cells = (condition: string) => `select day::date, t.stream, t.org_id from losant_usage.tracks t
   cross join lateral generate_series(t.first_day::timestamp, t.next_day - 1, interval '1 day') as day where ${condition}`;
@@ -68,6 +116,12 @@ const PAYLOADS = `case d.org_id when '${ORGS.office}' then case when extract(iso
   when '${ORGS.doubled}' then case when d.usage_date >= '2026-11-21' then 1000 else 500 end
   when '${ORGS.silent}' then case when d.usage_date >= '2026-11-25' then 0 else 300 end
   when '${ORGS.newcomer}' then 50 when '${ORGS.left}' then 700 when '${ORGS.gappy}' then 400 else 240 end::bigint`;
+
+/** Months that are closed, with their statements. */
+const CLOSED = `(values
+  ('00000000-0000-4000-8000-000000000009'::uuid, '${INSTANCE}', date '2026-09-01', timestamptz '2026-10-05T08:00Z'),
+  ('00000000-0000-4000-8000-000000000010'::uuid, '${OTHER}', date '2026-10-01', timestamptz '2026-11-04T00:00Z')
+) as s (id, instance_id, month, closed_at)`;
 
 const FILL = `
 insert into losant_usage.instances (instance_id, name, api_url, policy, all_from, listed_at)
@@ -127,26 +181,34 @@ insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, from_
       "example": "${ORGS.gappy}"}]',
     '2026-11-28T00:15Z', '2026-11-28T00:17:05Z', 'pod-1', '1.2.3');
 
--- September is closed, and 500 payloads of the office came later.
+insert into losant_usage.instance_totals (instance_id, usage_date, metric, quantity, verified_at)
+values ('${OTHER}', '2026-11-10', 'devices_total', 11, '2026-11-14T00:15Z');
+select losant_usage_internal.sum_days('${OTHER}');
+
+-- September is closed, and 500 payloads of the office came later; so is October elsewhere, where 3 minutes did.
 with closing as (
   insert into losant_usage.statements (statement_id, instance_id, month, number, kind, orgs, rules, controls, closed_at,
     closed_by, manifest, manifest_sha256)
-  values ('00000000-0000-4000-8000-000000000009', '${INSTANCE}', '2026-09-01', 1, 'closing', 8, '{}', '{}',
-    '2026-10-05T08:00Z', 'clerk', '{}', decode(repeat('00', 32), 'hex'))
+  select id, instance_id, month, 1, 'closing', 8, '{}', '{}', closed_at, 'clerk', '{}', sha256('') from ${CLOSED}
 )
 insert into losant_usage.statement_lines
-select '00000000-0000-4000-8000-000000000009', d.org_id, d.metric, d.month, d.org_name, d.referral_id, d.plan_id,
+select s.id, d.org_id, d.metric, d.month, d.org_name, d.referral_id, d.plan_id,
   d.customer_id, d.is_customer_changed, d.unit, d.kind,
   d.quantity - x.less, d.billed_before, d.total - x.less, d.maximum, d.average, d.sources, d.days_expected,
     d.days_stored, d.days_final, d.days_accepted, d.days_open,
   d.days_unavailable, d.days_in_doubt, d.days_missing, d.days_unreported
-from losant_usage.statement_draft('${INSTANCE}', '2026-09-01', false) d
-cross join lateral (select case when d.org_id = '${ORGS.office}' and d.metric = 'payload_billable_count' then 500 else
-  0 end as less) as x;
+from ${CLOSED}
+cross join lateral losant_usage.statement_draft(s.instance_id, s.month, false) d
+cross join lateral (select case when d.org_id = '${ORGS.office}' and d.metric = 'payload_billable_count' then 500
+  when d.org_id = '${FOREIGN}' and d.metric = 'notebook_minutes' then 3 else 0 end as less) as x;
 insert into losant_usage.revisions (org_id, stream, usage_date, revision, old, new, was_final, run_id, changed_at)
   values
   ('${ORGS.office}', 'payload_totals', '2026-09-15', 2, '{"payload_billable_count": 500}',
-    '{"payload_billable_count": 1000}', true, '${RUN}', '2026-11-28T00:16Z');
+    '{"payload_billable_count": 1000}', true, '${RUN}', '2026-11-28T00:16Z'),
+  ('${FOREIGN}', 'payload_totals', '2026-10-05', 2, '{"payload_billable_count": 238}',
+    '{"payload_billable_count": 240}', true, '${RUN}', '2026-11-10T00:16Z');
+update losant_usage.coverage set first_loaded_at = '2026-11-05T00:00Z'
+where org_id = '${FOREIGN}' and stream = 'notebook_minutes' and usage_date = '2026-10-31';
 `;
 
 export interface World {
@@ -156,6 +218,7 @@ export interface World {
   text(path: string): Promise<string>;
   /** Returns the rows of a query as text. */
   ask(query: string): Promise<Record<string, unknown>[]>;
+  readonly url: string;
   readonly handle: DatabaseHandle;
   close(): Promise<void>;
 }
@@ -198,6 +261,7 @@ export async function openWorld(): Promise<World> {
     open,
     text: async (path) => textOf(await (await open(path)).text()),
     ask: async (query) => await queryOnce(database.url, query),
+    url: database.url,
     handle,
     close: async () => {
       await handle.close();

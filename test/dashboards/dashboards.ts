@@ -1,6 +1,7 @@
 /** The dashboards of deploy/grafana as people import them, with their queries as Grafana sends them, and docs/sql. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { INSTANCE, ORGS, OTHER } from '../console/world.ts';
 
 const FOLDER = 'deploy/grafana/dashboards';
 
@@ -94,11 +95,23 @@ export function expressions({ title, panels }: Dashboard): Expression[] {
   );
 }
 
-export interface Chosen {
+interface Chosen {
   readonly from: string;
   readonly to: string;
   readonly variables: Readonly<Record<string, readonly string[]>>;
 }
+
+/** Begins on 31 October in Los Angeles, and ends on 29 November in Kiritimati. */
+export const CHOSEN: Chosen = {
+  from: '2026-11-01T06:30:00Z',
+  to: '2026-11-28T11:30:00Z',
+  variables: {
+    instance: [INSTANCE, OTHER],
+    metric: ['payload_billable_count'],
+    comparison: ['weekdays'],
+    org: [ORGS.gappy],
+  },
+};
 
 /** Returns the SQL that reaches Postgres: variables by their format `sqlstring`, and the two macros of the range. */
 export function fillIn(sql: string, { from, to, variables }: Chosen): string {

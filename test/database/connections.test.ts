@@ -158,15 +158,6 @@ describe('an open database', () => {
     await handle.close();
   });
 
-  test('names a missing right as a refusal', async () => {
-    const handle = await open(urlFor({}));
-    const error = await sql`create schema elsewhere`.execute(handle.db).catch((reason: unknown) => reason);
-    await handle.close();
-    const described = describeDatabaseError(error, handle.describe);
-    expect(described).toMatchObject({ kind: 'database_refused' });
-    expect(String(described)).toContain('permission denied');
-  });
-
   test('survives the loss of a connection in the middle of a transaction', async () => {
     const handle = await open(database.url);
     const lost = handle.db.transaction().execute(async (trx) => {

@@ -144,8 +144,3 @@ describe.each(['postgres', 'embedded'])('the %s database', (kind) => {
     expect(rows).toEqual([{ value: 2 }]);
   });
 });
-
-test('names the database by host, port and name, or by its folder', () => {
-  expect(open('postgres').describe).toBe(`${new URL(server.url).host}/${server.name}`);
-  expect(open('embedded').describe).toBe(embedded.folder);
-});

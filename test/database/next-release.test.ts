@@ -11,7 +11,6 @@ import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead, readPending, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { answer, type Ledger, openLedger } from '../ledger/ledger.ts';
-import { runProgram } from '../support/program.ts';
 import { devices, named } from '../usage/cells.ts';
 
 /** A column of organizations with its data, and a view that shows it. */
@@ -83,14 +82,3 @@ test('up: every number stays, the column is filled, and the schema is whole', as
   expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'at_head' });
   expect(await migrateToHead(handle, folder)).toEqual([]);
 });
-
-test.each([[['migrate']], [['migrate', '--dry-run']], [['status']]])(
-  'down is refused: the released version leaves the database alone with %j',
-  async (args) => {
-    const ended = await runProgram(args, { DATABASE_URL: ledger.url });
-    expect(ended).toMatchObject({ code: 2, stdout: '' });
-    expect(ended.stderr).toMatch(/is newer than this program: it has 0099_cost_center/);
-    expect(ended.stderr).toContain('only goes forward');
-    expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'at_head' });
-  },
-);

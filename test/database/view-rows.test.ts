@@ -1,7 +1,7 @@
 /** Views written to files: their rows as text, in a fixed order, a page at a time. */
 import { sql } from 'kysely';
 import { beforeAll, expect, test } from 'vitest';
-import type { Row } from '../../src/files/renderer.ts';
+import type { Row } from '../../src/files/formats.ts';
 import {
   exportedView,
   exportedViewNames,
@@ -12,7 +12,7 @@ import {
 import { answer, useLedger } from '../ledger/ledger.ts';
 import { devices, named, totals } from '../usage/cells.ts';
 
-const given = useLedger('2026-11-24T12:00:00.000Z');
+const ledger = useLedger('2026-11-24T12:00:00.000Z');
 const NEVER = new AbortController().signal;
 const DAYS = { from: '2026-02-01', to: '2026-11-23' };
 let one: string;
@@ -20,7 +20,6 @@ let two: string;
 
 /** Two organizations, the second with a hostile name, and 296 days of the first. */
 beforeAll(async () => {
-  const { ledger } = given;
   one = await ledger.want(DAYS, ['device_counts']);
   two = await ledger.want({ from: '2026-11-20', to: '2026-11-23' }, ['device_counts', 'payload_totals']);
   await ledger.load([
@@ -33,7 +32,7 @@ beforeAll(async () => {
 });
 
 async function read(name: string, asked: Partial<Omit<ViewRequest, 'name' | 'view' | 'columns'>> = {}) {
-  const { db } = given.ledger;
+  const { db } = ledger;
   const columns = await readViewColumns(db, name);
   const view = exportedView(name);
   if (view === null) throw new Error(`${name} is not exported`);
@@ -90,7 +89,7 @@ test.each(exportedViewNames)('%s can be read by the columns that it is said to h
 });
 
 test('every view of the contract with a day or a month can be exported', async () => {
-  const views = await given.ledger.list(sql`select distinct c.relname::text as name from pg_class c
+  const views = await ledger.list(sql`select distinct c.relname::text as name from pg_class c
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and a.atttypid = 'date'::regtype
     where c.relnamespace = 'losant_usage'::regnamespace and c.relkind = 'v'`);
   // States of now.

@@ -6,50 +6,24 @@ export interface Instruction {
   readonly text: string;
 }
 
-export interface Stage {
-  /** Its name after `AS`; the last one has none. */
-  readonly name: string | null;
-  readonly base: string;
-  readonly instructions: readonly Instruction[];
+/** Returns the Dockerfile's instructions in order, continued lines joined, comments left out. */
+export function readInstructions(): Instruction[] {
+  const text = readFileSync('Dockerfile', 'utf8')
+    .replaceAll(/^#.*\n/gm, '')
+    .replaceAll(/\\\n\s*/g, '');
+  return [...text.matchAll(/^([A-Z]+)\s+(.*)$/gm)].map(([, name = '', rest = '']) => ({ name, text: rest }));
 }
 
-/** Returns the Dockerfile's stages in order, continued lines joined, comments left out. */
-export function readStages(): Stage[] {
-  const lines = readFileSync('Dockerfile', 'utf8')
-    .split('\n')
-    .filter((line) => !line.startsWith('#'))
-    .join('\n')
-    .replaceAll(/\\\n\s*/g, '')
-    .split('\n')
-    .filter((line) => line.trim() !== '');
-  const instructions = lines.map((line): Instruction => {
-    const [, name = '', text = ''] = /^([A-Z]+)\s+(.*)$/.exec(line) ?? [];
-    return { name, text };
-  });
-  const args = new Map(
-    instructions.filter(({ name }) => name === 'ARG').map(({ text }) => text.split('=') as [string, string]),
-  );
-  const starts = instructions.flatMap(({ name }, index) => (name === 'FROM' ? [index] : []));
-  return starts.map((start, index) => {
-    const [image = '', , name = null] = (instructions[start]?.text ?? '').split(' ');
-    const base = image.replace(/^\$\{(\w+)\}$/, (_, arg: string) => args.get(arg) ?? '');
-    return { name, base, instructions: instructions.slice(start + 1, starts[index + 1]) };
-  });
-}
-
-/** Returns the sources of a COPY, and where they go; `from` names the stage they come from, null the checkout. */
-export function readCopy(text: string): { from: string | null; sources: string[]; target: string } {
-  const words = text.split(/\s+/);
+/** Returns the sources of a COPY; `from` names the stage they come from, null the checkout. */
+export function readCopy(text: string): { from: string | null; sources: string[] } {
+  const words = text.split(/\s+/).slice(0, -1);
   const from = words[0]?.startsWith('--from=') ? words.shift()?.slice('--from='.length) : null;
-  const target = words.pop() ?? '';
-  return { from: from ?? null, sources: words, target };
+  return { from: from ?? null, sources: words };
 }
 
-/** Returns the instruction of this name in the last stage. Throws unless there is exactly one. */
+/** Returns the text of the last instruction of this name. Throws if there is none. */
 export function lastOf(name: string): string {
-  const found = readStages()
-    .at(-1)
-    ?.instructions.filter((each) => each.name === name);
-  if (found?.length !== 1) throw new Error(`${found?.length} ${name} in the last stage`);
-  return found[0]?.text ?? '';
+  const found = readInstructions().findLast((each) => each.name === name);
+  if (found === undefined) throw new Error(`no ${name} in the Dockerfile`);
+  return found.text;
 }

@@ -4,12 +4,12 @@
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { type Simulator, startSimulator } from '../../simulator/server.ts';
-import { dashboards, fillIn, questions, sqlQueries } from '../dashboards/dashboards.ts';
-import { CHOSEN } from '../dashboards/world.ts';
+import { CHOSEN, dashboards, fillIn, questions, sqlQueries } from '../dashboards/dashboards.ts';
+import { usePlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { runProgram } from '../support/program.ts';
+import { settingsOf } from '../worker/process.ts';
 
 const ROLES_SQL = readFileSync('deploy/postgres/roles.sql', 'utf8');
 const ROLES = [
@@ -25,11 +25,10 @@ const PASSWORD = 'for-this-test-only';
 /** SQLSTATE of a role that objects depend on. */
 const STILL_NAMED = '2BP01';
 
+const platform = usePlatform({ orgs: 3, now: Date.now });
 let database: TestDatabase;
-let simulator: Simulator;
 
 beforeAll(async () => {
-  simulator = await startSimulator({ orgs: 3 });
   database = await createTestDatabase({ template: false });
   await dropRoles();
   await queryOnce(database.url, `create role ${ADMINISTRATOR} login createrole password '${PASSWORD}'`);
@@ -39,7 +38,6 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await simulator.close();
   await database.drop();
   await dropRoles();
 });
@@ -62,14 +60,7 @@ function urlOf(role: Role): string {
 
 /** Runs the program with the role's database URL and the simulator's settings. */
 async function program(role: Role, ...args: readonly string[]) {
-  const { code, stdout, stderr } = await runProgram(args, {
-    LOSANT_API_URL: simulator.url,
-    LOSANT_INSTANCE_ID: simulator.instanceId,
-    LOSANT_API_TOKEN: simulator.token,
-    DATABASE_URL: urlOf(role),
-    REQUESTS_PER_SECOND: '2000',
-  });
-  return { code, stdout, stderr };
+  return await runProgram(args, settingsOf(platform, { url: urlOf(role) }));
 }
 
 test('the migrator migrates, the writer exports, the closer and the reader look, in the documented order', async () => {
@@ -114,13 +105,4 @@ test('the reader may ask every question of the dashboards and of docs/sql', asyn
     );
     expect([name, refused]).toEqual([name, null]);
   }
-});
-
-test('running the file again changes no right', async () => {
-  const rights = `select relname, relacl::text from pg_class
-    where relnamespace::regnamespace::text like 'losant_usage%'
-    union all select nspname, nspacl::text from pg_namespace where nspname like 'losant_usage%' order by 1, 2`;
-  const before = await queryOnce(database.url, rights);
-  await queryOnce(urlOf(ADMINISTRATOR), ROLES_SQL);
-  expect(await queryOnce(database.url, rights)).toEqual(before);
 });

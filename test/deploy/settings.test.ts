@@ -1,6 +1,8 @@
 /** The settings that the files of deploy/ give to the program, read as the program reads them. */
-import { readFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { readConfig } from '../../src/settings/config.ts';
 
@@ -14,22 +16,27 @@ const compose = parse(readFileSync('deploy/compose.yaml', 'utf8')) as {
   readonly secrets: Readonly<Record<string, { readonly file: string }>>;
 };
 
-/** Stands for every file of a secret: what a secret of its kind looks like. */
-function readSecret(path: string) {
-  const texts: Record<string, string> = {
-    'database-url': 'postgres://user:password@host:5432/billing',
-    'heartbeat-url': 'https://monitor.example.com/ping',
-  };
-  const kind = Object.keys(texts).find((each) => path.endsWith(each));
-  return { text: kind === undefined ? 'eyJ.some-long-token' : (texts[kind] ?? ''), mode: 0o440 };
-}
+/** What a secret of a kind looks like, in a file of its own. */
+const SECRETS = {
+  'database-url': 'postgres://user:password@host:5432/billing',
+  'heartbeat-url': 'https://monitor.example.com/ping',
+  token: 'eyJ.some-long-token',
+};
 
-/** Throws with every problem of the settings. */
+const folder = mkdtempSync(join(tmpdir(), 'losant-usage-secrets-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+for (const [name, text] of Object.entries(SECRETS)) writeFileSync(join(folder, name), text);
+
+/** Throws with every problem of the settings, whose secrets are there. */
 function assertAccepted(
   env: Readonly<Record<string, string>>,
   needs: readonly ('losant' | 'database')[] = ['losant', 'database'],
 ): void {
-  readConfig({ env, configFile: null, needs, readFile: readSecret });
+  const texts = Object.entries(env).map(([name, text]) => {
+    const kind = Object.keys(SECRETS).find((each) => text.endsWith(each));
+    return [name, name.endsWith('_FILE') && kind !== undefined ? join(folder, kind) : text];
+  });
+  readConfig({ env: Object.fromEntries(texts), configFile: null, needs });
 }
 
 /** Returns `name=text` lines as variables, with quotes read as a shell and systemd read them. */

@@ -1,8 +1,7 @@
 /** A database that fails over. */
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { asProgram } from '../support/by-hand.ts';
-import { type ClockDatabase, createClockDatabase } from '../support/clock-database.ts';
-import { queryOnce, withDatabase } from '../support/databases.ts';
+import { queryOnce } from '../support/databases.ts';
 import { instanceOf, openReplica } from '../worker/loop.ts';
 import { openPlayed } from './export.ts';
 import { readStored, readTruth } from './usage.ts';
@@ -23,7 +22,7 @@ test('what a failover has lost is made up for at the next wake-up', async () => 
   await moveTo('2026-11-25T10:15:00Z');
   await platform.control('config', { list: { totalCount: 9 } });
   expect(await wakeUp()).toBe('partial');
-  const standby = await copyOf(database);
+  const standby = await database.makeStandby();
   // At the next wake-up nothing is due but the days of an organization that is found then.
   const created = await platform.control('orgs', { creationDate: '2026-11-24T08:00:00Z' });
   await platform.control('config', { list: {} });
@@ -39,33 +38,14 @@ test('what a failover has lost is made up for at the next wake-up', async () => 
   const columns = Object.keys(org as object).join(', ');
   const row = JSON.stringify(org).replaceAll("'", "''");
   await queryOnce(
-    standby.url,
+    standby,
     asProgram(`insert into losant_usage.organizations (${columns})
        select ${columns} from jsonb_populate_record(null::losant_usage.organizations, '${row}');
      update losant_usage.instances set listed_at = '${String(listed)}', list_problem = null`),
   );
-  await takePlaceOf(database, standby);
+  await database.failOver();
   expect(await readStored(played)).toEqual(truth.filter((line) => !line.includes(orgId)));
   await moveTo('2026-11-25T10:45:00Z');
   expect(await wakeUp()).toBe('complete');
   expect(await readStored(played)).toEqual(truth);
 });
-
-/** Runs statements on the server of a database to which nobody is connected any more. */
-async function onServerOf({ url, name }: ClockDatabase, ...statements: readonly string[]): Promise<void> {
-  const end = `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`;
-  for (const each of [end, ...statements]) await queryOnce(withDatabase(url, 'postgres'), each);
-}
-
-async function copyOf(database: ClockDatabase): Promise<ClockDatabase> {
-  await onServerOf(database);
-  const copy = await createClockDatabase(database);
-  onTestFinished(() => copy.drop());
-  return copy;
-}
-
-/** Gives a database the name of another, which is gone then. */
-async function takePlaceOf(gone: ClockDatabase, standby: ClockDatabase): Promise<void> {
-  await onServerOf(gone, `drop database ${gone.name} with (force)`);
-  await onServerOf(standby, `alter database ${standby.name} rename to ${gone.name}`);
-}

@@ -1,8 +1,9 @@
 import { expect, it } from 'vitest';
+import { streamNames } from '../../src/usage/streams/catalog.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf } from '../support/program.ts';
 import { orgIdsOf, useExport } from './export.ts';
-import { readStored, readTruth } from './usage.ts';
+import { readStored, readTruth, type Table } from './usage.ts';
 
 const ANSWERS = ['unavailable', 'server_error', 'html_ok', 'html_error'];
 const DELIVERIES = ['cut_body', 'slow_body', 'reset', 'hang', 'not_json', 'empty_body'];
@@ -32,12 +33,14 @@ it('holds exactly what is true although every tenth request goes wrong, in any w
       { kinds: TENTH, every: 10, slowMs: 60_000 },
     ],
   });
-  const ended = await run(['run', '--json'], { REQUEST_TIMEOUT_MS: '2000' });
+  const ended = await run(['run', '--json'], { REQUEST_TIMEOUT_MS: '2000', STREAMS: streamNames.join() });
   const report = jsonOf(ended);
   expect(report).toMatchObject({ status: 'complete', orgs: 80, failures: [] });
   expect(ended.code).toBe(0);
-  expect(report.cells).toMatchObject({ planned: 320, loaded: 320, failed: 0, quarantined: 0 });
-  expect(await readStored(place)).toEqual(await readTruth(platform, DAY, DAY));
+  expect(report.cells).toMatchObject({ planned: 400, loaded: 400, failed: 0, quarantined: 0 });
+  expect(await readStored(place)).toEqual(
+    await readTruth(platform, DAY, DAY, streamNames as readonly Table[]),
+  );
   const stats = (await platform.control('stats')) as { faults: Record<string, number>; requests: number };
   expect(Object.keys(stats.faults).sort()).toEqual([...TENTH, ...WAITS].sort());
   expect(report.requests).toBe(stats.requests);

@@ -1,4 +1,4 @@
-/** A process that is ended in the midst of a backfill, by a signal that it handles or by one that it does not see. */
+/** A process that a signal ends in the midst of a backfill. */
 import { beforeAll, expect, it } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal } from '../support/program.ts';
@@ -55,18 +55,4 @@ it.each<{ signal: NodeJS.Signals; code: number; kind: string; back: number; begi
   expect((await runs()).at(-1)).toEqual({ status: 'interrupted' });
   expect(await exported.place.query('select run_id from losant_usage.leases')).toEqual([]);
   await expectCompletion(day);
-});
-
-// Promise (Numbers): Interrupted anywhere, the next run goes on without a lost, doubled or half-written number.
-it('is killed without reporting, and the next run notes it and completes what it began', async () => {
-  const day = daysAgo(5);
-  expect(await interrupt(day, 'SIGKILL', 'spawn')).toMatchObject({ code: null, stdout: '' });
-  const halves = await exported.place.query(`
-    select c.org_id from losant_usage.coverage c left join losant_usage.device_counts f using (usage_date, org_id)
-    where c.stream = 'device_counts' and c.is_stored <> (f.org_id is not null)`);
-  expect(halves).toEqual([]);
-  // The lease of a dead process lapses within a minute.
-  await exported.place.query('update losant_usage.leases set until = now()');
-  await expectCompletion(day);
-  expect((await runs()).slice(-2)).toEqual([{ status: 'interrupted' }, { status: 'complete' }]);
 });

@@ -1,22 +1,19 @@
 /** What a run refuses before it begins: settings, command line, database and Losant. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startPlatform } from '../simulator/platform.ts';
+import { describe, expect, it } from 'vitest';
+import { useOpened } from '../opened.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, type Env, jsonOf, type Refusal } from '../support/program.ts';
 import { useExport } from './export.ts';
-import { createPlace, type Place } from './usage.ts';
+import { createPlace } from './usage.ts';
 
 const PASSWORD = 'canary-password';
 
 const exported = useExport({ orgs: 3 });
 /** A database that another program's tables could be in: none of ours may come to be. */
-let untouched: Place;
-beforeAll(async () => {
-  untouched = await createPlace('empty');
-});
-afterAll(async () => {
-  await untouched.remove();
-});
+const untouched = useOpened(
+  () => createPlace('empty'),
+  (place) => place.remove(),
+);
 
 /** Returns what `--json` says of the refusal, after checking what holds for every one. */
 async function refusalOf(args: readonly string[], env: Env, code: number): Promise<Refusal['error']> {
@@ -80,16 +77,6 @@ describe('Losant', () => {
     expect(message).toContain('0123456789abcdef01234567');
     expect(hint).toContain('LOSANT_INSTANCE_ID');
     expect(await untouched.query('select * from losant_usage.instances')).toEqual([]);
-  });
-
-  it('is out of reach: exit code 1', async () => {
-    const gone = await startPlatform();
-    await gone[Symbol.asyncDispose]();
-    const env = { ...DATABASE(), LOSANT_API_URL: gone.url, REQUEST_ATTEMPTS: '1' };
-    const { code, message, hint } = await refusalOf(['run'], env, 1);
-    expect(code).toBe('unreachable');
-    expect(message).toContain('ECONNREFUSED');
-    expect(hint).toContain('LOSANT_API_URL');
   });
 
   // Promise (Runs): Clocks that disagree load nothing, at the start of a run and in each of its loads.

@@ -52,23 +52,30 @@ const COLUMNS = {
   notebook_minutes: ['minutes', 'completed', 'canceled', 'errored', 'timeout'],
   payload_totals: ['billable_count', 'all_count', 'all_bytes'],
   payload_sources: ['payload_type', 'source', 'count'],
+  payload_hours: ['billable_counts', 'all_counts', 'all_bytes'],
 } as const;
 
 export type Table = keyof typeof COLUMNS;
-const TABLES = Object.keys(COLUMNS) as Table[];
+const TABLES = ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_sources'] as const;
 
-/** Every row of the four tables. */
+/** The hours of every day that has some, in the order of COLUMNS. */
+const HOURS = `select concat_ws(' ', 'payload_hours', org_id, usage_date::text,
+    array_to_string(hours_billable_count, ','), array_to_string(hours_all_count, ','),
+    array_to_string(hours_all_bytes, ',')) as line
+  from losant_usage.usage_days where hours_all_count is not null`;
+
+/** Every row of the four tables, and the hours. */
 export async function readStored({ query }: Pick<Place, 'query'>): Promise<string[]> {
   const parts = TABLES.map((table) => {
     const columns = COLUMNS[table].map((column) => `${column}::text`);
     return `select concat_ws(' ', '${table}', org_id, usage_date::text, ${columns.join(', ')}) as line
       from losant_usage.${table}`;
   });
-  const rows = await query(parts.join(' union all '));
+  const rows = await query([...parts, HOURS].join(' union all '));
   return rows.map(({ line }) => String(line)).sort();
 }
 
-interface TruthDay extends Record<Exclude<Table, 'payload_sources'>, Record<string, number>> {
+interface TruthDay extends Record<Exclude<Table, 'payload_sources'>, Record<string, number | number[]>> {
   readonly day: string;
   readonly payload_sources: readonly Record<string, string | number>[];
 }
@@ -87,13 +94,14 @@ export async function readTruth(
   platform: Pick<Platform, 'control'>,
   from: string,
   to: string,
+  tables: readonly Table[] = TABLES,
 ): Promise<string[]> {
   const lines: string[] = [];
   for (let page = 0, seen = 0, total = 1; seen < total; page += 1) {
     const path = `truth?from=${from}&to=${to}&page=${page}&perPage=50`;
     const { orgs, totalCount } = (await platform.control(path)) as TruthPage;
     for (const { orgId, createdDay, days } of orgs) {
-      for (const day of days) if (day.day >= createdDay) lines.push(...linesOf(orgId, day));
+      for (const day of days) if (day.day >= createdDay) lines.push(...linesOf(orgId, day, tables));
     }
     seen += orgs.length;
     total = totalCount;
@@ -101,8 +109,8 @@ export async function readTruth(
   return lines.sort();
 }
 
-function linesOf(orgId: string, day: TruthDay): string[] {
-  return TABLES.flatMap((table) => {
+function linesOf(orgId: string, day: TruthDay, tables: readonly Table[]): string[] {
+  return tables.flatMap((table) => {
     const rows = table === 'payload_sources' ? day[table] : [day[table]];
     return rows.map((row) =>
       [table, orgId, day.day, ...COLUMNS[table].map((column) => row[column])].join(' '),

@@ -1,19 +1,12 @@
 /** What a backfill makes and sets due. */
-import { beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { addDays } from '../../src/ledger/fill.ts';
 import { markRemoved } from '../../src/ledger/organizations.ts';
 import { devices, named, POLICY, silence } from '../usage/cells.ts';
-import { answer, INSTANCE, type Ledger, useLedger, WRITE } from './ledger.ts';
+import { answer, INSTANCE, useFreshLedger, WRITE } from './ledger.ts';
 
-const given = useLedger('2026-11-24T00:15:00.000Z');
-let ledger: Ledger;
+const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const DEVICES = ['device_counts'];
-
-beforeEach(async () => {
-  ledger = given.ledger;
-  await ledger.clear();
-  await ledger.setTime('2026-11-24T00:15:00.000Z');
-});
 
 interface Options extends Partial<Parameters<typeof addDays>[2]> {
   readonly orgIds?: readonly string[] | null;

@@ -1,6 +1,6 @@
 /** What is due: cells whose next read has come. A person, a return and another policy only set that time. */
 import { sql } from 'kysely';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import {
   applyPolicy,
   countDue,
@@ -13,19 +13,12 @@ import {
 import type { Verdict } from '../../src/usage/cell.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import { devices, failed, minutes, named, POLICY, refused, silence } from '../usage/cells.ts';
-import { answer, INSTANCE, type Ledger, useLedger, WRITE } from './ledger.ts';
+import { answer, INSTANCE, useFreshLedger, WRITE } from './ledger.ts';
 
-const given = useLedger('2026-11-24T00:15:00.000Z');
+const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const DEVICES = ['device_counts'];
 const BOTH = ['device_counts', 'notebook_minutes'];
 const ALL: DueScope = { instanceId: INSTANCE, orgIds: null, streams: null, range: null };
-let ledger: Ledger;
-
-beforeEach(async () => {
-  ledger = given.ledger;
-  await ledger.clear();
-  await ledger.setTime('2026-11-24T00:15:00.000Z');
-});
 
 const setNext = (orgId: string, day: string, next: string | null) =>
   ledger.asProgram(sql`update losant_usage.coverage set next_read_at = ${next}

@@ -1,21 +1,14 @@
 /** What is wanted has a row: tracks begin and end, rows are made up to yesterday, and closed at last. */
 import { sql } from 'kysely';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { addDays, applyTracks, fillInstance } from '../../src/ledger/fill.ts';
 import { markRemoved, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import type { Organization } from '../../src/usage/organization.ts';
 import { devices, failed, minutes, named, POLICY, silence } from '../usage/cells.ts';
-import { answer, INSTANCE, type Ledger, type RunSettings, useLedger, WRITE } from './ledger.ts';
+import { answer, INSTANCE, type RunSettings, useFreshLedger, WRITE } from './ledger.ts';
 
-const given = useLedger('2026-11-24T00:15:00.000Z');
-let ledger: Ledger;
+const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const DEVICES = ['device_counts'];
-
-beforeEach(async () => {
-  ledger = given.ledger;
-  await ledger.clear();
-  await ledger.setTime('2026-11-24T00:15:00.000Z');
-});
 
 /** Does at a time what a run does before it reads. */
 const prepareAt = async (instant: string, settings: RunSettings = {}) => {
@@ -140,18 +133,6 @@ describe('a track ends', () => {
     ]);
     await prepareAt('2026-11-30T12:00:00.000Z', ONLY_DEVICES);
     expect(await daysOf(orgId)).toEqual(['11-23..11-26 4']);
-  });
-
-  test('of all of an instance that left the settings', async () => {
-    const orgId = await ledger.newOrg();
-    await ledger.prepare();
-    await ledger.setTime('2026-11-26T00:15:00.000Z');
-    const settings = { instanceId: INSTANCE, nowMs: ledger.nowMs, policy: POLICY, streams: [] };
-    await applyTracks(ledger.db, WRITE, { ...settings, selection: { kind: 'ids', orgIds: [] } });
-    expect((await ledger.tracks(orgId))[0]).toBe('device_counts 11-23 11-24 11-25');
-    await ledger.setTime('2026-12-01T00:15:00.000Z');
-    await fillInstance(ledger.db, WRITE, { instanceId: INSTANCE, nowMs: ledger.nowMs, policy: POLICY });
-    expect(await daysOf(orgId)).toEqual(['11-23..11-25 3']);
   });
 });
 

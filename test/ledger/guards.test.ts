@@ -10,16 +10,16 @@ import { queryOnce } from '../support/databases.ts';
 import { devices, named } from '../usage/cells.ts';
 import { answer, RUN_2, useLedger } from './ledger.ts';
 
-const given = useLedger('2026-11-24T12:00:00.000Z');
+const ledger = useLedger('2026-11-24T12:00:00.000Z');
 const DAY = '2026-11-20';
 let orgId: string;
 
 beforeAll(async () => {
-  orgId = await given.ledger.want({ from: DAY, to: '2026-11-23' }, ['device_counts']);
-  await given.ledger.load([answer(orgId, 'device_counts', DAY, named(devices(4, 1, 17)))]);
+  orgId = await ledger.want({ from: DAY, to: '2026-11-23' }, ['device_counts']);
+  await ledger.load([answer(orgId, 'device_counts', DAY, named(devices(4, 1, 17)))]);
 });
 
-const byHand = (statement: string) => queryOnce(given.ledger.url, statement);
+const byHand = (statement: string) => queryOnce(ledger.url, statement);
 
 /** A table, a column that exists, and the command or reason that the refusal names. */
 test.each([
@@ -56,9 +56,9 @@ test.each([
 test('what is on record is only added to, by the program too, which writes in its own transactions', async () => {
   for (const table of ['revisions', 'quarantine']) {
     const remove = sql.raw(`delete from losant_usage.${table}`);
-    await expect(given.ledger.asProgram(remove)).rejects.toThrow(`losant_usage.${table}: delete is refused`);
+    await expect(ledger.asProgram(remove)).rejects.toThrow(`losant_usage.${table}: delete is refused`);
   }
-  await given.ledger.asProgram(sql`update losant_usage.coverage set message = message`);
+  await ledger.asProgram(sql`update losant_usage.coverage set message = message`);
   await expect(byHand('update losant_usage.coverage set message = message')).rejects.toThrow('is refused');
 });
 
@@ -73,13 +73,13 @@ test.each([
   ['four silences', 'coverage set silences = 4'],
 ])('the database refuses a row that is %s', async (_, change) => {
   const update = sql.raw(`update losant_usage.${change}`);
-  await expect(given.ledger.asProgram(update)).rejects.toMatchObject({ code: '23514' });
+  await expect(ledger.asProgram(update)).rejects.toMatchObject({ code: '23514' });
 });
 
 // Promise (Numbers): One constant bounds the days that can be stored, in the program and in the database.
 test('the same days can be wanted by the program and be stored by the database', async () => {
   const insert = (day: string) =>
-    given.ledger.asProgram(
+    ledger.asProgram(
       sql`insert into losant_usage.usage_days (usage_date, org_id) values (${day}, ${orgId})`,
       sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason)
         values (${day}, ${orgId}, 'payload_totals', 'never_read')`,
@@ -95,16 +95,16 @@ test('the same days can be wanted by the program and be stored by the database',
 
 describe('a run does not start on tables that carry what is not theirs', () => {
   const expectRefusal = (what: string) =>
-    expect(requireOwnTables(given.ledger.db)).rejects.toMatchObject({
+    expect(requireOwnTables(ledger.db)).rejects.toMatchObject({
       kind: 'database_mismatch',
       message: `The tables of losant_usage carry what is not theirs: ${what}`,
     });
 
   test('a trigger', async () => {
-    await given.ledger.meddle('coverage', 'return null;', () =>
+    await ledger.meddle('coverage', 'return null;', () =>
       expectRefusal('trigger meddle on losant_usage.coverage'),
     );
-    await requireOwnTables(given.ledger.db);
+    await requireOwnTables(ledger.db);
   });
 
   test.each([
@@ -126,14 +126,13 @@ describe('a run does not start on tables that carry what is not theirs', () => {
     await byHand(meddle);
     await expectRefusal(what);
     await byHand(cleanUp);
-    await requireOwnTables(given.ledger.db);
+    await requireOwnTables(ledger.db);
   });
 });
 
 describe('a write that somebody else swallows or changes ends the load', () => {
   /** Expects that other numbers of a stored cell are refused, and change nothing. */
   async function expectRefused(loading: (work: () => Promise<unknown>) => Promise<unknown>, error: object) {
-    const { ledger } = given;
     const own = await ledger.want({ from: DAY, to: DAY }, ['device_counts']);
     const batch = (total: number) => [answer(own, 'device_counts', DAY, named(devices(4, 1, total)))];
     await ledger.load(batch(17));
@@ -157,7 +156,7 @@ describe('a write that somebody else swallows or changes ends the load', () => {
     ['revisions', 'return null;'],
   ])('a trigger on %s: %s', async (table, body) => {
     const when = table === 'revisions' ? 'before insert' : 'before update';
-    await expectRefused((work) => given.ledger.meddle(table, body, work, when), MISMATCH);
+    await expectRefused((work) => ledger.meddle(table, body, work, when), MISMATCH);
   });
 
   test.each([

@@ -1,6 +1,6 @@
 /** A ledger in a database whose clock the test sets, and rows of it as runs leave them. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { afterAll, beforeAll } from 'vitest';
+import { beforeEach } from 'vitest';
 import { createDatabase } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
 import { applyPolicy } from '../../src/ledger/due.ts';
@@ -11,6 +11,7 @@ import type { CellAnswer, Verdict } from '../../src/usage/cell.ts';
 import type { OrgSelection } from '../../src/usage/organization.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import { usualStreamNames } from '../../src/usage/streams/catalog.ts';
+import { useOpened } from '../opened.ts';
 import { createClockDatabase, stopClockAt } from '../support/clock-database.ts';
 import { queryOnce } from '../support/databases.ts';
 import { POLICY } from '../usage/cells.ts';
@@ -233,19 +234,22 @@ export async function openLedger(now: string): Promise<Ledger> {
   return ledger;
 }
 
-/** A ledger for the tests of a file or a group, which is there as long as they run. */
-export function useLedger(now: string): { readonly ledger: Ledger } {
-  let opened: Ledger | undefined;
-  beforeAll(async () => {
-    opened = await openLedger(now);
+/** A ledger for the tests of a file, which is there as long as they run. */
+export function useLedger(now: string): Ledger {
+  return useOpened(
+    () => openLedger(now),
+    (ledger) => ledger.close(),
+  );
+}
+
+/** One that each test finds empty, at the same time. */
+export function useFreshLedger(now: string): Ledger {
+  const ledger = useLedger(now);
+  beforeEach(async () => {
+    await ledger.clear();
+    await ledger.setTime(now);
   });
-  afterAll(() => opened?.close());
-  return {
-    get ledger() {
-      if (opened === undefined) throw new Error('the ledger is there for tests and hooks alone');
-      return opened;
-    },
-  };
+  return ledger;
 }
 
 /** Returns an answer for a cell. */

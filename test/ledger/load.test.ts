@@ -11,29 +11,28 @@ import { answer, at, INSTANCE, RUN_1, RUN_2, useLedger, WRITE } from './ledger.t
 
 const DAY = '2026-11-20';
 const ALL = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals', 'payload_hours'];
-const given = useLedger('2026-11-22T12:00:00.000Z');
+const ledger = useLedger('2026-11-22T12:00:00.000Z');
 
 beforeAll(async () => {
-  await given.ledger.prepare();
+  await ledger.prepare();
 });
 
 /** An organization whose streams are wanted on one day. */
-const wanted = (...streams: readonly string[]) => given.ledger.want({ from: DAY, to: DAY }, streams);
+const wanted = (...streams: readonly string[]) => ledger.want({ from: DAY, to: DAY }, streams);
 const devicesOf = (orgId: string, ...numbers: [number, number, number]) =>
   answer(orgId, 'device_counts', DAY, named(devices(...numbers)));
 const numbersOf = (orgId: string) =>
-  given.ledger.ask(sql`select jsonb_strip_nulls(to_jsonb(d) - array['usage_date', 'month', 'org_id', 'standing',
+  ledger.ask(sql`select jsonb_strip_nulls(to_jsonb(d) - array['usage_date', 'month', 'org_id', 'standing',
     'is_waiting', 'is_stored', 'is_reported']) as numbers
     from losant_usage.usage_days d where org_id = ${orgId}`);
 const revisionsOf = (orgId: string) =>
-  given.ledger.ask(sql`select stream, revision, old, new, was_final, run_id
+  ledger.ask(sql`select stream, revision, old, new, was_final, run_id
     from losant_usage.revisions where org_id = ${orgId} order by id`);
 const versionsOf = (orgId: string) =>
-  given.ledger.list(sql`select xmin, ctid::text from losant_usage.usage_days where org_id = ${orgId}`);
+  ledger.list(sql`select xmin, ctid::text from losant_usage.usage_days where org_id = ${orgId}`);
 
 describe('a load', () => {
   test('writes numbers of every kind and the whole row of the ledger, and logs no first load', async () => {
-    const { ledger } = given;
     const orgId = await wanted(...ALL);
     const result = await ledger.load([
       devicesOf(orgId, 4, 1, 17),
@@ -83,14 +82,14 @@ describe('a load', () => {
   test('of equal numbers touches no row of numbers', async () => {
     const orgId = await wanted('device_counts');
     const final = { ...devicesOf(orgId, 4, 1, 17), sentAtMs: at('2026-11-24T11:00:00.000Z') };
-    await given.ledger.load([final]);
+    await ledger.load([final]);
     const before = await versionsOf(orgId);
     const later = { ...final, sentAtMs: at('2026-11-24T12:00:00.000Z') };
-    const result = await given.ledger.load([later], { runId: RUN_2 });
+    const result = await ledger.load([later], { runId: RUN_2 });
     expect(await versionsOf(orgId)).toEqual(before);
     expect(result).toMatchObject({ cells: [{ result: 'unchanged' }], rows: { unchanged: 1, updated: 0 } });
     expect(await revisionsOf(orgId)).toEqual([]);
-    expect(await given.ledger.cells(orgId)).toEqual(['11-20 device_counts final  11-28T00:00']);
+    expect(await ledger.cells(orgId)).toEqual(['11-20 device_counts final  11-28T00:00']);
   });
 
   // Promise (Changes): Every change of a number after its first load is on record, old and new, with the run that
@@ -104,8 +103,8 @@ describe('a load', () => {
       { ...devicesOf(orgId, ...counts), sentAtMs: late },
       { ...answer(orgId, 'payload_sources', DAY, named(split)), sentAtMs: late },
     ];
-    await given.ledger.load(batch([4, 1, 17], first));
-    const result = await given.ledger.load(batch([4, 2, 18], next), { runId: RUN_2 });
+    await ledger.load(batch([4, 1, 17], first));
+    const result = await ledger.load(batch([4, 2, 18], next), { runId: RUN_2 });
     expect(result.rows).toMatchObject({ inserted: 0, updated: 2 });
     expect(result.cells).toMatchObject([
       { result: 'loaded', isRestated: true, before: { wasFinal: true } },
@@ -128,7 +127,7 @@ describe('a load', () => {
     ]);
     const standing = sql`select revision, standing, finalized_at from losant_usage.coverage where org_id = ${orgId}`;
     const final = { revision: 2, standing: 'final', finalized_at: '2026-11-22T12:00:00.000Z' };
-    expect(await given.ledger.ask(standing)).toEqual([final, final]);
+    expect(await ledger.ask(standing)).toEqual([final, final]);
   });
 
   test('keeps keys that JavaScript has its own meaning for, and any text', async () => {
@@ -138,11 +137,11 @@ describe('a load', () => {
     const split = JSON.parse(text) as PayloadSources;
     const numbers = { payload_source_count: 6, payload_sources: split };
     const read = [answer(orgId, 'payload_sources', DAY, named(numbers))];
-    await given.ledger.load(read);
-    expect((await given.ledger.load(read, { runId: RUN_2 })).cells).toMatchObject([{ result: 'unchanged' }]);
+    await ledger.load(read);
+    expect((await ledger.load(read, { runId: RUN_2 })).cells).toMatchObject([{ result: 'unchanged' }]);
     const rows = sql`select payload_type, source, count from losant_usage.payload_sources
       where org_id = ${orgId} order by count`;
-    expect(await given.ledger.list(rows)).toEqual([
+    expect(await ledger.list(rows)).toEqual([
       'toString __proto__ 1',
       'toString constructor 2',
       '\'); drop table x; -- ü "\\ {} , 😀 3',
@@ -153,36 +152,36 @@ describe('a load', () => {
     const streams = ['device_counts', 'notebook_minutes'];
     const [one, two] = [await wanted(...streams), await wanted(...streams)];
     const read = answer(one, 'notebook_minutes', DAY, named(minutes(17, 4)));
-    await given.ledger.load([devicesOf(one, 4, 1, 17), read]);
+    await ledger.load([devicesOf(one, 4, 1, 17), read]);
     const next = [devicesOf(one, 5, 1, 18), answer(two, 'notebook_minutes', DAY, named(minutes(1, 1)))];
-    await given.ledger.load(next, { runId: RUN_2 });
+    await ledger.load(next, { runId: RUN_2 });
     expect(await numbersOf(one)).toEqual([{ numbers: { ...devices(5, 1, 18), ...minutes(17, 4) } }]);
     expect(await numbersOf(two)).toEqual([{ numbers: minutes(1, 1) }]);
   });
 
   test('that failed or was left out leaves the numbers, and says what is wrong as of now', async () => {
     const orgId = await wanted('device_counts', 'notebook_minutes');
-    await given.ledger.load([devicesOf(orgId, 4, 1, 17)]);
+    await ledger.load([devicesOf(orgId, 4, 1, 17)]);
     const before = await numbersOf(orgId);
     const batch = [
       { ...answer(orgId, 'device_counts', DAY, silence), sentAtMs: at('2026-11-22T13:00:00.000Z') },
       answer(orgId, 'notebook_minutes', DAY, failed),
     ];
-    expect((await given.ledger.load(batch, { runId: RUN_2 })).cells).toMatchObject([
+    expect((await ledger.load(batch, { runId: RUN_2 })).cells).toMatchObject([
       { result: 'failed', standing: 'in_doubt', problem: { code: 'left_out' } },
       { result: 'failed', standing: 'missing', problem: { code: 'server_error' } },
     ]);
     expect(await numbersOf(orgId)).toEqual(before);
     const other = await wanted('device_counts');
-    const late = await given.ledger.load([answer(other, 'device_counts', DAY, silence)]);
+    const late = await ledger.load([answer(other, 'device_counts', DAY, silence)]);
     expect(late.cells).toMatchObject([{ result: 'left_out', standing: 'missing' }]);
-    expect(await given.ledger.cells(other)).toEqual(['11-20 device_counts waiting left_out 11-23T00:00']);
+    expect(await ledger.cells(other)).toEqual(['11-20 device_counts waiting left_out 11-23T00:00']);
   });
 });
 
 describe('counterparts', () => {
   const load = (orgId: string, ...several: readonly (readonly [string, Parameters<typeof answer>[3]])[]) =>
-    given.ledger.load(several.map(([stream, verdict]) => answer(orgId, stream, DAY, verdict)));
+    ledger.load(several.map(([stream, verdict]) => answer(orgId, stream, DAY, verdict)));
 
   test('of the same batch are seen, whatever its order: sources first', async () => {
     const orgId = await wanted('payload_totals', 'payload_sources', 'payload_hours');
@@ -202,9 +201,9 @@ describe('counterparts', () => {
   test('that are stored are seen, and none of them changes', async () => {
     const orgId = await wanted('payload_totals', 'payload_sources');
     await load(orgId, ['payload_totals', named(totals(17, 21, 900))]);
-    const before = await given.ledger.cells(orgId);
+    const before = await ledger.cells(orgId);
     await load(orgId, ['payload_sources', silence]);
-    const after = await given.ledger.cells(orgId);
+    const after = await ledger.cells(orgId);
     expect(after[0]).toBe('11-20 payload_sources waiting contradicted 11-23T00:00');
     expect(after[1]).toBe(before[1]);
   });
@@ -212,7 +211,7 @@ describe('counterparts', () => {
   test('that are wanted and not stored are waited for, and those that nobody wants are not', async () => {
     const orgId = await wanted('payload_totals', 'payload_sources');
     await load(orgId, ['payload_totals', silence]);
-    expect((await given.ledger.cells(orgId))[1]).toBe('11-20 payload_totals waiting unconfirmed 11-23T00:00');
+    expect((await ledger.cells(orgId))[1]).toBe('11-20 payload_totals waiting unconfirmed 11-23T00:00');
     const other = await wanted('payload_totals');
     const { cells } = await load(other, ['payload_totals', silence]);
     expect(cells).toMatchObject([{ result: 'loaded', standing: 'stored' }]);
@@ -221,7 +220,6 @@ describe('counterparts', () => {
 
 describe('a batch', () => {
   test('is loaded by its lease alone', async () => {
-    const { ledger } = given;
     const orgId = await wanted('device_counts');
     const lease = await takeLease(ledger.db, { instanceId: INSTANCE, runId: RUN_1, host: 'one' });
     await ledger.load([devicesOf(orgId, 4, 1, 17)], { lease });
@@ -236,14 +234,14 @@ describe('a batch', () => {
   test('whose end was not seen may be loaded again, and counts once', async () => {
     const orgId = await wanted('device_counts', 'notebook_minutes');
     const batch = [devicesOf(orgId, 4, 1, 17), answer(orgId, 'notebook_minutes', DAY, failed)];
-    await given.ledger.load(batch);
+    await ledger.load(batch);
     const row = sql`select attempts, revision from losant_usage.coverage where org_id = ${orgId} order by stream`;
-    const before = await given.ledger.list(row);
-    expect(await given.ledger.load(batch)).toMatchObject({
+    const before = await ledger.list(row);
+    expect(await ledger.load(batch)).toMatchObject({
       cells: [{ result: 'unchanged' }, { result: 'failed' }],
       rows: { inserted: 0, updated: 0, unchanged: 1 },
     });
-    expect(await given.ledger.list(row)).toEqual(before);
+    expect(await ledger.list(row)).toEqual(before);
     expect(before[1]).toBe('1 0');
   });
 
@@ -256,25 +254,24 @@ describe('a batch', () => {
       answer(orgId, 'device_counts', DAY, verdict),
       answer(orgId, 'notebook_minutes', DAY, named(minutes(17, 4))),
     ];
-    await expect(given.ledger.load(batch)).rejects.toMatchObject({ code });
+    await expect(ledger.load(batch)).rejects.toMatchObject({ code });
     expect(await numbersOf(orgId)).toEqual([{ numbers: {} }]);
-    expect(await given.ledger.cells(orgId)).toEqual([
+    expect(await ledger.cells(orgId)).toEqual([
       '11-20 device_counts waiting never_read 11-21T00:00',
       '11-20 notebook_minutes waiting never_read 11-21T00:00',
     ]);
     // The half of the batch without it loads.
-    await given.ledger.load(batch.slice(1));
+    await ledger.load(batch.slice(1));
     expect(await numbersOf(orgId)).toEqual([{ numbers: minutes(17, 4) }]);
   });
 
   test('for which no row is wanted is a defect', async () => {
     const orgId = await wanted('device_counts');
     const stray = answer(orgId, 'notebook_minutes', DAY, failed);
-    await expect(given.ledger.load([stray])).rejects.toThrow('has no row');
+    await expect(ledger.load([stray])).rejects.toThrow('has no row');
   });
 
   test('is not loaded by a host whose clock has moved since the run began', async () => {
-    const { ledger } = given;
     const orgId = await wanted('device_counts');
     const offBy = (ms: number, sentAtMs = ledger.nowMs) =>
       ledger.load([{ ...devicesOf(orgId, 4, 1, 17), sentAtMs }], { now: () => ledger.nowMs + ms });
@@ -291,10 +288,9 @@ describe('a batch', () => {
 describe('our sums of the day', () => {
   const sums = sql`select metric, our_sum, orgs_open from losant_usage.instance_totals
     where usage_date = ${DAY} and metric in ('devices_total', 'payload_source_count') order by metric`;
-  const sum = () => given.ledger.asProgram(sql`select losant_usage_internal.sum_days(${INSTANCE})`);
+  const sum = () => ledger.asProgram(sql`select losant_usage_internal.sum_days(${INSTANCE})`);
 
   test('are unset by a load that changes or settles a number, and added up again at the end of the run', async () => {
-    const { ledger } = given;
     await ledger.clear();
     await ledger.prepare();
     const [one, two] = [await wanted('device_counts'), await wanted('device_counts')];
@@ -314,7 +310,7 @@ describe('our sums of the day', () => {
 
 describe('answers that were set aside', () => {
   const keep = (...quarantined: readonly QuarantinedBody[]) =>
-    loadBatch(given.ledger.db, [{ answers: [], quarantined }], {
+    loadBatch(ledger.db, [{ answers: [], quarantined }], {
       ...WRITE,
       instanceId: INSTANCE,
       policy: POLICY,
@@ -330,7 +326,7 @@ describe('answers that were set aside', () => {
     ...changes,
   });
   const kept = async (orgId: string) => {
-    const rows = await given.ledger.ask(sql`select from_date, code, problem, body_truncated, run_id, body_gzip
+    const rows = await ledger.ask(sql`select from_date, code, problem, body_truncated, run_id, body_gzip
       from losant_usage.quarantine where org_id = ${orgId}`);
     return rows.map((row) => {
       const { body_gzip: body, ...known } = row as { body_gzip: Buffer };
@@ -339,7 +335,7 @@ describe('answers that were set aside', () => {
   };
 
   test('are kept with their bodies as they came, one after the other, and cut at 256 KiB', async () => {
-    const [one, two] = [await given.ledger.newOrg(), await given.ledger.newOrg()];
+    const [one, two] = [await ledger.newOrg(), await ledger.newOrg()];
     await keep(
       bodyOf(one, { bodies: ['{"counts":[{"ü\\u0000":1}]}', '<html>\r\n</html>', 'null'] }),
       bodyOf(two, { bodies: ['x'.repeat(300_000)] }),
@@ -356,7 +352,7 @@ describe('answers that were set aside', () => {
   });
 
   test('are kept once while they stay the same, and each that is other', async () => {
-    const orgId = await given.ledger.newOrg();
+    const orgId = await ledger.newOrg();
     const [own, other] = [bodyOf(orgId), bodyOf(orgId, { bodies: ['{"counts":[1]}'] })];
     for (const each of [own, own, other, own, bodyOf(orgId, { code: 'unplaceable_body' })]) await keep(each);
     expect(await kept(orgId)).toHaveLength(4);

@@ -14,14 +14,14 @@ import { answer, INSTANCE, useLedger, WRITE } from './ledger.ts';
 const NOW = '2026-11-24T00:15:00.000Z';
 const A = '5a000000000000000000000a';
 const B = '5b000000000000000000000b';
-const given = useLedger(NOW);
+const ledger = useLedger(NOW);
 const SETTINGS = { instanceId: INSTANCE, nowMs: Date.parse(NOW), policy: POLICY };
 
 /** Two organizations with two days each, whose rows lie in the tables the wrong way round. */
 beforeEach(async () => {
-  await given.ledger.clear();
+  await ledger.clear();
   const days = sql`(values (date '2026-11-21'), ('2026-11-20')) as d (day)`;
-  await given.ledger.asProgram(
+  await ledger.asProgram(
     sql`update losant_usage.instances set horizon_day = '2026-08-20', all_from = '2026-11-20'`,
     ...[B, A].flatMap((orgId) => [
       sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
@@ -49,7 +49,7 @@ async function leavesFree(
   first: RawBuilder<unknown>,
   last: RawBuilder<unknown>,
 ): Promise<boolean> {
-  const { db } = given.ledger;
+  const { db } = ledger;
   let working: Promise<unknown> = Promise.resolve();
   const isFree = await db.transaction().execute(async (trx) => {
     const locked = await sql`${first} for update`.execute(trx);
@@ -72,14 +72,14 @@ const scope = { instanceId: INSTANCE, orgIds: null, streams: null, range };
 const BACKFILL = { ...SETTINGS, scope, makesRows: true, force: false };
 const WITHOUT = { ...SETTINGS, streams: [], selection: { kind: 'all' } } as const;
 
-type Work = (db: typeof given.ledger.db) => Promise<unknown>;
+type Work = (db: typeof ledger.db) => Promise<unknown>;
 
 test.each<[string, Work]>([
   ['streams that are taken out', (db) => applyTracks(db, WRITE, WITHOUT)],
   ['rows that are made', (db) => fillInstance(db, WRITE, SETTINGS)],
   ['a backfill', (db) => addDays(db, WRITE, BACKFILL)],
 ])('of tracks: %s', async (_, work) => {
-  expect(await leavesFree(() => work(given.ledger.db), firstTrack, lastTrack)).toBe(true);
+  expect(await leavesFree(() => work(ledger.db), firstTrack, lastTrack)).toBe(true);
 });
 
 const LATE = { ...SETTINGS, nowMs: Date.parse('2027-11-24T00:15:00.000Z') };
@@ -102,7 +102,7 @@ test.each<[string, Work]>([
       await fillInstance(db, WRITE, SETTINGS);
     },
   ],
-  ['a load', () => given.ledger.load(answers)],
+  ['a load', () => ledger.load(answers)],
 ])('of the ledger: %s', async (_, work) => {
-  expect(await leavesFree(() => work(given.ledger.db), firstCell, lastCell)).toBe(true);
+  expect(await leavesFree(() => work(ledger.db), firstCell, lastCell)).toBe(true);
 });

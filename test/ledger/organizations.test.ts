@@ -11,7 +11,7 @@ import {
 } from '../../src/ledger/organizations.ts';
 import type { Organization } from '../../src/usage/organization.ts';
 import { devices, named, POLICY } from '../usage/cells.ts';
-import { answer, at, INSTANCE, type Ledger, useLedger, WRITE } from './ledger.ts';
+import { answer, at, INSTANCE, useLedger, WRITE } from './ledger.ts';
 
 const MONDAY = '2026-11-23T00:15:00.000Z';
 const TUESDAY = '2026-11-24T00:15:00.000Z';
@@ -20,11 +20,9 @@ const A = '5a000000000000000000000a';
 const B = '5b000000000000000000000b';
 const C = '5c000000000000000000000c';
 const OTHER = '5c00000000000000000000ff';
-const given = useLedger(TUESDAY);
-let ledger: Ledger;
+const ledger = useLedger(TUESDAY);
 
 beforeEach(async () => {
-  ledger = given.ledger;
   await ledger.clear();
   await ledger.asProgram(
     sql`insert into losant_usage.instances (instance_id, api_url) values (${OTHER}, 'https://api.example.com')

@@ -18,28 +18,26 @@ import {
 } from '../../src/ledger/runs.ts';
 import { INSTANCE, RUN_1, RUN_2, useLedger, WRITE } from './ledger.ts';
 
-const given = useLedger('2026-11-24T12:00:00.000Z');
+const ledger = useLedger('2026-11-24T12:00:00.000Z');
 
 describe('a lease', () => {
   beforeEach(async () => {
-    await given.ledger.ask(sql`delete from losant_usage.leases`);
+    await ledger.ask(sql`delete from losant_usage.leases`);
   });
 
-  const write = (lease: LeaseHold) =>
-    given.ledger.db.transaction().execute((trx) => beginWriting(trx, { lease }));
-  const take = (runId = RUN_1, host = 'one') =>
-    takeLease(given.ledger.db, { instanceId: INSTANCE, runId, host });
+  const write = (lease: LeaseHold) => ledger.db.transaction().execute((trx) => beginWriting(trx, { lease }));
+  const take = (runId = RUN_1, host = 'one') => takeLease(ledger.db, { instanceId: INSTANCE, runId, host });
   const leases = () =>
-    given.ledger.list(sql`select right(run_id::text, 1), host,
+    ledger.list(sql`select right(run_id::text, 1), host,
       round(extract(epoch from until - clock_timestamp()))::integer as left from losant_usage.leases order by epoch`);
   const letPass = (interval: string) =>
-    sql`update losant_usage.leases set until = until - ${interval}::interval`.execute(given.ledger.db);
+    sql`update losant_usage.leases set until = until - ${interval}::interval`.execute(ledger.db);
 
   test('is taken for a minute by the clock of the database, and prolonged by its holder', async () => {
     const lease = await take();
     expect(await leases()).toEqual(['1 one 60']);
     await letPass('45 seconds');
-    await renewLease(given.ledger.db, lease);
+    await renewLease(ledger.db, lease);
     expect(await leases()).toEqual(['1 one 60']);
   });
 
@@ -62,10 +60,10 @@ describe('a lease', () => {
     const second = await take(RUN_2, 'two');
     expect(second.epoch).toBeGreaterThan(first.epoch);
     const lost = { name: 'HeldError', kind: 'lease_lost' };
-    await expect(renewLease(given.ledger.db, first)).rejects.toMatchObject(lost);
+    await expect(renewLease(ledger.db, first)).rejects.toMatchObject(lost);
     await expect(write(first)).rejects.toMatchObject(lost);
     await write(second);
-    await releaseLease(given.ledger.db, first);
+    await releaseLease(ledger.db, first);
     expect(await leases()).toEqual(['2 two 60']);
   });
 
@@ -73,10 +71,10 @@ describe('a lease', () => {
     const lease = await take();
     await letPass('10 minutes');
     await write(lease);
-    await renewLease(given.ledger.db, lease);
+    await renewLease(ledger.db, lease);
     await expect(take(RUN_2, 'two')).rejects.toMatchObject({ kind: 'lease_held' });
-    await releaseLease(given.ledger.db, lease);
-    await expect(renewLease(given.ledger.db, lease)).rejects.toMatchObject({ kind: 'lease_lost' });
+    await releaseLease(ledger.db, lease);
+    await expect(renewLease(ledger.db, lease)).rejects.toMatchObject({ kind: 'lease_lost' });
     expect((await take(RUN_2, 'two')).epoch).toBeGreaterThan(lease.epoch);
   });
 });
@@ -86,7 +84,7 @@ test.each([
   ['local', 'local'],
   ['on', 'on'],
 ])('with synchronous_commit = %s the program commits with %s', async (usual, expected) => {
-  const setting = await given.ledger.db.transaction().execute(async (trx) => {
+  const setting = await ledger.db.transaction().execute(async (trx) => {
     await sql`select set_config('synchronous_commit', ${usual}, true)`.execute(trx);
     await beginWriting(trx);
     return await sql<{ now: string }>`select current_setting('synchronous_commit') as now`.execute(trx);
@@ -96,7 +94,7 @@ test.each([
 
 describe('a run', () => {
   beforeEach(async () => {
-    await given.ledger.ask(sql`delete from losant_usage.runs`);
+    await ledger.ask(sql`delete from losant_usage.runs`);
   });
 
   const newRun = (runId: string, instanceId = INSTANCE) => ({
@@ -107,9 +105,9 @@ describe('a run', () => {
     host: 'one',
     version: '1.2.3',
   });
-  const start = (runId: string) => startRun(given.ledger.db, newRun(runId));
+  const start = (runId: string) => startRun(ledger.db, newRun(runId));
   const runs = () =>
-    given.ledger.list(sql`select right(run_id::text, 1) as id, status, error, finished_at is not null as has_ended
+    ledger.list(sql`select right(run_id::text, 1) as id, status, error, finished_at is not null as has_ended
       from losant_usage.runs order by run_id`);
   const COUNTS: RunCounts = {
     orgs: 2,
@@ -128,8 +126,8 @@ describe('a run', () => {
       { code: 'timeout', message: 'no answer', stream: 'device_counts', cells: 4, orgs: 2, example: null },
     ];
     const end = { ...END, status: 'partial' as const, failures, error: 'a\0b' };
-    await finishRun(given.ledger.db, { ...end, range: { from: '2026-10-24', to: '2026-11-23' } });
-    const [row] = await given.ledger.ask(sql`select * from losant_usage.runs`);
+    await finishRun(ledger.db, { ...end, range: { from: '2026-10-24', to: '2026-11-23' } });
+    const [row] = await ledger.ask(sql`select * from losant_usage.runs`);
     expect(row).toMatchObject({
       kind: 'manual',
       is_full: true,
@@ -149,24 +147,24 @@ describe('a run', () => {
   test('that did not end before the next one took its lease was interrupted, unless it was only paused', async () => {
     await start(RUN_1);
     await start(RUN_2);
-    await finishRun(given.ledger.db, { ...END, runId: RUN_2, status: 'failed', error: 'no space left' });
-    await interruptDeadRuns(given.ledger.db, INSTANCE);
+    await finishRun(ledger.db, { ...END, runId: RUN_2, status: 'failed', error: 'no space left' });
+    await interruptDeadRuns(ledger.db, INSTANCE);
     const second = '2 failed no space left true';
     expect(await runs()).toEqual(['1 interrupted the process died without reporting true', second]);
-    await finishRun(given.ledger.db, { ...END, status: 'complete' });
+    await finishRun(ledger.db, { ...END, status: 'complete' });
     expect(await runs()).toEqual(['1 complete - true', second]);
   });
 
   test('that failed before it began is recorded once, of instances that are known', async () => {
-    await recordFailedRun(given.ledger.db, newRun(RUN_1), 'the token is refused');
-    await recordFailedRun(given.ledger.db, newRun(RUN_1), 'again');
-    await recordFailedRun(given.ledger.db, newRun(RUN_2, 'f'.repeat(24)), 'unknown');
+    await recordFailedRun(ledger.db, newRun(RUN_1), 'the token is refused');
+    await recordFailedRun(ledger.db, newRun(RUN_1), 'again');
+    await recordFailedRun(ledger.db, newRun(RUN_2, 'f'.repeat(24)), 'unknown');
     expect(await runs()).toEqual(['1 failed the token is refused true']);
   });
 });
 
 test('an instance keeps its API, and a name that Losant does not say again', async () => {
-  const { db } = given.ledger;
+  const { db } = ledger;
   const instanceId = '5c00000000000000000000ff';
   const instance = {
     instanceId,
@@ -179,7 +177,7 @@ test('an instance keeps its API, and a name that Losant does not say again', asy
   await registerInstance(db, { ...instance, name: 'Acme Cloud' });
   await registerInstance(db, { ...instance, controlTotals: 'show' });
   const row = sql`select name, control_totals from losant_usage.instances where instance_id = ${instanceId}`;
-  expect(await given.ledger.list(row)).toEqual(['Acme Cloud show']);
+  expect(await ledger.list(row)).toEqual(['Acme Cloud show']);
   await requireApiUrl(db, instance);
   await expect(requireApiUrl(db, elsewhere)).rejects.toMatchObject({
     kind: 'database_mismatch',

@@ -1,19 +1,12 @@
 /** What a person accepts: what may be waived, what lifts it, and what stays on record. */
 import { sql } from 'kysely';
-import { beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { type Waiver, waiveCells } from '../../src/ledger/waive.ts';
 import { devices, failed, named, POLICY, silence } from '../usage/cells.ts';
-import { answer, type Ledger, RUN_1, RUN_2, useLedger } from './ledger.ts';
+import { answer, RUN_1, RUN_2, useFreshLedger } from './ledger.ts';
 
-const given = useLedger('2026-11-24T12:00:00.000Z');
+const ledger = useFreshLedger('2026-11-24T12:00:00.000Z');
 const DEVICES = ['device_counts'];
-let ledger: Ledger;
-
-beforeEach(async () => {
-  ledger = given.ledger;
-  await ledger.clear();
-  await ledger.setTime('2026-11-24T12:00:00.000Z');
-});
 
 const waive = async (orgId: string, days: string, changes: Partial<Waiver> = {}) => {
   const [from = '', to = from] = days.split('..');

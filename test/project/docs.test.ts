@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { commands } from '../../src/cli/commands.ts';
 import { EXIT } from '../../src/errors.ts';
+import { VERSION } from '../support/program.ts';
 import { anchorsIn, linkedAnchors, linkedFiles } from './links.ts';
 
 const scripts = Object.keys(
@@ -93,4 +94,22 @@ test('docs/architecture.md has a line for each folder of src and no other', () =
   expect([...shown].map(([, folder = '']) => folder).toSorted()).toEqual(
     folders.map(({ name }) => join('src', name)).toSorted(),
   );
+});
+
+test('files that name the version name that of package.json, and the changelog has it with its date', () => {
+  const named: readonly (readonly [string, RegExp])[] = [
+    ...globSync('deploy/kubernetes/**/*.yaml').map(
+      (file) => [file, /(?:losant-usage:|newTag: )([\d.]+)/g] as const,
+    ),
+    ['docs/install.md', /losant-usage-export-([\d.]+)\.tgz/g],
+    ['Dockerfile', /VERSION=([\d.]+)/g],
+    ['package-lock.json', /"losant-usage-export",\s+"version": "([\d.]+)"/g],
+  ];
+  const versions = named.flatMap(([file, pattern]) =>
+    [...readFileSync(file, 'utf8').matchAll(pattern)].map(([, version]) => version),
+  );
+  expect(versions.length).toBeGreaterThanOrEqual(9);
+  expect(new Set(versions)).toEqual(new Set([VERSION]));
+  const dated = /^## \[([\d.]+)\] - \d{4}-\d{2}-\d{2}$/m.exec(readFileSync('CHANGELOG.md', 'utf8'));
+  expect(dated?.[1]).toBe(VERSION);
 });

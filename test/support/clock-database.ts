@@ -18,8 +18,8 @@ export interface ClockDatabase extends TestDatabase {
   stopClock(atMs: number): Promise<void>;
   /** Sets the database's clock this many ms behind the real one, from where it runs on. */
   setBehind(ms: number): Promise<void>;
-  /** Copies the database, as a standby has it that hears nothing from then on. */
-  makeStandby(): Promise<void>;
+  /** Copies the database, as a standby has it that hears nothing from then on, and returns the URL of the copy. */
+  makeStandby(): Promise<string>;
   /** Puts the copy in the place of the database: what was committed since is lost. Returns false without a copy. */
   failOver(): Promise<boolean>;
 }
@@ -101,9 +101,11 @@ export async function createClockDatabase(copied?: ClockDatabase): Promise<Clock
       await admin(`create database ${copy} template ${name} strategy file_copy`);
       await admin(`alter database ${copy} set search_path = ${SEARCH_PATH}, public`);
       standby = copy;
+      return withDatabase(url, copy);
     },
     failOver: async () => {
       if (!standby) return false;
+      await disconnect(withDatabase(url, standby));
       await endSessions();
       await admin(`drop database ${name} with (force)`);
       await admin(`alter database ${standby} rename to ${name}`);

@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writ
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { lastOf, readCopy, readStages } from '../deploy/dockerfile.ts';
+import { lastOf, readCopy, readInstructions } from '../deploy/dockerfile.ts';
 import { linkedFiles } from '../project/links.ts';
 import { usePlatform } from '../simulator/platform.ts';
 import { type Ended, startProcess, VERSION } from '../support/program.ts';
@@ -85,10 +85,9 @@ function makeImage(): string {
   const app = join(folder, 'image');
   mkdirSync(app);
   symlinkSync(join(folder, 'node_modules'), join(app, 'node_modules'));
-  const copies =
-    readStages()
-      .at(-1)
-      ?.instructions.filter(({ name }) => name === 'COPY') ?? [];
+  const instructions = readInstructions();
+  const last = instructions.slice(instructions.findLastIndex(({ name }) => name === 'FROM'));
+  const copies = last.filter(({ name }) => name === 'COPY');
   for (const { from, sources } of copies.map(({ text }) => readCopy(text))) {
     if (from === 'dependencies') continue;
     const origin = from === null ? '.' : join(folder, 'node_modules/losant-usage-export');

@@ -5,30 +5,20 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
-import { startSimulator } from '../../simulator/server.ts';
-import { useOpened } from '../opened.ts';
+import { usePlatform } from '../simulator/platform.ts';
 import { createEmbeddedFolder, queryOnce } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { DebianPostgres, documentedOptions, tool } from '../support/debian-postgres.ts';
 import { freePort } from '../support/ports.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
+import { settingsOf } from '../worker/process.ts';
 
-const simulator = useOpened(
-  () => startSimulator({ orgs: 30 }),
-  (opened) => opened.close(),
-);
-
-const envFor = (databaseUrl: string) => ({
-  LOSANT_API_URL: simulator.url,
-  LOSANT_INSTANCE_ID: simulator.instanceId,
-  LOSANT_API_TOKEN: simulator.token,
-  DATABASE_URL: databaseUrl,
-  REQUESTS_PER_SECOND: '2000',
-});
+const platform = usePlatform({ orgs: 30, now: Date.now, hostile: false });
 
 /** Runs a command as somebody with this role does. */
 async function run(server: DebianPostgres, role: string, ...args: readonly string[]) {
-  const env = { ...envFor(server.urlOf(`losant_usage_${role}`)), HTTP_PORT: `${await freePort()}` };
+  const settings = settingsOf(platform, { url: server.urlOf(`losant_usage_${role}`) });
+  const env = { ...settings, REQUESTS_PER_SECOND: '2000', HTTP_PORT: `${await freePort()}` };
   return await runProgram(args, env);
 }
 
@@ -40,7 +30,7 @@ test('a disk that fills while the embedded database is loaded ends the run at on
   const script = 'mount -t tmpfs -o size=107m tmpfs "$0" && exec "$1" "$2" backfill --from "$3"';
   const program = [process.execPath, resolve('bin/losant-usage.js'), daysAgo(60)];
   const running = spawn('unshare', ['-rm', 'sh', '-c', script, disk, ...program], {
-    env: envFor(`embedded:${join(disk, 'usage')}`),
+    env: { ...settingsOf(platform, { url: `embedded:${join(disk, 'usage')}` }), REQUESTS_PER_SECOND: '2000' },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const [stderr, [code]] = await Promise.all([text(running.stderr), once(running, 'exit')]);

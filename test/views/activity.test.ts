@@ -1,18 +1,12 @@
 /** What a number is measured by: the same days before, and the same weekdays before. */
 import { sql } from 'kysely';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { addDays } from '../../src/usage/day.ts';
-import { type Ledger, useLedger } from '../ledger/ledger.ts';
+import { useFreshLedger } from '../ledger/ledger.ts';
 
 /** A Tuesday. */
 const TODAY = '2026-11-24';
-const given = useLedger(`${TODAY}T12:00:00.000Z`);
-let ledger: Ledger;
-
-beforeEach(async () => {
-  ledger = given.ledger;
-  await ledger.clear();
-});
+const ledger = useFreshLedger(`${TODAY}T12:00:00.000Z`);
 
 /** An organization with billable payloads on days before today, by their age; null where a day is not stored. */
 async function orgWith(

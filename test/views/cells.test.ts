@@ -10,11 +10,11 @@ import { at, INSTANCE, useLedger } from '../ledger/ledger.ts';
 import { queryOnce } from '../support/databases.ts';
 import { makeWorld, NOW, ORGS, type World, type WorldCell, YESTERDAY } from './world.ts';
 
-const given = useLedger(NOW);
+const ledger = useLedger(NOW);
 let world: World;
 
 beforeAll(async () => {
-  world = await makeWorld(given.ledger, 20261124);
+  world = await makeWorld(ledger, 20261124);
 });
 
 const line = (cell: WorldCell) => `${cell.day} ${cell.orgId} ${cell.stream} ${cell.standing}`;
@@ -22,7 +22,7 @@ const isGap = ({ standing }: { standing: Standing }) => standing === 'in_doubt' 
 
 // Promise (Missing numbers): Every wanted number has one standing, in the database and in the program alike.
 test('cells has every wanted cell up to yesterday with its standing as of now', async () => {
-  const rows = await given.ledger.list(sql`select usage_date, org_id, stream, standing, is_stored, is_reported
+  const rows = await ledger.list(sql`select usage_date, org_id, stream, standing, is_stored, is_reported
     from losant_usage.cells order by usage_date, org_id, stream`);
   const expected = world.cells.map((cell) => `${line(cell)} ${cell.isStored} ${cell.isReported}`);
   expect(rows).toEqual(expected.sort());
@@ -30,7 +30,7 @@ test('cells has every wanted cell up to yesterday with its standing as of now', 
 
 // Promise (Missing numbers): What is late and not stored, or in doubt, is in coverage_gaps, and nothing else is.
 test('coverage_gaps has exactly the cells that are missing or in doubt', async () => {
-  const rows = await given.ledger.list(sql`select usage_date, org_id, stream, standing
+  const rows = await ledger.list(sql`select usage_date, org_id, stream, standing
     from losant_usage.coverage_gaps order by usage_date, org_id, stream`);
   expect(rows.length).toBeGreaterThan(10);
   expect(rows).toEqual(world.cells.filter(isGap).map(line).sort());
@@ -42,7 +42,7 @@ describe.each([...new Set(ORGS.map(({ instanceId }) => instanceId))])('of the in
     world.cells.filter((cell) => cell.instanceId === instanceId && cell.stream === stream);
 
   test.each(streamNames)('health counts the cells of %s by standing', async (stream) => {
-    const [row] = await given.ledger.ask(sql`select * from losant_usage.health
+    const [row] = await ledger.ask(sql`select * from losant_usage.health
       where instance_id = ${instanceId} and stream = ${stream}`);
     const cells = cellsOf(stream);
     const count = (standing: Standing) => cells.filter((cell) => cell.standing === standing).length;
@@ -63,7 +63,6 @@ describe.each([...new Set(ORGS.map(({ instanceId }) => instanceId))])('of the in
 });
 
 test('health counts gaps that pass the horizon within a week', async () => {
-  const { ledger } = given;
   const early = '2026-09-20';
   const expiring = sql`select sum(gaps_expiring) as n from losant_usage.health`;
   expect(await ledger.list(expiring)).toEqual(['0']);
@@ -75,9 +74,9 @@ test('health counts gaps that pass the horizon within a week', async () => {
 
 // Promise (Missing numbers): The standing of a day, an organization and a month is that of its worst number.
 test('the standing of a day is that of its worst cell, in the database and in the program', async () => {
-  const words = await given.ledger.list(sql`select unnest(enum_range(null::losant_usage.standing)) as word`);
+  const words = await ledger.list(sql`select unnest(enum_range(null::losant_usage.standing)) as word`);
   expect(words).toEqual(standings);
-  const worst = await given.ledger.list(sql`select a, b, greatest(a, b) as worst
+  const worst = await ledger.list(sql`select a, b, greatest(a, b) as worst
     from unnest(enum_range(null::losant_usage.standing)) a, unnest(enum_range(null::losant_usage.standing)) b`);
   const pairs = standings.flatMap((a) => standings.map((b) => `${a} ${b} ${worstStanding([a, b])}`));
   expect(worst.sort()).toEqual(pairs.sort());
@@ -91,11 +90,11 @@ test.each([
   '2027-03-01T05:59:59.999Z',
   '2028-03-01T06:00:00.000Z',
 ])('at %s the same days are late in the database and in the program', async (now) => {
-  await given.ledger.setTime(now);
-  const [before] = await given.ledger.list(sql`select losant_usage_internal.late_before()::text as day`);
+  await ledger.setTime(now);
+  const [before] = await ledger.list(sql`select losant_usage_internal.late_before()::text as day`);
   const days = eachDay({ from: '2026-11-20', to: '2028-03-02' });
   expect(days.filter((day) => day < (before ?? ''))).toEqual(days.filter((day) => isLate(day, at(now))));
-  await given.ledger.setTime(NOW);
+  await ledger.setTime(NOW);
 });
 
 /** The views with the columns whose comments do not speak of a null: the program takes such a column to have a value. */
@@ -107,7 +106,7 @@ const WITHOUT_NULLS = `
   group by c.relname`;
 
 test('no view has a null that the comment of its column does not speak of', async () => {
-  const { url } = given.ledger;
+  const { url } = ledger;
   for (const { view, columns } of await queryOnce(url, WITHOUT_NULLS)) {
     const counts = (columns as string[]).map(
       (column) => `count(*) filter (where ${column} is null)::integer as ${column}`,
@@ -131,9 +130,7 @@ const worst = (cells: readonly WorldCell[]) => worstStanding(cells.map(({ standi
 
 // Promise (Missing numbers): A number that is not stored is null, never 0, and every wanted day has a row.
 test('daily_usage has a row for each wanted day, null where a number is not stored', async () => {
-  const rows = await given.ledger.ask(
-    sql`select * from losant_usage.daily_usage order by usage_date, org_id`,
-  );
+  const rows = await ledger.ask(sql`select * from losant_usage.daily_usage order by usage_date, org_id`);
   const expected = byDay().map(([, cells]) => {
     const numbers = cells.flatMap(({ stream, numbers: known }) =>
       metricsOf(stream).map((metric) => [metric, known?.[metric] ?? null]),
@@ -156,11 +153,9 @@ test('daily_usage has a row for each wanted day, null where a number is not stor
 
 test('daily_usage_long has a row for each wanted number, with unit and kind', async () => {
   const rows =
-    await given.ledger.list(sql`select usage_date, org_id, metric, quantity, standing, is_final, is_reported, unit, kind
+    await ledger.list(sql`select usage_date, org_id, metric, quantity, standing, is_final, is_reported, unit, kind
     from losant_usage.daily_usage_long order by usage_date, org_id, metric`);
-  const words = await given.ledger.ask(
-    sql`select metric, unit || ' ' || kind as word from losant_usage.metrics`,
-  );
+  const words = await ledger.ask(sql`select metric, unit || ' ' || kind as word from losant_usage.metrics`);
   const wordOf = new Map(words.map((row) => Object.values(row) as [string, string]));
   const expected = world.cells.flatMap((cell) =>
     metricsOf(cell.stream).map((metric) => {
@@ -173,7 +168,7 @@ test('daily_usage_long has a row for each wanted number, with unit and kind', as
 });
 
 test('payload_sources has each source of each stored day', async () => {
-  const rows = await given.ledger.list(
+  const rows = await ledger.list(
     sql`select usage_date, org_id, payload_type, source, count from losant_usage.payload_sources`,
   );
   const expected = world.cells.flatMap(({ day, orgId, numbers }) =>
@@ -185,7 +180,6 @@ test('payload_sources has each source of each stored day', async () => {
 });
 
 test('the program has the streams and metrics of the tables, which usage_days has as columns', async () => {
-  const { ledger } = given;
   expect(await ledger.list(sql`select stream from losant_usage.streams order by position`)).toEqual(
     streamNames,
   );
@@ -200,7 +194,7 @@ test('the program has the streams and metrics of the tables, which usage_days ha
 });
 
 test('our sums beside the totals of Losant are those of every metric', async () => {
-  await given.ledger.asProgram(
+  await ledger.asProgram(
     sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
       select ${INSTANCE}, '2026-11-02', metric from losant_usage.metrics`,
     sql`select losant_usage_internal.sum_days(${INSTANCE})`,
@@ -213,17 +207,17 @@ test('our sums beside the totals of Losant are those of every metric', async () 
     }),
   );
   const rows = sql`select metric, our_sum from losant_usage.instance_totals`;
-  expect((await given.ledger.list(rows)).sort()).toEqual(sums.sort());
+  expect((await ledger.list(rows)).sort()).toEqual(sums.sort());
 });
 
 test('organization_tags has a row for each tag, and counts the repetitions of a key', async () => {
-  await given.ledger.asProgram(sql`update losant_usage.organizations set tags =
+  await ledger.asProgram(sql`update losant_usage.organizations set tags =
     '[{"key": "tier", "value": "gold"}, {"key": "area", "value": "north"}, {"key": "tier", "value": "silver"}]'
     where org_id like '%a1'`);
   const rows = sql`select key, value, nth from losant_usage.organization_tags
     where org_id like '%a1' order by key, nth`;
-  expect(await given.ledger.list(rows)).toEqual(['area north 1', 'tier gold 1', 'tier silver 2']);
-  await given.ledger.asProgram(
+  expect(await ledger.list(rows)).toEqual(['area north 1', 'tier gold 1', 'tier silver 2']);
+  await ledger.asProgram(
     sql`update losant_usage.organizations set tags = '[{"key": "tier", "value": "gold"}]'`,
   );
 });
@@ -234,7 +228,7 @@ const hourOf = (numbers: Numbers | null, column: string, hour: number) =>
 
 test('hourly_usage has a row for each hour of the days whose hours are wanted', async () => {
   const range = { from: '2026-11-15', to: YESTERDAY };
-  const rows = await given.ledger.list(sql`select usage_date, org_id, hour, standing,
+  const rows = await ledger.list(sql`select usage_date, org_id, hour, standing,
       payload_billable_count, payload_all_count, payload_all_bytes
     from losant_usage.hourly_usage where usage_date >= ${range.from}`);
   const cells = world.cells.filter(({ stream, day }) => stream === 'payload_hours' && day >= range.from);
@@ -262,7 +256,7 @@ describe('days of a time zone', () => {
 
   test.each(ZONES)('add up the UTC hours of %s, and are null unless all are stored', async (zone) => {
     const rows =
-      await given.ledger.list(sql`select local_date, hours, hours_stored, standing, is_final, payload_all_count
+      await ledger.list(sql`select local_date, hours, hours_stored, standing, is_final, payload_all_count
       from losant_usage.local_daily_usage(${zone}) where org_id = ${ORG} order by local_date`);
     const hours = world
       .cellsOf(ORG, '2026-09-20', YESTERDAY)
@@ -294,7 +288,7 @@ describe('days of a time zone', () => {
     ['Mars/Olympus', 'time zone'],
   ])('of %s are refused', async (zone, message) => {
     const query = sql`select from losant_usage.local_daily_usage(${zone})`;
-    await expect(given.ledger.ask(query)).rejects.toThrow(message);
+    await expect(ledger.ask(query)).rejects.toThrow(message);
   });
 });
 
@@ -310,7 +304,7 @@ test('every view is the same whatever the time zone of the session', async () =>
     'hourly_usage',
   ];
   const read = (zone: string) =>
-    given.ledger.db.transaction().execute(async (trx) => {
+    ledger.db.transaction().execute(async (trx) => {
       await sql`select set_config('timezone', ${zone}, true)`.execute(trx);
       const sums: unknown[] = [];
       for (const view of views) {
@@ -327,7 +321,6 @@ test('every view is the same whatever the time zone of the session', async () =>
 
 // Promise (Missing numbers): A day is not final while a stream that wants it has no row for it.
 test('a stream that begins on days of others makes them missing until it has its own rows', async () => {
-  const { ledger } = given;
   const orgId = '5d00000000000000000000a5';
   const standingsOfDays = sql`select distinct standing from losant_usage.daily_usage
     where org_id = ${orgId} and usage_date between '2026-10-01' and '2026-10-03'`;

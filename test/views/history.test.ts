@@ -2,14 +2,13 @@
 import { sql } from 'kysely';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { PayloadSources } from '../../src/usage/numbers.ts';
-import { answer, type GivenAnswer, type Ledger, RUN_1, useLedger } from '../ledger/ledger.ts';
+import { answer, type GivenAnswer, RUN_1, useLedger } from '../ledger/ledger.ts';
 import { devices, failed, hours, minutes, named, silence, totals } from '../usage/cells.ts';
 import { randomOf } from './world.ts';
 
 const DAYS = ['2026-11-18', '2026-11-19'];
 const STREAMS = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals', 'payload_hours'];
-const given = useLedger('2026-11-20T06:00:00.000Z');
-let ledger: Ledger;
+const ledger = useLedger('2026-11-20T06:00:00.000Z');
 
 const split = (sources: PayloadSources) => {
   const count = Object.values(sources)
@@ -27,7 +26,6 @@ describe('along a random history', () => {
   const metrics: string[] = [];
 
   beforeAll(async () => {
-    ledger = given.ledger;
     await ledger.clear();
     await ledger.setTime('2026-11-20T06:00:00.000Z');
     const orgs = await Promise.all(
@@ -120,7 +118,6 @@ describe('along a random history', () => {
 
 describe('a restatement', () => {
   beforeEach(async () => {
-    ledger = given.ledger;
     await ledger.clear();
     await ledger.setTime('2026-11-20T06:00:00.000Z');
   });

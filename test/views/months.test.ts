@@ -10,11 +10,11 @@ import { POLICY } from '../usage/cells.ts';
 import { makeWorld, NOW, ORGS, OTHER_INSTANCE, type World, type WorldCell, YESTERDAY } from './world.ts';
 
 const MONTHS = ['2026-09', '2026-10', '2026-11'];
-const given = useLedger(NOW);
+const ledger = useLedger(NOW);
 let world: World;
 
 beforeAll(async () => {
-  world = await makeWorld(given.ledger, 42);
+  world = await makeWorld(ledger, 42);
 });
 
 const FLOWS = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals']
@@ -94,7 +94,7 @@ describe.each(MONTHS)('of %s', (month) => {
   const range = daysOfMonth(month);
 
   test('monthly_usage sums flows, takes the last level, and counts days by what they are', async () => {
-    const rows = await given.ledger.ask(sql`select * from losant_usage.monthly_usage
+    const rows = await ledger.ask(sql`select * from losant_usage.monthly_usage
       where month = ${range.from} order by org_id`);
     const orgs = ORGS.filter(({ orgId }) => world.cellsOf(orgId, range.from, range.to).length > 0);
     expect(rows.map((row) => (row as { org_id: string }).org_id)).toEqual(orgs.map(({ orgId }) => orgId));
@@ -108,7 +108,7 @@ describe.each(MONTHS)('of %s', (month) => {
   });
 
   test('period_blockers names what keeps it from being invoiced', async () => {
-    const rows = await given.ledger.list(sql`
+    const rows = await ledger.list(sql`
       select coalesce(org_id, instance_id) as id, cause || ':' as cause, array_to_string(streams,
       ' ') || ',' as streams, days
       from losant_usage.period_blockers where month = ${range.from} order by 1, 2`);
@@ -120,7 +120,7 @@ describe.each(MONTHS)('of %s', (month) => {
 });
 
 test('period_usage sums the days of each organization’s own period', async () => {
-  const rows = await given.ledger.ask(sql`select * from losant_usage.period_usage order by org_id`);
+  const rows = await ledger.ask(sql`select * from losant_usage.period_usage order by org_id`);
   expect(rows).toHaveLength(ORGS.length);
   for (const [index, { orgId }] of ORGS.entries()) {
     expect(rows[index]).toMatchObject({
@@ -134,7 +134,7 @@ test('period_usage sums the days of each organization’s own period', async () 
 });
 
 test('usage_vs_limits shares the month among the limits, of whatever size', async () => {
-  const rows = await given.ledger.list(sql`select limit_name, metric, limit_quantity::float8,
+  const rows = await ledger.list(sql`select limit_name, metric, limit_quantity::float8,
       abs(share - quantity / limit_quantity) < 0.001 as is_share
     from losant_usage.usage_vs_limits where org_id = '5d00000000000000000000a1' order by limit_name`);
   expect(rows).toEqual([
@@ -146,23 +146,23 @@ test('usage_vs_limits shares the month among the limits, of whatever size', asyn
 });
 
 test('an incomplete list blocks every month of its instance', async () => {
-  await given.ledger.asProgram(
+  await ledger.asProgram(
     sql`update losant_usage.instances set list_problem = 'page 2 failed' where instance_id = ${OTHER_INSTANCE}`,
   );
   const rows = sql`select to_char(month, 'MM') as month, message, what_to_do from losant_usage.period_blockers
     where cause = 'list_incomplete' and instance_id = ${OTHER_INSTANCE} order by 1`;
-  expect(await given.ledger.list(rows)).toEqual(
+  expect(await ledger.list(rows)).toEqual(
     ['09', '10', '11'].map((month) => `${month} page 2 failed losant-usage run`),
   );
   const billable = sql`select count(*) as n from losant_usage.monthly_usage
     where is_billable and instance_id = ${OTHER_INSTANCE}`;
-  expect(await given.ledger.list(billable)).toEqual(['0']);
-  await given.ledger.asProgram(sql`update losant_usage.instances set list_problem = null`);
+  expect(await ledger.list(billable)).toEqual(['0']);
+  await ledger.asProgram(sql`update losant_usage.instances set list_problem = null`);
 });
 
 test('a stream that was taken out is no longer in the way once its days were added, as advised', async () => {
   const orgId = '5d00000000000000000000a1';
-  await given.ledger.asProgram(
+  await ledger.asProgram(
     sql`update losant_usage.tracks set to_day = '2026-11-12', next_day = '2026-11-13'
       where org_id = ${orgId} and stream = 'payload_hours'`,
     sql`delete from losant_usage.coverage where org_id = ${orgId} and stream = 'payload_hours'
@@ -171,21 +171,21 @@ test('a stream that was taken out is no longer in the way once its days were add
   const blocker = sql`select array_to_string(streams, ' ') as streams, first_day, last_day
     from losant_usage.period_blockers
     where org_id = ${orgId} and cause = 'not_fully_tracked' and month = '2026-11-01'`;
-  expect(await given.ledger.list(blocker)).toEqual(['payload_hours 2026-11-01 2026-11-23']);
-  await backfill(given.ledger.db, WRITE, {
+  expect(await ledger.list(blocker)).toEqual(['payload_hours 2026-11-01 2026-11-23']);
+  await backfill(ledger.db, WRITE, {
     scope: {
       instanceId: INSTANCE,
       orgIds: [orgId],
       streams: null,
       range: { from: '2026-11-01', to: '2026-11-23' },
     },
-    nowMs: given.ledger.nowMs,
+    nowMs: ledger.nowMs,
     policy: POLICY,
     makesRows: true,
     force: false,
   });
-  expect(await given.ledger.list(blocker)).toEqual([]);
-  expect((await given.ledger.tracks(orgId)).find((track) => track.startsWith('payload_hours'))).toBe(
+  expect(await ledger.list(blocker)).toEqual([]);
+  expect((await ledger.tracks(orgId)).find((track) => track.startsWith('payload_hours'))).toBe(
     'payload_hours 09-20 11-24 11-23',
   );
 });
@@ -193,21 +193,21 @@ test('a stream that was taken out is no longer in the way once its days were add
 test('days that were added after all streams had ended are not a whole month', async () => {
   const orgId = '5d00000000000000000000a5';
   const added = sql`org_id = ${orgId} and usage_date > '2026-09-30' and usage_date <> '2026-10-15'`;
-  await given.ledger.asProgram(
+  await ledger.asProgram(
     sql`update losant_usage.tracks set to_day = '2026-09-30', next_day = '2026-10-01' where org_id = ${orgId}`,
     sql`delete from losant_usage.coverage where ${added}`,
     sql`delete from losant_usage.usage_days where ${added}`,
   );
   const blockers = sql`select month, array_to_string(streams, ' ') as streams, first_day, last_day
     from losant_usage.period_blockers where org_id = ${orgId} and cause = 'not_fully_tracked' order by 1`;
-  expect(await given.ledger.list(blockers)).toEqual([
+  expect(await ledger.list(blockers)).toEqual([
     '2026-09-01 device_counts 2026-09-01 2026-09-30',
     '2026-10-01 - 2026-10-01 2026-10-31',
   ]);
 });
 
 test('one organization’s months are found by its key, and a month of all by the month', async () => {
-  await given.ledger.db.transaction().execute(async (trx) => {
+  await ledger.db.transaction().execute(async (trx) => {
     await sql`set local enable_seqscan = off`.execute(trx);
     const planOf = async (where: string) => {
       const { rows } = await sql`explain select * from losant_usage_internal.period_sums

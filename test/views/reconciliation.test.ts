@@ -1,18 +1,16 @@
 /** Losant's own totals and counterparts beside our sums: what is compared, what differs, and why something is not. */
 import { type RawBuilder, sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { answer, INSTANCE, type Ledger, useLedger } from '../ledger/ledger.ts';
+import { answer, INSTANCE, useLedger } from '../ledger/ledger.ts';
 import { devices, hours, named, POLICY, sources, totals } from '../usage/cells.ts';
 
 const DAY = '2026-10-20';
 const STREAMS = ['device_counts', 'payload_sources', 'payload_totals', 'payload_hours'];
-const given = useLedger('2026-11-02T12:00:00.000Z');
-let ledger: Ledger;
+const ledger = useLedger('2026-11-02T12:00:00.000Z');
 let orgs: string[];
 
 /** Two organizations with final numbers of a day, and Losant's total of their devices. */
 beforeEach(async () => {
-  ledger = given.ledger;
   await ledger.clear();
   orgs = [];
   for (const [place, total] of [17, 3].entries()) {

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { RunResult } from '../../src/console/sources.ts';
 import { DatabaseError, HeldError, LosantError } from '../../src/errors.ts';
 import { createLogger } from '../../src/logger.ts';
@@ -7,22 +7,16 @@ import { createHeartbeat } from '../../src/worker/heartbeat.ts';
 import { judgeFailure, logProgress, looksAgain } from '../../src/worker/instance-run.ts';
 import { judgeRuns } from '../../src/worker/loop.ts';
 import { startServer, type TestServer } from '../losant/server.ts';
-import { type Platform, startPlatform, usePlatform } from '../simulator/platform.ts';
+import { type Platform, usePlatform } from '../simulator/platform.ts';
 import { holdLease as holdLeaseOf } from '../support/by-hand.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
 import { instanceOf, openReplica, type Replica, type ReplicaOptions } from './loop.ts';
 
 const platform = usePlatform({ orgs: 2, now: Date.now });
-let other: Platform;
+const other = usePlatform({ orgs: 2, now: Date.now, seed: 'other' });
 let database: TestDatabase;
 
-beforeAll(async () => {
-  other = await startPlatform({ orgs: 2, now: Date.now, seed: 'other' });
-});
-afterAll(async () => {
-  await other[Symbol.asyncDispose]();
-});
 beforeEach(async () => {
   database = await createTestDatabase();
   onTestFinished(() => database.drop());
