@@ -17,7 +17,7 @@ import {
   type Statement,
 } from './statements.ts';
 
-/** What blocks a month and is accepted: the hash is that of the list that was shown. */
+/** The acceptance of blockers: the hash is that of the list that was shown. */
 export interface Acceptance {
   readonly reason: string;
   readonly blockersHash: string;
@@ -25,7 +25,7 @@ export interface Acceptance {
 
 export interface CloseRequest {
   readonly month: Month;
-  /** What is accepted although it blocks the month; null to close it only if nothing does. */
+  /** The blockers that are accepted; null to close the month only if nothing blocks it. */
   readonly acceptance: Acceptance | null;
   /** Whether to bill what has changed since the month was closed. */
   readonly isAdjustment: boolean;
@@ -44,9 +44,9 @@ export interface CloseOutcome {
    */
   readonly kind: 'closed' | 'refused' | 'unchanged' | 'unsettled';
   readonly statement: Statement | null;
-  /** What blocks the month, or was accepted. */
+  /** The blockers of the month, also those that were accepted. */
   readonly blockers: readonly Blocker[];
-  /** What accepts exactly these blockers; null without any. */
+  /** The hash that accepts exactly these blockers; null without any. */
   readonly blockersHash: string | null;
   readonly totals: readonly Total[];
   /** The first lines, by organization, of `lineCount`; all of a statement are in `statement_lines`. */
@@ -56,7 +56,7 @@ export interface CloseOutcome {
 }
 
 /**
- * What a statement bills of a metric, over all organizations. Text, because it may exceed a JavaScript
+ * The sum that a statement bills of a metric, over all organizations. Text, because it may exceed a JavaScript
  * number.
  */
 export interface Total {

@@ -53,7 +53,7 @@ export interface OpenedPacks {
 const MANIFEST_MAX = 1_048_576;
 const SIGNATURE_BYTES = 64;
 
-/** What is wrong with one file. */
+/** A problem of one file. */
 export class FileProblem extends Error {}
 
 /**

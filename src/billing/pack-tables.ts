@@ -9,14 +9,14 @@ import type { CsvName, StatementDocument } from './manifest.ts';
 
 /** The rows of a file, ordered. */
 interface PackTable {
-  /** What follows `from`; the rows are called `t`, and have the columns that the checks import. */
+  /** The SQL that follows `from`; the rows are called `t`, and have the columns that the checks import. */
   readonly from: RawBuilder<unknown>;
   readonly order: RawBuilder<unknown>;
   /** Whether it has a row for each day of an organization, and no text that needs quotes. */
   readonly isLong?: boolean;
 }
 
-/** So few that a page is garbage before V8 takes its strings for old objects, which it collects late. */
+/** Rows read at a time: so few that a page is garbage before V8 takes its strings for old objects, collected late. */
 const PAGE_ROWS = 250;
 /** Organizations read at a time where the database puts the rows of a day together. */
 const PAGE_ORGS = 500;

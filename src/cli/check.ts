@@ -56,7 +56,7 @@ export const check = defineCommand({
   },
 });
 
-/** What a check has found that did not fail; one that fails throws. */
+/** The result of a check that did not fail; one that fails throws. */
 interface Finding<T = unknown> {
   readonly message: string;
   /** Something to look at. */
@@ -75,7 +75,7 @@ interface Check {
   readonly exitCode: number;
 }
 
-/** What all checks work with; each adds its result to `all`. */
+/** The tools of all checks; each adds its result to `all`. */
 interface Checking extends CommandContext {
   readonly all: Check[];
 }

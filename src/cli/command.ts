@@ -19,7 +19,7 @@ export interface Io {
   readonly version: string;
 }
 
-/** What a command works with. */
+/** The tools of a command. */
 export interface CommandContext extends Io {
   readonly output: Output;
   readonly config: Config;

@@ -27,7 +27,7 @@ export const commands: ReadonlyMap<string, () => Promise<Command>> = new Map<str
   ['demo', async () => (await import('./demo.ts')).demo],
 ]);
 
-/** What --help prints. The line of a command is also the beginning of its own help. */
+/** The text of --help. The line of a command is also the beginning of its own help. */
 const HELP = `Usage: losant-usage <command> [options], or losant-usage help <command>
 
 Copies Losant usage counters into Postgres, per organization and UTC day.

@@ -9,7 +9,15 @@ import { type ChartDay, renderChart } from './chart.ts';
 import { readHours, renderHours } from './hours.ts';
 import { renderInvoiced } from './months.ts';
 import { renderBar } from './organizations.ts';
-import { type ConsolePage, type Html, type PageRequest, plain, renderFacts, showMonth } from './page.ts';
+import {
+  type ConsolePage,
+  type Html,
+  type PageRequest,
+  plain,
+  renderFacts,
+  renderLink,
+  showMonth,
+} from './page.ts';
 import { addressOf, type Columns, renderSelect, renderTable, showChange, showDifference } from './table.ts';
 
 const PLACE = '/organizations';
@@ -107,9 +115,9 @@ function renderOrganization(organization: Organization): Html {
 }
 
 function renderTabs(query: OrganizationQuery, isHours: boolean): Html {
-  const link = (name: string, change: Readonly<Record<string, string>>, isCurrent: boolean) =>
-    html`<a href="${addressOfQuery(query, change)}"${isCurrent && html` aria-current="true"`}>${name}</a> `;
-  return html`<nav aria-label="Tabs">${link('Days', {}, !isHours)}${link('Hours', { tab: 'hours' }, isHours)}</nav>`;
+  const days = renderLink(addressOfQuery(query, {}), 'Days', !isHours);
+  const hours = renderLink(addressOfQuery(query, { tab: 'hours' }), 'Hours', isHours);
+  return html`<nav aria-label="Tabs">${days}${hours}</nav>`;
 }
 
 function renderDates({ range }: OrganizationQuery): Html {

@@ -77,9 +77,7 @@ export function renderPage({ title, place, body, again = 0 }: Shown & Pick<Conso
 <body data-again="${again}">
 <a class="skip" href="#main">Skip to the content</a>
 <header><strong>Losant usage</strong>
-<nav aria-label="Pages">${PAGES.map(
-    ([href, name]) => html`<a href="${href}"${href === place && html` aria-current="page"`}>${name}</a> `,
-  )}</nav>
+<nav aria-label="Pages">${PAGES.map(([href, name]) => renderLink(href, name, href === place, 'page'))}</nav>
 <form class="find" method="get" action="/organizations" role="search" aria-label="Organizations"><label class="hidden"
   for="find">Find an organization by name, referral id or id</label>
 <input id="find" name="q" type="search" placeholder="Find an organization"></form></header>
@@ -100,6 +98,11 @@ export function renderMissing(place: string): Html {
   const title = 'There is no such page';
   const body = html`<h1>${title}</h1><p><a href="${place}">All there are</a></p>`;
   return renderPage({ title, place, body });
+}
+
+/** Renders one of several links; the one to what is shown is marked. */
+export function renderLink(address: string, text: string, isCurrent: boolean, current = 'true'): Html {
+  return html`<a href="${address}"${isCurrent && html` aria-current="${current}"`}>${text}</a> `;
 }
 
 /** Matches characters that show nothing, or change what stands beside them. */

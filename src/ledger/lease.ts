@@ -107,7 +107,7 @@ export async function beginWriting(
   { lease, now }: BeginOptions = { lease: null },
 ): Promise<number> {
   const { rows } = await sql<{ at: Instant; leases: number }>`
-    with lease as materialized (
+    with lease as (
       select from losant_usage.leases
       where instance_id = ${lease?.instanceId ?? null} and epoch = ${lease?.epoch ?? null}::bigint
       for share

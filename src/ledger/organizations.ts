@@ -150,7 +150,7 @@ async function recordVersions(
   seenAt: Instant,
 ): Promise<void> {
   await sql`
-    with changed as materialized (
+    with changed as (
       select o.org_id, v.valid_from from losant_usage.organizations o cross join lateral (
         select v.valid_from from losant_usage.organization_history v
         where v.org_id = o.org_id and v.valid_to is null and v.valid_from < ${seenAt}

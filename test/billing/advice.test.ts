@@ -1,8 +1,7 @@
 /** What is advised against each blocker, followed literally until it is gone. */
 import { expect, test } from 'vitest';
-import { type Played, usePlayed } from '../e2e/export.ts';
+import { openPlayed, type Played } from '../e2e/export.ts';
 
-const open = usePlayed();
 let played: Played;
 
 /** The blockers of a month, by cause, each with its commands. */
@@ -32,7 +31,7 @@ async function follow(month: string, cause: string): Promise<void> {
 
 // Promise (Billing): What is advised against a blocker are commands that run as pasted and resolve it.
 test('each blocker goes when its advice is followed', { timeout: 600_000 }, async () => {
-  played = await open('2026-11-01T10:30:00Z', { orgs: 2 });
+  played = await openPlayed('2026-11-01T10:30:00Z', { orgs: 2 });
   const { platform, run, query, orgIds, moveTo } = played;
   const [first = '', second = ''] = orgIds;
   const omit = async (orgId: string, day: string, isOmitted: boolean) =>

@@ -103,8 +103,6 @@ export async function openPlayed(at: string | number, options: SimulatorOptions 
   return { ...exported, database, orgIds: await orgIdsOf(exported.platform), now, moveTo, query };
 }
 
-export const usePlayed = () => openPlayed;
-
 export const runJson = async (played: Played, args: readonly string[] = [], env: Env = {}) =>
   await played.run(['run', '--json', ...args], env);
 
