@@ -38,28 +38,21 @@ export function renderGaps(found: readonly Gap[], nowMs: number): string[] {
   if (known.length > 0) {
     lines.push('', `${describe(known)} accepted or unavailable.`, ...renderCauses(known, nowMs));
   }
-  const [example] = found.filter(({ standing }) => standing !== 'accepted');
-  if (example !== undefined) lines.push('', ...renderCommands(example));
+  const example = found.find(({ standing }) => standing !== 'accepted');
+  if (example !== undefined) {
+    const { orgId, stream: name, day } = example;
+    lines.push(
+      '',
+      'What one is about, and the commands that can help:',
+    );
+    lines.push(`  losant-usage explain --org ${orgId} --day ${day} --stream ${name}`);
+  }
   return lines;
 }
 
 function describe(several: readonly Gap[]): string {
   const orgs = new Set(several.map(({ orgId }) => orgId)).size;
   return `${count(several.length, 'number')} of ${count(orgs, 'organization')} ${several.length === 1 ? 'is' : 'are'}`;
-}
-
-function renderCommands({ orgId, stream: name, day, standing }: Gap): string[] {
-  const cell = `--org ${orgId} --stream ${name}`;
-  return [
-    ...(isGap(standing)
-      ? [
-          'What is due is read by the next run. To read one at once, to see more of it, to accept it as it stands:',
-          `  losant-usage backfill --from ${day} --to ${day} ${cell} --force`,
-        ]
-      : ['What is unavailable no longer comes. To see more of it, to accept it:']),
-    `  losant-usage explain --day ${day} ${cell}`,
-    `  losant-usage waive --day ${day} ${cell} --reason TEXT`,
-  ];
 }
 
 /** Renders the most frequent cause first, its days together for each stream of an organization. */
