@@ -41,10 +41,7 @@ export function renderGaps(found: readonly Gap[], nowMs: number): string[] {
   const example = found.find(({ standing }) => standing !== 'accepted');
   if (example !== undefined) {
     const { orgId, stream: name, day } = example;
-    lines.push(
-      '',
-      'What one is about, and the commands that can help:',
-    );
+    lines.push('', 'What one is about, and the commands that can help:');
     lines.push(`  losant-usage explain --org ${orgId} --day ${day} --stream ${name}`);
   }
   return lines;
