@@ -58,7 +58,10 @@ async function execute(
   });
   for (const warning of config.warnings) logger.warn(warning);
   try {
-    return await command.run({ ...io, output, config, logger }, options);
+    const ending = await command.run({ ...io, output, config, logger }, options);
+    if (ending.document !== undefined) output.printJson(ending.document);
+    output.print(...(ending.lines ?? []));
+    return ending.exitCode ?? EXIT.ok;
   } catch (error) {
     if (config.databaseUrl === null || error instanceof ExportError) throw error;
     const { describeUrl } = await import('./database/open.ts');
@@ -75,10 +78,10 @@ async function finish(exitCode: number, { out, err }: { out: Sink; err: Sink }):
   return failure === null ? exitCode : EXIT.failure;
 }
 
-/** Prints an error, as the document of `--json` unless the command has printed one. */
+/** Prints an error, with `--json` also as the document. */
 function printError(output: Output, error: unknown): void {
   const described = describeError(error);
-  if (!output.hasDocument()) output.printJson({ error: described });
+  output.printJson({ error: described });
   // Only settings are shown in several lines, all of them this program's own.
   const lines = error instanceof SettingsError ? described.message.split('\n') : [described.message];
   const [first = '', ...more] = lines;

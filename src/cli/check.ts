@@ -26,7 +26,7 @@ export const check = defineCommand({
   needs: ['losant', 'database'],
   options: { probe: flag('also find out what the documentation of the API leaves open') },
   async run(context, { probe }) {
-    const { config, output } = context;
+    const { config } = context;
     const all: Check[] = [];
     const checking: Checking = { ...context, all };
     await run(checking, 'settings', () => ({ message: config.instances.map(describeInstance).join('; ') }));
@@ -40,12 +40,12 @@ export const check = defineCommand({
     const failed = all.filter(({ ok }) => !ok);
     const worst = worstExitCode(all.map(({ exitCode }) => exitCode));
     const checks = all.map(({ exitCode: _, ...shown }) => shown);
-    output.printJson({ ok: worst === EXIT.ok, checks });
-    output.print(
-      worst === EXIT.ok ? 'Everything works.' : `${count(failed.length, 'check')} failed.`,
-      ...[...failed, ...all.filter(({ ok }) => ok)].flatMap(renderCheck),
-    );
-    return worst;
+    const head = worst === EXIT.ok ? 'Everything works.' : `${count(failed.length, 'check')} failed.`;
+    return {
+      document: { ok: worst === EXIT.ok, checks },
+      lines: [head, ...[...failed, ...all.filter(({ ok }) => ok)].flatMap(renderCheck)],
+      exitCode: worst,
+    };
   },
 });
 

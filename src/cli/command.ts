@@ -26,6 +26,16 @@ export interface CommandContext extends Io {
   readonly logger: Logger;
 }
 
+/** The end of a command: what it printed before is not part of it. */
+export interface Ending {
+  /** The document of `--json`; none if it was printed before. */
+  readonly document?: unknown;
+  /** The same for people. */
+  readonly lines?: readonly string[];
+  /** By default, 0. */
+  readonly exitCode?: number;
+}
+
 /** A verb of the command line; its name and its summary are beside the list of commands. */
 export interface Command<O extends Options = Options> {
   /**
@@ -36,7 +46,7 @@ export interface Command<O extends Options = Options> {
   readonly options: O;
   /** Whether its log is what it shows; a terminal shows only warnings of any other. */
   readonly isService?: boolean;
-  run(context: CommandContext, options: OptionValues<O>): Promise<number>;
+  run(context: CommandContext, options: OptionValues<O>): Promise<Ending>;
 }
 
 /** Returns the command, with its options checked against those that its `run` takes. */

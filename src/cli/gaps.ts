@@ -15,13 +15,14 @@ export const gaps = defineCommand({
   needs: ['database'],
   options: { all: flag('also what is unavailable or accepted, which is no gap') },
   async run(context, { all }) {
-    const { output, hostNow } = context;
     await using handle = await openSchema(context);
     const instanceIds = await chooseJudged(context, handle);
     const found = await readGaps(handle.db, { instanceIds, withKnown: all });
-    output.printJson(found.map(({ orgName: _, ...gap }) => gap));
-    output.print(...renderGaps(found, hostNow()));
-    return found.some(({ standing }) => isGap(standing)) ? EXIT.incomplete : EXIT.ok;
+    return {
+      document: found.map(({ orgName: _, ...gap }) => gap),
+      lines: renderGaps(found, context.hostNow()),
+      exitCode: found.some(({ standing }) => isGap(standing)) ? EXIT.incomplete : EXIT.ok,
+    };
   },
 });
 
@@ -88,22 +89,20 @@ export const waive = defineCommand({
     reason: required('TEXT', 'why it is accepted, for whoever bills', reason),
   },
   async run(context, { org: orgId, day: range, stream, reason: why }) {
-    const { output, config, hostNow } = context;
+    const { config, hostNow } = context;
     requirePastDays(range, ['--day', '--day'], hostNow());
     const waiver = { orgId, streams: stream, range, reason: why, policy: config.policy };
     await using handle = await openSchema(context, { writes: true });
     const accepted = await waiveCells(handle.db, waiver);
     const cells = accepted.map(({ stream: name, day }) => ({ stream: name, day }));
-    output.printJson({ orgId, reason: why, cells });
     const rows = [...Map.groupBy(cells, ({ stream: name }) => name)].map(([name, own]) => {
       const ranges = mergeDays(own.map(({ day }) => day)).map(showDays);
       return [name, ranges.join(', ')];
     });
-    output.print(
-      `Waived ${count(cells.length, 'number')} of ${orgId}:`,
-      ...renderTable({ rows }),
-      'The next good read lifts it.',
-    );
-    return EXIT.ok;
+    const head = `Waived ${count(cells.length, 'number')} of ${orgId}:`;
+    return {
+      document: { orgId, reason: why, cells },
+      lines: [head, ...renderTable({ rows }), 'The next good read lifts it.'],
+    };
   },
 });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { EXIT, LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
+import { LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
 import { mayHaveHappened, type OrgPatch, orgPatch, sendChange } from '../losant/admin.ts';
 import { createLosantClient, type LosantClient, type LosantClientOptions } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
@@ -22,14 +22,9 @@ export const orgShow = defineCommand({
   needs: ['losant'],
   options: { org },
   async run(context, { org: orgId }) {
-    const { output } = context;
     const { resource, organization, instance } = await findOrg(context, orgId);
-    output.printJson(resource);
-    output.print(
-      organization.name,
-      ...renderTable({ rows: [['instance', instance.instanceId], ...fieldsOf(resource)] }),
-    );
-    return EXIT.ok;
+    const rows = [['instance', instance.instanceId], ...fieldsOf(resource)];
+    return { document: resource, lines: [organization.name, ...renderTable({ rows })] };
   },
 });
 
@@ -49,25 +44,19 @@ export const orgSet = defineCommand({
     const changes = compareOrgs(found.resource, withPatch(found.resource, patch));
     const name = found.organization.name;
     if (changes.length === 0) {
-      output.print(`${name} (${orgId}): nothing to change, it is so already; nothing was sent.`);
-      return EXIT.ok;
+      return { lines: [`${name} (${orgId}): nothing to change, it is so already; nothing was sent.`] };
     }
     const show = (value: string | null) => value ?? 'not set';
     const rows = changes.map(({ field, old, new: next }) => [field, show(old), show(next)]);
     output.print(`${name} (${orgId})`, ...renderTable({ head: ['field', 'now', 'new'], rows }));
-    if (dryRun) {
-      output.print('Nothing was sent (--dry-run).');
-      return EXIT.ok;
-    }
+    if (dryRun) return { lines: ['Nothing was sent (--dry-run).'] };
     signal.throwIfAborted();
     await changeOrg(context, found, patch);
-    output.print(
-      'Changed: Losant has it so now.',
-      'The database follows with the next listing of the organizations: a run by hand, or once a UTC day.',
-    );
     const fields = changes.map(({ field }) => field);
     context.logger.info({ org_id: orgId, fields }, 'organization changed');
-    return EXIT.ok;
+    const next =
+      'The database follows with the next listing of the organizations: a run by hand, or once a UTC day.';
+    return { lines: ['Changed: Losant has it so now.', next] };
   },
 });
 

@@ -20,8 +20,7 @@ export const reconcile = defineCommand({
     to: optional('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
   },
   async run(context, { from, to }) {
-    const { output, hostNow } = context;
-    const nowMs = hostNow();
+    const nowMs = context.hostNow();
     await using handle = await openSchema(context);
     const instanceIds = await chooseJudged(context, handle);
     const open = await readOpenRange(handle.db, { instanceIds, nowMs });
@@ -30,9 +29,11 @@ export const reconcile = defineCommand({
     const counts = await countComparisons(handle.db, { instanceIds, range });
     const rows = await readReconciliation(handle.db, { instanceIds, range });
     const differences = rows.filter(({ outcome }) => outcome === 'differs').length;
-    output.printJson({ ...range, ...counts, differences, rows });
-    output.print(...renderReconciliation({ range, counts, rows }));
-    return differences > 0 ? EXIT.incomplete : EXIT.ok;
+    return {
+      document: { ...range, ...counts, differences, rows },
+      lines: renderReconciliation({ range, counts, rows }),
+      exitCode: differences > 0 ? EXIT.incomplete : EXIT.ok,
+    };
   },
 });
 

@@ -14,7 +14,7 @@ import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
-import { type CommandContext, defineCommand } from './command.ts';
+import { type CommandContext, defineCommand, type Ending } from './command.ts';
 import { openDatabase, openSchema } from './open-database.ts';
 import {
   day,
@@ -91,15 +91,8 @@ interface ExportWork extends CommandContext, ExportRequest {
   readonly giveUpAtMs: number;
 }
 
-/** What became of an instance: its document of `--json`, the same for people, and its exit code. */
-interface End {
-  readonly document: unknown;
-  readonly lines: readonly string[];
-  readonly exitCode: number;
-}
-
 /** Exports one instance after the other, or only plans it. Throws only if nothing could begin, or on a signal. */
-async function exportInstances(context: CommandContext, request: ExportRequest): Promise<number> {
+async function exportInstances(context: CommandContext, request: ExportRequest): Promise<Ending> {
   const { output, signal, logger } = context;
   const { dryRun } = request.scope;
   const chosen = chooseInstances(context.config.instances, request.scope);
@@ -110,7 +103,7 @@ async function exportInstances(context: CommandContext, request: ExportRequest):
   const now = await readClock(context, handle);
   const work: ExportWork = { ...context, ...request, handle, now, gates: new Map(), giveUpAtMs };
   const parts = await chooseByOrg(work, chosen);
-  const ends: End[] = [];
+  const ends: Ending[] = [];
   for (const part of parts) {
     const { instanceId } = part.instance;
     const end = await (dryRun ? planPart(work, part) : exportPart(work, part)).catch((thrown: unknown) => {
@@ -121,12 +114,12 @@ async function exportInstances(context: CommandContext, request: ExportRequest):
       const lines = renderError(instanceId, error);
       return { document: { error: describeError(error) }, lines, exitCode: exitCodeOf(error) };
     });
-    output.print(...end.lines);
+    output.print(...(end.lines ?? []));
     ends.push(end);
   }
   const documents = ends.map(({ document }) => document);
-  output.printJson(documents.length === 1 ? documents[0] : documents);
-  return worstExitCode(ends.map(({ exitCode }) => exitCode));
+  const exitCode = worstExitCode(ends.map((end) => end.exitCode ?? EXIT.ok));
+  return { document: documents.length === 1 ? documents[0] : documents, exitCode };
 }
 
 /**
@@ -179,7 +172,7 @@ async function chooseByOrg(
   });
 }
 
-async function exportPart(work: ExportWork, { instance, orgIds }: Part): Promise<End> {
+async function exportPart(work: ExportWork, { instance, orgIds }: Part): Promise<Ending> {
   const { output, signal, logger, wanted, hostNow, giveUpAtMs } = work;
   const { instanceId } = instance;
   const outcome = await runInstance(openInstance(work, instance, work), {
@@ -205,10 +198,10 @@ function exitCodeOfRun({ report, refusal }: RunOutcome): number {
 }
 
 /** Returns what would be read. Writes nothing. */
-async function planPart(work: ExportWork, { instance, orgIds }: Part): Promise<End> {
+async function planPart(work: ExportWork, { instance, orgIds }: Part): Promise<Ending> {
   const { signal, wanted } = work;
   const plan = await previewRun(openInstance(work, instance, work), { ...wanted, orgIds, signal });
-  return { document: plan, lines: renderPlan(plan, instance.requestsPerSecond), exitCode: EXIT.ok };
+  return { document: plan, lines: renderPlan(plan, instance.requestsPerSecond) };
 }
 
 const PROGRESS_EVERY_MS = 10_000;
@@ -229,13 +222,13 @@ function createProgress({ output, hostNow }: CommandContext): (progress: Progres
 
 async function withHeartbeat(
   { config, logger, signal }: CommandContext,
-  work: () => Promise<number>,
-): Promise<number> {
+  work: () => Promise<Ending>,
+): Promise<Ending> {
   const heartbeat = createHeartbeat({ url: config.heartbeatUrl, logger }).begin();
   try {
-    const exitCode = await work();
-    await heartbeat.end(exitCode === EXIT.ok);
-    return exitCode;
+    const ending = await work();
+    await heartbeat.end(ending.exitCode === EXIT.ok);
+    return ending;
   } catch (error) {
     // Another process at work reports its own end, and a signal is no failure.
     if (!(error instanceof HeldError) && !signal.aborted) await heartbeat.end(false);
@@ -310,8 +303,8 @@ function renderPlan(plan: PlanSummary, rate: number): string[] {
 }
 
 /** Ends the tracks of an instance that is no longer in the settings. What was wanted stays on record. */
-async function endLeftInstance(context: CommandContext, instanceId: string): Promise<number> {
-  const { config, output, hostNow } = context;
+async function endLeftInstance(context: CommandContext, instanceId: string): Promise<Ending> {
+  const { config, hostNow } = context;
   if (config.instances.some((each) => each.instanceId === instanceId)) {
     throw new SettingsError(`--end ${instanceId}: this instance is in the settings`, {
       hint: 'take it out of them first, or leave out --end',
@@ -321,7 +314,6 @@ async function endLeftInstance(context: CommandContext, instanceId: string): Pro
   const ending = { instanceId, nowMs: hostNow(), policy: config.policy, ...nothing };
   await using handle = await openSchema(context, { writes: true });
   await applyTracks(handle.db, { lease: null }, ending);
-  output.printJson({ instanceId });
-  output.print(`Instance ${instanceId} has ended with yesterday. Its numbers stay.`);
-  return EXIT.ok;
+  const lines = [`Instance ${instanceId} has ended with yesterday. Its numbers stay.`];
+  return { document: { instanceId }, lines };
 }

@@ -18,14 +18,13 @@ export const status = defineCommand({
   needs: ['database'],
   options: {},
   async run(context) {
-    const { output, hostNow } = context;
+    const nowMs = context.hostNow();
     await using handle = await openSchema(context);
     const instanceIds = await chooseJudged(context, handle);
-    const health = await readHealth(handle.db, { nowMs: hostNow(), instanceIds });
-    output.printJson(health);
-    output.print(...renderStatus(health, hostNow()));
+    const health = await readHealth(handle.db, { nowMs, instanceIds });
     const isComplete = health.gaps === 0 && health.instances.every(({ listProblem }) => listProblem === null);
-    return isComplete ? EXIT.ok : EXIT.incomplete;
+    const exitCode = isComplete ? EXIT.ok : EXIT.incomplete;
+    return { document: health, lines: renderStatus(health, nowMs), exitCode };
   },
 });
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatabaseHandle } from '../database/handle.ts';
-import { describeError, EXIT, SettingsError } from '../errors.ts';
+import { describeError, SettingsError } from '../errors.ts';
 import { readClock } from '../export/context.ts';
 import { readHealth } from '../queries/health.ts';
 import { type AppSources, createApp, createSources, openReader } from '../server/app.ts';
@@ -10,7 +10,7 @@ import { createMetrics } from '../server/metrics.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import { armSchedule, type Schedule, WorkerLoop } from '../worker/loop.ts';
-import { type CommandContext, defineCommand } from './command.ts';
+import { type CommandContext, defineCommand, type Ending } from './command.ts';
 import { openSchema } from './open-database.ts';
 
 /** The time that a run may take to end when the process is asked to; orchestrators kill after 30 s. */
@@ -24,7 +24,7 @@ export const worker = defineCommand({
   run: serveWorker,
 });
 
-async function serveWorker(context: CommandContext): Promise<number> {
+async function serveWorker(context: CommandContext): Promise<Ending> {
   const { config, logger, signal } = context;
   if (requireDatabaseUrl(config).startsWith('embedded:')) {
     throw new SettingsError('The worker does not run on an embedded database', {
@@ -60,7 +60,7 @@ async function serveWorker(context: CommandContext): Promise<number> {
       logger.warn('the run did not end in time, its lease lapses by itself');
     }
     logger.info('worker ended');
-    return EXIT.ok;
+    return {};
   } finally {
     await schedule.stop();
     await listening?.close();
