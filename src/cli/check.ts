@@ -10,7 +10,7 @@ import type { LosantClient } from '../losant/client.ts';
 import { listOrgPages } from '../losant/org-list.ts';
 import { getInstance, getOrg } from '../losant/orgs.ts';
 import { readAccess } from '../queries/access.ts';
-import { type InstanceConfig, requireDatabaseUrl } from '../settings/config.ts';
+import type { InstanceConfig } from '../settings/config.ts';
 import { count } from '../terminal/words.ts';
 import { addDays, type UsageDay } from '../usage/day.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
@@ -103,7 +103,7 @@ async function run<T>(
     return { value, error: null };
   } catch (thrown) {
     signal.throwIfAborted();
-    const where = describeUrl(requireDatabaseUrl(config));
+    const where = describeUrl(config.readDatabaseUrl());
     const error = limit.aborted ? TOO_SLOW : (describeDatabaseError(thrown, where) ?? thrown);
     if (!(error instanceof ExportError)) throw thrown;
     all.push({ name, ok: false, message: error.message, hint: error.hint, exitCode: exitCodeOf(error) });

@@ -3,7 +3,6 @@ import { readSchemaState, requireSchema } from '../database/migrate.ts';
 import { createDatabase, type DatabaseOptions } from '../database/open.ts';
 import { DatabaseError } from '../errors.ts';
 import { readAccess } from '../queries/access.ts';
-import { requireDatabaseUrl } from '../settings/config.ts';
 import type { CommandContext } from './command.ts';
 
 /** The number of connections: loading, planning, the lease and the heartbeat each take one at times. */
@@ -16,7 +15,7 @@ export async function openDatabase(
 ): Promise<DatabaseHandle & AsyncDisposable> {
   const { readDatabaseUrl: readUrl } = config;
   const usual = { readUrl, applicationName: 'losant-usage', poolSize: POOL_SIZE, logger };
-  const handle = await createDatabase({ url: requireDatabaseUrl(config), ...usual, ...options });
+  const handle = await createDatabase({ url: readUrl(), ...usual, ...options });
   return { ...handle, [Symbol.asyncDispose]: () => handle.close() };
 }
 

@@ -7,7 +7,6 @@ import { readHealth } from '../queries/health.ts';
 import { type AppSources, createApp, createSources, openReader } from '../server/app.ts';
 import { type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
-import { requireDatabaseUrl } from '../settings/config.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import { armSchedule, type Schedule, WorkerLoop } from '../worker/loop.ts';
 import { type CommandContext, defineCommand, type Ending } from './command.ts';
@@ -26,7 +25,7 @@ export const worker = defineCommand({
 
 async function serveWorker(context: CommandContext): Promise<Ending> {
   const { config, logger, signal } = context;
-  if (requireDatabaseUrl(config).startsWith('embedded:')) {
+  if (config.readDatabaseUrl().startsWith('embedded:')) {
     throw new SettingsError('The worker does not run on an embedded database', {
       hint: 'set DATABASE_URL to a Postgres server; `losant-usage run` works with embedded:',
     });

@@ -16,11 +16,10 @@ export interface Source {
   readonly folder: string;
 }
 
-/** What all readings of one configuration share; problems and warnings are added. */
+/** What all readings of one configuration share; problems are added. */
 export interface Reading {
   readonly needs: readonly Need[];
   readonly problems: string[];
-  readonly warnings: string[];
 }
 
 /** Returns a text for the schema: undefined if it is not given, null if it is not needed, or wrong and reported. */
@@ -124,17 +123,12 @@ function onlyWith(names: readonly string[]): z.core.$ZodErrorMap {
 /** Returns the instances of the settings file that `name` gives; none once its problems are reported. */
 export function readSettingsFile(
   { name, path }: { readonly name: string; readonly path: string },
-  { problems, warnings }: Reading,
+  { problems }: Reading,
 ): readonly Source[] {
   const read = readNamedFile(path);
   if (read.problem !== undefined) {
     problems.push(describeProblem(name, path, read.problem));
     return [];
-  }
-  // Windows invents the bits of group and others.
-  if (process.platform !== 'win32' && (statSync(path).mode & 0o022) !== 0) {
-    const harm = 'can be written by other users, who could send tokens elsewhere';
-    warnings.push(`${path} ${harm}; run: chmod go-w ${path}`);
   }
   let content: unknown;
   try {
