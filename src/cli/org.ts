@@ -119,9 +119,14 @@ export async function changeOrg(
       hint: 'give the command again if that is still what you want: it starts from what is so now',
     });
   }
+  const { config, version, hostNow: now } = context;
+  const { apiUrl, domain } = instance;
+  // Commands that change something need the token, so that the settings have it.
+  const token = config.adminToken as string;
+  const admin = { apiUrl, domain, token, now, timeoutMs: config.request.timeoutMs, version };
   let lost: LosantError | null = null;
   try {
-    await sendChange(adminOptions(context, instance), { instanceId: instance.instanceId, orgId }, patch);
+    await sendChange(admin, { instanceId: instance.instanceId, orgId }, patch);
   } catch (error) {
     if (!mayHaveHappened(error)) throw error;
     lost = error;
@@ -150,13 +155,6 @@ function findMissed(before: Resource, patch: OrgPatch | null, after: Resource | 
   return compareOrgs(expected, after)
     .filter(({ field }) => fields.includes(field))
     .map(describe);
-}
-
-function adminOptions({ config, version, hostNow }: CommandContext, { apiUrl, domain }: InstanceConfig) {
-  const { adminToken, request } = config;
-  // Commands that change something need it, so that the settings have it.
-  const token = adminToken as string;
-  return { apiUrl, domain, token, now: hostNow, timeoutMs: request.timeoutMs, version };
 }
 
 /** Returns the differences in what can be changed, and in the date of the last change; null is a field not set. */

@@ -57,9 +57,7 @@ function renderReconciliation({ range, counts, rows }: Found): string[] {
   return [
     `Our sums beside Losant's totals, and counterparts beside each other, ${showDays(range)}:`,
     `of ${count(counts.comparisons, 'number')} ${countOf('differs')} differ, ${others}.`,
-    ...(rows.length === 0
-      ? []
-      : renderTable({ head, rows: rows.map(renderComparison), right: [3, 4, 5], most: LINES_MAX })),
+    ...renderTable({ head, rows: rows.map(renderComparison), right: [3, 4, 5], most: LINES_MAX }),
   ];
 }
 

@@ -47,7 +47,7 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
   const lines: string[] = [
     `Instance ${instanceId}`,
     `  ${renderYesterday(streams, nowMs)}`,
-    ...(streams.length === 0 ? [] : renderTable({ head, rows: streams.map(renderStream), right: [1] })),
+    ...renderTable({ head, rows: streams.map(renderStream), right: [1] }),
     runs.length === 0 ? '  no runs on record' : '  last runs:',
     ...renderTable({ rows: runs.map(renderRun), indent: 4 }),
   ];
