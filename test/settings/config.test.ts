@@ -79,7 +79,7 @@ describe('an instance by environment', () => {
       SCHEDULE: '  0  3 * * * ',
       CONTROL_TOTALS: 'show',
       STATEMENT_KEY_FILE: '/etc/losant-usage/statement.key',
-      READ_AT_HOURS: '48,0,24,0',
+      READ_AT_HOURS: '48,0,24',
       FINAL_AT_HOURS: '48',
       HORIZON_DAYS: '3',
       REQUEST_CONCURRENCY: '2',
