@@ -3,7 +3,6 @@ import { parseCommandLine } from './cli/commands.ts';
 import type { Options, OptionValues } from './cli/options.ts';
 import { describeDatabaseError } from './database/sqlstate.ts';
 import { describeError, EXIT, ExportError, exitCodeOf, framesOf, SettingsError } from './errors.ts';
-import type { Need } from './settings/settings.ts';
 import { createOutput, type Output, Sink } from './terminal/output.ts';
 
 /**
@@ -42,17 +41,15 @@ async function execute(
 ): Promise<number> {
   const { readConfig } = await import('./settings/config.ts');
   const { createLogger } = await import('./logger.ts');
-  const isSet = (name: string) => (io.env[name] ?? '').trim() !== '';
-  const ifSet: readonly Need[] = isSet('DATABASE_URL') || isSet('DATABASE_URL_FILE') ? ['database'] : [];
   const config = readConfig({
     env: command.needs === null ? {} : io.env,
     configFile: typeof options['config'] === 'string' ? options['config'] : null,
-    needs: command.needs === 'database_if_set' ? ifSet : (command.needs ?? []),
+    needs: command.needs ?? [],
   });
   // On a terminal the result says what the log would, unless the log is asked for.
-  const isQuiet = output.isTerminal && command.isService !== true && !isSet('LOG_LEVEL');
+  const isLogWanted = command.isService === true || (io.env['LOG_LEVEL'] ?? '').trim() !== '';
   const logger = createLogger({
-    level: isQuiet ? 'warn' : config.logLevel,
+    level: output.isTerminal && !isLogWanted ? 'warn' : config.logLevel,
     pretty: io.stderr.isTTY === true,
     destination: { write: (text: string) => err.write(text) },
   });

@@ -38,11 +38,8 @@ export interface Ending {
 
 /** A verb of the command line; its name and its summary are beside the list of commands. */
 export interface Command<O extends Options = Options> {
-  /**
-   * The settings that it cannot do without; others are read, but may be missing. `database_if_set`: not even the
-   * database's. Null: it gets the defaults, so that no setting can be wrong.
-   */
-  readonly needs: readonly Need[] | 'database_if_set' | null;
+  /** The settings that it cannot do without. Null: it gets the defaults, so that no setting can be wrong. */
+  readonly needs: readonly Need[] | null;
   readonly options: O;
   /** Whether its log is what it shows; a terminal shows only warnings of any other. */
   readonly isService?: boolean;

@@ -44,7 +44,7 @@ export const statement = defineCommand({
 });
 
 export const verify = defineCommand({
-  needs: 'database_if_set',
+  needs: [],
   options: {
     dir: argument('DIR', 'a folder that statement has written', text),
     key: several('FILE', 'public keys (Ed25519, PEM), of which one has to fit each signature', line),

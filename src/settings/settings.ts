@@ -18,7 +18,7 @@ interface About {
   readonly example?: string;
   /** Whether it may also be in the file that a variable with the ending `_FILE` names. */
   readonly isSecret?: true;
-  /** The need of the only commands that read it, and must have it; for all others it is null. */
+  /** The need of the commands that must have it; to all others a token is null, and a database may be. */
   readonly neededBy?: Need;
 }
 

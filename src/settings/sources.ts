@@ -22,19 +22,21 @@ export interface Reading {
   readonly problems: string[];
 }
 
-/** Returns a text for the schema: undefined if it is not given, null if it is not needed, or wrong and reported. */
+/** Returns a text for the schema: undefined if it is missing, null if nobody needs it, or if it is wrong and reported. */
 export function readText(
   name: SettingName,
   { texts, prefix, folder }: Source,
   { needs, problems }: Reading,
 ): string | null | undefined {
   const { isSecret, neededBy } = aboutSetting(name);
-  if (neededBy !== undefined && !needs.includes(neededBy)) return null;
+  const isNeeded = neededBy === undefined || needs.includes(neededBy);
+  if (!isNeeded && neededBy !== 'database') return null;
   const text = texts[name]?.replace(/[\r\n]+$/, '');
   // Nobody who meant a list of some organizations wants all.
   const isGiven = text !== undefined && (text.trim() !== '' || name === 'LOSANT_ORG_IDS');
   const path = isSecret ? (texts[`${name}_FILE`] ?? '') : '';
-  if (path.trim() === '') return isGiven ? text : undefined;
+  const absent = isNeeded ? undefined : null;
+  if (path.trim() === '') return isGiven ? text : absent;
   if (isGiven) {
     problems.push(`${name} and ${name}_FILE are both set; keep one of them`);
     return null;

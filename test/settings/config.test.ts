@@ -31,11 +31,9 @@ function writeSettings(yaml: string): string {
 
 /** Reads the configuration of this environment, and of this settings file if there is one. */
 function read(env: Env, yaml?: string) {
-  const isDatabaseGiven = Object.keys(env).some((name) => name.startsWith('DATABASE_'));
-  const needs = isDatabaseGiven ? (['losant', 'database'] as const) : (['losant'] as const);
   const located = Object.entries(env).map(([name, text]) => [name, text?.replaceAll('DIR', folder)]);
   const configFile = yaml === undefined ? null : writeSettings(yaml);
-  return readConfig({ env: Object.fromEntries(located) as Env, configFile, needs });
+  return readConfig({ env: Object.fromEntries(located) as Env, configFile, needs: ['losant'] });
 }
 
 /** Returns the problems that a message names, and what is thrown. */
@@ -122,7 +120,7 @@ describe('an instance by environment', () => {
   });
 
   test('takes an empty setting as not given, and plain http to this machine', () => {
-    const { DATABASE_URL: _, ...empty } = Object.fromEntries(settingNames.map((name) => [name, '']));
+    const empty = Object.fromEntries(settingNames.map((name) => [name, '']));
     const others = { LOSANT_USAGE_CONFIG: '', HTTP_TOKEN_FILE: '', LOSANT_ORG_IDS: 'all' };
     for (const url of ['http://127.8.9.10:8080', 'http://[::1]:8080', 'http://localhost:8080']) {
       const config = read({ ...empty, ...others, ...ENOUGH, LOSANT_API_URL: `${url}/` });
