@@ -17,7 +17,7 @@ import { lastCompleteDay } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import { isGood, probeHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { openDatabase, requireCreatable, requireWritable } from './open-database.ts';
+import { openDatabase, requireCreatable, requireWritable } from './database.ts';
 import { flag } from './options.ts';
 import { openReading } from './org.ts';
 

@@ -17,8 +17,7 @@ import { renderTable } from '../terminal/text.ts';
 import { capitalize, count, showQuantity } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/day.ts';
 import { type CommandContext, defineCommand, type Ending } from './command.ts';
-import { chooseBilledInstances } from './instances.ts';
-import { openSchema } from './open-database.ts';
+import { chooseBilledInstances, openSchema } from './database.ts';
 import { flag, instances, month, type OptionValues, optional, reason, text } from './options.ts';
 
 const closeOptions = {

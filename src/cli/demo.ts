@@ -12,7 +12,7 @@ import { readConfig } from '../settings/config.ts';
 import type { Output } from '../terminal/output.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { type CommandContext, defineCommand, type Ending } from './command.ts';
-import { openDatabase } from './open-database.ts';
+import { openDatabase } from './database.ts';
 import { backfill, run } from './run.ts';
 import { status } from './status.ts';
 

@@ -4,7 +4,7 @@ import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showInstant, showNumber, showWhen } from '../terminal/words.ts';
 import { STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
-import { openSchema } from './open-database.ts';
+import { openSchema } from './database.ts';
 import { day, org, required, streams } from './options.ts';
 
 export const explain = defineCommand({

@@ -22,7 +22,7 @@ import { choice } from '../settings/kinds.ts';
 import { count, showDays } from '../terminal/words.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { openSchema } from './open-database.ts';
+import { openSchema } from './database.ts';
 import { day, optional, required, requireOrder, text } from './options.ts';
 
 export const exportFile = defineCommand({

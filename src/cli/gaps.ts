@@ -7,8 +7,7 @@ import { count, showDays, showWhen } from '../terminal/words.ts';
 import { mergeDays } from '../usage/day.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
-import { chooseJudged } from './instances.ts';
-import { openSchema } from './open-database.ts';
+import { chooseJudged, openSchema } from './database.ts';
 import { days, flag, org, reason, required, requirePastDays, streams } from './options.ts';
 
 export const gaps = defineCommand({

@@ -1,7 +1,7 @@
 import { migrateToHead, readPending } from '../database/migrate.ts';
 import { count } from '../terminal/words.ts';
 import { defineCommand } from './command.ts';
-import { openDatabase, requireWritable } from './open-database.ts';
+import { openDatabase, requireWritable } from './database.ts';
 import { flag } from './options.ts';
 
 export const migrate = defineCommand({

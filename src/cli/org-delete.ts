@@ -11,7 +11,7 @@ import { addDays, dayAt, earliestDay, latestDay } from '../usage/day.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { isGap, isSettled, STANDINGS } from '../usage/standing.ts';
 import { type CommandContext, defineCommand, type Ending } from './command.ts';
-import { openSchema } from './open-database.ts';
+import { openSchema } from './database.ts';
 import { flag, optional, org, text } from './options.ts';
 import { changeOrg, type FoundOrg, findOrg } from './org.ts';
 import { renderRun } from './run.ts';

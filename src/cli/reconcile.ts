@@ -9,8 +9,7 @@ import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showQuantity } from '../terminal/words.ts';
 import type { DayRange } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
-import { chooseJudged } from './instances.ts';
-import { openSchema } from './open-database.ts';
+import { chooseJudged, openSchema } from './database.ts';
 import { day, optional, requirePastDays } from './options.ts';
 
 export const reconcile = defineCommand({

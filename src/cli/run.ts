@@ -15,7 +15,7 @@ import { count, showDays, showDuration, showNumber } from '../terminal/words.ts'
 import { addDays, dayAt } from '../usage/day.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand, type Ending } from './command.ts';
-import { openDatabase, openSchema } from './open-database.ts';
+import { openDatabase, openSchema } from './database.ts';
 import {
   day,
   flag,

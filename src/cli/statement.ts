@@ -11,8 +11,7 @@ import { line } from '../settings/kinds.ts';
 import { renderTable } from '../terminal/text.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { chooseBilledInstances } from './instances.ts';
-import { openSchema } from './open-database.ts';
+import { chooseBilledInstances, openSchema } from './database.ts';
 import { argument, instances, month, required, several, text } from './options.ts';
 
 export const statement = defineCommand({

@@ -11,8 +11,7 @@ import { count, showDays, showDuration, showInstant, showNumber } from '../termi
 import { addDays, dayAt } from '../usage/day.ts';
 import { STANDINGS, standings, sumStandings } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
-import { chooseJudged } from './instances.ts';
-import { openSchema } from './open-database.ts';
+import { chooseJudged, openSchema } from './database.ts';
 
 export const status = defineCommand({
   needs: ['database'],

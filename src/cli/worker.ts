@@ -10,7 +10,7 @@ import { createMetrics } from '../server/metrics.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import { armSchedule, type Schedule, WorkerLoop } from '../worker/loop.ts';
 import { type CommandContext, defineCommand, type Ending } from './command.ts';
-import { openSchema } from './open-database.ts';
+import { openSchema } from './database.ts';
 
 /** The time that a run may take to end when the process is asked to; orchestrators kill after 30 s. */
 const SHUTDOWN_MS = 25_000;

@@ -22,7 +22,7 @@ export interface Reading {
   readonly problems: string[];
 }
 
-/** Returns a text for the schema: undefined if it is missing, null if nobody needs it, or if it is wrong and reported. */
+/** Returns a text for the schema: undefined if it is missing; null if it is not needed, or wrong and reported. */
 export function readText(
   name: SettingName,
   { texts, prefix, folder }: Source,
