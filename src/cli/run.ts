@@ -111,8 +111,9 @@ async function exportInstances(context: CommandContext, request: ExportRequest):
       if (signal.aborted || parts.length === 1) throw thrown;
       const error = describeDatabaseError(thrown, handle.describe) ?? thrown;
       logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
-      const lines = renderError(instanceId, error);
-      return { document: { error: describeError(error) }, lines, exitCode: exitCodeOf(error) };
+      const described = describeError(error);
+      const lines = [`Instance ${instanceId}: not exported. ${described.message}`, `  ${described.hint}`];
+      return { document: { error: described }, lines, exitCode: exitCodeOf(error) };
     });
     output.print(...(end.lines ?? []));
     ends.push(end);
@@ -236,11 +237,6 @@ async function withHeartbeat(
   }
 }
 
-function renderError(instanceId: string, error: unknown): string[] {
-  const { message, hint } = describeError(error);
-  return [`Instance ${instanceId}: not exported. ${message}`, `  ${hint}`];
-}
-
 export function renderRun(instanceId: string, { report, refusal, tally }: RunOutcome): string[] {
   const { restated, restatedFinal } = tally;
   const lines = [renderHead(instanceId, report)];
@@ -288,18 +284,18 @@ function renderFailures(groups: readonly FailureGroup[]): string[] {
 /** Renders what a run would read, at so many requests per second. */
 function renderPlan(plan: PlanSummary, rate: number): string[] {
   const { instanceId, from, to, orgs, cells, requests, pastHorizon } = plan;
-  const isNothing = from === null || to === null;
-  const time = showDuration((requests / rate) * 1_000);
-  return [
-    `Instance ${instanceId}: plan for ${count(orgs, 'organization')}`,
-    isNothing ? '  nothing to read' : `  ${showDays({ from, to })}: ${count(cells, 'number')} to read`,
-    ...(isNothing ? [] : [`  ${count(requests, 'request')}, about ${time} at ${rate} per second`]),
-    ...(pastHorizon === 0
-      ? []
-      : [
-          `  ${count(pastHorizon, 'day')} past the horizon left out: Losant no longer keeps them (HORIZON_DAYS)`,
-        ]),
-  ];
+  const lines = [`Instance ${instanceId}: plan for ${count(orgs, 'organization')}`];
+  if (from === null || to === null) lines.push('  nothing to read');
+  else {
+    const time = showDuration((requests / rate) * 1_000);
+    lines.push(`  ${showDays({ from, to })}: ${count(cells, 'number')} to read`);
+    lines.push(`  ${count(requests, 'request')}, about ${time} at ${rate} per second`);
+  }
+  if (pastHorizon > 0) {
+    const days = count(pastHorizon, 'day');
+    lines.push(`  ${days} past the horizon left out: Losant no longer keeps them (HORIZON_DAYS)`);
+  }
+  return lines;
 }
 
 /** Ends the tracks of an instance that is no longer in the settings. What was wanted stays on record. */
