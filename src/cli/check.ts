@@ -28,7 +28,7 @@ export const check = defineCommand({
   async run(context, { probe }) {
     const { config } = context;
     const all: Check[] = [];
-    const checking: Checking = { ...context, all };
+    const checking: Checking = { ...context, all, where: describeUrl(config.readDatabaseUrl()) };
     await run(checking, 'settings', () => ({ message: config.instances.map(describeInstance).join('; ') }));
     await checkDatabase(checking);
     for (const instance of config.instances) {
@@ -71,6 +71,8 @@ interface Check {
 /** The tools of all checks; each adds its result to `all`. */
 interface Checking extends CommandContext {
   readonly all: Check[];
+  /** The database, without its password. */
+  readonly where: string;
 }
 
 function renderCheck({ name, ok, message, hint }: Check): string[] {
@@ -92,7 +94,7 @@ const TOO_SLOW = new ExportError('timeout', `no answer within ${QUESTION_MS / 1_
  * is a defect of this program and no failure of what is checked.
  */
 async function run<T>(
-  { all, signal, config }: Checking,
+  { all, signal, where }: Checking,
   name: string,
   work: (signal: AbortSignal) => Promise<Finding<T>> | Finding<T>,
 ): Promise<{ readonly value?: T | undefined; readonly error: unknown }> {
@@ -103,7 +105,6 @@ async function run<T>(
     return { value, error: null };
   } catch (thrown) {
     signal.throwIfAborted();
-    const where = describeUrl(config.readDatabaseUrl());
     const error = limit.aborted ? TOO_SLOW : (describeDatabaseError(thrown, where) ?? thrown);
     if (!(error instanceof ExportError)) throw thrown;
     all.push({ name, ok: false, message: error.message, hint: error.hint, exitCode: exitCodeOf(error) });
