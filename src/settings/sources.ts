@@ -51,12 +51,6 @@ export function readText(
   return null;
 }
 
-interface NamedFile {
-  readonly text: string;
-  /** Why the file cannot be read, without its path. */
-  readonly problem?: string;
-}
-
 /** The largest file read: a wrong path, e.g. to a disk, must not be read into memory. */
 const LARGEST_FILE_BYTES = 1024 * 1024;
 
@@ -65,9 +59,12 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'this user may not read it',
 };
 
-/** Reads a regular file; a pipe could block for ever and could not be read again. */
-function readNamedFile(path: string): NamedFile {
-  const fail = (why: string): NamedFile => {
+/**
+ * Reads a regular file, or says what is wrong with it, without its path. A pipe could block for ever and could not be
+ * read again.
+ */
+function readNamedFile(path: string): { readonly text: string; readonly problem?: string } {
+  const fail = (why: string) => {
     const remedy = 'correct the path, or let this user read a file there';
     return { text: '', problem: `names a file that cannot be read: ${why}; ${remedy}` };
   };
