@@ -309,7 +309,7 @@ describe('our sums of the day', () => {
 
   test('are counted once each, also before the planner knows how many rows there are', async () => {
     const [source] = await ledger.ask(sql`select prosrc from pg_proc where proname = 'sum_days'`);
-    const statement = String(source?.prosrc)
+    const statement = (source as { prosrc: string }).prosrc
       .replaceAll('for_instance', `'${INSTANCE}'`)
       .replaceAll('most_days', '10');
     const joinOf = async (query: string) => {
