@@ -293,16 +293,17 @@ describe('against the database', () => {
   });
 
   test('a file that was changed in the database does not hold', async () => {
+    const where = `name = 'days.csv' and part = 0 and statement_id = (
+      select statement_id from losant_usage.statements where month = '2026-03-01' and kind = 'closing')`;
     const [{ content }] = (await queryOnce(
       books.database.url,
-      `select content_gzip as content from losant_usage.statement_files where name = 'days.csv' order by part
-        limit 1`,
+      `select content_gzip as content from losant_usage.statement_files where ${where}`,
     )) as [{ content: Buffer }];
     const set = async (value: string) =>
       await queryOnce(
         books.database.url,
         `set session_replication_role = replica;
-         update losant_usage.statement_files set content_gzip = '\\x${value}' where name = 'days.csv' and part = 0`,
+         update losant_usage.statement_files set content_gzip = '\\x${value}' where ${where}`,
       );
     await set(gzipSync('org_id\r\n').toString('hex'));
     await expectProblem(await withDatabase(march), 'days.csv', /^is not the one that the database keeps/);
