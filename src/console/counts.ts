@@ -6,6 +6,8 @@ import type { ReadPage } from './sources.ts';
 
 export interface Counts {
   readonly organizations: readonly Activity[];
+  /** The same as JSON for queries that join it, without what is null: it is long, and made once. */
+  readonly activity: string;
   readonly sums: readonly MonthSum[];
   readonly gaps: readonly GapExamples[];
   readonly months: readonly MonthRow[];
@@ -13,10 +15,12 @@ export interface Counts {
 
 /** Counts one after the other, each with the time that a page has. */
 export async function readCounts(read: ReadPage, instanceIds: readonly string[]): Promise<Counts> {
+  const organizations = await read((db) => readActivity(db, instanceIds));
   return {
+    organizations,
+    activity: JSON.stringify(organizations, (_, value: unknown) => value ?? undefined),
     gaps: await read((db) => readGapExamples(db, instanceIds)),
     months: await read((db) => readMonths(db, instanceIds)),
-    organizations: await read((db) => readActivity(db, instanceIds)),
     sums: await read((db) => readMonthSums(db, instanceIds)),
   };
 }
