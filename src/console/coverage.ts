@@ -170,27 +170,19 @@ ${lines.map(
 }
 
 /**
- * Renders the cells of a line: days without a gap that stand alike are one, each other leads to `address` of the day.
- * What they are made of, days, counts and addresses of this server, needs no escaping.
+ * Renders the cells of a line; each with a gap leads to `address` of the day. What they are made of, days, counts and
+ * addresses of this server, needs no escaping.
  */
 function renderDays(days: readonly UsageDay[], own: readonly MapDay[], address: string): Html {
   const known = new Map(own.map((day) => [day.day, day]));
-  const runs: { cell: MapDay | undefined; days: number }[] = [];
-  for (const day of days) {
+  const cells = days.map((day) => {
     const cell = known.get(day);
-    const last = runs.at(-1);
-    const isAlike = last !== undefined && last.cell?.standing === cell?.standing && (cell?.gaps ?? 0) === 0;
-    if (isAlike) last.days += 1;
-    else runs.push({ cell, days: 1 });
-  }
-  const cells = runs.map(({ cell, days: count }) => {
-    const span = count === 1 ? '' : ` colspan=${count}`;
-    if (cell === undefined) return `<td${span}></td>`;
+    if (cell === undefined) return '<td></td>';
     const { tone, symbol } = STANDINGS[cell.standing];
-    if (cell.gaps === 0) return `<td${span} class=m-${tone}>${tone === 'known' ? symbol : ''}</td>`;
-    const title = `${cell.day}: ${showNumber(cell.gaps)} of ${showNumber(cell.cells)} missing or in doubt`;
+    if (cell.gaps === 0) return `<td class=m-${tone}>${tone === 'known' ? symbol : ''}</td>`;
+    const title = `${day}: ${showNumber(cell.gaps)} of ${showNumber(cell.cells)} missing or in doubt`;
     // Hundreds of stops for a keyboard: the list of gaps has the same links.
-    const link = `<a href="${address}${cell.day}" tabindex=-1 title="${title}">${symbol}</a>`;
+    const link = `<a href="${address}${day}" tabindex=-1 title="${title}">${symbol}</a>`;
     return `<td class="m-${tone} s-${shadeOf(cell)}">${link}</td>`;
   });
   return html`${raw(cells.join(''))}`;

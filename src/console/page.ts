@@ -154,19 +154,3 @@ export function renderFacts(facts: Readonly<Record<string, Html | string | false
     ([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>\n`,
   )}</dl>`;
 }
-
-interface Figure {
-  readonly label: string;
-  readonly value: string | Html;
-  /** What is to be known of it. */
-  readonly note?: string | Html;
-}
-
-/** Renders figures as blocks. */
-export function renderStats(figures: readonly Figure[]): Html {
-  return html`<dl class="stats">${figures.map(
-    ({ label, value, note = '' }) =>
-      html`<div><dt>${label}</dt><dd><strong>${value}</strong> <span class="quiet">${note}</span></dd></div>
-`,
-  )}</dl>`;
-}
