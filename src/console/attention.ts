@@ -79,36 +79,39 @@ function listTroubles({ health: { instances }, health, statuses, counts }: Atten
   ];
 }
 
-/** Names of each kind those organizations that usually use most. */
-function listOrganizations(counts: Counts | null): Line[] {
-  const list = (holds: (org: Activity) => boolean, detailOf: (org: Activity) => string | null) =>
-    (counts?.organizations ?? []).filter(holds).map((org): Example => ({ ...org, detail: detailOf(org) }));
-  const line = (tone: Line[0], only: string, words: string, found: readonly Example[]): Line => {
-    const text = say(found.length, 'organization', words);
-    return [tone, `/organizations?only=${only}`, text, '', found.slice(0, 3)];
-  };
-  const over = list(
-    (org) => (org.limit_share ?? 0) > 1,
-    (org) => org.limit_name,
-  );
-  const crossing = list(
+/** What is said of organizations that need a person: where they are listed, of which it holds, and with what detail. */
+const KINDS: readonly (readonly [
+  tone: Line[0],
+  only: string,
+  words: string,
+  holds: (org: Activity) => boolean,
+  detailOf: (org: Activity) => string | null,
+])[] = [
+  ['bad', 'crossing', 'above a limit', (org) => (org.limit_share ?? 0) > 1, (org) => org.limit_name],
+  [
+    'warn',
+    'crossing',
+    'will pass a limit this month',
     (org) => org.crosses_on !== null,
     (org) => org.crosses_on,
-  );
-  const silent = list(
-    (org) => org.is_silent,
-    (org) => org.last_active_on,
-  );
-  const moved = list(
+  ],
+  ['warn', 'silent', 'silent since three days', (org) => org.is_silent, (org) => org.last_active_on],
+  [
+    'warn',
+    'moved',
+    'moved by half or more',
     (org) => org.is_moved && !org.is_silent,
     (org) => showChange(org.change ?? 0),
-  );
-  return [
-    line('bad', 'crossing', 'above a limit', over),
-    line('warn', 'crossing', 'will pass a limit this month', crossing),
-    line('warn', 'silent', 'silent since three days', silent),
-    line('warn', 'moved', 'moved by half or more', moved),
-  ];
+  ],
+];
+
+/** Names of each kind those organizations that usually use most. */
+function listOrganizations(counts: Counts | null): Line[] {
+  return KINDS.map(([tone, only, words, holds, detailOf]) => {
+    const found = (counts?.organizations ?? []).filter(holds);
+    const examples = found.slice(0, 3).map((org) => ({ ...org, detail: detailOf(org) }));
+    return [tone, `/organizations?only=${only}`, say(found.length, 'organization', words), '', examples];
+  });
 }
 
 function listOthers({ health }: Pick<AttentionFacts, 'health'>): Line[] {

@@ -2,12 +2,12 @@ import { html, raw } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
-import { addDays, type DayRange, dayAt, eachDay, parseDay, type UsageDay } from '../usage/day.ts';
+import { addDays, type DayRange, dayAt, eachDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
-import { streamNames } from '../usage/streams/catalog.ts';
+import { STREAM } from './gaps.ts';
 import { type ConsolePage, type Html, type PageRequest, plain, showMonth } from './page.ts';
-import { addressOf, isFound, optionsOf, readPage, readText, renderPages, renderSelect } from './table.ts';
+import { addressOf, isFound, readPage, readValues, renderForm, renderPages, SEARCH } from './table.ts';
 
 const PATH = '/coverage';
 const LINES_PER_PAGE = 50;
@@ -50,17 +50,13 @@ export const coveragePage: ConsolePage = {
   },
 };
 
+const FILTERS = { q: SEARCH, stream: STREAM, to: { label: 'Up to', options: 'day' } } as const;
+
 function readQuery({ query, instanceIds, nowMs }: PageRequest): MapQuery {
   const yesterday = addDays(dayAt(nowMs), -1);
-  const asked = parseDay(query['to'] ?? '') ?? yesterday;
+  const { q: search = '', stream = '', to: asked = '' } = readValues(FILTERS, query);
   const to = asked > yesterday || asked < addDays(FIRST_DAY, DAYS) ? yesterday : asked;
-  return {
-    instanceIds,
-    range: { from: addDays(to, 1 - DAYS), to },
-    stream: streamNames.find((name) => name === query['stream']) ?? '',
-    search: readText(query['q']),
-    page: readPage(query),
-  };
+  return { instanceIds, range: { from: addDays(to, 1 - DAYS), to }, stream, search, page: readPage(query) };
 }
 
 function selectGaps({ instanceIds, range, stream }: MapQuery) {
@@ -122,18 +118,15 @@ async function readLines(db: Kysely<Schema>, query: MapQuery): Promise<readonly 
 function renderCoverage(query: MapQuery, all: readonly MapDay[], lines: readonly MapLine[]): Html {
   const { range, stream, search, page } = query;
   const days = eachDay(range);
-  const address = (change: Readonly<Record<string, string>>) =>
-    addressOf(PATH, { stream, q: search, to: range.to, ...change });
+  const values = { q: search, stream, to: range.to };
+  const address = (change: Readonly<Record<string, string>>) => addressOf(PATH, { ...values, ...change });
   const gaps = all.reduce((sum, day) => sum + day.gaps, 0);
   const cells = all.reduce((sum, day) => sum + day.cells, 0);
   return html`<h1>Coverage</h1>
 <p>${showNumber(gaps)} of ${showNumber(cells)} numbers of ${range.from} to ${range.to} are missing or in doubt. The
   map is shaded by their share of a day; the worst organizations come first.
 <a href="/gaps">All gaps</a> · <a href="/quarantine">Quarantine</a></p>
-<form method="get" action="${PATH}"><label class="wide">Name, referral id or id<input name="q" type="search"
-  value="${search}"></label>
-${renderSelect('stream', 'Stream', { '': 'all', ...optionsOf(streamNames) }, stream)}
-<label>up to<input name="to" type="date" value="${range.to}"></label><button type="submit">Show</button></form>
+${renderForm(PATH, { filters: FILTERS, values })}
 <p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a> <a href="${address({
     to: addDays(range.to, DAYS),
   })}">Later</a></p>
