@@ -117,10 +117,6 @@ export function linkToOrganization(orgId: string, name: string): Html {
   return html`<a href="/organizations/${orgId}" title="${plain(name)}, ${orgId}">${plain(name)}</a>`;
 }
 
-export function linkToDay(orgId: string, day: string): Html {
-  return html`<a href="/coverage/${orgId}/${day}">${day}</a>`;
-}
-
 /** Renders commands that work as pasted; a click selects all of one. */
 export function renderCommands(commands: readonly string[]): Html {
   return html`<ul class="commands">${commands.map((command) => html`<li><code>${plain(command)}</code></li>`)}</ul>`;

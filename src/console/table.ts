@@ -10,7 +10,6 @@ import { STANDINGS, type Standing } from '../usage/standing.ts';
 import {
   type ConsolePage,
   type Html,
-  linkToDay,
   linkToOrganization,
   type PageRequest,
   plain,
@@ -65,7 +64,7 @@ function renderValue(row: Row, name: string): Html | string {
   if (name === 'standing' && text in STANDINGS) return renderStanding(text as Standing);
   if (typeof orgId === 'string' && name === 'org_name') return linkToOrganization(orgId, text);
   if (typeof orgId === 'string' && /^(?:usage_date|first_day|last_day)$/.test(name))
-    return linkToDay(orgId, text);
+    return html`<a href="/coverage/${orgId}/${text}">${text}</a>`;
   return INSTANT.test(text) ? renderInstant(text) : plain(text);
 }
 
