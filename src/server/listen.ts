@@ -79,10 +79,8 @@ export async function listen(app: Hono, options: ListenOptions): Promise<Listeni
   return {
     port: (server.address() as AddressInfo).port,
     close: async () => {
-      const closed = once(server, 'close');
-      server.close();
       server.closeAllConnections();
-      await closed;
+      await server[Symbol.asyncDispose]();
     },
   };
 }
