@@ -13,7 +13,7 @@ import { id, number } from '../settings/kinds.ts';
 import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
-import { createHeartbeat } from '../worker/heartbeat.ts';
+import { beginHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openDatabase, openSchema } from './open-database.ts';
 import {
@@ -231,7 +231,7 @@ async function withHeartbeat(
   { config, logger, signal }: CommandContext,
   work: () => Promise<number>,
 ): Promise<number> {
-  const heartbeat = createHeartbeat({ url: config.heartbeatUrl, logger }).begin();
+  const heartbeat = beginHeartbeat({ url: config.heartbeatUrl, logger });
   try {
     const exitCode = await work();
     await heartbeat.end(exitCode === EXIT.ok);

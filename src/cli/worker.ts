@@ -8,7 +8,6 @@ import { type AppSources, createApp, createSources, openReader } from '../server
 import { type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
 import { requireDatabaseUrl } from '../settings/config.ts';
-import { createHeartbeat } from '../worker/heartbeat.ts';
 import { armSchedule, type Schedule, WorkerLoop } from '../worker/loop.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openSchema } from './open-database.ts';
@@ -45,7 +44,6 @@ async function serveWorker(context: CommandContext): Promise<number> {
     ...context,
     handle,
     metrics,
-    heartbeat: createHeartbeat({ url: config.heartbeatUrl, logger }),
     readNow: () => readClock(context, handle),
     nextWakeAt: () => schedule.nextWakeAt(),
   });

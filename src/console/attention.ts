@@ -69,7 +69,8 @@ function listTroubles({ health: { instances }, health, statuses, counts }: Atten
     ...(['missing', 'in_doubt'] as const).map((standing): Line => {
       const cells = sum(health, (each) => each.cells[standing]);
       const [orgs, examples] = find(counts, (org) => org[`${standing}_on`]);
-      const of = counts === null ? '' : `of ${count(orgs, 'organization')} `;
+      // The organizations are counted later.
+      const of = orgs === 0 ? '' : `of ${count(orgs, 'organization')} `;
       const words = `${of}${cells === 1 ? 'is' : 'are'} ${standing.replace('_', ' ')}`;
       return ['bad', `/gaps?standing=${standing}`, say(cells, 'number', words), '', examples];
     }),

@@ -54,7 +54,6 @@ export async function exportInstance(
       gates,
       onAttempt: (request) => metrics.countRequest(request),
     });
-    logger.debug(fields, 'run begins');
     const outcome = await runInstance(opened, {
       kind: 'scheduled',
       runId,

@@ -3,11 +3,10 @@ import { type Logger as CronLogger, createTask } from 'node-cron';
 import { consume, transform } from 'streaming-iterables';
 import type { InstanceStatus } from '../console/sources.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import type { Heartbeat, WakeUpHeartbeat } from './heartbeat.ts';
+import { beginHeartbeat, type Heartbeat } from './heartbeat.ts';
 import { exportInstance, looksAgain, type RunEnd, type RunTools } from './instance-run.ts';
 
 export interface WorkerLoopOptions extends Omit<RunTools, 'gates'> {
-  readonly heartbeat: Heartbeat;
   /** The time after which a standby, or a worker whose database was unreachable, looks again. */
   readonly lookAgainMs?: number;
 }
@@ -71,7 +70,8 @@ export class WorkerLoop {
    * is logged and reported only if it was another one before.
    */
   async runAll(instances: readonly InstanceConfig[], isWakeUp: boolean): Promise<InstanceConfig[]> {
-    const heartbeat = this.#options.heartbeat.begin();
+    const { config, logger } = this.#options;
+    const heartbeat = beginHeartbeat({ url: config.heartbeatUrl, logger });
     const ends = new Map<InstanceConfig, ToldEnd>();
     const runOne = async (each: InstanceConfig) =>
       ends.set(each, await this.#runOne(each, { heartbeat, isWakeUp }));
@@ -85,7 +85,7 @@ export class WorkerLoop {
 
   async #runOne(
     instance: InstanceConfig,
-    { heartbeat, isWakeUp }: { readonly heartbeat: WakeUpHeartbeat; readonly isWakeUp: boolean },
+    { heartbeat, isWakeUp }: { readonly heartbeat: Heartbeat; readonly isWakeUp: boolean },
   ): Promise<ToldEnd> {
     const { instanceId } = instance;
     const before = this.#statuses.get(instanceId) as InstanceStatus;

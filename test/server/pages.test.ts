@@ -151,7 +151,8 @@ describe('whoever means no good', () => {
   test('more connections than are served at once are dropped, and the next one is served again', async () => {
     const sockets: Socket[] = [];
     for (let number = 0; number < 200; number += 1) sockets.push((await pages.open()).socket);
-    await expect.poll(() => sockets.filter(({ closed }) => closed).length).toBeGreaterThanOrEqual(136);
+    const countDropped = () => sockets.filter(({ closed }) => closed).length;
+    await expect.poll(countDropped, { timeout: 60_000 }).toBeGreaterThanOrEqual(136);
     for (const socket of sockets) socket.destroy();
     await expect.poll(async () => (await pages.get('/healthz').catch(() => null))?.status).toBe(200);
   });

@@ -3,7 +3,7 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import type { RunResult } from '../../src/console/sources.ts';
 import { DatabaseError, HeldError, LosantError } from '../../src/errors.ts';
 import { createLogger } from '../../src/logger.ts';
-import { createHeartbeat } from '../../src/worker/heartbeat.ts';
+import { beginHeartbeat } from '../../src/worker/heartbeat.ts';
 import { judgeFailure, logProgress, looksAgain } from '../../src/worker/instance-run.ts';
 import { judgeRuns } from '../../src/worker/loop.ts';
 import { startServer } from '../losant/server.ts';
@@ -233,9 +233,7 @@ test.each<[string, (response: ServerResponse) => void, string]>([
 ])('a ping that fails twice is logged without its address: %s', async (_, answer, reason) => {
   await using monitor = await startServer((_request, response) => answer(response));
   const { logger, logged } = recordLog();
-  await createHeartbeat({ url: `${monitor.url}/ping/very-secret`, logger })
-    .begin()
-    .end(true);
+  await beginHeartbeat({ url: `${monitor.url}/ping/very-secret`, logger }).end(true);
   expect(logged).toEqual([{ msg: 'heartbeat not delivered', ping: 'success', reason }]);
   expect(monitor.received).toHaveLength(2);
 });

@@ -6,7 +6,6 @@ import { readHealth } from '../../src/queries/health.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import { type Config, type InstanceConfig, readConfig } from '../../src/settings/config.ts';
 import { usualStreamNames } from '../../src/usage/streams/catalog.ts';
-import { createHeartbeat } from '../../src/worker/heartbeat.ts';
 import { WorkerLoop } from '../../src/worker/loop.ts';
 import { readMetric } from './process.ts';
 
@@ -66,7 +65,6 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     newId: randomUUID,
     host,
     version: '1.2.3',
-    heartbeat: createHeartbeat({ url: heartbeatUrl, logger }),
     readNow: () => Promise.resolve(now),
     nextWakeAt: () => null,
     ...(options.lookAgainMs === undefined ? {} : { lookAgainMs: options.lookAgainMs }),
