@@ -5,7 +5,6 @@
 import { Hono } from 'hono';
 import { addPages } from '../../src/console/pages.ts';
 import type { PageSources } from '../../src/console/sources.ts';
-import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
@@ -173,19 +172,9 @@ update losant_usage.coverage set first_loaded_at = '2026-11-05T00:00Z'
 where org_id = '${FOREIGN}' and stream = 'notebook_minutes' and usage_date = '2026-10-31';
 `;
 
-export interface World {
-  /** Returns the answer of a page. */
-  open(path: string): Promise<Response>;
-  /** Returns what a page shows, without markup and with single spaces. */
-  text(path: string): Promise<string>;
-  /** Returns the rows of a query as text. */
-  ask(query: string): Promise<Record<string, unknown>[]>;
-  readonly url: string;
-  readonly handle: DatabaseHandle;
-  close(): Promise<void>;
-}
+export type World = Awaited<ReturnType<typeof openWorld>>;
 
-export async function openWorld(): Promise<World> {
+export async function openWorld() {
   const database = await createClockDatabase();
   await database.stopClock(NOW);
   await queryOnce(database.url, asProgram(FILL));
@@ -221,8 +210,9 @@ export async function openWorld(): Promise<World> {
   };
   return {
     open,
-    text: async (path) => textOf(await (await open(path)).text()),
-    ask: async (query) => await queryOnce(database.url, query),
+    /** Returns what a page shows, without markup and with single spaces. */
+    text: async (path: string) => textOf(await (await open(path)).text()),
+    ask: async (query: string) => await queryOnce(database.url, query),
     url: database.url,
     handle,
     close: async () => {
