@@ -151,7 +151,7 @@ function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], days: rea
 <table class="grid"><caption class="hidden">How each day of each organization stands</caption>
 <colgroup><col class="names"><col span="${days.length}"></colgroup>
 <thead><tr><th class="name" scope="col">Organization</th>${heads}</tr></thead>
-<tbody><tr class="all"><th class="name" scope="row">All</th>${renderDays(days, all, '/gaps?usage_date=')}</tr>
+<tbody><tr><th class="name" scope="row">All</th>${renderDays(days, all, '/gaps?usage_date=')}</tr>
 ${lines.map(
   ({ org_id: orgId, name, days: own }) =>
     html`<tr><th class="name" scope="row"><a href="/organizations/${orgId}">${plain(name)}</a></th>${renderDays(

@@ -54,7 +54,7 @@ export function renderHours(
 <p>The mean of each hour of ${range.from} to ${range.to}, in ${zone}${
     zone !== name && html`, as <span class="bad">${plain(name)}</span> is no time zone`
   }.</p>
-<div class="scroll" role="group" tabindex="0" aria-label="Hours of the week"><table class="week">
+<div class="scroll" role="group" tabindex="0" aria-label="Hours of the week"><table>
 <thead><tr><th scope="col">Hour</th>${WEEK_DAYS.map(
     (name) => html`<th scope="col"
   class="n">${name}</th>`,

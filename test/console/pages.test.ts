@@ -1,5 +1,6 @@
 import { describe, expect, it, test } from 'vitest';
 import { describeDays } from '../../src/console/organization.ts';
+import { STYLE } from '../../src/console/style.ts';
 import { readHealth } from '../../src/queries/health.ts';
 import { useOpened } from '../opened.ts';
 import { HOSTILE_NAME, INSTANCE, NOW, ORGS, openWorld } from './world.ts';
@@ -60,26 +61,20 @@ describe('a table', () => {
     return [...page.matchAll(/<td class="t?"><a href="[^"]*" title="(\w+), /g)].map(([, name]) => name);
   };
 
-  it('is sorted by the database, and those without a value come last', async () => {
-    expect(await names('/organizations?sort=-payload_billable_count&plan_id=gold')).toEqual([
-      'Office',
-      'Doubled',
-      'Left',
-      'Gappy',
-      'Silent',
-      'Newcomer',
-    ]);
-    expect((await names('/organizations?sort=removed_on'))[0]).toBe('Left');
+  it.for([
+    ['sort=-payload_billable_count&plan_id=gold', 'Office Doubled Left Gappy Silent Newcomer'],
+    ['sort=removed_on&plan_id=gold', 'Left Doubled Gappy Newcomer Office Silent'],
+    ['q=off', 'Office'],
+    ['q=C-2', 'Doubled'],
+    [`q=${ORGS.left}`, 'Left'],
+    ['tag=region%3Deu', 'Office'],
+  ] as const)('is filtered and sorted by the database, no value last: %s', async ([query, expected]) => {
+    expect((await names(`/organizations?${query}`)).join(' ')).toBe(expected);
   });
 
-  it('is searched by name, referral id and id, and keeps what was asked', async () => {
-    expect(await names('/organizations?q=off')).toEqual(['Office']);
-    expect(await names('/organizations?q=C-2')).toEqual(['Doubled']);
-    expect(await names(`/organizations?q=${ORGS.left}`)).toEqual(['Left']);
-    expect(await names('/organizations?tag=region%3Deu')).toEqual(['Office']);
-    expect(await (await world.open('/organizations?q=off')).text()).toContain(
-      'name="q" type="search" value="off"',
-    );
+  it('keeps what was asked', async () => {
+    const page = await (await world.open('/organizations?q=off')).text();
+    expect(page).toContain('name="q" type="search" value="off"');
   });
 
   it('is a file of all its rows, in which no text forms a formula', async () => {
@@ -92,39 +87,34 @@ describe('a table', () => {
 });
 
 describe('an organization', () => {
-  it('lacks nothing before it existed and after it left', async () => {
-    const newcomer = await world.text(`/organizations/${ORGS.newcomer}`);
-    expect(newcomer).toContain(
-      '250 on 5 stored days. +250 beside the same weekdays before: 250 and 0 on the 5 days',
-    );
-    expect(newcomer).not.toContain('not stored:');
-    const left = await world.text(`/organizations/${ORGS.left}`);
-    expect(left).toContain('16,800 on 24 stored days. -11 % beside');
-    expect(left).not.toContain('not stored:');
+  // 10 October is missing: with it the day 28 days later is left out.
+  const gappy =
+    '10,400 on 26 stored days. 0 % beside the same weekdays before: 10,000 and 10,000 on the 25 days';
+  const newcomer = '250 on 5 stored days. +250 beside the same weekdays before: 250 and 0 on the 5 days';
+
+  it.for([
+    ['lacks nothing before it existed', ORGS.newcomer, newcomer],
+    ['lacks nothing after it left', ORGS.left, '16,800 on 24 stored days. -11 % beside'],
+    ['is compared over the days that have both numbers', ORGS.gappy, gappy],
+    ['says what is missing', ORGS.gappy, '1 day is not stored and in no sum.'],
+    ['has the number that was invoiced beside that of today', ORGS.office, 'September 2026 22,800 22,300 ≠'],
+    ['shows the hours of its week', `${ORGS.hourly}?tab=hours`, '08:00 24 24 24 24 24 24 24'],
+    ['shows the hours of no zone in UTC', `${ORGS.hourly}?tab=hours&zone=X`, 'in UTC, as X is no time zone'],
+    [
+      'shows a name as it is, but for what cannot be seen',
+      ORGS.hostile,
+      `${HOSTILE_NAME.slice(0, -2)}\ufffd\ufffd`,
+    ],
+  ])('%s', async ([title, path, expected]) => {
+    const page = await world.text(`/organizations/${path}`);
+    expect(page).toContain(expected);
+    if (title.startsWith('lacks nothing')) expect(page).not.toContain('not stored:');
   });
 
-  it('is compared over the days that have both numbers', async () => {
-    // 10 October is missing: with it the day 28 days later is left out.
-    const page = await world.text(`/organizations/${ORGS.gappy}`);
-    expect(page).toContain(
-      '10,400 on 26 stored days. 0 % beside the same weekdays before: 10,000 and 10,000 on the 25 days',
-    );
-    expect(page).toContain('1 day is not stored and in no sum.');
-  });
-
-  it('has the number that was invoiced beside that of today', async () => {
-    expect(await world.text(`/organizations/${ORGS.office}`)).toMatch(/September 2026 22,800 22,300 ≠/);
-  });
-
-  it('shows the hours of its week', async () => {
-    const page = await world.text(`/organizations/${ORGS.hourly}?tab=hours`);
-    expect(page).toContain('08:00 24 24 24 24 24 24 24');
-    expect(page).toContain('18:00 0 0 0 0 0 0 0');
-  });
-
-  it('shows a name as it is, but for what cannot be seen', async () => {
-    const shown = HOSTILE_NAME.replaceAll('\u202e', '\ufffd').replaceAll('\u0007', '\ufffd');
-    expect(await world.text(`/organizations/${ORGS.hostile}`)).toContain(shown);
+  it('shades the hours by their share of the greatest', async () => {
+    const page = await (await world.open(`/organizations/${ORGS.hourly}?tab=hours`)).text();
+    expect(page).toContain('class="n shade-5">24<');
+    expect(STYLE).toContain('.shade-5 {');
   });
 });
 
