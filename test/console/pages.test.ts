@@ -105,7 +105,7 @@ describe('an organization', () => {
       ORGS.hostile,
       `${HOSTILE_NAME.slice(0, -2)}\ufffd\ufffd`,
     ],
-  ])('%s', async ([title, path, expected]) => {
+  ] as const)('%s', async ([title, path, expected]) => {
     const page = await world.text(`/organizations/${path}`);
     expect(page).toContain(expected);
     if (title.startsWith('lacks nothing')) expect(page).not.toContain('not stored:');
