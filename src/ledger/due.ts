@@ -82,9 +82,11 @@ export async function countDue(
 ): Promise<{ cells: number; orgs: number }> {
   const all = { ...options, afterOrgId: '', from: null, to: null, stopped: [], sinceMs: null };
   const { rows } = await sql<{ cells: number; orgs: number }>`
-    select count(*) as cells, count(distinct c.org_id) as orgs
-    from losant_usage.organizations o join losant_usage.coverage c on c.org_id = o.org_id
-    where o.instance_id = ${scope.instanceId} and ${isNamed(scope)} and ${isDue(scope, all)}`.execute(db);
+    select coalesce(sum(c.cells), 0)::bigint as cells, count(*) filter (where c.cells > 0) as orgs
+    from losant_usage.organizations o cross join lateral (
+      select count(*) as cells from losant_usage.coverage c where c.org_id = o.org_id and ${isDue(scope, all)}
+    ) as c
+    where o.instance_id = ${scope.instanceId} and ${isNamed(scope)}`.execute(db);
   return rows[0] as { cells: number; orgs: number };
 }
 

@@ -163,6 +163,8 @@ export async function openBooks() {
       await sql`insert into losant_usage.usage_days (usage_date, org_id)
         select day::date, ${orgId} from generate_series(${from}::date, ${to}::date, interval '1 day') as day
         on conflict do nothing`.execute(trx);
+      await sql`update losant_usage.coverage set attempts = attempts
+        where org_id = ${orgId} and usage_date between ${from}::date and ${to}::date`.execute(trx);
       if (numbers !== null) await setNumbers(trx, { orgId, from, to }, numbers);
     });
   };

@@ -225,5 +225,6 @@ async function store(ledger: Ledger, cells: readonly WorldCell[]): Promise<void>
     insert('tracks', tracks),
     insert('coverage', coverage),
     insert('usage_days', [...days.values()]),
+    sql`update losant_usage.coverage set attempts = attempts`,
   );
 }
