@@ -13,7 +13,7 @@ import { id, number } from '../settings/kinds.ts';
 import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
-import { createHeartbeat } from '../worker/heartbeat.ts';
+import { beginHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand, type Ending } from './command.ts';
 import { openDatabase, openSchema } from './database.ts';
 import {
@@ -225,7 +225,7 @@ async function withHeartbeat(
   { config, logger, signal }: CommandContext,
   work: () => Promise<Ending>,
 ): Promise<Ending> {
-  const heartbeat = createHeartbeat({ url: config.heartbeatUrl, logger }).begin();
+  const heartbeat = beginHeartbeat({ url: config.heartbeatUrl, logger });
   try {
     const ending = await work();
     await heartbeat.end(ending.exitCode === EXIT.ok);
