@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import ky from 'ky';
+import ky, { type RetryOptions } from 'ky';
 import { FAILURES, type LosantErrorKind } from '../errors.ts';
 import { type Answer, findOtherTime } from './answer.ts';
 import { AttemptError, type Question } from './attempt.ts';
 import { type Gate, LONGEST_WAIT_MS } from './gate.ts';
-import { createTransport, type Transport, type TransportOptions } from './transport.ts';
+import { createTransport, type TransportOptions } from './transport.ts';
 
 export interface LosantClientOptions extends Omit<TransportOptions, 'connections'> {
   readonly gate: Gate;
@@ -47,106 +47,98 @@ const QUERY_FOR_ALL = { _actions: 'false', _links: 'false', _embedded: 'false' }
 /** All that ky needs to see of an answer, whose body was read already. */
 const ANSWERED = new Response(null, { status: 204 });
 
+/**
+ * The repeating by ky. It gets neither signal nor headers, which it would copy for each attempt: both are below the
+ * fetch, as are the timeout, which starts when the gate lets an attempt go, and the wait before another one, which can
+ * be aborted.
+ */
+const RETRY: RetryOptions = {
+  limit: Number.MAX_SAFE_INTEGER,
+  shouldRetry: ({ error }) => error instanceof AttemptError && error.isRepeated,
+  delay: () => 0,
+};
+
+/** What a request has spent so far: attempts sent, and waits that the API asked for. */
+interface Spent {
+  sent: number;
+  waits: number;
+  waitedMs: number;
+}
+
 export function createLosantClient(options: LosantClientOptions) {
-  const send = createTransport({ ...options, connections: options.gate.concurrency });
-  // ky gets neither signal nor headers, which it would copy for each attempt: both are below the fetch, as are the
-  // timeout, which starts when the gate lets an attempt go, and the wait before another one, which can be aborted.
-  const api = ky.create({
-    prefix: options.apiUrl,
-    timeout: false,
-    retry: {
-      limit: Number.MAX_SAFE_INTEGER,
-      shouldRetry: ({ error }) => error instanceof AttemptError && error.isRepeated,
-      delay: () => 0,
-    },
-  });
+  const { gate, random, backoffMs, now, onAttempt } = options;
+  const transport = createTransport({ ...options, connections: gate.concurrency });
+  const api = ky.create({ prefix: options.apiUrl, timeout: false, retry: RETRY });
+  const send = async (request: GetRequest, url: string, spent: Spent, gateWaitMs: number) => {
+    const startedAtMs = now();
+    const report = (status: number | null, retryReason: LosantErrorKind | null) =>
+      onAttempt?.({
+        action: request.action,
+        status,
+        durationMs: now() - startedAtMs,
+        gateWaitMs,
+        retryReason,
+      });
+    spent.sent += 1;
+    try {
+      const answer = await transport('GET', url, request);
+      const failure = findOtherTime(answer, request);
+      if (failure !== null) throw new AttemptError(request, failure);
+      report(200, null);
+      return answer;
+    } catch (error) {
+      const failure = error instanceof AttemptError ? error : null;
+      if (failure) failure.isRepeated = mayRepeat(failure, spent, options);
+      report(failure?.status ?? null, failure?.isRepeated ? failure.kind : null);
+      throw error;
+    }
+  };
   return {
     /**
      * Returns the JSON answer, with retries where they may help. Throws a `LosantError` that never contains the token,
      * or the signal's reason once the signal has aborted.
      */
     async get(request: GetRequest): Promise<Answer> {
-      const asking = new Asking(request, { ...options, send });
+      const { path, signal } = request;
       const query = new URLSearchParams({ ...QUERY_FOR_ALL, ...request.query });
+      const spent: Spent = { sent: 0, waits: 0, waitedMs: 0 };
+      let answer = null as Answer | null;
+      const fetch = async (input: Request | URL | string) => {
+        const url = input instanceof Request ? input.url : String(input);
+        const failed = spent.sent - spent.waits;
+        if (failed > 0) await sleep(backoffOf(failed, random(), backoffMs), undefined, { signal });
+        answer = await gate.run((waitedMs) => send(request, url, spent, waitedMs), request);
+        return ANSWERED;
+      };
       try {
-        await api.get(`${request.path}?${query.toString()}`, {
-          fetch: (input) => asking.fetch(input instanceof Request ? input.url : String(input)),
-        });
+        await api.get(`${path}?${query.toString()}`, { fetch });
       } catch (error) {
-        request.signal.throwIfAborted();
-        if (error instanceof AttemptError && asking.sent > 1) {
-          error.message += ` (after ${asking.sent} attempts)`;
+        signal.throwIfAborted();
+        if (error instanceof AttemptError && spent.sent > 1) {
+          error.message += ` (after ${spent.sent} attempts)`;
         }
         throw error;
       }
-      return asking.answer as Answer;
+      return answer as Answer;
     },
   };
 }
 
-type ClientParts = LosantClientOptions & { readonly send: Transport };
-
-/** The fetch of one request, each attempt of which goes through the gate. */
-class Asking {
-  answer: Answer | null = null;
-  /** The number of requests sent so far. */
-  sent = 0;
-  readonly #request: GetRequest;
-  readonly #client: ClientParts;
-  #waits = 0;
-  #waitedMs = 0;
-
-  constructor(request: GetRequest, client: ClientParts) {
-    this.#request = request;
-    this.#client = client;
-  }
-
-  async fetch(url: string): Promise<Response> {
-    const { gate, random, backoffMs } = this.#client;
-    const { signal } = this.#request;
-    const failed = this.sent - this.#waits;
-    if (failed > 0) await sleep(backoffOf(failed, random(), backoffMs), undefined, { signal });
-    this.answer = await gate.run((waitedMs) => this.#send(url, waitedMs), this.#request);
-    return ANSWERED;
-  }
-
-  async #send(url: string, gateWaitMs: number): Promise<Answer> {
-    const { now, onAttempt, send } = this.#client;
-    const { action } = this.#request;
-    const startedAtMs = now();
-    const report = (status: number | null, retryReason: LosantErrorKind | null) =>
-      onAttempt?.({ action, status, durationMs: now() - startedAtMs, gateWaitMs, retryReason });
-    this.sent += 1;
-    try {
-      const answer = await send('GET', url, this.#request);
-      const failure = findOtherTime(answer, this.#request);
-      if (failure !== null) throw new AttemptError(this.#request, failure);
-      report(200, null);
-      return answer;
-    } catch (error) {
-      if (!(error instanceof AttemptError)) {
-        report(null, null);
-        throw error;
-      }
-      error.isRepeated = this.#mayRepeat(error);
-      report(error.status, error.isRepeated ? error.kind : null);
-      throw error;
-    }
-  }
-
-  /**
-   * Returns whether an attempt is left. A wait that the API asks for spends none: all requests of the token pause and
-   * this one is sent again, until its waits add up to more than {@link LONGEST_WAIT_MS}.
-   */
-  #mayRepeat({ kind, retryAfterMs }: AttemptError): boolean {
-    const { attempts, gate } = this.#client;
-    if (kind !== 'rate_limited') return FAILURES[kind].isRepeated && this.sent - this.#waits < attempts;
-    const pauseMs = pauseOf(retryAfterMs, this.#waits);
-    gate.pauseFor(pauseMs);
-    this.#waits += 1;
-    this.#waitedMs += pauseMs;
-    return this.#waitedMs <= LONGEST_WAIT_MS;
-  }
+/**
+ * Returns whether an attempt is left. A wait that the API asks for spends none: all requests of the token pause and
+ * this one is sent again, until its waits add up to more than {@link LONGEST_WAIT_MS}.
+ */
+function mayRepeat(
+  { kind, retryAfterMs }: AttemptError,
+  spent: Spent,
+  { attempts, gate }: LosantClientOptions,
+): boolean {
+  if (kind !== 'rate_limited') return FAILURES[kind].isRepeated && spent.sent - spent.waits < attempts;
+  const pauseMs = pauseOf(retryAfterMs, spent.waits);
+  gate.pauseFor(pauseMs);
+  spent.waits += 1;
+  spent.waitedMs += pauseMs;
+  return spent.waitedMs <= LONGEST_WAIT_MS;
 }
 
 /** Returns the wait after a failed attempt, in ms: half of it for the API to rest, the other half spread at random. */

@@ -95,7 +95,7 @@ export const losantMutants = [
   plant(
     { file: 'src/losant/client.ts', test: 'test/losant/client.test.ts' },
     {
-      'A wait that Losant asks for (429) spends no attempt': ['this.#waits += 1;', ''],
+      'A wait that Losant asks for (429) spends no attempt': ['spent.waits += 1;', ''],
       'A wait that Losant asks for pauses all requests of the token': ['gate.pauseFor(pauseMs);', ''],
       'A pause lasts at least a second, so that Retry-After: 0 for ever reaches the bound': [
         'return Math.max(PAUSE_BASE_MS, retryAfterMs);',
@@ -115,12 +115,12 @@ export const losantMutants = [
     { file: 'src/losant/client.ts', test: 'test/losant/failures.test.ts' },
     {
       'A request that Losant refuses is not sent again': [
-        'return FAILURES[kind].isRepeated && this.sent',
-        'return this.sent',
+        'return FAILURES[kind].isRepeated && spent.sent',
+        'return spent.sent',
       ],
       'A request is sent as often as is set and not more': [
-        'this.sent - this.#waits < attempts',
-        'this.sent - this.#waits <= attempts',
+        'spent.sent - spent.waits < attempts',
+        'spent.sent - spent.waits <= attempts',
       ],
     },
   ),
