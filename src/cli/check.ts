@@ -208,8 +208,8 @@ async function checkInstance(checking: Checking, instance: InstanceConfig): Prom
   if (error !== null && !mayGoOn) return null;
   const listed = await run(checking, 'instanceOrgs.get', async (signal) => {
     for await (const { items, totalCount } of listOrgPages(client, { instanceId, signal })) {
-      const [first] = items;
-      if (first !== undefined) return { message: `${totalCount} organizations`, value: first.orgId };
+      const value = items.find((item) => item.orgId !== null)?.orgId;
+      if (value != null) return { message: `${totalCount} organizations`, value };
     }
     const hint = 'nothing will be loaded: see which organizations the instance has';
     return { message: 'no organization', hint };
@@ -307,7 +307,7 @@ async function probeTotals(target: Target): Promise<string> {
   const answers: string[] = [];
   for (const stream of ['device_counts', 'payload_totals']) {
     const sums: Record<string, number> = {};
-    for (const { orgId } of items) {
+    for (const orgId of items.flatMap((item) => item.orgId ?? [])) {
       for (const [column, value] of Object.entries(await readNumbers({ ...old, orgId }, stream))) {
         sums[column] = (sums[column] ?? 0) + value;
       }

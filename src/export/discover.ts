@@ -6,7 +6,6 @@ import {
   noteUnlisted,
   readOrgIds,
   readUnreadable,
-  type SeenOrgs,
   upsertOrganizations,
 } from '../ledger/organizations.ts';
 import { listOrgPages, type OrgPage } from '../losant/org-list.ts';
@@ -105,27 +104,26 @@ async function refreshIfPossible(d: Discovering): Promise<Discovery> {
  * by its own account; otherwise the next run asks for it again.
  */
 async function refresh(d: Discovering): Promise<readonly DiscoveryFailure[]> {
-  const { db, client, instanceId, selection, signal } = d;
+  const { db, write, client, instanceId, selection, policy, signal } = d;
   const isSelected = ({ orgId }: { readonly orgId: string | null }) =>
     selection.kind === 'all' || selection.orgIds.includes(orgId ?? '');
   const startedAt = new Date(d.now()).toISOString();
   const pages = listOrgPages(client, { instanceId, signal });
-  const failures = new Map<string | null, DiscoveryFailure>();
-  const store = async ({ items, rejected }: OrgPage) => {
+  const failures = new Map<string, DiscoveryFailure>();
+  const store = async ({ items }: OrgPage) => {
     const organizations = items.filter(isSelected);
-    const unreadable = rejected
-      .filter(isSelected)
-      .flatMap(({ orgId, problem }) => (orgId === null ? [] : [{ orgId, problem }]));
-    for (const failure of await storeSeen(d, { organizations, unreadable })) {
-      failures.set(failure.orgId, failure);
+    const seen = { instanceId, policy, nowMs: d.now(), organizations };
+    for (const { orgId, ownerId } of await upsertOrganizations(db, write, seen)) {
+      const message = `organization ${orgId} belongs to instance ${ownerId}, which has not lost it yet`;
+      failures.set(orgId, { orgId, code: 'org_of_other_instance', message });
     }
   };
   let step = await pages.next();
   // The next page is asked for while one is stored.
   while (!step.done) [step] = await Promise.all([pages.next(), store(step.value)]);
-  const { isComplete, reason, listed } = step.value;
-  if (!isComplete) {
-    await note(d, { list_problem: reason ?? 'it is not complete' });
+  const { reason, listed } = step.value;
+  if (reason !== null) {
+    await note(d, { list_problem: reason });
     return [...failures.values()];
   }
   await note(d, { listed_at: startedAt, list_problem: null });
@@ -136,17 +134,6 @@ async function refresh(d: Discovering): Promise<readonly DiscoveryFailure[]> {
     unlisted.filter((orgId) => isSelected({ orgId })),
   );
   return [...failures.values(), ...refused];
-}
-
-async function storeSeen(
-  { db, write, instanceId, policy, now }: Discovering,
-  seen: Pick<SeenOrgs, 'organizations' | 'unreadable'>,
-): Promise<DiscoveryFailure[]> {
-  const foreign = await upsertOrganizations(db, write, { instanceId, policy, nowMs: now(), ...seen });
-  return foreign.map(({ orgId, ownerId }) => {
-    const message = `organization ${orgId} belongs to instance ${ownerId}, which has not lost it yet`;
-    return { orgId, code: 'org_of_other_instance', message };
-  });
 }
 
 async function note(

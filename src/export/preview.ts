@@ -107,8 +107,10 @@ async function listedCells(
   const yesterday = lastCompleteDay(now());
   const listed = new Map<string, UsageDay>();
   for await (const { items } of listOrgPages(client, { instanceId, signal })) {
-    for (const { orgId, createdOn } of items) {
-      listed.set(orgId, latestDay(range?.from ?? yesterday, createdOn, horizonStart(now(), policy)));
+    for (const item of items) {
+      const createdOn = 'problem' in item ? null : item.createdOn;
+      const first = latestDay(range?.from ?? yesterday, createdOn, horizonStart(now(), policy));
+      if (item.orgId !== null) listed.set(item.orgId, first);
     }
   }
   const unknown = orgIds?.find((orgId) => !listed.has(orgId));

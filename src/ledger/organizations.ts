@@ -1,7 +1,7 @@
 import { type Kysely, type NotNull, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
-import type { Organization } from '../usage/organization.ts';
+import type { Organization, UnreadableOrg } from '../usage/organization.ts';
 import { lastCompleteDay, type Policy } from '../usage/policy.ts';
 import { reopenCells } from './due.ts';
 import { type BeginOptions, beginWriting } from './lease.ts';
@@ -23,16 +23,9 @@ const HISTORY = ['instance_id', ...ATTRIBUTES, 'created_on'];
 const listed = (columns: readonly string[], alias = '') =>
   sql.join(columns.map((column) => sql.ref(`${alias}${column}`)));
 
-/** An organization that exists but whose attributes cannot be read. */
-export interface UnreadableOrg {
-  readonly orgId: string;
-  readonly problem: string;
-}
-
 export interface SeenOrgs {
   readonly instanceId: string;
-  readonly organizations: readonly Organization[];
-  readonly unreadable: readonly UnreadableOrg[];
+  readonly organizations: readonly (Organization | UnreadableOrg)[];
   readonly nowMs: number;
   readonly policy: Policy;
 }
@@ -51,12 +44,11 @@ interface ForeignOrg {
 export async function upsertOrganizations(
   db: Kysely<Schema>,
   write: BeginOptions,
-  { instanceId, organizations, unreadable, nowMs, policy }: SeenOrgs,
+  { instanceId, organizations, nowMs, policy }: SeenOrgs,
 ): Promise<ForeignOrg[]> {
   // One statement cannot touch a row twice, so the later entry of an organization listed twice counts.
   const rows = new Map<string, object>();
-  for (const org of organizations) rows.set(org.orgId, toRow(org));
-  for (const { orgId, problem } of unreadable) rows.set(orgId, { org_id: orgId, name: orgId, problem });
+  for (const org of organizations) if (org.orgId !== null) rows.set(org.orgId, toRow(org));
   if (rows.size === 0) return [];
   const seenAt = new Date(nowMs).toISOString();
   return await db.transaction().execute(async (trx) => {
@@ -171,7 +163,7 @@ async function recordVersions(
 }
 
 /** Returns the organizations whose attributes could not be read when they were last listed, at most 100. */
-export async function readUnreadable(db: Kysely<Schema>, instanceId: string): Promise<UnreadableOrg[]> {
+export async function readUnreadable(db: Kysely<Schema>, instanceId: string) {
   return await db
     .selectFrom('organizations')
     .select(['org_id as orgId', 'problem'])
@@ -240,7 +232,8 @@ export async function markRemoved(
   });
 }
 
-function toRow(org: Organization) {
+function toRow(org: Organization | UnreadableOrg) {
+  if ('problem' in org) return { org_id: org.orgId, name: org.orgId, problem: org.problem };
   return {
     org_id: org.orgId,
     name: org.name,

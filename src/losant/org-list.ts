@@ -1,26 +1,20 @@
 import { z } from 'zod';
 import { describeProblems } from '../usage/body.ts';
-import type { Organization } from '../usage/organization.ts';
+import type { Organization, UnreadableOrg } from '../usage/organization.ts';
 import { unusableAnswer } from './attempt.ts';
 import type { LosantClient } from './client.ts';
-import { type OrganizationReading, readOrganization } from './organization.ts';
+import { readOrganization } from './organization.ts';
 import { instancePath } from './orgs.ts';
 
 export interface OrgPage {
   /** The number of organizations of the instance according to this page. */
   readonly totalCount: number;
-  readonly items: readonly Organization[];
-  /** The organizations on this page that could not be read; they exist nevertheless. */
-  readonly rejected: readonly Extract<OrganizationReading, { ok: false }>[];
-  /** The id of each item in lower case, in the order of the page; null for an item without a readable id. */
-  readonly ids: readonly (string | null)[];
+  readonly items: readonly (Organization | UnreadableOrg)[];
 }
 
 /** The result of reading a list, by its own account. */
 export interface OrgListVerdict {
-  /** True if as many different organizations came as `totalCount` says, and no page contradicted another. */
-  readonly isComplete: boolean;
-  /** The reason why it is not complete; null if it is. */
+  /** Null if as many different organizations came as `totalCount` says; else the reason why it is not complete. */
   readonly reason: string | null;
   /** The number of different ids that came. */
   readonly listed: number;
@@ -64,19 +58,19 @@ async function* readList(
   let isSorted = true;
   for (let page = 0; page < PAGES_MAX; page += 1) {
     const read = await readPage(client, options, page);
-    if (page === 0) pageSize = read.ids.length;
+    if (page === 0) pageSize = read.items.length;
     else if (read.totalCount !== totalCount) isSteady = false;
     ({ totalCount } = read);
     const before = listed + unidentified;
-    for (const id of read.ids) {
-      if (id === null) unidentified += 1;
-      else if (id <= lastId) isSorted = false;
+    for (const { orgId } of read.items) {
+      if (orgId === null) unidentified += 1;
+      else if (orgId <= lastId) isSorted = false;
       else {
         listed += 1;
-        lastId = id;
+        lastId = orgId;
       }
     }
-    received += read.ids.length;
+    received += read.items.length;
     yield read;
     // A list that has more or fewer on its pages than it says is read as long as it has something new.
     const isNew = listed + unidentified > before;
@@ -91,7 +85,7 @@ async function* readList(
     reasons.push(`it lists ${listed} organizations and has ${totalCount} by its own account`);
   }
   const reason = reasons.length === 0 ? null : reasons.join('; ');
-  return { isComplete: reason === null, reason, listed, hasShifted: !isSteady || !isSorted };
+  return { reason, listed, hasShifted: !isSteady || !isSorted };
 }
 
 const pageBody = z.object({
@@ -115,11 +109,6 @@ async function readPage(
   if (error) throw unusableAnswer(asked, answer, describeProblems(error));
   const { items, totalCount, page: echoed } = data;
   if (echoed != null && echoed !== page) throw unusableAnswer(asked, answer, `answered with page ${echoed}`);
-  const readings = items.map((item) => readOrganization(item, answer.dateMs ?? answer.receivedAtMs));
-  return {
-    totalCount,
-    items: readings.filter((reading) => reading.ok).map((reading) => reading.organization),
-    rejected: readings.filter((reading) => !reading.ok),
-    ids: readings.map((reading) => (reading.ok ? reading.organization.orgId : reading.orgId)),
-  };
+  const answeredAtMs = answer.dateMs ?? answer.receivedAtMs;
+  return { totalCount, items: items.map((item) => readOrganization(item, answeredAtMs)) };
 }

@@ -1,19 +1,6 @@
 import { z } from 'zod';
 import { describeProblems, hexId, InexactNumber, instant, storable } from '../usage/body.ts';
-import type { Organization } from '../usage/organization.ts';
-
-/**
- * The result of reading one organization. Reading never throws, because one unreadable organization
- * must not hide the others on its page.
- */
-export type OrganizationReading =
-  | { readonly ok: true; readonly organization: Organization }
-  | {
-      readonly ok: false;
-      /** The id if it could be read: the organization exists and must not be taken for a deleted one. */
-      readonly orgId: string | null;
-      readonly problem: string;
-    };
+import type { Organization, UnreadableOrg } from '../usage/organization.ts';
 
 /** A creation time this long after the answer was sent is not believed; clocks may differ by less. */
 const FUTURE_MS = 5 * 60_000;
@@ -38,15 +25,18 @@ const apiOrganization = z.object({
   creationDate: instant.nullish(),
 });
 
-/** Reads one organization. `answeredAtMs` is when the API sent it, by its own clock. */
-export function readOrganization(raw: unknown, answeredAtMs: number): OrganizationReading {
+/**
+ * Reads one organization. `answeredAtMs` is when the API sent it, by its own clock. Never throws, because one that
+ * cannot be read must not hide the others on its page.
+ */
+export function readOrganization(raw: unknown, answeredAtMs: number): Organization | UnreadableOrg {
   const { data, error } = apiOrganization.safeParse(raw);
-  if (error) return { ok: false, orgId: anyId.safeParse(raw).data ?? null, problem: describeProblems(error) };
+  if (error) return { orgId: anyId.safeParse(raw).data ?? null, problem: describeProblems(error) };
   const orgId = data.orgId ?? data.id;
-  if (orgId == null) return { ok: false, orgId: null, problem: 'orgId: missing' };
+  if (orgId == null) return { orgId: null, problem: 'orgId: missing' };
   const createdMs = data.creationDate ?? null;
   const isToCome = createdMs !== null && createdMs > answeredAtMs + FUTURE_MS;
-  const organization: Organization = {
+  return {
     orgId,
     instanceId: data.instanceId ?? null,
     name: data.name,
@@ -60,7 +50,6 @@ export function readOrganization(raw: unknown, answeredAtMs: number): Organizati
     currentPeriodEnd: readTime(halfOpen(data.currentPeriodEnd ?? null)),
     createdOn: isToCome ? null : (readTime(createdMs)?.slice(0, 10) ?? null),
   };
-  return { ok: true, organization };
 }
 
 const anyId = z.union([

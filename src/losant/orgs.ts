@@ -46,9 +46,8 @@ export async function getOrg(
   const { instanceId, orgId, signal } = place;
   const asked = { action: 'instanceOrg.get', ids: { org: orgId }, signal };
   const answer = await client.get({ ...asked, path: orgPath(instanceId, orgId) });
-  const reading = readOrganization(answer.body, answer.dateMs ?? answer.receivedAtMs);
-  if (!reading.ok) throw unusableAnswer(asked, answer, reading.problem);
-  const { organization } = reading;
+  const organization = readOrganization(answer.body, answer.dateMs ?? answer.receivedAtMs);
+  if ('problem' in organization) throw unusableAnswer(asked, answer, organization.problem);
   if (organization.orgId !== orgId.toLowerCase()) {
     throw unusableAnswer(asked, answer, `answered for organization ${organization.orgId}`);
   }

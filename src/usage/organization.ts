@@ -21,6 +21,13 @@ export interface Organization {
   readonly createdOn: UsageDay | null;
 }
 
+/** An organization that exists, and must not be taken for a deleted one, but whose attributes cannot be read. */
+export interface UnreadableOrg {
+  /** Null if not even the id could be read. */
+  readonly orgId: string | null;
+  readonly problem: string;
+}
+
 export interface Tag {
   readonly key: string;
   readonly value: string;

@@ -33,7 +33,7 @@ const seeAgain = (orgId: string) => {
     currentPeriodEnd: null,
     createdOn: null,
   };
-  const seen = { instanceId: INSTANCE, organizations: [organization], unreadable: [], policy: POLICY };
+  const seen = { instanceId: INSTANCE, organizations: [organization], policy: POLICY };
   return upsertOrganizations(ledger.db, WRITE, { ...seen, nowMs: ledger.nowMs });
 };
 /** An answer of device counts, asked for at an instant. */

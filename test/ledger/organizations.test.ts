@@ -6,10 +6,9 @@ import {
   noteUnlisted,
   readOrgIds,
   readUnreadable,
-  type UnreadableOrg,
   upsertOrganizations,
 } from '../../src/ledger/organizations.ts';
-import type { Organization } from '../../src/usage/organization.ts';
+import type { Organization, UnreadableOrg } from '../../src/usage/organization.ts';
 import { devices, named, POLICY } from '../usage/cells.ts';
 import { answer, at, INSTANCE, useLedger, WRITE } from './ledger.ts';
 
@@ -52,10 +51,10 @@ function acme(changes: Partial<Organization> = {}): Organization {
 
 const see = (
   seenAt: string,
-  organizations: readonly Organization[],
-  { instanceId = INSTANCE, unreadable = [] as readonly UnreadableOrg[] } = {},
+  organizations: readonly (Organization | UnreadableOrg)[],
+  { instanceId = INSTANCE } = {},
 ) => {
-  const seen = { instanceId, organizations, unreadable, nowMs: at(seenAt), policy: POLICY };
+  const seen = { instanceId, organizations, nowMs: at(seenAt), policy: POLICY };
   return upsertOrganizations(ledger.db, WRITE, seen);
 };
 const stored = () => ledger.ask(sql`select * from losant_usage.organizations order by org_id`);
@@ -146,7 +145,7 @@ test('an organization that cannot be read keeps what is known of it, and says so
     { orgId: A, problem: 'no id' },
     { orgId: B, problem: 'tags: not a list' },
   ];
-  await see(TUESDAY, [], { unreadable: [{ orgId: A, problem: 'no name' }, own, other] });
+  await see(TUESDAY, [{ orgId: A, problem: 'no name' }, own, other, { orgId: null, problem: 'no id' }]);
   expect(await readUnreadable(ledger.db, INSTANCE)).toEqual([own, other]);
   expect(await stored()).toMatchObject([{ name: 'Acme', referral_id: 'C-1001' }, { name: B }]);
   await see(WEDNESDAY, [acme(), acme({ orgId: B })]);

@@ -27,7 +27,7 @@ interface Serving {
 }
 
 interface Read extends OrgListVerdict {
-  readonly ids: readonly string[];
+  readonly ids: readonly (string | null)[];
   readonly rejected: readonly (string | null)[];
   readonly requests: number;
 }
@@ -50,8 +50,10 @@ async function readList(items: unknown[], perPage: number, serving: Serving = {}
   for (;;) {
     const { done, value } = await pages.next();
     if (done) {
-      const ids = seen.flatMap((page) => page.items.map((org) => org.orgId));
-      const rejected = seen.flatMap((page) => page.rejected.map((reading) => reading.orgId));
+      const items = seen.flatMap((page) => page.items);
+      const idsOf = (each: OrgPage['items']) => each.map(({ orgId: id }) => id);
+      const rejected = idsOf(items.filter((item) => 'problem' in item));
+      const ids = idsOf(items.filter((item) => !('problem' in item)));
       return { ...value, ids, rejected, requests: server.received.length };
     }
     seen.push(value);
@@ -72,7 +74,6 @@ describe('a list that does not change is complete', () => {
   ])('with %i organizations in pages of %i', async (count, perPage) => {
     const read = await readList(orgsOf(count), perPage);
     expect(read).toMatchObject({
-      isComplete: true,
       reason: null,
       listed: count,
       ids: upTo(count),
@@ -128,14 +129,14 @@ describe('a list that contradicts itself is not complete', () => {
     ['when it says that it has fewer', (body) => ({ ...body, totalCount: 15 }), itLists(30, 15), 30],
   ])('%s', async (_, answer, reason, listed) => {
     const read = await readList(orgsOf(30), 10, { answer });
-    expect(read).toMatchObject({ isComplete: false, reason, listed });
+    expect(read).toMatchObject({ reason, listed });
     expect(new Set(read.ids).size).toBe(listed);
     expect(read.requests).toBeLessThanOrEqual(6);
   });
 
   it('when it has the same organization twice', async () => {
     const read = await readList([orgOf(0), orgOf(1), orgOf(1), orgOf(2)], 10);
-    expect(read).toMatchObject({ isComplete: false, listed: 3 });
+    expect(read).toMatchObject({ reason: UNSORTED, listed: 3 });
     expect(new Set(read.ids)).toEqual(new Set(upTo(3)));
   });
 });
@@ -146,7 +147,7 @@ describe('a list that shifts while it is read', () => {
       if (number === 60) world.items = world.items.filter((_, index) => index !== 3);
     };
     const read = await readList(orgsOf(200), 2, { before });
-    expect(read).toMatchObject({ isComplete: true, reason: null, listed: 199 });
+    expect(read).toMatchObject({ reason: null, listed: 199 });
     expect(new Set(read.ids)).toEqual(new Set(upTo(200)));
     expect(read.requests).toBe(200);
   });
@@ -157,7 +158,6 @@ describe('a list that shifts while it is read', () => {
     };
     const read = await readList(orgsOf(200), 2, { before });
     expect(read).toMatchObject({
-      isComplete: false,
       reason: expect.stringContaining('it kept changing while it was read') as unknown,
     });
   });
@@ -189,7 +189,7 @@ describe('a list that shifts while it is read', () => {
           };
           const read = await readList(orgsOf(count), perPage, { before });
           const missed = [...stayed].filter((id) => !read.ids.includes(id));
-          if (read.isComplete) expect(missed).toEqual([]);
+          if (read.reason === null) expect(missed).toEqual([]);
           // A single change must not make the list incomplete.
           if (events.length <= 1) expect(read.reason).toBeNull();
         },
@@ -206,7 +206,7 @@ describe('a list that is not sorted, as it was asked for, is not complete', () =
     ['and repeats some', [orgOf(5), orgOf(1), orgOf(3), orgOf(1), orgOf(2), orgOf(5)], 2],
   ])('%s, and every organization on it is listed', async (_, items, perPage) => {
     const read = await readList(items, perPage);
-    expect(read).toMatchObject({ isComplete: false, reason: UNSORTED });
+    expect(read).toMatchObject({ reason: UNSORTED });
     expect(new Set(read.ids)).toEqual(new Set(items.map(({ id }) => id)));
   });
 });
@@ -223,7 +223,6 @@ describe('items that cannot be read', () => {
     ];
     const read = await readList(items, 10);
     expect(read).toMatchObject({
-      isComplete: false,
       reason: '3 of its items have no readable id',
       listed: 3,
       ids: [orgId(0), orgId(2)],

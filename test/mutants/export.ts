@@ -6,7 +6,7 @@ export const exportMutants = [
     { file: 'src/export/discover.ts', test: 'test/export/run.test.ts', only: 'while the list is incomplete' },
     {
       'A list that is not complete is a failure of every run until a complete one has come': [
-        'if (!isComplete) {',
+        'if (reason !== null) {',
         'if (listed < 0) {',
       ],
       'Every run says that organizations may be missing until a complete list has come': [
@@ -152,7 +152,7 @@ export const exportMutants = [
       ],
       'No organization is removed that the list still names': ['{ unseenSince: startedAt }', '{}'],
       'No organization is removed by a list that is not complete': [
-        'if (!isComplete) {',
+        'if (reason !== null) {',
         'if (listed < 0) {',
       ],
     },

@@ -183,8 +183,8 @@ export const losantMutants = [
     },
     {
       'A list that repeats some organizations and so leaves others out is not complete': [
-        'else if (id <= lastId) isSorted = false;',
-        'else if (id < lastId) isSorted = false;',
+        'else if (orgId <= lastId) isSorted = false;',
+        'else if (orgId < lastId) isSorted = false;',
       ],
     },
   ),
