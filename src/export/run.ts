@@ -41,10 +41,7 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
   return await holdSession(context, options, lease, async (session) => {
     // A newer version may have migrated while this one waited.
     await requireSchema(context.handle, { createIfEmpty: false, autoMigrate: false });
-    const run = new Run(session, hasAdded);
-    const refusal = await run.export();
-    if (refusal?.kind !== 'unauthorized') await readControlTotals(session);
-    const status = await run.judge(refusal);
+    const { refusal, status } = await exportUnderLease(session, hasAdded);
     const { tally, isBegun } = session;
     const durationMs = Math.round(now() - startedAtMs);
     const report = tally.toReport({ runId: isBegun ? runId : null, kind, status, durationMs });
@@ -130,107 +127,88 @@ async function addIfTracked(context: InstanceContext, options: RunOptions): Prom
   }
 }
 
-/** What a run does while it has the lease. */
-class Run {
-  readonly #session: Session;
-  readonly #context: InstanceContext;
-  readonly #scope: DueScope;
-  /** Whether the days of a backfill were added while it waited for the lease. */
-  readonly #hasAdded: boolean;
-  /** Whether a backfill begins before the first day that Losant keeps. */
-  #isClamped = false;
-  #discovery: Discovery = { failures: [], refusal: null };
-
-  constructor(session: Session, hasAdded: boolean) {
-    const { instanceId } = session.context;
-    const { kind, orgIds, streams, range } = session.options;
-    this.#session = session;
-    this.#context = session.context;
-    this.#hasAdded = hasAdded;
-    // A backfill only adds to what is due, and then reads all of it.
-    this.#scope = { instanceId, orgIds, streams, range: kind === 'backfill' ? null : range };
+/**
+ * Discovers, fills, exports what is due, and asks for control totals. A command that named days is judged by the
+ * ledger, and any other by what became of what was due. Returns that status, and Losant's refusal, if there was one.
+ */
+async function exportUnderLease(session: Session, hasAdded: boolean) {
+  const { context, tally, write, options } = session;
+  const { db, instanceId, policy, now } = context;
+  const { kind, orgIds, streams, range, onProgress, nextWakeAt } = options;
+  // A backfill only adds to what is due, and then reads all of it.
+  const scope: DueScope = { instanceId, orgIds, streams, range: kind === 'backfill' ? null : range };
+  await applyPolicy(db, write, { instanceId, nowMs: now(), policy });
+  let discovery = await prepare(session, { readsAnew: kind !== 'scheduled' });
+  let isClamped = false;
+  if (range !== null) isClamped = await addNamedDays(session, range, hasAdded);
+  else {
+    await requireTracks(db, scope);
+    if (kind === 'manual') await retryFailed(db, write, { scope, nowMs: now(), policy });
   }
-
-  /** Discovers, fills, and exports what is due. Returns Losant's refusal, if there was one. */
-  async export(): Promise<LosantError | null> {
-    const { db, instanceId, policy, now } = this.#context;
-    const { tally, write, options } = this.#session;
-    const { kind, range, onProgress, nextWakeAt } = options;
-    await applyPolicy(db, write, { instanceId, nowMs: now(), policy });
-    await this.#prepare({ readsAnew: kind !== 'scheduled' });
-    if (range !== null) await this.#addDays(range);
-    else {
-      await requireTracks(db, this.#scope);
-      if (kind === 'manual') await retryFailed(db, write, { scope: this.#scope, nowMs: now(), policy });
-    }
-    const due = onProgress ? await countDue(db, this.#scope, { nowMs: now(), policy }) : null;
-    const refusal = await exportDue(this.#session, {
-      scope: this.#scope,
-      cellsDue: due?.cells ?? 0,
-      nextPassMs: () => nextWakeAt?.()?.getTime() ?? now() + HOUR_MS / 4,
-      onNewDay: () => this.#prepare({ readsAnew: false }),
-    });
-    if (refusal?.kind !== 'unauthorized' && tally.notFoundOrgs.length > 0) await this.#findRemoved();
-    tally.addFailures(this.#discovery.failures);
-    return refusal ?? this.#discovery.refusal;
+  const due = onProgress ? await countDue(db, scope, { nowMs: now(), policy }) : null;
+  const refused = await exportDue(session, {
+    scope,
+    cellsDue: due?.cells ?? 0,
+    nextPassMs: () => nextWakeAt?.()?.getTime() ?? now() + HOUR_MS / 4,
+    onNewDay: async () => {
+      discovery = await prepare(session, { readsAnew: false });
+    },
+  });
+  const { notFoundOrgs } = tally;
+  if (refused?.kind !== 'unauthorized' && notFoundOrgs.length > 0) {
+    // Those of them that are deleted have nothing left to read.
+    discovery = await prepare(session, { readsAnew: true });
+    const existing = new Set(await readOrgIds(db, instanceId));
+    tally.forgetNotFound(notFoundOrgs.filter((orgId) => !existing.has(orgId)));
   }
+  tally.addFailures(discovery.failures);
+  const refusal = refused ?? discovery.refusal;
+  if (refusal?.kind !== 'unauthorized') await readControlTotals(session);
+  const concerns = ({ orgId }: DiscoveryFailure) =>
+    orgIds === null || (orgId !== null && orgIds.includes(orgId));
+  const isPartial =
+    refusal !== null ||
+    isClamped ||
+    discovery.failures.some(concerns) ||
+    (range === null ? tally.hasFailedCells : await hasGaps(db, { ...scope, range }));
+  return { refusal, status: isPartial ? ('partial' as const) : ('complete' as const) };
+}
 
-  /** Judges a command that named days by the ledger, and any other by what became of what was due. */
-  async judge(refusal: LosantError | null): Promise<'complete' | 'partial'> {
-    const { options, tally } = this.#session;
-    const { orgIds, range } = options;
-    const concerns = ({ orgId }: DiscoveryFailure) =>
-      orgIds === null || (orgId !== null && orgIds.includes(orgId));
-    if (refusal || this.#isClamped || this.#discovery.failures.some(concerns)) return 'partial';
-    const isIncomplete =
-      range === null ? tally.hasFailedCells : await hasGaps(this.#context.db, { ...this.#scope, range });
-    return isIncomplete ? 'partial' : 'complete';
-  }
+/** Brings organizations, tracks and rows up to date. */
+async function prepare(session: Session, how: { readonly readsAnew: boolean }): Promise<Discovery> {
+  const { db, instanceId, policy, streams, selection, now } = session.context;
+  const discovery = await discover(session, how);
+  await applyTracks(db, session.write, { instanceId, streams, selection, nowMs: now(), policy });
+  await fillInstance(db, session.write, { instanceId, nowMs: now(), policy });
+  return discovery;
+}
 
-  /** Brings organizations, tracks and rows up to date. */
-  async #prepare(how: { readonly readsAnew: boolean }): Promise<void> {
-    const { db, instanceId, policy, streams, selection, now } = this.#context;
-    const { write } = this.#session;
-    this.#discovery = await discover(this.#session, how);
-    await applyTracks(db, write, { instanceId, streams, selection, nowMs: now(), policy });
-    await fillInstance(db, write, { instanceId, nowMs: now(), policy });
-  }
-
-  /** Sets the days that were named due. Throws SettingsError if nobody wants the one day to be read again. */
-  async #addDays(range: DayRange): Promise<void> {
-    const { db, policy, now } = this.#context;
-    const { options, write } = this.#session;
-    const isBackfill = options.kind === 'backfill';
-    const { clampedTo, setDue } = await addDays(db, write, {
-      scope: { ...this.#scope, range },
-      nowMs: now(),
-      policy,
-      makesRows: isBackfill,
-      // What was forced while the run waited may have been read since.
-      force: !isBackfill || (options.force && !this.#hasAdded),
-    });
-    if (clampedTo !== null) this.#noteClamped(range.from, clampedTo);
-    if (isBackfill || setDue > 0 || clampedTo !== null) return;
-    const scope = (options.orgIds ?? []).map((orgId) => ` --org ${orgId}`).join('');
-    throw new SettingsError(`--date ${range.from}: no organization in scope is collected on that day`, {
-      hint: `losant-usage backfill --from ${range.from} --to ${range.to}${scope} adds the day`,
-    });
-  }
-
-  #noteClamped(from: string, clampedTo: string): void {
-    this.#isClamped = true;
-    const { horizonDays } = this.#context.policy;
-    const kept = `Losant keeps the detail of ${horizonDays} days: earlier ones are not asked for`;
+/**
+ * Sets the days that were named due. Returns whether they begin before the first day that Losant keeps. Throws
+ * SettingsError if nobody wants the one day to be read again.
+ */
+async function addNamedDays(session: Session, range: DayRange, hasAdded: boolean): Promise<boolean> {
+  const { context, options, write, tally } = session;
+  const { db, instanceId, policy, now } = context;
+  const { kind, orgIds, streams, force } = options;
+  const isBackfill = kind === 'backfill';
+  const { clampedTo, setDue } = await addDays(db, write, {
+    scope: { instanceId, orgIds, streams, range },
+    nowMs: now(),
+    policy,
+    makesRows: isBackfill,
+    // What was forced while the run waited may have been read since.
+    force: !isBackfill || (force && !hasAdded),
+  });
+  if (clampedTo !== null) {
+    const kept = `Losant keeps the detail of ${policy.horizonDays} days: earlier ones are not asked for`;
     const message = `${kept}; HORIZON_DAYS is for an install that keeps more`;
-    const to = addToDay(clampedTo, -1);
-    this.#session.tally.addFailures([{ orgId: null, from, to, code: 'past_horizon', message }]);
+    const days = { from: range.from, to: addToDay(clampedTo, -1) };
+    tally.addFailures([{ orgId: null, ...days, code: 'past_horizon', message }]);
   }
-
-  /** Finds out which of the organizations that Losant did not know are deleted, and closes what is left of them. */
-  async #findRemoved(): Promise<void> {
-    const { notFoundOrgs } = this.#session.tally;
-    await this.#prepare({ readsAnew: true });
-    const existing = new Set(await readOrgIds(this.#context.db, this.#context.instanceId));
-    this.#session.tally.forgetNotFound(notFoundOrgs.filter((orgId) => !existing.has(orgId)));
-  }
+  if (isBackfill || setDue > 0 || clampedTo !== null) return clampedTo !== null;
+  const scope = (orgIds ?? []).map((orgId) => ` --org ${orgId}`).join('');
+  throw new SettingsError(`--date ${range.from}: no organization in scope is collected on that day`, {
+    hint: `losant-usage backfill --from ${range.from} --to ${range.to}${scope} adds the day`,
+  });
 }

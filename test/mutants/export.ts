@@ -101,7 +101,7 @@ export const exportMutants = [
       only: 'a scope that is refused where nothing is missing',
     },
     {
-      'A run with a refused scope is not complete': ['if (refusal || this.#isClamped', 'if (this.#isClamped'],
+      'A run with a refused scope is not complete': ['refusal !== null ||\n', ''],
     },
   ),
   plant(
