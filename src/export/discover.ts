@@ -12,17 +12,14 @@ import { listOrgPages, type OrgPage } from '../losant/org-list.ts';
 import { getInstance, getOrg } from '../losant/orgs.ts';
 import { dayAt } from '../usage/day.ts';
 import type { InstanceContext } from './context.ts';
+import type { Failure } from './report.ts';
 import type { Session } from './session.ts';
 
 /** The instance, and the session of its run. */
 type Discovering = InstanceContext & Pick<Session, 'signal' | 'write'>;
 
 /** An organization that could not be discovered; null: any number of them. */
-export interface DiscoveryFailure {
-  readonly orgId: string | null;
-  readonly code: string;
-  readonly message: string;
-}
+export type DiscoveryFailure = Pick<Failure, 'orgId' | 'code' | 'message'>;
 
 export interface Discovery {
   readonly failures: readonly DiscoveryFailure[];

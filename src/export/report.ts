@@ -154,7 +154,8 @@ export class Tally {
   }
 
   #addCell(cell: LoadedCell): void {
-    const { before, result, problem, standing, isRestated } = cell;
+    const { before, numbersBefore, numbers, result, problem, standing } = cell;
+    const isRestated = numbersBefore !== null && numbers !== null;
     this.#count(cell, result);
     if (isRestated) this.restated += 1;
     if (isRestated && before.wasFinal) this.restatedFinal += 1;

@@ -95,22 +95,6 @@ function toNumbers(
   return Object.fromEntries(columns.map((column) => [column, row[column]])) as Numbers;
 }
 
-/** The columns that a cell is written to as they are. */
-const CHANGED = [
-  'standing',
-  'is_stored',
-  'is_reported',
-  'silences',
-  'revision',
-  'attempts',
-  'verified_at',
-  'next_read_at',
-  'attempted_at',
-  'reason',
-  'message',
-  'response_sha256',
-].map((column) => sql.ref(column));
-
 /**
  * Writes the new rows of locked cells and their new numbers. What the database took is compared with what was sent:
  * throws DatabaseError if it swallowed or changed a write.
@@ -120,9 +104,11 @@ export async function writeCells(
   cells: readonly WrittenCell[],
   runId: string,
 ): Promise<void> {
-  if (cells.length === 0) return;
-  const sets = CHANGED.map((column) => sql`${column} = n.${column}`);
-  const areAsSent = CHANGED.map((column) => sql`c.${column} is not distinct from n.${column}`);
+  const [first] = cells;
+  if (first === undefined) return;
+  const columns = Object.keys(columnsOf(first.cell)).map((column) => sql.ref(column));
+  const sets = columns.map((column) => sql`${column} = n.${column}`);
+  const areAsSent = columns.map((column) => sql`c.${column} is not distinct from n.${column}`);
   // The times are taken under the lock: a closing that this transaction waited for did not know the row.
   const { rows: written } = await sql<{ isAsSent: boolean }>`
     update losant_usage.coverage c set ${sql.join(sets)}, run_id = ${runId},
@@ -142,10 +128,13 @@ export async function writeCells(
 type WrittenCell = CellKey & Pick<Applied, 'cell' | 'numbers'>;
 
 function toRow({ day, orgId, stream, cell }: WrittenCell) {
+  const finalized_at = cell.wasFinal ? instantOf(cell.attemptedAtMs) : null;
+  return { usage_date: day, org_id: orgId, stream, finalized_at, ...columnsOf(cell) };
+}
+
+/** Returns the columns that a cell is written to as they are. */
+function columnsOf(cell: Cell) {
   return {
-    usage_date: day,
-    org_id: orgId,
-    stream,
     standing: cell.standing,
     is_stored: cell.isStored,
     is_reported: cell.isReported,
@@ -158,7 +147,6 @@ function toRow({ day, orgId, stream, cell }: WrittenCell) {
     reason: cell.reason,
     message: cell.message,
     response_sha256: cell.sha256 === null ? null : `\\x${cell.sha256}`,
-    finalized_at: cell.wasFinal ? instantOf(cell.attemptedAtMs) : null,
   };
 }
 

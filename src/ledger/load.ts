@@ -28,13 +28,10 @@ export interface LoadOptions extends BeginOptions {
 
 /** An answer applied to its locked cell. */
 export interface LoadedCell extends CellKey, Applied {
-  readonly answer: CellAnswer;
   readonly before: Cell;
   readonly numbersBefore: Numbers | null;
   /** Its standing now. */
   readonly standing: Standing;
-  /** Whether numbers that were stored before have changed. */
-  readonly isRestated: boolean;
 }
 
 export interface LoadResult {
@@ -109,11 +106,9 @@ function applyAnswers(
       orgId,
       stream,
       day,
-      answer,
       before,
       numbersBefore: numbers,
       standing: standing === 'waiting' && isLate(day, atMs) ? 'missing' : standing,
-      isRestated: numbers !== null && applied.numbers !== null,
     });
   }
   return [...done.values()];

@@ -73,7 +73,7 @@ describe('a load', () => {
     expect(result.cells[0]).toMatchObject({
       result: 'loaded',
       standing: 'stored',
-      isRestated: false,
+      numbersBefore: null,
       before: { wasFinal: false },
     });
   });
@@ -107,8 +107,8 @@ describe('a load', () => {
     const result = await ledger.load(batch([4, 2, 18], next), { runId: RUN_2 });
     expect(result.rows).toMatchObject({ inserted: 0, updated: 2 });
     expect(result.cells).toMatchObject([
-      { result: 'loaded', isRestated: true, before: { wasFinal: true } },
-      { result: 'loaded', isRestated: true, before: { wasFinal: true } },
+      { result: 'loaded', before: { wasFinal: true } },
+      { result: 'loaded', before: { wasFinal: true } },
     ]);
     const known = { revision: 2, was_final: true, run_id: RUN_2 };
     expect(await revisionsOf(orgId)).toEqual([
@@ -191,7 +191,7 @@ describe('counterparts', () => {
       ['payload_totals', silence],
       ['payload_sources', named(sources(21))],
     );
-    expect(cells.map(({ answer: { stream }, problem }) => `${stream} ${problem?.code}`)).toEqual([
+    expect(cells.map(({ stream, problem }) => `${stream} ${problem?.code}`)).toEqual([
       'payload_sources undefined',
       'payload_totals contradicted',
       'payload_hours contradicted',
