@@ -83,7 +83,7 @@ export const streamMutants = [
       ],
       'A part of a day that a body leaves out is told apart from a zero that it names': [
         `if (bucket === undefined) leftOut.push({ column, hour });
-      else if`,
+        else if`,
         'if',
       ],
     },

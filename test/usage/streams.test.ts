@@ -166,7 +166,7 @@ describe('a body that can be placed', () => {
       ...TWO_DAYS,
       to: '2025-11-30',
     });
-    expect(Object.keys(days)).toEqual(['2025-11-26', '2025-11-25']);
+    expect(Object.keys(days)).toEqual(['2025-11-25', '2025-11-26']);
     expect(devicesIn('{"counts":[]}', TWO_DAYS)).toEqual({});
   });
 });

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { billed, describeProblems, ifRepeated, instant } from '../body.ts';
-import { DAY_MS, type DayRange, dayAt, dayEndMs, dayStartMs, eachDay, type UsageDay } from '../day.ts';
+import { DAY_MS, type DayRange, dayEndMs, dayStartMs, eachDay, type UsageDay } from '../day.ts';
 import { nameOf, type Part } from '../numbers.ts';
 import { type DayReading, type Stream, UnplaceableBodyError, type WindowReading } from './stream.ts';
 
@@ -10,80 +10,73 @@ const envelope = z.looseObject({
   counts: z.array(z.looseObject({ date: instant }), { error: ifRepeated }),
 });
 
-/** Returns the schema of one bucket, in the order of the fields. */
-const bucketOf = (fields: readonly string[]) =>
-  z.object(Object.fromEntries(fields.map((field) => [field, billed])));
-
-/** The bucket of a body that has one column. */
-const single = bucketOf(['value']);
-
-/** The numbers of one bucket, in the order of its schema, or what is wrong with it. */
+/** The numbers of one bucket, in the order of its columns, or what is wrong with it. */
 type Bucket = readonly number[] | string;
+
+type BucketSchema = z.ZodObject<Record<string, typeof billed>>;
 
 /** The buckets of a body by their starts, in ms. */
 interface Buckets extends Omit<WindowReading, 'days'> {
   readonly at: ReadonlyMap<number, Bucket>;
 }
 
-/** Returns what reads a body of daily buckets; `columns` are named by the fields of a bucket. */
-export function readsDays(columns: Readonly<Record<string, string>>): Stream['readBodies'] {
-  const names = Object.values(columns);
-  const bucket = bucketOf(Object.keys(columns));
-  return ([body], window) => {
-    const { at, ...counts } = readBuckets(body, window, bucket, DAY_MS);
-    const days = [...at].map(([startMs, values]): [UsageDay, DayReading] => {
-      if (typeof values === 'string') return [dayAt(startMs), invalid(values)];
-      const numbers = Object.fromEntries(names.map((name, index) => [name, values[index] as number]));
-      return [dayAt(startMs), { kind: 'named', numbers, leftOut: [] }];
-    });
-    return { ...counts, days: new Map(days) };
-  };
-}
-
-/** The columns of a stream, and the hours of each; null where it has one number for the day. */
-interface Columns {
-  readonly columns: readonly string[];
+interface Layout {
+  /** The columns of each body, by the fields of its buckets. */
+  readonly bodies: readonly Readonly<Record<string, string>>[];
+  /** The hours of which there are buckets; null for a bucket of the whole day. */
   readonly hours: readonly Part['hour'][];
 }
 
 /**
- * Reads a body for each column. What some bodies left out although the day is in others reads 0 and is named in
- * `leftOut`.
+ * Returns what reads bodies of daily or hourly buckets. What some buckets left out although the day is in others reads
+ * 0 and is named in `leftOut`.
  */
-export function readColumns(bodies: readonly unknown[], window: DayRange, asked: Columns): WindowReading {
-  const lengthMs = DAY_MS / asked.hours.length;
-  const readings = bodies.map((body) => readBuckets(body, window, single, lengthMs));
-  const days = new Map<UsageDay, DayReading>();
-  for (const day of eachDay(window)) {
-    const startMs = dayStartMs(day);
-    const buckets = readings.map(({ at }) =>
-      asked.hours.map((_, index) => at.get(startMs + index * lengthMs)),
-    );
-    if (buckets.flat().some((bucket) => bucket !== undefined)) days.set(day, joinColumns(buckets, asked));
-  }
-  const sumOf = (key: 'outsideBuckets' | 'unknownKeys') =>
-    readings.reduce((sum, reading) => sum + reading[key], 0);
-  return { days, outsideBuckets: sumOf('outsideBuckets'), unknownKeys: sumOf('unknownKeys') };
+export function readsBuckets({ bodies: layouts, hours }: Layout): Stream['readBodies'] {
+  const lengthMs = DAY_MS / hours.length;
+  const parts = layouts.map((columns) => ({
+    columns: Object.values(columns),
+    schema: z.object(Object.fromEntries(Object.keys(columns).map((field) => [field, billed]))),
+  }));
+  return (bodies, window) => {
+    const readings = parts.map(({ columns, schema }, index) => {
+      return { columns, ...readBuckets(bodies[index], window, schema, lengthMs) };
+    });
+    const days = new Map<UsageDay, DayReading>();
+    for (const day of eachDay(window)) {
+      const startMs = dayStartMs(day);
+      const starts = hours.map((_, index) => startMs + index * lengthMs);
+      const isNamed = readings.some(({ at }) => starts.some((each) => at.has(each)));
+      if (isNamed) days.set(day, joinColumns(readings, hours, starts));
+    }
+    const sumOf = (key: 'outsideBuckets' | 'unknownKeys') =>
+      readings.reduce((sum, reading) => sum + reading[key], 0);
+    return { days, outsideBuckets: sumOf('outsideBuckets'), unknownKeys: sumOf('unknownKeys') };
+  };
 }
 
-/** Joins the buckets of one day, which are given by column and hour. */
+/** Joins the buckets of one day, which start at `starts`. */
 function joinColumns(
-  buckets: readonly (readonly (Bucket | undefined)[])[],
-  { columns, hours }: Columns,
+  bodies: readonly (Pick<Buckets, 'at'> & { readonly columns: readonly string[] })[],
+  hours: Layout['hours'],
+  starts: readonly number[],
 ): DayReading {
   const leftOut: Part[] = [];
   const numbers: Record<string, number | number[]> = {};
-  for (const [index, column] of columns.entries()) {
-    const values: number[] = [];
-    for (const [place, hour] of hours.entries()) {
-      const bucket = buckets[index]?.[place];
-      if (bucket === undefined) leftOut.push({ column, hour });
-      else if (typeof bucket === 'string') return invalid(`${nameOf({ column, hour })}: ${bucket}`);
-      values.push(bucket?.[0] ?? 0);
+  for (const { at, columns } of bodies) {
+    for (const [place, column] of columns.entries()) {
+      const values: number[] = [];
+      for (const [index, hour] of hours.entries()) {
+        const bucket = at.get(starts[index] as number);
+        if (bucket === undefined) leftOut.push({ column, hour });
+        else if (typeof bucket === 'string') {
+          return invalid(bodies.length === 1 ? bucket : `${nameOf({ column, hour })}: ${bucket}`);
+        }
+        values.push(bucket?.[place] ?? 0);
+      }
+      const sum = values.reduce((a, b) => a + b, 0);
+      if (!Number.isSafeInteger(sum)) return invalid(`${column}: the hours add up to more than 2^53 - 1`);
+      numbers[column] = hours[0] === null ? sum : values;
     }
-    const sum = values.reduce((a, b) => a + b, 0);
-    if (!Number.isSafeInteger(sum)) return invalid(`${column}: the hours add up to more than 2^53 - 1`);
-    numbers[column] = hours[0] === null ? sum : values;
   }
   return { kind: 'named', numbers, leftOut };
 }
@@ -99,7 +92,7 @@ function invalid(message: string): DayReading {
  * `counts`, a wrong window, a bucket off UTC midnight or the hour, one that occurs twice, or a body that has buckets
  * of other days only and does not state that it covers the window.
  */
-function readBuckets(body: unknown, window: DayRange, schema: typeof single, lengthMs: number): Buckets {
+function readBuckets(body: unknown, window: DayRange, schema: BucketSchema, lengthMs: number): Buckets {
   const { data, error } = envelope.safeParse(body);
   if (error) throw new UnplaceableBodyError(describeProblems(error));
   const { start, end, counts, ...rest } = data;

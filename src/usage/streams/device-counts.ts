@@ -1,4 +1,4 @@
-import { readsDays } from './buckets.ts';
+import { readsBuckets } from './buckets.ts';
 import type { Stream } from './stream.ts';
 
 const columns = { created: 'devices_created', deleted: 'devices_deleted', total: 'devices_total' };
@@ -14,5 +14,5 @@ export const deviceCounts: Stream = {
   columns: Object.values(columns),
   kind: 'level',
   counterparts: [],
-  readBodies: readsDays(columns),
+  readBodies: readsBuckets({ bodies: [columns], hours: [null] }),
 };

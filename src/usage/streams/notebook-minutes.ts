@@ -1,4 +1,4 @@
-import { readsDays } from './buckets.ts';
+import { readsBuckets } from './buckets.ts';
 import type { Stream } from './stream.ts';
 
 const columns = {
@@ -17,5 +17,5 @@ export const notebookMinutes: Stream = {
   columns: Object.values(columns),
   kind: 'flow',
   counterparts: [],
-  readBodies: readsDays(columns),
+  readBodies: readsBuckets({ bodies: [columns], hours: [null] }),
 };

@@ -1,10 +1,11 @@
 import type { Reason } from '../cell.ts';
-import { readColumns } from './buckets.ts';
+import { readsBuckets } from './buckets.ts';
 import { breakdownBy } from './payload-totals.ts';
 import type { DayReading, Stream, WindowReading } from './stream.ts';
 
 const HOURS = Array.from({ length: 24 }, (_, hour) => hour);
 const columns = ['hours_billable_count', 'hours_all_count', 'hours_all_bytes'];
+const readHours = readsBuckets({ bodies: columns.map((column) => ({ value: column })), hours: HOURS });
 
 /** Payloads per hour: the numbers of `payload_totals` with a bucket for each UTC hour. */
 export const payloadHours: Stream = {
@@ -17,7 +18,7 @@ export const payloadHours: Stream = {
   waitsFor: 'payload_sources',
   includes: { hours_all_count: ['hours_billable_count'] },
   readBodies(bodies, window) {
-    const reading = readColumns(bodies, window, { columns, hours: HOURS });
+    const reading = readHours(bodies, window);
     if (window.from === window.to || !hasOnlyMidnights(reading)) return reading;
     const doubted = (day: DayReading) => (day.kind === 'named' ? { ...day, doubt: NOT_HOURLY } : day);
     return { ...reading, days: new Map([...reading.days].map(([day, each]) => [day, doubted(each)])) };

@@ -1,4 +1,4 @@
-import { readColumns } from './buckets.ts';
+import { readsBuckets } from './buckets.ts';
 import type { Stream, UsageRequest } from './stream.ts';
 
 /** Returns a request for each column. Without `includeNonBillable` the breakdown counts billable payloads only. */
@@ -22,5 +22,5 @@ export const payloadTotals: Stream = {
     payload_all_count: ['payload_billable_count', 'payload_all_bytes'],
     payload_all_bytes: ['payload_billable_count', 'payload_all_count'],
   },
-  readBodies: (bodies, window) => readColumns(bodies, window, { columns, hours: [null] }),
+  readBodies: readsBuckets({ bodies: columns.map((column) => ({ value: column })), hours: [null] }),
 };
