@@ -63,11 +63,6 @@ export interface RunOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-/** Whether a run reads everything due of its instance, so that its success means that nothing is missing. */
-export function isFullRun({ kind, range, orgIds, streams }: RunOptions): boolean {
-  return kind !== 'backfill' && range === null && orgIds === null && streams === null;
-}
-
 /** The environment in which every instance is opened. */
 export interface ExportEnvironment {
   readonly config: Pick<Config, 'policy' | 'request' | 'controlTotals'>;

@@ -8,7 +8,7 @@ import {
   renewLease,
 } from '../ledger/lease.ts';
 import { finishRun, interruptDeadRuns, type RunStatus, startRun } from '../ledger/runs.ts';
-import { type InstanceContext, isFullRun, type RunOptions } from './context.ts';
+import type { InstanceContext, RunOptions } from './context.ts';
 import { type RunReport, Tally } from './report.ts';
 
 /**
@@ -77,8 +77,10 @@ export class Session {
   /** Records the run; one that has nothing to read leaves no trace. */
   async begin(): Promise<void> {
     const { db, instanceId, host, version } = this.context;
-    const { runId, kind } = this.options;
-    await startRun(db, { runId, instanceId, kind, isFull: isFullRun(this.options), host, version });
+    const { runId: run_id, kind, range, orgIds, streams } = this.options;
+    // Its success means that nothing is missing.
+    const is_full = kind !== 'backfill' && range === null && orgIds === null && streams === null;
+    await startRun(db, { run_id, instance_id: instanceId, kind, is_full, host, version });
     this.isBegun = true;
   }
 
@@ -97,6 +99,6 @@ export class Session {
     if (!this.isBegun) return;
     const { tally } = this;
     const end = { status, range: tally.range, counts: tally.toCounts(), failures: tally.groupFailures() };
-    await finishRun(this.context.db, { runId: this.options.runId, ...end, error });
+    await finishRun(this.context.db, this.options.runId, { ...end, error });
   }
 }

@@ -5,8 +5,7 @@ import type { CellKey } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
 import { horizonStart, LAST_DAY, type Policy } from '../usage/policy.ts';
 import { setCells } from './coverage.ts';
-import { type BeginOptions, beginWriting } from './lease.ts';
-import { eachPage } from './pages.ts';
+import { type BeginOptions, beginWriting, eachPage } from './lease.ts';
 
 /** The part of an instance that is exported; null for all of it. */
 export interface DueScope {

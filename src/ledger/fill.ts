@@ -11,8 +11,7 @@ import type { OrgSelection } from '../usage/organization.ts';
 import { FIRST_DAY, horizonStart, lastCompleteDay, type Policy } from '../usage/policy.ts';
 import { requireAll, setCells } from './coverage.ts';
 import type { DueScope } from './due.ts';
-import { type BeginOptions, beginWriting } from './lease.ts';
-import { eachPage } from './pages.ts';
+import { type BeginOptions, beginWriting, eachPage } from './lease.ts';
 
 export interface FillOptions {
   readonly instanceId: string;

@@ -1,6 +1,6 @@
-import { type Kysely, sql } from 'kysely';
+import { type Insertable, type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
-import type { Json, Schema } from '../database/schema.ts';
+import type { Json, Runs, Schema } from '../database/schema.ts';
 import { storable } from '../usage/body.ts';
 import type { CellResult } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
@@ -39,26 +39,20 @@ export interface FailureGroup {
   readonly example: string | null;
 }
 
-interface NewRun {
-  readonly runId: string;
-  readonly instanceId: string;
+/** The columns of a run that begins; `is_full` says whether it reads everything that is due of the instance. */
+interface NewRun extends Pick<Insertable<Runs>, 'run_id' | 'instance_id' | 'is_full' | 'host' | 'version'> {
   readonly kind: RunKind;
-  /** Whether it reads everything that is due of the instance. */
-  readonly isFull: boolean;
-  readonly host: string;
-  readonly version: string;
 }
 
 /** Records a run that begins. Times are the database's. */
 export async function startRun(db: Kysely<Schema>, run: NewRun): Promise<void> {
   await db
     .insertInto('runs')
-    .values({ ...toRow(run), status: 'running', started_at: CLOCK })
+    .values({ ...run, status: 'running', started_at: CLOCK })
     .execute();
 }
 
 interface FinishedRun {
-  readonly runId: string;
   readonly status: Exclude<RunStatus, 'running'>;
   readonly range: DayRange | null;
   readonly counts: RunCounts;
@@ -66,8 +60,8 @@ interface FinishedRun {
   readonly error: string | null;
 }
 
-export async function finishRun(db: Kysely<Schema>, run: FinishedRun): Promise<void> {
-  const { runId, status, range, counts, failures, error } = run;
+export async function finishRun(db: Kysely<Schema>, runId: string, run: FinishedRun): Promise<void> {
+  const { status, range, counts, failures, error } = run;
   await db
     .updateTable('runs')
     .set({
@@ -98,13 +92,13 @@ export async function recordFailedRun(db: Kysely<Schema>, run: NewRun, error: st
   const known = await db
     .selectFrom('instances')
     .select('instance_id')
-    .where('instance_id', '=', run.instanceId)
+    .where('instance_id', '=', run.instance_id)
     .executeTakeFirst();
   if (!known) return;
   await db
     .insertInto('runs')
     .values({
-      ...toRow(run),
+      ...run,
       status: 'failed',
       error: storable(error),
       started_at: CLOCK,
@@ -112,10 +106,6 @@ export async function recordFailedRun(db: Kysely<Schema>, run: NewRun, error: st
     })
     .onConflict((conflict) => conflict.column('run_id').doNothing())
     .execute();
-}
-
-function toRow({ runId, instanceId, kind, isFull, host, version }: NewRun) {
-  return { run_id: runId, instance_id: instanceId, kind, is_full: isFull, host, version };
 }
 
 function json(value: object) {

@@ -1,7 +1,6 @@
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
-import { isAcceptable } from '../usage/apply.ts';
 import { type CellKey, WAIVED } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
 import type { Policy } from '../usage/policy.ts';
@@ -18,6 +17,10 @@ export interface Waiver {
   readonly reason: string;
   readonly policy: Policy;
 }
+
+/** Whether a person may accept a cell: it is not all right, will not become final, or was accepted before. */
+const IS_ACCEPTABLE = sql<boolean>`standing in ('missing', 'in_doubt', 'unavailable')
+  or (standing = 'stored' and next_read_at is null) or (standing = 'accepted' and reason = ${WAIVED})`;
 
 /**
  * Accepts the cells of the range that are missing, in doubt or unavailable now, or that will not become final, as they
@@ -37,16 +40,8 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Ce
       order by c.usage_date, c.org_id, c.stream for update`.execute(trx);
     const cells = await trx
       .selectFrom('cells')
-      .select([
-        'instance_id as instanceId',
-        'org_id as orgId',
-        'stream',
-        'usage_date as day',
-        'standing',
-        'reason',
-      ])
-      .select(['is_stored as isStored'])
-      .select((eb) => eb('next_read_at', 'is not', null).$castTo<boolean>().as('isReadAgain'))
+      .select(['instance_id as instanceId', 'org_id as orgId', 'stream', 'usage_date as day'])
+      .select(IS_ACCEPTABLE.as('isAcceptable'))
       .where('org_id', '=', orgId)
       .where('usage_date', '>=', range.from)
       .where('usage_date', '<=', range.to)
@@ -54,9 +49,7 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Ce
       .orderBy('usage_date')
       .orderBy('stream')
       .execute();
-    const accepted = cells.filter(
-      (cell) => isAcceptable(cell) || (cell.standing === 'accepted' && cell.reason === WAIVED),
-    );
+    const accepted = cells.filter(({ isAcceptable }) => isAcceptable);
     const [first] = accepted;
     if (first === undefined) throw refusal(waiver, cells.length);
     await trx

@@ -22,7 +22,6 @@ import {
   waitMs,
   wakeUpMs,
 } from './policy.ts';
-import type { Standing } from './standing.ts';
 import { streamNamed } from './streams/catalog.ts';
 
 /** Another stream's cell of the same organization and day, which counts the same payloads. */
@@ -262,10 +261,4 @@ function leftOut(what: string): Reason {
 
 function contradicted(why: string): Reason {
   return { code: 'contradicted', message: `Losant left out numbers of the day, but ${why}` };
-}
-
-/** Whether a person may accept a cell as it is now: it is no longer all right, or will not become final. */
-export function isAcceptable(cell: { readonly standing: Standing; readonly isReadAgain: boolean }): boolean {
-  if (cell.standing === 'stored') return !cell.isReadAgain;
-  return ['missing', 'in_doubt', 'unavailable'].includes(cell.standing);
 }

@@ -119,7 +119,8 @@ async function recordFailure(
   { runId, end }: { readonly runId: string; readonly end: RunEnd },
 ): Promise<void> {
   if (end.trouble === null || NOT_RECORDED.includes(end.trouble.code)) return;
-  const run = { runId, instanceId, kind: 'scheduled', isFull: true, host, version } as const;
+  const place = { run_id: runId, instance_id: instanceId, host, version };
+  const run = { ...place, kind: 'scheduled', is_full: true } as const;
   await recordFailedRun(handle.db, run, end.trouble.message).catch((error: unknown) => {
     logger.warn({ err: error, instance_id: instanceId }, 'failed run not recorded');
   });

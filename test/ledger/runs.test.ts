@@ -98,10 +98,10 @@ describe('a run', () => {
   });
 
   const newRun = (runId: string, instanceId = INSTANCE) => ({
-    runId,
-    instanceId,
+    run_id: runId,
+    instance_id: instanceId,
     kind: 'manual' as const,
-    isFull: true,
+    is_full: true,
     host: 'one',
     version: '1.2.3',
   });
@@ -117,7 +117,7 @@ describe('a run', () => {
     restated: 1,
     restatedFinal: 1,
   };
-  const END = { runId: RUN_1, range: null, counts: COUNTS, failures: [], error: null };
+  const END = { range: null, counts: COUNTS, failures: [], error: null };
 
   test('is on record from its start, and its end keeps what it read, how it ended and each count', async () => {
     await start(RUN_1);
@@ -126,7 +126,7 @@ describe('a run', () => {
       { code: 'timeout', message: 'no answer', stream: 'device_counts', cells: 4, orgs: 2, example: null },
     ];
     const end = { ...END, status: 'partial' as const, failures, error: 'a\0b' };
-    await finishRun(ledger.db, { ...end, range: { from: '2026-10-24', to: '2026-11-23' } });
+    await finishRun(ledger.db, RUN_1, { ...end, range: { from: '2026-10-24', to: '2026-11-23' } });
     const [row] = await ledger.ask(sql`select * from losant_usage.runs`);
     expect(row).toMatchObject({
       kind: 'manual',
@@ -147,11 +147,11 @@ describe('a run', () => {
   test('that did not end before the next one took its lease was interrupted, unless it was only paused', async () => {
     await start(RUN_1);
     await start(RUN_2);
-    await finishRun(ledger.db, { ...END, runId: RUN_2, status: 'failed', error: 'no space left' });
+    await finishRun(ledger.db, RUN_2, { ...END, status: 'failed', error: 'no space left' });
     await interruptDeadRuns(ledger.db, INSTANCE);
     const second = '2 failed no space left true';
     expect(await runs()).toEqual(['1 interrupted the process died without reporting true', second]);
-    await finishRun(ledger.db, { ...END, status: 'complete' });
+    await finishRun(ledger.db, RUN_1, { ...END, status: 'complete' });
     expect(await runs()).toEqual(['1 complete - true', second]);
   });
 

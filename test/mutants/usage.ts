@@ -160,7 +160,7 @@ export const usageMutants = [
     },
   ),
   plant(
-    { file: 'src/usage/apply.ts', test: 'test/ledger/waive.test.ts', only: 'only waiting' },
+    { file: 'src/ledger/waive.ts', test: 'test/ledger/waive.test.ts', only: 'only waiting' },
     {
       'A person cannot accept what is only waiting': [
         `['missing', 'in_doubt', 'unavailable']`,

@@ -3,7 +3,6 @@
  * the day at which it was asked for, and what becomes of the cell, with its next read in the same hours.
  */
 import { describe, expect, test } from 'vitest';
-import { isAcceptable } from '../../src/usage/apply.ts';
 import type { Verdict } from '../../src/usage/cell.ts';
 import { addDays } from '../../src/usage/day.ts';
 import type { Standing } from '../../src/usage/standing.ts';
@@ -358,17 +357,4 @@ describe('a zero that nobody named is final after three answers, an hour apart',
     const applied = applyTo(read('notebook_minutes', 'stored zero s2 | some | 80 h'));
     expect(applied.cell).toMatchObject({ standing: 'final', isReported: true, silences: 0 });
   });
-});
-
-test.each<[Standing, boolean, boolean]>([
-  ['missing', true, true],
-  ['in_doubt', true, true],
-  ['unavailable', false, true],
-  ['stored', false, true],
-  ['stored', true, false],
-  ['waiting', true, false],
-  ['final', false, false],
-  ['accepted', false, false],
-])('what is %s and read again: %s, may be accepted by a person: %s', (standing, isReadAgain, may) => {
-  expect(isAcceptable({ standing, isReadAgain })).toBe(may);
 });
