@@ -113,7 +113,7 @@ async function run<T>(
 }
 
 function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig): string {
-  const which = orgs.kind === 'ids' ? count(orgs.orgIds.length, 'organization') : 'all organizations';
+  const which = orgs === null ? 'all organizations' : count(orgs.length, 'organization');
   return `instance ${instanceId} at ${apiUrl}, ${which}, ${streams.join(', ')}`;
 }
 
@@ -214,7 +214,7 @@ async function checkInstance(checking: Checking, instance: InstanceConfig): Prom
     const hint = 'nothing will be loaded: see which organizations the instance has';
     return { message: 'no organization', hint };
   });
-  const orgId = orgs.kind === 'ids' ? orgs.orgIds[0] : listed.value;
+  const orgId = orgs === null ? listed.value : orgs[0];
   if (orgId === undefined) return null;
   const { signal, hostNow: now } = checking;
   const target = { client, instanceId, orgId, day: lastCompleteDay(now()), now, signal };

@@ -306,7 +306,7 @@ async function endLeftInstance(context: CommandContext, instanceId: string): Pro
       hint: 'take it out of them first, or leave out --end',
     });
   }
-  const nothing = { streams: [], selection: { kind: 'ids', orgIds: [] } } as const;
+  const nothing = { streams: [], selection: [] } as const;
   const ending = { instanceId, nowMs: hostNow(), policy: config.policy, ...nothing };
   await using handle = await openSchema(context, { writes: true });
   await applyTracks(handle.db, { lease: null }, ending);

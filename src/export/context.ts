@@ -12,7 +12,6 @@ import { Gate } from '../losant/gate.ts';
 import { getInstance } from '../losant/orgs.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { DayRange } from '../usage/day.ts';
-import type { OrgSelection } from '../usage/organization.ts';
 
 /** An instance with everything needed to export it. */
 export interface InstanceContext
@@ -23,7 +22,8 @@ export interface InstanceContext
   /** The database of the handle. */
   readonly db: Kysely<Schema>;
   readonly client: LosantClient;
-  readonly selection: OrgSelection;
+  /** The organizations that are exported; null for all. */
+  readonly selection: readonly string[] | null;
   readonly concurrency: number;
   /** Returns the API's clock minus `now` in ms, as of the newest answer; null before the first. */
   readonly apiAheadMs: () => number | null;

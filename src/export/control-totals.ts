@@ -24,7 +24,7 @@ export async function readControlTotals(session: Session): Promise<void> {
   try {
     while (await sumDays(session)) session.signal.throwIfAborted();
     // The instance's totals cover all organizations, so they cannot be compared with a few named ones.
-    if (selection.kind === 'all') await askTotals(session);
+    if (selection === null) await askTotals(session);
   } catch (error) {
     session.signal.throwIfAborted();
     const fields = { instance_id: instanceId, err: error };

@@ -46,7 +46,7 @@ export async function discover(
 async function isListStale(d: Discovering): Promise<boolean> {
   const { listedAt, listProblem, allFrom } = await instanceOf(d);
   if (listedAt === null || listProblem !== null || dayAt(Date.parse(listedAt)) < dayAt(d.now())) return true;
-  return (d.selection.kind === 'all') !== (allFrom !== null) || (await readUnknown(d)).length > 0;
+  return (d.selection === null) !== (allFrom !== null) || (await readUnknown(d)).length > 0;
 }
 
 async function instanceOf({ db, instanceId }: Discovering): Promise<StoredInstance> {
@@ -57,9 +57,9 @@ async function instanceOf({ db, instanceId }: Discovering): Promise<StoredInstan
 
 /** Returns the configured organizations that the instance is not known to have. */
 async function readUnknown({ db, instanceId, selection }: Discovering): Promise<string[]> {
-  if (selection.kind === 'all') return [];
+  if (selection === null) return [];
   const known = new Set(await readOrgIds(db, instanceId));
-  return selection.orgIds.filter((orgId) => !known.has(orgId));
+  return selection.filter((orgId) => !known.has(orgId));
 }
 
 /** Returns the failures that every run reports until they are resolved. */
@@ -103,7 +103,7 @@ async function refreshIfPossible(d: Discovering): Promise<Discovery> {
 async function refresh(d: Discovering): Promise<readonly DiscoveryFailure[]> {
   const { db, write, client, instanceId, selection, policy, signal } = d;
   const isSelected = ({ orgId }: { readonly orgId: string | null }) =>
-    selection.kind === 'all' || selection.orgIds.includes(orgId ?? '');
+    selection === null || selection.includes(orgId ?? '');
   const startedAt = new Date(d.now()).toISOString();
   const pages = listOrgPages(client, { instanceId, signal });
   const failures = new Map<string, DiscoveryFailure>();

@@ -116,7 +116,7 @@ async function listedCells(
   const unknown = orgIds?.find((orgId) => !listed.has(orgId));
   if (unknown !== undefined) throw notExported(`--org ${unknown}`, instanceId);
   const orgs = [...listed]
-    .filter(([orgId]) => selection.kind === 'all' || selection.orgIds.includes(orgId))
+    .filter(([orgId]) => selection?.includes(orgId) ?? true)
     .filter(([orgId]) => orgIds?.includes(orgId) ?? true)
     .map(([org_id, first]) => ({ org_id, first }));
   return sql`

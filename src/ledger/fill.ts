@@ -7,7 +7,6 @@ import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
 import { ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
-import type { OrgSelection } from '../usage/organization.ts';
 import { FIRST_DAY, horizonStart, lastCompleteDay, type Policy } from '../usage/policy.ts';
 import { requireAll, setCells } from './coverage.ts';
 import type { DueScope } from './due.ts';
@@ -21,7 +20,8 @@ export interface FillOptions {
 
 export interface TrackOptions extends FillOptions {
   readonly streams: readonly string[];
-  readonly selection: OrgSelection;
+  /** The organizations that are exported; null for all. */
+  readonly selection: readonly string[] | null;
 }
 
 /**
@@ -35,12 +35,11 @@ export async function applyTracks(
   write: BeginOptions,
   options: TrackOptions,
 ): Promise<void> {
-  const { instanceId, streams, selection, nowMs, policy } = options;
+  const { instanceId, streams, selection: orgIds, nowMs, policy } = options;
   const [yesterday, horizon] = [lastCompleteDay(nowMs), horizonStart(nowMs, policy)];
-  const orgIds = selection.kind === 'ids' ? selection.orgIds : null;
   await db.transaction().execute(async (trx) => {
     await beginWriting(trx, write);
-    const from = selection.kind === 'all' ? sql`coalesce(all_from, ${yesterday}::date)` : sql`null`;
+    const from = orgIds === null ? sql`coalesce(all_from, ${yesterday}::date)` : sql`null`;
     await sql`update losant_usage.instances set all_from = ${from}
       where instance_id = ${instanceId} and all_from is distinct from ${from}`.execute(trx);
   });

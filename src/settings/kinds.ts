@@ -5,7 +5,6 @@
 import { validate } from 'node-cron';
 import { z } from 'zod';
 import { nearestName, oneOf, quote } from '../terminal/spelling.ts';
-import type { OrgSelection } from '../usage/organization.ts';
 
 /** Returns the sentence about a wrong value. The remedy is for a message that has none behind a `;`. */
 export function describeProblem(name: string, value: string | null, message: string, remedy = ''): string {
@@ -49,12 +48,12 @@ export function id(what: 'instance' | 'organization') {
   return line.regex(/^[0-9a-f]{24}$/i, `is not an ${what} id (24 hex characters)`).toLowerCase();
 }
 
-/** `all`, or ids. */
+/** `all`, which is null, or ids. */
 export const orgSelection = list(
   line.regex(/^([0-9a-f]{24}|all)$/i, 'is not an organization id (24 hex characters)').toLowerCase(),
 )
   .refine((ids) => ids.length === 1 || !ids.includes('all'), 'mixes all with ids; use either all or ids')
-  .transform((ids): OrgSelection => (ids.includes('all') ? { kind: 'all' } : { kind: 'ids', orgIds: ids }));
+  .transform((ids): readonly string[] | null => (ids.includes('all') ? null : ids));
 
 /** Returns the schema of a secret that a header carries as it is, so that nothing around it is dropped. */
 export function token(minLength: number): z.ZodType<string> {

@@ -1,4 +1,4 @@
-/** An organization of an instance with its attributes as last seen in Losant, and the choice of those exported. */
+/** An organization of an instance with its attributes as last seen in Losant. */
 import type { UsageDay } from './day.ts';
 
 /** Times are UTC, ISO text with milliseconds. */
@@ -32,11 +32,6 @@ export interface Tag {
   readonly key: string;
   readonly value: string;
 }
-
-/** The organizations of an instance that are exported. */
-export type OrgSelection =
-  | { readonly kind: 'all' }
-  | { readonly kind: 'ids'; readonly orgIds: readonly string[] };
 
 /** Whether a text is an id as Losant writes it: 24 lower-case hex characters. */
 export function isLosantId(text: string): boolean {

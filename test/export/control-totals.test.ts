@@ -108,7 +108,7 @@ it('of a stream that is refused are named with the instance, and the others are 
 it('are neither asked for nor compared where only some organizations are exported', async () => {
   const stage = await openStage({ orgs: 3 });
   const { orgIds } = stage;
-  await stage.run({}, { selection: { kind: 'ids', orgIds: orgIds.slice(0, 1) } });
+  await stage.run({}, { selection: orgIds.slice(0, 1) });
   expect(await outcomes(stage)).toEqual([{ outcome: 'not_compared', reason: 'selection', metrics: 12 }]);
   const { actions } = (await stage.platform.control('stats')) as { actions: Record<string, object> };
   expect(Object.keys(actions).filter((action) => action.startsWith('instance.'))).toEqual(['instance.get']);

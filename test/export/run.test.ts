@@ -144,7 +144,7 @@ it('a configured organization that the instance does not know fails the run, eve
   const [known = ''] = stage.orgIds;
   const unknown = 'f'.repeat(24);
   for (const loaded of [4, 0]) {
-    const { report } = await stage.run({}, { selection: { kind: 'ids', orgIds: [known, unknown] } });
+    const { report } = await stage.run({}, { selection: [known, unknown] });
     const failures = [{ orgId: unknown, stream: null, code: 'org_unknown' }];
     expect(report).toMatchObject({ status: 'partial', cells: { loaded, failed: 0 }, failures });
   }

@@ -6,7 +6,6 @@ import type { SimulatorOptions } from '../../simulator/server.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { type InstanceContext, openInstance, type RunOptions } from '../../src/export/context.ts';
 import { type RunOutcome, runInstance } from '../../src/export/run.ts';
-import type { OrgSelection } from '../../src/usage/organization.ts';
 import { openPlayed, type Played } from '../e2e/export.ts';
 import { NOW, type Platform } from '../simulator/platform.ts';
 import { POLICY } from '../usage/cells.ts';
@@ -14,7 +13,7 @@ import { POLICY } from '../usage/cells.ts';
 /** An instance as the settings describe it. */
 export interface Setting {
   readonly platform: Platform;
-  readonly selection: OrgSelection;
+  readonly selection: readonly string[] | null;
   readonly streams: readonly string[];
   readonly controlTotals: 'block' | 'show';
 }
@@ -32,7 +31,7 @@ export async function openStage(options: SimulatorOptions = {}): Promise<Stage> 
   const handle = await createDatabase({ url: played.database.url, applicationName: 'test', poolSize: 5 });
   onTestFinished(() => handle.close());
   const context = (setting: Partial<Setting> = {}) => {
-    const { platform = played.platform, selection = { kind: 'all' }, streams = STREAMS } = setting;
+    const { platform = played.platform, selection = null, streams = STREAMS } = setting;
     const { controlTotals = 'block' } = setting;
     return openInstance(
       {

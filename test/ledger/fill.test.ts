@@ -87,7 +87,7 @@ describe('a track begins', () => {
     const other = await ledger.newOrg();
     await ledger.setTime('2026-11-28T00:15:00.000Z');
     const orgId = await ledger.newOrg({ createdOn: '2026-11-25' });
-    await ledger.prepare({ streams: DEVICES, selection: { kind: 'ids', orgIds: [orgId] } });
+    await ledger.prepare({ streams: DEVICES, selection: [orgId] });
     expect(await daysOf(orgId)).toEqual(['11-27..11-27 1']);
     expect(await ledger.tracks(other)).toEqual([]);
     await prepareAt('2026-11-30T00:15:00.000Z');
@@ -106,9 +106,9 @@ describe('a track ends', () => {
       'payload_totals 11-23 11-26 11-25',
     ]);
     expect(await daysOf(orgId, 'payload_totals')).toEqual(['11-23..11-25 3']);
-    await prepareAt('2026-11-28T00:15:00.000Z', { streams: DEVICES, selection: { kind: 'ids', orgIds: [] } });
+    await prepareAt('2026-11-28T00:15:00.000Z', { streams: DEVICES, selection: [] });
     expect(await daysOf(orgId)).toEqual(['11-23..11-27 5']);
-    await prepareAt('2026-11-29T00:15:00.000Z', { selection: { kind: 'ids', orgIds: [] } });
+    await prepareAt('2026-11-29T00:15:00.000Z', { selection: [] });
     expect(await daysOf(orgId)).toEqual(['11-23..11-27 5']);
     const due = sql`select count(*) from losant_usage.coverage where next_read_at is not null`;
     expect(await ledger.list(due)).toEqual(['8']);
@@ -218,7 +218,7 @@ describe('rows', () => {
   test('and their markers change together: what was killed between two pages is completed', async () => {
     await ledger.newOrgs(501);
     const settings = { instanceId: INSTANCE, nowMs: ledger.nowMs, policy: POLICY };
-    await applyTracks(ledger.db, WRITE, { ...settings, ...ONLY_DEVICES, selection: { kind: 'all' } });
+    await applyTracks(ledger.db, WRITE, { ...settings, ...ONLY_DEVICES, selection: null });
     const fill = () => fillInstance(ledger.db, WRITE, settings);
     const killed = "if new.org_id like '%501' then raise exception 'killed'; end if; return new;";
     await ledger.meddle('coverage', killed, () => expect(fill()).rejects.toThrow('killed'));

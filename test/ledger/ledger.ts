@@ -8,7 +8,6 @@ import { applyTracks, fillInstance } from '../../src/ledger/fill.ts';
 import { beginWriting } from '../../src/ledger/lease.ts';
 import { type LoadOptions, type LoadResult, loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer, Verdict } from '../../src/usage/cell.ts';
-import type { OrgSelection } from '../../src/usage/organization.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import { usualStreamNames } from '../../src/usage/streams/catalog.ts';
 import { useOpened } from '../opened.ts';
@@ -27,7 +26,7 @@ export const at = (instant: string): number => Date.parse(instant);
 
 export interface RunSettings {
   readonly streams?: readonly string[];
-  readonly selection?: OrgSelection;
+  readonly selection?: readonly string[] | null;
   readonly policy?: Policy;
 }
 
@@ -150,11 +149,7 @@ class Ledger {
   }
 
   /** Does what a run does before it reads: policy, ends, tracks, rows and closings. */
-  async prepare({
-    streams = usualStreamNames,
-    selection = { kind: 'all' },
-    policy = POLICY,
-  }: RunSettings = {}) {
+  async prepare({ streams = usualStreamNames, selection = null, policy = POLICY }: RunSettings = {}) {
     const options = { instanceId: INSTANCE, nowMs: this.#nowMs, policy };
     await applyPolicy(this.db, WRITE, options);
     await applyTracks(this.db, WRITE, { ...options, streams, selection });

@@ -70,7 +70,7 @@ async function leavesFree(
 const range = { from: '2026-11-18', to: '2026-11-21' };
 const scope = { instanceId: INSTANCE, orgIds: null, streams: null, range };
 const BACKFILL = { ...SETTINGS, scope, makesRows: true, force: false };
-const WITHOUT = { ...SETTINGS, streams: [], selection: { kind: 'all' } } as const;
+const WITHOUT = { ...SETTINGS, streams: [], selection: null } as const;
 
 type Work = (db: typeof ledger.db) => Promise<unknown>;
 

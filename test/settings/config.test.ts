@@ -55,7 +55,7 @@ describe('an instance by environment', () => {
   test('needs its id and token; everything else has a default', () => {
     const { instances, ...others } = read(ENOUGH);
     expect(instances).toMatchObject([
-      { instanceId: '575ec8687ae143cd83dc4a97', domain: null, orgs: { kind: 'all' }, requestsPerSecond: 20 },
+      { instanceId: '575ec8687ae143cd83dc4a97', domain: null, orgs: null, requestsPerSecond: 20 },
     ]);
     expect(others).toMatchObject({
       databaseUrl: null,
@@ -96,7 +96,7 @@ describe('an instance by environment', () => {
         instanceId: '575ec8687ae143cd83dc4a97',
         apiUrl: 'https://losant.example.com:8443/api',
         domain: 'usage.example.com',
-        orgs: { kind: 'ids', orgIds: ['575ed18f7ae143cd83dc4aa6', '675ed18f7ae143cd83dc4aa6'] },
+        orgs: ['575ed18f7ae143cd83dc4aa6', '675ed18f7ae143cd83dc4aa6'],
         streams: ['device_counts', 'payload_totals'],
         requestsPerSecond: 0.5,
         requestConcurrency: 2,
@@ -163,13 +163,13 @@ describe('a settings file', () => {
     );
     const { instances } = read({}, yaml);
     expect(instances.map((instance) => ({ ...instance, readToken: instance.readToken() }))).toMatchObject([
-      { instanceId: '575ec8687ae143cd83dc4a97', orgs: { kind: 'all' }, readToken: 'file-token' },
+      { instanceId: '575ec8687ae143cd83dc4a97', orgs: null, readToken: 'file-token' },
       {
         instanceId: '5f3a0b6c2d7e4f0006a1b2c3',
         apiUrl: 'https://api.losant.example.com',
         domain: 'usage.example.com',
         readToken: 'file-token',
-        orgs: { kind: 'ids', orgIds: ['575ed18f7ae143cd83dc4aa6', '575ed18f7ae143cd83dc4aa7'] },
+        orgs: ['575ed18f7ae143cd83dc4aa6', '575ed18f7ae143cd83dc4aa7'],
         streams: ['device_counts', 'payload_totals'],
         requestsPerSecond: 5,
         requestConcurrency: 4,
@@ -184,7 +184,7 @@ describe('a settings file', () => {
     );
     const [instance] = read({}, yaml).instances;
     expect(instance?.instanceId).toBe('575000000000000000000096');
-    expect(instance?.orgs).toEqual({ kind: 'ids', orgIds: ['575000000000000000e00096'] });
+    expect(instance?.orgs).toEqual(['575000000000000000e00096']);
   });
 
   test('may be named by a variable, and the command line wins', () => {

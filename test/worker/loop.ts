@@ -90,7 +90,7 @@ export function instanceOf(
     domain: null,
     readToken,
     streams: usualStreamNames,
-    orgs: { kind: 'all' },
+    orgs: null,
     requestsPerSecond: 5_000,
     requestConcurrency: 8,
   };
