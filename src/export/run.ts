@@ -8,7 +8,8 @@ import { registerInstance, requireApiUrl } from '../ledger/instances.ts';
 import { type LeaseHold, takeLease } from '../ledger/lease.ts';
 import { readOrgIds } from '../ledger/organizations.ts';
 import { getInstance } from '../losant/orgs.ts';
-import { addDays as addToDay, type DayRange, HOUR_MS } from '../usage/day.ts';
+import { addDays as addToDay, type DayRange, earliestDay, HOUR_MS } from '../usage/day.ts';
+import { horizonStart } from '../usage/policy.ts';
 import { type InstanceContext, type RunOptions, requireApiClock } from './context.ts';
 import { readControlTotals } from './control-totals.ts';
 import { type Discovery, type DiscoveryFailure, discover } from './discover.ts';
@@ -192,7 +193,9 @@ async function addNamedDays(session: Session, range: DayRange, hasAdded: boolean
   const { db, instanceId, policy, now } = context;
   const { kind, orgIds, streams, force } = options;
   const isBackfill = kind === 'backfill';
-  const { clampedTo, setDue } = await addDays(db, write, {
+  const horizon = horizonStart(now(), policy);
+  const isClamped = range.from < horizon;
+  const setDue = await addDays(db, write, {
     scope: { instanceId, orgIds, streams, range },
     nowMs: now(),
     policy,
@@ -200,13 +203,13 @@ async function addNamedDays(session: Session, range: DayRange, hasAdded: boolean
     // What was forced while the run waited may have been read since.
     force: !isBackfill || (force && !hasAdded),
   });
-  if (clampedTo !== null) {
+  if (isClamped) {
     const kept = `Losant keeps the detail of ${policy.horizonDays} days: earlier ones are not asked for`;
     const message = `${kept}; HORIZON_DAYS is for an install that keeps more`;
-    const days = { from: range.from, to: addToDay(clampedTo, -1) };
+    const days = { from: range.from, to: earliestDay(range.to, addToDay(horizon, -1)) };
     tally.addFailures([{ orgId: null, ...days, code: 'past_horizon', message }]);
   }
-  if (isBackfill || setDue > 0 || clampedTo !== null) return clampedTo !== null;
+  if (isBackfill || setDue > 0 || isClamped) return isClamped;
   const scope = (orgIds ?? []).map((orgId) => ` --org ${orgId}`).join('');
   throw new SettingsError(`--date ${range.from}: no organization in scope is collected on that day`, {
     hint: `losant-usage backfill --from ${range.from} --to ${range.to}${scope} adds the day`,

@@ -221,32 +221,19 @@ export interface AddOptions {
   readonly force: boolean;
 }
 
-/** What a backfill found and did. */
-export interface AddedDays {
-  /** The first day inside the horizon, if the range begins before it; null if it does not. */
-  readonly clampedTo: UsageDay | null;
-  /** The number of cells that were there, not due, and are now. */
-  readonly setDue: number;
-}
-
 /**
  * Sets the cells of a range due: those that are not stored, or all of them. For a backfill it first makes the rows of
- * the range and those between it and the first day of the track, on days on which the organization existed. Needs no
- * lease. Throws SettingsError if an organization or stream that is named has no track.
+ * the range and those between it and the first day of the track, on days on which the organization existed. Days past
+ * the horizon are passed over. Needs no lease. Returns the number of cells that were there, not due, and are now. Throws
+ * SettingsError if an organization or stream that is named has no track.
  */
-export async function addDays(
-  db: Kysely<Schema>,
-  write: BeginOptions,
-  options: AddOptions,
-): Promise<AddedDays> {
+export async function addDays(db: Kysely<Schema>, write: BeginOptions, options: AddOptions): Promise<number> {
   const { scope, nowMs, policy, makesRows, force } = options;
-  const horizon = horizonStart(nowMs, policy);
-  const from = latestDay(scope.range.from, horizon);
+  const from = latestDay(scope.range.from, horizonStart(nowMs, policy));
   const to = earliestDay(scope.range.to, lastCompleteDay(nowMs));
-  const clampedTo = from === scope.range.from ? null : from;
   await requireTracks(db, scope);
   let setDue = 0;
-  if (from > to) return { clampedTo, setDue };
+  if (from > to) return setDue;
   const now = sql`${new Date(nowMs).toISOString()}::timestamptz`;
   const matches = sql`(${scope.orgIds}::text[] is null or o.org_id = any (${scope.orgIds}::text[]))`;
   await eachPage(db, write, { instanceId: scope.instanceId, matches }, async (trx, orgIds) => {
@@ -259,7 +246,7 @@ export async function addDays(
         and (${force}::boolean or (not c.is_stored and (c.next_read_at <= ${now}) is not true))`,
     });
   });
-  return { clampedTo, setDue };
+  return setDue;
 }
 
 interface PageRange {

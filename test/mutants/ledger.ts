@@ -102,7 +102,7 @@ export const ledgerMutants = [
         'const first = sql`${from}::date`',
       ],
       'A backfill makes no day before the horizon': [
-        'const from = latestDay(scope.range.from, horizon);',
+        'const from = latestDay(scope.range.from, horizonStart(nowMs, policy));',
         'const from = scope.range.from;',
       ],
       'A backfill does not reach into a day that is not over': [
