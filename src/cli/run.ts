@@ -238,7 +238,8 @@ async function withHeartbeat(
 }
 
 export function renderRun(instanceId: string, { report, refusal, tally }: RunOutcome): string[] {
-  const { restated, restatedFinal } = tally;
+  const { restatedFinal } = tally;
+  const restated = tally.rows.updated;
   const lines = [renderHead(instanceId, report)];
   if (report.from !== null) {
     const results = Object.entries(report.cells).filter(([name, number]) => name !== 'planned' && number > 0);

@@ -5,7 +5,7 @@ import type { Schema } from '../database/schema.ts';
 import { isConnectionLost, isRefusedForData, isRetryable } from '../database/sqlstate.ts';
 import type { LosantError } from '../errors.ts';
 import { type DueScope, readDuePage } from '../ledger/due.ts';
-import { type LoadOptions, type LoadResult, loadBatch } from '../ledger/load.ts';
+import { type LoadedCell, type LoadOptions, loadBatch } from '../ledger/load.ts';
 import type { CellKey } from '../usage/cell.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';
@@ -196,7 +196,7 @@ async function loadResults(
   }
   if (loadable.length === 0) return;
   const options = { ...write, instanceId, policy, signal };
-  for (const loaded of await loadSlices(db, loadable, options)) tally.addLoad(loaded);
+  for (const cell of await loadSlices(db, loadable, options)) tally.addCell(cell);
 }
 
 /** The waits between attempts to load after a conflict or a lost connection: half a minute in all. */
@@ -213,9 +213,9 @@ async function loadSlices(
   db: Kysely<Schema>,
   slices: readonly SliceResult[],
   options: AbortableLoad,
-): Promise<LoadResult[]> {
+): Promise<LoadedCell[]> {
   try {
-    return [await loadWithRetries(db, slices, options)];
+    return await loadWithRetries(db, slices, options);
   } catch (error) {
     if (!isRefusedForData(error)) throw error;
     if (slices.length > 1) {
@@ -225,7 +225,7 @@ async function loadSlices(
     }
     const problem = error instanceof Error ? error.message : String(error);
     const refused = slices.map((slice) => quarantineSlice(slice, 'database_refused', problem));
-    return [await loadWithRetries(db, refused, options)];
+    return await loadWithRetries(db, refused, options);
   }
 }
 
@@ -233,7 +233,7 @@ async function loadWithRetries(
   db: Kysely<Schema>,
   slices: readonly SliceResult[],
   { signal, ...options }: AbortableLoad,
-): Promise<LoadResult> {
+): Promise<LoadedCell[]> {
   for (const waitMs of RETRY_AFTER_MS) {
     try {
       return await loadBatch(db, slices, options);

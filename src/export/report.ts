@@ -1,4 +1,4 @@
-import type { LoadedCell, LoadResult } from '../ledger/load.ts';
+import type { LoadedCell } from '../ledger/load.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
 import { type CellAnswer, type CellKey, type CellResult, cellId, type Reason } from '../usage/cell.ts';
@@ -45,7 +45,6 @@ export class Tally {
   readonly cells = { loaded: 0, unchanged: 0, left_out: 0, failed: 0, quarantined: 0, unavailable: 0 };
   readonly rows = { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
   readonly orgIds = new Set<string>();
-  restated = 0;
   restatedFinal = 0;
   unknownKeys = 0;
   outsideBuckets = 0;
@@ -81,11 +80,18 @@ export class Tally {
     }
   }
 
-  addLoad({ cells, rows }: LoadResult): void {
-    for (const cell of cells) this.#addCell(cell);
-    for (const change of ['inserted', 'updated', 'deleted', 'unchanged'] as const) {
-      this.rows[change] += rows[change];
-    }
+  /** Adds a cell that was loaded. */
+  addCell(loaded: LoadedCell): void {
+    const { before, numbersBefore, numbers, cell, result, problem, standing } = loaded;
+    this.#count(loaded, result);
+    if (numbers !== null) this.rows[numbersBefore === null ? 'inserted' : 'updated'] += 1;
+    else if (cell.isStored && result === 'unchanged') this.rows.unchanged += 1;
+    const isRestated = numbersBefore !== null && numbers !== null;
+    if (isRestated && before.wasFinal) this.restatedFinal += 1;
+    const isRead = result !== 'failed' && result !== 'quarantined';
+    const isWell = standing === 'accepted' || (isRead && standing !== 'missing' && standing !== 'in_doubt');
+    if (isWell) this.#ofCells.delete(cellId(loaded));
+    else this.#fail(loaded, result, problem ?? { code: standing, message: `it is ${standing}` });
   }
 
   /** Adds cells that were not read because Losant refused the token or a scope. */
@@ -113,8 +119,9 @@ export class Tally {
   }
 
   toCounts(): RunCounts {
-    const { cells, rows, restated, restatedFinal } = this;
-    const counts = { cells: { planned: this.planned, ...cells }, rows: { ...rows }, restated, restatedFinal };
+    const { cells, rows, restatedFinal } = this;
+    const changes = { rows: { ...rows }, restated: rows.updated, restatedFinal };
+    const counts = { cells: { planned: this.planned, ...cells }, ...changes };
     return { ...counts, orgs: this.orgIds.size, requests: this.#requestCount() };
   }
 
@@ -151,18 +158,6 @@ export class Tally {
     return [...this.#ofCells.values()].map(({ orgId, stream, day, code, message }) => {
       return { instanceId: this.#instanceId, orgId, stream, from: day, to: day, code, message };
     });
-  }
-
-  #addCell(cell: LoadedCell): void {
-    const { before, numbersBefore, numbers, result, problem, standing } = cell;
-    const isRestated = numbersBefore !== null && numbers !== null;
-    this.#count(cell, result);
-    if (isRestated) this.restated += 1;
-    if (isRestated && before.wasFinal) this.restatedFinal += 1;
-    const isRead = result !== 'failed' && result !== 'quarantined';
-    const isWell = standing === 'accepted' || (isRead && standing !== 'missing' && standing !== 'in_doubt');
-    if (isWell) this.#ofCells.delete(cellId(cell));
-    else this.#fail(cell, result, problem ?? { code: standing, message: `it is ${standing}` });
   }
 
   #count({ day }: CellKey, result: CellResult): void {
@@ -214,7 +209,7 @@ export function logRun(
     run_id: runId,
     ...facts,
     duration_ms: durationMs,
-    restated: tally.restated,
+    restated: tally.rows.updated,
     restated_final: tally.restatedFinal,
     unknown_keys: tally.unknownKeys,
     outside_buckets: tally.outsideBuckets,

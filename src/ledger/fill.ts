@@ -224,8 +224,8 @@ export interface AddOptions {
 /**
  * Sets the cells of a range due: those that are not stored, or all of them. For a backfill it first makes the rows of
  * the range and those between it and the first day of the track, on days on which the organization existed. Days past
- * the horizon are passed over. Needs no lease. Returns the number of cells that were there, not due, and are now. Throws
- * SettingsError if an organization or stream that is named has no track.
+ * the horizon are passed over. Needs no lease. Returns the number of cells that were there, not due, and are now.
+ * Throws SettingsError if an organization or stream that is named has no track.
  */
 export async function addDays(db: Kysely<Schema>, write: BeginOptions, options: AddOptions): Promise<number> {
   const { scope, nowMs, policy, makesRows, force } = options;

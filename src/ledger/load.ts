@@ -12,7 +12,6 @@ import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
 import { keysOf, type LockedCells, lockCells, recordsOf, requireAll, writeCells } from './coverage.ts';
 import { type BeginOptions, beginWriting, requireDatabaseClock } from './lease.ts';
 import { type QuarantinedBody, recordQuarantine } from './quarantine.ts';
-import type { RowCounts } from './runs.ts';
 
 /** The answers to a slice, and those of its bodies that are set aside. */
 export interface Answered {
@@ -34,11 +33,6 @@ export interface LoadedCell extends CellKey, Applied {
   readonly standing: Standing;
 }
 
-export interface LoadResult {
-  readonly cells: readonly LoadedCell[];
-  readonly rows: RowCounts;
-}
-
 /**
  * Loads a batch in one transaction: coverage, numbers and revisions together or not at all. The rows of coverage come
  * first, in key order, and serve as locks. Throws HeldError `lease_lost` if another process has taken over, ExportError
@@ -48,7 +42,7 @@ export async function loadBatch(
   db: Kysely<Schema>,
   batch: readonly Answered[],
   options: LoadOptions,
-): Promise<LoadResult> {
+): Promise<LoadedCell[]> {
   const { runId, instanceId } = options;
   const answers = batch.flatMap((slice) => slice.answers);
   return await db.transaction().execute(async (trx) => {
@@ -69,7 +63,7 @@ export async function loadBatch(
       runId,
     );
     await liftWaivers(trx, cells.filter(isLifted), runId);
-    return { cells, rows: countRows(cells) };
+    return cells;
   });
 }
 
@@ -198,13 +192,4 @@ export async function liftWaivers(
     .whereRef('w.org_id', '=', 'k.org_id')
     .where('w.lifted_at', 'is', null)
     .execute();
-}
-
-function countRows(cells: readonly LoadedCell[]): RowCounts {
-  const counts = { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
-  for (const { numbersBefore, numbers, cell, result } of cells) {
-    if (numbers !== null) counts[numbersBefore === null ? 'inserted' : 'updated'] += 1;
-    else if (cell.isStored && result === 'unchanged') counts.unchanged += 1;
-  }
-  return counts;
 }

@@ -36,7 +36,8 @@ test('a run names what changed, failures by cause, so that one does not hide ano
     message: `instanceOrg.deviceCounts (org ${orgOf(org)}, days 2026-11-23): HTTP 403`,
   });
   const whole = { ...refused(9), stream: null, from: null, to: null, code: 'bad_body', message: 'no name' };
-  const tally = Object.assign(new Tally(instanceId, () => 0), { restated: 3, restatedFinal: 1 });
+  const tally = Object.assign(new Tally(instanceId, () => 0), { restatedFinal: 1 });
+  tally.rows.updated = 3;
   tally.addFailures([...Array.from({ length: 203 }, (_, index) => refused(index)), whole]);
   const refusal = new LosantError('forbidden', 'instanceOrg.deviceCounts: HTTP 403', {
     action: 'instanceOrg.deviceCounts',

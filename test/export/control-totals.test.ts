@@ -76,7 +76,7 @@ it('are asked for again with a number that was restated, and pending until then'
   });
   const again = { kind: 'manual', range: { from: DAY, to: DAY } } as const;
   const { report, tally } = await stage.run(again);
-  expect(report).toMatchObject({ status: 'complete', cells: { loaded: 1 } });
+  expect(report).toMatchObject({ status: 'complete', cells: { loaded: 1 }, rows: { updated: 1 } });
   expect(tally.restatedFinal).toBeGreaterThan(0);
   await stage.platform.control('config', { faults: null });
   await stage.moveTo(FINAL + HOUR_MS);

@@ -159,10 +159,14 @@ it('a backfill adds days that later runs go on with, and force reads what is sto
   const preview = await previewRun(stage.context(), { ...options, ...BACKFILL });
   expect(preview).toMatchObject({ ...days, orgs: 2, cells: 24 });
   const { report } = await stage.run(BACKFILL);
-  expect(report).toMatchObject({ ...days, status: 'complete', cells: { planned: 24, loaded: 24 } });
+  const rows = { inserted: 24, updated: 0, deleted: 0, unchanged: 0 };
+  expect(report).toMatchObject({ ...days, status: 'complete', cells: { planned: 24, loaded: 24 }, rows });
   expect((await stage.run(BACKFILL)).report.cells.planned).toBe(0);
   const forced = (await stage.run({ ...BACKFILL, force: true })).report;
-  expect(forced.cells).toMatchObject({ planned: 16, unchanged: 16 });
+  expect(forced).toMatchObject({
+    cells: { planned: 16, unchanged: 16 },
+    rows: { inserted: 0, unchanged: 16 },
+  });
   expect(await countOf(stage, "usage_date < '2026-11-20'")).toBe(0);
 });
 

@@ -6,7 +6,7 @@ import type { Schema } from '../../src/database/schema.ts';
 import { applyPolicy } from '../../src/ledger/due.ts';
 import { applyTracks, fillInstance } from '../../src/ledger/fill.ts';
 import { beginWriting } from '../../src/ledger/lease.ts';
-import { type LoadOptions, type LoadResult, loadBatch } from '../../src/ledger/load.ts';
+import { type LoadedCell, type LoadOptions, loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer, Verdict } from '../../src/usage/cell.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import { usualStreamNames } from '../../src/usage/streams/catalog.ts';
@@ -172,7 +172,7 @@ class Ledger {
   }
 
   /** Loads answers, each for itself complete. */
-  async load(answers: readonly GivenAnswer[], options: Partial<LoadOptions> = {}): Promise<LoadResult> {
+  async load(answers: readonly GivenAnswer[], options: Partial<LoadOptions> = {}): Promise<LoadedCell[]> {
     const sent = answers.map(
       (each): CellAnswer => ({ sentAtMs: this.#nowMs, sha256: 'a'.repeat(64), ...each }),
     );
