@@ -105,10 +105,6 @@ export const usageMutants = [
         'wasFinal: cell.wasFinal || isFinal,',
         'wasFinal: isFinal && cell.wasFinal,',
       ],
-      'A person cannot accept a number that will still be read': [
-        `if (cell.standing === 'stored') return !cell.isReadAgain;`,
-        `if (cell.standing === 'stored') return true;`,
-      ],
     },
   ),
   plant(
@@ -163,8 +159,12 @@ export const usageMutants = [
     { file: 'src/ledger/waive.ts', test: 'test/ledger/waive.test.ts', only: 'only waiting' },
     {
       'A person cannot accept what is only waiting': [
-        `['missing', 'in_doubt', 'unavailable']`,
-        `['missing', 'waiting', 'in_doubt', 'unavailable']`,
+        `('missing', 'in_doubt', 'unavailable')`,
+        `('missing', 'waiting', 'in_doubt', 'unavailable')`,
+      ],
+      'A person cannot accept a number that will still be read': [
+        "standing = 'stored' and next_read_at is null",
+        "standing = 'stored'",
       ],
     },
   ),
