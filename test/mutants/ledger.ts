@@ -128,7 +128,7 @@ export const ledgerMutants = [
     },
   ),
   plant(
-    { file: 'src/ledger/fill.ts', test: 'test/views/months.test.ts' },
+    { file: 'src/ledger/fill.ts', test: 'test/views/views.test.ts' },
     {
       'A track that has ended reaches as far as its rows do': [
         't.to_day is not null and ${first} <=',
