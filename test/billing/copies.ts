@@ -54,7 +54,7 @@ export async function closeMarch(books: Books, options: Parameters<Books['close'
       payload_sources: { timer: { 'timer.flow': 8 }, webhook: { hook: 5 } },
     },
   });
-  await books.close(MONTH, { ...options, isAdjustment: true });
+  await books.adjust(MONTH, options);
   const { out, problems } = await books.verifyMonth(MONTH);
   if (problems.length > 0) throw new Error(`an honest pack does not hold: ${JSON.stringify(problems)}`);
   return out;

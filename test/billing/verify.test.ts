@@ -26,7 +26,7 @@ beforeAll(async () => {
   await books.addCells({ orgId, from: '2026-04-10', to: '2026-04-12' });
   await books.close('2026-04', { signingKey: first.privateKey });
   await books.restate(orgId, '2026-04-11', { old: { devices_created: 4 }, numbers: { devices_created: 9 } });
-  await books.close('2026-04', { signingKey: second.privateKey, isAdjustment: true });
+  await books.adjust('2026-04', { signingKey: second.privateKey });
   april = (await books.verifyMonth('2026-04')).out;
   await writeFile(join(books.folder, 'first.pub'), pemOf(first.publicKey));
   await writeFile(join(books.folder, 'second.pub'), pemOf(second.publicKey));
@@ -42,7 +42,7 @@ interface Verified {
 const verifyIn = async (out: string, ...more: readonly string[]): Promise<Ended> =>
   await runProgram(['verify', out, '--json', ...more], {});
 const withDatabase = async (out: string): Promise<Ended> =>
-  await runProgram(['verify', out, '--json'], { DATABASE_URL: books.database.url });
+  await runProgram(['verify', out, '--json'], { DATABASE_URL: books.url });
 const keyOption = (...names: readonly string[]) =>
   names.flatMap((name) => ['--key', join(books.folder, `${name}.pub`)]);
 
@@ -275,7 +275,7 @@ describe('against the database', () => {
 
   test('a line that was changed in the database does not hold', async () => {
     await queryOnce(
-      books.database.url,
+      books.url,
       `set session_replication_role = replica;
        update losant_usage.statement_lines set plan_id = 'gold' where org_name = 'Gamma' and metric =
          'devices_total'`,
@@ -286,7 +286,7 @@ describe('against the database', () => {
       /^is not that of the tables of the statement/,
     );
     await queryOnce(
-      books.database.url,
+      books.url,
       `set session_replication_role = replica; update losant_usage.statement_lines set plan_id = null`,
     );
     expect((await withDatabase(march)).code).toBe(0);
@@ -294,13 +294,13 @@ describe('against the database', () => {
 
   test('a file that was changed in the database does not hold', async () => {
     const [{ content }] = (await queryOnce(
-      books.database.url,
+      books.url,
       `select content_gzip as content from losant_usage.statement_files where name = 'days.csv' order by part
         limit 1`,
     )) as [{ content: Buffer }];
     const set = async (value: string) =>
       await queryOnce(
-        books.database.url,
+        books.url,
         `set session_replication_role = replica;
          update losant_usage.statement_files set content_gzip = '\\x${value}' where name = 'days.csv' and part = 0`,
       );
@@ -313,7 +313,7 @@ describe('against the database', () => {
 
 describe('writing packs', () => {
   const write = async (out: string, signal = SIGNAL) => {
-    const statements = await readStatements(books.handle.db, { month: MONTH, instanceIds: [INSTANCE] });
+    const statements = await readStatements(books.db, { month: MONTH, instanceIds: [INSTANCE] });
     await writePacks(books.handle, statements, { out, signal });
   };
 
@@ -332,7 +332,7 @@ describe('writing packs', () => {
 
   test('writes no file that a pack has not, whatever the database says', async () => {
     await queryOnce(
-      books.database.url,
+      books.url,
       `set session_replication_role = replica;
        alter table losant_usage.statement_files drop constraint statement_files_name_check;
        insert into losant_usage.statement_files select statement_id, '../../evil.txt', 0,

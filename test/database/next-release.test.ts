@@ -53,7 +53,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await handle.close();
-  await ledger.close();
+  await ledger.end();
   rmSync(folder, { recursive: true });
 });
 

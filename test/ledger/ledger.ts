@@ -1,6 +1,7 @@
 /** A ledger in a database whose clock the test sets, and rows of it as runs leave them. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { beforeEach } from 'vitest';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
 import { applyPolicy } from '../../src/ledger/due.ts';
@@ -12,6 +13,7 @@ import type { OrgSelection } from '../../src/usage/organization.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import { usualStreamNames } from '../../src/usage/streams/catalog.ts';
 import { useOpened } from '../opened.ts';
+import { asProgram } from '../support/by-hand.ts';
 import { createClockDatabase, stopClockAt } from '../support/clock-database.ts';
 import { queryOnce } from '../support/databases.ts';
 import { POLICY } from '../usage/cells.ts';
@@ -36,22 +38,28 @@ export interface GivenAnswer extends Omit<CellAnswer, 'sentAtMs' | 'sha256'> {
   readonly sentAtMs?: number;
 }
 
-class Ledger {
+/** What a ledger stands on. */
+interface Ground {
+  readonly handle: DatabaseHandle;
+  readonly url: string;
+  readonly nowMs: number;
+  readonly drop: () => Promise<void>;
+}
+
+export class Ledger {
+  readonly handle: DatabaseHandle;
   readonly db: Kysely<Schema>;
   readonly url: string;
-  readonly #close: () => Promise<void>;
+  readonly #drop: () => Promise<void>;
   #nowMs: number;
   #orgs = 0;
 
-  constructor(
-    db: Kysely<Schema>,
-    url: string,
-    { nowMs, close }: { nowMs: number; close: () => Promise<void> },
-  ) {
-    this.db = db;
+  constructor({ handle, url, nowMs, drop }: Ground) {
+    this.handle = handle;
+    this.db = handle.db;
     this.url = url;
     this.#nowMs = nowMs;
-    this.#close = close;
+    this.#drop = drop;
   }
 
   get nowMs(): number {
@@ -211,34 +219,32 @@ class Ledger {
       from losant_usage.tracks where org_id = ${orgId} order by stream`);
   }
 
-  async close(): Promise<void> {
-    await this.#close();
+  async end(): Promise<void> {
+    await this.handle.close();
+    await this.#drop();
   }
 }
 
-export type { Ledger };
-
-/** Opens a ledger with one instance, whose clock stands at `now`. */
-export async function openLedger(now: string): Promise<Ledger> {
-  const database = await createClockDatabase();
-  await database.stopClock(at(now));
-  const handle = await createDatabase({ url: database.url, applicationName: 'ledger test', poolSize: 6 });
-  const close = async () => {
-    await handle.close();
-    await database.drop();
-  };
-  const ledger = new Ledger(handle.db, database.url, { nowMs: at(now), close });
-  await ledger.asProgram(
-    sql`insert into losant_usage.instances (instance_id, api_url) values (${INSTANCE}, 'https://api.example.com')`,
+/** Makes the ground of a ledger with one instance, whose clock stands at `now`. */
+export async function makeGround(now: string): Promise<Ground> {
+  const { url, stopClock, drop } = await createClockDatabase();
+  await stopClock(at(now));
+  const handle = await createDatabase({ url, applicationName: 'ledger test', poolSize: 6 });
+  await queryOnce(
+    url,
+    asProgram(`insert into losant_usage.instances (instance_id, api_url)
+      values ('${INSTANCE}', 'https://api.example.com')`),
   );
-  return ledger;
+  return { handle, url, nowMs: at(now), drop };
 }
+
+export const openLedger = async (now: string): Promise<Ledger> => new Ledger(await makeGround(now));
 
 /** A ledger for the tests of a file, which is there as long as they run. */
 export function useLedger(now: string): Ledger {
   return useOpened(
     () => openLedger(now),
-    (ledger) => ledger.close(),
+    (ledger) => ledger.end(),
   );
 }
 
