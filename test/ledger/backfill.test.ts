@@ -37,15 +37,9 @@ test('a backfill makes the rows of its range and up to the first day, of what is
 test('a backfill makes no day before an organization existed, or before the horizon, and says so', async () => {
   const orgId = await ledger.newOrg({ createdOn: '2026-11-15' });
   await ledger.prepare({ streams: DEVICES });
-  expect(await add('2020-01-01..2026-11-23')).toEqual({
-    clampedTo: '2026-08-26',
-    setDue: 9,
-  });
+  expect(await add('2020-01-01..2026-11-23')).toEqual({ clampedTo: '2026-08-26', setDue: 9 });
   expect(await ledger.daysOf(orgId)).toEqual(['11-15..11-23 9']);
-  expect(await add('2020-01-01..2020-12-31')).toEqual({
-    clampedTo: '2026-08-26',
-    setDue: 0,
-  });
+  expect(await add('2020-01-01..2020-12-31')).toEqual({ clampedTo: '2026-08-26', setDue: 0 });
   await add('2026-11-01..2049-12-31');
   expect(await ledger.daysOf(orgId)).toEqual(['11-15..11-23 9']);
 });
@@ -65,12 +59,8 @@ test('a backfill sets due what is not stored, and with force all of the range', 
   ]);
   await ledger.setTime('2026-11-24T04:00:00.000Z');
   await add(range, { force: true });
-  expect((await ledger.cells(orgId)).map((cell) => cell.split(' ').at(-1))).toEqual([
-    '11-21T00:00',
-    '11-24T04:00',
-    '11-24T04:00',
-    '11-24T00:00',
-  ]);
+  const next = (await ledger.cells(orgId)).map((cell) => cell.split(' ').at(-1));
+  expect(next).toEqual(['11-21T00:00', '11-24T04:00', '11-24T04:00', '11-24T00:00']);
 });
 
 test('a backfill adds to a track that has ended exactly what it asks for, and the track stays ended', async () => {
