@@ -238,12 +238,10 @@ export async function makeGround(now: string): Promise<Ground> {
   return { handle, url, nowMs: at(now), drop };
 }
 
-export const openLedger = async (now: string): Promise<Ledger> => new Ledger(await makeGround(now));
-
 /** A ledger for the tests of a file, which is there as long as they run. */
 export function useLedger(now: string): Ledger {
   return useOpened(
-    () => openLedger(now),
+    async () => new Ledger(await makeGround(now)),
     (ledger) => ledger.end(),
   );
 }
