@@ -208,10 +208,11 @@ export class Books extends Ledger {
     return outcome;
   }
 
-  /** Closes a month as {@link close} does, although something blocks it. */
+  /** Closes a month, although something may block it. */
   async accept(month: string, options: CloseOptions = {}): Promise<CloseOutcome> {
-    const { blockersHash } = await this.close(month, { ...options, isDryRun: true });
-    const acceptance = { reason: 'agreed', blockersHash: blockersHash ?? '' };
+    const refused = await this.close(month, options);
+    if (refused.kind !== 'refused') return refused;
+    const acceptance = { reason: 'agreed', blockersHash: refused.blockersHash ?? '' };
     return await this.close(month, { ...options, acceptance });
   }
 

@@ -1,5 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statfsSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -84,6 +93,9 @@ async function makeEmbeddedTemplate(made: string): Promise<void> {
   } catch {
     return await until('the embedded database to copy is made', () => existsSync(made));
   }
+  // What a process left that was killed while it made one is no hindrance.
+  mkdirSync(join(making, 'pgdata.new'));
+  writeFileSync(join(making, 'pgdata.new', 'PG_VERSION'), '18\n');
   await createSchema(`embedded:${making}`);
   renameSync(making, made);
 }
