@@ -39,7 +39,7 @@ test('a host whose clock jumps during a run ends it, and what is loaded is true'
   const played = await openPlayed('2026-11-24T10:30:00Z', { orgs: 20 });
   const { platform, start, moveTo, query } = played;
   await platform.control('config', { latencyMs: 40 });
-  const program = start(['run', '--json'], { REQUEST_CONCURRENCY: '2' });
+  const program = start(['run', '--json'], { REQUEST_CONCURRENCY: '2', REQUEST_ATTEMPTS: '2' });
   const loaded = async () => {
     const [row] = await query('select count(*)::int as n from losant_usage.coverage');
     return Number(row?.['n']);
