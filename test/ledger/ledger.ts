@@ -227,15 +227,16 @@ export class Ledger {
 
 /** Makes the ground of a ledger with one instance, whose clock stands at `now`. */
 export async function makeGround(now: string): Promise<Ground> {
-  const { url, stopClock, drop } = await createClockDatabase();
-  await stopClock(at(now));
+  const database = await createClockDatabase();
+  const { url } = database;
+  await database.stopClock(at(now));
   const handle = await createDatabase({ url, applicationName: 'ledger test', poolSize: 6 });
   await queryOnce(
     url,
     asProgram(`insert into losant_usage.instances (instance_id, api_url)
       values ('${INSTANCE}', 'https://api.example.com')`),
   );
-  return { handle, url, nowMs: at(now), drop };
+  return { handle, url, nowMs: at(now), drop: () => database.drop() };
 }
 
 /** A ledger for the tests of a file, which is there as long as they run. */

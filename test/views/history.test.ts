@@ -20,6 +20,9 @@ const split = (sources: PayloadSources) => {
 };
 
 describe('along a random history', () => {
+  const TIMES = sql`(select distinct at from public.moments)`;
+  const THEN = sql`(select t.at, d.* from ${TIMES} t cross join lateral losant_usage.usage_as_of(t.at) d)`;
+
   beforeAll(async () => {
     await ledger.clear();
     const [from, to] = ['2026-11-18', '2026-11-19'];
@@ -52,18 +55,16 @@ describe('along a random history', () => {
 
   // Promise (Changes): The numbers as they were known at any moment can be read.
   test('usage_as_of tells every moment as it was', async () => {
-    const wrong = await ledger.list(sql`select m.at, m.usage_date, m.org_id, k.metric from public.moments m
-      cross join losant_usage.metrics k
-      join lateral losant_usage.usage_as_of(m.at) d on d.usage_date = m.usage_date and d.org_id = m.org_id
+    const wrong = await ledger.list(sql`select m.at, m.usage_date, m.org_id, k.metric from ${THEN} d
+      join public.moments m using (at, usage_date, org_id) cross join losant_usage.metrics k
       where to_jsonb(d) -> k.metric is distinct from to_jsonb(m) -> k.metric`);
     expect(wrong).toEqual([]);
   });
 
   test('usage_as_of calls nothing final that was not final yet', async () => {
-    const finalThen = sql`public.moments m cross join lateral losant_usage.usage_as_of(m.at) d
-      join losant_usage.coverage c on c.usage_date = d.usage_date and c.org_id = d.org_id where d.is_final`;
-    const early = sql`select distinct m.at, d.usage_date, d.org_id from ${finalThen}
-      and (c.finalized_at is null or c.finalized_at > m.at)`;
+    const finalThen = sql`${THEN} d join losant_usage.coverage c using (usage_date, org_id) where d.is_final`;
+    const early = sql`select at, usage_date, org_id from ${finalThen}
+      and (c.finalized_at is null or c.finalized_at > at)`;
     expect(await ledger.list(early)).toEqual([]);
     expect(await ledger.list(sql`select count(*) > 0 from ${finalThen}`)).toEqual(['true']);
   });
@@ -71,12 +72,11 @@ describe('along a random history', () => {
   // Promise (Changes): The function changes_since leads from what was known then to what is known now.
   test('changes_since a moment lead from what was known then to what is known now', async () => {
     const wrong = await ledger.list(sql`select m.at, m.usage_date, m.org_id, k.metric from public.moments m
-      cross join losant_usage.metrics k
-      join losant_usage.daily_usage d on d.usage_date = m.usage_date and d.org_id = m.org_id
-      left join lateral (
-        select usage_date, org_id, metric, sum(difference) as difference
-        from losant_usage.changes_since(m.at) group by usage_date, org_id, metric
-      ) as c on c.usage_date = m.usage_date and c.org_id = m.org_id and c.metric = k.metric
+      join losant_usage.daily_usage d using (usage_date, org_id) cross join losant_usage.metrics k
+      left join (
+        select t.at, c.usage_date, c.org_id, c.metric, sum(c.difference) as difference
+        from ${TIMES} t cross join lateral losant_usage.changes_since(t.at) c group by 1, 2, 3, 4
+      ) as c on (c.at, c.usage_date, c.org_id, c.metric) = (m.at, m.usage_date, m.org_id, k.metric)
       where coalesce((to_jsonb(m) ->> k.metric)::bigint, 0) + coalesce(c.difference, 0)
         <> coalesce((to_jsonb(d) ->> k.metric)::bigint, 0)`);
     expect(wrong).toEqual([]);
