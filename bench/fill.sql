@@ -95,7 +95,7 @@ update losant_usage.instance_totals set quantity = our_sum, verified_at = (usage
 
 create index coverage_due on losant_usage.coverage (org_id, next_read_at) where next_read_at is not null;
 create index coverage_open on losant_usage.coverage (org_id, month) include (usage_date, standing, is_stored, is_reported, stream)
-  where standing <> 'final' or not is_reported;
-create index coverage_trouble on losant_usage.coverage (month, usage_date, org_id)
+  where standing <> 'waiting' and (standing <> 'final' or not is_reported);
+create index coverage_trouble on losant_usage.coverage (org_id, month)
   where standing in ('accepted', 'waiting', 'unavailable', 'in_doubt', 'missing');
 set session_replication_role = origin;

@@ -10,7 +10,7 @@ create table losant_usage.tracks (
   next_day date not null check (next_day >= first_day and next_day <= '2050-01-01'),
   to_day date,
   primary key (org_id, stream)
-) with (fillfactor = 80);
+);
 create index tracks_unfilled on losant_usage.tracks (next_day) where to_day is null or next_day <= to_day;
 
 -- No foreign keys: only fill and backfills insert here, out of a join with organizations.
@@ -40,12 +40,13 @@ create table losant_usage.coverage (
   constraint coverage_reason check (standing in ('final', 'stored') or reason is not null),
   constraint coverage_first_load check (not is_stored or (first_loaded_at is not null and revision > 0)),
   constraint coverage_final check (standing <> 'final' or (finalized_at is not null and verified_at is not null))
-) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
+) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
 create index coverage_due on losant_usage.coverage (org_id, next_read_at) where next_read_at is not null;
+-- What waits is in the other: every row waits once, and would widen the index that has what is counted.
 create index coverage_open on losant_usage.coverage (org_id, month) include (usage_date, standing, is_stored, is_reported, stream)
-  where standing <> 'final' or not is_reported;
+  where standing <> 'waiting' and (standing <> 'final' or not is_reported);
 create index coverage_failing on losant_usage.coverage (usage_date) where attempts > 0;
-create index coverage_trouble on losant_usage.coverage (month, usage_date, org_id)
+create index coverage_trouble on losant_usage.coverage (org_id, month)
   where standing in ('accepted', 'waiting', 'unavailable', 'in_doubt', 'missing');
 
 -- Numbers of a cell are stored together or not at all; null: not stored. What the day's cells are together stands in the
@@ -81,7 +82,7 @@ create table losant_usage.usage_days (
   constraint payload_totals_whole check (num_nulls(payload_billable_count, payload_all_count, payload_all_bytes) in (0, 3)),
   constraint payload_sources_whole check (num_nulls(payload_source_count, payload_sources) in (0, 2)),
   constraint payload_hours_whole check (num_nulls(hours_billable_count, hours_all_count, hours_all_bytes) in (0, 3))
-) with (fillfactor = 85);
+);
 create index usage_days_org on losant_usage.usage_days (org_id, usage_date);
 -- Days lie together on disk. The planner knows it of an index on the day or the month alone, not of the primary key, and
 -- would read the whole table for a month without them; each takes 7 bytes a row.
@@ -230,7 +231,10 @@ from losant_usage_internal.unfilled;
 -- Cells that are not final or that Losant never named, and those without a number to rely on: each has its index.
 create view losant_usage_internal.open_cells as
 select usage_date, month, org_id, stream, standing, is_stored, is_reported, reason, message
-from losant_usage_internal.wanted_cells where stored_standing <> 'final' or not is_reported;
+from losant_usage_internal.wanted_cells where stored_standing <> 'waiting' and (stored_standing <> 'final' or not is_reported)
+union all
+select usage_date, month, org_id, stream, standing, is_stored, is_reported, reason, message
+from losant_usage_internal.wanted_cells where stored_standing = 'waiting';
 
 create view losant_usage_internal.lacking_cells as
 select usage_date, month, org_id, stream, standing, reason, message, attempts, next_read_at, attempted_at

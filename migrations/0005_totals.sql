@@ -22,14 +22,15 @@ create trigger by_hand before insert or update or delete or truncate on losant_u
   execute function losant_usage_internal.refuse('Losant''s totals are read by losant-usage run');
 
 -- Fills the sums that a load has set to null, of the newest days first, and returns how many there were. A run ends with
--- it, as does a waiver. The counterparts of a number are compared where both are stored and settled.
+-- it, as does a waiver. The counterparts of a number are compared where both are stored and settled. Materialized, because in
+-- a first run the planner takes the days for empty, and would count again for each row of a join.
 
 create function losant_usage_internal.sum_days(for_instance text, most_days integer default null) returns integer language sql as $$
   with days as (
     select distinct t.usage_date from losant_usage.instance_totals t where t.instance_id = for_instance and t.our_sum is null
     order by t.usage_date desc limit most_days
   ),
-  numbers as (
+  numbers as materialized (
     select d.usage_date, m.metric, sum(n.value::bigint) as our_sum, count(*)::integer as orgs_summed
     from days
     join losant_usage.usage_days d on d.usage_date = days.usage_date
@@ -39,7 +40,7 @@ create function losant_usage_internal.sum_days(for_instance text, most_days inte
     where n.value is not null
     group by d.usage_date, m.metric
   ),
-  open as (
+  open as materialized (
     select c.usage_date, c.stream, count(*)::integer as orgs
     from days
     join losant_usage.coverage c on c.usage_date = days.usage_date and c.standing not in ('final', 'accepted')
@@ -55,7 +56,7 @@ create function losant_usage_internal.sum_days(for_instance text, most_days inte
     join losant_usage.organizations o on o.org_id = c.org_id and o.instance_id = for_instance
     group by c.usage_date, c.org_id
   ),
-  pairs as (
+  pairs as materialized (
     select s.usage_date, p.metric, p.counterpart, sum(p.counted) as counterpart_sum, sum(p.own) as counterpart_own_sum,
       count(*) filter (where p.own <> p.counted)::integer as orgs_differing
     from settled s
@@ -72,7 +73,7 @@ create function losant_usage_internal.sum_days(for_instance text, most_days inte
     ) as p
     group by s.usage_date, p.metric, p.counterpart
   ),
-  expected as (
+  expected as materialized (
     select days.usage_date, count(*)::integer as orgs
     from days
     join losant_usage.organizations o on o.instance_id = for_instance

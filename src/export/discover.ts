@@ -9,7 +9,7 @@ import {
   type SeenOrgs,
   upsertOrganizations,
 } from '../ledger/organizations.ts';
-import { listOrgPages } from '../losant/org-list.ts';
+import { listOrgPages, type OrgPage } from '../losant/org-list.ts';
 import { getInstance, getOrg } from '../losant/orgs.ts';
 import { dayAt } from '../usage/day.ts';
 import type { InstanceContext } from './context.ts';
@@ -111,16 +111,18 @@ async function refresh(d: Discovering): Promise<readonly DiscoveryFailure[]> {
   const startedAt = new Date(d.now()).toISOString();
   const pages = listOrgPages(client, { instanceId, signal });
   const failures = new Map<string | null, DiscoveryFailure>();
-  let step = await pages.next();
-  for (; !step.done; step = await pages.next()) {
-    const organizations = step.value.items.filter(isSelected);
-    const unreadable = step.value.rejected
+  const store = async ({ items, rejected }: OrgPage) => {
+    const organizations = items.filter(isSelected);
+    const unreadable = rejected
       .filter(isSelected)
       .flatMap(({ orgId, problem }) => (orgId === null ? [] : [{ orgId, problem }]));
     for (const failure of await storeSeen(d, { organizations, unreadable })) {
       failures.set(failure.orgId, failure);
     }
-  }
+  };
+  let step = await pages.next();
+  // The next page is asked for while one is stored.
+  while (!step.done) [step] = await Promise.all([pages.next(), store(step.value)]);
   const { isComplete, reason, listed } = step.value;
   if (!isComplete) {
     await note(d, { list_problem: reason ?? 'it is not complete' });

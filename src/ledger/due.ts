@@ -38,13 +38,16 @@ export interface PageOptions extends DueOptions {
 /** The number of organizations on a page; small enough that a page's slices fit in a few megabytes. */
 const ORGS_PER_PAGE = 100;
 
-/** Returns the condition that a cell `c` is due in the scope. */
+/**
+ * Returns the condition that a cell `c` is due in the scope. The day is a sum, so that it is looked up in no index: in a
+ * ledger just filled the planner would take the primary key, and read all days' rows for each organization.
+ */
 const isDue = ({ streams, range }: DueScope, options: PageOptions) => {
   const { nowMs, policy, from, to, stopped, sinceMs } = options;
   const since = sinceMs === null ? null : new Date(sinceMs).toISOString();
   return sql`c.next_read_at <= ${new Date(nowMs).toISOString()}::timestamptz
-    and c.usage_date >= ${latestDay(from, range?.from, horizonStart(nowMs, policy))}::date
-    and c.usage_date <= ${earliestDay(to, range?.to, LAST_DAY)}::date
+    and c.usage_date + 0 >= ${latestDay(from, range?.from, horizonStart(nowMs, policy))}::date
+    and c.usage_date + 0 <= ${earliestDay(to, range?.to, LAST_DAY)}::date
     and (${streams}::text[] is null or c.stream = any (${streams}::text[])) and c.stream <> all (${stopped}::text[])
     and (${since}::timestamptz is null or c.next_read_at > greatest(${since}::timestamptz, c.attempted_at))`;
 };
@@ -79,9 +82,11 @@ export async function countDue(
 ): Promise<{ cells: number; orgs: number }> {
   const all = { ...options, afterOrgId: '', from: null, to: null, stopped: [], sinceMs: null };
   const { rows } = await sql<{ cells: number; orgs: number }>`
-    select count(*) as cells, count(distinct c.org_id) as orgs
-    from losant_usage.organizations o join losant_usage.coverage c on c.org_id = o.org_id
-    where o.instance_id = ${scope.instanceId} and ${isNamed(scope)} and ${isDue(scope, all)}`.execute(db);
+    select coalesce(sum(c.cells), 0)::bigint as cells, count(*) filter (where c.cells > 0) as orgs
+    from losant_usage.organizations o cross join lateral (
+      select count(*) as cells from losant_usage.coverage c where c.org_id = o.org_id and ${isDue(scope, all)}
+    ) as c
+    where o.instance_id = ${scope.instanceId} and ${isNamed(scope)}`.execute(db);
   return rows[0] as { cells: number; orgs: number };
 }
 

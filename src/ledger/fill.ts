@@ -3,7 +3,6 @@
  * made; rows and marker change together, a page of organizations at a time.
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { CLOCK } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
 import { ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
@@ -223,7 +222,7 @@ export interface AddOptions {
 export interface AddedDays {
   /** The first day inside the horizon, if the range begins before it; null if it does not. */
   readonly clampedTo: UsageDay | null;
-  /** The number of cells that were set due. */
+  /** The number of cells that were there, not due, and are now. */
   readonly setDue: number;
 }
 
@@ -245,15 +244,16 @@ export async function addDays(
   await requireTracks(db, scope);
   let setDue = 0;
   if (from > to) return { clampedTo, setDue };
-  const now = new Date(nowMs).toISOString();
+  const now = sql`${new Date(nowMs).toISOString()}::timestamptz`;
   const matches = sql`(${scope.orgIds}::text[] is null or o.org_id = any (${scope.orgIds}::text[]))`;
   await eachPage(db, write, { instanceId: scope.instanceId, matches }, async (trx, orgIds) => {
-    if (makesRows) await enlarge(trx, { orgIds, streams: scope.streams, from, to });
+    if (makesRows) await enlarge(trx, { orgIds, streams: scope.streams, from, to, readAt: now });
     setDue += await setCells(trx, {
-      set: sql`next_read_at = ${now}::timestamptz`,
+      set: sql`next_read_at = ${now}`,
       where: sql`c.usage_date between ${from}::date and ${to}::date and c.org_id = any (${orgIds}::text[])
         and (${scope.streams}::text[] is null or c.stream = any (${scope.streams}::text[])) and o.removed_on is null
-        and c.reason is distinct from 'before_creation' and (${force}::boolean or not c.is_stored)`,
+        and c.reason is distinct from 'before_creation'
+        and (${force}::boolean or (not c.is_stored and (c.next_read_at <= ${now}) is not true))`,
     });
   });
   return { clampedTo, setDue };
@@ -264,10 +264,13 @@ interface PageRange {
   readonly streams: readonly string[] | null;
   readonly from: UsageDay;
   readonly to: UsageDay;
+  /** When the rows are to be read first. */
+  readonly readAt: RawBuilder<unknown>;
 }
 
 /** Makes the rows of a page of a backfill; the next fill makes those after `next_day`, unless the track has ended. */
-async function enlarge(trx: Kysely<Schema>, { orgIds, streams, from, to }: PageRange): Promise<void> {
+async function enlarge(trx: Kysely<Schema>, page: PageRange): Promise<void> {
+  const { orgIds, streams, from, to, readAt } = page;
   await lockTracks(trx, orgIds);
   const isInScope = sql`t.org_id = any (${orgIds}::text[])
     and (${streams}::text[] is null or t.stream = any (${streams}::text[])) and o.removed_on is null`;
@@ -280,7 +283,7 @@ async function enlarge(trx: Kysely<Schema>, { orgIds, streams, from, to }: PageR
         case when t.to_day is null then least(${to}::date, t.next_day - 1) else ${to}::date end)::timestamp,
       interval '1 day') as day
     where ${isInScope} and (day::date < t.first_day or day::date <= ${to}::date)`;
-  await makeRows(trx, days, CLOCK);
+  await makeRows(trx, days, readAt);
   // A track that has ended reaches as far as its rows do without a hole.
   const isJoined = sql`t.to_day is not null and ${first} <= t.next_day and t.next_day <= ${to}::date`;
   await sql`

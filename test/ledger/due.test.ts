@@ -1,6 +1,7 @@
 /** What is due: cells whose next read has come. A person, a return and another policy only set that time. */
-import { sql } from 'kysely';
+import { type Kysely, type KyselyPlugin, RawNode, sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
+import type { Schema } from '../../src/database/schema.ts';
 import {
   applyPolicy,
   countDue,
@@ -23,10 +24,16 @@ const ALL: DueScope = { instanceId: INSTANCE, orgIds: null, streams: null, range
 const setNext = (orgId: string, day: string, next: string | null) =>
   ledger.asProgram(sql`update losant_usage.coverage set next_read_at = ${next}
     where org_id = ${orgId} and usage_date = ${day}`);
-const page = async (scope: Partial<DueScope> = {}, options: Partial<PageOptions> = {}) => {
+const page = async (scope: Partial<DueScope> = {}, options: Partial<PageOptions> = {}) =>
+  await pageOf(ledger.db, scope, options);
+const pageOf = async (
+  db: Kysely<Schema>,
+  scope: Partial<DueScope> = {},
+  options: Partial<PageOptions> = {},
+) => {
   const now = { nowMs: ledger.nowMs, policy: POLICY };
   const place = { ...now, afterOrgId: '', sinceMs: null, from: null, to: null, stopped: [], ...options };
-  return await readDuePage(ledger.db, { ...ALL, ...scope }, place);
+  return await readDuePage(db, { ...ALL, ...scope }, place);
 };
 const show = (cells: Awaited<ReturnType<typeof page>>) =>
   cells.map(({ orgId, stream, day }) => `${orgId.slice(-2)} ${day.slice(5)} ${stream}`).sort();
@@ -40,6 +47,24 @@ describe('a page', () => {
     await setNext(orgId, '2026-11-22', '2026-11-24T00:15:00.000Z');
     await setNext(orgId, '2026-11-23', null);
     expect(show(await page())).toEqual([`${orgId.slice(-2)} 11-22 device_counts`]);
+  });
+
+  test('is found by organization, also before the planner knows how many rows there are', async () => {
+    await ledger.want({ from: '2026-11-21', to: '2026-11-23' }, DEVICES);
+    const explains: KyselyPlugin = {
+      transformQuery: ({ node }) => {
+        if (node.kind !== 'RawNode') return node;
+        const { sqlFragments, parameters } = node as RawNode;
+        return RawNode.create([`explain ${sqlFragments[0]}`, ...sqlFragments.slice(1)], parameters);
+      },
+      transformResult: async ({ result }) => result,
+    };
+    await ledger.db.transaction().execute(async (trx) => {
+      await sql`set local enable_seqscan = off`.execute(trx);
+      const plan = JSON.stringify(await pageOf(trx.withPlugin(explains)));
+      expect(plan).toContain('coverage_due');
+      expect(plan).not.toContain('coverage_pkey');
+    });
   });
 
   test('has only what is in scope, of streams that go on, and of days that were asked for', async () => {

@@ -274,6 +274,22 @@ describe('our sums of the day', () => {
     await sum();
     expect(await ledger.list(sums)).toEqual(['devices_total 20 1']);
   });
+
+  test('are counted once each, also before the planner knows how many rows there are', async () => {
+    const [source] = await ledger.ask(sql`select prosrc from pg_proc where proname = 'sum_days'`);
+    const statement = (source as { prosrc: string }).prosrc
+      .replaceAll('for_instance', `'${INSTANCE}'`)
+      .replaceAll('most_days', '10');
+    const joinOf = async (query: string) => {
+      const lines = await ledger.list(sql`explain (costs off) ${sql.raw(query)}`);
+      return lines.slice(lines.indexOf('  CTE summed')).join('\n');
+    };
+    expect(await joinOf(statement)).not.toContain('Aggregate');
+    // Without the fences, the nested loops count again for each of their rows.
+    const unfenced = await joinOf(statement.replaceAll('as materialized', 'as'));
+    expect(unfenced.match(/Nested Loop Left Join/g)).toHaveLength(4);
+    expect(unfenced).toContain('Aggregate');
+  });
 });
 
 describe('answers that were set aside', () => {
