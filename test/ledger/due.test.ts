@@ -54,7 +54,7 @@ describe('a page', () => {
     const explains: KyselyPlugin = {
       transformQuery: ({ node }) => {
         if (node.kind !== 'RawNode') return node;
-        const { sqlFragments, parameters } = node as RawNode;
+        const { sqlFragments, parameters } = node;
         return RawNode.create([`explain ${sqlFragments[0]}`, ...sqlFragments.slice(1)], parameters);
       },
       transformResult: async ({ result }) => result,

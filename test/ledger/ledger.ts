@@ -9,6 +9,7 @@ import { applyTracks, fillInstance } from '../../src/ledger/fill.ts';
 import { beginWriting } from '../../src/ledger/lease.ts';
 import { type LoadOptions, type LoadResult, loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer, Verdict } from '../../src/usage/cell.ts';
+import type { DayRange } from '../../src/usage/day.ts';
 import type { OrgSelection } from '../../src/usage/organization.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import { usualStreamNames } from '../../src/usage/streams/catalog.ts';
@@ -81,11 +82,10 @@ export class Ledger {
   /** Returns the rows of a query as lines of text, null as `-`. */
   async list(query: RawBuilder<unknown>): Promise<string[]> {
     const rows = await this.ask(query);
+    const textOf = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
     return rows.map((row) =>
       Object.values(row)
-        .map((value) =>
-          value === null ? '-' : typeof value === 'object' ? JSON.stringify(value) : String(value),
-        )
+        .map((value) => (value === null ? '-' : textOf(value)))
         .join(' '),
     );
   }
@@ -119,12 +119,7 @@ export class Ledger {
   }
 
   /** Has somebody's trigger run `body` for each row of a table while `work` goes on. */
-  async meddle(
-    table: string,
-    body: string,
-    work: () => Promise<unknown>,
-    when = 'before insert',
-  ): Promise<void> {
+  async meddle(table: string, body: string, work: () => Promise<unknown>, when = 'before insert') {
     await queryOnce(
       this.url,
       `create function public.meddle() returns trigger language plpgsql as $$ begin ${body} end $$;
@@ -133,36 +128,24 @@ export class Ledger {
     try {
       await work();
     } finally {
-      await queryOnce(
-        this.url,
-        `drop trigger meddle on losant_usage.${table}; drop function public.meddle()`,
-      );
+      await queryOnce(this.url, 'drop function public.meddle() cascade');
     }
   }
 
   /** Removes all organizations with all that hangs on them, and all that a run knows of the instance. */
   async clear(): Promise<void> {
-    const tables = [
-      'coverage',
-      'usage_days',
-      'tracks',
-      'instance_totals',
-      'waivers',
-      'organization_history',
-      'organizations',
-    ];
+    const ofOrgs = ['coverage', 'usage_days', 'tracks', 'waivers', 'organization_history', 'organizations'];
     await this.asProgram(
-      ...tables.map((table) => sql`delete from ${sql.table(`losant_usage.${table}`)}`),
+      ...['instance_totals', ...ofOrgs].map(
+        (table) => sql`delete from ${sql.table(`losant_usage.${table}`)}`,
+      ),
       sql`update losant_usage.instances set all_from = null, horizon_day = null, policy = '{}', org_moved_on = null`,
     );
   }
 
   /** Does what a run does before it reads: policy, ends, tracks, rows and closings. */
-  async prepare({
-    streams = usualStreamNames,
-    selection = { kind: 'all' },
-    policy = POLICY,
-  }: RunSettings = {}) {
+  async prepare(settings: RunSettings = {}): Promise<void> {
+    const { streams = usualStreamNames, selection = { kind: 'all' }, policy = POLICY } = settings;
     const options = { instanceId: INSTANCE, nowMs: this.#nowMs, policy };
     await applyPolicy(this.db, WRITE, options);
     await applyTracks(this.db, WRITE, { ...options, streams, selection });
@@ -170,11 +153,7 @@ export class Ledger {
   }
 
   /** Makes the rows of streams of a new organization for the days before now, and nothing else. */
-  async want(
-    days: { from: string; to: string },
-    streams: readonly string[],
-    orgId?: string,
-  ): Promise<string> {
+  async want(days: DayRange, streams: readonly string[], orgId?: string): Promise<string> {
     const id = orgId ?? (await this.newOrg());
     await this.asProgram(
       sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
@@ -186,9 +165,8 @@ export class Ledger {
 
   /** Loads answers, each for itself complete. */
   async load(answers: readonly GivenAnswer[], options: Partial<LoadOptions> = {}): Promise<LoadResult> {
-    const sent = answers.map(
-      (each): CellAnswer => ({ sentAtMs: this.#nowMs, sha256: 'a'.repeat(64), ...each }),
-    );
+    const usual = { sentAtMs: this.#nowMs, sha256: 'a'.repeat(64) };
+    const sent = answers.map((each): CellAnswer => ({ ...usual, ...each }));
     const write = { ...WRITE, instanceId: INSTANCE, policy: POLICY, ...options };
     return await loadBatch(this.db, [{ answers: sent, quarantined: [] }], write);
   }
