@@ -1,6 +1,7 @@
 /** Closing a month: what is refused, and what a statement holds. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
+import type { CloseOutcome } from '../../src/billing/close.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { beginWriting } from '../../src/ledger/lease.ts';
 import { queryOnce } from '../support/databases.ts';
@@ -14,6 +15,7 @@ const orgOn = async (from: string, to: string): Promise<string> => {
   return orgId;
 };
 
+const levelOf = ({ lines }: CloseOutcome) => lines.find(({ metric }) => metric === 'devices_total');
 const linesOf = (orgId: string) =>
   books.list(sql`select s.kind, l.metric, l.quantity, l.total, l.maximum, l.average, l.days_expected, l.days_final
     from losant_usage.statement_lines l join losant_usage.statements s using (statement_id)
@@ -64,12 +66,8 @@ describe('a month', () => {
     await books.addCells({ orgId, from: '2025-12-10', numbers: { ...DEVICES, devices_total: 5 } });
     await books.addCells({ orgId, from: '2025-12-11', numbers: { ...DEVICES, devices_total: 9 } });
     await books.addCells({ orgId, from: '2025-12-12', numbers: { ...DEVICES, devices_total: 6 } });
-    const { lines } = await books.close('2025-12');
-    expect(lines.find(({ metric }) => metric === 'devices_total')).toMatchObject({
-      quantity: '6',
-      maximum: '9',
-      average: '6.67',
-    });
+    const level = { quantity: '6', maximum: '9', average: '6.67' };
+    expect(levelOf(await books.close('2025-12'))).toMatchObject(level);
     expect((await books.verifyMonth('2025-12')).problems).toEqual([]);
   });
 
@@ -127,13 +125,10 @@ describe('a month', () => {
         `begin isolation level ${isolation};
          select losant_usage.open_statement('${INSTANCE}', '2025-10-01', false, null, null, ${moment}); commit`,
       );
-    await expect(open('read committed', 'now()')).rejects.toThrow('a statement is of one moment');
-    await expect(open('repeatable read', `now() - interval '1 day'`)).rejects.toThrow(
-      'a statement is of one moment',
-    );
-    await expect(open('repeatable read', 'now()')).rejects.toThrow(
-      'a statement without its proof pack is refused',
-    );
+    const [moment, pack] = ['a statement is of one moment', 'a statement without its proof pack is refused'];
+    await expect(open('read committed', 'now()')).rejects.toThrow(moment);
+    await expect(open('repeatable read', `now() - interval '1 day'`)).rejects.toThrow(moment);
+    await expect(open('repeatable read', 'now()')).rejects.toThrow(pack);
   });
 });
 
@@ -158,26 +153,16 @@ describe('a number that is missing', () => {
     await books.addCells({ orgId, from: '2026-05-13', numbers: { ...DEVICES, devices_total: 99 } });
     await books.setStanding(orgId, '2026-05-13', 'in_doubt');
     const closed = await books.accept('2026-05');
-    expect(quantitiesOf(closed)).toEqual({
-      devices_created: '12',
-      devices_deleted: '3',
-      devices_total: '17',
-    });
-    expect(closed.lines.find(({ metric }) => metric === 'devices_total')).toMatchObject({
-      maximum: '17',
-      average: '17.00',
-    });
+    const quantities = { devices_created: '12', devices_deleted: '3', devices_total: '17' };
+    expect(quantitiesOf(closed)).toEqual(quantities);
+    expect(levelOf(closed)).toMatchObject({ maximum: '17', average: '17.00' });
     expect((await books.verifyMonth('2026-05')).problems).toEqual([]);
     await books.setStanding(orgId, '2026-05-10', 'in_doubt');
     expect(await books.accept('2026-05', { isAdjustment: true })).toMatchObject({ kind: 'unsettled' });
     await books.setStanding(orgId, '2026-05-10', 'final');
     await books.setStanding(orgId, '2026-05-13', 'final');
-    const adjusted = await books.adjust('2026-05');
-    expect(quantitiesOf(adjusted)).toEqual({
-      devices_created: '4',
-      devices_deleted: '1',
-      devices_total: '82',
-    });
+    const differences = { devices_created: '4', devices_deleted: '1', devices_total: '82' };
+    expect(quantitiesOf(await books.adjust('2026-05'))).toEqual(differences);
     expect((await books.verifyMonth('2026-05')).problems).toEqual([]);
   });
 });
@@ -192,17 +177,13 @@ describe('what blocks a month', () => {
     const { blockersHash } = await books.close(month, { isDryRun: true });
     expect(blockersHash).toMatch(/^[0-9a-f]{12}$/);
     const acceptance = { reason: 'agreed', blockersHash: blockersHash ?? '' };
-    await expect(
-      books.close(month, { acceptance: { ...acceptance, blockersHash: '0'.repeat(12) } }),
-    ).rejects.toThrow(/is not what --blockers 000000000000 accepts: it is [0-9a-f]{12} now/);
-    await books.restate(orgId, '2026-01-11', {
-      old: { devices_created: 4 },
-      numbers: { devices_created: 5_000_000 },
-    });
-    await expect(books.close(month, { acceptance })).rejects.toThrow(/is not what --blockers/);
-    await expect(books.close(month, { acceptance, isDryRun: true })).rejects.toThrow(
-      /is not what --blockers/,
-    );
+    const other = books.close(month, { acceptance: { ...acceptance, blockersHash: '0'.repeat(12) } });
+    await expect(other).rejects.toThrow(/is not what --blockers 0{12} accepts: it is [0-9a-f]{12} now/);
+    const numbers = { devices_created: 5_000_000 };
+    await books.restate(orgId, '2026-01-11', { old: { devices_created: 4 }, numbers });
+    for (const isDryRun of [false, true]) {
+      await expect(books.close(month, { acceptance, isDryRun })).rejects.toThrow(/is not what --blockers/);
+    }
     expect(await books.accept(month)).toMatchObject({ kind: 'closed' });
   });
 
@@ -226,11 +207,8 @@ describe('what blocks a month', () => {
 test('month_lines has the fences that the plans without them show to be needed', async () => {
   const explain = async (query: string) =>
     (await queryOnce(books.url, `explain (verbose) ${query}`)).map((row) => String(row['QUERY PLAN']));
-  const [source] = await queryOnce(
-    books.url,
-    `select prosrc, proconfig from pg_proc where proname = 'month_lines'`,
-  );
-  const { prosrc, proconfig } = source as { prosrc: string; proconfig: string[] };
+  const source = sql`select prosrc, proconfig from pg_proc where proname = 'month_lines'`;
+  const [{ prosrc, proconfig }] = (await books.ask(source)) as [{ prosrc: string; proconfig: string[] }];
   expect(prosrc.match(/\w+ as materialized/g)).toEqual(['sums as materialized', 'types as materialized']);
   expect(prosrc).not.toMatch(/offset 0|enable_/);
   // Without the first, the document of all sums is made again for every metric, above the join.
@@ -239,8 +217,7 @@ test('month_lines has the fences that the plans without them show to be needed',
   expect(sums).toMatch(/Output: \(to_jsonb\(/);
   // Without the second, and compiled, a query is planned for ten thousand sources of each organization's day.
   const days = await explain('select * from losant_usage.payload_sources');
-  expect(days.filter((line) => /Function Scan on pg_catalog\.jsonb_each.*rows=100 /.test(line))).toHaveLength(
-    2,
-  );
+  const scans = days.filter((line) => /Function Scan on pg_catalog\.jsonb_each.*rows=100 /.test(line));
+  expect(scans).toHaveLength(2);
   expect(proconfig).toContain('jit=off');
 });
