@@ -77,25 +77,16 @@ async function failureBehind(url: string, listener: (client: Socket, upstream: S
 }
 
 describe('a database that cannot be opened', () => {
+  const UNREACHABLE =
+    /^Cannot reach the database at 127\.0\.0\.1:1\/\w+: connect ECONNREFUSED 127\.0\.0\.1:1$/;
+  const NO_ADDRESS = /^Cannot reach the database at database\.invalid:5432.*(ENOTFOUND|EAI_AGAIN)/;
+  const WRONG =
+    /^The database at 127\.0\.0\.1:\d+\/\w+ refused: password authentication failed for user "reader_\w+"$/;
+
   test.each([
-    [
-      'nothing listens there',
-      { host: '127.0.0.1:1' },
-      'database_unreachable',
-      /^Cannot reach the database at 127\.0\.0\.1:1\/\w+: connect ECONNREFUSED 127\.0\.0\.1:1$/,
-    ],
-    [
-      'its host has no address',
-      { host: 'database.invalid:5432' },
-      'database_unreachable',
-      /^Cannot reach the database at database\.invalid:5432.*(ENOTFOUND|EAI_AGAIN)/,
-    ],
-    [
-      'the password is wrong',
-      { password: `${CANARY}-wrong` },
-      'database_refused',
-      /^The database at 127\.0\.0\.1:\d+\/\w+ refused: password authentication failed for user "reader_\w+"$/,
-    ],
+    ['nothing listens there', { host: '127.0.0.1:1' }, 'database_unreachable', UNREACHABLE],
+    ['its host has no address', { host: 'database.invalid:5432' }, 'database_unreachable', NO_ADDRESS],
+    ['the password is wrong', { password: `${CANARY}-wrong` }, 'database_refused', WRONG],
     ['the password is missing', { password: '' }, 'database_refused', /password/],
     ['there is no such name', { pathname: '/nowhere' }, 'database_refused', /"nowhere" does not exist/],
   ])('says so where %s', async (_, changes, kind, message) => {

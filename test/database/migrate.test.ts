@@ -51,9 +51,9 @@ function write(name: string, text: string): void {
 }
 
 /** Makes these the only files of the folder. */
-function writeAll(files: Readonly<Record<string, string | undefined>>): void {
+function writeAll(files: Readonly<Record<string, string>>): void {
   for (const name of readdirSync(folder)) rmSync(join(folder, name));
-  for (const [name, text] of Object.entries(files)) if (text !== undefined) write(name, text);
+  for (const [name, text] of Object.entries(files)) write(name, text);
 }
 
 function open(url: string, options = {}): Promise<DatabaseHandle> {
@@ -123,6 +123,11 @@ describe('migrating', () => {
 });
 
 describe('a database that is not at head', () => {
+  type Files = Readonly<Record<string, string>>;
+  const ONE = { '0001_first': FIRST };
+  const TWO = { ...ONE, '0002_second': SECOND };
+  const CHANGED = { ...ONE, '0002_second': `${SECOND}create table losant_usage.later ();\n` };
+
   test('is created when it is empty, if that is allowed', async () => {
     const require = async (createIfEmpty: boolean) =>
       await requireSchema(handle, { createIfEmpty, autoMigrate: false }, folder);
@@ -134,37 +139,20 @@ describe('a database that is not at head', () => {
   });
 
   // Promise (Database): A database of another version or layout is left alone and refused.
-  test.each([
-    {
-      what: 'newer than the program',
-      applied: { '0001_first': FIRST, '0002_second': SECOND },
-      files: { '0001_first': FIRST },
-      found: { state: 'ahead', unknown: ['0002_second'], pending: [] },
-      kind: 'database_too_new',
-      says: 'it has 0002_second',
-    },
-    {
-      what: 'made before the first release, by other migrations',
-      applied: { '0000_earlier': FIRST },
-      files: { '0001_first': FIRST },
-      found: { state: 'other', unknown: ['0000_earlier'] },
-      kind: 'database_mismatch',
-      says: 'was made by other migrations than this program has: 0000_earlier',
-    },
-    {
-      what: 'made by a file that was changed',
-      applied: { '0001_first': FIRST, '0002_second': SECOND },
-      files: { '0001_first': FIRST, '0002_second': `${SECOND}create table losant_usage.later ();\n` },
-      found: { state: 'other', unknown: ['0002_second'] },
-      kind: 'database_mismatch',
-      says: 'was made by other migrations than this program has: 0002_second',
-    },
-  ])('is left alone when it is $what', async ({ applied, files, found, kind, says }) => {
+  test.for<readonly [what: string, applied: Files, files: Files, state: 'ahead' | 'other', unknown: string]>([
+    ['is newer than the program', TWO, ONE, 'ahead', '0002_second'],
+    ['was made before the first release', { '0000_earlier': FIRST }, ONE, 'other', '0000_earlier'],
+    ['was made by a file that was changed', TWO, CHANGED, 'other', '0002_second'],
+  ])('is left alone when it %s', async ([, applied, files, state, unknown]) => {
     writeAll(applied);
     await migrateToHead(handle, folder);
     writeAll(files);
-    expect(await readSchemaState(handle, folder)).toMatchObject(found);
-    const refused = { kind, message: expect.stringContaining(says) as unknown };
+    expect(await readSchemaState(handle, folder)).toMatchObject({ state, unknown: [unknown] });
+    const [kind, says] = {
+      ahead: ['database_too_new', `it has ${unknown}`],
+      other: ['database_mismatch', `was made by other migrations than this program has: ${unknown}`],
+    }[state];
+    const refused = { kind, message: expect.stringContaining(says ?? '') as unknown };
     const options = { createIfEmpty: true, autoMigrate: true };
     await expect(migrateToHead(handle, folder)).rejects.toMatchObject(refused);
     await expect(requireSchema(handle, options, folder)).rejects.toMatchObject(refused);

@@ -7,6 +7,7 @@ import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { Io } from '../../src/cli/command.ts';
 import { InterruptedError } from '../../src/errors.ts';
+import type { RunReport } from '../../src/export/report.ts';
 import { run } from '../../src/run.ts';
 
 /** The version in package.json. */
@@ -162,29 +163,7 @@ export function jsonOf<T = Report>({ stdout, stderr }: Ended): T {
 }
 
 /** The document that `run --json` and `backfill --json` print. */
-export interface Report {
-  readonly runId: string | null;
-  readonly kind: string;
-  readonly status: string;
-  readonly from: string | null;
-  readonly to: string | null;
-  readonly orgs: number;
-  readonly cells: Readonly<Record<string, number>>;
-  readonly rows: Readonly<Record<string, number>>;
-  readonly requests: number;
-  readonly durationMs: number;
-  readonly failures: readonly Failure[];
-}
-
-export interface Failure {
-  readonly instanceId: string;
-  readonly orgId: string | null;
-  readonly stream: string | null;
-  readonly from: string | null;
-  readonly to: string | null;
-  readonly code: string;
-  readonly message: string;
-}
+export type Report = RunReport;
 
 export interface Refusal {
   readonly error: { readonly code: string; readonly message: string; readonly hint: string };
