@@ -50,7 +50,8 @@ create index coverage_trouble on losant_usage.coverage (org_id, month)
   where standing in ('accepted', 'waiting', 'unavailable', 'in_doubt', 'missing');
 
 -- Numbers of a cell are stored together or not at all; null: not stored. What the day's cells are together stands in the
--- row, because most of what is read are days and months: settle_days keeps it.
+-- row, because most of what is read are days and months: it begins with its first row of coverage, as waiting, and
+-- settle_days keeps it.
 create table losant_usage.usage_days (
   usage_date date not null check (usage_date between '2015-01-01' and '2049-12-31'),
   month date not null generated always as (date_trunc('month', usage_date::timestamp)::date) stored,
@@ -156,13 +157,7 @@ begin
   return null;
 end
 $$;
-create trigger inserted after insert on losant_usage.coverage referencing new table as changed
-  for each statement execute function losant_usage_internal.settle_days();
 create trigger updated after update on losant_usage.coverage referencing new table as changed
-  for each statement execute function losant_usage_internal.settle_days();
-create trigger deleted after delete on losant_usage.coverage referencing old table as changed
-  for each statement execute function losant_usage_internal.settle_days();
-create trigger inserted after insert on losant_usage.usage_days referencing new table as changed
   for each statement execute function losant_usage_internal.settle_days();
 
 -- A track that begins or begins again wants days whose row is there because of others: until its cells are, they wait.

@@ -3,7 +3,6 @@ import { parseCommandLine } from './cli/commands.ts';
 import type { Options, OptionValues } from './cli/options.ts';
 import { describeDatabaseError } from './database/sqlstate.ts';
 import { describeError, EXIT, ExportError, exitCodeOf, framesOf, SettingsError } from './errors.ts';
-import type { Need } from './settings/settings.ts';
 import { createOutput, type Output, Sink } from './terminal/output.ts';
 
 /**
@@ -42,23 +41,24 @@ async function execute(
 ): Promise<number> {
   const { readConfig } = await import('./settings/config.ts');
   const { createLogger } = await import('./logger.ts');
-  const isSet = (name: string) => (io.env[name] ?? '').trim() !== '';
-  const ifSet: readonly Need[] = isSet('DATABASE_URL') || isSet('DATABASE_URL_FILE') ? ['database'] : [];
   const config = readConfig({
     env: command.needs === null ? {} : io.env,
     configFile: typeof options['config'] === 'string' ? options['config'] : null,
-    needs: command.needs === 'database_if_set' ? ifSet : (command.needs ?? []),
+    needs: command.needs ?? [],
   });
   // On a terminal the result says what the log would, unless the log is asked for.
-  const isQuiet = output.isTerminal && command.isService !== true && !isSet('LOG_LEVEL');
+  const isLogWanted = command.isService === true || (io.env['LOG_LEVEL'] ?? '').trim() !== '';
   const logger = createLogger({
-    level: isQuiet ? 'warn' : config.logLevel,
+    level: output.isTerminal && !isLogWanted ? 'warn' : config.logLevel,
     pretty: io.stderr.isTTY === true,
     destination: { write: (text: string) => err.write(text) },
   });
   for (const warning of config.warnings) logger.warn(warning);
   try {
-    return await command.run({ ...io, output, config, logger }, options);
+    const ending = await command.run({ ...io, output, config, logger }, options);
+    if (ending.document !== undefined) output.printJson(ending.document);
+    output.print(...(ending.lines ?? []));
+    return ending.exitCode ?? EXIT.ok;
   } catch (error) {
     if (config.databaseUrl === null || error instanceof ExportError) throw error;
     const { describeUrl } = await import('./database/open.ts');
@@ -75,10 +75,10 @@ async function finish(exitCode: number, { out, err }: { out: Sink; err: Sink }):
   return failure === null ? exitCode : EXIT.failure;
 }
 
-/** Prints an error, as the document of `--json` unless the command has printed one. */
+/** Prints an error, with `--json` also as the document. */
 function printError(output: Output, error: unknown): void {
   const described = describeError(error);
-  if (!output.hasDocument()) output.printJson({ error: described });
+  output.printJson({ error: described });
   // Only settings are shown in several lines, all of them this program's own.
   const lines = error instanceof SettingsError ? described.message.split('\n') : [described.message];
   const [first = '', ...more] = lines;

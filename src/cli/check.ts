@@ -1,30 +1,23 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
-import {
-  DatabaseError,
-  describeError,
-  EXIT,
-  ExportError,
-  exitCodeOf,
-  LosantError,
-  worstExitCode,
-} from '../errors.ts';
+import { describeUrl } from '../database/open.ts';
+import { describeDatabaseError } from '../database/sqlstate.ts';
+import { DatabaseError, EXIT, ExportError, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
 import { readClock, requireApiClock } from '../export/context.ts';
+import { extractSlice, WHOLE_INSTANCE } from '../export/extract.ts';
 import { requireApiUrl } from '../ledger/instances.ts';
 import type { LosantClient } from '../losant/client.ts';
 import { listOrgPages } from '../losant/org-list.ts';
 import { getInstance, getOrg } from '../losant/orgs.ts';
-import { fetchUsage } from '../losant/usage.ts';
 import { readAccess } from '../queries/access.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { count } from '../terminal/words.ts';
 import { addDays, type UsageDay } from '../usage/day.ts';
 import { lastCompleteDay } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
-import { type Stream, UnplaceableBodyError } from '../usage/streams/stream.ts';
 import { isGood, probeHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { openDatabase, requireCreatable, requireWritable } from './open-database.ts';
+import { openDatabase, requireCreatable, requireWritable } from './database.ts';
 import { flag } from './options.ts';
 import { openReading } from './org.ts';
 
@@ -33,9 +26,9 @@ export const check = defineCommand({
   needs: ['losant', 'database'],
   options: { probe: flag('also find out what the documentation of the API leaves open') },
   async run(context, { probe }) {
-    const { config, output } = context;
+    const { config } = context;
     const all: Check[] = [];
-    const checking: Checking = { ...context, all };
+    const checking: Checking = { ...context, all, where: describeUrl(config.readDatabaseUrl()) };
     await run(checking, 'settings', () => ({ message: config.instances.map(describeInstance).join('; ') }));
     await checkDatabase(checking);
     for (const instance of config.instances) {
@@ -47,12 +40,12 @@ export const check = defineCommand({
     const failed = all.filter(({ ok }) => !ok);
     const worst = worstExitCode(all.map(({ exitCode }) => exitCode));
     const checks = all.map(({ exitCode: _, ...shown }) => shown);
-    output.printJson({ ok: worst === EXIT.ok, checks });
-    output.print(
-      worst === EXIT.ok ? 'Everything works.' : `${count(failed.length, 'check')} failed.`,
-      ...[...failed, ...all.filter(({ ok }) => ok)].flatMap(renderCheck),
-    );
-    return worst;
+    const head = worst === EXIT.ok ? 'Everything works.' : `${count(failed.length, 'check')} failed.`;
+    return {
+      document: { ok: worst === EXIT.ok, checks },
+      lines: [head, ...[...failed, ...all.filter(({ ok }) => ok)].flatMap(renderCheck)],
+      exitCode: worst,
+    };
   },
 });
 
@@ -78,6 +71,8 @@ interface Check {
 /** The tools of all checks; each adds its result to `all`. */
 interface Checking extends CommandContext {
   readonly all: Check[];
+  /** The database, without its password. */
+  readonly where: string;
 }
 
 function renderCheck({ name, ok, message, hint }: Check): string[] {
@@ -90,14 +85,16 @@ function renderCheck({ name, ok, message, hint }: Check): string[] {
 /** The bound on each question, even if Losant asks to wait. */
 const QUESTION_MS = 60_000;
 
-const TOO_SLOW = {
-  message: `no answer within ${QUESTION_MS / 1_000} s`,
+const TOO_SLOW = new ExportError('timeout', `no answer within ${QUESTION_MS / 1_000} s`, {
   hint: 'it is slow, or asks to wait: try again later, or lower REQUESTS_PER_SECOND',
-};
+});
 
-/** Adds the finding or the failure of `work`, and returns both. Throws only the signal's reason, when interrupted. */
+/**
+ * Adds the finding or the failure of `work`, and returns both. Throws the signal's reason, when interrupted, and what
+ * is a defect of this program and no failure of what is checked.
+ */
 async function run<T>(
-  { all, signal }: Checking,
+  { all, signal, where }: Checking,
   name: string,
   work: (signal: AbortSignal) => Promise<Finding<T>> | Finding<T>,
 ): Promise<{ readonly value?: T | undefined; readonly error: unknown }> {
@@ -106,11 +103,11 @@ async function run<T>(
     const { message, hint = null, value } = await work(AbortSignal.any([signal, limit]));
     all.push({ name, ok: true, message, hint, exitCode: EXIT.ok });
     return { value, error: null };
-  } catch (error) {
+  } catch (thrown) {
     signal.throwIfAborted();
-    const { message, hint } = limit.aborted ? TOO_SLOW : describeError(error);
-    const exitCode = limit.aborted ? EXIT.failure : exitCodeOf(error);
-    all.push({ name, ok: false, message, hint, exitCode });
+    const error = limit.aborted ? TOO_SLOW : (describeDatabaseError(thrown, where) ?? thrown);
+    if (!(error instanceof ExportError)) throw thrown;
+    all.push({ name, ok: false, message: error.message, hint: error.hint, exitCode: exitCodeOf(error) });
     return { error };
   }
 }
@@ -176,12 +173,13 @@ async function checkRights(handle: DatabaseHandle, isEmpty: boolean): Promise<Fi
   });
 }
 
-/** An organization and how to ask about it, with the day to ask for; without an id, the whole instance. */
+/** An organization, or the whole instance, and how to ask about it, with the day to ask for. */
 interface Target {
   readonly client: LosantClient;
   readonly instanceId: string;
-  readonly orgId: string | null;
+  readonly orgId: string;
   readonly day: UsageDay;
+  readonly now: () => number;
   readonly signal: AbortSignal;
 }
 
@@ -218,53 +216,38 @@ async function checkInstance(checking: Checking, instance: InstanceConfig): Prom
   });
   const orgId = orgs.kind === 'ids' ? orgs.orgIds[0] : listed.value;
   if (orgId === undefined) return null;
-  const target = {
-    client,
-    instanceId,
-    orgId,
-    day: lastCompleteDay(checking.hostNow()),
-    signal: checking.signal,
-  };
-  await run(checking, 'instanceOrg.get', async (signal) => {
-    const { organization } = await getOrg(client, { instanceId, orgId, signal });
+  const { signal, hostNow: now } = checking;
+  const target = { client, instanceId, orgId, day: lastCompleteDay(now()), now, signal };
+  await run(checking, 'instanceOrg.get', async (limit) => {
+    const { organization } = await getOrg(client, { instanceId, orgId, signal: limit });
     return { message: `organization ${orgId}, ${organization.name}` };
   });
-  for (const stream of streams.map(streamNamed)) {
-    const name = `instanceOrg.${stream.requests[0]?.action ?? stream.name}`;
-    await run(checking, name, async (signal) => {
-      const numbers = await readNumbers({ ...target, signal }, stream);
+  for (const stream of streams) {
+    const name = `instanceOrg.${streamNamed(stream).requests[0]?.action ?? stream}`;
+    await run(checking, name, async (limit) => {
+      const numbers = await readNumbers({ ...target, signal: limit }, stream);
       return { message: `${target.day}: ${showNumbers(numbers)}` };
     });
   }
   return target;
 }
 
-/**
- * Reads the numbers of a day by column, as a run does; none for a day that was left out. Throws ExportError for an
- * answer that a run would quarantine.
- */
+/** Reads the numbers of a day by column, as a run does; none for a day that was left out. */
 async function readNumbers(
-  { client, day, ...target }: Target,
-  stream: Stream,
+  { day, ...target }: Target,
+  stream: string,
 ): Promise<Readonly<Record<string, number>>> {
-  const window = { from: day, to: day };
-  const bodies: unknown[] = [];
-  for (const request of stream.requests) {
-    bodies.push((await fetchUsage(client, { ...target, window, ...request })).body);
+  const slice = { orgId: target.orgId, stream, window: { from: day, to: day }, days: [day] };
+  const [result] = await extractSlice(slice, target, target.signal);
+  if (result?.error) throw result.error;
+  const verdict = result?.answers[0]?.verdict;
+  if (verdict?.kind === 'quarantined') {
+    throw new ExportError('bad_body', verdict.message, {
+      hint: 'a run would quarantine this answer: ask Losant, or check that LOSANT_API_URL is the API itself',
+    });
   }
-  const refuse = ({ message }: { readonly message: string }) => {
-    const hint =
-      'a run would quarantine this answer: ask Losant, or check that LOSANT_API_URL is the API itself';
-    return new ExportError('bad_body', message, { hint });
-  };
-  try {
-    const reading = stream.readBodies(bodies, window).days.get(day);
-    if (reading !== undefined && reading.kind !== 'named') throw refuse(reading);
-    const all = Object.entries(reading?.numbers ?? {});
-    return Object.fromEntries(all.filter((each): each is [string, number] => typeof each[1] === 'number'));
-  } catch (error) {
-    throw error instanceof UnplaceableBodyError ? refuse(error) : error;
-  }
+  const all = verdict?.kind === 'named' ? Object.entries(verdict.numbers) : [];
+  return Object.fromEntries(all.filter((each): each is [string, number] => typeof each[1] === 'number'));
 }
 
 /** Asks whether the monitor of HEARTBEAT_URL answers, without telling it anything. */
@@ -286,7 +269,8 @@ async function probeOrg(checking: Checking, place: Target): Promise<void> {
     await run(checking, `probe.${name}`, async (signal) => {
       const answer = await ask({ ...place, signal }).catch((error: unknown) => {
         signal.throwIfAborted();
-        return describeError(error).message;
+        if (error instanceof ExportError) return error.message;
+        throw error;
       });
       return { message: `${answer} (touches ${touches})` };
     });
@@ -294,13 +278,13 @@ async function probeOrg(checking: Checking, place: Target): Promise<void> {
   for (const age of [100, 400]) {
     await probe(`day_${age}_days_ago`, 'HORIZON_DAYS', async (target) => {
       const old = { ...target, day: addDays(target.day, -age) };
-      return showNumbers(await readNumbers(old, streamNamed('payload_totals')));
+      return showNumbers(await readNumbers(old, 'payload_totals'));
     });
   }
   const touches = 'which of them you bill, reconciliation and CONTROL_TOTALS';
   await probe('payloads_in_two_ways', touches, async (target) => {
-    const sources = await readNumbers(target, streamNamed('payload_sources'));
-    return showNumbers({ ...sources, ...(await readNumbers(target, streamNamed('payload_totals'))) });
+    const sources = await readNumbers(target, 'payload_sources');
+    return showNumbers({ ...sources, ...(await readNumbers(target, 'payload_totals')) });
   });
   await probe('instance_totals', 'reconciliation and CONTROL_TOTALS', probeTotals);
 }
@@ -321,14 +305,14 @@ async function probeTotals(target: Target): Promise<string> {
   }
   const old = { ...target, day: addDays(target.day, -FINAL_DAYS) };
   const answers: string[] = [];
-  for (const stream of ['device_counts', 'payload_totals'].map(streamNamed)) {
+  for (const stream of ['device_counts', 'payload_totals']) {
     const sums: Record<string, number> = {};
     for (const { orgId } of items) {
       for (const [column, value] of Object.entries(await readNumbers({ ...old, orgId }, stream))) {
         sums[column] = (sums[column] ?? 0) + value;
       }
     }
-    const totals = Object.entries(await readNumbers({ ...old, orgId: null }, stream));
+    const totals = Object.entries(await readNumbers({ ...old, orgId: WHOLE_INSTANCE }, stream));
     answers.push(...totals.map(([column, total]) => `${column} ${sums[column] ?? 'nothing'} of ${total}`));
   }
   return `${old.day}, ${totalCount} organizations: ${answers.join('; ')}`;

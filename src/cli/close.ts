@@ -16,9 +16,8 @@ import { VIEW_STATEMENT_MS } from '../queries/view-rows.ts';
 import { renderTable } from '../terminal/text.ts';
 import { capitalize, count, showQuantity } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/day.ts';
-import { type CommandContext, defineCommand } from './command.ts';
-import { chooseBilledInstances } from './instances.ts';
-import { openSchema } from './open-database.ts';
+import { type CommandContext, defineCommand, type Ending } from './command.ts';
+import { chooseBilledInstances, openSchema } from './database.ts';
 import { flag, instances, month, type OptionValues, optional, reason, text } from './options.ts';
 
 const closeOptions = {
@@ -54,24 +53,19 @@ export const close = defineCommand({
     await using handle = await openSchema(context, bounds);
     const billed = await chooseBilledInstances(context, handle, options.instance);
     return period === null
-      ? await listMonths(context, handle, billed)
+      ? await listMonths(handle, billed)
       : await closeInstances(context, handle, { options, instances: billed, period });
   },
 });
 
-async function listMonths(
-  { output }: CommandContext,
-  { db }: DatabaseHandle,
-  instances: readonly BilledInstance[],
-): Promise<number> {
+async function listMonths({ db }: DatabaseHandle, instances: readonly BilledInstance[]): Promise<Ending> {
   const months = await readMonthStates(
     db,
     instances.map(({ instanceId }) => instanceId),
   );
-  output.printJson({ months });
   const rows = months.map((state) => [state.instanceId, state.period, state.state, ...describeMonth(state)]);
-  output.print(...renderTable({ head: ['instance', 'month', 'state', 'why', 'next'], rows }));
-  return EXIT.ok;
+  const head = ['instance', 'month', 'state', 'why', 'next'];
+  return { document: { months }, lines: renderTable({ head, rows }) };
 }
 
 /** Returns why a month has its state, and the command that goes on with it. */
@@ -107,7 +101,7 @@ async function closeInstances(
   { output, signal, config }: CommandContext,
   handle: DatabaseHandle,
   { instances, ...closing }: Closing & { readonly instances: readonly BilledInstance[] },
-): Promise<number> {
+): Promise<Ending> {
   const { options, period } = closing;
   const { incomplete: reason, blockers: blockersHash } = options;
   const request = {
@@ -136,8 +130,7 @@ async function closeInstances(
       output.print(`${error.message}.`, `  ${error.hint}`);
     }
   }
-  output.printJson({ period, instances: documents });
-  return worstExitCode(codes);
+  return { document: { period, instances: documents }, exitCode: worstExitCode(codes) };
 }
 
 /** Returns the outcome of an instance as `--json` prints it, quantities as text. */

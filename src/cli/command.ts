@@ -26,17 +26,24 @@ export interface CommandContext extends Io {
   readonly logger: Logger;
 }
 
+/** The end of a command: what it printed before is not part of it. */
+export interface Ending {
+  /** The document of `--json`; none if it was printed before. */
+  readonly document?: unknown;
+  /** The same for people. */
+  readonly lines?: readonly string[];
+  /** By default, 0. */
+  readonly exitCode?: number;
+}
+
 /** A verb of the command line; its name and its summary are beside the list of commands. */
 export interface Command<O extends Options = Options> {
-  /**
-   * The settings that it cannot do without; others are read, but may be missing. `database_if_set`: not even the
-   * database's. Null: it gets the defaults, so that no setting can be wrong.
-   */
-  readonly needs: readonly Need[] | 'database_if_set' | null;
+  /** The settings that it cannot do without. Null: it gets the defaults, so that no setting can be wrong. */
+  readonly needs: readonly Need[] | null;
   readonly options: O;
   /** Whether its log is what it shows; a terminal shows only warnings of any other. */
   readonly isService?: boolean;
-  run(context: CommandContext, options: OptionValues<O>): Promise<number>;
+  run(context: CommandContext, options: OptionValues<O>): Promise<Ending>;
 }
 
 /** Returns the command, with its options checked against those that its `run` takes. */

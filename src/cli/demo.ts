@@ -9,9 +9,10 @@ import { createApp, createSources } from '../server/app.ts';
 import { listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
 import { readConfig } from '../settings/config.ts';
+import type { Output } from '../terminal/output.ts';
 import { addDays, dayAt } from '../usage/day.ts';
-import { type CommandContext, defineCommand } from './command.ts';
-import { openDatabase } from './open-database.ts';
+import { type CommandContext, defineCommand, type Ending } from './command.ts';
+import { openDatabase } from './database.ts';
 import { backfill, run } from './run.ts';
 import { status } from './status.ts';
 
@@ -24,7 +25,7 @@ const LOOPBACK = '127.0.0.1';
  */
 export const demo = defineCommand({ needs: null, options: {}, run: showProduct });
 
-async function showProduct(base: CommandContext): Promise<number> {
+async function showProduct(base: CommandContext): Promise<Ending> {
   const { output, signal, hostNow, env } = base;
   const everything = { instance: null, org: null, stream: null, dryRun: false };
   await using closing = new AsyncDisposableStack();
@@ -34,36 +35,37 @@ async function showProduct(base: CommandContext): Promise<number> {
   const folder = await mkdtemp(join(env['TMPDIR'] ?? tmpdir(), 'losant-usage-demo-'));
   const databaseUrl = `embedded:${folder}`;
   signal.throwIfAborted();
-  // The document of `--json` is the demo's own.
-  const quiet = { ...base, output: { ...output, printJson: () => {} } };
-  const context = demoContext(quiet, simulator, databaseUrl);
+  const context = demoContext(base, simulator, databaseUrl);
   const day = addDays(dayAt(hostNow()), -1);
   output.print(
     `2/4  The first run creates an embedded Postgres in ${folder}, which stays, and exports yesterday, ${day}.`,
   );
-  requireOk('run', await run.run(context, { ...everything, date: null, wait: null, end: null }));
+  showOk(output, await run.run(context, { ...everything, date: null, wait: null, end: null }));
   signal.throwIfAborted();
   const from = `${addDays(`${day.slice(0, 7)}-01`, -1).slice(0, 7)}-01`;
   output.print(`3/4  A backfill loads the days before, from ${from}: this month and the one before it.`);
   const days = { from, to: addDays(day, -1), force: false };
-  requireOk('backfill', await backfill.run(context, { ...everything, ...days }));
+  showOk(output, await backfill.run(context, { ...everything, ...days }));
   signal.throwIfAborted();
   output.print('4/4  How far the numbers reach:', '');
-  requireOk('status', await status.run(context, {}));
-  output.printJson({ folder, databaseUrl, instanceId: simulator.instanceId, from, to: day });
+  showOk(output, await status.run(context, {}));
   if (output.isTerminal && !output.json) await showConsole(context);
-  output.print(
-    '',
-    'The simulated Losant of the demo is gone, the database is not. To look at it again:',
-    `  DATABASE_URL='${databaseUrl}' npx losant-usage status`,
-    'A simulated Losant to try everything else on, with the settings for it:',
-    '  npx losant-usage simulator',
-  );
-  return EXIT.ok;
+  return {
+    document: { folder, databaseUrl, instanceId: simulator.instanceId, from, to: day },
+    lines: [
+      '',
+      'The simulated Losant of the demo is gone, the database is not. To look at it again:',
+      `  DATABASE_URL='${databaseUrl}' npx losant-usage status`,
+      'A simulated Losant to try everything else on, with the settings for it:',
+      '  npx losant-usage simulator',
+    ],
+  };
 }
 
-function requireOk(name: string, exitCode: number): void {
-  if (exitCode !== EXIT.ok) throw new Error(`${name} ended with ${exitCode}`);
+/** Shows what a command ends with, without its document: that of `--json` is the demo's own. */
+function showOk(output: Output, { lines = [], exitCode = EXIT.ok }: Ending): void {
+  output.print(...lines);
+  if (exitCode !== EXIT.ok) throw new Error(`a step ended with ${exitCode}`);
 }
 
 function demoContext(

@@ -1,10 +1,10 @@
-import { EXIT, SettingsError } from '../errors.ts';
+import { SettingsError } from '../errors.ts';
 import { type CellStory, type DayStory, readDayStory } from '../queries/explain.ts';
 import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showInstant, showNumber, showWhen } from '../terminal/words.ts';
 import { STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
-import { openSchema } from './open-database.ts';
+import { openSchema } from './database.ts';
 import { day, org, required, streams } from './options.ts';
 
 export const explain = defineCommand({
@@ -15,8 +15,7 @@ export const explain = defineCommand({
     stream: streams,
   },
   async run(context, { org: orgId, day: asked, stream }) {
-    const { output, hostNow } = context;
-    const nowMs = hostNow();
+    const nowMs = context.hostNow();
     await using handle = await openSchema(context);
     const story = await readDayStory(handle.db, { orgId, day: asked, streams: stream }, { nowMs });
     if (!story) {
@@ -24,9 +23,7 @@ export const explain = defineCommand({
         hint: 'check the id; losant_usage.organizations lists those it knows',
       });
     }
-    output.printJson(story);
-    output.print(...renderStory(story, nowMs));
-    return EXIT.ok;
+    return { document: story, lines: renderStory(story, nowMs) };
   },
 });
 

@@ -1,5 +1,5 @@
 import type { DatabaseHandle } from '../database/handle.ts';
-import { EXIT, SettingsError } from '../errors.ts';
+import { SettingsError } from '../errors.ts';
 import {
   type FormatName,
   formatNames,
@@ -22,7 +22,7 @@ import { choice } from '../settings/kinds.ts';
 import { count, showDays } from '../terminal/words.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { openSchema } from './open-database.ts';
+import { openSchema } from './database.ts';
 import { day, optional, required, requireOrder, text } from './options.ts';
 
 export const exportFile = defineCommand({
@@ -51,12 +51,14 @@ export const exportFile = defineCommand({
     const request = { name, view, columns, range };
     const { rows, facts, isCut } = await writeView(context, handle, { request, format, out });
     const what = `${count(rows, 'row')} of ${name}${range === null ? '' : `, ${showDays(range)}`}`;
-    output.printJson({ view: name, ...range, format, file: out, rows, ...facts });
-    if (facts !== null) {
-      const bytes = count(facts.bytes, 'byte');
-      output.print(`${what}, in ${out ?? ''}: ${bytes}.`, `sha256 ${facts.sha256}`);
-    } else if (!isCut) output.remark(`${what}.`);
-    return EXIT.ok;
+    if (facts === null) {
+      if (!isCut) output.remark(`${what}.`);
+      return {};
+    }
+    return {
+      document: { view: name, ...range, format, file: out, rows, ...facts },
+      lines: [`${what}, in ${out}: ${count(facts.bytes, 'byte')}.`, `sha256 ${facts.sha256}`],
+    };
   },
 });
 

@@ -7,21 +7,21 @@ import { count, showDays, showWhen } from '../terminal/words.ts';
 import { mergeDays } from '../usage/day.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
-import { chooseJudged } from './instances.ts';
-import { openSchema } from './open-database.ts';
+import { chooseJudged, openSchema } from './database.ts';
 import { days, flag, org, reason, required, requirePastDays, streams } from './options.ts';
 
 export const gaps = defineCommand({
   needs: ['database'],
   options: { all: flag('also what is unavailable or accepted, which is no gap') },
   async run(context, { all }) {
-    const { output, hostNow } = context;
     await using handle = await openSchema(context);
     const instanceIds = await chooseJudged(context, handle);
     const found = await readGaps(handle.db, { instanceIds, withKnown: all });
-    output.printJson(found.map(({ orgName: _, ...gap }) => gap));
-    output.print(...renderGaps(found, hostNow()));
-    return found.some(({ standing }) => isGap(standing)) ? EXIT.incomplete : EXIT.ok;
+    return {
+      document: found.map(({ orgName: _, ...gap }) => gap),
+      lines: renderGaps(found, context.hostNow()),
+      exitCode: found.some(({ standing }) => isGap(standing)) ? EXIT.incomplete : EXIT.ok,
+    };
   },
 });
 
@@ -38,28 +38,18 @@ export function renderGaps(found: readonly Gap[], nowMs: number): string[] {
   if (known.length > 0) {
     lines.push('', `${describe(known)} accepted or unavailable.`, ...renderCauses(known, nowMs));
   }
-  const [example] = found.filter(({ standing }) => standing !== 'accepted');
-  if (example !== undefined) lines.push('', ...renderCommands(example));
+  const example = found.find(({ standing }) => standing !== 'accepted');
+  if (example !== undefined) {
+    const { orgId, stream: name, day } = example;
+    lines.push('', 'What one is about, and the commands that can help:');
+    lines.push(`  losant-usage explain --org ${orgId} --day ${day} --stream ${name}`);
+  }
   return lines;
 }
 
 function describe(several: readonly Gap[]): string {
   const orgs = new Set(several.map(({ orgId }) => orgId)).size;
   return `${count(several.length, 'number')} of ${count(orgs, 'organization')} ${several.length === 1 ? 'is' : 'are'}`;
-}
-
-function renderCommands({ orgId, stream: name, day, standing }: Gap): string[] {
-  const cell = `--org ${orgId} --stream ${name}`;
-  return [
-    ...(isGap(standing)
-      ? [
-          'What is due is read by the next run. To read one at once, to see more of it, to accept it as it stands:',
-          `  losant-usage backfill --from ${day} --to ${day} ${cell} --force`,
-        ]
-      : ['What is unavailable no longer comes. To see more of it, to accept it:']),
-    `  losant-usage explain --day ${day} ${cell}`,
-    `  losant-usage waive --day ${day} ${cell} --reason TEXT`,
-  ];
 }
 
 /** Renders the most frequent cause first, its days together for each stream of an organization. */
@@ -98,22 +88,20 @@ export const waive = defineCommand({
     reason: required('TEXT', 'why it is accepted, for whoever bills', reason),
   },
   async run(context, { org: orgId, day: range, stream, reason: why }) {
-    const { output, config, hostNow } = context;
+    const { config, hostNow } = context;
     requirePastDays(range, ['--day', '--day'], hostNow());
     const waiver = { orgId, streams: stream, range, reason: why, policy: config.policy };
     await using handle = await openSchema(context, { writes: true });
     const accepted = await waiveCells(handle.db, waiver);
     const cells = accepted.map(({ stream: name, day }) => ({ stream: name, day }));
-    output.printJson({ orgId, reason: why, cells });
     const rows = [...Map.groupBy(cells, ({ stream: name }) => name)].map(([name, own]) => {
       const ranges = mergeDays(own.map(({ day }) => day)).map(showDays);
       return [name, ranges.join(', ')];
     });
-    output.print(
-      `Waived ${count(cells.length, 'number')} of ${orgId}:`,
-      ...renderTable({ rows }),
-      'The next good read lifts it.',
-    );
-    return EXIT.ok;
+    const head = `Waived ${count(cells.length, 'number')} of ${orgId}:`;
+    return {
+      document: { orgId, reason: why, cells },
+      lines: [head, ...renderTable({ rows }), 'The next good read lifts it.'],
+    };
   },
 });

@@ -1,21 +1,18 @@
 import { migrateToHead, readPending } from '../database/migrate.ts';
-import { EXIT } from '../errors.ts';
 import { count } from '../terminal/words.ts';
 import { defineCommand } from './command.ts';
-import { openDatabase, requireWritable } from './open-database.ts';
+import { openDatabase, requireWritable } from './database.ts';
 import { flag } from './options.ts';
 
 export const migrate = defineCommand({
   needs: ['database'],
   options: { dryRun: flag('only list what would be applied') },
   async run(context, { dryRun }) {
-    const { output } = context;
     await using handle = await openDatabase(context, { ifMissing: dryRun ? 'stand_in' : 'create' });
     if (!dryRun) requireWritable(handle);
     const names = dryRun ? await readPending(handle) : await migrateToHead(handle);
-    output.printJson(dryRun ? { pending: names } : { applied: names });
-    output.print(...render(handle.describe, names, dryRun));
-    return EXIT.ok;
+    const document = dryRun ? { pending: names } : { applied: names };
+    return { document, lines: render(handle.describe, names, dryRun) };
   },
 });
 

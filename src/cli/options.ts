@@ -32,33 +32,35 @@ function helpOf(schema: z.ZodType | undefined): Help {
 /** A kind of value, read from one text. */
 type Kind<T> = z.ZodType<T, string>;
 
+/** What was given of an option: a text each time, an empty one for a switch. */
+const texts = z.array(z.string());
+const one = texts.max(1, 'was given several times').transform(([given = '']) => given);
+
 export function flag(summary: string) {
-  return z.boolean().default(false).register(helps, { value: null, summary });
+  const isGiven = texts.transform(() => true);
+  return isGiven.default(false).register(helps, { value: null, summary });
 }
 
 export function required<T>(value: string, summary: string, kind: Kind<T>) {
-  return kind.nonoptional().register(helps, { value, summary: `${summary} (required)` });
+  return one.pipe(kind).register(helps, { value, summary: `${summary} (required)` });
 }
 
 /** An option that is null when it is not given, which help says means `usually`. */
 export function optional<T>(value: string, summary: string, kind: Kind<T>, usually?: string) {
   const shown = usually === undefined ? summary : `${summary} (default: ${usually})`;
-  return kind.nullable().default(null).register(helps, { value, summary: shown });
+  return one.pipe(kind).nullable().default(null).register(helps, { value, summary: shown });
 }
 
 /** An option that takes several values; null when it is not given. */
 export function several<T>(value: string, summary: string, kind: Kind<T>) {
-  const listed = z
-    .array(z.string())
-    .transform((texts) => texts.join(','))
-    .pipe(list(kind));
+  const listed = texts.transform((all) => all.join(',')).pipe(list(kind));
   const help = { value: `${value}...`, summary: `${summary} (repeat it, or use commas)`, isList: true };
   return listed.nullable().default(null).register(helps, help);
 }
 
 /** A value that is given by its place. */
 export function argument<T>(value: string, summary: string, kind: Kind<T>) {
-  return kind.nonoptional().register(helps, { value, summary, isArgument: true });
+  return one.pipe(kind).register(helps, { value, summary, isArgument: true });
 }
 
 export const text = z.string();
@@ -174,12 +176,11 @@ export function readOptions<O extends Options>(
 }
 
 type Mistake = (message: string) => SettingsError;
-type Given = Record<string, string | boolean | string[]>;
 
-/** Returns the texts of each option by its name, `true` for a switch. */
-function readGiven(args: readonly string[], shape: Options, mistake: Mistake): Given {
+/** Returns the texts of each option by its name. */
+function readGiven(args: readonly string[], shape: Options, mistake: Mistake): Record<string, string[]> {
   const places = placesOf(shape);
-  const given: Given = {};
+  const given: Record<string, string[]> = {};
   /** The option that the values before this one belong to, if it takes several. */
   let list: string | undefined;
   for (const token of tokensOf(args, shape, mistake)) {
@@ -187,12 +188,8 @@ function readGiven(args: readonly string[], shape: Options, mistake: Mistake): G
     const isOption = token.kind === 'option';
     const name = isOption ? camelName(token.name) : (list ?? places.shift());
     if (name === undefined) throw mistake(`'${token.value}' is too much: it belongs to no option`);
-    const { isList } = helpOf(shape[name]);
-    const before = given[name];
-    if (isList) given[name] = [...(Array.isArray(before) ? before : []), token.value ?? ''];
-    else if (before === undefined || before === true) given[name] = token.value ?? true;
-    else throw mistake(`${termOf(name, shape[name])} was given 2 times`);
-    if (isOption) list = isList ? name : undefined;
+    given[name] = [...(given[name] ?? []), token.value ?? ''];
+    if (isOption) list = helpOf(shape[name]).isList ? name : undefined;
   }
   return given;
 }

@@ -10,8 +10,8 @@ import { count, showDays } from '../terminal/words.ts';
 import { addDays, dayAt, earliestDay, latestDay } from '../usage/day.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { isGap, isSettled, STANDINGS } from '../usage/standing.ts';
-import { type CommandContext, defineCommand } from './command.ts';
-import { openSchema } from './open-database.ts';
+import { type CommandContext, defineCommand, type Ending } from './command.ts';
+import { openSchema } from './database.ts';
 import { flag, optional, org, text } from './options.ts';
 import { changeOrg, type FoundOrg, findOrg } from './org.ts';
 import { renderRun } from './run.ts';
@@ -52,7 +52,7 @@ export const orgDelete = defineCommand({
   },
 });
 
-async function endOrg(work: Work, isDryRun: boolean): Promise<number> {
+async function endOrg(work: Work, isDryRun: boolean): Promise<Ending> {
   const { output, handle, now } = work;
   const { organization, orgId, instance } = work.found;
   const { instanceId } = instance;
@@ -69,13 +69,13 @@ async function endOrg(work: Work, isDryRun: boolean): Promise<number> {
   const isRead = outcome?.report.failures.every((failure) => failure.orgId !== orgId) ?? false;
   const removedOn = isRead && missing === 0 ? await removeOrg(work) : null;
   const facts = { instanceId, orgId, name, isDeleted: removedOn !== null, removedOn, missing, open };
-  output.printJson({ ...facts, export: outcome?.report ?? null });
+  const document = { ...facts, export: outcome?.report ?? null };
   if (outcome === null) {
-    output.print(
-      'Nothing was exported or deleted (--dry-run). To export what can be read and then delete it:',
-      `  losant-usage org delete --org ${orgId} --name-again '${name.replaceAll("'", `'\\''`)}'`,
-    );
-    return EXIT.ok;
+    const next =
+      'Nothing was exported or deleted (--dry-run). To export what can be read and then delete it:';
+    const nameAgain = `'${name.replaceAll("'", `'\\''`)}'`;
+    const command = `  losant-usage org delete --org ${orgId} --name-again ${nameAgain}`;
+    return { document, lines: [next, command] };
   }
   if (removedOn === null) {
     const what = missing > 0 ? `missing are ${count(missing, 'number')}` : 'not all of it could be read';
@@ -83,10 +83,9 @@ async function endOrg(work: Work, isDryRun: boolean): Promise<number> {
       `losant-usage: Not deleted: ${what}, and nobody could read it any more`,
       '  losant-usage gaps says why; repair it, or accept it with losant-usage waive, and start again',
     );
-    return outcome.refusal === null ? EXIT.incomplete : EXIT.refused;
+    return { document, exitCode: outcome.refusal === null ? EXIT.incomplete : EXIT.refused };
   }
-  output.print(`Deleted: ${name}. Its numbers stay in the database.`);
-  return EXIT.ok;
+  return { document, lines: [`Deleted: ${name}. Its numbers stay in the database.`] };
 }
 
 /** Reads what is due, and once more all days of which something is missing or could still change. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { EXIT, LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
+import { LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
 import { mayHaveHappened, type OrgPatch, orgPatch, sendChange } from '../losant/admin.ts';
 import { createLosantClient, type LosantClient, type LosantClientOptions } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
@@ -22,14 +22,9 @@ export const orgShow = defineCommand({
   needs: ['losant'],
   options: { org },
   async run(context, { org: orgId }) {
-    const { output } = context;
     const { resource, organization, instance } = await findOrg(context, orgId);
-    output.printJson(resource);
-    output.print(
-      organization.name,
-      ...renderTable({ rows: [['instance', instance.instanceId], ...fieldsOf(resource)] }),
-    );
-    return EXIT.ok;
+    const rows = [['instance', instance.instanceId], ...fieldsOf(resource)];
+    return { document: resource, lines: [organization.name, ...renderTable({ rows })] };
   },
 });
 
@@ -49,25 +44,19 @@ export const orgSet = defineCommand({
     const changes = compareOrgs(found.resource, withPatch(found.resource, patch));
     const name = found.organization.name;
     if (changes.length === 0) {
-      output.print(`${name} (${orgId}): nothing to change, it is so already; nothing was sent.`);
-      return EXIT.ok;
+      return { lines: [`${name} (${orgId}): nothing to change, it is so already; nothing was sent.`] };
     }
     const show = (value: string | null) => value ?? 'not set';
     const rows = changes.map(({ field, old, new: next }) => [field, show(old), show(next)]);
     output.print(`${name} (${orgId})`, ...renderTable({ head: ['field', 'now', 'new'], rows }));
-    if (dryRun) {
-      output.print('Nothing was sent (--dry-run).');
-      return EXIT.ok;
-    }
+    if (dryRun) return { lines: ['Nothing was sent (--dry-run).'] };
     signal.throwIfAborted();
     await changeOrg(context, found, patch);
-    output.print(
-      'Changed: Losant has it so now.',
-      'The database follows with the next listing of the organizations: a run by hand, or once a UTC day.',
-    );
     const fields = changes.map(({ field }) => field);
     context.logger.info({ org_id: orgId, fields }, 'organization changed');
-    return EXIT.ok;
+    const next =
+      'The database follows with the next listing of the organizations: a run by hand, or once a UTC day.';
+    return { lines: ['Changed: Losant has it so now.', next] };
   },
 });
 
@@ -130,9 +119,14 @@ export async function changeOrg(
       hint: 'give the command again if that is still what you want: it starts from what is so now',
     });
   }
+  const { config, version, hostNow: now } = context;
+  const { apiUrl, domain } = instance;
+  // Commands that change something need the token, so that the settings have it.
+  const token = config.adminToken as string;
+  const admin = { apiUrl, domain, token, now, timeoutMs: config.request.timeoutMs, version };
   let lost: LosantError | null = null;
   try {
-    await sendChange(adminOptions(context, instance), { instanceId: instance.instanceId, orgId }, patch);
+    await sendChange(admin, { instanceId: instance.instanceId, orgId }, patch);
   } catch (error) {
     if (!mayHaveHappened(error)) throw error;
     lost = error;
@@ -161,13 +155,6 @@ function findMissed(before: Resource, patch: OrgPatch | null, after: Resource | 
   return compareOrgs(expected, after)
     .filter(({ field }) => fields.includes(field))
     .map(describe);
-}
-
-function adminOptions({ config, version, hostNow }: CommandContext, { apiUrl, domain }: InstanceConfig) {
-  const { adminToken, request } = config;
-  // Commands that change something need it, so that the settings have it.
-  const token = adminToken as string;
-  return { apiUrl, domain, token, now: hostNow, timeoutMs: request.timeoutMs, version };
 }
 
 /** Returns the differences in what can be changed, and in the date of the last change; null is a field not set. */

@@ -9,8 +9,7 @@ import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showQuantity } from '../terminal/words.ts';
 import type { DayRange } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
-import { chooseJudged } from './instances.ts';
-import { openSchema } from './open-database.ts';
+import { chooseJudged, openSchema } from './database.ts';
 import { day, optional, requirePastDays } from './options.ts';
 
 export const reconcile = defineCommand({
@@ -20,8 +19,7 @@ export const reconcile = defineCommand({
     to: optional('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
   },
   async run(context, { from, to }) {
-    const { output, hostNow } = context;
-    const nowMs = hostNow();
+    const nowMs = context.hostNow();
     await using handle = await openSchema(context);
     const instanceIds = await chooseJudged(context, handle);
     const open = await readOpenRange(handle.db, { instanceIds, nowMs });
@@ -30,9 +28,11 @@ export const reconcile = defineCommand({
     const counts = await countComparisons(handle.db, { instanceIds, range });
     const rows = await readReconciliation(handle.db, { instanceIds, range });
     const differences = rows.filter(({ outcome }) => outcome === 'differs').length;
-    output.printJson({ ...range, ...counts, differences, rows });
-    output.print(...renderReconciliation({ range, counts, rows }));
-    return differences > 0 ? EXIT.incomplete : EXIT.ok;
+    return {
+      document: { ...range, ...counts, differences, rows },
+      lines: renderReconciliation({ range, counts, rows }),
+      exitCode: differences > 0 ? EXIT.incomplete : EXIT.ok,
+    };
   },
 });
 
@@ -56,9 +56,7 @@ function renderReconciliation({ range, counts, rows }: Found): string[] {
   return [
     `Our sums beside Losant's totals, and counterparts beside each other, ${showDays(range)}:`,
     `of ${count(counts.comparisons, 'number')} ${countOf('differs')} differ, ${others}.`,
-    ...(rows.length === 0
-      ? []
-      : renderTable({ head, rows: rows.map(renderComparison), right: [3, 4, 5], most: LINES_MAX })),
+    ...renderTable({ head, rows: rows.map(renderComparison), right: [3, 4, 5], most: LINES_MAX }),
   ];
 }
 

@@ -14,8 +14,8 @@ import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
-import { type CommandContext, defineCommand } from './command.ts';
-import { openDatabase, openSchema } from './open-database.ts';
+import { type CommandContext, defineCommand, type Ending } from './command.ts';
+import { openDatabase, openSchema } from './database.ts';
 import {
   day,
   flag,
@@ -91,15 +91,8 @@ interface ExportWork extends CommandContext, ExportRequest {
   readonly giveUpAtMs: number;
 }
 
-/** What became of an instance: its document of `--json`, the same for people, and its exit code. */
-interface End {
-  readonly document: unknown;
-  readonly lines: readonly string[];
-  readonly exitCode: number;
-}
-
 /** Exports one instance after the other, or only plans it. Throws only if nothing could begin, or on a signal. */
-async function exportInstances(context: CommandContext, request: ExportRequest): Promise<number> {
+async function exportInstances(context: CommandContext, request: ExportRequest): Promise<Ending> {
   const { output, signal, logger } = context;
   const { dryRun } = request.scope;
   const chosen = chooseInstances(context.config.instances, request.scope);
@@ -110,7 +103,7 @@ async function exportInstances(context: CommandContext, request: ExportRequest):
   const now = await readClock(context, handle);
   const work: ExportWork = { ...context, ...request, handle, now, gates: new Map(), giveUpAtMs };
   const parts = await chooseByOrg(work, chosen);
-  const ends: End[] = [];
+  const ends: Ending[] = [];
   for (const part of parts) {
     const { instanceId } = part.instance;
     const end = await (dryRun ? planPart(work, part) : exportPart(work, part)).catch((thrown: unknown) => {
@@ -118,15 +111,16 @@ async function exportInstances(context: CommandContext, request: ExportRequest):
       if (signal.aborted || parts.length === 1) throw thrown;
       const error = describeDatabaseError(thrown, handle.describe) ?? thrown;
       logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
-      const lines = renderError(instanceId, error);
-      return { document: { error: describeError(error) }, lines, exitCode: exitCodeOf(error) };
+      const described = describeError(error);
+      const lines = [`Instance ${instanceId}: not exported. ${described.message}`, `  ${described.hint}`];
+      return { document: { error: described }, lines, exitCode: exitCodeOf(error) };
     });
-    output.print(...end.lines);
+    output.print(...(end.lines ?? []));
     ends.push(end);
   }
   const documents = ends.map(({ document }) => document);
-  output.printJson(documents.length === 1 ? documents[0] : documents);
-  return worstExitCode(ends.map(({ exitCode }) => exitCode));
+  const exitCode = worstExitCode(ends.map((end) => end.exitCode ?? EXIT.ok));
+  return { document: documents.length === 1 ? documents[0] : documents, exitCode };
 }
 
 /**
@@ -179,7 +173,7 @@ async function chooseByOrg(
   });
 }
 
-async function exportPart(work: ExportWork, { instance, orgIds }: Part): Promise<End> {
+async function exportPart(work: ExportWork, { instance, orgIds }: Part): Promise<Ending> {
   const { output, signal, logger, wanted, hostNow, giveUpAtMs } = work;
   const { instanceId } = instance;
   const outcome = await runInstance(openInstance(work, instance, work), {
@@ -205,10 +199,10 @@ function exitCodeOfRun({ report, refusal }: RunOutcome): number {
 }
 
 /** Returns what would be read. Writes nothing. */
-async function planPart(work: ExportWork, { instance, orgIds }: Part): Promise<End> {
+async function planPart(work: ExportWork, { instance, orgIds }: Part): Promise<Ending> {
   const { signal, wanted } = work;
   const plan = await previewRun(openInstance(work, instance, work), { ...wanted, orgIds, signal });
-  return { document: plan, lines: renderPlan(plan, instance.requestsPerSecond), exitCode: EXIT.ok };
+  return { document: plan, lines: renderPlan(plan, instance.requestsPerSecond) };
 }
 
 const PROGRESS_EVERY_MS = 10_000;
@@ -229,23 +223,18 @@ function createProgress({ output, hostNow }: CommandContext): (progress: Progres
 
 async function withHeartbeat(
   { config, logger, signal }: CommandContext,
-  work: () => Promise<number>,
-): Promise<number> {
+  work: () => Promise<Ending>,
+): Promise<Ending> {
   const heartbeat = createHeartbeat({ url: config.heartbeatUrl, logger }).begin();
   try {
-    const exitCode = await work();
-    await heartbeat.end(exitCode === EXIT.ok);
-    return exitCode;
+    const ending = await work();
+    await heartbeat.end(ending.exitCode === EXIT.ok);
+    return ending;
   } catch (error) {
     // Another process at work reports its own end, and a signal is no failure.
     if (!(error instanceof HeldError) && !signal.aborted) await heartbeat.end(false);
     throw error;
   }
-}
-
-function renderError(instanceId: string, error: unknown): string[] {
-  const { message, hint } = describeError(error);
-  return [`Instance ${instanceId}: not exported. ${message}`, `  ${hint}`];
 }
 
 export function renderRun(instanceId: string, { report, refusal, tally }: RunOutcome): string[] {
@@ -295,23 +284,23 @@ function renderFailures(groups: readonly FailureGroup[]): string[] {
 /** Renders what a run would read, at so many requests per second. */
 function renderPlan(plan: PlanSummary, rate: number): string[] {
   const { instanceId, from, to, orgs, cells, requests, pastHorizon } = plan;
-  const isNothing = from === null || to === null;
-  const time = showDuration((requests / rate) * 1_000);
-  return [
-    `Instance ${instanceId}: plan for ${count(orgs, 'organization')}`,
-    isNothing ? '  nothing to read' : `  ${showDays({ from, to })}: ${count(cells, 'number')} to read`,
-    ...(isNothing ? [] : [`  ${count(requests, 'request')}, about ${time} at ${rate} per second`]),
-    ...(pastHorizon === 0
-      ? []
-      : [
-          `  ${count(pastHorizon, 'day')} past the horizon left out: Losant no longer keeps them (HORIZON_DAYS)`,
-        ]),
-  ];
+  const lines = [`Instance ${instanceId}: plan for ${count(orgs, 'organization')}`];
+  if (from === null || to === null) lines.push('  nothing to read');
+  else {
+    const time = showDuration((requests / rate) * 1_000);
+    lines.push(`  ${showDays({ from, to })}: ${count(cells, 'number')} to read`);
+    lines.push(`  ${count(requests, 'request')}, about ${time} at ${rate} per second`);
+  }
+  if (pastHorizon > 0) {
+    const days = count(pastHorizon, 'day');
+    lines.push(`  ${days} past the horizon left out: Losant no longer keeps them (HORIZON_DAYS)`);
+  }
+  return lines;
 }
 
 /** Ends the tracks of an instance that is no longer in the settings. What was wanted stays on record. */
-async function endLeftInstance(context: CommandContext, instanceId: string): Promise<number> {
-  const { config, output, hostNow } = context;
+async function endLeftInstance(context: CommandContext, instanceId: string): Promise<Ending> {
+  const { config, hostNow } = context;
   if (config.instances.some((each) => each.instanceId === instanceId)) {
     throw new SettingsError(`--end ${instanceId}: this instance is in the settings`, {
       hint: 'take it out of them first, or leave out --end',
@@ -321,7 +310,6 @@ async function endLeftInstance(context: CommandContext, instanceId: string): Pro
   const ending = { instanceId, nowMs: hostNow(), policy: config.policy, ...nothing };
   await using handle = await openSchema(context, { writes: true });
   await applyTracks(handle.db, { lease: null }, ending);
-  output.printJson({ instanceId });
-  output.print(`Instance ${instanceId} has ended with yesterday. Its numbers stay.`);
-  return EXIT.ok;
+  const lines = [`Instance ${instanceId} has ended with yesterday. Its numbers stay.`];
+  return { document: { instanceId }, lines };
 }

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../simulator/server.ts';
-import { EXIT, SettingsError } from '../errors.ts';
+import { SettingsError } from '../errors.ts';
 import { number } from '../settings/kinds.ts';
 import { count } from '../terminal/words.ts';
 import { defineCommand } from './command.ts';
@@ -37,7 +37,7 @@ export const simulator = defineCommand({
     );
     if (!signal.aborted) await once(signal, 'abort');
     await running.close();
-    return EXIT.ok;
+    return {};
   },
 });
 

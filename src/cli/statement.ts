@@ -11,8 +11,7 @@ import { line } from '../settings/kinds.ts';
 import { renderTable } from '../terminal/text.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { chooseBilledInstances } from './instances.ts';
-import { openSchema } from './open-database.ts';
+import { chooseBilledInstances, openSchema } from './database.ts';
 import { argument, instances, month, required, several, text } from './options.ts';
 
 export const statement = defineCommand({
@@ -23,7 +22,6 @@ export const statement = defineCommand({
     instance: instances,
   },
   async run(context, { period, out, instance }) {
-    const { output, signal } = context;
     await using handle = await openSchema(context);
     const chosen = await chooseBilledInstances(context, handle, instance);
     const instanceIds = chosen.map(({ instanceId }) => instanceId);
@@ -33,28 +31,24 @@ export const statement = defineCommand({
         hint: `close it first: losant-usage close --period ${period}`,
       });
     }
-    const places = await writePacks(handle, closed, { out, signal });
+    const places = await writePacks(handle, closed, { out, signal: context.signal });
     const statements = places.map(({ statement: each, folder }) => {
       const { statementId, instanceId, kind, closedAt, manifestSha256 } = each;
       return { statementId, instanceId, kind, closedAt, manifestSha256, folder };
     });
-    output.printJson({ period, out, statements });
-    output.print(
-      `Wrote ${count(places.length, 'statement')} of ${period} to ${out}.`,
-      `To check: losant-usage verify ${out}`,
-    );
-    return EXIT.ok;
+    const head = `Wrote ${count(places.length, 'statement')} of ${period} to ${out}.`;
+    const lines = [head, `To check: losant-usage verify ${out}`];
+    return { document: { period, out, statements }, lines };
   },
 });
 
 export const verify = defineCommand({
-  needs: 'database_if_set',
+  needs: [],
   options: {
     dir: argument('DIR', 'a folder that statement has written', text),
     key: several('FILE', 'public keys (Ed25519, PEM), of which one has to fit each signature', line),
   },
   async run(context, { dir, key }) {
-    const { output } = context;
     const verified = await verifyFolder(context, dir, key ?? []);
     const { packs, problems, notes, rows, database } = verified;
     const statements = packs.map(({ folder, manifest, manifestSha256 }) => {
@@ -62,9 +56,9 @@ export const verify = defineCommand({
       const { signedBy } = manifest;
       return { folder, statementId, instanceId, period, number, kind, manifestSha256, signedBy };
     });
-    output.printJson({ dir, ok: problems.length === 0, database, rows, statements, problems, notes });
-    output.print(...renderVerified(dir, verified));
-    return problems.length === 0 ? EXIT.ok : EXIT.incomplete;
+    const ok = problems.length === 0;
+    const document = { dir, ok, database, rows, statements, problems, notes };
+    return { document, lines: renderVerified(dir, verified), exitCode: ok ? EXIT.ok : EXIT.incomplete };
   },
 });
 

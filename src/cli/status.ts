@@ -11,21 +11,19 @@ import { count, showDays, showDuration, showInstant, showNumber } from '../termi
 import { addDays, dayAt } from '../usage/day.ts';
 import { STANDINGS, standings, sumStandings } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
-import { chooseJudged } from './instances.ts';
-import { openSchema } from './open-database.ts';
+import { chooseJudged, openSchema } from './database.ts';
 
 export const status = defineCommand({
   needs: ['database'],
   options: {},
   async run(context) {
-    const { output, hostNow } = context;
+    const nowMs = context.hostNow();
     await using handle = await openSchema(context);
     const instanceIds = await chooseJudged(context, handle);
-    const health = await readHealth(handle.db, { nowMs: hostNow(), instanceIds });
-    output.printJson(health);
-    output.print(...renderStatus(health, hostNow()));
+    const health = await readHealth(handle.db, { nowMs, instanceIds });
     const isComplete = health.gaps === 0 && health.instances.every(({ listProblem }) => listProblem === null);
-    return isComplete ? EXIT.ok : EXIT.incomplete;
+    const exitCode = isComplete ? EXIT.ok : EXIT.incomplete;
+    return { document: health, lines: renderStatus(health, nowMs), exitCode };
   },
 });
 
@@ -48,7 +46,7 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
   const lines: string[] = [
     `Instance ${instanceId}`,
     `  ${renderYesterday(streams, nowMs)}`,
-    ...(streams.length === 0 ? [] : renderTable({ head, rows: streams.map(renderStream), right: [1] })),
+    ...renderTable({ head, rows: streams.map(renderStream), right: [1] }),
     runs.length === 0 ? '  no runs on record' : '  last runs:',
     ...renderTable({ rows: runs.map(renderRun), indent: 4 }),
   ];

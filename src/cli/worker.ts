@@ -1,17 +1,16 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatabaseHandle } from '../database/handle.ts';
-import { describeError, EXIT, SettingsError } from '../errors.ts';
+import { describeError, SettingsError } from '../errors.ts';
 import { readClock } from '../export/context.ts';
 import { readHealth } from '../queries/health.ts';
 import { type AppSources, createApp, createSources, openReader } from '../server/app.ts';
 import { type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
-import { requireDatabaseUrl } from '../settings/config.ts';
 import { createHeartbeat } from '../worker/heartbeat.ts';
 import { armSchedule, type Schedule, WorkerLoop } from '../worker/loop.ts';
-import { type CommandContext, defineCommand } from './command.ts';
-import { openSchema } from './open-database.ts';
+import { type CommandContext, defineCommand, type Ending } from './command.ts';
+import { openSchema } from './database.ts';
 
 /** The time that a run may take to end when the process is asked to; orchestrators kill after 30 s. */
 const SHUTDOWN_MS = 25_000;
@@ -24,9 +23,9 @@ export const worker = defineCommand({
   run: serveWorker,
 });
 
-async function serveWorker(context: CommandContext): Promise<number> {
+async function serveWorker(context: CommandContext): Promise<Ending> {
   const { config, logger, signal } = context;
-  if (requireDatabaseUrl(config).startsWith('embedded:')) {
+  if (config.readDatabaseUrl().startsWith('embedded:')) {
     throw new SettingsError('The worker does not run on an embedded database', {
       hint: 'set DATABASE_URL to a Postgres server; `losant-usage run` works with embedded:',
     });
@@ -60,7 +59,7 @@ async function serveWorker(context: CommandContext): Promise<number> {
       logger.warn('the run did not end in time, its lease lapses by itself');
     }
     logger.info('worker ended');
-    return EXIT.ok;
+    return {};
   } finally {
     await schedule.stop();
     await listening?.close();

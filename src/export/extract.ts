@@ -21,7 +21,7 @@ export const WHOLE_INSTANCE = '';
  */
 export async function extractSlice(
   slice: Slice,
-  context: InstanceContext,
+  context: Pick<InstanceContext, 'client' | 'instanceId' | 'now'>,
   signal: AbortSignal,
 ): Promise<SliceResult[]> {
   const { client, instanceId, now } = context;

@@ -136,14 +136,19 @@ async function makeRows(
   cells: RawBuilder<unknown>,
   readAt: RawBuilder<unknown>,
 ): Promise<void> {
+  // A day that is there because of other streams waits again.
   await sql`
-    insert into losant_usage.coverage (usage_date, org_id, stream, next_read_at, reason)
-    select n.usage_date, n.org_id, n.stream, ${readAt}, 'never_read' from (${cells}) as n
-    order by n.usage_date, n.org_id, n.stream on conflict do nothing`.execute(trx);
-  await sql`
-    insert into losant_usage.usage_days (usage_date, org_id)
-    select distinct n.usage_date, n.org_id from (${cells}) as n
-    order by n.usage_date, n.org_id on conflict do nothing`.execute(trx);
+    with made as (
+      insert into losant_usage.coverage (usage_date, org_id, stream, next_read_at, reason)
+      select n.usage_date, n.org_id, n.stream, ${readAt}, 'never_read' from (${cells}) as n
+      order by n.usage_date, n.org_id, n.stream on conflict do nothing
+      returning usage_date, org_id
+    )
+    insert into losant_usage.usage_days as d (usage_date, org_id)
+    select distinct m.usage_date, m.org_id from made m order by m.usage_date, m.org_id
+    on conflict (usage_date, org_id) do update
+      set standing = greatest(d.standing, 'waiting'), is_waiting = true, is_stored = false
+      where d.is_stored or not d.is_waiting`.execute(trx);
   const { rows } = await sql<{ wanted: number; there: number }>`
     select count(*) as wanted, count(c.stream) filter (where d.org_id is not null) as there from (${cells}) as n
     left join losant_usage.coverage c on c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream

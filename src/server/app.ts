@@ -10,7 +10,7 @@ import { createDatabase } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import type { Logger } from '../logger.ts';
 import { pingDatabase, readHealth } from '../queries/health.ts';
-import { type Config, requireDatabaseUrl } from '../settings/config.ts';
+import type { Config } from '../settings/config.ts';
 import type { Metrics } from './metrics.ts';
 
 export interface AppSources extends PageSources {
@@ -73,9 +73,14 @@ export async function openReader({
   config,
   logger,
 }: Pick<ServingProcess, 'config' | 'logger'>): Promise<DatabaseHandle> {
-  const url = requireDatabaseUrl(config);
   const { readDatabaseUrl: readUrl } = config;
-  return await createDatabase({ url, readUrl, applicationName: 'losant-usage pages', logger, ...READER });
+  return await createDatabase({
+    url: readUrl(),
+    readUrl,
+    applicationName: 'losant-usage pages',
+    logger,
+    ...READER,
+  });
 }
 
 export interface SourceOptions {

@@ -20,14 +20,14 @@ export interface ConfigOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The path given with `--config`, which takes precedence over `LOSANT_USAGE_CONFIG`; null without it. */
   readonly configFile: string | null;
-  /** What the command cannot do without. Settings that only other commands need are not checked. */
+  /** What the command cannot do without. Tokens that only other commands need are not looked at. */
   readonly needs: readonly Need[];
 }
 
 /** Throws one SettingsError that lists all problems, one per line, without any secret. */
 export function readConfig({ env, configFile, needs }: ConfigOptions) {
-  const reading: Reading = { needs, problems: unknownOf(env), warnings: [] };
-  const { problems, warnings } = reading;
+  const problems = unknownOf(env);
+  const reading: Reading = { needs, problems };
   const environment = { texts: env, prefix: '', folder: '' };
   const instances = findInstances(environment, configFile, reading).flatMap((source) => {
     const values = parseTexts(instanceSettings, source, reading);
@@ -60,7 +60,7 @@ export function readConfig({ env, configFile, needs }: ConfigOptions) {
     heartbeatUrl: shared.HEARTBEAT_URL,
     logLevel: shared.LOG_LEVEL,
     adminToken: shared.LOSANT_ADMIN_TOKEN,
-    warnings: [...warnings, ...warningsOf(env, shared)],
+    warnings: warningsOf(env, shared),
   };
 }
 
@@ -76,11 +76,6 @@ function toInstance(values: z.output<typeof instanceSettings>, source: Source) {
     /** Reads the current token, so that a new one needs no restart. Throws SettingsError. */
     readToken: () => readAgain('LOSANT_API_TOKEN', source),
   };
-}
-
-export function requireDatabaseUrl({ databaseUrl }: Pick<Config, 'databaseUrl'>): string {
-  if (databaseUrl !== null) return databaseUrl;
-  throw new SettingsError('DATABASE_URL is not set', { hint: aboutSetting('DATABASE_URL').remedy });
 }
 
 /** Returns where instances are described: in the environment, or in the settings file. */
@@ -110,8 +105,8 @@ function parseTexts<S extends z.ZodRawShape>(schema: z.ZodObject<S>, source: Sou
 function describeIssue({ path, input, message }: z.core.$ZodIssue, { texts, prefix }: Source): string {
   const setting = path[0] as SettingName;
   const { isSecret, remedy } = aboutSetting(setting);
-  const isInFile = !texts[setting]?.trim() && (prefix !== '' || texts[`${setting}_FILE`]?.trim());
-  const name = `${prefix}${setting}${isSecret && isInFile ? '_FILE' : ''}`;
+  const isInFile = isSecret && (prefix !== '' || Boolean(texts[`${setting}_FILE`]?.trim()));
+  const name = `${prefix}${setting}${isInFile ? '_FILE' : ''}`;
   if (input === undefined) {
     const orFile = isSecret && !isInFile ? `; or name its file in ${setting}_FILE` : '';
     return `${name} is not set; ${remedy}${orFile}`;
@@ -124,7 +119,7 @@ function describeIssue({ path, input, message }: z.core.$ZodIssue, { texts, pref
 
 /** Reads one secret again, from where it was. Throws SettingsError. */
 function readAgain(name: 'DATABASE_URL' | 'LOSANT_API_TOKEN', source: Source): string {
-  const reading: Reading = { needs: ['losant', 'database'], problems: [], warnings: [] };
+  const reading: Reading = { needs: ['losant', 'database'], problems: [] };
   const value = parseTexts(z.object({ [name]: settings.shape[name] }), source, reading)?.[name];
   const [problem] = reading.problems;
   if (typeof value === 'string' && problem === undefined) return value;

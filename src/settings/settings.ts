@@ -18,7 +18,7 @@ interface About {
   readonly example?: string;
   /** Whether it may also be in the file that a variable with the ending `_FILE` names. */
   readonly isSecret?: true;
-  /** The need of the only commands that read it, and must have it; for all others it is null. */
+  /** The need of the commands that must have it; to all others a token is null, and a database may be. */
   readonly neededBy?: Need;
 }
 
@@ -33,11 +33,7 @@ const optional = <T>(schema: z.ZodType<T>) => schema.nullable().default(null);
 const LONGEST_HORIZON_DAYS = 3650;
 
 const hours = kinds.number(0, LONGEST_HORIZON_DAYS * 24, 'hours after the end of a day');
-const readAtHours = z
-  .string()
-  .transform((text) => text.split(','))
-  .pipe(z.array(hours))
-  .transform((all) => [...new Set(all)].sort((a, b) => a - b));
+const readAtHours = kinds.list(hours).transform((all) => all.toSorted((a, b) => a - b));
 const streams = kinds
   .list(kinds.choice(streamNames))
   .transform((all) => streamNames.filter((each) => all.includes(each)));

@@ -16,26 +16,27 @@ export interface Source {
   readonly folder: string;
 }
 
-/** What all readings of one configuration share; problems and warnings are added. */
+/** What all readings of one configuration share; problems are added. */
 export interface Reading {
   readonly needs: readonly Need[];
   readonly problems: string[];
-  readonly warnings: string[];
 }
 
-/** Returns a text for the schema: undefined if it is not given, null if it is not needed, or wrong and reported. */
+/** Returns a text for the schema: undefined if it is missing; null if it is not needed, or wrong and reported. */
 export function readText(
   name: SettingName,
   { texts, prefix, folder }: Source,
   { needs, problems }: Reading,
 ): string | null | undefined {
   const { isSecret, neededBy } = aboutSetting(name);
-  if (neededBy !== undefined && !needs.includes(neededBy)) return null;
+  const isNeeded = neededBy === undefined || needs.includes(neededBy);
+  if (!isNeeded && neededBy !== 'database') return null;
   const text = texts[name]?.replace(/[\r\n]+$/, '');
   // Nobody who meant a list of some organizations wants all.
   const isGiven = text !== undefined && (text.trim() !== '' || name === 'LOSANT_ORG_IDS');
   const path = isSecret ? (texts[`${name}_FILE`] ?? '') : '';
-  if (path.trim() === '') return isGiven ? text : undefined;
+  const absent = isNeeded ? undefined : null;
+  if (path.trim() === '') return isGiven ? text : absent;
   if (isGiven) {
     problems.push(`${name} and ${name}_FILE are both set; keep one of them`);
     return null;
@@ -50,12 +51,6 @@ export function readText(
   return null;
 }
 
-interface NamedFile {
-  readonly text: string;
-  /** Why the file cannot be read, without its path. */
-  readonly problem?: string;
-}
-
 /** The largest file read: a wrong path, e.g. to a disk, must not be read into memory. */
 const LARGEST_FILE_BYTES = 1024 * 1024;
 
@@ -64,9 +59,12 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'this user may not read it',
 };
 
-/** Reads a regular file; a pipe could block for ever and could not be read again. */
-function readNamedFile(path: string): NamedFile {
-  const fail = (why: string): NamedFile => {
+/**
+ * Reads a regular file, or says what is wrong with it, without its path. A pipe could block for ever and could not be
+ * read again.
+ */
+function readNamedFile(path: string): { readonly text: string; readonly problem?: string } {
+  const fail = (why: string) => {
     const remedy = 'correct the path, or let this user read a file there';
     return { text: '', problem: `names a file that cannot be read: ${why}; ${remedy}` };
   };
@@ -124,17 +122,12 @@ function onlyWith(names: readonly string[]): z.core.$ZodErrorMap {
 /** Returns the instances of the settings file that `name` gives; none once its problems are reported. */
 export function readSettingsFile(
   { name, path }: { readonly name: string; readonly path: string },
-  { problems, warnings }: Reading,
+  { problems }: Reading,
 ): readonly Source[] {
   const read = readNamedFile(path);
   if (read.problem !== undefined) {
     problems.push(describeProblem(name, path, read.problem));
     return [];
-  }
-  // Windows invents the bits of group and others.
-  if (process.platform !== 'win32' && (statSync(path).mode & 0o022) !== 0) {
-    const harm = 'can be written by other users, who could send tokens elsewhere';
-    warnings.push(`${path} ${harm}; run: chmod go-w ${path}`);
   }
   let content: unknown;
   try {

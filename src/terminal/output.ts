@@ -9,7 +9,6 @@ export interface Output {
   readonly print: (...lines: readonly string[]) => void;
   /** Writes the document of the result; nothing without `--json`. */
   readonly printJson: (document: unknown) => void;
-  readonly hasDocument: () => boolean;
   /** Writes a part of a file to stdout. Resolves to false if no more can be written. */
   readonly writePart: (part: string | Uint8Array) => Promise<boolean>;
   /** Writes lines besides the result to stderr: progress, hints. */
@@ -32,7 +31,6 @@ export function createOutput(
   { out, err }: { out: Sink; err: Sink },
   { json }: { json: boolean },
 ): Output {
-  let hasDocument = false;
   const isShown = stdout.isTTY === true;
   return {
     json,
@@ -41,11 +39,8 @@ export function createOutput(
       if (!json) writeLines(out, lines);
     },
     printJson: (document) => {
-      if (!json) return;
-      hasDocument = true;
-      out.write(`${escapeJson(JSON.stringify(document))}\n`);
+      if (json) out.write(`${escapeJson(JSON.stringify(document))}\n`);
     },
-    hasDocument: () => hasDocument,
     writePart: async (part) => {
       out.write(isShown && typeof part === 'string' ? escapeLines(part) : part);
       await out.drain();

@@ -46,11 +46,12 @@ export interface Table {
   readonly most?: number;
 }
 
-/** Returns lines whose columns are as wide as their widest cell. */
+/** Returns lines whose columns are as wide as their widest cell; none without rows. */
 export function renderTable({ head, rows, right = [], indent = 2, most }: Table): string[] {
+  if (rows.length === 0) return [];
   const shown = rows.slice(0, most);
   const all = [...(head === undefined ? [] : [head]), ...shown].map((row) => row.map(escapeControls));
-  const columns = Math.max(0, ...all.map((row) => row.length));
+  const columns = Math.max(...all.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, column) =>
     Math.max(...all.map((row) => row[column]?.length ?? 0)),
   );

@@ -147,6 +147,9 @@ export class Books extends Ledger {
       sql`insert into losant_usage.usage_days (usage_date, org_id)
         select day::date, ${orgId} from generate_series(${from}::date, ${to}::date, interval '1 day') as day
         on conflict do nothing`,
+      // Their days get the standings of their cells.
+      sql`update losant_usage.coverage set attempts = attempts
+        where org_id = ${orgId} and usage_date between ${from}::date and ${to}::date`,
       ...(numbers === null ? [] : [setNumbers(orgId, from, to, numbers)]),
     );
   }

@@ -11,7 +11,7 @@ import {
 } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { freePort } from '../support/ports.ts';
-import { type Env, jsonOf, runProgram } from '../support/program.ts';
+import { type Env, jsonOf, type Refusal, runProgram } from '../support/program.ts';
 import { settingsOf } from '../worker/process.ts';
 
 interface Check {
@@ -79,6 +79,19 @@ it('prints what is wrong first and what to do, and then what is right', async ()
     /^1 check failed\.\nFAILED {2}instance\.get.*\n {10}.*create a new instance API token.*\nok {6}settings: /,
   );
   expect(stdout).not.toContain(platform.token);
+});
+
+it('shows a defect of the program as one, with its place, and not as a failed check', async () => {
+  const broken = await createTestDatabase();
+  await queryOnce(broken.url, 'alter table losant_usage.instances rename column api_url to address');
+  const ended = await runProgram(['check', '--json'], {
+    ...settingsOf(platform, database),
+    DATABASE_URL: broken.url,
+  });
+  await broken.drop();
+  expect(ended.code).toBe(1);
+  expect(jsonOf<Refusal>(ended).error).toMatchObject({ code: 'unexpected' });
+  expect(ended.stderr).toMatch(/api_url.*\n {2}this is a defect: please report it.*\n {4}at /);
 });
 
 it('exits 1 with a clock that is minutes off the one of Losant, and says to set it', async () => {

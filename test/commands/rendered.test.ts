@@ -78,7 +78,7 @@ describe('gaps', () => {
   });
   const shown = (gaps: readonly Gap[]) => renderGaps(gaps, NOW);
 
-  test('of one cause are together, neighbouring days in one line, and end with commands to paste', () => {
+  test('of one cause are together, neighbouring days in one line, and end with a command to paste', () => {
     const gaps = [
       gap(1, '2026-11-23'),
       gap(1, '2026-11-22', { nextReadAt: '2026-11-24T23:57:02.123Z' }),
@@ -86,7 +86,6 @@ describe('gaps', () => {
       gap(2, '2026-11-23'),
       gap(3, '2026-11-23', { reason: 'never_read', message: null, nextReadAt: null }),
     ];
-    const cell = `--org ${orgOf(1)} --stream device_counts`;
     expect(shown(gaps)).toEqual([
       '5 numbers of 3 organizations are missing or in doubt.',
       '',
@@ -98,14 +97,12 @@ describe('gaps', () => {
       'missing: never_read (1 number)',
       `  2026-11-23  device_counts  not read again by itself  ${orgOf(3)}  Org 3`,
       '',
-      'What is due is read by the next run. To read one at once, to see more of it, to accept it as it stands:',
-      `  losant-usage backfill --from 2026-11-23 --to 2026-11-23 ${cell} --force`,
-      `  losant-usage explain --day 2026-11-23 ${cell}`,
-      `  losant-usage waive --day 2026-11-23 ${cell} --reason TEXT`,
+      'What one is about, and the commands that can help:',
+      `  losant-usage explain --org ${orgOf(1)} --day 2026-11-23 --stream device_counts`,
     ]);
   });
 
-  test('are not what is accepted or unavailable, which ends with the commands for it', () => {
+  test('are not what is accepted or unavailable, which is listed below', () => {
     const known = [
       gap(1, '2026-08-03', { standing: 'unavailable', reason: 'past_horizon', message: null }),
       gap(1, '2026-07-01', { standing: 'unavailable', reason: 'past_horizon', message: null }),
@@ -123,9 +120,8 @@ describe('gaps', () => {
       'accepted: waived, agreed on 2026-11-20 (1 number)',
       `  2026-08-03  device_counts    ${orgOf(2)}  Org 2`,
       '',
-      'What is unavailable no longer comes. To see more of it, to accept it:',
-      `  losant-usage explain --day 2026-08-03 --org ${orgOf(1)} --stream device_counts`,
-      `  losant-usage waive --day 2026-08-03 --org ${orgOf(1)} --stream device_counts --reason TEXT`,
+      'What one is about, and the commands that can help:',
+      `  losant-usage explain --org ${orgOf(1)} --day 2026-08-03 --stream device_counts`,
     ]);
   });
 });

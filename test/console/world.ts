@@ -165,6 +165,7 @@ cross join lateral (
 update losant_usage.usage_days u set payload_billable_count = null, payload_all_count = null, payload_all_bytes = null
 from losant_usage.coverage c
 where c.usage_date = u.usage_date and c.org_id = u.org_id and c.stream = 'payload_totals' and not c.is_stored;
+update losant_usage.coverage set attempts = attempts;
 
 insert into losant_usage.waivers (org_id, stream, usage_date, reason, waived_by) values ('${ORGS.hostile}',
   'payload_totals', '2026-11-10', 'a test', 'anna');

@@ -236,8 +236,8 @@ export const exportMutants = [
     { file: 'src/cli/run.ts', test: 'test/commands/several-instances.test.ts' },
     {
       'A run over several instances ends with the worst exit code of any': [
-        'return worstExitCode(ends.map(({ exitCode }) => exitCode));',
-        'return worstExitCode(ends.slice(-1).map(({ exitCode }) => exitCode));',
+        'worstExitCode(ends.map((',
+        'worstExitCode(ends.slice(-1).map((',
       ],
     },
   ),

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
@@ -31,11 +31,9 @@ function writeSettings(yaml: string): string {
 
 /** Reads the configuration of this environment, and of this settings file if there is one. */
 function read(env: Env, yaml?: string) {
-  const isDatabaseGiven = Object.keys(env).some((name) => name.startsWith('DATABASE_'));
-  const needs = isDatabaseGiven ? (['losant', 'database'] as const) : (['losant'] as const);
   const located = Object.entries(env).map(([name, text]) => [name, text?.replaceAll('DIR', folder)]);
   const configFile = yaml === undefined ? null : writeSettings(yaml);
-  return readConfig({ env: Object.fromEntries(located) as Env, configFile, needs });
+  return readConfig({ env: Object.fromEntries(located) as Env, configFile, needs: ['losant'] });
 }
 
 /** Returns the problems that a message names, and what is thrown. */
@@ -79,7 +77,7 @@ describe('an instance by environment', () => {
       SCHEDULE: '  0  3 * * * ',
       CONTROL_TOTALS: 'show',
       STATEMENT_KEY_FILE: '/etc/losant-usage/statement.key',
-      READ_AT_HOURS: '48,0,24,0',
+      READ_AT_HOURS: '48,0,24',
       FINAL_AT_HOURS: '48',
       HORIZON_DAYS: '3',
       REQUEST_CONCURRENCY: '2',
@@ -122,7 +120,7 @@ describe('an instance by environment', () => {
   });
 
   test('takes an empty setting as not given, and plain http to this machine', () => {
-    const { DATABASE_URL: _, ...empty } = Object.fromEntries(settingNames.map((name) => [name, '']));
+    const empty = Object.fromEntries(settingNames.map((name) => [name, '']));
     const others = { LOSANT_USAGE_CONFIG: '', HTTP_TOKEN_FILE: '', LOSANT_ORG_IDS: 'all' };
     for (const url of ['http://127.8.9.10:8080', 'http://[::1]:8080', 'http://localhost:8080']) {
       const config = read({ ...empty, ...others, ...ENOUGH, LOSANT_API_URL: `${url}/` });
@@ -189,17 +187,12 @@ describe('a settings file', () => {
     expect(instance?.orgs).toEqual({ kind: 'ids', orgIds: ['575000000000000000e00096'] });
   });
 
-  test('may be named by a variable, and the command line wins; that others may write it is a warning', () => {
+  test('may be named by a variable, and the command line wins', () => {
     const path = writeSettings(ONE);
     const readFrom = (LOSANT_USAGE_CONFIG: string, configFile: string | null) =>
       readConfig({ env: { LOSANT_USAGE_CONFIG }, configFile, needs: ['losant'] });
     expect(readFrom(path, null).instances).toHaveLength(1);
-    chmodSync(path, 0o640);
     expect(readFrom('/missing', path)).toMatchObject({ instances: [{}], warnings: [] });
-    chmodSync(path, 0o664);
-    expect(readFrom(path, null).warnings).toEqual([
-      `${path} can be written by other users, who could send tokens elsewhere; run: chmod go-w ${path}`,
-    ]);
   });
 });
 

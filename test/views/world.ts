@@ -116,6 +116,8 @@ const FILL = [
       array_agg(stream::text) filter (where is_stored) as stored
     from losant_usage.coverage group by usage_date, org_id
   ) as d`,
+  // The days get the standings of their cells.
+  'update losant_usage.coverage set attempts = attempts',
 ];
 
 export async function makeWorld(ledger: Ledger): Promise<void> {

@@ -1,9 +1,10 @@
+/** The database as commands use it: opened with what must hold of it, and the instances that are chosen in it. */
+import { type BilledInstance, readBilledInstances } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema } from '../database/migrate.ts';
 import { createDatabase, type DatabaseOptions } from '../database/open.ts';
-import { DatabaseError } from '../errors.ts';
+import { DatabaseError, SettingsError } from '../errors.ts';
 import { readAccess } from '../queries/access.ts';
-import { requireDatabaseUrl } from '../settings/config.ts';
 import type { CommandContext } from './command.ts';
 
 /** The number of connections: loading, planning, the lease and the heartbeat each take one at times. */
@@ -16,7 +17,7 @@ export async function openDatabase(
 ): Promise<DatabaseHandle & AsyncDisposable> {
   const { readDatabaseUrl: readUrl } = config;
   const usual = { readUrl, applicationName: 'losant-usage', poolSize: POOL_SIZE, logger };
-  const handle = await createDatabase({ url: requireDatabaseUrl(config), ...usual, ...options });
+  const handle = await createDatabase({ url: readUrl(), ...usual, ...options });
   return { ...handle, [Symbol.asyncDispose]: () => handle.close() };
 }
 
@@ -74,5 +75,34 @@ export function requireWritable({ describe, readOnly }: Pick<DatabaseHandle, 'de
   }
   throw new DatabaseError('database_failed', message, {
     hint: 'point DATABASE_URL at the primary; or see why at the server, e.g. a full disk',
+  });
+}
+
+/** Returns the instances that a command judges: those of the settings, else all of the database. */
+export async function chooseJudged(
+  { config }: CommandContext,
+  { db }: DatabaseHandle,
+): Promise<readonly string[]> {
+  const configured = config.instances.map(({ instanceId }) => instanceId);
+  if (configured.length > 0) return configured;
+  const known = await db.selectFrom('instances').select('instance_id').orderBy('instance_id').execute();
+  return known.map(({ instance_id: id }) => id);
+}
+
+/** Returns those named, else those that are judged. Throws SettingsError for one that the database does not have. */
+export async function chooseBilledInstances(
+  context: CommandContext,
+  handle: DatabaseHandle,
+  wanted: readonly string[] | null,
+): Promise<BilledInstance[]> {
+  const known = await readBilledInstances(handle.db);
+  const ids = wanted ?? (await chooseJudged(context, handle));
+  const chosen = known.filter(({ instanceId }) => ids.includes(instanceId));
+  const unknown = ids.filter((id) => !chosen.some(({ instanceId }) => instanceId === id));
+  if (unknown.length === 0 && chosen.length > 0) return chosen;
+  const what = unknown.length === 0 ? 'any instance' : `instance ${unknown.join(', ')}`;
+  const has = `it has ${known.map(({ instanceId }) => instanceId).join(', ')}`;
+  throw new SettingsError(`The database has nothing of ${what}`, {
+    hint: known.length === 0 ? 'start with: losant-usage run' : has,
   });
 }
