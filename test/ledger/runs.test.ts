@@ -97,14 +97,8 @@ describe('a run', () => {
     await ledger.ask(sql`delete from losant_usage.runs`);
   });
 
-  const newRun = (runId: string, instanceId = INSTANCE) => ({
-    runId,
-    instanceId,
-    kind: 'manual' as const,
-    isFull: true,
-    host: 'one',
-    version: '1.2.3',
-  });
+  const usual = { kind: 'manual', isFull: true, host: 'one', version: '1.2.3' } as const;
+  const newRun = (runId: string, instanceId = INSTANCE) => ({ ...usual, runId, instanceId });
   const start = (runId: string) => startRun(ledger.db, newRun(runId));
   const runs = () =>
     ledger.list(sql`select right(run_id::text, 1) as id, status, error, finished_at is not null as has_ended

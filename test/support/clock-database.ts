@@ -1,6 +1,5 @@
 /**
- * Databases whose clock is set by the test, because the program refuses to load by another clock than
- * the database's.
+ * Databases whose clock is set by the test, because the program refuses to load by another clock than the database's.
  */
 
 import { randomBytes } from 'node:crypto';

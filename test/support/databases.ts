@@ -26,14 +26,9 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
-/**
- * Creates a database on the test server: with the schema at head, without any tables, or as a copy of
- * one by name.
- */
+/** Creates a database on the test server: with the schema at head, without any tables, or as a copy of one by name. */
 export async function createTestDatabase({
-  template = true,
-}: {
-  template?: boolean | string;
+  template = true as boolean | string,
 } = {}): Promise<TestDatabase> {
   const adminUrl = inject('postgresAdminUrl');
   const name = `losant_usage_test_${randomBytes(6).toString('hex')}`;
@@ -63,17 +58,11 @@ export interface EmbeddedFolder {
 /** Creates an empty folder for the embedded database. */
 export function createEmbeddedFolder(): EmbeddedFolder {
   const folder = makeFastFolder('losant-usage-embedded-');
-  return {
-    folder,
-    url: `embedded:${folder}`,
-    remove: () => rmSync(folder, { recursive: true, force: true }),
-  };
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  return { folder, url: `embedded:${folder}`, remove };
 }
 
-/**
- * Creates an embedded database with the schema at head: a copy, because making one takes seconds of
- * CPU time.
- */
+/** Creates an embedded database with the schema at head: a copy, because making one takes seconds of CPU time. */
 export async function copyEmbeddedDatabase(): Promise<EmbeddedFolder> {
   const made = join(inject('embeddedTemplate'), 'made');
   if (!existsSync(made)) await makeEmbeddedTemplate(made);
@@ -83,8 +72,7 @@ export async function copyEmbeddedDatabase(): Promise<EmbeddedFolder> {
 }
 
 /**
- * Makes the template once for all test files, which run in several processes: the first one makes it,
- * the others wait.
+ * Makes the template once for all test files, which run in several processes: the first one makes it, the others wait.
  */
 async function makeEmbeddedTemplate(made: string): Promise<void> {
   const making = `${made}.new`;
@@ -154,10 +142,7 @@ export function withDatabase(url: string, name: string): string {
 const MEMORY_DISK = '/dev/shm';
 const ROOM_BYTES = 2 ** 31;
 
-/**
- * Creates a folder in memory where there is room: cloning a database takes 25 ms there, on a disk 50
- * to 400.
- */
+/** Creates a folder in memory where there is room: cloning a database takes 25 ms there, on a disk 50 to 400. */
 export function makeFastFolder(prefix: string): string {
   const isRoomy = existsSync(MEMORY_DISK) && room(MEMORY_DISK) > ROOM_BYTES;
   return mkdtempSync(join(isRoomy ? MEMORY_DISK : tmpdir(), prefix));

@@ -105,10 +105,7 @@ export interface Spawned extends Omit<Running, 'kill'> {
   readonly kill: (signal: NodeJS.Signals) => void;
 }
 
-/**
- * The variables by which `npm run test:calendar` moves the clock; a process started without them has
- * the real one.
- */
+/** The variables by which `npm run test:calendar` moves the clock; a process started without them has the real one. */
 export const CLOCK: Env = Object.fromEntries(
   ['LD_PRELOAD', 'FAKETIME', 'DONT_FAKE_MONOTONIC'].flatMap((name) => {
     const value = process.env[name];
@@ -123,8 +120,7 @@ export const LAUNCHER = fileURLToPath(new URL('../../bin/losant-usage.js', impor
 const LONGEST_RUN_MS = 170_000;
 
 /**
- * Starts the program as a user does, for behaviour that needs a process: signals, pipes, being killed,
- * a cold start.
+ * Starts the program as a user does, for behaviour that needs a process: signals, pipes, being killed, a cold start.
  */
 export function spawnProgram(args: readonly string[], env: Env): Spawned {
   return startProcess(process.execPath, [LAUNCHER, ...args], env);
