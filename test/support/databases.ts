@@ -27,9 +27,10 @@ export interface TestDatabase {
 }
 
 /** Creates a database on the test server: with the schema at head, without any tables, or as a copy of one by name. */
-export async function createTestDatabase({
-  template = true as boolean | string,
-} = {}): Promise<TestDatabase> {
+export async function createTestDatabase(
+  options: { template?: boolean | string } = {},
+): Promise<TestDatabase> {
+  const { template = true } = options;
   const adminUrl = inject('postgresAdminUrl');
   const name = `losant_usage_test_${randomBytes(6).toString('hex')}`;
   const usual = template ? TEMPLATE : 'template1';
