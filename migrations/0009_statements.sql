@@ -406,6 +406,8 @@ begin
   select * from losant_usage.statement_draft(for_instance, of_month, is_adjustment, new_id);
   get diagnostics lines = row_count;
   if lines = 0 then return null; end if;
+  -- The files of the pack are read by these lines, of which the planner knows nothing yet.
+  analyze losant_usage.statement_lines;
   insert into losant_usage.statement_blockers (statement_id, position, org_id, org_name, cause, days, first_day, last_day, streams, message, what_to_do)
   select new_id, row_number() over (order by b.org_name, b.org_id, b.cause, b.first_day), b.org_id, b.org_name, b.cause, b.days,
     b.first_day, b.last_day, b.streams, b.message, b.what_to_do

@@ -55,11 +55,12 @@ delete from revisions_csv where rowid = 1;
 delete from waivers_csv where rowid = 1;
 delete from blockers_csv where rowid = 1;
 
--- Worst last. A stream is a bit, so that a sum says which streams of a day are stored or settled.
+-- Worst last. A stream is a bit, so that a sum says which streams of a day are stored or settled, and the first of five
+-- bits for how each of them is.
 create table standings (standing text primary key, place integer) strict, without rowid;
 insert into standings values ('final', 1), ('accepted', 2), ('stored', 3), ('waiting', 4), ('unavailable', 5), ('in_doubt', 6), ('missing', 7);
-create table streams (stream text primary key, bit integer) strict, without rowid;
-insert into streams values ('device_counts', 1), ('notebook_minutes', 2), ('payload_totals', 4), ('payload_sources', 8), ('payload_hours', 16);
+create table streams (stream text primary key, bit integer, first integer) strict, without rowid;
+insert into streams values ('device_counts', 1, 0), ('notebook_minutes', 2, 5), ('payload_totals', 4, 10), ('payload_sources', 8, 15), ('payload_hours', 16, 20);
 
 -- What a row is written with. An integer is the text that it is written back as: 1e3, 007, +5 and " 5" are none.
 select 'manifest.json', 'is not that of a statement' from manifest_json
@@ -161,9 +162,9 @@ insert or ignore into days select org_id, usage_date, standing, is_reported, cas
   cast(nullif(notebook_completed, '') as integer), cast(nullif(notebook_canceled, '') as integer), cast(nullif(notebook_errored, '') as integer),
   cast(nullif(notebook_timeout, '') as integer), cast(nullif(payload_billable_count, '') as integer), cast(nullif(payload_all_count, '') as integer),
   cast(nullif(payload_all_bytes, '') as integer), cast(nullif(payload_source_count, '') as integer) from days_csv;
-create table cells (org_id text, usage_date text, stream text, bit integer, standing text, place integer, is_stored integer, is_reported integer,
+create table cells (org_id text, usage_date text, stream text, bit integer, first integer, standing text, place integer, is_stored integer, is_reported integer,
   revision integer, verified_at text, primary key (usage_date, org_id, stream)) strict, without rowid;
-insert or ignore into cells select c.org_id, c.usage_date, c.stream, s.bit, c.standing, p.place, c.is_stored = 'true', c.is_reported = 'true',
+insert or ignore into cells select c.org_id, c.usage_date, c.stream, s.bit, s.first, c.standing, p.place, c.is_stored = 'true', c.is_reported = 'true',
   cast(c.revision as integer), nullif(c.verified_at, '') from cells_csv c join streams s on s.stream = c.stream join standings p on p.standing = c.standing;
 create table revisions (org_id text, usage_date text, stream text, revision integer, old text, new text, changed_at text,
   primary key (org_id, usage_date, stream, revision)) strict, without rowid;
@@ -221,9 +222,10 @@ select 'cells.csv', org_id || ' ' || usage_date || ' ' || stream || ': ' || prob
 ) where problem is not null limit 20;
 
 -- Days and their cells.
-create table day_cells (org_id text, usage_date text, place integer, silent integer, stored integer, settled integer,
+create table day_cells (org_id text, usage_date text, place integer, silent integer, stored integer, settled integer, cells integer,
   primary key (usage_date, org_id)) strict, without rowid;
-insert into day_cells select org_id, usage_date, max(place), max(is_stored and not is_reported), sum(bit * is_stored), sum(bit * (place <= 2))
+insert into day_cells select org_id, usage_date, max(place), max(is_stored and not is_reported), sum(bit * is_stored), sum(bit * (place <= 2)),
+  sum((place + 8 * is_stored + 16 * is_reported) << first)
 from cells group by usage_date, org_id;
 select 'cells.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream || ': organization without a line' from day_cells d
 cross join cells c on c.usage_date = d.usage_date and c.org_id = d.org_id where d.org_id not in (select org_id from orgs) limit 20;
@@ -248,9 +250,11 @@ select 'days.csv', org_id || ' ' || usage_date || ': ' || problem from (
 -- Lines and their cells, days and sources.
 create table stream_days (org_id text, bit integer, expected integer, stored integer, final integer, accepted integer, open integer, unavailable integer,
   in_doubt integer, missing integer, unreported integer, primary key (org_id, bit)) strict, without rowid;
-insert into stream_days select org_id, bit, count(*), sum(is_stored), sum(place = 1), sum(place = 2), sum(place in (3, 4)), sum(place = 5), sum(place = 6),
-  sum(place = 7), sum(is_stored and not is_reported)
-from cells group by org_id, bit;
+insert into stream_days select d.org_id, s.bit, sum(d.days), sum(d.days * (d.cells >> s.first & 8 <> 0)), sum(d.days * (d.cells >> s.first & 7 = 1)),
+  sum(d.days * (d.cells >> s.first & 7 = 2)), sum(d.days * (d.cells >> s.first & 7 in (3, 4))), sum(d.days * (d.cells >> s.first & 7 = 5)),
+  sum(d.days * (d.cells >> s.first & 7 = 6)), sum(d.days * (d.cells >> s.first & 7 = 7)), sum(d.days * (d.cells >> s.first & 24 = 8))
+from (select org_id, cells, count(*) as days from day_cells group by org_id, cells) as d join streams s on d.cells >> s.first & 31 <> 0
+group by d.org_id, s.bit;
 select 'lines.csv', l.org_id || ' ' || l.metric || ': its days are not those of cells.csv' from lines l
 join metrics m on m.metric = l.metric
 join streams s on s.stream = m.stream

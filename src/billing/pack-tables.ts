@@ -67,7 +67,7 @@ export async function* renderTable(
 /**
  * Returns a query of the rows of an organization's day as lines of CSV. The rows of a day lie together and are
  * found by the key, whether of all organizations or of one. The database puts the rows of an organization
- * together, which takes a third of the time of doing it here.
+ * together, which takes a third of the time of doing it here, in the order of the subquery.
  */
 function queryDays(
   { month }: StatementDocument,
@@ -78,8 +78,12 @@ function queryDays(
   return sql<{ rows: string }>`
     select d.rows from generate_series(${days.from}::timestamp, ${days.to}::timestamp, interval '1 day') as day
     cross join lateral (
-      select string_agg(concat_ws(',', ${cells}), E'\\r\\n' order by ${order}) as rows
-      from ${from} where t.usage_date = day::date group by t.org_id order by t.org_id collate "C"
+      select string_agg(l.line, E'\\r\\n') as rows
+      from (
+        select t.org_id, concat_ws(',', ${cells}) as line from ${from} where t.usage_date = day::date
+        order by t.org_id collate "C", ${order}
+      ) as l
+      group by l.org_id order by l.org_id collate "C"
     ) as d`;
 }
 

@@ -51,7 +51,7 @@ export async function makePack(
     let bytes = 0;
     // A part is compressed while the database makes the next one.
     let pending: Promise<Buffer> | null = null;
-    for await (const part of parts) {
+    for await (const part of joined(parts)) {
       signal.throwIfAborted();
       const content = Buffer.from(part);
       hash.update(content);
@@ -76,6 +76,21 @@ export async function makePack(
   const content = Buffer.from(renderManifest(manifest));
   if (signingKey !== null) await seal(SIGNATURE_NAME, await compress(sign(null, content, signingKey)));
   await seal(MANIFEST_NAME, content);
+}
+
+/** The length of a part of a file, in characters. */
+const PART_LENGTH = 2 ** 20;
+
+/** Joins texts to parts that are large enough to be compressed and stored by themselves. */
+async function* joined(texts: AsyncIterable<string> | string[]): AsyncGenerator<string> {
+  let part = '';
+  for await (const text of texts) {
+    part += text;
+    if (part.length < PART_LENGTH) continue;
+    yield part;
+    part = '';
+  }
+  if (part !== '') yield part;
 }
 
 /** Compresses at the lowest level: hashes and ids hardly shrink, and a higher one takes three times as long. */

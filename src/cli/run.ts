@@ -13,7 +13,7 @@ import { id, number } from '../settings/kinds.ts';
 import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
-import { createHeartbeat } from '../worker/heartbeat.ts';
+import { beginHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand, type Ending } from './command.ts';
 import { openDatabase, openSchema } from './database.ts';
 import {
@@ -185,7 +185,7 @@ async function exportPart(work: ExportWork, { instance, orgIds }: Part): Promise
     onHeld: ({ message, cellsLeft }) => {
       output.remark(`${message}; waiting (it still has ${count(cellsLeft, 'number')} to read)`);
     },
-    onProgress: createProgress(work),
+    onProgress: output.json ? undefined : createProgress(work),
   });
   // On a terminal the result says the same, unless the log is asked for.
   if (!output.isTerminal || logger.isLevelEnabled('info')) logRun(logger, instanceId, outcome);
@@ -207,13 +207,13 @@ async function planPart(work: ExportWork, { instance, orgIds }: Part): Promise<E
 
 const PROGRESS_EVERY_MS = 10_000;
 
-/** Says at times what is done of what is due so far, which may still grow; nothing with `--json`. */
+/** Says at times what is done of what is due so far, which may still grow. */
 function createProgress({ output, hostNow }: CommandContext): (progress: Progress) => void {
   const startedAtMs = hostNow();
   let shownAtMs = startedAtMs;
   return ({ planned, done }) => {
     const nowMs = hostNow();
-    if (output.json || done === 0 || nowMs - shownAtMs < PROGRESS_EVERY_MS) return;
+    if (done === 0 || nowMs - shownAtMs < PROGRESS_EVERY_MS) return;
     shownAtMs = nowMs;
     const total = Math.max(done, planned);
     const left = showDuration(((total - done) * (nowMs - startedAtMs)) / done);
@@ -225,7 +225,7 @@ async function withHeartbeat(
   { config, logger, signal }: CommandContext,
   work: () => Promise<Ending>,
 ): Promise<Ending> {
-  const heartbeat = createHeartbeat({ url: config.heartbeatUrl, logger }).begin();
+  const heartbeat = beginHeartbeat({ url: config.heartbeatUrl, logger });
   try {
     const ending = await work();
     await heartbeat.end(ending.exitCode === EXIT.ok);

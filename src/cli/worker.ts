@@ -7,7 +7,6 @@ import { readHealth } from '../queries/health.ts';
 import { type AppSources, createApp, createSources, openReader } from '../server/app.ts';
 import { type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
-import { createHeartbeat } from '../worker/heartbeat.ts';
 import { armSchedule, type Schedule, WorkerLoop } from '../worker/loop.ts';
 import { type CommandContext, defineCommand, type Ending } from './command.ts';
 import { openSchema } from './database.ts';
@@ -44,7 +43,6 @@ async function serveWorker(context: CommandContext): Promise<Ending> {
     ...context,
     handle,
     metrics,
-    heartbeat: createHeartbeat({ url: config.heartbeatUrl, logger }),
     readNow: () => readClock(context, handle),
     nextWakeAt: () => schedule.nextWakeAt(),
   });

@@ -2,7 +2,7 @@
 import { html } from 'hono/html';
 import type { Health, StreamHealth } from '../queries/health.ts';
 import { count } from '../terminal/words.ts';
-import type { Activity, Counts, Example } from './counts.ts';
+import type { Activity, Counts } from './counts.ts';
 import { type Html, linkToOrganization, plain } from './page.ts';
 import type { InstanceStatus } from './sources.ts';
 import { showChange } from './table.ts';
@@ -23,6 +23,9 @@ type Line = readonly [
   examples?: readonly Example[],
 ];
 
+/** An organization, and a day, a change or a limit that says more. */
+type Example = Pick<Activity, 'org_id' | 'org_name'> & { readonly detail: string | null };
+
 export function renderAttention(facts: AttentionFacts): Html {
   const lines = [...listTroubles(facts), ...listOrganizations(facts.counts), ...listOthers(facts)];
   const shown = lines.filter(([, , text]) => text !== '');
@@ -39,7 +42,7 @@ export function renderAttention(facts: AttentionFacts): Html {
 }
 
 function renderExample({ org_id: orgId, org_name: name, detail }: Example, place: number): Html {
-  return html`${place > 0 && ', '}${linkToOrganization(orgId, name)}${detail != null && ` (${detail})`}`;
+  return html`${place > 0 && ', '}${linkToOrganization(orgId, name)}${detail !== null && ` (${detail})`}`;
 }
 
 /** Returns what is said of a number of things; nothing of none. */
@@ -65,8 +68,9 @@ function listTroubles({ health: { instances }, health, statuses, counts }: Atten
     }),
     ...(['missing', 'in_doubt'] as const).map((standing): Line => {
       const cells = sum(health, (each) => each.cells[standing]);
-      const { orgs, examples = [] } = counts?.gaps.find((each) => each.standing === standing) ?? {};
-      const of = orgs === undefined ? '' : `of ${count(orgs, 'organization')} `;
+      const [orgs, examples] = find(counts, (org) => org[`${standing}_on`]);
+      // The organizations are counted later.
+      const of = orgs === 0 ? '' : `of ${count(orgs, 'organization')} `;
       const words = `${of}${cells === 1 ? 'is' : 'are'} ${standing.replace('_', ' ')}`;
       return ['bad', `/gaps?standing=${standing}`, say(cells, 'number', words), '', examples];
     }),
@@ -79,35 +83,26 @@ function listTroubles({ health: { instances }, health, statuses, counts }: Atten
   ];
 }
 
-/** Names of each kind those organizations that usually use most. */
+type DetailOf = (org: Activity) => string | null;
+
+/** Returns how many organizations have the detail, and names of those that usually use most. */
+function find(counts: Counts | null, detailOf: DetailOf): readonly [number, readonly Example[]] {
+  const found = (counts?.organizations ?? []).filter((org) => detailOf(org) !== null);
+  return [found.length, found.slice(0, 3).map((org) => ({ ...org, detail: detailOf(org) }))];
+}
+
 function listOrganizations(counts: Counts | null): Line[] {
-  const list = (holds: (org: Activity) => boolean, detailOf: (org: Activity) => string | null) =>
-    (counts?.organizations ?? []).filter(holds).map((org): Example => ({ ...org, detail: detailOf(org) }));
-  const line = (tone: Line[0], only: string, words: string, found: readonly Example[]): Line => {
-    const text = say(found.length, 'organization', words);
-    return [tone, `/organizations?only=${only}`, text, '', found.slice(0, 3)];
+  const line = (tone: Line[0], only: string, words: string, detailOf: DetailOf): Line => {
+    const [orgs, examples] = find(counts, detailOf);
+    return [tone, `/organizations?only=${only}`, say(orgs, 'organization', words), '', examples];
   };
-  const over = list(
-    (org) => (org.limit_share ?? 0) > 1,
-    (org) => org.limit_name,
-  );
-  const crossing = list(
-    (org) => org.crosses_on !== null,
-    (org) => org.crosses_on,
-  );
-  const silent = list(
-    (org) => org.is_silent,
-    (org) => org.last_active_on,
-  );
-  const moved = list(
-    (org) => org.is_moved && !org.is_silent,
-    (org) => showChange(org.change ?? 0),
-  );
   return [
-    line('bad', 'crossing', 'above a limit', over),
-    line('warn', 'crossing', 'will pass a limit this month', crossing),
-    line('warn', 'silent', 'silent since three days', silent),
-    line('warn', 'moved', 'moved by half or more', moved),
+    line('bad', 'crossing', 'above a limit', (org) => ((org.limit_share ?? 0) > 1 ? org.limit_name : null)),
+    line('warn', 'crossing', 'will pass a limit this month', (org) => org.crosses_on),
+    line('warn', 'silent', 'silent since three days', (org) => (org.is_silent ? org.last_active_on : null)),
+    line('warn', 'moved', 'moved by half or more', (org) =>
+      org.is_moved && !org.is_silent ? showChange(org.change ?? 0) : null,
+    ),
   ];
 }
 

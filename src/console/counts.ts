@@ -6,17 +6,19 @@ import type { ReadPage } from './sources.ts';
 
 export interface Counts {
   readonly organizations: readonly Activity[];
+  /** The same as JSON for queries that join it, without what is null: it is long, and made once. */
+  readonly activity: string;
   readonly sums: readonly MonthSum[];
-  readonly gaps: readonly GapExamples[];
   readonly months: readonly MonthRow[];
 }
 
 /** Counts one after the other, each with the time that a page has. */
 export async function readCounts(read: ReadPage, instanceIds: readonly string[]): Promise<Counts> {
+  const organizations = await read((db) => readActivity(db, instanceIds));
   return {
-    gaps: await read((db) => readGapExamples(db, instanceIds)),
+    organizations,
+    activity: JSON.stringify(organizations, (_, value: unknown) => value ?? undefined),
     months: await read((db) => readMonths(db, instanceIds)),
-    organizations: await read((db) => readActivity(db, instanceIds)),
     sums: await read((db) => readMonthSums(db, instanceIds)),
   };
 }
@@ -38,6 +40,9 @@ export type Activity = {
   readonly limit_name: string | null;
   readonly limit_share: number | null;
   readonly crosses_on: UsageDay | null;
+  /** The newest day that is missing, and in doubt. */
+  readonly missing_on: UsageDay | null;
+  readonly in_doubt_on: UsageDay | null;
 };
 
 /** Returns the organizations that usually use most first. */
@@ -48,13 +53,18 @@ async function readActivity(
   const { rows } = await sql<Activity>`
     select a.org_id, o.name as org_name, a.payload_billable_count, a.days_missing, a.change::float8, a.devices_total,
       a.last_active_on, a.is_new, a.is_left, a.is_silent, a.is_moved, l.limit_name, l.share::float8 as limit_share,
-      l.crosses_on
+      l.crosses_on, g.missing_on, g.in_doubt_on
     from losant_usage.organization_activity a
     join losant_usage.organizations o on o.org_id = a.org_id
     left join (
       select distinct on (u.org_id) u.org_id, u.limit_name, u.share, u.crosses_on from losant_usage.usage_vs_limits u
       where u.metric is not null order by u.org_id, u.share > 1 desc nulls last, u.crosses_on, u.share desc nulls last
     ) as l on l.org_id = a.org_id
+    left join (
+      select g.org_id, max(g.usage_date) filter (where g.standing = 'missing') as missing_on,
+        max(g.usage_date) filter (where g.standing = 'in_doubt') as in_doubt_on
+      from losant_usage.coverage_gaps g group by g.org_id
+    ) as g on g.org_id = a.org_id
     where a.instance_id = any (${instanceIds}::text[])
     order by a.usual_quantity desc nulls last, a.org_id`.execute(db);
   return rows;
@@ -97,35 +107,6 @@ async function readMonthSums(db: Kysely<Schema>, instanceIds: readonly string[])
     sums.push(...rows);
   }
   return sums;
-}
-
-/** The organizations with the newest gaps, by standing. */
-export interface GapExamples {
-  readonly standing: 'missing' | 'in_doubt';
-  readonly orgs: number;
-  readonly examples: readonly Example[];
-}
-
-export interface Example {
-  readonly org_id: string;
-  readonly org_name: string;
-  /** A day, or a change. */
-  readonly detail?: string | null;
-}
-
-async function readGapExamples(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<GapExamples[]> {
-  const { rows } = await sql<GapExamples>`
-    select g.standing, count(*) as orgs,
-      json_agg(json_build_object('org_id', g.org_id, 'org_name', g.org_name, 'detail', g.last_day) order by g.place)
-        filter (where g.place <= 3) as examples
-    from (
-      select standing, org_id, org_name, max(usage_date) as last_day,
-        row_number() over (partition by standing order by max(usage_date) desc, count(*) desc, org_id) as place
-      from losant_usage.coverage_gaps where instance_id = any (${instanceIds}::text[])
-      group by standing, org_id, org_name
-    ) as g
-    group by g.standing`.execute(db);
-  return rows;
 }
 
 /** A month of an instance. */

@@ -2,12 +2,12 @@ import { html, raw } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
-import { addDays, type DayRange, dayAt, eachDay, parseDay, type UsageDay } from '../usage/day.ts';
+import { addDays, type DayRange, dayAt, eachDay, type UsageDay } from '../usage/day.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { STANDINGS, type Standing, standings } from '../usage/standing.ts';
-import { streamNames } from '../usage/streams/catalog.ts';
+import { STREAM } from './gaps.ts';
 import { type ConsolePage, type Html, type PageRequest, plain, showMonth } from './page.ts';
-import { addressOf, isFound, optionsOf, readPage, readText, renderPages, renderSelect } from './table.ts';
+import { addressOf, isFound, readPage, readValues, renderForm, renderPages, SEARCH } from './table.ts';
 
 const PATH = '/coverage';
 const LINES_PER_PAGE = 50;
@@ -50,17 +50,13 @@ export const coveragePage: ConsolePage = {
   },
 };
 
+const FILTERS = { q: SEARCH, stream: STREAM, to: { label: 'Up to', options: 'day' } } as const;
+
 function readQuery({ query, instanceIds, nowMs }: PageRequest): MapQuery {
   const yesterday = addDays(dayAt(nowMs), -1);
-  const asked = parseDay(query['to'] ?? '') ?? yesterday;
+  const { q: search = '', stream = '', to: asked = '' } = readValues(FILTERS, query);
   const to = asked > yesterday || asked < addDays(FIRST_DAY, DAYS) ? yesterday : asked;
-  return {
-    instanceIds,
-    range: { from: addDays(to, 1 - DAYS), to },
-    stream: streamNames.find((name) => name === query['stream']) ?? '',
-    search: readText(query['q']),
-    page: readPage(query),
-  };
+  return { instanceIds, range: { from: addDays(to, 1 - DAYS), to }, stream, search, page: readPage(query) };
 }
 
 function selectGaps({ instanceIds, range, stream }: MapQuery) {
@@ -122,18 +118,15 @@ async function readLines(db: Kysely<Schema>, query: MapQuery): Promise<readonly 
 function renderCoverage(query: MapQuery, all: readonly MapDay[], lines: readonly MapLine[]): Html {
   const { range, stream, search, page } = query;
   const days = eachDay(range);
-  const address = (change: Readonly<Record<string, string>>) =>
-    addressOf(PATH, { stream, q: search, to: range.to, ...change });
+  const values = { q: search, stream, to: range.to };
+  const address = (change: Readonly<Record<string, string>>) => addressOf(PATH, { ...values, ...change });
   const gaps = all.reduce((sum, day) => sum + day.gaps, 0);
   const cells = all.reduce((sum, day) => sum + day.cells, 0);
   return html`<h1>Coverage</h1>
 <p>${showNumber(gaps)} of ${showNumber(cells)} numbers of ${range.from} to ${range.to} are missing or in doubt. The
   map is shaded by their share of a day; the worst organizations come first.
 <a href="/gaps">All gaps</a> · <a href="/quarantine">Quarantine</a></p>
-<form method="get" action="${PATH}"><label class="wide">Name, referral id or id<input name="q" type="search"
-  value="${search}"></label>
-${renderSelect('stream', 'Stream', { '': 'all', ...optionsOf(streamNames) }, stream)}
-<label>up to<input name="to" type="date" value="${range.to}"></label><button type="submit">Show</button></form>
+${renderForm(PATH, { filters: FILTERS, values })}
 <p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a> <a href="${address({
     to: addDays(range.to, DAYS),
   })}">Later</a></p>
@@ -158,7 +151,7 @@ function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], days: rea
 <table class="grid"><caption class="hidden">How each day of each organization stands</caption>
 <colgroup><col class="names"><col span="${days.length}"></colgroup>
 <thead><tr><th class="name" scope="col">Organization</th>${heads}</tr></thead>
-<tbody><tr class="all"><th class="name" scope="row">All</th>${renderDays(days, all, '/gaps?usage_date=')}</tr>
+<tbody><tr><th class="name" scope="row">All</th>${renderDays(days, all, '/gaps?usage_date=')}</tr>
 ${lines.map(
   ({ org_id: orgId, name, days: own }) =>
     html`<tr><th class="name" scope="row"><a href="/organizations/${orgId}">${plain(name)}</a></th>${renderDays(
@@ -170,27 +163,19 @@ ${lines.map(
 }
 
 /**
- * Renders the cells of a line: days without a gap that stand alike are one, each other leads to `address` of the day.
- * What they are made of, days, counts and addresses of this server, needs no escaping.
+ * Renders the cells of a line; each with a gap leads to `address` of the day. What they are made of, days, counts and
+ * addresses of this server, needs no escaping.
  */
 function renderDays(days: readonly UsageDay[], own: readonly MapDay[], address: string): Html {
   const known = new Map(own.map((day) => [day.day, day]));
-  const runs: { cell: MapDay | undefined; days: number }[] = [];
-  for (const day of days) {
+  const cells = days.map((day) => {
     const cell = known.get(day);
-    const last = runs.at(-1);
-    const isAlike = last !== undefined && last.cell?.standing === cell?.standing && (cell?.gaps ?? 0) === 0;
-    if (isAlike) last.days += 1;
-    else runs.push({ cell, days: 1 });
-  }
-  const cells = runs.map(({ cell, days: count }) => {
-    const span = count === 1 ? '' : ` colspan=${count}`;
-    if (cell === undefined) return `<td${span}></td>`;
+    if (cell === undefined) return '<td></td>';
     const { tone, symbol } = STANDINGS[cell.standing];
-    if (cell.gaps === 0) return `<td${span} class=m-${tone}>${tone === 'known' ? symbol : ''}</td>`;
-    const title = `${cell.day}: ${showNumber(cell.gaps)} of ${showNumber(cell.cells)} missing or in doubt`;
+    if (cell.gaps === 0) return `<td class=m-${tone}>${tone === 'known' ? symbol : ''}</td>`;
+    const title = `${day}: ${showNumber(cell.gaps)} of ${showNumber(cell.cells)} missing or in doubt`;
     // Hundreds of stops for a keyboard: the list of gaps has the same links.
-    const link = `<a href="${address}${cell.day}" tabindex=-1 title="${title}">${symbol}</a>`;
+    const link = `<a href="${address}${day}" tabindex=-1 title="${title}">${symbol}</a>`;
     return `<td class="m-${tone} s-${shadeOf(cell)}">${link}</td>`;
   });
   return html`${raw(cells.join(''))}`;

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import { streamNames } from '../usage/streams/catalog.ts';
 import { optionsOf, SEARCH, tablePage } from './table.ts';
 
-const STREAM = { label: 'Stream', options: optionsOf(streamNames) };
+export const STREAM = { label: 'Stream', options: optionsOf(streamNames) };
 
 /** What is missing or in doubt. */
 export const gapsPage = tablePage('/gaps', '/coverage', ({ instanceIds }) => ({

@@ -6,15 +6,7 @@ import { STANDINGS, sumStandings, worstOf } from '../usage/standing.ts';
 import { renderAttention } from './attention.ts';
 import { type Counts, type MonthSum, SUMMED } from './counts.ts';
 import { renderMonths } from './months.ts';
-import {
-  AGAIN_S,
-  COUNTING,
-  type ConsolePage,
-  type Html,
-  renderInstant,
-  renderStats,
-  showMonth,
-} from './page.ts';
+import { AGAIN_S, COUNTING, type ConsolePage, type Html, renderInstant, showMonth } from './page.ts';
 import { type DatabaseView, type InstanceStatus, shownHealth, type WorkerStatus } from './sources.ts';
 import { showChange } from './table.ts';
 
@@ -120,15 +112,17 @@ function renderInvoices({ months }: Counts): Html {
 function renderMonth(sums: readonly MonthSum[]): Html {
   const [first] = sums;
   if (first === undefined) return html``;
-  const figures = sums.map(({ metric, total, missing, change }) => ({
-    label: SUMMED[metric],
-    value: html`${total === null ? '–' : showNumber(total)}${missing > 0 && html` <span class="bad">?</span>`}`,
-    note: html`${change === null ? 'nothing to compare with' : showChange(change)}${
-      missing > 0 && html`; <span class="bad">${count(missing, 'number is', 'numbers are')} missing</span>`
-    }`,
-  }));
+  const figures = sums.map(({ metric, total, missing, change }) => {
+    const absent =
+      missing > 0 && html`; <span class="bad">${count(missing, 'number is', 'numbers are')} missing</span>`;
+    return html`<div><dt>${SUMMED[metric]}</dt><dd><strong>${total === null ? '–' : showNumber(total)}${
+      missing > 0 && html` <span class="bad">?</span>`
+    }</strong> <span class="quiet">${change === null ? 'nothing to compare with' : showChange(change)}${absent}</span>
+</dd></div>\n`;
+  });
   return html`<h2>${showMonth(first.to)} so far</h2>
 <p class="quiet">${first.from} to ${first.to} beside the same weekdays before, over the numbers that have both;
   devices are those of the last day.</p>
-${renderStats(figures)}<p><a href="/organizations?sort=-payload_billable_count">All organizations by payloads</a></p>`;
+<dl class="stats">${figures}</dl>
+<p><a href="/organizations?sort=-payload_billable_count">All organizations by payloads</a></p>`;
 }

@@ -61,23 +61,28 @@ export const monthsPage: ConsolePage = {
   },
 };
 
-type OrgRow = {
+/** The numbers of today and those that were invoiced, of a month of an organization. */
+export type Invoiced = {
   readonly payloads: number | null;
   readonly payloads_invoiced: number | null;
   readonly minutes: number | null;
   readonly minutes_invoiced: number | null;
-  readonly difference: number | null;
-  readonly what_to_do: string | null;
 };
+
+export const INVOICED: Columns<Invoiced> = {
+  payloads: 'Payloads',
+  payloads_invoiced: ['Invoiced', ({ payloads, payloads_invoiced: sum }) => renderInvoiced(payloads, sum)],
+  minutes: 'Minutes',
+  minutes_invoiced: ['Invoiced', ({ minutes, minutes_invoiced: sum }) => renderInvoiced(minutes, sum)],
+};
+
+type OrgRow = Invoiced & { readonly difference: number | null; readonly what_to_do: string | null };
 
 const ORGANIZATIONS: Columns<OrgRow> = {
   org_name: 'Organization',
   referral_id: 'Referral id',
-  payloads: 'Payloads',
-  payloads_invoiced: ['Invoiced', ({ payloads, payloads_invoiced: sum }) => renderInvoiced(payloads, sum)],
-  difference: ['Difference', ({ difference }) => showDifference(difference ?? 0)],
-  minutes: 'Minutes',
-  minutes_invoiced: ['Invoiced', ({ minutes, minutes_invoiced: sum }) => renderInvoiced(minutes, sum)],
+  ...INVOICED,
+  difference: ['Payloads differ by', ({ difference }) => showDifference(difference ?? 0)],
   causes: 'Blocked by',
   what_to_do: ['What to do', ({ what_to_do: lines }) => renderAdvice(lines ?? '')],
 };
@@ -155,7 +160,7 @@ function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRang
 }
 
 /** Renders the number that was invoiced, marked where it is not that of today. */
-export function renderInvoiced(now: number | null, invoiced: number | null): Html | string {
+function renderInvoiced(now: number | null, invoiced: number | null): Html | string {
   if (invoiced === null) return '–';
   if (now === invoiced) return showNumber(invoiced);
   return html`<span class="bad" title="today's number differs">${showNumber(invoiced)} ≠</span>`;

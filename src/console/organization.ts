@@ -7,7 +7,7 @@ import { isLosantId } from '../usage/organization.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { type ChartDay, renderChart } from './chart.ts';
 import { readHours, renderHours } from './hours.ts';
-import { renderInvoiced } from './months.ts';
+import { INVOICED, type Invoiced } from './months.ts';
 import { renderBar } from './organizations.ts';
 import {
   type ConsolePage,
@@ -68,7 +68,7 @@ export const organizationPage: ConsolePage = {
       removedOn === null ? '' : html` <span class="quiet">deleted, found on ${removedOn}</span>`;
     const body = html`<h1>${plain(name)}${deleted}</h1>
 ${renderOrganization(organization)}
-${hasHours && renderTabs(query, isHours)}${isHours ? renderHoursForm(query) : renderForm(query)}
+${hasHours && renderTabs(query, isHours)}${renderForm(query, isHours)}
 ${content}`;
     return { title: name, body };
   },
@@ -120,23 +120,21 @@ function renderTabs(query: OrganizationQuery, isHours: boolean): Html {
   return html`<nav aria-label="Tabs">${days}${hours}</nav>`;
 }
 
-function renderDates({ range }: OrganizationQuery): Html {
-  return html`<label>from<input name="from" type="date" value="${range.from}"></label>
-<label>to<input name="to" type="date" value="${range.to}"></label><button type="submit">Show</button>`;
-}
-
-function renderHoursForm(query: OrganizationQuery): Html {
-  return html`<form method="get" action="${PLACE}/${query.orgId}"><input type="hidden" name="tab" value="hours">
-<label>Time zone<input name="zone" value="${query.zone}"></label>${renderDates(query)}</form>`;
-}
-
-function renderForm(query: OrganizationQuery): Html {
-  const { orgId, metric, range, comparison } = query;
+function renderForm(query: OrganizationQuery, isHours: boolean): Html {
+  const { orgId, metric, range, comparison, zone } = query;
   const metrics = Object.fromEntries(metricNames.map((name) => [name, CHARTED[name].label]));
-  const last = (days: number) => addressOfQuery(query, { from: addDays(range.to, 1 - days) });
-  return html`<form method="get" action="${PLACE}/${orgId}">${renderSelect('metric', 'Number', metrics, metric)}
-${renderSelect('vs', 'Beside', COMPARISONS, comparison)}
-${renderDates(query)}</form>
+  const tab = isHours ? { tab: 'hours', zone } : {};
+  const last = (days: number) => addressOfQuery(query, { from: addDays(range.to, 1 - days), ...tab });
+  const fields = isHours
+    ? html`<input type="hidden" name="tab" value="hours">
+<label>Time zone<input name="zone" value="${zone}"></label>`
+    : [
+        renderSelect('metric', 'Number', metrics, metric),
+        renderSelect('vs', 'Beside', COMPARISONS, comparison),
+      ];
+  return html`<form method="get" action="${PLACE}/${orgId}">${fields}
+<label>from<input name="from" type="date" value="${range.from}"></label>
+<label>to<input name="to" type="date" value="${range.to}"></label><button type="submit">Show</button></form>
 <p><a href="${last(90)}">90 days</a> · <a href="${last(365)}">a year</a> · <a
   href="${PLACE}/${orgId}">this month</a> · <a href="/coverage?q=${orgId}">its coverage</a> · <a
   href="/gaps?q=${orgId}">its gaps</a></p>`;
@@ -184,10 +182,7 @@ function monthColumns(query: OrganizationQuery): Columns<OrganizationMonth> {
       ({ month, last_day: to }) =>
         html`<a href="${addressOfQuery(query, { from: month, to })}">${showMonth(month)}</a>`,
     ],
-    payloads: 'Payloads',
-    payloads_invoiced: ['Invoiced', ({ payloads, payloads_invoiced: sum }) => renderInvoiced(payloads, sum)],
-    minutes: 'Minutes',
-    minutes_invoiced: ['Invoiced', ({ minutes, minutes_invoiced: sum }) => renderInvoiced(minutes, sum)],
+    ...INVOICED,
     devices: 'Devices',
     standing: 'Standing',
   };
@@ -301,16 +296,8 @@ async function readLimits(db: Kysely<Schema>, orgId: string): Promise<Share[]> {
   return rows;
 }
 
-/** A month with its numbers of today and those that were invoiced. */
-type OrganizationMonth = {
-  readonly month: UsageDay;
-  /** The last day of it that is over. */
-  readonly last_day: UsageDay;
-  readonly payloads: number | null;
-  readonly payloads_invoiced: number | null;
-  readonly minutes: number | null;
-  readonly minutes_invoiced: number | null;
-};
+/** A month, and the last day of it that is over. */
+type OrganizationMonth = Invoiced & { readonly month: UsageDay; readonly last_day: UsageDay };
 
 const MONTHS_MAX = 13;
 

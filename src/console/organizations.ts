@@ -46,7 +46,6 @@ export const organizationsPage: ConsolePage = {
     const counts = await request.counts();
     const isFile = request.query['format'] === 'csv';
     if (counts === null && isFile) return { title: 'Organizations', body: COUNTING, again: AGAIN_S };
-    const activity = JSON.stringify(counts?.organizations ?? []);
     const table = await showTable<Activity>(request, {
       title: 'Organizations',
       sentence:
@@ -60,7 +59,7 @@ export const organizationsPage: ConsolePage = {
           a.is_silent, a.is_moved
         from losant_usage.organizations o
         join losant_usage.instances i on i.instance_id = o.instance_id
-        left join jsonb_to_recordset(${activity}::jsonb) as a (org_id text, payload_billable_count bigint,
+        left join json_to_recordset(${counts?.activity ?? '[]'}::json) as a (org_id text, payload_billable_count bigint,
           days_missing bigint, change float8, devices_total bigint, last_active_on date, is_new boolean,
           is_left boolean, is_silent boolean, is_moved boolean, limit_name text, limit_share float8, crosses_on date)
           on a.org_id = o.org_id

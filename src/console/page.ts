@@ -117,10 +117,6 @@ export function linkToOrganization(orgId: string, name: string): Html {
   return html`<a href="/organizations/${orgId}" title="${plain(name)}, ${orgId}">${plain(name)}</a>`;
 }
 
-export function linkToDay(orgId: string, day: string): Html {
-  return html`<a href="/coverage/${orgId}/${day}">${day}</a>`;
-}
-
 /** Renders commands that work as pasted; a click selects all of one. */
 export function renderCommands(commands: readonly string[]): Html {
   return html`<ul class="commands">${commands.map((command) => html`<li><code>${plain(command)}</code></li>`)}</ul>`;
@@ -152,21 +148,5 @@ export function renderFacts(facts: Readonly<Record<string, Html | string | false
   );
   return html`<dl class="facts">${known.map(
     ([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>\n`,
-  )}</dl>`;
-}
-
-interface Figure {
-  readonly label: string;
-  readonly value: string | Html;
-  /** What is to be known of it. */
-  readonly note?: string | Html;
-}
-
-/** Renders figures as blocks. */
-export function renderStats(figures: readonly Figure[]): Html {
-  return html`<dl class="stats">${figures.map(
-    ({ label, value, note = '' }) =>
-      html`<div><dt>${label}</dt><dd><strong>${value}</strong> <span class="quiet">${note}</span></dd></div>
-`,
   )}</dl>`;
 }

@@ -1,6 +1,6 @@
 import { html } from 'hono/html';
 import { type CellStory, type DayStory, type LedgerRow, readDayStory } from '../queries/explain.ts';
-import { capitalize, showDays, showNumber } from '../terminal/words.ts';
+import { capitalize, showNumber } from '../terminal/words.ts';
 import { addDays, parseDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
@@ -15,7 +15,7 @@ import {
   renderInstant,
   renderStanding,
 } from './page.ts';
-import { renderTable, showDifference } from './table.ts';
+import { type Columns, type Row, renderTable } from './table.ts';
 
 /** The story of an organization's day: why each number is not all right, worst first, and what can be done. */
 export const storyPage: ConsolePage = {
@@ -59,44 +59,39 @@ ${advice.commands.map(
   ({ when, command }) => html`<p class="quiet">${capitalize(when)}:</p>${renderCommands([command])}`,
 )}
 ${cell.numbers.length > 0 && renderTable(cell.numbers, { metric: 'Number', quantity: 'Stored' })}
-${renderList('Changed', changes.map(renderChange))}
-${renderList('Accepted', waivers.map(renderWaiver))}
-${renderList(
-  'Set aside',
-  quarantine.map((answer) => renderAnswer(answer, ledger)),
-)}
+${renderList('Changed', changes, CHANGES)}
+${renderList('Accepted', waivers, WAIVERS)}
+${renderList('Set aside', quarantine, ANSWERS)}
 ${ledger !== null && renderReads(ledger)}</section>\n`;
 }
 
-function renderList(title: string, items: readonly Html[]): Html {
-  return html`${items.length > 0 && html`<h3>${title}</h3><ul>${items.map((item) => html`<li>${item}</li>`)}</ul>`}`;
-}
+const CHANGES: Columns<CellStory['changes'][number]> = {
+  changedAt: 'When',
+  metric: 'Number',
+  type: 'Type',
+  source: 'Source',
+  hour: 'Hour',
+  old: 'Was',
+  new: 'Is',
+  wasFinal: 'Was final',
+};
+const WAIVERS: Columns<CellStory['waivers'][number]> = {
+  waivedAt: 'When',
+  waivedBy: 'By',
+  reason: 'Why',
+  liftedAt: 'Lifted or replaced',
+  liftedByRun: 'By the good read of run',
+};
+const ANSWERS: Columns<CellStory['quarantine'][number]> = {
+  seenAt: 'When',
+  from: 'First day',
+  to: 'Last day',
+  code: 'Code',
+  problem: 'What was wrong',
+};
 
-function renderChange(change: CellStory['changes'][number]): Html {
-  const { metric, type, source, hour, old, new: now, wasFinal, changedAt } = change;
-  const part = [metric, type, source, hour === null ? null : `hour ${hour}`]
-    .filter((each) => each !== null)
-    .join(', ');
-  const show = (value: number | null) => (value === null ? 'nothing' : showNumber(value));
-  return html`${renderInstant(changedAt)}: ${plain(part)} ${show(old)} → ${show(now)}
-    (${showDifference((now ?? 0) - (old ?? 0))})${wasFinal && ', although it was final'}`;
-}
-
-function renderWaiver(waiver: CellStory['waivers'][number]): Html {
-  const { reason, waivedBy, waivedAt, liftedAt, liftedByRun } = waiver;
-  const what = liftedByRun === null ? 'replaced' : 'lifted by a good read';
-  const until = liftedAt === null ? 'in force' : html`${what} ${renderInstant(liftedAt)}`;
-  return html`“${plain(reason)}”, by ${plain(waivedBy)} ${renderInstant(waivedAt)}, ${until}`;
-}
-
-function renderAnswer(
-  { code, problem, seenAt, from, to }: CellStory['quarantine'][number],
-  ledger: LedgerRow | null,
-): Html {
-  const isFollowed = ledger?.verifiedAt != null && ledger.verifiedAt > seenAt;
-  return html`${renderInstant(seenAt)}, ${showDays({ from, to })}: ${code}, ${plain(problem)}${
-    isFollowed && '; a good answer followed'
-  }`;
+function renderList<R extends Row>(title: string, rows: readonly R[], columns: Columns<R>): Html {
+  return html`${rows.length > 0 && html`<h3>${title}</h3>${renderTable(rows, columns)}`}`;
 }
 
 /** Renders when the cell was read, folded. */

@@ -82,6 +82,7 @@ td { white-space: nowrap } td.t { white-space: normal; overflow-wrap: anywhere; 
 tbody tr:hover td { background: var(--panel) }
 :is(th, td):first-child { position: sticky; left: 0; z-index: 1; background: var(--ground) }
 td:first-child { max-width: 16rem } .bar { display: inline-block; vertical-align: -1px; margin-left: .4rem }
+${[9, 18, 27, 36, 45].map((share, place) => `.shade-${place + 1} { ${mix('mark', share)} }`).join(' ')}
 .bar-room { fill: var(--line) } .bar-used { fill: var(--mark) } .bar-over { fill: var(--bad) }
 @media (max-width: 37.5rem) { td:first-child { max-width: 9rem; white-space: normal; overflow-wrap: break-word } }
 `;

@@ -10,7 +10,6 @@ import { STANDINGS, type Standing } from '../usage/standing.ts';
 import {
   type ConsolePage,
   type Html,
-  linkToDay,
   linkToOrganization,
   type PageRequest,
   plain,
@@ -19,7 +18,7 @@ import {
 } from './page.ts';
 
 type Value = string | number | boolean | null | readonly (string | number)[];
-type Row = Readonly<Record<string, Value>>;
+export type Row = Readonly<Record<string, Value>>;
 
 /** The columns that are shown, by name in the row: the label, with what is shown in place of the value. */
 export type Columns<R> = Readonly<
@@ -65,7 +64,7 @@ function renderValue(row: Row, name: string): Html | string {
   if (name === 'standing' && text in STANDINGS) return renderStanding(text as Standing);
   if (typeof orgId === 'string' && name === 'org_name') return linkToOrganization(orgId, text);
   if (typeof orgId === 'string' && /^(?:usage_date|first_day|last_day)$/.test(name))
-    return linkToDay(orgId, text);
+    return html`<a href="/coverage/${orgId}/${text}">${text}</a>`;
   return INSTANT.test(text) ? renderInstant(text) : plain(text);
 }
 
@@ -91,13 +90,15 @@ interface Filter {
   readonly where?: (value: string) => RawBuilder<unknown>;
 }
 
+type Filters = Readonly<Record<string, Filter>>;
+
 /** A page of rows that Postgres selects. */
 interface Table<R> {
   readonly title: string;
   readonly sentence: string;
   readonly rows: RawBuilder<unknown>;
   readonly columns: Columns<R>;
-  readonly filters: Readonly<Record<string, Filter>>;
+  readonly filters: Filters;
   /** The order of rows `r`, unless another is asked for, which this one completes. */
   readonly order: RawBuilder<unknown>;
   /** Returns what stands above the rows. */
@@ -121,9 +122,7 @@ const FILE_ROWS_MAX = 100_000;
 export async function showTable<R extends Row>(request: PageRequest, table: Table<R>) {
   const { read, path, query } = request;
   const { title, sentence, filters, columns, intro } = table;
-  const values = Object.fromEntries(
-    Object.entries(filters).map(([name, { options }]) => [name, readValue(query[name], options)]),
-  );
+  const values = readValues(filters, query);
   const wanted = query['sort'] ?? '';
   const sort = Object.hasOwn(columns, wanted.replace(/^-/, '')) ? wanted : '';
   const matching = sql`(${table.rows}) as r where ${conditionsOf(filters, values)}`;
@@ -160,16 +159,20 @@ ${renderPages(page, page * ROWS_PER_PAGE < found, (to) => address({ page: `${to}
 
 const SEARCH_LENGTH_MAX = 100;
 
-function readValue(given: string | undefined, options: Options): string {
-  if (options === 'text') return readText(given);
-  if (given === undefined) return '';
-  if (options === 'day') return given >= FIRST_DAY && given <= LAST_DAY ? (parseDay(given) ?? '') : '';
-  return Object.hasOwn(options, given) ? given : '';
+type Values = Readonly<Record<string, string>>;
+
+/** Returns what is asked of each filter; what is invalid is empty. */
+export function readValues(filters: Filters, query: PageRequest['query']): Values {
+  const names = Object.entries(filters);
+  return Object.fromEntries(names.map(([name, { options }]) => [name, readValue(query[name], options)]));
 }
 
-/** Returns what somebody typed; Postgres takes neither NUL nor lone surrogates. */
-export function readText(given = ''): string {
-  return given.replaceAll('\0', '').trim().slice(0, SEARCH_LENGTH_MAX).toWellFormed();
+function readValue(given: string | undefined, options: Options): string {
+  if (given === undefined) return '';
+  // Postgres takes neither NUL nor lone surrogates.
+  if (options === 'text') return given.replaceAll('\0', '').trim().slice(0, SEARCH_LENGTH_MAX).toWellFormed();
+  if (options === 'day') return given >= FIRST_DAY && given <= LAST_DAY ? (parseDay(given) ?? '') : '';
+  return Object.hasOwn(options, given) ? given : '';
 }
 
 /** Returns the number of the page that is asked for, from 1. */
@@ -177,10 +180,7 @@ export function readPage({ page = '' }: PageRequest['query']): number {
   return /^[1-9]\d{0,4}$/.test(page) ? Number(page) : 1;
 }
 
-function conditionsOf(
-  filters: Table<never>['filters'],
-  values: Readonly<Record<string, string>>,
-): RawBuilder<unknown> {
+function conditionsOf(filters: Filters, values: Values): RawBuilder<unknown> {
   const conditions = Object.entries(filters).flatMap(([name, { where }]) => {
     const value = values[name] ?? '';
     if (value === '') return [];
@@ -213,12 +213,13 @@ export function optionsOf(values: readonly string[]): Readonly<Record<string, st
 }
 
 interface FormState {
-  readonly filters: Table<never>['filters'];
-  readonly values: Readonly<Record<string, string>>;
-  readonly sort: string;
+  readonly filters: Filters;
+  readonly values: Values;
+  readonly sort?: string;
 }
 
-function renderForm(path: string, { filters, values, sort }: FormState): Html {
+/** Renders the fields of the filters; the order stays as it is. */
+export function renderForm(path: string, { filters, values, sort = '' }: FormState): Html {
   const fields = Object.entries(filters).map(([name, { label, options }]) => {
     const value = values[name] ?? '';
     if (options === 'text') {

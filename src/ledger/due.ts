@@ -39,8 +39,8 @@ export interface PageOptions extends DueOptions {
 const ORGS_PER_PAGE = 100;
 
 /**
- * Returns the condition that a cell `c` is due in the scope. The day is a sum, so that it is looked up in no index: in a
- * ledger just filled the planner would take the primary key, and read all days' rows for each organization.
+ * Returns the condition that a cell `c` is due in the scope. The day is a sum, so that it is looked up in no index: in
+ * a ledger just filled the planner would take the primary key, and read all days' rows for each organization.
  */
 const isDue = ({ streams, range }: DueScope, options: PageOptions) => {
   const { nowMs, policy, from, to, stopped, sinceMs } = options;

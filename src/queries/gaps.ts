@@ -3,20 +3,9 @@ import { type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { eachDay, type UsageDay } from '../usage/day.ts';
-import type { Standing } from '../usage/standing.ts';
 
 /** A cell that is in doubt or missing, or unavailable or accepted. Without a next read it is not read again. */
-export interface Gap {
-  readonly instanceId: string;
-  readonly orgId: string;
-  readonly orgName: string;
-  readonly stream: string;
-  readonly day: UsageDay;
-  readonly standing: Standing;
-  readonly reason: string;
-  readonly message: string | null;
-  readonly nextReadAt: string | null;
-}
+export type Gap = Awaited<ReturnType<typeof readGaps>>[number];
 
 export interface GapScope {
   /** The instances in the settings: the gaps of others are nobody's. */
@@ -26,22 +15,22 @@ export interface GapScope {
 }
 
 /** Returns the gaps, newest day first; then what is unavailable or accepted. */
-export async function readGaps(db: Kysely<Schema>, { instanceIds, withKnown }: GapScope): Promise<Gap[]> {
-  const known = sql`
-    union all
-    select c.instance_id, c.org_id, o.name, c.stream, c.usage_date, c.standing, c.reason, c.message, c.next_read_at, 2
-    from losant_usage.cells c join losant_usage.organizations o on o.org_id = c.org_id
-    where c.standing in ('unavailable', 'accepted')`;
-  const { rows } = await sql<Gap>`
-    select g.instance_id as "instanceId", g.org_id as "orgId", g.org_name as "orgName", g.stream, g.usage_date as day,
-      g.standing, g.reason, g.message, g.next_read_at as "nextReadAt"
-    from (
-      select instance_id, org_id, org_name, stream, usage_date, standing, reason, message, next_read_at, 1 as place
-      from losant_usage.coverage_gaps ${withKnown ? known : sql``}
-    ) as g
-    where ${isAny('g.instance_id', instanceIds)}
-    order by g.place, g.usage_date desc, g.instance_id, g.org_id, g.stream`.execute(db);
-  return rows;
+export async function readGaps(db: Kysely<Schema>, { instanceIds, withKnown }: GapScope) {
+  // The view of gaps has the same columns and is quick, because it has no others.
+  const view = (withKnown ? 'cells as c' : 'coverage_gaps as c') as 'cells as c';
+  return await db
+    .selectFrom(view)
+    .innerJoin('organizations as o', 'o.org_id', 'c.org_id')
+    .select(['c.instance_id as instanceId', 'c.org_id as orgId', 'o.name as orgName', 'c.stream'])
+    .select(['c.usage_date as day', 'c.standing', 'c.reason', 'c.message', 'c.next_read_at as nextReadAt'])
+    .where('c.standing', 'in', ['in_doubt', 'missing', 'unavailable', 'accepted'])
+    .where(isAny('c.instance_id', instanceIds))
+    .orderBy((eb) => eb('c.standing', 'in', ['unavailable', 'accepted']))
+    .orderBy('c.usage_date', 'desc')
+    .orderBy('c.instance_id')
+    .orderBy('c.org_id')
+    .orderBy('c.stream')
+    .execute();
 }
 
 /** The cells of a stream of an organization that share a standing and a reason. */

@@ -23,11 +23,6 @@ export interface Health {
 export type RunRecord = InferResult<ReturnType<typeof selectRuns>>[number];
 
 export type InstanceHealth = Awaited<ReturnType<typeof readInstances>>[number] & {
-  /** Numbers that changed although they were final: ever, and in the last 30 days (counts). */
-  readonly finalChanges: number;
-  readonly finalChanges30Days: number;
-  /** Settled numbers that differ from Losant's own totals or from their counterparts (count). */
-  readonly differences: number;
   /** The streams in the order of the view `streams`. */
   readonly streams: readonly StreamHealth[];
 };
@@ -47,17 +42,12 @@ const RUNS_PER_INSTANCE = 10;
 /** Reads the state of the instances in the settings, in half a second at 10,000 organizations. */
 export async function readHealth(db: Kysely<Schema>, { nowMs, instanceIds }: HealthOptions): Promise<Health> {
   const streams = await readStreams(db, instanceIds);
-  const instances = await readInstances(db, instanceIds);
-  const changes = await countFinalChanges(db, new Date(nowMs - CHANGES_SHOWN_DAYS * DAY_MS).toISOString());
-  const differences = await countDifferences(db);
+  const instances = await readInstances(db, { nowMs, instanceIds });
   return {
     at: new Date(nowMs).toISOString(),
     gaps: streams.reduce((sum, { gaps }) => sum + gaps, 0),
     instances: instances.map((instance) => ({
       ...instance,
-      finalChanges: changes.get(instance.instanceId)?.all ?? 0,
-      finalChanges30Days: changes.get(instance.instanceId)?.recent ?? 0,
-      differences: differences.get(instance.instanceId) ?? 0,
       streams: streams
         .filter(({ instanceId }) => instanceId === instance.instanceId)
         .map(({ instanceId: _, ...stream }) => stream),
@@ -112,7 +102,10 @@ async function readStreams(db: Kysely<Schema>, instanceIds: readonly string[]) {
   }));
 }
 
-async function readInstances(db: Kysely<Schema>, instanceIds: readonly string[]) {
+async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthOptions) {
+  const since = new Date(nowMs - CHANGES_SHOWN_DAYS * DAY_MS).toISOString();
+  const finalChanges = sql`(select r.changed_at from losant_usage.revisions r
+    join losant_usage.organizations o on o.org_id = r.org_id and o.instance_id = i.instance_id where r.was_final)`;
   return await db
     .selectFrom('instances as i')
     .leftJoin('leases as l', (join) =>
@@ -128,35 +121,20 @@ async function readInstances(db: Kysely<Schema>, instanceIds: readonly string[])
         where r.instance_id = i.instance_id)`.as('lastRunAt'),
       sql<Instant | null>`(select max(r.finished_at) from losant_usage.runs r
         where r.instance_id = i.instance_id and r.is_full and r.status = 'complete')`.as('lastCompleteRunAt'),
+      /** Numbers that changed although they were final: ever, and in the last 30 days (counts). */
+      sql<number>`(select count(*) from ${finalChanges} as f)`.as('finalChanges'),
+      sql<number>`(select count(*) from ${finalChanges} as f where f.changed_at >= ${since})`.as(
+        'finalChanges30Days',
+      ),
+      /** Settled numbers that differ from Losant's own totals or from their counterparts (count). */
+      sql<number>`(select count(*) from losant_usage.reconciliation c
+        where c.instance_id = i.instance_id and c.outcome = 'differs')`.as('differences'),
     ])
     /** Since when a run exports it; null if none does. */
     .select('l.since as leaseSince')
     .where(isAny('i.instance_id', instanceIds))
     .orderBy('i.instance_id')
     .execute();
-}
-
-/** Counts by instance the cells that changed although they were final: all, and those since an instant. */
-async function countFinalChanges(db: Kysely<Schema>, since: Instant) {
-  const rows = await db
-    .selectFrom('revisions as r')
-    .innerJoin('organizations as o', 'o.org_id', 'r.org_id')
-    .select(['o.instance_id', (eb) => eb.fn.countAll<number>().as('all')])
-    .select((eb) => eb.fn.countAll<number>().filterWhere('r.changed_at', '>=', since).as('recent'))
-    .where('r.was_final', '=', true)
-    .groupBy('o.instance_id')
-    .execute();
-  return new Map(rows.map(({ instance_id, ...counts }) => [instance_id, counts]));
-}
-
-async function countDifferences(db: Kysely<Schema>): Promise<ReadonlyMap<string, number>> {
-  const rows = await db
-    .selectFrom('reconciliation')
-    .select(['instance_id', (eb) => eb.fn.countAll<number>().as('numbers')])
-    .where('outcome', '=', 'differs')
-    .groupBy('instance_id')
-    .execute();
-  return new Map(rows.map(({ instance_id, numbers }) => [instance_id, numbers]));
 }
 
 async function readOthers(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<string[]> {

@@ -74,13 +74,8 @@ export async function openReader({
   logger,
 }: Pick<ServingProcess, 'config' | 'logger'>): Promise<DatabaseHandle> {
   const { readDatabaseUrl: readUrl } = config;
-  return await createDatabase({
-    url: readUrl(),
-    readUrl,
-    applicationName: 'losant-usage pages',
-    logger,
-    ...READER,
-  });
+  const options = { readUrl, applicationName: 'losant-usage pages', logger, ...READER };
+  return await createDatabase({ url: readUrl(), ...options });
 }
 
 export interface SourceOptions {

@@ -79,10 +79,8 @@ export async function listen(app: Hono, options: ListenOptions): Promise<Listeni
   return {
     port: (server.address() as AddressInfo).port,
     close: async () => {
-      const closed = once(server, 'close');
-      server.close();
       server.closeAllConnections();
-      await closed;
+      await server[Symbol.asyncDispose]();
     },
   };
 }
@@ -183,12 +181,8 @@ function readCredentials(authorization: string): string | null {
 }
 
 function requireToken({ token }: Access): Refusal {
-  if (token === null) {
-    return refusal(
-      403,
-      'HTTP_HOST is not a loopback address: without HTTP_TOKEN only the probes are answered',
-    );
-  }
+  const text = 'HTTP_HOST is not a loopback address: without HTTP_TOKEN only the probes are answered';
+  if (token === null) return refusal(403, text);
   return refusal(401, 'The token is missing or wrong', {
     'www-authenticate': 'Basic realm="losant-usage", charset="UTF-8", Bearer realm="losant-usage"',
   });

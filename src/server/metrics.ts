@@ -2,7 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { type DatabaseView, RUN_RESULTS, type RunResult, shownHealth } from '../console/sources.ts';
 import type { InstanceHealth, StreamHealth } from '../queries/health.ts';
 import { dayEndMs, dayStartMs } from '../usage/day.ts';
-import { type Standing, standings } from '../usage/standing.ts';
+import { standings } from '../usage/standing.ts';
 
 export interface RequestFacts {
   /** The action asked for: one of a few names, never an id. */
@@ -152,10 +152,10 @@ const OF_STREAM: Declared<StreamHealth> = {
   ],
 };
 
-const OF_STANDING: Declared<{ readonly health: StreamHealth; readonly standing: Standing }> = {
+const OF_STANDING: Declared<number> = {
   cells: [
     'Wanted cells (organization, stream and usage day) up to yesterday, by standing.',
-    ({ health, standing }) => health.cells[standing],
+    (cells) => cells,
   ],
 };
 
@@ -180,13 +180,7 @@ function readLedger(view: DatabaseView, nowMs: number, startedAtMs: number): Reg
     each.streams.map((health) => [health, { instance_id: each.instanceId, stream: health.stream }] as const),
   );
   const cells = streams.flatMap(([health, labels]) =>
-    standings.map(
-      (standing) =>
-        [
-          { health, standing },
-          { ...labels, standing },
-        ] as const,
-    ),
+    standings.map((standing) => [health.cells[standing], { ...labels, standing }] as const),
   );
   show(
     OF_INSTANCE,

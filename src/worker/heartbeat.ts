@@ -1,10 +1,8 @@
 import ky, { isHTTPError, isTimeoutError } from 'ky';
 import type { Logger } from '../logger.ts';
 
-export type Heartbeat = ReturnType<typeof createHeartbeat>;
-
 /** The report of one wake-up to a dead man's switch, whose success or failure never changes a run. */
-export type WakeUpHeartbeat = ReturnType<Heartbeat['begin']>;
+export type Heartbeat = ReturnType<typeof beginHeartbeat>;
 
 export interface HeartbeatOptions {
   /** The address, a secret: whoever knows it can report that all is well. Null without a monitor. */
@@ -20,30 +18,26 @@ const monitor = ky.create({
 });
 
 /**
- * Creates a heartbeat that pings by the Healthchecks convention: GET `URL/start`, then
- * `URL` for runs that left nothing due, or `URL/fail`. A ping that fails is logged without its address.
+ * Begins the report of a wake-up, which pings by the Healthchecks convention: GET `URL/start`, then `URL` for runs that
+ * left nothing due, or `URL/fail`. A ping that fails is logged without its address.
  */
-export function createHeartbeat({ url, logger }: HeartbeatOptions) {
+export function beginHeartbeat({ url, logger }: HeartbeatOptions) {
   const ping = async (suffix: string) => {
     const answer = url === null ? 200 : await ask(url, suffix);
     if (isGood(answer)) return;
     const reason = typeof answer === 'number' ? `HTTP ${answer}` : answer;
     logger.warn({ ping: suffix === '' ? 'success' : suffix.slice(1), reason }, 'heartbeat not delivered');
   };
+  let started: Promise<void> | null = null;
   return {
-    begin() {
-      let started: Promise<void> | null = null;
-      return {
-        /** Reports that a run has begun; later calls do nothing. */
-        start() {
-          started ??= ping('/start');
-        },
-        async end(isComplete: boolean) {
-          // The pings are sent in this order, or the monitor would take the run for one that never ends.
-          await started;
-          await ping(isComplete ? '' : '/fail');
-        },
-      };
+    /** Reports that a run has begun; later calls do nothing. */
+    start() {
+      started ??= ping('/start');
+    },
+    async end(isComplete: boolean) {
+      // The pings are sent in this order, or the monitor would take the run for one that never ends.
+      await started;
+      await ping(isComplete ? '' : '/fail');
     },
   };
 }

@@ -39,13 +39,11 @@ export async function exportInstance(
   const { instanceId } = instance;
   const runId = tools.newId();
   const fields = { instance_id: instanceId, run_id: runId };
-  let now = hostNow;
-  let hasClock = false;
+  let now: (() => number) | null = null;
   let startedAtMs = hostNow();
   let end: RunEnd;
   try {
     now = await tools.readNow();
-    hasClock = true;
     startedAtMs = now();
     const startedAt = new Date(startedAtMs).toISOString();
     const log = logProgress(tools, fields);
@@ -56,7 +54,6 @@ export async function exportInstance(
       gates,
       onAttempt: (request) => metrics.countRequest(request),
     });
-    logger.debug(fields, 'run begins');
     const outcome = await runInstance(opened, {
       kind: 'scheduled',
       runId,
@@ -75,12 +72,12 @@ export async function exportInstance(
     end = endOf(outcome);
   } catch (error) {
     end = judgeFailure(describeDatabaseError(error, handle.describe) ?? error, signal.aborted);
-    if (hasClock) await recordFailure(tools, instanceId, { runId, end });
+    if (now !== null) await recordFailure(tools, instanceId, { runId, end });
   }
   if (['complete', 'partial', 'refused'].includes(end.result)) {
     metrics.showTokenRefused(instanceId, end.result === 'refused');
   }
-  metrics.countRun(instanceId, { result: end.result, durationMs: now() - startedAtMs });
+  metrics.countRun(instanceId, { result: end.result, durationMs: (now ?? hostNow)() - startedAtMs });
   return end;
 }
 

@@ -3,11 +3,10 @@ import { type Logger as CronLogger, createTask } from 'node-cron';
 import { consume, transform } from 'streaming-iterables';
 import type { InstanceStatus } from '../console/sources.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import type { Heartbeat, WakeUpHeartbeat } from './heartbeat.ts';
+import { beginHeartbeat, type Heartbeat } from './heartbeat.ts';
 import { exportInstance, looksAgain, type RunEnd, type RunTools } from './instance-run.ts';
 
 export interface WorkerLoopOptions extends Omit<RunTools, 'gates'> {
-  readonly heartbeat: Heartbeat;
   /** The time after which a standby, or a worker whose database was unreachable, looks again. */
   readonly lookAgainMs?: number;
 }
@@ -30,7 +29,7 @@ interface ToldEnd extends RunEnd {
 export class WorkerLoop {
   readonly #options: WorkerLoopOptions & RunTools;
   readonly #statuses = new Map<string, InstanceStatus>();
-  #isWoken = false;
+  /** Aborts at a wake-up, which ends the wait for it. */
   #wakeUp: AbortController = new AbortController();
 
   constructor(options: WorkerLoopOptions) {
@@ -48,7 +47,6 @@ export class WorkerLoop {
   /** Handles a wake-up. One that comes while runs are under way is not lost: new runs follow. */
   wake(isMissed = false): void {
     if (isMissed) this.#options.logger.warn('missed wake-up, running now');
-    this.#isWoken = true;
     this.#wakeUp.abort();
   }
 
@@ -72,7 +70,8 @@ export class WorkerLoop {
    * is logged and reported only if it was another one before.
    */
   async runAll(instances: readonly InstanceConfig[], isWakeUp: boolean): Promise<InstanceConfig[]> {
-    const heartbeat = this.#options.heartbeat.begin();
+    const { config, logger } = this.#options;
+    const heartbeat = beginHeartbeat({ url: config.heartbeatUrl, logger });
     const ends = new Map<InstanceConfig, ToldEnd>();
     const runOne = async (each: InstanceConfig) =>
       ends.set(each, await this.#runOne(each, { heartbeat, isWakeUp }));
@@ -86,7 +85,7 @@ export class WorkerLoop {
 
   async #runOne(
     instance: InstanceConfig,
-    { heartbeat, isWakeUp }: { readonly heartbeat: WakeUpHeartbeat; readonly isWakeUp: boolean },
+    { heartbeat, isWakeUp }: { readonly heartbeat: Heartbeat; readonly isWakeUp: boolean },
   ): Promise<ToldEnd> {
     const { instanceId } = instance;
     const before = this.#statuses.get(instanceId) as InstanceStatus;
@@ -120,14 +119,11 @@ export class WorkerLoop {
   /** Waits for the next work. Returns true if a wake-up ended the wait, false if it is time to look again. */
   async #waitForWork(hasToLook: boolean): Promise<boolean> {
     const { lookAgainMs = LOOK_AGAIN_MS } = this.#options;
-    if (!this.#isWoken) {
-      this.#wakeUp = new AbortController();
-      const signal = AbortSignal.any([this.#options.signal, this.#wakeUp.signal]);
-      // A wake-up aborts the sleep and is no failure.
-      await sleep(hasToLook ? lookAgainMs : FOREVER_MS, undefined, { signal }).catch(() => undefined);
-    }
-    const isWoken = this.#isWoken;
-    this.#isWoken = false;
+    const signal = AbortSignal.any([this.#options.signal, this.#wakeUp.signal]);
+    // A wake-up aborts the sleep and is no failure.
+    await sleep(hasToLook ? lookAgainMs : FOREVER_MS, undefined, { signal }).catch(() => undefined);
+    const isWoken = this.#wakeUp.signal.aborted;
+    if (isWoken) this.#wakeUp = new AbortController();
     return isWoken;
   }
 }
@@ -138,19 +134,13 @@ export function judgeRuns(ends: readonly Pick<RunEnd, 'result'>[]): boolean | nu
   return own.length === 0 ? null : own.every(({ result }) => result === 'complete');
 }
 
-export interface Schedule {
-  readonly nextWakeAt: () => Date | null;
-  readonly stop: () => Promise<void>;
-}
+export type Schedule = Awaited<ReturnType<typeof armSchedule>>;
 
 /**
  * Calls `onWake`, which must not throw, at the times of a cron expression, in UTC. It decides nothing: due days are
  * read from the ledger, so no missed or doubled wake-up can lose a day.
  */
-export async function armSchedule(
-  expression: string,
-  onWake: (isMissed: boolean) => void,
-): Promise<Schedule> {
+export async function armSchedule(expression: string, onWake: (isMissed: boolean) => void) {
   const task = createTask(expression, () => onWake(false), {
     name: 'export',
     timezone: 'UTC',

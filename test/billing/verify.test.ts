@@ -265,10 +265,11 @@ describe('against the database', () => {
   });
 
   test('a file that was changed in the database does not hold', async () => {
-    const part = `name = 'days.csv' and part = 0`;
+    const part = `name = 'days.csv' and part = 0 and statement_id = (
+      select statement_id from losant_usage.statements where month = '2026-03-01' and kind = 'closing')`;
     const [{ content }] = (await queryOnce(
       books.url,
-      `select encode(content_gzip, 'hex') as content from losant_usage.statement_files where ${part} limit 1`,
+      `select encode(content_gzip, 'hex') as content from losant_usage.statement_files where ${part}`,
     )) as [{ content: string }];
     const set = (hex: string) =>
       forceInto(`update losant_usage.statement_files set content_gzip = '\\x${hex}' where ${part}`);

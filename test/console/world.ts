@@ -5,7 +5,6 @@
 import { Hono } from 'hono';
 import { addPages } from '../../src/console/pages.ts';
 import type { PageSources } from '../../src/console/sources.ts';
-import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
@@ -16,7 +15,7 @@ import { queryOnce } from '../support/databases.ts';
 export const INSTANCE = '5c0000000000000000000001';
 /** An instance that is not in the settings, of which Losant counts a device more than its organization has. */
 export const OTHER = '5c0000000000000000000002';
-export const NOW = Date.parse('2026-11-28T12:00:00Z');
+const NOW = Date.parse('2026-11-28T12:00:00Z');
 const RUN = '00000000-0000-4000-8000-000000000001';
 
 const idOf = (number: number) => `0a${`${number}`.padStart(22, '0')}`;
@@ -58,59 +57,12 @@ const ROWS: Readonly<Record<keyof typeof ORGS, string>> = {
   hostile: `U&'<img src=x onerror=alert(1)>\\202e\\0007', null, 'gold', '{"payload": 1000000}', '2025-01-01', null`,
 };
 
-interface CellOptions {
-  readonly reason?: string;
-  readonly message?: string;
-  /** Whether an accepted cell has numbers; for others this follows from their standing. */
-  readonly isStored?: boolean;
-}
-
-/** Whether cells of the standing have numbers. */
-function isStoredAs(standing: string): boolean {
-  return ['final', 'stored', 'in_doubt'].includes(standing);
-}
-
-/** Returns the other columns of a cell as the ledger requires them, `usage_date` being its key. */
-function columnsOf(standing: string, options: CellOptions): Readonly<Record<string, string>> {
-  const isStored = options.isStored ?? isStoredAs(standing);
-  const needsReason = standing !== 'final' && standing !== 'stored';
-  const reason = options.reason ?? (needsReason ? 'server_error' : null);
-  const text = (value: string | null) => (value === null ? 'null' : `'${value}'`);
-  const end = (hours: number) => `(usage_date + 1)::timestamp at time zone 'UTC' + interval '${hours} hours'`;
-  return {
-    standing: `'${standing}'::losant_usage.standing`,
-    is_stored: String(isStored),
-    is_reported: String(isStored),
-    revision: isStored ? '1' : '0',
-    first_loaded_at: isStored ? end(0) : 'null',
-    verified_at: isStored ? end(standing === 'final' ? 72 : 0) : 'null',
-    finalized_at: standing === 'final' ? end(72) : 'null',
-    reason: text(reason),
-    message: text(options.message ?? reason),
-  };
-}
-
-/** Adds a cell for each row of `rows`, a query of `usage_date`, `stream`, `org_id`. */
-function addCells(rows: string, standing: string): string {
-  const columns = columnsOf(standing, {});
-  return `insert into losant_usage.coverage (usage_date, stream, org_id, ${Object.keys(columns).join(', ')})
-    select usage_date::date, stream, org_id, ${Object.values(columns).join(', ')}
-    from (${rows}) as cell (usage_date, stream, org_id);`;
-}
-
-/** Gives the cells that meet `condition` another standing. */
-function changeCells(condition: string, standing: string, options: CellOptions = {}): string {
-  const changes = Object.entries(columnsOf(standing, options)).map(([name, value]) => `${name} = ${value}`);
-  return `update losant_usage.coverage set ${changes.join(', ')} where ${condition};`;
-}
-
-/** The cells of all tracks on days that meet a condition. */
-const cells = (condition: string) => `select day::date, t.stream, t.org_id from losant_usage.tracks t
-  cross join lateral generate_series(t.first_day::timestamp, t.next_day - 1, interval '1 day') as day where ${condition}`;
-
 const MISSING = `stream = 'payload_totals' and org_id = '${ORGS.gappy}' and usage_date in ('2026-10-10', '2026-11-27')`;
 const ACCEPTED = `stream = 'payload_totals' and org_id = '${ORGS.hostile}' and usage_date = '2026-11-10'`;
 const DOUBTED = `stream = 'device_counts' and org_id = '${ORGS.gappy}' and usage_date = '2026-11-20'`;
+
+const NOT_STORED = `is_stored = false, is_reported = false, revision = 0, first_loaded_at = null, verified_at = null,
+  finalized_at = null`;
 
 const PAYLOADS = `case d.org_id when '${ORGS.office}' then case when extract(isodow from d.usage_date) < 6 then 1000 else 100 end
   when '${ORGS.doubled}' then case when d.usage_date >= '2026-11-21' then 1000 else 500 end
@@ -140,13 +92,22 @@ select o.org_id, s.stream, greatest(date '2026-08-01', o.created_on), coalesce(o
   o.removed_on - 1
 from losant_usage.organizations o cross join losant_usage.streams s
 where s.stream <> 'payload_hours' or o.org_id = '${ORGS.hourly}';
-${addCells(cells(`day < '2026-11-25'`), 'final')}
-${addCells(cells(`day >= '2026-11-25'`), 'stored')}
-${changeCells(MISSING, 'missing', { message: 'HTTP 500' })}
-${changeCells(DOUBTED, 'in_doubt', { reason: 'contradicted', message: 'sources are above zero' })}
-${changeCells(ACCEPTED, 'accepted', { reason: 'waived', message: 'a test', isStored: false })}
+insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision,
+  first_loaded_at, verified_at, finalized_at)
+select d.day, t.org_id, t.stream, case when d.is_final then 'final' else 'stored' end::losant_usage.standing, true, true,
+  1, d.day_end, d.day_end, case when d.is_final then d.day_end end
+from losant_usage.tracks t
+cross join lateral (
+  select day::date, day < '2026-11-25' as is_final, (day + interval '1 day') at time zone 'UTC' as day_end
+  from generate_series(t.first_day::timestamp, t.next_day - 1, interval '1 day') as day
+) as d;
+update losant_usage.coverage set standing = 'missing', reason = 'server_error', message = 'HTTP 500', ${NOT_STORED},
+  attempts = 2, attempted_at = '2026-11-28T11:00Z' where ${MISSING};
+update losant_usage.coverage set standing = 'accepted', reason = 'waived', message = 'a test', ${NOT_STORED}
+where ${ACCEPTED};
+update losant_usage.coverage set standing = 'in_doubt', reason = 'contradicted', message = 'sources are above zero',
+  finalized_at = null where ${DOUBTED};
 update losant_usage.coverage set next_read_at = '2026-11-28T13:00Z' where standing not in ('final', 'accepted');
-update losant_usage.coverage set attempts = 2, attempted_at = '2026-11-28T11:00Z' where standing = 'missing';
 
 insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total,
   notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count,
@@ -212,19 +173,9 @@ update losant_usage.coverage set first_loaded_at = '2026-11-05T00:00Z'
 where org_id = '${FOREIGN}' and stream = 'notebook_minutes' and usage_date = '2026-10-31';
 `;
 
-export interface World {
-  /** Returns the answer of a page. */
-  open(path: string): Promise<Response>;
-  /** Returns what a page shows, without markup and with single spaces. */
-  text(path: string): Promise<string>;
-  /** Returns the rows of a query as text. */
-  ask(query: string): Promise<Record<string, unknown>[]>;
-  readonly url: string;
-  readonly handle: DatabaseHandle;
-  close(): Promise<void>;
-}
+export type World = Awaited<ReturnType<typeof openWorld>>;
 
-export async function openWorld(): Promise<World> {
+export async function openWorld() {
   const database = await createClockDatabase();
   await database.stopClock(NOW);
   await queryOnce(database.url, asProgram(FILL));
@@ -260,8 +211,9 @@ export async function openWorld(): Promise<World> {
   };
   return {
     open,
-    text: async (path) => textOf(await (await open(path)).text()),
-    ask: async (query) => await queryOnce(database.url, query),
+    /** Returns what a page shows, without markup and with single spaces. */
+    text: async (path: string) => textOf(await (await open(path)).text()),
+    ask: async (query: string) => await queryOnce(database.url, query),
     url: database.url,
     handle,
     close: async () => {

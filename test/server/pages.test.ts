@@ -1,24 +1,7 @@
 import type { Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import type { Health } from '../../src/queries/health.ts';
 import { useOpened } from '../opened.ts';
-import {
-  HEALTH,
-  INSTANCE_HEALTH,
-  INSTANCE_STATUS,
-  STATUS,
-  STREAM,
-  startPages,
-  TOKEN,
-  viewOf,
-} from './pages.ts';
-
-const missing: Health = {
-  ...HEALTH,
-  instances: [
-    { ...INSTANCE_HEALTH, streams: [{ ...STREAM, cells: { ...STREAM.cells, missing: 2 }, gaps: 2 }] },
-  ],
-};
+import { HEALTH, INSTANCE_STATUS, STATUS, startPages, TOKEN, viewOf } from './pages.ts';
 
 test('every answer forbids scripts, framing, sniffing and caching', async () => {
   await using pages = await startPages();
@@ -33,22 +16,18 @@ test('every answer forbids scripts, framing, sniffing and caching', async () => 
 });
 
 test('a page that fails says nothing of why, the log does', async () => {
-  await using pages = await startPages({
-    sources: {
-      status: () => {
-        throw new TypeError('secret detail');
-      },
-    },
-  });
+  const status = () => {
+    throw new TypeError('secret detail');
+  };
+  await using pages = await startPages({ sources: { status } });
   const response = await pages.get('/status.json');
   expect([response.status, await response.text()]).toEqual([500, 'This page failed; the log says why\n']);
   expect(pages.logged.join('')).toContain('secret detail');
 });
 
 test('is not ready for as long as something is in the way, and says what', async () => {
-  await using pages = await startPages({
-    sources: { readiness: () => Promise.resolve(['the database does not answer']) },
-  });
+  const readiness = () => Promise.resolve(['the database does not answer']);
+  await using pages = await startPages({ sources: { readiness } });
   const response = await pages.get('/readyz');
   expect([response.status, await response.text()]).toEqual([
     503,
@@ -58,7 +37,7 @@ test('is not ready for as long as something is in the way, and says what', async
 });
 
 test('without the database it still answers, and says so', async () => {
-  const database = () => Promise.resolve(viewOf(missing, { isUp: false }));
+  const database = () => Promise.resolve(viewOf(HEALTH, { isUp: false }));
   await using pages = await startPages({ sources: { database } });
   const text = await (await pages.get('/metrics')).text();
   expect(text).toContain('\nlosant_usage_database_up 0\n');
@@ -69,7 +48,7 @@ test('without the database it still answers, and says so', async () => {
 
 test('a database that answers, but is slow to read, is up: the last reading stays, with its age', async () => {
   await using pages = await startPages({
-    sources: { database: () => Promise.resolve(viewOf(missing, { ageMs: 600_000 })) },
+    sources: { database: () => Promise.resolve(viewOf(HEALTH, { ageMs: 600_000 })) },
   });
   const text = await (await pages.get('/metrics')).text();
   expect(text).toContain('\nlosant_usage_database_up 1\n');
@@ -81,13 +60,9 @@ test('a database that answers, but is slow to read, is up: the last reading stay
 });
 
 test('shows texts of others as text', async () => {
-  const trouble = {
-    code: 'x',
-    message: '<script>alert(1)</script>',
-    hint: '"><img src=x>',
-  };
-  const instance = { ...INSTANCE_STATUS, lastRun: null, trouble };
-  await using pages = await startPages({ sources: { status: () => ({ ...STATUS, instances: [instance] }) } });
+  const trouble = { code: 'x', message: '<script>alert(1)</script>', hint: '"><img src=x>' };
+  const instances = [{ ...INSTANCE_STATUS, lastRun: null, trouble }];
+  await using pages = await startPages({ sources: { status: () => ({ ...STATUS, instances }) } });
   const text = await (await pages.get('/')).text();
   expect(text).toContain('&lt;script&gt;alert(1)&lt;/script&gt;');
   expect(text).not.toContain('<img');
@@ -106,6 +81,7 @@ describe('whoever means no good', () => {
 
   const firstLine = (text: string) => text.split('\r\n', 1)[0];
   const host = 'Host: 127.0.0.1\r\n';
+  const POST = `POST / HTTP/1.1\r\n${host}Content-Length: 0\r\n\r\n`;
 
   /** Whatever was done to it before, the server goes on answering. */
   async function expectAlive(): Promise<void> {
@@ -114,26 +90,22 @@ describe('whoever means no good', () => {
   }
 
   test.for([
-    ['a method that changes things', `POST / HTTP/1.1\r\n${host}Content-Length: 0\r\n\r\n`, 405],
+    ['a method that changes things', POST, 405],
     ['a foreign Host', 'GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n', 421],
     ['no Host', 'GET / HTTP/1.1\r\n\r\n', 400],
     ['the absolute form', `GET http://evil.example/ HTTP/1.1\r\n${host}\r\n`, 400],
     ['a path that reads like a host', `GET //evil.example/ HTTP/1.1\r\n${host}\r\n`, 400],
     ['a header of 20 KB', `GET / HTTP/1.1\r\n${host}X-Big: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
     ['noise', Buffer.from('\x00\xff\xfe\x01 noise \r\n\r\n', 'latin1'), 400],
-  ] as const)('%s is refused', async ([, message, status]) => {
+    ['one before another in the same packet', `${POST}GET /healthz HTTP/1.1\r\n${host}\r\n`, 405],
+    ['HEAD of what is refused', 'HEAD / HTTP/1.1\r\nHost: evil.example\r\n\r\n', 421],
+    ['HEAD of a probe', `HEAD /healthz HTTP/1.1\r\n${host}Connection: close\r\n\r\n`, 200],
+  ] as const)('%s is answered as it should be', async ([, message, status]) => {
     const answer = await pages.raw(message);
     expect(firstLine(answer)).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
-    expect(answer).not.toContain('node:internal');
+    expect(answer).not.toMatch(/node:internal|ok\n/);
+    if (message.includes('HEAD')) expect(answer).toMatch(/\r\n\r\n$/);
     await expectAlive();
-  });
-
-  test('what follows a refused request in the same packet is not answered', async () => {
-    const answer = await pages.raw(
-      `POST / HTTP/1.1\r\n${host}Content-Length: 0\r\n\r\nGET /healthz HTTP/1.1\r\n${host}\r\n`,
-    );
-    expect(firstLine(answer)).toBe('HTTP/1.1 405 Method Not Allowed');
-    expect(answer).not.toContain('ok\n');
   });
 
   test('clients that go away in the middle leave nothing behind', async () => {
@@ -147,40 +119,24 @@ describe('whoever means no good', () => {
     expect(pages.logged.filter((line) => line.includes('"level":"error"'))).toEqual([]);
   });
 
-  test('HEAD is answered without a body, refused or not', async () => {
-    const good = await pages.raw(`HEAD /healthz HTTP/1.1\r\n${host}Connection: close\r\n\r\n`);
-    expect([firstLine(good), good.endsWith('\r\n\r\n')]).toEqual(['HTTP/1.1 200 OK', true]);
-    const refused = await pages.raw('HEAD / HTTP/1.1\r\nHost: evil.example\r\n\r\n');
-    expect([firstLine(refused), refused.endsWith('\r\n\r\n')]).toEqual([
-      'HTTP/1.1 421 Misdirected Request',
-      true,
-    ]);
+  test('a head sent a byte at a time is cut off, and so is a connection that says nothing', async () => {
+    const slow = await pages.open();
+    const silent = await pages.open();
+    slow.socket.write('GET / HTTP/1.1\r\n');
+    const drip = setInterval(() => slow.socket.write('X: y\r\n'), 200);
+    await slow.closed;
+    clearInterval(drip);
+    expect(firstLine(slow.text())).toBe('HTTP/1.1 408 Request Timeout');
+    await silent.closed;
+    await expectAlive();
   });
 
-  describe('clients that take their time', () => {
-    test('a head sent a byte at a time is cut off, and so is a connection that says nothing', async () => {
-      const slow = await pages.open();
-      const silent = await pages.open();
-      slow.socket.write('GET / HTTP/1.1\r\n');
-      const drip = setInterval(() => slow.socket.write('X: y\r\n'), 200);
-      await slow.closed;
-      clearInterval(drip);
-      expect(firstLine(slow.text())).toBe('HTTP/1.1 408 Request Timeout');
-      await silent.closed;
-      await expectAlive();
-    });
-
-    test('more connections than are served at once are dropped, and the next one is served again', async () => {
-      const sockets: Socket[] = [];
-      for (let number = 0; number < 200; number += 1) sockets.push((await pages.open()).socket);
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const check = setInterval(() => {
-        if (sockets.filter((socket) => socket.closed).length >= 136) resolve();
-      }, 20);
-      await promise;
-      clearInterval(check);
-      for (const socket of sockets) socket.destroy();
-      await expect.poll(async () => (await pages.get('/healthz').catch(() => null))?.status).toBe(200);
-    });
+  test('more connections than are served at once are dropped, and the next one is served again', async () => {
+    const sockets: Socket[] = [];
+    for (let number = 0; number < 200; number += 1) sockets.push((await pages.open()).socket);
+    const countDropped = () => sockets.filter(({ closed }) => closed).length;
+    await expect.poll(countDropped, { timeout: 60_000 }).toBeGreaterThanOrEqual(136);
+    for (const socket of sockets) socket.destroy();
+    await expect.poll(async () => (await pages.get('/healthz').catch(() => null))?.status).toBe(200);
   });
 });

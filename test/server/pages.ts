@@ -1,56 +1,54 @@
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import type { DatabaseView, InstanceStatus, WorkerStatus } from '../../src/console/sources.ts';
 import { createLogger } from '../../src/logger.ts';
-import type { Health, InstanceHealth, StreamHealth } from '../../src/queries/health.ts';
+import type { Health, StreamHealth } from '../../src/queries/health.ts';
 import { type AppSources, createApp } from '../../src/server/app.ts';
-import { type Listening, listen } from '../../src/server/listen.ts';
+import { listen } from '../../src/server/listen.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
-import { sumStandings } from '../../src/usage/standing.ts';
 
 export const INSTANCE = '5c0000000000000000000001';
 export const TOKEN = 'a-token-for-readers-0001';
 
-const NOW_MS = Date.parse('2026-11-24T10:30:00.000Z');
+export const NOW_MS = Date.parse('2026-11-24T10:30:00.000Z');
 
-/** A stream of which nothing is missing. */
-export const STREAM: StreamHealth = {
+const STREAM: StreamHealth = {
   stream: 'device_counts',
-  cells: sumStandings([{ stored: 5, final: 2 }]),
-  yesterday: { waiting: 0, unavailable: 0, in_doubt: 0, missing: 0 },
+  cells: { final: 20, accepted: 1, stored: 3, waiting: 2, unavailable: 1, in_doubt: 1, missing: 2 },
+  yesterday: { waiting: 2, unavailable: 0, in_doubt: 0, missing: 1 },
   lastDay: '2026-11-23',
-  completeTo: '2026-11-23',
-  orgs: 4,
-  orgsComplete: 4,
-  gaps: 0,
-  orgsWithGaps: 0,
-  oldestGap: null,
-  expiring: 0,
+  completeTo: '2026-11-10',
+  orgs: 3,
+  orgsComplete: 2,
+  gaps: 3,
+  orgsWithGaps: 1,
+  oldestGap: '2026-11-11',
+  expiring: 1,
   failing: 0,
   quarantined: 0,
   newestReadDay: '2026-11-23',
 };
 
-/** An instance of which nothing is missing. */
-export const INSTANCE_HEALTH: InstanceHealth = {
-  instanceId: INSTANCE,
-  name: 'Northern plants',
-  organizations: 4,
-  listedAt: '2026-11-24T00:15:00.000Z',
-  listProblem: null,
-  totalsProblem: null,
-  lastRunAt: '2026-11-24T10:00:00.000Z',
-  lastCompleteRunAt: '2026-11-24T10:00:00.000Z',
-  leaseSince: null,
-  finalChanges30Days: 0,
-  finalChanges: 0,
-  differences: 0,
-  streams: [STREAM],
-};
-
+/** The state of an instance with a stream of which something is missing. */
 export const HEALTH: Health = {
   at: '2026-11-24T10:30:00.000Z',
-  gaps: 0,
-  instances: [INSTANCE_HEALTH],
+  gaps: 3,
+  instances: [
+    {
+      instanceId: INSTANCE,
+      name: 'Northern plants',
+      organizations: 4,
+      listedAt: '2026-11-24T00:15:00.000Z',
+      listProblem: 'page 2 did not come',
+      totalsProblem: null,
+      lastRunAt: '2026-11-24T10:00:00.000Z',
+      lastCompleteRunAt: '2026-11-24T10:00:00.000Z',
+      leaseSince: null,
+      finalChanges30Days: 0,
+      finalChanges: 7,
+      differences: 6,
+      streams: [STREAM],
+    },
+  ],
   notInSettings: [],
   runs: [],
 };
@@ -82,26 +80,9 @@ export function viewOf(
   return { isUp, reading: health === null ? null : { value: health, atMs: NOW_MS - ageMs } };
 }
 
-export interface Pages extends AsyncDisposable {
-  readonly port: number;
-  readonly logged: string[];
-  /** Sends text as it is and returns all that comes back until the connection ends. */
-  raw(text: string | Buffer): Promise<string>;
-  /** A connection of one's own, and what came back on it. */
-  open(): Promise<{ socket: Socket; text: () => string; closed: Promise<void> }>;
-  get(path: string, init?: RequestInit): Promise<Response>;
-}
-
-/** The server of the pages alone, on 127.0.0.1 unless the options name another address. */
-export async function startPages({
-  host = '127.0.0.1',
-  token = null,
-  sources = {},
-}: {
-  host?: string;
-  token?: string | null;
-  sources?: Partial<AppSources>;
-} = {}): Promise<Pages> {
+/** Serves the pages alone. */
+export async function startPages(options: { token?: string; sources?: Partial<AppSources> } = {}) {
+  const { token = null, sources = {} } = options;
   const logged: string[] = [];
   const logger = createLogger({
     level: 'trace',
@@ -119,7 +100,7 @@ export async function startPages({
     logger,
     ...sources,
   });
-  const listening: Listening = await listen(app, { host, port: 0, token, logger });
+  const listening = await listen(app, { host: '127.0.0.1', port: 0, token, logger });
   const { port } = listening;
   const open = async () => {
     const socket = connect(port, '127.0.0.1');
@@ -133,16 +114,17 @@ export async function startPages({
     return { socket, text: () => text, closed };
   };
   return {
-    port,
     logged,
+    /** Opens a connection of one's own. */
     open,
-    raw: async (message) => {
+    /** Sends text as it is and returns all that comes back until the connection ends. */
+    raw: async (message: string | Buffer) => {
       const { socket, text, closed } = await open();
       socket.write(message);
       await closed;
       return text();
     },
-    get: async (path, init = {}) => await fetch(`http://127.0.0.1:${port}${path}`, init),
+    get: async (path: string, init: RequestInit = {}) => await fetch(`http://127.0.0.1:${port}${path}`, init),
     [Symbol.asyncDispose]: () => listening.close(),
   };
 }

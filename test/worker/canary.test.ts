@@ -4,10 +4,10 @@ import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
 import { type Received, startServer } from '../losant/server.ts';
 import { usePlatform } from '../simulator/platform.ts';
-import { createSchema, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
-import { runProgram, spawnProgram, startProgram } from '../support/program.ts';
+import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
+import { runProgram, spawnProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
-import { type StartedWorker, startWorker } from './process.ts';
+import { type StartedWorker, settingsOf, startTestWorker, startWorker } from './process.ts';
 
 /** One for each secret, so that whatever shows up tells which one leaked. */
 const CANARY = {
@@ -21,50 +21,27 @@ const ROLE = `losant_usage_canary_${randomBytes(4).toString('hex')}`;
 const platform = usePlatform({ orgs: 2, now: Date.now, token: CANARY.token });
 
 beforeAll(async () => {
-  await queryOnce(inject('postgresAdminUrl'), `create role ${ROLE} login password '${CANARY.password}'`);
-  template = await createTestDatabase({ template: false });
-  await queryOnce(template.url, `alter database ${template.name} owner to ${ROLE}`);
-  await createSchema(asRole(template));
+  const right = `create role ${ROLE} superuser login password '${CANARY.password}'`;
+  await queryOnce(inject('postgresAdminUrl'), right);
 });
 afterAll(async () => {
-  await template.drop();
   await queryOnce(inject('postgresAdminUrl'), `drop role ${ROLE}`);
 });
 
-/** The database at head, of which the role with the canary for a password owns everything. */
-let template: TestDatabase;
-
-function asRole({ url }: TestDatabase): string {
-  const own = new URL(url);
-  own.username = ROLE;
-  own.password = CANARY.password;
-  return own.href;
-}
-
 async function settings(apiUrl: string): Promise<{ database: TestDatabase; env: Record<string, string> }> {
-  const database = await createTestDatabase({ template: template.name });
+  const database = await createTestDatabase();
   onTestFinished(() => database.drop());
+  const url = Object.assign(new URL(database.url), { username: ROLE, password: CANARY.password }).href;
   const env = {
+    ...settingsOf(platform, { url }),
     LOSANT_API_URL: apiUrl,
-    LOSANT_INSTANCE_ID: platform.instanceId,
-    LOSANT_API_TOKEN: CANARY.token,
-    DATABASE_URL: asRole(database),
     HTTP_TOKEN: CANARY.httpToken,
     // Nobody listens there, so that the failure is told.
     HEARTBEAT_URL: `http://127.0.0.1:1/ping/${CANARY.heartbeat}`,
     LOG_LEVEL: 'trace',
     REQUEST_ATTEMPTS: '1',
-    REQUESTS_PER_SECOND: '500',
   };
   return { database, env };
-}
-
-async function start(env: Record<string, string>): Promise<StartedWorker> {
-  const worker = await startWorker(env, startProgram);
-  onTestFinished(async () => {
-    await worker.stop();
-  });
-  return worker;
 }
 
 /** All that is served, with the token and without. */
@@ -95,50 +72,12 @@ async function dump({ url }: TestDatabase): Promise<string> {
 }
 
 function expectNoCanary(text: string): void {
-  const leaks = Object.values(CANARY).flatMap((secret) => {
-    const forms = [secret, Buffer.from(secret).toString('base64').slice(0, -4)];
-    return forms
-      .filter((form) => text.includes(form))
-      .map((form) => {
-        const at = text.indexOf(form);
-        return text.slice(Math.max(0, at - 200), at + 40);
-      });
-  });
-  expect(leaks).toEqual([]);
-}
-
-/** Waits for the end of its run by the log, as each look at the metrics reads the database. */
-const untilRan = (worker: StartedWorker, result: string) =>
-  until(result, () => worker.running.stderr().includes(result));
-
-// Promise (Operation): No secret appears in messages, logs or pages.
-test('no secret shows when all goes well, nor when the token is refused after that', async () => {
-  const { env, database } = await settings(platform.url);
-  const first = await start(env);
-  await untilRan(first, '"msg":"run finished"');
-  const pages = [await pagesOf(first)];
-  const went = await first.stop();
-  expect(went.code).toBe(0);
-  expect(went.stderr).toContain('heartbeat not delivered');
-  await platform.control('tokens/revoke', { token: CANARY.token });
-  const refused = await start(env);
-  await untilRan(refused, 'unauthorized');
-  pages.push(await pagesOf(refused));
-  expect(pages[1]).toContain('unauthorized');
-  const ends = [went, await refused.stop()];
-  await platform.control('tokens', { token: CANARY.token, scopes: ['all.Instance'] });
-  ends.push(await runProgram(['status'], env), await runProgram(['gaps', '--json'], env));
-  const outputs = ends.flatMap((ended) => [ended.stdout, ended.stderr]);
-  expectNoCanary([...pages, ...outputs, await dump(database)].join('\n'));
-});
-
-/** Lets the platform answer. */
-async function passOn({ path, query, headers }: Received, response: ServerResponse): Promise<void> {
-  const { authorization = '' } = headers;
-  const target = `${platform.url}${path}?${new URLSearchParams(query).toString()}`;
-  const answer = await fetch(target, { headers: { authorization } });
-  response.writeHead(answer.status, { 'content-type': 'application/json' });
-  response.end(await answer.text());
+  const forms = Object.values(CANARY).flatMap((secret) => [
+    secret,
+    Buffer.from(secret).toString('base64').slice(0, -4),
+  ]);
+  const leaks = forms.filter((form) => text.includes(form)).map((form) => text.indexOf(form));
+  expect(leaks.map((at) => text.slice(Math.max(0, at - 200), at + 40))).toEqual([]);
 }
 
 /** Answers of a proxy that shows the request's own headers, by what was asked. */
@@ -149,30 +88,52 @@ const ECHOES: Readonly<Record<string, readonly [number, string]>> = {
   payloadCounts: [200, 'text/html'],
 };
 
-test('no secret shows when a proxy echoes the request in answers of every kind', async () => {
+function echo({ path, headers }: Received, response: ServerResponse): void {
+  const [status, type] = ECHOES[path.split('/').at(-1) ?? ''] ?? [404, 'text/html'];
+  const shown = JSON.stringify(headers);
+  const body = { type: 'Echo', message: shown, counts: [{ echo: headers }] };
+  response.writeHead(status, { 'content-type': type });
+  response.end(type === 'text/html' ? `<pre>${shown}</pre>` : JSON.stringify(body));
+}
+
+/** Lets the platform answer. */
+async function passOn({ path, query, headers }: Received, response: ServerResponse): Promise<void> {
+  const { authorization = '' } = headers;
+  const target = `${platform.url}${path}?${new URLSearchParams(query).toString()}`;
+  const answer = await fetch(target, { headers: { authorization } });
+  response.writeHead(answer.status, { 'content-type': 'application/json' });
+  response.end(await answer.text());
+}
+
+// Promise (Operation): No secret appears in messages, logs or pages.
+test('no secret shows when numbers are loaded, a proxy echoes requests or the token is refused', async () => {
+  const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
+  const echoed = `/${orgs[0]?.orgId}/`;
   await using proxy = await startServer((request, response) => {
-    const answer = ECHOES[request.path.split('/').at(-1) ?? ''];
-    if (answer === undefined) {
-      // Broken off if the platform does not answer: the test then waits in vain and says so.
-      passOn(request, response).catch(() => response.destroy());
-      return;
-    }
-    const [status, type] = answer;
-    const { headers } = request;
-    const echo = JSON.stringify({
-      type: 'Echo',
-      message: JSON.stringify(headers),
-      counts: [{ echo: headers }],
-    });
-    response.writeHead(status, { 'content-type': type });
-    response.end(type === 'text/html' ? `<pre>${JSON.stringify(headers)}</pre>` : echo);
+    if (request.path.includes(echoed)) return echo(request, response);
+    // Broken off if the platform does not answer: the test then waits in vain and says so.
+    passOn(request, response).catch(() => response.destroy());
   });
   const { env, database } = await settings(proxy.url);
-  const worker = await start(env);
-  await untilRan(worker, 'waiting for the next wake-up');
-  const pages = await pagesOf(worker);
-  const { stdout, stderr } = await worker.stop();
-  expectNoCanary([pages, stdout, stderr, await dump(database)].join('\n'));
+  /** Runs a worker until its log says so. Each look at the metrics would read the database. */
+  const work = async (word: string) => {
+    const worker = await startTestWorker(env);
+    await until(word, () => worker.running.stderr().includes(word));
+    const pages = await pagesOf(worker);
+    return { pages, ...(await worker.stop()) };
+  };
+  const went = await work('waiting for the next wake-up');
+  expect(went.code).toBe(0);
+  expect(went.stderr).toContain('heartbeat not delivered');
+  await platform.control('tokens/revoke', { token: CANARY.token });
+  const refused = await work('unauthorized');
+  expect(refused.pages).toContain('unauthorized');
+  await platform.control('tokens', { token: CANARY.token, scopes: ['all.Instance'] });
+  const ends = [went, refused, await runProgram(['status'], env), await runProgram(['gaps', '--json'], env)];
+  const outputs = ends.flatMap(({ stdout, stderr }) => [stdout, stderr]);
+  const rows = await dump(database);
+  expect(rows).toContain('Echo');
+  expectNoCanary([went.pages, refused.pages, ...outputs, rows].join('\n'));
 });
 
 test('a defect ends the worker with 1, one line and no secret', async () => {

@@ -1,14 +1,14 @@
 import type { ServerResponse } from 'node:http';
-import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
+import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import type { RunResult } from '../../src/console/sources.ts';
 import { DatabaseError, HeldError, LosantError } from '../../src/errors.ts';
 import { createLogger } from '../../src/logger.ts';
-import { createHeartbeat } from '../../src/worker/heartbeat.ts';
+import { beginHeartbeat } from '../../src/worker/heartbeat.ts';
 import { judgeFailure, logProgress, looksAgain } from '../../src/worker/instance-run.ts';
 import { judgeRuns } from '../../src/worker/loop.ts';
-import { startServer, type TestServer } from '../losant/server.ts';
+import { startServer } from '../losant/server.ts';
 import { type Platform, usePlatform } from '../simulator/platform.ts';
-import { holdLease as holdLeaseOf } from '../support/by-hand.ts';
+import { asProgram, holdLease as holdLeaseOf } from '../support/by-hand.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { until } from '../support/wait.ts';
 import { instanceOf, openReplica, type Replica, type ReplicaOptions } from './loop.ts';
@@ -41,102 +41,97 @@ async function holdLease(until: string): Promise<void> {
   await queryOnce(database.url, holdLeaseOf(platform.instanceId, until));
 }
 
-describe('a wake-up', () => {
-  // Promise (Runs): The failure of one instance or organization never stops another.
-  test('over several instances exports each, whatever befalls another', async () => {
-    const broken = {
-      ...instanceOf(platform),
-      instanceId: '5c0000000000000000000009',
-      apiUrl: 'http://127.0.0.1:1',
-    };
-    const noToken = instanceOf(platform, () => {
-      throw new Error('token file gone');
-    });
-    const instances = [noToken, { ...broken }, instanceOf(other)];
-    const replica = await open({ instances, attempts: 1 });
-    await replica.runAll();
-    expect(await replica.metric(runs(other, 'complete'))).toBe(1);
-    expect(await replica.metric(runs(platform, 'failed'))).toBe(1);
-    expect(replica.loop.statuses.map(({ trouble }) => trouble?.code ?? null)).toEqual([
-      'unexpected',
-      'unreachable',
-      null,
-    ]);
+// Promise (Runs): The failure of one instance or organization never stops another.
+test('a wake-up over several instances exports each, whatever befalls another', async () => {
+  const broken = {
+    ...instanceOf(platform),
+    instanceId: '5c0000000000000000000009',
+    apiUrl: 'http://127.0.0.1:1',
+  };
+  const noToken = instanceOf(platform, () => {
+    throw new Error('token file gone');
   });
-
-  test('reads the token anew, so that one in place of a refused one is used by the next', async () => {
-    let token = 'revoked';
-    const replica = await open({ instances: [instanceOf(platform, () => token)] });
-    await replica.runAll();
-    expect(await replica.metric(refused(platform))).toBe(1);
-    expect(replica.loop.statuses[0]?.trouble?.code).toBe('unauthorized');
-    token = platform.token;
-    await replica.runAll();
-    expect(await replica.metric(refused(platform))).toBe(0);
-    expect(await replica.metric(runs(platform, 'complete'))).toBe(1);
-    expect(replica.loop.statuses[0]?.trouble).toBeNull();
-    token = 'revoked again';
-    await replica.runAll();
-    const recorded = await queryOnce(
-      database.url,
-      'select status, error from losant_usage.runs order by started_at',
-    );
-    expect(recorded.map(({ status }) => status)).toEqual(['complete', 'failed']);
-    expect(recorded[1]?.['error']).toContain('HTTP 401');
-  });
-
-  test('tells how far it is while it works', async () => {
-    const replica = await open();
-    await platform.control('config', { latencyMs: 50 });
-    const running = replica.runAll();
-    const progressOf = () => replica.loop.statuses[0]?.progress ?? null;
-    await until('it works', () => Promise.resolve(progressOf() !== null));
-    expect(progressOf()).toMatchObject({ planned: 8 });
-    await platform.control('config', { latencyMs: 0 });
-    await running;
-    expect(progressOf()).toBeNull();
-  });
+  const instances = [noToken, { ...broken }, instanceOf(other)];
+  const replica = await open({ instances, attempts: 1 });
+  await replica.runAll();
+  expect(await replica.metric(runs(other, 'complete'))).toBe(1);
+  expect(await replica.metric(runs(platform, 'failed'))).toBe(1);
+  expect(replica.loop.statuses.map(({ trouble }) => trouble?.code ?? null)).toEqual([
+    'unexpected',
+    'unreachable',
+    null,
+  ]);
 });
 
-describe('the loop', () => {
-  test('stands by while another process exports, and takes over soon after its lease lapses', async () => {
-    await using monitor = await startServer((_request, response) => void response.end());
-    const replica = await open({ lookAgainMs: 50, heartbeatUrl: monitor.url });
-    await replica.runAll();
-    await holdLease(`now() + interval '1 minute'`);
-    const running = replica.loop.run();
-    await until('it stands by', async () => (await replica.metric(runs(platform, 'standby'))) !== 0);
-    expect(replica.loop.statuses[0]).toMatchObject({ state: 'standby', trouble: null });
-    expect(monitor.received.map(({ path }) => path)).toEqual(['/start', '/']);
-    await holdLease('now()');
-    await until('it works', async () => (await replica.metric(runs(platform, 'complete'))) === 2);
-    expect(replica.loop.statuses[0]?.state).toBe('idle');
-    replica.stop.abort(new Error('enough'));
-    await running;
-    const said = replica.logged.filter((line) => line.includes('standing by'));
-    expect(said).toHaveLength(2);
-  });
+test('a wake-up reads the token anew, so that one in place of a refused one is used by the next', async () => {
+  let token = 'revoked';
+  const replica = await open({ instances: [instanceOf(platform, () => token)] });
+  await replica.runAll();
+  expect(await replica.metric(refused(platform))).toBe(1);
+  expect(replica.loop.statuses[0]?.trouble?.code).toBe('unauthorized');
+  token = platform.token;
+  await replica.runAll();
+  expect(await replica.metric(refused(platform))).toBe(0);
+  expect(await replica.metric(runs(platform, 'complete'))).toBe(1);
+  expect(replica.loop.statuses[0]?.trouble).toBeNull();
+  token = 'revoked again';
+  await replica.runAll();
+  const recorded = await queryOnce(
+    database.url,
+    'select status, error from losant_usage.runs order by started_at',
+  );
+  expect(recorded.map(({ status }) => status)).toEqual(['complete', 'failed']);
+  expect(recorded[1]?.['error']).toContain('HTTP 401');
+});
 
-  test('a wake-up in the middle of a run is not lost: another run follows', async () => {
-    const replica = await open();
-    await platform.control('config', { latencyMs: 50 });
-    const running = replica.loop.run();
-    replica.loop.wake();
-    await platform.control('config', { latencyMs: 0 });
-    await until('both runs', async () => (await replica.metric(runs(platform, 'complete'))) === 2);
-    replica.loop.wake(true);
-    await until('the third', async () => (await replica.metric(runs(platform, 'complete'))) === 3);
-    expect(replica.logged.join('')).toContain('missed wake-up, running now');
-    replica.stop.abort(new Error('enough'));
-    await running;
-  });
+test('a run tells how far it is', async () => {
+  const replica = await open();
+  await platform.control('config', { latencyMs: 50 });
+  const running = replica.runAll();
+  const progressOf = () => replica.loop.statuses[0]?.progress ?? null;
+  await until('it works', () => Promise.resolve(progressOf() !== null));
+  expect(progressOf()).toMatchObject({ planned: 8 });
+  await platform.control('config', { latencyMs: 0 });
+  await running;
+  expect(progressOf()).toBeNull();
+});
+
+test('the loop stands by while another process exports, and takes over soon after its lease lapses', async () => {
+  await using monitor = await startServer((_request, response) => void response.end());
+  const replica = await open({ lookAgainMs: 50, heartbeatUrl: monitor.url });
+  await replica.runAll();
+  await holdLease(`now() + interval '1 minute'`);
+  const running = replica.loop.run();
+  await until('it stands by', async () => (await replica.metric(runs(platform, 'standby'))) !== 0);
+  expect(replica.loop.statuses[0]).toMatchObject({ state: 'standby', trouble: null });
+  expect(monitor.received.map(({ path }) => path)).toEqual(['/start', '/']);
+  await holdLease('now()');
+  await until('it works', async () => (await replica.metric(runs(platform, 'complete'))) === 2);
+  expect(replica.loop.statuses[0]?.state).toBe('idle');
+  replica.stop.abort(new Error('enough'));
+  await running;
+  const said = replica.logged.filter((line) => line.includes('standing by'));
+  expect(said).toHaveLength(2);
+});
+
+test('a wake-up in the middle of a run is not lost: another run follows', async () => {
+  const replica = await open();
+  await platform.control('config', { latencyMs: 50 });
+  const running = replica.loop.run();
+  replica.loop.wake();
+  await platform.control('config', { latencyMs: 0 });
+  await until('both runs', async () => (await replica.metric(runs(platform, 'complete'))) === 2);
+  replica.loop.wake(true);
+  await until('the third', async () => (await replica.metric(runs(platform, 'complete'))) === 3);
+  expect(replica.logged.join('')).toContain('missed wake-up, running now');
+  replica.stop.abort(new Error('enough'));
+  await running;
 });
 
 /** The transactions that wrote the rows: any write changes them. */
 async function readWriters(): Promise<unknown> {
-  const rows = ['instances', 'runs', 'coverage', 'usage_days', 'organizations', 'tracks', 'leases'].map(
-    (table) => `select '${table}', xmin::text from losant_usage.${table}`,
-  );
+  const tables = ['instances', 'runs', 'coverage', 'usage_days', 'organizations', 'tracks', 'leases'];
+  const rows = tables.map((table) => `select '${table}', xmin::text from losant_usage.${table}`);
   return await queryOnce(database.url, `${rows.join(' union all ')} order by 1, 2`);
 }
 
@@ -145,10 +140,7 @@ test('a worker whose database was migrated by a newer version writes nothing, an
   const replica = await open();
   await replica.runAll();
   // Everything is due again.
-  await queryOnce(
-    database.url,
-    `set losant_usage.program = 'test'; update losant_usage.coverage set next_read_at = now()`,
-  );
+  await queryOnce(database.url, asProgram('update losant_usage.coverage set next_read_at = now()'));
   await queryOnce(
     database.url,
     `insert into losant_usage.migrations (name, timestamp) values ('0999_newer ${'0'.repeat(64)}', '2026-01-01')`,
@@ -162,51 +154,41 @@ test('a worker whose database was migrated by a newer version writes nothing, an
   });
 });
 
-test('the beginning of a run is logged, and then how far it is, once a minute', () => {
-  const logged: unknown[] = [];
+/** Returns a logger, and the fields of what is logged by it. */
+function recordLog() {
+  const logged: Record<string, unknown>[] = [];
   const write = (line: string) => {
     const { time: _time, level: _level, ...fields } = JSON.parse(line) as Record<string, unknown>;
     logged.push(fields);
   };
+  return { logged, logger: createLogger({ level: 'info', pretty: false, destination: { write } }) };
+}
+
+test('the beginning of a run is logged, and then how far it is, once a minute', () => {
+  const { logged, logger } = recordLog();
   let nowMs = 0;
-  const logger = createLogger({ level: 'info', pretty: false, destination: { write } });
   const log = logProgress({ logger, hostNow: () => nowMs }, { instance_id: 'i', run_id: 'r' });
-  for (const [atMs, done] of [
-    [0, 0],
-    [59_999, 10],
-    [60_000, 20],
-    [61_000, 30],
-  ] as const) {
-    nowMs = atMs;
-    log({ planned: 400, done });
-  }
+  for (nowMs of [0, 59_999, 60_000, 61_000]) log({ planned: 400, done: nowMs / 1_000 });
   expect(logged).toEqual([
     { instance_id: 'i', run_id: 'r', msg: 'run started' },
-    { instance_id: 'i', run_id: 'r', cells_planned: 400, cells_done: 20, msg: 'run under way' },
+    { instance_id: 'i', run_id: 'r', cells_planned: 400, cells_done: 60, msg: 'run under way' },
   ]);
 });
 
-test('a failed beginning is judged by what is to be done about it', () => {
-  const details = { hint: '' };
-  const answer = { ...details, action: 'instance.get', body: null };
-  const results = [
-    judgeFailure(new HeldError('lease_held', '', details), false),
-    judgeFailure(new HeldError('lease_lost', '', details), false),
-    judgeFailure(new LosantError('unauthorized', '', { ...answer, status: 401 }), false),
-    judgeFailure(new LosantError('unreachable', '', { ...answer, status: null }), false),
-    judgeFailure(new DatabaseError('database_unreachable', '', details), false),
-    judgeFailure(new Error('defect'), false),
-    judgeFailure(new Error('anything'), true),
-  ].map((end) => `${end.result}${looksAgain(end) ? ', looks again' : ''}`);
-  expect(results).toEqual([
-    'standby, looks again',
-    'standby, looks again',
-    'refused',
-    'failed',
-    'failed, looks again',
-    'failed',
-    'interrupted',
-  ]);
+const details = { hint: '' };
+const answer = { ...details, action: 'instance.get', body: null };
+
+test.each<[string, unknown, RunResult, boolean]>([
+  ['another process', new HeldError('lease_held', '', details), 'standby', true],
+  ['a lost lease', new HeldError('lease_lost', '', details), 'standby', true],
+  ['a refused token', new LosantError('unauthorized', '', { ...answer, status: 401 }), 'refused', false],
+  ['no API', new LosantError('unreachable', '', { ...answer, status: null }), 'failed', false],
+  ['no database', new DatabaseError('database_unreachable', '', details), 'failed', true],
+  ['a defect', new Error('defect'), 'failed', false],
+])('a run that could not begin because of %s', (_, error, result, again) => {
+  const end = judgeFailure(error, false);
+  expect([end.result, looksAgain(end)]).toEqual([result, again]);
+  expect(judgeFailure(error, true).result).toBe('interrupted');
 });
 
 test.each<[string, RunResult[], boolean | null]>([
@@ -244,31 +226,14 @@ test('the heartbeat tells of the start and the success of a run, and of a failur
   expect(told()).toEqual({ pings: '/fail /fail /start  /fail', errors: 3 });
 });
 
-/** Tells the monitor of one wake-up that went well; what was logged of it. */
-async function pingOnce({ url }: TestServer): Promise<string[]> {
-  const logged: string[] = [];
-  const write = (line: string) => void logged.push(line);
-  const logger = createLogger({ level: 'info', pretty: false, destination: { write } });
-  await createHeartbeat({ url: `${url}/ping/very-secret`, logger })
-    .begin()
-    .end(true);
-  return logged;
-}
-
 test.each<[string, (response: ServerResponse) => void, string]>([
   ['an unknown address', (response) => response.writeHead(404).end('/ping/very-secret'), 'HTTP 404'],
-  [
-    'a redirect, which is not followed',
-    (response) => response.writeHead(302, { location: '/' }).end(),
-    'HTTP 302',
-  ],
+  ['a redirect', (response) => response.writeHead(302, { location: '/' }).end(), 'HTTP 302'],
   ['a reset', (response) => response.destroy(), 'no connection'],
-])('what fails twice is logged without its address: %s', async (_, answer, reason) => {
+])('a ping that fails twice is logged without its address: %s', async (_, answer, reason) => {
   await using monitor = await startServer((_request, response) => answer(response));
-  const logged = await pingOnce(monitor);
-  expect(logged.map((line): unknown => JSON.parse(line))).toMatchObject([
-    { msg: 'heartbeat not delivered', ping: 'success', reason },
-  ]);
-  expect(logged.join('')).not.toContain('very-secret');
+  const { logger, logged } = recordLog();
+  await beginHeartbeat({ url: `${monitor.url}/ping/very-secret`, logger }).end(true);
+  expect(logged).toEqual([{ msg: 'heartbeat not delivered', ping: 'success', reason }]);
   expect(monitor.received).toHaveLength(2);
 });

@@ -6,24 +6,11 @@ import { readHealth } from '../../src/queries/health.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import { type Config, type InstanceConfig, readConfig } from '../../src/settings/config.ts';
 import { usualStreamNames } from '../../src/usage/streams/catalog.ts';
-import { createHeartbeat } from '../../src/worker/heartbeat.ts';
 import { WorkerLoop } from '../../src/worker/loop.ts';
 import { readMetric } from './process.ts';
 
 /** One replica of the worker inside this process, with a clock of the caller's. */
-export interface Replica {
-  readonly loop: WorkerLoop;
-  readonly instances: readonly InstanceConfig[];
-  readonly logged: string[];
-  /** A run of every instance, as at a wake-up. */
-  runAll(): Promise<void>;
-  /** The whole text of a scrape; without the ledger's gauges if the database is away. */
-  scrape(): Promise<string>;
-  metric(series: string): Promise<number | null>;
-  /** Asks it to end. */
-  readonly stop: AbortController;
-  close(): Promise<void>;
-}
+export type Replica = Awaited<ReturnType<typeof openReplica>>;
 
 const LOG_LINES = 500;
 
@@ -39,7 +26,7 @@ export interface ReplicaOptions {
   readonly config?: Partial<Config>;
 }
 
-export async function openReplica(options: ReplicaOptions): Promise<Replica> {
+export async function openReplica(options: ReplicaOptions) {
   const { databaseUrl: url, instances, now, host = 'replica-1', heartbeatUrl = null, attempts = 2 } = options;
   const logged: string[] = [];
   const write = (line: string) => {
@@ -66,7 +53,6 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     newId: randomUUID,
     host,
     version: '1.2.3',
-    heartbeat: createHeartbeat({ url: heartbeatUrl, logger }),
     readNow: () => Promise.resolve(now),
     nextWakeAt: () => null,
     ...(options.lookAgainMs === undefined ? {} : { lookAgainMs: options.lookAgainMs }),
@@ -80,12 +66,15 @@ export async function openReplica(options: ReplicaOptions): Promise<Replica> {
     loop,
     instances,
     logged,
+    /** Returns the whole text of a scrape; without the ledger's gauges if the database is away. */
     scrape,
+    /** Asks it to end. */
     stop,
+    /** Runs every instance, as at a wake-up. */
     runAll: async () => {
       await loop.runAll(instances, true);
     },
-    metric: async (series) => readMetric(await scrape(), series),
+    metric: async (series: string) => readMetric(await scrape(), series),
     close: () => handle.close(),
   };
 }

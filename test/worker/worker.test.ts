@@ -2,10 +2,12 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { startPlatform, usePlatform } from '../simulator/platform.ts';
+import { asProgram, loseNumbers } from '../support/by-hand.ts';
 import { createTestDatabase, makeFastFolder, queryOnce, type TestDatabase } from '../support/databases.ts';
-import { runProgram, spawnProgram } from '../support/program.ts';
+import { daysAgo } from '../support/days.ts';
+import { jsonOf, runProgram, spawnProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
-import { settingsOf, startTestWorker, startWorker } from './process.ts';
+import { type StartedWorker, settingsOf, startTestWorker, startWorker } from './process.ts';
 
 const platform = usePlatform({ orgs: 3, now: Date.now, hostile: false });
 let database: TestDatabase;
@@ -16,18 +18,23 @@ beforeEach(async () => {
 });
 
 const settings = () => settingsOf(platform, database);
-const start = async (env: Record<string, string> = {}) => await startTestWorker({ ...settings(), ...env });
 
 const runs = (result: string) =>
   `losant_usage_runs_total{instance_id="${platform.instanceId}",result="${result}"}`;
 
-const count = async (sql: string) => (await queryOnce(database.url, sql))[0]?.['count'];
+const ask = async (sql: string) => await queryOnce(database.url, sql);
+const count = async (sql: string) => (await ask(sql))[0]?.['count'];
+const command = async (...args: string[]) => await runProgram(args, settings());
+
+/** Returns a worker that waits for its next wake-up. */
+async function startIdle(env: Record<string, string>): Promise<StartedWorker> {
+  const worker = await startTestWorker(env);
+  await until('it waits', () => worker.running.stderr().includes('waiting for the next wake-up'));
+  return worker;
+}
 
 test('exports at the start, is ready, tells of it, and ends with 0 on SIGTERM without a lease', async () => {
-  const worker = await start();
-  await until('the run has ended', () =>
-    worker.running.stderr().includes('"msg":"waiting for the next wake-up"'),
-  );
+  const worker = await startIdle(settings());
   expect(await worker.metric(runs('complete'))).toBe(1);
   const requests = 'losant_usage_requests_total{endpoint="instanceOrg.deviceCounts",status="2xx"}';
   expect(await worker.metric(requests)).toBe(3);
@@ -44,11 +51,8 @@ test('exports at the start, is ready, tells of it, and ends with 0 on SIGTERM wi
     worker: { databaseUp: true, schedule: '0 0 1 1 *', instances: [{ state: 'idle', trouble: null }] },
     runs: [{ status: 'complete', kind: 'scheduled', counts: { cells: { planned: 12 } } }],
   });
-  const { worker: _, at: _at, ...document } = status;
-  const { at: _now, ...printed } = JSON.parse(
-    (await runProgram(['status', '--json'], settings())).stdout,
-  ) as Record<string, unknown>;
-  expect(document).toEqual(printed);
+  const printed = jsonOf<object>(await command('status', '--json'));
+  expect(status).toEqual({ ...printed, at: status['at'], worker: status['worker'] });
   const { code, stderr, stdout } = await worker.stop();
   expect([code, stdout]).toEqual([0, '']);
   const said = stderr.split('\n').flatMap((line) => /"msg":"([^"]*)"}$/.exec(line)?.[1] ?? []);
@@ -89,9 +93,7 @@ test('SIGHUP in the middle of a run: no answer is waited for, the lease is given
 });
 
 test('a port that is taken and an address that is not up end the start with exit 1, as they may pass', async () => {
-  const worker = await start({ SCHEDULE: '0 0 1 1 *' });
-  await until('the first one serves', async () => (await worker.get('/healthz')).status === 200);
-  const { port } = new URL(worker.url);
+  const { port } = new URL((await startIdle(settings())).url);
   const { code, stderr } = await runProgram(['worker'], { ...settings(), HTTP_PORT: port });
   expect(code).toBe(1);
   expect(stderr).toContain(`Cannot listen on HTTP_HOST 127.0.0.1, HTTP_PORT ${port}: EADDRINUSE`);
@@ -107,8 +109,7 @@ test('an instance of the database that left the settings is named once', async (
   await runProgram(['run'], settings());
   const other = await startPlatform({ orgs: 1, now: Date.now, seed: 'other' });
   onTestFinished(() => other[Symbol.asyncDispose]());
-  const worker = await startTestWorker(settingsOf(other, database));
-  await until('it waits', () => worker.running.stderr().includes('waiting for the next wake-up'));
+  const worker = await startIdle(settingsOf(other, database));
   const said = worker.running
     .stderr()
     .split('\n')
@@ -129,8 +130,7 @@ test('a database password is read from its file for the next connection, without
     writeFileSync(file, Object.assign(new URL(database.url), { username: role, password }).href);
   write('first');
   const { DATABASE_URL: _, ...others } = settings();
-  const worker = await startTestWorker({ ...others, DATABASE_URL_FILE: file });
-  await until('it waits', () => worker.running.stderr().includes('waiting for the next wake-up'));
+  const worker = await startIdle({ ...others, DATABASE_URL_FILE: file });
 
   await queryOnce(database.url, `alter role ${role} password 'second'`);
   await queryOnce(
@@ -141,4 +141,67 @@ test('a database password is read from its file for the next connection, without
   write('second');
   await until('it is let in', async () => (await worker.get('/readyz')).status === 200);
   expect(await worker.metric('losant_usage_database_up')).toBe(1);
+});
+
+interface Document {
+  readonly instances: readonly {
+    readonly finalChanges: number;
+    readonly streams: readonly { readonly stream: string; readonly completeTo: string | null }[];
+  }[];
+}
+
+const statusOf = async (worker: StartedWorker) =>
+  JSON.parse((await worker.get('/status.json')).text) as Document;
+
+const firstOrg = async () => {
+  const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
+  return orgs[0]?.orgId ?? '';
+};
+
+// Promise (Missing numbers): Commands, views, metrics and the console count the same gaps and reach to the same day.
+test('the day up to which nothing is missing is the same in /status.json, status, view and metric', async () => {
+  await command('run');
+  await ask(`${loseNumbers('payload_totals', await firstOrg())};
+    update losant_usage.coverage set next_read_at = now() + interval '1 day' where standing = 'missing'`);
+  const worker = await startIdle(settings());
+  const completeTo = ({ instances }: Document) =>
+    instances[0]?.streams.find(({ stream }) => stream === 'payload_totals')?.completeTo ?? null;
+  const series = `losant_usage_complete_to_timestamp_seconds{instance_id="${platform.instanceId}",stream="payload_totals"}`;
+  const view = `select complete_to::text as day from losant_usage.freshness where stream = 'payload_totals'`;
+  const everywhere = async () => {
+    const seconds = await worker.metric(series);
+    return [
+      completeTo(await statusOf(worker)),
+      completeTo(jsonOf<Document>(await command('status', '--json'))),
+      (await ask(view))[0]?.['day'],
+      seconds === null ? null : new Date(seconds * 1_000).toISOString().slice(0, 10),
+    ];
+  };
+  expect(new Set(await everywhere())).toEqual(new Set([null]));
+  expect((await command('run')).code).toBe(0);
+  await until('the state is read anew', async () => new Set(await everywhere()).size === 1);
+  expect(new Set(await everywhere())).toEqual(new Set([daysAgo(1)]));
+});
+
+// Promise (Changes): A final number that changes reaches metric, console and status, whichever process loaded it.
+test('a final number that a command found restated reaches metric, /status.json and status', async () => {
+  await command('run');
+  await ask(
+    asProgram(
+      `update losant_usage.coverage set standing = 'final', finalized_at = now() - interval '1 hour', next_read_at = null`,
+    ),
+  );
+  const worker = await startIdle(settings());
+  const restated = `losant_usage_final_changes_total{instance_id="${platform.instanceId}"}`;
+  expect(await worker.metric(restated)).toBe(0);
+  const orgId = await firstOrg();
+  await platform.control('restate', { orgId, day: daysAgo(1), counter: 'payload_totals' });
+  const ended = await command('run', '--date', daysAgo(1), '--org', orgId);
+  expect(ended.stderr).toContain('final numbers were restated');
+  const changes = Number(await count('select count(*) from losant_usage.revisions where was_final'));
+  expect(changes).toBeGreaterThan(0);
+  await until('the metric has it', async () => (await worker.metric(restated)) === changes);
+  expect((await statusOf(worker)).instances[0]?.finalChanges).toBe(changes);
+  const status = jsonOf<Document>(await command('status', '--json'));
+  expect(status.instances[0]?.finalChanges).toBe(changes);
 });
