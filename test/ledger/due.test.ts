@@ -165,15 +165,14 @@ describe('another policy sets the next reads inside the horizon anew', () => {
   ])('%s', async (_, changes, expected) => {
     await ledger.prepare();
     const orgId = await ledger.want({ from: '2026-11-18', to: '2026-11-23' }, DEVICES);
-    const read = (day: string, sentAt: string) => ({
-      ...devicesOf(orgId, day),
-      sentAtMs: Date.parse(sentAt),
-    });
-    await ledger.load([
-      read('2026-11-18', '2026-11-26T00:15:00.000Z'),
-      read('2026-11-20', '2026-11-24T00:15:00.000Z'),
-      read('2026-11-22', '2026-11-23T06:15:00.000Z'),
-    ]);
+    const sentAt = {
+      '2026-11-18': '2026-11-26T00:15:00.000Z',
+      '2026-11-20': '2026-11-24T00:15:00.000Z',
+      '2026-11-22': '2026-11-23T06:15:00.000Z',
+    };
+    await ledger.load(
+      Object.entries(sentAt).map(([day, at]) => ({ ...devicesOf(orgId, day), sentAtMs: Date.parse(at) })),
+    );
     await setNext(orgId, '2026-11-18', null);
     await setNext(orgId, '2026-11-22', '2026-11-26T00:00:00Z');
     await apply({ ...POLICY, ...changes });
