@@ -39,7 +39,7 @@ export const worldMutants = [
     { file: 'src/losant/client.ts', test: 'test/campaigns/world/world.test.ts' },
     {
       'The world finds a number from an answer of another time': [
-        'if (failure !== null) throw new AttemptError(this.#request, failure);',
+        'if (failure !== null) throw new AttemptError(request, failure);',
         '',
       ],
     },
