@@ -27,8 +27,6 @@ export interface TransportOptions {
   readonly onClock?: ((aheadMs: number) => void) | undefined;
 }
 
-export type Transport = ReturnType<typeof createTransport>;
-
 /**
  * Returns what sends one request and reads its answer to the end. A body that is slow, cut, huge or not JSON fails the
  * attempt; a redirect is not followed. Throws an {@link AttemptError} for anything but an answer, and the signal's
