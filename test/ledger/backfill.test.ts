@@ -34,13 +34,13 @@ test('a backfill makes the rows of its range and up to the first day, of what is
 });
 
 test('a backfill makes no day before an organization existed, or before the horizon', async () => {
-  const orgId = await ledger.newOrg({ createdOn: '2026-11-15' });
+  const [orgId, old] = [await ledger.newOrg({ createdOn: '2026-11-15' }), await ledger.newOrg()];
   await ledger.prepare({ streams: DEVICES });
   await add('2020-01-01..2026-11-23');
-  expect(await ledger.daysOf(orgId)).toEqual(['11-15..11-23 9']);
   await add('2020-01-01..2020-12-31');
   await add('2026-11-01..2049-12-31');
   expect(await ledger.daysOf(orgId)).toEqual(['11-15..11-23 9']);
+  expect(await ledger.daysOf(old)).toEqual(['08-26..11-23 90']);
 });
 
 test('a backfill sets due what is not stored, and with force all of the range', async () => {
