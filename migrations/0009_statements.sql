@@ -315,16 +315,13 @@ create function losant_usage.require_closable(
 ) returns text language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
   month_name constant text := to_char(of_month, 'YYYY-MM');
-  title text := (select case when i.name is null then i.instance_id else format('%s (%s)', i.name, i.instance_id) end
+  title constant text := (
+    select format('%s of instance %s', month_name, case when i.name is null then i.instance_id else format('%s (%s)', i.name, i.instance_id) end)
     from losant_usage.instances i where i.instance_id = for_instance);
   closing losant_usage.statements;
   blockers text;
   found_hash text;
 begin
-  if title is null then
-    raise exception 'there is no instance %', for_instance using errcode = 'LU001', hint = 'losant-usage status shows those there are';
-  end if;
-  title := format('%s of instance %s', month_name, title);
   if losant_usage_internal.month_end(of_month) >= (moment at time zone 'UTC')::date then
     raise exception '% is not over: its last day is % (UTC)', month_name, losant_usage_internal.month_end(of_month)
       using errcode = 'LU001', hint = 'close a month after its end, when its last days are final: 72 hours later by default (FINAL_AT_HOURS)';

@@ -56,6 +56,14 @@ export interface CellOptions {
   readonly isLate?: boolean;
 }
 
+interface OrgOptions {
+  readonly from: string;
+  readonly to?: string | null;
+  readonly name?: string;
+  readonly customerId?: string | null;
+  readonly instanceId?: string;
+}
+
 export interface CloseOptions extends Partial<Omit<CloseRequest, 'month'>> {
   readonly instanceId?: string;
   readonly on?: DatabaseHandle;
@@ -107,13 +115,7 @@ export async function openBooks() {
     name = 'Acme',
     customerId = null,
     instanceId = INSTANCE,
-  }: {
-    readonly from: string;
-    readonly to?: string | null;
-    readonly name?: string;
-    readonly customerId?: string | null;
-    readonly instanceId?: string;
-  }): Promise<string> => {
+  }: OrgOptions): Promise<string> => {
     orgs += 1;
     const orgId = `5d${`${orgs}`.padStart(22, '0')}`;
     const removedOn = to === null ? null : sql`${to}::date + 1`;
@@ -240,6 +242,20 @@ export async function openBooks() {
         where org_id = ${orgId} and usage_date = ${day} and stream = ${stream}`.execute(trx);
     });
 
+  /** Names another customer from a moment on. */
+  const changeCustomer = async (orgId: string, customerId: string, at: string): Promise<void> =>
+    await write(async (trx) => {
+      await sql`update losant_usage.organizations set customer_id = ${customerId} where org_id = ${orgId}`.execute(
+        trx,
+      );
+      await sql`update losant_usage.organization_history set valid_to = ${at}
+        where org_id = ${orgId} and valid_to is null`.execute(trx);
+      await sql`insert into losant_usage.organization_history (org_id, valid_from, instance_id, name,
+        customer_id, tags, limits)
+        select org_id, ${at}, instance_id, name, customer_id, tags, limits
+        from losant_usage.organizations where org_id = ${orgId}`.execute(trx);
+    });
+
   const close = async (month: string, options: CloseOptions = {}): Promise<CloseOutcome> => {
     const { instanceId = INSTANCE, on = handle, ...own } = options;
     const nothing = { acceptance: null, isAdjustment: false, isDryRun: false, signingKey: null };
@@ -263,7 +279,24 @@ export async function openBooks() {
     setStanding,
     fill,
     waive,
+    changeCustomer,
     close,
+
+    /** An organization with device counts on all its days, which are final. */
+    addFinalOrg: async (
+      from: string,
+      to: string,
+      { isLate = false, ...org }: Partial<OrgOptions> & Pick<CellOptions, 'isLate'> = {},
+    ): Promise<string> => {
+      const orgId = await addOrg({ from, to, ...org });
+      await addCells({ orgId, from, to, isLate });
+      return orgId;
+    },
+
+    /** Lets the other instance have an organization. */
+    move: async (orgId: string): Promise<void> =>
+      await run(sql`update losant_usage.organizations set instance_id = ${OTHER_INSTANCE}
+        where org_id = ${orgId}`),
 
     /** Closes a month although something blocks it. */
     accept: async (month: string, options: CloseOptions = {}): Promise<CloseOutcome> => {

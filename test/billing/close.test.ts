@@ -3,15 +3,9 @@ import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { createDatabase } from '../../src/database/open.ts';
 import { queryOnce } from '../support/databases.ts';
-import { DEVICES, INSTANCE, quantitiesOf, useBooks } from './books.ts';
+import { DEVICES, quantitiesOf, useBooks } from './books.ts';
 
 const books = useBooks();
-
-const orgOn = async (from: string, to: string): Promise<string> => {
-  const orgId = await books.addOrg({ from, to });
-  await books.addCells({ orgId, from, to });
-  return orgId;
-};
 
 const linesOf = (orgId: string) =>
   books.ask(sql`select s.kind, l.metric, l.quantity, l.total, l.maximum, l.average, l.days_expected, l.days_final
@@ -22,7 +16,7 @@ describe('a month', () => {
   // Promise (Billing): A closed month never changes: neither its lines nor its pack can be changed, removed or added
   // to.
   test('that nothing blocks is closed once, with its numbers, and stays as it is', async () => {
-    const orgId = await orgOn('2026-03-10', '2026-03-12');
+    const orgId = await books.addFinalOrg('2026-03-10', '2026-03-12');
     expect(await books.close('2026-03')).toMatchObject({
       kind: 'closed',
       statement: { kind: 'closing', orgs: 1, number: 1, reason: null },
@@ -59,20 +53,6 @@ describe('a month', () => {
     await expect(queryOnce(books.database.url, statement)).rejects.toThrow(/is refused|nothing can be added/);
   });
 
-  test('bills the last number of a level, with its maximum and average', async () => {
-    const orgId = await books.addOrg({ from: '2025-12-10', to: '2025-12-12' });
-    await books.addCells({ orgId, from: '2025-12-10', numbers: { ...DEVICES, devices_total: 5 } });
-    await books.addCells({ orgId, from: '2025-12-11', numbers: { ...DEVICES, devices_total: 9 } });
-    await books.addCells({ orgId, from: '2025-12-12', numbers: { ...DEVICES, devices_total: 6 } });
-    const { lines } = await books.close('2025-12');
-    expect(lines.find(({ metric }) => metric === 'devices_total')).toMatchObject({
-      quantity: '6',
-      maximum: '9',
-      average: '6.67',
-    });
-    expect((await books.verifyMonth('2025-12')).problems).toEqual([]);
-  });
-
   test('that is not over, or of which nothing is collected, is not closed', async () => {
     await expect(books.close('2049-12')).rejects.toThrow(
       '2049-12 is not over: its last day is 2049-12-31 (UTC)',
@@ -81,24 +61,19 @@ describe('a month', () => {
     await expect(books.close('2024-02')).rejects.toThrow(/^2024-02 of instance .* has no day of any/);
   });
 
-  test('is not closed at all when its closing is interrupted', async () => {
-    const orgId = await orgOn('2025-08-05', '2025-08-06');
+  test('is not closed at all when its closing is interrupted, and is closed on one connection', async () => {
+    const orgId = await books.addFinalOrg('2025-08-05', '2025-08-06');
     const signal = AbortSignal.abort(new Error('interrupted'));
     await expect(books.close('2025-08', { signal })).rejects.toThrow('interrupted');
     expect(await linesOf(orgId)).toEqual([]);
-    expect(await books.close('2025-08')).toMatchObject({ kind: 'closed' });
-  });
-
-  test('is closed on one connection', async () => {
-    await orgOn('2025-09-05', '2025-09-06');
     const single = await createDatabase({ url: books.database.url, applicationName: 'one', poolSize: 1 });
-    const outcome = await books.close('2025-09', { on: single });
+    expect(await books.close('2025-08', { on: single })).toMatchObject({ kind: 'closed' });
     await single.close();
-    expect(outcome.kind).toBe('closed');
   });
 
+  // Promise (Billing): A statement is of one moment; what is loaded later is not in it, also by a load that waited.
   test('waits for a load under way, and has all of it', async () => {
-    const orgId = await orgOn('2025-07-05', '2025-07-06');
+    const orgId = await books.addFinalOrg('2025-07-05', '2025-07-06');
     const started = Promise.withResolvers<void>();
     const finish = Promise.withResolvers<void>();
     const load = books.write(async (trx) => {
@@ -115,24 +90,6 @@ describe('a month', () => {
     finish.resolve();
     await load;
     expect(quantitiesOf(await closing)).toMatchObject({ devices_created: '10' });
-  });
-
-  // Promise (Billing): A statement is of one moment; what is loaded later is not in it, also by a load that waited.
-  test('is of one moment, and of no other', async () => {
-    await orgOn('2025-10-05', '2025-10-06');
-    const open = (isolation: string, moment: string) =>
-      queryOnce(
-        books.database.url,
-        `begin isolation level ${isolation};
-         select losant_usage.open_statement('${INSTANCE}', '2025-10-01', false, null, null, ${moment}); commit`,
-      );
-    await expect(open('read committed', 'now()')).rejects.toThrow('a statement is of one moment');
-    await expect(open('repeatable read', `now() - interval '1 day'`)).rejects.toThrow(
-      'a statement is of one moment',
-    );
-    await expect(open('repeatable read', 'now()')).rejects.toThrow(
-      'a statement without its proof pack is refused',
-    );
   });
 });
 
@@ -152,8 +109,7 @@ describe('a number that is missing', () => {
   });
 
   test('and what is stored and in doubt are not billed, nor is a total of what is left adjusted', async () => {
-    const orgId = await books.addOrg({ from: '2026-05-10', to: '2026-05-13' });
-    await books.addCells({ orgId, from: '2026-05-10', to: '2026-05-12' });
+    const orgId = await books.addFinalOrg('2026-05-10', '2026-05-12');
     await books.addCells({ orgId, from: '2026-05-13', numbers: { ...DEVICES, devices_total: 99 } });
     await books.setStanding(orgId, '2026-05-13', 'in_doubt');
     const closed = await books.accept('2026-05');
@@ -207,26 +163,16 @@ describe('what blocks a month', () => {
 
   test('is not accepted for other days of the same cause', async () => {
     const month = '2025-11';
-    const orgId = await books.addOrg({ from: '2025-11-10', to: '2025-11-12' });
-    await books.addCells({ orgId, from: '2025-11-10', to: '2025-11-12' });
-    await books.addCells({
-      orgId,
-      from: '2025-11-10',
-      to: '2025-11-12',
-      stream: 'payload_hours',
-      standing: 'missing',
-      numbers: null,
-    });
+    const days = { from: '2025-11-10', to: '2025-11-12' };
+    const orgId = await books.addFinalOrg(days.from, days.to);
+    const stream = 'payload_hours';
+    await books.addCells({ orgId, ...days, stream, standing: 'missing', numbers: null });
     const { blockersHash } = await books.close(month, { isDryRun: true });
-    await books.waive(orgId, '2025-11-10', { stream: 'payload_hours' });
-    await expect(
-      books.close(month, { acceptance: { reason: 'agreed', blockersHash: blockersHash ?? '' } }),
-    ).rejects.toThrow(/is not what --blockers/);
-    for (const day of ['2025-11-11', '2025-11-12'])
-      await books.waive(orgId, day, { stream: 'payload_hours' });
-    await expect(
-      books.close(month, { acceptance: { reason: 'agreed', blockersHash: blockersHash ?? '' } }),
-    ).rejects.toThrow('nothing blocks 2025-11 any more');
+    const acceptance = { reason: 'agreed', blockersHash: blockersHash ?? '' };
+    await books.waive(orgId, '2025-11-10', { stream });
+    await expect(books.close(month, { acceptance })).rejects.toThrow(/is not what --blockers/);
+    for (const day of ['2025-11-11', '2025-11-12']) await books.waive(orgId, day, { stream });
+    await expect(books.close(month, { acceptance })).rejects.toThrow('nothing blocks 2025-11 any more');
     expect(await books.close(month)).toMatchObject({ kind: 'closed' });
   });
 });

@@ -78,11 +78,7 @@ async function lose(cell: ReckonedCell): Promise<void> {
 }
 
 async function changeCustomer(orgId: string, customerId: string, at: string): Promise<void> {
-  await books.run(sql`update losant_usage.organization_history set valid_to = ${at}
-    where org_id = ${orgId} and valid_to is null`);
-  await books.run(sql`insert into losant_usage.organization_history
-      (org_id, valid_from, instance_id, name, customer_id, tags, limits)
-    values (${orgId}, ${at}, ${INSTANCE}, 'Acme', ${customerId}, '[]', '{}')`);
+  await books.changeCustomer(orgId, customerId, at);
   reckoning.customers.get(orgId)?.push([at.slice(0, 10), customerId]);
 }
 
@@ -183,9 +179,7 @@ test('a year is billed to the number, and what differs since is found', { timeou
       expect(await books.causesOf(month)).toContain('contradicted');
     }
     if (index === 6) {
-      await books.run(
-        sql`update losant_usage.organizations set instance_id = ${OTHER_INSTANCE} where org_id = ${moving}`,
-      );
+      await books.move(moving);
       reckoning.instances.set(moving, OTHER_INSTANCE);
     }
     for (const instanceId of [INSTANCE, OTHER_INSTANCE]) await settle(instanceId, month, false);
