@@ -160,8 +160,6 @@ async function readShown(
   { month, instanceId }: { readonly month: Month; readonly instanceId: string },
   { blockersHash, lines }: { readonly blockersHash: string | null; readonly lines: RawBuilder<Line> },
 ) {
-  const controls = sql<StatementDocument['controls'][number]>`losant_usage.month_controls(${instanceId},
-    ${firstOf(month)})`;
   const bill = await trx
     .with('bill', (db) =>
       db
@@ -207,14 +205,18 @@ async function readShown(
           .orderBy(sql`lower(org_name), org_id, position`)
           .limit(LINES_MAX),
       ).as('lines'),
-      jsonArrayFrom(
-        eb.selectFrom(controls.as('c')).selectAll().orderBy(sql`stream, compared_with, outcome, reason`),
-      ).as('controls'),
     ])
     .executeTakeFirstOrThrow();
+  const compared = sql<StatementDocument['controls'][number]>`losant_usage.month_controls(${instanceId},
+    ${firstOf(month)})`;
+  const controls = await trx
+    .selectFrom(compared.as('c'))
+    .selectAll()
+    .orderBy(sql`stream, compared_with, outcome, reason`)
+    .execute();
   const blockers = blockersHash === null ? [] : await readBlockers(trx, { month, instanceId });
   const lineCount = bill.totals.reduce((sum, { orgs }) => sum + orgs, 0);
-  return { ...bill, lineCount, blockers, blockersHash };
+  return { ...bill, lineCount, controls, blockers, blockersHash };
 }
 
 function asText(value: Expression<unknown>) {

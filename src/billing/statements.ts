@@ -3,9 +3,6 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { Month } from '../usage/day.ts';
 
-/** The month of a row, as YYYY-MM. */
-const MONTH = sql<Month>`to_char(month, 'YYYY-MM')`;
-
 /** An instance that this database collects. */
 export type BilledInstance = Awaited<ReturnType<typeof readBilledInstances>>[number];
 
@@ -41,7 +38,6 @@ export async function readStatements(
       'orgs',
       'closed_at as closedAt',
       'closed_by as closedBy',
-      MONTH.as('month'),
       // Only the transaction that closes it sees one without.
       sql<string>`encode(manifest_sha256, 'hex')`.as('manifestSha256'),
     ])
@@ -106,7 +102,7 @@ export async function readMonthStates(db: Kysely<Schema>, instanceIds: readonly 
     .selectFrom('months')
     .select((eb) => [
       'instance_id as instanceId',
-      MONTH.as('period'),
+      sql<Month>`to_char(month, 'YYYY-MM')`.as('period'),
       'is_over as isOver',
       eb.ref('state').$castTo<'open' | 'blocked' | 'closed' | 'different'>().as('state'),
       'causes',

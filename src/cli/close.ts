@@ -130,11 +130,8 @@ async function closeInstances(
 
 /** Returns the outcome of an instance as `--json` prints it, quantities as text. */
 function toDocument({ instanceId }: BilledInstance, { kind, statement, ...shown }: CloseOutcome): object {
-  if (statement === null) {
-    return { instanceId, outcome: kind === 'closed' ? 'dry_run' : kind, ...shown };
-  }
-  const { month: _, ...facts } = statement;
-  return { ...facts, outcome: kind, ...shown };
+  const outcome = kind === 'closed' && statement === null ? 'dry_run' : kind;
+  return { instanceId, ...statement, outcome, ...shown };
 }
 
 /** Renders every outcome in the same order: what it is, what is billed, what blocks it, and what to do. */

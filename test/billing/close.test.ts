@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { createDatabase } from '../../src/database/open.ts';
 import { queryOnce } from '../support/databases.ts';
-import { DEVICES, quantitiesOf, useBooks } from './books.ts';
+import { DEVICES, INSTANCE, quantitiesOf, useBooks } from './books.ts';
 
 const books = useBooks();
 
@@ -69,6 +69,18 @@ describe('a month', () => {
     const single = await createDatabase({ url: books.database.url, applicationName: 'one', poolSize: 1 });
     expect(await books.close('2025-08', { on: single })).toMatchObject({ kind: 'closed' });
     await single.close();
+  });
+
+  test.each([
+    ['read committed', 'now()'],
+    ['repeatable read', `now() - interval '1 day'`],
+  ])('is closed in no other isolation, and of no other moment: %s, %s', async (isolation, moment) => {
+    const opening = queryOnce(
+      books.database.url,
+      `begin isolation level ${isolation};
+       select losant_usage.open_statement('${INSTANCE}', '2025-08-01', true, null, null, ${moment})`,
+    );
+    await expect(opening).rejects.toThrow('a statement is of one moment');
   });
 
   // Promise (Billing): A statement is of one moment; what is loaded later is not in it, also by a load that waited.
