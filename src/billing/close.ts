@@ -148,19 +148,37 @@ const LINES_MAX = 600;
 
 type Line = Schema['statement_lines'];
 
-/** What is shown of a month. Quantities are text, because they may exceed a JavaScript number. */
+/** What is shown of a month. */
 type Shown = Awaited<ReturnType<typeof readShown>>;
 
 /**
- * Reads what is shown of lines, given as a table of a query: their sums by metric, their number and the first of
- * them; beside them the blockers, whose hash is given if there are any, and how the month compares.
+ * Reads what is shown of lines, given as a table of a query; beside them the blockers, whose hash is given if
+ * there are any, and how the month compares.
  */
 async function readShown(
   trx: Kysely<Schema>,
   { month, instanceId }: { readonly month: Month; readonly instanceId: string },
   { blockersHash, lines }: { readonly blockersHash: string | null; readonly lines: RawBuilder<Line> },
 ) {
-  const bill = await trx
+  const compared = sql<StatementDocument['controls'][number]>`losant_usage.month_controls(${instanceId},
+    ${firstOf(month)})`;
+  const controls = await trx
+    .selectFrom(compared.as('c'))
+    .selectAll()
+    .orderBy(sql`stream, compared_with, outcome, reason`)
+    .execute();
+  const blockers = blockersHash === null ? [] : await readBlockers(trx, { month, instanceId });
+  const bill = await readBill(trx, lines);
+  const lineCount = bill.totals.reduce((sum, { orgs }) => sum + orgs, 0);
+  return { ...bill, lineCount, controls, blockers, blockersHash };
+}
+
+/**
+ * Reads the sums of lines by metric, and the first lines, by organization; quantities as text, because they may
+ * exceed a JavaScript number.
+ */
+async function readBill(trx: Kysely<Schema>, lines: RawBuilder<Line>) {
+  return await trx
     .with('bill', (db) =>
       db
         .selectFrom(lines.as('l'))
@@ -207,16 +225,6 @@ async function readShown(
       ).as('lines'),
     ])
     .executeTakeFirstOrThrow();
-  const compared = sql<StatementDocument['controls'][number]>`losant_usage.month_controls(${instanceId},
-    ${firstOf(month)})`;
-  const controls = await trx
-    .selectFrom(compared.as('c'))
-    .selectAll()
-    .orderBy(sql`stream, compared_with, outcome, reason`)
-    .execute();
-  const blockers = blockersHash === null ? [] : await readBlockers(trx, { month, instanceId });
-  const lineCount = bill.totals.reduce((sum, { orgs }) => sum + orgs, 0);
-  return { ...bill, lineCount, controls, blockers, blockersHash };
 }
 
 function asText(value: Expression<unknown>) {
