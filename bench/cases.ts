@@ -162,6 +162,7 @@ function medianOf<F extends string>(all: readonly Readonly<Record<F, number>>[],
 /** The days of a window that three streams read by five requests; the fourth takes a request a day. */
 const WINDOW_DAYS = 31;
 const WINDOW_REQUESTS = 5;
+const WEEK_DAYS = 7;
 
 /** The organizations on a page of the list. */
 const PER_PAGE = 100;
@@ -169,9 +170,11 @@ const PER_PAGE = 100;
 /** Measures a backfill: its requests against the formula, its pace, and the bytes of an organization's day. */
 export async function backfill({ postgres, sizes, settings, report }: Bench): Promise<void> {
   const { backfill: orgs, days } = sizes;
-  const perOrg = WINDOW_REQUESTS * Math.ceil(days / WINDOW_DAYS) + days;
-  // Control totals take as many as one organization more, and one request is for the instance, beside the list.
-  const formula = (orgs + 1) * perOrg + Math.ceil(orgs / PER_PAGE) + 1;
+  const requestsOf = (windows: number) => WINDOW_REQUESTS * windows + days;
+  // The last week is read first, by itself; control totals are not. One request is for the instance, beside the list.
+  const perOrg = requestsOf(1 + Math.ceil((days - WEEK_DAYS) / WINDOW_DAYS));
+  const totals = requestsOf(Math.ceil(days / WINDOW_DAYS));
+  const formula = orgs * perOrg + totals + Math.ceil(orgs / PER_PAGE) + 1;
   await withSimulator({ orgs, latencyMs: 0 }, (simulator) =>
     withDatabase(postgres, async (databaseUrl) => {
       const args = ['backfill', '--from', daysAgo(days), '--to', daysAgo(1)];

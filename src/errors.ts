@@ -57,7 +57,7 @@ export class DatabaseError extends KindError<DatabaseErrorKind> {}
 /** Another process holds the instance's lease or the embedded folder, which only one may have. */
 export class HeldError extends KindError<'lease_held' | 'lease_lost' | 'folder_locked'> {}
 
-/** What follows from a request to Losant that failed. */
+/** The consequences of a failed request to Losant. */
 interface FailureRule {
   /** Whether the same request may succeed if it is sent again: it is, as another attempt of the same run. */
   readonly isRepeated: boolean;

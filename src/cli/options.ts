@@ -12,7 +12,7 @@ import { streamNames } from '../usage/streams/catalog.ts';
 export type Options = Readonly<Record<string, z.ZodType>>;
 export type OptionValues<O extends Options> = z.output<z.ZodObject<O>>;
 
-/** What help says of an option; its name is the key under which it is declared, in kebab case. */
+/** The text of an option in help; its name is the key under which it is declared, in kebab case. */
 interface Help {
   /** The placeholder of its value; null for a switch. */
   readonly value: string | null;
@@ -32,7 +32,7 @@ function helpOf(schema: z.ZodType | undefined): Help {
 /** A kind of value, read from one text. */
 type Kind<T> = z.ZodType<T, string>;
 
-/** What was given of an option: a text each time, an empty one for a switch. */
+/** The texts given for an option, one each time; an empty one for a switch. */
 const texts = z.array(z.string());
 const one = texts.max(1, 'was given several times').transform(([given = '']) => given);
 

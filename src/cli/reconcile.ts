@@ -41,7 +41,7 @@ const LINES_MAX = 200;
 interface Found {
   readonly range: DayRange;
   readonly counts: Awaited<ReturnType<typeof countComparisons>>;
-  /** Those that are not equal. */
+  /** The comparisons that are not equal. */
   readonly rows: readonly Comparison[];
 }
 

@@ -75,14 +75,14 @@ export const backfill = defineCommand({
 });
 
 interface ExportRequest {
-  /** What each instance is asked for. */
+  /** The part of each instance that is asked for. */
   readonly wanted: Pick<RunOptions, 'kind' | 'range' | 'force' | 'streams'>;
   readonly scope: Scope;
   /** The longest wait for other processes. */
   readonly waitMs: number;
 }
 
-/** What all instances of a command work with. */
+/** The tools that all instances of a command share. */
 interface ExportWork extends CommandContext, ExportRequest {
   readonly handle: DatabaseHandle;
   readonly now: () => number;

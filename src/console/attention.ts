@@ -14,7 +14,7 @@ interface AttentionFacts {
   readonly counts: Counts | null;
 }
 
-/** What is said (nothing if it is empty), with what to do, and organizations of which it holds. */
+/** A message (none if it is empty), with what to do, and organizations of which it holds. */
 type Line = readonly [
   tone: 'bad' | 'warn',
   address: string,

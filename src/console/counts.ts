@@ -1,4 +1,4 @@
-/** What is counted over all organizations in the background, for home, the list of organizations and the months. */
+/** Counts over all organizations, made in the background, for home, the list of organizations and the months. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
@@ -23,7 +23,7 @@ export async function readCounts(read: ReadPage, instanceIds: readonly string[])
   };
 }
 
-/** What an organization did lately, and the limit that it passed or comes nearest to. */
+/** The recent activity of an organization, and the limit that it passed or comes nearest to. */
 export type Activity = {
   readonly org_id: string;
   readonly org_name: string;

@@ -4,7 +4,7 @@ import { optionsOf, SEARCH, tablePage } from './table.ts';
 
 export const STREAM = { label: 'Stream', options: optionsOf(streamNames) };
 
-/** What is missing or in doubt. */
+/** The cells that are missing or in doubt. */
 export const gapsPage = tablePage('/gaps', '/coverage', ({ instanceIds }) => ({
   title: 'Gaps',
   sentence: 'Numbers that are missing or in doubt, the worst and newest first.',

@@ -87,7 +87,7 @@ const ORGANIZATIONS: Columns<OrgRow> = {
   what_to_do: ['What to do', ({ what_to_do: lines }) => renderAdvice(lines ?? '')],
 };
 
-/** What blocks a month, first what blocks all of it; then each organization. */
+/** The blockers of a month, first those of all of it; then each organization. */
 export const monthPage: ConsolePage = {
   path: '/months/:month',
   place: PLACE,

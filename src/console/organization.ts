@@ -34,7 +34,7 @@ const CHARTED = {
 } as const;
 type ChartedMetric = keyof typeof CHARTED;
 
-/** What days can be compared with, by the words of the function `usage_beside`. */
+/** The days with which others can be compared, by the words of the function `usage_beside`. */
 const COMPARISONS = {
   weekdays: 'the same weekdays before',
   before: 'the days before',

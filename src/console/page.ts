@@ -8,7 +8,7 @@ import { STYLE } from './style.ts';
 
 export type Html = ReturnType<typeof html>;
 
-/** What a page is asked. */
+/** The request of a page. */
 export interface PageRequest extends PageSources {
   /** Returns what is counted over all organizations; null before it was. */
   readonly counts: () => Promise<Counts | null>;

@@ -28,7 +28,7 @@ export const PAGES: readonly ConsolePage[] = [
   runsPage,
 ];
 
-/** What is counted is a minute old at most, unless that takes long; nobody waits until it is there. */
+/** Counts are a minute old at most, unless counting takes long; nobody waits until they are there. */
 const COUNTS = { keepMs: 60_000, timeoutMs: 50 };
 
 /** Adds every page to the routes. */

@@ -50,7 +50,7 @@ export interface InstanceStatus {
   /** The progress of the run under way; null if there is none. */
   readonly progress: RunProgress | null;
   readonly lastRun: { readonly finishedAt: string; readonly result: RunResult } | null;
-  /** What the newest run failed of, other than gaps, about which the database knows more; null if nothing. */
+  /** The failures of the newest run other than gaps, about which the database knows more; null if none. */
   readonly trouble: Trouble | null;
 }
 

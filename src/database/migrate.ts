@@ -17,9 +17,9 @@ export interface SchemaState {
   /** `ahead`: it has migrations after the last one of this program. `other`: it was made by other migrations. */
   readonly state: 'empty' | 'at_head' | 'behind' | 'ahead' | 'other';
   readonly applied: readonly string[];
-  /** What this program has in its place and the database does not. */
+  /** The migrations that this program has in its place and the database does not. */
   readonly pending: readonly string[];
-  /** What the database has in its place and this program does not. */
+  /** The migrations that the database has in its place and this program does not. */
   readonly unknown: readonly string[];
 }
 

@@ -32,6 +32,7 @@ function parseBytea(text: string): Buffer {
 const asText: ValueParser = (text) => text;
 
 const TEXT_ARRAY_OID = 1009;
+// The types of pg say that a parser takes a number.
 const parseTextArray = new pg.TypeOverrides().getTypeParser(TEXT_ARRAY_OID) as unknown as ValueParser;
 
 /** Returns a parser of arrays. Nested arrays keep their shape, nulls stay null. */

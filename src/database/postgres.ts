@@ -228,5 +228,5 @@ export function boundedClient({
 }
 
 function connectionOf(client: pg.Client): EventEmitter & { readonly stream: Socket } {
-  return (client as unknown as { connection: EventEmitter & { stream: Socket } }).connection;
+  return (client as pg.Client & { connection: EventEmitter & { stream: Socket } }).connection;
 }

@@ -24,7 +24,7 @@ const NO_CONNECTION = new RegExp(
     'timeout exceeded when trying to connect|PGlite is closed)',
 );
 
-/** What each code means, and the operator's next step. */
+/** The meaning of each code, and the operator's next step. */
 const MEANINGS: readonly (readonly [trouble: keyof typeof TROUBLES, codes: RegExp, hint: string])[] = [
   [
     'unreachable',

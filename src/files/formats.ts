@@ -1,4 +1,4 @@
-/** What is rendered: columns and rows, and how a file of each format comes from them. */
+/** Columns and rows, and how a file of each format comes from them. */
 import { ByteWriter, type ColumnSource, ParquetWriter, type SchemaElement } from 'hyparquet-writer';
 import { daysFrom } from '../usage/day.ts';
 import { renderCsvHeader, renderCsvRows } from './csv.ts';

@@ -5,7 +5,7 @@ import type { Coverage, Instant, Schema, UsageDays } from '../database/schema.ts
 import { DatabaseError } from '../errors.ts';
 import type { Applied } from '../usage/apply.ts';
 import { type Cell, type CellKey, cellId, compareText } from '../usage/cell.ts';
-import type { UsageDay } from '../usage/day.ts';
+import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Numbers } from '../usage/numbers.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 
@@ -28,6 +28,16 @@ const DAY_TYPES = { usage_date: 'date', org_id: 'text' } as const;
 export function keysOf(keys: readonly CellKey[]) {
   const rows = keys.map(({ day, orgId, stream }) => ({ usage_date: day, org_id: orgId, stream }));
   return unnested('k', rows, KEY_TYPES);
+}
+
+/**
+ * Returns the condition that a cell `c` is of one of the organizations and of a day of the range. It is found by way of
+ * its day: the key of cells begins with the date, and would be read over the whole range for each organization.
+ */
+export function isOf(orgIds: readonly string[], { from, to }: DayRange): RawBuilder<boolean> {
+  return sql<boolean>`(c.usage_date, c.org_id) in (
+    select d.usage_date, d.org_id from losant_usage.usage_days d
+    where d.org_id = any (${orgIds}::text[]) and d.usage_date between ${from}::date and ${to}::date)`;
 }
 
 /**

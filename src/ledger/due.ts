@@ -4,7 +4,7 @@ import type { Schema } from '../database/schema.ts';
 import type { CellKey } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
 import { horizonStart, LAST_DAY, type Policy } from '../usage/policy.ts';
-import { setCells } from './coverage.ts';
+import { isOf, setCells } from './coverage.ts';
 import { type BeginOptions, beginWriting } from './lease.ts';
 import { eachPage } from './pages.ts';
 
@@ -118,7 +118,7 @@ export async function reopenCells(
   if (orgIds.length === 0) return;
   await setCells(trx, {
     set: sql`next_read_at = ${new Date(nowMs).toISOString()}::timestamptz`,
-    where: sql`c.org_id = any (${orgIds}::text[]) and c.usage_date >= ${horizonStart(nowMs, policy)}::date`,
+    where: isOf(orgIds, { from: horizonStart(nowMs, policy), to: LAST_DAY }),
   });
 }
 
@@ -145,7 +145,7 @@ export async function applyPolicy(
   await eachPage(db, write, { instanceId, matches: sql`o.removed_on is null` }, async (trx, orgIds) => {
     await setCells(trx, {
       set: sql`next_read_at = ${next}`,
-      where: sql`c.org_id = any (${orgIds}::text[]) and c.usage_date >= ${horizonStart(nowMs, policy)}::date
+      where: sql`${isOf(orgIds, { from: horizonStart(nowMs, policy), to: LAST_DAY })}
         and c.reason is distinct from 'before_creation' and c.next_read_at is distinct from ${next}`,
     });
   });

@@ -9,7 +9,7 @@ import { ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
 import type { OrgSelection } from '../usage/organization.ts';
 import { FIRST_DAY, horizonStart, lastCompleteDay, type Policy } from '../usage/policy.ts';
-import { requireAll, setCells } from './coverage.ts';
+import { isOf, requireAll, setCells } from './coverage.ts';
 import type { DueScope } from './due.ts';
 import { type BeginOptions, beginWriting } from './lease.ts';
 import { eachPage } from './pages.ts';
@@ -255,7 +255,7 @@ export async function addDays(
     if (makesRows) await enlarge(trx, { orgIds, streams: scope.streams, from, to, readAt: now });
     setDue += await setCells(trx, {
       set: sql`next_read_at = ${now}`,
-      where: sql`c.usage_date between ${from}::date and ${to}::date and c.org_id = any (${orgIds}::text[])
+      where: sql`${isOf(orgIds, { from, to })}
         and (${scope.streams}::text[] is null or c.stream = any (${scope.streams}::text[])) and o.removed_on is null
         and c.reason is distinct from 'before_creation'
         and (${force}::boolean or (not c.is_stored and (c.next_read_at <= ${now}) is not true))`,

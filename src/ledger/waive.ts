@@ -5,7 +5,7 @@ import { isAcceptable } from '../usage/apply.ts';
 import { type CellKey, WAIVED } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
 import type { Policy } from '../usage/policy.ts';
-import { keysOf } from './coverage.ts';
+import { isOf, keysOf } from './coverage.ts';
 import { fillOrgs } from './fill.ts';
 import { beginWriting } from './lease.ts';
 import { liftWaivers, unsetSumsOf } from './load.ts';
@@ -32,8 +32,7 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Ce
     // A day that no run has made a row for is missing too.
     await fillOrgs(trx, [orgId], policy);
     await sql`
-      select from losant_usage.coverage c
-      where c.org_id = ${orgId} and c.usage_date between ${range.from}::date and ${range.to}::date
+      select from losant_usage.coverage c where ${isOf([orgId], range)}
       order by c.usage_date, c.org_id, c.stream for update`.execute(trx);
     const cells = await trx
       .selectFrom('cells')

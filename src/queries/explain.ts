@@ -147,7 +147,7 @@ async function readQuarantine(db: Kysely<Schema>, { orgId, day }: Cell) {
     .execute();
 }
 
-/** What can be done about a cell, limited to what can work. */
+/** The commands that can help a cell. */
 interface Advice {
   /** The part that happens by itself. */
   readonly text: string;

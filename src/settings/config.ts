@@ -20,7 +20,7 @@ export interface ConfigOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The path given with `--config`, which takes precedence over `LOSANT_USAGE_CONFIG`; null without it. */
   readonly configFile: string | null;
-  /** What the command cannot do without. Tokens that only other commands need are not looked at. */
+  /** The settings that the command cannot do without. Tokens that only other commands need are not looked at. */
   readonly needs: readonly Need[];
 }
 

@@ -6,13 +6,13 @@ import { z } from 'zod';
 import { streamNames, usualStreamNames } from '../usage/streams/catalog.ts';
 import * as kinds from './kinds.ts';
 
-/** What a command cannot do without: reading Losant, the database, or changing things in Losant. */
+/** A need of a command: reading Losant, the database, or changing things in Losant. */
 export type Need = 'losant' | 'database' | 'admin';
 
-/** What the schema of a value does not say. */
+/** The facts of a setting that its schema does not say. */
 interface About {
   readonly description: string;
-  /** What to do about a wrong value; without it, to use the example. */
+  /** The remedy of a wrong value; without it, to use the example. */
   readonly remedy?: string;
   /** A value for documents; without it, the default. */
   readonly example?: string;

@@ -1,4 +1,4 @@
-/** Where the texts of settings come from: the environment, files of secrets, the settings file. */
+/** The sources of settings: the environment, files of secrets, the settings file. */
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { parse, YAMLParseError } from 'yaml';
@@ -16,7 +16,7 @@ export interface Source {
   readonly folder: string;
 }
 
-/** What all readings of one configuration share; problems are added. */
+/** The state that all readings of one configuration share; problems are added. */
 export interface Reading {
   readonly needs: readonly Need[];
   readonly problems: string[];

@@ -9,7 +9,7 @@ import { recordFailedRun } from '../ledger/runs.ts';
 import type { Metrics } from '../server/metrics.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 
-/** What the worker works with, the same for all its instances and runs. */
+/** The tools of the worker, the same for all its instances and runs. */
 export interface RunTools extends ExportEnvironment {
   readonly config: Config;
   readonly signal: AbortSignal;
@@ -25,7 +25,7 @@ export interface RunTools extends ExportEnvironment {
 export interface RunEnd {
   readonly result: RunResult;
   readonly trouble: Trouble | null;
-  /** What broke the run off, for the log; undefined if nothing did. */
+  /** The error that broke the run off, for the log; undefined if none did. */
   readonly error?: unknown;
 }
 

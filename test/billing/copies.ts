@@ -33,11 +33,8 @@ export async function closeMarch(books: Books, options: Parameters<Books['close'
     });
   await restate(4, 6);
   await restate(6, 5);
-  await books.restate(acme, `${MONTH}-12`, {
-    stream: 'payload_hours',
-    old: { hours_all_count: { '5': 1, '7': 0 } },
-    numbers: { hours_all_count: { '5': 0, '7': 1 } },
-  });
+  const [old, numbers] = [{ hours_all_count: { '5': 1, '7': 0 } }, { hours_all_count: { '5': 0, '7': 1 } }];
+  await books.restate(acme, `${MONTH}-12`, { stream: 'payload_hours', old, numbers });
   await books.addCells({ orgId: beta, from: `${MONTH}-10`, to: `${MONTH}-11` });
   await books.addCells({ orgId: beta, from: `${MONTH}-12`, standing: 'missing', numbers: null });
   await books.waive(beta, `${MONTH}-12`);
@@ -46,15 +43,13 @@ export async function closeMarch(books: Books, options: Parameters<Books['close'
   await books.setStanding(gamma, `${MONTH}-12`, 'in_doubt');
   await books.accept(MONTH, options);
   await books.setStanding(gamma, `${MONTH}-12`, 'final');
-  await books.restate(acme, `${MONTH}-10`, {
-    stream: 'payload_sources',
-    old: { payload_source_count: 12, payload_sources: { timer: { 'timer.flow': 7 }, webhook: { hook: 5 } } },
-    numbers: {
-      payload_source_count: 13,
-      payload_sources: { timer: { 'timer.flow': 8 }, webhook: { hook: 5 } },
-    },
+  const sources = (count: number) => ({
+    payload_source_count: count,
+    payload_sources: { timer: { 'timer.flow': count - 5 }, webhook: { hook: 5 } },
   });
-  await books.close(MONTH, { ...options, isAdjustment: true });
+  const later = { stream: 'payload_sources', old: sources(12), numbers: sources(13) };
+  await books.restate(acme, `${MONTH}-10`, later);
+  await books.adjust(MONTH, options);
   const { out, problems } = await books.verifyMonth(MONTH);
   if (problems.length > 0) throw new Error(`an honest pack does not hold: ${JSON.stringify(problems)}`);
   return out;
@@ -117,15 +112,12 @@ export class Copy {
 
   /** Changes the rows of a file. */
   async forgeRows(name: string, change: (rows: Row[]) => Row[], folder = ''): Promise<void> {
-    await this.forge(
-      name,
-      (text) => {
-        const rows = parse<Row>(text, { columns: true, record_delimiter: '\r\n' });
-        const [head = ''] = text.split('\r\n');
-        return `${head}\r\n${stringify(change(rows), { columns: head.split(','), record_delimiter: '\r\n' })}`;
-      },
-      folder,
-    );
+    const changeText = (text: string) => {
+      const rows = parse<Row>(text, { columns: true, record_delimiter: '\r\n' });
+      const [head = ''] = text.split('\r\n');
+      return `${head}\r\n${stringify(change(rows), { columns: head.split(','), record_delimiter: '\r\n' })}`;
+    };
+    await this.forge(name, changeText, folder);
   }
 
   /** Lets the adjustment follow the closing as it is now. */

@@ -1,25 +1,33 @@
-/** A month end with the embedded database, for trying it out: the same statement and the same proof. */
+/** A month with the embedded database, for trying it out: the same numbers, statement and proof. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { openExport } from '../e2e/export.ts';
+import { readStored, readTruth } from '../e2e/usage.ts';
+import { daysAgo } from '../support/days.ts';
 import { jsonOf } from '../support/program.ts';
 
 interface Closed {
   readonly instances: readonly { readonly outcome: string; readonly blockersHash: string | null }[];
 }
 
-test('is closed, written and verified with the embedded database', { timeout: 180_000 }, async () => {
+// Promise (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
+test('a month is stored far from UTC, closed and verified with the embedded database', async () => {
   const exported = await openExport({ orgs: 1 }, 'embedded');
   const folder = await mkdtemp(join(tmpdir(), 'embedded-'));
+  const usual = process.env['TZ'];
   onTestFinished(async () => {
+    process.env['TZ'] = usual;
     await exported.close();
     await rm(folder, { recursive: true });
   });
   const now = new Date();
   const lastDay = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), 0)).toISOString().slice(0, 10);
-  await exported.run(['backfill', '--from', lastDay, '--to', lastDay]);
+  process.env['TZ'] = 'America/St_Johns';
+  expect((await exported.run(['backfill', '--from', lastDay, '--to', lastDay])).code).toBe(0);
+  const { place, platform } = exported;
+  expect(await readStored(place)).toEqual(await readTruth(platform, lastDay, daysAgo(1)));
   const close = async (...args: readonly string[]) => {
     const ended = await exported.run(['close', '--period', lastDay.slice(0, 7), '--json', ...args]);
     return jsonOf<Closed>(ended).instances[0];

@@ -80,8 +80,8 @@ export class Reckoning {
   }
 
   /** Returns what was billed over all statements, by organization, month and metric. */
-  list(): (readonly [string, string])[] {
-    return [...this.#billed].map(([key, { quantity }]) => [key, `${quantity}`] as const).toSorted(byKey);
+  list(): string[] {
+    return [...this.#billed].map(([key, { quantity }]) => `${key} ${quantity}`).toSorted();
   }
 }
 

@@ -1,7 +1,7 @@
 /** Who may close: the closer by the closing functions alone, and nobody else by anything. */
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { queryOnce } from '../support/databases.ts';
 import { jsonOf, runProgram } from '../support/program.ts';
 import { INSTANCE, useBooks } from './books.ts';
@@ -19,14 +19,12 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await books.database.drop();
-  for (const name of users.values())
-    await queryOnce(inject('postgresAdminUrl'), `drop role if exists ${name}`);
+  for (const name of users.values()) await queryOnce(books.url, `drop owned by ${name}; drop role ${name}`);
 });
 
 /** Creates a user with the rights of a role of deploy/postgres/roles.sql, and of the reader. */
 async function createUser(role: Role): Promise<string> {
-  const { url } = books.database;
+  const { url } = books;
   const name = `losant_usage_books_${role}_${randomBytes(4).toString('hex')}`;
   await queryOnce(url, `create role ${name} login password 'for-this-test-only'`);
   await queryOnce(url, `grant usage on schema simulated to ${name}`);
@@ -43,7 +41,7 @@ async function createUser(role: Role): Promise<string> {
 }
 
 function urlOf(role: Role): string {
-  const url = new URL(books.database.url);
+  const url = new URL(books.url);
   url.username = users.get(role) ?? '';
   url.password = 'for-this-test-only';
   return url.href;
@@ -95,22 +93,16 @@ const FORGERIES: readonly string[] = [
 
 describe('a statement', () => {
   test.for(['reader', 'writer', 'closer'] as const)('is forged by no %s', async (role) => {
-    const before = await queryOnce(
-      books.database.url,
-      'select statement_id, number, manifest_sha256 from losant_usage.statements',
-    );
+    const statements = () =>
+      queryOnce(books.url, 'select statement_id, number, manifest_sha256 from losant_usage.statements');
+    const before = await statements();
     for (const forgery of FORGERIES) {
       const client = new pg.Client({ connectionString: urlOf(role) });
       await client.connect();
       await expect(client.query(forgery)).rejects.toThrow(REFUSED);
       await client.end();
     }
-    expect(
-      await queryOnce(
-        books.database.url,
-        'select statement_id, number, manifest_sha256 from losant_usage.statements',
-      ),
-    ).toEqual(before);
+    expect(await statements()).toEqual(before);
   });
 
   // Promise (Billing): Only the closer makes statements, under the name of whoever closed.
@@ -121,23 +113,13 @@ describe('a statement', () => {
       });
     const draft = await asRole('reader', '--dry-run');
     expect([draft.code, draft.stderr]).toEqual([0, '']);
-    expect(jsonOf<{ instances: unknown[] }>(draft).instances).toEqual([
-      expect.objectContaining({ instanceId: INSTANCE, outcome: 'dry_run', blockersHash: null, lineCount: 3 }),
-    ]);
+    const drafted = { instanceId: INSTANCE, outcome: 'dry_run', blockersHash: null, lineCount: 3 };
+    expect(jsonOf(draft)).toMatchObject({ instances: [drafted] });
     expect((await asRole('reader')).code).toBe(2);
     expect((await asRole('writer')).code).toBe(2);
     const closed = await asRole('closer');
-    expect([closed.code, jsonOf<{ instances: unknown[] }>(closed).instances]).toEqual([
-      0,
-      [
-        expect.objectContaining({
-          outcome: 'closed',
-          kind: 'closing',
-          number: 2,
-          closedBy: users.get('closer'),
-        }),
-      ],
-    ]);
+    const statement = { outcome: 'closed', kind: 'closing', number: 2, closedBy: users.get('closer') };
+    expect([closed.code, jsonOf(closed)]).toMatchObject([0, { instances: [statement] }]);
     expect((await books.verifyMonth('2026-04')).problems).toEqual([]);
   });
 });

@@ -25,7 +25,7 @@ beforeAll(async () => {
   await books.addCells({ orgId, from: '2026-04-10', to: '2026-04-12' });
   await books.close('2026-04', { signingKey: first.privateKey });
   await books.restate(orgId, '2026-04-11', { old: { devices_created: 4 }, numbers: { devices_created: 9 } });
-  await books.close('2026-04', { signingKey: second.privateKey, isAdjustment: true });
+  await books.adjust('2026-04', { signingKey: second.privateKey });
   april = (await books.verifyMonth('2026-04')).out;
   await writeFile(join(books.folder, 'first.pub'), pemOf(first.publicKey));
   await writeFile(join(books.folder, 'second.pub'), pemOf(second.publicKey));
@@ -41,12 +41,21 @@ interface Verified {
 const verifyIn = async (out: string, ...more: readonly string[]): Promise<Ended> =>
   await runProgram(['verify', out, '--json', ...more], {});
 const withDatabase = async (out: string): Promise<Ended> =>
-  await runProgram(['verify', out, '--json'], { DATABASE_URL: books.database.url });
+  await runProgram(['verify', out, '--json'], { DATABASE_URL: books.url });
 const keyOption = (...names: readonly string[]) =>
   names.flatMap((name) => ['--key', join(books.folder, `${name}.pub`)]);
 
+/** Returns what is said of a folder, which must hold. */
+async function holding(ending: Promise<Ended>): Promise<Verified> {
+  const ended = await ending;
+  const verified = jsonOf<Verified>(ended);
+  expect([ended.code, verified]).toMatchObject([0, { ok: true, problems: [] }]);
+  return verified;
+}
+
 /** Expects that the folder does not hold, and that this problem is told of this file. */
-async function expectProblem(ended: Ended, file: string, problem: RegExp): Promise<void> {
+async function expectProblem(ending: Promise<Ended>, file: string, problem: RegExp): Promise<void> {
+  const ended = await ending;
   expect([ended.code, ended.stderr]).toEqual([3, '']);
   const { problems, ok } = jsonOf<Verified>(ended);
   expect(ok).toBe(false);
@@ -55,18 +64,11 @@ async function expectProblem(ended: Ended, file: string, problem: RegExp): Promi
 
 describe('packs as they were made', () => {
   test('hold, offline and against the database, and it is said how much was checked', async () => {
-    const offline = await verifyIn(march);
-    expect([offline.code, jsonOf<Verified>(offline)]).toEqual([
-      0,
-      expect.objectContaining({
-        ok: true,
-        problems: [],
-        notes: ['Not signed: whoever can write the files can write all of them anew.'],
-      }),
-    ]);
-    expect(jsonOf<Verified>(offline).rows).toBeGreaterThan(50);
-    const online = await withDatabase(march);
-    expect([online.code, jsonOf<Verified>(online).problems]).toEqual([0, []]);
+    const { rows, ...offline } = await holding(verifyIn(march));
+    const notes = ['Not signed: whoever can write the files can write all of them anew.'];
+    expect(offline.notes).toEqual(notes);
+    expect(rows).toBeGreaterThan(50);
+    await holding(withDatabase(march));
   });
 
   // Promise (Billing): A proof pack is the same bytes whenever it is made.
@@ -132,7 +134,7 @@ const CHANGES: readonly (readonly [file: string, change: Change, problem: RegExp
 test.for(CHANGES)('a change of %s is told its place: %#', async ([file, change, problem]) => {
   const copy = await Copy.of(march);
   await change(copy);
-  await expectProblem(await verifyIn(copy.out), file, problem);
+  await expectProblem(verifyIn(copy.out), file, problem);
 });
 
 describe('files of a pack', () => {
@@ -140,15 +142,15 @@ describe('files of a pack', () => {
     '%s that is a pipe, a link or a device',
     async (name) => {
       for (const make of [
-        (path: string) => void execFileSync('mkfifo', [path]),
-        async (path: string) => await symlink('/dev/zero', path),
-        async (path: string) => await symlink(path, path),
-        async (path: string) => await symlink(join(march, name), path),
+        async (path: string) => void execFileSync('mkfifo', [path]),
+        (path: string) => symlink('/dev/zero', path),
+        (path: string) => symlink(path, path),
+        (path: string) => symlink(join(march, name), path),
       ]) {
         const copy = await Copy.of(march);
         await rm(copy.path(name));
         await make(copy.path(name));
-        await expectProblem(await verifyIn(copy.out), name, /^is no regular file$/);
+        await expectProblem(verifyIn(copy.out), name, /^is no regular file$/);
       }
     },
   );
@@ -156,12 +158,9 @@ describe('files of a pack', () => {
   test('checks that are not those of the release are not used, and it is said', async () => {
     const copy = await Copy.of(march);
     await copy.forge('pack-checks.sql', () => `select 'checked 1 rows of 1 files';\n`);
-    const ended = await verifyIn(copy.out);
-    expect([ended.code, jsonOf<Verified>(ended).notes]).toEqual([
-      0,
-      expect.arrayContaining(['pack-checks.sql is not that of the release, which was used instead.']),
-    ]);
-    expect(jsonOf<Verified>(ended).rows).toBeGreaterThan(50);
+    const { notes, rows } = await holding(verifyIn(copy.out));
+    expect(notes).toContain('pack-checks.sql is not that of the release, which was used instead.');
+    expect(rows).toBeGreaterThan(50);
   });
 
   test('a folder that is none, or has no pack, is a mistake of whoever asks', async () => {
@@ -174,34 +173,25 @@ describe('files of a pack', () => {
 
 describe('the chain', () => {
   test('a chain that begins in the middle is said', async () => {
-    const { notes } = jsonOf<Verified>(await verifyIn(april, ...keyOption('first', 'second')));
-    expect(notes).toEqual([
-      expect.stringMatching(
-        /^Statement 2 of instance \w+ is not here: the chain before number 3 was not checked\.$/,
-      ),
-    ]);
+    const { notes } = await holding(verifyIn(april, ...keyOption('first', 'second')));
+    const begins = /^Statement 2 of instance \w+ is not here: the chain before number 3 was not checked\.$/;
+    expect(notes).toEqual([expect.stringMatching(begins)]);
   });
 
   test('an archived closing whose adjustment is not there holds, and the database tells of it', async () => {
     const copy = await Copy.of(march);
     await rm(copy.path(ADJUSTMENT), { recursive: true });
-    expect((await verifyIn(copy.out)).code).toBe(0);
-    const ended = await withDatabase(copy.out);
-    expect([ended.code, jsonOf<Verified>(ended).notes]).toEqual([
-      0,
-      expect.arrayContaining([
-        expect.stringMatching(/^The adjustment of 2026-03 with the number 2, made .*, is not here/),
-      ]),
-    ]);
+    await holding(verifyIn(copy.out));
+    const { notes } = await holding(withDatabase(copy.out));
+    const missing = /^The adjustment of 2026-03 with the number 2, made .*, is not here/;
+    expect(notes).toContainEqual(expect.stringMatching(missing));
   });
 });
 
 describe('signatures', () => {
   test('by two keys hold in one call, and what was not checked is said', async () => {
-    const ended = await verifyIn(april, ...keyOption('first', 'second'));
-    expect([ended.code, jsonOf<Verified>(ended).problems]).toEqual([0, []]);
-    const { ok, notes } = jsonOf<Verified>(await verifyIn(april));
-    expect(ok).toBe(true);
+    await holding(verifyIn(april, ...keyOption('first', 'second')));
+    const { notes } = await holding(verifyIn(april));
     const unchecked = /^Signed with the key [0-9a-f]{64}, which was not checked: give --key FILE\.$/;
     expect(notes.filter((note) => unchecked.test(note))).toHaveLength(2);
   });
@@ -217,12 +207,12 @@ describe('signatures', () => {
   ])('that are %s', async ([, keys, change, file, problem]) => {
     const copy = await Copy.of(april);
     await change?.(copy);
-    await expectProblem(await verifyIn(copy.out, ...keyOption(...keys)), file, problem);
+    await expectProblem(verifyIn(copy.out, ...keyOption(...keys)), file, problem);
   });
 
   test('are wanted of every pack when a key is given', async () => {
-    const ended = await verifyIn(march, ...keyOption('first'));
-    await expectProblem(ended, 'manifest.json', /^is not signed, and --key was given$/);
+    const verified = verifyIn(march, ...keyOption('first'));
+    await expectProblem(verified, 'manifest.json', /^is not signed, and --key was given$/);
   });
 
   test.for([
@@ -240,13 +230,17 @@ describe('signatures', () => {
   });
 });
 
+/** Does what no trigger is asked about. */
+const forceInto = (statement: string) =>
+  queryOnce(books.url, `set session_replication_role = replica; ${statement}`);
+
 describe('against the database', () => {
   test('a pack that agrees with itself and is another does not hold', async () => {
     const copy = await Copy.of(march);
     await copy.forgeRows('waivers.csv', (rows) => rows.map((row) => ({ ...row, reason: 'forged' })));
-    expect((await verifyIn(copy.out)).code).toBe(0);
-    const online = await withDatabase(copy.out);
-    await expectProblem(online, 'waivers.csv', /^is not the one that the database keeps$/);
+    await holding(verifyIn(copy.out));
+    const kept = /^is not the one that the database keeps$/;
+    await expectProblem(withDatabase(copy.out), 'waivers.csv', kept);
   });
 
   test('of another installation is unknown', async () => {
@@ -254,28 +248,22 @@ describe('against the database', () => {
     const id = '00000000-0000-4000-8000-000000000000';
     await setStatement({ id })(copy);
     await copy.chain();
-    const online = await withDatabase(copy.out);
-    await expectProblem(online, 'manifest.json', /^the database has no statement 00000000/);
+    const unknown = /^the database has no statement 00000000/;
+    await expectProblem(withDatabase(copy.out), 'manifest.json', unknown);
   });
 
   test('a line that was changed in the database does not hold', async () => {
-    const setPlan = async (value: string) =>
-      await queryOnce(
-        books.database.url,
-        `set session_replication_role = replica;
-         update losant_usage.statement_lines set plan_id = ${value} where org_name = 'Gamma'`,
-      );
-    await setPlan(`'gold'`);
-    const changed = await withDatabase(march);
-    await expectProblem(changed, 'lines.csv', /^is not that of the tables of the statement/);
-    await setPlan('null');
-    expect((await withDatabase(march)).code).toBe(0);
+    await forceInto(`update losant_usage.statement_lines set plan_id = 'gold'
+      where org_name = 'Gamma' and metric = 'devices_total'`);
+    await expectProblem(withDatabase(march), 'lines.csv', /^is not that of the tables of the statement/);
+    await forceInto(`update losant_usage.statement_lines set plan_id = null`);
+    await holding(withDatabase(march));
   });
 });
 
 describe('writing packs', () => {
   const write = async (out: string, signal = SIGNAL) => {
-    const statements = await readStatements(books.handle.db, { month: MONTH, instanceIds: [INSTANCE] });
+    const statements = await readStatements(books.db, { month: MONTH, instanceIds: [INSTANCE] });
     await writePacks(books.handle, statements, { out, signal });
   };
 
@@ -287,21 +275,15 @@ describe('writing packs', () => {
     const target = join(books.folder, 'torn');
     await mkdir(`${target}.partial-1`);
     await expect(write(target, aborted)).rejects.toThrow('interrupted');
-    expect((await readdir(books.folder)).filter((name) => name.startsWith('torn'))).toEqual([
-      'torn.partial-1',
-    ]);
+    const torn = (await readdir(books.folder)).filter((name) => name.startsWith('torn'));
+    expect(torn).toEqual(['torn.partial-1']);
   });
 
   test('writes no file that a pack has not, whatever the database says', async () => {
-    await queryOnce(
-      books.database.url,
-      `set session_replication_role = replica;
-       alter table losant_usage.statement_files drop constraint statement_files_name_check;
-       insert into losant_usage.statement_files select statement_id, '../../evil.txt', 0,
-         '' from losant_usage.statements where kind = 'closing'`,
-    );
-    await expect(write(join(books.folder, 'evil'))).rejects.toThrow(
-      'the database has a file of a pack called "../../evil.txt"',
-    );
+    await forceInto(`alter table losant_usage.statement_files drop constraint statement_files_name_check;
+      insert into losant_usage.statement_files
+        select statement_id, '../../evil.txt', 0, '' from losant_usage.statements where kind = 'closing'`);
+    const evil = 'the database has a file of a pack called "../../evil.txt"';
+    await expect(write(join(books.folder, 'evil'))).rejects.toThrow(evil);
   });
 });

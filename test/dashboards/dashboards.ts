@@ -5,22 +5,15 @@ import { INSTANCE, ORGS, OTHER } from '../console/world.ts';
 
 const FOLDER = 'deploy/grafana/dashboards';
 
-interface Source {
-  readonly type: string;
-  readonly uid: string;
-}
-
 interface Target {
   readonly rawSql?: string;
   readonly expr?: string;
   readonly legendFormat?: string;
-  readonly format?: string;
 }
 
 export interface Panel {
   readonly type: string;
   readonly title: string;
-  readonly datasource: Source;
   readonly fieldConfig: {
     readonly defaults: { readonly custom?: { readonly spanNulls?: boolean } };
     readonly overrides: readonly { readonly matcher: { readonly options: string } }[];
@@ -29,7 +22,6 @@ export interface Panel {
 }
 
 export interface Dashboard {
-  readonly uid: string;
   readonly title: string;
   readonly panels: readonly Panel[];
   readonly templating: {
@@ -52,7 +44,7 @@ export const dashboards: readonly (Dashboard & { readonly text: string; readonly
       return { ...(JSON.parse(text) as Dashboard), text, file };
     });
 
-export interface SqlQuery {
+interface SqlQuery {
   /** Dashboard and panel, variable or annotation. */
   readonly name: string;
   readonly sql: string;
@@ -95,33 +87,22 @@ export function expressions({ title, panels }: Dashboard): Expression[] {
   );
 }
 
-interface Chosen {
-  readonly from: string;
-  readonly to: string;
-  readonly variables: Readonly<Record<string, readonly string[]>>;
-}
-
-/** Begins on 31 October in Los Angeles, and ends on 29 November in Kiritimati. */
-export const CHOSEN: Chosen = {
-  from: '2026-11-01T06:30:00Z',
-  to: '2026-11-28T11:30:00Z',
-  variables: {
-    instance: [INSTANCE, OTHER],
-    metric: ['payload_billable_count'],
-    comparison: ['weekdays'],
-    org: [ORGS.gappy],
-  },
+/** What somebody chose: from 31 October in Los Angeles to 29 November in Kiritimati. */
+const CHOSEN: Readonly<Record<string, string>> = {
+  '$__timeFrom()': `'2026-11-01T06:30:00Z'`,
+  '$__timeTo()': `'2026-11-28T11:30:00Z'`,
+  '${instance:sqlstring}': `'${INSTANCE}','${OTHER}'`,
+  '${metric:sqlstring}': `'payload_billable_count'`,
+  '${comparison:sqlstring}': `'weekdays'`,
+  '${org:sqlstring}': `'${ORGS.gappy}'`,
 };
 
 /** Returns the SQL that reaches Postgres: variables by their format `sqlstring`, and the two macros of the range. */
-export function fillIn(sql: string, { from, to, variables }: Chosen): string {
-  return sql.replaceAll(/\$(?:\{(\w+):sqlstring\}|__timeFrom\(\)|__timeTo\(\))?/g, (found, name?: string) => {
-    if (found === '$__timeFrom()') return `'${from}'`;
-    if (found === '$__timeTo()') return `'${to}'`;
-    const values = name === undefined ? undefined : variables[name];
-    if (!values)
-      throw new Error(`${found}: only variables as sqlstring, $__timeFrom() and $__timeTo(): ${sql}`);
-    return values.map((value) => `'${value.replaceAll(`'`, `''`)}'`).join(',');
+export function fillIn(sql: string): string {
+  return sql.replaceAll(/\$(?:\{\w+:sqlstring\}|__timeFrom\(\)|__timeTo\(\))?/g, (found) => {
+    const value = CHOSEN[found];
+    if (value !== undefined) return value;
+    throw new Error(`${found}: only variables as sqlstring, $__timeFrom() and $__timeTo(): ${sql}`);
   });
 }
 

@@ -60,9 +60,13 @@ async function failure(promise: Promise<unknown>): Promise<unknown> {
   return error;
 }
 
-/** Returns how opening by way of a listener of one's own fails. */
-async function failureBehind(url: string, listener: (client: Socket) => void): Promise<unknown> {
-  const server = createServer(listener).listen(0, '127.0.0.1');
+/** Returns how opening by way of a listener of one's own fails; it is given a connection to the server too. */
+async function failureBehind(url: string, listener: (client: Socket, upstream: Socket) => void) {
+  const server = createServer((client) => {
+    const upstream = connect(portOf(database.url), '127.0.0.1');
+    client.once('close', () => upstream.destroy());
+    listener(client, upstream);
+  }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as { readonly port: number };
   try {
@@ -73,25 +77,16 @@ async function failureBehind(url: string, listener: (client: Socket) => void): P
 }
 
 describe('a database that cannot be opened', () => {
+  const UNREACHABLE =
+    /^Cannot reach the database at 127\.0\.0\.1:1\/\w+: connect ECONNREFUSED 127\.0\.0\.1:1$/;
+  const NO_ADDRESS = /^Cannot reach the database at database\.invalid:5432.*(ENOTFOUND|EAI_AGAIN)/;
+  const WRONG =
+    /^The database at 127\.0\.0\.1:\d+\/\w+ refused: password authentication failed for user "reader_\w+"$/;
+
   test.each([
-    [
-      'nothing listens there',
-      { host: '127.0.0.1:1' },
-      'database_unreachable',
-      /^Cannot reach the database at 127\.0\.0\.1:1\/\w+: connect ECONNREFUSED 127\.0\.0\.1:1$/,
-    ],
-    [
-      'its host has no address',
-      { host: 'database.invalid:5432' },
-      'database_unreachable',
-      /^Cannot reach the database at database\.invalid:5432.*(ENOTFOUND|EAI_AGAIN)/,
-    ],
-    [
-      'the password is wrong',
-      { password: `${CANARY}-wrong` },
-      'database_refused',
-      /^The database at 127\.0\.0\.1:\d+\/\w+ refused: password authentication failed for user "reader_\w+"$/,
-    ],
+    ['nothing listens there', { host: '127.0.0.1:1' }, 'database_unreachable', UNREACHABLE],
+    ['its host has no address', { host: 'database.invalid:5432' }, 'database_unreachable', NO_ADDRESS],
+    ['the password is wrong', { password: `${CANARY}-wrong` }, 'database_refused', WRONG],
     ['the password is missing', { password: '' }, 'database_refused', /password/],
     ['there is no such name', { pathname: '/nowhere' }, 'database_refused', /"nowhere" does not exist/],
   ])('says so where %s', async (_, changes, kind, message) => {
@@ -101,13 +96,9 @@ describe('a database that cannot be opened', () => {
 
   test('leaves no session there that waits for a password', async () => {
     let sessions = 0;
-    await failureBehind(urlFor({ password: '' }), (client) => {
+    await failureBehind(urlFor({ password: '' }), (client, upstream) => {
       sessions += 1;
-      const upstream = connect(portOf(database.url), '127.0.0.1');
-      client.once('close', () => {
-        sessions -= 1;
-        upstream.destroy();
-      });
+      client.once('close', () => (sessions -= 1));
       client.pipe(upstream).pipe(client);
     });
     await expect.poll(() => sessions).toBe(0);
@@ -124,8 +115,7 @@ describe('a database that cannot be opened', () => {
     // A server that says of itself that it is older: the only text of six bytes in a row of a result.
     const length = '\0\0\0\x06';
     const version = new RegExp(`${length}\\d{6}`, 'g');
-    const error = await failureBehind(database.url, (client) => {
-      const upstream = connect(portOf(database.url), '127.0.0.1');
+    const error = await failureBehind(database.url, (client, upstream) => {
       client.pipe(upstream);
       upstream.on('data', (bytes) => {
         const text = bytes.toString('latin1').replaceAll(version, `${length}140013`);
@@ -140,14 +130,11 @@ describe('a database that cannot be opened', () => {
   });
 
   test.each([
-    ['postgres://user:canary-9f2c@host:99999/name'],
-    ['postgres://host/name?sslmode=verify-full&sslrootcert=/nowhere/ca.pem'],
+    'postgres://user:canary-9f2c@host:99999/name',
+    'postgres://host/name?sslmode=verify-full&sslrootcert=/nowhere/ca.pem',
   ])('is a wrong setting as %j', async (url) => {
-    const error = await failure(open(url));
-    expect(error).toMatchObject({
-      name: 'SettingsError',
-      message: expect.stringContaining('DATABASE_URL') as unknown,
-    });
+    const message = expect.stringContaining('DATABASE_URL') as unknown;
+    expect(await failure(open(url))).toMatchObject({ name: 'SettingsError', message });
   });
 });
 
@@ -175,15 +162,13 @@ describe('an open database', () => {
 
   test('survives the loss of an idle connection and says so', async () => {
     const lines: string[] = [];
-    const handle = await open(database.url, {
-      logger: { info: (fields: object, text: string) => lines.push(`${text} ${JSON.stringify(fields)}`) },
-    });
+    const logger = { info: (_: object, text: string) => lines.push(text) };
+    const handle = await open(database.url, { logger });
     const sessions = `from pg_stat_activity where application_name = 'connection test' and state = 'idle'
       and datname = current_database()`;
     await expect.poll(() => queryOnce(database.url, `select ${sessions}`)).not.toEqual([]);
     await queryOnce(database.url, `select pg_terminate_backend(pid, 5000) ${sessions}`);
-    await expect.poll(() => lines.length).toBe(1);
-    expect(lines[0]).toContain('idle database connection lost');
+    await expect.poll(() => lines).toEqual([expect.stringContaining('idle database connection lost')]);
     expect((await sql`select 1 as one`.execute(handle.db)).rows).toEqual([{ one: 1 }]);
     await handle.close();
   });
@@ -227,23 +212,14 @@ describe('an embedded folder', () => {
     const embedded = await copyEmbeddedDatabase();
     const alias = join(embedded.folder, 'alias');
     symlinkSync(embedded.folder, alias);
-    const holder = spawn(
-      process.execPath,
-      [fileURLToPath(new URL('./hold-folder.ts', import.meta.url)), embedded.url],
-      {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      },
-    );
+    const file = fileURLToPath(new URL('./hold-folder.ts', import.meta.url));
+    const holder = spawn(process.execPath, [file, embedded.url], { stdio: ['ignore', 'pipe', 'inherit'] });
     await once(holder.stdout, 'data');
     for (const folder of [embedded.folder, alias]) {
-      const error = await failure(open(`embedded:${folder}`));
-      expect(error).toMatchObject({
-        name: 'HeldError',
-        kind: 'folder_locked',
-        message: `Another process is using the embedded database in ${folder}`,
-      });
+      const message = `Another process is using the embedded database in ${folder}`;
+      const held = { name: 'HeldError', kind: 'folder_locked', message };
+      expect(await failure(open(`embedded:${folder}`))).toMatchObject(held);
     }
-
     holder.kill('SIGKILL');
     await once(holder, 'exit');
     const handle = await open(embedded.url);

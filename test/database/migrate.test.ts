@@ -1,13 +1,12 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import {
-  createEmbeddedFolder,
+  copyEmbeddedDatabase,
   createTestDatabase,
   queryOnce,
   type TestDatabase,
@@ -52,50 +51,33 @@ function write(name: string, text: string): void {
 }
 
 /** Makes these the only files of the folder. */
-function writeAll(files: Readonly<Record<string, string | undefined>>): void {
+function writeAll(files: Readonly<Record<string, string>>): void {
   for (const name of readdirSync(folder)) rmSync(join(folder, name));
-  for (const [name, text] of Object.entries(files)) if (text !== undefined) write(name, text);
+  for (const [name, text] of Object.entries(files)) write(name, text);
 }
 
 function open(url: string, options = {}): Promise<DatabaseHandle> {
   return createDatabase({ url, applicationName: 'migrate test', poolSize: 2, ...options });
 }
 
-function failure(promise: Promise<unknown>): Promise<unknown> {
-  return promise.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-}
-
 /** The number of tables and views in the schema besides those of kysely's Migrator. */
 async function leftovers(): Promise<number> {
-  const rows = await queryOnce(
-    database.url,
-    `select count(*) as count from pg_class
-      where relnamespace = to_regnamespace('losant_usage') and relname not like 'migrations%'`,
-  );
-  return Number(rows[0]?.['count']);
+  const tables = `select from pg_class
+    where relnamespace = to_regnamespace('losant_usage') and relname not like 'migrations%'`;
+  return (await queryOnce(database.url, tables)).length;
 }
 
 describe('migrating', () => {
   test('brings an empty database to head, and does nothing the second time', async () => {
     write('0002_second', SECOND);
-    expect(await readSchemaState(handle, folder)).toMatchObject({
-      state: 'empty',
-      applied: [],
-      pending: ['0001_first', '0002_second'],
-    });
-    expect(await migrateToHead(handle, folder)).toEqual(['0001_first', '0002_second']);
+    const both = ['0001_first', '0002_second'];
+    const state = () => readSchemaState(handle, folder);
+    expect(await state()).toMatchObject({ state: 'empty', applied: [], pending: both });
+    expect(await migrateToHead(handle, folder)).toEqual(both);
     expect(await migrateToHead(handle, folder)).toEqual([]);
-    expect(await readSchemaState(handle, folder)).toMatchObject({
-      state: 'at_head',
-      applied: ['0001_first', '0002_second'],
-      pending: [],
-    });
-    expect((await sql`select * from losant_usage.first`.execute(handle.db)).rows).toEqual([
-      { value: 42, note: 'second' },
-    ]);
+    expect(await state()).toMatchObject({ state: 'at_head', applied: both, pending: [] });
+    const rows = await queryOnce(database.url, 'select * from losant_usage.first');
+    expect(rows).toEqual([{ value: '42', note: 'second' }]);
   });
 
   test('leaves nothing behind when a migration fails, and names the file', async () => {
@@ -130,70 +112,50 @@ describe('migrating', () => {
     expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'at_head' });
   });
 
-  test('works the same in an embedded database that was left half made', async () => {
-    const embedded = createEmbeddedFolder();
-    mkdirSync(join(embedded.folder, 'pgdata.new'));
-    writeFileSync(join(embedded.folder, 'pgdata.new', 'PG_VERSION'), '18\n');
+  test('works the same in an embedded database, as the tests copy it, that was left half made', async () => {
+    const embedded = await copyEmbeddedDatabase();
     const small = await open(embedded.url);
-    expect(await readSchemaState(small)).toMatchObject({ state: 'empty', applied: [] });
-    const applied = await requireSchema(small, { createIfEmpty: true, autoMigrate: false });
-    expect(applied[0]).toBe('0001_reference');
-    const { rows } = await sql`select name from losant_usage.migrations order by name`.execute(small.db);
-    expect(rows.map((row) => (row as { name: string }).name.split(' ')[0])).toEqual(applied);
+    const applied = readdirSync('migrations').map((name) => name.replace('.sql', ''));
+    expect(await readSchemaState(small)).toMatchObject({ state: 'at_head', applied: applied.toSorted() });
     await small.close();
-    const again = await open(embedded.url);
-    expect(await readSchemaState(again)).toMatchObject({ state: 'at_head', applied });
-    await again.close();
     embedded.remove();
   });
 });
 
 describe('a database that is not at head', () => {
+  type Files = Readonly<Record<string, string>>;
+  const ONE = { '0001_first': FIRST };
+  const TWO = { ...ONE, '0002_second': SECOND };
+  const CHANGED = { ...ONE, '0002_second': `${SECOND}create table losant_usage.later ();\n` };
+
   test('is created when it is empty, if that is allowed', async () => {
     const require = async (createIfEmpty: boolean) =>
       await requireSchema(handle, { createIfEmpty, autoMigrate: false }, folder);
     const refused = { kind: 'database_too_old', hint: 'run `losant-usage migrate`' };
-    expect(await failure(require(false))).toMatchObject(refused);
+    await expect(require(false)).rejects.toMatchObject(refused);
     expect(await leftovers()).toBe(0);
     expect(await require(true)).toEqual(['0001_first']);
     expect(await require(false)).toEqual([]);
   });
 
   // Promise (Database): A database of another version or layout is left alone and refused.
-  test.each([
-    {
-      what: 'newer than the program',
-      applied: { '0001_first': FIRST, '0002_second': SECOND },
-      files: { '0001_first': FIRST },
-      found: { state: 'ahead', unknown: ['0002_second'], pending: [] },
-      kind: 'database_too_new',
-      says: 'it has 0002_second',
-    },
-    {
-      what: 'made before the first release, by other migrations',
-      applied: { '0000_earlier': FIRST },
-      files: { '0001_first': FIRST },
-      found: { state: 'other', unknown: ['0000_earlier'] },
-      kind: 'database_mismatch',
-      says: 'was made by other migrations than this program has: 0000_earlier',
-    },
-    {
-      what: 'made by a file that was changed',
-      applied: { '0001_first': FIRST, '0002_second': SECOND },
-      files: { '0001_first': FIRST, '0002_second': `${SECOND}create table losant_usage.later ();\n` },
-      found: { state: 'other', unknown: ['0002_second'] },
-      kind: 'database_mismatch',
-      says: 'was made by other migrations than this program has: 0002_second',
-    },
-  ])('is left alone when it is $what', async ({ applied, files, found, kind, says }) => {
+  test.for<readonly [what: string, applied: Files, files: Files, state: 'ahead' | 'other', unknown: string]>([
+    ['is newer than the program', TWO, ONE, 'ahead', '0002_second'],
+    ['was made before the first release', { '0000_earlier': FIRST }, ONE, 'other', '0000_earlier'],
+    ['was made by a file that was changed', TWO, CHANGED, 'other', '0002_second'],
+  ])('is left alone when it %s', async ([, applied, files, state, unknown]) => {
     writeAll(applied);
     await migrateToHead(handle, folder);
     writeAll(files);
-    expect(await readSchemaState(handle, folder)).toMatchObject(found);
-    const refused = { kind, message: expect.stringContaining(says) as unknown };
+    expect(await readSchemaState(handle, folder)).toMatchObject({ state, unknown: [unknown] });
+    const [kind, says] = {
+      ahead: ['database_too_new', `it has ${unknown}`],
+      other: ['database_mismatch', `was made by other migrations than this program has: ${unknown}`],
+    }[state];
+    const refused = { kind, message: expect.stringContaining(says ?? '') as unknown };
     const options = { createIfEmpty: true, autoMigrate: true };
-    expect(await failure(migrateToHead(handle, folder))).toMatchObject(refused);
-    expect(await failure(requireSchema(handle, options, folder))).toMatchObject(refused);
+    await expect(migrateToHead(handle, folder)).rejects.toMatchObject(refused);
+    await expect(requireSchema(handle, options, folder)).rejects.toMatchObject(refused);
   });
 });
 
@@ -203,15 +165,13 @@ test('a user with few rights is refused, and migrates inside a schema that was m
   const url = Object.assign(new URL(database.url), { username: role, password: 'limited' });
   const limited = await open(url.href);
   const options = { createIfEmpty: true, autoMigrate: true };
-  const refused = {
-    kind: 'database_refused',
-    message: expect.stringContaining('permission denied for') as unknown,
-  };
-  expect(await failure(requireSchema(limited, options, folder))).toMatchObject(refused);
+  const message = expect.stringContaining('permission denied for') as unknown;
+  const refused = { kind: 'database_refused', message };
+  await expect(requireSchema(limited, options, folder)).rejects.toMatchObject(refused);
   await queryOnce(database.url, `create schema losant_usage authorization ${role}`);
   expect(await migrateToHead(limited, folder)).toEqual(['0001_first']);
   await queryOnce(database.url, `revoke usage on schema losant_usage from ${role}`);
-  expect(await failure(readSchemaState(limited, folder))).toMatchObject(refused);
+  await expect(readSchemaState(limited, folder)).rejects.toMatchObject(refused);
   await limited.close();
   await queryOnce(database.url, `drop owned by ${role}`);
   await queryOnce(inject('postgresAdminUrl'), `drop role ${role}`);

@@ -7,10 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead, readPending, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
-import { createDatabase } from '../../src/database/open.ts';
-import { answer, type Ledger, openLedger } from '../ledger/ledger.ts';
+import { answer, useLedger } from '../ledger/ledger.ts';
 import { devices, named } from '../usage/cells.ts';
 
 /** A column of organizations with its data, and a view that shows it. */
@@ -32,16 +30,13 @@ comment on column losant_usage.organization_tags.cost_center is 'Cost center of 
 select losant_usage.grant_rights();
 `;
 
+const ledger = useLedger('2026-11-24T12:00:00.000Z');
 let folder: string;
-let ledger: Ledger;
-let handle: DatabaseHandle;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'losant-usage-next-'));
   cpSync('migrations', folder, { recursive: true });
   writeFileSync(join(folder, '0099_cost_center.sql'), COST_CENTER);
-  ledger = await openLedger('2026-11-24T12:00:00.000Z');
-  handle = await createDatabase({ url: ledger.url, applicationName: 'next release', poolSize: 2 });
   const orgId = await ledger.want({ from: '2026-11-20', to: '2026-11-21' }, ['device_counts']);
   await ledger.asProgram(
     sql`update losant_usage.organizations set tags = '[{"key": "cost_center", "value": "4711"}]'`,
@@ -51,34 +46,25 @@ beforeAll(async () => {
   );
 });
 
-afterAll(async () => {
-  await handle.close();
-  await ledger.close();
-  rmSync(folder, { recursive: true });
-});
+afterAll(() => rmSync(folder, { recursive: true }));
 
 const daily = () => ledger.ask(sql`select * from losant_usage.daily_usage order by usage_date`);
 
 test('the new version does not start before it, and says what is pending', async () => {
-  await expect(
-    requireSchema(handle, { createIfEmpty: true, autoMigrate: false }, folder),
-  ).rejects.toMatchObject({
-    kind: 'database_too_old',
-    message: expect.stringContaining('it lacks 0099_cost_center'),
-    hint: 'run `losant-usage migrate`',
-  });
-  expect(await readPending(handle, folder)).toEqual(['0099_cost_center']);
+  const started = requireSchema(ledger.handle, { createIfEmpty: true, autoMigrate: false }, folder);
+  const message = expect.stringContaining('it lacks 0099_cost_center') as unknown;
+  const refused = { kind: 'database_too_old', message, hint: 'run `losant-usage migrate`' };
+  await expect(started).rejects.toMatchObject(refused);
+  expect(await readPending(ledger.handle, folder)).toEqual(['0099_cost_center']);
 });
 
 test('up: every number stays, the column is filled, and the schema is whole', async () => {
   const before = await daily();
   expect(before).toHaveLength(2);
   const options = { createIfEmpty: false, autoMigrate: true };
-  expect(await requireSchema(handle, options, folder)).toEqual(['0099_cost_center']);
+  expect(await requireSchema(ledger.handle, options, folder)).toEqual(['0099_cost_center']);
   expect(await daily()).toEqual(before);
-  expect(await ledger.ask(sql`select cost_center from losant_usage.organizations`)).toEqual([
-    { cost_center: '4711' },
-  ]);
-  expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'at_head' });
-  expect(await migrateToHead(handle, folder)).toEqual([]);
+  expect(await ledger.list(sql`select cost_center from losant_usage.organizations`)).toEqual(['4711']);
+  expect(await readSchemaState(ledger.handle, folder)).toMatchObject({ state: 'at_head' });
+  expect(await migrateToHead(ledger.handle, folder)).toEqual([]);
 });

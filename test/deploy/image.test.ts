@@ -43,11 +43,8 @@ async function healthcheck(status: number | null): Promise<number | null> {
   await once(server, 'listening');
   const { port } = server.address() as { readonly port: number };
   if (status === null) server.close();
-  const child = spawn(process.execPath, args, {
-    env: { HTTP_PORT: `${port}` },
-    stdio: 'ignore',
-    timeout: 10_000,
-  });
+  const env = { HTTP_PORT: `${port}` };
+  const child = spawn(process.execPath, args, { env, stdio: 'ignore', timeout: 10_000 });
   const [code] = (await once(child, 'close')) as [number | null];
   server.close();
   return code;

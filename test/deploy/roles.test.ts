@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { CHOSEN, dashboards, fillIn, questions, sqlQueries } from '../dashboards/dashboards.ts';
+import { dashboards, fillIn, questions, sqlQueries } from '../dashboards/dashboards.ts';
 import { usePlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
@@ -71,15 +71,10 @@ test('the migrator migrates, the writer exports, the closer and the reader look,
   expect(await program('losant_usage_reader', 'run', '--dry-run')).toMatchObject({ code: 0 });
   expect(await program('losant_usage_writer', 'run')).toMatchObject({ code: 0 });
   expect(await program('losant_usage_writer', 'backfill', '--from', daysAgo(4))).toMatchObject({ code: 0 });
-  for (const command of ['status', 'gaps', 'reconcile']) {
-    expect([command, await program('losant_usage_reader', command)]).toEqual([
-      command,
-      expect.objectContaining({ code: 0, stderr: '' }),
-    ]);
+  for (const command of ['status', 'gaps', 'reconcile', 'close']) {
+    expect(await program('losant_usage_reader', command)).toMatchObject({ code: 0, stderr: '' });
   }
-  for (const role of ['losant_usage_closer', 'losant_usage_reader'] as const) {
-    expect(await program(role, 'close')).toMatchObject({ code: 0, stderr: '' });
-  }
+  expect(await program('losant_usage_closer', 'close')).toMatchObject({ code: 0, stderr: '' });
 });
 
 test.each([
@@ -92,9 +87,7 @@ test.each([
 });
 
 test('the reader may ask every question of the dashboards and of docs/sql', async () => {
-  const ofPanels = dashboards
-    .flatMap(sqlQueries)
-    .map(({ name, sql }) => ({ name, sql: fillIn(sql, CHOSEN) }));
+  const ofPanels = dashboards.flatMap(sqlQueries).map(({ name, sql }) => ({ name, sql: fillIn(sql) }));
   const asked = [...ofPanels, ...questions];
   expect(asked.length).toBeGreaterThan(40);
   for (const { name, sql } of asked) {

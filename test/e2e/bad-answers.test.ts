@@ -29,13 +29,8 @@ describe('of twelve organizations, eight answer wrongly for one stream and one n
   beforeAll(async () => {
     const { platform, run } = exported;
     orgIds = await orgIdsOf(platform);
-    const actions = ['deviceCounts'];
-    const faults = WRONG.map(([kind], index) => ({
-      kinds: [kind],
-      actions,
-      orgIds: [orgIds[index]],
-      forever: true,
-    }));
+    const always = { actions: ['deviceCounts'], forever: true };
+    const faults = WRONG.map(([kind], index) => ({ kinds: [kind], orgIds: [orgIds[index]], ...always }));
     await platform.control('config', { faults });
     ended = await run(['run', '--json'], { REQUEST_ATTEMPTS: '2' });
   });

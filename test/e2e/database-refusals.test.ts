@@ -27,17 +27,13 @@ it('an encrypted connection is verified in full, in whatever words it is asked f
   for (const mode of ['verify-full', 'verify-ca', 'require', 'prefer']) {
     const DATABASE_URL = proxy.urlVia('localhost', `?sslmode=${mode}${known}`);
     expect(await exported.run(['status'], { DATABASE_URL })).toMatchObject({ code: 0, stderr: '' });
-    expect((await refusalOf(['status'], proxy.urlVia('localhost', `?sslmode=${mode}`))).message).toMatch(
-      /^No encrypted connection to .*: self-signed certificate\b/,
-    );
+    const { message } = await refusalOf(['status'], proxy.urlVia('localhost', `?sslmode=${mode}`));
+    expect(message).toMatch(/^No encrypted connection to .*: self-signed certificate\b/);
   }
   const elsewhere = await refusalOf(['run'], proxy.urlVia('127.0.0.1', `?sslmode=verify-full${known}`));
-  expect(elsewhere).toMatchObject({
-    message: expect.stringMatching(
-      /^No encrypted connection to .*: Hostname\/IP does not match certificate's altnames/,
-    ) as unknown,
-    hint: 'use the host name that the certificate names in DATABASE_URL',
-  });
+  const other = /^No encrypted connection to .*: Hostname\/IP does not match certificate's altnames/;
+  expect(elsewhere.message).toMatch(other);
+  expect(elsewhere.hint).toBe('use the host name that the certificate names in DATABASE_URL');
   const where = `the database at ${url.slice(url.indexOf('@') + 1)}`;
   expect(await refusalOf(['run'], `${url}?sslmode=require`)).toEqual({
     code: 'database_refused',
@@ -103,12 +99,11 @@ describe('an embedded database', () => {
     expect(existsSync(folder)).toBe(false);
   });
 
-  it.each(['/proc/losant-usage/data', '/dev/null/data'])(
-    'where no folder can be made, %s, is refused at once',
-    async (folder) => {
+  it('where no folder can be made is refused at once', async () => {
+    for (const folder of ['/proc/losant-usage/data', '/dev/null/data']) {
       const { message, hint } = await refusalOf(['run'], `embedded:${folder}`);
       expect(message).toContain(`The folder ${folder} cannot be written: `);
       expect(hint).toBe('give DATABASE_URL=embedded:DIR a folder that this user may write');
-    },
-  );
+    }
+  });
 });

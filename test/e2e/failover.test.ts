@@ -1,12 +1,10 @@
 /** A database that fails over. */
-import { expect, onTestFinished, test, vi } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { asProgram } from '../support/by-hand.ts';
 import { queryOnce } from '../support/databases.ts';
 import { instanceOf, openReplica } from '../worker/loop.ts';
 import { openPlayed } from './export.ts';
 import { readStored, readTruth } from './usage.ts';
-
-vi.setConfig({ testTimeout: 120_000 });
 
 // Promise (Database): What a failover of the database has lost is made up for at the next wake-up.
 test('what a failover has lost is made up for at the next wake-up', async () => {

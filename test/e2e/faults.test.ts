@@ -38,9 +38,8 @@ it('holds exactly what is true although every tenth request goes wrong, in any w
   expect(report).toMatchObject({ status: 'complete', orgs: 80, failures: [] });
   expect(ended.code).toBe(0);
   expect(report.cells).toMatchObject({ planned: 400, loaded: 400, failed: 0, quarantined: 0 });
-  expect(await readStored(place)).toEqual(
-    await readTruth(platform, DAY, DAY, streamNames as readonly Table[]),
-  );
+  const truth = await readTruth(platform, DAY, DAY, streamNames as readonly Table[]);
+  expect(await readStored(place)).toEqual(truth);
   const stats = (await platform.control('stats')) as { faults: Record<string, number>; requests: number };
   expect(Object.keys(stats.faults).sort()).toEqual([...TENTH, ...WAITS].sort());
   expect(report.requests).toBe(stats.requests);

@@ -1,50 +1,45 @@
 /** Answers of another time: of a cache between Losant and the program, or because a clock jumps. */
-import { describe, expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { jsonOf } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 import { ALL_FINAL, openPlayed, runJson, runWhole, standingsOf } from './export.ts';
 import { readStored, readTruth } from './usage.ts';
 
-vi.setConfig({ testTimeout: 120_000 });
-
-describe('an answer that a cache kept', () => {
-  // Promise (Numbers): An answer that a cache kept, by its own Date or Age, is refused and asked for again, and takes
-  // no number away.
-  test('for good is a failure of its cells alone, takes no number away, and is tried at the next wake-up', async () => {
-    const played = await openPlayed('2026-11-24T10:30:00Z');
-    const { platform, moveTo, query } = played;
-    const [orgId = ''] = played.orgIds;
-    await runWhole(played);
-    const before = await readStored(played);
-    await platform.control('config', {
-      faults: { kinds: ['cached'], forever: true, orgIds: [orgId], actions: ['deviceCounts'] },
-    });
-    // By now every stored day of the 23rd would be final.
-    await moveTo('2026-11-27T10:30:00Z');
-    const ended = await runJson(played, [], { REQUEST_ATTEMPTS: '2' });
-    expect(ended.code).toBe(3);
-    expect(jsonOf(ended).failures).toMatchObject([
-      { orgId, stream: 'device_counts', from: '2026-11-23', to: '2026-11-26', code: 'wrong_date' },
-    ]);
-    const own = (lines: readonly string[]) =>
-      lines.filter((line) => line.startsWith(`device_counts ${orgId}`));
-    expect(own(await readStored(played))).toEqual(own(before));
-    expect(await standingsOf(played, orgId, '2026-11-23')).toEqual({ ...ALL_FINAL, device_counts: 'stored' });
-    const isDue =
-      'select distinct next_read_at <= now() as is_due from losant_usage.coverage where attempts > 0';
-    expect(await query(isDue)).toEqual([{ is_due: true }]);
-    await platform.control('config', { faults: null });
-    await runWhole(played);
-    expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-26'));
-    expect(await standingsOf(played, orgId, '2026-11-23')).toEqual(ALL_FINAL);
+// Promise (Numbers): An answer that a cache kept, by its own Date or Age, is refused and asked for again, and takes
+// no number away.
+test('an answer that a cache kept for good is a failure of its cells alone, takes no number away, and is tried at the next wake-up', async () => {
+  const played = await openPlayed('2026-11-24T10:30:00Z');
+  const { platform, moveTo, query } = played;
+  const [orgId = ''] = played.orgIds;
+  await runWhole(played);
+  const before = await readStored(played);
+  await platform.control('config', {
+    faults: { kinds: ['cached'], forever: true, orgIds: [orgId], actions: ['deviceCounts'] },
   });
+  // By now every stored day of the 23rd would be final.
+  await moveTo('2026-11-27T10:30:00Z');
+  const ended = await runJson(played, [], { REQUEST_ATTEMPTS: '2' });
+  expect(ended.code).toBe(3);
+  expect(jsonOf(ended).failures).toMatchObject([
+    { orgId, stream: 'device_counts', from: '2026-11-23', to: '2026-11-26', code: 'wrong_date' },
+  ]);
+  const own = (lines: readonly string[]) => lines.filter((line) => line.startsWith(`device_counts ${orgId}`));
+  expect(own(await readStored(played))).toEqual(own(before));
+  expect(await standingsOf(played, orgId, '2026-11-23')).toEqual({ ...ALL_FINAL, device_counts: 'stored' });
+  const isDue =
+    'select distinct next_read_at <= now() as is_due from losant_usage.coverage where attempts > 0';
+  expect(await query(isDue)).toEqual([{ is_due: true }]);
+  await platform.control('config', { faults: null });
+  await runWhole(played);
+  expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-26'));
+  expect(await standingsOf(played, orgId, '2026-11-23')).toEqual(ALL_FINAL);
 });
 
 test('a host whose clock jumps during a run ends it, and what is loaded is true', async () => {
   const played = await openPlayed('2026-11-24T10:30:00Z', { orgs: 20 });
   const { platform, start, moveTo, query } = played;
   await platform.control('config', { latencyMs: 40 });
-  const program = start(['run', '--json'], { REQUEST_CONCURRENCY: '2' });
+  const program = start(['run', '--json'], { REQUEST_CONCURRENCY: '2', REQUEST_ATTEMPTS: '2' });
   const loaded = async () => {
     const [row] = await query('select count(*)::int as n from losant_usage.coverage');
     return Number(row?.['n']);

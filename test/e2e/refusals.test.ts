@@ -84,7 +84,7 @@ describe('Losant', () => {
     const { platform } = exported;
     await platform.control('config', { clock: { offsetMs: minutes * 60_000 } });
     try {
-      const { code, message } = await refusalOf(['run'], DATABASE(), 1);
+      const { code, message } = await refusalOf(['run'], { ...DATABASE(), REQUEST_ATTEMPTS: '2' }, 1);
       expect(code).toBe('clock_skew');
       expect(message).toMatch(/clock is 3[56]\d s (ahead of|behind) the Losant API's/);
       expect(await cells()).toEqual([]);

@@ -1,7 +1,6 @@
 /**
- * The numbers of an export in two ways that share no code with the program: what
- * the platform says is true, and what the database holds. Both as sorted lines of
- * text, `TABLE ORG DAY VALUES…`, so that every digit counts.
+ * The numbers of an export in two ways that share no code with the program: what the platform says is true, and what
+ * the database holds. Both as sorted lines of text, `TABLE ORG DAY VALUES…`, so that every digit counts.
  */
 import { join } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
@@ -30,12 +29,8 @@ export async function createPlace(kind: Place['kind'] | 'empty' = 'postgres'): P
   }
   const database = await createTestDatabase({ template: kind !== 'empty' });
   const { url } = database;
-  return {
-    kind: 'postgres',
-    url,
-    query: (statement) => queryOnce(url, statement),
-    remove: () => database.drop(),
-  };
+  const query = (statement: string) => queryOnce(url, statement);
+  return { kind: 'postgres', url, query, remove: () => database.drop() };
 }
 
 async function queryEmbedded(dataDir: string, statement: string): Promise<Row[]> {

@@ -25,13 +25,14 @@ const differing = async ({ query }: Stage) =>
   await query(`select metric, difference::integer from losant_usage.reconciliation
     where compared_with = 'losant' and outcome = 'differs' order by 1`);
 
-const blockers = async ({ query }: Stage) =>
-  await query(
-    "select first_day::text, streams from losant_usage.period_blockers where cause = 'contradicted'",
-  );
+const blockers = ({ query }: Stage) =>
+  query(`select first_day::text, streams from losant_usage.period_blockers where cause = 'contradicted'`);
 
 const bias = ({ platform }: Stage, by: number) =>
   platform.control('config', { bias: by === 0 ? null : [{ counter: 'payload_totals', day: DAY, by }] });
+
+const breakTotals = ({ platform }: Stage, kind: string, action: string) =>
+  platform.control('config', { faults: { kinds: [kind], forever: true, actions: [action] } });
 
 /** Takes the totals of the day for changed, so that the next run asks for them. */
 const forget = ({ query }: Stage) =>
@@ -55,12 +56,8 @@ it('that differ are shown, block the month unless CONTROL_TOTALS is show, and fa
   await bias(stage, -7);
   await forget(stage);
   expect((await stage.run()).report).toMatchObject({ status: 'complete', failures: [] });
-  expect(await differing(stage)).toEqual(
-    ['payload_all_bytes', 'payload_all_count', 'payload_billable_count'].map((metric) => ({
-      metric,
-      difference: 7,
-    })),
-  );
+  const totals = ['payload_all_bytes', 'payload_all_count', 'payload_billable_count'];
+  expect(await differing(stage)).toEqual(totals.map((metric) => ({ metric, difference: 7 })));
   expect(await blockers(stage)).toEqual([{ first_day: DAY, streams: ['payload_totals'] }]);
   await stage.run({}, { controlTotals: 'show' });
   expect(await blockers(stage)).toEqual([]);
@@ -71,9 +68,7 @@ it('are asked for again with a number that was restated, and pending until then'
   const stage = await openFinal();
   const [orgId = ''] = stage.orgIds;
   await stage.platform.control('restate', { orgId, day: DAY, counter: 'device_counts' });
-  await stage.platform.control('config', {
-    faults: { kinds: ['server_error'], forever: true, actions: ['instance.deviceCounts'] },
-  });
+  await breakTotals(stage, 'server_error', 'instance.deviceCounts');
   const again = { kind: 'manual', range: { from: DAY, to: DAY } } as const;
   const { report, tally } = await stage.run(again);
   expect(report).toMatchObject({ status: 'complete', cells: { loaded: 1 } });
@@ -86,9 +81,7 @@ it('are asked for again with a number that was restated, and pending until then'
 
 it('of a stream that is refused are named with the instance, and the others are compared', async () => {
   const stage = await openStage({ orgs: 3 });
-  await stage.platform.control('config', {
-    faults: { kinds: ['forbidden'], forever: true, actions: ['instance.notebookMinuteCounts'] },
-  });
+  await breakTotals(stage, 'forbidden', 'instance.notebookMinuteCounts');
   await stage.run();
   await stage.moveTo(FINAL);
   const { report, refusal } = await stage.run();

@@ -17,10 +17,8 @@ const countOf = async ({ query }: Stage, where: string) =>
 // Promise (Runs): A run with nothing due asks for no usage and leaves no trace.
 it('a run with nothing due leaves no record and asks only for the instance', async () => {
   const stage = await openStage();
-  expect((await stage.run()).report).toMatchObject({
-    status: 'complete',
-    cells: { planned: 16, loaded: 16 },
-  });
+  const complete = { status: 'complete', cells: { planned: 16, loaded: 16 } };
+  expect((await stage.run()).report).toMatchObject(complete);
   const { report } = await stage.run();
   const none = { runId: null, status: 'complete', orgs: 0, from: null, requests: 1 };
   expect(report).toMatchObject({ ...none, cells: { planned: 0 } });
@@ -40,10 +38,8 @@ it('a run by hand tries what failed at once, and a run by schedule at the time o
   ]);
   await faults(stage, null);
   expect((await stage.run()).report.cells.planned).toBe(0);
-  expect((await stage.run({ kind: 'manual' })).report).toMatchObject({
-    status: 'complete',
-    cells: { loaded: 4 },
-  });
+  const retried = (await stage.run({ kind: 'manual' })).report;
+  expect(retried).toMatchObject({ status: 'complete', cells: { loaded: 4 } });
 });
 
 it('the clock of a run does not go back where that of its host is set back', async () => {
@@ -113,18 +109,11 @@ it('a window that is refused for its length is asked for in shorter ones', async
 it('while the list is incomplete the known organizations are exported and the run is not complete', async () => {
   const stage = await openStage({ orgs: 8, pageSizeMax: 4 });
   await stage.platform.control('config', { list: { emptyPages: [1] } });
-  const { report } = await stage.run();
-  expect(report).toMatchObject({
-    status: 'partial',
-    cells: { loaded: 16 },
-    failures: [{ code: 'list_incomplete' }],
-  });
+  const cells = { loaded: 16 };
+  const failures = [{ code: 'list_incomplete' }];
+  expect((await stage.run()).report).toMatchObject({ status: 'partial', cells, failures });
   await stage.platform.control('config', { list: {} });
-  expect((await stage.run()).report).toMatchObject({
-    status: 'complete',
-    cells: { loaded: 16 },
-    failures: [],
-  });
+  expect((await stage.run()).report).toMatchObject({ status: 'complete', cells, failures: [] });
 });
 
 it('an organization that cannot be read is a failure of every run, and its numbers are read all the same', async () => {
@@ -176,11 +165,8 @@ it('a backfill beyond the horizon is clamped, says so, and is not complete; so i
   expect(report).toMatchObject({ from: '2026-08-26', to: '2026-11-23' });
   const beyond = { from: '2026-08-20', to: '2026-08-20' };
   const day = (await stage.run({ kind: 'manual', range: beyond })).report;
-  expect(day).toMatchObject({
-    status: 'partial',
-    cells: { planned: 0 },
-    failures: [{ code: 'past_horizon' }],
-  });
+  const failures = [{ code: 'past_horizon' }];
+  expect(day).toMatchObject({ status: 'partial', cells: { planned: 0 }, failures });
 });
 
 it('a day that nobody wants is refused with the command that adds it; so is an unknown organization', async () => {
@@ -188,10 +174,8 @@ it('a day that nobody wants is refused with the command that adds it; so is an u
   const range = { from: '2026-11-10', to: '2026-11-10' };
   const refused = stage.run({ kind: 'manual', range });
   await expect(refused).rejects.toBeInstanceOf(SettingsError);
-  await expect(refused).rejects.toHaveProperty(
-    'hint',
-    expect.stringContaining('backfill --from 2026-11-10 --to 2026-11-10'),
-  );
+  const hint = expect.stringContaining('backfill --from 2026-11-10 --to 2026-11-10') as unknown;
+  await expect(refused).rejects.toMatchObject({ hint });
   const yesterday = { kind: 'manual', range: { from: '2026-11-23', to: '2026-11-23' } } as const;
   expect((await stage.run(yesterday)).report.cells).toMatchObject({ planned: 4, loaded: 4 });
   expect((await stage.run(yesterday)).report.cells).toMatchObject({ unchanged: 4 });
@@ -210,9 +194,7 @@ it('a rule on a table is refused by name before anything is read', async () => {
 /** 101 organizations with five days due, two of them older than a week: two pages of each age. */
 async function openDue(): Promise<Stage> {
   const stage = await openStage({ orgs: 101 });
-  await stage.platform.control('config', {
-    faults: { kinds: ['forbidden'], actions: ['deviceCounts'], forever: true },
-  });
+  await faults(stage, { kinds: ['forbidden'], actions: ['deviceCounts'], forever: true });
   const setting = { streams: ['device_counts'] };
   await stage.run({ kind: 'backfill', range: { from: '2026-11-15', to: '2026-11-19' } }, setting);
   return stage;
@@ -222,12 +204,8 @@ const WAKE_UP_MS = 900_000;
 
 // Promise (Runs): A long backfill never delays yesterday.
 it('reads the last week of all organizations first, then older days, and ends', async () => {
-  expect(await readAll(await openDue(), {})).toEqual([
-    'young 1-100',
-    'young 101',
-    'older 1-100',
-    'older 101',
-  ]);
+  const pages = await readAll(await openDue(), {});
+  expect(pages).toEqual(['young 1-100', 'young 101', 'older 1-100', 'older 101']);
 });
 
 it('begins with the last week again when a wake-up has passed, and goes on with older days where it was', async () => {

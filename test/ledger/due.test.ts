@@ -2,6 +2,7 @@
 import { type Kysely, type KyselyPlugin, RawNode, sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import type { Schema } from '../../src/database/schema.ts';
+import { isOf } from '../../src/ledger/coverage.ts';
 import {
   applyPolicy,
   countDue,
@@ -145,6 +146,20 @@ test('a run by hand reads again at once what failed, in its scope and inside the
   expect(await ledger.cells(other)).toEqual(['11-23 device_counts missing refused 11-24T02:15']);
 });
 
+test('cells of organizations are found by way of their days', async () => {
+  const isTheirs = isOf(['5d00000000000000000000a1', '5d00000000000000000000a2'], {
+    from: '2026-08-26',
+    to: '2026-11-23',
+  });
+  await ledger.db.transaction().execute(async (trx) => {
+    await sql`set local enable_seqscan = off`.execute(trx);
+    const { rows } = await sql`explain select from losant_usage.coverage c where ${isTheirs}`.execute(trx);
+    const plan = JSON.stringify(rows);
+    expect(plan).toContain('(usage_date = d.usage_date) AND (org_id = d.org_id)');
+    expect(plan.match(/usage_date >= /g)).toHaveLength(1);
+  });
+});
+
 describe('another policy sets the next reads inside the horizon anew', () => {
   const apply = (policy: Policy) =>
     applyPolicy(ledger.db, WRITE, { instanceId: INSTANCE, nowMs: ledger.nowMs, policy });
@@ -165,15 +180,14 @@ describe('another policy sets the next reads inside the horizon anew', () => {
   ])('%s', async (_, changes, expected) => {
     await ledger.prepare();
     const orgId = await ledger.want({ from: '2026-11-18', to: '2026-11-23' }, DEVICES);
-    const read = (day: string, sentAt: string) => ({
-      ...devicesOf(orgId, day),
-      sentAtMs: Date.parse(sentAt),
-    });
-    await ledger.load([
-      read('2026-11-18', '2026-11-26T00:15:00.000Z'),
-      read('2026-11-20', '2026-11-24T00:15:00.000Z'),
-      read('2026-11-22', '2026-11-23T06:15:00.000Z'),
-    ]);
+    const sentAt = {
+      '2026-11-18': '2026-11-26T00:15:00.000Z',
+      '2026-11-20': '2026-11-24T00:15:00.000Z',
+      '2026-11-22': '2026-11-23T06:15:00.000Z',
+    };
+    await ledger.load(
+      Object.entries(sentAt).map(([day, at]) => ({ ...devicesOf(orgId, day), sentAtMs: Date.parse(at) })),
+    );
     await setNext(orgId, '2026-11-18', null);
     await setNext(orgId, '2026-11-22', '2026-11-26T00:00:00Z');
     await apply({ ...POLICY, ...changes });

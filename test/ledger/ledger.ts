@@ -1,6 +1,7 @@
 /** A ledger in a database whose clock the test sets, and rows of it as runs leave them. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { beforeEach } from 'vitest';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
 import { applyPolicy } from '../../src/ledger/due.ts';
@@ -8,10 +9,12 @@ import { applyTracks, fillInstance } from '../../src/ledger/fill.ts';
 import { beginWriting } from '../../src/ledger/lease.ts';
 import { type LoadOptions, type LoadResult, loadBatch } from '../../src/ledger/load.ts';
 import type { CellAnswer, Verdict } from '../../src/usage/cell.ts';
+import type { DayRange } from '../../src/usage/day.ts';
 import type { OrgSelection } from '../../src/usage/organization.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import { usualStreamNames } from '../../src/usage/streams/catalog.ts';
 import { useOpened } from '../opened.ts';
+import { asProgram } from '../support/by-hand.ts';
 import { createClockDatabase, stopClockAt } from '../support/clock-database.ts';
 import { queryOnce } from '../support/databases.ts';
 import { POLICY } from '../usage/cells.ts';
@@ -36,22 +39,28 @@ export interface GivenAnswer extends Omit<CellAnswer, 'sentAtMs' | 'sha256'> {
   readonly sentAtMs?: number;
 }
 
-class Ledger {
+/** What a ledger stands on. */
+interface Ground {
+  readonly handle: DatabaseHandle;
+  readonly url: string;
+  readonly nowMs: number;
+  readonly drop: () => Promise<void>;
+}
+
+export class Ledger {
+  readonly handle: DatabaseHandle;
   readonly db: Kysely<Schema>;
   readonly url: string;
-  readonly #close: () => Promise<void>;
+  readonly #drop: () => Promise<void>;
   #nowMs: number;
   #orgs = 0;
 
-  constructor(
-    db: Kysely<Schema>,
-    url: string,
-    { nowMs, close }: { nowMs: number; close: () => Promise<void> },
-  ) {
-    this.db = db;
+  constructor({ handle, url, nowMs, drop }: Ground) {
+    this.handle = handle;
+    this.db = handle.db;
     this.url = url;
     this.#nowMs = nowMs;
-    this.#close = close;
+    this.#drop = drop;
   }
 
   get nowMs(): number {
@@ -73,11 +82,10 @@ class Ledger {
   /** Returns the rows of a query as lines of text, null as `-`. */
   async list(query: RawBuilder<unknown>): Promise<string[]> {
     const rows = await this.ask(query);
+    const textOf = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
     return rows.map((row) =>
       Object.values(row)
-        .map((value) =>
-          value === null ? '-' : typeof value === 'object' ? JSON.stringify(value) : String(value),
-        )
+        .map((value) => (value === null ? '-' : textOf(value)))
         .join(' '),
     );
   }
@@ -111,12 +119,7 @@ class Ledger {
   }
 
   /** Has somebody's trigger run `body` for each row of a table while `work` goes on. */
-  async meddle(
-    table: string,
-    body: string,
-    work: () => Promise<unknown>,
-    when = 'before insert',
-  ): Promise<void> {
+  async meddle(table: string, body: string, work: () => Promise<unknown>, when = 'before insert') {
     await queryOnce(
       this.url,
       `create function public.meddle() returns trigger language plpgsql as $$ begin ${body} end $$;
@@ -125,36 +128,24 @@ class Ledger {
     try {
       await work();
     } finally {
-      await queryOnce(
-        this.url,
-        `drop trigger meddle on losant_usage.${table}; drop function public.meddle()`,
-      );
+      await queryOnce(this.url, 'drop function public.meddle() cascade');
     }
   }
 
   /** Removes all organizations with all that hangs on them, and all that a run knows of the instance. */
   async clear(): Promise<void> {
-    const tables = [
-      'coverage',
-      'usage_days',
-      'tracks',
-      'instance_totals',
-      'waivers',
-      'organization_history',
-      'organizations',
-    ];
+    const ofOrgs = ['coverage', 'usage_days', 'tracks', 'waivers', 'organization_history', 'organizations'];
     await this.asProgram(
-      ...tables.map((table) => sql`delete from ${sql.table(`losant_usage.${table}`)}`),
+      ...['instance_totals', ...ofOrgs].map(
+        (table) => sql`delete from ${sql.table(`losant_usage.${table}`)}`,
+      ),
       sql`update losant_usage.instances set all_from = null, horizon_day = null, policy = '{}', org_moved_on = null`,
     );
   }
 
   /** Does what a run does before it reads: policy, ends, tracks, rows and closings. */
-  async prepare({
-    streams = usualStreamNames,
-    selection = { kind: 'all' },
-    policy = POLICY,
-  }: RunSettings = {}) {
+  async prepare(settings: RunSettings = {}): Promise<void> {
+    const { streams = usualStreamNames, selection = { kind: 'all' }, policy = POLICY } = settings;
     const options = { instanceId: INSTANCE, nowMs: this.#nowMs, policy };
     await applyPolicy(this.db, WRITE, options);
     await applyTracks(this.db, WRITE, { ...options, streams, selection });
@@ -162,11 +153,7 @@ class Ledger {
   }
 
   /** Makes the rows of streams of a new organization for the days before now, and nothing else. */
-  async want(
-    days: { from: string; to: string },
-    streams: readonly string[],
-    orgId?: string,
-  ): Promise<string> {
+  async want(days: DayRange, streams: readonly string[], orgId?: string): Promise<string> {
     const id = orgId ?? (await this.newOrg());
     await this.asProgram(
       sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
@@ -178,9 +165,8 @@ class Ledger {
 
   /** Loads answers, each for itself complete. */
   async load(answers: readonly GivenAnswer[], options: Partial<LoadOptions> = {}): Promise<LoadResult> {
-    const sent = answers.map(
-      (each): CellAnswer => ({ sentAtMs: this.#nowMs, sha256: 'a'.repeat(64), ...each }),
-    );
+    const usual = { sentAtMs: this.#nowMs, sha256: 'a'.repeat(64) };
+    const sent = answers.map((each): CellAnswer => ({ ...usual, ...each }));
     const write = { ...WRITE, instanceId: INSTANCE, policy: POLICY, ...options };
     return await loadBatch(this.db, [{ answers: sent, quarantined: [] }], write);
   }
@@ -211,34 +197,31 @@ class Ledger {
       from losant_usage.tracks where org_id = ${orgId} order by stream`);
   }
 
-  async close(): Promise<void> {
-    await this.#close();
+  async end(): Promise<void> {
+    await this.handle.close();
+    await this.#drop();
   }
 }
 
-export type { Ledger };
-
-/** Opens a ledger with one instance, whose clock stands at `now`. */
-export async function openLedger(now: string): Promise<Ledger> {
+/** Makes the ground of a ledger with one instance, whose clock stands at `now`. */
+export async function makeGround(now: string): Promise<Ground> {
   const database = await createClockDatabase();
+  const { url } = database;
   await database.stopClock(at(now));
-  const handle = await createDatabase({ url: database.url, applicationName: 'ledger test', poolSize: 6 });
-  const close = async () => {
-    await handle.close();
-    await database.drop();
-  };
-  const ledger = new Ledger(handle.db, database.url, { nowMs: at(now), close });
-  await ledger.asProgram(
-    sql`insert into losant_usage.instances (instance_id, api_url) values (${INSTANCE}, 'https://api.example.com')`,
+  const handle = await createDatabase({ url, applicationName: 'ledger test', poolSize: 6 });
+  await queryOnce(
+    url,
+    asProgram(`insert into losant_usage.instances (instance_id, api_url)
+      values ('${INSTANCE}', 'https://api.example.com')`),
   );
-  return ledger;
+  return { handle, url, nowMs: at(now), drop: () => database.drop() };
 }
 
 /** A ledger for the tests of a file, which is there as long as they run. */
 export function useLedger(now: string): Ledger {
   return useOpened(
-    () => openLedger(now),
-    (ledger) => ledger.close(),
+    async () => new Ledger(await makeGround(now)),
+    (ledger) => ledger.end(),
   );
 }
 

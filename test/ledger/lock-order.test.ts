@@ -1,7 +1,4 @@
-/**
- * Every writer locks rows in the order of their keys: one that waits for a row
- * holds none that comes later, so no two of them can wait for each other.
- */
+/** Every writer locks rows in the order of their keys: one that waits holds none that comes later. */
 import { type RawBuilder, sql } from 'kysely';
 import { beforeEach, expect, test } from 'vitest';
 import { applyPolicy, retryFailed } from '../../src/ledger/due.ts';
@@ -87,21 +84,18 @@ const answers = [B, A].flatMap((orgId) =>
   ['2026-11-21', '2026-11-20'].map((day) => answer(orgId, 'device_counts', day, named(devices(1, 1, 1)))),
 );
 
+const OTHER_POLICY = { ...POLICY, readAtHours: [0, 49, 73] };
+const closeRemoved: Work = async (db) => {
+  await markRemoved(db, WRITE, { orgIds: [A, B], today: '2026-11-22' });
+  await fillInstance(db, WRITE, SETTINGS);
+};
+
 test.each<[string, Work]>([
   ['days that are read again', (db) => addDays(db, WRITE, { ...BACKFILL, makesRows: false, force: true })],
   ['reads that failed', (db) => retryFailed(db, WRITE, { ...SETTINGS, scope })],
-  [
-    'another policy',
-    (db) => applyPolicy(db, WRITE, { ...SETTINGS, policy: { ...POLICY, readAtHours: [0, 49, 73] } }),
-  ],
+  ['another policy', (db) => applyPolicy(db, WRITE, { ...SETTINGS, policy: OTHER_POLICY })],
   ['days past the horizon', (db) => fillInstance(db, WRITE, LATE)],
-  [
-    'deleted organizations',
-    async (db) => {
-      await markRemoved(db, WRITE, { orgIds: [A, B], today: '2026-11-22' });
-      await fillInstance(db, WRITE, SETTINGS);
-    },
-  ],
+  ['deleted organizations', closeRemoved],
   ['a load', () => ledger.load(answers)],
 ])('of the ledger: %s', async (_, work) => {
   expect(await leavesFree(() => work(ledger.db), firstCell, lastCell)).toBe(true);

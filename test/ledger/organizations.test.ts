@@ -66,24 +66,15 @@ const history = () =>
 describe('an organization that is seen', () => {
   test('for the first time is stored with all it has, and begins its history', async () => {
     await see(MONDAY, [acme()]);
-    expect(await stored()).toMatchObject([
-      {
-        org_id: A,
-        instance_id: INSTANCE,
-        name: 'Acme',
-        tags: acme().tags,
-        referral_id: 'C-1001',
-        plan_id: '5e0000000000000000000001',
-        customer_id: null,
-        limits: { payload: 1_000_000, device: 50 },
-        current_period_start: '2026-11-01T00:00:00.000Z',
-        current_period_end: '2026-12-01T00:00:00.000Z',
-        created_on: '2025-03-04',
-        removed_on: null,
-        first_seen_at: MONDAY,
-        last_seen_at: MONDAY,
-        problem: null,
-      },
+    const row = sql`select org_id, instance_id, name, tags, referral_id, plan_id, customer_id, limits,
+      current_period_start, current_period_end, created_on, removed_on, first_seen_at, last_seen_at, problem
+      from losant_usage.organizations`;
+    expect(await ledger.list(row)).toEqual([
+      [
+        `${A} ${INSTANCE} Acme [{"key":"tier","value":"gold"},{"key":"tier","value":"silver"}]`,
+        'C-1001 5e0000000000000000000001 - {"device":50,"payload":1000000}',
+        `2026-11-01T00:00:00.000Z 2026-12-01T00:00:00.000Z 2025-03-04 - ${MONDAY} ${MONDAY} -`,
+      ].join(' '),
     ]);
     expect(await history()).toEqual([{ org_id: A, name: 'Acme', valid_from: MONDAY, valid_to: null }]);
   });

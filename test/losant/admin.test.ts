@@ -20,6 +20,7 @@ const change = ({ url }: TestServer, patch: OrgPatch | null = null, timeoutMs = 
 const refuse = (status: number, body: object) => (_: Received, response: ServerResponse) =>
   sendJson(response, body, { status, headers: { 'retry-after': '1' } });
 
+const WRONG = 'Validation: The body does not fit the schema; limits.device must be >= 0; name is taken';
 const INVALID = {
   type: 'Validation',
   message: 'The body does not fit the schema',
@@ -34,11 +35,8 @@ it('a patch is sent once, whatever of the organization is answered', async () =>
   });
   await change(server, { name: 'New', limits: { device: 5 } });
   expect(bodies).toEqual(['{"name":"New","limits":{"device":5}}']);
-  const headers = {
-    authorization: `Bearer ${TOKEN}`,
-    'content-type': 'application/json',
-    losantdomain: 'usage.example.com',
-  };
+  const json = { 'content-type': 'application/json' };
+  const headers = { authorization: `Bearer ${TOKEN}`, ...json, losantdomain: 'usage.example.com' };
   expect(server.received).toMatchObject([{ method: 'PATCH', path: PATH, headers }]);
 });
 
@@ -57,13 +55,7 @@ type Case = readonly [
 ];
 
 const REFUSED: readonly Case[] = [
-  [
-    'a body that Losant finds wrong',
-    refuse(400, INVALID),
-    'refused',
-    2,
-    'HTTP 400: Validation: The body does not fit the schema; limits.device must be >= 0; name is taken',
-  ],
+  ['a body that Losant finds wrong', refuse(400, INVALID), 'refused', 2, `HTTP 400: ${WRONG}`],
   ['an unknown token', refuse(401, { message: `bad ${TOKEN}` }), 'unauthorized', 5, 'HTTP 401: bad [token]'],
   ['a missing scope', refuse(403, { type: 'Forbidden' }), 'forbidden', 5, 'HTTP 403: Forbidden'],
   ['an organization that is gone', refuse(404, {}), 'not_found', 2, 'HTTP 404'],

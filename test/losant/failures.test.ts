@@ -45,36 +45,27 @@ const redirect = (_: Received, response: ServerResponse) =>
   response.writeHead(302, { location: '/login' }).end();
 const refuseWith = (status: number, body: object) => (_: Received, response: ServerResponse) =>
   sendJson(response, body, { status });
-const controls = { type: 'Bad\0', message: 'x\u001b[2J\u009by\nz \ud800' };
+
+const REFUSALS = {
+  400: 'refused',
+  401: 'unauthorized',
+  403: 'forbidden',
+  404: 'not_found',
+  405: 'not_supported',
+  413: 'refused',
+};
+const repeatToken = ({ headers }: Received, response: ServerResponse) =>
+  sendJson(response, { message: headers.authorization }, { status: 403 });
+const CONTROLS = { type: 'Bad\0', message: 'x\u001b[2J\u009by\nz \ud800' };
+const NO_CONTROLS = 'HTTP 400: Bad\ufffd: x\ufffd[2J\ufffdy\ufffdz \ufffd';
 
 const AT_ONCE: readonly Row[] = [
-  ...(
-    [
-      [400, 'refused'],
-      [401, 'unauthorized'],
-      [403, 'forbidden'],
-      [404, 'not_found'],
-      [405, 'not_supported'],
-      [413, 'refused'],
-    ] as const
-  ).map(([status, kind]): Row => {
+  ...Object.entries(REFUSALS).map(([status, kind]): Row => {
     const message = `answered HTTP ${status}: SomeType: what is wrong`;
-    return [`HTTP ${status}`, refuseWith(status, WRONG), kind, status, message];
+    return [`HTTP ${status}`, refuseWith(Number(status), WRONG), kind, Number(status), message];
   }),
-  [
-    'a refusal that repeats the token',
-    ({ headers }, response) => sendJson(response, { message: headers.authorization }, { status: 403 }),
-    'forbidden',
-    403,
-    'answered HTTP 403: Bearer [token]',
-  ],
-  [
-    'a refusal with control characters',
-    refuseWith(400, controls),
-    'refused',
-    400,
-    'HTTP 400: Bad\ufffd: x\ufffd[2J\ufffdy\ufffdz \ufffd',
-  ],
+  ['a refusal that repeats the token', repeatToken, 'forbidden', 403, 'answered HTTP 403: Bearer [token]'],
+  ['a refusal with control characters', refuseWith(400, CONTROLS), 'refused', 400, NO_CONTROLS],
   ['a compressed refusal', gzipped(403, gzipSync('{"message":"no"}')), 'forbidden', 403, 'HTTP 403: no'],
   ['a refusal that stalls', (_, res) => res.writeHead(403).write('no'), 'forbidden', 403, 'HTTP 403'],
   ['a huge refusal', (_, res) => res.writeHead(403).end('x'.repeat(1e6)), 'forbidden', 403, 'HTTP 403'],
@@ -83,6 +74,9 @@ const AT_ONCE: readonly Row[] = [
 const NOT_JSON = 'the body is not JSON (content type unknown)';
 const UNZIPPED = 'the body (gzip) cannot be decompressed: ';
 const SILENT = 'no complete answer within 400 ms';
+const TOO_LARGE = gzipSync(Buffer.alloc(BOUND + 1));
+const pageWithToken = ({ headers }: Received, response: ServerResponse) =>
+  response.writeHead(500).end(`<html>${headers.authorization}</html>`);
 
 const AFTER_ALL_ATTEMPTS: readonly Row[] = [
   ...[500, 502, 503, 999].map(
@@ -100,13 +94,7 @@ const AFTER_ALL_ATTEMPTS: readonly Row[] = [
     302,
     'answered with a redirect (HTTP 302), which is never followed',
   ],
-  [
-    'a page that repeats the token',
-    ({ headers }, response) => response.writeHead(500).end(`<html>${headers.authorization}</html>`),
-    'server_error',
-    500,
-    'answered HTTP 500',
-  ],
+  ['a page that repeats the token', pageWithToken, 'server_error', 500, 'answered HTTP 500'],
   [
     'a body that repeats the token',
     ({ headers }, response) => sendJson(response, headers),
@@ -118,13 +106,7 @@ const AFTER_ALL_ATTEMPTS: readonly Row[] = [
   ['a cut body', (_, response) => sendHalf(response), 'unreachable', null, 'connection failed: '],
   ['a cut gzip body', gzipped(200, HALF_A_GZIP), 'bad_body', 200, `${UNZIPPED}unexpected end of file`],
   ['a body without end', endless, 'bad_body', 200, `the body is larger than ${BOUND} bytes`],
-  [
-    'a body too large once decompressed',
-    gzipped(200, gzipSync(Buffer.alloc(BOUND + 1))),
-    'bad_body',
-    200,
-    UNZIPPED,
-  ],
+  ['a body too large once decompressed', gzipped(200, TOO_LARGE), 'bad_body', 200, UNZIPPED],
   ['a page', (_, response) => response.end('<html>log in</html>'), 'bad_body', 200, NOT_JSON],
   ['an empty body', (_, response) => response.end(), 'bad_body', 200, NOT_JSON],
   ['no UTF-8', (_, response) => response.end(Buffer.from([0x22, 0xff, 0x22])), 'bad_body', 200, NOT_JSON],

@@ -162,7 +162,7 @@ export const storeMutants = [
     },
   ),
   plant(
-    { file: 'migrations/0001_reference.sql', test: 'test/views/cells.test.ts' },
+    { file: 'migrations/0001_reference.sql', test: 'test/views/views.test.ts' },
     {
       'A missing number is a gap six hours after its day, by the same rule in SQL as in the program': [
         `interval '6 hours'`,
@@ -171,7 +171,7 @@ export const storeMutants = [
     },
   ),
   plant(
-    { file: 'migrations/0003_ledger.sql', test: 'test/views/cells.test.ts' },
+    { file: 'migrations/0003_ledger.sql', test: 'test/views/views.test.ts' },
     {
       'The standing of a day is that of its worst cell': [
         `select max(standing) as standing, bool_or(standing = 'waiting') as is_waiting`,
@@ -184,7 +184,7 @@ export const storeMutants = [
     },
   ),
   plant(
-    { file: 'migrations/0001_reference.sql', test: 'test/views/cells.test.ts' },
+    { file: 'migrations/0001_reference.sql', test: 'test/views/views.test.ts' },
     {
       'A day of which a cell is waiting and late is missing, whatever its other cells are': [
         'return case when is_waiting and usage_date < losant_usage_internal.late_before()',
@@ -193,7 +193,7 @@ export const storeMutants = [
     },
   ),
   plant(
-    { file: 'migrations/0003_ledger.sql', test: 'test/views/cells.test.ts' },
+    { file: 'migrations/0003_ledger.sql', test: 'test/views/views.test.ts' },
     {
       'A day that no run has made a row for is missing': [
         `losant_usage_internal.as_of_now('waiting', usage_date),`,
@@ -202,7 +202,7 @@ export const storeMutants = [
     },
   ),
   plant(
-    { file: 'migrations/0008_health.sql', test: 'test/views/cells.test.ts' },
+    { file: 'migrations/0008_health.sql', test: 'test/views/views.test.ts' },
     {
       'Days that no run has filled are not counted as final, nor taken from those that are': [
         'sum(greatest(t.next_day, least(t.to_day, losant_usage_internal.today() - 1) + 1) - t.first_day)',
@@ -211,7 +211,7 @@ export const storeMutants = [
     },
   ),
   plant(
-    { file: 'migrations/0006_months.sql', test: 'test/views/months.test.ts' },
+    { file: 'migrations/0006_months.sql', test: 'test/views/views.test.ts' },
     {
       'A level is never summed over days': [
         `(max(array[d.usage_date - date '2000-01-01', d.devices_total]) filter (where d.devices_total is not null))[2] as devices_total,`,

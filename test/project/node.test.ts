@@ -49,39 +49,23 @@ test('an older Node is refused in one line with exit code 2 before main is read'
   });
 });
 
+const ARGS = 'const args: string[] = process.argv.slice(2); process.stdout.write(JSON.stringify(args));';
+const THROWN = expect.stringContaining('no main today') as string;
+const WAITS = 'losant-usage stopped before it was finished: this is a defect.\n';
+
 test.each([
-  [
-    'in a checkout src/main.ts, with the arguments untouched',
-    'src/main.ts',
-    'const args: string[] = process.argv.slice(2); process.stdout.write(JSON.stringify(args));',
-    { status: 0, stdout: '["run","--date","2026-11-23",""]', stderr: '' },
-  ],
-  [
-    'where src is not installed dist/src/main.js',
-    'dist/src/main.js',
-    'process.stdout.write("built");',
-    { status: 0, stdout: 'built', stderr: '' },
-  ],
-  [
-    'a main whose exit code is kept',
-    'src/main.ts',
-    'process.exitCode = 3;',
-    { status: 3, stdout: '', stderr: '' },
-  ],
-  [
-    'a main that throws, with exit code 1 and its error on stderr',
-    'src/main.ts',
-    'throw new Error("no main today");',
-    { status: 1, stdout: '', stderr: expect.stringContaining('no main today') as unknown },
-  ],
-  [
-    'a main that waits for something that never comes, without success',
-    'src/main.ts',
-    'await new Promise(() => {});',
-    { status: 13, stdout: '', stderr: 'losant-usage stopped before it was finished: this is a defect.\n' },
-  ],
-] as const)('the launcher runs %s', (_, path, text, ended) => {
-  expect(runNode(launcherBeside({ path, text }), 'run', '--date', '2026-11-23', '')).toEqual(ended);
+  ['with the arguments untouched', ARGS, 0, '["run","--date","2026-11-23",""]', ''],
+  ['whose exit code is kept', 'process.exitCode = 3;', 3, '', ''],
+  ['that throws, with its error on stderr', 'throw new Error("no main today");', 1, '', THROWN],
+  ['that waits for what never comes, without success', 'await new Promise(() => {});', 13, '', WAITS],
+])('the launcher runs in a checkout a src/main.ts %s', (_, text, ...[status, stdout, stderr]) => {
+  const launcher = launcherBeside({ path: 'src/main.ts', text });
+  expect(runNode(launcher, 'run', '--date', '2026-11-23', '')).toEqual({ status, stdout, stderr });
+});
+
+test('the launcher runs dist/src/main.js where src is not installed', () => {
+  const launcher = launcherBeside({ path: 'dist/src/main.js', text: 'process.stdout.write("built");' });
+  expect(runNode(launcher)).toEqual({ status: 0, stdout: 'built', stderr: '' });
 });
 
 test('a signal reaches main, in the same process', () => {

@@ -1,9 +1,6 @@
 /** Changes that a person with rights can make to the database without the program. */
 
-/**
- * Returns the statement as the program would run it, so that the ledger does not take it for a change
- * by hand.
- */
+/** Returns the statement as the program would run it, so that the ledger does not take it for a change by hand. */
 export function asProgram(statement: string): string {
   return `set losant_usage.program = 'test'; ${statement}`;
 }

@@ -1,6 +1,5 @@
 /**
- * Databases whose clock is set by the test, because the program refuses to load by another clock than
- * the database's.
+ * Databases whose clock is set by the test, because the program refuses to load by another clock than the database's.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -9,6 +8,7 @@ import {
   createTestDatabase,
   disconnect,
   queryOnce,
+  TEMPLATE,
   type TestDatabase,
   withDatabase,
 } from './databases.ts';
@@ -58,17 +58,18 @@ export function stopClockAt(ms: number): string {
   return `update simulated.clock set stopped_at = '${new Date(ms).toISOString()}', behind = '0'`;
 }
 
-/** The one that this process has made to copy from: a schema takes a second to make, a copy 25 ms. */
-let template: Promise<TestDatabase> | undefined;
+/** A database with the schema at head and a clock, to copy. */
+const CLOCK_TEMPLATE = `${TEMPLATE}_clock`;
 
-async function makeTemplate(): Promise<TestDatabase> {
-  const database = await createTestDatabase({ template: false });
-  await queryOnce(database.url, CLOCK);
-  await useClock(database.url, database.name);
-  await createSchema(database.url);
-  await queryOnce(database.url, USE_IN_FUNCTIONS);
-  await disconnect(database.url);
-  return database;
+/** Makes the template for all test files: a schema takes a second to make, a copy 25 ms. */
+export async function makeClockTemplate(adminUrl: string): Promise<void> {
+  const url = withDatabase(adminUrl, CLOCK_TEMPLATE);
+  await queryOnce(adminUrl, `create database ${CLOCK_TEMPLATE}`);
+  await queryOnce(url, CLOCK);
+  await useClock(url, CLOCK_TEMPLATE);
+  await createSchema(url);
+  await queryOnce(url, USE_IN_FUNCTIONS);
+  await disconnect(url);
 }
 
 /**
@@ -76,8 +77,7 @@ async function makeTemplate(): Promise<TestDatabase> {
  * also in the schema's own triggers, views and defaults; or a copy of one.
  */
 export async function createClockDatabase(copied?: ClockDatabase): Promise<ClockDatabase> {
-  template ??= makeTemplate();
-  const database = await createTestDatabase({ template: (copied ?? (await template)).name });
+  const database = await createTestDatabase({ template: copied?.name ?? CLOCK_TEMPLATE });
   const { url, name } = database;
   await useClock(url, name);
   const admin = (statement: string) => queryOnce(withDatabase(url, 'postgres'), statement);

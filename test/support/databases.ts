@@ -1,5 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statfsSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -17,15 +26,11 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
-/**
- * Creates a database on the test server: with the schema at head, without any tables, or as a copy of
- * one by name.
- */
-export async function createTestDatabase({
-  template = true,
-}: {
-  template?: boolean | string;
-} = {}): Promise<TestDatabase> {
+/** Creates a database on the test server: with the schema at head, without any tables, or as a copy of one by name. */
+export async function createTestDatabase(
+  options: { template?: boolean | string } = {},
+): Promise<TestDatabase> {
+  const { template = true } = options;
   const adminUrl = inject('postgresAdminUrl');
   const name = `losant_usage_test_${randomBytes(6).toString('hex')}`;
   const usual = template ? TEMPLATE : 'template1';
@@ -54,17 +59,11 @@ export interface EmbeddedFolder {
 /** Creates an empty folder for the embedded database. */
 export function createEmbeddedFolder(): EmbeddedFolder {
   const folder = makeFastFolder('losant-usage-embedded-');
-  return {
-    folder,
-    url: `embedded:${folder}`,
-    remove: () => rmSync(folder, { recursive: true, force: true }),
-  };
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  return { folder, url: `embedded:${folder}`, remove };
 }
 
-/**
- * Creates an embedded database with the schema at head: a copy, because making one takes seconds of
- * CPU time.
- */
+/** Creates an embedded database with the schema at head: a copy, because making one takes seconds of CPU time. */
 export async function copyEmbeddedDatabase(): Promise<EmbeddedFolder> {
   const made = join(inject('embeddedTemplate'), 'made');
   if (!existsSync(made)) await makeEmbeddedTemplate(made);
@@ -74,8 +73,7 @@ export async function copyEmbeddedDatabase(): Promise<EmbeddedFolder> {
 }
 
 /**
- * Makes the template once for all test files, which run in several processes: the first one makes it,
- * the others wait.
+ * Makes the template once for all test files, which run in several processes: the first one makes it, the others wait.
  */
 async function makeEmbeddedTemplate(made: string): Promise<void> {
   const making = `${made}.new`;
@@ -84,6 +82,9 @@ async function makeEmbeddedTemplate(made: string): Promise<void> {
   } catch {
     return await until('the embedded database to copy is made', () => existsSync(made));
   }
+  // What a process left that was killed while it made one is no hindrance.
+  mkdirSync(join(making, 'pgdata.new'));
+  writeFileSync(join(making, 'pgdata.new', 'PG_VERSION'), '18\n');
   await createSchema(`embedded:${making}`);
   renameSync(making, made);
 }
@@ -142,10 +143,7 @@ export function withDatabase(url: string, name: string): string {
 const MEMORY_DISK = '/dev/shm';
 const ROOM_BYTES = 2 ** 31;
 
-/**
- * Creates a folder in memory where there is room: cloning a database takes 25 ms there, on a disk 50
- * to 400.
- */
+/** Creates a folder in memory where there is room: cloning a database takes 25 ms there, on a disk 50 to 400. */
 export function makeFastFolder(prefix: string): string {
   const isRoomy = existsSync(MEMORY_DISK) && room(MEMORY_DISK) > ROOM_BYTES;
   return mkdtempSync(join(isRoomy ? MEMORY_DISK : tmpdir(), prefix));

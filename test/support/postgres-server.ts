@@ -1,6 +1,7 @@
 /** Vitest's global setup: one Postgres for the complete test run, with a template of databases with the schema at head. */
 import { rmSync } from 'node:fs';
 import type { TestProject } from 'vitest/node';
+import { makeClockTemplate } from './clock-database.ts';
 import { createSchema, makeFastFolder, queryOnce, TEMPLATE, withDatabase } from './databases.ts';
 import { OwnPostgres } from './own-postgres.ts';
 
@@ -28,7 +29,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     ],
   });
   await queryOnce(server.url, `create database ${TEMPLATE}`);
-  await createSchema(withDatabase(server.url, TEMPLATE));
+  await Promise.all([createSchema(withDatabase(server.url, TEMPLATE)), makeClockTemplate(server.url)]);
   project.provide('postgresAdminUrl', server.url);
   const embeddedTemplate = makeFastFolder('losant-usage-embedded-template-');
   project.provide('embeddedTemplate', embeddedTemplate);

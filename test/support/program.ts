@@ -7,6 +7,7 @@ import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { Io } from '../../src/cli/command.ts';
 import { InterruptedError } from '../../src/errors.ts';
+import type { RunReport } from '../../src/export/report.ts';
 import { run } from '../../src/run.ts';
 
 /** The version in package.json. */
@@ -104,10 +105,7 @@ export interface Spawned extends Omit<Running, 'kill'> {
   readonly kill: (signal: NodeJS.Signals) => void;
 }
 
-/**
- * The variables by which `npm run test:calendar` moves the clock; a process started without them has
- * the real one.
- */
+/** The variables by which `npm run test:calendar` moves the clock; a process started without them has the real one. */
 export const CLOCK: Env = Object.fromEntries(
   ['LD_PRELOAD', 'FAKETIME', 'DONT_FAKE_MONOTONIC'].flatMap((name) => {
     const value = process.env[name];
@@ -122,8 +120,7 @@ export const LAUNCHER = fileURLToPath(new URL('../../bin/losant-usage.js', impor
 const LONGEST_RUN_MS = 170_000;
 
 /**
- * Starts the program as a user does, for behaviour that needs a process: signals, pipes, being killed,
- * a cold start.
+ * Starts the program as a user does, for behaviour that needs a process: signals, pipes, being killed, a cold start.
  */
 export function spawnProgram(args: readonly string[], env: Env): Spawned {
   return startProcess(process.execPath, [LAUNCHER, ...args], env);
@@ -162,29 +159,7 @@ export function jsonOf<T = Report>({ stdout, stderr }: Ended): T {
 }
 
 /** The document that `run --json` and `backfill --json` print. */
-export interface Report {
-  readonly runId: string | null;
-  readonly kind: string;
-  readonly status: string;
-  readonly from: string | null;
-  readonly to: string | null;
-  readonly orgs: number;
-  readonly cells: Readonly<Record<string, number>>;
-  readonly rows: Readonly<Record<string, number>>;
-  readonly requests: number;
-  readonly durationMs: number;
-  readonly failures: readonly Failure[];
-}
-
-export interface Failure {
-  readonly instanceId: string;
-  readonly orgId: string | null;
-  readonly stream: string | null;
-  readonly from: string | null;
-  readonly to: string | null;
-  readonly code: string;
-  readonly message: string;
-}
+export type Report = RunReport;
 
 export interface Refusal {
   readonly error: { readonly code: string; readonly message: string; readonly hint: string };

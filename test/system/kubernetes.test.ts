@@ -6,28 +6,18 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 
-interface Container {
-  readonly image: string;
-  readonly env: readonly { readonly name: string; readonly value: string }[];
-  readonly ports?: readonly { readonly name: string }[];
-  readonly volumeMounts: readonly { readonly mountPath: string; readonly subPath?: string }[];
-}
-
 interface PodSpec {
-  readonly containers: readonly [Container];
+  readonly containers: readonly {
+    readonly env: readonly { readonly name: string; readonly value: string }[];
+    readonly volumeMounts: readonly { readonly mountPath: string; readonly subPath?: string }[];
+  }[];
   readonly volumes: readonly { readonly secret: { readonly secretName: string } }[];
 }
 
 interface Manifest {
   readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace?: string };
-  readonly data?: Readonly<Record<string, string>>;
-  readonly spec: {
-    readonly replicas?: number;
-    readonly selector?: object;
-    readonly ports?: readonly { readonly targetPort: string }[];
-    readonly template?: { readonly metadata: { readonly labels: object }; readonly spec: PodSpec };
-  };
+  readonly metadata: { readonly namespace?: string };
+  readonly spec: { readonly template?: { readonly spec: PodSpec } };
 }
 
 let folder: string;
@@ -59,18 +49,12 @@ function one(manifests: readonly Manifest[], kind: string): Manifest {
 
 test('the base builds a worker with its settings, its port and what it may talk to', () => {
   const base = build('deploy/kubernetes/base');
-  expect(base.map(({ kind }) => kind).toSorted()).toEqual([
-    'ConfigMap',
-    'Deployment',
-    'NetworkPolicy',
-    'Service',
-  ]);
-  const { spec } = one(base, 'Deployment');
-  const [container] = spec.template?.spec.containers ?? [];
-  expect(one(base, 'Service').spec.selector).toEqual(spec.template?.metadata.labels);
-  expect(one(base, 'Service').spec.ports?.map(({ targetPort }) => targetPort)).toEqual(
-    container?.ports?.map(({ name }) => name),
-  );
+  const kinds = base.map(({ kind }) => kind).toSorted();
+  expect(kinds).toEqual(['ConfigMap', 'Deployment', 'NetworkPolicy', 'Service']);
+  const labels = { 'app.kubernetes.io/name': 'losant-usage' };
+  const containers = [{ ports: [{ name: 'http' }] }];
+  expect(one(base, 'Deployment').spec.template).toMatchObject({ metadata: { labels }, spec: { containers } });
+  expect(one(base, 'Service').spec).toMatchObject({ selector: labels, ports: [{ targetPort: 'http' }] });
 });
 
 // Promise (Operation): The Kubernetes base and overlay build, and every settings file of deploy/ is one that the
@@ -79,31 +63,28 @@ test('a copy of the overlay builds: its namespace, image, replicas and settings,
   const own = 'deploy/kubernetes/overlays/production';
   cpSync('deploy/kubernetes/overlays/example', join(folder, own), { recursive: true });
   const overlay = build(own);
-  const worker = one(overlay, 'Deployment');
   expect(new Set(overlay.map(({ metadata }) => metadata.namespace))).toEqual(new Set(['billing']));
-  expect(worker.spec.replicas).toBe(2);
-  expect(worker.spec.template?.spec.containers[0].image).toMatch(/^images\.example\.com\/losant-usage:\d/);
-  expect(one(overlay, 'ConfigMap').data).toMatchObject({ LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97' });
-  expect(one(overlay, 'PodMonitor').metadata.name).toBe('losant-usage');
+  const image = expect.stringMatching(/^images\.example\.com\/losant-usage:\d/) as unknown;
+  const template = { spec: { containers: [{ image }] } };
+  expect(one(overlay, 'Deployment').spec).toMatchObject({ replicas: 2, template });
+  const data = { LOSANT_INSTANCE_ID: '575ec8687ae143cd83dc4a97' };
+  expect(one(overlay, 'ConfigMap')).toMatchObject({ data });
+  expect(one(overlay, 'PodMonitor')).toMatchObject({ metadata: { name: 'losant-usage' } });
 });
 
 test.each(['base/worker.yaml', 'jobs/migrate.yaml', 'jobs/backfill.yaml'])(
   'the pod of %s has no rights and a bound on memory, and mounts secrets as folders, so that a new token arrives',
   (file) => {
-    const pods = read(readFileSync(`deploy/kubernetes/${file}`, 'utf8')).flatMap(
-      ({ spec }) => spec.template ?? [],
-    );
-    const pod = pods[0]?.spec as PodSpec;
-    const [container] = pod.containers;
+    const manifests = read(readFileSync(`deploy/kubernetes/${file}`, 'utf8'));
+    const pod = manifests.flatMap(({ spec }) => spec.template?.spec ?? [])[0] as PodSpec;
+    const [container = { env: [], volumeMounts: [] }] = pod.containers;
     expect(pod).toMatchObject({
       automountServiceAccountToken: false,
       securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
-      containers: [
-        {
-          resources: { limits: { memory: '512Mi' } },
-          securityContext: { readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } },
-        },
-      ],
+    });
+    expect(container).toMatchObject({
+      resources: { limits: { memory: '512Mi' } },
+      securityContext: { readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } },
     });
     const install = readFileSync('docs/install.md', 'utf8');
     for (const { secret } of pod.volumes) expect(install).toContain(`secret generic ${secret.secretName} `);

@@ -65,9 +65,8 @@ test('the alerts fire in the situations they are for, and in no other', () => {
 });
 
 test('the documented line makes of the alerts the rule of the Prometheus operator', () => {
-  const line = /^# +(\(cat .*\)) \| kubectl apply -f -$/m.exec(
-    readFileSync(`${FOLDER}/kustomization.yaml`, 'utf8'),
-  );
+  const documented = readFileSync(`${FOLDER}/kustomization.yaml`, 'utf8');
+  const line = /^# +(\(cat .*\)) \| kubectl apply -f -$/m.exec(documented);
   const text = execFileSync('sh', ['-c', line?.[1] ?? 'false'], { cwd: FOLDER, encoding: 'utf8' });
   expect(parse(text)).toMatchObject({ kind: 'PrometheusRule', spec: { groups } });
 });
@@ -116,43 +115,31 @@ interface Message {
 test('a worker that is gone wakes somebody, once, and says nothing else beside it', async () => {
   const messages: Message[] = [];
   const receiver = createServer((request, response) => {
-    json(request).then(
-      (body) => {
-        messages.push(body as Message);
-        response.end();
-      },
-      () => response.destroy(),
-    );
+    const take = (body: unknown) => {
+      messages.push(body as Message);
+      response.end();
+    };
+    json(request).then(take, () => response.destroy());
   }).listen(0, '127.0.0.1');
   await once(receiver, 'listening');
   const file = join(folder, 'alertmanager.yml');
   writeFileSync(file, withReceiver((receiver.address() as AddressInfo).port));
   const address = `127.0.0.1:${await freePort()}`;
-  const alertmanager = startTool('prometheus-alertmanager', [
-    `--config.file=${file}`,
-    `--storage.path=${folder}/alertmanager`,
-    `--web.listen-address=${address}`,
-    '--cluster.listen-address=',
-  ]);
+  const storage = `--storage.path=${folder}/alertmanager`;
+  const listen = [`--web.listen-address=${address}`, '--cluster.listen-address='];
+  const alertmanager = startTool('prometheus-alertmanager', [`--config.file=${file}`, storage, ...listen]);
   try {
     const url = `http://${address}`;
     await until('it is ready', async () => (await answerOf(`${url}/-/ready`)) !== null);
     const missing = ['a', 'b'].flatMap((instance_id) =>
       ['device_counts', 'payload_totals'].map((stream) => ({
-        labels: {
-          alertname: 'LosantUsageYesterdayMissing',
-          severity: 'critical',
-          instance_id,
-          stream,
-        },
+        labels: { alertname: 'LosantUsageYesterdayMissing', severity: 'critical', instance_id, stream },
       })),
     );
     const down = { labels: { alertname: 'LosantUsageDown', severity: 'warning' } };
-    await fetch(`${url}/api/v2/alerts`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify([down, ...missing]),
-    });
+    const headers = { 'content-type': 'application/json' };
+    const body = JSON.stringify([down, ...missing]);
+    await fetch(`${url}/api/v2/alerts`, { method: 'POST', headers, body });
     const told = (name: string) => messages.filter((each) => each.receiver === name);
     await until('both receivers were told', () => told('slack').length >= 2 && told('pagerduty').length > 0);
     expect(told('pagerduty').map((each) => each.alerts.length)).toEqual([4]);
@@ -197,11 +184,8 @@ describe('Prometheus with a real worker', () => {
       .replace('scrape_interval: 1m', 'scrape_interval: 1s\n    scrape_timeout: 1s');
     writeFileSync(join(folder, 'http-token'), HTTP_TOKEN);
     writeFileSync(join(folder, 'prometheus.yml'), `global: { evaluation_interval: 1s }\n${text}`);
-    const prometheus = startTool('prometheus', [
-      `--config.file=${join(folder, 'prometheus.yml')}`,
-      `--storage.tsdb.path=${join(folder, 'data')}`,
-      `--web.listen-address=${address}`,
-    ]);
+    const files = [`--config.file=${folder}/prometheus.yml`, `--storage.tsdb.path=${folder}/data`];
+    const prometheus = startTool('prometheus', [...files, `--web.listen-address=${address}`]);
     stack.defer(async () => {
       prometheus.kill();
       await once(prometheus, 'exit');
@@ -241,12 +225,10 @@ describe('Prometheus with a real worker', () => {
 
   // Promise (Operation): Every metric that an alert or a dashboard reads is one that the worker has.
   test('takes the alerts, at most eleven, evaluates each without an error, and none fires', async () => {
-    interface Evaluated {
-      readonly groups: readonly { readonly rules: readonly { health: string; state: string }[] }[];
-    }
     let evaluated: { health: string; state: string }[] = [];
     await until('every rule was evaluated', async () => {
-      evaluated = (await api<Evaluated>('rules'))?.groups.flatMap((group) => group.rules) ?? [];
+      const all = await api<{ groups: { rules: typeof evaluated }[] }>('rules');
+      evaluated = all?.groups.flatMap((group) => group.rules) ?? [];
       return evaluated.length > 0 && evaluated.every(({ health }) => health === 'ok');
     });
     expect(evaluated).toHaveLength(rules.length);

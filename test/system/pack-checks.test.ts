@@ -18,13 +18,15 @@ beforeAll(async () => {
   march = await closeMarch(books);
 });
 
+const run = promisify(execFile);
+/** What a program that failed has said. */
+const outputOf = (error: unknown) => error as { stdout: string; stderr: string };
+
 /** Runs the checks of the pack in a folder; the shell reads the file from its stdin. */
 async function runShell(folder: string): Promise<{ readonly rows: string[]; readonly stderr: string }> {
-  const running = promisify(execFile)('sqlite3', [':memory:'], { cwd: folder });
+  const running = run('sqlite3', [':memory:'], { cwd: folder });
   running.child.stdin?.end(await readFile(join(folder, 'pack-checks.sql')));
-  const { stdout, stderr } = await running.catch(
-    (error: unknown) => error as { stdout: string; stderr: string },
-  );
+  const { stdout, stderr } = await running.catch(outputOf);
   return { rows: stdout.split('\n').filter((row) => row !== ''), stderr };
 }
 
@@ -38,16 +40,11 @@ test('a pack is checked without this program, as docs/billing.md shows it', asyn
   const { out } = await books.verifyMonth('2026-05');
   const text = await readFile('docs/billing.md', 'utf8');
   const [, script = ''] = /### Without this program[^]*?```sh\n([^]*?)```/.exec(text) ?? [];
-  const check = async () =>
-    await promisify(execFile)('sh', ['-c', `cd ${out}; ${script}`], {
-      env: { ...process.env, KEY: key },
-    }).catch((error: unknown) => error as { stdout: string; stderr: string });
-  expect(await check()).toMatchObject({
-    stdout: expect.stringMatching(
-      /^Signature Verified Successfully\nchecked \d+ rows of 8 files\n$/,
-    ) as string,
-    stderr: '',
-  });
+  const env = { ...process.env, KEY: key };
+  const check = async () => await run('sh', ['-c', `cd ${out}; ${script}`], { env }).catch(outputOf);
+  const { stdout, stderr } = await check();
+  expect(stdout).toMatch(/^Signature Verified Successfully\nchecked \d+ rows of 8 files\n$/);
+  expect(stderr).toBe('');
   const lines = await readFile(join(out, 'lines.csv'), 'utf8');
   await writeFile(join(out, 'lines.csv'), lines.replace(',8,,8,', ',9,,8,'));
   expect((await check()).stdout).toMatch(/lines.csv: FAILED[^]*lines.csv\|.*quantity is not its total/);

@@ -50,13 +50,6 @@ describe('what differs', () => {
       { s: { a: { 'b.c': null }, 'a.b': { c: 1 } } },
     ],
     [
-      'sources that come, change and go',
-      { payload_sources: { a: { b: 1, c: 2 }, gone: { d: 3 } } },
-      { payload_sources: { a: { b: 1, c: 5 }, come: { e: 6 } } },
-      { payload_sources: { a: { c: 2 }, gone: { d: 3 }, come: { e: null } } },
-      { payload_sources: { a: { c: 5 }, gone: { d: null }, come: { e: 6 } } },
-    ],
-    [
       'hostile keys',
       hostile(2),
       hostile(3),

@@ -47,9 +47,8 @@ const GOOD = `{"date":"${DAY}","created":4,"deleted":1,"total":17}`;
 const at = (date: string) => GOOD.replace(DAY, date);
 const devicesIn = (json: string, window = ONE_DAY) => daysIn(deviceCounts, [parseJson(json)], window);
 
-const TOTALS = ['billable-count', 'all-count', 'all-bytes'].map((name) =>
-  readFixture(`payload-totals-${name}`),
-);
+const KINDS = ['billable-count', 'all-count', 'all-bytes'];
+const TOTALS = KINDS.map((name) => readFixture(`payload-totals-${name}`));
 
 test.each([
   [
@@ -147,25 +146,18 @@ describe('a body that can be placed', () => {
   });
 
   test('may cover more than was asked: buckets outside are dropped and counted, bad numbers among them too', () => {
-    const [before, after] = [
-      at('2025-11-24T00:00:00.000Z'),
-      '{"date":"2025-11-26T00:00:00.000Z","created":-1}',
-    ];
-    const window = '"start":"2025-11-24T00:00:00.000Z","end":"2025-11-27T00:00:00.000Z"';
-    expect(devicesIn(`{${window},"counts":[${before},${GOOD},${after}]}`)).toEqual({
-      '2025-11-25': [4, 1, 17],
-    });
-    expect(outside(`{${window},"counts":[${before},${GOOD},${after}]}`)).toBe(2);
+    const before = at('2025-11-24T00:00:00.000Z');
+    const after = '{"date":"2025-11-26T00:00:00.000Z","created":-1}';
+    const bodyOf = (...buckets: readonly string[]) =>
+      `{"start":"2025-11-24T00:00:00.000Z","end":"2025-11-27T00:00:00.000Z","counts":[${buckets.join()}]}`;
+    expect(devicesIn(bodyOf(before, GOOD, after))).toEqual({ '2025-11-25': [4, 1, 17] });
+    expect(outside(bodyOf(before, GOOD, after))).toBe(2);
     // It may have buckets of other days only, as it states that it covers the window.
-    expect(devicesIn(`{${window},"counts":[${before}]}`)).toEqual({});
-    expect(outside(`{${window},"counts":[${before}]}`)).toBe(1);
+    expect([devicesIn(bodyOf(before)), outside(bodyOf(before))]).toEqual([{}, 1]);
   });
 
   test('may list its days in any order, and leave some or all out', () => {
-    const days = devicesIn(`{"counts":[${at('2025-11-26T00:00:00.000Z')},${GOOD}]}`, {
-      ...TWO_DAYS,
-      to: '2025-11-30',
-    });
+    const days = devicesIn(`{"counts":[${at('2025-11-26T00:00:00.000Z')},${GOOD}]}`, TWO_DAYS);
     expect(Object.keys(days)).toEqual(['2025-11-26', '2025-11-25']);
     expect(devicesIn('{"counts":[]}', TWO_DAYS)).toEqual({});
   });
@@ -195,15 +187,11 @@ describe('totals', () => {
   });
 
   test('cannot be placed if one of the bodies cannot, and count buckets outside over all three', () => {
-    expect(daysIn(payloadTotals, [TOTALS[0], TOTALS[1], { type: 'NotFound' }], TWO_DAYS)).toMatch(
-      /^counts: /,
-    );
+    const lacking = [...TOTALS.slice(0, 2), { type: 'NotFound' }];
+    expect(daysIn(payloadTotals, lacking, TWO_DAYS)).toMatch(/^counts: /);
     const window = { start: DAY, end: '2025-11-27T23:59:59.999Z' };
-    const bodies = bodiesOf([17, 21, 900], '2025-11-27T00:00:00.000Z').map((body) => ({
-      ...body,
-      ...window,
-    }));
-    expect(payloadTotals.readBodies(bodies, TWO_DAYS)).toMatchObject({ days: new Map(), outsideBuckets: 3 });
+    const late = bodiesOf([17, 21, 900], '2025-11-27T00:00:00.000Z').map((body) => ({ ...body, ...window }));
+    expect(payloadTotals.readBodies(late, TWO_DAYS)).toMatchObject({ days: new Map(), outsideBuckets: 3 });
   });
 });
 
@@ -217,15 +205,11 @@ const bodies = (...several: readonly (readonly unknown[])[]) => several.map((cou
 const same = (counts: readonly unknown[]) => bodies(counts, counts, counts);
 
 test('a day is 24 numbers of each kind, whatever the order of its buckets', () => {
-  const counts = [
-    dayOf((hour) => hour),
-    dayOf((hour) => hour + 100).toReversed(),
-    dayOf((hour) => hour * 2 ** 32),
-  ];
+  const later = dayOf((hour) => hour + 100).toReversed();
+  const counts = [dayOf((hour) => hour), later, dayOf((hour) => hour * 2 ** 32)];
   const each = Array.from({ length: 24 }, (_, hour) => hour);
-  expect(daysIn(payloadHours, bodies(...counts))).toEqual({
-    '2025-11-25': [each, each.map((hour) => hour + 100), each.map((hour) => hour * 2 ** 32)],
-  });
+  const numbers = [each, each.map((hour) => hour + 100), each.map((hour) => hour * 2 ** 32)];
+  expect(daysIn(payloadHours, bodies(...counts))).toEqual({ '2025-11-25': numbers });
 });
 
 test('hours that are left out read 0 and are named, each in the number that lacks it', () => {
@@ -258,10 +242,8 @@ test.each<[string, unknown[], RegExp]>([
 });
 
 test('hours of other days are dropped and counted, also where the window has no such hour; so are unknown keys', () => {
-  const counts = [
-    ...dayOf(() => 1).slice(0, 22),
-    { ...bucket(hourOf(22, '2025-11-27'), 9), archived: 3, _links: {} },
-  ];
+  const other = { ...bucket(hourOf(22, '2025-11-27'), 9), archived: 3, _links: {} };
+  const counts = [...dayOf(() => 1).slice(0, 22), other];
   expect(payloadHours.readBodies(same(counts), TWO_DAYS)).toMatchObject({ outsideBuckets: 3 });
   const [[, ...named] = []] = Object.values(daysIn(payloadHours, same(counts), TWO_DAYS)) as unknown[][];
   expect(named).toContain('hours_all_count 22:00');
@@ -295,16 +277,10 @@ const dayIn = (json: string) => {
 const K200 = 'k'.repeat(200);
 
 test('the recorded body gives a count for each type and source', () => {
-  expect(daysIn(payloadSources, [readFixture('payload-sources')])).toEqual({
-    '2025-11-25': [
-      2_982_320,
-      {
-        timer: { 'timer.flow': 19_772 },
-        deviceState: { 'flow.flow': 5215, 'device.mqtt': 1_244_049 },
-        webhook: { 'public.rest': 1_713_284 },
-      },
-    ],
-  });
+  const deviceState = { 'flow.flow': 5215, 'device.mqtt': 1_244_049 };
+  const types = { timer: { 'timer.flow': 19_772 }, deviceState, webhook: { 'public.rest': 1_713_284 } };
+  const days = { '2025-11-25': [2_982_320, types] };
+  expect(daysIn(payloadSources, [readFixture('payload-sources')])).toEqual(days);
 });
 
 test.each([

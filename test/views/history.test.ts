@@ -1,14 +1,16 @@
 /** What was known at a moment, and what changed since, along a random history of loads. */
 import { sql } from 'kysely';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Verdict } from '../../src/usage/cell.ts';
 import type { PayloadSources } from '../../src/usage/numbers.ts';
-import { answer, type GivenAnswer, RUN_1, useLedger } from '../ledger/ledger.ts';
+import { streamNames } from '../../src/usage/streams/catalog.ts';
+import { rollFrom } from '../campaigns/world/dice.ts';
+import { answer, at, RUN_1, useLedger } from '../ledger/ledger.ts';
+import { queryOnce } from '../support/databases.ts';
 import { devices, failed, hours, minutes, named, silence, totals } from '../usage/cells.ts';
-import { randomOf } from './world.ts';
 
-const DAYS = ['2026-11-18', '2026-11-19'];
-const STREAMS = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals', 'payload_hours'];
-const ledger = useLedger('2026-11-20T06:00:00.000Z');
+const START = '2026-11-20T06:00:00.000Z';
+const ledger = useLedger(START);
 
 const split = (sources: PayloadSources) => {
   const count = Object.values(sources)
@@ -18,108 +20,73 @@ const split = (sources: PayloadSources) => {
 };
 
 describe('along a random history', () => {
-  interface Moment {
-    readonly at: string;
-    readonly days: object[];
-  }
-  const moments: Moment[] = [];
-  const metrics: string[] = [];
+  const TIMES = sql`(select distinct at from public.moments)`;
+  const THEN = sql`(select t.at, d.* from ${TIMES} t cross join lateral losant_usage.usage_as_of(t.at) d)`;
 
   beforeAll(async () => {
     await ledger.clear();
-    await ledger.setTime('2026-11-20T06:00:00.000Z');
-    const orgs = await Promise.all(
-      [1, 2].map(() => ledger.want({ from: DAYS[0] ?? '', to: DAYS[1] ?? '' }, STREAMS)),
-    );
-    const random = randomOf(11);
-    const pick = <T>(items: readonly T[]) => items[Math.floor(random() * items.length)] as T;
-    const count = () => Math.floor(random() * 4);
-    const verdictOf = (stream: string) => {
-      const dice = random();
-      if (dice < 0.15) return silence;
-      if (dice < 0.25) return failed;
+    const [from, to] = ['2026-11-18', '2026-11-19'];
+    const orgs = [await ledger.want({ from, to }, streamNames), await ledger.want({ from, to }, streamNames)];
+    const dice = rollFrom(11);
+    const count = () => dice.below(4);
+    const numbersOf = (stream: string): Verdict => {
       if (stream === 'device_counts') return named(devices(count(), count(), count()));
       if (stream === 'notebook_minutes') return named(minutes(count(), count()));
       if (stream === 'payload_totals') return named(totals(count(), count(), count()));
       if (stream === 'payload_hours') return named(hours(count(), count(), count()));
-      return split({ [pick(['timer', '__proto__x', 'webhook'])]: { [pick(['a', 'b'])]: count() } });
+      return split({ [dice.pick(['timer', '__proto__x', 'webhook'])]: { [dice.pick(['a', 'b'])]: count() } });
     };
-    const rows = await ledger.list(sql`select metric from losant_usage.metrics order by position`);
-    metrics.push(...rows);
-    for (let hour = 0; hour < 40; hour += 1) {
-      const at = new Date(Date.parse('2026-11-20T06:00:00.000Z') + hour * 3 * 3_600_000).toISOString();
-      await ledger.setTime(at);
-      const answers = orgs.flatMap((orgId) =>
-        DAYS.flatMap((day) =>
-          STREAMS.flatMap((stream): GivenAnswer[] =>
-            random() < 0.3 ? [answer(orgId, stream, day, verdictOf(stream))] : [],
-          ),
-        ),
+    const verdictOf = (stream: string) =>
+      dice.chance(0.25) ? dice.pick([silence, silence, failed]) : numbersOf(stream);
+    await queryOnce(
+      ledger.url,
+      'create table public.moments as select now() as at, * from losant_usage.daily_usage with no data',
+    );
+    for (let step = 0; step < 40; step += 1) {
+      await ledger.setTime(new Date(at(START) + step * 3 * 3_600_000).toISOString());
+      const cells = orgs.flatMap((orgId) =>
+        [from, to].flatMap((day) => streamNames.map((stream) => [orgId, stream, day] as const)),
       );
-      await ledger.load(answers);
-      moments.push({ at, days: await daysAt() });
+      const read = cells.filter(() => dice.chance(0.3));
+      await ledger.load(read.map(([orgId, stream, day]) => answer(orgId, stream, day, verdictOf(stream))));
+      await queryOnce(ledger.url, 'insert into public.moments select now(), * from losant_usage.daily_usage');
     }
   });
-
-  const numbersOf = (row: object) => {
-    const known = row as Record<string, unknown>;
-    return Object.fromEntries([...metrics, 'usage_date', 'org_id'].map((name) => [name, known[name]]));
-  };
-  const daysAt = async (moment?: string) => {
-    const source =
-      moment === undefined ? sql`losant_usage.daily_usage` : sql`losant_usage.usage_as_of(${moment})`;
-    const rows = await ledger.ask(sql`select * from ${source} order by usage_date, org_id`);
-    return rows.map(numbersOf);
-  };
 
   // Promise (Changes): The numbers as they were known at any moment can be read.
   test('usage_as_of tells every moment as it was', async () => {
-    for (const { at, days } of moments) expect([at, await daysAt(at)]).toEqual([at, days]);
+    const wrong = await ledger.list(sql`select m.at, m.usage_date, m.org_id, k.metric from ${THEN} d
+      join public.moments m using (at, usage_date, org_id) cross join losant_usage.metrics k
+      where to_jsonb(d) -> k.metric is distinct from to_jsonb(m) -> k.metric`);
+    expect(wrong).toEqual([]);
   });
 
   test('usage_as_of calls nothing final that was not final yet', async () => {
-    for (const { at } of moments) {
-      const early = sql`select count(*) as n from losant_usage.usage_as_of(${at}) d join losant_usage.coverage c
-        on c.usage_date = d.usage_date and c.org_id = d.org_id
-        where d.is_final and (c.finalized_at is null or c.finalized_at > ${at})`;
-      expect(await ledger.list(early)).toEqual(['0']);
-    }
-    const final = sql`select count(*) > 0 as has_final from losant_usage.usage_as_of(${moments.at(-1)?.at})
-      where is_final`;
-    expect(await ledger.list(final)).toEqual(['true']);
+    const finalThen = sql`${THEN} d join losant_usage.coverage c using (usage_date, org_id) where d.is_final`;
+    const early = sql`select at, usage_date, org_id from ${finalThen}
+      and (c.finalized_at is null or c.finalized_at > at)`;
+    expect(await ledger.list(early)).toEqual([]);
+    expect(await ledger.list(sql`select count(*) > 0 from ${finalThen}`)).toEqual(['true']);
   });
 
   // Promise (Changes): The function changes_since leads from what was known then to what is known now.
   test('changes_since a moment lead from what was known then to what is known now', async () => {
-    const now = await daysAt();
-    for (const { at, days } of moments) {
-      const changes =
-        await ledger.ask(sql`select usage_date, org_id, metric, sum(difference)::integer as difference
-        from losant_usage.changes_since(${at}) group by usage_date, org_id, metric`);
-      const expected = now.flatMap((row, index) => {
-        const before = days[index] as Record<string, string | number | null>;
-        const after = row as Record<string, string | number | null>;
-        return metrics.map((metric) => [
-          `${after['usage_date']} ${after['org_id']} ${metric}`,
-          Number(after[metric] ?? 0) - Number(before[metric] ?? 0),
-        ]);
-      });
-      const told = new Map(
-        (changes as Record<string, string | number>[]).map((row) => [
-          `${row['usage_date']} ${row['org_id']} ${row['metric']}`,
-          row['difference'],
-        ]),
-      );
-      for (const [key, difference] of expected)
-        expect([at, key, told.get(key as string) ?? 0]).toEqual([at, key, difference]);
-    }
+    const wrong = await ledger.list(sql`select m.at, m.usage_date, m.org_id, k.metric from public.moments m
+      join losant_usage.daily_usage d using (usage_date, org_id) cross join losant_usage.metrics k
+      left join (
+        select t.at, c.usage_date, c.org_id, c.metric, sum(c.difference) as difference
+        from ${TIMES} t cross join lateral losant_usage.changes_since(t.at) c group by 1, 2, 3, 4
+      ) as c on (c.at, c.usage_date, c.org_id, c.metric) = (m.at, m.usage_date, m.org_id, k.metric)
+      where coalesce((to_jsonb(m) ->> k.metric)::bigint, 0) + coalesce(c.difference, 0)
+        <> coalesce((to_jsonb(d) ->> k.metric)::bigint, 0)`);
+    expect(wrong).toEqual([]);
   });
 });
 
 describe('a restatement', () => {
   beforeEach(async () => {
     await ledger.clear();
-    await ledger.setTime('2026-11-20T06:00:00.000Z');
+    await ledger.setTime(START);
   });
 
   const restate = async (stream: string, ...verdicts: readonly Parameters<typeof answer>[3][]) => {

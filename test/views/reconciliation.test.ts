@@ -48,9 +48,10 @@ const outcome = async (comparedWith = 'losant', metric = 'devices_total') => {
     where compared_with = ${comparedWith} and metric = ${metric}`);
   return line;
 };
+const UNSET = sql`update losant_usage.instance_totals set our_sum = null`;
 /** Marks the sums as changed and adds them up again, after a change. */
 const change = async (...statements: RawBuilder<unknown>[]) => {
-  await ledger.asProgram(...statements, sql`update losant_usage.instance_totals set our_sum = null`, sum);
+  await ledger.asProgram(...statements, UNSET, sum);
 };
 
 /** Adds an organization without a row of the day. */
@@ -69,8 +70,11 @@ test('numbers that agree are equal, with both of them beside each other', async 
 });
 
 /** Deletes the second organization, which has 3 of the 20 devices. */
-const deleteOn = (day: string) =>
+const deleteOn = (day: string) => () =>
   ledger.asProgram(sql`update losant_usage.organizations set removed_on = ${day} where org_id = ${orgs[1]}`);
+const LESS = () => setTotal(17);
+const moveOrg = () => setInstance(sql`org_moved_on = ${DAY}`);
+const refuseTotals = () => setInstance(sql`totals_problem = 'HTTP 403'`);
 const ofDevices = () => sql`stream = 'device_counts' and org_id = ${orgs[0]}`;
 
 type Case = readonly [expected: string, name: string, ...acts: readonly (() => Promise<unknown>)[]];
@@ -80,41 +84,18 @@ const CASES: readonly Case[] = [
   ['equal -', 'an early total that is equal', () => setTotal(20, '2026-10-22')],
   ['not_compared left_out', 'a total that was left out for good', () => setTotal(null)],
   ['pending not_read', 'a total that was not read yet', () => setTotal(null, null)],
-  [
-    'not_compared refused',
-    'totals that Losant refuses',
-    () => setTotal(null, null),
-    () => setInstance(sql`totals_problem = 'HTTP 403'`),
-  ],
-  [
-    'pending not_summed',
-    'a sum that is not added up',
-    () => ledger.asProgram(sql`update losant_usage.instance_totals set our_sum = null`),
-  ],
+  ['not_compared refused', 'totals that Losant refuses', () => setTotal(null, null), refuseTotals],
+  ['pending not_summed', 'a sum that is not added up', () => ledger.asProgram(UNSET)],
   ['pending not_final', 'a number that is not settled', () => setStanding('stored', ofDevices())],
   ['equal -', 'an accepted number, which is settled', () => setStanding('accepted', ofDevices())],
   ['equal -', 'another stream that is open', () => setStanding('stored', sql`stream = 'payload_totals'`)],
   ['not_compared orgs_missing', 'an organization that existed and has no row', () => addOrg(DAY, null)],
   ['equal -', 'an organization that was created the day after', () => addOrg('2026-10-21', null)],
   ['not_compared orgs_missing', 'an organization that was deleted before', () => addOrg(null, DAY)],
-  [
-    'not_compared organization_deleted',
-    'a total that differs since an organization of the day was deleted',
-    () => deleteOn('2026-10-24'),
-    () => setTotal(17),
-  ],
-  [
-    'differs -',
-    'a total that differed before an organization of the day was deleted',
-    () => deleteOn('2026-10-26'),
-    () => setTotal(17),
-  ],
+  ['not_compared organization_deleted', 'one that differs since a deletion', deleteOn('2026-10-24'), LESS],
+  ['differs -', 'one that differed before an organization was deleted', deleteOn('2026-10-26'), LESS],
   ['not_compared selection', 'a selection of organizations', () => setInstance(sql`all_from = null`)],
-  [
-    'not_compared organization_moved',
-    'a day before an organization moved',
-    () => setInstance(sql`org_moved_on = ${DAY}`),
-  ],
+  ['not_compared organization_moved', 'a day before an organization moved', moveOrg],
 ];
 
 test.for(CASES)('%s: %s', async ([expected, , ...acts]) => {
@@ -157,19 +138,11 @@ describe('a month that is over is blocked', () => {
       from losant_usage.period_blockers
       where cause = 'contradicted'`);
 
+  const onlyShow = () => setInstance(sql`control_totals = 'show'`);
   const BLOCKING: readonly Case[] = [
     ['contradicted device_counts 1 differs', 'by a difference', () => setTotal(21)],
-    [
-      'contradicted device_counts 1 not_read',
-      'by a settled day that was not compared yet',
-      () => setTotal(null, null),
-    ],
-    [
-      '',
-      'not where totals are only shown',
-      () => setTotal(21),
-      () => setInstance(sql`control_totals = 'show'`),
-    ],
+    ['contradicted device_counts 1 not_read', 'by a day not compared yet', () => setTotal(null, null)],
+    ['', 'not where totals are only shown', () => setTotal(21), onlyShow],
     ['', 'not by what cannot be compared', () => setTotal(null)],
   ];
 

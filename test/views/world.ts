@@ -1,230 +1,125 @@
-/** A small random ledger as runs may have left it, in the database and as plain values. */
-import { sql } from 'kysely';
-import { addDays, eachDay, type UsageDay } from '../../src/usage/day.ts';
-import type { Numbers } from '../../src/usage/numbers.ts';
-import type { Standing } from '../../src/usage/standing.ts';
-import { streamNamed, streamNames } from '../../src/usage/streams/catalog.ts';
+/** A small ledger as runs may have left it, for every view to show something of. */
+import { type RawBuilder, sql } from 'kysely';
 import { INSTANCE, type Ledger } from '../ledger/ledger.ts';
 import { POLICY } from '../usage/cells.ts';
 
-/** Yesterday is not late yet. */
+/** Yesterday, the 23rd, is not late yet. */
 export const NOW = '2026-11-24T03:00:00.000Z';
-export const YESTERDAY = '2026-11-23';
-const LATE_BEFORE = '2026-11-23';
 export const OTHER_INSTANCE = '5c00000000000000000000ff';
 
-export interface WorldOrg {
-  readonly orgId: string;
-  readonly instanceId: string;
-  readonly streams: readonly string[];
-  readonly firstDay: UsageDay;
-  readonly nextDay: UsageDay;
-  readonly toDay: UsageDay | null;
-  readonly createdOn: UsageDay | null;
-  readonly removedOn: UsageDay | null;
+const orgNamed = (last: string) => `5d00000000000000000000${last}`;
+
+export const ORGS = {
+  /** Has all streams, the hours since 24 October, and one of each standing. */
+  whole: orgNamed('a1'),
+  /** Created on 15 October. */
+  newcomer: orgNamed('a2'),
+  /** Deleted on 10 November. */
+  removed: orgNamed('a3'),
+  /** No run has made its rows since 20 November yet. */
+  unfilled: orgNamed('a4'),
+  /** Final, but for what nobody named and what a person accepted; of the other instance. */
+  foreign: orgNamed('a5'),
+} as const;
+
+const END = '2026-11-24';
+const TRACKS = `
+  ('${ORGS.whole}', 'device_counts notebook_minutes payload_sources payload_totals', '2026-09-20', '${END}', null),
+  ('${ORGS.whole}', 'payload_hours', '2026-10-24', '${END}', null),
+  ('${ORGS.newcomer}', 'device_counts payload_totals', '2026-10-15', '${END}', null),
+  ('${ORGS.removed}', 'device_counts', '2026-09-20', '2026-11-10', '2026-11-09'),
+  ('${ORGS.unfilled}', 'device_counts payload_hours', '2026-10-28', '2026-11-20', null),
+  ('${ORGS.foreign}', 'device_counts', '2026-09-20', '${END}', null)`;
+
+/** What is not final: organization, stream, day, standing, whether it is stored and named, failed reads. */
+const ODD = `
+  ('${ORGS.whole}', 'device_counts', '2026-09-25', 'missing', false, false, 1),
+  ('${ORGS.whole}', 'payload_totals', '2026-10-05', 'in_doubt', true, true, 2),
+  ('${ORGS.whole}', 'payload_sources', '2026-10-06', 'unavailable', false, false, 0),
+  ('${ORGS.whole}', 'payload_hours', '2026-10-30', 'waiting', false, false, 0),
+  ('${ORGS.whole}', 'device_counts', '2026-11-02', 'accepted', false, false, 0),
+  ('${ORGS.whole}', 'payload_totals', '2026-11-20', 'waiting', false, false, 0),
+  ('${ORGS.whole}', 'notebook_minutes', '2026-11-21', 'stored', true, true, 0),
+  ('${ORGS.whole}', 'payload_hours', '2026-11-22', 'unavailable', true, true, 0),
+  ('${ORGS.whole}', 'payload_totals', '2026-11-23', 'waiting', false, false, 0),
+  ('${ORGS.newcomer}', 'device_counts', '2026-11-23', 'in_doubt', true, false, 2),
+  ('${ORGS.foreign}', 'device_counts', '2026-10-20', 'accepted', true, true, 0),
+  ('${ORGS.foreign}', 'device_counts', '2026-10-21', 'final', true, false, 0)`;
+
+/** Numbers by the day of the month, from which their sums are easily known; bytes by the month are above a double. */
+const NUMBERS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  device_counts: { devices_created: 'dom', devices_deleted: '0', devices_total: '40 - dom' },
+  notebook_minutes: {
+    notebook_minutes: '2 * dom',
+    notebook_completed: '3 * dom',
+    notebook_canceled: '4 * dom',
+    notebook_errored: '5 * dom',
+    notebook_timeout: '6 * dom',
+  },
+  payload_sources: {
+    payload_source_count: '7 * dom',
+    payload_sources: `jsonb_build_object('timer', jsonb_build_object('timer.flow', dom, '__proto__', 2 * dom),
+      'deviceState', jsonb_build_object('device.mqtt', 4 * dom))`,
+  },
+  payload_totals: {
+    payload_billable_count: '8 * dom',
+    payload_all_count: '9 * dom',
+    payload_all_bytes: '4503599627370496 + dom',
+  },
+  payload_hours: {
+    hours_billable_count: 'hours(0)',
+    hours_all_count: 'hours(100)',
+    hours_all_bytes: 'hours(4503599627370496)',
+  },
+};
+
+/** Returns the expression of a column of a day, null where its stream is not stored. */
+function columnOf(stream: string, expression: string): string {
+  const hours = (_: string, base: string) =>
+    `array(select ${base} + dom * 24 + hour from generate_series(0, 23) as hour order by hour)::bigint[]`;
+  return `case when '${stream}' = any(stored) then ${expression.replace(/hours\((\d+)\)/, hours)} end`;
 }
 
-const ALL = streamNames;
-const START = '2026-09-20';
-const TODAY = addDays(YESTERDAY, 1);
+const columns = Object.entries(NUMBERS).flatMap(([stream, each]) =>
+  Object.entries(each).map(([column, expression]) => [column, columnOf(stream, expression)] as const),
+);
 
-function org(last: string, changes: Partial<WorldOrg>): WorldOrg {
-  return {
-    orgId: `5d00000000000000000000${last}`,
-    instanceId: INSTANCE,
-    streams: ALL,
-    firstDay: START,
-    nextDay: TODAY,
-    toDay: null,
-    createdOn: '2024-01-01',
-    removedOn: null,
-    ...changes,
-  };
-}
-
-export const ORGS: readonly WorldOrg[] = [
-  org('a1', {}),
-  org('a2', { firstDay: '2026-10-15', createdOn: '2026-10-15' }),
-  org('a3', { nextDay: '2026-11-10', toDay: '2026-11-09', removedOn: '2026-11-10' }),
-  // No run has made its last rows yet.
-  org('a4', { nextDay: '2026-11-20' }),
-  org('a5', { streams: ['device_counts'] }),
-  org('a6', { instanceId: OTHER_INSTANCE, createdOn: null }),
+const FILL = [
+  `insert into losant_usage.instances (instance_id, api_url) values ('${OTHER_INSTANCE}', 'https://api.example.com')`,
+  `update losant_usage.instances set all_from = '2026-09-20', policy = '${JSON.stringify(POLICY)}'`,
+  `insert into losant_usage.organizations (org_id, instance_id, name, referral_id, tags, limits, created_on, removed_on,
+    first_seen_at, last_seen_at, current_period_start, current_period_end)
+  select org_id, instance_id, 'Acme', 'C-1', '[{"key": "tier", "value": "gold"}, {"key": "area", "value": "north"},
+      {"key": "tier", "value": "silver"}]',
+    '{"payload": 10000, "device": 50, "notebookMinutesPerMonth": -9.3e18, "unknown": 7, "text": "x"}',
+    created_on::date, removed_on::date, now(), now(), '2026-10-10T00:00Z', '2026-11-10T00:00Z'
+  from (values ('${ORGS.whole}', '${INSTANCE}', '2024-01-01', null), ('${ORGS.newcomer}', '${INSTANCE}', '2026-10-15', null),
+    ('${ORGS.removed}', '${INSTANCE}', '2024-01-01', '2026-11-10'), ('${ORGS.unfilled}', '${INSTANCE}', '2026-10-28', null),
+    ('${ORGS.foreign}', '${OTHER_INSTANCE}', null, null)) as o (org_id, instance_id, created_on, removed_on)`,
+  `insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
+  select org_id, unnest(string_to_array(streams, ' ')), first_day::date, next_day::date, to_day::date
+  from (values ${TRACKS}) as t (org_id, streams, first_day, next_day, to_day)`,
+  `insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision, reason,
+    attempts, first_loaded_at, verified_at, finalized_at)
+  select day::date, t.org_id, t.stream, coalesce(o.standing, 'final')::losant_usage.standing, stored.is_stored,
+    coalesce(o.is_reported, true), stored.is_stored::integer, 'why_' || o.standing, coalesce(o.attempts, 0),
+    case when stored.is_stored then now() end, now(), case when coalesce(o.standing, 'final') = 'final' then now() end
+  from losant_usage.tracks t
+  cross join lateral generate_series(t.first_day::timestamp, t.next_day - 1, interval '1 day') as day
+  left join (values ${ODD}) as o (org_id, stream, usage_date, standing, is_stored, is_reported, attempts)
+    on o.org_id = t.org_id and o.stream = t.stream and o.usage_date::date = day
+  cross join lateral (select coalesce(o.is_stored, true) as is_stored) as stored`,
+  `insert into losant_usage.usage_days (usage_date, org_id, ${columns.map(([name]) => name).join(', ')})
+  select usage_date, org_id, ${columns.map(([, expression]) => expression).join(', ')}
+  from (
+    select usage_date, org_id, extract(day from usage_date)::bigint as dom,
+      array_agg(stream::text) filter (where is_stored) as stored
+    from losant_usage.coverage group by usage_date, org_id
+  ) as d`,
+  // The days get the standings of their cells.
+  'update losant_usage.coverage set attempts = attempts',
 ];
 
-/** A cell, as of now. */
-export interface WorldCell {
-  readonly orgId: string;
-  readonly instanceId: string;
-  readonly stream: string;
-  readonly day: UsageDay;
-  readonly standing: Standing;
-  readonly isStored: boolean;
-  readonly isReported: boolean;
-  readonly attempts: number;
-  readonly numbers: Numbers | null;
-}
-
-export interface World {
-  readonly cells: readonly WorldCell[];
-  /** The cells of an organization and a range of days. */
-  cellsOf(orgId: string, from: UsageDay, to: UsageDay): WorldCell[];
-}
-
-/** Returns numbers from 0 to below 1, the same ones each time. */
-export function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-function makeNumbers(stream: string, random: () => number): Numbers {
-  const count = () => (random() < 0.2 ? 0 : Math.floor(random() * 1_000));
-  const valueOf = (column: string) => {
-    if (column.startsWith('hours_')) return Array.from({ length: 24 }, count);
-    // A month of these is more than a double can count.
-    return column === 'payload_all_bytes' ? 2 ** 52 + count() : count();
-  };
-  if (stream === 'payload_sources') {
-    const types = {
-      timer: { 'timer.flow': count() },
-      deviceState: { 'device.mqtt': count(), __proto___: count() },
-    };
-    const sum = Object.values(types)
-      .flatMap((each) => Object.values(each))
-      .reduce((a, b) => a + b, 0);
-    return { payload_source_count: sum, payload_sources: types };
-  }
-  return Object.fromEntries(streamNamed(stream).columns.map((column) => [column, valueOf(column)]));
-}
-
-const ODD = [
-  ['waiting', false],
-  ['in_doubt', true],
-  ['missing', false],
-  ['unavailable', true],
-  ['unavailable', false],
-] as const;
-
-/** Returns a standing, and whether numbers are stored; most old cells are final. */
-function standingOf(isOld: boolean, random: () => number): readonly [Standing, boolean] {
-  const dice = random();
-  if (dice < (isOld ? 0.97 : 0.6)) return ['final', true];
-  if (dice < (isOld ? 0.98 : 0.7)) return ['stored', true];
-  if (dice < 0.985) return ['accepted', random() < 0.5];
-  return ODD[Math.floor(random() * ODD.length)] ?? ODD[0];
-}
-
-function makeCell(
-  key: Pick<WorldCell, 'orgId' | 'instanceId' | 'stream' | 'day'>,
-  random: () => number,
-): WorldCell {
-  const [standing, isStored] = standingOf(key.day < '2026-10-25', random);
-  const isReported = isStored && random() < 0.95;
-  const attempts = standing !== 'final' && random() < 0.3 ? 2 : 0;
-  const numbers = isStored ? makeNumbers(key.stream, random) : null;
-  return { ...key, standing, isStored, isReported, attempts, numbers };
-}
-
-/** What is waiting and late is missing. */
-function asOfNow(standing: Standing, day: UsageDay): Standing {
-  return standing === 'waiting' && day < LATE_BEFORE ? 'missing' : standing;
-}
-
-/** Fills the ledger, and returns what it has. */
-export async function makeWorld(ledger: Ledger, seed: number): Promise<World> {
-  const random = randomOf(seed);
-  const filled = ORGS.flatMap(({ orgId, instanceId, streams, firstDay, nextDay }) =>
-    eachDay({ from: firstDay, to: addDays(nextDay, -1) }).flatMap((day) =>
-      streams.map((stream) => makeCell({ orgId, instanceId, stream, day }, random)),
-    ),
-  );
-  await store(ledger, filled);
-  const unfilled = ORGS.filter(({ toDay }) => toDay === null).flatMap(
-    ({ orgId, instanceId, streams, nextDay }) =>
-      eachDay({ from: nextDay, to: YESTERDAY }).flatMap((day) =>
-        streams.map((stream): WorldCell => {
-          const none = { isStored: false, isReported: false, attempts: 0, numbers: null };
-          return { orgId, instanceId, stream, day, standing: 'waiting', ...none };
-        }),
-      ),
-  );
-  const cells = [...filled, ...unfilled].map((cell) => ({
-    ...cell,
-    standing: asOfNow(cell.standing, cell.day),
-  }));
-  const cellsOf = (orgId: string, from: UsageDay, to: UsageDay) =>
-    cells.filter((cell) => cell.orgId === orgId && cell.day >= from && cell.day <= to);
-  return { cells, cellsOf };
-}
-
-async function store(ledger: Ledger, cells: readonly WorldCell[]): Promise<void> {
-  const limits = { payload: 10_000, device: 50, notebookMinutesPerMonth: -9.3e18, unknown: 7, text: 'x' };
-  const orgs = ORGS.map(({ orgId, instanceId, createdOn, removedOn }) => ({
-    org_id: orgId,
-    instance_id: instanceId,
-    name: `Acme ${orgId.slice(-2)}`,
-    referral_id: 'C-1',
-    limits,
-    tags: [{ key: 'tier', value: 'gold' }],
-    created_on: createdOn,
-    removed_on: removedOn,
-    first_seen_at: NOW,
-    last_seen_at: NOW,
-    unlisted_days: 0,
-    current_period_start: '2026-10-10T00:00:00Z',
-    current_period_end: '2026-11-10T00:00:00Z',
-  }));
-  const tracks = ORGS.flatMap(({ orgId, streams, firstDay, nextDay, toDay }) =>
-    streams.map((stream) => ({
-      org_id: orgId,
-      stream,
-      first_day: firstDay,
-      next_day: nextDay,
-      to_day: toDay,
-    })),
-  );
-  const coverage = cells.map((cell) => ({
-    usage_date: cell.day,
-    org_id: cell.orgId,
-    stream: cell.stream,
-    standing: cell.standing,
-    is_stored: cell.isStored,
-    is_reported: cell.isReported,
-    attempts: cell.attempts,
-    silences: 0,
-    revision: cell.isStored ? 1 : 0,
-    verified_at: cell.isStored ? NOW : null,
-    first_loaded_at: cell.isStored ? NOW : null,
-    finalized_at: cell.standing === 'final' ? NOW : null,
-    next_read_at: ['final', 'accepted', 'unavailable'].includes(cell.standing) ? null : NOW,
-    reason: ['final', 'stored'].includes(cell.standing) ? null : `why_${cell.standing}`,
-  }));
-  const days = new Map<string, object>();
-  for (const { day, orgId, numbers } of cells) {
-    const row = days.get(day + orgId) ?? { usage_date: day, org_id: orgId };
-    days.set(day + orgId, { ...row, ...numbers });
-  }
-  const insert = (table: string, rows: readonly object[]) => {
-    const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
-    const names = sql.join(columns.map((column) => sql.ref(column)));
-    const target = sql.table(`losant_usage.${table}`);
-    return sql`insert into ${target} (${names}) select ${names}
-      from jsonb_populate_recordset(null::${target}, ${JSON.stringify(rows)}::text::jsonb)`;
-  };
-  const policy = JSON.stringify(POLICY);
-  await ledger.asProgram(
-    sql`insert into losant_usage.instances (instance_id, api_url)
-      values (${OTHER_INSTANCE}, 'https://api.example.com')`,
-    sql`update losant_usage.instances set all_from = ${START}, policy = ${policy}::text::jsonb`,
-    insert('organizations', orgs),
-    insert('tracks', tracks),
-    insert('coverage', coverage),
-    insert('usage_days', [...days.values()]),
-    sql`update losant_usage.coverage set attempts = attempts`,
-  );
+export async function makeWorld(ledger: Ledger): Promise<void> {
+  await ledger.asProgram(...FILL.map((statement): RawBuilder<unknown> => sql.raw(statement)));
 }

@@ -8,9 +8,8 @@ export const PATHS = PAGES.map(({ path }) => path).filter((path) => !/\.\w+$/.te
 const LINKS = /<a [^>]*href="(\/[^"]*)"/g;
 
 /**
- * An address of each page that there is: those without parameters, and for the
- * others the first that is linked from the ones before. Fails for a link that
- * leads nowhere.
+ * An address of each page that there is: those without parameters, and for the others the first that is linked from the
+ * ones before. Fails for a link that leads nowhere.
  */
 export async function reachPages(situation: Situation): Promise<Map<string, string>> {
   const patterns = PATHS.map((path) => ({

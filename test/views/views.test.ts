@@ -1,0 +1,374 @@
+/** What the views of completeness, days, hours and months have of a small ledger, and what holds in any. */
+import { sql } from 'kysely';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { addDays as backfill } from '../../src/ledger/fill.ts';
+import { addDays } from '../../src/usage/day.ts';
+import { isLate } from '../../src/usage/policy.ts';
+import { standings, worstStanding } from '../../src/usage/standing.ts';
+import { streamNamed, streamNames } from '../../src/usage/streams/catalog.ts';
+import { at, INSTANCE, useLedger, WRITE } from '../ledger/ledger.ts';
+import { queryOnce } from '../support/databases.ts';
+import { POLICY } from '../usage/cells.ts';
+import { CONTRADICTIONS, contradictionsOfLocalDays } from './contradictions.ts';
+import { makeWorld, NOW, ORGS, OTHER_INSTANCE } from './world.ts';
+
+const ledger = useLedger(NOW);
+/** Returns the rows of a query as lines. */
+const rows = (query: string) => ledger.list(sql.raw(query));
+
+beforeAll(() => makeWorld(ledger));
+
+// Promise (Missing numbers): Every wanted number has one standing, in the database and in the program alike.
+test('cells has every wanted cell up to yesterday with its standing as of now', async () => {
+  expect(
+    await rows(`select right(org_id, 2), stream, to_char(usage_date, 'MM-DD'), standing, is_stored, is_reported
+      from losant_usage.cells where standing <> 'final' or not is_reported order by 1, usage_date, stream`),
+  ).toEqual([
+    'a1 device_counts 09-25 missing false false',
+    'a1 payload_totals 10-05 in_doubt true true',
+    'a1 payload_sources 10-06 unavailable false false',
+    'a1 payload_hours 10-30 missing false false',
+    'a1 device_counts 11-02 accepted false false',
+    'a1 payload_totals 11-20 missing false false',
+    'a1 notebook_minutes 11-21 stored true true',
+    'a1 payload_hours 11-22 unavailable true true',
+    'a1 payload_totals 11-23 waiting false false',
+    'a2 device_counts 11-23 in_doubt true false',
+    'a4 device_counts 11-20 missing false false',
+    'a4 payload_hours 11-20 missing false false',
+    'a4 device_counts 11-21 missing false false',
+    'a4 payload_hours 11-21 missing false false',
+    'a4 device_counts 11-22 missing false false',
+    'a4 payload_hours 11-22 missing false false',
+    'a4 device_counts 11-23 waiting false false',
+    'a4 payload_hours 11-23 waiting false false',
+    'a5 device_counts 10-20 accepted true true',
+    'a5 device_counts 10-21 final true false',
+  ]);
+  expect(
+    await rows(`select right(org_id, 2), count(*), min(usage_date), max(usage_date)
+      from losant_usage.cells group by org_id order by org_id`),
+  ).toEqual([
+    'a1 291 2026-09-20 2026-11-23',
+    'a2 80 2026-10-15 2026-11-23',
+    'a3 51 2026-09-20 2026-11-09',
+    'a4 54 2026-10-28 2026-11-23',
+    'a5 65 2026-09-20 2026-11-23',
+  ]);
+});
+
+// Promise (Missing numbers): What is late and not stored, or in doubt, is in coverage_gaps, and nothing else is.
+// Promise (Missing numbers): A number that is not stored is null, never 0, and every wanted day has a row.
+test.each(Object.entries(CONTRADICTIONS))('%s', async (_, contradictions) => {
+  expect(await rows(contradictions)).toEqual([]);
+});
+
+test('health says what of yesterday is open, whose reads keep failing, and who was deleted', async () => {
+  expect(
+    await rows(`select right(instance_id, 2), stream, unreported, yesterday_waiting, yesterday_unavailable,
+        yesterday_in_doubt, yesterday_missing, failing, organizations, organizations_removed, complete_to
+      from losant_usage.health order by 1, 2`),
+  ).toEqual([
+    '01 device_counts 1 1 0 1 0 1 3 1 2026-09-24',
+    '01 notebook_minutes 0 0 0 0 0 0 3 1 2026-11-23',
+    '01 payload_hours 0 1 0 0 0 0 3 1 2026-10-29',
+    '01 payload_sources 0 0 0 0 0 0 3 1 2026-11-23',
+    '01 payload_totals 0 1 0 0 0 1 3 1 2026-10-04',
+    'ff device_counts 1 0 0 0 0 0 1 0 2026-11-23',
+  ]);
+});
+
+test('health counts gaps that pass the horizon within a week', async () => {
+  const expiring = 'select sum(gaps_expiring) from losant_usage.health';
+  expect(await rows(expiring)).toEqual(['0']);
+  await ledger.setTime('2026-12-18T03:00:00.000Z');
+  expect(await rows(expiring)).toEqual(['1']);
+  await ledger.setTime(NOW);
+});
+
+// Promise (Missing numbers): The standing of a day, an organization and a month is that of its worst number.
+test('the standing of a day is that of its worst cell, in the database and in the program', async () => {
+  expect(await rows('select unnest(enum_range(null::losant_usage.standing))')).toEqual(standings);
+  const worst = await rows(`select a as one, b as other, greatest(a, b)
+    from unnest(enum_range(null::losant_usage.standing)) a, unnest(enum_range(null::losant_usage.standing)) b`);
+  const pairs = standings.flatMap((a) => standings.map((b) => `${a} ${b} ${worstStanding([a, b])}`));
+  expect(worst.sort()).toEqual(pairs.sort());
+});
+
+test.each([
+  ['2026-11-24T00:00:00.000Z', '2026-11-22'],
+  ['2026-11-24T05:59:59.999Z', '2026-11-22'],
+  ['2026-11-24T06:00:00.000Z', '2026-11-23'],
+  ['2026-11-24T23:59:59.999Z', '2026-11-23'],
+  ['2028-03-01T05:59:59.999Z', '2028-02-28'],
+  ['2028-03-01T06:00:00.000Z', '2028-02-29'],
+])('at %s the last day that is late is %s, in the database and in the program', async (now, last) => {
+  await ledger.setTime(now);
+  expect(await rows('select losant_usage_internal.late_before() - 1')).toEqual([last]);
+  expect([isLate(last, at(now)), isLate(addDays(last, 1), at(now))]).toEqual([true, false]);
+  await ledger.setTime(NOW);
+});
+
+/** The views with the columns whose comments do not speak of a null: the program takes such a column to have a value. */
+const WITHOUT_NULLS = `
+  select c.relname as view, array_agg(quote_ident(a.attname)) as columns
+  from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+  where c.relnamespace = 'losant_usage'::regnamespace and c.relkind = 'v'
+    and col_description(c.oid, a.attnum) !~* 'null'
+  group by c.relname`;
+
+test('no view has a null that the comment of its column does not speak of', async () => {
+  for (const { view, columns } of await queryOnce(ledger.url, WITHOUT_NULLS)) {
+    const conditions = (columns as string[]).map((column) => `${column} is null`);
+    const nulls = await rows(`select * from losant_usage.${String(view)} where ${conditions.join(' or ')}`);
+    expect([view, nulls]).toEqual([view, []]);
+  }
+});
+
+test('the program has the streams and metrics of the tables, which usage_days has as columns', async () => {
+  expect(await rows('select stream from losant_usage.streams order by position')).toEqual(streamNames);
+  const isMetric = (column: string) => column !== 'payload_sources' && !column.startsWith('hours_');
+  const counted = streamNames.flatMap((stream) =>
+    streamNamed(stream)
+      .columns.filter(isMetric)
+      .map((metric) => `${stream} ${metric}`),
+  );
+  expect((await rows('select stream, metric from losant_usage.metrics')).sort()).toEqual(counted.sort());
+  const columns = await rows(`select attname from pg_attribute
+    where attrelid = 'losant_usage.usage_days'::regclass and attnum > 0 and not attisdropped`);
+  const kept = ['usage_date', 'month', 'org_id', 'standing', 'is_waiting', 'is_stored', 'is_reported'];
+  expect(columns.sort()).toEqual(
+    [...kept, ...streamNames.flatMap((name) => streamNamed(name).columns)].sort(),
+  );
+});
+
+test('our sums beside the totals of Losant are those of every metric', async () => {
+  await ledger.asProgram(
+    sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
+      select ${INSTANCE}, '2026-11-02', metric from losant_usage.metrics`,
+    sql`select losant_usage_internal.sum_days(${INSTANCE})`,
+  );
+  const wrong = `select * from losant_usage.instance_totals t where our_sum is distinct from coalesce((
+    select sum(quantity) from losant_usage.daily_usage_long l where l.usage_date = t.usage_date
+      and l.metric = t.metric and l.instance_id = t.instance_id), 0)`;
+  expect(await rows(wrong)).toEqual([]);
+  const some = `select our_sum from losant_usage.instance_totals where metric = 'payload_all_bytes'`;
+  expect(await rows(some)).toEqual(['9007199254740996']);
+  await ledger.asProgram(sql`delete from losant_usage.instance_totals`);
+});
+
+test('organization_tags has a row for each tag, and counts the repetitions of a key', async () => {
+  const tags = `select key, value, nth from losant_usage.organization_tags where org_id = '${ORGS.whole}' order by 1, 3`;
+  expect(await rows(tags)).toEqual(['area north 1', 'tier gold 1', 'tier silver 2']);
+});
+
+describe('days of a time zone', () => {
+  test.each(['UTC', 'America/New_York', 'Pacific/Auckland', 'Europe/Berlin'])(
+    'add up the UTC hours of %s, and are null unless all are stored',
+    async (zone) => expect(await rows(contradictionsOfLocalDays(zone))).toEqual([]),
+  );
+
+  test.each([
+    ['Asia/Kolkata', 'off UTC by a part of an hour'],
+    ['Australia/Lord_Howe', 'off UTC by a part of an hour'],
+    ['Mars/Olympus', 'time zone'],
+  ])('of %s are refused', async (zone, message) => {
+    await expect(rows(`select from losant_usage.local_daily_usage('${zone}')`)).rejects.toThrow(message);
+  });
+});
+
+// Promise (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
+test('every view is the same whatever the time zone of the session', async () => {
+  const views = [
+    'cells',
+    'daily_usage',
+    'monthly_usage',
+    'period_usage',
+    'period_blockers',
+    'freshness',
+    'hourly_usage',
+  ];
+  const sums = views.map((view) => `(select sum(hash_record(v)) from losant_usage.${view} v) as ${view}`);
+  const read = (zone: string) =>
+    ledger.db.transaction().execute(async (trx) => {
+      await sql`select set_config('timezone', ${zone}, true)`.execute(trx);
+      return (await sql.raw(`select ${sums.join()}`).execute(trx)).rows;
+    });
+  const inUtc = await read('UTC');
+  expect(await read('Pacific/Auckland')).toEqual(inUtc);
+  expect(await read('America/New_York')).toEqual(inUtc);
+});
+
+describe('a month', () => {
+  test('counts its days, takes the last level, and says whether it can be billed', async () => {
+    expect(
+      await rows(`select right(org_id, 2), to_char(month, 'MM'), days_in_month, days_expected, days_stored, days_final,
+          days_accepted, days_unavailable, days_unreported, standing, is_over, is_final, is_billable
+        from losant_usage.monthly_usage order by 1, 2`),
+    ).toEqual([
+      'a1 09 30 11 10 10 0 0 0 missing true false false',
+      'a1 10 31 31 29 28 0 1 0 missing true false false',
+      'a1 11 30 23 20 18 1 1 0 missing false false false',
+      'a2 10 31 17 17 17 0 0 0 final true true true',
+      'a2 11 30 23 23 22 0 0 1 in_doubt false false false',
+      'a3 09 30 11 11 11 0 0 0 final true true false',
+      'a3 10 31 31 31 31 0 0 0 final true true true',
+      'a3 11 30 9 9 9 0 0 0 final false false false',
+      'a4 10 31 4 4 4 0 0 0 final true true true',
+      'a4 11 30 23 19 19 0 0 0 missing false false false',
+      'a5 09 30 11 11 11 0 0 0 final true true false',
+      'a5 10 31 31 31 30 1 0 1 accepted true false true',
+      'a5 11 30 23 23 23 0 0 0 final false false false',
+    ]);
+    expect(
+      await rows(`select to_char(month, 'MM'), devices_total, devices_total_max, devices_total_avg, devices_created
+        from losant_usage.monthly_usage where org_id = '${ORGS.whole}' order by 1`),
+    ).toEqual(['09 10 20 15.00 250', '10 9 39 24.00 496', '11 17 39 27.55 274']);
+  });
+
+  test('names what keeps it from being invoiced', async () => {
+    expect(
+      await rows(`select right(coalesce(org_id, instance_id), 2), to_char(month, 'MM'), cause,
+          array_to_string(streams, ' '), days, first_day, last_day
+        from losant_usage.period_blockers order by 1, 2, 3`),
+    ).toEqual([
+      '01 11 not_over - - 2026-11-01 2026-11-30',
+      'a1 09 missing device_counts 1 2026-09-25 2026-09-25',
+      'a1 09 not_fully_tracked device_counts notebook_minutes payload_sources payload_totals - 2026-09-01 2026-09-30',
+      'a1 10 in_doubt payload_totals 1 2026-10-05 2026-10-05',
+      'a1 10 missing payload_hours 1 2026-10-30 2026-10-30',
+      'a1 10 not_fully_tracked payload_hours - 2026-10-01 2026-10-31',
+      'a1 10 unavailable payload_sources 1 2026-10-06 2026-10-06',
+      'a1 11 missing payload_totals 1 2026-11-20 2026-11-20',
+      'a1 11 not_final notebook_minutes payload_totals 2 2026-11-21 2026-11-23',
+      'a1 11 unavailable payload_hours 1 2026-11-22 2026-11-22',
+      'a2 11 in_doubt device_counts 1 2026-11-23 2026-11-23',
+      'a3 09 not_fully_tracked device_counts - 2026-09-01 2026-09-30',
+      'a4 11 missing device_counts payload_hours 3 2026-11-20 2026-11-22',
+      'a4 11 not_final device_counts payload_hours 1 2026-11-23 2026-11-23',
+      'a5 09 not_fully_tracked device_counts - 2026-09-01 2026-09-30',
+      'ff 11 not_over - - 2026-11-01 2026-11-30',
+    ]);
+  });
+
+  test('is shared among the limits, of whatever size', async () => {
+    expect(
+      await rows(`select limit_name, metric, limit_quantity, quantity, share from losant_usage.usage_vs_limits
+        where org_id = '${ORGS.whole}' order by 1`),
+    ).toEqual([
+      'device devices_total 50 17 0.3400',
+      'notebookMinutesPerMonth notebook_minutes -9300000000000000000 552 0.0000',
+      'payload payload_billable_count 10000 1864 0.1864',
+      'unknown - 7 - -',
+    ]);
+  });
+});
+
+test('period_usage is of each organization’s own period', async () => {
+  expect(
+    await rows(`select right(org_id, 2), period_start, period_end, days_in_period, days_expected, days_stored, standing,
+        is_over, devices_total, devices_total_max
+      from losant_usage.period_usage order by 1`),
+  ).toEqual([
+    'a1 2026-10-10 2026-11-09 31 31 29 missing true 31 39',
+    'a2 2026-10-10 2026-11-09 31 26 26 final true 31 39',
+    'a3 2026-10-10 2026-11-09 31 31 31 final true 31 39',
+    'a4 2026-10-10 2026-11-09 31 13 13 final true 31 39',
+    'a5 2026-10-10 2026-11-09 31 31 31 accepted true 31 39',
+  ]);
+});
+
+test('an incomplete list blocks every month of its instance', async () => {
+  const setProblem = (problem: string | null) =>
+    ledger.asProgram(
+      sql`update losant_usage.instances set list_problem = ${problem} where instance_id = ${OTHER_INSTANCE}`,
+    );
+  await setProblem('page 2 failed');
+  const blockers = `select to_char(month, 'MM'), message, what_to_do from losant_usage.period_blockers
+    where cause = 'list_incomplete' and instance_id = '${OTHER_INSTANCE}' order by 1`;
+  expect(await rows(blockers)).toEqual(
+    ['09', '10', '11'].map((month) => `${month} page 2 failed losant-usage run`),
+  );
+  const billable = `select month from losant_usage.monthly_usage where is_billable and instance_id = '${OTHER_INSTANCE}'`;
+  expect(await rows(billable)).toEqual([]);
+  await setProblem(null);
+});
+
+test('a stream that was taken out is no longer in the way once its days were added, as advised', async () => {
+  const orgId = ORGS.whole;
+  await ledger.asProgram(
+    sql`update losant_usage.tracks set to_day = '2026-11-12', next_day = '2026-11-13'
+      where org_id = ${orgId} and stream = 'payload_hours'`,
+    sql`delete from losant_usage.coverage where org_id = ${orgId} and stream = 'payload_hours'
+      and usage_date > '2026-11-12'`,
+  );
+  const blocker = `select streams[1], first_day, last_day from losant_usage.period_blockers
+    where org_id = '${orgId}' and cause = 'not_fully_tracked' and month = '2026-11-01'`;
+  expect(await rows(blocker)).toEqual(['payload_hours 2026-11-01 2026-11-23']);
+  const range = { from: '2026-11-01', to: '2026-11-23' };
+  await backfill(ledger.db, WRITE, {
+    scope: { instanceId: INSTANCE, orgIds: [orgId], streams: null, range },
+    nowMs: ledger.nowMs,
+    policy: POLICY,
+    makesRows: true,
+    force: false,
+  });
+  expect(await rows(blocker)).toEqual([]);
+  expect((await ledger.tracks(orgId)).find((track) => track.startsWith('payload_hours'))).toBe(
+    'payload_hours 10-24 11-24 11-23',
+  );
+});
+
+test('days that were added after all streams had ended are not a whole month', async () => {
+  const orgId = ORGS.foreign;
+  const added = sql`org_id = ${orgId} and usage_date > '2026-09-30' and usage_date <> '2026-10-15'`;
+  await ledger.asProgram(
+    sql`update losant_usage.tracks set to_day = '2026-09-30', next_day = '2026-10-01' where org_id = ${orgId}`,
+    sql`delete from losant_usage.coverage where ${added}`,
+    sql`delete from losant_usage.usage_days where ${added}`,
+  );
+  const blockers = `select month, streams[1], first_day, last_day from losant_usage.period_blockers
+    where org_id = '${orgId}' and cause = 'not_fully_tracked' order by 1`;
+  expect(await rows(blockers)).toEqual([
+    '2026-09-01 device_counts 2026-09-01 2026-09-30',
+    '2026-10-01 - 2026-10-01 2026-10-31',
+  ]);
+});
+
+// Promise (Missing numbers): A day is not final while a stream that wants it has no row for it.
+test('a stream that begins on days of others makes them missing until it has its own rows', async () => {
+  const orgId = ORGS.removed;
+  const days = sql.raw(`usage_date between '2026-10-01' and '2026-10-03' and org_id = '${orgId}'`);
+  const standingsOfDays = `select distinct standing from losant_usage.daily_usage
+    where org_id = '${orgId}' and usage_date between '2026-10-01' and '2026-10-03'`;
+  expect(await rows(standingsOfDays)).toEqual(['final']);
+  await ledger.asProgram(sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day)
+    values (${orgId}, 'payload_totals', '2026-10-01', '2026-10-01')`);
+  expect(await rows(standingsOfDays)).toEqual(['missing']);
+  await ledger.asProgram(
+    sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason)
+      select usage_date, org_id, 'payload_totals', 'never_read' from losant_usage.usage_days where ${days}`,
+    sql`update losant_usage.tracks set next_day = '2026-11-24' where org_id = ${orgId}`,
+    sql`update losant_usage.coverage set standing = 'final', is_stored = true, revision = 1, first_loaded_at = now(),
+      finalized_at = now(), verified_at = now() where ${days}`,
+  );
+  expect(await rows(standingsOfDays)).toEqual(['final']);
+  // Late, a cell that waits is worse than one that is unavailable.
+  await ledger.asProgram(sql`update losant_usage.coverage set is_stored = false, reason = 'why',
+    standing = (case stream when 'payload_totals' then 'unavailable' else 'waiting' end)::losant_usage.standing
+    where ${days}`);
+  expect(await rows(standingsOfDays)).toEqual(['missing']);
+});
+
+test('one organization’s months are found by its key, and a month of all by the month', async () => {
+  await ledger.db.transaction().execute(async (trx) => {
+    await sql`set local enable_seqscan = off`.execute(trx);
+    const planOf = async (where: string) => {
+      const { rows: plan } = await sql`explain select * from losant_usage_internal.period_sums
+        where period = 'month' and ${sql.raw(where)}`.execute(trx);
+      return JSON.stringify(plan);
+    };
+    expect(await planOf(`org_id = '${ORGS.whole}'`)).toContain('usage_days_org');
+    expect(await planOf("period_start = '2026-11-01'")).toContain('usage_days_month');
+  });
+});
