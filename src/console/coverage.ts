@@ -127,9 +127,8 @@ function renderCoverage(query: MapQuery, all: readonly MapDay[], lines: readonly
   map is shaded by their share of a day; the worst organizations come first.
 <a href="/gaps">All gaps</a> · <a href="/quarantine">Quarantine</a></p>
 ${renderForm(PATH, { filters: FILTERS, values })}
-<p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a> <a href="${address({
-    to: addDays(range.to, DAYS),
-  })}">Later</a></p>
+<p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a> ·
+<a href="${address({ to: addDays(range.to, DAYS) })}">Later</a></p>
 <p class="quiet keys">${standings.map(renderKey)}<span class="whole">blank: not wanted</span></p>
 ${renderGrid(all, lines.slice(0, LINES_PER_PAGE), days)}
 ${renderPages(page, lines.length > LINES_PER_PAGE, (to) => address({ page: `${to}` }))}`;

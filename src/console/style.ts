@@ -77,7 +77,7 @@ th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px soli
   overflow-wrap: normal }
 th { color: var(--quiet); font-weight: 600; vertical-align: bottom; background: var(--ground) }
 th a { color: inherit; display: inline-block; min-height: 24px } td a { line-height: 24px }
-td { white-space: nowrap } td.t { white-space: normal; overflow-wrap: anywhere; min-width: 11rem }
+td { white-space: nowrap } td.t { white-space: normal; overflow-wrap: anywhere; min-width: 16rem }
 .n { text-align: right; font-variant-numeric: tabular-nums } .n + :not(.n) { padding-left: .6rem }
 tbody tr:hover td { background: var(--panel) }
 :is(th, td):first-child { position: sticky; left: 0; z-index: 1; background: var(--ground) }
