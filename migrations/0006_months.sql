@@ -57,6 +57,15 @@ return case cause
   else format(E'losant-usage explain --org %1$s --day %2$s\nlosant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason "…"',
     org_id, first_day, last_day, array_to_string(streams, ' --stream ')) end;
 
+-- The months of each instance since its first day.
+create view losant_usage_internal.instance_months as
+select i.instance_id, i.list_problem, month::date as month
+from losant_usage.instances i
+cross join lateral generate_series((
+  select losant_usage_internal.month_of(min(t.first_day))::timestamp from losant_usage.tracks t
+  join losant_usage.organizations o on o.org_id = t.org_id where o.instance_id = i.instance_id
+), losant_usage_internal.today()::timestamp, interval '1 month') as month;
+
 -- What keeps every organization of an instance from being invoiced for a month.
 create view losant_usage_internal.instance_blockers as
 select i.instance_id, m.month, 'not_over' as cause, m.month as first_day, losant_usage_internal.month_end(m.month) as last_day,
@@ -64,14 +73,8 @@ select i.instance_id, m.month, 'not_over' as cause, m.month as first_day, losant
 from losant_usage.instances i
 cross join (select losant_usage_internal.month_of(losant_usage_internal.today()) as month) as m
 union all
-select i.instance_id, month::date, 'list_incomplete', month::date, losant_usage_internal.month_end(month::date), null, null, i.list_problem
-from losant_usage.instances i
-cross join lateral (
-  select min(t.first_day) as first_day from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-  where o.instance_id = i.instance_id
-) as f
-cross join lateral generate_series(losant_usage_internal.month_of(f.first_day)::timestamp, losant_usage_internal.today()::timestamp, interval '1 month') as month
-where i.list_problem is not null
+select m.instance_id, m.month, 'list_incomplete', m.month, losant_usage_internal.month_end(m.month), null, null, m.list_problem
+from losant_usage_internal.instance_months m where m.list_problem is not null
 union all
 -- Also a settled day of a month that is over and was not compared yet.
 select r.instance_id, r.month, 'contradicted', min(r.usage_date), max(r.usage_date),

@@ -89,9 +89,6 @@ create trigger by_hand before insert on losant_usage.statement_files for each st
   execute function losant_usage_internal.refuse('losant-usage close makes statements');
 create trigger append_only before delete or truncate on losant_usage.statements for each statement
   execute function losant_usage_internal.refuse('a statement stays as it was closed: losant-usage close --adjust makes another');
-create trigger append_only_update before update on losant_usage.statements for each statement
-  when (losant_usage_internal.is_by_hand())
-  execute function losant_usage_internal.refuse('a statement stays as it was closed: losant-usage close --adjust makes another');
 create trigger sealed_once before update on losant_usage.statements for each row when (old.manifest is not null)
   execute function losant_usage_internal.refuse('a statement stays as it was closed: losant-usage close --adjust makes another');
 create trigger append_only before update or delete or truncate on losant_usage.statement_lines for each statement
@@ -198,28 +195,26 @@ begin
     from losant_usage_internal.open_cells c where c.month = of_month and (of_orgs is null or c.org_id = any (of_orgs))
   ),
   wanted as (
-    select c.org_id, c.stream, count(*) as days from losant_usage.coverage c
-    where c.usage_date = any (of_days) and (of_orgs is null or c.org_id = any (of_orgs)) group by c.org_id, c.stream
-    union all
-    select u.org_id, u.stream, count(*) from losant_usage_internal.unfilled u where u.month = of_month group by u.org_id, u.stream
+    select w.org_id, w.stream, count(*)::integer as days
+    from (
+      select c.org_id, c.stream from losant_usage.coverage c
+      where c.usage_date = any (of_days) and (of_orgs is null or c.org_id = any (of_orgs))
+      union all
+      select u.org_id, u.stream from losant_usage_internal.unfilled u where u.month = of_month
+    ) as w group by w.org_id, w.stream
   ),
   -- What is not open is final.
   cells as (
-    select a.org_id, a.stream, a.days, coalesce(c.not_stored, 0) as not_stored, coalesce(c.not_final, 0) as not_final,
-      coalesce(c.accepted, 0) as accepted, coalesce(c.open, 0) as open, coalesce(c.unavailable, 0) as unavailable,
-      coalesce(c.in_doubt, 0) as in_doubt, coalesce(c.missing, 0) as missing, coalesce(c.unreported, 0) as unreported,
-      coalesce(c.is_held, false) as is_held
-    from (select w.org_id, w.stream, sum(w.days)::integer as days from wanted w group by w.org_id, w.stream) as a
-    left join (
-      select c.org_id, c.stream, count(*) filter (where not c.is_stored)::integer as not_stored,
-        count(*) filter (where c.standing <> 'final')::integer as not_final, count(*) filter (where c.standing = 'accepted')::integer as accepted,
-        count(*) filter (where c.standing in ('stored', 'waiting'))::integer as open,
-        count(*) filter (where c.standing = 'unavailable')::integer as unavailable,
-        count(*) filter (where c.standing = 'in_doubt')::integer as in_doubt,
-        count(*) filter (where c.standing = 'missing')::integer as missing,
-        count(*) filter (where c.is_stored and not c.is_reported)::integer as unreported, bool_or(c.is_held) as is_held
-      from open c group by c.org_id, c.stream
-    ) as c on c.org_id = a.org_id and c.stream = a.stream
+    select w.org_id, w.stream, w.days, count(*) filter (where not c.is_stored)::integer as not_stored,
+      count(*) filter (where c.standing <> 'final')::integer as not_final,
+      count(*) filter (where c.standing = 'accepted')::integer as accepted,
+      count(*) filter (where c.standing in ('stored', 'waiting'))::integer as open,
+      count(*) filter (where c.standing = 'unavailable')::integer as unavailable,
+      count(*) filter (where c.standing = 'in_doubt')::integer as in_doubt,
+      count(*) filter (where c.standing = 'missing')::integer as missing,
+      count(*) filter (where c.is_stored and not c.is_reported)::integer as unreported, coalesce(bool_or(c.is_held), false) as is_held
+    from wanted w left join open c on c.org_id = w.org_id and c.stream = w.stream
+    group by w.org_id, w.stream, w.days
   ),
   sums as materialized (
     select s.org_id, to_jsonb(s) as numbers from losant_usage_internal.period_sums s
@@ -320,16 +315,13 @@ create function losant_usage.require_closable(
 ) returns text language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
   month_name constant text := to_char(of_month, 'YYYY-MM');
-  title text := (select case when i.name is null then i.instance_id else format('%s (%s)', i.name, i.instance_id) end
+  title constant text := (
+    select format('%s of instance %s', month_name, case when i.name is null then i.instance_id else format('%s (%s)', i.name, i.instance_id) end)
     from losant_usage.instances i where i.instance_id = for_instance);
   closing losant_usage.statements;
   blockers text;
   found_hash text;
 begin
-  if title is null then
-    raise exception 'there is no instance %', for_instance using errcode = 'LU001', hint = 'losant-usage status shows those there are';
-  end if;
-  title := format('%s of instance %s', month_name, title);
   if losant_usage_internal.month_end(of_month) >= (moment at time zone 'UTC')::date then
     raise exception '% is not over: its last day is % (UTC)', month_name, losant_usage_internal.month_end(of_month)
       using errcode = 'LU001', hint = 'close a month after its end, when its last days are final: 72 hours later by default (FINAL_AT_HOURS)';
@@ -469,29 +461,22 @@ where s.kind = 'closing';
 
 -- The months of each instance: open, blocked, closed, or different from what was closed.
 create view losant_usage.months as
-select i.instance_id, m.month, losant_usage_internal.month_end(m.month) < losant_usage_internal.today() as is_over,
+select m.instance_id, m.month, losant_usage_internal.month_end(m.month) < losant_usage_internal.today() as is_over,
   case when c.closed_at is null then case when b.causes is null then 'open' else 'blocked' end
     when d.orgs > 0 then 'different' else 'closed' end as state,
   b.causes, b.orgs as orgs_blocked, d.orgs as orgs_different, d.lines as lines_different, c.closed_at, c.statements
-from losant_usage.instances i
-cross join lateral (
-  select month::date as month
-  from generate_series((
-    select losant_usage_internal.month_of(min(t.first_day))::timestamp from losant_usage.tracks t
-    join losant_usage.organizations o on o.org_id = t.org_id where o.instance_id = i.instance_id
-  ), losant_usage_internal.today()::timestamp, interval '1 month') as month
-) as m
+from losant_usage_internal.instance_months m
 left join lateral (
   select min(s.closed_at) filter (where s.kind = 'closing') as closed_at, count(*)::integer as statements
-  from losant_usage.statements s where s.instance_id = i.instance_id and s.month = m.month
+  from losant_usage.statements s where s.instance_id = m.instance_id and s.month = m.month
 ) as c on true
 left join lateral (
   select array_agg(distinct b.cause order by b.cause) as causes, count(distinct b.org_id)::integer as orgs
-  from losant_usage.period_blockers b where b.instance_id = i.instance_id and b.month = m.month and b.cause <> 'not_over'
+  from losant_usage.period_blockers b where b.instance_id = m.instance_id and b.month = m.month and b.cause <> 'not_over'
 ) as b on c.closed_at is null and losant_usage_internal.month_end(m.month) < losant_usage_internal.today()
 left join lateral (
   select count(*)::integer as lines, count(distinct (l.line).org_id)::integer as orgs
-  from losant_usage_internal.month_lines(i.instance_id, m.month) as l where c.closed_at is not null
+  from losant_usage_internal.month_lines(m.instance_id, m.month) as l where c.closed_at is not null
 ) as d on c.closed_at is not null;
 
 -- For systems that meter: what a statement bills, as a difference. The time of an event depends on its statement alone.

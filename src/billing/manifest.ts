@@ -138,20 +138,13 @@ async function readKey(
     const problem = `${what} cannot be read (${codeOf(error) ?? 'unknown'})`;
     throw new SettingsError(problem, { hint: 'name a file that this user may read', cause: error });
   });
-  const key = tryParse(pem, parse);
-  if (key?.asymmetricKeyType === 'ed25519') return key;
-  const problem =
-    key === null
-      ? 'has no key in PEM that is not encrypted'
-      : `has a key of type ${key.asymmetricKeyType}, not Ed25519`;
-  throw new SettingsError(`${what} ${problem}`, { hint });
-}
-
-/** The error of the parser is not kept: it may quote the file. */
-function tryParse(pem: Buffer, parse: (pem: Buffer) => KeyObject): KeyObject | null {
+  let problem = 'has no key in PEM that is not encrypted';
   try {
-    return parse(pem);
+    const key = parse(pem);
+    if (key.asymmetricKeyType === 'ed25519') return key;
+    problem = `has a key of type ${key.asymmetricKeyType}, not Ed25519`;
   } catch {
-    return null;
+    // The error is not kept: it may quote the file.
   }
+  throw new SettingsError(`${what} ${problem}`, { hint });
 }

@@ -35,8 +35,8 @@ export interface Pack {
   /** The bytes of the manifest, which are signed. */
   readonly bytes: Buffer;
   readonly manifestSha256: string;
-  /** The release's checks of the version that the manifest names; null if this program does not have it. */
-  readonly checksSql: string | null;
+  /** The release's checks of the version that the manifest names. */
+  readonly checksSql: string;
   /** Returns the name of one of its files in problems. */
   readonly fileOf: (name: string) => string;
 }
@@ -84,15 +84,10 @@ export async function openPacks(root: string, keys: readonly KeyObject[]): Promi
     if (pack === null) continue;
     packs.push(pack);
     const { manifest, checksSql, fileOf } = pack;
-    if (checksSql === null)
-      problems.push({
-        file: fileOf(MANIFEST_NAME),
-        problem: `is checked by version ${manifest.checks} of ${CHECKS_NAME}, which this program does not have`,
-      });
     for (const file of manifest.files) {
       names.delete(file.name);
       await look(fileOf(file.name), () => compareFile(join(place, file.name), file));
-      if (file.name === CHECKS_NAME && checksSql !== null && hashOf(checksSql) !== file.sha256)
+      if (file.name === CHECKS_NAME && hashOf(checksSql) !== file.sha256)
         notes.push(`${fileOf(CHECKS_NAME)} is not that of the release, which was used instead.`);
     }
     if (manifest.signedBy !== null) names.delete(SIGNATURE_NAME);
@@ -143,7 +138,12 @@ async function openPack(place: string, folder: string): Promise<Pack> {
   const bytes = await readSmall(join(place, MANIFEST_NAME), MANIFEST_MAX);
   const manifest = parseManifest(bytes.toString('utf8'));
   if (typeof manifest === 'string') throw new FileProblem(manifest);
-  const checksSql = await readChecks(manifest.checks).catch(() => null);
+  const { checks } = manifest;
+  const checksSql = await readChecks(checks).catch(() => {
+    throw new FileProblem(
+      `is checked by version ${checks} of ${CHECKS_NAME}, which this program does not have`,
+    );
+  });
   const fileOf = (name: string) => join(folder, name);
   return { place, manifest, bytes, manifestSha256: hashOf(bytes), checksSql, folder, fileOf };
 }

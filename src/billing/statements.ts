@@ -1,5 +1,5 @@
 /** Months and their statements as the database has them. */
-import type { Kysely } from 'kysely';
+import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { Month } from '../usage/day.ts';
 
@@ -27,7 +27,7 @@ export async function readStatements(
   db: Kysely<Schema>,
   { month, instanceIds }: { readonly month: Month; readonly instanceIds: readonly string[] },
 ) {
-  const rows = await db
+  return await db
     .selectFrom('statements')
     .select((eb) => [
       'statement_id as statementId',
@@ -38,19 +38,14 @@ export async function readStatements(
       'orgs',
       'closed_at as closedAt',
       'closed_by as closedBy',
-      'manifest_sha256',
+      // Only the transaction that closes it sees one without.
+      sql<string>`encode(manifest_sha256, 'hex')`.as('manifestSha256'),
     ])
     .where('month', '=', `${month}-01`)
     .where('instance_id', 'in', [...instanceIds])
     .orderBy('instance_id')
     .orderBy('number')
     .execute();
-  return rows.map(({ manifest_sha256, ...statement }) => ({
-    ...statement,
-    month,
-    // Only the transaction that closes it sees one without.
-    manifestSha256: manifest_sha256?.toString('hex') ?? '',
-  }));
 }
 
 /**
@@ -103,11 +98,11 @@ export type MonthState = Awaited<ReturnType<typeof readMonthStates>>[number];
  * 10,000 organizations.
  */
 export async function readMonthStates(db: Kysely<Schema>, instanceIds: readonly string[]) {
-  const rows = await db
+  return await db
     .selectFrom('months')
     .select((eb) => [
       'instance_id as instanceId',
-      'month',
+      sql<Month>`to_char(month, 'YYYY-MM')`.as('period'),
       'is_over as isOver',
       eb.ref('state').$castTo<'open' | 'blocked' | 'closed' | 'different'>().as('state'),
       'causes',
@@ -121,5 +116,4 @@ export async function readMonthStates(db: Kysely<Schema>, instanceIds: readonly 
     .orderBy('instance_id')
     .orderBy('month', 'desc')
     .execute();
-  return rows.map(({ month, ...state }) => ({ ...state, period: month.slice(0, 7) }));
 }

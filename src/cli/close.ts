@@ -34,6 +34,7 @@ const closeOptions = {
 };
 
 type CloseOptions = OptionValues<typeof closeOptions>;
+type MonthOptions = CloseOptions & { readonly period: Month };
 
 export const close = defineCommand({
   needs: ['database'],
@@ -54,7 +55,7 @@ export const close = defineCommand({
     const billed = await chooseBilledInstances(context, handle, options.instance);
     return period === null
       ? await listMonths(handle, billed)
-      : await closeInstances(context, handle, { options, instances: billed, period });
+      : await closeInstances(context, handle, { billed, options: { ...options, period } });
   },
 });
 
@@ -91,19 +92,13 @@ const GO_ON =
 /** The rows of a table that are shown to people; `--json` has all. */
 const SHOWN_MAX = 100;
 
-interface Closing {
-  readonly options: CloseOptions;
-  readonly period: Month;
-}
-
 /** Closes the month of each instance separately: a failure of one does not stop another. */
 async function closeInstances(
   { output, signal, config }: CommandContext,
   handle: DatabaseHandle,
-  { instances, ...closing }: Closing & { readonly instances: readonly BilledInstance[] },
+  { billed, options }: { readonly billed: readonly BilledInstance[]; readonly options: MonthOptions },
 ): Promise<Ending> {
-  const { options, period } = closing;
-  const { incomplete: reason, blockers: blockersHash } = options;
+  const { period, incomplete: reason, blockers: blockersHash } = options;
   const request = {
     month: period,
     acceptance: reason === null || blockersHash === null ? null : { reason, blockersHash },
@@ -114,15 +109,15 @@ async function closeInstances(
   };
   const documents: object[] = [];
   const codes: number[] = [];
-  for (const instance of instances) {
+  for (const instance of billed) {
     try {
       const outcome = await closeMonth(handle, instance, request);
       const isDone = outcome.kind === 'closed' || outcome.kind === 'unchanged';
       codes.push(isDone ? EXIT.ok : EXIT.incomplete);
       documents.push(toDocument(instance, outcome));
-      output.print(...renderOutcome(nameOf(instance, period), outcome, closing));
+      output.print(...renderOutcome(nameOf(instance, period), outcome, options));
     } catch (error) {
-      if (!(error instanceof SettingsError) || instances.length === 1) {
+      if (!(error instanceof SettingsError) || billed.length === 1) {
         throw describeDatabaseError(error, handle.describe, GO_ON) ?? error;
       }
       codes.push(EXIT.usage);
@@ -135,16 +130,14 @@ async function closeInstances(
 
 /** Returns the outcome of an instance as `--json` prints it, quantities as text. */
 function toDocument({ instanceId }: BilledInstance, { kind, statement, ...shown }: CloseOutcome): object {
-  if (statement === null) {
-    return { instanceId, outcome: kind === 'closed' ? 'dry_run' : kind, ...shown };
-  }
-  const { month: _, ...facts } = statement;
-  return { ...facts, outcome: kind, ...shown };
+  const outcome = kind === 'closed' && statement === null ? 'dry_run' : kind;
+  return { instanceId, ...statement, outcome, ...shown };
 }
 
 /** Renders every outcome in the same order: what it is, what is billed, what blocks it, and what to do. */
-function renderOutcome(name: string, outcome: CloseOutcome, { options, period }: Closing): string[] {
+function renderOutcome(name: string, outcome: CloseOutcome, options: MonthOptions): string[] {
   const { kind, blockers, blockersHash, lineCount, statement } = outcome;
+  const { period } = options;
   const command = `losant-usage close --period ${period}${options.adjust ? ' --adjust' : ''}`;
   const size = lineCount === 0 ? '' : `, ${count(lineCount, 'line')}`;
   const lines: string[] = [`${describeOutcome(outcome, options)}: ${name}${size}.`];

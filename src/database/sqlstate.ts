@@ -85,10 +85,6 @@ export function isRetryable(error: unknown): boolean {
   return /^(40001|40P01)$/.test(sqlstate(error) ?? '');
 }
 
-export function isUniqueViolation(error: unknown): boolean {
-  return sqlstate(error) === '23505';
-}
-
 /** Returns whether a table or function that the statement names does not exist. */
 export function isUndefined(error: unknown): boolean {
   return /^(42P01|42883)$/.test(sqlstate(error) ?? '');

@@ -52,7 +52,6 @@ const REFUSED = new RegExp(
   [
     'permission denied',
     'cannot (delete|insert|update)',
-    'is of one moment',
     'without its proof pack',
     'is not of this statement',
     'nothing can be added',
@@ -80,9 +79,6 @@ const FORGERIES: readonly string[] = [
   'update losant_usage.instance_totals set quantity = 0',
   'update losant_usage.instances set list_problem = null',
   `update losant_usage.organizations set removed_on = '2026-01-01'`,
-  `select losant_usage.open_statement('${INSTANCE}', '2026-04-01', false, null, null, now())`,
-  `begin isolation level repeatable read;
-    select losant_usage.open_statement('${INSTANCE}', '2026-04-01', false, null, null, now() - interval '1 day')`,
   `begin isolation level repeatable read; select losant_usage.open_statement('${INSTANCE}', '2026-04-01',
     false, null, null, now()); commit`,
   `begin isolation level repeatable read; select losant_usage.seal_statement(

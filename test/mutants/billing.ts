@@ -137,8 +137,8 @@ export const billingMutants = [
     { file: 'src/billing/open-packs.ts', test: 'test/billing/verify.test.ts' },
     {
       'A pack is checked by the queries of the release, and not by its own': [
-        'const checksSql = await readChecks(manifest.checks).catch(() => null);',
-        "const checksSql = await import('node:fs/promises').then(({ readFile }) => readFile(join(place, 'pack-checks.sql'), 'utf8')).catch(() => readChecks(manifest.checks));",
+        'const checksSql = await readChecks(checks).catch(() => {',
+        "const checksSql = await import('node:fs/promises').then(({ readFile }) => readFile(join(place, 'pack-checks.sql'), 'utf8')).catch(() => {",
       ],
     },
   ),
