@@ -148,7 +148,7 @@ const LINES_MAX = 600;
 
 type Line = Schema['statement_lines'];
 
-/** What is shown of a month. */
+/** A month as it is shown. */
 type Shown = Awaited<ReturnType<typeof readShown>>;
 
 /**

@@ -14,7 +14,7 @@ import { extractSlice, judgeFailure, quarantineSlice, type SliceResult } from '.
 import { Refusals } from './refusals.ts';
 import type { Session } from './session.ts';
 
-/** What is exported, and when a run looks again. */
+/** The scope of an export, and when a run looks again. */
 interface ExportWork {
   readonly scope: DueScope;
   /** The number of cells that were due at the beginning. */

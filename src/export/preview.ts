@@ -9,7 +9,7 @@ import { horizonStart, lastCompleteDay } from '../usage/policy.ts';
 import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
 import type { InstanceContext, RunOptions } from './context.ts';
 
-/** What a run would read. */
+/** The cells that a run would read. */
 export interface PlanSummary {
   readonly instanceId: string;
   /** The oldest day read; null if nothing is read. `to` is the newest. */

@@ -7,7 +7,7 @@ import type { SliceResult } from './extract.ts';
  */
 const REFUSING_ORGS = 3;
 
-/** What Losant refuses in a run: everything, streams, or single organizations. */
+/** The refusals of a run: of everything, of streams, or of single organizations. */
 export class Refusals {
   /** The refusal that the run reports; null if there was none. */
   worst: LosantError | null = null;

@@ -104,7 +104,7 @@ async function takeLeaseInTurn(
       if (now() - toldAtMs >= TELL_AGAIN_MS) {
         toldAtMs = now();
         const all = { instanceId, orgIds: null, streams: null, range: null };
-        const { cells } = await countDue(db, all, { nowMs: now(), policy });
+        const cells = await countDue(db, all, { nowMs: now(), policy });
         onHeld?.({ message: error.message, cellsLeft: cells });
       }
       // A signal ends the wait by its own reason.
@@ -146,10 +146,10 @@ async function exportUnderLease(session: Session, hasAdded: boolean) {
     await requireTracks(db, scope);
     if (kind === 'manual') await retryFailed(db, write, { scope, nowMs: now(), policy });
   }
-  const due = onProgress ? await countDue(db, scope, { nowMs: now(), policy }) : null;
+  const due = onProgress ? await countDue(db, scope, { nowMs: now(), policy }) : 0;
   const refused = await exportDue(session, {
     scope,
-    cellsDue: due?.cells ?? 0,
+    cellsDue: due,
     nextPassMs: () => nextWakeAt?.()?.getTime() ?? now() + HOUR_MS / 4,
     onNewDay: async () => {
       discovery = await prepare(session, { readsAnew: false });
@@ -157,7 +157,7 @@ async function exportUnderLease(session: Session, hasAdded: boolean) {
   });
   const { notFoundOrgs } = tally;
   if (refused?.kind !== 'unauthorized' && notFoundOrgs.length > 0) {
-    // Those of them that are deleted have nothing left to read.
+    // Deleted ones have nothing left to read.
     discovery = await prepare(session, { readsAnew: true });
     const existing = new Set(await readOrgIds(db, instanceId));
     tally.forgetNotFound(notFoundOrgs.filter((orgId) => !existing.has(orgId)));
@@ -200,7 +200,7 @@ async function addNamedDays(session: Session, range: DayRange, hasAdded: boolean
     nowMs: now(),
     policy,
     makesRows: isBackfill,
-    // What was forced while the run waited may have been read since.
+    // Days that were forced while the run waited may have been read since.
     force: !isBackfill || (force && !hasAdded),
   });
   if (isClamped) {

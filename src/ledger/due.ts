@@ -73,20 +73,16 @@ export async function readDuePage(
   return rows;
 }
 
-/** Returns the number of cells that are due in the scope, and of their organizations. */
-export async function countDue(
-  db: Kysely<Schema>,
-  scope: DueScope,
-  options: DueOptions,
-): Promise<{ cells: number; orgs: number }> {
+/** Returns the number of cells that are due in the scope. */
+export async function countDue(db: Kysely<Schema>, scope: DueScope, options: DueOptions): Promise<number> {
   const all = { ...options, afterOrgId: '', from: null, to: null, stopped: [], sinceMs: null };
-  const { rows } = await sql<{ cells: number; orgs: number }>`
-    select coalesce(sum(c.cells), 0)::bigint as cells, count(*) filter (where c.cells > 0) as orgs
+  const { rows } = await sql<{ cells: number }>`
+    select coalesce(sum(c.cells), 0)::bigint as cells
     from losant_usage.organizations o cross join lateral (
       select count(*) as cells from losant_usage.coverage c where c.org_id = o.org_id and ${isDue(scope, all)}
     ) as c
     where o.instance_id = ${scope.instanceId} and ${isNamed(scope)}`.execute(db);
-  return rows[0] as { cells: number; orgs: number };
+  return rows[0]?.cells as number;
 }
 
 /** Sets cells whose last read failed due now, because a person asked for a run. */

@@ -204,7 +204,7 @@ async function closeCells(
 /** Returns the columns of a cell that can no longer be read. */
 function closed({ reason, message }: { readonly reason: string; readonly message: string }) {
   const isSettled = sql`c.standing in ('final', 'accepted')`;
-  // What failed at a final number is over, too.
+  // A failed read of a final number is over, too.
   return sql`next_read_at = null, attempts = 0,
     standing = case when ${isSettled} then c.standing else 'unavailable' end,
     reason = case c.standing when 'final' then null when 'accepted' then c.reason else ${reason} end,

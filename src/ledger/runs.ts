@@ -16,7 +16,7 @@ export interface RowCounts {
   readonly unchanged: number;
 }
 
-/** What a run did, as it is kept with it. */
+/** The result of a run, as it is kept with it. */
 export interface RunCounts {
   readonly orgs: number;
   /** Cells by result; `planned` is the sum of the others. */

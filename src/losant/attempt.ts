@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { LosantError, type LosantErrorKind } from '../errors.ts';
 import { hintFor } from './hints.ts';
 
-/** What is asked of the API, as every error names it, until the signal aborts. */
+/** A question to the API, as every error names it, until the signal aborts. */
 export interface Question {
   /** The action, e.g. `instanceOrg.deviceCounts`, which is also the name of the scope it needs. */
   readonly action: string;

@@ -29,7 +29,7 @@ export interface AttemptReport {
   readonly retryReason: LosantErrorKind | null;
 }
 
-/** What is asked by GET. */
+/** A question by GET. */
 export interface GetRequest extends Question {
   /** The path below the API URL, without a leading slash; its segments are already encoded. */
   readonly path: string;
@@ -58,7 +58,7 @@ const RETRY: RetryOptions = {
   delay: () => 0,
 };
 
-/** What a request has spent so far: attempts sent, and waits that the API asked for. */
+/** The expense of a request so far: attempts sent, and waits that the API asked for. */
 interface Spent {
   sent: number;
   waits: number;

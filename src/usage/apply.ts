@@ -47,7 +47,7 @@ export interface Applied {
   readonly cell: Cell;
   /** The new numbers; null if they stay. */
   readonly numbers: Numbers | null;
-  /** What was wrong; null if nothing was. */
+  /** The reason and its message; null if nothing was wrong. */
   readonly problem: Reason | null;
 }
 
@@ -209,7 +209,7 @@ function fail(situation: Situation, problem: Reason, result: 'failed' | 'quarant
 function standingAfterFailure({ standing, isStored }: Cell): Cell['standing'] {
   if (standing === 'accepted') return standing;
   if (!isStored) return 'missing';
-  // It could no longer be read, and can again.
+  // The cell could no longer be read, and can again.
   return standing === 'unavailable' ? 'in_doubt' : standing;
 }
 

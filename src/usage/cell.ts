@@ -46,7 +46,7 @@ export interface Reason {
   readonly message: string;
 }
 
-/** What an answer says of one cell. */
+/** The part of an answer about one cell. */
 export type Verdict =
   /** Losant named the day; parts that it left out read zero in `numbers`. `doubt` is what speaks against the answer. */
   | {

@@ -86,7 +86,7 @@ describe('a page', () => {
       expect(show(await page(scope, options))).toEqual(expected);
     }
     const now = { nowMs: ledger.nowMs, policy: POLICY };
-    expect(await countDue(ledger.db, { ...ALL, range }, now)).toEqual({ cells: 3, orgs: 2 });
+    expect(await countDue(ledger.db, { ...ALL, range }, now)).toBe(3);
   });
 
   test('has nothing past the horizon, even if it was set due', async () => {

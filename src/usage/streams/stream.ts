@@ -14,7 +14,7 @@ export interface Stream {
   /** The columns of `usage_days` that store its numbers. */
   readonly columns: readonly string[];
   /**
-   * What is counted: events (`flow`), so that a day which Losant leaves out may be zero, or a state at the day's end
+   * The kind of counts: events (`flow`), so that a day which Losant leaves out may be zero, or a state at the day's end
    * (`level`), which is not zero because nobody said so.
    */
   readonly kind: 'flow' | 'level';
