@@ -31,7 +31,7 @@ export function hasAnyNumber(numbers: Numbers | number): boolean {
   return Object.values(numbers as Readonly<Record<string, Numbers | number>>).some(hasAnyNumber);
 }
 
-/** The differences, as they were and are: a number, null where it was not there, or a map of these by column and key. */
+/** Differences, as they were and are: a number, null where it was not there, or a map of these by column and key. */
 export interface Differences {
   readonly old: unknown;
   readonly new: unknown;
