@@ -33,7 +33,7 @@ it('holds exactly what is true although every tenth request goes wrong, in any w
       { kinds: TENTH, every: 10, slowMs: 60_000 },
     ],
   });
-  const ended = await run(['run', '--json'], { REQUEST_TIMEOUT_MS: '2000', STREAMS: streamNames.join() });
+  const ended = await run(['run', '--json'], { REQUEST_TIMEOUT_MS: '3000', STREAMS: streamNames.join() });
   const report = jsonOf(ended);
   expect(report).toMatchObject({ status: 'complete', orgs: 80, failures: [] });
   expect(ended.code).toBe(0);
