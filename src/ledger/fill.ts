@@ -7,7 +7,7 @@ import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
 import { ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
-import { FIRST_DAY, horizonStart, lastCompleteDay, type Policy } from '../usage/policy.ts';
+import { FIRST_DAY, horizonStart, LAST_DAY, lastCompleteDay, type Policy } from '../usage/policy.ts';
 import { isOf, requireAll, setCells } from './coverage.ts';
 import type { DueScope } from './due.ts';
 import { type BeginOptions, beginWriting, eachPage } from './lease.ts';
@@ -126,6 +126,24 @@ async function lockTracks(trx: Kysely<Schema>, orgIds: readonly string[]): Promi
 }
 
 /**
+ * Locks all that the transaction will change of these organizations from a day on, in the order of all locks: a row
+ * that is made touches its day, and a cell after a day would meet a load half-way.
+ */
+export async function lockOrgs(
+  trx: Kysely<Schema>,
+  orgIds: readonly string[],
+  from: UsageDay,
+): Promise<void> {
+  await lockTracks(trx, orgIds);
+  await sql`
+    select from losant_usage.coverage c where ${isOf(orgIds, { from, to: LAST_DAY })}
+    order by c.usage_date, c.org_id, c.stream for update`.execute(trx);
+  await sql`
+    select from losant_usage.usage_days d where d.org_id = any (${orgIds}::text[]) and d.usage_date >= ${from}::date
+    order by d.usage_date, d.org_id for update`.execute(trx);
+}
+
+/**
  * Makes the rows of a query for cells `n` in key order, to be read first at `readAt`. Throws DatabaseError if the
  * database swallowed one: it would never be read.
  */
@@ -235,7 +253,8 @@ export async function addDays(db: Kysely<Schema>, write: BeginOptions, options: 
   let setDue = 0;
   if (from > to) return setDue;
   const now = sql`${new Date(nowMs).toISOString()}::timestamptz`;
-  const matches = sql`(${scope.orgIds}::text[] is null or o.org_id = any (${scope.orgIds}::text[]))`;
+  const matches = sql`o.removed_on is null
+    and (${scope.orgIds}::text[] is null or o.org_id = any (${scope.orgIds}::text[]))`;
   await eachPage(db, write, { instanceId: scope.instanceId, matches }, async (trx, orgIds) => {
     if (makesRows) await enlarge(trx, { orgIds, streams: scope.streams, from, to, readAt: now });
     setDue += await setCells(trx, {
@@ -261,7 +280,7 @@ interface PageRange {
 /** Makes the rows of a page of a backfill; the next fill makes those after `next_day`, unless the track has ended. */
 async function enlarge(trx: Kysely<Schema>, page: PageRange): Promise<void> {
   const { orgIds, streams, from, to, readAt } = page;
-  await lockTracks(trx, orgIds);
+  await lockOrgs(trx, orgIds, from);
   const isInScope = sql`t.org_id = any (${orgIds}::text[])
     and (${streams}::text[] is null or t.stream = any (${streams}::text[])) and o.removed_on is null`;
   const first = sql`greatest(${from}::date, o.created_on)`;

@@ -3,9 +3,9 @@ import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
 import { type CellKey, WAIVED } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
-import type { Policy } from '../usage/policy.ts';
-import { isOf, keysOf } from './coverage.ts';
-import { fillOrgs } from './fill.ts';
+import { FIRST_DAY, type Policy } from '../usage/policy.ts';
+import { keysOf } from './coverage.ts';
+import { fillOrgs, lockOrgs } from './fill.ts';
 import { beginWriting } from './lease.ts';
 import { liftWaivers, unsetSumsOf } from './load.ts';
 
@@ -32,11 +32,9 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Ce
   const { orgId, streams, range, reason, policy } = waiver;
   return await db.transaction().execute(async (trx) => {
     await beginWriting(trx);
+    await lockOrgs(trx, [orgId], FIRST_DAY);
     // A day that no run has made a row for is missing too.
     await fillOrgs(trx, [orgId], policy);
-    await sql`
-      select from losant_usage.coverage c where ${isOf([orgId], range)}
-      order by c.usage_date, c.org_id, c.stream for update`.execute(trx);
     const cells = await trx
       .selectFrom('cells')
       .select(['instance_id as instanceId', 'org_id as orgId', 'stream', 'usage_date as day'])
