@@ -100,3 +100,9 @@ test.each<[string, Work]>([
 ])('of the ledger: %s', async (_, work) => {
   expect(await leavesFree(() => work(ledger.db), firstCell, lastCell)).toBe(true);
 });
+
+test('of days: a backfill holds none while it waits for a cell', async () => {
+  const day = sql`select from losant_usage.usage_days where org_id = ${A} and usage_date = '2026-11-20'`;
+  const work = () => addDays(ledger.db, WRITE, { ...BACKFILL, force: true });
+  expect(await leavesFree(work, firstCell, day)).toBe(true);
+});

@@ -95,6 +95,15 @@ export const ledgerMutants = [
     },
   ),
   plant(
+    { file: 'src/ledger/fill.ts', test: 'test/ledger/lock-order.test.ts' },
+    {
+      'A backfill locks cells before their days': [
+        'await lockOrgs(trx, orgIds, from);',
+        'await lockTracks(trx, orgIds);',
+      ],
+    },
+  ),
+  plant(
     { file: 'src/ledger/fill.ts', test: 'test/ledger/backfill.test.ts' },
     {
       'A backfill makes no day before the organization was created': [
