@@ -137,9 +137,11 @@ create table losant_usage.quarantine (
 create index quarantine_slice on losant_usage.quarantine (org_id, stream, from_date, to_date, id);
 
 -- Writes into a day what its cells are together. Its row is locked first: the statement after sees what another
--- transaction has changed in other cells of the day meanwhile.
+-- transaction has changed in other cells of the day meanwhile. A session keeps its plans: one that was made while nothing
+-- is there would read all organizations of a day for each of them.
 create function losant_usage_internal.settle_days() returns trigger language plpgsql as $$
 begin
+  if not exists (select from changed) then return null; end if;
   perform from (select distinct usage_date, org_id from changed order by usage_date, org_id) as k
   cross join lateral (
     select from losant_usage.usage_days where usage_date = k.usage_date and org_id = k.org_id for update

@@ -6,8 +6,9 @@ import type { LosantClient } from './client.ts';
 import { readOrganization } from './organization.ts';
 import { instancePath } from './orgs.ts';
 
+/** One or more pages of the list. */
 export interface OrgPage {
-  /** The number of organizations of the instance according to this page. */
+  /** The number of organizations of the instance according to the newest of these. */
   readonly totalCount: number;
   readonly items: readonly (Organization | UnreadableOrg)[];
 }
@@ -30,9 +31,11 @@ export interface ListOptions {
 
 /** The bound for a list without an end, longer than any list of this API. */
 const PAGES_MAX = 100_000;
+/** The number of pages asked for at once, and stored together. */
+const PAGES_AT_ONCE = 5;
 
 /**
- * Lists all organizations of an instance page by page, sorted by id, so that a rename cannot move one to a page
+ * Lists all organizations of an instance, some pages at a time, sorted by id, so that a rename cannot move one to a page
  * already read. A list whose pages shift meanwhile is read once more: its organizations then come twice. Returns
  * whether the list is complete. Throws a `LosantError`.
  */
@@ -56,26 +59,32 @@ async function* readList(
   let lastId = '';
   let isSteady = true;
   let isSorted = true;
-  for (let page = 0; page < PAGES_MAX; page += 1) {
-    const read = await readPage(client, options, page);
-    if (page === 0) pageSize = read.items.length;
-    else if (read.totalCount !== totalCount) isSteady = false;
-    ({ totalCount } = read);
+  // The first page, which says how many there are, is asked for alone.
+  for (let page = 0, count = 1; page < PAGES_MAX; ) {
+    const asked = Array.from({ length: count }, (_, place) => readPage(client, options, page + place));
+    const pages = await Promise.all(asked);
     const before = listed + unidentified;
-    for (const { orgId } of read.items) {
-      if (orgId === null) unidentified += 1;
-      else if (orgId <= lastId) isSorted = false;
-      else {
-        listed += 1;
-        lastId = orgId;
+    for (const [place, read] of pages.entries()) {
+      if (page + place === 0) pageSize = read.items.length;
+      else if (read.totalCount !== totalCount) isSteady = false;
+      ({ totalCount } = read);
+      for (const { orgId } of read.items) {
+        if (orgId === null) unidentified += 1;
+        else if (orgId <= lastId) isSorted = false;
+        else {
+          listed += 1;
+          lastId = orgId;
+        }
       }
+      received += read.items.length;
     }
-    received += read.items.length;
-    yield read;
+    yield { totalCount, items: pages.flatMap(({ items }) => items) };
+    page += count;
+    const left = pageSize === 0 ? 0 : Math.ceil(totalCount / pageSize) - page;
     // A list that has more or fewer on its pages than it says is read as long as it has something new.
     const isNew = listed + unidentified > before;
-    const goesOn = pageSize > 0 && (page + 1) * pageSize < totalCount;
-    if (!goesOn && (received === totalCount || !isNew)) break;
+    if (left <= 0 && (received === totalCount || !isNew)) break;
+    count = Math.min(Math.max(left, 1), PAGES_AT_ONCE);
   }
   const reasons: string[] = [];
   if (!isSteady) reasons.push('it kept changing while it was read');
