@@ -124,13 +124,12 @@ export type MonthRow = {
   readonly examples: readonly string[] | null;
 };
 
-/** Returns the newest month first. Whether it differs is not asked of the view, which adds up every closed month. */
+/** Returns the newest month first. */
 async function readMonths(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<MonthRow[]> {
   const { rows } = await sql<MonthRow>`
     select m.month, m.closed_at, replace(array_to_string(m.causes, ', '), '_', ' ') as causes,
       case when cardinality(${instanceIds}::text[]) > 1 then coalesce(i.name, i.instance_id) end as instance_name,
-      case when not m.is_over then 'not over' when f.is_different then 'different'
-        when m.closed_at is not null then 'closed' when m.causes is null then 'open' else 'blocked' end as state,
+      case when m.is_over then m.state else 'not over' end as state,
       f.orgs, case when m.closed_at is null then f.amount end as at_stake,
       case when f.is_different then f.amount end as difference, f.examples
     from losant_usage.months m join losant_usage.instances i on i.instance_id = m.instance_id
@@ -164,45 +163,7 @@ export function selectFindings(month: UsageDay | null): RawBuilder<unknown> {
     where b.month < date_trunc('month', now() at time zone 'UTC')::date and ${isOfMonth}
     group by b.instance_id, b.month, b.org_id, b.org_name, i.name
     union all
-    select d.instance_id, d.month, d.org_id, d.org_name, null, null, d.amount from (${selectDifferent(month)}) as d`;
-}
-
-/**
- * Selects the organizations whose payloads, minutes or devices of a closed month are no longer those of its statements,
- * by how many payloads. Only those are added up of which something was stored after the newest statement: restated, or
- * of a cell that blocked it, or of an organization that was not known.
- */
-function selectDifferent(month: UsageDay | null) {
-  return sql`
-    with closed as (
-      select instance_id, month, (month + interval '1 month')::date - 1 as last_day, max(closed_at) as closed_at
-      from losant_usage.statements where month = coalesce(${month}::date, month) group by instance_id, month
-    ), touched as (
-      select c.instance_id, c.month, c.last_day, r.org_id from closed c
-      join losant_usage.revisions r on r.changed_at > c.closed_at and r.usage_date between c.month and c.last_day
-      union
-      select c.instance_id, c.month, c.last_day, b.org_id from closed c
-      join losant_usage.statements s on s.instance_id = c.instance_id and s.month = c.month
-      join losant_usage.statement_blockers b on b.statement_id = s.statement_id and b.org_id is not null
-      union
-      select c.instance_id, c.month, c.last_day, o.org_id from closed c
-      join losant_usage.organizations o on o.instance_id = c.instance_id
-        and o.first_seen_at > c.closed_at and o.created_on <= c.last_day
-    )
-    select t.instance_id, t.month, t.org_id, o.name as org_name,
-      coalesce(n.payloads, 0) - coalesce(l.payloads, 0) as amount
-    from touched t
-    join losant_usage.organizations o on o.org_id = t.org_id and o.instance_id = t.instance_id
-    cross join lateral (
-      select sum(d.payload_billable_count)::bigint as payloads, sum(d.notebook_minutes)::bigint as minutes,
-        (array_agg(d.devices_total order by d.usage_date desc) filter (where d.devices_total is not null))[1] as devices
-      from losant_usage.usage_days d where d.org_id = t.org_id and d.usage_date between t.month and t.last_day
-    ) as n
-    cross join lateral (
-      select sum(l.quantity) filter (where l.metric = 'payload_billable_count')::bigint as payloads,
-        sum(l.quantity) filter (where l.metric = 'notebook_minutes')::bigint as minutes,
-        sum(l.quantity) filter (where l.metric = 'devices_total')::bigint as devices
-      from losant_usage.statement_lines l where l.org_id = t.org_id and l.month = t.month
-    ) as l
-    where (n.payloads, n.minutes, n.devices) is distinct from (l.payloads, l.minutes, l.devices)`;
+    select b.instance_id, b.month, b.org_id, b.org_name, null, null,
+      (sum(b.quantity - coalesce(b.billed_quantity, 0)) filter (where b.metric = 'payload_billable_count'))::bigint
+    from losant_usage.adjustments b where ${isOfMonth} group by b.instance_id, b.month, b.org_id, b.org_name`;
 }
