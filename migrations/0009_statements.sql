@@ -470,10 +470,12 @@ left join lateral (
   select min(s.closed_at) filter (where s.kind = 'closing') as closed_at, count(*)::integer as statements
   from losant_usage.statements s where s.instance_id = m.instance_id and s.month = m.month
 ) as c on true
-left join lateral (
-  select array_agg(distinct b.cause order by b.cause) as causes, count(distinct b.org_id)::integer as orgs
-  from losant_usage.period_blockers b where b.instance_id = m.instance_id and b.month = m.month and b.cause <> 'not_over'
-) as b on c.closed_at is null and losant_usage_internal.month_end(m.month) < losant_usage_internal.today()
+-- Blockers are found once, not again for each month.
+left join (
+  select b.instance_id, b.month, array_agg(distinct b.cause order by b.cause) as causes, count(distinct b.org_id)::integer as orgs
+  from losant_usage.period_blockers b where b.cause <> 'not_over' group by b.instance_id, b.month
+) as b on b.instance_id = m.instance_id and b.month = m.month
+  and c.closed_at is null and losant_usage_internal.month_end(m.month) < losant_usage_internal.today()
 left join lateral (
   select count(*)::integer as lines, count(distinct (l.line).org_id)::integer as orgs
   from losant_usage_internal.month_lines(m.instance_id, m.month) as l where c.closed_at is not null
