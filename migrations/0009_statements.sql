@@ -461,11 +461,15 @@ where s.kind = 'closing';
 
 -- The months of each instance: open, blocked, closed, or different from what was closed.
 create view losant_usage.months as
-select m.instance_id, m.month, losant_usage_internal.month_end(m.month) < losant_usage_internal.today() as is_over,
+select m.instance_id, m.month, m.is_over,
   case when c.closed_at is null then case when b.causes is null then 'open' else 'blocked' end
     when d.orgs > 0 then 'different' else 'closed' end as state,
-  b.causes, b.orgs as orgs_blocked, d.orgs as orgs_different, d.lines as lines_different, c.closed_at, c.statements
-from losant_usage_internal.instance_months m
+  b.causes, case when m.is_over and c.closed_at is null then coalesce(b.orgs, 0) end as orgs_blocked,
+  d.orgs as orgs_different, d.lines as lines_different, c.closed_at, c.statements
+from (
+  select instance_id, month, losant_usage_internal.month_end(month) < losant_usage_internal.today() as is_over
+  from losant_usage_internal.instance_months
+) as m
 left join lateral (
   select min(s.closed_at) filter (where s.kind = 'closing') as closed_at, count(*)::integer as statements
   from losant_usage.statements s where s.instance_id = m.instance_id and s.month = m.month
@@ -474,8 +478,7 @@ left join lateral (
 left join (
   select b.instance_id, b.month, array_agg(distinct b.cause order by b.cause) as causes, count(distinct b.org_id)::integer as orgs
   from losant_usage.period_blockers b where b.cause <> 'not_over' group by b.instance_id, b.month
-) as b on b.instance_id = m.instance_id and b.month = m.month
-  and c.closed_at is null and losant_usage_internal.month_end(m.month) < losant_usage_internal.today()
+) as b on b.instance_id = m.instance_id and b.month = m.month and m.is_over and c.closed_at is null
 left join lateral (
   select count(*)::integer as lines, count(distinct (l.line).org_id)::integer as orgs
   from losant_usage_internal.month_lines(m.instance_id, m.month) as l where c.closed_at is not null
