@@ -160,25 +160,6 @@ $$;
 create trigger updated after update on losant_usage.coverage referencing new table as changed
   for each statement execute function losant_usage_internal.settle_days();
 
--- A track that begins or begins again wants days whose row is there because of others: until its cells are, they wait.
-create function losant_usage_internal.unsettle_days() returns trigger language plpgsql as $$
-begin
-  update losant_usage.usage_days d set standing = greatest(d.standing, 'waiting'), is_waiting = true, is_stored = false
-  from (
-    select d.usage_date, d.org_id from changed t, losant_usage.usage_days d
-    where d.org_id = t.org_id and d.usage_date >= t.next_day and (t.to_day is null or d.usage_date <= t.to_day)
-      and not (d.is_waiting and not d.is_stored)
-    order by d.usage_date, d.org_id for update of d
-  ) as k
-  where d.usage_date = k.usage_date and d.org_id = k.org_id;
-  return null;
-end
-$$;
-create trigger inserted after insert on losant_usage.tracks referencing new table as changed
-  for each statement execute function losant_usage_internal.unsettle_days();
-create trigger updated after update on losant_usage.tracks referencing new table as changed
-  for each statement execute function losant_usage_internal.unsettle_days();
-
 -- The ledger says what the program read and decided. A statement by hand would make it say something else.
 create trigger by_hand before insert or update or delete or truncate on losant_usage.tracks for each statement
   when (losant_usage_internal.is_by_hand())

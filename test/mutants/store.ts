@@ -177,9 +177,14 @@ export const storeMutants = [
         `select max(standing) as standing, bool_or(standing = 'waiting') as is_waiting`,
         `select min(standing) as standing, bool_or(standing = 'waiting') as is_waiting`,
       ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/fill.ts', test: 'test/views/views.test.ts' },
+    {
       'A day is not final while a stream that wants it has no row for it': [
-        'where d.org_id = t.org_id and d.usage_date >= t.next_day and (t.to_day',
-        'where d.org_id = t.org_id and d.usage_date > t.next_day + 40 and (t.to_day',
+        'await fillOrgs(trx, page, policy);',
+        '',
       ],
     },
   ),
