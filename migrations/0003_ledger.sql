@@ -161,28 +161,18 @@ create trigger updated after update on losant_usage.coverage referencing new tab
   for each statement execute function losant_usage_internal.settle_days();
 
 -- The ledger says what the program read and decided. A statement by hand would make it say something else.
-create trigger by_hand before insert or update or delete or truncate on losant_usage.tracks for each statement
-  when (losant_usage_internal.is_by_hand())
+create trigger by_hand before insert or update or delete or truncate on losant_usage.tracks
   execute function losant_usage_internal.refuse('LOSANT_ORG_IDS and STREAMS say what is exported; losant-usage backfill adds days before');
-create trigger by_hand before insert or update or delete or truncate on losant_usage.coverage for each statement
-  when (losant_usage_internal.is_by_hand())
+create trigger by_hand before insert or update or delete or truncate on losant_usage.coverage
   execute function losant_usage_internal.refuse('losant-usage backfill --force reads days again, losant-usage waive accepts them as they stand');
-create trigger by_hand before insert or update or delete or truncate on losant_usage.usage_days for each statement
-  when (losant_usage_internal.is_by_hand())
+create trigger by_hand before insert or update or delete or truncate on losant_usage.usage_days
   execute function losant_usage_internal.refuse('losant-usage backfill --force reads days again, losant-usage waive accepts them as they stand');
-create trigger by_hand before insert on losant_usage.revisions for each statement
-  when (losant_usage_internal.is_by_hand())
-  execute function losant_usage_internal.refuse('a change of a number is put on record by the load that makes it');
-create trigger append_only before update or delete or truncate on losant_usage.revisions for each statement
-  execute function losant_usage_internal.refuse('the record of changes is only added to');
-create trigger by_hand before insert or update or delete or truncate on losant_usage.waivers for each statement
-  when (losant_usage_internal.is_by_hand())
+create trigger append_only before insert or update or delete or truncate on losant_usage.revisions
+  execute function losant_usage_internal.refuse('the record of changes is only added to, by the load that makes them');
+create trigger by_hand before insert or update or delete or truncate on losant_usage.waivers
   execute function losant_usage_internal.refuse('losant-usage waive accepts a cell; the next good read lifts it');
-create trigger by_hand before insert on losant_usage.quarantine for each statement
-  when (losant_usage_internal.is_by_hand())
-  execute function losant_usage_internal.refuse('what was set aside is put on record by the load that does it');
-create trigger append_only before update or delete or truncate on losant_usage.quarantine for each statement
-  execute function losant_usage_internal.refuse('what was set aside stays on record');
+create trigger append_only before insert or update or delete or truncate on losant_usage.quarantine
+  execute function losant_usage_internal.refuse('what was set aside stays on record, put there by the load that does it');
 
 -- What is over and has no row yet: empty while something runs, because a run makes the rows first.
 create view losant_usage_internal.unfilled as

@@ -17,8 +17,7 @@ create table losant_usage.instance_totals (
   orgs_differing integer,
   primary key (instance_id, usage_date, metric)
 );
-create trigger by_hand before insert or update or delete or truncate on losant_usage.instance_totals for each statement
-  when (losant_usage_internal.is_by_hand())
+create trigger by_hand before insert or update or delete or truncate on losant_usage.instance_totals
   execute function losant_usage_internal.refuse('Losant''s totals are read by losant-usage run');
 
 -- Fills the sums that a load has set to null, of the newest days first, and returns how many there were. A run ends with
