@@ -94,8 +94,8 @@ export const storeMutants = [
     { file: 'src/ledger/coverage.ts', test: 'test/views/history.test.ts' },
     {
       'The time at which a number was first stored is kept': [
-        'coalesce(c.first_loaded_at, case when n.is_stored then clock_timestamp() end)',
-        'case when n.is_stored then clock_timestamp() end',
+        'coalesce(c.first_loaded_at, case when n.is_stored then (select clock_timestamp()) end)',
+        'case when n.is_stored then (select clock_timestamp()) end',
       ],
     },
   ),
