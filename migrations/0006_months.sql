@@ -180,37 +180,35 @@ join losant_usage.organizations o on o.org_id = s.org_id
 join losant_usage_internal.own_periods p on p.org_id = s.org_id
 where s.period = 'own';
 
--- What a number is measured by: the same days before, and the same weekdays before. Each rule stands here alone.
+-- A table that a function returns would have the database's collation, and a query for one organization no index.
+create type losant_usage_internal.compared_day as (
+  instance_id text collate "C", org_id text collate "C", usage_date date, quantity bigint, before_date date, before_quantity bigint
+);
 
--- How far back the days lie with which a range is compared: as many days as it has, as many whole weeks, or 52 weeks.
-create function losant_usage_internal.days_back(first_day date, last_day date, comparison text) returns integer
-language sql immutable parallel safe
-return case comparison when 'before' then last_day - first_day + 1 when 'weekdays' then (last_day - first_day + 7) / 7 * 7
-  when 'year' then 364 end;
-
--- A number of each organization and day of a range beside that of the day with which it is compared: add up the rows in
--- which neither is null. Before an organization existed and after it left it has used nothing; nothing is known of a
--- day that is missing or was not wanted. Inlined, so that a query for one organization reads one.
-create function losant_usage.usage_beside(metric text, first_day date, last_day date, comparison text) returns table (
-  instance_id text, org_id text, usage_date date, quantity bigint, before_date date, before_quantity bigint
-) language sql stable parallel safe
+-- A number of each organization and day of a range beside that of the day with which it is compared, which is as many days
+-- before as the range has, as many whole weeks, or 52 weeks. Add up the rows in which neither is null: before an
+-- organization existed and after it left it has used nothing; nothing is known of a day that is missing or was not
+-- wanted. Inlined, so that a query for one organization reads one.
+create function losant_usage.usage_beside(metric text, first_day date, last_day date, comparison text)
+returns setof losant_usage_internal.compared_day language sql stable parallel safe
 begin atomic
   select o.instance_id, p.org_id, p.usage_date,
     coalesce(p.quantity, case when p.usage_date < o.created_on or p.usage_date >= o.removed_on then 0 end),
-    p.usage_date - losant_usage_internal.days_back(first_day, last_day, comparison),
-    coalesce(p.before_quantity, case when p.usage_date - losant_usage_internal.days_back(first_day, last_day, comparison) < o.created_on
-      or p.usage_date - losant_usage_internal.days_back(first_day, last_day, comparison) >= o.removed_on then 0 end)
+    p.before_date,
+    coalesce(p.before_quantity, case when p.before_date < o.created_on or p.before_date >= o.removed_on then 0 end)
   from (
-    select d.org_id, d.usage_date, max(d.quantity) as quantity, max(d.before_quantity) as before_quantity
+    select case comparison when 'before' then last_day - first_day + 1 when 'weekdays' then (last_day - first_day + 7) / 7 * 7
+      when 'year' then 364 end as days
+  ) as back
+  cross join lateral (
+    select d.org_id, d.usage_date, d.usage_date - back.days as before_date, max(d.quantity) as quantity,
+      max(d.before_quantity) as before_quantity
     from (
       select d.org_id, d.usage_date, losant_usage_internal.number_of(d, metric) as quantity, null::bigint as before_quantity
       from losant_usage.daily_usage d where d.usage_date between first_day and last_day
       union all
-      select d.org_id, d.usage_date + losant_usage_internal.days_back(first_day, last_day, comparison), null,
-        losant_usage_internal.number_of(d, metric)
-      from losant_usage.daily_usage d
-      where d.usage_date between first_day - losant_usage_internal.days_back(first_day, last_day, comparison)
-        and last_day - losant_usage_internal.days_back(first_day, last_day, comparison)
+      select d.org_id, d.usage_date + back.days, null, losant_usage_internal.number_of(d, metric)
+      from losant_usage.daily_usage d where d.usage_date between first_day - back.days and last_day - back.days
     ) as d
     group by d.org_id, d.usage_date
   ) as p
