@@ -274,34 +274,30 @@ group by d.org_id, m.metric;
 
 -- The month of yesterday beside the limits. A flow goes on by its weekdays to the end of the month, a level stays.
 create view losant_usage.usage_vs_limits as
-select u.instance_id, u.org_id, u.org_name, u.referral_id, u.plan_id, u.customer_id, u.month, u.days_in_month, u.days_expected, u.days_stored,
-  u.limit_name, u.metric, u.unit, u.kind, u.limit_quantity, u.quantity, round(u.quantity / nullif(u.limit_quantity, 0), 4) as share,
-  u.projected_quantity, round(u.projected_quantity / nullif(u.limit_quantity, 0), 4) as projected_share,
-  case when u.quantity <= u.limit_quantity and u.projected_quantity > u.limit_quantity then (
-    select min(f.day) filter (where round(f.sum) > u.limit_quantity)
-    from (
-      select day::date as day, u.quantity + sum(u.rates[extract(isodow from day)::integer]) over (order by day) as sum
-      from generate_series(losant_usage_internal.today()::timestamp, losant_usage_internal.month_end(u.month)::timestamp, interval '1 day') as day
-    ) as f
-  ) end as crosses_on
-from (
-  select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.period_start as month,
-    losant_usage_internal.month_end(s.period_start) - s.period_start + 1 as days_in_month, s.days_expected,
-    s.days_stored,
-    l.key as limit_name, m.metric, m.unit, m.kind, trunc(l.value::text::numeric) as limit_quantity, q.quantity, r.rates,
-    case when m.kind = 'level' or o.removed_on is not null then q.quantity else round(q.quantity + (
-      select coalesce(sum(r.rates[extract(isodow from day)::integer]), 0)
-      from generate_series(losant_usage_internal.today()::timestamp, losant_usage_internal.month_end(s.period_start)::timestamp, interval '1 day') as day
-    )) end as projected_quantity
-  from losant_usage_internal.period_sums s
-  join losant_usage.organizations o on o.org_id = s.org_id
-  cross join lateral jsonb_each(o.limits) as l
-  left join losant_usage.metrics m on m.limit_name = l.key
-  cross join lateral (select (to_jsonb(s) ->> m.metric)::numeric as quantity) as q
-  left join losant_usage_internal.weekday_rates r on r.org_id = s.org_id and r.metric = m.metric
-  where s.period = 'month' and s.period_start = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
-    and jsonb_typeof(l.value) = 'number'
-) as u;
+select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.period_start as month,
+  losant_usage_internal.month_end(s.period_start) - s.period_start + 1 as days_in_month, s.days_expected, s.days_stored,
+  l.key as limit_name, m.metric, m.unit, m.kind, n.limit_quantity, n.quantity, round(n.quantity / nullif(n.limit_quantity, 0), 4) as share,
+  f.projected_quantity, round(f.projected_quantity / nullif(n.limit_quantity, 0), 4) as projected_share, f.crosses_on
+from losant_usage_internal.period_sums s
+join losant_usage.organizations o on o.org_id = s.org_id
+cross join lateral jsonb_each(o.limits) as l
+left join losant_usage.metrics m on m.limit_name = l.key
+left join losant_usage_internal.weekday_rates r on r.org_id = s.org_id and r.metric = m.metric
+cross join lateral (
+  select trunc(l.value::text::numeric) as limit_quantity, (to_jsonb(s) ->> m.metric)::numeric as quantity
+) as n
+cross join lateral (
+  select round(n.quantity + coalesce(max(d.more), 0)) as projected_quantity,
+    min(d.day) filter (where n.quantity <= n.limit_quantity and round(n.quantity + d.more) > n.limit_quantity) as crosses_on
+  from (
+    select day::date as day, sum(r.rates[extract(isodow from day)::integer]) over (order by day) as more
+    from generate_series(losant_usage_internal.today()::timestamp,
+      losant_usage_internal.month_end(s.period_start)::timestamp, interval '1 day') as day
+    where m.kind = 'flow' and o.removed_on is null
+  ) as d
+) as f
+where s.period = 'month' and s.period_start = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
+  and jsonb_typeof(l.value) = 'number';
 
 comment on view losant_usage.period_blockers is 'What keeps a month from being invoiced: no row, and it is billable. With org_id null it concerns the whole instance. Source: coverage, tracks, instances, reconciliation.';
 comment on column losant_usage.period_blockers.instance_id is 'Losant instance id, 24 lower-case hex characters.';
