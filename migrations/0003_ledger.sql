@@ -196,11 +196,16 @@ from losant_usage_internal.unfilled;
 
 -- Cells that are not final or that Losant never named, and those without a number to rely on: each has its index.
 create view losant_usage_internal.open_cells as
-select usage_date, month, org_id, stream, standing, is_stored, is_reported, reason, message
-from losant_usage_internal.wanted_cells where stored_standing <> 'waiting' and (stored_standing <> 'final' or not is_reported)
+select usage_date, month, org_id, stream, losant_usage_internal.as_of_now(standing, usage_date) as standing, is_stored, is_reported,
+  attempts, reason, message
+from losant_usage.coverage where standing <> 'waiting' and (standing <> 'final' or not is_reported)
 union all
-select usage_date, month, org_id, stream, standing, is_stored, is_reported, reason, message
-from losant_usage_internal.wanted_cells where stored_standing = 'waiting';
+select usage_date, month, org_id, stream, losant_usage_internal.as_of_now(standing, usage_date), is_stored, is_reported,
+  attempts, reason, message
+from losant_usage.coverage where standing = 'waiting'
+union all
+select usage_date, month, org_id, stream, losant_usage_internal.as_of_now('waiting', usage_date), false, false, 0, 'never_read', null
+from losant_usage_internal.unfilled;
 
 create view losant_usage_internal.lacking_cells as
 select usage_date, month, org_id, stream, standing, reason, message, attempts, next_read_at, attempted_at

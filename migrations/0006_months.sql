@@ -46,14 +46,13 @@ group by d.period, d.period_start, d.org_id;
 -- What runs as it stands; each line is a command.
 create function losant_usage_internal.what_to_do(cause text, org_id text, first_day date, last_day date, streams text[]) returns text
 language sql immutable parallel safe
-return case cause
-  when 'not_over' then 'wait until the month is over'
-  when 'list_incomplete' then 'losant-usage run'
-  when 'not_final' then 'losant-usage run'
-  when 'contradicted' then format(E'losant-usage backfill --force --from %1$s --to %2$s --stream %3$s\nlosant-usage reconcile --from %1$s --to %2$s',
-    first_day, last_day, array_to_string(streams, ' --stream '))
-  when 'missing' then format('losant-usage backfill --org %s --from %s --to %s', org_id, first_day, last_day)
-  when 'not_fully_tracked' then format('losant-usage backfill --org %s --from %s --to %s', org_id, first_day, last_day)
+return case
+  when cause = 'not_over' then 'wait until the month is over'
+  when cause in ('list_incomplete', 'not_final') then 'losant-usage run'
+  when cause in ('missing', 'not_fully_tracked') then format('losant-usage backfill --org %s --from %s --to %s', org_id, first_day, last_day)
+  when cause = 'contradicted' then
+    format(E'losant-usage backfill --force --from %1$s --to %2$s --stream %3$s\nlosant-usage reconcile --from %1$s --to %2$s',
+      first_day, last_day, array_to_string(streams, ' --stream '))
   else format(E'losant-usage explain --org %1$s --day %2$s\nlosant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason "…"',
     org_id, first_day, last_day, array_to_string(streams, ' --stream ')) end;
 
@@ -77,41 +76,32 @@ select m.instance_id, m.month, 'list_incomplete', m.month, losant_usage_internal
 from losant_usage_internal.instance_months m where m.list_problem is not null
 union all
 -- Also a settled day of a month that is over and was not compared yet.
-select r.instance_id, r.month, 'contradicted', min(r.usage_date), max(r.usage_date),
-  array_agg(distinct r.usage_date), array_agg(distinct r.stream::text), string_agg(distinct coalesce(r.reason, r.outcome), ', ')
-from losant_usage.reconciliation r
-join losant_usage.instances i on i.instance_id = r.instance_id and i.control_totals = 'block'
-where r.outcome = 'differs' or (r.outcome = 'pending' and r.reason <> 'not_final'
-  and losant_usage_internal.month_end(r.month) < losant_usage_internal.today())
-group by r.instance_id, r.month;
+select c.instance_id, c.month, 'contradicted', min(c.usage_date), max(c.usage_date),
+  array_agg(distinct c.usage_date), array_agg(distinct c.stream::text), string_agg(distinct c.result, ', ')
+from losant_usage_internal.comparisons c
+where c.control_totals = 'block' and c.may_differ
+  and c.result = any (case when losant_usage_internal.month_end(c.month) < losant_usage_internal.today()
+    then array['differs', 'not_summed', 'not_read', 'total_not_final'] else array['differs'] end)
+group by c.instance_id, c.month;
 
 -- What keeps one organization from being invoiced for a month.
 create view losant_usage_internal.org_blockers as
--- The number is there and still to be read again, or not late yet. Why a read fails is looked up where one does.
-select c.org_id, c.month, 'not_final' as cause, min(c.usage_date) as first_day, max(c.usage_date) as last_day,
+-- What is stored is still to be read again, and what waits is not late yet: why a read fails is said where one does.
+select c.org_id, c.month, case when c.standing in ('stored', 'waiting') then 'not_final' else c.standing::text end as cause,
+  min(c.usage_date) as first_day, max(c.usage_date) as last_day,
   array_agg(distinct c.usage_date) as usage_dates, array_agg(distinct c.stream::text) as streams,
-  max(coalesce(f.message, f.reason)) as message
+  max(coalesce(c.message, c.reason)) filter (where c.attempts > 0 or c.standing not in ('stored', 'waiting')) as message
 from losant_usage_internal.open_cells c
-left join losant_usage.coverage f on f.usage_date = c.usage_date and f.org_id = c.org_id and f.stream = c.stream and f.attempts > 0
-where c.standing in ('stored', 'waiting')
-group by c.org_id, c.month
-union all
-select g.org_id, g.month, g.standing::text, min(g.usage_date), max(g.usage_date),
-  array_agg(distinct g.usage_date), array_agg(distinct g.stream::text), max(coalesce(g.message, g.reason))
-from losant_usage_internal.lacking_cells g
-where g.standing <> 'waiting'
-group by g.org_id, g.month, g.standing
+where c.standing not in ('final', 'accepted')
+group by c.org_id, c.month, case when c.standing in ('stored', 'waiting') then 'not_final' else c.standing::text end
 union all
 -- A day on which the organization existed has no row of a stream that another day of the month has: the month in which a
 -- track begins or ends tells, or days that a backfill added after the last of them had ended.
 select k.org_id, k.month, 'not_fully_tracked', e.first_day, e.last_day, null,
   array_agg(distinct k.stream::text) filter (where k.stream is not null), null
 from (
-  select t.org_id, t.stream, losant_usage_internal.month_of(t.first_day) as month, t.first_day, t.to_day, null::integer as days
-  from losant_usage.tracks t
-  union all
-  select t.org_id, t.stream, losant_usage_internal.month_of(t.to_day), t.first_day, t.to_day, null
-  from losant_usage.tracks t where t.to_day is not null
+  select t.org_id, t.stream, losant_usage_internal.month_of(b.day) as month, t.first_day, t.to_day, null::integer as days
+  from losant_usage.tracks t cross join lateral (values (t.first_day), (t.to_day)) as b (day) where b.day is not null
   union all
   select d.org_id, null, d.month, null, null, count(distinct d.usage_date)::integer
   from losant_usage.tracks t
