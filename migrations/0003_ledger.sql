@@ -34,7 +34,8 @@ create table losant_usage.coverage (
   reason text collate "C",
   message text,
   response_sha256 bytea check (octet_length(response_sha256) = 32),
-  primary key (usage_date, org_id, stream),
+  -- Room for the new versions of a load: a page that it splits stays half empty for good.
+  primary key (usage_date, org_id, stream) with (fillfactor = 80),
   constraint coverage_is_stored check (case standing when 'accepted' then true when 'unavailable' then true
     else is_stored = (standing in ('final', 'stored', 'in_doubt')) end),
   constraint coverage_reason check (standing in ('final', 'stored') or reason is not null),
