@@ -367,15 +367,21 @@ test('a stream that begins or comes back makes the days of others wait until it 
   expect(await rows(standingsOfDays)).toEqual(['missing']);
 });
 
-test('one organization’s months are found by its key, and a month of all by the month', async () => {
+test('one organization is found by its key, and a month of all by the month', async () => {
   await ledger.db.transaction().execute(async (trx) => {
     await sql`set local enable_seqscan = off`.execute(trx);
-    const planOf = async (where: string) => {
-      const { rows: plan } = await sql`explain select * from losant_usage_internal.period_sums
-        where period = 'month' and ${sql.raw(where)}`.execute(trx);
+    const planOf = async (source: string) => {
+      const { rows: plan } = await sql`explain select * from ${sql.raw(source)}`.execute(trx);
       return JSON.stringify(plan);
     };
-    expect(await planOf(`org_id = '${ORGS.whole}'`)).toContain('usage_days_org');
-    expect(await planOf("period_start = '2026-11-01'")).toContain('usage_days_month');
+    const ofOrg = `org_id = '${ORGS.whole}'`;
+    const months = "losant_usage_internal.period_sums where period = 'month'";
+    expect(await planOf(`${months} and period_start = '2026-11-01'`)).toContain('usage_days_month');
+    expect(await planOf(`${months} and ${ofOrg}`)).toContain('usage_days_org');
+    const compared = "losant_usage.usage_beside('devices_total', '2026-11-01', '2026-11-07', 'before')";
+    for (const called of ["losant_usage.usage_as_of('2026-11-20')", compared]) {
+      const plan = await planOf(`${called} where ${ofOrg}`);
+      expect(plan).toContain(`Index Cond: (org_id = '${ORGS.whole}'`);
+    }
   });
 });
