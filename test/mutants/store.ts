@@ -201,8 +201,8 @@ export const storeMutants = [
     { file: 'migrations/0003_ledger.sql', test: 'test/views/views.test.ts' },
     {
       'A day that no run has made a row for is missing': [
-        `losant_usage_internal.as_of_now('waiting', usage_date),`,
-        `'waiting',`,
+        `'waiting', losant_usage_internal.as_of_now('waiting', usage_date),`,
+        `'waiting', 'waiting',`,
       ],
     },
   ),
