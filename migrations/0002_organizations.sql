@@ -87,18 +87,15 @@ create table losant_usage.runs (
 create index runs_instance on losant_usage.runs (instance_id, started_at desc);
 create index runs_started on losant_usage.runs (started_at desc);
 
-create trigger by_hand before insert or update or delete or truncate on losant_usage.instances for each statement
-  when (losant_usage_internal.is_by_hand())
+create trigger by_hand before insert or update or delete or truncate on losant_usage.instances
   execute function losant_usage_internal.refuse('settings are changed in the configuration; losant-usage run --end ID ends an instance');
-create trigger by_hand before truncate on losant_usage.leases for each statement
+create trigger append_only before truncate on losant_usage.leases
   execute function losant_usage_internal.refuse('a lease lapses by itself, a minute after its process was last alive');
-create trigger by_hand before insert or update or delete or truncate on losant_usage.organizations for each statement
-  when (losant_usage_internal.is_by_hand())
+create trigger by_hand before insert or update or delete or truncate on losant_usage.organizations
   execute function losant_usage_internal.refuse('organizations are as Losant lists them: losant-usage run reads the list, losant-usage org set changes one');
-create trigger by_hand before insert or update or delete or truncate on losant_usage.organization_history for each statement
-  when (losant_usage_internal.is_by_hand())
+create trigger by_hand before insert or update or delete or truncate on losant_usage.organization_history
   execute function losant_usage_internal.refuse('who was the customer when stays on record');
-create trigger by_hand before truncate on losant_usage.runs for each statement
+create trigger append_only before truncate on losant_usage.runs
   execute function losant_usage_internal.refuse('runs stay on record');
 
 comment on table losant_usage.instances is 'Losant instances this database collects for, one row each. Written by losant-usage.';

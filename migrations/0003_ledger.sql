@@ -34,7 +34,8 @@ create table losant_usage.coverage (
   reason text collate "C",
   message text,
   response_sha256 bytea check (octet_length(response_sha256) = 32),
-  primary key (usage_date, org_id, stream),
+  -- Room for the new versions of a load: a page that it splits stays half empty for good.
+  primary key (usage_date, org_id, stream) with (fillfactor = 80),
   constraint coverage_is_stored check (case standing when 'accepted' then true when 'unavailable' then true
     else is_stored = (standing in ('final', 'stored', 'in_doubt')) end),
   constraint coverage_reason check (standing in ('final', 'stored') or reason is not null),
@@ -162,48 +163,19 @@ $$;
 create trigger updated after update on losant_usage.coverage referencing new table as changed
   for each statement execute function losant_usage_internal.settle_days();
 
--- A track that begins or begins again wants days whose row is there because of others: until its cells are, they wait.
-create function losant_usage_internal.unsettle_days() returns trigger language plpgsql as $$
-begin
-  update losant_usage.usage_days d set standing = greatest(d.standing, 'waiting'), is_waiting = true, is_stored = false
-  from (
-    select d.usage_date, d.org_id from changed t, losant_usage.usage_days d
-    where d.org_id = t.org_id and d.usage_date >= t.next_day and (t.to_day is null or d.usage_date <= t.to_day)
-      and not (d.is_waiting and not d.is_stored)
-    order by d.usage_date, d.org_id for update of d
-  ) as k
-  where d.usage_date = k.usage_date and d.org_id = k.org_id;
-  return null;
-end
-$$;
-create trigger inserted after insert on losant_usage.tracks referencing new table as changed
-  for each statement execute function losant_usage_internal.unsettle_days();
-create trigger updated after update on losant_usage.tracks referencing new table as changed
-  for each statement execute function losant_usage_internal.unsettle_days();
-
 -- The ledger says what the program read and decided. A statement by hand would make it say something else.
-create trigger by_hand before insert or update or delete or truncate on losant_usage.tracks for each statement
-  when (losant_usage_internal.is_by_hand())
+create trigger by_hand before insert or update or delete or truncate on losant_usage.tracks
   execute function losant_usage_internal.refuse('LOSANT_ORG_IDS and STREAMS say what is exported; losant-usage backfill adds days before');
-create trigger by_hand before insert or update or delete or truncate on losant_usage.coverage for each statement
-  when (losant_usage_internal.is_by_hand())
+create trigger by_hand before insert or update or delete or truncate on losant_usage.coverage
   execute function losant_usage_internal.refuse('losant-usage backfill --force reads days again, losant-usage waive accepts them as they stand');
-create trigger by_hand before insert or update or delete or truncate on losant_usage.usage_days for each statement
-  when (losant_usage_internal.is_by_hand())
+create trigger by_hand before insert or update or delete or truncate on losant_usage.usage_days
   execute function losant_usage_internal.refuse('losant-usage backfill --force reads days again, losant-usage waive accepts them as they stand');
-create trigger by_hand before insert on losant_usage.revisions for each statement
-  when (losant_usage_internal.is_by_hand())
-  execute function losant_usage_internal.refuse('a change of a number is put on record by the load that makes it');
-create trigger append_only before update or delete or truncate on losant_usage.revisions for each statement
-  execute function losant_usage_internal.refuse('the record of changes is only added to');
-create trigger by_hand before insert or update or delete or truncate on losant_usage.waivers for each statement
-  when (losant_usage_internal.is_by_hand())
+create trigger append_only before insert or update or delete or truncate on losant_usage.revisions
+  execute function losant_usage_internal.refuse('the record of changes is only added to, by the load that makes them');
+create trigger by_hand before insert or update or delete or truncate on losant_usage.waivers
   execute function losant_usage_internal.refuse('losant-usage waive accepts a cell; the next good read lifts it');
-create trigger by_hand before insert on losant_usage.quarantine for each statement
-  when (losant_usage_internal.is_by_hand())
-  execute function losant_usage_internal.refuse('what was set aside is put on record by the load that does it');
-create trigger append_only before update or delete or truncate on losant_usage.quarantine for each statement
-  execute function losant_usage_internal.refuse('what was set aside stays on record');
+create trigger append_only before insert or update or delete or truncate on losant_usage.quarantine
+  execute function losant_usage_internal.refuse('what was set aside stays on record, put there by the load that does it');
 
 -- What is over and has no row yet: empty while something runs, because a run makes the rows first.
 create view losant_usage_internal.unfilled as
@@ -227,11 +199,16 @@ from losant_usage_internal.unfilled;
 
 -- Cells that are not final or that Losant never named, and those without a number to rely on: each has its index.
 create view losant_usage_internal.open_cells as
-select usage_date, month, org_id, stream, standing, is_stored, is_reported, reason, message
-from losant_usage_internal.wanted_cells where stored_standing <> 'waiting' and (stored_standing <> 'final' or not is_reported)
+select usage_date, month, org_id, stream, losant_usage_internal.as_of_now(standing, usage_date) as standing, is_stored, is_reported,
+  attempts, reason, message
+from losant_usage.coverage where standing <> 'waiting' and (standing <> 'final' or not is_reported)
 union all
-select usage_date, month, org_id, stream, standing, is_stored, is_reported, reason, message
-from losant_usage_internal.wanted_cells where stored_standing = 'waiting';
+select usage_date, month, org_id, stream, losant_usage_internal.as_of_now(standing, usage_date), is_stored, is_reported,
+  attempts, reason, message
+from losant_usage.coverage where standing = 'waiting'
+union all
+select usage_date, month, org_id, stream, losant_usage_internal.as_of_now('waiting', usage_date), false, false, 0, 'never_read', null
+from losant_usage_internal.unfilled;
 
 create view losant_usage_internal.lacking_cells as
 select usage_date, month, org_id, stream, standing, reason, message, attempts, next_read_at, attempted_at

@@ -17,8 +17,7 @@ create table losant_usage.instance_totals (
   orgs_differing integer,
   primary key (instance_id, usage_date, metric)
 );
-create trigger by_hand before insert or update or delete or truncate on losant_usage.instance_totals for each statement
-  when (losant_usage_internal.is_by_hand())
+create trigger by_hand before insert or update or delete or truncate on losant_usage.instance_totals
   execute function losant_usage_internal.refuse('Losant''s totals are read by losant-usage run');
 
 -- Fills the sums that a load has set to null, of the newest days first, and returns how many there were. A run ends with
@@ -61,16 +60,16 @@ create function losant_usage_internal.sum_days(for_instance text, most_days inte
       count(*) filter (where p.own <> p.counted)::integer as orgs_differing
     from settled s
     join losant_usage.usage_days d on d.usage_date = s.usage_date and d.org_id = s.org_id
-    cross join lateral (
-      select 'payload_source_count' as metric, 'payload_totals' as counterpart, d.payload_source_count as own, d.payload_all_count as counted
-      where s.totals and s.sources
-      union all
-      select h.metric, 'payload_hours', h.own, (select sum(hour) from unnest(h.hours) as hour)
-      from (values ('payload_billable_count', d.payload_billable_count, d.hours_billable_count),
-        ('payload_all_count', d.payload_all_count, d.hours_all_count),
-        ('payload_all_bytes', d.payload_all_bytes, d.hours_all_bytes)) as h (metric, own, hours)
-      where s.totals and s.hours
-    ) as p
+    cross join lateral (values
+      ('payload_source_count', 'payload_totals', s.totals and s.sources, d.payload_source_count, d.payload_all_count::numeric),
+      ('payload_billable_count', 'payload_hours', s.totals and s.hours, d.payload_billable_count,
+        (select sum(n) from unnest(d.hours_billable_count) as n)),
+      ('payload_all_count', 'payload_hours', s.totals and s.hours, d.payload_all_count,
+        (select sum(n) from unnest(d.hours_all_count) as n)),
+      ('payload_all_bytes', 'payload_hours', s.totals and s.hours, d.payload_all_bytes,
+        (select sum(n) from unnest(d.hours_all_bytes) as n))
+    ) as p (metric, counterpart, are_settled, own, counted)
+    where p.are_settled
     group by s.usage_date, p.metric, p.counterpart
   ),
   expected as materialized (
@@ -99,13 +98,20 @@ create function losant_usage_internal.sum_days(for_instance text, most_days inte
   select count(*)::integer from summed
 $$;
 
--- What a comparison comes to: the words are joined to it, so that nothing works it out twice.
-create view losant_usage.reconciliation as
-select r.instance_id, r.usage_date, losant_usage_internal.month_of(r.usage_date) as month, r.stream, r.metric, r.unit, r.kind, r.compared_with,
-  r.quantity, r.total, r.quantity - r.total as difference, r.orgs_missing, r.orgs_differing, w.outcome, w.reason, r.verified_at
-from (
-  select t.instance_id, t.usage_date, m.stream, m.metric, m.unit, m.kind, 'losant' as compared_with,
-    t.our_sum as quantity, t.quantity::numeric as total, t.orgs_expected - t.orgs_summed as orgs_missing, null::integer as orgs_differing,
+-- What a number is compared with, and what comes of it. Only what may differ can keep a month from being invoiced: of all
+-- others that need not be worked out.
+create view losant_usage_internal.comparisons as
+select t.instance_id, t.usage_date, losant_usage_internal.month_of(t.usage_date) as month, m.stream, m.metric, m.unit, m.kind,
+  i.control_totals, (t.our_sum = t.quantity) is not true or t.orgs_differing > 0 as may_differ, r.*
+from losant_usage.instance_totals t
+join losant_usage.metrics m on m.metric = t.metric
+join losant_usage.instances i on i.instance_id = t.instance_id
+cross join lateral (
+  select ((t.usage_date + 1)::timestamp + (i.policy ->> 'finalAtHours')::integer * interval '1 hour') at time zone 'UTC' as final_at
+) as f
+cross join lateral (
+  select 'losant' as compared_with, t.our_sum as quantity, t.quantity::numeric as total,
+    t.orgs_expected - t.orgs_summed as orgs_missing, null::integer as orgs_differing,
     case when i.all_from is null then 'selection'
       when t.usage_date <= i.org_moved_on then 'organization_moved'
       when t.our_sum is null then 'not_summed'
@@ -121,27 +127,19 @@ from (
         where o.instance_id = t.instance_id and o.removed_on between t.usage_date and t.verified_at) then 'organization_deleted'
       else 'differs' end as result,
     t.verified_at
-  from losant_usage.instance_totals t
-  join losant_usage.metrics m on m.metric = t.metric
-  join losant_usage.instances i on i.instance_id = t.instance_id
-  cross join lateral (
-    select ((t.usage_date + 1)::timestamp + (i.policy ->> 'finalAtHours')::integer * interval '1 hour') at time zone 'UTC' as final_at
-  ) as f
   union all
-  select t.instance_id, t.usage_date, m.stream, m.metric, m.unit, m.kind, t.counterpart,
-    t.counterpart_own_sum, t.counterpart_sum, null, t.orgs_differing,
+  select t.counterpart, t.counterpart_own_sum, t.counterpart_sum, null, t.orgs_differing,
     case when t.our_sum is null then 'not_summed' when t.orgs_differing > 0 then 'differs' else 'equal' end, null
-  from losant_usage.instance_totals t
-  join losant_usage.metrics m on m.metric = t.metric
   where t.counterpart is not null
-) as r
-join (values ('equal', 'equal', null), ('differs', 'differs', null),
-  ('not_summed', 'pending', 'not_summed'), ('not_final', 'pending', 'not_final'), ('not_read', 'pending', 'not_read'),
-  ('total_not_final', 'pending', 'total_not_final'), ('selection', 'not_compared', 'selection'),
-  ('organization_moved', 'not_compared', 'organization_moved'), ('organization_deleted', 'not_compared', 'organization_deleted'),
-  ('orgs_missing', 'not_compared', 'orgs_missing'),
-  ('left_out', 'not_compared', 'left_out'), ('refused', 'not_compared', 'refused')
-) as w (result, outcome, reason) on w.result = r.result;
+) as r;
+
+create view losant_usage.reconciliation as
+select instance_id, usage_date, month, stream, metric, unit, kind, compared_with, quantity, total, quantity - total as difference,
+  orgs_missing, orgs_differing,
+  case when result in ('equal', 'differs') then result
+    when result in ('not_summed', 'not_final', 'not_read', 'total_not_final') then 'pending' else 'not_compared' end as outcome,
+  case when result not in ('equal', 'differs') then result end as reason, verified_at
+from losant_usage_internal.comparisons;
 
 comment on table losant_usage.instance_totals is 'Losants own total of an instances day beside our sum, one row per metric. Written by losant-usage run; changes no number.';
 comment on column losant_usage.instance_totals.instance_id is 'Losant instance id, 24 lower-case hex characters.';

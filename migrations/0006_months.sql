@@ -46,14 +46,13 @@ group by d.period, d.period_start, d.org_id;
 -- What runs as it stands; each line is a command.
 create function losant_usage_internal.what_to_do(cause text, org_id text, first_day date, last_day date, streams text[]) returns text
 language sql immutable parallel safe
-return case cause
-  when 'not_over' then 'wait until the month is over'
-  when 'list_incomplete' then 'losant-usage run'
-  when 'not_final' then 'losant-usage run'
-  when 'contradicted' then format(E'losant-usage backfill --force --from %1$s --to %2$s --stream %3$s\nlosant-usage reconcile --from %1$s --to %2$s',
-    first_day, last_day, array_to_string(streams, ' --stream '))
-  when 'missing' then format('losant-usage backfill --org %s --from %s --to %s', org_id, first_day, last_day)
-  when 'not_fully_tracked' then format('losant-usage backfill --org %s --from %s --to %s', org_id, first_day, last_day)
+return case
+  when cause = 'not_over' then 'wait until the month is over'
+  when cause in ('list_incomplete', 'not_final') then 'losant-usage run'
+  when cause in ('missing', 'not_fully_tracked') then format('losant-usage backfill --org %s --from %s --to %s', org_id, first_day, last_day)
+  when cause = 'contradicted' then
+    format(E'losant-usage backfill --force --from %1$s --to %2$s --stream %3$s\nlosant-usage reconcile --from %1$s --to %2$s',
+      first_day, last_day, array_to_string(streams, ' --stream '))
   else format(E'losant-usage explain --org %1$s --day %2$s\nlosant-usage waive --org %1$s --day %2$s..%3$s --stream %4$s --reason "…"',
     org_id, first_day, last_day, array_to_string(streams, ' --stream ')) end;
 
@@ -77,41 +76,32 @@ select m.instance_id, m.month, 'list_incomplete', m.month, losant_usage_internal
 from losant_usage_internal.instance_months m where m.list_problem is not null
 union all
 -- Also a settled day of a month that is over and was not compared yet.
-select r.instance_id, r.month, 'contradicted', min(r.usage_date), max(r.usage_date),
-  array_agg(distinct r.usage_date), array_agg(distinct r.stream::text), string_agg(distinct coalesce(r.reason, r.outcome), ', ')
-from losant_usage.reconciliation r
-join losant_usage.instances i on i.instance_id = r.instance_id and i.control_totals = 'block'
-where r.outcome = 'differs' or (r.outcome = 'pending' and r.reason <> 'not_final'
-  and losant_usage_internal.month_end(r.month) < losant_usage_internal.today())
-group by r.instance_id, r.month;
+select c.instance_id, c.month, 'contradicted', min(c.usage_date), max(c.usage_date),
+  array_agg(distinct c.usage_date), array_agg(distinct c.stream::text), string_agg(distinct c.result, ', ')
+from losant_usage_internal.comparisons c
+where c.control_totals = 'block' and c.may_differ
+  and c.result = any (case when losant_usage_internal.month_end(c.month) < losant_usage_internal.today()
+    then array['differs', 'not_summed', 'not_read', 'total_not_final'] else array['differs'] end)
+group by c.instance_id, c.month;
 
 -- What keeps one organization from being invoiced for a month.
 create view losant_usage_internal.org_blockers as
--- The number is there and still to be read again, or not late yet. Why a read fails is looked up where one does.
-select c.org_id, c.month, 'not_final' as cause, min(c.usage_date) as first_day, max(c.usage_date) as last_day,
+-- What is stored is still to be read again, and what waits is not late yet: why a read fails is said where one does.
+select c.org_id, c.month, case when c.standing in ('stored', 'waiting') then 'not_final' else c.standing::text end as cause,
+  min(c.usage_date) as first_day, max(c.usage_date) as last_day,
   array_agg(distinct c.usage_date) as usage_dates, array_agg(distinct c.stream::text) as streams,
-  max(coalesce(f.message, f.reason)) as message
+  max(coalesce(c.message, c.reason)) filter (where c.attempts > 0 or c.standing not in ('stored', 'waiting')) as message
 from losant_usage_internal.open_cells c
-left join losant_usage.coverage f on f.usage_date = c.usage_date and f.org_id = c.org_id and f.stream = c.stream and f.attempts > 0
-where c.standing in ('stored', 'waiting')
-group by c.org_id, c.month
-union all
-select g.org_id, g.month, g.standing::text, min(g.usage_date), max(g.usage_date),
-  array_agg(distinct g.usage_date), array_agg(distinct g.stream::text), max(coalesce(g.message, g.reason))
-from losant_usage_internal.lacking_cells g
-where g.standing <> 'waiting'
-group by g.org_id, g.month, g.standing
+where c.standing not in ('final', 'accepted')
+group by c.org_id, c.month, case when c.standing in ('stored', 'waiting') then 'not_final' else c.standing::text end
 union all
 -- A day on which the organization existed has no row of a stream that another day of the month has: the month in which a
 -- track begins or ends tells, or days that a backfill added after the last of them had ended.
 select k.org_id, k.month, 'not_fully_tracked', e.first_day, e.last_day, null,
   array_agg(distinct k.stream::text) filter (where k.stream is not null), null
 from (
-  select t.org_id, t.stream, losant_usage_internal.month_of(t.first_day) as month, t.first_day, t.to_day, null::integer as days
-  from losant_usage.tracks t
-  union all
-  select t.org_id, t.stream, losant_usage_internal.month_of(t.to_day), t.first_day, t.to_day, null
-  from losant_usage.tracks t where t.to_day is not null
+  select t.org_id, t.stream, losant_usage_internal.month_of(b.day) as month, t.first_day, t.to_day, null::integer as days
+  from losant_usage.tracks t cross join lateral (values (t.first_day), (t.to_day)) as b (day) where b.day is not null
   union all
   select d.org_id, null, d.month, null, null, count(distinct d.usage_date)::integer
   from losant_usage.tracks t
@@ -180,37 +170,35 @@ join losant_usage.organizations o on o.org_id = s.org_id
 join losant_usage_internal.own_periods p on p.org_id = s.org_id
 where s.period = 'own';
 
--- What a number is measured by: the same days before, and the same weekdays before. Each rule stands here alone.
+-- A table that a function returns would have the database's collation, and a query for one organization no index.
+create type losant_usage_internal.compared_day as (
+  instance_id text collate "C", org_id text collate "C", usage_date date, quantity bigint, before_date date, before_quantity bigint
+);
 
--- How far back the days lie with which a range is compared: as many days as it has, as many whole weeks, or 52 weeks.
-create function losant_usage_internal.days_back(first_day date, last_day date, comparison text) returns integer
-language sql immutable parallel safe
-return case comparison when 'before' then last_day - first_day + 1 when 'weekdays' then (last_day - first_day + 7) / 7 * 7
-  when 'year' then 364 end;
-
--- A number of each organization and day of a range beside that of the day with which it is compared: add up the rows in
--- which neither is null. Before an organization existed and after it left it has used nothing; nothing is known of a
--- day that is missing or was not wanted. Inlined, so that a query for one organization reads one.
-create function losant_usage.usage_beside(metric text, first_day date, last_day date, comparison text) returns table (
-  instance_id text, org_id text, usage_date date, quantity bigint, before_date date, before_quantity bigint
-) language sql stable parallel safe
+-- A number of each organization and day of a range beside that of the day with which it is compared, which is as many days
+-- before as the range has, as many whole weeks, or 52 weeks. Add up the rows in which neither is null: before an
+-- organization existed and after it left it has used nothing; nothing is known of a day that is missing or was not
+-- wanted. Inlined, so that a query for one organization reads one.
+create function losant_usage.usage_beside(metric text, first_day date, last_day date, comparison text)
+returns setof losant_usage_internal.compared_day language sql stable parallel safe
 begin atomic
   select o.instance_id, p.org_id, p.usage_date,
     coalesce(p.quantity, case when p.usage_date < o.created_on or p.usage_date >= o.removed_on then 0 end),
-    p.usage_date - losant_usage_internal.days_back(first_day, last_day, comparison),
-    coalesce(p.before_quantity, case when p.usage_date - losant_usage_internal.days_back(first_day, last_day, comparison) < o.created_on
-      or p.usage_date - losant_usage_internal.days_back(first_day, last_day, comparison) >= o.removed_on then 0 end)
+    p.before_date,
+    coalesce(p.before_quantity, case when p.before_date < o.created_on or p.before_date >= o.removed_on then 0 end)
   from (
-    select d.org_id, d.usage_date, max(d.quantity) as quantity, max(d.before_quantity) as before_quantity
+    select case comparison when 'before' then last_day - first_day + 1 when 'weekdays' then (last_day - first_day + 7) / 7 * 7
+      when 'year' then 364 end as days
+  ) as back
+  cross join lateral (
+    select d.org_id, d.usage_date, d.usage_date - back.days as before_date, max(d.quantity) as quantity,
+      max(d.before_quantity) as before_quantity
     from (
       select d.org_id, d.usage_date, losant_usage_internal.number_of(d, metric) as quantity, null::bigint as before_quantity
       from losant_usage.daily_usage d where d.usage_date between first_day and last_day
       union all
-      select d.org_id, d.usage_date + losant_usage_internal.days_back(first_day, last_day, comparison), null,
-        losant_usage_internal.number_of(d, metric)
-      from losant_usage.daily_usage d
-      where d.usage_date between first_day - losant_usage_internal.days_back(first_day, last_day, comparison)
-        and last_day - losant_usage_internal.days_back(first_day, last_day, comparison)
+      select d.org_id, d.usage_date + back.days, null, losant_usage_internal.number_of(d, metric)
+      from losant_usage.daily_usage d where d.usage_date between first_day - back.days and last_day - back.days
     ) as d
     group by d.org_id, d.usage_date
   ) as p
@@ -276,34 +264,30 @@ group by d.org_id, m.metric;
 
 -- The month of yesterday beside the limits. A flow goes on by its weekdays to the end of the month, a level stays.
 create view losant_usage.usage_vs_limits as
-select u.instance_id, u.org_id, u.org_name, u.referral_id, u.plan_id, u.customer_id, u.month, u.days_in_month, u.days_expected, u.days_stored,
-  u.limit_name, u.metric, u.unit, u.kind, u.limit_quantity, u.quantity, round(u.quantity / nullif(u.limit_quantity, 0), 4) as share,
-  u.projected_quantity, round(u.projected_quantity / nullif(u.limit_quantity, 0), 4) as projected_share,
-  case when u.quantity <= u.limit_quantity and u.projected_quantity > u.limit_quantity then (
-    select min(f.day) filter (where round(f.sum) > u.limit_quantity)
-    from (
-      select day::date as day, u.quantity + sum(u.rates[extract(isodow from day)::integer]) over (order by day) as sum
-      from generate_series(losant_usage_internal.today()::timestamp, losant_usage_internal.month_end(u.month)::timestamp, interval '1 day') as day
-    ) as f
-  ) end as crosses_on
-from (
-  select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.period_start as month,
-    losant_usage_internal.month_end(s.period_start) - s.period_start + 1 as days_in_month, s.days_expected,
-    s.days_stored,
-    l.key as limit_name, m.metric, m.unit, m.kind, trunc(l.value::text::numeric) as limit_quantity, q.quantity, r.rates,
-    case when m.kind = 'level' or o.removed_on is not null then q.quantity else round(q.quantity + (
-      select coalesce(sum(r.rates[extract(isodow from day)::integer]), 0)
-      from generate_series(losant_usage_internal.today()::timestamp, losant_usage_internal.month_end(s.period_start)::timestamp, interval '1 day') as day
-    )) end as projected_quantity
-  from losant_usage_internal.period_sums s
-  join losant_usage.organizations o on o.org_id = s.org_id
-  cross join lateral jsonb_each(o.limits) as l
-  left join losant_usage.metrics m on m.limit_name = l.key
-  cross join lateral (select (to_jsonb(s) ->> m.metric)::numeric as quantity) as q
-  left join losant_usage_internal.weekday_rates r on r.org_id = s.org_id and r.metric = m.metric
-  where s.period = 'month' and s.period_start = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
-    and jsonb_typeof(l.value) = 'number'
-) as u;
+select o.instance_id, o.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, s.period_start as month,
+  losant_usage_internal.month_end(s.period_start) - s.period_start + 1 as days_in_month, s.days_expected, s.days_stored,
+  l.key as limit_name, m.metric, m.unit, m.kind, n.limit_quantity, n.quantity, round(n.quantity / nullif(n.limit_quantity, 0), 4) as share,
+  f.projected_quantity, round(f.projected_quantity / nullif(n.limit_quantity, 0), 4) as projected_share, f.crosses_on
+from losant_usage_internal.period_sums s
+join losant_usage.organizations o on o.org_id = s.org_id
+cross join lateral jsonb_each(o.limits) as l
+left join losant_usage.metrics m on m.limit_name = l.key
+left join losant_usage_internal.weekday_rates r on r.org_id = s.org_id and r.metric = m.metric
+cross join lateral (
+  select trunc(l.value::text::numeric) as limit_quantity, (to_jsonb(s) ->> m.metric)::numeric as quantity
+) as n
+cross join lateral (
+  select round(n.quantity + coalesce(max(d.more), 0)) as projected_quantity,
+    min(d.day) filter (where n.quantity <= n.limit_quantity and round(n.quantity + d.more) > n.limit_quantity) as crosses_on
+  from (
+    select day::date as day, sum(r.rates[extract(isodow from day)::integer]) over (order by day) as more
+    from generate_series(losant_usage_internal.today()::timestamp,
+      losant_usage_internal.month_end(s.period_start)::timestamp, interval '1 day') as day
+    where m.kind = 'flow' and o.removed_on is null
+  ) as d
+) as f
+where s.period = 'month' and s.period_start = losant_usage_internal.month_of(losant_usage_internal.today() - 1)
+  and jsonb_typeof(l.value) = 'number';
 
 comment on view losant_usage.period_blockers is 'What keeps a month from being invoiced: no row, and it is billable. With org_id null it concerns the whole instance. Source: coverage, tracks, instances, reconciliation.';
 comment on column losant_usage.period_blockers.instance_id is 'Losant instance id, 24 lower-case hex characters.';

@@ -34,27 +34,27 @@ with tracked as (
     sum(greatest(t.next_day, least(t.to_day, losant_usage_internal.today() - 1) + 1) - t.first_day)::bigint as cells
   from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id group by o.instance_id, t.stream
 ),
-open as (
-  select o.instance_id, c.stream, c.standing, c.usage_date = losant_usage_internal.today() - 1 as is_yesterday, count(*) as cells,
-    count(*) filter (where c.is_stored and not c.is_reported) as unreported
-  from losant_usage_internal.open_cells c join losant_usage.organizations o on o.org_id = c.org_id
-  group by o.instance_id, c.stream, c.standing, c.usage_date = losant_usage_internal.today() - 1
-),
 counts as (
-  select instance_id, stream,
-    coalesce(sum(cells) filter (where standing = 'accepted'), 0)::bigint as accepted,
-    coalesce(sum(cells) filter (where standing = 'stored'), 0)::bigint as stored,
-    coalesce(sum(cells) filter (where standing = 'waiting'), 0)::bigint as waiting,
-    coalesce(sum(cells) filter (where standing = 'unavailable'), 0)::bigint as unavailable,
-    coalesce(sum(cells) filter (where standing = 'in_doubt'), 0)::bigint as in_doubt,
-    coalesce(sum(cells) filter (where standing = 'missing'), 0)::bigint as missing,
-    coalesce(sum(cells) filter (where standing <> 'final'), 0)::bigint as not_final,
-    sum(unreported)::bigint as unreported,
-    coalesce(sum(cells) filter (where is_yesterday and standing = 'waiting'), 0)::bigint as yesterday_waiting,
-    coalesce(sum(cells) filter (where is_yesterday and standing = 'unavailable'), 0)::bigint as yesterday_unavailable,
-    coalesce(sum(cells) filter (where is_yesterday and standing = 'in_doubt'), 0)::bigint as yesterday_in_doubt,
-    coalesce(sum(cells) filter (where is_yesterday and standing = 'missing'), 0)::bigint as yesterday_missing
-  from open group by instance_id, stream
+  select o.instance_id, o.stream,
+    losant_usage_internal.total(o.cells) filter (where o.standing = 'accepted') as accepted,
+    losant_usage_internal.total(o.cells) filter (where o.standing = 'stored') as stored,
+    losant_usage_internal.total(o.cells) filter (where o.standing = 'waiting') as waiting,
+    losant_usage_internal.total(o.cells) filter (where o.standing = 'unavailable') as unavailable,
+    losant_usage_internal.total(o.cells) filter (where o.standing = 'in_doubt') as in_doubt,
+    losant_usage_internal.total(o.cells) filter (where o.standing = 'missing') as missing,
+    losant_usage_internal.total(o.cells) filter (where o.standing <> 'final') as not_final,
+    losant_usage_internal.total(o.unreported) as unreported,
+    losant_usage_internal.total(o.cells) filter (where o.is_yesterday and o.standing = 'waiting') as yesterday_waiting,
+    losant_usage_internal.total(o.cells) filter (where o.is_yesterday and o.standing = 'unavailable') as yesterday_unavailable,
+    losant_usage_internal.total(o.cells) filter (where o.is_yesterday and o.standing = 'in_doubt') as yesterday_in_doubt,
+    losant_usage_internal.total(o.cells) filter (where o.is_yesterday and o.standing = 'missing') as yesterday_missing
+  from (
+    select o.instance_id, c.stream, c.standing, c.usage_date = losant_usage_internal.today() - 1 as is_yesterday, count(*) as cells,
+      count(*) filter (where c.is_stored and not c.is_reported) as unreported
+    from losant_usage_internal.open_cells c join losant_usage.organizations o on o.org_id = c.org_id
+    group by o.instance_id, c.stream, c.standing, c.usage_date = losant_usage_internal.today() - 1
+  ) as o
+  group by o.instance_id, o.stream
 ),
 failing as (
   select o.instance_id, c.stream, count(*) filter (where c.is_stored and c.attempts > 1) as failing,

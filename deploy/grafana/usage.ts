@@ -133,7 +133,7 @@ const oneOrganization = [
   b.before_quantity as "Compared day",
   case when b.quantity is null then 1 else 0 end as "Missing"
 from ${BESIDE}
-where b.org_id = \${org:sqlstring} collate "C"
+where b.org_id = \${org:sqlstring}
 order by 1`,
   },
   {

@@ -257,8 +257,7 @@ async function readDays(
     from unnest(${eachDay(range)}::date[]) as day
     left join (
       select * from losant_usage.usage_beside(${metric}, ${range.from}::date, ${range.to}::date, ${comparison})
-      -- The result of a function has no collation of its own, and without it no index is used.
-      where org_id = ${orgId} collate "C"
+      where org_id = ${orgId}
     ) as q on q.usage_date = day
     left join (
       select * from losant_usage.cells

@@ -119,11 +119,12 @@ export async function writeCells(
   const columns = Object.keys(columnsOf(first.cell)).map((column) => sql.ref(column));
   const sets = columns.map((column) => sql`${column} = n.${column}`);
   const areAsSent = columns.map((column) => sql`c.${column} is not distinct from n.${column}`);
-  // The times are taken under the lock: a closing that this transaction waited for did not know the row.
+  // The times are taken under the lock: a closing that this transaction waited for did not know the row. Once, because
+  // equal times take a fourth of the room in the index of what was loaded late.
   const { rows: written } = await sql<{ isAsSent: boolean }>`
     update losant_usage.coverage c set ${sql.join(sets)}, run_id = ${runId},
-      first_loaded_at = coalesce(c.first_loaded_at, case when n.is_stored then clock_timestamp() end),
-      finalized_at = coalesce(c.finalized_at, case when n.finalized_at is not null then clock_timestamp() end)
+      first_loaded_at = coalesce(c.first_loaded_at, case when n.is_stored then (select clock_timestamp()) end),
+      finalized_at = coalesce(c.finalized_at, case when n.finalized_at is not null then (select clock_timestamp()) end)
     from ${recordsOf('coverage', cells.map(toRow))} as n
     where c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream
     returning ${sql.join(areAsSent, sql` and `)} as "isAsSent"`.execute(trx);

@@ -28,7 +28,7 @@ export interface TrackOptions extends FillOptions {
  * Ends the tracks of organizations and streams that are no longer exported with yesterday, those of deleted
  * organizations with the day before they were found gone, and begins the others: a newly listed organization with its
  * creation day, a stream or organization that was chosen later with yesterday, what comes back where it ended or at the
- * horizon.
+ * horizon. Makes the rows of what changes.
  */
 export async function applyTracks(
   db: Kysely<Schema>,
@@ -85,6 +85,8 @@ export async function applyTracks(
       on conflict (org_id, stream) do update set to_day = null,
         first_day = case when t.next_day < ${horizon}::date then ${horizon}::date else t.first_day end,
         next_day = greatest(t.next_day, ${horizon}::date)`.execute(trx);
+    // At once: a day that is there because of other streams would be all right until its new rows are made.
+    await fillOrgs(trx, page, policy);
   });
 }
 

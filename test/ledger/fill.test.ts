@@ -1,7 +1,7 @@
 /** What is wanted has a row: tracks begin and end, rows are made up to yesterday, and closed at last. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { addDays, applyTracks, fillInstance } from '../../src/ledger/fill.ts';
+import { addDays } from '../../src/ledger/fill.ts';
 import { markRemoved, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { devices, failed, minutes, named, POLICY, silence } from '../usage/cells.ts';
 import { answer, INSTANCE, type RunSettings, useFreshLedger, WRITE } from './ledger.ts';
@@ -205,29 +205,35 @@ describe('rows', () => {
 
   test('and their markers change together: what was killed between two pages is completed', async () => {
     await ledger.newOrgs(501);
-    const settings = { instanceId: INSTANCE, nowMs: ledger.nowMs, policy: POLICY };
-    await applyTracks(ledger.db, WRITE, { ...settings, ...ONLY_DEVICES, selection: null });
-    const fill = () => fillInstance(ledger.db, WRITE, settings);
+    const prepare = () => ledger.prepare(ONLY_DEVICES);
     const killed = "if new.org_id like '%501' then raise exception 'killed'; end if; return new;";
-    await ledger.meddle('coverage', killed, () => expect(fill()).rejects.toThrow('killed'));
-    const counts = sql`select (select count(*) from losant_usage.coverage) as cells,
+    const counts = sql`select (select count(*) from losant_usage.tracks) as tracks,
+      (select count(*) from losant_usage.coverage) as cells,
       (select count(*) from losant_usage.usage_days) as days,
       (select count(*) from losant_usage_internal.unfilled) as open`;
-    expect(await ledger.list(counts)).toEqual(['500 500 1']);
-    await fill();
-    expect(await ledger.list(counts)).toEqual(['501 501 0']);
-    expect((await ledger.tracks('000000000000000000000501'))[0]).toBe('device_counts 11-23 11-24 ');
+    await ledger.meddle('coverage', killed, () => expect(prepare()).rejects.toThrow('killed'));
+    expect(await ledger.list(counts)).toEqual(['500 500 500 0']);
+    await prepare();
+    expect(await ledger.list(counts)).toEqual(['501 501 501 0']);
+    await ledger.setTime('2026-11-25T12:00:00.000Z');
+    await ledger.meddle('coverage', killed, () => expect(prepare()).rejects.toThrow('killed'));
+    expect(await ledger.list(counts)).toEqual(['501 1001 1001 1']);
+    await prepare();
+    expect(await ledger.list(counts)).toEqual(['501 1002 1002 0']);
+    expect((await ledger.tracks('000000000000000000000501'))[0]).toBe('device_counts 11-23 11-25 ');
   });
 
   test.each(['coverage', 'usage_days'])('of %s that the database swallows end the fill', async (table) => {
     const orgId = await ledger.newOrg();
+    await ledger.prepare(ONLY_DEVICES);
+    await ledger.setTime('2026-11-25T12:00:00.000Z');
     const mismatch = { name: 'DatabaseError', kind: 'database_mismatch' };
     await ledger.meddle(table, 'return null;', () =>
       expect(ledger.prepare(ONLY_DEVICES)).rejects.toMatchObject(mismatch),
     );
     expect(await unfilled()).toHaveLength(1);
     await ledger.prepare(ONLY_DEVICES);
-    expect(await daysOf(orgId)).toEqual(['11-23..11-23 1']);
+    expect(await daysOf(orgId)).toEqual(['11-23..11-24 2']);
   });
 
   test('of another instance are not made', async () => {

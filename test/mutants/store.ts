@@ -94,8 +94,8 @@ export const storeMutants = [
     { file: 'src/ledger/coverage.ts', test: 'test/views/history.test.ts' },
     {
       'The time at which a number was first stored is kept': [
-        'coalesce(c.first_loaded_at, case when n.is_stored then clock_timestamp() end)',
-        'case when n.is_stored then clock_timestamp() end',
+        'coalesce(c.first_loaded_at, case when n.is_stored then (select clock_timestamp()) end)',
+        'case when n.is_stored then (select clock_timestamp()) end',
       ],
     },
   ),
@@ -177,9 +177,14 @@ export const storeMutants = [
         `select max(standing) as standing, bool_or(standing = 'waiting') as is_waiting`,
         `select min(standing) as standing, bool_or(standing = 'waiting') as is_waiting`,
       ],
+    },
+  ),
+  plant(
+    { file: 'src/ledger/fill.ts', test: 'test/views/views.test.ts' },
+    {
       'A day is not final while a stream that wants it has no row for it': [
-        'where d.org_id = t.org_id and d.usage_date >= t.next_day and (t.to_day',
-        'where d.org_id = t.org_id and d.usage_date > t.next_day + 40 and (t.to_day',
+        'await fillOrgs(trx, page, policy);',
+        '',
       ],
     },
   ),
@@ -196,8 +201,8 @@ export const storeMutants = [
     { file: 'migrations/0003_ledger.sql', test: 'test/views/views.test.ts' },
     {
       'A day that no run has made a row for is missing': [
-        `losant_usage_internal.as_of_now('waiting', usage_date),`,
-        `'waiting',`,
+        `'waiting', losant_usage_internal.as_of_now('waiting', usage_date),`,
+        `'waiting', 'waiting',`,
       ],
     },
   ),
@@ -248,8 +253,8 @@ export const storeMutants = [
         'select coalesce(case when c.revision < 0 then (',
       ],
       'A number at a moment is the one that was known then': [
-        'where r.changed_at > moment order by',
-        'where r.changed_at < moment order by',
+        'and r.changed_at > moment order by',
+        'and r.changed_at < moment order by',
       ],
     },
   ),

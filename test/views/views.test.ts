@@ -1,7 +1,7 @@
 /** What the views of completeness, days, hours and months have of a small ledger, and what holds in any. */
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { addDays as backfill } from '../../src/ledger/fill.ts';
+import { applyTracks, addDays as backfill } from '../../src/ledger/fill.ts';
 import { addDays } from '../../src/usage/day.ts';
 import { isLate } from '../../src/usage/policy.ts';
 import { standings, worstStanding } from '../../src/usage/standing.ts';
@@ -336,19 +336,26 @@ test('days that were added after all streams had ended are not a whole month', a
 });
 
 // Promise (Missing numbers): A day is not final while a stream that wants it has no row for it.
-test('a stream that begins on days of others makes them missing until it has its own rows', async () => {
+test('a stream that begins or comes back makes the days of others wait until it is read', async () => {
   const orgId = ORGS.removed;
   const days = sql.raw(`usage_date between '2026-10-01' and '2026-10-03' and org_id = '${orgId}'`);
   const standingsOfDays = `select distinct standing from losant_usage.daily_usage
     where org_id = '${orgId}' and usage_date between '2026-10-01' and '2026-10-03'`;
   expect(await rows(standingsOfDays)).toEqual(['final']);
-  await ledger.asProgram(sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day)
-    values (${orgId}, 'payload_totals', '2026-10-01', '2026-10-01')`);
+  await ledger.asProgram(
+    sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
+      values (${orgId}, 'payload_totals', '2026-09-30', '2026-10-01', '2026-09-30')`,
+    sql`update losant_usage.organizations set removed_on = null where org_id = ${orgId}`,
+  );
+  await applyTracks(ledger.db, WRITE, {
+    instanceId: INSTANCE,
+    nowMs: ledger.nowMs,
+    policy: POLICY,
+    streams: ['device_counts', 'payload_totals'],
+    selection: [orgId],
+  });
   expect(await rows(standingsOfDays)).toEqual(['missing']);
   await ledger.asProgram(
-    sql`insert into losant_usage.coverage (usage_date, org_id, stream, reason)
-      select usage_date, org_id, 'payload_totals', 'never_read' from losant_usage.usage_days where ${days}`,
-    sql`update losant_usage.tracks set next_day = '2026-11-24' where org_id = ${orgId}`,
     sql`update losant_usage.coverage set standing = 'final', is_stored = true, revision = 1, first_loaded_at = now(),
       finalized_at = now(), verified_at = now() where ${days}`,
   );
@@ -360,15 +367,21 @@ test('a stream that begins on days of others makes them missing until it has its
   expect(await rows(standingsOfDays)).toEqual(['missing']);
 });
 
-test('one organization’s months are found by its key, and a month of all by the month', async () => {
+test('one organization is found by its key, and a month of all by the month', async () => {
   await ledger.db.transaction().execute(async (trx) => {
     await sql`set local enable_seqscan = off`.execute(trx);
-    const planOf = async (where: string) => {
-      const { rows: plan } = await sql`explain select * from losant_usage_internal.period_sums
-        where period = 'month' and ${sql.raw(where)}`.execute(trx);
+    const planOf = async (source: string) => {
+      const { rows: plan } = await sql`explain select * from ${sql.raw(source)}`.execute(trx);
       return JSON.stringify(plan);
     };
-    expect(await planOf(`org_id = '${ORGS.whole}'`)).toContain('usage_days_org');
-    expect(await planOf("period_start = '2026-11-01'")).toContain('usage_days_month');
+    const ofOrg = `org_id = '${ORGS.whole}'`;
+    const months = "losant_usage_internal.period_sums where period = 'month'";
+    expect(await planOf(`${months} and period_start = '2026-11-01'`)).toContain('usage_days_month');
+    expect(await planOf(`${months} and ${ofOrg}`)).toContain('usage_days_org');
+    const compared = "losant_usage.usage_beside('devices_total', '2026-11-01', '2026-11-07', 'before')";
+    for (const called of ["losant_usage.usage_as_of('2026-11-20')", compared]) {
+      const plan = await planOf(`${called} where ${ofOrg}`);
+      expect(plan).toContain(`Index Cond: (org_id = '${ORGS.whole}'`);
+    }
   });
 });
