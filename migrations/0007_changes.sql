@@ -27,48 +27,39 @@ cross join lateral (
   where r.stream = 'payload_hours'
 ) as n;
 
--- When the numbers of cells were stored and became final, for the functions below.
-create view losant_usage_internal.cell_times as
-select usage_date, org_id, stream, first_loaded_at, finalized_at, revision from losant_usage.coverage;
-
 -- A number at a moment is the number of now, unless it was first loaded later, or a later revision has its old value.
--- Both functions are inlined, so that only the days and organizations that a query asks for are looked at: they run with
--- the caller's rights, and have the key as a column of its own.
 create function losant_usage.usage_as_of(moment timestamptz) returns setof losant_usage.daily_usage
-language sql stable parallel safe
-begin atomic
-  select d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer_id, d.tags, d.usage_date,
-    d.standing, d.is_final and c.is_open is not true, d.is_reported,
-    n.devices_created, n.devices_deleted, n.devices_total, n.notebook_minutes, n.notebook_completed, n.notebook_canceled,
-    n.notebook_errored, n.notebook_timeout, n.payload_billable_count, n.payload_all_count, n.payload_all_bytes, n.payload_source_count
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select n.*
   from losant_usage.daily_usage d
-  cross join lateral (
-    select array_agg(c.stream) filter (where c.first_loaded_at > moment) as later_streams, max(c.revision) > 1 as is_revised,
-      bool_or(c.finalized_at is null or c.finalized_at > moment) as is_open
-    from losant_usage_internal.cell_times c where c.usage_date = d.usage_date and c.org_id = d.org_id
-  ) as c
-  cross join lateral (
-    select case when c.is_revised then (
-        select jsonb_object_agg(r.key, r.value)
-        from (
-          select distinct on (n.key) n.key, n.value
-          from losant_usage.revisions r cross join lateral jsonb_each(r.old) as n
-          where r.org_id = d.org_id and r.usage_date = d.usage_date and r.changed_at > moment order by n.key, r.id
-        ) as r
-      ) end as changed,
-      case when c.later_streams is not null then (
-        select jsonb_object_agg(m.metric, null) from losant_usage.metrics m where m.stream = any (c.later_streams)
-      ) end as unknown
-  ) as k
-  cross join lateral jsonb_populate_record(d, coalesce(k.changed, '{}') || coalesce(k.unknown, '{}')) as n;
-end;
+  left join (
+    select c.usage_date, c.org_id, jsonb_object_agg(m.metric, null) as numbers, true as is_unknown
+    from losant_usage.coverage c join losant_usage.metrics m on m.stream = c.stream
+    where c.first_loaded_at > moment
+    group by c.usage_date, c.org_id
+  ) as later on later.usage_date = d.usage_date and later.org_id = d.org_id
+  left join (
+    select r.usage_date, r.org_id, jsonb_object_agg(r.key, r.value) as numbers
+    from (
+      select distinct on (r.usage_date, r.org_id, n.key) r.usage_date, r.org_id, n.key, n.value
+      from losant_usage.revisions r cross join lateral jsonb_each(r.old) as n
+      where r.changed_at > moment order by r.usage_date, r.org_id, n.key, r.id
+    ) as r group by r.usage_date, r.org_id
+  ) as changed on changed.usage_date = d.usage_date and changed.org_id = d.org_id
+  left join (
+    select c.usage_date, c.org_id, bool_or(c.finalized_at is null or c.finalized_at > moment) as is_open
+    from losant_usage.coverage c where c.finalized_at is null or c.finalized_at > moment
+    group by c.usage_date, c.org_id
+  ) as open on open.usage_date = d.usage_date and open.org_id = d.org_id
+  cross join lateral jsonb_populate_record(d, coalesce(changed.numbers, '{}') || coalesce(later.numbers, '{}')
+    || jsonb_build_object('is_final', d.is_final and open.is_open is not true)) as n
+$$;
 
 create function losant_usage.changes_since(moment timestamptz) returns table (
   instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text,
   usage_date date, stream text, metric text, unit text, payload_type text, source text,
   change text, old_quantity bigint, new_quantity bigint, difference bigint, was_final boolean, changed_at timestamptz
-) language sql stable parallel safe
-begin atomic
+) language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select r.instance_id, r.org_id, r.org_name, r.referral_id, r.plan_id, r.customer_id,
     r.usage_date, r.stream, r.metric, r.unit, r.payload_type, r.source,
     'restated', r.old_quantity, r.new_quantity, r.difference, r.was_final, r.changed_at
@@ -77,21 +68,19 @@ begin atomic
   select o.instance_id, c.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
     c.usage_date, c.stream, m.metric, m.unit, null, null,
     'first_loaded', null, q.quantity, q.quantity, false, c.first_loaded_at
-  from losant_usage_internal.cell_times c
+  from losant_usage.coverage c
+  join losant_usage.usage_days u on u.usage_date = c.usage_date and u.org_id = c.org_id
   join losant_usage.organizations o on o.org_id = c.org_id
   join losant_usage.metrics m on m.stream = c.stream
   -- The number that was loaded first is the old value of the first revision that has it, so that differences add up.
   cross join lateral (
     select coalesce(case when c.revision > 1 then (
-      select (r.old ->> m.metric)::bigint from losant_usage.revisions r
+      select r.old ->> m.metric from losant_usage.revisions r
       where r.org_id = c.org_id and r.usage_date = c.usage_date and r.stream = c.stream and r.old ? m.metric order by r.id limit 1
-    ) end, (
-      select losant_usage_internal.number_of(d, m.metric)
-      from losant_usage.daily_usage d where d.org_id = c.org_id and d.usage_date = c.usage_date
-    )) as quantity
+    ) end, to_jsonb(u) ->> m.metric)::bigint as quantity
   ) as q
-  where c.first_loaded_at > moment;
-end;
+  where c.first_loaded_at > moment
+$$;
 
 comment on view losant_usage.restatements is 'What changed after it was stored, one row per number. Of payloads by source the types and sources, of hours each hour, under names of their own. Source: revisions.';
 comment on column losant_usage.restatements.instance_id is 'Losant instance id, 24 lower-case hex characters.';

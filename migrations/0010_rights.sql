@@ -16,8 +16,6 @@ begin
       losant_usage.statement_blockers, losant_usage.statement_files, losant_usage.adjustments, losant_usage.months,
       losant_usage.meter_events, losant_usage.customer_statements
       to losant_usage_reader;
-    -- What usage_as_of and changes_since read with the rights of whoever calls them.
-    grant select on losant_usage_internal.cell_times to losant_usage_reader;
     grant execute on function losant_usage.statement_draft, losant_usage.month_controls, losant_usage.require_closable
       to losant_usage_reader;
     -- Bodies may hold anything Losant or a proxy answered; hosts are nobody's business.

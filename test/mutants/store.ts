@@ -253,8 +253,8 @@ export const storeMutants = [
         'select coalesce(case when c.revision < 0 then (',
       ],
       'A number at a moment is the one that was known then': [
-        'and r.changed_at > moment order by',
-        'and r.changed_at < moment order by',
+        'where r.changed_at > moment order by',
+        'where r.changed_at < moment order by',
       ],
     },
   ),
