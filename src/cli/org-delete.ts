@@ -126,12 +126,11 @@ async function removeOrg(work: Work): Promise<string> {
   signal.throwIfAborted();
   await changeOrg(work, found, null);
   const today = dayAt(now());
-  const write = { lease: null, now };
-  const filling = { instanceId, nowMs: now(), policy: config.policy };
+  const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
   try {
-    await markRemoved(handle.db, write, { orgIds: [orgId], today });
-    await applyTracks(handle.db, write, { ...filling, streams, selection });
-    await fillInstance(handle.db, write, filling);
+    await markRemoved(handle.db, ledger, { orgIds: [orgId], today });
+    await applyTracks(ledger, { streams, selection });
+    await fillInstance(ledger);
   } catch (error) {
     output.remark(`Organization ${orgId} was deleted in Losant; that the next run finds out by itself.`);
     throw error;

@@ -301,16 +301,16 @@ function renderPlan(plan: PlanSummary, rate: number): string[] {
 
 /** Ends the tracks of an instance that is no longer in the settings. What was wanted stays on record. */
 async function endLeftInstance(context: CommandContext, instanceId: string): Promise<Ending> {
-  const { config, hostNow } = context;
+  const { config } = context;
   if (config.instances.some((each) => each.instanceId === instanceId)) {
     throw new SettingsError(`--end ${instanceId}: this instance is in the settings`, {
       hint: 'take it out of them first, or leave out --end',
     });
   }
-  const nothing = { streams: [], selection: [] } as const;
-  const ending = { instanceId, nowMs: hostNow(), policy: config.policy, ...nothing };
   await using handle = await openSchema(context, { writes: true });
-  await applyTracks(handle.db, { lease: null }, ending);
+  const now = await readClock(context, handle);
+  const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
+  await applyTracks(ledger, { streams: [], selection: [] });
   const lines = [`Instance ${instanceId} has ended with yesterday. Its numbers stay.`];
   return { document: { instanceId }, lines };
 }

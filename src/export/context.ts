@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely';
 import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { ExportError, LosantError } from '../errors.ts';
+import type { DueScope } from '../ledger/due.ts';
 import { readDatabaseClock } from '../ledger/instances.ts';
 import { DATABASE_SKEW_MAX_MS } from '../ledger/lease.ts';
 import type { RunKind } from '../ledger/runs.ts';
@@ -42,13 +43,9 @@ export interface Held {
   readonly cellsLeft: number;
 }
 
-export interface RunOptions {
+export interface RunOptions extends DueScope {
   readonly kind: RunKind;
   readonly runId: string;
-  /** The only organizations to export; null for all that have something due. */
-  readonly orgIds: readonly string[] | null;
-  /** The only streams to export; null for all that have something due. */
-  readonly streams: readonly string[] | null;
   /** The days that a backfill adds, or the one day to read again; null for everything that is due. */
   readonly range: DayRange | null;
   /** Whether a backfill reads what is stored again. */

@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
-import { unnested } from '../database/expressions.ts';
+import { isAmong, unnested } from '../database/expressions.ts';
 import { isUndefined } from '../database/sqlstate.ts';
 import { notExported, requireTracks } from '../ledger/fill.ts';
 import { readInstance } from '../ledger/instances.ts';
@@ -33,7 +33,7 @@ export async function previewRun(context: InstanceContext, options: PreviewOptio
   const { db, instanceId, policy, now } = context;
   const { range } = options;
   const isKnown = await isCollected(context);
-  if (isKnown) await requireTracks(db, { ...options, instanceId });
+  if (isKnown) await requireTracks(context, options);
   const cells = isKnown ? wantedCells(context, options) : await listedCells(context, options);
   const streams = streamNames.map((stream) => {
     const { windowDays, requests } = streamNamed(stream);
@@ -94,8 +94,7 @@ function wantedCells(
     ) as w
     join losant_usage.organizations o on o.org_id = w.org_id
     where o.instance_id = ${instanceId} and o.removed_on is null and w.day >= ${horizonStart(nowMs, policy)}::date
-      and (${orgIds}::text[] is null or w.org_id = any (${orgIds}::text[]))
-      and (${streams}::text[] is null or w.stream = any (${streams}::text[]))
+      and ${isAmong('w.org_id', orgIds)} and ${isAmong('w.stream', streams)}
       and (${isBackfill || range === null}::boolean or w.day between ${from}::date and ${to}::date)`;
 }
 

@@ -1,4 +1,4 @@
-import type { LoadedCell } from '../ledger/load.ts';
+import type { LoadedCell } from '../ledger/coverage.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
 import { type CellAnswer, type CellKey, type CellResult, cellId, type Reason } from '../usage/cell.ts';

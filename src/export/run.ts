@@ -83,7 +83,7 @@ async function takeLeaseInTurn(
   context: InstanceContext,
   options: RunOptions,
 ): Promise<{ lease: LeaseHold; hasAdded: boolean }> {
-  const { db, instanceId, host, policy, now } = context;
+  const { db, instanceId, host, now } = context;
   const {
     runId,
     kind,
@@ -103,9 +103,8 @@ async function takeLeaseInTurn(
       if (kind === 'backfill' && !hasAdded) hasAdded = await addIfTracked(context, options);
       if (now() - toldAtMs >= TELL_AGAIN_MS) {
         toldAtMs = now();
-        const all = { instanceId, orgIds: null, streams: null, range: null };
-        const cells = await countDue(db, all, { nowMs: now(), policy });
-        onHeld?.({ message: error.message, cellsLeft: cells });
+        const cellsLeft = await countDue(context, { orgIds: null, streams: null, range: null });
+        onHeld?.({ message: error.message, cellsLeft });
       }
       // A signal ends the wait by its own reason.
       await sleep(TRY_AGAIN_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
@@ -115,12 +114,9 @@ async function takeLeaseInTurn(
 
 /** Adds the days of a backfill before it has the lease. What has no track yet is judged once it has been discovered. */
 async function addIfTracked(context: InstanceContext, options: RunOptions): Promise<boolean> {
-  const { db, policy, now } = context;
-  const { orgIds, streams, range, force } = options;
-  const scope = { instanceId: context.instanceId, orgIds, streams, range: range as DayRange };
+  const range = options.range as DayRange;
   try {
-    const write = { lease: null, now };
-    await addDays(db, write, { scope, nowMs: now(), policy, makesRows: true, force });
+    await addDays({ ...context, lease: null }, { ...options, range, makesRows: true });
     return true;
   } catch (error) {
     if (error instanceof SettingsError) return false;
@@ -133,23 +129,22 @@ async function addIfTracked(context: InstanceContext, options: RunOptions): Prom
  * ledger, and any other by what became of what was due. Returns that status, and Losant's refusal, if there was one.
  */
 async function exportUnderLease(session: Session, hasAdded: boolean) {
-  const { context, tally, write, options } = session;
-  const { db, instanceId, policy, now } = context;
-  const { kind, orgIds, streams, range, onProgress, nextWakeAt } = options;
+  const { tally, write, options } = session;
+  const { db, instanceId, now } = write;
+  const { kind, orgIds, range, onProgress, nextWakeAt } = options;
   // A backfill only adds to what is due, and then reads all of it.
-  const scope: DueScope = { instanceId, orgIds, streams, range: kind === 'backfill' ? null : range };
-  await applyPolicy(db, write, { instanceId, nowMs: now(), policy });
+  const scope: DueScope = kind === 'backfill' ? { ...options, range: null } : options;
+  await applyPolicy(write);
   let discovery = await prepare(session, { readsAnew: kind !== 'scheduled' });
   let isClamped = false;
   if (range !== null) isClamped = await addNamedDays(session, range, hasAdded);
   else {
-    await requireTracks(db, scope);
-    if (kind === 'manual') await retryFailed(db, write, { scope, nowMs: now(), policy });
+    await requireTracks(write, scope);
+    if (kind === 'manual') await retryFailed(write, scope);
   }
-  const due = onProgress ? await countDue(db, scope, { nowMs: now(), policy }) : 0;
   const refused = await exportDue(session, {
     scope,
-    cellsDue: due,
+    cellsDue: onProgress ? await countDue(write, scope) : 0,
     nextPassMs: () => nextWakeAt?.()?.getTime() ?? now() + HOUR_MS / 4,
     onNewDay: async () => {
       discovery = await prepare(session, { readsAnew: false });
@@ -171,16 +166,15 @@ async function exportUnderLease(session: Session, hasAdded: boolean) {
     refusal !== null ||
     isClamped ||
     discovery.failures.some(concerns) ||
-    (range === null ? tally.hasFailedCells : await hasGaps(db, { ...scope, range }));
+    (range === null ? tally.hasFailedCells : await hasGaps(write, options));
   return { refusal, status: isPartial ? ('partial' as const) : ('complete' as const) };
 }
 
 /** Brings organizations, tracks and rows up to date. */
 async function prepare(session: Session, how: { readonly readsAnew: boolean }): Promise<Discovery> {
-  const { db, instanceId, policy, streams, selection, now } = session.context;
   const discovery = await discover(session, how);
-  await applyTracks(db, session.write, { instanceId, streams, selection, nowMs: now(), policy });
-  await fillInstance(db, session.write, { instanceId, nowMs: now(), policy });
+  await applyTracks(session.write, session.context);
+  await fillInstance(session.write);
   return discovery;
 }
 
@@ -189,16 +183,15 @@ async function prepare(session: Session, how: { readonly readsAnew: boolean }): 
  * SettingsError if nobody wants the one day to be read again.
  */
 async function addNamedDays(session: Session, range: DayRange, hasAdded: boolean): Promise<boolean> {
-  const { context, options, write, tally } = session;
-  const { db, instanceId, policy, now } = context;
-  const { kind, orgIds, streams, force } = options;
+  const { options, write, tally } = session;
+  const { policy, now } = write;
+  const { kind, orgIds, force } = options;
   const isBackfill = kind === 'backfill';
   const horizon = horizonStart(now(), policy);
   const isClamped = range.from < horizon;
-  const setDue = await addDays(db, write, {
-    scope: { instanceId, orgIds, streams, range },
-    nowMs: now(),
-    policy,
+  const setDue = await addDays(write, {
+    ...options,
+    range,
     makesRows: isBackfill,
     // Days that were forced while the run waited may have been read since.
     force: !isBackfill || (force && !hasAdded),

@@ -1,12 +1,6 @@
 import { HeldError } from '../errors.ts';
-import {
-  type BeginOptions,
-  LEASE_MS,
-  type LeaseHold,
-  RENEW_MS,
-  releaseLease,
-  renewLease,
-} from '../ledger/lease.ts';
+import { LEASE_MS, type LeaseHold, RENEW_MS, releaseLease, renewLease } from '../ledger/lease.ts';
+import type { RunLedger } from '../ledger/load.ts';
 import { finishRun, interruptDeadRuns, type RunStatus, startRun } from '../ledger/runs.ts';
 import type { InstanceContext, RunOptions } from './context.ts';
 import { type RunReport, Tally } from './report.ts';
@@ -56,8 +50,8 @@ export class Session {
    * long as a lease lasts.
    */
   readonly signal: AbortSignal;
-  /** The conditions of the run's transactions. */
-  readonly write: BeginOptions & { readonly runId: string };
+  /** The ledger as this run writes it. */
+  readonly write: RunLedger;
   /** Whether the run is on record. */
   isBegun = false;
   readonly #lease: LeaseHold;
@@ -69,9 +63,10 @@ export class Session {
     this.options = options;
     this.tally = new Tally(context.instanceId, context.requestCount);
     this.signal = AbortSignal.any([options.signal, this.#stop.signal]);
-    this.write = { runId: options.runId, lease, now: context.now };
+    const { db, instanceId, policy, now } = context;
+    this.write = { db, instanceId, policy, now, lease, runId: options.runId };
     this.#lease = lease;
-    this.#renewedAtMs = context.now();
+    this.#renewedAtMs = now();
   }
 
   /** Records the run; one that has nothing to read leaves no trace. */

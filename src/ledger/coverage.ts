@@ -7,6 +7,7 @@ import type { Applied } from '../usage/apply.ts';
 import { type Cell, type CellKey, cellId, compareText } from '../usage/cell.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Numbers } from '../usage/numbers.ts';
+import type { Standing } from '../usage/standing.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 
 /** An organization's day. */
@@ -105,13 +106,21 @@ function toNumbers(
   return Object.fromEntries(columns.map((column) => [column, row[column]])) as Numbers;
 }
 
+/** An answer applied to its locked cell. */
+export interface LoadedCell extends CellKey, Applied {
+  readonly before: Cell;
+  readonly numbersBefore: Numbers | null;
+  /** Its standing now. */
+  readonly standing: Standing;
+}
+
 /**
- * Writes the new rows of locked cells and their new numbers. What the database took is compared with what was sent:
- * throws DatabaseError if it swallowed or changed a write.
+ * Writes the new rows of locked cells. What the database took is compared with what was sent: throws DatabaseError if
+ * it swallowed or changed a write.
  */
 export async function writeCells(
   trx: Kysely<Schema>,
-  cells: readonly WrittenCell[],
+  cells: readonly LoadedCell[],
   runId: string,
 ): Promise<void> {
   const [first] = cells;
@@ -128,16 +137,9 @@ export async function writeCells(
     where c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream
     returning ${sql.join(areAsSent, sql` and `)} as "isAsSent"`.execute(trx);
   requireAll('coverage', cells.length, written.filter((row) => row.isAsSent).length);
-  await writeNumbers(
-    trx,
-    cells.filter(({ numbers }) => numbers !== null),
-  );
 }
 
-/** A cell with its new row, and its new numbers; null if they stay. */
-type WrittenCell = CellKey & Pick<Applied, 'cell' | 'numbers'>;
-
-function toRow({ day, orgId, stream, cell }: WrittenCell) {
+function toRow({ day, orgId, stream, cell }: LoadedCell) {
   const finalized_at = cell.wasFinal ? instantOf(cell.attemptedAtMs) : null;
   return { usage_date: day, org_id: orgId, stream, finalized_at, ...columnsOf(cell) };
 }
@@ -160,8 +162,12 @@ function columnsOf(cell: Cell) {
   };
 }
 
-/** Updates each day once, with the numbers of all its changed cells; a column without a new number stays as it is. */
-async function writeNumbers(trx: Kysely<Schema>, cells: readonly WrittenCell[]): Promise<void> {
+/**
+ * Updates each day once, with the new numbers of all its cells; a column without a new number stays as it is. Throws
+ * DatabaseError if the database swallowed or changed a write.
+ */
+export async function writeNumbers(trx: Kysely<Schema>, loaded: readonly LoadedCell[]): Promise<void> {
+  const cells = loaded.filter(({ numbers }) => numbers !== null);
   if (cells.length === 0) return;
   const days = new Map<string, object>();
   for (const { day, orgId, numbers } of cells) {

@@ -2,35 +2,29 @@
 import { type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
-import { type Applied, apply, type Counterpart } from '../usage/apply.ts';
-import { type Cell, type CellAnswer, type CellKey, cellId } from '../usage/cell.ts';
+import { apply, type Counterpart } from '../usage/apply.ts';
+import { type CellAnswer, type CellKey, cellId } from '../usage/cell.ts';
 import { dayEndMs } from '../usage/day.ts';
-import { differencesOf, type Numbers } from '../usage/numbers.ts';
-import { isLate, type Policy } from '../usage/policy.ts';
-import { isSettled, type Standing } from '../usage/standing.ts';
+import { differencesOf } from '../usage/numbers.ts';
+import { isLate } from '../usage/policy.ts';
+import { isSettled } from '../usage/standing.ts';
 import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
-import { keysOf, type LockedCells, lockCells, recordsOf, requireAll, writeCells } from './coverage.ts';
-import { type BeginOptions, beginWriting, requireDatabaseClock } from './lease.ts';
-import { type QuarantinedBody, recordQuarantine } from './quarantine.ts';
+import {
+  keysOf,
+  type LoadedCell,
+  type LockedCells,
+  lockCells,
+  recordsOf,
+  requireAll,
+  writeCells,
+  writeNumbers,
+} from './coverage.ts';
+import { inTransaction, type LedgerWriter, requireDatabaseClock } from './lease.ts';
+import { type Answered, recordQuarantine } from './quarantine.ts';
 
-/** The answers to a slice, and those of its bodies that are set aside. */
-export interface Answered {
-  readonly answers: readonly CellAnswer[];
-  readonly quarantined: readonly QuarantinedBody[];
-}
-
-export interface LoadOptions extends BeginOptions {
+/** The ledger of an instance as a run writes it. */
+export interface RunLedger extends LedgerWriter {
   readonly runId: string;
-  readonly instanceId: string;
-  readonly policy: Policy;
-}
-
-/** An answer applied to its locked cell. */
-export interface LoadedCell extends CellKey, Applied {
-  readonly before: Cell;
-  readonly numbersBefore: Numbers | null;
-  /** Its standing now. */
-  readonly standing: Standing;
 }
 
 /**
@@ -38,30 +32,22 @@ export interface LoadedCell extends CellKey, Applied {
  * first, in key order, and serve as locks. Throws HeldError `lease_lost` if another process has taken over, ExportError
  * if the clocks have moved apart, DatabaseError if a write was swallowed or changed.
  */
-export async function loadBatch(
-  db: Kysely<Schema>,
-  batch: readonly Answered[],
-  options: LoadOptions,
-): Promise<LoadedCell[]> {
-  const { runId, instanceId } = options;
+export async function loadBatch(ledger: RunLedger, batch: readonly Answered[]): Promise<LoadedCell[]> {
+  const { runId, instanceId, policy } = ledger;
   const answers = batch.flatMap((slice) => slice.answers);
-  return await db.transaction().execute(async (trx) => {
-    const atMs = await beginWriting(trx, options);
-    for (const answer of answers) if (options.now) requireSentInTime(answer, atMs);
+  return await inTransaction(ledger, async (trx, atMs) => {
+    for (const answer of answers) requireSentInTime(answer, atMs);
     const named = new Set(answers.map(({ stream }) => stream));
     const streams = streamNames.filter(
       (name) => named.has(name) || streamNamed(name).counterparts.some((each) => named.has(each)),
     );
     const locked = await lockCells(trx, answers, streams);
-    const cells = applyAnswers(answers, locked, { ...options, atMs });
+    const cells = applyAnswers(answers, locked, { policy, atMs });
     await writeCells(trx, cells, runId);
+    await writeNumbers(trx, cells);
     await recordRevisions(trx, cells, runId);
     await unsetSums(trx, instanceId, cells);
-    await recordQuarantine(
-      trx,
-      batch.flatMap(({ quarantined }) => quarantined),
-      runId,
-    );
+    await recordQuarantine(trx, batch, runId);
     await liftWaivers(trx, cells.filter(isLifted), runId);
     return cells;
   });
@@ -76,7 +62,7 @@ function requireSentInTime({ day, sentAtMs }: CellAnswer, atMs: number): void {
 function applyAnswers(
   answers: readonly CellAnswer[],
   { rows, numbersOf }: LockedCells,
-  { policy, atMs }: Pick<LoadOptions, 'policy'> & { readonly atMs: number },
+  { policy, atMs }: Pick<RunLedger, 'policy'> & { readonly atMs: number },
 ): LoadedCell[] {
   const done = new Map<string, LoadedCell>();
   const counterpartOf = (key: CellKey): Counterpart[] => {

@@ -6,7 +6,7 @@ import type { DayRange } from '../usage/day.ts';
 import { FIRST_DAY, type Policy } from '../usage/policy.ts';
 import { keysOf } from './coverage.ts';
 import { fillOrgs, lockOrgs } from './fill.ts';
-import { beginWriting } from './lease.ts';
+import { inTransaction } from './lease.ts';
 import { liftWaivers, unsetSumsOf } from './load.ts';
 
 export interface Waiver {
@@ -30,8 +30,7 @@ const IS_ACCEPTABLE = sql<boolean>`standing in ('missing', 'in_doubt', 'unavaila
  */
 export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<CellKey[]> {
   const { orgId, streams, range, reason, policy } = waiver;
-  return await db.transaction().execute(async (trx) => {
-    await beginWriting(trx);
+  return await inTransaction({ db, lease: null }, async (trx) => {
     await lockOrgs(trx, [orgId], FIRST_DAY);
     // A day that no run has made a row for is missing too.
     await fillOrgs(trx, [orgId], policy);

@@ -67,21 +67,18 @@ interface Spent {
 
 export function createLosantClient(options: LosantClientOptions) {
   const { gate, random, backoffMs, now, onAttempt } = options;
-  const transport = createTransport({ ...options, connections: gate.concurrency });
+  const send = createTransport({ ...options, connections: gate.concurrency });
   const api = ky.create({ prefix: options.apiUrl, timeout: false, retry: RETRY });
-  const send = async (request: GetRequest, url: string, spent: Spent, gateWaitMs: number) => {
+  /** Sends a request once, and reports it. */
+  const attempt = async (request: GetRequest, url: string, spent: Spent, gateWaitMs: number) => {
     const startedAtMs = now();
-    const report = (status: number | null, retryReason: LosantErrorKind | null) =>
-      onAttempt?.({
-        action: request.action,
-        status,
-        durationMs: now() - startedAtMs,
-        gateWaitMs,
-        retryReason,
-      });
+    const report = (status: number | null, retryReason: LosantErrorKind | null) => {
+      const durationMs = now() - startedAtMs;
+      onAttempt?.({ action: request.action, status, durationMs, gateWaitMs, retryReason });
+    };
     spent.sent += 1;
     try {
-      const answer = await transport('GET', url, request);
+      const answer = await send('GET', url, request);
       const failure = findOtherTime(answer, request);
       if (failure !== null) throw new AttemptError(request, failure);
       report(200, null);
@@ -107,7 +104,9 @@ export function createLosantClient(options: LosantClientOptions) {
         const url = input instanceof Request ? input.url : String(input);
         const failed = spent.sent - spent.waits;
         if (failed > 0) await sleep(backoffOf(failed, random(), backoffMs), undefined, { signal });
-        answer = await gate.run((waitedMs) => send(request, url, spent, waitedMs), request);
+        await gate.run(async (waitedMs) => {
+          answer = await attempt(request, url, spent, waitedMs);
+        }, request);
         return ANSWERED;
       };
       try {

@@ -228,12 +228,12 @@ async function readAll(stage: Stage, steps: Readonly<Record<number, number>>): P
   const ids = stage.orgIds.toSorted();
   const seen: string[] = [];
   let nowMs = stage.now();
-  const scope = { instanceId, orgIds: null, streams: null, range: null };
+  const scope = { orgIds: null, streams: null, range: null };
   const begin = { scope, endMs: 0, sinceMs: null, olderAfter: '', isAtEnd: false, hasFound: false };
   const pass = { ...begin, refusals: new Refusals() };
   for (let [pages, today] = [0, dayAt(nowMs)]; !pass.isAtEnd; ) {
     pass.endMs = nowMs + WAKE_UP_MS;
-    for await (const cells of readDuePages({ db, now: () => nowMs, policy: POLICY }, pass)) {
+    for await (const cells of readDuePages({ db, instanceId, now: () => nowMs, policy: POLICY }, pass)) {
       const places = cells.map(({ orgId }) => ids.indexOf(orgId) + 1);
       const [first, last] = [Math.min(...places), Math.max(...places)];
       const isYoung = cells.every(({ day }) => day >= '2026-11-17');

@@ -205,9 +205,8 @@ describe('rows', () => {
 
   test('and their markers change together: what was killed between two pages is completed', async () => {
     await ledger.newOrgs(501);
-    const settings = { instanceId: INSTANCE, nowMs: ledger.nowMs, policy: POLICY };
-    await applyTracks(ledger.db, WRITE, { ...settings, ...ONLY_DEVICES, selection: null });
-    const fill = () => fillInstance(ledger.db, WRITE, settings);
+    await applyTracks(ledger.writer(), { ...ONLY_DEVICES, selection: null });
+    const fill = () => fillInstance(ledger.writer());
     const killed = "if new.org_id like '%501' then raise exception 'killed'; end if; return new;";
     await ledger.meddle('coverage', killed, () => expect(fill()).rejects.toThrow('killed'));
     const counts = sql`select (select count(*) from losant_usage.coverage) as cells,
@@ -283,9 +282,8 @@ describe('what can no longer be read is closed', () => {
     ]);
     // Neither a backfill nor another policy asks for days on which it did not exist.
     const range = { from: '2026-11-21', to: '2026-11-22' };
-    const scope = { instanceId: INSTANCE, orgIds: null, streams: null, range };
-    const options = { scope, nowMs: ledger.nowMs, policy: POLICY, makesRows: true, force: true };
-    expect(await addDays(ledger.db, WRITE, options)).toBe(0);
+    const options = { orgIds: null, streams: null, range, makesRows: true, force: true };
+    expect(await addDays(ledger.writer(), options)).toBe(0);
     await ledger.prepare({ streams: DEVICES, policy: { ...POLICY, readAtHours: [0, 100, 720] } });
     await ledger.prepare(ONLY_DEVICES);
     for (const cell of (await ledger.cells(orgId)).slice(1, 3))

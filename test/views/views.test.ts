@@ -6,9 +6,8 @@ import { addDays } from '../../src/usage/day.ts';
 import { isLate } from '../../src/usage/policy.ts';
 import { standings, worstStanding } from '../../src/usage/standing.ts';
 import { streamNamed, streamNames } from '../../src/usage/streams/catalog.ts';
-import { at, INSTANCE, useLedger, WRITE } from '../ledger/ledger.ts';
+import { at, INSTANCE, useLedger } from '../ledger/ledger.ts';
 import { queryOnce } from '../support/databases.ts';
-import { POLICY } from '../usage/cells.ts';
 import { CONTRADICTIONS, contradictionsOfLocalDays } from './contradictions.ts';
 import { makeWorld, NOW, ORGS, OTHER_INSTANCE } from './world.ts';
 
@@ -306,13 +305,7 @@ test('a stream that was taken out is no longer in the way once its days were add
     where org_id = '${orgId}' and cause = 'not_fully_tracked' and month = '2026-11-01'`;
   expect(await rows(blocker)).toEqual(['payload_hours 2026-11-01 2026-11-23']);
   const range = { from: '2026-11-01', to: '2026-11-23' };
-  await backfill(ledger.db, WRITE, {
-    scope: { instanceId: INSTANCE, orgIds: [orgId], streams: null, range },
-    nowMs: ledger.nowMs,
-    policy: POLICY,
-    makesRows: true,
-    force: false,
-  });
+  await backfill(ledger.writer(), { orgIds: [orgId], streams: null, range, makesRows: true, force: false });
   expect(await rows(blocker)).toEqual([]);
   expect((await ledger.tracks(orgId)).find((track) => track.startsWith('payload_hours'))).toBe(
     'payload_hours 10-24 11-24 11-23',
