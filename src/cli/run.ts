@@ -176,7 +176,7 @@ async function chooseByOrg(
 async function exportPart(work: ExportWork, { instance, orgIds }: Part): Promise<Ending> {
   const { output, signal, logger, wanted, hostNow, giveUpAtMs } = work;
   const { instanceId } = instance;
-  const outcome = await runInstance(openInstance(work, instance, work), {
+  const outcome = await runInstance(openInstance(work, instance), {
     ...wanted,
     runId: work.newId(),
     orgIds,
@@ -201,7 +201,7 @@ function exitCodeOfRun({ report, refusal }: RunOutcome): number {
 /** Returns what would be read. Writes nothing. */
 async function planPart(work: ExportWork, { instance, orgIds }: Part): Promise<Ending> {
   const { signal, wanted } = work;
-  const plan = await previewRun(openInstance(work, instance, work), { ...wanted, orgIds, signal });
+  const plan = await previewRun(openInstance(work, instance), { ...wanted, orgIds, signal });
   return { document: plan, lines: renderPlan(plan, instance.requestsPerSecond) };
 }
 

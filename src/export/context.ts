@@ -1,10 +1,8 @@
-import type { Kysely } from 'kysely';
 import type { DatabaseHandle } from '../database/handle.ts';
-import type { Schema } from '../database/schema.ts';
 import { ExportError, LosantError } from '../errors.ts';
 import type { DueScope } from '../ledger/due.ts';
 import { readDatabaseClock } from '../ledger/instances.ts';
-import { DATABASE_SKEW_MAX_MS } from '../ledger/lease.ts';
+import { DATABASE_SKEW_MAX_MS, type InstanceLedger } from '../ledger/lease.ts';
 import type { RunKind } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
 import { ANSWER_SKEW_MAX_MS } from '../losant/answer.ts';
@@ -16,12 +14,10 @@ import type { DayRange } from '../usage/day.ts';
 
 /** An instance with everything needed to export it. */
 export interface InstanceContext
-  extends Pick<InstanceConfig, 'instanceId' | 'apiUrl' | 'streams'>,
-    Pick<Config, 'policy' | 'controlTotals'>,
-    Pick<ExportEnvironment, 'logger' | 'host' | 'version'>,
-    Pick<OpenOptions, 'handle' | 'now'> {
-  /** The database of the handle. */
-  readonly db: Kysely<Schema>;
+  extends InstanceLedger,
+    Pick<InstanceConfig, 'apiUrl' | 'streams'>,
+    Pick<Config, 'controlTotals'>,
+    Pick<ExportEnvironment, 'handle' | 'logger' | 'host' | 'version'> {
   readonly client: LosantClient;
   /** The organizations that are exported; null for all. */
   readonly selection: readonly string[] | null;
@@ -60,24 +56,20 @@ export interface RunOptions extends DueScope {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
+/** One gate for each token, kept from run to run, so that a pause that Losant asked for continues. */
+export type Gates = Map<string, Gate>;
+
 /** The environment in which every instance is opened. */
 export interface ExportEnvironment {
   readonly config: Pick<Config, 'policy' | 'request' | 'controlTotals'>;
   readonly logger: Logger;
-  /** Returns the time in ms by this host's clock. */
+  /** Returns the time in ms by this host's clock; `now` by the database's. */
   readonly hostNow: () => number;
+  readonly now: () => number;
   readonly random: () => number;
   readonly host: string;
   readonly version: string;
-}
-
-/** One gate for each token, kept from run to run, so that a pause that Losant asked for continues. */
-export type Gates = Map<string, Gate>;
-
-export interface OpenOptions {
   readonly handle: DatabaseHandle;
-  /** Returns the time in ms by the database's clock. */
-  readonly now: () => number;
   /** The gates by token: instances with the same token share one, so all callers pass the same map. */
   readonly gates: Gates;
   readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
@@ -87,22 +79,20 @@ export interface OpenOptions {
  * Returns everything needed to export one instance, with its token read anew. Throws SettingsError if there is no
  * token.
  */
-export function openInstance(
-  environment: ExportEnvironment,
-  instance: InstanceConfig,
-  { handle, now, gates, onAttempt }: OpenOptions,
-): InstanceContext {
-  const { config, logger, host, version, random } = environment;
-  const token = instance.readToken();
+export function openInstance(environment: ExportEnvironment, instance: InstanceConfig): InstanceContext {
+  const { config, logger, host, version, random, handle, now, gates, onAttempt } = environment;
+  const { instanceId, apiUrl, domain, streams, orgs: selection } = instance;
   const { requestConcurrency: concurrency, requestsPerSecond } = instance;
+  const { policy, controlTotals } = config;
+  const token = instance.readToken();
   const gate = gates.get(token) ?? new Gate({ concurrency, requestsPerSecond });
   gates.set(token, gate);
   let aheadMs: number | null = null;
   let requests = 0;
   const client = createLosantClient({
     ...config.request,
-    apiUrl: instance.apiUrl,
-    domain: instance.domain,
+    apiUrl,
+    domain,
     token,
     version,
     random,
@@ -124,12 +114,12 @@ export function openInstance(
     logger,
     host,
     version,
-    instanceId: instance.instanceId,
-    apiUrl: instance.apiUrl,
-    selection: instance.orgs,
-    streams: instance.streams,
-    policy: config.policy,
-    controlTotals: config.controlTotals,
+    instanceId,
+    apiUrl,
+    selection,
+    streams,
+    policy,
+    controlTotals,
     concurrency,
     apiAheadMs: () => aheadMs,
     requestCount: () => requests,

@@ -3,43 +3,44 @@ import { batchWithTimeout, flatTransform } from 'streaming-iterables';
 import { isConnectionLost, isRefusedForData, isRetryable } from '../database/sqlstate.ts';
 import type { LosantError } from '../errors.ts';
 import type { LoadedCell } from '../ledger/coverage.ts';
-import { type DueScope, readDuePage } from '../ledger/due.ts';
+import { countDue, type DueScope, readDuePage } from '../ledger/due.ts';
 import type { InstanceLedger } from '../ledger/lease.ts';
 import { loadBatch, type RunLedger } from '../ledger/load.ts';
 import type { CellKey } from '../usage/cell.ts';
-import { addDays, dayAt } from '../usage/day.ts';
+import { addDays, dayAt, HOUR_MS } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';
 import { requireClock } from './context.ts';
 import { extractSlice, judgeFailure, type SliceResult } from './extract.ts';
 import { Refusals } from './refusals.ts';
 import type { Session } from './session.ts';
 
-/** The scope of an export, and when a run looks again. */
-interface ExportWork {
-  readonly scope: DueScope;
-  /** The number of cells that were due at the beginning. */
-  readonly cellsDue: number;
-  /** Returns the time in ms at which what has become due meanwhile goes before older days. */
-  readonly nextPassMs: () => number;
-  /** Discovers and fills again, because a day has ended since. */
-  readonly onNewDay: () => Promise<void>;
-}
+/** A wake-up comes after a quarter of an hour where no schedule says when. */
+const USUAL_PASS_MS = HOUR_MS / 4;
 
 /**
  * Exports everything that is due, in passes from one wake-up to the next, until nothing is left that was set due
- * meanwhile. Returns Losant's refusal of the token or of scopes, if there was one. Throws when the session's signal
- * aborts, when clocks move apart, and when the database stays unreachable.
+ * meanwhile; calls `onNewDay` when a day has ended since. Returns Losant's refusal of the token or of scopes, if there
+ * was one. Throws when the session's signal aborts, when clocks move apart, and when the database stays unreachable.
  */
-export async function exportDue(session: Session, work: ExportWork): Promise<LosantError | null> {
-  const { now } = session.context;
+export async function exportDue(
+  session: Session,
+  scope: DueScope,
+  onNewDay: () => Promise<void>,
+): Promise<LosantError | null> {
+  const { tally, write } = session;
+  const { onProgress, nextWakeAt } = session.options;
+  const { now } = write;
+  const cellsDue = onProgress ? await countDue(write, scope) : 0;
+  const showProgress = () =>
+    onProgress?.({ planned: Math.max(cellsDue, tally.planned), done: tally.planned });
   const refusals = new Refusals();
   let lookedAtMs = now();
   let sinceMs: number | null = null;
   for (let olderAfter = ''; ; ) {
     const today = dayAt(now());
-    const place = { scope: work.scope, endMs: work.nextPassMs(), sinceMs, olderAfter };
-    const pass: Pass = { ...place, refusals, isAtEnd: false, hasFound: false };
-    await exportPass(session, work.cellsDue, pass);
+    const endMs = nextWakeAt?.()?.getTime() ?? now() + USUAL_PASS_MS;
+    const pass: Pass = { scope, endMs, refusals, sinceMs, olderAfter, isAtEnd: false, hasFound: false };
+    await exportPass(session, pass, showProgress);
     if (pass.isAtEnd && !pass.hasFound && olderAfter === '') return refusals.worst;
     olderAfter = pass.isAtEnd ? '' : pass.olderAfter;
     const isNewDay = dayAt(now()) !== today;
@@ -47,7 +48,7 @@ export async function exportDue(session: Session, work: ExportWork): Promise<Los
       sinceMs = isNewDay ? null : lookedAtMs;
       lookedAtMs = now();
     }
-    if (isNewDay) await work.onNewDay();
+    if (isNewDay) await onNewDay();
   }
 }
 
@@ -114,13 +115,11 @@ const BATCH_WAIT_MS = 1_000;
  * Plans, extracts and loads a pass, a page of organizations at a time, and adds it up in the tally. Slices are loaded
  * as they arrive; while one batch is loaded the next is fetched. A scope that was refused is not asked for again.
  */
-async function exportPass(session: Session, cellsDue: number, pass: Pass): Promise<void> {
-  const { context, tally, options } = session;
+async function exportPass(session: Session, pass: Pass, showProgress: () => void): Promise<void> {
+  const { context, tally } = session;
   const { refusals } = pass;
   const stop = new AbortController();
   const signal = AbortSignal.any([session.signal, stop.signal]);
-  const showProgress = () =>
-    options.onProgress?.({ planned: Math.max(cellsDue, tally.planned), done: tally.planned });
   const slices = planSlicesOf(session, pass, showProgress);
   const extract = async (slice: Slice) => {
     signal.throwIfAborted();

@@ -36,10 +36,6 @@ export interface RunReport {
 
 const NOT_FOUND = 'not_found';
 
-interface CellFailure extends CellKey, Reason {
-  readonly result: CellResult;
-}
-
 /** Adds up what becomes of a run's cells. */
 export class Tally {
   readonly cells = { loaded: 0, unchanged: 0, left_out: 0, failed: 0, quarantined: 0, unavailable: 0 };
@@ -54,7 +50,7 @@ export class Tally {
   /** Failures of organizations and of the list. */
   readonly #general: Failure[] = [];
   /** Failures by cell; a cell that a later pass read well has none. */
-  readonly #ofCells = new Map<string, CellFailure>();
+  readonly #ofCells = new Map<string, Failure>();
   /** The number of failed cells beyond those kept. */
   #unkept = 0;
 
@@ -91,29 +87,29 @@ export class Tally {
     const isRead = result !== 'failed' && result !== 'quarantined';
     const isWell = standing === 'accepted' || (isRead && standing !== 'missing' && standing !== 'in_doubt');
     if (isWell) this.#ofCells.delete(cellId(loaded));
-    else this.#fail(loaded, result, problem ?? { code: standing, message: `it is ${standing}` });
+    else this.#fail(loaded, problem ?? { code: standing, message: `it is ${standing}` });
   }
 
   /** Adds cells that were not read because Losant refused the token or a scope. */
   addRefused(answers: readonly CellAnswer[]): void {
     for (const answer of answers) {
       this.#count(answer, 'failed');
-      if (answer.verdict.kind === 'failed') this.#fail(answer, 'failed', answer.verdict);
+      if (answer.verdict.kind === 'failed') this.#fail(answer, answer.verdict);
     }
   }
 
   /** The organizations that Losant did not know when their usage was asked for. */
   get notFoundOrgs(): string[] {
     const failures = [...this.#ofCells.values()].filter(({ code }) => code === NOT_FOUND);
-    return [...new Set(failures.map(({ orgId }) => orgId))];
+    return [...new Set(failures.flatMap(({ orgId }) => orgId ?? []))];
   }
 
   /** Counts the cells of organizations that proved to be removed as unavailable. */
   forgetNotFound(orgIds: readonly string[]): void {
-    for (const [id, { orgId, code, result }] of this.#ofCells) {
-      if (code !== NOT_FOUND || !orgIds.includes(orgId)) continue;
+    for (const [id, { orgId, code }] of this.#ofCells) {
+      if (code !== NOT_FOUND || !orgIds.includes(orgId ?? '')) continue;
       this.#ofCells.delete(id);
-      this.cells[result] -= 1;
+      this.cells.failed -= 1;
       this.cells.unavailable += 1;
     }
   }
@@ -127,7 +123,7 @@ export class Tally {
 
   /** Returns the failures by cause, the most frequent first. */
   groupFailures(): FailureGroup[] {
-    const groups = Map.groupBy([...this.#general, ...this.#failuresOfCells], ({ code, stream, message }) => {
+    const groups = Map.groupBy([...this.#general, ...this.#ofCells.values()], ({ code, stream, message }) => {
       return `${code} ${stream} ${withoutPlaces(message)}`;
     });
     return [...groups.values()]
@@ -150,14 +146,8 @@ export class Tally {
     const { orgs, cells, rows, requests } = this.toCounts();
     const { from, to } = this.range ?? { from: null, to: null };
     const { durationMs, ...head } = end;
-    const failures = [...this.#general, ...joinDays(this.#failuresOfCells)];
+    const failures = [...this.#general, ...joinDays([...this.#ofCells.values()])];
     return { ...head, from, to, orgs, cells, rows, requests, durationMs, failures };
-  }
-
-  get #failuresOfCells() {
-    return [...this.#ofCells.values()].map(({ orgId, stream, day, code, message }) => {
-      return { instanceId: this.#instanceId, orgId, stream, from: day, to: day, code, message };
-    });
   }
 
   #count({ day }: CellKey, result: CellResult): void {
@@ -165,13 +155,11 @@ export class Tally {
     this.range = { from: earliestDay(this.range?.from, day), to: latestDay(this.range?.to, day) };
   }
 
-  #fail({ orgId, stream, day }: CellKey, result: CellResult, { code, message }: Reason): void {
+  #fail({ orgId, stream, day }: CellKey, { code, message }: Reason): void {
     const id = cellId({ orgId, stream, day });
-    if (this.#ofCells.size >= FAILURES_MAX && !this.#ofCells.has(id)) {
-      this.#unkept += 1;
-      return;
-    }
-    this.#ofCells.set(id, { orgId, stream, day, code, message, result });
+    const failure = { instanceId: this.#instanceId, orgId, stream, from: day, to: day, code, message };
+    if (this.#ofCells.size < FAILURES_MAX || this.#ofCells.has(id)) this.#ofCells.set(id, failure);
+    else this.#unkept += 1;
   }
 }
 
@@ -186,12 +174,12 @@ export function withoutPlaces(message: string): string {
 }
 
 /** Joins like failures of neighbouring days into one with a range; newest first. */
-function joinDays(failures: readonly (Failure & { readonly from: UsageDay })[]): Failure[] {
+function joinDays(failures: readonly Failure[]): Failure[] {
   const groups = Map.groupBy(failures, ({ orgId, stream, code, message }) =>
     JSON.stringify([orgId, stream, code, message]),
   );
   return [...groups.values()].flatMap((group) => {
-    const ranges = mergeDays(group.map(({ from }) => from)).toReversed();
+    const ranges = mergeDays(group.flatMap(({ from }) => from ?? [])).toReversed();
     return ranges.map((range) => ({ ...(group[0] as Failure), ...range }));
   });
 }

@@ -8,7 +8,7 @@ import { registerInstance, requireApiUrl } from '../ledger/instances.ts';
 import { type LeaseHold, takeLease } from '../ledger/lease.ts';
 import { readOrgIds } from '../ledger/organizations.ts';
 import { getInstance } from '../losant/orgs.ts';
-import { addDays as addToDay, type DayRange, earliestDay, HOUR_MS } from '../usage/day.ts';
+import { addDays as addToDay, type DayRange, earliestDay } from '../usage/day.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { type InstanceContext, type RunOptions, requireApiClock } from './context.ts';
 import { readControlTotals } from './control-totals.ts';
@@ -130,8 +130,7 @@ async function addIfTracked(context: InstanceContext, options: RunOptions): Prom
  */
 async function exportUnderLease(session: Session, hasAdded: boolean) {
   const { tally, write, options } = session;
-  const { db, instanceId, now } = write;
-  const { kind, orgIds, range, onProgress, nextWakeAt } = options;
+  const { kind, orgIds, range } = options;
   // A backfill only adds to what is due, and then reads all of it.
   const scope: DueScope = kind === 'backfill' ? { ...options, range: null } : options;
   await applyPolicy(write);
@@ -142,19 +141,14 @@ async function exportUnderLease(session: Session, hasAdded: boolean) {
     await requireTracks(write, scope);
     if (kind === 'manual') await retryFailed(write, scope);
   }
-  const refused = await exportDue(session, {
-    scope,
-    cellsDue: onProgress ? await countDue(write, scope) : 0,
-    nextPassMs: () => nextWakeAt?.()?.getTime() ?? now() + HOUR_MS / 4,
-    onNewDay: async () => {
-      discovery = await prepare(session, { readsAnew: false });
-    },
+  const refused = await exportDue(session, scope, async () => {
+    discovery = await prepare(session, { readsAnew: false });
   });
   const { notFoundOrgs } = tally;
   if (refused?.kind !== 'unauthorized' && notFoundOrgs.length > 0) {
     // Deleted ones have nothing left to read.
     discovery = await prepare(session, { readsAnew: true });
-    const existing = new Set(await readOrgIds(db, instanceId));
+    const existing = new Set(await readOrgIds(write.db, write.instanceId));
     tally.forgetNotFound(notFoundOrgs.filter((orgId) => !existing.has(orgId)));
   }
   tally.addFailures(discovery.failures);

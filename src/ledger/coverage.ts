@@ -1,7 +1,7 @@
 /** Rows of `coverage` and the numbers of their days: locked, read and updated, always in key order. */
 import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
 import { unnested } from '../database/expressions.ts';
-import type { Coverage, Instant, Schema, UsageDays } from '../database/schema.ts';
+import type { Instant, Schema, UsageDays } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
 import type { Applied } from '../usage/apply.ts';
 import { type Cell, type CellKey, cellId, compareText } from '../usage/cell.ts';
@@ -60,6 +60,14 @@ export async function setCells(
   return Number(numAffectedRows);
 }
 
+const msOf = (column: string) => sql`(extract(epoch from ${sql.ref(column)}) * 1000)::bigint`;
+
+/** The columns of `coverage` as a cell; {@link columnsOf} is the other way. */
+const CELL = sql`usage_date as day, org_id as "orgId", stream, standing, is_stored as "isStored",
+  is_reported as "isReported", silences, revision, ${msOf('verified_at')} as "verifiedAtMs",
+  ${msOf('attempted_at')} as "attemptedAtMs", attempts, ${msOf('next_read_at')} as "nextReadAtMs",
+  finalized_at is not null as "wasFinal", reason, message, encode(response_sha256, 'hex') as sha256`;
+
 /** Locks the cells of these days and streams, and their numbers, in key order. */
 export async function lockCells(
   trx: Kysely<Schema>,
@@ -72,9 +80,9 @@ export async function lockCells(
   const wanted = unnested('k', keys, DAY_TYPES);
   // Rows are looked up one by one through the index: a join would be planned by statistics, which a table just filled
   // does not have.
-  const { rows: cells } = await sql<Selectable<Coverage>>`
+  const { rows: cells } = await sql<CellKey & Cell>`
     select c.* from ${wanted} cross join lateral (
-      select * from losant_usage.coverage c
+      select ${CELL} from losant_usage.coverage c
       where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = any (${streams}::text[])
       order by c.stream for update
     ) as c`.execute(trx);
@@ -83,13 +91,9 @@ export async function lockCells(
       select * from losant_usage.usage_days d
       where d.usage_date = k.usage_date and d.org_id = k.org_id for update
     ) as d`.execute(trx);
-  const dayOf = (row: { usage_date: UsageDay; org_id: string }) => ({
-    day: row.usage_date,
-    orgId: row.org_id,
-  });
-  const rows = new Map(cells.map((row) => [cellId({ ...dayOf(row), stream: row.stream }), toCell(row)]));
+  const rows = new Map(cells.map((row) => [cellId(row), row]));
   const byDay = new Map<string, Readonly<Record<string, unknown>>>(
-    numbers.map((row) => [dayId(dayOf(row)), row]),
+    numbers.map((row) => [dayId({ day: row.usage_date, orgId: row.org_id }), row]),
   );
   return { rows, numbersOf: (key) => toNumbers(byDay.get(dayId(key)), streamNamed(key.stream).columns) };
 }
@@ -202,28 +206,6 @@ export function requireAll(table: string, sent: number, written: number): void {
       hint: 'a trigger, rule or policy of somebody else changes or swallows writes: \\d losant_usage.* shows it',
     },
   );
-}
-
-function toCell(row: Selectable<Coverage>): Cell {
-  return {
-    standing: row.standing,
-    isStored: row.is_stored,
-    isReported: row.is_reported,
-    silences: row.silences,
-    revision: row.revision,
-    verifiedAtMs: msOf(row.verified_at),
-    attemptedAtMs: msOf(row.attempted_at),
-    attempts: row.attempts,
-    nextReadAtMs: msOf(row.next_read_at),
-    wasFinal: row.finalized_at !== null,
-    reason: row.reason,
-    message: row.message,
-    sha256: row.response_sha256?.toString('hex') ?? null,
-  };
-}
-
-function msOf(value: Instant | null): number | null {
-  return value === null ? null : Date.parse(value);
 }
 
 function instantOf(ms: number | null): Instant | null {

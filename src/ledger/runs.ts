@@ -8,20 +8,13 @@ import type { DayRange } from '../usage/day.ts';
 export type RunKind = 'scheduled' | 'manual' | 'backfill';
 export type RunStatus = 'running' | 'complete' | 'partial' | 'failed' | 'interrupted';
 
-/** The rows that a run wrote, or found as they were. */
-export interface RowCounts {
-  readonly inserted: number;
-  readonly updated: number;
-  readonly deleted: number;
-  readonly unchanged: number;
-}
-
 /** The result of a run, as it is kept with it. */
 export interface RunCounts {
   readonly orgs: number;
   /** Cells by result; `planned` is the sum of the others. */
   readonly cells: Readonly<Record<CellResult | 'planned', number>>;
-  readonly rows: RowCounts;
+  /** The rows that the run wrote, or found as they were. */
+  readonly rows: Readonly<Record<'inserted' | 'updated' | 'deleted' | 'unchanged', number>>;
   readonly requests: number;
   readonly restated: number;
   readonly restatedFinal: number;

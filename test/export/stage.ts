@@ -41,6 +41,9 @@ export async function openStage(options: SimulatorOptions = {}): Promise<Stage> 
         random: () => 0.5,
         host: 'host',
         version: '0.0.0',
+        handle,
+        now,
+        gates: new Map(),
       },
       {
         instanceId: platform.instanceId,
@@ -52,7 +55,6 @@ export async function openStage(options: SimulatorOptions = {}): Promise<Stage> 
         requestConcurrency: 8,
         requestsPerSecond: 1_000,
       },
-      { handle, now, gates: new Map() },
     );
   };
   const usual = { kind: 'scheduled', orgIds: null, streams: null, range: null, force: false } as const;
