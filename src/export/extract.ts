@@ -25,13 +25,13 @@ export async function extractSlice(
   signal: AbortSignal,
 ): Promise<SliceResult[]> {
   const { client, instanceId, now } = context;
-  const { stream, window } = slice;
-  const { requests, readBodies } = streamNamed(stream);
+  const { window } = slice;
+  const stream = streamNamed(slice.stream);
   const orgId = slice.orgId === WHOLE_INSTANCE ? null : slice.orgId;
   const startedAtMs = now();
   const answers: Answer[] = [];
   try {
-    for (const request of requests) {
+    for (const request of stream.requests) {
       answers.push(await client.get(usageRequest({ instanceId, orgId, window, signal, ...request })));
     }
   } catch (error) {
@@ -43,13 +43,20 @@ export async function extractSlice(
   const texts = answers.map(({ text }) => text);
   const { sentAtMs } = answers[0] as Answer;
   try {
-    const { days, ...counts } = readBodies(
+    const { days, ...counts } = stream.readBodies(
       answers.map(({ body }) => body),
       window,
     );
     const sha256 = hash('sha256', texts.join(''), 'hex');
     const judged = slice.days.map((day): CellAnswer => {
-      return { orgId: slice.orgId, stream, day, sentAtMs, sha256, verdict: days.get(day) ?? LEFT_OUT };
+      return {
+        orgId: slice.orgId,
+        stream: slice.stream,
+        day,
+        sentAtMs,
+        sha256,
+        verdict: days.get(day) ?? LEFT_OUT,
+      };
     });
     return [{ slice, answers: judged, texts, error: null, ...counts }];
   } catch (error) {

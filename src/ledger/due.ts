@@ -155,7 +155,7 @@ export async function hasGaps(
 ): Promise<boolean> {
   const { from = null, to = null } = range ?? {};
   const isMeant = sql`${isAmong('c.org_id', orgIds)} and ${isAmong('c.stream', streams)}
-    and (${from}::date is null or c.usage_date >= ${from}::date) and (${to}::date is null or c.usage_date <= ${to}::date)`;
+    and c.usage_date between coalesce(${from}::date, '-infinity') and coalesce(${to}::date, 'infinity')`;
   const { rows } = await sql<{ isGap: boolean }>`
     select exists (
       select from losant_usage.coverage_gaps c where c.instance_id = ${instanceId} and ${isMeant}

@@ -240,7 +240,12 @@ export async function addDays(ledger: LedgerWriter, options: AddOptions): Promis
   const now = sql`${new Date(nowMs).toISOString()}::timestamptz`;
   const matches = sql`o.removed_on is null and ${isAmong('o.org_id', named)}`;
   await eachPage(ledger, matches, async (trx, orgIds) => {
-    if (makesRows) await enlarge(trx, { orgIds, streams, from, to, readAt: now });
+    if (makesRows) {
+      const isInScope = sql`t.org_id = any (${orgIds}::text[]) and ${isAmong('t.stream', streams)}`;
+      await lockOrgs(trx, orgIds, from);
+      await makeRows(trx, cellsToAdd({ from, to }, isInScope), now);
+      await moveMarkers(trx, { from, to }, isInScope);
+    }
     setDue += await setCells(trx, {
       set: sql`next_read_at = ${now}`,
       where: sql`${isOf(orgIds, { from, to })} and ${isAmong('c.stream', streams)} and o.removed_on is null
@@ -251,31 +256,31 @@ export async function addDays(ledger: LedgerWriter, options: AddOptions): Promis
   return setDue;
 }
 
-interface PageRange {
-  readonly orgIds: readonly string[];
-  readonly streams: readonly string[] | null;
-  readonly from: UsageDay;
-  readonly to: UsageDay;
-  /** When the rows are to be read first. */
-  readonly readAt: RawBuilder<unknown>;
-}
+/** The first day of a backfill from `from` for an organization `o`. */
+const firstDay = (from: UsageDay) => sql`greatest(${from}::date, o.created_on)`;
 
-/** Makes the rows of a page of a backfill; the next fill makes those after `next_day`, unless the track has ended. */
-async function enlarge(trx: Kysely<Schema>, page: PageRange): Promise<void> {
-  const { orgIds, streams, from, to, readAt } = page;
-  await lockOrgs(trx, orgIds, from);
-  const isInScope = sql`t.org_id = any (${orgIds}::text[]) and ${isAmong('t.stream', streams)}
-    and o.removed_on is null`;
-  const first = sql`greatest(${from}::date, o.created_on)`;
-  const days = sql`
+/**
+ * Returns a query for the cells that a backfill makes rows for, of the tracks `t` of organizations `o` that match. The
+ * next fill makes those after `next_day`, unless the track has ended.
+ */
+export function cellsToAdd({ from, to }: DayRange, matches: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`
     select day::date as usage_date, t.org_id, t.stream
     from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-    cross join lateral generate_series(${first}::timestamp,
+    cross join lateral generate_series(${firstDay(from)}::timestamp,
       greatest(t.first_day - 1,
         case when t.to_day is null then least(${to}::date, t.next_day - 1) else ${to}::date end)::timestamp,
       interval '1 day') as day
-    where ${isInScope} and (day::date < t.first_day or day::date <= ${to}::date)`;
-  await makeRows(trx, days, readAt);
+    where ${matches} and o.removed_on is null`;
+}
+
+/** Moves the markers of tracks to which the days of a backfill were added. */
+async function moveMarkers(
+  trx: Kysely<Schema>,
+  { from, to }: DayRange,
+  matches: RawBuilder<unknown>,
+): Promise<void> {
+  const first = firstDay(from);
   // A track that has ended reaches as far as its rows do without a hole.
   const isJoined = sql`t.to_day is not null and ${first} <= t.next_day and t.next_day <= ${to}::date`;
   await sql`
@@ -283,7 +288,8 @@ async function enlarge(trx: Kysely<Schema>, page: PageRange): Promise<void> {
       to_day = case when ${isJoined} then ${to}::date else t.to_day end,
       next_day = case when ${isJoined} then ${to}::date + 1 else t.next_day end
     from losant_usage.organizations o
-    where o.org_id = t.org_id and ${isInScope} and (t.first_day > ${first} or ${isJoined})`.execute(trx);
+    where o.org_id = t.org_id and ${matches} and o.removed_on is null
+      and (t.first_day > ${first} or ${isJoined})`.execute(trx);
 }
 
 /** Throws SettingsError if an organization or stream that the scope names has no track. */

@@ -3,9 +3,9 @@ import type { Failure } from './attempt.ts';
 
 /** A complete JSON answer. */
 export interface Answer {
-  /** The parsed body, with markers for numbers that a double would round and for repeated keys; undefined if not JSON. */
+  /** The parsed body, with markers for rounded numbers and for repeated keys; undefined if it is not JSON. */
   readonly body: unknown;
-  /** The body as received; empty if not JSON. */
+  /** The body as received; empty if it is not JSON. */
   readonly text: string;
   /** The time at which the attempt that succeeded was sent, by the client's clock. */
   readonly sentAtMs: number;

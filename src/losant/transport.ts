@@ -59,16 +59,14 @@ export function createTransport(options: TransportOptions) {
     const receivedAtMs = now();
     const dateMs = readDate(received.headers);
     if (dateMs !== null) onClock?.(dateMs - receivedAtMs);
-    let text = '';
-    let body: unknown;
-    try {
-      text = strictUtf8.decode(received.content);
-      body = parseJson(text);
-    } catch {
-      text = '';
-    }
     const ageSeconds = readAge(received.headers);
-    const answer: Answer = { body, text, sentAtMs, receivedAtMs, dateMs, ageSeconds };
+    let answer: Answer = { body: undefined, text: '', sentAtMs, receivedAtMs, dateMs, ageSeconds };
+    try {
+      const text = strictUtf8.decode(received.content);
+      answer = { ...answer, body: parseJson(text), text };
+    } catch {
+      // It is not JSON, which its status may explain.
+    }
     const failure = failureOf(received, answer, token);
     if (failure !== null) throw new AttemptError(question, failure, token);
     return answer;

@@ -6,7 +6,7 @@ export const storeMutants = [
     { file: 'src/ledger/load.ts', test: 'test/ledger/load.test.ts' },
     {
       'An answer that was sent before its day was over, or after now, by the clock of the database, is not loaded':
-        ['for (const answer of answers) if (options.now) requireSentInTime(answer, atMs);', ''],
+        ['for (const answer of answers) requireSentInTime(answer, atMs);', ''],
       'A number that changes is on record': ['await recordRevisions(trx, cells, runId);', ''],
       'Zeros are compared with counterparts that are stored': [
         `const others = streamNamed(stream).counterparts;
