@@ -124,23 +124,19 @@ async function unsetSums(
     ({ before, cell, numbers }) =>
       numbers !== null || isSettled(before.standing) !== isSettled(cell.standing),
   );
-  if (moved.length === 0) return;
-  await unsetSumsOf(trx, instanceId, moved);
-  // Losant's totals of numbers that changed are older than these, and asked for again.
   const changed = moved.filter(({ numbers }) => numbers !== null);
-  await sql`
-    update losant_usage.instance_totals t set verified_at = null
-    from ${keysOf(changed)} join losant_usage.metrics m on m.stream = k.stream
-    where t.instance_id = ${instanceId} and t.usage_date = k.usage_date and t.metric = m.metric
-      and t.verified_at is not null`.execute(trx);
+  await unsetSumsOf(trx, instanceId, moved, changed);
 }
 
-/** Unsets our sums of the days of these cells. */
+/** Unsets our sums of the days of these cells. Losant's totals of numbers that changed are asked for again. */
 export async function unsetSumsOf(
   trx: Kysely<Schema>,
   instanceId: string,
   cells: readonly CellKey[],
+  changed: readonly CellKey[] = [],
 ): Promise<void> {
+  if (cells.length === 0) return;
+  const days = [...new Set(cells.map(({ day }) => day))];
   await sql`
     insert into losant_usage.instance_totals (instance_id, usage_date, metric)
     select distinct ${instanceId}, k.usage_date, m.metric
@@ -148,14 +144,19 @@ export async function unsetSumsOf(
     order by k.usage_date, m.metric
     on conflict do nothing`.execute(trx);
   await sql`
-    update losant_usage.instance_totals t set our_sum = null
+    update losant_usage.instance_totals t set our_sum = null,
+      verified_at = case when not n.has_changed then t.verified_at end
     from (
-      select k.instance_id, k.usage_date, k.metric from losant_usage.instance_totals k
-      where k.instance_id = ${instanceId} and k.usage_date = any (${[...new Set(cells.map(({ day }) => day))]}::date[])
-        and k.our_sum is not null
-      order by k.usage_date, k.metric for update
-    ) as k
-    where t.instance_id = k.instance_id and t.usage_date = k.usage_date and t.metric = k.metric`.execute(trx);
+      select t.usage_date, t.metric, (t.usage_date, t.metric) in (
+        select k.usage_date, m.metric from ${keysOf(changed)} join losant_usage.metrics m on m.stream = k.stream
+      ) as has_changed
+      from losant_usage.instance_totals t
+      where t.instance_id = ${instanceId} and t.usage_date = any (${days}::date[])
+        and (t.our_sum is not null or t.verified_at is not null)
+      order by t.usage_date, t.metric for update
+    ) as n
+    where t.instance_id = ${instanceId} and t.usage_date = n.usage_date and t.metric = n.metric
+      and (t.our_sum is not null or n.has_changed)`.execute(trx);
 }
 
 function isLifted({ before, cell }: LoadedCell): boolean {

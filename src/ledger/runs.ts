@@ -4,6 +4,7 @@ import type { Json, Runs, Schema } from '../database/schema.ts';
 import { storable } from '../usage/body.ts';
 import type { CellResult } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
+import { readInstance } from './instances.ts';
 
 export type RunKind = 'scheduled' | 'manual' | 'backfill';
 export type RunStatus = 'running' | 'complete' | 'partial' | 'failed' | 'interrupted';
@@ -39,10 +40,8 @@ interface NewRun extends Pick<Insertable<Runs>, 'run_id' | 'instance_id' | 'is_f
 
 /** Records a run that begins. Times are the database's. */
 export async function startRun(db: Kysely<Schema>, run: NewRun): Promise<void> {
-  await db
-    .insertInto('runs')
-    .values({ ...run, status: 'running', started_at: CLOCK })
-    .execute();
+  const row = { ...run, status: 'running', started_at: CLOCK } as const;
+  await db.insertInto('runs').values(row).execute();
 }
 
 interface FinishedRun {
@@ -61,8 +60,8 @@ export async function finishRun(db: Kysely<Schema>, runId: string, run: Finished
       status,
       from_date: range?.from ?? null,
       to_date: range?.to ?? null,
-      counts: json(counts),
-      failures: json(failures),
+      counts: sql<Json>`${JSON.stringify(counts)}::text::jsonb`,
+      failures: sql<Json>`${JSON.stringify(failures)}::text::jsonb`,
       error: error === null ? null : storable(error),
       finished_at: CLOCK,
     })
@@ -82,25 +81,10 @@ export async function interruptDeadRuns(db: Kysely<Schema>, instanceId: string):
 
 /** Records a run that failed before it could begin, unless it is recorded or the instance was never exported. */
 export async function recordFailedRun(db: Kysely<Schema>, run: NewRun, error: string): Promise<void> {
-  const known = await db
-    .selectFrom('instances')
-    .select('instance_id')
-    .where('instance_id', '=', run.instance_id)
-    .executeTakeFirst();
-  if (!known) return;
+  if ((await readInstance(db, run.instance_id)) === null) return;
   await db
     .insertInto('runs')
-    .values({
-      ...run,
-      status: 'failed',
-      error: storable(error),
-      started_at: CLOCK,
-      finished_at: CLOCK,
-    })
+    .values({ ...run, status: 'failed', error: storable(error), started_at: CLOCK, finished_at: CLOCK })
     .onConflict((conflict) => conflict.column('run_id').doNothing())
     .execute();
-}
-
-function json(value: object) {
-  return sql<Json>`${JSON.stringify(value)}::text::jsonb`;
 }
