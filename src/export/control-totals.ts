@@ -5,11 +5,11 @@ import { unnested } from '../database/expressions.ts';
 import { readInstance, updateInstance } from '../ledger/instances.ts';
 import { inTransaction } from '../ledger/lease.ts';
 import type { CellAnswer, CellKey } from '../usage/cell.ts';
-import { planSlices, type Slice } from '../usage/plan.ts';
+import { planSlices, type Slice, WHOLE_INSTANCE } from '../usage/plan.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import type { InstanceContext } from './context.ts';
-import { extractSlice, WHOLE_INSTANCE } from './extract.ts';
+import { extractSlice } from './extract.ts';
 import type { Session } from './session.ts';
 
 /** The bound on asking for control totals, which must not delay a run: a later run asks for what is left. */

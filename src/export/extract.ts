@@ -11,9 +11,6 @@ import { UnplaceableBodyError, type WindowReading } from '../usage/streams/strea
 import type { InstanceContext } from './context.ts';
 import { withoutPlaces } from './report.ts';
 
-/** In the place of an organization: the totals of all of them, as Losant itself adds them up. */
-export const WHOLE_INSTANCE = '';
-
 /**
  * Fetches a slice and judges the answers, each of its days separately. A window that is refused or too slow is halved,
  * down to a single day; there is one result for each window that was answered or gave up. An error of Losant becomes a
@@ -25,13 +22,12 @@ export async function extractSlice(
   signal: AbortSignal,
 ): Promise<SliceResult[]> {
   const { client, instanceId, now } = context;
-  const { window } = slice;
-  const stream = streamNamed(slice.stream);
-  const orgId = slice.orgId === WHOLE_INSTANCE ? null : slice.orgId;
+  const { orgId, stream, window } = slice;
+  const { requests, readBodies } = streamNamed(stream);
   const startedAtMs = now();
   const answers: Answer[] = [];
   try {
-    for (const request of stream.requests) {
+    for (const request of requests) {
       answers.push(await client.get(usageRequest({ instanceId, orgId, window, signal, ...request })));
     }
   } catch (error) {
@@ -43,20 +39,13 @@ export async function extractSlice(
   const texts = answers.map(({ text }) => text);
   const { sentAtMs } = answers[0] as Answer;
   try {
-    const { days, ...counts } = stream.readBodies(
+    const { days, ...counts } = readBodies(
       answers.map(({ body }) => body),
       window,
     );
     const sha256 = hash('sha256', texts.join(''), 'hex');
     const judged = slice.days.map((day): CellAnswer => {
-      return {
-        orgId: slice.orgId,
-        stream: slice.stream,
-        day,
-        sentAtMs,
-        sha256,
-        verdict: days.get(day) ?? LEFT_OUT,
-      };
+      return { orgId, stream, day, sentAtMs, sha256, verdict: days.get(day) ?? LEFT_OUT };
     });
     return [{ slice, answers: judged, texts, error: null, ...counts }];
   } catch (error) {

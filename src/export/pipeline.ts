@@ -4,14 +4,12 @@ import { isConnectionLost, isRefusedForData, isRetryable } from '../database/sql
 import type { LosantError } from '../errors.ts';
 import type { LoadedCell } from '../ledger/coverage.ts';
 import { countDue, type DueScope, readDuePage } from '../ledger/due.ts';
-import type { InstanceLedger } from '../ledger/lease.ts';
 import { loadBatch, type RunLedger } from '../ledger/load.ts';
 import type { CellKey } from '../usage/cell.ts';
 import { addDays, dayAt, HOUR_MS } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';
 import { requireClock } from './context.ts';
 import { extractSlice, judgeFailure, type SliceResult } from './extract.ts';
-import { Refusals } from './refusals.ts';
 import type { Session } from './session.ts';
 
 /** A wake-up comes after a quarter of an hour where no schedule says when. */
@@ -33,15 +31,14 @@ export async function exportDue(
   const cellsDue = onProgress ? await countDue(write, scope) : 0;
   const showProgress = () =>
     onProgress?.({ planned: Math.max(cellsDue, tally.planned), done: tally.planned });
-  const refusals = new Refusals();
   let lookedAtMs = now();
   let sinceMs: number | null = null;
   for (let olderAfter = ''; ; ) {
     const today = dayAt(now());
     const endMs = nextWakeAt?.()?.getTime() ?? now() + USUAL_PASS_MS;
-    const pass: Pass = { scope, endMs, refusals, sinceMs, olderAfter, isAtEnd: false, hasFound: false };
+    const pass: Pass = { scope, endMs, sinceMs, olderAfter, isAtEnd: false, hasFound: false };
     await exportPass(session, pass, showProgress);
-    if (pass.isAtEnd && !pass.hasFound && olderAfter === '') return refusals.worst;
+    if (pass.isAtEnd && !pass.hasFound && olderAfter === '') return session.refusals.worst;
     olderAfter = pass.isAtEnd ? '' : pass.olderAfter;
     const isNewDay = dayAt(now()) !== today;
     if (isNewDay || pass.isAtEnd) {
@@ -57,7 +54,6 @@ export interface Pass {
   readonly scope: DueScope;
   /** The time in ms at which what has become due meanwhile goes before older days. */
   readonly endMs: number;
-  readonly refusals: Refusals;
   /** Only what was set due after this time, as by a backfill that waits; null for all. */
   readonly sinceMs: number | null;
   /** The last organization whose older days were read; empty at first. */
@@ -75,15 +71,18 @@ const YOUNG_DAYS = 7;
  * organizations, then older ones, where the pass before ended. Ends when a wake-up has passed, or midnight, so that a
  * long backfill never delays yesterday. A cell comes once in a pass.
  */
-export async function* readDuePages(ledger: InstanceLedger, pass: Pass): AsyncGenerator<CellKey[]> {
-  const { scope, endMs, refusals, sinceMs } = pass;
-  const { now } = ledger;
+export async function* readDuePages(
+  { write, refusals }: Pick<Session, 'write' | 'refusals'>,
+  pass: Pass,
+): AsyncGenerator<CellKey[]> {
+  const { scope, endMs, sinceMs } = pass;
+  const { now } = write;
   const today = dayAt(now());
   const young = { from: addDays(today, -YOUNG_DAYS), to: null };
   const older = { from: null, to: addDays(young.from, -1) };
   const readPage = async (days: typeof young | typeof older, afterOrgId: string) => {
     const place = { stopped: refusals.stopped, sinceMs, afterOrgId, ...days };
-    const cells = refusals.isTotal ? [] : await readDuePage(ledger, scope, place);
+    const cells = refusals.isTotal ? [] : await readDuePage(write, scope, place);
     pass.hasFound ||= cells.length > 0;
     return cells;
   };
@@ -116,8 +115,7 @@ const BATCH_WAIT_MS = 1_000;
  * as they arrive; while one batch is loaded the next is fetched. A scope that was refused is not asked for again.
  */
 async function exportPass(session: Session, pass: Pass, showProgress: () => void): Promise<void> {
-  const { context, tally } = session;
-  const { refusals } = pass;
+  const { context, tally, refusals } = session;
   const stop = new AbortController();
   const signal = AbortSignal.any([session.signal, stop.signal]);
   const slices = planSlicesOf(session, pass, showProgress);
@@ -134,7 +132,7 @@ async function exportPass(session: Session, pass: Pass, showProgress: () => void
   try {
     for await (const batch of batchWithTimeout(BATCH_SLICES, BATCH_WAIT_MS, results)) {
       await loading;
-      loading = loadResults(batch, session, { refusals, signal }).then(showProgress);
+      loading = loadResults(batch, session, signal).then(showProgress);
       // A load runs beside the next fetches, which have no use any more once it has failed.
       loading.catch((error: unknown) => stop.abort(error));
     }
@@ -151,7 +149,7 @@ async function exportPass(session: Session, pass: Pass, showProgress: () => void
 
 /** Yields the slices of a pass. The run is on record from the first page on. */
 async function* planSlicesOf(session: Session, pass: Pass, showProgress: () => void): AsyncGenerator<Slice> {
-  for await (const cells of readDuePages(session.context, pass)) {
+  for await (const cells of readDuePages(session, pass)) {
     session.signal.throwIfAborted();
     if (!session.isBegun) {
       await session.begin();
@@ -168,8 +166,8 @@ async function* planSlicesOf(session: Session, pass: Pass, showProgress: () => v
  */
 async function loadResults(
   results: readonly SliceResult[],
-  { context, tally, write }: Session,
-  { refusals, signal }: { readonly refusals: Refusals; readonly signal: AbortSignal },
+  { context, tally, refusals, write }: Session,
+  signal: AbortSignal,
 ): Promise<void> {
   if (results.some(({ error }) => error?.kind === 'wrong_date')) await requireClock(context, signal);
   const loadable: SliceResult[] = [];

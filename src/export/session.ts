@@ -3,6 +3,7 @@ import { LEASE_MS, type LeaseHold, RENEW_MS, releaseLease, renewLease } from '..
 import type { RunLedger } from '../ledger/load.ts';
 import { finishRun, interruptDeadRuns, type RunStatus, startRun } from '../ledger/runs.ts';
 import type { InstanceContext, RunOptions } from './context.ts';
+import { Refusals } from './refusals.ts';
 import { type RunReport, Tally } from './report.ts';
 
 /**
@@ -40,11 +41,12 @@ export async function holdSession<T extends { readonly report: RunReport }>(
   }
 }
 
-/** A run that has the lease: its signal, its record, and what it has counted. */
+/** A run that has the lease: its signal, its record, what it has counted, and what Losant has refused. */
 export class Session {
   readonly context: InstanceContext;
   readonly options: RunOptions;
   readonly tally: Tally;
+  readonly refusals = new Refusals();
   /**
    * Aborts when the run must end: the process was asked to, the lease is lost, or the database was unreachable for as
    * long as a lease lasts.

@@ -4,7 +4,7 @@ import { gzip } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { type CellAnswer, cellId, compareText } from '../usage/cell.ts';
-import { earliestDay, latestDay } from '../usage/day.ts';
+import { mergeDays } from '../usage/day.ts';
 
 /** The length of a body that is kept, in UTF-16 code units before compression. */
 const BODY_LENGTH_MAX = 256 * 1024;
@@ -18,8 +18,8 @@ export interface Answered {
 }
 
 /**
- * Keeps the bodies of quarantined cells, in the run's transaction: once for each problem, with the days from the first
- * to the last that has it, unless equal to the newest of this window.
+ * Keeps the bodies of quarantined cells, in the run's transaction: once for each problem and the days in a row that
+ * have it, unless equal to the newest of these days.
  */
 export async function recordQuarantine(
   trx: Kysely<Schema>,
@@ -50,9 +50,8 @@ function findProblems({ answers, texts }: Answered) {
     return verdict.kind === 'quarantined' ? [{ ...key, ...verdict }] : [];
   });
   const groups = Map.groupBy(bad, ({ code, message }) => `${code} ${message}`);
-  return [...groups.values()].map((group) => {
-    const days = group.map(({ day }) => day);
+  return [...groups.values()].flatMap((group) => {
     const first = group[0] as (typeof bad)[number];
-    return { ...first, from: earliestDay(...days), to: latestDay(...days), texts };
+    return mergeDays(group.map(({ day }) => day)).map((range) => ({ ...first, ...range, texts }));
   });
 }

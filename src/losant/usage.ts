@@ -1,4 +1,5 @@
 import { type DayRange, dayEndMs, dayStartMs, parseDay } from '../usage/day.ts';
+import { WHOLE_INSTANCE } from '../usage/plan.ts';
 import type { UsageRequest } from '../usage/streams/stream.ts';
 import type { GetRequest } from './client.ts';
 import { instancePath, orgPath } from './orgs.ts';
@@ -6,8 +7,8 @@ import { instancePath, orgPath } from './orgs.ts';
 /** A usage counter of an organization, or of the whole instance, over a window of days. */
 interface UsageQuestion extends UsageRequest {
   readonly instanceId: string;
-  /** The organization; null for the counter of the whole instance. */
-  readonly orgId: string | null;
+  /** The organization, or {@link WHOLE_INSTANCE}. */
+  readonly orgId: string;
   readonly window: DayRange;
   readonly signal: AbortSignal;
 }
@@ -23,11 +24,11 @@ export function usageRequest(question: UsageQuestion): GetRequest {
   const isWindow = parseDay(from) !== null && parseDay(to) !== null && from <= to && dayStartMs(from) > 0;
   if (!isWindow) throw new Error(`not a window of usage days: ${from}..${to}`);
   const days = from === to ? from : `${from}..${to}`;
-  const place = orgId === null ? instancePath(instanceId) : orgPath(instanceId, orgId);
+  const isWhole = orgId === WHOLE_INSTANCE;
   return {
-    action: `${orgId === null ? 'instance' : 'instanceOrg'}.${action}`,
-    ids: { ...(orgId === null ? { instance: instanceId } : { org: orgId }), days },
-    path: `${place}/${action}`,
+    action: `${isWhole ? 'instance' : 'instanceOrg'}.${action}`,
+    ids: { ...(isWhole ? { instance: instanceId } : { org: orgId }), days },
+    path: `${isWhole ? instancePath(instanceId) : orgPath(instanceId, orgId)}/${action}`,
     query: { ...query, start: String(dayStartMs(from)), end: String(dayEndMs(to) - 1) },
     notBeforeMs: dayEndMs(to),
     signal,

@@ -229,11 +229,12 @@ async function readAll(stage: Stage, steps: Readonly<Record<number, number>>): P
   const seen: string[] = [];
   let nowMs = stage.now();
   const scope = { orgIds: null, streams: null, range: null };
-  const begin = { scope, endMs: 0, sinceMs: null, olderAfter: '', isAtEnd: false, hasFound: false };
-  const pass = { ...begin, refusals: new Refusals() };
+  const pass = { scope, endMs: 0, sinceMs: null, olderAfter: '', isAtEnd: false, hasFound: false };
+  const ledger = { db, instanceId, now: () => nowMs, policy: POLICY };
+  const session = { write: { ...ledger, lease: null, runId: '' }, refusals: new Refusals() };
   for (let [pages, today] = [0, dayAt(nowMs)]; !pass.isAtEnd; ) {
     pass.endMs = nowMs + WAKE_UP_MS;
-    for await (const cells of readDuePages({ db, instanceId, now: () => nowMs, policy: POLICY }, pass)) {
+    for await (const cells of readDuePages(session, pass)) {
       const places = cells.map(({ orgId }) => ids.indexOf(orgId) + 1);
       const [first, last] = [Math.min(...places), Math.max(...places)];
       const isYoung = cells.every(({ day }) => day >= '2026-11-17');
