@@ -19,17 +19,13 @@ export interface Failure {
 }
 
 /** The result of a run, as `--json` prints it. */
-export interface RunReport {
+export interface RunReport extends RunCounts {
   /** The run; null if nothing was due, so that no run was recorded. */
   readonly runId: string | null;
   readonly kind: RunKind;
   readonly status: Exclude<RunStatus, 'running'>;
   readonly from: UsageDay | null;
   readonly to: UsageDay | null;
-  readonly orgs: number;
-  readonly cells: RunCounts['cells'];
-  readonly rows: RunCounts['rows'];
-  readonly requests: number;
   readonly durationMs: number;
   readonly failures: readonly Failure[];
 }
@@ -62,6 +58,12 @@ export class Tally {
 
   get planned(): number {
     return Object.values(this.cells).reduce((sum, count) => sum + count, 0);
+  }
+
+  /** What the run has done so far. */
+  get counts(): RunCounts {
+    const cells = { planned: this.planned, ...this.cells };
+    return { orgs: this.orgIds.size, cells, rows: { ...this.rows }, requests: this.#requestCount() };
   }
 
   /** Whether some cell that was due ended missing, in doubt or failed. */
@@ -98,27 +100,19 @@ export class Tally {
     }
   }
 
-  /** The organizations that Losant did not know when their usage was asked for. */
-  get notFoundOrgs(): string[] {
-    const failures = [...this.#ofCells.values()].filter(({ code }) => code === NOT_FOUND);
-    return [...new Set(failures.flatMap(({ orgId }) => orgId ?? []))];
+  /** Whether Losant did not know an organization when its usage was asked for. */
+  get hasNotFound(): boolean {
+    return [...this.#ofCells.values()].some(({ code }) => code === NOT_FOUND);
   }
 
-  /** Counts the cells of organizations that proved to be removed as unavailable. */
-  forgetNotFound(orgIds: readonly string[]): void {
+  /** Counts the cells of organizations that proved to be removed, and are none of `orgIds`, as unavailable. */
+  forgetNotFound(orgIds: ReadonlySet<string | null>): void {
     for (const [id, { orgId, code }] of this.#ofCells) {
-      if (code !== NOT_FOUND || !orgIds.includes(orgId ?? '')) continue;
+      if (code !== NOT_FOUND || orgIds.has(orgId)) continue;
       this.#ofCells.delete(id);
       this.cells.failed -= 1;
       this.cells.unavailable += 1;
     }
-  }
-
-  toCounts(): RunCounts {
-    const { cells, rows, restatedFinal } = this;
-    const changes = { rows: { ...rows }, restated: rows.updated, restatedFinal };
-    const counts = { cells: { planned: this.planned, ...cells }, ...changes };
-    return { ...counts, orgs: this.orgIds.size, requests: this.#requestCount() };
   }
 
   /** Returns the failures by cause, the most frequent first. */
@@ -143,11 +137,10 @@ export class Tally {
   }
 
   toReport(end: Pick<RunReport, 'runId' | 'kind' | 'status' | 'durationMs'>): RunReport {
-    const { orgs, cells, rows, requests } = this.toCounts();
     const { from, to } = this.range ?? { from: null, to: null };
     const { durationMs, ...head } = end;
     const failures = [...this.#general, ...joinDays([...this.#ofCells.values()])];
-    return { ...head, from, to, orgs, cells, rows, requests, durationMs, failures };
+    return { ...head, from, to, ...this.counts, durationMs, failures };
   }
 
   #count({ day }: CellKey, result: CellResult): void {

@@ -144,12 +144,10 @@ async function exportUnderLease(session: Session, hasAdded: boolean) {
   const refused = await exportDue(session, scope, async () => {
     discovery = await prepare(session, { readsAnew: false });
   });
-  const { notFoundOrgs } = tally;
-  if (refused?.kind !== 'unauthorized' && notFoundOrgs.length > 0) {
+  if (refused?.kind !== 'unauthorized' && tally.hasNotFound) {
     // Deleted ones have nothing left to read.
     discovery = await prepare(session, { readsAnew: true });
-    const existing = new Set(await readOrgIds(write.db, write.instanceId));
-    tally.forgetNotFound(notFoundOrgs.filter((orgId) => !existing.has(orgId)));
+    tally.forgetNotFound(new Set(await readOrgIds(write.db, write.instanceId)));
   }
   tally.addFailures(discovery.failures);
   const refusal = refused ?? discovery.refusal;

@@ -95,7 +95,7 @@ export class Session {
   async end(status: Exclude<RunStatus, 'running'>, error: string | null): Promise<void> {
     if (!this.isBegun) return;
     const { tally } = this;
-    const end = { status, range: tally.range, counts: tally.toCounts(), failures: tally.groupFailures() };
+    const end = { status, range: tally.range, counts: tally.counts, failures: tally.groupFailures() };
     await finishRun(this.context.db, this.options.runId, { ...end, error });
   }
 }

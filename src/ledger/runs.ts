@@ -17,8 +17,6 @@ export interface RunCounts {
   /** The rows that the run wrote, or found as they were. */
   readonly rows: Readonly<Record<'inserted' | 'updated' | 'deleted' | 'unchanged', number>>;
   readonly requests: number;
-  readonly restated: number;
-  readonly restatedFinal: number;
 }
 
 /** A group of failures with one cause, as it is kept with a run. */

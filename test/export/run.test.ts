@@ -23,7 +23,7 @@ it('a run with nothing due leaves no record and asks only for the instance', asy
   const none = { runId: null, status: 'complete', orgs: 0, from: null, requests: 1 };
   expect(report).toMatchObject({ ...none, cells: { planned: 0 } });
   expect(await stage.query('select status, counts from losant_usage.runs')).toMatchObject([
-    { status: 'complete', counts: { orgs: 4, cells: { planned: 16 }, restated: 0 } },
+    { status: 'complete', counts: { orgs: 4, cells: { planned: 16 }, rows: { updated: 0 } } },
   ]);
 });
 

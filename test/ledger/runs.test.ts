@@ -112,8 +112,6 @@ describe('a run', () => {
     cells: { planned: 21, loaded: 1, unchanged: 2, left_out: 3, failed: 4, quarantined: 5, unavailable: 6 },
     rows: { inserted: 7, updated: 8, deleted: 9, unchanged: 10 },
     requests: 11,
-    restated: 1,
-    restatedFinal: 1,
   };
   const END = { range: null, counts: COUNTS, failures: [], error: null };
 
