@@ -1,7 +1,7 @@
+import { CLOCK } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { ExportError, LosantError } from '../errors.ts';
 import type { DueScope } from '../ledger/due.ts';
-import { readDatabaseClock } from '../ledger/instances.ts';
 import { DATABASE_SKEW_MAX_MS, type InstanceLedger } from '../ledger/lease.ts';
 import type { RunKind } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
@@ -159,8 +159,8 @@ export async function readClock(
   { db, describe }: DatabaseHandle,
 ): Promise<() => number> {
   const before = hostNow();
-  const databaseMs = await readDatabaseClock(db);
-  const offsetMs = Math.round(databaseMs - (before + hostNow()) / 2);
+  const { at } = await db.selectNoFrom(CLOCK.as('at')).executeTakeFirstOrThrow();
+  const offsetMs = Math.round(Date.parse(at) - (before + hostNow()) / 2);
   let latestMs = 0;
   if (Math.abs(offsetMs) <= DATABASE_SKEW_MAX_MS) {
     return () => {

@@ -3,7 +3,7 @@ import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
 import { unnested } from '../database/expressions.ts';
 import type { Instant, Schema, UsageDays } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
-import type { Applied } from '../usage/apply.ts';
+import type { Applied, StoredCell } from '../usage/apply.ts';
 import { type Cell, type CellKey, cellId, compareText } from '../usage/cell.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Numbers } from '../usage/numbers.ts';
@@ -14,12 +14,6 @@ import { streamNamed } from '../usage/streams/catalog.ts';
 export interface OrgDay {
   readonly day: UsageDay;
   readonly orgId: string;
-}
-
-/** The locked rows of cells by {@link cellId}, and their stored numbers; null where none are. */
-export interface LockedCells {
-  readonly rows: ReadonlyMap<string, Cell>;
-  readonly numbersOf: (key: CellKey) => Numbers | null;
 }
 
 const KEY_TYPES = { usage_date: 'date', org_id: 'text', stream: 'text' } as const;
@@ -68,12 +62,12 @@ const CELL = sql`usage_date as day, org_id as "orgId", stream, standing, is_stor
   ${msOf('attempted_at')} as "attemptedAtMs", attempts, ${msOf('next_read_at')} as "nextReadAtMs",
   finalized_at is not null as "wasFinal", reason, message, encode(response_sha256, 'hex') as sha256`;
 
-/** Locks the cells of these days and streams, and their numbers, in key order. */
+/** Locks the cells of these days and streams, and their numbers, in key order. Returns them by {@link cellId}. */
 export async function lockCells(
   trx: Kysely<Schema>,
   days: readonly OrgDay[],
   streams: readonly string[],
-): Promise<LockedCells> {
+): Promise<ReadonlyMap<string, StoredCell>> {
   const keys = [...new Map(days.map((each) => [dayId(each), each])).entries()]
     .sort(([a], [b]) => compareText(a, b))
     .map(([, { day, orgId }]) => ({ usage_date: day, org_id: orgId }));
@@ -91,21 +85,20 @@ export async function lockCells(
       select * from losant_usage.usage_days d
       where d.usage_date = k.usage_date and d.org_id = k.org_id for update
     ) as d`.execute(trx);
-  const rows = new Map(cells.map((row) => [cellId(row), row]));
   const byDay = new Map<string, Readonly<Record<string, unknown>>>(
     numbers.map((row) => [dayId({ day: row.usage_date, orgId: row.org_id }), row]),
   );
-  return { rows, numbersOf: (key) => toNumbers(byDay.get(dayId(key)), streamNamed(key.stream).columns) };
+  return new Map(
+    cells.map((cell) => [cellId(cell), { cell, numbers: toNumbers(byDay.get(dayId(cell)), cell.stream) }]),
+  );
 }
 
 function dayId({ day, orgId }: OrgDay): string {
   return `${day} ${orgId}`;
 }
 
-function toNumbers(
-  row: Readonly<Record<string, unknown>> | undefined,
-  columns: readonly string[],
-): Numbers | null {
+function toNumbers(row: Readonly<Record<string, unknown>> | undefined, stream: string): Numbers | null {
+  const { columns } = streamNamed(stream);
   if (row === undefined || columns.some((column) => row[column] === null)) return null;
   return Object.fromEntries(columns.map((column) => [column, row[column]])) as Numbers;
 }

@@ -1,5 +1,4 @@
 import type { Kysely, Updateable } from 'kysely';
-import { CLOCK } from '../database/expressions.ts';
 import type { Instances, Schema } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
 import { type BeginOptions, inTransaction } from './lease.ts';
@@ -68,10 +67,4 @@ export async function updateInstance(
   await inTransaction({ db, ...write }, async (trx) => {
     await trx.updateTable('instances').set(changes).where('instance_id', '=', instanceId).execute();
   });
-}
-
-/** Returns the database's clock, in ms since 1970. */
-export async function readDatabaseClock(db: Kysely<Schema>): Promise<number> {
-  const { at } = await db.selectNoFrom(CLOCK.as('at')).executeTakeFirstOrThrow();
-  return Date.parse(at);
 }

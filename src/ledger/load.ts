@@ -2,7 +2,7 @@
 import { type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
-import { apply, type Counterpart } from '../usage/apply.ts';
+import { apply, type StoredCell } from '../usage/apply.ts';
 import { type CellAnswer, type CellKey, cellId } from '../usage/cell.ts';
 import { dayEndMs } from '../usage/day.ts';
 import { differencesOf } from '../usage/numbers.ts';
@@ -12,7 +12,6 @@ import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
 import {
   keysOf,
   type LoadedCell,
-  type LockedCells,
   lockCells,
   recordsOf,
   requireAll,
@@ -61,37 +60,34 @@ function requireSentInTime({ day, sentAtMs }: CellAnswer, atMs: number): void {
 /** Applies the answers, those first for which others of their day wait. */
 function applyAnswers(
   answers: readonly CellAnswer[],
-  { rows, numbersOf }: LockedCells,
+  locked: ReadonlyMap<string, StoredCell>,
   { policy, atMs }: Pick<RunLedger, 'policy'> & { readonly atMs: number },
 ): LoadedCell[] {
-  const done = new Map<string, LoadedCell>();
-  const counterpartOf = (key: CellKey): Counterpart[] => {
-    const known = done.get(cellId(key));
-    const cell = known?.cell ?? rows.get(cellId(key));
-    if (cell === undefined) return [];
-    return [{ stream: key.stream, cell, numbers: known?.numbers ?? numbersOf(key) }];
-  };
+  const stored = new Map(locked);
   const order = ({ stream }: CellAnswer) => streamNames.indexOf(stream);
-  for (const answer of answers.toSorted((a, b) => order(a) - order(b))) {
+  const sorted = answers.toSorted((a, b) => order(a) - order(b));
+  return sorted.map((answer) => {
     const { orgId, stream, day } = answer;
-    const before = rows.get(cellId(answer));
+    const before = stored.get(cellId(answer));
     if (before === undefined) throw new Error(`the cell ${cellId(answer)} has no row`);
-    const numbers = numbersOf(answer);
-    const others = streamNamed(stream).counterparts;
-    const counterparts = others.flatMap((other) => counterpartOf({ orgId, day, stream: other }));
-    const applied = apply({ cell: before, numbers, answer, counterparts, policy });
-    const { standing } = applied.cell;
-    done.set(cellId(answer), {
+    const counterparts = streamNamed(stream).counterparts.flatMap((name) => {
+      const counterpart = stored.get(cellId({ orgId, stream: name, day }));
+      return counterpart === undefined ? [] : [{ stream: name, ...counterpart }];
+    });
+    const applied = apply({ ...before, answer, counterparts, policy });
+    const { cell, numbers } = applied;
+    const { standing } = cell;
+    stored.set(cellId(answer), { cell, numbers: numbers ?? before.numbers });
+    return {
       ...applied,
       orgId,
       stream,
       day,
-      before,
-      numbersBefore: numbers,
+      before: before.cell,
+      numbersBefore: before.numbers,
       standing: standing === 'waiting' && isLate(day, atMs) ? 'missing' : standing,
-    });
-  }
-  return [...done.values()];
+    };
+  });
 }
 
 /** Puts changed numbers on record; a first load is no change. */

@@ -24,19 +24,20 @@ import {
 } from './policy.ts';
 import { streamNamed } from './streams/catalog.ts';
 
-/** Another stream's cell of the same organization and day, which counts the same payloads. */
-export interface Counterpart {
-  readonly stream: string;
-  readonly cell: Cell;
-  /** Its numbers; null if none are stored. */
-  readonly numbers: Numbers | null;
-}
-
-/** A cell with its numbers, an answer for it, and what its counterparts have on the same day. */
-export interface Situation {
+/** A cell as it is in the ledger. */
+export interface StoredCell {
   readonly cell: Cell;
   /** The stored numbers; null if none are. */
   readonly numbers: Numbers | null;
+}
+
+/** Another stream's cell of the same organization and day, which counts the same payloads. */
+export interface Counterpart extends StoredCell {
+  readonly stream: string;
+}
+
+/** A cell, an answer for it, and what its counterparts have on the same day. */
+export interface Situation extends StoredCell {
   readonly answer: CellAnswer;
   readonly counterparts: readonly Counterpart[];
   readonly policy: Policy;

@@ -9,10 +9,8 @@ export const storeMutants = [
         ['for (const answer of answers) requireSentInTime(answer, atMs);', ''],
       'A number that changes is on record': ['await recordRevisions(trx, cells, runId);', ''],
       'Zeros are compared with counterparts that are stored': [
-        `const others = streamNamed(stream).counterparts;
-    const counterparts = others.flatMap`,
-        `const others = streamNamed(stream).counterparts.filter(() => false);
-    const counterparts = others.flatMap`,
+        'streamNamed(stream).counterparts.flatMap(',
+        'streamNamed(stream).counterparts.filter(() => false).flatMap(',
       ],
       'A load that changes a number unsets our sum of its day': [
         'await unsetSums(trx, instanceId, cells);',
