@@ -128,10 +128,7 @@ export function openInstance(environment: ExportEnvironment, instance: InstanceC
 
 /** Throws ExportError if the API's clock, `aheadMs` ahead of this one, is too far off. Null is unknown and passes. */
 export function requireApiClock(aheadMs: number | null): void {
-  if (aheadMs === null || Math.abs(aheadMs) <= ANSWER_SKEW_MAX_MS) return;
-  throw new ExportError('clock_skew', `This host's clock is ${describeSkew(aheadMs)} the Losant API's`, {
-    hint: 'set the clock (NTP); nothing was loaded, because it is unclear which day is over',
-  });
+  requireNear(aheadMs ?? 0, ANSWER_SKEW_MAX_MS, "the Losant API's");
 }
 
 /**
@@ -161,20 +158,19 @@ export async function readClock(
   const before = hostNow();
   const { at } = await db.selectNoFrom(CLOCK.as('at')).executeTakeFirstOrThrow();
   const offsetMs = Math.round(Date.parse(at) - (before + hostNow()) / 2);
+  requireNear(offsetMs, DATABASE_SKEW_MAX_MS, `that of the database at ${describe}`);
   let latestMs = 0;
-  if (Math.abs(offsetMs) <= DATABASE_SKEW_MAX_MS) {
-    return () => {
-      latestMs = Math.max(latestMs, hostNow() + offsetMs);
-      return latestMs;
-    };
-  }
-  const message = `This host's clock is ${describeSkew(offsetMs)} that of the database at ${describe}`;
-  throw new ExportError('clock_skew', message, {
-    hint: 'set the clocks (NTP); nothing was loaded, because it is unclear which day is over',
-  });
+  return () => {
+    latestMs = Math.max(latestMs, hostNow() + offsetMs);
+    return latestMs;
+  };
 }
 
-/** Returns how far this host's clock is from another one, which is `aheadMs` ahead of it. */
-function describeSkew(aheadMs: number): string {
-  return `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'behind' : 'ahead of'}`;
+/** Throws ExportError if this host's clock is too far from another one, which is `aheadMs` ahead of it. */
+function requireNear(aheadMs: number, mostMs: number, other: string): void {
+  if (Math.abs(aheadMs) <= mostMs) return;
+  const distance = `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'behind' : 'ahead of'}`;
+  throw new ExportError('clock_skew', `This host's clock is ${distance} ${other}`, {
+    hint: 'set the clocks (NTP); nothing was loaded, because it is unclear which day is over',
+  });
 }
