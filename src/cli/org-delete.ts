@@ -1,7 +1,8 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { openInstance, readClock } from '../export/context.ts';
-import { type RunOutcome, runInstance } from '../export/run.ts';
+import type { RunOutcome } from '../export/report.ts';
+import { runInstance } from '../export/run.ts';
 import { applyTracks, fillInstance } from '../ledger/fill.ts';
 import { markRemoved } from '../ledger/organizations.ts';
 import { type OpenCells, readOpenCells } from '../queries/gaps.ts';

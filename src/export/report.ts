@@ -1,3 +1,4 @@
+import type { LosantError } from '../errors.ts';
 import type { LoadedCell } from '../ledger/coverage.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
@@ -80,12 +81,11 @@ export class Tally {
 
   /** Adds a cell that was loaded. */
   addCell(loaded: LoadedCell): void {
-    const { before, numbersBefore, numbers, cell, result, problem, standing } = loaded;
+    const { before, numbers, differences, cell, result, problem, standing } = loaded;
     this.#count(loaded, result);
-    if (numbers !== null) this.rows[numbersBefore === null ? 'inserted' : 'updated'] += 1;
+    if (numbers !== null) this.rows[differences === null ? 'inserted' : 'updated'] += 1;
     else if (cell.isStored && result === 'unchanged') this.rows.unchanged += 1;
-    const isRestated = numbersBefore !== null && numbers !== null;
-    if (isRestated && before.wasFinal) this.restatedFinal += 1;
+    if (differences !== null && before.wasFinal) this.restatedFinal += 1;
     const isRead = result !== 'failed' && result !== 'quarantined';
     const isWell = standing === 'accepted' || (isRead && standing !== 'missing' && standing !== 'in_doubt');
     if (isWell) this.#ofCells.delete(cellId(loaded));
@@ -177,12 +177,16 @@ function joinDays(failures: readonly Failure[]): Failure[] {
   });
 }
 
+/** A run that has come to its end. */
+export interface RunOutcome {
+  readonly report: RunReport;
+  readonly tally: Tally;
+  /** Losant's refusal of the token or of a scope. */
+  readonly refusal: LosantError | null;
+}
+
 /** Logs one line for a run, and another if final numbers were restated. */
-export function logRun(
-  logger: Logger,
-  instanceId: string,
-  { report, tally, refusal }: { report: RunReport; tally: Tally; refusal: Error | null },
-): void {
+export function logRun(logger: Logger, instanceId: string, { report, tally, refusal }: RunOutcome): void {
   const { runId, durationMs, failures, ...facts } = report;
   const { status } = report;
   const fields = {

@@ -14,15 +14,8 @@ import { type InstanceContext, type RunOptions, requireApiClock } from './contex
 import { readControlTotals } from './control-totals.ts';
 import { type Discovery, type DiscoveryFailure, discover } from './discover.ts';
 import { exportDue } from './pipeline.ts';
-import type { RunReport, Tally } from './report.ts';
+import type { RunOutcome } from './report.ts';
 import { holdSession, type Session } from './session.ts';
-
-export interface RunOutcome {
-  readonly report: RunReport;
-  readonly tally: Tally;
-  /** Losant's refusal of the token or of a scope. */
-  readonly refusal: LosantError | null;
-}
 
 /**
  * Runs one export of one instance: schema, clocks, lease, discovery, export, record. Numbers that were loaded stay

@@ -4,18 +4,18 @@ import type { RunLedger } from '../ledger/load.ts';
 import { finishRun, interruptDeadRuns, type RunStatus, startRun } from '../ledger/runs.ts';
 import type { InstanceContext, RunOptions } from './context.ts';
 import { Refusals } from './refusals.ts';
-import { type RunReport, Tally } from './report.ts';
+import { type RunOutcome, Tally } from './report.ts';
 
 /**
  * Runs `work` under the lease, which is renewed and released however the work ends. Throws HeldError if another process
  * took it over, or the reason why the run had to end.
  */
-export async function holdSession<T extends { readonly report: RunReport }>(
+export async function holdSession(
   context: InstanceContext,
   options: RunOptions,
   lease: LeaseHold,
-  work: (session: Session) => Promise<T>,
-): Promise<T> {
+  work: (session: Session) => Promise<RunOutcome>,
+): Promise<RunOutcome> {
   const { db, instanceId, logger } = context;
   const session = new Session(context, options, lease);
   const renewals = setInterval(() => void session.renew(), RENEW_MS);

@@ -106,7 +106,6 @@ function toNumbers(row: Readonly<Record<string, unknown>> | undefined, stream: s
 /** An answer applied to its locked cell. */
 export interface LoadedCell extends CellKey, Applied {
   readonly before: Cell;
-  readonly numbersBefore: Numbers | null;
   /** Its standing now. */
   readonly standing: Standing;
 }

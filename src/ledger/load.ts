@@ -5,7 +5,6 @@ import type { Schema } from '../database/schema.ts';
 import { apply, type StoredCell } from '../usage/apply.ts';
 import { type CellAnswer, type CellKey, cellId } from '../usage/cell.ts';
 import { dayEndMs } from '../usage/day.ts';
-import { differencesOf } from '../usage/numbers.ts';
 import { isLate } from '../usage/policy.ts';
 import { isSettled } from '../usage/standing.ts';
 import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
@@ -84,7 +83,6 @@ function applyAnswers(
       stream,
       day,
       before: before.cell,
-      numbersBefore: before.numbers,
       standing: standing === 'waiting' && isLate(day, atMs) ? 'missing' : standing,
     };
   });
@@ -96,11 +94,9 @@ async function recordRevisions(
   cells: readonly LoadedCell[],
   runId: string,
 ): Promise<void> {
-  const rows = cells.flatMap(({ orgId, stream, day, before, numbersBefore, cell, numbers }) => {
-    if (numbersBefore === null || numbers === null) return [];
-    const key = { org_id: orgId, stream, usage_date: day, run_id: runId };
-    const differences = differencesOf(numbersBefore, numbers);
-    return [{ ...key, revision: cell.revision, ...differences, was_final: before.wasFinal }];
+  const rows = cells.flatMap(({ orgId, stream, day, before, cell, differences }) => {
+    const key = { org_id: orgId, stream, usage_date: day, run_id: runId, revision: cell.revision };
+    return differences === null ? [] : [{ ...key, ...differences, was_final: before.wasFinal }];
   });
   if (rows.length === 0) return;
   const { numAffectedRows = 0n } = await sql`

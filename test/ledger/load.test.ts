@@ -55,7 +55,7 @@ describe('a load', () => {
       `stored true true 0 1 0 ${times} ${RUN_1} - - ${'a'.repeat(64)}`,
     ]);
     expect(await revisionsOf(orgId)).toEqual([]);
-    const loaded = { result: 'loaded', standing: 'stored', numbersBefore: null, before: { wasFinal: false } };
+    const loaded = { result: 'loaded', standing: 'stored', differences: null, before: { wasFinal: false } };
     expect(result[0]).toMatchObject(loaded);
   });
 
