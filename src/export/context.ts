@@ -47,7 +47,7 @@ export interface RunOptions extends DueScope {
   /** Whether a backfill reads what is stored again. */
   readonly force: boolean;
   readonly signal: AbortSignal;
-  /** The longest wait for another process that has the instance, in ms: by default, a backfill waits for its end. */
+  /** The longest wait for another process that has the instance, in ms; none by default. */
   readonly waitMs?: number | undefined;
   /** Called when such a wait begins, and then once a minute. */
   readonly onHeld?: ((held: Held) => void) | undefined;

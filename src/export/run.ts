@@ -77,13 +77,7 @@ async function takeLeaseInTurn(
   options: RunOptions,
 ): Promise<{ lease: LeaseHold; hasAdded: boolean }> {
   const { db, instanceId, host, now } = context;
-  const {
-    runId,
-    kind,
-    signal,
-    waitMs = kind === 'backfill' ? Number.POSITIVE_INFINITY : 0,
-    onHeld,
-  } = options;
+  const { runId, kind, signal, waitMs = 0, onHeld } = options;
   const startedAtMs = now();
   let hasAdded = false;
   let toldAtMs = Number.NEGATIVE_INFINITY;
