@@ -184,7 +184,13 @@ async function loadResults(
 /** The waits between attempts to load after a conflict or a lost connection: half a minute in all. */
 const RETRY_AFTER_MS = [100, 500, 1_000, 2_000, 4_000, 8_000, 15_000];
 
-const REFUSED = 'database_refused';
+interface LoadAttempt {
+  readonly signal: AbortSignal;
+  /** The number of attempts before. */
+  readonly failures?: number;
+  /** Whether the numbers were set aside already. */
+  readonly isSetAside?: boolean;
+}
 
 /**
  * Loads slices in one transaction. Conflicts and lost connections are retried (a batch may be loaded twice). A batch
@@ -194,7 +200,7 @@ const REFUSED = 'database_refused';
 async function loadSlices(
   ledger: RunLedger,
   slices: readonly SliceResult[],
-  { signal, failures = 0 }: { readonly signal: AbortSignal; readonly failures?: number },
+  { signal, failures = 0, isSetAside = false }: LoadAttempt,
 ): Promise<LoadedCell[]> {
   try {
     return await loadBatch(ledger, slices);
@@ -202,21 +208,19 @@ async function loadSlices(
     const waitMs = RETRY_AFTER_MS[failures];
     if ((isRetryable(error) || isConnectionLost(error)) && waitMs !== undefined) {
       await sleep(waitMs, undefined, { signal });
-      return await loadSlices(ledger, slices, { signal, failures: failures + 1 });
+      return await loadSlices(ledger, slices, { signal, failures: failures + 1, isSetAside });
     }
-    if (!isRefusedForData(error)) throw error;
+    if (!isRefusedForData(error) || isSetAside) throw error;
     if (slices.length > 1) {
       const middle = Math.ceil(slices.length / 2);
       const first = await loadSlices(ledger, slices.slice(0, middle), { signal });
       return [...first, ...(await loadSlices(ledger, slices.slice(middle), { signal }))];
     }
     const message = error instanceof Error ? error.message : String(error);
-    const verdict = { kind: 'quarantined', code: REFUSED, message } as const;
+    const verdict = { kind: 'quarantined', code: 'database_refused', message } as const;
     const refused = slices.map((slice) => {
-      if (slice.answers.some((answer) => 'code' in answer.verdict && answer.verdict.code === REFUSED))
-        throw error;
       return { ...slice, answers: slice.answers.map((answer) => ({ ...answer, sha256: null, verdict })) };
     });
-    return await loadSlices(ledger, refused, { signal });
+    return await loadSlices(ledger, refused, { signal, isSetAside: true });
   }
 }
