@@ -72,22 +72,23 @@ export function createLosantClient(options: LosantClientOptions) {
   /** Sends a request once, and reports it. */
   const attempt = async (request: GetRequest, url: string, spent: Spent, gateWaitMs: number) => {
     const startedAtMs = now();
-    const report = (status: number | null, retryReason: LosantErrorKind | null) => {
-      const durationMs = now() - startedAtMs;
-      onAttempt?.({ action: request.action, status, durationMs, gateWaitMs, retryReason });
-    };
+    let status: number | null = 200;
+    let retryReason: LosantErrorKind | null = null;
     spent.sent += 1;
     try {
       const answer = await send('GET', url, request);
       const failure = findOtherTime(answer, request);
       if (failure !== null) throw new AttemptError(request, failure);
-      report(200, null);
       return answer;
     } catch (error) {
       const failure = error instanceof AttemptError ? error : null;
       if (failure) failure.isRepeated = mayRepeat(failure, spent, options);
-      report(failure?.status ?? null, failure?.isRepeated ? failure.kind : null);
+      if (failure?.isRepeated) retryReason = failure.kind;
+      status = failure?.status ?? null;
       throw error;
+    } finally {
+      const durationMs = now() - startedAtMs;
+      onAttempt?.({ action: request.action, status, durationMs, gateWaitMs, retryReason });
     }
   };
   return {
@@ -113,9 +114,8 @@ export function createLosantClient(options: LosantClientOptions) {
         await api.get(`${path}?${query.toString()}`, { fetch });
       } catch (error) {
         signal.throwIfAborted();
-        if (error instanceof AttemptError && spent.sent > 1) {
-          error.message += ` (after ${spent.sent} attempts)`;
-        }
+        const isRepeated = error instanceof AttemptError && spent.sent > 1;
+        if (isRepeated) error.message += ` (after ${spent.sent} attempts)`;
         throw error;
       }
       return answer as Answer;
@@ -127,11 +127,8 @@ export function createLosantClient(options: LosantClientOptions) {
  * Returns whether an attempt is left. A wait that the API asks for spends none: all requests of the token pause and
  * this one is sent again, until its waits add up to more than {@link LONGEST_WAIT_MS}.
  */
-function mayRepeat(
-  { kind, retryAfterMs }: AttemptError,
-  spent: Spent,
-  { attempts, gate }: LosantClientOptions,
-): boolean {
+function mayRepeat(failure: AttemptError, spent: Spent, { attempts, gate }: LosantClientOptions): boolean {
+  const { kind, retryAfterMs } = failure;
   if (kind !== 'rate_limited') return FAILURES[kind].isRepeated && spent.sent - spent.waits < attempts;
   const pauseMs = pauseOf(retryAfterMs, spent.waits);
   gate.pauseFor(pauseMs);

@@ -152,11 +152,8 @@ async function exchange(
 }
 
 /** Returns why an answer cannot be used; null if it can. Its status alone decides an error, which the body explains. */
-function failureOf(
-  { status, headers, content, failure }: Received,
-  answer: Answer,
-  token: string,
-): Failure | null {
+function failureOf(received: Received, answer: Answer, token: string): Failure | null {
+  const { status, headers, content, failure } = received;
   if (status !== null && status !== 200) {
     return failureOfStatus(status, content, readRetryAfter(headers, answer.receivedAtMs));
   }
