@@ -1,7 +1,8 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { openInstance, readClock } from '../export/context.ts';
-import { type RunOutcome, runInstance } from '../export/run.ts';
+import type { RunOutcome } from '../export/report.ts';
+import { runInstance } from '../export/run.ts';
 import { applyTracks, fillInstance } from '../ledger/fill.ts';
 import { markRemoved } from '../ledger/organizations.ts';
 import { type OpenCells, readOpenCells } from '../queries/gaps.ts';
@@ -95,7 +96,7 @@ async function exportLastDays(work: Work): Promise<RunOutcome> {
   const open = await readOpenCells(handle.db, found.orgId);
   const unsettled = open.filter((cells) => isMissing(cells) || cells.standing === 'stored');
   const from = earliestDay(yesterday, ...unsettled.map(({ first }) => first));
-  return await runInstance(openInstance(work, found.instance, { handle, now, gates: new Map() }), {
+  return await runInstance(openInstance({ ...work, gates: new Map() }, found.instance), {
     kind: 'backfill',
     runId: work.newId(),
     orgIds: [found.orgId],
@@ -126,12 +127,11 @@ async function removeOrg(work: Work): Promise<string> {
   signal.throwIfAborted();
   await changeOrg(work, found, null);
   const today = dayAt(now());
-  const write = { lease: null, now };
-  const filling = { instanceId, nowMs: now(), policy: config.policy };
+  const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
   try {
-    await markRemoved(handle.db, write, { orgIds: [orgId], today });
-    await applyTracks(handle.db, write, { ...filling, streams, selection });
-    await fillInstance(handle.db, write, filling);
+    await markRemoved(handle.db, ledger, { orgIds: [orgId], today });
+    await applyTracks(ledger, { streams, selection });
+    await fillInstance(ledger);
   } catch (error) {
     output.remark(`Organization ${orgId} was deleted in Losant; that the next run finds out by itself.`);
     throw error;

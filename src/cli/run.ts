@@ -4,8 +4,8 @@ import { describeDatabaseError } from '../database/sqlstate.ts';
 import { describeError, EXIT, exitCodeOf, HeldError, SettingsError, worstExitCode } from '../errors.ts';
 import { type Gates, openInstance, type Progress, type RunOptions, readClock } from '../export/context.ts';
 import { type PlanSummary, previewRun } from '../export/preview.ts';
-import { logRun, type RunReport } from '../export/report.ts';
-import { type RunOutcome, runInstance } from '../export/run.ts';
+import { logRun, type RunOutcome, type RunReport } from '../export/report.ts';
+import { runInstance } from '../export/run.ts';
 import { applyTracks } from '../ledger/fill.ts';
 import type { FailureGroup } from '../ledger/runs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
@@ -176,7 +176,7 @@ async function chooseByOrg(
 async function exportPart(work: ExportWork, { instance, orgIds }: Part): Promise<Ending> {
   const { output, signal, logger, wanted, hostNow, giveUpAtMs } = work;
   const { instanceId } = instance;
-  const outcome = await runInstance(openInstance(work, instance, work), {
+  const outcome = await runInstance(openInstance(work, instance), {
     ...wanted,
     runId: work.newId(),
     orgIds,
@@ -201,7 +201,7 @@ function exitCodeOfRun({ report, refusal }: RunOutcome): number {
 /** Returns what would be read. Writes nothing. */
 async function planPart(work: ExportWork, { instance, orgIds }: Part): Promise<Ending> {
   const { signal, wanted } = work;
-  const plan = await previewRun(openInstance(work, instance, work), { ...wanted, orgIds, signal });
+  const plan = await previewRun(openInstance(work, instance), { ...wanted, orgIds, signal });
   return { document: plan, lines: renderPlan(plan, instance.requestsPerSecond) };
 }
 
@@ -301,16 +301,16 @@ function renderPlan(plan: PlanSummary, rate: number): string[] {
 
 /** Ends the tracks of an instance that is no longer in the settings. What was wanted stays on record. */
 async function endLeftInstance(context: CommandContext, instanceId: string): Promise<Ending> {
-  const { config, hostNow } = context;
+  const { config } = context;
   if (config.instances.some((each) => each.instanceId === instanceId)) {
     throw new SettingsError(`--end ${instanceId}: this instance is in the settings`, {
       hint: 'take it out of them first, or leave out --end',
     });
   }
-  const nothing = { streams: [], selection: [] } as const;
-  const ending = { instanceId, nowMs: hostNow(), policy: config.policy, ...nothing };
   await using handle = await openSchema(context, { writes: true });
-  await applyTracks(handle.db, { lease: null }, ending);
+  const now = await readClock(context, handle);
+  const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
+  await applyTracks(ledger, { streams: [], selection: [] });
   const lines = [`Instance ${instanceId} has ended with yesterday. Its numbers stay.`];
   return { document: { instanceId }, lines };
 }

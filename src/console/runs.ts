@@ -28,7 +28,7 @@ export const runsPage = tablePage<RunRow>('/runs', '/runs', ({ instanceIds }) =>
       (n.counts -> 'cells' ->> 'planned')::bigint as planned, (n.counts -> 'cells' ->> 'loaded')::bigint as loaded,
       (coalesce(n.counts -> 'cells' ->> 'failed', '0')::bigint
         + coalesce(n.counts -> 'cells' ->> 'quarantined', '0')::bigint) as failed,
-      (n.counts ->> 'restated')::bigint as restated, (n.counts ->> 'requests')::bigint as requests,
+      (n.counts -> 'rows' ->> 'updated')::bigint as restated, (n.counts ->> 'requests')::bigint as requests,
       concat_ws('; ', n.error, (
         select string_agg(format('%s (%s%s): %s', f.item ->> 'code', coalesce(f.item ->> 'cells', '1'),
           ', e.g. ' || nullif(f.item ->> 'example', ''), f.item ->> 'message'), '; ')

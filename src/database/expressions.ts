@@ -15,6 +15,11 @@ export function isAny(column: string, values: readonly string[]): RawBuilder<boo
   return sql<boolean>`${sql.ref(column)} = any (${values}::text[])`;
 }
 
+/** Returns the condition that a column has one of the values; any value if they are null. */
+export function isAmong(column: string, values: readonly string[] | null): RawBuilder<boolean> {
+  return sql<boolean>`(${values}::text[] is null or ${isAny(column, values ?? [])})`;
+}
+
 /** The Postgres types of columns, by column. */
 export type ColumnTypes<R> = Readonly<Record<keyof R & string, string>>;
 

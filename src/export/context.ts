@@ -1,9 +1,8 @@
-import type { Kysely } from 'kysely';
+import { CLOCK } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
-import type { Schema } from '../database/schema.ts';
 import { ExportError, LosantError } from '../errors.ts';
-import { readDatabaseClock } from '../ledger/instances.ts';
-import { DATABASE_SKEW_MAX_MS } from '../ledger/lease.ts';
+import type { DueScope } from '../ledger/due.ts';
+import { DATABASE_SKEW_MAX_MS, type InstanceLedger } from '../ledger/lease.ts';
 import type { RunKind } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
 import { ANSWER_SKEW_MAX_MS } from '../losant/answer.ts';
@@ -15,12 +14,10 @@ import type { DayRange } from '../usage/day.ts';
 
 /** An instance with everything needed to export it. */
 export interface InstanceContext
-  extends Pick<InstanceConfig, 'instanceId' | 'apiUrl' | 'streams'>,
-    Pick<Config, 'policy' | 'controlTotals'>,
-    Pick<ExportEnvironment, 'logger' | 'host' | 'version'>,
-    Pick<OpenOptions, 'handle' | 'now'> {
-  /** The database of the handle. */
-  readonly db: Kysely<Schema>;
+  extends InstanceLedger,
+    Pick<InstanceConfig, 'apiUrl' | 'streams'>,
+    Pick<Config, 'controlTotals'>,
+    Pick<ExportEnvironment, 'handle' | 'logger' | 'host' | 'version'> {
   readonly client: LosantClient;
   /** The organizations that are exported; null for all. */
   readonly selection: readonly string[] | null;
@@ -42,19 +39,15 @@ export interface Held {
   readonly cellsLeft: number;
 }
 
-export interface RunOptions {
+export interface RunOptions extends DueScope {
   readonly kind: RunKind;
   readonly runId: string;
-  /** The only organizations to export; null for all that have something due. */
-  readonly orgIds: readonly string[] | null;
-  /** The only streams to export; null for all that have something due. */
-  readonly streams: readonly string[] | null;
   /** The days that a backfill adds, or the one day to read again; null for everything that is due. */
   readonly range: DayRange | null;
   /** Whether a backfill reads what is stored again. */
   readonly force: boolean;
   readonly signal: AbortSignal;
-  /** The longest wait for another process that has the instance, in ms: by default, a backfill waits for its end. */
+  /** The longest wait for another process that has the instance, in ms; none by default. */
   readonly waitMs?: number | undefined;
   /** Called when such a wait begins, and then once a minute. */
   readonly onHeld?: ((held: Held) => void) | undefined;
@@ -63,24 +56,20 @@ export interface RunOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
+/** One gate for each token, kept from run to run, so that a pause that Losant asked for continues. */
+export type Gates = Map<string, Gate>;
+
 /** The environment in which every instance is opened. */
 export interface ExportEnvironment {
   readonly config: Pick<Config, 'policy' | 'request' | 'controlTotals'>;
   readonly logger: Logger;
-  /** Returns the time in ms by this host's clock. */
+  /** Returns the time in ms by this host's clock; `now` by the database's. */
   readonly hostNow: () => number;
+  readonly now: () => number;
   readonly random: () => number;
   readonly host: string;
   readonly version: string;
-}
-
-/** One gate for each token, kept from run to run, so that a pause that Losant asked for continues. */
-export type Gates = Map<string, Gate>;
-
-export interface OpenOptions {
   readonly handle: DatabaseHandle;
-  /** Returns the time in ms by the database's clock. */
-  readonly now: () => number;
   /** The gates by token: instances with the same token share one, so all callers pass the same map. */
   readonly gates: Gates;
   readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
@@ -90,22 +79,20 @@ export interface OpenOptions {
  * Returns everything needed to export one instance, with its token read anew. Throws SettingsError if there is no
  * token.
  */
-export function openInstance(
-  environment: ExportEnvironment,
-  instance: InstanceConfig,
-  { handle, now, gates, onAttempt }: OpenOptions,
-): InstanceContext {
-  const { config, logger, host, version, random } = environment;
-  const token = instance.readToken();
+export function openInstance(environment: ExportEnvironment, instance: InstanceConfig): InstanceContext {
+  const { config, logger, host, version, random, handle, now, gates, onAttempt } = environment;
+  const { instanceId, apiUrl, domain, streams, orgs: selection } = instance;
   const { requestConcurrency: concurrency, requestsPerSecond } = instance;
+  const { policy, controlTotals } = config;
+  const token = instance.readToken();
   const gate = gates.get(token) ?? new Gate({ concurrency, requestsPerSecond });
   gates.set(token, gate);
   let aheadMs: number | null = null;
   let requests = 0;
   const client = createLosantClient({
     ...config.request,
-    apiUrl: instance.apiUrl,
-    domain: instance.domain,
+    apiUrl,
+    domain,
     token,
     version,
     random,
@@ -127,12 +114,12 @@ export function openInstance(
     logger,
     host,
     version,
-    instanceId: instance.instanceId,
-    apiUrl: instance.apiUrl,
-    selection: instance.orgs,
-    streams: instance.streams,
-    policy: config.policy,
-    controlTotals: config.controlTotals,
+    instanceId,
+    apiUrl,
+    selection,
+    streams,
+    policy,
+    controlTotals,
     concurrency,
     apiAheadMs: () => aheadMs,
     requestCount: () => requests,
@@ -141,10 +128,7 @@ export function openInstance(
 
 /** Throws ExportError if the API's clock, `aheadMs` ahead of this one, is too far off. Null is unknown and passes. */
 export function requireApiClock(aheadMs: number | null): void {
-  if (aheadMs === null || Math.abs(aheadMs) <= ANSWER_SKEW_MAX_MS) return;
-  throw new ExportError('clock_skew', `This host's clock is ${describeSkew(aheadMs)} the Losant API's`, {
-    hint: 'set the clock (NTP); nothing was loaded, because it is unclear which day is over',
-  });
+  requireNear(aheadMs ?? 0, ANSWER_SKEW_MAX_MS, "the Losant API's");
 }
 
 /**
@@ -172,22 +156,21 @@ export async function readClock(
   { db, describe }: DatabaseHandle,
 ): Promise<() => number> {
   const before = hostNow();
-  const databaseMs = await readDatabaseClock(db);
-  const offsetMs = Math.round(databaseMs - (before + hostNow()) / 2);
+  const { at } = await db.selectNoFrom(CLOCK.as('at')).executeTakeFirstOrThrow();
+  const offsetMs = Math.round(Date.parse(at) - (before + hostNow()) / 2);
+  requireNear(offsetMs, DATABASE_SKEW_MAX_MS, `that of the database at ${describe}`);
   let latestMs = 0;
-  if (Math.abs(offsetMs) <= DATABASE_SKEW_MAX_MS) {
-    return () => {
-      latestMs = Math.max(latestMs, hostNow() + offsetMs);
-      return latestMs;
-    };
-  }
-  const message = `This host's clock is ${describeSkew(offsetMs)} that of the database at ${describe}`;
-  throw new ExportError('clock_skew', message, {
-    hint: 'set the clocks (NTP); nothing was loaded, because it is unclear which day is over',
-  });
+  return () => {
+    latestMs = Math.max(latestMs, hostNow() + offsetMs);
+    return latestMs;
+  };
 }
 
-/** Returns how far this host's clock is from another one, which is `aheadMs` ahead of it. */
-function describeSkew(aheadMs: number): string {
-  return `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'behind' : 'ahead of'}`;
+/** Throws ExportError if this host's clock is too far from another one, which is `aheadMs` ahead of it. */
+function requireNear(aheadMs: number, mostMs: number, other: string): void {
+  if (Math.abs(aheadMs) <= mostMs) return;
+  const distance = `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'behind' : 'ahead of'}`;
+  throw new ExportError('clock_skew', `This host's clock is ${distance} ${other}`, {
+    hint: 'set the clocks (NTP); nothing was loaded, because it is unclear which day is over',
+  });
 }

@@ -3,13 +3,13 @@ import { sql } from 'kysely';
 import { transform } from 'streaming-iterables';
 import { unnested } from '../database/expressions.ts';
 import { readInstance, updateInstance } from '../ledger/instances.ts';
-import { beginWriting } from '../ledger/lease.ts';
+import { inTransaction } from '../ledger/lease.ts';
 import type { CellAnswer, CellKey } from '../usage/cell.ts';
-import { planSlices, type Slice } from '../usage/plan.ts';
+import { planSlices, type Slice, WHOLE_INSTANCE } from '../usage/plan.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 import type { InstanceContext } from './context.ts';
-import { extractSlice, WHOLE_INSTANCE } from './extract.ts';
+import { extractSlice } from './extract.ts';
 import type { Session } from './session.ts';
 
 /** The bound on asking for control totals, which must not delay a run: a later run asks for what is left. */
@@ -36,12 +36,10 @@ export async function readControlTotals(session: Session): Promise<void> {
 const DAYS_AT_ONCE = 10;
 
 /** Adds up the next days whose sums a load has unset. Returns false if there was none. */
-async function sumDays({ context, write }: Session): Promise<boolean> {
-  const { db, instanceId } = context;
-  return await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, write);
+async function sumDays({ write }: Session): Promise<boolean> {
+  return await inTransaction(write, async (trx) => {
     const { rows } = await sql<{ sums: number }>`
-      select losant_usage_internal.sum_days(${instanceId}, ${DAYS_AT_ONCE}) as sums`.execute(trx);
+      select losant_usage_internal.sum_days(${write.instanceId}, ${DAYS_AT_ONCE}) as sums`.execute(trx);
     return (rows[0]?.sums ?? 0) > 0;
   });
 }
@@ -85,12 +83,11 @@ async function readDaysDue({ db, instanceId, streams, policy, now }: InstanceCon
 }
 
 /** Stores totals. A day that is left out keeps its number. */
-async function storeTotals({ context, write }: Session, answers: readonly CellAnswer[]): Promise<void> {
-  const { db, instanceId } = context;
+async function storeTotals({ write }: Session, answers: readonly CellAnswer[]): Promise<void> {
+  const { instanceId } = write;
   const types = { usage_date: 'date', metric: 'text', quantity: 'bigint', verified_at: 'timestamptz' };
   const rows = unnested('n', answers.flatMap(totalsOf), types);
-  await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, write);
+  await inTransaction(write, async (trx) => {
     await sql`
       update losant_usage.instance_totals t set quantity = coalesce(k.quantity, t.quantity), verified_at = k.verified_at
       from (

@@ -1,53 +1,51 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Kysely } from 'kysely';
 import { batchWithTimeout, flatTransform } from 'streaming-iterables';
-import type { Schema } from '../database/schema.ts';
 import { isConnectionLost, isRefusedForData, isRetryable } from '../database/sqlstate.ts';
 import type { LosantError } from '../errors.ts';
-import { type DueScope, readDuePage } from '../ledger/due.ts';
-import { type LoadedCell, type LoadOptions, loadBatch } from '../ledger/load.ts';
+import type { LoadedCell } from '../ledger/coverage.ts';
+import { countDue, type DueScope, readDuePage } from '../ledger/due.ts';
+import { loadBatch, type RunLedger } from '../ledger/load.ts';
 import type { CellKey } from '../usage/cell.ts';
-import { addDays, dayAt } from '../usage/day.ts';
+import { addDays, dayAt, HOUR_MS } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';
-import { type InstanceContext, requireClock } from './context.ts';
-import { extractSlice, judgeFailure, quarantineSlice, type SliceResult } from './extract.ts';
-import { Refusals } from './refusals.ts';
+import { requireClock } from './context.ts';
+import { extractSlice, judgeFailure, type SliceResult } from './extract.ts';
 import type { Session } from './session.ts';
 
-/** The scope of an export, and when a run looks again. */
-interface ExportWork {
-  readonly scope: DueScope;
-  /** The number of cells that were due at the beginning. */
-  readonly cellsDue: number;
-  /** Returns the time in ms at which what has become due meanwhile goes before older days. */
-  readonly nextPassMs: () => number;
-  /** Discovers and fills again, because a day has ended since. */
-  readonly onNewDay: () => Promise<void>;
-}
+/** A wake-up comes after a quarter of an hour where no schedule says when. */
+const USUAL_PASS_MS = HOUR_MS / 4;
 
 /**
  * Exports everything that is due, in passes from one wake-up to the next, until nothing is left that was set due
- * meanwhile. Returns Losant's refusal of the token or of scopes, if there was one. Throws when the session's signal
- * aborts, when clocks move apart, and when the database stays unreachable.
+ * meanwhile; calls `onNewDay` when a day has ended since. Returns Losant's refusal of the token or of scopes, if there
+ * was one. Throws when the session's signal aborts, when clocks move apart, and when the database stays unreachable.
  */
-export async function exportDue(session: Session, work: ExportWork): Promise<LosantError | null> {
-  const { now } = session.context;
-  const refusals = new Refusals();
+export async function exportDue(
+  session: Session,
+  scope: DueScope,
+  onNewDay: () => Promise<void>,
+): Promise<LosantError | null> {
+  const { tally, write } = session;
+  const { onProgress, nextWakeAt } = session.options;
+  const { now } = write;
+  const cellsDue = onProgress ? await countDue(write, scope) : 0;
+  const showProgress = () =>
+    onProgress?.({ planned: Math.max(cellsDue, tally.planned), done: tally.planned });
   let lookedAtMs = now();
   let sinceMs: number | null = null;
   for (let olderAfter = ''; ; ) {
     const today = dayAt(now());
-    const place = { scope: work.scope, endMs: work.nextPassMs(), sinceMs, olderAfter };
-    const pass: Pass = { ...place, refusals, isAtEnd: false, hasFound: false };
-    await exportPass(session, work.cellsDue, pass);
-    if (pass.isAtEnd && !pass.hasFound && olderAfter === '') return refusals.worst;
+    const endMs = nextWakeAt?.()?.getTime() ?? now() + USUAL_PASS_MS;
+    const pass: Pass = { scope, endMs, sinceMs, olderAfter, isAtEnd: false, hasFound: false };
+    await exportPass(session, pass, showProgress);
+    if (pass.isAtEnd && !pass.hasFound && olderAfter === '') return session.refusals.worst;
     olderAfter = pass.isAtEnd ? '' : pass.olderAfter;
     const isNewDay = dayAt(now()) !== today;
     if (isNewDay || pass.isAtEnd) {
       sinceMs = isNewDay ? null : lookedAtMs;
       lookedAtMs = now();
     }
-    if (isNewDay) await work.onNewDay();
+    if (isNewDay) await onNewDay();
   }
 }
 
@@ -56,7 +54,6 @@ export interface Pass {
   readonly scope: DueScope;
   /** The time in ms at which what has become due meanwhile goes before older days. */
   readonly endMs: number;
-  readonly refusals: Refusals;
   /** Only what was set due after this time, as by a backfill that waits; null for all. */
   readonly sinceMs: number | null;
   /** The last organization whose older days were read; empty at first. */
@@ -75,16 +72,17 @@ const YOUNG_DAYS = 7;
  * long backfill never delays yesterday. A cell comes once in a pass.
  */
 export async function* readDuePages(
-  { db, now, policy }: Pick<InstanceContext, 'db' | 'now' | 'policy'>,
+  { write, refusals }: Pick<Session, 'write' | 'refusals'>,
   pass: Pass,
 ): AsyncGenerator<CellKey[]> {
-  const { scope, endMs, refusals, sinceMs } = pass;
+  const { scope, endMs, sinceMs } = pass;
+  const { now } = write;
   const today = dayAt(now());
   const young = { from: addDays(today, -YOUNG_DAYS), to: null };
   const older = { from: null, to: addDays(young.from, -1) };
   const readPage = async (days: typeof young | typeof older, afterOrgId: string) => {
-    const options = { nowMs: now(), policy, stopped: refusals.stopped, sinceMs, afterOrgId, ...days };
-    const cells = refusals.isTotal ? [] : await readDuePage(db, scope, options);
+    const place = { stopped: refusals.stopped, sinceMs, afterOrgId, ...days };
+    const cells = refusals.isTotal ? [] : await readDuePage(write, scope, place);
     pass.hasFound ||= cells.length > 0;
     return cells;
   };
@@ -114,22 +112,27 @@ const BATCH_WAIT_MS = 1_000;
 
 /**
  * Plans, extracts and loads a pass, a page of organizations at a time, and adds it up in the tally. Slices are loaded
- * as they arrive; while one batch is loaded the next is fetched.
+ * as they arrive; while one batch is loaded the next is fetched. A scope that was refused is not asked for again.
  */
-async function exportPass(session: Session, cellsDue: number, pass: Pass): Promise<void> {
-  const { context, tally, options } = session;
+async function exportPass(session: Session, pass: Pass, showProgress: () => void): Promise<void> {
+  const { context, tally, refusals } = session;
   const stop = new AbortController();
-  const watched = { refusals: pass.refusals, signal: AbortSignal.any([session.signal, stop.signal]) };
-  const showProgress = () =>
-    options.onProgress?.({ planned: Math.max(cellsDue, tally.planned), done: tally.planned });
+  const signal = AbortSignal.any([session.signal, stop.signal]);
   const slices = planSlicesOf(session, pass, showProgress);
-  const extract = (slice: Slice) => extractUnlessRefused(slice, session, watched);
+  const extract = async (slice: Slice) => {
+    signal.throwIfAborted();
+    const known = refusals.of(slice.stream);
+    if (known) return [judgeFailure(slice, known, context.now())];
+    const results = await extractSlice(slice, context, signal);
+    for (const { error } of results) refusals.note(slice, error, tally.orgIds.size);
+    return results;
+  };
   const results = flatTransform(2 * context.concurrency, extract, slices);
   let loading = Promise.resolve();
   try {
     for await (const batch of batchWithTimeout(BATCH_SLICES, BATCH_WAIT_MS, results)) {
       await loading;
-      loading = loadResults(batch, session, watched).then(showProgress);
+      loading = loadResults(batch, session, signal).then(showProgress);
       // A load runs beside the next fetches, which have no use any more once it has failed.
       loading.catch((error: unknown) => stop.abort(error));
     }
@@ -144,14 +147,9 @@ async function exportPass(session: Session, cellsDue: number, pass: Pass): Promi
   }
 }
 
-interface Watched {
-  readonly refusals: Refusals;
-  readonly signal: AbortSignal;
-}
-
 /** Yields the slices of a pass. The run is on record from the first page on. */
 async function* planSlicesOf(session: Session, pass: Pass, showProgress: () => void): AsyncGenerator<Slice> {
-  for await (const cells of readDuePages(session.context, pass)) {
+  for await (const cells of readDuePages(session, pass)) {
     session.signal.throwIfAborted();
     if (!session.isBegun) {
       await session.begin();
@@ -162,30 +160,15 @@ async function* planSlicesOf(session: Session, pass: Pass, showProgress: () => v
   }
 }
 
-/** Extracts a slice unless its scope was refused: such a stream is not asked for again in this run. */
-async function extractUnlessRefused(
-  slice: Slice,
-  { context, tally }: Session,
-  { refusals, signal }: Watched,
-): Promise<SliceResult[]> {
-  signal.throwIfAborted();
-  const known = refusals.of(slice.stream);
-  if (known) return [judgeFailure(slice, known, context.now())];
-  const results = await extractSlice(slice, context, signal);
-  for (const { error } of results) refusals.note(slice, error, tally.orgIds.size);
-  return results;
-}
-
 /**
  * Loads results. A refusal of the token or of a stream says nothing about a cell, so it is counted but not loaded,
  * which would delay the next attempt.
  */
 async function loadResults(
   results: readonly SliceResult[],
-  { context, tally, write }: Session,
-  { refusals, signal }: Watched,
+  { context, tally, refusals, write }: Session,
+  signal: AbortSignal,
 ): Promise<void> {
-  const { db, instanceId, policy } = context;
   if (results.some(({ error }) => error?.kind === 'wrong_date')) await requireClock(context, signal);
   const loadable: SliceResult[] = [];
   for (const result of results) {
@@ -195,14 +178,19 @@ async function loadResults(
     else loadable.push(result);
   }
   if (loadable.length === 0) return;
-  const options = { ...write, instanceId, policy, signal };
-  for (const cell of await loadSlices(db, loadable, options)) tally.addCell(cell);
+  for (const cell of await loadSlices(write, loadable, { signal })) tally.addCell(cell);
 }
 
 /** The waits between attempts to load after a conflict or a lost connection: half a minute in all. */
 const RETRY_AFTER_MS = [100, 500, 1_000, 2_000, 4_000, 8_000, 15_000];
 
-type AbortableLoad = LoadOptions & { readonly signal: AbortSignal };
+interface LoadAttempt {
+  readonly signal: AbortSignal;
+  /** The number of attempts before. */
+  readonly failures?: number;
+  /** Whether the numbers were set aside already. */
+  readonly isSetAside?: boolean;
+}
 
 /**
  * Loads slices in one transaction. Conflicts and lost connections are retried (a batch may be loaded twice). A batch
@@ -210,37 +198,29 @@ type AbortableLoad = LoadOptions & { readonly signal: AbortSignal };
  * any other error, such as a database that stays unreachable or a lost lease.
  */
 async function loadSlices(
-  db: Kysely<Schema>,
+  ledger: RunLedger,
   slices: readonly SliceResult[],
-  options: AbortableLoad,
+  { signal, failures = 0, isSetAside = false }: LoadAttempt,
 ): Promise<LoadedCell[]> {
   try {
-    return await loadWithRetries(db, slices, options);
+    return await loadBatch(ledger, slices);
   } catch (error) {
-    if (!isRefusedForData(error)) throw error;
+    const waitMs = RETRY_AFTER_MS[failures];
+    if ((isRetryable(error) || isConnectionLost(error)) && waitMs !== undefined) {
+      await sleep(waitMs, undefined, { signal });
+      return await loadSlices(ledger, slices, { signal, failures: failures + 1, isSetAside });
+    }
+    if (!isRefusedForData(error) || isSetAside) throw error;
     if (slices.length > 1) {
       const middle = Math.ceil(slices.length / 2);
-      const first = await loadSlices(db, slices.slice(0, middle), options);
-      return [...first, ...(await loadSlices(db, slices.slice(middle), options))];
+      const first = await loadSlices(ledger, slices.slice(0, middle), { signal });
+      return [...first, ...(await loadSlices(ledger, slices.slice(middle), { signal }))];
     }
-    const problem = error instanceof Error ? error.message : String(error);
-    const refused = slices.map((slice) => quarantineSlice(slice, 'database_refused', problem));
-    return await loadWithRetries(db, refused, options);
+    const message = error instanceof Error ? error.message : String(error);
+    const verdict = { kind: 'quarantined', code: 'database_refused', message } as const;
+    const refused = slices.map((slice) => {
+      return { ...slice, answers: slice.answers.map((answer) => ({ ...answer, sha256: null, verdict })) };
+    });
+    return await loadSlices(ledger, refused, { signal, isSetAside: true });
   }
-}
-
-async function loadWithRetries(
-  db: Kysely<Schema>,
-  slices: readonly SliceResult[],
-  { signal, ...options }: AbortableLoad,
-): Promise<LoadedCell[]> {
-  for (const waitMs of RETRY_AFTER_MS) {
-    try {
-      return await loadBatch(db, slices, options);
-    } catch (error) {
-      if (!isRetryable(error) && !isConnectionLost(error)) throw error;
-      await sleep(waitMs, undefined, { signal });
-    }
-  }
-  return await loadBatch(db, slices, options);
 }

@@ -1,10 +1,10 @@
 import { type RawBuilder, sql } from 'kysely';
-import { unnested } from '../database/expressions.ts';
+import { isAmong, unnested } from '../database/expressions.ts';
 import { isUndefined } from '../database/sqlstate.ts';
-import { notExported, requireTracks } from '../ledger/fill.ts';
+import { cellsToAdd, notExported, requireTracks } from '../ledger/fill.ts';
 import { readInstance } from '../ledger/instances.ts';
 import { listOrgPages } from '../losant/org-list.ts';
-import { daysFrom, HOUR_MS, latestDay, type UsageDay } from '../usage/day.ts';
+import { daysFrom, earliestDay, HOUR_MS, latestDay, type UsageDay } from '../usage/day.ts';
 import { horizonStart, lastCompleteDay } from '../usage/policy.ts';
 import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
 import type { InstanceContext, RunOptions } from './context.ts';
@@ -33,7 +33,7 @@ export async function previewRun(context: InstanceContext, options: PreviewOptio
   const { db, instanceId, policy, now } = context;
   const { range } = options;
   const isKnown = await isCollected(context);
-  if (isKnown) await requireTracks(db, { ...options, instanceId });
+  if (isKnown) await requireTracks(context, options);
   const cells = isKnown ? wantedCells(context, options) : await listedCells(context, options);
   const streams = streamNames.map((stream) => {
     const { windowDays, requests } = streamNamed(stream);
@@ -72,31 +72,30 @@ function wantedCells(
 ): RawBuilder<unknown> {
   const nowMs = now();
   const at = new Date(nowMs).toISOString();
+  const [yesterday, horizon] = [lastCompleteDay(nowMs), horizonStart(nowMs, policy)];
   const filledTo = lastCompleteDay(nowMs - Math.min(...policy.readAtHours) * HOUR_MS);
   const isBackfill = kind === 'backfill';
   const [from, to] = [range?.from ?? null, range?.to ?? null];
+  const added = { from: latestDay(from, horizon), to: earliestDay(to, yesterday) };
   return sql`
-    select w.org_id, w.stream, w.day
+    select w.org_id, w.stream, w.usage_date as day
     from (
-      select c.org_id, c.stream, c.usage_date as day from losant_usage.cells c
+      select c.org_id, c.stream, c.usage_date from losant_usage.cells c
       where c.instance_id = ${instanceId} and (c.next_read_at <= ${at}::timestamptz
         or (${kind === 'manual' && range === null}::boolean and c.attempts > 0 and c.next_read_at is not null)
         or (c.usage_date between ${from}::date and ${to}::date
           and (${force || !isBackfill}::boolean or not c.is_stored))
         or (c.reason = 'never_read' and c.next_read_at is null and c.usage_date <= ${filledTo}::date))
       union
-      select t.org_id, t.stream, day::date
-      from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-      cross join lateral generate_series(greatest(${from}::date, o.created_on)::timestamp,
-        greatest(t.first_day - 1, least(${to}::date, ${lastCompleteDay(nowMs)}::date))::timestamp,
-        interval '1 day') as day
-      where ${isBackfill}::boolean and (day::date < t.first_day or (t.to_day < day::date and day::date <= ${to}::date))
+      select n.org_id, n.stream, n.usage_date
+      from (${cellsToAdd(added, sql`o.instance_id = ${instanceId} and ${isBackfill}::boolean`)}) as n
+      where not exists (select from losant_usage.coverage c
+        where c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream)
     ) as w
     join losant_usage.organizations o on o.org_id = w.org_id
-    where o.instance_id = ${instanceId} and o.removed_on is null and w.day >= ${horizonStart(nowMs, policy)}::date
-      and (${orgIds}::text[] is null or w.org_id = any (${orgIds}::text[]))
-      and (${streams}::text[] is null or w.stream = any (${streams}::text[]))
-      and (${isBackfill || range === null}::boolean or w.day between ${from}::date and ${to}::date)`;
+    where o.instance_id = ${instanceId} and o.removed_on is null and w.usage_date >= ${horizon}::date
+      and ${isAmong('w.org_id', orgIds)} and ${isAmong('w.stream', streams)}
+      and (${isBackfill || range === null}::boolean or w.usage_date between ${from}::date and ${to}::date)`;
 }
 
 /** Returns a query for the cells that a first run would begin with, by Losant's list; it reads no table. */

@@ -1,4 +1,5 @@
-import type { LoadedCell } from '../ledger/load.ts';
+import type { LosantError } from '../errors.ts';
+import type { LoadedCell } from '../ledger/coverage.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
 import { type CellAnswer, type CellKey, type CellResult, cellId, type Reason } from '../usage/cell.ts';
@@ -19,26 +20,18 @@ export interface Failure {
 }
 
 /** The result of a run, as `--json` prints it. */
-export interface RunReport {
+export interface RunReport extends RunCounts {
   /** The run; null if nothing was due, so that no run was recorded. */
   readonly runId: string | null;
   readonly kind: RunKind;
   readonly status: Exclude<RunStatus, 'running'>;
   readonly from: UsageDay | null;
   readonly to: UsageDay | null;
-  readonly orgs: number;
-  readonly cells: RunCounts['cells'];
-  readonly rows: RunCounts['rows'];
-  readonly requests: number;
   readonly durationMs: number;
   readonly failures: readonly Failure[];
 }
 
 const NOT_FOUND = 'not_found';
-
-interface CellFailure extends CellKey, Reason {
-  readonly result: CellResult;
-}
 
 /** Adds up what becomes of a run's cells. */
 export class Tally {
@@ -54,7 +47,7 @@ export class Tally {
   /** Failures of organizations and of the list. */
   readonly #general: Failure[] = [];
   /** Failures by cell; a cell that a later pass read well has none. */
-  readonly #ofCells = new Map<string, CellFailure>();
+  readonly #ofCells = new Map<string, Failure>();
   /** The number of failed cells beyond those kept. */
   #unkept = 0;
 
@@ -66,6 +59,12 @@ export class Tally {
 
   get planned(): number {
     return Object.values(this.cells).reduce((sum, count) => sum + count, 0);
+  }
+
+  /** What the run has done so far. */
+  get counts(): RunCounts {
+    const cells = { planned: this.planned, ...this.cells };
+    return { orgs: this.orgIds.size, cells, rows: { ...this.rows }, requests: this.#requestCount() };
   }
 
   /** Whether some cell that was due ended missing, in doubt or failed. */
@@ -82,52 +81,43 @@ export class Tally {
 
   /** Adds a cell that was loaded. */
   addCell(loaded: LoadedCell): void {
-    const { before, numbersBefore, numbers, cell, result, problem, standing } = loaded;
+    const { before, numbers, differences, cell, result, problem, standing } = loaded;
     this.#count(loaded, result);
-    if (numbers !== null) this.rows[numbersBefore === null ? 'inserted' : 'updated'] += 1;
+    if (numbers !== null) this.rows[differences === null ? 'inserted' : 'updated'] += 1;
     else if (cell.isStored && result === 'unchanged') this.rows.unchanged += 1;
-    const isRestated = numbersBefore !== null && numbers !== null;
-    if (isRestated && before.wasFinal) this.restatedFinal += 1;
+    if (differences !== null && before.wasFinal) this.restatedFinal += 1;
     const isRead = result !== 'failed' && result !== 'quarantined';
     const isWell = standing === 'accepted' || (isRead && standing !== 'missing' && standing !== 'in_doubt');
     if (isWell) this.#ofCells.delete(cellId(loaded));
-    else this.#fail(loaded, result, problem ?? { code: standing, message: `it is ${standing}` });
+    else this.#fail(loaded, problem ?? { code: standing, message: `it is ${standing}` });
   }
 
   /** Adds cells that were not read because Losant refused the token or a scope. */
   addRefused(answers: readonly CellAnswer[]): void {
     for (const answer of answers) {
       this.#count(answer, 'failed');
-      if (answer.verdict.kind === 'failed') this.#fail(answer, 'failed', answer.verdict);
+      if (answer.verdict.kind === 'failed') this.#fail(answer, answer.verdict);
     }
   }
 
-  /** The organizations that Losant did not know when their usage was asked for. */
-  get notFoundOrgs(): string[] {
-    const failures = [...this.#ofCells.values()].filter(({ code }) => code === NOT_FOUND);
-    return [...new Set(failures.map(({ orgId }) => orgId))];
+  /** Whether Losant did not know an organization when its usage was asked for. */
+  get hasNotFound(): boolean {
+    return [...this.#ofCells.values()].some(({ code }) => code === NOT_FOUND);
   }
 
-  /** Counts the cells of organizations that proved to be removed as unavailable. */
-  forgetNotFound(orgIds: readonly string[]): void {
-    for (const [id, { orgId, code, result }] of this.#ofCells) {
-      if (code !== NOT_FOUND || !orgIds.includes(orgId)) continue;
+  /** Counts the cells of organizations that proved to be removed, and are none of `orgIds`, as unavailable. */
+  forgetNotFound(orgIds: ReadonlySet<string | null>): void {
+    for (const [id, { orgId, code }] of this.#ofCells) {
+      if (code !== NOT_FOUND || orgIds.has(orgId)) continue;
       this.#ofCells.delete(id);
-      this.cells[result] -= 1;
+      this.cells.failed -= 1;
       this.cells.unavailable += 1;
     }
   }
 
-  toCounts(): RunCounts {
-    const { cells, rows, restatedFinal } = this;
-    const changes = { rows: { ...rows }, restated: rows.updated, restatedFinal };
-    const counts = { cells: { planned: this.planned, ...cells }, ...changes };
-    return { ...counts, orgs: this.orgIds.size, requests: this.#requestCount() };
-  }
-
   /** Returns the failures by cause, the most frequent first. */
   groupFailures(): FailureGroup[] {
-    const groups = Map.groupBy([...this.#general, ...this.#failuresOfCells], ({ code, stream, message }) => {
+    const groups = Map.groupBy([...this.#general, ...this.#ofCells.values()], ({ code, stream, message }) => {
       return `${code} ${stream} ${withoutPlaces(message)}`;
     });
     return [...groups.values()]
@@ -147,17 +137,10 @@ export class Tally {
   }
 
   toReport(end: Pick<RunReport, 'runId' | 'kind' | 'status' | 'durationMs'>): RunReport {
-    const { orgs, cells, rows, requests } = this.toCounts();
     const { from, to } = this.range ?? { from: null, to: null };
     const { durationMs, ...head } = end;
-    const failures = [...this.#general, ...joinDays(this.#failuresOfCells)];
-    return { ...head, from, to, orgs, cells, rows, requests, durationMs, failures };
-  }
-
-  get #failuresOfCells() {
-    return [...this.#ofCells.values()].map(({ orgId, stream, day, code, message }) => {
-      return { instanceId: this.#instanceId, orgId, stream, from: day, to: day, code, message };
-    });
+    const failures = [...this.#general, ...joinDays([...this.#ofCells.values()])];
+    return { ...head, from, to, ...this.counts, durationMs, failures };
   }
 
   #count({ day }: CellKey, result: CellResult): void {
@@ -165,13 +148,11 @@ export class Tally {
     this.range = { from: earliestDay(this.range?.from, day), to: latestDay(this.range?.to, day) };
   }
 
-  #fail({ orgId, stream, day }: CellKey, result: CellResult, { code, message }: Reason): void {
+  #fail({ orgId, stream, day }: CellKey, { code, message }: Reason): void {
     const id = cellId({ orgId, stream, day });
-    if (this.#ofCells.size >= FAILURES_MAX && !this.#ofCells.has(id)) {
-      this.#unkept += 1;
-      return;
-    }
-    this.#ofCells.set(id, { orgId, stream, day, code, message, result });
+    const failure = { instanceId: this.#instanceId, orgId, stream, from: day, to: day, code, message };
+    if (this.#ofCells.size < FAILURES_MAX || this.#ofCells.has(id)) this.#ofCells.set(id, failure);
+    else this.#unkept += 1;
   }
 }
 
@@ -186,22 +167,26 @@ export function withoutPlaces(message: string): string {
 }
 
 /** Joins like failures of neighbouring days into one with a range; newest first. */
-function joinDays(failures: readonly (Failure & { readonly from: UsageDay })[]): Failure[] {
+function joinDays(failures: readonly Failure[]): Failure[] {
   const groups = Map.groupBy(failures, ({ orgId, stream, code, message }) =>
     JSON.stringify([orgId, stream, code, message]),
   );
   return [...groups.values()].flatMap((group) => {
-    const ranges = mergeDays(group.map(({ from }) => from)).toReversed();
+    const ranges = mergeDays(group.flatMap(({ from }) => from ?? [])).toReversed();
     return ranges.map((range) => ({ ...(group[0] as Failure), ...range }));
   });
 }
 
+/** A run that has come to its end. */
+export interface RunOutcome {
+  readonly report: RunReport;
+  readonly tally: Tally;
+  /** Losant's refusal of the token or of a scope. */
+  readonly refusal: LosantError | null;
+}
+
 /** Logs one line for a run, and another if final numbers were restated. */
-export function logRun(
-  logger: Logger,
-  instanceId: string,
-  { report, tally, refusal }: { report: RunReport; tally: Tally; refusal: Error | null },
-): void {
+export function logRun(logger: Logger, instanceId: string, { report, tally, refusal }: RunOutcome): void {
   const { runId, durationMs, failures, ...facts } = report;
   const { status } = report;
   const fields = {

@@ -8,21 +8,14 @@ import { registerInstance, requireApiUrl } from '../ledger/instances.ts';
 import { type LeaseHold, takeLease } from '../ledger/lease.ts';
 import { readOrgIds } from '../ledger/organizations.ts';
 import { getInstance } from '../losant/orgs.ts';
-import { addDays as addToDay, type DayRange, earliestDay, HOUR_MS } from '../usage/day.ts';
+import { addDays as addToDay, type DayRange, earliestDay } from '../usage/day.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { type InstanceContext, type RunOptions, requireApiClock } from './context.ts';
 import { readControlTotals } from './control-totals.ts';
 import { type Discovery, type DiscoveryFailure, discover } from './discover.ts';
 import { exportDue } from './pipeline.ts';
-import type { RunReport, Tally } from './report.ts';
+import type { RunOutcome } from './report.ts';
 import { holdSession, type Session } from './session.ts';
-
-export interface RunOutcome {
-  readonly report: RunReport;
-  readonly tally: Tally;
-  /** Losant's refusal of the token or of a scope. */
-  readonly refusal: LosantError | null;
-}
 
 /**
  * Runs one export of one instance: schema, clocks, lease, discovery, export, record. Numbers that were loaded stay
@@ -83,14 +76,8 @@ async function takeLeaseInTurn(
   context: InstanceContext,
   options: RunOptions,
 ): Promise<{ lease: LeaseHold; hasAdded: boolean }> {
-  const { db, instanceId, host, policy, now } = context;
-  const {
-    runId,
-    kind,
-    signal,
-    waitMs = kind === 'backfill' ? Number.POSITIVE_INFINITY : 0,
-    onHeld,
-  } = options;
+  const { db, instanceId, host, now } = context;
+  const { runId, kind, signal, waitMs = 0, onHeld } = options;
   const startedAtMs = now();
   let hasAdded = false;
   let toldAtMs = Number.NEGATIVE_INFINITY;
@@ -103,9 +90,8 @@ async function takeLeaseInTurn(
       if (kind === 'backfill' && !hasAdded) hasAdded = await addIfTracked(context, options);
       if (now() - toldAtMs >= TELL_AGAIN_MS) {
         toldAtMs = now();
-        const all = { instanceId, orgIds: null, streams: null, range: null };
-        const cells = await countDue(db, all, { nowMs: now(), policy });
-        onHeld?.({ message: error.message, cellsLeft: cells });
+        const cellsLeft = await countDue(context, { orgIds: null, streams: null, range: null });
+        onHeld?.({ message: error.message, cellsLeft });
       }
       // A signal ends the wait by its own reason.
       await sleep(TRY_AGAIN_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
@@ -115,12 +101,9 @@ async function takeLeaseInTurn(
 
 /** Adds the days of a backfill before it has the lease. What has no track yet is judged once it has been discovered. */
 async function addIfTracked(context: InstanceContext, options: RunOptions): Promise<boolean> {
-  const { db, policy, now } = context;
-  const { orgIds, streams, range, force } = options;
-  const scope = { instanceId: context.instanceId, orgIds, streams, range: range as DayRange };
+  const range = options.range as DayRange;
   try {
-    const write = { lease: null, now };
-    await addDays(db, write, { scope, nowMs: now(), policy, makesRows: true, force });
+    await addDays({ ...context, lease: null }, { ...options, range, makesRows: true });
     return true;
   } catch (error) {
     if (error instanceof SettingsError) return false;
@@ -133,34 +116,25 @@ async function addIfTracked(context: InstanceContext, options: RunOptions): Prom
  * ledger, and any other by what became of what was due. Returns that status, and Losant's refusal, if there was one.
  */
 async function exportUnderLease(session: Session, hasAdded: boolean) {
-  const { context, tally, write, options } = session;
-  const { db, instanceId, policy, now } = context;
-  const { kind, orgIds, streams, range, onProgress, nextWakeAt } = options;
+  const { tally, write, options } = session;
+  const { kind, orgIds, range } = options;
   // A backfill only adds to what is due, and then reads all of it.
-  const scope: DueScope = { instanceId, orgIds, streams, range: kind === 'backfill' ? null : range };
-  await applyPolicy(db, write, { instanceId, nowMs: now(), policy });
+  const scope: DueScope = kind === 'backfill' ? { ...options, range: null } : options;
+  await applyPolicy(write);
   let discovery = await prepare(session, { readsAnew: kind !== 'scheduled' });
   let isClamped = false;
   if (range !== null) isClamped = await addNamedDays(session, range, hasAdded);
   else {
-    await requireTracks(db, scope);
-    if (kind === 'manual') await retryFailed(db, write, { scope, nowMs: now(), policy });
+    await requireTracks(write, scope);
+    if (kind === 'manual') await retryFailed(write, scope);
   }
-  const due = onProgress ? await countDue(db, scope, { nowMs: now(), policy }) : 0;
-  const refused = await exportDue(session, {
-    scope,
-    cellsDue: due,
-    nextPassMs: () => nextWakeAt?.()?.getTime() ?? now() + HOUR_MS / 4,
-    onNewDay: async () => {
-      discovery = await prepare(session, { readsAnew: false });
-    },
+  const refused = await exportDue(session, scope, async () => {
+    discovery = await prepare(session, { readsAnew: false });
   });
-  const { notFoundOrgs } = tally;
-  if (refused?.kind !== 'unauthorized' && notFoundOrgs.length > 0) {
+  if (refused?.kind !== 'unauthorized' && tally.hasNotFound) {
     // Deleted ones have nothing left to read.
     discovery = await prepare(session, { readsAnew: true });
-    const existing = new Set(await readOrgIds(db, instanceId));
-    tally.forgetNotFound(notFoundOrgs.filter((orgId) => !existing.has(orgId)));
+    tally.forgetNotFound(new Set(await readOrgIds(write.db, write.instanceId)));
   }
   tally.addFailures(discovery.failures);
   const refusal = refused ?? discovery.refusal;
@@ -171,16 +145,15 @@ async function exportUnderLease(session: Session, hasAdded: boolean) {
     refusal !== null ||
     isClamped ||
     discovery.failures.some(concerns) ||
-    (range === null ? tally.hasFailedCells : await hasGaps(db, { ...scope, range }));
+    (range === null ? tally.hasFailedCells : await hasGaps(write, options));
   return { refusal, status: isPartial ? ('partial' as const) : ('complete' as const) };
 }
 
 /** Brings organizations, tracks and rows up to date. */
 async function prepare(session: Session, how: { readonly readsAnew: boolean }): Promise<Discovery> {
-  const { db, instanceId, policy, streams, selection, now } = session.context;
   const discovery = await discover(session, how);
-  await applyTracks(db, session.write, { instanceId, streams, selection, nowMs: now(), policy });
-  await fillInstance(db, session.write, { instanceId, nowMs: now(), policy });
+  await applyTracks(session.write, session.context);
+  await fillInstance(session.write);
   return discovery;
 }
 
@@ -189,16 +162,15 @@ async function prepare(session: Session, how: { readonly readsAnew: boolean }): 
  * SettingsError if nobody wants the one day to be read again.
  */
 async function addNamedDays(session: Session, range: DayRange, hasAdded: boolean): Promise<boolean> {
-  const { context, options, write, tally } = session;
-  const { db, instanceId, policy, now } = context;
-  const { kind, orgIds, streams, force } = options;
+  const { options, write, tally } = session;
+  const { policy, now } = write;
+  const { kind, orgIds, force } = options;
   const isBackfill = kind === 'backfill';
   const horizon = horizonStart(now(), policy);
   const isClamped = range.from < horizon;
-  const setDue = await addDays(db, write, {
-    scope: { instanceId, orgIds, streams, range },
-    nowMs: now(),
-    policy,
+  const setDue = await addDays(write, {
+    ...options,
+    range,
     makesRows: isBackfill,
     // Days that were forced while the run waited may have been read since.
     force: !isBackfill || (force && !hasAdded),

@@ -1,26 +1,21 @@
 import { HeldError } from '../errors.ts';
-import {
-  type BeginOptions,
-  LEASE_MS,
-  type LeaseHold,
-  RENEW_MS,
-  releaseLease,
-  renewLease,
-} from '../ledger/lease.ts';
+import { LEASE_MS, type LeaseHold, RENEW_MS, releaseLease, renewLease } from '../ledger/lease.ts';
+import type { RunLedger } from '../ledger/load.ts';
 import { finishRun, interruptDeadRuns, type RunStatus, startRun } from '../ledger/runs.ts';
 import type { InstanceContext, RunOptions } from './context.ts';
-import { type RunReport, Tally } from './report.ts';
+import { Refusals } from './refusals.ts';
+import { type RunOutcome, Tally } from './report.ts';
 
 /**
  * Runs `work` under the lease, which is renewed and released however the work ends. Throws HeldError if another process
  * took it over, or the reason why the run had to end.
  */
-export async function holdSession<T extends { readonly report: RunReport }>(
+export async function holdSession(
   context: InstanceContext,
   options: RunOptions,
   lease: LeaseHold,
-  work: (session: Session) => Promise<T>,
-): Promise<T> {
+  work: (session: Session) => Promise<RunOutcome>,
+): Promise<RunOutcome> {
   const { db, instanceId, logger } = context;
   const session = new Session(context, options, lease);
   const renewals = setInterval(() => void session.renew(), RENEW_MS);
@@ -46,18 +41,19 @@ export async function holdSession<T extends { readonly report: RunReport }>(
   }
 }
 
-/** A run that has the lease: its signal, its record, and what it has counted. */
+/** A run that has the lease: its signal, its record, what it has counted, and what Losant has refused. */
 export class Session {
   readonly context: InstanceContext;
   readonly options: RunOptions;
   readonly tally: Tally;
+  readonly refusals = new Refusals();
   /**
    * Aborts when the run must end: the process was asked to, the lease is lost, or the database was unreachable for as
    * long as a lease lasts.
    */
   readonly signal: AbortSignal;
-  /** The conditions of the run's transactions. */
-  readonly write: BeginOptions & { readonly runId: string };
+  /** The ledger as this run writes it. */
+  readonly write: RunLedger;
   /** Whether the run is on record. */
   isBegun = false;
   readonly #lease: LeaseHold;
@@ -69,9 +65,10 @@ export class Session {
     this.options = options;
     this.tally = new Tally(context.instanceId, context.requestCount);
     this.signal = AbortSignal.any([options.signal, this.#stop.signal]);
-    this.write = { runId: options.runId, lease, now: context.now };
+    const { db, instanceId, policy, now } = context;
+    this.write = { db, instanceId, policy, now, lease, runId: options.runId };
     this.#lease = lease;
-    this.#renewedAtMs = context.now();
+    this.#renewedAtMs = now();
   }
 
   /** Records the run; one that has nothing to read leaves no trace. */
@@ -98,7 +95,7 @@ export class Session {
   async end(status: Exclude<RunStatus, 'running'>, error: string | null): Promise<void> {
     if (!this.isBegun) return;
     const { tally } = this;
-    const end = { status, range: tally.range, counts: tally.toCounts(), failures: tally.groupFailures() };
+    const end = { status, range: tally.range, counts: tally.counts, failures: tally.groupFailures() };
     await finishRun(this.context.db, this.options.runId, { ...end, error });
   }
 }

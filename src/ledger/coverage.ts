@@ -1,24 +1,19 @@
 /** Rows of `coverage` and the numbers of their days: locked, read and updated, always in key order. */
 import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
 import { unnested } from '../database/expressions.ts';
-import type { Coverage, Instant, Schema, UsageDays } from '../database/schema.ts';
+import type { Instant, Schema, UsageDays } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
-import type { Applied } from '../usage/apply.ts';
+import type { Applied, StoredCell } from '../usage/apply.ts';
 import { type Cell, type CellKey, cellId, compareText } from '../usage/cell.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Numbers } from '../usage/numbers.ts';
+import type { Standing } from '../usage/standing.ts';
 import { streamNamed } from '../usage/streams/catalog.ts';
 
 /** An organization's day. */
 export interface OrgDay {
   readonly day: UsageDay;
   readonly orgId: string;
-}
-
-/** The locked rows of cells by {@link cellId}, and their stored numbers; null where none are. */
-export interface LockedCells {
-  readonly rows: ReadonlyMap<string, Cell>;
-  readonly numbersOf: (key: CellKey) => Numbers | null;
 }
 
 const KEY_TYPES = { usage_date: 'date', org_id: 'text', stream: 'text' } as const;
@@ -59,21 +54,29 @@ export async function setCells(
   return Number(numAffectedRows);
 }
 
-/** Locks the cells of these days and streams, and their numbers, in key order. */
+const msOf = (column: string) => sql`(extract(epoch from ${sql.ref(column)}) * 1000)::bigint`;
+
+/** The columns of `coverage` as a cell; {@link columnsOf} is the other way. */
+const CELL = sql`usage_date as day, org_id as "orgId", stream, standing, is_stored as "isStored",
+  is_reported as "isReported", silences, revision, ${msOf('verified_at')} as "verifiedAtMs",
+  ${msOf('attempted_at')} as "attemptedAtMs", attempts, ${msOf('next_read_at')} as "nextReadAtMs",
+  finalized_at is not null as "wasFinal", reason, message, encode(response_sha256, 'hex') as sha256`;
+
+/** Locks the cells of these days and streams, and their numbers, in key order. Returns them by {@link cellId}. */
 export async function lockCells(
   trx: Kysely<Schema>,
   days: readonly OrgDay[],
   streams: readonly string[],
-): Promise<LockedCells> {
+): Promise<ReadonlyMap<string, StoredCell>> {
   const keys = [...new Map(days.map((each) => [dayId(each), each])).entries()]
     .sort(([a], [b]) => compareText(a, b))
     .map(([, { day, orgId }]) => ({ usage_date: day, org_id: orgId }));
   const wanted = unnested('k', keys, DAY_TYPES);
   // Rows are looked up one by one through the index: a join would be planned by statistics, which a table just filled
   // does not have.
-  const { rows: cells } = await sql<Selectable<Coverage>>`
+  const { rows: cells } = await sql<CellKey & Cell>`
     select c.* from ${wanted} cross join lateral (
-      select * from losant_usage.coverage c
+      select ${CELL} from losant_usage.coverage c
       where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = any (${streams}::text[])
       order by c.stream for update
     ) as c`.execute(trx);
@@ -82,36 +85,38 @@ export async function lockCells(
       select * from losant_usage.usage_days d
       where d.usage_date = k.usage_date and d.org_id = k.org_id for update
     ) as d`.execute(trx);
-  const dayOf = (row: { usage_date: UsageDay; org_id: string }) => ({
-    day: row.usage_date,
-    orgId: row.org_id,
-  });
-  const rows = new Map(cells.map((row) => [cellId({ ...dayOf(row), stream: row.stream }), toCell(row)]));
   const byDay = new Map<string, Readonly<Record<string, unknown>>>(
-    numbers.map((row) => [dayId(dayOf(row)), row]),
+    numbers.map((row) => [dayId({ day: row.usage_date, orgId: row.org_id }), row]),
   );
-  return { rows, numbersOf: (key) => toNumbers(byDay.get(dayId(key)), streamNamed(key.stream).columns) };
+  return new Map(
+    cells.map((cell) => [cellId(cell), { cell, numbers: toNumbers(byDay.get(dayId(cell)), cell.stream) }]),
+  );
 }
 
 function dayId({ day, orgId }: OrgDay): string {
   return `${day} ${orgId}`;
 }
 
-function toNumbers(
-  row: Readonly<Record<string, unknown>> | undefined,
-  columns: readonly string[],
-): Numbers | null {
+function toNumbers(row: Readonly<Record<string, unknown>> | undefined, stream: string): Numbers | null {
+  const { columns } = streamNamed(stream);
   if (row === undefined || columns.some((column) => row[column] === null)) return null;
   return Object.fromEntries(columns.map((column) => [column, row[column]])) as Numbers;
 }
 
+/** An answer applied to its locked cell. */
+export interface LoadedCell extends CellKey, Applied {
+  readonly before: Cell;
+  /** Its standing now. */
+  readonly standing: Standing;
+}
+
 /**
- * Writes the new rows of locked cells and their new numbers. What the database took is compared with what was sent:
- * throws DatabaseError if it swallowed or changed a write.
+ * Writes the new rows of locked cells. What the database took is compared with what was sent: throws DatabaseError if
+ * it swallowed or changed a write.
  */
 export async function writeCells(
   trx: Kysely<Schema>,
-  cells: readonly WrittenCell[],
+  cells: readonly LoadedCell[],
   runId: string,
 ): Promise<void> {
   const [first] = cells;
@@ -129,16 +134,9 @@ export async function writeCells(
     where c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream
     returning ${sql.join(areAsSent, sql` and `)} as "isAsSent"`.execute(trx);
   requireAll('coverage', cells.length, written.filter((row) => row.isAsSent).length);
-  await writeNumbers(
-    trx,
-    cells.filter(({ numbers }) => numbers !== null),
-  );
 }
 
-/** A cell with its new row, and its new numbers; null if they stay. */
-type WrittenCell = CellKey & Pick<Applied, 'cell' | 'numbers'>;
-
-function toRow({ day, orgId, stream, cell }: WrittenCell) {
+function toRow({ day, orgId, stream, cell }: LoadedCell) {
   const finalized_at = cell.wasFinal ? instantOf(cell.attemptedAtMs) : null;
   return { usage_date: day, org_id: orgId, stream, finalized_at, ...columnsOf(cell) };
 }
@@ -161,8 +159,12 @@ function columnsOf(cell: Cell) {
   };
 }
 
-/** Updates each day once, with the numbers of all its changed cells; a column without a new number stays as it is. */
-async function writeNumbers(trx: Kysely<Schema>, cells: readonly WrittenCell[]): Promise<void> {
+/**
+ * Updates each day once, with the new numbers of all its cells; a column without a new number stays as it is. Throws
+ * DatabaseError if the database swallowed or changed a write.
+ */
+export async function writeNumbers(trx: Kysely<Schema>, loaded: readonly LoadedCell[]): Promise<void> {
+  const cells = loaded.filter(({ numbers }) => numbers !== null);
   if (cells.length === 0) return;
   const days = new Map<string, object>();
   for (const { day, orgId, numbers } of cells) {
@@ -197,28 +199,6 @@ export function requireAll(table: string, sent: number, written: number): void {
       hint: 'a trigger, rule or policy of somebody else changes or swallows writes: \\d losant_usage.* shows it',
     },
   );
-}
-
-function toCell(row: Selectable<Coverage>): Cell {
-  return {
-    standing: row.standing,
-    isStored: row.is_stored,
-    isReported: row.is_reported,
-    silences: row.silences,
-    revision: row.revision,
-    verifiedAtMs: msOf(row.verified_at),
-    attemptedAtMs: msOf(row.attempted_at),
-    attempts: row.attempts,
-    nextReadAtMs: msOf(row.next_read_at),
-    wasFinal: row.finalized_at !== null,
-    reason: row.reason,
-    message: row.message,
-    sha256: row.response_sha256?.toString('hex') ?? null,
-  };
-}
-
-function msOf(value: Instant | null): number | null {
-  return value === null ? null : Date.parse(value);
 }
 
 function instantOf(ms: number | null): Instant | null {

@@ -1,28 +1,23 @@
 /** Finds what is due: cells whose next read has come. Everything else only sets that time. */
 import { type Kysely, sql } from 'kysely';
+import { isAmong } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import type { CellKey } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
 import { horizonStart, LAST_DAY, type Policy } from '../usage/policy.ts';
 import { isOf, setCells } from './coverage.ts';
-import { type BeginOptions, beginWriting, eachPage } from './lease.ts';
+import { eachPage, type InstanceLedger, inTransaction, type LedgerWriter } from './lease.ts';
 
 /** The part of an instance that is exported; null for all of it. */
 export interface DueScope {
-  readonly instanceId: string;
   readonly orgIds: readonly string[] | null;
   readonly streams: readonly string[] | null;
   /** The only days to read. */
   readonly range: DayRange | null;
 }
 
-export interface DueOptions {
-  readonly nowMs: number;
-  readonly policy: Policy;
-}
-
 /** The place of a page. */
-export interface PageOptions extends DueOptions {
+export interface DuePlace {
   /** The last organization of the page before; empty for the first page. */
   readonly afterOrgId: string;
   /** The oldest and the newest day to look at; null for any. */
@@ -41,65 +36,65 @@ const ORGS_PER_PAGE = 100;
  * Returns the condition that a cell `c` is due in the scope. The day is a sum, so that it is looked up in no index: in
  * a ledger just filled the planner would take the primary key, and read all days' rows for each organization.
  */
-const isDue = ({ streams, range }: DueScope, options: PageOptions) => {
-  const { nowMs, policy, from, to, stopped, sinceMs } = options;
+const isDue = (
+  { now, policy }: InstanceLedger,
+  { streams, range }: DueScope,
+  place: Omit<DuePlace, 'afterOrgId'>,
+) => {
+  const { from, to, stopped, sinceMs } = place;
+  const nowMs = now();
   const since = sinceMs === null ? null : new Date(sinceMs).toISOString();
   return sql`c.next_read_at <= ${new Date(nowMs).toISOString()}::timestamptz
     and c.usage_date + 0 >= ${latestDay(from, range?.from, horizonStart(nowMs, policy))}::date
     and c.usage_date + 0 <= ${earliestDay(to, range?.to, LAST_DAY)}::date
-    and (${streams}::text[] is null or c.stream = any (${streams}::text[])) and c.stream <> all (${stopped}::text[])
+    and ${isAmong('c.stream', streams)} and c.stream <> all (${stopped}::text[])
     and (${since}::timestamptz is null or c.next_read_at > greatest(${since}::timestamptz, c.attempted_at))`;
 };
 
-const isNamed = ({ orgIds }: DueScope) =>
-  sql`(${orgIds}::text[] is null or o.org_id = any (${orgIds}::text[]))`;
-
 /** Returns the due cells of the next organizations that have some, in the order of their ids; none at the end. */
 export async function readDuePage(
-  db: Kysely<Schema>,
+  ledger: InstanceLedger,
   scope: DueScope,
-  options: PageOptions,
+  place: DuePlace,
 ): Promise<CellKey[]> {
+  const due = isDue(ledger, scope, place);
   const { rows } = await sql<CellKey>`
     select c.org_id as "orgId", c.stream, c.usage_date as day
     from (
       select o.org_id from losant_usage.organizations o
-      where o.instance_id = ${scope.instanceId} and o.org_id > ${options.afterOrgId} and ${isNamed(scope)}
-        and exists (select from losant_usage.coverage c where c.org_id = o.org_id and ${isDue(scope, options)})
+      where o.instance_id = ${ledger.instanceId} and o.org_id > ${place.afterOrgId}
+        and ${isAmong('o.org_id', scope.orgIds)}
+        and exists (select from losant_usage.coverage c where c.org_id = o.org_id and ${due})
       order by o.org_id limit ${ORGS_PER_PAGE}
     ) as o
-    join losant_usage.coverage c on c.org_id = o.org_id and ${isDue(scope, options)}
-    order by c.org_id`.execute(db);
+    join losant_usage.coverage c on c.org_id = o.org_id and ${due}
+    order by c.org_id`.execute(ledger.db);
   return rows;
 }
 
 /** Returns the number of cells that are due in the scope. */
-export async function countDue(db: Kysely<Schema>, scope: DueScope, options: DueOptions): Promise<number> {
-  const all = { ...options, afterOrgId: '', from: null, to: null, stopped: [], sinceMs: null };
+export async function countDue(ledger: InstanceLedger, scope: DueScope): Promise<number> {
+  const due = isDue(ledger, scope, { from: null, to: null, stopped: [], sinceMs: null });
   const { rows } = await sql<{ cells: number }>`
     select coalesce(sum(c.cells), 0)::bigint as cells
     from losant_usage.organizations o cross join lateral (
-      select count(*) as cells from losant_usage.coverage c where c.org_id = o.org_id and ${isDue(scope, all)}
+      select count(*) as cells from losant_usage.coverage c where c.org_id = o.org_id and ${due}
     ) as c
-    where o.instance_id = ${scope.instanceId} and ${isNamed(scope)}`.execute(db);
+    where o.instance_id = ${ledger.instanceId} and ${isAmong('o.org_id', scope.orgIds)}`.execute(ledger.db);
   return rows[0]?.cells as number;
 }
 
 /** Sets cells whose last read failed due now, because a person asked for a run. */
-export async function retryFailed(
-  db: Kysely<Schema>,
-  write: BeginOptions,
-  { scope, nowMs, policy }: DueOptions & { readonly scope: DueScope },
-): Promise<void> {
+export async function retryFailed(ledger: LedgerWriter, { orgIds, streams }: DueScope): Promise<void> {
+  const { instanceId, policy } = ledger;
+  const nowMs = ledger.now();
   const now = new Date(nowMs).toISOString();
-  await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, write);
+  await inTransaction(ledger, async (trx) => {
     await setCells(trx, {
       set: sql`next_read_at = ${now}::timestamptz`,
       where: sql`c.attempts > 0 and c.next_read_at > ${now}::timestamptz
-        and c.usage_date >= ${horizonStart(nowMs, policy)}::date
-        and o.instance_id = ${scope.instanceId} and ${isNamed(scope)}
-        and (${scope.streams}::text[] is null or c.stream = any (${scope.streams}::text[]))`,
+        and c.usage_date >= ${horizonStart(nowMs, policy)}::date and o.instance_id = ${instanceId}
+        and ${isAmong('o.org_id', orgIds)} and ${isAmong('c.stream', streams)}`,
     });
   });
 }
@@ -108,7 +103,7 @@ export async function retryFailed(
 export async function reopenCells(
   trx: Kysely<Schema>,
   orgIds: readonly string[],
-  { nowMs, policy }: DueOptions,
+  { nowMs, policy }: { readonly nowMs: number; readonly policy: Policy },
 ): Promise<void> {
   if (orgIds.length === 0) return;
   await setCells(trx, {
@@ -121,11 +116,9 @@ export async function reopenCells(
  * Sets the next reads of all cells inside the horizon anew if the policy is another one than the last: no later than
  * the next checkpoint, and now where a cell that is not settled had none.
  */
-export async function applyPolicy(
-  db: Kysely<Schema>,
-  write: BeginOptions,
-  { instanceId, nowMs, policy }: DueOptions & { readonly instanceId: string },
-): Promise<void> {
+export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
+  const { db, instanceId, policy } = ledger;
+  const nowMs = ledger.now();
   const stored = JSON.stringify(policy);
   const known = await sql`select from losant_usage.instances
     where instance_id = ${instanceId} and policy = ${stored}::text::jsonb`.execute(db);
@@ -137,15 +130,14 @@ export async function applyPolicy(
     ) as t where t.at > ${now}::timestamptz))`;
   const next = sql`case when c.standing in ('final', 'accepted') then ${sooner}
     else coalesce(${sooner}, ${now}::timestamptz) end`;
-  await eachPage(db, write, { instanceId, matches: sql`o.removed_on is null` }, async (trx, orgIds) => {
+  await eachPage(ledger, sql`o.removed_on is null`, async (trx, orgIds) => {
     await setCells(trx, {
       set: sql`next_read_at = ${next}`,
       where: sql`${isOf(orgIds, { from: horizonStart(nowMs, policy), to: LAST_DAY })}
         and c.reason is distinct from 'before_creation' and c.next_read_at is distinct from ${next}`,
     });
   });
-  await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, write);
+  await inTransaction(ledger, async (trx) => {
     await sql`
       update losant_usage.instances set policy = ${stored}::text::jsonb,
         horizon_day = case when horizon_day <= ${horizonStart(nowMs, policy)}::date then horizon_day end
@@ -158,13 +150,12 @@ export async function applyPolicy(
  * these days answers for, whoever read them.
  */
 export async function hasGaps(
-  db: Kysely<Schema>,
-  { instanceId, orgIds, streams, range }: DueScope,
+  { db, instanceId }: InstanceLedger,
+  { orgIds, streams, range }: DueScope,
 ): Promise<boolean> {
-  const isMeant = sql`(${orgIds}::text[] is null or c.org_id = any (${orgIds}::text[]))
-    and (${streams}::text[] is null or c.stream = any (${streams}::text[]))
-    and (${range?.from ?? null}::date is null or c.usage_date >= ${range?.from ?? null}::date)
-    and (${range?.to ?? null}::date is null or c.usage_date <= ${range?.to ?? null}::date)`;
+  const { from = null, to = null } = range ?? {};
+  const isMeant = sql`${isAmong('c.org_id', orgIds)} and ${isAmong('c.stream', streams)}
+    and c.usage_date between coalesce(${from}::date, '-infinity') and coalesce(${to}::date, 'infinity')`;
   const { rows } = await sql<{ isGap: boolean }>`
     select exists (
       select from losant_usage.coverage_gaps c where c.instance_id = ${instanceId} and ${isMeant}

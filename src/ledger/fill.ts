@@ -3,6 +3,7 @@
  * made; rows and marker change together, a page of organizations at a time.
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
+import { isAmong } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
 import { ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
@@ -10,17 +11,12 @@ import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/d
 import { FIRST_DAY, horizonStart, LAST_DAY, lastCompleteDay, type Policy } from '../usage/policy.ts';
 import { isOf, requireAll, setCells } from './coverage.ts';
 import type { DueScope } from './due.ts';
-import { type BeginOptions, beginWriting, eachPage } from './lease.ts';
+import { eachPage, type InstanceLedger, inTransaction, type LedgerWriter } from './lease.ts';
 
-export interface FillOptions {
-  readonly instanceId: string;
-  readonly nowMs: number;
-  readonly policy: Policy;
-}
-
-export interface TrackOptions extends FillOptions {
+/** What is exported of an instance. */
+interface Exported {
   readonly streams: readonly string[];
-  /** The organizations that are exported; null for all. */
+  /** The organizations; null for all. */
   readonly selection: readonly string[] | null;
 }
 
@@ -31,14 +27,13 @@ export interface TrackOptions extends FillOptions {
  * horizon. Makes the rows of what changes.
  */
 export async function applyTracks(
-  db: Kysely<Schema>,
-  write: BeginOptions,
-  options: TrackOptions,
+  ledger: LedgerWriter,
+  { streams, selection: orgIds }: Exported,
 ): Promise<void> {
-  const { instanceId, streams, selection: orgIds, nowMs, policy } = options;
+  const { instanceId, policy } = ledger;
+  const nowMs = ledger.now();
   const [yesterday, horizon] = [lastCompleteDay(nowMs), horizonStart(nowMs, policy)];
-  await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, write);
+  await inTransaction(ledger, async (trx) => {
     const from = orgIds === null ? sql`coalesce(all_from, ${yesterday}::date)` : sql`null`;
     await sql`update losant_usage.instances set all_from = ${from}
       where instance_id = ${instanceId} and all_from is distinct from ${from}`.execute(trx);
@@ -46,15 +41,14 @@ export async function applyTracks(
   // Mostly nothing begins and nothing ends: one look at all tracks tells.
   const matches = sql`(
     select case when o.removed_on is not null then max(coalesce(t.to_day, 'infinity')) > o.removed_on - 1
-      when ${orgIds}::text[] is null or o.org_id = any (${orgIds}::text[])
+      when ${isAmong('o.org_id', orgIds)}
         then count(*) filter (where t.to_day is null and t.stream = any (${streams}::text[]))
             < ${streams.length}::integer
           or bool_or(t.to_day is null and t.stream <> all (${streams}::text[]))
       else bool_or(t.to_day is null) end
     from losant_usage.tracks t where t.org_id = o.org_id)`;
-  await eachPage(db, write, { instanceId, matches }, async (trx, page) => {
-    const isChosen = sql`(t.stream = any (${streams}::text[])
-      and (${orgIds}::text[] is null or t.org_id = any (${orgIds}::text[])))`;
+  await eachPage(ledger, matches, async (trx, page) => {
+    const isChosen = sql`(t.stream = any (${streams}::text[]) and ${isAmong('t.org_id', orgIds)})`;
     await sql`
       update losant_usage.tracks t set to_day = k.to_day
       from (
@@ -78,7 +72,7 @@ export async function applyTracks(
           then greatest(i.all_from, ${horizon}::date) else ${yesterday}::date end) as day
       ) as f
       where o.org_id = any (${page}::text[]) and o.removed_on is null
-        and (${orgIds}::text[] is null or o.org_id = any (${orgIds}::text[]))
+        and ${isAmong('o.org_id', orgIds)}
         and not exists (select from losant_usage.tracks k
           where k.org_id = o.org_id and k.stream = s.stream and k.to_day is null)
       order by o.org_id, s.stream collate "C"
@@ -91,17 +85,12 @@ export async function applyTracks(
 }
 
 /** Makes the rows that are lacking up to yesterday, and closes what can no longer be read. Safe to repeat. */
-export async function fillInstance(
-  db: Kysely<Schema>,
-  write: BeginOptions,
-  options: FillOptions,
-): Promise<void> {
-  const { instanceId, policy } = options;
+export async function fillInstance(ledger: LedgerWriter): Promise<void> {
   const matches = sql`exists (
     select from losant_usage.tracks t where t.org_id = o.org_id and t.next_day < losant_usage_internal.today()
       and (t.to_day is null or t.next_day <= t.to_day))`;
-  await eachPage(db, write, { instanceId, matches }, (trx, orgIds) => fillOrgs(trx, orgIds, policy));
-  await closeCells(db, write, options);
+  await eachPage(ledger, matches, (trx, orgIds) => fillOrgs(trx, orgIds, ledger.policy));
+  await closeCells(ledger);
 }
 
 /** Makes the rows that these organizations lack up to yesterday, and moves their markers. */
@@ -179,18 +168,15 @@ async function makeRows(
  * are `unavailable` unless they are final or accepted. Cells without a number from before a creation date that moved
  * later are accepted, and open again should it move back.
  */
-async function closeCells(
-  db: Kysely<Schema>,
-  write: BeginOptions,
-  { instanceId, nowMs, policy }: FillOptions,
-): Promise<void> {
+async function closeCells(ledger: LedgerWriter): Promise<void> {
+  const { instanceId, policy } = ledger;
+  const nowMs = ledger.now();
   const horizon = horizonStart(nowMs, policy);
   const isOurs = sql`o.instance_id = ${instanceId}`;
   const isBeforeCreation = sql`c.standing = 'accepted' and c.reason = 'before_creation'`;
   const notKept = { reason: PAST_HORIZON, message: 'Losant no longer keeps the detail of this day' };
   const deleted = { reason: ORG_DELETED, message: 'the organization was deleted' };
-  await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, write);
+  await inTransaction(ledger, async (trx) => {
     await setCells(trx, {
       set: closed(notKept),
       where: sql`${isOurs} and c.usage_date < ${horizon}::date
@@ -231,10 +217,8 @@ function closed({ reason, message }: { readonly reason: string; readonly message
     message = case c.standing when 'final' then null when 'accepted' then c.message else ${message} end`;
 }
 
-export interface AddOptions {
-  readonly scope: DueScope & { readonly range: DayRange };
-  readonly nowMs: number;
-  readonly policy: Policy;
+export interface AddOptions extends DueScope {
+  readonly range: DayRange;
   /** Whether rows are made for days that have none, as for a backfill. */
   readonly makesRows: boolean;
   /** Whether numbers that are stored are read again too. */
@@ -247,22 +231,26 @@ export interface AddOptions {
  * the horizon are passed over. Needs no lease. Returns the number of cells that were there, not due, and are now.
  * Throws SettingsError if an organization or stream that is named has no track.
  */
-export async function addDays(db: Kysely<Schema>, write: BeginOptions, options: AddOptions): Promise<number> {
-  const { scope, nowMs, policy, makesRows, force } = options;
-  const from = latestDay(scope.range.from, horizonStart(nowMs, policy));
-  const to = earliestDay(scope.range.to, lastCompleteDay(nowMs));
-  await requireTracks(db, scope);
+export async function addDays(ledger: LedgerWriter, options: AddOptions): Promise<number> {
+  const { orgIds: named, streams, range, makesRows, force } = options;
+  const nowMs = ledger.now();
+  const from = latestDay(range.from, horizonStart(nowMs, ledger.policy));
+  const to = earliestDay(range.to, lastCompleteDay(nowMs));
+  await requireTracks(ledger, options);
   let setDue = 0;
   if (from > to) return setDue;
   const now = sql`${new Date(nowMs).toISOString()}::timestamptz`;
-  const matches = sql`o.removed_on is null
-    and (${scope.orgIds}::text[] is null or o.org_id = any (${scope.orgIds}::text[]))`;
-  await eachPage(db, write, { instanceId: scope.instanceId, matches }, async (trx, orgIds) => {
-    if (makesRows) await enlarge(trx, { orgIds, streams: scope.streams, from, to, readAt: now });
+  const matches = sql`o.removed_on is null and ${isAmong('o.org_id', named)}`;
+  await eachPage(ledger, matches, async (trx, orgIds) => {
+    if (makesRows) {
+      const isInScope = sql`t.org_id = any (${orgIds}::text[]) and ${isAmong('t.stream', streams)}`;
+      await lockOrgs(trx, orgIds, from);
+      await makeRows(trx, cellsToAdd({ from, to }, isInScope), now);
+      await moveMarkers(trx, { from, to }, isInScope);
+    }
     setDue += await setCells(trx, {
       set: sql`next_read_at = ${now}`,
-      where: sql`${isOf(orgIds, { from, to })}
-        and (${scope.streams}::text[] is null or c.stream = any (${scope.streams}::text[])) and o.removed_on is null
+      where: sql`${isOf(orgIds, { from, to })} and ${isAmong('c.stream', streams)} and o.removed_on is null
         and c.reason is distinct from 'before_creation'
         and (${force}::boolean or (not c.is_stored and (c.next_read_at <= ${now}) is not true))`,
     });
@@ -270,31 +258,31 @@ export async function addDays(db: Kysely<Schema>, write: BeginOptions, options: 
   return setDue;
 }
 
-interface PageRange {
-  readonly orgIds: readonly string[];
-  readonly streams: readonly string[] | null;
-  readonly from: UsageDay;
-  readonly to: UsageDay;
-  /** When the rows are to be read first. */
-  readonly readAt: RawBuilder<unknown>;
-}
+/** The first day of a backfill from `from` for an organization `o`. */
+const firstDay = (from: UsageDay) => sql`greatest(${from}::date, o.created_on)`;
 
-/** Makes the rows of a page of a backfill; the next fill makes those after `next_day`, unless the track has ended. */
-async function enlarge(trx: Kysely<Schema>, page: PageRange): Promise<void> {
-  const { orgIds, streams, from, to, readAt } = page;
-  await lockOrgs(trx, orgIds, from);
-  const isInScope = sql`t.org_id = any (${orgIds}::text[])
-    and (${streams}::text[] is null or t.stream = any (${streams}::text[])) and o.removed_on is null`;
-  const first = sql`greatest(${from}::date, o.created_on)`;
-  const days = sql`
+/**
+ * Returns a query for the cells that a backfill makes rows for, of the tracks `t` of organizations `o` that match. The
+ * next fill makes those after `next_day`, unless the track has ended.
+ */
+export function cellsToAdd({ from, to }: DayRange, matches: RawBuilder<unknown>): RawBuilder<unknown> {
+  return sql`
     select day::date as usage_date, t.org_id, t.stream
     from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-    cross join lateral generate_series(${first}::timestamp,
+    cross join lateral generate_series(${firstDay(from)}::timestamp,
       greatest(t.first_day - 1,
         case when t.to_day is null then least(${to}::date, t.next_day - 1) else ${to}::date end)::timestamp,
       interval '1 day') as day
-    where ${isInScope} and (day::date < t.first_day or day::date <= ${to}::date)`;
-  await makeRows(trx, days, readAt);
+    where ${matches} and o.removed_on is null`;
+}
+
+/** Moves the markers of tracks to which the days of a backfill were added. */
+async function moveMarkers(
+  trx: Kysely<Schema>,
+  { from, to }: DayRange,
+  matches: RawBuilder<unknown>,
+): Promise<void> {
+  const first = firstDay(from);
   // A track that has ended reaches as far as its rows do without a hole.
   const isJoined = sql`t.to_day is not null and ${first} <= t.next_day and t.next_day <= ${to}::date`;
   await sql`
@@ -302,20 +290,21 @@ async function enlarge(trx: Kysely<Schema>, page: PageRange): Promise<void> {
       to_day = case when ${isJoined} then ${to}::date else t.to_day end,
       next_day = case when ${isJoined} then ${to}::date + 1 else t.next_day end
     from losant_usage.organizations o
-    where o.org_id = t.org_id and ${isInScope} and (t.first_day > ${first} or ${isJoined})`.execute(trx);
+    where o.org_id = t.org_id and ${matches} and o.removed_on is null
+      and (t.first_day > ${first} or ${isJoined})`.execute(trx);
 }
 
 /** Throws SettingsError if an organization or stream that the scope names has no track. */
 export async function requireTracks(
-  db: Kysely<Schema>,
-  { instanceId, orgIds, streams }: DueScope,
+  { db, instanceId }: InstanceLedger,
+  { orgIds, streams }: DueScope,
 ): Promise<void> {
   if (orgIds === null && streams === null) return;
   const { rows } = await sql<{ orgs: string[]; streams: string[] }>`
     select coalesce(array_agg(distinct t.org_id), '{}') as orgs, coalesce(array_agg(distinct t.stream), '{}') as streams
     from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-    where o.instance_id = ${instanceId} and (${orgIds}::text[] is null or t.org_id = any (${orgIds}::text[]))
-      and (${streams}::text[] is null or t.stream = any (${streams}::text[]))`.execute(db);
+    where o.instance_id = ${instanceId} and ${isAmong('t.org_id', orgIds)}
+      and ${isAmong('t.stream', streams)}`.execute(db);
   const tracked = rows[0] ?? { orgs: [], streams: [] };
   const org = orgIds?.find((each) => !tracked.orgs.includes(each));
   const stream = streams?.find((each) => !tracked.streams.includes(each));

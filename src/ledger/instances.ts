@@ -1,8 +1,7 @@
 import type { Kysely, Updateable } from 'kysely';
-import { CLOCK } from '../database/expressions.ts';
 import type { Instances, Schema } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
-import { type BeginOptions, beginWriting } from './lease.ts';
+import { type BeginOptions, inTransaction } from './lease.ts';
 
 /** An instance as this database knows it. */
 export type StoredInstance = NonNullable<Awaited<ReturnType<typeof readInstance>>>;
@@ -45,8 +44,7 @@ export async function registerInstance(
   db: Kysely<Schema>,
   { instanceId, apiUrl, name, controlTotals }: RegisteredInstance,
 ): Promise<void> {
-  await db.transaction().execute(async (trx) => {
-    await beginWriting(trx);
+  await inTransaction({ db, lease: null }, async (trx) => {
     await trx
       .insertInto('instances')
       .values({ instance_id: instanceId, api_url: apiUrl, name, control_totals: controlTotals })
@@ -66,14 +64,7 @@ export async function updateInstance(
   write: BeginOptions,
   { instanceId, changes }: { readonly instanceId: string; readonly changes: Updateable<Instances> },
 ): Promise<void> {
-  await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, write);
+  await inTransaction({ db, ...write }, async (trx) => {
     await trx.updateTable('instances').set(changes).where('instance_id', '=', instanceId).execute();
   });
-}
-
-/** Returns the database's clock, in ms since 1970. */
-export async function readDatabaseClock(db: Kysely<Schema>): Promise<number> {
-  const { at } = await db.selectNoFrom(CLOCK.as('at')).executeTakeFirstOrThrow();
-  return Date.parse(at);
 }

@@ -6,6 +6,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
 import { ExportError, HeldError } from '../errors.ts';
+import type { Policy } from '../usage/policy.ts';
 
 /** The time that a lease lasts without renewal; a dead holder is succeeded within it. */
 export const LEASE_MS = 60_000;
@@ -96,6 +97,26 @@ export interface BeginOptions {
   readonly now?: (() => number) | undefined;
 }
 
+/** An instance in a database. */
+export interface InstanceLedger {
+  readonly db: Kysely<Schema>;
+  readonly instanceId: string;
+  readonly policy: Policy;
+  /** Returns the time in ms by the database's clock. */
+  readonly now: () => number;
+}
+
+/** The ledger of an instance as one process writes it. */
+export interface LedgerWriter extends InstanceLedger, Pick<BeginOptions, 'lease'> {}
+
+/** Calls `work` in a transaction that begins by {@link beginWriting}, with the time by the database's clock. */
+export async function inTransaction<T>(
+  { db, ...options }: BeginOptions & Pick<InstanceLedger, 'db'>,
+  work: (trx: Kysely<Schema>, atMs: number) => Promise<T>,
+): Promise<T> {
+  return await db.transaction().execute(async (trx) => work(trx, await beginWriting(trx, options)));
+}
+
 /**
  * Begins a transaction in which the program writes: tells the triggers that nobody writes by hand, commits
  * synchronously whatever the server's default, and locks the lease's row until the end, so that nobody takes over
@@ -126,19 +147,13 @@ export async function beginWriting(
 /** The organizations that one transaction concerns. */
 const ORGS_PER_PAGE = 500;
 
-/** The organizations `o` of an instance that match. */
-interface Matching {
-  readonly instanceId: string;
-  readonly matches: RawBuilder<unknown>;
-}
-
-/** Calls `work` in a transaction for each page of organizations, in the order of ids. */
+/** Calls `work` in a transaction for each page of the organizations `o` that match, in the order of ids. */
 export async function eachPage(
-  db: Kysely<Schema>,
-  write: BeginOptions,
-  { instanceId, matches }: Matching,
+  ledger: LedgerWriter,
+  matches: RawBuilder<unknown>,
   work: (trx: Kysely<Schema>, orgIds: readonly string[]) => Promise<void>,
 ): Promise<void> {
+  const { db, instanceId } = ledger;
   for (let afterOrgId = ''; ; ) {
     const { rows } = await sql<{ org_id: string }>`
       select o.org_id from losant_usage.organizations o
@@ -148,10 +163,7 @@ export async function eachPage(
     const last = orgIds.at(-1);
     if (last === undefined) return;
     afterOrgId = last;
-    await db.transaction().execute(async (trx) => {
-      await beginWriting(trx, write);
-      await work(trx, orgIds);
-    });
+    await inTransaction(ledger, (trx) => work(trx, orgIds));
   }
 }
 

@@ -2,35 +2,27 @@
 import { type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
-import { type Applied, apply, type Counterpart } from '../usage/apply.ts';
-import { type Cell, type CellAnswer, type CellKey, cellId } from '../usage/cell.ts';
+import { apply, type StoredCell } from '../usage/apply.ts';
+import { type CellAnswer, type CellKey, cellId } from '../usage/cell.ts';
 import { dayEndMs } from '../usage/day.ts';
-import { differencesOf, type Numbers } from '../usage/numbers.ts';
-import { isLate, type Policy } from '../usage/policy.ts';
-import { isSettled, type Standing } from '../usage/standing.ts';
+import { isLate } from '../usage/policy.ts';
+import { isSettled } from '../usage/standing.ts';
 import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
-import { keysOf, type LockedCells, lockCells, recordsOf, requireAll, writeCells } from './coverage.ts';
-import { type BeginOptions, beginWriting, requireDatabaseClock } from './lease.ts';
-import { type QuarantinedBody, recordQuarantine } from './quarantine.ts';
+import {
+  keysOf,
+  type LoadedCell,
+  lockCells,
+  recordsOf,
+  requireAll,
+  writeCells,
+  writeNumbers,
+} from './coverage.ts';
+import { inTransaction, type LedgerWriter, requireDatabaseClock } from './lease.ts';
+import { type Answered, recordQuarantine } from './quarantine.ts';
 
-/** The answers to a slice, and those of its bodies that are set aside. */
-export interface Answered {
-  readonly answers: readonly CellAnswer[];
-  readonly quarantined: readonly QuarantinedBody[];
-}
-
-export interface LoadOptions extends BeginOptions {
+/** The ledger of an instance as a run writes it. */
+export interface RunLedger extends LedgerWriter {
   readonly runId: string;
-  readonly instanceId: string;
-  readonly policy: Policy;
-}
-
-/** An answer applied to its locked cell. */
-export interface LoadedCell extends CellKey, Applied {
-  readonly before: Cell;
-  readonly numbersBefore: Numbers | null;
-  /** Its standing now. */
-  readonly standing: Standing;
 }
 
 /**
@@ -38,30 +30,22 @@ export interface LoadedCell extends CellKey, Applied {
  * first, in key order, and serve as locks. Throws HeldError `lease_lost` if another process has taken over, ExportError
  * if the clocks have moved apart, DatabaseError if a write was swallowed or changed.
  */
-export async function loadBatch(
-  db: Kysely<Schema>,
-  batch: readonly Answered[],
-  options: LoadOptions,
-): Promise<LoadedCell[]> {
-  const { runId, instanceId } = options;
+export async function loadBatch(ledger: RunLedger, batch: readonly Answered[]): Promise<LoadedCell[]> {
+  const { runId, instanceId, policy } = ledger;
   const answers = batch.flatMap((slice) => slice.answers);
-  return await db.transaction().execute(async (trx) => {
-    const atMs = await beginWriting(trx, options);
-    for (const answer of answers) if (options.now) requireSentInTime(answer, atMs);
+  return await inTransaction(ledger, async (trx, atMs) => {
+    for (const answer of answers) requireSentInTime(answer, atMs);
     const named = new Set(answers.map(({ stream }) => stream));
     const streams = streamNames.filter(
       (name) => named.has(name) || streamNamed(name).counterparts.some((each) => named.has(each)),
     );
     const locked = await lockCells(trx, answers, streams);
-    const cells = applyAnswers(answers, locked, { ...options, atMs });
+    const cells = applyAnswers(answers, locked, { policy, atMs });
     await writeCells(trx, cells, runId);
+    await writeNumbers(trx, cells);
     await recordRevisions(trx, cells, runId);
     await unsetSums(trx, instanceId, cells);
-    await recordQuarantine(
-      trx,
-      batch.flatMap(({ quarantined }) => quarantined),
-      runId,
-    );
+    await recordQuarantine(trx, batch, runId);
     await liftWaivers(trx, cells.filter(isLifted), runId);
     return cells;
   });
@@ -75,37 +59,33 @@ function requireSentInTime({ day, sentAtMs }: CellAnswer, atMs: number): void {
 /** Applies the answers, those first for which others of their day wait. */
 function applyAnswers(
   answers: readonly CellAnswer[],
-  { rows, numbersOf }: LockedCells,
-  { policy, atMs }: Pick<LoadOptions, 'policy'> & { readonly atMs: number },
+  locked: ReadonlyMap<string, StoredCell>,
+  { policy, atMs }: Pick<RunLedger, 'policy'> & { readonly atMs: number },
 ): LoadedCell[] {
-  const done = new Map<string, LoadedCell>();
-  const counterpartOf = (key: CellKey): Counterpart[] => {
-    const known = done.get(cellId(key));
-    const cell = known?.cell ?? rows.get(cellId(key));
-    if (cell === undefined) return [];
-    return [{ stream: key.stream, cell, numbers: known?.numbers ?? numbersOf(key) }];
-  };
+  const stored = new Map(locked);
   const order = ({ stream }: CellAnswer) => streamNames.indexOf(stream);
-  for (const answer of answers.toSorted((a, b) => order(a) - order(b))) {
+  const sorted = answers.toSorted((a, b) => order(a) - order(b));
+  return sorted.map((answer) => {
     const { orgId, stream, day } = answer;
-    const before = rows.get(cellId(answer));
+    const before = stored.get(cellId(answer));
     if (before === undefined) throw new Error(`the cell ${cellId(answer)} has no row`);
-    const numbers = numbersOf(answer);
-    const others = streamNamed(stream).counterparts;
-    const counterparts = others.flatMap((other) => counterpartOf({ orgId, day, stream: other }));
-    const applied = apply({ cell: before, numbers, answer, counterparts, policy });
-    const { standing } = applied.cell;
-    done.set(cellId(answer), {
+    const counterparts = streamNamed(stream).counterparts.flatMap((name) => {
+      const counterpart = stored.get(cellId({ orgId, stream: name, day }));
+      return counterpart === undefined ? [] : [{ stream: name, ...counterpart }];
+    });
+    const applied = apply({ ...before, answer, counterparts, policy });
+    const { cell, numbers } = applied;
+    const { standing } = cell;
+    stored.set(cellId(answer), { cell, numbers: numbers ?? before.numbers });
+    return {
       ...applied,
       orgId,
       stream,
       day,
-      before,
-      numbersBefore: numbers,
+      before: before.cell,
       standing: standing === 'waiting' && isLate(day, atMs) ? 'missing' : standing,
-    });
-  }
-  return [...done.values()];
+    };
+  });
 }
 
 /** Puts changed numbers on record; a first load is no change. */
@@ -114,11 +94,9 @@ async function recordRevisions(
   cells: readonly LoadedCell[],
   runId: string,
 ): Promise<void> {
-  const rows = cells.flatMap(({ orgId, stream, day, before, numbersBefore, cell, numbers }) => {
-    if (numbersBefore === null || numbers === null) return [];
-    const key = { org_id: orgId, stream, usage_date: day, run_id: runId };
-    const differences = differencesOf(numbersBefore, numbers);
-    return [{ ...key, revision: cell.revision, ...differences, was_final: before.wasFinal }];
+  const rows = cells.flatMap(({ orgId, stream, day, before, cell, differences }) => {
+    const key = { org_id: orgId, stream, usage_date: day, run_id: runId, revision: cell.revision };
+    return differences === null ? [] : [{ ...key, ...differences, was_final: before.wasFinal }];
   });
   if (rows.length === 0) return;
   const { numAffectedRows = 0n } = await sql`
@@ -138,23 +116,19 @@ async function unsetSums(
     ({ before, cell, numbers }) =>
       numbers !== null || isSettled(before.standing) !== isSettled(cell.standing),
   );
-  if (moved.length === 0) return;
-  await unsetSumsOf(trx, instanceId, moved);
-  // Losant's totals of numbers that changed are older than these, and asked for again.
   const changed = moved.filter(({ numbers }) => numbers !== null);
-  await sql`
-    update losant_usage.instance_totals t set verified_at = null
-    from ${keysOf(changed)} join losant_usage.metrics m on m.stream = k.stream
-    where t.instance_id = ${instanceId} and t.usage_date = k.usage_date and t.metric = m.metric
-      and t.verified_at is not null`.execute(trx);
+  await unsetSumsOf(trx, instanceId, moved, changed);
 }
 
-/** Unsets our sums of the days of these cells. */
+/** Unsets our sums of the days of these cells. Losant's totals of numbers that changed are asked for again. */
 export async function unsetSumsOf(
   trx: Kysely<Schema>,
   instanceId: string,
   cells: readonly CellKey[],
+  changed: readonly CellKey[] = [],
 ): Promise<void> {
+  if (cells.length === 0) return;
+  const days = [...new Set(cells.map(({ day }) => day))];
   await sql`
     insert into losant_usage.instance_totals (instance_id, usage_date, metric)
     select distinct ${instanceId}, k.usage_date, m.metric
@@ -162,14 +136,19 @@ export async function unsetSumsOf(
     order by k.usage_date, m.metric
     on conflict do nothing`.execute(trx);
   await sql`
-    update losant_usage.instance_totals t set our_sum = null
+    update losant_usage.instance_totals t set our_sum = null,
+      verified_at = case when not n.has_changed then t.verified_at end
     from (
-      select k.instance_id, k.usage_date, k.metric from losant_usage.instance_totals k
-      where k.instance_id = ${instanceId} and k.usage_date = any (${[...new Set(cells.map(({ day }) => day))]}::date[])
-        and k.our_sum is not null
-      order by k.usage_date, k.metric for update
-    ) as k
-    where t.instance_id = k.instance_id and t.usage_date = k.usage_date and t.metric = k.metric`.execute(trx);
+      select t.usage_date, t.metric, (t.usage_date, t.metric) in (
+        select k.usage_date, m.metric from ${keysOf(changed)} join losant_usage.metrics m on m.stream = k.stream
+      ) as has_changed
+      from losant_usage.instance_totals t
+      where t.instance_id = ${instanceId} and t.usage_date = any (${days}::date[])
+        and (t.our_sum is not null or t.verified_at is not null)
+      order by t.usage_date, t.metric for update
+    ) as n
+    where t.instance_id = ${instanceId} and t.usage_date = n.usage_date and t.metric = n.metric
+      and (t.our_sum is not null or n.has_changed)`.execute(trx);
 }
 
 function isLifted({ before, cell }: LoadedCell): boolean {

@@ -3,41 +3,38 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import { compareText } from '../usage/cell.ts';
-import type { UsageDay } from '../usage/day.ts';
+import { type CellAnswer, cellId, compareText } from '../usage/cell.ts';
+import { mergeDays } from '../usage/day.ts';
 
 /** The length of a body that is kept, in UTF-16 code units before compression. */
 const BODY_LENGTH_MAX = 256 * 1024;
 
 const compress = promisify(gzip);
 
-/** An invalid answer for a day or a window of days. */
-export interface QuarantinedBody {
-  readonly orgId: string;
-  readonly stream: string;
-  readonly from: UsageDay;
-  readonly to: UsageDay;
-  readonly code: string;
-  readonly problem: string;
-  /** The bodies as text, in request order. */
-  readonly bodies: readonly string[];
+/** The answers to a slice, and the bodies that they were read from, as received and in request order. */
+export interface Answered {
+  readonly answers: readonly CellAnswer[];
+  readonly texts: readonly string[];
 }
 
-/** Adds invalid answers to the record, in the run's transaction, unless equal to the newest of their window. */
+/**
+ * Keeps the bodies of quarantined cells, in the run's transaction: once for each problem and the days in a row that
+ * have it, unless equal to the newest of these days.
+ */
 export async function recordQuarantine(
   trx: Kysely<Schema>,
-  quarantined: readonly QuarantinedBody[],
+  batch: readonly Answered[],
   runId: string,
 ): Promise<void> {
-  const sorted = quarantined.toSorted((a, b) => compareText(keyOf(a), keyOf(b)));
-  for (const { orgId, stream, from, to, code, problem, bodies } of sorted) {
-    const text = bodies.join('\n');
+  const found = batch.flatMap(findProblems).toSorted((a, b) => compareText(cellId(a), cellId(b)));
+  for (const { orgId, stream, from, to, code, message, texts } of found) {
+    const text = texts.join('\n');
     const sha256 = hash('sha256', text, 'buffer');
-    const body = bodies.length === 0 ? null : await compress(text.slice(0, BODY_LENGTH_MAX));
+    const body = texts.length === 0 ? null : await compress(text.slice(0, BODY_LENGTH_MAX));
     await sql`
       insert into losant_usage.quarantine
         (org_id, stream, from_date, to_date, code, problem, body_gzip, body_sha256, body_truncated, run_id)
-      select ${orgId}, ${stream}, ${from}::date, ${to}::date, ${code}, ${problem}, ${body}::bytea, ${sha256}::bytea,
+      select ${orgId}, ${stream}, ${from}::date, ${to}::date, ${code}, ${message}, ${body}::bytea, ${sha256}::bytea,
         ${text.length > BODY_LENGTH_MAX}::boolean, ${runId}::uuid
       where (
         select q.code = ${code} and q.body_sha256 = ${sha256}::bytea from losant_usage.quarantine q
@@ -47,6 +44,14 @@ export async function recordQuarantine(
   }
 }
 
-function keyOf({ from, orgId, stream }: QuarantinedBody): string {
-  return `${from} ${orgId} ${stream}`;
+/** Returns what was wrong with the answers to a slice. */
+function findProblems({ answers, texts }: Answered) {
+  const bad = answers.flatMap(({ verdict, ...key }) => {
+    return verdict.kind === 'quarantined' ? [{ ...key, ...verdict }] : [];
+  });
+  const groups = Map.groupBy(bad, ({ code, message }) => `${code} ${message}`);
+  return [...groups.values()].flatMap((group) => {
+    const first = group[0] as (typeof bad)[number];
+    return mergeDays(group.map(({ day }) => day)).map((range) => ({ ...first, ...range, texts }));
+  });
 }

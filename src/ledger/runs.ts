@@ -4,27 +4,19 @@ import type { Json, Runs, Schema } from '../database/schema.ts';
 import { storable } from '../usage/body.ts';
 import type { CellResult } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
+import { readInstance } from './instances.ts';
 
 export type RunKind = 'scheduled' | 'manual' | 'backfill';
 export type RunStatus = 'running' | 'complete' | 'partial' | 'failed' | 'interrupted';
-
-/** The rows that a run wrote, or found as they were. */
-export interface RowCounts {
-  readonly inserted: number;
-  readonly updated: number;
-  readonly deleted: number;
-  readonly unchanged: number;
-}
 
 /** The result of a run, as it is kept with it. */
 export interface RunCounts {
   readonly orgs: number;
   /** Cells by result; `planned` is the sum of the others. */
   readonly cells: Readonly<Record<CellResult | 'planned', number>>;
-  readonly rows: RowCounts;
+  /** The rows that the run wrote, or found as they were. */
+  readonly rows: Readonly<Record<'inserted' | 'updated' | 'deleted' | 'unchanged', number>>;
   readonly requests: number;
-  readonly restated: number;
-  readonly restatedFinal: number;
 }
 
 /** A group of failures with one cause, as it is kept with a run. */
@@ -46,10 +38,8 @@ interface NewRun extends Pick<Insertable<Runs>, 'run_id' | 'instance_id' | 'is_f
 
 /** Records a run that begins. Times are the database's. */
 export async function startRun(db: Kysely<Schema>, run: NewRun): Promise<void> {
-  await db
-    .insertInto('runs')
-    .values({ ...run, status: 'running', started_at: CLOCK })
-    .execute();
+  const row = { ...run, status: 'running', started_at: CLOCK } as const;
+  await db.insertInto('runs').values(row).execute();
 }
 
 interface FinishedRun {
@@ -68,8 +58,8 @@ export async function finishRun(db: Kysely<Schema>, runId: string, run: Finished
       status,
       from_date: range?.from ?? null,
       to_date: range?.to ?? null,
-      counts: json(counts),
-      failures: json(failures),
+      counts: sql<Json>`${JSON.stringify(counts)}::text::jsonb`,
+      failures: sql<Json>`${JSON.stringify(failures)}::text::jsonb`,
       error: error === null ? null : storable(error),
       finished_at: CLOCK,
     })
@@ -89,25 +79,10 @@ export async function interruptDeadRuns(db: Kysely<Schema>, instanceId: string):
 
 /** Records a run that failed before it could begin, unless it is recorded or the instance was never exported. */
 export async function recordFailedRun(db: Kysely<Schema>, run: NewRun, error: string): Promise<void> {
-  const known = await db
-    .selectFrom('instances')
-    .select('instance_id')
-    .where('instance_id', '=', run.instance_id)
-    .executeTakeFirst();
-  if (!known) return;
+  if ((await readInstance(db, run.instance_id)) === null) return;
   await db
     .insertInto('runs')
-    .values({
-      ...run,
-      status: 'failed',
-      error: storable(error),
-      started_at: CLOCK,
-      finished_at: CLOCK,
-    })
+    .values({ ...run, status: 'failed', error: storable(error), started_at: CLOCK, finished_at: CLOCK })
     .onConflict((conflict) => conflict.column('run_id').doNothing())
     .execute();
-}
-
-function json(value: object) {
-  return sql<Json>`${JSON.stringify(value)}::text::jsonb`;
 }

@@ -4,9 +4,9 @@ import { SettingsError } from '../errors.ts';
 import { type CellKey, WAIVED } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
 import { FIRST_DAY, type Policy } from '../usage/policy.ts';
-import { keysOf } from './coverage.ts';
+import { keysOf, setCells } from './coverage.ts';
 import { fillOrgs, lockOrgs } from './fill.ts';
-import { beginWriting } from './lease.ts';
+import { inTransaction } from './lease.ts';
 import { liftWaivers, unsetSumsOf } from './load.ts';
 
 export interface Waiver {
@@ -30,8 +30,7 @@ const IS_ACCEPTABLE = sql<boolean>`standing in ('missing', 'in_doubt', 'unavaila
  */
 export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<CellKey[]> {
   const { orgId, streams, range, reason, policy } = waiver;
-  return await db.transaction().execute(async (trx) => {
-    await beginWriting(trx);
+  return await inTransaction({ db, lease: null }, async (trx) => {
     await lockOrgs(trx, [orgId], FIRST_DAY);
     // A day that no run has made a row for is missing too.
     await fillOrgs(trx, [orgId], policy);
@@ -49,14 +48,11 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Ce
     const accepted = cells.filter(({ isAcceptable }) => isAcceptable);
     const [first] = accepted;
     if (first === undefined) throw refusal(waiver, cells.length);
-    await trx
-      .updateTable('coverage as c')
-      .from(keysOf(accepted))
-      .set({ standing: 'accepted', attempts: 0, reason: WAIVED, message: reason })
-      .whereRef('c.usage_date', '=', 'k.usage_date')
-      .whereRef('c.org_id', '=', 'k.org_id')
-      .whereRef('c.stream', '=', 'k.stream')
-      .execute();
+    await setCells(trx, {
+      set: sql`standing = 'accepted', attempts = 0, reason = ${WAIVED}, message = ${reason}`,
+      where: sql`(c.usage_date, c.org_id, c.stream) in (
+        select k.usage_date, k.org_id, k.stream from ${keysOf(accepted)})`,
+    });
     await liftWaivers(trx, accepted, null);
     await trx
       .insertInto('waivers')

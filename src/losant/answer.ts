@@ -1,12 +1,11 @@
 import { showDuration } from '../terminal/words.ts';
-import { parseJson } from '../usage/body.ts';
 import type { Failure } from './attempt.ts';
 
 /** A complete JSON answer. */
 export interface Answer {
-  /** The parsed body, with markers for numbers that a double would round and for repeated keys. */
+  /** The parsed body, with markers for rounded numbers and for repeated keys; undefined if it is not JSON. */
   readonly body: unknown;
-  /** The body as received. */
+  /** The body as received; empty if it is not JSON. */
   readonly text: string;
   /** The time at which the attempt that succeeded was sent, by the client's clock. */
   readonly sentAtMs: number;
@@ -20,24 +19,6 @@ export interface Answer {
 /** Headers by lower-case name. */
 export type AnswerHeaders = Readonly<Record<string, string | string[] | undefined>>;
 
-const strictUtf8 = new TextDecoder('utf-8', { fatal: true });
-
-/** Returns the answer; its body is undefined if it is not JSON. */
-export function readAnswer(
-  { headers, content }: { readonly headers: AnswerHeaders; readonly content: Uint8Array },
-  times: Pick<Answer, 'sentAtMs' | 'receivedAtMs'>,
-): Answer {
-  const age = headerOf(headers, 'age') ?? '';
-  const ageSeconds = /^\d{1,10}$/.test(age) ? Number(age) : 0;
-  const facts = { ...times, dateMs: readDate(headers), ageSeconds };
-  try {
-    const text = strictUtf8.decode(content);
-    return { body: parseJson(text), text, ...facts };
-  } catch {
-    return { body: undefined, text: '', ...facts };
-  }
-}
-
 /** Returns a header; of a repeated one, the first value. */
 export function headerOf(headers: AnswerHeaders, name: string): string | undefined {
   const value = headers[name];
@@ -45,9 +26,15 @@ export function headerOf(headers: AnswerHeaders, name: string): string | undefin
 }
 
 /** Returns the Date header in ms, or null if it is missing or cannot be read. */
-function readDate(headers: AnswerHeaders): number | null {
+export function readDate(headers: AnswerHeaders): number | null {
   const ms = Date.parse(headerOf(headers, 'date') ?? '');
   return Number.isNaN(ms) ? null : ms;
+}
+
+/** Returns the Age header in seconds; 0 if it is missing or cannot be read. */
+export function readAge(headers: AnswerHeaders): number {
+  const age = headerOf(headers, 'age') ?? '';
+  return /^\d{1,10}$/.test(age) ? Number(age) : 0;
 }
 
 /**

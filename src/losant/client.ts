@@ -67,30 +67,28 @@ interface Spent {
 
 export function createLosantClient(options: LosantClientOptions) {
   const { gate, random, backoffMs, now, onAttempt } = options;
-  const transport = createTransport({ ...options, connections: gate.concurrency });
+  const send = createTransport({ ...options, connections: gate.concurrency });
   const api = ky.create({ prefix: options.apiUrl, timeout: false, retry: RETRY });
-  const send = async (request: GetRequest, url: string, spent: Spent, gateWaitMs: number) => {
+  /** Sends a request once, and reports it. */
+  const attempt = async (request: GetRequest, url: string, spent: Spent, gateWaitMs: number) => {
     const startedAtMs = now();
-    const report = (status: number | null, retryReason: LosantErrorKind | null) =>
-      onAttempt?.({
-        action: request.action,
-        status,
-        durationMs: now() - startedAtMs,
-        gateWaitMs,
-        retryReason,
-      });
+    let status: number | null = 200;
+    let retryReason: LosantErrorKind | null = null;
     spent.sent += 1;
     try {
-      const answer = await transport('GET', url, request);
+      const answer = await send('GET', url, request);
       const failure = findOtherTime(answer, request);
       if (failure !== null) throw new AttemptError(request, failure);
-      report(200, null);
       return answer;
     } catch (error) {
       const failure = error instanceof AttemptError ? error : null;
       if (failure) failure.isRepeated = mayRepeat(failure, spent, options);
-      report(failure?.status ?? null, failure?.isRepeated ? failure.kind : null);
+      if (failure?.isRepeated) retryReason = failure.kind;
+      status = failure?.status ?? null;
       throw error;
+    } finally {
+      const durationMs = now() - startedAtMs;
+      onAttempt?.({ action: request.action, status, durationMs, gateWaitMs, retryReason });
     }
   };
   return {
@@ -107,16 +105,17 @@ export function createLosantClient(options: LosantClientOptions) {
         const url = input instanceof Request ? input.url : String(input);
         const failed = spent.sent - spent.waits;
         if (failed > 0) await sleep(backoffOf(failed, random(), backoffMs), undefined, { signal });
-        answer = await gate.run((waitedMs) => send(request, url, spent, waitedMs), request);
+        await gate.run(async (waitedMs) => {
+          answer = await attempt(request, url, spent, waitedMs);
+        }, request);
         return ANSWERED;
       };
       try {
         await api.get(`${path}?${query.toString()}`, { fetch });
       } catch (error) {
         signal.throwIfAborted();
-        if (error instanceof AttemptError && spent.sent > 1) {
-          error.message += ` (after ${spent.sent} attempts)`;
-        }
+        const isRepeated = error instanceof AttemptError && spent.sent > 1;
+        if (isRepeated) error.message += ` (after ${spent.sent} attempts)`;
         throw error;
       }
       return answer as Answer;
@@ -128,11 +127,8 @@ export function createLosantClient(options: LosantClientOptions) {
  * Returns whether an attempt is left. A wait that the API asks for spends none: all requests of the token pause and
  * this one is sent again, until its waits add up to more than {@link LONGEST_WAIT_MS}.
  */
-function mayRepeat(
-  { kind, retryAfterMs }: AttemptError,
-  spent: Spent,
-  { attempts, gate }: LosantClientOptions,
-): boolean {
+function mayRepeat(failure: AttemptError, spent: Spent, { attempts, gate }: LosantClientOptions): boolean {
+  const { kind, retryAfterMs } = failure;
   if (kind !== 'rate_limited') return FAILURES[kind].isRepeated && spent.sent - spent.waits < attempts;
   const pauseMs = pauseOf(retryAfterMs, spent.waits);
   gate.pauseFor(pauseMs);

@@ -1,6 +1,7 @@
 import { unzipSync } from 'node:zlib';
 import { type Dispatcher, EnvHttpProxyAgent, getGlobalDispatcher, Pool } from 'undici';
-import { type Answer, type AnswerHeaders, headerOf, readAnswer, readRetryAfter } from './answer.ts';
+import { parseJson } from '../usage/body.ts';
+import { type Answer, type AnswerHeaders, headerOf, readAge, readDate, readRetryAfter } from './answer.ts';
 import {
   AttemptError,
   badBody,
@@ -27,6 +28,8 @@ export interface TransportOptions {
   readonly onClock?: ((aheadMs: number) => void) | undefined;
 }
 
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true });
+
 /**
  * Returns what sends one request and reads its answer to the end. A body that is slow, cut, huge or not JSON fails the
  * attempt; a redirect is not followed. Throws an {@link AttemptError} for anything but an answer, and the signal's
@@ -51,10 +54,19 @@ export function createTransport(options: TransportOptions) {
     const path = url.slice(origin.length);
     const request = { origin, path, method, headers: { ...headers, ...type }, body: json };
     const sentAtMs = now();
-    const received = unzip(await exchange(dispatcher, request, { timeoutMs, signal }));
+    const received = await exchange(dispatcher, request, { timeoutMs, signal });
     signal.throwIfAborted();
-    const answer = readAnswer(received, { sentAtMs, receivedAtMs: now() });
-    if (answer.dateMs !== null) onClock?.(answer.dateMs - answer.receivedAtMs);
+    const receivedAtMs = now();
+    const dateMs = readDate(received.headers);
+    if (dateMs !== null) onClock?.(dateMs - receivedAtMs);
+    const ageSeconds = readAge(received.headers);
+    let answer: Answer = { body: undefined, text: '', sentAtMs, receivedAtMs, dateMs, ageSeconds };
+    try {
+      const text = strictUtf8.decode(received.content);
+      answer = { ...answer, body: parseJson(text), text };
+    } catch {
+      // It is not JSON, which its status may explain.
+    }
     const failure = failureOf(received, answer, token);
     if (failure !== null) throw new AttemptError(question, failure, token);
     return answer;
@@ -95,7 +107,7 @@ type Received = Awaited<ReturnType<typeof exchange>>;
 /** The bound on one body; a year of all counters is below 1 MiB. */
 const MAX_BODY_BYTES = 32 * 1024 * 1024;
 
-/** Sends a request and reads its answer to the end, or to a bound. */
+/** Sends a request and reads its answer to the end, or to a bound. A server may compress it unasked. */
 async function exchange(
   dispatcher: Dispatcher,
   request: Dispatcher.RequestOptions,
@@ -126,15 +138,22 @@ async function exchange(
     clearTimeout(timer);
     signal.removeEventListener('abort', stop);
   }
-  return { status, headers, content: Buffer.concat(chunks), failure };
+  let content = Buffer.concat(chunks);
+  const encoding = headerOf(headers, 'content-encoding') ?? 'identity';
+  if (encoding !== 'identity' && size > 0) {
+    try {
+      content = unzipSync(content, { maxOutputLength: MAX_BODY_BYTES });
+    } catch (error) {
+      const problem = `the body (${encoding}) cannot be decompressed: ${describeCause(error)}`;
+      failure ??= badBody(problem, content);
+    }
+  }
+  return { status, headers, content, failure };
 }
 
 /** Returns why an answer cannot be used; null if it can. Its status alone decides an error, which the body explains. */
-function failureOf(
-  { status, headers, content, failure }: Received,
-  answer: Answer,
-  token: string,
-): Failure | null {
+function failureOf(received: Received, answer: Answer, token: string): Failure | null {
+  const { status, headers, content, failure } = received;
   if (status !== null && status !== 200) {
     return failureOfStatus(status, content, readRetryAfter(headers, answer.receivedAtMs));
   }
@@ -149,19 +168,6 @@ function failureOf(
   // Bodies may be kept for people to read, so one that repeats the request's headers is refused.
   if (!answer.text.includes(token)) return null;
   return badBody('the body repeats the token, as a proxy that shows requests would', content);
-}
-
-/** Takes away the compression of a server that compresses unasked, as far as the bound. */
-function unzip(received: Received): Received {
-  const { headers, content, failure } = received;
-  const encoding = headerOf(headers, 'content-encoding') ?? 'identity';
-  if (encoding === 'identity' || content.length === 0) return received;
-  try {
-    return { ...received, content: unzipSync(content, { maxOutputLength: MAX_BODY_BYTES }) };
-  } catch (error) {
-    const problem = `the body (${encoding}) cannot be decompressed: ${describeCause(error)}`;
-    return { ...received, failure: failure ?? badBody(problem, content) };
-  }
 }
 
 function describeCause(error: unknown): string {

@@ -24,19 +24,20 @@ import {
 } from './policy.ts';
 import { streamNamed } from './streams/catalog.ts';
 
-/** Another stream's cell of the same organization and day, which counts the same payloads. */
-export interface Counterpart {
-  readonly stream: string;
-  readonly cell: Cell;
-  /** Its numbers; null if none are stored. */
-  readonly numbers: Numbers | null;
-}
-
-/** A cell with its numbers, an answer for it, and what its counterparts have on the same day. */
-export interface Situation {
+/** A cell as it is in the ledger. */
+export interface StoredCell {
   readonly cell: Cell;
   /** The stored numbers; null if none are. */
   readonly numbers: Numbers | null;
+}
+
+/** Another stream's cell of the same organization and day, which counts the same payloads. */
+export interface Counterpart extends StoredCell {
+  readonly stream: string;
+}
+
+/** A cell, an answer for it, and what its counterparts have on the same day. */
+export interface Situation extends StoredCell {
   readonly answer: CellAnswer;
   readonly counterparts: readonly Counterpart[];
   readonly policy: Policy;
@@ -47,9 +48,14 @@ export interface Applied {
   readonly cell: Cell;
   /** The new numbers; null if they stay. */
   readonly numbers: Numbers | null;
+  /** What the new numbers change of stored ones; null if they change none. */
+  readonly differences: ReturnType<typeof differencesOf>;
   /** The reason and its message; null if nothing was wrong. */
   readonly problem: Reason | null;
 }
+
+/** The numbers of a cell that stay as they are. */
+const KEPT = { numbers: null, differences: null } as const;
 
 /** Applies an answer to a cell. A number that was stored is never taken away, and never replaced by silence. */
 export function apply(situation: Situation): Applied {
@@ -144,7 +150,8 @@ function silencesAfter({ cell, answer, counterparts }: Situation): number {
 /** Writes the numbers of an accepted answer, final if it was sent late enough and nothing is left to confirm. */
 function write(situation: Situation, next: Numbers, known: Pick<Cell, 'isReported' | 'silences'>): Applied {
   const { cell, numbers, answer, policy } = situation;
-  const isEqual = numbers !== null && differencesOf(numbers, next) === null;
+  const differences = numbers === null ? null : differencesOf(numbers, next);
+  const isEqual = numbers !== null && differences === null;
   const isSure = known.isReported || known.silences >= SILENCES_NEEDED;
   const isLate = isFinalRead(answer.day, answer.sentAtMs, policy);
   const isFinal = isSure && (cell.wasFinal || isLate);
@@ -163,6 +170,7 @@ function write(situation: Situation, next: Numbers, known: Pick<Cell, 'isReporte
     result: isEqual ? 'unchanged' : 'loaded',
     cell: planNextRead(situation, read, soonMs),
     numbers: isEqual ? null : next,
+    differences,
     problem: null,
   };
 }
@@ -179,7 +187,7 @@ function leaveOpen(situation: Situation, problem: Reason): Applied {
   const { day, sentAtMs } = situation.answer;
   const read: Cell = { ...readNow(situation), ...reasonOf(problem), standing: 'waiting' };
   const soonMs = problem.code === 'unconfirmed' ? sentAtMs + waitMs(day, sentAtMs) : null;
-  return { result: 'left_out', cell: planNextRead(situation, read, soonMs), numbers: null, problem };
+  return { result: 'left_out', cell: planNextRead(situation, read, soonMs), ...KEPT, problem };
 }
 
 /** Puts a stored number in doubt. */
@@ -203,7 +211,7 @@ function fail(situation: Situation, problem: Reason, result: 'failed' | 'quarant
   };
   const retryMs = retryAtMs(answer.sentAtMs, attempts, problem.code);
   const { code, message } = problem;
-  return { result, cell: planNextRead(situation, read, retryMs), numbers: null, problem: { code, message } };
+  return { result, cell: planNextRead(situation, read, retryMs), ...KEPT, problem: { code, message } };
 }
 
 function standingAfterFailure({ standing, isStored }: Cell): Cell['standing'] {
@@ -217,13 +225,13 @@ function standingAfterFailure({ standing, isStored }: Cell): Cell['standing'] {
 function keepAccepted(situation: Situation): Applied {
   const { verifiedAtMs, sha256 } = situation.cell;
   const read = { ...readNow(situation), verifiedAtMs, sha256 };
-  return { result: 'unchanged', cell: planNextRead(situation, read), numbers: null, problem: null };
+  return { result: 'unchanged', cell: planNextRead(situation, read), ...KEPT, problem: null };
 }
 
 /** Leaves a cell as it is whose day is past the horizon or whose organization is gone. */
 function stay({ cell }: Situation): Applied {
   const result = cell.isStored || cell.standing === 'accepted' ? 'unchanged' : 'unavailable';
-  return { result, cell: { ...cell, nextReadAtMs: null }, numbers: null, problem: null };
+  return { result, cell: { ...cell, nextReadAtMs: null }, ...KEPT, problem: null };
 }
 
 function readNow({ cell, answer: { sentAtMs, sha256 } }: Situation): Cell {

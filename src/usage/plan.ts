@@ -2,6 +2,9 @@ import { type CellKey, compareText } from './cell.ts';
 import { addDays, type DayRange, type UsageDay } from './day.ts';
 import { streamNamed, streamNames } from './streams/catalog.ts';
 
+/** In the place of an organization: the totals of all of them, as Losant itself adds them up. */
+export const WHOLE_INSTANCE = '';
+
 /** One fetch: a window of one stream of one organization, and the days of it that are loaded, newest first. */
 export interface Slice {
   readonly orgId: string;

@@ -1,22 +1,19 @@
 import type { RunProgress, RunResult, Trouble } from '../console/sources.ts';
-import type { DatabaseHandle } from '../database/handle.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { describeError, ExportError, HeldError, LosantError } from '../errors.ts';
-import { type ExportEnvironment, type Gates, openInstance } from '../export/context.ts';
-import { logRun } from '../export/report.ts';
-import { type RunOutcome, runInstance } from '../export/run.ts';
+import { type ExportEnvironment, openInstance } from '../export/context.ts';
+import { logRun, type RunOutcome } from '../export/report.ts';
+import { runInstance } from '../export/run.ts';
 import { recordFailedRun } from '../ledger/runs.ts';
 import type { Metrics } from '../server/metrics.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 
 /** The tools of the worker, the same for all its instances and runs. */
-export interface RunTools extends ExportEnvironment {
+export interface RunTools extends Omit<ExportEnvironment, 'now'> {
   readonly config: Config;
   readonly signal: AbortSignal;
   readonly newId: () => string;
-  readonly handle: DatabaseHandle;
   readonly metrics: Metrics;
-  readonly gates: Gates;
   /** Reads the database's clock; rejects if the database is unreachable or its clock too far off. */
   readonly readNow: () => Promise<() => number>;
   readonly nextWakeAt: () => Date | null;
@@ -35,7 +32,7 @@ export async function exportInstance(
   instance: InstanceConfig,
   onProgress: (progress: RunProgress) => void,
 ): Promise<RunEnd> {
-  const { handle, gates, metrics, logger, hostNow, signal, nextWakeAt } = tools;
+  const { handle, metrics, logger, hostNow, signal, nextWakeAt } = tools;
   const { instanceId } = instance;
   const runId = tools.newId();
   const fields = { instance_id: instanceId, run_id: runId };
@@ -48,12 +45,8 @@ export async function exportInstance(
     const startedAt = new Date(startedAtMs).toISOString();
     const log = logProgress(tools, fields);
     // The token is read here, so that a replaced one is used without a restart.
-    const opened = openInstance(tools, instance, {
-      handle,
-      now,
-      gates,
-      onAttempt: (request) => metrics.countRequest(request),
-    });
+    const onAttempt: ExportEnvironment['onAttempt'] = (request) => metrics.countRequest(request);
+    const opened = openInstance({ ...tools, now, onAttempt }, instance);
     const outcome = await runInstance(opened, {
       kind: 'scheduled',
       runId,

@@ -138,7 +138,7 @@ insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, from_
   started_at, finished_at, host, version) values
   ('${RUN}', '${INSTANCE}', 'scheduled', true, 'partial', '2026-11-21', '2026-11-27',
     '{"orgs": 8, "cells": {"planned": 40, "loaded": 38, "failed": 2},
-      "requests": 44, "restated": 1, "restatedFinal": 1}',
+      "rows": {"updated": 1}, "requests": 44}',
     '[{"code": "server_error", "message": "<i>HTTP 500</i>", "stream": "payload_totals", "cells": 2, "orgs": 1,
       "example": "${ORGS.gappy}"}]',
     '2026-11-28T00:15Z', '2026-11-28T00:17:05Z', 'pod-1', '1.2.3');

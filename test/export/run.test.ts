@@ -23,7 +23,7 @@ it('a run with nothing due leaves no record and asks only for the instance', asy
   const none = { runId: null, status: 'complete', orgs: 0, from: null, requests: 1 };
   expect(report).toMatchObject({ ...none, cells: { planned: 0 } });
   expect(await stage.query('select status, counts from losant_usage.runs')).toMatchObject([
-    { status: 'complete', counts: { orgs: 4, cells: { planned: 16 }, restated: 0 } },
+    { status: 'complete', counts: { orgs: 4, cells: { planned: 16 }, rows: { updated: 0 } } },
   ]);
 });
 
@@ -228,12 +228,13 @@ async function readAll(stage: Stage, steps: Readonly<Record<number, number>>): P
   const ids = stage.orgIds.toSorted();
   const seen: string[] = [];
   let nowMs = stage.now();
-  const scope = { instanceId, orgIds: null, streams: null, range: null };
-  const begin = { scope, endMs: 0, sinceMs: null, olderAfter: '', isAtEnd: false, hasFound: false };
-  const pass = { ...begin, refusals: new Refusals() };
+  const scope = { orgIds: null, streams: null, range: null };
+  const pass = { scope, endMs: 0, sinceMs: null, olderAfter: '', isAtEnd: false, hasFound: false };
+  const ledger = { db, instanceId, now: () => nowMs, policy: POLICY };
+  const session = { write: { ...ledger, lease: null, runId: '' }, refusals: new Refusals() };
   for (let [pages, today] = [0, dayAt(nowMs)]; !pass.isAtEnd; ) {
     pass.endMs = nowMs + WAKE_UP_MS;
-    for await (const cells of readDuePages({ db, now: () => nowMs, policy: POLICY }, pass)) {
+    for await (const cells of readDuePages(session, pass)) {
       const places = cells.map(({ orgId }) => ids.indexOf(orgId) + 1);
       const [first, last] = [Math.min(...places), Math.max(...places)];
       const isYoung = cells.every(({ day }) => day >= '2026-11-17');

@@ -5,7 +5,8 @@ import { onTestFinished } from 'vitest';
 import type { SimulatorOptions } from '../../simulator/server.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { type InstanceContext, openInstance, type RunOptions } from '../../src/export/context.ts';
-import { type RunOutcome, runInstance } from '../../src/export/run.ts';
+import type { RunOutcome } from '../../src/export/report.ts';
+import { runInstance } from '../../src/export/run.ts';
 import { openPlayed, type Played } from '../e2e/export.ts';
 import { NOW, type Platform } from '../simulator/platform.ts';
 import { POLICY } from '../usage/cells.ts';
@@ -41,6 +42,9 @@ export async function openStage(options: SimulatorOptions = {}): Promise<Stage> 
         random: () => 0.5,
         host: 'host',
         version: '0.0.0',
+        handle,
+        now,
+        gates: new Map(),
       },
       {
         instanceId: platform.instanceId,
@@ -52,7 +56,6 @@ export async function openStage(options: SimulatorOptions = {}): Promise<Stage> 
         requestConcurrency: 8,
         requestsPerSecond: 1_000,
       },
-      { handle, now, gates: new Map() },
     );
   };
   const usual = { kind: 'scheduled', orgIds: null, streams: null, range: null, force: false } as const;

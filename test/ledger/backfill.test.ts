@@ -1,24 +1,18 @@
 /** What a backfill makes and sets due. */
 import { expect, test } from 'vitest';
-import { addDays } from '../../src/ledger/fill.ts';
+import { type AddOptions, addDays } from '../../src/ledger/fill.ts';
 import { markRemoved } from '../../src/ledger/organizations.ts';
-import { devices, named, POLICY, silence } from '../usage/cells.ts';
+import { devices, named, silence } from '../usage/cells.ts';
 import { answer, INSTANCE, useFreshLedger, WRITE } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const DEVICES = ['device_counts'];
 
-interface Options extends Partial<Parameters<typeof addDays>[2]> {
-  readonly orgIds?: readonly string[] | null;
-  readonly streams?: readonly string[] | null;
-}
-
 /** Adds the days of `FROM..TO`. */
-const add = (days: string, { orgIds = null, streams = null, ...rest }: Options = {}) => {
+const add = (days: string, options: Partial<AddOptions> = {}) => {
   const [from = '', to = ''] = days.split('..');
-  const scope = { instanceId: INSTANCE, orgIds, streams, range: { from, to } };
-  const usual = { scope, nowMs: ledger.nowMs, policy: POLICY, makesRows: true, force: false };
-  return addDays(ledger.db, WRITE, { ...usual, ...rest });
+  const usual = { orgIds: null, streams: null, range: { from, to }, makesRows: true, force: false };
+  return addDays(ledger.writer(), { ...usual, ...options });
 };
 
 // Promise (Missing numbers): A backfill wants the days it asks for and those between them and what is wanted

@@ -1,40 +1,37 @@
 /** What is due: cells whose next read has come. A person, a return and another policy only set that time. */
-import { type Kysely, type KyselyPlugin, RawNode, sql } from 'kysely';
+import { type KyselyPlugin, RawNode, sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import type { Schema } from '../../src/database/schema.ts';
 import { isOf } from '../../src/ledger/coverage.ts';
 import {
   applyPolicy,
   countDue,
+  type DuePlace,
   type DueScope,
   hasGaps,
-  type PageOptions,
   readDuePage,
   retryFailed,
 } from '../../src/ledger/due.ts';
+import type { InstanceLedger } from '../../src/ledger/lease.ts';
 import type { Verdict } from '../../src/usage/cell.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import { devices, failed, minutes, named, POLICY, refused, silence } from '../usage/cells.ts';
-import { answer, INSTANCE, useFreshLedger, WRITE } from './ledger.ts';
+import { answer, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const DEVICES = ['device_counts'];
 const BOTH = ['device_counts', 'notebook_minutes'];
-const ALL: DueScope = { instanceId: INSTANCE, orgIds: null, streams: null, range: null };
+const ALL: DueScope = { orgIds: null, streams: null, range: null };
 
 const setNext = (orgId: string, day: string, next: string | null) =>
   ledger.asProgram(sql`update losant_usage.coverage set next_read_at = ${next}
     where org_id = ${orgId} and usage_date = ${day}`);
-const page = async (scope: Partial<DueScope> = {}, options: Partial<PageOptions> = {}) =>
-  await pageOf(ledger.db, scope, options);
-const pageOf = async (
-  db: Kysely<Schema>,
+const page = async (
   scope: Partial<DueScope> = {},
-  options: Partial<PageOptions> = {},
+  options: Partial<DuePlace> = {},
+  changes: Partial<InstanceLedger> = {},
 ) => {
-  const now = { nowMs: ledger.nowMs, policy: POLICY };
-  const place = { ...now, afterOrgId: '', sinceMs: null, from: null, to: null, stopped: [], ...options };
-  return await readDuePage(db, { ...ALL, ...scope }, place);
+  const place = { afterOrgId: '', sinceMs: null, from: null, to: null, stopped: [], ...options };
+  return await readDuePage(ledger.writer(changes), { ...ALL, ...scope }, place);
 };
 const show = (cells: Awaited<ReturnType<typeof page>>) =>
   cells.map(({ orgId, stream, day }) => `${orgId.slice(-2)} ${day.slice(5)} ${stream}`).sort();
@@ -62,7 +59,7 @@ describe('a page', () => {
     };
     await ledger.db.transaction().execute(async (trx) => {
       await sql`set local enable_seqscan = off`.execute(trx);
-      const plan = JSON.stringify(await pageOf(trx.withPlugin(explains)));
+      const plan = JSON.stringify(await page({}, {}, { db: trx.withPlugin(explains) }));
       expect(plan).toContain('coverage_due');
       expect(plan).not.toContain('coverage_pkey');
     });
@@ -81,12 +78,11 @@ describe('a page', () => {
       [{ orgIds: [one] }, { ...stopped, to: '2026-11-22' }, [`${a} 11-22 device_counts`]],
       [{ orgIds: [two], range }, {}, [`${b} 11-22 device_counts`]],
       [{ range }, { from: '2026-11-23' }, []],
-      [{ instanceId: '5c00000000000000000000ff' }, {}, []],
     ] as const) {
       expect(show(await page(scope, options))).toEqual(expected);
     }
-    const now = { nowMs: ledger.nowMs, policy: POLICY };
-    expect(await countDue(ledger.db, { ...ALL, range }, now)).toBe(3);
+    expect(await page({}, {}, { instanceId: '5c00000000000000000000ff' })).toEqual([]);
+    expect(await countDue(ledger.writer(), { ...ALL, range })).toBe(3);
   });
 
   test('has nothing past the horizon, even if it was set due', async () => {
@@ -136,7 +132,7 @@ test('a run by hand reads again at once what failed, in its scope and inside the
   ]);
   await ledger.setTime('2026-11-24T01:00:00.000Z');
   const scope = { ...ALL, orgIds: [orgId], streams: DEVICES };
-  await retryFailed(ledger.db, WRITE, { scope, nowMs: ledger.nowMs, policy: POLICY });
+  await retryFailed(ledger.writer(), scope);
   expect(await ledger.cells(orgId)).toEqual([
     '11-22 device_counts missing refused 11-24T01:00',
     '11-22 notebook_minutes missing refused 11-24T02:15',
@@ -161,8 +157,7 @@ test('cells of organizations are found by way of their days', async () => {
 });
 
 describe('another policy sets the next reads inside the horizon anew', () => {
-  const apply = (policy: Policy) =>
-    applyPolicy(ledger.db, WRITE, { instanceId: INSTANCE, nowMs: ledger.nowMs, policy });
+  const apply = (policy: Policy) => applyPolicy(ledger.writer({ policy }));
   const nextOf = async (orgId: string) => (await ledger.cells(orgId)).map((cell) => cell.split(' ').at(-1));
 
   test.each<[string, Partial<Policy>, string[]]>([
@@ -241,7 +236,8 @@ test('a command that named days answers for gaps in its scope, and for numbers w
     ledger.load([
       { ...answer(orgId, stream, '2026-11-22', verdict), sentAtMs: ledger.nowMs + seconds * 1_000 },
     ]);
-  const has = (scope: Partial<DueScope> = {}) => hasGaps(ledger.db, { ...ALL, ...scope });
+  const has = (scope: Partial<DueScope> = {}, changes: Partial<InstanceLedger> = {}) =>
+    hasGaps(ledger.writer(changes), { ...ALL, ...scope });
   await read('device_counts', named(devices(4, 1, 17)));
   for (const [scope, expected] of [
     [{}, true],
@@ -250,10 +246,10 @@ test('a command that named days answers for gaps in its scope, and for numbers w
     [{ streams: DEVICES }, false],
     [{ orgIds: ['f'.repeat(24)] }, false],
     [{ range: { from: '2026-11-23', to: '2026-11-23' } }, false],
-    [{ instanceId: '5c00000000000000000000ff' }, false],
   ] as const) {
     expect(await has(scope)).toBe(expected);
   }
+  expect(await has({}, { instanceId: '5c00000000000000000000ff' })).toBe(false);
   await read('notebook_minutes', silence);
   expect(await has()).toBe(false);
   await read('device_counts', failed, 1);

@@ -289,9 +289,8 @@ describe('what can no longer be read is closed', () => {
     ]);
     // Neither a backfill nor another policy asks for days on which it did not exist.
     const range = { from: '2026-11-21', to: '2026-11-22' };
-    const scope = { instanceId: INSTANCE, orgIds: null, streams: null, range };
-    const options = { scope, nowMs: ledger.nowMs, policy: POLICY, makesRows: true, force: true };
-    expect(await addDays(ledger.db, WRITE, options)).toBe(0);
+    const options = { orgIds: null, streams: null, range, makesRows: true, force: true };
+    expect(await addDays(ledger.writer(), options)).toBe(0);
     await ledger.prepare({ streams: DEVICES, policy: { ...POLICY, readAtHours: [0, 100, 720] } });
     await ledger.prepare(ONLY_DEVICES);
     for (const cell of (await ledger.cells(orgId)).slice(1, 3))

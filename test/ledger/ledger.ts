@@ -4,10 +4,11 @@ import { beforeEach } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
+import type { LoadedCell } from '../../src/ledger/coverage.ts';
 import { applyPolicy } from '../../src/ledger/due.ts';
 import { applyTracks, fillInstance } from '../../src/ledger/fill.ts';
 import { beginWriting } from '../../src/ledger/lease.ts';
-import { type LoadedCell, type LoadOptions, loadBatch } from '../../src/ledger/load.ts';
+import { loadBatch, type RunLedger } from '../../src/ledger/load.ts';
 import type { CellAnswer, Verdict } from '../../src/usage/cell.ts';
 import type { DayRange } from '../../src/usage/day.ts';
 import type { Policy } from '../../src/usage/policy.ts';
@@ -142,13 +143,19 @@ export class Ledger {
     );
   }
 
+  /** Returns the ledger as the first run writes it. */
+  writer(changes: Partial<RunLedger> = {}): RunLedger {
+    const place = { db: this.db, instanceId: INSTANCE, policy: POLICY, now: () => this.#nowMs };
+    return { ...place, ...WRITE, ...changes };
+  }
+
   /** Does what a run does before it reads: policy, ends, tracks, rows and closings. */
   async prepare(settings: RunSettings = {}): Promise<void> {
     const { streams = usualStreamNames, selection = null, policy = POLICY } = settings;
-    const options = { instanceId: INSTANCE, nowMs: this.#nowMs, policy };
-    await applyPolicy(this.db, WRITE, options);
-    await applyTracks(this.db, WRITE, { ...options, streams, selection });
-    await fillInstance(this.db, WRITE, options);
+    const writer = this.writer({ policy });
+    await applyPolicy(writer);
+    await applyTracks(writer, { streams, selection });
+    await fillInstance(writer);
   }
 
   /** Makes the rows of streams of a new organization for the days before now, and nothing else. */
@@ -158,16 +165,23 @@ export class Ledger {
       sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
         select ${id}, stream, ${days.from}, ${days.from}, ${days.to} from unnest(${streams}::text[]) as stream`,
     );
-    await fillInstance(this.db, WRITE, { instanceId: INSTANCE, nowMs: this.#nowMs, policy: POLICY });
+    await fillInstance(this.writer());
     return id;
   }
 
-  /** Loads answers, each for itself complete. */
-  async load(answers: readonly GivenAnswer[], options: Partial<LoadOptions> = {}): Promise<LoadedCell[]> {
+  /** Loads answers, each for itself complete; for one of a later time the clocks stand at that time meanwhile. */
+  async load(answers: readonly GivenAnswer[], changes: Partial<RunLedger> = {}): Promise<LoadedCell[]> {
     const usual = { sentAtMs: this.#nowMs, sha256: 'a'.repeat(64) };
     const sent = answers.map((each): CellAnswer => ({ ...usual, ...each }));
-    const write = { ...WRITE, instanceId: INSTANCE, policy: POLICY, ...options };
-    return await loadBatch(this.db, [{ answers: sent, quarantined: [] }], write);
+    const nowMs = this.#nowMs;
+    const sentAtMs = Math.max(nowMs, ...sent.map((each) => each.sentAtMs));
+    const isLater = sentAtMs > nowMs && changes.now === undefined;
+    if (isLater) await this.setTime(new Date(sentAtMs).toISOString());
+    try {
+      return await loadBatch(this.writer(changes), [{ answers: sent, texts: [] }]);
+    } finally {
+      if (isLater) await this.setTime(new Date(nowMs).toISOString());
+    }
   }
 
   /** Returns the cells of an organization in a few words. */

@@ -4,11 +4,11 @@ import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { takeLease } from '../../src/ledger/lease.ts';
 import { loadBatch } from '../../src/ledger/load.ts';
-import type { QuarantinedBody } from '../../src/ledger/quarantine.ts';
+import type { Answered } from '../../src/ledger/quarantine.ts';
 import type { Verdict } from '../../src/usage/cell.ts';
 import type { PayloadSources } from '../../src/usage/numbers.ts';
-import { devices, failed, hours, minutes, named, POLICY, silence, sources, totals } from '../usage/cells.ts';
-import { answer, at, INSTANCE, RUN_1, RUN_2, useLedger, WRITE } from './ledger.ts';
+import { devices, failed, hours, minutes, named, silence, sources, totals } from '../usage/cells.ts';
+import { answer, at, INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
 const DAY = '2026-11-20';
 const ALL = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals', 'payload_hours'];
@@ -55,7 +55,7 @@ describe('a load', () => {
       `stored true true 0 1 0 ${times} ${RUN_1} - - ${'a'.repeat(64)}`,
     ]);
     expect(await revisionsOf(orgId)).toEqual([]);
-    const loaded = { result: 'loaded', standing: 'stored', numbersBefore: null, before: { wasFinal: false } };
+    const loaded = { result: 'loaded', standing: 'stored', differences: null, before: { wasFinal: false } };
     expect(result[0]).toMatchObject(loaded);
   });
 
@@ -98,7 +98,7 @@ describe('a load', () => {
         `{"payload_sources":${newSources},"payload_source_count":6} true ${RUN_2}`,
     ]);
     const standing = sql`select revision, standing, finalized_at from losant_usage.coverage where org_id = ${orgId}`;
-    const final = '2 final 2026-11-22T12:00:00.000Z';
+    const final = '2 final 2026-11-24T12:00:00.000Z';
     expect(await ledger.list(standing)).toEqual([final, final]);
   });
 
@@ -288,19 +288,17 @@ describe('our sums of the day', () => {
 });
 
 describe('answers that were set aside', () => {
-  const options = { ...WRITE, instanceId: INSTANCE, policy: POLICY };
-  const keep = (...quarantined: readonly QuarantinedBody[]) =>
-    loadBatch(ledger.db, [{ answers: [], quarantined }], options);
-  const bodyOf = (orgId: string, changes: Partial<QuarantinedBody> = {}): QuarantinedBody => ({
-    orgId,
-    stream: 'device_counts',
-    from: DAY,
-    to: DAY,
-    code: 'invalid_value',
-    problem: 'created: is negative (-1)',
-    bodies: ['{"counts":[]}'],
-    ...changes,
-  });
+  const problem = 'created: is negative (-1)';
+  const newCells = () => ledger.want({ from: DAY, to: '2026-11-21' }, ['device_counts', 'payload_totals']);
+  const keep = (...batch: readonly Answered[]) => loadBatch(ledger.writer(), batch);
+  const bodyOf = (
+    orgId: string,
+    { code = 'invalid_value', texts = ['{"counts":[]}'], days = [DAY], stream = 'device_counts' } = {},
+  ): Answered => {
+    const verdict = { kind: 'quarantined', code, message: problem } as const;
+    const sent = { sentAtMs: ledger.nowMs, sha256: null, verdict };
+    return { answers: days.map((day) => ({ orgId, stream, day, ...sent })), texts };
+  };
   const kept = async (orgId: string) => {
     const rows = await ledger.ask(sql`select from_date, code, problem, body_truncated, run_id, body_gzip
       from losant_usage.quarantine where org_id = ${orgId}`);
@@ -311,24 +309,23 @@ describe('answers that were set aside', () => {
   };
 
   test('are kept with their bodies as they came, one after the other, and cut at 256 KiB', async () => {
-    const [one, two] = [await ledger.newOrg(), await ledger.newOrg()];
+    const [one, two] = [await newCells(), await newCells()];
     await keep(
-      bodyOf(one, { bodies: ['{"counts":[{"ü\\u0000":1}]}', '<html>\r\n</html>', 'null'] }),
-      bodyOf(two, { bodies: ['x'.repeat(300_000)] }),
+      bodyOf(one, { texts: ['{"counts":[{"ü\\u0000":1}]}', '<html>\r\n</html>', 'null'] }),
+      bodyOf(two, { texts: ['x'.repeat(300_000)] }),
     );
-    const { code, problem } = bodyOf(one);
-    const known = { from_date: DAY, code, problem, run_id: RUN_1 };
+    const known = { from_date: DAY, code: 'invalid_value', problem, run_id: RUN_1 };
     const body = '{"counts":[{"ü\\u0000":1}]}\n<html>\r\n</html>\nnull';
     expect(await kept(one)).toEqual([{ ...known, body_truncated: false, body }]);
     expect(await kept(two)).toEqual([{ ...known, body_truncated: true, body: 'x'.repeat(262_144) }]);
   });
 
   test('are kept once while they stay the same, and each that is other', async () => {
-    const orgId = await ledger.newOrg();
-    const [own, other] = [bodyOf(orgId), bodyOf(orgId, { bodies: ['{"counts":[1]}'] })];
+    const orgId = await newCells();
+    const [own, other] = [bodyOf(orgId), bodyOf(orgId, { texts: ['{"counts":[1]}'] })];
     for (const each of [own, own, other, own, bodyOf(orgId, { code: 'unplaceable_body' })]) await keep(each);
     expect(await kept(orgId)).toHaveLength(4);
-    await keep(bodyOf(orgId, { to: '2026-11-21' }), bodyOf(orgId, { stream: 'payload_totals' }));
+    await keep(bodyOf(orgId, { days: ['2026-11-21', DAY] }), bodyOf(orgId, { stream: 'payload_totals' }));
     expect(await kept(orgId)).toHaveLength(6);
   });
 });

@@ -12,7 +12,6 @@ const NOW = '2026-11-24T00:15:00.000Z';
 const A = '5a000000000000000000000a';
 const B = '5b000000000000000000000b';
 const ledger = useLedger(NOW);
-const SETTINGS = { instanceId: INSTANCE, nowMs: Date.parse(NOW), policy: POLICY };
 
 /** Two organizations with two days each, whose rows lie in the tables the wrong way round. */
 beforeEach(async () => {
@@ -65,44 +64,44 @@ async function leavesFree(
 }
 
 const range = { from: '2026-11-18', to: '2026-11-21' };
-const scope = { instanceId: INSTANCE, orgIds: null, streams: null, range };
-const BACKFILL = { ...SETTINGS, scope, makesRows: true, force: false };
-const WITHOUT = { ...SETTINGS, streams: [], selection: null } as const;
+const ALL = { orgIds: null, streams: null, range };
+const BACKFILL = { ...ALL, makesRows: true, force: false };
+const WITHOUT = { streams: [], selection: null } as const;
 
-type Work = (db: typeof ledger.db) => Promise<unknown>;
+type Work = () => Promise<unknown>;
 
 test.each<[string, Work]>([
-  ['streams that are taken out', (db) => applyTracks(db, WRITE, WITHOUT)],
-  ['rows that are made', (db) => fillInstance(db, WRITE, SETTINGS)],
-  ['a backfill', (db) => addDays(db, WRITE, BACKFILL)],
+  ['streams that are taken out', () => applyTracks(ledger.writer(), WITHOUT)],
+  ['rows that are made', () => fillInstance(ledger.writer())],
+  ['a backfill', () => addDays(ledger.writer(), BACKFILL)],
 ])('of tracks: %s', async (_, work) => {
-  expect(await leavesFree(() => work(ledger.db), firstTrack, lastTrack)).toBe(true);
+  expect(await leavesFree(work, firstTrack, lastTrack)).toBe(true);
 });
 
-const LATE = { ...SETTINGS, nowMs: Date.parse('2027-11-24T00:15:00.000Z') };
+const FORGETFUL = { ...POLICY, horizonDays: 1 };
 const answers = [B, A].flatMap((orgId) =>
   ['2026-11-21', '2026-11-20'].map((day) => answer(orgId, 'device_counts', day, named(devices(1, 1, 1)))),
 );
 
 const OTHER_POLICY = { ...POLICY, readAtHours: [0, 49, 73] };
-const closeRemoved: Work = async (db) => {
-  await markRemoved(db, WRITE, { orgIds: [A, B], today: '2026-11-22' });
-  await fillInstance(db, WRITE, SETTINGS);
+const closeRemoved: Work = async () => {
+  await markRemoved(ledger.db, WRITE, { orgIds: [A, B], today: '2026-11-22' });
+  await fillInstance(ledger.writer());
 };
 
 test.each<[string, Work]>([
-  ['days that are read again', (db) => addDays(db, WRITE, { ...BACKFILL, makesRows: false, force: true })],
-  ['reads that failed', (db) => retryFailed(db, WRITE, { ...SETTINGS, scope })],
-  ['another policy', (db) => applyPolicy(db, WRITE, { ...SETTINGS, policy: OTHER_POLICY })],
-  ['days past the horizon', (db) => fillInstance(db, WRITE, LATE)],
+  ['days that are read again', () => addDays(ledger.writer(), { ...ALL, makesRows: false, force: true })],
+  ['reads that failed', () => retryFailed(ledger.writer(), ALL)],
+  ['another policy', () => applyPolicy(ledger.writer({ policy: OTHER_POLICY }))],
+  ['days past the horizon', () => fillInstance(ledger.writer({ policy: FORGETFUL }))],
   ['deleted organizations', closeRemoved],
   ['a load', () => ledger.load(answers)],
 ])('of the ledger: %s', async (_, work) => {
-  expect(await leavesFree(() => work(ledger.db), firstCell, lastCell)).toBe(true);
+  expect(await leavesFree(work, firstCell, lastCell)).toBe(true);
 });
 
 test('of days: a backfill holds none while it waits for a cell', async () => {
   const day = sql`select from losant_usage.usage_days where org_id = ${A} and usage_date = '2026-11-20'`;
-  const work = () => addDays(ledger.db, WRITE, { ...BACKFILL, force: true });
+  const work = () => addDays(ledger.writer(), { ...BACKFILL, force: true });
   expect(await leavesFree(work, firstCell, day)).toBe(true);
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { readOrganization } from '../../src/losant/organization.ts';
 import { getInstance, getOrg } from '../../src/losant/orgs.ts';
-import { fetchUsage } from '../../src/losant/usage.ts';
+import { usageRequest } from '../../src/losant/usage.ts';
 import { parseJson } from '../../src/usage/body.ts';
 import { clientFor, sendJson, startServer, type TestServer } from './server.ts';
 
@@ -58,10 +58,10 @@ const question = {
   signal,
 } as const;
 
-describe('fetchUsage', () => {
+describe('usageRequest', () => {
   it('asks for whole UTC days, from the first to the last millisecond', async () => {
     await using server = await startServer((_, response) => sendJson(response, { counts: [] }));
-    const answer = await fetchUsage(clientFor(server), question);
+    const answer = await clientFor(server).get(usageRequest(question));
     expect(answer.body).toEqual({ counts: [] });
     const [{ path, query } = {}] = server.received;
     expect(path).toBe(`/instances/${INSTANCE}/orgs/${orgId(1)}/payloadCountsBreakdown`);
@@ -71,7 +71,7 @@ describe('fetchUsage', () => {
   it('names action, organization and days when it fails, and the scope that is missing', async () => {
     await using server = await startServer((_, response) => sendJson(response, {}, { status: 403 }));
     const action = 'instanceOrg.payloadCountsBreakdown';
-    await expect(fetchUsage(clientFor(server), question)).rejects.toMatchObject({
+    await expect(clientFor(server).get(usageRequest(question))).rejects.toMatchObject({
       kind: 'forbidden',
       action,
       message: `${action} (org ${orgId(1)}, days 2025-11-25..2025-11-26): answered HTTP 403`,
@@ -84,10 +84,8 @@ describe('fetchUsage', () => {
     { from: '2025-11-31', to: '2025-12-01' },
     { from: '1970-01-01', to: '1970-01-02' },
     { from: '', to: '' },
-  ])('sends nothing for $from..$to, which is no window', async (window) => {
-    await using server = await startServer((_, response) => sendJson(response, {}));
-    await expect(fetchUsage(clientFor(server), { ...question, window })).rejects.toThrow('not a window');
-    expect(server.received).toHaveLength(0);
+  ])('sends nothing for $from..$to, which is no window', (window) => {
+    expect(() => usageRequest({ ...question, window })).toThrow('not a window');
   });
 });
 

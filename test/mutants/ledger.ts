@@ -14,8 +14,8 @@ export const ledgerMutants = [
         `latestDay(from, range?.from, '2015-01-01')`,
       ],
       'An export reads only organizations of its instance': [
-        'where o.instance_id = ${scope.instanceId} and o.org_id > ${options.afterOrgId}',
-        "where ${scope.instanceId} <> '' and o.org_id > ${options.afterOrgId}",
+        'where o.instance_id = ${ledger.instanceId} and o.org_id > ${place.afterOrgId}',
+        "where ${ledger.instanceId} <> '' and o.org_id > ${place.afterOrgId}",
       ],
       'A stream that was stopped is not asked for again in the run': [
         'c.stream <> all (${stopped}::text[])\n    and (${since}',
@@ -107,20 +107,20 @@ export const ledgerMutants = [
     { file: 'src/ledger/fill.ts', test: 'test/ledger/backfill.test.ts' },
     {
       'A backfill makes no day before the organization was created': [
-        'const first = sql`greatest(${from}::date, o.created_on)`',
-        'const first = sql`${from}::date`',
+        'sql`greatest(${from}::date, o.created_on)`',
+        'sql`${from}::date`',
       ],
       'A backfill makes no day before the horizon': [
-        'const from = latestDay(scope.range.from, horizonStart(nowMs, policy));',
-        'const from = scope.range.from;',
+        'const from = latestDay(range.from, horizonStart(nowMs, ledger.policy));',
+        'const { from } = range;',
       ],
       'A backfill does not reach into a day that is not over': [
-        'const to = earliestDay(scope.range.to, lastCompleteDay(nowMs));',
-        'const to = scope.range.to;',
+        'const to = earliestDay(range.to, lastCompleteDay(nowMs));',
+        'const { to } = range;',
       ],
       'A backfill makes the rows between its range and the first day': [
-        'and (day::date < t.first_day or day::date <= ${to}::date)`',
-        'and day::date <= ${to}::date`',
+        'greatest(t.first_day - 1,\n',
+        'greatest(null::date,\n',
       ],
       'A backfill skips days that are stored and not due': [
         'and (${force}::boolean or (not c.is_stored and',

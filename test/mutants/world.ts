@@ -63,8 +63,8 @@ export const worldMutants = [
     { file: 'src/ledger/fill.ts', test: 'test/campaigns/world/world.test.ts' },
     {
       'The world finds a backfill that adds only its first day': [
-        '  const to = earliestDay(scope.range.to, lastCompleteDay(nowMs));',
-        '  const to = earliestDay(scope.range.from, lastCompleteDay(nowMs));',
+        '  const to = earliestDay(range.to, lastCompleteDay(nowMs));',
+        '  const to = earliestDay(range.from, lastCompleteDay(nowMs));',
       ],
     },
   ),

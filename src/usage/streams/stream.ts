@@ -25,7 +25,7 @@ export interface Stream {
   /** Columns that count all payloads, with the columns that they include. */
   readonly includes?: Readonly<Record<string, readonly string[]>>;
   /** Reads the bodies of one window. Throws {@link UnplaceableBodyError} if a body cannot be assigned to days. */
-  readBodies(bodies: readonly unknown[], window: DayRange): WindowReading;
+  readonly readBodies: (bodies: readonly unknown[], window: DayRange) => WindowReading;
 }
 
 export interface UsageRequest {
