@@ -55,83 +55,17 @@ delete from revisions_csv where rowid = 1;
 delete from waivers_csv where rowid = 1;
 delete from blockers_csv where rowid = 1;
 
--- Worst last. A stream is a bit, so that a sum says which streams of a day are stored or settled, and the first of five
--- bits for how each of them is.
+-- Worst last. A cell is five bits, with its place here in the first three, and a day the bits of all its streams.
 create table standings (standing text primary key, place integer) strict, without rowid;
 insert into standings values ('final', 1), ('accepted', 2), ('stored', 3), ('waiting', 4), ('unavailable', 5), ('in_doubt', 6), ('missing', 7);
-create table streams (stream text primary key, bit integer, first integer) strict, without rowid;
-insert into streams values ('device_counts', 1, 0), ('notebook_minutes', 2, 5), ('payload_totals', 4, 10), ('payload_sources', 8, 15), ('payload_hours', 16, 20);
-
--- What a row is written with. An integer is the text that it is written back as: 1e3, 007, +5 and " 5" are none.
-select 'manifest.json', 'is not that of a statement' from manifest_json
-where not coalesce(statement ->> 'month' glob '20[0-9][0-9]-[01][0-9]' and statement ->> 'kind' in ('closing', 'adjustment')
-  and typeof(statement ->> 'orgs') = 'integer' and length(statement ->> 'instanceId') = 24
-  and statement ->> 'closedAt' glob '20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z', false);
-select 'totals.csv', 'line ' || rowid || ' is not written as a total' from totals_csv
-where cast(orgs as integer) || '' <> orgs or cast(orgs as integer) < 1 or quantity is null or (quantity <> '' and cast(quantity as integer) || '' <> quantity) limit 20;
-select 'lines.csv', 'line ' || rowid || ' is not written as a line' from lines_csv
-where length(org_id) <> 24 or org_id glob '*[^0-9a-f]*' or is_customer_changed not in ('true', 'false')
-  or (quantity <> '' and cast(quantity as integer) || '' <> quantity) or (billed_before <> '' and cast(billed_before as integer) || '' <> billed_before)
-  or (total <> '' and (cast(total as integer) || '' <> total or cast(total as integer) < 0))
-  or (maximum <> '' and (cast(maximum as integer) || '' <> maximum or cast(maximum as integer) < 0))
-  or (average <> '' and (average not glob '*[0-9].[0-9][0-9]' or average glob '*[^0-9.]*' or average glob '*.*.*' or average glob '0[0-9]*'))
-  or cast(days_expected as integer) || ' ' || cast(days_stored as integer) || ' ' || cast(days_final as integer) || ' ' || cast(days_accepted as integer)
-    || ' ' || cast(days_open as integer) || ' ' || cast(days_unavailable as integer) || ' ' || cast(days_in_doubt as integer)
-    || ' ' || cast(days_missing as integer) || ' ' || cast(days_unreported as integer)
-    <> days_expected || ' ' || days_stored || ' ' || days_final || ' ' || days_accepted || ' ' || days_open || ' ' || days_unavailable || ' '
-    || days_in_doubt || ' ' || days_missing || ' ' || days_unreported
-  or days_unreported is null limit 20;
-select 'sources.csv', 'line ' || rowid || ' is not written as a source' from sources_csv
-where total is null or cast(total as integer) || '' <> total or cast(total as integer) < 0 limit 20;
-select 'days.csv', 'line ' || rowid || ' is not written as a day' from days_csv
-where standing not in (select standing from standings) or is_reported not in ('true', 'false')
-  or payload_source_count is null
-  or (devices_created <> '' and (cast(devices_created as integer) || '' <> devices_created or devices_created glob '-*'))
-  or (devices_deleted <> '' and (cast(devices_deleted as integer) || '' <> devices_deleted or devices_deleted glob '-*'))
-  or (devices_total <> '' and (cast(devices_total as integer) || '' <> devices_total or devices_total glob '-*'))
-  or (notebook_minutes <> '' and (cast(notebook_minutes as integer) || '' <> notebook_minutes or notebook_minutes glob '-*'))
-  or (notebook_completed <> '' and (cast(notebook_completed as integer) || '' <> notebook_completed or notebook_completed glob '-*'))
-  or (notebook_canceled <> '' and (cast(notebook_canceled as integer) || '' <> notebook_canceled or notebook_canceled glob '-*'))
-  or (notebook_errored <> '' and (cast(notebook_errored as integer) || '' <> notebook_errored or notebook_errored glob '-*'))
-  or (notebook_timeout <> '' and (cast(notebook_timeout as integer) || '' <> notebook_timeout or notebook_timeout glob '-*'))
-  or (payload_billable_count <> '' and (cast(payload_billable_count as integer) || '' <> payload_billable_count or payload_billable_count glob '-*'))
-  or (payload_all_count <> '' and (cast(payload_all_count as integer) || '' <> payload_all_count or payload_all_count glob '-*'))
-  or (payload_all_bytes <> '' and (cast(payload_all_bytes as integer) || '' <> payload_all_bytes or payload_all_bytes glob '-*'))
-  or (payload_source_count <> '' and (cast(payload_source_count as integer) || '' <> payload_source_count or payload_source_count glob '-*')) limit 20;
-select 'cells.csv', 'line ' || rowid || ' is not written as a cell' from cells_csv
-where stream not in (select stream from streams)
-  or standing not in (select standing from standings)
-  or is_stored not in ('true', 'false') or is_reported not in ('true', 'false') or reason is null
-  or cast(revision as integer) || '' <> revision or revision glob '-*'
-  or (verified_at <> '' and verified_at not glob '20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z')
-  or length(response_sha256) not in (0, 64) limit 20;
-select 'revisions.csv', 'line ' || rowid || ' is not written as a revision' from revisions_csv
-where cast(revision as integer) || '' <> revision or not json_valid(old) or not json_valid(new) or was_final not in ('true', 'false') or run_id is null
-  or changed_at not glob '20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z' limit 20;
-select 'waivers.csv', 'line ' || rowid || ' is not written as a waiver' from waivers_csv
-where cast(id as integer) || '' <> id or reason = '' or waived_by = '' or lifted_at is null
-  or waived_at not glob '20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z'
-  or (lifted_at <> '' and lifted_at < waived_at) limit 20;
-select 'blockers.csv', 'line ' || rowid || ' is not written as a blocker' from blockers_csv
-where cast(position as integer) || '' <> position or (days <> '' and cast(days as integer) || '' <> days) or what_to_do is null
-  or first_day > last_day or cause not in ('list_incomplete', 'not_final', 'missing', 'in_doubt', 'unavailable', 'not_fully_tracked', 'contradicted') limit 20;
-
--- Typed, each row once.
-create table counted (file text, rows integer);
-insert into counted select 'totals.csv', count(*) from totals_csv
-  union all select 'lines.csv', count(*) from lines_csv union all select 'sources.csv', count(*) from sources_csv
-  union all select 'days.csv', count(*) from days_csv union all select 'cells.csv', count(*) from cells_csv
-  union all select 'revisions.csv', count(*) from revisions_csv union all select 'waivers.csv', count(*) from waivers_csv
-  union all select 'blockers.csv', count(*) from blockers_csv;
-
-create table statement (month text, month_end text, kind text, reason text, orgs integer, closed_at text, read_by text) strict;
-insert into statement select statement ->> 'month', date(statement ->> 'month' || '-01', '+1 month', '-1 day'), statement ->> 'kind',
-  statement ->> 'reason', statement ->> 'orgs', statement ->> 'closedAt', strftime('%Y-%m-%dT%H:%M:%f', statement ->> 'closedAt', '+5 minutes')
-from manifest_json;
-create table calendar (usage_date text primary key, over text) strict, without rowid;
-insert into calendar with recursive days (day) as (select month || '-01' from statement union all select date(day, '+1 day') from days, statement where day < month_end)
-  select day, date(day, '+1 day') from days where day is not null;
-
+create table streams (stream text primary key, first integer) strict, without rowid;
+insert into streams values ('device_counts', 0), ('notebook_minutes', 5), ('payload_totals', 10), ('payload_sources', 15), ('payload_hours', 20);
+-- What a cell may be.
+create table cell_kinds (stream text, standing text, is_stored text, is_reported text, place integer, bits integer,
+  primary key (stream, standing, is_stored, is_reported)) strict, without rowid;
+insert into cell_kinds select s.stream, p.standing, k.column1, k.column2, p.place, (p.place + 8 * (k.column1 = 'true') + 16 * (k.column2 = 'true')) << s.first
+from streams s cross join standings p cross join (values ('true', 'true'), ('true', 'false'), ('false', 'false')) as k
+where p.standing in ('accepted', 'unavailable') or (k.column1 = 'true') = (p.standing in ('final', 'stored', 'in_doubt'));
 create table metrics (metric text primary key, stream text, unit text, kind text) strict, without rowid;
 insert into metrics values
   ('devices_created', 'device_counts', 'devices', 'flow'), ('devices_deleted', 'device_counts', 'devices', 'flow'),
@@ -141,6 +75,24 @@ insert into metrics values
   ('payload_billable_count', 'payload_totals', 'payloads', 'flow'), ('payload_all_count', 'payload_totals', 'payloads', 'flow'),
   ('payload_all_bytes', 'payload_totals', 'bytes', 'flow'), ('payload_source_count', 'payload_sources', 'payloads', 'flow');
 
+select 'manifest.json', 'is not that of a statement' from manifest_json
+where not coalesce(statement ->> 'month' glob '20[0-9][0-9]-[01][0-9]' and statement ->> 'kind' in ('closing', 'adjustment')
+  and typeof(statement ->> 'orgs') = 'integer' and length(statement ->> 'instanceId') = 24
+  and statement ->> 'closedAt' glob '????-??-??T??:??:??.??????Z' and julianday(statement ->> 'closedAt') is not null, false);
+create table statement (month text, month_end text, kind text, reason text, orgs integer, closed_at text, read_by text) strict;
+insert into statement select statement ->> 'month', date(statement ->> 'month' || '-01', '+1 month', '-1 day'), statement ->> 'kind',
+  statement ->> 'reason', statement ->> 'orgs', statement ->> 'closedAt', strftime('%Y-%m-%dT%H:%M:%f', statement ->> 'closedAt', '+5 minutes')
+from manifest_json;
+create table calendar (usage_date text primary key, over text) strict, without rowid;
+insert into calendar with recursive days (day) as (select month || '-01' from statement union all select date(day, '+1 day') from days, statement where day < month_end)
+  select day, date(day, '+1 day') from days where day is not null;
+
+-- Rows typed, each by itself right and with a key of its own. An integer is the text that it is written back as: 1e3, 007,
+-- +5 and " 5" are none. A minus comes before the digits.
+create table totals (metric text primary key, unit text, kind text, orgs integer, quantity integer) strict, without rowid;
+insert or ignore into totals select metric, unit, kind, cast(orgs as integer), cast(nullif(quantity, '') as integer) from totals_csv
+where cast(orgs as integer) || '' = orgs and cast(orgs as integer) > 0 and (quantity = '' or cast(quantity as integer) || '' = quantity);
+
 create table lines (org_id text, metric text, unit text, kind text, quantity integer, billed_before integer, total integer, maximum integer, average real,
   expected integer, stored integer, final integer, accepted integer, open integer, unavailable integer, in_doubt integer, missing integer,
   unreported integer, primary key (org_id, metric)) strict, without rowid;
@@ -148,40 +100,152 @@ insert or ignore into lines select org_id, metric, unit, kind, cast(nullif(quant
   cast(nullif(total, '') as integer), cast(nullif(maximum, '') as integer), cast(nullif(average, '') as real), cast(days_expected as integer),
   cast(days_stored as integer), cast(days_final as integer), cast(days_accepted as integer), cast(days_open as integer),
   cast(days_unavailable as integer), cast(days_in_doubt as integer), cast(days_missing as integer), cast(days_unreported as integer)
-from lines_csv where org_id is not null and metric is not null;
+from lines_csv
+where length(org_id) = 24 and org_id not glob '*[^0-9a-f]*' and is_customer_changed in ('true', 'false')
+  and (quantity = '' or cast(quantity as integer) || '' = quantity) and (billed_before = '' or cast(billed_before as integer) || '' = billed_before)
+  and (total = '' or (cast(total as integer) || '' = total and total >= '0')) and (maximum = '' or (cast(maximum as integer) || '' = maximum and maximum >= '0'))
+  and (average = '' or (average glob '*[0-9].[0-9][0-9]' and average not glob '*[^0-9.]*' and average not glob '*.*.*' and average not glob '0[0-9]*'))
+  and cast(days_expected as integer) || '' = days_expected and cast(days_stored as integer) || '' = days_stored
+  and cast(days_final as integer) || '' = days_final and cast(days_accepted as integer) || '' = days_accepted
+  and cast(days_open as integer) || '' = days_open and cast(days_unavailable as integer) || '' = days_unavailable
+  and cast(days_in_doubt as integer) || '' = days_in_doubt and cast(days_missing as integer) || '' = days_missing
+  and cast(days_unreported as integer) || '' = days_unreported;
 create table orgs (org_id text primary key) strict, without rowid;
 insert into orgs select distinct org_id from lines;
+
 create table sources (org_id text, payload_type text, source text, total integer, primary key (org_id, payload_type, source)) strict, without rowid;
-insert or ignore into sources select org_id, payload_type, source, cast(total as integer) from sources_csv;
-create table days (org_id text, usage_date text, standing text, is_reported text, devices_created integer, devices_deleted integer, devices_total integer,
+insert or ignore into sources select org_id, payload_type, source, cast(total as integer) from sources_csv
+where cast(total as integer) || '' = total and total >= '0';
+
+create table cells (usage_date text, org_id text, stream text, place integer, bits integer, revision integer,
+  primary key (usage_date, org_id, stream)) strict, without rowid;
+insert or ignore into cells select c.usage_date, c.org_id, c.stream, k.place, k.bits, cast(c.revision as integer)
+from statement s cross join cells_csv c
+cross join cell_kinds k on k.stream = c.stream and k.standing = c.standing and k.is_stored = c.is_stored and k.is_reported = c.is_reported
+where (c.revision = '1' or (cast(c.revision as integer) || '' = c.revision and c.revision >= iif(c.is_stored = 'true', '1', '0')))
+  and length(c.response_sha256) in (0, 64) and c.reason is not null
+  and case when c.verified_at = '' then k.place <> 1
+    else c.verified_at glob '????-??-??T??:??:??.??????Z' and julianday(c.verified_at) is not null
+      and c.verified_at >= c.usage_date || 'T24' and c.verified_at <= s.read_by end;
+
+-- What the cells of a day are together: few different ones, of many days.
+create table day_cells (usage_date text, org_id text, bits integer, primary key (usage_date, org_id)) strict, without rowid;
+insert into day_cells select usage_date, org_id, sum(bits) from cells group by usage_date, org_id;
+create table day_kinds (bits integer primary key, standing text, is_reported text, stored integer, settled integer) strict;
+insert into day_kinds select k.bits, p.standing, iif(k.silent, 'false', 'true'), k.stored, k.settled from (
+  select d.bits, max(d.bits >> s.first & 7) as worst, max(d.bits >> s.first & 24 = 8) as silent, sum((d.bits >> s.first & 8 <> 0) << s.first) as stored,
+    sum((d.bits >> s.first & 7 <= 2) << s.first) as settled
+  from (select distinct bits from day_cells) as d join streams s on d.bits >> s.first & 31 <> 0 group by d.bits
+) as k join standings p on p.place = k.worst;
+
+create table days (usage_date text, org_id text, settled integer, devices_created integer, devices_deleted integer, devices_total integer,
   notebook_minutes integer, notebook_completed integer, notebook_canceled integer, notebook_errored integer, notebook_timeout integer,
   payload_billable_count integer, payload_all_count integer, payload_all_bytes integer, payload_source_count integer,
   primary key (usage_date, org_id)) strict, without rowid;
-insert or ignore into days select org_id, usage_date, standing, is_reported, cast(nullif(devices_created, '') as integer),
-  cast(nullif(devices_deleted, '') as integer), cast(nullif(devices_total, '') as integer), cast(nullif(notebook_minutes, '') as integer),
-  cast(nullif(notebook_completed, '') as integer), cast(nullif(notebook_canceled, '') as integer), cast(nullif(notebook_errored, '') as integer),
-  cast(nullif(notebook_timeout, '') as integer), cast(nullif(payload_billable_count, '') as integer), cast(nullif(payload_all_count, '') as integer),
-  cast(nullif(payload_all_bytes, '') as integer), cast(nullif(payload_source_count, '') as integer) from days_csv;
-create table cells (org_id text, usage_date text, stream text, bit integer, first integer, standing text, place integer, is_stored integer, is_reported integer,
-  revision integer, verified_at text, primary key (usage_date, org_id, stream)) strict, without rowid;
-insert or ignore into cells select c.org_id, c.usage_date, c.stream, s.bit, s.first, c.standing, p.place, c.is_stored = 'true', c.is_reported = 'true',
-  cast(c.revision as integer), nullif(c.verified_at, '') from cells_csv c join streams s on s.stream = c.stream join standings p on p.standing = c.standing;
+insert or ignore into days select d.usage_date, d.org_id, t.settled,
+  cast(nullif(d.devices_created, '') as integer), cast(nullif(d.devices_deleted, '') as integer), cast(nullif(d.devices_total, '') as integer),
+  cast(nullif(d.notebook_minutes, '') as integer), cast(nullif(d.notebook_completed, '') as integer),
+  cast(nullif(d.notebook_canceled, '') as integer), cast(nullif(d.notebook_errored, '') as integer), cast(nullif(d.notebook_timeout, '') as integer),
+  cast(nullif(d.payload_billable_count, '') as integer), cast(nullif(d.payload_all_count, '') as integer),
+  cast(nullif(d.payload_all_bytes, '') as integer), cast(nullif(d.payload_source_count, '') as integer)
+from days_csv d cross join day_cells c on c.usage_date = d.usage_date and c.org_id = d.org_id cross join day_kinds t on t.bits = c.bits
+where d.standing = t.standing and d.is_reported = t.is_reported
+  and case when t.stored & 1 then
+    cast(d.devices_created as integer) || '' = d.devices_created and d.devices_created >= '0' and
+    cast(d.devices_deleted as integer) || '' = d.devices_deleted and d.devices_deleted >= '0' and
+    cast(d.devices_total as integer) || '' = d.devices_total and d.devices_total >= '0'
+    else d.devices_created || d.devices_deleted || d.devices_total = '' end
+  and case when t.stored & 32 then
+    cast(d.notebook_minutes as integer) || '' = d.notebook_minutes and d.notebook_minutes >= '0' and
+    cast(d.notebook_completed as integer) || '' = d.notebook_completed and d.notebook_completed >= '0' and
+    cast(d.notebook_canceled as integer) || '' = d.notebook_canceled and d.notebook_canceled >= '0' and
+    cast(d.notebook_errored as integer) || '' = d.notebook_errored and d.notebook_errored >= '0' and
+    cast(d.notebook_timeout as integer) || '' = d.notebook_timeout and d.notebook_timeout >= '0'
+    else d.notebook_minutes || d.notebook_completed || d.notebook_canceled || d.notebook_errored || d.notebook_timeout = '' end
+  and case when t.stored & 1024 then
+    cast(d.payload_billable_count as integer) || '' = d.payload_billable_count and d.payload_billable_count >= '0' and
+    cast(d.payload_all_count as integer) || '' = d.payload_all_count and d.payload_all_count >= '0' and
+    cast(d.payload_all_bytes as integer) || '' = d.payload_all_bytes and d.payload_all_bytes >= '0'
+    else d.payload_billable_count || d.payload_all_count || d.payload_all_bytes = '' end
+  and case when t.stored & 32768 then
+    cast(d.payload_source_count as integer) || '' = d.payload_source_count and d.payload_source_count >= '0'
+    else d.payload_source_count = '' end;
+
 create table revisions (org_id text, usage_date text, stream text, revision integer, old text, new text, changed_at text,
   primary key (org_id, usage_date, stream, revision)) strict, without rowid;
-insert or ignore into revisions select org_id, usage_date, stream, cast(revision as integer), old, new, changed_at from revisions_csv where json_valid(old) and json_valid(new);
+insert or ignore into revisions select org_id, usage_date, stream, cast(revision as integer), old, new, changed_at from revisions_csv
+where cast(revision as integer) || '' = revision and json_valid(old) and json_valid(new) and was_final in ('true', 'false') and run_id is not null
+  and changed_at glob '????-??-??T??:??:??.??????Z' and julianday(changed_at) is not null;
+
 create table waivers (id integer primary key, org_id text, usage_date text, stream text, waived_at text, lifted_at text) strict;
-insert or ignore into waivers select cast(id as integer), org_id, usage_date, stream, waived_at, nullif(lifted_at, '') from waivers_csv;
+insert or ignore into waivers select cast(id as integer), org_id, usage_date, stream, waived_at, nullif(lifted_at, '') from waivers_csv
+where cast(id as integer) || '' = id and reason <> '' and waived_by <> '' and (lifted_at = '' or lifted_at >= waived_at)
+  and waived_at glob '????-??-??T??:??:??.??????Z' and julianday(waived_at) is not null;
+
 create table blockers (position integer primary key, org_id text, cause text, days integer, first_day text, last_day text, streams text) strict;
 insert or ignore into blockers select cast(position as integer), nullif(org_id, ''), cause, cast(nullif(days, '') as integer), first_day, last_day, streams
-from blockers_csv;
-create table totals (metric text primary key, unit text, kind text, orgs integer, quantity integer) strict, without rowid;
-insert or ignore into totals select metric, unit, kind, cast(orgs as integer), cast(nullif(quantity, '') as integer) from totals_csv;
-select c.file, (c.rows - t.rows) || ' rows have the key of another row' from counted c join (
-  select 'totals.csv' as file, count(*) as rows from totals union all select 'lines.csv', count(*) from lines
-  union all select 'sources.csv', count(*) from sources union all select 'days.csv', count(*) from days
-  union all select 'cells.csv', count(*) from cells union all select 'revisions.csv', count(*) from revisions
-  union all select 'waivers.csv', count(*) from waivers union all select 'blockers.csv', count(*) from blockers
-) as t on t.file = c.file where c.rows <> t.rows;
+from blockers_csv
+where cast(position as integer) || '' = position and (days = '' or cast(days as integer) || '' = days) and what_to_do is not null
+  and first_day <= last_day and cause in ('list_incomplete', 'not_final', 'missing', 'in_doubt', 'unavailable', 'not_fully_tracked', 'contradicted');
+
+-- Where not every row was typed: which were not, and how many have the key of another.
+create table files (file text primary key, rows integer, typed integer) strict, without rowid;
+insert into files values
+  ('totals.csv', (select count(*) from totals_csv), (select count(*) from totals)), ('lines.csv', (select count(*) from lines_csv), (select count(*) from lines)),
+  ('sources.csv', (select count(*) from sources_csv), (select count(*) from sources)), ('days.csv', (select count(*) from days_csv), (select count(*) from days)),
+  ('cells.csv', (select count(*) from cells_csv), (select count(*) from cells)),
+  ('revisions.csv', (select count(*) from revisions_csv), (select count(*) from revisions)),
+  ('waivers.csv', (select count(*) from waivers_csv), (select count(*) from waivers)),
+  ('blockers.csv', (select count(*) from blockers_csv), (select count(*) from blockers));
+create table wrong (file text, line integer, problem text);
+create view unequal as select file from files where rows > typed;
+insert into wrong select f.file, c.rowid, ' is not written as a total' from unequal f cross join totals_csv c
+left join totals t on t.metric = c.metric where f.file = 'totals.csv' and t.metric is null;
+insert into wrong select f.file, c.rowid, ' is not written as a line' from unequal f cross join lines_csv c
+left join lines t on t.org_id = c.org_id and t.metric = c.metric where f.file = 'lines.csv' and t.org_id is null;
+insert into wrong select f.file, c.rowid, ' is not written as a source' from unequal f cross join sources_csv c
+left join sources t on t.org_id = c.org_id and t.payload_type = c.payload_type and t.source = c.source where f.file = 'sources.csv' and t.org_id is null;
+insert into wrong select f.file, c.rowid, ', ' || c.org_id || ' ' || c.usage_date || ' ' || c.stream || case
+    when c.usage_date not in (select usage_date from calendar) then ': day outside the month'
+    when c.verified_at < c.usage_date || 'T24' and c.verified_at <> '' then ': was read before its day was over'
+    when c.verified_at > s.read_by then ': was read after the statement was made'
+    when c.standing in (select standing from standings) and (
+      k.place is null or (c.is_stored = 'true' and c.revision = '0') or (c.standing = 'final' and c.verified_at = ''))
+      then ': is ' || c.standing || ', and its numbers are ' || iif(c.is_stored = 'true', '', 'not ') || 'stored'
+    else ': is not written as a cell' end
+from unequal f cross join statement s cross join cells_csv c
+left join cell_kinds k on k.stream = c.stream and k.standing = c.standing and k.is_stored = c.is_stored and k.is_reported = c.is_reported
+left join cells t on t.usage_date = c.usage_date and t.org_id = c.org_id and t.stream = c.stream where f.file = 'cells.csv' and t.org_id is null;
+insert into wrong select f.file, d.rowid, ', ' || d.org_id || ' ' || d.usage_date || case
+    when t.bits is null then ': has no cell in cells.csv'
+    when d.standing in (select standing from standings) and d.standing <> t.standing then ': is ' || d.standing || ', which is not that of its worst cell'
+    when d.is_reported in ('true', 'false') and d.is_reported <> t.is_reported then ': is_reported is not as in cells.csv'
+    when (d.devices_created <> '') + (d.devices_deleted <> '') + (d.devices_total <> '') <> 3 * (t.stored & 1 <> 0)
+      or (d.notebook_minutes <> '') + (d.notebook_completed <> '') + (d.notebook_canceled <> '') + (d.notebook_errored <> '') + (d.notebook_timeout <> '') <> 5 * (t.stored & 32 <> 0)
+      or (d.payload_billable_count <> '') + (d.payload_all_count <> '') + (d.payload_all_bytes <> '') <> 3 * (t.stored & 1024 <> 0)
+      or (d.payload_source_count <> '') <> 1 * (t.stored & 32768 <> 0)
+      then ': a number is there and its cell not stored, or the other way'
+    else ': is not written as a day' end
+from unequal f cross join days_csv d left join day_cells c on c.usage_date = d.usage_date and c.org_id = d.org_id left join day_kinds t on t.bits = c.bits
+left join days y on y.usage_date = d.usage_date and y.org_id = d.org_id where f.file = 'days.csv' and y.org_id is null;
+insert into wrong select f.file, c.rowid, ' is not written as a revision' from unequal f cross join revisions_csv c left join revisions t
+on t.org_id = c.org_id and t.usage_date = c.usage_date and t.stream = c.stream and t.revision = cast(c.revision as integer) where f.file = 'revisions.csv' and t.org_id is null;
+insert into wrong select f.file, c.rowid, ' is not written as a waiver' from unequal f cross join waivers_csv c
+left join waivers t on t.id = cast(c.id as integer) where f.file = 'waivers.csv' and t.id is null;
+insert into wrong select f.file, c.rowid, ' is not written as a blocker' from unequal f cross join blockers_csv c
+left join blockers t on t.position = cast(c.position as integer) where f.file = 'blockers.csv' and t.position is null;
+select file, 'line ' || line || problem from (select *, row_number() over (partition by file order by line) as place from wrong) where place <= 20;
+select file, same || ' rows have the key of another row'
+from (select file, rows - typed - (select count(*) from wrong w where w.file = files.file) as same from files) where same > 0;
+
+-- Days and their cells.
+select 'cells.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream || ': organization without a line' from day_cells d
+cross join cells c on c.usage_date = d.usage_date and c.org_id = d.org_id where d.org_id not in (select org_id from orgs) limit 20;
+select 'cells.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream || ': day outside the month' from day_cells d
+cross join cells c on c.usage_date = d.usage_date and c.org_id = d.org_id where d.usage_date not in (select usage_date from calendar) limit 20;
+select 'days.csv', c.org_id || ' ' || c.usage_date || ': is missing; cells.csv has it'
+from (select 1 where (select count(*) from days) < (select count(*) from day_cells)) cross join day_cells c
+left join days_csv d on d.org_id = c.org_id and d.usage_date = c.usage_date where d.org_id is null limit 20;
 drop table days_csv;
 drop table cells_csv;
 
@@ -209,74 +273,36 @@ select 'lines.csv', org_id || ' ' || metric || ': has a maximum or average that 
 where (kind = 'flow' and (maximum is not null or average is not null)) or (kind = 'level' and ((total is null) <> (maximum is null) or (total is null) <> (average is null)))
 limit 20;
 
--- Cells.
-select 'cells.csv', org_id || ' ' || usage_date || ' ' || stream || ': ' || problem from (
-  select c.org_id, c.usage_date, c.stream, case
-    when c.verified_at < c.usage_date || 'T24' then 'was read before its day was over'
-    when c.verified_at > s.read_by then 'was read after the statement was made'
-    when (c.standing not in ('accepted', 'unavailable') and c.is_stored <> (c.standing in ('final', 'stored', 'in_doubt')))
-      or (c.is_stored and c.revision < 1) or (c.is_reported and not c.is_stored) or (c.standing = 'final' and c.verified_at is null)
-      then 'is ' || c.standing || ', and its numbers are ' || case when c.is_stored then '' else 'not ' end || 'stored'
-    end as problem
-  from cells c, statement s
-) where problem is not null limit 20;
-
--- Days and their cells.
-create table day_cells (org_id text, usage_date text, place integer, silent integer, stored integer, settled integer, cells integer,
-  primary key (usage_date, org_id)) strict, without rowid;
-insert into day_cells select org_id, usage_date, max(place), max(is_stored and not is_reported), sum(bit * is_stored), sum(bit * (place <= 2)),
-  sum((place + 8 * is_stored + 16 * is_reported) << first)
-from cells group by usage_date, org_id;
-select 'cells.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream || ': organization without a line' from day_cells d
-cross join cells c on c.usage_date = d.usage_date and c.org_id = d.org_id where d.org_id not in (select org_id from orgs) limit 20;
-select 'cells.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream || ': day outside the month' from day_cells d
-cross join cells c on c.usage_date = d.usage_date and c.org_id = d.org_id where d.usage_date not in (select usage_date from calendar) limit 20;
-select 'days.csv', c.org_id || ' ' || c.usage_date || ': is missing; cells.csv has it' from day_cells c
-left join days d on d.org_id = c.org_id and d.usage_date = c.usage_date where d.org_id is null limit 20;
-select 'days.csv', org_id || ' ' || usage_date || ': ' || problem from (
-  select d.org_id, d.usage_date, case
-    when c.org_id is null then 'has no cell in cells.csv'
-    when c.place <> (select s.place from standings s where s.standing = d.standing) then 'is ' || d.standing || ', which is not that of its worst cell'
-    when (d.is_reported = 'true') = c.silent then 'is_reported is not as in cells.csv'
-    when (d.devices_created is not null) + (d.devices_deleted is not null) + (d.devices_total is not null) <> 3 * (c.stored & 1 <> 0)
-      or (d.notebook_minutes is not null) + (d.notebook_completed is not null) + (d.notebook_canceled is not null) + (d.notebook_errored is not null)
-        + (d.notebook_timeout is not null) <> 5 * (c.stored & 2 <> 0)
-      or (d.payload_billable_count is not null) + (d.payload_all_count is not null) + (d.payload_all_bytes is not null) <> 3 * (c.stored & 4 <> 0)
-      or (d.payload_source_count is not null) <> (c.stored & 8 <> 0) then 'a number is there and its cell not stored, or the other way'
-    end as problem
-  from days d left join day_cells c on c.org_id = d.org_id and c.usage_date = d.usage_date
-) where problem is not null limit 20;
-
 -- Lines and their cells, days and sources.
-create table stream_days (org_id text, bit integer, expected integer, stored integer, final integer, accepted integer, open integer, unavailable integer,
-  in_doubt integer, missing integer, unreported integer, primary key (org_id, bit)) strict, without rowid;
-insert into stream_days select d.org_id, s.bit, sum(d.days), sum(d.days * (d.cells >> s.first & 8 <> 0)), sum(d.days * (d.cells >> s.first & 7 = 1)),
-  sum(d.days * (d.cells >> s.first & 7 = 2)), sum(d.days * (d.cells >> s.first & 7 in (3, 4))), sum(d.days * (d.cells >> s.first & 7 = 5)),
-  sum(d.days * (d.cells >> s.first & 7 = 6)), sum(d.days * (d.cells >> s.first & 7 = 7)), sum(d.days * (d.cells >> s.first & 24 = 8))
-from (select org_id, cells, count(*) as days from day_cells group by org_id, cells) as d join streams s on d.cells >> s.first & 31 <> 0
-group by d.org_id, s.bit;
+create table stream_days (org_id text, stream text, expected integer, stored integer, final integer, accepted integer, open integer, unavailable integer,
+  in_doubt integer, missing integer, unreported integer, primary key (org_id, stream)) strict, without rowid;
+insert into stream_days select d.org_id, s.stream, sum(d.days), sum(d.days * (d.bits >> s.first & 8 <> 0)), sum(d.days * (d.bits >> s.first & 7 = 1)),
+  sum(d.days * (d.bits >> s.first & 7 = 2)), sum(d.days * (d.bits >> s.first & 7 in (3, 4))), sum(d.days * (d.bits >> s.first & 7 = 5)),
+  sum(d.days * (d.bits >> s.first & 7 = 6)), sum(d.days * (d.bits >> s.first & 7 = 7)), sum(d.days * (d.bits >> s.first & 24 = 8))
+from (select org_id, bits, count(*) as days from day_cells group by org_id, bits) as d join streams s on d.bits >> s.first & 31 <> 0
+group by d.org_id, s.stream;
 select 'lines.csv', l.org_id || ' ' || l.metric || ': its days are not those of cells.csv' from lines l
 join metrics m on m.metric = l.metric
-join streams s on s.stream = m.stream
-left join stream_days c on c.org_id = l.org_id and c.bit = s.bit
+left join stream_days c on c.org_id = l.org_id and c.stream = m.stream
 where (l.expected, l.stored, l.final, l.accepted, l.open, l.unavailable, l.in_doubt, l.missing, l.unreported)
   is not (c.expected, c.stored, c.final, c.accepted, c.open, c.unavailable, c.in_doubt, c.missing, c.unreported) limit 20;
 select 'lines.csv', c.org_id || ' ' || m.metric || ': is missing; cells.csv has its stream' from stream_days c
-join streams s on s.bit = c.bit join metrics m on m.stream = s.stream left join lines l on l.org_id = c.org_id and l.metric = m.metric
+join metrics m on m.stream = c.stream left join lines l on l.org_id = c.org_id and l.metric = m.metric
 where l.org_id is null and (select kind from statement) = 'closing'
   and not exists (select 1 from lines e where e.org_id = c.org_id and e.billed_before is not null) limit 20;
-create table sums as
-select d.org_id, sum(case when c.settled & 1 then d.devices_created end) as devices_created,
-  sum(case when c.settled & 1 then d.devices_deleted end) as devices_deleted,
-  sum(case when c.settled & 1 then d.devices_total end) as devices_sum, max(case when c.settled & 1 then d.devices_total end) as devices_max,
-  sum(c.settled & 1 and d.devices_total is not null) as devices_days,
-  sum(case when c.settled & 2 then d.notebook_minutes end) as notebook_minutes, sum(case when c.settled & 2 then d.notebook_completed end) as notebook_completed,
-  sum(case when c.settled & 2 then d.notebook_canceled end) as notebook_canceled, sum(case when c.settled & 2 then d.notebook_errored end) as notebook_errored,
-  sum(case when c.settled & 2 then d.notebook_timeout end) as notebook_timeout,
-  sum(case when c.settled & 4 then d.payload_billable_count end) as payload_billable_count, sum(case when c.settled & 4 then d.payload_all_count end) as payload_all_count,
-  sum(case when c.settled & 4 then d.payload_all_bytes end) as payload_all_bytes, sum(case when c.settled & 8 then d.payload_source_count end) as payload_source_count
-from days d join day_cells c on c.org_id = d.org_id and c.usage_date = d.usage_date group by d.org_id;
-create unique index sums_org on sums (org_id);
+create table sums (org_id text primary key, devices_created integer, devices_deleted integer, devices_sum integer, devices_max integer, devices_days integer,
+  devices_last text, notebook_minutes integer, notebook_completed integer, notebook_canceled integer, notebook_errored integer,
+  notebook_timeout integer, payload_billable_count integer, payload_all_count integer, payload_all_bytes integer,
+  payload_source_count integer) strict, without rowid;
+insert into sums select org_id, sum(case when settled & 1 then devices_created end), sum(case when settled & 1 then devices_deleted end),
+  sum(case when settled & 1 then devices_total end), max(case when settled & 1 then devices_total end),
+  count(case when settled & 1 then devices_total end), max(case when settled & 1 and devices_total is not null then usage_date end),
+  sum(case when settled & 32 then notebook_minutes end), sum(case when settled & 32 then notebook_completed end),
+  sum(case when settled & 32 then notebook_canceled end), sum(case when settled & 32 then notebook_errored end),
+  sum(case when settled & 32 then notebook_timeout end), sum(case when settled & 1024 then payload_billable_count end),
+  sum(case when settled & 1024 then payload_all_count end), sum(case when settled & 1024 then payload_all_bytes end),
+  sum(case when settled & 32768 then payload_source_count end)
+from days group by org_id;
 select 'lines.csv', l.org_id || ' ' || l.metric || ': total is ' || coalesce(l.total, 'none') || ', not the sum of days.csv' from lines l
 left join sums s on s.org_id = l.org_id
 where l.kind = 'flow' and l.total is not case l.metric when 'devices_created' then s.devices_created when 'devices_deleted' then s.devices_deleted
@@ -285,12 +311,8 @@ where l.kind = 'flow' and l.total is not case l.metric when 'devices_created' th
   when 'payload_all_count' then s.payload_all_count when 'payload_all_bytes' then s.payload_all_bytes when 'payload_source_count' then s.payload_source_count end
 limit 20;
 select 'lines.csv', l.org_id || ' ' || l.metric || ': is not the last, greatest and average number of days.csv' from lines l
-left join sums s on s.org_id = l.org_id
-left join (
-  select d.org_id, max(d.usage_date), d.devices_total as last from days d join day_cells c on c.org_id = d.org_id and c.usage_date = d.usage_date
-  where c.settled & 1 and d.devices_total is not null group by d.org_id
-) as e on e.org_id = l.org_id
-where l.kind = 'level' and (l.total is not e.last or l.maximum is not s.devices_max
+left join sums s on s.org_id = l.org_id left join days e on e.usage_date = s.devices_last and e.org_id = l.org_id
+where l.kind = 'level' and (l.total is not e.devices_total or l.maximum is not s.devices_max
   or abs(l.average * s.devices_days - s.devices_sum) > 0.0051 * s.devices_days + 1e-12 * s.devices_sum) limit 20;
 create table source_sums (org_id text primary key, total integer) strict, without rowid;
 insert into source_sums select org_id, sum(total) from sources group by org_id;
@@ -330,11 +352,11 @@ where a.revision = (select max(c.revision) from changes c where c.org_id = a.org
 
 -- What a person accepted.
 select 'waivers.csv', c.org_id || ' ' || c.usage_date || ' ' || c.stream || ': is accepted in cells.csv, by no waiver in force' from cells c
-where c.standing = 'accepted' and not exists (select 1 from waivers w where w.org_id = c.org_id and w.usage_date = c.usage_date and w.stream = c.stream and w.lifted_at is null)
+where c.place = 2 and not exists (select 1 from waivers w where w.org_id = c.org_id and w.usage_date = c.usage_date and w.stream = c.stream and w.lifted_at is null)
 limit 20;
 select 'waivers.csv', w.org_id || ' ' || w.usage_date || ' ' || w.stream || ': a waiver in force of a cell that is not accepted' from waivers w
 left join cells c on c.org_id = w.org_id and c.usage_date = w.usage_date and c.stream = w.stream
-where c.org_id is null or (w.lifted_at is null and c.standing <> 'accepted') limit 20;
+where c.org_id is null or (w.lifted_at is null and c.place <> 2) limit 20;
 select 'waivers.csv', w.org_id || ' ' || w.usage_date || ' ' || w.stream || ': was waived after the statement was made' from waivers w, statement s
 where w.waived_at > s.closed_at limit 20;
 
@@ -346,8 +368,8 @@ select 'blockers.csv', coalesce(c.org_id, b.org_id) || ' ' || coalesce(c.cause, 
 from (
   select org_id, cause, count(distinct usage_date) as days, min(usage_date) as first_day, max(usage_date) as last_day, count(distinct stream) as streams
   from (
-    select org_id, usage_date, stream, case when standing in ('stored', 'waiting') then 'not_final' else standing end as cause
-    from cells where standing not in ('final', 'accepted')
+    select c.org_id, c.usage_date, c.stream, case when c.place in (3, 4) then 'not_final' else p.standing end as cause
+    from cells c join standings p on p.place = c.place where c.place > 2
   ) group by org_id, cause
 ) as c
 full join (select * from blockers where cause in ('not_final', 'missing', 'in_doubt', 'unavailable') and org_id in (select org_id from orgs)) as b
@@ -355,4 +377,4 @@ full join (select * from blockers where cause in ('not_final', 'missing', 'in_do
 where b.org_id is null or c.org_id is null or (c.days, c.first_day, c.last_day) is not (b.days, b.first_day, b.last_day)
   or c.streams <> length(b.streams) - length(replace(b.streams, ' ', '')) + 1 limit 20;
 
-select 'checked ' || sum(rows) || ' rows of ' || count(*) || ' files' from counted;
+select 'checked ' || sum(rows) || ' rows of ' || count(*) || ' files' from files;

@@ -4,9 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
-import type { CheckedPacks } from './check-pack.ts';
 import { CSV_NAMES, hashOf, MANIFEST_NAME, SIGNATURE_NAME } from './manifest.ts';
-import type { Pack, PackProblem } from './open-packs.ts';
+import type { Pack, Verification } from './open-packs.ts';
 import { readFiles } from './pack.ts';
 import { renderTable } from './pack-tables.ts';
 import { readStatements } from './statements.ts';
@@ -22,14 +21,12 @@ const OF_LEDGER: readonly string[] = ['days.csv', 'cells.csv', 'revisions.csv', 
  */
 export async function compareWithDatabase(
   db: Kysely<Schema>,
-  checked: CheckedPacks,
+  found: Verification,
   signal: AbortSignal,
-): Promise<CheckedPacks> {
-  const { packs } = checked;
-  const problems = [...checked.problems];
+): Promise<void> {
   const absent = new Set<string>();
-  const ids = new Set(packs.map(({ manifest }) => manifest.statement.id));
-  for (const pack of packs) {
+  const ids = new Set(found.packs.map(({ manifest }) => manifest.statement.id));
+  for (const pack of found.packs) {
     signal.throwIfAborted();
     const { id, month, instanceId } = pack.manifest.statement;
     const known = await readStatements(db, { month, instanceIds: [instanceId] });
@@ -38,17 +35,14 @@ export async function compareWithDatabase(
       const made = `The ${kind} of ${month} with the number ${number}, made ${closedAt}`;
       absent.add(`${made}, is not here; the database has it.`);
     }
-    if (known.some(({ statementId }) => statementId === id)) {
-      problems.push(...(await db.transaction().execute(async (trx) => await comparePack(trx, pack))));
-    } else {
-      const problem = `the database has no statement ${id} of ${month}`;
-      problems.push({ file: pack.fileOf(MANIFEST_NAME), problem });
-    }
+    if (known.some(({ statementId }) => statementId === id))
+      await db.transaction().execute(async (trx) => await comparePack(trx, pack, found));
+    else found.say(pack.folder, MANIFEST_NAME, `the database has no statement ${id} of ${month}`);
   }
-  return { ...checked, problems, notes: [...checked.notes, ...absent] };
+  found.notes.push(...absent);
 }
 
-async function comparePack(trx: Kysely<Schema>, pack: Pack): Promise<PackProblem[]> {
+async function comparePack(trx: Kysely<Schema>, pack: Pack, found: Verification): Promise<void> {
   const { statement, files, signedBy } = pack.manifest;
   const expected = new Map<string, string>(files.map(({ name, sha256 }) => [name, sha256]));
   expected.set(MANIFEST_NAME, pack.manifestSha256);
@@ -59,17 +53,15 @@ async function comparePack(trx: Kysely<Schema>, pack: Pack): Promise<PackProblem
     const hash = stored.get(name) ?? createHash('sha256');
     stored.set(name, hash.update(content));
   }
-  const problems: PackProblem[] = [];
-  const say = (name: string, problem: string) => problems.push({ file: pack.fileOf(name), problem });
   for (const [name, sha256] of expected) {
-    if (stored.get(name)?.digest('hex') !== sha256) say(name, 'is not the one that the database keeps');
+    if (stored.get(name)?.digest('hex') !== sha256)
+      found.say(pack.folder, name, 'is not the one that the database keeps');
   }
   for (const name of CSV_NAMES) {
     if (OF_LEDGER.includes(name)) continue;
     const hash = createHash('sha256');
     for await (const part of renderTable(trx, statement, { name, checks: pack.checksSql })) hash.update(part);
     if (hash.digest('hex') !== expected.get(name))
-      say(name, 'is not that of the tables of the statement in the database');
+      found.say(pack.folder, name, 'is not that of the tables of the statement in the database');
   }
-  return problems;
 }

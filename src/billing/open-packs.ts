@@ -1,12 +1,7 @@
-/**
- * Proof packs read from a folder: their bytes against the manifest, its signature, and the chain of all of
- * them.
- */
-import { createHash, type KeyObject, verify } from 'node:crypto';
-import { constants } from 'node:fs';
-import { type FileHandle, open, readdir } from 'node:fs/promises';
+/** Proof packs found in a folder: their manifests, signatures, and the chain of all of them. */
+import { type KeyObject, verify } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { codeOf } from '../files/whole-file.ts';
 import {
   CHECKS_NAME,
   fingerprintOf,
@@ -17,6 +12,7 @@ import {
   SIGNATURE_NAME,
 } from './manifest.ts';
 import { readChecks } from './pack.ts';
+import { FileProblem, readSmall } from './pack-files.ts';
 
 /** A problem of a pack. */
 export interface PackProblem {
@@ -37,101 +33,65 @@ export interface Pack {
   readonly manifestSha256: string;
   /** The release's checks of the version that the manifest names. */
   readonly checksSql: string;
-  /** Returns the name of one of its files in problems. */
-  readonly fileOf: (name: string) => string;
 }
 
-export interface OpenedPacks {
+/** What was found about packs; each step of verifying them adds to it. */
+export class Verification {
   /** The packs by instance and number. */
-  readonly packs: readonly Pack[];
-  readonly problems: readonly PackProblem[];
+  readonly packs: Pack[] = [];
+  readonly problems: PackProblem[] = [];
   /** Sentences on what was not checked. */
-  readonly notes: readonly string[];
+  readonly notes: string[] = [];
+  /** The number of rows that were checked. */
+  rows = 0;
+
+  say(folder: string, name: string, problem: string): void {
+    this.problems.push({ file: join(folder, name), problem });
+  }
+
+  /** Returns what the work returns, or null where it finds a problem, which is told of the file. */
+  async look<T>(folder: string, name: string, work: () => Promise<T>): Promise<T | null> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof FileProblem)) throw error;
+      this.say(folder, name, error.message);
+      return null;
+    }
+  }
 }
 
 /** A manifest has some kilobytes; what is larger is none. */
 const MANIFEST_MAX = 1_048_576;
 const SIGNATURE_BYTES = 64;
 
-/** A problem of one file. */
-export class FileProblem extends Error {}
-
 /**
- * Reads every pack in `root` and below it. Without keys, signatures are not checked. Rejects with the error
- * of the file system if `root` cannot be read as a folder.
+ * Reads the manifest of every pack in `root` and below it, and checks signatures, chain and which files there are.
+ * Without keys, signatures are not checked. Rejects with the error of the file system if `root` cannot be read as a
+ * folder.
  */
-export async function openPacks(root: string, keys: readonly KeyObject[]): Promise<OpenedPacks> {
+export async function openPacks(root: string, keys: readonly KeyObject[]): Promise<Verification> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => !entry.isDirectory());
-  const packs: Pack[] = [];
-  const problems: PackProblem[] = [];
-  const notes: string[] = [];
-  /** Returns what the work returns, or null where it finds a problem, which is told of the file. */
-  const look = async <T>(file: string, work: () => T | Promise<T>): Promise<T | null> => {
-    try {
-      return await work();
-    } catch (error) {
-      if (!(error instanceof FileProblem)) throw error;
-      problems.push({ file, problem: error.message });
-      return null;
-    }
-  };
+  const found = new Verification();
   for (const [place, own] of Map.groupBy(files, ({ parentPath }) => parentPath)) {
     const names = new Set(own.map(({ name }) => name));
     if (!names.delete(MANIFEST_NAME)) continue;
     const folder = relative(root, place);
-    const pack = await look(join(folder, MANIFEST_NAME), () => openPack(place, folder));
+    const pack = await found.look(folder, MANIFEST_NAME, async () => await openPack(place, folder));
     if (pack === null) continue;
-    packs.push(pack);
-    const { manifest, checksSql, fileOf } = pack;
-    for (const file of manifest.files) {
-      names.delete(file.name);
-      await look(fileOf(file.name), () => compareFile(join(place, file.name), file));
-      if (file.name === CHECKS_NAME && hashOf(checksSql) !== file.sha256)
-        notes.push(`${fileOf(CHECKS_NAME)} is not that of the release, which was used instead.`);
-    }
-    if (manifest.signedBy !== null) names.delete(SIGNATURE_NAME);
-    for (const name of names) problems.push({ file: fileOf(name), problem: 'is in no manifest' });
-    const signed = fileOf(manifest.signedBy === null ? MANIFEST_NAME : SIGNATURE_NAME);
-    await look(signed, () => checkSignature(pack, keys));
+    found.packs.push(pack);
+    const { files: named, signedBy } = pack.manifest;
+    for (const { name } of named) names.delete(name);
+    if (signedBy !== null) names.delete(SIGNATURE_NAME);
+    for (const name of names) found.say(folder, name, 'is in no manifest');
+    const signed = signedBy === null ? MANIFEST_NAME : SIGNATURE_NAME;
+    await found.look(folder, signed, async () => await checkSignature(pack, keys));
   }
-  packs.sort(compareNumbers);
-  problems.push(...checkChain(packs));
-  return { packs, problems, notes: [...notes, ...describeUnchecked(packs, keys)] };
-}
-
-/** Opens a regular file, and no link, device or pipe, which may never end. Throws FileProblem for these. */
-export async function openRegular(path: string): Promise<FileHandle> {
-  let file: FileHandle;
-  try {
-    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    const code = codeOf(error);
-    if (code === 'ENOENT') throw new FileProblem('is missing');
-    if (code === 'ELOOP' || code === 'ENXIO') throw new FileProblem('is no regular file');
-    if (code === 'EACCES') throw new FileProblem('cannot be read by this user');
-    throw error;
-  }
-  if ((await file.stat()).isFile()) return file;
-  await file.close();
-  throw new FileProblem('is no regular file');
-}
-
-/** Yields the bytes of a file in one buffer, whose bytes are others with each chunk. */
-export async function* readChunks(file: FileHandle): AsyncGenerator<Uint8Array> {
-  const buffer = Buffer.alloc(65_536);
-  for (;;) {
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
-    if (bytesRead === 0) return;
-    yield buffer.subarray(0, bytesRead);
-  }
-}
-
-async function readSmall(path: string, most: number): Promise<Buffer> {
-  await using file = await openRegular(path);
-  const { size } = await file.stat();
-  if (size > most) throw new FileProblem(`has ${size} bytes: too many`);
-  return await file.readFile();
+  found.packs.sort(compareNumbers);
+  checkChain(found);
+  describeUnchecked(found, keys);
+  return found;
 }
 
 async function openPack(place: string, folder: string): Promise<Pack> {
@@ -144,17 +104,7 @@ async function openPack(place: string, folder: string): Promise<Pack> {
       `is checked by version ${checks} of ${CHECKS_NAME}, which this program does not have`,
     );
   });
-  const fileOf = (name: string) => join(folder, name);
-  return { place, manifest, bytes, manifestSha256: hashOf(bytes), checksSql, folder, fileOf };
-}
-
-async function compareFile(path: string, { bytes, sha256 }: Manifest['files'][number]): Promise<void> {
-  const hash = createHash('sha256');
-  await using file = await openRegular(path);
-  const { size } = await file.stat();
-  if (size !== bytes) throw new FileProblem(`was changed: it has ${size} bytes instead of ${bytes}`);
-  for await (const chunk of readChunks(file)) hash.update(chunk);
-  if (hash.digest('hex') !== sha256) throw new FileProblem('was changed: its SHA-256 is another');
+  return { folder, place, manifest, bytes, manifestSha256: hashOf(bytes), checksSql };
 }
 
 async function checkSignature(
@@ -179,32 +129,32 @@ async function checkSignature(
 }
 
 /** Compares every manifest with those before it that are there: none is doubled, and each names the others. */
-function checkChain(packs: readonly Pack[]): PackProblem[] {
-  const problems: PackProblem[] = [];
-  const nameOf = ({ fileOf }: Pack) => fileOf(MANIFEST_NAME);
+function checkChain(found: Verification): void {
+  const { packs } = found;
+  const nameOf = ({ folder }: Pack) => join(folder, MANIFEST_NAME);
   for (const pack of packs) {
     const { statement } = pack.manifest;
     const { instanceId, number, month, kind, previousSha256, earlier } = statement;
-    const say = (problem: string) => problems.push({ file: nameOf(pack), problem });
+    const say = (problem: string) => found.say(pack.folder, MANIFEST_NAME, problem);
     const first = findPack(packs, statement) ?? pack;
     if (first !== pack) say(`has the number ${number}, as has ${nameOf(first)}`);
     const own = new Set(earlier.filter((each) => each.instanceId === instanceId).map((each) => each.number));
     if ((kind === 'closing') === own.size > 0)
       say(`is of the kind ${kind}, which does not fit the statements of ${month} that it follows`);
     for (const link of [{ instanceId, number: number - 1, sha256: previousSha256 }, ...earlier]) {
-      const found = findPack(packs, link);
-      if (found !== undefined && found.manifestSha256 !== link.sha256)
+      const before = findPack(packs, link);
+      if (before !== undefined && before.manifestSha256 !== link.sha256)
         say(
           `follows number ${link.number} with the SHA-256 ${link.sha256 ?? 'none'}; ` +
-            `that of ${nameOf(found)} is ${found.manifestSha256}`,
+            `that of ${nameOf(before)} is ${before.manifestSha256}`,
         );
     }
     for (const each of earlier) {
-      const found = findPack(packs, each);
-      if (found === undefined && each.instanceId === instanceId)
+      const before = findPack(packs, each);
+      if (before === undefined && each.instanceId === instanceId)
         say(`follows statement ${each.number} of ${month}, which is missing`);
-      if (found !== undefined && found.manifest.statement.month !== month)
-        say(`follows ${nameOf(found)} as a statement of ${month}, which it is not`);
+      if (before !== undefined && before.manifest.statement.month !== month)
+        say(`follows ${nameOf(before)} as a statement of ${month}, which it is not`);
     }
     for (const other of packs) {
       const before = other.manifest.statement;
@@ -213,7 +163,6 @@ function checkChain(packs: readonly Pack[]): PackProblem[] {
         say(`does not know ${nameOf(other)}, a statement of ${month} before it`);
     }
   }
-  return problems;
 }
 
 /** Returns the pack of a statement, if it is there. */
@@ -227,8 +176,7 @@ export function findPack(
 }
 
 /** Describes what cannot be checked: signatures without a key, and where the chain is not there. */
-function describeUnchecked(packs: readonly Pack[], keys: readonly KeyObject[]): string[] {
-  const notes: string[] = [];
+function describeUnchecked({ packs, notes }: Verification, keys: readonly KeyObject[]): void {
   const signers = new Set(packs.flatMap(({ manifest: { signedBy } }) => signedBy ?? []));
   for (const signer of keys.length === 0 ? signers : [])
     notes.push(`Signed with the key ${signer}, which was not checked: give --key FILE.`);
@@ -242,7 +190,6 @@ function describeUnchecked(packs: readonly Pack[], keys: readonly KeyObject[]): 
           `the chain before number ${number} was not checked.`,
       );
   }
-  return notes;
 }
 
 function compareNumbers(left: Pack, right: Pack): number {

@@ -1,7 +1,7 @@
-import { type CheckedPacks, checkPacks } from '../billing/check-pack.ts';
+import { checkPacks } from '../billing/check-pack.ts';
 import { compareWithDatabase } from '../billing/compare-database.ts';
 import { readPublicKey } from '../billing/manifest.ts';
-import { openPacks } from '../billing/open-packs.ts';
+import { openPacks, type Verification } from '../billing/open-packs.ts';
 import { writePacks } from '../billing/pack.ts';
 import { readStatements } from '../billing/statements.ts';
 import { EXIT, SettingsError } from '../errors.ts';
@@ -50,7 +50,8 @@ export const verify = defineCommand({
   },
   async run(context, { dir, key }) {
     const verified = await verifyFolder(context, dir, key ?? []);
-    const { packs, problems, notes, rows, database } = verified;
+    const { found, database } = verified;
+    const { packs, problems, notes, rows } = found;
     const statements = packs.map(({ folder, manifest, manifestSha256 }) => {
       const { id: statementId, instanceId, month: period, number, kind } = manifest.statement;
       const { signedBy } = manifest;
@@ -62,7 +63,8 @@ export const verify = defineCommand({
   },
 });
 
-interface Verified extends CheckedPacks {
+interface Verified {
+  readonly found: Verification;
   /** The database it was compared with; null if none is configured, or if the files were already wrong. */
   readonly database: string | null;
 }
@@ -78,24 +80,25 @@ async function verifyFolder(
   const { config, signal } = context;
   const hint = 'name the folder that losant-usage statement has written';
   const keys = await Promise.all(keyFiles.map(readPublicKey));
-  const opened = await openPacks(dir, keys).catch((error: unknown) => {
+  const found = await openPacks(dir, keys).catch((error: unknown) => {
     const code = codeOf(error) ?? '';
     if (!NO_FOLDER.includes(code)) throw error;
     throw new SettingsError(`${dir} cannot be read as a folder (${code})`, { hint });
   });
-  if (opened.packs.length === 0 && opened.problems.length === 0) {
+  if (found.packs.length === 0 && found.problems.length === 0) {
     throw new SettingsError(`${dir} has no manifest.json, so it is not a proof pack`, { hint });
   }
-  const checked = await checkPacks(opened, signal);
-  if (checked.problems.length > 0 || config.databaseUrl === null) return { ...checked, database: null };
+  await checkPacks(found, signal);
+  if (found.problems.length > 0 || config.databaseUrl === null) return { found, database: null };
   await using handle = await openSchema(context, { statementTimeoutMs: VIEW_STATEMENT_MS });
-  const compared = await compareWithDatabase(handle.db, checked, signal);
-  return { ...compared, database: handle.describe };
+  await compareWithDatabase(handle.db, found, signal);
+  return { found, database: handle.describe };
 }
 
 const PROBLEMS_MAX = 50;
 
-function renderVerified(dir: string, { packs, problems, notes, rows, database }: Verified): string[] {
+function renderVerified(dir: string, { found, database }: Verified): string[] {
+  const { packs, problems, notes, rows } = found;
   if (problems.length > 0) {
     return [
       `${dir} does not hold: ${count(problems.length, 'problem')}.`,

@@ -232,9 +232,10 @@ export class Books extends Ledger {
     const out = await mkdtemp(join(this.folder, `${month}-`));
     const statements = await readStatements(this.db, { month, instanceIds: [INSTANCE, OTHER_INSTANCE] });
     await writePacks(this.handle, statements, { out, signal: SIGNAL });
-    const checked = await checkPacks(await openPacks(out, []), SIGNAL);
-    const { problems } = await compareWithDatabase(this.db, checked, SIGNAL);
-    return { out, problems };
+    const found = await openPacks(out, []);
+    await checkPacks(found, SIGNAL);
+    await compareWithDatabase(this.db, found, SIGNAL);
+    return { out, problems: found.problems };
   }
 }
 

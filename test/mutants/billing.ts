@@ -109,27 +109,32 @@ export const billingMutants = [
     },
   ),
   plant(
-    { file: 'src/billing/open-packs.ts', test: 'test/billing/verify.test.ts' },
+    { file: 'src/billing/pack-files.ts', test: 'test/billing/verify.test.ts' },
     {
       'Only regular files of a pack are opened': [
         'constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK',
         'constants.O_RDONLY | constants.O_NONBLOCK',
       ],
-      'A file that no manifest names is told': [
-        'for (const name of names) problems.push',
-        'for (const name of [...names].slice(1)) problems.push',
-      ],
       'A file whose bytes are others is told': [
-        `if (hash.digest('hex') !== sha256) throw`,
-        `if (sha256 === '') throw`,
+        `if (hash.digest('hex') !== named.sha256) throw`,
+        `if (named.sha256 === '') throw`,
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/billing/open-packs.ts', test: 'test/billing/verify.test.ts' },
+    {
+      'A file that no manifest names is told': [
+        'for (const name of names) found.say',
+        'for (const name of [...names].slice(1)) found.say',
       ],
       'A signature fits the manifest and one of the keys': [
         'if (!verify(null, bytes, key, signature))',
         'if (signature.length === 0)',
       ],
       'A manifest follows the one with the number before it': [
-        'found !== undefined && found.manifestSha256 !== link.sha256',
-        'found !== undefined && link.sha256 === null',
+        'before !== undefined && before.manifestSha256 !== link.sha256',
+        'before !== undefined && link.sha256 === null',
       ],
     },
   ),
@@ -155,16 +160,20 @@ export const billingMutants = [
     { file: 'pack-checks/1.sql', test: 'test/billing/tampered.test.ts' },
     {
       'A number is written in digits, and as it would be written': [
-        `(total <> '' and (cast(total as integer) || '' <> total or cast(total as integer) < 0))`,
-        `(total <> '' and cast(total as integer) < 0)`,
+        `(total = '' or (cast(total as integer) || '' = total and total >= '0'))`,
+        `(total = '' or total >= '0')`,
       ],
       'A total is the sum of its days': [
         `where l.kind = 'flow' and l.total is not case l.metric`,
         `where l.kind = 'none' and l.total is not case l.metric`,
       ],
       'No cell was read before its day was over': [
-        "when c.verified_at < c.usage_date || 'T24' then",
-        'when c.verified_at < c.usage_date then',
+        "c.verified_at >= c.usage_date || 'T24'",
+        'c.verified_at >= c.usage_date',
+      ],
+      'A row that is not right by itself is told': [
+        'select file from files where rows > typed;',
+        'select file from files where false;',
       ],
       'A cell of version four has three changes on record': [
         'having count(r.revision) <> c.revision - 1 limit 20;',

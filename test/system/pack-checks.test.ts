@@ -64,7 +64,9 @@ describe('the sqlite3 shell', () => {
   test.for(TAMPERINGS)('finds what verify finds: tampering %#', async ([change]) => {
     const copy = await Copy.of(march);
     await change.make(copy);
-    const { problems } = await checkPacks(await openPacks(copy.out, []), SIGNAL);
+    const verification = await openPacks(copy.out, []);
+    await checkPacks(verification, SIGNAL);
+    const { problems } = verification;
     const own = problems.filter(({ problem }) => !isOfVerify(problem));
     const found: string[] = [];
     for (const folder of ['', ADJUSTMENT]) {
