@@ -35,8 +35,8 @@ const PAGES_MAX = 100_000;
 const PAGES_AT_ONCE = 5;
 
 /**
- * Lists all organizations of an instance, some pages at a time, sorted by id, so that a rename cannot move one to a page
- * already read. A list whose pages shift meanwhile is read once more: its organizations then come twice. Returns
+ * Lists all organizations of an instance, some pages at a time, sorted by id, so that a rename cannot move one to a
+ * page already read. A list whose pages shift meanwhile is read once more: its organizations then come twice. Returns
  * whether the list is complete. Throws a `LosantError`.
  */
 export async function* listOrgPages(
