@@ -186,25 +186,29 @@ async function closeCells(ledger: LedgerWriter): Promise<void> {
     });
     await sql`update losant_usage.instances set horizon_day = ${horizon}::date
       where instance_id = ${instanceId} and horizon_day is distinct from ${horizon}::date`.execute(trx);
-    await setCells(trx, {
+  });
+  const isKept = sql`c.usage_date >= ${horizon}::date`;
+  const others = [
+    {
       set: closed(deleted),
       where: sql`${isOurs} and o.removed_on is not null and c.next_read_at is not null`,
-    });
-    await setCells(trx, {
+    },
+    {
       set: sql`next_read_at = null, standing = 'accepted', reason = 'before_creation',
         message = 'the organization was created later'`,
       where: sql`${isOurs} and c.usage_date < o.created_on and not c.is_stored
         and c.standing in ('waiting', 'missing', 'unavailable')`,
-    });
-    const isKept = sql`c.usage_date >= ${horizon}::date`;
-    await setCells(trx, {
+    },
+    {
       set: sql`next_read_at = case when ${isKept} then ${new Date(nowMs).toISOString()}::timestamptz end,
         standing = (case when ${isKept} then 'waiting' else 'unavailable' end)::losant_usage.standing,
         reason = case when ${isKept} then 'never_read' else ${notKept.reason} end,
         message = case when not ${isKept} then ${notKept.message} end`,
       where: sql`${isOurs} and ${isBeforeCreation} and c.usage_date >= o.created_on and o.removed_on is null`,
-    });
-  });
+    },
+  ];
+  // Each by itself: what has changed days may not go on to lock cells, which come first for everybody else.
+  for (const cells of others) await inTransaction(ledger, (trx) => setCells(trx, cells));
 }
 
 /** Returns the columns of a cell that can no longer be read. */

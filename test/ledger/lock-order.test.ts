@@ -105,3 +105,12 @@ test('of days: a backfill holds none while it waits for a cell', async () => {
   const work = () => addDays(ledger.writer(), { ...BACKFILL, force: true });
   expect(await leavesFree(work, firstCell, day)).toBe(true);
 });
+
+test('of days: closing holds none of one organization while it waits for a cell of another', async () => {
+  await ledger.asProgram(
+    sql`update losant_usage.organizations set removed_on = '2026-11-22' where org_id = ${B}`,
+    sql`update losant_usage.organizations set created_on = '2026-11-22' where org_id = ${A}`,
+  );
+  const day = sql`select from losant_usage.usage_days where org_id = ${B} and usage_date = '2026-11-21'`;
+  expect(await leavesFree(() => fillInstance(ledger.writer()), firstCell, day)).toBe(true);
+});
