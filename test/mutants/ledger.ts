@@ -101,6 +101,10 @@ export const ledgerMutants = [
         'await lockOrgs(trx, orgIds, from);',
         'await lockTracks(trx, orgIds);',
       ],
+      'Closing goes on to no cells with days locked': [
+        'for (const cells of others) await inTransaction(ledger, (trx) => setCells(trx, cells));',
+        'await inTransaction(ledger, async (trx) => { for (const cells of others) await setCells(trx, cells); });',
+      ],
     },
   ),
   plant(
