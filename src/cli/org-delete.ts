@@ -129,7 +129,7 @@ async function removeOrg(work: Work): Promise<string> {
   const today = dayAt(now());
   const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
   try {
-    await markRemoved(handle.db, ledger, { orgIds: [orgId], today });
+    await markRemoved(ledger, { orgIds: [orgId], today });
     await applyTracks(ledger, { streams, selection });
     await fillInstance(ledger);
   } catch (error) {

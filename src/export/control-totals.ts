@@ -36,10 +36,10 @@ export async function readControlTotals(session: Session): Promise<void> {
 const DAYS_AT_ONCE = 10;
 
 /** Adds up the next days whose sums a load has unset. Returns false if there was none. */
-async function sumDays({ write }: Session): Promise<boolean> {
-  return await inTransaction(write, async (trx) => {
+async function sumDays({ ledger }: Session): Promise<boolean> {
+  return await inTransaction(ledger, async (trx) => {
     const { rows } = await sql<{ sums: number }>`
-      select losant_usage_internal.sum_days(${write.instanceId}, ${DAYS_AT_ONCE}) as sums`.execute(trx);
+      select losant_usage_internal.sum_days(${ledger.instanceId}, ${DAYS_AT_ONCE}) as sums`.execute(trx);
     return (rows[0]?.sums ?? 0) > 0;
   });
 }
@@ -63,7 +63,7 @@ async function askTotals(session: Session): Promise<void> {
     problem ??= `no answer within ${LONGEST_MS / 1_000} s`;
   }
   if ((await readInstance(db, instanceId))?.totalsProblem === problem) return;
-  await updateInstance(db, session.write, { instanceId, changes: { totals_problem: problem } });
+  await updateInstance(session.ledger, { totals_problem: problem });
   if (problem === null) return;
   const fields = { instance_id: instanceId, reason: problem };
   logger.warn(fields, 'control totals not read, numbers and run are not affected');
@@ -83,11 +83,11 @@ async function readDaysDue({ db, instanceId, streams, policy, now }: InstanceCon
 }
 
 /** Stores totals. A day that is left out keeps its number. */
-async function storeTotals({ write }: Session, answers: readonly CellAnswer[]): Promise<void> {
-  const { instanceId } = write;
+async function storeTotals({ ledger }: Session, answers: readonly CellAnswer[]): Promise<void> {
+  const { instanceId } = ledger;
   const types = { usage_date: 'date', metric: 'text', quantity: 'bigint', verified_at: 'timestamptz' };
   const rows = unnested('n', answers.flatMap(totalsOf), types);
-  await inTransaction(write, async (trx) => {
+  await inTransaction(ledger, async (trx) => {
     await sql`
       update losant_usage.instance_totals t set quantity = coalesce(k.quantity, t.quantity), verified_at = k.verified_at
       from (

@@ -16,7 +16,7 @@ import type { Failure } from './report.ts';
 import type { Session } from './session.ts';
 
 /** The instance, and the session of its run. */
-type Discovering = InstanceContext & Pick<Session, 'signal' | 'write'>;
+type Discovering = InstanceContext & Pick<Session, 'signal' | 'ledger'>;
 
 /** An organization that could not be discovered; null: any number of them. */
 export type DiscoveryFailure = Pick<Failure, 'orgId' | 'code' | 'message'>;
@@ -33,10 +33,10 @@ export interface Discovery {
  * that are known. Throws LosantError for a refused token, and if no organization is known.
  */
 export async function discover(
-  { context, signal, write }: Pick<Session, 'context' | 'signal' | 'write'>,
+  { context, signal, ledger }: Pick<Session, 'context' | 'signal' | 'ledger'>,
   { readsAnew }: { readonly readsAnew: boolean },
 ): Promise<Discovery> {
-  const d = { ...context, signal, write };
+  const d = { ...context, signal, ledger };
   const isStale = readsAnew || (await isListStale(d));
   const { failures, refusal } = isStale ? await refreshIfPossible(d) : { failures: [], refusal: null };
   return { failures: [...failures, ...(await readStanding(d, failures))], refusal };
@@ -91,7 +91,7 @@ async function refreshIfPossible(d: Discovering): Promise<Discovery> {
   } catch (error) {
     const mayGoOn = error instanceof LosantError && error.kind !== 'unauthorized';
     if (!mayGoOn || (await readOrgIds(d.db, d.instanceId)).length === 0) throw error;
-    await note(d, { list_problem: error.message });
+    await updateInstance(d.ledger, { list_problem: error.message });
     return { failures: [], refusal: error.kind === 'forbidden' ? error : null };
   }
 }
@@ -101,16 +101,14 @@ async function refreshIfPossible(d: Discovering): Promise<Discovery> {
  * by its own account; otherwise the next run asks for it again.
  */
 async function refresh(d: Discovering): Promise<readonly DiscoveryFailure[]> {
-  const { db, write, client, instanceId, selection, policy, signal } = d;
+  const { db, ledger, client, instanceId, selection, signal } = d;
   const isSelected = ({ orgId }: { readonly orgId: string | null }) =>
     selection === null || selection.includes(orgId ?? '');
   const startedAt = new Date(d.now()).toISOString();
   const pages = listOrgPages(client, { instanceId, signal });
   const failures = new Map<string, DiscoveryFailure>();
   const store = async ({ items }: OrgPage) => {
-    const organizations = items.filter(isSelected);
-    const seen = { instanceId, policy, nowMs: d.now(), organizations };
-    for (const { orgId, ownerId } of await upsertOrganizations(db, write, seen)) {
+    for (const { orgId, ownerId } of await upsertOrganizations(ledger, items.filter(isSelected))) {
       const message = `organization ${orgId} belongs to instance ${ownerId}, which has not lost it yet`;
       failures.set(orgId, { orgId, code: 'org_of_other_instance', message });
     }
@@ -120,10 +118,10 @@ async function refresh(d: Discovering): Promise<readonly DiscoveryFailure[]> {
   while (!step.done) [step] = await Promise.all([pages.next(), store(step.value)]);
   const { reason, listed } = step.value;
   if (reason !== null) {
-    await note(d, { list_problem: reason });
+    await updateInstance(d.ledger, { list_problem: reason });
     return [...failures.values()];
   }
-  await note(d, { listed_at: startedAt, list_problem: null });
+  await updateInstance(d.ledger, { listed_at: startedAt, list_problem: null });
   if (listed === 0) return [...failures.values()];
   const unlisted = await readOrgIds(db, instanceId, { unseenSince: startedAt });
   const refused = await removeUnlisted(
@@ -131,13 +129,6 @@ async function refresh(d: Discovering): Promise<readonly DiscoveryFailure[]> {
     unlisted.filter((orgId) => isSelected({ orgId })),
   );
   return [...failures.values(), ...refused];
-}
-
-async function note(
-  { db, write, instanceId }: Discovering,
-  changes: Parameters<typeof updateInstance>[2]['changes'],
-): Promise<void> {
-  await updateInstance(db, write, { instanceId, changes });
 }
 
 /** The most removals believed in one run: a wrong token or a broken list looks the same as more of them. */
@@ -152,9 +143,9 @@ const UNLISTED_DAYS_NEEDED = 3;
  */
 async function removeUnlisted(d: Discovering, orgIds: readonly string[]): Promise<DiscoveryFailure[]> {
   if (orgIds.length === 0) return [];
-  const { db, write, client, instanceId, signal } = d;
+  const { db, ledger, client, instanceId, signal } = d;
   const today = dayAt(d.now());
-  const days = await noteUnlisted(db, write, { orgIds, today });
+  const days = await noteUnlisted(ledger, { orgIds, today });
   const existing = (await readOrgIds(db, instanceId)).length;
   const allowed = Math.max(REMOVALS_MAX, Math.floor(existing * REMOVALS_SHARE_MAX));
   const isOld = (orgId: string) => (days.get(orgId) ?? 0) >= UNLISTED_DAYS_NEEDED;
@@ -168,7 +159,7 @@ async function removeUnlisted(d: Discovering, orgIds: readonly string[]): Promis
   if (gone.length === 0) return [];
   await getInstance(client, { instanceId, signal });
   const removed = gone.length <= allowed ? gone : gone.filter(isOld);
-  if (removed.length > 0) await markRemoved(db, write, { orgIds: removed, today });
+  if (removed.length > 0) await markRemoved(ledger, { orgIds: removed, today });
   if (removed.length === gone.length) return [];
   const many = `${gone.length - removed.length} or more organizations seem to be deleted at once`;
   const rule = `more than ${allowed} are believed when the lists of ${UNLISTED_DAYS_NEEDED} days lack them`;

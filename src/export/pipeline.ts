@@ -25,10 +25,10 @@ export async function exportDue(
   scope: DueScope,
   onNewDay: () => Promise<void>,
 ): Promise<LosantError | null> {
-  const { tally, write } = session;
+  const { tally, ledger } = session;
   const { onProgress, nextWakeAt } = session.options;
-  const { now } = write;
-  const cellsDue = onProgress ? await countDue(write, scope) : 0;
+  const { now } = ledger;
+  const cellsDue = onProgress ? await countDue(ledger, scope) : 0;
   const showProgress = () =>
     onProgress?.({ planned: Math.max(cellsDue, tally.planned), done: tally.planned });
   let lookedAtMs = now();
@@ -72,17 +72,17 @@ const YOUNG_DAYS = 7;
  * long backfill never delays yesterday. A cell comes once in a pass.
  */
 export async function* readDuePages(
-  { write, refusals }: Pick<Session, 'write' | 'refusals'>,
+  { ledger, refusals }: Pick<Session, 'ledger' | 'refusals'>,
   pass: Pass,
 ): AsyncGenerator<CellKey[]> {
   const { scope, endMs, sinceMs } = pass;
-  const { now } = write;
+  const { now } = ledger;
   const today = dayAt(now());
   const young = { from: addDays(today, -YOUNG_DAYS), to: null };
   const older = { from: null, to: addDays(young.from, -1) };
   const readPage = async (days: typeof young | typeof older, afterOrgId: string) => {
     const place = { stopped: refusals.stopped, sinceMs, afterOrgId, ...days };
-    const cells = refusals.isTotal ? [] : await readDuePage(write, scope, place);
+    const cells = refusals.isTotal ? [] : await readDuePage(ledger, scope, place);
     pass.hasFound ||= cells.length > 0;
     return cells;
   };
@@ -166,7 +166,7 @@ async function* planSlicesOf(session: Session, pass: Pass, showProgress: () => v
  */
 async function loadResults(
   results: readonly SliceResult[],
-  { context, tally, refusals, write }: Session,
+  { context, tally, refusals, ledger }: Session,
   signal: AbortSignal,
 ): Promise<void> {
   if (results.some(({ error }) => error?.kind === 'wrong_date')) await requireClock(context, signal);
@@ -178,7 +178,7 @@ async function loadResults(
     else loadable.push(result);
   }
   if (loadable.length === 0) return;
-  for (const cell of await loadSlices(write, loadable, { signal })) tally.addCell(cell);
+  for (const cell of await loadSlices(ledger, loadable, { signal })) tally.addCell(cell);
 }
 
 /** The waits between attempts to load after a conflict or a lost connection: half a minute in all. */

@@ -116,17 +116,17 @@ async function addIfTracked(context: InstanceContext, options: RunOptions): Prom
  * ledger, and any other by what became of what was due. Returns that status, and Losant's refusal, if there was one.
  */
 async function exportUnderLease(session: Session, hasAdded: boolean) {
-  const { tally, write, options } = session;
+  const { tally, ledger, options } = session;
   const { kind, orgIds, range } = options;
   // A backfill only adds to what is due, and then reads all of it.
   const scope: DueScope = kind === 'backfill' ? { ...options, range: null } : options;
-  await applyPolicy(write);
+  await applyPolicy(ledger);
   let discovery = await prepare(session, { readsAnew: kind !== 'scheduled' });
   let isClamped = false;
   if (range !== null) isClamped = await addNamedDays(session, range, hasAdded);
   else {
-    await requireTracks(write, scope);
-    if (kind === 'manual') await retryFailed(write, scope);
+    await requireTracks(ledger, scope);
+    if (kind === 'manual') await retryFailed(ledger, scope);
   }
   const refused = await exportDue(session, scope, async () => {
     discovery = await prepare(session, { readsAnew: false });
@@ -134,7 +134,7 @@ async function exportUnderLease(session: Session, hasAdded: boolean) {
   if (refused?.kind !== 'unauthorized' && tally.hasNotFound) {
     // Deleted ones have nothing left to read.
     discovery = await prepare(session, { readsAnew: true });
-    tally.forgetNotFound(new Set(await readOrgIds(write.db, write.instanceId)));
+    tally.forgetNotFound(new Set(await readOrgIds(ledger.db, ledger.instanceId)));
   }
   tally.addFailures(discovery.failures);
   const refusal = refused ?? discovery.refusal;
@@ -145,15 +145,15 @@ async function exportUnderLease(session: Session, hasAdded: boolean) {
     refusal !== null ||
     isClamped ||
     discovery.failures.some(concerns) ||
-    (range === null ? tally.hasFailedCells : await hasGaps(write, options));
+    (range === null ? tally.hasFailedCells : await hasGaps(ledger, options));
   return { refusal, status: isPartial ? ('partial' as const) : ('complete' as const) };
 }
 
 /** Brings organizations, tracks and rows up to date. */
 async function prepare(session: Session, how: { readonly readsAnew: boolean }): Promise<Discovery> {
   const discovery = await discover(session, how);
-  await applyTracks(session.write, session.context);
-  await fillInstance(session.write);
+  await applyTracks(session.ledger, session.context);
+  await fillInstance(session.ledger);
   return discovery;
 }
 
@@ -162,13 +162,13 @@ async function prepare(session: Session, how: { readonly readsAnew: boolean }): 
  * SettingsError if nobody wants the one day to be read again.
  */
 async function addNamedDays(session: Session, range: DayRange, hasAdded: boolean): Promise<boolean> {
-  const { options, write, tally } = session;
-  const { policy, now } = write;
+  const { options, ledger, tally } = session;
+  const { policy, now } = ledger;
   const { kind, orgIds, force } = options;
   const isBackfill = kind === 'backfill';
   const horizon = horizonStart(now(), policy);
   const isClamped = range.from < horizon;
-  const setDue = await addDays(write, {
+  const setDue = await addDays(ledger, {
     ...options,
     range,
     makesRows: isBackfill,

@@ -53,7 +53,7 @@ export class Session {
    */
   readonly signal: AbortSignal;
   /** The ledger as this run writes it. */
-  readonly write: RunLedger;
+  readonly ledger: RunLedger;
   /** Whether the run is on record. */
   isBegun = false;
   readonly #lease: LeaseHold;
@@ -66,7 +66,7 @@ export class Session {
     this.tally = new Tally(context.instanceId, context.requestCount);
     this.signal = AbortSignal.any([options.signal, this.#stop.signal]);
     const { db, instanceId, policy, now } = context;
-    this.write = { db, instanceId, policy, now, lease, runId: options.runId };
+    this.ledger = { db, instanceId, policy, now, lease, runId: options.runId };
     this.#lease = lease;
     this.#renewedAtMs = now();
   }

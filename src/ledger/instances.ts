@@ -1,7 +1,7 @@
 import type { Kysely, Updateable } from 'kysely';
 import type { Instances, Schema } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
-import { type BeginOptions, inTransaction } from './lease.ts';
+import { inTransaction, type LedgerWriter } from './lease.ts';
 
 /** An instance as this database knows it. */
 export type StoredInstance = NonNullable<Awaited<ReturnType<typeof readInstance>>>;
@@ -59,12 +59,9 @@ export async function registerInstance(
 }
 
 /** Records what a run has found of an instance. */
-export async function updateInstance(
-  db: Kysely<Schema>,
-  write: BeginOptions,
-  { instanceId, changes }: { readonly instanceId: string; readonly changes: Updateable<Instances> },
-): Promise<void> {
-  await inTransaction({ db, ...write }, async (trx) => {
+export async function updateInstance(ledger: LedgerWriter, changes: Updateable<Instances>): Promise<void> {
+  const { instanceId } = ledger;
+  await inTransaction(ledger, async (trx) => {
     await trx.updateTable('instances').set(changes).where('instance_id', '=', instanceId).execute();
   });
 }

@@ -2,9 +2,9 @@ import { type Kysely, type NotNull, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Organization, UnreadableOrg } from '../usage/organization.ts';
-import { lastCompleteDay, type Policy } from '../usage/policy.ts';
+import { lastCompleteDay } from '../usage/policy.ts';
 import { reopenCells } from './due.ts';
-import { type BeginOptions, beginWriting } from './lease.ts';
+import { inTransaction, type LedgerWriter } from './lease.ts';
 
 /** The columns that Losant's answer fills. */
 const ATTRIBUTES = [
@@ -23,13 +23,6 @@ const HISTORY = ['instance_id', ...ATTRIBUTES, 'created_on'];
 const listed = (columns: readonly string[], alias = '') =>
   sql.join(columns.map((column) => sql.ref(`${alias}${column}`)));
 
-export interface SeenOrgs {
-  readonly instanceId: string;
-  readonly organizations: readonly (Organization | UnreadableOrg)[];
-  readonly nowMs: number;
-  readonly policy: Policy;
-}
-
 /** An organization that stays with the instance that has it. */
 interface ForeignOrg {
   readonly orgId: string;
@@ -42,17 +35,17 @@ interface ForeignOrg {
  * one's complete list lacks it, or it was not seen there for a week; the others are returned untouched.
  */
 export async function upsertOrganizations(
-  db: Kysely<Schema>,
-  write: BeginOptions,
-  { instanceId, organizations, nowMs, policy }: SeenOrgs,
+  ledger: LedgerWriter,
+  organizations: readonly (Organization | UnreadableOrg)[],
 ): Promise<ForeignOrg[]> {
+  const { instanceId, policy } = ledger;
+  const nowMs = ledger.now();
   // One statement cannot touch a row twice, so the later entry of an organization listed twice counts.
   const rows = new Map<string, object>();
   for (const org of organizations) if (org.orgId !== null) rows.set(org.orgId, toRow(org));
   if (rows.size === 0) return [];
   const seenAt = new Date(nowMs).toISOString();
-  return await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, write);
+  return await inTransaction(ledger, async (trx) => {
     const known = await lockUnusual(trx, { instanceId, orgIds: [...rows.keys()], seenAt });
     const others = known.filter(({ ownerId }) => ownerId !== instanceId);
     const foreign = others.filter(({ hasLeft }) => !hasLeft);
@@ -194,12 +187,10 @@ export async function readOrgIds(
 
 /** Counts a day on which a complete list lacked the organizations. Returns how many there were, by organization. */
 export async function noteUnlisted(
-  db: Kysely<Schema>,
-  write: BeginOptions,
+  ledger: LedgerWriter,
   { orgIds, today }: { readonly orgIds: readonly string[]; readonly today: UsageDay },
 ): Promise<Map<string, number>> {
-  const rows = await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, write);
+  const rows = await inTransaction(ledger, async (trx) => {
     const { rows: noted } = await sql<{ orgId: string; days: number }>`
       update losant_usage.organizations o set unlisted_on = ${today}::date,
         unlisted_days = o.unlisted_days + (o.unlisted_on is distinct from ${today}::date)::integer
@@ -216,12 +207,10 @@ export async function noteUnlisted(
 
 /** Records that organizations were found to be deleted. What is left of their cells is closed by the fill. */
 export async function markRemoved(
-  db: Kysely<Schema>,
-  write: BeginOptions,
+  ledger: LedgerWriter,
   { orgIds, today }: { readonly orgIds: readonly string[]; readonly today: UsageDay },
 ): Promise<void> {
-  await db.transaction().execute(async (trx) => {
-    await beginWriting(trx, write);
+  await inTransaction(ledger, async (trx) => {
     await sql`
       update losant_usage.organizations o set removed_on = ${today}::date
       from (

@@ -52,9 +52,9 @@ it('an organization that is deleted after the list of the day was read is found 
 /** Reads the list anew, and returns the organizations that were removed by then. */
 async function discoverWith(stage: Stage, client = stage.context().client): Promise<unknown[]> {
   const context = { ...stage.context(), client };
-  const write = { ...context, runId: randomUUID(), lease: null };
+  const ledger = { ...context, runId: randomUUID(), lease: null };
   const { signal } = new AbortController();
-  await discover({ context, write, signal }, { readsAnew: true });
+  await discover({ context, ledger, signal }, { readsAnew: true });
   return await removed(stage);
 }
 

@@ -231,7 +231,7 @@ async function readAll(stage: Stage, steps: Readonly<Record<number, number>>): P
   const scope = { orgIds: null, streams: null, range: null };
   const pass = { scope, endMs: 0, sinceMs: null, olderAfter: '', isAtEnd: false, hasFound: false };
   const ledger = { db, instanceId, now: () => nowMs, policy: POLICY };
-  const session = { write: { ...ledger, lease: null, runId: '' }, refusals: new Refusals() };
+  const session = { ledger: { ...ledger, lease: null, runId: '' }, refusals: new Refusals() };
   for (let [pages, today] = [0, dayAt(nowMs)]; !pass.isAtEnd; ) {
     pass.endMs = nowMs + WAKE_UP_MS;
     for await (const cells of readDuePages(session, pass)) {

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { type AddOptions, addDays } from '../../src/ledger/fill.ts';
 import { markRemoved } from '../../src/ledger/organizations.ts';
 import { devices, named, silence } from '../usage/cells.ts';
-import { answer, INSTANCE, useFreshLedger, WRITE } from './ledger.ts';
+import { answer, INSTANCE, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const DEVICES = ['device_counts'];
@@ -70,7 +70,7 @@ test('a backfill adds to a track that has ended exactly what it asks for, and th
 test('a backfill leaves deleted organizations out', async () => {
   const orgId = await ledger.newOrg();
   await ledger.prepare({ streams: DEVICES });
-  await markRemoved(ledger.db, WRITE, { orgIds: [orgId], today: '2026-11-24' });
+  await markRemoved(ledger.writer(), { orgIds: [orgId], today: '2026-11-24' });
   expect(await add('2026-11-10..2026-11-23', { force: true })).toBe(0);
   expect(await ledger.daysOf(orgId)).toEqual(['11-23..11-23 1']);
 });

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { addDays } from '../../src/ledger/fill.ts';
 import { markRemoved, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { devices, failed, minutes, named, POLICY, silence } from '../usage/cells.ts';
-import { answer, INSTANCE, type RunSettings, useFreshLedger, WRITE } from './ledger.ts';
+import { answer, INSTANCE, type RunSettings, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const DEVICES = ['device_counts'];
@@ -17,13 +17,12 @@ const prepareAt = async (instant: string, settings: RunSettings = {}) => {
 const ONLY_DEVICES = { streams: DEVICES };
 const daysOf = (orgId: string, stream?: string) => ledger.daysOf(orgId, stream);
 const unfilled = () => ledger.ask(sql`select from losant_usage_internal.unfilled`);
-const remove = (orgId: string, today: string) => markRemoved(ledger.db, WRITE, { orgIds: [orgId], today });
+const remove = (orgId: string, today: string) => markRemoved(ledger.writer(), { orgIds: [orgId], today });
 const seeAgain = (orgId: string) => {
   const nothing = { referralId: null, planId: null, customerId: null, createdOn: null, tags: [], limits: {} };
   const period = { currentPeriodStart: null, currentPeriodEnd: null };
   const organization = { orgId, instanceId: INSTANCE, name: 'Acme', ...nothing, ...period };
-  const seen = { instanceId: INSTANCE, organizations: [organization], policy: POLICY };
-  return upsertOrganizations(ledger.db, WRITE, { ...seen, nowMs: ledger.nowMs });
+  return upsertOrganizations(ledger.writer(), [organization]);
 };
 /** An answer of device counts, asked for at an instant. */
 const devicesAt = (orgId: string, day: string, sentAt: string) => ({

@@ -23,9 +23,6 @@ export const INSTANCE = '5c0000000000000000000001';
 export const RUN_1 = '00000000-0000-4000-8000-000000000001';
 export const RUN_2 = '00000000-0000-4000-8000-000000000002';
 
-/** What a run of tests writes under; no lease, because nobody else writes. */
-export const WRITE = { runId: RUN_1, lease: null };
-
 export const at = (instant: string): number => Date.parse(instant);
 
 export interface RunSettings {
@@ -146,7 +143,8 @@ export class Ledger {
   /** Returns the ledger as the first run writes it. */
   writer(changes: Partial<RunLedger> = {}): RunLedger {
     const place = { db: this.db, instanceId: INSTANCE, policy: POLICY, now: () => this.#nowMs };
-    return { ...place, ...WRITE, ...changes };
+    // No lease, because nobody else writes.
+    return { ...place, runId: RUN_1, lease: null, ...changes };
   }
 
   /** Does what a run does before it reads: policy, ends, tracks, rows and closings. */

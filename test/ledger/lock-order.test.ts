@@ -6,7 +6,7 @@ import { addDays, applyTracks, fillInstance } from '../../src/ledger/fill.ts';
 import { markRemoved } from '../../src/ledger/organizations.ts';
 import { until } from '../support/wait.ts';
 import { devices, named, POLICY } from '../usage/cells.ts';
-import { answer, INSTANCE, useLedger, WRITE } from './ledger.ts';
+import { answer, INSTANCE, useLedger } from './ledger.ts';
 
 const NOW = '2026-11-24T00:15:00.000Z';
 const A = '5a000000000000000000000a';
@@ -85,7 +85,7 @@ const answers = [B, A].flatMap((orgId) =>
 
 const OTHER_POLICY = { ...POLICY, readAtHours: [0, 49, 73] };
 const closeRemoved: Work = async () => {
-  await markRemoved(ledger.db, WRITE, { orgIds: [A, B], today: '2026-11-22' });
+  await markRemoved(ledger.writer(), { orgIds: [A, B], today: '2026-11-22' });
   await fillInstance(ledger.writer());
 };
 

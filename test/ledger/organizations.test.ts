@@ -9,8 +9,8 @@ import {
   upsertOrganizations,
 } from '../../src/ledger/organizations.ts';
 import type { Organization, UnreadableOrg } from '../../src/usage/organization.ts';
-import { devices, named, POLICY } from '../usage/cells.ts';
-import { answer, at, INSTANCE, useLedger, WRITE } from './ledger.ts';
+import { devices, named } from '../usage/cells.ts';
+import { answer, INSTANCE, useLedger } from './ledger.ts';
 
 const MONDAY = '2026-11-23T00:15:00.000Z';
 const TUESDAY = '2026-11-24T00:15:00.000Z';
@@ -49,13 +49,13 @@ function acme(changes: Partial<Organization> = {}): Organization {
   };
 }
 
-const see = (
+const see = async (
   seenAt: string,
   organizations: readonly (Organization | UnreadableOrg)[],
   { instanceId = INSTANCE } = {},
 ) => {
-  const seen = { instanceId, organizations, nowMs: at(seenAt), policy: POLICY };
-  return upsertOrganizations(ledger.db, WRITE, seen);
+  await ledger.setTime(seenAt);
+  return await upsertOrganizations(ledger.writer({ instanceId }), organizations);
 };
 const stored = () => ledger.ask(sql`select * from losant_usage.organizations order by org_id`);
 const history = () =>
@@ -156,7 +156,7 @@ describe('an organization that is not seen any more', () => {
 
   test('is counted once a day, until it is listed again', async () => {
     const note = async (today: string) => {
-      const counts = await noteUnlisted(ledger.db, WRITE, { orgIds: [A, C], today });
+      const counts = await noteUnlisted(ledger.writer(), { orgIds: [A, C], today });
       return [counts.get(A), counts.get(C)];
     };
     expect(await note('2026-11-24')).toEqual([1, 1]);
@@ -167,8 +167,8 @@ describe('an organization that is not seen any more', () => {
   });
 
   test('stays with its history once it is removed, and keeps the day on which that was found', async () => {
-    await markRemoved(ledger.db, WRITE, { orgIds: [A], today: '2026-11-24' });
-    await markRemoved(ledger.db, WRITE, { orgIds: [A], today: '2026-11-25' });
+    await markRemoved(ledger.writer(), { orgIds: [A], today: '2026-11-24' });
+    await markRemoved(ledger.writer(), { orgIds: [A], today: '2026-11-25' });
     expect(await stored()).toMatchObject([{ removed_on: '2026-11-24' }, { removed_on: null }, {}]);
     expect(await history()).toHaveLength(3);
     expect(await readOrgIds(ledger.db, INSTANCE)).toEqual([B, C]);
@@ -193,8 +193,8 @@ describe('an organization that another instance has', () => {
   });
 
   test.each<[string, () => Promise<unknown>, string]>([
-    ['a complete list there lacked it', () => noteUnlisted(ledger.db, WRITE, GONE), TUESDAY],
-    ['it was found deleted there', () => markRemoved(ledger.db, WRITE, GONE), TUESDAY],
+    ['a complete list there lacked it', () => noteUnlisted(ledger.writer(), GONE), TUESDAY],
+    ['it was found deleted there', () => markRemoved(ledger.writer(), GONE), TUESDAY],
     ['it was not seen there for a week', async () => undefined, '2026-11-30T00:15:00.001Z'],
   ])('is taken over with all its days once %s', async (_, leave, seenAt) => {
     await see(MONDAY, [acme()], { instanceId: OTHER });

@@ -10,7 +10,7 @@ import {
   recordFailedRun,
   startRun,
 } from '../../src/ledger/runs.ts';
-import { INSTANCE, RUN_1, RUN_2, useLedger, WRITE } from './ledger.ts';
+import { INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
 const ledger = useLedger('2026-11-24T12:00:00.000Z');
 
@@ -164,7 +164,7 @@ test('an instance keeps its API, and a name that Losant does not say again', asy
     message: `Instance ${instanceId} was collected from ${apiUrl}, not from ${elsewhere.apiUrl}`,
   });
   const changes = { listed_at: '2026-11-24T00:15:00.000Z', list_problem: 'page 2 failed' };
-  await updateInstance(db, WRITE, { instanceId, changes });
+  await updateInstance(ledger.writer({ instanceId }), changes);
   expect(await readInstance(db, instanceId)).toMatchObject({
     listedAt: '2026-11-24T00:15:00.000Z',
     listProblem: 'page 2 failed',

@@ -130,7 +130,7 @@ export const exportMutants = [
     },
     {
       'Control totals that cannot be read are shown as a problem, with the reason': [
-        'await updateInstance(db, session.write, { instanceId, changes: { totals_problem: problem } });',
+        'await updateInstance(session.ledger, { totals_problem: problem });',
         '',
       ],
     },
