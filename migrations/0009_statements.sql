@@ -173,6 +173,7 @@ begin
     select from losant_usage.statements s where s.instance_id = for_instance and s.month = of_month and s.kind = 'closing'
   ) then
     of_orgs := array(select c.org_id from losant_usage_internal.changed_orgs c where c.month = of_month);
+    if of_orgs = '{}' then return; end if;
   end if;
   return query
   with orgs as (

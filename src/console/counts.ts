@@ -145,12 +145,20 @@ async function readMonths(db: Kysely<Schema>, instanceIds: readonly string[]): P
 }
 
 /**
- * Selects what blocks months that are over, and what differs of those that are closed, by organization, or for all of
- * an instance: of one month, or of all. The amount is that of billable payloads at stake, or by which they differ;
- * there are no causes where a month differs.
+ * Selects what blocks months that are over, and what differs of those that are closed, by organization: of one month,
+ * or of all. There are no causes where a month differs, and the amount is the difference of billable payloads.
  */
 export function selectFindings(month: UsageDay | null): RawBuilder<unknown> {
-  const isOfMonth = month === null ? sql`true` : sql`b.month = ${month}::date`;
+  return sql`${selectBlockers(month)}
+    union all
+    select a.instance_id, a.month, a.org_id, a.org_name, null, null,
+      (sum(a.quantity - coalesce(a.billed_quantity, 0)) filter (where a.metric = 'payload_billable_count'))::bigint
+    from losant_usage.adjustments a where ${isOf('a', month)}
+    group by a.instance_id, a.month, a.org_id, a.org_name`;
+}
+
+/** Selects what blocks months that are over, by organization or instance. The amount is that of billable payloads. */
+export function selectBlockers(month: UsageDay | null): RawBuilder<unknown> {
   return sql`
     select b.instance_id, b.month, b.org_id, coalesce(b.org_name, i.name, b.instance_id) as org_name,
       string_agg(concat_ws(' ', replace(b.cause, '_', ' '), b.first_day || '..' || b.last_day, b.message), '; ')
@@ -160,10 +168,10 @@ export function selectFindings(month: UsageDay | null): RawBuilder<unknown> {
         where d.org_id = b.org_id and d.usage_date between b.month and (b.month + interval '1 month')::date - 1
       ) as amount
     from losant_usage.period_blockers b join losant_usage.instances i on i.instance_id = b.instance_id
-    where b.month < date_trunc('month', now() at time zone 'UTC')::date and ${isOfMonth}
-    group by b.instance_id, b.month, b.org_id, b.org_name, i.name
-    union all
-    select b.instance_id, b.month, b.org_id, b.org_name, null, null,
-      (sum(b.quantity - coalesce(b.billed_quantity, 0)) filter (where b.metric = 'payload_billable_count'))::bigint
-    from losant_usage.adjustments b where ${isOfMonth} group by b.instance_id, b.month, b.org_id, b.org_name`;
+    where b.month < date_trunc('month', now() at time zone 'UTC')::date and ${isOf('b', month)}
+    group by b.instance_id, b.month, b.org_id, b.org_name, i.name`;
+}
+
+function isOf(table: string, month: UsageDay | null): RawBuilder<boolean> {
+  return month === null ? sql<boolean>`true` : sql<boolean>`${sql.ref(`${table}.month`)} = ${month}::date`;
 }

@@ -3,7 +3,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showNumber } from '../terminal/words.ts';
 import { type DayRange, daysOfMonth, parseMonth } from '../usage/day.ts';
-import { type MonthRow, selectFindings } from './counts.ts';
+import { type MonthRow, selectBlockers, selectFindings } from './counts.ts';
 import {
   AGAIN_S,
   COUNTING,
@@ -128,7 +128,7 @@ async function renderBlockers(
 ): Promise<Html> {
   const months = all.filter(({ month }) => month === days.from);
   const { rows: blocked } = await sql<OrgRow & { readonly org_name: string; readonly causes: string }>`
-    select f.* from (${selectFindings(days.from)}) as f
+    select f.* from (${selectBlockers(days.from)}) as f
     where f.org_id is null and f.instance_id = any (${instanceIds}::text[])`.execute(db);
   const adjust = months.some((each) => each.closed_at !== null) ? ' --adjust' : '';
   return html`${months.length > 0 && renderMonths(months)}${blocked.map(
