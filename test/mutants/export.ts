@@ -58,8 +58,8 @@ export const exportMutants = [
         'of (await readUnreadable(db, instanceId)).slice(0, 0)) {',
       ],
       'An organization whose attributes cannot be read is exported nevertheless': [
-        'const organizations = items.filter(isSelected);',
-        `const organizations = items.filter((item) => isSelected(item) && !('problem' in item));`,
+        'upsertOrganizations(ledger, items.filter(isSelected))',
+        `upsertOrganizations(ledger, items.filter((item) => isSelected(item) && !('problem' in item)))`,
       ],
     },
   ),
