@@ -35,7 +35,7 @@ export interface Pack {
   readonly checksSql: string;
 }
 
-/** What was found about packs; each step of verifying them adds to it. */
+/** The findings about packs, to which each step of verifying them adds. */
 export class Verification {
   /** The packs by instance and number. */
   readonly packs: Pack[] = [];

@@ -153,7 +153,7 @@ export function selectFindings(month: UsageDay | null): RawBuilder<unknown> {
     union all
     select a.instance_id, a.month, a.org_id, a.org_name, null, null,
       (sum(a.quantity - coalesce(a.billed_quantity, 0)) filter (where a.metric = 'payload_billable_count'))::bigint
-    from losant_usage.adjustments a where ${isOf('a', month)}
+    from losant_usage.adjustments a where ${isOfMonth('a', month)}
     group by a.instance_id, a.month, a.org_id, a.org_name`;
 }
 
@@ -168,10 +168,10 @@ export function selectBlockers(month: UsageDay | null): RawBuilder<unknown> {
         where d.org_id = b.org_id and d.usage_date between b.month and (b.month + interval '1 month')::date - 1
       ) as amount
     from losant_usage.period_blockers b join losant_usage.instances i on i.instance_id = b.instance_id
-    where b.month < date_trunc('month', now() at time zone 'UTC')::date and ${isOf('b', month)}
+    where b.month < date_trunc('month', now() at time zone 'UTC')::date and ${isOfMonth('b', month)}
     group by b.instance_id, b.month, b.org_id, b.org_name, i.name`;
 }
 
-function isOf(table: string, month: UsageDay | null): RawBuilder<boolean> {
+function isOfMonth(table: string, month: UsageDay | null): RawBuilder<boolean> {
   return month === null ? sql<boolean>`true` : sql<boolean>`${sql.ref(`${table}.month`)} = ${month}::date`;
 }

@@ -114,7 +114,7 @@ async function refresh(d: Discovering): Promise<readonly DiscoveryFailure[]> {
     }
   };
   let step = await pages.next();
-  // The next page is asked for while one is stored.
+  // The next pages are asked for while these are stored.
   while (!step.done) [step] = await Promise.all([pages.next(), store(step.value)]);
   const { reason, listed } = step.value;
   if (reason !== null) {

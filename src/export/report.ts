@@ -51,7 +51,7 @@ export class Tally {
   /** The number of failed cells beyond those kept. */
   #unkept = 0;
 
-  /** `requestCount` returns the number of requests that the run has sent so far. */
+  /** Takes a function that returns the number of requests that the run has sent so far. */
   constructor(instanceId: string, requestCount: () => number) {
     this.#instanceId = instanceId;
     this.#requestCount = requestCount;
@@ -61,7 +61,7 @@ export class Tally {
     return Object.values(this.cells).reduce((sum, count) => sum + count, 0);
   }
 
-  /** What the run has done so far. */
+  /** The results of the run so far. */
   get counts(): RunCounts {
     const cells = { planned: this.planned, ...this.cells };
     return { orgs: this.orgIds.size, cells, rows: { ...this.rows }, requests: this.#requestCount() };

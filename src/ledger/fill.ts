@@ -13,7 +13,7 @@ import { isOf, requireAll, setCells } from './coverage.ts';
 import type { DueScope } from './due.ts';
 import { eachPage, type InstanceLedger, inTransaction, type LedgerWriter } from './lease.ts';
 
-/** What is exported of an instance. */
+/** The part of an instance that is exported. */
 interface Exported {
   readonly streams: readonly string[];
   /** The organizations; null for all. */

@@ -93,7 +93,7 @@ export class Gate {
     };
     const waiter: Waiter = { question, start: resolve, refuse };
     const abort = () => refuse(signal.reason);
-    // Where nothing was waiting, a schedule in the past meant no demand and is not caught up.
+    // A schedule in the past, with nothing waiting, meant no demand and is not caught up.
     if (this.#waiters.size === 0) this.#nextStartMs = Math.max(this.#nextStartMs, performance.now());
     this.#waiters.add(waiter);
     signal.addEventListener('abort', abort);

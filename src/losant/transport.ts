@@ -35,7 +35,7 @@ const strictUtf8 = new TextDecoder('utf-8', { fatal: true });
  * attempt; a redirect is not followed. Throws an {@link AttemptError} for anything but an answer, and the signal's
  * reason as soon as the signal aborts.
  *
- * It sends any method, so only client.ts, which sends nothing but GET, and admin.ts may import it.
+ * The function sends any method, so only client.ts, which sends nothing but GET, and admin.ts may import it.
  */
 export function createTransport(options: TransportOptions) {
   const { token, timeoutMs, now, onClock } = options;
@@ -65,7 +65,7 @@ export function createTransport(options: TransportOptions) {
       const text = strictUtf8.decode(received.content);
       answer = { ...answer, body: parseJson(text), text };
     } catch {
-      // It is not JSON, which its status may explain.
+      // The body is not JSON, which its status may explain.
     }
     const failure = failureOf(received, answer, token);
     if (failure !== null) throw new AttemptError(question, failure, token);

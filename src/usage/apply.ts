@@ -48,7 +48,7 @@ export interface Applied {
   readonly cell: Cell;
   /** The new numbers; null if they stay. */
   readonly numbers: Numbers | null;
-  /** What the new numbers change of stored ones; null if they change none. */
+  /** The differences of the new numbers from stored ones; null if there are none. */
   readonly differences: ReturnType<typeof differencesOf>;
   /** The reason and its message; null if nothing was wrong. */
   readonly problem: Reason | null;

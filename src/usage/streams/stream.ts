@@ -3,7 +3,7 @@ import type { DayRange, UsageDay } from '../day.ts';
 
 /**
  * A stream is one kind of usage: the requests to Losant, the reading of their bodies, and the columns for the numbers.
- * It knows nothing of HTTP, SQL or numbers stored before.
+ * A stream knows nothing of HTTP, SQL or numbers stored before.
  */
 export interface Stream {
   readonly name: string;
