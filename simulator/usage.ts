@@ -12,6 +12,9 @@ export interface SourceDay extends Pick<SourceProfile, 'type' | 'source' | 'bill
   readonly bytes: number;
 }
 
+/** The most bytes of an organization on a day: all others of its instance fit beside it below 2^53. */
+const MAX_ORG_BYTES = Number.MAX_SAFE_INTEGER - 2 ** 50;
+
 /** The day that growth is measured from: 2024-10-04. */
 const REFERENCE_DAY = 20_000;
 const LANES = { idle: 11, churn: 12, level: 13, transfer: 14, volume: 15, runs: 16, quiet: 17, source: 1000 };
@@ -56,7 +59,7 @@ export function payloadDay(profile: UsageProfile, day: number, restated: number)
   const [first, ...others] = rows;
   if (!profile.maximal || day % 5 !== 1 || first === undefined || others.length === 0) return rows;
   const rest = others.reduce((sum, row) => sum + row.bytes, 0);
-  return [{ ...first, bytes: Number.MAX_SAFE_INTEGER - restated - rest }, ...others];
+  return [{ ...first, bytes: MAX_ORG_BYTES - restated - rest }, ...others];
 }
 
 /** Returns the part of a day's number that falls into [fromMs, toMs) after midnight. The parts add up to it. */

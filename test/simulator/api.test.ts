@@ -86,6 +86,14 @@ describe('an organization', () => {
     expect(await total('')).toBe(others + 5);
   });
 
+  it('has sums over the instance that a double holds exactly, on every day', async () => {
+    await using platform = await startPlatform();
+    const query = `${days('2026-10-20', '2026-11-23')}&asBytes=true&includeNonBillable=true`;
+    const values = (await platform.counts(`/payloadCountsBreakdown?${query}`)).map((day) => day['value'] ?? 0);
+    expect(values.filter((value) => value > 2 ** 52).length).toBeGreaterThanOrEqual(7);
+    expect(values.filter((value) => !Number.isSafeInteger(value))).toEqual([]);
+  });
+
   it.each([
     [{ colour: 'red' }],
     [{ name: 'x'.repeat(256) }],
