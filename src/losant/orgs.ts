@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { describeProblems } from '../usage/body.ts';
+import { describeProblems, storable } from '../usage/body.ts';
 import type { Organization } from '../usage/organization.ts';
 import { unusableAnswer } from './attempt.ts';
 import type { LosantClient } from './client.ts';
@@ -26,7 +26,7 @@ export async function getInstance(
   if (answeredId.toLowerCase() !== instanceId.toLowerCase()) {
     throw unusableAnswer(asked, answer, `answered for instance ${answeredId}`);
   }
-  return { name };
+  return { name: name && storable(name) };
 }
 
 /** An organization as this program reads it, with Losant's answer as a JSON object. */

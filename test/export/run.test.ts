@@ -27,6 +27,14 @@ it('a run with nothing due leaves no record and asks only for the instance', asy
   ]);
 });
 
+it('an instance whose name no database can store is read like any other', async () => {
+  const stage = await openStage({ orgs: 1, seed: 'a\0b' });
+  expect((await stage.run()).report).toMatchObject({ status: 'complete', cells: { loaded: 4 } });
+  expect(await stage.query('select name from losant_usage.instances')).toEqual([
+    { name: 'Simulated instance a\uFFFDb' },
+  ]);
+});
+
 // Promise (Missing numbers): A read that failed is tried again by itself; a run by hand tries at once.
 it('a run by hand tries what failed at once, and a run by schedule at the time of the retry', async () => {
   const stage = await openStage();
