@@ -96,7 +96,7 @@ async function exportLastDays(work: Work): Promise<RunOutcome> {
   const open = await readOpenCells(handle.db, found.orgId);
   const unsettled = open.filter((cells) => isMissing(cells) || cells.standing === 'stored');
   const from = earliestDay(yesterday, ...unsettled.map(({ first }) => first));
-  return await runInstance(openInstance({ ...work, gates: new Map() }, found.instance), {
+  return await runInstance(openInstance({ ...work, rates: new Map() }, found.instance), {
     kind: 'backfill',
     runId: work.newId(),
     orgIds: [found.orgId],

@@ -4,6 +4,7 @@ import { mayHaveHappened, type OrgPatch, orgPatch, sendChange } from '../losant/
 import { createLosantClient, type LosantClient, type LosantClientOptions } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getOrg, type OrgResource } from '../losant/orgs.ts';
+import { Rate } from '../losant/rate.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { renderTable } from '../terminal/text.ts';
 import { type CommandContext, defineCommand } from './command.ts';
@@ -92,7 +93,7 @@ export function openReading(
   { apiUrl, domain, readToken, requestConcurrency: concurrency, requestsPerSecond }: InstanceConfig,
   more: Partial<LosantClientOptions> = {},
 ): LosantClient {
-  const gate = new Gate({ concurrency, requestsPerSecond });
+  const gate = new Gate({ concurrency, rate: new Rate(requestsPerSecond) });
   const place = { apiUrl, domain, token: readToken(), version };
   return createLosantClient({ ...config.request, ...place, random, gate, now: hostNow, ...more });
 }

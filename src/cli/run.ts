@@ -2,7 +2,7 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { describeError, EXIT, exitCodeOf, HeldError, SettingsError, worstExitCode } from '../errors.ts';
-import { type Gates, openInstance, type Progress, type RunOptions, readClock } from '../export/context.ts';
+import { openInstance, type Progress, type Rates, type RunOptions, readClock } from '../export/context.ts';
 import { type PlanSummary, previewRun } from '../export/preview.ts';
 import { logRun, type RunOutcome, type RunReport } from '../export/report.ts';
 import { runInstance } from '../export/run.ts';
@@ -86,7 +86,7 @@ interface ExportRequest {
 interface ExportWork extends CommandContext, ExportRequest {
   readonly handle: DatabaseHandle;
   readonly now: () => number;
-  readonly gates: Gates;
+  readonly rates: Rates;
   /** The time until which the command waits for other processes. */
   readonly giveUpAtMs: number;
 }
@@ -101,7 +101,7 @@ async function exportInstances(context: CommandContext, request: ExportRequest):
     ? await openDatabase(context, { ifMissing: 'stand_in' })
     : await openSchema(context, { creates: true });
   const now = await readClock(context, handle);
-  const work: ExportWork = { ...context, ...request, handle, now, gates: new Map(), giveUpAtMs };
+  const work: ExportWork = { ...context, ...request, handle, now, rates: new Map(), giveUpAtMs };
   const parts = await chooseByOrg(work, chosen);
   const ends: Ending[] = [];
   for (const part of parts) {

@@ -9,6 +9,7 @@ import { ANSWER_SKEW_MAX_MS } from '../losant/answer.ts';
 import { type AttemptReport, createLosantClient, type LosantClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getInstance } from '../losant/orgs.ts';
+import { Rate } from '../losant/rate.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { DayRange } from '../usage/day.ts';
 
@@ -56,8 +57,8 @@ export interface RunOptions extends DueScope {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-/** One gate for each token, kept from run to run, so that a pause that Losant asked for continues. */
-export type Gates = Map<string, Gate>;
+/** One rate for each token, kept from run to run, so that a pause that Losant asked for continues. */
+export type Rates = Map<string, Rate>;
 
 /** The environment in which every instance is opened. */
 export interface ExportEnvironment {
@@ -70,8 +71,8 @@ export interface ExportEnvironment {
   readonly host: string;
   readonly version: string;
   readonly handle: DatabaseHandle;
-  /** The gates by token: instances with the same token share one, so all callers pass the same map. */
-  readonly gates: Gates;
+  /** The rates by token: instances with the same token share one, so all callers pass the same map. */
+  readonly rates: Rates;
   readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
 }
 
@@ -80,13 +81,14 @@ export interface ExportEnvironment {
  * token.
  */
 export function openInstance(environment: ExportEnvironment, instance: InstanceConfig): InstanceContext {
-  const { config, logger, host, version, random, handle, now, gates, onAttempt } = environment;
+  const { config, logger, host, version, random, handle, now, rates, onAttempt } = environment;
   const { instanceId, apiUrl, domain, streams, orgs: selection } = instance;
   const { requestConcurrency: concurrency, requestsPerSecond } = instance;
   const { policy, controlTotals } = config;
   const token = instance.readToken();
-  const gate = gates.get(token) ?? new Gate({ concurrency, requestsPerSecond });
-  gates.set(token, gate);
+  const rate = rates.get(token) ?? new Rate(requestsPerSecond);
+  rate.limitTo(requestsPerSecond);
+  rates.set(token, rate);
   let aheadMs: number | null = null;
   let requests = 0;
   const client = createLosantClient({
@@ -96,7 +98,7 @@ export function openInstance(environment: ExportEnvironment, instance: InstanceC
     token,
     version,
     random,
-    gate,
+    gate: new Gate({ concurrency, rate }),
     now,
     onClock: (ms) => {
       aheadMs = ms;

@@ -3,7 +3,8 @@ import ky, { type RetryOptions } from 'ky';
 import { FAILURES, type LosantErrorKind } from '../errors.ts';
 import { type Answer, findOtherTime } from './answer.ts';
 import { AttemptError, type Question } from './attempt.ts';
-import { type Gate, LONGEST_WAIT_MS } from './gate.ts';
+import type { Gate } from './gate.ts';
+import { LONGEST_WAIT_MS } from './rate.ts';
 import { createTransport, type TransportOptions } from './transport.ts';
 
 export interface LosantClientOptions extends Omit<TransportOptions, 'connections'> {
@@ -131,7 +132,7 @@ function mayRepeat(failure: AttemptError, spent: Spent, { attempts, gate }: Losa
   const { kind, retryAfterMs } = failure;
   if (kind !== 'rate_limited') return FAILURES[kind].isRepeated && spent.sent - spent.waits < attempts;
   const pauseMs = pauseOf(retryAfterMs, spent.waits);
-  gate.pauseFor(pauseMs);
+  gate.rate.pauseFor(pauseMs);
   spent.waits += 1;
   spent.waitedMs += pauseMs;
   return spent.waitedMs <= LONGEST_WAIT_MS;

@@ -6,7 +6,7 @@ import type { InstanceConfig } from '../settings/config.ts';
 import { beginHeartbeat, type Heartbeat } from './heartbeat.ts';
 import { exportInstance, looksAgain, type RunEnd, type RunTools } from './instance-run.ts';
 
-export interface WorkerLoopOptions extends Omit<RunTools, 'gates'> {
+export interface WorkerLoopOptions extends Omit<RunTools, 'rates'> {
   /** The time after which a standby, or a worker whose database was unreachable, looks again. */
   readonly lookAgainMs?: number;
 }
@@ -33,7 +33,7 @@ export class WorkerLoop {
   #wakeUp: AbortController = new AbortController();
 
   constructor(options: WorkerLoopOptions) {
-    this.#options = { ...options, gates: new Map() };
+    this.#options = { ...options, rates: new Map() };
     for (const { instanceId } of options.config.instances) {
       const none = { progress: null, lastRun: null, trouble: null };
       this.#statuses.set(instanceId, { instanceId, state: 'starting', ...none });

@@ -44,7 +44,7 @@ export async function openStage(options: SimulatorOptions = {}): Promise<Stage> 
         version: '0.0.0',
         handle,
         now,
-        gates: new Map(),
+        rates: new Map(),
       },
       {
         instanceId: platform.instanceId,

@@ -1,11 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AttemptError } from '../../src/losant/attempt.ts';
 import { Gate } from '../../src/losant/gate.ts';
+import { Rate } from '../../src/losant/rate.ts';
 
 const asking = (signal = new AbortController().signal) => ({ action: 'instance.get', signal });
 const never = asking();
-const gateOf = (options: { concurrency?: number; requestsPerSecond?: number } = {}) =>
-  new Gate({ concurrency: 4, requestsPerSecond: 1000, ...options });
+const gateOf = (options: { concurrency?: number; requestsPerSecond?: number } = {}) => {
+  const { concurrency = 4, requestsPerSecond = 1000 } = options;
+  return new Gate({ concurrency, rate: new Rate(requestsPerSecond) });
+};
 
 /** A task that takes this long. */
 const takes = (ms: number) => () => new Promise<void>((resolve) => setTimeout(resolve, ms));
@@ -124,13 +127,13 @@ describe('Gate', () => {
     const gate = gateOf({ requestsPerSecond: 20 });
     const { starts, done } = startMany(gate, 3);
     await done[0];
-    gate.pauseFor(300);
-    gate.pauseFor(1);
+    gate.rate.pauseFor(300);
+    gate.rate.pauseFor(1);
     const waited = gate.run(async (ms) => ms, never);
     await ended(done);
     expect(starts).toEqual([0, 300, 350]);
     expect(await waited).toBe(400);
-    expect(gate.pauseLeftMs).toBe(0);
+    expect(gate.rate.pauseLeftMs).toBe(0);
   });
 
   it('refuses all waiting and new tasks at a pause longer than 15 minutes, but not those under way', async () => {
@@ -142,7 +145,7 @@ describe('Gate', () => {
     const waiting = [1, 2, 3].map(() => gate.run(takes(1_000), never));
     const refused = Promise.allSettled(waiting);
     vi.advanceTimersByTime(10);
-    gate.pauseFor(16 * 60_000);
+    gate.rate.pauseFor(16 * 60_000);
     const limited = { status: 'rejected', reason: { kind: 'rate_limited' } };
     expect(await refused).toMatchObject([limited, limited, limited]);
     await expect(gate.run(async () => undefined, never)).rejects.toThrow(AttemptError);
@@ -150,8 +153,66 @@ describe('Gate', () => {
   });
 
   it('believes no pause longer than an hour', () => {
-    const gate = gateOf();
-    gate.pauseFor(86_400_000);
-    expect(gate.pauseLeftMs).toBe(3_600_000);
+    const rate = new Rate(1000);
+    rate.pauseFor(86_400_000);
+    expect(rate.pauseLeftMs).toBe(3_600_000);
+  });
+});
+
+describe('Gates of one rate', () => {
+  const startsOf = (gate: Gate, count: number, ms = 0) => {
+    const starts: number[] = [];
+    const done = Array.from({ length: count }, () =>
+      gate.run(async () => {
+        starts.push(performance.now());
+        await takes(ms)();
+      }, never),
+    );
+    return { starts, done };
+  };
+
+  // Promise (Losant): Instances of one token share its rate and its pauses; one that hangs takes no turn of another.
+  it('share it in the order in which requests come', async () => {
+    const rate = new Rate(100);
+    const [first, second] = [1, 2].map(() => startsOf(new Gate({ concurrency: 50, rate }), 3)) as [
+      ReturnType<typeof startsOf>,
+      ReturnType<typeof startsOf>,
+    ];
+    await ended([...first.done, ...second.done]);
+    expect([first.starts, second.starts]).toEqual([
+      [0, 10, 20],
+      [30, 40, 50],
+    ]);
+  });
+
+  it('have each its own concurrency, so that one whose requests hang holds up no other', async () => {
+    const rate = new Rate(100);
+    const hanging = startsOf(new Gate({ concurrency: 2, rate }), 5, 60_000);
+    const swift = startsOf(new Gate({ concurrency: 2, rate }), 3);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect([hanging.starts, swift.starts]).toEqual([
+      [0, 10],
+      [20, 30, 40],
+    ]);
+    await ended([...hanging.done, ...swift.done]);
+    expect(hanging.starts).toEqual([0, 10, 60_000, 60_010, 120_000]);
+  });
+
+  it('all wait while one of them was asked to', async () => {
+    const rate = new Rate(1000);
+    const [one, other] = [1, 2].map(() => new Gate({ concurrency: 4, rate })) as [Gate, Gate];
+    one.rate.pauseFor(300);
+    const { starts, done } = startsOf(other, 1);
+    await ended(done);
+    expect(starts).toEqual([300]);
+  });
+
+  it('keep the lowest of the rates that are set for them', async () => {
+    const rate = new Rate(100);
+    rate.limitTo(1000);
+    rate.limitTo(50);
+    const { starts, done } = startsOf(new Gate({ concurrency: 4, rate }), 3);
+    await ended(done);
+    expect(starts).toEqual([0, 20, 40]);
   });
 });

@@ -91,7 +91,7 @@ export const losantMutants = [
     { file: 'src/losant/client.ts', test: 'test/losant/client.test.ts' },
     {
       'A wait that Losant asks for (429) spends no attempt': ['spent.waits += 1;', ''],
-      'A wait that Losant asks for pauses all requests of the token': ['gate.pauseFor(pauseMs);', ''],
+      'A wait that Losant asks for pauses all requests of the token': ['gate.rate.pauseFor(pauseMs);', ''],
       'A pause lasts at least a second, so that Retry-After: 0 for ever reaches the bound': [
         'return Math.max(PAUSE_BASE_MS, retryAfterMs);',
         'return retryAfterMs;',
@@ -123,8 +123,17 @@ export const losantMutants = [
     { file: 'src/losant/gate.ts', test: 'test/losant/gate.test.ts' },
     {
       'No more requests are under way than allowed': [
-        'if (this.#underWay >= this.concurrency) return;',
-        'if (this.#underWay > this.concurrency) return;',
+        'this.#underWay < this.concurrency,',
+        'this.#underWay <= this.concurrency,',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/losant/rate.ts', test: 'test/losant/gate.test.ts' },
+    {
+      'An instance whose requests hang takes no turn of another one of its token': [
+        'if (!waiter.mayStart()) continue;',
+        'if (!waiter.mayStart()) return;',
       ],
       'No more requests start in a second than allowed': [
         'nowMs - CATCH_UP_MS) + this.#spacingMs;',
