@@ -4,7 +4,7 @@ import { describeDatabaseError } from '../database/sqlstate.ts';
 import { describeError, EXIT, exitCodeOf, HeldError, SettingsError, worstExitCode } from '../errors.ts';
 import { openInstance, type Progress, type Rates, type RunOptions, readClock } from '../export/context.ts';
 import { type PlanSummary, previewRun } from '../export/preview.ts';
-import { logRun, type RunOutcome, type RunReport } from '../export/report.ts';
+import { findNextCommand, logRun, type RunOutcome, type RunReport } from '../export/report.ts';
 import { runInstance } from '../export/run.ts';
 import { applyTracks } from '../ledger/fill.ts';
 import type { FailureGroup } from '../ledger/runs.ts';
@@ -237,7 +237,8 @@ async function withHeartbeat(
   }
 }
 
-export function renderRun(instanceId: string, { report, refusal, tally }: RunOutcome): string[] {
+export function renderRun(instanceId: string, outcome: RunOutcome): string[] {
+  const { report, refusal, tally } = outcome;
   const { restatedFinal } = tally;
   const restated = tally.rows.updated;
   const lines = [renderHead(instanceId, report)];
@@ -252,7 +253,7 @@ export function renderRun(instanceId: string, { report, refusal, tally }: RunOut
   }
   lines.push(...renderFailures(tally.groupFailures()));
   if (refusal) lines.push(`  Losant refused: ${refusal.message}`, `  ${refusal.hint}`);
-  if (report.status !== 'complete') lines.push('  What is missing, and why: losant-usage gaps');
+  if (report.status !== 'complete') lines.push(`  To see what is wrong and why: ${findNextCommand(outcome)}`);
   return lines;
 }
 

@@ -4,6 +4,7 @@ import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs
 import type { Logger } from '../logger.ts';
 import { type CellAnswer, type CellKey, type CellResult, cellId, type Reason } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, mergeDays, type UsageDay } from '../usage/day.ts';
+import { isGap } from '../usage/standing.ts';
 
 /** The most failures kept for the report, so that memory stays flat; the counts beside them always cover all. */
 const FAILURES_MAX = 10_000;
@@ -50,6 +51,8 @@ export class Tally {
   readonly #ofCells = new Map<string, Failure>();
   /** The number of failed cells beyond those kept. */
   #unkept = 0;
+  /** The failed cells that are missing or in doubt, by their ids. */
+  readonly #gaps = new Set<string>();
 
   /** Takes a function that returns the number of requests that the run has sent so far. */
   constructor(instanceId: string, requestCount: () => number) {
@@ -72,6 +75,11 @@ export class Tally {
     return this.#ofCells.size > 0 || this.#unkept > 0;
   }
 
+  /** Whether some cell that was due ended missing or in doubt. */
+  get hasGaps(): boolean {
+    return this.#gaps.size > 0;
+  }
+
   /** Adds failures that concern no cell of this run. */
   addFailures(failures: readonly (Pick<Failure, 'orgId' | 'code' | 'message'> & Partial<Failure>)[]): void {
     for (const failure of failures) {
@@ -88,6 +96,8 @@ export class Tally {
     if (differences !== null && before.wasFinal) this.restatedFinal += 1;
     const isRead = result !== 'failed' && result !== 'quarantined';
     const isWell = standing === 'accepted' || (isRead && standing !== 'missing' && standing !== 'in_doubt');
+    if (!isGap(standing)) this.#gaps.delete(cellId(loaded));
+    else if (this.#gaps.size < FAILURES_MAX) this.#gaps.add(cellId(loaded));
     if (isWell) this.#ofCells.delete(cellId(loaded));
     else this.#fail(loaded, problem ?? { code: standing, message: `it is ${standing}` });
   }
@@ -183,6 +193,24 @@ export interface RunOutcome {
   readonly tally: Tally;
   /** Losant's refusal of the token or of a scope. */
   readonly refusal: LosantError | null;
+}
+
+/** Returns the command that shows what is wrong after a run that is not complete. */
+export function findNextCommand({
+  report,
+  tally,
+}: {
+  readonly report: Pick<RunReport, 'failures'>;
+  readonly tally: Pick<Tally, 'hasGaps'>;
+}): string {
+  if (tally.hasGaps) return 'losant-usage gaps';
+  const failure = report.failures.find(
+    ({ orgId, stream, to }) => orgId !== null && stream !== null && to !== null,
+  );
+  if (failure === undefined) return 'losant-usage status';
+  // A stored number whose newest read failed is no gap.
+  const { orgId, stream, to } = failure;
+  return `losant-usage explain --org ${orgId} --day ${to} --stream ${stream}`;
 }
 
 /** Logs one line for a run, and another if final numbers were restated. */

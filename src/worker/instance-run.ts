@@ -2,7 +2,7 @@ import type { RunProgress, RunResult, Trouble } from '../console/sources.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { describeError, ExportError, HeldError, LosantError } from '../errors.ts';
 import { type ExportEnvironment, openInstance } from '../export/context.ts';
-import { logRun, type RunOutcome } from '../export/report.ts';
+import { findNextCommand, logRun, type RunOutcome } from '../export/report.ts';
 import { runInstance } from '../export/run.ts';
 import { recordFailedRun } from '../ledger/runs.ts';
 import type { Metrics } from '../server/metrics.ts';
@@ -74,12 +74,13 @@ export async function exportInstance(
   return end;
 }
 
-function endOf({ report, refusal }: RunOutcome): RunEnd {
+function endOf(outcome: RunOutcome): RunEnd {
+  const { report, refusal } = outcome;
   if (refusal) return { result: 'refused', trouble: describe(refusal) };
   if (report.status === 'complete') return { result: 'complete', trouble: null };
   const [first] = report.failures;
   const { code, message } = first ?? { code: 'incomplete', message: 'something that was due is missing' };
-  const hint = 'losant-usage gaps lists what is missing; the worker keeps trying';
+  const hint = `${findNextCommand(outcome)} shows what is wrong; the worker keeps trying`;
   return { result: 'partial', trouble: { code, message, hint } };
 }
 

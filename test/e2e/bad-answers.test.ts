@@ -1,8 +1,8 @@
 import { gunzipSync } from 'node:zlib';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, jsonOf } from '../support/program.ts';
-import { orgIdsOf, useExport } from './export.ts';
+import { openExport, orgIdsOf, useExport } from './export.ts';
 import { readStored, readTruth } from './usage.ts';
 
 const day = daysAgo(1);
@@ -90,6 +90,22 @@ describe('of twelve organizations, eight answer wrongly for one stream and one n
 });
 
 // Promise (Numbers): A level that Losant leaves out is missing, not zero.
+it('a run whose answers for stored numbers were set aside names the command that shows them', async () => {
+  const exported = await openExport({ orgs: 1 });
+  onTestFinished(() => exported.close());
+  const { platform, run } = exported;
+  expect((await run(['run'])).code).toBe(0);
+  await platform.control('config', {
+    faults: { kinds: ['negative'], rate: 1, forever: true, actions: ['deviceCounts'] },
+  });
+  const ended = await run(['run', '--date', daysAgo(1)]);
+  expect(ended.code).toBe(3);
+  expect((await run(['gaps'])).stdout).toBe('No gaps.\n');
+  const [, command = ''] = /To see what is wrong and why: losant-usage (.*)\n$/.exec(ended.stdout) ?? [];
+  expect(command).toMatch(/^explain --org [0-9a-f]{24} --day \S+ --stream device_counts$/);
+  expect((await run(command.split(' '))).stdout).toContain('quarantine');
+});
+
 it('a device count that is left out is missing, and the run is not green', async () => {
   const { platform, place, run } = exported;
   const [orgId = ''] = await orgIdsOf(platform);
