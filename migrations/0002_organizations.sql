@@ -3,7 +3,7 @@
 create table losant_usage.instances (
   instance_id text collate "C" primary key check (instance_id ~ '^[0-9a-f]{24}$'),
   name text,
-  api_url text not null,
+  api_url text,
   policy jsonb not null default '{}',
   control_totals text not null default 'block' check (control_totals in ('block', 'show')),
   all_from date,
@@ -11,7 +11,11 @@ create table losant_usage.instances (
   list_problem text,
   totals_problem text,
   org_moved_on date,
-  horizon_day date
+  horizon_day date,
+  first_attempt_at timestamptz not null default clock_timestamp(),
+  last_attempt_at timestamptz not null default clock_timestamp(),
+  last_error text,
+  retired_at timestamptz
 );
 
 create table losant_usage.leases (
@@ -98,10 +102,10 @@ create trigger by_hand before insert or update or delete or truncate on losant_u
 create trigger append_only before truncate on losant_usage.runs
   execute function losant_usage_internal.refuse('runs stay on record');
 
-comment on table losant_usage.instances is 'Losant instances this database collects for, one row each. Written by losant-usage.';
+comment on table losant_usage.instances is 'Losant instances this database collects for, one row each from the first attempt on. Written by losant-usage.';
 comment on column losant_usage.instances.instance_id is 'Losant instance id, 24 lower-case hex characters.';
 comment on column losant_usage.instances.name is 'Name as last seen; null if Losant does not say.';
-comment on column losant_usage.instances.api_url is 'Base URL of the Losant API the numbers came from; a run with another URL is refused.';
+comment on column losant_usage.instances.api_url is 'Base URL of the Losant API the numbers came from: that of the first response that confirmed the instance. A run with another URL is refused. Null before that response.';
 comment on column losant_usage.instances.policy is 'The settings by which next_read_at of its cells was last computed: readAtHours, finalAtHours, horizonDays.';
 comment on column losant_usage.instances.control_totals is 'Whether a control total that differs blocks a month (block) or is only shown (show). The setting CONTROL_TOTALS.';
 comment on column losant_usage.instances.all_from is 'From which usage date on a newly listed organization is collected (UTC): the day before the first run over all organizations; null while LOSANT_ORG_IDS names some.';
@@ -110,6 +114,10 @@ comment on column losant_usage.instances.list_problem is 'Why the newest list wa
 comment on column losant_usage.instances.totals_problem is 'Why Losants own totals could not be read when they were last asked for; null if they could.';
 comment on column losant_usage.instances.org_moved_on is 'Last usage date whose totals an organization that moved to or from another instance makes incomparable (UTC); null if none moved.';
 comment on column losant_usage.instances.horizon_day is 'Oldest usage date that could still be read when older ones were last closed (UTC); null before the first run.';
+comment on column losant_usage.instances.first_attempt_at is 'When a run first tried to read it (UTC, database clock).';
+comment on column losant_usage.instances.last_attempt_at is 'When a run last tried to read it (UTC, database clock).';
+comment on column losant_usage.instances.last_error is 'Why the last run that ended broke off; null if it did not.';
+comment on column losant_usage.instances.retired_at is 'When a person retired it (UTC); null while it is read, and again from the next attempt on.';
 comment on table losant_usage.leases is 'Who exports what now, one row per instance. Written by losant-usage.';
 comment on column losant_usage.leases.instance_id is 'Losant instance id, 24 lower-case hex characters.';
 comment on column losant_usage.leases.run_id is 'Run that holds the lease.';

@@ -29,7 +29,22 @@ left join (
 
 -- One row per instance and stream. Cells that are not final are counted, all others are.
 create view losant_usage.health as
-with tracked as (
+with reached as (
+  select f.instance_id, f.stream, f.first_day, f.orgs, f.last_day, f.complete_to, f.orgs_complete, f.gaps, f.orgs_with_gaps,
+    f.oldest_gap, f.newest_gap
+  from losant_usage.freshness f
+  union all
+  -- An instance that was never read: nothing is tracked, and not because its complete list has no organization.
+  select i.instance_id, null, null, 0, null, null, 0, 0, 0, null, null
+  from losant_usage.instances i
+  where i.retired_at is null
+    and not exists (
+      select from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
+      where o.instance_id = i.instance_id)
+    and (i.listed_at is null or exists (
+      select from losant_usage.organizations o where o.instance_id = i.instance_id and o.removed_on is null))
+),
+tracked as (
   select o.instance_id, t.stream,
     sum(greatest(t.next_day, least(t.to_day, losant_usage_internal.today() - 1) + 1) - t.first_day)::bigint as cells
   from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id group by o.instance_id, t.stream
@@ -72,21 +87,22 @@ ended as (
     max(finished_at) filter (where is_full and status = 'complete') as last_complete_run_at
   from losant_usage.runs group by instance_id
 )
-select f.instance_id, i.name as instance_name, i.api_url, i.listed_at, i.list_problem, i.totals_problem,
+select f.instance_id, i.name as instance_name, i.api_url, i.first_attempt_at, i.last_attempt_at, i.last_error, i.listed_at,
+  i.list_problem, i.totals_problem,
   coalesce(o.organizations, 0) as organizations, coalesce(o.organizations_removed, 0) as organizations_removed,
   e.last_run_at, e.last_complete_run_at, l.run_id as lease_run_id, l.since as lease_since, f.stream,
   f.first_day, f.last_day, f.complete_to, f.orgs, f.orgs_complete, f.gaps, f.orgs_with_gaps, f.oldest_gap, f.newest_gap,
   (select count(*) from losant_usage.coverage_gaps g where g.instance_id = f.instance_id and g.stream = f.stream
     and g.usage_date < losant_usage_internal.today() + 7 - (i.policy ->> 'horizonDays')::integer) as gaps_expiring,
-  greatest(0, t.cells - coalesce(c.not_final, 0)) as final, coalesce(c.accepted, 0) as accepted, coalesce(c.stored, 0) as stored,
+  greatest(0, coalesce(t.cells, 0) - coalesce(c.not_final, 0)) as final, coalesce(c.accepted, 0) as accepted, coalesce(c.stored, 0) as stored,
   coalesce(c.waiting, 0) as waiting, coalesce(c.unavailable, 0) as unavailable, coalesce(c.in_doubt, 0) as in_doubt,
   coalesce(c.missing, 0) as missing, coalesce(c.unreported, 0) as unreported,
   coalesce(c.yesterday_waiting, 0) as yesterday_waiting, coalesce(c.yesterday_unavailable, 0) as yesterday_unavailable,
   coalesce(c.yesterday_in_doubt, 0) as yesterday_in_doubt, coalesce(c.yesterday_missing, 0) as yesterday_missing,
   d.newest_read_day, coalesce(n.failing, 0) as failing, coalesce(n.quarantined, 0) as quarantined
-from losant_usage.freshness f
+from reached f
 join losant_usage.instances i on i.instance_id = f.instance_id
-join tracked t on t.instance_id = f.instance_id and t.stream = f.stream
+left join tracked t on t.instance_id = f.instance_id and t.stream = f.stream
 left join counts c on c.instance_id = f.instance_id and c.stream = f.stream
 left join failing n on n.instance_id = f.instance_id and n.stream = f.stream
 left join lateral (
@@ -111,10 +127,13 @@ comment on column losant_usage.freshness.gaps is 'Cells that are in doubt or mis
 comment on column losant_usage.freshness.orgs_with_gaps is 'Organizations with a gap (count).';
 comment on column losant_usage.freshness.oldest_gap is 'Oldest usage date with a gap (UTC); null if there is none.';
 comment on column losant_usage.freshness.newest_gap is 'Newest usage date with a gap (UTC); null if there is none.';
-comment on view losant_usage.health is 'The state of everything that is collected, one row per instance and stream: what pages, /metrics, /status.json and status read. Source: freshness, coverage, runs.';
+comment on view losant_usage.health is 'The state of everything that is collected, one row per instance and stream, and one without a stream for an instance that was never read: what pages, /metrics, /status.json and status read. Source: freshness, coverage, runs, instances.';
 comment on column losant_usage.health.instance_id is 'Losant instance id, 24 lower-case hex characters.';
 comment on column losant_usage.health.instance_name is 'Name of the instance; null if Losant does not say.';
-comment on column losant_usage.health.api_url is 'Base URL of the Losant API.';
+comment on column losant_usage.health.api_url is 'Base URL of the Losant API; null before a response confirmed the instance.';
+comment on column losant_usage.health.first_attempt_at is 'When a run first tried to read the instance (UTC).';
+comment on column losant_usage.health.last_attempt_at is 'When a run last tried to read the instance (UTC).';
+comment on column losant_usage.health.last_error is 'Why the last run that ended broke off; null if it did not.';
 comment on column losant_usage.health.listed_at is 'When the organizations were last listed completely (UTC); null if never.';
 comment on column losant_usage.health.list_problem is 'Why the newest list was not complete; null if it was.';
 comment on column losant_usage.health.totals_problem is 'Why Losants totals could not be read; null if they could.';
@@ -124,9 +143,9 @@ comment on column losant_usage.health.last_run_at is 'When a run last ended (UTC
 comment on column losant_usage.health.last_complete_run_at is 'When a run over everything last ended with nothing due missing (UTC); null if none has.';
 comment on column losant_usage.health.lease_run_id is 'Run that holds the lease now; null if none does.';
 comment on column losant_usage.health.lease_since is 'Since when (UTC); null if none does.';
-comment on column losant_usage.health.stream is 'Stream, see streams.';
-comment on column losant_usage.health.first_day is 'First wanted usage date (UTC).';
-comment on column losant_usage.health.last_day is 'Newest wanted usage date (UTC), at most yesterday.';
+comment on column losant_usage.health.stream is 'Stream, see streams; null for an instance that was never read.';
+comment on column losant_usage.health.first_day is 'First wanted usage date (UTC); null for an instance that was never read.';
+comment on column losant_usage.health.last_day is 'Newest wanted usage date (UTC), at most yesterday; null for an instance that was never read.';
 comment on column losant_usage.health.complete_to is 'Last usage date up to which nothing is missing (UTC); null if the first day is.';
 comment on column losant_usage.health.orgs is 'Organizations that are exported now (count).';
 comment on column losant_usage.health.orgs_complete is 'Organizations of these of which nothing is missing (count).';

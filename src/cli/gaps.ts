@@ -1,9 +1,9 @@
 import { EXIT } from '../errors.ts';
 import { withoutPlaces } from '../export/report.ts';
 import { waiveCells } from '../ledger/waive.ts';
-import { type Gap, readGaps } from '../queries/gaps.ts';
+import { type Gap, type NeverRead, readGaps, readNeverRead } from '../queries/gaps.ts';
 import { renderTable } from '../terminal/text.ts';
-import { count, showDays, showWhen } from '../terminal/words.ts';
+import { count, showDays, showInstant, showWhen } from '../terminal/words.ts';
 import { mergeDays } from '../usage/day.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
@@ -17,24 +17,42 @@ export const gaps = defineCommand({
     await using handle = await openSchema(context);
     const instanceIds = await chooseJudged(context, handle);
     const found = await readGaps(handle.db, { instanceIds, withKnown: all });
+    const neverRead = await readNeverRead(handle.db, instanceIds);
+    const isIncomplete = neverRead.length > 0 || found.some(({ standing }) => isGap(standing));
     return {
-      document: found.map(({ orgName: _, ...gap }) => gap),
-      lines: renderGaps(found, context.hostNow()),
-      exitCode: found.some(({ standing }) => isGap(standing)) ? EXIT.incomplete : EXIT.ok,
+      document: [...neverRead.map(toGap), ...found.map(({ orgName: _, ...gap }) => gap)],
+      lines: [...neverRead.flatMap(renderNeverRead), ...renderGaps(found, neverRead, context.hostNow())],
+      exitCode: isIncomplete ? EXIT.incomplete : EXIT.ok,
     };
   },
 });
 
+/** Returns an instance that was never read as a gap of no organization, stream and day. */
+function toGap({ instanceId, lastError }: NeverRead) {
+  const nothing = { orgId: null, stream: null, day: null, nextReadAt: null };
+  return { instanceId, standing: 'missing', reason: 'never_read', message: lastError, ...nothing };
+}
+
+/** Says that nothing of an instance was ever read, and why the last run broke off. */
+export function renderNeverRead({ instanceId, neverReadSince, lastError }: NeverRead): string[] {
+  const since = `the first attempt was ${showInstant(neverReadSince)}`;
+  return [
+    `Instance ${instanceId} was never read: ${since}.`,
+    `  ${lastError === null ? 'No run has ended yet.' : `The last run broke off: ${lastError}`}`,
+    '  To find out what is wrong: losant-usage check',
+  ];
+}
+
 /** The lines of a cause that are shown to people; `--json` has all. */
 const LINES_MAX = 100;
 
-export function renderGaps(found: readonly Gap[], nowMs: number): string[] {
+export function renderGaps(found: readonly Gap[], neverRead: readonly NeverRead[], nowMs: number): string[] {
   const missing = found.filter(({ standing }) => isGap(standing));
   const known = found.filter(({ standing }) => !isGap(standing));
-  const lines: string[] =
-    missing.length === 0
-      ? ['No gaps.']
-      : [`${describe(missing)} missing or in doubt.`, ...renderCauses(missing, nowMs)];
+  const lines: string[] = [];
+  if (missing.length > 0) {
+    lines.push(`${describe(missing)} missing or in doubt.`, ...renderCauses(missing, nowMs));
+  } else if (neverRead.length === 0) lines.push('No gaps.');
   if (known.length > 0) {
     lines.push('', `${describe(known)} accepted or unavailable.`, ...renderCauses(known, nowMs));
   }

@@ -1,6 +1,6 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, SettingsError } from '../errors.ts';
-import { openInstance, readClock } from '../export/context.ts';
+import { readClock } from '../export/context.ts';
 import type { RunOutcome } from '../export/report.ts';
 import { runInstance } from '../export/run.ts';
 import { applyTracks, fillInstance } from '../ledger/fill.ts';
@@ -96,7 +96,7 @@ async function exportLastDays(work: Work): Promise<RunOutcome> {
   const open = await readOpenCells(handle.db, found.orgId);
   const unsettled = open.filter((cells) => isMissing(cells) || cells.standing === 'stored');
   const from = earliestDay(yesterday, ...unsettled.map(({ first }) => first));
-  return await runInstance(openInstance({ ...work, rates: new Map() }, found.instance), {
+  return await runInstance({ ...work, rates: new Map() }, found.instance, {
     kind: 'backfill',
     runId: work.newId(),
     orgIds: [found.orgId],

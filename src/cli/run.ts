@@ -7,6 +7,7 @@ import { type PlanSummary, previewRun } from '../export/preview.ts';
 import { findNextCommand, logRun, type RunOutcome, type RunReport } from '../export/report.ts';
 import { runInstance } from '../export/run.ts';
 import { applyTracks } from '../ledger/fill.ts';
+import { recordRetirement } from '../ledger/instances.ts';
 import type { FailureGroup } from '../ledger/runs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { id, number } from '../settings/kinds.ts';
@@ -176,7 +177,7 @@ async function chooseByOrg(
 async function exportPart(work: ExportWork, { instance, orgIds }: Part): Promise<Ending> {
   const { output, signal, logger, wanted, hostNow, giveUpAtMs } = work;
   const { instanceId } = instance;
-  const outcome = await runInstance(openInstance(work, instance), {
+  const outcome = await runInstance(work, instance, {
     ...wanted,
     runId: work.newId(),
     orgIds,
@@ -311,6 +312,11 @@ async function endLeftInstance(context: CommandContext, instanceId: string): Pro
   await using handle = await openSchema(context, { writes: true });
   const now = await readClock(context, handle);
   const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
+  if (!(await recordRetirement(handle.db, instanceId))) {
+    throw new SettingsError(`--end ${instanceId}: the database has no such instance`, {
+      hint: 'losant-usage status names the instances that have left the settings',
+    });
+  }
   await applyTracks(ledger, { streams: [], selection: [] });
   const lines = [`Instance ${instanceId} has ended with yesterday. Its numbers stay.`];
   return { document: { instanceId }, lines };

@@ -58,10 +58,16 @@ function sum(health: Health, value: (stream: StreamHealth) => number): number {
 function listTroubles({ health: { instances }, health, statuses, counts }: AttentionFacts): Line[] {
   const differences = instances.reduce((total, each) => total + each.differences, 0);
   const incomplete = instances.filter(({ listProblem }) => listProblem !== null);
+  // During its first run an instance has yet to be read.
+  const neverRead = instances.filter((each) => each.neverReadSince !== null && each.leaseSince === null);
   return [
     ...statuses.flatMap(({ trouble }): Line[] =>
       trouble === null ? [] : [['bad', '/runs', trouble.message, trouble.hint]],
     ),
+    ...neverRead.map(({ instanceId, name, lastError }): Line => {
+      const text = `Instance ${name ?? instanceId} was never read: ${lastError ?? 'no run has ended yet'}`;
+      return ['bad', '/runs', text, 'losant-usage check finds out what is wrong'];
+    }),
     ...incomplete.map(({ instanceId, name, listProblem }): Line => {
       const text = `Organizations of ${name ?? instanceId} may be missing: the list was not complete, ${listProblem}`;
       return ['bad', '/runs', text, 'the next run asks for it again'];

@@ -56,7 +56,7 @@ interface Verdict {
 function judgeYesterday(health: Health | null, statuses: readonly InstanceStatus[], nowMs: number): Verdict {
   if (health === null)
     return { tone: 'bad', word: 'not known', sentence: 'The database does not answer, or is being read.' };
-  const read = health.instances.filter(({ lastRunAt }) => lastRunAt !== null);
+  const read = health.instances.filter((each) => each.lastRunAt !== null && each.neverReadSince === null);
   if (read.length === 0) {
     const isUnderWay = statuses.some(({ progress }) => progress !== null);
     const sentence = isUnderWay ? 'The first run is under way.' : 'Nothing has been exported yet.';

@@ -192,18 +192,21 @@ export interface Freshness {
 
 export interface Health {
   accepted: number;
-  api_url: string;
+  api_url: string | null;
   complete_to: UsageDay | null;
   failing: number;
   final: number;
-  first_day: UsageDay;
+  first_attempt_at: Instant;
+  first_day: UsageDay | null;
   gaps: number;
   gaps_expiring: number;
   in_doubt: number;
   instance_id: string;
   instance_name: string | null;
+  last_attempt_at: Instant;
   last_complete_run_at: Instant | null;
-  last_day: UsageDay;
+  last_day: UsageDay | null;
+  last_error: string | null;
   last_run_at: Instant | null;
   lease_run_id: string | null;
   lease_since: Instant | null;
@@ -220,7 +223,7 @@ export interface Health {
   orgs_with_gaps: number;
   quarantined: number;
   stored: number;
-  stream: string;
+  stream: string | null;
   totals_problem: string | null;
   unavailable: number;
   unreported: number;
@@ -250,15 +253,19 @@ export interface HourlyUsage {
 
 export interface Instances {
   all_from: UsageDay | null;
-  api_url: string;
+  api_url: string | null;
   control_totals: Generated<string>;
+  first_attempt_at: Generated<Instant>;
   horizon_day: UsageDay | null;
   instance_id: string;
+  last_attempt_at: Generated<Instant>;
+  last_error: string | null;
   list_problem: string | null;
   listed_at: Instant | null;
   name: string | null;
   org_moved_on: UsageDay | null;
   policy: Generated<Json>;
+  retired_at: Instant | null;
   totals_problem: string | null;
 }
 

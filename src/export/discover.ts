@@ -114,6 +114,9 @@ async function refresh(d: Discovering): Promise<readonly DiscoveryFailure[]> {
     }
   };
   let step = await pages.next();
+  // Losant may refuse the token to ask for the instance itself.
+  if (step.done !== true && (await instanceOf(d)).apiUrl === null)
+    await updateInstance(ledger, { api_url: d.apiUrl });
   // The next pages are asked for while these are stored.
   while (!step.done) [step] = await Promise.all([pages.next(), store(step.value)]);
   const { reason, listed } = step.value;

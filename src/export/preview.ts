@@ -26,13 +26,13 @@ export interface PlanSummary {
 type PreviewOptions = Pick<RunOptions, 'kind' | 'orgIds' | 'streams' | 'range' | 'force' | 'signal'>;
 
 /**
- * Adds up what a run would read, and writes nothing. An instance that this database has never collected is planned from
+ * Adds up what a run would read, and writes nothing. An instance whose organizations were never listed is planned from
  * Losant's list, as its first run would be.
  */
 export async function previewRun(context: InstanceContext, options: PreviewOptions): Promise<PlanSummary> {
   const { db, instanceId, policy, now } = context;
   const { range } = options;
-  const isKnown = await isCollected(context);
+  const isKnown = await isListed(context);
   if (isKnown) await requireTracks(context, options);
   const cells = isKnown ? wantedCells(context, options) : await listedCells(context, options);
   const streams = streamNames.map((stream) => {
@@ -56,9 +56,10 @@ export async function previewRun(context: InstanceContext, options: PreviewOptio
   return { instanceId, ...sums, pastHorizon: Math.max(0, Math.min(left, days)) };
 }
 
-async function isCollected({ db, instanceId }: InstanceContext): Promise<boolean> {
+async function isListed({ db, instanceId }: InstanceContext): Promise<boolean> {
   try {
-    return (await readInstance(db, instanceId)) !== null;
+    const { listedAt = null, listProblem = null } = (await readInstance(db, instanceId)) ?? {};
+    return listedAt !== null || listProblem !== null;
   } catch (error) {
     if (isUndefined(error)) return false;
     throw error;

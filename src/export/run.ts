@@ -4,13 +4,20 @@ import { HeldError, LosantError, SettingsError } from '../errors.ts';
 import { applyPolicy, countDue, type DueScope, hasGaps, retryFailed } from '../ledger/due.ts';
 import { addDays, applyTracks, fillInstance, requireTracks } from '../ledger/fill.ts';
 import { requireOwnTables } from '../ledger/guard.ts';
-import { registerInstance, requireApiUrl } from '../ledger/instances.ts';
+import { recordAttempt, recordAttemptEnd, registerInstance, requireApiUrl } from '../ledger/instances.ts';
 import { type LeaseHold, takeLease } from '../ledger/lease.ts';
 import { readOrgIds } from '../ledger/organizations.ts';
 import { getInstance } from '../losant/orgs.ts';
+import type { InstanceConfig } from '../settings/config.ts';
 import { addDays as addToDay, type DayRange, earliestDay } from '../usage/day.ts';
 import { horizonStart } from '../usage/policy.ts';
-import { type InstanceContext, type RunOptions, requireApiClock } from './context.ts';
+import {
+  type ExportEnvironment,
+  type InstanceContext,
+  openInstance,
+  type RunOptions,
+  requireApiClock,
+} from './context.ts';
 import { readControlTotals } from './control-totals.ts';
 import { type Discovery, type DiscoveryFailure, discover } from './discover.ts';
 import { exportDue } from './pipeline.ts';
@@ -19,18 +26,41 @@ import { holdSession, type Session } from './session.ts';
 
 /**
  * Runs one export of one instance: schema, clocks, lease, discovery, export, record. Numbers that were loaded stay
- * loaded, however the run ends. A refused scope ends only its stream. Throws HeldError if another process exports the
- * instance; DatabaseError, LosantError or SettingsError if the run cannot begin; or the signal's reason.
+ * loaded, however the run ends. A refused scope ends only its stream. The instance is in the database from the first
+ * attempt on, with the reason why the last one broke off. Throws HeldError if another process exports the instance;
+ * DatabaseError, LosantError or SettingsError if the run cannot begin; or the signal's reason.
  */
-export async function runInstance(context: InstanceContext, options: RunOptions): Promise<RunOutcome> {
+export async function runInstance(
+  environment: ExportEnvironment,
+  instance: InstanceConfig,
+  options: RunOptions,
+): Promise<RunOutcome> {
+  const { handle, logger } = environment;
+  const { instanceId } = instance;
+  await requireSchema(handle, { createIfEmpty: false, autoMigrate: false });
+  await requireOwnTables(handle.db);
+  await recordAttempt(handle.db, instanceId);
+  try {
+    const outcome = await runOpened(openInstance(environment, instance), options);
+    await recordAttemptEnd(handle.db, instanceId, null);
+    return outcome;
+  } catch (error) {
+    if (error instanceof HeldError || options.signal.aborted) throw error;
+    const message = error instanceof Error ? error.message : String(error);
+    await recordAttemptEnd(handle.db, instanceId, message).catch((err: unknown) => {
+      logger.warn({ err, instance_id: instanceId }, 'failed attempt not recorded');
+    });
+    throw error;
+  }
+}
+
+async function runOpened(context: InstanceContext, options: RunOptions): Promise<RunOutcome> {
   const { db, instanceId, apiUrl, controlTotals, now } = context;
   const { runId, kind } = options;
   const startedAtMs = now();
-  await requireSchema(context.handle, { createIfEmpty: false, autoMigrate: false });
-  await requireOwnTables(db);
   await requireApiUrl(db, { instanceId, apiUrl });
-  const name = await confirmInstance(context, options.signal);
-  await registerInstance(db, { instanceId, apiUrl, name, controlTotals });
+  const confirmed = await confirmInstance(context, options.signal);
+  await registerInstance(db, { instanceId, apiUrl, controlTotals, ...confirmed });
   const { lease, hasAdded } = await takeLeaseInTurn(context, options);
   return await holdSession(context, options, lease, async (session) => {
     // A newer version may have migrated while this one waited.
@@ -45,20 +75,21 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
 
 /**
  * Throws unless Losant knows the instance and its clock agrees; returns its name. A token that may not ask this may
- * still have the scopes for the counters; the refusal's own Date still shows the clock.
+ * still have the scopes for the counters: then the first list confirms the instance, and the refusal's own Date still
+ * shows the clock.
  */
 async function confirmInstance(
   { client, instanceId, apiAheadMs, logger }: InstanceContext,
   signal: AbortSignal,
-): Promise<string | null> {
+): Promise<{ readonly isConfirmed: boolean; readonly name: string | null }> {
   try {
     const { name } = await getInstance(client, { instanceId, signal });
-    return name;
+    return { isConfirmed: true, name };
   } catch (error) {
     const mayGoOn = error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind);
     if (!mayGoOn) throw error;
     logger.warn({ instance_id: instanceId, err: error }, 'instance not confirmed');
-    return null;
+    return { isConfirmed: false, name: null };
   } finally {
     requireApiClock(apiAheadMs());
   }

@@ -33,6 +33,19 @@ export async function readGaps(db: Kysely<Schema>, { instanceIds, withKnown }: G
     .execute();
 }
 
+/** An instance that was never read: everything of it is missing. */
+export type NeverRead = Awaited<ReturnType<typeof readNeverRead>>[number];
+
+export async function readNeverRead(db: Kysely<Schema>, instanceIds: readonly string[]) {
+  return await db
+    .selectFrom('health')
+    .select(['instance_id as instanceId', 'first_attempt_at as neverReadSince', 'last_error as lastError'])
+    .where('stream', 'is', null)
+    .where(isAny('instance_id', instanceIds))
+    .orderBy('instance_id')
+    .execute();
+}
+
 /** The cells of a stream of an organization that share a standing and a reason. */
 export type OpenCells = Awaited<ReturnType<typeof readOpenCells>>[number];
 

@@ -1,7 +1,7 @@
 /** The state of everything that is wanted, the same for every process that asks. */
-import { type InferResult, type Kysely, sql } from 'kysely';
+import { type InferResult, type Kysely, type Selectable, sql } from 'kysely';
 import { CLOCK, isAny } from '../database/expressions.ts';
-import type { Instant, Schema } from '../database/schema.ts';
+import type { Health as HealthRow, Instant, Schema } from '../database/schema.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import { DAY_MS } from '../usage/day.ts';
 import { sumStandings } from '../usage/standing.ts';
@@ -13,7 +13,7 @@ export interface Health {
   /** The gaps of all instances and streams (count). */
   readonly gaps: number;
   readonly instances: readonly InstanceHealth[];
-  /** Ids of instances that are not in the settings and whose tracks go on in the database. */
+  /** Ids of instances that are not in the settings and were not retired. */
   readonly notInSettings: readonly string[];
   /** The newest runs of each instance, the newest of all first. */
   readonly runs: readonly RunRecord[];
@@ -23,11 +23,13 @@ export interface Health {
 export type RunRecord = InferResult<ReturnType<typeof selectRuns>>[number];
 
 export type InstanceHealth = Awaited<ReturnType<typeof readInstances>>[number] & {
+  /** The first attempt to read it, if it was never read; null once it was. */
+  readonly neverReadSince: Instant | null;
   /** The streams in the order of the view `streams`. */
   readonly streams: readonly StreamHealth[];
 };
 
-export type StreamHealth = Omit<Awaited<ReturnType<typeof readStreams>>[number], 'instanceId'>;
+export type StreamHealth = Omit<ReturnType<typeof toStreamHealth>, 'instanceId'>;
 
 export interface HealthOptions {
   readonly nowMs: number;
@@ -41,13 +43,19 @@ const RUNS_PER_INSTANCE = 10;
 
 /** Reads the state of the instances in the settings, in half a second at 10,000 organizations. */
 export async function readHealth(db: Kysely<Schema>, { nowMs, instanceIds }: HealthOptions): Promise<Health> {
-  const streams = await readStreams(db, instanceIds);
+  const rows = await readRows(db, instanceIds);
+  const streams = rows.flatMap((row) =>
+    row.stream === null ? [] : [toStreamHealth({ ...row, stream: row.stream })],
+  );
+  const neverRead = rows.filter(({ stream }) => stream === null);
   const instances = await readInstances(db, { nowMs, instanceIds });
   return {
     at: new Date(nowMs).toISOString(),
     gaps: streams.reduce((sum, { gaps }) => sum + gaps, 0),
     instances: instances.map((instance) => ({
       ...instance,
+      neverReadSince:
+        neverRead.find((row) => row.instance_id === instance.instanceId)?.first_attempt_at ?? null,
       streams: streams
         .filter(({ instanceId }) => instanceId === instance.instanceId)
         .map(({ instanceId: _, ...stream }) => stream),
@@ -62,16 +70,19 @@ export async function pingDatabase(db: Kysely<Schema>): Promise<void> {
   await sql`select`.execute(db);
 }
 
-async function readStreams(db: Kysely<Schema>, instanceIds: readonly string[]) {
-  const rows = await db
+async function readRows(db: Kysely<Schema>, instanceIds: readonly string[]) {
+  return await db
     .selectFrom('health as h')
-    .innerJoin('streams as s', 's.stream', 'h.stream')
+    .leftJoin('streams as s', 's.stream', 'h.stream')
     .selectAll('h')
     .where(isAny('h.instance_id', instanceIds))
     .orderBy('h.instance_id')
     .orderBy('s.position')
     .execute();
-  return rows.map((row) => ({
+}
+
+function toStreamHealth(row: Selectable<HealthRow> & { readonly stream: string }) {
+  return {
     instanceId: row.instance_id,
     stream: row.stream,
     /** Wanted cells up to yesterday by standing. */
@@ -99,7 +110,7 @@ async function readStreams(db: Kysely<Schema>, instanceIds: readonly string[]) {
     /** Stored cells whose reads keep failing, and cells whose newest answer is in quarantine (counts). */
     failing: row.failing,
     quarantined: row.quarantined,
-  }));
+  };
 }
 
 async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthOptions) {
@@ -114,6 +125,8 @@ async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthO
     .select(['i.instance_id as instanceId', 'i.name', 'i.listed_at as listedAt'])
     /** Reasons why the newest list of organizations was not complete, and why totals could not be read. */
     .select(['i.list_problem as listProblem', 'i.totals_problem as totalsProblem'])
+    /** When a run last tried to read it, and why that broke off. */
+    .select(['i.last_attempt_at as lastAttemptAt', 'i.last_error as lastError'])
     .select([
       sql<number>`(select count(*) from losant_usage.organizations o
         where o.instance_id = i.instance_id and o.removed_on is null)`.as('organizations'),
@@ -139,13 +152,11 @@ async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthO
 
 async function readOthers(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<string[]> {
   const rows = await db
-    .selectFrom('organizations as o')
-    .innerJoin('tracks as t', 't.org_id', 'o.org_id')
-    .select('o.instance_id')
-    .distinct()
-    .where('t.to_day', 'is', null)
-    .where((eb) => eb.not(isAny('o.instance_id', instanceIds)))
-    .orderBy('o.instance_id')
+    .selectFrom('instances as i')
+    .select('i.instance_id')
+    .where('i.retired_at', 'is', null)
+    .where((eb) => eb.not(isAny('i.instance_id', instanceIds)))
+    .orderBy('i.instance_id')
     .execute();
   return rows.map(({ instance_id }) => instance_id);
 }

@@ -118,6 +118,11 @@ const OF_INSTANCE: Declared<InstanceHealth> = {
     'Gaps that pass the horizon within 7 days and are then no longer available.',
     ({ streams }) => streams.reduce((sum, { expiring }) => sum + expiring, 0),
   ],
+  instance_never_read_seconds: [
+    'Time since the first attempt to read an instance that was never read; 0 once it was.',
+    ({ neverReadSince }, nowMs) =>
+      neverReadSince === null ? 0 : (nowMs - Date.parse(neverReadSince)) / 1_000,
+  ],
   organization_list_incomplete: [
     'Whether the newest list of organizations was not complete, so that some may be missing.',
     ({ listProblem }) => (listProblem === null ? 0 : 1),

@@ -1,7 +1,7 @@
 import type { RunProgress, RunResult, Trouble } from '../console/sources.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { describeError, ExportError, HeldError, LosantError } from '../errors.ts';
-import { type ExportEnvironment, openInstance } from '../export/context.ts';
+import type { ExportEnvironment } from '../export/context.ts';
 import { findNextCommand, logRun, type RunOutcome } from '../export/report.ts';
 import { runInstance } from '../export/run.ts';
 import { recordFailedRun } from '../ledger/runs.ts';
@@ -46,8 +46,7 @@ export async function exportInstance(
     const log = logProgress(tools, fields);
     // The token is read here, so that a replaced one is used without a restart.
     const onAttempt: ExportEnvironment['onAttempt'] = (request) => metrics.countRequest(request);
-    const opened = openInstance({ ...tools, now, onAttempt }, instance);
-    const outcome = await runInstance(opened, {
+    const outcome = await runInstance({ ...tools, now, onAttempt }, instance, {
       kind: 'scheduled',
       runId,
       orgIds: null,

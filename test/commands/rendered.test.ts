@@ -98,7 +98,7 @@ describe('gaps', () => {
     nextReadAt: '2026-11-24T23:57:00.000Z',
     ...more,
   });
-  const shown = (gaps: readonly Gap[]) => renderGaps(gaps, NOW);
+  const shown = (gaps: readonly Gap[]) => renderGaps(gaps, [], NOW);
 
   test('of one cause are together, neighbouring days in one line, and end with a command to paste', () => {
     const gaps = [

@@ -4,9 +4,15 @@ import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import type { SimulatorOptions } from '../../simulator/server.ts';
 import { createDatabase } from '../../src/database/open.ts';
-import { type InstanceContext, openInstance, type RunOptions } from '../../src/export/context.ts';
+import {
+  type ExportEnvironment,
+  type InstanceContext,
+  openInstance,
+  type RunOptions,
+} from '../../src/export/context.ts';
 import type { RunOutcome } from '../../src/export/report.ts';
 import { runInstance } from '../../src/export/run.ts';
+import type { InstanceConfig } from '../../src/settings/config.ts';
 import { openPlayed, type Played } from '../e2e/export.ts';
 import { NOW, type Platform } from '../simulator/platform.ts';
 import { POLICY } from '../usage/cells.ts';
@@ -31,10 +37,10 @@ export async function openStage(options: SimulatorOptions = {}): Promise<Stage> 
   const { now } = played;
   const handle = await createDatabase({ url: played.database.url, applicationName: 'test', poolSize: 5 });
   onTestFinished(() => handle.close());
-  const context = (setting: Partial<Setting> = {}) => {
+  const settingsOf = (setting: Partial<Setting> = {}): [ExportEnvironment, InstanceConfig] => {
     const { platform = played.platform, selection = null, streams = STREAMS } = setting;
     const { controlTotals = 'block' } = setting;
-    return openInstance(
+    return [
       {
         config: { policy: POLICY, request: { timeoutMs: 5_000, attempts: 1 }, controlTotals },
         logger: pino({ level: 'silent' }),
@@ -56,13 +62,14 @@ export async function openStage(options: SimulatorOptions = {}): Promise<Stage> 
         requestConcurrency: 8,
         requestsPerSecond: 1_000,
       },
-    );
+    ];
   };
   const usual = { kind: 'scheduled', orgIds: null, streams: null, range: null, force: false } as const;
   const { signal } = new AbortController();
   return {
     ...played,
-    context,
-    run: (more, setting) => runInstance(context(setting), { ...usual, runId: randomUUID(), signal, ...more }),
+    context: (setting) => openInstance(...settingsOf(setting)),
+    run: (more, setting) =>
+      runInstance(...settingsOf(setting), { ...usual, runId: randomUUID(), signal, ...more }),
   };
 }

@@ -77,6 +77,32 @@ test('health says what of yesterday is open, whose reads keep failing, and who w
   ]);
 });
 
+test.each<[what: string, changes: string, removedOn: string | null, expected: string]>([
+  ['that was only tried', 'listed_at = null', null, '1 true'],
+  ['that was listed and has no organization', 'listed_at = now()', null, '0 -'],
+  ['of whose organizations nothing is tracked', 'listed_at = now()', 'null', '1 true'],
+  ['whose only organization was deleted at once', 'listed_at = now()', 'now()', '0 -'],
+  ['that was retired', 'retired_at = now()', null, '0 -'],
+])('health has a row without a stream of an instance that was never read: one %s', async (...situation) => {
+  const [, changes, removedOn, expected] = situation;
+  const id = '5c00000000000000000000ee';
+  const organization = `insert into losant_usage.organizations
+    (org_id, instance_id, name, removed_on, first_seen_at, last_seen_at)
+    values ('5d00000000000000000000ee', '${id}', 'New', ${removedOn}, now(), now())`;
+  await ledger.asProgram(
+    sql.raw(`insert into losant_usage.instances (instance_id, last_error) values ('${id}', 'HTTP 502')`),
+    sql.raw(`update losant_usage.instances set ${changes} where instance_id = '${id}'`),
+    ...(removedOn === null ? [] : [sql.raw(organization)]),
+  );
+  const row = `select count(*), bool_and(first_attempt_at is not null and last_error = 'HTTP 502' and gaps + final = 0)
+    from losant_usage.health where instance_id = '${id}' and stream is null`;
+  expect(await rows(row)).toEqual([expected]);
+  await ledger.asProgram(
+    sql.raw(`delete from losant_usage.organizations where instance_id = '${id}'`),
+    sql.raw(`delete from losant_usage.instances where instance_id = '${id}'`),
+  );
+});
+
 test('health counts gaps that pass the horizon within a week', async () => {
   const expiring = 'select sum(gaps_expiring) from losant_usage.health';
   expect(await rows(expiring)).toEqual(['0']);

@@ -80,8 +80,8 @@ test('a wake-up reads the token anew, so that one in place of a refused one is u
     database.url,
     'select status, error from losant_usage.runs order by started_at',
   );
-  expect(recorded.map(({ status }) => status)).toEqual(['complete', 'failed']);
-  expect(recorded[1]?.['error']).toContain('HTTP 401');
+  expect(recorded.map(({ status }) => status)).toEqual(['failed', 'complete', 'failed']);
+  expect(recorded[0]?.['error']).toContain('HTTP 401');
 });
 
 test('a run tells how far it is', async () => {
