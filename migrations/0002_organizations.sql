@@ -170,7 +170,7 @@ comment on column losant_usage.runs.is_full is 'Whether it was to read all that 
 comment on column losant_usage.runs.status is 'running, complete, partial (something due is missing), failed (it could not go on) or interrupted.';
 comment on column losant_usage.runs.from_date is 'Earliest usage date read (UTC); null if none.';
 comment on column losant_usage.runs.to_date is 'Latest usage date read (UTC); null if none.';
-comment on column losant_usage.runs.counts is 'What it did: orgs, cells by result, rows, requests.';
+comment on column losant_usage.runs.counts is 'What it did, or has done so far: orgs, cells by result, rows, requests.';
 comment on column losant_usage.runs.failures is 'What failed, by cause: array of {code, message, stream, cells, orgs, example}.';
 comment on column losant_usage.runs.error is 'Why it failed or was interrupted; null otherwise.';
 comment on column losant_usage.runs.started_at is 'When it began (UTC).';

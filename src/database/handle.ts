@@ -11,6 +11,8 @@ export interface DatabaseHandle {
    * itself.
    */
   readonly db: Kysely<Schema>;
+  /** The same over a connection of its own, so that the renewal of a lease waits for no load; opened when used. */
+  readonly leaseDb: Kysely<Schema>;
   readonly kind: 'postgres' | 'embedded';
   /** `host:port/name` or the folder, for messages; never contains a password. */
   readonly describe: string;

@@ -36,16 +36,60 @@ const SILENCE_MARGIN_MS = 15_000;
 /** The delay that finds a peer which vanished between two statements within a minute. */
 const KEEP_ALIVE_DELAY_MS = 30_000;
 
+/** The limit for the renewal of a lease, of which several fit into the time that it lasts. */
+const RENEWAL_MS = 10_000;
+
 /** Throws SettingsError or DatabaseError, neither with the password. */
 export async function openPostgres(options: PostgresOptions): Promise<DatabaseHandle> {
-  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, statementTimeoutMs = STATEMENT_TIMEOUT_MS } = options;
   const where = locate(options.url);
+  let readOnly: ReadOnly | null = null;
+  const pool = createPool(options, where, (reason) => {
+    readOnly = reason;
+  });
+  const leasePool = createPool({ ...options, poolSize: 1, statementTimeoutMs: RENEWAL_MS }, where);
+  try {
+    (await pool.connect()).release();
+  } catch (error) {
+    await pool.end();
+    throw describeDatabaseError(error, where) ?? error;
+  }
+  const root = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
+  const leaseRoot = new Kysely<Schema>({ dialect: new PostgresDialect({ pool: leasePool }) });
+  return {
+    db: root.withSchema(SCHEMA_NAME),
+    leaseDb: leaseRoot.withSchema(SCHEMA_NAME),
+    kind: 'postgres',
+    describe: where,
+    readOnly,
+    runLong: async (work) => {
+      const long = await openPostgres({ ...options, poolSize: 1, statementTimeoutMs: LONG_STATEMENT_MS });
+      try {
+        return await work(long.db);
+      } finally {
+        await long.close();
+      }
+    },
+    close: async () => {
+      await Promise.all([root.destroy(), leaseRoot.destroy()]);
+      // kysely ends the pool only if it has run a query.
+      for (const each of [pool, leasePool]) if (!each.ended) await each.end();
+    },
+  };
+}
+
+/** Returns a pool that opens its connections when they are used, and tells of each whether it can write. */
+function createPool(
+  options: PostgresOptions,
+  where: string,
+  onConnect?: (readOnly: ReadOnly | null) => void,
+): pg.Pool {
+  const { connectTimeoutMs = CONNECT_TIMEOUT_MS, statementTimeoutMs = STATEMENT_TIMEOUT_MS } = options;
   const types = new pg.TypeOverrides();
   for (const [oid, parse] of Object.entries(PARSERS)) types.setTypeParser(Number(oid), parse);
-  let readOnly: ReadOnly | null = null;
   // The pool waits for this, although its types do not say so.
   const prepare: (client: pg.ClientBase) => unknown = async (client) => {
-    readOnly = await prepareSession(client, statementTimeoutMs, where);
+    const readOnly = await prepareSession(client, statementTimeoutMs, where);
+    onConnect?.(readOnly);
   };
   const pool = new pg.Pool({
     application_name: options.applicationName,
@@ -64,32 +108,7 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
   pool.on('error', (error) => {
     options.logger?.info({ database: where, error: error.message }, 'idle database connection lost');
   });
-  try {
-    (await pool.connect()).release();
-  } catch (error) {
-    await pool.end();
-    throw describeDatabaseError(error, where) ?? error;
-  }
-  const root = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) });
-  return {
-    db: root.withSchema(SCHEMA_NAME),
-    kind: 'postgres',
-    describe: where,
-    readOnly,
-    runLong: async (work) => {
-      const long = await openPostgres({ ...options, poolSize: 1, statementTimeoutMs: LONG_STATEMENT_MS });
-      try {
-        return await work(long.db);
-      } finally {
-        await long.close();
-      }
-    },
-    close: async () => {
-      await root.destroy();
-      // kysely ends the pool only if it has run a query.
-      if (!pool.ended) await pool.end();
-    },
-  };
+  return pool;
 }
 
 /** Returns the URL as it is now; as it was, if it cannot be read, because its file may be about to be replaced. */

@@ -1,7 +1,7 @@
 import { HeldError } from '../errors.ts';
 import { LEASE_MS, type LeaseHold, RENEW_MS, releaseLease, renewLease } from '../ledger/lease.ts';
 import type { RunLedger } from '../ledger/load.ts';
-import { finishRun, interruptDeadRuns, type RunStatus, startRun } from '../ledger/runs.ts';
+import { finishRun, interruptDeadRuns, type RunStatus, recordProgress, startRun } from '../ledger/runs.ts';
 import type { InstanceContext, RunOptions } from './context.ts';
 import { Refusals } from './refusals.ts';
 import { type RunOutcome, Tally } from './report.ts';
@@ -59,6 +59,8 @@ export class Session {
   readonly #lease: LeaseHold;
   readonly #stop = new AbortController();
   #renewedAtMs: number;
+  /** Whether a renewal is under way; those of all runs of a process take turns. */
+  #isRenewing = false;
 
   constructor(context: InstanceContext, options: RunOptions, lease: LeaseHold) {
     this.context = context;
@@ -81,14 +83,19 @@ export class Session {
     this.isBegun = true;
   }
 
-  /** Renews the lease. Stops the run if it may not continue. */
+  /** Renews the lease, and records how far the run is. Stops the run if it may not continue. */
   async renew(): Promise<void> {
-    const { db, now } = this.context;
+    if (this.#isRenewing) return;
+    const { handle, now } = this.context;
+    this.#isRenewing = true;
     try {
-      await renewLease(db, this.#lease);
+      await renewLease(handle.leaseDb, this.#lease);
       this.#renewedAtMs = now();
+      if (this.isBegun) await recordProgress(handle.leaseDb, this.options.runId, this.tally.counts);
     } catch (error) {
       if (error instanceof HeldError || now() - this.#renewedAtMs >= LEASE_MS) this.#stop.abort(error);
+    } finally {
+      this.#isRenewing = false;
     }
   }
 

@@ -1,10 +1,11 @@
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { SettingsError } from '../../src/errors.ts';
 import { readClock } from '../../src/export/context.ts';
 import { readDuePages } from '../../src/export/pipeline.ts';
 import { previewRun } from '../../src/export/preview.ts';
 import { Refusals } from '../../src/export/refusals.ts';
 import { DAY_MS, dayAt } from '../../src/usage/day.ts';
+import { until } from '../support/wait.ts';
 import { POLICY } from '../usage/cells.ts';
 import { openStage, type Stage } from './stage.ts';
 
@@ -33,6 +34,32 @@ it('an instance whose name no database can store is read like any other', async 
   expect(await stage.query('select name from losant_usage.instances')).toEqual([
     { name: 'Simulated instance a\uFFFDb' },
   ]);
+});
+
+// Promise (Runs): A run keeps its lease for as long as it lasts.
+it('a lease is renewed when a quarter of its time has passed, whatever has the connections', async () => {
+  const stage = await openStage({ orgs: 1 });
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+  await faults(stage, { kinds: ['hang'], actions: ['deviceCounts'], forever: true });
+  const stop = new AbortController();
+  const running = stage.run({ signal: stop.signal });
+  const counts = `select counts -> 'cells' ->> 'loaded' as loaded from losant_usage.runs where status = 'running'`;
+  await until('a run is on record', async () => (await stage.query(counts)).length === 1);
+  const { promise: over, resolve: release } = Promise.withResolvers<void>();
+  const { db } = stage.handle;
+  const busy = Array.from({ length: 5 }, () => db.connection().execute(() => over));
+  const left =
+    'select round(extract(epoch from until - clock_timestamp()))::integer as left from losant_usage.leases';
+  await stage.query(`update losant_usage.leases set until = until - interval '15 seconds'`);
+  vi.advanceTimersByTime(15_000);
+  await until('it is renewed', async () => Number((await stage.query(left))[0]?.['left']) > 55);
+  // The run also says how far it is.
+  await until('it counts', async () => (await stage.query(counts))[0]?.['loaded'] !== null);
+  release();
+  await Promise.all(busy);
+  stop.abort(new Error('enough'));
+  await expect(running).rejects.toThrow('enough');
 });
 
 // Promise (Missing numbers): A read that failed is tried again by itself; a run by hand tries at once.

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import type { SimulatorOptions } from '../../simulator/server.ts';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import {
   type ExportEnvironment,
@@ -26,6 +27,7 @@ export interface Setting {
 }
 
 export interface Stage extends Omit<Played, 'run'> {
+  readonly handle: DatabaseHandle;
   readonly context: (setting?: Partial<Setting>) => InstanceContext;
   readonly run: (options?: Partial<RunOptions>, setting?: Partial<Setting>) => Promise<RunOutcome>;
 }
@@ -68,6 +70,7 @@ export async function openStage(options: SimulatorOptions = {}): Promise<Stage> 
   const { signal } = new AbortController();
   return {
     ...played,
+    handle,
     context: (setting) => openInstance(...settingsOf(setting)),
     run: (more, setting) =>
       runInstance(...settingsOf(setting), { ...usual, runId: randomUUID(), signal, ...more }),
