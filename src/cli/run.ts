@@ -14,7 +14,7 @@ import { id, number } from '../settings/kinds.ts';
 import { renderTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
-import { beginHeartbeat } from '../worker/heartbeat.ts';
+import { createHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand, type Ending } from './command.ts';
 import { openDatabase, openSchema } from './database.ts';
 import {
@@ -223,17 +223,18 @@ function createProgress({ output, hostNow }: CommandContext): (progress: Progres
 }
 
 async function withHeartbeat(
-  { config, logger, signal }: CommandContext,
+  { config, logger }: CommandContext,
   work: () => Promise<Ending>,
 ): Promise<Ending> {
-  const heartbeat = beginHeartbeat({ url: config.heartbeatUrl, logger });
+  const heartbeat = createHeartbeat({ url: config.heartbeatUrl, logger });
   try {
     const ending = await work();
-    await heartbeat.end(ending.exitCode === EXIT.ok);
+    await heartbeat.send(ending.exitCode === EXIT.ok);
     return ending;
   } catch (error) {
-    // Another process at work reports its own end, and a signal is no failure.
-    if (!(error instanceof HeldError) && !signal.aborted) await heartbeat.end(false);
+    // Another process at work reports its own end.
+    const isBusy = error instanceof HeldError && error.kind === 'lease_held';
+    if (!isBusy) await heartbeat.send(false);
     throw error;
   }
 }

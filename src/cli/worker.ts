@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { describeError, SettingsError } from '../errors.ts';
 import { readClock } from '../export/context.ts';
@@ -7,7 +5,8 @@ import { readHealth } from '../queries/health.ts';
 import { type AppSources, createApp, createSources, openReader } from '../server/app.ts';
 import { type Listening, listen } from '../server/listen.ts';
 import { createMetrics } from '../server/metrics.ts';
-import { armSchedule, type Schedule, WorkerLoop } from '../worker/loop.ts';
+import { WorkerLoop } from '../worker/loop.ts';
+import { armSchedule, type Schedule } from '../worker/schedule.ts';
 import { type CommandContext, defineCommand, type Ending } from './command.ts';
 import { openSchema } from './database.ts';
 
@@ -46,7 +45,7 @@ async function serveWorker(context: CommandContext): Promise<Ending> {
     readNow: () => readClock(context, handle),
     nextWakeAt: () => schedule.nextWakeAt(),
   });
-  const schedule: Schedule = await armSchedule(config.schedule, (isMissed) => loop.wake(isMissed));
+  const schedule: Schedule = await armSchedule(config.schedule, (missed) => loop.wake(missed));
   let listening: Listening | null = null;
   try {
     const sources = createSources(context, { reader, loop, schedule, startedAtMs });
@@ -94,15 +93,18 @@ async function serve({ config, logger }: CommandContext, sources: AppSources): P
 }
 
 /** Waits for the work, at most 25 s after the abort. Throws what the work throws. */
-async function endsInTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
-  const over = new AbortController();
-  const becomeLate = async () => {
-    if (!signal.aborted) await once(signal, 'abort', { signal: over.signal });
-    return await sleep(SHUTDOWN_MS, 'late', { signal: over.signal });
+export async function endsInTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<'late'>();
+  let timer: NodeJS.Timeout | undefined;
+  const begin = () => {
+    timer = setTimeout(resolve, SHUTDOWN_MS, 'late');
   };
+  signal.addEventListener('abort', begin);
+  if (signal.aborted) begin();
   try {
-    return (await Promise.race([work, becomeLate()])) !== 'late';
+    return (await Promise.race([work, late])) !== 'late';
   } finally {
-    over.abort();
+    signal.removeEventListener('abort', begin);
+    clearTimeout(timer);
   }
 }

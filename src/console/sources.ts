@@ -55,10 +55,13 @@ export interface InstanceStatus {
 }
 
 export interface RunProgress {
+  readonly runId: string;
   readonly startedAt: string;
   /** Cells found due so far (count); more are found while the first are read. */
   readonly planned: number;
   readonly done: number;
+  /** Those of them whose read failed. */
+  readonly failedReads: number;
 }
 
 export interface Trouble {

@@ -32,6 +32,8 @@ export interface InstanceContext
 export interface Progress {
   readonly planned: number;
   readonly done: number;
+  /** The cells whose read failed, or whose answer was set aside. */
+  readonly failedReads: number;
 }
 
 /** Another process that has the instance, and the number of cells that it still has to read. */

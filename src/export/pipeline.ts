@@ -29,8 +29,10 @@ export async function exportDue(
   const { onProgress, nextWakeAt } = session.options;
   const { now } = ledger;
   const cellsDue = onProgress ? await countDue(ledger, scope) : 0;
-  const showProgress = () =>
-    onProgress?.({ planned: Math.max(cellsDue, tally.planned), done: tally.planned });
+  const showProgress = () => {
+    const { planned, failedReads } = tally;
+    onProgress?.({ planned: Math.max(cellsDue, planned), done: planned, failedReads });
+  };
   let lookedAtMs = now();
   let sinceMs: number | null = null;
   for (let olderAfter = ''; ; ) {

@@ -64,6 +64,11 @@ export class Tally {
     return Object.values(this.cells).reduce((sum, count) => sum + count, 0);
   }
 
+  /** The cells whose read failed, or whose answer was set aside. */
+  get failedReads(): number {
+    return this.cells.failed + this.cells.quarantined;
+  }
+
   /** The results of the run so far. */
   get counts(): RunCounts {
     const cells = { planned: this.planned, ...this.cells };

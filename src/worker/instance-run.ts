@@ -4,7 +4,7 @@ import { describeError, ExportError, HeldError, LosantError } from '../errors.ts
 import type { ExportEnvironment } from '../export/context.ts';
 import { findNextCommand, logRun, type RunOutcome } from '../export/report.ts';
 import { runInstance } from '../export/run.ts';
-import { recordFailedRun } from '../ledger/runs.ts';
+import { readBackfill, recordFailedRun } from '../ledger/runs.ts';
 import type { Metrics } from '../server/metrics.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 
@@ -24,6 +24,8 @@ export interface RunEnd {
   readonly trouble: Trouble | null;
   /** The error that broke the run off, for the log; undefined if none did. */
   readonly error?: unknown;
+  /** The backfill of another process that has the instance; null if none has it. */
+  readonly backfill: Awaited<ReturnType<typeof readBackfill>>;
 }
 
 /** Never throws: a failure of one instance must not stop the others. */
@@ -35,7 +37,6 @@ export async function exportInstance(
   const { handle, metrics, logger, hostNow, signal, nextWakeAt } = tools;
   const { instanceId } = instance;
   const runId = tools.newId();
-  const fields = { instance_id: instanceId, run_id: runId };
   let now: (() => number) | null = null;
   let startedAtMs = hostNow();
   let end: RunEnd;
@@ -43,9 +44,13 @@ export async function exportInstance(
     now = await tools.readNow();
     startedAtMs = now();
     const startedAt = new Date(startedAtMs).toISOString();
-    const log = logProgress(tools, fields);
-    // The token is read here, so that a replaced one is used without a restart.
-    const onAttempt: ExportEnvironment['onAttempt'] = (request) => metrics.countRequest(request);
+    const log = logProgress(tools, { instance_id: instanceId, run_id: runId });
+    let isAnswered = false;
+    const onAttempt: ExportEnvironment['onAttempt'] = (request) => {
+      metrics.countRequest(request);
+      isAnswered ||= request.status === 200;
+    };
+    // The token is read in it, so that a replaced one is used without a restart.
     const outcome = await runInstance({ ...tools, now, onAttempt }, instance, {
       kind: 'scheduled',
       runId,
@@ -55,19 +60,21 @@ export async function exportInstance(
       force: false,
       signal,
       nextWakeAt,
-      onProgress: ({ planned, done }) => {
-        log({ planned, done });
-        onProgress({ startedAt, planned, done });
+      onProgress: (progress) => {
+        log(progress);
+        onProgress({ runId, startedAt, ...progress });
       },
     });
     logRun(logger, instanceId, outcome);
     end = endOf(outcome);
+    if (end.result === 'refused') metrics.showTokenRefused(instanceId, true);
+    // An outage does not tell whether Losant takes the token.
+    else if (isAnswered) metrics.showTokenRefused(instanceId, false);
   } catch (error) {
     end = judgeFailure(describeDatabaseError(error, handle.describe) ?? error, signal.aborted);
-    if (now !== null) await recordFailure(tools, instanceId, { runId, end });
-  }
-  if (['complete', 'partial', 'refused'].includes(end.result)) {
-    metrics.showTokenRefused(instanceId, end.result === 'refused');
+    if (end.result === 'refused') metrics.showTokenRefused(instanceId, true);
+    if (end.result === 'standby') end = { ...end, backfill: await findBackfill(tools, instanceId) };
+    else if (now !== null) await recordFailure(tools, instanceId, { runId, end });
   }
   metrics.countRun(instanceId, { result: end.result, durationMs: (now ?? hostNow)() - startedAtMs });
   return end;
@@ -75,20 +82,30 @@ export async function exportInstance(
 
 function endOf(outcome: RunOutcome): RunEnd {
   const { report, refusal } = outcome;
-  if (refusal) return { result: 'refused', trouble: describe(refusal) };
-  if (report.status === 'complete') return { result: 'complete', trouble: null };
+  if (refusal) return { result: 'refused', trouble: describe(refusal), backfill: null };
+  if (report.status === 'complete') return { result: 'complete', trouble: null, backfill: null };
   const [first] = report.failures;
   const { code, message } = first ?? { code: 'incomplete', message: 'something that was due is missing' };
   const hint = `${findNextCommand(outcome)} shows what is wrong; the worker keeps trying`;
-  return { result: 'partial', trouble: { code, message, hint } };
+  return { result: 'partial', trouble: { code, message, hint }, backfill: null };
 }
 
 /** Returns the end of a run that broke off. Pure. */
 export function judgeFailure(error: unknown, isAskedToEnd: boolean): RunEnd {
-  if (isAskedToEnd) return { result: 'interrupted', trouble: null };
-  if (error instanceof HeldError) return { result: 'standby', trouble: null };
+  if (isAskedToEnd) return { result: 'interrupted', trouble: null, backfill: null };
+  if (error instanceof HeldError) return { result: 'standby', trouble: null, backfill: null };
   const isRefusal = error instanceof LosantError && ['unauthorized', 'forbidden'].includes(error.kind);
-  return { result: isRefusal ? 'refused' : 'failed', trouble: describe(error), error };
+  return { result: isRefusal ? 'refused' : 'failed', trouble: describe(error), error, backfill: null };
+}
+
+/** Returns the backfill for which this process stands by; null also if the database does not say. */
+async function findBackfill({ handle, logger }: RunTools, instanceId: string): Promise<RunEnd['backfill']> {
+  try {
+    return await readBackfill(handle.db, instanceId);
+  } catch (error) {
+    logger.warn({ err: error, instance_id: instanceId }, 'holder of the lease not read');
+    return null;
+  }
 }
 
 /** Whether to look again before the next wake-up: what kept this run away may be gone soon. */

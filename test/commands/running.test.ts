@@ -1,10 +1,11 @@
 /** The program within another one: who waits for whom, what an interruption says, and that nothing of a call stays. */
 import { expect, test } from 'vitest';
 import { useExport } from '../e2e/export.ts';
-import { holdLease } from '../support/by-hand.ts';
+import { startServer } from '../losant/server.ts';
+import { asProgram, holdLease } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { freePort } from '../support/ports.ts';
-import { jsonOf, type Refusal, runProgram, startProgram } from '../support/program.ts';
+import { type Ended, jsonOf, type Refusal, runProgram, startProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 
 const exported = useExport({ orgs: 2 });
@@ -53,6 +54,28 @@ test('a run does not wait unless it is told to, and exits 4', async () => {
   await until('it waits', () => running.stderr().includes('; waiting (it still has 0 numbers to read)'));
   await release();
   expect(await running.ended).toMatchObject({ code: 0 });
+});
+
+test('a run by hand tells the monitor how it went, also when it breaks off; while another one runs, nothing', async () => {
+  await using monitor = await startServer((_request, response) => void response.end());
+  const env = { HEARTBEAT_URL: `${monitor.url}/ping` };
+  const hears = async (code: number, ending: Promise<Ended>) => {
+    monitor.received.length = 0;
+    expect((await ending).code).toBe(code);
+    return monitor.received.map(({ path }) => path);
+  };
+  expect(await hears(0, exported.run(['run'], env))).toEqual(['/ping']);
+  expect(await hears(0, exported.run(['run', '--date', daysAgo(1)], env))).toEqual([]);
+  const dead = { LOSANT_API_URL: 'http://127.0.0.1:1', REQUEST_ATTEMPTS: '1' };
+  await exported.place.query(asProgram('update losant_usage.instances set api_url = null'));
+  expect(await hears(1, exported.run(['run'], { ...env, ...dead }))).toEqual(['/ping/fail']);
+  await hold();
+  expect(await hears(4, exported.run(['run'], env))).toEqual([]);
+  const waiting = exported.start(['run', '--wait', '60'], env);
+  await until('it waits', () => waiting.stderr().includes('; waiting'));
+  waiting.kill('SIGINT');
+  expect(await hears(130, waiting.ended)).toEqual(['/ping/fail']);
+  await release();
 });
 
 test('a worker ends when its signal aborts, and leaves as little', async () => {

@@ -6,8 +6,8 @@ import { HEALTH, INSTANCE, NOW_MS, viewOf } from './pages.ts';
 const open = () => createMetrics({ version: '1.2.3', instanceIds: [INSTANCE], startedAtMs: NOW_MS - 60_000 });
 
 /** The samples of a scrape, by name with labels. */
-async function scrape(metrics: ReturnType<typeof open>) {
-  const text = await metrics.render(viewOf(HEALTH, { ageMs: 2_000 }), NOW_MS);
+async function scrape(metrics: ReturnType<typeof open>, health = HEALTH) {
+  const text = await metrics.render(viewOf(health, { ageMs: 2_000 }), NOW_MS);
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
   return Object.fromEntries(lines.map((line) => [line.replace(/ \S+$/, ''), Number(/\S+$/.exec(line)?.[0])]));
 }
@@ -39,9 +39,23 @@ test('the ledger is shown by instance, by stream and by standing', async () => {
   }
 });
 
+test.each([
+  ['was never read', '2026-11-24T09:30:00.000Z', 3_600],
+  ['was read', null, 0],
+])(
+  'an instance that %s is shown by the seconds since the first attempt',
+  async (_, neverReadSince, seconds) => {
+    const instances = HEALTH.instances.map((each) => ({ ...each, neverReadSince, streams: [] }));
+    const samples = await scrape(open(), { ...HEALTH, instances });
+    expect(samples).toMatchObject({ [ofInstance('instance_never_read_seconds')]: seconds });
+  },
+);
+
 test('runs and requests are counted, beside what every process has', async () => {
   const metrics = open();
   metrics.countRun(INSTANCE, { result: 'partial', durationMs: 2_000 });
+  // A look at the lease of another process is no run.
+  metrics.countRun(INSTANCE, { result: 'standby', durationMs: 10 });
   metrics.countRequest({
     action: 'instance.get',
     status: null,
@@ -54,6 +68,7 @@ test('runs and requests are counted, beside what every process has', async () =>
   expect(samples).toMatchObject({
     [`losant_usage_runs_total{instance_id="${INSTANCE}",result="partial"}`]: 1,
     [`losant_usage_runs_total{instance_id="${INSTANCE}",result="complete"}`]: 0,
+    [`losant_usage_runs_total{instance_id="${INSTANCE}",result="standby"}`]: 1,
     losant_usage_run_duration_seconds_count: 1,
     'losant_usage_requests_total{endpoint="instance.get",status="none"}': 1,
     'losant_usage_request_retries_total{reason="timeout"}': 1,

@@ -96,6 +96,8 @@ test(
         instances: [{ ...instanceOf(platform), streams: streamNames }],
         now,
         host,
+        // Each is woken by the test alone.
+        lookAgainMs: 2 ** 31 - 1,
         // A busy machine must not look like an outage, nor an outage take long.
         config: { request: { timeoutMs: 30_000, attempts: 1 } },
       });
