@@ -34,6 +34,7 @@ export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOpti
   work.buildInfo.set({ version }, 1);
   for (const instance_id of instanceIds) {
     work.tokenRefused.set({ instance_id }, 0);
+    work.lastRunFailed.set({ instance_id }, 0);
     for (const result of RUN_RESULTS) work.runs.inc({ instance_id, result }, 0);
   }
   return {
@@ -50,6 +51,8 @@ export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOpti
     },
     showTokenRefused: (instance_id: string, isRefused: boolean) =>
       work.tokenRefused.set({ instance_id }, isRefused ? 1 : 0),
+    showLastRunFailed: (instance_id: string, hasFailed: boolean) =>
+      work.lastRunFailed.set({ instance_id }, hasFailed ? 1 : 0),
     /** Returns the text of a scrape. While the database does not answer, its numbers are left out. */
     render: async (view: DatabaseView, nowMs: number) =>
       await Registry.merge([registry, readLedger(view, nowMs, startedAtMs)]).metrics(),
@@ -90,6 +93,13 @@ function createWorkMetrics(registry: Registry) {
       ),
     ),
     tokenRefused: new Gauge(options('token_refused', 'Whether Losant refuses the token.', 'instance_id')),
+    lastRunFailed: new Gauge(
+      options(
+        'last_run_failed',
+        'Whether the last run of this process broke off, and none has read anything since.',
+        'instance_id',
+      ),
+    ),
   };
 }
 

@@ -62,6 +62,7 @@ export async function exportInstance(
       nextWakeAt,
       onProgress: (progress) => {
         log(progress);
+        metrics.showLastRunFailed(instanceId, false);
         onProgress({ runId, startedAt, ...progress });
       },
     });
@@ -76,6 +77,7 @@ export async function exportInstance(
     if (end.result === 'standby') end = { ...end, backfill: await findBackfill(tools, instanceId) };
     else if (now !== null) await recordFailure(tools, instanceId, { runId, end });
   }
+  metrics.showLastRunFailed(instanceId, end.result === 'failed');
   metrics.countRun(instanceId, { result: end.result, durationMs: (now ?? hostNow)() - startedAtMs });
   return end;
 }

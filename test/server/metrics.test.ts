@@ -64,6 +64,7 @@ test('runs and requests are counted, beside what every process has', async () =>
     retryReason: 'timeout',
   });
   metrics.showTokenRefused(INSTANCE, true);
+  metrics.showLastRunFailed(INSTANCE, true);
   const samples = await scrape(metrics);
   expect(samples).toMatchObject({
     [`losant_usage_runs_total{instance_id="${INSTANCE}",result="partial"}`]: 1,
@@ -74,6 +75,7 @@ test('runs and requests are counted, beside what every process has', async () =>
     'losant_usage_request_retries_total{reason="timeout"}': 1,
     losant_usage_rate_limit_wait_seconds_total: 0.5,
     [ofInstance('token_refused')]: 1,
+    [ofInstance('last_run_failed')]: 1,
     process_resident_memory_bytes: expect.any(Number) as number,
   });
 });

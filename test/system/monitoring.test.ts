@@ -32,7 +32,11 @@ interface Route {
 interface Alertmanager {
   route: Route;
   inhibit_rules: readonly { readonly target_matchers: readonly string[] }[];
-  receivers: { name: string }[];
+  receivers: readonly {
+    readonly name: string;
+    readonly slack_configs?: readonly object[];
+    readonly pagerduty_configs?: readonly object[];
+  }[];
 }
 
 const { groups } = parse(readFileSync(`${FOLDER}/alerts.yml`, 'utf8')) as {
@@ -92,38 +96,67 @@ test('no alert hides one that wakes somebody', () => {
   }
 });
 
-/** Returns the shipped routes with waits of a second, and a server here in the place of each receiver. */
-function withReceiver(port: number): string {
+/** Returns the shipped routes with waits of a second, and their receivers with addresses of a server here. */
+function withReceiver(url: string): string {
   const shorten = (route: Route): Route => ({
     ...route,
     ...('group_wait' in route ? { group_wait: '1s' } : {}),
     routes: (route.routes ?? []).map(shorten),
   });
-  const receivers = config.receivers.map(({ name }) => ({
+  const [slackFile, keyFile] = [join(folder, 'slack-url'), join(folder, 'pagerduty-key')];
+  writeFileSync(slackFile, `${url}/slack`);
+  writeFileSync(keyFile, ROUTING_KEY);
+  const receivers = config.receivers.map(({ name, slack_configs = [], pagerduty_configs = [] }) => ({
     name,
-    webhook_configs: [{ url: `http://127.0.0.1:${port}/${name}` }],
+    slack_configs: slack_configs.map((each) => ({ ...each, api_url_file: slackFile })),
+    pagerduty_configs: pagerduty_configs.map((each) => ({
+      ...each,
+      url: `${url}/pagerduty`,
+      routing_key_file: keyFile,
+    })),
   }));
   return stringify({ ...config, route: shorten(config.route), receivers });
 }
 
-interface Message {
-  readonly receiver: string;
-  readonly alerts: readonly { readonly labels: { readonly alertname: string } }[];
+const ROUTING_KEY = 'c0ffee0123456789c0ffee0123456789';
+
+/** What is sent to PagerDuty's Events API v2, of which it demands these three and refuses an empty one. */
+interface Page {
+  readonly routing_key: string;
+  readonly event_action: string;
+  readonly payload: { readonly summary: string; readonly source: string; readonly severity: string };
 }
 
-// Promise (Operation): A dead worker wakes somebody, once, with the shipped rules and routes.
-test('a worker that is gone wakes somebody, once, and says nothing else beside it', async () => {
-  const messages: Message[] = [];
-  const receiver = createServer((request, response) => {
+interface SlackMessage {
+  readonly attachments: readonly { readonly title: string; readonly text: string }[];
+}
+
+/** Starts a server in the place of PagerDuty and Slack, which answers as they do. */
+async function startReceiver() {
+  const pages: Page[] = [];
+  const told: SlackMessage[] = [];
+  const server = createServer((request, response) => {
     const take = (body: unknown) => {
-      messages.push(body as Message);
-      response.end();
+      if (request.url === '/slack') {
+        told.push(body as SlackMessage);
+        return void response.end('ok');
+      }
+      const page = body as Page;
+      pages.push(page);
+      const isValid = [page.payload.summary, page.payload.source, page.payload.severity].every(Boolean);
+      response.writeHead(isValid ? 202 : 400).end('{}');
     };
     json(request).then(take, () => response.destroy());
   }).listen(0, '127.0.0.1');
-  await once(receiver, 'listening');
+  await once(server, 'listening');
+  return { pages, told, server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+}
+
+// Promise (Operation): A dead worker wakes somebody, once, with the shipped rules and routes.
+test('a worker that is gone wakes somebody, once, and says of what, and nothing else beside it', async () => {
+  const { pages, told, server, url: receiverUrl } = await startReceiver();
   const file = join(folder, 'alertmanager.yml');
-  writeFileSync(file, withReceiver((receiver.address() as AddressInfo).port));
+  writeFileSync(file, withReceiver(receiverUrl));
   const address = `127.0.0.1:${await freePort()}`;
   const storage = `--storage.path=${folder}/alertmanager`;
   const listen = [`--web.listen-address=${address}`, '--cluster.listen-address='];
@@ -134,20 +167,33 @@ test('a worker that is gone wakes somebody, once, and says nothing else beside i
     const missing = ['a', 'b'].flatMap((instance_id) =>
       ['device_counts', 'payload_totals'].map((stream) => ({
         labels: { alertname: 'LosantUsageYesterdayMissing', severity: 'critical', instance_id, stream },
+        annotations: { summary: `Yesterday's ${stream} of Losant instance ${instance_id} were not read` },
       })),
     );
     const down = { labels: { alertname: 'LosantUsageDown', severity: 'warning' } };
     const headers = { 'content-type': 'application/json' };
     const body = JSON.stringify([down, ...missing]);
     await fetch(`${url}/api/v2/alerts`, { method: 'POST', headers, body });
-    const told = (name: string) => messages.filter((each) => each.receiver === name);
-    await until('both receivers were told', () => told('slack').length >= 2 && told('pagerduty').length > 0);
-    expect(told('pagerduty').map((each) => each.alerts.length)).toEqual([4]);
-    const names = messages.flatMap((each) => each.alerts).map((each) => each.labels.alertname);
-    expect(new Set(names)).toEqual(new Set(['LosantUsageYesterdayMissing']));
+    await until('both receivers were told', () => told.length >= 2 && pages.length > 0);
+    expect(pages).toEqual([
+      {
+        ...pages[0],
+        routing_key: ROUTING_KEY,
+        event_action: 'trigger',
+        payload: expect.objectContaining({
+          summary: "Yesterday's device_counts of Losant instance a were not read (1 of 4 alerts)",
+          severity: 'critical',
+        }) as Page['payload'],
+      },
+    ]);
+    const messages = told.flatMap(({ attachments }) => attachments);
+    expect(new Set(messages.map(({ title }) => title))).toEqual(
+      new Set(['FIRING: LosantUsageYesterdayMissing']),
+    );
+    expect(messages.map(({ text }) => text).join('\n')).toContain('payload_totals of Losant instance b');
   } finally {
     alertmanager.kill();
-    receiver.close();
+    server.close();
   }
 });
 
@@ -224,7 +270,7 @@ describe('Prometheus with a real worker', () => {
   });
 
   // Promise (Operation): Every metric that an alert or a dashboard reads is one that the worker has.
-  test('takes the alerts, at most eleven, evaluates each without an error, and none fires', async () => {
+  test('takes the alerts, at most thirteen, evaluates each without an error, and none fires', async () => {
     let evaluated: { health: string; state: string }[] = [];
     await until('every rule was evaluated', async () => {
       const all = await api<{ groups: { rules: typeof evaluated }[] }>('rules');
@@ -232,7 +278,7 @@ describe('Prometheus with a real worker', () => {
       return evaluated.length > 0 && evaluated.every(({ health }) => health === 'ok');
     });
     expect(evaluated).toHaveLength(rules.length);
-    expect(rules.length).toBeLessThanOrEqual(11);
+    expect(rules.length).toBeLessThanOrEqual(13);
     expect(evaluated.filter(({ state }) => state === 'firing')).toEqual([]);
   });
 

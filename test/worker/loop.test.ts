@@ -142,6 +142,8 @@ test('a token that was refused stays so until Losant takes one: an outage does n
     await replica.runAll();
     expect(replica.loop.statuses[0]?.lastRun?.result).toBe(result);
     expect(await replica.metric(refused(platform))).toBe(isRefused);
+    const failed = `losant_usage_last_run_failed{instance_id="${platform.instanceId}"}`;
+    expect(await replica.metric(failed)).toBe(result === 'failed' ? 1 : 0);
   };
   await runTo('complete', 0);
   token = 'revoked';
