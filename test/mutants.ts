@@ -14,6 +14,7 @@ import type { Mutant } from './mutants/mutant.ts';
 import { storeMutants } from './mutants/store.ts';
 import { streamMutants } from './mutants/streams.ts';
 import { usageMutants } from './mutants/usage.ts';
+import { workerMutants } from './mutants/worker.ts';
 import { worldMutants } from './mutants/world.ts';
 
 const ALL = [
@@ -24,6 +25,7 @@ const ALL = [
   losantMutants,
   exportMutants,
   billingMutants,
+  workerMutants,
   worldMutants,
 ].flat();
 

@@ -71,12 +71,13 @@ describe('Losant', () => {
     expect(await cells()).toEqual([]);
   });
 
-  it('does not know the instance: exit code 2', async () => {
+  it('does not know the instance: exit code 2, which is on record', async () => {
     const env = { ...DATABASE(), LOSANT_INSTANCE_ID: '0123456789abcdef01234567' };
     const { message, hint } = await refusalOf(['run'], env, 2);
     expect(message).toContain('0123456789abcdef01234567');
     expect(hint).toContain('LOSANT_INSTANCE_ID');
-    expect(await untouched.query('select * from losant_usage.instances')).toEqual([]);
+    const tried = `select api_url, last_error from losant_usage.instances where instance_id = '0123456789abcdef01234567'`;
+    expect(await untouched.query(tried)).toEqual([{ api_url: null, last_error: message }]);
   });
 
   // Promise (Runs): Clocks that disagree load nothing, at the start of a run and in each of its loads.
