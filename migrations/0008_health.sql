@@ -34,14 +34,14 @@ with reached as (
     f.oldest_gap, f.newest_gap
   from losant_usage.freshness f
   union all
-  -- An instance that was never read: nothing is tracked, and not because its complete list has no organization.
+  -- An instance that was never read: nothing is tracked, unless the complete list of all organizations has none.
   select i.instance_id, null, null, 0, null, null, 0, 0, 0, null, null
   from losant_usage.instances i
   where i.retired_at is null
     and not exists (
       select from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
       where o.instance_id = i.instance_id)
-    and (i.listed_at is null or exists (
+    and (i.listed_at is null or i.all_from is null or exists (
       select from losant_usage.organizations o where o.instance_id = i.instance_id and o.removed_on is null))
 ),
 tracked as (

@@ -38,7 +38,7 @@ export function renderNeverRead({ instanceId, neverReadSince, lastError }: Never
   const since = `the first attempt was ${showInstant(neverReadSince)}`;
   return [
     `Instance ${instanceId} was never read: ${since}.`,
-    `  ${lastError === null ? 'No run has ended yet.' : `The last run broke off: ${lastError}`}`,
+    `  ${lastError === null ? 'No run has read anything yet.' : `The last run broke off: ${lastError}`}`,
     '  To find out what is wrong: losant-usage check',
   ];
 }

@@ -65,7 +65,7 @@ function listTroubles({ health: { instances }, health, statuses, counts }: Atten
       trouble === null ? [] : [['bad', '/runs', trouble.message, trouble.hint]],
     ),
     ...neverRead.map(({ instanceId, name, lastError }): Line => {
-      const text = `Instance ${name ?? instanceId} was never read: ${lastError ?? 'no run has ended yet'}`;
+      const text = `Instance ${name ?? instanceId} was never read: ${lastError ?? 'no run has read anything yet'}`;
       return ['bad', '/runs', text, 'losant-usage check finds out what is wrong'];
     }),
     ...incomplete.map(({ instanceId, name, listProblem }): Line => {

@@ -1,7 +1,7 @@
 /** The state of everything that is wanted, the same for every process that asks. */
 import { type InferResult, type Kysely, type Selectable, sql } from 'kysely';
 import { CLOCK, isAny } from '../database/expressions.ts';
-import type { Health as HealthRow, Instant, Schema } from '../database/schema.ts';
+import type { Instant, Schema } from '../database/schema.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import { DAY_MS } from '../usage/day.ts';
 import { sumStandings } from '../usage/standing.ts';
@@ -81,7 +81,7 @@ async function readRows(db: Kysely<Schema>, instanceIds: readonly string[]) {
     .execute();
 }
 
-function toStreamHealth(row: Selectable<HealthRow> & { readonly stream: string }) {
+function toStreamHealth(row: Selectable<Schema['health']> & { readonly stream: string }) {
   return {
     instanceId: row.instance_id,
     stream: row.stream,

@@ -131,7 +131,7 @@ const OF_INSTANCE: Declared<InstanceHealth> = {
   instance_never_read_seconds: [
     'Time since the first attempt to read an instance that was never read; 0 once it was.',
     ({ neverReadSince }, nowMs) =>
-      neverReadSince === null ? 0 : (nowMs - Date.parse(neverReadSince)) / 1_000,
+      neverReadSince === null ? 0 : Math.max(0, nowMs - Date.parse(neverReadSince)) / 1_000,
   ],
   organization_list_incomplete: [
     'Whether the newest list of organizations was not complete, so that some may be missing.',

@@ -153,7 +153,7 @@ export const workerMutants = [
         'where not exists',
       ],
       'An instance whose list has no organization is not one that was never read': [
-        'and (i.listed_at is null or exists (',
+        'and (i.listed_at is null or i.all_from is null or exists (',
         'and (true or exists (',
       ],
     },

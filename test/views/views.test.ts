@@ -79,9 +79,20 @@ test('health says what of yesterday is open, whose reads keep failing, and who w
 
 test.each<[what: string, changes: string, removedOn: string | null, expected: string]>([
   ['that was only tried', 'listed_at = null', null, '1 true'],
-  ['that was listed and has no organization', 'listed_at = now()', null, '0 -'],
-  ['of whose organizations nothing is tracked', 'listed_at = now()', 'null', '1 true'],
-  ['whose only organization was deleted at once', 'listed_at = now()', 'now()', '0 -'],
+  ['that has no organization', `listed_at = now(), all_from = '2026-11-23'`, null, '0 -'],
+  ['that has none of the named organizations', 'listed_at = now()', null, '1 true'],
+  [
+    'of whose organizations nothing is tracked',
+    `listed_at = now(), all_from = '2026-11-23'`,
+    'null',
+    '1 true',
+  ],
+  [
+    'whose only organization was deleted at once',
+    `listed_at = now(), all_from = '2026-11-23'`,
+    'now()',
+    '0 -',
+  ],
   ['that was retired', 'retired_at = now()', null, '0 -'],
 ])('health has a row without a stream of an instance that was never read: one %s', async (...situation) => {
   const [, changes, removedOn, expected] = situation;
