@@ -83,8 +83,8 @@ export class InstanceLoop {
       this.#noteProgress(progress);
       this.#status = { ...before, state: 'working', progress };
     });
-    if (end.backfill === null) this.#runUnderWay = null;
-    else this.#noteProgress(end.backfill);
+    if (end.backfill) this.#noteProgress(end.backfill);
+    else this.#runUnderWay = null;
     this.#status = {
       instanceId,
       state: end.result === 'standby' ? 'standby' : 'idle',

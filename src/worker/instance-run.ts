@@ -24,8 +24,8 @@ export interface RunEnd {
   readonly trouble: Trouble | null;
   /** The error that broke the run off, for the log; undefined if none did. */
   readonly error?: unknown;
-  /** The backfill of another process that has the instance; null if none has it. */
-  readonly backfill: Awaited<ReturnType<typeof readBackfill>>;
+  /** The backfill of another process for which this one stands by; null or undefined if there is none. */
+  readonly backfill?: Awaited<ReturnType<typeof readBackfill>>;
 }
 
 /** Never throws: a failure of one instance must not stop the others. */
@@ -84,30 +84,28 @@ export async function exportInstance(
 
 function endOf(outcome: RunOutcome): RunEnd {
   const { report, refusal } = outcome;
-  if (refusal) return { result: 'refused', trouble: describe(refusal), backfill: null };
-  if (report.status === 'complete') return { result: 'complete', trouble: null, backfill: null };
+  if (refusal) return { result: 'refused', trouble: describe(refusal) };
+  if (report.status === 'complete') return { result: 'complete', trouble: null };
   const [first] = report.failures;
   const { code, message } = first ?? { code: 'incomplete', message: 'something that was due is missing' };
   const hint = `${findNextCommand(outcome)} shows what is wrong; the worker keeps trying`;
-  return { result: 'partial', trouble: { code, message, hint }, backfill: null };
+  return { result: 'partial', trouble: { code, message, hint } };
 }
 
 /** Returns the end of a run that broke off. Pure. */
 export function judgeFailure(error: unknown, isAskedToEnd: boolean): RunEnd {
-  if (isAskedToEnd) return { result: 'interrupted', trouble: null, backfill: null };
-  if (error instanceof HeldError) return { result: 'standby', trouble: null, backfill: null };
+  if (isAskedToEnd) return { result: 'interrupted', trouble: null };
+  if (error instanceof HeldError) return { result: 'standby', trouble: null };
   const isRefusal = error instanceof LosantError && ['unauthorized', 'forbidden'].includes(error.kind);
-  return { result: isRefusal ? 'refused' : 'failed', trouble: describe(error), error, backfill: null };
+  return { result: isRefusal ? 'refused' : 'failed', trouble: describe(error), error };
 }
 
 /** Returns the backfill for which this process stands by; null also if the database does not say. */
-async function findBackfill({ handle, logger }: RunTools, instanceId: string): Promise<RunEnd['backfill']> {
-  try {
-    return await readBackfill(handle.db, instanceId);
-  } catch (error) {
+async function findBackfill({ handle, logger }: RunTools, instanceId: string) {
+  return await readBackfill(handle.db, instanceId).catch((error: unknown) => {
     logger.warn({ err: error, instance_id: instanceId }, 'holder of the lease not read');
     return null;
-  }
+  });
 }
 
 /** Whether to look again before the next wake-up: what kept this run away may be gone soon. */

@@ -41,8 +41,8 @@ export const workerMutants = [
         'done >= doneAtWakeUp',
       ],
       'A backfill of another process is no standby': [
-        'else this.#noteProgress(end.backfill);',
-        'else this.#runUnderWay = null;',
+        'if (end.backfill) this.#noteProgress(end.backfill);',
+        'if (end.backfill) this.#runUnderWay = null;',
       ],
     },
   ),

@@ -84,6 +84,8 @@ describe('a monitor', () => {
   const heard = () => monitor.received.map(({ path }) => path.slice('/ping'.length) || 'success');
   const hears = (...pings: string[]) =>
     until(pings.join(), () => JSON.stringify(heard()) === JSON.stringify(pings));
+  const completeRuns = (replica: Replica) =>
+    replica.metric(`losant_usage_runs_total{instance_id="${platform.instanceId}",result="complete"}`);
   const hang = { kinds: ['hang'], forever: true, slowMs: 600_000 };
   const patient = { request: { timeoutMs: 120_000, attempts: 1 } };
 
@@ -123,8 +125,7 @@ describe('a monitor', () => {
     await other.control('config', { faults: hang });
     await queryOnce(database.url, asProgram('update losant_usage.coverage set next_read_at = now()'));
     replica.wake();
-    const complete = `losant_usage_runs_total{instance_id="${platform.instanceId}",result="complete"}`;
-    await until('one has ended', async () => (await replica.metric(complete)) === 2);
+    await until('one has ended', async () => (await completeRuns(replica)) === 2);
     expect(heard()).toEqual(['success']);
     replica.wake();
     await hears('success', '/fail');
@@ -138,6 +139,7 @@ describe('a monitor', () => {
     const doneOf = () => replica.loop.statuses[1]?.progress?.done ?? 0;
     for (const pings of [['success'], ['success', 'success']]) {
       const before = doneOf();
+      await until('the other one has ended', async () => (await completeRuns(replica)) === pings.length);
       await until('it has stored more', () => doneOf() > before);
       replica.wake();
       await hears(...pings);
