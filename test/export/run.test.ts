@@ -49,6 +49,10 @@ it('a lease is renewed when a quarter of its time has passed, whatever has the c
   const { promise: over, resolve: release } = Promise.withResolvers<void>();
   const { db } = stage.handle;
   const busy = Array.from({ length: 5 }, () => db.connection().execute(() => over));
+  onTestFinished(() => {
+    release();
+    stop.abort(new Error('enough'));
+  });
   const left =
     'select round(extract(epoch from until - clock_timestamp()))::integer as left from losant_usage.leases';
   await stage.query(`update losant_usage.leases set until = until - interval '15 seconds'`);

@@ -21,19 +21,6 @@ export const workerMutants = [
     },
   ),
   plant(
-    {
-      file: 'src/worker/instance-loop.ts',
-      test: 'test/worker/loop.test.ts',
-      only: 'a wake-up in the middle',
-    },
-    {
-      'A wake-up in the middle of a run is not lost': [
-        'if (!signal.aborted) await promise;',
-        'await promise;',
-      ],
-    },
-  ),
-  plant(
     { file: 'src/worker/instance-loop.ts', test: 'test/worker/heartbeat.test.ts', only: 'a monitor' },
     {
       'A run under way that hangs is no success at the next wake-up': [
