@@ -24,7 +24,7 @@ function start() {
   // with exit code 0: success, with nothing done.
   process.once('beforeExit', () => {
     if (settled || process.exitCode) return;
-    process.stderr.write('losant-usage stopped before it was finished: this is a defect.\n');
+    process.stderr.write('losant-usage stopped before it had finished. This is a bug; please report it.\n');
     process.exitCode = EXIT_UNSETTLED_AWAIT;
   });
   const settle = () => {

@@ -55,16 +55,16 @@ export type DatabaseErrorKind =
 export class DatabaseError extends KindError<DatabaseErrorKind> {}
 
 /** Another process holds the instance's lease or the embedded folder, which only one may have. */
-export class HeldError extends KindError<'lease_held' | 'lease_lost' | 'folder_locked'> {}
+export class BusyError extends KindError<'lease_busy' | 'lease_lost' | 'folder_locked'> {}
 
 /** The consequences of a failed request to Losant. */
 interface FailureRule {
-  /** Whether the same request may succeed if it is sent again: it is, as another attempt of the same run. */
-  readonly isRepeated: boolean;
-  /** When what could not be read is due again: a failure that mostly passes by itself, at the next wake-up. */
-  readonly dueAgain: 'at_next_wake_up' | 'after_backoff';
-  /** Whether it is the API's answer to the question; otherwise the question is still open. */
-  readonly isAnswer: boolean;
+  /** Whether another attempt in the same run may succeed; if so, it is made. */
+  readonly isRetried: boolean;
+  /** When the cells are due again. Failures that usually pass by themselves are retried at the next wake-up. */
+  readonly retryWhen: 'at_next_wake_up' | 'after_backoff';
+  /** Whether Losant has decided the request. If not, another attempt may end differently. */
+  readonly isDefinitive: boolean;
 }
 
 /**
@@ -73,27 +73,27 @@ interface FailureRule {
  */
 export const FAILURES = {
   /** 401: the token is unknown, expired or revoked. */
-  unauthorized: { isRepeated: false, dueAgain: 'after_backoff', isAnswer: true },
+  unauthorized: { isRetried: false, retryWhen: 'after_backoff', isDefinitive: true },
   /** 403: the token lacks the scope. */
-  forbidden: { isRepeated: false, dueAgain: 'after_backoff', isAnswer: true },
+  forbidden: { isRetried: false, retryWhen: 'after_backoff', isDefinitive: true },
   /** 404: unknown, deleted, or not visible to this token. */
-  not_found: { isRepeated: false, dueAgain: 'after_backoff', isAnswer: true },
+  not_found: { isRetried: false, retryWhen: 'after_backoff', isDefinitive: true },
   /** 405: an install too old for the endpoint. */
-  not_supported: { isRepeated: false, dueAgain: 'after_backoff', isAnswer: true },
+  not_supported: { isRetried: false, retryWhen: 'after_backoff', isDefinitive: true },
   /** 400, 413 or another final 4xx: asking again the same way cannot help. */
-  refused: { isRepeated: false, dueAgain: 'after_backoff', isAnswer: true },
+  refused: { isRetried: false, retryWhen: 'after_backoff', isDefinitive: true },
   /** 429, or 503 with Retry-After, until the bound on waiting was reached. */
-  rate_limited: { isRepeated: false, dueAgain: 'after_backoff', isAnswer: false },
+  rate_limited: { isRetried: false, retryWhen: 'after_backoff', isDefinitive: false },
   /** 5xx, after all attempts. */
-  server_error: { isRepeated: true, dueAgain: 'at_next_wake_up', isAnswer: false },
+  server_error: { isRetried: true, retryWhen: 'at_next_wake_up', isDefinitive: false },
   /** No connection, a reset, or a body that ended early, after all attempts. */
-  unreachable: { isRepeated: true, dueAgain: 'at_next_wake_up', isAnswer: false },
+  unreachable: { isRetried: true, retryWhen: 'at_next_wake_up', isDefinitive: false },
   /** No complete answer within the time bound, after all attempts. */
-  timeout: { isRepeated: true, dueAgain: 'at_next_wake_up', isAnswer: false },
+  timeout: { isRetried: true, retryWhen: 'at_next_wake_up', isDefinitive: false },
   /** An answer made at another time by its own Date or Age, as a cache's is, after all attempts. */
-  wrong_date: { isRepeated: true, dueAgain: 'at_next_wake_up', isAnswer: false },
+  wrong_date: { isRetried: true, retryWhen: 'at_next_wake_up', isDefinitive: false },
   /** A 200 whose body is not JSON or larger than the bound, or 204, 206 or 304 in its place, after all attempts. */
-  bad_body: { isRepeated: true, dueAgain: 'after_backoff', isAnswer: false },
+  bad_body: { isRetried: true, retryWhen: 'after_backoff', isDefinitive: false },
 } as const satisfies Readonly<Record<string, FailureRule>>;
 
 export type LosantErrorKind = keyof typeof FAILURES;
@@ -130,7 +130,7 @@ export class LosantError extends KindError<LosantErrorKind> {
 export class InterruptedError extends ExportError {
   constructor(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') {
     super(signal === 'SIGINT' ? 'interrupted' : 'terminated', `Interrupted by ${signal}`, {
-      hint: 'nothing is half done: the next run goes on, or the same command',
+      hint: 'nothing was left half done; run the same command again, or wait for the next run',
     });
   }
 }
@@ -139,10 +139,10 @@ export class InterruptedError extends ExportError {
 export function describeError(error: unknown): { code: string; message: string; hint: string } {
   if (error instanceof ExportError) return { code: error.kind, message: error.message, hint: error.hint };
   const message = error instanceof Error ? error.message : String(error);
-  return { code: 'unexpected', message, hint: 'this is a defect: please report it with the log' };
+  return { code: 'unexpected', message, hint: 'this is a bug; please report it with the log' };
 }
 
-/** Returns the places of a stack alone: its first lines may repeat properties. */
+/** Returns only the frames: the first lines of a stack may repeat the error's properties. */
 export function framesOf({ stack = '' }: Error): string[] {
   return stack.split('\n').filter((each) => /^ {4}at /.test(each));
 }
@@ -171,7 +171,7 @@ const BY_KIND: Readonly<Record<string, number>> = {
   database_too_old: EXIT.usage,
   database_too_new: EXIT.usage,
   database_mismatch: EXIT.usage,
-  lease_held: EXIT.held,
+  lease_busy: EXIT.held,
   lease_lost: EXIT.held,
   folder_locked: EXIT.held,
   unauthorized: EXIT.refused,

@@ -61,9 +61,9 @@ function formatLine(text: string): string {
     validateStream: false,
   });
   const lines = Object.entries(fields).map(([key, value]: [string, unknown]) => {
-    const shown =
+    const valueText =
       typeof value === 'string' ? value : JSON.stringify(value, null, 2).replaceAll('\n', '\n    ');
-    return `    ${key}: ${shown}\n`;
+    return `    ${key}: ${valueText}\n`;
   });
   return `[${(time ?? '').slice(11, 19)}Z] ${name}: ${msg}\n${lines.join('')}`;
 }
@@ -73,7 +73,7 @@ function formatLine(text: string): string {
  * chain of causes. Other properties are never shown, because they contain requests with their headers or URLs with
  * their passwords.
  */
-function describeError(error: Error, depth = 0): Record<string, unknown> {
+function toLogFields(error: Error, depth = 0): Record<string, unknown> {
   const { name, message, cause } = error;
   const code = 'code' in error && (typeof error.code === 'string' || typeof error.code === 'number');
   const isOurs = error instanceof ExportError;
@@ -82,7 +82,7 @@ function describeError(error: Error, depth = 0): Record<string, unknown> {
     message,
     ...(code ? { code: error.code } : {}),
     ...(isOurs ? { kind: error.kind, hint: error.hint } : {}),
-    ...(cause instanceof Error && depth < DEEPEST ? { cause: describeError(cause, depth + 1) } : {}),
+    ...(cause instanceof Error && depth < DEEPEST ? { cause: toLogFields(cause, depth + 1) } : {}),
     ...(isOurs || depth > 0 ? {} : { stack: framesOf(error).map((each) => each.trim()) }),
   };
 }
@@ -90,9 +90,9 @@ function describeError(error: Error, depth = 0): Record<string, unknown> {
 function show(value: unknown, depth: number): unknown {
   if (typeof value === 'bigint' || typeof value === 'symbol') return String(value);
   if (typeof value !== 'object' || value === null) return value;
-  if (value instanceof Error) return describeError(value);
+  if (value instanceof Error) return toLogFields(value);
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
-  if (depth >= DEEPEST) return '[too deep]';
+  if (depth >= DEEPEST) return '[truncated]';
   if (Array.isArray(value)) return value.map((item: unknown) => show(item, depth + 1));
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype === Object.prototype || prototype === null) return showMap(value, depth);

@@ -8,7 +8,7 @@ import { limitGarbage } from './memory.ts';
 import { run } from './run.ts';
 
 /** The time after `run` by which the process ends although something, such as a connection, is still open. */
-const LEFT_OPEN_MS = 500;
+const EXIT_GRACE_MS = 500;
 
 limitGarbage();
 endOnDefect();
@@ -23,7 +23,7 @@ process.exitCode = await run(process.argv.slice(2), {
   host: hostname(),
   version: readVersion(),
 });
-setTimeout(() => process.exit(), LEFT_OPEN_MS).unref();
+setTimeout(() => process.exit(), EXIT_GRACE_MS).unref();
 
 /** Returns a signal that aborts at the first signal; the second ends the process. */
 function listenToSignals(): AbortSignal {
@@ -42,7 +42,7 @@ function listenToSignals(): AbortSignal {
 /** A promise or a listener that nobody watches: one last line that says where, and nothing of what it carried. */
 function endOnDefect(): void {
   const end = (error: unknown) => {
-    const shown = error instanceof Error ? error : { name: `no error, but ${typeof error}` };
+    const cause = error instanceof Error ? error : { name: `not an Error but a ${typeof error}` };
     const exit = () => process.exit(EXIT.failure);
     import('./logger.ts')
       .then(({ createLogger }) => {
@@ -51,7 +51,7 @@ function endOnDefect(): void {
           pretty: process.stderr.isTTY,
           destination: { write: (text) => void process.stderr.write(text) },
         });
-        logger.fatal({ err: shown }, 'ended by a defect: please report this line');
+        logger.fatal({ err: cause }, 'stopped by a bug; please report this line');
       })
       .then(exit, exit);
   };

@@ -70,7 +70,7 @@ async function execute(
 async function finish(exitCode: number, { out, err }: { out: Sink; err: Sink }): Promise<number> {
   await out.drain();
   const { failure } = out;
-  if (failure !== null) err.write(`losant-usage: the result cannot be written: ${failure.message}\n`);
+  if (failure !== null) err.write(`losant-usage: could not write the result: ${failure.message}\n`);
   await err.drain();
   return failure === null ? exitCode : EXIT.failure;
 }

@@ -16,9 +16,9 @@ export const OF_INSTANCES = 'instance_id in (${instance:sqlstring})';
 
 const MARKS = [
   renderMark(
-    'Restatements',
+    'Final restatements',
     'purple',
-    `select date_trunc('hour', changed_at) as "time", count(*) || ' final numbers changed' as "text",
+    `select date_trunc('hour', changed_at) as "time", count(*) || ' final numbers restated' as "text",
   'restatement' as "tags"
 from losant_usage.restatements
 where ${OF_INSTANCES} and was_final and changed_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
@@ -35,7 +35,7 @@ where ${OF_INSTANCES} and closed_at between $__timeFrom()::timestamptz and $__ti
 order by 1`,
   ),
   renderMark(
-    'Incomplete runs',
+    'Unsuccessful runs',
     'red',
     `select started_at as "time", finished_at as "timeend", kind || ' run ' || status || coalesce(': ' || error,
   '') as "text",

@@ -31,7 +31,7 @@ const UNITS = { count: 'locale', bytes: 'decbytes', minutes: 'm', share: 'percen
 /** The colours of standings, as the console has them. */
 const STANDINGS = {
   final: 'green',
-  accepted: 'blue',
+  waived: 'blue',
   stored: 'light-green',
   waiting: 'text',
   unavailable: 'purple',

@@ -29,10 +29,10 @@ begin
 end
 $$;
 
-comment on role losant_usage_migrator is 'Owns schema losant_usage and changes its tables: losant-usage migrate.';
-comment on role losant_usage_writer is 'Writes usage into schema losant_usage: losant-usage run, worker, backfill, waive.';
-comment on role losant_usage_closer is 'Closes billing periods in schema losant_usage: losant-usage close.';
-comment on role losant_usage_reader is 'Reads schema losant_usage: BI tools, losant-usage status, gaps, explain.';
+comment on role losant_usage_migrator is 'Owns schema losant_usage and migrates it: losant-usage migrate.';
+comment on role losant_usage_writer is 'Writes usage to schema losant_usage: losant-usage run, worker, backfill, waive, org delete.';
+comment on role losant_usage_closer is 'Closes months in schema losant_usage: losant-usage close, statement, verify.';
+comment on role losant_usage_reader is 'Reads schema losant_usage: BI tools, losant-usage status, gaps, explain, reconcile, export.';
 
 -- Both may read all that the reader may; its settings below are not theirs.
 grant losant_usage_reader to losant_usage_writer, losant_usage_closer;

@@ -3,9 +3,9 @@ import { readSchemaState, requireSchema, type SchemaState } from '../database/mi
 import { describeUrl } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { DatabaseError, EXIT, ExportError, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
-import { readClock, requireApiClock } from '../export/context.ts';
-import { extractSlice } from '../export/extract.ts';
 import { requireApiUrl } from '../ledger/instances.ts';
+import { readClock, requireApiClock } from '../loading/context.ts';
+import { extractSlice } from '../loading/extract.ts';
 import type { LosantClient } from '../losant/client.ts';
 import { listOrgPages } from '../losant/org-list.ts';
 import { getInstance, getOrg } from '../losant/orgs.ts';
@@ -14,22 +14,22 @@ import type { InstanceConfig } from '../settings/config.ts';
 import { count } from '../terminal/words.ts';
 import { addDays, type UsageDay } from '../usage/day.ts';
 import { WHOLE_INSTANCE } from '../usage/plan.ts';
-import { lastCompleteDay } from '../usage/policy.ts';
-import { streamNamed } from '../usage/streams/catalog.ts';
+import { lastEndedDay } from '../usage/policy.ts';
+import { getStream } from '../usage/streams/catalog.ts';
 import { isGood, probeHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openDatabase, requireCreatable, requireWritable } from './database.ts';
-import { flag } from './options.ts';
+import { flagOption } from './options.ts';
 import { openReading } from './org.ts';
 
 /** Goes on after a failure and changes nothing. Exits with the code of the worst failure. */
 export const check = defineCommand({
   needs: ['losant', 'database'],
-  options: { probe: flag('also find out what the documentation of the API leaves open') },
+  options: { probe: flagOption('also test what the API documentation leaves open') },
   async run(context, { probe }) {
     const { config } = context;
-    const all: Check[] = [];
-    const checking: Checking = { ...context, all, where: describeUrl(config.readDatabaseUrl()) };
+    const all: CheckReport[] = [];
+    const checking: CheckContext = { ...context, all, where: describeUrl(config.readDatabaseUrl()) };
     await run(checking, 'settings', () => ({ message: config.instances.map(describeInstance).join('; ') }));
     await checkDatabase(checking);
     for (const instance of config.instances) {
@@ -41,7 +41,7 @@ export const check = defineCommand({
     const failed = all.filter(({ ok }) => !ok);
     const worst = worstExitCode(all.map(({ exitCode }) => exitCode));
     const checks = all.map(({ exitCode: _, ...shown }) => shown);
-    const head = worst === EXIT.ok ? 'Everything works.' : `${count(failed.length, 'check')} failed.`;
+    const head = worst === EXIT.ok ? 'All checks passed.' : `${count(failed.length, 'check')} failed.`;
     return {
       document: { ok: worst === EXIT.ok, checks },
       lines: [head, ...[...failed, ...all.filter(({ ok }) => ok)].flatMap(renderCheck)],
@@ -51,15 +51,15 @@ export const check = defineCommand({
 });
 
 /** The result of a check that did not fail; one that fails throws. */
-interface Finding<T = unknown> {
+interface CheckResult<T = unknown> {
   readonly message: string;
-  /** Something to look at. */
+  /** Advice although the check passed. */
   readonly hint?: string;
   /** The value for later checks. */
   readonly value?: T;
 }
 
-interface Check {
+interface CheckReport {
   /** The thing checked. For a question to Losant it is the action, which is also the name of its scope. */
   readonly name: string;
   readonly ok: boolean;
@@ -70,34 +70,34 @@ interface Check {
 }
 
 /** The tools of all checks; each adds its result to `all`. */
-interface Checking extends CommandContext {
-  readonly all: Check[];
+interface CheckContext extends CommandContext {
+  readonly all: CheckReport[];
   /** The database, without its password. */
   readonly where: string;
 }
 
-function renderCheck({ name, ok, message, hint }: Check): string[] {
+function renderCheck({ name, ok, message, hint }: CheckReport): string[] {
   // Losant's errors begin with the action, which is the name.
-  const shown = message.startsWith(name) ? message : `${name}: ${message}`;
+  const line = message.startsWith(name) ? message : `${name}: ${message}`;
   const hints = hint === null ? [] : hint.split('\n').map((text) => `          ${text}`);
-  return [`${ok ? 'ok    ' : 'FAILED'}  ${shown}`, ...hints];
+  return [`${ok ? 'ok    ' : 'FAILED'}  ${line}`, ...hints];
 }
 
 /** The bound on each question, even if Losant asks to wait. */
 const QUESTION_MS = 60_000;
 
-const TOO_SLOW = new ExportError('timeout', `no answer within ${QUESTION_MS / 1_000} s`, {
-  hint: 'it is slow, or asks to wait: try again later, or lower REQUESTS_PER_SECOND',
+const TOO_SLOW = new ExportError('timeout', `no response within ${QUESTION_MS / 1_000} s`, {
+  hint: 'Losant is slow or is rate-limiting this token; try again later, or lower REQUESTS_PER_SECOND',
 });
 
 /**
- * Adds the finding or the failure of `work`, and returns both. Throws the signal's reason, when interrupted, and what
- * is a defect of this program and no failure of what is checked.
+ * Runs a check and records its result or failure. Rethrows an interruption and anything that is a bug of this
+ * program.
  */
 async function run<T>(
-  { all, signal, where }: Checking,
+  { all, signal, where }: CheckContext,
   name: string,
-  work: (signal: AbortSignal) => Promise<Finding<T>> | Finding<T>,
+  work: (signal: AbortSignal) => Promise<CheckResult<T>> | CheckResult<T>,
 ): Promise<{ readonly value?: T | undefined; readonly error: unknown }> {
   const limit = AbortSignal.timeout(QUESTION_MS);
   try {
@@ -119,11 +119,11 @@ function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig)
 }
 
 /** Checks connection, schema, rights, clock, and that the numbers are of the same API. Reads only. */
-async function checkDatabase(checking: Checking): Promise<void> {
+async function checkDatabase(checking: CheckContext): Promise<void> {
   const { config, hostNow } = checking;
   const { value: opened } = await run(checking, 'database', async () => {
     const value = await openDatabase(checking, { ifMissing: 'stand_in' });
-    return { message: value.describe, value };
+    return { message: value.label, value };
   });
   if (opened === undefined) return;
   await using handle = opened;
@@ -137,40 +137,40 @@ async function checkDatabase(checking: Checking): Promise<void> {
   for (const instance of config.instances) {
     await run(checking, 'api_url', async () => {
       await requireApiUrl(handle.db, instance);
-      return { message: `the database has numbers of ${instance.apiUrl} or none yet` };
+      return { message: `the database holds usage from ${instance.apiUrl}, or none yet` };
     });
   }
 }
 
 function describeClock(aheadMs: number): string {
-  return `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'ahead of' : 'behind'} the clock used here`;
+  return `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'ahead of' : 'behind'} this host's clock`;
 }
 
 async function checkSchema(
   { config }: CommandContext,
   handle: DatabaseHandle,
-): Promise<Finding<SchemaState['state']>> {
+): Promise<CheckResult<SchemaState['state']>> {
   const { state, applied, pending } = await readSchemaState(handle);
-  if (state === 'empty') return { message: 'no tables yet: run creates them', value: state };
+  if (state === 'empty') return { message: 'no tables yet; the first run creates them', value: state };
   if (state === 'behind' && config.autoMigrate) {
-    const message = `${pending.join(', ')} not applied yet: the next run does it, as AUTO_MIGRATE is true`;
+    const message = `${pending.join(', ')} not applied yet; the next run applies them (AUTO_MIGRATE is true)`;
     return { message, value: state };
   }
   await requireSchema(handle, { createIfEmpty: false, autoMigrate: false });
-  return { message: `at ${applied.at(-1)}, as this program`, value: state };
+  return { message: `up to date (${applied.at(-1)})`, value: state };
 }
 
-async function checkRights(handle: DatabaseHandle, isEmpty: boolean): Promise<Finding> {
+async function checkRights(handle: DatabaseHandle, isEmpty: boolean): Promise<CheckResult> {
   requireWritable(handle);
   if (isEmpty) {
     await requireCreatable(handle);
-    return { message: 'may create the tables' };
+    return { message: 'allowed to create the tables' };
   }
   const { serverVersion, user, missing } = await readAccess(handle.db);
-  const who = `The user ${user} of Postgres ${serverVersion}`;
-  if (missing.length === 0) return { message: `${who} may read and write every table that a run writes` };
-  throw new DatabaseError('database_refused', `${who} lacks ${missing.join(', ')}`, {
-    hint: `grant to ${user} what is missing, in schema losant_usage`,
+  const who = `User ${user} (Postgres ${serverVersion})`;
+  if (missing.length === 0) return { message: `${who} can read and write every table that a run needs` };
+  throw new DatabaseError('database_refused', `${who} lacks these privileges: ${missing.join(', ')}`, {
+    hint: `grant them to ${user} in schema losant_usage`,
   });
 }
 
@@ -188,7 +188,7 @@ interface Target {
 const ATTEMPTS = 2;
 
 /** Checks what a run asks of Losant. Returns an organization to ask more about, or null. */
-async function checkInstance(checking: Checking, instance: InstanceConfig): Promise<Target | null> {
+async function checkInstance(checking: CheckContext, instance: InstanceConfig): Promise<Target | null> {
   const { instanceId, orgs, streams } = instance;
   let aheadMs: number | null = null;
   const client = openReading(checking, instance, {
@@ -203,7 +203,7 @@ async function checkInstance(checking: Checking, instance: InstanceConfig): Prom
   });
   await run(checking, 'clock.losant', () => {
     requireApiClock(aheadMs);
-    return { message: aheadMs === null ? 'not known, as it did not answer' : describeClock(aheadMs) };
+    return { message: aheadMs === null ? 'unknown, because Losant did not respond' : describeClock(aheadMs) };
   });
   const mayGoOn = error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind);
   if (error !== null && !mayGoOn) return null;
@@ -212,19 +212,19 @@ async function checkInstance(checking: Checking, instance: InstanceConfig): Prom
       const value = items.find((item) => item.orgId !== null)?.orgId;
       if (value != null) return { message: `${totalCount} organizations`, value };
     }
-    const hint = 'nothing will be loaded: see which organizations the instance has';
-    return { message: 'no organization', hint };
+    const hint = 'a run would load nothing; check that this is the right instance';
+    return { message: 'the instance has no organizations', hint };
   });
   const orgId = orgs === null ? listed.value : orgs[0];
   if (orgId === undefined) return null;
   const { signal, hostNow: now } = checking;
-  const target = { client, instanceId, orgId, day: lastCompleteDay(now()), now, signal };
+  const target = { client, instanceId, orgId, day: lastEndedDay(now()), now, signal };
   await run(checking, 'instanceOrg.get', async (limit) => {
     const { organization } = await getOrg(client, { instanceId, orgId, signal: limit });
     return { message: `organization ${orgId}, ${organization.name}` };
   });
   for (const stream of streams) {
-    const name = `instanceOrg.${streamNamed(stream).requests[0]?.action ?? stream}`;
+    const name = `instanceOrg.${getStream(stream).requests[0]?.action ?? stream}`;
     await run(checking, name, async (limit) => {
       const numbers = await readNumbers({ ...target, signal: limit }, stream);
       return { message: `${target.day}: ${showNumbers(numbers)}` };
@@ -243,37 +243,40 @@ async function readNumbers(
   if (result?.error) throw result.error;
   const verdict = result?.answers[0]?.verdict;
   if (verdict?.kind === 'quarantined') {
-    throw new ExportError('bad_body', verdict.message, {
-      hint: 'a run would quarantine this answer: ask Losant, or check that LOSANT_API_URL is the API itself',
+    throw new ExportError('bad_body', verdict.detail, {
+      hint: 'a run would quarantine this response; check that LOSANT_API_URL reaches the API itself, or ask Losant support',
     });
   }
-  const all = verdict?.kind === 'named' ? Object.entries(verdict.numbers) : [];
+  const all = verdict?.kind === 'reported' ? Object.entries(verdict.numbers) : [];
   return Object.fromEntries(all.filter((each): each is [string, number] => typeof each[1] === 'number'));
 }
 
 /** Asks whether the monitor of HEARTBEAT_URL answers, without telling it anything. */
-async function checkHeartbeat(url: string): Promise<Finding> {
+async function checkHeartbeat(url: string): Promise<CheckResult> {
   const answer = await probeHeartbeat(url);
-  if (isGood(answer)) return { message: 'the monitor answers' };
+  if (isGood(answer)) return { message: 'the monitor responds' };
   if (typeof answer === 'string') {
-    throw new ExportError('unreachable', `the monitor of HEARTBEAT_URL does not answer: ${answer}`, {
+    throw new ExportError('unreachable', `HEARTBEAT_URL does not respond: ${answer}`, {
       hint: 'check the address and the network',
     });
   }
-  const hint = 'with Healthchecks the id is wrong; another monitor may just not know /log';
-  return { message: `the monitor answers HTTP ${answer}`, hint };
+  const hint = 'on Healthchecks this means the ID is wrong; other monitors may not support /log';
+  return { message: `HEARTBEAT_URL responded with HTTP ${answer}`, hint };
 }
 
-/** Asks what the documentation leaves open, and says what that touches. A refusal is an answer too. */
-async function probeOrg(checking: Checking, place: Target): Promise<void> {
+/**
+ * Tests what the API documentation leaves open, and reports what each answer affects. A rejection is an answer
+ * too.
+ */
+async function probeOrg(checking: CheckContext, target: Target): Promise<void> {
   const probe = async (name: string, touches: string, ask: (target: Target) => Promise<string>) => {
     await run(checking, `probe.${name}`, async (signal) => {
-      const answer = await ask({ ...place, signal }).catch((error: unknown) => {
+      const answer = await ask({ ...target, signal }).catch((error: unknown) => {
         signal.throwIfAborted();
         if (error instanceof ExportError) return error.message;
         throw error;
       });
-      return { message: `${answer} (touches ${touches})` };
+      return { message: `${answer} (affects ${touches})` };
     });
   };
   for (const age of [100, 400]) {
@@ -282,7 +285,7 @@ async function probeOrg(checking: Checking, place: Target): Promise<void> {
       return showNumbers(await readNumbers(old, 'payload_totals'));
     });
   }
-  const touches = 'which of them you bill, reconciliation and CONTROL_TOTALS';
+  const touches = 'which count you bill, reconciliation and CONTROL_TOTALS';
   await probe('payloads_in_two_ways', touches, async (target) => {
     const sources = await readNumbers(target, 'payload_sources');
     return showNumbers({ ...sources, ...(await readNumbers(target, 'payload_totals')) });
@@ -298,11 +301,11 @@ const FINAL_DAYS = 4;
 
 async function probeTotals(target: Target): Promise<string> {
   const { client, instanceId, signal } = target;
-  const first = await listOrgPages(client, { instanceId, perPage: ORGS_MAX, signal }).next();
-  if (first.done === true) return 'there is no organization';
-  const { items, totalCount } = first.value;
+  const firstPage = await listOrgPages(client, { instanceId, perPage: ORGS_MAX, signal }).next();
+  if (firstPage.done === true) return 'the instance has no organizations';
+  const { items, totalCount } = firstPage.value;
   if (totalCount > ORGS_MAX) {
-    return `not asked of ${totalCount} organizations: see losant-usage reconcile after some days`;
+    return `skipped, because there are ${totalCount} organizations; after a few days of runs, see losant-usage reconcile`;
   }
   const old = { ...target, day: addDays(target.day, -FINAL_DAYS) };
   const answers: string[] = [];
@@ -314,12 +317,16 @@ async function probeTotals(target: Target): Promise<string> {
       }
     }
     const totals = Object.entries(await readNumbers({ ...old, orgId: WHOLE_INSTANCE }, stream));
-    answers.push(...totals.map(([column, total]) => `${column} ${sums[column] ?? 'nothing'} of ${total}`));
+    answers.push(
+      ...totals.map(
+        ([column, total]) => `${column}: organizations ${sums[column] ?? 'none'}, instance ${total}`,
+      ),
+    );
   }
   return `${old.day}, ${totalCount} organizations: ${answers.join('; ')}`;
 }
 
 function showNumbers(numbers: Readonly<Record<string, number>>): string {
-  const shown = Object.entries(numbers).map((each) => each.join(' '));
-  return shown.length === 0 ? 'no number' : shown.join(', ');
+  const fields = Object.entries(numbers).map((each) => each.join(' '));
+  return fields.length === 0 ? 'no numbers' : fields.join(', ');
 }

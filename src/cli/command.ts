@@ -26,8 +26,8 @@ export interface CommandContext extends Io {
   readonly logger: Logger;
 }
 
-/** The end of a command: what it printed before is not part of it. */
-export interface Ending {
+/** What a command returns, beyond what it has already printed. */
+export interface CommandResult {
   /** The document of `--json`; none if it was printed before. */
   readonly document?: unknown;
   /** The same for people. */
@@ -38,12 +38,12 @@ export interface Ending {
 
 /** A verb of the command line; its name and its summary are beside the list of commands. */
 export interface Command<O extends Options = Options> {
-  /** The settings that it cannot do without. Null: it gets the defaults, so that no setting can be wrong. */
+  /** Settings that must be valid. Null: the command gets the defaults and no setting can fail it. */
   readonly needs: readonly Need[] | null;
   readonly options: O;
   /** Whether its log is what it shows; a terminal shows only warnings of any other. */
   readonly isService?: boolean;
-  run(context: CommandContext, options: OptionValues<O>): Promise<Ending>;
+  run(context: CommandContext, options: OptionValues<O>): Promise<CommandResult>;
 }
 
 /** Returns the command, with its options checked against those that its `run` takes. */

@@ -36,9 +36,13 @@ export async function openSchema(
   try {
     if (writes || creates) requireWritable(handle);
     const autoMigrate = creates && context.config.autoMigrate;
-    const found = await readSchemaState(handle);
-    if (creates && found.state === 'empty') await requireCreatable(handle);
-    const applied = await requireSchema(handle, { createIfEmpty: creates, autoMigrate, found });
+    const schemaState = await readSchemaState(handle);
+    if (creates && schemaState.state === 'empty') await requireCreatable(handle);
+    const applied = await requireSchema(handle, {
+      createIfEmpty: creates,
+      autoMigrate,
+      schemaState: schemaState,
+    });
     for (const migration of applied) context.logger.info({ migration }, 'migration applied');
     return handle;
   } catch (error) {
@@ -48,11 +52,11 @@ export async function openSchema(
 }
 
 /** Throws if the user may not create the tables, which do not exist yet. */
-export async function requireCreatable({ db, describe }: DatabaseHandle): Promise<void> {
+export async function requireCreatable({ db, label }: DatabaseHandle): Promise<void> {
   const { user, mayCreate } = await readAccess(db);
   if (mayCreate) return;
-  const message = `The tables do not exist yet in ${describe}, and the user ${user} may not create them`;
-  const hint = 'run `losant-usage migrate` as the migrator, or grant create on the database';
+  const message = `${label} has no tables yet, and user ${user} is not allowed to create them`;
+  const hint = 'run `losant-usage migrate` as losant_usage_migrator, or grant CREATE on the database';
   throw new DatabaseError('database_refused', message, { hint });
 }
 
@@ -60,49 +64,51 @@ export async function requireCreatable({ db, describe }: DatabaseHandle): Promis
  * Throws if the database is read-only. This is checked first, because a refused statement
  * does not show whether it was a reader's role or a standby.
  */
-export function requireWritable({ describe, readOnly }: Pick<DatabaseHandle, 'describe' | 'readOnly'>): void {
+export function requireWritable({ label, readOnly }: Pick<DatabaseHandle, 'label' | 'readOnly'>): void {
   if (readOnly === null) return;
   const { reason, user } = readOnly;
   const message = {
-    user: `Transactions of the user ${user} on ${describe} only read`,
-    standby: `The server of ${describe} is a standby, which only reads`,
-    server: `Transactions on ${describe} only read, whoever begins them`,
+    user: `User ${user} is read-only on ${label}`,
+    standby: `${label} is a standby and accepts no writes`,
+    server: `${label} is read-only for every user`,
   }[reason];
   if (reason === 'user') {
-    const hint =
-      'use the user that writes (losant_usage_writer), or set default_transaction_read_only to off for this one';
+    const hint = 'connect as losant_usage_writer, or set default_transaction_read_only = off for this user';
     throw new DatabaseError('database_refused', message, { hint });
   }
   throw new DatabaseError('database_failed', message, {
-    hint: 'point DATABASE_URL at the primary; or see why at the server, e.g. a full disk',
+    hint: 'point DATABASE_URL at the primary, or find out why the server is read-only (for example, a full disk)',
   });
 }
 
-/** Returns the instances that a command judges: those of the settings, else all of the database. */
-export async function chooseJudged(
+/**
+ * Returns the instances that commands report on: those in the settings, or all in the database if none is
+ * configured.
+ */
+export async function selectInstanceIds(
   { config }: CommandContext,
   { db }: DatabaseHandle,
 ): Promise<readonly string[]> {
   const configured = config.instances.map(({ instanceId }) => instanceId);
   if (configured.length > 0) return configured;
-  const known = await db.selectFrom('instances').select('instance_id').orderBy('instance_id').execute();
-  return known.map(({ instance_id: id }) => id);
+  const instances = await db.selectFrom('instances').select('instance_id').orderBy('instance_id').execute();
+  return instances.map(({ instance_id: id }) => id);
 }
 
 /** Returns those named, else those that are judged. Throws SettingsError for one that the database does not have. */
-export async function chooseBilledInstances(
+export async function selectInstances(
   context: CommandContext,
   handle: DatabaseHandle,
   wanted: readonly string[] | null,
 ): Promise<BilledInstance[]> {
-  const known = await readBilledInstances(handle.db);
-  const ids = wanted ?? (await chooseJudged(context, handle));
-  const chosen = known.filter(({ instanceId }) => ids.includes(instanceId));
+  const instances = await readBilledInstances(handle.db);
+  const ids = wanted ?? (await selectInstanceIds(context, handle));
+  const chosen = instances.filter(({ instanceId }) => ids.includes(instanceId));
   const unknown = ids.filter((id) => !chosen.some(({ instanceId }) => instanceId === id));
   if (unknown.length === 0 && chosen.length > 0) return chosen;
   const what = unknown.length === 0 ? 'any instance' : `instance ${unknown.join(', ')}`;
-  const has = `it has ${known.map(({ instanceId }) => instanceId).join(', ')}`;
-  throw new SettingsError(`The database has nothing of ${what}`, {
-    hint: known.length === 0 ? 'start with: losant-usage run' : has,
+  const has = `it has data for ${instances.map(({ instanceId }) => instanceId).join(', ')}`;
+  throw new SettingsError(`The database has no data for ${what}`, {
+    hint: instances.length === 0 ? 'start with: losant-usage run' : has,
   });
 }

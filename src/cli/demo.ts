@@ -11,7 +11,7 @@ import { createMetrics } from '../server/metrics.ts';
 import { readConfig } from '../settings/config.ts';
 import type { Output } from '../terminal/output.ts';
 import { addDays, dayAt } from '../usage/day.ts';
-import { type CommandContext, defineCommand, type Ending } from './command.ts';
+import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openDatabase } from './database.ts';
 import { backfill, run } from './run.ts';
 import { status } from './status.ts';
@@ -25,47 +25,47 @@ const LOOPBACK = '127.0.0.1';
  */
 export const demo = defineCommand({ needs: null, options: {}, run: showProduct });
 
-async function showProduct(base: CommandContext): Promise<Ending> {
+async function showProduct(base: CommandContext): Promise<CommandResult> {
   const { output, signal, hostNow, env } = base;
   const everything = { instance: null, org: null, stream: null, dryRun: false };
   await using closing = new AsyncDisposableStack();
   const simulator = await startSimulator({ orgs: ORGS });
   closing.defer(() => simulator.close());
-  output.print(`1/4  A simulated Losant with ${ORGS} organizations listens on ${simulator.url}.`);
+  output.print(`1/4  Started a simulated Losant with ${ORGS} organizations at ${simulator.url}.`);
   const folder = await mkdtemp(join(env['TMPDIR'] ?? tmpdir(), 'losant-usage-demo-'));
   const databaseUrl = `embedded:${folder}`;
   signal.throwIfAborted();
   const context = demoContext(base, simulator, databaseUrl);
   const day = addDays(dayAt(hostNow()), -1);
   output.print(
-    `2/4  The first run creates an embedded Postgres in ${folder}, which stays, and exports yesterday, ${day}.`,
+    `2/4  The first run creates an embedded Postgres in ${folder} (kept afterward) and loads yesterday, ${day}.`,
   );
   showOk(output, await run.run(context, { ...everything, date: null, wait: null, end: null }));
   signal.throwIfAborted();
   const from = `${addDays(`${day.slice(0, 7)}-01`, -1).slice(0, 7)}-01`;
-  output.print(`3/4  A backfill loads the days before, from ${from}: this month and the one before it.`);
+  output.print(`3/4  A backfill loads the rest of this month and all of last month, from ${from}.`);
   const days = { from, to: addDays(day, -1), force: false };
   showOk(output, await backfill.run(context, { ...everything, ...days }));
   signal.throwIfAborted();
-  output.print('4/4  How far the numbers reach:', '');
+  output.print('4/4  Status:', '');
   showOk(output, await status.run(context, {}));
   if (output.isTerminal && !output.json) await showConsole(context);
   return {
     document: { folder, databaseUrl, instanceId: simulator.instanceId, from, to: day },
     lines: [
       '',
-      'The simulated Losant of the demo is gone, the database is not. To look at it again:',
+      'The simulated Losant has stopped; the database is still there. To look at it again:',
       `  DATABASE_URL='${databaseUrl}' npx losant-usage status`,
-      'A simulated Losant to try everything else on, with the settings for it:',
+      'To start a simulated Losant of your own, with the settings for it:',
       '  npx losant-usage simulator',
     ],
   };
 }
 
 /** Shows what a command ends with, without its document: that of `--json` is the demo's own. */
-function showOk(output: Output, { lines = [], exitCode = EXIT.ok }: Ending): void {
+function showOk(output: Output, { lines = [], exitCode = EXIT.ok }: CommandResult): void {
   output.print(...lines);
-  if (exitCode !== EXIT.ok) throw new Error(`a step ended with ${exitCode}`);
+  if (exitCode !== EXIT.ok) throw new Error(`a demo step exited with code ${exitCode}`);
 }
 
 function demoContext(
@@ -96,7 +96,7 @@ async function showConsole(context: CommandContext): Promise<void> {
   const lastRun = { finishedAt: new Date(startedAtMs).toISOString(), result: 'complete' as const };
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
   const statuses = instanceIds.map((instanceId) => {
-    return { instanceId, state: 'idle' as const, progress: null, trouble: null, lastRun };
+    return { instanceId, state: 'idle' as const, progress: null, problem: null, lastRun };
   });
   const schedule = { nextWakeAt: () => null };
   await using reader = await openDatabase(context);
@@ -104,7 +104,7 @@ async function showConsole(context: CommandContext): Promise<void> {
   const app = createApp({ ...sources, metrics: createMetrics({ version, instanceIds, startedAtMs }) });
   const listening = await listen(app, { host: LOOPBACK, port: 0, token: null, logger });
   const address = `http://${LOOPBACK}:${listening.port}/`;
-  output.print('', `The console shows the same on ${address} until you press Ctrl-C.`);
+  output.print('', `The console is at ${address}. Press Ctrl-C to stop.`);
   if (!signal.aborted) await once(signal, 'abort');
   await listening.close();
 }

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
 import { choice, describeProblem, id, line, list } from '../settings/kinds.ts';
 import { nearestName } from '../terminal/spelling.ts';
-import { renderTable } from '../terminal/text.ts';
+import { formatTable } from '../terminal/text.ts';
 import { addDays, type DayRange, dayAt, parseDay, parseMonth } from '../usage/day.ts';
 import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
 import { streamNames } from '../usage/streams/catalog.ts';
@@ -19,7 +19,7 @@ interface Help {
   readonly summary: string;
   /** Whether it takes several values: repeated, or listed with commas. */
   readonly isList?: boolean;
-  /** Whether it is given by its place, without a name. */
+  /** Whether it is positional. */
   readonly isArgument?: boolean;
 }
 
@@ -34,9 +34,9 @@ type Kind<T> = z.ZodType<T, string>;
 
 /** The texts given for an option, one each time; an empty one for a switch. */
 const texts = z.array(z.string());
-const one = texts.max(1, 'was given several times').transform(([given = '']) => given);
+const one = texts.max(1, 'can be given only once').transform(([given = '']) => given);
 
-export function flag(summary: string) {
+export function flagOption(summary: string) {
   const isGiven = texts.transform(() => true);
   return isGiven.default(false).register(helps, { value: null, summary });
 }
@@ -45,20 +45,20 @@ export function required<T>(value: string, summary: string, kind: Kind<T>) {
   return one.pipe(kind).register(helps, { value, summary: `${summary} (required)` });
 }
 
-/** An option that is null when it is not given, which help says means `usually`. */
-export function optional<T>(value: string, summary: string, kind: Kind<T>, usually?: string) {
-  const shown = usually === undefined ? summary : `${summary} (default: ${usually})`;
-  return one.pipe(kind).nullable().default(null).register(helps, { value, summary: shown });
+/** An option that is null if omitted; `usually` is the default that help shows. */
+export function optionalOption<T>(value: string, summary: string, kind: Kind<T>, defaultText?: string) {
+  const description = defaultText === undefined ? summary : `${summary} (default: ${defaultText})`;
+  return one.pipe(kind).nullable().default(null).register(helps, { value, summary: description });
 }
 
 /** An option that takes several values; null when it is not given. */
 export function several<T>(value: string, summary: string, kind: Kind<T>) {
   const listed = texts.transform((all) => all.join(',')).pipe(list(kind));
-  const help = { value: `${value}...`, summary: `${summary} (repeat it, or use commas)`, isList: true };
+  const help = { value: `${value}...`, summary: `${summary} (repeatable, or comma-separated)`, isList: true };
   return listed.nullable().default(null).register(helps, help);
 }
 
-/** A value that is given by its place. */
+/** A positional argument. */
 export function argument<T>(value: string, summary: string, kind: Kind<T>) {
   return one.pipe(kind).register(helps, { value, summary, isArgument: true });
 }
@@ -68,13 +68,13 @@ export const text = z.string();
 /** A reason for the record, for whoever bills. */
 export const reason = line.refine(
   (given) => !['', 'TEXT', 'REASON'].includes(given),
-  'is no reason; say why, for whoever bills',
+  'is not a reason; say why, for whoever bills',
 );
 
 export const day = line.transform((given, context) => {
   const read = parseDay(given);
   if (read !== null && read >= FIRST_DAY && read <= LAST_DAY) return read;
-  context.addIssue(`is not a day from ${FIRST_DAY} to ${LAST_DAY}; write YYYY-MM-DD`);
+  context.addIssue(`is not a day from ${FIRST_DAY} to ${LAST_DAY}; use YYYY-MM-DD`);
   return z.NEVER;
 });
 
@@ -82,13 +82,13 @@ export const day = line.transform((given, context) => {
 export const days = line.transform((given, context): DayRange => {
   const [from, to = from, ...rest] = given.split('..').map((each) => day.safeParse(each).data);
   if (from !== undefined && to !== undefined && rest.length === 0 && from <= to) return { from, to };
-  context.addIssue('is neither a day nor two in order; write YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD');
+  context.addIssue('is not a day or an ordered range; use YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD');
   return z.NEVER;
 });
 
 export const month = line.refine(
   (given) => parseMonth(given) !== null,
-  'is not a month from 2015-01 to 2049-12; write YYYY-MM',
+  'is not a month from 2015-01 to 2049-12; use YYYY-MM',
 );
 
 export const org = required('ID', 'the organization', id('organization'));
@@ -103,8 +103,8 @@ export function requirePastDays(
 ): void {
   const today = dayAt(nowMs);
   if (to >= today) {
-    throw new SettingsError(`${last} ${to}: that day is not over in UTC`, {
-      hint: `the newest day that can be read is ${addDays(today, -1)}`,
+    throw new SettingsError(`${last} ${to} is not over yet (UTC)`, {
+      hint: `the latest day that can be read is ${addDays(today, -1)}`,
     });
   }
   requireOrder({ from, to }, [first, last]);
@@ -113,14 +113,14 @@ export function requirePastDays(
 export function requireOrder({ from, to }: DayRange, [first, last]: readonly [string, string]): void {
   if (from <= to) return;
   throw new SettingsError(`${first} ${from} is later than ${last} ${to}`, {
-    hint: 'give the earlier day first; both are included',
+    hint: 'put the earlier day first; both days are included',
   });
 }
 
 /** Returns the options that every command has; one of its own may take the name of another. */
 export function commonOptions(readsSettings: boolean): Options {
-  const config = optional('FILE', 'settings file for several instances', text, 'LOSANT_USAGE_CONFIG');
-  return { json: flag('print one JSON document instead of text'), ...(readsSettings && { config }) };
+  const config = optionalOption('FILE', 'settings file, for several instances', text, 'LOSANT_USAGE_CONFIG');
+  return { json: flagOption('print one JSON document instead of text'), ...(readsSettings && { config }) };
 }
 
 /** Returns the name as written on the command line, without its dashes: `dry-run` for `dryRun`. */
@@ -150,7 +150,7 @@ export function renderUsage(command: string, summary: string, shape: Options): s
     summary,
     '',
     'Options:',
-    ...renderTable({
+    ...formatTable({
       rows: Object.entries(shape).map(([name, schema]) => [termOf(name, schema), helpOf(schema).summary]),
     }),
   ];
@@ -165,14 +165,14 @@ export function readOptions<O extends Options>(
   const mistake: Mistake = (message) => {
     return new SettingsError(message, { hint: `losant-usage ${command} --help lists its options` });
   };
-  const given = readGiven(args, shape, mistake);
-  const parsed = z.object(shape).safeParse(given, { reportInput: true });
+  const values = readGiven(args, shape, mistake);
+  const parsed = z.object(shape).safeParse(values, { reportInput: true });
   if (parsed.success) return parsed.data;
   const { path = [], input, message = '' } = parsed.error.issues[0] ?? {};
   const name = String(path[0]);
-  if (given[name] === undefined) throw mistake(`${termOf(name, shape[name])} is missing`);
-  const shown = typeof input === 'string' || typeof input === 'number' ? `${input}` : null;
-  throw mistake(describeProblem(termOf(name, shape[name]).replace(/ .*/, ''), shown, message));
+  if (values[name] === undefined) throw mistake(`${termOf(name, shape[name])} is required`);
+  const printable = typeof input === 'string' || typeof input === 'number' ? `${input}` : null;
+  throw mistake(describeProblem(termOf(name, shape[name]).replace(/ .*/, ''), printable, message));
 }
 
 type Mistake = (message: string) => SettingsError;
@@ -180,18 +180,18 @@ type Mistake = (message: string) => SettingsError;
 /** Returns the texts of each option by its name. */
 function readGiven(args: readonly string[], shape: Options, mistake: Mistake): Record<string, string[]> {
   const places = placesOf(shape);
-  const given: Record<string, string[]> = {};
+  const values: Record<string, string[]> = {};
   /** The option that the values before this one belong to, if it takes several. */
   let list: string | undefined;
   for (const token of tokensOf(args, shape, mistake)) {
     if (token.kind === 'option-terminator') continue;
     const isOption = token.kind === 'option';
     const name = isOption ? camelName(token.name) : (list ?? places.shift());
-    if (name === undefined) throw mistake(`'${token.value}' is too much: it belongs to no option`);
-    given[name] = [...(given[name] ?? []), token.value ?? ''];
+    if (name === undefined) throw mistake(`unexpected argument '${token.value}'`);
+    values[name] = [...(values[name] ?? []), token.value ?? ''];
     if (isOption) list = helpOf(shape[name]).isList ? name : undefined;
   }
-  return given;
+  return values;
 }
 
 function tokensOf(args: readonly string[], shape: Options, mistake: Mistake) {
@@ -207,8 +207,8 @@ function tokensOf(args: readonly string[], shape: Options, mistake: Mistake) {
     if (!(error instanceof TypeError)) throw error;
     const [, unknown] = /^Unknown option '(.*?)'/.exec(error.message) ?? [];
     if (unknown === undefined) throw mistake(error.message.replaceAll('\n', ' '));
-    const known = Object.keys(options).map((name) => `--${name}`);
-    const near = nearestName(unknown, known);
+    const optionNames = Object.keys(options).map((name) => `--${name}`);
+    const near = nearestName(unknown, optionNames);
     throw mistake(`unknown option '${unknown}'${near === null ? '' : `. Did you mean ${near}?`}`);
   }
 }

@@ -5,13 +5,13 @@ import { createLosantClient, type LosantClient, type LosantClientOptions } from 
 import { Gate } from '../losant/gate.ts';
 import { getOrg, type OrgResource } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import { renderTable } from '../terminal/text.ts';
+import { formatTable } from '../terminal/text.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { flag, org, required, text } from './options.ts';
+import { flagOption, org, required, text } from './options.ts';
 
 type Resource = OrgResource['resource'];
 
-export interface FoundOrg extends OrgResource {
+export interface OrgLookup extends OrgResource {
   readonly instance: InstanceConfig;
   readonly orgId: string;
   /** The client for reading from that instance; it sends nothing but GET. */
@@ -24,7 +24,7 @@ export const orgShow = defineCommand({
   async run(context, { org: orgId }) {
     const { resource, organization, instance } = await findOrg(context, orgId);
     const rows = [['instance', instance.instanceId], ...fieldsOf(resource)];
-    return { document: resource, lines: [organization.name, ...renderTable({ rows })] };
+    return { document: resource, lines: [organization.name, ...formatTable({ rows })] };
   },
 });
 
@@ -34,49 +34,49 @@ export const orgSet = defineCommand({
     org,
     // In place of the switch that every other command has.
     json: required('PATCH', 'the fields to change, as a JSON object', text),
-    dryRun: flag('show what would change and send no change'),
+    dryRun: flagOption('show what would change without sending it'),
   },
   async run(context, { org: orgId, json, dryRun }) {
     const { output, signal } = context;
-    const wanted = readPatch(json);
-    const found = await findOrg(context, orgId);
-    const patch = completePatch(wanted, found.resource);
-    const changes = compareOrgs(found.resource, withPatch(found.resource, patch));
-    const name = found.organization.name;
+    const requestedPatch = readPatch(json);
+    const currentOrg = await findOrg(context, orgId);
+    const patch = completePatch(requestedPatch, currentOrg.resource);
+    const changes = compareOrgs(currentOrg.resource, withPatch(currentOrg.resource, patch));
+    const name = currentOrg.organization.name;
     if (changes.length === 0) {
-      return { lines: [`${name} (${orgId}): nothing to change, it is so already; nothing was sent.`] };
+      return { lines: [`${name} (${orgId}): already up to date; nothing was sent.`] };
     }
     const show = (value: string | null) => value ?? 'not set';
     const rows = changes.map(({ field, old, new: next }) => [field, show(old), show(next)]);
-    output.print(`${name} (${orgId})`, ...renderTable({ head: ['field', 'now', 'new'], rows }));
-    if (dryRun) return { lines: ['Nothing was sent (--dry-run).'] };
+    output.print(`${name} (${orgId})`, ...formatTable({ head: ['field', 'now', 'new'], rows }));
+    if (dryRun) return { lines: ['Dry run: nothing was sent.'] };
     signal.throwIfAborted();
-    await changeOrg(context, found, patch);
+    await changeOrg(context, currentOrg, patch);
     const fields = changes.map(({ field }) => field);
     context.logger.info({ org_id: orgId, fields }, 'organization changed');
     const next =
-      'The database follows with the next listing of the organizations: a run by hand, or once a UTC day.';
-    return { lines: ['Changed: Losant has it so now.', next] };
+      'The database picks this up the next time organizations are listed: with losant-usage run, or once per UTC day.';
+    return { lines: ['Changed in Losant.', next] };
   },
 });
 
 /** Asks the instances one after the other for the organization. Throws SettingsError if none has it. */
-export async function findOrg(context: CommandContext, orgId: string): Promise<FoundOrg> {
+export async function findOrg(context: CommandContext, orgId: string): Promise<OrgLookup> {
   const { instances } = context.config;
   for (const instance of instances) {
-    const place = { instance, orgId, client: openReading(context, instance) };
-    const found = await readOrg(place, context.signal);
-    if (found !== null) return { ...found, ...place };
+    const target = { instance, orgId, client: openReading(context, instance) };
+    const found = await readOrg(target, context.signal);
+    if (found !== null) return { ...found, ...target };
   }
   const where = instances.map(({ instanceId }) => instanceId).join(', ');
-  throw new SettingsError(`--org ${orgId}: Losant knows no such organization of instance ${where}`, {
-    hint: 'check the id; the organization may be deleted, or the token may belong to another instance',
+  throw new SettingsError(`--org ${orgId}: not found in instance ${where}`, {
+    hint: 'check the ID; the organization may have been deleted, or the token may belong to another instance',
   });
 }
 
 /** Returns null for an organization that Losant does not know. */
 async function readOrg(
-  { client, instance, orgId }: Omit<FoundOrg, keyof OrgResource>,
+  { client, instance, orgId }: Omit<OrgLookup, keyof OrgResource>,
   signal: AbortSignal,
 ): Promise<OrgResource | null> {
   try {
@@ -93,30 +93,30 @@ export function openReading(
   more: Partial<LosantClientOptions> = {},
 ): LosantClient {
   const gate = new Gate({ concurrency, requestsPerSecond });
-  const place = { apiUrl, domain, token: readToken(), version };
-  return createLosantClient({ ...config.request, ...place, random, gate, now: hostNow, ...more });
+  const connection = { apiUrl, domain, token: readToken(), version };
+  return createLosantClient({ ...config.request, ...connection, random, gate, now: hostNow, ...more });
 }
 
 /** The time for which the result of a change is asked for, even while the process is asked to end. */
-const LOOK_AGAIN_MS = 60_000;
+const READ_BACK_TIMEOUT_MS = 60_000;
 
 /**
- * Sends a patch, or deletes the organization if it is null, once, and reads the organization back. Throws
- * SettingsError before anything is sent if it is no longer as it was found, and LosantError if the change was refused,
- * if it was not made, or if nobody can say.
+ * Sends a patch (null: the deletion) once and reads the organization back. Throws SettingsError, before sending,
+ * if it changed since it was read. Throws LosantError if the change was rejected, did not take effect, or cannot
+ * be confirmed.
  */
 export async function changeOrg(
   context: CommandContext,
-  found: FoundOrg,
+  found: OrgLookup,
   patch: OrgPatch | null,
 ): Promise<void> {
   const { orgId, instance, resource } = found;
   const before = await readOrg(found, context.signal);
   const changes = before === null ? ['it was deleted'] : compareOrgs(resource, before.resource).map(describe);
   if (changes.length > 0) {
-    const what = `nothing was sent, as somebody else changed it meanwhile: ${changes.join('; ')}`;
+    const what = `nothing was sent, because someone changed it in the meantime: ${changes.join('; ')}`;
     throw new SettingsError(`Organization ${orgId}: ${what}`, {
-      hint: 'give the command again if that is still what you want: it starts from what is so now',
+      hint: 'run the command again if you still want the change; it starts from the current state',
     });
   }
   const { config, version, hostNow: now } = context;
@@ -130,26 +130,30 @@ export async function changeOrg(
   } catch (error) {
     if (!mayHaveHappened(error)) throw error;
     lost = error;
-    context.output.remark(`${error.message}: reading the organization back`);
+    context.output.remark(`${error.message}; reading the organization back to check`);
   }
   const fail = (kind: LosantErrorKind, message: string) => {
     const action = patch === null ? 'instanceOrg.delete' : 'instanceOrg.patch';
-    const hint = 'losant-usage org show says what is so; a slow request may still be carried out';
-    const rest = { hint, cause: lost, action, status: null, body: null };
-    return new LosantError(kind, `${action} (org ${orgId}): ${message}`, rest);
+    const hint = 'check with losant-usage org show; a slow request may still take effect';
+    const details = { hint, cause: lost, action, status: null, body: null };
+    return new LosantError(kind, `${action} (org ${orgId}): ${message}`, details);
   };
-  const after = await readOrg(found, AbortSignal.timeout(LOOK_AGAIN_MS)).catch((error: unknown) => {
+  const after = await readOrg(found, AbortSignal.timeout(READ_BACK_TIMEOUT_MS)).catch((error: unknown) => {
     if (!(error instanceof LosantError)) throw error;
-    throw fail(error.kind, `it may be done, which cannot be confirmed: ${error.message}`);
+    throw fail(
+      error.kind,
+      `the change may have been made, but this could not be confirmed: ${error.message}`,
+    );
   });
-  const missed = findMissed(resource, patch, after?.resource ?? null);
-  if (missed.length > 0) throw fail(lost?.kind ?? 'bad_body', `not done: ${missed.join('; ')}`);
+  const missed = findUnapplied(resource, patch, after?.resource ?? null);
+  if (missed.length > 0)
+    throw fail(lost?.kind ?? 'bad_body', `the change was not made: ${missed.join('; ')}`);
 }
 
-/** Returns what is not as the change asked, of an organization as it is after it, null if it is gone. */
-function findMissed(before: Resource, patch: OrgPatch | null, after: Resource | null): string[] {
-  if (patch === null) return after === null ? [] : ['the organization is still there'];
-  if (after === null) return ['the organization is gone'];
+/** Returns the changes that did not take effect. `after` is null if the organization is gone. */
+function findUnapplied(before: Resource, patch: OrgPatch | null, after: Resource | null): string[] {
+  if (patch === null) return after === null ? [] : ['the organization still exists'];
+  if (after === null) return ['the organization no longer exists'];
   const expected = withPatch(before, patch);
   const fields = compareOrgs(before, expected).map(({ field }) => field);
   return compareOrgs(expected, after)
@@ -167,7 +171,7 @@ function compareOrgs(before: Resource, after: Resource) {
 }
 
 function describe({ field, old, new: now }: ReturnType<typeof compareOrgs>[number]): string {
-  return `${field} is ${now ?? 'not set'} and not ${old ?? 'unset'}`;
+  return `${field} is ${now ?? 'not set'} instead of ${old ?? 'not set'}`;
 }
 
 /** Returns the fields of an organization as texts, those of a map by themselves, as `limits.device`. */
@@ -194,7 +198,7 @@ function textOf(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
-/** A patch as text. What is no JSON is null, as no patch is. */
+/** Invalid JSON becomes null, which the schema of a patch rejects with its own message. */
 const jsonPatch = z.preprocess((json) => {
   try {
     return JSON.parse(String(json)) as unknown;
@@ -213,13 +217,13 @@ export function readPatch(json: string): OrgPatch {
       : data;
   }
   const problems = error.issues.map((issue) => {
-    const place = z.core.toDotPath(issue.path) || 'the patch';
+    const path = z.core.toDotPath(issue.path) || 'the patch';
     return issue.code === 'unrecognized_keys'
-      ? `- ${place} has no field ${issue.keys.join(', ')}`
-      : `- ${place} ${issue.message}`;
+      ? `- ${path} has no field ${issue.keys.join(', ')}`
+      : `- ${path} ${issue.message}`;
   });
-  throw new SettingsError(['--json is not a patch that Losant takes:', ...problems].join('\n'), {
-    hint: 'Nothing was sent. https://docs.losant.com/rest-api/instance-org has the schema of the patch.',
+  throw new SettingsError(['--patch is not valid:', ...problems].join('\n'), {
+    hint: 'Nothing was sent. The schema is at https://docs.losant.com/rest-api/instance-org.',
   });
 }
 
@@ -231,8 +235,8 @@ export function completePatch(patch: OrgPatch, { limits = {} }: Resource): OrgPa
   if (patch.limits === undefined) return patch;
   const isLimit = ([name, value]: readonly [string, unknown]) =>
     orgPatch.safeParse({ limits: { [name]: value } }).success;
-  const kept = Object.fromEntries(Object.entries(limits ?? {}).filter(isLimit));
-  return { ...patch, limits: { ...kept, ...patch.limits } };
+  const limitFields = Object.fromEntries(Object.entries(limits ?? {}).filter(isLimit));
+  return { ...patch, limits: { ...limitFields, ...patch.limits } };
 }
 
 /** Returns an organization with a patch applied. Limits that the patch does not name stay. */

@@ -2,28 +2,33 @@ import { EXIT } from '../errors.ts';
 import {
   type Comparison,
   countComparisons,
-  readOpenRange,
+  readReconcileRange,
   readReconciliation,
 } from '../queries/reconciliation.ts';
-import { renderTable } from '../terminal/text.ts';
+import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showQuantity } from '../terminal/words.ts';
 import type { DayRange } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
-import { chooseJudged, openSchema } from './database.ts';
-import { day, optional, requirePastDays } from './options.ts';
+import { openSchema, selectInstanceIds } from './database.ts';
+import { day, optionalOption, requirePastDays } from './options.ts';
 
 export const reconcile = defineCommand({
   needs: ['database'],
   options: {
-    from: optional('YYYY-MM-DD', 'first day', day, 'that of the oldest open month, or 30 days before --to'),
-    to: optional('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
+    from: optionalOption(
+      'YYYY-MM-DD',
+      'first day',
+      day,
+      'the last 31 days, or further back to the oldest compared day of a month that is not closed',
+    ),
+    to: optionalOption('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
   },
   async run(context, { from, to }) {
     const nowMs = context.hostNow();
     await using handle = await openSchema(context);
-    const instanceIds = await chooseJudged(context, handle);
-    const open = await readOpenRange(handle.db, { instanceIds, nowMs });
-    const range = { from: from ?? open.from, to: to ?? open.to };
+    const instanceIds = await selectInstanceIds(context, handle);
+    const defaultRange = await readReconcileRange(handle.db, { instanceIds, nowMs });
+    const range = { from: from ?? defaultRange.from, to: to ?? defaultRange.to };
     requirePastDays(range, ['--from', '--to'], nowMs);
     const counts = await countComparisons(handle.db, { instanceIds, range });
     const rows = await readReconciliation(handle.db, { instanceIds, range });
@@ -36,7 +41,7 @@ export const reconcile = defineCommand({
   },
 });
 
-const LINES_MAX = 200;
+const MAX_TABLE_ROWS = 200;
 
 interface Found {
   readonly range: DayRange;
@@ -47,16 +52,16 @@ interface Found {
 
 function renderReconciliation({ range, counts, rows }: Found): string[] {
   if (counts.comparisons === 0) {
-    const why = "no total of Losant's own has been read, and no counterparts are stored";
+    const why = 'no control total has been read, and no counterpart is stored';
     return [`Nothing to compare for ${showDays(range)}: ${why}.`];
   }
   const countOf = (wanted: Comparison['outcome']) => rows.filter(({ outcome }) => outcome === wanted).length;
   const others = `${counts.equal} are equal, ${countOf('pending')} pending, ${countOf('not_compared')} not compared`;
-  const head = ['day', 'metric', 'compared with', 'ours', 'theirs', 'difference', 'instance', ''];
+  const head = ['day', 'metric', 'compared with', 'our sum', 'other', 'difference', 'instance', ''];
   return [
-    `Our sums beside Losant's totals, and counterparts beside each other, ${showDays(range)}:`,
-    `of ${count(counts.comparisons, 'number')} ${countOf('differs')} differ, ${others}.`,
-    ...renderTable({ head, rows: rows.map(renderComparison), right: [3, 4, 5], most: LINES_MAX }),
+    `Our sums compared with Losant's totals and with counterparts, ${showDays(range)}:`,
+    `${count(counts.comparisons, 'comparison')}: ${countOf('differs')} differ, ${others}.`,
+    ...formatTable({ head, rows: rows.map(renderComparison), right: [3, 4, 5], most: MAX_TABLE_ROWS }),
   ];
 }
 

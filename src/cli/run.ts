@@ -1,27 +1,27 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { describeError, EXIT, exitCodeOf, HeldError, SettingsError, worstExitCode } from '../errors.ts';
-import { type Gates, openInstance, type Progress, type RunOptions, readClock } from '../export/context.ts';
-import { type PlanSummary, previewRun } from '../export/preview.ts';
-import { logRun, type RunOutcome, type RunReport } from '../export/report.ts';
-import { runInstance } from '../export/run.ts';
-import { applyTracks } from '../ledger/fill.ts';
+import { BusyError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode } from '../errors.ts';
+import { syncTracks } from '../ledger/expected.ts';
 import type { FailureGroup } from '../ledger/runs.ts';
+import { type Gates, openInstance, type Progress, type RunOptions, readClock } from '../loading/context.ts';
+import { type PlanSummary, previewRun } from '../loading/preview.ts';
+import { logRun, type RunOutcome, type RunReport } from '../loading/report.ts';
+import { runInstance } from '../loading/run.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { id, number } from '../settings/kinds.ts';
-import { renderTable } from '../terminal/text.ts';
+import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { beginHeartbeat } from '../worker/heartbeat.ts';
-import { type CommandContext, defineCommand, type Ending } from './command.ts';
+import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openDatabase, openSchema } from './database.ts';
 import {
   day,
-  flag,
+  flagOption,
   instances,
   type OptionValues,
-  optional,
+  optionalOption,
   required,
   requirePastDays,
   several,
@@ -32,7 +32,7 @@ const scopeOptions = {
   instance: instances,
   org: several('ID', 'only these organizations', id('organization')),
   stream: streams,
-  dryRun: flag('print the plan and change nothing'),
+  dryRun: flagOption('print the plan and change nothing'),
 };
 
 type Scope = OptionValues<typeof scopeOptions>;
@@ -40,18 +40,27 @@ type Scope = OptionValues<typeof scopeOptions>;
 export const run = defineCommand({
   needs: ['losant', 'database'],
   options: {
-    date: optional('YYYY-MM-DD', 'read this day again, due or not', day),
+    date: optionalOption('YYYY-MM-DD', 'read this day again even if it is not due', day),
     ...scopeOptions,
-    wait: optional('SECONDS', 'wait up to this long for another process', number(0, 86_400, 'seconds'), '0'),
-    end: optional('ID', 'end an instance that left the settings with yesterday', id('instance')),
+    wait: optionalOption(
+      'SECONDS',
+      'how long to wait for another process that is running for this instance',
+      number(0, 86_400, 'seconds'),
+      '0',
+    ),
+    end: optionalOption(
+      'ID',
+      'stop tracking an instance that was removed from the settings; yesterday is its last day',
+      id('instance'),
+    ),
   },
   async run(context, { date, end, wait, ...scope }) {
-    if (end !== null) return await endLeftInstance(context, end);
+    if (end !== null) return await retireInstance(context, end);
     const range = date === null ? null : { from: date, to: date };
     if (range !== null) requirePastDays(range, ['--date', '--date'], context.hostNow());
-    const wanted = { kind: 'manual', range, force: false, streams: scope.stream } as const;
-    const request = { wanted, scope, waitMs: (wait ?? 0) * 1_000 };
-    // A part cannot show to the monitor that nothing is missing.
+    const runRequest = { kind: 'manual', range, force: false, streams: scope.stream } as const;
+    const request = { wanted: runRequest, scope, waitMs: (wait ?? 0) * 1_000 };
+    // A run of a part cannot vouch that nothing is missing, so the monitor is not told of it.
     const isPart = [range, scope.instance, scope.org, scope.stream].some((part) => part !== null);
     if (isPart || scope.dryRun) return await exportInstances(context, request);
     return await withHeartbeat(context, () => exportInstances(context, request));
@@ -62,20 +71,19 @@ export const backfill = defineCommand({
   needs: ['losant', 'database'],
   options: {
     from: required('YYYY-MM-DD', 'first day', day),
-    to: optional('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
+    to: optionalOption('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
     ...scopeOptions,
-    force: flag('read the days that are stored again'),
+    force: flagOption('also read days that are already stored'),
   },
   async run(context, { from, to, force, ...scope }) {
     const range = { from, to: to ?? addDays(dayAt(context.hostNow()), -1) };
     requirePastDays(range, ['--from', '--to'], context.hostNow());
-    const wanted = { kind: 'backfill', range, force, streams: scope.stream } as const;
-    return await exportInstances(context, { wanted, scope, waitMs: Number.POSITIVE_INFINITY });
+    const runRequest = { kind: 'backfill', range, force, streams: scope.stream } as const;
+    return await exportInstances(context, { wanted: runRequest, scope, waitMs: Number.POSITIVE_INFINITY });
   },
 });
 
 interface ExportRequest {
-  /** The part of each instance that is asked for. */
   readonly wanted: Pick<RunOptions, 'kind' | 'range' | 'force' | 'streams'>;
   readonly scope: Scope;
   /** The longest wait for other processes. */
@@ -92,7 +100,7 @@ interface ExportWork extends CommandContext, ExportRequest {
 }
 
 /** Exports one instance after the other, or only plans it. Throws only if nothing could begin, or on a signal. */
-async function exportInstances(context: CommandContext, request: ExportRequest): Promise<Ending> {
+async function exportInstances(context: CommandContext, request: ExportRequest): Promise<CommandResult> {
   const { output, signal, logger } = context;
   const { dryRun } = request.scope;
   const chosen = chooseInstances(context.config.instances, request.scope);
@@ -103,13 +111,13 @@ async function exportInstances(context: CommandContext, request: ExportRequest):
   const now = await readClock(context, handle);
   const work: ExportWork = { ...context, ...request, handle, now, gates: new Map(), giveUpAtMs };
   const parts = await chooseByOrg(work, chosen);
-  const ends: Ending[] = [];
+  const ends: CommandResult[] = [];
   for (const part of parts) {
     const { instanceId } = part.instance;
     const end = await (dryRun ? planPart(work, part) : exportPart(work, part)).catch((thrown: unknown) => {
       // With a single instance its error is the command's, and so is a signal.
       if (signal.aborted || parts.length === 1) throw thrown;
-      const error = describeDatabaseError(thrown, handle.describe) ?? thrown;
+      const error = describeDatabaseError(thrown, handle.label) ?? thrown;
       logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
       const described = describeError(error);
       const lines = [`Instance ${instanceId}: not exported. ${described.message}`, `  ${described.hint}`];
@@ -133,17 +141,17 @@ function chooseInstances(
 ): readonly InstanceConfig[] {
   const unknown = wanted?.filter((each) => !instances.some(({ instanceId }) => instanceId === each)) ?? [];
   if (unknown.length > 0) {
-    throw new SettingsError(`--instance ${unknown.join(', ')}: not an instance of the settings`, {
-      hint: `configured are ${instances.map(({ instanceId }) => instanceId).join(', ')}`,
+    throw new SettingsError(`--instance ${unknown.join(', ')}: not in the settings`, {
+      hint: `configured instances: ${instances.map(({ instanceId }) => instanceId).join(', ')}`,
     });
   }
-  const named = instances.filter(({ instanceId }) => wanted?.includes(instanceId) ?? true);
-  const own = named.filter((each) => streams?.some((name) => each.streams.includes(name)) ?? true);
-  return own.length === 0 ? named : own;
+  const candidates = instances.filter(({ instanceId }) => wanted?.includes(instanceId) ?? true);
+  const matching = candidates.filter((each) => streams?.some((name) => each.streams.includes(name)) ?? true);
+  return matching.length === 0 ? candidates : matching;
 }
 
 /** An instance with the organizations that were named; null for all. */
-interface Part {
+interface InstanceScope {
   readonly instance: InstanceConfig;
   readonly orgIds: readonly string[] | null;
 }
@@ -155,25 +163,28 @@ interface Part {
 async function chooseByOrg(
   { scope: { org: wanted }, handle }: ExportWork,
   chosen: readonly InstanceConfig[],
-): Promise<readonly Part[]> {
+): Promise<readonly InstanceScope[]> {
   if (wanted === null || chosen.length === 1) {
     return chosen.map((instance) => ({ instance, orgIds: wanted }));
   }
   const isEmpty = (await readSchemaState(handle)).state === 'empty';
-  const known = handle.db.selectFrom('organizations').select(['org_id', 'instance_id']);
-  const rows = isEmpty ? [] : await known.where('org_id', 'in', wanted).execute();
+  const query = handle.db.selectFrom('organizations').select(['org_id', 'instance_id']);
+  const rows = isEmpty ? [] : await query.where('org_id', 'in', wanted).execute();
   const parts = chosen.map((instance) => {
-    const own = rows.filter(({ instance_id }) => instance_id === instance.instanceId);
-    return { instance, orgIds: own.map(({ org_id }) => org_id) };
+    const instanceOrgs = rows.filter(({ instance_id }) => instance_id === instance.instanceId);
+    return { instance, orgIds: instanceOrgs.map(({ org_id }) => org_id) };
   });
   const unknown = wanted.filter((each) => parts.every(({ orgIds }) => !orgIds.includes(each)));
   if (unknown.length === 0) return parts.filter(({ orgIds }) => orgIds.length > 0);
-  throw new SettingsError(`--org ${unknown.join(', ')}: not known of any of ${chosen.length} instances`, {
-    hint: 'check the id; of an organization that was never listed, name the instance with --instance',
-  });
+  throw new SettingsError(
+    `--org ${unknown.join(', ')}: not found in any of ${chosen.length} configured instances`,
+    {
+      hint: 'check the ID; if the organization was never listed, name its instance with --instance',
+    },
+  );
 }
 
-async function exportPart(work: ExportWork, { instance, orgIds }: Part): Promise<Ending> {
+async function exportPart(work: ExportWork, { instance, orgIds }: InstanceScope): Promise<CommandResult> {
   const { output, signal, logger, wanted, hostNow, giveUpAtMs } = work;
   const { instanceId } = instance;
   const outcome = await runInstance(openInstance(work, instance), {
@@ -182,8 +193,8 @@ async function exportPart(work: ExportWork, { instance, orgIds }: Part): Promise
     orgIds,
     signal,
     waitMs: Math.max(0, giveUpAtMs - hostNow()),
-    onHeld: ({ message, cellsLeft }) => {
-      output.remark(`${message}; waiting (it still has ${count(cellsLeft, 'number')} to read)`);
+    onBusy: ({ message, cellsLeft }) => {
+      output.remark(`${message}; waiting (it still has ${count(cellsLeft, 'cell')} to read)`);
     },
     onProgress: output.json ? undefined : createProgress(work),
   });
@@ -199,7 +210,7 @@ function exitCodeOfRun({ report, refusal }: RunOutcome): number {
 }
 
 /** Returns what would be read. Writes nothing. */
-async function planPart(work: ExportWork, { instance, orgIds }: Part): Promise<Ending> {
+async function planPart(work: ExportWork, { instance, orgIds }: InstanceScope): Promise<CommandResult> {
   const { signal, wanted } = work;
   const plan = await previewRun(openInstance(work, instance), { ...wanted, orgIds, signal });
   return { document: plan, lines: renderPlan(plan, instance.requestsPerSecond) };
@@ -216,23 +227,23 @@ function createProgress({ output, hostNow }: CommandContext): (progress: Progres
     if (done === 0 || nowMs - shownAtMs < PROGRESS_EVERY_MS) return;
     shownAtMs = nowMs;
     const total = Math.max(done, planned);
-    const left = showDuration(((total - done) * (nowMs - startedAtMs)) / done);
-    output.remark(`${showNumber(done)} of ${count(total, 'number')} done, about ${left} left`);
+    const remaining = showDuration(((total - done) * (nowMs - startedAtMs)) / done);
+    output.remark(`${showNumber(done)} of ${count(total, 'cell')} done, about ${remaining} left`);
   };
 }
 
 async function withHeartbeat(
   { config, logger, signal }: CommandContext,
-  work: () => Promise<Ending>,
-): Promise<Ending> {
+  work: () => Promise<CommandResult>,
+): Promise<CommandResult> {
   const heartbeat = beginHeartbeat({ url: config.heartbeatUrl, logger });
   try {
     const ending = await work();
     await heartbeat.end(ending.exitCode === EXIT.ok);
     return ending;
   } catch (error) {
-    // Another process at work reports its own end, and a signal is no failure.
-    if (!(error instanceof HeldError) && !signal.aborted) await heartbeat.end(false);
+    // The process that runs the instance reports its own result, and a signal is not a failure.
+    if (!(error instanceof BusyError) && !signal.aborted) await heartbeat.end(false);
     throw error;
   }
 }
@@ -243,16 +254,16 @@ export function renderRun(instanceId: string, { report, refusal, tally }: RunOut
   const lines = [renderHead(instanceId, report)];
   if (report.from !== null) {
     const results = Object.entries(report.cells).filter(([name, number]) => name !== 'planned' && number > 0);
-    const shown = results.map(([name, number]) => `${showNumber(number)} ${name.replaceAll('_', ' ')}`);
-    lines.push(`  ${count(report.cells.planned, 'number')} asked for: ${shown.join(', ')}`);
+    const parts = results.map(([name, number]) => `${showNumber(number)} ${name.replaceAll('_', ' ')}`);
+    lines.push(`  ${count(report.cells.planned, 'cell')} read: ${parts.join(', ')}`);
   }
   if (restated > 0) {
-    const what = `${count(restated, 'number')} restated by Losant, ${showNumber(restatedFinal)} of them final`;
+    const what = `${count(restated, 'cell')} restated by Losant, ${showNumber(restatedFinal)} of them already final`;
     lines.push(`  ${what}: see the view losant_usage.restatements`);
   }
   lines.push(...renderFailures(tally.groupFailures()));
-  if (refusal) lines.push(`  Losant refused: ${refusal.message}`, `  ${refusal.hint}`);
-  if (report.status !== 'complete') lines.push('  What is missing, and why: losant-usage gaps');
+  if (refusal) lines.push(`  Losant rejected the request: ${refusal.message}`, `  ${refusal.hint}`);
+  if (report.status !== 'complete') lines.push('  To see what is missing and why: losant-usage gaps');
   return lines;
 }
 
@@ -262,7 +273,7 @@ function renderHead(instanceId: string, report: RunReport): string {
   if (from === null || to === null) {
     return `Instance ${instanceId}: ${isComplete ? 'nothing is due' : 'nothing was read'}`;
   }
-  const state = isComplete ? 'complete' : 'incomplete';
+  const state = isComplete ? 'complete' : 'partial';
   const facts = `${count(orgs, 'organization')}, ${count(requests, 'request')}, ${showDuration(durationMs)}`;
   return `Instance ${instanceId}: ${state}, ${showDays({ from, to })}, ${facts}`;
 }
@@ -279,7 +290,7 @@ function renderFailures(groups: readonly FailureGroup[]): string[] {
     ].filter((part) => part !== '');
     return [code, name ?? '', where.join(', '), message];
   });
-  return renderTable({ rows, most: CAUSES_SHOWN });
+  return formatTable({ rows, most: CAUSES_SHOWN });
 }
 
 /** Renders what a run would read, at so many requests per second. */
@@ -289,28 +300,28 @@ function renderPlan(plan: PlanSummary, rate: number): string[] {
   if (from === null || to === null) lines.push('  nothing to read');
   else {
     const time = showDuration((requests / rate) * 1_000);
-    lines.push(`  ${showDays({ from, to })}: ${count(cells, 'number')} to read`);
+    lines.push(`  ${showDays({ from, to })}: ${count(cells, 'cell')} to read`);
     lines.push(`  ${count(requests, 'request')}, about ${time} at ${rate} per second`);
   }
   if (pastHorizon > 0) {
     const days = count(pastHorizon, 'day');
-    lines.push(`  ${days} past the horizon left out: Losant no longer keeps them (HORIZON_DAYS)`);
+    lines.push(`  skipping ${days} past the horizon, which Losant no longer retains (HORIZON_DAYS)`);
   }
   return lines;
 }
 
 /** Ends the tracks of an instance that is no longer in the settings. What was wanted stays on record. */
-async function endLeftInstance(context: CommandContext, instanceId: string): Promise<Ending> {
+async function retireInstance(context: CommandContext, instanceId: string): Promise<CommandResult> {
   const { config } = context;
   if (config.instances.some((each) => each.instanceId === instanceId)) {
-    throw new SettingsError(`--end ${instanceId}: this instance is in the settings`, {
-      hint: 'take it out of them first, or leave out --end',
+    throw new SettingsError(`retire --instance ${instanceId}: this instance is still in the settings`, {
+      hint: 'remove it from the settings first',
     });
   }
   await using handle = await openSchema(context, { writes: true });
   const now = await readClock(context, handle);
   const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
-  await applyTracks(ledger, { streams: [], selection: [] });
-  const lines = [`Instance ${instanceId} has ended with yesterday. Its numbers stay.`];
+  await syncTracks(ledger, { streams: [], selection: [] });
+  const lines = [`Instance ${instanceId} is retired; yesterday was its last day. Its data stays.`];
   return { document: { instanceId }, lines };
 }

@@ -28,12 +28,12 @@ type Example = Pick<Activity, 'org_id' | 'org_name'> & { readonly detail: string
 
 export function renderAttention(facts: AttentionFacts): Html {
   const lines = [...listTroubles(facts), ...listOrganizations(facts.counts), ...listOthers(facts)];
-  const shown = lines.filter(([, , text]) => text !== '');
-  const head = html`<h2>What needs a person</h2>`;
-  if (shown.length === 0 && facts.counts !== null) {
-    return html`${head}<ul class="attention"><li class="on-good">Nothing.</li></ul>`;
+  const visibleLines = lines.filter(([, , text]) => text !== '');
+  const head = html`<h2>Needs attention</h2>`;
+  if (visibleLines.length === 0 && facts.counts !== null) {
+    return html`${head}<ul class="attention"><li class="on-good">Nothing needs attention.</li></ul>`;
   }
-  return html`${head}<ul class="attention">${shown.map(
+  return html`${head}<ul class="attention">${visibleLines.map(
     ([tone, address, text, more = '', examples = []]) =>
       html`<li class="on-${tone}"><a href="${address}">${plain(text)}</a>${
         more !== '' && `; ${plain(more)}`
@@ -41,12 +41,12 @@ export function renderAttention(facts: AttentionFacts): Html {
   )}</ul>`;
 }
 
-function renderExample({ org_id: orgId, org_name: name, detail }: Example, place: number): Html {
-  return html`${place > 0 && ', '}${linkToOrganization(orgId, name)}${detail !== null && ` (${detail})`}`;
+function renderExample({ org_id: orgId, org_name: name, detail }: Example, index: number): Html {
+  return html`${index > 0 && ', '}${linkToOrganization(orgId, name)}${detail !== null && ` (${detail})`}`;
 }
 
-/** Returns what is said of a number of things; nothing of none. */
-function say(number: number, what: string, rest: string): string {
+/** Formats a count with its noun and the rest of the sentence; '' for 0. */
+function countPhrase(number: number, what: string, rest: string): string {
   return number === 0 ? '' : `${count(number, what)} ${rest}`;
 }
 
@@ -59,26 +59,26 @@ function listTroubles({ health: { instances }, health, statuses, counts }: Atten
   const differences = instances.reduce((total, each) => total + each.differences, 0);
   const incomplete = instances.filter(({ listProblem }) => listProblem !== null);
   return [
-    ...statuses.flatMap(({ trouble }): Line[] =>
-      trouble === null ? [] : [['bad', '/runs', trouble.message, trouble.hint]],
+    ...statuses.flatMap(({ problem }): Line[] =>
+      problem === null ? [] : [['bad', '/runs', problem.message, problem.hint]],
     ),
     ...incomplete.map(({ instanceId, name, listProblem }): Line => {
-      const text = `Organizations of ${name ?? instanceId} may be missing: the list was not complete, ${listProblem}`;
-      return ['bad', '/runs', text, 'the next run asks for it again'];
+      const text = `Organizations of ${name ?? instanceId} may be missing: the last list was incomplete (${listProblem})`;
+      return ['bad', '/runs', text, 'the next run reads the list again'];
     }),
     ...(['missing', 'in_doubt'] as const).map((standing): Line => {
       const cells = sum(health, (each) => each.cells[standing]);
-      const [orgs, examples] = find(counts, (org) => org[`${standing}_on`]);
+      const [orgs, examples] = findOrganizations(counts, (org) => org[`${standing}_on`]);
       // The organizations are counted later.
       const of = orgs === 0 ? '' : `of ${count(orgs, 'organization')} `;
       const words = `${of}${cells === 1 ? 'is' : 'are'} ${standing.replace('_', ' ')}`;
-      return ['bad', `/gaps?standing=${standing}`, say(cells, 'number', words), '', examples];
+      return ['bad', `/gaps?standing=${standing}`, countPhrase(cells, 'cell', words), '', examples];
     }),
     [
       'bad',
       '/months',
-      say(differences, 'settled number', 'not equal to totals or counterparts'),
-      'losant-usage reconcile shows each',
+      countPhrase(differences, 'settled sum', 'that differ from control totals or counterparts'),
+      'see losant-usage reconcile',
     ],
   ];
 }
@@ -86,22 +86,22 @@ function listTroubles({ health: { instances }, health, statuses, counts }: Atten
 type DetailOf = (org: Activity) => string | null;
 
 /** Returns how many organizations have the detail, and names of those that usually use most. */
-function find(counts: Counts | null, detailOf: DetailOf): readonly [number, readonly Example[]] {
-  const found = (counts?.organizations ?? []).filter((org) => detailOf(org) !== null);
-  return [found.length, found.slice(0, 3).map((org) => ({ ...org, detail: detailOf(org) }))];
+function findOrganizations(counts: Counts | null, detailOf: DetailOf): readonly [number, readonly Example[]] {
+  const matches = (counts?.organizations ?? []).filter((org) => detailOf(org) !== null);
+  return [matches.length, matches.slice(0, 3).map((org) => ({ ...org, detail: detailOf(org) }))];
 }
 
 function listOrganizations(counts: Counts | null): Line[] {
   const line = (tone: Line[0], only: string, words: string, detailOf: DetailOf): Line => {
-    const [orgs, examples] = find(counts, detailOf);
-    return [tone, `/organizations?only=${only}`, say(orgs, 'organization', words), '', examples];
+    const [orgs, examples] = findOrganizations(counts, detailOf);
+    return [tone, `/organizations?only=${only}`, countPhrase(orgs, 'organization', words), '', examples];
   };
   return [
     line('bad', 'crossing', 'above a limit', (org) => ((org.limit_share ?? 0) > 1 ? org.limit_name : null)),
-    line('warn', 'crossing', 'will pass a limit this month', (org) => org.crosses_on),
-    line('warn', 'silent', 'silent since three days', (org) => (org.is_silent ? org.last_active_on : null)),
-    line('warn', 'moved', 'moved by half or more', (org) =>
-      org.is_moved && !org.is_silent ? showChange(org.change ?? 0) : null,
+    line('warn', 'crossing', 'on track to exceed a limit this month', (org) => org.exceeds_on),
+    line('warn', 'silent', 'silent for three days', (org) => (org.is_silent ? org.last_active_on : null)),
+    line('warn', 'moved', 'changed by half or more in 7 days', (org) =>
+      org.has_large_change && !org.is_silent ? showChange(org.change_ratio ?? 0) : null,
     ),
   ];
 }
@@ -109,14 +109,14 @@ function listOrganizations(counts: Counts | null): Line[] {
 function listOthers({ health }: Pick<AttentionFacts, 'health'>): Line[] {
   const expiring = sum(health, (each) => each.expiring);
   const failing = sum(health, (each) => each.failing);
-  const changes = health.instances.reduce((total, each) => total + each.finalChanges30Days, 0);
+  const restatements = health.instances.reduce((total, each) => total + each.finalRestatements30Days, 0);
   return [
-    ['bad', '/gaps?sort=usage_date', say(expiring, 'gap', 'within 7 days of the horizon and then lost')],
-    ['warn', '/runs', say(failing, 'stored number', 'whose reads keep failing')],
-    ['warn', '/changes?which=final', say(changes, 'final number', 'changed in the last 30 days')],
-    ...health.notInSettings.map((id): Line => {
-      const text = `Instance ${id} is in the database and not in the settings: nothing of it is read or shown`;
-      return ['warn', '/runs', text, `if it is gone for good: losant-usage run --end ${id}`];
+    ['bad', '/gaps?sort=usage_date', countPhrase(expiring, 'gap', 'that expire within 7 days')],
+    ['warn', '/runs', countPhrase(failing, 'stored cell', 'whose reads keep failing')],
+    ['warn', '/changes?which=final', countPhrase(restatements, 'final cell', 'restated in the last 30 days')],
+    ...health.unconfiguredInstances.map((id): Line => {
+      const text = `Instance ${id} is in the database but not in the settings, so it is neither read nor shown`;
+      return ['warn', '/runs', text, `if it is no longer used: losant-usage retire --instance ${id}`];
     }),
   ];
 }

@@ -6,7 +6,7 @@ type ChangeRow = { readonly difference: number };
 export const changesPage = tablePage<ChangeRow>('/changes', '/changes', ({ instanceIds }) => ({
   title: 'Changes',
   sentence:
-    'Numbers that Losant changed after they were stored, newest first. Hours are left out: they change with their day.',
+    'Numbers that Losant changed after they were stored, newest first. Hourly numbers are not listed; their day is.',
   rows: sql`
     select c.org_id, c.org_name, c.referral_id, c.usage_date, c.metric, c.payload_type, c.source, c.old_quantity,
       c.new_quantity, c.difference, c.was_final, exists (
@@ -29,12 +29,12 @@ export const changesPage = tablePage<ChangeRow>('/changes', '/changes', ({ insta
       ]),
     },
     which: {
-      label: 'Only',
-      options: { final: 'were final', closed: 'since the month was invoiced' },
+      label: 'Show only',
+      options: { final: 'numbers that were final', closed: 'changes after the month was closed' },
       where: (which) => (which === 'final' ? sql`r.was_final` : sql`r.is_closed`),
     },
-    from: { label: 'Usage days from', options: 'day', where: (day) => sql`r.usage_date >= ${day}::date` },
-    to: { label: 'to', options: 'day', where: (day) => sql`r.usage_date <= ${day}::date` },
+    from: { label: 'From', options: 'day', where: (day) => sql`r.usage_date >= ${day}::date` },
+    to: { label: 'To', options: 'day', where: (day) => sql`r.usage_date <= ${day}::date` },
     run: { label: 'Run', options: 'text', where: (run) => sql`r.run_id::text = ${run}` },
   },
   columns: {
@@ -43,11 +43,11 @@ export const changesPage = tablePage<ChangeRow>('/changes', '/changes', ({ insta
     metric: 'Metric',
     payload_type: 'Type',
     source: 'Source',
-    old_quantity: 'Was',
-    new_quantity: 'Is',
+    old_quantity: 'Old',
+    new_quantity: 'New',
     difference: ['Difference', ({ difference }) => showDifference(difference)],
     was_final: 'Was final',
-    is_closed: 'Invoiced',
-    changed_at: 'Changed',
+    is_closed: 'After closing',
+    changed_at: 'Changed at',
   },
 }));

@@ -55,7 +55,7 @@ ${renderLegend(chart)}
   )}</svg>
 <svg role="group" aria-label="${title}" width="100%" height="${HEIGHT + LABELS_HEIGHT}">
 ${ticks.map(({ at }) => html`<line class="rule" x1="0" x2="100%" y1="${at}" y2="${at}"/>`)}
-${days.map((day, place) => renderDay(chart, day, { place, y }))}
+${days.map((day, index) => renderDay(chart, day, { place: index, y }))}
 <svg width="100%" height="${HEIGHT}" viewBox="0 0 ${days.length} ${HEIGHT}" preserveAspectRatio="none"><path
   class="before" vector-effect="non-scaling-stroke" d="${linePath(before, y)}"/></svg></svg></div></figure>\n`;
 }
@@ -72,7 +72,7 @@ function renderDay(
   const beside = before === null ? 'not stored' : showNumber(before);
   const words = [
     `${day}: ${quantity === null || standing === null ? '' : `${showNumber(quantity)}, `}`,
-    standing === null ? 'not wanted' : STANDINGS[standing].label,
+    standing === null ? 'not expected' : STANDINGS[standing].label,
     beforeDay === null ? '' : `; ${beforeDay}: ${beside}`,
   ].join('');
   const column = (className: string) =>

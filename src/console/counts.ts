@@ -28,18 +28,18 @@ export type Activity = {
   readonly org_id: string;
   readonly org_name: string;
   readonly payload_billable_count: number | null;
-  readonly days_missing: number | null;
+  readonly days_not_stored: number | null;
   /** The last 7 days beside the 4 weeks before, as a share. */
-  readonly change: number | null;
+  readonly change_ratio: number | null;
   readonly devices_total: number | null;
   readonly last_active_on: UsageDay | null;
   readonly is_new: boolean;
-  readonly is_left: boolean;
+  readonly is_recently_deleted: boolean;
   readonly is_silent: boolean;
-  readonly is_moved: boolean;
+  readonly has_large_change: boolean;
   readonly limit_name: string | null;
   readonly limit_share: number | null;
-  readonly crosses_on: UsageDay | null;
+  readonly exceeds_on: UsageDay | null;
   /** The newest day that is missing, and in doubt. */
   readonly missing_on: UsageDay | null;
   readonly in_doubt_on: UsageDay | null;
@@ -51,14 +51,14 @@ async function readActivity(
   instanceIds: readonly string[],
 ): Promise<readonly Activity[]> {
   const { rows } = await sql<Activity>`
-    select a.org_id, o.name as org_name, a.payload_billable_count, a.days_missing, a.change::float8, a.devices_total,
-      a.last_active_on, a.is_new, a.is_left, a.is_silent, a.is_moved, l.limit_name, l.share::float8 as limit_share,
-      l.crosses_on, g.missing_on, g.in_doubt_on
+    select a.org_id, o.name as org_name, a.payload_billable_count, a.days_not_stored, a.change_ratio::float8, a.devices_total,
+      a.last_active_on, a.is_new, a.is_recently_deleted, a.is_silent, a.has_large_change, l.limit_name, l.share::float8 as limit_share,
+      l.exceeds_on, g.missing_on, g.in_doubt_on
     from losant_usage.organization_activity a
     join losant_usage.organizations o on o.org_id = a.org_id
     left join (
-      select distinct on (u.org_id) u.org_id, u.limit_name, u.share, u.crosses_on from losant_usage.usage_vs_limits u
-      where u.metric is not null order by u.org_id, u.share > 1 desc nulls last, u.crosses_on, u.share desc nulls last
+      select distinct on (u.org_id) u.org_id, u.limit_name, u.share, u.exceeds_on from losant_usage.usage_vs_limits u
+      where u.metric is not null order by u.org_id, u.share > 1 desc nulls last, u.exceeds_on, u.share desc nulls last
     ) as l on l.org_id = a.org_id
     left join (
       select g.org_id, max(g.usage_date) filter (where g.standing = 'missing') as missing_on,
@@ -66,13 +66,13 @@ async function readActivity(
       from losant_usage.coverage_gaps g group by g.org_id
     ) as g on g.org_id = a.org_id
     where a.instance_id = any (${instanceIds}::text[])
-    order by a.usual_quantity desc nulls last, a.org_id`.execute(db);
+    order by a.baseline_quantity desc nulls last, a.org_id`.execute(db);
   return rows;
 }
 
 /** A number of all organizations in the month of yesterday, beside the same weekdays before. */
 export interface MonthSum {
-  readonly metric: keyof typeof SUMMED;
+  readonly metric: keyof typeof SUM_LABELS;
   readonly from: UsageDay;
   readonly to: UsageDay;
   /** The sum of what is stored, of a level that of the newest day; null if nothing is. */
@@ -80,10 +80,10 @@ export interface MonthSum {
   /** Numbers that are not stored although the organization existed (count). */
   readonly missing: number;
   /** The change over the numbers that have a counterpart, as a share. */
-  readonly change: number | null;
+  readonly change_ratio: number | null;
 }
 
-export const SUMMED = {
+export const SUM_LABELS = {
   payload_billable_count: 'Billable payloads',
   notebook_minutes: 'Notebook minutes',
   devices_total: 'Devices',
@@ -91,17 +91,17 @@ export const SUMMED = {
 
 async function readMonthSums(db: Kysely<Schema>, instanceIds: readonly string[]): Promise<MonthSum[]> {
   const sums = [];
-  for (const metric of Object.keys(SUMMED)) {
+  for (const metric of Object.keys(SUM_LABELS)) {
     const { rows } = await sql<MonthSum>`
       select ${metric} as metric, m.first_day as from, m.last_day as to, sum(u.quantity)::bigint as total,
         count(*) filter (where u.org_id is not null and u.quantity is null) as missing,
-        (sum(u.quantity) filter (where u.before_quantity is not null)
-          / nullif(sum(u.before_quantity) filter (where u.quantity is not null), 0) - 1)::float8 as change
+        (sum(u.quantity) filter (where u.previous_quantity is not null)
+          / nullif(sum(u.previous_quantity) filter (where u.quantity is not null), 0) - 1)::float8 as change
       from (
         select date_trunc('month', yesterday::timestamp)::date as first_day, yesterday as last_day
         from (select (now() at time zone 'UTC')::date - 1 as yesterday) as y
       ) as m
-      left join lateral losant_usage.usage_beside(${metric}, m.first_day, m.last_day, 'weekdays') as u
+      left join lateral losant_usage.usage_compared(${metric}, m.first_day, m.last_day, 'weekdays') as u
         on u.instance_id = any (${instanceIds}::text[]) and (${metric} <> 'devices_total' or u.usage_date = m.last_day)
       group by m.first_day, m.last_day`.execute(db);
     sums.push(...rows);
@@ -114,7 +114,7 @@ export type MonthRow = {
   readonly month: UsageDay;
   /** Null where there is only one instance. */
   readonly instance_name: string | null;
-  readonly state: 'not over' | 'open' | 'blocked' | 'closed' | 'different';
+  readonly state: 'in_progress' | 'ready' | 'blocked' | 'closed' | 'needs_adjustment';
   readonly causes: string | null;
   readonly closed_at: string | null;
   /** The organizations that block it, or whose numbers are no longer those of the invoice (count). */
@@ -129,16 +129,16 @@ async function readMonths(db: Kysely<Schema>, instanceIds: readonly string[]): P
   const { rows } = await sql<MonthRow>`
     select m.month, m.closed_at, replace(array_to_string(m.causes, ', '), '_', ' ') as causes,
       case when cardinality(${instanceIds}::text[]) > 1 then coalesce(i.name, i.instance_id) end as instance_name,
-      case when m.is_over then m.state else 'not over' end as state,
+      m.state,
       f.orgs, case when m.closed_at is null then f.amount end as at_stake,
-      case when f.is_different then f.amount end as difference, f.examples
+      case when f.has_difference then f.amount end as difference, f.examples
     from losant_usage.months m join losant_usage.instances i on i.instance_id = m.instance_id
     left join (
-      select f.instance_id, f.month, f.causes is null as is_different, count(*) as orgs,
+      select f.instance_id, f.month, f.causes is null as has_difference, count(*) as orgs,
         sum(f.amount)::bigint as amount,
         (array_agg(f.org_name order by abs(f.amount) desc nulls first, f.org_id))[1:3] as examples
       from (${selectFindings(null)}) as f where f.org_id is not null group by 1, 2, 3
-    ) as f on f.instance_id = m.instance_id and f.month = m.month and f.is_different = (m.closed_at is not null)
+    ) as f on f.instance_id = m.instance_id and f.month = m.month and f.has_difference = (m.closed_at is not null)
     where m.instance_id = any (${instanceIds}::text[])
     order by m.month desc, m.instance_id`.execute(db);
   return rows;
@@ -161,13 +161,13 @@ export function selectFindings(month: UsageDay | null): RawBuilder<unknown> {
 export function selectBlockers(month: UsageDay | null): RawBuilder<unknown> {
   return sql`
     select b.instance_id, b.month, b.org_id, coalesce(b.org_name, i.name, b.instance_id) as org_name,
-      string_agg(concat_ws(' ', replace(b.cause, '_', ' '), b.first_day || '..' || b.last_day, b.message), '; ')
+      string_agg(concat_ws(' ', replace(b.cause, '_', ' '), b.first_day || '..' || b.last_day, b.detail), '; ')
         as causes,
-      string_agg(b.what_to_do, E'\n') as what_to_do, (
+      string_agg(b.remedy, E'\n') as remedy, (
         select sum(d.payload_billable_count)::bigint from losant_usage.usage_days d
         where d.org_id = b.org_id and d.usage_date between b.month and (b.month + interval '1 month')::date - 1
       ) as amount
-    from losant_usage.period_blockers b join losant_usage.instances i on i.instance_id = b.instance_id
+    from losant_usage.month_blockers b join losant_usage.instances i on i.instance_id = b.instance_id
     where b.month < date_trunc('month', now() at time zone 'UTC')::date and ${isOfMonth('b', month)}
     group by b.instance_id, b.month, b.org_id, b.org_name, i.name`;
 }

@@ -39,7 +39,7 @@ interface MapLine {
 /** One map of organizations by days, the worst first, under a line of all of them. */
 export const coveragePage: ConsolePage = {
   path: PATH,
-  place: PATH,
+  navPath: PATH,
   show: async (request) => {
     const query = readQuery(request);
     const { all, lines } = await request.read(async (db) => ({
@@ -50,7 +50,7 @@ export const coveragePage: ConsolePage = {
   },
 };
 
-const FILTERS = { q: SEARCH, stream: STREAM, to: { label: 'Up to', options: 'day' } } as const;
+const FILTERS = { q: SEARCH, stream: STREAM, to: { label: 'Through', options: 'day' } } as const;
 
 function readQuery({ query, instanceIds, nowMs }: PageRequest): MapQuery {
   const yesterday = addDays(dayAt(nowMs), -1);
@@ -71,7 +71,7 @@ async function readAll(db: Kysely<Schema>, query: MapQuery): Promise<readonly Ma
   const { instanceIds, range, stream } = query;
   const { rows } = await sql<MapDay>`
     with tracks as (
-      select t.first_day, coalesce(t.to_day, ${range.to}::date) as last_day, count(*) as cells
+      select t.first_day, coalesce(t.last_day, ${range.to}::date) as last_day, count(*) as cells
       from losant_usage.tracks t
       join losant_usage.organizations o on o.org_id = t.org_id and o.instance_id = any (${instanceIds}::text[])
       where ${stream} in ('', t.stream)
@@ -123,13 +123,13 @@ function renderCoverage(query: MapQuery, all: readonly MapDay[], lines: readonly
   const gaps = all.reduce((sum, day) => sum + day.gaps, 0);
   const cells = all.reduce((sum, day) => sum + day.cells, 0);
   return html`<h1>Coverage</h1>
-<p>${showNumber(gaps)} of ${showNumber(cells)} numbers of ${range.from} to ${range.to} are missing or in doubt. The
-  map is shaded by their share of a day; the worst organizations come first.
+<p>${showNumber(gaps)} of ${showNumber(cells)} cells from ${range.from} to ${range.to} are missing or in doubt.
+  Darker squares have a larger share; the worst organizations come first.
 <a href="/gaps">All gaps</a> · <a href="/quarantine">Quarantine</a></p>
 ${renderForm(PATH, { filters: FILTERS, values })}
 <p><a href="${address({ to: addDays(range.from, -1) })}">Earlier</a> ·
 <a href="${address({ to: addDays(range.to, DAYS) })}">Later</a></p>
-<p class="quiet keys">${standings.map(renderKey)}<span class="whole">blank: not wanted</span></p>
+<p class="quiet keys">${standings.map(renderKey)}<span class="whole">blank: not expected</span></p>
 ${renderGrid(all, lines.slice(0, LINES_PER_PAGE), days)}
 ${renderPages(page, lines.length > LINES_PER_PAGE, (to) => address({ page: `${to}` }))}`;
 }
@@ -141,13 +141,13 @@ function renderKey(standing: Standing): Html {
 }
 
 function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], days: readonly UsageDay[]): Html {
-  const heads = days.map((day, place) => {
-    const isFirst = place === 0 || day.endsWith('-01');
+  const heads = days.map((day, index) => {
+    const isFirst = index === 0 || day.endsWith('-01');
     return html`<th scope="col">${isFirst ? showMonth(day).slice(0, 3) : day.slice(8)}</th>`;
   });
   return html`<div class="map" role="region" tabindex="0"
-    aria-label="Organizations by days; scrolls sideways where it is wider than the screen">
-<table class="grid"><caption class="hidden">How each day of each organization stands</caption>
+    aria-label="Organizations by day; scrolls horizontally">
+<table class="grid"><caption class="hidden">Standing of each organization on each day</caption>
 <colgroup><col class="names"><col span="${days.length}"></colgroup>
 <thead><tr><th class="name" scope="col">Organization</th>${heads}</tr></thead>
 <tbody><tr><th class="name" scope="row">All</th>${renderDays(days, all, '/gaps?usage_date=')}</tr>
@@ -166,14 +166,14 @@ ${lines.map(
  * addresses of this server, needs no escaping.
  */
 function renderDays(days: readonly UsageDay[], own: readonly MapDay[], address: string): Html {
-  const known = new Map(own.map((day) => [day.day, day]));
+  const cellByDay = new Map(own.map((day) => [day.day, day]));
   const cells = days.map((day) => {
-    const cell = known.get(day);
+    const cell = cellByDay.get(day);
     if (cell === undefined) return '<td></td>';
     const { tone, symbol } = STANDINGS[cell.standing];
     if (cell.gaps === 0) return `<td class=m-${tone}>${tone === 'known' ? symbol : ''}</td>`;
     const title = `${day}: ${showNumber(cell.gaps)} of ${showNumber(cell.cells)} missing or in doubt`;
-    // Hundreds of stops for a keyboard: the list of gaps has the same links.
+    // Not a tab stop: there may be hundreds, and the list of gaps has the same links.
     const link = `<a href="${address}${day}" tabindex=-1 title="${title}">${symbol}</a>`;
     return `<td class="m-${tone} s-${shadeOf(cell)}">${link}</td>`;
   });

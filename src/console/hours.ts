@@ -22,9 +22,9 @@ interface WeekHour {
 
 /** Returns the means of the hours in the range that are stored, in UTC where Postgres knows no zone of the name. */
 export async function readHours(db: Kysely<Schema>, { orgId, range, zone: name }: HoursQuery) {
-  const known = await sql<{ readonly name: string }>`
+  const zones = await sql<{ readonly name: string }>`
     select name from pg_timezone_names where name = ${name}`.execute(db);
-  const zone = known.rows[0]?.name ?? 'UTC';
+  const zone = zones.rows[0]?.name ?? 'UTC';
   const { rows: week } = await sql<WeekHour>`
     select extract(isodow from l.local)::integer as weekday, extract(hour from l.local)::integer as hour,
       round(avg(h.payload_billable_count))::bigint as mean
@@ -51,8 +51,8 @@ export function renderHours(
     return html`<td class="n shade-${Math.ceil((mean / most) * SHADES)}">${showNumber(mean)}</td>`;
   };
   return html`<h2>Billable payloads by hour of the week</h2>
-<p>The mean of each hour of ${range.from} to ${range.to}, in ${zone}${
-    zone !== name && html`, as <span class="bad">${plain(name)}</span> is no time zone`
+<p>Average per hour from ${range.from} to ${range.to}, in ${zone}${
+    zone !== name && html`(<span class="bad">${plain(name)}</span> is not a time zone)`
   }.</p>
 <div class="scroll" role="group" tabindex="0" aria-label="Hours of the week"><table>
 <thead><tr><th scope="col">Hour</th>${WEEK_DAYS.map(
@@ -61,8 +61,8 @@ export function renderHours(
   )}</tr></thead>
 <tbody>${HOURS.map(
     (hour) =>
-      html`<tr><th scope="row">${`${hour}`.padStart(2, '0')}:00</th>${WEEK_DAYS.map((_, place) =>
-        cell(place + 1, hour),
+      html`<tr><th scope="row">${`${hour}`.padStart(2, '0')}:00</th>${WEEK_DAYS.map((_, index) =>
+        cell(index + 1, hour),
       )}</tr>\n`,
   )}</tbody></table></div>`;
 }

@@ -7,7 +7,7 @@ import { isLosantId } from '../usage/organization.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { type ChartDay, renderChart } from './chart.ts';
 import { readHours, renderHours } from './hours.ts';
-import { INVOICED, type Invoiced } from './months.ts';
+import { BILLED_COLUMNS, type Invoiced } from './months.ts';
 import { renderBar } from './organizations.ts';
 import {
   type ConsolePage,
@@ -18,13 +18,20 @@ import {
   renderLink,
   showMonth,
 } from './page.ts';
-import { addressOf, type Columns, renderSelect, renderTable, showChange, showDifference } from './table.ts';
+import {
+  addressOf,
+  type Columns,
+  renderHtmlTable,
+  renderSelect,
+  showChange,
+  showDifference,
+} from './table.ts';
 
 const PLACE = '/organizations';
 const DAYS_MAX = 732;
 
 /** The numbers that can be shown by day; a level is not added up. */
-const CHARTED = {
+const CHART_METRICS = {
   payload_billable_count: { label: 'Billable payloads', stream: 'payload_totals', isLevel: false },
   payload_all_count: { label: 'All payloads', stream: 'payload_totals', isLevel: false },
   notebook_minutes: { label: 'Notebook minutes', stream: 'notebook_minutes', isLevel: false },
@@ -32,13 +39,13 @@ const CHARTED = {
   devices_created: { label: 'Devices created', stream: 'device_counts', isLevel: false },
   devices_deleted: { label: 'Devices deleted', stream: 'device_counts', isLevel: false },
 } as const;
-type ChartedMetric = keyof typeof CHARTED;
+type ChartedMetric = keyof typeof CHART_METRICS;
 
-/** The days with which others can be compared, by the words of the function `usage_beside`. */
+/** The days with which others can be compared, by the words of the function `usage_compared`. */
 const COMPARISONS = {
-  weekdays: 'the same weekdays before',
-  before: 'the days before',
-  year: 'the same weekdays a year before',
+  weekdays: 'same weekdays before',
+  before: 'previous days',
+  year: 'same weekdays a year earlier',
 } as const;
 
 interface OrganizationQuery {
@@ -52,20 +59,20 @@ interface OrganizationQuery {
 
 export const organizationPage: ConsolePage = {
   path: '/organizations/:id',
-  place: PLACE,
+  navPath: PLACE,
   show: async (request) => {
     const query = readQuery(request);
     const { read, instanceIds } = request;
     if (!isLosantId(query.orgId)) return null;
     const organization = await read((db) => readOrganization(db, query.orgId));
     if (organization === undefined || !instanceIds.includes(organization.instanceId)) return null;
-    const { name, removedOn, hasHours } = organization;
+    const { name, deletedOn, hasHours } = organization;
     const isHours = hasHours && request.query['tab'] === 'hours';
     const content = isHours
       ? renderHours(query, await read((db) => readHours(db, query)))
       : renderDays(query, await read((db) => readFacts(db, query)));
     const deleted =
-      removedOn === null ? '' : html` <span class="quiet">deleted, found on ${removedOn}</span>`;
+      deletedOn === null ? '' : html` <span class="quiet">deleted (noticed ${deletedOn})</span>`;
     const body = html`<h1>${plain(name)}${deleted}</h1>
 ${renderOrganization(organization)}
 ${hasHours && renderTabs(query, isHours)}${renderForm(query, isHours)}
@@ -78,18 +85,18 @@ ${content}`;
 function readQuery({ params, query, nowMs }: PageRequest): OrganizationQuery {
   const yesterday = addDays(dayAt(nowMs), -1);
   const [from, to] = [parseDay(query['from'] ?? ''), parseDay(query['to'] ?? '')];
-  const last = to === null || to > yesterday || to < FIRST_DAY ? yesterday : to;
-  const isRange = from !== null && from >= FIRST_DAY && from <= last && daysFrom(from, last) < DAYS_MAX;
+  const lastDay = to === null || to > yesterday || to < FIRST_DAY ? yesterday : to;
+  const isRange = from !== null && from >= FIRST_DAY && from <= lastDay && daysFrom(from, lastDay) < DAYS_MAX;
   return {
     orgId: params['id'] ?? '',
     metric: metricNames.find((name) => name === query['metric']) ?? 'payload_billable_count',
-    range: { from: isRange ? from : `${last.slice(0, 7)}-01`, to: last },
+    range: { from: isRange ? from : `${lastDay.slice(0, 7)}-01`, to: lastDay },
     comparison: comparisonNames.find((name) => name === query['vs']) ?? 'weekdays',
     zone: query['zone'] ?? 'UTC',
   };
 }
 
-const metricNames = Object.keys(CHARTED) as readonly ChartedMetric[];
+const metricNames = Object.keys(CHART_METRICS) as readonly ChartedMetric[];
 const comparisonNames = Object.keys(COMPARISONS) as readonly (keyof typeof COMPARISONS)[];
 
 function addressOfQuery(
@@ -110,7 +117,7 @@ function renderOrganization(organization: Organization): Html {
     Created: createdOn,
     Instance: plain(instanceName ?? instanceId),
     Tags: plain(tags.map(({ key = '', value = '' }) => `${key}=${value}`).join(', ')),
-    Trouble: plain(problem ?? ''),
+    Problem: plain(problem ?? ''),
   });
 }
 
@@ -122,32 +129,32 @@ function renderTabs(query: OrganizationQuery, isHours: boolean): Html {
 
 function renderForm(query: OrganizationQuery, isHours: boolean): Html {
   const { orgId, metric, range, comparison, zone } = query;
-  const metrics = Object.fromEntries(metricNames.map((name) => [name, CHARTED[name].label]));
+  const metrics = Object.fromEntries(metricNames.map((name) => [name, CHART_METRICS[name].label]));
   const tab = isHours ? { tab: 'hours', zone } : {};
   const last = (days: number) => addressOfQuery(query, { from: addDays(range.to, 1 - days), ...tab });
   const fields = isHours
     ? html`<input type="hidden" name="tab" value="hours">
 <label>Time zone<input name="zone" value="${zone}"></label>`
     : [
-        renderSelect('metric', 'Number', metrics, metric),
-        renderSelect('vs', 'Beside', COMPARISONS, comparison),
+        renderSelect('metric', 'Metric', metrics, metric),
+        renderSelect('vs', 'Compare with', COMPARISONS, comparison),
       ];
   return html`<form method="get" action="${PLACE}/${orgId}">${fields}
-<label>from<input name="from" type="date" value="${range.from}"></label>
-<label>to<input name="to" type="date" value="${range.to}"></label><button type="submit">Show</button></form>
-<p><a href="${last(90)}">90 days</a> · <a href="${last(365)}">a year</a> · <a
-  href="${PLACE}/${orgId}">this month</a> · <a href="/coverage?q=${orgId}">its coverage</a> · <a
-  href="/gaps?q=${orgId}">its gaps</a></p>`;
+<label>From<input name="from" type="date" value="${range.from}"></label>
+<label>To<input name="to" type="date" value="${range.to}"></label><button type="submit">Show</button></form>
+<p><a href="${last(90)}">Last 90 days</a> · <a href="${last(365)}">Last 365 days</a> · <a
+  href="${PLACE}/${orgId}">This month</a> · <a href="/coverage?q=${orgId}">Coverage</a> · <a
+  href="/gaps?q=${orgId}">Gaps</a></p>`;
 }
 
 const LIMITS: Columns<Share> = {
   limit_name: 'Limit',
-  limit_quantity: 'Of',
-  quantity: 'To date',
-  share: ['Share', ({ share }) => renderBar(share ?? 0)],
-  projected_quantity: 'At the end',
-  crosses_on: 'Passes it',
-  days_missing: 'Days missing',
+  limit_quantity: 'Allowed',
+  quantity: 'Month to date',
+  share: ['Used', ({ share }) => renderBar(share ?? 0)],
+  projected_quantity: 'Projected',
+  exceeds_on: 'Exceeded on',
+  days_missing: 'Days not stored',
 };
 
 const SOURCES: Columns<Share> = {
@@ -162,17 +169,17 @@ function renderDays(query: OrganizationQuery, facts: Facts): Html {
   const { days, sources, limits, months } = facts;
   return html`${renderChart({
     orgId,
-    title: `${CHARTED[metric].label}, ${range.from} to ${range.to}`,
+    title: `${CHART_METRICS[metric].label}, ${range.from} to ${range.to}`,
     summary: describeDays(query, days),
     days,
     comparison: COMPARISONS[comparison],
   })}
 <div class="halves"><div><h2>By type and source</h2>${
-    sources.length === 0 ? html`<p>None is stored.</p>` : renderTable(sources, SOURCES)
-  }</div><div><h2>Limits of this month</h2>${
-    limits.length === 0 ? html`<p>It has none.</p>` : renderTable(limits, LIMITS)
+    sources.length === 0 ? html`<p>Nothing is stored.</p>` : renderHtmlTable(sources, SOURCES)
+  }</div><div><h2>Limits this month</h2>${
+    limits.length === 0 ? html`<p>No limits.</p>` : renderHtmlTable(limits, LIMITS)
   }</div></div>
-<h2>Months</h2>${renderTable(months, monthColumns(query))}`;
+<h2>Months</h2>${renderHtmlTable(months, monthColumns(query))}`;
 }
 
 function monthColumns(query: OrganizationQuery): Columns<OrganizationMonth> {
@@ -182,7 +189,7 @@ function monthColumns(query: OrganizationQuery): Columns<OrganizationMonth> {
       ({ month, last_day: to }) =>
         html`<a href="${addressOfQuery(query, { from: month, to })}">${showMonth(month)}</a>`,
     ],
-    ...INVOICED,
+    ...BILLED_COLUMNS,
     devices: 'Devices',
     standing: 'Standing',
   };
@@ -195,22 +202,23 @@ export function describeDays(
 ): string {
   const stored = days.filter(({ standing, quantity }) => standing !== null && quantity !== null);
   const absent = days.filter(({ standing, quantity }) => standing !== null && quantity === null).length;
-  const missing = absent === 0 ? '' : ` ${count(absent, 'day is', 'days are')} not stored and in no sum.`;
+  const missing = absent === 0 ? '' : ` ${count(absent, 'day is', 'days are')} not stored and not included.`;
   if (stored.length === 0) return `Nothing is stored.${missing}`;
-  const { isLevel } = CHARTED[metric];
+  const { isLevel } = CHART_METRICS[metric];
   const total = (values: readonly (number | null)[]) =>
     isLevel ? (values.at(-1) ?? 0) : values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
   const now = showNumber(total(stored.map(({ quantity }) => quantity)));
   const head = isLevel
     ? `${now} on ${stored.at(-1)?.day}.`
-    : `${now} on ${count(stored.length, 'stored day')}.`;
+    : `${now} over ${count(stored.length, 'stored day')}.`;
   const pairs = days.filter(({ quantity, before }) => quantity !== null && before !== null);
   if (pairs.length === 0) return `${head}${missing}`;
-  const ours = total(pairs.map(({ quantity }) => quantity));
-  const theirs = total(pairs.map(({ before }) => before));
-  const change = theirs === 0 ? showDifference(ours - theirs) : showChange(ours / theirs - 1);
-  const both = `${showNumber(ours)} and ${showNumber(theirs)} on the ${count(pairs.length, 'day')} that have both`;
-  return `${head} ${change} beside ${COMPARISONS[comparison]}: ${both}.${missing}`;
+  const currentSum = total(pairs.map(({ quantity }) => quantity));
+  const comparedSum = total(pairs.map(({ before }) => before));
+  const change =
+    comparedSum === 0 ? showDifference(currentSum - comparedSum) : showChange(currentSum / comparedSum - 1);
+  const both = `${showNumber(currentSum)} and ${showNumber(comparedSum)} over the ${count(pairs.length, 'day')} stored on both sides`;
+  return `${head} ${change} compared with the ${COMPARISONS[comparison]}: ${both}.${missing}`;
 }
 
 type Facts = Awaited<ReturnType<typeof readFacts>>;
@@ -237,7 +245,7 @@ async function readOrganization(db: Kysely<Schema>, orgId: string) {
       'o.customer_id as customerId',
       'o.problem',
     ])
-    .select(['o.created_on as createdOn', 'o.removed_on as removedOn'])
+    .select(['o.created_on as createdOn', 'o.deleted_on as deletedOn'])
     .select((eb) => [
       eb.ref('o.tags').$castTo<readonly { readonly key?: string; readonly value?: string }[]>().as('tags'),
       sql<boolean>`exists (select from losant_usage.tracks t
@@ -253,15 +261,15 @@ async function readDays(
   { orgId, metric, range, comparison }: OrganizationQuery,
 ): Promise<readonly ChartDay[]> {
   const { rows } = await sql<ChartDay>`
-    select day, c.standing, q.quantity, q.before_date as "beforeDay", q.before_quantity as before
+    select day, c.standing, q.quantity, q.previous_date as "beforeDay", q.previous_quantity as before
     from unnest(${eachDay(range)}::date[]) as day
     left join (
-      select * from losant_usage.usage_beside(${metric}, ${range.from}::date, ${range.to}::date, ${comparison})
+      select * from losant_usage.usage_compared(${metric}, ${range.from}::date, ${range.to}::date, ${comparison})
       where org_id = ${orgId}
     ) as q on q.usage_date = day
     left join (
       select * from losant_usage.cells
-      where usage_date = any (${eachDay(range)}::date[]) and org_id = ${orgId} and stream = ${CHARTED[metric].stream}
+      where usage_date = any (${eachDay(range)}::date[]) and org_id = ${orgId} and stream = ${CHART_METRICS[metric].stream}
     ) as c on c.usage_date = day
     order by day`.execute(db);
   return rows;
@@ -287,7 +295,7 @@ async function readSources(db: Kysely<Schema>, { orgId, range }: OrganizationQue
 /** Returns the month to date beside each limit. */
 async function readLimits(db: Kysely<Schema>, orgId: string): Promise<Share[]> {
   const { rows } = await sql<Share>`
-    select limit_name, limit_quantity::float8, quantity::float8, share::float8, projected_quantity::float8, crosses_on,
+    select limit_name, limit_quantity::float8, quantity::float8, share::float8, projected_quantity::float8, exceeds_on,
       nullif(days_expected - days_stored, 0) as days_missing
     from losant_usage.usage_vs_limits where org_id = ${orgId} order by metric is null, limit_name`.execute(
     db,

@@ -22,16 +22,16 @@ export interface ConsolePage {
   /** The route as hono writes it, e.g. `/organizations/:id`. */
   readonly path: string;
   /** The path of the page in the navigation. */
-  readonly place: string;
+  readonly navPath: string;
   /** Returns what is shown, a file, or null if the address names nothing that there is. */
-  readonly show: (request: PageRequest) => Promise<Shown | Response | null>;
+  readonly show: (request: PageRequest) => Promise<PageContent | Response | null>;
 }
 
-interface Shown {
+interface PageContent {
   readonly title: string;
   readonly body: Html;
   /** The number of seconds after which it is loaded again; by default it is not. */
-  readonly again?: number;
+  readonly reloadSeconds?: number;
 }
 
 /** The navigation: each page that is not part of another one. */
@@ -53,18 +53,23 @@ export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"
  * selects. Nothing on a page needs it to be read.
  */
 const SCRIPT = `
-const again = Number(document.body.dataset.again ?? 0);
-if (again > 0) setInterval(() => {
+const reloadSeconds = Number(document.body.dataset.reloadSeconds ?? 0);
+if (reloadSeconds > 0) setInterval(() => {
   const isTyping = document.activeElement.closest('input, select, textarea') !== null ||
     document.getElementById('find').value !== '';
   if (!document.hidden && !isTyping && String(getSelection()) === '') location.reload();
-}, again * 1000);
+}, reloadSeconds * 1000);
 `;
 
 /** The source for the Content-Security-Policy: the only script that may run. */
 export const SCRIPT_SOURCE = `'sha256-${createHash('sha256').update(SCRIPT).digest('base64')}'`;
 
-export function renderPage({ title, place, body, again = 0 }: Shown & Pick<ConsolePage, 'place'>): Html {
+export function renderPage({
+  title,
+  navPath,
+  body,
+  reloadSeconds = 0,
+}: PageContent & Pick<ConsolePage, 'navPath'>): Html {
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -74,10 +79,10 @@ export function renderPage({ title, place, body, again = 0 }: Shown & Pick<Conso
 <link rel="icon" href="/icon.svg" type="image/svg+xml">
 <style>${raw(STYLE)}</style>
 </head>
-<body data-again="${again}">
-<a class="skip" href="#main">Skip to the content</a>
+<body data-reload-seconds="${reloadSeconds}">
+<a class="skip" href="#main">Skip to content</a>
 <header><strong>Losant usage</strong>
-<nav aria-label="Pages">${PAGES.map(([href, name]) => renderLink(href, name, href === place, 'page'))}</nav>
+<nav aria-label="Pages">${PAGES.map(([href, name]) => renderLink(href, name, href === navPath, 'page'))}</nav>
 <form class="find" method="get" action="/organizations" role="search" aria-label="Organizations"><label class="hidden"
   for="find">Find an organization by name, referral id or id</label>
 <input id="find" name="q" type="search" placeholder="Find an organization"></form></header>
@@ -90,14 +95,14 @@ ${body}
 }
 
 /** The number of seconds after which a page is loaded again that shows something before it was counted. */
-export const AGAIN_S = 3;
-export const COUNTING = html`<p class="quiet">It is being counted; the page follows by itself.</p>`;
+export const RELOAD_SECONDS = 3;
+export const COUNTING = html`<p class="quiet">Counting… this page refreshes by itself.</p>`;
 
 /** Renders the page for an address that names nothing; its status is 404. */
-export function renderMissing(place: string): Html {
-  const title = 'There is no such page';
-  const body = html`<h1>${title}</h1><p><a href="${place}">All there are</a></p>`;
-  return renderPage({ title, place, body });
+export function renderMissing(navPath: string): Html {
+  const title = 'Page not found';
+  const body = html`<h1>${title}</h1><p><a href="${navPath}">Back to the list</a></p>`;
+  return renderPage({ title, navPath, body });
 }
 
 /** Renders one of several links; the one to what is shown is marked. */
@@ -135,7 +140,7 @@ export function showMonth(day: string): string {
 
 /** Shows sign and word of a standing; null stands for not wanted. */
 export function renderStanding(standing: Standing | null): Html {
-  if (standing === null) return html`<span class="quiet">not wanted</span>`;
+  if (standing === null) return html`<span class="quiet">not expected</span>`;
   const { symbol, label, sentence, tone } = STANDINGS[standing];
   return html`<span class="t-${tone} whole" title="${sentence}"><span aria-hidden="true">${symbol}</span>
     ${label}</span>`;
@@ -143,10 +148,10 @@ export function renderStanding(standing: Standing | null): Html {
 
 /** Renders what is known by name; what is null, false or empty is left out. */
 export function renderFacts(facts: Readonly<Record<string, Html | string | false | null>>): Html {
-  const known = Object.entries(facts).filter(
+  const visibleFacts = Object.entries(facts).filter(
     ([, value]) => value !== null && value !== false && value !== '',
   );
-  return html`<dl class="facts">${known.map(
+  return html`<dl class="facts">${visibleFacts.map(
     ([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>\n`,
   )}</dl>`;
 }

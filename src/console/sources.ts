@@ -3,7 +3,7 @@ import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { Logger } from '../logger.ts';
 import type { Health } from '../queries/health.ts';
-import type { Reading } from './readings.ts';
+import type { Snapshot } from './cached-reads.ts';
 
 export interface PageSources {
   readonly status: () => WorkerStatus;
@@ -25,7 +25,7 @@ export interface DatabaseView {
   /** Whether it answers a trivial query in time. */
   readonly isUp: boolean;
   /** The newest reading of the state of everything; null before the first. */
-  readonly reading: Reading<Health> | null;
+  readonly reading: Snapshot<Health> | null;
 }
 
 /** Returns the health that may be shown; none while the database is unreachable, because it may differ by now. */
@@ -51,7 +51,7 @@ export interface InstanceStatus {
   readonly progress: RunProgress | null;
   readonly lastRun: { readonly finishedAt: string; readonly result: RunResult } | null;
   /** The failures of the newest run other than gaps, about which the database knows more; null if none. */
-  readonly trouble: Trouble | null;
+  readonly problem: Problem | null;
 }
 
 export interface RunProgress {
@@ -61,7 +61,7 @@ export interface RunProgress {
   readonly done: number;
 }
 
-export interface Trouble {
+export interface Problem {
   readonly code: string;
   readonly message: string;
   readonly hint: string;
@@ -71,8 +71,8 @@ export interface Trouble {
 export type RunResult = (typeof RUN_RESULTS)[number];
 
 /**
- * `complete`: it did all that it had to, whatever gaps are older. `partial`: something due is missing. `refused`:
- * Losant refuses the token or a scope. `failed`: it broke off. `standby`: another process has the instance.
- * `interrupted`: the process was asked to end.
+ * `complete`: everything that was due is loaded; older gaps do not count. `partial`: something due is missing.
+ * `refused`: Losant rejected the token or a scope. `failed`: an error ended it. `standby`: another process runs
+ * the instance. `interrupted`: the process was asked to stop.
  */
 export const RUN_RESULTS = ['complete', 'partial', 'refused', 'failed', 'standby', 'interrupted'] as const;

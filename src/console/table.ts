@@ -26,12 +26,12 @@ export type Columns<R> = Readonly<
 >;
 
 /** Renders a table. A column without a value in any row is left out. */
-export function renderTable<R extends Row>(
+export function renderHtmlTable<R extends Row>(
   rows: readonly R[],
   columns: Columns<R>,
   renderHead: (name: string, label: string, isNumber: boolean) => Html | string = (_, label) => label,
 ): Html {
-  const shown = Object.entries(columns).flatMap(([name, column]) => {
+  const visibleColumns = Object.entries(columns).flatMap(([name, column]) => {
     const values = rows.map((row) => row[name] ?? null).filter((value) => value !== null && value !== '');
     if (values.length === 0) return [];
     const [label, cell] = typeof column === 'string' ? [column] : column;
@@ -42,10 +42,10 @@ export function renderTable<R extends Row>(
     return [{ head: renderHead(name, label, isNumber), style, render }];
   });
   return html`<div class="scroll" role="group" tabindex="0" aria-label="Table"><table>
-<thead><tr>${shown.map(({ head, style }) => html`<th scope="col" class="${style}">${head}</th>`)}</tr></thead>
+<thead><tr>${visibleColumns.map(({ head, style }) => html`<th scope="col" class="${style}">${head}</th>`)}</tr></thead>
 <tbody>${rows.map(
     (row) =>
-      html`<tr>${shown.map(({ style, render }) => html`<td class="${style}">${render(row)}</td>`)}</tr>\n`,
+      html`<tr>${visibleColumns.map(({ style, render }) => html`<td class="${style}">${render(row)}</td>`)}</tr>\n`,
   )}</tbody></table></div>`;
 }
 
@@ -76,7 +76,7 @@ export function showDifference(difference: number): string {
 /** Shows a share as a change in percent: `+50 %`. */
 export function showChange(change: number): string {
   // The sum turns -0 into 0.
-  return `${showDifference(Math.round(change * 100) + 0)} %`;
+  return `${showDifference(Math.round(change * 100) + 0)}%`;
 }
 
 /** The options of a field by value, any text, or a day. */
@@ -108,10 +108,10 @@ interface Table<R> {
 /** Makes a page that is a table and its file. */
 export function tablePage<R extends Row>(
   path: string,
-  place: string,
+  navPath: string,
   declare: (request: PageRequest) => Table<R>,
 ): ConsolePage {
-  return { path, place, show: (request) => showTable(request, declare(request)) };
+  return { path, navPath, show: (request) => showTable(request, declare(request)) };
 }
 
 const ROWS_PER_PAGE = 50;
@@ -123,8 +123,8 @@ export async function showTable<R extends Row>(request: PageRequest, table: Tabl
   const { read, path, query } = request;
   const { title, sentence, filters, columns, intro } = table;
   const values = readValues(filters, query);
-  const wanted = query['sort'] ?? '';
-  const sort = Object.hasOwn(columns, wanted.replace(/^-/, '')) ? wanted : '';
+  const sortParam = query['sort'] ?? '';
+  const sort = Object.hasOwn(columns, sortParam.replace(/^-/, '')) ? sortParam : '';
   const matching = sql`(${table.rows}) as r where ${conditionsOf(filters, values)}`;
   const order = sort === '' ? table.order : sql`${orderBy(sort)}, ${table.order}`;
   if (query['format'] === 'csv') {
@@ -140,7 +140,7 @@ export async function showTable<R extends Row>(request: PageRequest, table: Tabl
     head: (await intro?.(db)) ?? '',
     rows: (await select.execute(db)).rows,
   }));
-  const found = rows[0]?.found ?? 0;
+  const totalRows = rows[0]?.found ?? 0;
   const address = (change: Readonly<Record<string, string>>) =>
     addressOf(path, { ...values, sort, ...change });
   const renderHead = (name: string, label: string, isNumber: boolean) => {
@@ -150,10 +150,10 @@ export async function showTable<R extends Row>(request: PageRequest, table: Tabl
   };
   const body = html`<h1>${title}</h1><p class="quiet">${sentence}</p>
 ${head}${renderForm(path, { filters, values, sort })}
-<p>${count(found, 'row')} · <a
+<p>${count(totalRows, 'row')} · <a
   href="${address({ format: 'csv' })}" download>Download as CSV</a></p>
-${rows.length > 0 && renderTable(rows, columns, renderHead)}
-${renderPages(page, page * ROWS_PER_PAGE < found, (to) => address({ page: `${to}` }))}`;
+${rows.length > 0 && renderHtmlTable(rows, columns, renderHead)}
+${renderPages(page, page * ROWS_PER_PAGE < totalRows, (to) => address({ page: `${to}` }))}`;
   return { title, body };
 }
 
@@ -195,7 +195,7 @@ function orderBy(sort: string): RawBuilder<unknown> {
 }
 
 /** The filter of organizations, of rows with these columns. */
-export const SEARCH: Filter = { label: 'Name, referral id or id', options: 'text', where: isFound };
+export const SEARCH: Filter = { label: 'Name, referral ID or ID', options: 'text', where: isFound };
 
 /** Returns the condition that a row `r` is of an organization with this in its name or referral id, or as its id. */
 export function isFound(search: string): RawBuilder<unknown> {
@@ -225,12 +225,12 @@ export function renderForm(path: string, { filters, values, sort = '' }: FormSta
     if (options === 'text') {
       return html`<label class="wide">${label}<input name="${name}" type="search" value="${value}"></label>\n`;
     }
-    if (options !== 'day') return renderSelect(name, label, { '': 'all', ...options }, value);
+    if (options !== 'day') return renderSelect(name, label, { '': 'All', ...options }, value);
     return html`<label>${label}<input name="${name}" type="date" value="${value}"></label>\n`;
   });
   return html`<form method="get" action="${path}">${fields}${
     sort !== '' && html`<input type="hidden" name="sort" value="${sort}">`
-  }<button type="submit">Show</button></form>`;
+  }<button type="submit">Apply</button></form>`;
 }
 
 /** Renders a select field with its label. */
@@ -257,8 +257,8 @@ export function renderPages(page: number, hasNext: boolean, addressOfPage: (page
 
 /** Returns an address of this server with a query; empty values are left out. */
 export function addressOf(path: string, query: Readonly<Record<string, string>>): string {
-  const given = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ''));
-  return given.size === 0 ? path : `${path}?${given.toString()}`;
+  const params = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ''));
+  return params.size === 0 ? path : `${path}?${params.toString()}`;
 }
 
 /** Renders every column of every row as a file, in the order of the page. */

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { PGlite } from '@electric-sql/pglite';
 import { Kysely, type KyselyPlugin, PGliteDialect } from 'kysely';
-import { DatabaseError, HeldError } from '../errors.ts';
+import { BusyError, DatabaseError } from '../errors.ts';
 import { type DatabaseHandle, type IfMissing, SCHEMA_NAME } from './handle.ts';
 import { PARSERS } from './parsers.ts';
 import type { Schema } from './schema.ts';
@@ -19,7 +19,7 @@ export async function openEmbedded(folder: string, ifMissing: IfMissing): Promis
   if (ifMissing !== 'create' && !existsSync(dataDir)) {
     if (ifMissing === 'stand_in') return toHandle(folder, await startPGlite(undefined), null);
     throw new DatabaseError('database_refused', `There is no embedded database in ${folder}`, {
-      hint: 'correct the folder in DATABASE_URL; `losant-usage run` begins a new database there',
+      hint: 'correct the folder in DATABASE_URL; `losant-usage run` creates a new database there',
     });
   }
   const lock = lockFolder(folder);
@@ -29,29 +29,29 @@ export async function openEmbedded(folder: string, ifMissing: IfMissing): Promis
     lock.close();
     const version = await readFile(join(dataDir, 'PG_VERSION'), 'utf8').catch(() => 'an unknown version of');
     const message =
-      `The embedded database in ${folder}, written by Postgres ${version.trim()}, does not open: ` +
+      `The embedded database in ${folder}, written by Postgres ${version.trim()}, cannot be opened: ` +
       messageOf(error);
     throw new DatabaseError('database_unreachable', message, {
-      hint: 'open it with the version of losant-usage that wrote it, or move it away and start a new one',
+      hint: 'open it with the version of losant-usage that wrote it, or move it away and create a new one',
       cause: error,
     });
   }
 }
 
 function toHandle(folder: string, pglite: PGlite, lock: DatabaseSync | null): DatabaseHandle {
-  const roomFirst: KyselyPlugin = {
+  const checkDiskSpace: KyselyPlugin = {
     transformQuery: ({ node }) => {
-      if (lock !== null) requireRoom(folder);
+      if (lock !== null) requireDiskSpace(folder);
       return node;
     },
     transformResult: ({ result }) => Promise.resolve(result),
   };
-  const root = new Kysely<Schema>({ dialect: new PGliteDialect({ pglite }), plugins: [roomFirst] });
+  const root = new Kysely<Schema>({ dialect: new PGliteDialect({ pglite }), plugins: [checkDiskSpace] });
   const db = root.withSchema(SCHEMA_NAME);
   return {
     db,
     kind: 'embedded',
-    describe: folder,
+    label: folder,
     readOnly: null,
     runLong: (work) => work(db),
     close: async () => {
@@ -100,7 +100,7 @@ function lockFolder(folder: string): DatabaseSync {
   let lock: DatabaseSync;
   try {
     makeFolder(folder);
-    requireRoom(folder);
+    requireDiskSpace(folder);
     lock = new DatabaseSync(join(folder, 'losant-usage.lock'), { timeout: 0 });
   } catch (error) {
     if (error instanceof DatabaseError) throw error;
@@ -108,7 +108,7 @@ function lockFolder(folder: string): DatabaseSync {
       'database_refused',
       `The folder ${folder} cannot be written: ${messageOf(error)}`,
       {
-        hint: 'give DATABASE_URL=embedded:DIR a folder that this user may write',
+        hint: 'point DATABASE_URL=embedded:DIR at a folder that this user can write to',
         cause: error,
       },
     );
@@ -118,14 +118,14 @@ function lockFolder(folder: string): DatabaseSync {
   } catch (error) {
     lock.close();
     if (!(error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY)) throw error;
-    throw new HeldError('folder_locked', `Another process is using the embedded database in ${folder}`, {
+    throw new BusyError('folder_locked', `Another process is using the embedded database in ${folder}`, {
       hint: 'stop that process, or set DATABASE_URL to a Postgres server, which many processes can share',
     });
   }
   return lock;
 }
 
-/** Goes level by level: creating all at once never ends below /proc, which takes no folder. */
+/** Level by level: a recursive mkdir below /proc never returns. */
 function makeFolder(folder: string): void {
   if (existsSync(folder)) return;
   makeFolder(dirname(folder));
@@ -133,24 +133,23 @@ function makeFolder(folder: string): void {
 }
 
 /**
- * The room that opening and each statement need: a new cluster with this schema takes 41 MB, and a segment of its log
- * 16 MB. PGlite does not fail where the disk has no room for the next segment: it computes for ever, so that no signal
- * and no timer is heard.
+ * Free space required at opening and before each statement: a new cluster takes 41 MB, a log segment 16 MB. With a
+ * full disk PGlite does not fail but spins forever, deaf to signals and timers.
  */
-const ROOM_MB = 64;
+const DISK_SPACE_MB = 64;
 
 /** Throws DatabaseError if too few bytes are free for the embedded database. */
-export function requireRoom(
+export function requireDiskSpace(
   folder: string,
   stat: Pick<StatsFs, 'bavail' | 'bsize'> = statfsSync(folder),
 ): void {
   const free = Math.floor((stat.bavail * stat.bsize) / 1_000_000);
-  if (free >= ROOM_MB) return;
+  if (free >= DISK_SPACE_MB) return;
   const message =
     `The disk of the embedded database in ${folder} is full: ` +
-    `${free} MB are free, and it needs ${ROOM_MB}`;
+    `${free} MB free, ${DISK_SPACE_MB} MB needed`;
   throw new DatabaseError('database_failed', message, {
-    hint: 'free disk space; what is stored there stays as it is',
+    hint: 'free disk space; the stored data is intact',
   });
 }
 

@@ -35,7 +35,7 @@ export function unnested<R, A extends string>(
   const names = Object.keys(types) as (keyof R & string)[];
   const arrays = names.map((name) => {
     const type = types[name];
-    // The embedded database knows no arrays of our own types, so they are sent as text.
+    // PGlite has no array types for our enums, so such columns travel as text.
     const cast = type.includes('.') ? `text[]::${type}[]` : `${type}[]`;
     return sql`${rows.map((row) => row[name])}::${sql.raw(cast)}`;
   });

@@ -13,7 +13,7 @@ export interface DatabaseHandle {
   readonly db: Kysely<Schema>;
   readonly kind: 'postgres' | 'embedded';
   /** `host:port/name` or the folder, for messages; never contains a password. */
-  readonly describe: string;
+  readonly label: string;
   /** The reason why its transactions cannot write; null if they can, as far as the session shows. */
   readonly readOnly: ReadOnly | null;
   /**

@@ -1,6 +1,8 @@
 /**
  * Brings a database to this program's schema by kysely's Migrator. A migration is named by its file and the checksum of
- * its text, so that `losant_usage.migrations`, which the Migrator keeps, says exactly which text was applied.
+ * its text, so that `losant_usage.migrations`, which the Migrator keeps, says exactly which text was applied. Rights and
+ * comments are in `always.sql`, which is applied after the migrations whenever its text has changed; its checksum is
+ * kept as the comment of that table.
  */
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
@@ -27,10 +29,11 @@ export interface RequireOptions {
   readonly createIfEmpty: boolean;
   readonly autoMigrate: boolean;
   /** The state as it was just read; read here if not given. */
-  readonly found?: SchemaState | undefined;
+  readonly schemaState?: SchemaState | undefined;
 }
 
 const TABLE = 'migrations';
+const ALWAYS = 'always';
 /** The longest wait for another process that migrates. */
 const LOCK_WAIT_MS = 600_000;
 
@@ -41,18 +44,27 @@ const LOCK_WAIT_MS = 600_000;
  */
 export async function migrateToHead(handle: DatabaseHandle, folder?: string): Promise<string[]> {
   await readPending(handle, folder);
-  const files = await readMigrationFiles(folder);
+  const { migrations, always } = await readMigrationFiles(folder);
   try {
     return await handle.runLong(async (db) => {
       await sql`select set_config('lock_timeout', ${`${LOCK_WAIT_MS}`}, false)`.execute(db);
-      const { error, results = [] } = await createMigrator(db.withoutPlugins(), files).migrateToLatest();
-      if (error instanceof Error) throw error;
-      return results
-        .filter(({ status }) => status === 'Success')
-        .map(({ migrationName }) => fileOf(migrationName));
+      return await db
+        .withoutPlugins()
+        .transaction()
+        .execute(async (trx) => {
+          const { error, results = [] } = await createMigrator(trx, migrations).migrateToLatest();
+          if (error instanceof Error) throw error;
+          const applied = results.filter(({ status }) => status === 'Success');
+          const isAlwaysDue = (await readAlways(trx)) !== always.id;
+          if (isAlwaysDue) await applyAlways(trx, always);
+          return [
+            ...applied.map(({ migrationName }) => fileOf(migrationName)),
+            ...(isAlwaysDue ? [ALWAYS] : []),
+          ];
+        });
     });
   } catch (error) {
-    throw describeDatabaseError(error, handle.describe) ?? error;
+    throw describeDatabaseError(error, handle.label) ?? error;
   }
 }
 
@@ -67,27 +79,34 @@ function createMigrator(db: Kysely<Schema>, files: readonly MigrationFile[]): Mi
   });
 }
 
-function toMigration({ id, text }: MigrationFile): Migration {
-  return {
-    up: async (db) => {
-      try {
-        // PGlite takes one statement at a time.
-        await sql`do $migration$ begin execute ${sql.lit(text)}; end $migration$`.execute(db);
-      } catch (error) {
-        // Rights and connection are the operator's concern; any other error is about this file.
-        if (!(error instanceof Error) || describeDatabaseError(error, '') !== null) throw error;
-        throw new Error(`Migration ${fileOf(id)}: ${error.message}`, { cause: error });
-      }
-    },
-  };
+function toMigration(file: MigrationFile): Migration {
+  return { up: async (db: Kysely<Schema>) => await execute(db, file) };
+}
+
+async function applyAlways(db: Kysely<Schema>, always: MigrationFile): Promise<void> {
+  await execute(db, always);
+  await sql`comment on table ${sql.table(`${SCHEMA_NAME}.${TABLE}`)} is ${sql.lit(always.id)}`.execute(db);
+}
+
+async function execute(db: Kysely<Schema>, { id, text }: MigrationFile): Promise<void> {
+  try {
+    // PGlite takes one statement at a time.
+    await sql`do $migration$ begin execute ${sql.lit(text)}; end $migration$`.execute(db);
+  } catch (error) {
+    // Rights and connection are the operator's concern; any other error is about this file.
+    if (!(error instanceof Error) || describeDatabaseError(error, '') !== null) throw error;
+    throw new Error(`Migration ${fileOf(id)}: ${error.message}`, { cause: error });
+  }
 }
 
 /** Compares the database with the program's files, or those of a folder. Reads only. */
 export async function readSchemaState(handle: DatabaseHandle, folder?: string): Promise<SchemaState> {
-  const files = (await readMigrationFiles(folder)).map(({ id }) => id);
+  const { migrations, always } = await readMigrationFiles(folder);
+  const files = migrations.map(({ id }) => id);
   const applied = await readApplied(handle);
-  const pending = files.filter((each, place) => each !== applied[place]).map(fileOf);
-  const unknown = applied.filter((each, place) => each !== files[place]).map(fileOf);
+  const pending = files.filter((each, index) => each !== applied[index]).map(fileOf);
+  if (applied.length > 0 && (await readAlways(handle.db)) !== always.id) pending.push(ALWAYS);
+  const unknown = applied.filter((each, index) => each !== files[index]).map(fileOf);
   const lists = { applied: applied.map(fileOf), pending, unknown };
   if (applied.length === 0) return { state: 'empty', ...lists };
   if (unknown.length > 0) return { state: pending.length > 0 ? 'other' : 'ahead', ...lists };
@@ -103,28 +122,29 @@ export async function requireSchema(
   options: RequireOptions,
   folder?: string,
 ): Promise<string[]> {
-  const { found = await readSchemaState(handle, folder) } = options;
-  if (found.state === 'at_head') return [];
+  const { schemaState = await readSchemaState(handle, folder) } = options;
+  if (schemaState.state === 'at_head') return [];
   const mayMigrate =
-    (found.state === 'empty' && options.createIfEmpty) || (found.state === 'behind' && options.autoMigrate);
+    (schemaState.state === 'empty' && options.createIfEmpty) ||
+    (schemaState.state === 'behind' && options.autoMigrate);
   if (mayMigrate) return await migrateToHead(handle, folder);
-  throw refusal(handle, found);
+  throw refusal(handle, schemaState);
 }
 
 /** Returns the names of the migrations that are to be applied. Throws DatabaseError as `migrateToHead` does. */
 export async function readPending(handle: DatabaseHandle, folder?: string): Promise<readonly string[]> {
-  const found = await readSchemaState(handle, folder);
-  if (found.unknown.length > 0) throw refusal(handle, found);
-  return found.pending;
+  const schemaState = await readSchemaState(handle, folder);
+  if (schemaState.unknown.length > 0) throw refusal(handle, schemaState);
+  return schemaState.pending;
 }
 
 /** Returns the refusal of a database that is not at head: what is wrong with it, and the next step. */
-function refusal({ describe }: DatabaseHandle, { state, pending, unknown }: SchemaState): DatabaseError {
-  const at = `The database at ${describe}`;
+function refusal({ label }: DatabaseHandle, { state, pending, unknown }: SchemaState): DatabaseError {
+  const at = `The database at ${label}`;
   if (state === 'other') {
-    const message = `${at} was made by other migrations than this program has: ${unknown.join(', ')}`;
+    const message = `${at} was created by different migrations than this program's: ${unknown.join(', ')}`;
     return new DatabaseError('database_mismatch', message, {
-      hint: 'install the release that made it, or make a new database and `backfill` what Losant still has',
+      hint: 'install the release that created it, or create a new database and `backfill` what Losant still retains',
     });
   }
   if (state === 'ahead') {
@@ -134,19 +154,26 @@ function refusal({ describe }: DatabaseHandle, { state, pending, unknown }: Sche
     });
   }
   const lacks = `is older than this program: it lacks ${pending.join(', ')}`;
-  const message = `${at} ${state === 'behind' ? lacks : 'has no tables of losant-usage yet'}`;
+  const message = `${at} ${state === 'behind' ? lacks : 'has no losant-usage tables yet'}`;
   return new DatabaseError('database_too_old', message, { hint: 'run `losant-usage migrate`' });
 }
 
 /** Returns what was applied, each by its file and checksum, in order; nothing if there is no table yet. */
-async function readApplied({ db, describe }: DatabaseHandle): Promise<readonly string[]> {
+async function readApplied({ db, label }: DatabaseHandle): Promise<readonly string[]> {
   try {
     const { rows } = await sql<{ name: string }>`select name from losant_usage.migrations`.execute(db);
     return rows.map(({ name }) => name).sort();
   } catch (error) {
     if (isUndefined(error)) return [];
-    throw describeDatabaseError(error, describe) ?? error;
+    throw describeDatabaseError(error, label) ?? error;
   }
+}
+
+/** Returns the id of the `always.sql` that was applied last; null if none was. */
+async function readAlways(db: Kysely<Schema>): Promise<string | null> {
+  const { rows } = await sql<{ id: string | null }>`
+    select obj_description('losant_usage.migrations'::regclass, 'pg_class') as id`.execute(db);
+  return rows[0]?.id ?? null;
 }
 
 function fileOf(id: string): string {
@@ -155,7 +182,7 @@ function fileOf(id: string): string {
 
 interface MigrationFile {
   /**
-   * The file's name without `.sql`, `NNNN_name`, and the checksum of the text with LF line ends, so that a checkout
+   * The file's name without `.sql`, such as `NNNN_name`, and the checksum of the text with LF line ends, so that a checkout
    * that converts them agrees.
    */
   readonly id: string;
@@ -167,13 +194,12 @@ const MIGRATIONS_FOLDER = join(dirname(findPackageJSON(import.meta.url) as strin
 
 const FILE_NAME = /^(\d{4}_[a-z0-9_]+)\.sql$/;
 
-/** Returns the migrations of a folder in order, and ignores other files. */
-async function readMigrationFiles(folder = MIGRATIONS_FOLDER): Promise<MigrationFile[]> {
+/** Returns the migrations of a folder in order, and the file that is applied after them; ignores other files. */
+async function readMigrationFiles(folder = MIGRATIONS_FOLDER) {
   const names = (await readdir(folder)).toSorted().flatMap((file) => FILE_NAME.exec(file)?.[1] ?? []);
-  return await Promise.all(
-    names.map(async (name) => {
-      const text = (await readFile(join(folder, `${name}.sql`), 'utf8')).replaceAll('\r\n', '\n');
-      return { id: `${name} ${createHash('sha256').update(text).digest('hex')}`, text };
-    }),
-  );
+  const read = async (name: string): Promise<MigrationFile> => {
+    const text = (await readFile(join(folder, `${name}.sql`), 'utf8')).replaceAll('\r\n', '\n');
+    return { id: `${name} ${createHash('sha256').update(text).digest('hex')}`, text };
+  };
+  return { migrations: await Promise.all(names.map(read)), always: await read(ALWAYS) };
 }

@@ -30,7 +30,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
 /** The limit for long statements, enough to rewrite or index a table with years of data. */
 const LONG_STATEMENT_MS = 3_600_000;
 
-/** By how much the client waits longer than the server's own timeout, so that it gives up only if the server cannot. */
+/** Added to the server's own timeout, so that the client gives up only if the server could not. */
 const SILENCE_MARGIN_MS = 15_000;
 
 /** The delay that finds a peer which vanished between two statements within a minute. */
@@ -74,7 +74,7 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
   return {
     db: root.withSchema(SCHEMA_NAME),
     kind: 'postgres',
-    describe: where,
+    label: where,
     readOnly,
     runLong: async (work) => {
       const long = await openPostgres({ ...options, poolSize: 1, statementTimeoutMs: LONG_STATEMENT_MS });
@@ -92,7 +92,10 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
   };
 }
 
-/** Returns the URL as it is now; as it was, if it cannot be read, because its file may be about to be replaced. */
+/**
+ * Reads the URL again. Keeps the last one if its file cannot be read, which may be in the middle of being
+ * replaced.
+ */
 function readUrlAgain({ url, readUrl }: PostgresOptions): string {
   try {
     return readUrl?.() ?? url;
@@ -169,13 +172,12 @@ async function prepareSession(
   }
   if (!ENCODINGS.includes(encoding)) {
     throw new DatabaseError('database_refused', `The database at ${where} is encoded in ${encoding}`, {
-      hint: `names may contain any character: create the database again with encoding 'UTF8' (template template0)`,
+      hint: `names may contain any character, so recreate the database with encoding 'UTF8' (template template0)`,
     });
   }
   return reason === null ? null : { reason, user };
 }
 
-/** Returns `host:port/name` as pg will use it. Its own errors repeat the URL. */
 /** Returns `host:port/name` of a URL. Throws SettingsError. */
 export function locate(connectionString: string): string {
   try {

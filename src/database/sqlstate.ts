@@ -4,11 +4,11 @@
  */
 import { DatabaseError } from '../errors.ts';
 
-/** The kinds of trouble, with how their messages begin. Nothing of the transaction was kept. */
+/** The kinds of failure, and how their messages begin. The transaction was not committed in any of them. */
 const TROUBLES = {
   unreachable: { kind: 'database_unreachable', begins: (at: string) => `Cannot reach the database at ${at}` },
   failed: { kind: 'database_failed', begins: (at: string) => `The database at ${at} failed` },
-  refused: { kind: 'database_refused', begins: (at: string) => `The database at ${at} refused` },
+  refused: { kind: 'database_refused', begins: (at: string) => `The database at ${at} rejected the request` },
   unencrypted: {
     kind: 'database_refused',
     begins: (at: string) => `No encrypted connection to the database at ${at}`,
@@ -25,49 +25,57 @@ const NO_CONNECTION = new RegExp(
 );
 
 /** The meaning of each code, and the operator's next step. */
-const MEANINGS: readonly (readonly [trouble: keyof typeof TROUBLES, codes: RegExp, hint: string])[] = [
+const MEANINGS: readonly (readonly [problem: keyof typeof TROUBLES, codes: RegExp, hint: string])[] = [
   [
     'unreachable',
     NO_CONNECTION,
     'check that the server runs and that host and port in DATABASE_URL are right',
   ],
-  ['unreachable', /^53300$/, 'the server has no free connection: see who has them, or raise max_connections'],
+  [
+    'unreachable',
+    /^53300$/,
+    'the server has no free connections; see pg_stat_activity, or raise max_connections',
+  ],
   [
     'failed',
     /^25006$/,
-    'transactions only read here: the server is a standby, its disk is full, or the user may only read; ' +
-      'point DATABASE_URL at the primary, with the user that writes',
+    "transactions are read-only here (a standby, a full disk, or a reader's role); " +
+      'point DATABASE_URL at the primary, as losant_usage_writer',
   ],
   ['failed', /^53100$/, 'free disk space on the database server'],
   ['failed', /^53200$/, 'give the database server more memory'],
-  ['failed', /^55P03$/, 'another session has held a lock for a long time: see pg_locks and pg_stat_activity'],
-  ['failed', /^57014$/, 'the statement took too long or was cancelled: see what else the server is doing'],
+  ['failed', /^55P03$/, 'another session has held a lock for too long; see pg_locks and pg_stat_activity'],
+  ['failed', /^57014$/, 'the statement took too long or was canceled; see what else the server is doing'],
   // A server that takes no unencrypted connections sends this too.
   [
     'refused',
     /^28000$/,
-    'check user and password in DATABASE_URL; a server that only takes TLS wants ?sslmode=verify-full',
+    'check user and password in DATABASE_URL; a server that requires TLS needs ?sslmode=verify-full',
   ],
   // pg raises a missing or malformed password in the SCRAM exchange without a code.
   ['refused', /^(28...$|SASL)/, 'check user and password in DATABASE_URL'],
   ['refused', /^3D000$/, 'create the database, or correct its name in DATABASE_URL'],
-  ['refused', /^42501$/, 'grant the missing right to the user in DATABASE_URL'],
+  ['refused', /^42501$/, 'grant the missing privilege to the user in DATABASE_URL'],
   [
     'unencrypted',
     /^The server does not support SSL connections/,
-    'switch TLS on at the server, or leave sslmode out of DATABASE_URL if nobody can listen in between',
+    'enable TLS on the server, or remove sslmode from DATABASE_URL if the network path is trusted',
   ],
   [
     'unencrypted',
     /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_\w+|CERT_SIGNATURE_FAILURE)$/,
-    'name the file of the authority that signed it: DATABASE_URL=…?sslmode=verify-full&sslrootcert=/path/ca.pem',
+    'set sslrootcert to the authority that signed it: DATABASE_URL=…?sslmode=verify-full&sslrootcert=/path/ca.pem',
   ],
   [
     'unencrypted',
     /^ERR_TLS_CERT_ALTNAME_INVALID$/,
-    'use the host name that the certificate names in DATABASE_URL',
+    'in DATABASE_URL, use a host name that the certificate covers',
   ],
-  ['unencrypted', /^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/, "renew the server's certificate, or set the clocks"],
+  [
+    'unencrypted',
+    /^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/,
+    "renew the server's certificate, or synchronize the clocks",
+  ],
   [
     'unencrypted',
     /^ERR_(SSL|TLS|OSSL)_/,
@@ -90,7 +98,7 @@ export function isUndefined(error: unknown): boolean {
   return /^(42P01|42883)$/.test(sqlstate(error) ?? '');
 }
 
-/** The code with which functions of the schema refuse to close a period, with a message and a hint for people. */
+/** The SQLSTATE with which the closing functions refuse, with a message and a hint for people. */
 const CLOSING_REFUSED = 'LU001';
 
 /** Returns the words with which the database refused to close a month; null for any other error. */
@@ -103,12 +111,12 @@ export function readClosingRefusal(error: unknown): { message: string; hint: str
  * Returns whether the connection is gone or could not be made; it is unknown whether the last statement took effect.
  */
 export function isConnectionLost(error: unknown): boolean {
-  return NO_CONNECTION.test(codeOf(error));
+  return NO_CONNECTION.test(errorCode(error));
 }
 
 /**
  * Returns the error as one that the operator can act on, or null if it does not concern connection, rights or a server
- * in trouble. `where` names the database without its password. `goOn` says how the work goes on afterwards.
+ * in problem. `where` names the database without its password. `goOn` says how the work goes on afterwards.
  */
 export function describeDatabaseError(
   error: unknown,
@@ -116,14 +124,14 @@ export function describeDatabaseError(
   goOn: string | null = null,
 ): DatabaseError | null {
   if (error instanceof DatabaseError) return error;
-  const code = codeOf(error);
+  const code = errorCode(error);
   const meaning = MEANINGS.find(([, codes]) => codes.test(code));
   if (meaning === undefined || !(error instanceof Error)) return null;
-  const [trouble, , hint] = meaning;
-  const { kind, begins } = TROUBLES[trouble];
+  const [problem, , hint] = meaning;
+  const { kind, begins } = TROUBLES[problem];
   // An error of several addresses has no message.
   const reason = error.message === '' ? code : error.message;
-  const next = kind === 'database_failed' ? (goOn ?? 'the next run does the rest') : goOn;
+  const next = kind === 'database_failed' ? (goOn ?? 'the next run continues') : goOn;
   return new DatabaseError(kind, `${begins(where)}: ${reason}`, {
     hint: next === null || kind === 'database_refused' ? hint : `${hint}; ${next}`,
     // Drivers attach the client to their errors, and with it the password.
@@ -132,7 +140,7 @@ export function describeDatabaseError(
 }
 
 /** Returns the SQLSTATE, else the system's code, else the message, which is all that some errors of pg have. */
-function codeOf(error: unknown): string {
+function errorCode(error: unknown): string {
   if (!(error instanceof Error)) return '';
   // Codes of the socket's file mean something else elsewhere.
   if ('syscall' in error && error.syscall === 'connect') return 'ECONNREFUSED';
@@ -141,5 +149,5 @@ function codeOf(error: unknown): string {
 
 /** Returns the SQLSTATE of a server's error; system codes such as `EPIPE` look alike. */
 function sqlstate(error: unknown): string | null {
-  return error instanceof Error && 'severity' in error ? codeOf(error) : null;
+  return error instanceof Error && 'severity' in error ? errorCode(error) : null;
 }

@@ -18,14 +18,14 @@ export interface Column {
  */
 export type Row = readonly (string | null)[];
 
-export type Part = string | Uint8Array;
+export type FileChunk = string | Uint8Array;
 
 /** Renders a file from its rows in chunks, with at most some thousands of rows in memory. */
 export interface Renderer {
-  begin(): Part;
+  begin(): FileChunk;
   /** Returns the part that can be written once these rows are known. */
-  add(rows: readonly Row[]): Part | Promise<Part>;
-  end(): Part | Promise<Part>;
+  add(rows: readonly Row[]): FileChunk | Promise<FileChunk>;
+  end(): FileChunk | Promise<FileChunk>;
 }
 
 /** Creates the renderer of each format. */
@@ -131,7 +131,7 @@ function createParquet(columns: readonly Column[]): Renderer {
 }
 
 /** Returns the bytes written since the last call; the library continues its count. */
-function take(bytes: ByteWriter): Part {
+function take(bytes: ByteWriter): FileChunk {
   const part = bytes.getBytes().slice();
   bytes.index = 0;
   return part;

@@ -3,12 +3,12 @@ import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
 import { unnested } from '../database/expressions.ts';
 import type { Instant, Schema, UsageDays } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
-import type { Applied, StoredCell } from '../usage/apply.ts';
+import type { CellUpdate, StoredCell } from '../usage/apply.ts';
 import { type Cell, type CellKey, cellId, compareText } from '../usage/cell.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import type { Numbers } from '../usage/numbers.ts';
 import type { Standing } from '../usage/standing.ts';
-import { streamNamed } from '../usage/streams/catalog.ts';
+import { getStream } from '../usage/streams/catalog.ts';
 
 /** An organization's day. */
 export interface OrgDay {
@@ -29,7 +29,7 @@ export function keysOf(keys: readonly CellKey[]) {
  * Returns the condition that a cell `c` is of one of the organizations and of a day of the range. It is found by way of
  * its day: the key of cells begins with the date, and would be read over the whole range for each organization.
  */
-export function isOf(orgIds: readonly string[], { from, to }: DayRange): RawBuilder<boolean> {
+export function isCellOfOrgs(orgIds: readonly string[], { from, to }: DayRange): RawBuilder<boolean> {
   return sql<boolean>`(c.usage_date, c.org_id) in (
     select d.usage_date, d.org_id from losant_usage.usage_days d
     where d.org_id = any (${orgIds}::text[]) and d.usage_date between ${from}::date and ${to}::date)`;
@@ -58,9 +58,9 @@ const msOf = (column: string) => sql`(extract(epoch from ${sql.ref(column)}) * 1
 
 /** The columns of `coverage` as a cell; {@link columnsOf} is the other way. */
 const CELL = sql`usage_date as day, org_id as "orgId", stream, standing, is_stored as "isStored",
-  is_reported as "isReported", silences, revision, ${msOf('verified_at')} as "verifiedAtMs",
-  ${msOf('attempted_at')} as "attemptedAtMs", attempts, ${msOf('next_read_at')} as "nextReadAtMs",
-  finalized_at is not null as "wasFinal", reason, message, encode(response_sha256, 'hex') as sha256`;
+  is_reported as "isReported", omissions, revision, ${msOf('last_read_at')} as "lastReadAtMs",
+  ${msOf('last_attempt_at')} as "lastAttemptAtMs", failed_reads as "failedReads", ${msOf('next_read_at')} as "nextReadAtMs",
+  finalized_at is not null as "wasFinal", reason, detail, encode(response_sha256, 'hex') as sha256`;
 
 /** Locks the cells of these days and streams, and their numbers, in key order. Returns them by {@link cellId}. */
 export async function lockCells(
@@ -71,17 +71,17 @@ export async function lockCells(
   const keys = [...new Map(days.map((each) => [dayId(each), each])).entries()]
     .sort(([a], [b]) => compareText(a, b))
     .map(([, { day, orgId }]) => ({ usage_date: day, org_id: orgId }));
-  const wanted = unnested('k', keys, DAY_TYPES);
-  // Rows are looked up one by one through the index: a join would be planned by statistics, which a table just filled
+  const keyRows = unnested('k', keys, DAY_TYPES);
+  // Looked up one by one through the index: a join would be planned from statistics, which a freshly filled table
   // does not have.
   const { rows: cells } = await sql<CellKey & Cell>`
-    select c.* from ${wanted} cross join lateral (
+    select c.* from ${keyRows} cross join lateral (
       select ${CELL} from losant_usage.coverage c
       where c.usage_date = k.usage_date and c.org_id = k.org_id and c.stream = any (${streams}::text[])
       order by c.stream for update
     ) as c`.execute(trx);
   const { rows: numbers } = await sql<Selectable<UsageDays>>`
-    select d.* from ${wanted} cross join lateral (
+    select d.* from ${keyRows} cross join lateral (
       select * from losant_usage.usage_days d
       where d.usage_date = k.usage_date and d.org_id = k.org_id for update
     ) as d`.execute(trx);
@@ -98,13 +98,13 @@ function dayId({ day, orgId }: OrgDay): string {
 }
 
 function toNumbers(row: Readonly<Record<string, unknown>> | undefined, stream: string): Numbers | null {
-  const { columns } = streamNamed(stream);
+  const { columns } = getStream(stream);
   if (row === undefined || columns.some((column) => row[column] === null)) return null;
   return Object.fromEntries(columns.map((column) => [column, row[column]])) as Numbers;
 }
 
 /** An answer applied to its locked cell. */
-export interface LoadedCell extends CellKey, Applied {
+export interface LoadedCell extends CellKey, CellUpdate {
   readonly before: Cell;
   /** Its standing now. */
   readonly standing: Standing;
@@ -124,8 +124,8 @@ export async function writeCells(
   const columns = Object.keys(columnsOf(first.cell)).map((column) => sql.ref(column));
   const sets = columns.map((column) => sql`${column} = n.${column}`);
   const areAsSent = columns.map((column) => sql`c.${column} is not distinct from n.${column}`);
-  // The times are taken under the lock: a closing that this transaction waited for did not know the row. Once, because
-  // equal times take a fourth of the room in the index of what was loaded late.
+  // Taken after the lock: a close that this transaction waited for must count as earlier. Evaluated once, because
+  // equal times take a quarter of the space in the index of late loads.
   const { rows: written } = await sql<{ isAsSent: boolean }>`
     update losant_usage.coverage c set ${sql.join(sets)}, run_id = ${runId},
       first_loaded_at = coalesce(c.first_loaded_at, case when n.is_stored then (select clock_timestamp()) end),
@@ -137,7 +137,7 @@ export async function writeCells(
 }
 
 function toRow({ day, orgId, stream, cell }: LoadedCell) {
-  const finalized_at = cell.wasFinal ? instantOf(cell.attemptedAtMs) : null;
+  const finalized_at = cell.wasFinal ? instantOf(cell.lastAttemptAtMs) : null;
   return { usage_date: day, org_id: orgId, stream, finalized_at, ...columnsOf(cell) };
 }
 
@@ -147,14 +147,14 @@ function columnsOf(cell: Cell) {
     standing: cell.standing,
     is_stored: cell.isStored,
     is_reported: cell.isReported,
-    silences: cell.silences,
+    omissions: cell.omissions,
     revision: cell.revision,
-    attempts: cell.attempts,
-    verified_at: instantOf(cell.verifiedAtMs),
+    failed_reads: cell.failedReads,
+    last_read_at: instantOf(cell.lastReadAtMs),
     next_read_at: instantOf(cell.nextReadAtMs),
-    attempted_at: instantOf(cell.attemptedAtMs),
+    last_attempt_at: instantOf(cell.lastAttemptAtMs),
     reason: cell.reason,
-    message: cell.message,
+    detail: cell.detail,
     response_sha256: cell.sha256 === null ? null : `\\x${cell.sha256}`,
   };
 }
@@ -171,7 +171,7 @@ export async function writeNumbers(trx: Kysely<Schema>, loaded: readonly LoadedC
     const id = dayId({ day, orgId });
     days.set(id, { usage_date: day, org_id: orgId, ...days.get(id), ...numbers });
   }
-  const names = new Set(cells.flatMap(({ stream }) => streamNamed(stream).columns));
+  const names = new Set(cells.flatMap(({ stream }) => getStream(stream).columns));
   const columns = [...names].sort(compareText).map((name) => sql.ref(name));
   const sets = columns.map((column) => sql`${column} = coalesce(n.${column}, d.${column})`);
   const areAsSent = columns.map((column) => sql`(n.${column} is null or d.${column} = n.${column}) is true`);
@@ -194,9 +194,9 @@ export function requireAll(table: string, sent: number, written: number): void {
   if (written === sent) return;
   throw new DatabaseError(
     'database_mismatch',
-    `The database took ${written} of ${sent} rows of losant_usage.${table} as they were sent`,
+    `The database stored only ${written} of ${sent} rows of losant_usage.${table} as sent`,
     {
-      hint: 'a trigger, rule or policy of somebody else changes or swallows writes: \\d losant_usage.* shows it',
+      hint: 'a trigger, rule or policy that is not part of this schema drops or changes writes: \\d losant_usage.* shows it',
     },
   );
 }

@@ -5,7 +5,7 @@ import type { Schema } from '../database/schema.ts';
 import type { CellKey } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
 import { horizonStart, LAST_DAY, type Policy } from '../usage/policy.ts';
-import { isOf, setCells } from './coverage.ts';
+import { isCellOfOrgs, setCells } from './coverage.ts';
 import { eachPage, type InstanceLedger, inTransaction, type LedgerWriter } from './lease.ts';
 
 /** The part of an instance that is exported; null for all of it. */
@@ -17,7 +17,7 @@ export interface DueScope {
 }
 
 /** The place of a page. */
-export interface DuePlace {
+export interface DueCursor {
   /** The last organization of the page before; empty for the first page. */
   readonly afterOrgId: string;
   /** The oldest and the newest day to look at; null for any. */
@@ -25,21 +25,21 @@ export interface DuePlace {
   readonly to: UsageDay | null;
   /** Streams that are not asked for any more in this run. */
   readonly stopped: readonly string[];
-  /** Only what was set due after this time, and after it was asked for; null for all. */
+  /** Only cells that were set due after this time and after their last read; null for all. */
   readonly sinceMs: number | null;
 }
 
 /** The number of organizations on a page; small enough that a page's slices fit in a few megabytes. */
-const ORGS_PER_PAGE = 100;
+const DUE_ORGS_PER_PAGE = 100;
 
 /**
- * Returns the condition that a cell `c` is due in the scope. The day is a sum, so that it is looked up in no index: in
- * a ledger just filled the planner would take the primary key, and read all days' rows for each organization.
+ * Returns the condition that a cell `c` is due in the scope. The day is compared as an expression on purpose: on a
+ * freshly filled ledger the planner would otherwise choose the primary key and read all days of each organization.
  */
 const isDue = (
   { now, policy }: InstanceLedger,
   { streams, range }: DueScope,
-  place: Omit<DuePlace, 'afterOrgId'>,
+  place: Omit<DueCursor, 'afterOrgId'>,
 ) => {
   const { from, to, stopped, sinceMs } = place;
   const nowMs = now();
@@ -48,14 +48,14 @@ const isDue = (
     and c.usage_date + 0 >= ${latestDay(from, range?.from, horizonStart(nowMs, policy))}::date
     and c.usage_date + 0 <= ${earliestDay(to, range?.to, LAST_DAY)}::date
     and ${isAmong('c.stream', streams)} and c.stream <> all (${stopped}::text[])
-    and (${since}::timestamptz is null or c.next_read_at > greatest(${since}::timestamptz, c.attempted_at))`;
+    and (${since}::timestamptz is null or c.next_read_at > greatest(${since}::timestamptz, c.last_attempt_at))`;
 };
 
 /** Returns the due cells of the next organizations that have some, in the order of their ids; none at the end. */
 export async function readDuePage(
   ledger: InstanceLedger,
   scope: DueScope,
-  place: DuePlace,
+  place: DueCursor,
 ): Promise<CellKey[]> {
   const due = isDue(ledger, scope, place);
   const { rows } = await sql<CellKey>`
@@ -65,7 +65,7 @@ export async function readDuePage(
       where o.instance_id = ${ledger.instanceId} and o.org_id > ${place.afterOrgId}
         and ${isAmong('o.org_id', scope.orgIds)}
         and exists (select from losant_usage.coverage c where c.org_id = o.org_id and ${due})
-      order by o.org_id limit ${ORGS_PER_PAGE}
+      order by o.org_id limit ${DUE_ORGS_PER_PAGE}
     ) as o
     join losant_usage.coverage c on c.org_id = o.org_id and ${due}
     order by c.org_id`.execute(ledger.db);
@@ -92,7 +92,7 @@ export async function retryFailed(ledger: LedgerWriter, { orgIds, streams }: Due
   await inTransaction(ledger, async (trx) => {
     await setCells(trx, {
       set: sql`next_read_at = ${now}::timestamptz`,
-      where: sql`c.attempts > 0 and c.next_read_at > ${now}::timestamptz
+      where: sql`c.failed_reads > 0 and c.next_read_at > ${now}::timestamptz
         and c.usage_date >= ${horizonStart(nowMs, policy)}::date and o.instance_id = ${instanceId}
         and ${isAmong('o.org_id', orgIds)} and ${isAmong('c.stream', streams)}`,
     });
@@ -100,7 +100,7 @@ export async function retryFailed(ledger: LedgerWriter, { orgIds, streams }: Due
 }
 
 /** Sets all cells of organizations that have returned due now, as far as Losant keeps their days. */
-export async function reopenCells(
+export async function requeueCells(
   trx: Kysely<Schema>,
   orgIds: readonly string[],
   { nowMs, policy }: { readonly nowMs: number; readonly policy: Policy },
@@ -108,7 +108,7 @@ export async function reopenCells(
   if (orgIds.length === 0) return;
   await setCells(trx, {
     set: sql`next_read_at = ${new Date(nowMs).toISOString()}::timestamptz`,
-    where: isOf(orgIds, { from: horizonStart(nowMs, policy), to: LAST_DAY }),
+    where: isCellOfOrgs(orgIds, { from: horizonStart(nowMs, policy), to: LAST_DAY }),
   });
 }
 
@@ -120,20 +120,20 @@ export async function applyPolicy(ledger: LedgerWriter): Promise<void> {
   const { db, instanceId, policy } = ledger;
   const nowMs = ledger.now();
   const stored = JSON.stringify(policy);
-  const known = await sql`select from losant_usage.instances
+  const isCurrent = await sql`select from losant_usage.instances
     where instance_id = ${instanceId} and policy = ${stored}::text::jsonb`.execute(db);
-  if (known.rows.length > 0) return;
+  if (isCurrent.rows.length > 0) return;
   const now = new Date(nowMs).toISOString();
   const sooner = sql`least(c.next_read_at, (
     select min(t.at) from unnest(${policy.readAtHours}::integer[]) as hours cross join lateral (
       select ((c.usage_date + 1)::timestamp + hours * interval '1 hour') at time zone 'UTC' as at
     ) as t where t.at > ${now}::timestamptz))`;
-  const next = sql`case when c.standing in ('final', 'accepted') then ${sooner}
+  const next = sql`case when c.standing in ('final', 'waived') then ${sooner}
     else coalesce(${sooner}, ${now}::timestamptz) end`;
-  await eachPage(ledger, sql`o.removed_on is null`, async (trx, orgIds) => {
+  await eachPage(ledger, sql`o.deleted_on is null`, async (trx, orgIds) => {
     await setCells(trx, {
       set: sql`next_read_at = ${next}`,
-      where: sql`${isOf(orgIds, { from: horizonStart(nowMs, policy), to: LAST_DAY })}
+      where: sql`${isCellOfOrgs(orgIds, { from: horizonStart(nowMs, policy), to: LAST_DAY })}
         and c.reason is distinct from 'before_creation' and c.next_read_at is distinct from ${next}`,
     });
   });
@@ -161,7 +161,7 @@ export async function hasGaps(
       select from losant_usage.coverage_gaps c where c.instance_id = ${instanceId} and ${isMeant}
     ) or exists (
       select from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
-      where o.instance_id = ${instanceId} and c.attempts > 0 and c.standing in ('stored', 'final') and ${isMeant}
+      where o.instance_id = ${instanceId} and c.failed_reads > 0 and c.standing in ('stored', 'final') and ${isMeant}
     ) as "isGap"`.execute(db);
   return rows[0]?.isGap === true;
 }

@@ -26,7 +26,9 @@ export async function requireOwnTables(db: Kysely<Schema>): Promise<void> {
   if (rows.length === 0) return;
   throw new DatabaseError(
     'database_mismatch',
-    `The tables of losant_usage carry what is not theirs: ${rows.map(({ what }) => what).join(', ')}`,
-    { hint: 'remove it: it may swallow or change numbers; views of your own on top of the schema are fine' },
+    `Tables in schema losant_usage have objects that do not belong to it: ${rows.map(({ what }) => what).join(', ')}`,
+    {
+      hint: 'remove them, because they may drop or change data; your own views on top of the schema are fine',
+    },
   );
 }

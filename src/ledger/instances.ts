@@ -11,7 +11,7 @@ export async function readInstance(db: Kysely<Schema>, instanceId: string) {
   const row = await db
     .selectFrom('instances')
     .select(['api_url as apiUrl', 'listed_at as listedAt', 'list_problem as listProblem'])
-    .select(['all_from as allFrom', 'totals_problem as totalsProblem'])
+    .select(['new_orgs_from as newOrgsFrom', 'totals_problem as totalsProblem'])
     .where('instance_id', '=', instanceId)
     .executeTakeFirst();
   return row ?? null;
@@ -30,11 +30,11 @@ export async function requireApiUrl(
   db: Kysely<Schema>,
   { instanceId, apiUrl }: Pick<RegisteredInstance, 'instanceId' | 'apiUrl'>,
 ): Promise<void> {
-  const known = await readInstance(db, instanceId);
-  if (known === null || known.apiUrl === apiUrl) return;
+  const instance = await readInstance(db, instanceId);
+  if (instance === null || instance.apiUrl === apiUrl) return;
   throw new DatabaseError(
     'database_mismatch',
-    `Instance ${instanceId} was collected from ${known.apiUrl}, not from ${apiUrl}`,
+    `Instance ${instanceId} was loaded from ${instance.apiUrl}, not from ${apiUrl}`,
     { hint: 'use another database for another API' },
   );
 }

@@ -5,7 +5,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import { ExportError, HeldError } from '../errors.ts';
+import { BusyError, ExportError } from '../errors.ts';
 import type { Policy } from '../usage/policy.ts';
 
 /** The time that a lease lasts without renewal; a dead holder is succeeded within it. */
@@ -14,58 +14,58 @@ export const LEASE_MS = 60_000;
 export const RENEW_MS = 15_000;
 
 /** A lease that was taken. The epoch distinguishes it from every earlier or later one. */
-export interface LeaseHold {
+export interface Lease {
   readonly instanceId: string;
   readonly epoch: number;
 }
 
-const UNTIL = sql<Instant>`clock_timestamp() + ${LEASE_MS} * interval '1 ms'`;
+const EXPIRY = sql<Instant>`clock_timestamp() + ${LEASE_MS} * interval '1 ms'`;
 
 /**
  * Takes the lease of an instance unless somebody holds it; one that has lapsed is taken over. Throws HeldError
- * `lease_held` with the holder and the time of expiry.
+ * `lease_busy` with the holder and the time of expiry.
  */
 export async function takeLease(
   db: Kysely<Schema>,
   { instanceId, runId, host }: Readonly<Record<'instanceId' | 'runId' | 'host', string>>,
-): Promise<LeaseHold> {
-  const taken = await db
+): Promise<Lease> {
+  const lease = await db
     .insertInto('leases')
-    .values({ instance_id: instanceId, run_id: runId, host, since: CLOCK, until: UNTIL })
+    .values({ instance_id: instanceId, run_id: runId, host, acquired_at: CLOCK, expires_at: EXPIRY })
     .onConflict((conflict) =>
       conflict
         .column('instance_id')
         .doUpdateSet((eb) => ({
           run_id: eb.ref('excluded.run_id'),
           host: eb.ref('excluded.host'),
-          since: eb.ref('excluded.since'),
-          until: eb.ref('excluded.until'),
+          acquired_at: eb.ref('excluded.acquired_at'),
+          expires_at: eb.ref('excluded.expires_at'),
           epoch: sql`default`,
         }))
-        .where('leases.until', '<=', CLOCK),
+        .where('leases.expires_at', '<=', CLOCK),
     )
     .returning('epoch')
     .executeTakeFirst();
-  if (taken) return { instanceId, epoch: taken.epoch };
+  if (lease) return { instanceId, epoch: lease.epoch };
   const holder = await db
     .selectFrom('leases')
-    .select(['host', 'since', 'until'])
+    .select(['host', 'acquired_at as acquiredAt', 'expires_at as expiresAt'])
     .where('instance_id', '=', instanceId)
     .executeTakeFirst();
   // Without a row the holder has just ended; whoever waits tries again.
   const who = holder
-    ? `by a process on ${holder.host} since ${holder.since}`
-    : 'by a process that is just ending';
-  throw new HeldError('lease_held', `Instance ${instanceId} is being exported ${who}`, {
-    hint: `wait for it, or pass --wait SECONDS${holder ? `; if it is dead, its lease lapses at ${holder.until}` : ''}`,
+    ? `by a process on ${holder.host} since ${holder.acquiredAt}`
+    : 'by a process that is just finishing';
+  throw new BusyError('lease_busy', `Instance ${instanceId} is being exported ${who}`, {
+    hint: `wait for it, or pass --wait SECONDS${holder ? `; if it has died, its lease expires at ${holder.expiresAt}` : ''}`,
   });
 }
 
 /** Extends the lease. Throws HeldError `lease_lost` if another process has taken it over. */
-export async function renewLease(db: Kysely<Schema>, { instanceId, epoch }: LeaseHold): Promise<void> {
+export async function renewLease(db: Kysely<Schema>, { instanceId, epoch }: Lease): Promise<void> {
   const { numUpdatedRows } = await db
     .updateTable('leases')
-    .set({ until: UNTIL })
+    .set({ expires_at: EXPIRY })
     .where('instance_id', '=', instanceId)
     .where('epoch', '=', epoch)
     .executeTakeFirstOrThrow();
@@ -73,13 +73,13 @@ export async function renewLease(db: Kysely<Schema>, { instanceId, epoch }: Leas
 }
 
 /** Releases the lease if it is still this one. */
-export async function releaseLease(db: Kysely<Schema>, { instanceId, epoch }: LeaseHold): Promise<void> {
+export async function releaseLease(db: Kysely<Schema>, { instanceId, epoch }: Lease): Promise<void> {
   await db.deleteFrom('leases').where('instance_id', '=', instanceId).where('epoch', '=', epoch).execute();
 }
 
-function leaseLost(instanceId: string): HeldError {
-  return new HeldError('lease_lost', `Another process has taken over the export of instance ${instanceId}`, {
-    hint: 'this process was paused or cut off for longer than its lease; the other one goes on, nothing is lost',
+function leaseLost(instanceId: string): BusyError {
+  return new BusyError('lease_lost', `Another process has taken over the export of instance ${instanceId}`, {
+    hint: 'this process was paused or cut off for longer than its lease; the other one continues, and nothing is lost',
   });
 }
 
@@ -89,7 +89,7 @@ export const DATABASE_SKEW_MAX_MS = 30_000;
 /** The conditions of a transaction in which the program writes. */
 export interface BeginOptions {
   /** The lease that the transaction depends on; null for what needs none. */
-  readonly lease: LeaseHold | null;
+  readonly lease: Lease | null;
   /**
    * Returns the time in ms by the database's clock as the run sees it, to be compared with the database;
    * undefined to skip the check.
@@ -118,10 +118,9 @@ export async function inTransaction<T>(
 }
 
 /**
- * Begins a transaction in which the program writes: tells the triggers that nobody writes by hand, commits
- * synchronously whatever the server's default, and locks the lease's row until the end, so that nobody takes over
- * meanwhile. Returns the time in ms by the database's clock. Throws HeldError
- * `lease_lost`, or ExportError if the clocks have moved apart.
+ * Begins a transaction that writes. Marks it for the triggers, forces synchronous commit, and locks the lease row
+ * to the end, so that no takeover can happen meanwhile. Returns the database's time. Throws HeldError
+ * `lease_lost`, or ExportError if the clocks have drifted apart.
  */
 export async function beginWriting(
   trx: Kysely<Schema>,
@@ -145,7 +144,7 @@ export async function beginWriting(
 }
 
 /** The organizations that one transaction concerns. */
-const ORGS_PER_PAGE = 500;
+const TRANSACTION_ORGS = 500;
 
 /** Calls `work` in a transaction for each page of the organizations `o` that match, in the order of ids. */
 export async function eachPage(
@@ -158,7 +157,7 @@ export async function eachPage(
     const { rows } = await sql<{ org_id: string }>`
       select o.org_id from losant_usage.organizations o
       where o.instance_id = ${instanceId} and o.org_id > ${afterOrgId} and ${matches}
-      order by o.org_id limit ${ORGS_PER_PAGE}`.execute(db);
+      order by o.org_id limit ${TRANSACTION_ORGS}`.execute(db);
     const orgIds = rows.map(({ org_id }) => org_id);
     const last = orgIds.at(-1);
     if (last === undefined) return;
@@ -173,7 +172,9 @@ export function requireDatabaseClock(aheadMs: number): void {
   const seconds = Math.round(Math.abs(aheadMs) / 1_000);
   throw new ExportError(
     'clock_skew',
-    `This host's clock has moved by ${seconds} s against the database's since the run began`,
-    { hint: 'set the clocks (NTP); nothing more was loaded, because it is unclear which day is over' },
+    `This host's clock has drifted ${seconds} s from the database's since the run started`,
+    {
+      hint: 'synchronize the clocks (NTP); nothing more was loaded, because it is unclear which day has ended',
+    },
   );
 }

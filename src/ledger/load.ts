@@ -2,12 +2,12 @@
 import { type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
-import { apply, type StoredCell } from '../usage/apply.ts';
-import { type CellAnswer, type CellKey, cellId } from '../usage/cell.ts';
+import { applyResponse, type StoredCell } from '../usage/apply.ts';
+import { type CellKey, type CellResponse, cellId } from '../usage/cell.ts';
 import { dayEndMs } from '../usage/day.ts';
 import { isLate } from '../usage/policy.ts';
 import { isSettled } from '../usage/standing.ts';
-import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
+import { getStream, streamNames } from '../usage/streams/catalog.ts';
 import {
   keysOf,
   type LoadedCell,
@@ -18,7 +18,7 @@ import {
   writeNumbers,
 } from './coverage.ts';
 import { inTransaction, type LedgerWriter, requireDatabaseClock } from './lease.ts';
-import { type Answered, recordQuarantine } from './quarantine.ts';
+import { recordQuarantine, type SliceResponse } from './quarantine.ts';
 
 /** The ledger of an instance as a run writes it. */
 export interface RunLedger extends LedgerWriter {
@@ -30,50 +30,50 @@ export interface RunLedger extends LedgerWriter {
  * first, in key order, and serve as locks. Throws HeldError `lease_lost` if another process has taken over, ExportError
  * if the clocks have moved apart, DatabaseError if a write was swallowed or changed.
  */
-export async function loadBatch(ledger: RunLedger, batch: readonly Answered[]): Promise<LoadedCell[]> {
+export async function loadBatch(ledger: RunLedger, batch: readonly SliceResponse[]): Promise<LoadedCell[]> {
   const { runId, instanceId, policy } = ledger;
   const answers = batch.flatMap((slice) => slice.answers);
   return await inTransaction(ledger, async (trx, atMs) => {
     for (const answer of answers) requireSentInTime(answer, atMs);
-    const named = new Set(answers.map(({ stream }) => stream));
+    const batchStreams = new Set(answers.map(({ stream }) => stream));
     const streams = streamNames.filter(
-      (name) => named.has(name) || streamNamed(name).counterparts.some((each) => named.has(each)),
+      (name) => batchStreams.has(name) || getStream(name).counterparts.some((each) => batchStreams.has(each)),
     );
     const locked = await lockCells(trx, answers, streams);
     const cells = applyAnswers(answers, locked, { policy, atMs });
     await writeCells(trx, cells, runId);
     await writeNumbers(trx, cells);
     await recordRevisions(trx, cells, runId);
-    await unsetSums(trx, instanceId, cells);
+    await invalidateSums(trx, instanceId, cells);
     await recordQuarantine(trx, batch, runId);
     await liftWaivers(trx, cells.filter(isLifted), runId);
     return cells;
   });
 }
 
-/** A clock that jumped and came back shows in what was sent in between. */
-function requireSentInTime({ day, sentAtMs }: CellAnswer, atMs: number): void {
+/** Catches a clock that jumped and came back: a response is sent after its day and not after now. */
+function requireSentInTime({ day, sentAtMs }: CellResponse, atMs: number): void {
   requireDatabaseClock(Math.max(0, sentAtMs - atMs, dayEndMs(day) - sentAtMs));
 }
 
-/** Applies the answers, those first for which others of their day wait. */
+/** Applies the responses, those first that others of the same day wait for. */
 function applyAnswers(
-  answers: readonly CellAnswer[],
+  answers: readonly CellResponse[],
   locked: ReadonlyMap<string, StoredCell>,
   { policy, atMs }: Pick<RunLedger, 'policy'> & { readonly atMs: number },
 ): LoadedCell[] {
   const stored = new Map(locked);
-  const order = ({ stream }: CellAnswer) => streamNames.indexOf(stream);
+  const order = ({ stream }: CellResponse) => streamNames.indexOf(stream);
   const sorted = answers.toSorted((a, b) => order(a) - order(b));
   return sorted.map((answer) => {
     const { orgId, stream, day } = answer;
     const before = stored.get(cellId(answer));
     if (before === undefined) throw new Error(`the cell ${cellId(answer)} has no row`);
-    const counterparts = streamNamed(stream).counterparts.flatMap((name) => {
+    const counterparts = getStream(stream).counterparts.flatMap((name) => {
       const counterpart = stored.get(cellId({ orgId, stream: name, day }));
       return counterpart === undefined ? [] : [{ stream: name, ...counterpart }];
     });
-    const applied = apply({ ...before, answer, counterparts, policy });
+    const applied = applyResponse({ ...before, answer, counterparts, policy });
     const { cell, numbers } = applied;
     const { standing } = cell;
     stored.set(cellId(answer), { cell, numbers: numbers ?? before.numbers });
@@ -107,21 +107,21 @@ async function recordRevisions(
 }
 
 /** Unsets our sums of days on which a number changed or was settled; the end of the run adds them up again. */
-async function unsetSums(
+async function invalidateSums(
   trx: Kysely<Schema>,
   instanceId: string,
   cells: readonly LoadedCell[],
 ): Promise<void> {
-  const moved = cells.filter(
+  const affectedCells = cells.filter(
     ({ before, cell, numbers }) =>
       numbers !== null || isSettled(before.standing) !== isSettled(cell.standing),
   );
-  const changed = moved.filter(({ numbers }) => numbers !== null);
-  await unsetSumsOf(trx, instanceId, moved, changed);
+  const changed = affectedCells.filter(({ numbers }) => numbers !== null);
+  await invalidateSumsOf(trx, instanceId, affectedCells, changed);
 }
 
 /** Unsets our sums of the days of these cells. Losant's totals of numbers that changed are asked for again. */
-export async function unsetSumsOf(
+export async function invalidateSumsOf(
   trx: Kysely<Schema>,
   instanceId: string,
   cells: readonly CellKey[],
@@ -137,14 +137,14 @@ export async function unsetSumsOf(
     on conflict do nothing`.execute(trx);
   await sql`
     update losant_usage.instance_totals t set our_sum = null,
-      verified_at = case when not n.has_changed then t.verified_at end
+      last_read_at = case when not n.has_changed then t.last_read_at end
     from (
       select t.usage_date, t.metric, (t.usage_date, t.metric) in (
         select k.usage_date, m.metric from ${keysOf(changed)} join losant_usage.metrics m on m.stream = k.stream
       ) as has_changed
       from losant_usage.instance_totals t
       where t.instance_id = ${instanceId} and t.usage_date = any (${days}::date[])
-        and (t.our_sum is not null or t.verified_at is not null)
+        and (t.our_sum is not null or t.last_read_at is not null)
       order by t.usage_date, t.metric for update
     ) as n
     where t.instance_id = ${instanceId} and t.usage_date = n.usage_date and t.metric = n.metric
@@ -152,7 +152,7 @@ export async function unsetSumsOf(
 }
 
 function isLifted({ before, cell }: LoadedCell): boolean {
-  return before.standing === 'accepted' && cell.standing !== 'accepted';
+  return before.standing === 'waived' && cell.standing !== 'waived';
 }
 
 /** Ends the waivers of cells that had a good read or get another reason. */

@@ -2,8 +2,8 @@ import { type Kysely, type NotNull, sql } from 'kysely';
 import type { Instant, Schema } from '../database/schema.ts';
 import type { UsageDay } from '../usage/day.ts';
 import type { Organization, UnreadableOrg } from '../usage/organization.ts';
-import { lastCompleteDay } from '../usage/policy.ts';
-import { reopenCells } from './due.ts';
+import { lastEndedDay } from '../usage/policy.ts';
+import { requeueCells } from './due.ts';
 import { inTransaction, type LedgerWriter } from './lease.ts';
 
 /** The columns that Losant's answer fills. */
@@ -46,16 +46,16 @@ export async function upsertOrganizations(
   if (rows.size === 0) return [];
   const seenAt = new Date(nowMs).toISOString();
   return await inTransaction(ledger, async (trx) => {
-    const known = await lockUnusual(trx, { instanceId, orgIds: [...rows.keys()], seenAt });
-    const others = known.filter(({ ownerId }) => ownerId !== instanceId);
+    const existing = await lockUnusual(trx, { instanceId, orgIds: [...rows.keys()], seenAt });
+    const others = existing.filter(({ ownerId }) => ownerId !== instanceId);
     const foreign = others.filter(({ hasLeft }) => !hasLeft);
     for (const { orgId } of foreign) rows.delete(orgId);
     await upsertRows(trx, [...rows.values()], { instanceId, seenAt });
     await recordVersions(trx, [...rows.keys()], seenAt);
-    const returned = known.filter(({ isRemoved }) => isRemoved).map(({ orgId }) => orgId);
-    await reopenCells(trx, returned, { nowMs, policy });
+    const returned = existing.filter(({ isRemoved }) => isRemoved).map(({ orgId }) => orgId);
+    await requeueCells(trx, returned, { nowMs, policy });
     const owners = others.filter(({ hasLeft }) => hasLeft).map(({ ownerId }) => ownerId);
-    if (owners.length > 0) await markMoved(trx, [...owners, instanceId], lastCompleteDay(nowMs));
+    if (owners.length > 0) await markMoved(trx, [...owners, instanceId], lastEndedDay(nowMs));
     return foreign;
   });
 }
@@ -66,16 +66,16 @@ async function lockUnusual(
   { instanceId, orgIds, seenAt }: { instanceId: string; orgIds: readonly string[]; seenAt: Instant },
 ) {
   const { rows } = await sql<ForeignOrg & { isRemoved: boolean; hasLeft: boolean }>`
-    select o.org_id as "orgId", o.instance_id as "ownerId", o.removed_on is not null as "isRemoved",
-      o.removed_on is not null or o.unlisted_on is not null
+    select o.org_id as "orgId", o.instance_id as "ownerId", o.deleted_on is not null as "isRemoved",
+      o.deleted_on is not null or o.unlisted_on is not null
         or o.last_seen_at < ${seenAt}::timestamptz - interval '7 days' as "hasLeft"
     from losant_usage.organizations o
-    where o.org_id = any (${orgIds}::text[]) and (o.instance_id <> ${instanceId} or o.removed_on is not null)
+    where o.org_id = any (${orgIds}::text[]) and (o.instance_id <> ${instanceId} or o.deleted_on is not null)
     order by o.org_id for update`.execute(trx);
   return rows;
 }
 
-/** A stored number of an earlier day keeps the first day of an organization whose creation date moved later. */
+/** If Losant moves a creation date later, `created_on` stays at the first stored day before it. */
 async function upsertRows(
   trx: Kysely<Schema>,
   rows: readonly object[],
@@ -104,12 +104,12 @@ async function upsertRows(
             where c.usage_date = u.usage_date and c.org_id = u.org_id and c.is_stored)
           order by u.usage_date limit 1)) end,
       problem = excluded.problem, last_seen_at = excluded.last_seen_at,
-      removed_on = null, unlisted_on = null, unlisted_days = 0`.execute(trx);
+      deleted_on = null, unlisted_on = null, unlisted_days = 0`.execute(trx);
 }
 
 /**
- * Marks instances between which organizations have moved: their totals up to yesterday cannot be compared, and days
- * past the horizon may have come that are still open.
+ * Marks both instances of a transfer: their totals up to yesterday are not comparable, and days past the horizon
+ * may have arrived that are not retired yet.
  */
 async function markMoved(
   trx: Kysely<Schema>,
@@ -117,7 +117,7 @@ async function markMoved(
   yesterday: UsageDay,
 ): Promise<void> {
   await sql`
-    update losant_usage.instances i set org_moved_on = greatest(i.org_moved_on, ${yesterday}::date), horizon_day = null
+    update losant_usage.instances i set org_transferred_on = greatest(i.org_transferred_on, ${yesterday}::date), horizon_day = null
     from (
       select instance_id from losant_usage.instances where instance_id = any (${instanceIds}::text[])
       order by instance_id for update
@@ -162,7 +162,7 @@ export async function readUnreadable(db: Kysely<Schema>, instanceId: string) {
     .select(['org_id as orgId', 'problem'])
     .where('instance_id', '=', instanceId)
     .where('problem', 'is not', null)
-    .where('removed_on', 'is', null)
+    .where('deleted_on', 'is', null)
     .orderBy('org_id')
     .limit(100)
     .$narrowType<{ problem: NotNull }>()
@@ -179,14 +179,14 @@ export async function readOrgIds(
     .selectFrom('organizations')
     .select('org_id')
     .where('instance_id', '=', instanceId)
-    .where('removed_on', 'is', null)
+    .where('deleted_on', 'is', null)
     .orderBy('org_id');
   if (unseenSince !== undefined) existing = existing.where('last_seen_at', '<', unseenSince);
   return (await existing.execute()).map(({ org_id }) => org_id);
 }
 
 /** Counts a day on which a complete list lacked the organizations. Returns how many there were, by organization. */
-export async function noteUnlisted(
+export async function countUnlistedDay(
   ledger: LedgerWriter,
   { orgIds, today }: { readonly orgIds: readonly string[]; readonly today: UsageDay },
 ): Promise<Map<string, number>> {
@@ -206,15 +206,15 @@ export async function noteUnlisted(
 }
 
 /** Records that organizations were found to be deleted. What is left of their cells is closed by the fill. */
-export async function markRemoved(
+export async function markDeleted(
   ledger: LedgerWriter,
   { orgIds, today }: { readonly orgIds: readonly string[]; readonly today: UsageDay },
 ): Promise<void> {
   await inTransaction(ledger, async (trx) => {
     await sql`
-      update losant_usage.organizations o set removed_on = ${today}::date
+      update losant_usage.organizations o set deleted_on = ${today}::date
       from (
-        select org_id from losant_usage.organizations where org_id = any (${orgIds}::text[]) and removed_on is null
+        select org_id from losant_usage.organizations where org_id = any (${orgIds}::text[]) and deleted_on is null
         order by org_id for update
       ) as k
       where o.org_id = k.org_id`.execute(trx);

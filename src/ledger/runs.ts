@@ -1,7 +1,7 @@
 import { type Insertable, type Kysely, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Json, Runs, Schema } from '../database/schema.ts';
-import { storable } from '../usage/body.ts';
+import { toStorableText } from '../usage/body.ts';
 import type { CellResult } from '../usage/cell.ts';
 import type { DayRange } from '../usage/day.ts';
 import { readInstance } from './instances.ts';
@@ -56,11 +56,11 @@ export async function finishRun(db: Kysely<Schema>, runId: string, run: Finished
     .updateTable('runs')
     .set({
       status,
-      from_date: range?.from ?? null,
-      to_date: range?.to ?? null,
+      first_day: range?.from ?? null,
+      last_day: range?.to ?? null,
       counts: sql<Json>`${JSON.stringify(counts)}::text::jsonb`,
       failures: sql<Json>`${JSON.stringify(failures)}::text::jsonb`,
-      error: error === null ? null : storable(error),
+      error: error === null ? null : toStorableText(error),
       finished_at: CLOCK,
     })
     .where('run_id', '=', runId)
@@ -82,7 +82,7 @@ export async function recordFailedRun(db: Kysely<Schema>, run: NewRun, error: st
   if ((await readInstance(db, run.instance_id)) === null) return;
   await db
     .insertInto('runs')
-    .values({ ...run, status: 'failed', error: storable(error), started_at: CLOCK, finished_at: CLOCK })
+    .values({ ...run, status: 'failed', error: toStorableText(error), started_at: CLOCK, finished_at: CLOCK })
     .onConflict((conflict) => conflict.column('run_id').doNothing())
     .execute();
 }

@@ -30,7 +30,6 @@ export interface Failure {
  */
 export class AttemptError extends LosantError {
   readonly retryAfterMs: number | null;
-  /** Whether the request is sent again. */
   isRepeated = false;
 
   constructor({ action, ids = {} }: Question, failure: Failure, token?: string) {
@@ -61,7 +60,7 @@ export function badBody(problem: string, content: Uint8Array): Failure {
 }
 
 /** Returns the error for an answer of status 200 that does not have the expected form. */
-export function unusableAnswer(asked: Question, { text }: { text: string }, problem: string): AttemptError {
+export function unexpectedBody(asked: Question, { text }: { text: string }, problem: string): AttemptError {
   return new AttemptError(asked, badBody(`unexpected body: ${problem}`, Buffer.from(text)));
 }
 
@@ -69,7 +68,7 @@ export function unusableAnswer(asked: Question, { text }: { text: string }, prob
 export function failureOfStatus(status: number, content: Uint8Array, retryAfterMs: number | null): Failure {
   const body = keptText(content);
   const kind = kindOfStatus(status, retryAfterMs);
-  const problem = `answered ${describeStatus(status, kind)}${describeApiError(body)}`;
+  const problem = `responded ${describeStatus(status, kind)}${describeApiError(body)}`;
   return { kind, problem, status, body, retryAfterMs };
 }
 
@@ -92,7 +91,7 @@ function kindOfStatus(status: number, retryAfterMs: number | null): LosantErrorK
 
 function describeStatus(status: number, kind: LosantErrorKind): string {
   if (kind === 'unreachable') return `with a redirect (HTTP ${status}), which is never followed`;
-  return `HTTP ${status}${kind === 'bad_body' ? ' instead of 200 with a complete body' : ''}`;
+  return `with HTTP ${status}${kind === 'bad_body' ? ' instead of 200 with a complete body' : ''}`;
 }
 
 const word = z.string().catch('');

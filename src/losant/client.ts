@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import ky, { type RetryOptions } from 'ky';
 import { FAILURES, type LosantErrorKind } from '../errors.ts';
-import { type Answer, findOtherTime } from './answer.ts';
 import { AttemptError, type Question } from './attempt.ts';
 import { type Gate, LONGEST_WAIT_MS } from './gate.ts';
+import { type ApiResponse, findClockProblem } from './response.ts';
 import { createTransport, type TransportOptions } from './transport.ts';
 
 export interface LosantClientOptions extends Omit<TransportOptions, 'connections'> {
@@ -44,13 +44,12 @@ export type LosantClient = ReturnType<typeof createLosantClient>;
 /** The query sent with each request to keep bodies small: this program follows no hypermedia. */
 const QUERY_FOR_ALL = { _actions: 'false', _links: 'false', _embedded: 'false' };
 
-/** All that ky needs to see of an answer, whose body was read already. */
+/** ky only needs a status: the body has been read already. */
 const ANSWERED = new Response(null, { status: 204 });
 
 /**
- * The repeating by ky. It gets neither signal nor headers, which it would copy for each attempt: both are below the
- * fetch, as are the timeout, which starts when the gate lets an attempt go, and the wait before another one, which can
- * be aborted.
+ * ky decides about retries, and nothing else: it would copy signal and headers for each attempt, and its timeout
+ * would include the wait at the gate, so all of these are handled below the fetch.
  */
 const RETRY: RetryOptions = {
   limit: Number.MAX_SAFE_INTEGER,
@@ -77,7 +76,7 @@ export function createLosantClient(options: LosantClientOptions) {
     spent.sent += 1;
     try {
       const answer = await send('GET', url, request);
-      const failure = findOtherTime(answer, request);
+      const failure = findClockProblem(answer, request);
       if (failure !== null) throw new AttemptError(request, failure);
       return answer;
     } catch (error) {
@@ -96,11 +95,11 @@ export function createLosantClient(options: LosantClientOptions) {
      * Returns the JSON answer, with retries where they may help. Throws a `LosantError` that never contains the token,
      * or the signal's reason once the signal has aborted.
      */
-    async get(request: GetRequest): Promise<Answer> {
+    async get(request: GetRequest): Promise<ApiResponse> {
       const { path, signal } = request;
       const query = new URLSearchParams({ ...QUERY_FOR_ALL, ...request.query });
       const spent: Spent = { sent: 0, waits: 0, waitedMs: 0 };
-      let answer = null as Answer | null;
+      let answer = null as ApiResponse | null;
       const fetch = async (input: Request | URL | string) => {
         const url = input instanceof Request ? input.url : String(input);
         const failed = spent.sent - spent.waits;
@@ -114,11 +113,11 @@ export function createLosantClient(options: LosantClientOptions) {
         await api.get(`${path}?${query.toString()}`, { fetch });
       } catch (error) {
         signal.throwIfAborted();
-        const isRepeated = error instanceof AttemptError && spent.sent > 1;
-        if (isRepeated) error.message += ` (after ${spent.sent} attempts)`;
+        const isRetried = error instanceof AttemptError && spent.sent > 1;
+        if (isRetried) error.message += ` (after ${spent.sent} attempts)`;
         throw error;
       }
-      return answer as Answer;
+      return answer as ApiResponse;
     },
   };
 }
@@ -129,7 +128,7 @@ export function createLosantClient(options: LosantClientOptions) {
  */
 function mayRepeat(failure: AttemptError, spent: Spent, { attempts, gate }: LosantClientOptions): boolean {
   const { kind, retryAfterMs } = failure;
-  if (kind !== 'rate_limited') return FAILURES[kind].isRepeated && spent.sent - spent.waits < attempts;
+  if (kind !== 'rate_limited') return FAILURES[kind].isRetried && spent.sent - spent.waits < attempts;
   const pauseMs = pauseOf(retryAfterMs, spent.waits);
   gate.pauseFor(pauseMs);
   spent.waits += 1;

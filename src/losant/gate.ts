@@ -1,12 +1,18 @@
 import { AttemptError, type Question } from './attempt.ts';
 
-/** The longest pause a request waits for: a run that ends goes on at the next wake-up, one that sleeps blocks it. */
+/**
+ * A request gives up rather than wait longer: the run ends and continues at the next wake-up, instead of sleeping
+ * under its lease.
+ */
 export const LONGEST_WAIT_MS = 15 * 60_000;
 
-/** The longest pause that is believed, so that one absurd Retry-After cannot stop a worker for days. */
+/** A Retry-After beyond this is capped, so that one absurd value cannot stop a worker for days. */
 const LONGEST_PAUSE_MS = 60 * 60_000;
 
-/** The most that late starts catch up. Without catching up, each late timer would lower the rate. */
+/**
+ * How far late starts may catch up. Without it every late timer would lower the rate; without a bound a burst
+ * would follow a stall.
+ */
 const CATCH_UP_MS = 100;
 
 export interface GateOptions {
@@ -25,7 +31,7 @@ interface Waiter {
 
 /** Returns the error for a pause longer than {@link LONGEST_WAIT_MS}; the request was not sent. */
 function pausedTooLong(question: Question, pauseMs: number): AttemptError {
-  const problem = `all requests of this token are paused for another ${Math.ceil(pauseMs / 1000)} s`;
+  const problem = `all requests with this token are paused for another ${Math.ceil(pauseMs / 1000)} s`;
   return new AttemptError(question, { kind: 'rate_limited', problem });
 }
 
@@ -93,7 +99,7 @@ export class Gate {
     };
     const waiter: Waiter = { question, start: resolve, refuse };
     const abort = () => refuse(signal.reason);
-    // A schedule in the past, with nothing waiting, meant no demand and is not caught up.
+    // With nobody waiting, a start time in the past means there was no demand; nothing to catch up.
     if (this.#waiters.size === 0) this.#nextStartMs = Math.max(this.#nextStartMs, performance.now());
     this.#waiters.add(waiter);
     signal.addEventListener('abort', abort);

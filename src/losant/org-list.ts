@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { describeProblems } from '../usage/body.ts';
 import type { Organization, UnreadableOrg } from '../usage/organization.ts';
-import { unusableAnswer } from './attempt.ts';
+import { unexpectedBody } from './attempt.ts';
 import type { LosantClient } from './client.ts';
 import { readOrganization } from './organization.ts';
 import { instancePath } from './orgs.ts';
@@ -61,8 +61,8 @@ async function* readList(
   let isSorted = true;
   // The first page, which says how many there are, is asked for alone.
   for (let page = 0, count = 1; page < PAGES_MAX; ) {
-    const asked = Array.from({ length: count }, (_, place) => readPage(client, options, page + place));
-    const pages = await Promise.all(asked);
+    const requests = Array.from({ length: count }, (_, offset) => readPage(client, options, page + offset));
+    const pages = await Promise.all(requests);
     const before = listed + unidentified;
     for (const [place, read] of pages.entries()) {
       if (page + place === 0) pageSize = read.items.length;
@@ -80,18 +80,18 @@ async function* readList(
     }
     yield { totalCount, items: pages.flatMap(({ items }) => items) };
     page += count;
-    const left = pageSize === 0 ? 0 : Math.ceil(totalCount / pageSize) - page;
+    const pagesLeft = pageSize === 0 ? 0 : Math.ceil(totalCount / pageSize) - page;
     // A list that has more or fewer on its pages than it says is read as long as it has something new.
     const isNew = listed + unidentified > before;
-    if (left <= 0 && (received === totalCount || !isNew)) break;
-    count = Math.min(Math.max(left, 1), PAGES_AT_ONCE);
+    if (pagesLeft <= 0 && (received === totalCount || !isNew)) break;
+    count = Math.min(Math.max(pagesLeft, 1), PAGES_AT_ONCE);
   }
   const reasons: string[] = [];
   if (!isSteady) reasons.push('it kept changing while it was read');
-  if (!isSorted) reasons.push('it is not sorted by id, or names an organization twice');
+  if (!isSorted) reasons.push('it is not sorted by ID, or lists an organization twice');
   if (unidentified > 0) reasons.push(`${unidentified} of its items have no readable id`);
   if (isSorted && listed + unidentified !== totalCount) {
-    reasons.push(`it lists ${listed} organizations and has ${totalCount} by its own account`);
+    reasons.push(`it lists ${listed} organizations but reports a total of ${totalCount}`);
   }
   const reason = reasons.length === 0 ? null : reasons.join('; ');
   return { reason, listed, hasShifted: !isSteady || !isSorted };
@@ -108,16 +108,17 @@ async function readPage(
   { instanceId, perPage = 100, signal }: ListOptions,
   page: number,
 ): Promise<OrgPage> {
-  const asked = { action: 'instanceOrgs.get', ids: { instance: instanceId, page: String(page) }, signal };
+  const request = { action: 'instanceOrgs.get', ids: { instance: instanceId, page: String(page) }, signal };
   const answer = await client.get({
-    ...asked,
+    ...request,
     path: `${instancePath(instanceId)}/orgs`,
     query: { page: String(page), perPage: String(perPage), sortField: 'id', sortDirection: 'asc' },
   });
   const { data, error } = pageBody.safeParse(answer.body);
-  if (error) throw unusableAnswer(asked, answer, describeProblems(error));
+  if (error) throw unexpectedBody(request, answer, describeProblems(error));
   const { items, totalCount, page: echoed } = data;
-  if (echoed != null && echoed !== page) throw unusableAnswer(asked, answer, `answered with page ${echoed}`);
+  if (echoed != null && echoed !== page)
+    throw unexpectedBody(request, answer, `responded with page ${echoed}`);
   const answeredAtMs = answer.dateMs ?? answer.receivedAtMs;
   return { totalCount, items: items.map((item) => readOrganization(item, answeredAtMs)) };
 }

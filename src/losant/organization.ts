@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { describeProblems, hexId, InexactNumber, instant, storable } from '../usage/body.ts';
+import { describeProblems, hexId, InexactNumber, instant, toStorableText } from '../usage/body.ts';
 import type { Organization, UnreadableOrg } from '../usage/organization.ts';
 
-/** A creation time this long after the answer was sent is not believed; clocks may differ by less. */
+/** A creation time further in the future than this, by the response's own clock, is ignored. */
 const FUTURE_MS = 5 * 60_000;
 
 /** Numbers and booleans are taken as text: an odd type must not cost the organization. */
@@ -73,12 +73,12 @@ function readTime(ms: number | null | undefined): string | null {
 
 /** Returns the value as text that can be stored; null if it is not a scalar. */
 function textOf(value: unknown): string | null {
-  if (typeof value === 'string') return storable(value);
+  if (typeof value === 'string') return toStorableText(value);
   if (value instanceof InexactNumber) return value.text;
   return typeof value === 'number' || typeof value === 'boolean' ? String(value) : null;
 }
 
 function numbersOf(limits: Record<string, unknown>): Record<string, number> {
   const numbers = Object.entries(limits).filter((entry) => Number.isFinite(entry[1]));
-  return Object.fromEntries(numbers.map(([key, value]) => [storable(key), value as number]));
+  return Object.fromEntries(numbers.map(([key, value]) => [toStorableText(key), value as number]));
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { describeProblems } from '../usage/body.ts';
 import type { Organization } from '../usage/organization.ts';
-import { unusableAnswer } from './attempt.ts';
+import { unexpectedBody } from './attempt.ts';
 import type { LosantClient } from './client.ts';
 import { readOrganization } from './organization.ts';
 
@@ -16,15 +16,15 @@ export async function getInstance(
   client: LosantClient,
   { instanceId, signal }: { readonly instanceId: string; readonly signal: AbortSignal },
 ): Promise<{ readonly name: string | null }> {
-  const asked = { action: 'instance.get', ids: { instance: instanceId }, signal };
-  const answer = await client.get({ ...asked, path: instancePath(instanceId) });
+  const request = { action: 'instance.get', ids: { instance: instanceId }, signal };
+  const answer = await client.get({ ...request, path: instancePath(instanceId) });
   const { data, error } = instanceBody.safeParse(answer.body);
-  if (error) throw unusableAnswer(asked, answer, describeProblems(error));
+  if (error) throw unexpectedBody(request, answer, describeProblems(error));
   const { id, instanceId: otherId, name = null } = data;
   // The fields of this body are not documented: a body that only names the instance is enough.
   const answeredId = id ?? otherId ?? (name === null ? 'unnamed' : instanceId);
   if (answeredId.toLowerCase() !== instanceId.toLowerCase()) {
-    throw unusableAnswer(asked, answer, `answered for instance ${answeredId}`);
+    throw unexpectedBody(request, answer, `responded for instance ${answeredId}`);
   }
   return { name };
 }
@@ -41,15 +41,15 @@ export interface OrgResource {
  */
 export async function getOrg(
   client: LosantClient,
-  place: { readonly instanceId: string; readonly orgId: string; readonly signal: AbortSignal },
+  target: { readonly instanceId: string; readonly orgId: string; readonly signal: AbortSignal },
 ): Promise<OrgResource> {
-  const { instanceId, orgId, signal } = place;
-  const asked = { action: 'instanceOrg.get', ids: { org: orgId }, signal };
-  const answer = await client.get({ ...asked, path: orgPath(instanceId, orgId) });
+  const { instanceId, orgId, signal } = target;
+  const request = { action: 'instanceOrg.get', ids: { org: orgId }, signal };
+  const answer = await client.get({ ...request, path: orgPath(instanceId, orgId) });
   const organization = readOrganization(answer.body, answer.dateMs ?? answer.receivedAtMs);
-  if ('problem' in organization) throw unusableAnswer(asked, answer, organization.problem);
+  if ('problem' in organization) throw unexpectedBody(request, answer, organization.problem);
   if (organization.orgId !== orgId.toLowerCase()) {
-    throw unusableAnswer(asked, answer, `answered for organization ${organization.orgId}`);
+    throw unexpectedBody(request, answer, `responded for organization ${organization.orgId}`);
   }
   return { organization, resource: JSON.parse(answer.text) as OrgResource['resource'] };
 }

@@ -1,7 +1,6 @@
 import { unzipSync } from 'node:zlib';
 import { type Dispatcher, EnvHttpProxyAgent, getGlobalDispatcher, Pool } from 'undici';
 import { parseJson } from '../usage/body.ts';
-import { type Answer, type AnswerHeaders, headerOf, readAge, readDate, readRetryAfter } from './answer.ts';
 import {
   AttemptError,
   badBody,
@@ -10,6 +9,14 @@ import {
   KEPT_BODY_BYTES,
   type Question,
 } from './attempt.ts';
+import {
+  type ApiResponse,
+  headerOf,
+  type ResponseHeaders,
+  readAge,
+  readDate,
+  readRetryAfter,
+} from './response.ts';
 
 export interface TransportOptions {
   /** The API's address, e.g. `https://api.losant.com`; it may have a path. */
@@ -47,7 +54,7 @@ export function createTransport(options: TransportOptions) {
     url: string,
     question: Question,
     json: string | null = null,
-  ): Promise<Answer> => {
+  ): Promise<ApiResponse> => {
     const { signal } = question;
     signal.throwIfAborted();
     const type = json === null ? {} : { 'content-type': 'application/json' };
@@ -60,7 +67,7 @@ export function createTransport(options: TransportOptions) {
     const dateMs = readDate(received.headers);
     if (dateMs !== null) onClock?.(dateMs - receivedAtMs);
     const ageSeconds = readAge(received.headers);
-    let answer: Answer = { body: undefined, text: '', sentAtMs, receivedAtMs, dateMs, ageSeconds };
+    let answer: ApiResponse = { body: undefined, text: '', sentAtMs, receivedAtMs, dateMs, ageSeconds };
     try {
       const text = strictUtf8.decode(received.content);
       answer = { ...answer, body: parseJson(text), text };
@@ -95,7 +102,7 @@ function headersFor({ token, domain, version }: TransportOptions): Record<string
 function createDispatcher(origin: string, connections: number): Dispatcher {
   // The bound on the whole request is enough. Idle connections end soon, so that a run leaves none behind.
   const timeouts = { headersTimeout: 0, bodyTimeout: 0, keepAliveMaxTimeout: 4_000 };
-  // A connection becomes free only a moment after its answer: without the bound there would be twice as many.
+  // A connection is released a moment after its response; without the bound there would be twice as many.
   const options = { connections, pipelining: 1, ...timeouts };
   const usesProxies = getGlobalDispatcher().constructor.name === EnvHttpProxyAgent.name;
   return usesProxies ? new EnvHttpProxyAgent(options) : new Pool(origin, options);
@@ -118,7 +125,7 @@ async function exchange(
   const timer = setTimeout(stop, timeoutMs);
   signal.addEventListener('abort', stop);
   let status: number | null = null;
-  let headers: AnswerHeaders = {};
+  let headers: ResponseHeaders = {};
   let failure: Failure | null = null;
   const chunks: Buffer[] = [];
   let size = 0;
@@ -132,7 +139,7 @@ async function exchange(
     }
   } catch (error) {
     failure = bound.signal.aborted
-      ? { kind: 'timeout', problem: `no complete answer within ${timeoutMs} ms` }
+      ? { kind: 'timeout', problem: `no complete response within ${timeoutMs} ms` }
       : { kind: 'unreachable', problem: `connection failed: ${describeCause(error)}` };
   } finally {
     clearTimeout(timer);
@@ -152,7 +159,7 @@ async function exchange(
 }
 
 /** Returns why an answer cannot be used; null if it can. Its status alone decides an error, which the body explains. */
-function failureOf(received: Received, answer: Answer, token: string): Failure | null {
+function failureOf(received: Received, answer: ApiResponse, token: string): Failure | null {
   const { status, headers, content, failure } = received;
   if (status !== null && status !== 200) {
     return failureOfStatus(status, content, readRetryAfter(headers, answer.receivedAtMs));
@@ -167,13 +174,12 @@ function failureOf(received: Received, answer: Answer, token: string): Failure |
   }
   // Bodies may be kept for people to read, so one that repeats the request's headers is refused.
   if (!answer.text.includes(token)) return null;
-  return badBody('the body repeats the token, as a proxy that shows requests would', content);
+  return badBody('the body contains the token, as if a proxy had echoed the request', content);
 }
 
 function describeCause(error: unknown): string {
   const { message, code } = error as NodeJS.ErrnoException;
   // OpenSSL's own words are of its source; this one mostly means an http port.
-  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER')
-    return `no TLS is spoken there, as on a port for http (${code})`;
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return `the server does not speak TLS on that port (${code})`;
   return code === undefined || message.includes(code) ? message : `${message} (${code})`;
 }

@@ -14,7 +14,7 @@ export interface Access {
 }
 
 /** Tables in which a run inserts and updates. */
-const WRITTEN = [
+const UPSERTED_TABLES = [
   'instances',
   'organizations',
   'organization_history',
@@ -26,7 +26,7 @@ const WRITTEN = [
   'leases',
 ];
 /** Tables to which a run only adds. */
-const APPENDED = ['revisions', 'quarantine'];
+const APPEND_ONLY_TABLES = ['revisions', 'quarantine'];
 
 /**
  * Reads only the catalog, so that any user may ask. A table that does not exist lacks no
@@ -49,7 +49,7 @@ export async function readAccess(db: Kysely<Schema>): Promise<Access> {
         from pg_class join pg_namespace n on n.oid = relnamespace,
           unnest(array['select', 'insert', 'update']) with ordinality as needed ("right", place)
         where nspname = ${SCHEMA_NAME} and relkind = 'r'
-          and (relname = any (${WRITTEN}::text[]) or (relname = any (${APPENDED}::text[]) and needed.right <> 'update'))
+          and (relname = any (${UPSERTED_TABLES}::text[]) or (relname = any (${APPEND_ONLY_TABLES}::text[]) and needed.right <> 'update'))
           and not has_table_privilege(pg_class.oid, needed.right)
         order by relname, place
       ) as missing`.execute(db);

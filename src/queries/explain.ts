@@ -5,8 +5,8 @@ import { showWhen } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
 import { worstStanding } from '../usage/standing.ts';
 
-export type DayStory = NonNullable<Awaited<ReturnType<typeof readDayStory>>>;
-export type CellStory = DayStory['cells'][number];
+export type DayExplanation = NonNullable<Awaited<ReturnType<typeof explainDay>>>;
+export type CellExplanation = DayExplanation['cells'][number];
 export type LedgerRow = Awaited<ReturnType<typeof readLedgerRows>>[number];
 
 export interface StoryQuery {
@@ -17,7 +17,7 @@ export interface StoryQuery {
 }
 
 /** Reads, as of one moment, the story of an organization's day; null if the organization was never seen. */
-export async function readDayStory(
+export async function explainDay(
   db: Kysely<Schema>,
   { orgId, day, streams }: StoryQuery,
   { nowMs }: { readonly nowMs: number },
@@ -30,13 +30,13 @@ export async function readDayStory(
       const cell = { orgId, day };
       const org = await readOrg(trx, cell);
       if (org === undefined) return null;
-      const wanted = await trx.selectFrom('streams').select('stream').orderBy('position').execute();
+      const streamOrder = await trx.selectFrom('streams').select('stream').orderBy('position').execute();
       const ledger = await readLedgerRows(trx, cell);
       const numbers = await readNumbers(trx, cell);
       const changes = await readChanges(trx, cell);
       const waivers = await readWaivers(trx, cell);
       const quarantine = await readQuarantine(trx, cell);
-      const cells = wanted
+      const cells = streamOrder
         .filter(({ stream }) => streams === null || streams.includes(stream))
         .map(({ stream }) => {
           const isOfStream = (row: { readonly stream: string }) => row.stream === stream;
@@ -66,7 +66,7 @@ async function readOrg(db: Kysely<Schema>, { orgId, day }: Cell) {
     .selectFrom('organizations as o')
     .innerJoin('instances as i', 'i.instance_id', 'o.instance_id')
     .select(['o.org_id as orgId', 'o.name as orgName', 'o.instance_id as instanceId'])
-    .select(['o.created_on as createdOn', 'o.removed_on as removedOn'])
+    .select(['o.created_on as createdOn', 'o.deleted_on as deletedOn'])
     .select([
       /** Whether the day has ended in UTC, and whether Losant should no longer keep it. */
       sql<boolean>`${day}::date < (now() at time zone 'UTC')::date`.as('isOver'),
@@ -83,8 +83,8 @@ async function readLedgerRows(db: Kysely<Schema>, { orgId, day }: Cell) {
     .selectFrom('cells as c')
     .leftJoin('runs as r', 'r.run_id', 'c.run_id')
     .select(['c.stream', 'c.standing', 'c.is_stored as isStored', 'c.is_reported as isReported'])
-    .select(['c.silences', 'c.revision', 'c.verified_at as verifiedAt', 'c.next_read_at as nextReadAt'])
-    .select(['c.attempts', 'c.attempted_at as attemptedAt', 'c.reason', 'c.message'])
+    .select(['c.omissions', 'c.revision', 'c.last_read_at as lastReadAt', 'c.next_read_at as nextReadAt'])
+    .select(['c.failed_reads as failedReads', 'c.last_attempt_at as lastAttemptAt', 'c.reason', 'c.detail'])
     .select(['c.first_loaded_at as firstLoadedAt', 'c.finalized_at as finalizedAt'])
     .select((eb) => eb.fn<string | null>('encode', ['c.response_sha256', eb.val('hex')]).as('responseSha256'))
     .select(['c.run_id as runId', 'r.kind as runKind', 'r.version as runVersion'])
@@ -138,10 +138,10 @@ const ANSWERS_MAX = 8;
 async function readQuarantine(db: Kysely<Schema>, { orgId, day }: Cell) {
   return await db
     .selectFrom('quarantine')
-    .select(['stream', 'from_date as from', 'to_date as to', 'code', 'problem', 'seen_at as seenAt'])
+    .select(['stream', 'first_day as from', 'last_day as to', 'reason', 'detail', 'seen_at as seenAt'])
     .where('org_id', '=', orgId)
-    .where('from_date', '<=', day)
-    .where('to_date', '>=', day)
+    .where('first_day', '<=', day)
+    .where('last_day', '>=', day)
     .orderBy('id', 'desc')
     .limit(ANSWERS_MAX)
     .execute();
@@ -165,29 +165,29 @@ function adviseCell(ledger: LedgerRow | null, { orgId, day, stream, org, nowMs }
   const scope = `--org ${orgId} --stream ${stream}`;
   const backfill = `losant-usage backfill --from ${day} --to ${day} ${scope}`;
   const waive = `losant-usage waive --day ${day} ${scope} --reason TEXT`;
-  const canBeRead = org.removedOn === null && !org.isPastHorizon;
-  const atOnce = canBeRead ? [{ when: 'at once', command: `${backfill} --force` }] : [];
-  if (!org.isOver) return { text: 'the day is not over in UTC: it is read afterwards', commands: [] };
+  const canBeRead = org.deletedOn === null && !org.isPastHorizon;
+  const atOnce = canBeRead ? [{ when: 'to retry now', command: `${backfill} --force` }] : [];
+  if (!org.isOver) return { text: 'the day is not over yet (UTC); it will be read afterward', commands: [] };
   if (ledger === null) {
-    if (!canBeRead) return { text: 'the number is not wanted, and can no longer be read', commands: [] };
-    return { text: 'the number is not wanted', commands: [{ when: 'to read it', command: backfill }] };
+    if (!canBeRead) return { text: 'not expected, and no longer readable', commands: [] };
+    return { text: 'not expected', commands: [{ when: 'to load it', command: backfill }] };
   }
   const next = describeNextRead(ledger, nowMs);
   switch (ledger.standing) {
     case 'final':
     case 'stored':
     case 'waiting':
-      if (ledger.attempts === 0) return { text: next ?? 'nothing to do', commands: [] };
-      return { text: `its newest read failed: ${next ?? 'it is not read again'}`, commands: atOnce };
-    case 'accepted':
+      if (ledger.failedReads === 0) return { text: next ?? 'nothing to do', commands: [] };
+      return { text: `the last read failed; ${next ?? 'no further read is scheduled'}`, commands: atOnce };
+    case 'waived':
       return { text: 'nothing to do; a good read lifts the waiver', commands: [] };
     case 'unavailable':
-      return { text: 'it can no longer be read', commands: [{ when: 'to accept it', command: waive }] };
+      return { text: 'no longer readable', commands: [{ when: 'to waive it', command: waive }] };
     case 'in_doubt':
     case 'missing':
       return {
-        text: next ?? 'it is not read again by itself',
-        commands: [...atOnce, { when: 'to accept it as it stands', command: waive }],
+        text: next ?? 'no automatic retry',
+        commands: [...atOnce, { when: 'to waive it', command: waive }],
       };
   }
 }
@@ -196,6 +196,6 @@ function adviseCell(ledger: LedgerRow | null, { orgId, day, stream, org, nowMs }
 function describeNextRead({ nextReadAt }: LedgerRow, nowMs: number): string | null {
   if (nextReadAt === null) return null;
   return Date.parse(nextReadAt) > nowMs
-    ? `read again ${showWhen(nextReadAt, nowMs)}`
-    : 'read by the next run';
+    ? `next read ${showWhen(nextReadAt, nowMs)}`
+    : 'the next run reads it';
 }

@@ -11,21 +11,21 @@ export interface GapScope {
   /** The instances in the settings: the gaps of others are nobody's. */
   readonly instanceIds: readonly string[];
   /** Whether to include what is unavailable or accepted, which is no gap. */
-  readonly withKnown: boolean;
+  readonly includeResolved: boolean;
 }
 
 /** Returns the gaps, newest day first; then what is unavailable or accepted. */
-export async function readGaps(db: Kysely<Schema>, { instanceIds, withKnown }: GapScope) {
+export async function readGaps(db: Kysely<Schema>, { instanceIds, includeResolved }: GapScope) {
   // The view of gaps has the same columns and is quick, because it has no others.
-  const view = (withKnown ? 'cells as c' : 'coverage_gaps as c') as 'cells as c';
+  const view = (includeResolved ? 'cells as c' : 'coverage_gaps as c') as 'cells as c';
   return await db
     .selectFrom(view)
     .innerJoin('organizations as o', 'o.org_id', 'c.org_id')
     .select(['c.instance_id as instanceId', 'c.org_id as orgId', 'o.name as orgName', 'c.stream'])
-    .select(['c.usage_date as day', 'c.standing', 'c.reason', 'c.message', 'c.next_read_at as nextReadAt'])
-    .where('c.standing', 'in', ['in_doubt', 'missing', 'unavailable', 'accepted'])
+    .select(['c.usage_date as day', 'c.standing', 'c.reason', 'c.detail', 'c.next_read_at as nextReadAt'])
+    .where('c.standing', 'in', ['in_doubt', 'missing', 'unavailable', 'waived'])
     .where(isAny('c.instance_id', instanceIds))
-    .orderBy((eb) => eb('c.standing', 'in', ['unavailable', 'accepted']))
+    .orderBy((eb) => eb('c.standing', 'in', ['unavailable', 'waived']))
     .orderBy('c.usage_date', 'desc')
     .orderBy('c.instance_id')
     .orderBy('c.org_id')
@@ -34,10 +34,10 @@ export async function readGaps(db: Kysely<Schema>, { instanceIds, withKnown }: G
 }
 
 /** The cells of a stream of an organization that share a standing and a reason. */
-export type OpenCells = Awaited<ReturnType<typeof readOpenCells>>[number];
+export type NonFinalCells = Awaited<ReturnType<typeof readNonFinalCells>>[number];
 
 /** Returns the cells of an organization up to yesterday that are not final, the worst and newest first. */
-export async function readOpenCells(db: Kysely<Schema>, orgId: string) {
+export async function readNonFinalCells(db: Kysely<Schema>, orgId: string) {
   const { first, last } = await db
     .selectFrom('tracks')
     .select(({ fn }) => [
@@ -52,7 +52,7 @@ export async function readOpenCells(db: Kysely<Schema>, orgId: string) {
     .selectFrom('cells')
     .select(['stream', 'standing', 'reason'])
     .select(({ fn }) => [
-      fn.min('message').as('message'),
+      fn.min('detail').as('detail'),
       fn.min('usage_date').as('first'),
       fn.max('usage_date').as('last'),
       fn.countAll<number>().as('days'),

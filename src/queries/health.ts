@@ -14,7 +14,7 @@ export interface Health {
   readonly gaps: number;
   readonly instances: readonly InstanceHealth[];
   /** Ids of instances that are not in the settings and whose tracks go on in the database. */
-  readonly notInSettings: readonly string[];
+  readonly unconfiguredInstances: readonly string[];
   /** The newest runs of each instance, the newest of all first. */
   readonly runs: readonly RunRecord[];
 }
@@ -52,7 +52,7 @@ export async function readHealth(db: Kysely<Schema>, { nowMs, instanceIds }: Hea
         .filter(({ instanceId }) => instanceId === instance.instanceId)
         .map(({ instanceId: _, ...stream }) => stream),
     })),
-    notInSettings: await readOthers(db, instanceIds),
+    unconfiguredInstances: await readOthers(db, instanceIds),
     runs: await readLastRuns(db, instanceIds),
   };
 }
@@ -104,34 +104,34 @@ async function readStreams(db: Kysely<Schema>, instanceIds: readonly string[]) {
 
 async function readInstances(db: Kysely<Schema>, { nowMs, instanceIds }: HealthOptions) {
   const since = new Date(nowMs - CHANGES_SHOWN_DAYS * DAY_MS).toISOString();
-  const finalChanges = sql`(select r.changed_at from losant_usage.revisions r
+  const finalRestatements = sql`(select r.changed_at from losant_usage.revisions r
     join losant_usage.organizations o on o.org_id = r.org_id and o.instance_id = i.instance_id where r.was_final)`;
   return await db
     .selectFrom('instances as i')
     .leftJoin('leases as l', (join) =>
-      join.onRef('l.instance_id', '=', 'i.instance_id').on('l.until', '>', CLOCK),
+      join.onRef('l.instance_id', '=', 'i.instance_id').on('l.expires_at', '>', CLOCK),
     )
     .select(['i.instance_id as instanceId', 'i.name', 'i.listed_at as listedAt'])
     /** Reasons why the newest list of organizations was not complete, and why totals could not be read. */
     .select(['i.list_problem as listProblem', 'i.totals_problem as totalsProblem'])
     .select([
       sql<number>`(select count(*) from losant_usage.organizations o
-        where o.instance_id = i.instance_id and o.removed_on is null)`.as('organizations'),
+        where o.instance_id = i.instance_id and o.deleted_on is null)`.as('organizations'),
       sql<Instant | null>`(select max(r.finished_at) from losant_usage.runs r
         where r.instance_id = i.instance_id)`.as('lastRunAt'),
       sql<Instant | null>`(select max(r.finished_at) from losant_usage.runs r
         where r.instance_id = i.instance_id and r.is_full and r.status = 'complete')`.as('lastCompleteRunAt'),
       /** Numbers that changed although they were final: ever, and in the last 30 days (counts). */
-      sql<number>`(select count(*) from ${finalChanges} as f)`.as('finalChanges'),
-      sql<number>`(select count(*) from ${finalChanges} as f where f.changed_at >= ${since})`.as(
-        'finalChanges30Days',
+      sql<number>`(select count(*) from ${finalRestatements} as f)`.as('finalRestatements'),
+      sql<number>`(select count(*) from ${finalRestatements} as f where f.changed_at >= ${since})`.as(
+        'finalRestatements30Days',
       ),
       /** Settled numbers that differ from Losant's own totals or from their counterparts (count). */
       sql<number>`(select count(*) from losant_usage.reconciliation c
         where c.instance_id = i.instance_id and c.outcome = 'differs')`.as('differences'),
     ])
     /** Since when a run exports it; null if none does. */
-    .select('l.since as leaseSince')
+    .select('l.acquired_at as leaseAcquiredAt')
     .where(isAny('i.instance_id', instanceIds))
     .orderBy('i.instance_id')
     .execute();
@@ -143,7 +143,7 @@ async function readOthers(db: Kysely<Schema>, instanceIds: readonly string[]): P
     .innerJoin('tracks as t', 't.org_id', 'o.org_id')
     .select('o.instance_id')
     .distinct()
-    .where('t.to_day', 'is', null)
+    .where('t.last_day', 'is', null)
     .where((eb) => eb.not(isAny('o.instance_id', instanceIds)))
     .orderBy('o.instance_id')
     .execute();
@@ -171,7 +171,7 @@ async function readLastRuns(db: Kysely<Schema>, instanceIds: readonly string[]):
 function selectRuns(db: Kysely<Schema>) {
   return db
     .selectFrom('runs as r')
-    .select(['r.run_id as runId', 'r.instance_id as instanceId', 'r.from_date as from', 'r.to_date as to'])
+    .select(['r.run_id as runId', 'r.instance_id as instanceId', 'r.first_day as from', 'r.last_day as to'])
     .select(['r.started_at as startedAt', 'r.finished_at as finishedAt', 'r.version', 'r.error'])
     .select((eb) => [
       eb.ref('r.kind').$castTo<RunKind>().as('kind'),

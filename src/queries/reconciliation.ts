@@ -22,7 +22,7 @@ export async function readReconciliation(db: Kysely<Schema>, { instanceIds, rang
     .select(['r.instance_id as instanceId', 'r.usage_date as day', 'r.stream', 'r.metric', 'r.unit'])
     .select(['r.compared_with as comparedWith', 'r.quantity', 'r.total', 'r.difference'])
     .select(['r.orgs_missing as orgsMissing', 'r.orgs_differing as orgsDiffering', 'r.reason'])
-    .select(['r.verified_at as verifiedAt', (eb) => eb.ref('r.outcome').$castTo<Outcome>().as('outcome')])
+    .select(['r.last_read_at as lastReadAt', (eb) => eb.ref('r.outcome').$castTo<Outcome>().as('outcome')])
     .where(isAny('r.instance_id', instanceIds))
     .where((eb) => eb.between('r.usage_date', range.from, range.to))
     .where('r.outcome', '<>', 'equal')
@@ -51,7 +51,7 @@ export async function countComparisons(db: Kysely<Schema>, { instanceIds, range 
 const DAYS_SHOWN = 31;
 
 /** Returns the last 31 days, or more where an older month is not closed and has comparisons. */
-export async function readOpenRange(
+export async function readReconcileRange(
   db: Kysely<Schema>,
   { instanceIds, nowMs }: { readonly instanceIds: readonly string[]; readonly nowMs: number },
 ): Promise<DayRange> {

@@ -20,10 +20,10 @@ const VIEWS: Readonly<Record<string, ExportedView>> = {
   daily_usage: { date: 'usage_date', key: ['org_id'] },
   daily_usage_long: { date: 'usage_date', key: ['org_id', 'metric'] },
   monthly_usage: { date: 'month', key: ['org_id'] },
-  period_usage: { date: 'period_start', end: 'period_end', key: ['org_id'] },
+  billing_period_usage: { date: 'period_start', end: 'period_end', key: ['org_id'] },
   usage_vs_limits: { date: 'month', key: ['org_id', 'limit_name'] },
   months: { date: 'month', key: ['instance_id'] },
-  period_blockers: { date: 'month', key: ['instance_id', 'org_id', 'cause'] },
+  month_blockers: { date: 'month', key: ['instance_id', 'org_id', 'cause'] },
   statement_lines: { date: 'month', key: ['org_id', 'metric', 'statement_id'] },
   adjustments: { date: 'month', key: ['org_id', 'metric'] },
   meter_events: { date: 'month', key: ['event_id'] },
@@ -132,7 +132,7 @@ export async function streamView(
 
 function selectRows(request: ViewRequest): RawBuilder<Readonly<Record<string, string | null>>> {
   const { name, view, columns, range } = request;
-  const wanted = range === null || view.date === null ? [] : inside(view, view.date, range);
+  const dateFilters = range === null || view.date === null ? [] : inside(view, view.date, range);
   const order = [...(view.date === null ? [] : [view.date]), ...view.key].map((key) => {
     // Text is ordered the same on every server, whatever the database's language.
     const isText = columns.some((column) => column.name === key && column.kind === 'text');
@@ -141,7 +141,7 @@ function selectRows(request: ViewRequest): RawBuilder<Readonly<Record<string, st
   return sql<Readonly<Record<string, string | null>>>`
     select ${sql.join(columns.map(toText))}
     from ${sql.table(`${SCHEMA_NAME}.${name}`)} v
-    where ${sql.join([sql`true`, ...wanted], sql` and `)}
+    where ${sql.join([sql`true`, ...dateFilters], sql` and `)}
     order by ${sql.join(order)}`;
 }
 

@@ -1,8 +1,8 @@
 import { type Context, Hono } from 'hono';
 import { compress } from 'hono/compress';
+import { cacheRead, limitReads, shareRead } from '../console/cached-reads.ts';
 import { ICON, renderMissing } from '../console/page.ts';
 import { addPages } from '../console/pages.ts';
-import { boundReads, keepReading, shareReading } from '../console/readings.ts';
 import { type InstanceStatus, type PageSources, shownHealth } from '../console/sources.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState } from '../database/migrate.ts';
@@ -39,7 +39,7 @@ export function createApp({ metrics, readiness, ...sources }: AppSources): Hono 
     const ageMs = view.reading && Math.max(0, now() - view.reading.atMs);
     return c.json({
       ...shownHealth(view),
-      worker: { ...status(), databaseUp: view.isUp, readingAgeMs: ageMs },
+      worker: { ...status(), databaseUp: view.isUp, snapshotAgeMs: ageMs },
     });
   });
   addPages(app, sources);
@@ -47,7 +47,7 @@ export function createApp({ metrics, readiness, ...sources }: AppSources): Hono 
   app.notFound((c) => c.html(renderMissing('/'), 404));
   app.onError((error, c: Context) => {
     logger.error({ err: error, path: c.req.path }, 'page failed');
-    return c.text('This page failed; the log says why\n', 500);
+    return c.text('This page failed; see the log\n', 500);
   });
   return app;
 }
@@ -90,14 +90,14 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
   const { reader, loop, schedule } = options;
   const { db } = reader;
   const instanceIds = config.instances.map(({ instanceId }) => instanceId);
-  const ping = shareReading(() => pingDatabase(db), { ...PING, now });
-  const health = keepReading(() => readHealth(db, { nowMs: now(), instanceIds }), {
+  const ping = shareRead(() => pingDatabase(db), { ...PING, now });
+  const health = cacheRead(() => readHealth(db, { nowMs: now(), instanceIds }), {
     ...HEALTH,
     now,
     onFailure: (error) =>
-      logger.warn({ err: error }, 'database not read for the pages, the last reading stays'),
+      logger.warn({ err: error }, 'could not refresh the status; showing the last snapshot'),
   });
-  const bound = boundReads(PAGE_READS);
+  const bound = limitReads(PAGE_READS);
   return {
     logger,
     now,
@@ -128,15 +128,15 @@ function createReadiness(
   { hostNow: now, signal }: ServingProcess,
   reader: DatabaseHandle,
 ): () => Promise<readonly string[]> {
-  const schema = shareReading(() => readSchemaState(reader), { ...READINESS, now });
+  const schema = shareRead(() => readSchemaState(reader), { ...READINESS, now });
   return async () => {
-    const problems = signal.aborted ? ['the worker is ending'] : [];
+    const problems = signal.aborted ? ['the worker is shutting down'] : [];
     try {
       const { state } = await schema();
       if (state !== 'at_head') problems.push(`the schema of the database is ${state}`);
     } catch (error) {
       const isRefused = describeDatabaseError(error, '')?.kind === 'database_refused';
-      problems.push(isRefused ? 'the database refuses this login' : 'the database does not answer');
+      problems.push(isRefused ? 'the database rejects this login' : 'the database is not responding');
     }
     return problems;
   };

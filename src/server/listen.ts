@@ -68,7 +68,7 @@ export async function listen(app: Hono, options: ListenOptions): Promise<Listeni
   const server = createServer(LIMITS, (request, response) => {
     if (!admit(options, request, response)) return;
     answer(request, response).catch((error: unknown) => {
-      logger.error({ err: error }, 'answer failed');
+      logger.error({ err: error }, 'response failed');
       response.destroy();
     });
   });
@@ -98,11 +98,11 @@ function admit(access: Access, request: IncomingMessage, response: ServerRespons
 }
 
 const NOT_UP =
-  'start again once this machine has that address, or correct HTTP_HOST: 0.0.0.0 is every address';
+  'start again once this machine has that address, or correct HTTP_HOST; 0.0.0.0 means every address';
 
 /** The reasons not to listen that may pass by themselves, each with what to do. */
-const PASSING: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'choose another HTTP_PORT (0 turns the server off), or stop the process that has it',
+const TRANSIENT: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'choose another HTTP_PORT (0 turns the server off), or stop the process that uses it',
   EADDRNOTAVAIL: NOT_UP,
   ENOTFOUND: NOT_UP,
   EAI_AGAIN: NOT_UP,
@@ -115,8 +115,8 @@ async function begin(server: Server, { host, port }: ListenOptions): Promise<voi
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
     // A port may become free, and an address or name come up, by itself.
-    const kind = Object.hasOwn(PASSING, code) ? 'port_in_use' : 'settings';
-    const hint = PASSING[code] ?? 'choose another HTTP_HOST or HTTP_PORT (0 turns the server off)';
+    const kind = Object.hasOwn(TRANSIENT, code) ? 'port_in_use' : 'settings';
+    const hint = TRANSIENT[code] ?? 'choose another HTTP_HOST or HTTP_PORT (0 turns the server off)';
     const message = `Cannot listen on HTTP_HOST ${host}, HTTP_PORT ${port}: ${code}`;
     throw new ExportError(kind, message, { hint, cause: error });
   }
@@ -137,10 +137,10 @@ export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
 export function refuse(access: Access, head: RequestHead): Refusal | null {
   const { url = '', method = '', headers } = head;
   // A URL takes a backslash for a slash, and what follows two of them for a host.
-  if (!url.startsWith('/') || /^\/[/\\]/.test(url)) return refusal(400, 'The request needs a plain path');
-  if (!isAllowedHost(access, headers.host ?? '')) return refusal(421, 'Not served under this name');
+  if (!url.startsWith('/') || /^\/[/\\]/.test(url)) return refusal(400, 'The request path is not valid');
+  if (!isAllowedHost(access, headers.host ?? '')) return refusal(421, 'Host not served here');
   if (method !== 'GET' && method !== 'HEAD') {
-    return refusal(405, 'Only GET and HEAD are answered', { allow: 'GET, HEAD' });
+    return refusal(405, 'Only GET and HEAD are supported', { allow: 'GET, HEAD' });
   }
   const isKnown = isAuthorized(access, headers.authorization);
   return isKnown || PROBES.includes(url.split('?', 1)[0] ?? '') ? null : requireToken(access);
@@ -181,9 +181,9 @@ function readCredentials(authorization: string): string | null {
 }
 
 function requireToken({ token }: Access): Refusal {
-  const text = 'HTTP_HOST is not a loopback address: without HTTP_TOKEN only the probes are answered';
+  const text = 'HTTP_TOKEN is not set, so only the health probes are served to other machines';
   if (token === null) return refusal(403, text);
-  return refusal(401, 'The token is missing or wrong', {
+  return refusal(401, 'Missing or invalid token', {
     'www-authenticate': 'Basic realm="losant-usage", charset="UTF-8", Bearer realm="losant-usage"',
   });
 }

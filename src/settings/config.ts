@@ -35,7 +35,7 @@ export function readConfig({ env, configFile, needs }: ConfigOptions) {
   });
   const shared = parseTexts(sharedSettings, environment, reading);
   if (problems.length > 0 || shared === undefined) {
-    const title = problems.length === 1 ? '1 setting is wrong:' : `${problems.length} settings are wrong:`;
+    const title = problems.length === 1 ? '1 invalid setting:' : `${problems.length} invalid settings:`;
     throw new SettingsError([title, ...problems.map((each) => `- ${each}`)].join('\n'), {
       hint: 'Nothing was started. See docs/settings.md.',
     });
@@ -50,7 +50,7 @@ export function readConfig({ env, configFile, needs }: ConfigOptions) {
     schedule: shared.SCHEDULE,
     policy: {
       readAtHours: shared.READ_AT_HOURS as readonly number[],
-      finalAtHours: shared.FINAL_AT_HOURS,
+      finalAfterHours: shared.FINAL_AFTER_HOURS,
       horizonDays: shared.HORIZON_DAYS,
     },
     controlTotals: shared.CONTROL_TOTALS,
@@ -87,7 +87,7 @@ function findInstances(environment: Source, configFile: string | null, reading: 
     return isDescribed ? [environment] : [];
   }
   for (const variable of VARIABLES.filter((each) => each.replace(/_FILE$/, '') in instanceSettings.shape)) {
-    const message = `is set, but instances are described by ${path}; remove it, or set it there`;
+    const message = `cannot be combined with the settings file ${path}; remove it, or set it there`;
     if (env[variable]?.trim()) reading.problems.push(`${variable} ${message}`);
   }
   return readSettingsFile({ name: configFile === null ? 'LOSANT_USAGE_CONFIG' : '--config', path }, reading);
@@ -108,7 +108,8 @@ function describeIssue({ path, input, message }: z.core.$ZodIssue, { texts, pref
   const isInFile = isSecret && (prefix !== '' || Boolean(texts[`${setting}_FILE`]?.trim()));
   const name = `${prefix}${setting}${isInFile ? '_FILE' : ''}`;
   if (input === undefined) {
-    const orFile = isSecret && !isInFile ? `; or name its file in ${setting}_FILE` : '';
+    const orFile =
+      isSecret && !isInFile ? `; or put the path of a file that contains it in ${setting}_FILE` : '';
     return `${name} is not set; ${remedy}${orFile}`;
   }
   // A part of a URL may be a password or token.
@@ -137,27 +138,29 @@ function unknownOf(env: Source['texts']): string[] {
     (name) => name.startsWith('LOSANT_') && !LOSANT_VARIABLES.includes(name),
   );
   return unknown.sort().map((name) => {
-    const rest = name.slice('LOSANT_'.length);
-    const near = VARIABLES.includes(rest) ? rest : nearestName(name, LOSANT_VARIABLES);
-    const known = `remove it; known are ${LOSANT_VARIABLES.join(', ')}`;
-    return `${name} is not a setting; ${near === null ? known : `did you mean ${near}?`}`;
+    const suffix = name.slice('LOSANT_'.length);
+    const near = VARIABLES.includes(suffix) ? suffix : nearestName(name, LOSANT_VARIABLES);
+    const advice = `remove it; known variables are ${LOSANT_VARIABLES.join(', ')}`;
+    return `${name} is not a setting; ${near === null ? advice : `did you mean ${near}?`}`;
   });
 }
 
 function warningsOf(env: Source['texts'], shared: z.output<typeof sharedSettings>): string[] {
   const others = Object.keys(env).filter((name) => !name.startsWith('LOSANT_') && !VARIABLES.includes(name));
   const warnings = others.sort().flatMap((name) => {
-    const meant = nearestName(name, VARIABLES, 1);
-    return meant === null ? [] : [`${name} is not a setting and has no effect; did you mean ${meant}?`];
+    const suggestion = nearestName(name, VARIABLES, 1);
+    return suggestion === null
+      ? []
+      : [`${name} is not a setting and has no effect; did you mean ${suggestion}?`];
   });
   const { HTTP_HOST: host, HTTP_PORT: port, HTTP_TOKEN: token, DATABASE_URL: url } = shared;
   if (port !== 0 && token === null && !isLoopback(host)) {
-    const harm = 'readers get nothing but the probes /healthz and /readyz; set HTTP_TOKEN';
+    const harm = 'other machines can only reach /healthz and /readyz; set HTTP_TOKEN';
     warnings.push(`HTTP_HOST=${quote(host)} without HTTP_TOKEN: ${harm}`);
   }
   if (url !== null && isPlainText(url)) {
-    const remedy = 'add ?sslmode=verify-full, unless nobody can listen in between';
-    warnings.push(`DATABASE_URL: password and numbers are sent unencrypted; ${remedy}`);
+    const remedy = 'add ?sslmode=verify-full, unless the network path is trusted';
+    warnings.push(`DATABASE_URL: the password and all data are sent unencrypted; ${remedy}`);
   }
   return warnings;
 }

@@ -26,12 +26,12 @@ export function list<T>(entry: z.ZodType<T, string>) {
 export function choice<T extends string>(choices: readonly T[]): z.ZodType<T, string> {
   const error = ({ input }: { input?: unknown }) => {
     const near = nearestName(String(input), choices);
-    return `is not known; ${near === null ? `use ${oneOf(choices)}` : `did you mean ${near}?`}`;
+    return `is not a known value; ${near === null ? `use ${oneOf(choices)}` : `did you mean ${near}?`}`;
   };
   return line.pipe(z.enum(choices, { error }));
 }
 
-export const flag = choice(['true', 'false']).transform((given) => given === 'true');
+export const booleanText = choice(['true', 'false']).transform((given) => given === 'true');
 
 /** Returns the schema of a number, which is an integer if `min` is. */
 export function number(min: number, max: number, unit: string): z.ZodType<number, string> {
@@ -45,19 +45,19 @@ export function number(min: number, max: number, unit: string): z.ZodType<number
 
 /** Returns the schema of an id in lower case: https://docs.losant.com/rest-api/instance-org has its form. */
 export function id(what: 'instance' | 'organization') {
-  return line.regex(/^[0-9a-f]{24}$/i, `is not an ${what} id (24 hex characters)`).toLowerCase();
+  return line.regex(/^[0-9a-f]{24}$/i, `is not an ${what} ID (24 hex characters)`).toLowerCase();
 }
 
 /** `all`, which is null, or ids. */
 export const orgSelection = list(
-  line.regex(/^([0-9a-f]{24}|all)$/i, 'is not an organization id (24 hex characters)').toLowerCase(),
+  line.regex(/^([0-9a-f]{24}|all)$/i, 'is not an organization ID (24 hex characters)').toLowerCase(),
 )
-  .refine((ids) => ids.length === 1 || !ids.includes('all'), 'mixes all with ids; use either all or ids')
+  .refine((ids) => ids.length === 1 || !ids.includes('all'), 'mixes all with IDs; use either all or IDs')
   .transform((ids): readonly string[] | null => (ids.includes('all') ? null : ids));
 
 /** Returns the schema of a secret that a header carries as it is, so that nothing around it is dropped. */
 export function token(minLength: number): z.ZodType<string> {
-  const error = 'has quotes, spaces, line breaks or non-ASCII characters; give the token alone';
+  const error = 'contains quotes, spaces, line breaks or non-ASCII characters; give only the token';
   return z
     .string()
     .regex(/^(?!["'`])[\x21-\x7e]+$/, { error, abort: true })
@@ -75,15 +75,18 @@ const isEncrypted = (text: string) => /^https:/i.test(text) || isLoopback(URL.pa
 export const apiUrl = line
   .pipe(z.url({ protocol: HTTP, error: 'is not an https URL', abort: true }))
   .refine((text) => !/[@?#]/.test(text), {
-    error: 'has a login, a query or a fragment; give the address alone: the token is enough',
+    error: 'contains credentials, a query or a fragment; give only the address',
     abort: true,
   })
-  .refine(isEncrypted, 'would send the token unencrypted; use https; plain http is only for this machine')
+  .refine(
+    isEncrypted,
+    'would send the token unencrypted; use https (plain http is allowed only for this machine)',
+  )
   .transform((text) => new URL(text).href.replace(/\/+$/, ''));
 
 export const heartbeatUrl = line
   .pipe(z.url({ protocol: HTTP, error: 'is not an http or https URL (not shown)', abort: true }))
-  .refine((text) => !text.includes('@'), 'has a login in it, which cannot be sent; use an address without');
+  .refine((text) => !text.includes('@'), 'contains credentials, which cannot be sent; remove them');
 
 const NAME = '[a-z\\d_]([a-z\\d._-]*[a-z\\d])?';
 
@@ -95,7 +98,7 @@ export const schedule = line
   .transform((text) => text.replace(/\s+/g, ' '))
   .refine(
     (text) => text.split(' ').length === 5 && validate(text),
-    'is not a cron expression of five fields, in UTC',
+    'is not a five-field cron expression (UTC)',
   );
 
 /** The parameters that have an effect. With a misspelt sslmode, which it ignores, the driver connects without TLS. */
@@ -109,20 +112,20 @@ const SSL_MODES = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', '
  */
 export const databaseUrl = line
   .regex(/^(postgres(ql)?:\/\/[^/?#\s]*([/?][^#@\s]*)?|embedded:[^\r\n]+)$/, {
-    error: 'is not a database URL, without quotes (not shown)',
+    error: 'is not an unquoted database URL (value not shown)',
     abort: true,
   })
   .refine(
     (url) => !partsOf(url).hosts.includes(','),
-    'names several hosts; name the one that writes, or a name that follows it',
+    'names several hosts; use the primary, or a name that always points to it',
   )
   .refine(
     (url) => [...partsOf(url).parameters.keys()].every((each) => PARAMETERS.split(', ').includes(each)),
-    `has a parameter (not shown) that has no effect; known are ${PARAMETERS}`,
+    `has a parameter (not shown) that has no effect; supported parameters are ${PARAMETERS}`,
   )
   .refine(
     (url) => SSL_MODES.includes(partsOf(url).parameters.get('sslmode') ?? 'disable'),
-    `has an sslmode that is not known, which would mean no encryption; use ${oneOf(SSL_MODES)}`,
+    `has an unknown sslmode, which would disable encryption; use ${oneOf(SSL_MODES)}`,
   )
   // How the driver treats them, but with eight lines of warning for the other names. Who asks for libpq's weaker
   // meaning keeps it.

@@ -3,7 +3,7 @@
  * come from it: a new one needs an entry here, and `npx vitest run test/settings --update`.
  */
 import { z } from 'zod';
-import { streamNames, usualStreamNames } from '../usage/streams/catalog.ts';
+import { defaultStreamNames, streamNames } from '../usage/streams/catalog.ts';
 import * as kinds from './kinds.ts';
 
 /** A need of a command: reading Losant, the database, or changing things in Losant. */
@@ -47,32 +47,32 @@ export const instanceSettings = z.object({
     example: '575ec8687ae143cd83dc4a97',
   }),
   LOSANT_API_TOKEN: kinds.token(1).nullable().register(abouts, {
-    description: 'an instance API token that may read the instance, its organizations and their usage',
+    description: 'instance API token that can read the instance, its organizations and their usage',
     isSecret: true,
     neededBy: 'losant',
     remedy: 'create an instance API token in Losant',
   }),
   /** The address without a trailing slash; may have a path. */
   LOSANT_API_URL: kinds.apiUrl.prefault('https://api.losant.com').register(abouts, {
-    description: 'address of the API, for private installs; https, or http to this machine only',
+    description: 'base URL of the API, for private installs; https, or http on this machine only',
   }),
   LOSANT_DOMAIN: optional(kinds.domain).register(abouts, {
     description: 'domain of a white-label install, sent with each request',
     example: 'usage.example.com',
   }),
   LOSANT_ORG_IDS: kinds.orgSelection.prefault('all').register(abouts, {
-    description: 'the organizations: `all`, or ids with commas between them',
+    description: 'organizations to track: `all`, or comma-separated IDs',
     remedy: 'use all, or list the id of each organization',
   }),
   /** The streams in the order of the catalog. Hours are exported only where they are named. */
-  STREAMS: streams.prefault(usualStreamNames.join(',')).register(abouts, {
-    description: 'the kinds of usage, with commas between them; see below',
+  STREAMS: streams.prefault(defaultStreamNames.join(',')).register(abouts, {
+    description: 'streams to load, comma-separated; see below',
   }),
   REQUESTS_PER_SECOND: kinds.number(0.1, 10_000, 'requests per second').prefault('20').register(abouts, {
-    description: 'most requests started per second, evenly spaced; fractions too',
+    description: 'maximum requests started per second, evenly spaced; can be a fraction',
   }),
   REQUEST_CONCURRENCY: kinds.number(1, 1000, 'requests at once').prefault('8').register(abouts, {
-    description: 'most requests under way at once',
+    description: 'maximum requests in flight',
   }),
 });
 
@@ -80,7 +80,7 @@ export const instanceSettings = z.object({
 const sharedShape = z.object({
   /** `postgres://…` or `embedded:DIR`. */
   DATABASE_URL: kinds.databaseUrl.nullable().register(abouts, {
-    description: '`postgres://…`; or `embedded:` and a folder, to try the program out without a server',
+    description: '`postgres://…`, or `embedded:DIR` to try the program without a server',
     isSecret: true,
     neededBy: 'database',
     remedy:
@@ -88,61 +88,62 @@ const sharedShape = z.object({
       'in user and password, percent-encode @ : / ? # and spaces',
     example: 'postgres://usage:PASSWORD@db.example.com:5432/billing?sslmode=verify-full',
   }),
-  AUTO_MIGRATE: kinds.flag.prefault('false').register(abouts, {
-    description: '`true` lets a start bring an existing database to this version; else only `migrate` does',
+  AUTO_MIGRATE: kinds.booleanText.prefault('false').register(abouts, {
+    description: '`true` migrates an existing database at startup; otherwise only `migrate` does',
   }),
   SCHEDULE: kinds.schedule.prefault('15 * * * *').register(abouts, {
-    description: 'when the worker wakes up: cron with five fields, always UTC',
+    description: 'when the worker wakes up: five-field cron expression, in UTC',
   }),
   READ_AT_HOURS: readAtHours.prefault('0,6,24,48,72,168,720').register(abouts, {
-    description: 'the checkpoints: hours after the end of a usage day at which it is read',
+    description: 'checkpoints: hours after the end of a usage day at which it is read',
   }),
-  FINAL_AT_HOURS: hours.prefault('72').register(abouts, {
-    description: 'hours after its end from which a read makes the day final; at most the last checkpoint',
+  FINAL_AFTER_HOURS: hours.prefault('72').register(abouts, {
+    description:
+      'a read at least this many hours after the end of a day makes it final; at most the last checkpoint',
   }),
   HORIZON_DAYS: kinds.number(1, LONGEST_HORIZON_DAYS, 'days').prefault('90').register(abouts, {
-    description: 'days for which Losant keeps the detail; older days are not asked for',
+    description: 'days of detail that Losant retains; older days are never requested',
   }),
   CONTROL_TOTALS: kinds.choice(['block', 'show']).prefault('block').register(abouts, {
-    description: "whether a total of Losant's own that differs is to `block` the month, or only to `show`",
+    description: "what a difference from Losant's own totals does: `block` the month, or only `show`",
   }),
   /** The file of the Ed25519 key (PEM); only `close` reads it. */
   STATEMENT_KEY_FILE: optional(kinds.line).register(abouts, {
-    description: 'file of an Ed25519 key (PEM) with which `close` signs [statements](billing.md)',
+    description: 'path of the Ed25519 private key (PEM) with which `close` signs [statements](billing.md)',
     example: '/etc/losant-usage/statement.key',
   }),
   REQUEST_TIMEOUT_MS: kinds.number(100, 600_000, 'milliseconds').prefault('30000').register(abouts, {
-    description: 'bound on one attempt, to the end of the body, in milliseconds',
+    description: 'timeout of one attempt in milliseconds, including the response body',
   }),
   REQUEST_ATTEMPTS: kinds.number(1, 20, 'attempts').prefault('5').register(abouts, {
-    description: 'attempts per request; waits that Losant asks for (429, Retry-After) do not count',
+    description: 'attempts per request; pauses that Losant requests (429, Retry-After) do not count',
   }),
   HTTP_HOST: kinds.host.prefault('127.0.0.1').register(abouts, {
-    description: 'address on which the worker serves health, metrics and its pages',
+    description: 'address on which the worker serves health probes, metrics and the console',
     remedy: 'use 127.0.0.1, or 0.0.0.0 to be reached from elsewhere',
   }),
   HTTP_PORT: kinds.number(0, 65_535, '0: no server').prefault('9464').register(abouts, {
-    description: 'its port; `0` turns the server off',
+    description: 'port of that server; `0` turns it off',
   }),
   // A token of 16 characters is beyond guessing over the network.
   HTTP_TOKEN: optional(kinds.token(16)).register(abouts, {
-    description: 'token that readers must send; at least 16 characters',
+    description: 'token required to read metrics and the console; at least 16 characters',
     isSecret: true,
     remedy: 'use a longer random one, e.g. from: openssl rand -hex 32',
   }),
   HEARTBEAT_URL: optional(kinds.heartbeatUrl).register(abouts, {
-    description: "address that a dead man's switch gives; treated as a secret",
+    description: "ping URL of a dead man's switch, such as Healthchecks; treated as a secret",
     isSecret: true,
     example: 'https://hc.example.com/ping/UUID',
   }),
   LOG_LEVEL: kinds.choice(LOG_LEVELS).prefault('info').register(abouts, {
-    description: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`',
+    description: 'log level: `fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`',
   }),
   LOSANT_ADMIN_TOKEN: kinds.token(1).nullable().register(abouts, {
-    description: 'a token that may change or delete organizations; only `org set` and `org delete` read it',
+    description: 'token that can change and delete organizations; only `org set` and `org delete` read it',
     isSecret: true,
     neededBy: 'admin',
-    remedy: 'create a token in Losant that may change organizations, and give it to this command only',
+    remedy: 'create a token in Losant that can change organizations, and provide it only to this command',
   }),
 });
 
@@ -155,26 +156,30 @@ export type SettingName = keyof typeof settings.shape;
 export const settingNames = Object.keys(settings.shape) as readonly SettingName[];
 
 /** Returns the default, as a variable would have it; null if there is none. */
-export function usualValue(name: SettingName): string | null {
+export function getDefault(name: SettingName): string | null {
   const schema = settings.shape[name];
   return schema instanceof z.ZodPrefault ? schema.def.defaultValue : null;
 }
 
 export function aboutSetting(name: SettingName): About & { readonly remedy: string } {
   const about = abouts.get(settings.shape[name]) as About;
-  return { remedy: `use e.g. ${about.example ?? usualValue(name) ?? ''}`, ...about };
+  return { remedy: `use e.g. ${about.example ?? getDefault(name) ?? ''}`, ...about };
 }
 
 /** Refuses settings that are each valid but contradict one another. */
 function refuseContradictions(
-  { READ_AT_HOURS: readAt, FINAL_AT_HOURS: finalAt, HORIZON_DAYS: horizonDays }: z.output<typeof sharedShape>,
+  {
+    READ_AT_HOURS: readAt,
+    FINAL_AFTER_HOURS: finalAt,
+    HORIZON_DAYS: horizonDays,
+  }: z.output<typeof sharedShape>,
   context: z.core.$RefinementCtx,
 ): void {
   const last = readAt.at(-1) ?? 0;
   const after = `the last checkpoint of READ_AT_HOURS, ${last} hours`;
   if (finalAt > last) {
     const message = `is later than ${after}: no day would become final; use at most ${last}`;
-    context.addIssue({ code: 'custom', path: ['FINAL_AT_HOURS'], input: finalAt, message });
+    context.addIssue({ code: 'custom', path: ['FINAL_AFTER_HOURS'], input: finalAt, message });
   }
   // The day must still be inside the horizon on the date on which the checkpoint comes.
   const neededDays = Math.floor(last / 24) + 1;

@@ -65,7 +65,7 @@ const REASONS: Readonly<Record<string, string>> = {
  */
 function readNamedFile(path: string): { readonly text: string; readonly problem?: string } {
   const fail = (why: string) => {
-    const remedy = 'correct the path, or let this user read a file there';
+    const remedy = 'correct the path, or make the file readable for this user';
     return { text: '', problem: `names a file that cannot be read: ${why}; ${remedy}` };
   };
   try {
@@ -79,7 +79,7 @@ function readNamedFile(path: string): { readonly text: string; readonly problem?
 }
 
 const text = z
-  .union([z.string(), z.array(z.string()).transform((all) => all.join(','))], 'is not a text or a list')
+  .union([z.string(), z.array(z.string()).transform((all) => all.join(','))], 'is not a string or a list')
   .optional();
 
 /** A token is in a file of its own: who may read the settings need not know it. */
@@ -113,9 +113,9 @@ function onlyWith(names: readonly string[]): z.core.$ZodErrorMap {
     if (issue.code !== 'unrecognized_keys') return 'is not a map';
     const [unknown = ''] = issue.keys;
     const near = nearestName(unknown, names);
-    const known = `known are ${names.join(', ')}; all else is in the environment`;
+    const advice = `known keys are ${names.join(', ')}; everything else is set in the environment`;
     // An unknown key may be a secret by mistake.
-    return `has an unknown key: ${unknown.slice(0, 40)}; ${near === null ? known : `did you mean ${near}?`}`;
+    return `has an unknown key: ${unknown.slice(0, 40)}; ${near === null ? advice : `did you mean ${near}?`}`;
   };
 }
 
@@ -137,17 +137,17 @@ export function readSettingsFile(
     // The parser's messages quote the file, which may contain a secret by mistake: only codes and places are shown.
     const isSyntax = error instanceof YAMLParseError;
     if (!isSyntax && !(error instanceof ReferenceError)) throw error;
-    const place = isSyntax
+    const position = isSyntax
       ? `in line ${error.linePos?.[0].line ?? 1} (${error.code})`
       : '(* begins an alias)';
-    problems.push(`${path} is no plain YAML ${place}; correct the file there`);
+    problems.push(`${path} is not valid YAML ${position}; fix it there`);
     return [];
   }
   const { data, error } = structure.safeParse(content);
   for (const issue of error?.issues ?? []) {
-    const place = [path, z.core.toDotPath(issue.path)].filter((part) => part !== '').join(': ');
+    const keyPath = [path, z.core.toDotPath(issue.path)].filter((part) => part !== '').join(': ');
     problems.push(
-      describeProblem(place, null, issue.message, 'compare with deploy/losant-usage.example.yaml'),
+      describeProblem(keyPath, null, issue.message, 'compare with deploy/losant-usage.example.yaml'),
     );
   }
   return (data?.instances ?? []).map((texts, index) => {

@@ -47,10 +47,10 @@ export interface Table {
 }
 
 /** Returns lines whose columns are as wide as their widest cell; none without rows. */
-export function renderTable({ head, rows, right = [], indent = 2, most }: Table): string[] {
+export function formatTable({ head, rows, right = [], indent = 2, most }: Table): string[] {
   if (rows.length === 0) return [];
-  const shown = rows.slice(0, most);
-  const all = [...(head === undefined ? [] : [head]), ...shown].map((row) => row.map(escapeControls));
+  const visibleRows = rows.slice(0, most);
+  const all = [...(head === undefined ? [] : [head]), ...visibleRows].map((row) => row.map(escapeControls));
   const columns = Math.max(...all.map((row) => row.length));
   const widths = Array.from({ length: columns }, (_, column) =>
     Math.max(...all.map((row) => row[column]?.length ?? 0)),
@@ -63,7 +63,8 @@ export function renderTable({ head, rows, right = [], indent = 2, most }: Table)
     });
     return ' '.repeat(indent) + cells.join('  ');
   });
-  const hidden = rows.length - shown.length;
-  if (hidden > 0) lines.push(`${' '.repeat(indent)}and ${count(hidden, 'more', 'more')} (--json has all)`);
+  const hidden = rows.length - visibleRows.length;
+  if (hidden > 0)
+    lines.push(`${' '.repeat(indent)}… and ${count(hidden, 'more', 'more')} (use --json for all)`);
   return lines;
 }

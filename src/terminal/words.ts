@@ -53,14 +53,14 @@ export function showInstant(instant: string): string {
 /** Returns `00:57 UTC (in 2 h)`, with the date if it is not that of `nowMs`. */
 export function showWhen(instant: string, nowMs: number): string {
   const isToday = instant.slice(0, 10) === new Date(nowMs).toISOString().slice(0, 10);
-  const shown = isToday ? `${instant.slice(11, 16)} UTC` : showInstant(instant);
-  return `${shown} (${showDistance(Date.parse(instant) - nowMs)})`;
+  const text = isToday ? `${instant.slice(11, 16)} UTC` : showInstant(instant);
+  return `${text} (${showDistance(Date.parse(instant) - nowMs)})`;
 }
 
 /** Returns `in 2 h`, `3 min ago`, `61 d 2 h ago`, `just now` or `in a moment`. */
 export function showDistance(ms: number): string {
   const size = Math.abs(ms);
   if (size < MINUTE_MS) return ms > 0 ? 'in a moment' : 'just now';
-  const shown = size < HOUR_MS ? `${Math.floor(size / MINUTE_MS)} min` : showDuration(size);
-  return ms < 0 ? `${shown} ago` : `in ${shown}`;
+  const text = size < HOUR_MS ? `${Math.floor(size / MINUTE_MS)} min` : showDuration(size);
+  return ms < 0 ? `${text} ago` : `in ${text}`;
 }

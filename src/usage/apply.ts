@@ -4,25 +4,25 @@
  */
 import {
   type Cell,
-  type CellAnswer,
+  type CellResponse,
   type CellResult,
   ORG_DELETED,
   type Reason,
   type Verdict,
 } from './cell.ts';
 import { DAY_MS, HOUR_MS } from './day.ts';
-import { differencesOf, hasAnyNumber, type Numbers, numberAt, type Part } from './numbers.ts';
+import { differencesOf, hasAnyNumber, type NumberRef, type Numbers, numberAt } from './numbers.ts';
 import {
+  floorToWakeUp,
   horizonStart,
   isFinalRead,
   nextCheckpointMs,
+  OMISSIONS_NEEDED,
   type Policy,
+  recheckDelayMs,
   retryAtMs,
-  SILENCES_NEEDED,
-  waitMs,
-  wakeUpMs,
 } from './policy.ts';
-import { streamNamed } from './streams/catalog.ts';
+import { getStream } from './streams/catalog.ts';
 
 /** A cell as it is in the ledger. */
 export interface StoredCell {
@@ -37,13 +37,13 @@ export interface Counterpart extends StoredCell {
 }
 
 /** A cell, an answer for it, and what its counterparts have on the same day. */
-export interface Situation extends StoredCell {
-  readonly answer: CellAnswer;
+export interface ApplyInput extends StoredCell {
+  readonly answer: CellResponse;
   readonly counterparts: readonly Counterpart[];
   readonly policy: Policy;
 }
 
-export interface Applied {
+export interface CellUpdate {
   readonly result: CellResult;
   readonly cell: Cell;
   /** The new numbers; null if they stay. */
@@ -55,104 +55,108 @@ export interface Applied {
 }
 
 /** The numbers of a cell that stay as they are. */
-const KEPT = { numbers: null, differences: null } as const;
+const NUMBERS_UNCHANGED = { numbers: null, differences: null } as const;
 
-/** Applies an answer to a cell. A number that was stored is never taken away, and never replaced by silence. */
-export function apply(situation: Situation): Applied {
+/** Applies a response to a cell. A stored number is never removed, and never replaced because a response omits it. */
+export function applyResponse(situation: ApplyInput): CellUpdate {
   const { cell, answer, policy } = situation;
   const { verdict } = answer;
-  const isComplete = verdict.kind === 'named' && verdict.leftOut.length === 0;
+  const isComplete = verdict.kind === 'reported' && verdict.omitted.length === 0;
   // An organization that has returned has its cells due again.
   const isGone = cell.reason === ORG_DELETED && cell.nextReadAtMs === null;
   const isPast = answer.day < horizonStart(answer.sentAtMs, policy);
-  if ((isGone || isPast) && (cell.isStored || !isComplete)) return stay(situation);
-  if (isComplete) return write(situation, verdict.numbers, { isReported: true, silences: 0 });
-  if ('code' in verdict) return fail(situation, verdict, verdict.kind);
-  return cell.standing === 'accepted' ? keepAccepted(situation) : applySilence(situation, verdict);
+  if ((isGone || isPast) && (cell.isStored || !isComplete)) return leaveUnchanged(situation);
+  if (isComplete) return storeNumbers(situation, verdict.numbers, { isReported: true, omissions: 0 });
+  if ('code' in verdict) return recordFailedRead(situation, verdict, verdict.kind);
+  return cell.standing === 'waived' ? keepAccepted(situation) : applyOmission(situation, verdict);
 }
 
 /** An answer that left out numbers of the day, or all of them. */
-type Silence = Extract<Verdict, { kind: 'named' | 'left_out' }>;
+type Omission = Extract<Verdict, { kind: 'reported' | 'omitted' }>;
 
 /** Takes the numbers that Losant left out for zeros, unless something speaks against them. */
-function applySilence(situation: Situation, verdict: Silence): Applied {
+function applyOmission(situation: ApplyInput, verdict: Omission): CellUpdate {
   const { cell, numbers, answer } = situation;
-  if (streamNamed(answer.stream).kind === 'level') {
-    if (numbers !== null) return doubt(situation, leftOut('the day'));
-    return leaveOpen(situation, { code: 'left_out', message: 'Losant has no number for this day' });
+  if (getStream(answer.stream).kind === 'level') {
+    if (numbers !== null) return markInDoubt(situation, omitted('the day'));
+    return leaveUnstored(situation, { code: 'omitted', detail: 'Losant reports no number for this day' });
   }
-  const lost = numbers === null ? null : nameLost(numbers, verdict);
-  if (lost !== null) return doubt(situation, leftOut(lost));
-  const objection = objectionTo(situation, verdict);
-  if (objection !== null && numbers === null) return leaveOpen(situation, objection);
-  if (objection?.code === 'contradicted') return doubt(situation, objection);
-  const next = verdict.kind === 'named' ? verdict.numbers : (numbers ?? zerosOf(answer.stream));
-  if (verdict.kind === 'named' && verdict.doubt) return writeInDoubt(situation, next, verdict.doubt);
+  const lost = numbers === null ? null : describeLostNumbers(numbers, verdict);
+  if (lost !== null) return markInDoubt(situation, omitted(lost));
+  const objection = findObjection(situation, verdict);
+  if (objection !== null && numbers === null) return leaveUnstored(situation, objection);
+  if (objection?.code === 'contradicted') return markInDoubt(situation, objection);
+  const next = verdict.kind === 'reported' ? verdict.numbers : (numbers ?? zerosOf(answer.stream));
+  if (verdict.kind === 'reported' && verdict.doubt) return writeInDoubt(situation, next, verdict.doubt);
   const isReported = cell.isStored && cell.isReported;
-  return write(situation, next, { isReported, silences: isReported ? 0 : silencesAfter(situation) });
+  return storeNumbers(situation, next, { isReported, omissions: isReported ? 0 : countOmissions(situation) });
 }
 
 /** Names what was left out of stored numbers other than zero; null if nothing was. */
-function nameLost(numbers: Numbers, verdict: Silence): string | null {
-  if (verdict.kind === 'left_out') return hasAnyNumber(numbers) ? 'the day' : null;
-  const lost = verdict.leftOut.filter((part) => numberAt(numbers, part) !== 0);
+function describeLostNumbers(numbers: Numbers, verdict: Omission): string | null {
+  if (verdict.kind === 'omitted') return hasAnyNumber(numbers) ? 'the day' : null;
+  const lost = verdict.omitted.filter((part) => numberAt(numbers, part) !== 0);
   const columns = new Set(lost.map(({ column }) => column));
   return columns.size === 0 ? null : [...columns].join(', ');
 }
 
-/** Returns the zeros that a flow has on a day that was left out. */
+/** Returns the zeros of a flow for a day that a response omitted. */
 export function zerosOf(stream: string): Numbers {
   const zeroOf = (column: string) => {
     if (column === 'payload_sources') return {};
     return column.startsWith('hours_') ? Array.from({ length: 24 }, () => 0) : 0;
   };
-  return Object.fromEntries(streamNamed(stream).columns.map((column) => [column, zeroOf(column)]));
+  return Object.fromEntries(getStream(stream).columns.map((column) => [column, zeroOf(column)]));
 }
 
-/** Returns what speaks against zeros that Losant did not name; null if nothing does. */
-function objectionTo({ answer, counterparts }: Situation, verdict: Silence): Reason | null {
-  const { includes = {}, waitsFor } = streamNamed(answer.stream);
-  if (verdict.kind === 'named') {
-    const { numbers, leftOut: parts } = verdict;
-    const isIncluded = ({ column, hour }: Part) =>
+/** Returns what contradicts zeros that were only omitted; null if nothing does. */
+function findObjection({ answer, counterparts }: ApplyInput, verdict: Omission): Reason | null {
+  const { includes = {}, waitsFor } = getStream(answer.stream);
+  if (verdict.kind === 'reported') {
+    const { numbers, omitted: parts } = verdict;
+    const isIncluded = ({ column, hour }: NumberRef) =>
       (includes[column] ?? []).some((other) => numberAt(numbers, { column: other, hour }) > 0);
-    if (parts.some(isIncluded)) return contradicted('other numbers of the same answer are not zero');
+    if (parts.some(isIncluded)) return contradicted('other numbers in the same response are not zero');
     if (hasAnyNumber(numbers)) return null;
   }
   const counted = counterparts.find(({ numbers }) => numbers !== null && hasAnyNumber(numbers));
-  if (counted) return contradicted(`its ${counted.stream} are not zero`);
+  if (counted) return contradicted(`${counted.stream} is not zero`);
   const awaited = counterparts.find(({ stream }) => stream === waitsFor);
   if (!awaited || awaited.numbers !== null || awaited.cell.nextReadAtMs === null) return null;
   const { reason } = awaited.cell;
   const why = reason === null || reason === 'never_read' ? '' : ` (${reason})`;
-  const message = `Losant left out numbers, and the ${waitsFor} of the day are not stored yet${why}`;
-  return { code: 'unconfirmed', message };
+  const detail = `Losant omitted numbers, and ${waitsFor} is not stored for the day yet${why}`;
+  return { code: 'unconfirmed', detail };
 }
 
 /**
- * Returns how often zeros have been left out, with this answer: answers count that are an hour apart. A counterpart
- * that named zero, or that another endpoint left out too, confirms them at once.
+ * Counts responses, an hour apart, that omitted the zeros, including this one. A counterpart that reported zero,
+ * or that another endpoint omitted too, confirms them at once.
  */
-function silencesAfter({ cell, answer, counterparts }: Situation): number {
-  const endpointOf = (stream: string) => streamNamed(stream).requests[0]?.action;
+function countOmissions({ cell, answer, counterparts }: ApplyInput): number {
+  const endpointOf = (stream: string) => getStream(stream).requests[0]?.action;
   const isConfirmed = counterparts.some(
     ({ stream, cell: other, numbers }) =>
       numbers !== null &&
       !hasAnyNumber(numbers) &&
       (other.isReported || endpointOf(stream) !== endpointOf(answer.stream)),
   );
-  if (isConfirmed) return SILENCES_NEEDED;
-  const before = cell.isStored && !cell.isReported ? cell.silences : 0;
-  const isApart = cell.verifiedAtMs === null || answer.sentAtMs - cell.verifiedAtMs >= HOUR_MS;
-  return before > 0 && !isApart ? before : Math.min(SILENCES_NEEDED, before + 1);
+  if (isConfirmed) return OMISSIONS_NEEDED;
+  const before = cell.isStored && !cell.isReported ? cell.omissions : 0;
+  const isApart = cell.lastReadAtMs === null || answer.sentAtMs - cell.lastReadAtMs >= HOUR_MS;
+  return before > 0 && !isApart ? before : Math.min(OMISSIONS_NEEDED, before + 1);
 }
 
 /** Writes the numbers of an accepted answer, final if it was sent late enough and nothing is left to confirm. */
-function write(situation: Situation, next: Numbers, known: Pick<Cell, 'isReported' | 'silences'>): Applied {
+function storeNumbers(
+  situation: ApplyInput,
+  next: Numbers,
+  known: Pick<Cell, 'isReported' | 'omissions'>,
+): CellUpdate {
   const { cell, numbers, answer, policy } = situation;
   const differences = numbers === null ? null : differencesOf(numbers, next);
   const isEqual = numbers !== null && differences === null;
-  const isSure = known.isReported || known.silences >= SILENCES_NEEDED;
+  const isSure = known.isReported || known.omissions >= OMISSIONS_NEEDED;
   const isLate = isFinalRead(answer.day, answer.sentAtMs, policy);
   const isFinal = isSure && (cell.wasFinal || isLate);
   const read: Cell = {
@@ -163,7 +167,7 @@ function write(situation: Situation, next: Numbers, known: Pick<Cell, 'isReporte
     standing: isFinal ? 'final' : 'stored',
     wasFinal: cell.wasFinal || isFinal,
     reason: null,
-    message: null,
+    detail: null,
   };
   const soonMs = isLate && !isSure ? answer.sentAtMs + HOUR_MS : null;
   return {
@@ -176,66 +180,75 @@ function write(situation: Situation, next: Numbers, known: Pick<Cell, 'isReporte
 }
 
 /** Writes numbers although something speaks against the answer that named them. */
-function writeInDoubt(situation: Situation, next: Numbers, problem: Reason): Applied {
-  const applied = write(situation, next, { isReported: false, silences: 0 });
+function writeInDoubt(situation: ApplyInput, next: Numbers, problem: Reason): CellUpdate {
+  const applied = storeNumbers(situation, next, { isReported: false, omissions: 0 });
   const cell: Cell = { ...applied.cell, standing: 'in_doubt', ...reasonOf(problem) };
   return { ...applied, result: 'failed', cell: planNextRead(situation, cell), problem };
 }
 
-/** Leaves the cell without a number, after an answer that does not give one. */
-function leaveOpen(situation: Situation, problem: Reason): Applied {
+/** Leaves the cell without a number. */
+function leaveUnstored(situation: ApplyInput, problem: Reason): CellUpdate {
   const { day, sentAtMs } = situation.answer;
   const read: Cell = { ...readNow(situation), ...reasonOf(problem), standing: 'waiting' };
-  const soonMs = problem.code === 'unconfirmed' ? sentAtMs + waitMs(day, sentAtMs) : null;
-  return { result: 'left_out', cell: planNextRead(situation, read, soonMs), ...KEPT, problem };
+  const soonMs = problem.code === 'unconfirmed' ? sentAtMs + recheckDelayMs(day, sentAtMs) : null;
+  return { result: 'omitted', cell: planNextRead(situation, read, soonMs), ...NUMBERS_UNCHANGED, problem };
 }
 
 /** Puts a stored number in doubt. */
-function doubt(situation: Situation, problem: Reason): Applied {
+function markInDoubt(situation: ApplyInput, problem: Reason): CellUpdate {
   const cell: Cell = { ...situation.cell, ...reasonOf(problem), standing: 'in_doubt' };
-  return fail({ ...situation, cell }, problem, 'failed');
+  return recordFailedRead({ ...situation, cell }, problem, 'failed');
 }
 
 /** Records a failed read, which takes away no number and no standing. */
-function fail(situation: Situation, problem: Reason, result: 'failed' | 'quarantined'): Applied {
+function recordFailedRead(
+  situation: ApplyInput,
+  problem: Reason,
+  result: 'failed' | 'quarantined',
+): CellUpdate {
   const { cell, answer } = situation;
   // A batch whose end was not seen is loaded again.
-  const attempts = cell.attemptedAtMs === answer.sentAtMs ? cell.attempts : cell.attempts + 1;
-  const keepsReason = cell.standing === 'accepted' || cell.standing === 'in_doubt';
+  const failedReads = cell.lastAttemptAtMs === answer.sentAtMs ? cell.failedReads : cell.failedReads + 1;
+  const keepsReason = cell.standing === 'waived' || cell.standing === 'in_doubt';
   const read: Cell = {
     ...cell,
     ...(keepsReason ? {} : reasonOf(problem)),
     standing: standingAfterFailure(cell),
-    attemptedAtMs: answer.sentAtMs,
-    attempts,
+    lastAttemptAtMs: answer.sentAtMs,
+    failedReads,
   };
-  const retryMs = retryAtMs(answer.sentAtMs, attempts, problem.code);
-  const { code, message } = problem;
-  return { result, cell: planNextRead(situation, read, retryMs), ...KEPT, problem: { code, message } };
+  const retryMs = retryAtMs(answer.sentAtMs, failedReads, problem.code);
+  const { code, detail } = problem;
+  return {
+    result,
+    cell: planNextRead(situation, read, retryMs),
+    ...NUMBERS_UNCHANGED,
+    problem: { code, detail },
+  };
 }
 
 function standingAfterFailure({ standing, isStored }: Cell): Cell['standing'] {
-  if (standing === 'accepted') return standing;
+  if (standing === 'waived') return standing;
   if (!isStored) return 'missing';
   // The cell could no longer be read, and can again.
   return standing === 'unavailable' ? 'in_doubt' : standing;
 }
 
 /** Keeps an accepted cell as it is until Losant names the number. */
-function keepAccepted(situation: Situation): Applied {
-  const { verifiedAtMs, sha256 } = situation.cell;
-  const read = { ...readNow(situation), verifiedAtMs, sha256 };
-  return { result: 'unchanged', cell: planNextRead(situation, read), ...KEPT, problem: null };
+function keepAccepted(situation: ApplyInput): CellUpdate {
+  const { lastReadAtMs, sha256 } = situation.cell;
+  const read = { ...readNow(situation), lastReadAtMs, sha256 };
+  return { result: 'unchanged', cell: planNextRead(situation, read), ...NUMBERS_UNCHANGED, problem: null };
 }
 
 /** Leaves a cell as it is whose day is past the horizon or whose organization is gone. */
-function stay({ cell }: Situation): Applied {
-  const result = cell.isStored || cell.standing === 'accepted' ? 'unchanged' : 'unavailable';
-  return { result, cell: { ...cell, nextReadAtMs: null }, ...KEPT, problem: null };
+function leaveUnchanged({ cell }: ApplyInput): CellUpdate {
+  const result = cell.isStored || cell.standing === 'waived' ? 'unchanged' : 'unavailable';
+  return { result, cell: { ...cell, nextReadAtMs: null }, ...NUMBERS_UNCHANGED, problem: null };
 }
 
-function readNow({ cell, answer: { sentAtMs, sha256 } }: Situation): Cell {
-  return { ...cell, verifiedAtMs: sentAtMs, attemptedAtMs: sentAtMs, attempts: 0, sha256 };
+function readNow({ cell, answer: { sentAtMs, sha256 } }: ApplyInput): Cell {
+  return { ...cell, lastReadAtMs: sentAtMs, lastAttemptAtMs: sentAtMs, failedReads: 0, sha256 };
 }
 
 /**
@@ -243,30 +256,30 @@ function readNow({ cell, answer: { sentAtMs, sha256 } }: Situation): Cell {
  * after the answer's request was sent. One that is neither final nor accepted has one a day until the horizon.
  */
 function planNextRead(
-  { cell: before, answer, policy }: Situation,
+  { cell: before, answer, policy }: ApplyInput,
   cell: Cell,
   soonMs: number | null = null,
 ): Cell {
   const { day, sentAtMs } = answer;
   if (day < horizonStart(sentAtMs, policy)) return { ...cell, nextReadAtMs: null };
   const checkpointMs = nextCheckpointMs(day, sentAtMs, policy);
-  const isClosed = cell.standing === 'final' || cell.standing === 'accepted';
+  const isClosed = cell.standing === 'final' || cell.standing === 'waived';
   const dailyMs = checkpointMs === null && !isClosed ? sentAtMs + DAY_MS : null;
   const setMs = (before.nextReadAtMs ?? 0) > sentAtMs ? before.nextReadAtMs : null;
-  const soon = [soonMs, dailyMs].filter((each) => each != null).map(wakeUpMs);
+  const soon = [soonMs, dailyMs].filter((each) => each != null).map(floorToWakeUp);
   const times = [checkpointMs, setMs, ...soon].filter((each) => each !== null);
   return { ...cell, nextReadAtMs: times.length === 0 ? null : Math.min(...times) };
 }
 
-function reasonOf({ code, message }: Reason): Pick<Cell, 'reason' | 'message'> {
-  return { reason: code, message };
+function reasonOf({ code, detail }: Reason): Pick<Cell, 'reason' | 'detail'> {
+  return { reason: code, detail };
 }
 
-function leftOut(what: string): Reason {
-  const message = `Losant left out ${what}, for which a number other than zero is stored`;
-  return { code: 'left_out', message };
+function omitted(what: string): Reason {
+  const detail = `Losant omitted ${what}, but a nonzero number is stored`;
+  return { code: 'omitted', detail };
 }
 
 function contradicted(why: string): Reason {
-  return { code: 'contradicted', message: `Losant left out numbers of the day, but ${why}` };
+  return { code: 'contradicted', detail: `Losant omitted numbers for the day, but ${why}` };
 }

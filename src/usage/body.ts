@@ -26,11 +26,9 @@ const KEY_END = /"\s*:/g;
 const STRING = /"((?:[^"\\]+|\\.)*"\s*)(:?)/g;
 
 /**
- * Reads a JSON text as `JSON.parse` does, but with a marker wherever that would change what was sent:
- * an {@link InexactNumber} for a rounded number, {@link REPEATED_KEY} for a key that its object has
- * more than once. Only the cells that depend on such a place are then refused. Fractions are as
- * `JSON.parse` reads them. Throws SyntaxError for a text that is not JSON or is nested more than 200
- * deep.
+ * Parses JSON like `JSON.parse`, but puts a marker where that would change what was sent: {@link InexactNumber}
+ * for a rounded integer, {@link REPEATED_KEY} for a repeated key. Only cells that use a marked value are rejected.
+ * Throws SyntaxError for invalid JSON and for nesting beyond 200.
  */
 export function parseJson(text: string): unknown {
   const value: unknown = JSON.parse(text);
@@ -46,7 +44,7 @@ function countKeys(value: unknown, depth = 0): number {
   if (typeof value !== 'object' || value === null) return 0;
   if (depth >= DEPTH_MAX) throw new SyntaxError(`nested more than ${DEPTH_MAX} deep`);
   let keys = Array.isArray(value) ? 0 : Object.keys(value).length;
-  for (const held of Object.values(value)) keys += countKeys(held, depth + 1);
+  for (const child of Object.values(value)) keys += countKeys(child, depth + 1);
   return keys;
 }
 
@@ -91,7 +89,7 @@ function digitsOf(text: string): string {
  * A billed number: an integer from 0 to 2^53 − 1, exactly as it is written in the body. A missing one
  * is an error like any other.
  */
-export const billed = z.custom<number>((value) => findProblem(value) === null, {
+export const billedNumber = z.custom<number>((value) => findProblem(value) === null, {
   error: ({ input }) => findProblem(input) ?? undefined,
 });
 
@@ -102,14 +100,14 @@ function findProblem(value: unknown): string | null {
     return Number.isSafeInteger(value) ? null : `is above 2^53 − 1 (${value})`;
   }
   if (value === undefined) return 'is missing';
-  if (value === REPEATED_KEY) return 'occurs twice';
+  if (value === REPEATED_KEY) return 'appears twice';
   if (value instanceof InexactNumber) return `is ${value.text}, which cannot be stored without rounding`;
-  return `is not a number but ${storable(JSON.stringify(value).slice(0, 40))}`;
+  return `is not a number but ${toStorableText(JSON.stringify(value).slice(0, 40))}`;
 }
 
 /** Returns the message for a key that its object has more than once; zod describes any other problem. */
 export const ifRepeated = ({ input }: { readonly input?: unknown }) =>
-  input === REPEATED_KEY ? 'occurs twice' : undefined;
+  input === REPEATED_KEY ? 'appears twice' : undefined;
 
 /** A time with its zone, as ms since 1970. */
 export const instant = z.iso
@@ -126,14 +124,14 @@ export const hexId = z
  * Returns the text with U+FFFD for NUL and lone surrogates, which neither text nor JSON in Postgres
  * can contain.
  */
-export function storable(text: string): string {
+export function toStorableText(text: string): string {
   return text.toWellFormed().replaceAll('\0', '\uFFFD');
 }
 
 /** Returns one storable line with the first three problems, each with its path. */
 export function describeProblems({ issues }: z.ZodError): string {
   const problems = issues.slice(0, 3).map(({ path, message }) => {
-    const keys = path.map((key) => storable(String(key).slice(0, 40)));
+    const keys = path.map((key) => toStorableText(String(key).slice(0, 40)));
     return `${keys.join('.') || 'body'}: ${message}`;
   });
   return problems.join('; ') + (issues.length > 3 ? ` and ${issues.length - 3} more` : '');

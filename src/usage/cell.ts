@@ -1,5 +1,5 @@
 import type { UsageDay } from './day.ts';
-import type { Numbers, Part } from './numbers.ts';
+import type { NumberRef, Numbers } from './numbers.ts';
 import type { Standing } from './standing.ts';
 
 /** A cell: organization × stream × usage day, the unit of truth. */
@@ -25,17 +25,17 @@ export interface Cell {
   readonly standing: Standing;
   readonly isStored: boolean;
   readonly isReported: boolean;
-  readonly silences: number;
+  readonly omissions: number;
   readonly revision: number;
-  readonly verifiedAtMs: number | null;
-  readonly attemptedAtMs: number | null;
-  readonly attempts: number;
+  readonly lastReadAtMs: number | null;
+  readonly lastAttemptAtMs: number | null;
+  readonly failedReads: number;
   /** The time of the next read; null if there is none. */
   readonly nextReadAtMs: number | null;
   /** Whether it was ever final; a later change is a restatement. */
   readonly wasFinal: boolean;
   readonly reason: string | null;
-  readonly message: string | null;
+  readonly detail: string | null;
   /** In hex. */
   readonly sha256: string | null;
 }
@@ -43,24 +43,24 @@ export interface Cell {
 /** A code to group by, without ids or dates, and a message for people. */
 export interface Reason {
   readonly code: string;
-  readonly message: string;
+  readonly detail: string;
 }
 
 /** The part of an answer about one cell. */
 export type Verdict =
   /** Losant named the day; parts that it left out read zero in `numbers`. `doubt` is what speaks against the answer. */
   | {
-      readonly kind: 'named';
+      readonly kind: 'reported';
       readonly numbers: Numbers;
-      readonly leftOut: readonly Part[];
+      readonly omitted: readonly NumberRef[];
       readonly doubt?: Reason;
     }
   /** Losant answered and left the day out. */
-  | { readonly kind: 'left_out' }
+  | { readonly kind: 'omitted' }
   | ({ readonly kind: 'failed' | 'quarantined' } & Reason);
 
 /** The answer that a run has for one cell. */
-export interface CellAnswer extends CellKey {
+export interface CellResponse extends CellKey {
   /** The time at which the first request was sent, in ms by the database's clock. */
   readonly sentAtMs: number;
   /** The SHA-256 (hex) over the bodies in request order; null without a complete answer. */
@@ -69,7 +69,7 @@ export interface CellAnswer extends CellKey {
 }
 
 /** The result of a cell as a run counts it. */
-export type CellResult = 'loaded' | 'unchanged' | 'left_out' | 'failed' | 'quarantined' | 'unavailable';
+export type CellResult = 'loaded' | 'unchanged' | 'omitted' | 'failed' | 'quarantined' | 'unavailable';
 
 /** The reason of an accepted cell. */
 export const WAIVED = 'waived';

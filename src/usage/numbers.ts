@@ -7,21 +7,21 @@ export type PayloadSources = Readonly<Record<string, Readonly<Record<string, num
 export type Numbers = Readonly<Record<string, number | readonly number[] | PayloadSources>>;
 
 /** A number within a cell: a column, or an hour of it. */
-export interface Part {
+export interface NumberRef {
   readonly column: string;
   /** The UTC hour, 0 to 23; null where the column has one number. */
   readonly hour: number | null;
 }
 
 /** Returns the number of a part; 0 if there is none. */
-export function numberAt(numbers: Numbers, { column, hour }: Part): number {
+export function numberAt(numbers: Numbers, { column, hour }: NumberRef): number {
   const value = numbers[column];
   if (typeof value === 'number') return value;
   return Array.isArray(value) && hour !== null ? (value[hour] as number) : 0;
 }
 
 /** Returns how a part is called in messages: `payload_all_count`, or `hours_all_count 13:00`. */
-export function nameOf({ column, hour }: Part): string {
+export function describeNumber({ column, hour }: NumberRef): string {
   return hour === null ? column : `${column} ${String(hour).padStart(2, '0')}:00`;
 }
 

@@ -1,6 +1,6 @@
 import { type CellKey, compareText } from './cell.ts';
 import { addDays, type DayRange, type UsageDay } from './day.ts';
-import { streamNamed, streamNames } from './streams/catalog.ts';
+import { getStream, streamNames } from './streams/catalog.ts';
 
 /** In the place of an organization: the totals of all of them, as Losant itself adds them up. */
 export const WHOLE_INSTANCE = '';
@@ -22,7 +22,7 @@ export function planSlices(cells: readonly CellKey[]): Slice[] {
   const slices = [...tracks.values()].flatMap((track) => {
     const { orgId, stream } = track[0] as CellKey;
     const days = track.map(({ day }) => day).sort((a, b) => compareText(b, a));
-    const windows = cutWindows(days, streamNamed(stream).windowDays);
+    const windows = cutWindows(days, getStream(stream).windowDays);
     return windows.map((window): Slice => ({ orgId, stream, ...window }));
   });
   return slices.sort(
@@ -39,13 +39,13 @@ function cutWindows(
   windowDays: number,
 ): { readonly window: DayRange; readonly days: readonly UsageDay[] }[] {
   const windows = [];
-  let rest = days;
-  while (rest[0] !== undefined) {
-    const to = rest[0];
+  let remaining = days;
+  while (remaining[0] !== undefined) {
+    const to = remaining[0];
     const oldest = addDays(to, 1 - windowDays);
-    const inside = rest.filter((day) => day >= oldest);
+    const inside = remaining.filter((day) => day >= oldest);
     windows.push({ window: { from: inside.at(-1) as UsageDay, to }, days: inside });
-    rest = rest.slice(inside.length);
+    remaining = remaining.slice(inside.length);
   }
   return windows;
 }

@@ -6,7 +6,7 @@ export interface Policy {
   /** Ages in hours after a day's end at which it is read, ascending: the checkpoints. */
   readonly readAtHours: readonly number[];
   /** The age in hours from which a read makes the day final. */
-  readonly finalAtHours: number;
+  readonly finalAfterHours: number;
   /** The number of days for which Losant keeps the detail; older days are not asked for. */
   readonly horizonDays: number;
 }
@@ -15,11 +15,14 @@ export interface Policy {
 export const FIRST_DAY: UsageDay = '2015-01-01';
 export const LAST_DAY: UsageDay = '2049-12-31';
 
-/** The age of a day from which a number that is not stored is late; `late_before` of the database is the same rule. */
+/**
+ * Hours after the end of a day from which an unstored number is late. The database function of the same rule is
+ * `late_before`.
+ */
 const LATE_AFTER_HOURS = 6;
 
 /** The number of answers, an hour apart, that must have left out a zero that nothing confirms before it is final. */
-export const SILENCES_NEEDED = 3;
+export const OMISSIONS_NEEDED = 3;
 
 /** Whether a number of `day` that is not stored at `atMs` is late. */
 export function isLate(day: UsageDay, atMs: number): boolean {
@@ -27,7 +30,7 @@ export function isLate(day: UsageDay, atMs: number): boolean {
 }
 
 /** Returns the newest usage day that is over at `nowMs`. */
-export function lastCompleteDay(nowMs: number): UsageDay {
+export function lastEndedDay(nowMs: number): UsageDay {
   return addDays(dayAt(nowMs), -1);
 }
 
@@ -38,8 +41,8 @@ export function horizonStart(nowMs: number, { horizonDays }: Policy): UsageDay {
 }
 
 /** Whether a read sent at `sentAtMs` makes its day final. */
-export function isFinalRead(day: UsageDay, sentAtMs: number, { finalAtHours }: Policy): boolean {
-  return sentAtMs >= dayEndMs(day) + finalAtHours * HOUR_MS;
+export function isFinalRead(day: UsageDay, sentAtMs: number, { finalAfterHours }: Policy): boolean {
+  return sentAtMs >= dayEndMs(day) + finalAfterHours * HOUR_MS;
 }
 
 /** Returns the first checkpoint after `afterMs`; null after the last one. */
@@ -54,20 +57,23 @@ export function nextCheckpointMs(day: UsageDay, afterMs: number, { readAtHours }
  * after a first failure that mostly passes by itself, otherwise 2, 4, 8, 16, then 24 hours later.
  */
 export function retryAtMs(failedAtMs: number, attempts: number, code: string): number {
-  const mostlyPasses = isFailure(code) && FAILURES[code].dueAgain === 'at_next_wake_up';
-  if (attempts === 1 && mostlyPasses) return wakeUpMs(failedAtMs);
-  return wakeUpMs(failedAtMs + Math.min(2 ** attempts, 24) * HOUR_MS);
+  const isTransient = isFailure(code) && FAILURES[code].retryWhen === 'at_next_wake_up';
+  if (attempts === 1 && isTransient) return floorToWakeUp(failedAtMs);
+  return floorToWakeUp(failedAtMs + Math.min(2 ** attempts, 24) * HOUR_MS);
 }
 
-/** The time until a number that waits for another one is asked for again: an hour on the first day, then a day. */
-export function waitMs(day: UsageDay, sentAtMs: number): number {
+/** The delay before a number that waits for another one is read again: an hour on the first day, then a day. */
+export function recheckDelayMs(day: UsageDay, sentAtMs: number): number {
   return sentAtMs < dayEndMs(day) + DAY_MS ? HOUR_MS : DAY_MS;
 }
 
-/** Wake-ups come at fixed minutes and an answer some seconds later, so an exact time would miss its wake-up. */
+/**
+ * Wake-ups come at fixed minutes, and responses seconds later; an exact due time would always just miss the next
+ * wake-up.
+ */
 const STEP_MS = 5 * 60_000;
 
 /** Returns the instant rounded down, so that cells which become due at about the same time share one. */
-export function wakeUpMs(atMs: number): number {
+export function floorToWakeUp(atMs: number): number {
   return atMs - (atMs % STEP_MS);
 }

@@ -12,33 +12,33 @@
 export const STANDINGS = {
   final: {
     label: 'final',
-    sentence: 'stored, read late enough that no change is expected',
+    sentence: 'stored, and read late enough that no further change is expected',
     symbol: '●',
     tone: 'good',
   },
-  accepted: {
-    label: 'accepted',
-    sentence: 'a person accepted it, missing or as it stands; who and why is on record',
+  waived: {
+    label: 'waived',
+    sentence: 'accepted as it stands, with or without a number; the reason is on record',
     symbol: '◆',
     tone: 'good',
   },
-  stored: { label: 'stored', sentence: 'stored, still to be read again', symbol: '◐', tone: 'calm' },
+  stored: { label: 'stored', sentence: 'stored, to be read again', symbol: '◐', tone: 'calm' },
   waiting: { label: 'waiting', sentence: 'not stored, and not late yet', symbol: '·', tone: 'open' },
   unavailable: {
     label: 'unavailable',
-    sentence: 'can no longer be read, and nobody accepted it',
+    sentence: 'no longer readable, and not waived',
     symbol: '–',
     tone: 'known',
   },
   in_doubt: {
     label: 'in doubt',
-    sentence: 'stored, but something speaks against it',
+    sentence: 'stored, but contradicted since',
     symbol: '?',
     tone: 'bad',
   },
   missing: {
     label: 'missing',
-    sentence: 'not stored and late, or its read failed or was quarantined',
+    sentence: 'not stored, and either late or its last read failed',
     symbol: '✕',
     tone: 'bad',
   },
@@ -55,7 +55,7 @@ export function isGap(standing: Standing): boolean {
 
 /** Whether the number may be invoiced as it stands. */
 export function isSettled(standing: Standing): boolean {
-  return standing === 'final' || standing === 'accepted';
+  return standing === 'final' || standing === 'waived';
 }
 
 /** Returns the worst of the standings; null if there is none. */
@@ -70,7 +70,7 @@ export type StandingCounts = Readonly<Record<Standing, number>>;
 
 /** Adds up counts of cells by standing; a standing that is not given counts 0. */
 export function sumStandings(several: Iterable<Readonly<Partial<StandingCounts>>>): StandingCounts {
-  const sums = { final: 0, accepted: 0, stored: 0, waiting: 0, unavailable: 0, in_doubt: 0, missing: 0 };
+  const sums = { final: 0, waived: 0, stored: 0, waiting: 0, unavailable: 0, in_doubt: 0, missing: 0 };
   for (const counts of several) {
     for (const standing of standings) sums[standing] += counts[standing] ?? 0;
   }

@@ -1,10 +1,10 @@
-import type { RunProgress, RunResult, Trouble } from '../console/sources.ts';
+import type { Problem, RunProgress, RunResult } from '../console/sources.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { describeError, ExportError, HeldError, LosantError } from '../errors.ts';
-import { type ExportEnvironment, openInstance } from '../export/context.ts';
-import { logRun, type RunOutcome } from '../export/report.ts';
-import { runInstance } from '../export/run.ts';
+import { BusyError, describeError, ExportError, LosantError } from '../errors.ts';
 import { recordFailedRun } from '../ledger/runs.ts';
+import { type ExportEnvironment, openInstance } from '../loading/context.ts';
+import { logRun, type RunOutcome } from '../loading/report.ts';
+import { runInstance } from '../loading/run.ts';
 import type { Metrics } from '../server/metrics.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 
@@ -19,9 +19,9 @@ export interface RunTools extends Omit<ExportEnvironment, 'now'> {
   readonly nextWakeAt: () => Date | null;
 }
 
-export interface RunEnd {
+export interface WorkerRunResult {
   readonly result: RunResult;
-  readonly trouble: Trouble | null;
+  readonly problem: Problem | null;
   /** The error that broke the run off, for the log; undefined if none did. */
   readonly error?: unknown;
 }
@@ -31,14 +31,14 @@ export async function exportInstance(
   tools: RunTools,
   instance: InstanceConfig,
   onProgress: (progress: RunProgress) => void,
-): Promise<RunEnd> {
+): Promise<WorkerRunResult> {
   const { handle, metrics, logger, hostNow, signal, nextWakeAt } = tools;
   const { instanceId } = instance;
   const runId = tools.newId();
   const fields = { instance_id: instanceId, run_id: runId };
   let now: (() => number) | null = null;
   let startedAtMs = hostNow();
-  let end: RunEnd;
+  let end: WorkerRunResult;
   try {
     now = await tools.readNow();
     startedAtMs = now();
@@ -64,7 +64,7 @@ export async function exportInstance(
     logRun(logger, instanceId, outcome);
     end = endOf(outcome);
   } catch (error) {
-    end = judgeFailure(describeDatabaseError(error, handle.describe) ?? error, signal.aborted);
+    end = classifyFailure(describeDatabaseError(error, handle.label) ?? error, signal.aborted);
     if (now !== null) await recordFailure(tools, instanceId, { runId, end });
   }
   if (['complete', 'partial', 'refused'].includes(end.result)) {
@@ -74,32 +74,32 @@ export async function exportInstance(
   return end;
 }
 
-function endOf({ report, refusal }: RunOutcome): RunEnd {
-  if (refusal) return { result: 'refused', trouble: describe(refusal) };
-  if (report.status === 'complete') return { result: 'complete', trouble: null };
+function endOf({ report, refusal }: RunOutcome): WorkerRunResult {
+  if (refusal) return { result: 'refused', problem: describe(refusal) };
+  if (report.status === 'complete') return { result: 'complete', problem: null };
   const [first] = report.failures;
   const { code, message } = first ?? { code: 'incomplete', message: 'something that was due is missing' };
   const hint = 'losant-usage gaps lists what is missing; the worker keeps trying';
-  return { result: 'partial', trouble: { code, message, hint } };
+  return { result: 'partial', problem: { code, message, hint } };
 }
 
 /** Returns the end of a run that broke off. Pure. */
-export function judgeFailure(error: unknown, isAskedToEnd: boolean): RunEnd {
-  if (isAskedToEnd) return { result: 'interrupted', trouble: null };
-  if (error instanceof HeldError) return { result: 'standby', trouble: null };
+export function classifyFailure(error: unknown, isAskedToEnd: boolean): WorkerRunResult {
+  if (isAskedToEnd) return { result: 'interrupted', problem: null };
+  if (error instanceof BusyError) return { result: 'standby', problem: null };
   const isRefusal = error instanceof LosantError && ['unauthorized', 'forbidden'].includes(error.kind);
-  return { result: isRefusal ? 'refused' : 'failed', trouble: describe(error), error };
+  return { result: isRefusal ? 'refused' : 'failed', problem: describe(error), error };
 }
 
 /** Whether to look again before the next wake-up: what kept this run away may be gone soon. */
-export function looksAgain({ result, trouble }: RunEnd): boolean {
-  return result === 'standby' || (result === 'failed' && trouble?.code === 'database_unreachable');
+export function looksAgain({ result, problem }: WorkerRunResult): boolean {
+  return result === 'standby' || (result === 'failed' && problem?.code === 'database_unreachable');
 }
 
 /** Returns what may be shown to readers: the message of an error that is not ours may contain anything. */
-function describe(error: unknown): Trouble {
+function describe(error: unknown): Problem {
   if (error instanceof ExportError) return describeError(error);
-  return { code: 'unexpected', message: 'an unexpected failure', hint: 'the log says where it happened' };
+  return { code: 'unexpected', message: 'unexpected failure', hint: 'see the log' };
 }
 
 /** The errors after which nothing is written: no database answers, or its schema is not this program's. */
@@ -109,18 +109,18 @@ const NOT_RECORDED = ['database_unreachable', 'database_too_old', 'database_too_
 async function recordFailure(
   { handle, host, version, logger }: RunTools,
   instanceId: string,
-  { runId, end }: { readonly runId: string; readonly end: RunEnd },
+  { runId, end }: { readonly runId: string; readonly end: WorkerRunResult },
 ): Promise<void> {
-  if (end.trouble === null || NOT_RECORDED.includes(end.trouble.code)) return;
-  const place = { run_id: runId, instance_id: instanceId, host, version };
-  const run = { ...place, kind: 'scheduled', is_full: true } as const;
-  await recordFailedRun(handle.db, run, end.trouble.message).catch((error: unknown) => {
+  if (end.problem === null || NOT_RECORDED.includes(end.problem.code)) return;
+  const origin = { run_id: runId, instance_id: instanceId, host, version };
+  const run = { ...origin, kind: 'scheduled', is_full: true } as const;
+  await recordFailedRun(handle.db, run, end.problem.message).catch((error: unknown) => {
     logger.warn({ err: error, instance_id: instanceId }, 'failed run not recorded');
   });
 }
 
 /** The interval of progress lines: short enough to see a long run move, long enough for a log. */
-const LINE_EVERY_MS = 60_000;
+const PROGRESS_LOG_INTERVAL_MS = 60_000;
 
 /** Logs the beginning of a run at its first progress, and then its progress once a minute. */
 export function logProgress(
@@ -129,9 +129,9 @@ export function logProgress(
 ): (progress: Pick<RunProgress, 'planned' | 'done'>) => void {
   let lastLineMs: number | null = null;
   return ({ planned, done }) => {
-    if (lastLineMs !== null && hostNow() - lastLineMs < LINE_EVERY_MS) return;
+    if (lastLineMs !== null && hostNow() - lastLineMs < PROGRESS_LOG_INTERVAL_MS) return;
     if (lastLineMs === null) logger.info(fields, 'run started');
-    else logger.info({ ...fields, cells_planned: planned, cells_done: done }, 'run under way');
+    else logger.info({ ...fields, cells_planned: planned, cells_done: done }, 'run in progress');
     lastLineMs = hostNow();
   };
 }

@@ -41,7 +41,7 @@ const moveTo = (instanceId: string, orgId: string) =>
   );
 
 describe('an adjustment', () => {
-  // Promise (Billing): What differs after the closing is billed once, to the customer of the line that it corrects,
+  // Guarantee (Billing): What differs after the closing is billed once, to the customer of the line that it corrects,
   // whatever instance billed it.
   test('bills the difference once', async () => {
     const month = takeMonth();

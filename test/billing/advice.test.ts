@@ -6,11 +6,11 @@ let played: Played;
 
 /** The blockers of a month, by cause, each with its commands. */
 async function readAdvice(month: string): Promise<Record<string, string[]>> {
-  const rows = await played.query(`select cause, what_to_do from losant_usage.period_blockers
+  const rows = await played.query(`select cause, remedy from losant_usage.month_blockers
     where month = '${month}-01' order by cause, org_id`);
   const advice: Record<string, string[]> = {};
-  for (const { cause, what_to_do } of rows) {
-    advice[String(cause)] = [...(advice[String(cause)] ?? []), ...String(what_to_do).split('\n')];
+  for (const { cause, remedy } of rows) {
+    advice[String(cause)] = [...(advice[String(cause)] ?? []), ...String(remedy).split('\n')];
   }
   return advice;
 }
@@ -29,7 +29,7 @@ async function follow(month: string, cause: string): Promise<void> {
   expect(Object.keys(await readAdvice(month))).not.toContain(cause);
 }
 
-// Promise (Billing): What is advised against a blocker are commands that run as pasted and resolve it.
+// Guarantee (Billing): What is advised against a blocker are commands that run as pasted and resolve it.
 test('each blocker goes when its advice is followed', { timeout: 600_000 }, async () => {
   played = await openPlayed('2026-11-01T10:30:00Z', { orgs: 2 });
   const { platform, run, query, orgIds, moveTo } = played;
@@ -65,7 +65,7 @@ test('each blocker goes when its advice is followed', { timeout: 600_000 }, asyn
   await follow('2026-10', 'in_doubt');
 
   await query(`begin; set local losant_usage.program = 'test';
-    update losant_usage.instance_totals set quantity = null, verified_at = null where usage_date = '2026-10-14'; commit`);
+    update losant_usage.instance_totals set quantity = null, last_read_at = null where usage_date = '2026-10-14'; commit`);
   await platform.control('restate', { orgId: first, day: '2026-10-14' });
   await run(['run']);
   await follow('2026-10', 'contradicted');

@@ -32,8 +32,8 @@ async function finishes({ platform, place, run }: Export): Promise<void> {
 }
 
 describe('a loss', () => {
-  // Promise (Numbers): Interrupted anywhere, the next run goes on without a lost, doubled or half-written number.
-  test('a disk that is full in the midst of a load leaves no half of it, and the next run does the rest', async () => {
+  // Guarantee (Numbers): Interrupted anywhere, the next run goes on without a lost, doubled or half-written number.
+  test('a disk that is full in the midst of a load leaves no half of it, and the next run continues', async () => {
     await using exported = await open();
     const { place } = exported;
     const program = await startSlowly(exported);
@@ -50,7 +50,7 @@ describe('a loss', () => {
     expect(jsonOf<Refusal>(ended).error).toMatchObject({
       code: 'database_failed',
       message: expect.stringContaining('No space left on device') as string,
-      hint: 'free disk space on the database server; the next run does the rest',
+      hint: 'free disk space on the database server; the next run continues',
     });
     expect(await place.query('select status from losant_usage.runs')).toEqual([{ status: 'failed' }]);
     const halves = `select from losant_usage.coverage c join losant_usage.usage_days d using (usage_date, org_id)
@@ -60,7 +60,7 @@ describe('a loss', () => {
     await finishes(exported);
   });
 
-  // Promise (Database): A server that crashes loses nothing of a run, even where it commits asynchronously by default.
+  // Guarantee (Database): A server that crashes loses nothing of a run, even where it commits asynchronously by default.
   test('a Postgres that crashes in and after a run loses nothing, though it commits asynchronously', async () => {
     await using exported = await open();
     await using stack = new AsyncDisposableStack();

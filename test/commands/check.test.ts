@@ -142,19 +142,22 @@ describe('a database', () => {
     const refusal = `the user ${username} may not create them\n  run \`losant-usage migrate\` as the migrator`;
     expect([poor.failedNames, poor.code, run.code]).toEqual([['rights'], 2, 2]);
     expect(run.stderr).toContain(refusal);
-    expect(document.checks[2]).toMatchObject({ ok: true, message: 'no tables yet: run creates them' });
+    expect(document.checks[2]).toMatchObject({
+      ok: true,
+      message: 'no tables yet; the first run creates them',
+    });
     expect(namespace).toBeUndefined();
     expect(code).toBe(0);
   });
 
-  // Promise (Operation): A command that only looks, and a dry run, create nothing.
+  // Guarantee (Operation): A command that only looks, and a dry run, create nothing.
   it('that is embedded and not there yet is not made', async () => {
     const place = createEmbeddedFolder();
     place.remove();
     const { url, folder } = place;
     const { code, document } = await check({ DATABASE_URL: url });
     expect(document.checks[1]?.message).toBe(folder);
-    expect(document.checks[2]?.message).toBe('no tables yet: run creates them');
+    expect(document.checks[2]?.message).toBe('no tables yet; the first run creates them');
     expect(code).toBe(0);
     expect(existsSync(folder)).toBe(false);
   });
@@ -196,9 +199,9 @@ it('asks the monitor of HEARTBEAT_URL by the address that changes no state', asy
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const HEARTBEAT_URL = `http://127.0.0.1:${(server.address() as AddressInfo).port}/ping/canary`;
   const last = async (url: string) => (await check({ HEARTBEAT_URL: url })).document.checks.at(-1);
-  expect(await last(HEARTBEAT_URL)).toMatchObject({ ok: true, message: 'the monitor answers', hint: null });
+  expect(await last(HEARTBEAT_URL)).toMatchObject({ ok: true, message: 'the monitor responds', hint: null });
   expect(asked).toEqual(['GET /ping/canary/log']);
-  const unknown = { ok: true, message: 'the monitor answers HTTP 404' };
+  const unknown = { ok: true, message: 'the monitor responds HTTP 404' };
   expect(await last(HEARTBEAT_URL)).toMatchObject({ ...unknown, hint: expect.stringContaining('/log') });
   server.close();
   expect(await last('http://127.0.0.1:1/ping/canary')).toMatchObject({

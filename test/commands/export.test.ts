@@ -91,7 +91,7 @@ describe('a view', () => {
     const parquet = ['export', ...VIEW, ...DAYS, '--format', 'parquet'];
     const refused = await runProgram(parquet, { DATABASE_URL: database.url }, { isTerminal: true });
     expect(refused.code).toBe(2);
-    expect(refused.stdout).toContain('name the file with --out');
+    expect(refused.stdout).toContain('use --out FILE');
   });
 
   test('goes to a file through a link, with its mode kept, and says what it is', async () => {
@@ -118,13 +118,16 @@ describe('what cannot be is refused with exit code 2', () => {
   const USUAL = { view: 'daily_usage', from: '2026-10-01', to: '2026-10-31', format: 'csv', out: '/tmp/x' };
 
   test.each([
-    [{ view: 'usage' }, /^--view="usage" is not known; use daily_usage, daily_usage_long, monthly_usage, /],
-    [{ format: 'xlsx' }, /^--format="xlsx" is not known; use csv, ndjson or parquet$/],
+    [
+      { view: 'usage' },
+      /^--view="usage" is not a known value; use daily_usage, daily_usage_long, monthly_usage, /,
+    ],
+    [{ format: 'xlsx' }, /^--format="xlsx" is not a known value; use csv, ndjson or parquet$/],
     [{ view: 'organizations' }, /: the rows of organizations are of no day$/],
-    [{ from: null, to: null }, /^daily_usage needs --from and --to, its first and last day$/],
+    [{ from: null, to: null }, /^daily_usage requires --from and --to$/],
     [{ from: '2026-11-01' }, /^--from 2026-11-01 is later than --to 2026-10-31$/],
     [{ out: '' }, /^--out is empty$/],
-    [{ out: '-' }, /^--json describes a file, and the file itself would go to stdout$/],
+    [{ out: '-' }, /^--json cannot be combined with writing the file to stdout$/],
   ])('%j', async (changes, message) => {
     const options = Object.entries({ ...USUAL, ...changes }).filter(([, value]) => value !== null);
     const args = options.flatMap(([name, value]) => [`--${name}`, String(value)]);

@@ -51,8 +51,10 @@ it('status says how far each stream reaches, and the last runs', async () => {
   const counts = { cells: { planned: 8, failed: 0 } };
   expect(jsonOf(ended)).toMatchObject({
     gaps: 0,
-    instances: [{ instanceId, leaseSince: null, streams: streams.map((stream) => ({ ...reach, stream })) }],
-    notInSettings: [],
+    instances: [
+      { instanceId, leaseAcquiredAt: null, streams: streams.map((stream) => ({ ...reach, stream })) },
+    ],
+    unconfiguredInstances: [],
     runs: [{ instanceId, kind: 'manual', status: 'complete', from: day, to: day, counts }],
   });
   const { stdout } = await look('status');
@@ -79,7 +81,7 @@ it('status exits 3 while organizations may be missing from the list, and says so
   );
 });
 
-// Promise (Changes): The command explain shows where a number comes from, and what became of it.
+// Guarantee (Changes): The command explain shows where a number comes from, and what became of it.
 it('explain says which answer and run a number comes from', async () => {
   const [stored] = await exported.place.query(
     `select created, deleted, total from losant_usage.device_counts where org_id = '${orgId}'`,
@@ -90,7 +92,7 @@ it('explain says which answer and run a number comes from', async () => {
   const ended = await explain('--json');
   expect(ended.code).toBe(0);
   expect(jsonOf(ended)).toMatchObject({
-    org: { orgId, removedOn: null },
+    org: { orgId, deletedOn: null },
     day,
     cells: [
       {
@@ -105,7 +107,7 @@ it('explain says which answer and run a number comes from', async () => {
     ],
   });
   const { stdout } = await explain();
-  expect(stdout).toContain('device_counts: stored: stored, still to be read again\n');
+  expect(stdout).toContain('device_counts: stored: stored, to be read again\n');
   expect(stdout).toMatch(/\n {2}devices_total +[\d,]+\n/);
   expect(stdout).toMatch(new RegExp(`\n {2}answer: sha256 [0-9a-f]{64}, run ${runId}\n`));
 });
@@ -114,14 +116,14 @@ it.each([
   [
     'a number that is all right',
     `${day}..${day}`,
-    `Nothing was waived: every number of organization $ORG from ${day} to ${day} is all right, or will be read again`,
+    `Nothing was waived: every cell of organization $ORG from ${day} to ${day} is fine or will be read again`,
   ],
   [
     'days that nobody wants',
     earlier,
     `Nothing was waived: nothing of organization $ORG is wanted from ${earlier} to ${earlier}`,
   ],
-  ['a day that is not over', daysAgo(0), `--day ${daysAgo(0)}: that day is not over in UTC`],
+  ['a day that is not over', daysAgo(0), `--day ${daysAgo(0)} is not over yet (UTC)`],
 ])('waive refuses %s, and leaves it', async (_what, days, message) => {
   const ended = await waive(days);
   expect(ended.code).toBe(2);
@@ -129,9 +131,9 @@ it.each([
   expect(await standings()).toEqual([{ day, standing: 'stored', message: null }]);
 });
 
-// Promise (Missing numbers): The commands status and gaps exit with 3 while there is a gap, and a run whose due
+// Guarantee (Missing numbers): The commands status and gaps exit with 3 while there is a gap, and a run whose due
 // numbers are not all stored does not exit with 0.
-it('status, gaps and explain name what is missing and what to do, also for who may only read', async () => {
+it('status, gaps and explain name what is required and what to do, also for who may only read', async () => {
   await exported.run(['backfill', '--from', earlier, '--to', earlier]);
   await exported.place.query(loseNumbers('device_counts', orgId));
   const role = `reader_${new URL(exported.place.url).pathname.slice(1)}`;
@@ -144,7 +146,7 @@ it('status, gaps and explain name what is missing and what to do, also for who m
   const status = await read('status');
   expect(status.code).toBe(3);
   expect(status.stdout).toContain(`2 numbers of 1 organization since ${earlier}`);
-  expect(status.stdout).toContain('  Next: losant-usage gaps lists the gaps, and why\n');
+  expect(status.stdout).toContain('  To list the gaps with their reasons: losant-usage gaps\n');
 
   const gaps = await read('gaps', '--json');
   expect(gaps.code).toBe(3);
@@ -161,20 +163,20 @@ it('status, gaps and explain name what is missing and what to do, also for who m
 
   const { stdout } = await explain();
   expect(stdout).toContain('device_counts: missing: server_error, HTTP 502\n');
-  expect(stdout).toContain('  next: read by the next run\n');
+  expect(stdout).toContain('  next: the next run reads it\n');
   const cell = `--org ${orgId} --stream device_counts`;
   expect(stdout).toContain(`  at once:  losant-usage backfill --from ${day} --to ${day} ${cell} --force\n`);
   expect(stdout).toContain(`losant-usage waive --day ${day} ${cell} --reason TEXT\n`);
 });
 
-// Promise (Missing numbers): Only a number that is missing, in doubt, unavailable or will not become final can be
+// Guarantee (Missing numbers): Only a number that is required, in doubt, unavailable or will not become final can be
 // accepted, with a reason on record; a good read lifts it.
-it('waive accepts what is missing and passes over the rest, and the next good read lifts it', async () => {
+it('waive accepts what is required and passes over the rest, and the next good read lifts it', async () => {
   const ended = await waive(`${earlier}..${day}`);
   expect(ended.code).toBe(0);
   const cells = [earlier, day].map((each) => ({ stream: 'device_counts', day: each }));
   expect(jsonOf(ended)).toEqual({ orgId, reason: 'Acme agreed', cells });
-  const accepted = { standing: 'accepted', message: 'Acme agreed' };
+  const accepted = { standing: 'waived', message: 'Acme agreed' };
   expect(await standings()).toEqual([
     { day: earlier, ...accepted },
     { day, ...accepted },
@@ -197,7 +199,7 @@ it('gaps lists what is unavailable or accepted only with --all, which is no reas
   expect(all.code).toBe(0);
   expect(jsonOf<object[]>(all)).toMatchObject([
     { day, stream: 'payload_totals', standing: 'unavailable', reason: 'past_horizon', nextReadAt: null },
-    { day: earlier, stream: 'device_counts', standing: 'accepted' },
+    { day: earlier, stream: 'device_counts', standing: 'waived' },
     { day: earlier, stream: 'payload_totals', standing: 'unavailable' },
   ]);
 });
@@ -211,7 +213,7 @@ it('status judges no instance that left the settings, says how to end it, and ru
   const ended = await runProgram(['run', '--end', instanceId, '--json'], env);
   expect(ended.code).toBe(0);
   expect(jsonOf(ended)).toEqual({ instanceId });
-  expect(await exported.place.query('select from losant_usage.tracks where to_day is null')).toEqual([]);
-  const none = { instances: [], notInSettings: [] };
+  expect(await exported.place.query('select from losant_usage.tracks where last_day is null')).toEqual([]);
+  const none = { instances: [], unconfiguredInstances: [] };
   expect(jsonOf<object>(await runProgram(['status', '--json'], env))).toMatchObject(none);
 });

@@ -53,11 +53,11 @@ const org = (verb: string, name: string, args: readonly string[] = [], changes: 
 /** What was sent to change anything, since the last time. */
 const changesSent = () => proxy.seen.splice(0).filter((each) => !each.startsWith('GET '));
 
-const removedOn = async (name: string) => {
+const deletedOn = async (name: string) => {
   const [row] = await exported.place.query(
-    `select removed_on::text from losant_usage.organizations where org_id = '${ids[name]}'`,
+    `select deleted_on::text from losant_usage.organizations where org_id = '${ids[name]}'`,
   );
-  return row?.['removed_on'] ?? null;
+  return row?.['deleted_on'] ?? null;
 };
 
 /** Somebody else changes an organization, past the proxy. */
@@ -86,19 +86,19 @@ it.each<[unknown, string[]]>([
   ],
   [{ limits: { device: '5' } }, ['- limits.device is not a whole number of 0 or more']],
   [{ limits: { dataTTL: 60 } }, ['- limits.dataTTL is not a whole number of 86400 or more']],
-  [{ disabledAt: '2026-02-30' }, ['- disabledAt is neither false nor a date such as 2026-11-25T00:00:00Z']],
+  [{ disabledAt: '2026-02-30' }, ['- disabledAt must be false or a date such as 2026-11-25T00:00:00Z']],
   [
     { tags: [{ key: 'a b', value: '', extra: 1 }], mfaMode: 'never' },
     [
-      '- tags[0].key is not made of 1 to 255 letters, digits, _ and -',
-      '- tags[0].value has not 1 to 255 characters',
+      '- tags[0].key must be 1 to 255 letters, digits, _ or -',
+      '- tags[0].value must have 1 to 255 characters',
       '- tags[0] has no field extra',
       '- mfaMode is none of notRequired, adminRequired, required',
     ],
   ],
 ])('the patch %j is refused with everything that Losant would not take', (patch, problems) => {
   const read = () => readPatch(JSON.stringify(patch));
-  expect(read).toThrow(['--json is not a patch that Losant takes:', ...problems].join('\n'));
+  expect(read).toThrow(['--patch is not valid:', ...problems].join('\n'));
 });
 
 it('a patch has dates in one spelling, and all limits that Losant knows', () => {
@@ -147,7 +147,7 @@ describe('org set', () => {
     const lines = rowsOf(stdout);
     expect(lines.slice(0, 2)).toEqual([`Changed (${ids['Changed']})`, 'field | now | new']);
     const tags = 'tags | region=eu | region=eu, tier=gold';
-    const shown = ['limits.device | 100 | 5', tags, 'Nothing was sent (--dry-run).'];
+    const shown = ['limits.device | 100 | 5', tags, 'Dry run: nothing was sent.'];
     expect(lines).toEqual(expect.arrayContaining(shown));
     expect(changesSent()).toEqual([]);
   });
@@ -156,7 +156,7 @@ describe('org set', () => {
     const ended = await set('Changed', CHANGE);
     expect(ended.code).toBe(0);
     expect(ended.stderr).toContain('"msg":"organization changed"');
-    expect(ended.stdout).toContain('Changed: Losant has it so now.');
+    expect(ended.stdout).toContain('Changed in Losant.');
     expect(jsonOf(await org('show', 'Changed', ['--json']))).toMatchObject({
       ...CHANGE,
       limits: { device: 5, payload: 5_000 },
@@ -166,11 +166,11 @@ describe('org set', () => {
     ]);
     const again = await set('Changed', CHANGE);
     expect(again.code).toBe(0);
-    expect(again.stdout).toContain('nothing to change, it is so already; nothing was sent.');
+    expect(again.stdout).toContain('already up to date; nothing was sent.');
     expect(changesSent()).toEqual([]);
   });
 
-  // Promise (Losant): A change in Losant is checked, shown, sent once and read back, and not sent over one that
+  // Guarantee (Losant): A change in Losant is checked, shown, sent once and read back, and not sent over one that
   // somebody else made.
   it('sends nothing over a change by somebody else, shows it, and takes the command again', async () => {
     const patch = { limits: { device: 5 } };
@@ -190,14 +190,16 @@ describe('org set', () => {
 });
 
 describe('org delete', () => {
-  const again = (name: string) => ['--name-again', name];
+  const again = (name: string) => ['--confirm', name];
 
   it('wants the name repeated exactly, and before that does nothing', async () => {
     changesSent();
-    expect((await org('delete', 'Ended')).stderr).toContain('The name of the organization was not repeated');
+    expect((await org('delete', 'Ended')).stderr).toContain(
+      'Deleting an organization requires --confirm NAME',
+    );
     const { code, stderr } = await org('delete', 'Ended', again('ended'));
     expect(code).toBe(2);
-    expect(stderr).toContain(`--name-again ended: organization ${ids['Ended']} is called Ended`);
+    expect(stderr).toContain(`--confirm ended: organization ${ids['Ended']} is called Ended`);
     expect(changesSent()).toEqual([]);
   });
 
@@ -206,7 +208,7 @@ describe('org delete', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(new RegExp(`stored +payload_totals +${yesterday} +1 day`));
     expect(stdout).toContain(`Lost for good: the usage of today, ${daysAgo(0)}`);
-    expect(stdout).toContain(`  losant-usage org delete --org ${ids['Ended']} --name-again 'Ended'\n`);
+    expect(stdout).toContain(`  losant-usage org delete --org ${ids['Ended']} --confirm 'Ended'\n`);
     expect(changesSent()).toEqual([]);
     expect(await isThere('Ended')).toBe(true);
   });
@@ -215,10 +217,10 @@ describe('org delete', () => {
     const { code, stderr } = await org('delete', 'Ended', again('Ended'), { LOSANT_ADMIN_TOKEN: READER });
     expect(code).toBe(5);
     expect(stderr).toContain('add instanceOrg.delete to it');
-    expect(await removedOn('Ended')).toBeNull();
+    expect(await deletedOn('Ended')).toBeNull();
   });
 
-  // Promise (Losant): An organization is deleted only once its last readable days are stored or accepted, and its
+  // Guarantee (Losant): An organization is deleted only once its last readable days are stored or accepted, and its
   // name is repeated.
   it('reads the last days once more, deletes, confirms and marks it removed', async () => {
     const stored = () =>
@@ -238,7 +240,7 @@ describe('org delete', () => {
     expect(changesSent()).toEqual([`DELETE /instances/${exported.platform.instanceId}/orgs/${ids['Ended']}`]);
     expect(await stored()).not.toEqual(before);
     expect(await isThere('Ended')).toBe(false);
-    expect(await removedOn('Ended')).not.toBeNull();
+    expect(await deletedOn('Ended')).not.toBeNull();
     const noMore = await org('delete', 'Ended', [...again('Ended'), '--json']);
     expect(noMore.code).toBe(2);
     expect(jsonOf<Refusal>(noMore).error.message).toBe(
@@ -246,7 +248,7 @@ describe('org delete', () => {
     );
   });
 
-  it('is refused while a wanted number is missing, until that is accepted', async () => {
+  it('is refused while a wanted number is required, until that is accepted', async () => {
     changesSent();
     const from = daysAgo(2);
     const gappy = ['--org', ids['Gappy'] ?? ''];
@@ -261,7 +263,7 @@ describe('org delete', () => {
     await exported.run(['waive', ...gappy, '--day', from, '--reason', 'Acme agreed'], env);
     const ended = await org('delete', 'Gappy', again('Gappy'));
     expect(ended.code).toBe(0);
-    expect(await removedOn('Gappy')).not.toBeNull();
+    expect(await deletedOn('Gappy')).not.toBeNull();
   });
 
   it('finds out by reading back when the answer is lost', async () => {
@@ -272,6 +274,6 @@ describe('org delete', () => {
     expect(code).toBe(0);
     expect(stderr).toContain('reading the organization back');
     expect(changesSent()).toHaveLength(1);
-    expect(await removedOn('Lost')).not.toBeNull();
+    expect(await deletedOn('Lost')).not.toBeNull();
   });
 });

@@ -102,7 +102,7 @@ test.each([[['backfill', '--json', '--from', daysAgo(9)]], [['check', '--json']]
     expect(jsonOf<Refusal>(ended).error).toEqual({
       code: 'interrupted',
       message: 'Interrupted by SIGINT',
-      hint: 'nothing is half done: the next run goes on, or the same command',
+      hint: 'nothing was left half done; run the same command again, or wait for the next run',
     });
     expect(ended.code).toBe(130);
   },

@@ -60,7 +60,7 @@ describe('--org', () => {
       const ended = await usage([...args, '--org', `${eastOrg},${UNKNOWN}`]);
       expect(ended.code).toBe(2);
       expect(jsonOf<Refusal>(ended).error.message).toBe(
-        `--org ${eastOrg}, ${UNKNOWN}: not known of any of 2 instances`,
+        `--org ${eastOrg}, ${UNKNOWN}: not found in any of 2 configured instances`,
       );
     },
   );
@@ -80,7 +80,7 @@ describe('--org', () => {
     expect(jsonOf<Report[]>(both).map(({ orgs }) => orgs)).toEqual([1, 1]);
   });
 
-  it('of an instance that cannot be asked is that instance’s trouble, and stops no other', async () => {
+  it('of an instance that cannot be asked is that instance’s problem, and stops no other', async () => {
     await east.control('tokens/revoke', { token: east.token });
     const refused = await usage(['run', '--date', day, '--org', eastOrg, westOrg]);
     await east.control('tokens', { token: east.token, scopes: ['all.Instance'] });

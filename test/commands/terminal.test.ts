@@ -34,7 +34,7 @@ const onTerminal = (args: readonly string[], changes?: Env) =>
 describe('a hostile name', () => {
   const SHOWN = 'evil\\x1b[2J\\x1b[31mRED\\ttab\\nline\\x9b31m\\u202eoverride';
 
-  // Promise (Operation): Whatever a name, tag or key contains, no terminal gets a control character of it, no page
+  // Guarantee (Operation): Whatever a name, tag or key contains, no terminal gets a control character of it, no page
   // markup, no CSV cell a formula.
   it.each([
     [['gaps']],
@@ -83,7 +83,7 @@ async function runInto({ stdout, closed = [] }: Pipes, args: readonly string[]) 
   return { code, stderr };
 }
 
-// Promise (Operation): An exit code is the same whether or not anybody reads the output.
+// Guarantee (Operation): An exit code is the same whether or not anybody reads the output.
 it.each([
   [3, ['gaps', '--json']],
   [3, ['run', '--date', day]],

@@ -62,7 +62,7 @@ describe('a table', () => {
 
   it.for([
     ['sort=-payload_billable_count&plan_id=gold', 'Office Doubled Left Gappy Silent Newcomer'],
-    ['sort=removed_on&plan_id=gold', 'Left Doubled Gappy Newcomer Office Silent'],
+    ['sort=deleted_on&plan_id=gold', 'Left Doubled Gappy Newcomer Office Silent'],
     ['q=off', 'Office'],
     ['q=C-2', 'Doubled'],
     [`q=${ORGS.left}`, 'Left'],
@@ -86,16 +86,15 @@ describe('a table', () => {
 });
 
 describe('an organization', () => {
-  // 10 October is missing: with it the day 28 days later is left out.
-  const gappy =
-    '10,400 on 26 stored days. 0 % beside the same weekdays before: 10,000 and 10,000 on the 25 days';
-  const newcomer = '250 on 5 stored days. +250 beside the same weekdays before: 250 and 0 on the 5 days';
+  // 10 October is required: with it the day 28 days later is left out.
+  const gappy = '10,400 on 26 stored days. 0 % beside same weekdays before: 10,000 and 10,000 on the 25 days';
+  const newcomer = '250 on 5 stored days. +250 beside same weekdays before: 250 and 0 on the 5 days';
 
   it.for([
     ['lacks nothing before it existed', ORGS.newcomer, newcomer],
     ['lacks nothing after it left', ORGS.left, '16,800 on 24 stored days. -11 % beside'],
     ['is compared over the days that have both numbers', ORGS.gappy, gappy],
-    ['says what is missing', ORGS.gappy, '1 day is not stored and in no sum.'],
+    ['says what is required', ORGS.gappy, '1 day is not stored and not included.'],
     ['has the number that was invoiced beside that of today', ORGS.office, 'September 2026 22,800 22,300 ≠'],
     ['shows the hours of its week', `${ORGS.hourly}?tab=hours`, '08:00 24 24 24 24 24 24 24'],
     ['shows the hours of no zone in UTC', `${ORGS.hourly}?tab=hours&zone=X`, 'in UTC, as X is no time zone'],
@@ -126,11 +125,11 @@ test('a level is not added up', () => {
     before: 5,
   }));
   expect(describeDays({ metric: 'devices_total', comparison: 'before' }, days)).toBe(
-    '11 on 2026-11-02. +120 % beside the days before: 11 and 5 on the 2 days that have both.',
+    '11 on 2026-11-02. +120 % beside previous days: 11 and 5 over the 2 days stored on both sides.',
   );
 });
 
-test('the map is shaded by the share of a day that is missing, the worst organization first', async () => {
+test('the map is shaded by the share of a day that is required, the worst organization first', async () => {
   const page = await (await world.open('/coverage')).text();
   expect(page).toContain(
     'm-bad s-2"><a href="/gaps?usage_date=2026-11-27" tabindex=-1 title="2026-11-27: 1 of 29 missing or in doubt"',
@@ -146,28 +145,28 @@ async function number(query: string): Promise<string> {
 }
 
 describe('twelve questions, each answered as the base tables do', () => {
-  it('is yesterday complete, and who is missing?', async () => {
+  it('is yesterday complete, and who is required?', async () => {
     const stored =
       await number(`select count(*) from losant_usage.coverage c join losant_usage.organizations o using (org_id)
       where o.name <> 'Foreign' and c.usage_date = '2026-11-27' and c.is_stored`);
     const home = await world.text('/');
     expect(home).toContain('Yesterday: incomplete');
-    expect(home).toContain(`${stored} of 29 numbers of 2026-11-27 are stored; 1 missing.`);
+    expect(home).toContain(`${stored} of 29 numbers for 2026-11-27 are stored; 1 missing.`);
     expect(home).toContain('2 numbers of 1 organization are missing: Gappy (2026-11-27)');
   });
 
   it('what do I do first?', async () => {
     const home = await world.text('/');
-    const [, attention = ''] = home.split('What needs a person');
+    const [, attention = ''] = home.split('Needs attention');
     expect(attention.trim()).toMatch(/^2 numbers of 1 organization are missing/);
-    expect(attention).toContain('1 organization moved by half or more: Doubled (+100 %)');
+    expect(attention).toContain('1 organization changed by half or more in 7 days: Doubled (+100 %)');
     const gaps = await world.text('/gaps?standing=missing');
     expect(gaps).toMatch(/Gappy 2026-11-27 payload_totals ✕ missing server_error HTTP 500/);
   });
 
   it('who passes a limit, and when?', async () => {
     expect(await world.text('/')).toContain(
-      '1 organization will pass a limit this month: Office (2026-11-30)',
+      '1 organization on track to exceed a limit this month: Office (2026-11-30)',
     );
     const used = await number(`select sum(payload_billable_count) from losant_usage.usage_days
       where org_id = '${ORGS.office}' and usage_date between '2026-11-01' and '2026-11-27'`);
@@ -243,7 +242,7 @@ describe('twelve questions, each answered as the base tables do', () => {
     const [row] = await world.ask(`
       with pairs as (
         select o.org_id, day::date as day,
-          coalesce(n.payload_billable_count, case when day >= o.removed_on or day < o.created_on then 0 end) as now,
+          coalesce(n.payload_billable_count, case when day >= o.deleted_on or day < o.created_on then 0 end) as now,
           coalesce(b.payload_billable_count, case when day - interval '28 days' < o.created_on then 0 end) as before
         from losant_usage.organizations o
         cross join generate_series(timestamp '2026-11-01', '2026-11-27', interval '1 day') as day

@@ -61,7 +61,7 @@ const MISSING = `stream = 'payload_totals' and org_id = '${ORGS.gappy}' and usag
 const ACCEPTED = `stream = 'payload_totals' and org_id = '${ORGS.hostile}' and usage_date = '2026-11-10'`;
 const DOUBTED = `stream = 'device_counts' and org_id = '${ORGS.gappy}' and usage_date = '2026-11-20'`;
 
-const NOT_STORED = `is_stored = false, is_reported = false, revision = 0, first_loaded_at = null, verified_at = null,
+const NOT_STORED = `is_stored = false, is_reported = false, revision = 0, first_loaded_at = null, last_read_at = null,
   finalized_at = null`;
 
 const PAYLOADS = `case d.org_id when '${ORGS.office}' then case when extract(isodow from d.usage_date) < 6 then 1000 else 100 end
@@ -76,24 +76,24 @@ const CLOSED = `(values
 ) as s (id, instance_id, month, closed_at)`;
 
 const FILL = `
-insert into losant_usage.instances (instance_id, name, api_url, policy, all_from, listed_at)
-select id, name, 'https://api.example.com', '{"finalAtHours": 72, "horizonDays": 90}', '2026-08-01', now()
+insert into losant_usage.instances (instance_id, name, api_url, policy, new_orgs_from, listed_at)
+select id, name, 'https://api.example.com', '{"finalAfterHours": 72, "horizonDays": 90}', '2026-08-01', now()
 from (values ('${INSTANCE}', 'Main'), ('${OTHER}', 'Other')) as i (id, name);
 ${Object.entries({ ...ROWS, foreign: `'Foreign', null, 'gold', '{}', '2025-01-01', null` })
   .map(
     ([name, row], place) => `insert into losant_usage.organizations (org_id, instance_id, tags, first_seen_at,
-  last_seen_at, name, referral_id, plan_id, limits, created_on, removed_on)
+  last_seen_at, name, referral_id, plan_id, limits, created_on, deleted_on)
 values ('${idOf(place + 1)}', '${name === 'foreign' ? OTHER : INSTANCE}',
   '${name === 'office' ? '[{"key": "region", "value": "eu"}]' : '[]'}', '2026-08-01', now(), ${row});`,
   )
   .join('\n')}
-insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
-select o.org_id, s.stream, greatest(date '2026-08-01', o.created_on), coalesce(o.removed_on, date '2026-11-28'),
-  o.removed_on - 1
+insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
+select o.org_id, s.stream, greatest(date '2026-08-01', o.created_on), coalesce(o.deleted_on, date '2026-11-28'),
+  o.deleted_on - 1
 from losant_usage.organizations o cross join losant_usage.streams s
 where s.stream <> 'payload_hours' or o.org_id = '${ORGS.hourly}';
 insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision,
-  first_loaded_at, verified_at, finalized_at)
+  first_loaded_at, last_read_at, finalized_at)
 select d.day, t.org_id, t.stream, case when d.is_final then 'final' else 'stored' end::losant_usage.standing, true, true,
   1, d.day_end, d.day_end, case when d.is_final then d.day_end end
 from losant_usage.tracks t
@@ -102,12 +102,12 @@ cross join lateral (
   from generate_series(t.first_day::timestamp, t.next_day - 1, interval '1 day') as day
 ) as d;
 update losant_usage.coverage set standing = 'missing', reason = 'server_error', message = 'HTTP 500', ${NOT_STORED},
-  attempts = 2, attempted_at = '2026-11-28T11:00Z' where ${MISSING};
-update losant_usage.coverage set standing = 'accepted', reason = 'waived', message = 'a test', ${NOT_STORED}
+  attempts = 2, last_attempt_at = '2026-11-28T11:00Z' where ${MISSING};
+update losant_usage.coverage set standing = 'waived', reason = 'waived', message = 'a test', ${NOT_STORED}
 where ${ACCEPTED};
 update losant_usage.coverage set standing = 'in_doubt', reason = 'contradicted', message = 'sources are above zero',
   finalized_at = null where ${DOUBTED};
-update losant_usage.coverage set next_read_at = '2026-11-28T13:00Z' where standing not in ('final', 'accepted');
+update losant_usage.coverage set next_read_at = '2026-11-28T13:00Z' where standing not in ('final', 'waived');
 
 insert into losant_usage.usage_days (usage_date, org_id, devices_created, devices_deleted, devices_total,
   notebook_minutes, notebook_completed, notebook_canceled, notebook_errored, notebook_timeout, payload_billable_count,
@@ -130,11 +130,11 @@ update losant_usage.coverage set attempts = attempts;
 
 insert into losant_usage.waivers (org_id, stream, usage_date, reason, waived_by) values ('${ORGS.hostile}',
   'payload_totals', '2026-11-10', 'a test', 'anna');
-insert into losant_usage.quarantine (org_id, stream, from_date, to_date, code, problem, body_sha256,
+insert into losant_usage.quarantine (org_id, stream, first_day, last_day, code, problem, body_sha256,
   body_truncated, run_id, seen_at)
 values ('${ORGS.gappy}', 'payload_totals', '2026-11-27', '2026-11-27', 'invalid_value', 'total: not a number',
   decode(repeat('00', 32), 'hex'), false, '${RUN}', '2026-11-28T11:00Z');
-insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, from_date, to_date, counts, failures,
+insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, first_day, last_day, counts, failures,
   started_at, finished_at, host, version) values
   ('${RUN}', '${INSTANCE}', 'scheduled', true, 'partial', '2026-11-21', '2026-11-27',
     '{"orgs": 8, "cells": {"planned": 40, "loaded": 38, "failed": 2},
@@ -143,9 +143,9 @@ insert into losant_usage.runs (run_id, instance_id, kind, is_full, status, from_
       "example": "${ORGS.gappy}"}]',
     '2026-11-28T00:15Z', '2026-11-28T00:17:05Z', 'pod-1', '1.2.3');
 
-insert into losant_usage.instance_totals (instance_id, usage_date, metric, quantity, verified_at)
+insert into losant_usage.instance_totals (instance_id, usage_date, metric, quantity, last_read_at)
 values ('${OTHER}', '2026-11-10', 'devices_total', 11, '2026-11-14T00:15Z');
-select losant_usage_internal.sum_days('${OTHER}');
+select losant_usage_internal.compute_our_sums('${OTHER}');
 
 -- September is closed, and 500 payloads of the office came later; so is October elsewhere, where 3 minutes did.
 with closing as (
@@ -157,7 +157,7 @@ insert into losant_usage.statement_lines
 select s.id, d.org_id, d.metric, d.month, d.org_name, d.referral_id, d.plan_id,
   d.customer_id, d.is_customer_changed, d.unit, d.kind,
   d.quantity - x.less, d.billed_before, d.total - x.less, d.maximum, d.average, d.sources, d.days_expected,
-    d.days_stored, d.days_final, d.days_accepted, d.days_open,
+    d.days_stored, d.days_final, d.days_waived, d.days_pending,
   d.days_unavailable, d.days_in_doubt, d.days_missing, d.days_unreported
 from ${CLOSED}
 cross join lateral losant_usage.statement_draft(s.instance_id, s.month, false) d
@@ -190,7 +190,7 @@ export async function openWorld() {
       startedAt: '2026-11-28T00:00:00.000Z',
       schedule: '15 * * * *',
       nextWakeAt: '2026-11-28T12:15:00.000Z',
-      instances: [{ instanceId: INSTANCE, state: 'idle', progress: null, lastRun: null, trouble: null }],
+      instances: [{ instanceId: INSTANCE, state: 'idle', progress: null, lastRun: null, problem: null }],
     }),
     database: () => Promise.resolve({ isUp: true, reading: { value: health, atMs: NOW } }),
     read: (query) => query(handle.db),

@@ -25,7 +25,7 @@ test('the files are what `npm run dashboards` makes of their descriptions', () =
 });
 
 describe.each(dashboards)('$title', ({ panels, templating, text }) => {
-  test('breaks a line where a number is missing', () => {
+  test('breaks a line where a number is required', () => {
     const charts = panels.filter(({ type }) => type === 'timeseries');
     expect(charts.length).toBeGreaterThan(1);
     for (const { fieldConfig } of charts) expect(fieldConfig.defaults.custom?.spanNulls).toBe(false);

@@ -46,7 +46,7 @@ function parserOf(oid: number): (text: string) => unknown {
 const queries = dashboards.flatMap(sqlQueries);
 
 describe.each(queries)('$name', ({ sql, panel }) => {
-  // Promise (Operation): Every query of the dashboards and of docs/sql answers the same in every time zone.
+  // Guarantee (Operation): Every query of the dashboards and of docs/sql answers the same in every time zone.
   test('answers the same in every time zone, in order, with the columns that the panel names', async () => {
     const [utc, ...others] = await ask(fillIn(sql), ZONES);
     expect(utc?.rows.length).toBeGreaterThan(0);
@@ -72,7 +72,7 @@ test.each(questions)('docs/sql/$name is listed, and answers the same in any zone
   expect(list).toContain(`| [${name}](${name}) | ${question} |`);
 });
 
-// Promise (Missing numbers): A number that is not stored is null, never 0, and every wanted day has a row.
+// Guarantee (Missing numbers): A number that is not stored is null, never 0, and every wanted day has a row.
 test('no query makes a 0 of a number that is not stored', () => {
   const all = [...queries, ...questions].map(({ sql }) => sql).join('\n');
   expect(all).not.toMatch(/coalesce\((?:[^()]|\([^()]*\))*, 0\)/);
@@ -108,13 +108,13 @@ describe('of the known numbers', () => {
       'In the range': 10_000,
       Before: 10_000,
       Difference: 0,
-      'Days not known': 2,
+      'Days not comparable': 2,
     });
     expect(rows.map((row) => row['Organization'])).toContain(HOSTILE_NAME);
   });
 
   test('a day that is not stored has no point, and a mark', async () => {
-    expect((await panel('The organization: the metric by day')).at(-1)).toEqual({
+    expect((await panel('Organization: metric by day')).at(-1)).toEqual({
       time: '2026-11-27T00:00:00.000Z',
       'This day': null,
       'Compared day': 400,
@@ -130,12 +130,12 @@ describe('of the known numbers', () => {
     expect(await question('missing-days-by-reason.sql')).toMatchObject([
       { standing: 'missing', numbers: 2, organizations: 1 },
       { standing: 'in_doubt', numbers: 1 },
-      { standing: 'accepted', reason: 'waived', numbers: 1 },
+      { standing: 'waived', reason: 'waived', numbers: 1 },
     ]);
   });
 
   test('a settled sum that differs from what Losant counts is shown', async () => {
-    expect(await panel('Sums that differ from what is counted elsewhere')).toMatchObject([
+    expect(await panel('Sums that do not reconcile')).toMatchObject([
       { Metric: 'devices_total', Ours: 10, Other: 11, Difference: -1 },
     ]);
   });
@@ -146,7 +146,7 @@ describe('of the known numbers', () => {
     expect(new Set(found)).toEqual(new Set([...Object.values(ready), FOREIGN]));
     const what = `losant-usage backfill --org ${gappy} --from 2026-10-10 --to 2026-10-10`;
     expect(await question('not-ready-to-bill.sql')).toMatchObject([
-      { org_id: gappy, cause: 'missing', what_to_do: what },
+      { org_id: gappy, cause: 'missing', remedy: what },
     ]);
   });
 

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { requireRoom } from '../../src/database/embedded.ts';
+import { requireDiskSpace } from '../../src/database/embedded.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import { boundedClient } from '../../src/database/postgres.ts';
@@ -81,13 +81,13 @@ describe('a database that cannot be opened', () => {
     /^Cannot reach the database at 127\.0\.0\.1:1\/\w+: connect ECONNREFUSED 127\.0\.0\.1:1$/;
   const NO_ADDRESS = /^Cannot reach the database at database\.invalid:5432.*(ENOTFOUND|EAI_AGAIN)/;
   const WRONG =
-    /^The database at 127\.0\.0\.1:\d+\/\w+ refused: password authentication failed for user "reader_\w+"$/;
+    /^The database at 127\.0\.0\.1:\d+\/\w+ rejected the request: password authentication failed for user "reader_\w+"$/;
 
   test.each([
     ['nothing listens there', { host: '127.0.0.1:1' }, 'database_unreachable', UNREACHABLE],
     ['its host has no address', { host: 'database.invalid:5432' }, 'database_unreachable', NO_ADDRESS],
     ['the password is wrong', { password: `${CANARY}-wrong` }, 'database_refused', WRONG],
-    ['the password is missing', { password: '' }, 'database_refused', /password/],
+    ['the password is required', { password: '' }, 'database_refused', /password/],
     ['there is no such name', { pathname: '/nowhere' }, 'database_refused', /"nowhere" does not exist/],
   ])('says so where %s', async (_, changes, kind, message) => {
     const error = await failure(open(urlFor(changes)));
@@ -242,12 +242,12 @@ describe('an embedded folder', () => {
 
   test('on a full disk is refused with a sentence, and not begun', () => {
     const free = (bytes: number) => ({ bavail: bytes, bsize: 1 });
-    expect(() => requireRoom('/data', free(64_000_000))).not.toThrow();
-    expect(() => requireRoom('/data', free(63_999_999))).toThrow(
+    expect(() => requireDiskSpace('/data', free(64_000_000))).not.toThrow();
+    expect(() => requireDiskSpace('/data', free(63_999_999))).toThrow(
       expect.objectContaining({
         kind: 'database_failed',
         message: 'The disk of the embedded database in /data is full: 63 MB are free, and it needs 64',
-        hint: 'free disk space; what is stored there stays as it is',
+        hint: 'free disk space; the stored data is intact',
       }),
     );
   });

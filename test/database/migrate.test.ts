@@ -138,7 +138,7 @@ describe('a database that is not at head', () => {
     expect(await require(false)).toEqual([]);
   });
 
-  // Promise (Database): A database of another version or layout is left alone and refused.
+  // Guarantee (Database): A database of another version or layout is left alone and refused.
   test.for<readonly [what: string, applied: Files, files: Files, state: 'ahead' | 'other', unknown: string]>([
     ['is newer than the program', TWO, ONE, 'ahead', '0002_second'],
     ['was made before the first release', { '0000_earlier': FIRST }, ONE, 'other', '0000_earlier'],
@@ -150,7 +150,7 @@ describe('a database that is not at head', () => {
     expect(await readSchemaState(handle, folder)).toMatchObject({ state, unknown: [unknown] });
     const [kind, says] = {
       ahead: ['database_too_new', `it has ${unknown}`],
-      other: ['database_mismatch', `was made by other migrations than this program has: ${unknown}`],
+      other: ['database_mismatch', `was created by different migrations than this program's: ${unknown}`],
     }[state];
     const refused = { kind, message: expect.stringContaining(says ?? '') as unknown };
     const options = { createIfEmpty: true, autoMigrate: true };

@@ -35,13 +35,13 @@ describe('of twelve organizations, eight answer wrongly for one stream and one n
     ended = await run(['run', '--json'], { REQUEST_ATTEMPTS: '2' });
   });
 
-  // Promise (Missing numbers): The commands status and gaps exit with 3 while there is a gap, and a run whose due
+  // Guarantee (Missing numbers): The commands status and gaps exit with 3 while there is a gap, and a run whose due
   // numbers are not all stored does not exit with 0.
   it('ends with exit code 3, its counts add up, and each failure is named', () => {
     expect(ended.code).toBe(3);
     const { status, cells, failures } = jsonOf(ended);
     expect(status).toBe('partial');
-    const none = { unchanged: 0, left_out: 0, unavailable: 0 };
+    const none = { unchanged: 0, omitted: 0, unavailable: 0 };
     expect(cells).toEqual({ ...none, planned: 48, loaded: 39, failed: 1, quarantined: 8 });
     const named = failures.map(({ orgId, stream, code, from, to }) =>
       [orgId, stream, code, from, to].join(' '),
@@ -50,7 +50,7 @@ describe('of twelve organizations, eight answer wrongly for one stream and one n
     expect(named.toSorted()).toEqual(failing.toSorted());
   });
 
-  // Promise (Numbers): A number that is not a whole number from 0 to 2^53 − 1 as written in the body is never stored;
+  // Guarantee (Numbers): A number that is not a whole number from 0 to 2^53 − 1 as written in the body is never stored;
   // other days of the answer load.
   it('stores every other cell as it is true, and of those nothing', async () => {
     const isFailing = (line: string) =>
@@ -89,17 +89,17 @@ describe('of twelve organizations, eight answer wrongly for one stream and one n
   });
 });
 
-// Promise (Numbers): A level that Losant leaves out is missing, not zero.
-it('a device count that is left out is missing, and the run is not green', async () => {
+// Guarantee (Numbers): A level that Losant leaves out is required, not zero.
+it('a device count that is left out is required, and the run is not green', async () => {
   const { platform, place, run } = exported;
   const [orgId = ''] = await orgIdsOf(platform);
   const before = daysAgo(4);
   await platform.control('omit', { orgId, day: before, action: 'device_counts' });
   const ended = await run(['backfill', '--json', '--from', before, '--to', before]);
-  const failures = [{ orgId, stream: 'device_counts', from: before, to: before, code: 'left_out' }];
-  expect(jsonOf(ended)).toMatchObject({ status: 'partial', cells: { left_out: 1, failed: 0 }, failures });
+  const failures = [{ orgId, stream: 'device_counts', from: before, to: before, code: 'omitted' }];
+  expect(jsonOf(ended)).toMatchObject({ status: 'partial', cells: { omitted: 1, failed: 0 }, failures });
   expect(ended.code).toBe(3);
   const rows = await place.query(`select standing, reason from losant_usage.cells
     where stream = 'device_counts' and usage_date = '${before}' and org_id = '${orgId}'`);
-  expect(rows).toEqual([{ standing: 'missing', reason: 'left_out' }]);
+  expect(rows).toEqual([{ standing: 'missing', reason: 'omitted' }]);
 });

@@ -33,12 +33,12 @@ it('an encrypted connection is verified in full, in whatever words it is asked f
   const elsewhere = await refusalOf(['run'], proxy.urlVia('127.0.0.1', `?sslmode=verify-full${known}`));
   const other = /^No encrypted connection to .*: Hostname\/IP does not match certificate's altnames/;
   expect(elsewhere.message).toMatch(other);
-  expect(elsewhere.hint).toBe('use the host name that the certificate names in DATABASE_URL');
+  expect(elsewhere.hint).toBe('in DATABASE_URL, use a host name that the certificate covers');
   const where = `the database at ${url.slice(url.indexOf('@') + 1)}`;
   expect(await refusalOf(['run'], `${url}?sslmode=require`)).toEqual({
     code: 'database_refused',
     message: `No encrypted connection to ${where}: The server does not support SSL connections`,
-    hint: 'switch TLS on at the server, or leave sslmode out of DATABASE_URL if nobody can listen in between',
+    hint: 'enable TLS on the server, or remove sslmode from DATABASE_URL if the network path is trusted',
   });
 });
 
@@ -63,8 +63,8 @@ it('a user whose transactions only read is told that another one writes; what on
   const url = Object.assign(new URL(place.url), { username: role, password: 'reads' });
   for (const args of [['run'], ['waive', ...ORG, '--stream', 'device_counts', '--reason', 'x']]) {
     expect(await refusalOf(args, url.href)).toMatchObject({
-      message: `Transactions of the user ${role} on ${url.host}${url.pathname} only read`,
-      hint: 'use the user that writes (losant_usage_writer), or set default_transaction_read_only to off for this one',
+      message: `User ${role} is read-only on ${url.host}${url.pathname}`,
+      hint: 'connect as losant_usage_writer, or set default_transaction_read_only = off for this user',
     });
   }
   expect((await exported.run(['run', '--dry-run'], { DATABASE_URL: url.href })).code).toBe(0);
@@ -77,7 +77,7 @@ it('a database that only reads, whoever asks, may pass: exit code 1', async () =
     execute format('alter database %I set default_transaction_read_only = on', current_database()); end $$`);
   const ended = await exported.run(['run', '--json'], { DATABASE_URL: place.url });
   expect(ended.code).toBe(1);
-  expect(jsonOf<Refusal>(ended).error.message).toMatch(/^Transactions on .* only read, whoever begins them$/);
+  expect(jsonOf<Refusal>(ended).error.message).toMatch(/^.* is read-only for every user$/);
 });
 
 describe('an embedded database', () => {
@@ -92,7 +92,9 @@ describe('an embedded database', () => {
     for (const args of [['status'], ['gaps'], ['explain', ...ORG]]) {
       const { message, hint } = await refusalOf(args, `embedded:${folder}`);
       expect(message).toBe(`There is no embedded database in ${folder}`);
-      expect(hint).toBe('correct the folder in DATABASE_URL; `losant-usage run` begins a new database there');
+      expect(hint).toBe(
+        'correct the folder in DATABASE_URL; `losant-usage run` creates a new database there',
+      );
     }
     const planned = await exported.run(['run', '--dry-run'], { DATABASE_URL: `embedded:${folder}` });
     expect(planned.code).toBe(0);
@@ -103,7 +105,7 @@ describe('an embedded database', () => {
     for (const folder of ['/proc/losant-usage/data', '/dev/null/data']) {
       const { message, hint } = await refusalOf(['run'], `embedded:${folder}`);
       expect(message).toContain(`The folder ${folder} cannot be written: `);
-      expect(hint).toBe('give DATABASE_URL=embedded:DIR a folder that this user may write');
+      expect(hint).toBe('point DATABASE_URL=embedded:DIR at a folder that this user can write to');
     }
   });
 });

@@ -6,7 +6,7 @@ import { instanceOf, openReplica } from '../worker/loop.ts';
 import { openPlayed } from './export.ts';
 import { readStored, readTruth } from './usage.ts';
 
-// Promise (Database): What a failover of the database has lost is made up for at the next wake-up.
+// Guarantee (Database): What a failover of the database has lost is made up for at the next wake-up.
 test('what a failover has lost is made up for at the next wake-up', async () => {
   const played = await openPlayed('2026-11-24T10:30:00Z', { orgs: 2 });
   const { platform, database, now, moveTo, query } = played;
@@ -31,7 +31,7 @@ test('what a failover has lost is made up for at the next wake-up', async () => 
   // The standby has received the list and nothing of what followed.
   const { orgId } = created as { orgId: string };
   const [{ org, listed } = {}] =
-    await query(`select to_jsonb(o) - 'removed_on' as org, i.listed_at::text as listed
+    await query(`select to_jsonb(o) - 'deleted_on' as org, i.listed_at::text as listed
     from losant_usage.organizations o join losant_usage.instances i using (instance_id) where org_id = '${orgId}'`);
   const columns = Object.keys(org as object).join(', ');
   const row = JSON.stringify(org).replaceAll("'", "''");

@@ -14,7 +14,7 @@ const DAY = daysAgo(1);
 
 const exported = useExport({ orgs: 80 });
 
-// Promise (Numbers): What is stored is what Losant answered, to the last digit, also when every tenth request goes
+// Guarantee (Numbers): What is stored is what Losant answered, to the last digit, also when every tenth request goes
 // wrong.
 it('holds exactly what is true although every tenth request goes wrong, in any way that passes', async () => {
   const { platform, place, run } = exported;

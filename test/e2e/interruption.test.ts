@@ -50,7 +50,7 @@ it.each<{ signal: NodeJS.Signals; code: number; kind: string; back: number; begi
   expect(jsonOf<Refusal>(ended).error).toEqual({
     code: kind,
     message: `Interrupted by ${signal}`,
-    hint: 'nothing is half done: the next run goes on, or the same command',
+    hint: 'nothing was left half done; run the same command again, or wait for the next run',
   });
   expect((await runs()).at(-1)).toEqual({ status: 'interrupted' });
   expect(await exported.place.query('select run_id from losant_usage.leases')).toEqual([]);

@@ -5,7 +5,7 @@ import { until } from '../support/wait.ts';
 import { ALL_FINAL, openPlayed, runJson, runWhole, standingsOf } from './export.ts';
 import { readStored, readTruth } from './usage.ts';
 
-// Promise (Numbers): An answer that a cache kept, by its own Date or Age, is refused and asked for again, and takes
+// Guarantee (Numbers): An answer that a cache kept, by its own Date or Age, is refused and asked for again, and takes
 // no number away.
 test('an answer that a cache kept for good is a failure of its cells alone, takes no number away, and is tried at the next wake-up', async () => {
   const played = await openPlayed('2026-11-24T10:30:00Z');
@@ -51,7 +51,7 @@ test('a host whose clock jumps during a run ends it, and what is loaded is true'
   const ended = await program.ended;
   expect(ended.code).toBe(1);
   expect(ended.stdout).toContain('clock_skew');
-  expect(await query(`select 1 from losant_usage.coverage where verified_at > '2026-11-25'`)).toEqual([]);
+  expect(await query(`select 1 from losant_usage.coverage where last_read_at > '2026-11-25'`)).toEqual([]);
   await moveTo('2026-11-24T10:40:00Z');
   await platform.control('config', { clock: { offsetMs: 0 }, latencyMs: 0 });
   await runWhole(played);

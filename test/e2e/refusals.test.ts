@@ -34,7 +34,7 @@ const [TODAY, STRAY] = [daysAgo(0), 'f'.repeat(24)];
 const [FROM, TO] = [daysAgo(3), daysAgo(2)];
 
 it.each([
-  [['run', '--date', TODAY], `--date ${TODAY}: that day is not over in UTC`],
+  [['run', '--date', TODAY], `--date ${TODAY} is not over yet (UTC)`],
   [['run', '--org', STRAY], `--org ${STRAY}: not exported`],
   [['run', '--org', STRAY, '--dry-run'], `--org ${STRAY}: not exported`],
   [['backfill', '--from', FROM, '--to', TO, '--org', STRAY, '--dry-run'], `--org ${STRAY}: not exported`],
@@ -79,7 +79,7 @@ describe('Losant', () => {
     expect(await untouched.query('select * from losant_usage.instances')).toEqual([]);
   });
 
-  // Promise (Runs): Clocks that disagree load nothing, at the start of a run and in each of its loads.
+  // Guarantee (Runs): Clocks that disagree load nothing, at the start of a run and in each of its loads.
   it.each([6, -6])('has a clock %i minutes off: exit code 1, and nothing is loaded', async (minutes) => {
     const { platform } = exported;
     await platform.control('config', { clock: { offsetMs: minutes * 60_000 } });

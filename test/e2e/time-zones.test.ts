@@ -11,7 +11,7 @@ const exported = useExport({ orgs: ORGS });
 /** Minutes from the local time of each zone to UTC, in January. All tests run in Auckland, far east of it. */
 const ZONES = { UTC: 0, 'America/St_Johns': 210 };
 
-// Promise (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
+// Guarantee (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
 it.each([
   ['UTC', ['run'], 1],
   ['America/St_Johns', ['backfill', '--from', daysAgo(10), '--to', daysAgo(1)], 10],

@@ -47,7 +47,7 @@ describe('a text that a spreadsheet takes for a formula is neutralised', () => {
   });
 });
 
-// Promise (Operation): Whatever a name, tag or key contains, no terminal gets a control character of it, no page
+// Guarantee (Operation): Whatever a name, tag or key contains, no terminal gets a control character of it, no page
 // markup, no CSV cell a formula.
 test('an independent reader finds every text, and none begins a formula', () => {
   const anything = fc.oneof(

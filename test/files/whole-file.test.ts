@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { SettingsError } from '../../src/errors.ts';
-import { createWholeFile } from '../../src/files/whole-file.ts';
+import { createAtomicFile } from '../../src/files/atomic-file.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -11,11 +11,11 @@ beforeEach(() => {
   return () => rmSync(folder, { recursive: true, force: true });
 });
 
-// Promise (Operation): An exported file is complete or not there at all.
+// Guarantee (Operation): An exported file is complete or not there at all.
 test('takes its place when it is whole, and not before', async () => {
   const path = join(folder, 'a.csv');
   writeFileSync(path, 'before');
-  const file = await createWholeFile(path, 'id');
+  const file = await createAtomicFile(path, 'id');
   await file.write('é,');
   await file.write(new Uint8Array([0x31, 0x0a]));
   expect(readFileSync(path, 'utf8')).toBe('before');
@@ -30,20 +30,20 @@ test('takes its place when it is whole, and not before', async () => {
 });
 
 test.each([
-  ['nowhere/a.csv', /nowhere\/a\.csv cannot be written: there is no folder .*nowhere$/, /name a place/],
-  ['taken', /taken is a folder, not a file$/, /name a file/],
+  ['nowhere/a.csv', /nowhere\/a\.csv cannot be written: folder … does not exist .*nowhere$/, /name a place/],
+  ['taken', /taken is a folder, not a file$/, /give a file name/],
   [
     'file/a.csv',
     /file\/a\.csv cannot be written: ENOTDIR: not a directory$/,
     /place where this user may write/,
   ],
-  ['/dev/full', /^\/dev\/full is a device or pipe, not a file$/, /name a file/],
+  ['/dev/full', /^\/dev\/full is a device or pipe, not a file$/, /give a file name/],
   ['/proc/a.csv', /^\/proc\/a\.csv cannot be written: /, /./],
 ])('is refused at %s', async (path, message, hint) => {
   mkdirSync(join(folder, 'taken'));
   writeFileSync(join(folder, 'file'), '');
   const place = path.startsWith('/') ? path : join(folder, path);
-  const error: unknown = await createWholeFile(place, 'id').catch((thrown: unknown) => thrown);
+  const error: unknown = await createAtomicFile(place, 'id').catch((thrown: unknown) => thrown);
   expect(error).toBeInstanceOf(SettingsError);
   expect((error as SettingsError).message).toMatch(message);
   expect((error as SettingsError).hint).toMatch(hint);

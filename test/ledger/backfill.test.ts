@@ -1,7 +1,7 @@
 /** What a backfill makes and sets due. */
 import { expect, test } from 'vitest';
-import { type AddOptions, addDays } from '../../src/ledger/fill.ts';
-import { markRemoved } from '../../src/ledger/organizations.ts';
+import { type MarkDueOptions, markDaysDue } from '../../src/ledger/expected.ts';
+import { markDeleted } from '../../src/ledger/organizations.ts';
 import { devices, named, silence } from '../usage/cells.ts';
 import { answer, INSTANCE, useFreshLedger } from './ledger.ts';
 
@@ -9,13 +9,13 @@ const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
 const DEVICES = ['device_counts'];
 
 /** Adds the days of `FROM..TO`. */
-const add = (days: string, options: Partial<AddOptions> = {}) => {
+const add = (days: string, options: Partial<MarkDueOptions> = {}) => {
   const [from = '', to = ''] = days.split('..');
-  const usual = { orgIds: null, streams: null, range: { from, to }, makesRows: true, force: false };
-  return addDays(ledger.writer(), { ...usual, ...options });
+  const usual = { orgIds: null, streams: null, range: { from, to }, insertsCells: true, force: false };
+  return markDaysDue(ledger.writer(), { ...usual, ...options });
 };
 
-// Promise (Missing numbers): A backfill wants the days it asks for and those between them and what is wanted
+// Guarantee (Missing numbers): A backfill wants the days it asks for and those between them and what is wanted
 // already: what it does not get is not forgotten.
 test('a backfill makes the rows of its range and up to the first day, of what is in its scope', async () => {
   const [orgId, other] = [await ledger.newOrg(), await ledger.newOrg()];
@@ -48,7 +48,7 @@ test('a backfill sets due what is not stored, and with force all of the range', 
   expect(await add(range)).toBe(1);
   expect((await ledger.cells(orgId)).slice(1, 3)).toEqual([
     '11-21 device_counts stored  11-25T00:00',
-    '11-22 device_counts waiting left_out 11-24T03:00',
+    '11-22 device_counts waiting omitted 11-24T03:00',
   ]);
   await ledger.setTime('2026-11-24T04:00:00.000Z');
   await add(range, { force: true });
@@ -70,7 +70,7 @@ test('a backfill adds to a track that has ended exactly what it asks for, and th
 test('a backfill leaves deleted organizations out', async () => {
   const orgId = await ledger.newOrg();
   await ledger.prepare({ streams: DEVICES });
-  await markRemoved(ledger.writer(), { orgIds: [orgId], today: '2026-11-24' });
+  await markDeleted(ledger.writer(), { orgIds: [orgId], today: '2026-11-24' });
   expect(await add('2026-11-10..2026-11-23', { force: true })).toBe(0);
   expect(await ledger.daysOf(orgId)).toEqual(['11-23..11-23 1']);
 });

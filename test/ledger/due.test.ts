@@ -1,11 +1,11 @@
 /** What is due: cells whose next read has come. A person, a return and another policy only set that time. */
 import { type KyselyPlugin, RawNode, sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { isOf } from '../../src/ledger/coverage.ts';
+import { isCellOfOrgs } from '../../src/ledger/coverage.ts';
 import {
   applyPolicy,
   countDue,
-  type DuePlace,
+  type DueCursor,
   type DueScope,
   hasGaps,
   readDuePage,
@@ -27,7 +27,7 @@ const setNext = (orgId: string, day: string, next: string | null) =>
     where org_id = ${orgId} and usage_date = ${day}`);
 const page = async (
   scope: Partial<DueScope> = {},
-  options: Partial<DuePlace> = {},
+  options: Partial<DueCursor> = {},
   changes: Partial<InstanceLedger> = {},
 ) => {
   const place = { afterOrgId: '', sinceMs: null, from: null, to: null, stopped: [], ...options };
@@ -143,7 +143,7 @@ test('a run by hand reads again at once what failed, in its scope and inside the
 });
 
 test('cells of organizations are found by way of their days', async () => {
-  const isTheirs = isOf(['5d00000000000000000000a1', '5d00000000000000000000a2'], {
+  const isTheirs = isCellOfOrgs(['5d00000000000000000000a1', '5d00000000000000000000a2'], {
     from: '2026-08-26',
     to: '2026-11-23',
   });
@@ -169,7 +169,7 @@ describe('another policy sets the next reads inside the horizon anew', () => {
     ],
     [
       'where none is ahead, final cells stay as they are',
-      { readAtHours: [0, 6, 40], finalAtHours: 40 },
+      { readAtHours: [0, 6, 40], finalAfterHours: 40 },
       ['closed', '11-28T00:00', '11-24T16:00', '11-24T00:00'],
     ],
   ])('%s', async (_, changes, expected) => {

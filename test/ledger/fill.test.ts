@@ -1,8 +1,8 @@
 /** What is wanted has a row: tracks begin and end, rows are made up to yesterday, and closed at last. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
-import { addDays } from '../../src/ledger/fill.ts';
-import { markRemoved, upsertOrganizations } from '../../src/ledger/organizations.ts';
+import { markDaysDue } from '../../src/ledger/expected.ts';
+import { markDeleted, upsertOrganizations } from '../../src/ledger/organizations.ts';
 import { devices, failed, minutes, named, POLICY, silence } from '../usage/cells.ts';
 import { answer, INSTANCE, type RunSettings, useFreshLedger } from './ledger.ts';
 
@@ -16,8 +16,8 @@ const prepareAt = async (instant: string, settings: RunSettings = {}) => {
 };
 const ONLY_DEVICES = { streams: DEVICES };
 const daysOf = (orgId: string, stream?: string) => ledger.daysOf(orgId, stream);
-const unfilled = () => ledger.ask(sql`select from losant_usage_internal.unfilled`);
-const remove = (orgId: string, today: string) => markRemoved(ledger.writer(), { orgIds: [orgId], today });
+const unfilled = () => ledger.ask(sql`select from losant_usage_internal.unrecorded_cells`);
+const remove = (orgId: string, today: string) => markDeleted(ledger.writer(), { orgIds: [orgId], today });
 const seeAgain = (orgId: string) => {
   const nothing = { referralId: null, planId: null, customerId: null, createdOn: null, tags: [], limits: {} };
   const period = { currentPeriodStart: null, currentPeriodEnd: null };
@@ -101,7 +101,7 @@ describe('a track ends', () => {
     expect(await ledger.list(due)).toEqual(['8']);
   });
 
-  test('with the day before its organization was found deleted, and its cells are closed', async () => {
+  test('with Previous day its organization was found deleted, and its cells are closed', async () => {
     const orgId = await ledger.newOrg();
     await ledger.prepare(ONLY_DEVICES);
     await prepareAt('2026-11-26T12:00:00.000Z', ONLY_DEVICES);
@@ -178,7 +178,7 @@ describe('what comes back goes on', () => {
 });
 
 describe('rows', () => {
-  // Promise (Missing numbers): What is wanted has no hole: days on which nothing ran are wanted all the same, and
+  // Guarantee (Missing numbers): What is wanted has no hole: days on which nothing ran are wanted all the same, and
   // read as soon as it is possible.
   test('are made for all days that nothing ran, once, and none ahead of yesterday', async () => {
     const orgId = await ledger.newOrg();
@@ -209,7 +209,7 @@ describe('rows', () => {
     const counts = sql`select (select count(*) from losant_usage.tracks) as tracks,
       (select count(*) from losant_usage.coverage) as cells,
       (select count(*) from losant_usage.usage_days) as days,
-      (select count(*) from losant_usage_internal.unfilled) as open`;
+      (select count(*) from losant_usage_internal.unrecorded_cells) as open`;
     await ledger.meddle('coverage', killed, () => expect(prepare()).rejects.toThrow('killed'));
     expect(await ledger.list(counts)).toEqual(['500 500 500 0']);
     await prepare();
@@ -288,8 +288,8 @@ describe('what can no longer be read is closed', () => {
     ]);
     // Neither a backfill nor another policy asks for days on which it did not exist.
     const range = { from: '2026-11-21', to: '2026-11-22' };
-    const options = { orgIds: null, streams: null, range, makesRows: true, force: true };
-    expect(await addDays(ledger.writer(), options)).toBe(0);
+    const options = { orgIds: null, streams: null, range, insertsCells: true, force: true };
+    expect(await markDaysDue(ledger.writer(), options)).toBe(0);
     await ledger.prepare({ streams: DEVICES, policy: { ...POLICY, readAtHours: [0, 100, 720] } });
     await ledger.prepare(ONLY_DEVICES);
     for (const cell of (await ledger.cells(orgId)).slice(1, 3))

@@ -26,9 +26,9 @@ test.each([
   ['streams', 'position', 'migrations'],
   ['metrics', 'position', 'migrations'],
   ['instances', 'name', 'run --end ID'],
-  ['organizations', 'removed_on', 'losant-usage org set'],
+  ['organizations', 'deleted_on', 'losant-usage org set'],
   ['organization_history', 'name', 'stays on record'],
-  ['tracks', 'to_day', 'losant-usage backfill'],
+  ['tracks', 'last_day', 'losant-usage backfill'],
   ['coverage', 'standing', 'losant-usage waive'],
   ['usage_days', 'devices_total', 'losant-usage backfill --force'],
   ['revisions', 'revision', 'record'],
@@ -51,12 +51,12 @@ test.each([
   }
 });
 
-// Promise (Changes): The record of changes is only added to, and numbers, ledger and record cannot be changed by
+// Guarantee (Changes): The record of changes is only added to, and numbers, ledger and record cannot be changed by
 // hand.
 test('what is on record is only added to, by the program too, which writes in its own transactions', async () => {
   for (const table of ['revisions', 'quarantine']) {
     const remove = sql.raw(`delete from losant_usage.${table}`);
-    await expect(ledger.asProgram(remove)).rejects.toThrow(`losant_usage.${table}: delete is refused`);
+    await expect(ledger.asProgram(remove)).rejects.toThrow(`losant_usage.${table}: delete is not allowed`);
   }
   await ledger.asProgram(sql`update losant_usage.coverage set message = message`);
   await expect(byHand('update losant_usage.coverage set message = message')).rejects.toThrow('is refused');
@@ -70,13 +70,13 @@ test.each([
   ['stored and missing', "coverage set standing = 'missing', reason = 'x' where is_stored"],
   ['final and never read', "coverage set standing = 'final', finalized_at = null where is_stored"],
   ['waiting without a reason', 'coverage set reason = null where not is_stored'],
-  ['four silences', 'coverage set silences = 4'],
+  ['four omissions', 'coverage set omissions = 4'],
 ])('the database refuses a row that is %s', async (_, change) => {
   const update = sql.raw(`update losant_usage.${change}`);
   await expect(ledger.asProgram(update)).rejects.toMatchObject({ code: '23514' });
 });
 
-// Promise (Numbers): One constant bounds the days that can be stored, in the program and in the database.
+// Guarantee (Numbers): One constant bounds the days that can be stored, in the program and in the database.
 test('the same days can be wanted by the program and be stored by the database', async () => {
   const insert = (day: string) =>
     ledger.asProgram(
@@ -97,7 +97,7 @@ describe('a run does not start on tables that carry what is not theirs', () => {
   const expectRefusal = (what: string) =>
     expect(requireOwnTables(ledger.db)).rejects.toMatchObject({
       kind: 'database_mismatch',
-      message: `The tables of losant_usage carry what is not theirs: ${what}`,
+      message: `Tables in schema losant_usage have objects that do not belong to it: ${what}`,
     });
 
   test('a trigger', async () => {

@@ -6,13 +6,13 @@ import { createDatabase } from '../../src/database/open.ts';
 import type { Schema } from '../../src/database/schema.ts';
 import type { LoadedCell } from '../../src/ledger/coverage.ts';
 import { applyPolicy } from '../../src/ledger/due.ts';
-import { applyTracks, fillInstance } from '../../src/ledger/fill.ts';
+import { createExpectedCells, syncTracks } from '../../src/ledger/expected.ts';
 import { beginWriting } from '../../src/ledger/lease.ts';
 import { loadBatch, type RunLedger } from '../../src/ledger/load.ts';
-import type { CellAnswer, Verdict } from '../../src/usage/cell.ts';
+import type { CellResponse, Verdict } from '../../src/usage/cell.ts';
 import type { DayRange } from '../../src/usage/day.ts';
 import type { Policy } from '../../src/usage/policy.ts';
-import { usualStreamNames } from '../../src/usage/streams/catalog.ts';
+import { defaultStreamNames } from '../../src/usage/streams/catalog.ts';
 import { useOpened } from '../opened.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { createClockDatabase, stopClockAt } from '../support/clock-database.ts';
@@ -32,7 +32,7 @@ export interface RunSettings {
 }
 
 /** An answer for a cell; it is asked for at the ledger's time unless told. */
-export interface GivenAnswer extends Omit<CellAnswer, 'sentAtMs' | 'sha256'> {
+export interface GivenAnswer extends Omit<CellResponse, 'sentAtMs' | 'sha256'> {
   readonly sentAtMs?: number;
 }
 
@@ -136,7 +136,7 @@ export class Ledger {
       ...['instance_totals', ...ofOrgs].map(
         (table) => sql`delete from ${sql.table(`losant_usage.${table}`)}`,
       ),
-      sql`update losant_usage.instances set all_from = null, horizon_day = null, policy = '{}', org_moved_on = null`,
+      sql`update losant_usage.instances set new_orgs_from = null, horizon_day = null, policy = '{}', org_transferred_on = null`,
     );
   }
 
@@ -149,28 +149,28 @@ export class Ledger {
 
   /** Does what a run does before it reads: policy, ends, tracks, rows and closings. */
   async prepare(settings: RunSettings = {}): Promise<void> {
-    const { streams = usualStreamNames, selection = null, policy = POLICY } = settings;
+    const { streams = defaultStreamNames, selection = null, policy = POLICY } = settings;
     const writer = this.writer({ policy });
     await applyPolicy(writer);
-    await applyTracks(writer, { streams, selection });
-    await fillInstance(writer);
+    await syncTracks(writer, { streams, selection });
+    await createExpectedCells(writer);
   }
 
-  /** Makes the rows of streams of a new organization for the days before now, and nothing else. */
+  /** Makes the rows of streams of a new organization for previous days now, and nothing else. */
   async want(days: DayRange, streams: readonly string[], orgId?: string): Promise<string> {
     const id = orgId ?? (await this.newOrg());
     await this.asProgram(
-      sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
+      sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
         select ${id}, stream, ${days.from}, ${days.from}, ${days.to} from unnest(${streams}::text[]) as stream`,
     );
-    await fillInstance(this.writer());
+    await createExpectedCells(this.writer());
     return id;
   }
 
   /** Loads answers, each for itself complete; for one of a later time the clocks stand at that time meanwhile. */
   async load(answers: readonly GivenAnswer[], changes: Partial<RunLedger> = {}): Promise<LoadedCell[]> {
     const usual = { sentAtMs: this.#nowMs, sha256: 'a'.repeat(64) };
-    const sent = answers.map((each): CellAnswer => ({ ...usual, ...each }));
+    const sent = answers.map((each): CellResponse => ({ ...usual, ...each }));
     const nowMs = this.#nowMs;
     const sentAtMs = Math.max(nowMs, ...sent.map((each) => each.sentAtMs));
     const isLater = sentAtMs > nowMs && changes.now === undefined;
@@ -204,7 +204,7 @@ export class Ledger {
   async tracks(orgId: string): Promise<string[]> {
     return await this.list(sql`
       select stream, to_char(first_day, 'MM-DD') as first, to_char(next_day, 'MM-DD') as next,
-        coalesce(to_char(to_day, 'MM-DD'), '') as last
+        coalesce(to_char(last_day, 'MM-DD'), '') as last
       from losant_usage.tracks where org_id = ${orgId} order by stream`);
   }
 

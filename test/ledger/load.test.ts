@@ -4,7 +4,7 @@ import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { takeLease } from '../../src/ledger/lease.ts';
 import { loadBatch } from '../../src/ledger/load.ts';
-import type { Answered } from '../../src/ledger/quarantine.ts';
+import type { SliceResponse } from '../../src/ledger/quarantine.ts';
 import type { Verdict } from '../../src/usage/cell.ts';
 import type { PayloadSources } from '../../src/usage/numbers.ts';
 import { devices, failed, hours, minutes, named, silence, sources, totals } from '../usage/cells.ts';
@@ -46,7 +46,7 @@ describe('a load', () => {
     expect(await numbersOf(orgId)).toEqual([
       { numbers: { ...stored, ...totals(17, 21, 9_007_199_254_740_991) } },
     ]);
-    const row = sql`select standing, is_stored, is_reported, silences, revision, attempts, verified_at, attempted_at,
+    const row = sql`select standing, is_stored, is_reported, omissions, revision, attempts, last_read_at, last_attempt_at,
         first_loaded_at, next_read_at, finalized_at, run_id, reason, message, encode(response_sha256, 'hex')
       from losant_usage.coverage where org_id = ${orgId} and stream = 'device_counts'`;
     const sentAt = '2026-11-22T12:00:00.000Z';
@@ -59,7 +59,7 @@ describe('a load', () => {
     expect(result[0]).toMatchObject(loaded);
   });
 
-  // Promise (Numbers): Reading equal numbers again writes no row of numbers and no revision.
+  // Guarantee (Numbers): Reading equal numbers again writes no row of numbers and no revision.
   test('of equal numbers touches no row of numbers', async () => {
     const orgId = await wanted('device_counts');
     const final = { ...devicesOf(orgId, 4, 1, 17), sentAtMs: at('2026-11-24T11:00:00.000Z') };
@@ -73,7 +73,7 @@ describe('a load', () => {
     expect(await ledger.cells(orgId)).toEqual(['11-20 device_counts final  11-28T00:00']);
   });
 
-  // Promise (Changes): Every change of a number after its first load is on record, old and new, with the run that
+  // Guarantee (Changes): Every change of a number after its first load is on record, old and new, with the run that
   // made it.
   test('of other numbers keeps what differs on record, also of numbers that were final', async () => {
     const orgId = await wanted('device_counts', 'payload_sources');
@@ -140,14 +140,14 @@ describe('a load', () => {
       answer(orgId, 'notebook_minutes', DAY, failed),
     ];
     expect(await ledger.load(batch, { runId: RUN_2 })).toMatchObject([
-      { result: 'failed', standing: 'in_doubt', problem: { code: 'left_out' } },
+      { result: 'failed', standing: 'in_doubt', problem: { code: 'omitted' } },
       { result: 'failed', standing: 'missing', problem: { code: 'server_error' } },
     ]);
     expect(await numbersOf(orgId)).toEqual(before);
     const other = await wanted('device_counts');
     const late = await ledger.load([answer(other, 'device_counts', DAY, silence)]);
-    expect(late).toMatchObject([{ result: 'left_out', standing: 'missing' }]);
-    expect(await ledger.cells(other)).toEqual(['11-20 device_counts waiting left_out 11-23T00:00']);
+    expect(late).toMatchObject([{ result: 'omitted', standing: 'missing' }]);
+    expect(await ledger.cells(other)).toEqual(['11-20 device_counts waiting omitted 11-23T00:00']);
   });
 });
 
@@ -249,9 +249,9 @@ describe('a batch', () => {
 });
 
 describe('our sums of the day', () => {
-  const sums = sql`select metric, our_sum, orgs_open from losant_usage.instance_totals
+  const sums = sql`select metric, our_sum, orgs_unsettled from losant_usage.instance_totals
     where usage_date = ${DAY} and metric in ('devices_total', 'payload_source_count') order by metric`;
-  const sum = () => ledger.asProgram(sql`select losant_usage_internal.sum_days(${INSTANCE})`);
+  const sum = () => ledger.asProgram(sql`select losant_usage_internal.compute_our_sums(${INSTANCE})`);
 
   test('are unset by a load that changes or settles a number, and added up again at the end of the run', async () => {
     await ledger.clear();
@@ -271,9 +271,9 @@ describe('our sums of the day', () => {
   });
 
   test('are counted once each, also before the planner knows how many rows there are', async () => {
-    const [source] = await ledger.ask(sql`select prosrc from pg_proc where proname = 'sum_days'`);
+    const [source] = await ledger.ask(sql`select prosrc from pg_proc where proname = 'compute_our_sums'`);
     const statement = (source as { prosrc: string }).prosrc
-      .replaceAll('for_instance', `'${INSTANCE}'`)
+      .replaceAll('p_instance_id', `'${INSTANCE}'`)
       .replaceAll('most_days', '10');
     const joinOf = async (query: string) => {
       const lines = await ledger.list(sql`explain (costs off) ${sql.raw(query)}`);
@@ -290,17 +290,17 @@ describe('our sums of the day', () => {
 describe('answers that were set aside', () => {
   const problem = 'created: is negative (-1)';
   const newCells = () => ledger.want({ from: DAY, to: '2026-11-21' }, ['device_counts', 'payload_totals']);
-  const keep = (...batch: readonly Answered[]) => loadBatch(ledger.writer(), batch);
+  const keep = (...batch: readonly SliceResponse[]) => loadBatch(ledger.writer(), batch);
   const bodyOf = (
     orgId: string,
     { code = 'invalid_value', texts = ['{"counts":[]}'], days = [DAY], stream = 'device_counts' } = {},
-  ): Answered => {
-    const verdict = { kind: 'quarantined', code, message: problem } as const;
+  ): SliceResponse => {
+    const verdict = { kind: 'quarantined', code, detail: problem } as const;
     const sent = { sentAtMs: ledger.nowMs, sha256: null, verdict };
     return { answers: days.map((day) => ({ orgId, stream, day, ...sent })), texts };
   };
   const kept = async (orgId: string) => {
-    const rows = await ledger.ask(sql`select from_date, code, problem, body_truncated, run_id, body_gzip
+    const rows = await ledger.ask(sql`select first_day, code, problem, body_truncated, run_id, body_gzip
       from losant_usage.quarantine where org_id = ${orgId}`);
     return rows.map((row) => {
       const { body_gzip: body, ...known } = row as { body_gzip: Buffer };
@@ -314,7 +314,7 @@ describe('answers that were set aside', () => {
       bodyOf(one, { texts: ['{"counts":[{"ü\\u0000":1}]}', '<html>\r\n</html>', 'null'] }),
       bodyOf(two, { texts: ['x'.repeat(300_000)] }),
     );
-    const known = { from_date: DAY, code: 'invalid_value', problem, run_id: RUN_1 };
+    const known = { first_day: DAY, code: 'invalid_value', problem, run_id: RUN_1 };
     const body = '{"counts":[{"ü\\u0000":1}]}\n<html>\r\n</html>\nnull';
     expect(await kept(one)).toEqual([{ ...known, body_truncated: false, body }]);
     expect(await kept(two)).toEqual([{ ...known, body_truncated: true, body: 'x'.repeat(262_144) }]);

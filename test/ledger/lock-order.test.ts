@@ -2,8 +2,8 @@
 import { type RawBuilder, sql } from 'kysely';
 import { beforeEach, expect, test } from 'vitest';
 import { applyPolicy, retryFailed } from '../../src/ledger/due.ts';
-import { addDays, applyTracks, fillInstance } from '../../src/ledger/fill.ts';
-import { markRemoved } from '../../src/ledger/organizations.ts';
+import { createExpectedCells, markDaysDue, syncTracks } from '../../src/ledger/expected.ts';
+import { markDeleted } from '../../src/ledger/organizations.ts';
 import { until } from '../support/wait.ts';
 import { devices, named, POLICY } from '../usage/cells.ts';
 import { answer, INSTANCE, useLedger } from './ledger.ts';
@@ -18,7 +18,7 @@ beforeEach(async () => {
   await ledger.clear();
   const days = sql`(values (date '2026-11-21'), ('2026-11-20')) as d (day)`;
   await ledger.asProgram(
-    sql`update losant_usage.instances set horizon_day = '2026-08-20', all_from = '2026-11-20'`,
+    sql`update losant_usage.instances set horizon_day = '2026-08-20', new_orgs_from = '2026-11-20'`,
     ...[B, A].flatMap((orgId) => [
       sql`insert into losant_usage.organizations (org_id, instance_id, name, first_seen_at, last_seen_at)
         values (${orgId}, ${INSTANCE}, 'Acme', now(), now())`,
@@ -65,15 +65,15 @@ async function leavesFree(
 
 const range = { from: '2026-11-18', to: '2026-11-21' };
 const ALL = { orgIds: null, streams: null, range };
-const BACKFILL = { ...ALL, makesRows: true, force: false };
+const BACKFILL = { ...ALL, insertsCells: true, force: false };
 const WITHOUT = { streams: [], selection: null } as const;
 
 type Work = () => Promise<unknown>;
 
 test.each<[string, Work]>([
-  ['streams that are taken out', () => applyTracks(ledger.writer(), WITHOUT)],
-  ['rows that are made', () => fillInstance(ledger.writer())],
-  ['a backfill', () => addDays(ledger.writer(), BACKFILL)],
+  ['streams that are taken out', () => syncTracks(ledger.writer(), WITHOUT)],
+  ['rows that are made', () => createExpectedCells(ledger.writer())],
+  ['a backfill', () => markDaysDue(ledger.writer(), BACKFILL)],
 ])('of tracks: %s', async (_, work) => {
   expect(await leavesFree(work, firstTrack, lastTrack)).toBe(true);
 });
@@ -85,15 +85,18 @@ const answers = [B, A].flatMap((orgId) =>
 
 const OTHER_POLICY = { ...POLICY, readAtHours: [0, 49, 73] };
 const closeRemoved: Work = async () => {
-  await markRemoved(ledger.writer(), { orgIds: [A, B], today: '2026-11-22' });
-  await fillInstance(ledger.writer());
+  await markDeleted(ledger.writer(), { orgIds: [A, B], today: '2026-11-22' });
+  await createExpectedCells(ledger.writer());
 };
 
 test.each<[string, Work]>([
-  ['days that are read again', () => addDays(ledger.writer(), { ...ALL, makesRows: false, force: true })],
+  [
+    'days that are read again',
+    () => markDaysDue(ledger.writer(), { ...ALL, insertsCells: false, force: true }),
+  ],
   ['reads that failed', () => retryFailed(ledger.writer(), ALL)],
   ['another policy', () => applyPolicy(ledger.writer({ policy: OTHER_POLICY }))],
-  ['days past the horizon', () => fillInstance(ledger.writer({ policy: FORGETFUL }))],
+  ['days past the horizon', () => createExpectedCells(ledger.writer({ policy: FORGETFUL }))],
   ['deleted organizations', closeRemoved],
   ['a load', () => ledger.load(answers)],
 ])('of the ledger: %s', async (_, work) => {
@@ -102,15 +105,15 @@ test.each<[string, Work]>([
 
 test('of days: a backfill holds none while it waits for a cell', async () => {
   const day = sql`select from losant_usage.usage_days where org_id = ${A} and usage_date = '2026-11-20'`;
-  const work = () => addDays(ledger.writer(), { ...BACKFILL, force: true });
+  const work = () => markDaysDue(ledger.writer(), { ...BACKFILL, force: true });
   expect(await leavesFree(work, firstCell, day)).toBe(true);
 });
 
 test('of days: closing holds none of one organization while it waits for a cell of another', async () => {
   await ledger.asProgram(
-    sql`update losant_usage.organizations set removed_on = '2026-11-22' where org_id = ${B}`,
+    sql`update losant_usage.organizations set deleted_on = '2026-11-22' where org_id = ${B}`,
     sql`update losant_usage.organizations set created_on = '2026-11-22' where org_id = ${A}`,
   );
   const day = sql`select from losant_usage.usage_days where org_id = ${B} and usage_date = '2026-11-21'`;
-  expect(await leavesFree(() => fillInstance(ledger.writer()), firstCell, day)).toBe(true);
+  expect(await leavesFree(() => createExpectedCells(ledger.writer()), firstCell, day)).toBe(true);
 });

@@ -2,8 +2,8 @@
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import {
-  markRemoved,
-  noteUnlisted,
+  countUnlistedDay,
+  markDeleted,
   readOrgIds,
   readUnreadable,
   upsertOrganizations,
@@ -25,7 +25,7 @@ beforeEach(async () => {
   await ledger.clear();
   await ledger.asProgram(
     sql`insert into losant_usage.instances (instance_id, api_url) values (${OTHER}, 'https://api.example.com')
-      on conflict (instance_id) do update set org_moved_on = null`,
+      on conflict (instance_id) do update set org_transferred_on = null`,
   );
 });
 
@@ -66,7 +66,7 @@ describe('an organization that is seen', () => {
   test('for the first time is stored with all it has, and begins its history', async () => {
     await see(MONDAY, [acme()]);
     const row = sql`select org_id, instance_id, name, tags, referral_id, plan_id, customer_id, limits,
-      current_period_start, current_period_end, created_on, removed_on, first_seen_at, last_seen_at, problem
+      current_period_start, current_period_end, created_on, deleted_on, first_seen_at, last_seen_at, problem
       from losant_usage.organizations`;
     expect(await ledger.list(row)).toEqual([
       [
@@ -156,7 +156,7 @@ describe('an organization that is not seen any more', () => {
 
   test('is counted once a day, until it is listed again', async () => {
     const note = async (today: string) => {
-      const counts = await noteUnlisted(ledger.writer(), { orgIds: [A, C], today });
+      const counts = await countUnlistedDay(ledger.writer(), { orgIds: [A, C], today });
       return [counts.get(A), counts.get(C)];
     };
     expect(await note('2026-11-24')).toEqual([1, 1]);
@@ -167,13 +167,13 @@ describe('an organization that is not seen any more', () => {
   });
 
   test('stays with its history once it is removed, and keeps the day on which that was found', async () => {
-    await markRemoved(ledger.writer(), { orgIds: [A], today: '2026-11-24' });
-    await markRemoved(ledger.writer(), { orgIds: [A], today: '2026-11-25' });
-    expect(await stored()).toMatchObject([{ removed_on: '2026-11-24' }, { removed_on: null }, {}]);
+    await markDeleted(ledger.writer(), { orgIds: [A], today: '2026-11-24' });
+    await markDeleted(ledger.writer(), { orgIds: [A], today: '2026-11-25' });
+    expect(await stored()).toMatchObject([{ deleted_on: '2026-11-24' }, { deleted_on: null }, {}]);
     expect(await history()).toHaveLength(3);
     expect(await readOrgIds(ledger.db, INSTANCE)).toEqual([B, C]);
     await see(WEDNESDAY, [acme()]);
-    expect(await stored()).toMatchObject([{ removed_on: null, first_seen_at: MONDAY }, {}, {}]);
+    expect(await stored()).toMatchObject([{ deleted_on: null, first_seen_at: MONDAY }, {}, {}]);
   });
 });
 
@@ -182,7 +182,7 @@ describe('an organization that another instance has', () => {
   const ownersOf = () => ledger.list(sql`select instance_id from losant_usage.organizations`);
   const movedOn = () =>
     ledger.list(
-      sql`select to_char(org_moved_on, 'MM-DD') as day from losant_usage.instances order by instance_id`,
+      sql`select to_char(org_transferred_on, 'MM-DD') as day from losant_usage.instances order by instance_id`,
     );
 
   test('stays there as long as it is listed there, and is returned as foreign', async () => {
@@ -193,8 +193,8 @@ describe('an organization that another instance has', () => {
   });
 
   test.each<[string, () => Promise<unknown>, string]>([
-    ['a complete list there lacked it', () => noteUnlisted(ledger.writer(), GONE), TUESDAY],
-    ['it was found deleted there', () => markRemoved(ledger.writer(), GONE), TUESDAY],
+    ['a complete list there lacked it', () => countUnlistedDay(ledger.writer(), GONE), TUESDAY],
+    ['it was found deleted there', () => markDeleted(ledger.writer(), GONE), TUESDAY],
     ['it was not seen there for a week', async () => undefined, '2026-11-30T00:15:00.001Z'],
   ])('is taken over with all its days once %s', async (_, leave, seenAt) => {
     await see(MONDAY, [acme()], { instanceId: OTHER });

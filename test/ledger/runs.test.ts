@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { readInstance, registerInstance, requireApiUrl, updateInstance } from '../../src/ledger/instances.ts';
-import { beginWriting, type LeaseHold, releaseLease, renewLease, takeLease } from '../../src/ledger/lease.ts';
+import { beginWriting, type Lease, releaseLease, renewLease, takeLease } from '../../src/ledger/lease.ts';
 import {
   finishRun,
   interruptDeadRuns,
@@ -19,7 +19,7 @@ describe('a lease', () => {
     await ledger.ask(sql`delete from losant_usage.leases`);
   });
 
-  const write = (lease: LeaseHold) => ledger.db.transaction().execute((trx) => beginWriting(trx, { lease }));
+  const write = (lease: Lease) => ledger.db.transaction().execute((trx) => beginWriting(trx, { lease }));
   const take = (runId = RUN_1, host = 'one') => takeLease(ledger.db, { instanceId: INSTANCE, runId, host });
   const leases = () =>
     ledger.list(sql`select right(run_id::text, 1), host,
@@ -41,13 +41,13 @@ describe('a lease', () => {
     const since = /^Instance 5c0000000000000000000001 .* on one since \d{4}-\d\d-\d\dT[\d:.]+Z/;
     await expect(take(RUN_2, 'two')).rejects.toMatchObject({
       name: 'HeldError',
-      kind: 'lease_held',
+      kind: 'lease_busy',
       message: expect.stringMatching(since) as unknown,
       hint: expect.stringMatching(/--wait SECONDS.* lapses at \d{4}-\d\d-\d\dT[\d:.]+Z/) as unknown,
     });
   });
 
-  // Promise (Runs): One process at a time exports an instance; one that lost its lease loads nothing more.
+  // Guarantee (Runs): One process at a time exports an instance; one that lost its lease loads nothing more.
   test('that lapsed goes to the next, with a higher epoch; the first has lost it and cannot give it up', async () => {
     const first = await take();
     await letPass('60 seconds');
@@ -66,7 +66,7 @@ describe('a lease', () => {
     await letPass('10 minutes');
     await write(lease);
     await renewLease(ledger.db, lease);
-    await expect(take(RUN_2, 'two')).rejects.toMatchObject({ kind: 'lease_held' });
+    await expect(take(RUN_2, 'two')).rejects.toMatchObject({ kind: 'lease_busy' });
     await releaseLease(ledger.db, lease);
     await expect(renewLease(ledger.db, lease)).rejects.toMatchObject({ kind: 'lease_lost' });
     expect((await take(RUN_2, 'two')).epoch).toBeGreaterThan(lease.epoch);
@@ -103,7 +103,7 @@ describe('a run', () => {
       from losant_usage.runs order by run_id`);
   const COUNTS: RunCounts = {
     orgs: 2,
-    cells: { planned: 21, loaded: 1, unchanged: 2, left_out: 3, failed: 4, quarantined: 5, unavailable: 6 },
+    cells: { planned: 21, loaded: 1, unchanged: 2, omitted: 3, failed: 4, quarantined: 5, unavailable: 6 },
     rows: { inserted: 7, updated: 8, deleted: 9, unchanged: 10 },
     requests: 11,
   };
@@ -120,7 +120,7 @@ describe('a run', () => {
     expect(await ledger.ask(sql`select counts, failures from losant_usage.runs`)).toEqual([
       { counts: COUNTS, failures },
     ]);
-    const rest = sql`select kind, is_full, status, host, version, from_date, to_date, error, started_at, finished_at
+    const rest = sql`select kind, is_full, status, host, version, first_day, last_day, error, started_at, finished_at
       from losant_usage.runs`;
     const at = '2026-11-24T12:00:00.000Z';
     expect(await ledger.list(rest)).toEqual([

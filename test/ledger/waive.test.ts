@@ -21,7 +21,7 @@ const waivers = (orgId: string) =>
       lifted_at is not null as is_lifted, lifted_by_run
     from losant_usage.waivers where org_id = ${orgId} order by id`);
 
-test('accepts what is missing, in doubt or unavailable, and passes over what is all right', async () => {
+test('accepts what is required, in doubt or unavailable, and passes over what is all right', async () => {
   const orgId = await ledger.want({ from: '2026-08-20', to: '2026-08-20' }, DEVICES);
   await ledger.prepare({ streams: [] });
   await ledger.asProgram(sql`delete from losant_usage.tracks`);
@@ -47,7 +47,7 @@ test('accepts what is missing, in doubt or unavailable, and passes over what is 
     '11-23 device_counts accepted waived 11-24T00:00',
   ]);
   expect(await waivers(orgId)).toEqual(waived.map((day) => `${day} known outage true false -`));
-  const messages = sql`select distinct message from losant_usage.coverage where standing = 'accepted'`;
+  const messages = sql`select distinct message from losant_usage.coverage where standing = 'waived'`;
   expect(await ledger.list(messages)).toEqual(['known outage']);
 });
 
@@ -69,9 +69,11 @@ test('does not accept what is only waiting, and refuses if nothing is left', asy
 test('accepts a stored number that will not become final, and adds up its day again', async () => {
   const orgId = await ledger.want({ from: '2026-11-23', to: '2026-11-23' }, DEVICES);
   await ledger.load([devicesOf(orgId, '2026-11-23')]);
-  const totals = sql`select our_sum, orgs_open from losant_usage.instance_totals
+  const totals = sql`select our_sum, orgs_unsettled from losant_usage.instance_totals
     where usage_date = '2026-11-23' and metric = 'devices_total'`;
-  await ledger.asProgram(sql`select losant_usage_internal.sum_days(instance_id) from losant_usage.instances`);
+  await ledger.asProgram(
+    sql`select losant_usage_internal.compute_our_sums(instance_id) from losant_usage.instances`,
+  );
   expect(await ledger.list(totals)).toEqual(['17 1']);
   await ledger.asProgram(sql`update losant_usage.coverage set next_read_at = null`);
   expect(await waive(orgId, '2026-11-23')).toEqual(['11-23 device_counts']);

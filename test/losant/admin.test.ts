@@ -69,7 +69,7 @@ const LOST: readonly Case[] = [
   ['an error of the server', refuse(500, {}), 'server_error', 1, 'HTTP 500'],
   ['a redirect', (_, response) => response.writeHead(307).end(), 'unreachable', 1, 'redirect (HTTP 307)'],
   ['a reset', (_, response) => response.destroy(), 'unreachable', 1, 'connection failed'],
-  ['silence', () => undefined, 'timeout', 1, 'no complete answer within 300 ms'],
+  ['silence', () => undefined, 'timeout', 1, 'no complete response within 300 ms'],
   ['an empty answer', (_, response) => sendJson(response, {}), 'bad_body', 1, NOTHING_SAID],
 ];
 

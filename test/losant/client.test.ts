@@ -2,9 +2,9 @@ import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, it, vi } from 'vitest';
-import { readRetryAfter } from '../../src/losant/answer.ts';
 import { type AttemptReport, backoffOf, pauseOf } from '../../src/losant/client.ts';
 import { Gate } from '../../src/losant/gate.ts';
+import { readRetryAfter } from '../../src/losant/response.ts';
 import { ask, clientFor, errorOf, sendJson, startServer } from './server.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 0, 1);
@@ -107,13 +107,13 @@ describe('an answer made at another time', () => {
   });
 
   it.each([
-    [date('2026-11-23T23:55:00Z'), 'the answer was made 6 min ago by its Date'],
-    [date('2026-11-20T12:01:00Z'), 'the answer was made 3 d 12 h ago by its Date'],
-    [date('2026-11-24T00:07:00Z'), 'the answer was made 6 min from now by its Date'],
-    [{ ...soon, age: '3600' }, 'a cache has kept the answer for 1 h, by its Age'],
+    [date('2026-11-23T23:55:00Z'), 'the response is dated 6 min ago (Date header)'],
+    [date('2026-11-20T12:01:00Z'), 'the response is dated 3 d 12 h ago (Date header)'],
+    [date('2026-11-24T00:07:00Z'), 'the response is dated 6 min from now (Date header)'],
+    [{ ...soon, age: '3600' }, 'a cache served a response that is 1 h old (Age header)'],
     [
       { ...soon, age: '61' },
-      'a cache has kept the answer since before the days were over: for 61 s, by its Age',
+      'a cache served a response from before the days had ended: 61 s old (Age header)',
     ],
   ])('is asked for again, and refused if it stays so: %j', async (headers, message) => {
     await using server = await startServer((_request, response, number) =>

@@ -73,7 +73,7 @@ const AT_ONCE: readonly Row[] = [
 
 const NOT_JSON = 'the body is not JSON (content type unknown)';
 const UNZIPPED = 'the body (gzip) cannot be decompressed: ';
-const SILENT = 'no complete answer within 400 ms';
+const SILENT = 'no complete response within 400 ms';
 const TOO_LARGE = gzipSync(Buffer.alloc(BOUND + 1));
 const pageWithToken = ({ headers }: Received, response: ServerResponse) =>
   response.writeHead(500).end(`<html>${headers.authorization}</html>`);

@@ -58,7 +58,7 @@ async function readList(items: unknown[], perPage: number, serving: Serving = {}
   }
 }
 
-const UNSORTED = 'it is not sorted by id, or names an organization twice';
+const UNSORTED = 'it is not sorted by ID, or lists an organization twice';
 const upTo = (count: number) => Array.from({ length: count }, (_, i) => orgId(i));
 
 describe('a list that does not change is complete', () => {
@@ -103,7 +103,7 @@ describe('an answer that is no page of the list', () => {
 });
 
 const itLists = (listed: number, total: number) =>
-  `it lists ${listed} organizations and has ${total} by its own account`;
+  `it lists ${listed} organizations but reports a total of ${total}`;
 
 describe('a list that contradicts itself is not complete', () => {
   it.each<[string, NonNullable<Serving['answer']>, string, number]>([
@@ -145,7 +145,7 @@ describe('a list that shifts while it is read', () => {
     expect(reason).toContain('it kept changing while it was read');
   });
 
-  // Promise (Missing numbers): A list of organizations counts only if it is complete by its own account; until then
+  // Guarantee (Missing numbers): A list of organizations counts only if it is complete by its own account; until then
   // each run says that others may be missing.
   it('loses nobody that was there all the time, whenever it calls itself complete', async () => {
     /** At which request an organization goes, or another one comes. */

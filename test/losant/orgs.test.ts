@@ -68,7 +68,7 @@ describe('usageRequest', () => {
     expect(query).toMatchObject({ start: '1764028800000', end: '1764201599999', ...question.query });
   });
 
-  it('names action, organization and days when it fails, and the scope that is missing', async () => {
+  it('names action, organization and days when it fails, and the scope that is required', async () => {
     await using server = await startServer((_, response) => sendJson(response, {}, { status: 403 }));
     const action = 'instanceOrg.payloadCountsBreakdown';
     await expect(clientFor(server).get(usageRequest(question))).rejects.toMatchObject({

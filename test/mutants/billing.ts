@@ -6,15 +6,15 @@ export const billingMutants = [
     { file: 'migrations/0009_statements.sql', test: 'test/billing/close.test.ts' },
     {
       'Only cells that are final or accepted are billed': [
-        `c.is_stored and c.standing not in ('final', 'accepted') as is_held`,
-        `c.is_stored and c.standing not in ('final', 'accepted', 'in_doubt') as is_held`,
+        `c.is_stored and c.standing not in ('final', 'waived') as is_withheld`,
+        `c.is_stored and c.standing not in ('final', 'waived', 'in_doubt') as is_withheld`,
       ],
       'An adjustment waits until every day of a metric is settled': [
         'where (l.is_settled and (l.line).quantity is not null) or',
         'where (l.line).quantity is not null or',
       ],
       'A day that was not settled when it was billed shows once it is': [
-        'where l.days_final + l.days_accepted < l.days_expected or l.days_stored < l.days_expected',
+        'where l.days_final + l.days_waived < l.days_expected or l.days_stored < l.days_expected',
         'where false',
       ],
       'What is accepted is bound to what would be billed': [
@@ -26,15 +26,15 @@ export const billingMutants = [
         "b.cause), E'\\n'",
       ],
       'Another list than the one that was shown is refused': [
-        'if found_hash <> accepted_hash then',
+        'if current_hash <> blockers_hash then',
         'if false then',
       ],
       'A reason for a month that nothing blocks any more is refused': [
-        'elsif accepted_hash is not null then',
+        'elsif blockers_hash is not null then',
         'elsif false then',
       ],
       'A month that something blocks is not closed without a reason': [
-        'if found_hash is not null and (accepted_hash is null or incomplete_reason is null) then return null; end if;',
+        'if current_hash is not null and (blockers_hash is null or incomplete_reason is null) then return null; end if;',
         '',
       ],
       'A month is closed after its last day': [
@@ -67,10 +67,10 @@ export const billingMutants = [
         'else n.total end',
       ],
       'What earlier lines say counts, whatever instance billed them': [
-        'select b.* from losant_usage_internal.billed b where b.month = of_month and (',
-        `select b.* from losant_usage_internal.billed b where b.month = of_month and exists (
+        'select b.* from losant_usage_internal.billed_lines b where b.month = of_month and (',
+        `select b.* from losant_usage_internal.billed_lines b where b.month = of_month and exists (
       select from losant_usage.statements s join losant_usage.statement_lines x on x.statement_id = s.statement_id
-      where s.instance_id = for_instance and x.org_id = b.org_id and x.month = of_month) and (`,
+      where s.instance_id = p_instance_id and x.org_id = b.org_id and x.month = of_month) and (`,
       ],
       'An adjustment keeps the customer of the newest line that it corrects': [
         'case when b.org_id is null then o.customer_id else b.customer_id end',
@@ -122,7 +122,7 @@ export const billingMutants = [
     },
   ),
   plant(
-    { file: 'src/billing/open-packs.ts', test: 'test/billing/verify.test.ts' },
+    { file: 'src/billing/read-packs.ts', test: 'test/billing/verify.test.ts' },
     {
       'A file that no manifest names is told': [
         'for (const name of names) found.say',
@@ -139,7 +139,7 @@ export const billingMutants = [
     },
   ),
   plant(
-    { file: 'src/billing/open-packs.ts', test: 'test/billing/verify.test.ts' },
+    { file: 'src/billing/read-packs.ts', test: 'test/billing/verify.test.ts' },
     {
       'A pack is checked by the queries of the release, and not by its own': [
         'const checksSql = await readChecks(checks).catch(() => {',
@@ -168,8 +168,8 @@ export const billingMutants = [
         `where l.kind = 'none' and l.total is not case l.metric`,
       ],
       'No cell was read before its day was over': [
-        "c.verified_at >= c.usage_date || 'T24'",
-        'c.verified_at >= c.usage_date',
+        "c.last_read_at >= c.usage_date || 'T24'",
+        'c.last_read_at >= c.usage_date',
       ],
       'A row that is not right by itself is told': [
         'select file from files where rows > typed;',

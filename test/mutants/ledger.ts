@@ -34,20 +34,20 @@ export const ledgerMutants = [
         'else ${sooner} end',
       ],
       'Another policy opens nothing final unless a checkpoint lies ahead': [
-        "('final', 'accepted') then ${sooner}",
-        "('accepted') then ${sooner}",
+        "('final', 'waived') then ${sooner}",
+        "('waived') then ${sooner}",
       ],
     },
   ),
   plant(
-    { file: 'src/ledger/fill.ts', test: 'test/ledger/fill.test.ts' },
+    { file: 'src/ledger/expected.ts', test: 'test/ledger/fill.test.ts' },
     {
       'A track begins with the creation day of its organization at the earliest': [
         'select greatest(o.created_on, case',
         'select greatest(case',
       ],
       'An organization that appears later is collected from its creation day': [
-        'then greatest(i.all_from, ${horizon}::date) else',
+        'then greatest(i.new_orgs_from, ${horizon}::date) else',
         'then ${yesterday}::date else',
       ],
       'What comes back goes on where it ended': [
@@ -58,9 +58,9 @@ export const ledgerMutants = [
         'next_day = greatest(t.next_day, ${horizon}::date)`',
         'next_day = t.next_day`',
       ],
-      'A deletion ends with the day before it was found': [
-        'least(o.removed_on - 1, case',
-        'least(o.removed_on - 2, case',
+      'A deletion ends with Previous day it was found': [
+        'least(o.deleted_on - 1, case',
+        'least(o.deleted_on - 2, case',
       ],
       'A stream that was taken out ends with yesterday': [
         'case when not ${isChosen} then ${yesterday}::date end',
@@ -77,25 +77,25 @@ export const ledgerMutants = [
       ],
       'A final cell stays final when its day can no longer be read': [
         'standing = case when ${isSettled} then',
-        `standing = case when c.standing = 'accepted' then`,
+        `standing = case when c.standing = 'waived' then`,
       ],
       'Cells of a deleted organization are closed': [
-        'o.removed_on is not null and c.next_read_at is not null`',
+        'o.deleted_on is not null and c.next_read_at is not null`',
         'false`',
       ],
       'A number that is stored beats a creation date that moved later': [
         `and not c.is_stored
         and c.standing in ('waiting', 'missing', 'unavailable')`,
-        `and c.standing <> 'accepted'`,
+        `and c.standing <> 'waived'`,
       ],
       'Cells before a creation date open again when it moves back': [
-        'and c.usage_date >= o.created_on and o.removed_on is null',
-        'and c.usage_date > o.created_on and o.removed_on is null',
+        'and c.usage_date >= o.created_on and o.deleted_on is null',
+        'and c.usage_date > o.created_on and o.deleted_on is null',
       ],
     },
   ),
   plant(
-    { file: 'src/ledger/fill.ts', test: 'test/ledger/lock-order.test.ts' },
+    { file: 'src/ledger/expected.ts', test: 'test/ledger/lock-order.test.ts' },
     {
       'A backfill locks cells before their days': [
         'await lockOrgs(trx, orgIds, from);',
@@ -108,7 +108,7 @@ export const ledgerMutants = [
     },
   ),
   plant(
-    { file: 'src/ledger/fill.ts', test: 'test/ledger/backfill.test.ts' },
+    { file: 'src/ledger/expected.ts', test: 'test/ledger/backfill.test.ts' },
     {
       'A backfill makes no day before the organization was created': [
         'sql`greatest(${from}::date, o.created_on)`',
@@ -141,11 +141,11 @@ export const ledgerMutants = [
     },
   ),
   plant(
-    { file: 'src/ledger/fill.ts', test: 'test/views/views.test.ts' },
+    { file: 'src/ledger/expected.ts', test: 'test/views/views.test.ts' },
     {
       'A track that has ended reaches as far as its rows do': [
-        't.to_day is not null and ${first} <=',
-        't.to_day is null and ${first} <=',
+        't.last_day is not null and ${first} <=',
+        't.last_day is null and ${first} <=',
       ],
     },
   ),
@@ -153,7 +153,7 @@ export const ledgerMutants = [
     { file: 'src/ledger/organizations.ts', test: 'test/ledger/organizations.test.ts' },
     {
       'An organization that is listed again is no longer deleted': [
-        'removed_on = null, unlisted_on = null',
+        'deleted_on = null, unlisted_on = null',
         'unlisted_on = null',
       ],
       'A change of an attribute makes a new version in the history of the organization': [

@@ -23,7 +23,7 @@ export const losantMutants = [
     },
   ),
   plant(
-    { file: 'src/losant/answer.ts', test: 'test/losant/client.test.ts' },
+    { file: 'src/losant/response.ts', test: 'test/losant/client.test.ts' },
     {
       'An answer whose Date is another time than now is not believed': [
         'if (Math.abs(aheadMs) > ANSWER_SKEW_MAX_MS) {',

@@ -48,7 +48,7 @@ export const storeMutants = [
     { file: 'src/usage/apply.ts', test: 'test/ledger/load.test.ts' },
     {
       'A batch whose end was not seen counts once': [
-        'cell.attemptedAtMs === answer.sentAtMs ? cell.attempts : cell.attempts + 1',
+        'cell.lastAttemptAtMs === answer.sentAtMs ? cell.attempts : cell.attempts + 1',
         'cell.attempts + 1',
       ],
     },
@@ -154,8 +154,8 @@ export const storeMutants = [
     { file: 'migrations/0003_ledger.sql', test: 'test/ledger/guards.test.ts' },
     {
       'The ledger is changed by the program alone': [
-        'create trigger by_hand before insert or update or delete or truncate on losant_usage.coverage',
-        'create trigger by_hand before insert on losant_usage.coverage',
+        'create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.coverage',
+        'create trigger reject_manual_write before insert on losant_usage.coverage',
       ],
     },
   ),
@@ -178,7 +178,7 @@ export const storeMutants = [
     },
   ),
   plant(
-    { file: 'src/ledger/fill.ts', test: 'test/views/views.test.ts' },
+    { file: 'src/ledger/expected.ts', test: 'test/views/views.test.ts' },
     {
       'A day is not final while a stream that wants it has no row for it': [
         'await fillOrgs(trx, page, policy);',
@@ -189,7 +189,7 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0001_reference.sql', test: 'test/views/views.test.ts' },
     {
-      'A day of which a cell is waiting and late is missing, whatever its other cells are': [
+      'A day of which a cell is waiting and late is required, whatever its other cells are': [
         'return case when is_waiting and usage_date < losant_usage_internal.late_before()',
         `return case when standing = 'waiting' and usage_date < losant_usage_internal.late_before()`,
       ],
@@ -198,8 +198,8 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0003_ledger.sql', test: 'test/views/views.test.ts' },
     {
-      'A day that no run has made a row for is missing': [
-        `'waiting', losant_usage_internal.as_of_now('waiting', usage_date),`,
+      'A day that no run has made a row for is required': [
+        `'waiting', losant_usage_internal.current_standing('waiting', usage_date),`,
         `'waiting', 'waiting',`,
       ],
     },
@@ -208,7 +208,7 @@ export const storeMutants = [
     { file: 'migrations/0008_health.sql', test: 'test/views/views.test.ts' },
     {
       'Days that no run has filled are not counted as final, nor taken from those that are': [
-        'sum(greatest(t.next_day, least(t.to_day, losant_usage_internal.today() - 1) + 1) - t.first_day)',
+        'sum(greatest(t.next_day, least(t.last_day, losant_usage_internal.today() - 1) + 1) - t.first_day)',
         'sum(t.next_day - t.first_day)',
       ],
     },
@@ -234,7 +234,7 @@ export const storeMutants = [
         `when t.counterpart_sum <> t.counterpart_own_sum then 'differs'`,
       ],
       'A total that may still change is pending': [
-        `when t.verified_at >= f.final_at is not true then 'total_not_final'`,
+        `when t.last_read_at >= f.final_at is not true then 'total_not_final'`,
         '',
       ],
       'A sum that lacks an organization is not compared': [

@@ -48,7 +48,7 @@ export const streamMutants = [
         'return isWhole && !MAY_BE_INEXACT.test(text) ? value : parseMarked(text);',
         'return isWhole ? value : parseMarked(text);',
       ],
-      'A number whose key occurs twice is quarantined': [
+      'A number whose key appears twice is quarantined': [
         'map.set(key, map.has(key) ? REPEATED_KEY : value);',
         'map.set(key, value);',
       ],
@@ -82,7 +82,7 @@ export const streamMutants = [
     at.set(date, Object.values(read.data));`,
       ],
       'A part of a day that a body leaves out is told apart from a zero that it names': [
-        `if (bucket === undefined) leftOut.push({ column, hour });
+        `if (bucket === undefined) omitted.push({ column, hour });
         else if`,
         'if',
       ],
@@ -136,7 +136,7 @@ export const streamMutants = [
   plant(
     { file: 'src/usage/streams/device-counts.ts', test: 'test/usage/apply.test.ts' },
     {
-      'A level that Losant leaves out is missing and never zero': [`kind: 'level',`, `kind: 'flow',`],
+      'A level that Losant leaves out is required and never zero': [`kind: 'level',`, `kind: 'flow',`],
     },
   ),
 ].flat();

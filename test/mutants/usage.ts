@@ -6,16 +6,16 @@ export const usageMutants = [
     { file: 'src/usage/apply.ts', test: 'test/usage/apply.test.ts' },
     {
       'A day that Losant leaves out never replaces a stored number by zero': [
-        `if (verdict.kind === 'left_out') return hasAnyNumber(numbers) ? 'the day' : null;`,
-        `if (verdict.kind === 'left_out') return null;`,
+        `if (verdict.kind === 'omitted') return hasAnyNumber(numbers) ? 'the day' : null;`,
+        `if (verdict.kind === 'omitted') return null;`,
       ],
       'A column that one of several answers leaves out never replaces its stored number by zero': [
         `return columns.size === 0 ? null : [...columns].join(', ');`,
         'return null;',
       ],
       'Hours of which only midnights came are in doubt': [
-        `if (verdict.kind === 'named' && verdict.doubt) return`,
-        `if (verdict.kind === 'left_out') return`,
+        `if (verdict.kind === 'reported' && verdict.doubt) return`,
+        `if (verdict.kind === 'omitted') return`,
       ],
       'A stored number that an answer speaks against is shown as in doubt': [
         `...reasonOf(problem), standing: 'in_doubt' }`,
@@ -34,8 +34,8 @@ export const usageMutants = [
         '!isComplete) return stay',
       ],
       'Past the horizon an answer that lacks a column fills nothing': [
-        `const isComplete = verdict.kind === 'named' && verdict.leftOut.length === 0;`,
-        `const isComplete = verdict.kind === 'named';`,
+        `const isComplete = verdict.kind === 'reported' && verdict.omitted.length === 0;`,
+        `const isComplete = verdict.kind === 'reported';`,
       ],
       'A read that failed is tried again': [
         'planNextRead(situation, read, retryMs)',
@@ -50,15 +50,15 @@ export const usageMutants = [
         `if (standing !== 'in_doubt') return 'missing';`,
       ],
       'A good answer ends the failures before it': [
-        'return { ...cell, verifiedAtMs: sentAtMs, attemptedAtMs: sentAtMs, attempts: 0, sha256 };',
-        'return { ...cell, verifiedAtMs: sentAtMs, attemptedAtMs: sentAtMs, sha256 };',
+        'return { ...cell, lastReadAtMs: sentAtMs, lastAttemptAtMs: sentAtMs, attempts: 0, sha256 };',
+        'return { ...cell, lastReadAtMs: sentAtMs, lastAttemptAtMs: sentAtMs, sha256 };',
       ],
       'A number that was read is read again at its next checkpoint': [
         'const times = [checkpointMs, ',
         'const times = [',
       ],
       'A number that a person accepted stays accepted while Losant leaves it out': [
-        `return cell.standing === 'accepted' ? keepAccepted(situation) : applySilence(situation, verdict);`,
+        `return cell.standing === 'waived' ? keepAccepted(situation) : applySilence(situation, verdict);`,
         'return applySilence(situation, verdict);',
       ],
       'A cell that is neither final nor accepted is read once a day until the horizon': [
@@ -90,11 +90,11 @@ export const usageMutants = [
         'const isReported = true;',
       ],
       'Only answers an hour apart count towards the three that make a zero final which nobody named': [
-        'answer.sentAtMs - cell.verifiedAtMs >= HOUR_MS;',
-        'answer.sentAtMs - cell.verifiedAtMs >= 0;',
+        'answer.sentAtMs - cell.lastReadAtMs >= HOUR_MS;',
+        'answer.sentAtMs - cell.lastReadAtMs >= 0;',
       ],
-      'A number that is named begins the count of silences anew': [
-        'const before = cell.isStored && !cell.isReported ? cell.silences : 0;',
+      'A number that is named begins the count of omissions anew': [
+        'const before = cell.isStored && !cell.isReported ? cell.omissions : 0;',
         'const before = SILENCES_NEEDED;',
       ],
       'A zero that is not sure at the final age is read again within the hour': [
@@ -111,7 +111,7 @@ export const usageMutants = [
     { file: 'src/usage/apply.ts', test: 'test/usage/orders.test.ts' },
     {
       'Zeros that nobody named are never stored beside a counterpart above zero': [
-        'if (counted) return contradicted(`its ${counted.stream} are not zero`);',
+        'if (counted) return contradicted(`${counted.stream} is not zero`);',
         '',
       ],
       'A restated number replaces the stored one': [
@@ -150,8 +150,8 @@ export const usageMutants = [
         'export const SILENCES_NEEDED = 2;',
       ],
       'A number is final only by a read at the final age or later': [
-        'return sentAtMs >= dayEndMs(day) + finalAtHours * HOUR_MS;',
-        'return sentAtMs + finalAtHours >= 0;',
+        'return sentAtMs >= dayEndMs(day) + finalAfterHours * HOUR_MS;',
+        'return sentAtMs + finalAfterHours >= 0;',
       ],
     },
   ),

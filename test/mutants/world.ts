@@ -6,13 +6,13 @@ export const worldMutants = [
     { file: 'src/usage/apply.ts', test: 'test/campaigns/world/world.test.ts' },
     {
       'The world finds a number that was replaced by zero because its day was left out': [
-        'if (lost !== null) return doubt(situation, leftOut(lost));',
+        'if (lost !== null) return doubt(situation, omitted(lost));',
         `if (lost !== null)
-    return write(situation, zerosOf(answer.stream), { isReported: true, silences: 0 });`,
+    return write(situation, zerosOf(answer.stream), { isReported: true, omissions: 0 });`,
       ],
       'The world finds a number that is final a day after its day': [
         'isFinalRead(answer.day, answer.sentAtMs, policy);',
-        'isFinalRead(answer.day, answer.sentAtMs, { ...policy, finalAtHours: 24 });',
+        'isFinalRead(answer.day, answer.sentAtMs, { ...policy, finalAfterHours: 24 });',
       ],
       'The world finds a stored number that nobody reads again': [
         'times.length === 0 ? null',
@@ -22,15 +22,15 @@ export const worldMutants = [
         `    attempts,
   };`,
         `    attempts: cell.isStored ? 0 : attempts,
-    verifiedAtMs: cell.isStored ? answer.sentAtMs : cell.verifiedAtMs,
+    lastReadAtMs: cell.isStored ? answer.sentAtMs : cell.lastReadAtMs,
   };`,
       ],
       'The world finds a zero that Losant did not name and that is final at once': [
-        'const isSure = known.isReported || known.silences >= SILENCES_NEEDED;',
+        'const isSure = known.isReported || known.omissions >= SILENCES_NEEDED;',
         'const isSure = true;',
       ],
       'The world finds a waiver that ended although Losant named nothing': [
-        `return cell.standing === 'accepted' ? keepAccepted(situation) : applySilence(situation, verdict);`,
+        `return cell.standing === 'waived' ? keepAccepted(situation) : applySilence(situation, verdict);`,
         'return applySilence(situation, verdict);',
       ],
     },
@@ -54,13 +54,13 @@ export const worldMutants = [
     },
   ),
   plant(
-    { file: 'src/export/run.ts', test: 'test/campaigns/world/world.test.ts' },
+    { file: 'src/loading/run.ts', test: 'test/campaigns/world/world.test.ts' },
     {
-      'The world finds a run that is green while something is missing': ['tally.hasFailedCells', 'false'],
+      'The world finds a run that is green while something is required': ['tally.hasFailedCells', 'false'],
     },
   ),
   plant(
-    { file: 'src/ledger/fill.ts', test: 'test/campaigns/world/world.test.ts' },
+    { file: 'src/ledger/expected.ts', test: 'test/campaigns/world/world.test.ts' },
     {
       'The world finds a backfill that adds only its first day': [
         '  const to = earliestDay(range.to, lastCompleteDay(nowMs));',

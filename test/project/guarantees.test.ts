@@ -1,6 +1,6 @@
 /**
  * docs/guarantees.md lists the promises that stand above the tests that hold them: `npm run guarantees` writes it.
- * `// Promise (Subject): Text.` stands above a test, in one line or several; a test may hold several promises.
+ * `// Guarantee (Subject): Text.` stands above a test, in one line or several; a test may hold several promises.
  */
 import { globSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
@@ -16,7 +16,7 @@ const SUBJECTS = [
   'Billing',
   'Operation',
 ];
-const [BEGIN, END] = ['<!-- promises -->', '<!-- end of promises -->'];
+const [BEGIN, END] = ['<!-- guarantees -->', '<!-- end of promises -->'];
 
 interface Promised {
   readonly subject: string;

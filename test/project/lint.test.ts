@@ -37,11 +37,11 @@ const IMPORTS: Files = {
   'src/ledger/above.ts': `import '../billing/close.ts';`,
   'src/losant/beside.ts': `import '../database/open.ts';`,
   'src/console/losant.ts': `import '../losant/client.ts';`,
-  'src/export/writes.ts': `import '../losant/admin.ts';`,
+  'src/loading/writes.ts': `import '../losant/admin.ts';`,
   'src/worker/simulator.ts': `import '../../simulator/server.ts';`,
   'simulator/program.ts': `import '../src/usage/day.ts';`,
   'src/main.ts': `import '../test/support/days.ts';\nexport const at = [Date.now(), new Date(), process.env['TZ']];`,
-  'src/export/package.ts': `import ky from 'ky'; ky('');`,
+  'src/loading/package.ts': `import ky from 'ky'; ky('');`,
   'src/elsewhere/placeless.ts': `import '../errors.ts';`,
   'src/losant/type.ts': `import type { Load } from '../ledger/load.ts'; export type A = Load;`,
   'src/losant/inline.ts': `export type A = import('../ledger/load.ts').Load;`,
@@ -52,18 +52,18 @@ const IMPORTS: Files = {
 
 /** Files with what they may not have, each line with the rule that names it. */
 const OTHERS: Files = {
-  'src/export/planted.ts': PLANTED,
+  'src/loading/planted.ts': PLANTED,
   'src/usage/barrel.ts': `export * from './any.ts'; // no-barrel-file`,
   'src/usage/long.ts': `export const all = [\n${'  1,\n'.repeat(398)}];\nexport const one = 1; // max-lines`,
   'src/usage/large.ts': `export function sum(): void { // max-lines-per-function\n${'  void 0;\n'.repeat(59)}}\n`,
   // A circle of imports, one of types, in the simulator too, and one that import() closes, over a file between.
-  'src/export/a.ts': `import { b } from './b.ts'; // no-cycle\nexport const a = () => b;\n`,
-  'src/export/b.ts': `import { a } from './a.ts'; // no-cycle\nexport const b = () => a;\n`,
+  'src/loading/a.ts': `import { b } from './b.ts'; // no-cycle\nexport const a = () => b;\n`,
+  'src/loading/b.ts': `import { a } from './a.ts'; // no-cycle\nexport const b = () => a;\n`,
   'simulator/c.ts': `import type { D } from './d.ts'; // no-cycle\nexport interface C {\n  d: D;\n}\n`,
   'simulator/d.ts': `import type { C } from './c.ts'; // no-cycle\nexport interface D {\n  c: C;\n}\n`,
-  'src/export/e.ts': `export const e = async () => await import('./f.ts'); // no-dynamic-circle\n`,
-  'src/export/f.ts': `export { g } from './g.ts';\nexport const f = 1;\n`,
-  'src/export/g.ts': `import type { e } from './e.ts';\nexport const g: typeof e | null = null;\n`,
+  'src/loading/e.ts': `export const e = async () => await import('./f.ts'); // no-dynamic-circle\n`,
+  'src/loading/f.ts': `export { g } from './g.ts';\nexport const f = 1;\n`,
+  'src/loading/g.ts': `import type { e } from './e.ts';\nexport const g: typeof e | null = null;\n`,
   'src/ledger/query.ts': `import type { Kysely } from 'kysely';
 export const write = (db: Kysely<{ runs: { run_id: string } }>) =>
   db.transaction().execute(async (tx) => {
@@ -86,7 +86,7 @@ const planted = Object.entries(OTHERS).flatMap(([file, text]) =>
 const GOOD: Files = {
   'simulator/serve.ts': `export const started = [process.env['TZ'], process.argv];
 process.exitCode = Math.random() > 1 ? 1 : 0;\n`,
-  'src/export/plan.ts': `export const day = new Date(0).toISOString().slice(0, 10);\n`,
+  'src/loading/plan.ts': `export const day = new Date(0).toISOString().slice(0, 10);\n`,
   'src/billing/below.ts': `import '../ledger/load.ts';\nimport '../usage/day.ts';\nimport './close.ts';\n`,
   'src/losant/below.ts': `import '../errors.ts';\nimport 'ky';\n`,
   'src/cli/org.ts': `import '../losant/admin.ts';\n`,

@@ -51,7 +51,7 @@ test('an older Node is refused in one line with exit code 2 before main is read'
 
 const ARGS = 'const args: string[] = process.argv.slice(2); process.stdout.write(JSON.stringify(args));';
 const THROWN = expect.stringContaining('no main today') as string;
-const WAITS = 'losant-usage stopped before it was finished: this is a defect.\n';
+const WAITS = 'losant-usage stopped before it had finished. This is a bug; please report it.\n';
 
 test.each([
   ['with the arguments untouched', ARGS, 0, '["run","--date","2026-11-23",""]', ''],

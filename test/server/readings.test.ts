@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import { boundReads, keepReading, SlowReadingError, shareReading } from '../../src/console/readings.ts';
+import { cacheRead, limitReads, ReadTimeoutError, shareRead } from '../../src/console/cached-reads.ts';
 
 test('a read is shared by all who ask meanwhile and for a while after', async () => {
   let nowMs = 0;
   let reads = 0;
   const read = () => Promise.resolve((reads += 1));
-  const shared = shareReading(read, { keepMs: 1_000, timeoutMs: 1_000, now: () => nowMs });
+  const shared = shareRead(read, { keepMs: 1_000, timeoutMs: 1_000, now: () => nowMs });
   expect(await Promise.all([shared(), shared(), shared()])).toEqual([1, 1, 1]);
   nowMs = 999;
   expect(await shared()).toBe(1);
@@ -20,8 +20,8 @@ test('a read that hangs is given up by those who ask, and is not begun again bes
     reads += 1;
     return promise;
   };
-  const shared = shareReading(read, { keepMs: 1_000, timeoutMs: 20, now: () => 0 });
-  await expect(shared()).rejects.toBeInstanceOf(SlowReadingError);
+  const shared = shareRead(read, { keepMs: 1_000, timeoutMs: 20, now: () => 0 });
+  await expect(shared()).rejects.toBeInstanceOf(ReadTimeoutError);
   resolve('late');
   expect(await shared()).toBe('late');
   expect(reads).toBe(1);
@@ -35,7 +35,7 @@ test('a read that fails after a while rests for as long', async () => {
     nowMs += 60_000;
     return Promise.reject(new Error('statement timeout'));
   };
-  const shared = shareReading(read, { keepMs: 1_000, timeoutMs: 1_000, now: () => nowMs });
+  const shared = shareRead(read, { keepMs: 1_000, timeoutMs: 1_000, now: () => nowMs });
   for (const [atMs, begun] of [
     [0, 1],
     [119_999, 1],
@@ -57,7 +57,7 @@ test('the last good answer stays while a newer one is slow or fails, and the fai
     () => Promise.reject(new Error('gone still')),
     () => late.promise,
   ];
-  const kept = keepReading(() => (steps.shift() as () => Promise<string>)(), {
+  const kept = cacheRead(() => (steps.shift() as () => Promise<string>)(), {
     keepMs: 1_000,
     timeoutMs: 20,
     now: () => nowMs,
@@ -74,11 +74,11 @@ test('the last good answer stays while a newer one is slow or fails, and the fai
 });
 
 test('more reads than may be under way at once are refused, until one of them ends', async () => {
-  const bound = boundReads({ max: 2, timeoutMs: 20 });
+  const bound = limitReads({ max: 2, timeoutMs: 20 });
   const first = Promise.withResolvers<string>();
   const hanging = [bound(() => first.promise), bound(() => new Promise<string>(() => {}))];
-  for (const read of hanging) await expect(read).rejects.toBeInstanceOf(SlowReadingError);
-  await expect(bound(() => Promise.resolve('third'))).rejects.toBeInstanceOf(SlowReadingError);
+  for (const read of hanging) await expect(read).rejects.toBeInstanceOf(ReadTimeoutError);
+  await expect(bound(() => Promise.resolve('third'))).rejects.toBeInstanceOf(ReadTimeoutError);
   first.resolve('late');
   await expect.poll(() => bound(() => Promise.resolve('third')).catch(() => 'refused')).toBe('third');
 });

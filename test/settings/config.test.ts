@@ -43,7 +43,7 @@ function refusalOf(run: () => unknown): { problems: readonly string[]; error: Se
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;
     const [title, ...lines] = error.message.split('\n');
-    expect(title).toBe(lines.length === 1 ? '1 setting is wrong:' : `${lines.length} settings are wrong:`);
+    expect(title).toBe(lines.length === 1 ? '1 invalid setting:' : `${lines.length} invalid settings:`);
     expect(error.hint).toBe('Nothing was started. See docs/settings.md.');
     const problems = lines.map((line) => line.replace(/^- /, '').replaceAll(folder, 'DIR'));
     return { problems, error };
@@ -78,7 +78,7 @@ describe('an instance by environment', () => {
       CONTROL_TOTALS: 'show',
       STATEMENT_KEY_FILE: '/etc/losant-usage/statement.key',
       READ_AT_HOURS: '48,0,24',
-      FINAL_AT_HOURS: '48',
+      FINAL_AFTER_HOURS: '48',
       HORIZON_DAYS: '3',
       REQUEST_CONCURRENCY: '2',
       REQUESTS_PER_SECOND: '0.5',
@@ -105,7 +105,7 @@ describe('an instance by environment', () => {
     expect(readDatabaseUrl()).toBe(rest.databaseUrl);
     expect(rest).toEqual({
       databaseUrl: 'postgres://usage:secret@db:5432/billing?sslmode=verify-full',
-      policy: { readAtHours: [0, 24, 48], finalAtHours: 48, horizonDays: 3 },
+      policy: { readAtHours: [0, 24, 48], finalAfterHours: 48, horizonDays: 3 },
       schedule: '0 3 * * *',
       controlTotals: 'show',
       statementKeyFile: '/etc/losant-usage/statement.key',
@@ -203,7 +203,7 @@ test('a server open to the network without a token, and a variable one slip away
     'DATABSE_URL is not a setting and has no effect; did you mean DATABASE_URL?',
     'HEARTBEAT_ULR is not a setting and has no effect; did you mean HEARTBEAT_URL?',
     'HORIZON_DAY is not a setting and has no effect; did you mean HORIZON_DAYS?',
-    'HTTP_HOST="0.0.0.0" without HTTP_TOKEN: readers get nothing but the probes /healthz and /readyz; set HTTP_TOKEN',
+    'HTTP_HOST="0.0.0.0" without HTTP_TOKEN: other machines can only reach /healthz and /readyz; set HTTP_TOKEN',
   ]);
 });
 
@@ -239,16 +239,18 @@ test('no error shows a secret in any of its properties, however wrong it is', ()
 });
 
 describe('what a command needs', () => {
-  // Promise (Operation): Wrong settings are all named at once, and nothing is started.
-  test('is missing in the same message as everything that is wrong', () => {
+  // Guarantee (Operation): Wrong settings are all named at once, and nothing is started.
+  test('is required in the same message as everything that is wrong', () => {
     const { problems } = refusalOf(() =>
       readConfig({ env: { LOG_LEVEL: 'loud' }, configFile: null, needs: ['losant', 'database'] }),
     );
     expect(problems).toEqual([
       'LOSANT_INSTANCE_ID is not set; copy it from the address of the instance in Losant',
-      'LOSANT_API_TOKEN is not set; create an instance API token in Losant; or name its file in LOSANT_API_TOKEN_FILE',
-      expect.stringMatching(/^DATABASE_URL is not set; set it to .*; or name its file in DATABASE_URL_FILE$/),
-      'LOG_LEVEL="loud" is not known; use fatal, error, warn, info, debug, trace or silent',
+      'LOSANT_API_TOKEN is not set; create an instance API token in Losant; or put the path of a file that contains it in LOSANT_API_TOKEN_FILE',
+      expect.stringMatching(
+        /^DATABASE_URL is not set; set it to .*; or put the path of a file that contains it in DATABASE_URL_FILE$/,
+      ),
+      'LOG_LEVEL="loud" is not a known value; use fatal, error, warn, info, debug, trace or silent',
     ]);
   });
 

@@ -1,7 +1,7 @@
 /** docs/settings.md and .env.example come from the schema: `npx vitest run test/settings --update` writes them. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { aboutSetting, type SettingName, settingNames, usualValue } from '../../src/settings/settings.ts';
+import { aboutSetting, getDefault, type SettingName, settingNames } from '../../src/settings/settings.ts';
 import { streamNames } from '../../src/usage/streams/catalog.ts';
 
 function isRequired(name: SettingName): boolean {
@@ -12,7 +12,7 @@ function isRequired(name: SettingName): boolean {
 /** The row of a table of docs/settings.md. */
 function rowOf(name: SettingName): string {
   const { description, example } = aboutSetting(name);
-  const usual = usualValue(name);
+  const usual = getDefault(name);
   const absent = isRequired(name) ? 'required' : 'none';
   const cells = [
     `\`${name}\``,
@@ -39,7 +39,7 @@ function renderDocs(text: string): string {
 function renderExample(): string {
   const lines = settingNames.flatMap((name) => {
     const { isSecret, example, description } = aboutSetting(name);
-    const value = example ?? usualValue(name) ?? '';
+    const value = example ?? getDefault(name) ?? '';
     const meaning = description.replaceAll('`', '').replaceAll(/\[(\w+)\]\([^)]*\)/g, '$1');
     const quoted = /[ *&?;$]/.test(value) ? `'${value}'` : value;
     const file = isSecret ? [`# ${name}_FILE=`] : [];

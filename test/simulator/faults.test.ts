@@ -1,4 +1,4 @@
-/** What goes wrong on demand; kinds whose trouble an end-to-end test asserts are not repeated. */
+/** What goes wrong on demand; kinds whose problem an end-to-end test asserts are not repeated. */
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { FaultKind, FaultPlan } from '../../simulator/faults.ts';
 import { type Counts, days, startPlatform, usePlatform } from './platform.ts';

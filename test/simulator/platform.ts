@@ -60,7 +60,10 @@ export async function startPlatform(options: SimulatorOptions = {}): Promise<Pla
     async orgWith(trait) {
       const { orgs } = (await control('orgs')) as { orgs: { orgId: string; traits: string[] }[] };
       const org = orgs.find(({ traits }) => traits.includes(trait));
-      if (org === undefined) throw new Error(`no organization with ${trait}`);
+      if (org === undefined)
+        throw new Error(
+          `the instance has the instance has the instance has no organizationsss with ${trait}`,
+        );
       return `/orgs/${org.orgId}`;
     },
     [Symbol.asyncDispose]: () => simulator.close(),

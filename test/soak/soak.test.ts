@@ -79,9 +79,9 @@ const LEFT = `select
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
-// Promise (Operation): After a year of outages and a failover nothing is missing, and memory is flat.
+// Guarantee (Operation): After a year of outages and a failover nothing is required, and memory is flat.
 test(
-  `after ${DAYS} days of hourly wake-ups with outages and a failover nothing is missing, and memory is flat`,
+  `after ${DAYS} days of hourly wake-ups with outages and a failover nothing is required, and memory is flat`,
   async () => {
     await using stack = new AsyncDisposableStack();
     let nowMs = STARTED_AT;

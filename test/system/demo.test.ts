@@ -38,9 +38,9 @@ it(
     const steps = shown.split('\n').filter((line) => /^\d\/\d/.test(line));
     expect(steps.map((step) => step.replaceAll(/http\S+/g, '…'))).toEqual([
       '1/4  A simulated Losant with 25 organizations listens on …',
-      `2/4  The first run creates an embedded Postgres in ${folder}, which stays, and exports yesterday, ${daysAgo(1)}.`,
-      `3/4  A backfill loads the days before, from ${FROM_DAY}: this month and the one before it.`,
-      '4/4  How far the numbers reach:',
+      `2/4  The first run creates an embedded Postgres in ${folder} (kept afterward) and loads yesterday, ${daysAgo(1)}.`,
+      `3/4  A backfill loads the rest of this month and all of last month, from ${FROM_DAY}.`,
+      '4/4  Status:',
     ]);
     expect(existsSync(join(folder, 'pgdata'))).toBe(true);
     const streams = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals'];

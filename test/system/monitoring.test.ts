@@ -111,7 +111,7 @@ interface Message {
   readonly alerts: readonly { readonly labels: { readonly alertname: string } }[];
 }
 
-// Promise (Operation): A dead worker wakes somebody, once, with the shipped rules and routes.
+// Guarantee (Operation): A dead worker wakes somebody, once, with the shipped rules and routes.
 test('a worker that is gone wakes somebody, once, and says nothing else beside it', async () => {
   const messages: Message[] = [];
   const receiver = createServer((request, response) => {
@@ -133,7 +133,7 @@ test('a worker that is gone wakes somebody, once, and says nothing else beside i
     await until('it is ready', async () => (await answerOf(`${url}/-/ready`)) !== null);
     const missing = ['a', 'b'].flatMap((instance_id) =>
       ['device_counts', 'payload_totals'].map((stream) => ({
-        labels: { alertname: 'LosantUsageYesterdayMissing', severity: 'critical', instance_id, stream },
+        labels: { alertname: 'LosantUsageDayOverdue', severity: 'critical', instance_id, stream },
       })),
     );
     const down = { labels: { alertname: 'LosantUsageDown', severity: 'warning' } };
@@ -144,7 +144,7 @@ test('a worker that is gone wakes somebody, once, and says nothing else beside i
     await until('both receivers were told', () => told('slack').length >= 2 && told('pagerduty').length > 0);
     expect(told('pagerduty').map((each) => each.alerts.length)).toEqual([4]);
     const names = messages.flatMap((each) => each.alerts).map((each) => each.labels.alertname);
-    expect(new Set(names)).toEqual(new Set(['LosantUsageYesterdayMissing']));
+    expect(new Set(names)).toEqual(new Set(['LosantUsageDayOverdue']));
   } finally {
     alertmanager.kill();
     receiver.close();
@@ -215,15 +215,17 @@ describe('Prometheus with a real worker', () => {
   }
 
   test('sees that yesterday was read, and no gap', async () => {
-    const read = await sampleOf('losant_usage_newest_day_read_timestamp_seconds{stream="payload_totals"}');
+    const read = await sampleOf(
+      'losant_usage_newest_read_day_end_timestamp_seconds{stream="payload_totals"}',
+    );
     expect(read.metric).toMatchObject({ job: 'losant-usage', instance_id: instanceId });
     expect(Date.now() - Number(read.value[1]) * 1_000).toBeLessThan(48 * 3_600_000);
-    const shown = ['oldest_gap_age_seconds', 'gaps_expiring', 'token_refused', 'database_up'];
+    const shown = ['oldest_gap_age_seconds', 'gaps_expiring', 'token_rejected', 'database_up'];
     const samples = await Promise.all(shown.map((name) => sampleOf(`losant_usage_${name}`)));
     expect(samples.map(({ value }) => value[1])).toEqual(['0', '0', '0', '1']);
   });
 
-  // Promise (Operation): Every metric that an alert or a dashboard reads is one that the worker has.
+  // Guarantee (Operation): Every metric that an alert or a dashboard reads is one that the worker has.
   test('takes the alerts, at most eleven, evaluates each without an error, and none fires', async () => {
     let evaluated: { health: string; state: string }[] = [];
     await until('every rule was evaluated', async () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { checkPacks } from '../../src/billing/check-pack.ts';
-import { openPacks } from '../../src/billing/open-packs.ts';
+import { readPacks } from '../../src/billing/read-packs.ts';
 import { SIGNAL, useBooks } from '../billing/books.ts';
 import { ADJUSTMENT, Copy, closeMarch } from '../billing/copies.ts';
 import { TAMPERINGS } from '../billing/tamperings.ts';
@@ -64,7 +64,7 @@ describe('the sqlite3 shell', () => {
   test.for(TAMPERINGS)('finds what verify finds: tampering %#', async ([change]) => {
     const copy = await Copy.of(march);
     await change.make(copy);
-    const verification = await openPacks(copy.out, []);
+    const verification = await readPacks(copy.out, []);
     await checkPacks(verification, SIGNAL);
     const { problems } = verification;
     const own = problems.filter(({ problem }) => !isOfVerify(problem));

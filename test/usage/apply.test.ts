@@ -69,17 +69,17 @@ describe.each(STREAMS)('all numbers named, of %s', (stream) => {
 
   test('the whole row of an accepted answer', () => {
     const { some = {} } = NUMBERS[stream] ?? {};
-    const before = cell('missing', { attempts: 3, attemptedAtMs: age(20), reason: 'server_error' });
+    const before = cell('missing', { failedReads: 3, lastAttemptAtMs: age(20), reason: 'server_error' });
     const applied = applyTo({ stream, cell: before, numbers: null, verdict: named(some), hours: 72 });
     expect(applied).toMatchObject({ numbers: some, problem: null });
     expect(applied.cell).toEqual({
       standing: 'final',
       isStored: true,
       isReported: true,
-      silences: 0,
+      omissions: 0,
       revision: 1,
-      verifiedAtMs: age(72),
-      attemptedAtMs: age(72),
+      lastReadAtMs: age(72),
+      lastAttemptAtMs: age(72),
       attempts: 0,
       nextReadAtMs: age(168),
       wasFinal: true,
@@ -99,12 +99,12 @@ describe.each(FLOWS)('a day left out, of %s', (stream) => {
     stored zero    | silence | 24 h   | unchanged: stored, r1, 48 h
     stored zero s1 | silence | 24 h   | unchanged: stored, r1, s2, 48 h
     final zero     | silence | 24 h   | unchanged: final, r1, 48 h
-    stored some    | silence | 24 h   | failed: in_doubt left_out, r1, a1, 26 h
-    final some     | silence | 24 h   | failed: in_doubt left_out, r1, a1, 26 h
+    stored some    | silence | 24 h   | failed: in_doubt omitted, r1, a1, 26 h
+    final some     | silence | 24 h   | failed: in_doubt omitted, r1, a1, 26 h
     accepted some  | silence | 24 h   | unchanged: accepted waived, r1, 48 h
     accepted zero  | silence | 24 h   | unchanged: accepted waived, r1, 48 h
     accepted       | silence | 24 h   | unchanged: accepted waived, r0, 48 h
-    final some     | silence | 1000 h | failed: in_doubt left_out, r1, a1, 1002 h
+    final some     | silence | 1000 h | failed: in_doubt omitted, r1, a1, 1002 h
     waiting        | silence | 2184 h | unavailable: waiting never_read, r0, closed
     stored some    | silence | 2184 h | unchanged: stored, r1, closed
     final zero     | silence | 2184 h | unchanged: final, r1, closed
@@ -116,11 +116,11 @@ describe('a level left out is no zero', () => {
   decides(
     'device_counts',
     `
-    waiting     | silence | 24 h   | left_out: waiting left_out, r0, 48 h
-    waiting     | silence | 720 h  | left_out: waiting left_out, r0, 744 h
-    missing a2  | silence | 24 h   | left_out: waiting left_out, r0, 48 h
-    stored zero | silence | 24 h   | failed: in_doubt left_out, r1, a1, 26 h
-    final some  | silence | 80 h   | failed: in_doubt left_out, r1, a1, 82 h
+    waiting     | silence | 24 h   | omitted: waiting omitted, r0, 48 h
+    waiting     | silence | 720 h  | omitted: waiting omitted, r0, 744 h
+    missing a2  | silence | 24 h   | omitted: waiting omitted, r0, 48 h
+    stored zero | silence | 24 h   | failed: in_doubt omitted, r1, a1, 26 h
+    final some  | silence | 80 h   | failed: in_doubt omitted, r1, a1, 82 h
     accepted    | silence | 24 h   | unchanged: accepted waived, r0, 48 h
     waiting     | silence | 2184 h | unavailable: waiting never_read, r0, closed`,
   );
@@ -133,12 +133,12 @@ describe('a column left out: of billable payloads, all of them, and bytes', () =
     waiting             | -/21/900  | 24 h   | loaded: stored, r1, s1, 48 h, numbers
     stored 0/20/900     | -/21/900  | 24 h   | loaded: stored, r2, 48 h, numbers
     stored 0/21/900 s1  | -/21/900  | 24 h   | unchanged: stored, r1, s2, 48 h
-    stored 17/20/900    | -/21/900  | 24 h   | failed: in_doubt left_out, r1, a1, 26 h
+    stored 17/20/900    | -/21/900  | 24 h   | failed: in_doubt omitted, r1, a1, 26 h
     accepted 0/20/900   | -/21/900  | 24 h   | unchanged: accepted waived, r1, 48 h
     waiting             | -/21/900  | 2184 h | unavailable: waiting never_read, r0, closed
-    waiting             | 17/-/900  | 24 h   | left_out: waiting contradicted, r0, 48 h
+    waiting             | 17/-/900  | 24 h   | omitted: waiting contradicted, r0, 48 h
     stored 0/0/900      | 17/-/900  | 24 h   | failed: in_doubt contradicted, r1, a1, 26 h
-    waiting             | 17/21/-   | 24 h   | left_out: waiting contradicted, r0, 48 h
+    waiting             | 17/21/-   | 24 h   | omitted: waiting contradicted, r0, 48 h
     waiting             | 0/-/-     | 24 h   | loaded: stored, r1, s1, 48 h, zeros
     waiting             | -/0/0     | 24 h   | loaded: stored, r1, s1, 48 h, zeros`,
   );
@@ -155,8 +155,8 @@ describe('a column left out: of billable payloads, all of them, and bytes', () =
     const parts = [0, 5, 7].map((hour) => ({ column: 'hours_billable_count', hour }));
     const verdict = named(hours(0, 21, 900), ...parts);
     const given = { stream: 'payload_hours', cell: cell('stored'), numbers: hours(17, 21, 900), hours: 24 };
-    expect(applyTo({ ...given, verdict }).problem?.message).toBe(
-      'Losant left out hours_billable_count, for which a number other than zero is stored',
+    expect(applyTo({ ...given, verdict }).problem?.detail).toBe(
+      'Losant omitted hours_billable_count, but a nonzero number is stored',
     );
   });
 });
@@ -180,20 +180,20 @@ const PAIRS = [
   ['payload_hours', 'payload_totals'],
 ] as const;
 
-// Promise (Numbers): Zeros that Losant did not name do not stand against another stream that counts payloads on the
+// Guarantee (Numbers): Zeros that Losant did not name do not stand against another stream that counts payloads on the
 // same day.
 test.each(PAIRS)(
   '%s left out beside %s above zero are contradicted, beside named zeros sure',
   (stream, other) => {
     const table = lines(`
-    waiting        | silence beside ${other} stored some | 100 h | left_out: waiting contradicted, r0, 168 h
+    waiting        | silence beside ${other} stored some | 100 h | omitted: waiting contradicted, r0, 168 h
     stored zero s1 | silence beside ${other} stored some | 100 h | failed: in_doubt contradicted, r1, s1, a1, 102 h
     final zero s1  | silence beside ${other} stored some | 100 h | failed: in_doubt contradicted, r1, s1, a1, 102 h
     accepted       | silence beside ${other} stored some | 100 h | unchanged: accepted waived, r0, 168 h
     waiting        | silence beside ${other} stored zero | 100 h | loaded: final, r1, s3, 168 h, zeros`);
     for (const line of table) expect(decide(stream, line)).toBe(read(stream, line).expected);
-    expect(applyTo(read(stream, table[0] ?? '')).problem?.message).toBe(
-      `Losant left out numbers of the day, but its ${other} are not zero`,
+    expect(applyTo(read(stream, table[0] ?? '')).problem?.detail).toBe(
+      `Losant left out numbers of the day, but ${other} is not zero`,
     );
     // Two endpoints that leave the day out agree; the same endpoint twice is one witness.
     const isOther = [stream, other].includes('payload_sources');
@@ -207,13 +207,13 @@ describe('totals wait for sources that are still to be read', () => {
   decides(
     'payload_totals',
     `
-    waiting        | silence beside payload_sources waiting        | 0 h    | left_out: waiting unconfirmed, r0, 1 h
-    waiting        | silence beside payload_sources missing        | 24 h   | left_out: waiting unconfirmed, r0, 48 h
-    waiting        | silence beside payload_sources waiting        | 73 h   | left_out: waiting unconfirmed, r0, 97 h
-    waiting        | silence beside payload_sources waiting        | 1000 h | left_out: waiting unconfirmed, r0, 1024 h
-    waiting        | 0/-/- beside payload_sources waiting          | 24 h   | left_out: waiting unconfirmed, r0, 48 h
-    waiting        | -/0/0 beside payload_sources waiting          | 24 h   | left_out: waiting unconfirmed, r0, 48 h
-    waiting        | -/0/0 beside payload_sources stored some      | 24 h   | left_out: waiting contradicted, r0, 48 h
+    waiting        | silence beside payload_sources waiting        | 0 h    | omitted: waiting unconfirmed, r0, 1 h
+    waiting        | silence beside payload_sources missing        | 24 h   | omitted: waiting unconfirmed, r0, 48 h
+    waiting        | silence beside payload_sources waiting        | 73 h   | omitted: waiting unconfirmed, r0, 97 h
+    waiting        | silence beside payload_sources waiting        | 1000 h | omitted: waiting unconfirmed, r0, 1024 h
+    waiting        | 0/-/- beside payload_sources waiting          | 24 h   | omitted: waiting unconfirmed, r0, 48 h
+    waiting        | -/0/0 beside payload_sources waiting          | 24 h   | omitted: waiting unconfirmed, r0, 48 h
+    waiting        | -/0/0 beside payload_sources stored some      | 24 h   | omitted: waiting contradicted, r0, 48 h
     waiting        | silence beside payload_sources waiting closed | 24 h   | loaded: stored, r1, s1, 48 h, zeros
     waiting        | -/21/900 beside payload_sources waiting       | 24 h   | loaded: stored, r1, s1, 48 h, numbers
     stored zero s1 | silence beside payload_sources waiting        | 24 h   | unchanged: stored, r1, s2, 48 h
@@ -228,7 +228,7 @@ describe('totals wait for sources that are still to be read', () => {
   test('and say why those fail', () => {
     const messageOf = (sources: string) =>
       applyTo(read('payload_totals', `waiting | silence beside payload_sources ${sources} | 24 h`)).problem
-        ?.message;
+        ?.detail;
     const message = 'Losant left out numbers, and the payload_sources of the day are not stored yet';
     expect(messageOf('waiting')).toBe(message);
     expect(messageOf('missing server_error')).toBe(`${message} (server_error)`);
@@ -239,13 +239,13 @@ describe('hours wait for sources, and sources for nobody', () => {
   const beside = 'beside payload_totals waiting and payload_hours waiting';
   decides(
     'payload_hours',
-    'waiting | silence beside payload_sources waiting | 30 h | left_out: waiting unconfirmed, r0, 48 h',
+    'waiting | silence beside payload_sources waiting | 30 h | omitted: waiting unconfirmed, r0, 48 h',
   );
   decides(
     'payload_sources',
     `
     waiting     | silence ${beside}                          | 24 h | loaded: stored, r1, s1, 48 h, zeros
-    stored some | silence beside payload_totals stored zero  | 24 h | failed: in_doubt left_out, r1, a1, 26 h`,
+    stored some | silence beside payload_totals stored zero  | 24 h | failed: in_doubt omitted, r1, a1, 26 h`,
   );
 });
 
@@ -272,12 +272,12 @@ describe('a read that fails takes no number and no standing away', () => {
   );
 
   test.each([failed, quarantined])('and says why: $code', (verdict) => {
-    const { code, message } = verdict as { code: string; message: string };
+    const { code, detail } = verdict as { code: string; detail: string };
     const before = cell('stored');
     const given = { stream: 'device_counts', cell: before, numbers: devices(4, 1, 17), verdict, hours: 24 };
     const applied = applyTo(given);
-    expect(applied.problem).toEqual({ code, message });
-    expect(applied.cell).toMatchObject({ verifiedAtMs: before.verifiedAtMs, attemptedAtMs: age(24) });
+    expect(applied.problem).toEqual({ code, detail });
+    expect(applied.cell).toMatchObject({ lastReadAtMs: before.lastReadAtMs, lastAttemptAtMs: age(24) });
   });
 });
 
@@ -309,7 +309,7 @@ describe('the next read', () => {
   });
 
   test('is at most a day away for what is neither final nor accepted, with whatever checkpoints', () => {
-    const policy = { readAtHours: [6], finalAtHours: 6, horizonDays: 3 };
+    const policy = { readAtHours: [6], finalAfterHours: 6, horizonDays: 3 };
     const given = { stream: 'device_counts', cell: unread, numbers: null, verdict: silence, policy };
     expect(applyTo({ ...given, hours: 7 }).cell.nextReadAtMs).toBe(age(31));
     expect(applyTo({ ...given, hours: 70 }).cell.nextReadAtMs).toBe(age(94));
@@ -342,19 +342,19 @@ describe('a zero that nobody named is final after three answers, an hour apart',
     [[0, 60, 90], 800, 'stored', 2, 802],
     [[0, 60, 120], 800, 'final', 3, null],
     [[0, 1440, 2880], 800, 'final', 3, null],
-    // Before the final age silences count, and only the age decides then.
+    // Before the final age omissions count, and only the age decides then.
     [[0, 60, 120], 30, 'stored', 3, 48],
     [[0, 60, 120, 2520], 30, 'final', 3, 168],
-  ])('at minutes %j from hour %d on: %s', (several, base, ...[standing, silences, next]) => {
+  ])('at minutes %j from hour %d on: %s', (several, base, ...[standing, omissions, next]) => {
     for (const given of SILENT) {
       const nextReadAtMs = next === null ? null : age(next);
-      const expected = { standing, silences, isReported: false, revision: 1, nextReadAtMs };
+      const expected = { standing, omissions, isReported: false, revision: 1, nextReadAtMs };
       expect(readAt(given, several, base)).toMatchObject(expected);
     }
   });
 
   test('a number that is named meanwhile ends the count', () => {
     const applied = applyTo(read('notebook_minutes', 'stored zero s2 | some | 80 h'));
-    expect(applied.cell).toMatchObject({ standing: 'final', isReported: true, silences: 0 });
+    expect(applied.cell).toMatchObject({ standing: 'final', isReported: true, omissions: 0 });
   });
 });

@@ -1,7 +1,7 @@
 /** Cells of 2026-11-20 in any state, and answers for them at any age of the day. */
-import { type Applied, apply, type Counterpart, zerosOf } from '../../src/usage/apply.ts';
+import { applyResponse, type CellUpdate, type Counterpart, zerosOf } from '../../src/usage/apply.ts';
 import type { Cell, Verdict } from '../../src/usage/cell.ts';
-import type { Numbers, Part } from '../../src/usage/numbers.ts';
+import type { NumberRef, Numbers } from '../../src/usage/numbers.ts';
 import type { Policy } from '../../src/usage/policy.ts';
 import type { Standing } from '../../src/usage/standing.ts';
 
@@ -13,7 +13,7 @@ export const HOUR_MS = 3_600_000;
 /** The policy by default. */
 export const POLICY: Policy = {
   readAtHours: [0, 6, 24, 48, 72, 168, 720],
-  finalAtHours: 72,
+  finalAfterHours: 72,
   horizonDays: 90,
 };
 
@@ -67,18 +67,18 @@ export const NUMBERS: Readonly<Record<string, { some: Numbers; other: Numbers; z
   payload_hours: { some: hours(17, 21, 900), other: hours(17, 22, 950), zero: zerosOf('payload_hours') },
 };
 
-export function named(numbers: Numbers, ...leftOut: readonly (string | Part)[]): Verdict {
-  const parts = leftOut.map((part) => (typeof part === 'string' ? { column: part, hour: null } : part));
-  return { kind: 'named', numbers, leftOut: parts };
+export function named(numbers: Numbers, ...omitted: readonly (string | NumberRef)[]): Verdict {
+  const parts = omitted.map((part) => (typeof part === 'string' ? { column: part, hour: null } : part));
+  return { kind: 'reported', numbers, omitted: parts };
 }
 
-export const silence: Verdict = { kind: 'left_out' };
-export const failed: Verdict = { kind: 'failed', code: 'server_error', message: 'answered HTTP 500' };
-export const refused: Verdict = { kind: 'failed', code: 'refused', message: 'answered HTTP 400' };
+export const silence: Verdict = { kind: 'omitted' };
+export const failed: Verdict = { kind: 'failed', code: 'server_error', detail: 'answered HTTP 500' };
+export const refused: Verdict = { kind: 'failed', code: 'refused', detail: 'answered HTTP 400' };
 export const quarantined: Verdict = {
   kind: 'quarantined',
   code: 'invalid_value',
-  message: 'created: is negative (-1)',
+  detail: 'created: is negative (-1)',
 };
 
 /** A row of the ledger that was read an hour after the end of the day, unless nothing of it was ever stored. */
@@ -89,22 +89,22 @@ export function cell(standing: Standing, changes: Partial<Cell> = {}): Cell {
     standing,
     isStored,
     isReported: isStored,
-    silences: 0,
+    omissions: 0,
     revision: isStored ? 1 : 0,
-    verifiedAtMs: isStored ? age(1) : null,
-    attemptedAtMs: isStored ? age(1) : null,
-    attempts: 0,
+    lastReadAtMs: isStored ? age(1) : null,
+    lastAttemptAtMs: isStored ? age(1) : null,
+    failedReads: 0,
     nextReadAtMs: age(0),
     wasFinal: standing === 'final',
-    reason: isRight ? null : standing === 'accepted' ? 'waived' : 'given',
-    message: isRight ? null : 'given',
+    reason: isRight ? null : standing === 'waived' ? 'waived' : 'given',
+    detail: isRight ? null : 'given',
     sha256: isStored ? 'b'.repeat(64) : null,
     ...changes,
   };
 }
 
 /** The row that fill makes. */
-export const unread = cell('waiting', { reason: 'never_read', message: null });
+export const unread = cell('waiting', { reason: 'never_read', detail: null });
 
 /** A cell with its numbers; null if none are stored. */
 export interface State {
@@ -121,8 +121,15 @@ export interface Given extends State {
   readonly policy?: Policy;
 }
 
-export function applyTo({ stream, cell: before, numbers, verdict, hours: sentAt, ...more }: Given): Applied {
-  return apply({
+export function applyTo({
+  stream,
+  cell: before,
+  numbers,
+  verdict,
+  hours: sentAt,
+  ...more
+}: Given): CellUpdate {
+  return applyResponse({
     cell: before,
     numbers,
     answer: { orgId: ORG, stream, day: DAY, sentAtMs: age(sentAt), sha256: 'a'.repeat(64), verdict },
@@ -164,9 +171,9 @@ function stateOf(stream: string, [standing, ...words]: readonly string[]): State
 
 function changeOf(word: string): Partial<Cell> {
   const count = Number(word.slice(1));
-  if (/^a\d+$/.test(word)) return { attempts: count };
-  if (/^s\d$/.test(word)) return { silences: count, isReported: false };
-  return word === 'closed' ? { nextReadAtMs: null } : { reason: word, message: word };
+  if (/^a\d+$/.test(word)) return { failedReads: count };
+  if (/^s\d$/.test(word)) return { omissions: count, isReported: false };
+  return word === 'closed' ? { nextReadAtMs: null } : { reason: word, detail: word };
 }
 
 function numbersNamed(stream: string, word: string): Numbers | null {
@@ -189,15 +196,15 @@ export const decide = (stream: string, line: string): string => show(applyTo(rea
 
 /**
  * Describes what became of a cell, as tables have it: `loaded: final, r1, 168 h` is revision 1, read next at 168
- * hours; s2 are two silences, a1 is one failed attempt.
+ * hours; s2 are two omissions, a1 is one failed attempt.
  */
-export function show({ result, cell: after, numbers }: Applied): string {
+export function show({ result, cell: after, numbers }: CellUpdate): string {
   const next = after.nextReadAtMs === null ? 'closed' : `${ageOf(after.nextReadAtMs)} h`;
   return [
     `${result}: ${after.standing}${after.reason === null ? '' : ` ${after.reason}`}`,
     `r${after.revision}`,
-    ...(after.isStored && !after.isReported ? [`s${after.silences}`] : []),
-    ...(after.attempts > 0 ? [`a${after.attempts}`] : []),
+    ...(after.isStored && !after.isReported ? [`s${after.omissions}`] : []),
+    ...(after.failedReads > 0 ? [`a${after.failedReads}`] : []),
     next,
     ...(numbers === null ? [] : [Object.values(numbers).flat().some(isNumber) ? 'numbers' : 'zeros']),
   ].join(', ');

@@ -77,7 +77,7 @@ test('any other JSON reads as JSON.parse reads it, by either way', () => {
   );
 });
 
-// Promise (Numbers): Numbers are judged from the text of the answer: what a double would round, and a key that stands
+// Guarantee (Numbers): Numbers are judged from the text of the answer: what a double would round, and a key that stands
 // twice, is refused.
 test('any decimal number is a fraction, exact or marked; above 2^53 it is refused in either form', () => {
   const digits = fc.stringMatching(/^(0|[1-9]\d{0,20})$/);

@@ -1,6 +1,12 @@
 /** Numbers compared, and what differs between two versions. */
 import { describe, expect, test } from 'vitest';
-import { differencesOf, hasAnyNumber, type Numbers, nameOf, numberAt } from '../../src/usage/numbers.ts';
+import {
+  describeNumber,
+  differencesOf,
+  hasAnyNumber,
+  type Numbers,
+  numberAt,
+} from '../../src/usage/numbers.ts';
 import { hours, totals } from './cells.ts';
 
 /** Sources under keys that JavaScript has its own meaning for. */
@@ -63,8 +69,8 @@ describe('what differs', () => {
 });
 
 test('a part is called by its column and hour, and reads 0 where there is none', () => {
-  expect(nameOf({ column: 'hours_all_count', hour: 5 })).toBe('hours_all_count 05:00');
-  expect(nameOf({ column: 'payload_all_count', hour: null })).toBe('payload_all_count');
+  expect(describeNumber({ column: 'hours_all_count', hour: 5 })).toBe('hours_all_count 05:00');
+  expect(describeNumber({ column: 'payload_all_count', hour: null })).toBe('payload_all_count');
   expect(numberAt(hours(1, 2, 3), { column: 'hours_all_count', hour: 5 })).toBe(2);
   expect(numberAt(hours(1, 2, 3), { column: 'hours_all_count', hour: 6 })).toBe(0);
   expect(numberAt(totals(1, 2, 3), { column: 'payload_all_bytes', hour: null })).toBe(3);

@@ -1,11 +1,11 @@
 /** The table against every order in which the payloads of a day come, are left out, name zeros or numbers, or fail. */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Applied } from '../../src/usage/apply.ts';
+import type { CellUpdate } from '../../src/usage/apply.ts';
 import type { Verdict } from '../../src/usage/cell.ts';
 import { hasAnyNumber, numberAt } from '../../src/usage/numbers.ts';
 import { nextCheckpointMs } from '../../src/usage/policy.ts';
-import { streamNamed } from '../../src/usage/streams/catalog.ts';
+import { getStream } from '../../src/usage/streams/catalog.ts';
 import * as cells from './cells.ts';
 
 const { age, applyTo, DAY, failed, HOUR_MS, hours, NUMBERS, named, POLICY, silence, totals, unread } = cells;
@@ -40,7 +40,7 @@ const step = fc.constantFrom(...STREAMS).chain((stream) =>
 );
 
 interface Judged {
-  readonly applied: Applied;
+  readonly applied: CellUpdate;
   readonly verdict: Verdict;
   readonly sentAtMs: number;
   readonly others: readonly cells.State[];
@@ -50,21 +50,21 @@ interface Judged {
 function judge(before: cells.State, { applied, verdict, sentAtMs, others }: Judged): cells.State {
   const { cell } = applied;
   const numbers = applied.numbers ?? before.numbers;
-  if (verdict.kind === 'named' && verdict.leftOut.length === 0) expect(numbers).toEqual(verdict.numbers);
-  if (verdict.kind === 'named' && before.numbers !== null && applied.numbers !== null) {
+  if (verdict.kind === 'reported' && verdict.omitted.length === 0) expect(numbers).toEqual(verdict.numbers);
+  if (verdict.kind === 'reported' && before.numbers !== null && applied.numbers !== null) {
     // A number other than zero is never replaced by silence.
-    for (const part of verdict.leftOut) expect(numberAt(before.numbers, part)).toBe(0);
+    for (const part of verdict.omitted) expect(numberAt(before.numbers, part)).toBe(0);
   }
-  if (verdict.kind !== 'named' && before.numbers !== null) expect(numbers).toEqual(before.numbers);
-  if (verdict.kind === 'left_out' && numbers !== null && !hasAnyNumber(numbers)) {
+  if (verdict.kind !== 'reported' && before.numbers !== null) expect(numbers).toEqual(before.numbers);
+  if (verdict.kind === 'omitted' && numbers !== null && !hasAnyNumber(numbers)) {
     // Zeros are never stored while a counterpart above zero is.
     if (others.some((other) => other.numbers !== null && hasAnyNumber(other.numbers))) {
       expect([applied.numbers, cell.standing]).toEqual([null, 'in_doubt']);
     }
   }
   if (cell.standing === 'final' && !cell.isReported) {
-    expect(cell.silences).toBe(3);
-    expect(sentAtMs).toBeGreaterThanOrEqual(age(POLICY.finalAtHours));
+    expect(cell.omissions).toBe(3);
+    expect(sentAtMs).toBeGreaterThanOrEqual(age(POLICY.finalAfterHours));
   }
   expect(cell.isStored).toBe(numbers !== null);
   expect(cell.revision - before.cell.revision).toBe(applied.numbers === null ? 0 : 1);
@@ -75,7 +75,7 @@ function judge(before: cells.State, { applied, verdict, sentAtMs, others }: Judg
   return { cell, numbers };
 }
 
-// Promise (Numbers): Whatever Losant answers in whatever order, no number is lost and no zero is invented; silence
+// Guarantee (Numbers): Whatever Losant answers in whatever order, no number is lost and no zero is invented; silence
 // never replaces a number other than zero.
 test('whatever comes in whatever order, no number is lost and no zero is invented', () => {
   const fresh: cells.State = { cell: unread, numbers: null };
@@ -86,7 +86,7 @@ test('whatever comes in whatever order, no number is lost and no zero is invente
     for (const { stream, later, verdict } of steps) {
       at += later;
       const { cell, numbers } = stateOf(stream);
-      const others = streamNamed(stream).counterparts.map((name) => ({ stream: name, ...stateOf(name) }));
+      const others = getStream(stream).counterparts.map((name) => ({ stream: name, ...stateOf(name) }));
       const applied = applyTo({ stream, cell, numbers, verdict, hours: at, counterparts: others });
       states.set(stream, judge(stateOf(stream), { applied, verdict, sentAtMs: age(at), others }));
     }

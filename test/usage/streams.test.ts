@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parseJson } from '../../src/usage/body.ts';
 import type { DayRange } from '../../src/usage/day.ts';
-import { nameOf } from '../../src/usage/numbers.ts';
+import { describeNumber } from '../../src/usage/numbers.ts';
 import { deviceCounts } from '../../src/usage/streams/device-counts.ts';
 import { notebookMinutes } from '../../src/usage/streams/notebook-minutes.ts';
 import { payloadHours } from '../../src/usage/streams/payload-hours.ts';
@@ -31,8 +31,11 @@ function daysIn(
   try {
     const { days } = stream.readBodies(bodies, window);
     const entries = [...days].map(([day, reading]): [string, unknown] => {
-      if (reading.kind !== 'named') return [day, `${reading.code}: ${reading.message}`];
-      return [day, [...Object.values(reading.numbers), ...reading.leftOut.map((part) => nameOf(part))]];
+      if (reading.kind !== 'reported') return [day, `${reading.code}: ${reading.detail}`];
+      return [
+        day,
+        [...Object.values(reading.numbers), ...reading.omitted.map((part) => describeNumber(part))],
+      ];
     });
     return Object.fromEntries(entries);
   } catch (error) {
@@ -76,7 +79,7 @@ test.each([
   ['[]', 'is not a number but []'],
   ['{}', 'is not a number but {}'],
   ['true', 'is not a number but true'],
-  ['17,"total":17', 'occurs twice'],
+  ['17,"total":17', 'appears twice'],
 ])('the number %s puts only its day in doubt', (json, problem) => {
   const body = `{"counts":[${GOOD.replace('17', json)},${at('2025-11-26T00:00:00.000Z')}]}`;
   const days = { '2025-11-25': `invalid_value: total: ${problem}`, '2025-11-26': [4, 1, 17] };
@@ -86,7 +89,7 @@ test.each([
 test('every bad number of a day is named, and each is required', () => {
   const bucket = { date: DAY, minutes: 0.5, completed: 4, canceled: null, errored: 1 };
   const [problem] = Object.values(daysIn(notebookMinutes, [{ counts: [bucket] }]));
-  expect(problem).toMatch(/^invalid_value: minutes: .*; canceled: .*; timeout: is missing$/);
+  expect(problem).toMatch(/^invalid_value: minutes: .*; canceled: .*; timeout: is required$/);
 });
 
 test.each([
@@ -111,7 +114,11 @@ test.each([
   ['a time without a zone', `{"counts":[${at('2025-11-25T00:00:00.000')}]}`, /^counts\.0\.date: /],
   ['an impossible date', `{"counts":[${at('2025-02-30T00:00:00.000Z')}]}`, /^counts\.0\.date: /],
   ['a bucket at five', `{"counts":[${at('2025-11-25T05:00:00.000Z')}]}`, /T05:.* start at UTC midnight/],
-  ['a day twice', `{"counts":[${GOOD},${GOOD}]}`, /bucket 2025-11-25T00:00:00.000Z is in the body twice/],
+  [
+    'a day twice',
+    `{"counts":[${GOOD},${GOOD}]}`,
+    /bucket 2025-11-25T00:00:00.000Z appears twice in the body/,
+  ],
   [
     'a window that starts later',
     `{"start":"2025-11-25T00:00:00.001Z","counts":[${GOOD}]}`,
@@ -122,11 +129,11 @@ test.each([
   [
     'another day only, and half a window',
     `{"start":"2025-11-24T00:00:00.000Z","counts":[${at('2025-11-24T00:00:00.000Z')}]}`,
-    /none of its 1 buckets is of the days asked for, 2025-11-25 to 2025-11-25/,
+    /none of its 1 buckets is within the requested days, 2025-11-25 to 2025-11-25/,
   ],
-  ['counts twice', '{"counts":[],"counts":[]}', /^counts: occurs twice$/],
-  ['a date twice', `{"counts":[{"date":"${DAY}","date":"${DAY}"}]}`, /^counts\.0\.date: occurs twice$/],
-  ['a start twice', `{"start":"${DAY}","start":1,"counts":[]}`, /^start: occurs twice$/],
+  ['counts twice', '{"counts":[],"counts":[]}', /^counts: appears twice$/],
+  ['a date twice', `{"counts":[{"date":"${DAY}","date":"${DAY}"}]}`, /^counts\.0\.date: appears twice$/],
+  ['a start twice', `{"start":"${DAY}","start":1,"counts":[]}`, /^start: appears twice$/],
 ])('a body with %s is refused as a whole', (_, json, problem) => {
   expect(devicesIn(json)).toMatch(problem);
 });
@@ -223,7 +230,7 @@ test('hours that are left out read 0 and are named, each in the number that lack
 
 test.each([
   [-1, 'hours_billable_count 03:00: value: is negative (-1)'],
-  [undefined, 'hours_billable_count 03:00: value: is missing'],
+  [undefined, 'hours_billable_count 03:00: value: is required'],
   [2 ** 53 - 1, 'hours_billable_count: the hours add up to more than 2^53 - 1'],
 ])('an hour of %s quarantines its day alone', (value, message) => {
   const counts = [...dayOf((hour) => (hour === 3 ? value : 1)), ...dayOf(() => 2, '2025-11-26')];
@@ -236,7 +243,7 @@ test.each([
 
 test.each<[string, unknown[], RegExp]>([
   ['off the hour', [bucket('2025-11-25T05:30:00.000Z', 1)], /05:30:00.000Z does not start on the hour/],
-  ['twice', [bucket(hourOf(5), 1), bucket(hourOf(5), 1)], /T05:00:00.000Z is in the body twice$/],
+  ['twice', [bucket(hourOf(5), 1), bucket(hourOf(5), 1)], /T05:00:00.000Z appears twice in the body$/],
 ])('hours %s make the answer unplaceable', (_, counts, message) => {
   expect(daysIn(payloadHours, same(counts))).toMatch(message);
 });
@@ -265,7 +272,7 @@ describe('an answer by day instead of by hour', () => {
     ['one midnight where one day was asked for', two.slice(0, 1), ONE_DAY, [null]],
   ])('with %s is doubted or not', (_, counts, window, codes) => {
     const { days } = payloadHours.readBodies(same(counts), window);
-    const found = [...days.values()].map((day) => day.kind === 'named' && (day.doubt?.code ?? null));
+    const found = [...days.values()].map((day) => day.kind === 'reported' && (day.doubt?.code ?? null));
     expect(found).toEqual(codes);
   });
 });
@@ -310,8 +317,8 @@ test.each([
   ['a count is text', '{"a":{"b":"1"}}', /^a\.b: /],
   ['a count is inexact', '{"a":{"b":9007199254740991.4}}', /^a\.b: is 9007199254740991\.4/],
   ['their sum cannot be stored', '{"a":{"b":9007199254740991,"c":1}}', /^body: the counts add up/],
-  ['a source is there twice', '{"a":{"b":1,"b":1}}', /^a\.b: occurs twice/],
-  ['a type is there twice', '{"a":{"b":1},"a":{"c":1}}', /^a: occurs twice/],
+  ['a source is there twice', '{"a":{"b":1,"b":1}}', /^a\.b: appears twice/],
+  ['a type is there twice', '{"a":{"b":1},"a":{"c":1}}', /^a: appears twice/],
   ['a count stands where sources belong', '{"a":17}', /^a: not a map of sources/],
   ['a type is a list', '{"a":[1]}', /^a: not a map of sources/],
   ['sources are nested deeper', '{"a":{"b":{"c":1}}}', /^a\.b: /],

@@ -1,4 +1,4 @@
-/** What a number is measured by: the same days before, and the same weekdays before. */
+/** What a number is measured by: the same days before, and same weekdays before. */
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { addDays } from '../../src/usage/day.ts';
@@ -27,11 +27,11 @@ async function orgWith(
   return orgId;
 }
 
-describe('usage_beside', () => {
+describe('usage_compared', () => {
   const beside = (orgId: string, comparison: string, days: { from: string; to: string }) =>
     ledger.list(sql`
-      select to_char(usage_date, 'MM-DD') as day, quantity, before_date::text as before_day, before_quantity
-      from losant_usage.usage_beside('payload_billable_count', ${days.from}, ${days.to}, ${comparison})
+      select to_char(usage_date, 'MM-DD') as day, quantity, previous_date::text as before_day, previous_quantity
+      from losant_usage.usage_compared('payload_billable_count', ${days.from}, ${days.to}, ${comparison})
       where org_id = ${orgId} order by usage_date`);
 
   test.each([
@@ -44,7 +44,7 @@ describe('usage_beside', () => {
     expect(days).toEqual([`11-22 18 ${before} -`, `11-23 17 ${addDays(before, 1)} -`]);
   });
 
-  test('knows nothing of a day that is missing, and that nothing was used before the creation', async () => {
+  test('knows nothing of a day that is required, and that nothing was used before the creation', async () => {
     const orgId = await orgWith({ 1: 17, 2: null, 3: 4, 4: 5 }, '2026-11-20');
     expect(await beside(orgId, 'before', { from: '2026-11-21', to: '2026-11-23' })).toEqual([
       '11-21 4 2026-11-18 0',
@@ -57,7 +57,7 @@ describe('usage_beside', () => {
 describe('organization_activity', () => {
   const activity = async (orgId: string) => {
     const [line] =
-      await ledger.list(sql`select week_quantity, usual_quantity, change, is_new, is_left, is_silent, is_moved
+      await ledger.list(sql`select last_7_days_quantity, baseline_quantity, change, is_new, is_recently_deleted, is_silent, has_large_change
       from losant_usage.organization_activity where org_id = ${orgId}`);
     return line;
   };

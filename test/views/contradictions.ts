@@ -31,7 +31,7 @@ export const CONTRADICTIONS: Readonly<Record<string, string>> = {
     ) as d on d.org_id = m.org_id and d.month = m.month and d.metric = k.metric
     where (to_jsonb(m) ->> k.metric)::numeric is distinct from d.quantity`,
   'a period adds up flows over its days': `
-    select * from losant_usage.period_usage p
+    select * from losant_usage.billing_period_usage p
     cross join losant_usage.metrics k
     cross join lateral (
       select sum(quantity) as quantity from losant_usage.daily_usage_long l
@@ -42,15 +42,15 @@ export const CONTRADICTIONS: Readonly<Record<string, string>> = {
     select * from losant_usage.monthly_usage m
     full join (
       select org_id, date_trunc('month', usage_date)::date as month, max(standing) as standing, count(*) as days,
-        count(*) filter (where standing = 'final') as final, count(*) filter (where standing = 'accepted') as accepted,
+        count(*) filter (where standing = 'final') as final, count(*) filter (where standing = 'waived') as accepted,
         count(*) filter (where standing = 'unavailable') as unavailable, count(*) filter (where not is_reported) as unreported
       from losant_usage.daily_usage group by org_id, 2
     ) as d using (org_id, month)
-    where (m.days_expected, m.days_final, m.days_accepted, m.days_unavailable, m.days_unreported, m.standing)
+    where (m.days_expected, m.days_final, m.days_waived, m.days_unavailable, m.days_unreported, m.standing)
       is distinct from (d.days, d.final, d.accepted, d.unavailable, d.unreported, d.standing)`,
   'a month is billable that nothing blocks': `
     select * from losant_usage.monthly_usage m
-    where m.is_billable = exists (select from losant_usage.period_blockers b where b.month = m.month
+    where m.is_billable = exists (select from losant_usage.month_blockers b where b.month = m.month
       and (b.org_id = m.org_id or b.org_id is null and b.instance_id = m.instance_id))`,
   'health counts the cells of an instance and stream by standing': `
     select * from losant_usage.health h

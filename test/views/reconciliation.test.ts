@@ -25,7 +25,7 @@ beforeEach(async () => {
   }
   const policy = JSON.stringify(POLICY);
   await ledger.asProgram(
-    sql`update losant_usage.instances set all_from = '2026-10-01', policy = ${policy}::text::jsonb,
+    sql`update losant_usage.instances set new_orgs_from = '2026-10-01', policy = ${policy}::text::jsonb,
       control_totals = 'block',
       totals_problem = null`,
     sql`update losant_usage.organizations set created_on = '2026-10-01'`,
@@ -33,11 +33,11 @@ beforeEach(async () => {
   await setTotal(20);
 });
 
-const sum = sql`select losant_usage_internal.sum_days(${INSTANCE})`;
+const sum = sql`select losant_usage_internal.compute_our_sums(${INSTANCE})`;
 /** Gives Losant's total of the devices, and when it was read; 25 October is late enough. */
-const setTotal = (quantity: number | null, verifiedAt: string | null = '2026-10-25') =>
+const setTotal = (quantity: number | null, lastReadAt: string | null = '2026-10-25') =>
   ledger.asProgram(
-    sql`update losant_usage.instance_totals set quantity = ${quantity}, verified_at = ${verifiedAt}
+    sql`update losant_usage.instance_totals set quantity = ${quantity}, last_read_at = ${lastReadAt}
       where metric = 'devices_total'`,
     sum,
   );
@@ -55,9 +55,9 @@ const change = async (...statements: RawBuilder<unknown>[]) => {
 };
 
 /** Adds an organization without a row of the day. */
-const addOrg = (createdOn: string | null, removedOn: string | null) =>
-  change(sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, removed_on, first_seen_at,
-    last_seen_at) values ('5d00000000000000000000ff', ${INSTANCE}, 'x', ${createdOn}, ${removedOn}, now(), now())`);
+const addOrg = (createdOn: string | null, deletedOn: string | null) =>
+  change(sql`insert into losant_usage.organizations (org_id, instance_id, name, created_on, deleted_on, first_seen_at,
+    last_seen_at) values ('5d00000000000000000000ff', ${INSTANCE}, 'x', ${createdOn}, ${deletedOn}, now(), now())`);
 const setStanding = (standing: string, where: RawBuilder<unknown>) =>
   change(sql`update losant_usage.coverage set standing = ${standing}, reason = 'waived' where ${where}`);
 
@@ -71,9 +71,9 @@ test('numbers that agree are equal, with both of them beside each other', async 
 
 /** Deletes the second organization, which has 3 of the 20 devices. */
 const deleteOn = (day: string) => () =>
-  ledger.asProgram(sql`update losant_usage.organizations set removed_on = ${day} where org_id = ${orgs[1]}`);
+  ledger.asProgram(sql`update losant_usage.organizations set deleted_on = ${day} where org_id = ${orgs[1]}`);
 const LESS = () => setTotal(17);
-const moveOrg = () => setInstance(sql`org_moved_on = ${DAY}`);
+const moveOrg = () => setInstance(sql`org_transferred_on = ${DAY}`);
 const refuseTotals = () => setInstance(sql`totals_problem = 'HTTP 403'`);
 const ofDevices = () => sql`stream = 'device_counts' and org_id = ${orgs[0]}`;
 
@@ -82,19 +82,19 @@ const CASES: readonly Case[] = [
   ['differs -', 'settled numbers that differ', () => setTotal(21)],
   ['pending total_not_final', 'a total that may still change', () => setTotal(21, '2026-10-22')],
   ['equal -', 'an early total that is equal', () => setTotal(20, '2026-10-22')],
-  ['not_compared left_out', 'a total that was left out for good', () => setTotal(null)],
+  ['not_compared omitted', 'a total that was left out for good', () => setTotal(null)],
   ['pending not_read', 'a total that was not read yet', () => setTotal(null, null)],
   ['not_compared refused', 'totals that Losant refuses', () => setTotal(null, null), refuseTotals],
   ['pending not_summed', 'a sum that is not added up', () => ledger.asProgram(UNSET)],
   ['pending not_final', 'a number that is not settled', () => setStanding('stored', ofDevices())],
-  ['equal -', 'an accepted number, which is settled', () => setStanding('accepted', ofDevices())],
+  ['equal -', 'an accepted number, which is settled', () => setStanding('waived', ofDevices())],
   ['equal -', 'another stream that is open', () => setStanding('stored', sql`stream = 'payload_totals'`)],
   ['not_compared orgs_missing', 'an organization that existed and has no row', () => addOrg(DAY, null)],
-  ['equal -', 'an organization that was created the day after', () => addOrg('2026-10-21', null)],
+  ['equal -', 'an organization that was created Next day', () => addOrg('2026-10-21', null)],
   ['not_compared orgs_missing', 'an organization that was deleted before', () => addOrg(null, DAY)],
   ['not_compared organization_deleted', 'one that differs since a deletion', deleteOn('2026-10-24'), LESS],
   ['differs -', 'one that differed before an organization was deleted', deleteOn('2026-10-26'), LESS],
-  ['not_compared selection', 'a selection of organizations', () => setInstance(sql`all_from = null`)],
+  ['not_compared selection', 'a selection of organizations', () => setInstance(sql`new_orgs_from = null`)],
   ['not_compared organization_moved', 'a day before an organization moved', moveOrg],
 ];
 
@@ -135,7 +135,7 @@ describe('counterparts', () => {
 describe('a month that is over is blocked', () => {
   const blockers = () =>
     ledger.list(sql`select cause, array_to_string(streams, ' ') as streams, days, message
-      from losant_usage.period_blockers
+      from losant_usage.month_blockers
       where cause = 'contradicted'`);
 
   const onlyShow = () => setInstance(sql`control_totals = 'show'`);

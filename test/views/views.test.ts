@@ -1,11 +1,11 @@
 /** What the views of completeness, days, hours and months have of a small ledger, and what holds in any. */
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { applyTracks, addDays as backfill } from '../../src/ledger/fill.ts';
+import { markDaysDue as backfill, syncTracks } from '../../src/ledger/expected.ts';
 import { addDays } from '../../src/usage/day.ts';
 import { isLate } from '../../src/usage/policy.ts';
 import { standings, worstStanding } from '../../src/usage/standing.ts';
-import { streamNamed, streamNames } from '../../src/usage/streams/catalog.ts';
+import { getStream, streamNames } from '../../src/usage/streams/catalog.ts';
 import { at, INSTANCE, useLedger } from '../ledger/ledger.ts';
 import { queryOnce } from '../support/databases.ts';
 import { CONTRADICTIONS, contradictionsOfLocalDays } from './contradictions.ts';
@@ -17,7 +17,7 @@ const rows = (query: string) => ledger.list(sql.raw(query));
 
 beforeAll(() => makeWorld(ledger));
 
-// Promise (Missing numbers): Every wanted number has one standing, in the database and in the program alike.
+// Guarantee (Missing numbers): Every wanted number has one standing, in the database and in the program alike.
 test('cells has every wanted cell up to yesterday with its standing as of now', async () => {
   expect(
     await rows(`select right(org_id, 2), stream, to_char(usage_date, 'MM-DD'), standing, is_stored, is_reported
@@ -56,8 +56,8 @@ test('cells has every wanted cell up to yesterday with its standing as of now', 
   ]);
 });
 
-// Promise (Missing numbers): What is late and not stored, or in doubt, is in coverage_gaps, and nothing else is.
-// Promise (Missing numbers): A number that is not stored is null, never 0, and every wanted day has a row.
+// Guarantee (Missing numbers): What is late and not stored, or in doubt, is in coverage_gaps, and nothing else is.
+// Guarantee (Missing numbers): A number that is not stored is null, never 0, and every wanted day has a row.
 test.each(Object.entries(CONTRADICTIONS))('%s', async (_, contradictions) => {
   expect(await rows(contradictions)).toEqual([]);
 });
@@ -65,7 +65,7 @@ test.each(Object.entries(CONTRADICTIONS))('%s', async (_, contradictions) => {
 test('health says what of yesterday is open, whose reads keep failing, and who was deleted', async () => {
   expect(
     await rows(`select right(instance_id, 2), stream, unreported, yesterday_waiting, yesterday_unavailable,
-        yesterday_in_doubt, yesterday_missing, failing, organizations, organizations_removed, complete_to
+        yesterday_in_doubt, yesterday_missing, failing, organizations, organizations_deleted, complete_to
       from losant_usage.health order by 1, 2`),
   ).toEqual([
     '01 device_counts 1 1 0 1 0 1 3 1 2026-09-24',
@@ -85,7 +85,7 @@ test('health counts gaps that pass the horizon within a week', async () => {
   await ledger.setTime(NOW);
 });
 
-// Promise (Missing numbers): The standing of a day, an organization and a month is that of its worst number.
+// Guarantee (Missing numbers): The standing of a day, an organization and a month is that of its worst number.
 test('the standing of a day is that of its worst cell, in the database and in the program', async () => {
   expect(await rows('select unnest(enum_range(null::losant_usage.standing))')).toEqual(standings);
   const worst = await rows(`select a as one, b as other, greatest(a, b)
@@ -128,7 +128,7 @@ test('the program has the streams and metrics of the tables, which usage_days ha
   expect(await rows('select stream from losant_usage.streams order by position')).toEqual(streamNames);
   const isMetric = (column: string) => column !== 'payload_sources' && !column.startsWith('hours_');
   const counted = streamNames.flatMap((stream) =>
-    streamNamed(stream)
+    getStream(stream)
       .columns.filter(isMetric)
       .map((metric) => `${stream} ${metric}`),
   );
@@ -136,16 +136,14 @@ test('the program has the streams and metrics of the tables, which usage_days ha
   const columns = await rows(`select attname from pg_attribute
     where attrelid = 'losant_usage.usage_days'::regclass and attnum > 0 and not attisdropped`);
   const kept = ['usage_date', 'month', 'org_id', 'standing', 'is_waiting', 'is_stored', 'is_reported'];
-  expect(columns.sort()).toEqual(
-    [...kept, ...streamNames.flatMap((name) => streamNamed(name).columns)].sort(),
-  );
+  expect(columns.sort()).toEqual([...kept, ...streamNames.flatMap((name) => getStream(name).columns)].sort());
 });
 
 test('our sums beside the totals of Losant are those of every metric', async () => {
   await ledger.asProgram(
     sql`insert into losant_usage.instance_totals (instance_id, usage_date, metric)
       select ${INSTANCE}, '2026-11-02', metric from losant_usage.metrics`,
-    sql`select losant_usage_internal.sum_days(${INSTANCE})`,
+    sql`select losant_usage_internal.compute_our_sums(${INSTANCE})`,
   );
   const wrong = `select * from losant_usage.instance_totals t where our_sum is distinct from coalesce((
     select sum(quantity) from losant_usage.daily_usage_long l where l.usage_date = t.usage_date
@@ -176,14 +174,14 @@ describe('days of a time zone', () => {
   });
 });
 
-// Promise (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
+// Guarantee (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
 test('every view is the same whatever the time zone of the session', async () => {
   const views = [
     'cells',
     'daily_usage',
     'monthly_usage',
-    'period_usage',
-    'period_blockers',
+    'billing_period_usage',
+    'month_blockers',
     'freshness',
     'hourly_usage',
   ];
@@ -202,7 +200,7 @@ describe('a month', () => {
   test('counts its days, takes the last level, and says whether it can be billed', async () => {
     expect(
       await rows(`select right(org_id, 2), to_char(month, 'MM'), days_in_month, days_expected, days_stored, days_final,
-          days_accepted, days_unavailable, days_unreported, standing, is_over, is_final, is_billable
+          days_waived, days_unavailable, days_unreported, standing, is_over, is_final, is_billable
         from losant_usage.monthly_usage order by 1, 2`),
     ).toEqual([
       'a1 09 30 11 10 10 0 0 0 missing true false false',
@@ -229,7 +227,7 @@ describe('a month', () => {
     expect(
       await rows(`select right(coalesce(org_id, instance_id), 2), to_char(month, 'MM'), cause,
           array_to_string(streams, ' '), days, first_day, last_day
-        from losant_usage.period_blockers order by 1, 2, 3`),
+        from losant_usage.month_blockers order by 1, 2, 3`),
     ).toEqual([
       '01 11 not_over - - 2026-11-01 2026-11-30',
       'a1 09 missing device_counts 1 2026-09-25 2026-09-25',
@@ -263,11 +261,11 @@ describe('a month', () => {
   });
 });
 
-test('period_usage is of each organization’s own period', async () => {
+test('billing_period_usage is of each organization’s own period', async () => {
   expect(
     await rows(`select right(org_id, 2), period_start, period_end, days_in_period, days_expected, days_stored, standing,
         is_over, devices_total, devices_total_max
-      from losant_usage.period_usage order by 1`),
+      from losant_usage.billing_period_usage order by 1`),
   ).toEqual([
     'a1 2026-10-10 2026-11-09 31 31 29 missing true 31 39',
     'a2 2026-10-10 2026-11-09 31 26 26 final true 31 39',
@@ -283,7 +281,7 @@ test('an incomplete list blocks every month of its instance', async () => {
       sql`update losant_usage.instances set list_problem = ${problem} where instance_id = ${OTHER_INSTANCE}`,
     );
   await setProblem('page 2 failed');
-  const blockers = `select to_char(month, 'MM'), message, what_to_do from losant_usage.period_blockers
+  const blockers = `select to_char(month, 'MM'), message, remedy from losant_usage.month_blockers
     where cause = 'list_incomplete' and instance_id = '${OTHER_INSTANCE}' order by 1`;
   expect(await rows(blockers)).toEqual(
     ['09', '10', '11'].map((month) => `${month} page 2 failed losant-usage run`),
@@ -296,16 +294,22 @@ test('an incomplete list blocks every month of its instance', async () => {
 test('a stream that was taken out is no longer in the way once its days were added, as advised', async () => {
   const orgId = ORGS.whole;
   await ledger.asProgram(
-    sql`update losant_usage.tracks set to_day = '2026-11-12', next_day = '2026-11-13'
+    sql`update losant_usage.tracks set last_day = '2026-11-12', next_day = '2026-11-13'
       where org_id = ${orgId} and stream = 'payload_hours'`,
     sql`delete from losant_usage.coverage where org_id = ${orgId} and stream = 'payload_hours'
       and usage_date > '2026-11-12'`,
   );
-  const blocker = `select streams[1], first_day, last_day from losant_usage.period_blockers
+  const blocker = `select streams[1], first_day, last_day from losant_usage.month_blockers
     where org_id = '${orgId}' and cause = 'not_fully_tracked' and month = '2026-11-01'`;
   expect(await rows(blocker)).toEqual(['payload_hours 2026-11-01 2026-11-23']);
   const range = { from: '2026-11-01', to: '2026-11-23' };
-  await backfill(ledger.writer(), { orgIds: [orgId], streams: null, range, makesRows: true, force: false });
+  await backfill(ledger.writer(), {
+    orgIds: [orgId],
+    streams: null,
+    range,
+    insertsCells: true,
+    force: false,
+  });
   expect(await rows(blocker)).toEqual([]);
   expect((await ledger.tracks(orgId)).find((track) => track.startsWith('payload_hours'))).toBe(
     'payload_hours 10-24 11-24 11-23',
@@ -316,11 +320,11 @@ test('days that were added after all streams had ended are not a whole month', a
   const orgId = ORGS.foreign;
   const added = sql`org_id = ${orgId} and usage_date > '2026-09-30' and usage_date <> '2026-10-15'`;
   await ledger.asProgram(
-    sql`update losant_usage.tracks set to_day = '2026-09-30', next_day = '2026-10-01' where org_id = ${orgId}`,
+    sql`update losant_usage.tracks set last_day = '2026-09-30', next_day = '2026-10-01' where org_id = ${orgId}`,
     sql`delete from losant_usage.coverage where ${added}`,
     sql`delete from losant_usage.usage_days where ${added}`,
   );
-  const blockers = `select month, streams[1], first_day, last_day from losant_usage.period_blockers
+  const blockers = `select month, streams[1], first_day, last_day from losant_usage.month_blockers
     where org_id = '${orgId}' and cause = 'not_fully_tracked' order by 1`;
   expect(await rows(blockers)).toEqual([
     '2026-09-01 device_counts 2026-09-01 2026-09-30',
@@ -328,7 +332,7 @@ test('days that were added after all streams had ended are not a whole month', a
   ]);
 });
 
-// Promise (Missing numbers): A day is not final while a stream that wants it has no row for it.
+// Guarantee (Missing numbers): A day is not final while a stream that wants it has no row for it.
 test('a stream that begins or comes back makes the days of others wait until it is read', async () => {
   const orgId = ORGS.removed;
   const days = sql.raw(`usage_date between '2026-10-01' and '2026-10-03' and org_id = '${orgId}'`);
@@ -336,15 +340,15 @@ test('a stream that begins or comes back makes the days of others wait until it 
     where org_id = '${orgId}' and usage_date between '2026-10-01' and '2026-10-03'`;
   expect(await rows(standingsOfDays)).toEqual(['final']);
   await ledger.asProgram(
-    sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
+    sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
       values (${orgId}, 'payload_totals', '2026-09-30', '2026-10-01', '2026-09-30')`,
-    sql`update losant_usage.organizations set removed_on = null where org_id = ${orgId}`,
+    sql`update losant_usage.organizations set deleted_on = null where org_id = ${orgId}`,
   );
-  await applyTracks(ledger.writer(), { streams: ['device_counts', 'payload_totals'], selection: [orgId] });
+  await syncTracks(ledger.writer(), { streams: ['device_counts', 'payload_totals'], selection: [orgId] });
   expect(await rows(standingsOfDays)).toEqual(['missing']);
   await ledger.asProgram(
     sql`update losant_usage.coverage set standing = 'final', is_stored = true, revision = 1, first_loaded_at = now(),
-      finalized_at = now(), verified_at = now() where ${days}`,
+      finalized_at = now(), last_read_at = now() where ${days}`,
   );
   expect(await rows(standingsOfDays)).toEqual(['final']);
   // Late, a cell that waits is worse than one that is unavailable.
@@ -362,10 +366,10 @@ test('one organization is found by its key, and a month of all by the month', as
       return JSON.stringify(plan);
     };
     const ofOrg = `org_id = '${ORGS.whole}'`;
-    const months = "losant_usage_internal.period_sums where period = 'month'";
+    const months = "losant_usage_internal.usage_sums where period = 'month'";
     expect(await planOf(`${months} and period_start = '2026-11-01'`)).toContain('usage_days_month');
     expect(await planOf(`${months} and ${ofOrg}`)).toContain('usage_days_org');
-    const compared = "losant_usage.usage_beside('devices_total', '2026-11-01', '2026-11-07', 'before')";
+    const compared = "losant_usage.usage_compared('devices_total', '2026-11-01', '2026-11-07', 'before')";
     expect(await planOf(`${compared} where ${ofOrg}`)).toContain(`Index Cond: (org_id = '${ORGS.whole}'`);
   });
 });

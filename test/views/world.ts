@@ -37,13 +37,13 @@ const ODD = `
   ('${ORGS.whole}', 'payload_totals', '2026-10-05', 'in_doubt', true, true, 2),
   ('${ORGS.whole}', 'payload_sources', '2026-10-06', 'unavailable', false, false, 0),
   ('${ORGS.whole}', 'payload_hours', '2026-10-30', 'waiting', false, false, 0),
-  ('${ORGS.whole}', 'device_counts', '2026-11-02', 'accepted', false, false, 0),
+  ('${ORGS.whole}', 'device_counts', '2026-11-02', 'waived', false, false, 0),
   ('${ORGS.whole}', 'payload_totals', '2026-11-20', 'waiting', false, false, 0),
   ('${ORGS.whole}', 'notebook_minutes', '2026-11-21', 'stored', true, true, 0),
   ('${ORGS.whole}', 'payload_hours', '2026-11-22', 'unavailable', true, true, 0),
   ('${ORGS.whole}', 'payload_totals', '2026-11-23', 'waiting', false, false, 0),
   ('${ORGS.newcomer}', 'device_counts', '2026-11-23', 'in_doubt', true, false, 2),
-  ('${ORGS.foreign}', 'device_counts', '2026-10-20', 'accepted', true, true, 0),
+  ('${ORGS.foreign}', 'device_counts', '2026-10-20', 'waived', true, true, 0),
   ('${ORGS.foreign}', 'device_counts', '2026-10-21', 'final', true, false, 0)`;
 
 /** Numbers by the day of the month, from which their sums are easily known; bytes by the month are above a double. */
@@ -86,21 +86,21 @@ const columns = Object.entries(NUMBERS).flatMap(([stream, each]) =>
 
 const FILL = [
   `insert into losant_usage.instances (instance_id, api_url) values ('${OTHER_INSTANCE}', 'https://api.example.com')`,
-  `update losant_usage.instances set all_from = '2026-09-20', policy = '${JSON.stringify(POLICY)}'`,
-  `insert into losant_usage.organizations (org_id, instance_id, name, referral_id, tags, limits, created_on, removed_on,
+  `update losant_usage.instances set new_orgs_from = '2026-09-20', policy = '${JSON.stringify(POLICY)}'`,
+  `insert into losant_usage.organizations (org_id, instance_id, name, referral_id, tags, limits, created_on, deleted_on,
     first_seen_at, last_seen_at, current_period_start, current_period_end)
   select org_id, instance_id, 'Acme', 'C-1', '[{"key": "tier", "value": "gold"}, {"key": "area", "value": "north"},
       {"key": "tier", "value": "silver"}]',
     '{"payload": 10000, "device": 50, "notebookMinutesPerMonth": -9.3e18, "unknown": 7, "text": "x"}',
-    created_on::date, removed_on::date, now(), now(), '2026-10-10T00:00Z', '2026-11-10T00:00Z'
+    created_on::date, deleted_on::date, now(), now(), '2026-10-10T00:00Z', '2026-11-10T00:00Z'
   from (values ('${ORGS.whole}', '${INSTANCE}', '2024-01-01', null), ('${ORGS.newcomer}', '${INSTANCE}', '2026-10-15', null),
     ('${ORGS.removed}', '${INSTANCE}', '2024-01-01', '2026-11-10'), ('${ORGS.unfilled}', '${INSTANCE}', '2026-10-28', null),
-    ('${ORGS.foreign}', '${OTHER_INSTANCE}', null, null)) as o (org_id, instance_id, created_on, removed_on)`,
-  `insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
-  select org_id, unnest(string_to_array(streams, ' ')), first_day::date, next_day::date, to_day::date
-  from (values ${TRACKS}) as t (org_id, streams, first_day, next_day, to_day)`,
+    ('${ORGS.foreign}', '${OTHER_INSTANCE}', null, null)) as o (org_id, instance_id, created_on, deleted_on)`,
+  `insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
+  select org_id, unnest(string_to_array(streams, ' ')), first_day::date, next_day::date, last_day::date
+  from (values ${TRACKS}) as t (org_id, streams, first_day, next_day, last_day)`,
   `insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision, reason,
-    attempts, first_loaded_at, verified_at, finalized_at)
+    attempts, first_loaded_at, last_read_at, finalized_at)
   select day::date, t.org_id, t.stream, coalesce(o.standing, 'final')::losant_usage.standing, stored.is_stored,
     coalesce(o.is_reported, true), stored.is_stored::integer, 'why_' || o.standing, coalesce(o.attempts, 0),
     case when stored.is_stored then now() end, now(), case when coalesce(o.standing, 'final') = 'final' then now() end

@@ -105,7 +105,7 @@ async function passOn({ path, query, headers }: Received, response: ServerRespon
   response.end(await answer.text());
 }
 
-// Promise (Operation): No secret appears in messages, logs or pages.
+// Guarantee (Operation): No secret appears in messages, logs or pages.
 test('no secret shows when numbers are loaded, a proxy echoes requests or the token is refused', async () => {
   const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
   const echoed = `/${orgs[0]?.orgId}/`;
@@ -153,7 +153,7 @@ test('a defect ends the worker with 1, one line and no secret', async () => {
   const last = ended.stderr.trimEnd().split('\n').at(-1) ?? '';
   expect(JSON.parse(last)).toMatchObject({
     level: 'fatal',
-    msg: 'ended by a defect: please report this line',
+    msg: 'stopped by a bug; please report this line',
   });
   expectNoCanary(ended.stdout + ended.stderr);
 });

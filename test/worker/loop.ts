@@ -5,7 +5,7 @@ import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import { type Config, type InstanceConfig, readConfig } from '../../src/settings/config.ts';
-import { usualStreamNames } from '../../src/usage/streams/catalog.ts';
+import { defaultStreamNames } from '../../src/usage/streams/catalog.ts';
 import { WorkerLoop } from '../../src/worker/loop.ts';
 import { readMetric } from './process.ts';
 
@@ -89,7 +89,7 @@ export function instanceOf(
     apiUrl: url,
     domain: null,
     readToken,
-    streams: usualStreamNames,
+    streams: defaultStreamNames,
     orgs: null,
     requestsPerSecond: 5_000,
     requestConcurrency: 8,

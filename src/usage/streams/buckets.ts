@@ -1,7 +1,7 @@
 import * as z from 'zod';
-import { billed, describeProblems, ifRepeated, instant } from '../body.ts';
+import { billedNumber, describeProblems, ifRepeated, instant } from '../body.ts';
 import { DAY_MS, type DayRange, dayEndMs, dayStartMs, eachDay, type UsageDay } from '../day.ts';
-import { nameOf, type Part } from '../numbers.ts';
+import { describeNumber, type NumberRef } from '../numbers.ts';
 import { type DayReading, type Stream, UnplaceableBodyError, type WindowReading } from './stream.ts';
 
 const envelope = z.looseObject({
@@ -13,7 +13,7 @@ const envelope = z.looseObject({
 /** The numbers of one bucket, in the order of its columns, or what is wrong with it. */
 type Bucket = readonly number[] | string;
 
-type BucketSchema = z.ZodObject<Record<string, typeof billed>>;
+type BucketSchema = z.ZodObject<Record<string, typeof billedNumber>>;
 
 /** The buckets of a body by their starts, in ms. */
 interface Buckets extends Omit<WindowReading, 'days'> {
@@ -24,18 +24,18 @@ interface Layout {
   /** The columns of each body, by the fields of its buckets. */
   readonly bodies: readonly Readonly<Record<string, string>>[];
   /** The hours of which there are buckets; null for a bucket of the whole day. */
-  readonly hours: readonly Part['hour'][];
+  readonly hours: readonly NumberRef['hour'][];
 }
 
 /**
  * Returns what reads bodies of daily or hourly buckets. What some buckets left out although the day is in others reads
- * 0 and is named in `leftOut`.
+ * 0 and is named in `omitted`.
  */
 export function readsBuckets({ bodies: layouts, hours }: Layout): Stream['readBodies'] {
   const lengthMs = DAY_MS / hours.length;
   const parts = layouts.map((columns) => ({
     columns: Object.values(columns),
-    schema: z.object(Object.fromEntries(Object.keys(columns).map((field) => [field, billed]))),
+    schema: z.object(Object.fromEntries(Object.keys(columns).map((field) => [field, billedNumber]))),
   }));
   return (bodies, window) => {
     const readings = parts.map(({ columns, schema }, index) => {
@@ -60,29 +60,29 @@ function joinColumns(
   hours: Layout['hours'],
   starts: readonly number[],
 ): DayReading {
-  const leftOut: Part[] = [];
+  const omitted: NumberRef[] = [];
   const numbers: Record<string, number | number[]> = {};
   for (const { at, columns } of bodies) {
-    for (const [place, column] of columns.entries()) {
+    for (const [columnIndex, column] of columns.entries()) {
       const values: number[] = [];
       for (const [index, hour] of hours.entries()) {
         const bucket = at.get(starts[index] as number);
-        if (bucket === undefined) leftOut.push({ column, hour });
+        if (bucket === undefined) omitted.push({ column, hour });
         else if (typeof bucket === 'string') {
-          return invalid(bodies.length === 1 ? bucket : `${nameOf({ column, hour })}: ${bucket}`);
+          return invalid(bodies.length === 1 ? bucket : `${describeNumber({ column, hour })}: ${bucket}`);
         }
-        values.push(bucket?.[place] ?? 0);
+        values.push(bucket?.[columnIndex] ?? 0);
       }
       const sum = values.reduce((a, b) => a + b, 0);
       if (!Number.isSafeInteger(sum)) return invalid(`${column}: the hours add up to more than 2^53 - 1`);
       numbers[column] = hours[0] === null ? sum : values;
     }
   }
-  return { kind: 'named', numbers, leftOut };
+  return { kind: 'reported', numbers, omitted };
 }
 
-function invalid(message: string): DayReading {
-  return { kind: 'quarantined', code: 'invalid_value', message };
+function invalid(detail: string): DayReading {
+  return { kind: 'quarantined', code: 'invalid_value', detail };
 }
 
 /**
@@ -104,10 +104,10 @@ function readBuckets(body: unknown, window: DayRange, schema: BucketSchema, leng
   let unknownKeys = countUnknown(rest);
   for (const { date, ...numbers } of counts) {
     if (date % lengthMs !== 0) {
-      const place = lengthMs === DAY_MS ? 'at UTC midnight' : 'on the hour';
-      throw new UnplaceableBodyError(`bucket ${showInstant(date)} does not start ${place}`);
+      const boundary = lengthMs === DAY_MS ? 'at UTC midnight' : 'on the hour';
+      throw new UnplaceableBodyError(`bucket ${showInstant(date)} does not start ${boundary}`);
     }
-    if (at.has(date)) throw new UnplaceableBodyError(`bucket ${showInstant(date)} is in the body twice`);
+    if (at.has(date)) throw new UnplaceableBodyError(`bucket ${showInstant(date)} appears twice in the body`);
     if (date < firstMs || date >= endMs) {
       outsideBuckets += 1;
       continue;
@@ -119,7 +119,7 @@ function readBuckets(body: unknown, window: DayRange, schema: BucketSchema, leng
   const statesWindow = start !== undefined && end !== undefined;
   if (at.size === 0 && outsideBuckets > 0 && !statesWindow) {
     throw new UnplaceableBodyError(
-      `none of its ${outsideBuckets} buckets is of the days asked for, ${window.from} to ${window.to}`,
+      `none of its ${outsideBuckets} buckets is within the requested days, ${window.from} to ${window.to}`,
     );
   }
   return { at, outsideBuckets, unknownKeys };
@@ -142,5 +142,5 @@ function countUnknown(object: object, known: object = {}): number {
 }
 
 function showInstant(epochMs: number | undefined): string {
-  return epochMs === undefined ? '(not said)' : new Date(epochMs).toISOString();
+  return epochMs === undefined ? '(not given)' : new Date(epochMs).toISOString();
 }

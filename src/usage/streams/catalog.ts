@@ -17,10 +17,10 @@ export const streams: readonly Stream[] = [
 export const streamNames: readonly string[] = streams.map((stream) => stream.name);
 
 /** The streams that are exported unless the setting STREAMS names others. */
-export const usualStreamNames: readonly string[] = streamNames.filter((name) => name !== payloadHours.name);
+export const defaultStreamNames: readonly string[] = streamNames.filter((name) => name !== payloadHours.name);
 
 /** Returns the stream called `name`. Only for names checked at the border: an unknown one is a defect. */
-export function streamNamed(name: string): Stream {
+export function getStream(name: string): Stream {
   const stream = streams.find((each) => each.name === name);
   if (!stream) throw new Error(`no stream is called ${name}`);
   return stream;

@@ -20,22 +20,22 @@ export const payloadHours: Stream = {
   readBodies(bodies, window) {
     const reading = readHours(bodies, window);
     if (window.from === window.to || !hasOnlyMidnights(reading)) return reading;
-    const doubted = (day: DayReading) => (day.kind === 'named' ? { ...day, doubt: NOT_HOURLY } : day);
+    const doubted = (day: DayReading) => (day.kind === 'reported' ? { ...day, doubt: NOT_HOURLY } : day);
     return { ...reading, days: new Map([...reading.days].map(([day, each]) => [day, doubted(each)])) };
   },
 };
 
 const NOT_HOURLY: Reason = {
   code: 'not_hourly',
-  message: 'only midnights came: Losant answered by day, and not by hour',
+  detail: 'only midnight buckets came: Losant responded with days instead of hours',
 };
 
 /** An installation that ignores the resolution answers with days: each has a bucket at midnight only. */
 function hasOnlyMidnights({ days }: WindowReading): boolean {
   const others = columns.length * (HOURS.length - 1);
-  const named = [...days.values()].filter((day) => day.kind === 'named');
+  const reportedDays = [...days.values()].filter((day) => day.kind === 'reported');
   return (
-    named.length > 0 &&
-    named.every(({ leftOut }) => leftOut.filter(({ hour }) => hour !== 0).length === others)
+    reportedDays.length > 0 &&
+    reportedDays.every(({ omitted }) => omitted.filter(({ hour }) => hour !== 0).length === others)
   );
 }

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { billed, describeProblems, ifRepeated } from '../body.ts';
+import { billedNumber, describeProblems, ifRepeated } from '../body.ts';
 import type { UsageDay } from '../day.ts';
 import { type DayReading, type Stream, UnplaceableBodyError } from './stream.ts';
 
@@ -23,10 +23,10 @@ function openMap<T extends z.ZodType>(value: T, problem: string) {
   return z.preprocess(toMap, z.map(key, value, { error }));
 }
 
-const payloadCounts = openMap(openMap(billed, 'not a map of sources'), 'not a map of payload types').refine(
-  (types) => Number.isSafeInteger(sumOf(types)),
-  'the counts add up to more than 2^53 - 1',
-);
+const payloadCounts = openMap(
+  openMap(billedNumber, 'not a map of sources'),
+  'not a map of payload types',
+).refine((types) => Number.isSafeInteger(sumOf(types)), 'the counts add up to more than 2^53 - 1');
 
 /**
  * Payloads by type and source. The body is one undated total for the complete range asked, so a slice is always one
@@ -51,12 +51,12 @@ export const payloadSources: Stream = {
 /** Returns the day's payloads by type and source; null if there is none, which leaves the day out. */
 function readTypes(types: unknown): DayReading | null {
   const { data, error } = payloadCounts.safeParse(types);
-  if (error) return { kind: 'quarantined', code: 'invalid_value', message: describeProblems(error) };
-  const named = [...data].filter(([, sources]) => sources.size > 0);
-  if (named.length === 0) return null;
-  const sources = Object.fromEntries(named.map(([type, counts]) => [type, Object.fromEntries(counts)]));
+  if (error) return { kind: 'quarantined', code: 'invalid_value', detail: describeProblems(error) };
+  const reported = [...data].filter(([, sources]) => sources.size > 0);
+  if (reported.length === 0) return null;
+  const sources = Object.fromEntries(reported.map(([type, counts]) => [type, Object.fromEntries(counts)]));
   const numbers = { payload_source_count: sumOf(data), payload_sources: sources };
-  return { kind: 'named', numbers, leftOut: [] };
+  return { kind: 'reported', numbers, omitted: [] };
 }
 
 function sumOf(types: ReadonlyMap<string, ReadonlyMap<string, number>>): number {

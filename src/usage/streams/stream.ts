@@ -14,13 +14,13 @@ export interface Stream {
   /** The columns of `usage_days` that store its numbers. */
   readonly columns: readonly string[];
   /**
-   * The kind of counts: events (`flow`), so that a day which Losant leaves out may be zero, or a state at the day's end
-   * (`level`), which is not zero because nobody said so.
+   * `flow`: counts events, so an omitted day may be zero. `level`: a state at the end of the day, which an
+   * omission does not make zero.
    */
   readonly kind: 'flow' | 'level';
   /** The other streams that count the same payloads. */
   readonly counterparts: readonly string[];
-  /** The stream among them for which zeros that Losant did not name wait. */
+  /** The counterpart that must be stored before omitted numbers may become zeros. */
   readonly waitsFor?: string;
   /** Columns that count all payloads, with the columns that they include. */
   readonly includes?: Readonly<Record<string, readonly string[]>>;
@@ -36,7 +36,7 @@ export interface UsageRequest {
 }
 
 /** The content of the bodies for one day. A day that is not in the reading was left out by Losant. */
-export type DayReading = Exclude<Verdict, { kind: 'left_out' | 'failed' }>;
+export type DayReading = Exclude<Verdict, { kind: 'omitted' | 'failed' }>;
 
 export interface WindowReading {
   readonly days: ReadonlyMap<UsageDay, DayReading>;

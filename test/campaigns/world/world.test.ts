@@ -30,12 +30,12 @@ beforeAll(async () => {
 });
 afterAll(() => template.drop());
 
-// Promise (Numbers): Whatever happens at once and in any order, what is stored is what Losant answered, and nothing is
+// Guarantee (Numbers): Whatever happens at once and in any order, what is stored is what Losant answered, and nothing is
 // missing in silence.
-// Promise (Missing numbers): When troubles end, everything inside the horizon becomes right by itself, and no gap is left.
-// Promise (Runs): What a run says by its exit code and its counts is what the ledger has.
+// Guarantee (Missing numbers): When troubles end, everything inside the horizon becomes right by itself, and no gap is left.
+// Guarantee (Runs): What a run says by its exit code and its counts is what the ledger has.
 test(
-  `${SEEDS} worlds in which everything happens at once have no wrong number, and nothing is missing in silence`,
+  `${SEEDS} worlds in which everything happens at once have no wrong number, and nothing is required in silence`,
   async () => {
     const queue = Array.from({ length: SEEDS }, (_, index) => FIRST + index);
     const failures: string[] = [];

@@ -114,7 +114,7 @@ async function playMonths(platform: Platform, database: TestDatabase): Promise<v
   const settings = { ...settingsOf(platform, database), REQUEST_CONCURRENCY: '16' };
   const program = async (...args: string[]) => {
     const { code, stderr } = await runProgram(args, settings);
-    // The planted trouble is an incomplete run.
+    // The planted problem is an incomplete run.
     if (code !== 0 && code !== 3) throw new Error(`${args.join(' ')} ended with ${code}: ${stderr}`);
   };
   const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string; traits: string[] }[] };
@@ -127,7 +127,7 @@ async function playMonths(platform: Platform, database: TestDatabase): Promise<v
     { kinds: ['too_large'], rate: 1, forever: true, orgIds: [third], actions: ['payloadCounts'] },
   ];
   await platform.control('config', { faults });
-  // The days up to yesterday are read with it, and once more without trouble.
+  // The days up to yesterday are read with it, and once more without problem.
   await backfill(TROUBLE_DAY, TROUBLE_DAY);
   await platform.control('config', { faults: [] });
   await backfill(TROUBLE_DAY - 1, 1);

@@ -26,7 +26,7 @@ const differing = async ({ query }: Stage) =>
     where compared_with = 'losant' and outcome = 'differs' order by 1`);
 
 const blockers = ({ query }: Stage) =>
-  query(`select first_day::text, streams from losant_usage.period_blockers where cause = 'contradicted'`);
+  query(`select first_day::text, streams from losant_usage.month_blockers where cause = 'contradicted'`);
 
 const bias = ({ platform }: Stage, by: number) =>
   platform.control('config', { bias: by === 0 ? null : [{ counter: 'payload_totals', day: DAY, by }] });
@@ -36,7 +36,7 @@ const breakTotals = ({ platform }: Stage, kind: string, action: string) =>
 
 /** Takes the totals of the day for changed, so that the next run asks for them. */
 const forget = ({ query }: Stage) =>
-  query(`set losant_usage.program = 'test'; update losant_usage.instance_totals set verified_at = null`);
+  query(`set losant_usage.program = 'test'; update losant_usage.instance_totals set last_read_at = null`);
 
 it('agree on final days to the last payload, and are asked for no more; until then they are pending', async () => {
   const stage = await openStage({ orgs: 3 });
@@ -49,7 +49,7 @@ it('agree on final days to the last payload, and are asked for no more; until th
   expect(report.requests).toBe(1);
 });
 
-// Promise (Losant): Losant’s own totals are compared with ours to the last payload; a difference changes no number
+// Guarantee (Losant): Losant’s own totals are compared with ours to the last payload; a difference changes no number
 // and fails no run, and blocks its month unless it is only to be shown.
 it('that differ are shown, block the month unless CONTROL_TOTALS is show, and fail no run', async () => {
   const stage = await openFinal();

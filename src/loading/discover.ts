@@ -2,8 +2,8 @@ import { transform } from 'streaming-iterables';
 import { LosantError } from '../errors.ts';
 import { readInstance, type StoredInstance, updateInstance } from '../ledger/instances.ts';
 import {
-  markRemoved,
-  noteUnlisted,
+  countUnlistedDay,
+  markDeleted,
   readOrgIds,
   readUnreadable,
   upsertOrganizations,
@@ -34,19 +34,19 @@ export interface Discovery {
  */
 export async function discover(
   { context, signal, ledger }: Pick<Session, 'context' | 'signal' | 'ledger'>,
-  { readsAnew }: { readonly readsAnew: boolean },
+  { forceRefresh: readsAnew }: { readonly forceRefresh: boolean },
 ): Promise<Discovery> {
   const d = { ...context, signal, ledger };
   const isStale = readsAnew || (await isListStale(d));
   const { failures, refusal } = isStale ? await refreshIfPossible(d) : { failures: [], refusal: null };
-  return { failures: [...failures, ...(await readStanding(d, failures))], refusal };
+  return { failures: [...failures, ...(await readOpenProblems(d, failures))], refusal };
 }
 
 /** Whether the organizations were not listed completely on this UTC day. */
 async function isListStale(d: Discovering): Promise<boolean> {
-  const { listedAt, listProblem, allFrom } = await instanceOf(d);
+  const { listedAt, listProblem, newOrgsFrom } = await instanceOf(d);
   if (listedAt === null || listProblem !== null || dayAt(Date.parse(listedAt)) < dayAt(d.now())) return true;
-  return (d.selection === null) !== (allFrom !== null) || (await readUnknown(d)).length > 0;
+  return (d.selection === null) !== (newOrgsFrom !== null) || (await readUnknown(d)).length > 0;
 }
 
 async function instanceOf({ db, instanceId }: Discovering): Promise<StoredInstance> {
@@ -58,12 +58,12 @@ async function instanceOf({ db, instanceId }: Discovering): Promise<StoredInstan
 /** Returns the configured organizations that the instance is not known to have. */
 async function readUnknown({ db, instanceId, selection }: Discovering): Promise<string[]> {
   if (selection === null) return [];
-  const known = new Set(await readOrgIds(db, instanceId));
-  return selection.filter((orgId) => !known.has(orgId));
+  const knownOrgIds = new Set(await readOrgIds(db, instanceId));
+  return selection.filter((orgId) => !knownOrgIds.has(orgId));
 }
 
 /** Returns the failures that every run reports until they are resolved. */
-async function readStanding(
+async function readOpenProblems(
   d: Discovering,
   found: readonly DiscoveryFailure[],
 ): Promise<readonly DiscoveryFailure[]> {
@@ -71,12 +71,12 @@ async function readStanding(
   const { listProblem } = await instanceOf(d);
   const failures: DiscoveryFailure[] = [];
   if (listProblem !== null) {
-    const message = `organizations may be missing: the list was not complete, ${listProblem}`;
+    const message = `organizations may be missing, because the list was incomplete: ${listProblem}`;
     failures.push({ orgId: null, code: 'list_incomplete', message });
   }
   for (const orgId of listProblem === null ? await readUnknown(d) : []) {
     if (found.some((failure) => failure.orgId === orgId)) continue;
-    const message = `organization ${orgId} is configured, but instance ${instanceId} does not know it`;
+    const message = `organization ${orgId} is configured but does not exist in instance ${instanceId}`;
     failures.push({ orgId, code: 'org_unknown', message });
   }
   for (const { orgId, problem } of await readUnreadable(db, instanceId)) {
@@ -109,7 +109,7 @@ async function refresh(d: Discovering): Promise<readonly DiscoveryFailure[]> {
   const failures = new Map<string, DiscoveryFailure>();
   const store = async ({ items }: OrgPage) => {
     for (const { orgId, ownerId } of await upsertOrganizations(ledger, items.filter(isSelected))) {
-      const message = `organization ${orgId} belongs to instance ${ownerId}, which has not lost it yet`;
+      const message = `organization ${orgId} still belongs to instance ${ownerId}`;
       failures.set(orgId, { orgId, code: 'org_of_other_instance', message });
     }
   };
@@ -124,16 +124,16 @@ async function refresh(d: Discovering): Promise<readonly DiscoveryFailure[]> {
   await updateInstance(d.ledger, { listed_at: startedAt, list_problem: null });
   if (listed === 0) return [...failures.values()];
   const unlisted = await readOrgIds(db, instanceId, { unseenSince: startedAt });
-  const refused = await removeUnlisted(
+  const refused = await detectDeletions(
     d,
     unlisted.filter((orgId) => isSelected({ orgId })),
   );
   return [...failures.values(), ...refused];
 }
 
-/** The most removals believed in one run: a wrong token or a broken list looks the same as more of them. */
-const REMOVALS_MAX = 1;
-const REMOVALS_SHARE_MAX = 0.05;
+/** More deletions than this are not believed at once: a wrong token or a broken list looks just like them. */
+const DELETIONS_MAX = 1;
+const DELETIONS_SHARE_MAX = 0.05;
 /** The number of days whose complete lists must lack organizations for more removals to be believed. */
 const UNLISTED_DAYS_NEEDED = 3;
 
@@ -141,29 +141,29 @@ const UNLISTED_DAYS_NEEDED = 3;
  * Marks those organizations as removed that really are: a complete, non-empty list lacks them, Get organization answers
  * 404, and Get instance does not.
  */
-async function removeUnlisted(d: Discovering, orgIds: readonly string[]): Promise<DiscoveryFailure[]> {
+async function detectDeletions(d: Discovering, orgIds: readonly string[]): Promise<DiscoveryFailure[]> {
   if (orgIds.length === 0) return [];
   const { db, ledger, client, instanceId, signal } = d;
   const today = dayAt(d.now());
-  const days = await noteUnlisted(ledger, { orgIds, today });
+  const days = await countUnlistedDay(ledger, { orgIds, today });
   const existing = (await readOrgIds(db, instanceId)).length;
-  const allowed = Math.max(REMOVALS_MAX, Math.floor(existing * REMOVALS_SHARE_MAX));
+  const allowed = Math.max(DELETIONS_MAX, Math.floor(existing * DELETIONS_SHARE_MAX));
   const isOld = (orgId: string) => (days.get(orgId) ?? 0) >= UNLISTED_DAYS_NEEDED;
-  // One more than is believed at once is enough to see that there are too many.
-  const asked = [...orgIds.filter(isOld), ...orgIds.filter((id) => !isOld(id)).slice(0, allowed + 1)];
-  const gone: string[] = [];
+  // One more than allowed is enough to know that there are too many.
+  const candidates = [...orgIds.filter(isOld), ...orgIds.filter((id) => !isOld(id)).slice(0, allowed + 1)];
+  const deletedIds: string[] = [];
   const lookUp = async (orgId: string) => ({ orgId, isUnknown: await isUnknown(d, orgId) });
-  for await (const each of transform(d.concurrency, lookUp, asked)) {
-    if (each.isUnknown) gone.push(each.orgId);
+  for await (const each of transform(d.concurrency, lookUp, candidates)) {
+    if (each.isUnknown) deletedIds.push(each.orgId);
   }
-  if (gone.length === 0) return [];
+  if (deletedIds.length === 0) return [];
   await getInstance(client, { instanceId, signal });
-  const removed = gone.length <= allowed ? gone : gone.filter(isOld);
-  if (removed.length > 0) await markRemoved(ledger, { orgIds: removed, today });
-  if (removed.length === gone.length) return [];
-  const many = `${gone.length - removed.length} or more organizations seem to be deleted at once`;
-  const rule = `more than ${allowed} are believed when the lists of ${UNLISTED_DAYS_NEEDED} days lack them`;
-  return [{ orgId: null, code: 'removals_refused', message: `${many}: ${rule}` }];
+  const removed = deletedIds.length <= allowed ? deletedIds : deletedIds.filter(isOld);
+  if (removed.length > 0) await markDeleted(ledger, { orgIds: removed, today });
+  if (removed.length === deletedIds.length) return [];
+  const many = `at least ${deletedIds.length - removed.length} organizations appear to have been deleted at once`;
+  const rule = `more than ${allowed} at a time are confirmed only after ${UNLISTED_DAYS_NEEDED} days of complete lists without them`;
+  return [{ orgId: null, code: 'deletions_not_confirmed', message: `${many}: ${rule}` }];
 }
 
 /** Whether Get organization answers 404. One organization's failure must stop no other. */

@@ -2,7 +2,7 @@ import type { LosantError } from '../errors.ts';
 import type { LoadedCell } from '../ledger/coverage.ts';
 import type { FailureGroup, RunCounts, RunKind, RunStatus } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
-import { type CellAnswer, type CellKey, type CellResult, cellId, type Reason } from '../usage/cell.ts';
+import { type CellKey, type CellResponse, type CellResult, cellId, type Reason } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, mergeDays, type UsageDay } from '../usage/day.ts';
 
 /** The most failures kept for the report, so that memory stays flat; the counts beside them always cover all. */
@@ -35,7 +35,7 @@ const NOT_FOUND = 'not_found';
 
 /** Adds up what becomes of a run's cells. */
 export class Tally {
-  readonly cells = { loaded: 0, unchanged: 0, left_out: 0, failed: 0, quarantined: 0, unavailable: 0 };
+  readonly cells = { loaded: 0, unchanged: 0, omitted: 0, failed: 0, quarantined: 0, unavailable: 0 };
   readonly rows = { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
   readonly orgIds = new Set<string>();
   restatedFinal = 0;
@@ -87,13 +87,13 @@ export class Tally {
     else if (cell.isStored && result === 'unchanged') this.rows.unchanged += 1;
     if (differences !== null && before.wasFinal) this.restatedFinal += 1;
     const isRead = result !== 'failed' && result !== 'quarantined';
-    const isWell = standing === 'accepted' || (isRead && standing !== 'missing' && standing !== 'in_doubt');
+    const isWell = standing === 'waived' || (isRead && standing !== 'missing' && standing !== 'in_doubt');
     if (isWell) this.#ofCells.delete(cellId(loaded));
-    else this.#fail(loaded, problem ?? { code: standing, message: `it is ${standing}` });
+    else this.#fail(loaded, problem ?? { code: standing, detail: `it is ${standing}` });
   }
 
   /** Adds cells that were not read because Losant refused the token or a scope. */
-  addRefused(answers: readonly CellAnswer[]): void {
+  addRefused(answers: readonly CellResponse[]): void {
     for (const answer of answers) {
       this.#count(answer, 'failed');
       if (answer.verdict.kind === 'failed') this.#fail(answer, answer.verdict);
@@ -101,12 +101,15 @@ export class Tally {
   }
 
   /** Whether Losant did not know an organization when its usage was asked for. */
-  get hasNotFound(): boolean {
+  get hasNotFoundErrors(): boolean {
     return [...this.#ofCells.values()].some(({ code }) => code === NOT_FOUND);
   }
 
-  /** Counts the cells of organizations that proved to be removed, and are none of `orgIds`, as unavailable. */
-  forgetNotFound(orgIds: ReadonlySet<string | null>): void {
+  /**
+   * Counts cells of organizations that turned out to be deleted, and are not in `orgIds`, as unavailable instead
+   * of failed.
+   */
+  reclassifyDeleted(orgIds: ReadonlySet<string | null>): void {
     for (const [id, { orgId, code }] of this.#ofCells) {
       if (code !== NOT_FOUND || orgIds.has(orgId)) continue;
       this.#ofCells.delete(id);
@@ -118,14 +121,14 @@ export class Tally {
   /** Returns the failures by cause, the most frequent first. */
   groupFailures(): FailureGroup[] {
     const groups = Map.groupBy([...this.#general, ...this.#ofCells.values()], ({ code, stream, message }) => {
-      return `${code} ${stream} ${withoutPlaces(message)}`;
+      return `${code} ${stream} ${withoutIdsAndDays(message)}`;
     });
     return [...groups.values()]
       .map((group): FailureGroup => {
         const { code, message, stream, orgId } = group[0] as Failure;
         return {
           code,
-          message: withoutPlaces(message),
+          message: withoutIdsAndDays(message),
           stream,
           cells: group.filter(({ from }) => from !== null).length,
           orgs: new Set(group.flatMap((failure) => failure.orgId ?? [])).size,
@@ -148,9 +151,17 @@ export class Tally {
     this.range = { from: earliestDay(this.range?.from, day), to: latestDay(this.range?.to, day) };
   }
 
-  #fail({ orgId, stream, day }: CellKey, { code, message }: Reason): void {
+  #fail({ orgId, stream, day }: CellKey, { code, detail }: Reason): void {
     const id = cellId({ orgId, stream, day });
-    const failure = { instanceId: this.#instanceId, orgId, stream, from: day, to: day, code, message };
+    const failure = {
+      instanceId: this.#instanceId,
+      orgId,
+      stream,
+      from: day,
+      to: day,
+      code,
+      message: detail,
+    };
     if (this.#ofCells.size < FAILURES_MAX || this.#ofCells.has(id)) this.#ofCells.set(id, failure);
     else this.#unkept += 1;
   }
@@ -159,7 +170,7 @@ export class Tally {
 const GROUPS_MAX = 20;
 
 /** Returns a message without ids and days, which Losant's errors put in parentheses. */
-export function withoutPlaces(message: string): string {
+export function withoutIdsAndDays(message: string): string {
   return message
     .replaceAll(/ \((?:instance|org|days) [^()]*\)/g, '')
     .replaceAll(/\b[0-9a-f]{24}\b/g, 'ID')
@@ -202,9 +213,9 @@ export function logRun(logger: Logger, instanceId: string, { report, tally, refu
     refused: refusal?.message,
   };
   if (status === 'complete' && !refusal) logger.info(fields, 'run finished');
-  else logger.warn({ ...fields, first_failure: failures[0] }, 'run finished, something is missing');
+  else logger.warn({ ...fields, first_failure: failures[0] }, 'run finished with missing data');
   if (tally.restatedFinal > 0) {
     const cells = { run_id: runId, cells: tally.restatedFinal };
-    logger.warn(cells, 'final numbers were restated, see the view restatements');
+    logger.warn(cells, 'final cells were restated; see the view restatements');
   }
 }

@@ -1,7 +1,7 @@
 /** Organizations that are deleted, come back, or belong to another instance. */
 import { randomUUID } from 'node:crypto';
 import { expect, it, onTestFinished } from 'vitest';
-import { discover } from '../../src/export/discover.ts';
+import { discover } from '../../src/loading/discover.ts';
 import { AttemptError } from '../../src/losant/attempt.ts';
 import { DAY_MS, HOUR_MS } from '../../src/usage/day.ts';
 import { ALL_FINAL, standingsOf } from '../e2e/export.ts';
@@ -13,15 +13,15 @@ import { openStage, type Stage } from './stage.ts';
 const NIGHT = Date.UTC(2026, 10, 25, 1);
 
 const removed = async ({ query }: Stage): Promise<unknown[]> => {
-  const rows = await query(`select org_id || ' ' || removed_on as line from losant_usage.organizations
-    where removed_on is not null order by 1`);
+  const rows = await query(`select org_id || ' ' || deleted_on as line from losant_usage.organizations
+    where deleted_on is not null order by 1`);
   return rows.map(({ line }) => line);
 };
 
 const remove = ({ platform }: Pick<Stage, 'platform'>, orgId: string) =>
   platform.send('DELETE', `/orgs/${orgId}`, {});
 
-// Promise (Missing numbers): What can no longer be read is unavailable with its reason, and not forgotten.
+// Guarantee (Missing numbers): What can no longer be read is unavailable with its reason, and not forgotten.
 it('an organization that the list of the next day lacks is removed, and its open cells are unavailable', async () => {
   const stage = await openStage();
   const [gone = ''] = stage.orgIds;
@@ -54,7 +54,7 @@ async function discoverWith(stage: Stage, client = stage.context().client): Prom
   const context = { ...stage.context(), client };
   const ledger = { ...context, runId: randomUUID(), lease: null };
   const { signal } = new AbortController();
-  await discover({ context, ledger, signal }, { readsAnew: true });
+  await discover({ context, ledger, signal }, { forceRefresh: true });
   return await removed(stage);
 }
 
@@ -101,7 +101,7 @@ it('a list without any organization removes none', async () => {
   expect(await removed(stage)).toEqual([]);
 });
 
-// Promise (Missing numbers): Organizations are believed to be deleted only when Losant says it several times over;
+// Guarantee (Missing numbers): Organizations are believed to be deleted only when Losant says it several times over;
 // many at once wait for three days.
 it('more removals at once than are believed wait until the lists of three days lack them', async () => {
   const stage = await openStage();
@@ -113,7 +113,7 @@ it('more removals at once than are believed wait until the lists of three days l
     await stage.moveTo(NOW + days * DAY_MS);
     const { report } = await stage.run();
     expect(report.status).toBe('partial');
-    expect(report.failures.map(({ code }) => code)).toContain('removals_refused');
+    expect(report.failures.map(({ code }) => code)).toContain('deletions_not_confirmed');
     expect(await removed(stage)).toEqual([]);
     await stage.run();
   }
@@ -122,7 +122,7 @@ it('more removals at once than are believed wait until the lists of three days l
   expect(await removed(stage)).toEqual([first, second].toSorted().map((orgId) => `${orgId} 2026-11-27`));
 });
 
-// Promise (Missing numbers): An organization that returns is read again, with all that was given up.
+// Guarantee (Missing numbers): An organization that returns is read again, with all that was given up.
 it('an organization that is listed again goes on where it ended, and what was restated meanwhile is read', async () => {
   const stage = await openStage();
   const { platform } = stage;
@@ -141,7 +141,7 @@ it('an organization that is listed again goes on where it ended, and what was re
   expect(await standingsOf(stage, gone, '2026-11-23')).toEqual(ALL_FINAL);
 });
 
-// Promise (Missing numbers): An organization that moves to another instance keeps its days, and is in no sum twice.
+// Guarantee (Missing numbers): An organization that moves to another instance keeps its days, and is in no sum twice.
 it('an organization of another instance is taken over once the list of that one lacks it', async () => {
   const stage = await openStage({ seed: 'one', orgs: 3 });
   const options = { now: stage.now, hostile: false, seed: 'one', orgs: 3, instanceId: 'f'.repeat(24) };
@@ -157,8 +157,8 @@ it('an organization of another instance is taken over once the list of that one 
   await stage.moveTo(NOW + DAY_MS);
   await stage.run();
   expect((await stage.run({}, { platform })).report).toMatchObject({ status: 'complete', failures: [] });
-  const owner = `select instance_id, removed_on from losant_usage.organizations where org_id = '${moved}'`;
-  expect(await stage.query(owner)).toEqual([{ instance_id: platform.instanceId, removed_on: null }]);
-  const movedOn = 'select distinct org_moved_on::text as day from losant_usage.instances';
+  const owner = `select instance_id, deleted_on from losant_usage.organizations where org_id = '${moved}'`;
+  expect(await stage.query(owner)).toEqual([{ instance_id: platform.instanceId, deleted_on: null }]);
+  const movedOn = 'select distinct org_transferred_on::text as day from losant_usage.instances';
   expect(await stage.query(movedOn)).toEqual([{ day: '2026-11-24' }]);
 });

@@ -9,10 +9,10 @@ import type { CellKey } from '../usage/cell.ts';
 import { addDays, dayAt, HOUR_MS } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';
 import { requireClock } from './context.ts';
-import { extractSlice, judgeFailure, type SliceResult } from './extract.ts';
+import { extractSlice, type SliceResult, toFailedResult } from './extract.ts';
 import type { Session } from './session.ts';
 
-/** A wake-up comes after a quarter of an hour where no schedule says when. */
+/** Length of a pass when there is no schedule to end it. */
 const USUAL_PASS_MS = HOUR_MS / 4;
 
 /**
@@ -33,13 +33,13 @@ export async function exportDue(
     onProgress?.({ planned: Math.max(cellsDue, tally.planned), done: tally.planned });
   let lookedAtMs = now();
   let sinceMs: number | null = null;
-  for (let olderAfter = ''; ; ) {
+  for (let olderCursor = ''; ; ) {
     const today = dayAt(now());
     const endMs = nextWakeAt?.()?.getTime() ?? now() + USUAL_PASS_MS;
-    const pass: Pass = { scope, endMs, sinceMs, olderAfter, isAtEnd: false, hasFound: false };
+    const pass: Pass = { scope, endMs, sinceMs, olderAfter: olderCursor, isAtEnd: false, hasFound: false };
     await exportPass(session, pass, showProgress);
-    if (pass.isAtEnd && !pass.hasFound && olderAfter === '') return session.refusals.worst;
-    olderAfter = pass.isAtEnd ? '' : pass.olderAfter;
+    if (pass.isAtEnd && !pass.hasFound && olderCursor === '') return session.refusals.worst;
+    olderCursor = pass.isAtEnd ? '' : pass.olderAfter;
     const isNewDay = dayAt(now()) !== today;
     if (isNewDay || pass.isAtEnd) {
       sinceMs = isNewDay ? null : lookedAtMs;
@@ -64,12 +64,11 @@ export interface Pass {
 }
 
 /** Days younger than this go first, over all organizations. */
-const YOUNG_DAYS = 7;
+const RECENT_DAYS = 7;
 
 /**
- * Yields the cells that are due, a page of organizations at a time: first those of the last week, over all
- * organizations, then older ones, where the pass before ended. Ends when a wake-up has passed, or midnight, so that a
- * long backfill never delays yesterday. A cell comes once in a pass.
+ * Yields the due cells of a pass, a page of organizations at a time: the last week of all organizations first,
+ * then older days from where the last pass stopped. See the note on passes below. (narrative 4)
  */
 export async function* readDuePages(
   { ledger, refusals }: Pick<Session, 'ledger' | 'refusals'>,
@@ -78,23 +77,23 @@ export async function* readDuePages(
   const { scope, endMs, sinceMs } = pass;
   const { now } = ledger;
   const today = dayAt(now());
-  const young = { from: addDays(today, -YOUNG_DAYS), to: null };
-  const older = { from: null, to: addDays(young.from, -1) };
-  const readPage = async (days: typeof young | typeof older, afterOrgId: string) => {
-    const place = { stopped: refusals.stopped, sinceMs, afterOrgId, ...days };
-    const cells = refusals.isTotal ? [] : await readDuePage(ledger, scope, place);
+  const recent = { from: addDays(today, -RECENT_DAYS), to: null };
+  const olderRange = { from: null, to: addDays(recent.from, -1) };
+  const readPage = async (days: typeof recent | typeof olderRange, afterOrgId: string) => {
+    const cursor = { stopped: refusals.refusedStreams, sinceMs, afterOrgId, ...days };
+    const cells = refusals.isTokenRefused ? [] : await readDuePage(ledger, scope, cursor);
     pass.hasFound ||= cells.length > 0;
     return cells;
   };
   for (let afterOrgId = ''; dayAt(now()) === today; ) {
-    const cells = await readPage(young, afterOrgId);
+    const cells = await readPage(recent, afterOrgId);
     if (cells.length === 0) break;
     afterOrgId = lastOrgId(cells);
     yield cells;
   }
   // At least one page of older days, so that wake-ups at short intervals do not keep them waiting for ever.
   for (let isFirst = true; dayAt(now()) === today && (isFirst || now() < endMs); isFirst = false) {
-    const cells = await readPage(older, pass.olderAfter);
+    const cells = await readPage(olderRange, pass.olderAfter);
     pass.isAtEnd = cells.length === 0;
     if (pass.isAtEnd) return;
     pass.olderAfter = lastOrgId(cells);
@@ -121,10 +120,10 @@ async function exportPass(session: Session, pass: Pass, showProgress: () => void
   const slices = planSlicesOf(session, pass, showProgress);
   const extract = async (slice: Slice) => {
     signal.throwIfAborted();
-    const known = refusals.of(slice.stream);
-    if (known) return [judgeFailure(slice, known, context.now())];
+    const earlierRefusal = refusals.forStream(slice.stream);
+    if (earlierRefusal) return [toFailedResult(slice, earlierRefusal, context.now())];
     const results = await extractSlice(slice, context, signal);
-    for (const { error } of results) refusals.note(slice, error, tally.orgIds.size);
+    for (const { error } of results) refusals.record(slice, error, tally.orgIds.size);
     return results;
   };
   const results = flatTransform(2 * context.concurrency, extract, slices);
@@ -161,8 +160,8 @@ async function* planSlicesOf(session: Session, pass: Pass, showProgress: () => v
 }
 
 /**
- * Loads results. A refusal of the token or of a stream says nothing about a cell, so it is counted but not loaded,
- * which would delay the next attempt.
+ * Loads results. A rejected token or scope is counted but not loaded: it says nothing about the cells, and loading
+ * it would postpone their retry.
  */
 async function loadResults(
   results: readonly SliceResult[],
@@ -174,7 +173,7 @@ async function loadResults(
   for (const result of results) {
     tally.unknownKeys += result.unknownKeys;
     tally.outsideBuckets += result.outsideBuckets;
-    if (refusals.isOfAll(result)) tally.addRefused(result.answers);
+    if (refusals.isGlobal(result)) tally.addRefused(result.answers);
     else loadable.push(result);
   }
   if (loadable.length === 0) return;
@@ -216,8 +215,8 @@ async function loadSlices(
       const first = await loadSlices(ledger, slices.slice(0, middle), { signal });
       return [...first, ...(await loadSlices(ledger, slices.slice(middle), { signal }))];
     }
-    const message = error instanceof Error ? error.message : String(error);
-    const verdict = { kind: 'quarantined', code: 'database_refused', message } as const;
+    const detail = error instanceof Error ? error.message : String(error);
+    const verdict = { kind: 'quarantined', code: 'database_refused', detail } as const;
     const refused = slices.map((slice) => {
       return { ...slice, answers: slice.answers.map((answer) => ({ ...answer, sha256: null, verdict })) };
     });

@@ -3,25 +3,25 @@ import { constants } from 'node:fs';
 import { access, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ExportError, SettingsError } from '../errors.ts';
-import type { Part } from './formats.ts';
+import type { FileChunk } from './formats.ts';
 
 /** A file that exists completely or not at all. Methods throw ExportError if writing it fails. */
-export interface WholeFile {
-  write(part: Part): Promise<void>;
+export interface AtomicFile {
+  write(part: FileChunk): Promise<void>;
   /** Gives the file its place once it is on disk; what was there stays until then. */
   finish(): Promise<{ readonly bytes: number; readonly sha256: string }>;
   /** Removes the unfinished file. Does nothing after `finish`. */
   discard(): Promise<void>;
 }
 
-/** Creates a file beside its place, as `.NAME.ID.unfinished`. Throws SettingsError if that cannot be. */
-export async function createWholeFile(path: string, id: string): Promise<WholeFile> {
+/** Creates the file next to its final path as `.NAME.ID.unfinished`. Throws SettingsError if that is not possible. */
+export async function createAtomicFile(path: string, id: string): Promise<AtomicFile> {
   const { target, unfinished, handle } = await openUnfinished(path, id);
   const hash = createHash('sha256');
   let size = 0;
   const attempt = async (work: () => Promise<void>) => {
     await work().catch((error: unknown) => {
-      throw cannotGoOn(error, target);
+      throw toWriteError(error, target);
     });
   };
   return {
@@ -54,7 +54,7 @@ async function openUnfinished(path: string, id: string) {
     if (mode !== null) await handle.chmod(mode);
     return { target, unfinished, handle };
   } catch (error) {
-    throw cannotBegin(error, path);
+    throw toCreateError(error, path);
   }
 }
 
@@ -64,7 +64,7 @@ async function findTarget(path: string): Promise<{ readonly path: string; readon
     const stats = await stat(path);
     if (!stats.isFile()) {
       const what = stats.isDirectory() ? 'a folder' : 'a device or pipe';
-      throw new SettingsError(`${path} is ${what}, not a file`, { hint: 'name a file' });
+      throw new SettingsError(`${path} is ${what}, not a file`, { hint: 'give a file name' });
     }
     await access(path, constants.W_OK);
     return { path: await realpath(path), mode: stats.mode & 0o777 };
@@ -75,17 +75,19 @@ async function findTarget(path: string): Promise<{ readonly path: string; readon
 }
 
 /** Returns the refusal to create a file or folder as an error for the operator; any other error as it is. */
-export function cannotBegin(error: unknown, path: string): unknown {
-  const found = describeFileProblem(error, path);
-  return found === null ? error : new SettingsError(found.message, { hint: found.hint, cause: error });
+export function toCreateError(error: unknown, path: string): unknown {
+  const fileProblem = describeFileProblem(error, path);
+  return fileProblem === null
+    ? error
+    : new SettingsError(fileProblem.message, { hint: fileProblem.hint, cause: error });
 }
 
-/** Is the same for one that was begun and is taken back. */
-export function cannotGoOn(error: unknown, path: string): unknown {
-  const found = describeFileProblem(error, path);
-  if (found === null) return error;
-  const hint = `${found.hint}, and start again: nothing of it was left behind`;
-  return new ExportError('file_failed', found.message, { hint, cause: error });
+/** Like {@link toCreateError}, for a write that has started; the partial file has been removed. */
+export function toWriteError(error: unknown, path: string): unknown {
+  const fileProblem = describeFileProblem(error, path);
+  if (fileProblem === null) return error;
+  const hint = `${fileProblem.hint}, then try again; no partial file was left behind`;
+  return new ExportError('file_failed', fileProblem.message, { hint, cause: error });
 }
 
 /** Describes a refusal of the file system; null for any other error. */
@@ -94,8 +96,8 @@ function describeFileProblem(error: unknown, path: string): { message: string; h
   if (code === null || !(error instanceof Error && 'syscall' in error)) return null;
   // The text is `EACCES: permission denied`, without the call and the path that Node adds.
   const problem =
-    code === 'ENOENT' ? `there is no folder ${dirname(resolve(path))}` : error.message.split(', ')[0];
-  const hint = 'name a place where this user may write, and which has room';
+    code === 'ENOENT' ? `folder ${dirname(resolve(path))} does not exist` : error.message.split(', ')[0];
+  const hint = 'give a path that this user can write to, on a disk with free space';
   return { message: `${path} cannot be written: ${problem}`, hint };
 }
 

@@ -45,23 +45,23 @@ export class Verification {
   /** The number of rows that were checked. */
   rows = 0;
 
-  say(folder: string, name: string, problem: string): void {
+  addProblem(folder: string, name: string, problem: string): void {
     this.problems.push({ file: join(folder, name), problem });
   }
 
-  /** Returns what the work returns, or null where it finds a problem, which is told of the file. */
-  async look<T>(folder: string, name: string, work: () => Promise<T>): Promise<T | null> {
+  /** Runs `work` on a file. Records a FileProblem and returns null. */
+  async capture<T>(folder: string, name: string, work: () => Promise<T>): Promise<T | null> {
     try {
       return await work();
     } catch (error) {
       if (!(error instanceof FileProblem)) throw error;
-      this.say(folder, name, error.message);
+      this.addProblem(folder, name, error.message);
       return null;
     }
   }
 }
 
-/** A manifest has some kilobytes; what is larger is none. */
+/** A manifest is a few kilobytes; a larger file is not one. */
 const MANIFEST_MAX = 1_048_576;
 const SIGNATURE_BYTES = 64;
 
@@ -70,28 +70,32 @@ const SIGNATURE_BYTES = 64;
  * Without keys, signatures are not checked. Rejects with the error of the file system if `root` cannot be read as a
  * folder.
  */
-export async function openPacks(root: string, keys: readonly KeyObject[]): Promise<Verification> {
+export async function readPacks(root: string, keys: readonly KeyObject[]): Promise<Verification> {
   const entries = await readdir(root, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => !entry.isDirectory());
-  const found = new Verification();
-  for (const [place, own] of Map.groupBy(files, ({ parentPath }) => parentPath)) {
-    const names = new Set(own.map(({ name }) => name));
+  const verification = new Verification();
+  for (const [folderPath, folderFiles] of Map.groupBy(files, ({ parentPath }) => parentPath)) {
+    const names = new Set(folderFiles.map(({ name }) => name));
     if (!names.delete(MANIFEST_NAME)) continue;
-    const folder = relative(root, place);
-    const pack = await found.look(folder, MANIFEST_NAME, async () => await openPack(place, folder));
+    const folder = relative(root, folderPath);
+    const pack = await verification.capture(
+      folder,
+      MANIFEST_NAME,
+      async () => await openPack(folderPath, folder),
+    );
     if (pack === null) continue;
-    found.packs.push(pack);
+    verification.packs.push(pack);
     const { files: named, signedBy } = pack.manifest;
     for (const { name } of named) names.delete(name);
     if (signedBy !== null) names.delete(SIGNATURE_NAME);
-    for (const name of names) found.say(folder, name, 'is in no manifest');
+    for (const name of names) verification.addProblem(folder, name, 'is not listed in the manifest');
     const signed = signedBy === null ? MANIFEST_NAME : SIGNATURE_NAME;
-    await found.look(folder, signed, async () => await checkSignature(pack, keys));
+    await verification.capture(folder, signed, async () => await checkSignature(pack, keys));
   }
-  found.packs.sort(compareNumbers);
-  checkChain(found);
-  describeUnchecked(found, keys);
-  return found;
+  verification.packs.sort(compareNumbers);
+  checkChain(verification);
+  describeUnchecked(verification, keys);
+  return verification;
 }
 
 async function openPack(place: string, folder: string): Promise<Pack> {
@@ -100,9 +104,7 @@ async function openPack(place: string, folder: string): Promise<Pack> {
   if (typeof manifest === 'string') throw new FileProblem(manifest);
   const { checks } = manifest;
   const checksSql = await readChecks(checks).catch(() => {
-    throw new FileProblem(
-      `is checked by version ${checks} of ${CHECKS_NAME}, which this program does not have`,
-    );
+    throw new FileProblem(`needs version ${checks} of ${CHECKS_NAME}, which this program does not include`);
   });
   return { folder, place, manifest, bytes, manifestSha256: hashOf(bytes), checksSql };
 }
@@ -112,55 +114,58 @@ async function checkSignature(
   keys: readonly KeyObject[],
 ): Promise<void> {
   if (signedBy === null) {
-    if (keys.length > 0) throw new FileProblem('is not signed, and --key was given');
+    if (keys.length > 0) throw new FileProblem('is not signed, but --key was given');
     return;
   }
   const signature = await readSmall(join(place, SIGNATURE_NAME), SIGNATURE_BYTES);
   if (keys.length === 0) return;
   const key = keys.find((each) => fingerprintOf(each) === signedBy);
   if (key === undefined) {
-    const given = keys.map(fingerprintOf).join(', ');
-    throw new FileProblem(
-      `is of the key ${signedBy}, and given ${keys.length === 1 ? 'is' : 'are'} ${given}`,
-    );
+    const fingerprints = keys.map(fingerprintOf).join(', ');
+    throw new FileProblem(`was signed with key ${signedBy}, but the given keys are ${fingerprints}`);
   }
   if (!verify(null, bytes, key, signature))
-    throw new FileProblem('does not fit the manifest: one of the two was changed');
+    throw new FileProblem('does not match the manifest; one of the two was changed');
 }
 
-/** Compares every manifest with those before it that are there: none is doubled, and each names the others. */
+/**
+ * Checks the chain: no number twice, and each manifest lists the earlier statements of its month with their
+ * hashes.
+ */
 function checkChain(found: Verification): void {
   const { packs } = found;
   const nameOf = ({ folder }: Pack) => join(folder, MANIFEST_NAME);
   for (const pack of packs) {
     const { statement } = pack.manifest;
     const { instanceId, number, month, kind, previousSha256, earlier } = statement;
-    const say = (problem: string) => found.say(pack.folder, MANIFEST_NAME, problem);
-    const first = findPack(packs, statement) ?? pack;
-    if (first !== pack) say(`has the number ${number}, as has ${nameOf(first)}`);
-    const own = new Set(earlier.filter((each) => each.instanceId === instanceId).map((each) => each.number));
-    if ((kind === 'closing') === own.size > 0)
-      say(`is of the kind ${kind}, which does not fit the statements of ${month} that it follows`);
+    const say = (problem: string) => found.addProblem(pack.folder, MANIFEST_NAME, problem);
+    const namesake = findPack(packs, statement) ?? pack;
+    if (namesake !== pack) say(`has the same number (${number}) as ${nameOf(namesake)}`);
+    const instanceNumbers = new Set(
+      earlier.filter((each) => each.instanceId === instanceId).map((each) => each.number),
+    );
+    if ((kind === 'closing') === instanceNumbers.size > 0)
+      say(`is a ${kind}, which does not match the earlier statements of ${month} that it lists`);
     for (const link of [{ instanceId, number: number - 1, sha256: previousSha256 }, ...earlier]) {
       const before = findPack(packs, link);
       if (before !== undefined && before.manifestSha256 !== link.sha256)
         say(
-          `follows number ${link.number} with the SHA-256 ${link.sha256 ?? 'none'}; ` +
-            `that of ${nameOf(before)} is ${before.manifestSha256}`,
+          `refers to statement ${link.number} with SHA-256 ${link.sha256 ?? 'none'}; ` +
+            `but ${nameOf(before)} has ${before.manifestSha256}`,
         );
     }
     for (const each of earlier) {
       const before = findPack(packs, each);
       if (before === undefined && each.instanceId === instanceId)
-        say(`follows statement ${each.number} of ${month}, which is missing`);
+        say(`refers to statement ${each.number} of ${month}, which is missing`);
       if (before !== undefined && before.manifest.statement.month !== month)
-        say(`follows ${nameOf(before)} as a statement of ${month}, which it is not`);
+        say(`refers to ${nameOf(before)} as a statement of ${month}, but it is not one`);
     }
     for (const other of packs) {
       const before = other.manifest.statement;
       const isBefore = before.instanceId === instanceId && before.month === month && before.number < number;
-      if (isBefore && !own.has(before.number))
-        say(`does not know ${nameOf(other)}, a statement of ${month} before it`);
+      if (isBefore && !instanceNumbers.has(before.number))
+        say(`does not refer to ${nameOf(other)}, an earlier statement of ${month}`);
     }
   }
 }
@@ -179,14 +184,14 @@ export function findPack(
 function describeUnchecked({ packs, notes }: Verification, keys: readonly KeyObject[]): void {
   const signers = new Set(packs.flatMap(({ manifest: { signedBy } }) => signedBy ?? []));
   for (const signer of keys.length === 0 ? signers : [])
-    notes.push(`Signed with the key ${signer}, which was not checked: give --key FILE.`);
+    notes.push(`Signed with key ${signer}; the signature was not checked (give --key FILE).`);
   if (signers.size === 0 && packs.length > 0)
-    notes.push('Not signed: whoever can write the files can write all of them anew.');
+    notes.push('Not signed: anyone who can write these files could have replaced all of them.');
   for (const { manifest } of packs) {
     const { instanceId, number } = manifest.statement;
     if (number > 1 && findPack(packs, { instanceId, number: number - 1 }) === undefined)
       notes.push(
-        `Statement ${number - 1} of instance ${instanceId} is not here: ` +
+        `Statement ${number - 1} of instance ${instanceId} is not in this folder, so ` +
           `the chain before number ${number} was not checked.`,
       );
   }

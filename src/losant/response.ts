@@ -2,7 +2,7 @@ import { showDuration } from '../terminal/words.ts';
 import type { Failure } from './attempt.ts';
 
 /** A complete JSON answer. */
-export interface Answer {
+export interface ApiResponse {
   /** The parsed body, with markers for rounded numbers and for repeated keys; undefined if it is not JSON. */
   readonly body: unknown;
   /** The body as received; empty if it is not JSON. */
@@ -17,22 +17,22 @@ export interface Answer {
 }
 
 /** Headers by lower-case name. */
-export type AnswerHeaders = Readonly<Record<string, string | string[] | undefined>>;
+export type ResponseHeaders = Readonly<Record<string, string | string[] | undefined>>;
 
 /** Returns a header; of a repeated one, the first value. */
-export function headerOf(headers: AnswerHeaders, name: string): string | undefined {
+export function headerOf(headers: ResponseHeaders, name: string): string | undefined {
   const value = headers[name];
   return typeof value === 'object' ? value[0] : value;
 }
 
 /** Returns the Date header in ms, or null if it is missing or cannot be read. */
-export function readDate(headers: AnswerHeaders): number | null {
+export function readDate(headers: ResponseHeaders): number | null {
   const ms = Date.parse(headerOf(headers, 'date') ?? '');
   return Number.isNaN(ms) ? null : ms;
 }
 
 /** Returns the Age header in seconds; 0 if it is missing or cannot be read. */
-export function readAge(headers: AnswerHeaders): number {
+export function readAge(headers: ResponseHeaders): number {
   const age = headerOf(headers, 'age') ?? '';
   return /^\d{1,10}$/.test(age) ? Number(age) : 0;
 }
@@ -41,7 +41,7 @@ export function readAge(headers: AnswerHeaders): number {
  * Returns the wait in ms that the Retry-After header asks for: seconds, or an HTTP date measured against the
  * answer's own Date, so that our clock does not matter. Returns null if the header is missing or cannot be read.
  */
-export function readRetryAfter(headers: AnswerHeaders, receivedAtMs: number): number | null {
+export function readRetryAfter(headers: ResponseHeaders, receivedAtMs: number): number | null {
   const text = headerOf(headers, 'retry-after')?.trim() ?? '';
   if (/^\d+$/.test(text)) return Number.parseInt(text, 10) * 1000;
   const dateMs = Date.parse(text);
@@ -52,24 +52,24 @@ export function readRetryAfter(headers: AnswerHeaders, receivedAtMs: number): nu
 export const ANSWER_SKEW_MAX_MS = 5 * 60_000;
 
 /**
- * Returns what is wrong with the time at which an answer was made, by its Date, or by the Age that a cache adds;
- * null for one of now. One with an Age must not have been made before `notBeforeMs` either.
+ * Returns why the response is not from now, by its Date or by the Age that a cache adds; null if it is. A response
+ * with an Age must also not be older than `notBeforeMs`.
  */
-export function findOtherTime(
-  { dateMs, ageSeconds, receivedAtMs }: Answer,
+export function findClockProblem(
+  { dateMs, ageSeconds, receivedAtMs }: ApiResponse,
   { notBeforeMs = Number.NEGATIVE_INFINITY }: { readonly notBeforeMs?: number | undefined },
 ): Failure | null {
   const wrong = (problem: string): Failure => ({ kind: 'wrong_date', problem, status: 200 });
   const aheadMs = (dateMs ?? receivedAtMs) - receivedAtMs;
   if (Math.abs(aheadMs) > ANSWER_SKEW_MAX_MS) {
     const distance = showDuration(Math.abs(aheadMs));
-    return wrong(`the answer was made ${distance} ${aheadMs > 0 ? 'from now' : 'ago'} by its Date`);
+    return wrong(`the response is dated ${distance} ${aheadMs > 0 ? 'in the future' : 'ago'} (Date header)`);
   }
   const ageMs = ageSeconds * 1_000;
   if (ageMs > ANSWER_SKEW_MAX_MS) {
-    return wrong(`a cache has kept the answer for ${showDuration(ageMs)}, by its Age`);
+    return wrong(`a cache served a response that is ${showDuration(ageMs)} old (Age header)`);
   }
   return ageMs > 0 && receivedAtMs - ageMs < notBeforeMs
-    ? wrong(`a cache has kept the answer since before the days were over: for ${ageSeconds} s, by its Age`)
+    ? wrong(`a cache served a response from before the days had ended: ${ageSeconds} s old (Age header)`)
     : null;
 }

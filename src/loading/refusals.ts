@@ -16,7 +16,7 @@ export class Refusals {
   readonly #streams = new Map<string, LosantError>();
 
   /** Takes the end of a request into account. `orgCount` is the number of organizations that the run has met. */
-  note(
+  record(
     { stream, orgId }: { readonly stream: string; readonly orgId: string },
     error: LosantError | null,
     orgCount: number,
@@ -32,24 +32,24 @@ export class Refusals {
   }
 
   /** Returns the reason why the stream is no longer asked for in this run; undefined if it is. */
-  of(stream: string): LosantError | undefined {
-    return this.isTotal ? (this.worst ?? undefined) : this.#streams.get(stream);
+  forStream(stream: string): LosantError | undefined {
+    return this.isTokenRefused ? (this.worst ?? undefined) : this.#streams.get(stream);
   }
 
   /** Whether a result is a refusal of the token or of a stream, and not one organization's own. */
-  isOfAll({ slice, error }: Pick<SliceResult, 'slice' | 'error'>): boolean {
+  isGlobal({ slice, error }: Pick<SliceResult, 'slice' | 'error'>): boolean {
     return (
       error?.kind === 'unauthorized' || (error?.kind === 'forbidden' && !this.#answered.has(slice.stream))
     );
   }
 
   /** The streams that are no longer asked for in this run. */
-  get stopped(): string[] {
+  get refusedStreams(): string[] {
     return [...this.#streams.keys()];
   }
 
   /** Whether the token is refused, so that nothing is asked for any more. */
-  get isTotal(): boolean {
+  get isTokenRefused(): boolean {
     return this.worst?.kind === 'unauthorized';
   }
 }

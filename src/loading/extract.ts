@@ -1,15 +1,15 @@
 import { hash } from 'node:crypto';
 import { LosantError } from '../errors.ts';
-import type { Answered } from '../ledger/quarantine.ts';
-import type { Answer } from '../losant/answer.ts';
+import type { SliceResponse } from '../ledger/quarantine.ts';
+import type { ApiResponse } from '../losant/response.ts';
 import { usageRequest } from '../losant/usage.ts';
-import type { CellAnswer, Verdict } from '../usage/cell.ts';
+import type { CellResponse, Verdict } from '../usage/cell.ts';
 import { addDays, daysFrom } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';
-import { streamNamed } from '../usage/streams/catalog.ts';
+import { getStream } from '../usage/streams/catalog.ts';
 import { UnplaceableBodyError, type WindowReading } from '../usage/streams/stream.ts';
 import type { InstanceContext } from './context.ts';
-import { withoutPlaces } from './report.ts';
+import { withoutIdsAndDays } from './report.ts';
 
 /**
  * Fetches a slice and judges the answers, each of its days separately. A window that is refused or too slow is halved,
@@ -23,9 +23,9 @@ export async function extractSlice(
 ): Promise<SliceResult[]> {
   const { client, instanceId, now } = context;
   const { orgId, stream, window } = slice;
-  const { requests, readBodies } = streamNamed(stream);
+  const { requests, readBodies } = getStream(stream);
   const startedAtMs = now();
-  const answers: Answer[] = [];
+  const answers: ApiResponse[] = [];
   try {
     for (const request of requests) {
       answers.push(await client.get(usageRequest({ instanceId, orgId, window, signal, ...request })));
@@ -34,24 +34,24 @@ export async function extractSlice(
     if (!(error instanceof LosantError)) throw error;
     const halves = isTooMuch(error) ? halve(slice) : null;
     if (halves) return (await Promise.all(halves.map((half) => extractSlice(half, context, signal)))).flat();
-    return [judgeFailure(slice, error, startedAtMs)];
+    return [toFailedResult(slice, error, startedAtMs)];
   }
   const texts = answers.map(({ text }) => text);
-  const { sentAtMs } = answers[0] as Answer;
+  const { sentAtMs } = answers[0] as ApiResponse;
   try {
     const { days, ...counts } = readBodies(
       answers.map(({ body }) => body),
       window,
     );
     const sha256 = hash('sha256', texts.join(''), 'hex');
-    const judged = slice.days.map((day): CellAnswer => {
+    const judged = slice.days.map((day): CellResponse => {
       return { orgId, stream, day, sentAtMs, sha256, verdict: days.get(day) ?? LEFT_OUT };
     });
     return [{ slice, answers: judged, texts, error: null, ...counts }];
   } catch (error) {
     if (!(error instanceof UnplaceableBodyError)) throw error;
-    const verdict = { kind: 'quarantined', code: UNPLACEABLE, message: error.message } as const;
-    return [giveAll(slice, verdict, { sentAtMs, texts, error: null })];
+    const verdict = { kind: 'quarantined', code: UNPLACEABLE, detail: error.message } as const;
+    return [sameVerdictForAll(slice, verdict, { sentAtMs, texts, error: null })];
   }
 }
 
@@ -70,28 +70,32 @@ function halve({ orgId, stream, window: { from, to }, days }: Slice): Slice[] | 
 }
 
 /** A finished slice, ready to be loaded: an answer for each of its cells. */
-export interface SliceResult extends Answered, Omit<WindowReading, 'days'> {
+export interface SliceResult extends SliceResponse, Omit<WindowReading, 'days'> {
   readonly slice: Slice;
   /** The reason why there was no answer; null if there was one. */
   readonly error: LosantError | null;
 }
 
-/** Judges a request that ended in an error. A body that cannot be used is quarantined with its slice. */
-export function judgeFailure(slice: Slice, error: LosantError, sentAtMs: number): SliceResult {
+/** Turns the error of a request into results. An unusable body is quarantined with its slice. */
+export function toFailedResult(slice: Slice, error: LosantError, sentAtMs: number): SliceResult {
   const { kind: code, body } = error;
-  const message = withoutPlaces(error.message);
+  const detail = withoutIdsAndDays(error.message);
   if (code !== 'bad_body') {
-    return giveAll(slice, { kind: 'failed', code, message }, { sentAtMs, texts: [], error });
+    return sameVerdictForAll(slice, { kind: 'failed', code, detail }, { sentAtMs, texts: [], error });
   }
   const texts = body === null ? [] : [body];
-  return giveAll(slice, { kind: 'quarantined', code: UNPLACEABLE, message }, { sentAtMs, texts, error });
+  return sameVerdictForAll(
+    slice,
+    { kind: 'quarantined', code: UNPLACEABLE, detail },
+    { sentAtMs, texts, error },
+  );
 }
 
 /** Returns the slice with the same verdict for every cell. */
-function giveAll(
+function sameVerdictForAll(
   slice: Slice,
   verdict: Verdict,
-  { sentAtMs, ...rest }: Pick<SliceResult, 'texts' | 'error'> & Pick<CellAnswer, 'sentAtMs'>,
+  { sentAtMs, ...rest }: Pick<SliceResult, 'texts' | 'error'> & Pick<CellResponse, 'sentAtMs'>,
 ): SliceResult {
   const { orgId, stream, days } = slice;
   const answers = days.map((day) => ({ orgId, stream, day, sentAtMs, sha256: null, verdict }));
@@ -99,4 +103,4 @@ function giveAll(
 }
 
 const UNPLACEABLE = 'unplaceable_body';
-const LEFT_OUT: Verdict = { kind: 'left_out' };
+const LEFT_OUT: Verdict = { kind: 'omitted' };

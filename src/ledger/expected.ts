@@ -1,6 +1,6 @@
 /**
- * Makes the rows of what is wanted, and closes what can no longer be read. A track says from where rows are still to be
- * made; rows and marker change together, a page of organizations at a time.
+ * Creates the expected cells and retires those that can no longer be read. A track's `next_day` is the first day
+ * without cells; it moves in the same transaction that creates them.
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { isAmong } from '../database/expressions.ts';
@@ -8,8 +8,8 @@ import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
 import { ORG_DELETED, PAST_HORIZON } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, type UsageDay } from '../usage/day.ts';
-import { FIRST_DAY, horizonStart, LAST_DAY, lastCompleteDay, type Policy } from '../usage/policy.ts';
-import { isOf, requireAll, setCells } from './coverage.ts';
+import { FIRST_DAY, horizonStart, LAST_DAY, lastEndedDay, type Policy } from '../usage/policy.ts';
+import { isCellOfOrgs, requireAll, setCells } from './coverage.ts';
 import type { DueScope } from './due.ts';
 import { eachPage, type InstanceLedger, inTransaction, type LedgerWriter } from './lease.ts';
 
@@ -21,42 +21,41 @@ interface Exported {
 }
 
 /**
- * Ends the tracks of organizations and streams that are no longer exported with yesterday, those of deleted
- * organizations with the day before they were found gone, and begins the others: a newly listed organization with its
- * creation day, a stream or organization that was chosen later with yesterday, what comes back where it ended or at the
- * horizon. Makes the rows of what changes.
+ * Brings tracks in line with what is configured and listed. Tracks that end: no longer configured (yesterday),
+ * deleted (the day before the deletion was noticed). Tracks that begin: a new organization (its creation day), a
+ * later choice (yesterday), a return (where it ended, or the horizon).
  */
-export async function applyTracks(
+export async function syncTracks(
   ledger: LedgerWriter,
   { streams, selection: orgIds }: Exported,
 ): Promise<void> {
   const { instanceId, policy } = ledger;
   const nowMs = ledger.now();
-  const [yesterday, horizon] = [lastCompleteDay(nowMs), horizonStart(nowMs, policy)];
+  const [yesterday, horizon] = [lastEndedDay(nowMs), horizonStart(nowMs, policy)];
   await inTransaction(ledger, async (trx) => {
-    const from = orgIds === null ? sql`coalesce(all_from, ${yesterday}::date)` : sql`null`;
-    await sql`update losant_usage.instances set all_from = ${from}
-      where instance_id = ${instanceId} and all_from is distinct from ${from}`.execute(trx);
+    const from = orgIds === null ? sql`coalesce(new_orgs_from, ${yesterday}::date)` : sql`null`;
+    await sql`update losant_usage.instances set new_orgs_from = ${from}
+      where instance_id = ${instanceId} and new_orgs_from is distinct from ${from}`.execute(trx);
   });
-  // Mostly nothing begins and nothing ends: one look at all tracks tells.
+  // Usually nothing begins or ends, and one query over all tracks shows it.
   const matches = sql`(
-    select case when o.removed_on is not null then max(coalesce(t.to_day, 'infinity')) > o.removed_on - 1
+    select case when o.deleted_on is not null then max(coalesce(t.last_day, 'infinity')) > o.deleted_on - 1
       when ${isAmong('o.org_id', orgIds)}
-        then count(*) filter (where t.to_day is null and t.stream = any (${streams}::text[]))
+        then count(*) filter (where t.last_day is null and t.stream = any (${streams}::text[]))
             < ${streams.length}::integer
-          or bool_or(t.to_day is null and t.stream <> all (${streams}::text[]))
-      else bool_or(t.to_day is null) end
+          or bool_or(t.last_day is null and t.stream <> all (${streams}::text[]))
+      else bool_or(t.last_day is null) end
     from losant_usage.tracks t where t.org_id = o.org_id)`;
   await eachPage(ledger, matches, async (trx, page) => {
     const isChosen = sql`(t.stream = any (${streams}::text[]) and ${isAmong('t.org_id', orgIds)})`;
     await sql`
-      update losant_usage.tracks t set to_day = k.to_day
+      update losant_usage.tracks t set last_day = k.last_day
       from (
         select t.org_id, t.stream,
-          least(o.removed_on - 1, case when not ${isChosen} then ${yesterday}::date end) as to_day
+          least(o.deleted_on - 1, case when not ${isChosen} then ${yesterday}::date end) as last_day
         from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
         where t.org_id = any (${page}::text[])
-          and (t.to_day > o.removed_on - 1 or (t.to_day is null and (o.removed_on is not null or not ${isChosen})))
+          and (t.last_day > o.deleted_on - 1 or (t.last_day is null and (o.deleted_on is not null or not ${isChosen})))
         order by t.org_id, t.stream for update of t
       ) as k
       where t.org_id = k.org_id and t.stream = k.stream`.execute(trx);
@@ -67,48 +66,49 @@ export async function applyTracks(
       join losant_usage.instances i on i.instance_id = o.instance_id
       cross join unnest(${streams}::text[]) as s (stream)
       cross join lateral (
-        select greatest(o.created_on, case when i.all_from is not null
+        select greatest(o.created_on, case when i.new_orgs_from is not null
             and not exists (select from losant_usage.tracks k where k.org_id = o.org_id)
-          then greatest(i.all_from, ${horizon}::date) else ${yesterday}::date end) as day
+          then greatest(i.new_orgs_from, ${horizon}::date) else ${yesterday}::date end) as day
       ) as f
-      where o.org_id = any (${page}::text[]) and o.removed_on is null
+      where o.org_id = any (${page}::text[]) and o.deleted_on is null
         and ${isAmong('o.org_id', orgIds)}
         and not exists (select from losant_usage.tracks k
-          where k.org_id = o.org_id and k.stream = s.stream and k.to_day is null)
+          where k.org_id = o.org_id and k.stream = s.stream and k.last_day is null)
       order by o.org_id, s.stream collate "C"
-      on conflict (org_id, stream) do update set to_day = null,
+      on conflict (org_id, stream) do update set last_day = null,
         first_day = case when t.next_day < ${horizon}::date then ${horizon}::date else t.first_day end,
         next_day = greatest(t.next_day, ${horizon}::date)`.execute(trx);
-    // At once: a day that is there because of other streams would be all right until its new rows are made.
-    await fillOrgs(trx, page, policy);
+    // In the same transaction: a day that exists because of other streams would look complete until its new cells
+    // are there.
+    await createExpectedCellsOf(trx, page, policy);
   });
 }
 
 /** Makes the rows that are lacking up to yesterday, and closes what can no longer be read. Safe to repeat. */
-export async function fillInstance(ledger: LedgerWriter): Promise<void> {
+export async function createExpectedCells(ledger: LedgerWriter): Promise<void> {
   const matches = sql`exists (
     select from losant_usage.tracks t where t.org_id = o.org_id and t.next_day < losant_usage_internal.today()
-      and (t.to_day is null or t.next_day <= t.to_day))`;
-  await eachPage(ledger, matches, (trx, orgIds) => fillOrgs(trx, orgIds, ledger.policy));
-  await closeCells(ledger);
+      and (t.last_day is null or t.next_day <= t.last_day))`;
+  await eachPage(ledger, matches, (trx, orgIds) => createExpectedCellsOf(trx, orgIds, ledger.policy));
+  await markCellsUnavailable(ledger);
 }
 
 /** Makes the rows that these organizations lack up to yesterday, and moves their markers. */
-export async function fillOrgs(
+export async function createExpectedCellsOf(
   trx: Kysely<Schema>,
   orgIds: readonly string[],
   policy: Policy,
 ): Promise<void> {
   await lockTracks(trx, orgIds);
-  const days = sql`select usage_date, org_id, stream from losant_usage_internal.unfilled
+  const days = sql`select usage_date, org_id, stream from losant_usage_internal.unrecorded_cells
     where org_id = any (${orgIds}::text[])`;
   const firstRead = sql`((n.usage_date + 1)::timestamp + ${Math.min(...policy.readAtHours)}::integer
     * interval '1 hour') at time zone 'UTC'`;
-  await makeRows(trx, days, firstRead);
+  await insertCells(trx, days, firstRead);
   await sql`
-    update losant_usage.tracks t set next_day = greatest(t.next_day, least(t.to_day + 1, losant_usage_internal.today()))
+    update losant_usage.tracks t set next_day = greatest(t.next_day, least(t.last_day + 1, losant_usage_internal.today()))
     where t.org_id = any (${orgIds}::text[]) and t.next_day < losant_usage_internal.today()
-      and (t.to_day is null or t.next_day <= t.to_day)`.execute(trx);
+      and (t.last_day is null or t.next_day <= t.last_day)`.execute(trx);
 }
 
 async function lockTracks(trx: Kysely<Schema>, orgIds: readonly string[]): Promise<void> {
@@ -117,8 +117,8 @@ async function lockTracks(trx: Kysely<Schema>, orgIds: readonly string[]): Promi
 }
 
 /**
- * Locks all that the transaction will change of these organizations from a day on, in the order of all locks: a row
- * that is made touches its day, and a cell after a day would meet a load half-way.
+ * Locks everything that the transaction will change from `day` on, in the global lock order. Creating a cell
+ * touches its day; locking the day first and cells later would deadlock with a load.
  */
 export async function lockOrgs(
   trx: Kysely<Schema>,
@@ -127,7 +127,7 @@ export async function lockOrgs(
 ): Promise<void> {
   await lockTracks(trx, orgIds);
   await sql`
-    select from losant_usage.coverage c where ${isOf(orgIds, { from, to: LAST_DAY })}
+    select from losant_usage.coverage c where ${isCellOfOrgs(orgIds, { from, to: LAST_DAY })}
     order by c.usage_date, c.org_id, c.stream for update`.execute(trx);
   await sql`
     select from losant_usage.usage_days d where d.org_id = any (${orgIds}::text[]) and d.usage_date >= ${from}::date
@@ -138,12 +138,12 @@ export async function lockOrgs(
  * Makes the rows of a query for cells `n` in key order, to be read first at `readAt`. Throws DatabaseError if the
  * database swallowed one: it would never be read.
  */
-async function makeRows(
+async function insertCells(
   trx: Kysely<Schema>,
   cells: RawBuilder<unknown>,
   readAt: RawBuilder<unknown>,
 ): Promise<void> {
-  // A day that is there because of other streams waits again.
+  // A day row that other streams have completed is waiting again.
   await sql`
     with made as (
       insert into losant_usage.coverage (usage_date, org_id, stream, next_read_at, reason)
@@ -168,17 +168,17 @@ async function makeRows(
  * are `unavailable` unless they are final or accepted. Cells without a number from before a creation date that moved
  * later are accepted, and open again should it move back.
  */
-async function closeCells(ledger: LedgerWriter): Promise<void> {
+async function markCellsUnavailable(ledger: LedgerWriter): Promise<void> {
   const { instanceId, policy } = ledger;
   const nowMs = ledger.now();
   const horizon = horizonStart(nowMs, policy);
   const isOurs = sql`o.instance_id = ${instanceId}`;
-  const isBeforeCreation = sql`c.standing = 'accepted' and c.reason = 'before_creation'`;
-  const notKept = { reason: PAST_HORIZON, message: 'Losant no longer keeps the detail of this day' };
-  const deleted = { reason: ORG_DELETED, message: 'the organization was deleted' };
+  const isBeforeCreation = sql`c.standing = 'waived' and c.reason = 'before_creation'`;
+  const notKept = { reason: PAST_HORIZON, detail: 'Losant no longer retains this day' };
+  const deleted = { reason: ORG_DELETED, detail: 'the organization was deleted' };
   await inTransaction(ledger, async (trx) => {
     await setCells(trx, {
-      set: closed(notKept),
+      set: unavailableColumns(notKept),
       where: sql`${isOurs} and c.usage_date < ${horizon}::date
         and c.usage_date >= (select coalesce(i.horizon_day, ${FIRST_DAY}::date) from losant_usage.instances i
           where i.instance_id = ${instanceId})
@@ -190,12 +190,12 @@ async function closeCells(ledger: LedgerWriter): Promise<void> {
   const isKept = sql`c.usage_date >= ${horizon}::date`;
   const others = [
     {
-      set: closed(deleted),
-      where: sql`${isOurs} and o.removed_on is not null and c.next_read_at is not null`,
+      set: unavailableColumns(deleted),
+      where: sql`${isOurs} and o.deleted_on is not null and c.next_read_at is not null`,
     },
     {
-      set: sql`next_read_at = null, standing = 'accepted', reason = 'before_creation',
-        message = 'the organization was created later'`,
+      set: sql`next_read_at = null, standing = 'waived', reason = 'before_creation',
+        detail = 'the organization was created later'`,
       where: sql`${isOurs} and c.usage_date < o.created_on and not c.is_stored
         and c.standing in ('waiting', 'missing', 'unavailable')`,
     },
@@ -203,28 +203,29 @@ async function closeCells(ledger: LedgerWriter): Promise<void> {
       set: sql`next_read_at = case when ${isKept} then ${new Date(nowMs).toISOString()}::timestamptz end,
         standing = (case when ${isKept} then 'waiting' else 'unavailable' end)::losant_usage.standing,
         reason = case when ${isKept} then 'never_read' else ${notKept.reason} end,
-        message = case when not ${isKept} then ${notKept.message} end`,
-      where: sql`${isOurs} and ${isBeforeCreation} and c.usage_date >= o.created_on and o.removed_on is null`,
+        detail = case when not ${isKept} then ${notKept.detail} end`,
+      where: sql`${isOurs} and ${isBeforeCreation} and c.usage_date >= o.created_on and o.deleted_on is null`,
     },
   ];
-  // Each by itself: what has changed days may not go on to lock cells, which come first for everybody else.
+  // One transaction each: a transaction that has changed days must not lock more cells, which come first in the
+  // lock order.
   for (const cells of others) await inTransaction(ledger, (trx) => setCells(trx, cells));
 }
 
 /** Returns the columns of a cell that can no longer be read. */
-function closed({ reason, message }: { readonly reason: string; readonly message: string }) {
-  const isSettled = sql`c.standing in ('final', 'accepted')`;
-  // A failed read of a final number is over, too.
-  return sql`next_read_at = null, attempts = 0,
+function unavailableColumns({ reason, detail }: { readonly reason: string; readonly detail: string }) {
+  const isSettled = sql`c.standing in ('final', 'waived')`;
+  // Also ends the retries of a final cell.
+  return sql`next_read_at = null, failed_reads = 0,
     standing = case when ${isSettled} then c.standing else 'unavailable' end,
-    reason = case c.standing when 'final' then null when 'accepted' then c.reason else ${reason} end,
-    message = case c.standing when 'final' then null when 'accepted' then c.message else ${message} end`;
+    reason = case c.standing when 'final' then null when 'waived' then c.reason else ${reason} end,
+    detail = case c.standing when 'final' then null when 'waived' then c.detail else ${detail} end`;
 }
 
-export interface AddOptions extends DueScope {
+export interface MarkDueOptions extends DueScope {
   readonly range: DayRange;
   /** Whether rows are made for days that have none, as for a backfill. */
-  readonly makesRows: boolean;
+  readonly insertsCells: boolean;
   /** Whether numbers that are stored are read again too. */
   readonly force: boolean;
 }
@@ -235,26 +236,26 @@ export interface AddOptions extends DueScope {
  * the horizon are passed over. Needs no lease. Returns the number of cells that were there, not due, and are now.
  * Throws SettingsError if an organization or stream that is named has no track.
  */
-export async function addDays(ledger: LedgerWriter, options: AddOptions): Promise<number> {
-  const { orgIds: named, streams, range, makesRows, force } = options;
+export async function markDaysDue(ledger: LedgerWriter, options: MarkDueOptions): Promise<number> {
+  const { orgIds: named, streams, range, insertsCells, force } = options;
   const nowMs = ledger.now();
   const from = latestDay(range.from, horizonStart(nowMs, ledger.policy));
-  const to = earliestDay(range.to, lastCompleteDay(nowMs));
+  const to = earliestDay(range.to, lastEndedDay(nowMs));
   await requireTracks(ledger, options);
   let setDue = 0;
   if (from > to) return setDue;
   const now = sql`${new Date(nowMs).toISOString()}::timestamptz`;
-  const matches = sql`o.removed_on is null and ${isAmong('o.org_id', named)}`;
+  const matches = sql`o.deleted_on is null and ${isAmong('o.org_id', named)}`;
   await eachPage(ledger, matches, async (trx, orgIds) => {
-    if (makesRows) {
+    if (insertsCells) {
       const isInScope = sql`t.org_id = any (${orgIds}::text[]) and ${isAmong('t.stream', streams)}`;
       await lockOrgs(trx, orgIds, from);
-      await makeRows(trx, cellsToAdd({ from, to }, isInScope), now);
-      await moveMarkers(trx, { from, to }, isInScope);
+      await insertCells(trx, selectBackfillCells({ from, to }, isInScope), now);
+      await extendTracks(trx, { from, to }, isInScope);
     }
     setDue += await setCells(trx, {
       set: sql`next_read_at = ${now}`,
-      where: sql`${isOf(orgIds, { from, to })} and ${isAmong('c.stream', streams)} and o.removed_on is null
+      where: sql`${isCellOfOrgs(orgIds, { from, to })} and ${isAmong('c.stream', streams)} and o.deleted_on is null
         and c.reason is distinct from 'before_creation'
         and (${force}::boolean or (not c.is_stored and (c.next_read_at <= ${now}) is not true))`,
     });
@@ -266,35 +267,38 @@ export async function addDays(ledger: LedgerWriter, options: AddOptions): Promis
 const firstDay = (from: UsageDay) => sql`greatest(${from}::date, o.created_on)`;
 
 /**
- * Returns a query for the cells that a backfill makes rows for, of the tracks `t` of organizations `o` that match. The
- * next fill makes those after `next_day`, unless the track has ended.
+ * Selects the cells that a backfill has to create. Days from `next_day` on are left to the next run, unless the
+ * track has ended.
  */
-export function cellsToAdd({ from, to }: DayRange, matches: RawBuilder<unknown>): RawBuilder<unknown> {
+export function selectBackfillCells(
+  { from, to }: DayRange,
+  matches: RawBuilder<unknown>,
+): RawBuilder<unknown> {
   return sql`
     select day::date as usage_date, t.org_id, t.stream
     from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
     cross join lateral generate_series(${firstDay(from)}::timestamp,
       greatest(t.first_day - 1,
-        case when t.to_day is null then least(${to}::date, t.next_day - 1) else ${to}::date end)::timestamp,
+        case when t.last_day is null then least(${to}::date, t.next_day - 1) else ${to}::date end)::timestamp,
       interval '1 day') as day
-    where ${matches} and o.removed_on is null`;
+    where ${matches} and o.deleted_on is null`;
 }
 
 /** Moves the markers of tracks to which the days of a backfill were added. */
-async function moveMarkers(
+async function extendTracks(
   trx: Kysely<Schema>,
   { from, to }: DayRange,
   matches: RawBuilder<unknown>,
 ): Promise<void> {
   const first = firstDay(from);
-  // A track that has ended reaches as far as its rows do without a hole.
-  const isJoined = sql`t.to_day is not null and ${first} <= t.next_day and t.next_day <= ${to}::date`;
+  // An ended track is extended only if the new days join it without a hole.
+  const isJoined = sql`t.last_day is not null and ${first} <= t.next_day and t.next_day <= ${to}::date`;
   await sql`
     update losant_usage.tracks t set first_day = least(t.first_day, ${first}),
-      to_day = case when ${isJoined} then ${to}::date else t.to_day end,
+      last_day = case when ${isJoined} then ${to}::date else t.last_day end,
       next_day = case when ${isJoined} then ${to}::date + 1 else t.next_day end
     from losant_usage.organizations o
-    where o.org_id = t.org_id and ${matches} and o.removed_on is null
+    where o.org_id = t.org_id and ${matches} and o.deleted_on is null
       and (t.first_day > ${first} or ${isJoined})`.execute(trx);
 }
 
@@ -320,6 +324,6 @@ export async function requireTracks(
 /** Returns the error for an organization or stream that a command names and that is not exported. */
 export function notExported(what: string, instanceId: string): SettingsError {
   return new SettingsError(`${what}: not exported from instance ${instanceId}`, {
-    hint: 'check it, and LOSANT_ORG_IDS and STREAMS, which say what is exported',
+    hint: 'check the value, and LOSANT_ORG_IDS and STREAMS, which say what is tracked',
   });
 }

@@ -1,12 +1,12 @@
 import { type RawBuilder, sql } from 'kysely';
 import { isAmong, unnested } from '../database/expressions.ts';
 import { isUndefined } from '../database/sqlstate.ts';
-import { cellsToAdd, notExported, requireTracks } from '../ledger/fill.ts';
+import { notExported, requireTracks, selectBackfillCells } from '../ledger/expected.ts';
 import { readInstance } from '../ledger/instances.ts';
 import { listOrgPages } from '../losant/org-list.ts';
 import { daysFrom, earliestDay, HOUR_MS, latestDay, type UsageDay } from '../usage/day.ts';
-import { horizonStart, lastCompleteDay } from '../usage/policy.ts';
-import { streamNamed, streamNames } from '../usage/streams/catalog.ts';
+import { horizonStart, lastEndedDay } from '../usage/policy.ts';
+import { getStream, streamNames } from '../usage/streams/catalog.ts';
 import type { InstanceContext, RunOptions } from './context.ts';
 
 /** The cells that a run would read. */
@@ -36,7 +36,7 @@ export async function previewRun(context: InstanceContext, options: PreviewOptio
   if (isKnown) await requireTracks(context, options);
   const cells = isKnown ? wantedCells(context, options) : await listedCells(context, options);
   const streams = streamNames.map((stream) => {
-    const { windowDays, requests } = streamNamed(stream);
+    const { windowDays, requests } = getStream(stream);
     return { stream, window_days: windowDays, requests: requests.length };
   });
   const types = { stream: 'text', window_days: 'integer', requests: 'integer' };
@@ -51,9 +51,9 @@ export async function previewRun(context: InstanceContext, options: PreviewOptio
     from w`.execute(db);
   const [sums] = rows;
   if (sums === undefined) throw new Error('no sums');
-  const left = range === null ? 0 : daysFrom(range.from, horizonStart(now(), policy));
+  const daysPastHorizon = range === null ? 0 : daysFrom(range.from, horizonStart(now(), policy));
   const days = range === null ? 0 : daysFrom(range.from, range.to) + 1;
-  return { instanceId, ...sums, pastHorizon: Math.max(0, Math.min(left, days)) };
+  return { instanceId, ...sums, pastHorizon: Math.max(0, Math.min(daysPastHorizon, days)) };
 }
 
 async function isCollected({ db, instanceId }: InstanceContext): Promise<boolean> {
@@ -72,8 +72,8 @@ function wantedCells(
 ): RawBuilder<unknown> {
   const nowMs = now();
   const at = new Date(nowMs).toISOString();
-  const [yesterday, horizon] = [lastCompleteDay(nowMs), horizonStart(nowMs, policy)];
-  const filledTo = lastCompleteDay(nowMs - Math.min(...policy.readAtHours) * HOUR_MS);
+  const [yesterday, horizon] = [lastEndedDay(nowMs), horizonStart(nowMs, policy)];
+  const filledTo = lastEndedDay(nowMs - Math.min(...policy.readAtHours) * HOUR_MS);
   const isBackfill = kind === 'backfill';
   const [from, to] = [range?.from ?? null, range?.to ?? null];
   const added = { from: latestDay(from, horizon), to: earliestDay(to, yesterday) };
@@ -82,18 +82,18 @@ function wantedCells(
     from (
       select c.org_id, c.stream, c.usage_date from losant_usage.cells c
       where c.instance_id = ${instanceId} and (c.next_read_at <= ${at}::timestamptz
-        or (${kind === 'manual' && range === null}::boolean and c.attempts > 0 and c.next_read_at is not null)
+        or (${kind === 'manual' && range === null}::boolean and c.failed_reads > 0 and c.next_read_at is not null)
         or (c.usage_date between ${from}::date and ${to}::date
           and (${force || !isBackfill}::boolean or not c.is_stored))
         or (c.reason = 'never_read' and c.next_read_at is null and c.usage_date <= ${filledTo}::date))
       union
       select n.org_id, n.stream, n.usage_date
-      from (${cellsToAdd(added, sql`o.instance_id = ${instanceId} and ${isBackfill}::boolean`)}) as n
+      from (${selectBackfillCells(added, sql`o.instance_id = ${instanceId} and ${isBackfill}::boolean`)}) as n
       where not exists (select from losant_usage.coverage c
         where c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream)
     ) as w
     join losant_usage.organizations o on o.org_id = w.org_id
-    where o.instance_id = ${instanceId} and o.removed_on is null and w.usage_date >= ${horizon}::date
+    where o.instance_id = ${instanceId} and o.deleted_on is null and w.usage_date >= ${horizon}::date
       and ${isAmong('w.org_id', orgIds)} and ${isAmong('w.stream', streams)}
       and (${isBackfill || range === null}::boolean or w.usage_date between ${from}::date and ${to}::date)`;
 }
@@ -103,7 +103,7 @@ async function listedCells(
   { client, instanceId, selection, streams, policy, now }: InstanceContext,
   { orgIds, streams: wanted, range, signal }: PreviewOptions,
 ): Promise<RawBuilder<unknown>> {
-  const yesterday = lastCompleteDay(now());
+  const yesterday = lastEndedDay(now());
   const listed = new Map<string, UsageDay>();
   for await (const { items } of listOrgPages(client, { instanceId, signal })) {
     for (const item of items) {

@@ -5,10 +5,10 @@ import type { DueScope } from '../ledger/due.ts';
 import { DATABASE_SKEW_MAX_MS, type InstanceLedger } from '../ledger/lease.ts';
 import type { RunKind } from '../ledger/runs.ts';
 import type { Logger } from '../logger.ts';
-import { ANSWER_SKEW_MAX_MS } from '../losant/answer.ts';
 import { type AttemptReport, createLosantClient, type LosantClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getInstance } from '../losant/orgs.ts';
+import { ANSWER_SKEW_MAX_MS } from '../losant/response.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { DayRange } from '../usage/day.ts';
 
@@ -33,8 +33,8 @@ export interface Progress {
   readonly done: number;
 }
 
-/** Another process that has the instance, and the number of cells that it still has to read. */
-export interface Held {
+/** The process that runs the instance, and how many cells it still has to read. */
+export interface BusyLease {
   readonly message: string;
   readonly cellsLeft: number;
 }
@@ -50,7 +50,7 @@ export interface RunOptions extends DueScope {
   /** The longest wait for another process that has the instance, in ms; none by default. */
   readonly waitMs?: number | undefined;
   /** Called when such a wait begins, and then once a minute. */
-  readonly onHeld?: ((held: Held) => void) | undefined;
+  readonly onBusy?: ((held: BusyLease) => void) | undefined;
   /** Returns the next wake-up, when what has become due goes before older days; in 15 minutes by default. */
   readonly nextWakeAt?: (() => Date | null) | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -153,12 +153,12 @@ export async function requireClock(
  */
 export async function readClock(
   { hostNow }: { readonly hostNow: () => number },
-  { db, describe }: DatabaseHandle,
+  { db, label }: DatabaseHandle,
 ): Promise<() => number> {
   const before = hostNow();
   const { at } = await db.selectNoFrom(CLOCK.as('at')).executeTakeFirstOrThrow();
   const offsetMs = Math.round(Date.parse(at) - (before + hostNow()) / 2);
-  requireNear(offsetMs, DATABASE_SKEW_MAX_MS, `that of the database at ${describe}`);
+  requireNear(offsetMs, DATABASE_SKEW_MAX_MS, `that of the database at ${label}`);
   let latestMs = 0;
   return () => {
     latestMs = Math.max(latestMs, hostNow() + offsetMs);
@@ -171,6 +171,6 @@ function requireNear(aheadMs: number, mostMs: number, other: string): void {
   if (Math.abs(aheadMs) <= mostMs) return;
   const distance = `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'behind' : 'ahead of'}`;
   throw new ExportError('clock_skew', `This host's clock is ${distance} ${other}`, {
-    hint: 'set the clocks (NTP); nothing was loaded, because it is unclear which day is over',
+    hint: 'synchronize the clocks (NTP); nothing was loaded, because it is unclear which day has ended',
   });
 }

@@ -1,5 +1,5 @@
-import { HeldError } from '../errors.ts';
-import { LEASE_MS, type LeaseHold, RENEW_MS, releaseLease, renewLease } from '../ledger/lease.ts';
+import { BusyError } from '../errors.ts';
+import { LEASE_MS, type Lease, RENEW_MS, releaseLease, renewLease } from '../ledger/lease.ts';
 import type { RunLedger } from '../ledger/load.ts';
 import { finishRun, interruptDeadRuns, type RunStatus, startRun } from '../ledger/runs.ts';
 import type { InstanceContext, RunOptions } from './context.ts';
@@ -10,10 +10,10 @@ import { type RunOutcome, Tally } from './report.ts';
  * Runs `work` under the lease, which is renewed and released however the work ends. Throws HeldError if another process
  * took it over, or the reason why the run had to end.
  */
-export async function holdSession(
+export async function runUnderLease(
   context: InstanceContext,
   options: RunOptions,
-  lease: LeaseHold,
+  lease: Lease,
   work: (session: Session) => Promise<RunOutcome>,
 ): Promise<RunOutcome> {
   const { db, instanceId, logger } = context;
@@ -26,17 +26,17 @@ export async function holdSession(
     return outcome;
   } catch (error) {
     const reason: unknown = session.signal.aborted ? session.signal.reason : error;
-    const isInterrupted = options.signal.aborted || reason instanceof HeldError;
+    const isInterrupted = options.signal.aborted || reason instanceof BusyError;
     const message = reason instanceof Error ? reason.message : String(reason);
-    // The reason why the run broke off matters more than its record, which the next run completes.
+    // The original error matters more than a failed record of it; the next run completes the record.
     await session.end(isInterrupted ? 'interrupted' : 'failed', message).catch((err: unknown) => {
-      logger.warn({ err, run_id: options.runId }, 'end of run not recorded');
+      logger.warn({ err, run_id: options.runId }, 'could not record the end of the run');
     });
     throw reason;
   } finally {
     clearInterval(renewals);
     await releaseLease(db, lease).catch((err: unknown) => {
-      logger.warn({ err, instance_id: instanceId }, 'lease not released, it lapses by itself');
+      logger.warn({ err, instance_id: instanceId }, 'lease not released; it will expire');
     });
   }
 }
@@ -56,11 +56,11 @@ export class Session {
   readonly ledger: RunLedger;
   /** Whether the run is on record. */
   isBegun = false;
-  readonly #lease: LeaseHold;
+  readonly #lease: Lease;
   readonly #stop = new AbortController();
   #renewedAtMs: number;
 
-  constructor(context: InstanceContext, options: RunOptions, lease: LeaseHold) {
+  constructor(context: InstanceContext, options: RunOptions, lease: Lease) {
     this.context = context;
     this.options = options;
     this.tally = new Tally(context.instanceId, context.requestCount);
@@ -88,7 +88,7 @@ export class Session {
       await renewLease(db, this.#lease);
       this.#renewedAtMs = now();
     } catch (error) {
-      if (error instanceof HeldError || now() - this.#renewedAtMs >= LEASE_MS) this.#stop.abort(error);
+      if (error instanceof BusyError || now() - this.#renewedAtMs >= LEASE_MS) this.#stop.abort(error);
     }
   }
 

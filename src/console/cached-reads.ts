@@ -7,26 +7,26 @@ export interface ReadingOptions {
 }
 
 /** Thrown when an answer did not come in time. */
-export class SlowReadingError extends Error {
+export class ReadTimeoutError extends Error {
   override readonly name = 'SlowReadingError';
 }
 
 /** An answer, and the time at which it came. */
-export interface Reading<T> {
+export interface Snapshot<T> {
   readonly value: T;
   readonly atMs: number;
 }
 
 const REST_FACTOR = 10;
-/** The time that a caller waits at least who would otherwise get nothing, or an answer ten times as old as others. */
+/** Callers who would get nothing, or a very old result, wait at least this long. */
 const FIRST_MS = 300;
 
 /**
- * Shares an expensive read among all callers: at most one is under way, and its answer is kept for a
- * while, so that no number of readers can overload the database. The returned function rejects with
- * the read's error or a SlowReadingError. A read that fails is not repeated for as long as it took.
+ * Shares an expensive read: at most one is running, and its result is cached, so that readers cannot overload the
+ * database however many they are. A failed read is not repeated for as long as it took. The returned function
+ * rejects with the read's error, or with ReadTimeoutError.
  */
-export function shareReading<T>(
+export function shareRead<T>(
   read: () => Promise<T>,
   { keepMs, timeoutMs, now }: ReadingOptions,
 ): (waitMs?: number) => Promise<T> {
@@ -53,21 +53,21 @@ export function shareReading<T>(
 }
 
 /**
- * Shares a read as {@link shareReading} does, and returns the last good answer with its
+ * Shares a read as {@link shareRead} does, and returns the last good answer with its
  * age if a read is slow or fails: `onFailure` is called for the first failure after a success. The returned function
  * resolves to null before the first answer.
  */
-export function keepReading<T>(
+export function cacheRead<T>(
   read: () => Promise<T>,
   options: ReadingOptions & { readonly onFailure: (error: unknown) => void },
-): (waitMs?: number) => Promise<Reading<T> | null> {
+): (waitMs?: number) => Promise<Snapshot<T> | null> {
   const { keepMs, timeoutMs, now, onFailure } = options;
-  let last: Reading<T> | null = null;
+  let latest: Snapshot<T> | null = null;
   let isFailing = false;
-  const shared = shareReading(async () => {
+  const shared = shareRead(async () => {
     try {
       const value = await read();
-      last = { value, atMs: now() };
+      latest = { value, atMs: now() };
       isFailing = false;
     } catch (error) {
       if (!isFailing) onFailure(error);
@@ -76,10 +76,10 @@ export function keepReading<T>(
     }
   }, options);
   return async (waitMs = timeoutMs) => {
-    const isOld = last === null || now() - last.atMs > keepMs * REST_FACTOR;
+    const isOld = latest === null || now() - latest.atMs > keepMs * REST_FACTOR;
     // The failure has been reported; a slow read continues for the next caller.
     await shared(isOld ? Math.max(waitMs, FIRST_MS) : waitMs).catch(() => undefined);
-    return last;
+    return latest;
   };
 }
 
@@ -88,10 +88,10 @@ export function keepReading<T>(
  * many requests takes no connection from the others. A read that its caller has given up still counts
  * until it ends.
  */
-export function boundReads({ max, timeoutMs }: { readonly max: number; readonly timeoutMs: number }) {
+export function limitReads({ max, timeoutMs }: { readonly max: number; readonly timeoutMs: number }) {
   let underWay = 0;
   return async <T>(read: () => Promise<T>): Promise<T> => {
-    if (underWay >= max) throw new SlowReadingError(`${max} reads are under way`);
+    if (underWay >= max) throw new ReadTimeoutError(`${max} page queries are already running`);
     underWay += 1;
     const work = read().finally(() => {
       underWay -= 1;
@@ -102,7 +102,7 @@ export function boundReads({ max, timeoutMs }: { readonly max: number; readonly 
 
 async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new SlowReadingError(`no answer within ${ms} ms`)), ms);
+  const timer = setTimeout(() => reject(new ReadTimeoutError(`no response within ${ms} ms`)), ms);
   try {
     return await Promise.race([work, late]);
   } finally {

@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
 import { SettingsError } from '../../src/errors.ts';
-import { readClock } from '../../src/export/context.ts';
-import { readDuePages } from '../../src/export/pipeline.ts';
-import { previewRun } from '../../src/export/preview.ts';
-import { Refusals } from '../../src/export/refusals.ts';
+import { readClock } from '../../src/loading/context.ts';
+import { readDuePages } from '../../src/loading/pipeline.ts';
+import { previewRun } from '../../src/loading/preview.ts';
+import { Refusals } from '../../src/loading/refusals.ts';
 import { DAY_MS, dayAt } from '../../src/usage/day.ts';
 import { POLICY } from '../usage/cells.ts';
 import { openStage, type Stage } from './stage.ts';
@@ -14,7 +14,7 @@ const faults = ({ platform }: Stage, plan: object | null) => platform.control('c
 const countOf = async ({ query }: Stage, where: string) =>
   (await query(`select count(*)::integer as n from losant_usage.cells where ${where}`))[0]?.['n'];
 
-// Promise (Runs): A run with nothing due asks for no usage and leaves no trace.
+// Guarantee (Runs): A run with nothing due asks for no usage and leaves no trace.
 it('a run with nothing due leaves no record and asks only for the instance', async () => {
   const stage = await openStage();
   const complete = { status: 'complete', cells: { planned: 16, loaded: 16 } };
@@ -27,7 +27,7 @@ it('a run with nothing due leaves no record and asks only for the instance', asy
   ]);
 });
 
-// Promise (Missing numbers): A read that failed is tried again by itself; a run by hand tries at once.
+// Guarantee (Missing numbers): A read that failed is tried again by itself; a run by hand tries at once.
 it('a run by hand tries what failed at once, and a run by schedule at the time of the retry', async () => {
   const stage = await openStage();
   await faults(stage, { kinds: ['too_large'], actions: ['deviceCounts'], forever: true });
@@ -51,7 +51,7 @@ it('the clock of a run does not go back where that of its host is set back', asy
   expect(clock()).toBeGreaterThanOrEqual(before);
 });
 
-// Promise (Runs): A refused scope ends its stream, and one organization that is refused only its own numbers.
+// Guarantee (Runs): A refused scope ends its stream, and one organization that is refused only its own numbers.
 it('a stream that all refuse is not recorded as failed; one that a single organization refuses is', async () => {
   const stage = await openStage();
   await faults(stage, { kinds: ['forbidden'], actions: ['deviceCounts'], forever: true });
@@ -67,7 +67,7 @@ it('a stream that all refuse is not recorded as failed; one that a single organi
   expect(await countOf(stage, `org_id = '${own}' and reason = 'forbidden'`)).toBe(1);
 });
 
-it('a scope that is refused where nothing is missing is told all the same', async () => {
+it('a scope that is refused where nothing is required is told all the same', async () => {
   const stage = await openStage({ orgs: 2 });
   await stage.run();
   await faults(stage, { kinds: ['forbidden'], actions: ['deviceCounts'], forever: true });
@@ -104,7 +104,7 @@ it('a window that is refused for its length is asked for in shorter ones', async
   expect(report).toMatchObject({ status: 'complete', cells: { loaded: 40 }, failures: [] });
 });
 
-// Promise (Missing numbers): A list of organizations counts only if it is complete by its own account; until then
+// Guarantee (Missing numbers): A list of organizations counts only if it is complete by its own account; until then
 // each run says that others may be missing.
 it('while the list is incomplete the known organizations are exported and the run is not complete', async () => {
   const stage = await openStage({ orgs: 8, pageSizeMax: 4 });
@@ -159,7 +159,7 @@ it('a backfill adds days that later runs go on with, and force reads what is sto
   expect(await countOf(stage, "usage_date < '2026-11-20'")).toBe(0);
 });
 
-// Promise (Runs): A backfill beyond the horizon says so, and does not exit with 0.
+// Guarantee (Runs): A backfill beyond the horizon says so, and does not exit with 0.
 it('a backfill beyond the horizon is clamped, says so, and is not complete; so is a run of such a day', async () => {
   const stage = await openStage({ orgs: 1 });
   const range = { from: '2026-08-20', to: '2026-08-27' };
@@ -186,7 +186,7 @@ it('a day that nobody wants is refused with the command that adds it; so is an u
   await expect(stage.run({ kind: 'manual', orgIds: ['a'.repeat(24)] })).rejects.toBeInstanceOf(SettingsError);
 });
 
-// Promise (Changes): A foreign trigger, rule or policy on these tables is refused, and a write that the database
+// Guarantee (Changes): A foreign trigger, rule or policy on these tables is refused, and a write that the database
 // swallows ends the run.
 it('a rule on a table is refused by name before anything is read', async () => {
   const stage = await openStage({ orgs: 1 });
@@ -206,7 +206,7 @@ async function openDue(): Promise<Stage> {
 
 const WAKE_UP_MS = 900_000;
 
-// Promise (Runs): A long backfill never delays yesterday.
+// Guarantee (Runs): A long backfill never delays yesterday.
 it('reads the last week of all organizations first, then older days, and ends', async () => {
   const pages = await readAll(await openDue(), {});
   expect(pages).toEqual(['young 1-100', 'young 101', 'older 1-100', 'older 101']);

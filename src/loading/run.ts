@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { requireSchema } from '../database/migrate.ts';
-import { HeldError, LosantError, SettingsError } from '../errors.ts';
+import { BusyError, LosantError, SettingsError } from '../errors.ts';
 import { applyPolicy, countDue, type DueScope, hasGaps, retryFailed } from '../ledger/due.ts';
-import { addDays, applyTracks, fillInstance, requireTracks } from '../ledger/fill.ts';
+import { createExpectedCells, markDaysDue, requireTracks, syncTracks } from '../ledger/expected.ts';
 import { requireOwnTables } from '../ledger/guard.ts';
 import { registerInstance, requireApiUrl } from '../ledger/instances.ts';
-import { type LeaseHold, takeLease } from '../ledger/lease.ts';
+import { type Lease, takeLease } from '../ledger/lease.ts';
 import { readOrgIds } from '../ledger/organizations.ts';
 import { getInstance } from '../losant/orgs.ts';
 import { addDays as addToDay, type DayRange, earliestDay } from '../usage/day.ts';
@@ -15,7 +15,7 @@ import { readControlTotals } from './control-totals.ts';
 import { type Discovery, type DiscoveryFailure, discover } from './discover.ts';
 import { exportDue } from './pipeline.ts';
 import type { RunOutcome } from './report.ts';
-import { holdSession, type Session } from './session.ts';
+import { runUnderLease, type Session } from './session.ts';
 
 /**
  * Runs one export of one instance: schema, clocks, lease, discovery, export, record. Numbers that were loaded stay
@@ -31,11 +31,11 @@ export async function runInstance(context: InstanceContext, options: RunOptions)
   await requireApiUrl(db, { instanceId, apiUrl });
   const name = await confirmInstance(context, options.signal);
   await registerInstance(db, { instanceId, apiUrl, name, controlTotals });
-  const { lease, hasAdded } = await takeLeaseInTurn(context, options);
-  return await holdSession(context, options, lease, async (session) => {
+  const { lease, isMarkedDue } = await waitForLease(context, options);
+  return await runUnderLease(context, options, lease, async (session) => {
     // A newer version may have migrated while this one waited.
     await requireSchema(context.handle, { createIfEmpty: false, autoMigrate: false });
-    const { refusal, status } = await exportUnderLease(session, hasAdded);
+    const { refusal, status } = await exportUnderLease(session, isMarkedDue);
     const { tally, isBegun } = session;
     const durationMs = Math.round(now() - startedAtMs);
     const report = tally.toReport({ runId: isBegun ? runId : null, kind, status, durationMs });
@@ -57,7 +57,7 @@ async function confirmInstance(
   } catch (error) {
     const mayGoOn = error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind);
     if (!mayGoOn) throw error;
-    logger.warn({ instance_id: instanceId, err: error }, 'instance not confirmed');
+    logger.warn({ instance_id: instanceId, err: error }, 'could not read the instance; continuing');
     return null;
   } finally {
     requireApiClock(apiAheadMs());
@@ -65,45 +65,45 @@ async function confirmInstance(
 }
 
 /** The intervals at which a held lease is tried again, and at which the wait is told. */
-const TRY_AGAIN_MS = 1_000;
-const TELL_AGAIN_MS = 60_000;
+const LEASE_RETRY_INTERVAL_MS = 1_000;
+const WAIT_NOTICE_INTERVAL_MS = 60_000;
 
 /**
- * Takes the lease, waiting for another process as long as the options say. What a backfill adds is made meanwhile, so
- * that the other process reads it.
+ * Waits for the lease as long as the options allow. A backfill marks its days due first, so that the process that
+ * holds the lease reads them.
  */
-async function takeLeaseInTurn(
+async function waitForLease(
   context: InstanceContext,
   options: RunOptions,
-): Promise<{ lease: LeaseHold; hasAdded: boolean }> {
+): Promise<{ lease: Lease; isMarkedDue: boolean }> {
   const { db, instanceId, host, now } = context;
-  const { runId, kind, signal, waitMs = 0, onHeld } = options;
+  const { runId, kind, signal, waitMs = 0, onBusy } = options;
   const startedAtMs = now();
-  let hasAdded = false;
+  let isMarkedDue = false;
   let toldAtMs = Number.NEGATIVE_INFINITY;
   for (;;) {
     try {
-      return { lease: await takeLease(db, { instanceId, runId, host }), hasAdded };
+      return { lease: await takeLease(db, { instanceId, runId, host }), isMarkedDue };
     } catch (error) {
-      const waits = error instanceof HeldError && now() - startedAtMs < waitMs;
+      const waits = error instanceof BusyError && now() - startedAtMs < waitMs;
       if (!waits) throw error;
-      if (kind === 'backfill' && !hasAdded) hasAdded = await addIfTracked(context, options);
-      if (now() - toldAtMs >= TELL_AGAIN_MS) {
+      if (kind === 'backfill' && !isMarkedDue) isMarkedDue = await markDueIfTracked(context, options);
+      if (now() - toldAtMs >= WAIT_NOTICE_INTERVAL_MS) {
         toldAtMs = now();
         const cellsLeft = await countDue(context, { orgIds: null, streams: null, range: null });
-        onHeld?.({ message: error.message, cellsLeft });
+        onBusy?.({ message: error.message, cellsLeft });
       }
       // A signal ends the wait by its own reason.
-      await sleep(TRY_AGAIN_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+      await sleep(LEASE_RETRY_INTERVAL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }
 }
 
 /** Adds the days of a backfill before it has the lease. What has no track yet is judged once it has been discovered. */
-async function addIfTracked(context: InstanceContext, options: RunOptions): Promise<boolean> {
+async function markDueIfTracked(context: InstanceContext, options: RunOptions): Promise<boolean> {
   const range = options.range as DayRange;
   try {
-    await addDays({ ...context, lease: null }, { ...options, range, makesRows: true });
+    await markDaysDue({ ...context, lease: null }, { ...options, range, insertsCells: true });
     return true;
   } catch (error) {
     if (error instanceof SettingsError) return false;
@@ -112,29 +112,29 @@ async function addIfTracked(context: InstanceContext, options: RunOptions): Prom
 }
 
 /**
- * Discovers, fills, exports what is due, and asks for control totals. A command that named days is judged by the
- * ledger, and any other by what became of what was due. Returns that status, and Losant's refusal, if there was one.
+ * Discovers, creates expected cells, loads what is due, reads control totals. If the command named days, its
+ * status comes from the ledger, whoever loaded them; otherwise from what this run did with what was due.
  */
-async function exportUnderLease(session: Session, hasAdded: boolean) {
+async function exportUnderLease(session: Session, isMarkedDue: boolean) {
   const { tally, ledger, options } = session;
   const { kind, orgIds, range } = options;
   // A backfill only adds to what is due, and then reads all of it.
   const scope: DueScope = kind === 'backfill' ? { ...options, range: null } : options;
   await applyPolicy(ledger);
-  let discovery = await prepare(session, { readsAnew: kind !== 'scheduled' });
+  let discovery = await prepare(session, { forceRefresh: kind !== 'scheduled' });
   let isClamped = false;
-  if (range !== null) isClamped = await addNamedDays(session, range, hasAdded);
+  if (range !== null) isClamped = await markRequestedDaysDue(session, range, isMarkedDue);
   else {
     await requireTracks(ledger, scope);
     if (kind === 'manual') await retryFailed(ledger, scope);
   }
   const refused = await exportDue(session, scope, async () => {
-    discovery = await prepare(session, { readsAnew: false });
+    discovery = await prepare(session, { forceRefresh: false });
   });
-  if (refused?.kind !== 'unauthorized' && tally.hasNotFound) {
+  if (refused?.kind !== 'unauthorized' && tally.hasNotFoundErrors) {
     // Deleted ones have nothing left to read.
-    discovery = await prepare(session, { readsAnew: true });
-    tally.forgetNotFound(new Set(await readOrgIds(ledger.db, ledger.instanceId)));
+    discovery = await prepare(session, { forceRefresh: true });
+    tally.reclassifyDeleted(new Set(await readOrgIds(ledger.db, ledger.instanceId)));
   }
   tally.addFailures(discovery.failures);
   const refusal = refused ?? discovery.refusal;
@@ -150,10 +150,10 @@ async function exportUnderLease(session: Session, hasAdded: boolean) {
 }
 
 /** Brings organizations, tracks and rows up to date. */
-async function prepare(session: Session, how: { readonly readsAnew: boolean }): Promise<Discovery> {
+async function prepare(session: Session, how: { readonly forceRefresh: boolean }): Promise<Discovery> {
   const discovery = await discover(session, how);
-  await applyTracks(session.ledger, session.context);
-  await fillInstance(session.ledger);
+  await syncTracks(session.ledger, session.context);
+  await createExpectedCells(session.ledger);
   return discovery;
 }
 
@@ -161,29 +161,33 @@ async function prepare(session: Session, how: { readonly readsAnew: boolean }): 
  * Sets the days that were named due. Returns whether they begin before the first day that Losant keeps. Throws
  * SettingsError if nobody wants the one day to be read again.
  */
-async function addNamedDays(session: Session, range: DayRange, hasAdded: boolean): Promise<boolean> {
+async function markRequestedDaysDue(
+  session: Session,
+  range: DayRange,
+  isMarkedDue: boolean,
+): Promise<boolean> {
   const { options, ledger, tally } = session;
   const { policy, now } = ledger;
   const { kind, orgIds, force } = options;
   const isBackfill = kind === 'backfill';
   const horizon = horizonStart(now(), policy);
   const isClamped = range.from < horizon;
-  const setDue = await addDays(ledger, {
+  const setDue = await markDaysDue(ledger, {
     ...options,
     range,
-    makesRows: isBackfill,
+    insertsCells: isBackfill,
     // Days that were forced while the run waited may have been read since.
-    force: !isBackfill || (force && !hasAdded),
+    force: !isBackfill || (force && !isMarkedDue),
   });
   if (isClamped) {
-    const kept = `Losant keeps the detail of ${policy.horizonDays} days: earlier ones are not asked for`;
-    const message = `${kept}; HORIZON_DAYS is for an install that keeps more`;
+    const horizonNote = `Losant retains ${policy.horizonDays} days of detail, so earlier days are skipped`;
+    const message = `${horizonNote}; raise HORIZON_DAYS only if your install retains more`;
     const days = { from: range.from, to: earliestDay(range.to, addToDay(horizon, -1)) };
     tally.addFailures([{ orgId: null, ...days, code: 'past_horizon', message }]);
   }
   if (isBackfill || setDue > 0 || isClamped) return isClamped;
   const scope = (orgIds ?? []).map((orgId) => ` --org ${orgId}`).join('');
-  throw new SettingsError(`--date ${range.from}: no organization in scope is collected on that day`, {
+  throw new SettingsError(`--day ${range.from}: no organization in scope expects that day`, {
     hint: `losant-usage backfill --from ${range.from} --to ${range.to}${scope} adds the day`,
   });
 }
