@@ -1,8 +1,8 @@
-# The worker as an image: compiled, production dependencies only, no npm, no root, no writable file needed.
+# The worker as an image: compiled, production dependencies only, no npm, no root, no writable files needed.
 #
 #   docker build -t losant-usage --build-arg VERSION=0.2.0 --build-arg REVISION=$(git rev-parse HEAD) .
 #
-# The base is pinned by tag. Pin it by digest as well where your registry is not your own:
+# The base is pinned by tag. Pin it by digest as well unless you use your own registry:
 #   --build-arg NODE_IMAGE=node:24.21.0-trixie-slim@sha256:…
 ARG NODE_IMAGE=node:24.21.0-trixie-slim
 

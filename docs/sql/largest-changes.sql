@@ -1,7 +1,7 @@
--- Question: Whose billable payloads of the last 28 days changed most against the 28 days before?
--- Units: payloads; the share is of the days before (0.25 is 25 % more), null where they had none.
+-- Question: Whose billable payloads of the last 28 days changed most compared with the 28 days before?
+-- Units: payloads; share is relative to the days before (0.25 is 25% more), null if they had none.
 -- Filter: another metric, span or comparison: change the arguments (before: as many days; weekdays: as many whole weeks; year: 52
--- weeks). Only days that are known on both sides are added up: days says how many.
+-- weeks). Only days stored on both sides are summed; days counts them.
 select o.name as org_name, o.referral_id, sum(b.before_quantity) as before_payloads, sum(b.quantity) as now_payloads,
   sum(b.quantity - b.before_quantity) as change,
   round(sum(b.quantity - b.before_quantity) / nullif(sum(b.before_quantity), 0), 4) as share, count(*) as days, b.org_id

@@ -1,6 +1,6 @@
 -- Question: How did each organization's usage change from the month before last to last month?
 -- Units: payloads, minutes; changes as the difference, and as a share by day (0.25 is 25 % more), as months differ in length.
--- Filter: other months: put their first days in both places. A change is null where a day of either month is missing.
+-- Filter: other months: replace both dates with their first days. A change is null if a day of either month is not stored.
 select m.org_name, m.referral_id, b.payload_billable_count as payloads_before, m.payload_billable_count as payloads,
   case when c.is_whole then m.payload_billable_count - b.payload_billable_count end as payloads_change,
   case when c.is_whole then round((m.payload_billable_count::numeric / m.days_expected)

@@ -1,6 +1,6 @@
--- Question: Which months are open, blocked, closed, or different from what was invoiced?
+-- Question: What is the state of each month?
 -- Units: organizations; months are calendar months (UTC).
--- Filter: it adds up every closed month: keep the bound on month. One instance: add `and m.instance_id = '…'`.
+-- Filter: this computes every closed month, so keep the condition on month. One instance: add `and m.instance_id = '…'`.
 select coalesce(i.name, i.instance_id) as instance, m.month, m.state, array_to_string(m.causes, ', ') as causes, m.orgs_blocked,
   m.orgs_different, m.lines_different, m.closed_at, m.statements
 from losant_usage.months m

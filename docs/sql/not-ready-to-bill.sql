@@ -1,7 +1,7 @@
 -- Question: Which organizations cannot be billed for last month yet, and why?
--- Units: days (UTC); null where days mean nothing.
+-- Units: days (UTC); null if the cause is not about days.
 -- Filter: another month: put its first day after `month =`. A row for each organization and cause; without an organization, the
--- cause keeps every one of its instance from being billed. What to do is a command for each line.
+-- cause blocks the whole instance. remedy has a command or sentence per line.
 select coalesce(i.name, i.instance_id) as instance, b.org_name, b.referral_id, b.cause, b.days, b.first_day, b.last_day,
   array_to_string(b.streams, ', ') as streams, b.message, b.what_to_do, b.org_id
 from losant_usage.period_blockers b

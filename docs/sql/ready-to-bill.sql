@@ -1,7 +1,7 @@
 -- Question: Which organizations can be billed for last month, and for what?
 -- Units: payloads, bytes, minutes, devices, days (UTC).
--- Filter: another month: put its first day after `month =`. Billable: nothing is in period_blockers. days_accepted (numbers
--- that a person accepted, missing or as they stood) and days_unreported (zeros that nobody reported) say what is behind the sums.
+-- Filter: another month: put its first day after `month =`. Billable: no row in month_blockers. days_waived (cells
+-- accepted as they are) and days_unreported (zeros that Losant never reported) qualify the sums.
 select referral_id, org_name, payload_billable_count, payload_all_bytes, notebook_minutes, devices_total,
   devices_total_max, is_final, days_accepted, days_unreported, org_id
 from losant_usage.monthly_usage

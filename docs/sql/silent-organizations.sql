@@ -1,5 +1,5 @@
 -- Question: Which organizations sent payloads in the last five weeks and none in the last three days?
--- Units: payloads, billable; days (UTC). A day that is not stored is no silence.
+-- Units: payloads, billable; days (UTC). A day that is not stored does not count as silent.
 -- Filter: one instance: add `and a.instance_id = '…'`.
 select o.name as org_name, o.referral_id, a.last_active_on as last_day_with_payloads, a.usual_quantity as payloads_of_a_usual_week, a.org_id
 from losant_usage.organization_activity a

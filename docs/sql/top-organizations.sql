@@ -1,7 +1,7 @@
 -- Question: Which organizations sent the most payloads last month?
--- Units: payloads, bytes, minutes, devices; days (UTC). Null: nothing of it is stored.
+-- Units: payloads, bytes, minutes, devices; days (UTC). Null: not stored.
 -- Filter: another month: put its first day, e.g. date '2026-10-01', after `month =`. One instance: add
--- `and instance_id = '…'`. Another order: name another column in `order by`. Where days_missing is above 0, the sums
+-- `and instance_id = '…'`. Another order: change the column in `order by`. Where days_missing is above 0, the sums
 -- are too low.
 select org_name, referral_id, plan_id, payload_billable_count, payload_all_bytes, notebook_minutes,
   devices_total_max, days_expected - days_stored as days_missing, is_billable, org_id

@@ -1,6 +1,6 @@
 -- Question: What did the organizations of each plan use last month?
 -- Units: organizations, payloads, bytes, minutes; days_missing are days of organizations (UTC).
--- Filter: another month: put its first day after `month =`. The plan is the one that each organization has today; what it
+-- Filter: another month: put its first day after `month =`. Plans are the current ones; earlier
 -- was before is in losant_usage.organization_history.
 select coalesce(plan_id, 'no plan') as plan, count(*) as organizations, count(*) filter (where is_billable) as billable,
   sum(payload_billable_count) as payload_billable_count, sum(payload_all_bytes) as payload_all_bytes,

@@ -1,7 +1,7 @@
 -- Question: What did the organizations of each tag use last month, each organization counted once?
 -- Units: organizations, payloads, bytes, minutes; days_missing are days of organizations (UTC).
--- Filter: another tag: put its key in the place of 'tier'. A key may repeat in an organization: `nth = 1` takes its first,
--- so that the rows add up to the whole. Tags are those of today. Another month: put its first day after `month =`.
+-- Filter: another tag: replace 'tier' with its key. Keys may repeat within an organization: `nth = 1` takes the first,
+-- so that the rows add up to the total. Tags are the current ones. Another month: put its first day after `month =`.
 select coalesce(t.value, 'no such tag') as tier, count(*) as organizations,
   sum(m.payload_billable_count) as payload_billable_count, sum(m.payload_all_bytes) as payload_all_bytes,
   sum(m.notebook_minutes) as notebook_minutes, sum(m.days_expected - m.days_stored) as days_missing

@@ -1,7 +1,7 @@
 -- Question: What did all organizations together use in each of the last twelve months?
 -- Units: payloads, bytes, minutes; days_missing are days of organizations (UTC).
 -- Filter: another span: change both intervals. One instance: add `and instance_id = '…'` before `group by`. Where
--- days_missing is above 0, the sums are too low by what is missing.
+-- days_missing is above 0, the sums lack these days.
 select month, count(*) as organizations, sum(payload_billable_count) as payload_billable_count,
   sum(payload_all_bytes) as payload_all_bytes, sum(notebook_minutes) as notebook_minutes,
   sum(days_expected - days_stored) as days_missing, max(standing) as standing
