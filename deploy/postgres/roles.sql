@@ -1,5 +1,5 @@
 -- Roles for losant-usage, in the database it writes to. Run once by an administrator (a superuser, or an
--- owner of the database who may create roles), before the first `losant-usage migrate`; running it again
+-- owner of the database who can create roles), before the first `losant-usage migrate`; running it again
 -- changes nothing but restores missing privileges:
 --
 --   psql -X -v ON_ERROR_STOP=1 --single-transaction -d billing -f deploy/postgres/roles.sql
@@ -8,9 +8,12 @@
 -- \password, e.g. \password losant_usage_writer. Until then nobody can log in as that role.
 --
 --   losant_usage_migrator   owns the schema: for `losant-usage migrate`, and nothing else
---   losant_usage_writer     for run, worker, backfill, waive and org delete: writes usage, cannot change tables
---   losant_usage_closer     for close, statement and verify: writes statements, reads what the reader reads, changes no usage
---   losant_usage_reader     for BI tools, status, gaps, explain, reconcile, export and dry runs: reads usage and views, writes nothing
+--   losant_usage_writer     for run, worker, backfill, waive, retire and org delete: writes usage, cannot change
+--                           tables
+--   losant_usage_closer     for close, statement and verify: writes statements, reads what the reader reads, changes
+--                           no usage
+--   losant_usage_reader     for BI tools, status, gaps, explain, reconcile, export and dry runs: reads usage and
+--                           views, writes nothing
 
 do $$
 declare
@@ -37,7 +40,7 @@ comment on role losant_usage_reader is 'Reads schema losant_usage: BI tools, los
 -- Both can read what the reader can; the reader's settings below do not apply to them.
 grant losant_usage_reader to losant_usage_writer, losant_usage_closer;
 
--- Stops mistakes in dashboard SQL early; missing privileges would stop them too.
+-- This stops mistakes in dashboard SQL early; missing privileges would stop them too.
 alter role losant_usage_reader set default_transaction_read_only = on;
 -- Sorting and grouping a month of many organizations in memory takes about a quarter less work.
 alter role losant_usage_reader set work_mem = '64MB';
