@@ -21,6 +21,7 @@ export const commands: ReadonlyMap<string, () => Promise<Command>> = new Map<str
   ['org show', async () => (await import('./org.ts')).orgShow],
   ['org set', async () => (await import('./org.ts')).orgSet],
   ['org delete', async () => (await import('./org-delete.ts')).orgDelete],
+  ['retire', async () => (await import('./retire.ts')).retire],
   ['check', async () => (await import('./check.ts')).check],
   ['migrate', async () => (await import('./migrate.ts')).migrate],
   ['simulator', async () => (await import('./simulator.ts')).simulator],
@@ -52,6 +53,7 @@ Bill and administer:
   org show    show an organization as it is in Losant now
   org set     change an organization in Losant; needs LOSANT_ADMIN_TOKEN
   org delete  load an organization's last days, then delete it; needs LOSANT_ADMIN_TOKEN
+  retire      stop tracking an instance that was removed from the settings
 
 Set up:
   check       check settings, database, clocks, token and scopes; changes nothing

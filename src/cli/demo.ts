@@ -40,7 +40,7 @@ async function showProduct(base: CommandContext): Promise<CommandResult> {
   output.print(
     `2/4  The first run creates an embedded Postgres in ${folder} (kept afterward) and loads yesterday, ${day}.`,
   );
-  showOk(output, await run.run(context, { ...everything, date: null, wait: null, end: null }));
+  showOk(output, await run.run(context, { ...everything, day: null, wait: null }));
   signal.throwIfAborted();
   const from = `${addDays(`${day.slice(0, 7)}-01`, -1).slice(0, 7)}-01`;
   output.print(`3/4  A backfill loads the rest of this month and all of last month, from ${from}.`);

@@ -35,7 +35,7 @@ function renderStatus({ instances, runs, unconfiguredInstances }: Health, nowMs:
   if (instances.length === 0) lines.push('Nothing has been exported yet. Start with: losant-usage run');
   for (const id of unconfiguredInstances) {
     lines.push('', `Instance ${id} is in the database but not in the settings, so it is not monitored.`);
-    lines.push('To retire it, unless another deployment loads it:', `  losant-usage run --end ${id}`);
+    lines.push('To retire it, unless another deployment loads it:', `  losant-usage retire --instance ${id}`);
   }
   return lines;
 }
