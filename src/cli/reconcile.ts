@@ -2,12 +2,12 @@ import { EXIT } from '../errors.ts';
 import {
   type Comparison,
   countComparisons,
-  readReconcileRange,
+  readReconcileStart,
   readReconciliation,
 } from '../queries/reconciliation.ts';
 import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showQuantity } from '../terminal/words.ts';
-import type { DayRange } from '../usage/day.ts';
+import { addDays, type DayRange, dayAt } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
 import { openSchema, selectInstanceIds } from './database.ts';
 import { day, optionalOption, requirePastDays } from './options.ts';
@@ -19,17 +19,18 @@ export const reconcile = defineCommand({
       'YYYY-MM-DD',
       'first day',
       day,
-      'the last 31 days, or further back to the oldest compared day of a month that is not closed',
+      '30 days before --to, earlier if an older month is not closed',
     ),
     to: optionalOption('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
   },
   async run(context, { from, to }) {
     const nowMs = context.hostNow();
+    const lastDay = to ?? addDays(dayAt(nowMs), -1);
+    requirePastDays({ from: from ?? lastDay, to: lastDay }, ['--from', '--to'], nowMs);
     await using handle = await openSchema(context);
     const instanceIds = await selectInstanceIds(context, handle);
-    const defaultRange = await readReconcileRange(handle.db, { instanceIds, nowMs });
-    const range = { from: from ?? defaultRange.from, to: to ?? defaultRange.to };
-    requirePastDays(range, ['--from', '--to'], nowMs);
+    const firstDay = from ?? (await readReconcileStart(handle.db, { instanceIds, to: lastDay }));
+    const range = { from: firstDay, to: lastDay };
     const counts = await countComparisons(handle.db, { instanceIds, range });
     const rows = await readReconciliation(handle.db, { instanceIds, range });
     const differences = rows.filter(({ outcome }) => outcome === 'differs').length;
