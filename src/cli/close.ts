@@ -125,7 +125,7 @@ async function closeInstances(
       const isDone = outcome.kind === 'closed' || outcome.kind === 'unchanged';
       codes.push(isDone ? EXIT.ok : EXIT.incomplete);
       documents.push(toDocument(instance, outcome));
-      output.print(...renderOutcome(formatMonthName(instance, month), outcome, options));
+      output.print(...renderOutcome(instance, outcome, options));
     } catch (error) {
       if (!(error instanceof SettingsError) || billed.length === 1) {
         throw describeDatabaseError(error, handle.label, RETRY_HINT) ?? error;
@@ -145,17 +145,20 @@ function toDocument({ instanceId }: BilledInstance, { kind, statement, ...shown 
 }
 
 /** Renders every outcome in the same order: what it is, what is billed, what blocks it, and what to do. */
-function renderOutcome(name: string, outcome: CloseOutcome, options: MonthOptions): string[] {
+function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options: MonthOptions): string[] {
   const { kind, blockers, blockersHash, lineCount, statement } = outcome;
-  const { month } = options;
-  const command = `losant-usage close --month ${month}${options.adjust ? ' --adjust' : ''}`;
+  const { month, adjust } = options;
   const size = lineCount === 0 ? '' : `, ${count(lineCount, 'line')}`;
-  const lines: string[] = [`${describeOutcome(outcome, options)}: ${name}${size}.`];
+  const lines: string[] = [
+    `${describeOutcome(outcome, options)}: ${formatMonthName(instance, month)}${size}.`,
+  ];
   if (lineCount > 0) lines.push(...renderBill(outcome, month));
   if (blockers.length > 0) lines.push('', ...renderBlockers(blockers), '');
   if (kind === 'refused') {
     lines.push('To accept exactly these blockers and quantities (recorded):');
-    lines.push(`  ${command} --accept-blockers ${blockersHash} --reason TEXT`);
+    // The hash is of this instance, and without --instance the command would close every other one too.
+    const scope = `--month ${month} --instance ${instance.instanceId}${adjust ? ' --adjust' : ''}`;
+    lines.push(`  losant-usage close ${scope} --accept-blockers ${blockersHash} --reason TEXT`);
   } else if (blockers.length > 0) lines.push(`Closed despite these blockers: ${options.reason}`);
   if (statement !== null) {
     const { number, statementId, manifestSha256 } = statement;

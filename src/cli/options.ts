@@ -65,9 +65,9 @@ export function argument<T>(value: string, summary: string, kind: Kind<T>) {
 
 export const text = z.string();
 
-/** A reason for the record, for whoever bills. */
+/** A reason that goes on record. The placeholders of the printed commands are not reasons. */
 export const reason = line.refine(
-  (given) => !['', 'TEXT', 'REASON'].includes(given),
+  (value) => !['', 'TEXT', 'REASON'].includes(value.replaceAll(/\P{L}/gu, '').toUpperCase()),
   'is not a reason; say why, for whoever bills',
 );
 

@@ -32,31 +32,32 @@ export const orgSet = defineCommand({
   needs: ['losant', 'admin'],
   options: {
     org,
-    // In place of the switch that every other command has.
-    json: required('PATCH', 'the fields to change, as a JSON object', text),
+    patch: required('JSON', 'the fields to change, as a JSON object', text),
     dryRun: flagOption('show what would change without sending it'),
   },
-  async run(context, { org: orgId, json, dryRun }) {
+  async run(context, { org: orgId, patch: json, dryRun }) {
     const { output, signal } = context;
     const requestedPatch = readPatch(json);
     const currentOrg = await findOrg(context, orgId);
     const patch = completePatch(requestedPatch, currentOrg.resource);
     const changes = compareOrgs(currentOrg.resource, withPatch(currentOrg.resource, patch));
-    const name = currentOrg.organization.name;
+    const { name } = currentOrg.organization;
+    const facts = { instanceId: currentOrg.instance.instanceId, orgId, name, changes };
     if (changes.length === 0) {
-      return { lines: [`${name} (${orgId}): already up to date; nothing was sent.`] };
+      const lines = [`${name} (${orgId}): already up to date; nothing was sent.`];
+      return { document: { ...facts, isChanged: false }, lines };
     }
     const show = (value: string | null) => value ?? 'not set';
     const rows = changes.map(({ field, old, new: next }) => [field, show(old), show(next)]);
     output.print(`${name} (${orgId})`, ...formatTable({ head: ['field', 'now', 'new'], rows }));
-    if (dryRun) return { lines: ['Dry run: nothing was sent.'] };
+    if (dryRun) return { document: { ...facts, isChanged: false }, lines: ['Dry run: nothing was sent.'] };
     signal.throwIfAborted();
     await changeOrg(context, currentOrg, patch);
     const fields = changes.map(({ field }) => field);
     context.logger.info({ org_id: orgId, fields }, 'organization changed');
     const next =
       'The database picks this up the next time organizations are listed: with losant-usage run, or once per UTC day.';
-    return { lines: ['Changed in Losant.', next] };
+    return { document: { ...facts, isChanged: true }, lines: ['Changed in Losant.', next] };
   },
 });
 
