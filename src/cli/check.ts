@@ -20,7 +20,7 @@ import { isGood, probeHeartbeat } from '../worker/heartbeat.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openDatabase, requireCreatable, requireWritable } from './database.ts';
 import { flagOption } from './options.ts';
-import { openReading } from './org.ts';
+import { createReadClient } from './org.ts';
 
 /** Goes on after a failure and changes nothing. Exits with the code of the worst failure. */
 export const check = defineCommand({
@@ -30,14 +30,16 @@ export const check = defineCommand({
     const { config } = context;
     const all: CheckReport[] = [];
     const checking: CheckContext = { ...context, all, where: describeUrl(config.readDatabaseUrl()) };
-    await run(checking, 'settings', () => ({ message: config.instances.map(describeInstance).join('; ') }));
+    await runCheck(checking, 'settings', () => ({
+      message: config.instances.map(describeInstance).join('; '),
+    }));
     await checkDatabase(checking);
     for (const instance of config.instances) {
       const target = await checkInstance(checking, instance);
       if (probe && target !== null) await probeOrg(checking, target);
     }
     const { heartbeatUrl } = config;
-    if (heartbeatUrl !== null) await run(checking, 'heartbeat', () => checkHeartbeat(heartbeatUrl));
+    if (heartbeatUrl !== null) await runCheck(checking, 'heartbeat', () => checkHeartbeat(heartbeatUrl));
     const failed = all.filter(({ ok }) => !ok);
     const worst = worstExitCode(all.map(({ exitCode }) => exitCode));
     const checks = all.map(({ exitCode: _, ...shown }) => shown);
@@ -94,7 +96,7 @@ const TOO_SLOW = new ExportError('timeout', `no response within ${QUESTION_MS / 
  * Runs a check and records its result or failure. Rethrows an interruption and anything that is a bug of this
  * program.
  */
-async function run<T>(
+async function runCheck<T>(
   { all, signal, where }: CheckContext,
   name: string,
   work: (signal: AbortSignal) => Promise<CheckResult<T>> | CheckResult<T>,
@@ -121,21 +123,21 @@ function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig)
 /** Checks connection, schema, rights, clock, and that the numbers are of the same API. Reads only. */
 async function checkDatabase(checking: CheckContext): Promise<void> {
   const { config, hostNow } = checking;
-  const { value: opened } = await run(checking, 'database', async () => {
+  const { value: opened } = await runCheck(checking, 'database', async () => {
     const value = await openDatabase(checking, { ifMissing: 'stand_in' });
     return { message: value.label, value };
   });
   if (opened === undefined) return;
   await using handle = opened;
-  const schema = await run(checking, 'schema', () => checkSchema(checking, handle));
-  await run(checking, 'rights', () => checkRights(handle, schema.value === 'empty'));
-  await run(checking, 'clock.database', async () => {
+  const schema = await runCheck(checking, 'schema', () => checkSchema(checking, handle));
+  await runCheck(checking, 'rights', () => checkRights(handle, schema.value === 'empty'));
+  await runCheck(checking, 'clock.database', async () => {
     const now = await readClock(checking, handle);
     return { message: describeClock(now() - hostNow()) };
   });
   if (schema.value !== 'at_head') return;
   for (const instance of config.instances) {
-    await run(checking, 'api_url', async () => {
+    await runCheck(checking, 'api_url', async () => {
       await requireApiUrl(handle.db, instance);
       return { message: `the database holds usage from ${instance.apiUrl}, or none yet` };
     });
@@ -191,23 +193,23 @@ const ATTEMPTS = 2;
 async function checkInstance(checking: CheckContext, instance: InstanceConfig): Promise<Target | null> {
   const { instanceId, orgs, streams } = instance;
   let aheadMs: number | null = null;
-  const client = openReading(checking, instance, {
+  const client = createReadClient(checking, instance, {
     attempts: Math.min(ATTEMPTS, checking.config.request.attempts),
     onClock: (ms) => {
       aheadMs = ms;
     },
   });
-  const { error } = await run(checking, 'instance.get', async (signal) => {
+  const { error } = await runCheck(checking, 'instance.get', async (signal) => {
     const { name } = await getInstance(client, { instanceId, signal });
     return { message: `instance ${instanceId}${name === null ? '' : `, ${name}`}` };
   });
-  await run(checking, 'clock.losant', () => {
+  await runCheck(checking, 'clock.losant', () => {
     requireApiClock(aheadMs);
     return { message: aheadMs === null ? 'unknown, because Losant did not respond' : describeClock(aheadMs) };
   });
   const mayGoOn = error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind);
   if (error !== null && !mayGoOn) return null;
-  const listed = await run(checking, 'instanceOrgs.get', async (signal) => {
+  const listed = await runCheck(checking, 'instanceOrgs.get', async (signal) => {
     for await (const { items, totalCount } of listOrgPages(client, { instanceId, signal })) {
       const value = items.find((item) => item.orgId !== null)?.orgId;
       if (value != null) return { message: `${totalCount} organizations`, value };
@@ -219,13 +221,13 @@ async function checkInstance(checking: CheckContext, instance: InstanceConfig): 
   if (orgId === undefined) return null;
   const { signal, hostNow: now } = checking;
   const target = { client, instanceId, orgId, day: lastEndedDay(now()), now, signal };
-  await run(checking, 'instanceOrg.get', async (limit) => {
+  await runCheck(checking, 'instanceOrg.get', async (limit) => {
     const { organization } = await getOrg(client, { instanceId, orgId, signal: limit });
     return { message: `organization ${orgId}, ${organization.name}` };
   });
   for (const stream of streams) {
     const name = `instanceOrg.${getStream(stream).requests[0]?.action ?? stream}`;
-    await run(checking, name, async (limit) => {
+    await runCheck(checking, name, async (limit) => {
       const numbers = await readNumbers({ ...target, signal: limit }, stream);
       return { message: `${target.day}: ${showNumbers(numbers)}` };
     });
@@ -270,7 +272,7 @@ async function checkHeartbeat(url: string): Promise<CheckResult> {
  */
 async function probeOrg(checking: CheckContext, target: Target): Promise<void> {
   const probe = async (name: string, touches: string, ask: (target: Target) => Promise<string>) => {
-    await run(checking, `probe.${name}`, async (signal) => {
+    await runCheck(checking, `probe.${name}`, async (signal) => {
       const answer = await ask({ ...target, signal }).catch((error: unknown) => {
         signal.throwIfAborted();
         if (error instanceof ExportError) return error.message;

@@ -23,9 +23,9 @@ const LOOPBACK = '127.0.0.1';
  * Runs the commands one after the other, with the simulator and a fresh folder that stays. On a terminal it ends by
  * serving the console until the signal aborts; interrupted before that, it rejects.
  */
-export const demo = defineCommand({ needs: null, options: {}, run: showProduct });
+export const demo = defineCommand({ needs: null, options: {}, run: runDemo });
 
-async function showProduct(base: CommandContext): Promise<CommandResult> {
+async function runDemo(base: CommandContext): Promise<CommandResult> {
   const { output, signal, hostNow, env } = base;
   const everything = { instance: null, org: null, stream: null, dryRun: false };
   await using closing = new AsyncDisposableStack();
@@ -35,20 +35,20 @@ async function showProduct(base: CommandContext): Promise<CommandResult> {
   const folder = await mkdtemp(join(env['TMPDIR'] ?? tmpdir(), 'losant-usage-demo-'));
   const databaseUrl = `embedded:${folder}`;
   signal.throwIfAborted();
-  const context = demoContext(base, simulator, databaseUrl);
+  const context = createDemoContext(base, simulator, databaseUrl);
   const day = addDays(dayAt(hostNow()), -1);
   output.print(
     `2/4  The first run creates an embedded Postgres in ${folder} (kept afterward) and loads yesterday, ${day}.`,
   );
-  showOk(output, await run.run(context, { ...everything, day: null, wait: null }));
+  printStep(output, await run.run(context, { ...everything, day: null, wait: null }));
   signal.throwIfAborted();
   const from = `${addDays(`${day.slice(0, 7)}-01`, -1).slice(0, 7)}-01`;
   output.print(`3/4  A backfill loads the rest of this month and all of last month, from ${from}.`);
   const days = { from, to: addDays(day, -1), force: false };
-  showOk(output, await backfill.run(context, { ...everything, ...days }));
+  printStep(output, await backfill.run(context, { ...everything, ...days }));
   signal.throwIfAborted();
   output.print('4/4  Status:', '');
-  showOk(output, await status.run(context, {}));
+  printStep(output, await status.run(context, {}));
   if (output.isTerminal && !output.json) await showConsole(context);
   return {
     document: { folder, databaseUrl, instanceId: simulator.instanceId, from, to: day },
@@ -63,12 +63,12 @@ async function showProduct(base: CommandContext): Promise<CommandResult> {
 }
 
 /** Shows what a command ends with, without its document: that of `--json` is the demo's own. */
-function showOk(output: Output, { lines = [], exitCode = EXIT.ok }: CommandResult): void {
+function printStep(output: Output, { lines = [], exitCode = EXIT.ok }: CommandResult): void {
   output.print(...lines);
   if (exitCode !== EXIT.ok) throw new Error(`a demo step exited with code ${exitCode}`);
 }
 
-function demoContext(
+function createDemoContext(
   base: CommandContext,
   { url, instanceId, token }: Simulator,
   databaseUrl: string,

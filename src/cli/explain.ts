@@ -5,13 +5,13 @@ import { count, showDays, showInstant, showNumber, showWhen } from '../terminal/
 import { STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
-import { day, org, required, streams } from './options.ts';
+import { day, org, requiredOption, streams } from './options.ts';
 
 export const explain = defineCommand({
   needs: ['database'],
   options: {
     org,
-    day: required('YYYY-MM-DD', 'the day', day),
+    day: requiredOption('YYYY-MM-DD', 'the day', day),
     stream: streams,
   },
   async run(context, { org: orgId, day: asked, stream }) {

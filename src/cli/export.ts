@@ -23,19 +23,19 @@ import { count, showDays } from '../terminal/words.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
-import { day, optionalOption, required, requireOrder, text } from './options.ts';
+import { day, optionalOption, requiredOption, requireOrder, text } from './options.ts';
 
 export const exportFile = defineCommand({
   needs: ['database'],
   options: {
-    view: required('NAME', 'the view, e.g. daily_usage', choice(exportedViewNames)),
+    view: requiredOption('NAME', 'the view, e.g. daily_usage', choice(exportedViewNames)),
     from: optionalOption(
       'YYYY-MM-DD',
       'first day; months and billing periods that contain it are included',
       day,
     ),
     to: optionalOption('YYYY-MM-DD', 'last day, included', day),
-    format: required('NAME', formatNames.join(', '), choice(formatNames)),
+    format: requiredOption('NAME', formatNames.join(', '), choice(formatNames)),
     out: optionalOption(
       'FILE',
       'output file; an existing one is replaced once the new one is complete',

@@ -8,7 +8,7 @@ import { mergeDays } from '../usage/day.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { openSchema, selectInstanceIds } from './database.ts';
-import { days, flagOption, org, reason, required, requirePastDays, streams } from './options.ts';
+import { days, flagOption, org, reason, requiredOption, requireEndedDays, streams } from './options.ts';
 
 export const gaps = defineCommand({
   needs: ['database'],
@@ -83,13 +83,13 @@ export const waive = defineCommand({
   needs: ['database'],
   options: {
     org,
-    day: required('YYYY-MM-DD[..YYYY-MM-DD]', 'a day, or a range of days', days),
+    day: requiredOption('YYYY-MM-DD[..YYYY-MM-DD]', 'a day, or a range of days', days),
     stream: streams,
-    reason: required('TEXT', 'the reason, shown to whoever bills', reason),
+    reason: requiredOption('TEXT', 'the reason, shown to whoever bills', reason),
   },
   async run(context, { org: orgId, day: range, stream, reason: why }) {
     const { config, hostNow } = context;
-    requirePastDays(range, ['--day', '--day'], hostNow());
+    requireEndedDays(range, ['--day', '--day'], hostNow());
     const waiver = { orgId, streams: stream, range, reason: why, policy: config.policy };
     await using handle = await openSchema(context, { writes: true });
     const accepted = await waiveCells(handle.db, waiver);

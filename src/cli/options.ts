@@ -2,8 +2,8 @@
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
-import { choice, describeProblem, id, line, list } from '../settings/kinds.ts';
-import { nearestName } from '../terminal/spelling.ts';
+import { choice, describeValueProblem, idText, line, list } from '../settings/kinds.ts';
+import { findNearestName } from '../terminal/spelling.ts';
 import { formatTable } from '../terminal/text.ts';
 import { addDays, type DayRange, dayAt, parseDay, parseMonth } from '../usage/day.ts';
 import { FIRST_DAY, LAST_DAY } from '../usage/policy.ts';
@@ -25,7 +25,7 @@ interface Help {
 
 const helps = z.registry<Help>();
 
-function helpOf(schema: z.ZodType | undefined): Help {
+function getHelp(schema: z.ZodType | undefined): Help {
   return (schema && helps.get(schema)) ?? { value: null, summary: '' };
 }
 
@@ -34,33 +34,33 @@ type Kind<T> = z.ZodType<T, string>;
 
 /** The texts given for an option, one each time; an empty one for a switch. */
 const texts = z.array(z.string());
-const one = texts.max(1, 'can be given only once').transform(([given = '']) => given);
+const singleText = texts.max(1, 'can be given only once').transform(([given = '']) => given);
 
 export function flagOption(summary: string) {
   const isGiven = texts.transform(() => true);
   return isGiven.default(false).register(helps, { value: null, summary });
 }
 
-export function required<T>(value: string, summary: string, kind: Kind<T>) {
-  return one.pipe(kind).register(helps, { value, summary: `${summary} (required)` });
+export function requiredOption<T>(value: string, summary: string, kind: Kind<T>) {
+  return singleText.pipe(kind).register(helps, { value, summary: `${summary} (required)` });
 }
 
 /** An option that is null if omitted; `usually` is the default that help shows. */
 export function optionalOption<T>(value: string, summary: string, kind: Kind<T>, defaultText?: string) {
   const description = defaultText === undefined ? summary : `${summary} (default: ${defaultText})`;
-  return one.pipe(kind).nullable().default(null).register(helps, { value, summary: description });
+  return singleText.pipe(kind).nullable().default(null).register(helps, { value, summary: description });
 }
 
 /** An option that takes several values; null when it is not given. */
-export function several<T>(value: string, summary: string, kind: Kind<T>) {
+export function listOption<T>(value: string, summary: string, kind: Kind<T>) {
   const listed = texts.transform((all) => all.join(',')).pipe(list(kind));
   const help = { value: `${value}...`, summary: `${summary} (repeatable, or comma-separated)`, isList: true };
   return listed.nullable().default(null).register(helps, help);
 }
 
 /** A positional argument. */
-export function argument<T>(value: string, summary: string, kind: Kind<T>) {
-  return one.pipe(kind).register(helps, { value, summary, isArgument: true });
+export function positional<T>(value: string, summary: string, kind: Kind<T>) {
+  return singleText.pipe(kind).register(helps, { value, summary, isArgument: true });
 }
 
 export const text = z.string();
@@ -91,12 +91,12 @@ export const month = line.refine(
   'is not a month from 2015-01 to 2049-12; use YYYY-MM',
 );
 
-export const org = required('ID', 'the organization', id('organization'));
-export const instances = several('ID', 'only these instances', id('instance'));
-export const streams = several('NAME', 'only these streams', choice(streamNames));
+export const org = requiredOption('ID', 'the organization', idText('organization'));
+export const instances = listOption('ID', 'only these instances', idText('instance'));
+export const streams = listOption('NAME', 'only these streams', choice(streamNames));
 
 /** Throws SettingsError unless the days are in order and over in UTC; `first` and `last` are their options. */
-export function requirePastDays(
+export function requireEndedDays(
   { from, to }: DayRange,
   [first, last]: readonly [string, string],
   nowMs: number,
@@ -124,26 +124,26 @@ export function commonOptions(readsSettings: boolean): Options {
 }
 
 /** Returns the name as written on the command line, without its dashes: `dry-run` for `dryRun`. */
-function longName(name: string): string {
+function toLongName(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-function camelName(name: string): string {
+function toCamelCase(name: string): string {
   return name.replaceAll(/-[a-z]/g, (letter) => letter.slice(1).toUpperCase());
 }
 
-function termOf(name: string, schema: z.ZodType | undefined): string {
-  const { value, isArgument } = helpOf(schema);
+function formatTerm(name: string, schema: z.ZodType | undefined): string {
+  const { value, isArgument } = getHelp(schema);
   if (isArgument) return `<${name}>`;
-  return `--${longName(name)}${value === null ? '' : ` <${value}>`}`;
+  return `--${toLongName(name)}${value === null ? '' : ` <${value}>`}`;
 }
 
-function placesOf(shape: Options): string[] {
-  return Object.keys(shape).filter((name) => helpOf(shape[name]).isArgument);
+function listPositionals(shape: Options): string[] {
+  return Object.keys(shape).filter((name) => getHelp(shape[name]).isArgument);
 }
 
 export function renderUsage(command: string, summary: string, shape: Options): string[] {
-  const places = placesOf(shape).map((name) => ` ${termOf(name, shape[name])}`);
+  const places = listPositionals(shape).map((name) => ` ${formatTerm(name, shape[name])}`);
   return [
     `Usage: losant-usage ${command} [options]${places.join('')}`,
     '',
@@ -151,7 +151,10 @@ export function renderUsage(command: string, summary: string, shape: Options): s
     '',
     'Options:',
     ...formatTable({
-      rows: Object.entries(shape).map(([name, schema]) => [termOf(name, schema), helpOf(schema).summary]),
+      rows: Object.entries(shape).map(([name, schema]) => [
+        formatTerm(name, schema),
+        getHelp(schema).summary,
+      ]),
     }),
   ];
 }
@@ -165,40 +168,40 @@ export function readOptions<O extends Options>(
   const mistake: Mistake = (message) => {
     return new SettingsError(message, { hint: `losant-usage ${command} --help lists its options` });
   };
-  const values = readGiven(args, shape, mistake);
+  const values = readValues(args, shape, mistake);
   const parsed = z.object(shape).safeParse(values, { reportInput: true });
   if (parsed.success) return parsed.data;
   const { path = [], input, message = '' } = parsed.error.issues[0] ?? {};
   const name = String(path[0]);
-  if (values[name] === undefined) throw mistake(`${termOf(name, shape[name])} is required`);
+  if (values[name] === undefined) throw mistake(`${formatTerm(name, shape[name])} is required`);
   const printable = typeof input === 'string' || typeof input === 'number' ? `${input}` : null;
-  throw mistake(describeProblem(termOf(name, shape[name]).replace(/ .*/, ''), printable, message));
+  throw mistake(describeValueProblem(formatTerm(name, shape[name]).replace(/ .*/, ''), printable, message));
 }
 
 type Mistake = (message: string) => SettingsError;
 
 /** Returns the texts of each option by its name. */
-function readGiven(args: readonly string[], shape: Options, mistake: Mistake): Record<string, string[]> {
-  const places = placesOf(shape);
+function readValues(args: readonly string[], shape: Options, mistake: Mistake): Record<string, string[]> {
+  const places = listPositionals(shape);
   const values: Record<string, string[]> = {};
   /** The option that the values before this one belong to, if it takes several. */
   let list: string | undefined;
-  for (const token of tokensOf(args, shape, mistake)) {
+  for (const token of parseTokens(args, shape, mistake)) {
     if (token.kind === 'option-terminator') continue;
     const isOption = token.kind === 'option';
-    const name = isOption ? camelName(token.name) : (list ?? places.shift());
+    const name = isOption ? toCamelCase(token.name) : (list ?? places.shift());
     if (name === undefined) throw mistake(`unexpected argument '${token.value}'`);
     values[name] = [...(values[name] ?? []), token.value ?? ''];
-    if (isOption) list = helpOf(shape[name]).isList ? name : undefined;
+    if (isOption) list = getHelp(shape[name]).isList ? name : undefined;
   }
   return values;
 }
 
-function tokensOf(args: readonly string[], shape: Options, mistake: Mistake) {
+function parseTokens(args: readonly string[], shape: Options, mistake: Mistake) {
   const options = Object.fromEntries(
     Object.entries(shape).map(([name, schema]) => {
-      const type: 'boolean' | 'string' = helpOf(schema).value === null ? 'boolean' : 'string';
-      return [longName(name), { type, multiple: true }] as const;
+      const type: 'boolean' | 'string' = getHelp(schema).value === null ? 'boolean' : 'string';
+      return [toLongName(name), { type, multiple: true }] as const;
     }),
   );
   try {
@@ -208,7 +211,7 @@ function tokensOf(args: readonly string[], shape: Options, mistake: Mistake) {
     const [, unknown] = /^Unknown option '(.*?)'/.exec(error.message) ?? [];
     if (unknown === undefined) throw mistake(error.message.replaceAll('\n', ' '));
     const optionNames = Object.keys(options).map((name) => `--${name}`);
-    const near = nearestName(unknown, optionNames);
+    const near = findNearestName(unknown, optionNames);
     throw mistake(`unknown option '${unknown}'${near === null ? '' : `. Did you mean ${near}?`}`);
   }
 }

@@ -7,7 +7,7 @@ import { getOrg, type OrgResource } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { formatTable } from '../terminal/text.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { flagOption, org, required, text } from './options.ts';
+import { flagOption, org, requiredOption, text } from './options.ts';
 
 type Resource = OrgResource['resource'];
 
@@ -32,7 +32,7 @@ export const orgSet = defineCommand({
   needs: ['losant', 'admin'],
   options: {
     org,
-    patch: required('JSON', 'the fields to change, as a JSON object', text),
+    patch: requiredOption('JSON', 'the fields to change, as a JSON object', text),
     dryRun: flagOption('show what would change without sending it'),
   },
   async run(context, { org: orgId, patch: json, dryRun }) {
@@ -65,7 +65,7 @@ export const orgSet = defineCommand({
 export async function findOrg(context: CommandContext, orgId: string): Promise<OrgLookup> {
   const { instances } = context.config;
   for (const instance of instances) {
-    const target = { instance, orgId, client: openReading(context, instance) };
+    const target = { instance, orgId, client: createReadClient(context, instance) };
     const found = await readOrg(target, context.signal);
     if (found !== null) return { ...found, ...target };
   }
@@ -88,7 +88,7 @@ async function readOrg(
   }
 }
 
-export function openReading(
+export function createReadClient(
   { config, version, random, hostNow }: CommandContext,
   { apiUrl, domain, readToken, requestConcurrency: concurrency, requestsPerSecond }: InstanceConfig,
   more: Partial<LosantClientOptions> = {},

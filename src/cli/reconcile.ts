@@ -10,7 +10,7 @@ import { count, showDays, showQuantity } from '../terminal/words.ts';
 import { addDays, type DayRange, dayAt } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
 import { openSchema, selectInstanceIds } from './database.ts';
-import { day, optionalOption, requirePastDays } from './options.ts';
+import { day, optionalOption, requireEndedDays } from './options.ts';
 
 export const reconcile = defineCommand({
   needs: ['database'],
@@ -26,7 +26,7 @@ export const reconcile = defineCommand({
   async run(context, { from, to }) {
     const nowMs = context.hostNow();
     const lastDay = to ?? addDays(dayAt(nowMs), -1);
-    requirePastDays({ from: from ?? lastDay, to: lastDay }, ['--from', '--to'], nowMs);
+    requireEndedDays({ from: from ?? lastDay, to: lastDay }, ['--from', '--to'], nowMs);
     await using handle = await openSchema(context);
     const instanceIds = await selectInstanceIds(context, handle);
     const firstDay = from ?? (await readReconcileStart(handle.db, { instanceIds, to: lastDay }));

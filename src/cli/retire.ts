@@ -1,15 +1,21 @@
 import { SettingsError } from '../errors.ts';
 import { syncTracks } from '../ledger/expected.ts';
 import { readClock } from '../loading/context.ts';
-import { id } from '../settings/kinds.ts';
+import { idText } from '../settings/kinds.ts';
 import { defineCommand } from './command.ts';
 import { openSchema, selectInstances } from './database.ts';
-import { required } from './options.ts';
+import { requiredOption } from './options.ts';
 
 export const retire = defineCommand({
   // Without the settings of the instances, an instance that is still loaded could be retired by mistake.
   needs: ['losant', 'database'],
-  options: { instance: required('ID', 'the instance; yesterday becomes its last expected day', id('instance')) },
+  options: {
+    instance: requiredOption(
+      'ID',
+      'the instance; yesterday becomes its last expected day',
+      idText('instance'),
+    ),
+  },
   async run(context, { instance: instanceId }) {
     const { config } = context;
     if (config.instances.some((each) => each.instanceId === instanceId)) {

@@ -8,7 +8,7 @@ import { type PlanSummary, previewRun } from '../loading/preview.ts';
 import { logRun, type RunOutcome, type RunReport } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
 import type { InstanceConfig } from '../settings/config.ts';
-import { id, number } from '../settings/kinds.ts';
+import { idText, number } from '../settings/kinds.ts';
 import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showDuration, showNumber } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
@@ -19,17 +19,17 @@ import {
   day,
   flagOption,
   instances,
+  listOption,
   type OptionValues,
   optionalOption,
-  required,
-  requirePastDays,
-  several,
+  requiredOption,
+  requireEndedDays,
   streams,
 } from './options.ts';
 
 const selectionOptions = {
   instance: instances,
-  org: several('ID', 'only these organizations', id('organization')),
+  org: listOption('ID', 'only these organizations', idText('organization')),
   stream: streams,
   dryRun: flagOption('print the plan and change nothing'),
 };
@@ -50,7 +50,7 @@ export const run = defineCommand({
   },
   async run(context, { day: requestedDay, wait, ...selection }) {
     const range = requestedDay === null ? null : { from: requestedDay, to: requestedDay };
-    if (range !== null) requirePastDays(range, ['--day', '--day'], context.hostNow());
+    if (range !== null) requireEndedDays(range, ['--day', '--day'], context.hostNow());
     const runOptions = { kind: 'manual', range, force: false, streams: selection.stream } as const;
     const request = { runOptions, selection, waitMs: (wait ?? 0) * 1_000 };
     // A run of a part cannot vouch that nothing is missing, so it does not ping the monitor.
@@ -63,14 +63,14 @@ export const run = defineCommand({
 export const backfill = defineCommand({
   needs: ['losant', 'database'],
   options: {
-    from: required('YYYY-MM-DD', 'first day', day),
+    from: requiredOption('YYYY-MM-DD', 'first day', day),
     to: optionalOption('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
     ...selectionOptions,
     force: flagOption('also read days that are already stored'),
   },
   async run(context, { from, to, force, ...selection }) {
     const range = { from, to: to ?? addDays(dayAt(context.hostNow()), -1) };
-    requirePastDays(range, ['--from', '--to'], context.hostNow());
+    requireEndedDays(range, ['--from', '--to'], context.hostNow());
     const runOptions = { kind: 'backfill', range, force, streams: selection.stream } as const;
     return await loadInstances(context, { runOptions, selection, waitMs: Number.POSITIVE_INFINITY });
   },

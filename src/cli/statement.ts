@@ -12,13 +12,13 @@ import { formatTable } from '../terminal/text.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openSchema, selectInstances } from './database.ts';
-import { argument, instances, month, required, several, text } from './options.ts';
+import { instances, listOption, month, positional, requiredOption, text } from './options.ts';
 
 export const statement = defineCommand({
   needs: ['database'],
   options: {
-    month: required('YYYY-MM', 'the closed month', month),
-    out: required('DIR', 'the folder to create', text),
+    month: requiredOption('YYYY-MM', 'the closed month', month),
+    out: requiredOption('DIR', 'the folder to create', text),
     instance: instances,
   },
   async run(context, { month, out, instance }) {
@@ -45,8 +45,8 @@ export const statement = defineCommand({
 export const verify = defineCommand({
   needs: [],
   options: {
-    dir: argument('DIR', 'a folder written by losant-usage statement', text),
-    key: several('FILE', 'public keys (Ed25519, PEM); each signature must match one of them', line),
+    dir: positional('DIR', 'a folder written by losant-usage statement', text),
+    key: listOption('FILE', 'public keys (Ed25519, PEM); each signature must match one of them', line),
   },
   async run(context, { dir, key }) {
     const verified = await verifyFolder(context, dir, key ?? []);

@@ -30,7 +30,7 @@ export async function openEmbedded(folder: string, ifMissing: IfMissing): Promis
     const version = await readFile(join(dataDir, 'PG_VERSION'), 'utf8').catch(() => 'an unknown version of');
     const message =
       `The embedded database in ${folder}, written by Postgres ${version.trim()}, cannot be opened: ` +
-      messageOf(error);
+      getMessage(error);
     throw new DatabaseError('database_unreachable', message, {
       hint: 'open it with the version of losant-usage that wrote it, or move it away and create a new one',
       cause: error,
@@ -106,7 +106,7 @@ function lockFolder(folder: string): DatabaseSync {
     if (error instanceof DatabaseError) throw error;
     throw new DatabaseError(
       'database_refused',
-      `The folder ${folder} cannot be written: ${messageOf(error)}`,
+      `The folder ${folder} cannot be written: ${getMessage(error)}`,
       {
         hint: 'point DATABASE_URL=embedded:DIR at a folder that this user can write to',
         cause: error,
@@ -153,6 +153,6 @@ export function requireDiskSpace(
   });
 }
 
-function messageOf(error: unknown): string {
+function getMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -6,7 +6,7 @@ import type { Instant } from './schema.ts';
 export const CLOCK = sql<Instant>`clock_timestamp()`;
 
 /** Returns SQL for an instant as text, in UTC and to the microsecond. */
-export function instantText(value: RawBuilder<unknown>): RawBuilder<string> {
+export function toInstantText(value: RawBuilder<unknown>): RawBuilder<string> {
   return sql<string>`to_char(${value} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 }
 
@@ -27,7 +27,7 @@ export type ColumnTypes<R> = Readonly<Record<keyof R & string, string>>;
  * Returns rows as a table of a statement, one array per column, so that the text of the statement
  * is the same for any number of rows. The types are SQL of this program, never a person's input.
  */
-export function unnested<R, A extends string>(
+export function unnestRows<R, A extends string>(
   alias: A,
   rows: readonly R[],
   types: ColumnTypes<R>,

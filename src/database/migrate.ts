@@ -58,7 +58,7 @@ export async function migrateToHead(handle: DatabaseHandle, folder?: string): Pr
           const isAlwaysDue = (await readAlways(trx)) !== always.id;
           if (isAlwaysDue) await applyAlways(trx, always);
           return [
-            ...applied.map(({ migrationName }) => fileOf(migrationName)),
+            ...applied.map(({ migrationName }) => toFileName(migrationName)),
             ...(isAlwaysDue ? [ALWAYS] : []),
           ];
         });
@@ -80,22 +80,22 @@ function createMigrator(db: Kysely<Schema>, files: readonly MigrationFile[]): Mi
 }
 
 function toMigration(file: MigrationFile): Migration {
-  return { up: async (db: Kysely<Schema>) => await execute(db, file) };
+  return { up: async (db: Kysely<Schema>) => await executeFile(db, file) };
 }
 
 async function applyAlways(db: Kysely<Schema>, always: MigrationFile): Promise<void> {
-  await execute(db, always);
+  await executeFile(db, always);
   await sql`comment on table ${sql.table(`${SCHEMA_NAME}.${TABLE}`)} is ${sql.lit(always.id)}`.execute(db);
 }
 
-async function execute(db: Kysely<Schema>, { id, text }: MigrationFile): Promise<void> {
+async function executeFile(db: Kysely<Schema>, { id, text }: MigrationFile): Promise<void> {
   try {
     // PGlite takes one statement at a time.
     await sql`do $migration$ begin execute ${sql.lit(text)}; end $migration$`.execute(db);
   } catch (error) {
     // Rights and connection are the operator's concern; any other error is about this file.
     if (!(error instanceof Error) || describeDatabaseError(error, '') !== null) throw error;
-    throw new Error(`Migration ${fileOf(id)}: ${error.message}`, { cause: error });
+    throw new Error(`Migration ${toFileName(id)}: ${error.message}`, { cause: error });
   }
 }
 
@@ -104,10 +104,10 @@ export async function readSchemaState(handle: DatabaseHandle, folder?: string): 
   const { migrations, always } = await readMigrationFiles(folder);
   const files = migrations.map(({ id }) => id);
   const applied = await readApplied(handle);
-  const pending = files.filter((each, index) => each !== applied[index]).map(fileOf);
+  const pending = files.filter((each, index) => each !== applied[index]).map(toFileName);
   if (applied.length > 0 && (await readAlways(handle.db)) !== always.id) pending.push(ALWAYS);
-  const unknown = applied.filter((each, index) => each !== files[index]).map(fileOf);
-  const lists = { applied: applied.map(fileOf), pending, unknown };
+  const unknown = applied.filter((each, index) => each !== files[index]).map(toFileName);
+  const lists = { applied: applied.map(toFileName), pending, unknown };
   if (applied.length === 0) return { state: 'empty', ...lists };
   if (unknown.length > 0) return { state: pending.length > 0 ? 'other' : 'ahead', ...lists };
   return { state: pending.length > 0 ? 'behind' : 'at_head', ...lists };
@@ -128,18 +128,18 @@ export async function requireSchema(
     (schemaState.state === 'empty' && options.createIfEmpty) ||
     (schemaState.state === 'behind' && options.autoMigrate);
   if (mayMigrate) return await migrateToHead(handle, folder);
-  throw refusal(handle, schemaState);
+  throw toSchemaError(handle, schemaState);
 }
 
 /** Returns the names of the migrations that are to be applied. Throws DatabaseError as `migrateToHead` does. */
 export async function readPending(handle: DatabaseHandle, folder?: string): Promise<readonly string[]> {
   const schemaState = await readSchemaState(handle, folder);
-  if (schemaState.unknown.length > 0) throw refusal(handle, schemaState);
+  if (schemaState.unknown.length > 0) throw toSchemaError(handle, schemaState);
   return schemaState.pending;
 }
 
 /** Returns the refusal of a database that is not at head: what is wrong with it, and the next step. */
-function refusal({ label }: DatabaseHandle, { state, pending, unknown }: SchemaState): DatabaseError {
+function toSchemaError({ label }: DatabaseHandle, { state, pending, unknown }: SchemaState): DatabaseError {
   const at = `The database at ${label}`;
   if (state === 'other') {
     const message = `${at} was created by different migrations than this program's: ${unknown.join(', ')}`;
@@ -176,7 +176,7 @@ async function readAlways(db: Kysely<Schema>): Promise<string | null> {
   return rows[0]?.id ?? null;
 }
 
-function fileOf(id: string): string {
+function toFileName(id: string): string {
   return id.split(' ')[0] as string;
 }
 

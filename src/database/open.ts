@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { openEmbedded } from './embedded.ts';
 import type { DatabaseHandle, IfMissing } from './handle.ts';
-import { locate, openPostgres, type PostgresOptions } from './postgres.ts';
+import { describeTarget, openPostgres, type PostgresOptions } from './postgres.ts';
 
 const EMBEDDED = /^embedded:(.*)$/;
 
@@ -15,7 +15,7 @@ export interface DatabaseOptions extends PostgresOptions {
 /** Returns `host:port/name` or the folder, for messages; never with a password. */
 export function describeUrl(url: string): string {
   const [, folder] = EMBEDDED.exec(url) ?? [];
-  return folder === undefined ? locate(url) : resolve(folder);
+  return folder === undefined ? describeTarget(url) : resolve(folder);
 }
 
 /**

@@ -36,7 +36,7 @@ const TEXT_ARRAY_OID = 1009;
 const parseTextArray = new pg.TypeOverrides().getTypeParser(TEXT_ARRAY_OID) as unknown as ValueParser;
 
 /** Returns a parser of arrays. Nested arrays keep their shape, nulls stay null. */
-function arrayOf(parse: ValueParser): ValueParser {
+function toArrayParser(parse: ValueParser): ValueParser {
   const parseElement = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(parseElement);
     return typeof value === 'string' ? parse(value) : null;
@@ -58,6 +58,6 @@ const TYPES: readonly (readonly [oid: number, arrayOid: number, parse: ValuePars
 export const PARSERS: Readonly<Record<number, ValueParser>> = Object.fromEntries(
   TYPES.flatMap(([oid, arrayOid, parse]) => [
     [oid, parse],
-    [arrayOid, arrayOf(parse)],
+    [arrayOid, toArrayParser(parse)],
   ]),
 );

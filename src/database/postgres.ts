@@ -39,7 +39,7 @@ const KEEP_ALIVE_DELAY_MS = 30_000;
 /** Throws SettingsError or DatabaseError, neither with the password. */
 export async function openPostgres(options: PostgresOptions): Promise<DatabaseHandle> {
   const { connectTimeoutMs = CONNECT_TIMEOUT_MS, statementTimeoutMs = STATEMENT_TIMEOUT_MS } = options;
-  const where = locate(options.url);
+  const where = describeTarget(options.url);
   const types = new pg.TypeOverrides();
   for (const [oid, parse] of Object.entries(PARSERS)) types.setTypeParser(Number(oid), parse);
   let readOnly: ReadOnly | null = null;
@@ -53,7 +53,7 @@ export async function openPostgres(options: PostgresOptions): Promise<DatabaseHa
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
     types,
-    Client: boundedClient({
+    Client: createBoundedClient({
       connectTimeoutMs,
       silenceMs: statementTimeoutMs + SILENCE_MARGIN_MS,
       readUrl: () => readUrlAgain(options),
@@ -179,7 +179,7 @@ async function prepareSession(
 }
 
 /** Returns `host:port/name` of a URL. Throws SettingsError. */
-export function locate(connectionString: string): string {
+export function describeTarget(connectionString: string): string {
   try {
     const { host, port, database } = new pg.Client({ connectionString });
     return `${host.includes(':') ? `[${host}]` : host}:${port}/${database}`;
@@ -201,7 +201,7 @@ export function locate(connectionString: string): string {
  * the busy connection to the pool; the pool's `connectionTimeoutMillis` would also fail those who merely wait for a
  * free connection.) Supports queries by promise only.
  */
-export function boundedClient({
+export function createBoundedClient({
   connectTimeoutMs,
   silenceMs,
   readUrl,
@@ -218,10 +218,10 @@ export function boundedClient({
       // query reports the loss.
       this.on('error', () => {});
       // Without a password, say, the driver gives up and leaves the server to wait for it, a minute long.
-      connectionOf(this).on('error', () => connectionOf(this).stream.destroy());
+      getConnection(this).on('error', () => getConnection(this).stream.destroy());
       const query = this.query.bind(this) as (...args: readonly unknown[]) => Promise<unknown>;
       const bounded = (...args: readonly unknown[]): Promise<unknown> => {
-        const timer = setTimeout(() => connectionOf(this).stream.destroy(), silenceMs);
+        const timer = setTimeout(() => getConnection(this).stream.destroy(), silenceMs);
         return query(...args).finally(() => clearTimeout(timer));
       };
       this.query = bounded as typeof this.query;
@@ -229,6 +229,6 @@ export function boundedClient({
   };
 }
 
-function connectionOf(client: pg.Client): EventEmitter & { readonly stream: Socket } {
+function getConnection(client: pg.Client): EventEmitter & { readonly stream: Socket } {
   return (client as pg.Client & { connection: EventEmitter & { stream: Socket } }).connection;
 }

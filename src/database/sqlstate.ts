@@ -5,7 +5,7 @@
 import { DatabaseError } from '../errors.ts';
 
 /** The kinds of failure, and how their messages begin. The transaction was not committed in any of them. */
-const TROUBLES = {
+const FAILURE_KINDS = {
   unreachable: { kind: 'database_unreachable', begins: (at: string) => `Cannot reach the database at ${at}` },
   failed: { kind: 'database_failed', begins: (at: string) => `The database at ${at} failed` },
   refused: { kind: 'database_refused', begins: (at: string) => `The database at ${at} rejected the request` },
@@ -25,7 +25,7 @@ const NO_CONNECTION = new RegExp(
 );
 
 /** The meaning of each code, and the operator's next step. */
-const MEANINGS: readonly (readonly [problem: keyof typeof TROUBLES, codes: RegExp, hint: string])[] = [
+const MEANINGS: readonly (readonly [problem: keyof typeof FAILURE_KINDS, codes: RegExp, hint: string])[] = [
   [
     'unreachable',
     NO_CONNECTION,
@@ -128,7 +128,7 @@ export function describeDatabaseError(
   const meaning = MEANINGS.find(([, codes]) => codes.test(code));
   if (meaning === undefined || !(error instanceof Error)) return null;
   const [problem, , hint] = meaning;
-  const { kind, begins } = TROUBLES[problem];
+  const { kind, begins } = FAILURE_KINDS[problem];
   // An error of several addresses has no message.
   const reason = error.message === '' ? code : error.message;
   const next = kind === 'database_failed' ? (goOn ?? 'the next run continues') : goOn;

@@ -29,19 +29,23 @@ export interface Renderer {
 }
 
 /** Creates the renderer of each format. */
-export const formats = { csv: createCsv, ndjson: createNdjson, parquet: createParquet };
+export const formats = {
+  csv: createCsvRenderer,
+  ndjson: createNdjsonRenderer,
+  parquet: createParquetRenderer,
+};
 
 export type FormatName = keyof typeof formats;
 
 export const formatNames = Object.keys(formats) as readonly FormatName[];
 
-function createCsv(columns: readonly Column[]): Renderer {
+function createCsvRenderer(columns: readonly Column[]): Renderer {
   const cells = columns.map(({ name, kind }) => ({ name, isText: kind === 'text' }));
   return { begin: () => renderCsvHeader(cells), add: (rows) => renderCsvRows(cells, rows), end: () => '' };
 }
 
 /** Renders a JSON object per line, with all digits of a number above 2^53. */
-function createNdjson(columns: readonly Column[]): Renderer {
+function createNdjsonRenderer(columns: readonly Column[]): Renderer {
   const keys = columns.map(({ name }) => JSON.stringify(name));
   const renderLine = (row: Row) => {
     const values = columns.map(({ kind }, index) => `${keys[index]}:${toJson(kind, row[index] ?? null)}`);
@@ -100,10 +104,14 @@ const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
 };
 
 /** Returns a renderer of Apache Parquet, compressed by Snappy, with nullable columns. */
-function createParquet(columns: readonly Column[]): Renderer {
+function createParquetRenderer(columns: readonly Column[]): Renderer {
   const converters = columns.map(({ kind }) => TYPES[kind].convert);
   const bytes = new ByteWriter();
-  const file = new ParquetWriter({ writer: bytes, schema: schemaOf(columns), createdBy: 'losant-usage' });
+  const file = new ParquetWriter({
+    writer: bytes,
+    schema: toParquetSchema(columns),
+    createdBy: 'losant-usage',
+  });
   let group: Value[][] = columns.map(() => []);
   const writeGroup = async () => {
     const columnData: ColumnSource[] = columns.map(({ name }, index) => ({ name, data: group[index] ?? [] }));
@@ -111,7 +119,7 @@ function createParquet(columns: readonly Column[]): Renderer {
     group = columns.map(() => []);
   };
   return {
-    begin: () => take(bytes),
+    begin: () => takeBytes(bytes),
     add: async (rows) => {
       for (const row of rows) {
         for (const [index, convert] of converters.entries()) {
@@ -120,24 +128,24 @@ function createParquet(columns: readonly Column[]): Renderer {
         }
         if (group[0]?.length === GROUP_ROWS) await writeGroup();
       }
-      return take(bytes);
+      return takeBytes(bytes);
     },
     end: async () => {
       if (group[0]?.length) await writeGroup();
       await file.finish();
-      return take(bytes);
+      return takeBytes(bytes);
     },
   };
 }
 
 /** Returns the bytes written since the last call; the library continues its count. */
-function take(bytes: ByteWriter): FileChunk {
+function takeBytes(bytes: ByteWriter): FileChunk {
   const part = bytes.getBytes().slice();
   bytes.index = 0;
   return part;
 }
 
-function schemaOf(columns: readonly Column[]): SchemaElement[] {
+function toParquetSchema(columns: readonly Column[]): SchemaElement[] {
   return [
     { name: 'root', num_children: columns.length },
     ...columns.map(({ name, kind }) => ({

@@ -1,7 +1,7 @@
 /** Losant's own totals of the instance by day, asked for beside our sums. They change no number and fail no run. */
 import { sql } from 'kysely';
 import { transform } from 'streaming-iterables';
-import { unnested } from '../database/expressions.ts';
+import { unnestRows } from '../database/expressions.ts';
 import { readInstance, updateInstance } from '../ledger/instances.ts';
 import { inTransaction } from '../ledger/lease.ts';
 import type { CellKey, CellResponse } from '../usage/cell.ts';
@@ -88,7 +88,7 @@ async function readDaysDue({ db, instanceId, streams, policy, now }: InstanceCon
 async function storeTotals({ ledger }: Session, answers: readonly CellResponse[]): Promise<void> {
   const { instanceId } = ledger;
   const types = { usage_date: 'date', metric: 'text', quantity: 'bigint', last_read_at: 'timestamptz' };
-  const rows = unnested('n', answers.flatMap(totalsOf), types);
+  const rows = unnestRows('n', answers.flatMap(totalsOf), types);
   await inTransaction(ledger, async (trx) => {
     await sql`
       update losant_usage.instance_totals t set quantity = coalesce(k.quantity, t.quantity), last_read_at = k.last_read_at

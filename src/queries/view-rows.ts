@@ -1,5 +1,5 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { instantText } from '../database/expressions.ts';
+import { toInstantText } from '../database/expressions.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import type { Column, ColumnKind, Row } from '../files/formats.ts';
@@ -154,7 +154,7 @@ function inside({ end }: ExportedView, column: string, { from, to }: DayRange): 
 
 function toText({ name, kind }: Column): RawBuilder<unknown> {
   const value = sql`v.${sql.ref(name)}`;
-  const text = kind === 'instant' ? instantText(value) : sql`${value}::text`;
+  const text = kind === 'instant' ? toInstantText(value) : sql`${value}::text`;
   return sql`${text} as ${sql.ref(name)}`;
 }
 

@@ -11,12 +11,12 @@ import type { Logger } from '../logger.ts';
 import { isLoopback } from '../settings/kinds.ts';
 
 /** The address at which the server listens, and the token that it asks of readers; null if it is not set. */
-export interface Access {
+export interface AccessPolicy {
   readonly host: string;
   readonly token: string | null;
 }
 
-export interface ListenOptions extends Access {
+export interface ListenOptions extends AccessPolicy {
   /** The port; 0 takes a free one. */
   readonly port: number;
   readonly logger: Logger;
@@ -74,7 +74,7 @@ export async function listen(app: Hono, options: ListenOptions): Promise<Listeni
   });
   server.maxConnections = CONNECTIONS_MAX;
   server.timeout = SILENCE_MS;
-  await begin(server, options);
+  await startListening(server, options);
   server.on('error', (error) => logger.error({ err: error }, 'http server failed'));
   return {
     port: (server.address() as AddressInfo).port,
@@ -86,14 +86,14 @@ export async function listen(app: Hono, options: ListenOptions): Promise<Listeni
 }
 
 /** Returns whether a request is to be answered; it has been refused otherwise. */
-function admit(access: Access, request: IncomingMessage, response: ServerResponse): boolean {
+function admit(access: AccessPolicy, request: IncomingMessage, response: ServerResponse): boolean {
   for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
-  const refusal = refuse(access, request);
-  if (refusal === null) return true;
+  const toRefusal = findRefusal(access, request);
+  if (toRefusal === null) return true;
   // Closing the connection also avoids reading a body that follows.
   const plain = { 'content-type': 'text/plain; charset=utf-8', connection: 'close' };
-  response.writeHead(refusal.status, { ...refusal.headers, ...plain });
-  response.end(request.method === 'HEAD' ? undefined : refusal.text);
+  response.writeHead(toRefusal.status, { ...toRefusal.headers, ...plain });
+  response.end(request.method === 'HEAD' ? undefined : toRefusal.text);
   return false;
 }
 
@@ -108,7 +108,7 @@ const TRANSIENT: Readonly<Record<string, string>> = {
   EAI_AGAIN: NOT_UP,
 };
 
-async function begin(server: Server, { host, port }: ListenOptions): Promise<void> {
+async function startListening(server: Server, { host, port }: ListenOptions): Promise<void> {
   server.listen(port, host.replace(/^\[|\]$/g, ''));
   try {
     await once(server, 'listening');
@@ -122,7 +122,7 @@ async function begin(server: Server, { host, port }: ListenOptions): Promise<voi
   }
 }
 
-export interface Refusal {
+export interface HttpRefusal {
   readonly status: number;
   readonly text: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -134,7 +134,7 @@ const PROBES: readonly string[] = ['/healthz', '/readyz'];
 export type RequestHead = Pick<IncomingMessage, 'method' | 'url' | 'headers'>;
 
 /** Returns the reason why a request is not answered, or null, from its head alone. */
-export function refuse(access: Access, head: RequestHead): Refusal | null {
+export function findRefusal(access: AccessPolicy, head: RequestHead): HttpRefusal | null {
   const { url = '', method = '', headers } = head;
   // A URL takes a backslash for a slash, and what follows two of them for a host.
   if (!url.startsWith('/') || /^\/[/\\]/.test(url)) return refusal(400, 'The request path is not valid');
@@ -151,7 +151,7 @@ export function refuse(access: Access, head: RequestHead): Refusal | null {
  * names are served, against pages of other sites that let theirs point here. Elsewhere, whoever has no token gets
  * nothing but the probes under any name.
  */
-function isAllowedHost({ host }: Access, given: string): boolean {
+function isAllowedHost({ host }: AccessPolicy, given: string): boolean {
   const [, name] = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?$/i.exec(given) ?? [];
   // A host that no URL can contain, such as a port of 99999, would fail as one in the app.
   if (name === undefined || !URL.canParse(`http://${given}`)) return false;
@@ -159,7 +159,7 @@ function isAllowedHost({ host }: Access, given: string): boolean {
 }
 
 /** Admits requests with the token; without a token set, those from this machine. */
-function isAuthorized({ host, token }: Access, authorization: string | undefined): boolean {
+function isAuthorized({ host, token }: AccessPolicy, authorization: string | undefined): boolean {
   if (token === null) return isLoopback(host);
   const presented = readCredentials(authorization ?? '');
   // Hashes have one length and are compared in constant time, so that the duration reveals nothing.
@@ -180,7 +180,7 @@ function readCredentials(authorization: string): string | null {
   return colon === -1 ? null : pair.slice(colon + 1);
 }
 
-function requireToken({ token }: Access): Refusal {
+function requireToken({ token }: AccessPolicy): HttpRefusal {
   const text = 'HTTP_TOKEN is not set, so only the health probes are served to other machines';
   if (token === null) return refusal(403, text);
   return refusal(401, 'Missing or invalid token', {
@@ -188,6 +188,6 @@ function requireToken({ token }: Access): Refusal {
   });
 }
 
-function refusal(status: number, text: string, headers: Record<string, string> = {}): Refusal {
+function refusal(status: number, text: string, headers: Record<string, string> = {}): HttpRefusal {
   return { status, text: `${text}\n`, headers };
 }

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
-import { nearestName, quote } from '../terminal/spelling.ts';
-import { describeProblem, isLoopback, isPlainText } from './kinds.ts';
+import { findNearestName, quote } from '../terminal/spelling.ts';
+import { describeValueProblem, isLoopback, isPlainText } from './kinds.ts';
 import {
-  aboutSetting,
+  getSettingInfo,
   instanceSettings,
   type Need,
   type SettingName,
@@ -11,7 +11,7 @@ import {
   settings,
   sharedSettings,
 } from './settings.ts';
-import { type Reading, readSettingsFile, readText, type Source } from './sources.ts';
+import { type ReadContext, readSettingsFile, readText, type Source } from './sources.ts';
 
 export type Config = ReturnType<typeof readConfig>;
 export type InstanceConfig = Config['instances'][number];
@@ -26,8 +26,8 @@ export interface ConfigOptions {
 
 /** Throws one SettingsError that lists all problems, one per line, without any secret. */
 export function readConfig({ env, configFile, needs }: ConfigOptions) {
-  const problems = unknownOf(env);
-  const reading: Reading = { needs, problems };
+  const problems = findUnknownVariables(env);
+  const reading: ReadContext = { needs, problems };
   const environment = { texts: env, prefix: '', folder: '' };
   const instances = findInstances(environment, configFile, reading).flatMap((source) => {
     const values = parseTexts(instanceSettings, source, reading);
@@ -45,7 +45,7 @@ export function readConfig({ env, configFile, needs }: ConfigOptions) {
     instances,
     databaseUrl: shared.DATABASE_URL,
     /** Reads DATABASE_URL again, so that a new password needs no restart. Throws SettingsError. */
-    readDatabaseUrl: () => readAgain('DATABASE_URL', environment),
+    readDatabaseUrl: () => rereadSecret('DATABASE_URL', environment),
     autoMigrate: shared.AUTO_MIGRATE,
     schedule: shared.SCHEDULE,
     policy: {
@@ -60,7 +60,7 @@ export function readConfig({ env, configFile, needs }: ConfigOptions) {
     heartbeatUrl: shared.HEARTBEAT_URL,
     logLevel: shared.LOG_LEVEL,
     adminToken: shared.LOSANT_ADMIN_TOKEN,
-    warnings: warningsOf(env, shared),
+    warnings: findWarnings(env, shared),
   };
 }
 
@@ -74,12 +74,16 @@ function toInstance(values: z.output<typeof instanceSettings>, source: Source) {
     requestsPerSecond: values.REQUESTS_PER_SECOND,
     requestConcurrency: values.REQUEST_CONCURRENCY,
     /** Reads the current token, so that a new one needs no restart. Throws SettingsError. */
-    readToken: () => readAgain('LOSANT_API_TOKEN', source),
+    readToken: () => rereadSecret('LOSANT_API_TOKEN', source),
   };
 }
 
 /** Returns where instances are described: in the environment, or in the settings file. */
-function findInstances(environment: Source, configFile: string | null, reading: Reading): readonly Source[] {
+function findInstances(
+  environment: Source,
+  configFile: string | null,
+  reading: ReadContext,
+): readonly Source[] {
   const { texts: env } = environment;
   const path = configFile ?? env['LOSANT_USAGE_CONFIG'] ?? '';
   if (configFile === null && path.trim() === '') {
@@ -94,7 +98,7 @@ function findInstances(environment: Source, configFile: string | null, reading: 
 }
 
 /** Parses the texts of a source, and reports what is wrong with them; undefined where values are. */
-function parseTexts<S extends z.ZodRawShape>(schema: z.ZodObject<S>, source: Source, reading: Reading) {
+function parseTexts<S extends z.ZodRawShape>(schema: z.ZodObject<S>, source: Source, reading: ReadContext) {
   const names = Object.keys(schema.shape) as SettingName[];
   const raw = Object.fromEntries(names.map((name) => [name, readText(name, source, reading)]));
   const { data, error } = schema.safeParse(raw, { reportInput: true });
@@ -104,7 +108,7 @@ function parseTexts<S extends z.ZodRawShape>(schema: z.ZodObject<S>, source: Sou
 
 function describeIssue({ path, input, message }: z.core.$ZodIssue, { texts, prefix }: Source): string {
   const setting = path[0] as SettingName;
-  const { isSecret, remedy } = aboutSetting(setting);
+  const { isSecret, remedy } = getSettingInfo(setting);
   const isInFile = isSecret && (prefix !== '' || Boolean(texts[`${setting}_FILE`]?.trim()));
   const name = `${prefix}${setting}${isInFile ? '_FILE' : ''}`;
   if (input === undefined) {
@@ -115,12 +119,12 @@ function describeIssue({ path, input, message }: z.core.$ZodIssue, { texts, pref
   // A part of a URL may be a password or token.
   const value = typeof input === 'string' || typeof input === 'number' ? `${input}` : '';
   const isShown = !isSecret && value !== '' && !/[@?#]/.test(value);
-  return describeProblem(name, isShown ? value : null, message, remedy);
+  return describeValueProblem(name, isShown ? value : null, message, remedy);
 }
 
 /** Reads one secret again, from where it was. Throws SettingsError. */
-function readAgain(name: 'DATABASE_URL' | 'LOSANT_API_TOKEN', source: Source): string {
-  const reading: Reading = { needs: ['losant', 'database'], problems: [] };
+function rereadSecret(name: 'DATABASE_URL' | 'LOSANT_API_TOKEN', source: Source): string {
+  const reading: ReadContext = { needs: ['losant', 'database'], problems: [] };
   const value = parseTexts(z.object({ [name]: settings.shape[name] }), source, reading)?.[name];
   const [problem] = reading.problems;
   if (typeof value === 'string' && problem === undefined) return value;
@@ -128,27 +132,27 @@ function readAgain(name: 'DATABASE_URL' | 'LOSANT_API_TOKEN', source: Source): s
 }
 
 const VARIABLES = settingNames.flatMap((name) =>
-  aboutSetting(name).isSecret ? [name, `${name}_FILE`] : [name],
+  getSettingInfo(name).isSecret ? [name, `${name}_FILE`] : [name],
 );
 const LOSANT_VARIABLES = ['LOSANT_USAGE_CONFIG', ...VARIABLES.filter((name) => name.startsWith('LOSANT_'))];
 
 /** Returns the `LOSANT_*` variables that are no settings, most likely misspelt; without values, which may be tokens. */
-function unknownOf(env: Source['texts']): string[] {
+function findUnknownVariables(env: Source['texts']): string[] {
   const unknown = Object.keys(env).filter(
     (name) => name.startsWith('LOSANT_') && !LOSANT_VARIABLES.includes(name),
   );
   return unknown.sort().map((name) => {
     const suffix = name.slice('LOSANT_'.length);
-    const near = VARIABLES.includes(suffix) ? suffix : nearestName(name, LOSANT_VARIABLES);
+    const near = VARIABLES.includes(suffix) ? suffix : findNearestName(name, LOSANT_VARIABLES);
     const advice = `remove it; known variables are ${LOSANT_VARIABLES.join(', ')}`;
     return `${name} is not a setting; ${near === null ? advice : `did you mean ${near}?`}`;
   });
 }
 
-function warningsOf(env: Source['texts'], shared: z.output<typeof sharedSettings>): string[] {
+function findWarnings(env: Source['texts'], shared: z.output<typeof sharedSettings>): string[] {
   const others = Object.keys(env).filter((name) => !name.startsWith('LOSANT_') && !VARIABLES.includes(name));
   const warnings = others.sort().flatMap((name) => {
-    const suggestion = nearestName(name, VARIABLES, 1);
+    const suggestion = findNearestName(name, VARIABLES, 1);
     return suggestion === null
       ? []
       : [`${name} is not a setting and has no effect; did you mean ${suggestion}?`];

@@ -4,10 +4,15 @@
  */
 import { validate } from 'node-cron';
 import { z } from 'zod';
-import { nearestName, oneOf, quote } from '../terminal/spelling.ts';
+import { findNearestName, joinWithOr, quote } from '../terminal/spelling.ts';
 
 /** Returns the sentence about a wrong value. The remedy is for a message that has none behind a `;`. */
-export function describeProblem(name: string, value: string | null, message: string, remedy = ''): string {
+export function describeValueProblem(
+  name: string,
+  value: string | null,
+  message: string,
+  remedy = '',
+): string {
   const sentence = `${name}${value === null ? '' : `=${quote(value)}`} ${message}`;
   return message.includes('; ') || remedy === '' ? sentence : `${sentence}; ${remedy}`;
 }
@@ -25,8 +30,8 @@ export function list<T>(entry: z.ZodType<T, string>) {
 
 export function choice<T extends string>(choices: readonly T[]): z.ZodType<T, string> {
   const error = ({ input }: { input?: unknown }) => {
-    const near = nearestName(String(input), choices);
-    return `is not a known value; ${near === null ? `use ${oneOf(choices)}` : `did you mean ${near}?`}`;
+    const near = findNearestName(String(input), choices);
+    return `is not a known value; ${near === null ? `use ${joinWithOr(choices)}` : `did you mean ${near}?`}`;
   };
   return line.pipe(z.enum(choices, { error }));
 }
@@ -44,7 +49,7 @@ export function number(min: number, max: number, unit: string): z.ZodType<number
 }
 
 /** Returns the schema of an id in lower case: https://docs.losant.com/rest-api/instance-org has its form. */
-export function id(what: 'instance' | 'organization') {
+export function idText(what: 'instance' | 'organization') {
   return line.regex(/^[0-9a-f]{24}$/i, `is not an ${what} ID (24 hex characters)`).toLowerCase();
 }
 
@@ -116,16 +121,17 @@ export const databaseUrl = line
     abort: true,
   })
   .refine(
-    (url) => !partsOf(url).hosts.includes(','),
+    (url) => !splitDatabaseUrl(url).hosts.includes(','),
     'names several hosts; use the primary, or a name that always points to it',
   )
   .refine(
-    (url) => [...partsOf(url).parameters.keys()].every((each) => PARAMETERS.split(', ').includes(each)),
+    (url) =>
+      [...splitDatabaseUrl(url).parameters.keys()].every((each) => PARAMETERS.split(', ').includes(each)),
     `has a parameter (not shown) that has no effect; supported parameters are ${PARAMETERS}`,
   )
   .refine(
-    (url) => SSL_MODES.includes(partsOf(url).parameters.get('sslmode') ?? 'disable'),
-    `has an unknown sslmode, which would disable encryption; use ${oneOf(SSL_MODES)}`,
+    (url) => SSL_MODES.includes(splitDatabaseUrl(url).parameters.get('sslmode') ?? 'disable'),
+    `has an unknown sslmode, which would disable encryption; use ${joinWithOr(SSL_MODES)}`,
   )
   // How the driver treats them, but with eight lines of warning for the other names. Who asks for libpq's weaker
   // meaning keeps it.
@@ -135,14 +141,14 @@ export const databaseUrl = line
       : url.replace(/(?<=sslmode=)(prefer|require|verify-ca)/, 'verify-full'),
   );
 
-function partsOf(url: string): { hosts: string; parameters: URLSearchParams } {
+function splitDatabaseUrl(url: string): { hosts: string; parameters: URLSearchParams } {
   const [, hosts = '', query = ''] = /^postgres(?:ql)?:\/\/(?:[^/?]*@)?([^/?]*)[^?]*\??(.*)$/.exec(url) ?? [];
   return { hosts, parameters: new URLSearchParams(query) };
 }
 
 /** Returns whether others can read what goes to the database. With TLS asked for, nothing connects without. */
 export function isPlainText(url: string): boolean {
-  const { hosts, parameters } = partsOf(url);
+  const { hosts, parameters } = splitDatabaseUrl(url);
   const host = hosts.replace(/:\d*$/, '');
   const isSocket = host === '' || host.startsWith('%2F') || (parameters.get('host') ?? '').startsWith('/');
   return !isSocket && !isLoopback(host) && (parameters.get('sslmode') ?? 'disable') === 'disable';

@@ -10,7 +10,7 @@ import * as kinds from './kinds.ts';
 export type Need = 'losant' | 'database' | 'admin';
 
 /** The facts of a setting that its schema does not say. */
-interface About {
+interface SettingInfo {
   readonly description: string;
   /** The remedy of a wrong value; without it, to use the example. */
   readonly remedy?: string;
@@ -22,7 +22,7 @@ interface About {
   readonly neededBy?: Need;
 }
 
-const abouts = z.registry<About>();
+const descriptions = z.registry<SettingInfo>();
 
 const optional = <T>(schema: z.ZodType<T>) => schema.nullable().default(null);
 
@@ -41,37 +41,40 @@ const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'
 
 /** The settings of one Losant instance. */
 export const instanceSettings = z.object({
-  LOSANT_INSTANCE_ID: kinds.id('instance').register(abouts, {
+  LOSANT_INSTANCE_ID: kinds.idText('instance').register(descriptions, {
     description: 'the instance whose organizations are exported',
     remedy: 'copy it from the address of the instance in Losant',
     example: '575ec8687ae143cd83dc4a97',
   }),
-  LOSANT_API_TOKEN: kinds.token(1).nullable().register(abouts, {
+  LOSANT_API_TOKEN: kinds.token(1).nullable().register(descriptions, {
     description: 'instance API token that can read the instance, its organizations and their usage',
     isSecret: true,
     neededBy: 'losant',
     remedy: 'create an instance API token in Losant',
   }),
   /** The address without a trailing slash; may have a path. */
-  LOSANT_API_URL: kinds.apiUrl.prefault('https://api.losant.com').register(abouts, {
+  LOSANT_API_URL: kinds.apiUrl.prefault('https://api.losant.com').register(descriptions, {
     description: 'base URL of the API, for private installs; https, or http on this machine only',
   }),
-  LOSANT_DOMAIN: optional(kinds.domain).register(abouts, {
+  LOSANT_DOMAIN: optional(kinds.domain).register(descriptions, {
     description: 'domain of a white-label install, sent with each request',
     example: 'usage.example.com',
   }),
-  LOSANT_ORG_IDS: kinds.orgSelection.prefault('all').register(abouts, {
+  LOSANT_ORG_IDS: kinds.orgSelection.prefault('all').register(descriptions, {
     description: 'organizations to track: `all`, or comma-separated IDs',
     remedy: 'use all, or list the id of each organization',
   }),
   /** The streams in the order of the catalog. Hours are exported only where they are named. */
-  STREAMS: streams.prefault(defaultStreamNames.join(',')).register(abouts, {
+  STREAMS: streams.prefault(defaultStreamNames.join(',')).register(descriptions, {
     description: 'streams to load, comma-separated; see below',
   }),
-  REQUESTS_PER_SECOND: kinds.number(0.1, 10_000, 'requests per second').prefault('20').register(abouts, {
-    description: 'maximum requests started per second, evenly spaced; can be a fraction',
-  }),
-  REQUEST_CONCURRENCY: kinds.number(1, 1000, 'requests at once').prefault('8').register(abouts, {
+  REQUESTS_PER_SECOND: kinds
+    .number(0.1, 10_000, 'requests per second')
+    .prefault('20')
+    .register(descriptions, {
+      description: 'maximum requests started per second, evenly spaced; can be a fraction',
+    }),
+  REQUEST_CONCURRENCY: kinds.number(1, 1000, 'requests at once').prefault('8').register(descriptions, {
     description: 'maximum requests in flight',
   }),
 });
@@ -79,7 +82,7 @@ export const instanceSettings = z.object({
 /** The settings that hold for all instances, each by itself. */
 const sharedShape = z.object({
   /** `postgres://…` or `embedded:DIR`. */
-  DATABASE_URL: kinds.databaseUrl.nullable().register(abouts, {
+  DATABASE_URL: kinds.databaseUrl.nullable().register(descriptions, {
     description: '`postgres://…`, or `embedded:DIR` to try the program without a server',
     isSecret: true,
     neededBy: 'database',
@@ -88,58 +91,58 @@ const sharedShape = z.object({
       'in user and password, percent-encode @ : / ? # and spaces',
     example: 'postgres://usage:PASSWORD@db.example.com:5432/billing?sslmode=verify-full',
   }),
-  AUTO_MIGRATE: kinds.booleanText.prefault('false').register(abouts, {
+  AUTO_MIGRATE: kinds.booleanText.prefault('false').register(descriptions, {
     description: '`true` migrates an existing database at startup; otherwise only `migrate` does',
   }),
-  SCHEDULE: kinds.schedule.prefault('15 * * * *').register(abouts, {
+  SCHEDULE: kinds.schedule.prefault('15 * * * *').register(descriptions, {
     description: 'when the worker wakes up: five-field cron expression, in UTC',
   }),
-  READ_AT_HOURS: readAtHours.prefault('0,6,24,48,72,168,720').register(abouts, {
+  READ_AT_HOURS: readAtHours.prefault('0,6,24,48,72,168,720').register(descriptions, {
     description: 'checkpoints: hours after the end of a usage day at which it is read',
   }),
-  FINAL_AFTER_HOURS: hours.prefault('72').register(abouts, {
+  FINAL_AFTER_HOURS: hours.prefault('72').register(descriptions, {
     description:
       'a read at least this many hours after the end of a day makes it final; at most the last checkpoint',
   }),
-  HORIZON_DAYS: kinds.number(1, LONGEST_HORIZON_DAYS, 'days').prefault('90').register(abouts, {
+  HORIZON_DAYS: kinds.number(1, LONGEST_HORIZON_DAYS, 'days').prefault('90').register(descriptions, {
     description: 'days of detail that Losant retains; older days are never requested',
   }),
-  CONTROL_TOTALS: kinds.choice(['block', 'show']).prefault('block').register(abouts, {
+  CONTROL_TOTALS: kinds.choice(['block', 'show']).prefault('block').register(descriptions, {
     description: "what a difference from Losant's own totals does: `block` the month, or only `show`",
   }),
   /** The file of the Ed25519 key (PEM); only `close` reads it. */
-  STATEMENT_KEY_FILE: optional(kinds.line).register(abouts, {
+  STATEMENT_KEY_FILE: optional(kinds.line).register(descriptions, {
     description: 'path of the Ed25519 private key (PEM) with which `close` signs [statements](billing.md)',
     example: '/etc/losant-usage/statement.key',
   }),
-  REQUEST_TIMEOUT_MS: kinds.number(100, 600_000, 'milliseconds').prefault('30000').register(abouts, {
+  REQUEST_TIMEOUT_MS: kinds.number(100, 600_000, 'milliseconds').prefault('30000').register(descriptions, {
     description: 'timeout of one attempt in milliseconds, including the response body',
   }),
-  REQUEST_ATTEMPTS: kinds.number(1, 20, 'attempts').prefault('5').register(abouts, {
+  REQUEST_ATTEMPTS: kinds.number(1, 20, 'attempts').prefault('5').register(descriptions, {
     description: 'attempts per request; pauses that Losant requests (429, Retry-After) do not count',
   }),
-  HTTP_HOST: kinds.host.prefault('127.0.0.1').register(abouts, {
+  HTTP_HOST: kinds.host.prefault('127.0.0.1').register(descriptions, {
     description: 'address on which the worker serves health probes, metrics and the console',
     remedy: 'use 127.0.0.1, or 0.0.0.0 to be reached from elsewhere',
   }),
-  HTTP_PORT: kinds.number(0, 65_535, '0: no server').prefault('9464').register(abouts, {
+  HTTP_PORT: kinds.number(0, 65_535, '0: no server').prefault('9464').register(descriptions, {
     description: 'port of that server; `0` turns it off',
   }),
   // A token of 16 characters is beyond guessing over the network.
-  HTTP_TOKEN: optional(kinds.token(16)).register(abouts, {
+  HTTP_TOKEN: optional(kinds.token(16)).register(descriptions, {
     description: 'token required to read metrics and the console; at least 16 characters',
     isSecret: true,
     remedy: 'use a longer random one, e.g. from: openssl rand -hex 32',
   }),
-  HEARTBEAT_URL: optional(kinds.heartbeatUrl).register(abouts, {
+  HEARTBEAT_URL: optional(kinds.heartbeatUrl).register(descriptions, {
     description: "ping URL of a dead man's switch, such as Healthchecks; treated as a secret",
     isSecret: true,
     example: 'https://hc.example.com/ping/UUID',
   }),
-  LOG_LEVEL: kinds.choice(LOG_LEVELS).prefault('info').register(abouts, {
+  LOG_LEVEL: kinds.choice(LOG_LEVELS).prefault('info').register(descriptions, {
     description: 'log level: `fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`',
   }),
-  LOSANT_ADMIN_TOKEN: kinds.token(1).nullable().register(abouts, {
+  LOSANT_ADMIN_TOKEN: kinds.token(1).nullable().register(descriptions, {
     description: 'token that can change and delete organizations; only `org set` and `org delete` read it',
     isSecret: true,
     neededBy: 'admin',
@@ -147,7 +150,7 @@ const sharedShape = z.object({
   }),
 });
 
-export const sharedSettings = sharedShape.superRefine(refuseContradictions);
+export const sharedSettings = sharedShape.superRefine(addContradictions);
 
 export const settings = sharedSettings.extend(instanceSettings.shape);
 
@@ -161,13 +164,13 @@ export function getDefault(name: SettingName): string | null {
   return schema instanceof z.ZodPrefault ? schema.def.defaultValue : null;
 }
 
-export function aboutSetting(name: SettingName): About & { readonly remedy: string } {
-  const about = abouts.get(settings.shape[name]) as About;
+export function getSettingInfo(name: SettingName): SettingInfo & { readonly remedy: string } {
+  const about = descriptions.get(settings.shape[name]) as SettingInfo;
   return { remedy: `use e.g. ${about.example ?? getDefault(name) ?? ''}`, ...about };
 }
 
 /** Refuses settings that are each valid but contradict one another. */
-function refuseContradictions(
+function addContradictions(
   {
     READ_AT_HOURS: readAt,
     FINAL_AFTER_HOURS: finalAt,

@@ -3,9 +3,9 @@ import { readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { parse, YAMLParseError } from 'yaml';
 import { z } from 'zod';
-import { nearestName } from '../terminal/spelling.ts';
-import { describeProblem } from './kinds.ts';
-import { aboutSetting, instanceSettings, type Need, type SettingName } from './settings.ts';
+import { findNearestName } from '../terminal/spelling.ts';
+import { describeValueProblem } from './kinds.ts';
+import { getSettingInfo, instanceSettings, type Need, type SettingName } from './settings.ts';
 
 /** Texts by setting: the environment, or an instance of the settings file. */
 export interface Source {
@@ -17,7 +17,7 @@ export interface Source {
 }
 
 /** The state that all readings of one configuration share; problems are added. */
-export interface Reading {
+export interface ReadContext {
   readonly needs: readonly Need[];
   readonly problems: string[];
 }
@@ -26,9 +26,9 @@ export interface Reading {
 export function readText(
   name: SettingName,
   { texts, prefix, folder }: Source,
-  { needs, problems }: Reading,
+  { needs, problems }: ReadContext,
 ): string | null | undefined {
-  const { isSecret, neededBy } = aboutSetting(name);
+  const { isSecret, neededBy } = getSettingInfo(name);
   const isNeeded = neededBy === undefined || needs.includes(neededBy);
   if (!isNeeded && neededBy !== 'database') return null;
   const text = texts[name]?.replace(/[\r\n]+$/, '');
@@ -47,7 +47,7 @@ export function readText(
   const problem = file.problem ?? 'names an empty file; write the secret into it';
   // The value is shown only if it looks like a path: it might be the secret itself, given instead of its file.
   const value = !path.includes('://') && (isAbsolute(path) || /^\.\.?[/\\]/.test(path)) ? path : null;
-  problems.push(describeProblem(`${prefix}${name}_FILE`, value, problem));
+  problems.push(describeValueProblem(`${prefix}${name}_FILE`, value, problem));
   return null;
 }
 
@@ -112,7 +112,7 @@ function onlyWith(names: readonly string[]): z.core.$ZodErrorMap {
   return (issue) => {
     if (issue.code !== 'unrecognized_keys') return 'is not a map';
     const [unknown = ''] = issue.keys;
-    const near = nearestName(unknown, names);
+    const near = findNearestName(unknown, names);
     const advice = `known keys are ${names.join(', ')}; everything else is set in the environment`;
     // An unknown key may be a secret by mistake.
     return `has an unknown key: ${unknown.slice(0, 40)}; ${near === null ? advice : `did you mean ${near}?`}`;
@@ -122,11 +122,11 @@ function onlyWith(names: readonly string[]): z.core.$ZodErrorMap {
 /** Returns the instances of the settings file that `name` gives; none once its problems are reported. */
 export function readSettingsFile(
   { name, path }: { readonly name: string; readonly path: string },
-  { problems }: Reading,
+  { problems }: ReadContext,
 ): readonly Source[] {
   const read = readNamedFile(path);
   if (read.problem !== undefined) {
-    problems.push(describeProblem(name, path, read.problem));
+    problems.push(describeValueProblem(name, path, read.problem));
     return [];
   }
   let content: unknown;
@@ -147,7 +147,7 @@ export function readSettingsFile(
   for (const issue of error?.issues ?? []) {
     const keyPath = [path, z.core.toDotPath(issue.path)].filter((part) => part !== '').join(': ');
     problems.push(
-      describeProblem(keyPath, null, issue.message, 'compare with deploy/losant-usage.example.yaml'),
+      describeValueProblem(keyPath, null, issue.message, 'compare with deploy/losant-usage.example.yaml'),
     );
   }
   return (data?.instances ?? []).map((texts, index) => {

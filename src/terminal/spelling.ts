@@ -10,12 +10,12 @@ export function quote(text: string): string {
 }
 
 /** Returns `a, b or c`. */
-export function oneOf(choices: readonly string[]): string {
+export function joinWithOr(choices: readonly string[]): string {
   return choices.length < 2 ? choices.join('') : `${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`;
 }
 
 /** Returns the candidate that the name most likely misspells, by at most so many slips; null if none is near. */
-export function nearestName<T extends string>(
+export function findNearestName<T extends string>(
   name: string,
   candidates: readonly T[],
   slipsMax = name.length / 3,

@@ -32,14 +32,14 @@ const MINUTE_MS = 60 * SECOND_MS;
 export function showDuration(ms: number): string {
   if (ms < 10 * SECOND_MS) return `${(ms / SECOND_MS).toFixed(1)} s`;
   if (ms < MINUTE_MS) return `${Math.floor(ms / SECOND_MS)} s`;
-  if (ms < HOUR_MS) return inUnits(ms, [MINUTE_MS, 'min'], [SECOND_MS, 's']);
-  if (ms < DAY_MS) return inUnits(ms, [HOUR_MS, 'h'], [MINUTE_MS, 'min']);
-  return inUnits(ms, [DAY_MS, 'd'], [HOUR_MS, 'h']);
+  if (ms < HOUR_MS) return formatUnits(ms, [MINUTE_MS, 'min'], [SECOND_MS, 's']);
+  if (ms < DAY_MS) return formatUnits(ms, [HOUR_MS, 'h'], [MINUTE_MS, 'min']);
+  return formatUnits(ms, [DAY_MS, 'd'], [HOUR_MS, 'h']);
 }
 
 type Unit = readonly [ms: number, name: string];
 
-function inUnits(ms: number, [large, largeName]: Unit, [small, smallName]: Unit): string {
+function formatUnits(ms: number, [large, largeName]: Unit, [small, smallName]: Unit): string {
   const larges = Math.floor(ms / large);
   const smalls = Math.floor((ms % large) / small);
   return smalls === 0 ? `${larges} ${largeName}` : `${larges} ${largeName} ${smalls} ${smallName}`;

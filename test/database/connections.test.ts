@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } f
 import { requireDiskSpace } from '../../src/database/embedded.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createDatabase } from '../../src/database/open.ts';
-import { boundedClient } from '../../src/database/postgres.ts';
+import { createBoundedClient } from '../../src/database/postgres.ts';
 import { describeDatabaseError, isConnectionLost } from '../../src/database/sqlstate.ts';
 import {
   copyEmbeddedDatabase,
@@ -174,7 +174,11 @@ describe('an open database', () => {
   });
 
   test('gives up on a server that falls silent', async () => {
-    const Client = boundedClient({ connectTimeoutMs: 5_000, silenceMs: 100, readUrl: () => database.url });
+    const Client = createBoundedClient({
+      connectTimeoutMs: 5_000,
+      silenceMs: 100,
+      readUrl: () => database.url,
+    });
     const client = new Client();
     await client.connect();
     const error = await failure(client.query('select pg_sleep(10)'));
