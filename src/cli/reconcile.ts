@@ -44,19 +44,19 @@ export const reconcile = defineCommand({
 
 const MAX_TABLE_ROWS = 200;
 
-interface Found {
+interface Reconciliation {
   readonly range: DayRange;
   readonly counts: Awaited<ReturnType<typeof countComparisons>>;
   /** The comparisons that are not equal. */
   readonly rows: readonly Comparison[];
 }
 
-function renderReconciliation({ range, counts, rows }: Found): string[] {
+function renderReconciliation({ range, counts, rows }: Reconciliation): string[] {
   if (counts.comparisons === 0) {
-    const why = 'no control total has been read, and no counterpart is stored';
-    return [`Nothing to compare for ${showDays(range)}: ${why}.`];
+    const cause = 'no control total has been read, and no counterpart is stored';
+    return [`Nothing to compare for ${showDays(range)}: ${cause}.`];
   }
-  const countOf = (wanted: Comparison['outcome']) => rows.filter(({ outcome }) => outcome === wanted).length;
+  const countOf = (outcome: Comparison['outcome']) => rows.filter((row) => row.outcome === outcome).length;
   const others = `${counts.equal} are equal, ${countOf('pending')} pending, ${countOf('not_compared')} not compared`;
   const head = ['day', 'metric', 'compared with', 'our sum', 'other', 'difference', 'instance', ''];
   return [
@@ -70,7 +70,7 @@ function renderComparison(row: Comparison): string[] {
   const { outcome, orgsMissing, orgsDiffering, reason } = row;
   const parts = [outcome.replaceAll('_', ' ')];
   if (orgsMissing) parts.push(`${count(orgsMissing, 'organization')} missing from the sum`);
-  if (orgsDiffering) parts.push(`${count(orgsDiffering, 'organization')} differ`);
+  if (orgsDiffering) parts.push(`${count(orgsDiffering, 'organization differs', 'organizations differ')}`);
   if (reason !== null) parts.push(reason);
   const amounts = [row.quantity, row.total, row.difference].map(showQuantity);
   return [row.day, row.metric, row.comparedWith, ...amounts, row.instanceId, parts.join(', ')];

@@ -258,8 +258,10 @@ export function renderRun(instanceId: string, { report, refusal, tally }: RunOut
     lines.push(`  ${count(report.cells.planned, 'cell')} read: ${parts.join(', ')}`);
   }
   if (restated > 0) {
-    const restatements = `${count(restated, 'cell')} restated by Losant, ${showNumber(restatedFinal)} of them already final`;
-    lines.push(`  ${restatements}: see the view losant_usage.restatements`);
+    lines.push(
+      `  ${count(restated, 'cell')} restated by Losant, ${showNumber(restatedFinal)} of them already final: ` +
+        'see the view losant_usage.restatements',
+    );
   }
   lines.push(...renderFailures(tally.groupFailures()));
   if (refusal) lines.push(`  Losant rejected the request: ${refusal.message}`, `  ${refusal.hint}`);

@@ -1,4 +1,4 @@
-/** Columns and rows, and how a file of each format comes from them. */
+/** The formats of `export`: how rows become a file. */
 import { ByteWriter, type ColumnSource, ParquetWriter, type SchemaElement } from 'hyparquet-writer';
 import { daysFrom } from '../usage/day.ts';
 import { renderCsvHeader, renderCsvRows } from './csv.ts';
@@ -23,12 +23,11 @@ export type FileChunk = string | Uint8Array;
 /** Renders a file from its rows in chunks, with at most some thousands of rows in memory. */
 export interface Renderer {
   begin(): FileChunk;
-  /** Returns the part that can be written once these rows are known. */
+  /** Returns what can be written after these rows; '' if nothing yet. */
   add(rows: readonly Row[]): FileChunk | Promise<FileChunk>;
   end(): FileChunk | Promise<FileChunk>;
 }
 
-/** Creates the renderer of each format. */
 export const formats = {
   csv: createCsvRenderer,
   ndjson: createNdjsonRenderer,
@@ -40,11 +39,15 @@ export type FormatName = keyof typeof formats;
 export const formatNames = Object.keys(formats) as readonly FormatName[];
 
 function createCsvRenderer(columns: readonly Column[]): Renderer {
-  const cells = columns.map(({ name, kind }) => ({ name, isText: kind === 'text' }));
-  return { begin: () => renderCsvHeader(cells), add: (rows) => renderCsvRows(cells, rows), end: () => '' };
+  const csvColumns = columns.map(({ name, kind }) => ({ name, isText: kind === 'text' }));
+  return {
+    begin: () => renderCsvHeader(csvColumns),
+    add: (rows) => renderCsvRows(csvColumns, rows),
+    end: () => '',
+  };
 }
 
-/** Renders a JSON object per line, with all digits of a number above 2^53. */
+/** Renders a JSON object per line; numbers above 2^53 keep all digits. */
 function createNdjsonRenderer(columns: readonly Column[]): Renderer {
   const keys = columns.map(({ name }) => JSON.stringify(name));
   const renderLine = (row: Row) => {
@@ -57,12 +60,12 @@ function createNdjsonRenderer(columns: readonly Column[]): Renderer {
 function toJson(kind: ColumnKind, text: string | null): string {
   if (text === null) return 'null';
   if (kind === 'integer' || kind === 'boolean' || kind === 'json') return text;
-  // A decimal of a database may be NaN or Infinity, which JSON has only as text.
+  // A decimal may be NaN or Infinity, which JSON can only express as text.
   return kind === 'decimal' && /\d$/.test(text) ? text : JSON.stringify(text);
 }
 
-/** The rows of a row group, which stays in memory until it is complete: for 24 columns a few megabytes. */
-const GROUP_ROWS = 2_500;
+/** A row group stays in memory until it is complete: a few megabytes for 24 columns. */
+const ROWS_PER_GROUP = 2_500;
 
 const EPOCH = '1970-01-01';
 
@@ -77,7 +80,7 @@ const encoder = new TextEncoder();
 
 const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
   integer: { element: { type: 'INT64' }, convert: BigInt },
-  // The value is an average; a count is an integer.
+  // Only averages are decimals, so a double is exact enough.
   decimal: { element: { type: 'DOUBLE' }, convert: Number },
   boolean: { element: { type: 'BOOLEAN' }, convert: (text) => text === 'true' },
   day: {
@@ -92,7 +95,7 @@ const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
     },
     convert: toMicros,
   },
-  // The text is written as bytes: the library would parse and rewrite it, and round its numbers.
+  // As bytes, because the library would parse and rewrite a text, and round its numbers.
   json: {
     element: { type: 'BYTE_ARRAY', logical_type: { type: 'JSON' } },
     convert: (text) => encoder.encode(text),
@@ -115,7 +118,7 @@ function createParquetRenderer(columns: readonly Column[]): Renderer {
   let group: Value[][] = columns.map(() => []);
   const writeGroup = async () => {
     const columnData: ColumnSource[] = columns.map(({ name }, index) => ({ name, data: group[index] ?? [] }));
-    await file.write({ columnData, rowGroupSize: GROUP_ROWS });
+    await file.write({ columnData, rowGroupSize: ROWS_PER_GROUP });
     group = columns.map(() => []);
   };
   return {
@@ -126,7 +129,7 @@ function createParquetRenderer(columns: readonly Column[]): Renderer {
           const text = row[index] ?? null;
           group[index]?.push(text === null ? null : convert(text));
         }
-        if (group[0]?.length === GROUP_ROWS) await writeGroup();
+        if (group[0]?.length === ROWS_PER_GROUP) await writeGroup();
       }
       return takeBytes(bytes);
     },
@@ -138,11 +141,11 @@ function createParquetRenderer(columns: readonly Column[]): Renderer {
   };
 }
 
-/** Returns the bytes written since the last call; the library continues its count. */
+/** Returns the bytes written since the last call. The library goes on counting from the start of the file. */
 function takeBytes(bytes: ByteWriter): FileChunk {
-  const part = bytes.getBytes().slice();
+  const chunk = bytes.getBytes().slice();
   bytes.index = 0;
-  return part;
+  return chunk;
 }
 
 function toParquetSchema(columns: readonly Column[]): SchemaElement[] {

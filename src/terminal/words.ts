@@ -1,4 +1,4 @@
-/** Numbers, days, durations and instants in words, the same in every command; every instant is in UTC. */
+/** Numbers, days, durations and instants as text, the same in every command and page; every instant is in UTC. */
 import { DAY_MS, HOUR_MS } from '../usage/day.ts';
 
 /** Returns the number with thousands separators: `1,234`. */
@@ -6,17 +6,17 @@ export function showNumber(value: number | bigint): string {
   return value.toLocaleString('en-US');
 }
 
-/** Returns whole digits with separators, of any length; `-` for none. */
+/** Returns an integer of any length with thousands separators; `-` for null. */
 export function showQuantity(digits: string | null): string {
   return digits === null ? '-' : showNumber(BigInt(digits));
 }
 
-/** Returns a count with its noun: `1 number`, `1,234 numbers`. */
+/** Returns a count with its noun: `1 cell`, `1,234 cells`. */
 export function count(number: number, noun: string, plural = `${noun}s`): string {
   return `${showNumber(number)} ${number === 1 ? noun : plural}`;
 }
 
-/** Returns a day, or the first and last of several. */
+/** Returns a single day, or the first and the last with `..` between them. */
 export function showDays({ from, to }: { from: string; to: string }): string {
   return from === to ? from : `${from}..${to}`;
 }
@@ -40,9 +40,11 @@ export function showDuration(ms: number): string {
 type Unit = readonly [ms: number, name: string];
 
 function formatUnits(ms: number, [large, largeName]: Unit, [small, smallName]: Unit): string {
-  const larges = Math.floor(ms / large);
-  const smalls = Math.floor((ms % large) / small);
-  return smalls === 0 ? `${larges} ${largeName}` : `${larges} ${largeName} ${smalls} ${smallName}`;
+  const largeUnits = Math.floor(ms / large);
+  const smallUnits = Math.floor((ms % large) / small);
+  return smallUnits === 0
+    ? `${largeUnits} ${largeName}`
+    : `${largeUnits} ${largeName} ${smallUnits} ${smallName}`;
 }
 
 /** Returns an ISO instant as `2026-11-25 00:57 UTC`. */
@@ -50,7 +52,7 @@ export function showInstant(instant: string): string {
   return `${instant.slice(0, 10)} ${instant.slice(11, 16)} UTC`;
 }
 
-/** Returns `00:57 UTC (in 2 h)`, with the date if it is not that of `nowMs`. */
+/** Returns `00:57 UTC (in 2 h)`, with the date if it is not today. */
 export function showWhen(instant: string, nowMs: number): string {
   const isToday = instant.slice(0, 10) === new Date(nowMs).toISOString().slice(0, 10);
   const text = isToday ? `${instant.slice(11, 16)} UTC` : showInstant(instant);
