@@ -71,7 +71,7 @@ describe('packs as they were made', () => {
     await holding(withDatabase(march));
   });
 
-  // Guarantee (Billing): A proof pack is the same bytes whenever it is made.
+  // Guarantee (Billing): A proof pack has the same bytes whenever it is written.
   test('are the same bytes whenever they are made', async () => {
     const { out } = await books.verifyMonth(MONTH);
     for (const name of await readdir(march)) {

@@ -150,7 +150,7 @@ describe('a database', () => {
     expect(code).toBe(0);
   });
 
-  // Guarantee (Operation): A command that only looks, and a dry run, create nothing.
+  // Guarantee (Operation): Read-only commands and dry runs create nothing.
   it('that is embedded and not there yet is not made', async () => {
     const place = createEmbeddedFolder();
     place.remove();

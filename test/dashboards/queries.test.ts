@@ -46,7 +46,7 @@ function parserOf(oid: number): (text: string) => unknown {
 const queries = dashboards.flatMap(sqlQueries);
 
 describe.each(queries)('$name', ({ sql, panel }) => {
-  // Guarantee (Operation): Every query of the dashboards and of docs/sql answers the same in every time zone.
+  // Guarantee (Operation): All queries of the dashboards and of docs/sql return the same in every time zone.
   test('answers the same in every time zone, in order, with the columns that the panel names', async () => {
     const [utc, ...others] = await ask(fillIn(sql), ZONES);
     expect(utc?.rows.length).toBeGreaterThan(0);
@@ -72,7 +72,7 @@ test.each(questions)('docs/sql/$name is listed, and answers the same in any zone
   expect(list).toContain(`| [${name}](${name}) | ${question} |`);
 });
 
-// Guarantee (Missing numbers): A number that is not stored is null, never 0, and every wanted day has a row.
+// Guarantee (Missing numbers): A number that is not stored is null, never 0, and every expected day has a row.
 test('no query makes a 0 of a number that is not stored', () => {
   const all = [...queries, ...questions].map(({ sql }) => sql).join('\n');
   expect(all).not.toMatch(/coalesce\((?:[^()]|\([^()]*\))*, 0\)/);

@@ -178,8 +178,8 @@ describe('what comes back goes on', () => {
 });
 
 describe('rows', () => {
-  // Guarantee (Missing numbers): What is wanted has no hole: days on which nothing ran are wanted all the same, and
-  // read as soon as it is possible.
+  // Guarantee (Missing numbers): Expected days have no holes: days on which nothing ran are expected too, and are read
+  // as soon as possible.
   test('are made for all days that nothing ran, once, and none ahead of yesterday', async () => {
     const orgId = await ledger.newOrg();
     await ledger.prepare();

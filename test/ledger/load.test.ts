@@ -59,7 +59,7 @@ describe('a load', () => {
     expect(result[0]).toMatchObject(loaded);
   });
 
-  // Guarantee (Numbers): Reading equal numbers again writes no row of numbers and no revision.
+  // Guarantee (Numbers): Reading the same numbers again writes neither numbers nor a revision.
   test('of equal numbers touches no row of numbers', async () => {
     const orgId = await wanted('device_counts');
     const final = { ...devicesOf(orgId, 4, 1, 17), sentAtMs: at('2026-11-24T11:00:00.000Z') };
@@ -73,8 +73,7 @@ describe('a load', () => {
     expect(await ledger.cells(orgId)).toEqual(['11-20 device_counts final  11-28T00:00']);
   });
 
-  // Guarantee (Changes): Every change of a number after its first load is on record, old and new, with the run that
-  // made it.
+  // Guarantee (Changes): Every change of a number after its first load is recorded with old and new value and its run.
   test('of other numbers keeps what differs on record, also of numbers that were final', async () => {
     const orgId = await wanted('device_counts', 'payload_sources');
     const late = at('2026-11-24T12:00:00.000Z');

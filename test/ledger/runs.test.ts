@@ -47,7 +47,7 @@ describe('a lease', () => {
     });
   });
 
-  // Guarantee (Runs): One process at a time exports an instance; one that lost its lease loads nothing more.
+  // Guarantee (Runs): Only one process at a time runs for an instance; one that has lost its lease cannot load.
   test('that lapsed goes to the next, with a higher epoch; the first has lost it and cannot give it up', async () => {
     const first = await take();
     await letPass('60 seconds');

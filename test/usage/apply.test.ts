@@ -180,8 +180,7 @@ const PAIRS = [
   ['payload_hours', 'payload_totals'],
 ] as const;
 
-// Guarantee (Numbers): Zeros that Losant did not name do not stand against another stream that counts payloads on the
-// same day.
+// Guarantee (Numbers): Omitted numbers are not stored as zeros if another stream counts payloads on the same day.
 test.each(PAIRS)(
   '%s left out beside %s above zero are contradicted, beside named zeros sure',
   (stream, other) => {

@@ -77,8 +77,8 @@ test('any other JSON reads as JSON.parse reads it, by either way', () => {
   );
 });
 
-// Guarantee (Numbers): Numbers are judged from the text of the answer: what a double would round, and a key that stands
-// twice, is refused.
+// Guarantee (Numbers): Numbers are validated in the text of the response: numbers that a double would round and
+// repeated keys are rejected.
 test('any decimal number is a fraction, exact or marked; above 2^53 it is refused in either form', () => {
   const digits = fc.stringMatching(/^(0|[1-9]\d{0,20})$/);
   const fraction = fc.stringMatching(/^\d{0,25}$/);

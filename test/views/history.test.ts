@@ -53,7 +53,7 @@ describe('along a random history', () => {
     }
   });
 
-  // Guarantee (Changes): The numbers as they were known at any moment can be read.
+  // Guarantee (Changes): Numbers can be queried as they were known at any instant.
   test('usage_as_of tells every moment as it was', async () => {
     const wrong = await ledger.list(sql`select m.at, m.usage_date, m.org_id, k.metric from ${THEN} d
       join public.moments m using (at, usage_date, org_id) cross join losant_usage.metrics k
@@ -69,7 +69,7 @@ describe('along a random history', () => {
     expect(await ledger.list(sql`select count(*) > 0 from ${finalThen}`)).toEqual(['true']);
   });
 
-  // Guarantee (Changes): The function changes_since leads from what was known then to what is known now.
+  // Guarantee (Changes): The numbers known at an instant, plus changes_since, give the numbers known now.
   test('changes_since a moment lead from what was known then to what is known now', async () => {
     const wrong = await ledger.list(sql`select m.at, m.usage_date, m.org_id, k.metric from public.moments m
       join losant_usage.daily_usage d using (usage_date, org_id) cross join losant_usage.metrics k

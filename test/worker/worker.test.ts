@@ -158,7 +158,7 @@ const firstOrg = async () => {
   return orgs[0]?.orgId ?? '';
 };
 
-// Guarantee (Missing numbers): Commands, views, metrics and the console count the same gaps and reach to the same day.
+// Guarantee (Missing numbers): Commands, views, metrics and the console show the same gaps and the same complete_to.
 test('the day up to which nothing is required is the same in /status.json, status, view and metric', async () => {
   await command('run');
   await ask(`${loseNumbers('payload_totals', await firstOrg())};
@@ -183,7 +183,7 @@ test('the day up to which nothing is required is the same in /status.json, statu
   expect(new Set(await everywhere())).toEqual(new Set([daysAgo(1)]));
 });
 
-// Guarantee (Changes): A final number that changes reaches metric, console and status, whichever process loaded it.
+// Guarantee (Changes): A final restatement appears in metrics, console and status, whichever process loaded it.
 test('a final number that a command found restated reaches metric, /status.json and status', async () => {
   await command('run');
   await ask(
