@@ -122,7 +122,7 @@ describe('a month', () => {
 
 describe('a number that is required', () => {
   // Guarantee (Billing): A missing number is not a zero: only final and waived cells are billed or adjusted.
-  test('is no zero: the rest is billed when it is accepted, and the number once it is there', async () => {
+  test('a missing number is not a zero: the rest is billed once it is accepted, and the number once it is stored', async () => {
     const orgId = await books.addOrg({ from: '2026-04-10', to: '2026-04-12' });
     await books.addCells({ orgId, from: '2026-04-10', to: '2026-04-11' });
     await books.addCells({ orgId, from: '2026-04-12', standing: 'missing', numbers: null });

@@ -34,7 +34,7 @@ async function finishes({ platform, place, run }: Export): Promise<void> {
 describe('a loss', () => {
   // Guarantee (Numbers): If a run is interrupted anywhere, the next run continues without a lost, doubled or partial
   // number.
-  test('a disk that is full in the midst of a load leaves no half of it, and the next run continues', async () => {
+  test('a full disk during a load leaves nothing partial, and the next run continues', async () => {
     await using exported = await open();
     const { place } = exported;
     const program = await startSlowly(exported);

@@ -114,7 +114,7 @@ describe('the token', () => {
     expect(code).toBe(5);
   });
 
-  it('that may not list organizations leaves nothing to ask, unless they are named', async () => {
+  it('a token that cannot list organizations can only be checked for configured ones', async () => {
     const changes = await withScopes('instance.get', ...ORG);
     const without = await check(changes);
     expect(without.failedNames).toEqual(['instanceOrgs.get']);

@@ -171,7 +171,7 @@ it('status, gaps and explain name what is required and what to do, also for who 
 
 // Guarantee (Missing numbers): Only a cell that is missing, in doubt, unavailable or will not become final can be
 // waived, with a recorded reason; a good read lifts the waiver.
-it('waive accepts what is required and passes over the rest, and the next good read lifts it', async () => {
+it('waive applies to missing cells only, and the next good read lifts it', async () => {
   const ended = await waive(`${earlier}..${day}`);
   expect(ended.code).toBe(0);
   const cells = [earlier, day].map((each) => ({ stream: 'device_counts', day: each }));

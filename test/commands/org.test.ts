@@ -192,7 +192,7 @@ describe('org set', () => {
 describe('org delete', () => {
   const again = (name: string) => ['--confirm', name];
 
-  it('wants the name repeated exactly, and before that does nothing', async () => {
+  it('does nothing unless the name is confirmed exactly', async () => {
     changesSent();
     expect((await org('delete', 'Ended')).stderr).toContain(
       'Deleting an organization requires --confirm NAME',

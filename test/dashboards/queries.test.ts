@@ -90,7 +90,7 @@ async function question(file: string): Promise<readonly Row[]> {
   return (await ask(found?.sql ?? file))[0]?.rows ?? [];
 }
 
-describe('of the known numbers', () => {
+describe('comparisons', () => {
   test('a day is summed over who has a number, beside the same weekday before, and says who has none', async () => {
     const rows = await panel('All organizations by day');
     expect(rows).toHaveLength(27);
@@ -140,7 +140,7 @@ describe('of the known numbers', () => {
     ]);
   });
 
-  test('October can be billed for whom nothing speaks against, and each cause stands beside what to do', async () => {
+  test('October is billable for organizations without blockers, and each blocker has a remedy', async () => {
     const { newcomer: _, gappy, ...ready } = ORGS;
     const found = (await question('ready-to-bill.sql')).map((row) => row['org_id']);
     expect(new Set(found)).toEqual(new Set([...Object.values(ready), FOREIGN]));

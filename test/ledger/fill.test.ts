@@ -202,7 +202,7 @@ describe('rows', () => {
     expect(await ledger.cells(orgId)).toEqual(['11-23 device_counts waiting never_read 11-24T03:00']);
   });
 
-  test('and their markers change together: what was killed between two pages is completed', async () => {
+  test('cells and next_day change together: a run killed between two pages is completed', async () => {
     await ledger.newOrgs(501);
     const prepare = () => ledger.prepare(ONLY_DEVICES);
     const killed = "if new.org_id like '%501' then raise exception 'killed'; end if; return new;";

@@ -92,7 +92,7 @@ test('the same days can be wanted by the program and be stored by the database',
   }
 });
 
-describe('a run does not start on tables that carry what is not theirs', () => {
+describe('a run does not start if foreign objects are attached to its tables', () => {
   const expectRefusal = (what: string) =>
     expect(requireOwnTables(ledger.db)).rejects.toMatchObject({
       kind: 'database_mismatch',

@@ -165,7 +165,7 @@ describe('counterparts', () => {
     ]);
   });
 
-  test('that are stored are seen, and none of them changes', async () => {
+  test('equal numbers only update the read time', async () => {
     const orgId = await wanted('payload_totals', 'payload_sources');
     await load(orgId, { payload_totals: named(totals(17, 21, 900)) });
     const before = await ledger.cells(orgId);
@@ -186,7 +186,7 @@ describe('counterparts', () => {
 });
 
 describe('a batch', () => {
-  test('is loaded by its lease alone', async () => {
+  test('is loaded only under the current lease', async () => {
     const orgId = await wanted('device_counts');
     const lease = await takeLease(ledger.db, { instanceId: INSTANCE, runId: RUN_1, host: 'one' });
     await ledger.load([devicesOf(orgId, 4, 1, 17)], { lease });
@@ -319,7 +319,7 @@ describe('answers that were set aside', () => {
     expect(await kept(two)).toEqual([{ ...known, body_truncated: true, body: 'x'.repeat(262_144) }]);
   });
 
-  test('are kept once while they stay the same, and each that is other', async () => {
+  test('are stored once while they are the same, and again when they differ', async () => {
     const orgId = await newCells();
     const [own, other] = [bodyOf(orgId), bodyOf(orgId, { texts: ['{"counts":[1]}'] })];
     for (const each of [own, own, other, own, bodyOf(orgId, { code: 'unplaceable_body' })]) await keep(each);

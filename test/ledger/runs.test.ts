@@ -48,7 +48,7 @@ describe('a lease', () => {
   });
 
   // Guarantee (Runs): Only one process at a time runs for an instance; one that has lost its lease cannot load.
-  test('that lapsed goes to the next, with a higher epoch; the first has lost it and cannot give it up', async () => {
+  test('an expired lease is taken over with a higher epoch, and the first holder can no longer release it', async () => {
     const first = await take();
     await letPass('60 seconds');
     const second = await take(RUN_2, 'two');

@@ -58,7 +58,7 @@ async function discoverWith(stage: Stage, client = stage.context().client): Prom
   return await removed(stage);
 }
 
-it('an organization is removed by three witnesses, and by no two of them', async () => {
+it('an organization counts as deleted if list, lookup and instance agree, and not if only two do', async () => {
   const stage = await openStage();
   const { orgIds } = stage;
   const [gone = '', stays = ''] = orgIds;

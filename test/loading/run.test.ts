@@ -78,7 +78,7 @@ it('a scope that is refused where nothing is required is told all the same', asy
   expect(report).toMatchObject({ status: 'partial', cells: { failed: 2, unchanged: 6 } });
 });
 
-it('numbers that the database refuses are kept aside, and the others of their batch are loaded', async () => {
+it('quarantines numbers that the database rejects, and loads the rest of the batch', async () => {
   const stage = await openStage();
   const [own = ''] = stage.orgIds;
   await stage.query(
@@ -218,7 +218,7 @@ it('begins with the last week again when a wake-up has passed, and goes on with 
   expect(pages).toEqual(['young 1-100', 'young 101', 'older 1-100', 'young 1-100', 'young 101', 'older 101']);
 });
 
-it('ends its pass when a day has ended, before its next page, and begins anew', async () => {
+it('ends a pass at midnight, before the next page, and starts a new one', async () => {
   const pages = await readAll(await openDue(), { 1: DAY_MS });
   expect(pages).toEqual(['young 1-100', 'new day', 'young 1-100', 'young 101', 'older 1-100', 'older 101']);
 });

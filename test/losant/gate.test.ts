@@ -90,7 +90,7 @@ describe('Gate', () => {
     }
   }, 5_000);
 
-  it('keeps the rate up though timers are late, and makes up for no more than 100 ms', async () => {
+  it('keeps the rate despite late timers, catching up by at most 100 ms', async () => {
     let lateMs = 0;
     const now = performance.now.bind(performance);
     vi.spyOn(performance, 'now').mockImplementation(() => now() + lateMs);

@@ -127,7 +127,7 @@ describe('a list that contradicts itself is not complete', () => {
 });
 
 describe('a list that shifts while it is read', () => {
-  it('is read once more, as it is then', async () => {
+  it('reads the list once more, in its new state', async () => {
     const before = (world: World, number: number) => {
       if (number === 60) world.items = world.items.filter((_, index) => index !== 3);
     };

@@ -147,7 +147,7 @@ export const exportMutants = [
     {
       file: 'src/loading/discover.ts',
       test: 'test/loading/removals.test.ts',
-      only: 'is removed by three witnesses',
+      only: 'an organization counts as deleted if list, lookup and instance agree',
     },
     {
       'No organization is removed that Get organization still knows': [
@@ -198,7 +198,7 @@ export const exportMutants = [
     {
       file: 'src/loading/pipeline.ts',
       test: 'test/loading/run.test.ts',
-      only: 'numbers that the database refuses',
+      only: 'quarantines numbers that the database rejects',
     },
     {
       'Numbers that the database refuses cost the others of their batch nothing': [

@@ -24,7 +24,8 @@ interface Guarantee {
   readonly file: string;
 }
 
-const COMMENT = /^ *\/\/ Guarantee \((?<subject>[A-Z][a-z ]+)\): (?<text>.*(?:\n *\/\/ (?!Guarantee \().*)*)/gm;
+const COMMENT =
+  /^ *\/\/ Guarantee \((?<subject>[A-Z][a-z ]+)\): (?<text>.*(?:\n *\/\/ (?!Guarantee \().*)*)/gm;
 
 /** Returns the guarantees of a test file. Throws if no test follows one. */
 function readGuarantees(file: string): Guarantee[] {

@@ -224,7 +224,7 @@ describe('totals wait for sources that are still to be read', () => {
     expect(decide('payload_totals', `waiting | silence beside ${beside} | 100 h`)).toContain('contradicted');
   });
 
-  test('and say why those fail', () => {
+  test('gives the reason why the awaited stream fails', () => {
     const messageOf = (sources: string) =>
       applyTo(read('payload_totals', `waiting | silence beside payload_sources ${sources} | 24 h`)).problem
         ?.detail;
@@ -316,7 +316,7 @@ describe('the next read', () => {
   });
 });
 
-describe('a zero that nobody named is final after three answers, an hour apart', () => {
+describe('an omitted zero is final after three responses at least an hour apart', () => {
   const SILENT = [
     { stream: 'notebook_minutes', verdict: silence },
     { stream: 'payload_sources', verdict: silence },

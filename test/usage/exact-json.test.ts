@@ -97,7 +97,7 @@ test('any decimal number is a fraction, exact or marked; above 2^53 it is refuse
   );
 });
 
-test('what only looks like a number or a key in a string changes nothing, in no time', () => {
+test('numbers and keys inside strings change nothing, and parsing stays fast', () => {
   const text = JSON.stringify({ a: ', 1.5, ":', b: `:${'1'.repeat(1_000_000)}x`, c: '\\": 1e400,' });
   expect(parseJson(text)).toEqual(JSON.parse(text));
 });

@@ -160,7 +160,7 @@ test('organization_tags has a row for each tag, and counts the repetitions of a 
   expect(await rows(tags)).toEqual(['area north 1', 'tier gold 1', 'tier silver 2']);
 });
 
-describe('days of a time zone', () => {
+describe('local_daily_usage', () => {
   test.each(['UTC', 'America/New_York', 'Pacific/Auckland', 'Europe/Berlin'])(
     'add up the UTC hours of %s, and are null unless all are stored',
     async (zone) => expect(await rows(contradictionsOfLocalDays(zone))).toEqual([]),
