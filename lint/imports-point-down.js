@@ -16,7 +16,7 @@ export const LAYERS = [
   ['src/server'],
   ['src/console'],
   ['src/billing'],
-  ['src/export'],
+  ['src/loading'],
   ['src/queries'],
   ['src/ledger'],
   ['src/losant', 'src/database'],
@@ -26,11 +26,11 @@ export const LAYERS = [
   ['src/errors.ts'],
 ];
 
-/** The imports forbidden although they point down: only an export and the commands talk to Losant. */
+/** The imports forbidden although they point down: only a run and the commands talk to Losant. */
 const NEVER = {
-  'src/console': ['src/losant', 'src/export'],
-  'src/server': ['src/losant', 'src/export'],
-  'src/billing': ['src/losant', 'src/export'],
+  'src/console': ['src/losant', 'src/loading'],
+  'src/server': ['src/losant', 'src/loading'],
+  'src/billing': ['src/losant', 'src/loading'],
   'src/queries': ['src/losant'],
   'src/ledger': ['src/losant'],
   simulator: ['src'],
@@ -41,7 +41,7 @@ export const ONLY_IN = {
   ky: ['src/losant', 'src/worker'],
   undici: ['src/losant'],
   pg: ['src/database'],
-  kysely: ['src/database', 'src/ledger', 'src/queries', 'src/export', 'src/billing', 'src/console'],
+  kysely: ['src/database', 'src/ledger', 'src/queries', 'src/loading', 'src/billing', 'src/console'],
   '@electric-sql/pglite': ['src/database'],
 };
 

@@ -10,7 +10,7 @@ type Files = Readonly<Record<string, string>>;
 /** What one file of the program may not have, each line with the rule that names it, or two. */
 const PLANTED = `
 import { Stats } from 'node:fs'; export const stats: Stats | null = null; // consistent-type-imports
-export function load(): void { Promise.resolve(1); } // no-floating-promises
+export function begin(): void { Promise.resolve(1); } // no-floating-promises
 export function leave(): void { void Promise.resolve(1); } // no-floating-promises
 export const due = (async () => true)() ? 'due' : 'not due'; // no-misused-promises
 export const one = await 1; // await-thenable no-unnecessary-await
@@ -19,7 +19,7 @@ export const total = (text: string): unknown => JSON.parse(text).total; // no-un
 export const first = [1][0]!; // no-non-null-assertion
 console.log('started'); // no-console
 export function parse(text: string): void { try { BigInt(text); } catch {} } // no-empty
-try { load(); } catch (error) { throw new Error(String(error)); } // preserve-caught-error
+try { begin(); } catch (error) { throw new Error(String(error)); } // preserve-caught-error
 export function same(a: string, b: string): boolean { return a == b; } // eqeqeq
 export default 1; // no-default-export
 export const zone = process.env['TZ']; // no-restricted-properties
@@ -50,11 +50,33 @@ const IMPORTS: Files = {
   'src/losant/template.ts': 'export const load = await import(`../ledger/load.ts`);',
 };
 
+/** Each way to declare a name, with a name that hides its noun. */
+const NAMES = `
+export const found = 1; // no-bare-word
+export const [first, kept] = [1, 2]; // no-bare-word
+export const turn = (given: number) => given + first; // no-bare-word
+export function shown(): void {} // no-bare-word
+export function pair({ left = 1 }): number { return left; } // no-bare-word
+export function others({ first: one = 1, ...rest }): object { return { one, ...rest }; } // no-bare-word
+try { turn(1); } catch (said) { turn(Number(said)); } // no-bare-word
+export interface Totals { readonly theirs: number; } // no-bare-word
+export interface Run { told(): void } // no-bare-word
+export class Count {
+  readonly #made = 1; // no-bare-word
+  constructor(private readonly own: number) {} // no-bare-word
+  asked(): number { return this.#made + this.own; } // no-bare-word
+}
+`;
+
 /** Files with what they may not have, each line with the rule that names it. */
 const OTHERS: Files = {
   'src/loading/planted.ts': PLANTED,
+  'src/loading/names.ts': NAMES,
+  'src/loading/tally.ts': `export const tally = 1; // no-shared-export\nexport type Tally = 1; // no-shared-export\n`,
+  'src/usage/tally.ts': `export async function tally() {} // no-shared-export
+export interface Tally { a: 1 } // no-shared-export\n`,
   'src/usage/barrel.ts': `export * from './any.ts'; // no-barrel-file`,
-  'src/usage/long.ts': `export const all = [\n${'  1,\n'.repeat(398)}];\nexport const one = 1; // max-lines`,
+  'src/usage/long.ts': `export const all = [\n${'  1,\n'.repeat(398)}];\nexport const two = 1; // max-lines`,
   'src/usage/large.ts': `export function sum(): void { // max-lines-per-function\n${'  void 0;\n'.repeat(59)}}\n`,
   // A circle of imports, one of types, in the simulator too, and one that import() closes, over a file between.
   'src/loading/a.ts': `import { b } from './b.ts'; // no-cycle\nexport const a = () => b;\n`,
@@ -87,6 +109,9 @@ const GOOD: Files = {
   'simulator/serve.ts': `export const started = [process.env['TZ'], process.argv];
 process.exitCode = Math.random() > 1 ? 1 : 0;\n`,
   'src/loading/plan.ts': `export const day = new Date(0).toISOString().slice(0, 10);\n`,
+  'src/loading/words.ts': `export const givenDays = { found: 1 };\nexport const days = givenDays.found;\n`,
+  'src/database/schema.ts': `export interface Lease { a: 1 }\n`,
+  'src/usage/lease.ts': `export interface Lease { a: 2 }\n`,
   'src/billing/below.ts': `import '../ledger/load.ts';\nimport '../usage/day.ts';\nimport './close.ts';\n`,
   'src/losant/below.ts': `import '../errors.ts';\nimport 'ky';\n`,
   'src/cli/org.ts': `import '../losant/admin.ts';\n`,
