@@ -60,7 +60,9 @@ test('the package holds what is needed to run and to read, and no source or test
 test('the package holds everything that its documents link to', () => {
   const linked = packed
     .filter((path) => path.endsWith('.md'))
-    .flatMap((path) => findLinkedFiles(readFileSync(path, 'utf8')).map((target) => join(dirname(path), target)));
+    .flatMap((path) =>
+      findLinkedFiles(readFileSync(path, 'utf8')).map((target) => join(dirname(path), target)),
+    );
   const isPacked = (target: string) =>
     packed.some((path) => path === target || path.startsWith(`${target}/`));
   expect(linked.length).toBeGreaterThan(20);
