@@ -21,8 +21,8 @@ export interface Situation extends AsyncDisposable {
 const TOKEN = 'a-token-for-the-console';
 /** A whole month and parts of two others. */
 const HISTORY_DAYS = 62;
-/** Days before today on which things go wrong; cells of that day are final. */
-const TROUBLE_DAY = 9;
+/** A day on which requests fail, in days before today; its cells are final. */
+const FAULT_DAY = 9;
 
 interface Start {
   readonly orgs: number;
@@ -128,13 +128,13 @@ async function playMonths(platform: Platform, database: TestDatabase): Promise<v
   ];
   await platform.control('config', { faults });
   // The first backfill reads these days with faults; the next ones read them without.
-  await backfill(TROUBLE_DAY, TROUBLE_DAY);
+  await backfill(FAULT_DAY, FAULT_DAY);
   await platform.control('config', { faults: [] });
-  await backfill(TROUBLE_DAY - 1, 1);
-  await backfill(HISTORY_DAYS, TROUBLE_DAY + 1);
-  const cell = ['--org', third ?? '', '--day', daysAgo(TROUBLE_DAY), '--stream', 'payload_sources'];
+  await backfill(FAULT_DAY - 1, 1);
+  await backfill(HISTORY_DAYS, FAULT_DAY + 1);
+  const cell = ['--org', third ?? '', '--day', daysAgo(FAULT_DAY), '--stream', 'payload_sources'];
   await program('waive', ...cell, '--reason', 'The customer left that week');
-  const restated = daysAgo(TROUBLE_DAY + 3);
+  const restated = daysAgo(FAULT_DAY + 3);
   await platform.control('restate', { orgId: first, day: restated, counter: 'payload_totals' });
   await program('backfill', '--from', restated, '--to', restated, '--org', first ?? '', '--force');
 }
