@@ -51,7 +51,7 @@ async function readHeadline(page: Page, url: string): Promise<string> {
 const HEADLINES: Readonly<Record<Name, RegExp>> = {
   'the first run': /^Yesterday: not read yet$/,
   'many organizations': /^Yesterday: complete$/,
-  'a database that is away': /^Yesterday: not known$/,
+  'a database that is away': /^Yesterday: unknown$/,
   'names with markup': /^Yesterday: complete$/,
   'months with gaps': /^Yesterday: complete$/,
 };

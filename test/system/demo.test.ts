@@ -31,13 +31,13 @@ it(
   'demo shows the product in four steps, ignores settings, serves the console until Ctrl-C, and says how to continue',
   async () => {
     const demo = startProgram(['demo'], { ...SETTINGS, TMPDIR: temp }, { isTerminal: true });
-    const address = () => /The console shows the same on (\S+) until/.exec(demo.stdout())?.[1];
+    const address = () => /The console is at (\S+)\. Press Ctrl-C/.exec(demo.stdout())?.[1];
     await until('the console is served', () => address() !== undefined, LIMIT_MS);
     const printed = demo.stdout();
-    const folder = / an embedded Postgres in (\S+), which stays/.exec(printed)?.[1] ?? '';
+    const folder = / an embedded Postgres in (\S+) \(kept afterward\)/.exec(printed)?.[1] ?? '';
     const steps = printed.split('\n').filter((line) => /^\d\/\d/.test(line));
     expect(steps.map((step) => step.replaceAll(/http\S+/g, '…'))).toEqual([
-      '1/4  A simulated Losant with 25 organizations listens on …',
+      '1/4  Started a simulated Losant with 25 organizations at …',
       `2/4  The first run creates an embedded Postgres in ${folder} (kept afterward) and loads yesterday, ${daysAgo(1)}.`,
       `3/4  A backfill loads the rest of this month and all of last month, from ${FROM_DAY}.`,
       '4/4  Status:',

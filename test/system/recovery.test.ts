@@ -35,7 +35,7 @@ test('a run ends at once, with a message, if the disk of the embedded database i
   });
   const [stderr, [code]] = await Promise.all([text(running.stderr), once(running, 'exit')]);
   embedded.remove();
-  expect(stderr).toMatch(/^losant-usage: The disk of the embedded database in \S+ is full: \d+ MB are free/m);
+  expect(stderr).toMatch(/^losant-usage: The disk of the embedded database in \S+ is full: \d+ MB free, 64 MB needed$/m);
   expect(code).toBe(1);
 });
 
@@ -78,7 +78,7 @@ test('a dump restored as documented has every row and privilege; a standby runs 
     for (const command of ['run', 'worker']) {
       expect(await runAs(second, 'writer', command)).toMatchObject({
         code: 1,
-        stderr: expect.stringContaining('is a standby, which only reads') as string,
+        stderr: expect.stringContaining('is a standby and accepts no writes') as string,
       });
     }
     expect(await runAs(second, 'reader', 'status')).toMatchObject({ code: 0 });
