@@ -112,7 +112,7 @@ describe('migrating', () => {
     expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'at_head' });
   });
 
-  test('works the same in an embedded database, as the tests copy it, that was left half made', async () => {
+  test('also completes a half-created embedded database', async () => {
     const embedded = await copyEmbeddedDatabase();
     const small = await open(embedded.url);
     const applied = readdirSync('migrations').map((name) => name.replace('.sql', ''));
