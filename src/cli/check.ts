@@ -123,12 +123,12 @@ function describeInstance({ instanceId, apiUrl, orgs, streams }: InstanceConfig)
 /** Checks connection, schema, rights, clock and that the usage is of the same API. Reads only. */
 async function checkDatabase(checking: CheckContext): Promise<void> {
   const { config, hostNow } = checking;
-  const { value: opened } = await runCheck(checking, 'database', async () => {
+  const { value: database } = await runCheck(checking, 'database', async () => {
     const value = await openDatabase(checking, { ifMissing: 'stand_in' });
     return { message: value.label, value };
   });
-  if (opened === undefined) return;
-  await using handle = opened;
+  if (database === undefined) return;
+  await using handle = database;
   const schema = await runCheck(checking, 'schema', () => checkSchema(checking, handle));
   await runCheck(checking, 'rights', () => checkRights(handle, schema.value === 'empty'));
   await runCheck(checking, 'clock.database', async () => {
@@ -169,9 +169,9 @@ async function checkRights(handle: DatabaseHandle, isEmpty: boolean): Promise<Ch
     return { message: 'allowed to create the tables' };
   }
   const { serverVersion, user, missing } = await readAccess(handle.db);
-  const who = `User ${user} (Postgres ${serverVersion})`;
-  if (missing.length === 0) return { message: `${who} can read and write every table that a run needs` };
-  throw new DatabaseError('database_refused', `${who} lacks these privileges: ${missing.join(', ')}`, {
+  const role = `User ${user} (Postgres ${serverVersion})`;
+  if (missing.length === 0) return { message: `${role} can read and write every table that a run needs` };
+  throw new DatabaseError('database_refused', `${role} lacks these privileges: ${missing.join(', ')}`, {
     hint: `grant them to ${user} in schema losant_usage`,
   });
 }

@@ -18,11 +18,19 @@ import { capitalize, count, showQuantity } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/day.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openSchema, selectInstances } from './database.ts';
-import { flagOption, instances, month, type OptionValues, optionalOption, reason, text } from './options.ts';
+import {
+  flagOption,
+  instancesOption,
+  month,
+  type OptionValues,
+  optionalOption,
+  reason,
+  text,
+} from './options.ts';
 
 const closeOptions = {
   month: optionalOption('YYYY-MM', 'the month', month, 'list all months'),
-  instance: instances,
+  instance: instancesOption,
   acceptBlockers: optionalOption(
     'HASH',
     'accept exactly the blockers with this hash, printed with the list',
@@ -176,8 +184,8 @@ function describeOutcome({ kind, statement }: CloseOutcome, { adjust }: CloseOpt
   if (kind === 'refused') return adjust ? 'Blocked, not adjusted' : 'Blocked, not closed';
   if (kind === 'unchanged') return 'Nothing has changed since the last statement';
   if (kind === 'unsettled') return 'The differences cannot be billed yet (see the view adjustments)';
-  const done = adjust ? 'adjusted' : 'closed';
-  return statement === null ? `Dry run, nothing saved; would be ${done}` : capitalize(done);
+  const outcome = adjust ? 'adjusted' : 'closed';
+  return statement === null ? `Dry run, nothing saved; would be ${outcome}` : capitalize(outcome);
 }
 
 /** The table gives the reasons; the commands follow on lines of their own, to be pasted. */

@@ -6,7 +6,7 @@ import type { Options, OptionValues } from './options.ts';
 
 /** The commands by name, which may be two words. A command's file is imported only to run it or to print its help. */
 export const commands: ReadonlyMap<string, () => Promise<Command>> = new Map<string, () => Promise<Command>>([
-  ['run', async () => (await import('./run.ts')).run],
+  ['run', async () => (await import('./run.ts')).runOnce],
   ['worker', async () => (await import('./worker.ts')).worker],
   ['backfill', async () => (await import('./run.ts')).backfill],
   ['status', async () => (await import('./status.ts')).status],

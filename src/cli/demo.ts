@@ -13,7 +13,7 @@ import type { Output } from '../terminal/output.ts';
 import { addDays, dayAt } from '../usage/day.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openDatabase } from './database.ts';
-import { backfill, run } from './run.ts';
+import { backfill, runOnce } from './run.ts';
 import { status } from './status.ts';
 
 const ORGS = 25;
@@ -40,7 +40,7 @@ async function runDemo(base: CommandContext): Promise<CommandResult> {
   output.print(
     `2/4  The first run creates an embedded Postgres in ${folder} (kept afterward) and loads yesterday, ${day}.`,
   );
-  printStep(output, await run.run(context, { ...noSelection, day: null, wait: null }));
+  printStep(output, await runOnce.run(context, { ...noSelection, day: null, wait: null }));
   signal.throwIfAborted();
   const from = `${addDays(`${day.slice(0, 7)}-01`, -1).slice(0, 7)}-01`;
   output.print(`3/4  A backfill loads the rest of this month and all of last month, from ${from}.`);

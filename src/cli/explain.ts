@@ -5,14 +5,14 @@ import { count, showDays, showInstant, showNumber, showWhen } from '../terminal/
 import { STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
-import { day, org, requiredOption, streams } from './options.ts';
+import { day, orgOption, requiredOption, streamsOption } from './options.ts';
 
 export const explain = defineCommand({
   needs: ['database'],
   options: {
-    org,
+    org: orgOption,
     day: requiredOption('YYYY-MM-DD', 'the day', day),
-    stream: streams,
+    stream: streamsOption,
   },
   async run(context, { org: orgId, day: requestedDay, stream }) {
     const nowMs = context.hostNow();

@@ -7,7 +7,7 @@ import {
   formatNames,
   formats,
   type Renderer,
-  type Row,
+  type TextRow,
 } from '../files/formats.ts';
 import {
   type ExportedView,
@@ -123,7 +123,7 @@ async function writeView(
     else await file.write(part);
     return !isCut;
   };
-  const take = async (chunk: readonly Row[]) => {
+  const take = async (chunk: readonly TextRow[]) => {
     rows += chunk.length;
     return await write(await renderer.add(chunk));
   };

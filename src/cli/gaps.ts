@@ -8,7 +8,15 @@ import { mergeDays } from '../usage/day.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { openSchema, selectInstanceIds } from './database.ts';
-import { days, flagOption, org, reason, requiredOption, requireEndedDays, streams } from './options.ts';
+import {
+  days,
+  flagOption,
+  orgOption,
+  reason,
+  requiredOption,
+  requireEndedDays,
+  streamsOption,
+} from './options.ts';
 
 export const gaps = defineCommand({
   needs: ['database'],
@@ -65,10 +73,11 @@ function renderCauses(cells: readonly Gap[], nowMs: number): string[] {
       causeCells,
       (gap) => `${gap.orgId} ${gap.stream} ${describeRetry(gap, nowMs)}`,
     );
-    const rows = [...tracks.values()].flatMap(([first, ...rest]) => {
+    const rows = [...tracks.values()].flatMap((trackCells) => {
+      const [first] = trackCells;
       if (first === undefined) return [];
       const track = [first.stream, describeRetry(first, nowMs), first.orgId, first.orgName];
-      const ranges = mergeDays([first, ...rest].map(({ day }) => day));
+      const ranges = mergeDays(trackCells.map(({ day }) => day));
       return ranges.toReversed().map((range) => [showDays(range), ...track]);
     });
     const head = `${cause} (${count(causeCells.length, 'cell')})`;
@@ -85,9 +94,9 @@ function describeRetry({ standing, nextReadAt }: Gap, nowMs: number): string {
 export const waive = defineCommand({
   needs: ['database'],
   options: {
-    org,
+    org: orgOption,
     day: requiredOption('YYYY-MM-DD[..YYYY-MM-DD]', 'a day, or a range of days', days),
-    stream: streams,
+    stream: streamsOption,
     reason: requiredOption('TEXT', 'the reason, shown to whoever bills', reason),
   },
   async run(context, { org: orgId, day: range, stream: streamNames, reason: waiverReason }) {

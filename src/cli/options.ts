@@ -78,8 +78,8 @@ export const day = line.transform((input, context) => {
 
 /** A day, or the first and the last day of a range with `..` between them. */
 export const days = line.transform((input, context): DayRange => {
-  const [from, to = from, ...rest] = input.split('..').map((each) => day.safeParse(each).data);
-  if (from !== undefined && to !== undefined && rest.length === 0 && from <= to) return { from, to };
+  const [from, to = from, ...extraDays] = input.split('..').map((each) => day.safeParse(each).data);
+  if (from !== undefined && to !== undefined && extraDays.length === 0 && from <= to) return { from, to };
   context.addIssue('is not a day or an ordered range; use YYYY-MM-DD or YYYY-MM-DD..YYYY-MM-DD');
   return z.NEVER;
 });
@@ -89,9 +89,9 @@ export const month = line.refine(
   'is not a month from 2015-01 to 2049-12; use YYYY-MM',
 );
 
-export const org = requiredOption('ID', 'the organization', idText('organization'));
-export const instances = listOption('ID', 'only these instances', idText('instance'));
-export const streams = listOption('NAME', 'only these streams', choice(streamNames));
+export const orgOption = requiredOption('ID', 'the organization', idText('organization'));
+export const instancesOption = listOption('ID', 'only these instances', idText('instance'));
+export const streamsOption = listOption('NAME', 'only these streams', choice(streamNames));
 
 /** Throws SettingsError unless the days have ended and are in order; `first` and `last` name their options. */
 export function requireEndedDays(

@@ -13,7 +13,7 @@ import { horizonStart } from '../usage/policy.ts';
 import { isGap, isSettled, STANDINGS } from '../usage/standing.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
-import { flagOption, optionalOption, org, text } from './options.ts';
+import { flagOption, optionalOption, orgOption, text } from './options.ts';
 import { changeOrg, findOrg, type OrgLookup } from './org.ts';
 import { renderRun } from './run.ts';
 
@@ -30,7 +30,7 @@ interface DeleteContext extends CommandContext {
 export const orgDelete = defineCommand({
   needs: ['losant', 'database', 'admin'],
   options: {
-    org,
+    org: orgOption,
     confirm: optionalOption('NAME', "the organization's exact name, to confirm", text),
     dryRun: flagOption('show what would be lost; load and delete nothing'),
   },

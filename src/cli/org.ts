@@ -7,7 +7,7 @@ import { getOrg, type OrgResource } from '../losant/orgs.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { formatTable } from '../terminal/text.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { flagOption, org, requiredOption, text } from './options.ts';
+import { flagOption, orgOption, requiredOption, text } from './options.ts';
 
 type Resource = OrgResource['resource'];
 
@@ -20,7 +20,7 @@ export interface OrgLookup extends OrgResource {
 
 export const orgShow = defineCommand({
   needs: ['losant'],
-  options: { org },
+  options: { org: orgOption },
   async run(context, { org: orgId }) {
     const { resource, organization, instance } = await findOrg(context, orgId);
     const rows = [['instance', instance.instanceId], ...listFields(resource)];
@@ -31,7 +31,7 @@ export const orgShow = defineCommand({
 export const orgSet = defineCommand({
   needs: ['losant', 'admin'],
   options: {
-    org,
+    org: orgOption,
     patch: requiredOption('JSON', 'the fields to change, as a JSON object', text),
     dryRun: flagOption('show what would change without sending it'),
   },

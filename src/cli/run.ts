@@ -18,25 +18,25 @@ import { openDatabase, openSchema } from './database.ts';
 import {
   day,
   flagOption,
-  instances,
+  instancesOption,
   listOption,
   type OptionValues,
   optionalOption,
   requiredOption,
   requireEndedDays,
-  streams,
+  streamsOption,
 } from './options.ts';
 
 const selectionOptions = {
-  instance: instances,
+  instance: instancesOption,
   org: listOption('ID', 'only these organizations', idText('organization')),
-  stream: streams,
+  stream: streamsOption,
   dryRun: flagOption('print the plan and change nothing'),
 };
 
 type Selection = OptionValues<typeof selectionOptions>;
 
-export const run = defineCommand({
+export const runOnce = defineCommand({
   needs: ['losant', 'database'],
   options: {
     day: optionalOption('YYYY-MM-DD', 'read this day again even if it is not due', day),
@@ -222,13 +222,13 @@ const PROGRESS_INTERVAL_MS = 10_000;
 function createProgress({ output, hostNow }: CommandContext): (progress: Progress) => void {
   const startedAtMs = hostNow();
   let reportedAtMs = startedAtMs;
-  return ({ planned, done }) => {
+  return ({ planned, done: doneCells }) => {
     const nowMs = hostNow();
-    if (done === 0 || nowMs - reportedAtMs < PROGRESS_INTERVAL_MS) return;
+    if (doneCells === 0 || nowMs - reportedAtMs < PROGRESS_INTERVAL_MS) return;
     reportedAtMs = nowMs;
-    const total = Math.max(done, planned);
-    const remaining = showDuration(((total - done) * (nowMs - startedAtMs)) / done);
-    output.remark(`${showNumber(done)} of ${count(total, 'cell')} done, about ${remaining} left`);
+    const total = Math.max(doneCells, planned);
+    const remaining = showDuration(((total - doneCells) * (nowMs - startedAtMs)) / doneCells);
+    output.remark(`${showNumber(doneCells)} of ${count(total, 'cell')} done, about ${remaining} left`);
   };
 }
 

@@ -12,14 +12,14 @@ import { formatTable } from '../terminal/text.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openSchema, selectInstances } from './database.ts';
-import { instances, listOption, month, positional, requiredOption, text } from './options.ts';
+import { instancesOption, listOption, month, positional, requiredOption, text } from './options.ts';
 
 export const statement = defineCommand({
   needs: ['database'],
   options: {
     month: requiredOption('YYYY-MM', 'the closed month', month),
     out: requiredOption('DIR', 'the folder to create', text),
-    instance: instances,
+    instance: instancesOption,
   },
   async run(context, { month, out, instance }) {
     await using handle = await openSchema(context);

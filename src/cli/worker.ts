@@ -95,14 +95,14 @@ async function serve({ config, logger }: CommandContext, sources: AppSources): P
 
 /** Waits for the work, at most 25 s after the abort; returns whether it ended. Throws what the work throws. */
 async function endsInTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
-  const done = new AbortController();
+  const ended = new AbortController();
   const waitUntilLate = async () => {
-    if (!signal.aborted) await once(signal, 'abort', { signal: done.signal });
-    return await sleep(SHUTDOWN_MS, 'late', { signal: done.signal });
+    if (!signal.aborted) await once(signal, 'abort', { signal: ended.signal });
+    return await sleep(SHUTDOWN_MS, 'late', { signal: ended.signal });
   };
   try {
     return (await Promise.race([work, waitUntilLate()])) !== 'late';
   } finally {
-    done.abort();
+    ended.abort();
   }
 }

@@ -16,7 +16,7 @@ export interface Column {
  * decimal digits, `true` and `false`, days as `YYYY-MM-DD`, instants as `YYYY-MM-DDTHH:MM:SS.uuuuuuZ`,
  * JSON without white space between its parts. A missing value is null.
  */
-export type Row = readonly (string | null)[];
+export type TextRow = readonly (string | null)[];
 
 export type FileChunk = string | Uint8Array;
 
@@ -24,7 +24,7 @@ export type FileChunk = string | Uint8Array;
 export interface Renderer {
   begin(): FileChunk;
   /** Returns what can be written after these rows; '' if nothing yet. */
-  add(rows: readonly Row[]): FileChunk | Promise<FileChunk>;
+  add(rows: readonly TextRow[]): FileChunk | Promise<FileChunk>;
   end(): FileChunk | Promise<FileChunk>;
 }
 
@@ -50,7 +50,7 @@ function createCsvRenderer(columns: readonly Column[]): Renderer {
 /** Renders a JSON object per line; numbers above 2^53 keep all digits. */
 function createNdjsonRenderer(columns: readonly Column[]): Renderer {
   const keys = columns.map(({ name }) => JSON.stringify(name));
-  const renderLine = (row: Row) => {
+  const renderLine = (row: TextRow) => {
     const values = columns.map(({ kind }, index) => `${keys[index]}:${toJson(kind, row[index] ?? null)}`);
     return `{${values.join(',')}}\n`;
   };

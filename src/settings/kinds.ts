@@ -49,8 +49,8 @@ export function number(min: number, max: number, unit: string): z.ZodType<number
 }
 
 /** Returns the schema of an ID in lower case, in the form of https://docs.losant.com/rest-api/instance-org. */
-export function idText(what: 'instance' | 'organization') {
-  return line.regex(/^[0-9a-f]{24}$/i, `is not an ${what} ID (24 hex characters)`).toLowerCase();
+export function idText(noun: 'instance' | 'organization') {
+  return line.regex(/^[0-9a-f]{24}$/i, `is not an ${noun} ID (24 hex characters)`).toLowerCase();
 }
 
 /** `all`, which becomes null, or IDs. */

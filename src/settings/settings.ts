@@ -165,8 +165,8 @@ export function getDefault(name: SettingName): string | null {
 }
 
 export function getSettingInfo(name: SettingName): SettingInfo & { readonly remedy: string } {
-  const about = descriptions.get(settings.shape[name]) as SettingInfo;
-  return { remedy: `use e.g. ${about.example ?? getDefault(name) ?? ''}`, ...about };
+  const info = descriptions.get(settings.shape[name]) as SettingInfo;
+  return { remedy: `use e.g. ${info.example ?? getDefault(name) ?? ''}`, ...info };
 }
 
 /** Adds a problem for settings that are valid alone but contradict each other. */
