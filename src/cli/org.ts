@@ -230,8 +230,8 @@ export function parsePatch(json: string): OrgPatch {
 }
 
 /**
- * Returns the patch with all limits of the organization, because the documentation does not say whether Losant keeps
- * limits that a patch omits.
+ * Returns the patch with all limits of the organization, because the documentation does not say whether limits that a
+ * patch omits stay.
  */
 export function completePatch(patch: OrgPatch, { limits = {} }: Resource): OrgPatch {
   if (patch.limits === undefined) return patch;
