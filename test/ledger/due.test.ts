@@ -4,12 +4,12 @@ import { describe, expect, test } from 'vitest';
 import { isCellOfOrgs } from '../../src/ledger/coverage.ts';
 import {
   applyPolicy,
-  countDue,
+  countDueCells,
   type DueCursor,
   type DueScope,
   hasGaps,
   readDuePage,
-  retryFailed,
+  retryFailedCells,
 } from '../../src/ledger/due.ts';
 import type { InstanceLedger } from '../../src/ledger/lease.ts';
 import type { Verdict } from '../../src/usage/cell.ts';
@@ -30,7 +30,7 @@ const page = async (
   options: Partial<DueCursor> = {},
   changes: Partial<InstanceLedger> = {},
 ) => {
-  const place = { afterOrgId: '', sinceMs: null, from: null, to: null, stopped: [], ...options };
+  const place = { afterOrgId: '', sinceMs: null, from: null, to: null, refusedStreams: [], ...options };
   return await readDuePage(ledger.writer(changes), { ...ALL, ...scope }, place);
 };
 const show = (cells: Awaited<ReturnType<typeof page>>) =>
@@ -82,7 +82,7 @@ describe('a page', () => {
       expect(show(await page(scope, options))).toEqual(expected);
     }
     expect(await page({}, {}, { instanceId: '5c00000000000000000000ff' })).toEqual([]);
-    expect(await countDue(ledger.writer(), { ...ALL, range })).toBe(3);
+    expect(await countDueCells(ledger.writer(), { ...ALL, range })).toBe(3);
   });
 
   test('has nothing past the horizon, even if it was set due', async () => {
@@ -132,7 +132,7 @@ test('a run by hand reads again at once what failed, in its scope and inside the
   ]);
   await ledger.setTime('2026-11-24T01:00:00.000Z');
   const scope = { ...ALL, orgIds: [orgId], streams: DEVICES };
-  await retryFailed(ledger.writer(), scope);
+  await retryFailedCells(ledger.writer(), scope);
   expect(await ledger.cells(orgId)).toEqual([
     '11-22 device_counts missing refused 11-24T01:00',
     '11-22 notebook_minutes missing refused 11-24T02:15',

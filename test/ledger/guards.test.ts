@@ -4,7 +4,7 @@
  */
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { requireOwnTables } from '../../src/ledger/guard.ts';
+import { rejectForeignObjects } from '../../src/ledger/guard.ts';
 import { FIRST_DAY, LAST_DAY } from '../../src/usage/policy.ts';
 import { queryOnce } from '../support/databases.ts';
 import { devices, named } from '../usage/cells.ts';
@@ -95,7 +95,7 @@ test('the same days can be wanted by the program and be stored by the database',
 
 describe('a run does not start on tables that carry what is not theirs', () => {
   const expectRefusal = (what: string) =>
-    expect(requireOwnTables(ledger.db)).rejects.toMatchObject({
+    expect(rejectForeignObjects(ledger.db)).rejects.toMatchObject({
       kind: 'database_mismatch',
       message: `Tables in schema losant_usage have objects that do not belong to it: ${what}`,
     });
@@ -104,7 +104,7 @@ describe('a run does not start on tables that carry what is not theirs', () => {
     await ledger.meddle('coverage', 'return null;', () =>
       expectRefusal('trigger meddle on losant_usage.coverage'),
     );
-    await requireOwnTables(ledger.db);
+    await rejectForeignObjects(ledger.db);
   });
 
   test.each([
@@ -126,7 +126,7 @@ describe('a run does not start on tables that carry what is not theirs', () => {
     await byHand(meddle);
     await expectRefusal(what);
     await byHand(cleanUp);
-    await requireOwnTables(ledger.db);
+    await rejectForeignObjects(ledger.db);
   });
 });
 

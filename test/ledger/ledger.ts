@@ -176,7 +176,7 @@ export class Ledger {
     const isLater = sentAtMs > nowMs && changes.now === undefined;
     if (isLater) await this.setTime(new Date(sentAtMs).toISOString());
     try {
-      return await loadBatch(this.writer(changes), [{ answers: sent, texts: [] }]);
+      return await loadBatch(this.writer(changes), [{ responses: sent, texts: [] }]);
     } finally {
       if (isLater) await this.setTime(new Date(nowMs).toISOString());
     }

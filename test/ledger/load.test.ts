@@ -2,7 +2,7 @@
 import { gunzipSync } from 'node:zlib';
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { takeLease } from '../../src/ledger/lease.ts';
+import { acquireLease } from '../../src/ledger/lease.ts';
 import { loadBatch } from '../../src/ledger/load.ts';
 import type { SliceResponse } from '../../src/ledger/quarantine.ts';
 import type { Verdict } from '../../src/usage/cell.ts';
@@ -189,10 +189,10 @@ describe('counterparts', () => {
 describe('a batch', () => {
   test('is loaded by its lease alone', async () => {
     const orgId = await wanted('device_counts');
-    const lease = await takeLease(ledger.db, { instanceId: INSTANCE, runId: RUN_1, host: 'one' });
+    const lease = await acquireLease(ledger.db, { instanceId: INSTANCE, runId: RUN_1, host: 'one' });
     await ledger.load([devicesOf(orgId, 4, 1, 17)], { lease });
     await ledger.ask(sql`update losant_usage.leases set until = until - interval '2 minutes'`);
-    await takeLease(ledger.db, { instanceId: INSTANCE, runId: RUN_2, host: 'two' });
+    await acquireLease(ledger.db, { instanceId: INSTANCE, runId: RUN_2, host: 'two' });
     const lost = ledger.load([devicesOf(orgId, 9, 9, 9)], { lease });
     await expect(lost).rejects.toMatchObject({ name: 'HeldError', kind: 'lease_lost' });
     expect(await numbersOf(orgId)).toEqual([{ numbers: devices(4, 1, 17) }]);
@@ -297,7 +297,7 @@ describe('answers that were set aside', () => {
   ): SliceResponse => {
     const verdict = { kind: 'quarantined', code, detail: problem } as const;
     const sent = { sentAtMs: ledger.nowMs, sha256: null, verdict };
-    return { answers: days.map((day) => ({ orgId, stream, day, ...sent })), texts };
+    return { responses: days.map((day) => ({ orgId, stream, day, ...sent })), texts };
   };
   const kept = async (orgId: string) => {
     const rows = await ledger.ask(sql`select first_day, code, problem, body_truncated, run_id, body_gzip

@@ -1,7 +1,7 @@
 /** Every writer locks rows in the order of their keys: one that waits holds none that comes later. */
 import { type RawBuilder, sql } from 'kysely';
 import { beforeEach, expect, test } from 'vitest';
-import { applyPolicy, retryFailed } from '../../src/ledger/due.ts';
+import { applyPolicy, retryFailedCells } from '../../src/ledger/due.ts';
 import { createExpectedCells, markDaysDue, syncTracks } from '../../src/ledger/expected.ts';
 import { markDeleted } from '../../src/ledger/organizations.ts';
 import { until } from '../support/wait.ts';
@@ -94,7 +94,7 @@ test.each<[string, Work]>([
     'days that are read again',
     () => markDaysDue(ledger.writer(), { ...ALL, insertsCells: false, force: true }),
   ],
-  ['reads that failed', () => retryFailed(ledger.writer(), ALL)],
+  ['reads that failed', () => retryFailedCells(ledger.writer(), ALL)],
   ['another policy', () => applyPolicy(ledger.writer({ policy: OTHER_POLICY }))],
   ['days past the horizon', () => createExpectedCells(ledger.writer({ policy: FORGETFUL }))],
   ['deleted organizations', closeRemoved],

@@ -5,7 +5,7 @@ import {
   countUnlistedDay,
   markDeleted,
   readOrgIds,
-  readUnreadable,
+  readUnreadableOrgs,
   upsertOrganizations,
 } from '../../src/ledger/organizations.ts';
 import type { Organization, UnreadableOrg } from '../../src/usage/organization.ts';
@@ -137,10 +137,10 @@ test('an organization that cannot be read keeps what is known of it, and says so
     { orgId: B, problem: 'tags: not a list' },
   ];
   await see(TUESDAY, [{ orgId: A, problem: 'no name' }, own, other, { orgId: null, problem: 'no id' }]);
-  expect(await readUnreadable(ledger.db, INSTANCE)).toEqual([own, other]);
+  expect(await readUnreadableOrgs(ledger.db, INSTANCE)).toEqual([own, other]);
   expect(await stored()).toMatchObject([{ name: 'Acme', referral_id: 'C-1001' }, { name: B }]);
   await see(WEDNESDAY, [acme(), acme({ orgId: B })]);
-  expect(await readUnreadable(ledger.db, INSTANCE)).toEqual([]);
+  expect(await readUnreadableOrgs(ledger.db, INSTANCE)).toEqual([]);
 });
 
 describe('an organization that is not seen any more', () => {

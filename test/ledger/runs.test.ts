@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { readInstance, registerInstance, requireApiUrl, updateInstance } from '../../src/ledger/instances.ts';
-import { beginWriting, type Lease, releaseLease, renewLease, takeLease } from '../../src/ledger/lease.ts';
+import { acquireLease, beginWriting, type Lease, releaseLease, renewLease } from '../../src/ledger/lease.ts';
 import {
   finishRun,
   interruptDeadRuns,
@@ -20,7 +20,8 @@ describe('a lease', () => {
   });
 
   const write = (lease: Lease) => ledger.db.transaction().execute((trx) => beginWriting(trx, { lease }));
-  const take = (runId = RUN_1, host = 'one') => takeLease(ledger.db, { instanceId: INSTANCE, runId, host });
+  const take = (runId = RUN_1, host = 'one') =>
+    acquireLease(ledger.db, { instanceId: INSTANCE, runId, host });
   const leases = () =>
     ledger.list(sql`select right(run_id::text, 1), host,
       round(extract(epoch from until - clock_timestamp()))::integer as left from losant_usage.leases order by epoch`);

@@ -1,7 +1,7 @@
 /** Organizations that are deleted, come back, or belong to another instance. */
 import { randomUUID } from 'node:crypto';
 import { expect, it, onTestFinished } from 'vitest';
-import { discover } from '../../src/loading/discover.ts';
+import { discoverOrganizations } from '../../src/loading/discover.ts';
 import { AttemptError } from '../../src/losant/attempt.ts';
 import { DAY_MS, HOUR_MS } from '../../src/usage/day.ts';
 import { ALL_FINAL, standingsOf } from '../e2e/export.ts';
@@ -54,7 +54,7 @@ async function discoverWith(stage: Stage, client = stage.context().client): Prom
   const context = { ...stage.context(), client };
   const ledger = { ...context, runId: randomUUID(), lease: null };
   const { signal } = new AbortController();
-  await discover({ context, ledger, signal }, { forceRefresh: true });
+  await discoverOrganizations({ context, ledger, signal }, { forceRefresh: true });
   return await removed(stage);
 }
 

@@ -229,7 +229,7 @@ async function readAll(stage: Stage, steps: Readonly<Record<number, number>>): P
   const seen: string[] = [];
   let nowMs = stage.now();
   const scope = { orgIds: null, streams: null, range: null };
-  const pass = { scope, endMs: 0, sinceMs: null, olderAfter: '', isAtEnd: false, hasFound: false };
+  const pass = { scope, endMs: 0, sinceMs: null, olderCursor: '', isAtEnd: false, hasFoundCells: false };
   const ledger = { db, instanceId, now: () => nowMs, policy: POLICY };
   const session = { ledger: { ...ledger, lease: null, runId: '' }, refusals: new Refusals() };
   for (let [pages, today] = [0, dayAt(nowMs)]; !pass.isAtEnd; ) {

@@ -4,7 +4,7 @@ import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import type { SimulatorOptions } from '../../simulator/server.ts';
 import { createDatabase } from '../../src/database/open.ts';
-import { type InstanceContext, openInstance, type RunOptions } from '../../src/loading/context.ts';
+import { createInstanceContext, type InstanceContext, type RunOptions } from '../../src/loading/context.ts';
 import type { RunOutcome } from '../../src/loading/report.ts';
 import { runInstance } from '../../src/loading/run.ts';
 import { openPlayed, type Played } from '../e2e/export.ts';
@@ -34,7 +34,7 @@ export async function openStage(options: SimulatorOptions = {}): Promise<Stage> 
   const context = (setting: Partial<Setting> = {}) => {
     const { platform = played.platform, selection = null, streams = STREAMS } = setting;
     const { controlTotals = 'block' } = setting;
-    return openInstance(
+    return createInstanceContext(
       {
         config: { policy: POLICY, request: { timeoutMs: 5_000, attempts: 1 }, controlTotals },
         logger: pino({ level: 'silent' }),
