@@ -29,7 +29,7 @@ async function follow(month: string, cause: string): Promise<void> {
   expect(Object.keys(await readAdvice(month))).not.toContain(cause);
 }
 
-// Guarantee (Billing): What is advised against a blocker are commands that run as pasted and resolve it.
+// Guarantee (Billing): The commands in the remedy of a blocker resolve it.
 test('each blocker goes when its advice is followed', { timeout: 600_000 }, async () => {
   played = await openPlayed('2026-11-01T10:30:00Z', { orgs: 2 });
   const { platform, run, query, orgIds, moveTo } = played;

@@ -32,8 +32,9 @@ async function finishes({ platform, place, run }: Export): Promise<void> {
 }
 
 describe('a loss', () => {
-  // Guarantee (Numbers): Interrupted anywhere, the next run goes on without a lost, doubled or half-written number.
-  test('a disk that is full in the midst of a load leaves no half of it, and the next run continues', async () => {
+  // Guarantee (Numbers): If a run is interrupted anywhere, the next run continues without a lost, doubled or partial
+  // number.
+  test('a full disk during a load leaves nothing partial, and the next run continues', async () => {
     await using exported = await open();
     const { place } = exported;
     const program = await startSlowly(exported);
@@ -60,7 +61,8 @@ describe('a loss', () => {
     await finishes(exported);
   });
 
-  // Guarantee (Database): A server that crashes loses nothing of a run, even where it commits asynchronously by default.
+  // Guarantee (Database): A database crash loses nothing that a run has loaded, even if the server commits
+  // asynchronously by default.
   test('a Postgres that crashes in and after a run loses nothing, though it commits asynchronously', async () => {
     await using exported = await open();
     await using stack = new AsyncDisposableStack();

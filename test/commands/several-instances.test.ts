@@ -65,7 +65,7 @@ describe('--org', () => {
     },
   );
 
-  it('takes the instances that have the organizations, and leaves the others alone', async () => {
+  it('runs only the instances that have the organizations', async () => {
     const ended = await usage(['run', '--org', westOrg, '--instance', idOf(west)]);
     expect(ended.code).toBe(0);
     const complete = { status: 'complete', orgs: 1, cells: { planned: 4, loaded: 4 } };

@@ -46,7 +46,7 @@ function parserOf(oid: number): (text: string) => unknown {
 const queries = dashboards.flatMap(sqlQueries);
 
 describe.each(queries)('$name', ({ sql, panel }) => {
-  // Guarantee (Operation): Every query of the dashboards and of docs/sql answers the same in every time zone.
+  // Guarantee (Operation): All queries of the dashboards and of docs/sql return the same in every time zone.
   test('answers the same in every time zone, in order, with the columns that the panel names', async () => {
     const [utc, ...others] = await ask(fillIn(sql), ZONES);
     expect(utc?.rows.length).toBeGreaterThan(0);
@@ -72,7 +72,7 @@ test.each(questions)('docs/sql/$name is listed, and answers the same in any zone
   expect(list).toContain(`| [${name}](${name}) | ${question} |`);
 });
 
-// Guarantee (Missing numbers): A number that is not stored is null, never 0, and every wanted day has a row.
+// Guarantee (Missing numbers): A number that is not stored is null, never 0, and every expected day has a row.
 test('no query makes a 0 of a number that is not stored', () => {
   const all = [...queries, ...questions].map(({ sql }) => sql).join('\n');
   expect(all).not.toMatch(/coalesce\((?:[^()]|\([^()]*\))*, 0\)/);
@@ -90,7 +90,7 @@ async function question(file: string): Promise<readonly Row[]> {
   return (await ask(found?.sql ?? file))[0]?.rows ?? [];
 }
 
-describe('of the known numbers', () => {
+describe('comparisons', () => {
   test('a day is summed over who has a number, beside the same weekday before, and says who has none', async () => {
     const rows = await panel('All organizations by day');
     expect(rows).toHaveLength(27);
@@ -140,7 +140,7 @@ describe('of the known numbers', () => {
     ]);
   });
 
-  test('October can be billed for whom nothing speaks against, and each cause stands beside what to do', async () => {
+  test('October is billable for organizations without blockers, and each blocker has a remedy', async () => {
     const { newcomer: _, gappy, ...ready } = ORGS;
     const found = (await question('ready-to-bill.sql')).map((row) => row['org_id']);
     expect(new Set(found)).toEqual(new Set([...Object.values(ready), FOREIGN]));

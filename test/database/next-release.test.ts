@@ -58,7 +58,7 @@ test('the new version does not start before it, and says what is pending', async
   expect(await readPending(ledger.handle, folder)).toEqual(['0099_cost_center']);
 });
 
-test('up: every number stays, the column is filled, and the schema is whole', async () => {
+test('upgrade: numbers stay, the column is filled, the schema is complete', async () => {
   const before = await daily();
   expect(before).toHaveLength(2);
   const options = { createIfEmpty: false, autoMigrate: true };

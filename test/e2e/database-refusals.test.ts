@@ -19,7 +19,7 @@ async function refusalOf(args: readonly string[], url: string): Promise<Refusal[
   return jsonOf<Refusal>(ended).error;
 }
 
-it('an encrypted connection is verified in full, in whatever words it is asked for', async () => {
+it('every sslmode that encrypts verifies the certificate', async () => {
   const { url } = exported.place;
   const proxy = await startTlsProxy(url);
   onTestFinished(() => proxy.close());
@@ -70,7 +70,7 @@ it('a user whose transactions only read is told that another one writes; what on
   expect((await exported.run(['run', '--dry-run'], { DATABASE_URL: url.href })).code).toBe(0);
 });
 
-it('a database that only reads, whoever asks, may pass: exit code 1', async () => {
+it('a read-only database may recover: exit code 1', async () => {
   const place = await createPlace();
   onTestFinished(() => place.remove());
   await place.query(`do $$ begin

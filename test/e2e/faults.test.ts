@@ -14,8 +14,7 @@ const DAY = daysAgo(1);
 
 const exported = useExport({ orgs: 80 });
 
-// Guarantee (Numbers): What is stored is what Losant answered, to the last digit, also when every tenth request goes
-// wrong.
+// Guarantee (Numbers): Stored numbers equal Losant's to the last digit, even if every tenth request fails.
 it('holds exactly what is true although every tenth request goes wrong, in any way that passes', async () => {
   const { platform, place, run } = exported;
   const [stubborn = '', ...others] = await orgIdsOf(platform);

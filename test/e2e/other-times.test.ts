@@ -5,8 +5,8 @@ import { until } from '../support/wait.ts';
 import { ALL_FINAL, openPlayed, runJson, runWhole, standingsOf } from './export.ts';
 import { readStored, readTruth } from './usage.ts';
 
-// Guarantee (Numbers): An answer that a cache kept, by its own Date or Age, is refused and asked for again, and takes
-// no number away.
+// Guarantee (Numbers): A cached response, recognized by Date or Age, is rejected and retried, and never removes a
+// number.
 test('an answer that a cache kept for good is a failure of its cells alone, takes no number away, and is tried at the next wake-up', async () => {
   const played = await openPlayed('2026-11-24T10:30:00Z');
   const { platform, moveTo, query } = played;

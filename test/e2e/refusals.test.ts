@@ -79,7 +79,7 @@ describe('Losant', () => {
     expect(await untouched.query('select * from losant_usage.instances')).toEqual([]);
   });
 
-  // Guarantee (Runs): Clocks that disagree load nothing, at the start of a run and in each of its loads.
+  // Guarantee (Runs): Nothing is loaded while clocks disagree; this is checked at the start of a run and in every load.
   it.each([6, -6])('has a clock %i minutes off: exit code 1, and nothing is loaded', async (minutes) => {
     const { platform } = exported;
     await platform.control('config', { clock: { offsetMs: minutes * 60_000 } });

@@ -15,8 +15,8 @@ const add = (days: string, options: Partial<MarkDueOptions> = {}) => {
   return markDaysDue(ledger.writer(), { ...usual, ...options });
 };
 
-// Guarantee (Missing numbers): A backfill wants the days it asks for and those between them and what is wanted
-// already: what it does not get is not forgotten.
+// Guarantee (Missing numbers): A backfill makes its days expected, and those up to the days that already are: what it
+// fails to read stays a gap.
 test('a backfill makes the rows of its range and up to the first day, of what is in its scope', async () => {
   const [orgId, other] = [await ledger.newOrg(), await ledger.newOrg()];
   await ledger.prepare({ streams: ['device_counts', 'payload_totals'] });

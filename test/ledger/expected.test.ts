@@ -178,8 +178,8 @@ describe('what comes back goes on', () => {
 });
 
 describe('rows', () => {
-  // Guarantee (Missing numbers): What is wanted has no hole: days on which nothing ran are wanted all the same, and
-  // read as soon as it is possible.
+  // Guarantee (Missing numbers): Expected days have no holes: days on which nothing ran are expected too, and are read
+  // as soon as possible.
   test('are made for all days that nothing ran, once, and none ahead of yesterday', async () => {
     const orgId = await ledger.newOrg();
     await ledger.prepare();
@@ -202,7 +202,7 @@ describe('rows', () => {
     expect(await ledger.cells(orgId)).toEqual(['11-23 device_counts waiting never_read 11-24T03:00']);
   });
 
-  test('and their markers change together: what was killed between two pages is completed', async () => {
+  test('cells and next_day change together: a run killed between two pages is completed', async () => {
     await ledger.newOrgs(501);
     const prepare = () => ledger.prepare(ONLY_DEVICES);
     const killed = "if new.org_id like '%501' then raise exception 'killed'; end if; return new;";

@@ -51,8 +51,7 @@ test.each([
   }
 });
 
-// Guarantee (Changes): The record of changes is only added to, and numbers, ledger and record cannot be changed by
-// hand.
+// Guarantee (Changes): The record of changes is append-only; numbers, ledger and record cannot be changed by hand.
 test('what is on record is only added to, by the program too, which writes in its own transactions', async () => {
   for (const table of ['revisions', 'quarantine']) {
     const remove = sql.raw(`delete from losant_usage.${table}`);
@@ -76,7 +75,7 @@ test.each([
   await expect(ledger.asProgram(update)).rejects.toMatchObject({ code: '23514' });
 });
 
-// Guarantee (Numbers): One constant bounds the days that can be stored, in the program and in the database.
+// Guarantee (Numbers): The range of days that can be stored is the same in program and database.
 test('the same days can be wanted by the program and be stored by the database', async () => {
   const insert = (day: string) =>
     ledger.asProgram(
@@ -93,7 +92,7 @@ test('the same days can be wanted by the program and be stored by the database',
   }
 });
 
-describe('a run does not start on tables that carry what is not theirs', () => {
+describe('a run does not start if foreign objects are attached to its tables', () => {
   const expectRefusal = (what: string) =>
     expect(rejectForeignObjects(ledger.db)).rejects.toMatchObject({
       kind: 'database_mismatch',

@@ -59,7 +59,7 @@ describe('a load', () => {
     expect(result[0]).toMatchObject(loaded);
   });
 
-  // Guarantee (Numbers): Reading equal numbers again writes no row of numbers and no revision.
+  // Guarantee (Numbers): Reading the same numbers again writes neither numbers nor a revision.
   test('of equal numbers touches no row of numbers', async () => {
     const orgId = await wanted('device_counts');
     const final = { ...devicesOf(orgId, 4, 1, 17), sentAtMs: at('2026-11-24T11:00:00.000Z') };
@@ -73,8 +73,7 @@ describe('a load', () => {
     expect(await ledger.cells(orgId)).toEqual(['11-20 device_counts final  11-28T00:00']);
   });
 
-  // Guarantee (Changes): Every change of a number after its first load is on record, old and new, with the run that
-  // made it.
+  // Guarantee (Changes): Every change of a number after its first load is recorded with old and new value and its run.
   test('of other numbers keeps what differs on record, also of numbers that were final', async () => {
     const orgId = await wanted('device_counts', 'payload_sources');
     const late = at('2026-11-24T12:00:00.000Z');
@@ -166,7 +165,7 @@ describe('counterparts', () => {
     ]);
   });
 
-  test('that are stored are seen, and none of them changes', async () => {
+  test('equal numbers only update the read time', async () => {
     const orgId = await wanted('payload_totals', 'payload_sources');
     await load(orgId, { payload_totals: named(totals(17, 21, 900)) });
     const before = await ledger.cells(orgId);
@@ -187,7 +186,7 @@ describe('counterparts', () => {
 });
 
 describe('a batch', () => {
-  test('is loaded by its lease alone', async () => {
+  test('is loaded only under the current lease', async () => {
     const orgId = await wanted('device_counts');
     const lease = await acquireLease(ledger.db, { instanceId: INSTANCE, runId: RUN_1, host: 'one' });
     await ledger.load([devicesOf(orgId, 4, 1, 17)], { lease });
@@ -320,7 +319,7 @@ describe('answers that were set aside', () => {
     expect(await kept(two)).toEqual([{ ...known, body_truncated: true, body: 'x'.repeat(262_144) }]);
   });
 
-  test('are kept once while they stay the same, and each that is other', async () => {
+  test('are stored once while they are the same, and again when they differ', async () => {
     const orgId = await newCells();
     const [own, other] = [bodyOf(orgId), bodyOf(orgId, { texts: ['{"counts":[1]}'] })];
     for (const each of [own, own, other, own, bodyOf(orgId, { code: 'unplaceable_body' })]) await keep(each);

@@ -48,8 +48,8 @@ describe('a lease', () => {
     });
   });
 
-  // Guarantee (Runs): One process at a time exports an instance; one that lost its lease loads nothing more.
-  test('that lapsed goes to the next, with a higher epoch; the first has lost it and cannot give it up', async () => {
+  // Guarantee (Runs): Only one process at a time runs for an instance; one that has lost its lease cannot load.
+  test('an expired lease is taken over with a higher epoch, and the first holder can no longer release it', async () => {
     const first = await take();
     await letPass('60 seconds');
     const second = await take(RUN_2, 'two');

@@ -108,7 +108,7 @@ test('lets checkpoints ahead be read: a good read lifts the waiver, which stays 
   ]);
 });
 
-test('takes another reason when it is repeated, and keeps the one before on record', async () => {
+test('repeating a waiver replaces the reason and keeps the earlier one', async () => {
   const orgId = await ledger.want({ from: '2026-11-23', to: '2026-11-23' }, DEVICES);
   await waive(orgId, '2026-11-23');
   await waive(orgId, '2026-11-23', { reason: 'agreed with Acme' });

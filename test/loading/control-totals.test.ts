@@ -49,8 +49,8 @@ it('agree on final days to the last payload, and are asked for no more; until th
   expect(report.requests).toBe(1);
 });
 
-// Guarantee (Losant): Losant’s own totals are compared with ours to the last payload; a difference changes no number
-// and fails no run, and blocks its month unless it is only to be shown.
+// Guarantee (Losant): Losant's own totals are compared with our sums to the last payload. A difference changes no
+// number and fails no run; it blocks its month unless CONTROL_TOTALS is show.
 it('that differ are shown, block the month unless CONTROL_TOTALS is show, and fail no run', async () => {
   const stage = await openFinal();
   await bias(stage, -7);

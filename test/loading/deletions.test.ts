@@ -21,7 +21,7 @@ const removed = async ({ query }: Stage): Promise<unknown[]> => {
 const remove = ({ platform }: Pick<Stage, 'platform'>, orgId: string) =>
   platform.send('DELETE', `/orgs/${orgId}`, {});
 
-// Guarantee (Missing numbers): What can no longer be read is unavailable with its reason, and not forgotten.
+// Guarantee (Missing numbers): Cells that can no longer be read are unavailable, with a reason; they do not disappear.
 it('an organization that the list of the next day lacks is removed, and its open cells are unavailable', async () => {
   const stage = await openStage();
   const [gone = ''] = stage.orgIds;
@@ -58,7 +58,7 @@ async function discoverWith(stage: Stage, client = stage.context().client): Prom
   return await removed(stage);
 }
 
-it('an organization is removed by three witnesses, and by no two of them', async () => {
+it('an organization counts as deleted if list, lookup and instance agree, and not if only two do', async () => {
   const stage = await openStage();
   const { orgIds } = stage;
   const [gone = '', stays = ''] = orgIds;
@@ -101,8 +101,8 @@ it('a list without any organization removes none', async () => {
   expect(await removed(stage)).toEqual([]);
 });
 
-// Guarantee (Missing numbers): Organizations are believed to be deleted only when Losant says it several times over;
-// many at once wait for three days.
+// Guarantee (Missing numbers): An organization counts as deleted only if list, lookup and instance agree; many at once
+// are confirmed only after three days.
 it('more removals at once than are believed wait until the lists of three days lack them', async () => {
   const stage = await openStage();
   const [first = '', second = ''] = stage.orgIds;
@@ -122,7 +122,7 @@ it('more removals at once than are believed wait until the lists of three days l
   expect(await removed(stage)).toEqual([first, second].toSorted().map((orgId) => `${orgId} 2026-11-27`));
 });
 
-// Guarantee (Missing numbers): An organization that returns is read again, with all that was given up.
+// Guarantee (Missing numbers): If a deleted organization returns, its unavailable days are read again.
 it('an organization that is listed again goes on where it ended, and what was restated meanwhile is read', async () => {
   const stage = await openStage();
   const { platform } = stage;
@@ -141,7 +141,8 @@ it('an organization that is listed again goes on where it ended, and what was re
   expect(await standingsOf(stage, gone, '2026-11-23')).toEqual(ALL_FINAL);
 });
 
-// Guarantee (Missing numbers): An organization that moves to another instance keeps its days, and is in no sum twice.
+// Guarantee (Missing numbers): An organization that is transferred to another instance keeps its days and is never
+// counted twice.
 it('an organization of another instance is taken over once the list of that one lacks it', async () => {
   const stage = await openStage({ seed: 'one', orgs: 3 });
   const options = { now: stage.now, hostile: false, seed: 'one', orgs: 3, instanceId: 'f'.repeat(24) };

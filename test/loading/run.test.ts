@@ -14,7 +14,7 @@ const faults = ({ platform }: Stage, plan: object | null) => platform.control('c
 const countOf = async ({ query }: Stage, where: string) =>
   (await query(`select count(*)::integer as n from losant_usage.cells where ${where}`))[0]?.['n'];
 
-// Guarantee (Runs): A run with nothing due asks for no usage and leaves no trace.
+// Guarantee (Runs): A run with nothing due requests no usage and leaves no record.
 it('a run with nothing due leaves no record and asks only for the instance', async () => {
   const stage = await openStage();
   const complete = { status: 'complete', cells: { planned: 16, loaded: 16 } };
@@ -27,7 +27,7 @@ it('a run with nothing due leaves no record and asks only for the instance', asy
   ]);
 });
 
-// Guarantee (Missing numbers): A read that failed is tried again by itself; a run by hand tries at once.
+// Guarantee (Missing numbers): Failed reads are retried automatically; a manual run retries at once.
 it('a run by hand tries what failed at once, and a run by schedule at the time of the retry', async () => {
   const stage = await openStage();
   await faults(stage, { kinds: ['too_large'], actions: ['deviceCounts'], forever: true });
@@ -51,7 +51,8 @@ it('the clock of a run does not go back where that of its host is set back', asy
   expect(clock()).toBeGreaterThanOrEqual(before);
 });
 
-// Guarantee (Runs): A refused scope ends its stream, and one organization that is refused only its own numbers.
+// Guarantee (Runs): A missing scope only stops its stream, and an organization that rejects a stream only its own
+// cells.
 it('a stream that all refuse is not recorded as failed; one that a single organization refuses is', async () => {
   const stage = await openStage();
   await faults(stage, { kinds: ['forbidden'], actions: ['deviceCounts'], forever: true });
@@ -77,7 +78,7 @@ it('a scope that is refused where nothing is required is told all the same', asy
   expect(report).toMatchObject({ status: 'partial', cells: { failed: 2, unchanged: 6 } });
 });
 
-it('numbers that the database refuses are kept aside, and the others of their batch are loaded', async () => {
+it('quarantines numbers that the database rejects, and loads the rest of the batch', async () => {
   const stage = await openStage();
   const [own = ''] = stage.orgIds;
   await stage.query(
@@ -104,8 +105,8 @@ it('a window that is refused for its length is asked for in shorter ones', async
   expect(report).toMatchObject({ status: 'complete', cells: { loaded: 40 }, failures: [] });
 });
 
-// Guarantee (Missing numbers): A list of organizations counts only if it is complete by its own account; until then
-// each run says that others may be missing.
+// Guarantee (Missing numbers): An organization list counts only if it matches its own total; until then every run
+// reports that organizations may be missing.
 it('while the list is incomplete the known organizations are exported and the run is not complete', async () => {
   const stage = await openStage({ orgs: 8, pageSizeMax: 4 });
   await stage.platform.control('config', { list: { emptyPages: [1] } });
@@ -159,7 +160,7 @@ it('a backfill adds days that later runs go on with, and force reads what is sto
   expect(await countOf(stage, "usage_date < '2026-11-20'")).toBe(0);
 });
 
-// Guarantee (Runs): A backfill beyond the horizon says so, and does not exit with 0.
+// Guarantee (Runs): A backfill beyond the horizon reports it and does not exit with 0.
 it('a backfill beyond the horizon is clamped, says so, and is not complete; so is a run of such a day', async () => {
   const stage = await openStage({ orgs: 1 });
   const range = { from: '2026-08-20', to: '2026-08-27' };
@@ -186,8 +187,8 @@ it('a day that nobody wants is refused with the command that adds it; so is an u
   await expect(stage.run({ kind: 'manual', orgIds: ['a'.repeat(24)] })).rejects.toBeInstanceOf(SettingsError);
 });
 
-// Guarantee (Changes): A foreign trigger, rule or policy on these tables is refused, and a write that the database
-// swallows ends the run.
+// Guarantee (Changes): Foreign triggers, rules or policies on these tables are rejected, and a write that the database
+// drops ends the run.
 it('a rule on a table is refused by name before anything is read', async () => {
   const stage = await openStage({ orgs: 1 });
   await stage.query('create rule nothing as on insert to losant_usage.coverage do instead nothing');
@@ -217,7 +218,7 @@ it('begins with the last week again when a wake-up has passed, and goes on with 
   expect(pages).toEqual(['young 1-100', 'young 101', 'older 1-100', 'young 1-100', 'young 101', 'older 101']);
 });
 
-it('ends its pass when a day has ended, before its next page, and begins anew', async () => {
+it('ends a pass at midnight, before the next page, and starts a new one', async () => {
   const pages = await readAll(await openDue(), { 1: DAY_MS });
   expect(pages).toEqual(['young 1-100', 'new day', 'young 1-100', 'young 101', 'older 1-100', 'older 101']);
 });

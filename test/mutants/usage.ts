@@ -125,7 +125,7 @@ export const usageMutants = [
     },
   ),
   plant(
-    { file: 'src/usage/apply.ts', test: 'test/ledger/fill.test.ts', only: 'with all its cells due' },
+    { file: 'src/usage/apply.ts', test: 'test/ledger/expected.test.ts', only: 'with all its cells due' },
     {
       'The cells of an organization that has come back are read again': [
         'cell.reason === ORG_DELETED && cell.nextReadAtMs === null',

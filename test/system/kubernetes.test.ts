@@ -57,8 +57,7 @@ test('the base builds a worker with its settings, its port and what it may talk 
   expect(one(base, 'Service').spec).toMatchObject({ selector: labels, ports: [{ targetPort: 'http' }] });
 });
 
-// Guarantee (Operation): The Kubernetes base and overlay build, and every settings file of deploy/ is one that the
-// program takes.
+// Guarantee (Operation): The Kubernetes base and overlay build, and the program accepts every settings file in deploy/.
 test('a copy of the overlay builds: its namespace, image, replicas and settings, and a target for Prometheus', () => {
   const own = 'deploy/kubernetes/overlays/production';
   cpSync('deploy/kubernetes/overlays/example', join(folder, own), { recursive: true });

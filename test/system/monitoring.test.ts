@@ -111,7 +111,7 @@ interface Message {
   readonly alerts: readonly { readonly labels: { readonly alertname: string } }[];
 }
 
-// Guarantee (Operation): A dead worker wakes somebody, once, with the shipped rules and routes.
+// Guarantee (Operation): With the shipped rules and routes, a dead worker pages somebody exactly once.
 test('a worker that is gone wakes somebody, once, and says nothing else beside it', async () => {
   const messages: Message[] = [];
   const receiver = createServer((request, response) => {
@@ -225,7 +225,7 @@ describe('Prometheus with a real worker', () => {
     expect(samples.map(({ value }) => value[1])).toEqual(['0', '0', '0', '1']);
   });
 
-  // Guarantee (Operation): Every metric that an alert or a dashboard reads is one that the worker has.
+  // Guarantee (Operation): Every metric used by an alert or dashboard exists.
   test('takes the alerts, at most eleven, evaluates each without an error, and none fires', async () => {
     let evaluated: { health: string; state: string }[] = [];
     await until('every rule was evaluated', async () => {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { lastOf, readCopy, readInstructions } from '../deploy/dockerfile.ts';
-import { linkedFiles } from '../project/links.ts';
+import { findLinkedFiles } from '../project/links.ts';
 import { usePlatform } from '../simulator/platform.ts';
 import { type Ended, startProcess, VERSION } from '../support/program.ts';
 import { settingsOf } from '../worker/process.ts';
@@ -60,7 +60,9 @@ test('the package holds what is needed to run and to read, and no source or test
 test('the package holds everything that its documents link to', () => {
   const linked = packed
     .filter((path) => path.endsWith('.md'))
-    .flatMap((path) => linkedFiles(readFileSync(path, 'utf8')).map((target) => join(dirname(path), target)));
+    .flatMap((path) =>
+      findLinkedFiles(readFileSync(path, 'utf8')).map((target) => join(dirname(path), target)),
+    );
   const isPacked = (target: string) =>
     packed.some((path) => path === target || path.startsWith(`${target}/`));
   expect(linked.length).toBeGreaterThan(20);

@@ -55,8 +55,8 @@ async function contents(server: DebianPostgres): Promise<unknown> {
   return { found, rights: await queryOnce(url, rights) };
 }
 
-// Guarantee (Database): A database that is dumped and restored as documented has every row and every right, and the
-// next run goes on from there.
+// Guarantee (Database): A database that is dumped and restored as documented has every row and privilege, and the next
+// run continues from there.
 test('a dump restored as documented has every row and right; a standby only reads, and takes runs once it is promoted', async () => {
   const [first, second] = await Promise.all([DebianPostgres.start(), DebianPostgres.start()]);
   try {

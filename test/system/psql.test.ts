@@ -73,7 +73,7 @@ const OBJECTS = `
   join schemas s on s.oid = f.pronamespace
   order by 1, 2`;
 
-// Guarantee (Database): The migrations are plain SQL: psql makes of them the schema that migrate makes.
+// Guarantee (Database): The migrations are plain SQL: psql creates the same schema from them as migrate.
 test('psql makes of the migrations, as they are, the schema that migrate makes', async () => {
   await queryOnce(server.url, 'create database migrated');
   const migrated = withDatabase(server.url, 'migrated');

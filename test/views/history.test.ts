@@ -53,7 +53,7 @@ describe('along a random history', () => {
     }
   });
 
-  // Guarantee (Changes): The numbers as they were known at any moment can be read.
+  // Guarantee (Changes): Numbers can be queried as they were known at any instant.
   test('usage_as_of tells every moment as it was', async () => {
     const wrong = await ledger.list(sql`select m.at, m.usage_date, m.org_id, k.metric from ${THEN} d
       join public.moments m using (at, usage_date, org_id) cross join losant_usage.metrics k
@@ -69,8 +69,8 @@ describe('along a random history', () => {
     expect(await ledger.list(sql`select count(*) > 0 from ${finalThen}`)).toEqual(['true']);
   });
 
-  // Guarantee (Changes): The function changes_since leads from what was known then to what is known now.
-  test('changes_since a moment lead from what was known then to what is known now', async () => {
+  // Guarantee (Changes): The numbers known at an instant, plus changes_since, give the numbers known now.
+  test('numbers as of an instant plus changes_since give the current numbers', async () => {
     const wrong = await ledger.list(sql`select m.at, m.usage_date, m.org_id, k.metric from public.moments m
       join losant_usage.daily_usage d using (usage_date, org_id) cross join losant_usage.metrics k
       left join (
@@ -113,7 +113,7 @@ describe('a restatement', () => {
     ).toEqual(['devices_deleted - - - 1 2 1 devices 2 false', 'devices_total - - - 17 18 1 devices 2 false']);
   });
 
-  test('of sources names those that came, went and changed, and not their sum', async () => {
+  test('of sources lists added, removed and changed sources, not their sum', async () => {
     expect(
       await restate(
         'payload_sources',

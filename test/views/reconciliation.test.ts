@@ -111,7 +111,7 @@ describe('counterparts', () => {
     }
   });
 
-  test('that differ are shown with the number of organizations, also where their sums agree', async () => {
+  test('differing numbers are shown with their organizations, even if the sums agree', async () => {
     await change(
       sql`update losant_usage.usage_days set payload_all_count = payload_all_count +
         case org_id when ${orgs[0]} then 1 else -1 end`,
@@ -154,7 +154,7 @@ describe('a month that is over is blocked', () => {
   });
 });
 
-test('sums above what a double can count are exact, and take no page away', async () => {
+test('sums beyond 2^53 are exact and do not break a page', async () => {
   await change(
     sql`update losant_usage.usage_days set payload_all_bytes = 9007199254740991,
       hours_all_bytes[1] = 9007199254740991 - 900`,

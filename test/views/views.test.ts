@@ -17,7 +17,7 @@ const rows = (query: string) => ledger.list(sql.raw(query));
 
 beforeAll(() => makeWorld(ledger));
 
-// Guarantee (Missing numbers): Every wanted number has one standing, in the database and in the program alike.
+// Guarantee (Missing numbers): Every expected cell has exactly one standing, the same in database and program.
 test('cells has every wanted cell up to yesterday with its standing as of now', async () => {
   expect(
     await rows(`select right(org_id, 2), stream, to_char(usage_date, 'MM-DD'), standing, is_stored, is_reported
@@ -56,8 +56,9 @@ test('cells has every wanted cell up to yesterday with its standing as of now', 
   ]);
 });
 
-// Guarantee (Missing numbers): What is late and not stored, or in doubt, is in coverage_gaps, and nothing else is.
-// Guarantee (Missing numbers): A number that is not stored is null, never 0, and every wanted day has a row.
+// Guarantee (Missing numbers): The view coverage_gaps has exactly the cells that are in doubt, or late and not stored,
+// or failed.
+// Guarantee (Missing numbers): A number that is not stored is null, never 0, and every expected day has a row.
 test.each(Object.entries(CONTRADICTIONS))('%s', async (_, contradictions) => {
   expect(await rows(contradictions)).toEqual([]);
 });
@@ -85,7 +86,7 @@ test('health counts gaps that pass the horizon within a week', async () => {
   await ledger.setTime(NOW);
 });
 
-// Guarantee (Missing numbers): The standing of a day, an organization and a month is that of its worst number.
+// Guarantee (Missing numbers): The standing of a day, an organization or a month is that of its worst cell.
 test('the standing of a day is that of its worst cell, in the database and in the program', async () => {
   expect(await rows('select unnest(enum_range(null::losant_usage.standing))')).toEqual(standings);
   const worst = await rows(`select a as one, b as other, greatest(a, b)
@@ -159,7 +160,7 @@ test('organization_tags has a row for each tag, and counts the repetitions of a 
   expect(await rows(tags)).toEqual(['area north 1', 'tier gold 1', 'tier silver 2']);
 });
 
-describe('days of a time zone', () => {
+describe('local_daily_usage', () => {
   test.each(['UTC', 'America/New_York', 'Pacific/Auckland', 'Europe/Berlin'])(
     'add up the UTC hours of %s, and are null unless all are stored',
     async (zone) => expect(await rows(contradictionsOfLocalDays(zone))).toEqual([]),
@@ -332,7 +333,7 @@ test('days that were added after all streams had ended are not a whole month', a
   ]);
 });
 
-// Guarantee (Missing numbers): A day is not final while a stream that wants it has no row for it.
+// Guarantee (Missing numbers): A day is not final while a cell that is expected has not been created.
 test('a stream that begins or comes back makes the days of others wait until it is read', async () => {
   const orgId = ORGS.removed;
   const days = sql.raw(`usage_date between '2026-10-01' and '2026-10-03' and org_id = '${orgId}'`);
