@@ -228,13 +228,13 @@ const PROGRESS_EVERY_MS = 10_000;
 function createProgress({ output, hostNow }: CommandContext): (progress: Progress) => void {
   const startedAtMs = hostNow();
   let shownAtMs = startedAtMs;
-  return ({ planned, done }) => {
+  return ({ plannedCells, readCells }) => {
     const nowMs = hostNow();
-    if (done === 0 || nowMs - shownAtMs < PROGRESS_EVERY_MS) return;
+    if (readCells === 0 || nowMs - shownAtMs < PROGRESS_EVERY_MS) return;
     shownAtMs = nowMs;
-    const total = Math.max(done, planned);
-    const remaining = showDuration(((total - done) * (nowMs - startedAtMs)) / done);
-    output.remark(`${showNumber(done)} of ${count(total, 'cell')} done, about ${remaining} left`);
+    const total = Math.max(readCells, plannedCells);
+    const remaining = showDuration(((total - readCells) * (nowMs - startedAtMs)) / readCells);
+    output.remark(`${showNumber(readCells)} of ${count(total, 'cell')} done, about ${remaining} left`);
   };
 }
 

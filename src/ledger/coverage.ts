@@ -125,14 +125,14 @@ export async function writeCells(
   const areAsSent = columns.map((column) => sql`c.${column} is not distinct from n.${column}`);
   // Taken after the lock: a close that this transaction waited for must count as earlier. Evaluated once, because
   // equal times take a quarter of the space in the index of late loads.
-  const { rows: written } = await sql<{ isAsSent: boolean }>`
+  const { rows: updatedRows } = await sql<{ isAsSent: boolean }>`
     update losant_usage.coverage c set ${sql.join(sets)}, run_id = ${runId},
       first_loaded_at = coalesce(c.first_loaded_at, case when n.is_stored then (select clock_timestamp()) end),
       finalized_at = coalesce(c.finalized_at, case when n.finalized_at is not null then (select clock_timestamp()) end)
     from ${recordsOf('coverage', cells.map(toRow))} as n
     where c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream
     returning ${sql.join(areAsSent, sql` and `)} as "isAsSent"`.execute(trx);
-  requireAll('coverage', cells.length, written.filter((row) => row.isAsSent).length);
+  requireAll('coverage', cells.length, updatedRows.filter((row) => row.isAsSent).length);
 }
 
 function toRow({ day, orgId, stream, cell }: LoadedCell) {
@@ -174,12 +174,12 @@ export async function writeNumbers(trx: Kysely<Schema>, loaded: readonly LoadedC
   const columns = [...names].sort(compareText).map((name) => sql.ref(name));
   const sets = columns.map((column) => sql`${column} = coalesce(n.${column}, d.${column})`);
   const areAsSent = columns.map((column) => sql`(n.${column} is null or d.${column} = n.${column}) is true`);
-  const { rows: written } = await sql<{ isAsSent: boolean }>`
+  const { rows: updatedRows } = await sql<{ isAsSent: boolean }>`
     update losant_usage.usage_days as d set ${sql.join(sets)}
     from ${recordsOf('usage_days', [...days.values()])} as n
     where d.usage_date = n.usage_date and d.org_id = n.org_id
     returning ${sql.join(areAsSent, sql` and `)} as "isAsSent"`.execute(trx);
-  requireAll('usage_days', days.size, written.filter((row) => row.isAsSent).length);
+  requireAll('usage_days', days.size, updatedRows.filter((row) => row.isAsSent).length);
 }
 
 /** Returns objects as rows of a table; their keys are column names. */
@@ -189,11 +189,11 @@ export function recordsOf(table: keyof Schema, rows: readonly object[]): RawBuil
 }
 
 /** Throws DatabaseError unless every row was written as sent. */
-export function requireAll(table: string, sent: number, written: number): void {
-  if (written === sent) return;
+export function requireAll(table: string, sentRows: number, storedRows: number): void {
+  if (storedRows === sentRows) return;
   throw new DatabaseError(
     'database_mismatch',
-    `The database stored only ${written} of ${sent} rows of losant_usage.${table} as sent`,
+    `The database stored only ${storedRows} of ${sentRows} rows of losant_usage.${table} as sent`,
     { hint: `${FOREIGN_OBJECT} drops or changes writes: \\d losant_usage.* shows it` },
   );
 }

@@ -323,13 +323,13 @@ export async function requireTracks(
   const org = orgIds?.find((each) => !tracked.orgs.includes(each));
   const stream = streams?.find((each) => !tracked.streams.includes(each));
   if (org === undefined && stream === undefined) return;
-  const what = org === undefined ? `--stream ${stream}` : `--org ${org}`;
-  throw toUntrackedError(what, instanceId);
+  const option = org === undefined ? `--stream ${stream}` : `--org ${org}`;
+  throw toUntrackedError(option, instanceId);
 }
 
 /** Returns the error for an organization or stream, `what`, that a command names and that is not tracked. */
-export function toUntrackedError(what: string, instanceId: string): SettingsError {
-  return new SettingsError(`${what}: not tracked in instance ${instanceId}`, {
+export function toUntrackedError(option: string, instanceId: string): SettingsError {
+  return new SettingsError(`${option}: not tracked in instance ${instanceId}`, {
     hint: 'check the value, and LOSANT_ORG_IDS and STREAMS, which say what is tracked',
   });
 }

@@ -29,8 +29,8 @@ export interface InstanceContext
 }
 
 export interface Progress {
-  readonly planned: number;
-  readonly done: number;
+  readonly plannedCells: number;
+  readonly readCells: number;
 }
 
 /** The process that runs the instance, and how many cells it still has to read. */

@@ -12,13 +12,13 @@ import { listOrgPages, type OrgPage } from '../losant/org-list.ts';
 import { getInstance, getOrg } from '../losant/orgs.ts';
 import { dayAt } from '../usage/day.ts';
 import type { InstanceContext } from './context.ts';
-import type { Failure } from './report.ts';
+import type { RunFailure } from './report.ts';
 import type { Session } from './session.ts';
 
 type DiscoveryContext = InstanceContext & Pick<Session, 'signal' | 'ledger'>;
 
 /** `orgId` is null if the failure may concern any organization. */
-export type DiscoveryFailure = Pick<Failure, 'orgId' | 'code' | 'message'>;
+export type DiscoveryFailure = Pick<RunFailure, 'orgId' | 'code' | 'message'>;
 
 export interface Discovery {
   readonly failures: readonly DiscoveryFailure[];
@@ -116,13 +116,13 @@ async function refreshOrganizations(context: DiscoveryContext): Promise<readonly
   let step = await pages.next();
   // The next page is requested while this one is stored.
   while (!step.done) [step] = await Promise.all([pages.next(), store(step.value)]);
-  const { reason, listed } = step.value;
+  const { reason, listed: listedOrgs } = step.value;
   if (reason !== null) {
     await updateInstance(ledger, { list_problem: reason });
     return [...failures.values()];
   }
   await updateInstance(ledger, { listed_at: startedAt, list_problem: null });
-  if (listed === 0) return [...failures.values()];
+  if (listedOrgs === 0) return [...failures.values()];
   const unlisted = await readOrgIds(db, instanceId, { unseenSince: startedAt });
   const deletionFailures = await detectDeletions(
     context,
@@ -131,7 +131,7 @@ async function refreshOrganizations(context: DiscoveryContext): Promise<readonly
   return [...failures.values(), ...deletionFailures];
 }
 
-/** More deletions than this are not believed at once: a wrong token or a broken list looks just like them. */
+/** More deletions than this are not confirmed at once: a wrong token or a broken list looks just like them. */
 const DELETIONS_MAX = 1;
 const DELETIONS_SHARE_MAX = 0.05;
 /** More deletions are confirmed once complete lists of this many days have lacked the organizations. */

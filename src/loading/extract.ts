@@ -90,11 +90,11 @@ export function toFailedResult(slice: Slice, error: LosantError, sentAtMs: numbe
 function sameVerdictForAll(
   slice: Slice,
   verdict: Verdict,
-  { sentAtMs, ...rest }: Pick<SliceResult, 'texts' | 'error'> & Pick<CellResponse, 'sentAtMs'>,
+  { sentAtMs, ...details }: Pick<SliceResult, 'texts' | 'error'> & Pick<CellResponse, 'sentAtMs'>,
 ): SliceResult {
   const { orgId, stream, days } = slice;
   const responses = days.map((day) => ({ orgId, stream, day, sentAtMs, sha256: null, verdict }));
-  return { slice, responses, outsideBuckets: 0, unknownKeys: 0, ...rest };
+  return { slice, responses, outsideBuckets: 0, unknownKeys: 0, ...details };
 }
 
 /** The code of a body whose values cannot be attributed to days. */

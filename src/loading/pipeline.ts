@@ -36,7 +36,7 @@ export async function loadDue(
   const { now } = ledger;
   const cellsDue = onProgress ? await countDueCells(ledger, scope) : 0;
   const reportProgress = () =>
-    onProgress?.({ planned: Math.max(cellsDue, tally.planned), done: tally.planned });
+    onProgress?.({ plannedCells: Math.max(cellsDue, tally.planned), readCells: tally.planned });
   let roundStartMs = now();
   let sinceMs: number | null = null;
   for (let olderCursor = ''; ; ) {
@@ -134,7 +134,7 @@ async function loadPass(session: Session, pass: Pass, reportProgress: () => void
     for await (const batch of batchWithTimeout(BATCH_SLICES, BATCH_WAIT_MS, results)) {
       await pendingLoad;
       pendingLoad = loadResults(batch, session, signal).then(reportProgress);
-      // Once a load has failed, the requests that run beside it are of no use.
+      // Once a load has failed, the requests that run at the same time are of no use.
       pendingLoad.catch((error: unknown) => stop.abort(error));
     }
     await pendingLoad;

@@ -9,7 +9,7 @@ import { type DayRange, earliestDay, latestDay, mergeDays, type UsageDay } from 
 const FAILURES_MAX = 10_000;
 
 /** A failed part of a run. */
-export interface Failure {
+export interface RunFailure {
   readonly instanceId: string;
   /** Null if the failure may concern any organization. */
   readonly orgId: string | null;
@@ -30,7 +30,7 @@ export interface RunReport extends RunCounts {
   readonly from: UsageDay | null;
   readonly to: UsageDay | null;
   readonly durationMs: number;
-  readonly failures: readonly Failure[];
+  readonly failures: readonly RunFailure[];
 }
 
 const NOT_FOUND = 'not_found';
@@ -47,9 +47,9 @@ export class Tally {
   readonly #instanceId: string;
   readonly #requestCount: () => number;
   /** Failures that are not about cells. */
-  readonly #otherFailures: Failure[] = [];
+  readonly #otherFailures: RunFailure[] = [];
   /** Failures by cell. A good read in a later pass removes its own. */
-  readonly #cellFailures = new Map<string, Failure>();
+  readonly #cellFailures = new Map<string, RunFailure>();
   /** The number of failures beyond {@link FAILURES_MAX}. */
   #droppedFailures = 0;
 
@@ -73,7 +73,9 @@ export class Tally {
   }
 
   /** Adds failures that are not about cells of this run. */
-  addFailures(failures: readonly (Pick<Failure, 'orgId' | 'code' | 'message'> & Partial<Failure>)[]): void {
+  addFailures(
+    failures: readonly (Pick<RunFailure, 'orgId' | 'code' | 'message'> & Partial<RunFailure>)[],
+  ): void {
     for (const failure of failures) {
       this.#otherFailures.push({
         instanceId: this.#instanceId,
@@ -133,7 +135,7 @@ export class Tally {
     );
     return [...groups.values()]
       .map((group): FailureGroup => {
-        const { code, message, stream, orgId } = group[0] as Failure;
+        const { code, message, stream, orgId } = group[0] as RunFailure;
         return {
           code,
           message: withoutIdsAndDays(message),
@@ -187,13 +189,13 @@ export function withoutIdsAndDays(message: string): string {
 }
 
 /** Joins equal failures of consecutive days into one with a range, newest first. */
-function joinFailures(failures: readonly Failure[]): Failure[] {
+function joinFailures(failures: readonly RunFailure[]): RunFailure[] {
   const groups = Map.groupBy(failures, ({ orgId, stream, code, message }) =>
     JSON.stringify([orgId, stream, code, message]),
   );
   return [...groups.values()].flatMap((group) => {
     const ranges = mergeDays(group.flatMap(({ from }) => from ?? [])).toReversed();
-    return ranges.map((range) => ({ ...(group[0] as Failure), ...range }));
+    return ranges.map((range) => ({ ...(group[0] as RunFailure), ...range }));
   });
 }
 

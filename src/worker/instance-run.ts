@@ -56,9 +56,10 @@ export async function exportInstance(
       force: false,
       signal,
       nextWakeAt,
-      onProgress: ({ planned, done }) => {
-        log({ planned, done });
-        onProgress({ startedAt, planned, done });
+      onProgress: ({ plannedCells, readCells }) => {
+        const progress = { planned: plannedCells, done: readCells };
+        log(progress);
+        onProgress({ startedAt, ...progress });
       },
     });
     logRun(logger, instanceId, outcome);
