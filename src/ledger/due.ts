@@ -42,12 +42,12 @@ const isDue = (
 ) => {
   const { from, to, refusedStreams, sinceMs } = cursor;
   const nowMs = now();
-  const sinceInstant = sinceMs === null ? null : new Date(sinceMs).toISOString();
+  const sinceAt = sinceMs === null ? null : new Date(sinceMs).toISOString();
   return sql`c.next_read_at <= ${new Date(nowMs).toISOString()}::timestamptz
     and c.usage_date + 0 >= ${latestDay(from, range?.from, horizonStart(nowMs, policy))}::date
     and c.usage_date + 0 <= ${earliestDay(to, range?.to, LAST_DAY)}::date
     and ${isAmong('c.stream', streams)} and c.stream <> all (${refusedStreams}::text[])
-    and (${sinceInstant}::timestamptz is null or c.next_read_at > greatest(${sinceInstant}::timestamptz, c.last_attempt_at))`;
+    and (${sinceAt}::timestamptz is null or c.next_read_at > greatest(${sinceAt}::timestamptz, c.last_attempt_at))`;
 };
 
 /** Returns the due cells of the next organizations that have any, in the order of their IDs; [] at the end. */

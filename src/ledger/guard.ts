@@ -26,8 +26,7 @@ export async function rejectForeignObjects(db: Kysely<Schema>): Promise<void> {
   if (rows.length === 0) return;
   throw new DatabaseError(
     'database_mismatch',
-    `Tables in schema losant_usage have objects that do not belong to it: ${rows.map(({ object }) => object).join(', ')}
-`,
+    `Tables in schema losant_usage have objects that do not belong to it: ${rows.map(({ object }) => object).join(', ')}`,
     {
       hint: 'remove them, because they may drop or change data; your own views on top of the schema are fine',
     },

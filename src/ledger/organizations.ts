@@ -68,9 +68,9 @@ async function lockDeletedAndForeign(
   { instanceId, orgIds, seenAt }: { instanceId: string; orgIds: readonly string[]; seenAt: Instant },
 ) {
   const { rows } = await sql<ForeignOrg & { isDeleted: boolean; canTransfer: boolean }>`
-    select o.org_id as "orgId", o.instance_id as "ownerId", o.deleted_on is not null as "isRemoved",
+    select o.org_id as "orgId", o.instance_id as "ownerId", o.deleted_on is not null as "isDeleted",
       o.deleted_on is not null or o.unlisted_on is not null
-        or o.last_seen_at < ${seenAt}::timestamptz - interval '7 days' as "hasLeft"
+        or o.last_seen_at < ${seenAt}::timestamptz - interval '7 days' as "canTransfer"
     from losant_usage.organizations o
     where o.org_id = any (${orgIds}::text[]) and (o.instance_id <> ${instanceId} or o.deleted_on is not null)
     order by o.org_id for update`.execute(trx);

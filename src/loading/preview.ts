@@ -122,6 +122,5 @@ async function selectListedCells(
     select o.org_id, s.stream, day::date
     from ${unnested('o', orgs, { org_id: 'text', first_day: 'date' })}
     cross join unnest(${requestedStreams ?? streams}::text[]) as s (stream)
-    cross join generate_series(o.first_day::timestamp,
- ${range?.to ?? yesterday}::timestamp, interval '1 day') as day`;
+    cross join generate_series(o.first_day::timestamp, ${range?.to ?? yesterday}::timestamp, interval '1 day') as day`;
 }

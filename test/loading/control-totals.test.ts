@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { DAY_MS, HOUR_MS } from '../../src/usage/day.ts';
 import { NOW } from '../simulator/platform.ts';
-import { openStage, type Stage } from './stage.ts';
+import { createStage, type Stage } from './stage.ts';
 
 const DAY = '2026-11-23';
 /** When the numbers of the day are final. */
@@ -10,7 +10,7 @@ const FINAL = NOW + 3 * DAY_MS;
 
 /** The numbers of one day of three organizations, final. */
 async function openFinal(): Promise<Stage> {
-  const stage = await openStage({ orgs: 3 });
+  const stage = await createStage({ orgs: 3 });
   await stage.run();
   await stage.moveTo(FINAL);
   await stage.run();
@@ -39,7 +39,7 @@ const forget = ({ query }: Stage) =>
   query(`set losant_usage.program = 'test'; update losant_usage.instance_totals set last_read_at = null`);
 
 it('agree on final days to the last payload, and are asked for no more; until then they are pending', async () => {
-  const stage = await openStage({ orgs: 3 });
+  const stage = await createStage({ orgs: 3 });
   await stage.run();
   expect(await outcomes(stage)).toEqual([{ outcome: 'pending', reason: expect.anything(), metrics: 12 }]);
   await stage.moveTo(FINAL);
@@ -80,7 +80,7 @@ it('are asked for again with a number that was restated, and pending until then'
 });
 
 it('of a stream that is refused are named with the instance, and the others are compared', async () => {
-  const stage = await openStage({ orgs: 3 });
+  const stage = await createStage({ orgs: 3 });
   await breakTotals(stage, 'forbidden', 'instance.notebookMinuteCounts');
   await stage.run();
   await stage.moveTo(FINAL);
@@ -99,7 +99,7 @@ it('of a stream that is refused are named with the instance, and the others are 
 });
 
 it('are neither asked for nor compared where only some organizations are exported', async () => {
-  const stage = await openStage({ orgs: 3 });
+  const stage = await createStage({ orgs: 3 });
   const { orgIds } = stage;
   await stage.run({}, { selection: orgIds.slice(0, 1) });
   expect(await outcomes(stage)).toEqual([{ outcome: 'not_compared', reason: 'selection', metrics: 12 }]);

@@ -4,10 +4,10 @@ import { expect, it, onTestFinished } from 'vitest';
 import { discoverOrganizations } from '../../src/loading/discover.ts';
 import { AttemptError } from '../../src/losant/attempt.ts';
 import { DAY_MS, HOUR_MS } from '../../src/usage/day.ts';
-import { ALL_FINAL, standingsOf } from '../e2e/export.ts';
+import { ALL_FINAL, standingsOf } from '../e2e/installation.ts';
 import { readStored, readTruth } from '../e2e/usage.ts';
 import { NOW, startPlatform } from '../simulator/platform.ts';
-import { openStage, type Stage } from './stage.ts';
+import { createStage, type Stage } from './stage.ts';
 
 /** 2026-11-25 01:00 UTC. */
 const NIGHT = Date.UTC(2026, 10, 25, 1);
@@ -23,7 +23,7 @@ const remove = ({ platform }: Pick<Stage, 'platform'>, orgId: string) =>
 
 // Guarantee (Missing numbers): Cells that can no longer be read are unavailable, with a reason; they do not disappear.
 it('an organization that the list of the next day lacks is removed, and its open cells are unavailable', async () => {
-  const stage = await openStage();
+  const stage = await createStage();
   const [gone = ''] = stage.orgIds;
   expect((await stage.run()).report.status).toBe('complete');
   await remove(stage, gone);
@@ -38,7 +38,7 @@ it('an organization that the list of the next day lacks is removed, and its open
 });
 
 it('an organization that is deleted after the list of the day was read is found by its 404', async () => {
-  const stage = await openStage();
+  const stage = await createStage();
   const [gone = ''] = stage.orgIds;
   await stage.moveTo(NIGHT);
   await stage.run();
@@ -59,7 +59,7 @@ async function discoverWith(stage: Stage, client = stage.context().client): Prom
 }
 
 it('an organization counts as deleted if list, lookup and instance agree, and not if only two do', async () => {
-  const stage = await openStage();
+  const stage = await createStage();
   const { orgIds } = stage;
   const [gone = '', stays = ''] = orgIds;
   await stage.run();
@@ -92,7 +92,7 @@ it('an organization counts as deleted if list, lookup and instance agree, and no
 });
 
 it('a list without any organization removes none', async () => {
-  const stage = await openStage({ orgs: 1 });
+  const stage = await createStage({ orgs: 1 });
   const [gone = ''] = stage.orgIds;
   await stage.run();
   await remove(stage, gone);
@@ -104,7 +104,7 @@ it('a list without any organization removes none', async () => {
 // Guarantee (Missing numbers): An organization counts as deleted only if list, lookup and instance agree; many at once
 // are confirmed only after three days.
 it('more removals at once than are believed wait until the lists of three days lack them', async () => {
-  const stage = await openStage();
+  const stage = await createStage();
   const [first = '', second = ''] = stage.orgIds;
   await stage.run();
   await remove(stage, first);
@@ -124,7 +124,7 @@ it('more removals at once than are believed wait until the lists of three days l
 
 // Guarantee (Missing numbers): If a deleted organization returns, its unavailable days are read again.
 it('an organization that is listed again goes on where it ended, and what was restated meanwhile is read', async () => {
-  const stage = await openStage();
+  const stage = await createStage();
   const { platform } = stage;
   const [gone = ''] = stage.orgIds;
   await stage.run();
@@ -144,7 +144,7 @@ it('an organization that is listed again goes on where it ended, and what was re
 // Guarantee (Missing numbers): An organization that is transferred to another instance keeps its days and is never
 // counted twice.
 it('an organization of another instance is taken over once the list of that one lacks it', async () => {
-  const stage = await openStage({ seed: 'one', orgs: 3 });
+  const stage = await createStage({ seed: 'one', orgs: 3 });
   const options = { now: stage.now, hostile: false, seed: 'one', orgs: 3, instanceId: 'f'.repeat(24) };
   const platform = await startPlatform(options);
   onTestFinished(() => platform[Symbol.asyncDispose]());

@@ -6,7 +6,7 @@ import { previewRun } from '../../src/loading/preview.ts';
 import { Refusals } from '../../src/loading/refusals.ts';
 import { DAY_MS, dayAt } from '../../src/usage/day.ts';
 import { POLICY } from '../usage/cells.ts';
-import { openStage, type Stage } from './stage.ts';
+import { createStage, type Stage } from './stage.ts';
 
 const BACKFILL = { kind: 'backfill', range: { from: '2026-11-20', to: '2026-11-21' } } as const;
 
@@ -16,7 +16,7 @@ const countOf = async ({ query }: Stage, where: string) =>
 
 // Guarantee (Runs): A run with nothing due requests no usage and leaves no record.
 it('a run with nothing due leaves no record and asks only for the instance', async () => {
-  const stage = await openStage();
+  const stage = await createStage();
   const complete = { status: 'complete', cells: { planned: 16, loaded: 16 } };
   expect((await stage.run()).report).toMatchObject(complete);
   const { report } = await stage.run();
@@ -29,7 +29,7 @@ it('a run with nothing due leaves no record and asks only for the instance', asy
 
 // Guarantee (Missing numbers): Failed reads are retried automatically; a manual run retries at once.
 it('a run by hand tries what failed at once, and a run by schedule at the time of the retry', async () => {
-  const stage = await openStage();
+  const stage = await createStage();
   await faults(stage, { kinds: ['too_large'], actions: ['deviceCounts'], forever: true });
   const { report } = await stage.run();
   expect(report).toMatchObject({ status: 'partial', cells: { failed: 4, loaded: 12 } });
@@ -43,7 +43,7 @@ it('a run by hand tries what failed at once, and a run by schedule at the time o
 });
 
 it('the clock of a run does not go back where that of its host is set back', async () => {
-  const { context, now } = await openStage();
+  const { context, now } = await createStage();
   let behindMs = 0;
   const clock = await readClock({ hostNow: () => now() - behindMs }, context().handle);
   const before = clock();
@@ -54,7 +54,7 @@ it('the clock of a run does not go back where that of its host is set back', asy
 // Guarantee (Runs): A missing scope only stops its stream, and an organization that rejects a stream only its own
 // cells.
 it('a stream that all refuse is not recorded as failed; one that a single organization refuses is', async () => {
-  const stage = await openStage();
+  const stage = await createStage();
   await faults(stage, { kinds: ['forbidden'], actions: ['deviceCounts'], forever: true });
   const all = await stage.run();
   expect(all.refusal?.kind).toBe('forbidden');
@@ -69,7 +69,7 @@ it('a stream that all refuse is not recorded as failed; one that a single organi
 });
 
 it('a scope that is refused where nothing is required is told all the same', async () => {
-  const stage = await openStage({ orgs: 2 });
+  const stage = await createStage({ orgs: 2 });
   await stage.run();
   await faults(stage, { kinds: ['forbidden'], actions: ['deviceCounts'], forever: true });
   const range = { from: '2026-11-23', to: '2026-11-23' };
@@ -79,7 +79,7 @@ it('a scope that is refused where nothing is required is told all the same', asy
 });
 
 it('quarantines numbers that the database rejects, and loads the rest of the batch', async () => {
-  const stage = await openStage();
+  const stage = await createStage();
   const [own = ''] = stage.orgIds;
   await stage.query(
     `alter table losant_usage.usage_days add check (org_id <> '${own}' or devices_total is null)`,
@@ -90,7 +90,7 @@ it('quarantines numbers that the database rejects, and loads the rest of the bat
 });
 
 it('a load that met a deadlock is tried again', async () => {
-  const stage = await openStage({ orgs: 2 });
+  const stage = await createStage({ orgs: 2 });
   await stage.query(`create sequence public.loads;
     create function public.fail_once() returns boolean language plpgsql as $$
       begin if nextval('public.loads') = 1 then raise deadlock_detected; end if; return true; end $$;
@@ -99,7 +99,7 @@ it('a load that met a deadlock is tried again', async () => {
 });
 
 it('a window that is refused for its length is asked for in shorter ones', async () => {
-  const stage = await openStage({ orgs: 1, maxRangeDays: 3 });
+  const stage = await createStage({ orgs: 1, maxRangeDays: 3 });
   const range = { from: '2026-11-14', to: '2026-11-23' };
   const { report } = await stage.run({ kind: 'backfill', range });
   expect(report).toMatchObject({ status: 'complete', cells: { loaded: 40 }, failures: [] });
@@ -108,7 +108,7 @@ it('a window that is refused for its length is asked for in shorter ones', async
 // Guarantee (Missing numbers): An organization list counts only if it matches its own total; until then every run
 // reports that organizations may be missing.
 it('while the list is incomplete the known organizations are exported and the run is not complete', async () => {
-  const stage = await openStage({ orgs: 8, pageSizeMax: 4 });
+  const stage = await createStage({ orgs: 8, pageSizeMax: 4 });
   await stage.platform.control('config', { list: { emptyPages: [1] } });
   const cells = { loaded: 16 };
   const failures = [{ code: 'list_incomplete' }];
@@ -118,7 +118,7 @@ it('while the list is incomplete the known organizations are exported and the ru
 });
 
 it('an organization that cannot be read is a failure of every run, and its numbers are read all the same', async () => {
-  const stage = await openStage({ orgs: 4 });
+  const stage = await createStage({ orgs: 4 });
   const [orgId = ''] = stage.orgIds;
   await stage.platform.control('config', { list: { items: { [orgId]: 'no_name' } } });
   for (const planned of [16, 0]) {
@@ -130,7 +130,7 @@ it('an organization that cannot be read is a failure of every run, and its numbe
 });
 
 it('a configured organization that the instance does not know fails the run, every time', async () => {
-  const stage = await openStage({ orgs: 2 });
+  const stage = await createStage({ orgs: 2 });
   const [known = ''] = stage.orgIds;
   const unknown = 'f'.repeat(24);
   for (const loaded of [4, 0]) {
@@ -142,7 +142,7 @@ it('a configured organization that the instance does not know fails the run, eve
 });
 
 it('a backfill adds days that later runs go on with, and force reads what is stored again', async () => {
-  const stage = await openStage({ orgs: 2 });
+  const stage = await createStage({ orgs: 2 });
   await stage.run();
   const days = { from: '2026-11-20', to: '2026-11-22' };
   const options = { orgIds: null, streams: null, force: false, signal: new AbortController().signal };
@@ -162,7 +162,7 @@ it('a backfill adds days that later runs go on with, and force reads what is sto
 
 // Guarantee (Runs): A backfill beyond the horizon reports it and does not exit with 0.
 it('a backfill beyond the horizon is clamped, says so, and is not complete; so is a run of such a day', async () => {
-  const stage = await openStage({ orgs: 1 });
+  const stage = await createStage({ orgs: 1 });
   const range = { from: '2026-08-20', to: '2026-08-27' };
   const { report } = await stage.run({ kind: 'backfill', range });
   expect(report.status).toBe('partial');
@@ -175,7 +175,7 @@ it('a backfill beyond the horizon is clamped, says so, and is not complete; so i
 });
 
 it('a day that nobody wants is refused with the command that adds it; so is an unknown organization', async () => {
-  const stage = await openStage({ orgs: 1 });
+  const stage = await createStage({ orgs: 1 });
   const range = { from: '2026-11-10', to: '2026-11-10' };
   const refused = stage.run({ kind: 'manual', range });
   await expect(refused).rejects.toBeInstanceOf(SettingsError);
@@ -190,7 +190,7 @@ it('a day that nobody wants is refused with the command that adds it; so is an u
 // Guarantee (Changes): Foreign triggers, rules or policies on these tables are rejected, and a write that the database
 // drops ends the run.
 it('a rule on a table is refused by name before anything is read', async () => {
-  const stage = await openStage({ orgs: 1 });
+  const stage = await createStage({ orgs: 1 });
   await stage.query('create rule nothing as on insert to losant_usage.coverage do instead nothing');
   const message = expect.stringContaining('rule nothing') as unknown;
   await expect(stage.run()).rejects.toMatchObject({ kind: 'database_mismatch', message });
@@ -198,7 +198,7 @@ it('a rule on a table is refused by name before anything is read', async () => {
 
 /** 101 organizations with five days due, two of them older than a week: two pages of each age. */
 async function openDue(): Promise<Stage> {
-  const stage = await openStage({ orgs: 101 });
+  const stage = await createStage({ orgs: 101 });
   await faults(stage, { kinds: ['forbidden'], actions: ['deviceCounts'], forever: true });
   const setting = { streams: ['device_counts'] };
   await stage.run({ kind: 'backfill', range: { from: '2026-11-15', to: '2026-11-19' } }, setting);
