@@ -1,4 +1,4 @@
-/** An export without the command line: runs of one instance, as the worker starts them, at times that the test sets. */
+/** Runs of one instance without the command line, as the worker starts them, at times that the test sets. */
 import { randomUUID } from 'node:crypto';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
@@ -11,7 +11,6 @@ import { createTimedInstallation, type TimedInstallation } from '../e2e/installa
 import { NOW, type Platform } from '../simulator/platform.ts';
 import { POLICY } from '../usage/cells.ts';
 
-/** An instance as the settings describe it. */
 export interface InstanceSettings {
   readonly platform: Platform;
   readonly selection: readonly string[] | null;
@@ -20,8 +19,8 @@ export interface InstanceSettings {
 }
 
 export interface Stage extends Omit<TimedInstallation, 'run'> {
-  readonly context: (setting?: Partial<InstanceSettings>) => InstanceContext;
-  readonly run: (options?: Partial<RunOptions>, setting?: Partial<InstanceSettings>) => Promise<RunOutcome>;
+  readonly context: (settings?: Partial<InstanceSettings>) => InstanceContext;
+  readonly run: (options?: Partial<RunOptions>, settings?: Partial<InstanceSettings>) => Promise<RunOutcome>;
 }
 
 const STREAMS = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals'];
@@ -35,9 +34,9 @@ export async function createStage(options: SimulatorOptions = {}): Promise<Stage
     poolSize: 5,
   });
   onTestFinished(() => handle.close());
-  const context = (setting: Partial<InstanceSettings> = {}) => {
-    const { platform = installation.platform, selection = null, streams = STREAMS } = setting;
-    const { controlTotals = 'block' } = setting;
+  const context = (settings: Partial<InstanceSettings> = {}) => {
+    const { platform = installation.platform, selection = null, streams = STREAMS } = settings;
+    const { controlTotals = 'block' } = settings;
     return createInstanceContext(
       {
         config: { policy: POLICY, request: { timeoutMs: 5_000, attempts: 1 }, controlTotals },
@@ -62,11 +61,12 @@ export async function createStage(options: SimulatorOptions = {}): Promise<Stage
       },
     );
   };
-  const usual = { kind: 'scheduled', orgIds: null, streams: null, range: null, force: false } as const;
+  const defaults = { kind: 'scheduled', orgIds: null, streams: null, range: null, force: false } as const;
   const { signal } = new AbortController();
   return {
     ...installation,
     context,
-    run: (more, setting) => runInstance(context(setting), { ...usual, runId: randomUUID(), signal, ...more }),
+    run: (options, settings) =>
+      runInstance(context(settings), { ...defaults, runId: randomUUID(), signal, ...options }),
   };
 }
