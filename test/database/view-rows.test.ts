@@ -3,8 +3,8 @@ import { sql } from 'kysely';
 import { beforeAll, expect, test } from 'vitest';
 import type { Row } from '../../src/files/formats.ts';
 import {
-  exportedView,
   exportedViewNames,
+  findExportedView,
   readViewColumns,
   streamView,
   type ViewRequest,
@@ -37,7 +37,7 @@ beforeAll(async () => {
 async function read(name: string, asked: Partial<Omit<ViewRequest, 'name' | 'view' | 'columns'>> = {}) {
   const { db } = ledger;
   const columns = await readViewColumns(db, name);
-  const view = exportedView(name);
+  const view = findExportedView(name);
   if (view === null) throw new Error(`${name} is not exported`);
   const pages: (readonly Row[])[] = [];
   const request = { range: DAYS, ...asked, name, view, columns };
@@ -85,7 +85,7 @@ test('a month is there if one of its days is asked for, and its sum is exact', a
 
 test.each(exportedViewNames)('%s can be read by the columns that it is said to have', async (name) => {
   const { columns } = await read(name);
-  const { date, end = date, key } = exportedView(name) ?? { date: '', key: [] };
+  const { date, end = date, key } = findExportedView(name) ?? { date: '', key: [] };
   const kinds = new Map(columns.map((column) => [column.name, column.kind]));
   expect([end, ...key].filter((column) => column !== null && !kinds.has(column))).toEqual([]);
   expect(date === null || kinds.get(date) === 'day').toBe(true);
