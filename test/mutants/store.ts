@@ -117,10 +117,7 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/lease.ts', test: 'test/ledger/runs.test.ts' },
     {
-      'A lease that has not expired is not taken over': [
-        `        .where('leases.until', '<=', CLOCK),`,
-        '',
-      ],
+      'A lease that has not expired is not taken over': [`        .where('leases.until', '<=', CLOCK),`, ''],
       'A lease that was taken over cannot be renewed': [
         `    .where('epoch', '=', epoch)
     .executeTakeFirstOrThrow();`,
