@@ -243,7 +243,7 @@ async function readNumbers(
   const slice = { orgId: target.orgId, stream, window: { from: day, to: day }, days: [day] };
   const [result] = await extractSlice(slice, target, target.signal);
   if (result?.error) throw result.error;
-  const verdict = result?.answers[0]?.verdict;
+  const verdict = result?.responses[0]?.verdict;
   if (verdict?.kind === 'quarantined') {
     throw new ExportError('bad_body', verdict.detail, {
       hint:

@@ -2,7 +2,7 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { createExpectedCells, syncTracks } from '../ledger/expected.ts';
 import { markDeleted } from '../ledger/organizations.ts';
-import { openInstance, readClock } from '../loading/context.ts';
+import { createInstanceContext, readClock } from '../loading/context.ts';
 import type { RunOutcome } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
 import { type NonFinalCells, readNonFinalCells } from '../queries/gaps.ts';
@@ -99,7 +99,7 @@ async function loadLastDays(context: DeleteContext): Promise<RunOutcome> {
   const nonFinalCells = await readNonFinalCells(handle.db, lookup.orgId);
   const pendingCells = nonFinalCells.filter((cells) => isMissing(cells) || cells.standing === 'stored');
   const from = earliestDay(yesterday, ...pendingCells.map(({ first }) => first));
-  return await runInstance(openInstance({ ...context, gates: new Map() }, lookup.instance), {
+  return await runInstance(createInstanceContext({ ...context, gates: new Map() }, lookup.instance), {
     kind: 'backfill',
     runId: context.newId(),
     orgIds: [lookup.orgId],

@@ -3,7 +3,13 @@ import { readSchemaState } from '../database/migrate.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { BusyError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode } from '../errors.ts';
 import type { FailureGroup } from '../ledger/runs.ts';
-import { type Gates, openInstance, type Progress, type RunOptions, readClock } from '../loading/context.ts';
+import {
+  createInstanceContext,
+  type Gates,
+  type Progress,
+  type RunOptions,
+  readClock,
+} from '../loading/context.ts';
 import { type PlanSummary, previewRun } from '../loading/preview.ts';
 import { logRun, type RunOutcome, type RunReport } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
@@ -184,7 +190,7 @@ async function loadInstance(
 ): Promise<CommandResult> {
   const { output, signal, logger, runOptions, hostNow, giveUpAtMs } = loading;
   const { instanceId } = instance;
-  const outcome = await runInstance(openInstance(loading, instance), {
+  const outcome = await runInstance(createInstanceContext(loading, instance), {
     ...runOptions,
     runId: loading.newId(),
     orgIds,
@@ -212,7 +218,7 @@ async function planInstance(
   { instance, orgIds }: InstanceScope,
 ): Promise<CommandResult> {
   const { signal, runOptions } = loading;
-  const plan = await previewRun(openInstance(loading, instance), { ...runOptions, orgIds, signal });
+  const plan = await previewRun(createInstanceContext(loading, instance), { ...runOptions, orgIds, signal });
   return { document: plan, lines: renderPlan(plan, instance.requestsPerSecond) };
 }
 
@@ -222,13 +228,13 @@ const PROGRESS_INTERVAL_MS = 10_000;
 function createProgress({ output, hostNow }: CommandContext): (progress: Progress) => void {
   const startedAtMs = hostNow();
   let reportedAtMs = startedAtMs;
-  return ({ planned, done: doneCells }) => {
+  return ({ plannedCells, readCells }) => {
     const nowMs = hostNow();
-    if (doneCells === 0 || nowMs - reportedAtMs < PROGRESS_INTERVAL_MS) return;
+    if (readCells === 0 || nowMs - reportedAtMs < PROGRESS_INTERVAL_MS) return;
     reportedAtMs = nowMs;
-    const total = Math.max(doneCells, planned);
-    const remaining = showDuration(((total - doneCells) * (nowMs - startedAtMs)) / doneCells);
-    output.remark(`${showNumber(doneCells)} of ${count(total, 'cell')} done, about ${remaining} left`);
+    const total = Math.max(readCells, plannedCells);
+    const remaining = showDuration(((total - readCells) * (nowMs - startedAtMs)) / readCells);
+    output.remark(`${showNumber(readCells)} of ${count(total, 'cell')} done, about ${remaining} left`);
   };
 }
 

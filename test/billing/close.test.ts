@@ -201,7 +201,9 @@ test('month_lines has the fence that the plan without it shows to be needed', as
   const explain = async (query: string) =>
     (await queryOnce(books.url, `explain (verbose) ${query}`)).map((row) => String(row['QUERY PLAN']));
   const source = sql`select prosrc, proconfig from pg_proc where proname = 'month_lines'`;
-  const [{ prosrc, proconfig }] = (await books.ask(source)) as [{ prosrc: string; proconfig: string[] }];
+  const [{ prosrc, proconfig }] = (await books.queryRows(source)) as [
+    { prosrc: string; proconfig: string[] },
+  ];
   expect(prosrc.match(/\w+ as materialized/g)).toEqual(['sums as materialized']);
   expect(prosrc).not.toMatch(/offset 0|enable_/);
   // Without it, the document of all sums is made again for every metric, above the join.

@@ -1,6 +1,6 @@
 /** One loaded instance, inspected, waived in part and retired. Each test builds on the last. */
 import { beforeAll, expect, it } from 'vitest';
-import { orgIdsOf, useExport } from '../e2e/export.ts';
+import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
 import { createPlace } from '../e2e/usage.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
@@ -9,7 +9,7 @@ import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
 const day = daysAgo(1);
 const earlier = daysAgo(2);
 const UNKNOWN = 'ffffffffffffffffffffffff';
-const exported = useExport({ orgs: 2, hostile: false });
+const exported = useInstallation({ orgs: 2, hostile: false });
 let instanceId: string;
 let orgId: string;
 let runId: string;

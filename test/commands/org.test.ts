@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { completePatch, parsePatch } from '../../src/cli/org.ts';
-import { useExport } from '../e2e/export.ts';
+import { useInstallation } from '../e2e/installation.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Env, jsonOf, type Refusal } from '../support/program.ts';
 import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
@@ -9,7 +9,7 @@ const yesterday = daysAgo(1);
 const ADMIN = 'admin-token';
 const READER = 'reader-token';
 
-const exported = useExport({ orgs: 0, hostile: false });
+const exported = useInstallation({ orgs: 0, hostile: false });
 let proxy: RecordingProxy;
 let env: Env;
 

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { orgIdsOf } from '../e2e/export.ts';
+import { orgIdsOf } from '../e2e/installation.ts';
 import { createPlace, type Place } from '../e2e/usage.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { daysAgo } from '../support/days.ts';

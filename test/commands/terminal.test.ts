@@ -3,14 +3,14 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { orgIdsOf, useExport } from '../e2e/export.ts';
+import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
 import { daysAgo } from '../support/days.ts';
 import { CLOCK, type Env, LAUNCHER, runProgram } from '../support/program.ts';
 
 const day = daysAgo(1);
 const EVIL = 'evil\x1b[2J\x1b[31mRED\ttab\nline\u009b31m\u202eoverride';
 
-const exported = useExport({ orgs: 3 });
+const exported = useInstallation({ orgs: 3 });
 let orgId: string;
 
 beforeAll(async () => {

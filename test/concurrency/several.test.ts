@@ -1,7 +1,7 @@
 /** Several processes at once on one database: any mix ends in the same numbers. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { type Export, openExport } from '../e2e/export.ts';
+import { createInstallation, type Installation } from '../e2e/installation.ts';
 import { createPlace, firstDifference, type Place, readStored, readTruth } from '../e2e/usage.ts';
 import { startPlatform } from '../simulator/platform.ts';
 import { asProgram } from '../support/by-hand.ts';
@@ -19,13 +19,13 @@ const backfill = (from: string, to: string) => ['backfill', '--json', '--from', 
 /** For programs to start, and to load something, on a machine that is busy otherwise. */
 const PATIENTLY = { timeout: 60_000 };
 
-async function open(latencyMs = 0): Promise<Export> {
-  const exported = await openExport({ orgs: 4, seed: 'several', hostile: false, latencyMs });
+async function open(latencyMs = 0): Promise<Installation> {
+  const exported = await createInstallation({ orgs: 4, seed: 'several', hostile: false, latencyMs });
   onTestFinished(() => exported.close());
   return exported;
 }
 
-async function expectTruth({ place, platform }: Export): Promise<void> {
+async function expectTruth({ place, platform }: Installation): Promise<void> {
   expect(firstDifference(await readStored(place), await readTruth(platform, FROM, TO))).toBeNull();
 }
 

@@ -2,7 +2,7 @@ import { gunzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, jsonOf } from '../support/program.ts';
-import { orgIdsOf, useExport } from './export.ts';
+import { orgIdsOf, useInstallation } from './installation.ts';
 import { readStored, readTruth } from './usage.ts';
 
 const day = daysAgo(1);
@@ -20,7 +20,7 @@ const WRONG = [
   ['server_error', 'server_error'],
 ] as const;
 
-const exported = useExport({ orgs: 12 });
+const exported = useInstallation({ orgs: 12 });
 
 describe('of twelve organizations, eight answer wrongly for one stream and one not at all', () => {
   let orgIds: string[];

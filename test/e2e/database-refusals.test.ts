@@ -5,10 +5,10 @@ import { createEmbeddedFolder, queryOnce, withDatabase } from '../support/databa
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal } from '../support/program.ts';
 import { CERTIFICATE_FILE, startTlsProxy } from '../support/tls-proxy.ts';
-import { useExport } from './export.ts';
+import { useInstallation } from './installation.ts';
 import { createPlace } from './usage.ts';
 
-const exported = useExport({ orgs: 1 });
+const exported = useInstallation({ orgs: 1 });
 const ORG = ['--org', '0'.repeat(24), '--day', daysAgo(1)];
 
 /** Returns what is said of a refusal with exit code 2, which is no mistake of the program's own. */

@@ -4,9 +4,9 @@ import { daysAgo } from '../support/days.ts';
 import type { Env } from '../support/program.ts';
 import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
 import { until } from '../support/wait.ts';
-import { orgIdsOf, useExport } from './export.ts';
+import { orgIdsOf, useInstallation } from './installation.ts';
 
-const exported = useExport({ orgs: 2 });
+const exported = useInstallation({ orgs: 2 });
 let proxy: RecordingProxy;
 let orgId: string;
 

@@ -3,12 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { useOpened } from '../opened.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, type Env, jsonOf, type Refusal } from '../support/program.ts';
-import { useExport } from './export.ts';
+import { useInstallation } from './installation.ts';
 import { createPlace } from './usage.ts';
 
 const PASSWORD = 'canary-password';
 
-const exported = useExport({ orgs: 3 });
+const exported = useInstallation({ orgs: 3 });
 /** A database that another program's tables could be in: none of ours may come to be. */
 const untouched = useOpened(
   () => createPlace('empty'),

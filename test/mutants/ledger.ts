@@ -143,7 +143,7 @@ export const ledgerMutants = [
   plant(
     { file: 'src/ledger/expected.ts', test: 'test/views/views.test.ts' },
     {
-      'A track that has ended covers exactly its cells': [
+      'An ended track is extended only if the new days join it without a hole': [
         't.last_day is not null and ${first} <=',
         't.last_day is null and ${first} <=',
       ],
