@@ -9,7 +9,7 @@ export interface ErrorDetails {
   readonly cause?: unknown;
 }
 
-export class ExportError extends Error {
+export class AppError extends Error {
   readonly kind: string;
   /** The operator's next step. */
   readonly hint: string;
@@ -23,7 +23,7 @@ export class ExportError extends Error {
 }
 
 /** An error of one of a few kinds. */
-abstract class KindError<Kind extends string> extends ExportError {
+abstract class KindError<Kind extends string> extends AppError {
   declare readonly kind: Kind;
 
   constructor(kind: Kind, message: string, details: ErrorDetails) {
@@ -32,7 +32,7 @@ abstract class KindError<Kind extends string> extends ExportError {
 }
 
 /** Wrong settings or a wrong command line; nothing was started. */
-export class SettingsError extends ExportError {
+export class SettingsError extends AppError {
   constructor(message: string, details: ErrorDetails) {
     super('settings', message, details);
   }
@@ -127,7 +127,7 @@ export class LosantError extends KindError<LosantErrorKind> {
 }
 
 /** The process was asked to end. Nothing is wrong; the next run goes on. */
-export class InterruptedError extends ExportError {
+export class InterruptedError extends AppError {
   constructor(signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP') {
     super(signal === 'SIGINT' ? 'interrupted' : 'terminated', `Interrupted by ${signal}`, {
       hint: 'nothing was left half done; run the same command again, or wait for the next run',
@@ -137,13 +137,13 @@ export class InterruptedError extends ExportError {
 
 /** Returns an error in the form that people and `--json` see. */
 export function describeError(error: unknown): { code: string; message: string; hint: string } {
-  if (error instanceof ExportError) return { code: error.kind, message: error.message, hint: error.hint };
+  if (error instanceof AppError) return { code: error.kind, message: error.message, hint: error.hint };
   const message = error instanceof Error ? error.message : String(error);
   return { code: 'unexpected', message, hint: 'this is a bug; please report it with the log' };
 }
 
 /** Returns only the frames: the first lines of a stack may repeat the error's properties. */
-export function framesOf({ stack = '' }: Error): string[] {
+export function getStackFrames({ stack = '' }: Error): string[] {
   return stack.split('\n').filter((each) => /^ {4}at /.test(each));
 }
 
@@ -158,22 +158,22 @@ export const EXIT = {
   /** Finished, but something due is missing. */
   incomplete: 3,
   /** Another process holds the lease or the embedded folder. */
-  held: 4,
+  busy: 4,
   /** Losant refused the token or a scope. */
   refused: 5,
   interrupted: 130,
   terminated: 143,
 } as const;
 
-const BY_KIND: Readonly<Record<string, number>> = {
+const EXIT_CODES: Readonly<Record<string, number>> = {
   settings: EXIT.usage,
   database_refused: EXIT.usage,
   database_too_old: EXIT.usage,
   database_too_new: EXIT.usage,
   database_mismatch: EXIT.usage,
-  lease_busy: EXIT.held,
-  lease_lost: EXIT.held,
-  folder_locked: EXIT.held,
+  lease_busy: EXIT.busy,
+  lease_lost: EXIT.busy,
+  folder_locked: EXIT.busy,
   unauthorized: EXIT.refused,
   forbidden: EXIT.refused,
   interrupted: EXIT.interrupted,
@@ -182,7 +182,7 @@ const BY_KIND: Readonly<Record<string, number>> = {
 
 export function exitCodeOf(error: unknown): number {
   if (error instanceof LosantError && isMisuse(error)) return EXIT.usage;
-  return error instanceof ExportError ? (BY_KIND[error.kind] ?? EXIT.failure) : EXIT.failure;
+  return error instanceof AppError ? (EXIT_CODES[error.kind] ?? EXIT.failure) : EXIT.failure;
 }
 
 /** Returns whether the instance is unknown, or Losant does not take a change. */
@@ -193,7 +193,7 @@ function isMisuse({ action, kind }: LosantError): boolean {
 }
 
 /** The exit codes from worst to best, for a command over several instances. */
-const SEVERITY = [130, 143, EXIT.failure, EXIT.usage, EXIT.refused, EXIT.held, EXIT.incomplete];
+const SEVERITY = [130, 143, EXIT.failure, EXIT.usage, EXIT.refused, EXIT.busy, EXIT.incomplete];
 
 export function worstExitCode(codes: readonly number[]): number {
   return SEVERITY.find((code) => codes.includes(code)) ?? EXIT.ok;

@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
-import { ExportError, framesOf } from './errors.ts';
+import { AppError, getStackFrames } from './errors.ts';
 import { escapeControls, escapeJson } from './terminal/text.ts';
 
 export type { Logger } from 'pino';
@@ -76,14 +76,14 @@ function formatLine(text: string): string {
 function toLogFields(error: Error, depth = 0): Record<string, unknown> {
   const { name, message, cause } = error;
   const code = 'code' in error && (typeof error.code === 'string' || typeof error.code === 'number');
-  const isOurs = error instanceof ExportError;
+  const isOurs = error instanceof AppError;
   return {
     name,
     message,
     ...(code ? { code: error.code } : {}),
     ...(isOurs ? { kind: error.kind, hint: error.hint } : {}),
     ...(cause instanceof Error && depth < DEEPEST ? { cause: toLogFields(cause, depth + 1) } : {}),
-    ...(isOurs || depth > 0 ? {} : { stack: framesOf(error).map((each) => each.trim()) }),
+    ...(isOurs || depth > 0 ? {} : { stack: getStackFrames(error).map((each) => each.trim()) }),
   };
 }
 

@@ -2,7 +2,7 @@ import type { Command, Io } from './cli/command.ts';
 import { parseCommandLine } from './cli/commands.ts';
 import type { Options, OptionValues } from './cli/options.ts';
 import { describeDatabaseError } from './database/sqlstate.ts';
-import { describeError, EXIT, ExportError, exitCodeOf, framesOf, SettingsError } from './errors.ts';
+import { describeError, EXIT, AppError, exitCodeOf, getStackFrames, SettingsError } from './errors.ts';
 import { createOutput, type Output, Sink } from './terminal/output.ts';
 
 /**
@@ -60,7 +60,7 @@ async function execute(
     output.print(...(ending.lines ?? []));
     return ending.exitCode ?? EXIT.ok;
   } catch (error) {
-    if (config.databaseUrl === null || error instanceof ExportError) throw error;
+    if (config.databaseUrl === null || error instanceof AppError) throw error;
     const { describeUrl } = await import('./database/open.ts');
     throw describeDatabaseError(error, describeUrl(config.databaseUrl)) ?? error;
   }
@@ -82,6 +82,6 @@ function printError(output: Output, error: unknown): void {
   // Only settings are shown in several lines, all of them this program's own.
   const lines = error instanceof SettingsError ? described.message.split('\n') : [described.message];
   const [first = '', ...more] = lines;
-  const stack = error instanceof Error && !(error instanceof ExportError) ? framesOf(error) : [];
+  const stack = error instanceof Error && !(error instanceof AppError) ? getStackFrames(error) : [];
   output.remark(`losant-usage: ${first}`, ...more, `  ${described.hint}`, ...stack);
 }

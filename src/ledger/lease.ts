@@ -5,7 +5,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import { BusyError, ExportError } from '../errors.ts';
+import { BusyError, AppError } from '../errors.ts';
 import type { Policy } from '../usage/policy.ts';
 
 /** The time that a lease lasts without renewal; a dead holder is succeeded within it. */
@@ -22,7 +22,7 @@ export interface Lease {
 const EXPIRY = sql<Instant>`clock_timestamp() + ${LEASE_MS} * interval '1 ms'`;
 
 /**
- * Takes the lease of an instance unless somebody holds it; one that has lapsed is taken over. Throws HeldError
+ * Takes the lease of an instance unless somebody holds it; one that has lapsed is taken over. Throws BusyError
  * `lease_busy` with the holder and the time of expiry.
  */
 export async function takeLease(
@@ -61,7 +61,7 @@ export async function takeLease(
   });
 }
 
-/** Extends the lease. Throws HeldError `lease_lost` if another process has taken it over. */
+/** Extends the lease. Throws BusyError `lease_lost` if another process has taken it over. */
 export async function renewLease(db: Kysely<Schema>, { instanceId, epoch }: Lease): Promise<void> {
   const { numUpdatedRows } = await db
     .updateTable('leases')
@@ -119,8 +119,8 @@ export async function inTransaction<T>(
 
 /**
  * Begins a transaction that writes. Marks it for the triggers, forces synchronous commit, and locks the lease row
- * to the end, so that no takeover can happen meanwhile. Returns the database's time. Throws HeldError
- * `lease_lost`, or ExportError if the clocks have drifted apart.
+ * to the end, so that no takeover can happen meanwhile. Returns the database's time. Throws BusyError
+ * `lease_lost`, or AppError if the clocks have drifted apart.
  */
 export async function beginWriting(
   trx: Kysely<Schema>,
@@ -166,11 +166,11 @@ export async function eachPage(
   }
 }
 
-/** Throws ExportError if the clock of the run is more than 30 s off the database's, `aheadMs` ahead of it. */
+/** Throws AppError if the clock of the run is more than 30 s off the database's, `aheadMs` ahead of it. */
 export function requireDatabaseClock(aheadMs: number): void {
   if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;
   const seconds = Math.round(Math.abs(aheadMs) / 1_000);
-  throw new ExportError(
+  throw new AppError(
     'clock_skew',
     `This host's clock has drifted ${seconds} s from the database's since the run started`,
     {

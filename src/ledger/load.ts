@@ -27,7 +27,7 @@ export interface RunLedger extends LedgerWriter {
 
 /**
  * Loads a batch in one transaction: coverage, numbers and revisions together or not at all. The rows of coverage come
- * first, in key order, and serve as locks. Throws HeldError `lease_lost` if another process has taken over, ExportError
+ * first, in key order, and serve as locks. Throws BusyError `lease_lost` if another process has taken over, AppError
  * if the clocks have moved apart, DatabaseError if a write was swallowed or changed.
  */
 export async function loadBatch(ledger: RunLedger, batch: readonly SliceResponse[]): Promise<LoadedCell[]> {

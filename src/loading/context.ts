@@ -1,6 +1,6 @@
 import { CLOCK } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
-import { ExportError, LosantError } from '../errors.ts';
+import { AppError, LosantError } from '../errors.ts';
 import type { DueScope } from '../ledger/due.ts';
 import { DATABASE_SKEW_MAX_MS, type InstanceLedger } from '../ledger/lease.ts';
 import type { RunKind } from '../ledger/runs.ts';
@@ -126,14 +126,14 @@ export function openInstance(environment: ExportEnvironment, instance: InstanceC
   };
 }
 
-/** Throws ExportError if the API's clock, `aheadMs` ahead of this one, is too far off. Null is unknown and passes. */
+/** Throws AppError if the API's clock, `aheadMs` ahead of this one, is too far off. Null is unknown and passes. */
 export function requireApiClock(aheadMs: number | null): void {
   requireNear(aheadMs ?? 0, ANSWER_SKEW_MAX_MS, "the Losant API's");
 }
 
 /**
  * Asks Losant for its time, after an answer that was made at another one. Returns if only that answer came from a
- * cache. Throws ExportError if a clock has moved.
+ * cache. Throws AppError if a clock has moved.
  */
 export async function requireClock(
   { client, instanceId, apiAheadMs }: Pick<InstanceContext, 'client' | 'instanceId' | 'apiAheadMs'>,
@@ -149,7 +149,7 @@ export async function requireClock(
 
 /**
  * Returns a clock that advances with the host's and shows the database's time. It never goes back, so that what was set
- * due stays due where the host's is set back. Throws ExportError if the two are more than 30 s apart.
+ * due stays due where the host's is set back. Throws AppError if the two are more than 30 s apart.
  */
 export async function readClock(
   { hostNow }: { readonly hostNow: () => number },
@@ -166,11 +166,11 @@ export async function readClock(
   };
 }
 
-/** Throws ExportError if this host's clock is too far from another one, which is `aheadMs` ahead of it. */
+/** Throws AppError if this host's clock is too far from another one, which is `aheadMs` ahead of it. */
 function requireNear(aheadMs: number, mostMs: number, other: string): void {
   if (Math.abs(aheadMs) <= mostMs) return;
   const distance = `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'behind' : 'ahead of'}`;
-  throw new ExportError('clock_skew', `This host's clock is ${distance} ${other}`, {
+  throw new AppError('clock_skew', `This host's clock is ${distance} ${other}`, {
     hint: 'synchronize the clocks (NTP); nothing was loaded, because it is unclear which day has ended',
   });
 }

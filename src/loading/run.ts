@@ -19,7 +19,7 @@ import { runUnderLease, type Session } from './session.ts';
 
 /**
  * Runs one export of one instance: schema, clocks, lease, discovery, export, record. Numbers that were loaded stay
- * loaded, however the run ends. A refused scope ends only its stream. Throws HeldError if another process exports the
+ * loaded, however the run ends. A refused scope ends only its stream. Throws BusyError if another process exports the
  * instance; DatabaseError, LosantError or SettingsError if the run cannot begin; or the signal's reason.
  */
 export async function runInstance(context: InstanceContext, options: RunOptions): Promise<RunOutcome> {

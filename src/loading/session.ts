@@ -7,7 +7,7 @@ import { Refusals } from './refusals.ts';
 import { type RunOutcome, Tally } from './report.ts';
 
 /**
- * Runs `work` under the lease, which is renewed and released however the work ends. Throws HeldError if another process
+ * Runs `work` under the lease, which is renewed and released however the work ends. Throws BusyError if another process
  * took it over, or the reason why the run had to end.
  */
 export async function runUnderLease(

@@ -194,7 +194,7 @@ describe('a batch', () => {
     await ledger.ask(sql`update losant_usage.leases set until = until - interval '2 minutes'`);
     await takeLease(ledger.db, { instanceId: INSTANCE, runId: RUN_2, host: 'two' });
     const lost = ledger.load([devicesOf(orgId, 9, 9, 9)], { lease });
-    await expect(lost).rejects.toMatchObject({ name: 'HeldError', kind: 'lease_lost' });
+    await expect(lost).rejects.toMatchObject({ name: 'BusyError', kind: 'lease_lost' });
     expect(await numbersOf(orgId)).toEqual([{ numbers: devices(4, 1, 17) }]);
     await ledger.ask(sql`delete from losant_usage.leases`);
   });

@@ -40,7 +40,7 @@ describe('a lease', () => {
     expect(asked.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     const since = /^Instance 5c0000000000000000000001 .* on one since \d{4}-\d\d-\d\dT[\d:.]+Z/;
     await expect(take(RUN_2, 'two')).rejects.toMatchObject({
-      name: 'HeldError',
+      name: 'BusyError',
       kind: 'lease_busy',
       message: expect.stringMatching(since) as unknown,
       hint: expect.stringMatching(/--wait SECONDS.* lapses at \d{4}-\d\d-\d\dT[\d:.]+Z/) as unknown,
@@ -53,7 +53,7 @@ describe('a lease', () => {
     await letPass('60 seconds');
     const second = await take(RUN_2, 'two');
     expect(second.epoch).toBeGreaterThan(first.epoch);
-    const lost = { name: 'HeldError', kind: 'lease_lost' };
+    const lost = { name: 'BusyError', kind: 'lease_lost' };
     await expect(renewLease(ledger.db, first)).rejects.toMatchObject(lost);
     await expect(write(first)).rejects.toMatchObject(lost);
     await write(second);

@@ -61,8 +61,8 @@ describe('Gate', () => {
     expect(starts).toEqual(starts.map((_, index) => (starts[0] as number) + index * spacingMs));
   });
 
-  // Guarantee (Losant): Requests keep the rate and the concurrency that are set, and pauses that Losant asks for hold
-  // all requests of a token.
+  // Guarantee (Losant): Requests respect the configured rate and concurrency, and a pause requested by Losant applies
+  // to all requests of a token.
   it('starts no more than the rate in any stretch of time', async () => {
     const { starts, done } = startMany(gateOf({ concurrency: 500, requestsPerSecond: 400 }), 300);
     await ended(done);
@@ -90,7 +90,7 @@ describe('Gate', () => {
     }
   }, 5_000);
 
-  it('keeps the rate up though timers are late, and makes up for no more than 100 ms', async () => {
+  it('keeps the rate despite late timers, catching up by at most 100 ms', async () => {
     let lateMs = 0;
     const now = performance.now.bind(performance);
     vi.spyOn(performance, 'now').mockImplementation(() => now() + lateMs);

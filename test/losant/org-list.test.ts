@@ -127,7 +127,7 @@ describe('a list that contradicts itself is not complete', () => {
 });
 
 describe('a list that shifts while it is read', () => {
-  it('is read once more, as it is then', async () => {
+  it('reads the list once more, in its new state', async () => {
     const before = (world: World, number: number) => {
       if (number === 60) world.items = world.items.filter((_, index) => index !== 3);
     };
@@ -145,8 +145,8 @@ describe('a list that shifts while it is read', () => {
     expect(reason).toContain('it kept changing while it was read');
   });
 
-  // Guarantee (Missing numbers): A list of organizations counts only if it is complete by its own account; until then
-  // each run says that others may be missing.
+  // Guarantee (Missing numbers): An organization list counts only if it matches its own total; until then every run
+  // reports that organizations may be missing.
   it('loses nobody that was there all the time, whenever it calls itself complete', async () => {
     /** At which request an organization goes, or another one comes. */
     const event = fc.tuple(fc.integer({ min: 1, max: 20 }), fc.integer({ min: -1, max: 24 }));

@@ -147,7 +147,7 @@ describe('a date that is odd but valid never costs the organization', () => {
     expect(readable({ currentPeriodEnd }).currentPeriodEnd).toBe(end);
   });
 
-  it('nor does the year 0 elsewhere', () => {
+  it('a year 0 in other fields is ignored as well', () => {
     const year0 = '0000-06-01T00:00:00.000Z';
     const organization = readable({ creationDate: year0, currentPeriodStart: year0 });
     expect(organization).toMatchObject({ createdOn: null, currentPeriodStart: null });

@@ -180,8 +180,7 @@ const PAIRS = [
   ['payload_hours', 'payload_totals'],
 ] as const;
 
-// Guarantee (Numbers): Zeros that Losant did not name do not stand against another stream that counts payloads on the
-// same day.
+// Guarantee (Numbers): Omitted numbers are not stored as zeros if another stream counts payloads on the same day.
 test.each(PAIRS)(
   '%s left out beside %s above zero are contradicted, beside named zeros sure',
   (stream, other) => {
@@ -225,7 +224,7 @@ describe('totals wait for sources that are still to be read', () => {
     expect(decide('payload_totals', `waiting | silence beside ${beside} | 100 h`)).toContain('contradicted');
   });
 
-  test('and say why those fail', () => {
+  test('gives the reason why the awaited stream fails', () => {
     const messageOf = (sources: string) =>
       applyTo(read('payload_totals', `waiting | silence beside payload_sources ${sources} | 24 h`)).problem
         ?.detail;
@@ -317,7 +316,7 @@ describe('the next read', () => {
   });
 });
 
-describe('a zero that nobody named is final after three answers, an hour apart', () => {
+describe('an omitted zero is final after three responses at least an hour apart', () => {
   const SILENT = [
     { stream: 'notebook_minutes', verdict: silence },
     { stream: 'payload_sources', verdict: silence },

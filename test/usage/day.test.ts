@@ -60,7 +60,7 @@ test.each([
   expect(eachDay({ from, to })).toEqual(days);
 });
 
-test('finds the latest and the earliest day, and passes over what is none', () => {
+test('finds the latest and earliest day, ignoring null and undefined', () => {
   const days = [null, '2026-09-30', '2026-10-01', undefined, '2025-12-31'];
   expect([latestDay(...days), earliestDay(...days)]).toEqual(['2026-10-01', '2025-12-31']);
 });

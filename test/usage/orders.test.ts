@@ -75,8 +75,8 @@ function judge(before: cells.State, { applied, verdict, sentAtMs, others }: Judg
   return { cell, numbers };
 }
 
-// Guarantee (Numbers): Whatever Losant answers in whatever order, no number is lost and no zero is invented; silence
-// never replaces a number other than zero.
+// Guarantee (Numbers): Whatever Losant responds, in any order, no number is lost and no zero is invented; an omission
+// never replaces a nonzero number.
 test('whatever comes in whatever order, no number is lost and no zero is invented', () => {
   const fresh: cells.State = { cell: unread, numbers: null };
   const play = (steps: readonly { stream: string; later: number; verdict: Verdict }[]) => {

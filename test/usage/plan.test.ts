@@ -43,7 +43,7 @@ test('the newest window comes first, and in it an organization with sources befo
   ]);
 });
 
-// Guarantee (Runs): A backfill sends no request more than its days need.
+// Guarantee (Runs): A backfill sends no more requests than its days need.
 test('whatever is due, windows hold each due day once, newest first, and are never longer than allowed', () => {
   const ages = fc.uniqueArray(fc.integer({ min: 1, max: 90 }), { maxLength: 90 });
   fc.assert(

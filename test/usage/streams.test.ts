@@ -152,7 +152,7 @@ describe('a body that can be placed', () => {
     expect(devicesIn(json)).toEqual({ '2025-11-25': [4, 1, 17] });
   });
 
-  test('may cover more than was asked: buckets outside are dropped and counted, bad numbers among them too', () => {
+  test('buckets outside the requested days are dropped and counted, even invalid ones', () => {
     const before = at('2025-11-24T00:00:00.000Z');
     const after = '{"date":"2025-11-26T00:00:00.000Z","created":-1}';
     const bodyOf = (...buckets: readonly string[]) =>
