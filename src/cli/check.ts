@@ -2,7 +2,7 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
 import { describeUrl } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { DatabaseError, EXIT, AppError, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
+import { AppError, DatabaseError, EXIT, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
 import { requireApiUrl } from '../ledger/instances.ts';
 import { readClock, requireApiClock } from '../loading/context.ts';
 import { extractSlice } from '../loading/extract.ts';
@@ -238,7 +238,7 @@ async function readNumbers(
   { day, ...target }: Target,
   stream: string,
 ): Promise<Readonly<Record<string, number>>> {
-  const slice = { orgId: target.orgId, stream, window: { from: day, to: day }, days: [day] };
+  const slice = { orgId: target.orgId, stream, range: { from: day, to: day }, days: [day] };
   const [result] = await extractSlice(slice, target, target.signal);
   if (result?.error) throw result.error;
   const verdict = result?.answers[0]?.verdict;

@@ -5,7 +5,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import { BusyError, AppError } from '../errors.ts';
+import { AppError, BusyError } from '../errors.ts';
 import type { Policy } from '../usage/policy.ts';
 
 /** The time that a lease lasts without renewal; a dead holder is succeeded within it. */

@@ -73,7 +73,7 @@ function applyAnswers(
       const counterpart = stored.get(cellId({ orgId, stream: name, day }));
       return counterpart === undefined ? [] : [{ stream: name, ...counterpart }];
     });
-    const applied = applyResponse({ ...before, answer, counterparts, policy });
+    const applied = applyResponse({ ...before, response: answer, counterparts, policy });
     const { cell, numbers } = applied;
     const { standing } = cell;
     stored.set(cellId(answer), { cell, numbers: numbers ?? before.numbers });

@@ -8,7 +8,7 @@ import type { Logger } from '../logger.ts';
 import { type AttemptReport, createLosantClient, type LosantClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getInstance } from '../losant/orgs.ts';
-import { ANSWER_SKEW_MAX_MS } from '../losant/response.ts';
+import { RESPONSE_SKEW_MAX_MS } from '../losant/response.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { DayRange } from '../usage/day.ts';
 
@@ -128,7 +128,7 @@ export function openInstance(environment: ExportEnvironment, instance: InstanceC
 
 /** Throws AppError if the API's clock, `aheadMs` ahead of this one, is too far off. Null is unknown and passes. */
 export function requireApiClock(aheadMs: number | null): void {
-  requireNear(aheadMs ?? 0, ANSWER_SKEW_MAX_MS, "the Losant API's");
+  requireNear(aheadMs ?? 0, RESPONSE_SKEW_MAX_MS, "the Losant API's");
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Problem, RunProgress, RunResult } from '../console/sources.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { BusyError, describeError, AppError, LosantError } from '../errors.ts';
+import { AppError, BusyError, describeError, LosantError } from '../errors.ts';
 import { recordFailedRun } from '../ledger/runs.ts';
 import { type ExportEnvironment, openInstance } from '../loading/context.ts';
 import { logRun, type RunOutcome } from '../loading/report.ts';

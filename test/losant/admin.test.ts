@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { exitCodeOf } from '../../src/errors.ts';
-import { mayHaveHappened, type OrgPatch, sendChange } from '../../src/losant/admin.ts';
+import { mayHaveChanged, type OrgPatch, sendChange } from '../../src/losant/admin.ts';
 import { errorOf, type Received, sendJson, startServer, type TestServer } from './server.ts';
 
 const TOKEN = 'canary-admin-0f3a';
@@ -86,7 +86,7 @@ describe.each([
     expect(exitCodeOf(error)).toBe(exitCode);
     expect(error.message).toContain(`instanceOrg.delete (org ${PLACE.orgId}): `);
     expect(error.message).toContain(message);
-    expect(mayHaveHappened(error)).toBe(isUncertain);
+    expect(mayHaveChanged(error)).toBe(isUncertain);
     expect(error.hint).toContain(isUncertain ? 'The change may have been made' : '');
     expect(inspect(error, { depth: null, showHidden: true })).not.toContain(TOKEN);
   });

@@ -2,9 +2,9 @@ import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, it, vi } from 'vitest';
-import { type AttemptReport, backoffOf, pauseOf } from '../../src/losant/client.ts';
+import { type AttemptReport, computeBackoffMs, computePauseMs } from '../../src/losant/client.ts';
 import { Gate } from '../../src/losant/gate.ts';
-import { readRetryAfter } from '../../src/losant/response.ts';
+import { parseRetryAfter } from '../../src/losant/response.ts';
 import { ask, clientFor, errorOf, sendJson, startServer } from './server.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 0, 1);
@@ -129,13 +129,23 @@ describe('an answer made at another time', () => {
 
 describe('the wait before another attempt', () => {
   it('is doubled for each attempt, up to a bound, and half of it is random', () => {
-    const waits = [backoffOf(1, 0), backoffOf(1, 0.5), backoffOf(2, 0), backoffOf(6, 0.5), backoffOf(30, 0)];
+    const waits = [
+      computeBackoffMs(1, 0),
+      computeBackoffMs(1, 0.5),
+      computeBackoffMs(2, 0),
+      computeBackoffMs(6, 0.5),
+      computeBackoffMs(30, 0),
+    ];
     expect(waits).toEqual([250, 375, 500, 12_000, 10_000]);
   });
 
   it('where Losant asks for one, is as long as asked, but at least a second; else a second, doubled', () => {
-    expect([pauseOf(7_000, 0), pauseOf(3_600_000, 3), pauseOf(0, 0)]).toEqual([7_000, 3_600_000, 1_000]);
-    expect([pauseOf(null, 0), pauseOf(null, 5), pauseOf(null, 40)]).toEqual([1_000, 32_000, 60_000]);
+    expect([computePauseMs(7_000, 0), computePauseMs(3_600_000, 3), computePauseMs(0, 0)]).toEqual([
+      7_000, 3_600_000, 1_000,
+    ]);
+    expect([computePauseMs(null, 0), computePauseMs(null, 5), computePauseMs(null, 40)]).toEqual([
+      1_000, 32_000, 60_000,
+    ]);
   });
 
   it.each([
@@ -147,8 +157,8 @@ describe('the wait before another attempt', () => {
     ['Tue, 24 Nov 2026 11:59:00 GMT', 0],
   ])('with Retry-After %j is %s ms, by the clock of the API', (header, ms) => {
     const headers = { 'retry-after': header };
-    expect(readRetryAfter({ ...headers, date: 'Tue, 24 Nov 2026 12:00:00 GMT' }, 0)).toBe(ms);
-    expect(readRetryAfter(headers, Date.parse('2026-11-24T12:00:00Z'))).toBe(ms);
+    expect(parseRetryAfter({ ...headers, date: 'Tue, 24 Nov 2026 12:00:00 GMT' }, 0)).toBe(ms);
+    expect(parseRetryAfter(headers, Date.parse('2026-11-24T12:00:00Z'))).toBe(ms);
   });
 });
 

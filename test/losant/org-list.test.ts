@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { collect } from 'streaming-iterables';
 import { describe, expect, it } from 'vitest';
-import { listOrgPages, type OrgListVerdict, type OrgPage } from '../../src/losant/org-list.ts';
+import { listOrgPages, type OrgListResult, type OrgPage } from '../../src/losant/org-list.ts';
 import { clientFor, sendJson, startServer } from './server.ts';
 
 const INSTANCE = '5c0000000000000000000001';
@@ -26,7 +26,7 @@ interface Serving {
   readonly answer?: (body: { readonly items: readonly unknown[] }, page: number) => object;
 }
 
-interface Read extends OrgListVerdict {
+interface Read extends OrgListResult {
   readonly ids: readonly (string | null)[];
   readonly rejected: readonly (string | null)[];
   readonly requests: number;

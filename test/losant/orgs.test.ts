@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { readOrganization } from '../../src/losant/organization.ts';
+import { parseOrganization } from '../../src/losant/organization.ts';
 import { getInstance, getOrg } from '../../src/losant/orgs.ts';
-import { usageRequest } from '../../src/losant/usage.ts';
+import { createUsageRequest } from '../../src/losant/usage.ts';
 import { parseJson } from '../../src/usage/body.ts';
 import { clientFor, sendJson, startServer, type TestServer } from './server.ts';
 
@@ -49,29 +49,29 @@ describe('getInstance', () => {
   });
 });
 
-const question = {
+const usage = {
   instanceId: INSTANCE,
   orgId: orgId(1),
   action: 'payloadCountsBreakdown',
   query: { resolution: '86400000', asBytes: 'true', includeNonBillable: 'true' },
-  window: { from: '2025-11-25', to: '2025-11-26' },
+  range: { from: '2025-11-25', to: '2025-11-26' },
   signal,
 } as const;
 
 describe('usageRequest', () => {
   it('asks for whole UTC days, from the first to the last millisecond', async () => {
     await using server = await startServer((_, response) => sendJson(response, { counts: [] }));
-    const answer = await clientFor(server).get(usageRequest(question));
+    const answer = await clientFor(server).get(createUsageRequest(usage));
     expect(answer.body).toEqual({ counts: [] });
     const [{ path, query } = {}] = server.received;
     expect(path).toBe(`/instances/${INSTANCE}/orgs/${orgId(1)}/payloadCountsBreakdown`);
-    expect(query).toMatchObject({ start: '1764028800000', end: '1764201599999', ...question.query });
+    expect(query).toMatchObject({ start: '1764028800000', end: '1764201599999', ...usage.query });
   });
 
   it('names action, organization and days when it fails, and the scope that is required', async () => {
     await using server = await startServer((_, response) => sendJson(response, {}, { status: 403 }));
     const action = 'instanceOrg.payloadCountsBreakdown';
-    await expect(clientFor(server).get(usageRequest(question))).rejects.toMatchObject({
+    await expect(clientFor(server).get(createUsageRequest(usage))).rejects.toMatchObject({
       kind: 'forbidden',
       action,
       message: `${action} (org ${orgId(1)}, days 2025-11-25..2025-11-26): answered HTTP 403`,
@@ -85,14 +85,14 @@ describe('usageRequest', () => {
     { from: '1970-01-01', to: '1970-01-02' },
     { from: '', to: '' },
   ])('sends nothing for $from..$to, which is no window', (window) => {
-    expect(() => usageRequest({ ...question, window })).toThrow('not a window');
+    expect(() => createUsageRequest({ ...usage, window })).toThrow('not a window');
   });
 });
 
 const NOW = Date.parse('2026-11-24T12:00:00.000Z');
 
 const readAttributes = (attributes: object) =>
-  readOrganization({ id: orgId(1), name: 'Acme', ...attributes }, NOW);
+  parseOrganization({ id: orgId(1), name: 'Acme', ...attributes }, NOW);
 
 /** Returns the organization; fails if it cannot be read. */
 function readable(attributes: object) {
@@ -199,7 +199,7 @@ describe('what cannot be read', () => {
   it.each([null, undefined, 'text', 5, [], {}, { id: 'short', name: 'x' }, { id: 17, name: 'x' }])(
     'has no id: %j',
     (raw) => {
-      expect(readOrganization(raw, NOW)).toMatchObject({
+      expect(parseOrganization(raw, NOW)).toMatchObject({
         orgId: null,
         problem: expect.any(String) as unknown,
       });

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import {
   addDays,
+  countDays,
   dayAt,
   dayEndMs,
   dayStartMs,
-  daysFrom,
   daysOfMonth,
   eachDay,
   earliestDay,
@@ -49,7 +49,7 @@ test.each([
   ['2026-11-24', -90, '2026-08-26'],
 ])('%s moved by %d days is %s', (day, count, moved) => {
   expect(addDays(day, count)).toBe(moved);
-  expect(daysFrom(day, moved)).toBe(count);
+  expect(countDays(day, moved)).toBe(count);
 });
 
 test.each([

@@ -2,10 +2,10 @@
 import { describe, expect, test } from 'vitest';
 import {
   describeNumber,
-  differencesOf,
-  hasAnyNumber,
+  findDifferences,
+  getNumber,
+  hasNonzero,
   type Numbers,
-  numberAt,
 } from '../../src/usage/numbers.ts';
 import { hours, totals } from './cells.ts';
 
@@ -23,7 +23,7 @@ test.each<[string, Numbers, boolean]>([
   ['one hour', hours(0, 1, 0), true],
   ['a hostile key', hostile(1), true],
 ])('has a number other than zero: %s', (_, numbers, has) => {
-  expect(hasAnyNumber(numbers)).toBe(has);
+  expect(hasNonzero(numbers)).toBe(has);
 });
 
 describe('what differs', () => {
@@ -35,7 +35,7 @@ describe('what differs', () => {
     ['hours', hours(1, 2, 3), hours(1, 2, 3)],
     ['hostile keys', hostile(2), hostile(2)],
   ])('nothing, of equal %s', (_, a, b) => {
-    expect(differencesOf(a, b)).toBeNull();
+    expect(findDifferences(a, b)).toBeNull();
   });
 
   test.each<[string, Numbers, Numbers, object, object]>([
@@ -63,16 +63,16 @@ describe('what differs', () => {
       { payload_source_count: 3, payload_sources: JSON.parse('{"__proto__":{"constructor":3}}') },
     ],
   ])('%s', (_, old, ...[next, expectedOld, expectedNew]) => {
-    expect(differencesOf(old, next)).toEqual({ old: expectedOld, new: expectedNew });
-    expect(differencesOf(next, old)).toEqual({ old: expectedNew, new: expectedOld });
+    expect(findDifferences(old, next)).toEqual({ old: expectedOld, new: expectedNew });
+    expect(findDifferences(next, old)).toEqual({ old: expectedNew, new: expectedOld });
   });
 });
 
 test('a part is called by its column and hour, and reads 0 where there is none', () => {
   expect(describeNumber({ column: 'hours_all_count', hour: 5 })).toBe('hours_all_count 05:00');
   expect(describeNumber({ column: 'payload_all_count', hour: null })).toBe('payload_all_count');
-  expect(numberAt(hours(1, 2, 3), { column: 'hours_all_count', hour: 5 })).toBe(2);
-  expect(numberAt(hours(1, 2, 3), { column: 'hours_all_count', hour: 6 })).toBe(0);
-  expect(numberAt(totals(1, 2, 3), { column: 'payload_all_bytes', hour: null })).toBe(3);
-  expect(numberAt(totals(1, 2, 3), { column: 'other', hour: null })).toBe(0);
+  expect(getNumber(hours(1, 2, 3), { column: 'hours_all_count', hour: 5 })).toBe(2);
+  expect(getNumber(hours(1, 2, 3), { column: 'hours_all_count', hour: 6 })).toBe(0);
+  expect(getNumber(totals(1, 2, 3), { column: 'payload_all_bytes', hour: null })).toBe(3);
+  expect(getNumber(totals(1, 2, 3), { column: 'other', hour: null })).toBe(0);
 });

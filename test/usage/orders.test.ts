@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { CellUpdate } from '../../src/usage/apply.ts';
 import type { Verdict } from '../../src/usage/cell.ts';
-import { hasAnyNumber, numberAt } from '../../src/usage/numbers.ts';
+import { getNumber, hasNonzero } from '../../src/usage/numbers.ts';
 import { nextCheckpointMs } from '../../src/usage/policy.ts';
 import { getStream } from '../../src/usage/streams/catalog.ts';
 import * as cells from './cells.ts';
@@ -53,12 +53,12 @@ function judge(before: cells.State, { applied, verdict, sentAtMs, others }: Judg
   if (verdict.kind === 'reported' && verdict.omitted.length === 0) expect(numbers).toEqual(verdict.numbers);
   if (verdict.kind === 'reported' && before.numbers !== null && applied.numbers !== null) {
     // A number other than zero is never replaced by silence.
-    for (const part of verdict.omitted) expect(numberAt(before.numbers, part)).toBe(0);
+    for (const part of verdict.omitted) expect(getNumber(before.numbers, part)).toBe(0);
   }
   if (verdict.kind !== 'reported' && before.numbers !== null) expect(numbers).toEqual(before.numbers);
-  if (verdict.kind === 'omitted' && numbers !== null && !hasAnyNumber(numbers)) {
+  if (verdict.kind === 'omitted' && numbers !== null && !hasNonzero(numbers)) {
     // Zeros are never stored while a counterpart above zero is.
-    if (others.some((other) => other.numbers !== null && hasAnyNumber(other.numbers))) {
+    if (others.some((other) => other.numbers !== null && hasNonzero(other.numbers))) {
       expect([applied.numbers, cell.standing]).toEqual([null, 'in_doubt']);
     }
   }

@@ -29,7 +29,7 @@ function daysIn(
   window = ONE_DAY,
 ): Record<string, unknown> | string {
   try {
-    const { days } = stream.readBodies(bodies, window);
+    const { days } = stream.parseBodies(bodies, window);
     const entries = [...days].map(([day, reading]): [string, unknown] => {
       if (reading.kind !== 'reported') return [day, `${reading.code}: ${reading.detail}`];
       return [
@@ -64,7 +64,7 @@ test.each([
   [payloadTotals, TOTALS, { '2025-11-25': [17, 21, 4_294_967_297] }, 3], // resolution
 ])('the recorded bodies of $name', (stream, bodies, days, unknownKeys) => {
   expect(daysIn(stream, bodies, TWO_DAYS)).toEqual(days);
-  expect(stream.readBodies(bodies, TWO_DAYS)).toMatchObject({ unknownKeys, outsideBuckets: 0 });
+  expect(stream.parseBodies(bodies, TWO_DAYS)).toMatchObject({ unknownKeys, outsideBuckets: 0 });
 });
 
 test.each([
@@ -139,7 +139,7 @@ test.each([
 });
 
 describe('a body that can be placed', () => {
-  const outside = (json: string) => deviceCounts.readBodies([parseJson(json)], ONE_DAY).outsideBuckets;
+  const outside = (json: string) => deviceCounts.parseBodies([parseJson(json)], ONE_DAY).outsideBuckets;
 
   test.each([
     ['keys in any order', `{"counts":[{"total":17,"deleted":1,"created":4,"date":"${DAY}"}]}`],
@@ -198,7 +198,7 @@ describe('totals', () => {
     expect(daysIn(payloadTotals, lacking, TWO_DAYS)).toMatch(/^counts: /);
     const window = { start: DAY, end: '2025-11-27T23:59:59.999Z' };
     const late = bodiesOf([17, 21, 900], '2025-11-27T00:00:00.000Z').map((body) => ({ ...body, ...window }));
-    expect(payloadTotals.readBodies(late, TWO_DAYS)).toMatchObject({ days: new Map(), outsideBuckets: 3 });
+    expect(payloadTotals.parseBodies(late, TWO_DAYS)).toMatchObject({ days: new Map(), outsideBuckets: 3 });
   });
 });
 
@@ -251,12 +251,12 @@ test.each<[string, unknown[], RegExp]>([
 test('hours of other days are dropped and counted, also where the window has no such hour; so are unknown keys', () => {
   const other = { ...bucket(hourOf(22, '2025-11-27'), 9), archived: 3, _links: {} };
   const counts = [...dayOf(() => 1).slice(0, 22), other];
-  expect(payloadHours.readBodies(same(counts), TWO_DAYS)).toMatchObject({ outsideBuckets: 3 });
+  expect(payloadHours.parseBodies(same(counts), TWO_DAYS)).toMatchObject({ outsideBuckets: 3 });
   const [[, ...named] = []] = Object.values(daysIn(payloadHours, same(counts), TWO_DAYS)) as unknown[][];
   expect(named).toContain('hours_all_count 22:00');
   const known = [{ ...bucket(hourOf(7), 1), archived: 3, _links: {} }];
   const unknown = same(known).map((body) => ({ ...body, granularity: 1 }));
-  expect(payloadHours.readBodies(unknown, TWO_DAYS).unknownKeys).toBe(6);
+  expect(payloadHours.parseBodies(unknown, TWO_DAYS).unknownKeys).toBe(6);
 });
 
 describe('an answer by day instead of by hour', () => {
@@ -271,7 +271,7 @@ describe('an answer by day instead of by hour', () => {
     ['no day at all', [], TWO_DAYS, []],
     ['one midnight where one day was asked for', two.slice(0, 1), ONE_DAY, [null]],
   ])('with %s is doubted or not', (_, counts, window, codes) => {
-    const { days } = payloadHours.readBodies(same(counts), window);
+    const { days } = payloadHours.parseBodies(same(counts), window);
     const found = [...days.values()].map((day) => day.kind === 'reported' && (day.doubt?.code ?? null));
     expect(found).toEqual(codes);
   });
