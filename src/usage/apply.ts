@@ -86,11 +86,11 @@ type Omission = Extract<Verdict, { kind: 'reported' | 'omitted' }>;
 function applyOmission(input: ApplyInput, verdict: Omission): CellUpdate {
   const { cell, numbers, response } = input;
   if (getStream(response.stream).kind === 'level') {
-    if (numbers !== null) return markInDoubt(input, toOmittedReason('the day'));
+    if (numbers !== null) return markInDoubt(input, describeOmission('the day'));
     return leaveUnstored(input, { code: 'omitted', detail: 'Losant reports no number for this day' });
   }
   const lostNumbers = numbers === null ? null : describeLostNumbers(numbers, verdict);
-  if (lostNumbers !== null) return markInDoubt(input, toOmittedReason(lostNumbers));
+  if (lostNumbers !== null) return markInDoubt(input, describeOmission(lostNumbers));
   const objection = findObjection(input, verdict);
   if (objection !== null && numbers === null) return leaveUnstored(input, objection);
   if (objection?.code === 'contradicted') return markInDoubt(input, objection);
@@ -125,11 +125,11 @@ function findObjection({ response, counterparts }: ApplyInput, verdict: Omission
     const isIncluded = ({ column, hour }: NumberRef) =>
       (includes[column] ?? []).some((other) => getNumber(numbers, { column: other, hour }) > 0);
     if (parts.some(isIncluded))
-      return toContradictedReason('other numbers in the same response are not zero');
+      return describeContradiction('other numbers in the same response are not zero');
     if (hasNonzero(numbers)) return null;
   }
   const nonzero = counterparts.find((each) => each.numbers !== null && hasNonzero(each.numbers));
-  if (nonzero) return toContradictedReason(`${nonzero.stream} is not zero`);
+  if (nonzero) return describeContradiction(`${nonzero.stream} is not zero`);
   const pending = counterparts.find(({ stream }) => stream === waitsFor);
   if (!pending || pending.numbers !== null || pending.cell.nextReadAtMs === null) return null;
   const { reason } = pending.cell;
@@ -278,11 +278,11 @@ function toReasonColumns({ code, detail }: Reason): Pick<Cell, 'reason' | 'detai
   return { reason: code, detail };
 }
 
-function toOmittedReason(what: string): Reason {
+function describeOmission(what: string): Reason {
   const detail = `Losant omitted ${what}, but a nonzero number is stored`;
   return { code: 'omitted', detail };
 }
 
-function toContradictedReason(why: string): Reason {
+function describeContradiction(why: string): Reason {
   return { code: 'contradicted', detail: `Losant omitted numbers for the day, but ${why}` };
 }
