@@ -224,7 +224,7 @@ describe('an embedded folder', () => {
     await once(holder.stdout, 'data');
     for (const folder of [embedded.folder, alias]) {
       const message = `Another process is using the embedded database in ${folder}`;
-      const held = { name: 'HeldError', kind: 'folder_locked', message };
+      const held = { name: 'BusyError', kind: 'folder_locked', message };
       expect(await failure(open(`embedded:${folder}`))).toMatchObject(held);
     }
     holder.kill('SIGKILL');

@@ -1,26 +1,26 @@
-/** Defects in loads, leases, quarantine, and the views on what is stored. */
+/** Defects in loading, leases, quarantine, and in what views say of numbers on record. */
 import { plant } from './mutant.ts';
 
 export const storeMutants = [
   plant(
     { file: 'src/ledger/load.ts', test: 'test/ledger/load.test.ts' },
     {
-      "A response that was sent before the end of its day, or in the future by the database's clock, is not loaded":
+      'An answer that was sent before its day was over, or after now, by the clock of the database, is not loaded':
         ['for (const answer of answers) requireSentInTime(answer, atMs);', ''],
-      'Every change of a number is on record': ['await recordRevisions(trx, cells, runId);', ''],
+      'A number that changes is on record': ['await recordRevisions(trx, cells, runId);', ''],
       'Zeros are compared with counterparts that are stored': [
         'streamNamed(stream).counterparts.flatMap(',
         'streamNamed(stream).counterparts.filter(() => false).flatMap(',
       ],
-      'A load that changes a number invalidates our sum of its day': [
+      'A load that changes a number unsets our sum of its day': [
         'await unsetSums(trx, instanceId, cells);',
         '',
       ],
-      'A load that settles a cell invalidates our sum of its day': [
+      'A load that settles a cell unsets our sum of its day': [
         'numbers !== null || isSettled(before.standing) !== isSettled(cell.standing),',
         'numbers !== null,',
       ],
-      'An omitted cell that is late is missing': [
+      'What was left out and is late is reported missing': [
         `standing: standing === 'waiting' && isLate(day, atMs) ? 'missing' : standing,`,
         'standing,',
       ],
@@ -29,7 +29,7 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/load.ts', test: 'test/ledger/waive.test.ts' },
     {
-      'A good response lifts the waiver of its cell, which stays on record': [
+      'A good answer ends the waiver of its cell, which stays on record': [
         'await liftWaivers(trx, cells.filter(isLifted), runId);',
         '',
       ],
@@ -38,7 +38,7 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/load.ts', test: 'test/ledger/load.test.ts', only: 'of the same batch' },
     {
-      'The responses of a batch are applied sources first, whatever their order': [
+      'Answers of a batch are applied sources first, whatever their order': [
         'order(a) - order(b)',
         'order(b) - order(a)',
       ],
@@ -47,16 +47,16 @@ export const storeMutants = [
   plant(
     { file: 'src/usage/apply.ts', test: 'test/ledger/load.test.ts' },
     {
-      'A batch whose commit was not acknowledged counts once': [
-        'cell.lastAttemptAtMs === answer.sentAtMs ? cell.attempts : cell.attempts + 1',
-        'cell.attempts + 1',
+      'A batch that is loaded a second time counts as one failed read': [
+        'cell.lastAttemptAtMs === response.sentAtMs ? cell.failedReads : cell.failedReads + 1',
+        'cell.failedReads + 1',
       ],
     },
   ),
   plant(
     { file: 'src/ledger/coverage.ts', test: 'test/ledger/guards.test.ts' },
     {
-      'A row that the database drops or changes ends the load': [
+      'A row that the database swallows or changes ends the load': [
         'if (written === sent) return;',
         'if (written <= sent) return;',
       ],
@@ -73,7 +73,7 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/coverage.ts', test: 'test/ledger/load.test.ts' },
     {
-      'Loading one stream does not change the other streams of the day': [
+      'Loading one stream leaves the numbers of the others of its day as they are': [
         '= coalesce(n.${column}, d.${column})`',
         '= n.${column}`',
       ],
@@ -100,15 +100,15 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/lease.ts', test: 'test/ledger/load.test.ts' },
     {
-      'A process that has lost its lease loads nothing': [
+      'A process whose lease another has taken over loads nothing more': [
         'if (lease && leases === 0) throw leaseLost(lease.instanceId);',
         '',
       ],
-      "A process does not mistake its successor's lease for its own: the epoch differs": [
+      'The lease of a successor is not taken for one’s own: each has another epoch': [
         'and epoch = ${lease?.epoch ?? null}::bigint',
         'and ${lease?.epoch ?? null}::bigint is not null',
       ],
-      "A run whose clock drifts from the database's loads nothing": [
+      'A run whose clock moves against that of the database loads nothing more': [
         'if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;',
         'if (Number.isFinite(aheadMs)) return;',
       ],
@@ -117,21 +117,24 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/lease.ts', test: 'test/ledger/runs.test.ts' },
     {
-      'A lease that has not expired is not taken over': [`        .where('leases.until', '<=', CLOCK),`, ''],
-      'A lease that was taken over cannot be renewed': [
+      'A lease that has not lapsed is not taken from its holder': [
+        `        .where('leases.until', '<=', CLOCK),`,
+        '',
+      ],
+      'A lease that another process has taken over cannot be renewed': [
         `    .where('epoch', '=', epoch)
     .executeTakeFirstOrThrow();`,
         '    .executeTakeFirstOrThrow();',
       ],
-      "A process does not release its successor's lease": [
+      'A process does not give up the lease of its successor': [
         `.where('epoch', '=', epoch).execute();`,
         '.execute();',
       ],
-      'The lease of a dead process is taken over within a minute': [
+      'A dead holder of a lease is succeeded within a minute': [
         'export const LEASE_MS = 60_000;',
         'export const LEASE_MS = 3_600_000;',
       ],
-      "Commits are on disk, whatever the server's default": [
+      'What the program writes is on disk when it is committed, whatever the default of the server': [
         `when 'off' then 'on' else`,
         `when 'off' then 'off' else`,
       ],
@@ -140,17 +143,17 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/quarantine.ts', test: 'test/ledger/load.test.ts' },
     {
-      'An invalid body is stored as received, up to a limit': [
+      'A bad body is kept as it came, up to a bound': [
         'compress(text.slice(0, BODY_LENGTH_MAX))',
         'compress(text)',
       ],
-      'An invalid body that stays the same is stored once': [') is not true`', ') is null or true`'],
+      'A bad body that stays the same is kept once': [') is not true`', ') is null or true`'],
     },
   ),
   plant(
     { file: 'migrations/0003_ledger.sql', test: 'test/ledger/guards.test.ts' },
     {
-      'Only the program can change the ledger': [
+      'The ledger is changed by the program alone': [
         'create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.coverage',
         'create trigger reject_manual_write before insert on losant_usage.coverage',
       ],

@@ -290,9 +290,13 @@ const cases = readFileSync(`${import.meta.dirname}/invalid.txt`, 'utf8')
   .split(/\n(?=\S)/)
   .filter((text) => !text.startsWith('#'))
   .map((text): InvalidSettings => {
-    const [title = '', ...details] = text.split('\n').map((line, index) => (index === 0 ? line : line.slice(2)));
+    const [title = '', ...details] = text
+      .split('\n')
+      .map((line, index) => (index === 0 ? line : line.slice(2)));
     const linesAfter = (mark: string) =>
-      details.filter((line) => line.startsWith(mark)).map((line) => line.slice(mark.length).replace(/^ /, ''));
+      details
+        .filter((line) => line.startsWith(mark))
+        .map((line) => line.slice(mark.length).replace(/^ /, ''));
     const variables = details.filter((line) => /^[A-Z_]+(=|$)/.test(line));
     const env = Object.fromEntries(
       variables.map((line) => {
