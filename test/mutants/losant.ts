@@ -158,7 +158,7 @@ export const losantMutants = [
       only: 'a list that shifts while it is read',
     },
     {
-      'A deletion while the list is read loses no other organization': [
+      'A deletion while the list is read does not lose another organization': [
         'first.hasShifted ? yield* readList(client, options) : first',
         'first',
       ],
