@@ -135,7 +135,7 @@ interface PackPlace {
 /**
  * Writes the packs as they were made when the month was closed, with the same bytes each time. The folder is
  * created completely or not at all. Returns where each pack is. Throws SettingsError if it cannot be created or
- * is not empty, ExportError if writing it fails.
+ * is not empty, AppError if writing it fails.
  */
 export async function writePacks(
   { db }: Pick<DatabaseHandle, 'db'>,

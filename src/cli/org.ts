@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
-import { mayHaveHappened, type OrgPatch, orgPatch, sendChange } from '../losant/admin.ts';
+import { mayHaveChanged, type OrgPatch, orgPatch, sendChange } from '../losant/admin.ts';
 import { createLosantClient, type LosantClient, type LosantClientOptions } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getOrg, type OrgResource } from '../losant/orgs.ts';
@@ -128,7 +128,7 @@ export async function changeOrg(
   try {
     await sendChange(admin, { instanceId: instance.instanceId, orgId }, patch);
   } catch (error) {
-    if (!mayHaveHappened(error)) throw error;
+    if (!mayHaveChanged(error)) throw error;
     lost = error;
     context.output.remark(`${error.message}; reading the organization back to check`);
   }

@@ -171,7 +171,7 @@ function renderDays(days: readonly UsageDay[], mapDays: readonly MapDay[], addre
     const cell = cellByDay.get(day);
     if (cell === undefined) return '<td></td>';
     const { tone, symbol } = STANDINGS[cell.standing];
-    if (cell.gaps === 0) return `<td class=m-${tone}>${tone === 'known' ? symbol : ''}</td>`;
+    if (cell.gaps === 0) return `<td class=m-${tone}>${tone === 'lost' ? symbol : ''}</td>`;
     const title = `${day}: ${showNumber(cell.gaps)} of ${showNumber(cell.cells)} missing or in doubt`;
     // Not a tab stop: there may be hundreds, and the list of gaps has the same links.
     const link = `<a href="${address}${day}" tabindex=-1 title="${title}">${symbol}</a>`;

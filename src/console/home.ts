@@ -2,7 +2,7 @@ import { html } from 'hono/html';
 import type { Health } from '../queries/health.ts';
 import { count, showDistance, showNumber, showWhen } from '../terminal/words.ts';
 import { addDays, dayAt } from '../usage/day.ts';
-import { STANDINGS, sumStandings, worstOf } from '../usage/standing.ts';
+import { findWorstCounted, STANDINGS, sumStandings } from '../usage/standing.ts';
 import { renderAttention } from './attention.ts';
 import { type Counts, type MonthSum, SUM_LABELS } from './counts.ts';
 import { renderMonths } from './months.ts';
@@ -77,7 +77,7 @@ function describeYesterday(
   const streams = instances.flatMap((instance) => instance.streams);
   const expected = streams.reduce((sum, { orgs }) => sum + orgs, 0);
   const counts = sumStandings(streams.map(({ yesterday }) => yesterday));
-  const worst = worstOf(counts);
+  const worst = findWorstCounted(counts);
   const stored = Math.max(0, expected - counts.waiting - counts.unavailable - counts.missing);
   const exceptions = (['missing', 'in_doubt', 'unavailable', 'waiting'] as const)
     .filter((standing) => counts[standing] > 0)

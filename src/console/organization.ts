@@ -2,7 +2,7 @@ import { html } from 'hono/html';
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { count, showNumber } from '../terminal/words.ts';
-import { addDays, type DayRange, dayAt, daysFrom, eachDay, parseDay, type UsageDay } from '../usage/day.ts';
+import { addDays, countDays, type DayRange, dayAt, eachDay, parseDay, type UsageDay } from '../usage/day.ts';
 import { isLosantId } from '../usage/organization.ts';
 import { FIRST_DAY } from '../usage/policy.ts';
 import { type ChartDay, renderChart } from './chart.ts';
@@ -86,7 +86,7 @@ function readQuery({ params, query, nowMs }: PageRequest): OrganizationQuery {
   const yesterday = addDays(dayAt(nowMs), -1);
   const [from, to] = [parseDay(query['from'] ?? ''), parseDay(query['to'] ?? '')];
   const lastDay = to === null || to > yesterday || to < FIRST_DAY ? yesterday : to;
-  const isRange = from !== null && from >= FIRST_DAY && from <= lastDay && daysFrom(from, lastDay) < MAX_DAYS;
+  const isRange = from !== null && from >= FIRST_DAY && from <= lastDay && countDays(from, lastDay) < MAX_DAYS;
   return {
     orgId: params['id'] ?? '',
     metric: metricNames.find((name) => name === query['metric']) ?? 'payload_billable_count',

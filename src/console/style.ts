@@ -30,7 +30,7 @@ p { margin: .35rem 0 } time, .whole { white-space: nowrap; overflow-wrap: normal
 a { color: var(--link); text-decoration: none } a:hover { text-decoration: underline }
 :is(p, dd, th, .attention, .legend) a { text-decoration: underline var(--line); text-underline-offset: 3px }
 :is(a, input, button, select, summary, [tabindex]):focus-visible { outline: 3px solid var(--link); outline-offset: 2px }
-.quiet, .t-known, .t-open { color: var(--quiet) } .good, .t-good { color: var(--good) }
+.quiet, .t-lost, .t-pending { color: var(--quiet) } .good, .t-good { color: var(--good) }
 .bad, .t-bad { color: var(--bad); font-weight: 600 } .warn { color: var(--warn); font-weight: 600 }
 code, pre { font: .87rem/1.5 ui-monospace, monospace }
 pre, .commands code { background: var(--panel); border: 1px solid var(--line); border-radius: 4px; padding: .2rem .5rem;
@@ -98,8 +98,8 @@ const MAP = `
 .grid td a, .key { display: block; min-width: 24px; line-height: 1.6rem; font-size: .8rem; font-weight: 700;
   color: var(--text) }
 .key { display: inline-block; text-align: center; forced-color-adjust: none }
-.m-good { ${mix('good', 22)} } .m-known { background: var(--line) }
-.m-calm { ${mix('mark', 30)} } .m-open { background: var(--panel) }
+.m-good { ${mix('good', 22)} } .m-lost { background: var(--line) }
+.m-calm { ${mix('mark', 30)} } .m-pending { background: var(--panel) }
 ${[18, 34, 52, 72].map((share, index) => `.s-${index + 1}.m-bad { ${mix('bad', share)} }`).join(' ')}
 `;
 

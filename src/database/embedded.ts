@@ -93,7 +93,7 @@ const SQLITE_BUSY = 5;
 
 /**
  * Takes the folder for this process alone, creating it if it is missing. The lock is SQLite's file lock on an empty
- * file, so the operating system releases it however the process dies. Throws HeldError if another handle has it,
+ * file, so the operating system releases it however the process dies. Throws BusyError if another handle has it,
  * DatabaseError if the folder cannot be made or its disk is full.
  */
 function lockFolder(folder: string): DatabaseSync {

@@ -20,7 +20,7 @@ export function describeUrl(url: string): string {
 
 /**
  * Opens the database and checks that it answers. Throws SettingsError for a URL that cannot
- * be used, DatabaseError for a server that cannot, HeldError for an embedded folder that another process has.
+ * be used, DatabaseError for a server that cannot, BusyError for an embedded folder that another process has.
  * No error contains the password.
  */
 export async function createDatabase(options: DatabaseOptions): Promise<DatabaseHandle> {

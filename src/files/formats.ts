@@ -1,6 +1,6 @@
 /** Columns and rows, and how a file of each format comes from them. */
 import { ByteWriter, type ColumnSource, ParquetWriter, type SchemaElement } from 'hyparquet-writer';
-import { daysFrom } from '../usage/day.ts';
+import { countDays } from '../usage/day.ts';
 import { renderCsvHeader, renderCsvRows } from './csv.ts';
 
 /** The form in which a column's values are written; `decimal` may have a fraction. */
@@ -78,7 +78,7 @@ const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
   boolean: { element: { type: 'BOOLEAN' }, convert: (text) => text === 'true' },
   day: {
     element: { type: 'INT32', converted_type: 'DATE', logical_type: { type: 'DATE' } },
-    convert: (day) => daysFrom(EPOCH, day),
+    convert: (day) => countDays(EPOCH, day),
   },
   instant: {
     element: {

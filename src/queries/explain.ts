@@ -3,7 +3,7 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showWhen } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
-import { worstStanding } from '../usage/standing.ts';
+import { findWorstStanding } from '../usage/standing.ts';
 
 export type DayExplanation = NonNullable<Awaited<ReturnType<typeof explainDay>>>;
 export type CellExplanation = DayExplanation['cells'][number];
@@ -55,7 +55,7 @@ export async function explainDay(
           };
         });
       // The worst standing of the requested cells; null if none of them is expected.
-      return { org, day, standing: worstStanding(cells.flatMap(({ standing }) => standing ?? [])), cells };
+      return { org, day, standing: findWorstStanding(cells.flatMap(({ standing }) => standing ?? [])), cells };
     });
 }
 

@@ -139,7 +139,7 @@ describe('a database that cannot be opened', () => {
 });
 
 describe('an open database', () => {
-  test('keeps its password to itself', async () => {
+  test('never shows its password', async () => {
     const handle = await open(urlFor({}));
     expect(inspect(handle, { showHidden: true, depth: Infinity })).not.toContain(CANARY);
     await handle.close();
@@ -208,7 +208,7 @@ test.each([
 });
 
 describe('an embedded folder', () => {
-  test('belongs to one process, until that dies in whatever way, and keeps what was committed', async () => {
+  test('belongs to one process until it dies, however it dies, and keeps what was committed', async () => {
     const embedded = await copyEmbeddedDatabase();
     const alias = join(embedded.folder, 'alias');
     symlinkSync(embedded.folder, alias);
@@ -217,7 +217,7 @@ describe('an embedded folder', () => {
     await once(holder.stdout, 'data');
     for (const folder of [embedded.folder, alias]) {
       const message = `Another process is using the embedded database in ${folder}`;
-      const held = { name: 'HeldError', kind: 'folder_locked', message };
+      const held = { name: 'BusyError', kind: 'folder_locked', message };
       expect(await failure(open(`embedded:${folder}`))).toMatchObject(held);
     }
     holder.kill('SIGKILL');

@@ -40,7 +40,7 @@ export const ledgerMutants = [
     },
   ),
   plant(
-    { file: 'src/ledger/expected.ts', test: 'test/ledger/fill.test.ts' },
+    { file: 'src/ledger/expected.ts', test: 'test/ledger/expected.test.ts' },
     {
       'A track begins with the creation day of its organization at the earliest': [
         'select greatest(o.created_on, case',

@@ -47,9 +47,9 @@ export const storeMutants = [
   plant(
     { file: 'src/usage/apply.ts', test: 'test/ledger/load.test.ts' },
     {
-      'A batch whose end was not seen counts once': [
-        'cell.lastAttemptAtMs === answer.sentAtMs ? cell.attempts : cell.attempts + 1',
-        'cell.attempts + 1',
+      'A batch that is loaded a second time counts as one failed read': [
+        'cell.lastAttemptAtMs === response.sentAtMs ? cell.failedReads : cell.failedReads + 1',
+        'cell.failedReads + 1',
       ],
     },
   ),

@@ -15,8 +15,12 @@ async function addOrg(
 ): Promise<string> {
   const ages = Object.keys(payloads).map(Number);
   const oldest = addDays(TODAY, -Math.max(...ages));
-  const orgId = await ledger.newOrg({ createdOn: createdOn ?? null });
-  await ledger.want({ from: oldest, to: addDays(TODAY, -Math.min(...ages)) }, ['payload_totals'], orgId);
+  const orgId = await ledger.createOrg({ createdOn: createdOn ?? null });
+  await ledger.expectDays(
+    { from: oldest, to: addDays(TODAY, -Math.min(...ages)) },
+    ['payload_totals'],
+    orgId,
+  );
   await ledger.asProgram(
     ...Object.entries(payloads).map(
       ([age, count]) => sql`update losant_usage.usage_days set payload_billable_count = ${count},

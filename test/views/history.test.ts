@@ -5,7 +5,7 @@ import type { Verdict } from '../../src/usage/cell.ts';
 import type { PayloadSources } from '../../src/usage/numbers.ts';
 import { streamNames } from '../../src/usage/streams/catalog.ts';
 import { rollFrom } from '../campaigns/world/dice.ts';
-import { answer, at, RUN_1, useLedger } from '../ledger/ledger.ts';
+import { at, cellResponse, RUN_1, useLedger } from '../ledger/ledger.ts';
 import { queryOnce } from '../support/databases.ts';
 import { devices, failed, hours, minutes, named, silence, totals } from '../usage/cells.ts';
 
@@ -26,7 +26,10 @@ describe('along a random history', () => {
   beforeAll(async () => {
     await ledger.clear();
     const [from, to] = ['2026-11-18', '2026-11-19'];
-    const orgs = [await ledger.want({ from, to }, streamNames), await ledger.want({ from, to }, streamNames)];
+    const orgs = [
+      await ledger.expectDays({ from, to }, streamNames),
+      await ledger.expectDays({ from, to }, streamNames),
+    ];
     const dice = rollFrom(11);
     const count = () => dice.below(4);
     const numbersOf = (stream: string): Verdict => {
@@ -49,7 +52,7 @@ describe('along a random history', () => {
       );
       const cellsToLoad = cells.filter(() => dice.chance(0.3));
       await ledger.load(
-        cellsToLoad.map(([orgId, stream, day]) => answer(orgId, stream, day, verdictOf(stream))),
+        cellsToLoad.map(([orgId, stream, day]) => cellResponse(orgId, stream, day, verdictOf(stream))),
       );
       await queryOnce(
         ledger.url,
@@ -95,11 +98,11 @@ describe('a restatement', () => {
   });
 
   /** Loads one verdict after another, and returns the restatements. */
-  const restate = async (stream: string, ...verdicts: readonly Parameters<typeof answer>[3][]) => {
-    const orgId = await ledger.want({ from: '2026-11-18', to: '2026-11-18' }, [stream]);
+  const restate = async (stream: string, ...verdicts: readonly Parameters<typeof cellResponse>[3][]) => {
+    const orgId = await ledger.expectDays({ from: '2026-11-18', to: '2026-11-18' }, [stream]);
     for (const [index, verdict] of verdicts.entries()) {
       await ledger.load([
-        { ...answer(orgId, stream, '2026-11-18', verdict), sentAtMs: ledger.nowMs + index * 1_000 },
+        { ...cellResponse(orgId, stream, '2026-11-18', verdict), sentAtMs: ledger.nowMs + index * 1_000 },
       ]);
     }
     return await ledger.list(sql`

@@ -1,7 +1,7 @@
 /** The comparison of our sums with control totals and counterparts: what differs, and why something is not compared. */
 import { type RawBuilder, sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { answer, INSTANCE, useLedger } from '../ledger/ledger.ts';
+import { cellResponse, INSTANCE, useLedger } from '../ledger/ledger.ts';
 import { devices, hours, named, POLICY, sources, totals } from '../usage/cells.ts';
 
 const DAY = '2026-10-20';
@@ -14,13 +14,13 @@ beforeEach(async () => {
   await ledger.clear();
   orgs = [];
   for (const [index, total] of [17, 3].entries()) {
-    const orgId = await ledger.want({ from: DAY, to: DAY }, STREAMS);
+    const orgId = await ledger.expectDays({ from: DAY, to: DAY }, STREAMS);
     orgs.push(orgId);
     await ledger.load([
-      answer(orgId, 'device_counts', DAY, named(devices(1, 0, total))),
-      answer(orgId, 'payload_sources', DAY, named(sources(21 + index))),
-      answer(orgId, 'payload_totals', DAY, named(totals(17, 21 + index, 900))),
-      answer(orgId, 'payload_hours', DAY, named(hours(17, 21 + index, 900))),
+      cellResponse(orgId, 'device_counts', DAY, named(devices(1, 0, total))),
+      cellResponse(orgId, 'payload_sources', DAY, named(sources(21 + index))),
+      cellResponse(orgId, 'payload_totals', DAY, named(totals(17, 21 + index, 900))),
+      cellResponse(orgId, 'payload_hours', DAY, named(hours(17, 21 + index, 900))),
     ]);
   }
   const policy = JSON.stringify(POLICY);

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { markDaysDue, syncTracks } from '../../src/ledger/expected.ts';
 import { addDays } from '../../src/usage/day.ts';
 import { isLate } from '../../src/usage/policy.ts';
-import { standings, worstStanding } from '../../src/usage/standing.ts';
+import { standings, findWorstStanding } from '../../src/usage/standing.ts';
 import { getStream, streamNames } from '../../src/usage/streams/catalog.ts';
 import { at, INSTANCE, useLedger } from '../ledger/ledger.ts';
 import { queryOnce } from '../support/databases.ts';
@@ -92,7 +92,7 @@ test('the standing of a day is that of its worst cell, in the database and in th
   const worst = await rows(`select a as one, b as other, greatest(a, b)
     from unnest(enum_range(null::losant_usage.standing)) a,
       unnest(enum_range(null::losant_usage.standing)) b`);
-  const pairs = standings.flatMap((a) => standings.map((b) => `${a} ${b} ${worstStanding([a, b])}`));
+  const pairs = standings.flatMap((a) => standings.map((b) => `${a} ${b} ${findWorstStanding([a, b])}`));
   expect(worst.sort()).toEqual(pairs.sort());
 });
 
