@@ -241,7 +241,7 @@ async function readNumbers(
   const slice = { orgId: target.orgId, stream, range: { from: day, to: day }, days: [day] };
   const [result] = await extractSlice(slice, target, target.signal);
   if (result?.error) throw result.error;
-  const verdict = result?.answers[0]?.verdict;
+  const verdict = result?.responses[0]?.verdict;
   if (verdict?.kind === 'quarantined') {
     throw new AppError('bad_body', verdict.detail, {
       hint: 'a run would quarantine this response; check that LOSANT_API_URL reaches the API itself, or ask Losant support',

@@ -2,7 +2,7 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import { EXIT, SettingsError } from '../errors.ts';
 import { createExpectedCells, syncTracks } from '../ledger/expected.ts';
 import { markDeleted } from '../ledger/organizations.ts';
-import { openInstance, readClock } from '../loading/context.ts';
+import { createInstanceContext, readClock } from '../loading/context.ts';
 import type { RunOutcome } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
 import { type NonFinalCells, readNonFinalCells } from '../queries/gaps.ts';
@@ -107,7 +107,7 @@ async function exportLastDays(work: Work): Promise<RunOutcome> {
   const unsettledCells = await readNonFinalCells(handle.db, found.orgId);
   const unsettled = unsettledCells.filter((cells) => isMissing(cells) || cells.standing === 'stored');
   const from = earliestDay(yesterday, ...unsettled.map(({ first }) => first));
-  return await runInstance(openInstance({ ...work, gates: new Map() }, found.instance), {
+  return await runInstance(createInstanceContext({ ...work, gates: new Map() }, found.instance), {
     kind: 'backfill',
     runId: work.newId(),
     orgIds: [found.orgId],

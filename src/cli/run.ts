@@ -4,7 +4,13 @@ import { describeDatabaseError } from '../database/sqlstate.ts';
 import { BusyError, describeError, EXIT, exitCodeOf, SettingsError, worstExitCode } from '../errors.ts';
 import { syncTracks } from '../ledger/expected.ts';
 import type { FailureGroup } from '../ledger/runs.ts';
-import { type Gates, openInstance, type Progress, type RunOptions, readClock } from '../loading/context.ts';
+import {
+  createInstanceContext,
+  type Gates,
+  type Progress,
+  type RunOptions,
+  readClock,
+} from '../loading/context.ts';
 import { type PlanSummary, previewRun } from '../loading/preview.ts';
 import { logRun, type RunOutcome, type RunReport } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
@@ -187,7 +193,7 @@ async function chooseByOrg(
 async function exportPart(work: ExportWork, { instance, orgIds }: InstanceScope): Promise<CommandResult> {
   const { output, signal, logger, wanted, hostNow, giveUpAtMs } = work;
   const { instanceId } = instance;
-  const outcome = await runInstance(openInstance(work, instance), {
+  const outcome = await runInstance(createInstanceContext(work, instance), {
     ...wanted,
     runId: work.newId(),
     orgIds,
@@ -212,7 +218,7 @@ function exitCodeOfRun({ report, refusal }: RunOutcome): number {
 /** Returns what would be read. Writes nothing. */
 async function planPart(work: ExportWork, { instance, orgIds }: InstanceScope): Promise<CommandResult> {
   const { signal, wanted } = work;
-  const plan = await previewRun(openInstance(work, instance), { ...wanted, orgIds, signal });
+  const plan = await previewRun(createInstanceContext(work, instance), { ...wanted, orgIds, signal });
   return { document: plan, lines: renderPlan(plan, instance.requestsPerSecond) };
 }
 
@@ -222,13 +228,13 @@ const PROGRESS_EVERY_MS = 10_000;
 function createProgress({ output, hostNow }: CommandContext): (progress: Progress) => void {
   const startedAtMs = hostNow();
   let shownAtMs = startedAtMs;
-  return ({ planned, done }) => {
+  return ({ plannedCells, readCells }) => {
     const nowMs = hostNow();
-    if (done === 0 || nowMs - shownAtMs < PROGRESS_EVERY_MS) return;
+    if (readCells === 0 || nowMs - shownAtMs < PROGRESS_EVERY_MS) return;
     shownAtMs = nowMs;
-    const total = Math.max(done, planned);
-    const remaining = showDuration(((total - done) * (nowMs - startedAtMs)) / done);
-    output.remark(`${showNumber(done)} of ${count(total, 'cell')} done, about ${remaining} left`);
+    const total = Math.max(readCells, plannedCells);
+    const remaining = showDuration(((total - readCells) * (nowMs - startedAtMs)) / readCells);
+    output.remark(`${showNumber(readCells)} of ${count(total, 'cell')} done, about ${remaining} left`);
   };
 }
 

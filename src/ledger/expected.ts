@@ -1,6 +1,6 @@
 /**
- * Creates the expected cells and retires those that can no longer be read. A track's `next_day` is the first day
- * without cells; it moves in the same transaction that creates them.
+ * Creates the expected cells, and marks those unavailable that can no longer be read. A track's `next_day` is the first
+ * day without cells; it moves in the transaction that creates them.
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { isAmong } from '../database/expressions.ts';
@@ -13,10 +13,10 @@ import { isCellOfOrgs, requireAll, setCells } from './coverage.ts';
 import type { DueScope } from './due.ts';
 import { eachPage, type InstanceLedger, inTransaction, type LedgerWriter } from './lease.ts';
 
-/** The part of an instance that is exported. */
-interface Exported {
+/** The organizations and streams that the settings choose. */
+interface TrackedScope {
   readonly streams: readonly string[];
-  /** The organizations; null for all. */
+  /** Null for all organizations. */
   readonly selection: readonly string[] | null;
 }
 
@@ -27,7 +27,7 @@ interface Exported {
  */
 export async function syncTracks(
   ledger: LedgerWriter,
-  { streams, selection: orgIds }: Exported,
+  { streams, selection: orgIds }: TrackedScope,
 ): Promise<void> {
   const { instanceId, policy } = ledger;
   const nowMs = ledger.now();
@@ -84,7 +84,7 @@ export async function syncTracks(
   });
 }
 
-/** Makes the rows that are lacking up to yesterday, and closes what can no longer be read. Safe to repeat. */
+/** Creates the expected cells up to yesterday, and marks cells unavailable that can no longer be read. Idempotent. */
 export async function createExpectedCells(ledger: LedgerWriter): Promise<void> {
   const matches = sql`exists (
     select from losant_usage.tracks t where t.org_id = o.org_id and t.next_day < losant_usage_internal.today()
@@ -93,7 +93,7 @@ export async function createExpectedCells(ledger: LedgerWriter): Promise<void> {
   await markCellsUnavailable(ledger);
 }
 
-/** Makes the rows that these organizations lack up to yesterday, and moves their markers. */
+/** Creates the expected cells of these organizations up to yesterday, and moves the `next_day` of their tracks. */
 export async function createExpectedCellsOf(
   trx: Kysely<Schema>,
   orgIds: readonly string[],
@@ -106,7 +106,8 @@ export async function createExpectedCellsOf(
     * interval '1 hour') at time zone 'UTC'`;
   await insertCells(trx, days, firstRead);
   await sql`
-    update losant_usage.tracks t set next_day = greatest(t.next_day, least(t.last_day + 1, losant_usage_internal.today()))
+    update losant_usage.tracks t
+    set next_day = greatest(t.next_day, least(t.last_day + 1, losant_usage_internal.today()))
     where t.org_id = any (${orgIds}::text[]) and t.next_day < losant_usage_internal.today()
       and (t.last_day is null or t.next_day <= t.last_day)`.execute(trx);
 }
@@ -117,8 +118,13 @@ async function lockTracks(trx: Kysely<Schema>, orgIds: readonly string[]): Promi
 }
 
 /**
- * Locks everything that the transaction will change from `day` on, in the global lock order. Creating a cell
- * touches its day; locking the day first and cells later would deadlock with a load.
+ * The lock order of the ledger: tracks by (org_id, stream), then coverage by (usage_date, org_id, stream), then
+ * usage_days by (usage_date, org_id), each sorted within its statement. Every writer follows it. It is easy to break,
+ * because a trigger rolls cells up into their day: whoever has changed cells holds day rows, and must not lock further
+ * cells in the same transaction. That is why markCellsUnavailable opens a transaction per kind of cell, and why this
+ * function locks cells and days from the first affected day on before anything is created. The invariant that all of
+ * this protects: every day from a track's first_day up to its next_day has a cell, so a crash leaves cells to be
+ * created, never a hole that nobody would look for.
  */
 export async function lockOrgs(
   trx: Kysely<Schema>,
@@ -135,8 +141,8 @@ export async function lockOrgs(
 }
 
 /**
- * Makes the rows of a query for cells `n` in key order, to be read first at `readAt`. Throws DatabaseError if the
- * database swallowed one: it would never be read.
+ * Inserts the cells `n` of a query in key order, due at `readAt`. Throws DatabaseError if the database dropped one,
+ * because it would never be read.
  */
 async function insertCells(
   trx: Kysely<Schema>,
@@ -145,22 +151,22 @@ async function insertCells(
 ): Promise<void> {
   // A day row that other streams have completed is waiting again.
   await sql`
-    with made as (
+    with inserted as (
       insert into losant_usage.coverage (usage_date, org_id, stream, next_read_at, reason)
       select n.usage_date, n.org_id, n.stream, ${readAt}, 'never_read' from (${cells}) as n
       order by n.usage_date, n.org_id, n.stream on conflict do nothing
       returning usage_date, org_id
     )
     insert into losant_usage.usage_days as d (usage_date, org_id)
-    select distinct m.usage_date, m.org_id from made m order by m.usage_date, m.org_id
+    select distinct i.usage_date, i.org_id from inserted i order by i.usage_date, i.org_id
     on conflict (usage_date, org_id) do update
       set standing = greatest(d.standing, 'waiting'), is_waiting = true, is_stored = false
       where d.is_stored or not d.is_waiting`.execute(trx);
-  const { rows } = await sql<{ wanted: number; there: number }>`
-    select count(*) as wanted, count(c.stream) filter (where d.org_id is not null) as there from (${cells}) as n
+  const { rows } = await sql<{ expected: number; present: number }>`
+    select count(*) as expected, count(c.stream) filter (where d.org_id is not null) as present from (${cells}) as n
     left join losant_usage.coverage c on c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream
     left join losant_usage.usage_days d on d.usage_date = n.usage_date and d.org_id = n.org_id`.execute(trx);
-  requireAll('coverage', rows[0]?.wanted ?? 0, rows[0]?.there ?? 0);
+  requireAll('coverage', rows[0]?.expected ?? 0, rows[0]?.present ?? 0);
 }
 
 /**
@@ -224,28 +230,28 @@ function unavailableColumns({ reason, detail }: { readonly reason: string; reado
 
 export interface MarkDueOptions extends DueScope {
   readonly range: DayRange;
-  /** Whether rows are made for days that have none, as for a backfill. */
+  /** Whether to create the cells of the range first, as a backfill does. */
   readonly insertsCells: boolean;
-  /** Whether numbers that are stored are read again too. */
+  /** Whether stored cells are read again too. */
   readonly force: boolean;
 }
 
 /**
- * Sets the cells of a range due: those that are not stored, or all of them. For a backfill it first makes the rows of
- * the range and those between it and the first day of the track, on days on which the organization existed. Days past
- * the horizon are passed over. Needs no lease. Returns the number of cells that were there, not due, and are now.
- * Throws SettingsError if an organization or stream that is named has no track.
+ * Makes the cells of a range due: those that are not stored, or all of them. A backfill first creates the cells of the
+ * range and of the days between it and the first day of the track, on which the organization existed. Skips days past
+ * the horizon. Needs no lease. Returns the number of existing cells that became due. Throws SettingsError if a named
+ * organization or stream has no track.
  */
 export async function markDaysDue(ledger: LedgerWriter, options: MarkDueOptions): Promise<number> {
-  const { orgIds: named, streams, range, insertsCells, force } = options;
+  const { orgIds: requestedOrgIds, streams, range, insertsCells, force } = options;
   const nowMs = ledger.now();
   const from = latestDay(range.from, horizonStart(nowMs, ledger.policy));
   const to = earliestDay(range.to, lastEndedDay(nowMs));
   await requireTracks(ledger, options);
-  let setDue = 0;
-  if (from > to) return setDue;
+  let markedCells = 0;
+  if (from > to) return markedCells;
   const now = sql`${new Date(nowMs).toISOString()}::timestamptz`;
-  const matches = sql`o.deleted_on is null and ${isAmong('o.org_id', named)}`;
+  const matches = sql`o.deleted_on is null and ${isAmong('o.org_id', requestedOrgIds)}`;
   await eachPage(ledger, matches, async (trx, orgIds) => {
     if (insertsCells) {
       const isInScope = sql`t.org_id = any (${orgIds}::text[]) and ${isAmong('t.stream', streams)}`;
@@ -253,17 +259,17 @@ export async function markDaysDue(ledger: LedgerWriter, options: MarkDueOptions)
       await insertCells(trx, selectBackfillCells({ from, to }, isInScope), now);
       await extendTracks(trx, { from, to }, isInScope);
     }
-    setDue += await setCells(trx, {
+    markedCells += await setCells(trx, {
       set: sql`next_read_at = ${now}`,
       where: sql`${isCellOfOrgs(orgIds, { from, to })} and ${isAmong('c.stream', streams)} and o.deleted_on is null
         and c.reason is distinct from 'before_creation'
         and (${force}::boolean or (not c.is_stored and (c.next_read_at <= ${now}) is not true))`,
     });
   });
-  return setDue;
+  return markedCells;
 }
 
-/** The first day of a backfill from `from` for an organization `o`. */
+/** Returns the first day of a backfill for an organization `o`. */
 const firstDay = (from: UsageDay) => sql`greatest(${from}::date, o.created_on)`;
 
 /**
@@ -284,7 +290,7 @@ export function selectBackfillCells(
     where ${matches} and o.deleted_on is null`;
 }
 
-/** Moves the markers of tracks to which the days of a backfill were added. */
+/** Extends the tracks to the days that a backfill has added. */
 async function extendTracks(
   trx: Kysely<Schema>,
   { from, to }: DayRange,
@@ -302,7 +308,7 @@ async function extendTracks(
       and (t.first_day > ${first} or ${isJoined})`.execute(trx);
 }
 
-/** Throws SettingsError if an organization or stream that the scope names has no track. */
+/** Throws SettingsError if an organization or stream of the scope has no track. */
 export async function requireTracks(
   { db, instanceId }: InstanceLedger,
   { orgIds, streams }: DueScope,
@@ -317,13 +323,13 @@ export async function requireTracks(
   const org = orgIds?.find((each) => !tracked.orgs.includes(each));
   const stream = streams?.find((each) => !tracked.streams.includes(each));
   if (org === undefined && stream === undefined) return;
-  const what = org === undefined ? `--stream ${stream}` : `--org ${org}`;
-  throw notExported(what, instanceId);
+  const option = org === undefined ? `--stream ${stream}` : `--org ${org}`;
+  throw toUntrackedError(option, instanceId);
 }
 
-/** Returns the error for an organization or stream that a command names and that is not exported. */
-export function notExported(what: string, instanceId: string): SettingsError {
-  return new SettingsError(`${what}: not exported from instance ${instanceId}`, {
+/** Returns the error for an organization or stream, `what`, that a command names and that is not tracked. */
+export function toUntrackedError(option: string, instanceId: string): SettingsError {
+  return new SettingsError(`${option}: not tracked in instance ${instanceId}`, {
     hint: 'check the value, and LOSANT_ORG_IDS and STREAMS, which say what is tracked',
   });
 }

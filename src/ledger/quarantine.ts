@@ -6,20 +6,21 @@ import type { Schema } from '../database/schema.ts';
 import { type CellResponse, cellId, compareText } from '../usage/cell.ts';
 import { mergeDays } from '../usage/day.ts';
 
-/** The length of a body that is kept, in UTF-16 code units before compression. */
+/** Longer bodies are cut: UTF-16 code units, before compression. */
 const BODY_LENGTH_MAX = 256 * 1024;
 
 const compress = promisify(gzip);
 
-/** The answers to a slice, and the bodies that they were read from, as received and in request order. */
+/** The responses to a slice, cell by cell. */
 export interface SliceResponse {
-  readonly answers: readonly CellResponse[];
+  readonly responses: readonly CellResponse[];
+  /** The bodies as received, in request order. */
   readonly texts: readonly string[];
 }
 
 /**
- * Keeps the bodies of quarantined cells, in the run's transaction: once for each problem and the days in a row that
- * have it, unless equal to the newest of these days.
+ * Quarantines the bodies of invalid responses: a row per problem and range of consecutive days. A row that would equal
+ * the newest one of its days is not added.
  */
 export async function recordQuarantine(
   trx: Kysely<Schema>,
@@ -44,14 +45,14 @@ export async function recordQuarantine(
   }
 }
 
-/** Returns what was wrong with the answers to a slice. */
-function findProblems({ answers, texts }: SliceResponse) {
-  const bad = answers.flatMap(({ verdict, ...key }) => {
+/** Returns the problems of a slice, each with a range of consecutive days. */
+function findProblems({ responses, texts }: SliceResponse) {
+  const quarantined = responses.flatMap(({ verdict, ...key }) => {
     return verdict.kind === 'quarantined' ? [{ ...key, ...verdict }] : [];
   });
-  const groups = Map.groupBy(bad, ({ code, detail }) => `${code} ${detail}`);
+  const groups = Map.groupBy(quarantined, ({ code, detail }) => `${code} ${detail}`);
   return [...groups.values()].flatMap((group) => {
-    const first = group[0] as (typeof bad)[number];
+    const first = group[0] as (typeof quarantined)[number];
     return mergeDays(group.map(({ day }) => day)).map((range) => ({ ...first, ...range, texts }));
   });
 }

@@ -73,11 +73,11 @@ export async function waiveCells(db: Kysely<Schema>, waiver: Waiver): Promise<Ce
 }
 
 function refusal({ orgId, range }: Waiver, cells: number): SettingsError {
-  const what =
+  const problem =
     cells === 0
       ? `no cells of organization ${orgId} are expected from ${range.from} to ${range.to}`
       : `every cell of organization ${orgId} from ${range.from} to ${range.to} is fine or will be read again`;
-  return new SettingsError(`Nothing was waived: ${what}`, {
+  return new SettingsError(`Nothing was waived: ${problem}`, {
     hint: 'losant-usage gaps --all lists what is missing, in doubt, unavailable or waived',
   });
 }

@@ -12,25 +12,25 @@ import { RESPONSE_SKEW_MAX_MS } from '../losant/response.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { DayRange } from '../usage/day.ts';
 
-/** An instance with everything needed to export it. */
+/** Everything that a run of an instance needs. */
 export interface InstanceContext
   extends InstanceLedger,
     Pick<InstanceConfig, 'apiUrl' | 'streams'>,
     Pick<Config, 'controlTotals'>,
-    Pick<ExportEnvironment, 'handle' | 'logger' | 'host' | 'version'> {
+    Pick<RunEnvironment, 'handle' | 'logger' | 'host' | 'version'> {
   readonly client: LosantClient;
-  /** The organizations that are exported; null for all. */
+  /** The organizations that the settings choose; null for all. */
   readonly selection: readonly string[] | null;
   readonly concurrency: number;
-  /** Returns the API's clock minus `now` in ms, as of the newest answer; null before the first. */
+  /** Returns the API's clock minus `now` in ms, as of the newest response; null before the first. */
   readonly apiAheadMs: () => number | null;
-  /** Returns the number of requests sent so far. */
+  /** Returns the number of requests so far. */
   readonly requestCount: () => number;
 }
 
 export interface Progress {
-  readonly planned: number;
-  readonly done: number;
+  readonly plannedCells: number;
+  readonly readCells: number;
 }
 
 /** The process that runs the instance, and how many cells it still has to read. */
@@ -42,44 +42,45 @@ export interface BusyLease {
 export interface RunOptions extends DueScope {
   readonly kind: RunKind;
   readonly runId: string;
-  /** The days that a backfill adds, or the one day to read again; null for everything that is due. */
+  /** The days of a backfill, or the one day to read again; null for everything that is due. */
   readonly range: DayRange | null;
-  /** Whether a backfill reads what is stored again. */
+  /** Whether a backfill reads stored cells again. */
   readonly force: boolean;
   readonly signal: AbortSignal;
-  /** The longest wait for another process that has the instance, in ms; none by default. */
+  /** The longest wait for a process that runs the instance; 0 by default. */
   readonly waitMs?: number | undefined;
   /** Called when such a wait begins, and then once a minute. */
-  readonly onBusy?: ((held: BusyLease) => void) | undefined;
-  /** Returns the next wake-up, when what has become due goes before older days; in 15 minutes by default. */
+  readonly onBusy?: ((lease: BusyLease) => void) | undefined;
+  /** Returns the next wake-up, at which recent days take precedence over older ones; in 15 minutes by default. */
   readonly nextWakeAt?: (() => Date | null) | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-/** One gate for each token, kept from run to run, so that a pause that Losant asked for continues. */
+/** The gates by token. They outlive a run, because a pause that Losant has requested does too. */
 export type Gates = Map<string, Gate>;
 
-/** The environment in which every instance is opened. */
-export interface ExportEnvironment {
+/** What the runs of all instances share. */
+export interface RunEnvironment {
   readonly config: Pick<Config, 'policy' | 'request' | 'controlTotals'>;
   readonly logger: Logger;
-  /** Returns the time in ms by this host's clock; `now` by the database's. */
+  /** Returns the time in ms by this host's clock. */
   readonly hostNow: () => number;
+  /** Returns the time in ms by the database's clock. */
   readonly now: () => number;
   readonly random: () => number;
   readonly host: string;
   readonly version: string;
   readonly handle: DatabaseHandle;
-  /** The gates by token: instances with the same token share one, so all callers pass the same map. */
+  /** All callers pass the same map, so that instances with the same token share a gate. */
   readonly gates: Gates;
   readonly onAttempt?: ((report: AttemptReport) => void) | undefined;
 }
 
-/**
- * Returns everything needed to export one instance, with its token read anew. Throws SettingsError if there is no
- * token.
- */
-export function openInstance(environment: ExportEnvironment, instance: InstanceConfig): InstanceContext {
+/** Reads the token anew, which may have been rotated since the last run. Throws SettingsError if there is none. */
+export function createInstanceContext(
+  environment: RunEnvironment,
+  instance: InstanceConfig,
+): InstanceContext {
   const { config, logger, host, version, random, handle, now, gates, onAttempt } = environment;
   const { instanceId, apiUrl, domain, streams, orgs: selection } = instance;
   const { requestConcurrency: concurrency, requestsPerSecond } = instance;
@@ -126,16 +127,16 @@ export function openInstance(environment: ExportEnvironment, instance: InstanceC
   };
 }
 
-/** Throws AppError if the API's clock, `aheadMs` ahead of this one, is too far off. Null is unknown and passes. */
+/** Throws AppError `clock_skew` if the API's clock is too far off. Null is unknown and passes. */
 export function requireApiClock(aheadMs: number | null): void {
-  requireNear(aheadMs ?? 0, RESPONSE_SKEW_MAX_MS, "the Losant API's");
+  requireClockWithin(RESPONSE_SKEW_MAX_MS, aheadMs ?? 0, "the Losant API's");
 }
 
 /**
- * Asks Losant for its time, after an answer that was made at another one. Returns if only that answer came from a
- * cache. Throws AppError if a clock has moved.
+ * Reads Losant's clock again, after a response with a wrong date. Returns if only that response was wrong, as a cached
+ * one is. Throws AppError `clock_skew` if a clock has drifted.
  */
-export async function requireClock(
+export async function recheckApiClock(
   { client, instanceId, apiAheadMs }: Pick<InstanceContext, 'client' | 'instanceId' | 'apiAheadMs'>,
   signal: AbortSignal,
 ): Promise<void> {
@@ -148,17 +149,17 @@ export async function requireClock(
 }
 
 /**
- * Returns a clock that advances with the host's and shows the database's time. It never goes back, so that what was set
- * due stays due where the host's is set back. Throws AppError if the two are more than 30 s apart.
+ * Returns a clock that advances with the host's and shows the database's time. It never goes back: what is due stays
+ * due if the host's clock is set back. Throws AppError `clock_skew` if host and database are more than 30 s apart.
  */
 export async function readClock(
   { hostNow }: { readonly hostNow: () => number },
   { db, label }: DatabaseHandle,
 ): Promise<() => number> {
-  const before = hostNow();
+  const sentAtMs = hostNow();
   const { at } = await db.selectNoFrom(CLOCK.as('at')).executeTakeFirstOrThrow();
-  const offsetMs = Math.round(Date.parse(at) - (before + hostNow()) / 2);
-  requireNear(offsetMs, DATABASE_SKEW_MAX_MS, `that of the database at ${label}`);
+  const offsetMs = Math.round(Date.parse(at) - (sentAtMs + hostNow()) / 2);
+  requireClockWithin(DATABASE_SKEW_MAX_MS, offsetMs, `that of the database at ${label}`);
   let latestMs = 0;
   return () => {
     latestMs = Math.max(latestMs, hostNow() + offsetMs);
@@ -166,11 +167,11 @@ export async function readClock(
   };
 }
 
-/** Throws AppError if this host's clock is too far from another one, which is `aheadMs` ahead of it. */
-function requireNear(aheadMs: number, mostMs: number, other: string): void {
-  if (Math.abs(aheadMs) <= mostMs) return;
+/** Throws AppError `clock_skew` if another clock is more than `limitMs` from this host's. */
+function requireClockWithin(limitMs: number, aheadMs: number, otherClock: string): void {
+  if (Math.abs(aheadMs) <= limitMs) return;
   const distance = `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'behind' : 'ahead of'}`;
-  throw new AppError('clock_skew', `This host's clock is ${distance} ${other}`, {
+  throw new AppError('clock_skew', `This host's clock is ${distance} ${otherClock}`, {
     hint: 'synchronize the clocks (NTP); nothing was loaded, because it is unclear which day has ended',
   });
 }

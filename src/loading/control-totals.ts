@@ -1,4 +1,4 @@
-/** Losant's own totals of the instance by day, asked for beside our sums. They change no number and fail no run. */
+/** Control totals: Losant's own totals of the instance by day, for the reconciliation. They never fail a run. */
 import { sql } from 'kysely';
 import { transform } from 'streaming-iterables';
 import { unnested } from '../database/expressions.ts';
@@ -12,19 +12,19 @@ import type { InstanceContext } from './context.ts';
 import { extractSlice } from './extract.ts';
 import type { Session } from './session.ts';
 
-/** The bound on asking for control totals, which must not delay a run: a later run asks for what is left. */
-const LONGEST_MS = 120_000;
+/** Control totals must not hold up a run for long; the next run continues with the days that remain. */
+const TOTALS_TIMEOUT_MS = 120_000;
 
 /**
- * Adds up our sums, and asks for Losant's totals of the days that are not known to be equal or final. A failure is
- * recorded with the instance, and logged. Throws only when the session's signal aborts.
+ * Computes our sums, and reads Losant's totals of the days that are due. A failure is recorded with the instance, and
+ * logged. Throws only if the session's signal aborts.
  */
 export async function readControlTotals(session: Session): Promise<void> {
   const { instanceId, selection, logger } = session.context;
   try {
     while (await computeOurSums(session)) session.signal.throwIfAborted();
-    // The instance's totals cover all organizations, so they cannot be compared with a few named ones.
-    if (selection === null) await askTotals(session);
+    // Losant's totals cover all organizations, so they cannot be compared with sums of a selection.
+    if (selection === null) await requestTotals(session);
   } catch (error) {
     session.signal.throwIfAborted();
     const fields = { instance_id: instanceId, err: error };
@@ -32,37 +32,37 @@ export async function readControlTotals(session: Session): Promise<void> {
   }
 }
 
-/** The number of days of all organizations that one statement adds up. */
-const DAYS_AT_ONCE = 10;
+/** Years of days in one statement would exceed the statement timeout. */
+const DAYS_PER_STATEMENT = 10;
 
-/** Adds up the next days whose sums a load has unset. Returns false if there was none. */
+/** Computes our sums of the next days where they are invalid. Returns false if there are none. */
 async function computeOurSums({ ledger }: Session): Promise<boolean> {
   return await inTransaction(ledger, async (trx) => {
     const { rows } = await sql<{ sums: number }>`
-      select losant_usage_internal.compute_our_sums(${ledger.instanceId}, ${DAYS_AT_ONCE}) as sums`.execute(
+      select losant_usage_internal.compute_our_sums(${ledger.instanceId}, ${DAYS_PER_STATEMENT}) as sums`.execute(
       trx,
     );
     return (rows[0]?.sums ?? 0) > 0;
   });
 }
 
-async function askTotals(session: Session): Promise<void> {
+async function requestTotals(session: Session): Promise<void> {
   const { context } = session;
   const { db, instanceId, concurrency, logger } = context;
-  const signal = AbortSignal.any([session.signal, AbortSignal.timeout(LONGEST_MS)]);
+  const signal = AbortSignal.any([session.signal, AbortSignal.timeout(TOTALS_TIMEOUT_MS)]);
   const extract = (slice: Slice) => extractSlice(slice, context, signal);
   let problem: string | null = null;
-  const slices = planSlices(await readDaysDue(context));
+  const slices = planSlices(await readTotalsDue(context));
   try {
     for await (const results of transform(concurrency, extract, slices)) {
-      const answers = results.flatMap((result) => result.answers);
-      await storeTotals(session, answers);
-      problem ??= problemOf(answers);
+      const responses = results.flatMap((result) => result.responses);
+      await storeTotals(session, responses);
+      problem ??= findTotalsProblem(responses);
     }
   } catch (error) {
     session.signal.throwIfAborted();
     if (!signal.aborted) throw error;
-    problem ??= `no response within ${LONGEST_MS / 1_000} s`;
+    problem ??= `no response within ${TOTALS_TIMEOUT_MS / 1_000} s`;
   }
   if ((await readInstance(db, instanceId))?.totalsProblem === problem) return;
   await updateInstance(session.ledger, { totals_problem: problem });
@@ -71,8 +71,11 @@ async function askTotals(session: Session): Promise<void> {
   logger.warn(fields, 'control totals not read; stored usage and this run are not affected');
 }
 
-/** Returns the days of each stream whose totals are not read, may have changed, or differ and are not final. */
-async function readDaysDue({ db, instanceId, streams, policy, now }: InstanceContext): Promise<CellKey[]> {
+/**
+ * Returns the days of each stream whose totals are due: never read, invalidated by a changed number, or different from
+ * our sum and read before the final threshold.
+ */
+async function readTotalsDue({ db, instanceId, streams, policy, now }: InstanceContext): Promise<CellKey[]> {
   const { rows } = await sql<CellKey>`
     select distinct ${WHOLE_INSTANCE} as "orgId", m.stream, t.usage_date as day
     from losant_usage.instance_totals t join losant_usage.metrics m on m.metric = t.metric
@@ -84,14 +87,15 @@ async function readDaysDue({ db, instanceId, streams, policy, now }: InstanceCon
   return rows;
 }
 
-/** Stores totals. A day that is left out keeps its number. */
-async function storeTotals({ ledger }: Session, answers: readonly CellResponse[]): Promise<void> {
+/** Stores totals. A total that Losant omits stays. */
+async function storeTotals({ ledger }: Session, responses: readonly CellResponse[]): Promise<void> {
   const { instanceId } = ledger;
   const types = { usage_date: 'date', metric: 'text', quantity: 'bigint', last_read_at: 'timestamptz' };
-  const rows = unnested('n', answers.flatMap(totalsOf), types);
+  const rows = unnested('n', responses.flatMap(toTotalRows), types);
   await inTransaction(ledger, async (trx) => {
     await sql`
-      update losant_usage.instance_totals t set quantity = coalesce(k.quantity, t.quantity), last_read_at = k.last_read_at
+      update losant_usage.instance_totals t
+      set quantity = coalesce(k.quantity, t.quantity), last_read_at = k.last_read_at
       from (
         select t.usage_date, t.metric, n.quantity, n.last_read_at
         from losant_usage.instance_totals t join ${rows} on n.usage_date = t.usage_date and n.metric = t.metric
@@ -103,21 +107,22 @@ async function storeTotals({ ledger }: Session, answers: readonly CellResponse[]
   });
 }
 
-/** Returns the totals that an answer gives, null where Losant left one out; none if it cannot be believed. */
-function totalsOf({ stream, day, sentAtMs, verdict }: CellResponse) {
+/** Returns the totals of a response, null where Losant omits one; [] for a failed or invalid response. */
+function toTotalRows({ stream, day, sentAtMs, verdict }: CellResponse) {
   if (verdict.kind === 'failed' || verdict.kind === 'quarantined') return [];
   const last_read_at = new Date(sentAtMs).toISOString();
   return getStream(stream).columns.flatMap((metric) => {
-    const isNamed = verdict.kind === 'reported' && !verdict.omitted.some(({ column }) => column === metric);
-    const quantity = isNamed ? verdict.numbers[metric] : null;
+    const isReported =
+      verdict.kind === 'reported' && !verdict.omitted.some(({ column }) => column === metric);
+    const quantity = isReported ? verdict.numbers[metric] : null;
     if (quantity !== null && typeof quantity !== 'number') return [];
     return [{ usage_date: day, metric, quantity, last_read_at }];
   });
 }
 
-/** Returns why not all of the totals can be had; null if they can. */
-function problemOf(answers: readonly CellResponse[]): string | null {
-  for (const { stream, verdict } of answers) {
+/** Returns why totals could not be read; null if all were. */
+function findTotalsProblem(responses: readonly CellResponse[]): string | null {
+  for (const { stream, verdict } of responses) {
     if (verdict.kind === 'failed') return verdict.detail;
     if (verdict.kind === 'quarantined') return `${stream}: ${verdict.detail}`;
   }

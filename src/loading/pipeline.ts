@@ -3,24 +3,30 @@ import { batchWithTimeout, flatTransform } from 'streaming-iterables';
 import { isConnectionLost, isRefusedForData, isRetryable } from '../database/sqlstate.ts';
 import type { LosantError } from '../errors.ts';
 import type { LoadedCell } from '../ledger/coverage.ts';
-import { countDue, type DueScope, readDuePage } from '../ledger/due.ts';
+import { countDueCells, type DueScope, readDuePage } from '../ledger/due.ts';
 import { loadBatch, type RunLedger } from '../ledger/load.ts';
 import type { CellKey } from '../usage/cell.ts';
 import { addDays, dayAt, HOUR_MS } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';
-import { requireClock } from './context.ts';
+import { recheckApiClock } from './context.ts';
 import { extractSlice, type SliceResult, toFailedResult } from './extract.ts';
 import type { Session } from './session.ts';
 
-/** Length of a pass when there is no schedule to end it. */
-const USUAL_PASS_MS = HOUR_MS / 4;
+/** The length of a pass if no schedule ends it. */
+const DEFAULT_PASS_MS = HOUR_MS / 4;
 
 /**
- * Exports everything that is due, in passes from one wake-up to the next, until nothing is left that was set due
- * meanwhile; calls `onNewDay` when a day has ended since. Returns Losant's refusal of the token or of scopes, if there
- * was one. Throws when the session's signal aborts, when clocks move apart, and when the database stays unreachable.
+ * A backfill can be due for hours, and yesterday becomes due in the middle of it. So cells are read in passes. A pass
+ * first reads the last seven days of all organizations, completely; then older days, starting at the organization where
+ * the last pass stopped, until the next wake-up or midnight. It reads at least one page of them, or frequent wake-ups
+ * would starve them. Once a pass has reached the last organization, `sinceMs` limits the next one to cells that were
+ * set due in the meantime and after their last read, so that a cell is read once per run; a new day lifts the limit.
+ * The run ends when a pass from the first organization finds nothing.
+ *
+ * Calls `onNewDay` when a day has ended. Returns Losant's rejection of the token or of a scope, or null. Throws when
+ * the session's signal aborts, when clocks drift apart, and when the database stays unreachable.
  */
-export async function exportDue(
+export async function loadDue(
   session: Session,
   scope: DueScope,
   onNewDay: () => Promise<void>,
@@ -28,48 +34,45 @@ export async function exportDue(
   const { tally, ledger } = session;
   const { onProgress, nextWakeAt } = session.options;
   const { now } = ledger;
-  const cellsDue = onProgress ? await countDue(ledger, scope) : 0;
-  const showProgress = () =>
-    onProgress?.({ planned: Math.max(cellsDue, tally.planned), done: tally.planned });
-  let lookedAtMs = now();
+  const cellsDue = onProgress ? await countDueCells(ledger, scope) : 0;
+  const reportProgress = () =>
+    onProgress?.({ plannedCells: Math.max(cellsDue, tally.planned), readCells: tally.planned });
+  let roundStartMs = now();
   let sinceMs: number | null = null;
   for (let olderCursor = ''; ; ) {
     const today = dayAt(now());
-    const endMs = nextWakeAt?.()?.getTime() ?? now() + USUAL_PASS_MS;
-    const pass: Pass = { scope, endMs, sinceMs, olderAfter: olderCursor, isAtEnd: false, hasFound: false };
-    await exportPass(session, pass, showProgress);
-    if (pass.isAtEnd && !pass.hasFound && olderCursor === '') return session.refusals.worst;
-    olderCursor = pass.isAtEnd ? '' : pass.olderAfter;
+    const endMs = nextWakeAt?.()?.getTime() ?? now() + DEFAULT_PASS_MS;
+    const pass: Pass = { scope, endMs, sinceMs, olderCursor, isAtEnd: false, hasFoundCells: false };
+    await loadPass(session, pass, reportProgress);
+    if (pass.isAtEnd && !pass.hasFoundCells && olderCursor === '') return session.refusals.worst;
+    olderCursor = pass.isAtEnd ? '' : pass.olderCursor;
     const isNewDay = dayAt(now()) !== today;
     if (isNewDay || pass.isAtEnd) {
-      sinceMs = isNewDay ? null : lookedAtMs;
-      lookedAtMs = now();
+      sinceMs = isNewDay ? null : roundStartMs;
+      roundStartMs = now();
     }
     if (isNewDay) await onNewDay();
   }
 }
 
-/** A look at what is due in a scope, until the next wake-up. */
+/** One pass over what is due in a scope; see {@link loadDue}. */
 export interface Pass {
   readonly scope: DueScope;
-  /** The time in ms at which what has become due meanwhile goes before older days. */
+  /** The time in ms from which a new pass goes before older days. */
   readonly endMs: number;
-  /** Only what was set due after this time, as by a backfill that waits; null for all. */
+  /** Limits the pass to cells that were set due after this time; null for all. */
   readonly sinceMs: number | null;
   /** The last organization whose older days were read; empty at first. */
-  olderAfter: string;
-  /** Whether nothing was left. */
+  olderCursor: string;
+  /** Whether the older days of the last organization were read. */
   isAtEnd: boolean;
-  hasFound: boolean;
+  hasFoundCells: boolean;
 }
 
-/** Days younger than this go first, over all organizations. */
+/** A pass reads days up to this age first, for all organizations. */
 const RECENT_DAYS = 7;
 
-/**
- * Yields the due cells of a pass, a page of organizations at a time: the last week of all organizations first,
- * then older days from where the last pass stopped. See the note on passes below. (narrative 4)
- */
+/** Yields the due cells of a pass, a page of organizations at a time; see {@link loadDue}. */
 export async function* readDuePages(
   { ledger, refusals }: Pick<Session, 'ledger' | 'refusals'>,
   pass: Pass,
@@ -77,26 +80,25 @@ export async function* readDuePages(
   const { scope, endMs, sinceMs } = pass;
   const { now } = ledger;
   const today = dayAt(now());
-  const recent = { from: addDays(today, -RECENT_DAYS), to: null };
-  const olderRange = { from: null, to: addDays(recent.from, -1) };
-  const readPage = async (days: typeof recent | typeof olderRange, afterOrgId: string) => {
-    const cursor = { stopped: refusals.refusedStreams, sinceMs, afterOrgId, ...days };
+  const recentRange = { from: addDays(today, -RECENT_DAYS), to: null };
+  const olderRange = { from: null, to: addDays(recentRange.from, -1) };
+  const readPage = async (range: typeof recentRange | typeof olderRange, afterOrgId: string) => {
+    const cursor = { refusedStreams: refusals.refusedStreams, sinceMs, afterOrgId, ...range };
     const cells = refusals.isTokenRefused ? [] : await readDuePage(ledger, scope, cursor);
-    pass.hasFound ||= cells.length > 0;
+    pass.hasFoundCells ||= cells.length > 0;
     return cells;
   };
   for (let afterOrgId = ''; dayAt(now()) === today; ) {
-    const cells = await readPage(recent, afterOrgId);
+    const cells = await readPage(recentRange, afterOrgId);
     if (cells.length === 0) break;
     afterOrgId = lastOrgId(cells);
     yield cells;
   }
-  // At least one page of older days, so that wake-ups at short intervals do not keep them waiting for ever.
   for (let isFirst = true; dayAt(now()) === today && (isFirst || now() < endMs); isFirst = false) {
-    const cells = await readPage(olderRange, pass.olderAfter);
+    const cells = await readPage(olderRange, pass.olderCursor);
     pass.isAtEnd = cells.length === 0;
     if (pass.isAtEnd) return;
-    pass.olderAfter = lastOrgId(cells);
+    pass.olderCursor = lastOrgId(cells);
     yield cells;
   }
 }
@@ -105,19 +107,19 @@ function lastOrgId(cells: readonly CellKey[]): string {
   return (cells.at(-1) as CellKey).orgId;
 }
 
-/** The most slices in one transaction, and the longest wait for it to fill. */
+/** The most slices in one transaction, and the longest wait for them. */
 const BATCH_SLICES = 400;
 const BATCH_WAIT_MS = 1_000;
 
 /**
- * Plans, extracts and loads a pass, a page of organizations at a time, and adds it up in the tally. Slices are loaded
- * as they arrive; while one batch is loaded the next is fetched. A scope that was refused is not asked for again.
+ * Plans, extracts and loads the slices of a pass, and counts them in the tally. One batch is loaded while the next is
+ * extracted.
  */
-async function exportPass(session: Session, pass: Pass, showProgress: () => void): Promise<void> {
+async function loadPass(session: Session, pass: Pass, reportProgress: () => void): Promise<void> {
   const { context, tally, refusals } = session;
   const stop = new AbortController();
   const signal = AbortSignal.any([session.signal, stop.signal]);
-  const slices = planSlicesOf(session, pass, showProgress);
+  const slices = planPassSlices(session, pass, reportProgress);
   const extract = async (slice: Slice) => {
     signal.throwIfAborted();
     const earlierRefusal = refusals.forStream(slice.stream);
@@ -127,32 +129,36 @@ async function exportPass(session: Session, pass: Pass, showProgress: () => void
     return results;
   };
   const results = flatTransform(2 * context.concurrency, extract, slices);
-  let loading = Promise.resolve();
+  let pendingLoad = Promise.resolve();
   try {
     for await (const batch of batchWithTimeout(BATCH_SLICES, BATCH_WAIT_MS, results)) {
-      await loading;
-      loading = loadResults(batch, session, signal).then(showProgress);
-      // A load runs beside the next fetches, which have no use any more once it has failed.
-      loading.catch((error: unknown) => stop.abort(error));
+      await pendingLoad;
+      pendingLoad = loadResults(batch, session, signal).then(reportProgress);
+      // Once a load has failed, the requests that run at the same time are of no use.
+      pendingLoad.catch((error: unknown) => stop.abort(error));
     }
-    await loading;
+    await pendingLoad;
   } catch (error) {
-    await loading;
+    await pendingLoad;
     throw error;
   } finally {
-    stop.abort(new Error('the export has ended'));
-    await loading.catch(() => {});
+    stop.abort(new Error('the pass has ended'));
+    await pendingLoad.catch(() => {});
     await slices.return(undefined);
   }
 }
 
-/** Yields the slices of a pass. The run is on record from the first page on. */
-async function* planSlicesOf(session: Session, pass: Pass, showProgress: () => void): AsyncGenerator<Slice> {
+/** Yields the slices of a pass. Records the run once there is something to read. */
+async function* planPassSlices(
+  session: Session,
+  pass: Pass,
+  reportProgress: () => void,
+): AsyncGenerator<Slice> {
   for await (const cells of readDuePages(session, pass)) {
     session.signal.throwIfAborted();
-    if (!session.isBegun) {
+    if (!session.isRecorded) {
       await session.begin();
-      showProgress();
+      reportProgress();
     }
     for (const { orgId } of cells) session.tally.orgIds.add(orgId);
     yield* planSlices(cells);
@@ -168,12 +174,12 @@ async function loadResults(
   { context, tally, refusals, ledger }: Session,
   signal: AbortSignal,
 ): Promise<void> {
-  if (results.some(({ error }) => error?.kind === 'wrong_date')) await requireClock(context, signal);
+  if (results.some(({ error }) => error?.kind === 'wrong_date')) await recheckApiClock(context, signal);
   const loadable: SliceResult[] = [];
   for (const result of results) {
     tally.unknownKeys += result.unknownKeys;
     tally.outsideBuckets += result.outsideBuckets;
-    if (refusals.isGlobal(result)) tally.addRefused(result.answers);
+    if (refusals.isGlobal(result)) tally.addRejected(result.responses);
     else loadable.push(result);
   }
   if (loadable.length === 0) return;
@@ -185,21 +191,21 @@ const RETRY_AFTER_MS = [100, 500, 1_000, 2_000, 4_000, 8_000, 15_000];
 
 interface LoadAttempt {
   readonly signal: AbortSignal;
-  /** The number of attempts before. */
+  /** The number of earlier attempts. */
   readonly failures?: number;
-  /** Whether the numbers were set aside already. */
-  readonly isSetAside?: boolean;
+  /** Whether the verdicts are quarantined already. */
+  readonly isQuarantined?: boolean;
 }
 
 /**
- * Loads slices in one transaction. Conflicts and lost connections are retried (a batch may be loaded twice). A batch
- * that the database refuses for its data is halved until the bad slice stands alone; its cells are quarantined. Throws
- * any other error, such as a database that stays unreachable or a lost lease.
+ * Loads slices in one transaction. Conflicts and lost connections are retried, so a batch may be loaded twice. A batch
+ * whose data the database refuses is halved until the bad slice is alone; its cells are quarantined. Throws any other
+ * error, such as a lost lease or a database that stays unreachable.
  */
 async function loadSlices(
   ledger: RunLedger,
   slices: readonly SliceResult[],
-  { signal, failures = 0, isSetAside = false }: LoadAttempt,
+  { signal, failures = 0, isQuarantined = false }: LoadAttempt,
 ): Promise<LoadedCell[]> {
   try {
     return await loadBatch(ledger, slices);
@@ -207,19 +213,19 @@ async function loadSlices(
     const waitMs = RETRY_AFTER_MS[failures];
     if ((isRetryable(error) || isConnectionLost(error)) && waitMs !== undefined) {
       await sleep(waitMs, undefined, { signal });
-      return await loadSlices(ledger, slices, { signal, failures: failures + 1, isSetAside });
+      return await loadSlices(ledger, slices, { signal, failures: failures + 1, isQuarantined });
     }
-    if (!isRefusedForData(error) || isSetAside) throw error;
+    if (!isRefusedForData(error) || isQuarantined) throw error;
     if (slices.length > 1) {
       const middle = Math.ceil(slices.length / 2);
-      const first = await loadSlices(ledger, slices.slice(0, middle), { signal });
-      return [...first, ...(await loadSlices(ledger, slices.slice(middle), { signal }))];
+      const firstHalf = await loadSlices(ledger, slices.slice(0, middle), { signal });
+      return [...firstHalf, ...(await loadSlices(ledger, slices.slice(middle), { signal }))];
     }
     const detail = error instanceof Error ? error.message : String(error);
     const verdict = { kind: 'quarantined', code: 'database_refused', detail } as const;
-    const refused = slices.map((slice) => {
-      return { ...slice, answers: slice.answers.map((answer) => ({ ...answer, sha256: null, verdict })) };
+    const quarantined = slices.map((slice) => {
+      return { ...slice, responses: slice.responses.map((each) => ({ ...each, sha256: null, verdict })) };
     });
-    return await loadSlices(ledger, refused, { signal, isSetAside: true });
+    return await loadSlices(ledger, quarantined, { signal, isQuarantined: true });
   }
 }

@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely';
 import { isAmong, unnested } from '../database/expressions.ts';
 import { isUndefined } from '../database/sqlstate.ts';
-import { notExported, requireTracks, selectBackfillCells } from '../ledger/expected.ts';
+import { requireTracks, selectBackfillCells, toUntrackedError } from '../ledger/expected.ts';
 import { readInstance } from '../ledger/instances.ts';
 import { listOrgPages } from '../losant/org-list.ts';
 import { countDays, earliestDay, HOUR_MS, latestDay, type UsageDay } from '../usage/day.ts';
@@ -9,32 +9,32 @@ import { horizonStart, lastEndedDay } from '../usage/policy.ts';
 import { getStream, streamNames } from '../usage/streams/catalog.ts';
 import type { InstanceContext, RunOptions } from './context.ts';
 
-/** The cells that a run would read. */
+/** What a run would read. */
 export interface PlanSummary {
   readonly instanceId: string;
-  /** The oldest day read; null if nothing is read. `to` is the newest. */
+  /** The oldest and the newest day; null if there is nothing to read. */
   readonly from: UsageDay | null;
   readonly to: UsageDay | null;
   readonly orgs: number;
   readonly cells: number;
-  /** About the number of requests if each is answered at once, without those of discovery. */
+  /** An estimate, without retries and discovery. */
   readonly requests: number;
-  /** The number of days of the range that are left out because Losant no longer keeps them. */
+  /** The number of days of the range that are skipped because they are past the horizon. */
   readonly pastHorizon: number;
 }
 
 type PreviewOptions = Pick<RunOptions, 'kind' | 'orgIds' | 'streams' | 'range' | 'force' | 'signal'>;
 
 /**
- * Adds up what a run would read, and writes nothing. An instance that this database has never collected is planned from
- * Losant's list, as its first run would be.
+ * Sums up what a run would read. Reads only. An instance that no run has registered is planned from Losant's list, like
+ * its first run.
  */
 export async function previewRun(context: InstanceContext, options: PreviewOptions): Promise<PlanSummary> {
   const { db, instanceId, policy, now } = context;
   const { range } = options;
-  const isKnown = await isCollected(context);
-  if (isKnown) await requireTracks(context, options);
-  const cells = isKnown ? wantedCells(context, options) : await listedCells(context, options);
+  const isFirstRun = !(await isRegistered(context));
+  if (!isFirstRun) await requireTracks(context, options);
+  const cells = isFirstRun ? await selectListedCells(context, options) : selectRunCells(context, options);
   const streams = streamNames.map((stream) => {
     const { maxDays, requests } = getStream(stream);
     return { stream, window_days: maxDays, requests: requests.length };
@@ -56,7 +56,7 @@ export async function previewRun(context: InstanceContext, options: PreviewOptio
   return { instanceId, ...sums, pastHorizon: Math.max(0, Math.min(daysPastHorizon, days)) };
 }
 
-async function isCollected({ db, instanceId }: InstanceContext): Promise<boolean> {
+async function isRegistered({ db, instanceId }: InstanceContext): Promise<boolean> {
   try {
     return (await readInstance(db, instanceId)) !== null;
   } catch (error) {
@@ -65,18 +65,18 @@ async function isCollected({ db, instanceId }: InstanceContext): Promise<boolean
   }
 }
 
-/** Returns a query for the cells that a run would read: due, set due by it, or of rows that it would make. */
-function wantedCells(
+/** Returns a query for the cells that are due, or that the run would set due or create. */
+function selectRunCells(
   { instanceId, policy, now }: InstanceContext,
   { kind, range, orgIds, streams, force }: PreviewOptions,
 ): RawBuilder<unknown> {
   const nowMs = now();
   const at = new Date(nowMs).toISOString();
   const [yesterday, horizon] = [lastEndedDay(nowMs), horizonStart(nowMs, policy)];
-  const filledTo = lastEndedDay(nowMs - Math.min(...policy.readAtHours) * HOUR_MS);
+  const lastReadableDay = lastEndedDay(nowMs - Math.min(...policy.readAtHours) * HOUR_MS);
   const isBackfill = kind === 'backfill';
   const [from, to] = [range?.from ?? null, range?.to ?? null];
-  const added = { from: latestDay(from, horizon), to: earliestDay(to, yesterday) };
+  const backfillRange = { from: latestDay(from, horizon), to: earliestDay(to, yesterday) };
   return sql`
     select w.org_id, w.stream, w.usage_date as day
     from (
@@ -85,10 +85,10 @@ function wantedCells(
         or (${kind === 'manual' && range === null}::boolean and c.failed_reads > 0 and c.next_read_at is not null)
         or (c.usage_date between ${from}::date and ${to}::date
           and (${force || !isBackfill}::boolean or not c.is_stored))
-        or (c.reason = 'never_read' and c.next_read_at is null and c.usage_date <= ${filledTo}::date))
+        or (c.reason = 'never_read' and c.next_read_at is null and c.usage_date <= ${lastReadableDay}::date))
       union
       select n.org_id, n.stream, n.usage_date
-      from (${selectBackfillCells(added, sql`o.instance_id = ${instanceId} and ${isBackfill}::boolean`)}) as n
+      from (${selectBackfillCells(backfillRange, sql`o.instance_id = ${instanceId} and ${isBackfill}::boolean`)}) as n
       where not exists (select from losant_usage.coverage c
         where c.usage_date = n.usage_date and c.org_id = n.org_id and c.stream = n.stream)
     ) as w
@@ -98,29 +98,29 @@ function wantedCells(
       and (${isBackfill || range === null}::boolean or w.usage_date between ${from}::date and ${to}::date)`;
 }
 
-/** Returns a query for the cells that a first run would begin with, by Losant's list; it reads no table. */
-async function listedCells(
+/** Returns a query for the cells that a first run would create from Losant's list. The query reads no table. */
+async function selectListedCells(
   { client, instanceId, selection, streams, policy, now }: InstanceContext,
-  { orgIds, streams: wanted, range, signal }: PreviewOptions,
+  { orgIds, streams: requestedStreams, range, signal }: PreviewOptions,
 ): Promise<RawBuilder<unknown>> {
   const yesterday = lastEndedDay(now());
-  const listed = new Map<string, UsageDay>();
+  const firstDays = new Map<string, UsageDay>();
   for await (const { items } of listOrgPages(client, { instanceId, signal })) {
     for (const item of items) {
       const createdOn = 'problem' in item ? null : item.createdOn;
-      const first = latestDay(range?.from ?? yesterday, createdOn, horizonStart(now(), policy));
-      if (item.orgId !== null) listed.set(item.orgId, first);
+      const firstDay = latestDay(range?.from ?? yesterday, createdOn, horizonStart(now(), policy));
+      if (item.orgId !== null) firstDays.set(item.orgId, firstDay);
     }
   }
-  const unknown = orgIds?.find((orgId) => !listed.has(orgId));
-  if (unknown !== undefined) throw notExported(`--org ${unknown}`, instanceId);
-  const orgs = [...listed]
+  const unlistedOrgId = orgIds?.find((orgId) => !firstDays.has(orgId));
+  if (unlistedOrgId !== undefined) throw toUntrackedError(`--org ${unlistedOrgId}`, instanceId);
+  const orgs = [...firstDays]
     .filter(([orgId]) => selection?.includes(orgId) ?? true)
     .filter(([orgId]) => orgIds?.includes(orgId) ?? true)
-    .map(([org_id, first]) => ({ org_id, first }));
+    .map(([org_id, first_day]) => ({ org_id, first_day }));
   return sql`
     select o.org_id, s.stream, day::date
-    from ${unnested('o', orgs, { org_id: 'text', first: 'date' })}
-    cross join unnest(${wanted ?? streams}::text[]) as s (stream)
-    cross join generate_series(o.first::timestamp, ${range?.to ?? yesterday}::timestamp, interval '1 day') as day`;
+    from ${unnested('o', orgs, { org_id: 'text', first_day: 'date' })}
+    cross join unnest(${requestedStreams ?? streams}::text[]) as s (stream)
+    cross join generate_series(o.first_day::timestamp, ${range?.to ?? yesterday}::timestamp, interval '1 day') as day`;
 }

@@ -1,54 +1,54 @@
 import type { LosantError } from '../errors.ts';
 import type { SliceResult } from './extract.ts';
 
-/**
- * The number of organizations that must refuse a stream, while none answers it, before the scope counts as missing;
- * with fewer, all of them.
- */
+/** So many organizations must reject a stream, and none respond, before its scope counts as missing. */
 const REFUSING_ORGS = 3;
 
-/** The refusals of a run: of everything, of streams, or of single organizations. */
+/** What Losant rejects in a run: the token, the scope of a stream, or a stream of single organizations. */
 export class Refusals {
-  /** The refusal that the run reports; null if there was none. */
+  /** The rejection that the run reports; null if there is none. */
   worst: LosantError | null = null;
-  readonly #orgs = new Map<string, Set<string>>();
-  readonly #answered = new Set<string>();
+  readonly #orgIdsByStream = new Map<string, Set<string>>();
+  readonly #respondingStreams = new Set<string>();
   readonly #streams = new Map<string, LosantError>();
 
-  /** Takes the end of a request into account. `orgCount` is the number of organizations that the run has met. */
+  /**
+   * Takes the end of a request into account. `orgCount` is the number of organizations in the run so far: if these are
+   * fewer than {@link REFUSING_ORGS}, all of them must reject.
+   */
   record(
     { stream, orgId }: { readonly stream: string; readonly orgId: string },
     error: LosantError | null,
     orgCount: number,
   ): void {
-    if (error === null) this.#answered.add(stream);
+    if (error === null) this.#respondingStreams.add(stream);
     if (error?.kind !== 'unauthorized' && error?.kind !== 'forbidden') return;
     if (error.kind === 'unauthorized') this.worst = error;
     this.worst ??= error;
-    const orgs = this.#orgs.get(stream) ?? new Set();
-    this.#orgs.set(stream, orgs.add(orgId));
-    const isRefusedByAll = orgs.size >= Math.min(REFUSING_ORGS, orgCount) && !this.#answered.has(stream);
-    if (isRefusedByAll) this.#streams.set(stream, error);
+    const orgIds = this.#orgIdsByStream.get(stream) ?? new Set();
+    this.#orgIdsByStream.set(stream, orgIds.add(orgId));
+    const isRejectedByAll =
+      orgIds.size >= Math.min(REFUSING_ORGS, orgCount) && !this.#respondingStreams.has(stream);
+    if (isRejectedByAll) this.#streams.set(stream, error);
   }
 
-  /** Returns the reason why the stream is no longer asked for in this run; undefined if it is. */
+  /** Returns why the run no longer requests the stream; undefined if it does. */
   forStream(stream: string): LosantError | undefined {
     return this.isTokenRefused ? (this.worst ?? undefined) : this.#streams.get(stream);
   }
 
-  /** Whether a result is a refusal of the token or of a stream, and not one organization's own. */
+  /** Whether the token or the scope of a stream is rejected, and not just one organization's request. */
   isGlobal({ slice, error }: Pick<SliceResult, 'slice' | 'error'>): boolean {
-    return (
-      error?.kind === 'unauthorized' || (error?.kind === 'forbidden' && !this.#answered.has(slice.stream))
-    );
+    if (error?.kind === 'unauthorized') return true;
+    return error?.kind === 'forbidden' && !this.#respondingStreams.has(slice.stream);
   }
 
-  /** The streams that are no longer asked for in this run. */
+  /** The streams that the run no longer requests. */
   get refusedStreams(): string[] {
     return [...this.#streams.keys()];
   }
 
-  /** Whether the token is refused, so that nothing is asked for any more. */
+  /** If so, the run requests nothing more. */
   get isTokenRefused(): boolean {
     return this.worst?.kind === 'unauthorized';
   }

@@ -5,14 +5,16 @@ import type { Logger } from '../logger.ts';
 import { type CellKey, type CellResponse, type CellResult, cellId, type Reason } from '../usage/cell.ts';
 import { type DayRange, earliestDay, latestDay, mergeDays, type UsageDay } from '../usage/day.ts';
 
-/** The most failures kept for the report, so that memory stays flat; the counts beside them always cover all. */
+/** Bounds the memory for failures. Further ones are counted but not reported. */
 const FAILURES_MAX = 10_000;
 
-/** A failed part of the export. The days are null if the failure concerns the organization itself. */
-export interface Failure {
+/** A failed part of a run. */
+export interface RunFailure {
   readonly instanceId: string;
+  /** Null if the failure may concern any organization. */
   readonly orgId: string | null;
   readonly stream: string | null;
+  /** The first and the last day; null if the failure is not about days. */
   readonly from: UsageDay | null;
   readonly to: UsageDay | null;
   readonly code: string;
@@ -21,19 +23,19 @@ export interface Failure {
 
 /** The result of a run, as `--json` prints it. */
 export interface RunReport extends RunCounts {
-  /** The run; null if nothing was due, so that no run was recorded. */
+  /** Null if nothing was due: such a run is not recorded. */
   readonly runId: string | null;
   readonly kind: RunKind;
   readonly status: Exclude<RunStatus, 'running'>;
   readonly from: UsageDay | null;
   readonly to: UsageDay | null;
   readonly durationMs: number;
-  readonly failures: readonly Failure[];
+  readonly failures: readonly RunFailure[];
 }
 
 const NOT_FOUND = 'not_found';
 
-/** Adds up what becomes of a run's cells. */
+/** Counts the cells of a run by result, and collects its failures. */
 export class Tally {
   readonly cells = { loaded: 0, unchanged: 0, omitted: 0, failed: 0, quarantined: 0, unavailable: 0 };
   readonly rows = { inserted: 0, updated: 0, deleted: 0, unchanged: 0 };
@@ -44,14 +46,13 @@ export class Tally {
   range: DayRange | null = null;
   readonly #instanceId: string;
   readonly #requestCount: () => number;
-  /** Failures of organizations and of the list. */
-  readonly #general: Failure[] = [];
-  /** Failures by cell; a cell that a later pass read well has none. */
-  readonly #ofCells = new Map<string, Failure>();
-  /** The number of failed cells beyond those kept. */
-  #unkept = 0;
+  /** Failures that are not about cells. */
+  readonly #otherFailures: RunFailure[] = [];
+  /** Failures by cell. A good read in a later pass removes its own. */
+  readonly #cellFailures = new Map<string, RunFailure>();
+  /** The number of failures beyond {@link FAILURES_MAX}. */
+  #droppedFailures = 0;
 
-  /** Takes a function that returns the number of requests that the run has sent so far. */
   constructor(instanceId: string, requestCount: () => number) {
     this.#instanceId = instanceId;
     this.#requestCount = requestCount;
@@ -61,48 +62,54 @@ export class Tally {
     return Object.values(this.cells).reduce((sum, count) => sum + count, 0);
   }
 
-  /** The results of the run so far. */
   get counts(): RunCounts {
     const cells = { planned: this.planned, ...this.cells };
     return { orgs: this.orgIds.size, cells, rows: { ...this.rows }, requests: this.#requestCount() };
   }
 
-  /** Whether some cell that was due ended missing, in doubt or failed. */
+  /** Whether a cell that was due is now missing or in doubt, or its read failed. */
   get hasFailedCells(): boolean {
-    return this.#ofCells.size > 0 || this.#unkept > 0;
+    return this.#cellFailures.size > 0 || this.#droppedFailures > 0;
   }
 
-  /** Adds failures that concern no cell of this run. */
-  addFailures(failures: readonly (Pick<Failure, 'orgId' | 'code' | 'message'> & Partial<Failure>)[]): void {
+  /** Adds failures that are not about cells of this run. */
+  addFailures(
+    failures: readonly (Pick<RunFailure, 'orgId' | 'code' | 'message'> & Partial<RunFailure>)[],
+  ): void {
     for (const failure of failures) {
-      this.#general.push({ instanceId: this.#instanceId, stream: null, from: null, to: null, ...failure });
+      this.#otherFailures.push({
+        instanceId: this.#instanceId,
+        stream: null,
+        from: null,
+        to: null,
+        ...failure,
+      });
     }
   }
 
-  /** Adds a cell that was loaded. */
-  addCell(loaded: LoadedCell): void {
-    const { before, numbers, differences, cell, result, problem, standing } = loaded;
-    this.#count(loaded, result);
+  addCell(loadedCell: LoadedCell): void {
+    const { previous, numbers, differences, cell, result, problem, standing } = loadedCell;
+    this.#count(loadedCell, result);
     if (numbers !== null) this.rows[differences === null ? 'inserted' : 'updated'] += 1;
     else if (cell.isStored && result === 'unchanged') this.rows.unchanged += 1;
-    if (differences !== null && before.wasFinal) this.restatedFinal += 1;
+    if (differences !== null && previous.wasFinal) this.restatedFinal += 1;
     const isRead = result !== 'failed' && result !== 'quarantined';
-    const isWell = standing === 'waived' || (isRead && standing !== 'missing' && standing !== 'in_doubt');
-    if (isWell) this.#ofCells.delete(cellId(loaded));
-    else this.#fail(loaded, problem ?? { code: standing, detail: `it is ${standing}` });
+    const isGood = standing === 'waived' || (isRead && standing !== 'missing' && standing !== 'in_doubt');
+    if (isGood) this.#cellFailures.delete(cellId(loadedCell));
+    else this.#addFailure(loadedCell, problem ?? { code: standing, detail: `it is ${standing}` });
   }
 
-  /** Adds cells that were not read because Losant refused the token or a scope. */
-  addRefused(answers: readonly CellResponse[]): void {
-    for (const answer of answers) {
-      this.#count(answer, 'failed');
-      if (answer.verdict.kind === 'failed') this.#fail(answer, answer.verdict);
+  /** Adds cells that were not read because Losant rejects the token or a scope. */
+  addRejected(responses: readonly CellResponse[]): void {
+    for (const response of responses) {
+      this.#count(response, 'failed');
+      if (response.verdict.kind === 'failed') this.#addFailure(response, response.verdict);
     }
   }
 
-  /** Whether Losant did not know an organization when its usage was asked for. */
+  /** Whether Losant returned 404 for the usage of an organization. */
   get hasNotFoundErrors(): boolean {
-    return [...this.#ofCells.values()].some(({ code }) => code === NOT_FOUND);
+    return [...this.#cellFailures.values()].some(({ code }) => code === NOT_FOUND);
   }
 
   /**
@@ -110,22 +117,25 @@ export class Tally {
    * of failed.
    */
   reclassifyDeleted(orgIds: ReadonlySet<string | null>): void {
-    for (const [id, { orgId, code }] of this.#ofCells) {
+    for (const [id, { orgId, code }] of this.#cellFailures) {
       if (code !== NOT_FOUND || orgIds.has(orgId)) continue;
-      this.#ofCells.delete(id);
+      this.#cellFailures.delete(id);
       this.cells.failed -= 1;
       this.cells.unavailable += 1;
     }
   }
 
-  /** Returns the failures by cause, the most frequent first. */
+  /** Returns the failures by cause, the one with the most cells first. */
   groupFailures(): FailureGroup[] {
-    const groups = Map.groupBy([...this.#general, ...this.#ofCells.values()], ({ code, stream, message }) => {
-      return `${code} ${stream} ${withoutIdsAndDays(message)}`;
-    });
+    const groups = Map.groupBy(
+      [...this.#otherFailures, ...this.#cellFailures.values()],
+      ({ code, stream, message }) => {
+        return `${code} ${stream} ${withoutIdsAndDays(message)}`;
+      },
+    );
     return [...groups.values()]
       .map((group): FailureGroup => {
-        const { code, message, stream, orgId } = group[0] as Failure;
+        const { code, message, stream, orgId } = group[0] as RunFailure;
         return {
           code,
           message: withoutIdsAndDays(message),
@@ -139,10 +149,10 @@ export class Tally {
       .slice(0, GROUPS_MAX);
   }
 
-  toReport(end: Pick<RunReport, 'runId' | 'kind' | 'status' | 'durationMs'>): RunReport {
+  toReport(run: Pick<RunReport, 'runId' | 'kind' | 'status' | 'durationMs'>): RunReport {
     const { from, to } = this.range ?? { from: null, to: null };
-    const { durationMs, ...head } = end;
-    const failures = [...this.#general, ...joinDays([...this.#ofCells.values()])];
+    const { durationMs, ...head } = run;
+    const failures = [...this.#otherFailures, ...joinFailures([...this.#cellFailures.values()])];
     return { ...head, from, to, ...this.counts, durationMs, failures };
   }
 
@@ -151,7 +161,7 @@ export class Tally {
     this.range = { from: earliestDay(this.range?.from, day), to: latestDay(this.range?.to, day) };
   }
 
-  #fail({ orgId, stream, day }: CellKey, { code, detail }: Reason): void {
+  #addFailure({ orgId, stream, day }: CellKey, { code, detail }: Reason): void {
     const id = cellId({ orgId, stream, day });
     const failure = {
       instanceId: this.#instanceId,
@@ -162,14 +172,15 @@ export class Tally {
       code,
       message: detail,
     };
-    if (this.#ofCells.size < FAILURES_MAX || this.#ofCells.has(id)) this.#ofCells.set(id, failure);
-    else this.#unkept += 1;
+    if (this.#cellFailures.size < FAILURES_MAX || this.#cellFailures.has(id))
+      this.#cellFailures.set(id, failure);
+    else this.#droppedFailures += 1;
   }
 }
 
 const GROUPS_MAX = 20;
 
-/** Returns a message without ids and days, which Losant's errors put in parentheses. */
+/** Returns a message without IDs and days, so that equal messages can be grouped. */
 export function withoutIdsAndDays(message: string): string {
   return message
     .replaceAll(/ \((?:instance|org|days) [^()]*\)/g, '')
@@ -177,26 +188,26 @@ export function withoutIdsAndDays(message: string): string {
     .replaceAll(/\b\d{4}-\d{2}-\d{2}(?:\.\.\d{4}-\d{2}-\d{2})?\b/g, 'DAY');
 }
 
-/** Joins like failures of neighbouring days into one with a range; newest first. */
-function joinDays(failures: readonly Failure[]): Failure[] {
+/** Joins equal failures of consecutive days into one with a range, newest first. */
+function joinFailures(failures: readonly RunFailure[]): RunFailure[] {
   const groups = Map.groupBy(failures, ({ orgId, stream, code, message }) =>
     JSON.stringify([orgId, stream, code, message]),
   );
   return [...groups.values()].flatMap((group) => {
     const ranges = mergeDays(group.flatMap(({ from }) => from ?? [])).toReversed();
-    return ranges.map((range) => ({ ...(group[0] as Failure), ...range }));
+    return ranges.map((range) => ({ ...(group[0] as RunFailure), ...range }));
   });
 }
 
-/** A run that has come to its end. */
+/** A finished run. */
 export interface RunOutcome {
   readonly report: RunReport;
   readonly tally: Tally;
-  /** Losant's refusal of the token or of a scope. */
+  /** Losant's rejection of the token or of a scope; null if there was none. */
   readonly refusal: LosantError | null;
 }
 
-/** Logs one line for a run, and another if final numbers were restated. */
+/** Logs a line for a run, and another if final cells were restated. */
 export function logRun(logger: Logger, instanceId: string, { report, tally, refusal }: RunOutcome): void {
   const { runId, durationMs, failures, ...facts } = report;
   const { status } = report;
@@ -210,12 +221,12 @@ export function logRun(logger: Logger, instanceId: string, { report, tally, refu
     unknown_keys: tally.unknownKeys,
     outside_buckets: tally.outsideBuckets,
     failures: failures.length,
-    refused: refusal?.message,
+    rejection: refusal?.message,
   };
   if (status === 'complete' && !refusal) logger.info(fields, 'run finished');
   else logger.warn({ ...fields, first_failure: failures[0] }, 'run finished with missing data');
   if (tally.restatedFinal > 0) {
-    const cells = { run_id: runId, cells: tally.restatedFinal };
-    logger.warn(cells, 'final cells were restated; see the view restatements');
+    const restatement = { run_id: runId, cells: tally.restatedFinal };
+    logger.warn(restatement, 'final cells were restated; see the view restatements');
   }
 }

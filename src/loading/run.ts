@@ -1,53 +1,54 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { requireSchema } from '../database/migrate.ts';
 import { BusyError, LosantError, SettingsError } from '../errors.ts';
-import { applyPolicy, countDue, type DueScope, hasGaps, retryFailed } from '../ledger/due.ts';
+import { applyPolicy, countDueCells, type DueScope, hasGaps, retryFailedCells } from '../ledger/due.ts';
 import { createExpectedCells, markDaysDue, requireTracks, syncTracks } from '../ledger/expected.ts';
-import { requireOwnTables } from '../ledger/guard.ts';
+import { rejectForeignObjects } from '../ledger/guard.ts';
 import { registerInstance, requireApiUrl } from '../ledger/instances.ts';
-import { type Lease, takeLease } from '../ledger/lease.ts';
+import { acquireLease, type Lease } from '../ledger/lease.ts';
 import { readOrgIds } from '../ledger/organizations.ts';
 import { getInstance } from '../losant/orgs.ts';
-import { addDays as addToDay, type DayRange, earliestDay } from '../usage/day.ts';
+import { addDays, type DayRange, earliestDay } from '../usage/day.ts';
 import { horizonStart } from '../usage/policy.ts';
 import { type InstanceContext, type RunOptions, requireApiClock } from './context.ts';
 import { readControlTotals } from './control-totals.ts';
-import { type Discovery, type DiscoveryFailure, discover } from './discover.ts';
-import { exportDue } from './pipeline.ts';
+import { type Discovery, type DiscoveryFailure, discoverOrganizations } from './discover.ts';
+import { loadDue } from './pipeline.ts';
 import type { RunOutcome } from './report.ts';
 import { runUnderLease, type Session } from './session.ts';
 
 /**
- * Runs one export of one instance: schema, clocks, lease, discovery, export, record. Numbers that were loaded stay
- * loaded, however the run ends. A refused scope ends only its stream. Throws BusyError if another process exports the
- * instance; DatabaseError, LosantError or SettingsError if the run cannot begin; or the signal's reason.
+ * Runs one pass over one instance under its lease. What was loaded stays loaded, however the run ends. Throws BusyError
+ * if another process runs the instance; DatabaseError, LosantError or SettingsError if the run cannot begin; or the
+ * signal's reason.
  */
 export async function runInstance(context: InstanceContext, options: RunOptions): Promise<RunOutcome> {
   const { db, instanceId, apiUrl, controlTotals, now } = context;
   const { runId, kind } = options;
   const startedAtMs = now();
   await requireSchema(context.handle, { createIfEmpty: false, autoMigrate: false });
-  await requireOwnTables(db);
+  await rejectForeignObjects(db);
   await requireApiUrl(db, { instanceId, apiUrl });
-  const name = await confirmInstance(context, options.signal);
+  const name = await readInstanceName(context, options.signal);
   await registerInstance(db, { instanceId, apiUrl, name, controlTotals });
   const { lease, isMarkedDue } = await waitForLease(context, options);
   return await runUnderLease(context, options, lease, async (session) => {
-    // A newer version may have migrated while this one waited.
+    // A newer version may have migrated the database while this one waited.
     await requireSchema(context.handle, { createIfEmpty: false, autoMigrate: false });
-    const { refusal, status } = await exportUnderLease(session, isMarkedDue);
-    const { tally, isBegun } = session;
+    const { refusal, status } = await loadUnderLease(session, isMarkedDue);
+    const { tally, isRecorded } = session;
     const durationMs = Math.round(now() - startedAtMs);
-    const report = tally.toReport({ runId: isBegun ? runId : null, kind, status, durationMs });
+    const report = tally.toReport({ runId: isRecorded ? runId : null, kind, status, durationMs });
     return { report, tally, refusal };
   });
 }
 
 /**
- * Throws unless Losant knows the instance and its clock agrees; returns its name. A token that may not ask this may
- * still have the scopes for the counters; the refusal's own Date still shows the clock.
+ * Returns the name of the instance, or null if the token lacks the scope for it: it may still have those of the
+ * counters. Throws LosantError if Losant does not know the instance, and AppError `clock_skew`: even a rejection has a
+ * Date.
  */
-async function confirmInstance(
+async function readInstanceName(
   { client, instanceId, apiAheadMs, logger }: InstanceContext,
   signal: AbortSignal,
 ): Promise<string | null> {
@@ -55,8 +56,8 @@ async function confirmInstance(
     const { name } = await getInstance(client, { instanceId, signal });
     return name;
   } catch (error) {
-    const mayGoOn = error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind);
-    if (!mayGoOn) throw error;
+    const canContinue = error instanceof LosantError && ['forbidden', 'not_supported'].includes(error.kind);
+    if (!canContinue) throw error;
     logger.warn({ instance_id: instanceId, err: error }, 'could not read the instance; continuing');
     return null;
   } finally {
@@ -64,7 +65,6 @@ async function confirmInstance(
   }
 }
 
-/** The intervals at which a held lease is tried again, and at which the wait is told. */
 const LEASE_RETRY_INTERVAL_MS = 1_000;
 const WAIT_NOTICE_INTERVAL_MS = 60_000;
 
@@ -80,26 +80,28 @@ async function waitForLease(
   const { runId, kind, signal, waitMs = 0, onBusy } = options;
   const startedAtMs = now();
   let isMarkedDue = false;
-  let toldAtMs = Number.NEGATIVE_INFINITY;
+  let lastNoticeAtMs = Number.NEGATIVE_INFINITY;
   for (;;) {
     try {
-      return { lease: await takeLease(db, { instanceId, runId, host }), isMarkedDue };
+      return { lease: await acquireLease(db, { instanceId, runId, host }), isMarkedDue };
     } catch (error) {
-      const waits = error instanceof BusyError && now() - startedAtMs < waitMs;
-      if (!waits) throw error;
+      const canWait = error instanceof BusyError && now() - startedAtMs < waitMs;
+      if (!canWait) throw error;
       if (kind === 'backfill' && !isMarkedDue) isMarkedDue = await markDueIfTracked(context, options);
-      if (now() - toldAtMs >= WAIT_NOTICE_INTERVAL_MS) {
-        toldAtMs = now();
-        const cellsLeft = await countDue(context, { orgIds: null, streams: null, range: null });
+      if (now() - lastNoticeAtMs >= WAIT_NOTICE_INTERVAL_MS) {
+        lastNoticeAtMs = now();
+        const cellsLeft = await countDueCells(context, { orgIds: null, streams: null, range: null });
         onBusy?.({ message: error.message, cellsLeft });
       }
-      // A signal ends the wait by its own reason.
       await sleep(LEASE_RETRY_INTERVAL_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }
 }
 
-/** Adds the days of a backfill before it has the lease. What has no track yet is judged once it has been discovered. */
+/**
+ * Marks the days of a backfill due before it has the lease. Returns false if something has no track: discovery, under
+ * the lease, may create it.
+ */
 async function markDueIfTracked(context: InstanceContext, options: RunOptions): Promise<boolean> {
   const range = options.range as DayRange;
   try {
@@ -115,51 +117,54 @@ async function markDueIfTracked(context: InstanceContext, options: RunOptions): 
  * Discovers, creates expected cells, loads what is due, reads control totals. If the command named days, its
  * status comes from the ledger, whoever loaded them; otherwise from what this run did with what was due.
  */
-async function exportUnderLease(session: Session, isMarkedDue: boolean) {
+async function loadUnderLease(session: Session, isMarkedDue: boolean) {
   const { tally, ledger, options } = session;
   const { kind, orgIds, range } = options;
-  // A backfill only adds to what is due, and then reads all of it.
+  // A backfill adds to what is due, and then reads all that is due.
   const scope: DueScope = kind === 'backfill' ? { ...options, range: null } : options;
   await applyPolicy(ledger);
-  let discovery = await prepare(session, { forceRefresh: kind !== 'scheduled' });
+  let discovery = await prepareCells(session, { forceRefresh: kind !== 'scheduled' });
   let isClamped = false;
   if (range !== null) isClamped = await markRequestedDaysDue(session, range, isMarkedDue);
   else {
     await requireTracks(ledger, scope);
-    if (kind === 'manual') await retryFailed(ledger, scope);
+    if (kind === 'manual') await retryFailedCells(ledger, scope);
   }
-  const refused = await exportDue(session, scope, async () => {
-    discovery = await prepare(session, { forceRefresh: false });
+  const usageRefusal = await loadDue(session, scope, async () => {
+    discovery = await prepareCells(session, { forceRefresh: false });
   });
-  if (refused?.kind !== 'unauthorized' && tally.hasNotFoundErrors) {
-    // Deleted ones have nothing left to read.
-    discovery = await prepare(session, { forceRefresh: true });
+  if (usageRefusal?.kind !== 'unauthorized' && tally.hasNotFoundErrors) {
+    // Losant returns 404 for an organization that was deleted since the list was read.
+    discovery = await prepareCells(session, { forceRefresh: true });
     tally.reclassifyDeleted(new Set(await readOrgIds(ledger.db, ledger.instanceId)));
   }
   tally.addFailures(discovery.failures);
-  const refusal = refused ?? discovery.refusal;
+  const refusal = usageRefusal ?? discovery.refusal;
   if (refusal?.kind !== 'unauthorized') await readControlTotals(session);
-  const concerns = ({ orgId }: DiscoveryFailure) =>
+  const isInScope = ({ orgId }: DiscoveryFailure) =>
     orgIds === null || (orgId !== null && orgIds.includes(orgId));
   const isPartial =
     refusal !== null ||
     isClamped ||
-    discovery.failures.some(concerns) ||
+    discovery.failures.some(isInScope) ||
     (range === null ? tally.hasFailedCells : await hasGaps(ledger, options));
   return { refusal, status: isPartial ? ('partial' as const) : ('complete' as const) };
 }
 
-/** Brings organizations, tracks and rows up to date. */
-async function prepare(session: Session, how: { readonly forceRefresh: boolean }): Promise<Discovery> {
-  const discovery = await discover(session, how);
+/** Updates organizations, then tracks, then expected cells. */
+async function prepareCells(
+  session: Session,
+  options: { readonly forceRefresh: boolean },
+): Promise<Discovery> {
+  const discovery = await discoverOrganizations(session, options);
   await syncTracks(session.ledger, session.context);
   await createExpectedCells(session.ledger);
   return discovery;
 }
 
 /**
- * Sets the days that were named due. Returns whether they begin before the first day that Losant keeps. Throws
- * SettingsError if nobody wants the one day to be read again.
+ * Marks the days that the command names due. Returns whether they begin before the horizon. Throws SettingsError if no
+ * cell of the one day to read again is expected.
  */
 async function markRequestedDaysDue(
   session: Session,
@@ -172,22 +177,22 @@ async function markRequestedDaysDue(
   const isBackfill = kind === 'backfill';
   const horizon = horizonStart(now(), policy);
   const isClamped = range.from < horizon;
-  const setDue = await markDaysDue(ledger, {
+  const markedCells = await markDaysDue(ledger, {
     ...options,
     range,
     insertsCells: isBackfill,
-    // Days that were forced while the run waited may have been read since.
+    // Days that were marked while the run waited may have been read since.
     force: !isBackfill || (force && !isMarkedDue),
   });
   if (isClamped) {
     const horizonNote = `Losant retains ${policy.horizonDays} days of detail, so earlier days are skipped`;
     const message = `${horizonNote}; raise HORIZON_DAYS only if your install retains more`;
-    const days = { from: range.from, to: earliestDay(range.to, addToDay(horizon, -1)) };
+    const days = { from: range.from, to: earliestDay(range.to, addDays(horizon, -1)) };
     tally.addFailures([{ orgId: null, ...days, code: 'past_horizon', message }]);
   }
-  if (isBackfill || setDue > 0 || isClamped) return isClamped;
-  const scope = (orgIds ?? []).map((orgId) => ` --org ${orgId}`).join('');
+  if (isBackfill || markedCells > 0 || isClamped) return isClamped;
+  const orgOptions = (orgIds ?? []).map((orgId) => ` --org ${orgId}`).join('');
   throw new SettingsError(`--day ${range.from}: no organization in scope expects that day`, {
-    hint: `losant-usage backfill --from ${range.from} --to ${range.to}${scope} adds the day`,
+    hint: `losant-usage backfill --from ${range.from} --to ${range.to}${orgOptions} adds the day`,
   });
 }

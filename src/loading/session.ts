@@ -1,5 +1,5 @@
 import { BusyError } from '../errors.ts';
-import { LEASE_MS, type Lease, RENEW_MS, releaseLease, renewLease } from '../ledger/lease.ts';
+import { LEASE_MS, type Lease, RENEWAL_INTERVAL_MS, releaseLease, renewLease } from '../ledger/lease.ts';
 import type { RunLedger } from '../ledger/load.ts';
 import { finishRun, interruptDeadRuns, type RunStatus, startRun } from '../ledger/runs.ts';
 import type { InstanceContext, RunOptions } from './context.ts';
@@ -7,8 +7,8 @@ import { Refusals } from './refusals.ts';
 import { type RunOutcome, Tally } from './report.ts';
 
 /**
- * Runs `work` under the lease, which is renewed and released however the work ends. Throws BusyError if another process
- * took it over, or the reason why the run had to end.
+ * Renews the lease while `work` runs, records the end of the run, and releases the lease. Throws BusyError `lease_lost`
+ * if another process has taken over, or the reason why the run had to end.
  */
 export async function runUnderLease(
   context: InstanceContext,
@@ -18,7 +18,7 @@ export async function runUnderLease(
 ): Promise<RunOutcome> {
   const { db, instanceId, logger } = context;
   const session = new Session(context, options, lease);
-  const renewals = setInterval(() => void session.renew(), RENEW_MS);
+  const renewals = setInterval(() => void session.renew(), RENEWAL_INTERVAL_MS);
   try {
     await interruptDeadRuns(db, instanceId);
     const outcome = await work(session);
@@ -41,21 +41,19 @@ export async function runUnderLease(
   }
 }
 
-/** A run that has the lease: its signal, its record, what it has counted, and what Losant has refused. */
+/** A run under its lease. */
 export class Session {
   readonly context: InstanceContext;
   readonly options: RunOptions;
   readonly tally: Tally;
   readonly refusals = new Refusals();
   /**
-   * Aborts when the run must end: the process was asked to, the lease is lost, or the database was unreachable for as
-   * long as a lease lasts.
+   * Aborts when the run must end: the process is stopping, the lease is lost, or the database has been unreachable for
+   * as long as a lease lasts.
    */
   readonly signal: AbortSignal;
-  /** The ledger as this run writes it. */
   readonly ledger: RunLedger;
-  /** Whether the run is on record. */
-  isBegun = false;
+  isRecorded = false;
   readonly #lease: Lease;
   readonly #stop = new AbortController();
   #renewedAtMs: number;
@@ -71,17 +69,16 @@ export class Session {
     this.#renewedAtMs = now();
   }
 
-  /** Records the run; one that has nothing to read leaves no trace. */
+  /** Records the run. A run without anything to read is never recorded. */
   async begin(): Promise<void> {
     const { db, instanceId, host, version } = this.context;
     const { runId: run_id, kind, range, orgIds, streams } = this.options;
-    // Its success means that nothing is missing.
     const is_full = kind !== 'backfill' && range === null && orgIds === null && streams === null;
     await startRun(db, { run_id, instance_id: instanceId, kind, is_full, host, version });
-    this.isBegun = true;
+    this.isRecorded = true;
   }
 
-  /** Renews the lease. Stops the run if it may not continue. */
+  /** Renews the lease. Aborts the run if the lease is lost or could not be renewed for too long. */
   async renew(): Promise<void> {
     const { db, now } = this.context;
     try {
@@ -93,9 +90,9 @@ export class Session {
   }
 
   async end(status: Exclude<RunStatus, 'running'>, error: string | null): Promise<void> {
-    if (!this.isBegun) return;
-    const { tally } = this;
-    const end = { status, range: tally.range, counts: tally.counts, failures: tally.groupFailures() };
-    await finishRun(this.context.db, this.options.runId, { ...end, error });
+    if (!this.isRecorded) return;
+    const { range, counts } = this.tally;
+    const failures = this.tally.groupFailures();
+    await finishRun(this.context.db, this.options.runId, { status, range, counts, failures, error });
   }
 }

@@ -1,4 +1,4 @@
-/** The story of an organization's day: where its numbers come from, what became of them, and what can be done. */
+/** Explains a day of an organization: where its numbers come from, how they changed, and what can be done. */
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showWhen } from '../terminal/words.ts';
@@ -9,17 +9,17 @@ export type DayExplanation = NonNullable<Awaited<ReturnType<typeof explainDay>>>
 export type CellExplanation = DayExplanation['cells'][number];
 export type LedgerRow = Awaited<ReturnType<typeof readLedgerRows>>[number];
 
-export interface StoryQuery {
+export interface ExplainRequest {
   readonly orgId: string;
   readonly day: UsageDay;
   /** The streams; null for all. */
   readonly streams: readonly string[] | null;
 }
 
-/** Reads, as of one moment, the story of an organization's day; null if the organization was never seen. */
+/** Explains a day of an organization as of one instant. Returns null if the organization was never seen. */
 export async function explainDay(
   db: Kysely<Schema>,
-  { orgId, day, streams }: StoryQuery,
+  { orgId, day, streams }: ExplainRequest,
   { nowMs }: { readonly nowMs: number },
 ) {
   return await db
@@ -43,7 +43,7 @@ export async function explainDay(
           const row = ledger.find(isOfStream) ?? null;
           return {
             stream,
-            /** Null if the cell is not wanted. */
+            /** Null if the cell is not expected. */
             standing: row?.standing ?? null,
             ledger: row,
             numbers: numbers.filter(isOfStream),
@@ -51,20 +51,15 @@ export async function explainDay(
             changes: changes.filter(isOfStream),
             waivers: waivers.filter(isOfStream),
             quarantine: quarantine.filter(isOfStream),
-            advice: adviseCell(row, { ...cell, stream, org, nowMs }),
+            advice: getAdvice(row, { ...cell, stream, org, nowMs }),
           };
         });
-      /** The standing is that of the worst wanted cell asked for; null if none is wanted. */
-      return {
-        org,
-        day,
-        standing: findWorstStanding(cells.flatMap(({ standing }) => standing ?? [])),
-        cells,
-      };
+      // The worst standing of the requested cells; null if none of them is expected.
+      return { org, day, standing: findWorstStanding(cells.flatMap(({ standing }) => standing ?? [])), cells };
     });
 }
 
-type Cell = Omit<StoryQuery, 'streams'>;
+type Cell = Omit<ExplainRequest, 'streams'>;
 
 async function readOrg(db: Kysely<Schema>, { orgId, day }: Cell) {
   return await db
@@ -73,7 +68,7 @@ async function readOrg(db: Kysely<Schema>, { orgId, day }: Cell) {
     .select(['o.org_id as orgId', 'o.name as orgName', 'o.instance_id as instanceId'])
     .select(['o.created_on as createdOn', 'o.deleted_on as deletedOn'])
     .select([
-      /** Whether the day has ended in UTC, and whether Losant should no longer keep it. */
+      // Whether the day has ended (UTC), and whether Losant no longer retains it.
       sql<boolean>`${day}::date < (now() at time zone 'UTC')::date`.as('isOver'),
       sql<boolean>`${day}::date < (now() at time zone 'UTC')::date - (i.policy ->> 'horizonDays')::integer`.as(
         'isPastHorizon',
@@ -136,10 +131,10 @@ async function readWaivers(db: Kysely<Schema>, { orgId, day }: Cell) {
     .execute();
 }
 
-/** The most answers that are returned. */
-const ANSWERS_MAX = 8;
+/** More are rare: a response equal to the last one is not stored again. */
+const MAX_QUARANTINED = 8;
 
-/** Returns the invalid answers, newest first, without their bodies: not everybody may see those. */
+/** Returns the invalid responses, newest first, without their bodies, which not every reader may see. */
 async function readQuarantine(db: Kysely<Schema>, { orgId, day }: Cell) {
   return await db
     .selectFrom('quarantine')
@@ -148,30 +143,29 @@ async function readQuarantine(db: Kysely<Schema>, { orgId, day }: Cell) {
     .where('first_day', '<=', day)
     .where('last_day', '>=', day)
     .orderBy('id', 'desc')
-    .limit(ANSWERS_MAX)
+    .limit(MAX_QUARANTINED)
     .execute();
 }
 
-/** The commands that can help a cell. */
 interface Advice {
-  /** The part that happens by itself. */
+  /** What happens without anybody's help. */
   readonly text: string;
-  /** Commands that work as pasted, each with when to run it. */
+  /** Commands that work as pasted, each with its purpose. */
   readonly commands: readonly { readonly when: string; readonly command: string }[];
 }
 
-interface Place extends Cell {
+interface CellContext extends Cell {
   readonly stream: string;
   readonly org: NonNullable<Awaited<ReturnType<typeof readOrg>>>;
   readonly nowMs: number;
 }
 
-function adviseCell(ledger: LedgerRow | null, { orgId, day, stream, org, nowMs }: Place): Advice {
+function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, nowMs }: CellContext): Advice {
   const scope = `--org ${orgId} --stream ${stream}`;
   const backfill = `losant-usage backfill --from ${day} --to ${day} ${scope}`;
   const waive = `losant-usage waive --day ${day} ${scope} --reason TEXT`;
   const canBeRead = org.deletedOn === null && !org.isPastHorizon;
-  const atOnce = canBeRead ? [{ when: 'to retry now', command: `${backfill} --force` }] : [];
+  const retry = canBeRead ? [{ when: 'to retry now', command: `${backfill} --force` }] : [];
   if (!org.isOver) return { text: 'the day is not over yet (UTC); it will be read afterward', commands: [] };
   if (ledger === null) {
     if (!canBeRead) return { text: 'not expected, and no longer readable', commands: [] };
@@ -183,7 +177,7 @@ function adviseCell(ledger: LedgerRow | null, { orgId, day, stream, org, nowMs }
     case 'stored':
     case 'waiting':
       if (ledger.failedReads === 0) return { text: next ?? 'nothing to do', commands: [] };
-      return { text: `the last read failed; ${next ?? 'no further read is scheduled'}`, commands: atOnce };
+      return { text: `the last read failed; ${next ?? 'no further read is scheduled'}`, commands: retry };
     case 'waived':
       return { text: 'nothing to do; a good read lifts the waiver', commands: [] };
     case 'unavailable':
@@ -192,12 +186,12 @@ function adviseCell(ledger: LedgerRow | null, { orgId, day, stream, org, nowMs }
     case 'missing':
       return {
         text: next ?? 'no automatic retry',
-        commands: [...atOnce, { when: 'to waive it', command: waive }],
+        commands: [...retry, { when: 'to waive it', command: waive }],
       };
   }
 }
 
-/** Says when a cell is read next; null if it is not. */
+/** Describes when a cell is read next; null if no read is planned. */
 function describeNextRead({ nextReadAt }: LedgerRow, nowMs: number): string | null {
   if (nextReadAt === null) return null;
   return Date.parse(nextReadAt) > nowMs

@@ -3,10 +3,10 @@ import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { addDays, type DayRange, dayAt } from '../usage/day.ts';
 
-/** `pending`: something is not settled, read or summed yet. */
+/** `pending`: a cell is not settled, a total not read, or a sum not computed yet. */
 export type Outcome = 'equal' | 'differs' | 'pending' | 'not_compared';
 
-/** Two numbers that should be equal: a row of the view `reconciliation`, sums as text because they may pass 2^53. */
+/** A row of the view `reconciliation`. Sums are text, because they may exceed 2^53. */
 export type Comparison = Awaited<ReturnType<typeof readReconciliation>>[number];
 
 export interface ReconciliationScope {
@@ -14,7 +14,7 @@ export interface ReconciliationScope {
   readonly range: DayRange;
 }
 
-/** Returns the comparisons of a range of days that are not equal, newest first. */
+/** Returns the comparisons that are not equal, newest day first. */
 export async function readReconciliation(db: Kysely<Schema>, { instanceIds, range }: ReconciliationScope) {
   return await db
     .selectFrom('reconciliation as r')
@@ -33,7 +33,7 @@ export async function readReconciliation(db: Kysely<Schema>, { instanceIds, rang
     .execute();
 }
 
-/** Returns the days of the instances that have comparisons, and how many of them are equal (counts). */
+/** Counts the days of instances that have comparisons, the comparisons, and those that are equal. */
 export async function countComparisons(db: Kysely<Schema>, { instanceIds, range }: ReconciliationScope) {
   return await db
     .selectFrom('reconciliation')
@@ -47,16 +47,16 @@ export async function countComparisons(db: Kysely<Schema>, { instanceIds, range 
     .executeTakeFirstOrThrow();
 }
 
-/** The days that are shown by default: within them a day, and with it the instance's totals, is read again. */
-const DAYS_SHOWN = 31;
+/** By default, cells and control totals of a day are read again within this time. */
+const DEFAULT_DAYS = 31;
 
-/** Returns the last 31 days, or more where an older month is not closed and has comparisons. */
+/** Returns the last 31 days, or more if an older month has control totals and is not closed. */
 export async function readReconcileRange(
   db: Kysely<Schema>,
   { instanceIds, nowMs }: { readonly instanceIds: readonly string[]; readonly nowMs: number },
 ): Promise<DayRange> {
   const to = addDays(dayAt(nowMs), -1);
-  const recent = addDays(to, 1 - DAYS_SHOWN);
+  const recent = addDays(to, 1 - DEFAULT_DAYS);
   const { oldest } = await db
     .selectFrom('instance_totals as t')
     .select((eb) => eb.fn.min('t.usage_date').as('oldest'))

@@ -2,14 +2,14 @@ import type { Problem, RunProgress, RunResult } from '../console/sources.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
 import { AppError, BusyError, describeError, LosantError } from '../errors.ts';
 import { recordFailedRun } from '../ledger/runs.ts';
-import { type ExportEnvironment, openInstance } from '../loading/context.ts';
+import { createInstanceContext, type RunEnvironment } from '../loading/context.ts';
 import { logRun, type RunOutcome } from '../loading/report.ts';
 import { runInstance } from '../loading/run.ts';
 import type { Metrics } from '../server/metrics.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 
 /** The tools of the worker, the same for all its instances and runs. */
-export interface RunTools extends Omit<ExportEnvironment, 'now'> {
+export interface RunTools extends Omit<RunEnvironment, 'now'> {
   readonly config: Config;
   readonly signal: AbortSignal;
   readonly newId: () => string;
@@ -45,8 +45,8 @@ export async function exportInstance(
     const startedAt = new Date(startedAtMs).toISOString();
     const log = logProgress(tools, fields);
     // The token is read here, so that a replaced one is used without a restart.
-    const onAttempt: ExportEnvironment['onAttempt'] = (request) => metrics.countRequest(request);
-    const opened = openInstance({ ...tools, now, onAttempt }, instance);
+    const onAttempt: RunEnvironment['onAttempt'] = (request) => metrics.countRequest(request);
+    const opened = createInstanceContext({ ...tools, now, onAttempt }, instance);
     const outcome = await runInstance(opened, {
       kind: 'scheduled',
       runId,
@@ -56,9 +56,10 @@ export async function exportInstance(
       force: false,
       signal,
       nextWakeAt,
-      onProgress: ({ planned, done }) => {
-        log({ planned, done });
-        onProgress({ startedAt, planned, done });
+      onProgress: ({ plannedCells, readCells }) => {
+        const progress = { planned: plannedCells, done: readCells };
+        log(progress);
+        onProgress({ startedAt, ...progress });
       },
     });
     logRun(logger, instanceId, outcome);
@@ -124,7 +125,7 @@ const PROGRESS_LOG_INTERVAL_MS = 60_000;
 
 /** Logs the beginning of a run at its first progress, and then its progress once a minute. */
 export function logProgress(
-  { logger, hostNow }: Pick<ExportEnvironment, 'logger' | 'hostNow'>,
+  { logger, hostNow }: Pick<RunEnvironment, 'logger' | 'hostNow'>,
   fields: { readonly instance_id: string; readonly run_id: string },
 ): (progress: Pick<RunProgress, 'planned' | 'done'>) => void {
   let lastLineMs: number | null = null;

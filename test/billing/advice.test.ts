@@ -1,8 +1,8 @@
 /** What is advised against each blocker, followed literally until it is gone. */
 import { expect, test } from 'vitest';
-import { openPlayed, type Played } from '../e2e/export.ts';
+import { createTimedInstallation, type TimedInstallation } from '../e2e/installation.ts';
 
-let played: Played;
+let played: TimedInstallation;
 
 /** The blockers of a month, by cause, each with its commands. */
 async function readAdvice(month: string): Promise<Record<string, string[]>> {
@@ -29,9 +29,9 @@ async function follow(month: string, cause: string): Promise<void> {
   expect(Object.keys(await readAdvice(month))).not.toContain(cause);
 }
 
-// Guarantee (Billing): What is advised against a blocker are commands that run as pasted and resolve it.
+// Guarantee (Billing): The commands in the remedy of a blocker resolve it.
 test('each blocker goes when its advice is followed', { timeout: 600_000 }, async () => {
-  played = await openPlayed('2026-11-01T10:30:00Z', { orgs: 2 });
+  played = await createTimedInstallation('2026-11-01T10:30:00Z', { orgs: 2 });
   const { platform, run, query, orgIds, moveTo } = played;
   const [first = '', second = ''] = orgIds;
   const omit = async (orgId: string, day: string, isOmitted: boolean) =>

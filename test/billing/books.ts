@@ -10,7 +10,7 @@ import { writePacks } from '../../src/billing/pack.ts';
 import { type PackProblem, readPacks } from '../../src/billing/read-packs.ts';
 import { readBlockers, readStatements } from '../../src/billing/statements.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
-import { INSTANCE, Ledger, makeGround } from '../ledger/ledger.ts';
+import { createLedgerDatabase, INSTANCE, Ledger } from '../ledger/ledger.ts';
 import { useOpened } from '../opened.ts';
 import { hours, minutes, POLICY } from '../usage/cells.ts';
 
@@ -95,7 +95,7 @@ export class Books extends Ledger {
   folder = '';
 
   static async open(): Promise<Books> {
-    const books = new Books(await makeGround(NOW));
+    const books = new Books(await createLedgerDatabase(NOW));
     books.folder = await mkdtemp(join(tmpdir(), 'statement-'));
     await books.asProgram(
       sql`insert into losant_usage.instances (instance_id, api_url)
@@ -106,13 +106,13 @@ export class Books extends Ledger {
     return books;
   }
 
-  override async end(): Promise<void> {
-    await super.end();
+  override async drop(): Promise<void> {
+    await super.drop();
     await rm(this.folder, { recursive: true });
   }
 
   async addOrg({ from, to = null, name = 'Acme', customerId = null, instanceId = INSTANCE }: OrgOptions) {
-    const orgId = await this.newOrg({ createdOn: from, instanceId });
+    const orgId = await this.createOrg({ createdOn: from, instanceId });
     await this.asProgram(
       sql`update losant_usage.organizations set name = ${name}, customer_id = ${customerId},
         deleted_on = ${to}::date + 1 where org_id = ${orgId}`,
@@ -243,7 +243,7 @@ export class Books extends Ledger {
 export function useBooks(): Books {
   return useOpened(
     () => Books.open(),
-    (books) => books.end(),
+    (books) => books.drop(),
   );
 }
 

@@ -22,8 +22,8 @@ const linesOf = (orgId: string) =>
     where l.org_id = ${orgId} order by s.number, l.metric`);
 
 describe('a month', () => {
-  // Guarantee (Billing): A closed month never changes: neither its lines nor its pack can be changed, removed or added
-  // to.
+  // Guarantee (Billing): A closed month never changes: its lines and its proof pack cannot be changed, removed or
+  // extended.
   test('that nothing blocks is closed once, with its numbers, and stays as it is', async () => {
     const orgId = await orgOn('2026-03-10', '2026-03-12');
     expect(await books.close('2026-03')).toMatchObject({
@@ -100,7 +100,8 @@ describe('a month', () => {
     expect(quantitiesOf(await closing)).toMatchObject({ devices_created: '10' });
   });
 
-  // Guarantee (Billing): A statement is of one moment; what is loaded later is not in it, also by a load that waited.
+  // Guarantee (Billing): A statement is as of one instant; nothing loaded later is in it, not even by a load that
+  // waited for it.
   test('is of one moment, and of no other', async () => {
     await orgOn('2025-10-05', '2025-10-06');
     const open = (isolation: string, moment: string) =>
@@ -120,8 +121,8 @@ describe('a month', () => {
 });
 
 describe('a number that is required', () => {
-  // Guarantee (Billing): A missing number is no zero: only what is final or accepted is billed or adjusted.
-  test('is no zero: the rest is billed when it is accepted, and the number once it is there', async () => {
+  // Guarantee (Billing): A missing number is not a zero: only final and waived cells are billed or adjusted.
+  test('a missing number is not a zero: the rest is billed once it is accepted, and the number once it is stored', async () => {
     const orgId = await books.addOrg({ from: '2026-04-10', to: '2026-04-12' });
     await books.addCells({ orgId, from: '2026-04-10', to: '2026-04-11' });
     await books.addCells({ orgId, from: '2026-04-12', standing: 'missing', numbers: null });
@@ -155,7 +156,8 @@ describe('a number that is required', () => {
 });
 
 describe('what blocks a month', () => {
-  // Guarantee (Billing): A month that something blocks is closed only as it was shown, with a reason on record.
+  // Guarantee (Billing): A blocked month can be closed only with exactly the blockers that were shown, and with a
+  // recorded reason.
   test('is accepted as it was shown, and not when another number would be billed', async () => {
     const month = '2026-01';
     const orgId = await books.addOrg({ from: '2026-01-10', to: '2026-01-12' });
@@ -199,7 +201,9 @@ test('month_lines has the fence that the plan without it shows to be needed', as
   const explain = async (query: string) =>
     (await queryOnce(books.url, `explain (verbose) ${query}`)).map((row) => String(row['QUERY PLAN']));
   const source = sql`select prosrc, proconfig from pg_proc where proname = 'month_lines'`;
-  const [{ prosrc, proconfig }] = (await books.ask(source)) as [{ prosrc: string; proconfig: string[] }];
+  const [{ prosrc, proconfig }] = (await books.queryRows(source)) as [
+    { prosrc: string; proconfig: string[] },
+  ];
   expect(prosrc.match(/\w+ as materialized/g)).toEqual(['sums as materialized']);
   expect(prosrc).not.toMatch(/offset 0|enable_/);
   // Without it, the document of all sums is made again for every metric, above the join.

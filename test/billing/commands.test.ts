@@ -120,7 +120,7 @@ describe('a month end', () => {
 });
 
 describe('meter_events', () => {
-  // Guarantee (Billing): What other systems are told of a closed month keeps its id, its time and its value.
+  // Guarantee (Billing): Events for other systems keep their ID, time and value once a month is closed.
   test('has a difference a line, whose id stays the same', async () => {
     const events = sql`select event_id, metric, difference, customer_id, length(event_id) <= 100
       from losant_usage.meter_events where month = '2026-08-01' order by number, metric`;

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { openExport } from '../e2e/export.ts';
+import { createInstallation } from '../e2e/installation.ts';
 import { readStored, readTruth } from '../e2e/usage.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf } from '../support/program.ts';
@@ -14,7 +14,7 @@ interface Closed {
 
 // Guarantee (Numbers): A usage day is a UTC day under any time zone of the host, the database session or the reader.
 test('a month is stored far from UTC, closed and verified with the embedded database', async () => {
-  const exported = await openExport({ orgs: 1 }, 'embedded');
+  const exported = await createInstallation({ orgs: 1 }, 'embedded');
   const folder = await mkdtemp(join(tmpdir(), 'embedded-'));
   const usual = process.env['TZ'];
   onTestFinished(async () => {

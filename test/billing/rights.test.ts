@@ -105,7 +105,8 @@ describe('a statement', () => {
     expect(await statements()).toEqual(before);
   });
 
-  // Guarantee (Billing): Only the closer makes statements, under the name of whoever closed.
+  // Guarantee (Billing): Only the closer role can create statements, and each has the name of the database user who
+  // closed.
   test('is drafted by the reader, made by the closer, and carries the name of whoever closed', async () => {
     const asRole = async (role: Role, ...args: readonly string[]) =>
       await runProgram(['close', '--month', '2026-04', '--instance', INSTANCE, '--json', ...args], {

@@ -71,7 +71,7 @@ describe('packs as they were made', () => {
     await holding(withDatabase(march));
   });
 
-  // Guarantee (Billing): A proof pack is the same bytes whenever it is made.
+  // Guarantee (Billing): A proof pack has the same bytes whenever it is written.
   test('are the same bytes whenever they are made', async () => {
     const { out } = await books.verifyMonth(MONTH);
     for (const name of await readdir(march)) {
@@ -163,7 +163,7 @@ describe('files of a pack', () => {
     expect(rows).toBeGreaterThan(50);
   });
 
-  test('a folder that is none, or has no pack, is a mistake of whoever asks', async () => {
+  test('a path that is not a folder, or has no pack, is a usage error', async () => {
     const empty = await mkdtemp(join(books.folder, 'empty-'));
     for (const dir of [join(books.folder, 'none'), empty, join(march, 'lines.csv'), '']) {
       expect((await verifyIn(dir)).code).toBe(2);
@@ -268,7 +268,7 @@ describe('writing packs', () => {
     await writePacks(books.handle, statements, { out, signal });
   };
 
-  test('leaves what is the user’s, and nothing of its own behind', async () => {
+  test("removes its own files and never the user's", async () => {
     const out = await mkdtemp(join(books.folder, 'taken-'));
     await writeFile(join(out, 'mine'), '');
     await expect(write(out)).rejects.toThrow('the folder is not empty');

@@ -126,7 +126,7 @@ async function settle(instanceId: string, month: string, isAdjustment: boolean):
   compared += found.length;
 }
 
-// Guarantee (Billing): The sum over all statements of a month is the number of now, over a played year.
+// Guarantee (Billing): Over a simulated year, the statements of a month always add up to its current quantities.
 test('a year is billed to the number, and what differs since is found', { timeout: 600_000 }, async () => {
   const begin = async (from: string, to: string | null, instanceId = INSTANCE): Promise<string> => {
     const customerId = `C-${reckoning.instances.size}`;

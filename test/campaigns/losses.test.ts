@@ -1,6 +1,6 @@
 /** What is lost while a run is under way: the server, its disk. */
 import { describe, expect, test } from 'vitest';
-import { type Export, openExport } from '../e2e/export.ts';
+import { createInstallation, type Installation } from '../e2e/installation.ts';
 import { firstDifference, readStored, readTruth } from '../e2e/usage.ts';
 import { makeFastFolder, queryOnce, withDatabase } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
@@ -11,13 +11,13 @@ import { until } from '../support/wait.ts';
 const [FROM, TO] = [daysAgo(9), daysAgo(1)];
 const BACKFILL = ['backfill', '--json', '--from', FROM, '--to', TO];
 
-async function open(): Promise<Export & AsyncDisposable> {
-  const exported = await openExport({ orgs: 8, seed: 'losses', hostile: false, latencyMs: 60 });
+async function open(): Promise<Installation & AsyncDisposable> {
+  const exported = await createInstallation({ orgs: 8, seed: 'losses', hostile: false, latencyMs: 60 });
   return { ...exported, [Symbol.asyncDispose]: () => exported.close() };
 }
 
 /** Starts a backfill that is slow enough for something to happen in the middle: it has begun to ask for usage. */
-async function startSlowly({ platform, start }: Export, url?: string): Promise<Running> {
+async function startSlowly({ platform, start }: Installation, url?: string): Promise<Running> {
   const program = start(BACKFILL, url === undefined ? {} : { DATABASE_URL: url });
   const asked = async () => ((await platform.control('stats')) as { requests: number }).requests;
   await until('it has asked for usage', async () => (await asked()) >= 20);
@@ -25,15 +25,16 @@ async function startSlowly({ platform, start }: Export, url?: string): Promise<R
 }
 
 /** A run without delay finishes what another began. */
-async function finishes({ platform, place, run }: Export): Promise<void> {
+async function finishes({ platform, place, run }: Installation): Promise<void> {
   await platform.control('config', { latencyMs: 0 });
   expect(await run(BACKFILL)).toMatchObject({ code: 0 });
   expect(firstDifference(await readStored(place), await readTruth(platform, FROM, TO))).toBeNull();
 }
 
 describe('a loss', () => {
-  // Guarantee (Numbers): Interrupted anywhere, the next run goes on without a lost, doubled or half-written number.
-  test('a disk that is full in the midst of a load leaves no half of it, and the next run continues', async () => {
+  // Guarantee (Numbers): If a run is interrupted anywhere, the next run continues without a lost, doubled or partial
+  // number.
+  test('a full disk during a load leaves nothing partial, and the next run continues', async () => {
     await using exported = await open();
     const { place } = exported;
     const program = await startSlowly(exported);
@@ -60,7 +61,8 @@ describe('a loss', () => {
     await finishes(exported);
   });
 
-  // Guarantee (Database): A server that crashes loses nothing of a run, even where it commits asynchronously by default.
+  // Guarantee (Database): A database crash loses nothing that a run has loaded, even if the server commits
+  // asynchronously by default.
   test('a Postgres that crashes in and after a run loses nothing, though it commits asynchronously', async () => {
     await using exported = await open();
     await using stack = new AsyncDisposableStack();

@@ -114,7 +114,7 @@ describe('the token', () => {
     expect(code).toBe(5);
   });
 
-  it('that may not list organizations leaves nothing to ask, unless they are named', async () => {
+  it('a token that cannot list organizations can only be checked for configured ones', async () => {
     const changes = await withScopes('instance.get', ...ORG);
     const without = await check(changes);
     expect(without.failedNames).toEqual(['instanceOrgs.get']);
@@ -150,7 +150,7 @@ describe('a database', () => {
     expect(code).toBe(0);
   });
 
-  // Guarantee (Operation): A command that only looks, and a dry run, create nothing.
+  // Guarantee (Operation): Read-only commands and dry runs create nothing.
   it('that is embedded and not there yet is not made', async () => {
     const place = createEmbeddedFolder();
     place.remove();

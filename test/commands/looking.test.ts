@@ -1,6 +1,6 @@
 /** One export, looked at by status, gaps and explain, accepted by waive, and ended. The tests go on from each other. */
 import { beforeAll, expect, it } from 'vitest';
-import { orgIdsOf, useExport } from '../e2e/export.ts';
+import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
 import { createPlace } from '../e2e/usage.ts';
 import { asProgram, loseNumbers } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
@@ -8,7 +8,7 @@ import { jsonOf, type Refusal, runProgram } from '../support/program.ts';
 
 const day = daysAgo(1);
 const earlier = daysAgo(2);
-const exported = useExport({ orgs: 2, hostile: false });
+const exported = useInstallation({ orgs: 2, hostile: false });
 let instanceId: string;
 let orgId: string;
 let runId: string;
@@ -81,7 +81,7 @@ it('status exits 3 while organizations may be missing from the list, and says so
   );
 });
 
-// Guarantee (Changes): The command explain shows where a number comes from, and what became of it.
+// Guarantee (Changes): The command explain shows where a number comes from and how it changed.
 it('explain says which answer and run a number comes from', async () => {
   const [stored] = await exported.place.query(
     `select created, deleted, total from losant_usage.device_counts where org_id = '${orgId}'`,
@@ -131,8 +131,8 @@ it.each([
   expect(await standings()).toEqual([{ day, standing: 'stored', message: null }]);
 });
 
-// Guarantee (Missing numbers): The commands status and gaps exit with 3 while there is a gap, and a run whose due
-// numbers are not all stored does not exit with 0.
+// Guarantee (Missing numbers): The commands status and gaps exit with 3 while there is a gap; a run exits with 0 only
+// if everything that was due is stored.
 it('status, gaps and explain name what is required and what to do, also for who may only read', async () => {
   await exported.run(['backfill', '--from', earlier, '--to', earlier]);
   await exported.place.query(loseNumbers('device_counts', orgId));
@@ -169,9 +169,9 @@ it('status, gaps and explain name what is required and what to do, also for who 
   expect(stdout).toContain(`losant-usage waive --day ${day} ${cell} --reason TEXT\n`);
 });
 
-// Guarantee (Missing numbers): Only a number that is required, in doubt, unavailable or will not become final can be
-// accepted, with a reason on record; a good read lifts it.
-it('waive accepts what is required and passes over the rest, and the next good read lifts it', async () => {
+// Guarantee (Missing numbers): Only a cell that is missing, in doubt, unavailable or will not become final can be
+// waived, with a recorded reason; a good read lifts the waiver.
+it('waive applies to missing cells only, and the next good read lifts it', async () => {
   const ended = await waive(`${earlier}..${day}`);
   expect(ended.code).toBe(0);
   const cells = [earlier, day].map((each) => ({ stream: 'device_counts', day: each }));

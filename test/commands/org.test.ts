@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { completePatch, readPatch } from '../../src/cli/org.ts';
-import { useExport } from '../e2e/export.ts';
+import { useInstallation } from '../e2e/installation.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Env, jsonOf, type Refusal } from '../support/program.ts';
 import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
@@ -9,7 +9,7 @@ const yesterday = daysAgo(1);
 const ADMIN = 'admin-token';
 const READER = 'reader-token';
 
-const exported = useExport({ orgs: 0, hostile: false });
+const exported = useInstallation({ orgs: 0, hostile: false });
 let proxy: RecordingProxy;
 let env: Env;
 
@@ -170,8 +170,8 @@ describe('org set', () => {
     expect(changesSent()).toEqual([]);
   });
 
-  // Guarantee (Losant): A change in Losant is checked, shown, sent once and read back, and not sent over one that
-  // somebody else made.
+  // Guarantee (Losant): A change in Losant is validated, shown, sent once and read back, and never overwrites a change
+  // that somebody else made.
   it('sends nothing over a change by somebody else, shows it, and takes the command again', async () => {
     const patch = { limits: { device: 5 } };
     proxy.afterAnswerTo(GET_ORG, () => changeElsewhere('Shared', { limits: { device: 50, payload: 5_000 } }));
@@ -192,7 +192,7 @@ describe('org set', () => {
 describe('org delete', () => {
   const again = (name: string) => ['--confirm', name];
 
-  it('wants the name repeated exactly, and before that does nothing', async () => {
+  it('does nothing unless the name is confirmed exactly', async () => {
     changesSent();
     expect((await org('delete', 'Ended')).stderr).toContain(
       'Deleting an organization requires --confirm NAME',
@@ -220,8 +220,8 @@ describe('org delete', () => {
     expect(await deletedOn('Ended')).toBeNull();
   });
 
-  // Guarantee (Losant): An organization is deleted only once its last readable days are stored or accepted, and its
-  // name is repeated.
+  // Guarantee (Losant): An organization is deleted only once its last readable days are stored or waived and its name
+  // is confirmed.
   it('reads the last days once more, deletes, confirms and marks it removed', async () => {
     const stored = () =>
       exported.place.query(

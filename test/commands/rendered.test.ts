@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { renderGaps } from '../../src/cli/gaps.ts';
 import { renderRun } from '../../src/cli/run.ts';
 import { LosantError } from '../../src/errors.ts';
-import { type Failure, type RunReport, Tally } from '../../src/loading/report.ts';
+import { type RunFailure, type RunReport, Tally } from '../../src/loading/report.ts';
 import type { Gap } from '../../src/queries/gaps.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 21, 57);
@@ -26,7 +26,7 @@ test('a run names what changed, failures by cause, so that one does not hide ano
     durationMs: 372_000,
     failures: [],
   };
-  const refused = (org: number): Failure => ({
+  const refused = (org: number): RunFailure => ({
     instanceId,
     orgId: orgOf(org),
     stream: 'device_counts',

@@ -1,13 +1,13 @@
 /** The program within another one: who waits for whom, what an interruption says, and that nothing of a call stays. */
 import { expect, test } from 'vitest';
-import { useExport } from '../e2e/export.ts';
+import { useInstallation } from '../e2e/installation.ts';
 import { holdLease } from '../support/by-hand.ts';
 import { daysAgo } from '../support/days.ts';
 import { freePort } from '../support/ports.ts';
 import { jsonOf, type Refusal, runProgram, startProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 
-const exported = useExport({ orgs: 2 });
+const exported = useInstallation({ orgs: 2 });
 
 const readListeners = () => process.eventNames().map((name) => [name, process.listenerCount(name)]);
 

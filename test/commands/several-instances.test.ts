@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { orgIdsOf } from '../e2e/export.ts';
+import { orgIdsOf } from '../e2e/installation.ts';
 import { createPlace, type Place } from '../e2e/usage.ts';
 import { type Platform, startPlatform } from '../simulator/platform.ts';
 import { daysAgo } from '../support/days.ts';
@@ -65,7 +65,7 @@ describe('--org', () => {
     },
   );
 
-  it('takes the instances that have the organizations, and leaves the others alone', async () => {
+  it('runs only the instances that have the organizations', async () => {
     const ended = await usage(['run', '--org', westOrg, '--instance', idOf(west)]);
     expect(ended.code).toBe(0);
     const complete = { status: 'complete', orgs: 1, cells: { planned: 4, loaded: 4 } };

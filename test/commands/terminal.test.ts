@@ -3,14 +3,14 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { orgIdsOf, useExport } from '../e2e/export.ts';
+import { orgIdsOf, useInstallation } from '../e2e/installation.ts';
 import { daysAgo } from '../support/days.ts';
 import { CLOCK, type Env, LAUNCHER, runProgram } from '../support/program.ts';
 
 const day = daysAgo(1);
 const EVIL = 'evil\x1b[2J\x1b[31mRED\ttab\nline\u009b31m\u202eoverride';
 
-const exported = useExport({ orgs: 3 });
+const exported = useInstallation({ orgs: 3 });
 let orgId: string;
 
 beforeAll(async () => {
@@ -34,8 +34,8 @@ const onTerminal = (args: readonly string[], changes?: Env) =>
 describe('a hostile name', () => {
   const SHOWN = 'evil\\x1b[2J\\x1b[31mRED\\ttab\\nline\\x9b31m\\u202eoverride';
 
-  // Guarantee (Operation): Whatever a name, tag or key contains, no terminal gets a control character of it, no page
-  // markup, no CSV cell a formula.
+  // Guarantee (Operation): Names, tags and keys never put control characters on a terminal, markup in a page or
+  // formulas in a CSV file.
   it.each([
     [['gaps']],
     [['explain', '--org', '$ORG', '--day', day]],
@@ -83,7 +83,7 @@ async function runInto({ stdout, closed = [] }: Pipes, args: readonly string[]) 
   return { code, stderr };
 }
 
-// Guarantee (Operation): An exit code is the same whether or not anybody reads the output.
+// Guarantee (Operation): The exit code does not depend on whether anyone reads the output.
 it.each([
   [3, ['gaps', '--json']],
   [3, ['run', '--date', day]],

@@ -1,7 +1,7 @@
 /** Several processes at once on one database: any mix ends in the same numbers. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { type Export, openExport } from '../e2e/export.ts';
+import { createInstallation, type Installation } from '../e2e/installation.ts';
 import { createPlace, firstDifference, type Place, readStored, readTruth } from '../e2e/usage.ts';
 import { startPlatform } from '../simulator/platform.ts';
 import { asProgram } from '../support/by-hand.ts';
@@ -19,13 +19,13 @@ const backfill = (from: string, to: string) => ['backfill', '--json', '--from', 
 /** For programs to start, and to load something, on a machine that is busy otherwise. */
 const PATIENTLY = { timeout: 60_000 };
 
-async function open(latencyMs = 0): Promise<Export> {
-  const exported = await openExport({ orgs: 4, seed: 'several', hostile: false, latencyMs });
+async function open(latencyMs = 0): Promise<Installation> {
+  const exported = await createInstallation({ orgs: 4, seed: 'several', hostile: false, latencyMs });
   onTestFinished(() => exported.close());
   return exported;
 }
 
-async function expectTruth({ place, platform }: Export): Promise<void> {
+async function expectTruth({ place, platform }: Installation): Promise<void> {
   expect(firstDifference(await readStored(place), await readTruth(platform, FROM, TO))).toBeNull();
 }
 
@@ -58,7 +58,7 @@ const WORKING = `select from losant_usage.runs r where r.status = 'running'
 const STATUSES = 'select status, count(*)::integer from losant_usage.runs group by 1 order by 1';
 
 describe('several processes', { timeout: 300_000 }, () => {
-  // Guarantee (Runs): Any mix of processes on one database ends in the same numbers, each stored once.
+  // Guarantee (Runs): Any mix of processes on one database leads to the same numbers, each stored once.
   test('a run and backfills that overlap, all at once, end as if they had come one by one', async () => {
     const exported = await open();
     const { run, place, platform } = exported;
@@ -79,7 +79,8 @@ describe('several processes', { timeout: 300_000 }, () => {
     expect(await place.query(revisions)).toEqual([{ revision: 2, count: 16 }]);
   });
 
-  // Guarantee (Runs): A backfill that waits for another process has its days read by it, even if the backfill is killed.
+  // Guarantee (Runs): While a backfill waits for another process, that process reads its days, even if the backfill is
+  // killed.
   test('a backfill that waits says what is left, and the run does its days even if it is killed', async () => {
     const exported = await open(3_000);
     const { place, start, spawn, platform } = exported;
@@ -97,8 +98,8 @@ describe('several processes', { timeout: 300_000 }, () => {
     expect(await readDoubled(place)).toEqual([]);
   });
 
-  // Guarantee (Runs): One process at a time exports an instance; one that lost its lease loads nothing more.
-  // Guarantee (Operation): Workers take over each other's instances when one is killed or frozen.
+  // Guarantee (Runs): Only one process at a time runs for an instance; one that has lost its lease cannot load.
+  // Guarantee (Operation): Workers take over each other's instances if one is killed or suspended.
   test('of two workers one is killed and one frozen until others have their work: every number once', async () => {
     const place = await createPlace();
     onTestFinished(() => place.remove());

@@ -139,7 +139,7 @@ describe('a database that cannot be opened', () => {
 });
 
 describe('an open database', () => {
-  test('keeps its password to itself', async () => {
+  test('never shows its password', async () => {
     const handle = await open(urlFor({}));
     expect(inspect(handle, { showHidden: true, depth: Infinity })).not.toContain(CANARY);
     await handle.close();
@@ -208,7 +208,7 @@ test.each([
 });
 
 describe('an embedded folder', () => {
-  test('belongs to one process, until that dies in whatever way, and keeps what was committed', async () => {
+  test('belongs to one process until it dies, however it dies, and keeps what was committed', async () => {
     const embedded = await copyEmbeddedDatabase();
     const alias = join(embedded.folder, 'alias');
     symlinkSync(embedded.folder, alias);

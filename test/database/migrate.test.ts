@@ -112,7 +112,7 @@ describe('migrating', () => {
     expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'at_head' });
   });
 
-  test('works the same in an embedded database, as the tests copy it, that was left half made', async () => {
+  test('also completes a half-created embedded database', async () => {
     const embedded = await copyEmbeddedDatabase();
     const small = await open(embedded.url);
     const applied = readdirSync('migrations').map((name) => name.replace('.sql', ''));
@@ -138,7 +138,7 @@ describe('a database that is not at head', () => {
     expect(await require(false)).toEqual([]);
   });
 
-  // Guarantee (Database): A database of another version or layout is left alone and refused.
+  // Guarantee (Database): A database with another version or layout is rejected and left unchanged.
   test.for<readonly [what: string, applied: Files, files: Files, state: 'ahead' | 'other', unknown: string]>([
     ['is newer than the program', TWO, ONE, 'ahead', '0002_second'],
     ['was made before the first release', { '0000_earlier': FIRST }, ONE, 'other', '0000_earlier'],

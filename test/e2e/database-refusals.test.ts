@@ -5,10 +5,10 @@ import { createEmbeddedFolder, queryOnce, withDatabase } from '../support/databa
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal } from '../support/program.ts';
 import { CERTIFICATE_FILE, startTlsProxy } from '../support/tls-proxy.ts';
-import { useExport } from './export.ts';
+import { useInstallation } from './installation.ts';
 import { createPlace } from './usage.ts';
 
-const exported = useExport({ orgs: 1 });
+const exported = useInstallation({ orgs: 1 });
 const ORG = ['--org', '0'.repeat(24), '--day', daysAgo(1)];
 
 /** Returns what is said of a refusal with exit code 2, which is no mistake of the program's own. */
@@ -19,7 +19,7 @@ async function refusalOf(args: readonly string[], url: string): Promise<Refusal[
   return jsonOf<Refusal>(ended).error;
 }
 
-it('an encrypted connection is verified in full, in whatever words it is asked for', async () => {
+it('every sslmode that encrypts verifies the certificate', async () => {
   const { url } = exported.place;
   const proxy = await startTlsProxy(url);
   onTestFinished(() => proxy.close());
@@ -70,7 +70,7 @@ it('a user whose transactions only read is told that another one writes; what on
   expect((await exported.run(['run', '--dry-run'], { DATABASE_URL: url.href })).code).toBe(0);
 });
 
-it('a database that only reads, whoever asks, may pass: exit code 1', async () => {
+it('a read-only database may recover: exit code 1', async () => {
   const place = await createPlace();
   onTestFinished(() => place.remove());
   await place.query(`do $$ begin

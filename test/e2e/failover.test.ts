@@ -3,12 +3,12 @@ import { expect, onTestFinished, test } from 'vitest';
 import { asProgram } from '../support/by-hand.ts';
 import { queryOnce } from '../support/databases.ts';
 import { instanceOf, openReplica } from '../worker/loop.ts';
-import { openPlayed } from './export.ts';
+import { createTimedInstallation } from './installation.ts';
 import { readStored, readTruth } from './usage.ts';
 
-// Guarantee (Database): What a failover of the database has lost is made up for at the next wake-up.
+// Guarantee (Database): What a database failover has lost is loaded again at the next wake-up.
 test('what a failover has lost is made up for at the next wake-up', async () => {
-  const played = await openPlayed('2026-11-24T10:30:00Z', { orgs: 2 });
+  const played = await createTimedInstallation('2026-11-24T10:30:00Z', { orgs: 2 });
   const { platform, database, now, moveTo, query } = played;
   const replica = await openReplica({ databaseUrl: database.url, instances: [instanceOf(platform)], now });
   onTestFinished(() => replica.close());

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { streamNames } from '../../src/usage/streams/catalog.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf } from '../support/program.ts';
-import { orgIdsOf, useExport } from './export.ts';
+import { orgIdsOf, useInstallation } from './installation.ts';
 import { readStored, readTruth, type Table } from './usage.ts';
 
 const ANSWERS = ['unavailable', 'server_error', 'html_ok', 'html_error'];
@@ -12,10 +12,9 @@ const TENTH = [...ANSWERS, ...DELIVERIES];
 const WAITS = ['rate_limit', 'rate_limit_seconds', 'rate_limit_date', 'unavailable_after'];
 const DAY = daysAgo(1);
 
-const exported = useExport({ orgs: 80 });
+const exported = useInstallation({ orgs: 80 });
 
-// Guarantee (Numbers): What is stored is what Losant answered, to the last digit, also when every tenth request goes
-// wrong.
+// Guarantee (Numbers): Stored numbers equal Losant's to the last digit, even if every tenth request fails.
 it('holds exactly what is true although every tenth request goes wrong, in any way that passes', async () => {
   const { platform, place, run } = exported;
   const [stubborn = '', ...others] = await orgIdsOf(platform);

@@ -3,10 +3,10 @@ import { beforeAll, expect, it } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal } from '../support/program.ts';
 import { until } from '../support/wait.ts';
-import { useExport } from './export.ts';
+import { useInstallation } from './installation.ts';
 import { readStored, readTruth } from './usage.ts';
 
-const exported = useExport({ orgs: 20 });
+const exported = useInstallation({ orgs: 20 });
 beforeAll(async () => {
   await exported.run(['run']);
 });

@@ -4,9 +4,9 @@ import { daysAgo } from '../support/days.ts';
 import type { Env } from '../support/program.ts';
 import { type RecordingProxy, startRecordingProxy } from '../support/recording-proxy.ts';
 import { until } from '../support/wait.ts';
-import { orgIdsOf, useExport } from './export.ts';
+import { orgIdsOf, useInstallation } from './installation.ts';
 
-const exported = useExport({ orgs: 2 });
+const exported = useInstallation({ orgs: 2 });
 let proxy: RecordingProxy;
 let orgId: string;
 
@@ -39,7 +39,7 @@ const CALLS: Readonly<Record<string, () => readonly (readonly string[])[]>> = {
 const methodsSeen = () => [...new Set(proxy.seen.splice(0).map((each) => each.replace(/ .*/, '')))];
 
 describe('Losant is sent nothing but GET', () => {
-  // Guarantee (Losant): Nothing but org set and org delete can send Losant anything but GET.
+  // Guarantee (Losant): Only org set and org delete can send Losant anything but GET.
   it('by the worker', async () => {
     const worker = exported.start(['worker'], { ...env, HTTP_PORT: '0', SCHEDULE: '0 0 1 1 *' });
     await until('the first run has ended', () => worker.stderr().includes('run finished'));

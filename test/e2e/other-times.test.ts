@@ -2,16 +2,16 @@
 import { expect, test } from 'vitest';
 import { jsonOf } from '../support/program.ts';
 import { until } from '../support/wait.ts';
-import { ALL_FINAL, openPlayed, runJson, runWhole, standingsOf } from './export.ts';
+import { ALL_FINAL, createTimedInstallation, runCompletely, runJson, standingsOf } from './installation.ts';
 import { readStored, readTruth } from './usage.ts';
 
-// Guarantee (Numbers): An answer that a cache kept, by its own Date or Age, is refused and asked for again, and takes
-// no number away.
+// Guarantee (Numbers): A cached response, recognized by Date or Age, is rejected and retried, and never removes a
+// number.
 test('an answer that a cache kept for good is a failure of its cells alone, takes no number away, and is tried at the next wake-up', async () => {
-  const played = await openPlayed('2026-11-24T10:30:00Z');
+  const played = await createTimedInstallation('2026-11-24T10:30:00Z');
   const { platform, moveTo, query } = played;
   const [orgId = ''] = played.orgIds;
-  await runWhole(played);
+  await runCompletely(played);
   const before = await readStored(played);
   await platform.control('config', {
     faults: { kinds: ['cached'], forever: true, orgIds: [orgId], actions: ['deviceCounts'] },
@@ -30,13 +30,13 @@ test('an answer that a cache kept for good is a failure of its cells alone, take
     'select distinct next_read_at <= now() as is_due from losant_usage.coverage where attempts > 0';
   expect(await query(isDue)).toEqual([{ is_due: true }]);
   await platform.control('config', { faults: null });
-  await runWhole(played);
+  await runCompletely(played);
   expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-26'));
   expect(await standingsOf(played, orgId, '2026-11-23')).toEqual(ALL_FINAL);
 });
 
 test('a host whose clock jumps during a run ends it, and what is loaded is true', async () => {
-  const played = await openPlayed('2026-11-24T10:30:00Z', { orgs: 20 });
+  const played = await createTimedInstallation('2026-11-24T10:30:00Z', { orgs: 20 });
   const { platform, start, moveTo, query } = played;
   await platform.control('config', { latencyMs: 40 });
   const program = start(['run', '--json'], { REQUEST_CONCURRENCY: '2', REQUEST_ATTEMPTS: '2' });
@@ -54,6 +54,6 @@ test('a host whose clock jumps during a run ends it, and what is loaded is true'
   expect(await query(`select 1 from losant_usage.coverage where last_read_at > '2026-11-25'`)).toEqual([]);
   await moveTo('2026-11-24T10:40:00Z');
   await platform.control('config', { clock: { offsetMs: 0 }, latencyMs: 0 });
-  await runWhole(played);
+  await runCompletely(played);
   expect(await readStored(played)).toEqual(await readTruth(platform, '2026-11-23', '2026-11-23'));
 });

@@ -3,12 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { useOpened } from '../opened.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, type Env, jsonOf, type Refusal } from '../support/program.ts';
-import { useExport } from './export.ts';
+import { useInstallation } from './installation.ts';
 import { createPlace } from './usage.ts';
 
 const PASSWORD = 'canary-password';
 
-const exported = useExport({ orgs: 3 });
+const exported = useInstallation({ orgs: 3 });
 /** A database that another program's tables could be in: none of ours may come to be. */
 const untouched = useOpened(
   () => createPlace('empty'),
@@ -79,7 +79,7 @@ describe('Losant', () => {
     expect(await untouched.query('select * from losant_usage.instances')).toEqual([]);
   });
 
-  // Guarantee (Runs): Clocks that disagree load nothing, at the start of a run and in each of its loads.
+  // Guarantee (Runs): Nothing is loaded while clocks disagree; this is checked at the start of a run and in every load.
   it.each([6, -6])('has a clock %i minutes off: exit code 1, and nothing is loaded', async (minutes) => {
     const { platform } = exported;
     await platform.control('config', { clock: { offsetMs: minutes * 60_000 } });

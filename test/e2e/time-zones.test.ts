@@ -1,12 +1,12 @@
 import { expect, it, onTestFinished } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf } from '../support/program.ts';
-import { useExport } from './export.ts';
+import { useInstallation } from './installation.ts';
 import { createPlace, readStored, readTruth } from './usage.ts';
 
 const ORGS = 5;
 
-const exported = useExport({ orgs: ORGS });
+const exported = useInstallation({ orgs: ORGS });
 
 /** Minutes from the local time of each zone to UTC, in January. All tests run in Auckland, far east of it. */
 const ZONES = { UTC: 0, 'America/St_Johns': 210 };

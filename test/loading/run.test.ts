@@ -6,7 +6,7 @@ import { previewRun } from '../../src/loading/preview.ts';
 import { Refusals } from '../../src/loading/refusals.ts';
 import { DAY_MS, dayAt } from '../../src/usage/day.ts';
 import { POLICY } from '../usage/cells.ts';
-import { openStage, type Stage } from './stage.ts';
+import { createStage, type Stage } from './stage.ts';
 
 const BACKFILL = { kind: 'backfill', range: { from: '2026-11-20', to: '2026-11-21' } } as const;
 
@@ -14,9 +14,9 @@ const faults = ({ platform }: Stage, plan: object | null) => platform.control('c
 const countOf = async ({ query }: Stage, where: string) =>
   (await query(`select count(*)::integer as n from losant_usage.cells where ${where}`))[0]?.['n'];
 
-// Guarantee (Runs): A run with nothing due asks for no usage and leaves no trace.
-it('a run with nothing due leaves no record and asks only for the instance', async () => {
-  const stage = await openStage();
+// Guarantee (Runs): A run with nothing due requests no usage and leaves no record.
+it('a run with nothing due leaves no record and requests only the instance', async () => {
+  const stage = await createStage();
   const complete = { status: 'complete', cells: { planned: 16, loaded: 16 } };
   expect((await stage.run()).report).toMatchObject(complete);
   const { report } = await stage.run();
@@ -27,9 +27,9 @@ it('a run with nothing due leaves no record and asks only for the instance', asy
   ]);
 });
 
-// Guarantee (Missing numbers): A read that failed is tried again by itself; a run by hand tries at once.
-it('a run by hand tries what failed at once, and a run by schedule at the time of the retry', async () => {
-  const stage = await openStage();
+// Guarantee (Missing numbers): Failed reads are retried automatically; a manual run retries at once.
+it('a manual run retries failed reads at once, and a scheduled run at the time of the retry', async () => {
+  const stage = await createStage();
   await faults(stage, { kinds: ['too_large'], actions: ['deviceCounts'], forever: true });
   const { report } = await stage.run();
   expect(report).toMatchObject({ status: 'partial', cells: { failed: 4, loaded: 12 } });
@@ -38,37 +38,38 @@ it('a run by hand tries what failed at once, and a run by schedule at the time o
   ]);
   await faults(stage, null);
   expect((await stage.run()).report.cells.planned).toBe(0);
-  const retried = (await stage.run({ kind: 'manual' })).report;
-  expect(retried).toMatchObject({ status: 'complete', cells: { loaded: 4 } });
+  const manualReport = (await stage.run({ kind: 'manual' })).report;
+  expect(manualReport).toMatchObject({ status: 'complete', cells: { loaded: 4 } });
 });
 
-it('the clock of a run does not go back where that of its host is set back', async () => {
-  const { context, now } = await openStage();
+it('the clock of a run does not go back if the clock of its host is set back', async () => {
+  const { context, now } = await createStage();
   let behindMs = 0;
   const clock = await readClock({ hostNow: () => now() - behindMs }, context().handle);
-  const before = clock();
+  const firstMs = clock();
   behindMs = 45_000;
-  expect(clock()).toBeGreaterThanOrEqual(before);
+  expect(clock()).toBeGreaterThanOrEqual(firstMs);
 });
 
-// Guarantee (Runs): A refused scope ends its stream, and one organization that is refused only its own numbers.
-it('a stream that all refuse is not recorded as failed; one that a single organization refuses is', async () => {
-  const stage = await openStage();
+// Guarantee (Runs): A missing scope only stops its stream, and an organization that rejects a stream only its own
+// cells.
+it('a stream that all organizations reject is not recorded as failed; one that a single one rejects is', async () => {
+  const stage = await createStage();
   await faults(stage, { kinds: ['forbidden'], actions: ['deviceCounts'], forever: true });
-  const all = await stage.run();
-  expect(all.refusal?.kind).toBe('forbidden');
-  expect(all.report).toMatchObject({ status: 'partial', cells: { failed: 4, loaded: 12 } });
-  expect(await countOf(stage, "stream = 'device_counts' and attempts > 0")).toBe(0);
-  const [own = ''] = stage.orgIds;
-  await faults(stage, { kinds: ['forbidden'], actions: ['deviceCounts'], orgIds: [own], forever: true });
-  const one = await stage.run();
-  expect(one.refusal?.kind).toBe('forbidden');
-  expect(one.report.cells).toMatchObject({ failed: 1, loaded: 3 });
-  expect(await countOf(stage, `org_id = '${own}' and reason = 'forbidden'`)).toBe(1);
+  const rejectedByAll = await stage.run();
+  expect(rejectedByAll.refusal?.kind).toBe('forbidden');
+  expect(rejectedByAll.report).toMatchObject({ status: 'partial', cells: { failed: 4, loaded: 12 } });
+  expect(await countOf(stage, "stream = 'device_counts' and failed_reads > 0")).toBe(0);
+  const [orgId = ''] = stage.orgIds;
+  await faults(stage, { kinds: ['forbidden'], actions: ['deviceCounts'], orgIds: [orgId], forever: true });
+  const rejectedByOne = await stage.run();
+  expect(rejectedByOne.refusal?.kind).toBe('forbidden');
+  expect(rejectedByOne.report.cells).toMatchObject({ failed: 1, loaded: 3 });
+  expect(await countOf(stage, `org_id = '${orgId}' and reason = 'forbidden'`)).toBe(1);
 });
 
-it('a scope that is refused where nothing is required is told all the same', async () => {
-  const stage = await openStage({ orgs: 2 });
+it('a rejected scope is reported even if no cell is missing', async () => {
+  const stage = await createStage({ orgs: 2 });
   await stage.run();
   await faults(stage, { kinds: ['forbidden'], actions: ['deviceCounts'], forever: true });
   const range = { from: '2026-11-23', to: '2026-11-23' };
@@ -77,19 +78,19 @@ it('a scope that is refused where nothing is required is told all the same', asy
   expect(report).toMatchObject({ status: 'partial', cells: { failed: 2, unchanged: 6 } });
 });
 
-it('numbers that the database refuses are kept aside, and the others of their batch are loaded', async () => {
-  const stage = await openStage();
-  const [own = ''] = stage.orgIds;
+it('quarantines numbers that the database rejects, and loads the rest of the batch', async () => {
+  const stage = await createStage();
+  const [orgId = ''] = stage.orgIds;
   await stage.query(
-    `alter table losant_usage.usage_days add check (org_id <> '${own}' or devices_total is null)`,
+    `alter table losant_usage.usage_days add check (org_id <> '${orgId}' or devices_total is null)`,
   );
   const { report } = await stage.run();
   expect(report.cells).toMatchObject({ planned: 16, loaded: 15, quarantined: 1 });
-  expect(report.failures).toMatchObject([{ orgId: own, stream: 'device_counts', code: 'database_refused' }]);
+  expect(report.failures).toMatchObject([{ orgId, stream: 'device_counts', code: 'database_refused' }]);
 });
 
-it('a load that met a deadlock is tried again', async () => {
-  const stage = await openStage({ orgs: 2 });
+it('a load that ends in a deadlock is retried', async () => {
+  const stage = await createStage({ orgs: 2 });
   await stage.query(`create sequence public.loads;
     create function public.fail_once() returns boolean language plpgsql as $$
       begin if nextval('public.loads') = 1 then raise deadlock_detected; end if; return true; end $$;
@@ -97,17 +98,17 @@ it('a load that met a deadlock is tried again', async () => {
   expect((await stage.run()).report).toMatchObject({ status: 'complete', cells: { loaded: 8 } });
 });
 
-it('a window that is refused for its length is asked for in shorter ones', async () => {
-  const stage = await openStage({ orgs: 1, maxRangeDays: 3 });
+it('a slice that Losant rejects for its length is requested in shorter ones', async () => {
+  const stage = await createStage({ orgs: 1, maxRangeDays: 3 });
   const range = { from: '2026-11-14', to: '2026-11-23' };
   const { report } = await stage.run({ kind: 'backfill', range });
   expect(report).toMatchObject({ status: 'complete', cells: { loaded: 40 }, failures: [] });
 });
 
-// Guarantee (Missing numbers): A list of organizations counts only if it is complete by its own account; until then
-// each run says that others may be missing.
-it('while the list is incomplete the known organizations are exported and the run is not complete', async () => {
-  const stage = await openStage({ orgs: 8, pageSizeMax: 4 });
+// Guarantee (Missing numbers): An organization list counts only if it matches its own total; until then every run
+// reports that organizations may be missing.
+it('while the list is incomplete, the known organizations are loaded and the run is not complete', async () => {
+  const stage = await createStage({ orgs: 8, pageSizeMax: 4 });
   await stage.platform.control('config', { list: { emptyPages: [1] } });
   const cells = { loaded: 16 };
   const failures = [{ code: 'list_incomplete' }];
@@ -116,8 +117,8 @@ it('while the list is incomplete the known organizations are exported and the ru
   expect((await stage.run()).report).toMatchObject({ status: 'complete', cells, failures: [] });
 });
 
-it('an organization that cannot be read is a failure of every run, and its numbers are read all the same', async () => {
-  const stage = await openStage({ orgs: 4 });
+it('an unreadable organization is a failure of every run, and its usage is loaded nevertheless', async () => {
+  const stage = await createStage({ orgs: 4 });
   const [orgId = ''] = stage.orgIds;
   await stage.platform.control('config', { list: { items: { [orgId]: 'no_name' } } });
   for (const planned of [16, 0]) {
@@ -129,7 +130,7 @@ it('an organization that cannot be read is a failure of every run, and its numbe
 });
 
 it('a configured organization that the instance does not know fails the run, every time', async () => {
-  const stage = await openStage({ orgs: 2 });
+  const stage = await createStage({ orgs: 2 });
   const [known = ''] = stage.orgIds;
   const unknown = 'f'.repeat(24);
   for (const loaded of [4, 0]) {
@@ -140,8 +141,8 @@ it('a configured organization that the instance does not know fails the run, eve
   expect(await stage.query('select org_id from losant_usage.organizations')).toEqual([{ org_id: known }]);
 });
 
-it('a backfill adds days that later runs go on with, and force reads what is stored again', async () => {
-  const stage = await openStage({ orgs: 2 });
+it('a backfill loads its days and those up to the first run, and force reads stored cells again', async () => {
+  const stage = await createStage({ orgs: 2 });
   await stage.run();
   const days = { from: '2026-11-20', to: '2026-11-22' };
   const options = { orgIds: null, streams: null, force: false, signal: new AbortController().signal };
@@ -151,17 +152,17 @@ it('a backfill adds days that later runs go on with, and force reads what is sto
   const rows = { inserted: 24, updated: 0, deleted: 0, unchanged: 0 };
   expect(report).toMatchObject({ ...days, status: 'complete', cells: { planned: 24, loaded: 24 }, rows });
   expect((await stage.run(BACKFILL)).report.cells.planned).toBe(0);
-  const forced = (await stage.run({ ...BACKFILL, force: true })).report;
-  expect(forced).toMatchObject({
+  const forcedReport = (await stage.run({ ...BACKFILL, force: true })).report;
+  expect(forcedReport).toMatchObject({
     cells: { planned: 16, unchanged: 16 },
     rows: { inserted: 0, unchanged: 16 },
   });
   expect(await countOf(stage, "usage_date < '2026-11-20'")).toBe(0);
 });
 
-// Guarantee (Runs): A backfill beyond the horizon says so, and does not exit with 0.
-it('a backfill beyond the horizon is clamped, says so, and is not complete; so is a run of such a day', async () => {
-  const stage = await openStage({ orgs: 1 });
+// Guarantee (Runs): A backfill beyond the horizon reports it and does not exit with 0.
+it('a backfill beyond the horizon is clamped and not complete; so is a run of such a day', async () => {
+  const stage = await createStage({ orgs: 1 });
   const range = { from: '2026-08-20', to: '2026-08-27' };
   const { report } = await stage.run({ kind: 'backfill', range });
   expect(report.status).toBe('partial');
@@ -173,31 +174,31 @@ it('a backfill beyond the horizon is clamped, says so, and is not complete; so i
   expect(day).toMatchObject({ status: 'partial', cells: { planned: 0 }, failures });
 });
 
-it('a day that nobody wants is refused with the command that adds it; so is an unknown organization', async () => {
-  const stage = await openStage({ orgs: 1 });
+it('a run of a day that is not expected is an error with a hint; so is one of an unknown organization', async () => {
+  const stage = await createStage({ orgs: 1 });
   const range = { from: '2026-11-10', to: '2026-11-10' };
-  const refused = stage.run({ kind: 'manual', range });
-  await expect(refused).rejects.toBeInstanceOf(SettingsError);
+  const manualRun = stage.run({ kind: 'manual', range });
+  await expect(manualRun).rejects.toBeInstanceOf(SettingsError);
   const hint = expect.stringContaining('backfill --from 2026-11-10 --to 2026-11-10') as unknown;
-  await expect(refused).rejects.toMatchObject({ hint });
+  await expect(manualRun).rejects.toMatchObject({ hint });
   const yesterday = { kind: 'manual', range: { from: '2026-11-23', to: '2026-11-23' } } as const;
   expect((await stage.run(yesterday)).report.cells).toMatchObject({ planned: 4, loaded: 4 });
   expect((await stage.run(yesterday)).report.cells).toMatchObject({ unchanged: 4 });
   await expect(stage.run({ kind: 'manual', orgIds: ['a'.repeat(24)] })).rejects.toBeInstanceOf(SettingsError);
 });
 
-// Guarantee (Changes): A foreign trigger, rule or policy on these tables is refused, and a write that the database
-// swallows ends the run.
-it('a rule on a table is refused by name before anything is read', async () => {
-  const stage = await openStage({ orgs: 1 });
+// Guarantee (Changes): Foreign triggers, rules or policies on these tables are rejected, and a write that the database
+// drops ends the run.
+it('a foreign rule on a table is named before anything is read', async () => {
+  const stage = await createStage({ orgs: 1 });
   await stage.query('create rule nothing as on insert to losant_usage.coverage do instead nothing');
   const message = expect.stringContaining('rule nothing') as unknown;
   await expect(stage.run()).rejects.toMatchObject({ kind: 'database_mismatch', message });
 });
 
-/** 101 organizations with five days due, two of them older than a week: two pages of each age. */
-async function openDue(): Promise<Stage> {
-  const stage = await openStage({ orgs: 101 });
+/** 101 organizations with five due days, two of them older than a week: two pages of recent and of older days. */
+async function createDueStage(): Promise<Stage> {
+  const stage = await createStage({ orgs: 101 });
   await faults(stage, { kinds: ['forbidden'], actions: ['deviceCounts'], forever: true });
   const setting = { streams: ['device_counts'] };
   await stage.run({ kind: 'backfill', range: { from: '2026-11-15', to: '2026-11-19' } }, setting);
@@ -207,43 +208,57 @@ async function openDue(): Promise<Stage> {
 const WAKE_UP_MS = 900_000;
 
 // Guarantee (Runs): A long backfill never delays yesterday.
-it('reads the last week of all organizations first, then older days, and ends', async () => {
-  const pages = await readAll(await openDue(), {});
-  expect(pages).toEqual(['young 1-100', 'young 101', 'older 1-100', 'older 101']);
+it('a pass reads the last week of all organizations first, then older days', async () => {
+  const pages = await readAll(await createDueStage(), {});
+  expect(pages).toEqual(['recent 1-100', 'recent 101', 'older 1-100', 'older 101']);
 });
 
-it('begins with the last week again when a wake-up has passed, and goes on with older days where it was', async () => {
-  const pages = await readAll(await openDue(), { 3: WAKE_UP_MS });
-  expect(pages).toEqual(['young 1-100', 'young 101', 'older 1-100', 'young 1-100', 'young 101', 'older 101']);
+it('after a wake-up, a pass reads the last week again, and older days from where the last pass stopped', async () => {
+  const pages = await readAll(await createDueStage(), { 3: WAKE_UP_MS });
+  expect(pages).toEqual([
+    'recent 1-100',
+    'recent 101',
+    'older 1-100',
+    'recent 1-100',
+    'recent 101',
+    'older 101',
+  ]);
 });
 
-it('ends its pass when a day has ended, before its next page, and begins anew', async () => {
-  const pages = await readAll(await openDue(), { 1: DAY_MS });
-  expect(pages).toEqual(['young 1-100', 'new day', 'young 1-100', 'young 101', 'older 1-100', 'older 101']);
+it('a pass ends at midnight, before the next page, and a new one starts', async () => {
+  const pages = await readAll(await createDueStage(), { 1: DAY_MS });
+  expect(pages).toEqual([
+    'recent 1-100',
+    'new day',
+    'recent 1-100',
+    'recent 101',
+    'older 1-100',
+    'older 101',
+  ]);
 });
 
-/** Returns the pages of all passes, by the place of their organizations; the clock moves on after some of them. */
+/** Returns the pages of all passes, by the positions of their organizations; `steps` moves the clock after a page. */
 async function readAll(stage: Stage, steps: Readonly<Record<number, number>>): Promise<string[]> {
   const { db, instanceId } = stage.context();
   const ids = stage.orgIds.toSorted();
-  const seen: string[] = [];
+  const lines: string[] = [];
   let nowMs = stage.now();
   const scope = { orgIds: null, streams: null, range: null };
-  const pass = { scope, endMs: 0, sinceMs: null, olderAfter: '', isAtEnd: false, hasFound: false };
+  const pass = { scope, endMs: 0, sinceMs: null, olderCursor: '', isAtEnd: false, hasFoundCells: false };
   const ledger = { db, instanceId, now: () => nowMs, policy: POLICY };
   const session = { ledger: { ...ledger, lease: null, runId: '' }, refusals: new Refusals() };
   for (let [pages, today] = [0, dayAt(nowMs)]; !pass.isAtEnd; ) {
     pass.endMs = nowMs + WAKE_UP_MS;
     for await (const cells of readDuePages(session, pass)) {
-      const places = cells.map(({ orgId }) => ids.indexOf(orgId) + 1);
-      const [first, last] = [Math.min(...places), Math.max(...places)];
-      const isYoung = cells.every(({ day }) => day >= '2026-11-17');
-      seen.push(`${isYoung ? 'young' : 'older'} ${first === last ? first : `${first}-${last}`}`);
+      const positions = cells.map(({ orgId }) => ids.indexOf(orgId) + 1);
+      const [first, last] = [Math.min(...positions), Math.max(...positions)];
+      const isRecent = cells.every(({ day }) => day >= '2026-11-17');
+      lines.push(`${isRecent ? 'recent' : 'older'} ${first === last ? first : `${first}-${last}`}`);
       pages += 1;
       nowMs += steps[pages] ?? 0;
     }
-    if (dayAt(nowMs) !== today) seen.push('new day');
+    if (dayAt(nowMs) !== today) lines.push('new day');
     today = dayAt(nowMs);
   }
-  return seen;
+  return lines;
 }

@@ -1,40 +1,43 @@
-/** An export without the command line: runs of one instance, as the worker starts them, at times that the test sets. */
+/** Runs of one instance without the command line, as the worker starts them, at times that the test sets. */
 import { randomUUID } from 'node:crypto';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import type { SimulatorOptions } from '../../simulator/server.ts';
 import { createDatabase } from '../../src/database/open.ts';
-import { type InstanceContext, openInstance, type RunOptions } from '../../src/loading/context.ts';
+import { createInstanceContext, type InstanceContext, type RunOptions } from '../../src/loading/context.ts';
 import type { RunOutcome } from '../../src/loading/report.ts';
 import { runInstance } from '../../src/loading/run.ts';
-import { openPlayed, type Played } from '../e2e/export.ts';
+import { createTimedInstallation, type TimedInstallation } from '../e2e/installation.ts';
 import { NOW, type Platform } from '../simulator/platform.ts';
 import { POLICY } from '../usage/cells.ts';
 
-/** An instance as the settings describe it. */
-export interface Setting {
+export interface InstanceSettings {
   readonly platform: Platform;
   readonly selection: readonly string[] | null;
   readonly streams: readonly string[];
   readonly controlTotals: 'block' | 'show';
 }
 
-export interface Stage extends Omit<Played, 'run'> {
-  readonly context: (setting?: Partial<Setting>) => InstanceContext;
-  readonly run: (options?: Partial<RunOptions>, setting?: Partial<Setting>) => Promise<RunOutcome>;
+export interface Stage extends Omit<TimedInstallation, 'run'> {
+  readonly context: (settings?: Partial<InstanceSettings>) => InstanceContext;
+  readonly run: (options?: Partial<RunOptions>, settings?: Partial<InstanceSettings>) => Promise<RunOutcome>;
 }
 
 const STREAMS = ['device_counts', 'notebook_minutes', 'payload_sources', 'payload_totals'];
 
-export async function openStage(options: SimulatorOptions = {}): Promise<Stage> {
-  const played = await openPlayed(NOW, { orgs: 4, ...options });
-  const { now } = played;
-  const handle = await createDatabase({ url: played.database.url, applicationName: 'test', poolSize: 5 });
+export async function createStage(options: SimulatorOptions = {}): Promise<Stage> {
+  const installation = await createTimedInstallation(NOW, { orgs: 4, ...options });
+  const { now } = installation;
+  const handle = await createDatabase({
+    url: installation.database.url,
+    applicationName: 'test',
+    poolSize: 5,
+  });
   onTestFinished(() => handle.close());
-  const context = (setting: Partial<Setting> = {}) => {
-    const { platform = played.platform, selection = null, streams = STREAMS } = setting;
-    const { controlTotals = 'block' } = setting;
-    return openInstance(
+  const context = (settings: Partial<InstanceSettings> = {}) => {
+    const { platform = installation.platform, selection = null, streams = STREAMS } = settings;
+    const { controlTotals = 'block' } = settings;
+    return createInstanceContext(
       {
         config: { policy: POLICY, request: { timeoutMs: 5_000, attempts: 1 }, controlTotals },
         logger: pino({ level: 'silent' }),
@@ -58,11 +61,12 @@ export async function openStage(options: SimulatorOptions = {}): Promise<Stage> 
       },
     );
   };
-  const usual = { kind: 'scheduled', orgIds: null, streams: null, range: null, force: false } as const;
+  const defaults = { kind: 'scheduled', orgIds: null, streams: null, range: null, force: false } as const;
   const { signal } = new AbortController();
   return {
-    ...played,
+    ...installation,
     context,
-    run: (more, setting) => runInstance(context(setting), { ...usual, runId: randomUUID(), signal, ...more }),
+    run: (options, settings) =>
+      runInstance(context(settings), { ...defaults, runId: randomUUID(), signal, ...options }),
   };
 }

@@ -40,7 +40,7 @@ export const ledgerMutants = [
     },
   ),
   plant(
-    { file: 'src/ledger/expected.ts', test: 'test/ledger/fill.test.ts' },
+    { file: 'src/ledger/expected.ts', test: 'test/ledger/expected.test.ts' },
     {
       'A track begins with the creation day of its organization at the earliest': [
         'select greatest(o.created_on, case',
@@ -143,7 +143,7 @@ export const ledgerMutants = [
   plant(
     { file: 'src/ledger/expected.ts', test: 'test/views/views.test.ts' },
     {
-      'A track that has ended reaches as far as its rows do': [
+      'An ended track is extended only if the new days join it without a hole': [
         't.last_day is not null and ${first} <=',
         't.last_day is null and ${first} <=',
       ],

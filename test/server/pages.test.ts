@@ -36,7 +36,7 @@ test('is not ready for as long as something is in the way, and says what', async
   expect((await pages.get('/healthz')).status).toBe(200);
 });
 
-test('without the database it still answers, and says so', async () => {
+test('still responds when the database is down, and says so', async () => {
   const database = () => Promise.resolve(viewOf(HEALTH, { isUp: false }));
   await using pages = await startPages({ sources: { database } });
   const text = await (await pages.get('/metrics')).text();

@@ -77,7 +77,7 @@ export function viewOf(
   options: { isUp?: boolean; ageMs?: number } = {},
 ): DatabaseView {
   const { isUp = true, ageMs = 0 } = options;
-  return { isUp, reading: health === null ? null : { value: health, atMs: NOW_MS - ageMs } };
+  return { isUp, snapshot: health === null ? null : { value: health, atMs: NOW_MS - ageMs } };
 }
 
 /** Serves the pages alone. */

@@ -239,7 +239,7 @@ test('no error shows a secret in any of its properties, however wrong it is', ()
 });
 
 describe('what a command needs', () => {
-  // Guarantee (Operation): Wrong settings are all named at once, and nothing is started.
+  // Guarantee (Operation): All invalid settings are reported at once, and nothing is started.
   test('is required in the same message as everything that is wrong', () => {
     const { problems } = refusalOf(() =>
       readConfig({ env: { LOG_LEVEL: 'loud' }, configFile: null, needs: ['losant', 'database'] }),

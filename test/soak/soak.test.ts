@@ -79,7 +79,8 @@ const LEFT = `select
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
-// Guarantee (Operation): After a year of outages and a failover nothing is required, and memory is flat.
+// Guarantee (Operation): After a simulated year with outages and a failover, nothing is missing and memory use has not
+// grown.
 test(
   `after ${DAYS} days of hourly wake-ups with outages and a failover nothing is required, and memory is flat`,
   async () => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { escapeControls, escapeJson, formatTable } from '../../src/terminal/text.ts';
 import { count, showDays, showDuration, showWhen } from '../../src/terminal/words.ts';
 
-describe('text from anywhere', () => {
+describe('untrusted text', () => {
   test.each([
     ['clear screen and colour', 'evil\x1b[2J\x1b[31mRED', 'evil\\x1b[2J\\x1b[31mRED'],
     ['tab and line breaks', 'a\tb\nc\rd', 'a\\tb\\nc\\rd'],

@@ -135,7 +135,7 @@ async function readWriters(): Promise<unknown> {
   return await queryOnce(database.url, `${rows.join(' union all ')} order by 1, 2`);
 }
 
-// Guarantee (Runs): A worker writes nothing into a database that a newer version has migrated meanwhile.
+// Guarantee (Runs): A worker writes nothing to a database that a newer version has migrated in the meantime.
 test('a worker whose database was migrated by a newer version writes nothing, and says why', async () => {
   const replica = await open();
   await replica.runAll();

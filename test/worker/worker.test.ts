@@ -33,7 +33,7 @@ async function startIdle(env: Record<string, string>): Promise<StartedWorker> {
   return worker;
 }
 
-test('exports at the start, is ready, tells of it, and ends with 0 on SIGTERM without a lease', async () => {
+test('runs at startup, becomes ready, reports it, and exits 0 on SIGTERM without a lease', async () => {
   const worker = await startIdle(settings());
   expect(await worker.metric(runs('complete'))).toBe(1);
   const requests = 'losant_usage_requests_total{endpoint="instanceOrg.deviceCounts",status="2xx"}';
@@ -105,7 +105,7 @@ test('a port that is taken and an address that is not up end the start with exit
   expect(embedded.stderr).toContain('The worker does not run on an embedded database');
 });
 
-test('an instance of the database that left the settings is named once', async () => {
+test('logs once that an instance in the database is not in the settings', async () => {
   await runProgram(['run'], settings());
   const other = await startPlatform({ orgs: 1, now: Date.now, seed: 'other' });
   onTestFinished(() => other[Symbol.asyncDispose]());
@@ -158,7 +158,7 @@ const firstOrg = async () => {
   return orgs[0]?.orgId ?? '';
 };
 
-// Guarantee (Missing numbers): Commands, views, metrics and the console count the same gaps and reach to the same day.
+// Guarantee (Missing numbers): Commands, views, metrics and the console show the same gaps and the same complete_to.
 test('the day up to which nothing is required is the same in /status.json, status, view and metric', async () => {
   await command('run');
   await ask(`${loseNumbers('payload_totals', await firstOrg())};
@@ -183,7 +183,7 @@ test('the day up to which nothing is required is the same in /status.json, statu
   expect(new Set(await everywhere())).toEqual(new Set([daysAgo(1)]));
 });
 
-// Guarantee (Changes): A final number that changes reaches metric, console and status, whichever process loaded it.
+// Guarantee (Changes): A final restatement appears in metrics, console and status, whichever process loaded it.
 test('a final number that a command found restated reaches metric, /status.json and status', async () => {
   await command('run');
   await ask(

@@ -1,7 +1,7 @@
 /** Defects in a run: who is exported, what is believed, what is loaded, and how it ends. */
 import { plant } from './mutant.ts';
 
-export const exportMutants = [
+export const loadingMutants = [
   plant(
     {
       file: 'src/loading/discover.ts',
@@ -20,7 +20,11 @@ export const exportMutants = [
     },
   ),
   plant(
-    { file: 'src/loading/discover.ts', test: 'test/loading/removals.test.ts', only: 'more removals at once' },
+    {
+      file: 'src/loading/discover.ts',
+      test: 'test/loading/deletions.test.ts',
+      only: 'more removals at once',
+    },
     {
       'More deletions at once than can be believed are refused and reported': [
         'gone.length <= allowed ? gone : gone.filter(isOld)',
@@ -42,7 +46,7 @@ export const exportMutants = [
     },
   ),
   plant(
-    { file: 'src/loading/discover.ts', test: 'test/loading/removals.test.ts', only: 'that is listed again' },
+    { file: 'src/loading/discover.ts', test: 'test/loading/deletions.test.ts', only: 'that is listed again' },
     {
       'Organizations are listed again on each UTC day': [
         '|| dayAt(Date.parse(listedAt)) < dayAt(d.now())) return true;',
@@ -68,7 +72,11 @@ export const exportMutants = [
     },
   ),
   plant(
-    { file: 'src/loading/extract.ts', test: 'test/e2e/bad-answers.test.ts', only: 'of twelve organizations' },
+    {
+      file: 'src/loading/extract.ts',
+      test: 'test/e2e/bad-responses.test.ts',
+      only: 'of twelve organizations',
+    },
     {
       'A body that cannot be read is kept whose last response was quarantined as it came': [
         `giveAll(slice, { kind: 'quarantined', code: UNPLACEABLE, message }`,
@@ -88,7 +96,7 @@ export const exportMutants = [
   plant(
     {
       file: 'src/loading/report.ts',
-      test: 'test/e2e/bad-answers.test.ts',
+      test: 'test/e2e/bad-responses.test.ts',
       only: 'a device count that is left out',
     },
     {
@@ -146,8 +154,8 @@ export const exportMutants = [
   plant(
     {
       file: 'src/loading/discover.ts',
-      test: 'test/loading/removals.test.ts',
-      only: 'is removed by three witnesses',
+      test: 'test/loading/deletions.test.ts',
+      only: 'an organization counts as deleted if list, lookup and instance agree',
     },
     {
       'No organization is removed that Get organization still knows': [
@@ -168,7 +176,7 @@ export const exportMutants = [
   plant(
     {
       file: 'src/loading/discover.ts',
-      test: 'test/loading/removals.test.ts',
+      test: 'test/loading/deletions.test.ts',
       only: 'a list without any organization',
     },
     {
@@ -198,7 +206,7 @@ export const exportMutants = [
     {
       file: 'src/loading/pipeline.ts',
       test: 'test/loading/run.test.ts',
-      only: 'numbers that the database refuses',
+      only: 'quarantines numbers that the database rejects',
     },
     {
       'Numbers that the database refuses cost the others of their batch nothing': [

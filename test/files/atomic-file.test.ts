@@ -11,7 +11,7 @@ beforeEach(() => {
   return () => rmSync(folder, { recursive: true, force: true });
 });
 
-// Guarantee (Operation): An exported file is complete or not there at all.
+// Guarantee (Operation): An exported file is either complete or does not exist.
 test('takes its place when it is whole, and not before', async () => {
   const path = join(folder, 'a.csv');
   writeFileSync(path, 'before');

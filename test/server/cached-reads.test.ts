@@ -13,7 +13,7 @@ test('a read is shared by all who ask meanwhile and for a while after', async ()
   expect(await shared()).toBe(2);
 });
 
-test('a read that hangs is given up by those who ask, and is not begun again beside itself', async () => {
+test('callers give up on a hanging read, which is not started a second time', async () => {
   let reads = 0;
   const { promise, resolve } = Promise.withResolvers<string>();
   const read = () => {
@@ -73,7 +73,7 @@ test('the last good answer stays while a newer one is slow or fails, and the fai
   expect(await kept()).toEqual({ value: 'late', atMs: 9_000 });
 });
 
-test('more reads than may be under way at once are refused, until one of them ends', async () => {
+test('reads beyond the limit are rejected until one finishes', async () => {
   const bound = limitReads({ max: 2, timeoutMs: 20 });
   const first = Promise.withResolvers<string>();
   const hanging = [bound(() => first.promise), bound(() => new Promise<string>(() => {}))];

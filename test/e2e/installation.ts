@@ -20,7 +20,7 @@ import { createPlace, type Place, type Row } from './usage.ts';
 const FAST: Env = { REQUESTS_PER_SECOND: '2000', REQUEST_CONCURRENCY: '32', LOG_LEVEL: 'info' };
 
 /** A platform at today's date, or at that of `now`, and a database to export it to. */
-export interface Export {
+export interface Installation {
   readonly platform: Platform;
   readonly place: Place;
   /** What the program is told, unless a test tells it something else. */
@@ -32,10 +32,10 @@ export interface Export {
   close(): Promise<void>;
 }
 
-export async function openExport(
+export async function createInstallation(
   options: SimulatorOptions = {},
   given: Place['kind'] | Place = 'postgres',
-): Promise<Export> {
+): Promise<Installation> {
   const { now: hostNow = Date.now } = options;
   const platform = await startPlatform({ now: hostNow, ...options });
   const place = typeof given === 'string' ? await createPlace(given) : given;
@@ -61,9 +61,9 @@ export async function openExport(
 }
 
 /** One for the tests of a file. */
-export function useExport(options: SimulatorOptions = {}): Export {
+export function useInstallation(options: SimulatorOptions = {}): Installation {
   return useOpened(
-    () => openExport(options),
+    () => createInstallation(options),
     (opened) => opened.close(),
   );
 }
@@ -75,7 +75,7 @@ export async function orgIdsOf({ control }: Pick<Platform, 'control'>): Promise<
 }
 
 /** An export whose time the test moves: platform, database and program have one clock. */
-export interface Played extends Export {
+export interface TimedInstallation extends Installation {
   readonly database: ClockDatabase;
   /** The ids of all organizations, in order. */
   readonly orgIds: readonly string[];
@@ -86,7 +86,10 @@ export interface Played extends Export {
 }
 
 /** Opens one that ends with the test. */
-export async function openPlayed(at: string | number, options: SimulatorOptions = {}): Promise<Played> {
+export async function createTimedInstallation(
+  at: string | number,
+  options: SimulatorOptions = {},
+): Promise<TimedInstallation> {
   let behindMs = 0;
   const now = () => Date.now() - behindMs;
   const database = await createClockDatabase();
@@ -98,23 +101,23 @@ export async function openPlayed(at: string | number, options: SimulatorOptions 
     await database.setBehind(behindMs);
   };
   await moveTo(at);
-  const exported = await openExport({ orgs: 3, hostile: false, now, ...options }, place);
+  const exported = await createInstallation({ orgs: 3, hostile: false, now, ...options }, place);
   onTestFinished(() => exported.close());
   return { ...exported, database, orgIds: await orgIdsOf(exported.platform), now, moveTo, query };
 }
 
-export const runJson = async (played: Played, args: readonly string[] = [], env: Env = {}) =>
+export const runJson = async (played: TimedInstallation, args: readonly string[] = [], env: Env = {}) =>
   await played.run(['run', '--json', ...args], env);
 
 /** Runs, which must leave nothing missing. */
-export async function runWhole(played: Played, env: Env = {}): Promise<Ended> {
+export async function runCompletely(played: TimedInstallation, env: Env = {}): Promise<Ended> {
   const ended = await runJson(played, [], env);
   expect({ code: ended.code, failures: jsonOf(ended).failures }).toEqual({ code: 0, failures: [] });
   return ended;
 }
 
 /** Returns the standings of an organization's cells of a day, by stream. */
-export async function standingsOf({ query }: Pick<Played, 'query'>, orgId: string, day: string) {
+export async function standingsOf({ query }: Pick<TimedInstallation, 'query'>, orgId: string, day: string) {
   const rows = await query(`select stream, standing from losant_usage.cells
     where org_id = '${orgId}' and usage_date = '${day}'`);
   return Object.fromEntries(rows.map(({ stream, standing }) => [String(stream), String(standing)]));

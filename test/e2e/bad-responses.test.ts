@@ -2,7 +2,7 @@ import { gunzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, jsonOf } from '../support/program.ts';
-import { orgIdsOf, useExport } from './export.ts';
+import { orgIdsOf, useInstallation } from './installation.ts';
 import { readStored, readTruth } from './usage.ts';
 
 const day = daysAgo(1);
@@ -20,7 +20,7 @@ const WRONG = [
   ['server_error', 'server_error'],
 ] as const;
 
-const exported = useExport({ orgs: 12 });
+const exported = useInstallation({ orgs: 12 });
 
 describe('of twelve organizations, eight answer wrongly for one stream and one not at all', () => {
   let orgIds: string[];
@@ -35,8 +35,8 @@ describe('of twelve organizations, eight answer wrongly for one stream and one n
     ended = await run(['run', '--json'], { REQUEST_ATTEMPTS: '2' });
   });
 
-  // Guarantee (Missing numbers): The commands status and gaps exit with 3 while there is a gap, and a run whose due
-  // numbers are not all stored does not exit with 0.
+  // Guarantee (Missing numbers): The commands status and gaps exit with 3 while there is a gap; a run exits with 0 only
+  // if everything that was due is stored.
   it('ends with exit code 3, its counts add up, and each failure is named', () => {
     expect(ended.code).toBe(3);
     const { status, cells, failures } = jsonOf(ended);
@@ -50,8 +50,8 @@ describe('of twelve organizations, eight answer wrongly for one stream and one n
     expect(named.toSorted()).toEqual(failing.toSorted());
   });
 
-  // Guarantee (Numbers): A number that is not a whole number from 0 to 2^53 − 1 as written in the body is never stored;
-  // other days of the answer load.
+  // Guarantee (Numbers): Only whole numbers from 0 to 2^53 − 1, as written in the body, are stored; other days of the
+  // response still load.
   it('stores every other cell as it is true, and of those nothing', async () => {
     const isFailing = (line: string) =>
       WRONG.some((_, index) => line.startsWith(`device_counts ${orgIds[index]} ${day} `));
@@ -89,7 +89,7 @@ describe('of twelve organizations, eight answer wrongly for one stream and one n
   });
 });
 
-// Guarantee (Numbers): A level that Losant leaves out is required, not zero.
+// Guarantee (Numbers): A level that Losant omits is missing, not zero.
 it('a device count that is left out is required, and the run is not green', async () => {
   const { platform, place, run } = exported;
   const [orgId = ''] = await orgIdsOf(platform);
