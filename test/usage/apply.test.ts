@@ -310,7 +310,7 @@ describe('the next read', () => {
     expect(update.cell.nextReadAtMs).toBeNull();
   });
 
-  test('is at most a day away unless the cell is settled, whatever the checkpoints are', () => {
+  test('is daily after the last checkpoint unless the cell is settled', () => {
     const policy = { readAtHours: [6], finalAfterHours: 6, horizonDays: 3 };
     const input = { stream: 'device_counts', cell: unread, numbers: null, verdict: omitted, policy };
     expect(applyTo({ ...input, hours: 7 }).cell.nextReadAtMs).toBe(age(31));
