@@ -64,7 +64,8 @@ function listProblems({ health: { instances }, health, statuses, counts }: Atten
       problem === null ? [] : [['bad', '/runs', problem.message, problem.hint]],
     ),
     ...incomplete.map(({ instanceId, name, listProblem }): Line => {
-      const text = `Organizations of ${name ?? instanceId} may be missing: the last list was incomplete (${listProblem})`;
+      const reason = `the last list was incomplete (${listProblem})`;
+      const text = `Organizations of ${name ?? instanceId} may be missing: ${reason}`;
       return ['bad', '/runs', text, 'the next run reads the list again'];
     }),
     ...(['missing', 'in_doubt'] as const).map((standing): Line => {

@@ -56,7 +56,8 @@ ${renderLegend(chart)}
 ${ticks.map(({ at }) => html`<line class="rule" x1="0" x2="100%" y1="${at}" y2="${at}"/>`)}
 ${days.map((day, index) => renderDay(chart, day, { index, y }))}
 <svg width="100%" height="${HEIGHT}" viewBox="0 0 ${days.length} ${HEIGHT}" preserveAspectRatio="none"><path
-  class="compared" vector-effect="non-scaling-stroke" d="${toLinePath(comparedQuantities, y)}"/></svg></svg></div></figure>\n`;
+  class="compared" vector-effect="non-scaling-stroke"
+  d="${toLinePath(comparedQuantities, y)}"/></svg></svg></div></figure>\n`;
 }
 
 /** Renders the column of a day: a bar, or a red column if it is not stored, and the label and title of the day. */

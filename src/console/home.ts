@@ -31,7 +31,7 @@ export const homePage: ConsolePage = {
 ${statuses.map(renderProgress)}
 ${health !== null && renderAttention({ health, statuses, counts })}
 ${counts === null ? COUNTING : html`${renderBilling(counts)}${renderMonth(counts.sums)}`}
-<p class="quiet">Version ${status.version} on ${status.host}, since ${renderInstant(status.startedAt)} · <a
+<p class="quiet">Version ${status.version} on ${status.host}, started ${renderInstant(status.startedAt)} · <a
   href="/status.json">status.json</a> · <a href="/metrics">metrics</a></p>`;
     return {
       title: 'Home',
@@ -118,7 +118,8 @@ function renderBilling({ months }: Counts): Html {
     .filter(({ state }) => state !== 'closed' && state !== 'in_progress')
     .slice(0, MAX_UNFINISHED_MONTHS);
   if (unfinished.length > 0) return html`<h2>Billing</h2>${renderMonths(unfinished)}`;
-  return html`<h2>Billing</h2><ul class="attention"><li class="on-good">Every past month is closed and unchanged.</li></ul>`;
+  return html`<h2>Billing</h2>
+<ul class="attention"><li class="on-good">Every past month is closed and unchanged.</li></ul>`;
 }
 
 function renderMonth(sums: readonly MonthSum[]): Html {

@@ -39,7 +39,7 @@ const MONTHS: Columns<MonthRow> = {
   instance_name: 'Instance',
   state: ['State', ({ state }) => html`<span class="${TONES[state]}">${state.replaceAll('_', ' ')}</span>`],
   causes: 'Blocked by',
-  orgs: 'Organizations',
+  orgs: 'Organizations affected',
   affected_payloads: 'Billable payloads affected',
   difference: ['Difference in billable payloads', ({ difference }) => showDifference(difference ?? 0)],
   examples: 'Most affected',
@@ -70,12 +70,12 @@ export type BilledQuantities = {
 };
 
 export const BILLED_COLUMNS: Columns<BilledQuantities> = {
-  payloads: 'Payloads',
+  payloads: 'Billable payloads',
   payloads_billed: [
     'Payloads billed',
     ({ payloads, payloads_billed: billed }) => renderBilledQuantity(payloads, billed),
   ],
-  minutes: 'Minutes',
+  minutes: 'Notebook minutes',
   minutes_billed: [
     'Minutes billed',
     ({ minutes, minutes_billed: billed }) => renderBilledQuantity(minutes, billed),
@@ -88,7 +88,7 @@ const ORGANIZATIONS: Columns<OrgRow> = {
   org_name: 'Organization',
   referral_id: 'Referral ID',
   ...BILLED_COLUMNS,
-  difference: ['Difference in payloads', ({ difference }) => showDifference(difference ?? 0)],
+  difference: ['Difference in billable payloads', ({ difference }) => showDifference(difference ?? 0)],
   causes: 'Blocked by',
   remedy: ['Remedy', ({ remedy }) => renderRemedy(remedy ?? '')],
 };
@@ -126,7 +126,7 @@ export const monthPage: ConsolePage = {
   },
 };
 
-/** Renders the state of the month, the blockers of entire instances, and the command that closes it. */
+/** Renders the state of the month, the blockers of entire instances, and the command that previews its closing. */
 async function renderBlockers(
   db: Kysely<Schema>,
   { instanceIds }: PageRequest,
@@ -136,12 +136,15 @@ async function renderBlockers(
   const { rows: blockers } = await sql<OrgRow & { readonly org_name: string; readonly causes: string }>`
     select b.* from (${selectBlockers(days.from)}) as b
     where b.org_id is null and b.instance_id = any (${instanceIds}::text[])`.execute(db);
-  const adjust = months.some((each) => each.closed_at !== null) ? ' --adjust' : '';
+  const isClosed = months.some((each) => each.closed_at !== null);
+  const command = `losant-usage close --month ${days.from.slice(0, 7)}${isClosed ? ' --adjust' : ''} --dry-run`;
   return html`${months.length > 0 && renderMonths(months)}${blockers.map(
     ({ org_name: instance, causes, remedy }) =>
       html`<p class="bad">Entire instance ${toPlainText(instance)}: ${causes}</p>${renderRemedy(remedy ?? '')}`,
-  )}${renderCommands([`losant-usage close --month ${days.from.slice(0, 7)}${adjust} --dry-run`])}
-<p><a href="${addressOf('/changes', { ...days, which: 'closed' })}">Changes since the month was closed</a></p>`;
+  )}${renderCommands([command])}${
+    isClosed &&
+    html`<p><a href="${addressOf('/changes', { ...days, which: 'closed' })}">Changes since the month was closed</a></p>`
+  }`;
 }
 
 /** Selects the organizations of a month. Each sum is a subquery, so that only those on the page are computed. */
@@ -162,7 +165,8 @@ function selectOrganizations({ instanceIds }: PageRequest, { from, to }: DayRang
     left join (${selectMonthIssues(from)}) as s on s.org_id = o.org_id
     where o.instance_id = any (${instanceIds}::text[]) and exists (
       select from losant_usage.tracks t
-      where t.org_id = o.org_id and t.first_day <= ${to}::date and (t.last_day is null or t.last_day >= ${from}::date))`;
+      where t.org_id = o.org_id and t.first_day <= ${to}::date
+        and (t.last_day is null or t.last_day >= ${from}::date))`;
 }
 
 /** Renders the billed quantity, marked if the current one differs. */

@@ -153,7 +153,7 @@ const LIMITS: Columns<ShareRow> = {
   quantity: 'Month to date',
   share: ['Used', ({ share }) => renderBar(share ?? 0)],
   projected_quantity: 'Projected',
-  exceeds_on: 'Exceeded on',
+  exceeds_on: 'Exceeds on',
   days_not_stored: 'Days not stored',
 };
 
@@ -174,7 +174,7 @@ function renderDays(query: OrganizationQuery, facts: Facts): Html {
     days,
     comparison: COMPARISONS[comparison],
   })}
-<div class="halves"><div><h2>By type and source</h2>${
+<div class="halves"><div><h2>All payloads by type and source</h2>${
     sources.length === 0 ? html`<p>Nothing is stored.</p>` : renderHtmlTable(sources, SOURCES)
   }</div><div><h2>Limits this month</h2>${
     limits.length === 0 ? html`<p>No limits.</p>` : renderHtmlTable(limits, LIMITS)

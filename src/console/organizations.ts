@@ -22,7 +22,7 @@ const COLUMNS: Columns<Activity> = {
   referral_id: 'Referral ID',
   plan_id: 'Plan',
   payload_billable_count: [
-    'Payloads',
+    'Billable payloads',
     ({ payload_billable_count: payloads, days_not_stored: days }) =>
       html`${showNumber(payloads ?? 0)}${
         days !== null &&
@@ -34,7 +34,7 @@ const COLUMNS: Columns<Activity> = {
   devices_total: 'Devices',
   limit_share: ['Limit used', ({ limit_share: share }) => renderBar(share ?? 0)],
   limit_name: 'Limit',
-  exceeds_on: 'Exceeded on',
+  exceeds_on: 'Exceeds on',
   last_active_on: 'Last active',
   created_on: 'Created',
   deleted_on: 'Deleted',

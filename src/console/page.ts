@@ -99,7 +99,8 @@ export const COUNTING = html`<p class="quiet">Counting… this page refreshes by
 /** Renders the page for an address that names nothing that exists. */
 export function renderNotFound(navPath: string): Html {
   const title = 'Page not found';
-  const body = html`<h1>${title}</h1><p><a href="${navPath}">Back to the list</a></p>`;
+  const [, parent = ''] = NAVIGATION.find(([href]) => href === navPath) ?? [];
+  const body = html`<h1>${title}</h1><p><a href="${navPath}">Back to ${parent}</a></p>`;
   return renderPage({ title, navPath, body });
 }
 
@@ -122,7 +123,8 @@ export function linkToOrganization(orgId: string, name: string): Html {
 
 /** Renders commands; a click selects an entire one. */
 export function renderCommands(commands: readonly string[]): Html {
-  return html`<ul class="commands">${commands.map((command) => html`<li><code>${toPlainText(command)}</code></li>`)}</ul>`;
+  const items = commands.map((command) => html`<li><code>${toPlainText(command)}</code></li>`);
+  return html`<ul class="commands">${items}</ul>`;
 }
 
 export function renderInstant(instant: string): Html {

@@ -209,9 +209,8 @@ describe('the pages answer questions as the base tables do', () => {
 
   it('why is this cell missing?', async () => {
     const page = await world.text(`/coverage/${ORGS.gappy}/2026-11-27`);
-    expect(page).toMatch(
-      /Gappy, 2026-11-27: ✕ missing .*payload_totals: ✕ missing Not stored, and either late.*server_error: HTTP 500/,
-    );
+    expect(page).toContain('Gappy, 2026-11-27: ✕ missing');
+    expect(page).toMatch(/payload_totals: ✕ missing Not stored, and either late.*server_error: HTTP 500/);
     expect(page).toContain(
       `losant-usage backfill --from 2026-11-27 --to 2026-11-27 --org ${ORGS.gappy} --stream payload_totals --force`,
     );
@@ -233,7 +232,8 @@ describe('the pages answer questions as the base tables do', () => {
 
   it("what did last night's run do?", async () => {
     expect(await world.text('/runs')).toContain(
-      `2026-11-28 00:15 UTC 2 min 5 s Main scheduled partial 40 38 2 1 44 server_error (2, e.g. ${ORGS.gappy}): <i>HTTP 500</i>`,
+      '2026-11-28 00:15 UTC 2 min 5 s Main scheduled partial 40 38 2 1 44 ' +
+        `server_error (2, e.g. ${ORGS.gappy}): <i>HTTP 500</i>`,
     );
   });
 
@@ -245,7 +245,8 @@ describe('the pages answer questions as the base tables do', () => {
     const [row] = await world.ask(`
       with pairs as (
         select o.org_id, day::date as day,
-          coalesce(c.payload_billable_count, case when day >= o.deleted_on or day < o.created_on then 0 end) as quantity,
+          coalesce(c.payload_billable_count, case when day < o.created_on or day >= o.deleted_on then 0 end)
+            as quantity,
           coalesce(p.payload_billable_count, case when day - interval '28 days' < o.created_on then 0 end) as previous
         from losant_usage.organizations o
         cross join generate_series(timestamp '2026-11-01', '2026-11-27', interval '1 day') as day

@@ -60,7 +60,8 @@ const IN_DOUBT = `stream = 'device_counts' and org_id = '${ORGS.gappy}' and usag
 const NOT_STORED = `is_stored = false, is_reported = false, revision = 0, first_loaded_at = null, last_read_at = null,
   finalized_at = null`;
 
-const PAYLOADS = `case d.org_id when '${ORGS.office}' then case when extract(isodow from d.usage_date) < 6 then 1000 else 100 end
+const PAYLOADS = `case d.org_id
+  when '${ORGS.office}' then case when extract(isodow from d.usage_date) < 6 then 1000 else 100 end
   when '${ORGS.doubled}' then case when d.usage_date >= '2026-11-21' then 1000 else 500 end
   when '${ORGS.silent}' then case when d.usage_date >= '2026-11-25' then 0 else 300 end
   when '${ORGS.newcomer}' then 50 when '${ORGS.deleted}' then 700 when '${ORGS.gappy}' then 400 else 240 end::bigint`;
@@ -90,8 +91,8 @@ from losant_usage.organizations o cross join losant_usage.streams s
 where s.stream <> 'payload_hours' or o.org_id = '${ORGS.hourly}';
 insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision,
   first_loaded_at, last_read_at, finalized_at)
-select d.day, t.org_id, t.stream, case when d.is_final then 'final' else 'stored' end::losant_usage.standing, true, true,
-  1, d.day_end, d.day_end, case when d.is_final then d.day_end end
+select d.day, t.org_id, t.stream, case when d.is_final then 'final' else 'stored' end::losant_usage.standing, true,
+  true, 1, d.day_end, d.day_end, case when d.is_final then d.day_end end
 from losant_usage.tracks t
 cross join lateral (
   select day::date, day < '2026-11-25' as is_final, (day + interval '1 day') at time zone 'UTC' as day_end
@@ -146,8 +147,8 @@ select losant_usage_internal.compute_our_sums('${OTHER}');
 -- September is closed, and 500 payloads of the office were loaded later. October of the other instance is closed too,
 -- and 3 minutes were loaded later.
 with closing as (
-  insert into losant_usage.statements (statement_id, instance_id, month, number, kind, orgs, rules, reconciliation, closed_at,
-    closed_by, manifest, manifest_sha256)
+  insert into losant_usage.statements (statement_id, instance_id, month, number, kind, orgs, rules, reconciliation,
+    closed_at, closed_by, manifest, manifest_sha256)
   select id, instance_id, month, 1, 'closing', 8, '{}', '{}', closed_at, 'clerk', '{}', sha256('') from ${CLOSED}
 )
 insert into losant_usage.statement_lines

@@ -1,6 +1,6 @@
 /**
- * Each role of deploy/postgres/roles.sql can do its work. As on a managed server, an administrator who is not a superuser
- * creates them. test/schema checks that they can do nothing else.
+ * Each role of deploy/postgres/roles.sql can do its work. As on a managed server, an administrator who is not a
+ * superuser creates them. test/schema checks that they can do nothing else.
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';

@@ -1,4 +1,4 @@
-/** Defects in the rules: how a response changes a cell, when days are read, and which numbers are equal. */
+/** Defects in the rules: what a response does to a cell, when days are read, and which numbers are equal. */
 import { plant } from './mutant.ts';
 
 export const usageMutants = [

@@ -56,8 +56,8 @@ test('cells has every expected cell through yesterday with its current standing'
   ]);
 });
 
-// Guarantee (Missing numbers): The view coverage_gaps has exactly the cells that are in doubt, or late and not stored, or
-// failed.
+// Guarantee (Missing numbers): The view coverage_gaps has exactly the cells that are in doubt, or late and not stored,
+// or failed.
 // Guarantee (Missing numbers): A number that is not stored is null, never 0, and every expected day has a row.
 test.each(Object.entries(CONTRADICTIONS))('%s', async (_, contradictions) => {
   expect(await rows(contradictions)).toEqual([]);

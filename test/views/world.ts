@@ -31,7 +31,7 @@ const TRACKS = `
   ('${ORGS.unrecorded}', 'device_counts payload_hours', '2026-10-28', '2026-11-20', null),
   ('${ORGS.foreign}', 'device_counts', '2026-09-20', '${END}', null)`;
 
-/** Cells that are not final or not reported: organization, stream, day, standing, is_stored, is_reported, failed reads. */
+/** Cells that are not final, or not reported: key, standing, is_stored, is_reported and failed reads. */
 const EXCEPTIONS = `
   ('${ORGS.whole}', 'device_counts', '2026-09-25', 'missing', false, false, 1),
   ('${ORGS.whole}', 'payload_totals', '2026-10-05', 'in_doubt', true, true, 2),
@@ -110,7 +110,8 @@ const FILL = [
   from losant_usage.tracks t
   cross join lateral generate_series(t.first_day::timestamp, t.next_day - 1, interval '1 day') as day
   left join (values ${EXCEPTIONS})
-    as o (org_id, stream, usage_date, standing, is_stored, is_reported, failed_reads) on o.org_id = t.org_id and o.stream = t.stream and o.usage_date::date = day
+    as o (org_id, stream, usage_date, standing, is_stored, is_reported, failed_reads)
+    on o.org_id = t.org_id and o.stream = t.stream and o.usage_date::date = day
   cross join lateral (select coalesce(o.is_stored, true) as is_stored) as stored`,
   `insert into losant_usage.usage_days (usage_date, org_id, ${columns.map(([name]) => name).join(', ')})
   select usage_date, org_id, ${columns.map(([, expression]) => expression).join(', ')}
