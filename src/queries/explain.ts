@@ -55,7 +55,12 @@ export async function explainDay(
           };
         });
       // The worst standing of the requested cells; null if none of them is expected.
-      return { org, day, standing: findWorstStanding(cells.flatMap(({ standing }) => standing ?? [])), cells };
+      return {
+        org,
+        day,
+        standing: findWorstStanding(cells.flatMap(({ standing }) => standing ?? [])),
+        cells,
+      };
     });
 }
 

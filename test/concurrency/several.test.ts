@@ -72,7 +72,7 @@ describe('several processes', { timeout: 300_000 }, () => {
     // Restated days that several read again at once get one revision each.
     const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
     for (const { orgId } of orgs) await platform.control('restate', { orgId, day: MIDDLE });
-    const again = ['run', '--date', MIDDLE, '--wait', '60'];
+    const again = ['run', '--day', MIDDLE, '--wait', '60'];
     await several([...backfill(FROM, TO), '--force'], [...backfill(MIDDLE, TO), '--force'], again);
     await expectTruth(exported);
     const revisions = 'select revision, count(*)::integer from losant_usage.revisions group by 1';

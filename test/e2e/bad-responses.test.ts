@@ -82,7 +82,7 @@ describe('of twelve organizations, eight answer wrongly for one stream and one n
   it('has them all with the next run that is answered well', async () => {
     const { platform, place, run } = exported;
     await platform.control('config', { faults: null });
-    const healed = await run(['run', '--json', '--date', day]);
+    const healed = await run(['run', '--json', '--day', day]);
     expect(healed.code).toBe(0);
     expect(jsonOf(healed).cells).toMatchObject({ planned: 48, loaded: 9, unchanged: 39 });
     expect(await readStored(place)).toEqual(await readTruth(platform, day, day));

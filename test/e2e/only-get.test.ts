@@ -27,11 +27,11 @@ const yesterday = daysAgo(1);
 /** How each command that is given a token is started; the worker for one wake-up. */
 const CALLS: Readonly<Record<string, () => readonly (readonly string[])[]>> = {
   worker: () => [],
-  run: () => [['run'], ['run', '--date', yesterday]],
+  run: () => [['run'], ['run', '--day', yesterday]],
   backfill: () => [['backfill', '--from', daysAgo(3), '--to', yesterday]],
   check: () => [['check', '--probe']],
   'org show': () => [['org', 'show', '--org', orgId]],
-  'org set': () => [['org', 'set', '--org', orgId, '--json', '{"name":"Other"}', '--dry-run']],
+  'org set': () => [['org', 'set', '--org', orgId, '--patch', '{"name":"Other"}', '--dry-run']],
   'org delete': () => [['org', 'delete', '--org', orgId, '--dry-run']],
 };
 

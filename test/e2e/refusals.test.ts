@@ -34,7 +34,7 @@ const [TODAY, STRAY] = [daysAgo(0), 'f'.repeat(24)];
 const [FROM, TO] = [daysAgo(3), daysAgo(2)];
 
 it.each([
-  [['run', '--date', TODAY], `--date ${TODAY} is not over yet (UTC)`],
+  [['run', '--day', TODAY], `--day ${TODAY} is not over yet (UTC)`],
   [['run', '--org', STRAY], `--org ${STRAY}: not exported`],
   [['run', '--org', STRAY, '--dry-run'], `--org ${STRAY}: not exported`],
   [['backfill', '--from', FROM, '--to', TO, '--org', STRAY, '--dry-run'], `--org ${STRAY}: not exported`],
