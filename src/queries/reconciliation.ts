@@ -56,7 +56,7 @@ export async function readReconcileRange(
   { instanceIds, nowMs }: { readonly instanceIds: readonly string[]; readonly nowMs: number },
 ): Promise<DayRange> {
   const to = addDays(dayAt(nowMs), -1);
-  const recent = addDays(to, 1 - DEFAULT_DAYS);
+  const firstRecentDay = addDays(to, 1 - DEFAULT_DAYS);
   const { oldest } = await db
     .selectFrom('instance_totals as t')
     .select((eb) => eb.fn.min('t.usage_date').as('oldest'))
@@ -73,5 +73,5 @@ export async function readReconcileRange(
       ),
     )
     .executeTakeFirstOrThrow();
-  return { from: oldest === null || oldest > recent ? recent : oldest, to };
+  return { from: oldest === null || oldest > firstRecentDay ? firstRecentDay : oldest, to };
 }
