@@ -12,7 +12,7 @@ import { createOutput, type Output, Sink } from './terminal/output.ts';
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   const out = new Sink(io.stdout);
   const err = new Sink(io.stderr);
-  const output = createOutput(io, { out, err }, { json: asksForJson(argv) });
+  const output = createOutput(io, { out, err }, { json: argv.includes('--json') });
   let exitCode: number = EXIT.ok;
   try {
     const invocation = await parseCommandLine(argv, io.version);
@@ -27,11 +27,6 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     printError(output, error);
   }
   return await finish(exitCode, { out, err });
-}
-
-/** Whether the result is a document, also that of a mistake. `org set` has a value behind its option of that name. */
-function asksForJson(argv: readonly string[]): boolean {
-  return argv.some((each, index) => each === '--json' && !argv[index + 1]?.trim().startsWith('{'));
 }
 
 async function execute(

@@ -6,26 +6,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { billingMutants } from './mutants/billing.ts';
-import { ledgerMutants } from './mutants/ledger.ts';
-import { loadingMutants } from './mutants/loading.ts';
-import { losantMutants } from './mutants/losant.ts';
+import { MUTANTS } from './mutants/catalog.ts';
 import type { Mutant } from './mutants/mutant.ts';
-import { storeMutants } from './mutants/store.ts';
-import { streamMutants } from './mutants/streams.ts';
-import { usageMutants } from './mutants/usage.ts';
-import { worldMutants } from './mutants/world.ts';
-
-const ALL = [
-  usageMutants,
-  streamMutants,
-  ledgerMutants,
-  storeMutants,
-  losantMutants,
-  loadingMutants,
-  billingMutants,
-  worldMutants,
-].flat();
 
 /** The number of copies in which tests run at the same time. */
 const LANES = 2;
@@ -127,7 +109,7 @@ async function requirePassing(copy: string, tests: readonly string[]): Promise<v
 }
 
 const filters = process.argv.slice(2);
-const mutants = ALL.filter(
+const mutants = MUTANTS.filter(
   ({ guarantee, file, test }) =>
     filters.length === 0 ||
     filters.some((part) => [guarantee, file, test].some((text) => text.includes(part))),

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
-import { addDays, type DayRange, dayAt } from '../usage/day.ts';
+import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
 
 /** `pending`: something is not settled, read or summed yet. */
 export type Outcome = 'equal' | 'differs' | 'pending' | 'not_compared';
@@ -47,16 +47,18 @@ export async function countComparisons(db: Kysely<Schema>, { instanceIds, range 
     .executeTakeFirstOrThrow();
 }
 
-/** The days that are shown by default: within them a day, and with it the instance's totals, is read again. */
-const DAYS_SHOWN = 31;
+/** Within so many days a day, and with it the instance's totals, is read again. */
+const RECENT_DAYS = 30;
 
-/** Returns the last 31 days, or more where an older month is not closed and has comparisons. */
-export async function readReconcileRange(
+/**
+ * Returns the first day to compare by default: 30 days before `to`, or the oldest compared day of a month that is not
+ * closed, if that is earlier.
+ */
+export async function readReconcileStart(
   db: Kysely<Schema>,
-  { instanceIds, nowMs }: { readonly instanceIds: readonly string[]; readonly nowMs: number },
-): Promise<DayRange> {
-  const to = addDays(dayAt(nowMs), -1);
-  const recent = addDays(to, 1 - DAYS_SHOWN);
+  { instanceIds, to }: { readonly instanceIds: readonly string[]; readonly to: UsageDay },
+): Promise<UsageDay> {
+  const recent = addDays(to, -RECENT_DAYS);
   const { oldest } = await db
     .selectFrom('instance_totals as t')
     .select((eb) => eb.fn.min('t.usage_date').as('oldest'))
@@ -73,5 +75,5 @@ export async function readReconcileRange(
       ),
     )
     .executeTakeFirstOrThrow();
-  return { from: oldest === null || oldest > recent ? recent : oldest, to };
+  return oldest === null || oldest > recent ? recent : oldest;
 }

@@ -87,7 +87,7 @@ describe('an embedded database', () => {
     return place.folder;
   };
 
-  it('that does not exist is an error for read-only commands, is planned by a dry run, and is not created', async () => {
+  it('that does not exist is an error, except for a dry run of a run, and is not created', async () => {
     const folder = missingFolder();
     for (const args of [['status'], ['gaps'], ['explain', ...ORG]]) {
       const { message, hint } = await expectError(args, `embedded:${folder}`);

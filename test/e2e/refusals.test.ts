@@ -34,16 +34,19 @@ const [TODAY, UNKNOWN_ORG] = [daysAgo(0), 'f'.repeat(24)];
 const [FROM, TO] = [daysAgo(3), daysAgo(2)];
 
 it.each([
-  [['run', '--date', TODAY], `--date ${TODAY} is not over yet (UTC)`],
-  [['run', '--org', STRAY], `--org ${STRAY}: not installation`],
-  [['run', '--org', STRAY, '--dry-run'], `--org ${STRAY}: not installation`],
-  [['backfill', '--from', FROM, '--to', TO, '--org', STRAY, '--dry-run'], `--org ${STRAY}: not installation`],
-  [['backfill', '--from', TO, '--to', TODAY], `--to ${TODAY}: that day is not over`],
-  [['run', '--stream', 'payload_hours'], '--stream payload_hours: not installation'],
-])('%j is refused, naming what is wrong', async (args, named) => {
+  [['run', '--day', TODAY], `--day ${TODAY} is not over yet (UTC)`],
+  [['run', '--org', UNKNOWN_ORG], `--org ${UNKNOWN_ORG}: not tracked`],
+  [['run', '--org', UNKNOWN_ORG, '--dry-run'], `--org ${UNKNOWN_ORG}: not tracked`],
+  [
+    ['backfill', '--from', FROM, '--to', TO, '--org', UNKNOWN_ORG, '--dry-run'],
+    `--org ${UNKNOWN_ORG}: not tracked`,
+  ],
+  [['backfill', '--from', TO, '--to', TODAY], `--to ${TODAY} is not over yet (UTC)`],
+  [['run', '--stream', 'payload_hours'], '--stream payload_hours: not tracked'],
+])('%j is an error that names the option and the problem', async (args, problem) => {
   const { code, message } = await expectError(args, {}, 2);
   expect(code).toBe('settings');
-  expect(message).toContain(named);
+  expect(message).toContain(problem);
   expect(await installation.place.query('select from losant_usage.coverage where is_stored')).toEqual([]);
 });
 
@@ -83,18 +86,21 @@ describe('Losant', () => {
   });
 
   // Guarantee (Runs): Nothing is loaded while clocks disagree; this is checked at the start of a run and in every load.
-  it.each([6, -6])('has a clock %i minutes off: exit code 1, and nothing is loaded', async (minutes) => {
-    const { platform } = installation;
-    await platform.control('config', { clock: { offsetMs: minutes * 60_000 } });
-    try {
-      const { code, message } = await expectError(['run'], { ...DATABASE(), REQUEST_ATTEMPTS: '2' }, 1);
-      expect(code).toBe('clock_skew');
-      expect(message).toMatch(/clock is 3[56]\d s (ahead of|behind) the Losant API's/);
-      expect(await cells()).toEqual([]);
-    } finally {
-      await platform.control('config', { clock: { offsetMs: 0 } });
-    }
-  });
+  it.each([6, -6])(
+    'has a clock that is %i minutes off: exit code 1, and nothing is loaded',
+    async (minutes) => {
+      const { platform } = installation;
+      await platform.control('config', { clock: { offsetMs: minutes * 60_000 } });
+      try {
+        const { code, message } = await expectError(['run'], { ...DATABASE(), REQUEST_ATTEMPTS: '2' }, 1);
+        expect(code).toBe('clock_skew');
+        expect(message).toMatch(/clock is 3[56]\d s (ahead of|behind) the Losant API's/);
+        expect(await cells()).toEqual([]);
+      } finally {
+        await platform.control('config', { clock: { offsetMs: 0 } });
+      }
+    },
+  );
 
   it('rejects one scope: the other streams load, and the failures name the scope', async () => {
     const token = 'token-without-notebooks';

@@ -7,7 +7,7 @@ import { readStored, readTruth } from './usage.ts';
 
 // Guarantee (Numbers): A cached response, recognized by Date or Age, is rejected and retried, and never removes a
 // number.
-test('a response that a cache repeats fails only its cells, removes no number, and is retried at the next wake-up', async () => {
+test('a cached response fails only its cells, removes no number, and is retried at the next wake-up', async () => {
   const installation = await createTimedInstallation('2026-11-24T10:30:00Z');
   const { platform, moveTo, query } = installation;
   const [orgId = ''] = installation.orgIds;

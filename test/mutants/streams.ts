@@ -1,4 +1,4 @@
-/** Defects in plans and the reading of bodies. */
+/** Defects in planning requests and reading bodies. */
 import { plant } from './mutant.ts';
 
 export const streamMutants = [
@@ -9,7 +9,7 @@ export const streamMutants = [
         'const oldest = addDays(to, 1 - windowDays);',
         'const oldest = addDays(to, -windowDays);',
       ],
-      'Windows cover every due day': [
+      'Slices cover every due day': [
         'rest = rest.slice(inside.length);',
         'rest = rest.slice(inside.length + 1);',
       ],
@@ -17,7 +17,7 @@ export const streamMutants = [
         'compareText(b.window.to, a.window.to) ||',
         'compareText(a.window.to, b.window.to) ||',
       ],
-      'Of an organization and window, sources come before the streams that wait for them': [
+      'Within an organization and range, sources come before the streams that wait for them': [
         'streamNames.indexOf(a.stream) - streamNames.indexOf(b.stream)',
         'streamNames.indexOf(b.stream) - streamNames.indexOf(a.stream)',
       ],
@@ -26,7 +26,7 @@ export const streamMutants = [
   plant(
     { file: 'src/usage/day.ts', test: 'test/usage/day.test.ts' },
     {
-      'A date that the calendar does not have is refused and not moved to another day': [
+      'A date that does not exist is rejected and not moved to another day': [
         'Number.isNaN(ms) || dayAt(ms) !== text ? null : text',
         'Number.isNaN(ms) ? null : text',
       ],
@@ -57,31 +57,36 @@ export const streamMutants = [
   plant(
     { file: 'src/usage/streams/buckets.ts', test: 'test/usage/streams.test.ts' },
     {
-      'A body with a bucket that does not begin at UTC midnight is refused as a whole': [
+      'A body with a bucket that does not begin at UTC midnight is rejected as a whole': [
         'if (date % lengthMs !== 0) {',
         'if (date % 1 !== 0) {',
       ],
-      'A body that has a day twice is refused as a whole': ['if (at.has(date)) throw', 'if (date < 0) throw'],
-      'Days that were not asked for are dropped and counted': [
+      'A body that has a day twice is rejected as a whole': [
+        'if (at.has(date)) throw',
+        'if (date < 0) throw',
+      ],
+      'Days that were not requested are dropped and counted': [
         'if (date < firstMs || date >= endMs) {',
         'if (date < firstMs) {',
       ],
-      'A body that states a window which begins after the one asked for is refused': [
+      'A body whose range begins after the requested one is rejected': [
         'const late = start !== undefined && start > dayStartMs(window.from);',
         'const late = false;',
       ],
-      'A body that states a window which ends before the one asked for is refused': [
+      'A body whose range ends before the requested one is rejected': [
         'const early = end !== undefined && end < dayEndMs(window.to) - 1;',
         'const early = false;',
       ],
-      'A body that has buckets of other days only and states no window is refused, and no day of it is zero':
-        ['if (at.size === 0 && outsideBuckets > 0 && !statesWindow) {', 'if (outsideBuckets < 0) {'],
-      'A day with a number that cannot be billed is quarantined alone: the others of its window load': [
+      'A body with buckets of other days only and no range is rejected, and no day becomes zero': [
+        'if (at.size === 0 && outsideBuckets > 0 && !statesWindow) {',
+        'if (outsideBuckets < 0) {',
+      ],
+      'Only the day with an invalid number is quarantined; the others of its slice load': [
         'at.set(date, read.success ? Object.values(read.data) : describeProblems(read.error));',
         `if (!read.success) throw new UnplaceableBodyError(describeProblems(read.error));
     at.set(date, Object.values(read.data));`,
       ],
-      'A part of a day that a body leaves out is told apart from a zero that it names': [
+      'An omitted part of a day is distinguished from a reported zero': [
         `if (bucket === undefined) omitted.push({ column, hour });
         else if`,
         'if',
@@ -100,11 +105,11 @@ export const streamMutants = [
   plant(
     { file: 'src/usage/streams/payload-hours.ts', test: 'test/usage/streams.test.ts' },
     {
-      'An answer of midnights only, over two days or more, is doubted': [
+      'A response with midnights only, over two days or more, is rejected': [
         'if (window.from === window.to || !hasOnlyMidnights(reading)) return reading;',
         'return reading;',
       ],
-      'A single day may have had payloads at midnight only': [
+      'A single day may have payloads at midnight only': [
         'if (window.from === window.to || !hasOnlyMidnights(reading)) return reading;',
         'if (!hasOnlyMidnights(reading)) return reading;',
       ],
@@ -117,7 +122,7 @@ export const streamMutants = [
         "if (!text.isWellFormed() || text.includes('\\0')) {",
         "if (text === '\\n') {",
       ],
-      'Keys of the envelope are no payload types': [`.filter(([type]) => !type.startsWith('_'))`, ''],
+      'Keys of the envelope are not payload types': [`.filter(([type]) => !type.startsWith('_'))`, ''],
       'Counts whose sum cannot be stored exactly are quarantined': [
         '(types) => Number.isSafeInteger(sumOf(types)),',
         '(types) => sumOf(types) >= 0,',
@@ -127,7 +132,7 @@ export const streamMutants = [
   plant(
     { file: 'src/usage/streams/payload-totals.ts', test: 'test/usage/streams.test.ts' },
     {
-      'The counts and bytes of all payloads include those that are not billable': [
+      'Counts and bytes of all payloads include non-billable ones': [
         `{}, { includeNonBillable: 'true' },`,
         '{}, {},',
       ],
@@ -136,7 +141,7 @@ export const streamMutants = [
   plant(
     { file: 'src/usage/streams/device-counts.ts', test: 'test/usage/apply.test.ts' },
     {
-      'A level that Losant leaves out is required and never zero': [`kind: 'level',`, `kind: 'flow',`],
+      'A level that Losant omits is missing and never zero': [`kind: 'level',`, `kind: 'flow',`],
     },
   ),
 ].flat();

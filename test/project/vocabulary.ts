@@ -1,9 +1,7 @@
-/** Names that users see: SQL, JSON, options, settings, metrics and alerts. camelCase is forbidden with snake_case. */
+/** Names that users see: SQL, JSON, options, settings, metrics, alerts. A name in snake_case stands for camelCase too. */
 const NAMES: Readonly<Record<string, string>> = {
   wanted_cells: 'expected_cells',
   days_accepted: 'days_waived',
-  silences: 'omissions',
-  left_out: 'omitted',
   removed_on: 'deleted_on',
   organizations_removed: 'organizations_deleted',
   removals_refused: 'deletions_not_confirmed',
@@ -66,7 +64,7 @@ const NAMES: Readonly<Record<string, string>> = {
   '--end': 'retire --instance',
 };
 
-/** Words of texts, comments and identifiers. Patterns, in which a space is any space or the margin of a comment. */
+/** Patterns of words in texts, comments and identifiers. */
 const WORDS: Readonly<Record<string, string>> = {
   'answer(s|ed|ing)?': 'response, responds, reports',
   'set(s|ting)? aside': 'quarantined',
@@ -82,6 +80,7 @@ const WORDS: Readonly<Record<string, string>> = {
   told: 'reported',
   'lapse[sd]?': 'expires',
   removals: 'deletions',
+  'troubles?': 'problem',
   'stor(y|ies)': 'explanation',
   'any more': 'no longer',
   'holds? by (itself|themselves)': 'is valid',
@@ -94,32 +93,36 @@ const WORDS: Readonly<Record<string, string>> = {
   'counted elsewhere': 'counterpart',
 };
 
-/** An occurrence of a word that has been replaced. */
+/** An occurrence of a replaced name or word. */
 export interface OldWord {
   readonly line: number;
   readonly word: string;
   readonly write: string;
 }
 
-const camelCase = (name: string) => name.replaceAll(/_([a-z0-9])/g, (_, next: string) => next.toUpperCase());
+const toCamelCase = (name: string) =>
+  name.replaceAll(/_([a-z0-9])/g, (_, next: string) => next.toUpperCase());
 
-function namePattern(name: string): string {
-  const names = [...new Set([name, camelCase(name)])].join('|');
+function toNamePattern(name: string): string {
+  const names = [...new Set([name, toCamelCase(name)])].join('|');
   return `(?<![\\w-])(?:${names})(?!\\w)`;
 }
 
-/** A word stands alone or is a part of an identifier in any style: `left_out`, `leftOut`, `isLeftOut`. */
-function wordPattern(word: string): string {
+/**
+ * Matches a word alone and as a part of an identifier: `left_out`, `leftOut`, `isLeftOut`. A space in it matches what
+ * separates the words of an identifier, and a line break with the margin of a comment.
+ */
+function toWordPattern(word: string): string {
   const margin = word.replaceAll(' ', String.raw`(?:[ _]|(?<=[a-z])(?=[A-Z])|\n *(?://|--|\*|#) *|\n *)`);
   return `(?<![A-Za-z])(?i:${margin})(?![a-z])|(?<=[a-z])(?=[A-Z])(?i:${margin})(?![a-z])`;
 }
 
 const OLD = [
-  ...Object.entries(NAMES).map(([name, write]) => [new RegExp(namePattern(name), 'g'), write] as const),
-  ...Object.entries(WORDS).map(([word, write]) => [new RegExp(wordPattern(word), 'g'), write] as const),
+  ...Object.entries(NAMES).map(([name, write]) => [new RegExp(toNamePattern(name), 'g'), write] as const),
+  ...Object.entries(WORDS).map(([word, write]) => [new RegExp(toWordPattern(word), 'g'), write] as const),
 ];
 
-/** Returns each place of a text that has an old name or word, by line. */
+/** Returns the replaced names and words of a text in the order of its lines. */
 export function findOldWords(text: string): OldWord[] {
   const occurrences = OLD.flatMap(([pattern, write]) =>
     [...text.matchAll(pattern)].map(({ 0: word, index }) => ({

@@ -1,17 +1,17 @@
 /** docs/settings.md and .env.example come from the schema: `npx vitest run test/settings --update` writes them. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { aboutSetting, getDefault, type SettingName, settingNames } from '../../src/settings/settings.ts';
+import { getDefault, getSettingInfo, type SettingName, settingNames } from '../../src/settings/settings.ts';
 import { streamNames } from '../../src/usage/streams/catalog.ts';
 
 function isRequired(name: SettingName): boolean {
-  const { neededBy } = aboutSetting(name);
+  const { neededBy } = getSettingInfo(name);
   return (neededBy !== undefined && neededBy !== 'admin') || name === 'LOSANT_INSTANCE_ID';
 }
 
 /** The row of a table of docs/settings.md. */
 function rowOf(name: SettingName): string {
-  const { description, example } = aboutSetting(name);
+  const { description, example } = getSettingInfo(name);
   const usual = getDefault(name);
   const absent = isRequired(name) ? 'required' : 'none';
   const cells = [
@@ -38,7 +38,7 @@ function renderDocs(text: string): string {
 
 function renderExample(): string {
   const lines = settingNames.flatMap((name) => {
-    const { isSecret, example, description } = aboutSetting(name);
+    const { isSecret, example, description } = getSettingInfo(name);
     const value = example ?? getDefault(name) ?? '';
     const meaning = description.replaceAll('`', '').replaceAll(/\[(\w+)\]\([^)]*\)/g, '$1');
     const quoted = /[ *&?;$]/.test(value) ? `'${value}'` : value;
@@ -70,6 +70,6 @@ test('docs/settings.md describes every setting once and nothing else, and names 
   expect(described.toSorted()).toEqual([...settingNames].toSorted());
   expect(streamNames.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
   const inFiles = /^These can also be read from a file.*$/m.exec(text)?.[0] ?? '';
-  const secrets = settingNames.filter((name) => aboutSetting(name).isSecret);
+  const secrets = settingNames.filter((name) => getSettingInfo(name).isSecret);
   expect(secrets.filter((name) => !inFiles.includes(`\`${name}\``))).toEqual([]);
 });
