@@ -104,7 +104,7 @@ describe('an embedded database', () => {
   it('whose folder cannot be created is an error at once', async () => {
     for (const folder of ['/proc/losant-usage/data', '/dev/null/data']) {
       const { message, hint } = await expectError(['run'], `embedded:${folder}`);
-      expect(message).toContain(`The folder ${folder} cannot be written: `);
+      expect(message).toContain(`Cannot write to the folder ${folder}: `);
       expect(hint).toBe('point DATABASE_URL=embedded:DIR at a folder that this user can write to');
     }
   });

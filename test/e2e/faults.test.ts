@@ -29,7 +29,7 @@ it('the database equals the platform although every tenth request fails, in ever
       // Four failures in a row: only the fifth and last attempt succeeds.
       { kinds: RESPONSES, orgIds: [slowOrg], actions: ['deviceCounts'], maxPerRequest: 4 },
       ...waits,
-      { kinds: TENTH, every: 10, slowMs: 60_000 },
+      { kinds: TENTH, orgIds: otherOrgs, every: 10, slowMs: 60_000 },
     ],
   });
   const ended = await run(['run', '--json'], { REQUEST_TIMEOUT_MS: '3000', STREAMS: streamNames.join() });
