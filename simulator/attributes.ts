@@ -84,7 +84,7 @@ function createTags(salt: number, index: number, traits: readonly OrgTrait[]): T
   return [...tags, { key: 'region', value: 'Überall "und" nirgends 🌍' }, { key: 'region', value: 'eu' }];
 }
 
-/** Creates limits for the initial size, so that growing organizations exceed theirs. */
+/** Creates limits for the initial size, so that growing organizations exceed them. */
 function createLimits({ devices, payloadsPerDay, notebookRunsPerDay }: UsageProfile) {
   return {
     device: toLimit(devices, 100),

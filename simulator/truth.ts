@@ -8,11 +8,11 @@ import type { Body } from './rejection.ts';
 import type { World } from './world.ts';
 
 /** Returns the rows that a run must store for one organization, by usage day and stream. */
-export function describeTruth(world: World, org: Org, fromDay: number, toDay: number): Body {
+export function describeTruth(world: World, org: Org, firstDay: number, lastDay: number): Body {
   const meter = createOrgMeter(world, org);
-  const last = Math.min(toDay, dayOf(world.now()));
+  const last = Math.min(lastDay, dayOf(world.now()));
   const days: Body[] = [];
-  for (let day = fromDay; day <= last; day++) days.push(describeDay(world, meter, day));
+  for (let day = firstDay; day <= last; day++) days.push(describeDay(world, meter, day));
   return { orgId: org.key, deleted: org.deleted, createdDay: dayText(dayOf(org.createdMs)), days };
 }
 

@@ -58,7 +58,7 @@ export async function readReconcileStart(
   db: Kysely<Schema>,
   { instanceIds, to }: { readonly instanceIds: readonly string[]; readonly to: UsageDay },
 ): Promise<UsageDay> {
-  const recent = addDays(to, -RECENT_DAYS);
+  const firstRecentDay = addDays(to, -RECENT_DAYS);
   const { oldest } = await db
     .selectFrom('instance_totals as t')
     .select((eb) => eb.fn.min('t.usage_date').as('oldest'))
@@ -75,5 +75,5 @@ export async function readReconcileStart(
       ),
     )
     .executeTakeFirstOrThrow();
-  return oldest === null || oldest > recent ? recent : oldest;
+  return oldest === null || oldest > firstRecentDay ? firstRecentDay : oldest;
 }

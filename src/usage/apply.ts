@@ -58,7 +58,7 @@ const NUMBERS_UNCHANGED = { numbers: null, differences: null } as const;
 /**
  * Applies a response to a cell.
  *
- * Losant may leave out zeros. A day without payloads is missing from a response, and so is a day that Losant has not
+ * Losant may omit zeros. A day without payloads is missing from a response, and so is a day that Losant has not
  * counted yet or has lost; the response alone cannot tell them apart. So an omission becomes a zero only if nothing
  * contradicts it: no stored number other than zero (then: in doubt), no counterpart that counted something
  * (`contradicted`), no counterpart that is still to be read (`unconfirmed`: wait for it). A zero that nothing confirms

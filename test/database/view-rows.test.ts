@@ -10,7 +10,7 @@ import {
   type ViewRequest,
 } from '../../src/queries/view-rows.ts';
 import { cellResponse, useLedger } from '../ledger/ledger.ts';
-import { devices, named, totals } from '../usage/cells.ts';
+import { devices, report, totals } from '../usage/cells.ts';
 
 const ledger = useLedger('2026-11-24T12:00:00.000Z');
 const NEVER = new AbortController().signal;
@@ -26,9 +26,9 @@ beforeAll(async () => {
     'payload_totals',
   ]);
   await ledger.load([
-    cellResponse(two, 'device_counts', '2026-11-20', named(devices(4, 1, 17))),
-    cellResponse(two, 'payload_totals', '2026-11-20', named(totals(1, 1, 9_007_199_254_740_991))),
-    cellResponse(two, 'payload_totals', '2026-11-21', named(totals(1, 1, 9_007_199_254_740_991))),
+    cellResponse(two, 'device_counts', '2026-11-20', report(devices(4, 1, 17))),
+    cellResponse(two, 'payload_totals', '2026-11-20', report(totals(1, 1, 9_007_199_254_740_991))),
+    cellResponse(two, 'payload_totals', '2026-11-21', report(totals(1, 1, 9_007_199_254_740_991))),
   ]);
   await ledger.asProgram(sql`update losant_usage.organizations set name = ${'=cmd|"x"\u001b[2J\n'}, referral_id = '',
     tags = ${JSON.stringify([{ key: 'a "b": c', value: '1, 2' }])}::text::jsonb where org_id = ${two}`);
