@@ -58,12 +58,12 @@ function sumStreams(health: Health, value: (stream: StreamHealth) => number): nu
 
 function listProblems({ health: { instances }, health, statuses, counts }: AttentionFacts): Line[] {
   const differences = instances.reduce((total, each) => total + each.differences, 0);
-  const incomplete = instances.filter(({ listProblem }) => listProblem !== null);
+  const incompleteInstances = instances.filter(({ listProblem }) => listProblem !== null);
   return [
     ...statuses.flatMap(({ problem }): Line[] =>
       problem === null ? [] : [['bad', '/runs', problem.message, problem.hint]],
     ),
-    ...incomplete.map(({ instanceId, name, listProblem }): Line => {
+    ...incompleteInstances.map(({ instanceId, name, listProblem }): Line => {
       const reason = `the last list was incomplete (${listProblem})`;
       const text = `Organizations of ${name ?? instanceId} may be missing: ${reason}`;
       return ['bad', '/runs', text, 'the next run reads the list again'];
@@ -115,16 +115,16 @@ function listOrganizationLines(counts: Counts | null): Line[] {
 }
 
 function listOtherLines({ health }: Pick<AttentionFacts, 'health'>): Line[] {
-  const expiring = sumStreams(health, (each) => each.expiring);
-  const failing = sumStreams(health, (each) => each.failing);
+  const expiringGaps = sumStreams(health, (each) => each.expiring);
+  const failingCells = sumStreams(health, (each) => each.failing);
   const restatements = health.instances.reduce((total, each) => total + each.finalRestatements30Days, 0);
   return [
     [
       'bad',
       '/gaps?sort=usage_date',
-      countPhrase(expiring, 'gap', `${expiring === 1 ? 'expires' : 'expire'} within 7 days`),
+      countPhrase(expiringGaps, 'gap', `${expiringGaps === 1 ? 'expires' : 'expire'} within 7 days`),
     ],
-    ['warn', '/runs', countPhrase(failing, 'stored cell', 'whose reads keep failing')],
+    ['warn', '/runs', countPhrase(failingCells, 'stored cell', 'whose reads keep failing')],
     ['warn', '/changes?which=final', countPhrase(restatements, 'final cell', 'restated in the last 30 days')],
     ...health.unconfiguredInstances.map((id): Line => {
       const text = `Instance ${id} is in the database but not in the settings, so it is neither read nor shown`;

@@ -87,12 +87,12 @@ export function cacheRead<T>(
  * does not take all connections. A read whose caller has given up counts until it ends.
  */
 export function limitReads({ max, timeoutMs }: { readonly max: number; readonly timeoutMs: number }) {
-  let running = 0;
+  let runningReads = 0;
   return async <T>(read: () => Promise<T>): Promise<T> => {
-    if (running >= max) throw new ReadTimeoutError(`${max} page queries are already running`);
-    running += 1;
+    if (runningReads >= max) throw new ReadTimeoutError(`${max} page queries are already running`);
+    runningReads += 1;
     const work = read().finally(() => {
-      running -= 1;
+      runningReads -= 1;
     });
     return await withTimeout(timeoutMs, work);
   };

@@ -107,12 +107,12 @@ function renderTick(day: UsageDay, count: number, x: string): Html | string {
 }
 
 function renderLegend({ orgId, days, comparison }: Chart): Html {
-  const newest = days.filter(isNotStored).slice(-3);
-  const links = newest.map(({ day }) => html` <a href="/coverage/${orgId}/${day}">${day}</a>`);
+  const newestDays = days.filter(isNotStored).slice(-3);
+  const links = newestDays.map(({ day }) => html` <a href="/coverage/${orgId}/${day}">${day}</a>`);
   const renderItem = (shape: Html, label: unknown) =>
     html`<li><svg class="swatch" aria-hidden="true" width="18" height="12">${shape}</svg>${label}</li>`;
   return html`<ul class="legend">${renderItem(html`<path class="compared" d="M0 6H18"/>`, comparison)}${
-    newest.length > 0 &&
+    newestDays.length > 0 &&
     renderItem(html`<rect class="not-stored" width="12" height="12"/>`, html`not stored:${links}`)
   }</ul>`;
 }

@@ -43,7 +43,7 @@ export const coveragePage: ConsolePage = {
   show: async (request) => {
     const query = readQuery(request);
     const { all, lines } = await request.read(async (db) => ({
-      all: await readAll(db, query),
+      all: await readAllDays(db, query),
       lines: await readLines(db, query),
     }));
     return { title: 'Coverage', body: renderCoverage(query, all, lines) };
@@ -67,7 +67,7 @@ function selectGaps({ instanceIds, range, stream }: MapQuery) {
 }
 
 /** Returns the days of all organizations. A day without gaps counts as final, whatever its cells are. */
-async function readAll(db: Kysely<Schema>, query: MapQuery): Promise<readonly MapDay[]> {
+async function readAllDays(db: Kysely<Schema>, query: MapQuery): Promise<readonly MapDay[]> {
   const { instanceIds, range, stream } = query;
   const { rows } = await sql<MapDay>`
     with tracks as (
@@ -141,7 +141,7 @@ function renderKey(standing: Standing): Html {
 }
 
 function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], days: readonly UsageDay[]): Html {
-  const heads = days.map((day, index) => {
+  const headCells = days.map((day, index) => {
     const isFirst = index === 0 || day.endsWith('-01');
     return html`<th scope="col">${isFirst ? showMonth(day).slice(0, 3) : day.slice(8)}</th>`;
   });
@@ -149,7 +149,7 @@ function renderGrid(all: readonly MapDay[], lines: readonly MapLine[], days: rea
     aria-label="Organizations by day; scrolls horizontally">
 <table class="grid"><caption class="hidden">Standing of each organization on each day</caption>
 <colgroup><col class="names"><col span="${days.length}"></colgroup>
-<thead><tr><th class="name" scope="col">Organization</th>${heads}</tr></thead>
+<thead><tr><th class="name" scope="col">Organization</th>${headCells}</tr></thead>
 <tbody><tr><th class="name" scope="row">All</th>${renderDays(days, all, '/gaps?usage_date=')}</tr>
 ${lines.map(
   ({ org_id: orgId, name, days: orgDays }) =>

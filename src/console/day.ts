@@ -35,15 +35,20 @@ function renderDayExplanation({ org, day, standing, cells }: DayExplanation): Ht
   const { orgId, orgName, deletedOn } = org;
   const severity = (cell: CellExplanation) =>
     cell.standing === null ? -1 : standings.indexOf(cell.standing);
-  const worstFirst = cells.toSorted((a, b) => severity(b) - severity(a));
-  const unexpected = worstFirst.filter((cell) => cell.standing === null).map(({ stream }) => stream);
+  const sortedCells = cells.toSorted((a, b) => severity(b) - severity(a));
+  const streamsNotExpected = sortedCells.flatMap(({ stream, standing }) =>
+    standing === null ? [stream] : [],
+  );
   return html`<h1>${toPlainText(orgName)}, ${day}: ${renderStanding(standing)}</h1>
 <p>${linkToOrganization(orgId, orgName)} · <a href="/coverage/${orgId}/${addDays(day, -1)}">Previous day</a> · <a
   href="/coverage/${orgId}/${addDays(day, 1)}">Next day</a>${
     deletedOn !== null && ` · deleted (noticed ${deletedOn})`
   }</p>
-${worstFirst.filter((cell) => cell.standing !== null).map(renderCell)}
-${unexpected.length > 0 && html`<p class="quiet">Not expected on this day: ${unexpected.join(', ')}.</p>`}`;
+${sortedCells.filter((cell) => cell.standing !== null).map(renderCell)}
+${
+  streamsNotExpected.length > 0 &&
+  html`<p class="quiet">Not expected on this day: ${streamsNotExpected.join(', ')}.</p>`
+}`;
 }
 
 function renderCell(cell: CellExplanation): Html {

@@ -86,7 +86,8 @@ function readQuery({ params, query, nowMs }: PageRequest): OrganizationQuery {
   const yesterday = addDays(dayAt(nowMs), -1);
   const [from, to] = [parseDay(query['from'] ?? ''), parseDay(query['to'] ?? '')];
   const lastDay = to === null || to > yesterday || to < FIRST_DAY ? yesterday : to;
-  const isRange = from !== null && from >= FIRST_DAY && from <= lastDay && countDays(from, lastDay) < MAX_DAYS;
+  const isRange =
+    from !== null && from >= FIRST_DAY && from <= lastDay && countDays(from, lastDay) < MAX_DAYS;
   return {
     orgId: params['id'] ?? '',
     metric: metricNames.find((name) => name === query['metric']) ?? 'payload_billable_count',

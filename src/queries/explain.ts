@@ -39,23 +39,28 @@ export async function explainDay(
       const cells = streamOrder
         .filter(({ stream }) => streams === null || streams.includes(stream))
         .map(({ stream }) => {
-          const isOfStream = (row: { readonly stream: string }) => row.stream === stream;
-          const row = ledger.find(isOfStream) ?? null;
+          const isStreamRow = (row: { readonly stream: string }) => row.stream === stream;
+          const row = ledger.find(isStreamRow) ?? null;
           return {
             stream,
             /** Null if the cell is not expected. */
             standing: row?.standing ?? null,
             ledger: row,
-            numbers: numbers.filter(isOfStream),
+            numbers: numbers.filter(isStreamRow),
             /** Every change after the first load, oldest first. */
-            changes: changes.filter(isOfStream),
-            waivers: waivers.filter(isOfStream),
-            quarantine: quarantine.filter(isOfStream),
+            changes: changes.filter(isStreamRow),
+            waivers: waivers.filter(isStreamRow),
+            quarantine: quarantine.filter(isStreamRow),
             advice: getAdvice(row, { ...cell, stream, org, nowMs }),
           };
         });
       // The worst standing of the requested cells; null if none of them is expected.
-      return { org, day, standing: findWorstStanding(cells.flatMap(({ standing }) => standing ?? [])), cells };
+      return {
+        org,
+        day,
+        standing: findWorstStanding(cells.flatMap(({ standing }) => standing ?? [])),
+        cells,
+      };
     });
 }
 
@@ -162,14 +167,15 @@ interface CellContext extends Cell {
 
 function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, nowMs }: CellContext): Advice {
   const scope = `--org ${orgId} --stream ${stream}`;
-  const backfill = `losant-usage backfill --from ${day} --to ${day} ${scope}`;
-  const waive = `losant-usage waive --day ${day} ${scope} --reason TEXT`;
+  const backfillCommand = `losant-usage backfill --from ${day} --to ${day} ${scope}`;
+  const waiveCommand = `losant-usage waive --day ${day} ${scope} --reason TEXT`;
   const canBeRead = org.deletedOn === null && !org.isPastHorizon;
-  const retry = canBeRead ? [{ when: 'to retry now', command: `${backfill} --force` }] : [];
-  if (!org.isOver) return { text: 'the day is not over yet (UTC); it will be read afterward', commands: [] };
+  const retryCommands = canBeRead ? [{ when: 'to retry now', command: `${backfillCommand} --force` }] : [];
+  if (!org.isOver)
+    return { text: 'the day has not ended yet (UTC); it will be read afterward', commands: [] };
   if (ledger === null) {
     if (!canBeRead) return { text: 'not expected, and no longer readable', commands: [] };
-    return { text: 'not expected', commands: [{ when: 'to load it', command: backfill }] };
+    return { text: 'not expected', commands: [{ when: 'to load it', command: backfillCommand }] };
   }
   const next = describeNextRead(ledger, nowMs);
   switch (ledger.standing) {
@@ -177,16 +183,19 @@ function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, nowMs }:
     case 'stored':
     case 'waiting':
       if (ledger.failedReads === 0) return { text: next ?? 'nothing to do', commands: [] };
-      return { text: `the last read failed; ${next ?? 'no further read is scheduled'}`, commands: retry };
+      return {
+        text: `the last read failed; ${next ?? 'no further read is scheduled'}`,
+        commands: retryCommands,
+      };
     case 'waived':
       return { text: 'nothing to do; a good read lifts the waiver', commands: [] };
     case 'unavailable':
-      return { text: 'no longer readable', commands: [{ when: 'to waive it', command: waive }] };
+      return { text: 'no longer readable', commands: [{ when: 'to waive it', command: waiveCommand }] };
     case 'in_doubt':
     case 'missing':
       return {
         text: next ?? 'no automatic retry',
-        commands: [...retry, { when: 'to waive it', command: waive }],
+        commands: [...retryCommands, { when: 'to waive it', command: waiveCommand }],
       };
   }
 }

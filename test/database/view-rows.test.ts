@@ -1,7 +1,7 @@
 /** Views written to files: their rows as text, in a fixed order, a page at a time. */
 import { sql } from 'kysely';
 import { beforeAll, expect, test } from 'vitest';
-import type { Row } from '../../src/files/formats.ts';
+import type { TextRow } from '../../src/files/formats.ts';
 import {
   exportedViewNames,
   findExportedView,
@@ -39,9 +39,9 @@ async function read(name: string, asked: Partial<Omit<ViewRequest, 'name' | 'vie
   const columns = await readViewColumns(db, name);
   const view = findExportedView(name);
   if (view === null) throw new Error(`${name} is not exported`);
-  const pages: (readonly Row[])[] = [];
+  const pages: (readonly TextRow[])[] = [];
   const request = { range: DAYS, ...asked, name, view, columns };
-  const take = async (rows: readonly Row[]) => {
+  const take = async (rows: readonly TextRow[]) => {
     pages.push(rows);
     return await Promise.resolve(pages.length < 10);
   };

@@ -252,8 +252,8 @@ export const loadingMutants = [
     { file: 'src/cli/run.ts', test: 'test/commands/several-instances.test.ts' },
     {
       'A run over several instances ends with the worst exit code of any': [
-        'worstExitCode(ends.map((',
-        'worstExitCode(ends.slice(-1).map((',
+        'worstExitCode(results.map((',
+        'worstExitCode(results.slice(-1).map((',
       ],
     },
   ),
