@@ -1,7 +1,4 @@
-/**
- * The first migration after a release: a column of organizations that a database with data gets, and a view that
- * shows it.
- */
+/** The first migration after a release adds a column to organizations with data, and to a view. */
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +8,6 @@ import { migrateToHead, readPending, readSchemaState, requireSchema } from '../.
 import { cellResponse, useLedger } from '../ledger/ledger.ts';
 import { devices, report } from '../usage/cells.ts';
 
-/** A column of organizations with its data, and a view that shows it. */
 const COST_CENTER = `
 alter table losant_usage.organizations add column cost_center text;
 comment on column losant_usage.organizations.cost_center is 'Cost center: the tag as last seen; null if it has none.';
@@ -52,7 +48,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const daily = () => ledger.queryRows(sql`select * from losant_usage.daily_usage order by usage_date`);
 
-test('the new version does not start before it, and says what is pending', async () => {
+test('the new version does not start before the migration, and tells what is pending', async () => {
   const started = requireSchema(ledger.handle, { createIfEmpty: true, autoMigrate: false }, folder);
   const message = expect.stringContaining('it lacks 0099_cost_center') as unknown;
   const refused = { kind: 'database_too_old', message, hint: 'run `losant-usage migrate`' };
