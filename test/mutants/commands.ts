@@ -42,8 +42,8 @@ export const commandMutants = [
     { file: 'src/queries/reconciliation.ts', test: 'test/commands/looking.test.ts' },
     {
       'By default, reconcile starts 30 days before --to': [
-        'const recent = addDays(to, -RECENT_DAYS);',
-        'const recent = addDays(to, -RECENT_DAYS + 1);',
+        'addDays(to, -RECENT_DAYS);',
+        'addDays(to, 1 - RECENT_DAYS);',
       ],
     },
   ),
