@@ -274,10 +274,10 @@ describe('our sums of the day', () => {
     const [source] = await ledger.ask(sql`select prosrc from pg_proc where proname = 'compute_our_sums'`);
     const statement = (source as { prosrc: string }).prosrc
       .replaceAll('p_instance_id', `'${INSTANCE}'`)
-      .replaceAll('most_days', '10');
+      .replaceAll('max_days', '10');
     const joinOf = async (query: string) => {
       const lines = await ledger.list(sql`explain (costs off) ${sql.raw(query)}`);
-      return lines.slice(lines.indexOf('  CTE summed')).join('\n');
+      return lines.slice(lines.indexOf('  CTE updated_totals')).join('\n');
     };
     expect(await joinOf(statement)).not.toContain('Aggregate');
     // Without the fences, the nested loops count again for each of their rows.

@@ -95,7 +95,7 @@ const CASES: readonly Case[] = [
   ['not_compared organization_deleted', 'one that differs since a deletion', deleteOn('2026-10-24'), LESS],
   ['differs -', 'one that differed before an organization was deleted', deleteOn('2026-10-26'), LESS],
   ['not_compared selection', 'a selection of organizations', () => setInstance(sql`new_orgs_from = null`)],
-  ['not_compared organization_moved', 'a day before an organization moved', moveOrg],
+  ['not_compared organization_transferred', 'a day before an organization moved', moveOrg],
 ];
 
 test.for(CASES)('%s: %s', async ([expected, , ...acts]) => {

@@ -366,7 +366,7 @@ test('one organization is found by its key, and a month of all by the month', as
       return JSON.stringify(plan);
     };
     const ofOrg = `org_id = '${ORGS.whole}'`;
-    const months = "losant_usage_internal.usage_sums where period = 'month'";
+    const months = "losant_usage_internal.usage_sums where range_kind = 'month'";
     expect(await planOf(`${months} and period_start = '2026-11-01'`)).toContain('usage_days_month');
     expect(await planOf(`${months} and ${ofOrg}`)).toContain('usage_days_org');
     const compared = "losant_usage.usage_compared('devices_total', '2026-11-01', '2026-11-07', 'before')";
