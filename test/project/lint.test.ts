@@ -1,6 +1,15 @@
 /** The linter's settings, by what they say of a tree of files in which everything is planted that they forbid. */
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { expect, test } from 'vitest';
@@ -104,6 +113,18 @@ test('the linter names what is planted, each with its line, and nothing else', (
       .map((path) => `${path}:1 imports-point-down`)
       .toSorted(),
   );
+});
+
+test('a line of SQL has at most 120 characters, except for comments on objects', () => {
+  const files = globSync(['migrations/*.sql', 'pack-checks/*.sql', 'bench/*.sql', 'docs/sql/*.sql']);
+  const lines = files.flatMap((file) =>
+    readFileSync(file, 'utf8')
+      .split('\n')
+      .map((line, index) => ({ at: `${file}:${index + 1}`, line })),
+  );
+  expect(lines.length).toBeGreaterThan(1_000);
+  const long = lines.filter(({ line }) => line.length > 120 && !line.startsWith('comment on '));
+  expect(long.map(({ at }) => at)).toEqual([]);
 });
 
 interface Diagnostic {
