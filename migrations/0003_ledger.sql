@@ -116,7 +116,9 @@ create table losant_usage.waivers (
   stream text collate "C" not null,
   usage_date date not null,
   reason text not null,
+  kind text not null generated always as (case when waived_by_run is null then 'person' else 'program' end) stored,
   waived_by text not null default session_user,
+  waived_by_run uuid,
   waived_at timestamptz not null default clock_timestamp(),
   lifted_at timestamptz check (lifted_at >= waived_at),
   lifted_by_run uuid
@@ -266,11 +268,12 @@ comment on column losant_usage.usage_days.payload_sources is 'Payloads by type a
 comment on table losant_usage.revisions is 'Every change of a stored number; append-only. The first load is not a change.';
 comment on column losant_usage.revisions.new is 'The same values after the change; null: not there.';
 comment on column losant_usage.revisions.old is 'Values that changed, by column and key of usage_days, before the change; null: not there.';
-comment on table losant_usage.waivers is 'Waivers, one row per cell; kept after they are lifted. Written by losant-usage waive.';
-comment on column losant_usage.waivers.lifted_at is 'When a good read or another waiver ended it (UTC); null while it is in force.';
-comment on column losant_usage.waivers.lifted_by_run is 'Run whose good read lifted it; null while it is in force, or if another waiver ended it.';
+comment on table losant_usage.waivers is 'Waivers, one row per cell; kept after they are lifted. Written by losant-usage waive and by runs.';
+comment on column losant_usage.waivers.lifted_at is 'When a good read, another waiver or a creation date that moved back ended it (UTC); null while it is in force.';
+comment on column losant_usage.waivers.lifted_by_run is 'Run that lifted it; null while it is in force, or if another waiver ended it.';
 comment on column losant_usage.waivers.waived_at is 'When the cell was waived (UTC).';
 comment on column losant_usage.waivers.waived_by is 'Database user who waived the cell.';
+comment on column losant_usage.waivers.waived_by_run is 'Run that waived the cell; null if a person did.';
 comment on table losant_usage.quarantine is 'Invalid responses, which were not loaded; append-only. A response that equals the last one of its days is not stored again.';
 comment on column losant_usage.quarantine.body_gzip is 'Response bodies as received, joined by line breaks, gzip; at most 256 Ki characters; null if there were none.';
 comment on column losant_usage.quarantine.body_sha256 is 'SHA-256 over the bodies.';

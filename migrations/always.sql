@@ -43,7 +43,7 @@ begin
     grant insert on losant_usage.revisions, losant_usage.quarantine to losant_usage_writer;
     grant insert, update, delete on losant_usage.leases to losant_usage_writer;
     -- The database sets waived_by.
-    grant insert (org_id, stream, usage_date, reason), update (lifted_at, lifted_by_run)
+    grant insert (org_id, stream, usage_date, reason, waived_by_run), update (lifted_at, lifted_by_run)
       on losant_usage.waivers to losant_usage_writer;
   end if;
   if exists (select from pg_roles where rolname = 'losant_usage_closer') then
@@ -258,7 +258,9 @@ begin
     ('usage_vs_limits.metric', 'Metric that the limit applies to; null if it applies to none.'),
     ('usage_vs_limits.quantity', 'Month to date; null if not stored.'),
     ('usage_vs_limits.unit', 'Unit; null if the limit has no metric.'),
-    ('waivers.reason', 'Why, as given by the person.')
+    ('waivers.kind', 'person: waived by losant-usage waive. program: waived by a run, because the day is before the '
+      'creation date.'),
+    ('waivers.reason', 'Why, in the words of the person; before_creation for a waiver of the program.')
     )
     select t.relname as table_name, a.attname as column_name,
       coalesce(

@@ -17,8 +17,8 @@ create table cells_csv (org_id text, usage_date text, stream text, standing text
   revision text, last_read_at text, response_sha256 text, reason text);
 create table revisions_csv (org_id text, usage_date text, stream text, revision text, old text, new text,
   was_final text, changed_at text, run_id text);
-create table waivers_csv (org_id text, usage_date text, stream text, id text, reason text, waived_by text,
-  waived_at text, lifted_at text);
+create table waivers_csv (org_id text, usage_date text, stream text, id text, kind text, reason text, waived_by text,
+  waived_by_run text, waived_at text, lifted_at text);
 create table blockers_csv (position text, org_id text, org_name text, cause text, days text, first_day text,
   last_day text, streams text, detail text, remedy text);
 .import --csv totals.csv totals_csv
@@ -50,7 +50,8 @@ select 'cells.csv', 'has unexpected columns' where (select * from cells_csv wher
 select 'revisions.csv', 'has unexpected columns' where (select * from revisions_csv where rowid = 1)
   is not ('org_id', 'usage_date', 'stream', 'revision', 'old', 'new', 'was_final', 'changed_at', 'run_id');
 select 'waivers.csv', 'has unexpected columns' where (select * from waivers_csv where rowid = 1)
-  is not ('org_id', 'usage_date', 'stream', 'id', 'reason', 'waived_by', 'waived_at', 'lifted_at');
+  is not ('org_id', 'usage_date', 'stream', 'id', 'kind', 'reason', 'waived_by', 'waived_by_run', 'waived_at',
+  'lifted_at');
 select 'blockers.csv', 'has unexpected columns' where (select * from blockers_csv where rowid = 1)
   is not ('position', 'org_id', 'org_name', 'cause', 'days', 'first_day', 'last_day', 'streams', 'detail', 'remedy');
 delete from totals_csv where rowid = 1;
@@ -236,11 +237,14 @@ where cast(revision as integer) || '' = revision and json_valid(old) and json_va
   and was_final in ('true', 'false') and run_id is not null
   and changed_at glob '????-??-??T??:??:??.??????Z' and julianday(changed_at) is not null;
 
+-- A person's waiver has no run, and the program's has one and always the same reason.
 create table waivers (id integer primary key, org_id text, usage_date text, stream text, waived_at text,
   lifted_at text) strict;
 insert or ignore into waivers
 select cast(id as integer), org_id, usage_date, stream, waived_at, nullif(lifted_at, '') from waivers_csv
 where cast(id as integer) || '' = id and reason <> '' and waived_by <> '' and (lifted_at = '' or lifted_at >= waived_at)
+  and case kind when 'person' then waived_by_run = ''
+    when 'program' then waived_by_run <> '' and reason = 'before_creation' else false end
   and waived_at glob '????-??-??T??:??:??.??????Z' and julianday(waived_at) is not null;
 
 create table blockers (position integer primary key, org_id text, cause text, days integer, first_day text,

@@ -55,9 +55,10 @@ function renderCell(cell: CellExplanation, nowMs: number): string[] {
       const final = change.wasFinal ? '(after it was final)' : '';
       return `  ${when}: ${what}: ${change.old ?? 'none'} → ${change.new ?? 'none'}${final}`;
     }),
-    ...waivers.map(({ reason, waivedBy, waivedAt, liftedAt }) => {
+    ...waivers.map(({ kind, reason, waivedBy, waivedByRun, waivedAt, liftedAt }) => {
       const lifted = liftedAt === null ? '' : `, lifted ${showInstant(liftedAt)}`;
-      return `  waived by ${waivedBy}, ${showInstant(waivedAt)}${lifted}: ${reason}`;
+      const who = kind === 'person' ? waivedBy : `run ${waivedByRun}`;
+      return `  waived by ${who}, ${showInstant(waivedAt)}${lifted}: ${reason}`;
     }),
     ...quarantine.map((response) => {
       return `  quarantined response, ${showDays(response)}: ${response.reason}: ${response.detail} (${showInstant(response.seenAt)})`;

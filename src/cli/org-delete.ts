@@ -21,6 +21,8 @@ interface Work extends CommandContext {
   readonly handle: DatabaseHandle;
   readonly found: OrgLookup;
   readonly now: () => number;
+  /** The run that loads the last days and marks the others unavailable. */
+  readonly runId: string;
 }
 
 /**
@@ -49,7 +51,8 @@ export const orgDelete = defineCommand({
     }
     await using handle = await openSchema(context, { writes: !dryRun });
     const now = await readClock(context, handle);
-    return await endOrg({ ...context, handle, found: currentOrg, now }, dryRun);
+    const runId = context.newId();
+    return await endOrg({ ...context, handle, found: currentOrg, now, runId }, dryRun);
   },
 });
 
@@ -109,7 +112,7 @@ async function exportLastDays(work: Work): Promise<RunOutcome> {
   const from = earliestDay(yesterday, ...unsettled.map(({ first }) => first));
   return await runInstance(openInstance({ ...work, gates: new Map() }, found.instance), {
     kind: 'backfill',
-    runId: work.newId(),
+    runId: work.runId,
     orgIds: [found.orgId],
     streams: null,
     range: { from: latestDay(from, horizonStart(now(), config.policy)), to: yesterday },
@@ -132,13 +135,13 @@ function renderOpen(cells: NonFinalCells): string[] {
 
 /** Deletes it in Losant, ends its tracks and closes what is open. Returns the day on which it was removed. */
 async function removeOrg(work: Work): Promise<string> {
-  const { output, config, logger, signal, handle, found, now } = work;
+  const { output, config, logger, signal, handle, found, now, runId } = work;
   const { orgId, instance } = found;
   const { instanceId, streams, orgs: selection } = instance;
   signal.throwIfAborted();
   await changeOrg(work, found, null);
   const today = dayAt(now());
-  const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
+  const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null, runId };
   try {
     await markDeleted(ledger, { orgIds: [orgId], today });
     await syncTracks(ledger, { streams, selection });

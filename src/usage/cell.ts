@@ -73,6 +73,8 @@ export type CellResult = 'loaded' | 'unchanged' | 'omitted' | 'failed' | 'quaran
 
 /** The reason of an accepted cell. */
 export const WAIVED = 'waived';
+/** The reason of a cell that the program waived, and of its waiver: the organization was created later. */
+export const BEFORE_CREATION = 'before_creation';
 /** The reasons of cells that are no longer read: the organization is gone, or Losant no longer keeps the detail. */
 export const ORG_DELETED = 'org_deleted';
 export const PAST_HORIZON = 'past_horizon';

@@ -4,12 +4,16 @@ import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { stringify } from 'csv-stringify/sync';
+import { createExpectedCells } from '../../src/ledger/expected.ts';
 import { type Books, DEVICES } from './books.ts';
 
 export const MONTH = '2026-03';
 export const ADJUSTMENT = 'adjustment-1';
 
-/** The organizations of the packs: Acme has every stream and restated days, Beta a waived day, Gamma a late day. */
+/**
+ * The organizations of the packs: Acme has every stream and restated days, Beta a day that a person waived and one that
+ * the program did, Gamma a late day.
+ */
 export const ORG = {
   acme: '5d0000000000000000000001',
   beta: '5d0000000000000000000002',
@@ -34,6 +38,9 @@ export async function closeMarch(books: Books, options: Parameters<Books['close'
   await restate(6, 5);
   const [old, numbers] = [{ hours_all_count: { '5': 1, '7': 0 } }, { hours_all_count: { '5': 0, '7': 1 } }];
   await books.restate(acme, `${MONTH}-12`, { stream: 'payload_hours', old, numbers });
+  await books.addCells({ orgId: beta, from: `${MONTH}-09`, standing: 'missing', numbers: null });
+  // The program waives it, because Beta was created a day later.
+  await createExpectedCells(books.writer());
   await books.addCells({ orgId: beta, from: `${MONTH}-10`, to: `${MONTH}-11` });
   await books.addCells({ orgId: beta, from: `${MONTH}-12`, standing: 'missing', numbers: null });
   await books.waive(beta, `${MONTH}-12`);

@@ -17,6 +17,7 @@ const OF_ADJUSTMENT = `${ADJUSTMENT}/lines.csv`;
 const STRANGER = `${'5d'.padEnd(23, '0')}9`;
 const CHANGED = '{"devices_total": 19, "devices_created": 6}';
 const LATER = '2027-01-01T00:00:00.000000Z';
+const RUN = '00000000-0000-4000-8000-000000000001';
 const [day10, day11, day12] = [`${MONTH}-10`, `${MONTH}-11`, `${MONTH}-12`];
 const created = { org_id: acme, metric: 'devices_created' };
 const adjusted = { org_id: gamma, metric: 'devices_created' };
@@ -27,6 +28,8 @@ const ofGamma = { org_id: gamma };
 const acmeDay = { org_id: acme, usage_date: day10 };
 const acmeDay11 = { org_id: acme, usage_date: day11 };
 const betaDay = { org_id: beta, usage_date: day12 };
+const byPerson = betaDay;
+const byProgram = { org_id: beta, usage_date: `${MONTH}-09` };
 const gammaDay = { org_id: gamma, usage_date: day12 };
 const acmeCell = { ...acmeDay, stream: 'device_counts' };
 const cell11 = { ...acmeDay11, stream: 'device_counts' };
@@ -155,14 +158,19 @@ export const TAMPERINGS: readonly Tampering[] = [
     /was changed before its day ended/,
   ],
   [set('revisions.csv', revision2, { old: '{' }), /is not a valid revision/],
-  [remove('waivers.csv', ofBeta), /is waived in cells.csv, but no waiver is in force/],
-  [set('waivers.csv', ofBeta, { lifted_at: LATER }), /but no waiver is in force/],
-  [
-    add('waivers.csv', ofBeta, { id: '99', org_id: acme }),
-    /has a waiver in force, but its cell is not waived/,
-  ],
-  [set('waivers.csv', ofBeta, { waived_at: LATER }), /was waived after the statement/],
-  [set('waivers.csv', ofBeta, { reason: '' }), /is not a valid waiver/],
+  [remove('waivers.csv', byPerson), /2026-03-12 .*: is waived in cells.csv, but no waiver is in force/],
+  [remove('waivers.csv', byProgram), /2026-03-09 .*: is waived in cells.csv, but no waiver is in force/],
+  [set('waivers.csv', byPerson, { lifted_at: LATER }), /but no waiver is in force/],
+  [add('waivers.csv', byPerson, { id: '99', org_id: acme }), /waiver in force, but its cell is not waived/],
+  [set('waivers.csv', byPerson, { waived_at: LATER }), /was waived after the statement/],
+  [set('waivers.csv', byPerson, { reason: '' }), /is not a valid waiver/],
+  // A person has no run; the program has one, and always the same reason.
+  [set('waivers.csv', byPerson, { kind: 'nobody' }), /is not a valid waiver/],
+  [set('waivers.csv', byPerson, { kind: 'program' }), /is not a valid waiver/],
+  [set('waivers.csv', byPerson, { waived_by_run: RUN }), /is not a valid waiver/],
+  [set('waivers.csv', byProgram, { kind: 'person' }), /is not a valid waiver/],
+  [set('waivers.csv', byProgram, { waived_by_run: '' }), /is not a valid waiver/],
+  [set('waivers.csv', byProgram, { reason: 'agreed' }), /is not a valid waiver/],
   [set('sources.csv', { source: 'hook' }, { total: '16' }), /total does not equal payload_source_count/],
   [remove('sources.csv', { source: 'hook' }), /total does not equal payload_source_count/],
   [add('sources.csv', { source: 'hook' }, ofBeta), /0002: total does not equal/],

@@ -1,4 +1,4 @@
-/** What a stranger does with a proof pack: `sqlite3 :memory: < pack-checks.sql` in its folder, and nothing else. */
+/** Checking a proof pack without this program: `sqlite3 :memory: < pack-checks.sql` in its folder. */
 import { execFile } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 
 const run = promisify(execFile);
-/** What a program that failed has said. */
+/** The output of a program that failed. */
 const outputOf = (error: unknown) => error as { stdout: string; stderr: string };
 
 /** Runs the checks of the pack in a folder; the shell reads the file from its stdin. */
@@ -39,26 +39,28 @@ test('a pack is checked without this program, as docs/billing.md shows it', asyn
   await books.close('2026-05', { signingKey: privateKey });
   const { out } = await books.verifyMonth('2026-05');
   const text = await readFile('docs/billing.md', 'utf8');
-  const [, script = ''] = /### Without this program[^]*?```sh\n([^]*?)```/.exec(text) ?? [];
+  const [, script = ''] = /### Verify without this program[^]*?```sh\n([^]*?)```/.exec(text) ?? [];
   const env = { ...process.env, KEY: key };
   const check = async () => await run('sh', ['-c', `cd ${out}; ${script}`], { env }).catch(outputOf);
   const { stdout, stderr } = await check();
-  expect(stdout).toMatch(/^Signature Verified Successfully\nchecked \d+ rows of 8 files\n$/);
+  expect(stdout).toMatch(/^Signature Verified Successfully\nchecked \d+ rows in 8 files\n$/);
   expect(stderr).toBe('');
   const lines = await readFile(join(out, 'lines.csv'), 'utf8');
   await writeFile(join(out, 'lines.csv'), lines.replace(',8,,8,', ',9,,8,'));
-  expect((await check()).stdout).toMatch(/lines.csv: FAILED[^]*lines.csv\|.*quantity is not its total/);
+  expect((await check()).stdout).toMatch(
+    /lines.csv: FAILED[^]*lines.csv\|.*quantity is not total minus billed_before/,
+  );
 });
 
 describe('the sqlite3 shell', () => {
-  test('says of honest packs how much it has checked, and nothing else', async () => {
+  test('prints only the number of checked rows for packs that nobody changed', async () => {
     for (const folder of [march, join(march, ADJUSTMENT)]) {
-      const rows = [expect.stringMatching(/^checked \d+ rows of 8 files$/) as string];
+      const rows = [expect.stringMatching(/^checked \d+ rows in 8 files$/) as string];
       expect(await runShell(folder)).toEqual({ rows, stderr: '' });
     }
   });
 
-  /** Between packs only verify looks. */
+  /** Only verify compares packs with each other. */
   const isOfVerify = (problem: string) => /billed_before is/.test(problem);
 
   test.for(TAMPERINGS)('finds what verify finds: tampering %#', async ([change]) => {
@@ -67,12 +69,12 @@ describe('the sqlite3 shell', () => {
     const verification = await readPacks(copy.out, []);
     await checkPacks(verification, SIGNAL);
     const { problems } = verification;
-    const own = problems.filter(({ problem }) => !isOfVerify(problem));
-    const found: string[] = [];
+    const expected = problems.filter(({ problem }) => !isOfVerify(problem));
+    const lines: string[] = [];
     for (const folder of ['', ADJUSTMENT]) {
       const { rows } = await runShell(copy.path(folder));
-      found.push(...rows.filter((row) => !row.startsWith('checked ')).map((row) => join(folder, row)));
+      lines.push(...rows.filter((row) => !row.startsWith('checked ')).map((row) => join(folder, row)));
     }
-    expect(found.toSorted()).toEqual(own.map(({ file, problem }) => `${file}|${problem}`).toSorted());
+    expect(lines.toSorted()).toEqual(expected.map(({ file, problem }) => `${file}|${problem}`).toSorted());
   });
 });
