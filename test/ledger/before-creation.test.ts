@@ -59,6 +59,13 @@ test('a date that moves back lifts only the waivers of the program; those of a p
   await setCreated(orgId, '2026-11-23');
   // A cell that the program has waived needs no person.
   await expect(waiveAsPerson(orgId, '2026-11-21')).rejects.toThrow('Nothing was waived');
+  await setCreated(orgId, '2026-11-22');
+  expect(await standings(orgId)).toEqual([
+    '11-20 waived waived',
+    '11-21 waived before_creation',
+    '11-22 waiting never_read',
+    '11-23 waiting never_read',
+  ]);
   await setCreated(orgId, '2026-11-20');
   expect(await standings(orgId)).toEqual([
     '11-20 waived waived',

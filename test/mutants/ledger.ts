@@ -83,14 +83,23 @@ export const ledgerMutants = [
         'o.deleted_on is not null and c.next_read_at is not null`',
         'false`',
       ],
-      'A number that is stored beats a creation date that moved later': [
+    },
+  ),
+  plant(
+    { file: 'src/ledger/before-creation.ts', test: 'test/ledger/before-creation.test.ts' },
+    {
+      'A stored number outweighs a creation date that moved later': [
         `and not c.is_stored
-        and c.standing in ('waiting', 'missing', 'unavailable')`,
+      and c.standing in ('waiting', 'missing', 'unavailable')`,
         `and c.standing <> 'waived'`,
       ],
-      'Cells before a creation date open again when it moves back': [
-        'and c.usage_date >= o.created_on and o.deleted_on is null',
-        'and c.usage_date > o.created_on and o.deleted_on is null',
+      'A creation date that moves back lifts the waivers of its own day as well': [
+        'and c.usage_date >= o.created_on',
+        'and c.usage_date > o.created_on',
+      ],
+      'A creation date that moves back lifts only waivers of the program': [
+        `where w.kind = 'program' and w.lifted_at is null`,
+        'where w.lifted_at is null',
       ],
     },
   ),
@@ -101,9 +110,11 @@ export const ledgerMutants = [
         'await lockOrgs(trx, orgIds, from);',
         'await lockTracks(trx, orgIds);',
       ],
-      'Closing goes on to no cells with days locked': [
-        'for (const cells of others) await inTransaction(ledger, (trx) => setCells(trx, cells));',
-        'await inTransaction(ledger, async (trx) => { for (const cells of others) await setCells(trx, cells); });',
+      'No transaction that holds days locks further cells': [
+        `  });
+  await inTransaction(ledger, (trx) => waiveCellsBeforeCreation(trx, ledger));`,
+        `    await waiveCellsBeforeCreation(trx, ledger);
+  });`,
       ],
     },
   ),

@@ -162,7 +162,7 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0001_reference.sql', test: 'test/views/views.test.ts' },
     {
-      'A missing number is a gap six hours after its day, by the same rule in SQL as in the program': [
+      'A cell is late six hours after its day, by the same rule in SQL as in the program': [
         `interval '6 hours'`,
         `interval '7 hours'`,
       ],
@@ -189,7 +189,7 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0001_reference.sql', test: 'test/views/views.test.ts' },
     {
-      'A day of which a cell is waiting and late is required, whatever its other cells are': [
+      'A day with a waiting and late cell is missing, whatever its other cells are': [
         'return case when is_waiting and usage_date < losant_usage_internal.late_before()',
         `return case when standing = 'waiting' and usage_date < losant_usage_internal.late_before()`,
       ],
@@ -198,7 +198,7 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0003_ledger.sql', test: 'test/views/views.test.ts' },
     {
-      'A day that no run has made a row for is required': [
+      'A day without a row that is late is missing': [
         `'waiting', losant_usage_internal.current_standing('waiting', usage_date),`,
         `'waiting', 'waiting',`,
       ],
@@ -207,7 +207,7 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0008_health.sql', test: 'test/views/views.test.ts' },
     {
-      'Days that no run has filled are not counted as final, nor taken from those that are': [
+      'Days without rows are neither counted as final nor subtracted from the final ones': [
         'sum(greatest(t.next_day, least(t.last_day, losant_usage_internal.today() - 1) + 1) - t.first_day)',
         'sum(t.next_day - t.first_day)',
       ],
@@ -217,10 +217,11 @@ export const storeMutants = [
     { file: 'migrations/0006_months.sql', test: 'test/views/views.test.ts' },
     {
       'A level is never summed over days': [
-        `(max(array[d.usage_date - date '2000-01-01', d.devices_total]) filter (where d.devices_total is not null))[2] as devices_total,`,
+        `(max(array[d.usage_date - date '2000-01-01', d.devices_total])
+    filter (where d.devices_total is not null))[2] as devices_total,`,
         'losant_usage_internal.total(d.devices_total) as devices_total,',
       ],
-      'A month of an organization that something blocks is not billable': [
+      'A month of an organization with blockers is not billable': [
         'b.is_blocked is not true and i.is_blocked is not true as is_billable,',
         'i.is_blocked is not true as is_billable,',
       ],
@@ -229,7 +230,7 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0005_totals.sql', test: 'test/views/reconciliation.test.ts' },
     {
-      'Counterparts that differ for single organizations differ, also where their sums agree': [
+      'Counterparts that differ for single organizations differ, even if their sums agree': [
         `when t.orgs_differing > 0 then 'differs'`,
         `when t.counterpart_sum <> t.counterpart_own_sum then 'differs'`,
       ],
@@ -246,13 +247,13 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0007_changes.sql', test: 'test/views/history.test.ts' },
     {
-      'The differences of a number since a moment add up to what changed': [
+      'The differences of a number since an instant add up to its change': [
         'select coalesce(case when c.revision > 1 then (',
         'select coalesce(case when c.revision < 0 then (',
       ],
-      'A number at a moment is the one that was known then': [
-        'where r.changed_at > moment order by',
-        'where r.changed_at < moment order by',
+      'A number as of an instant is the one that was known then': [
+        'where r.changed_at > as_of order by',
+        'where r.changed_at < as_of order by',
       ],
     },
   ),
