@@ -240,7 +240,7 @@ export const loadingMutants = [
     },
   ),
   plant(
-    { file: 'src/cli/run.ts', test: 'test/e2e/refusals.test.ts', only: 'refuses one scope' },
+    { file: 'src/cli/run.ts', test: 'test/e2e/refusals.test.ts', only: 'rejects one scope' },
     {
       'A run that loads some streams and lacks the scope of another ends with exit code 5': [
         'if (refusal) return EXIT.refused;',
