@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { markDaysDue, syncTracks } from '../../src/ledger/expected.ts';
 import { addDays } from '../../src/usage/day.ts';
 import { isLate } from '../../src/usage/policy.ts';
-import { standings, findWorstStanding } from '../../src/usage/standing.ts';
+import { findWorstStanding, standings } from '../../src/usage/standing.ts';
 import { getStream, streamNames } from '../../src/usage/streams/catalog.ts';
 import { at, INSTANCE, useLedger } from '../ledger/ledger.ts';
 import { queryOnce } from '../support/databases.ts';
