@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { type Expression, type Kysely, type RawBuilder, sql } from 'kysely';
 import { jsonArrayFrom } from 'kysely/helpers/postgres';
-import { CLOCK, instantText } from '../database/expressions.ts';
+import { CLOCK, toInstantText } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { readClosingRefusal } from '../database/sqlstate.ts';
@@ -136,7 +136,7 @@ async function fixSnapshot(trx: Kysely<Schema>): Promise<string> {
   await sql`lock table losant_usage_internal.closing_lock in share row exclusive mode`.execute(trx);
   await sql`savepoint loads`.execute(trx);
   await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(trx);
-  const { at } = await trx.selectNoFrom(instantText(CLOCK).as('at')).executeTakeFirstOrThrow();
+  const { at } = await trx.selectNoFrom(toInstantText(CLOCK).as('at')).executeTakeFirstOrThrow();
   await sql`rollback to savepoint loads`.execute(trx);
   // Set here, because a pooler may hand out a session that prepareSession has not seen.
   await sql`select set_config('synchronous_commit', case current_setting('synchronous_commit')

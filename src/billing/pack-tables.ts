@@ -1,6 +1,6 @@
 /** The rows of a proof pack's files, out of the tables behind a statement. */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { instantText } from '../database/expressions.ts';
+import { toInstantText } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { renderCsvHeader, renderCsvRows } from '../files/csv.ts';
 import { readInPages } from '../queries/view-rows.ts';
@@ -92,7 +92,7 @@ function queryDays(
 
 function valueOf(name: string): RawBuilder<string> {
   const column = sql`t.${sql.ref(name)}`;
-  if (name.endsWith('_at')) return instantText(column);
+  if (name.endsWith('_at')) return toInstantText(column);
   if (name.endsWith('_sha256')) return sql`encode(${column}, 'hex')`;
   return name === 'streams' ? sql`array_to_string(${column}, ' ')` : sql`${column}::text`;
 }

@@ -18,11 +18,19 @@ import { capitalize, count, showQuantity } from '../terminal/words.ts';
 import { daysOfMonth, type Month } from '../usage/day.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openSchema, selectInstances } from './database.ts';
-import { flagOption, instances, month, type OptionValues, optionalOption, reason, text } from './options.ts';
+import {
+  flagOption,
+  instancesOption,
+  month,
+  type OptionValues,
+  optionalOption,
+  reason,
+  text,
+} from './options.ts';
 
 const closeOptions = {
   month: optionalOption('YYYY-MM', 'the month', month, 'list all months'),
-  instance: instances,
+  instance: instancesOption,
   acceptBlockers: optionalOption(
     'HASH',
     'accept exactly the blockers with this hash, printed with the list',
@@ -55,13 +63,13 @@ export const close = defineCommand({
         hint: 'losant-usage close lists the months',
       });
     }
-    // A month of the ledger is sorted for the proof pack, which takes long on a server with other work.
+    // The proof pack sorts a month of the ledger, which takes long on a busy server.
     const bounds = { writes: month !== null && !dryRun, statementTimeoutMs: VIEW_STATEMENT_MS };
     await using handle = await openSchema(context, bounds);
-    const billed = await selectInstances(context, handle, options.instance);
+    const selected = await selectInstances(context, handle, options.instance);
     return month === null
-      ? await listMonths(handle, billed)
-      : await closeInstances(context, handle, { billed, options: { ...options, month } });
+      ? await listMonths(handle, selected)
+      : await closeInstances(context, handle, { selected, options: { ...options, month } });
   },
 });
 
@@ -78,7 +86,7 @@ async function listMonths(
   return { document: { months }, lines: formatTable({ head, rows }) };
 }
 
-/** Returns why a month has its state, and the command that goes on with it. */
+/** Returns why a month has its state, and the next command. */
 function describeMonth(state: MonthState): [string, string] {
   const { month, causes, orgsBlocked, orgsToAdjust, linesToAdjust, closedAt } = state;
   const command = `losant-usage close --month ${month}`;
@@ -87,8 +95,11 @@ function describeMonth(state: MonthState): [string, string] {
     return [`${(causes ?? []).map(describeCause).join(', ')}${orgs}`, `${command} --dry-run`];
   }
   if (state.state === 'needs_adjustment') {
-    const differ = `${count(linesToAdjust ?? 0, 'line')} of ${count(orgsToAdjust ?? 0, 'organization')}`;
-    return [`${differ} differ from what was billed`, `${command} --adjust --dry-run`];
+    const lines = `${count(linesToAdjust ?? 0, 'line')} of ${count(orgsToAdjust ?? 0, 'organization')}`;
+    return [
+      `${lines} ${linesToAdjust === 1 ? 'differs' : 'differ'} from what was billed`,
+      `${command} --adjust --dry-run`,
+    ];
   }
   if (state.state === 'ready') return ['ready to close', command];
   if (state.state === 'in_progress') return ['month not over', ''];
@@ -99,14 +110,14 @@ function describeMonth(state: MonthState): [string, string] {
 const RETRY_HINT =
   'a statement is saved completely or not at all; run the same command again to see whether the month is closed';
 
-/** The rows of a table that are shown to people; `--json` has all. */
-const SHOWN_MAX = 100;
+/** The rows shown to people; `--json` has all. */
+const MAX_TABLE_ROWS = 100;
 
 /** Closes the month of each instance separately: a failure of one does not stop another. */
 async function closeInstances(
   { output, signal, config }: CommandContext,
   handle: DatabaseHandle,
-  { billed, options }: { readonly billed: readonly BilledInstance[]; readonly options: MonthOptions },
+  { selected, options }: { readonly selected: readonly BilledInstance[]; readonly options: MonthOptions },
 ): Promise<CommandResult> {
   const { month, reason, acceptBlockers: blockersHash } = options;
   const request = {
@@ -119,15 +130,15 @@ async function closeInstances(
   };
   const documents: object[] = [];
   const codes: number[] = [];
-  for (const instance of billed) {
+  for (const instance of selected) {
     try {
       const outcome = await closeMonth(handle, instance, request);
       const isDone = outcome.kind === 'closed' || outcome.kind === 'unchanged';
       codes.push(isDone ? EXIT.ok : EXIT.incomplete);
       documents.push(toDocument(instance, outcome));
-      output.print(...renderOutcome(formatMonthName(instance, month), outcome, options));
+      output.print(...renderOutcome(instance, outcome, options));
     } catch (error) {
-      if (!(error instanceof SettingsError) || billed.length === 1) {
+      if (!(error instanceof SettingsError) || selected.length === 1) {
         throw describeDatabaseError(error, handle.label, RETRY_HINT) ?? error;
       }
       codes.push(EXIT.usage);
@@ -139,23 +150,26 @@ async function closeInstances(
 }
 
 /** Returns the outcome of an instance as `--json` prints it, quantities as text. */
-function toDocument({ instanceId }: BilledInstance, { kind, statement, ...shown }: CloseOutcome): object {
+function toDocument({ instanceId }: BilledInstance, { kind, statement, ...details }: CloseOutcome): object {
   const outcome = kind === 'closed' && statement === null ? 'dry_run' : kind;
-  return { instanceId, ...statement, outcome, ...shown };
+  return { instanceId, ...statement, outcome, ...details };
 }
 
-/** Renders every outcome in the same order: what it is, what is billed, what blocks it, and what to do. */
-function renderOutcome(name: string, outcome: CloseOutcome, options: MonthOptions): string[] {
+/** Renders every outcome in the same order: the outcome, what is billed, the blockers, and the next command. */
+function renderOutcome(instance: BilledInstance, outcome: CloseOutcome, options: MonthOptions): string[] {
   const { kind, blockers, blockersHash, lineCount, statement } = outcome;
-  const { month } = options;
-  const command = `losant-usage close --month ${month}${options.adjust ? ' --adjust' : ''}`;
+  const { month, adjust } = options;
   const size = lineCount === 0 ? '' : `, ${count(lineCount, 'line')}`;
-  const lines: string[] = [`${describeOutcome(outcome, options)}: ${name}${size}.`];
-  if (lineCount > 0) lines.push(...renderBill(outcome, month));
+  const lines: string[] = [
+    `${describeOutcome(outcome, options)}: ${formatMonthName(instance, month)}${size}.`,
+  ];
+  if (lineCount > 0) lines.push(...renderStatement(outcome, month));
   if (blockers.length > 0) lines.push('', ...renderBlockers(blockers), '');
   if (kind === 'refused') {
     lines.push('To accept exactly these blockers and quantities (recorded):');
-    lines.push(`  ${command} --accept-blockers ${blockersHash} --reason TEXT`);
+    // The hash is of this instance, and without --instance the command would close every other one too.
+    const scope = `--month ${month} --instance ${instance.instanceId}${adjust ? ' --adjust' : ''}`;
+    lines.push(`  losant-usage close ${scope} --accept-blockers ${blockersHash} --reason TEXT`);
   } else if (blockers.length > 0) lines.push(`Closed despite these blockers: ${options.reason}`);
   if (statement !== null) {
     const { number, statementId, manifestSha256 } = statement;
@@ -165,13 +179,13 @@ function renderOutcome(name: string, outcome: CloseOutcome, options: MonthOption
   return lines;
 }
 
-/** Returns what became of a month, in the words that docs/billing.md uses. */
+/** Returns the outcome in the words of docs/billing.md. */
 function describeOutcome({ kind, statement }: CloseOutcome, { adjust }: CloseOptions): string {
   if (kind === 'refused') return adjust ? 'Blocked, not adjusted' : 'Blocked, not closed';
   if (kind === 'unchanged') return 'Nothing has changed since the last statement';
   if (kind === 'unsettled') return 'The differences cannot be billed yet (see the view adjustments)';
-  const done = adjust ? 'adjusted' : 'closed';
-  return statement === null ? `Dry run, nothing saved; would be ${done}` : capitalize(done);
+  const outcome = adjust ? 'adjusted' : 'closed';
+  return statement === null ? `Dry run, nothing saved; would be ${outcome}` : capitalize(outcome);
 }
 
 /** The table gives the reasons; the commands follow on lines of their own, to be pasted. */
@@ -185,14 +199,18 @@ function renderBlockers(blockers: readonly Blocker[]): string[] {
   ]);
   const commands = [...new Set(blockers.flatMap(({ remedy }) => remedy.split('\n')))];
   return [
-    ...formatTable({ head: ['organization', 'name', 'days', 'blocker', 'detail'], rows, most: SHOWN_MAX }),
+    ...formatTable({
+      head: ['organization', 'name', 'days', 'blocker', 'detail'],
+      rows,
+      most: MAX_TABLE_ROWS,
+    }),
     '',
     'To resolve:',
-    ...formatTable({ rows: commands.map((each) => [each]), most: SHOWN_MAX }),
+    ...formatTable({ rows: commands.map((each) => [each]), most: MAX_TABLE_ROWS }),
   ];
 }
 
-function renderBill({ totals, reconciliation, lines }: CloseOutcome, month: Month): string[] {
+function renderStatement({ totals, reconciliation, lines }: CloseOutcome, month: Month): string[] {
   const sums = totals.map(({ metric, orgs, quantity, unit }) => [
     metric,
     `${orgs}`,
@@ -211,21 +229,21 @@ function renderBill({ totals, reconciliation, lines }: CloseOutcome, month: Mont
   return [
     '',
     ...formatTable({ head: ['metric', 'organizations', 'quantity', 'unit'], rows: sums, right: [1, 2] }),
-    ...renderControls(reconciliation, month),
+    ...renderReconciliation(reconciliation, month),
     '',
-    ...formatTable({ head, rows, right: [4, 5], most: SHOWN_MAX }),
+    ...formatTable({ head, rows, right: [4, 5], most: MAX_TABLE_ROWS }),
   ];
 }
 
-/** Renders what does not agree with another count; what could not be compared at all is no agreement. */
-function renderControls(reconciliation: CloseOutcome['reconciliation'], month: Month): string[] {
+/** Renders what is not equal. A sum that could not be compared is not equal either. */
+function renderReconciliation(reconciliation: CloseOutcome['reconciliation'], month: Month): string[] {
   const rows = reconciliation
     .filter(({ outcome }) => outcome !== 'equal')
-    .map(({ stream, compared_with: other, outcome, reason: why, days }) => [
+    .map(({ stream, compared_with: comparedWith, outcome, reason: cause, days }) => [
       stream,
-      other === 'losant' ? "Losant's own total" : other,
+      comparedWith === 'losant' ? "Losant's own total" : comparedWith,
       `${count(days, 'day')} ${outcome.replaceAll('_', ' ')}`,
-      why?.replaceAll('_', ' ') ?? '',
+      cause?.replaceAll('_', ' ') ?? '',
     ]);
   if (rows.length === 0) return [];
   const { from, to } = daysOfMonth(month);

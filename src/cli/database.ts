@@ -1,4 +1,4 @@
-/** The database as commands use it: opened with what must hold of it, and the instances that are chosen in it. */
+/** The database of a command: opened with the required schema and rights, and the selection of its instances. */
 import { type BilledInstance, readBilledInstances } from '../billing/statements.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema } from '../database/migrate.ts';
@@ -7,27 +7,27 @@ import { DatabaseError, SettingsError } from '../errors.ts';
 import { readAccess } from '../queries/access.ts';
 import type { CommandContext } from './command.ts';
 
-/** The number of connections: loading, planning, the lease and the heartbeat each take one at times. */
+/** Loading, planning, the lease and its heartbeat can each need a connection at the same time. */
 const POOL_SIZE = 4;
 
-/** Opens the database as it is, whatever its schema, until the end of the block. */
+/** Opens the database whatever its schema; the end of the block closes it. */
 export async function openDatabase(
   { config, logger }: CommandContext,
   options: Pick<DatabaseOptions, 'ifMissing' | 'statementTimeoutMs'> = {},
 ): Promise<DatabaseHandle & AsyncDisposable> {
   const { readDatabaseUrl: readUrl } = config;
-  const usual = { readUrl, applicationName: 'losant-usage', poolSize: POOL_SIZE, logger };
-  const handle = await createDatabase({ url: readUrl(), ...usual, ...options });
+  const defaults = { readUrl, applicationName: 'losant-usage', poolSize: POOL_SIZE, logger };
+  const handle = await createDatabase({ url: readUrl(), ...defaults, ...options });
   return { ...handle, [Symbol.asyncDispose]: () => handle.close() };
 }
 
 interface SchemaOptions extends Pick<DatabaseOptions, 'statementTimeoutMs'> {
   readonly writes?: boolean;
-  /** Whether it writes, also into an empty database, in which it creates the schema, or migrates it if it may. */
+  /** Whether the command writes, and creates the schema in an empty database, or migrates it if AUTO_MIGRATE is set. */
   readonly creates?: boolean;
 }
 
-/** Opens the database with this program's schema, until the end of the block. */
+/** Opens the database with this program's schema; the end of the block closes it. */
 export async function openSchema(
   context: CommandContext,
   { writes = false, creates = false, ...bounds }: SchemaOptions = {},
@@ -41,7 +41,7 @@ export async function openSchema(
     const applied = await requireSchema(handle, {
       createIfEmpty: creates,
       autoMigrate,
-      schemaState: schemaState,
+      schemaState,
     });
     for (const migration of applied) context.logger.info({ migration }, 'migration applied');
     return handle;
@@ -51,7 +51,7 @@ export async function openSchema(
   }
 }
 
-/** Throws if the user may not create the tables, which do not exist yet. */
+/** Throws DatabaseError if the user may not create the tables, which do not exist yet. */
 export async function requireCreatable({ db, label }: DatabaseHandle): Promise<void> {
   const { user, mayCreate } = await readAccess(db);
   if (mayCreate) return;
@@ -61,8 +61,8 @@ export async function requireCreatable({ db, label }: DatabaseHandle): Promise<v
 }
 
 /**
- * Throws if the database is read-only. This is checked first, because a refused statement
- * does not show whether it was a reader's role or a standby.
+ * Throws DatabaseError if the database is read-only. Checked up front, because the error of a statement does not tell a
+ * reader's role from a standby.
  */
 export function requireWritable({ label, readOnly }: Pick<DatabaseHandle, 'label' | 'readOnly'>): void {
   if (readOnly === null) return;
@@ -95,20 +95,23 @@ export async function selectInstanceIds(
   return instances.map(({ instance_id: id }) => id);
 }
 
-/** Returns those named, else those that are judged. Throws SettingsError for one that the database does not have. */
+/**
+ * Returns the instances that are requested, or those that commands report on. Throws SettingsError for an instance that
+ * the database does not have.
+ */
 export async function selectInstances(
   context: CommandContext,
   handle: DatabaseHandle,
-  wanted: readonly string[] | null,
+  requestedIds: readonly string[] | null,
 ): Promise<BilledInstance[]> {
   const instances = await readBilledInstances(handle.db);
-  const ids = wanted ?? (await selectInstanceIds(context, handle));
-  const chosen = instances.filter(({ instanceId }) => ids.includes(instanceId));
-  const unknown = ids.filter((id) => !chosen.some(({ instanceId }) => instanceId === id));
-  if (unknown.length === 0 && chosen.length > 0) return chosen;
-  const what = unknown.length === 0 ? 'any instance' : `instance ${unknown.join(', ')}`;
-  const has = `it has data for ${instances.map(({ instanceId }) => instanceId).join(', ')}`;
-  throw new SettingsError(`The database has no data for ${what}`, {
-    hint: instances.length === 0 ? 'start with: losant-usage run' : has,
+  const ids = requestedIds ?? (await selectInstanceIds(context, handle));
+  const selected = instances.filter(({ instanceId }) => ids.includes(instanceId));
+  const unknown = ids.filter((id) => !selected.some(({ instanceId }) => instanceId === id));
+  if (unknown.length === 0 && selected.length > 0) return selected;
+  const missing = unknown.length === 0 ? 'any instance' : `instance ${unknown.join(', ')}`;
+  const existing = `it has data for ${instances.map(({ instanceId }) => instanceId).join(', ')}`;
+  throw new SettingsError(`The database has no data for ${missing}`, {
+    hint: instances.length === 0 ? 'start with: losant-usage run' : existing,
   });
 }

@@ -5,32 +5,33 @@ import { count, showDays, showInstant, showNumber, showWhen } from '../terminal/
 import { STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
-import { day, org, required, streams } from './options.ts';
+import { day, orgOption, requiredOption, streamsOption } from './options.ts';
 
 export const explain = defineCommand({
   needs: ['database'],
   options: {
-    org,
-    day: required('YYYY-MM-DD', 'the day', day),
-    stream: streams,
+    org: orgOption,
+    day: requiredOption('YYYY-MM-DD', 'the day', day),
+    stream: streamsOption,
   },
-  async run(context, { org: orgId, day: asked, stream }) {
+  async run(context, { org: orgId, day: requestedDay, stream }) {
     const nowMs = context.hostNow();
     await using handle = await openSchema(context);
-    const story = await explainDay(handle.db, { orgId, day: asked, streams: stream }, { nowMs });
-    if (!story) {
+    const scope = { orgId, day: requestedDay, streams: stream };
+    const explanation = await explainDay(handle.db, scope, { nowMs });
+    if (!explanation) {
       throw new SettingsError(`--org ${orgId}: not in this database`, {
         hint: 'check the ID; losant_usage.organizations lists the known ones',
       });
     }
-    return { document: story, lines: renderStory(story, nowMs) };
+    return { document: explanation, lines: renderExplanation(explanation, nowMs) };
   },
 });
 
-function renderStory({ org, day: asked, cells }: DayExplanation, nowMs: number): string[] {
-  const removed = org.deletedOn === null ? '' : `, deleted ${org.deletedOn}`;
+function renderExplanation({ org, day: usageDay, cells }: DayExplanation, nowMs: number): string[] {
+  const deletion = org.deletedOn === null ? '' : `, deleted ${org.deletedOn}`;
   return [
-    `${org.orgName} (${org.orgId}, instance ${org.instanceId}${removed}), ${asked}`,
+    `${org.orgName} (${org.orgId}, instance ${org.instanceId}${deletion}), ${usageDay}`,
     ...cells.flatMap((cell) => ['', renderStanding(cell), ...renderCell(cell, nowMs)]),
   ];
 }
@@ -38,8 +39,8 @@ function renderStory({ org, day: asked, cells }: DayExplanation, nowMs: number):
 function renderStanding({ stream: name, standing, ledger }: CellExplanation): string {
   if (standing === null) return `${name}: not expected`;
   const { label, sentence } = STANDINGS[standing];
-  const why = [ledger?.reason, ledger?.detail].filter((part) => part != null).join(', ');
-  return `${name}: ${label}: ${why === '' ? sentence : why}`;
+  const cause = [ledger?.reason, ledger?.detail].filter((part) => part != null).join(', ');
+  return `${name}: ${label}: ${cause === '' ? sentence : cause}`;
 }
 
 function renderCell(cell: CellExplanation, nowMs: number): string[] {
@@ -50,17 +51,18 @@ function renderCell(cell: CellExplanation, nowMs: number): string[] {
     ...(ledger === null ? [] : renderLedger(ledger, nowMs)),
     ...changes.map((change) => {
       const part = [change.type, change.source, change.hour].filter((each) => each !== null).join(', ');
-      const what = `${change.metric}${part === '' ? '' : ` (${part})`}`;
-      const when = `revision ${change.revision}, ${showInstant(change.changedAt)}`;
-      const final = change.wasFinal ? '(after it was final)' : '';
-      return `  ${when}: ${what}: ${change.old ?? 'none'} → ${change.new ?? 'none'}${final}`;
+      const metric = `${change.metric}${part === '' ? '' : ` (${part})`}`;
+      const revision = `revision ${change.revision}, ${showInstant(change.changedAt)}`;
+      const wasFinal = change.wasFinal ? ' (after it was final)' : '';
+      return `  ${revision}: ${metric}: ${change.old ?? 'none'} → ${change.new ?? 'none'}${wasFinal}`;
     }),
     ...waivers.map(({ reason, waivedBy, waivedAt, liftedAt }) => {
-      const lifted = liftedAt === null ? '' : `, lifted ${showInstant(liftedAt)}`;
-      return `  waived by ${waivedBy}, ${showInstant(waivedAt)}${lifted}: ${reason}`;
+      const lifting = liftedAt === null ? '' : `, lifted ${showInstant(liftedAt)}`;
+      return `  waived by ${waivedBy}, ${showInstant(waivedAt)}${lifting}: ${reason}`;
     }),
     ...quarantine.map((response) => {
-      return `  quarantined response, ${showDays(response)}: ${response.reason}: ${response.detail} (${showInstant(response.seenAt)})`;
+      const { reason, detail, seenAt } = response;
+      return `  quarantined response, ${showDays(response)}: ${reason}: ${detail} (${showInstant(seenAt)})`;
     }),
     `  next: ${advice.text}`,
     ...advice.commands.map(({ when, command }) => `  ${when}:  ${command}`),
@@ -69,12 +71,12 @@ function renderCell(cell: CellExplanation, nowMs: number): string[] {
 
 function renderLedger(ledger: NonNullable<CellExplanation['ledger']>, nowMs: number): string[] {
   const { lastReadAt, firstLoadedAt, finalizedAt, responseSha256, runId } = ledger;
-  const unreported = ledger.isStored && !ledger.isReported;
+  const isAssumedZero = ledger.isStored && !ledger.isReported;
   const facts: readonly (readonly [string, string | null])[] = [
     ['revision', ledger.revision > 0 ? `${ledger.revision}` : null],
     [
       'not reported by Losant',
-      unreported ? `stored as zero; omitted from ${count(ledger.omissions, 'response')}` : null,
+      isAssumedZero ? `stored as zero; omitted from ${count(ledger.omissions, 'response')}` : null,
     ],
     ['last read', lastReadAt && showWhen(lastReadAt, nowMs)],
     ['failed reads', ledger.failedReads > 0 ? `${ledger.failedReads} in a row` : null],

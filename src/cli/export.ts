@@ -7,7 +7,7 @@ import {
   formatNames,
   formats,
   type Renderer,
-  type Row,
+  type TextRow,
 } from '../files/formats.ts';
 import {
   type ExportedView,
@@ -19,23 +19,24 @@ import {
   type ViewRequest,
 } from '../queries/view-rows.ts';
 import { choice } from '../settings/kinds.ts';
+import { joinWithOr } from '../terminal/spelling.ts';
 import { count, showDays } from '../terminal/words.ts';
 import type { DayRange, UsageDay } from '../usage/day.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
-import { day, optionalOption, required, requireOrder, text } from './options.ts';
+import { day, optionalOption, requiredOption, requireOrder, text } from './options.ts';
 
 export const exportFile = defineCommand({
   needs: ['database'],
   options: {
-    view: required('NAME', 'the view, e.g. daily_usage', choice(exportedViewNames)),
+    view: requiredOption('NAME', 'the view, e.g. daily_usage', choice(exportedViewNames)),
     from: optionalOption(
       'YYYY-MM-DD',
       'first day; months and billing periods that contain it are included',
       day,
     ),
     to: optionalOption('YYYY-MM-DD', 'last day, included', day),
-    format: required('NAME', formatNames.join(', '), choice(formatNames)),
+    format: requiredOption('NAME', joinWithOr(formatNames), choice(formatNames)),
     out: optionalOption(
       'FILE',
       'output file; an existing one is replaced once the new one is complete',
@@ -47,8 +48,8 @@ export const exportFile = defineCommand({
     const { output, stdout } = context;
     // The command line has checked the name.
     const view = findExportedView(name) as ExportedView;
-    const range = readRange(name, view, { from, to });
-    const out = readPath(path);
+    const range = toRange(name, view, { from, to });
+    const out = toFilePath(path);
     if (out === null && (output.json || (format === 'parquet' && stdout.isTTY === true))) {
       const message = output.json
         ? '--json cannot be combined with writing the file to stdout'
@@ -59,14 +60,14 @@ export const exportFile = defineCommand({
     const columns = await readViewColumns(handle.db, name);
     const request = { name, view, columns, range };
     const { rows, facts, isCut } = await writeView(context, handle, { request, format, out });
-    const what = `${count(rows, 'row')} of ${name}${range === null ? '' : `, ${showDays(range)}`}`;
+    const summary = `${count(rows, 'row')} of ${name}${range === null ? '' : `, ${showDays(range)}`}`;
     if (facts === null) {
-      if (!isCut) output.remark(`${what}.`);
+      if (!isCut) output.remark(`${summary}.`);
       return {};
     }
     return {
       document: { view: name, ...range, format, file: out, rows, ...facts },
-      lines: [`Wrote ${what} to ${out} (${count(facts.bytes, 'byte')}).`, `sha256 ${facts.sha256}`],
+      lines: [`Wrote ${summary} to ${out} (${count(facts.bytes, 'byte')}).`, `sha256 ${facts.sha256}`],
     };
   },
 });
@@ -75,7 +76,7 @@ export const exportFile = defineCommand({
  * Returns the path, or null for stdout. `/dev/stdout` is stdout too: replacing it by a file would break a
  * redirection.
  */
-function readPath(path: string | null): string | null {
+function toFilePath(path: string | null): string | null {
   if (path?.trim() === '') {
     throw new SettingsError('--out is empty', { hint: 'give a file name, or omit --out' });
   }
@@ -83,7 +84,7 @@ function readPath(path: string | null): string | null {
 }
 
 /** Returns the days of the file; null for a view without days. */
-function readRange(
+function toRange(
   name: string,
   { date }: ExportedView,
   { from, to }: { readonly from: UsageDay | null; readonly to: UsageDay | null },
@@ -107,7 +108,7 @@ interface Target {
   readonly out: string | null;
 }
 
-/** Returns the number of rows, what a file has, and whether the reader of stdout went away before the end. */
+/** Returns the number of rows, the size and hash of a file, and whether the reader of stdout closed it early. */
 async function writeView(
   { signal, output, newId }: CommandContext,
   handle: DatabaseHandle,
@@ -122,7 +123,7 @@ async function writeView(
     else await file.write(part);
     return !isCut;
   };
-  const take = async (chunk: readonly Row[]) => {
+  const take = async (chunk: readonly TextRow[]) => {
     rows += chunk.length;
     return await write(await renderer.add(chunk));
   };

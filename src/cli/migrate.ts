@@ -12,12 +12,12 @@ export const migrate = defineCommand({
     if (!dryRun) requireWritable(handle);
     const names = dryRun ? await readPending(handle) : await migrateToHead(handle);
     const document = dryRun ? { pending: names } : { applied: names };
-    return { document, lines: render(handle.label, names, dryRun) };
+    return { document, lines: renderMigrations(handle.label, names, dryRun) };
   },
 });
 
-function render(database: string, names: readonly string[], dryRun: boolean): string[] {
+function renderMigrations(database: string, names: readonly string[], isDryRun: boolean): string[] {
   if (names.length === 0) return [`The database at ${database} is up to date.`];
-  const done = `${count(names.length, 'migration')} ${dryRun ? 'pending for' : 'applied to'} ${database}:`;
-  return [done, ...names.map((name) => `  ${name}`)];
+  const head = `${count(names.length, 'migration')} ${isDryRun ? 'pending for' : 'applied to'} ${database}:`;
+  return [head, ...names.map((name) => `  ${name}`)];
 }

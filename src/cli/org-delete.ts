@@ -13,24 +13,24 @@ import { horizonStart } from '../usage/policy.ts';
 import { isGap, isSettled, STANDINGS } from '../usage/standing.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
-import { flagOption, optionalOption, org, text } from './options.ts';
+import { flagOption, optionalOption, orgOption, text } from './options.ts';
 import { changeOrg, findOrg, type OrgLookup } from './org.ts';
 import { renderRun } from './run.ts';
 
-interface Work extends CommandContext {
+interface DeleteContext extends CommandContext {
   readonly handle: DatabaseHandle;
-  readonly found: OrgLookup;
+  readonly lookup: OrgLookup;
   readonly now: () => number;
 }
 
 /**
- * Deletes an organization in Losant, after everything that can still be read of it has been exported, nothing is
- * missing and its name has been repeated. Any failure before that leaves it as it is.
+ * Deletes an organization in Losant once its name is confirmed, everything of it that can still be read is loaded, and
+ * nothing is missing. Any failure before that deletes nothing.
  */
 export const orgDelete = defineCommand({
   needs: ['losant', 'database', 'admin'],
   options: {
-    org,
+    org: orgOption,
     confirm: optionalOption('NAME', "the organization's exact name, to confirm", text),
     dryRun: flagOption('show what would be lost; load and delete nothing'),
   },
@@ -40,8 +40,8 @@ export const orgDelete = defineCommand({
         hint: `losant-usage org delete --org ${orgId} --dry-run shows what would be lost, and the command to run`,
       });
     }
-    const currentOrg = await findOrg(context, orgId);
-    const { name } = currentOrg.organization;
+    const lookup = await findOrg(context, orgId);
+    const { name } = lookup.organization;
     if (confirm !== null && confirm !== name) {
       throw new SettingsError(`--confirm ${confirm} does not match: organization ${orgId} is named ${name}`, {
         hint: 'nothing was deleted; if this is the right organization, give its exact name',
@@ -49,16 +49,16 @@ export const orgDelete = defineCommand({
     }
     await using handle = await openSchema(context, { writes: !dryRun });
     const now = await readClock(context, handle);
-    return await endOrg({ ...context, handle, found: currentOrg, now }, dryRun);
+    return await loadAndDelete({ ...context, handle, lookup, now }, dryRun);
   },
 });
 
-async function endOrg(work: Work, isDryRun: boolean): Promise<CommandResult> {
-  const { output, handle, now } = work;
-  const { organization, orgId, instance } = work.found;
+async function loadAndDelete(context: DeleteContext, isDryRun: boolean): Promise<CommandResult> {
+  const { output, handle, now } = context;
+  const { organization, orgId, instance } = context.lookup;
   const { instanceId } = instance;
   const { name } = organization;
-  const outcome = isDryRun ? null : await exportLastDays(work);
+  const outcome = isDryRun ? null : await loadLastDays(context);
   const unsettledCells = (await readNonFinalCells(handle.db, orgId)).filter(
     ({ standing }) => !isSettled(standing),
   );
@@ -66,21 +66,13 @@ async function endOrg(work: Work, isDryRun: boolean): Promise<CommandResult> {
   output.print(
     ...(outcome === null ? [] : renderRun(instanceId, outcome)),
     `${name} (${orgId}) of instance ${instanceId}:`,
-    ...formatTable({ rows: unsettledCells.map(renderOpen) }),
+    ...formatTable({ rows: unsettledCells.map(renderCells) }),
     `  Lost for good: today's usage (${dayAt(now())}), which is never read.`,
   );
   const isRead = outcome?.report.failures.every((failure) => failure.orgId !== orgId) ?? false;
-  const deletedOn = isRead && missing === 0 ? await removeOrg(work) : null;
-  const facts = {
-    instanceId,
-    orgId,
-    name,
-    isDeleted: deletedOn !== null,
-    deletedOn,
-    missing,
-    open: unsettledCells,
-  };
-  const document = { ...facts, export: outcome?.report ?? null };
+  const deletedOn = isRead && missing === 0 ? await deleteOrg(context) : null;
+  const facts = { instanceId, orgId, name, isDeleted: deletedOn !== null, deletedOn };
+  const document = { ...facts, missing, unsettledCells, run: outcome?.report ?? null };
   if (outcome === null) {
     const next =
       'Dry run: nothing was loaded or deleted. To load the remaining days and delete the organization:';
@@ -89,10 +81,10 @@ async function endOrg(work: Work, isDryRun: boolean): Promise<CommandResult> {
     return { document, lines: [next, command] };
   }
   if (deletedOn === null) {
-    const what =
+    const cause =
       missing > 0 ? `${count(missing, 'cell is', 'cells are')} missing` : 'some days could not be read';
     output.remark(
-      `losant-usage: not deleted: ${what}, and after the deletion nobody could read them`,
+      `losant-usage: not deleted: ${cause}, and after the deletion nobody could read them`,
       '  see losant-usage gaps for the reasons; fix them or waive the cells, then run this again',
     );
     return { document, exitCode: outcome.refusal === null ? EXIT.incomplete : EXIT.refused };
@@ -101,16 +93,16 @@ async function endOrg(work: Work, isDryRun: boolean): Promise<CommandResult> {
 }
 
 /** Loads what is due, then once more every day that is missing or could still change. */
-async function exportLastDays(work: Work): Promise<RunOutcome> {
-  const { config, handle, found, now, signal } = work;
+async function loadLastDays(context: DeleteContext): Promise<RunOutcome> {
+  const { config, handle, lookup, now, signal } = context;
   const yesterday = addDays(dayAt(now()), -1);
-  const unsettledCells = await readNonFinalCells(handle.db, found.orgId);
-  const unsettled = unsettledCells.filter((cells) => isMissing(cells) || cells.standing === 'stored');
-  const from = earliestDay(yesterday, ...unsettled.map(({ first }) => first));
-  return await runInstance(createInstanceContext({ ...work, gates: new Map() }, found.instance), {
+  const nonFinalCells = await readNonFinalCells(handle.db, lookup.orgId);
+  const pendingCells = nonFinalCells.filter((cells) => isMissing(cells) || cells.standing === 'stored');
+  const from = earliestDay(yesterday, ...pendingCells.map(({ first }) => first));
+  return await runInstance(createInstanceContext({ ...context, gates: new Map() }, lookup.instance), {
     kind: 'backfill',
-    runId: work.newId(),
-    orgIds: [found.orgId],
+    runId: context.newId(),
+    orgIds: [lookup.orgId],
     streams: null,
     range: { from: latestDay(from, horizonStart(now(), config.policy)), to: yesterday },
     force: true,
@@ -119,24 +111,24 @@ async function exportLastDays(work: Work): Promise<RunOutcome> {
   });
 }
 
-/** Whether the cells are gaps, or would be once they are late. */
+/** Returns whether the cells are gaps, or become gaps once they are late. */
 function isMissing({ standing }: NonFinalCells): boolean {
   return isGap(standing) || standing === 'waiting';
 }
 
-function renderOpen(cells: NonFinalCells): string[] {
+function renderCells(cells: NonFinalCells): string[] {
   const { stream, standing, reason, detail, first, last, days } = cells;
   const { label } = STANDINGS[standing];
   return [label, stream, showDays({ from: first, to: last }), count(days, 'day'), detail ?? reason ?? ''];
 }
 
-/** Deletes it in Losant, ends its tracks and closes what is open. Returns the day on which it was removed. */
-async function removeOrg(work: Work): Promise<string> {
-  const { output, config, logger, signal, handle, found, now } = work;
-  const { orgId, instance } = found;
+/** Deletes the organization in Losant, ends its tracks and creates their last cells. Returns the day of deletion. */
+async function deleteOrg(context: DeleteContext): Promise<string> {
+  const { output, config, logger, signal, handle, lookup, now } = context;
+  const { orgId, instance } = lookup;
   const { instanceId, streams, orgs: selection } = instance;
   signal.throwIfAborted();
-  await changeOrg(work, found, null);
+  await changeOrg(context, lookup, null);
   const today = dayAt(now());
   const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
   try {

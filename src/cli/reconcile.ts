@@ -2,15 +2,15 @@ import { EXIT } from '../errors.ts';
 import {
   type Comparison,
   countComparisons,
-  readReconcileRange,
+  readReconcileStart,
   readReconciliation,
 } from '../queries/reconciliation.ts';
 import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showQuantity } from '../terminal/words.ts';
-import type { DayRange } from '../usage/day.ts';
+import { addDays, type DayRange, dayAt } from '../usage/day.ts';
 import { defineCommand } from './command.ts';
 import { openSchema, selectInstanceIds } from './database.ts';
-import { day, optionalOption, requirePastDays } from './options.ts';
+import { day, optionalOption, requireEndedDays } from './options.ts';
 
 export const reconcile = defineCommand({
   needs: ['database'],
@@ -19,17 +19,18 @@ export const reconcile = defineCommand({
       'YYYY-MM-DD',
       'first day',
       day,
-      'the last 31 days, or further back to the oldest compared day of a month that is not closed',
+      '30 days before --to, earlier if an older month is not closed',
     ),
     to: optionalOption('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
   },
   async run(context, { from, to }) {
     const nowMs = context.hostNow();
+    const lastDay = to ?? addDays(dayAt(nowMs), -1);
+    requireEndedDays({ from: from ?? lastDay, to: lastDay }, ['--from', '--to'], nowMs);
     await using handle = await openSchema(context);
     const instanceIds = await selectInstanceIds(context, handle);
-    const defaultRange = await readReconcileRange(handle.db, { instanceIds, nowMs });
-    const range = { from: from ?? defaultRange.from, to: to ?? defaultRange.to };
-    requirePastDays(range, ['--from', '--to'], nowMs);
+    const firstDay = from ?? (await readReconcileStart(handle.db, { instanceIds, to: lastDay }));
+    const range = { from: firstDay, to: lastDay };
     const counts = await countComparisons(handle.db, { instanceIds, range });
     const rows = await readReconciliation(handle.db, { instanceIds, range });
     const differences = rows.filter(({ outcome }) => outcome === 'differs').length;
@@ -43,19 +44,19 @@ export const reconcile = defineCommand({
 
 const MAX_TABLE_ROWS = 200;
 
-interface Found {
+interface Reconciliation {
   readonly range: DayRange;
   readonly counts: Awaited<ReturnType<typeof countComparisons>>;
   /** The comparisons that are not equal. */
   readonly rows: readonly Comparison[];
 }
 
-function renderReconciliation({ range, counts, rows }: Found): string[] {
+function renderReconciliation({ range, counts, rows }: Reconciliation): string[] {
   if (counts.comparisons === 0) {
-    const why = 'no control total has been read, and no counterpart is stored';
-    return [`Nothing to compare for ${showDays(range)}: ${why}.`];
+    const cause = 'no control total has been read, and no counterpart is stored';
+    return [`Nothing to compare for ${showDays(range)}: ${cause}.`];
   }
-  const countOf = (wanted: Comparison['outcome']) => rows.filter(({ outcome }) => outcome === wanted).length;
+  const countOf = (outcome: Comparison['outcome']) => rows.filter((row) => row.outcome === outcome).length;
   const others = `${counts.equal} are equal, ${countOf('pending')} pending, ${countOf('not_compared')} not compared`;
   const head = ['day', 'metric', 'compared with', 'our sum', 'other', 'difference', 'instance', ''];
   return [
@@ -69,7 +70,7 @@ function renderComparison(row: Comparison): string[] {
   const { outcome, orgsMissing, orgsDiffering, reason } = row;
   const parts = [outcome.replaceAll('_', ' ')];
   if (orgsMissing) parts.push(`${count(orgsMissing, 'organization')} missing from the sum`);
-  if (orgsDiffering) parts.push(`${count(orgsDiffering, 'organization')} differ`);
+  if (orgsDiffering) parts.push(`${count(orgsDiffering, 'organization differs', 'organizations differ')}`);
   if (reason !== null) parts.push(reason);
   const amounts = [row.quantity, row.total, row.difference].map(showQuantity);
   return [row.day, row.metric, row.comparedWith, ...amounts, row.instanceId, parts.join(', ')];

@@ -6,7 +6,6 @@ import { count } from '../terminal/words.ts';
 import { defineCommand } from './command.ts';
 import { optionalOption, text } from './options.ts';
 
-/** The size of a fleet that is quick to look through. */
 const ORGS = 25;
 
 export const simulator = defineCommand({
@@ -24,29 +23,29 @@ export const simulator = defineCommand({
   },
   async run({ output, signal }, { port, orgs, seed, token }) {
     const size = orgs ?? ORGS;
-    const running = await start({
+    const platform = await startOnPort({
       port: port ?? 0,
       orgs: size,
       seed: seed ?? '1',
       token: token ?? undefined,
     });
-    const { url, instanceId } = running;
-    output.printJson({ url, instanceId, token: running.token });
+    const { url, instanceId, token: apiToken } = platform;
+    output.printJson({ url, instanceId, token: apiToken });
     output.print(
       `Simulated Losant with ${count(size, 'organization')} at ${url}. Press Ctrl-C to stop.`,
       'In another terminal:',
       '',
-      `  export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${running.token}`,
+      `  export LOSANT_API_URL=${url} LOSANT_INSTANCE_ID=${instanceId} LOSANT_API_TOKEN=${apiToken}`,
       '  export DATABASE_URL=embedded:./usage-data',
       '  npx losant-usage run',
     );
     if (!signal.aborted) await once(signal, 'abort');
-    await running.close();
+    await platform.close();
     return {};
   },
 });
 
-async function start(options: SimulatorOptions & { readonly port: number }): Promise<Simulator> {
+async function startOnPort(options: SimulatorOptions & { readonly port: number }): Promise<Simulator> {
   try {
     return await startSimulator(options);
   } catch (error) {

@@ -12,31 +12,31 @@ import { formatTable } from '../terminal/text.ts';
 import { count, showNumber } from '../terminal/words.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { openSchema, selectInstances } from './database.ts';
-import { argument, instances, month, required, several, text } from './options.ts';
+import { instancesOption, listOption, month, positional, requiredOption, text } from './options.ts';
 
 export const statement = defineCommand({
   needs: ['database'],
   options: {
-    month: required('YYYY-MM', 'the closed month', month),
-    out: required('DIR', 'the folder to create', text),
-    instance: instances,
+    month: requiredOption('YYYY-MM', 'the closed month', month),
+    out: requiredOption('DIR', 'the folder to create', text),
+    instance: instancesOption,
   },
   async run(context, { month, out, instance }) {
     await using handle = await openSchema(context);
-    const chosen = await selectInstances(context, handle, instance);
-    const instanceIds = chosen.map(({ instanceId }) => instanceId);
-    const closed = await readStatements(handle.db, { month, instanceIds });
-    if (closed.length === 0) {
+    const selected = await selectInstances(context, handle, instance);
+    const instanceIds = selected.map(({ instanceId }) => instanceId);
+    const records = await readStatements(handle.db, { month, instanceIds });
+    if (records.length === 0) {
       throw new SettingsError(`${month} is not closed, so it has no statement`, {
         hint: `close it first: losant-usage close --month ${month}`,
       });
     }
-    const places = await writePacks(handle, closed, { out, signal: context.signal });
-    const statements = places.map(({ statement: each, folder }) => {
+    const packs = await writePacks(handle, records, { out, signal: context.signal });
+    const statements = packs.map(({ statement: each, folder }) => {
       const { statementId, instanceId, kind, closedAt, manifestSha256 } = each;
       return { statementId, instanceId, kind, closedAt, manifestSha256, folder };
     });
-    const head = `Wrote the proof packs of ${count(places.length, 'statement')} of ${month} to ${out}.`;
+    const head = `Wrote the proof packs of ${count(packs.length, 'statement')} of ${month} to ${out}.`;
     const lines = [head, `Check them with: losant-usage verify ${out}`];
     return { document: { month, out, statements }, lines };
   },
@@ -45,13 +45,13 @@ export const statement = defineCommand({
 export const verify = defineCommand({
   needs: [],
   options: {
-    dir: argument('DIR', 'a folder written by losant-usage statement', text),
-    key: several('FILE', 'public keys (Ed25519, PEM); each signature must match one of them', line),
+    dir: positional('DIR', 'a folder written by losant-usage statement', text),
+    key: listOption('FILE', 'public keys (Ed25519, PEM); each signature must match one of them', line),
   },
   async run(context, { dir, key }) {
-    const verified = await verifyFolder(context, dir, key ?? []);
-    const { found, database } = verified;
-    const { packs, problems, notes, rows } = found;
+    const result = await verifyFolder(context, dir, key ?? []);
+    const { verification, database } = result;
+    const { packs, problems, notes, rows } = verification;
     const statements = packs.map(({ folder, manifest, manifestSha256 }) => {
       const { id: statementId, instanceId, month, number, kind } = manifest.statement;
       const { signedBy } = manifest;
@@ -59,30 +59,30 @@ export const verify = defineCommand({
     });
     const ok = problems.length === 0;
     const document = { dir, ok, database, rows, statements, problems, notes };
-    return { document, lines: renderVerified(dir, verified), exitCode: ok ? EXIT.ok : EXIT.incomplete };
+    return { document, lines: renderVerification(dir, result), exitCode: ok ? EXIT.ok : EXIT.incomplete };
   },
 });
 
-interface Verified {
-  readonly found: Verification;
-  /** The database it was compared with; null if none is configured, or if the files were already wrong. */
+interface FolderResult {
+  readonly verification: Verification;
+  /** The database that it was compared with; null if none is configured, or if the files have problems. */
   readonly database: string | null;
 }
 
-const NO_FOLDER = ['ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP', 'ENAMETOOLONG'];
+const FOLDER_ERRORS = ['ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP', 'ENAMETOOLONG'];
 
 /** Checks every pack in the folder and below it. Throws SettingsError if there is none. */
 async function verifyFolder(
   context: CommandContext,
   dir: string,
   keyFiles: readonly string[],
-): Promise<Verified> {
+): Promise<FolderResult> {
   const { config, signal } = context;
   const hint = 'give a folder written by losant-usage statement';
   const keys = await Promise.all(keyFiles.map(readPublicKey));
   const verification = await readPacks(dir, keys).catch((error: unknown) => {
     const code = codeOf(error) ?? '';
-    if (!NO_FOLDER.includes(code)) throw error;
+    if (!FOLDER_ERRORS.includes(code)) throw error;
     throw new SettingsError(`${dir} is not a readable folder (${code})`, { hint });
   });
   if (verification.packs.length === 0 && verification.problems.length === 0) {
@@ -90,22 +90,23 @@ async function verifyFolder(
   }
   await checkPacks(verification, signal);
   if (verification.problems.length > 0 || config.databaseUrl === null)
-    return { found: verification, database: null };
+    return { verification, database: null };
   await using handle = await openSchema(context, { statementTimeoutMs: VIEW_STATEMENT_MS });
   await compareWithDatabase(handle.db, verification, signal);
-  return { found: verification, database: handle.label };
+  return { verification, database: handle.label };
 }
 
-const PROBLEMS_MAX = 50;
+/** The problems shown to people; `--json` has all. */
+const MAX_PROBLEMS = 50;
 
-function renderVerified(dir: string, { found, database }: Verified): string[] {
-  const { packs, problems, notes, rows } = found;
+function renderVerification(dir: string, { verification, database }: FolderResult): string[] {
+  const { packs, problems, notes, rows } = verification;
   if (problems.length > 0) {
     return [
       `${dir} is not valid: ${count(problems.length, 'problem')}.`,
       ...formatTable({
         rows: problems.map(({ file, problem }) => [`${file}: ${problem}`]),
-        most: PROBLEMS_MAX,
+        most: MAX_PROBLEMS,
       }),
       'To write the pack again from the database: losant-usage statement',
     ];

@@ -32,16 +32,16 @@ function renderStatus({ instances, runs, unconfiguredInstances }: Health, nowMs:
     const instanceRuns = runs.filter(({ instanceId }) => instanceId === instance.instanceId);
     return [...(index === 0 ? [] : ['']), ...renderInstance(instance, instanceRuns, nowMs)];
   });
-  if (instances.length === 0) lines.push('Nothing has been exported yet. Start with: losant-usage run');
+  if (instances.length === 0) lines.push('Nothing has been loaded yet. Start with: losant-usage run');
   for (const id of unconfiguredInstances) {
     lines.push('', `Instance ${id} is in the database but not in the settings, so it is not monitored.`);
-    lines.push('To retire it, unless another deployment loads it:', `  losant-usage run --end ${id}`);
+    lines.push('To retire it, unless another deployment loads it:', `  losant-usage retire --instance ${id}`);
   }
   return lines;
 }
 
 function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], nowMs: number): string[] {
-  const { instanceId, leaseAcquiredAt, finalRestatements30Days: changed, listProblem, streams } = instance;
+  const { instanceId, leaseAcquiredAt, finalRestatements30Days: restated, listProblem, streams } = instance;
   const head = ['stream', 'organizations', 'last day', 'complete to', 'gaps'];
   const lines: string[] = [
     `Instance ${instanceId}`,
@@ -56,12 +56,14 @@ function renderInstance(instance: InstanceHealth, runs: readonly RunRecord[], no
   if (listProblem !== null) {
     lines.push(`  organizations may be missing, because the last list was incomplete: ${listProblem}`);
   }
-  if (sumOf('quarantined') > 0)
+  if (sumOf('quarantined') > 0) {
     lines.push(`  ${count(sumOf('quarantined'), 'cell')} whose last response was quarantined`);
-  if (sumOf('failing') > 0)
+  }
+  if (sumOf('failing') > 0) {
     lines.push(`  ${count(sumOf('failing'), 'stored cell')} whose reads keep failing`);
-  if (changed > 0) {
-    lines.push(`  ${count(changed, 'final cell')} restated in the last 30 days (see the view restatements)`);
+  }
+  if (restated > 0) {
+    lines.push(`  ${count(restated, 'final cell')} restated in the last 30 days (see the view restatements)`);
   }
   if (sumOf('gaps') > 0) lines.push('  To list the gaps with their reasons: losant-usage gaps');
   return lines;
@@ -83,30 +85,30 @@ function renderYesterday(streams: readonly StreamHealth[], nowMs: number): strin
 
 function renderStream(each: StreamHealth): string[] {
   const { stream, lastDay, completeTo, gaps, orgs, orgsComplete, orgsWithGaps, oldestGap } = each;
-  const all = showNumber(orgs);
-  const some = `${count(gaps, 'cell')} of ${count(orgsWithGaps, 'organization')} since ${oldestGap}`;
+  const total = showNumber(orgs);
+  const gapSummary = `${count(gaps, 'cell')} of ${count(orgsWithGaps, 'organization')} since ${oldestGap}`;
   return [
     stream,
-    orgsComplete >= orgs ? all : `${showNumber(orgsComplete)} of ${all} complete`,
+    orgsComplete >= orgs ? total : `${showNumber(orgsComplete)} of ${total} complete`,
     lastDay ?? 'none yet',
     completeTo ?? 'none',
-    gaps === 0 ? 'none' : some,
+    gaps === 0 ? 'none' : gapSummary,
   ];
 }
 
 function renderRun(run: RunRecord): string[] {
   const { startedAt, finishedAt, from, to, error } = run;
   const { planned = 0, failed = 0, quarantined = 0 } = run.counts.cells ?? {};
-  const what = [count(planned, 'cell')];
-  if (failed > 0) what.push(`${showNumber(failed)} failed`);
-  if (quarantined > 0) what.push(`${showNumber(quarantined)} quarantined`);
-  if (error !== null) what.push(error);
+  const facts = [count(planned, 'cell')];
+  if (failed > 0) facts.push(`${showNumber(failed)} failed`);
+  if (quarantined > 0) facts.push(`${showNumber(quarantined)} quarantined`);
+  if (error !== null) facts.push(error);
   return [
     showInstant(startedAt),
     from === null || to === null ? '' : showDays({ from, to }),
     finishedAt === null ? '' : showDuration(Date.parse(finishedAt) - Date.parse(startedAt)),
     run.kind,
     run.status,
-    what.join(', '),
+    facts.join(', '),
   ];
 }

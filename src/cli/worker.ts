@@ -11,10 +11,10 @@ import { armSchedule, type Schedule, WorkerLoop } from '../worker/loop.ts';
 import { type CommandContext, type CommandResult, defineCommand } from './command.ts';
 import { openSchema } from './database.ts';
 
-/** The time that a run may take to end when the process is asked to; orchestrators kill after 30 s. */
+/** How long a run may take to stop on a signal; orchestrators kill after 30 s. */
 const SHUTDOWN_MS = 25_000;
 
-/** Exits with 0 after a signal. Fails if it cannot start; later, nothing but a defect ends it. */
+/** Fails if it cannot start. After that only a signal, with exit code 0, or a bug stops it. */
 export const worker = defineCommand({
   needs: ['losant', 'database'],
   options: {},
@@ -29,8 +29,8 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
       hint: 'set DATABASE_URL to a Postgres server; `losant-usage run` works with embedded:',
     });
   }
-  const sayEnding = () => logger.info({ reason: describeError(signal.reason).message }, 'shutting down');
-  signal.addEventListener('abort', sayEnding, { once: true });
+  const logShutdown = () => logger.info({ reason: describeError(signal.reason).message }, 'shutting down');
+  signal.addEventListener('abort', logShutdown, { once: true });
   const startedAtMs = context.hostNow();
   const handle = await openSchema(context, { creates: true });
   const reader = await openReader(context).catch(async (error: unknown) => {
@@ -65,7 +65,7 @@ async function serveWorker(context: CommandContext): Promise<CommandResult> {
   }
 }
 
-/** Says once that an instance which left the settings goes on in the database: it is judged and alarmed for nowhere. */
+/** Logs once which instances of the database are not in the settings, because nothing monitors or alerts on them. */
 async function warnAboutUnconfigured(
   { logger, hostNow }: CommandContext,
   { db }: DatabaseHandle,
@@ -82,27 +82,27 @@ async function warnAboutUnconfigured(
   }
 }
 
-/** Serves the pages, unless they are turned off, and logs their address and how to open them. */
+/** Serves health, metrics and the console, unless they are turned off, and logs how to open them. */
 async function serve({ config, logger }: CommandContext, sources: AppSources): Promise<Listening | null> {
   const { host: address, port, token } = config.http;
   if (port === 0) return null;
   const listening = await listen(createApp(sources), { ...config.http, logger });
   const login = token === null ? undefined : 'any user name, HTTP_TOKEN as the password';
-  const name = address.includes(':') && !address.startsWith('[') ? `[${address}]` : address;
-  logger.info({ url: `http://${name}:${listening.port}/`, login }, 'console listening');
+  const hostname = address.includes(':') && !address.startsWith('[') ? `[${address}]` : address;
+  logger.info({ url: `http://${hostname}:${listening.port}/`, login }, 'console listening');
   return listening;
 }
 
-/** Waits for the work, at most 25 s after the abort. Throws what the work throws. */
+/** Waits for the work, at most 25 s after the abort; returns whether it ended. Throws what the work throws. */
 async function endsInTime(work: Promise<unknown>, signal: AbortSignal): Promise<boolean> {
-  const over = new AbortController();
-  const becomeLate = async () => {
-    if (!signal.aborted) await once(signal, 'abort', { signal: over.signal });
-    return await sleep(SHUTDOWN_MS, 'late', { signal: over.signal });
+  const ended = new AbortController();
+  const waitUntilLate = async () => {
+    if (!signal.aborted) await once(signal, 'abort', { signal: ended.signal });
+    return await sleep(SHUTDOWN_MS, 'late', { signal: ended.signal });
   };
   try {
-    return (await Promise.race([work, becomeLate()])) !== 'late';
+    return (await Promise.race([work, waitUntilLate()])) !== 'late';
   } finally {
-    over.abort();
+    ended.abort();
   }
 }

@@ -10,11 +10,11 @@ import { PARSERS } from './parsers.ts';
 import type { Schema } from './schema.ts';
 
 /**
- * Opens PGlite in `folder` for this process alone: PGlite itself has no lock, and two processes on one folder lose
- * committed rows. It has one connection, so a query on `db` inside a transaction of `db` would wait for itself.
+ * Opens PGlite in `folder` and locks it for this process: PGlite has no lock, and two processes on one folder lose
+ * committed rows. PGlite has one connection, so a query on `db` inside a transaction of `db` would deadlock.
  */
 export async function openEmbedded(folder: string, ifMissing: IfMissing): Promise<DatabaseHandle> {
-  // PGlite creates its cluster only in an empty folder, so the lock file cannot be in it.
+  // PGlite creates a cluster only in an empty folder, so the lock file is outside.
   const dataDir = join(folder, 'pgdata');
   if (ifMissing !== 'create' && !existsSync(dataDir)) {
     if (ifMissing === 'stand_in') return toHandle(folder, await startPGlite(undefined), null);
@@ -30,7 +30,7 @@ export async function openEmbedded(folder: string, ifMissing: IfMissing): Promis
     const version = await readFile(join(dataDir, 'PG_VERSION'), 'utf8').catch(() => 'an unknown version of');
     const message =
       `The embedded database in ${folder}, written by Postgres ${version.trim()}, cannot be opened: ` +
-      messageOf(error);
+      getMessage(error);
     throw new DatabaseError('database_unreachable', message, {
       hint: 'open it with the version of losant-usage that wrote it, or move it away and create a new one',
       cause: error,
@@ -57,7 +57,7 @@ function toHandle(folder: string, pglite: PGlite, lock: DatabaseSync | null): Da
     close: async () => {
       try {
         await root.destroy();
-        // kysely closes it only if it has run a query.
+        // kysely closes PGlite only if it has run a query.
         if (!pglite.closed) await pglite.close();
       } finally {
         lock?.close();
@@ -68,7 +68,7 @@ function toHandle(folder: string, pglite: PGlite, lock: DatabaseSync | null): Da
 
 async function openFolder(dataDir: string): Promise<PGlite> {
   if (!existsSync(dataDir)) {
-    // The cluster is made under another name and renamed when complete: one half made by a killed process
+    // Created under another name and renamed when complete: a cluster that a killed process left incomplete
     // would never open.
     const unfinished = `${dataDir}.new`;
     await rm(unfinished, { recursive: true, force: true });
@@ -79,7 +79,7 @@ async function openFolder(dataDir: string): Promise<PGlite> {
 }
 
 async function startPGlite(dataDir: string | undefined): Promise<PGlite> {
-  // PGlite is loaded only here: it is several megabytes that a worker on Postgres never needs.
+  // Imported only here: PGlite has several megabytes that a worker on Postgres never needs.
   const { PGlite } = await import('@electric-sql/pglite');
   const pglite = await PGlite.create({
     ...(dataDir === undefined ? {} : { dataDir }),
@@ -92,21 +92,21 @@ async function startPGlite(dataDir: string | undefined): Promise<PGlite> {
 const SQLITE_BUSY = 5;
 
 /**
- * Takes the folder for this process alone, creating it if it is missing. The lock is SQLite's file lock on an empty
- * file, so the operating system releases it however the process dies. Throws BusyError if another handle has it,
- * DatabaseError if the folder cannot be made or its disk is full.
+ * Locks the folder for this process, creating it if it is missing. The lock is SQLite's file lock on an empty file,
+ * which the operating system releases however the process dies. Throws BusyError if another handle has the lock,
+ * DatabaseError if the folder cannot be created or its disk is full.
  */
 function lockFolder(folder: string): DatabaseSync {
   let lock: DatabaseSync;
   try {
-    makeFolder(folder);
+    createFolder(folder);
     requireDiskSpace(folder);
     lock = new DatabaseSync(join(folder, 'losant-usage.lock'), { timeout: 0 });
   } catch (error) {
     if (error instanceof DatabaseError) throw error;
     throw new DatabaseError(
       'database_refused',
-      `The folder ${folder} cannot be written: ${messageOf(error)}`,
+      `Cannot write to the folder ${folder}: ${getMessage(error)}`,
       {
         hint: 'point DATABASE_URL=embedded:DIR at a folder that this user can write to',
         cause: error,
@@ -126,9 +126,9 @@ function lockFolder(folder: string): DatabaseSync {
 }
 
 /** Level by level: a recursive mkdir below /proc never returns. */
-function makeFolder(folder: string): void {
+function createFolder(folder: string): void {
   if (existsSync(folder)) return;
-  makeFolder(dirname(folder));
+  createFolder(dirname(folder));
   mkdirSync(folder);
 }
 
@@ -138,7 +138,7 @@ function makeFolder(folder: string): void {
  */
 const DISK_SPACE_MB = 64;
 
-/** Throws DatabaseError if too few bytes are free for the embedded database. */
+/** Throws DatabaseError if the disk has too little free space. */
 export function requireDiskSpace(
   folder: string,
   stat: Pick<StatsFs, 'bavail' | 'bsize'> = statfsSync(folder),
@@ -153,6 +153,6 @@ export function requireDiskSpace(
   });
 }
 
-function messageOf(error: unknown): string {
+function getMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,21 +1,27 @@
 /**
- * The meaning of a database error, by SQLSTATE (the same from pg and PGlite) or, where no server answered, by the code
- * of the system or of OpenSSL.
+ * What a database error means: by its SQLSTATE, which is the same from pg and PGlite, or, without a response of the
+ * server, by the code of the system or of OpenSSL.
  */
 import { DatabaseError } from '../errors.ts';
 
-/** The kinds of failure, and how their messages begin. The transaction was not committed in any of them. */
-const TROUBLES = {
-  unreachable: { kind: 'database_unreachable', begins: (at: string) => `Cannot reach the database at ${at}` },
-  failed: { kind: 'database_failed', begins: (at: string) => `The database at ${at} failed` },
-  refused: { kind: 'database_refused', begins: (at: string) => `The database at ${at} rejected the request` },
+/** The kinds of failure, with the start of their messages. The transaction was not committed in any of them. */
+const FAILURE_KINDS = {
+  unreachable: {
+    kind: 'database_unreachable',
+    toPrefix: (at: string) => `Cannot reach the database at ${at}`,
+  },
+  failed: { kind: 'database_failed', toPrefix: (at: string) => `The database at ${at} failed` },
+  refused: {
+    kind: 'database_refused',
+    toPrefix: (at: string) => `The database at ${at} rejected the request`,
+  },
   unencrypted: {
     kind: 'database_refused',
-    begins: (at: string) => `No encrypted connection to the database at ${at}`,
+    toPrefix: (at: string) => `No encrypted connection to the database at ${at}`,
   },
 } as const;
 
-/** SQLSTATEs of a server that ends the session, codes of sockets and name lookups, messages of pg without a code. */
+/** SQLSTATEs of a lost session, codes of sockets and name lookups, and messages of pg that have no code. */
 const NO_CONNECTION = new RegExp(
   '^(08...$|57P01|57P02|57P03|57P05|25P03|' +
     'ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ECONNRESET|ECONNABORTED|EPIPE|ENETDOWN|' +
@@ -24,8 +30,8 @@ const NO_CONNECTION = new RegExp(
     'timeout exceeded when trying to connect|PGlite is closed)',
 );
 
-/** The meaning of each code, and the operator's next step. */
-const MEANINGS: readonly (readonly [problem: keyof typeof TROUBLES, codes: RegExp, hint: string])[] = [
+/** What each code means, and the operator's next step. */
+const MEANINGS: readonly (readonly [failure: keyof typeof FAILURE_KINDS, codes: RegExp, hint: string])[] = [
   [
     'unreachable',
     NO_CONNECTION,
@@ -46,7 +52,7 @@ const MEANINGS: readonly (readonly [problem: keyof typeof TROUBLES, codes: RegEx
   ['failed', /^53200$/, 'give the database server more memory'],
   ['failed', /^55P03$/, 'another session has held a lock for too long; see pg_locks and pg_stat_activity'],
   ['failed', /^57014$/, 'the statement took too long or was canceled; see what else the server is doing'],
-  // A server that takes no unencrypted connections sends this too.
+  // A server that requires TLS sends this too.
   [
     'refused',
     /^28000$/,
@@ -83,71 +89,69 @@ const MEANINGS: readonly (readonly [problem: keyof typeof TROUBLES, codes: RegEx
   ],
 ];
 
-/** Returns whether the database refuses the values themselves, so that sending the same batch again cannot help. */
+/** Returns whether the database rejects the values, so that sending the same batch again cannot help. */
 export function isRefusedForData(error: unknown): boolean {
-  return /^(22|23|54)/.test(sqlstate(error) ?? '');
+  return /^(22|23|54)/.test(getSqlstate(error) ?? '');
 }
 
-/** Returns whether it is a conflict or a deadlock, after which the same transaction may be run again. */
+/** Returns whether it is a conflict or a deadlock, after which the same transaction can be retried. */
 export function isRetryable(error: unknown): boolean {
-  return /^(40001|40P01)$/.test(sqlstate(error) ?? '');
+  return /^(40001|40P01)$/.test(getSqlstate(error) ?? '');
 }
 
-/** Returns whether a table or function that the statement names does not exist. */
+/** Returns whether a table or function of the statement does not exist. */
 export function isUndefined(error: unknown): boolean {
-  return /^(42P01|42883)$/.test(sqlstate(error) ?? '');
+  return /^(42P01|42883)$/.test(getSqlstate(error) ?? '');
 }
 
 /** The SQLSTATE with which the closing functions refuse, with a message and a hint for people. */
 const CLOSING_REFUSED = 'LU001';
 
-/** Returns the words with which the database refused to close a month; null for any other error. */
+/** Returns the message and hint with which the database refused to close a month; null for any other error. */
 export function readClosingRefusal(error: unknown): { message: string; hint: string } | null {
-  if (sqlstate(error) !== CLOSING_REFUSED || !(error instanceof Error)) return null;
+  if (getSqlstate(error) !== CLOSING_REFUSED || !(error instanceof Error)) return null;
   return { message: error.message, hint: 'hint' in error ? String(error.hint) : '' };
 }
 
-/**
- * Returns whether the connection is gone or could not be made; it is unknown whether the last statement took effect.
- */
+/** Returns whether the connection is lost or was never made; whether the last statement took effect is unknown. */
 export function isConnectionLost(error: unknown): boolean {
-  return NO_CONNECTION.test(errorCode(error));
+  return NO_CONNECTION.test(getErrorCode(error));
 }
 
 /**
- * Returns the error as one that the operator can act on, or null if it does not concern connection, rights or a server
- * in problem. `where` names the database without its password. `goOn` says how the work goes on afterwards.
+ * Returns the error as one that the operator can act on; null if it is not about connection, rights or a failing
+ * server. `where` names the database without its password. `nextStep` says how the work continues after that.
  */
 export function describeDatabaseError(
   error: unknown,
   where: string,
-  goOn: string | null = null,
+  nextStep: string | null = null,
 ): DatabaseError | null {
   if (error instanceof DatabaseError) return error;
-  const code = errorCode(error);
+  const code = getErrorCode(error);
   const meaning = MEANINGS.find(([, codes]) => codes.test(code));
   if (meaning === undefined || !(error instanceof Error)) return null;
-  const [problem, , hint] = meaning;
-  const { kind, begins } = TROUBLES[problem];
-  // An error of several addresses has no message.
+  const [failure, , hint] = meaning;
+  const { kind, toPrefix } = FAILURE_KINDS[failure];
+  // The error of a host with several addresses has no message.
   const reason = error.message === '' ? code : error.message;
-  const next = kind === 'database_failed' ? (goOn ?? 'the next run continues') : goOn;
-  return new DatabaseError(kind, `${begins(where)}: ${reason}`, {
+  const next = kind === 'database_failed' ? (nextStep ?? 'the next run continues') : nextStep;
+  return new DatabaseError(kind, `${toPrefix(where)}: ${reason}`, {
     hint: next === null || kind === 'database_refused' ? hint : `${hint}; ${next}`,
-    // Drivers attach the client to their errors, and with it the password.
+    // Drivers attach the client, and with it the password, to their errors.
     cause: Object.assign(new Error(reason), { code }),
   });
 }
 
-/** Returns the SQLSTATE, else the system's code, else the message, which is all that some errors of pg have. */
-function errorCode(error: unknown): string {
+/** Returns the SQLSTATE, or the system's code, or the message, because some errors of pg have nothing else. */
+function getErrorCode(error: unknown): string {
   if (!(error instanceof Error)) return '';
-  // Codes of the socket's file mean something else elsewhere.
+  // Codes of opening a socket file, such as ENOENT, mean other things elsewhere.
   if ('syscall' in error && error.syscall === 'connect') return 'ECONNREFUSED';
   return 'code' in error && typeof error.code === 'string' ? error.code : error.message;
 }
 
-/** Returns the SQLSTATE of a server's error; system codes such as `EPIPE` look alike. */
-function sqlstate(error: unknown): string | null {
-  return error instanceof Error && 'severity' in error ? errorCode(error) : null;
+/** Returns the SQLSTATE of a server's error; null for system codes such as `EPIPE`, which look alike. */
+function getSqlstate(error: unknown): string | null {
+  return error instanceof Error && 'severity' in error ? getErrorCode(error) : null;
 }

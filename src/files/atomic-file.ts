@@ -7,8 +7,8 @@ import type { FileChunk } from './formats.ts';
 
 /** A file that exists completely or not at all. Methods throw AppError if writing it fails. */
 export interface AtomicFile {
-  write(part: FileChunk): Promise<void>;
-  /** Gives the file its place once it is on disk; what was there stays until then. */
+  write(chunk: FileChunk): Promise<void>;
+  /** Syncs the file to disk and moves it to its final path; an existing file stays until then. */
   finish(): Promise<{ readonly bytes: number; readonly sha256: string }>;
   /** Removes the unfinished file. Does nothing after `finish`. */
   discard(): Promise<void>;
@@ -25,8 +25,8 @@ export async function createAtomicFile(path: string, id: string): Promise<Atomic
     });
   };
   return {
-    write: async (part) => {
-      const bytes = typeof part === 'string' ? Buffer.from(part, 'utf8') : part;
+    write: async (chunk) => {
+      const bytes = typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : chunk;
       hash.update(bytes);
       size += bytes.length;
       await attempt(() => handle.writeFile(bytes));
@@ -58,13 +58,13 @@ async function openUnfinished(path: string, id: string) {
   }
 }
 
-/** Returns the file that is replaced: the target of a link, and only one that may be written. */
+/** Returns the file to replace, following links. Throws if it is not a writable regular file. */
 async function findTarget(path: string): Promise<{ readonly path: string; readonly mode: number | null }> {
   try {
     const stats = await stat(path);
     if (!stats.isFile()) {
-      const what = stats.isDirectory() ? 'a folder' : 'a device or pipe';
-      throw new SettingsError(`${path} is ${what}, not a file`, { hint: 'give a file name' });
+      const fileType = stats.isDirectory() ? 'a folder' : 'a device or pipe';
+      throw new SettingsError(`${path} is ${fileType}, not a file`, { hint: 'give a file name' });
     }
     await access(path, constants.W_OK);
     return { path: await realpath(path), mode: stats.mode & 0o777 };
@@ -74,7 +74,7 @@ async function findTarget(path: string): Promise<{ readonly path: string; readon
   }
 }
 
-/** Returns the refusal to create a file or folder as an error for the operator; any other error as it is. */
+/** Turns the error of creating a file or folder into one for the operator; returns any other error unchanged. */
 export function toCreateError(error: unknown, path: string): unknown {
   const fileProblem = describeFileProblem(error, path);
   return fileProblem === null
@@ -90,7 +90,7 @@ export function toWriteError(error: unknown, path: string): unknown {
   return new AppError('file_failed', fileProblem.message, { hint, cause: error });
 }
 
-/** Describes a refusal of the file system; null for any other error. */
+/** Describes an error of the file system; null for any other error. */
 function describeFileProblem(error: unknown, path: string): { message: string; hint: string } | null {
   const code = codeOf(error);
   if (code === null || !(error instanceof Error && 'syscall' in error)) return null;

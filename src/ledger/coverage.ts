@@ -1,6 +1,6 @@
 /** Locks, reads and updates rows of `coverage` and the numbers of their days, always in key order. */
 import { type Kysely, type RawBuilder, type Selectable, sql } from 'kysely';
-import { unnested } from '../database/expressions.ts';
+import { unnestRows } from '../database/expressions.ts';
 import type { Instant, Schema, UsageDays } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
 import type { CellUpdate, StoredCell } from '../usage/apply.ts';
@@ -22,7 +22,7 @@ const DAY_TYPES = { usage_date: 'date', org_id: 'text' } as const;
 /** Returns the keys of cells as a table `k` of a statement. */
 export function keysOf(keys: readonly CellKey[]) {
   const rows = keys.map(({ day, orgId, stream }) => ({ usage_date: day, org_id: orgId, stream }));
-  return unnested('k', rows, KEY_TYPES);
+  return unnestRows('k', rows, KEY_TYPES);
 }
 
 /**
@@ -73,7 +73,7 @@ export async function lockCells(
   const keys = [...new Map(days.map((each) => [dayId(each), each])).entries()]
     .sort(([a], [b]) => compareText(a, b))
     .map(([, { day, orgId }]) => ({ usage_date: day, org_id: orgId }));
-  const keyRows = unnested('k', keys, DAY_TYPES);
+  const keyRows = unnestRows('k', keys, DAY_TYPES);
   // Looked up one by one through the index: a join would be planned from statistics, which a freshly filled table
   // does not have.
   const { rows: cells } = await sql<CellKey & Cell>`

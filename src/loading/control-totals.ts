@@ -1,7 +1,7 @@
 /** Control totals: Losant's own totals of the instance by day, for the reconciliation. They never fail a run. */
 import { sql } from 'kysely';
 import { transform } from 'streaming-iterables';
-import { unnested } from '../database/expressions.ts';
+import { unnestRows } from '../database/expressions.ts';
 import { readInstance, updateInstance } from '../ledger/instances.ts';
 import { inTransaction } from '../ledger/lease.ts';
 import type { CellKey, CellResponse } from '../usage/cell.ts';
@@ -91,7 +91,7 @@ async function readTotalsDue({ db, instanceId, streams, policy, now }: InstanceC
 async function storeTotals({ ledger }: Session, responses: readonly CellResponse[]): Promise<void> {
   const { instanceId } = ledger;
   const types = { usage_date: 'date', metric: 'text', quantity: 'bigint', last_read_at: 'timestamptz' };
-  const rows = unnested('n', responses.flatMap(toTotalRows), types);
+  const rows = unnestRows('n', responses.flatMap(toTotalRows), types);
   await inTransaction(ledger, async (trx) => {
     await sql`
       update losant_usage.instance_totals t

@@ -28,7 +28,9 @@ export async function extractSlice(
   const apiResponses: ApiResponse[] = [];
   try {
     for (const request of requests) {
-      apiResponses.push(await client.get(createUsageRequest({ instanceId, orgId, range, signal, ...request })));
+      apiResponses.push(
+        await client.get(createUsageRequest({ instanceId, orgId, range, signal, ...request })),
+      );
     }
   } catch (error) {
     if (!(error instanceof LosantError)) throw error;

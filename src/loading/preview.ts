@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
-import { isAmong, unnested } from '../database/expressions.ts';
+import { isAmong, unnestRows } from '../database/expressions.ts';
 import { isUndefined } from '../database/sqlstate.ts';
 import { requireTracks, selectBackfillCells, toUntrackedError } from '../ledger/expected.ts';
 import { readInstance } from '../ledger/instances.ts';
@@ -43,7 +43,7 @@ export async function previewRun(context: InstanceContext, options: PreviewOptio
   const { rows } = await sql<Omit<PlanSummary, 'instanceId' | 'pastHorizon'>>`
     with w as (
       select c.org_id, c.stream, c.day, s.requests, (c.day - date '2015-01-01') / s.window_days as slice
-      from (${cells}) as c join ${unnested('s', streams, types)} on s.stream = c.stream
+      from (${cells}) as c join ${unnestRows('s', streams, types)} on s.stream = c.stream
     )
     select min(w.day) as "from", max(w.day) as "to", count(distinct w.org_id) as orgs, count(*) as cells,
       coalesce((select sum(d.requests) from (
@@ -120,7 +120,7 @@ async function selectListedCells(
     .map(([org_id, first_day]) => ({ org_id, first_day }));
   return sql`
     select o.org_id, s.stream, day::date
-    from ${unnested('o', orgs, { org_id: 'text', first_day: 'date' })}
+    from ${unnestRows('o', orgs, { org_id: 'text', first_day: 'date' })}
     cross join unnest(${requestedStreams ?? streams}::text[]) as s (stream)
     cross join generate_series(o.first_day::timestamp, ${range?.to ?? yesterday}::timestamp, interval '1 day') as day`;
 }

@@ -33,7 +33,7 @@ export function parseOrganization(raw: unknown, respondedAtMs: number): Organiza
   const { data, error } = apiOrganization.safeParse(raw);
   if (error) return { orgId: anyId.safeParse(raw).data ?? null, problem: describeProblems(error) };
   const orgId = data.orgId ?? data.id;
-  if (orgId == null) return { orgId: null, problem: 'orgId: missing' };
+  if (orgId == null) return { orgId: null, problem: 'orgId: is missing' };
   const createdMs = data.creationDate ?? null;
   const isInFuture = createdMs !== null && createdMs > respondedAtMs + FUTURE_MS;
   return {

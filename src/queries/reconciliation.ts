@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely';
 import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
-import { addDays, type DayRange, dayAt } from '../usage/day.ts';
+import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
 
 /** `pending`: a cell is not settled, a total not read, or a sum not computed yet. */
 export type Outcome = 'equal' | 'differs' | 'pending' | 'not_compared';
@@ -48,15 +48,17 @@ export async function countComparisons(db: Kysely<Schema>, { instanceIds, range 
 }
 
 /** By default, cells and control totals of a day are read again within this time. */
-const DEFAULT_DAYS = 31;
+const RECENT_DAYS = 30;
 
-/** Returns the last 31 days, or more if an older month has control totals and is not closed. */
-export async function readReconcileRange(
+/**
+ * Returns the first day to compare by default: 30 days before `to`, or the oldest compared day of a month that is not
+ * closed, if that is earlier.
+ */
+export async function readReconcileStart(
   db: Kysely<Schema>,
-  { instanceIds, nowMs }: { readonly instanceIds: readonly string[]; readonly nowMs: number },
-): Promise<DayRange> {
-  const to = addDays(dayAt(nowMs), -1);
-  const firstRecentDay = addDays(to, 1 - DEFAULT_DAYS);
+  { instanceIds, to }: { readonly instanceIds: readonly string[]; readonly to: UsageDay },
+): Promise<UsageDay> {
+  const firstRecentDay = addDays(to, -RECENT_DAYS);
   const { oldest } = await db
     .selectFrom('instance_totals as t')
     .select((eb) => eb.fn.min('t.usage_date').as('oldest'))
@@ -73,5 +75,5 @@ export async function readReconcileRange(
       ),
     )
     .executeTakeFirstOrThrow();
-  return { from: oldest === null || oldest > firstRecentDay ? firstRecentDay : oldest, to };
+  return oldest === null || oldest > firstRecentDay ? firstRecentDay : oldest;
 }

@@ -1,8 +1,8 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
-import { instantText } from '../database/expressions.ts';
+import { toInstantText } from '../database/expressions.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
-import type { Column, ColumnKind, Row } from '../files/formats.ts';
+import type { Column, ColumnKind, TextRow } from '../files/formats.ts';
 import type { DayRange } from '../usage/day.ts';
 
 /** A view that can be written to a file. */
@@ -97,7 +97,7 @@ export async function readViewColumns(db: Kysely<Schema>, name: string): Promise
 export async function streamView(
   { db, kind }: Pick<DatabaseHandle, 'db' | 'kind'>,
   request: ViewRequest,
-  { signal, take }: { signal: AbortSignal; take: (rows: readonly Row[]) => Promise<boolean> },
+  { signal, take }: { signal: AbortSignal; take: (rows: readonly TextRow[]) => Promise<boolean> },
 ): Promise<void> {
   const transaction = db.transaction().setIsolationLevel('repeatable read').setAccessMode('read only');
   const work = transaction.execute(async (trx) => {
@@ -155,7 +155,7 @@ function toDateConditions(
 
 function toText({ name, kind }: Column): RawBuilder<unknown> {
   const value = sql`v.${sql.ref(name)}`;
-  const text = kind === 'instant' ? instantText(value) : sql`${value}::text`;
+  const text = kind === 'instant' ? toInstantText(value) : sql`${value}::text`;
   return sql`${text} as ${sql.ref(name)}`;
 }
 

@@ -15,11 +15,11 @@ import type { Metrics } from './metrics.ts';
 
 export interface AppSources extends PageSources {
   readonly metrics: Metrics;
-  /** Returns the reasons why this process is not ready, for anybody who asks; empty if it is. */
+  /** Returns why this process is not ready, without anything confidential; empty if it is ready. */
   readonly readiness: () => Promise<readonly string[]>;
 }
 
-/** Creates the routes. The guard has already decided who may see them. */
+/** Creates the routes. Requests have already passed the guard (see `findRefusal`). */
 export function createApp({ metrics, readiness, ...sources }: AppSources): Hono {
   const { status, database, logger, now } = sources;
   const app = new Hono();
@@ -33,7 +33,7 @@ export function createApp({ metrics, readiness, ...sources }: AppSources): Hono 
     const text = await metrics.render(await database(), now());
     return c.body(text, 200, { 'content-type': metrics.contentType });
   });
-  // The document of `status --json`, and what this process knows besides.
+  // The document of `status --json`, with the state of this process.
   app.get('/status.json', async (c) => {
     const view = await database();
     const ageMs = view.snapshot && Math.max(0, now() - view.snapshot.atMs);
@@ -52,9 +52,9 @@ export function createApp({ metrics, readiness, ...sources }: AppSources): Hono 
   return app;
 }
 
-/** The readers' own connections: for the state of everything, the probes, pages and a file. */
+/** Connections for readers only: health, probes, pages and files. */
 const READER = { poolSize: 8, statementTimeoutMs: 60_000, connectTimeoutMs: 3_000 };
-/** A caller waits this long for a new reading of the state, and then gets the last good one with its age. */
+/** A caller waits this long for a new snapshot, and then gets the last one with its age. */
 const HEALTH = { keepMs: 3_000, timeoutMs: 3_000 };
 const PING = { keepMs: 1_000, timeoutMs: 3_000 };
 const PAGE_READS = { max: 4, timeoutMs: 10_000 };
@@ -97,12 +97,12 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
     onFailure: (error) =>
       logger.warn({ err: error }, 'could not refresh the status; showing the last snapshot'),
   });
-  const bound = limitReads(PAGE_READS);
+  const limit = limitReads(PAGE_READS);
   return {
     logger,
     now,
     instanceIds,
-    read: (query) => bound(() => query(db)),
+    read: (query) => limit(() => query(db)),
     database: async (waitMs = HEALTH.timeoutMs) => {
       const isUp = ping().then(
         () => true,
@@ -123,7 +123,7 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
   };
 }
 
-/** Says whether the database answers or refuses, without its name or the user's: anybody may ask. */
+/** Tells an unreachable database from a rejected login, without naming either: the probes need no token. */
 function createReadiness(
   { hostNow: now, signal }: ServingProcess,
   reader: DatabaseHandle,

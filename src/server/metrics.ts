@@ -5,7 +5,7 @@ import { dayEndMs, dayStartMs } from '../usage/day.ts';
 import { standings } from '../usage/standing.ts';
 
 export interface RequestFacts {
-  /** The action asked for: one of a few names, never an id. */
+  /** The action of the request: one of a few names, never an ID. */
   readonly action: string;
   readonly status: number | null;
   readonly durationMs: number;
@@ -21,10 +21,10 @@ export interface MetricsOptions {
 
 export type Metrics = ReturnType<typeof createMetrics>;
 
-/** The metrics of a process that help to see what is wrong: spaces of the heap and percentiles do not. */
+/** The process metrics that help with a diagnosis; heap spaces and percentiles do not. */
 const USEFUL = /^(process_.*|nodejs_(eventloop_lag_seconds|heap_size_(total|used)_bytes|version_info))$/;
 
-/** Creates the worker's metrics, beside the usual ones of a process. Names and labels are a stable contract. */
+/** Creates the metrics of the worker and of its process. Names and labels are a stable contract. */
 export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOptions) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -50,7 +50,7 @@ export function createMetrics({ version, instanceIds, startedAtMs }: MetricsOpti
     },
     showTokenRefused: (instance_id: string, isRefused: boolean) =>
       work.tokenRefused.set({ instance_id }, isRefused ? 1 : 0),
-    /** Returns the text of a scrape. While the database does not answer, its numbers are left out. */
+    /** Returns the text of a scrape. It omits the ledger's metrics while the database does not respond. */
     render: async (view: DatabaseView, nowMs: number) =>
       await Registry.merge([registry, readLedger(view, nowMs, startedAtMs)]).metrics(),
   };
@@ -93,7 +93,7 @@ function createWorkMetrics(registry: Registry) {
   };
 }
 
-/** Numbers of the ledger by name: the help, and the value; null for no sample. */
+/** Metrics of the ledger by name: the help, and the value; null for no sample. */
 type Declared<Row> = Readonly<
   Record<string, readonly [help: string, valueOf: (row: Row, nowMs: number) => number | null]>
 >;
@@ -162,7 +162,7 @@ const OF_STANDING: Declared<number> = {
   ],
 };
 
-/** Returns what the database has at a scrape, so that every replica shows the same. */
+/** Returns metrics computed from the database at each scrape, so every replica exposes the same values. */
 function readLedger(view: DatabaseView, nowMs: number, startedAtMs: number): Registry {
   const registry = new Registry();
   const show = <Row>(declared: Declared<Row>, rows: readonly (readonly [Row, Record<string, string>])[]) => {

@@ -58,7 +58,7 @@ const NUMBERS_UNCHANGED = { numbers: null, differences: null } as const;
 /**
  * Applies a response to a cell.
  *
- * Losant may leave out zeros. A day without payloads is missing from a response, and so is a day that Losant has not
+ * Losant may omit zeros. A day without payloads is missing from a response, and so is a day that Losant has not
  * counted yet or has lost; the response alone cannot tell them apart. So an omission becomes a zero only if nothing
  * contradicts it: no stored number other than zero (then: in doubt), no counterpart that counted something
  * (`contradicted`), no counterpart that is still to be read (`unconfirmed`: wait for it). A zero that nothing confirms
@@ -234,7 +234,7 @@ function recordFailedRead(input: ApplyInput, problem: Reason, result: 'failed' |
 function toStandingAfterFailure({ standing, isStored }: Cell): Cell['standing'] {
   if (standing === 'waived') return standing;
   if (!isStored) return 'missing';
-  // An attempt to read an unavailable cell means that it can be read after all, so its number is not settled.
+  // The cell is read again, so it is no longer unavailable; its number is in doubt until a read succeeds.
   return standing === 'unavailable' ? 'in_doubt' : standing;
 }
 
@@ -257,7 +257,7 @@ function recordRead({ cell, response: { sentAtMs, sha256 } }: ApplyInput): Cell 
 
 /**
  * Returns the cell with its next read: the earliest of the next checkpoint, of `recheckMs`, and of a time that was set
- * after the request was sent. A cell that is not settled is read at least daily until the horizon.
+ * after the request was sent. After the last checkpoint a cell that is not settled is read daily until the horizon.
  */
 function planNextRead(
   { cell: oldCell, response, policy }: ApplyInput,

@@ -74,8 +74,8 @@ function markKeys(numbered: object): object {
 
 /** Returns the number if it has a fraction or is exactly the integer in the text; otherwise a marker. */
 function markNumber(value: number, text: string): number | InexactNumber {
-  const [written, shortest] = [extractDigits(text), extractDigits(String(value))];
-  const isSame = written.padEnd(shortest.length, '0') === shortest.padEnd(written.length, '0');
+  const [digits, shortest] = [extractDigits(text), extractDigits(String(value))];
+  const isSame = digits.padEnd(shortest.length, '0') === shortest.padEnd(digits.length, '0');
   const isFraction = Number.isFinite(value) && !Number.isInteger(value);
   return isFraction || (Number.isInteger(value) && isSame) ? value : new InexactNumber(text);
 }

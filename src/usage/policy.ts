@@ -21,7 +21,7 @@ export const LAST_DAY: UsageDay = '2049-12-31';
  */
 const LATE_AFTER_HOURS = 6;
 
-/** The responses, an hour apart, that must omit a zero that nothing confirms before it is final. Chosen. */
+/** How many responses, an hour apart, must omit a zero before it is final, if nothing confirms it. Chosen. */
 export const OMISSIONS_NEEDED = 3;
 
 /** Returns whether a cell that is not stored at `atMs` is late. */

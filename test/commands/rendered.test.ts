@@ -1,4 +1,4 @@
-/** What people read of a run and of gaps. */
+/** The text of runs and gaps. */
 import { describe, expect, test } from 'vitest';
 import { renderGaps } from '../../src/cli/gaps.ts';
 import { renderRun } from '../../src/cli/run.ts';
@@ -11,7 +11,7 @@ const instanceId = '575ec8687ae143cd83dc4a97';
 
 const orgOf = (number: number) => number.toString(16).padStart(24, '0');
 
-test('a run names what changed, failures by cause, so that one does not hide another, and what to do', () => {
+test('a run shows what changed, failures grouped by cause, and what to do', () => {
   const nothing = { loaded: 0, unchanged: 0, omitted: 0, failed: 0, quarantined: 0, unavailable: 0 };
   const report: RunReport = {
     runId: '00000000-0000-4000-8000-000000000001',
@@ -35,7 +35,7 @@ test('a run names what changed, failures by cause, so that one does not hide ano
     code: 'forbidden',
     message: `instanceOrg.deviceCounts (org ${orgOf(org)}, days 2026-11-23): HTTP 403`,
   });
-  const whole = { ...refused(9), stream: null, from: null, to: null, code: 'bad_body', detail: 'no name' };
+  const whole = { ...refused(9), stream: null, from: null, to: null, code: 'bad_body', message: 'no name' };
   const tally = Object.assign(new Tally(instanceId, () => 0), { restatedFinal: 1 });
   tally.rows.updated = 3;
   tally.addFailures([...Array.from({ length: 203 }, (_, index) => refused(index)), whole]);
@@ -46,14 +46,14 @@ test('a run names what changed, failures by cause, so that one does not hide ano
     hint: 'add instanceOrg.deviceCounts to it',
   });
   expect(renderRun(instanceId, { report, tally, refusal })).toEqual([
-    `Instance ${instanceId}: incomplete, 2026-11-23, 1,234 organizations, 7,405 requests, 6 min 12 s`,
-    '  4,936 numbers asked for: 4,929 loaded, 6 unchanged, 1 left out',
-    '  3 numbers restated by Losant, 1 of them already final: see the view losant_usage.restatements',
-    `  forbidden  device_counts  203 numbers, 203 organizations, e.g. ${orgOf(0)}  instanceOrg.deviceCounts: HTTP 403`,
-    `  bad_body                  1 organization, e.g. ${orgOf(9)}                  no name`,
-    '  Losant refused: instanceOrg.deviceCounts: HTTP 403',
+    `Instance ${instanceId}: partial, 2026-11-23, 1,234 organizations, 7,405 requests, 6 min 12 s`,
+    '  4,936 cells read: 4,929 loaded, 6 unchanged, 1 omitted',
+    '  3 cells restated by Losant, 1 of them already final: see the view losant_usage.restatements',
+    `  forbidden  device_counts  203 cells, 203 organizations, e.g. ${orgOf(0)}  instanceOrg.deviceCounts: HTTP 403`,
+    `  bad_body                  1 organization, e.g. ${orgOf(9)}                no name`,
+    '  Losant rejected the request: instanceOrg.deviceCounts: HTTP 403',
     '  add instanceOrg.deviceCounts to it',
-    '  To see what is required and why: losant-usage gaps',
+    '  To see what is missing and why: losant-usage gaps',
   ]);
   const empty: RunReport = { ...report, status: 'complete', from: null, to: null };
   const nothingDue = renderRun(instanceId, {
@@ -77,9 +77,9 @@ describe('gaps', () => {
     nextReadAt: '2026-11-24T23:57:00.000Z',
     ...more,
   });
-  const shown = (gaps: readonly Gap[]) => renderGaps(gaps, NOW);
+  const render = (gaps: readonly Gap[]) => renderGaps(gaps, NOW);
 
-  test('of one cause are together, neighbouring days in one line, and end with a command to paste', () => {
+  test('are grouped by cause, with consecutive days in one line and a command to paste', () => {
     const gaps = [
       gap(1, '2026-11-23'),
       gap(1, '2026-11-22', { nextReadAt: '2026-11-24T23:57:02.123Z' }),
@@ -87,15 +87,15 @@ describe('gaps', () => {
       gap(2, '2026-11-23'),
       gap(3, '2026-11-23', { reason: 'never_read', detail: null, nextReadAt: null }),
     ];
-    expect(shown(gaps)).toEqual([
-      '5 numbers of 3 organizations are missing or in doubt.',
+    expect(render(gaps)).toEqual([
+      '5 cells of 3 organizations are missing or in doubt.',
       '',
-      'missing: server_error, instanceOrg.deviceCounts: HTTP 502 (4 numbers)',
-      `  2026-11-22..2026-11-23  device_counts  next try 23:57 UTC (in 2 h)  ${orgOf(1)}  Org 1`,
-      `  2026-11-20              device_counts  next try 23:57 UTC (in 2 h)  ${orgOf(1)}  Org 1`,
-      `  2026-11-23              device_counts  next try 23:57 UTC (in 2 h)  ${orgOf(2)}  Org 2`,
+      'missing: server_error, instanceOrg.deviceCounts: HTTP 502 (4 cells)',
+      `  2026-11-22..2026-11-23  device_counts  next retry 23:57 UTC (in 2 h)  ${orgOf(1)}  Org 1`,
+      `  2026-11-20              device_counts  next retry 23:57 UTC (in 2 h)  ${orgOf(1)}  Org 1`,
+      `  2026-11-23              device_counts  next retry 23:57 UTC (in 2 h)  ${orgOf(2)}  Org 2`,
       '',
-      'missing: never_read (1 number)',
+      'missing: never_read (1 cell)',
       `  2026-11-23  device_counts  no automatic retry  ${orgOf(3)}  Org 3`,
       '',
       'To see one in detail, with commands that help:',
@@ -103,22 +103,22 @@ describe('gaps', () => {
     ]);
   });
 
-  test('are not what is accepted or unavailable, which is listed below', () => {
-    const known = [
+  test('do not include waived and unavailable cells, which follow', () => {
+    const resolved = [
       gap(1, '2026-08-03', { standing: 'unavailable', reason: 'past_horizon', detail: null }),
       gap(1, '2026-07-01', { standing: 'unavailable', reason: 'past_horizon', detail: null }),
       gap(2, '2026-08-03', { standing: 'waived', reason: 'waived', detail: 'agreed on 2026-11-20' }),
     ];
-    expect(shown(known)).toEqual([
+    expect(render(resolved)).toEqual([
       'No gaps.',
       '',
-      '3 numbers of 2 organizations are waived or unavailable.',
+      '3 cells of 2 organizations are waived or unavailable.',
       '',
-      'unavailable: past_horizon (2 numbers)',
+      'unavailable: past_horizon (2 cells)',
       `  2026-08-03  device_counts    ${orgOf(1)}  Org 1`,
       `  2026-07-01  device_counts    ${orgOf(1)}  Org 1`,
       '',
-      'accepted: waived, agreed on 2026-11-20 (1 number)',
+      'waived: waived, agreed on 2026-11-20 (1 cell)',
       `  2026-08-03  device_counts    ${orgOf(2)}  Org 2`,
       '',
       'To see one in detail, with commands that help:',

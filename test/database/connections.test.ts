@@ -7,11 +7,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest';
 import { requireDiskSpace } from '../../src/database/embedded.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { createDatabase } from '../../src/database/open.ts';
-import { boundedClient } from '../../src/database/postgres.ts';
+import { createBoundedClient } from '../../src/database/postgres.ts';
 import { describeDatabaseError, isConnectionLost } from '../../src/database/sqlstate.ts';
 import {
   copyEmbeddedDatabase,
@@ -174,7 +174,11 @@ describe('an open database', () => {
   });
 
   test('gives up on a server that falls silent', async () => {
-    const Client = boundedClient({ connectTimeoutMs: 5_000, silenceMs: 100, readUrl: () => database.url });
+    const Client = createBoundedClient({
+      connectTimeoutMs: 5_000,
+      silenceMs: 100,
+      readUrl: () => database.url,
+    });
     const client = new Client();
     await client.connect();
     const error = await failure(client.query('select pg_sleep(10)'));
@@ -210,10 +214,13 @@ test.each([
 describe('an embedded folder', () => {
   test('belongs to one process until it dies, however it dies, and keeps what was committed', async () => {
     const embedded = await copyEmbeddedDatabase();
+    onTestFinished(() => embedded.remove());
     const alias = join(embedded.folder, 'alias');
     symlinkSync(embedded.folder, alias);
     const file = fileURLToPath(new URL('./hold-folder.ts', import.meta.url));
     const holder = spawn(process.execPath, [file, embedded.url], { stdio: ['ignore', 'pipe', 'inherit'] });
+    // A holder that outlives a failed test would keep vitest from ending.
+    onTestFinished(() => void holder.kill('SIGKILL'));
     await once(holder.stdout, 'data');
     for (const folder of [embedded.folder, alias]) {
       const message = `Another process is using the embedded database in ${folder}`;
@@ -226,18 +233,17 @@ describe('an embedded folder', () => {
     expect((await sql`select value from held`.execute(handle.db)).rows).toEqual([{ value: 42 }]);
     expect(await failure(open(embedded.url))).toMatchObject({ kind: 'folder_locked' });
     await handle.close();
-    embedded.remove();
   });
 
   test('written by another version of Postgres does not open, and is not kept locked', async () => {
     const embedded = createEmbeddedFolder();
+    onTestFinished(() => embedded.remove());
     mkdirSync(join(embedded.folder, 'pgdata'));
     writeFileSync(join(embedded.folder, 'pgdata', 'PG_VERSION'), '14\n');
     const error = await failure(open(embedded.url));
     expect(error).toMatchObject({ kind: 'database_unreachable' });
     expect(String(error)).toContain(`in ${embedded.folder}, written by Postgres 14, does not open`);
     expect(await failure(open(embedded.url))).toMatchObject({ kind: 'database_unreachable' });
-    embedded.remove();
   });
 
   test('on a full disk is refused with a sentence, and not begun', () => {

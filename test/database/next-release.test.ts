@@ -9,7 +9,7 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { migrateToHead, readPending, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
 import { cellResponse, useLedger } from '../ledger/ledger.ts';
-import { devices, named } from '../usage/cells.ts';
+import { devices, report } from '../usage/cells.ts';
 
 /** A column of organizations with its data, and a view that shows it. */
 const COST_CENTER = `
@@ -43,7 +43,7 @@ beforeAll(async () => {
   );
   await ledger.load(
     ['2026-11-20', '2026-11-21'].map((day) =>
-      cellResponse(orgId, 'device_counts', day, named(devices(4, 1, 17))),
+      cellResponse(orgId, 'device_counts', day, report(devices(4, 1, 17))),
     ),
   );
 });

@@ -1,7 +1,7 @@
 /** Views written to files: their rows as text, in a fixed order, a page at a time. */
 import { sql } from 'kysely';
 import { beforeAll, expect, test } from 'vitest';
-import type { Row } from '../../src/files/formats.ts';
+import type { TextRow } from '../../src/files/formats.ts';
 import {
   exportedViewNames,
   findExportedView,
@@ -10,7 +10,7 @@ import {
   type ViewRequest,
 } from '../../src/queries/view-rows.ts';
 import { cellResponse, useLedger } from '../ledger/ledger.ts';
-import { devices, named, totals } from '../usage/cells.ts';
+import { devices, report, totals } from '../usage/cells.ts';
 
 const ledger = useLedger('2026-11-24T12:00:00.000Z');
 const NEVER = new AbortController().signal;
@@ -26,9 +26,9 @@ beforeAll(async () => {
     'payload_totals',
   ]);
   await ledger.load([
-    cellResponse(two, 'device_counts', '2026-11-20', named(devices(4, 1, 17))),
-    cellResponse(two, 'payload_totals', '2026-11-20', named(totals(1, 1, 9_007_199_254_740_991))),
-    cellResponse(two, 'payload_totals', '2026-11-21', named(totals(1, 1, 9_007_199_254_740_991))),
+    cellResponse(two, 'device_counts', '2026-11-20', report(devices(4, 1, 17))),
+    cellResponse(two, 'payload_totals', '2026-11-20', report(totals(1, 1, 9_007_199_254_740_991))),
+    cellResponse(two, 'payload_totals', '2026-11-21', report(totals(1, 1, 9_007_199_254_740_991))),
   ]);
   await ledger.asProgram(sql`update losant_usage.organizations set name = ${'=cmd|"x"\u001b[2J\n'}, referral_id = '',
     tags = ${JSON.stringify([{ key: 'a "b": c', value: '1, 2' }])}::text::jsonb where org_id = ${two}`);
@@ -39,9 +39,9 @@ async function read(name: string, asked: Partial<Omit<ViewRequest, 'name' | 'vie
   const columns = await readViewColumns(db, name);
   const view = findExportedView(name);
   if (view === null) throw new Error(`${name} is not exported`);
-  const pages: (readonly Row[])[] = [];
+  const pages: (readonly TextRow[])[] = [];
   const request = { range: DAYS, ...asked, name, view, columns };
-  const take = async (rows: readonly Row[]) => {
+  const take = async (rows: readonly TextRow[]) => {
     pages.push(rows);
     return await Promise.resolve(pages.length < 10);
   };

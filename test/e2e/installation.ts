@@ -16,29 +16,29 @@ import {
 } from '../support/program.ts';
 import { createPlace, type Place, type Row } from './usage.ts';
 
-/** As fast as the machine is. */
+/** Limits that never slow a test down. */
 const FAST: Env = { REQUESTS_PER_SECOND: '2000', REQUEST_CONCURRENCY: '32', LOG_LEVEL: 'info' };
 
-/** A platform at today's date, or at that of `now`, and a database to export it to. */
+/** A simulated platform at today's date, or at that of `now`, and a database for its usage. */
 export interface Installation {
   readonly platform: Platform;
   readonly place: Place;
-  /** What the program is told, unless a test tells it something else. */
+  /** The program's settings, which a test can change for each process. */
   readonly env: Env;
   readonly run: (args: readonly string[], env?: Env) => Promise<Ended>;
   readonly start: (args: readonly string[], env?: Env) => Running;
-  /** As a process of its own, for what only a process shows. */
+  /** Starts a separate process, for what only a process shows. */
   readonly spawn: (args: readonly string[], env?: Env) => Spawned;
   close(): Promise<void>;
 }
 
 export async function createInstallation(
   options: SimulatorOptions = {},
-  given: Place['kind'] | Place = 'postgres',
+  database: Place['kind'] | Place = 'postgres',
 ): Promise<Installation> {
   const { now: hostNow = Date.now } = options;
   const platform = await startPlatform({ now: hostNow, ...options });
-  const place = typeof given === 'string' ? await createPlace(given) : given;
+  const place = typeof database === 'string' ? await createPlace(database) : database;
   const env = {
     ...FAST,
     LOSANT_API_URL: platform.url,
@@ -60,32 +60,32 @@ export async function createInstallation(
   };
 }
 
-/** One for the tests of a file. */
+/** An installation for all tests of a file. */
 export function useInstallation(options: SimulatorOptions = {}): Installation {
   return useOpened(
     () => createInstallation(options),
-    (opened) => opened.close(),
+    (installation) => installation.close(),
   );
 }
 
-/** The ids of all organizations, in order, in lower case: those of deleted ones too. */
+/** Returns the IDs of all organizations, also deleted ones, in order and in lower case. */
 export async function orgIdsOf({ control }: Pick<Platform, 'control'>): Promise<string[]> {
   const { orgs } = (await control('orgs')) as { orgs: { orgId: string }[] };
   return orgs.map(({ orgId }) => orgId);
 }
 
-/** An export whose time the test moves: platform, database and program have one clock. */
+/** An installation whose time the test moves: platform, database and program have one clock. */
 export interface TimedInstallation extends Installation {
   readonly database: ClockDatabase;
-  /** The ids of all organizations, in order. */
+  /** The IDs of all organizations, in order. */
   readonly orgIds: readonly string[];
   readonly now: () => number;
-  /** Moves the time to this instant, from where it goes on. */
+  /** Moves the time to an instant, from which it runs on. */
   readonly moveTo: (instant: string | number) => Promise<void>;
   readonly query: (statement: string) => Promise<Row[]>;
 }
 
-/** Opens one that ends with the test. */
+/** Creates an installation that is closed at the end of the test. */
 export async function createTimedInstallation(
   at: string | number,
   options: SimulatorOptions = {},
@@ -101,17 +101,17 @@ export async function createTimedInstallation(
     await database.setBehind(behindMs);
   };
   await moveTo(at);
-  const exported = await createInstallation({ orgs: 3, hostile: false, now, ...options }, place);
-  onTestFinished(() => exported.close());
-  return { ...exported, database, orgIds: await orgIdsOf(exported.platform), now, moveTo, query };
+  const installation = await createInstallation({ orgs: 3, hostile: false, now, ...options }, place);
+  onTestFinished(() => installation.close());
+  return { ...installation, database, orgIds: await orgIdsOf(installation.platform), now, moveTo, query };
 }
 
-export const runJson = async (played: TimedInstallation, args: readonly string[] = [], env: Env = {}) =>
-  await played.run(['run', '--json', ...args], env);
+export const runJson = async (installation: TimedInstallation, args: readonly string[] = [], env: Env = {}) =>
+  await installation.run(['run', '--json', ...args], env);
 
-/** Runs, which must leave nothing missing. */
-export async function runCompletely(played: TimedInstallation, env: Env = {}): Promise<Ended> {
-  const ended = await runJson(played, [], env);
+/** Runs the program, and expects that nothing is missing afterward. */
+export async function runCompletely(installation: TimedInstallation, env: Env = {}): Promise<Ended> {
+  const ended = await runJson(installation, [], env);
   expect({ code: ended.code, failures: jsonOf(ended).failures }).toEqual({ code: 0, failures: [] });
   return ended;
 }

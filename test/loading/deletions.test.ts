@@ -22,7 +22,7 @@ const deleteOrg = ({ platform }: Pick<Stage, 'platform'>, orgId: string) =>
   platform.send('DELETE', `/orgs/${orgId}`, {});
 
 // Guarantee (Missing numbers): Cells that can no longer be read are unavailable, with a reason; they do not disappear.
-it('an organization that the next day’s list lacks is deleted, and its unsettled cells are unavailable', async () => {
+it('an organization missing from the list of the next day is deleted; its unsettled cells are unavailable', async () => {
   const stage = await createStage();
   const [orgId = ''] = stage.orgIds;
   expect((await stage.run()).report.status).toBe('complete');

@@ -1,4 +1,4 @@
-/** Defects in a run: who is exported, what is believed, what is loaded, and how it ends. */
+/** Defects in a run: discovery, deletions, what is loaded, and how it ends. */
 import { plant } from './mutant.ts';
 
 export const loadingMutants = [
@@ -9,11 +9,11 @@ export const loadingMutants = [
       only: 'while the list is incomplete',
     },
     {
-      'A list that is not complete is a failure of every run until a complete one has come': [
+      'An incomplete list is a failure of every run until a complete one arrives': [
         'if (reason !== null) {',
         'if (listed < 0) {',
       ],
-      'Every run says that organizations may be missing until a complete list has come': [
+      'Every run reports that organizations may be missing until a complete list arrives': [
         'if (listProblem !== null) {',
         `if (listProblem === '') {`,
       ],
@@ -26,7 +26,7 @@ export const loadingMutants = [
       only: 'more removals at once',
     },
     {
-      'More deletions at once than can be believed are refused and reported': [
+      'Too many deletions at once are not confirmed and are reported': [
         'gone.length <= allowed ? gone : gone.filter(isOld)',
         'gone',
       ],
@@ -39,7 +39,7 @@ export const loadingMutants = [
       only: 'a configured organization that the instance does not know',
     },
     {
-      'A configured organization that the instance does not know fails the run, every time': [
+      'A configured organization that the instance does not know fails every run': [
         'listProblem === null ? await readUnknown(d) : []',
         '[]',
       ],
@@ -65,7 +65,7 @@ export const loadingMutants = [
         'of await readUnreadable(db, instanceId)) {',
         'of (await readUnreadable(db, instanceId)).slice(0, 0)) {',
       ],
-      'An organization whose attributes cannot be read is exported nevertheless': [
+      'An organization whose attributes cannot be read is loaded nevertheless': [
         'upsertOrganizations(ledger, items.filter(isSelected))',
         `upsertOrganizations(ledger, items.filter((item) => isSelected(item) && !('problem' in item)))`,
       ],
@@ -78,7 +78,7 @@ export const loadingMutants = [
       only: 'of twelve organizations',
     },
     {
-      'A body that cannot be read is kept whose last response was quarantined as it came': [
+      'An unreadable body is stored in the quarantine as received': [
         `giveAll(slice, { kind: 'quarantined', code: UNPLACEABLE, message }`,
         `giveAll(slice, { kind: 'failed', code: UNPLACEABLE, message }`,
       ],
@@ -100,7 +100,7 @@ export const loadingMutants = [
       only: 'a device count that is left out',
     },
     {
-      'A run that leaves a late number missing is not complete, although no read failed': [
+      'A run that leaves a late cell missing is not complete, even if no read failed': [
         ` && standing !== 'missing'`,
         '',
       ],
@@ -113,13 +113,13 @@ export const loadingMutants = [
       only: 'a scope that is refused where nothing is required',
     },
     {
-      'A run with a refused scope is not complete': ['refusal !== null ||\n', ''],
+      'A run without a scope is not complete': ['refusal !== null ||\n', ''],
     },
   ),
   plant(
     { file: 'src/errors.ts', test: 'test/e2e/refusals.test.ts', only: 'refuses the token' },
     {
-      'A refused token or scope ends with exit code 5': [
+      'A rejected token or scope ends with exit code 5': [
         'unauthorized: EXIT.refused,',
         'unauthorized: EXIT.failure,',
       ],
@@ -132,7 +132,7 @@ export const loadingMutants = [
       only: 'are asked for again',
     },
     {
-      'A final number that was restated is counted in the report of its run': [
+      'A final restatement is counted in the report of its run': [
         'if (differences !== null && before.wasFinal) this.restatedFinal += 1;',
         '',
       ],
@@ -145,7 +145,7 @@ export const loadingMutants = [
       only: 'of a stream that is refused',
     },
     {
-      'Control totals that cannot be read are shown as a problem, with the reason': [
+      'Control totals that cannot be read are reported as a problem, with the reason': [
         'await updateInstance(session.ledger, { totals_problem: problem });',
         '',
       ],
@@ -158,16 +158,16 @@ export const loadingMutants = [
       only: 'an organization counts as deleted if list, lookup and instance agree',
     },
     {
-      'No organization is removed that Get organization still knows': [
+      'No organization that can be read is marked as deleted': [
         'if (each.isUnknown) gone.push(each.orgId);',
         'gone.push(each.orgId);',
       ],
-      'No organization is removed unless Get instance answers: the token may be of another one': [
+      'No organization is marked as deleted unless the instance can be read': [
         'await getInstance(client, { instanceId, signal });',
         '',
       ],
-      'No organization is removed that the list still names': ['{ unseenSince: startedAt }', '{}'],
-      'No organization is removed by a list that is not complete': [
+      'No organization that is listed is marked as deleted': ['{ unseenSince: startedAt }', '{}'],
+      'No organization is marked as deleted by an incomplete list': [
         'if (reason !== null) {',
         'if (listed < 0) {',
       ],
@@ -180,14 +180,16 @@ export const loadingMutants = [
       only: 'a list without any organization',
     },
     {
-      'The list of the day removes the instance has the instance has the instance has no organizationsss where it has none':
-        ['if (listed === 0) return', 'if (listed < 0) return'],
+      'A complete list without organizations marks the last ones as deleted': [
+        'if (listed === 0) return',
+        'if (listed < 0) return',
+      ],
     },
   ),
   plant(
     { file: 'src/loading/context.ts', test: 'test/loading/run.test.ts', only: 'does not go back' },
     {
-      'What was set due stays due where the clock of the host is set back': [
+      "Due cells stay due if the host's clock is set back": [
         'Math.max(latestMs, hostNow() + offsetMs)',
         'hostNow() + offsetMs',
       ],
@@ -196,7 +198,7 @@ export const loadingMutants = [
   plant(
     { file: 'src/loading/pipeline.ts', test: 'test/loading/run.test.ts', only: 'a stream that all refuse' },
     {
-      'A refused scope is no failure of its cells, whose next attempt it does not delay': [
+      'A missing scope is not a failure of its cells and does not delay their next read': [
         'if (refusals.isOfAll(result)) tally',
         'if (refusals.isTotal) tally',
       ],
@@ -209,7 +211,7 @@ export const loadingMutants = [
       only: 'quarantines numbers that the database rejects',
     },
     {
-      'Numbers that the database refuses cost the others of their batch nothing': [
+      'Numbers that the database rejects do not affect the rest of the batch': [
         'if (slices.length > 1) {',
         'if (slices.length < 0) {',
       ],
@@ -218,7 +220,7 @@ export const loadingMutants = [
   plant(
     { file: 'src/loading/pipeline.ts', test: 'test/loading/run.test.ts', only: 'a load that met a deadlock' },
     {
-      'A load that met a conflict is tried again': [
+      'A load with a conflict is retried': [
         '(isRetryable(error) || isConnectionLost(error))',
         'isConnectionLost(error)',
       ],
@@ -231,7 +233,7 @@ export const loadingMutants = [
       only: 'a window that is refused for its length',
     },
     {
-      'A window that is refused for its length is asked for in shorter ones': [
+      'A range that is rejected for its length is requested in shorter ones': [
         'isTooMuch(error) ? halve(slice) : null;',
         'null;',
       ],
@@ -240,7 +242,7 @@ export const loadingMutants = [
   plant(
     { file: 'src/cli/run.ts', test: 'test/e2e/refusals.test.ts', only: 'refuses one scope' },
     {
-      'A run that loads some streams and is refused another ends with exit code 5': [
+      'A run that loads some streams and lacks the scope of another ends with exit code 5': [
         'if (refusal) return EXIT.refused;',
         '',
       ],
@@ -250,8 +252,8 @@ export const loadingMutants = [
     { file: 'src/cli/run.ts', test: 'test/commands/several-instances.test.ts' },
     {
       'A run over several instances ends with the worst exit code of any': [
-        'worstExitCode(ends.map((',
-        'worstExitCode(ends.slice(-1).map((',
+        'worstExitCode(results.map((',
+        'worstExitCode(results.slice(-1).map((',
       ],
     },
   ),

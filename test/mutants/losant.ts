@@ -88,13 +88,13 @@ export const losantMutants = [
     { file: 'src/losant/client.ts', test: 'test/losant/client.test.ts' },
     {
       'A wait that Losant asks for (429) does not count as an attempt': ['tally.waits += 1;', ''],
-      'A wait that Losant asks for pauses all requests of the token': ['gate.pauseFor(pauseMs);', ''],
+      'A pause that Losant requests applies to all requests of the token': ['gate.pauseFor(pauseMs);', ''],
       'A pause lasts at least a second, so that an endless Retry-After: 0 reaches the bound': [
         'return Math.max(PAUSE_BASE_MS, retryAfterMs);',
         'return retryAfterMs;',
       ],
       'Pauses without Retry-After grow': ['Math.min(60_000, PAUSE_BASE_MS * 2 ** waits)', 'PAUSE_BASE_MS'],
-      'Each further attempt waits twice as long, up to a bound': [
+      'Each further attempt waits twice as long, up to a limit': [
         'Math.min(20_000, baseMs * 2 ** (attempt - 1))',
         'baseMs',
       ],
@@ -158,7 +158,7 @@ export const losantMutants = [
       only: 'a list that shifts while it is read',
     },
     {
-      'A deletion while the list is read loses no other organization': [
+      'A deletion while the list is read does not lose another organization': [
         'first.hasShifted ? yield* readList(client, options) : first',
         'first',
       ],

@@ -1,26 +1,26 @@
-/** Defects in loading, leases, quarantine, and in what views say of numbers on record. */
+/** Defects in loads, leases, quarantine, and the views on what is stored. */
 import { plant } from './mutant.ts';
 
 export const storeMutants = [
   plant(
     { file: 'src/ledger/load.ts', test: 'test/ledger/load.test.ts' },
     {
-      'An answer that was sent before its day was over, or after now, by the clock of the database, is not loaded':
+      "A response that was sent before the end of its day, or in the future by the database's clock, is not loaded":
         ['for (const answer of answers) requireSentInTime(answer, atMs);', ''],
-      'A number that changes is on record': ['await recordRevisions(trx, cells, runId);', ''],
+      'Every change of a number is on record': ['await recordRevisions(trx, cells, runId);', ''],
       'Zeros are compared with counterparts that are stored': [
         'streamNamed(stream).counterparts.flatMap(',
         'streamNamed(stream).counterparts.filter(() => false).flatMap(',
       ],
-      'A load that changes a number unsets our sum of its day': [
+      'A load that changes a number invalidates our sum of its day': [
         'await unsetSums(trx, instanceId, cells);',
         '',
       ],
-      'A load that settles a cell unsets our sum of its day': [
+      'A load that settles a cell invalidates our sum of its day': [
         'numbers !== null || isSettled(before.standing) !== isSettled(cell.standing),',
         'numbers !== null,',
       ],
-      'What was left out and is late is reported missing': [
+      'An omitted cell that is late is missing': [
         `standing: standing === 'waiting' && isLate(day, atMs) ? 'missing' : standing,`,
         'standing,',
       ],
@@ -29,7 +29,7 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/load.ts', test: 'test/ledger/waive.test.ts' },
     {
-      'A good answer ends the waiver of its cell, which stays on record': [
+      'A good response lifts the waiver of its cell, which stays on record': [
         'await liftWaivers(trx, cells.filter(isLifted), runId);',
         '',
       ],
@@ -38,7 +38,7 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/load.ts', test: 'test/ledger/load.test.ts', only: 'of the same batch' },
     {
-      'Answers of a batch are applied sources first, whatever their order': [
+      'The responses of a batch are applied sources first, whatever their order': [
         'order(a) - order(b)',
         'order(b) - order(a)',
       ],
@@ -56,7 +56,7 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/coverage.ts', test: 'test/ledger/guards.test.ts' },
     {
-      'A row that the database swallows or changes ends the load': [
+      'A row that the database drops or changes ends the load': [
         'if (written === sent) return;',
         'if (written <= sent) return;',
       ],
@@ -73,7 +73,7 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/coverage.ts', test: 'test/ledger/load.test.ts' },
     {
-      'Loading one stream leaves the numbers of the others of its day as they are': [
+      'Loading one stream does not change the other streams of the day': [
         '= coalesce(n.${column}, d.${column})`',
         '= n.${column}`',
       ],
@@ -100,15 +100,15 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/lease.ts', test: 'test/ledger/load.test.ts' },
     {
-      'A process whose lease another has taken over loads nothing more': [
+      'A process that has lost its lease loads nothing': [
         'if (lease && leases === 0) throw leaseLost(lease.instanceId);',
         '',
       ],
-      'The lease of a successor is not taken for one’s own: each has another epoch': [
+      "A process does not mistake its successor's lease for its own: the epoch differs": [
         'and epoch = ${lease?.epoch ?? null}::bigint',
         'and ${lease?.epoch ?? null}::bigint is not null',
       ],
-      'A run whose clock moves against that of the database loads nothing more': [
+      "A run whose clock drifts from the database's loads nothing": [
         'if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;',
         'if (Number.isFinite(aheadMs)) return;',
       ],
@@ -117,24 +117,21 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/lease.ts', test: 'test/ledger/runs.test.ts' },
     {
-      'A lease that has not lapsed is not taken from its holder': [
-        `        .where('leases.until', '<=', CLOCK),`,
-        '',
-      ],
-      'A lease that another process has taken over cannot be renewed': [
+      'A lease that has not expired is not taken over': [`        .where('leases.until', '<=', CLOCK),`, ''],
+      'A lease that was taken over cannot be renewed': [
         `    .where('epoch', '=', epoch)
     .executeTakeFirstOrThrow();`,
         '    .executeTakeFirstOrThrow();',
       ],
-      'A process does not give up the lease of its successor': [
+      "A process does not release its successor's lease": [
         `.where('epoch', '=', epoch).execute();`,
         '.execute();',
       ],
-      'A dead holder of a lease is succeeded within a minute': [
+      'The lease of a dead process is taken over within a minute': [
         'export const LEASE_MS = 60_000;',
         'export const LEASE_MS = 3_600_000;',
       ],
-      'What the program writes is on disk when it is committed, whatever the default of the server': [
+      "Commits are on disk, whatever the server's default": [
         `when 'off' then 'on' else`,
         `when 'off' then 'off' else`,
       ],
@@ -143,17 +140,17 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/quarantine.ts', test: 'test/ledger/load.test.ts' },
     {
-      'A bad body is kept as it came, up to a bound': [
+      'An invalid body is stored as received, up to a limit': [
         'compress(text.slice(0, BODY_LENGTH_MAX))',
         'compress(text)',
       ],
-      'A bad body that stays the same is kept once': [') is not true`', ') is null or true`'],
+      'An invalid body that stays the same is stored once': [') is not true`', ') is null or true`'],
     },
   ),
   plant(
     { file: 'migrations/0003_ledger.sql', test: 'test/ledger/guards.test.ts' },
     {
-      'The ledger is changed by the program alone': [
+      'Only the program can change the ledger': [
         'create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.coverage',
         'create trigger reject_manual_write before insert on losant_usage.coverage',
       ],

@@ -1,4 +1,4 @@
-/** Defects in planning slices and in parsing bodies. */
+/** Defects in planning requests and reading bodies. */
 import { plant } from './mutant.ts';
 
 export const streamMutants = [

@@ -1,4 +1,4 @@
-/** Defects in the rules: how a response changes a cell, when days are read, and which numbers are equal. */
+/** Defects in the rules: what a response does to a cell, when days are read, and which numbers are equal. */
 import { plant } from './mutant.ts';
 
 export const usageMutants = [
@@ -55,7 +55,7 @@ export const usageMutants = [
         `return cell.standing === 'waived' ? keepWaived(input) : applyOmission(input, verdict);`,
         'return applyOmission(input, verdict);',
       ],
-      'A cell that is not settled is read daily until the horizon': [
+      'After the last checkpoint a cell that is not settled is read daily': [
         'const dailyMs = checkpointMs === null && !isSettled(cell.standing) ? sentAtMs + DAY_MS : null;',
         'const dailyMs = isSettled(cell.standing) ? sentAtMs + DAY_MS : null;',
       ],

@@ -1,4 +1,4 @@
-/** Defects that the world has to find, whose checker shares no code with the program: they try the checker itself. */
+/** Defects that the world must find. Its checker shares no code with the program, so these test the checker. */
 import { plant } from './mutant.ts';
 
 export const worldMutants = [
@@ -47,7 +47,7 @@ export const worldMutants = [
   plant(
     { file: 'src/ledger/due.ts', test: 'test/campaigns/world/world.test.ts' },
     {
-      'The world finds a stream of which nothing is found due': [
+      'The world finds a stream that is never due': [
         '  return rows;',
         `  return rows.filter(({ stream }) => stream !== 'notebook_minutes');`,
       ],
@@ -56,13 +56,13 @@ export const worldMutants = [
   plant(
     { file: 'src/loading/run.ts', test: 'test/campaigns/world/world.test.ts' },
     {
-      'The world finds a run that is green while something is required': ['tally.hasFailedCells', 'false'],
+      'The world finds a run that succeeds while something is missing': ['tally.hasFailedCells', 'false'],
     },
   ),
   plant(
     { file: 'src/ledger/expected.ts', test: 'test/campaigns/world/world.test.ts' },
     {
-      'The world finds a backfill that adds only its first day': [
+      'The world finds a backfill that marks only its first day due': [
         '  const to = earliestDay(range.to, lastCompleteDay(nowMs));',
         '  const to = earliestDay(range.from, lastCompleteDay(nowMs));',
       ],
@@ -71,7 +71,7 @@ export const worldMutants = [
   plant(
     { file: 'migrations/0001_reference.sql', test: 'test/campaigns/world/world.test.ts' },
     {
-      'The world finds a view of gaps that is blind for half a day': [
+      'The world finds a gap that is hidden for half a day': [
         `interval '6 hours')::date;`,
         `interval '18 hours')::date;`,
       ],

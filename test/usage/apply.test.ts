@@ -21,7 +21,7 @@ import {
   omitted,
   parseLine,
   quarantined,
-  reported,
+  report,
   type State,
   splitLines,
   totals,
@@ -70,7 +70,7 @@ describe.each(STREAMS)('all numbers of %s are reported', (stream) => {
   test('a good read sets the whole row', () => {
     const { some = {} } = NUMBERS[stream] ?? {};
     const before = cell('missing', { failedReads: 3, lastAttemptAtMs: age(20), reason: 'server_error' });
-    const update = applyTo({ stream, cell: before, numbers: null, verdict: reported(some), hours: 72 });
+    const update = applyTo({ stream, cell: before, numbers: null, verdict: report(some), hours: 72 });
     expect(update).toMatchObject({ numbers: some, problem: null });
     expect(update.cell).toEqual({
       standing: 'final',
@@ -145,15 +145,15 @@ describe('a column is omitted: billable payloads / all / bytes', () => {
 
   test('an omitted hour is zero unless another column has payloads in that hour', () => {
     const input = { stream: 'payload_hours', cell: unread, numbers: null, hours: 24 };
-    const quiet = reported(hours(17, 21, 900), { column: 'hours_all_count', hour: 6 });
+    const quiet = report(hours(17, 21, 900), { column: 'hours_all_count', hour: 6 });
     expect(applyTo({ ...input, verdict: quiet }).cell.standing).toBe('stored');
-    const busy = reported(hours(17, 0, 900), { column: 'hours_all_count', hour: 5 });
+    const busy = report(hours(17, 0, 900), { column: 'hours_all_count', hour: 5 });
     expect(applyTo({ ...input, verdict: busy }).cell.reason).toBe('contradicted');
   });
 
   test('the detail names the omitted columns', () => {
     const parts = [0, 5, 7].map((hour) => ({ column: 'hours_billable_count', hour }));
-    const verdict = reported(hours(0, 21, 900), ...parts);
+    const verdict = report(hours(0, 21, 900), ...parts);
     const input = { stream: 'payload_hours', cell: cell('stored'), numbers: hours(17, 21, 900), hours: 24 };
     expect(applyTo({ ...input, verdict }).problem?.detail).toBe(
       'Losant omitted hours_billable_count, but a nonzero number is stored',
@@ -301,16 +301,16 @@ describe('the next read', () => {
 
   test('keeps a time that was set after the request was sent, and no earlier one', () => {
     const before = cell('stored', { nextReadAtMs: age(24) + 1_000 });
-    for (const verdict of [reported(numbers), omitted, failed]) {
+    for (const verdict of [report(numbers), omitted, failed]) {
       const update = applyTo({ stream, cell: before, numbers, verdict, hours: 24 });
       expect(update.cell.nextReadAtMs).toBeLessThanOrEqual(age(24) + 1_000);
     }
     const done = cell('final', { nextReadAtMs: age(800) - 1 });
-    const update = applyTo({ stream, cell: done, numbers, verdict: reported(numbers), hours: 800 });
+    const update = applyTo({ stream, cell: done, numbers, verdict: report(numbers), hours: 800 });
     expect(update.cell.nextReadAtMs).toBeNull();
   });
 
-  test('is at most a day away unless the cell is settled, whatever the checkpoints are', () => {
+  test('is daily after the last checkpoint unless the cell is settled', () => {
     const policy = { readAtHours: [6], finalAfterHours: 6, horizonDays: 3 };
     const input = { stream: 'device_counts', cell: unread, numbers: null, verdict: omitted, policy };
     expect(applyTo({ ...input, hours: 7 }).cell.nextReadAtMs).toBe(age(31));
@@ -324,7 +324,7 @@ describe('an omitted zero is final after three responses at least an hour apart'
     { stream: 'notebook_minutes', verdict: omitted },
     { stream: 'payload_sources', verdict: omitted },
     { stream: 'payload_totals', verdict: omitted },
-    { stream: 'payload_totals', verdict: reported(totals(0, 21, 900), 'payload_billable_count') },
+    { stream: 'payload_totals', verdict: report(totals(0, 21, 900), 'payload_billable_count') },
   ];
 
   /** Returns the cell after reads at these minutes. */

@@ -71,7 +71,7 @@ export const NUMBERS: Readonly<Record<string, { some: Numbers; other: Numbers; z
   payload_hours: { some: hours(17, 21, 900), other: hours(17, 22, 950), zero: createZeros('payload_hours') },
 };
 
-export function reported(numbers: Numbers, ...omissions: readonly (string | NumberRef)[]): Verdict {
+export function report(numbers: Numbers, ...omissions: readonly (string | NumberRef)[]): Verdict {
   const parts = omissions.map((part) => (typeof part === 'string' ? { column: part, hour: null } : part));
   return { kind: 'reported', numbers, omitted: parts };
 }
@@ -196,7 +196,7 @@ function parseVerdict(stream: string, word: string): Verdict {
   const numbers = findNumbers(stream, word.replaceAll('-', '0'));
   if (numbers === null) return VERDICTS[word] as Verdict;
   const columns = Object.keys(numbers).filter((_, index) => word.split('/')[index] === '-');
-  return reported(numbers, ...columns);
+  return report(numbers, ...columns);
 }
 
 /** Applies the response of a line. Returns the result in the form of the tables. */
@@ -222,5 +222,3 @@ export function formatUpdate({ result, cell: after, numbers }: CellUpdate): stri
 function isNonzero(value: unknown): boolean {
   return typeof value === 'number' ? value !== 0 : Object.keys(value as object).length > 0;
 }
-
-export { omitted as silence, reported as named };

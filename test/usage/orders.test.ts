@@ -8,26 +8,25 @@ import { nextCheckpointMs } from '../../src/usage/policy.ts';
 import { getStream } from '../../src/usage/streams/catalog.ts';
 import * as cells from './cells.ts';
 
-const { age, applyTo, DAY, failed, HOUR_MS, hours, NUMBERS, omitted, POLICY, reported, totals, unread } =
-  cells;
+const { age, applyTo, DAY, failed, HOUR_MS, hours, NUMBERS, omitted, POLICY, report, totals, unread } = cells;
 
 const STREAMS = ['payload_sources', 'payload_totals', 'payload_hours'] as const;
 
 const hourParts = (column: string) => Array.from({ length: 24 }, (_, hour) => ({ column, hour }));
 const PARTS: Readonly<Record<string, readonly Verdict[]>> = {
   payload_totals: [
-    reported(totals(0, 21, 900), 'payload_billable_count'),
-    reported(totals(17, 0, 900), 'payload_all_count'),
-    reported(totals(0, 0, 0), 'payload_all_count', 'payload_all_bytes'),
+    report(totals(0, 21, 900), 'payload_billable_count'),
+    report(totals(17, 0, 900), 'payload_all_count'),
+    report(totals(0, 0, 0), 'payload_all_count', 'payload_all_bytes'),
   ],
   payload_hours: [
-    reported(hours(0, 21, 900), ...hourParts('hours_billable_count')),
-    reported(hours(17, 0, 900), ...hourParts('hours_all_count')),
+    report(hours(0, 21, 900), ...hourParts('hours_billable_count')),
+    report(hours(17, 0, 900), ...hourParts('hours_all_count')),
   ],
 };
 
 function verdictsOf(stream: string): Verdict[] {
-  const whole = Object.values(NUMBERS[stream] ?? {}).map((numbers) => reported(numbers));
+  const whole = Object.values(NUMBERS[stream] ?? {}).map((numbers) => report(numbers));
   return [omitted, omitted, omitted, failed, ...whole, ...(PARTS[stream] ?? [])];
 }
 

@@ -7,7 +7,7 @@ import { streamNames } from '../../src/usage/streams/catalog.ts';
 import { rollFrom } from '../campaigns/world/dice.ts';
 import { at, cellResponse, RUN_1, useLedger } from '../ledger/ledger.ts';
 import { queryOnce } from '../support/databases.ts';
-import { devices, failed, hours, minutes, named, silence, totals } from '../usage/cells.ts';
+import { devices, failed, hours, minutes, omitted, report, totals } from '../usage/cells.ts';
 
 const START = '2026-11-20T06:00:00.000Z';
 const ledger = useLedger(START);
@@ -16,7 +16,7 @@ const split = (sources: PayloadSources) => {
   const count = Object.values(sources)
     .flatMap((each) => Object.values(each))
     .reduce((a, b) => a + b, 0);
-  return named({ payload_source_count: count, payload_sources: sources });
+  return report({ payload_source_count: count, payload_sources: sources });
 };
 
 describe('along a random history', () => {
@@ -33,14 +33,14 @@ describe('along a random history', () => {
     const dice = rollFrom(11);
     const count = () => dice.below(4);
     const numbersOf = (stream: string): Verdict => {
-      if (stream === 'device_counts') return named(devices(count(), count(), count()));
-      if (stream === 'notebook_minutes') return named(minutes(count(), count()));
-      if (stream === 'payload_totals') return named(totals(count(), count(), count()));
-      if (stream === 'payload_hours') return named(hours(count(), count(), count()));
+      if (stream === 'device_counts') return report(devices(count(), count(), count()));
+      if (stream === 'notebook_minutes') return report(minutes(count(), count()));
+      if (stream === 'payload_totals') return report(totals(count(), count(), count()));
+      if (stream === 'payload_hours') return report(hours(count(), count(), count()));
       return split({ [dice.pick(['timer', '__proto__x', 'webhook'])]: { [dice.pick(['a', 'b'])]: count() } });
     };
     const verdictOf = (stream: string) =>
-      dice.chance(0.25) ? dice.pick([silence, silence, failed]) : numbersOf(stream);
+      dice.chance(0.25) ? dice.pick([omitted, omitted, failed]) : numbersOf(stream);
     await queryOnce(
       ledger.url,
       'create table public.instants as select now() as at, * from losant_usage.daily_usage with no data',
@@ -115,9 +115,9 @@ describe('a restatement', () => {
     expect(
       await restate(
         'device_counts',
-        named(devices(4, 1, 17)),
-        named(devices(4, 2, 18)),
-        named(devices(4, 2, 18)),
+        report(devices(4, 1, 17)),
+        report(devices(4, 2, 18)),
+        report(devices(4, 2, 18)),
       ),
     ).toEqual(['devices_deleted - - - 1 2 1 devices 2 false', 'devices_total - - - 17 18 1 devices 2 false']);
   });
@@ -137,21 +137,21 @@ describe('a restatement', () => {
   });
 
   test('of hours lists each hour, with metrics of its own', async () => {
-    expect(await restate('payload_hours', named(hours(17, 21, 900)), named(hours(17, 22, 950)))).toEqual([
+    expect(await restate('payload_hours', report(hours(17, 21, 900)), report(hours(17, 22, 950)))).toEqual([
       'hours_all_bytes - - 5 900 950 50 bytes 2 false',
       'hours_all_count - - 5 21 22 1 payloads 2 false',
     ]);
   });
 
   test('of hours is not a change of the day’s numbers, so nothing counts twice', async () => {
-    await restate('payload_hours', named(hours(17, 21, 900)), named(hours(17, 22, 950)));
+    await restate('payload_hours', report(hours(17, 21, 900)), report(hours(17, 22, 950)));
     const changes = sql`select count(*) as n from losant_usage.changes_since('2026-01-01')`;
     expect(await ledger.list(changes)).toEqual(['0']);
   });
 
   test('of a final number is marked as one, in restatements and changes_since', async () => {
     await ledger.setTime('2026-11-23T06:00:00.000Z');
-    await restate('device_counts', named(devices(4, 1, 17)), named(devices(5, 1, 17)));
+    await restate('device_counts', report(devices(4, 1, 17)), report(devices(5, 1, 17)));
     const rows = sql`select change, metric, old_quantity, new_quantity, was_final
       from losant_usage.changes_since('2026-11-23') where change = 'restated'`;
     expect(await ledger.list(rows)).toEqual(['restated devices_created 4 5 true']);

@@ -2,7 +2,7 @@
 import { type RawBuilder, sql } from 'kysely';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { cellResponse, INSTANCE, useLedger } from '../ledger/ledger.ts';
-import { devices, hours, named, POLICY, sources, totals } from '../usage/cells.ts';
+import { devices, hours, POLICY, report, sources, totals } from '../usage/cells.ts';
 
 const DAY = '2026-10-20';
 const STREAMS = ['device_counts', 'payload_sources', 'payload_totals', 'payload_hours'];
@@ -17,10 +17,10 @@ beforeEach(async () => {
     const orgId = await ledger.expectDays({ from: DAY, to: DAY }, STREAMS);
     orgs.push(orgId);
     await ledger.load([
-      cellResponse(orgId, 'device_counts', DAY, named(devices(1, 0, total))),
-      cellResponse(orgId, 'payload_sources', DAY, named(sources(21 + index))),
-      cellResponse(orgId, 'payload_totals', DAY, named(totals(17, 21 + index, 900))),
-      cellResponse(orgId, 'payload_hours', DAY, named(hours(17, 21 + index, 900))),
+      cellResponse(orgId, 'device_counts', DAY, report(devices(1, 0, total))),
+      cellResponse(orgId, 'payload_sources', DAY, report(sources(21 + index))),
+      cellResponse(orgId, 'payload_totals', DAY, report(totals(17, 21 + index, 900))),
+      cellResponse(orgId, 'payload_hours', DAY, report(hours(17, 21 + index, 900))),
     ]);
   }
   const policy = JSON.stringify(POLICY);

@@ -1,5 +1,5 @@
 /** What becomes of Losant: numbers, organizations, and what goes wrong there. */
-import { DELIVERY_KINDS, REPLY_KINDS, VALUE_KINDS } from '../../../simulator/faults.ts';
+import { DELIVERY_KINDS, TRANSIENT_KINDS, VALUE_KINDS } from '../../../simulator/faults.ts';
 import { type ListFaults, ODD_ITEMS } from '../../../simulator/list-faults.ts';
 import type { Dice } from './dice.ts';
 import { DAY_MS, dayAt, HOUR_MS, STREAMS } from './truth.ts';
@@ -74,7 +74,7 @@ function problem(
 
 /** Those that make all requests pause for a second come seldom, and bodies beyond every bound cost too much. */
 const PAUSES = ['rate_limit', 'rate_limit_seconds', 'rate_limit_date', 'unavailable_after'] as const;
-const REPLIES = REPLY_KINDS.filter((kind) => !PAUSES.some((pause) => pause === kind));
+const REPLIES = TRANSIENT_KINDS.filter((kind) => !PAUSES.some((pause) => pause === kind));
 const DELIVERIES = DELIVERY_KINDS.filter((kind) => kind !== 'huge_body');
 
 const some = <T>(dice: Dice, from: readonly T[], most: number): T[] =>

@@ -212,7 +212,7 @@ function scopeOf(args: readonly string[], instanceId: string): Scope | null {
     return values.length === 0 ? null : values;
   };
   if (args[0] !== 'run' && args[0] !== 'backfill') return null;
-  const [from, to] = [valuesOf('--from') ?? valuesOf('--date'), valuesOf('--to') ?? valuesOf('--date')];
+  const [from, to] = [valuesOf('--from') ?? valuesOf('--day'), valuesOf('--to') ?? valuesOf('--day')];
   return {
     instanceId,
     orgIds: valuesOf('--org'),
