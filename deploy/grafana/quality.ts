@@ -1,4 +1,4 @@
-/** The dashboard of data quality and the worker: what is missing or changed, and whether the service is well. */
+/** The dashboard of data quality and the worker: what is missing, in doubt or restated, and worker health. */
 import { IN_RANGE, OF_INSTANCES, renderDashboard } from './dashboard.ts';
 import { renderSource } from './panels.ts';
 
@@ -7,13 +7,14 @@ const ledger = [
     type: 'table',
     title: 'Completeness by stream',
     description:
-      'Independent of the time range: the last day through which each stream is complete, and how many organizations are.',
+      'Independent of the time range: the last day through which each stream is complete, ' +
+      'and how many organizations are.',
     width: 24,
     height: 7,
-    columns: { Organizations: 'count', 'Complete organizations': 'count', Gaps: 'missing' },
+    columns: { Organizations: 'count', 'Complete organizations': 'count', Gaps: 'problems' },
     sql: `select coalesce(i.name, i.instance_id) as "Instance", f.stream as "Stream",
   to_char(f.complete_to::timestamp, 'YYYY-MM-DD') as "Complete to",
-  f.orgs as "Organizations", f.orgs_complete as "Of these complete", f.gaps as "Gaps",
+  f.orgs as "Organizations", f.orgs_complete as "Complete organizations", f.gaps as "Gaps",
   to_char(f.oldest_gap::timestamp, 'YYYY-MM-DD') as "Oldest gap", i.list_problem as "List problem"
 from losant_usage.freshness f
 join losant_usage.instances i on i.instance_id = f.instance_id
@@ -24,7 +25,8 @@ order by 1, f.instance_id, f.stream`,
     type: 'stack',
     title: 'Cells that are not final, by standing',
     description:
-      'A cell is one organization, stream and day. Missing and in-doubt cells are gaps; unavailable cells can no longer be read.',
+      'A cell is one organization, stream and day. Missing and in-doubt cells are gaps; ' +
+      'unavailable cells can no longer be read.',
     width: 12,
     height: 9,
     columns: {},
@@ -36,16 +38,15 @@ order by 1, standing`,
   },
   {
     type: 'table',
-    title: 'Gaps by cause',
+    title: 'Gaps by reason',
     description:
       'All days, not only the time range. Gaps are retried automatically until they pass the horizon.',
     width: 12,
     height: 9,
-    columns: { Cells: 'missing', Organizations: 'count' },
-    sql: `select stream as "Stream", standing::text as "standing", reason as "Reason", count(*) as "Numbers",
-  count(distinct org_id) as "Organizations",
-  to_char(min(usage_date)::timestamp, 'YYYY-MM-DD') as "Oldest", to_char(max(usage_date)::timestamp,
-  'YYYY-MM-DD') as "Newest"
+    columns: { Cells: 'problems', Organizations: 'count' },
+    sql: `select stream as "Stream", standing::text as "Standing", reason as "Reason", count(*) as "Cells",
+  count(distinct org_id) as "Organizations", to_char(min(usage_date)::timestamp, 'YYYY-MM-DD') as "Oldest",
+  to_char(max(usage_date)::timestamp, 'YYYY-MM-DD') as "Newest"
 from losant_usage.coverage_gaps
 where ${OF_INSTANCES}
 group by stream, standing, reason
@@ -57,10 +58,9 @@ order by 4 desc, 1, 2, 3`,
     description: 'By cause. Organizations is empty if the cause concerns the whole instance.',
     width: 12,
     height: 8,
-    columns: { Organizations: 'missing' },
-    sql: `select coalesce(i.name, i.instance_id) as "Instance", b.cause as "Cause", nullif(count(b.org_id),
-  0) as "Organizations",
-  min(b.remedy) as "Example remedy"
+    columns: { Organizations: 'problems' },
+    sql: `select coalesce(i.name, i.instance_id) as "Instance", b.cause as "Cause",
+  nullif(count(b.org_id), 0) as "Organizations", min(b.remedy) as "Example remedy"
 from losant_usage.month_blockers b
 join losant_usage.instances i on i.instance_id = b.instance_id
 where b.${OF_INSTANCES} and b.month = date_trunc('month', now() at time zone 'UTC' - interval '1 month')::date
@@ -71,12 +71,13 @@ order by 1, i.instance_id, b.cause`,
     type: 'table',
     title: 'Sums that do not reconcile',
     description:
-      'Settled sums that differ from Losant’s own totals, or from the counterpart stream that counts the same payloads.',
+      'Settled sums that differ from Losant’s own totals, ' +
+      'or from the counterpart stream that counts the same payloads.',
     width: 12,
     height: 8,
-    columns: { 'Our sum': 'count', Other: 'count', Difference: 'missing' },
+    columns: { 'Our sum': 'count', Other: 'count', Difference: 'problems' },
     sql: `select to_char(usage_date::timestamp, 'YYYY-MM-DD') as "Day", metric as "Metric",
-  compared_with as "Compared with", quantity as "Ours", total as "Other",
+  compared_with as "Compared with", quantity as "Our sum", total as "Other",
   difference as "Difference", orgs_differing as "Organizations"
 from losant_usage.reconciliation
 where ${OF_INSTANCES} and ${IN_RANGE} and outcome = 'differs'
@@ -89,8 +90,8 @@ order by usage_date desc, instance_id, metric, compared_with`,
     width: 12,
     height: 9,
     columns: { Old: 'count', New: 'count', Difference: 'count' },
-    sql: `select changed_at as "Changed", org_name as "Organization", to_char(usage_date::timestamp,
-  'YYYY-MM-DD') as "Day", metric as "Metric",
+    sql: `select changed_at as "Changed at", org_name as "Organization",
+  to_char(usage_date::timestamp, 'YYYY-MM-DD') as "Day", metric as "Metric",
   payload_type as "Type", source as "Source", old_quantity as "Old", new_quantity as "New",
   difference as "Difference", was_final as "Was final"
 from losant_usage.restatements
@@ -120,9 +121,9 @@ limit 100`,
     description: 'Runs within the time range, newest first, at most 100.',
     width: 24,
     height: 9,
-    columns: { Planned: 'count', Failed: 'missing' },
-    sql: `select r.started_at as "Started", r.finished_at as "Ended", r.kind as "Kind", r.status as "Status",
-  (r.counts -> 'cells' ->> 'planned')::bigint as "Planned",
+    columns: { Due: 'count', Failed: 'problems' },
+    sql: `select r.started_at as "Started", r.finished_at as "Finished", r.kind as "Kind", r.status as "Status",
+  (r.counts -> 'cells' ->> 'planned')::bigint as "Due",
   (r.counts -> 'cells' ->> 'failed')::bigint as "Failed", r.error as "Error", r.version as "Version"
 from losant_usage.runs r
 where r.${OF_INSTANCES} and r.started_at between $__timeFrom()::timestamptz and $__timeTo()::timestamptz
@@ -131,7 +132,8 @@ limit 100`,
   },
 ] as const;
 
-const DURATION = 'losant_usage_run_duration_seconds';
+const REQUEST_DURATION = 'sum by (le) (rate(losant_usage_request_duration_seconds_bucket[$__rate_interval]))';
+const RUN_DURATION = 'losant_usage_run_duration_seconds';
 
 const worker = [
   {
@@ -171,14 +173,14 @@ const worker = [
     type: 'line',
     title: 'Request duration',
     description:
-      'From sending a request to the end of its response; and, per second, the time requests spend waiting for a slot, the rate limit or a pause.',
+      'From sending a request to the end of its response; and, per second, the time requests spend waiting ' +
+      'for a slot, the rate limit or a pause.',
     width: 12,
     height: 8,
     unit: 's',
     series: {
-      median:
-        'histogram_quantile(0.5, sum by (le) (rate(losant_usage_request_duration_seconds_bucket[$__rate_interval])))',
-      p95: 'histogram_quantile(0.95, sum by (le) (rate(losant_usage_request_duration_seconds_bucket[$__rate_interval])))',
+      median: `histogram_quantile(0.5, ${REQUEST_DURATION})`,
+      p95: `histogram_quantile(0.95, ${REQUEST_DURATION})`,
       'waiting, per second': 'sum(rate(losant_usage_rate_limit_wait_seconds_total[$__rate_interval]))',
     },
   },
@@ -190,7 +192,7 @@ const worker = [
     height: 8,
     unit: 's',
     series: {
-      mean: `sum(rate(${DURATION}_sum[1h])) / sum(rate(${DURATION}_count[1h]))`,
+      mean: `sum(rate(${RUN_DURATION}_sum[1h])) / sum(rate(${RUN_DURATION}_count[1h]))`,
     },
   },
   {

@@ -1,10 +1,10 @@
-/** The dashboard of usage: all organizations, who changed, and one organization. */
+/** The dashboard of usage: all organizations, those that changed most, and one organization. */
 import { FIRST_DAY, IN_RANGE, LAST_DAY, OF_INSTANCES, renderDashboard } from './dashboard.ts';
 import { renderChoice, renderQueryVariable } from './panels.ts';
 
 const RANGE = `${FIRST_DAY}, ${LAST_DAY}`;
-const BESIDE = `losant_usage.usage_compared(\${metric:sqlstring}, ${RANGE}, \${comparison:sqlstring}) as b`;
-const IS_KNOWN = 'b.quantity is not null and b.previous_quantity is not null';
+const COMPARED = `losant_usage.usage_compared(\${metric:sqlstring}, ${RANGE}, \${comparison:sqlstring}) as u`;
+const IS_COMPARABLE = 'u.quantity is not null and u.previous_quantity is not null';
 
 const variables = [
   renderQueryVariable(
@@ -17,7 +17,11 @@ order by metric <> 'payload_billable_count', position`,
   ),
   renderChoice(
     { name: 'comparison', label: 'Compared with', description: 'Days that each day is compared with.' },
-    { 'same weekdays before': 'weekdays', 'previous days': 'before', 'same weekdays a year earlier': 'year' },
+    {
+      'same weekdays before': 'same_weekdays',
+      'previous days': 'previous_days',
+      'same weekdays a year earlier': 'previous_year',
+    },
   ),
   renderQueryVariable(
     { name: 'org', label: 'Organization', description: 'Organization shown in the lower half.' },
@@ -34,12 +38,13 @@ const allOrganizations = [
     type: 'stat',
     title: 'Completeness',
     description:
-      'Independent of the time range. Complete to: the last day through which no cell is waiting, in doubt or missing. Gaps: cells missing or in doubt.',
+      'Independent of the time range. Complete to: the last day through which no cell is waiting, in doubt or ' +
+      'missing. Gaps: cells missing or in doubt.',
     width: 12,
     height: 4,
-    columns: { Organizations: 'count', Gaps: 'missing', 'Organizations with gaps': 'missing' },
-    sql: `select case when bool_and(complete_to is not null) then to_char(min(complete_to)::timestamp,
-  'YYYY-MM-DD') end as "Complete to",
+    columns: { Organizations: 'count', Gaps: 'problems', 'Organizations with gaps': 'problems' },
+    sql: `select case when bool_and(complete_to is not null)
+    then to_char(min(complete_to)::timestamp, 'YYYY-MM-DD') end as "Complete to",
   max(orgs) as "Organizations", sum(gaps) as "Gaps", max(orgs_with_gaps) as "Organizations with gaps"
 from losant_usage.freshness
 where ${OF_INSTANCES}`,
@@ -50,29 +55,30 @@ where ${OF_INSTANCES}`,
     description: 'Sums over organization days stored on both sides; “Not comparable” counts the rest.',
     width: 12,
     height: 4,
-    columns: { 'In range': 'count', 'Compared days': 'count', Change: 'share', 'Not comparable': 'missing' },
-    sql: `select sum(b.quantity) filter (where ${IS_KNOWN}) as "In the range",
-  sum(b.previous_quantity) filter (where ${IS_KNOWN}) as "Before",
-  sum(b.quantity) filter (where ${IS_KNOWN}) / nullif(sum(b.previous_quantity) filter (where ${IS_KNOWN}),
-  0) - 1 as "Change",
-  count(*) filter (where not (${IS_KNOWN})) as "Not known"
-from ${BESIDE}
-where b.${OF_INSTANCES}`,
+    columns: { 'In range': 'count', 'Compared days': 'count', Change: 'share', 'Not comparable': 'problems' },
+    sql: `select sum(u.quantity) filter (where ${IS_COMPARABLE}) as "In range",
+  sum(u.previous_quantity) filter (where ${IS_COMPARABLE}) as "Compared days",
+  sum(u.quantity) filter (where ${IS_COMPARABLE})
+    / nullif(sum(u.previous_quantity) filter (where ${IS_COMPARABLE}), 0) - 1 as "Change",
+  count(*) filter (where not (${IS_COMPARABLE})) as "Not comparable"
+from ${COMPARED}
+where u.${OF_INSTANCES}`,
   },
   {
     type: 'days',
     title: 'All organizations by day',
     description:
-      'The metric and the compared days. Red bars (right axis): organizations whose number is not stored, so the sum excludes them.',
+      'The metric and the compared days. Red bars (right axis): organizations whose number is not stored, ' +
+      'so the sum excludes them.',
     width: 24,
     height: 9,
-    columns: { Day: 'count', 'Compared day': 'count', 'Organizations not stored': 'missing' },
-    sql: `select b.usage_date::timestamp at time zone 'UTC' as "time", sum(b.quantity) as "This day",
-  sum(b.previous_quantity) as "Compared day",
-  count(*) filter (where b.quantity is null) as "Organizations missing"
-from ${BESIDE}
-where b.${OF_INSTANCES}
-group by b.usage_date
+    columns: { Day: 'count', 'Compared day': 'count', 'Organizations not stored': 'problems' },
+    sql: `select u.usage_date::timestamp at time zone 'UTC' as "time", sum(u.quantity) as "Day",
+  sum(u.previous_quantity) as "Compared day",
+  count(*) filter (where u.quantity is null) as "Organizations not stored"
+from ${COMPARED}
+where u.${OF_INSTANCES}
+group by u.usage_date
 order by 1`,
   },
   {
@@ -82,23 +88,24 @@ order by 1`,
     width: 24,
     height: 11,
     columns: {
-      'In the range': 'count',
-      Before: 'count',
+      'In range': 'count',
+      'Compared days': 'count',
       Difference: 'count',
-      Share: 'share',
-      'Days not comparable': 'missing',
+      Change: 'share',
+      'Days not comparable': 'problems',
     },
     sql: `select o.name as "Organization", o.referral_id as "Referral ID", o.plan_id as "Plan",
-  sum(b.quantity) filter (where ${IS_KNOWN}) as "In the range",
-  sum(b.previous_quantity) filter (where ${IS_KNOWN}) as "Before",
-  sum(b.quantity - b.previous_quantity) as "Difference",
-  sum(b.quantity - b.previous_quantity) / nullif(sum(b.previous_quantity) filter (where ${IS_KNOWN}), 0) as "Share",
-  count(*) filter (where not (${IS_KNOWN})) as "Days not known"
-from ${BESIDE}
-join losant_usage.organizations o on o.org_id = b.org_id
-where b.${OF_INSTANCES}
-group by b.org_id, o.name, o.referral_id, o.plan_id
-order by abs(sum(b.quantity - b.previous_quantity)) desc nulls last, o.name, b.org_id
+  sum(u.quantity) filter (where ${IS_COMPARABLE}) as "In range",
+  sum(u.previous_quantity) filter (where ${IS_COMPARABLE}) as "Compared days",
+  sum(u.quantity - u.previous_quantity) as "Difference",
+  sum(u.quantity - u.previous_quantity)
+    / nullif(sum(u.previous_quantity) filter (where ${IS_COMPARABLE}), 0) as "Change",
+  count(*) filter (where not (${IS_COMPARABLE})) as "Days not comparable"
+from ${COMPARED}
+join losant_usage.organizations o on o.org_id = u.org_id
+where u.${OF_INSTANCES}
+group by u.org_id, o.name, o.referral_id, o.plan_id
+order by abs(sum(u.quantity - u.previous_quantity)) desc nulls last, o.name, u.org_id
 limit 50`,
   },
   {
@@ -108,11 +115,10 @@ limit 50`,
       'The last four months: in progress, ready, blocked (and by what), closed, or in need of an adjustment.',
     width: 24,
     height: 6,
-    columns: { 'Organizations blocked': 'missing', 'Organizations to adjust': 'missing' },
+    columns: { 'Organizations blocked': 'problems', 'Organizations to adjust': 'problems' },
     sql: `select to_char(m.month::timestamp, 'YYYY-MM') as "Month", coalesce(i.name, i.instance_id) as "Instance",
-  m.state as "State",
-  array_to_string(m.causes, ', ') as "Blocked by", m.orgs_blocked as "Organizations blocked",
-  m.orgs_to_adjust as "Organizations different"
+  m.state as "State", array_to_string(m.causes, ', ') as "Blocked by", m.orgs_blocked as "Organizations blocked",
+  m.orgs_to_adjust as "Organizations to adjust"
 from losant_usage.months m
 join losant_usage.instances i on i.instance_id = m.instance_id
 where m.${OF_INSTANCES} and m.month >= date_trunc('month', now() at time zone 'UTC' - interval '3 months')::date
@@ -127,12 +133,12 @@ const oneOrganization = [
     description: 'With the compared days. A day that is not stored has a red bar instead of a point.',
     width: 12,
     height: 9,
-    columns: { 'This day': 'count', 'Compared day': 'count', 'Not stored': 'missing' },
-    sql: `select b.usage_date::timestamp at time zone 'UTC' as "time", b.quantity as "This day",
-  b.previous_quantity as "Compared day",
-  case when b.quantity is null then 1 else 0 end as "Missing"
-from ${BESIDE}
-where b.org_id = \${org:sqlstring}
+    columns: { Day: 'count', 'Compared day': 'count', 'Not stored': 'problems' },
+    sql: `select u.usage_date::timestamp at time zone 'UTC' as "time", u.quantity as "Day",
+  u.previous_quantity as "Compared day",
+  case when u.quantity is null then 1 else 0 end as "Not stored"
+from ${COMPARED}
+where u.org_id = \${org:sqlstring}
 order by 1`,
   },
   {
@@ -157,8 +163,7 @@ order by 1, 2`,
     height: 9,
     columns: { Devices: 'count', Created: 'count', Deleted: 'count' },
     sql: `select usage_date::timestamp at time zone 'UTC' as "time", devices_total as "Devices",
-  devices_created as "Created",
-  devices_deleted as "Deleted"
+  devices_created as "Created", devices_deleted as "Deleted"
 from losant_usage.daily_usage
 where org_id = \${org:sqlstring} and ${IN_RANGE}
 order by 1`,
@@ -167,7 +172,8 @@ order by 1`,
     type: 'table',
     title: 'Organization: limits this month',
     description:
-      'Month to date and the projected month end, based on the same weekdays of the last 28 days, with the day on which the limit is exceeded.',
+      'Month to date and the projected month end, based on the same weekdays of the last 28 days, ' +
+      'with the day on which the limit is exceeded.',
     width: 12,
     height: 9,
     columns: {
@@ -175,11 +181,11 @@ order by 1`,
       Limit: 'count',
       Share: 'share',
       Projected: 'count',
-      'Days not stored': 'missing',
+      'Days not stored': 'problems',
     },
     sql: `select limit_name as "Limit name", quantity as "Used", limit_quantity as "Limit", share as "Share",
-  projected_quantity as "At the end",
-  to_char(exceeds_on::timestamp, 'YYYY-MM-DD') as "Exceeded on", days_expected - days_stored as "Days missing"
+  projected_quantity as "Projected",
+  to_char(exceeds_on::timestamp, 'YYYY-MM-DD') as "Exceeds on", days_expected - days_stored as "Days not stored"
 from losant_usage.usage_vs_limits
 where org_id = \${org:sqlstring} and metric is not null
 order by share desc nulls last, limit_name`,
@@ -196,16 +202,14 @@ order by share desc nulls last, limit_name`,
       Bytes: 'bytes',
       'Notebook minutes': 'minutes',
       Devices: 'count',
-      'Days missing': 'missing',
+      'Days not stored': 'problems',
     },
     sql: `select to_char(month::timestamp, 'YYYY-MM') as "Month", payload_billable_count as "Billable payloads",
-  payload_all_bytes as "Bytes",
-  notebook_minutes as "Notebook minutes", devices_total as "Devices", standing::text as "standing",
-  is_billable as "Billable",
-  days_expected - days_stored as "Days missing"
+  payload_all_bytes as "Bytes", notebook_minutes as "Notebook minutes", devices_total as "Devices",
+  standing::text as "Standing", is_billable as "Billable", days_expected - days_stored as "Days not stored"
 from losant_usage.monthly_usage
-where org_id = \${org:sqlstring} and month >= date_trunc('month',
-  now() at time zone 'UTC' - interval '11 months')::date
+where org_id = \${org:sqlstring}
+  and month >= date_trunc('month', now() at time zone 'UTC' - interval '11 months')::date
 order by month desc`,
   },
 ] as const;
@@ -214,7 +218,8 @@ export const usage = renderDashboard({
   uid: 'losant-usage',
   title: 'Losant usage',
   description:
-    'Usage by UTC day, compared with other days, for all organizations and for one. A number that is not stored is never shown as 0.',
+    'Usage by UTC day, compared with other days, for all organizations and for one. ' +
+    'A number that is not stored is never shown as 0.',
   variables,
   panels: [...allOrganizations, ...oneOrganization],
 });

@@ -1,11 +1,10 @@
--- Roles for losant-usage, in the database it writes to. Run once by an administrator (a superuser, or an
--- owner of the database who can create roles), before the first `losant-usage migrate`; running it again
--- changes nothing but restores missing privileges:
+-- Roles for losant-usage. An administrator (a superuser, or an owner of the database who can create roles) runs this
+-- once in the database, before the first `losant-usage migrate`. Running it again only restores missing privileges:
 --
 --   psql -X -v ON_ERROR_STOP=1 --single-transaction -d billing -f deploy/postgres/roles.sql
 --
--- It sets no passwords, so that none ends up in a file or log. Give each role a password with psql's
--- \password, e.g. \password losant_usage_writer. Until then nobody can log in as that role.
+-- It sets no passwords, so that none ends up in a file or log. Give each role a password with psql's \password, e.g.
+-- \password losant_usage_writer. Until then nobody can log in as that role.
 --
 --   losant_usage_migrator   owns the schema: for `losant-usage migrate`, and nothing else
 --   losant_usage_writer     for run, worker, backfill, waive, retire and org delete: writes usage, cannot change
@@ -19,7 +18,9 @@ do $$
 declare
   name text;
 begin
-  foreach name in array array['losant_usage_migrator', 'losant_usage_writer', 'losant_usage_closer', 'losant_usage_reader'] loop
+  foreach name in array
+    array['losant_usage_migrator', 'losant_usage_writer', 'losant_usage_closer', 'losant_usage_reader']
+  loop
     if not exists (select from pg_roles where rolname = name) then
       execute format('create role %I login', name);
     end if;
@@ -33,9 +34,11 @@ end
 $$;
 
 comment on role losant_usage_migrator is 'Owns schema losant_usage and migrates it: losant-usage migrate.';
-comment on role losant_usage_writer is 'Writes usage to schema losant_usage: losant-usage run, worker, backfill, waive, org delete.';
+comment on role losant_usage_writer is
+  'Writes usage to schema losant_usage: losant-usage run, worker, backfill, waive, retire, org delete.';
 comment on role losant_usage_closer is 'Closes months in schema losant_usage: losant-usage close, statement, verify.';
-comment on role losant_usage_reader is 'Reads schema losant_usage: BI tools, losant-usage status, gaps, explain, reconcile, export.';
+comment on role losant_usage_reader is
+  'Reads schema losant_usage: BI tools, losant-usage status, gaps, explain, reconcile, export.';
 
 -- Both can read what the reader can; the reader's settings below do not apply to them.
 grant losant_usage_reader to losant_usage_writer, losant_usage_closer;
@@ -50,8 +53,8 @@ create schema if not exists losant_usage authorization losant_usage_migrator;
 create schema if not exists losant_usage_internal authorization losant_usage_migrator;
 grant usage on schema losant_usage to losant_usage_writer, losant_usage_closer, losant_usage_reader;
 
--- Privileges on tables, views and functions are listed in the schema itself (migrations/0010_rights.sql), and
--- `migrate` grants them; there are no default privileges. This block is for roles created after `migrate`.
+-- Privileges on tables, views and functions are listed in the schema itself (migrations/always.sql), and `migrate`
+-- grants them; there are no default privileges. This block is for roles created after `migrate`.
 do $$
 begin
   if to_regprocedure('losant_usage.grant_rights()') is not null then

@@ -2,7 +2,7 @@ import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
 import { describeUrl } from '../database/open.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { DatabaseError, EXIT, ExportError, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
+import { AppError, DatabaseError, EXIT, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
 import { requireApiUrl } from '../ledger/instances.ts';
 import { readClock, requireApiClock } from '../loading/context.ts';
 import { extractSlice } from '../loading/extract.ts';
@@ -88,7 +88,7 @@ function renderCheck({ name, ok, message, hint }: CheckReport): string[] {
 /** The limit on each check, even if Losant asks for a pause. */
 const CHECK_TIMEOUT_MS = 60_000;
 
-const TOO_SLOW = new ExportError('timeout', `no response within ${CHECK_TIMEOUT_MS / 1_000} s`, {
+const TOO_SLOW = new AppError('timeout', `no response within ${CHECK_TIMEOUT_MS / 1_000} s`, {
   hint: 'Losant is slow or is rate-limiting this token; try again later, or lower REQUESTS_PER_SECOND',
 });
 
@@ -109,7 +109,7 @@ async function runCheck<T>(
   } catch (thrown) {
     signal.throwIfAborted();
     const error = limit.aborted ? TOO_SLOW : (describeDatabaseError(thrown, where) ?? thrown);
-    if (!(error instanceof ExportError)) throw thrown;
+    if (!(error instanceof AppError)) throw thrown;
     reports.push({ name, ok: false, message: error.message, hint: error.hint, exitCode: exitCodeOf(error) });
     return { error };
   }
@@ -240,12 +240,12 @@ async function readNumbers(
   { day, ...target }: Target,
   stream: string,
 ): Promise<Readonly<Record<string, number>>> {
-  const slice = { orgId: target.orgId, stream, window: { from: day, to: day }, days: [day] };
+  const slice = { orgId: target.orgId, stream, range: { from: day, to: day }, days: [day] };
   const [result] = await extractSlice(slice, target, target.signal);
   if (result?.error) throw result.error;
   const verdict = result?.responses[0]?.verdict;
   if (verdict?.kind === 'quarantined') {
-    throw new ExportError('bad_body', verdict.detail, {
+    throw new AppError('bad_body', verdict.detail, {
       hint:
         'a run would quarantine this response; ' +
         'check that LOSANT_API_URL reaches the API itself, or ask Losant support',
@@ -260,7 +260,7 @@ async function checkHeartbeat(url: string): Promise<CheckResult> {
   const response = await probeHeartbeat(url);
   if (isGood(response)) return { message: 'the monitor responds' };
   if (typeof response === 'string') {
-    throw new ExportError('unreachable', `HEARTBEAT_URL does not respond: ${response}`, {
+    throw new AppError('unreachable', `HEARTBEAT_URL does not respond: ${response}`, {
       hint: 'check the address and the network',
     });
   }
@@ -276,7 +276,7 @@ async function probeOrg(checking: CheckContext, target: Target): Promise<void> {
     await runCheck(checking, `probe.${name}`, async (signal) => {
       const result = await work({ ...target, signal }).catch((error: unknown) => {
         signal.throwIfAborted();
-        if (error instanceof ExportError) return error.message;
+        if (error instanceof AppError) return error.message;
         throw error;
       });
       return { message: `${result} (affects ${effects})` };

@@ -11,8 +11,8 @@ import {
 } from '../files/formats.ts';
 import {
   type ExportedView,
-  exportedView,
   exportedViewNames,
+  findExportedView,
   readViewColumns,
   streamView,
   VIEW_STATEMENT_MS,
@@ -47,7 +47,7 @@ export const exportFile = defineCommand({
   async run(context, { view: name, from, to, format, out: path }) {
     const { output, stdout } = context;
     // The command line has checked the name.
-    const view = exportedView(name) as ExportedView;
+    const view = findExportedView(name) as ExportedView;
     const range = toRange(name, view, { from, to });
     const out = toFilePath(path);
     if (out === null && (output.json || (format === 'parquet' && stdout.isTTY === true))) {

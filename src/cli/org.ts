@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { LosantError, type LosantErrorKind, SettingsError } from '../errors.ts';
-import { mayHaveHappened, type OrgPatch, orgPatch, sendChange } from '../losant/admin.ts';
+import { mayHaveChanged, type OrgPatch, orgPatch, sendChange } from '../losant/admin.ts';
 import { createLosantClient, type LosantClient, type LosantClientOptions } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getOrg, type OrgResource } from '../losant/orgs.ts';
@@ -130,7 +130,7 @@ export async function changeOrg(
   try {
     await sendChange(admin, { instanceId: instance.instanceId, orgId }, patch);
   } catch (error) {
-    if (!mayHaveHappened(error)) throw error;
+    if (!mayHaveChanged(error)) throw error;
     lostResponse = error;
     context.output.remark(`${error.message}; reading the organization back to check`);
   }
@@ -230,8 +230,8 @@ export function parsePatch(json: string): OrgPatch {
 }
 
 /**
- * Returns the patch with all limits of the organization, because the documentation does not say whether Losant keeps
- * limits that a patch omits.
+ * Returns the patch with all limits of the organization, because the documentation does not say whether limits that a
+ * patch omits stay.
  */
 export function completePatch(patch: OrgPatch, { limits = {} }: Resource): OrgPatch {
   if (patch.limits === undefined) return patch;

@@ -7,8 +7,7 @@ import { openSchema, selectInstances } from './database.ts';
 import { requiredOption } from './options.ts';
 
 export const retire = defineCommand({
-  // Without the settings of the instances, an instance that is still loaded could be retired by mistake.
-  needs: ['losant', 'database'],
+  needs: ['database'],
   options: {
     instance: requiredOption(
       'ID',
@@ -24,11 +23,12 @@ export const retire = defineCommand({
       });
     }
     await using handle = await openSchema(context, { writes: true });
+    // Throws if the database does not have the instance, such as for a typo.
     await selectInstances(context, handle, [instanceId]);
     const now = await readClock(context, handle);
     const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
     await syncTracks(ledger, { streams: [], selection: [] });
-    const lines = [`Instance ${instanceId} is retired; no day after yesterday is expected. Its data stays.`];
+    const lines = [`Instance ${instanceId} is retired; yesterday is its last expected day. Its data stays.`];
     return { document: { instanceId }, lines };
   },
 });

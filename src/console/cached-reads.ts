@@ -1,17 +1,17 @@
-export interface ReadingOptions {
-  /** The time for which an answer is kept; one that took long is kept ten times as long as it took. */
+export interface ReadOptions {
+  /** How long a result is reused; one that took long is reused for ten times as long as it took. */
   readonly keepMs: number;
-  /** The time that a caller waits. */
+  /** How long a caller waits. */
   readonly timeoutMs: number;
   readonly now: () => number;
 }
 
-/** Thrown when an answer did not come in time. */
+/** Thrown when a read takes longer than its caller waits. */
 export class ReadTimeoutError extends Error {
-  override readonly name = 'SlowReadingError';
+  override readonly name = 'ReadTimeoutError';
 }
 
-/** An answer, and the time at which it came. */
+/** The result of a read, and the time at which it arrived. */
 export interface Snapshot<T> {
   readonly value: T;
   readonly atMs: number;
@@ -19,7 +19,7 @@ export interface Snapshot<T> {
 
 const REST_FACTOR = 10;
 /** Callers who would get nothing, or a very old result, wait at least this long. */
-const FIRST_MS = 300;
+const MIN_WAIT_MS = 300;
 
 /**
  * Shares an expensive read: at most one is running, and its result is cached, so that readers cannot overload the
@@ -28,43 +28,42 @@ const FIRST_MS = 300;
  */
 export function shareRead<T>(
   read: () => Promise<T>,
-  { keepMs, timeoutMs, now }: ReadingOptions,
+  { keepMs, timeoutMs, now }: ReadOptions,
 ): (waitMs?: number) => Promise<T> {
   let current: Promise<T> | null = null;
-  let goodUntilMs = Number.POSITIVE_INFINITY;
-  const begin = async (): Promise<T> => {
-    const since = now();
+  let validUntilMs = Number.POSITIVE_INFINITY;
+  const startRead = async (): Promise<T> => {
+    const startMs = now();
     try {
-      const answer = await read();
-      goodUntilMs = now() + Math.max(keepMs, (now() - since) * REST_FACTOR);
-      return answer;
+      const value = await read();
+      validUntilMs = now() + Math.max(keepMs, (now() - startMs) * REST_FACTOR);
+      return value;
     } catch (error) {
-      goodUntilMs = now() + (now() - since);
+      validUntilMs = now() + (now() - startMs);
       throw error;
     }
   };
   return async (waitMs = timeoutMs) => {
-    if (current === null || now() >= goodUntilMs) {
-      goodUntilMs = Number.POSITIVE_INFINITY;
-      current = begin();
+    if (current === null || now() >= validUntilMs) {
+      validUntilMs = Number.POSITIVE_INFINITY;
+      current = startRead();
     }
-    return await within(waitMs, current);
+    return await withTimeout(waitMs, current);
   };
 }
 
 /**
- * Shares a read as {@link shareRead} does, and returns the last good answer with its
- * age if a read is slow or fails: `onFailure` is called for the first failure after a success. The returned function
- * resolves to null before the first answer.
+ * Shares a read like {@link shareRead}, and returns the last good result with its age if a read is slow or fails. The
+ * returned function resolves to null until there is one. `onFailure` is called for the first failure after a success.
  */
 export function cacheRead<T>(
   read: () => Promise<T>,
-  options: ReadingOptions & { readonly onFailure: (error: unknown) => void },
+  options: ReadOptions & { readonly onFailure: (error: unknown) => void },
 ): (waitMs?: number) => Promise<Snapshot<T> | null> {
   const { keepMs, timeoutMs, now, onFailure } = options;
   let latest: Snapshot<T> | null = null;
   let isFailing = false;
-  const shared = shareRead(async () => {
+  const sharedRead = shareRead(async () => {
     try {
       const value = await read();
       latest = { value, atMs: now() };
@@ -78,33 +77,32 @@ export function cacheRead<T>(
   return async (waitMs = timeoutMs) => {
     const isOld = latest === null || now() - latest.atMs > keepMs * REST_FACTOR;
     // The failure has been reported; a slow read continues for the next caller.
-    await shared(isOld ? Math.max(waitMs, FIRST_MS) : waitMs).catch(() => undefined);
+    await sharedRead(isOld ? Math.max(waitMs, MIN_WAIT_MS) : waitMs).catch(() => undefined);
     return latest;
   };
 }
 
 /**
- * Runs at most `max` reads at once and refuses others with a SlowReadingError, so that a reader with
- * many requests takes no connection from the others. A read that its caller has given up still counts
- * until it ends.
+ * Runs at most `max` reads at once and rejects others with ReadTimeoutError, so that one reader with many requests
+ * does not take all connections. A read whose caller has given up counts until it ends.
  */
 export function limitReads({ max, timeoutMs }: { readonly max: number; readonly timeoutMs: number }) {
-  let underWay = 0;
+  let runningReads = 0;
   return async <T>(read: () => Promise<T>): Promise<T> => {
-    if (underWay >= max) throw new ReadTimeoutError(`${max} page queries are already running`);
-    underWay += 1;
+    if (runningReads >= max) throw new ReadTimeoutError(`${max} page queries are already running`);
+    runningReads += 1;
     const work = read().finally(() => {
-      underWay -= 1;
+      runningReads -= 1;
     });
-    return await within(timeoutMs, work);
+    return await withTimeout(timeoutMs, work);
   };
 }
 
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
+async function withTimeout<T>(ms: number, work: Promise<T>): Promise<T> {
+  const { promise: timeout, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new ReadTimeoutError(`no response within ${ms} ms`)), ms);
   try {
-    return await Promise.race([work, late]);
+    return await Promise.race([work, timeout]);
   } finally {
     clearTimeout(timer);
   }

@@ -9,15 +9,15 @@ import {
   type ConsolePage,
   type Html,
   linkToOrganization,
-  plain,
   renderCommands,
   renderFacts,
   renderInstant,
   renderStanding,
+  toPlainText,
 } from './page.ts';
 import { type Columns, type Row, renderHtmlTable } from './table.ts';
 
-/** The story of an organization's day: why each number is not all right, worst first, and what can be done. */
+/** Explains a day of an organization: each cell with its numbers, history and advice, the worst first. */
 export const dayPage: ConsolePage = {
   path: '/coverage/:org/:day',
   navPath: '/coverage',
@@ -25,25 +25,30 @@ export const dayPage: ConsolePage = {
     const orgId = params['org'] ?? '';
     const day = parseDay(params['day'] ?? '');
     if (!isLosantId(orgId) || day === null || day < FIRST_DAY || day > LAST_DAY) return null;
-    const story = await read((db) => explainDay(db, { orgId, day, streams: null }, { nowMs }));
-    if (story === null || !instanceIds.includes(story.org.instanceId)) return null;
-    return { title: `${story.org.orgName}, ${day}`, body: renderStory(story) };
+    const explanation = await read((db) => explainDay(db, { orgId, day, streams: null }, { nowMs }));
+    if (explanation === null || !instanceIds.includes(explanation.org.instanceId)) return null;
+    return { title: `${explanation.org.orgName}, ${day}`, body: renderDayExplanation(explanation) };
   },
 };
 
-function renderStory({ org, day, standing, cells }: DayExplanation): Html {
+function renderDayExplanation({ org, day, standing, cells }: DayExplanation): Html {
   const { orgId, orgName, deletedOn } = org;
   const severity = (cell: CellExplanation) =>
     cell.standing === null ? -1 : standings.indexOf(cell.standing);
-  const worstFirst = cells.toSorted((a, b) => severity(b) - severity(a));
-  const unwanted = worstFirst.filter((cell) => cell.standing === null).map(({ stream }) => stream);
-  return html`<h1>${plain(orgName)}, ${day}: ${renderStanding(standing)}</h1>
+  const sortedCells = cells.toSorted((a, b) => severity(b) - severity(a));
+  const streamsNotExpected = sortedCells.flatMap(({ stream, standing }) =>
+    standing === null ? [stream] : [],
+  );
+  return html`<h1>${toPlainText(orgName)}, ${day}: ${renderStanding(standing)}</h1>
 <p>${linkToOrganization(orgId, orgName)} · <a href="/coverage/${orgId}/${addDays(day, -1)}">Previous day</a> · <a
   href="/coverage/${orgId}/${addDays(day, 1)}">Next day</a>${
     deletedOn !== null && ` · deleted (noticed ${deletedOn})`
   }</p>
-${worstFirst.filter((cell) => cell.standing !== null).map(renderCell)}
-${unwanted.length > 0 && html`<p class="quiet">Not expected on this day: ${unwanted.join(', ')}.</p>`}`;
+${sortedCells.filter((cell) => cell.standing !== null).map(renderCell)}
+${
+  streamsNotExpected.length > 0 &&
+  html`<p class="quiet">Not expected on this day: ${streamsNotExpected.join(', ')}.</p>`
+}`;
 }
 
 function renderCell(cell: CellExplanation): Html {
@@ -53,7 +58,7 @@ function renderCell(cell: CellExplanation): Html {
     standing,
   )}</h2>
 <p>${standing !== null && `${capitalize(STANDINGS[standing].sentence)}. `}<strong>${reason}</strong>${
-    detail !== null && `: ${plain(detail)}`
+    detail !== null && `: ${toPlainText(detail)}`
   }</p>
 <p>${capitalize(advice.text)}.</p>
 ${advice.commands.map(
@@ -62,7 +67,7 @@ ${advice.commands.map(
 ${cell.numbers.length > 0 && renderHtmlTable(cell.numbers, { metric: 'Metric', quantity: 'Quantity' })}
 ${renderList('Changes', changes, CHANGES)}
 ${renderList('Waivers', waivers, WAIVERS)}
-${renderList('Quarantined responses', quarantine, ANSWERS)}
+${renderList('Quarantined responses', quarantine, QUARANTINE)}
 ${ledger !== null && renderReads(ledger)}</section>\n`;
 }
 
@@ -78,24 +83,26 @@ const CHANGES: Columns<CellExplanation['changes'][number]> = {
 };
 const WAIVERS: Columns<CellExplanation['waivers'][number]> = {
   waivedAt: 'Waived at',
+  kind: 'Kind',
   waivedBy: 'Waived by',
+  waivedByRun: 'Waived by run',
   reason: 'Reason',
   liftedAt: 'Lifted at',
   liftedByRun: 'Lifted by run',
 };
-const ANSWERS: Columns<CellExplanation['quarantine'][number]> = {
+const QUARANTINE: Columns<CellExplanation['quarantine'][number]> = {
   seenAt: 'Received',
   from: 'First day',
   to: 'Last day',
-  code: 'Code',
-  problem: 'Problem',
+  reason: 'Reason',
+  detail: 'Detail',
 };
 
 function renderList<R extends Row>(title: string, rows: readonly R[], columns: Columns<R>): Html {
   return html`${rows.length > 0 && html`<h3>${title}</h3>${renderHtmlTable(rows, columns)}`}`;
 }
 
-/** Renders when the cell was read, folded. */
+/** Renders the read history of a cell, collapsed. */
 function renderReads({
   firstLoadedAt,
   lastReadAt,

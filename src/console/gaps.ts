@@ -1,15 +1,14 @@
 import { sql } from 'kysely';
 import { streamNames } from '../usage/streams/catalog.ts';
-import { optionsOf, SEARCH, tablePage } from './table.ts';
+import { createTablePage, optionsOf, SEARCH } from './table.ts';
 
 export const STREAM = { label: 'Stream', options: optionsOf(streamNames) };
 
-/** The cells that are missing or in doubt. */
-export const gapsPage = tablePage('/gaps', '/coverage', ({ instanceIds }) => ({
+export const gapsPage = createTablePage('/gaps', '/coverage', ({ instanceIds }) => ({
   title: 'Gaps',
   sentence: 'Cells that are missing or in doubt, worst and newest first.',
   rows: sql`
-    select org_id, org_name, referral_id, usage_date, stream, standing, reason, message, failed_reads, next_read_at
+    select org_id, org_name, referral_id, usage_date, stream, standing, reason, detail, failed_reads, next_read_at
     from losant_usage.coverage_gaps where instance_id = any (${instanceIds}::text[])`,
   order: sql`r.standing desc, r.usage_date desc, r.org_id, r.stream`,
   filters: {
@@ -30,8 +29,7 @@ export const gapsPage = tablePage('/gaps', '/coverage', ({ instanceIds }) => ({
   },
 }));
 
-/** Invalid answers, which no good one has followed. */
-export const quarantinePage = tablePage('/quarantine', '/coverage', ({ instanceIds }) => ({
+export const quarantinePage = createTablePage('/quarantine', '/coverage', ({ instanceIds }) => ({
   title: 'Quarantine',
   sentence: 'Invalid responses not yet followed by a valid one, newest first.',
   rows: sql`
@@ -50,8 +48,8 @@ export const quarantinePage = tablePage('/quarantine', '/coverage', ({ instanceI
     first_day: 'First day',
     last_day: 'Last day',
     stream: 'Stream',
-    code: 'Code',
-    detail: 'Problem',
+    reason: 'Reason',
+    detail: 'Detail',
     seen_at: 'Received',
   },
 }));

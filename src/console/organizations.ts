@@ -1,40 +1,40 @@
 import { html } from 'hono/html';
 import { sql } from 'kysely';
-import { showNumber } from '../terminal/words.ts';
+import { count, showNumber } from '../terminal/words.ts';
 import type { Activity } from './counts.ts';
 import { COUNTING, type ConsolePage, type Html, RELOAD_SECONDS } from './page.ts';
 import { type Columns, escapeLike, SEARCH, showChange, showTable } from './table.ts';
 
-const ONLY: Readonly<Record<string, readonly [text: string, condition: string]>> = {
+const ONLY: Readonly<Record<string, readonly [label: string, condition: string]>> = {
   new: ['new: created in the last 7 days', 'r.is_new'],
-  left: ['deleted in the last 7 days', 'r.is_recently_deleted'],
+  deleted: ['deleted in the last 7 days', 'r.is_recently_deleted'],
   silent: ['silent: zero payloads for three days', 'r.is_silent'],
-  moved: ['changed: by half or more in 7 days', 'r.has_large_change'],
-  crossing: ['exceeds a limit this month', 'r.exceeds_on is not null or r.limit_share > 1'],
-  near: ['at 80% of a limit or more', 'r.limit_share >= 0.8'],
+  changed: ['changed by half or more in 7 days', 'r.has_large_change'],
+  exceeding: ['exceeds a limit this month', 'r.exceeds_on is not null or r.limit_share > 1'],
+  near_limit: ['at 80% of a limit or more', 'r.limit_share >= 0.8'],
   no_plan: ['no plan', 'r.plan_id is null'],
   no_limit: ['no limit', 'r.has_no_limit'],
-  existing: ['not deleted', 'r.deleted_on is null'],
+  not_deleted: ['not deleted', 'r.deleted_on is null'],
 };
 
 const COLUMNS: Columns<Activity> = {
   org_name: 'Name',
-  referral_id: 'Referral id',
+  referral_id: 'Referral ID',
   plan_id: 'Plan',
   payload_billable_count: [
-    'Payloads',
+    'Billable payloads',
     ({ payload_billable_count: payloads, days_not_stored: days }) =>
       html`${showNumber(payloads ?? 0)}${
         days !== null &&
         days > 0 &&
-        html` <span class="bad" title="${days === 1 ? '1 day is' : `${showNumber(days)} days are`} not stored">?</span>`
+        html` <span class="bad" title="${count(days, 'day is', 'days are')} not stored">?</span>`
       }`,
   ],
-  change_ratio: ['Last 7 days', ({ change_ratio: change }) => showChange(change ?? 0)],
+  change_ratio: ['7-day change', ({ change_ratio: change }) => showChange(change ?? 0)],
   devices_total: 'Devices',
   limit_share: ['Limit used', ({ limit_share: share }) => renderBar(share ?? 0)],
   limit_name: 'Limit',
-  exceeds_on: 'Exceeded on',
+  exceeds_on: 'Exceeds on',
   last_active_on: 'Last active',
   created_on: 'Created',
   deleted_on: 'Deleted',
@@ -45,34 +45,34 @@ export const organizationsPage: ConsolePage = {
   path: '/organizations',
   navPath: '/organizations',
   show: async (request) => {
-    const counts = await request.counts();
+    const counts = await request.getCounts();
     const isFile = request.query['format'] === 'csv';
     if (counts === null && isFile)
       return { title: 'Organizations', body: COUNTING, reloadSeconds: RELOAD_SECONDS };
     const table = await showTable<Activity>(request, {
       title: 'Organizations',
       sentence:
-        'Billable payloads this month; the last 7 days compared with the 4 weeks before; the limit exceeded first.',
+        'Billable payloads this month, the last 7 days compared with the 4 weeks before, and the limit exceeded first.',
       rows: sql`
         select o.org_id, coalesce(i.name, i.instance_id) as instance_name, o.name as org_name, o.referral_id, o.plan_id,
           (select string_agg(concat_ws('=', t.item ->> 'key', t.item ->> 'value'), ', ' order by t.nth)
             from jsonb_array_elements(o.tags) with ordinality as t (item, nth)) as tags,
           o.limits = '{}' as has_no_limit, o.created_on, o.deleted_on, a.payload_billable_count, a.days_not_stored,
-          a.change_ratio, a.devices_total, a.last_active_on, a.limit_name, a.limit_share, a.exceeds_on, a.is_new, a.is_recently_deleted,
-          a.is_silent, a.has_large_change
+          a.change_ratio, a.devices_total, a.last_active_on, a.limit_name, a.limit_share, a.exceeds_on, a.is_new,
+          a.is_recently_deleted, a.is_silent, a.has_large_change
         from losant_usage.organizations o
         join losant_usage.instances i on i.instance_id = o.instance_id
-        left join json_to_recordset(${counts?.activity ?? '[]'}::json) as a (org_id text, payload_billable_count bigint,
-          days_not_stored bigint, change_ratio float8, devices_total bigint, last_active_on date, is_new boolean,
-          is_recently_deleted boolean, is_silent boolean, has_large_change boolean, limit_name text, limit_share float8, exceeds_on date)
-          on a.org_id = o.org_id
+        left join json_to_recordset(${counts?.organizationsJson ?? '[]'}::json) as a (org_id text,
+          payload_billable_count bigint, days_not_stored bigint, change_ratio float8, devices_total bigint,
+          last_active_on date, is_new boolean, is_recently_deleted boolean, is_silent boolean,
+          has_large_change boolean, limit_name text, limit_share float8, exceeds_on date) on a.org_id = o.org_id
         where o.instance_id = any (${request.instanceIds}::text[])`,
       order: sql`r.org_name, r.org_id`,
       filters: {
         q: SEARCH,
         only: {
-          label: 'Only',
-          options: Object.fromEntries(Object.entries(ONLY).map(([name, [text]]) => [name, text])),
+          label: 'Show only',
+          options: Object.fromEntries(Object.entries(ONLY).map(([name, [label]]) => [name, label])),
           where: (name) => sql`(${sql.raw(ONLY[name]?.[1] ?? 'true')})`,
         },
         plan_id: { label: 'Plan', options: 'text' },

@@ -10,7 +10,7 @@ import { homePage } from './home.ts';
 import { monthPage, monthsPage } from './months.ts';
 import { organizationPage } from './organization.ts';
 import { organizationsPage } from './organizations.ts';
-import { type ConsolePage, renderMissing, renderPage } from './page.ts';
+import { type ConsolePage, renderNotFound, renderPage } from './page.ts';
 import { runsPage } from './runs.ts';
 import type { PageSources } from './sources.ts';
 
@@ -28,29 +28,27 @@ export const PAGES: readonly ConsolePage[] = [
   runsPage,
 ];
 
-/** Counts are a minute old at most, unless counting takes long; nobody waits until they are there. */
+/** Counting many organizations takes seconds, so pages hardly wait for it: they say that it goes on, and reload. */
 const COUNTS = { keepMs: 60_000, timeoutMs: 50 };
 
-/** Adds every page to the routes. */
 export function addPages(app: Hono, sources: PageSources): void {
   const { read, instanceIds, now, logger } = sources;
   const onFailure = (error: unknown) => logger.warn({ err: error }, 'page query failed');
   const countsCache = cacheRead(() => readCounts(read, instanceIds), { ...COUNTS, now, onFailure });
-  const counts = async () => (await countsCache())?.value ?? null;
+  const getCounts = async () => (await countsCache())?.value ?? null;
   for (const { path, navPath, show } of PAGES) {
     app.get(path, async (c: Context) => {
-      const { path: asked } = c.req;
       try {
         const content = await show({
           ...sources,
-          counts,
+          getCounts,
           nowMs: now(),
-          path: asked,
+          path: c.req.path,
           params: c.req.param(),
           query: c.req.query(),
         });
         if (content instanceof Response) return content;
-        if (content === null) return await c.html(renderMissing(navPath), 404);
+        if (content === null) return await c.html(renderNotFound(navPath), 404);
         return await c.html(renderPage({ ...content, navPath }));
       } catch (error) {
         onFailure(error);

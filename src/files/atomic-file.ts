@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { ExportError, SettingsError } from '../errors.ts';
+import { AppError, SettingsError } from '../errors.ts';
 import type { FileChunk } from './formats.ts';
 
-/** A file that exists completely or not at all. Methods throw ExportError if writing it fails. */
+/** A file that exists completely or not at all. Methods throw AppError if writing it fails. */
 export interface AtomicFile {
   write(chunk: FileChunk): Promise<void>;
   /** Syncs the file to disk and moves it to its final path; an existing file stays until then. */
@@ -87,7 +87,7 @@ export function toWriteError(error: unknown, path: string): unknown {
   const fileProblem = describeFileProblem(error, path);
   if (fileProblem === null) return error;
   const hint = `${fileProblem.hint}, then try again; no partial file was left behind`;
-  return new ExportError('file_failed', fileProblem.message, { hint, cause: error });
+  return new AppError('file_failed', fileProblem.message, { hint, cause: error });
 }
 
 /** Describes an error of the file system; null for any other error. */

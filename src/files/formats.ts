@@ -1,6 +1,6 @@
 /** The formats of `export`: how rows become a file. */
 import { ByteWriter, type ColumnSource, ParquetWriter, type SchemaElement } from 'hyparquet-writer';
-import { daysFrom } from '../usage/day.ts';
+import { countDays } from '../usage/day.ts';
 import { renderCsvHeader, renderCsvRows } from './csv.ts';
 
 /** The form in which a column's values are written; `decimal` may have a fraction. */
@@ -85,7 +85,7 @@ const TYPES: Readonly<Record<ColumnKind, ParquetType>> = {
   boolean: { element: { type: 'BOOLEAN' }, convert: (text) => text === 'true' },
   day: {
     element: { type: 'INT32', converted_type: 'DATE', logical_type: { type: 'DATE' } },
-    convert: (day) => daysFrom(EPOCH, day),
+    convert: (day) => countDays(EPOCH, day),
   },
   instant: {
     element: {

@@ -2,7 +2,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
 import type { Instant, Schema } from '../database/schema.ts';
-import { BusyError, ExportError } from '../errors.ts';
+import { AppError, BusyError } from '../errors.ts';
 import type { Policy } from '../usage/policy.ts';
 
 /** The time until a lease expires unless it is renewed: the longest that a dead holder keeps others waiting. */
@@ -171,7 +171,7 @@ export async function eachPage(
 export function requireDatabaseClock(aheadMs: number): void {
   if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;
   const seconds = Math.round(Math.abs(aheadMs) / 1_000);
-  throw new ExportError(
+  throw new AppError(
     'clock_skew',
     `This host's clock has drifted ${seconds} s from the database's since the run started`,
     {

@@ -74,7 +74,7 @@ function applyResponses(
       const counterpart = cellsById.get(cellId({ orgId, stream: name, day }));
       return counterpart === undefined ? [] : [{ stream: name, ...counterpart }];
     });
-    const update = applyResponse({ ...storedCell, answer: response, counterparts, policy });
+    const update = applyResponse({ ...storedCell, response, counterparts, policy });
     const { cell, numbers } = update;
     const { standing } = cell;
     cellsById.set(id, { cell, numbers: numbers ?? storedCell.numbers });

@@ -1,6 +1,6 @@
 import { CLOCK } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
-import { ExportError, LosantError } from '../errors.ts';
+import { AppError, LosantError } from '../errors.ts';
 import type { DueScope } from '../ledger/due.ts';
 import { DATABASE_SKEW_MAX_MS, type InstanceLedger } from '../ledger/lease.ts';
 import type { RunKind } from '../ledger/runs.ts';
@@ -8,7 +8,7 @@ import type { Logger } from '../logger.ts';
 import { type AttemptReport, createLosantClient, type LosantClient } from '../losant/client.ts';
 import { Gate } from '../losant/gate.ts';
 import { getInstance } from '../losant/orgs.ts';
-import { ANSWER_SKEW_MAX_MS } from '../losant/response.ts';
+import { RESPONSE_SKEW_MAX_MS } from '../losant/response.ts';
 import type { Config, InstanceConfig } from '../settings/config.ts';
 import type { DayRange } from '../usage/day.ts';
 
@@ -129,7 +129,7 @@ export function createInstanceContext(
 
 /** Throws AppError `clock_skew` if the API's clock is too far off. Null is unknown and passes. */
 export function requireApiClock(aheadMs: number | null): void {
-  requireClockWithin(ANSWER_SKEW_MAX_MS, aheadMs ?? 0, "the Losant API's");
+  requireClockWithin(RESPONSE_SKEW_MAX_MS, aheadMs ?? 0, "the Losant API's");
 }
 
 /**
@@ -171,7 +171,7 @@ export async function readClock(
 function requireClockWithin(limitMs: number, aheadMs: number, otherClock: string): void {
   if (Math.abs(aheadMs) <= limitMs) return;
   const distance = `${Math.round(Math.abs(aheadMs) / 1_000)} s ${aheadMs > 0 ? 'behind' : 'ahead of'}`;
-  throw new ExportError('clock_skew', `This host's clock is ${distance} ${otherClock}`, {
+  throw new AppError('clock_skew', `This host's clock is ${distance} ${otherClock}`, {
     hint: 'synchronize the clocks (NTP); nothing was loaded, because it is unclear which day has ended',
   });
 }

@@ -2,12 +2,12 @@ import { hash } from 'node:crypto';
 import { LosantError } from '../errors.ts';
 import type { SliceResponse } from '../ledger/quarantine.ts';
 import type { ApiResponse } from '../losant/response.ts';
-import { usageRequest } from '../losant/usage.ts';
+import { createUsageRequest } from '../losant/usage.ts';
 import type { CellResponse, Verdict } from '../usage/cell.ts';
-import { addDays, daysFrom } from '../usage/day.ts';
+import { addDays, countDays } from '../usage/day.ts';
 import { planSlices, type Slice } from '../usage/plan.ts';
 import { getStream } from '../usage/streams/catalog.ts';
-import { UnplaceableBodyError, type WindowReading } from '../usage/streams/stream.ts';
+import { type BodyContent, UnplaceableBodyError } from '../usage/streams/stream.ts';
 import type { InstanceContext } from './context.ts';
 import { withoutIdsAndDays } from './report.ts';
 
@@ -22,13 +22,15 @@ export async function extractSlice(
   signal: AbortSignal,
 ): Promise<SliceResult[]> {
   const { client, instanceId, now } = context;
-  const { orgId, stream, window } = slice;
-  const { requests, readBodies } = getStream(stream);
+  const { orgId, stream, range } = slice;
+  const { requests, parseBodies } = getStream(stream);
   const startedAtMs = now();
   const apiResponses: ApiResponse[] = [];
   try {
     for (const request of requests) {
-      apiResponses.push(await client.get(usageRequest({ instanceId, orgId, window, signal, ...request })));
+      apiResponses.push(
+        await client.get(createUsageRequest({ instanceId, orgId, range, signal, ...request })),
+      );
     }
   } catch (error) {
     if (!(error instanceof LosantError)) throw error;
@@ -39,9 +41,9 @@ export async function extractSlice(
   const texts = apiResponses.map(({ text }) => text);
   const { sentAtMs } = apiResponses[0] as ApiResponse;
   try {
-    const { days, ...counts } = readBodies(
+    const { days, ...counts } = parseBodies(
       apiResponses.map(({ body }) => body),
-      window,
+      range,
     );
     const sha256 = hash('sha256', texts.join(''), 'hex');
     const responses = slice.days.map((day): CellResponse => {
@@ -61,8 +63,8 @@ function canSucceedInHalves({ kind }: LosantError): boolean {
 }
 
 /** Returns the halves of a slice, each with the range that its days need; null for a range of one day. */
-function halveSlice({ orgId, stream, window: { from, to }, days }: Slice): Slice[] | null {
-  const length = daysFrom(from, to) + 1;
+function halveSlice({ orgId, stream, range: { from, to }, days }: Slice): Slice[] | null {
+  const length = countDays(from, to) + 1;
   if (length === 1) return null;
   const middle = addDays(from, Math.floor(length / 2));
   const halves = [days.filter((day) => day >= middle), days.filter((day) => day < middle)];
@@ -70,7 +72,7 @@ function halveSlice({ orgId, stream, window: { from, to }, days }: Slice): Slice
 }
 
 /** A finished slice, ready to be loaded: a response for each of its cells. */
-export interface SliceResult extends SliceResponse, Omit<WindowReading, 'days'> {
+export interface SliceResult extends SliceResponse, Omit<BodyContent, 'days'> {
   readonly slice: Slice;
   /** The error that ended the request; null if Losant responded. */
   readonly error: LosantError | null;

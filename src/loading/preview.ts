@@ -4,7 +4,7 @@ import { isUndefined } from '../database/sqlstate.ts';
 import { requireTracks, selectBackfillCells, toUntrackedError } from '../ledger/expected.ts';
 import { readInstance } from '../ledger/instances.ts';
 import { listOrgPages } from '../losant/org-list.ts';
-import { daysFrom, earliestDay, HOUR_MS, latestDay, type UsageDay } from '../usage/day.ts';
+import { countDays, earliestDay, HOUR_MS, latestDay, type UsageDay } from '../usage/day.ts';
 import { horizonStart, lastEndedDay } from '../usage/policy.ts';
 import { getStream, streamNames } from '../usage/streams/catalog.ts';
 import type { InstanceContext, RunOptions } from './context.ts';
@@ -36,8 +36,8 @@ export async function previewRun(context: InstanceContext, options: PreviewOptio
   if (!isFirstRun) await requireTracks(context, options);
   const cells = isFirstRun ? await selectListedCells(context, options) : selectRunCells(context, options);
   const streams = streamNames.map((stream) => {
-    const { windowDays, requests } = getStream(stream);
-    return { stream, window_days: windowDays, requests: requests.length };
+    const { maxDays, requests } = getStream(stream);
+    return { stream, window_days: maxDays, requests: requests.length };
   });
   const types = { stream: 'text', window_days: 'integer', requests: 'integer' };
   const { rows } = await sql<Omit<PlanSummary, 'instanceId' | 'pastHorizon'>>`
@@ -51,8 +51,8 @@ export async function previewRun(context: InstanceContext, options: PreviewOptio
     from w`.execute(db);
   const [sums] = rows;
   if (sums === undefined) throw new Error('no sums');
-  const daysPastHorizon = range === null ? 0 : daysFrom(range.from, horizonStart(now(), policy));
-  const days = range === null ? 0 : daysFrom(range.from, range.to) + 1;
+  const daysPastHorizon = range === null ? 0 : countDays(range.from, horizonStart(now(), policy));
+  const days = range === null ? 0 : countDays(range.from, range.to) + 1;
   return { instanceId, ...sums, pastHorizon: Math.max(0, Math.min(daysPastHorizon, days)) };
 }
 

@@ -7,11 +7,11 @@ import { createTransport, type TransportOptions } from './transport.ts';
 type AdminOptions = Omit<TransportOptions, 'connections'>;
 
 /**
- * Sends the patch of an organization, or deletes it where that is null: the only code of this program that changes
- * anything in Losant. The token that reads needs no such right. The request is sent once and never repeated, and
- * waited for even if the process was asked to end. What a patch is answered is not looked at: read the organization
- * back. Throws a `LosantError` that never contains the token. After one for which {@link mayHaveHappened} is true, only
- * reading the organization back shows whether the change was made.
+ * Patches an organization, or deletes it if the patch is null. No other code of this program changes anything in
+ * Losant, so the token that reads needs no right to. The request is sent once and never retried, and an interruption
+ * does not cancel it. The response to a patch is ignored: read the organization back. Throws a `LosantError` that never
+ * contains the token. After one for which {@link mayHaveChanged} is true, only reading the organization back shows
+ * whether the change was made.
  */
 export async function sendChange(
   options: AdminOptions,
@@ -21,24 +21,25 @@ export async function sendChange(
   const send = createTransport({ ...options, connections: 1 });
   const url = `${options.apiUrl.replace(/\/+$/, '')}/${orgPath(instanceId, orgId)}`;
   const { signal } = new AbortController();
-  const ask = (action: string) => ({ action: `instanceOrg.${action}`, ids: { org: orgId }, signal });
+  const verb = patch === null ? 'delete' : 'patch';
+  const request = { action: `instanceOrg.${verb}`, ids: { org: orgId }, signal };
   if (patch !== null) {
-    await send('PATCH', url, ask('patch'), JSON.stringify(patch));
+    await send('PATCH', url, request, JSON.stringify(patch));
     return;
   }
-  const answer = await send('DELETE', url, ask('delete'));
-  if (deleted.safeParse(answer.body).success) return;
-  throw unexpectedBody(ask('delete'), answer, 'it does not confirm the deletion');
+  const response = await send('DELETE', url, request);
+  if (deletionBody.safeParse(response.body).success) return;
+  throw unexpectedBody(request, response, 'it does not confirm the deletion');
 }
 
-const deleted = z.object({ success: z.literal(true) });
+const deletionBody = z.object({ success: z.literal(true) });
 
-/** Returns whether the change may have been made although its answer was lost. */
-export function mayHaveHappened(error: unknown): error is LosantError {
+/** Returns whether the change may have been made despite the error, for example because the response was lost. */
+export function mayHaveChanged(error: unknown): error is LosantError {
   return error instanceof LosantError && !FAILURES[error.kind].isDefinitive && error.kind !== 'rate_limited';
 }
 
-/** The limits that can be changed, by the schema of the API's Patch, version 1.30.0: counts but for the last two. */
+/** The limits of the API's schema of Patch, version 1.30.0. All but the last two are counts. */
 const LIMITS = {
   ...counts('apitoken', 'application', 'applicationcertificate', 'applicationcertificateauthority'),
   ...counts('applicationkey', 'credential', 'dashboard', 'datatable', 'device', 'devicerecipe'),
@@ -52,11 +53,11 @@ const LIMITS = {
   systemInterval: whole(5, 3600),
 };
 
-const NO_DATE = 'must be false or a date such as 2026-11-25T00:00:00Z';
-const NO_KEY = 'must be 1 to 255 letters, digits, _ or -';
+const DATE_PROBLEM = 'must be false or a date such as 2026-11-25T00:00:00Z';
+const KEY_PROBLEM = 'must be 1 to 255 letters, digits, _ or -';
 const MODES = ['notRequired', 'adminRequired', 'required'] as const;
 const LEVELS = ['info', 'warning', 'critical'] as const;
-const TAG = { key: z.string(NO_KEY).regex(/^[0-9a-zA-Z_-]{1,255}$/, NO_KEY), value: text(1, 255) };
+const TAG = { key: z.string(KEY_PROBLEM).regex(/^[0-9a-zA-Z_-]{1,255}$/, KEY_PROBLEM), value: text(1, 255) };
 const BANNER = {
   message: text(0, 2048).optional(),
   level: z.enum(LEVELS, `must be one of ${LEVELS.join(', ')}`).optional(),
@@ -64,7 +65,7 @@ const BANNER = {
 
 const booleanField = z.boolean('must be true or false');
 
-/** A message completes the sentence that its path begins. */
+/** Each message completes a sentence that begins with the path. */
 const SHAPE = {
   name: text(1, 255),
   description: text(0, 32_767),
@@ -72,8 +73,11 @@ const SHAPE = {
   limits: z.strictObject(LIMITS, 'is not a map of limits').partial(),
   whitelistedEmailDomains: z.array(text(3, 45), 'is not a list of domains'),
   auditLogEnabled: booleanField,
-  /** Losant also takes `true`; a date records since when, and can be compared with the answer. */
-  disabledAt: z.union([z.literal(false), z.iso.datetime({ offset: true, error: NO_DATE })], NO_DATE),
+  /** Losant also takes `true`; a date can be compared with the organization that is read back. */
+  disabledAt: z.union(
+    [z.literal(false), z.iso.datetime({ offset: true, error: DATE_PROBLEM })],
+    DATE_PROBLEM,
+  ),
   isReadOnly: booleanField,
   tags: z
     .array(z.strictObject(TAG, 'is not a pair of key and value'), 'is not a list of tags')

@@ -1,13 +1,13 @@
 import type { LosantErrorKind } from '../errors.ts';
 
-/** Returns the operator's next step after a request for `action` that failed. */
-export function hintFor(action: string, kind: LosantErrorKind): string {
+/** Returns the operator's next step after a failed request. */
+export function getHint(action: string, kind: LosantErrorKind): string {
   const isChange = action === 'instanceOrg.patch' || action === 'instanceOrg.delete';
-  const hint = isChange ? (OF_CHANGES[kind] ?? UNCLEAR) : OF_READS[kind];
+  const hint = isChange ? (CHANGE_HINTS[kind] ?? UNCLEAR_CHANGE_HINT) : READ_HINTS[kind];
   return hint.replace('ACTION', action);
 }
 
-const OF_READS: Readonly<Record<LosantErrorKind, string>> = {
+const READ_HINTS: Readonly<Record<LosantErrorKind, string>> = {
   unauthorized:
     'The token is unknown, expired or revoked. Create a new instance API token and put it in LOSANT_API_TOKEN, or ' +
     'in the file that LOSANT_API_TOKEN_FILE names.',
@@ -31,9 +31,10 @@ const OF_READS: Readonly<Record<LosantErrorKind, string>> = {
   bad_body: 'Check that LOSANT_API_URL reaches the API itself, not a proxy or login page.',
 };
 
-const UNCLEAR = 'The change may have been made; check with losant-usage org show before you try again.';
+const UNCLEAR_CHANGE_HINT =
+  'The change may have been made; check with losant-usage org show before you try again.';
 
-const OF_CHANGES: Readonly<Partial<Record<LosantErrorKind, string>>> = {
+const CHANGE_HINTS: Readonly<Partial<Record<LosantErrorKind, string>>> = {
   unauthorized: 'LOSANT_ADMIN_TOKEN is unknown, expired or revoked. Nothing was changed; create a new token.',
   forbidden: 'LOSANT_ADMIN_TOKEN lacks a scope. Nothing was changed; add ACTION, or all.Instance.',
   not_found:

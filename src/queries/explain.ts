@@ -1,25 +1,25 @@
-/** The story of an organization's day: where its numbers come from, what became of them, and what can be done. */
+/** Explains a day of an organization: where its numbers come from, how they changed, and what can be done. */
 import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { showWhen } from '../terminal/words.ts';
 import type { UsageDay } from '../usage/day.ts';
-import { worstStanding } from '../usage/standing.ts';
+import { findWorstStanding } from '../usage/standing.ts';
 
 export type DayExplanation = NonNullable<Awaited<ReturnType<typeof explainDay>>>;
 export type CellExplanation = DayExplanation['cells'][number];
 export type LedgerRow = Awaited<ReturnType<typeof readLedgerRows>>[number];
 
-export interface StoryQuery {
+export interface ExplainRequest {
   readonly orgId: string;
   readonly day: UsageDay;
   /** The streams; null for all. */
   readonly streams: readonly string[] | null;
 }
 
-/** Reads, as of one moment, the story of an organization's day; null if the organization was never seen. */
+/** Explains a day of an organization as of one instant. Returns null if the organization was never seen. */
 export async function explainDay(
   db: Kysely<Schema>,
-  { orgId, day, streams }: StoryQuery,
+  { orgId, day, streams }: ExplainRequest,
   { nowMs }: { readonly nowMs: number },
 ) {
   return await db
@@ -39,27 +39,32 @@ export async function explainDay(
       const cells = streamOrder
         .filter(({ stream }) => streams === null || streams.includes(stream))
         .map(({ stream }) => {
-          const isOfStream = (row: { readonly stream: string }) => row.stream === stream;
-          const row = ledger.find(isOfStream) ?? null;
+          const isStreamRow = (row: { readonly stream: string }) => row.stream === stream;
+          const row = ledger.find(isStreamRow) ?? null;
           return {
             stream,
-            /** Null if the cell is not wanted. */
+            /** Null if the cell is not expected. */
             standing: row?.standing ?? null,
             ledger: row,
-            numbers: numbers.filter(isOfStream),
+            numbers: numbers.filter(isStreamRow),
             /** Every change after the first load, oldest first. */
-            changes: changes.filter(isOfStream),
-            waivers: waivers.filter(isOfStream),
-            quarantine: quarantine.filter(isOfStream),
-            advice: adviseCell(row, { ...cell, stream, org, nowMs }),
+            changes: changes.filter(isStreamRow),
+            waivers: waivers.filter(isStreamRow),
+            quarantine: quarantine.filter(isStreamRow),
+            advice: getAdvice(row, { ...cell, stream, org, nowMs }),
           };
         });
-      /** The standing is that of the worst wanted cell asked for; null if none is wanted. */
-      return { org, day, standing: worstStanding(cells.flatMap(({ standing }) => standing ?? [])), cells };
+      // The worst standing of the requested cells; null if none of them is expected.
+      return {
+        org,
+        day,
+        standing: findWorstStanding(cells.flatMap(({ standing }) => standing ?? [])),
+        cells,
+      };
     });
 }
 
-type Cell = Omit<StoryQuery, 'streams'>;
+type Cell = Omit<ExplainRequest, 'streams'>;
 
 async function readOrg(db: Kysely<Schema>, { orgId, day }: Cell) {
   return await db
@@ -68,7 +73,7 @@ async function readOrg(db: Kysely<Schema>, { orgId, day }: Cell) {
     .select(['o.org_id as orgId', 'o.name as orgName', 'o.instance_id as instanceId'])
     .select(['o.created_on as createdOn', 'o.deleted_on as deletedOn'])
     .select([
-      /** Whether the day has ended in UTC, and whether Losant should no longer keep it. */
+      // Whether the day has ended (UTC), and whether Losant no longer retains it.
       sql<boolean>`${day}::date < (now() at time zone 'UTC')::date`.as('isOver'),
       sql<boolean>`${day}::date < (now() at time zone 'UTC')::date - (i.policy ->> 'horizonDays')::integer`.as(
         'isPastHorizon',
@@ -123,7 +128,8 @@ async function readChanges(db: Kysely<Schema>, { orgId, day }: Cell) {
 async function readWaivers(db: Kysely<Schema>, { orgId, day }: Cell) {
   return await db
     .selectFrom('waivers')
-    .select(['stream', 'reason', 'waived_by as waivedBy', 'waived_at as waivedAt'])
+    .select((eb) => ['stream', eb.ref('kind').$castTo<'person' | 'program'>().as('kind'), 'reason'])
+    .select(['waived_by as waivedBy', 'waived_by_run as waivedByRun', 'waived_at as waivedAt'])
     .select(['lifted_at as liftedAt', 'lifted_by_run as liftedByRun'])
     .where('usage_date', '=', day)
     .where('org_id', '=', orgId)
@@ -131,10 +137,10 @@ async function readWaivers(db: Kysely<Schema>, { orgId, day }: Cell) {
     .execute();
 }
 
-/** The most answers that are returned. */
-const ANSWERS_MAX = 8;
+/** More are rare: a response equal to the last one is not stored again. */
+const MAX_QUARANTINED = 8;
 
-/** Returns the invalid answers, newest first, without their bodies: not everybody may see those. */
+/** Returns the invalid responses, newest first, without their bodies, which not every reader may see. */
 async function readQuarantine(db: Kysely<Schema>, { orgId, day }: Cell) {
   return await db
     .selectFrom('quarantine')
@@ -143,34 +149,34 @@ async function readQuarantine(db: Kysely<Schema>, { orgId, day }: Cell) {
     .where('first_day', '<=', day)
     .where('last_day', '>=', day)
     .orderBy('id', 'desc')
-    .limit(ANSWERS_MAX)
+    .limit(MAX_QUARANTINED)
     .execute();
 }
 
-/** The commands that can help a cell. */
 interface Advice {
-  /** The part that happens by itself. */
+  /** What happens without anybody's help. */
   readonly text: string;
-  /** Commands that work as pasted, each with when to run it. */
+  /** Commands that work as pasted, each with its purpose. */
   readonly commands: readonly { readonly when: string; readonly command: string }[];
 }
 
-interface Place extends Cell {
+interface CellContext extends Cell {
   readonly stream: string;
   readonly org: NonNullable<Awaited<ReturnType<typeof readOrg>>>;
   readonly nowMs: number;
 }
 
-function adviseCell(ledger: LedgerRow | null, { orgId, day, stream, org, nowMs }: Place): Advice {
+function getAdvice(ledger: LedgerRow | null, { orgId, day, stream, org, nowMs }: CellContext): Advice {
   const scope = `--org ${orgId} --stream ${stream}`;
-  const backfill = `losant-usage backfill --from ${day} --to ${day} ${scope}`;
-  const waive = `losant-usage waive --day ${day} ${scope} --reason TEXT`;
+  const backfillCommand = `losant-usage backfill --from ${day} --to ${day} ${scope}`;
+  const waiveCommand = `losant-usage waive --day ${day} ${scope} --reason TEXT`;
   const canBeRead = org.deletedOn === null && !org.isPastHorizon;
-  const atOnce = canBeRead ? [{ when: 'to retry now', command: `${backfill} --force` }] : [];
-  if (!org.isOver) return { text: 'the day is not over yet (UTC); it will be read afterward', commands: [] };
+  const retryCommands = canBeRead ? [{ when: 'to retry now', command: `${backfillCommand} --force` }] : [];
+  if (!org.isOver)
+    return { text: 'the day has not ended yet (UTC); it will be read afterward', commands: [] };
   if (ledger === null) {
     if (!canBeRead) return { text: 'not expected, and no longer readable', commands: [] };
-    return { text: 'not expected', commands: [{ when: 'to load it', command: backfill }] };
+    return { text: 'not expected', commands: [{ when: 'to load it', command: backfillCommand }] };
   }
   const next = describeNextRead(ledger, nowMs);
   switch (ledger.standing) {
@@ -178,21 +184,24 @@ function adviseCell(ledger: LedgerRow | null, { orgId, day, stream, org, nowMs }
     case 'stored':
     case 'waiting':
       if (ledger.failedReads === 0) return { text: next ?? 'nothing to do', commands: [] };
-      return { text: `the last read failed; ${next ?? 'no further read is scheduled'}`, commands: atOnce };
+      return {
+        text: `the last read failed; ${next ?? 'no further read is scheduled'}`,
+        commands: retryCommands,
+      };
     case 'waived':
       return { text: 'nothing to do; a good read lifts the waiver', commands: [] };
     case 'unavailable':
-      return { text: 'no longer readable', commands: [{ when: 'to waive it', command: waive }] };
+      return { text: 'no longer readable', commands: [{ when: 'to waive it', command: waiveCommand }] };
     case 'in_doubt':
     case 'missing':
       return {
         text: next ?? 'no automatic retry',
-        commands: [...atOnce, { when: 'to waive it', command: waive }],
+        commands: [...retryCommands, { when: 'to waive it', command: waiveCommand }],
       };
   }
 }
 
-/** Says when a cell is read next; null if it is not. */
+/** Describes when a cell is read next; null if no read is planned. */
 function describeNextRead({ nextReadAt }: LedgerRow, nowMs: number): string | null {
   if (nextReadAt === null) return null;
   return Date.parse(nextReadAt) > nowMs

@@ -3,10 +3,10 @@ import { isAny } from '../database/expressions.ts';
 import type { Schema } from '../database/schema.ts';
 import { addDays, type DayRange, type UsageDay } from '../usage/day.ts';
 
-/** `pending`: something is not settled, read or summed yet. */
+/** `pending`: a cell is not settled, a total not read, or a sum not computed yet. */
 export type Outcome = 'equal' | 'differs' | 'pending' | 'not_compared';
 
-/** Two numbers that should be equal: a row of the view `reconciliation`, sums as text because they may pass 2^53. */
+/** A row of the view `reconciliation`. Sums are text, because they may exceed 2^53. */
 export type Comparison = Awaited<ReturnType<typeof readReconciliation>>[number];
 
 export interface ReconciliationScope {
@@ -14,7 +14,7 @@ export interface ReconciliationScope {
   readonly range: DayRange;
 }
 
-/** Returns the comparisons of a range of days that are not equal, newest first. */
+/** Returns the comparisons that are not equal, newest day first. */
 export async function readReconciliation(db: Kysely<Schema>, { instanceIds, range }: ReconciliationScope) {
   return await db
     .selectFrom('reconciliation as r')
@@ -33,7 +33,7 @@ export async function readReconciliation(db: Kysely<Schema>, { instanceIds, rang
     .execute();
 }
 
-/** Returns the days of the instances that have comparisons, and how many of them are equal (counts). */
+/** Counts the days of instances that have comparisons, the comparisons, and those that are equal. */
 export async function countComparisons(db: Kysely<Schema>, { instanceIds, range }: ReconciliationScope) {
   return await db
     .selectFrom('reconciliation')
@@ -47,7 +47,7 @@ export async function countComparisons(db: Kysely<Schema>, { instanceIds, range 
     .executeTakeFirstOrThrow();
 }
 
-/** Within so many days a day, and with it the instance's totals, is read again. */
+/** By default, cells and control totals of a day are read again within this time. */
 const RECENT_DAYS = 30;
 
 /**
@@ -58,7 +58,7 @@ export async function readReconcileStart(
   db: Kysely<Schema>,
   { instanceIds, to }: { readonly instanceIds: readonly string[]; readonly to: UsageDay },
 ): Promise<UsageDay> {
-  const recent = addDays(to, -RECENT_DAYS);
+  const firstRecentDay = addDays(to, -RECENT_DAYS);
   const { oldest } = await db
     .selectFrom('instance_totals as t')
     .select((eb) => eb.fn.min('t.usage_date').as('oldest'))
@@ -75,5 +75,5 @@ export async function readReconcileStart(
       ),
     )
     .executeTakeFirstOrThrow();
-  return oldest === null || oldest > recent ? recent : oldest;
+  return oldest === null || oldest > firstRecentDay ? firstRecentDay : oldest;
 }

@@ -1,9 +1,9 @@
 import { type Context, Hono } from 'hono';
 import { compress } from 'hono/compress';
 import { cacheRead, limitReads, shareRead } from '../console/cached-reads.ts';
-import { ICON, renderMissing } from '../console/page.ts';
+import { ICON, renderNotFound } from '../console/page.ts';
 import { addPages } from '../console/pages.ts';
-import { type InstanceStatus, type PageSources, shownHealth } from '../console/sources.ts';
+import { type InstanceStatus, type PageSources, toVisibleHealth } from '../console/sources.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState } from '../database/migrate.ts';
 import { createDatabase } from '../database/open.ts';
@@ -36,15 +36,15 @@ export function createApp({ metrics, readiness, ...sources }: AppSources): Hono 
   // The document of `status --json`, with the state of this process.
   app.get('/status.json', async (c) => {
     const view = await database();
-    const ageMs = view.reading && Math.max(0, now() - view.reading.atMs);
+    const ageMs = view.snapshot && Math.max(0, now() - view.snapshot.atMs);
     return c.json({
-      ...shownHealth(view),
+      ...toVisibleHealth(view),
       worker: { ...status(), databaseUp: view.isUp, snapshotAgeMs: ageMs },
     });
   });
   addPages(app, sources);
   app.get('/icon.svg', (c) => c.body(ICON, 200, { 'content-type': 'image/svg+xml' }));
-  app.notFound((c) => c.html(renderMissing('/'), 404));
+  app.notFound((c) => c.html(renderNotFound('/'), 404));
   app.onError((error, c: Context) => {
     logger.error({ err: error, path: c.req.path }, 'page failed');
     return c.text('This page failed; see the log\n', 500);
@@ -108,8 +108,8 @@ export function createSources(serving: ServingProcess, options: SourceOptions): 
         () => true,
         () => false,
       );
-      const [up, reading] = await Promise.all([isUp, health(waitMs)]);
-      return { isUp: up, reading };
+      const [up, snapshot] = await Promise.all([isUp, health(waitMs)]);
+      return { isUp: up, snapshot };
     },
     status: () => ({
       version,

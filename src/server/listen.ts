@@ -6,7 +6,7 @@ import { getRequestListener } from '@hono/node-server';
 import type { Hono } from 'hono';
 import { SCRIPT_SOURCE } from '../console/page.ts';
 import { STYLE_SOURCE } from '../console/style.ts';
-import { ExportError } from '../errors.ts';
+import { AppError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { isLoopback } from '../settings/kinds.ts';
 
@@ -55,7 +55,7 @@ const HEADERS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Serves the app behind the guard. Throws ExportError `port_in_use` if the port is taken or the address is not up, and
+ * Serves the app behind the guard. Throws AppError `port_in_use` if the port is taken or the address is not up, and
  * `settings` if it cannot be used. Slow, oversized and malformed requests end in an error response or a closed
  * connection.
  */
@@ -117,7 +117,7 @@ async function startListening(server: Server, { host, port }: ListenOptions): Pr
     const kind = Object.hasOwn(TRANSIENT, code) ? 'port_in_use' : 'settings';
     const hint = TRANSIENT[code] ?? 'choose another HTTP_HOST or HTTP_PORT (0 turns the server off)';
     const message = `Cannot listen on HTTP_HOST ${host}, HTTP_PORT ${port}: ${code}`;
-    throw new ExportError(kind, message, { hint, cause: error });
+    throw new AppError(kind, message, { hint, cause: error });
   }
 }
 

@@ -1,5 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { type DatabaseView, RUN_RESULTS, type RunResult, shownHealth } from '../console/sources.ts';
+import { type DatabaseView, RUN_RESULTS, type RunResult, toVisibleHealth } from '../console/sources.ts';
 import type { InstanceHealth, StreamHealth } from '../queries/health.ts';
 import { dayEndMs, dayStartMs } from '../usage/day.ts';
 import { standings } from '../usage/standing.ts';
@@ -105,7 +105,7 @@ const OF_DATABASE: Declared<{ readonly view: DatabaseView; readonly startedAtMs:
   ],
   ledger_snapshot_age_seconds: [
     'Age of the snapshot behind the organization, cell and gap gauges; time since start before the first snapshot.',
-    ({ view, startedAtMs }, nowMs) => Math.max(0, nowMs - (view.reading?.atMs ?? startedAtMs)) / 1_000,
+    ({ view, startedAtMs }, nowMs) => Math.max(0, nowMs - (view.snapshot?.atMs ?? startedAtMs)) / 1_000,
   ],
 };
 
@@ -178,7 +178,7 @@ function readLedger(view: DatabaseView, nowMs: number, startedAtMs: number): Reg
     }
   };
   show(OF_DATABASE, [[{ view, startedAtMs }, {}]]);
-  const instances = shownHealth(view)?.instances ?? [];
+  const instances = toVisibleHealth(view)?.instances ?? [];
   const streams = instances.flatMap((each) =>
     each.streams.map((health) => [health, { instance_id: each.instanceId, stream: health.stream }] as const),
   );

@@ -144,7 +144,7 @@ function findUnknownVariables(env: Source['texts']): string[] {
   return unknown.sort().map((name) => {
     const suffix = name.slice('LOSANT_'.length);
     const nearest = VARIABLES.includes(suffix) ? suffix : findNearestName(name, LOSANT_VARIABLES);
-    const advice = `remove it; known variables are ${LOSANT_VARIABLES.join(', ')}`;
+    const advice = `remove it; known variables: ${LOSANT_VARIABLES.join(', ')}`;
     return `${name} is not a setting; ${nearest === null ? advice : `did you mean ${nearest}?`}`;
   });
 }

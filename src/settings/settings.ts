@@ -125,7 +125,7 @@ const sharedShape = z.object({
     description: 'address on which the worker serves health probes, metrics and the console',
     remedy: 'use 127.0.0.1, or 0.0.0.0 to accept requests from other machines',
   }),
-  HTTP_PORT: kinds.number(0, 65_535, '0: no server').prefault('9464').register(descriptions, {
+  HTTP_PORT: kinds.number(0, 65_535, '0 turns the server off').prefault('9464').register(descriptions, {
     description: 'port of that server; `0` turns it off',
   }),
   // A token of 16 characters cannot be guessed over the network.
@@ -187,7 +187,7 @@ function addContradictions(
   // The day must still be inside the horizon when its last checkpoint comes.
   const neededDays = Math.floor(last / 24) + 1;
   if (horizonDays < neededDays) {
-    const message = `is shorter than ${lastCheckpoint}; use at least ${neededDays}`;
+    const message = `is too short for ${lastCheckpoint}; use at least ${neededDays}`;
     context.addIssue({ code: 'custom', path: ['HORIZON_DAYS'], input: horizonDays, message });
   }
 }

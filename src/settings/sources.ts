@@ -113,7 +113,7 @@ function createKeyErrors(names: readonly string[]): z.core.$ZodErrorMap {
     if (issue.code !== 'unrecognized_keys') return 'is not a map';
     const [unknown = ''] = issue.keys;
     const nearest = findNearestName(unknown, names);
-    const advice = `known keys are ${names.join(', ')}; everything else is set in the environment`;
+    const advice = `known keys: ${names.join(', ')}; everything else is set in the environment`;
     // An unknown key may be a secret by mistake.
     return `has an unknown key: ${unknown.slice(0, 40)}; ${nearest === null ? advice : `did you mean ${nearest}?`}`;
   };

@@ -1,17 +1,17 @@
 import { FAILURES, isFailure } from '../errors.ts';
 import { addDays, DAY_MS, dayAt, dayEndMs, HOUR_MS, type UsageDay } from './day.ts';
 
-/** The rules for when usage days are read and how long they can be. */
+/** The rules for when usage days are read. */
 export interface Policy {
-  /** Ages in hours after a day's end at which it is read, ascending: the checkpoints. */
+  /** The checkpoints: hours after the end of a day at which it is read, ascending. */
   readonly readAtHours: readonly number[];
-  /** The age in hours from which a read makes the day final. */
+  /** Hours after the end of a day from which a read makes its cells final. */
   readonly finalAfterHours: number;
-  /** The number of days for which Losant keeps the detail; older days are not asked for. */
+  /** The number of days that Losant retains; older days are not requested. */
   readonly horizonDays: number;
 }
 
-/** The days for which usage can be stored; checked where rows are written, too. */
+/** The days for which usage can be stored; the database has the same bounds. */
 export const FIRST_DAY: UsageDay = '2015-01-01';
 export const LAST_DAY: UsageDay = '2049-12-31';
 
@@ -21,26 +21,25 @@ export const LAST_DAY: UsageDay = '2049-12-31';
  */
 const LATE_AFTER_HOURS = 6;
 
-/** The number of answers, an hour apart, that must have left out a zero that nothing confirms before it is final. */
+/** How many responses, an hour apart, must omit a zero before it is final, if nothing confirms it. Chosen. */
 export const OMISSIONS_NEEDED = 3;
 
-/** Whether a number of `day` that is not stored at `atMs` is late. */
+/** Returns whether a cell that is not stored at `atMs` is late. */
 export function isLate(day: UsageDay, atMs: number): boolean {
   return atMs >= dayEndMs(day) + LATE_AFTER_HOURS * HOUR_MS;
 }
 
-/** Returns the newest usage day that is over at `nowMs`. */
 export function lastEndedDay(nowMs: number): UsageDay {
   return addDays(dayAt(nowMs), -1);
 }
 
-/** Returns the oldest day inside the horizon at `nowMs`. */
+/** Returns the oldest day inside the horizon. */
 export function horizonStart(nowMs: number, { horizonDays }: Policy): UsageDay {
   const day = addDays(dayAt(nowMs), -horizonDays);
   return day < FIRST_DAY ? FIRST_DAY : day;
 }
 
-/** Whether a read sent at `sentAtMs` makes its day final. */
+/** Returns whether a request sent at `sentAtMs` makes its cells final. */
 export function isFinalRead(day: UsageDay, sentAtMs: number, { finalAfterHours }: Policy): boolean {
   return sentAtMs >= dayEndMs(day) + finalAfterHours * HOUR_MS;
 }
@@ -53,16 +52,16 @@ export function nextCheckpointMs(day: UsageDay, afterMs: number, { readAtHours }
 }
 
 /**
- * Returns the time at which a cell that failed for the `attempts`-th time in a row is read again: at the next wake-up
- * after a first failure that mostly passes by itself, otherwise 2, 4, 8, 16, then 24 hours later.
+ * Returns when a cell is read again after so many failed reads in a row: at the next wake-up after a first transient
+ * failure, otherwise 2, 4, 8, 16, then 24 hours later.
  */
-export function retryAtMs(failedAtMs: number, attempts: number, code: string): number {
+export function retryAtMs(failedAtMs: number, failedReads: number, code: string): number {
   const isTransient = isFailure(code) && FAILURES[code].retryWhen === 'at_next_wake_up';
-  if (attempts === 1 && isTransient) return floorToWakeUp(failedAtMs);
-  return floorToWakeUp(failedAtMs + Math.min(2 ** attempts, 24) * HOUR_MS);
+  if (failedReads === 1 && isTransient) return floorToWakeUp(failedAtMs);
+  return floorToWakeUp(failedAtMs + Math.min(2 ** failedReads, 24) * HOUR_MS);
 }
 
-/** The delay before a number that waits for another one is read again: an hour on the first day, then a day. */
+/** Returns how long a cell that waits for its counterpart is not read: an hour on the first day, then a day. */
 export function recheckDelayMs(day: UsageDay, sentAtMs: number): number {
   return sentAtMs < dayEndMs(day) + DAY_MS ? HOUR_MS : DAY_MS;
 }
@@ -73,7 +72,7 @@ export function recheckDelayMs(day: UsageDay, sentAtMs: number): number {
  */
 const STEP_MS = 5 * 60_000;
 
-/** Returns the instant rounded down, so that cells which become due at about the same time share one. */
+/** Rounds an instant down, so that cells which become due at about the same time share it. */
 export function floorToWakeUp(atMs: number): number {
   return atMs - (atMs % STEP_MS);
 }

@@ -1,6 +1,6 @@
 import type { Problem, RunProgress, RunResult } from '../console/sources.ts';
 import { describeDatabaseError } from '../database/sqlstate.ts';
-import { BusyError, describeError, ExportError, LosantError } from '../errors.ts';
+import { AppError, BusyError, describeError, LosantError } from '../errors.ts';
 import { recordFailedRun } from '../ledger/runs.ts';
 import { createInstanceContext, type RunEnvironment } from '../loading/context.ts';
 import { logRun, type RunOutcome } from '../loading/report.ts';
@@ -99,7 +99,7 @@ export function looksAgain({ result, problem }: WorkerRunResult): boolean {
 
 /** Returns what may be shown to readers: the message of an error that is not ours may contain anything. */
 function describe(error: unknown): Problem {
-  if (error instanceof ExportError) return describeError(error);
+  if (error instanceof AppError) return describeError(error);
   return { code: 'unexpected', message: 'unexpected failure', hint: 'see the log' };
 }
 

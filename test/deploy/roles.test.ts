@@ -1,6 +1,6 @@
 /**
- * The roles of deploy/postgres/roles.sql, made by an administrator who is no superuser, as on a managed server: each does
- * what it is for. That a role may do nothing else stands in test/schema.
+ * Each role of deploy/postgres/roles.sql can do its work. As on a managed server, an administrator who is not a
+ * superuser creates them. test/schema checks that they can do nothing else.
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
@@ -22,8 +22,8 @@ const ADMINISTRATOR = 'losant_usage_test_administrator';
 type Role = (typeof ROLES)[number] | typeof ADMINISTRATOR;
 const PASSWORD = 'for-this-test-only';
 
-/** SQLSTATE of a role that objects depend on. */
-const STILL_NAMED = '2BP01';
+/** The SQLSTATE for a role that objects depend on. */
+const DEPENDENT_OBJECTS = '2BP01';
 
 const platform = usePlatform({ orgs: 3, now: Date.now });
 let database: TestDatabase;
@@ -42,11 +42,11 @@ afterAll(async () => {
   await dropRoles();
 });
 
-/** Drops the roles. One stays as long as a database that another test has migrated meanwhile names it. */
+/** Drops the roles. A role stays if a database that another test has migrated in the meantime depends on it. */
 async function dropRoles(): Promise<void> {
   for (const role of [ADMINISTRATOR, ...ROLES.toReversed()]) {
     await queryOnce(inject('postgresAdminUrl'), `drop role if exists ${role}`).catch((error: unknown) => {
-      if ((error as { code: string }).code !== STILL_NAMED) throw error;
+      if ((error as { code: string }).code !== DEPENDENT_OBJECTS) throw error;
     });
   }
 }
@@ -63,10 +63,10 @@ async function program(role: Role, ...args: readonly string[]) {
   return await runProgram(args, settingsOf(platform, { url: urlOf(role) }));
 }
 
-test('the migrator migrates, the writer exports, the closer and the reader look, in the documented order', async () => {
-  const early = await program('losant_usage_writer', 'run');
-  expect(early.code).toBe(2);
-  expect(early.stderr).toContain('run `losant-usage migrate` as the migrator');
+test('the migrator migrates, the writer loads, the closer and the reader read, in the documented order', async () => {
+  const tooEarly = await program('losant_usage_writer', 'run');
+  expect(tooEarly.code).toBe(2);
+  expect(tooEarly.stderr).toContain('run `losant-usage migrate` as losant_usage_migrator');
   expect(await program('losant_usage_migrator', 'migrate')).toMatchObject({ code: 0 });
   expect(await program('losant_usage_reader', 'run', '--dry-run')).toMatchObject({ code: 0 });
   expect(await program('losant_usage_writer', 'run')).toMatchObject({ code: 0 });
@@ -78,24 +78,24 @@ test('the migrator migrates, the writer exports, the closer and the reader look,
 });
 
 test.each([
-  ['losant_usage_reader', 'run', 'Transactions of the user losant_usage_reader'],
+  ['losant_usage_reader', 'run', 'User losant_usage_reader is read-only'],
   ['losant_usage_closer', 'run', 'permission denied'],
-  ['losant_usage_writer', 'migrate', 'grant the missing right'],
-] as const)('the role %s that calls %s is told so', async (role, command, said) => {
+  ['losant_usage_writer', 'migrate', 'permission denied for table migrations_lock'],
+] as const)('the role %s cannot %s, and the error says why', async (role, command, message) => {
   const { stdout, stderr } = await program(role, command);
-  expect(stdout + stderr).toContain(said);
+  expect(stdout + stderr).toContain(message);
 });
 
-test('the reader may ask every question of the dashboards and of docs/sql', async () => {
-  const ofPanels = dashboards.flatMap(sqlQueries).map(({ name, sql }) => ({ name, sql: fillIn(sql) }));
-  const asked = [...ofPanels, ...questions];
-  expect(asked.length).toBeGreaterThan(40);
-  for (const { name, sql } of asked) {
-    // Rights are checked before anything is read.
-    const refused = await queryOnce(urlOf('losant_usage_reader'), `explain ${sql}`).then(
+test('the reader may run every query of the dashboards and of docs/sql', async () => {
+  const panelQueries = dashboards.flatMap(sqlQueries).map(({ name, sql }) => ({ name, sql: fillIn(sql) }));
+  const queries = [...panelQueries, ...questions];
+  expect(queries.length).toBeGreaterThan(40);
+  for (const { name, sql } of queries) {
+    // Postgres checks privileges before it reads anything.
+    const problem = await queryOnce(urlOf('losant_usage_reader'), `explain ${sql}`).then(
       () => null,
       (error: unknown) => String(error),
     );
-    expect([name, refused]).toEqual([name, null]);
+    expect([name, problem]).toEqual([name, null]);
   }
 });

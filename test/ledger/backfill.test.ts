@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { type MarkDueOptions, markDaysDue } from '../../src/ledger/expected.ts';
 import { markDeleted } from '../../src/ledger/organizations.ts';
-import { devices, named, silence } from '../usage/cells.ts';
+import { devices, omitted, report } from '../usage/cells.ts';
 import { cellResponse, INSTANCE, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
@@ -40,8 +40,8 @@ test('a backfill creates no cells before the creation of an organization, or bef
 test('a backfill makes cells due that are not stored, and with force all of its range', async () => {
   const orgId = await ledger.expectDays({ from: '2026-11-20', to: '2026-11-23' }, DEVICES);
   await ledger.load([
-    cellResponse(orgId, 'device_counts', '2026-11-21', named(devices(4, 1, 17))),
-    cellResponse(orgId, 'device_counts', '2026-11-22', silence),
+    cellResponse(orgId, 'device_counts', '2026-11-21', report(devices(4, 1, 17))),
+    cellResponse(orgId, 'device_counts', '2026-11-22', omitted),
   ]);
   await ledger.setTime('2026-11-24T03:00:00.000Z');
   const range = '2026-11-21..2026-11-22';

@@ -14,7 +14,7 @@ import {
 import type { InstanceLedger } from '../../src/ledger/lease.ts';
 import type { Verdict } from '../../src/usage/cell.ts';
 import type { Policy } from '../../src/usage/policy.ts';
-import { devices, failed, minutes, named, POLICY, refused, silence } from '../usage/cells.ts';
+import { devices, failed, minutes, omitted, POLICY, refused, report } from '../usage/cells.ts';
 import { cellResponse, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
@@ -36,7 +36,7 @@ const page = async (
 const show = (cells: Awaited<ReturnType<typeof page>>) =>
   cells.map(({ orgId, stream, day }) => `${orgId.slice(-2)} ${day.slice(5)} ${stream}`).sort();
 const deviceResponse = (orgId: string, day: string) =>
-  cellResponse(orgId, 'device_counts', day, named(devices(4, 1, 17)));
+  cellResponse(orgId, 'device_counts', day, report(devices(4, 1, 17)));
 
 describe('a page of due cells', () => {
   test('has exactly the cells whose next read has come', async () => {
@@ -199,8 +199,8 @@ describe('a changed policy reschedules the cells inside the horizon', () => {
     const orgId = await ledger.expectDays({ from: '2026-11-19', to: '2026-11-20' }, BOTH);
     await ledger.load([
       cellResponse(orgId, 'device_counts', '2026-11-20', refused),
-      cellResponse(orgId, 'notebook_minutes', '2026-11-20', silence),
-      cellResponse(orgId, 'notebook_minutes', '2026-11-19', named(minutes(1, 1))),
+      cellResponse(orgId, 'notebook_minutes', '2026-11-20', omitted),
+      cellResponse(orgId, 'notebook_minutes', '2026-11-19', report(minutes(1, 1))),
     ]);
     await apply({ ...POLICY, readAtHours: [0, 72, 720] });
     expect((await ledger.cells(orgId)).slice(1)).toEqual([
@@ -242,7 +242,7 @@ test('a scope has gaps if a cell in it is a gap, or is stored and its last read 
     ]);
   const hasGapsIn = (scope: Partial<DueScope> = {}, changes: Partial<InstanceLedger> = {}) =>
     hasGaps(ledger.writer(changes), { ...ALL, ...scope });
-  await read('device_counts', named(devices(4, 1, 17)));
+  await read('device_counts', report(devices(4, 1, 17)));
   for (const [scope, expected] of [
     [{}, true],
     [{ streams: ['notebook_minutes'], orgIds: [orgId] }, true],
@@ -254,10 +254,10 @@ test('a scope has gaps if a cell in it is a gap, or is stored and its last read 
     expect(await hasGapsIn(scope)).toBe(expected);
   }
   expect(await hasGapsIn({}, { instanceId: '5c00000000000000000000ff' })).toBe(false);
-  await read('notebook_minutes', silence);
+  await read('notebook_minutes', omitted);
   expect(await hasGapsIn()).toBe(false);
   await read('device_counts', failed, 1);
   expect(await hasGapsIn()).toBe(true);
-  await read('device_counts', named(devices(4, 1, 17)), 2);
+  await read('device_counts', report(devices(4, 1, 17)), 2);
   expect(await hasGapsIn()).toBe(false);
 });

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import { markDaysDue } from '../../src/ledger/expected.ts';
 import { markDeleted, upsertOrganizations } from '../../src/ledger/organizations.ts';
-import { devices, failed, minutes, named, POLICY, silence } from '../usage/cells.ts';
+import { devices, failed, minutes, omitted, POLICY, report } from '../usage/cells.ts';
 import { cellResponse, INSTANCE, type RunSettings, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T00:15:00.000Z');
@@ -24,7 +24,7 @@ const relist = (orgId: string) => {
   return upsertOrganizations(ledger.writer(), [organization]);
 };
 const deviceResponseAt = (orgId: string, day: string, sentAt: string) => ({
-  ...cellResponse(orgId, 'device_counts', day, named(devices(4, 1, 17))),
+  ...cellResponse(orgId, 'device_counts', day, report(devices(4, 1, 17))),
   sentAtMs: Date.parse(sentAt),
 });
 const setCreated = (orgId: string, day: string) =>
@@ -147,7 +147,7 @@ describe('a track that returns continues', () => {
     const orgId = await ledger.createOrg();
     const settings = { streams: ['device_counts', 'notebook_minutes'] };
     await ledger.prepare(settings);
-    await ledger.load([cellResponse(orgId, 'device_counts', '2026-11-23', named(devices(4, 1, 17)))]);
+    await ledger.load([cellResponse(orgId, 'device_counts', '2026-11-23', report(devices(4, 1, 17)))]);
     await deleteOrg(orgId, '2026-11-25');
     await prepareAt('2026-11-25T00:15:00.000Z', settings);
     await ledger.setTime('2026-11-27T12:00:00.000Z');
@@ -166,8 +166,8 @@ describe('a track that returns continues', () => {
     await ledger.load([
       cellResponse(orgId, 'device_counts', '2026-11-23', failed),
       cellResponse(orgId, 'device_counts', '2026-11-24', failed),
-      cellResponse(orgId, 'notebook_minutes', '2026-11-23', named(minutes(0, 0))),
-      cellResponse(orgId, 'notebook_minutes', '2026-11-24', silence),
+      cellResponse(orgId, 'notebook_minutes', '2026-11-23', report(minutes(0, 0))),
+      cellResponse(orgId, 'notebook_minutes', '2026-11-24', omitted),
     ]);
     expect((await ledger.cells(orgId)).slice(0, 4)).toEqual([
       '11-23 device_counts in_doubt server_error 11-27T12:00',
@@ -254,7 +254,7 @@ describe('cells that can no longer be read', () => {
     await ledger.load([
       deviceResponseAt(orgId, '2026-11-18', '2026-11-23T12:00:00.000Z'),
       deviceResponseAt(orgId, '2026-11-19', '2026-11-20T12:00:00.000Z'),
-      cellResponse(orgId, 'device_counts', '2026-11-20', silence),
+      cellResponse(orgId, 'device_counts', '2026-11-20', omitted),
       cellResponse(orgId, 'device_counts', '2026-11-21', failed),
     ]);
     // The retry of a final cell ends too.
@@ -277,7 +277,7 @@ describe('cells that can no longer be read', () => {
   test('before a creation date that moved later are waived unless stored, and due again if it moves back', async () => {
     const orgId = await ledger.expectDays({ from: '2026-11-20', to: '2026-11-23' }, DEVICES);
     await ledger.load([
-      cellResponse(orgId, 'device_counts', '2026-11-20', named(devices(4, 1, 17))),
+      cellResponse(orgId, 'device_counts', '2026-11-20', report(devices(4, 1, 17))),
       cellResponse(orgId, 'device_counts', '2026-11-21', failed),
     ]);
     await setCreated(orgId, '2026-11-23');

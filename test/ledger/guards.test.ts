@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { rejectForeignObjects } from '../../src/ledger/guard.ts';
 import { FIRST_DAY, LAST_DAY } from '../../src/usage/policy.ts';
 import { queryOnce } from '../support/databases.ts';
-import { devices, named } from '../usage/cells.ts';
+import { devices, report } from '../usage/cells.ts';
 import { cellResponse, RUN_2, useLedger } from './ledger.ts';
 
 const ledger = useLedger('2026-11-24T12:00:00.000Z');
@@ -16,7 +16,7 @@ let orgId: string;
 
 beforeAll(async () => {
   orgId = await ledger.expectDays({ from: DAY, to: '2026-11-23' }, ['device_counts']);
-  await ledger.load([cellResponse(orgId, 'device_counts', DAY, named(devices(4, 1, 17)))]);
+  await ledger.load([cellResponse(orgId, 'device_counts', DAY, report(devices(4, 1, 17)))]);
 });
 
 const writeManually = (statement: string) => queryOnce(ledger.url, statement);
@@ -137,7 +137,7 @@ describe('a write that a foreign object drops or changes ends the load', () => {
   async function expectRollback(loading: (work: () => Promise<unknown>) => Promise<unknown>, error: object) {
     const restatedOrg = await ledger.expectDays({ from: DAY, to: DAY }, ['device_counts']);
     const batch = (total: number) => [
-      cellResponse(restatedOrg, 'device_counts', DAY, named(devices(4, 1, total))),
+      cellResponse(restatedOrg, 'device_counts', DAY, report(devices(4, 1, total))),
     ];
     await ledger.load(batch(17));
     const numbers = () =>

@@ -7,7 +7,7 @@ import { loadBatch } from '../../src/ledger/load.ts';
 import type { SliceResponse } from '../../src/ledger/quarantine.ts';
 import type { Verdict } from '../../src/usage/cell.ts';
 import type { PayloadSources } from '../../src/usage/numbers.ts';
-import { devices, failed, hours, minutes, named, silence, sources, totals } from '../usage/cells.ts';
+import { devices, failed, hours, minutes, omitted, report, sources, totals } from '../usage/cells.ts';
 import { at, cellResponse, INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
 const DAY = '2026-11-20';
@@ -21,7 +21,7 @@ beforeAll(async () => {
 /** Creates an organization with cells of the streams on one day. */
 const createOrg = (...streams: readonly string[]) => ledger.expectDays({ from: DAY, to: DAY }, streams);
 const deviceResponse = (orgId: string, ...numbers: [number, number, number]) =>
-  cellResponse(orgId, 'device_counts', DAY, named(devices(...numbers)));
+  cellResponse(orgId, 'device_counts', DAY, report(devices(...numbers)));
 const numbersOf = (orgId: string) =>
   ledger.queryRows(sql`select jsonb_strip_nulls(to_jsonb(d) - array['usage_date', 'month', 'org_id', 'standing',
     'is_waiting', 'is_stored', 'is_reported']) as numbers
@@ -37,10 +37,10 @@ describe('a load', () => {
     const orgId = await createOrg(...ALL);
     const result = await ledger.load([
       deviceResponse(orgId, 4, 1, 17),
-      cellResponse(orgId, 'notebook_minutes', DAY, named(minutes(17, 4))),
-      cellResponse(orgId, 'payload_sources', DAY, named(sources(21))),
-      cellResponse(orgId, 'payload_totals', DAY, named(totals(17, 21, 9_007_199_254_740_991))),
-      cellResponse(orgId, 'payload_hours', DAY, named(hours(17, 21, 900))),
+      cellResponse(orgId, 'notebook_minutes', DAY, report(minutes(17, 4))),
+      cellResponse(orgId, 'payload_sources', DAY, report(sources(21))),
+      cellResponse(orgId, 'payload_totals', DAY, report(totals(17, 21, 9_007_199_254_740_991))),
+      cellResponse(orgId, 'payload_hours', DAY, report(hours(17, 21, 900))),
     ]);
     const stored = { ...devices(4, 1, 17), ...minutes(17, 4), ...sources(21), ...hours(17, 21, 900) };
     expect(await numbersOf(orgId)).toEqual([
@@ -81,7 +81,7 @@ describe('a load', () => {
     const next = { payload_source_count: 6, payload_sources: { a: { b: 1 }, come: { d: 5 } } };
     const batch = (...[counts, split]: [Parameters<typeof devices>, typeof first | typeof next]) => [
       { ...deviceResponse(orgId, ...counts), sentAtMs: late },
-      { ...cellResponse(orgId, 'payload_sources', DAY, named(split)), sentAtMs: late },
+      { ...cellResponse(orgId, 'payload_sources', DAY, report(split)), sentAtMs: late },
     ];
     await ledger.load(batch([4, 1, 17], first));
     const result = await ledger.load(batch([4, 2, 18], next), { runId: RUN_2 });
@@ -107,7 +107,7 @@ describe('a load', () => {
       '{"toString":{"__proto__":1,"constructor":2},"\'); drop table x; --":{"ü \\"\\\\ {} , 😀":3}}';
     const split = JSON.parse(text) as PayloadSources;
     const numbers = { payload_source_count: 6, payload_sources: split };
-    const read = [cellResponse(orgId, 'payload_sources', DAY, named(numbers))];
+    const read = [cellResponse(orgId, 'payload_sources', DAY, report(numbers))];
     await ledger.load(read);
     expect(await ledger.load(read, { runId: RUN_2 })).toMatchObject([{ result: 'unchanged' }]);
     const rows = sql`select payload_type, source, count from losant_usage.payload_sources
@@ -122,11 +122,11 @@ describe('a load', () => {
   test('of one stream leaves the numbers of other streams, even if its batch has those for others', async () => {
     const streams = ['device_counts', 'notebook_minutes'];
     const [one, two] = [await createOrg(...streams), await createOrg(...streams)];
-    const read = cellResponse(one, 'notebook_minutes', DAY, named(minutes(17, 4)));
+    const read = cellResponse(one, 'notebook_minutes', DAY, report(minutes(17, 4)));
     await ledger.load([deviceResponse(one, 4, 1, 17), read]);
     const next = [
       deviceResponse(one, 5, 1, 18),
-      cellResponse(two, 'notebook_minutes', DAY, named(minutes(1, 1))),
+      cellResponse(two, 'notebook_minutes', DAY, report(minutes(1, 1))),
     ];
     await ledger.load(next, { runId: RUN_2 });
     expect(await numbersOf(one)).toEqual([{ numbers: { ...devices(5, 1, 18), ...minutes(17, 4) } }]);
@@ -138,7 +138,7 @@ describe('a load', () => {
     await ledger.load([deviceResponse(orgId, 4, 1, 17)]);
     const numbersBefore = await numbersOf(orgId);
     const batch = [
-      { ...cellResponse(orgId, 'device_counts', DAY, silence), sentAtMs: at('2026-11-22T13:00:00.000Z') },
+      { ...cellResponse(orgId, 'device_counts', DAY, omitted), sentAtMs: at('2026-11-22T13:00:00.000Z') },
       cellResponse(orgId, 'notebook_minutes', DAY, failed),
     ];
     expect(await ledger.load(batch, { runId: RUN_2 })).toMatchObject([
@@ -147,7 +147,7 @@ describe('a load', () => {
     ]);
     expect(await numbersOf(orgId)).toEqual(numbersBefore);
     const other = await createOrg('device_counts');
-    const late = await ledger.load([cellResponse(other, 'device_counts', DAY, silence)]);
+    const late = await ledger.load([cellResponse(other, 'device_counts', DAY, omitted)]);
     expect(late).toMatchObject([{ result: 'omitted', standing: 'missing' }]);
     expect(await ledger.cells(other)).toEqual(['11-20 device_counts waiting omitted 11-23T00:00']);
   });
@@ -161,7 +161,7 @@ describe('counterparts', () => {
 
   test('of the same batch count, whatever its order: sources are applied first', async () => {
     const orgId = await createOrg('payload_totals', 'payload_sources', 'payload_hours');
-    const read = { payload_hours: silence, payload_totals: silence, payload_sources: named(sources(21)) };
+    const read = { payload_hours: omitted, payload_totals: omitted, payload_sources: report(sources(21)) };
     const cells = await load(orgId, read);
     expect(cells.map(({ stream, problem }) => `${stream} ${problem?.code}`)).toEqual([
       'payload_sources undefined',
@@ -172,9 +172,9 @@ describe('counterparts', () => {
 
   test('that are stored contradict an omission and do not change', async () => {
     const orgId = await createOrg('payload_totals', 'payload_sources');
-    await load(orgId, { payload_totals: named(totals(17, 21, 900)) });
+    await load(orgId, { payload_totals: report(totals(17, 21, 900)) });
     const [, totalsBefore] = await ledger.cells(orgId);
-    await load(orgId, { payload_sources: silence });
+    await load(orgId, { payload_sources: omitted });
     expect(await ledger.cells(orgId)).toEqual([
       '11-20 payload_sources waiting contradicted 11-23T00:00',
       totalsBefore,
@@ -183,10 +183,10 @@ describe('counterparts', () => {
 
   test('that are expected but not stored are waited for; those that are not expected are not', async () => {
     const orgId = await createOrg('payload_totals', 'payload_sources');
-    await load(orgId, { payload_totals: silence });
+    await load(orgId, { payload_totals: omitted });
     expect((await ledger.cells(orgId))[1]).toBe('11-20 payload_totals waiting unconfirmed 11-23T00:00');
     const other = await createOrg('payload_totals');
-    const cells = await load(other, { payload_totals: silence });
+    const cells = await load(other, { payload_totals: omitted });
     expect(cells).toMatchObject([{ result: 'loaded', standing: 'stored' }]);
   });
 });
@@ -218,11 +218,11 @@ describe('a batch', () => {
   });
 
   test.each([
-    ['a number that is too large', named(devices(1, 1, 9_007_199_254_740_992)), '23514'],
-    ['a number that is not an integer', named(devices(1, 1, 0.5)), '22P02'],
+    ['a number that is too large', report(devices(1, 1, 9_007_199_254_740_992)), '23514'],
+    ['a number that is not an integer', report(devices(1, 1, 0.5)), '22P02'],
   ])('that the database rejects for its data changes nothing: %s', async (_, verdict, code) => {
     const orgId = await createOrg('device_counts', 'notebook_minutes');
-    const good = cellResponse(orgId, 'notebook_minutes', DAY, named(minutes(17, 4)));
+    const good = cellResponse(orgId, 'notebook_minutes', DAY, report(minutes(17, 4)));
     const batch = [cellResponse(orgId, 'device_counts', DAY, verdict), good];
     await expect(ledger.load(batch)).rejects.toMatchObject({ code });
     expect(await numbersOf(orgId)).toEqual([{ numbers: {} }]);
@@ -283,10 +283,10 @@ describe('our sums of the day', () => {
     );
     const statement = (source as { prosrc: string }).prosrc
       .replaceAll('p_instance_id', `'${INSTANCE}'`)
-      .replaceAll('most_days', '10');
+      .replaceAll('max_days', '10');
     const joinOf = async (query: string) => {
       const lines = await ledger.list(sql`explain (costs off) ${sql.raw(query)}`);
-      return lines.slice(lines.indexOf('  CTE summed')).join('\n');
+      return lines.slice(lines.indexOf('  CTE updated_totals')).join('\n');
     };
     expect(await joinOf(statement)).not.toContain('Aggregate');
     // Without the fences, the nested loops would aggregate once per row.

@@ -5,7 +5,7 @@ import { applyPolicy, retryFailedCells } from '../../src/ledger/due.ts';
 import { createExpectedCells, markDaysDue, syncTracks } from '../../src/ledger/expected.ts';
 import { markDeleted } from '../../src/ledger/organizations.ts';
 import { until } from '../support/wait.ts';
-import { devices, named, POLICY } from '../usage/cells.ts';
+import { devices, POLICY, report } from '../usage/cells.ts';
 import { cellResponse, INSTANCE, useLedger } from './ledger.ts';
 
 const NOW = '2026-11-24T00:15:00.000Z';
@@ -81,7 +81,7 @@ test.each<[string, Work]>([
 const SHORT_HORIZON = { ...POLICY, horizonDays: 1 };
 const batch = [B, A].flatMap((orgId) =>
   ['2026-11-21', '2026-11-20'].map((day) =>
-    cellResponse(orgId, 'device_counts', day, named(devices(1, 1, 1))),
+    cellResponse(orgId, 'device_counts', day, report(devices(1, 1, 1))),
   ),
 );
 

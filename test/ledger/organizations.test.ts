@@ -9,7 +9,7 @@ import {
   upsertOrganizations,
 } from '../../src/ledger/organizations.ts';
 import type { Organization, UnreadableOrg } from '../../src/usage/organization.ts';
-import { devices, named } from '../usage/cells.ts';
+import { devices, report } from '../usage/cells.ts';
 import { cellResponse, INSTANCE, useLedger } from './ledger.ts';
 
 const MONDAY = '2026-11-23T00:15:00.000Z';
@@ -124,7 +124,7 @@ describe('a listed organization', () => {
   ])('with a creation date %s keeps every stored day', async (_, first, next, expected) => {
     await storeAt(MONDAY, [acme({ createdOn: first })]);
     await ledger.expectDays({ from: '2026-11-18', to: '2026-11-22' }, ['device_counts'], A);
-    await ledger.load([cellResponse(A, 'device_counts', '2026-11-20', named(devices(4, 1, 17)))]);
+    await ledger.load([cellResponse(A, 'device_counts', '2026-11-20', report(devices(4, 1, 17)))]);
     await storeAt(TUESDAY, [acme({ createdOn: next })]);
     expect(await stored()).toMatchObject([{ created_on: expected }]);
   });

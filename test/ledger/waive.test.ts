@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { type Waiver, waiveCells } from '../../src/ledger/waive.ts';
-import { devices, failed, named, POLICY, silence } from '../usage/cells.ts';
+import { devices, failed, omitted, POLICY, report } from '../usage/cells.ts';
 import { cellResponse, RUN_1, RUN_2, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T12:00:00.000Z');
@@ -15,7 +15,7 @@ const waive = async (orgId: string, days: string, changes: Partial<Waiver> = {})
   return cells.map(({ day, stream }) => `${day.slice(5)} ${stream}`);
 };
 const deviceResponse = (orgId: string, day: string) =>
-  cellResponse(orgId, 'device_counts', day, named(devices(4, 1, 17)));
+  cellResponse(orgId, 'device_counts', day, report(devices(4, 1, 17)));
 const waivers = (orgId: string) =>
   ledger.list(sql`select to_char(usage_date, 'MM-DD') as day, reason, waived_by = session_user as by_me,
       lifted_at is not null as is_lifted, lifted_by_run
@@ -32,7 +32,7 @@ test('waives cells that are missing, in doubt or unavailable, and passes over ot
     deviceResponse(orgId, '2026-11-21'),
     cellResponse(orgId, 'device_counts', '2026-11-22', failed),
   ]);
-  const omission = cellResponse(orgId, 'device_counts', '2026-11-20', silence);
+  const omission = cellResponse(orgId, 'device_counts', '2026-11-20', omitted);
   await ledger.load([{ ...omission, sentAtMs: ledger.nowMs + 1_000 }], { runId: RUN_2 });
   // The 23rd is late and was never read.
   const waivedDays = ['08-20', '11-20', '11-22', '11-23'];
@@ -100,7 +100,7 @@ test('leaves later checkpoints: a good read lifts the waiver, which stays on rec
   await ledger.setTime('2026-11-25T00:15:00.000Z');
   await ledger.load([
     deviceResponse(orgId, '2026-11-22'),
-    cellResponse(orgId, 'device_counts', '2026-11-23', silence),
+    cellResponse(orgId, 'device_counts', '2026-11-23', omitted),
   ]);
   expect(await ledger.cells(orgId)).toEqual([
     '11-22 device_counts stored  11-26T00:00',

@@ -85,7 +85,7 @@ export const ledgerMutants = [
       ],
       'A stored number takes precedence over a creation date that moved later': [
         `and not c.is_stored
-        and c.standing in ('waiting', 'missing', 'unavailable')`,
+      and c.standing in ('waiting', 'missing', 'unavailable')`,
         `and c.standing <> 'waived'`,
       ],
       'Cells before a creation date are due again when it moves back': [
@@ -143,7 +143,7 @@ export const ledgerMutants = [
   plant(
     { file: 'src/ledger/expected.ts', test: 'test/views/views.test.ts' },
     {
-      'A track that has ended covers exactly its cells': [
+      'An ended track is extended only if the new days join it without a hole': [
         't.last_day is not null and ${first} <=',
         't.last_day is null and ${first} <=',
       ],

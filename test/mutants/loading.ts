@@ -181,7 +181,7 @@ export const loadingMutants = [
     },
     {
       'A complete list without organizations marks the last ones as deleted': [
-        'if (listed === 0) return',
+        'if (listedOrgs === 0) return',
         'if (listed < 0) return',
       ],
     },
@@ -252,8 +252,8 @@ export const loadingMutants = [
     { file: 'src/cli/run.ts', test: 'test/commands/several-instances.test.ts' },
     {
       'A run over several instances ends with the worst exit code of any': [
-        'worstExitCode(ends.map((',
-        'worstExitCode(ends.slice(-1).map((',
+        'worstExitCode(results.map((',
+        'worstExitCode(results.slice(-1).map((',
       ],
     },
   ),

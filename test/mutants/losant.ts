@@ -5,40 +5,40 @@ export const losantMutants = [
   plant(
     { file: 'src/losant/attempt.ts', test: 'test/losant/failures.test.ts' },
     {
-      'A missing scope (403) is distinguished from a deleted organization (404)': [
+      'A missing scope (403) is distinguished from an unknown organization (404)': [
         `403: 'forbidden',`,
         `403: 'not_found',`,
       ],
-      'A 404 means that Losant does not know the resource': [`  404: 'not_found',`, ''],
+      'A 404 means that Losant does not know what was requested': [`  404: 'not_found',`, ''],
       'A rejected token (401) is distinguished from a missing scope': [
         `401: 'unauthorized',`,
         `401: 'forbidden',`,
       ],
-      'A 503 requests a pause only with Retry-After; otherwise it is a server error': [
+      'A 503 asks for a pause only with Retry-After; otherwise it is a server error': [
         '(status === 503 && retryAfterMs !== null)',
         '(status === 503)',
       ],
       'No error contains the token': [`text.replaceAll(token, '[token]')`, 'text'],
-      'No error contains control characters from a response': [".replaceAll(/\\p{Cc}/gu, '\\uFFFD')", ''],
+      'No error contains control characters of a response': [".replaceAll(/\\p{Cc}/gu, '\\uFFFD')", ''],
     },
   ),
   plant(
     { file: 'src/losant/response.ts', test: 'test/losant/client.test.ts' },
     {
-      'A response whose Date is not now is rejected': [
-        'if (Math.abs(aheadMs) > ANSWER_SKEW_MAX_MS) {',
-        'if (aheadMs > ANSWER_SKEW_MAX_MS) {',
+      'A response whose Date is not from now is rejected': [
+        'if (Math.abs(aheadMs) > RESPONSE_SKEW_MAX_MS) {',
+        'if (aheadMs > RESPONSE_SKEW_MAX_MS) {',
       ],
-      'A response that was cached for minutes, by its Age, is rejected': [
-        'if (ageMs > ANSWER_SKEW_MAX_MS) {',
+      'A response that is minutes old by its Age is rejected': [
+        'if (ageMs > RESPONSE_SKEW_MAX_MS) {',
         'if (ageMs < 0) {',
       ],
-      'A response from before the end of the requested days is rejected': [
+      'A cached response from before the end of the requested days is rejected': [
         'ageMs > 0 && receivedAtMs - ageMs < notBeforeMs',
         'ageMs > 0 && receivedAtMs < notBeforeMs',
       ],
-      "A Retry-After date is measured by the API's clock": [
-        'dateMs - (readDate(headers) ?? receivedAtMs)',
+      'A Retry-After that is a date is compared with the clock of the API': [
+        'dateMs - (parseDateHeader(headers) ?? receivedAtMs)',
         'dateMs - receivedAtMs',
       ],
       'A Retry-After that is a number means seconds': [
@@ -50,32 +50,29 @@ export const losantMutants = [
   plant(
     { file: 'src/errors.ts', test: 'test/losant/failures.test.ts' },
     {
-      'A request without a response in time is retried': [
-        'timeout: { isRepeated: true,',
-        'timeout: { isRepeated: false,',
-      ],
-      'A request with an unreadable response is retried': [
-        'bad_body: { isRepeated: true,',
-        'bad_body: { isRepeated: false,',
+      'A request that timed out is retried': ['timeout: { isRetried: true,', 'timeout: { isRetried: false,'],
+      'A request whose response cannot be parsed is retried': [
+        'bad_body: { isRetried: true,',
+        'bad_body: { isRetried: false,',
       ],
     },
   ),
   plant(
     { file: 'src/losant/transport.ts', test: 'test/losant/failures.test.ts' },
     {
-      'A body that is not UTF-8 is rejected, and its text is not replaced': [
+      'A body that is not UTF-8 is rejected, not repaired': [
         `new TextDecoder('utf-8', { fatal: true })`,
         `new TextDecoder('utf-8')`,
       ],
-      'A body above the size limit is aborted while it is read': [
-        'if (size > (status === 200 ? MAX_BODY_BYTES : KEPT_BODY_BYTES)) break;',
+      'A body beyond the bound is not read to its end': [
+        'if (size > (status === 200 ? MAX_BODY_BYTES : ERROR_BODY_BYTES)) break;',
         '',
       ],
       'A body that contains the token is rejected and never stored': [
-        'if (!answer.text.includes(token)) return null;',
-        'if (answer.text !== token) return null;',
+        'if (!response.text.includes(token)) return null;',
+        'if (response.text !== token) return null;',
       ],
-      'A truncated body is a connection failure and never treated as complete': [
+      'A body that is cut is a failure of the connection, and never parsed as if it were complete': [
         'if (failure !== null) return failure;',
         `if (failure?.kind === 'timeout') return failure;`,
       ],
@@ -84,22 +81,19 @@ export const losantMutants = [
   plant(
     { file: 'src/losant/transport.ts', test: 'test/losant/client.test.ts' },
     {
-      'Every request asks caches to forward it': [`'cache-control': 'no-cache',`, ''],
+      'Every request tells caches not to respond': [`'cache-control': 'no-cache',`, ''],
     },
   ),
   plant(
     { file: 'src/losant/client.ts', test: 'test/losant/client.test.ts' },
     {
-      'A pause that Losant requests (429) does not count as an attempt': ['spent.waits += 1;', ''],
+      'A wait that Losant asks for (429) does not count as an attempt': ['tally.waits += 1;', ''],
       'A pause that Losant requests applies to all requests of the token': ['gate.pauseFor(pauseMs);', ''],
-      'A pause lasts at least a second, so that endless Retry-After: 0 reaches the limit': [
+      'A pause lasts at least a second, so that an endless Retry-After: 0 reaches the bound': [
         'return Math.max(PAUSE_BASE_MS, retryAfterMs);',
         'return retryAfterMs;',
       ],
-      'Pauses without a time from Losant grow': [
-        'Math.min(60_000, PAUSE_BASE_MS * 2 ** waits)',
-        'PAUSE_BASE_MS',
-      ],
+      'Pauses without Retry-After grow': ['Math.min(60_000, PAUSE_BASE_MS * 2 ** waits)', 'PAUSE_BASE_MS'],
       'Each further attempt waits twice as long, up to a limit': [
         'Math.min(20_000, baseMs * 2 ** (attempt - 1))',
         'baseMs',
@@ -110,32 +104,32 @@ export const losantMutants = [
     { file: 'src/losant/client.ts', test: 'test/losant/failures.test.ts' },
     {
       'A request that Losant rejects is not retried': [
-        'return FAILURES[kind].isRepeated && spent.sent',
-        'return spent.sent',
+        'return FAILURES[kind].isRetried && tally.attempts',
+        'return tally.attempts',
       ],
-      'A request is sent at most as often as configured': [
-        'spent.sent - spent.waits < attempts',
-        'spent.sent - spent.waits <= attempts',
+      'A request is sent as often as configured and not more': [
+        'tally.attempts - tally.waits < attempts',
+        'tally.attempts - tally.waits <= attempts',
       ],
     },
   ),
   plant(
     { file: 'src/losant/gate.ts', test: 'test/losant/gate.test.ts' },
     {
-      'No more requests are in flight than allowed': [
-        'if (this.#underWay >= this.concurrency) return;',
-        'if (this.#underWay > this.concurrency) return;',
+      'No more requests run at the same time than allowed': [
+        'if (this.#running >= this.concurrency) return;',
+        'if (this.#running > this.concurrency) return;',
       ],
       'No more requests start in a second than allowed': [
         'nowMs - CATCH_UP_MS) + this.#spacingMs;',
         'nowMs - CATCH_UP_MS);',
       ],
-      'No pause is longer than an hour': [
+      'A pause is at most an hour long': [
         'const pauseMs = Math.min(ms, LONGEST_PAUSE_MS);',
         'const pauseMs = ms;',
       ],
-      'A pause longer than 15 minutes fails all requests instead of holding the run': [
-        'if (pauseLeftMs > LONGEST_WAIT_MS) throw pausedTooLong(question, pauseLeftMs);',
+      'A pause longer than 15 minutes fails all requests instead of letting the run sleep': [
+        'if (pauseLeftMs > LONGEST_WAIT_MS) throw createPauseError(request, pauseLeftMs);',
         '',
       ],
     },
@@ -143,17 +137,17 @@ export const losantMutants = [
   plant(
     { file: 'src/losant/org-list.ts', test: 'test/losant/org-list.test.ts' },
     {
-      'A list with fewer organizations than its total is incomplete': [
-        'if (isSorted && listed + unidentified !== totalCount) {',
+      'A list of organizations with fewer than its total is not complete': [
+        'if (isSorted && listedOrgs + unidentified !== totalCount) {',
         'if (totalCount < 0) {',
       ],
-      'A list with an item without a readable ID is incomplete': [
+      'A list with an item without a readable ID is not complete': [
         'if (unidentified > 0) reasons',
         'if (unidentified < 0) reasons',
       ],
-      'A response with another page than the requested one is rejected': [
-        'if (echoed != null && echoed !== page) throw',
-        'if (echoed === -1) throw',
+      'A response with another page than requested is rejected': [
+        'if (otherPage != null && otherPage !== page)',
+        'if (otherPage === -1)',
       ],
     },
   ),
@@ -174,10 +168,10 @@ export const losantMutants = [
     {
       file: 'src/losant/org-list.ts',
       test: 'test/losant/org-list.test.ts',
-      only: 'when it has the same organization twice',
+      only: 'when it lists an organization twice',
     },
     {
-      'A list that repeats organizations and so lacks others is incomplete': [
+      'A list that repeats some organizations, and so may lack others, is not complete': [
         'else if (orgId <= lastId) isSorted = false;',
         'else if (orgId < lastId) isSorted = false;',
       ],
@@ -186,13 +180,13 @@ export const losantMutants = [
   plant(
     { file: 'src/losant/orgs.ts', test: 'test/losant/orgs.test.ts' },
     {
-      'A response for another organization is rejected': [
+      'A response about another organization than requested is rejected': [
         'if (organization.orgId !== orgId.toLowerCase()) {',
         `if (organization.orgId === '') {`,
       ],
-      'A response for another instance is rejected': [
-        'if (answeredId.toLowerCase() !== instanceId.toLowerCase()) {',
-        `if (answeredId === 'unnamed') {`,
+      'A response about another instance than requested is rejected': [
+        'if (responseId.toLowerCase() !== instanceId.toLowerCase()) {',
+        `if (responseId === '') {`,
       ],
     },
   ),

@@ -47,9 +47,9 @@ export const storeMutants = [
   plant(
     { file: 'src/usage/apply.ts', test: 'test/ledger/load.test.ts' },
     {
-      'A batch whose commit was not acknowledged counts once': [
-        'cell.lastAttemptAtMs === answer.sentAtMs ? cell.attempts : cell.attempts + 1',
-        'cell.attempts + 1',
+      'A batch that is loaded a second time counts as one failed read': [
+        'cell.lastAttemptAtMs === response.sentAtMs ? cell.failedReads : cell.failedReads + 1',
+        'cell.failedReads + 1',
       ],
     },
   ),
@@ -91,7 +91,7 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/coverage.ts', test: 'test/views/history.test.ts' },
     {
-      'The time at which a number was first stored does not change': [
+      'The time at which a number was first stored never changes': [
         'coalesce(c.first_loaded_at, case when n.is_stored then (select clock_timestamp()) end)',
         'case when n.is_stored then (select clock_timestamp()) end',
       ],
@@ -159,7 +159,7 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0001_reference.sql', test: 'test/views/views.test.ts' },
     {
-      'A cell that is not stored is a gap six hours after its day, in SQL as in the program': [
+      'A cell is late six hours after its day, by the same rule in SQL and in the program': [
         `interval '6 hours'`,
         `interval '7 hours'`,
       ],
@@ -177,8 +177,8 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/expected.ts', test: 'test/views/views.test.ts' },
     {
-      'A day is not final while an expected cell has not been created': [
-        'await fillOrgs(trx, page, policy);',
+      'A day is not final while a cell that is expected has not been created': [
+        'await createExpectedCellsOf(trx, page, policy);',
         '',
       ],
     },
@@ -186,7 +186,7 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0001_reference.sql', test: 'test/views/views.test.ts' },
     {
-      'A day with a late cell is missing, whatever its other cells are': [
+      'A day with a late waiting cell is missing, whatever its other cells are': [
         'return case when is_waiting and usage_date < losant_usage_internal.late_before()',
         `return case when standing = 'waiting' and usage_date < losant_usage_internal.late_before()`,
       ],
@@ -195,7 +195,7 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0003_ledger.sql', test: 'test/views/views.test.ts' },
     {
-      'A day without cells is missing': [
+      'A late day whose cells have not been created is missing': [
         `'waiting', losant_usage_internal.current_standing('waiting', usage_date),`,
         `'waiting', 'waiting',`,
       ],
@@ -204,7 +204,7 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0008_health.sql', test: 'test/views/views.test.ts' },
     {
-      'Days without cells are not counted as final, and do not reduce the final days': [
+      'Days whose cells have not been created neither count as final nor reduce that count': [
         'sum(greatest(t.next_day, least(t.last_day, losant_usage_internal.today() - 1) + 1) - t.first_day)',
         'sum(t.next_day - t.first_day)',
       ],
@@ -214,10 +214,11 @@ export const storeMutants = [
     { file: 'migrations/0006_months.sql', test: 'test/views/views.test.ts' },
     {
       'A level is never summed over days': [
-        `(max(array[d.usage_date - date '2000-01-01', d.devices_total]) filter (where d.devices_total is not null))[2] as devices_total,`,
+        `(max(array[d.usage_date - date '2000-01-01', d.devices_total])
+    filter (where d.devices_total is not null))[2] as devices_total,`,
         'losant_usage_internal.total(d.devices_total) as devices_total,',
       ],
-      'A blocked month of an organization is not billable': [
+      'A month of an organization with a blocker is not billable': [
         'b.is_blocked is not true and i.is_blocked is not true as is_billable,',
         'i.is_blocked is not true as is_billable,',
       ],
@@ -226,7 +227,7 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0005_totals.sql', test: 'test/views/reconciliation.test.ts' },
     {
-      'Counterparts that differ for single organizations differ, even if their sums agree': [
+      'Counterparts that differ for single organizations differ, even if their sums are equal': [
         `when t.orgs_differing > 0 then 'differs'`,
         `when t.counterpart_sum <> t.counterpart_own_sum then 'differs'`,
       ],
@@ -243,13 +244,13 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0007_changes.sql', test: 'test/views/history.test.ts' },
     {
-      'The differences of a number since an instant add up to its change': [
+      'The differences of a number since an instant add up to what changed': [
         'select coalesce(case when c.revision > 1 then (',
         'select coalesce(case when c.revision < 0 then (',
       ],
       'A number as of an instant is the one that was known then': [
-        'where r.changed_at > moment order by',
-        'where r.changed_at < moment order by',
+        'where r.changed_at > as_of order by',
+        'where r.changed_at < as_of order by',
       ],
     },
   ),

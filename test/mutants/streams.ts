@@ -6,18 +6,18 @@ export const streamMutants = [
     { file: 'src/usage/plan.ts', test: 'test/usage/plan.test.ts' },
     {
       'A request covers no more days than Losant allows': [
-        'const oldest = addDays(to, 1 - windowDays);',
-        'const oldest = addDays(to, -windowDays);',
+        'const oldest = addDays(to, 1 - maxDays);',
+        'const oldest = addDays(to, -maxDays);',
       ],
-      'Slices cover every due day': [
-        'rest = rest.slice(inside.length);',
-        'rest = rest.slice(inside.length + 1);',
+      'Slices have every due day': [
+        'remaining = remaining.slice(partDays.length);',
+        'remaining = remaining.slice(partDays.length + 1);',
       ],
-      'The newest days are read first, of all organizations': [
-        'compareText(b.window.to, a.window.to) ||',
-        'compareText(a.window.to, b.window.to) ||',
+      'The newest days of all organizations are read first': [
+        'compareText(b.range.to, a.range.to) ||',
+        'compareText(a.range.to, b.range.to) ||',
       ],
-      'Within an organization and range, sources come before the streams that wait for them': [
+      'Sources of an organization come before the streams that wait for them': [
         'streamNames.indexOf(a.stream) - streamNames.indexOf(b.stream)',
         'streamNames.indexOf(b.stream) - streamNames.indexOf(a.stream)',
       ],
@@ -26,7 +26,7 @@ export const streamMutants = [
   plant(
     { file: 'src/usage/day.ts', test: 'test/usage/day.test.ts' },
     {
-      'A date that does not exist is rejected and not moved to another day': [
+      'A date that does not exist is rejected, not moved to another day': [
         'Number.isNaN(ms) || dayAt(ms) !== text ? null : text',
         'Number.isNaN(ms) ? null : text',
       ],
@@ -45,8 +45,8 @@ export const streamMutants = [
         'return value > 0 ? null :',
       ],
       'A number that a double would round is quarantined with its text': [
-        'return isWhole && !MAY_BE_INEXACT.test(text) ? value : parseMarked(text);',
-        'return isWhole ? value : parseMarked(text);',
+        'return hasAllKeys && !MAY_BE_INEXACT.test(text) ? value : parseMarked(text);',
+        'return hasAllKeys ? value : parseMarked(text);',
       ],
       'A number whose key appears twice is quarantined': [
         'map.set(key, map.has(key) ? REPEATED_KEY : value);',
@@ -57,7 +57,7 @@ export const streamMutants = [
   plant(
     { file: 'src/usage/streams/buckets.ts', test: 'test/usage/streams.test.ts' },
     {
-      'A body with a bucket that does not begin at UTC midnight is rejected as a whole': [
+      'A body with a bucket that does not start at UTC midnight is rejected as a whole': [
         'if (date % lengthMs !== 0) {',
         'if (date % 1 !== 0) {',
       ],
@@ -69,22 +69,22 @@ export const streamMutants = [
         'if (date < firstMs || date >= endMs) {',
         'if (date < firstMs) {',
       ],
-      'A body whose range begins after the requested one is rejected': [
-        'const late = start !== undefined && start > dayStartMs(window.from);',
-        'const late = false;',
+      'A body that states a later start than requested is rejected': [
+        'const startsLate = start !== undefined && start > dayStartMs(range.from);',
+        'const startsLate = false;',
       ],
-      'A body whose range ends before the requested one is rejected': [
-        'const early = end !== undefined && end < dayEndMs(window.to) - 1;',
-        'const early = false;',
+      'A body that states an earlier end than requested is rejected': [
+        'const endsEarly = end !== undefined && end < dayEndMs(range.to) - 1;',
+        'const endsEarly = false;',
       ],
-      'A body with buckets of other days only and no range is rejected, and no day becomes zero': [
-        'if (at.size === 0 && outsideBuckets > 0 && !statesWindow) {',
+      'A body with only buckets of other days, which does not state its range, is rejected and no zero': [
+        'if (at.size === 0 && outsideBuckets > 0 && !statesRange) {',
         'if (outsideBuckets < 0) {',
       ],
-      'Only the day with an invalid number is quarantined; the others of its slice load': [
-        'at.set(date, read.success ? Object.values(read.data) : describeProblems(read.error));',
-        `if (!read.success) throw new UnplaceableBodyError(describeProblems(read.error));
-    at.set(date, Object.values(read.data));`,
+      'A day with an invalid number is quarantined, and the other days of its slice are loaded': [
+        'at.set(date, bucket.success ? Object.values(bucket.data) : describeProblems(bucket.error));',
+        `if (!bucket.success) throw new UnplaceableBodyError(describeProblems(bucket.error));
+    at.set(date, Object.values(bucket.data));`,
       ],
       'An omitted part of a day is distinguished from a reported zero': [
         `if (bucket === undefined) omitted.push({ column, hour });
@@ -105,13 +105,13 @@ export const streamMutants = [
   plant(
     { file: 'src/usage/streams/payload-hours.ts', test: 'test/usage/streams.test.ts' },
     {
-      'A response with midnights only, over two days or more, is rejected': [
-        'if (window.from === window.to || !hasOnlyMidnights(reading)) return reading;',
-        'return reading;',
+      'A response with only midnights, over two days or more, is doubted': [
+        'if (range.from === range.to || !hasOnlyMidnights(content)) return content;',
+        'return content;',
       ],
       'A single day may have payloads at midnight only': [
-        'if (window.from === window.to || !hasOnlyMidnights(reading)) return reading;',
-        'if (!hasOnlyMidnights(reading)) return reading;',
+        'if (range.from === range.to || !hasOnlyMidnights(content)) return content;',
+        'if (!hasOnlyMidnights(content)) return content;',
       ],
     },
   ),
@@ -132,7 +132,7 @@ export const streamMutants = [
   plant(
     { file: 'src/usage/streams/payload-totals.ts', test: 'test/usage/streams.test.ts' },
     {
-      'Counts and bytes of all payloads include non-billable ones': [
+      'The counts and bytes of all payloads include non-billable ones': [
         `{}, { includeNonBillable: 'true' },`,
         '{}, {},',
       ],
@@ -141,7 +141,7 @@ export const streamMutants = [
   plant(
     { file: 'src/usage/streams/device-counts.ts', test: 'test/usage/apply.test.ts' },
     {
-      'A level that Losant omits is missing and never zero': [`kind: 'level',`, `kind: 'flow',`],
+      'An omitted level is not stored, and never zero': [`kind: 'level',`, `kind: 'flow',`],
     },
   ),
 ].flat();

@@ -5,40 +5,40 @@ export const worldMutants = [
   plant(
     { file: 'src/usage/apply.ts', test: 'test/campaigns/world/world.test.ts' },
     {
-      'The world finds a number that an omission replaced with zero': [
-        'if (lost !== null) return doubt(situation, omitted(lost));',
-        `if (lost !== null)
-    return write(situation, zerosOf(answer.stream), { isReported: true, omissions: 0 });`,
+      'The world finds a number that was replaced by zero because its day was omitted': [
+        'if (lostNumbers !== null) return markInDoubt(input, describeOmission(lostNumbers));',
+        `if (lostNumbers !== null)
+    return storeNumbers(input, createZeros(response.stream), { isReported: true, omissions: 0 });`,
       ],
       'The world finds a number that is final a day after its day': [
-        'isFinalRead(answer.day, answer.sentAtMs, policy);',
-        'isFinalRead(answer.day, answer.sentAtMs, { ...policy, finalAfterHours: 24 });',
+        'isFinalRead(response.day, response.sentAtMs, policy);',
+        'isFinalRead(response.day, response.sentAtMs, { ...policy, finalAfterHours: 24 });',
       ],
       'The world finds a stored number that is never read again': [
         'times.length === 0 ? null',
         'times.length === 0 || cell.isStored ? null',
       ],
       'The world finds a failed read that counts as a good one': [
-        `    attempts,
+        `    failedReads,
   };`,
-        `    attempts: cell.isStored ? 0 : attempts,
-    lastReadAtMs: cell.isStored ? answer.sentAtMs : cell.lastReadAtMs,
+        `    failedReads: cell.isStored ? 0 : failedReads,
+    lastReadAtMs: cell.isStored ? response.sentAtMs : cell.lastReadAtMs,
   };`,
       ],
       'The world finds an omitted zero that is final at once': [
-        'const isSure = known.isReported || known.omissions >= SILENCES_NEEDED;',
-        'const isSure = true;',
+        'const isConfirmed = evidence.isReported || evidence.omissions >= OMISSIONS_NEEDED;',
+        'const isConfirmed = true;',
       ],
-      'The world finds a waiver that was lifted although Losant reported nothing': [
-        `return cell.standing === 'waived' ? keepAccepted(situation) : applySilence(situation, verdict);`,
-        'return applySilence(situation, verdict);',
+      'The world finds a waiver that was lifted by an omission': [
+        `return cell.standing === 'waived' ? keepWaived(input) : applyOmission(input, verdict);`,
+        'return applyOmission(input, verdict);',
       ],
     },
   ),
   plant(
     { file: 'src/losant/client.ts', test: 'test/campaigns/world/world.test.ts' },
     {
-      'The world finds a number from a response of another time': [
+      'The world finds a number from a response that is not from now': [
         'if (failure !== null) throw new AttemptError(request, failure);',
         '',
       ],

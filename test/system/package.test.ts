@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writ
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { lastOf, readCopy, readInstructions } from '../deploy/dockerfile.ts';
+import { getLast, readCopy, readInstructions } from '../deploy/dockerfile.ts';
 import { findLinkedFiles } from '../project/links.ts';
 import { usePlatform } from '../simulator/platform.ts';
 import { type Ended, startProcess, VERSION } from '../support/program.ts';
@@ -91,7 +91,7 @@ test.each([
   [
     'the image',
     () => {
-      const [, ...entry] = JSON.parse(lastOf('ENTRYPOINT')) as string[];
+      const [, ...entry] = JSON.parse(getLast('ENTRYPOINT')) as string[];
       return entry.map((word) => (word.startsWith('-') ? word : join(buildImage(), word)));
     },
   ],

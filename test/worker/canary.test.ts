@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from 'vitest';
-import { type Received, startServer } from '../losant/server.ts';
+import { type ReceivedRequest, startServer } from '../losant/server.ts';
 import { usePlatform } from '../simulator/platform.ts';
 import { createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { runProgram, spawnProgram } from '../support/program.ts';
@@ -88,7 +88,7 @@ const ECHOES: Readonly<Record<string, readonly [number, string]>> = {
   payloadCounts: [200, 'text/html'],
 };
 
-function echo({ path, headers }: Received, response: ServerResponse): void {
+function echo({ path, headers }: ReceivedRequest, response: ServerResponse): void {
   const [status, type] = ECHOES[path.split('/').at(-1) ?? ''] ?? [404, 'text/html'];
   const shown = JSON.stringify(headers);
   const body = { type: 'Echo', message: shown, counts: [{ echo: headers }] };
@@ -97,7 +97,7 @@ function echo({ path, headers }: Received, response: ServerResponse): void {
 }
 
 /** Lets the platform answer. */
-async function passOn({ path, query, headers }: Received, response: ServerResponse): Promise<void> {
+async function passOn({ path, query, headers }: ReceivedRequest, response: ServerResponse): Promise<void> {
   const { authorization = '' } = headers;
   const target = `${platform.url}${path}?${new URLSearchParams(query).toString()}`;
   const answer = await fetch(target, { headers: { authorization } });

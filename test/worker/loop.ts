@@ -59,7 +59,7 @@ export async function openReplica(options: ReplicaOptions) {
   });
   const read = async (): Promise<DatabaseView> => {
     const value = await readHealth(handle.db, { nowMs: now(), instanceIds }).catch(() => null);
-    return { isUp: value !== null, reading: value === null ? null : { value, atMs: now() } };
+    return { isUp: value !== null, snapshot: value === null ? null : { value, atMs: now() } };
   };
   const scrape = async () => await metrics.render(await read(), now());
   return {

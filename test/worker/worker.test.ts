@@ -115,7 +115,7 @@ test('logs once that an instance in the database is not in the settings', async 
     .split('\n')
     .filter((line) => line.includes('is not in the settings'));
   expect(said).toHaveLength(1);
-  expect(said[0]).toContain(`losant-usage run --end ${platform.instanceId}`);
+  expect(said[0]).toContain(`losant-usage retire --instance ${platform.instanceId}`);
   expect((await worker.get('/metrics')).text).not.toContain(platform.instanceId);
 });
 
@@ -196,7 +196,7 @@ test('a final number that a command found restated reaches metric, /status.json 
   expect(await worker.metric(restated)).toBe(0);
   const orgId = await firstOrg();
   await platform.control('restate', { orgId, day: daysAgo(1), counter: 'payload_totals' });
-  const ended = await command('run', '--date', daysAgo(1), '--org', orgId);
+  const ended = await command('run', '--day', daysAgo(1), '--org', orgId);
   expect(ended.stderr).toContain('final numbers were restated');
   const changes = Number(await count('select count(*) from losant_usage.revisions where was_final'));
   expect(changes).toBeGreaterThan(0);

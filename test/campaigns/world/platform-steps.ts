@@ -1,5 +1,5 @@
 /** Steps of Losant: numbers and organizations change, and requests fail. */
-import { DELIVERY_KINDS, REPLY_KINDS, VALUE_KINDS } from '../../../simulator/faults.ts';
+import { DELIVERY_KINDS, TRANSIENT_KINDS, VALUE_KINDS } from '../../../simulator/faults.ts';
 import { type ListFaults, ODD_ITEMS } from '../../../simulator/list-faults.ts';
 import type { Dice } from './dice.ts';
 import { DAY_MS, dayAt, HOUR_MS, STREAMS } from './truth.ts';
@@ -75,7 +75,7 @@ function problem(
 
 /** Kinds that pause all requests for a second are rare, and bodies of any size would take too long. */
 const PAUSES = ['rate_limit', 'rate_limit_seconds', 'rate_limit_date', 'unavailable_after'] as const;
-const REPLIES = REPLY_KINDS.filter((kind) => !PAUSES.some((pause) => pause === kind));
+const REPLIES = TRANSIENT_KINDS.filter((kind) => !PAUSES.some((pause) => pause === kind));
 const DELIVERIES = DELIVERY_KINDS.filter((kind) => kind !== 'huge_body');
 
 const pickSome = <T>(dice: Dice, from: readonly T[], most: number): T[] =>
