@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { waiveCells } from '../../src/ledger/waive.ts';
-import { devices, failed, POLICY, reported } from '../usage/cells.ts';
+import { devices, failed, POLICY, report } from '../usage/cells.ts';
 import { cellResponse, RUN_1, RUN_2, useFreshLedger } from './ledger.ts';
 
 const ledger = useFreshLedger('2026-11-24T12:00:00.000Z');
@@ -33,7 +33,7 @@ const waiveAsPerson = (orgId: string, day: string) =>
 test('each cell that is not stored gets a waiver of the program, with its run', async () => {
   const orgId = await ledger.expectDays({ from: '2026-11-20', to: '2026-11-23' }, ['device_counts']);
   await ledger.load([
-    cellResponse(orgId, 'device_counts', '2026-11-20', reported(devices(4, 1, 17))),
+    cellResponse(orgId, 'device_counts', '2026-11-20', report(devices(4, 1, 17))),
     cellResponse(orgId, 'device_counts', '2026-11-21', failed),
   ]);
   await setCreated(orgId, '2026-11-23');
@@ -85,7 +85,7 @@ test('a date that moves back lifts only the waivers of the program; those of a p
 test('a good read lifts a waiver of the program as well', async () => {
   const orgId = await ledger.expectDays({ from: '2026-11-22', to: '2026-11-23' }, ['device_counts']);
   await setCreated(orgId, '2026-11-23');
-  const read = cellResponse(orgId, 'device_counts', '2026-11-22', reported(devices(4, 1, 17)));
+  const read = cellResponse(orgId, 'device_counts', '2026-11-22', report(devices(4, 1, 17)));
   await ledger.load([read], { runId: RUN_2 });
   expect(await waivers(orgId)).toEqual([`11-22 program before_creation ${RUN_1} true ${RUN_2}`]);
 });
