@@ -1,4 +1,4 @@
-/** Who may close: the closer by the closing functions alone, and nobody else by anything. */
+/** Only the closer can close a month, and only through the closing functions. */
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -47,21 +47,20 @@ function urlOf(role: Role): string {
   return url.href;
 }
 
-/** What Postgres and the closing functions say to it. */
+/** The errors of Postgres, the triggers and the closing functions. */
 const REFUSED = new RegExp(
   [
     'permission denied',
     'cannot (delete|insert|update)',
-    'without its proof pack',
-    'is not of this statement',
-    'nothing can be added',
+    'must have its proof pack',
+    'belongs to another statement',
+    'is sealed or does not exist',
     'violates check constraint',
-    'is refused',
+    'is not allowed',
   ].join('|'),
 );
 
-/** What a forger tries, with what each role is told: most have no right to it,
-  and the closer's functions take no lies. */
+/** What a forger tries: most roles have no privilege, and the closing functions check their arguments. */
 const FORGERIES: readonly string[] = [
   `insert into losant_usage.statements (statement_id, instance_id, month, number, kind, orgs, rules, reconciliation,
     closed_at, closed_by)
@@ -92,7 +91,7 @@ const FORGERIES: readonly string[] = [
 ];
 
 describe('a statement', () => {
-  test.for(['reader', 'writer', 'closer'] as const)('is forged by no %s', async (role) => {
+  test.for(['reader', 'writer', 'closer'] as const)('cannot be forged by the %s', async (role) => {
     const statements = () =>
       queryOnce(books.url, 'select statement_id, number, manifest_sha256 from losant_usage.statements');
     const before = await statements();
@@ -107,7 +106,7 @@ describe('a statement', () => {
 
   // Guarantee (Billing): Only the closer role can create statements, and each has the name of the database user who
   // closed.
-  test('is drafted by the reader, made by the closer, and carries the name of whoever closed', async () => {
+  test('is drafted by the reader and created by the closer, with the name of the database user', async () => {
     const asRole = async (role: Role, ...args: readonly string[]) =>
       await runProgram(['close', '--month', '2026-04', '--instance', INSTANCE, '--json', ...args], {
         DATABASE_URL: urlOf(role),

@@ -23,7 +23,6 @@ cross join lateral (
   from jsonb_array_elements(o.tags) with ordinality as t (item, place)
 ) as tag;
 comment on column losant_usage.organization_tags.cost_center is 'Cost center of the organization.';
-select losant_usage.grant_rights();
 `;
 
 const ledger = useLedger('2026-11-24T12:00:00.000Z');
@@ -53,14 +52,14 @@ test('the new version does not start before the migration, and tells what is pen
   const message = expect.stringContaining('it lacks 0099_cost_center') as unknown;
   const refused = { kind: 'database_too_old', message, hint: 'run `losant-usage migrate`' };
   await expect(started).rejects.toMatchObject(refused);
-  expect(await readPending(ledger.handle, folder)).toEqual(['0099_cost_center']);
+  expect(await readPending(ledger.handle, folder)).toEqual(['0099_cost_center', 'always']);
 });
 
 test('upgrade: numbers stay, the column is filled, the schema is complete', async () => {
   const before = await daily();
   expect(before).toHaveLength(2);
   const options = { createIfEmpty: false, autoMigrate: true };
-  expect(await requireSchema(ledger.handle, options, folder)).toEqual(['0099_cost_center']);
+  expect(await requireSchema(ledger.handle, options, folder)).toEqual(['0099_cost_center', 'always']);
   expect(await daily()).toEqual(before);
   expect(await ledger.list(sql`select cost_center from losant_usage.organizations`)).toEqual(['4711']);
   expect(await readSchemaState(ledger.handle, folder)).toMatchObject({ state: 'at_head' });

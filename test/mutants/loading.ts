@@ -117,7 +117,7 @@ export const loadingMutants = [
     },
   ),
   plant(
-    { file: 'src/errors.ts', test: 'test/e2e/refusals.test.ts', only: 'refuses the token' },
+    { file: 'src/errors.ts', test: 'test/e2e/refusals.test.ts', only: 'rejects the token' },
     {
       'A rejected token or scope ends with exit code 5': [
         'unauthorized: EXIT.refused,',

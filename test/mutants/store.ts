@@ -214,7 +214,8 @@ export const storeMutants = [
     { file: 'migrations/0006_months.sql', test: 'test/views/views.test.ts' },
     {
       'A level is never summed over days': [
-        `(max(array[d.usage_date - date '2000-01-01', d.devices_total]) filter (where d.devices_total is not null))[2] as devices_total,`,
+        `(max(array[d.usage_date - date '2000-01-01', d.devices_total])
+    filter (where d.devices_total is not null))[2] as devices_total,`,
         'losant_usage_internal.total(d.devices_total) as devices_total,',
       ],
       'A month of an organization with a blocker is not billable': [

@@ -379,7 +379,7 @@ test('one organization is read through its index, and a month through that of th
       return JSON.stringify(plan);
     };
     const isOrg = `org_id = '${ORGS.whole}'`;
-    const months = "losant_usage_internal.usage_sums where period = 'month'";
+    const months = "losant_usage_internal.usage_sums where range_kind = 'month'";
     expect(await explain(`${months} and period_start = '2026-11-01'`)).toContain('usage_days_month');
     expect(await explain(`${months} and ${isOrg}`)).toContain('usage_days_org');
     const compared =
