@@ -29,7 +29,7 @@ export async function waiveCellsBeforeCreation(
     order by usage_date, org_id, stream`.execute(trx);
 }
 
-/** Lifts the program's waivers of cells that no longer lie before the creation date, and sets these columns of the cells. */
+/** Lifts the program's waivers of cells that are no longer before the creation date, and sets columns of these cells. */
 export async function liftWaiversBeforeCreation(
   trx: Kysely<Schema>,
   { instanceId, runId }: Run,
