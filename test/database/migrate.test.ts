@@ -94,7 +94,7 @@ describe('migrating', () => {
     expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'empty' });
   });
 
-  test('done by two processes at once succeeds in both, once', async () => {
+  test('in two processes at once succeeds in both, and applies each migration once', async () => {
     write('0002_slow', 'select pg_sleep(0.3)\n');
     const other = await open(database.url);
     const applied = await Promise.all([migrateToHead(handle, folder), migrateToHead(other, folder)]);
@@ -104,14 +104,14 @@ describe('migrating', () => {
     expect(applied).toContainEqual([]);
   });
 
-  test('may take longer than other statements may', async () => {
+  test('is not bound by the statement timeout', async () => {
     write('0002_slow', 'select pg_sleep(0.3)\n');
     const hasty = await open(database.url, { statementTimeoutMs: 200 });
     expect(await migrateToHead(hasty, folder)).toEqual(['0001_first', '0002_slow', 'always']);
     await hasty.close();
   });
 
-  test('does not mind a file whose line ends were converted', async () => {
+  test('ignores converted line ends', async () => {
     await migrateToHead(handle, folder);
     write('0001_first', FIRST.replaceAll('\n', '\r\n'));
     write('always', ALWAYS.replaceAll('\n', '\r\n'));
@@ -136,7 +136,7 @@ describe('a database that is not at head', () => {
   const NEWER = { ...TWO, always: '-- Nothing more.\n' };
   const CHANGED = { ...ONE, '0002_second': `${SECOND}create table losant_usage.later ();\n` };
 
-  test('is created when it is empty, if that is allowed', async () => {
+  test('is created if it is empty, and if that is allowed', async () => {
     const require = async (createIfEmpty: boolean) =>
       await requireSchema(handle, { createIfEmpty, autoMigrate: false }, folder);
     const refused = { kind: 'database_too_old', hint: 'run `losant-usage migrate`' };
@@ -147,12 +147,12 @@ describe('a database that is not at head', () => {
   });
 
   // Guarantee (Database): A database with another version or layout is rejected and left unchanged.
-  test.for<readonly [what: string, applied: Files, files: Files, state: 'ahead' | 'other', unknown: string]>([
+  test.for<readonly [title: string, applied: Files, files: Files, state: 'ahead' | 'other', unknown: string]>([
     ['is newer than the program', TWO, ONE, 'ahead', '0002_second'],
     ['is newer, with other rights and comments', NEWER, ONE, 'ahead', '0002_second'],
-    ['was made before the first release', { '0000_earlier': FIRST }, ONE, 'other', '0000_earlier'],
-    ['was made by a file that was changed', TWO, CHANGED, 'other', '0002_second'],
-  ])('is left alone when it %s', async ([, applied, files, state, unknown]) => {
+    ['was created before the first release', { '0000_earlier': FIRST }, ONE, 'other', '0000_earlier'],
+    ['was created by a file that has changed', TWO, CHANGED, 'other', '0002_second'],
+  ])('is left unchanged if it %s', async ([, applied, files, state, unknown]) => {
     writeAll(applied);
     await migrateToHead(handle, folder);
     writeAll(files);
@@ -168,7 +168,7 @@ describe('a database that is not at head', () => {
   });
 });
 
-test('a user with few rights is refused, and migrates inside a schema that was made for it', async () => {
+test('a user with few rights is refused, and can migrate inside a schema of its own', async () => {
   const role = `limited_${database.name}`;
   await queryOnce(database.url, `create role ${role} login password 'limited'`);
   const url = Object.assign(new URL(database.url), { username: role, password: 'limited' });
