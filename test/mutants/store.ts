@@ -151,6 +151,25 @@ export const storeMutants = [
     },
   ),
   plant(
+    { file: 'src/database/migrate.ts', test: 'test/database/migrate-always.test.ts' },
+    {
+      'What a migration creates gets its rights and comments': [
+        'if (file === last) await applyAlways(trx, always);',
+        'if (file === last) await sql`select 1`.execute(trx);',
+      ],
+      'Of two processes, one applies changed rights and comments': [
+        'await sql`lock table losant_usage.migrations in exclusive mode`.execute(trx);',
+        '',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/database/migrate.ts', test: 'test/database/migrate.test.ts', only: 'is newer' },
+    {
+      'A newer database with other rights and comments is newer': ['unknown.length === 0 && ', ''],
+    },
+  ),
+  plant(
     { file: 'migrations/0003_ledger.sql', test: 'test/ledger/guards.test.ts' },
     {
       'Only the program can change the ledger': [
