@@ -1,6 +1,6 @@
 /**
- * Waives the cells before a creation date that moved later, and lifts these waivers when the date moves back. Waivers of
- * a person stay.
+ * Waives the cells before a creation date that moved later, and lifts these waivers when the date moves back. A waiver
+ * of a person stays.
  */
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import { CLOCK } from '../database/expressions.ts';
