@@ -147,7 +147,7 @@ describe('a database that is not at head', () => {
   });
 
   // Guarantee (Database): A database with another version or layout is rejected and left unchanged.
-  test.for<readonly [title: string, applied: Files, files: Files, state: 'ahead' | 'other', unknown: string]>([
+  test.for<readonly [what: string, applied: Files, files: Files, state: 'ahead' | 'other', unknown: string]>([
     ['is newer than the program', TWO, ONE, 'ahead', '0002_second'],
     ['is newer, with other rights and comments', NEWER, ONE, 'ahead', '0002_second'],
     ['was created before the first release', { '0000_earlier': FIRST }, ONE, 'other', '0000_earlier'],
