@@ -28,7 +28,7 @@ export interface SchemaState {
 export interface RequireOptions {
   readonly createIfEmpty: boolean;
   readonly autoMigrate: boolean;
-  /** The state as it was just read; read here if not given. */
+  /** The current state, if the caller has just read it. */
   readonly schemaState?: SchemaState | undefined;
 }
 
@@ -190,8 +190,8 @@ function fileOf(id: string): string {
 
 interface MigrationFile {
   /**
-   * The file's name without `.sql`, such as `NNNN_name`, and the checksum of the text with LF line ends, so that a checkout
-   * that converts them agrees.
+   * The name of the file without `.sql`, such as `NNNN_name`, and the checksum of its text with LF line ends, so that a
+   * checkout that converts them agrees.
    */
   readonly id: string;
   readonly text: string;
