@@ -11,7 +11,7 @@ import type { RunLedger } from './load.ts';
 
 type Run = Pick<RunLedger, 'instanceId' | 'runId'>;
 
-/** Waives the cells that are not stored and lie before the creation date of their organization. */
+/** Waives the cells before the creation date of their organization that are not stored. */
 export async function waiveCellsBeforeCreation(
   trx: Kysely<Schema>,
   { instanceId, runId }: Run,
