@@ -10,42 +10,40 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { requireRoom } from '../../src/database/embedded.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
-import { createDatabase } from '../../src/database/open.ts';
 import { boundedClient } from '../../src/database/postgres.ts';
 import { describeDatabaseError, isConnectionLost } from '../../src/database/sqlstate.ts';
 import {
+  asOwner,
+  asWriter,
   copyEmbeddedDatabase,
   createEmbeddedFolder,
   createTestDatabase,
-  queryOnce,
+  openAs,
   type TestDatabase,
 } from '../support/databases.ts';
+import { passwordOf } from '../support/roles.ts';
 import { portOf, through } from '../support/wire.ts';
 
 const CANARY = 'canary-9f2c';
 
 let database: TestDatabase;
-let role: string;
+let password: string;
 
 beforeAll(async () => {
   database = await createTestDatabase({ template: false });
-  role = `reader_${database.name}`;
-  await queryOnce(database.url, `create role ${role} login password '${CANARY}'`);
+  password = passwordOf('writer', inject('postgresAdminUrl'));
 });
 
-afterAll(async () => {
-  await database.drop();
-  await queryOnce(inject('postgresAdminUrl'), `drop role ${role}`);
-});
+afterAll(() => database.drop());
 
 function open(url: string, options = {}): Promise<DatabaseHandle> {
-  return createDatabase({ url, applicationName: 'connection test', poolSize: 2, ...options });
+  return openAs('writer', url, { applicationName: 'connection test', ...options });
 }
 
 /** The database as another user would reach it. */
 function urlFor(changes: Partial<Record<'username' | 'password' | 'host' | 'pathname', string>>): string {
-  const url = Object.assign(new URL(database.url), { username: role, password: CANARY, ...changes });
-  return url.href;
+  const url = new URL(database.url);
+  return Object.assign(url, { username: 'losant_usage_writer', password, ...changes }).href;
 }
 
 /** Returns the error of what must fail, of which no part has the password. */
@@ -55,8 +53,10 @@ async function failure(promise: Promise<unknown>): Promise<unknown> {
     (reason: unknown) => reason,
   );
   expect(error).toBeInstanceOf(Error);
-  expect(inspect(error, { showHidden: true, depth: Infinity })).not.toContain(CANARY);
-  expect(error instanceof Error && error.stack).not.toContain(CANARY);
+  for (const secret of [CANARY, password]) {
+    expect(inspect(error, { showHidden: true, depth: Infinity })).not.toContain(secret);
+    expect(error instanceof Error && error.stack).not.toContain(secret);
+  }
   return error;
 }
 
@@ -81,12 +81,12 @@ describe('a database that cannot be opened', () => {
     /^Cannot reach the database at 127\.0\.0\.1:1\/\w+: connect ECONNREFUSED 127\.0\.0\.1:1$/;
   const NO_ADDRESS = /^Cannot reach the database at database\.invalid:5432.*(ENOTFOUND|EAI_AGAIN)/;
   const WRONG =
-    /^The database at 127\.0\.0\.1:\d+\/\w+ refused: password authentication failed for user "reader_\w+"$/;
+    /^The database at 127\.0\.0\.1:\d+\/\w+ refused: password authentication failed for user "losant_usage_writer"$/;
 
   test.each([
     ['nothing listens there', { host: '127.0.0.1:1' }, 'database_unreachable', UNREACHABLE],
     ['its host has no address', { host: 'database.invalid:5432' }, 'database_unreachable', NO_ADDRESS],
-    ['the password is wrong', { password: `${CANARY}-wrong` }, 'database_refused', WRONG],
+    ['the password is wrong', { password: CANARY }, 'database_refused', WRONG],
     ['the password is missing', { password: '' }, 'database_refused', /password/],
     ['there is no such name', { pathname: '/nowhere' }, 'database_refused', /"nowhere" does not exist/],
   ])('says so where %s', async (_, changes, kind, message) => {
@@ -141,7 +141,7 @@ describe('a database that cannot be opened', () => {
 describe('an open database', () => {
   test('keeps its password to itself', async () => {
     const handle = await open(urlFor({}));
-    expect(inspect(handle, { showHidden: true, depth: Infinity })).not.toContain(CANARY);
+    expect(inspect(handle, { showHidden: true, depth: Infinity })).not.toContain(password);
     await handle.close();
   });
 
@@ -149,7 +149,7 @@ describe('an open database', () => {
     const handle = await open(database.url);
     const lost = handle.db.transaction().execute(async (trx) => {
       const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(trx);
-      await queryOnce(database.url, `select pg_terminate_backend(${rows[0]?.pid}, 5000)`);
+      await asWriter(database.url, `select pg_terminate_backend(${rows[0]?.pid}, 5000)`);
       await new Promise((resolve) => setTimeout(resolve, 50));
       await sql`select 1`.execute(trx);
     });
@@ -166,15 +166,15 @@ describe('an open database', () => {
     const handle = await open(database.url, { logger });
     const sessions = `from pg_stat_activity where application_name = 'connection test' and state = 'idle'
       and datname = current_database()`;
-    await expect.poll(() => queryOnce(database.url, `select ${sessions}`)).not.toEqual([]);
-    await queryOnce(database.url, `select pg_terminate_backend(pid, 5000) ${sessions}`);
+    await expect.poll(() => asWriter(database.url, `select ${sessions}`)).not.toEqual([]);
+    await asWriter(database.url, `select pg_terminate_backend(pid, 5000) ${sessions}`);
     await expect.poll(() => lines).toEqual([expect.stringContaining('idle database connection lost')]);
     expect((await sql`select 1 as one`.execute(handle.db)).rows).toEqual([{ one: 1 }]);
     await handle.close();
   });
 
   test('gives up on a server that falls silent', async () => {
-    const Client = boundedClient({ connectTimeoutMs: 5_000, silenceMs: 100, readUrl: () => database.url });
+    const Client = boundedClient({ connectTimeoutMs: 5_000, silenceMs: 100, readUrl: () => urlFor({}) });
     const client = new Client();
     await client.connect();
     const error = await failure(client.query('select pg_sleep(10)'));
@@ -199,12 +199,12 @@ test.each([
   ['synchronous_commit', 'off', 'on'],
   ['synchronous_commit', 'remote_apply', 'remote_apply'],
 ])('a session relies on no default: %s = %s becomes %s', async (name, usual, setting) => {
-  await queryOnce(database.url, `alter database ${database.name} set ${name} = '${usual}'`);
+  await asOwner(database.url, `alter database ${database.name} set ${name} = '${usual}'`);
   const handle = await open(database.url);
   const { rows } = await sql`select current_setting(${name}) as setting`.execute(handle.db);
   expect(rows).toEqual([{ setting }]);
   await handle.close();
-  await queryOnce(database.url, `alter database ${database.name} reset ${name}`);
+  await asOwner(database.url, `alter database ${database.name} reset ${name}`);
 });
 
 describe('an embedded folder', () => {

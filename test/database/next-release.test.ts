@@ -7,8 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead, readPending, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
 import { answer, useLedger } from '../ledger/ledger.ts';
+import { openAs } from '../support/databases.ts';
 import { devices, named } from '../usage/cells.ts';
 
 /** A column of organizations with its data, and a view that shows it. */
@@ -31,9 +33,11 @@ select losant_usage.grant_rights();
 `;
 
 const ledger = useLedger('2026-11-24T12:00:00.000Z');
+let migrator: DatabaseHandle;
 let folder: string;
 
 beforeAll(async () => {
+  migrator = await openAs('migrator', ledger.url);
   folder = mkdtempSync(join(tmpdir(), 'losant-usage-next-'));
   cpSync('migrations', folder, { recursive: true });
   writeFileSync(join(folder, '0099_cost_center.sql'), COST_CENTER);
@@ -46,7 +50,10 @@ beforeAll(async () => {
   );
 });
 
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(async () => {
+  await migrator.close();
+  rmSync(folder, { recursive: true });
+});
 
 const daily = () => ledger.ask(sql`select * from losant_usage.daily_usage order by usage_date`);
 
@@ -62,9 +69,9 @@ test('up: every number stays, the column is filled, and the schema is whole', as
   const before = await daily();
   expect(before).toHaveLength(2);
   const options = { createIfEmpty: false, autoMigrate: true };
-  expect(await requireSchema(ledger.handle, options, folder)).toEqual(['0099_cost_center']);
+  expect(await requireSchema(migrator, options, folder)).toEqual(['0099_cost_center']);
   expect(await daily()).toEqual(before);
   expect(await ledger.list(sql`select cost_center from losant_usage.organizations`)).toEqual(['4711']);
   expect(await readSchemaState(ledger.handle, folder)).toMatchObject({ state: 'at_head' });
-  expect(await migrateToHead(ledger.handle, folder)).toEqual([]);
+  expect(await migrateToHead(migrator, folder)).toEqual([]);
 });

@@ -16,7 +16,7 @@ const prepareAt = async (instant: string, settings: RunSettings = {}) => {
 };
 const ONLY_DEVICES = { streams: DEVICES };
 const daysOf = (orgId: string, stream?: string) => ledger.daysOf(orgId, stream);
-const unfilled = () => ledger.ask(sql`select from losant_usage_internal.unfilled`);
+const unfilled = () => ledger.ask(sql`select from losant_usage_internal.unfilled`, ledger.db);
 const remove = (orgId: string, today: string) => markRemoved(ledger.writer(), { orgIds: [orgId], today });
 const seeAgain = (orgId: string) => {
   const nothing = { referralId: null, planId: null, customerId: null, createdOn: null, tags: [], limits: {} };
@@ -98,7 +98,7 @@ describe('a track ends', () => {
     await prepareAt('2026-11-29T00:15:00.000Z', { selection: [] });
     expect(await daysOf(orgId)).toEqual(['11-23..11-27 5']);
     const due = sql`select count(*) from losant_usage.coverage where next_read_at is not null`;
-    expect(await ledger.list(due)).toEqual(['8']);
+    expect(await ledger.list(due, ledger.db)).toEqual(['8']);
   });
 
   test('with the day before its organization was found deleted, and its cells are closed', async () => {
@@ -189,11 +189,11 @@ describe('rows', () => {
     expect(await unfilled()).toEqual([]);
     expect(await daysOf(orgId)).toEqual(['11-23..12-02 10']);
     const versions = sql`select xmin, ctid::text from losant_usage.coverage order by usage_date, stream`;
-    const before = await ledger.list(versions);
+    const before = await ledger.list(versions, ledger.db);
     await ledger.prepare();
-    expect(await ledger.list(versions)).toEqual(before);
+    expect(await ledger.list(versions, ledger.db)).toEqual(before);
     const days = sql`select count(*) as rows, count(distinct usage_date) as days from losant_usage.usage_days`;
-    expect(await ledger.list(days)).toEqual(['10 10']);
+    expect(await ledger.list(days, ledger.db)).toEqual(['10 10']);
   });
 
   test('are due at the first checkpoint of the policy', async () => {
@@ -211,14 +211,14 @@ describe('rows', () => {
       (select count(*) from losant_usage.usage_days) as days,
       (select count(*) from losant_usage_internal.unfilled) as open`;
     await ledger.meddle('coverage', killed, () => expect(prepare()).rejects.toThrow('killed'));
-    expect(await ledger.list(counts)).toEqual(['500 500 500 0']);
+    expect(await ledger.list(counts, ledger.db)).toEqual(['500 500 500 0']);
     await prepare();
-    expect(await ledger.list(counts)).toEqual(['501 501 501 0']);
+    expect(await ledger.list(counts, ledger.db)).toEqual(['501 501 501 0']);
     await ledger.setTime('2026-11-25T12:00:00.000Z');
     await ledger.meddle('coverage', killed, () => expect(prepare()).rejects.toThrow('killed'));
-    expect(await ledger.list(counts)).toEqual(['501 1001 1001 1']);
+    expect(await ledger.list(counts, ledger.db)).toEqual(['501 1001 1001 1']);
     await prepare();
-    expect(await ledger.list(counts)).toEqual(['501 1002 1002 0']);
+    expect(await ledger.list(counts, ledger.db)).toEqual(['501 1002 1002 0']);
     expect((await ledger.tracks('000000000000000000000501'))[0]).toBe('device_counts 11-23 11-25 ');
   });
 
@@ -260,7 +260,7 @@ describe('what can no longer be read is closed', () => {
     await ledger.load([answer(orgId, 'device_counts', '2026-11-18', failed)]);
     await prepareAt('2027-02-20T00:15:00.000Z', { streams: [] });
     const attempts = sql`select attempts from losant_usage.coverage where org_id = ${orgId} order by usage_date limit 1`;
-    expect(await ledger.list(attempts)).toEqual(['0']);
+    expect(await ledger.list(attempts, ledger.db)).toEqual(['0']);
     expect((await ledger.cells(orgId)).slice(0, 5)).toEqual([
       '11-18 device_counts final  closed',
       '11-19 device_counts unavailable past_horizon closed',

@@ -6,7 +6,8 @@ import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { requireOwnTables } from '../../src/ledger/guard.ts';
 import { FIRST_DAY, LAST_DAY } from '../../src/usage/policy.ts';
-import { queryOnce } from '../support/databases.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { asOwner } from '../support/databases.ts';
 import { devices, named } from '../usage/cells.ts';
 import { answer, RUN_2, useLedger } from './ledger.ts';
 
@@ -19,7 +20,7 @@ beforeAll(async () => {
   await ledger.load([answer(orgId, 'device_counts', DAY, named(devices(4, 1, 17)))]);
 });
 
-const byHand = (statement: string) => queryOnce(ledger.url, statement);
+const byHand = (statement: string) => asOwner(ledger.url, statement);
 
 /** A table, a column that exists, and the command or reason that the refusal names. */
 test.each([
@@ -55,8 +56,8 @@ test.each([
 // hand.
 test('what is on record is only added to, by the program too, which writes in its own transactions', async () => {
   for (const table of ['revisions', 'quarantine']) {
-    const remove = sql.raw(`delete from losant_usage.${table}`);
-    await expect(ledger.asProgram(remove)).rejects.toThrow(`losant_usage.${table}: delete is refused`);
+    const remove = byHand(asProgram(`delete from losant_usage.${table}`));
+    await expect(remove).rejects.toThrow(`losant_usage.${table}: delete is refused`);
   }
   await ledger.asProgram(sql`update losant_usage.coverage set message = message`);
   await expect(byHand('update losant_usage.coverage set message = message')).rejects.toThrow('is refused');
@@ -136,7 +137,8 @@ describe('a write that somebody else swallows or changes ends the load', () => {
     const own = await ledger.want({ from: DAY, to: DAY }, ['device_counts']);
     const batch = (total: number) => [answer(own, 'device_counts', DAY, named(devices(4, 1, total)))];
     await ledger.load(batch(17));
-    const numbers = () => ledger.ask(sql`select * from losant_usage.usage_days where org_id = ${own}`);
+    const row = sql`select * from losant_usage.usage_days where org_id = ${own}`;
+    const numbers = () => ledger.ask(row, ledger.db);
     const before = [await numbers(), await ledger.cells(own)];
     await loading(() => expect(ledger.load(batch(18), { runId: RUN_2 })).rejects.toMatchObject(error));
     expect([await numbers(), await ledger.cells(own)]).toEqual(before);

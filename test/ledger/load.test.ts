@@ -23,14 +23,17 @@ const wanted = (...streams: readonly string[]) => ledger.want({ from: DAY, to: D
 const devicesOf = (orgId: string, ...numbers: [number, number, number]) =>
   answer(orgId, 'device_counts', DAY, named(devices(...numbers)));
 const numbersOf = (orgId: string) =>
-  ledger.ask(sql`select jsonb_strip_nulls(to_jsonb(d) - array['usage_date', 'month', 'org_id', 'standing',
+  ledger.ask(
+    sql`select jsonb_strip_nulls(to_jsonb(d) - array['usage_date', 'month', 'org_id', 'standing',
     'is_waiting', 'is_stored', 'is_reported']) as numbers
-    from losant_usage.usage_days d where org_id = ${orgId}`);
+    from losant_usage.usage_days d where org_id = ${orgId}`,
+    ledger.db,
+  );
 const revisionsOf = (orgId: string) =>
   ledger.list(sql`select stream, revision, old, new, was_final, run_id
     from losant_usage.revisions where org_id = ${orgId} order by id`);
 const versionsOf = (orgId: string) =>
-  ledger.list(sql`select xmin, ctid::text from losant_usage.usage_days where org_id = ${orgId}`);
+  ledger.list(sql`select xmin, ctid::text from losant_usage.usage_days where org_id = ${orgId}`, ledger.db);
 
 describe('a load', () => {
   test('writes numbers of every kind and the whole row of the ledger, and logs no first load', async () => {
@@ -51,7 +54,7 @@ describe('a load', () => {
       from losant_usage.coverage where org_id = ${orgId} and stream = 'device_counts'`;
     const sentAt = '2026-11-22T12:00:00.000Z';
     const times = `${sentAt} ${sentAt} ${sentAt} 2026-11-23T00:00:00.000Z -`;
-    expect(await ledger.list(row)).toEqual([
+    expect(await ledger.list(row, ledger.db)).toEqual([
       `stored true true 0 1 0 ${times} ${RUN_1} - - ${'a'.repeat(64)}`,
     ]);
     expect(await revisionsOf(orgId)).toEqual([]);
@@ -99,7 +102,7 @@ describe('a load', () => {
     ]);
     const standing = sql`select revision, standing, finalized_at from losant_usage.coverage where org_id = ${orgId}`;
     const final = '2 final 2026-11-24T12:00:00.000Z';
-    expect(await ledger.list(standing)).toEqual([final, final]);
+    expect(await ledger.list(standing, ledger.db)).toEqual([final, final]);
   });
 
   test('keeps keys that JavaScript has its own meaning for, and any text', async () => {
@@ -191,12 +194,12 @@ describe('a batch', () => {
     const orgId = await wanted('device_counts');
     const lease = await takeLease(ledger.db, { instanceId: INSTANCE, runId: RUN_1, host: 'one' });
     await ledger.load([devicesOf(orgId, 4, 1, 17)], { lease });
-    await ledger.ask(sql`update losant_usage.leases set until = until - interval '2 minutes'`);
+    await sql`update losant_usage.leases set until = until - interval '2 minutes'`.execute(ledger.db);
     await takeLease(ledger.db, { instanceId: INSTANCE, runId: RUN_2, host: 'two' });
     const lost = ledger.load([devicesOf(orgId, 9, 9, 9)], { lease });
     await expect(lost).rejects.toMatchObject({ name: 'HeldError', kind: 'lease_lost' });
     expect(await numbersOf(orgId)).toEqual([{ numbers: devices(4, 1, 17) }]);
-    await ledger.ask(sql`delete from losant_usage.leases`);
+    await sql`delete from losant_usage.leases`.execute(ledger.db);
   });
 
   test('whose end was not seen may be loaded again, and counts once', async () => {
@@ -204,9 +207,9 @@ describe('a batch', () => {
     const batch = [devicesOf(orgId, 4, 1, 17), answer(orgId, 'notebook_minutes', DAY, failed)];
     await ledger.load(batch);
     const row = sql`select attempts, revision from losant_usage.coverage where org_id = ${orgId} order by stream`;
-    const before = await ledger.list(row);
+    const before = await ledger.list(row, ledger.db);
     expect(await ledger.load(batch)).toMatchObject([{ result: 'unchanged' }, { result: 'failed' }]);
-    expect(await ledger.list(row)).toEqual(before);
+    expect(await ledger.list(row, ledger.db)).toEqual(before);
     expect(before[1]).toBe('1 0');
   });
 
@@ -276,7 +279,7 @@ describe('our sums of the day', () => {
       .replaceAll('for_instance', `'${INSTANCE}'`)
       .replaceAll('most_days', '10');
     const joinOf = async (query: string) => {
-      const lines = await ledger.list(sql`explain (costs off) ${sql.raw(query)}`);
+      const lines = await ledger.list(sql`explain (costs off) ${sql.raw(query)}`, ledger.db);
       return lines.slice(lines.indexOf('  CTE summed')).join('\n');
     };
     expect(await joinOf(statement)).not.toContain('Aggregate');
@@ -300,8 +303,11 @@ describe('answers that were set aside', () => {
     return { answers: days.map((day) => ({ orgId, stream, day, ...sent })), texts };
   };
   const kept = async (orgId: string) => {
-    const rows = await ledger.ask(sql`select from_date, code, problem, body_truncated, run_id, body_gzip
-      from losant_usage.quarantine where org_id = ${orgId}`);
+    const rows = await ledger.ask(
+      sql`select from_date, code, problem, body_truncated, run_id, body_gzip
+      from losant_usage.quarantine where org_id = ${orgId}`,
+      ledger.db,
+    );
     return rows.map((row) => {
       const { body_gzip: body, ...known } = row as { body_gzip: Buffer };
       return { ...known, body: gunzipSync(body).toString('utf8') };

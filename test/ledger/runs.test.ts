@@ -10,20 +10,24 @@ import {
   recordFailedRun,
   startRun,
 } from '../../src/ledger/runs.ts';
+import { asOwner } from '../support/databases.ts';
 import { INSTANCE, RUN_1, RUN_2, useLedger } from './ledger.ts';
 
 const ledger = useLedger('2026-11-24T12:00:00.000Z');
 
 describe('a lease', () => {
   beforeEach(async () => {
-    await ledger.ask(sql`delete from losant_usage.leases`);
+    await sql`delete from losant_usage.leases`.execute(ledger.db);
   });
 
   const write = (lease: LeaseHold) => ledger.db.transaction().execute((trx) => beginWriting(trx, { lease }));
   const take = (runId = RUN_1, host = 'one') => takeLease(ledger.db, { instanceId: INSTANCE, runId, host });
   const leases = () =>
-    ledger.list(sql`select right(run_id::text, 1), host,
-      round(extract(epoch from until - clock_timestamp()))::integer as left from losant_usage.leases order by epoch`);
+    ledger.list(
+      sql`select right(run_id::text, 1), host,
+      round(extract(epoch from until - clock_timestamp()))::integer as left from losant_usage.leases order by epoch`,
+      ledger.db,
+    );
   const letPass = (interval: string) =>
     sql`update losant_usage.leases set until = until - ${interval}::interval`.execute(ledger.db);
 
@@ -88,7 +92,7 @@ test.each([
 
 describe('a run', () => {
   beforeEach(async () => {
-    await ledger.ask(sql`delete from losant_usage.runs`);
+    await asOwner(ledger.url, 'delete from losant_usage.runs');
   });
 
   const usual = { kind: 'manual', is_full: true, host: 'one', version: '1.2.3' } as const;
@@ -123,7 +127,7 @@ describe('a run', () => {
     const rest = sql`select kind, is_full, status, host, version, from_date, to_date, error, started_at, finished_at
       from losant_usage.runs`;
     const at = '2026-11-24T12:00:00.000Z';
-    expect(await ledger.list(rest)).toEqual([
+    expect(await ledger.list(rest, ledger.db)).toEqual([
       `manual true partial one 1.2.3 2026-10-24 2026-11-23 a\uFFFDb ${at} ${at}`,
     ]);
   });

@@ -2,6 +2,8 @@
 import { sql } from 'kysely';
 import { expect, test } from 'vitest';
 import { type Waiver, waiveCells } from '../../src/ledger/waive.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { asOwner } from '../support/databases.ts';
 import { devices, failed, named, POLICY, silence } from '../usage/cells.ts';
 import { answer, RUN_1, RUN_2, useFreshLedger } from './ledger.ts';
 
@@ -17,14 +19,17 @@ const waive = async (orgId: string, days: string, changes: Partial<Waiver> = {})
 const devicesOf = (orgId: string, day: string) =>
   answer(orgId, 'device_counts', day, named(devices(4, 1, 17)));
 const waivers = (orgId: string) =>
-  ledger.list(sql`select to_char(usage_date, 'MM-DD') as day, reason, waived_by = session_user as by_me,
+  ledger.list(
+    sql`select to_char(usage_date, 'MM-DD') as day, reason, waived_by = session_user as by_me,
       lifted_at is not null as is_lifted, lifted_by_run
-    from losant_usage.waivers where org_id = ${orgId} order by id`);
+    from losant_usage.waivers where org_id = ${orgId} order by id`,
+    ledger.db,
+  );
 
 test('accepts what is missing, in doubt or unavailable, and passes over what is all right', async () => {
   const orgId = await ledger.want({ from: '2026-08-20', to: '2026-08-20' }, DEVICES);
   await ledger.prepare({ streams: [] });
-  await ledger.asProgram(sql`delete from losant_usage.tracks`);
+  await asOwner(ledger.url, asProgram('delete from losant_usage.tracks'));
   await ledger.want({ from: '2026-11-19', to: '2026-11-23' }, DEVICES, orgId);
   await ledger.load([
     devicesOf(orgId, '2026-11-19'),
@@ -48,7 +53,7 @@ test('accepts what is missing, in doubt or unavailable, and passes over what is 
   ]);
   expect(await waivers(orgId)).toEqual(waived.map((day) => `${day} known outage true false -`));
   const messages = sql`select distinct message from losant_usage.coverage where standing = 'accepted'`;
-  expect(await ledger.list(messages)).toEqual(['known outage']);
+  expect(await ledger.list(messages, ledger.db)).toEqual(['known outage']);
 });
 
 test('does not accept what is only waiting, and refuses if nothing is left', async () => {
@@ -114,7 +119,8 @@ test('takes another reason when it is repeated, and keeps the one before on reco
     '11-23 known outage true true -',
     '11-23 agreed with Acme true false -',
   ]);
-  expect(await ledger.list(sql`select message from losant_usage.coverage`)).toEqual(['agreed with Acme']);
+  const message = sql`select message from losant_usage.coverage`;
+  expect(await ledger.list(message, ledger.db)).toEqual(['agreed with Acme']);
   const again = ['a', 'b'].map((reason) => waive(orgId, '2026-11-23', { reason }));
   await Promise.all(again);
   expect((await waivers(orgId)).filter((line) => line.endsWith('false -'))).toHaveLength(1);

@@ -89,7 +89,9 @@ describe('an organization', () => {
   it('has sums over the instance that a double holds exactly, on every day', async () => {
     await using platform = await startPlatform();
     const query = `${days('2026-10-20', '2026-11-23')}&asBytes=true&includeNonBillable=true`;
-    const values = (await platform.counts(`/payloadCountsBreakdown?${query}`)).map((day) => day['value'] ?? 0);
+    const values = (await platform.counts(`/payloadCountsBreakdown?${query}`)).map(
+      (day) => day['value'] ?? 0,
+    );
     expect(values.filter((value) => value > 2 ** 52).length).toBeGreaterThanOrEqual(7);
     expect(values.filter((value) => !Number.isSafeInteger(value))).toEqual([]);
   });

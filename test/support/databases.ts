@@ -13,14 +13,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import { inject } from 'vitest';
+import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead } from '../../src/database/migrate.ts';
 import { createDatabase } from '../../src/database/open.ts';
+import type { PostgresOptions } from '../../src/database/postgres.ts';
+import { loginAs, nameless, nameOf, type Role } from './roles.ts';
 import { until } from './wait.ts';
 
 /** A database with the schema at head, to clone. */
 export const TEMPLATE = 'losant_usage_template';
+/** A database in which roles.sql has been run, and nothing else. */
+export const EMPTY_TEMPLATE = `${TEMPLATE}_empty`;
 
 export interface TestDatabase {
+  /** For DATABASE_URL, or to query. It names nobody: whoever uses it logs in as the role that a user would have. */
   readonly url: string;
   readonly name: string;
   drop(): Promise<void>;
@@ -31,22 +37,52 @@ export async function createTestDatabase(
   options: { template?: boolean | string } = {},
 ): Promise<TestDatabase> {
   const { template = true } = options;
-  const adminUrl = inject('postgresAdminUrl');
-  const name = `losant_usage_test_${randomBytes(6).toString('hex')}`;
-  const usual = template ? TEMPLATE : 'template1';
-  const source = typeof template === 'string' ? template : usual;
+  const usual = template ? TEMPLATE : EMPTY_TEMPLATE;
+  const name = newDatabaseName();
+  await copyDatabase(name, typeof template === 'string' ? template : usual);
+  const url = urlOf(name);
+  return { url, name, drop: () => dropDatabase(name) };
+}
+
+export function newDatabaseName(): string {
+  return `losant_usage_test_${randomBytes(6).toString('hex')}`;
+}
+
+/** Returns the URL of a database of the test server, which names nobody. */
+export function urlOf(name: string): string {
+  return nameless(withDatabase(inject('postgresAdminUrl'), name));
+}
+
+/** Runs a statement as the cluster's administrator, who makes databases and ends sessions, and reads no table. */
+export async function asAdministrator(statement: string): Promise<void> {
+  await queryOnce(inject('postgresAdminUrl'), statement);
+}
+
+/** Makes a database of the migrator, to which the other roles may connect and nobody else: a copy has no such grants. */
+export async function copyDatabase(name: string, source: string): Promise<void> {
   // Postgres copies a database to which nobody is connected.
-  await disconnect(withDatabase(adminUrl, source));
-  await queryOnce(adminUrl, `create database ${name} template ${source} strategy file_copy`);
-  const url = withDatabase(adminUrl, name);
-  return {
-    url,
-    name,
-    drop: async () => {
-      await disconnect(url);
-      await queryOnce(adminUrl, `drop database if exists ${name} with (force)`);
-    },
-  };
+  await disconnect(urlOf(source));
+  await asAdministrator(
+    `create database ${name} template ${source} owner ${nameOf('migrator')} strategy file_copy`,
+  );
+  const others = (['writer', 'closer', 'reader'] as const).map(nameOf).join(', ');
+  await asAdministrator(
+    `revoke all on database ${name} from public; grant connect on database ${name} to ${others}`,
+  );
+}
+
+export async function dropDatabase(name: string): Promise<void> {
+  await disconnect(urlOf(name));
+  await asAdministrator(`drop database if exists ${name} with (force)`);
+}
+
+/** Opens a database as a role. */
+export async function openAs(
+  role: Role,
+  url: string,
+  options: Partial<PostgresOptions> = {},
+): Promise<DatabaseHandle> {
+  return await createDatabase({ applicationName: 'test', poolSize: 2, ...options, url: loginAs(role, url) });
 }
 
 export interface EmbeddedFolder {
@@ -89,9 +125,9 @@ async function makeEmbeddedTemplate(made: string): Promise<void> {
   renameSync(making, made);
 }
 
-/** Brings an empty database to head. */
+/** Brings an empty database to head, as the migrator. */
 export async function createSchema(url: string): Promise<void> {
-  const handle = await createDatabase({ url, applicationName: 'test template', poolSize: 1 });
+  const handle = await openAs('migrator', url);
   try {
     await migrateToHead(handle);
   } finally {
@@ -112,16 +148,23 @@ function poolOf(url: string): pg.Pool {
   return pool;
 }
 
-/** Ends the connections to a database, so that the next statement finds what was set for it since. */
+/** Ends the connections of all roles to a database, so that the next statement finds what was set for it since. */
 export async function disconnect(url: string): Promise<void> {
-  const pool = pools.get(url);
-  pools.delete(url);
-  await pool?.end();
+  const { host, pathname } = new URL(url);
+  for (const [login, pool] of pools) {
+    const other = new URL(login);
+    if (other.host !== host || other.pathname !== pathname) continue;
+    pools.delete(login);
+    await pool.end();
+  }
 }
 
-/** Runs one statement outside the code under test, over a connection on which no other one has left anything. */
+/**
+ * Runs one statement outside the code under test, over a connection on which no other one has left anything: as the
+ * reader, unless the URL names somebody.
+ */
 export async function queryOnce(url: string, statement: string): Promise<Record<string, unknown>[]> {
-  const client = await poolOf(url).connect();
+  const client = await poolOf(loginAs('reader', url)).connect();
   try {
     const { rows } = await client.query<Record<string, unknown>>(statement);
     return rows;
@@ -131,6 +174,16 @@ export async function queryOnce(url: string, statement: string): Promise<Record<
       () => client.release(true),
     );
   }
+}
+
+/** Runs a statement as the writer: what its runs would do, or what only it may see. */
+export async function asWriter(url: string, statement: string): Promise<Record<string, unknown>[]> {
+  return await queryOnce(loginAs('writer', url), statement);
+}
+
+/** Runs a statement as the owner of the tables, for tests of migrations and to plant what no other role may write. */
+export async function asOwner(url: string, statement: string): Promise<Record<string, unknown>[]> {
+  return await queryOnce(loginAs('migrator', url), statement);
 }
 
 /** Returns the URL of another database with the same server and user. */

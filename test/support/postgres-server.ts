@@ -1,9 +1,21 @@
-/** Vitest's global setup: one Postgres for the complete test run, with a template of databases with the schema at head. */
-import { rmSync } from 'node:fs';
+/**
+ * Vitest's global setup: one Postgres for the complete test run, with the roles of deploy/postgres/roles.sql and templates
+ * of databases. It is a server of its own, or that of TEST_DATABASE_URL, the URL of an administrator.
+ */
+import { readFileSync, rmSync } from 'node:fs';
 import type { TestProject } from 'vitest/node';
-import { makeClockTemplate } from './clock-database.ts';
-import { createSchema, makeFastFolder, queryOnce, TEMPLATE, withDatabase } from './databases.ts';
+import { CLOCK_TEMPLATE, createClockSchema } from './clock-database.ts';
+import {
+  createSchema,
+  disconnect,
+  EMPTY_TEMPLATE,
+  makeFastFolder,
+  queryOnce,
+  TEMPLATE,
+  withDatabase,
+} from './databases.ts';
 import { OwnPostgres } from './own-postgres.ts';
+import { loginAs, nameless, nameOf, passwordOf, ROLES } from './roles.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -15,7 +27,22 @@ declare module 'vitest' {
 }
 
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const server = await OwnPostgres.start(makeFastFolder('losant-usage-postgres-'), {
+  const { TEST_DATABASE_URL: given } = process.env;
+  const server = given === undefined ? await startServer() : null;
+  const adminUrl = server?.url ?? (given as string);
+  if (server === null) await requireDisposable(adminUrl);
+  await makeTemplates(adminUrl);
+  project.provide('postgresAdminUrl', adminUrl);
+  const embeddedTemplate = makeFastFolder('losant-usage-embedded-template-');
+  project.provide('embeddedTemplate', embeddedTemplate);
+  return async () => {
+    rmSync(embeddedTemplate, { recursive: true, force: true });
+    await server?.stop();
+  };
+}
+
+async function startServer(): Promise<OwnPostgres> {
+  return await OwnPostgres.start(makeFastFolder('losant-usage-postgres-'), {
     // Each connection verifies its password anew, and the tests make thousands.
     initdbFlags: ['--no-sync', '--set=scram_iterations=1'],
     settings: [
@@ -28,13 +55,40 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
       'autovacuum=off',
     ],
   });
-  await queryOnce(server.url, `create database ${TEMPLATE}`);
-  await Promise.all([createSchema(withDatabase(server.url, TEMPLATE)), makeClockTemplate(server.url)]);
-  project.provide('postgresAdminUrl', server.url);
-  const embeddedTemplate = makeFastFolder('losant-usage-embedded-template-');
-  project.provide('embeddedTemplate', embeddedTemplate);
-  return async () => {
-    rmSync(embeddedTemplate, { recursive: true, force: true });
-    await server.stop();
-  };
+}
+
+/** Throws unless the server says that tests may do with its databases and roles what they like. */
+export async function requireDisposable(adminUrl: string): Promise<void> {
+  const [row] = await queryOnce(
+    adminUrl,
+    `select current_setting('losant_usage.disposable', true) as is_disposable`,
+  );
+  if (row?.['is_disposable'] === 'on') return;
+  throw new Error(
+    'The server of TEST_DATABASE_URL does not say that it is disposable: tests drop databases there and change roles.' +
+      ' Start one for them, with losant_usage.disposable = on',
+  );
+}
+
+/** Makes the roles, and a template for each kind of database: a schema takes a second to make, a copy 25 ms. */
+async function makeTemplates(adminUrl: string): Promise<void> {
+  const urlOf = (name: string) => withDatabase(adminUrl, name);
+  for (const name of [CLOCK_TEMPLATE, TEMPLATE, EMPTY_TEMPLATE]) {
+    await queryOnce(adminUrl, `drop database if exists ${name} with (force)`);
+  }
+  await queryOnce(adminUrl, `create database ${EMPTY_TEMPLATE}`);
+  await queryOnce(urlOf(EMPTY_TEMPLATE), readFileSync('deploy/postgres/roles.sql', 'utf8'));
+  await disconnect(urlOf(EMPTY_TEMPLATE));
+  for (const role of ROLES) {
+    await queryOnce(adminUrl, `alter role ${nameOf(role)} password '${passwordOf(role, adminUrl)}'`);
+  }
+  for (const name of [TEMPLATE, CLOCK_TEMPLATE]) {
+    await queryOnce(
+      adminUrl,
+      `create database ${name} template ${EMPTY_TEMPLATE} owner ${nameOf('migrator')}`,
+    );
+  }
+  const asMigrator = (name: string) => loginAs('migrator', nameless(urlOf(name)), adminUrl);
+  await Promise.all([createSchema(asMigrator(TEMPLATE)), createClockSchema(asMigrator(CLOCK_TEMPLATE))]);
+  for (const name of [TEMPLATE, CLOCK_TEMPLATE]) await disconnect(urlOf(name));
 }

@@ -6,7 +6,7 @@ import type { PayloadSources } from '../../src/usage/numbers.ts';
 import { streamNames } from '../../src/usage/streams/catalog.ts';
 import { rollFrom } from '../campaigns/world/dice.ts';
 import { answer, at, RUN_1, useLedger } from '../ledger/ledger.ts';
-import { queryOnce } from '../support/databases.ts';
+import { asOwner, asWriter } from '../support/databases.ts';
 import { devices, failed, hours, minutes, named, silence, totals } from '../usage/cells.ts';
 
 const START = '2026-11-20T06:00:00.000Z';
@@ -38,9 +38,11 @@ describe('along a random history', () => {
     };
     const verdictOf = (stream: string) =>
       dice.chance(0.25) ? dice.pick([silence, silence, failed]) : numbersOf(stream);
-    await queryOnce(
+    // A table of the test's own: the schema keeps no moments.
+    await asOwner(
       ledger.url,
-      'create table public.moments as select now() as at, * from losant_usage.daily_usage with no data',
+      `create table public.moments as select now() as at, * from losant_usage.daily_usage with no data;
+       grant select, insert on public.moments to losant_usage_writer, losant_usage_reader`,
     );
     for (let step = 0; step < 40; step += 1) {
       await ledger.setTime(new Date(at(START) + step * 3 * 3_600_000).toISOString());
@@ -49,7 +51,7 @@ describe('along a random history', () => {
       );
       const read = cells.filter(() => dice.chance(0.3));
       await ledger.load(read.map(([orgId, stream, day]) => answer(orgId, stream, day, verdictOf(stream))));
-      await queryOnce(ledger.url, 'insert into public.moments select now(), * from losant_usage.daily_usage');
+      await asWriter(ledger.url, 'insert into public.moments select now(), * from losant_usage.daily_usage');
     }
   });
 
@@ -62,7 +64,7 @@ describe('along a random history', () => {
   });
 
   test('usage_as_of calls nothing final that was not final yet', async () => {
-    const finalThen = sql`${THEN} d join losant_usage.coverage c using (usage_date, org_id) where d.is_final`;
+    const finalThen = sql`${THEN} d join losant_usage.cells c using (usage_date, org_id) where d.is_final`;
     const early = sql`select at, usage_date, org_id from ${finalThen}
       and (c.finalized_at is null or c.finalized_at > at)`;
     expect(await ledger.list(early)).toEqual([]);

@@ -1,0 +1,49 @@
+/**
+ * The roles of deploy/postgres/roles.sql on the server of the tests. A test's URL of a database names nobody, so that
+ * it logs in as one of them, and never as the owner of the tables by accident.
+ */
+import { createHash } from 'node:crypto';
+import { inject } from 'vitest';
+
+export const ROLES = ['migrator', 'writer', 'closer', 'reader'] as const;
+export type Role = (typeof ROLES)[number];
+
+export const nameOf = (role: Role) => `losant_usage_${role}`;
+
+/** Returns a role's password on the server that an administrator's URL names: nobody without that URL can guess it. */
+export function passwordOf(role: Role, adminUrl: string): string {
+  return createHash('sha256').update(`${role} of ${adminUrl}`).digest('hex');
+}
+
+/** Returns a URL without its user. */
+export function nameless(url: string): string {
+  return Object.assign(new URL(url), { username: '', password: '' }).href;
+}
+
+/** Returns the URL with the login of a role. A URL that names a user, and the embedded database, stay as they are. */
+export function loginAs(role: Role, url: string, adminUrl?: string): string {
+  if (!/^postgres(ql)?:\/\/[^@/]+\//.test(url)) return url;
+  const login = new URL(url);
+  login.username = nameOf(role);
+  login.password = passwordOf(role, adminUrl ?? inject('postgresAdminUrl'));
+  return login.href;
+}
+
+/** The roles of the commands by docs/install.md; all others, and every dry run, take the reader. */
+const BY_COMMAND: Readonly<Record<string, Role>> = {
+  run: 'writer',
+  worker: 'writer',
+  backfill: 'writer',
+  waive: 'writer',
+  org: 'writer',
+  check: 'writer',
+  close: 'closer',
+  statement: 'closer',
+  verify: 'closer',
+  migrate: 'migrator',
+};
+
+/** Returns the role that a user of a command has. */
+export function roleFor(args: readonly string[]): Role {
+  return args.includes('--dry-run') ? 'reader' : (BY_COMMAND[args[0] ?? ''] ?? 'reader');
+}
