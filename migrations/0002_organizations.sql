@@ -94,7 +94,7 @@ create trigger append_only before truncate on losant_usage.leases
 create trigger by_hand before insert or update or delete or truncate on losant_usage.organizations
   execute function losant_usage_internal.refuse('organizations are as Losant lists them: losant-usage run reads the list, losant-usage org set changes one');
 create trigger by_hand before insert or update or delete or truncate on losant_usage.organization_history
-  execute function losant_usage_internal.refuse('who was the customer when stays on record');
+  execute function losant_usage_internal.refuse('the history of organizations is append-only: losant-usage run adds to it, losant-usage org set changes an organization');
 create trigger append_only before truncate on losant_usage.runs
   execute function losant_usage_internal.refuse('runs stay on record');
 

@@ -171,7 +171,7 @@ create trigger by_hand before insert or update or delete or truncate on losant_u
 create trigger by_hand before insert or update or delete or truncate on losant_usage.usage_days
   execute function losant_usage_internal.refuse('losant-usage backfill --force reads days again, losant-usage waive accepts them as they stand');
 create trigger append_only before insert or update or delete or truncate on losant_usage.revisions
-  execute function losant_usage_internal.refuse('the record of changes is only added to, by the load that makes them');
+  execute function losant_usage_internal.refuse('the record of changes is append-only: losant-usage backfill --force reads days again and adds what differs');
 create trigger by_hand before insert or update or delete or truncate on losant_usage.waivers
   execute function losant_usage_internal.refuse('losant-usage waive accepts a cell; the next good read lifts it');
 create trigger append_only before insert or update or delete or truncate on losant_usage.quarantine

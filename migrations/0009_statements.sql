@@ -157,10 +157,12 @@ where exists (select from losant_usage.organization_history h where h.org_id = o
 -- organizations that can differ are added up. Only cells that are final or accepted count: the
 -- total leaves out what is stored and not settled, and after the first statement a line waits until all of it is settled.
 -- In plpgsql and planned at each call, which may be for one organization or for all; not compiled, because the planner takes
--- each object for a thousand rows, and compiling takes longer than the query.
+-- each object for a thousand rows, and compiling takes longer than the query. With the rights of its owner and in UTC, because
+-- the views that call it are read by roles that may use nothing internal, in sessions of any time zone.
 create function losant_usage_internal.month_lines(for_instance text, of_month date, for_statement uuid default null) returns table (
   line losant_usage.statement_lines, stream text, is_settled boolean, billed_at timestamptz
-) language plpgsql stable set plan_cache_mode = force_custom_plan set jit = off set work_mem = '64MB' as $$
+) language plpgsql stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'
+set plan_cache_mode = force_custom_plan set jit = off set work_mem = '64MB' as $$
 #variable_conflict use_column
 declare
   month_end constant date := losant_usage_internal.month_end(of_month);
@@ -447,8 +449,6 @@ begin
   where s.statement_id = of_statement;
 end
 $$;
-revoke execute on function losant_usage.statement_draft, losant_usage.month_controls, losant_usage.require_closable,
-  losant_usage.open_statement, losant_usage.seal_statement from public;
 
 -- What differs from what was invoiced; settled once, by close --adjust.
 create view losant_usage.adjustments as

@@ -47,6 +47,9 @@ create schema if not exists losant_usage authorization losant_usage_migrator;
 create schema if not exists losant_usage_internal authorization losant_usage_migrator;
 grant usage on schema losant_usage to losant_usage_writer, losant_usage_closer, losant_usage_reader;
 
+-- Postgres lets everybody execute a new function: not those of the migrator.
+alter default privileges for role losant_usage_migrator revoke execute on functions from public;
+
 -- What each may do with which table, view and function is named in the schema itself (migrations/0010_rights.sql), and
 -- `migrate` grants it: nothing is granted on what comes later. This is for roles that are made after `migrate`.
 do $$

@@ -2,9 +2,9 @@
 import { sql } from 'kysely';
 import { describe, expect, test } from 'vitest';
 import type { CloseOutcome } from '../../src/billing/close.ts';
-import { createDatabase } from '../../src/database/open.ts';
 import { beginWriting } from '../../src/ledger/lease.ts';
-import { queryOnce } from '../support/databases.ts';
+import { asOwner, openAs, queryOnce } from '../support/databases.ts';
+import { loginAs } from '../support/roles.ts';
 import { DEVICES, INSTANCE, quantitiesOf, useBooks } from './books.ts';
 
 const books = useBooks();
@@ -58,7 +58,8 @@ describe('a month', () => {
     `begin; set local losant_usage.program = 'x'; update losant_usage.statements set orgs = 2`,
     `select losant_usage.seal_statement(statement_id, 'lines.csv', '') from losant_usage.statements limit 1`,
   ])('that is closed refuses: %s', async (statement) => {
-    await expect(queryOnce(books.url, statement)).rejects.toThrow(/is refused|nothing can be added/);
+    // Others have no right to try; the owner is refused all the same.
+    await expect(asOwner(books.url, statement)).rejects.toThrow(/is refused|nothing can be added/);
   });
 
   test('that is not over, or of which nothing is collected, is not closed', async () => {
@@ -74,7 +75,7 @@ describe('a month', () => {
     const signal = AbortSignal.abort(new Error('interrupted'));
     await expect(books.close('2025-08', { signal })).rejects.toThrow('interrupted');
     expect(await linesOf(orgId)).toEqual([]);
-    const single = await createDatabase({ url: books.url, applicationName: 'one', poolSize: 1 });
+    const single = await openAs('closer', books.url, { poolSize: 1 });
     expect(await books.close('2025-08', { on: single })).toMatchObject({ kind: 'closed' });
     await single.close();
   });
@@ -105,7 +106,7 @@ describe('a month', () => {
     await orgOn('2025-10-05', '2025-10-06');
     const open = (isolation: string, moment: string) =>
       queryOnce(
-        books.url,
+        loginAs('closer', books.url),
         `begin isolation level ${isolation};
          select losant_usage.open_statement('${INSTANCE}', '2025-10-01', false, null, null, ${moment}); commit`,
       );
@@ -189,8 +190,9 @@ describe('what blocks a month', () => {
 });
 
 test('month_lines has the fence that the plan without it shows to be needed', async () => {
+  // A part of a function that runs with the rights of its owner.
   const explain = async (query: string) =>
-    (await queryOnce(books.url, `explain (verbose) ${query}`)).map((row) => String(row['QUERY PLAN']));
+    (await asOwner(books.url, `explain (verbose) ${query}`)).map((row) => String(row['QUERY PLAN']));
   const source = sql`select prosrc, proconfig from pg_proc where proname = 'month_lines'`;
   const [{ prosrc, proconfig }] = (await books.ask(source)) as [{ prosrc: string; proconfig: string[] }];
   expect(prosrc.match(/\w+ as materialized/g)).toEqual(['sums as materialized']);

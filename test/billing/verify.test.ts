@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { writePacks } from '../../src/billing/pack.ts';
 import { readStatements } from '../../src/billing/statements.ts';
-import { queryOnce } from '../support/databases.ts';
+import { asOwner } from '../support/databases.ts';
 import { type Ended, jsonOf, runProgram } from '../support/program.ts';
 import { INSTANCE, SIGNAL, useBooks } from './books.ts';
 import { ADJUSTMENT, Copy, closeMarch, MONTH } from './copies.ts';
@@ -230,9 +230,13 @@ describe('signatures', () => {
   });
 });
 
-/** Does what no trigger is asked about. */
-const forceInto = (statement: string) =>
-  queryOnce(books.url, `set session_replication_role = replica; ${statement}`);
+/** Does what the owner can who switches off the triggers of a table. */
+const forceInto = (table: string, statement: string) =>
+  asOwner(
+    books.url,
+    `alter table losant_usage.${table} disable trigger user; ${statement};
+     set constraints all immediate; alter table losant_usage.${table} enable trigger user`,
+  );
 
 describe('against the database', () => {
   test('a pack that agrees with itself and is another does not hold', async () => {
@@ -253,18 +257,18 @@ describe('against the database', () => {
   });
 
   test('a line that was changed in the database does not hold', async () => {
-    await forceInto(`update losant_usage.statement_lines set plan_id = 'gold'
-      where org_name = 'Gamma' and metric = 'devices_total'`);
+    const ofGamma = `where org_name = 'Gamma' and metric = 'devices_total'`;
+    await forceInto('statement_lines', `update losant_usage.statement_lines set plan_id = 'gold' ${ofGamma}`);
     await expectProblem(withDatabase(march), 'lines.csv', /^is not that of the tables of the statement/);
-    await forceInto(`update losant_usage.statement_lines set plan_id = null`);
+    await forceInto('statement_lines', 'update losant_usage.statement_lines set plan_id = null');
     await holding(withDatabase(march));
   });
 });
 
 describe('writing packs', () => {
   const write = async (out: string, signal = SIGNAL) => {
-    const statements = await readStatements(books.db, { month: MONTH, instanceIds: [INSTANCE] });
-    await writePacks(books.handle, statements, { out, signal });
+    const statements = await readStatements(books.closer.db, { month: MONTH, instanceIds: [INSTANCE] });
+    await writePacks(books.closer, statements, { out, signal });
   };
 
   test('leaves what is the user’s, and nothing of its own behind', async () => {
@@ -280,9 +284,12 @@ describe('writing packs', () => {
   });
 
   test('writes no file that a pack has not, whatever the database says', async () => {
-    await forceInto(`alter table losant_usage.statement_files drop constraint statement_files_name_check;
-      insert into losant_usage.statement_files
-        select statement_id, '../../evil.txt', 0, '' from losant_usage.statements where kind = 'closing'`);
+    await forceInto(
+      'statement_files',
+      `alter table losant_usage.statement_files drop constraint statement_files_name_check;
+       insert into losant_usage.statement_files
+         select statement_id, '../../evil.txt', 0, '' from losant_usage.statements where kind = 'closing'`,
+    );
     const evil = 'the database has a file of a pack called "../../evil.txt"';
     await expect(write(join(books.folder, 'evil'))).rejects.toThrow(evil);
   });

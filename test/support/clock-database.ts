@@ -39,7 +39,8 @@ const CLOCK = `
   create function simulated.now() returns timestamptz language sql stable
     as 'select coalesce(stopped_at, pg_catalog.now() - behind) from simulated.clock';
   create function simulated.clock_timestamp() returns timestamptz language sql volatile
-    as 'select coalesce(stopped_at, pg_catalog.clock_timestamp() - behind) from simulated.clock'`;
+    as 'select coalesce(stopped_at, pg_catalog.clock_timestamp() - behind) from simulated.clock';
+  grant execute on all functions in schema simulated to public`;
 
 /** Makes functions with a search path of their own use the test's clock. */
 const USE_IN_FUNCTIONS = `
