@@ -54,15 +54,16 @@ async function execute(
     destination: { write: (text: string) => err.write(text) },
   });
   for (const warning of config.warnings) logger.warn(warning);
+  const { role = 'losant_usage_reader' } = command;
   try {
-    const ending = await command.run({ ...io, output, config, logger }, options);
+    const ending = await command.run({ ...io, output, config, logger, role }, options);
     if (ending.document !== undefined) output.printJson(ending.document);
     output.print(...(ending.lines ?? []));
     return ending.exitCode ?? EXIT.ok;
   } catch (error) {
     if (config.databaseUrl === null || error instanceof ExportError) throw error;
     const { describeUrl } = await import('./database/open.ts');
-    throw describeDatabaseError(error, describeUrl(config.databaseUrl)) ?? error;
+    throw describeDatabaseError(error, { where: describeUrl(config.databaseUrl), role }) ?? error;
   }
 }
 

@@ -1,7 +1,7 @@
 import type { DatabaseHandle } from '../database/handle.ts';
 import { readSchemaState, requireSchema, type SchemaState } from '../database/migrate.ts';
 import { describeUrl } from '../database/open.ts';
-import { describeDatabaseError } from '../database/sqlstate.ts';
+import { describeDatabaseError, hintRole } from '../database/sqlstate.ts';
 import { DatabaseError, EXIT, ExportError, exitCodeOf, LosantError, worstExitCode } from '../errors.ts';
 import { readClock, requireApiClock } from '../export/context.ts';
 import { extractSlice } from '../export/extract.ts';
@@ -25,6 +25,7 @@ import { openReading } from './org.ts';
 /** Goes on after a failure and changes nothing. Exits with the code of the worst failure. */
 export const check = defineCommand({
   needs: ['losant', 'database'],
+  role: 'losant_usage_writer',
   options: { probe: flag('also find out what the documentation of the API leaves open') },
   async run(context, { probe }) {
     const { config } = context;
@@ -95,7 +96,7 @@ const TOO_SLOW = new ExportError('timeout', `no answer within ${QUESTION_MS / 1_
  * is a defect of this program and no failure of what is checked.
  */
 async function run<T>(
-  { all, signal, where }: Checking,
+  { all, signal, where, role }: Checking,
   name: string,
   work: (signal: AbortSignal) => Promise<Finding<T>> | Finding<T>,
 ): Promise<{ readonly value?: T | undefined; readonly error: unknown }> {
@@ -106,7 +107,7 @@ async function run<T>(
     return { value, error: null };
   } catch (thrown) {
     signal.throwIfAborted();
-    const error = limit.aborted ? TOO_SLOW : (describeDatabaseError(thrown, where) ?? thrown);
+    const error = limit.aborted ? TOO_SLOW : (describeDatabaseError(thrown, { where, role }) ?? thrown);
     if (!(error instanceof ExportError)) throw thrown;
     all.push({ name, ok: false, message: error.message, hint: error.hint, exitCode: exitCodeOf(error) });
     return { error };
@@ -128,7 +129,7 @@ async function checkDatabase(checking: Checking): Promise<void> {
   if (opened === undefined) return;
   await using handle = opened;
   const schema = await run(checking, 'schema', () => checkSchema(checking, handle));
-  await run(checking, 'rights', () => checkRights(handle, schema.value === 'empty'));
+  await run(checking, 'rights', () => checkRights(checking, handle, schema.value === 'empty'));
   await run(checking, 'clock.database', async () => {
     const now = await readClock(checking, handle);
     return { message: describeClock(now() - hostNow()) };
@@ -160,8 +161,8 @@ async function checkSchema(
   return { message: `at ${applied.at(-1)}, as this program`, value: state };
 }
 
-async function checkRights(handle: DatabaseHandle, isEmpty: boolean): Promise<Finding> {
-  requireWritable(handle);
+async function checkRights({ role }: Checking, handle: DatabaseHandle, isEmpty: boolean): Promise<Finding> {
+  requireWritable(handle, role);
   if (isEmpty) {
     await requireCreatable(handle);
     return { message: 'may create the tables' };
@@ -170,7 +171,7 @@ async function checkRights(handle: DatabaseHandle, isEmpty: boolean): Promise<Fi
   const who = `The user ${user} of Postgres ${serverVersion}`;
   if (missing.length === 0) return { message: `${who} may read and write every table that a run writes` };
   throw new DatabaseError('database_refused', `${who} lacks ${missing.join(', ')}`, {
-    hint: `grant to ${user} what is missing, in schema losant_usage`,
+    hint: hintRole(role),
   });
 }
 

@@ -38,6 +38,7 @@ type MonthOptions = CloseOptions & { readonly period: Month };
 
 export const close = defineCommand({
   needs: ['database'],
+  role: 'losant_usage_closer',
   options: closeOptions,
   async run(context, options) {
     const { period, incomplete, blockers, adjust, dryRun } = options;
@@ -94,7 +95,7 @@ const SHOWN_MAX = 100;
 
 /** Closes the month of each instance separately: a failure of one does not stop another. */
 async function closeInstances(
-  { output, signal, config }: CommandContext,
+  { output, signal, config, role }: CommandContext,
   handle: DatabaseHandle,
   { billed, options }: { readonly billed: readonly BilledInstance[]; readonly options: MonthOptions },
 ): Promise<Ending> {
@@ -118,7 +119,7 @@ async function closeInstances(
       output.print(...renderOutcome(nameOf(instance, period), outcome, options));
     } catch (error) {
       if (!(error instanceof SettingsError) || billed.length === 1) {
-        throw describeDatabaseError(error, handle.describe, GO_ON) ?? error;
+        throw describeDatabaseError(error, { where: handle.describe, role, goOn: GO_ON }) ?? error;
       }
       codes.push(EXIT.usage);
       documents.push({ instanceId: instance.instanceId, outcome: 'failed', error: describeError(error) });

@@ -1,3 +1,4 @@
+import type { Role } from '../database/handle.ts';
 import type { Logger } from '../logger.ts';
 import type { Config } from '../settings/config.ts';
 import type { Need } from '../settings/settings.ts';
@@ -24,6 +25,7 @@ export interface CommandContext extends Io {
   readonly output: Output;
   readonly config: Config;
   readonly logger: Logger;
+  readonly role: Role;
 }
 
 /** The end of a command: what it printed before is not part of it. */
@@ -41,6 +43,8 @@ export interface Command<O extends Options = Options> {
   /** The settings that it cannot do without. Null: it gets the defaults, so that no setting can be wrong. */
   readonly needs: readonly Need[] | null;
   readonly options: O;
+  /** The database role that it takes; by default the reader's, which suffices to look. */
+  readonly role?: Role;
   /** Whether its log is what it shows; a terminal shows only warnings of any other. */
   readonly isService?: boolean;
   run(context: CommandContext, options: OptionValues<O>): Promise<Ending>;

@@ -1,6 +1,6 @@
 /** The database as commands use it: opened with what must hold of it, and the instances that are chosen in it. */
 import { type BilledInstance, readBilledInstances } from '../billing/statements.ts';
-import type { DatabaseHandle } from '../database/handle.ts';
+import type { DatabaseHandle, Role } from '../database/handle.ts';
 import { readSchemaState, requireSchema } from '../database/migrate.ts';
 import { createDatabase, type DatabaseOptions } from '../database/open.ts';
 import { DatabaseError, SettingsError } from '../errors.ts';
@@ -12,11 +12,11 @@ const POOL_SIZE = 4;
 
 /** Opens the database as it is, whatever its schema, until the end of the block. */
 export async function openDatabase(
-  { config, logger }: CommandContext,
+  { config, logger, role }: CommandContext,
   options: Pick<DatabaseOptions, 'ifMissing' | 'statementTimeoutMs'> = {},
 ): Promise<DatabaseHandle & AsyncDisposable> {
   const { readDatabaseUrl: readUrl } = config;
-  const usual = { readUrl, applicationName: 'losant-usage', poolSize: POOL_SIZE, logger };
+  const usual = { readUrl, role, applicationName: 'losant-usage', poolSize: POOL_SIZE, logger };
   const handle = await createDatabase({ url: readUrl(), ...usual, ...options });
   return { ...handle, [Symbol.asyncDispose]: () => handle.close() };
 }
@@ -34,7 +34,7 @@ export async function openSchema(
 ): Promise<DatabaseHandle & AsyncDisposable> {
   const handle = await openDatabase(context, { ifMissing: creates ? 'create' : 'refuse', ...bounds });
   try {
-    if (writes || creates) requireWritable(handle);
+    if (writes || creates) requireWritable(handle, context.role);
     const autoMigrate = creates && context.config.autoMigrate;
     const found = await readSchemaState(handle);
     if (creates && found.state === 'empty') await requireCreatable(handle);
@@ -60,7 +60,10 @@ export async function requireCreatable({ db, describe }: DatabaseHandle): Promis
  * Throws if the database is read-only. This is checked first, because a refused statement
  * does not show whether it was a reader's role or a standby.
  */
-export function requireWritable({ describe, readOnly }: Pick<DatabaseHandle, 'describe' | 'readOnly'>): void {
+export function requireWritable(
+  { describe, readOnly }: Pick<DatabaseHandle, 'describe' | 'readOnly'>,
+  role: Role,
+): void {
   if (readOnly === null) return;
   const { reason, user } = readOnly;
   const message = {
@@ -70,7 +73,7 @@ export function requireWritable({ describe, readOnly }: Pick<DatabaseHandle, 'de
   }[reason];
   if (reason === 'user') {
     const hint =
-      'use the user that writes (losant_usage_writer), or set default_transaction_read_only to off for this one';
+      user === role ? 'set default_transaction_read_only = off for this user' : `connect as ${role}`;
     throw new DatabaseError('database_refused', message, { hint });
   }
   throw new DatabaseError('database_failed', message, {

@@ -81,6 +81,7 @@ function nextTry({ standing, nextReadAt }: Gap, nowMs: number): string {
 
 export const waive = defineCommand({
   needs: ['database'],
+  role: 'losant_usage_writer',
   options: {
     org,
     day: required('YYYY-MM-DD[..YYYY-MM-DD]', 'the day, or the first and the last', days),

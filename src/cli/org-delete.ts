@@ -29,6 +29,7 @@ interface Work extends CommandContext {
  */
 export const orgDelete = defineCommand({
   needs: ['losant', 'database', 'admin'],
+  role: 'losant_usage_writer',
   options: {
     org,
     nameAgain: optional('NAME', 'its name, repeated exactly', text),

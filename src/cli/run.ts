@@ -39,6 +39,7 @@ type Scope = OptionValues<typeof scopeOptions>;
 
 export const run = defineCommand({
   needs: ['losant', 'database'],
+  role: 'losant_usage_writer',
   options: {
     date: optional('YYYY-MM-DD', 'read this day again, due or not', day),
     ...scopeOptions,
@@ -60,6 +61,7 @@ export const run = defineCommand({
 
 export const backfill = defineCommand({
   needs: ['losant', 'database'],
+  role: 'losant_usage_writer',
   options: {
     from: required('YYYY-MM-DD', 'first day', day),
     to: optional('YYYY-MM-DD', 'last day, included', day, 'yesterday'),
@@ -93,7 +95,7 @@ interface ExportWork extends CommandContext, ExportRequest {
 
 /** Exports one instance after the other, or only plans it. Throws only if nothing could begin, or on a signal. */
 async function exportInstances(context: CommandContext, request: ExportRequest): Promise<Ending> {
-  const { output, signal, logger } = context;
+  const { output, signal, logger, role } = context;
   const { dryRun } = request.scope;
   const chosen = chooseInstances(context.config.instances, request.scope);
   const giveUpAtMs = context.hostNow() + request.waitMs;
@@ -109,7 +111,7 @@ async function exportInstances(context: CommandContext, request: ExportRequest):
     const end = await (dryRun ? planPart(work, part) : exportPart(work, part)).catch((thrown: unknown) => {
       // With a single instance its error is the command's, and so is a signal.
       if (signal.aborted || parts.length === 1) throw thrown;
-      const error = describeDatabaseError(thrown, handle.describe) ?? thrown;
+      const error = describeDatabaseError(thrown, { where: handle.describe, role }) ?? thrown;
       logger.error({ err: error, instance_id: instanceId }, 'instance not exported');
       const described = describeError(error);
       const lines = [`Instance ${instanceId}: not exported. ${described.message}`, `  ${described.hint}`];

@@ -16,6 +16,7 @@ import { argument, instances, month, required, several, text } from './options.t
 
 export const statement = defineCommand({
   needs: ['database'],
+  role: 'losant_usage_closer',
   options: {
     period: required('YYYY-MM', 'the month that was closed', month),
     out: required('DIR', 'the folder, which is made', text),
@@ -44,6 +45,7 @@ export const statement = defineCommand({
 
 export const verify = defineCommand({
   needs: [],
+  role: 'losant_usage_closer',
   options: {
     dir: argument('DIR', 'a folder that statement has written', text),
     key: several('FILE', 'public keys (Ed25519, PEM), of which one has to fit each signature', line),

@@ -17,6 +17,7 @@ const SHUTDOWN_MS = 25_000;
 /** Exits with 0 after a signal. Fails if it cannot start; later, nothing but a defect ends it. */
 export const worker = defineCommand({
   needs: ['losant', 'database'],
+  role: 'losant_usage_writer',
   options: {},
   isService: true,
   run: serveWorker,

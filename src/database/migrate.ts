@@ -11,7 +11,7 @@ import { type Migration, Migrator } from 'kysely/migration';
 import { DatabaseError } from '../errors.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
 import type { Schema } from './schema.ts';
-import { describeDatabaseError, isUndefined } from './sqlstate.ts';
+import { describeDatabaseError, isOperational, isUndefined } from './sqlstate.ts';
 
 export interface SchemaState {
   /** `ahead`: it has migrations after the last one of this program. `other`: it was made by other migrations. */
@@ -31,6 +31,7 @@ export interface RequireOptions {
 }
 
 const TABLE = 'migrations';
+const MIGRATOR = 'losant_usage_migrator';
 /** The longest wait for another process that migrates. */
 const LOCK_WAIT_MS = 600_000;
 
@@ -52,7 +53,7 @@ export async function migrateToHead(handle: DatabaseHandle, folder?: string): Pr
         .map(({ migrationName }) => fileOf(migrationName));
     });
   } catch (error) {
-    throw describeDatabaseError(error, handle.describe) ?? error;
+    throw describeDatabaseError(error, { where: handle.describe, role: MIGRATOR }) ?? error;
   }
 }
 
@@ -75,7 +76,7 @@ function toMigration({ id, text }: MigrationFile): Migration {
         await sql`do $migration$ begin execute ${sql.lit(text)}; end $migration$`.execute(db);
       } catch (error) {
         // Rights and connection are the operator's concern; any other error is about this file.
-        if (!(error instanceof Error) || describeDatabaseError(error, '') !== null) throw error;
+        if (!(error instanceof Error) || isOperational(error)) throw error;
         throw new Error(`Migration ${fileOf(id)}: ${error.message}`, { cause: error });
       }
     },
@@ -139,13 +140,13 @@ function refusal({ describe }: DatabaseHandle, { state, pending, unknown }: Sche
 }
 
 /** Returns what was applied, each by its file and checksum, in order; nothing if there is no table yet. */
-async function readApplied({ db, describe }: DatabaseHandle): Promise<readonly string[]> {
+async function readApplied({ db }: DatabaseHandle): Promise<readonly string[]> {
   try {
     const { rows } = await sql<{ name: string }>`select name from losant_usage.migrations`.execute(db);
     return rows.map(({ name }) => name).sort();
   } catch (error) {
     if (isUndefined(error)) return [];
-    throw describeDatabaseError(error, describe) ?? error;
+    throw error;
   }
 }
 

@@ -3,6 +3,7 @@
  * of the system or of OpenSSL.
  */
 import { DatabaseError } from '../errors.ts';
+import type { Role } from './handle.ts';
 
 /** The kinds of trouble, with how their messages begin. Nothing of the transaction was kept. */
 const TROUBLES = {
@@ -24,8 +25,15 @@ const NO_CONNECTION = new RegExp(
     'timeout exceeded when trying to connect|PGlite is closed)',
 );
 
+/** Returns the next step of a user who lacks a right: the role that may, whose rights roles.sql grants anew. */
+export function hintRole(role: Role): string {
+  return `this takes the role ${role}; if the user has it, run deploy/postgres/roles.sql again`;
+}
+
+type Hint = string | ((role: Role) => string);
+
 /** The meaning of each code, and the operator's next step. */
-const MEANINGS: readonly (readonly [trouble: keyof typeof TROUBLES, codes: RegExp, hint: string])[] = [
+const MEANINGS: readonly (readonly [trouble: keyof typeof TROUBLES, codes: RegExp, hint: Hint])[] = [
   [
     'unreachable',
     NO_CONNECTION,
@@ -35,8 +43,9 @@ const MEANINGS: readonly (readonly [trouble: keyof typeof TROUBLES, codes: RegEx
   [
     'failed',
     /^25006$/,
-    'transactions only read here: the server is a standby, its disk is full, or the user may only read; ' +
-      'point DATABASE_URL at the primary, with the user that writes',
+    (role) =>
+      'transactions only read here: the server is a standby, its disk is full, or the user may only read; ' +
+      `point DATABASE_URL at the primary, as ${role}`,
   ],
   ['failed', /^53100$/, 'free disk space on the database server'],
   ['failed', /^53200$/, 'give the database server more memory'],
@@ -51,7 +60,7 @@ const MEANINGS: readonly (readonly [trouble: keyof typeof TROUBLES, codes: RegEx
   // pg raises a missing or malformed password in the SCRAM exchange without a code.
   ['refused', /^(28...$|SASL)/, 'check user and password in DATABASE_URL'],
   ['refused', /^3D000$/, 'create the database, or correct its name in DATABASE_URL'],
-  ['refused', /^42501$/, 'grant the missing right to the user in DATABASE_URL'],
+  ['refused', /^42501$/, hintRole],
   [
     'unencrypted',
     /^The server does not support SSL connections/,
@@ -106,24 +115,36 @@ export function isConnectionLost(error: unknown): boolean {
   return NO_CONNECTION.test(codeOf(error));
 }
 
-/**
- * Returns the error as one that the operator can act on, or null if it does not concern connection, rights or a server
- * in trouble. `where` names the database without its password. `goOn` says how the work goes on afterwards.
- */
-export function describeDatabaseError(
-  error: unknown,
-  where: string,
-  goOn: string | null = null,
-): DatabaseError | null {
+/** Returns whether it concerns connection, rights or a server in trouble. */
+export function isOperational(error: unknown): boolean {
+  return error instanceof DatabaseError || meaningOf(error) !== undefined;
+}
+
+function meaningOf(error: unknown): (typeof MEANINGS)[number] | undefined {
+  return MEANINGS.find(([, codes]) => codes.test(codeOf(error)));
+}
+
+interface Work {
+  /** The database, without its password. */
+  readonly where: string;
+  /** The role that the work takes. */
+  readonly role: Role;
+  /** How the work goes on afterwards. */
+  readonly goOn?: string;
+}
+
+/** Returns an operational error as one that the operator can act on, and null for any other. */
+export function describeDatabaseError(error: unknown, { where, role, goOn }: Work): DatabaseError | null {
   if (error instanceof DatabaseError) return error;
-  const code = codeOf(error);
-  const meaning = MEANINGS.find(([, codes]) => codes.test(code));
+  const meaning = meaningOf(error);
   if (meaning === undefined || !(error instanceof Error)) return null;
-  const [trouble, , hint] = meaning;
+  const code = codeOf(error);
+  const [trouble, , hintOf] = meaning;
+  const hint = typeof hintOf === 'string' ? hintOf : hintOf(role);
   const { kind, begins } = TROUBLES[trouble];
   // An error of several addresses has no message.
   const reason = error.message === '' ? code : error.message;
-  const next = kind === 'database_failed' ? (goOn ?? 'the next run does the rest') : goOn;
+  const next = kind === 'database_failed' ? (goOn ?? 'the next run does the rest') : (goOn ?? null);
   return new DatabaseError(kind, `${begins(where)}: ${reason}`, {
     hint: next === null || kind === 'database_refused' ? hint : `${hint}; ${next}`,
     // Drivers attach the client to their errors, and with it the password.

@@ -64,7 +64,8 @@ export async function exportInstance(
     logRun(logger, instanceId, outcome);
     end = endOf(outcome);
   } catch (error) {
-    end = judgeFailure(describeDatabaseError(error, handle.describe) ?? error, signal.aborted);
+    const work = { where: handle.describe, role: 'losant_usage_writer' } as const;
+    end = judgeFailure(describeDatabaseError(error, work) ?? error, signal.aborted);
     if (now !== null) await recordFailure(tools, instanceId, { runId, end });
   }
   if (['complete', 'partial', 'refused'].includes(end.result)) {

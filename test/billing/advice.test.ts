@@ -1,6 +1,8 @@
 /** What is advised against each blocker, followed literally until it is gone. */
 import { expect, test } from 'vitest';
 import { openPlayed, type Played } from '../e2e/export.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { asWriter } from '../support/databases.ts';
 
 let played: Played;
 
@@ -32,7 +34,7 @@ async function follow(month: string, cause: string): Promise<void> {
 // Promise (Billing): What is advised against a blocker are commands that run as pasted and resolve it.
 test('each blocker goes when its advice is followed', { timeout: 600_000 }, async () => {
   played = await openPlayed('2026-11-01T10:30:00Z', { orgs: 2 });
-  const { platform, run, query, orgIds, moveTo } = played;
+  const { platform, run, orgIds, moveTo } = played;
   const [first = '', second = ''] = orgIds;
   const omit = async (orgId: string, day: string, isOmitted: boolean) =>
     await platform.control('omit', { orgId, day, action: 'deviceCounts', omit: isOmitted });
@@ -64,8 +66,9 @@ test('each blocker goes when its advice is followed', { timeout: 600_000 }, asyn
   await backfill('--org', second, '--force');
   await follow('2026-10', 'in_doubt');
 
-  await query(`begin; set local losant_usage.program = 'test';
-    update losant_usage.instance_totals set quantity = null, verified_at = null where usage_date = '2026-10-14'; commit`);
+  const forget = `update losant_usage.instance_totals set quantity = null, verified_at = null
+    where usage_date = '2026-10-14'`;
+  await asWriter(played.place.url, asProgram(forget));
   await platform.control('restate', { orgId: first, day: '2026-10-14' });
   await run(['run']);
   await follow('2026-10', 'contradicted');

@@ -2,10 +2,18 @@
 import { describe, expect, test } from 'vitest';
 import { type Export, openExport } from '../e2e/export.ts';
 import { firstDifference, readStored, readTruth } from '../e2e/usage.ts';
-import { makeFastFolder, queryOnce, withDatabase } from '../support/databases.ts';
+import {
+  asOwner,
+  asWriter,
+  makeFastFolder,
+  makeRoles,
+  queryOnce,
+  withDatabase,
+} from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { OwnPostgres } from '../support/own-postgres.ts';
 import { jsonOf, type Refusal, type Running } from '../support/program.ts';
+import { loginAs, nameless, type Role } from '../support/roles.ts';
 import { until } from '../support/wait.ts';
 
 const [FROM, TO] = [daysAgo(9), daysAgo(1)];
@@ -38,13 +46,15 @@ describe('a loss', () => {
     const { place } = exported;
     const program = await startSlowly(exported);
     // A run refuses a trigger that it finds when it starts.
-    await place.query(`
-      create function public.full_disk() returns trigger language plpgsql as $$ begin
+    await asOwner(
+      place.url,
+      `create function public.full_disk() returns trigger language plpgsql as $$ begin
         if new.payload_sources is null then return new; end if;
         raise exception 'could not extend file: No space left on device' using errcode = '53100';
       end $$;
       create trigger full_disk after update on losant_usage.usage_days
-        for each row execute function public.full_disk()`);
+        for each row execute function public.full_disk()`,
+    );
     const ended = await program.ended;
     expect(ended).toMatchObject({ code: 1 });
     expect(jsonOf<Refusal>(ended).error).toMatchObject({
@@ -55,8 +65,8 @@ describe('a loss', () => {
     expect(await place.query('select status from losant_usage.runs')).toEqual([{ status: 'failed' }]);
     const halves = `select from losant_usage.coverage c join losant_usage.usage_days d using (usage_date, org_id)
       where c.stream = 'payload_sources' and c.is_stored <> (d.payload_sources is not null)`;
-    expect(await place.query(halves)).toEqual([]);
-    await place.query('drop function public.full_disk() cascade');
+    expect(await asWriter(place.url, halves)).toEqual([]);
+    await asOwner(place.url, 'drop function public.full_disk() cascade');
     await finishes(exported);
   });
 
@@ -70,9 +80,11 @@ describe('a loss', () => {
     });
     stack.defer(() => server.stop());
     await queryOnce(server.url, 'create database usage');
-    const url = withDatabase(server.url, 'usage');
+    await makeRoles(server.url, 'usage');
+    const urlFor = (role: Role) => loginAs(role, nameless(withDatabase(server.url, 'usage')), server.url);
+    const url = urlFor('writer');
     const { run, platform } = exported;
-    expect(await run(['migrate', '--json'], { DATABASE_URL: url })).toMatchObject({ code: 0 });
+    expect(await run(['migrate', '--json'], { DATABASE_URL: urlFor('migrator') })).toMatchObject({ code: 0 });
     const program = await startSlowly(exported, url);
     await server.crash();
     // Loads are tried again; a read of the next organizations that meets the crash ends the run.

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { useExport } from '../e2e/export.ts';
 import { holdLease } from '../support/by-hand.ts';
+import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { freePort } from '../support/ports.ts';
 import { jsonOf, type Refusal, runProgram, startProgram } from '../support/program.ts';
@@ -20,8 +21,8 @@ const readSessions = () =>
 /** A session of the database ends a moment after its connection. */
 const hasNoSession = () => until('no session is left', async () => (await readSessions()).length === 0);
 
-const hold = () => exported.place.query(holdLease(exported.platform.instanceId));
-const release = () => exported.place.query('delete from losant_usage.leases');
+const hold = () => asWriter(exported.place.url, holdLease(exported.platform.instanceId));
+const release = () => asWriter(exported.place.url, 'delete from losant_usage.leases');
 
 test('a run leaves no listener on the process and no session of the database', async () => {
   const before = readListeners();
@@ -39,7 +40,7 @@ test('a backfill waits for whoever has the lease, says so with what is left, and
   );
   // Its days are due before it has the lease.
   const due = await exported.place.query(
-    `select count(*)::integer from losant_usage.coverage where usage_date < '${daysAgo(1)}' and next_read_at <= now()`,
+    `select count(*)::integer from losant_usage.cells where usage_date < '${daysAgo(1)}' and next_read_at <= now()`,
   );
   expect(due).toEqual([{ count: 16 }]);
   await release();

@@ -155,7 +155,8 @@ describe('an open database', () => {
     });
     const error = await failure(lost);
     expect(isConnectionLost(error)).toBe(true);
-    expect(describeDatabaseError(error, 'there')).toMatchObject({ kind: 'database_unreachable' });
+    const work = { where: 'there', role: 'losant_usage_writer' } as const;
+    expect(describeDatabaseError(error, work)).toMatchObject({ kind: 'database_unreachable' });
     expect((await sql`select 1 as one`.execute(handle.db)).rows).toEqual([{ one: 1 }]);
     await handle.close();
   });

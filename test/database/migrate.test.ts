@@ -175,6 +175,6 @@ test('a migrator who does not own the database migrates in the schemas that were
     database.url,
     'revoke usage on schema losant_usage from losant_usage_writer, losant_usage_reader',
   );
-  await expect(readSchemaState(writer, folder)).rejects.toMatchObject(refused);
+  await expect(readSchemaState(writer, folder)).rejects.toThrow('permission denied for schema losant_usage');
   await writer.close();
 });

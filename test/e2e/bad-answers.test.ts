@@ -1,5 +1,6 @@
 import { gunzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, jsonOf } from '../support/program.ts';
 import { orgIdsOf, useExport } from './export.ts';
@@ -58,7 +59,7 @@ describe('of twelve organizations, eight answer wrongly for one stream and one n
     const truth = await readTruth(exported.platform, day, day);
     expect(await readStored(exported.place)).toEqual(truth.filter((line) => !isFailing(line)));
     const standings = `select standing, reason is null as is_well, count(*)::int
-      from losant_usage.coverage group by 1, 2 order by 1`;
+      from losant_usage.cells group by 1, 2 order by 1`;
     expect(await exported.place.query(standings)).toEqual([
       { standing: 'stored', is_well: true, count: 39 },
       { standing: 'missing', is_well: false, count: 9 },
@@ -66,7 +67,8 @@ describe('of twelve organizations, eight answer wrongly for one stream and one n
   });
 
   it('keeps the body of each as it came', async () => {
-    const rows = await exported.place.query('select org_id, code, body_gzip from losant_usage.quarantine');
+    const all = 'select org_id, code, body_gzip from losant_usage.quarantine';
+    const rows = await asWriter(exported.place.url, all);
     const kept = WRONG.slice(0, 8).map(([kind, code], index) => {
       const own = rows.filter(({ org_id }) => org_id === orgIds[index]);
       expect(own).toMatchObject([{ code }]);

@@ -1,9 +1,18 @@
 /** Databases that a run refuses, with what to do about it. */
 import { existsSync } from 'node:fs';
-import { describe, expect, inject, it, onTestFinished } from 'vitest';
-import { createEmbeddedFolder, queryOnce, withDatabase } from '../support/databases.ts';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import {
+  asAdministrator,
+  asOwner,
+  createEmbeddedFolder,
+  dropDatabase,
+  newDatabaseName,
+  queryOnce,
+  urlOf,
+} from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { jsonOf, type Refusal } from '../support/program.ts';
+import { loginAs } from '../support/roles.ts';
 import { CERTIFICATE_FILE, startTlsProxy } from '../support/tls-proxy.ts';
 import { useExport } from './export.ts';
 import { createPlace } from './usage.ts';
@@ -34,7 +43,7 @@ it('an encrypted connection is verified in full, in whatever words it is asked f
   const other = /^No encrypted connection to .*: Hostname\/IP does not match certificate's altnames/;
   expect(elsewhere.message).toMatch(other);
   expect(elsewhere.hint).toBe('use the host name that the certificate names in DATABASE_URL');
-  const where = `the database at ${url.slice(url.indexOf('@') + 1)}`;
+  const where = `the database at ${url.slice(url.indexOf('//') + 2)}`;
   expect(await refusalOf(['run'], `${url}?sslmode=require`)).toEqual({
     code: 'database_refused',
     message: `No encrypted connection to ${where}: The server does not support SSL connections`,
@@ -43,11 +52,10 @@ it('an encrypted connection is verified in full, in whatever words it is asked f
 });
 
 it('a database that cannot hold every name is refused by its encoding, and no table is made', async () => {
-  const adminUrl = inject('postgresAdminUrl');
-  const name = `losant_usage_test_latin1_${process.pid}`;
-  await queryOnce(adminUrl, `create database ${name} encoding 'LATIN1' locale 'C' template template0`);
-  const url = withDatabase(adminUrl, name);
-  onTestFinished(async () => void (await queryOnce(adminUrl, `drop database ${name} with (force)`)));
+  const name = newDatabaseName();
+  await asAdministrator(`create database ${name} encoding 'LATIN1' locale 'C' template template0`);
+  onTestFinished(() => dropDatabase(name));
+  const url = urlOf(name);
   const { message, hint } = await refusalOf(['run'], url);
   expect(message).toBe(`The database at ${new URL(url).host}/${name} is encoded in LATIN1`);
   expect(hint).toContain(`encoding 'UTF8'`);
@@ -56,25 +64,22 @@ it('a database that cannot hold every name is refused by its encoding, and no ta
 
 it('a user whose transactions only read is told that another one writes; what only looks works', async () => {
   const { place } = exported;
-  const role = `only_reads_${process.pid}`;
-  await place.query(`create role ${role} login superuser password 'reads'`);
-  onTestFinished(async () => void (await place.query(`drop role ${role}`)));
-  await place.query(`alter role ${role} set default_transaction_read_only = on`);
-  const url = Object.assign(new URL(place.url), { username: role, password: 'reads' });
+  const { host, pathname } = new URL(place.url);
+  const url = loginAs('reader', place.url);
   for (const args of [['run'], ['waive', ...ORG, '--stream', 'device_counts', '--reason', 'x']]) {
-    expect(await refusalOf(args, url.href)).toMatchObject({
-      message: `Transactions of the user ${role} on ${url.host}${url.pathname} only read`,
+    expect(await refusalOf(args, url)).toMatchObject({
+      message: `Transactions of the user losant_usage_reader on ${host}${pathname} only read`,
       hint: 'use the user that writes (losant_usage_writer), or set default_transaction_read_only to off for this one',
     });
   }
-  expect((await exported.run(['run', '--dry-run'], { DATABASE_URL: url.href })).code).toBe(0);
+  expect((await exported.run(['run', '--dry-run'], { DATABASE_URL: url })).code).toBe(0);
 });
 
 it('a database that only reads, whoever asks, may pass: exit code 1', async () => {
   const place = await createPlace();
   onTestFinished(() => place.remove());
-  await place.query(`do $$ begin
-    execute format('alter database %I set default_transaction_read_only = on', current_database()); end $$`);
+  const name = new URL(place.url).pathname.slice(1);
+  await asOwner(place.url, `alter database ${name} set default_transaction_read_only = on`);
   const ended = await exported.run(['run', '--json'], { DATABASE_URL: place.url });
   expect(ended.code).toBe(1);
   expect(jsonOf<Refusal>(ended).error.message).toMatch(/^Transactions on .* only read, whoever begins them$/);

@@ -20,7 +20,7 @@ async function interrupt(day: string, signal: NodeJS.Signals, begin: 'start' | '
   const args = ['backfill', '--json', '--from', day, '--to', day];
   const running = exported[begin](args, { REQUEST_CONCURRENCY: '2' });
   await until('some of it is stored', async () => {
-    const some = `select from losant_usage.coverage where usage_date = '${day}' and is_stored limit 1`;
+    const some = `select from losant_usage.cells where usage_date = '${day}' and is_stored limit 1`;
     return (await place.query(some)).length > 0;
   });
   (running.kill as (signal: NodeJS.Signals) => void)(signal);

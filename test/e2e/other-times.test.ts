@@ -26,8 +26,7 @@ test('an answer that a cache kept for good is a failure of its cells alone, take
   const own = (lines: readonly string[]) => lines.filter((line) => line.startsWith(`device_counts ${orgId}`));
   expect(own(await readStored(played))).toEqual(own(before));
   expect(await standingsOf(played, orgId, '2026-11-23')).toEqual({ ...ALL_FINAL, device_counts: 'stored' });
-  const isDue =
-    'select distinct next_read_at <= now() as is_due from losant_usage.coverage where attempts > 0';
+  const isDue = 'select distinct next_read_at <= now() as is_due from losant_usage.cells where attempts > 0';
   expect(await query(isDue)).toEqual([{ is_due: true }]);
   await platform.control('config', { faults: null });
   await runWhole(played);
@@ -41,7 +40,7 @@ test('a host whose clock jumps during a run ends it, and what is loaded is true'
   await platform.control('config', { latencyMs: 40 });
   const program = start(['run', '--json'], { REQUEST_CONCURRENCY: '2', REQUEST_ATTEMPTS: '2' });
   const loaded = async () => {
-    const [row] = await query('select count(*)::int as n from losant_usage.coverage');
+    const [row] = await query('select count(*)::int as n from losant_usage.cells where is_stored');
     return Number(row?.['n']);
   };
   await until('some numbers are loaded', async () => (await loaded()) > 0);
@@ -51,7 +50,7 @@ test('a host whose clock jumps during a run ends it, and what is loaded is true'
   const ended = await program.ended;
   expect(ended.code).toBe(1);
   expect(ended.stdout).toContain('clock_skew');
-  expect(await query(`select 1 from losant_usage.coverage where verified_at > '2026-11-25'`)).toEqual([]);
+  expect(await query(`select 1 from losant_usage.cells where verified_at > '2026-11-25'`)).toEqual([]);
   await moveTo('2026-11-24T10:40:00Z');
   await platform.control('config', { clock: { offsetMs: 0 }, latencyMs: 0 });
   await runWhole(played);

@@ -1,8 +1,10 @@
 /** What a run refuses before it begins: settings, command line, database and Losant. */
 import { describe, expect, it } from 'vitest';
 import { useOpened } from '../opened.ts';
+import { asOwner } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, type Env, jsonOf, type Refusal } from '../support/program.ts';
+import { loginAs, nameOf } from '../support/roles.ts';
 import { useExport } from './export.ts';
 import { createPlace } from './usage.ts';
 
@@ -44,7 +46,7 @@ it.each([
   const { code, message } = await refusalOf(args, {}, 2);
   expect(code).toBe('settings');
   expect(message).toContain(named);
-  expect(await exported.place.query('select from losant_usage.coverage where is_stored')).toEqual([]);
+  expect(await exported.place.query('select from losant_usage.cells where is_stored')).toEqual([]);
 });
 
 it('a database out of reach is named with the reason, exit code 1; one that refuses the password, 2', async () => {
@@ -52,15 +54,17 @@ it('a database out of reach is named with the reason, exit code 1; one that refu
   const { code, message } = await refusalOf(['run'], { DATABASE_URL: away }, 1);
   expect(code).toBe('database_unreachable');
   expect(message).toBe('Cannot reach the database at 127.0.0.1:1/billing: connect ECONNREFUSED 127.0.0.1:1');
-  const wrong = Object.assign(new URL(untouched.url), { username: 'postgres', password: PASSWORD }).href;
+  const user = { username: nameOf('writer'), password: PASSWORD };
+  const wrong = Object.assign(new URL(untouched.url), user).href;
   const refused = await refusalOf(['run'], { DATABASE_URL: wrong }, 2);
   expect(refused.code).toBe('database_refused');
   expect(refused.message).toContain('password authentication failed');
 });
 
 describe('Losant', () => {
-  const DATABASE = () => ({ DATABASE_URL: untouched.url });
-  const cells = () => untouched.query('select * from losant_usage.coverage');
+  // A run makes the tables where there are none, for whoever may.
+  const DATABASE = () => ({ DATABASE_URL: loginAs('migrator', untouched.url) });
+  const cells = () => asOwner(untouched.url, 'select * from losant_usage.coverage');
 
   it('refuses the token: exit code 5, naming the setting, and no cell is touched', async () => {
     const env = { ...DATABASE(), LOSANT_API_TOKEN: PASSWORD };
@@ -76,7 +80,7 @@ describe('Losant', () => {
     const { message, hint } = await refusalOf(['run'], env, 2);
     expect(message).toContain('0123456789abcdef01234567');
     expect(hint).toContain('LOSANT_INSTANCE_ID');
-    expect(await untouched.query('select * from losant_usage.instances')).toEqual([]);
+    expect(await asOwner(untouched.url, 'select * from losant_usage.instances')).toEqual([]);
   });
 
   // Promise (Runs): Clocks that disagree load nothing, at the start of a run and in each of its loads.

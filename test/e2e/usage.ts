@@ -14,7 +14,7 @@ export interface Place {
   readonly kind: 'postgres' | 'embedded';
   /** For DATABASE_URL. */
   readonly url: string;
-  /** Rows of a query; of the embedded database only while no process has it. */
+  /** Rows of a query, as the reader sees them; of the embedded database only while no process has it. */
   readonly query: (statement: string) => Promise<Row[]>;
   remove(): Promise<void>;
 }
@@ -55,9 +55,9 @@ const TABLES = ['device_counts', 'notebook_minutes', 'payload_totals', 'payload_
 
 /** The hours of every day that has some, in the order of COLUMNS. */
 const HOURS = `select concat_ws(' ', 'payload_hours', org_id, usage_date::text,
-    array_to_string(hours_billable_count, ','), array_to_string(hours_all_count, ','),
-    array_to_string(hours_all_bytes, ',')) as line
-  from losant_usage.usage_days where hours_all_count is not null`;
+    string_agg(payload_billable_count::text, ',' order by hour), string_agg(payload_all_count::text, ',' order by hour),
+    string_agg(payload_all_bytes::text, ',' order by hour)) as line
+  from losant_usage.hourly_usage where payload_all_count is not null group by org_id, usage_date`;
 
 /** Every row of the four tables, and the hours. */
 export async function readStored({ query }: Pick<Place, 'query'>): Promise<string[]> {

@@ -2,6 +2,8 @@
 import { expect, it } from 'vitest';
 import { DAY_MS, HOUR_MS } from '../../src/usage/day.ts';
 import { NOW } from '../simulator/platform.ts';
+import { asProgram } from '../support/by-hand.ts';
+import { asWriter } from '../support/databases.ts';
 import { openStage, type Stage } from './stage.ts';
 
 const DAY = '2026-11-23';
@@ -35,8 +37,8 @@ const breakTotals = ({ platform }: Stage, kind: string, action: string) =>
   platform.control('config', { faults: { kinds: [kind], forever: true, actions: [action] } });
 
 /** Takes the totals of the day for changed, so that the next run asks for them. */
-const forget = ({ query }: Stage) =>
-  query(`set losant_usage.program = 'test'; update losant_usage.instance_totals set verified_at = null`);
+const forget = ({ place }: Stage) =>
+  asWriter(place.url, asProgram('update losant_usage.instance_totals set verified_at = null'));
 
 it('agree on final days to the last payload, and are asked for no more; until then they are pending', async () => {
   const stage = await openStage({ orgs: 3 });

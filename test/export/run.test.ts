@@ -5,6 +5,7 @@ import { readDuePages } from '../../src/export/pipeline.ts';
 import { previewRun } from '../../src/export/preview.ts';
 import { Refusals } from '../../src/export/refusals.ts';
 import { DAY_MS, dayAt } from '../../src/usage/day.ts';
+import { asOwner } from '../support/databases.ts';
 import { POLICY } from '../usage/cells.ts';
 import { openStage, type Stage } from './stage.ts';
 
@@ -80,7 +81,8 @@ it('a scope that is refused where nothing is missing is told all the same', asyn
 it('numbers that the database refuses are kept aside, and the others of their batch are loaded', async () => {
   const stage = await openStage();
   const [own = ''] = stage.orgIds;
-  await stage.query(
+  await asOwner(
+    stage.place.url,
     `alter table losant_usage.usage_days add check (org_id <> '${own}' or devices_total is null)`,
   );
   const { report } = await stage.run();
@@ -90,10 +92,14 @@ it('numbers that the database refuses are kept aside, and the others of their ba
 
 it('a load that met a deadlock is tried again', async () => {
   const stage = await openStage({ orgs: 2 });
-  await stage.query(`create sequence public.loads;
-    create function public.fail_once() returns boolean language plpgsql as $$
+  await asOwner(
+    stage.place.url,
+    `create sequence public.loads;
+    create function public.fail_once() returns boolean language plpgsql security definer as $$
       begin if nextval('public.loads') = 1 then raise deadlock_detected; end if; return true; end $$;
-    alter table losant_usage.usage_days add check (devices_total is null or public.fail_once())`);
+    grant execute on function public.fail_once to losant_usage_writer;
+    alter table losant_usage.usage_days add check (devices_total is null or public.fail_once())`,
+  );
   expect((await stage.run()).report).toMatchObject({ status: 'complete', cells: { loaded: 8 } });
 });
 
@@ -190,7 +196,10 @@ it('a day that nobody wants is refused with the command that adds it; so is an u
 // swallows ends the run.
 it('a rule on a table is refused by name before anything is read', async () => {
   const stage = await openStage({ orgs: 1 });
-  await stage.query('create rule nothing as on insert to losant_usage.coverage do instead nothing');
+  await asOwner(
+    stage.place.url,
+    'create rule nothing as on insert to losant_usage.coverage do instead nothing',
+  );
   const message = expect.stringContaining('rule nothing') as unknown;
   await expect(stage.run()).rejects.toMatchObject({ kind: 'database_mismatch', message });
 });

@@ -3,12 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import type { SimulatorOptions } from '../../simulator/server.ts';
-import { createDatabase } from '../../src/database/open.ts';
 import { type InstanceContext, openInstance, type RunOptions } from '../../src/export/context.ts';
 import type { RunOutcome } from '../../src/export/report.ts';
 import { runInstance } from '../../src/export/run.ts';
 import { openPlayed, type Played } from '../e2e/export.ts';
 import { NOW, type Platform } from '../simulator/platform.ts';
+import { openAs } from '../support/databases.ts';
 import { POLICY } from '../usage/cells.ts';
 
 /** An instance as the settings describe it. */
@@ -29,7 +29,7 @@ const STREAMS = ['device_counts', 'notebook_minutes', 'payload_sources', 'payloa
 export async function openStage(options: SimulatorOptions = {}): Promise<Stage> {
   const played = await openPlayed(NOW, { orgs: 4, ...options });
   const { now } = played;
-  const handle = await createDatabase({ url: played.database.url, applicationName: 'test', poolSize: 5 });
+  const handle = await openAs('writer', played.database.url, { poolSize: 5 });
   onTestFinished(() => handle.close());
   const context = (setting: Partial<Setting> = {}) => {
     const { platform = played.platform, selection = null, streams = STREAMS } = setting;

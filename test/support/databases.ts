@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   renameSync,
   rmSync,
   statfsSync,
@@ -17,7 +18,7 @@ import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead } from '../../src/database/migrate.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import type { PostgresOptions } from '../../src/database/postgres.ts';
-import { loginAs, nameless, nameOf, type Role } from './roles.ts';
+import { loginAs, nameless, nameOf, passwordOf, ROLES, type Role } from './roles.ts';
 import { until } from './wait.ts';
 
 /** A database with the schema at head, to clone. */
@@ -53,6 +54,16 @@ export function urlOf(name: string): string {
   return nameless(withDatabase(inject('postgresAdminUrl'), name));
 }
 
+/** Does in a database what an administrator does before the first `migrate`, and gives the roles their passwords. */
+export async function makeRoles(adminUrl: string, name: string): Promise<void> {
+  const url = withDatabase(adminUrl, name);
+  await queryOnce(url, readFileSync('deploy/postgres/roles.sql', 'utf8'));
+  for (const role of ROLES) {
+    await queryOnce(url, `alter role ${nameOf(role)} password '${passwordOf(role, adminUrl)}'`);
+  }
+  await disconnect(url);
+}
+
 /** Runs a statement as the cluster's administrator, who makes databases and ends sessions, and reads no table. */
 export async function asAdministrator(statement: string): Promise<void> {
   await queryOnce(inject('postgresAdminUrl'), statement);
@@ -82,7 +93,8 @@ export async function openAs(
   url: string,
   options: Partial<PostgresOptions> = {},
 ): Promise<DatabaseHandle> {
-  return await createDatabase({ applicationName: 'test', poolSize: 2, ...options, url: loginAs(role, url) });
+  const login = { url: loginAs(role, url), role: nameOf(role) };
+  return await createDatabase({ applicationName: 'test', poolSize: 2, ...options, ...login });
 }
 
 export interface EmbeddedFolder {

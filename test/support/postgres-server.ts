@@ -2,7 +2,7 @@
  * Vitest's global setup: one Postgres for the complete test run, with the roles of deploy/postgres/roles.sql and templates
  * of databases. It is a server of its own, or that of TEST_DATABASE_URL, the URL of an administrator.
  */
-import { readFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import type { TestProject } from 'vitest/node';
 import { CLOCK_TEMPLATE, createClockSchema } from './clock-database.ts';
 import {
@@ -10,12 +10,13 @@ import {
   disconnect,
   EMPTY_TEMPLATE,
   makeFastFolder,
+  makeRoles,
   queryOnce,
   TEMPLATE,
   withDatabase,
 } from './databases.ts';
 import { OwnPostgres } from './own-postgres.ts';
-import { loginAs, nameless, nameOf, passwordOf, ROLES } from './roles.ts';
+import { loginAs, nameless, nameOf } from './roles.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -77,11 +78,7 @@ async function makeTemplates(adminUrl: string): Promise<void> {
     await queryOnce(adminUrl, `drop database if exists ${name} with (force)`);
   }
   await queryOnce(adminUrl, `create database ${EMPTY_TEMPLATE}`);
-  await queryOnce(urlOf(EMPTY_TEMPLATE), readFileSync('deploy/postgres/roles.sql', 'utf8'));
-  await disconnect(urlOf(EMPTY_TEMPLATE));
-  for (const role of ROLES) {
-    await queryOnce(adminUrl, `alter role ${nameOf(role)} password '${passwordOf(role, adminUrl)}'`);
-  }
+  await makeRoles(adminUrl, EMPTY_TEMPLATE);
   for (const name of [TEMPLATE, CLOCK_TEMPLATE]) {
     await queryOnce(
       adminUrl,

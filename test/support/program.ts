@@ -81,7 +81,7 @@ export function startProgram(args: readonly string[], env: Env, more: Surroundin
 }
 
 /** Returns the variables with a login for the database: that of the role which the command's user has. */
-function withLogin(args: readonly string[], env: Env): Env {
+export function withLogin(args: readonly string[], env: Env): Env {
   const { DATABASE_URL: url } = env;
   return url === undefined ? env : { ...env, DATABASE_URL: loginAs(roleFor(args), url) };
 }

@@ -8,7 +8,7 @@ import { inject } from 'vitest';
 export const ROLES = ['migrator', 'writer', 'closer', 'reader'] as const;
 export type Role = (typeof ROLES)[number];
 
-export const nameOf = (role: Role) => `losant_usage_${role}`;
+export const nameOf = (role: Role) => `losant_usage_${role}` as const;
 
 /** Returns a role's password on the server that an administrator's URL names: nobody without that URL can guess it. */
 export function passwordOf(role: Role, adminUrl: string): string {
