@@ -7,8 +7,10 @@ import { INSTANCE, useBooks } from './books.ts';
 
 const books = useBooks();
 
+let orgId: string;
+
 beforeAll(async () => {
-  const orgId = await books.addOrg({ from: '2026-03-10', to: '2026-03-12' });
+  orgId = await books.addOrg({ from: '2026-03-10', to: '2026-03-12' });
   await books.addCells({ orgId, from: '2026-03-10', to: '2026-03-12' });
   await books.addCells({ orgId, from: '2026-04-10', to: '2026-04-12' });
   await books.close('2026-03');
@@ -58,6 +60,45 @@ const FORGERIES: readonly string[] = [
   `select losant_usage.seal_statement(gen_random_uuid(), 'lines.csv', '')`,
 ];
 
+describe('a closed month', () => {
+  const asRole = async (role: Role, ...args: readonly string[]) =>
+    await runProgram(['close', '--instance', INSTANCE, '--json', ...args], {
+      DATABASE_URL: loginAs(role, books.url),
+    });
+
+  test.for(['reader', 'writer', 'closer'] as const)(
+    'is listed by the %s, with what differs',
+    async (role) => {
+      const { code, stderr, stdout } = await asRole(role);
+      expect([code, stderr]).toEqual([0, '']);
+      const month = { period: '2026-03', state: 'closed', linesDifferent: 0 };
+      expect((JSON.parse(stdout) as { months: object[] }).months).toContainEqual(
+        expect.objectContaining(month),
+      );
+    },
+  );
+
+  test('is adjusted by the closer, as the reader is shown', async () => {
+    await books.restate(orgId, '2026-03-11', {
+      old: { devices_created: 4 },
+      numbers: { devices_created: 6 },
+    });
+    const line = { metric: 'devices_created', quantity: '2' };
+    const adjust = ['--period', '2026-03', '--adjust'];
+    const shown = await asRole('reader', ...adjust, '--dry-run');
+    expect([shown.code, jsonOf(shown)]).toMatchObject([
+      0,
+      { instances: [{ outcome: 'dry_run', lines: [line] }] },
+    ]);
+    const adjusted = await asRole('closer', ...adjust);
+    expect([adjusted.code, jsonOf(adjusted)]).toMatchObject([
+      0,
+      { instances: [{ number: 2, lines: [line] }] },
+    ]);
+    expect((await books.verifyMonth('2026-03')).problems).toEqual([]);
+  });
+});
+
 describe('a statement', () => {
   test.for(['reader', 'writer', 'closer'] as const)('is forged by no %s', async (role) => {
     const statements = () =>
@@ -82,7 +123,7 @@ describe('a statement', () => {
     expect((await asRole('reader')).code).toBe(2);
     expect((await asRole('writer')).code).toBe(2);
     const closed = await asRole('closer');
-    const statement = { outcome: 'closed', kind: 'closing', number: 2, closedBy: 'losant_usage_closer' };
+    const statement = { outcome: 'closed', kind: 'closing', number: 3, closedBy: 'losant_usage_closer' };
     expect([closed.code, jsonOf(closed)]).toMatchObject([0, { instances: [statement] }]);
     expect((await books.verifyMonth('2026-04')).problems).toEqual([]);
   });

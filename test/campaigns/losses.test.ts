@@ -81,7 +81,7 @@ describe('a loss', () => {
     stack.defer(() => server.stop());
     await queryOnce(server.url, 'create database usage');
     await makeRoles(server.url, 'usage');
-    const urlFor = (role: Role) => loginAs(role, nameless(withDatabase(server.url, 'usage')), server.url);
+    const urlFor = (role: Role) => loginAs(role, nameless(withDatabase(server.url, 'usage')));
     const url = urlFor('writer');
     const { run, platform } = exported;
     expect(await run(['migrate', '--json'], { DATABASE_URL: urlFor('migrator') })).toMatchObject({ code: 0 });

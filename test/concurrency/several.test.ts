@@ -5,6 +5,7 @@ import { type Export, openExport } from '../e2e/export.ts';
 import { createPlace, firstDifference, type Place, readStored, readTruth } from '../e2e/usage.ts';
 import { startPlatform } from '../simulator/platform.ts';
 import { asProgram } from '../support/by-hand.ts';
+import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Spawned, spawnProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
@@ -34,7 +35,7 @@ async function readDoubled({ query }: Pick<Place, 'query'>): Promise<Record<stri
   return await query(`
     select 'revision' as what, stream, org_id from losant_usage.revisions
     union all
-    select 'coverage', stream, org_id from losant_usage.coverage where revision <> 1`);
+    select 'cell', stream, org_id from losant_usage.cells where revision <> 1`);
 }
 
 /** Of a process that runs, none waits for as long as that. */
@@ -42,11 +43,11 @@ const STUCK = `select from pg_stat_activity where datname = current_database()
   and state = 'idle in transaction' and state_change < clock_timestamp() - interval '400 ms'`;
 
 /** Stops a process where it is, but not in a transaction: Postgres would end that after a minute. */
-async function freeze({ kill }: Spawned, { query }: Pick<Place, 'query'>): Promise<void> {
+async function freeze({ kill }: Spawned, { url }: Pick<Place, 'url'>): Promise<void> {
   for (;;) {
     kill('SIGSTOP');
     await sleep(500);
-    if ((await query(STUCK)).length === 0) return;
+    if ((await asWriter(url, STUCK)).length === 0) return;
     kill('SIGCONT');
     await sleep(30);
   }
@@ -54,7 +55,7 @@ async function freeze({ kill }: Spawned, { query }: Pick<Place, 'query'>): Promi
 
 /** The runs under way that have stored something. */
 const WORKING = `select from losant_usage.runs r where r.status = 'running'
-  and exists (select from losant_usage.coverage c where c.run_id = r.run_id)`;
+  and exists (select from losant_usage.cells c where c.run_id = r.run_id)`;
 const STATUSES = 'select status, count(*)::integer from losant_usage.runs group by 1 order by 1';
 
 describe('several processes', { timeout: 300_000 }, () => {
@@ -119,7 +120,7 @@ describe('several processes', { timeout: 300_000 }, () => {
     for (const { platform } of workers) await platform.control('config', { latencyMs: 0 });
     if (FREEZE_SECONDS) await sleep(Number(FREEZE_SECONDS) * 1_000);
     // What a minute of silence does.
-    else await place.query(asProgram('update losant_usage.leases set until = now()'));
+    else await asWriter(place.url, asProgram('update losant_usage.leases set until = now()'));
     for (const { settings } of workers) await startTestWorker(settings);
     await expect
       .poll(() => place.query(STATUSES), PATIENTLY)

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { requireRoom } from '../../src/database/embedded.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { boundedClient } from '../../src/database/postgres.ts';
@@ -26,12 +26,11 @@ import { portOf, through } from '../support/wire.ts';
 
 const CANARY = 'canary-9f2c';
 
+const password = passwordOf('writer');
 let database: TestDatabase;
-let password: string;
 
 beforeAll(async () => {
   database = await createTestDatabase({ template: false });
-  password = passwordOf('writer', inject('postgresAdminUrl'));
 });
 
 afterAll(() => database.drop());

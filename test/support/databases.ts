@@ -59,7 +59,7 @@ export async function makeRoles(adminUrl: string, name: string): Promise<void> {
   const url = withDatabase(adminUrl, name);
   await queryOnce(url, readFileSync('deploy/postgres/roles.sql', 'utf8'));
   for (const role of ROLES) {
-    await queryOnce(url, `alter role ${nameOf(role)} password '${passwordOf(role, adminUrl)}'`);
+    await queryOnce(url, `alter role ${nameOf(role)} password '${passwordOf(role)}'`);
   }
   await disconnect(url);
 }

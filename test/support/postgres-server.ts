@@ -85,7 +85,7 @@ async function makeTemplates(adminUrl: string): Promise<void> {
       `create database ${name} template ${EMPTY_TEMPLATE} owner ${nameOf('migrator')}`,
     );
   }
-  const asMigrator = (name: string) => loginAs('migrator', nameless(urlOf(name)), adminUrl);
+  const asMigrator = (name: string) => loginAs('migrator', nameless(urlOf(name)));
   await Promise.all([createSchema(asMigrator(TEMPLATE)), createClockSchema(asMigrator(CLOCK_TEMPLATE))]);
   for (const name of [TEMPLATE, CLOCK_TEMPLATE]) await disconnect(urlOf(name));
 }

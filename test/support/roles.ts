@@ -1,19 +1,15 @@
 /**
- * The roles of deploy/postgres/roles.sql on the server of the tests. A test's URL of a database names nobody, so that
- * it logs in as one of them, and never as the owner of the tables by accident.
+ * The roles of deploy/postgres/roles.sql on a server of tests. A test's URL of a database names nobody, so that it logs in
+ * as one of them, and never as the owner of the tables by accident. Nothing here needs vitest.
  */
-import { createHash } from 'node:crypto';
-import { inject } from 'vitest';
 
 export const ROLES = ['migrator', 'writer', 'closer', 'reader'] as const;
 export type Role = (typeof ROLES)[number];
 
 export const nameOf = (role: Role) => `losant_usage_${role}` as const;
 
-/** Returns a role's password on the server that an administrator's URL names: nobody without that URL can guess it. */
-export function passwordOf(role: Role, adminUrl: string): string {
-  return createHash('sha256').update(`${role} of ${adminUrl}`).digest('hex');
-}
+/** Returns a role's password on every server of tests, all of which are disposable. */
+export const passwordOf = (role: Role) => `the-${role}-in-tests`;
 
 /** Returns a URL without its user. */
 export function nameless(url: string): string {
@@ -21,12 +17,9 @@ export function nameless(url: string): string {
 }
 
 /** Returns the URL with the login of a role. A URL that names a user, and the embedded database, stay as they are. */
-export function loginAs(role: Role, url: string, adminUrl?: string): string {
+export function loginAs(role: Role, url: string): string {
   if (!/^postgres(ql)?:\/\/[^@/]+\//.test(url)) return url;
-  const login = new URL(url);
-  login.username = nameOf(role);
-  login.password = passwordOf(role, adminUrl ?? inject('postgresAdminUrl'));
-  return login.href;
+  return Object.assign(new URL(url), { username: nameOf(role), password: passwordOf(role) }).href;
 }
 
 /** The roles of the commands by docs/install.md; all others, and every dry run, take the reader. */

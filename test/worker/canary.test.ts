@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { gunzipSync } from 'node:zlib';
-import { expect, inject, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { type Received, startServer } from '../losant/server.ts';
 import { usePlatform } from '../simulator/platform.ts';
 import { asOwner, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
@@ -12,6 +12,7 @@ import { type StartedWorker, settingsOf, startTestWorker, startWorker } from './
 /** One for each secret, so that whatever shows up tells which one leaked. */
 const CANARY = {
   token: 'canary-losant-token-5eb1f0',
+  password: passwordOf('writer'),
   httpToken: 'canary-http-token-90cc41',
   heartbeat: 'canary-heartbeat-3d0b8e',
 };
@@ -60,8 +61,7 @@ async function dump({ url }: TestDatabase): Promise<string> {
 }
 
 function expectNoCanary(text: string): void {
-  const password = passwordOf('writer', inject('postgresAdminUrl'));
-  const forms = [...Object.values(CANARY), password].flatMap((secret) => [
+  const forms = Object.values(CANARY).flatMap((secret) => [
     secret,
     Buffer.from(secret).toString('base64').slice(0, -4),
   ]);

@@ -1,5 +1,5 @@
 /** What the tables have, as plain SQL finds it, and what must hold between them whoever wrote them last. */
-import { queryOnce } from '../../support/databases.ts';
+import { asWriter, queryOnce } from '../../support/databases.ts';
 import { type Cell, COLUMNS, flatten, type Numbers, nameOf } from './truth.ts';
 
 /** A wanted cell up to the day before the database's, or any other one that has a row. */
@@ -112,14 +112,16 @@ const RULES: Readonly<Record<string, string>> = {
 
 /** Reads everything, while nothing runs. */
 export async function readLedger(databaseUrl: string): Promise<Ledger> {
-  const rowsOf = async <T>(statement: string) => (await queryOnce(databaseUrl, statement)) as T[];
+  const rowsOf = async <T>(statement: string, ask = asWriter) => (await ask(databaseUrl, statement)) as T[];
   const days = await rowsOf<Record<string, unknown>>(
     `select d.*, usage_date::text as day from losant_usage.usage_days d`,
   );
   const byDay = new Map(days.map((row) => [`${String(row['org_id'])} ${String(row['day'])}`, row]));
   const cells = await rowsOf<Omit<LedgerCell, 'numbers'>>(CELLS);
+  // What the reader is told.
   const gaps = await rowsOf<Cell>(
     `select stream, org_id as "orgId", usage_date::text as day from losant_usage.coverage_gaps`,
+    queryOnce,
   );
   const breaches: string[] = [];
   for (const [rule, query] of Object.entries(RULES)) {
