@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Bench } from './cases.ts';
-import { LAUNCHER, query, readCpuMs, runMeasured, withDatabase } from './processes.ts';
+import { LAUNCHER, query, readCpuMs, runMeasured, urlFor, withDatabase } from './processes.ts';
 import { fill } from './views.ts';
 
 const INSTANCE = '5c0000000000000000000001';
@@ -28,8 +28,7 @@ export async function billing({ postgres, sizes, settings, report }: Bench): Pro
         `update losant_usage.coverage set standing = 'accepted', reason = 'waived' where standing = 'missing';
          update losant_usage.instances set control_totals = 'show'`,
       );
-      const env = {
-        DATABASE_URL: databaseUrl,
+      const own = {
         LOSANT_INSTANCE_ID: INSTANCE,
         LOSANT_API_URL: 'https://api.example.com',
         LOSANT_API_TOKEN: 'none',
@@ -39,7 +38,7 @@ export async function billing({ postgres, sizes, settings, report }: Bench): Pro
       const measure = async (args: readonly string[]) => {
         const before = readCpuMs(postgres.pid);
         const { document: _, ...used } = await runMeasured(LAUNCHER, [...args, '--json'], {
-          env,
+          env: { ...own, DATABASE_URL: urlFor(args, databaseUrl) },
           nodeFlags: settings.nodeFlags,
         });
         const name = args.filter((each) => !each.includes('/')).join(' ');
@@ -72,7 +71,7 @@ export async function billing({ postgres, sizes, settings, report }: Bench): Pro
   }
 }
 
-/** Changes what only the program may. */
+/** Changes what only the program may, which is the writer's. */
 async function asProgram(databaseUrl: string, statements: string): Promise<void> {
-  await query(databaseUrl, `set losant_usage.program = 'bench'; ${statements}`);
+  await query(urlFor(['run'], databaseUrl), `set losant_usage.program = 'bench'; ${statements}`);
 }

@@ -8,6 +8,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import type { OwnPostgres } from '../test/support/own-postgres.ts';
+import { loginAs, nameless, readRolesSql, roleFor } from '../test/support/roles.ts';
 import type { Usage } from './usage.ts';
 
 export interface Measured<T> extends Usage {
@@ -99,7 +100,7 @@ export async function runExport(
     LOSANT_API_URL: url,
     LOSANT_API_TOKEN: token,
     LOSANT_INSTANCE_ID: instanceId,
-    DATABASE_URL: databaseUrl,
+    DATABASE_URL: urlFor(args, databaseUrl),
     REQUEST_CONCURRENCY: String(concurrency),
     REQUESTS_PER_SECOND: '10000',
     LOG_LEVEL: 'warn',
@@ -110,14 +111,21 @@ export async function runExport(
 /** The template of databases with the program's tables. */
 export const TEMPLATE = 'bench_template';
 
-/** Creates the template. */
+/** Creates the template, with the roles. */
 export async function createTemplate(postgres: OwnPostgres): Promise<void> {
   await query(postgres.url, `create database ${TEMPLATE}`);
-  const env = { DATABASE_URL: urlOf(postgres, TEMPLATE) };
-  await runMeasured(LAUNCHER, ['migrate', '--json'], { env });
+  const databaseUrl = urlOf(postgres, TEMPLATE);
+  await query(databaseUrl, readRolesSql());
+  const args = ['migrate', '--json'];
+  await runMeasured(LAUNCHER, args, { env: { DATABASE_URL: urlFor(args, databaseUrl) } });
 }
 
-/** Runs a function with a copy of the template, or with an empty database, and drops it. */
+/** Returns the URL of a database for a command, with the login of the role that its user has. */
+export function urlFor(args: readonly string[], databaseUrl: string): string {
+  return loginAs(roleFor(args), nameless(databaseUrl));
+}
+
+/** Runs a function with a copy of the template, or with an empty database, and drops it. The URL is the superuser's. */
 export async function withDatabase<T>(
   postgres: OwnPostgres,
   use: (databaseUrl: string) => Promise<T>,

@@ -4,7 +4,6 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
-  readFileSync,
   renameSync,
   rmSync,
   statfsSync,
@@ -18,7 +17,7 @@ import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead } from '../../src/database/migrate.ts';
 import { createDatabase } from '../../src/database/open.ts';
 import type { PostgresOptions } from '../../src/database/postgres.ts';
-import { loginAs, nameless, nameOf, passwordOf, ROLES, type Role } from './roles.ts';
+import { loginAs, nameless, nameOf, type Role } from './roles.ts';
 import { until } from './wait.ts';
 
 /** A database with the schema at head, to clone. */
@@ -54,19 +53,10 @@ export function urlOf(name: string): string {
   return nameless(withDatabase(inject('postgresAdminUrl'), name));
 }
 
-/** Does in a database what an administrator does before the first `migrate`, and gives the roles their passwords. */
-export async function makeRoles(adminUrl: string, name: string): Promise<void> {
-  const url = withDatabase(adminUrl, name);
-  await queryOnce(url, readFileSync('deploy/postgres/roles.sql', 'utf8'));
-  for (const role of ROLES) {
-    await queryOnce(url, `alter role ${nameOf(role)} password '${passwordOf(role)}'`);
-  }
-  await disconnect(url);
-}
-
-/** Runs a statement as the cluster's administrator, who makes databases and ends sessions, and reads no table. */
-export async function asAdministrator(statement: string): Promise<void> {
-  await queryOnce(inject('postgresAdminUrl'), statement);
+/** Runs a statement as the cluster's administrator, who makes databases, ends sessions, and fills a large database. */
+export async function asAdministrator(statement: string, name?: string): Promise<void> {
+  const url = inject('postgresAdminUrl');
+  await queryOnce(name === undefined ? url : withDatabase(url, name), statement);
 }
 
 /** Makes a database of the migrator, to which the other roles may connect and nobody else: a copy has no such grants. */

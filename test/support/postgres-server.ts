@@ -10,13 +10,12 @@ import {
   disconnect,
   EMPTY_TEMPLATE,
   makeFastFolder,
-  makeRoles,
   queryOnce,
   TEMPLATE,
   withDatabase,
 } from './databases.ts';
 import { OwnPostgres } from './own-postgres.ts';
-import { loginAs, nameless, nameOf } from './roles.ts';
+import { loginAs, nameless, nameOf, readRolesSql } from './roles.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -78,7 +77,8 @@ async function makeTemplates(adminUrl: string): Promise<void> {
     await queryOnce(adminUrl, `drop database if exists ${name} with (force)`);
   }
   await queryOnce(adminUrl, `create database ${EMPTY_TEMPLATE}`);
-  await makeRoles(adminUrl, EMPTY_TEMPLATE);
+  await queryOnce(urlOf(EMPTY_TEMPLATE), readRolesSql());
+  await disconnect(urlOf(EMPTY_TEMPLATE));
   for (const name of [TEMPLATE, CLOCK_TEMPLATE]) {
     await queryOnce(
       adminUrl,

@@ -2,6 +2,7 @@
  * The roles of deploy/postgres/roles.sql on a server of tests. A test's URL of a database names nobody, so that it logs in
  * as one of them, and never as the owner of the tables by accident. Nothing here needs vitest.
  */
+import { readFileSync } from 'node:fs';
 
 export const ROLES = ['migrator', 'writer', 'closer', 'reader'] as const;
 export type Role = (typeof ROLES)[number];
@@ -10,6 +11,13 @@ export const nameOf = (role: Role) => `losant_usage_${role}` as const;
 
 /** Returns a role's password on every server of tests, all of which are disposable. */
 export const passwordOf = (role: Role) => `the-${role}-in-tests`;
+
+/** Returns what an administrator runs in a database before the first `migrate`, with passwords. */
+export function readRolesSql(): string {
+  const script = readFileSync(new URL('../../deploy/postgres/roles.sql', import.meta.url), 'utf8');
+  const passwords = ROLES.map((role) => `alter role ${nameOf(role)} password '${passwordOf(role)}';`);
+  return [script, ...passwords].join('\n');
+}
 
 /** Returns a URL without its user. */
 export function nameless(url: string): string {

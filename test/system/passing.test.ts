@@ -42,7 +42,7 @@ test('a disk that fills while the embedded database is loaded ends the run at on
 const TABLES = `select c.relname as name from pg_class c
   where c.relnamespace = 'losant_usage'::regnamespace and c.relkind = 'r' order by 1`;
 
-/** Every row of every table, and every right on them. */
+/** Every row of every table, and every right. */
 async function contents(server: DebianPostgres): Promise<unknown> {
   const url = server.urlOf('postgres');
   const found: Record<string, unknown> = {};
@@ -51,7 +51,10 @@ async function contents(server: DebianPostgres): Promise<unknown> {
     found[String(name)] = (await queryOnce(url, rows)).map(({ row }) => row);
   }
   const rights = `select relname, array(select a::text from unnest(relacl) as a order by 1) as rights from pg_class
-    where relnamespace::regnamespace::text like 'losant_usage%' and relkind in ('r', 'v') order by 1`;
+    where relnamespace::regnamespace::text like 'losant_usage%' and relkind in ('r', 'v')
+    union all
+    select proname, array(select a::text from unnest(proacl) as a order by 1) from pg_proc
+    where pronamespace::regnamespace::text like 'losant_usage%' order by 1, 2`;
   return { found, rights: await queryOnce(url, rights) };
 }
 
