@@ -1,6 +1,6 @@
 /**
  * Vitest's global setup: one Postgres for the complete test run, with the roles of deploy/postgres/roles.sql and templates
- * of databases. It is a server of its own, or that of TEST_DATABASE_URL, the URL of an administrator.
+ * of databases. It is a server of its own, or that of TEST_DATABASE_URL, which names an administrator.
  */
 import { rmSync } from 'node:fs';
 import type { TestProject } from 'vitest/node';
@@ -27,22 +27,24 @@ declare module 'vitest' {
 }
 
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const { TEST_DATABASE_URL: given } = process.env;
-  const server = given === undefined ? await startServer() : null;
-  const adminUrl = server?.url ?? (given as string);
-  if (server === null) await requireDisposable(adminUrl);
+  const { adminUrl, stop } = await openServer();
   await makeTemplates(adminUrl);
   project.provide('postgresAdminUrl', adminUrl);
   const embeddedTemplate = makeFastFolder('losant-usage-embedded-template-');
   project.provide('embeddedTemplate', embeddedTemplate);
   return async () => {
     rmSync(embeddedTemplate, { recursive: true, force: true });
-    await server?.stop();
+    await stop();
   };
 }
 
-async function startServer(): Promise<OwnPostgres> {
-  return await OwnPostgres.start(makeFastFolder('losant-usage-postgres-'), {
+async function openServer(): Promise<{ readonly adminUrl: string; stop(): Promise<void> }> {
+  const { TEST_DATABASE_URL: adminUrl } = process.env;
+  if (adminUrl !== undefined) {
+    await requireDisposable(adminUrl);
+    return { adminUrl, stop: () => disconnect(adminUrl) };
+  }
+  const server = await OwnPostgres.start(makeFastFolder('losant-usage-postgres-'), {
     // Each connection verifies its password anew, and the tests make thousands.
     initdbFlags: ['--no-sync', '--set=scram_iterations=1'],
     settings: [
@@ -55,22 +57,20 @@ async function startServer(): Promise<OwnPostgres> {
       'autovacuum=off',
     ],
   });
+  return { adminUrl: server.url, stop: () => server.stop() };
 }
 
 /** Throws unless the server says that tests may do with its databases and roles what they like. */
-export async function requireDisposable(adminUrl: string): Promise<void> {
-  const [row] = await queryOnce(
-    adminUrl,
-    `select current_setting('losant_usage.disposable', true) as is_disposable`,
-  );
-  if (row?.['is_disposable'] === 'on') return;
+export async function requireDisposable(url: string): Promise<void> {
+  const [row] = await queryOnce(url, `select current_setting('losant_usage.disposable', true) as disposable`);
+  if (row?.['disposable'] === 'on') return;
   throw new Error(
-    'The server of TEST_DATABASE_URL does not say that it is disposable: tests drop databases there and change roles.' +
-      ' Start one for them, with losant_usage.disposable = on',
+    'The server of TEST_DATABASE_URL does not say that it is disposable, and tests drop databases and change roles ' +
+      'there. Start one for them with losant_usage.disposable = on',
   );
 }
 
-/** Makes the roles, and a template for each kind of database: a schema takes a second to make, a copy 25 ms. */
+/** Makes the roles, and the templates: a schema takes a second to make, a copy 25 ms. */
 async function makeTemplates(adminUrl: string): Promise<void> {
   const urlOf = (name: string) => withDatabase(adminUrl, name);
   for (const name of [CLOCK_TEMPLATE, TEMPLATE, EMPTY_TEMPLATE]) {
