@@ -144,7 +144,7 @@ export function describeDatabaseError(error: unknown, { where, role, goOn }: Wor
   const { kind, begins } = TROUBLES[trouble];
   // An error of several addresses has no message.
   const reason = error.message === '' ? code : error.message;
-  const next = kind === 'database_failed' ? (goOn ?? 'the next run does the rest') : (goOn ?? null);
+  const next = goOn ?? (kind === 'database_failed' ? 'the next run does the rest' : null);
   return new DatabaseError(kind, `${begins(where)}: ${reason}`, {
     hint: next === null || kind === 'database_refused' ? hint : `${hint}; ${next}`,
     // Drivers attach the client to their errors, and with it the password.

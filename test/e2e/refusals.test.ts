@@ -1,7 +1,6 @@
 /** What a run refuses before it begins: settings, command line, database and Losant. */
 import { describe, expect, it } from 'vitest';
 import { useOpened } from '../opened.ts';
-import { asOwner } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
 import { type Ended, type Env, jsonOf, type Refusal } from '../support/program.ts';
 import { loginAs, nameOf } from '../support/roles.ts';
@@ -64,7 +63,7 @@ it('a database out of reach is named with the reason, exit code 1; one that refu
 describe('Losant', () => {
   // A run makes the tables where there are none, for whoever may.
   const DATABASE = () => ({ DATABASE_URL: loginAs('migrator', untouched.url) });
-  const cells = () => asOwner(untouched.url, 'select * from losant_usage.coverage');
+  const cells = () => untouched.query('select * from losant_usage.cells');
 
   it('refuses the token: exit code 5, naming the setting, and no cell is touched', async () => {
     const env = { ...DATABASE(), LOSANT_API_TOKEN: PASSWORD };
@@ -80,7 +79,7 @@ describe('Losant', () => {
     const { message, hint } = await refusalOf(['run'], env, 2);
     expect(message).toContain('0123456789abcdef01234567');
     expect(hint).toContain('LOSANT_INSTANCE_ID');
-    expect(await asOwner(untouched.url, 'select * from losant_usage.instances')).toEqual([]);
+    expect(await untouched.query('select * from losant_usage.instances')).toEqual([]);
   });
 
   // Promise (Runs): Clocks that disagree load nothing, at the start of a run and in each of its loads.

@@ -1,0 +1,40 @@
+import { globSync, readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+
+/** The tests that act as the owner of the tables, each with what no other role may do. Every other one is a role's. */
+const REASONS: Readonly<Record<string, string>> = {
+  'test/billing/close.test.ts':
+    'writes by hand, and sees the plan of a function with the rights of its owner',
+  'test/billing/verify.test.ts': 'forges a statement, past the triggers',
+  'test/billing/year.test.ts': 'replaces a view',
+  'test/campaigns/losses.test.ts': 'adds a trigger that plays a full disk',
+  'test/commands/check.test.ts': 'breaks the schema; makes it',
+  'test/commands/export.test.ts': 'adds a policy that makes reading slow',
+  'test/console/world.ts': 'plants statements and waivers of people who are not there to make them',
+  'test/dashboards/queries.test.ts': 'uninstalls',
+  'test/database/connections.test.ts': 'changes defaults of a database',
+  'test/database/database.test.ts': 'has tables of its own',
+  'test/database/migrate.test.ts': 'migrates',
+  'test/database/next-release.test.ts': 'migrates',
+  'test/e2e/database-refusals.test.ts': 'makes a database read only',
+  'test/e2e/refusals.test.ts': 'has a run make the schema',
+  'test/export/run.test.ts': 'adds checks and a rule that play failures',
+  'test/ledger/guards.test.ts': 'writes by hand; adds rules and policies',
+  'test/ledger/ledger.ts': 'sets the clock; adds triggers that meddle; clears the tables between tests',
+  'test/ledger/runs.test.ts': 'clears the record of runs between tests',
+  'test/ledger/waive.test.ts': 'deletes tracks',
+  'test/schema/rights.test.ts': 'makes a function',
+  'test/schema/schema.test.ts': 'reads the catalog of all objects',
+  'test/views/history.test.ts': 'has a table of its own',
+  'test/views/reconciliation.test.ts': 'deletes totals',
+  'test/views/views.test.ts': 'deletes totals and cells',
+  'test/worker/canary.test.ts': 'reads every column of every table',
+  'test/worker/loop.test.ts': 'records a migration of a newer version',
+};
+
+test('only these tests act as the owner of the tables', () => {
+  const isOwner = (file: string) => /asOwner\(|(?:openAs|loginAs)\('migrator'/.test(readFileSync(file, 'utf8'));
+  const isTest = (file: string) => !/^test\/(support\/|project\/owner)/.test(file);
+  const files = globSync('test/**/*.ts').filter((file) => isTest(file) && isOwner(file));
+  expect(files.toSorted()).toEqual(Object.keys(REASONS).toSorted());
+});
