@@ -69,9 +69,12 @@ it('a user whose transactions only read is told that another one writes; what on
   for (const args of [['run'], ['waive', ...ORG, '--stream', 'device_counts', '--reason', 'x']]) {
     expect(await refusalOf(args, url)).toMatchObject({
       message: `Transactions of the user losant_usage_reader on ${host}${pathname} only read`,
-      hint: 'use the user that writes (losant_usage_writer), or set default_transaction_read_only to off for this one',
+      hint: 'connect as losant_usage_writer',
     });
   }
+  const own = `${loginAs('writer', place.url)}?options=-c%20default_transaction_read_only%3Don`;
+  const { hint } = await refusalOf(['run'], own);
+  expect(hint).toBe('set default_transaction_read_only = off for this user');
   expect((await exported.run(['run', '--dry-run'], { DATABASE_URL: url })).code).toBe(0);
 });
 

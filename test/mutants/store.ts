@@ -256,4 +256,38 @@ export const storeMutants = [
       ],
     },
   ),
+  plant(
+    { file: 'migrations/0010_rights.sql', test: 'test/schema/rights.test.ts', only: 'reads every table' },
+    {
+      'A role may execute the functions of the views that it reads': [
+        `losant_usage_internal.what_to_do,
+      losant_usage_internal.month_lines to`,
+        'losant_usage_internal.what_to_do to',
+      ],
+    },
+  ),
+  plant(
+    { file: 'migrations/0009_statements.sql', test: 'test/schema/rights.test.ts', only: 'reads every table' },
+    {
+      'The reader reads what differs in a closed month': [
+        `stable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'`,
+        'stable',
+      ],
+    },
+  ),
+  plant(
+    { file: 'deploy/postgres/roles.sql', test: 'test/schema/rights.test.ts', only: 'everybody else' },
+    {
+      'A function that is made later is nobody else’s': [
+        'alter default privileges for role losant_usage_migrator revoke execute on functions from public;',
+        '',
+      ],
+    },
+  ),
+  plant(
+    { file: 'src/database/sqlstate.ts', test: 'test/deploy/roles.test.ts' },
+    {
+      'Who lacks a right is told the role of the command': ['hintOf(role)', `hintOf('losant_usage_writer')`],
+    },
+  ),
 ].flat();

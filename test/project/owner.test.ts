@@ -33,7 +33,8 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 test('only these tests act as the owner of the tables', () => {
-  const isOwner = (file: string) => /asOwner\(|(?:openAs|loginAs)\('migrator'/.test(readFileSync(file, 'utf8'));
+  const isOwner = (file: string) =>
+    /asOwner\(|(?:openAs|loginAs)\('migrator'/.test(readFileSync(file, 'utf8'));
   const isTest = (file: string) => !/^test\/(support\/|project\/owner)/.test(file);
   const files = globSync('test/**/*.ts').filter((file) => isTest(file) && isOwner(file));
   expect(files.toSorted()).toEqual(Object.keys(REASONS).toSorted());

@@ -3,8 +3,9 @@ import { asAdministrator, createTestDatabase, disconnect } from '../support/data
 import { requireDisposable } from '../support/postgres-server.ts';
 
 test('tests take a server of somebody else only if it says that it is disposable', async () => {
-  const { url, name, drop } = await createTestDatabase({ template: false });
-  onTestFinished(drop);
+  const database = await createTestDatabase({ template: false });
+  onTestFinished(() => database.drop());
+  const { url, name } = database;
   for (const [setting, refusal] of [
     ['off', 'does not say that it is disposable'],
     ['on', null],

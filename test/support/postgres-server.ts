@@ -38,7 +38,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   };
 }
 
-async function openServer(): Promise<{ readonly adminUrl: string; stop(): Promise<void> }> {
+async function openServer(): Promise<{ readonly adminUrl: string; readonly stop: () => Promise<void> }> {
   const { TEST_DATABASE_URL: adminUrl } = process.env;
   if (adminUrl !== undefined) {
     await requireDisposable(adminUrl);
