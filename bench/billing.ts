@@ -25,7 +25,7 @@ export async function billing({ postgres, sizes, settings, report }: Bench): Pro
       // Days of the fill that failed, and the totals of days of which some did, are not what is measured here.
       await asProgram(
         databaseUrl,
-        `update losant_usage.coverage set standing = 'accepted', reason = 'waived' where standing = 'missing';
+        `update losant_usage.coverage set standing = 'waived', reason = 'waived' where standing = 'missing';
          update losant_usage.instances set control_totals = 'show'`,
       );
       const own = {
@@ -44,7 +44,7 @@ export async function billing({ postgres, sizes, settings, report }: Bench): Pro
         const name = args.filter((each) => !each.includes('/')).join(' ');
         rows.push({ command: name, ...used, postgresCpuMs: readCpuMs(postgres.pid) - before });
       };
-      await measure(['close', '--period', month]);
+      await measure(['close', '--month', month]);
       await asProgram(
         databaseUrl,
         `with changed as (
@@ -61,8 +61,8 @@ export async function billing({ postgres, sizes, settings, report }: Bench): Pro
            jsonb_build_object('payload_all_count', d.count), true, c.run_id
          from changed d join cells c using (usage_date, org_id)`,
       );
-      await measure(['close', '--adjust', '--period', month]);
-      await measure(['statement', '--period', month, '--out', folder]);
+      await measure(['close', '--adjust', '--month', month]);
+      await measure(['statement', '--month', month, '--out', folder]);
       await measure(['verify', folder]);
       report(`billing: a month of ${orgs} organizations`, rows);
     });

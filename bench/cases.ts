@@ -234,8 +234,8 @@ async function addHistory(databaseUrl: string, days: number): Promise<void> {
   await query(
     databaseUrl,
     `set session_replication_role = replica;
-     insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision, verified_at,
-       attempted_at, response_sha256, run_id, first_loaded_at, finalized_at)
+     insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision, last_read_at,
+       last_attempt_at, response_sha256, run_id, first_loaded_at, finalized_at)
      select c.usage_date - back, c.org_id, c.stream, 'final', true, true, 1, now(), now(), c.response_sha256, c.run_id,
        now(), now()
      from generate_series(1, ${days} - 1) as back cross join losant_usage.coverage c

@@ -7,9 +7,9 @@ set maintenance_work_mem = '512MB';
 set work_mem = '128MB';
 drop index losant_usage.coverage_due, losant_usage.coverage_open, losant_usage.coverage_trouble;
 
-insert into losant_usage.instances (instance_id, api_url, all_from, policy)
+insert into losant_usage.instances (instance_id, api_url, new_orgs_from, policy)
 values ('5c0000000000000000000001', 'https://api.example.com', current_date - :days,
-  '{"readAtHours":[0,6,24,48,72,168,720],"finalAtHours":72,"horizonDays":90}');
+  '{"readAtHours":[0,6,24,48,72,168,720],"finalAfterHours":72,"horizonDays":90}');
 insert into losant_usage.organizations
   (org_id, instance_id, name, created_on, first_seen_at, last_seen_at, current_period_start, current_period_end, referral_id,
     plan_id, tags, limits)
@@ -23,7 +23,7 @@ select o.org_id, s.stream, current_date - :days, current_date
 from losant_usage.organizations o, losant_usage.streams s where s.stream <> 'payload_hours' order by 1, 2;
 
 -- Days that failed, of one in 20,000 cells of the last two months.
-create temp table trouble as
+create temp table problem as
 select current_date - ago as usage_date, o.org_id
 from generate_series(1, least(60, :days)) as ago,
   (select org_id, row_number() over (order by org_id) as n from losant_usage.organizations) as o
@@ -44,12 +44,12 @@ cross join lateral (
   select org_id, row_number() over (order by org_id) as place, (row_number() over (order by org_id)) * 31 + day.ago * 7 as n
   from losant_usage.organizations
 ) as o
-where not exists (select from trouble t where t.usage_date = day.usage_date and t.org_id = o.org_id)
+where not exists (select from problem t where t.usage_date = day.usage_date and t.org_id = o.org_id)
 order by 1, 2;
-insert into losant_usage.usage_days (usage_date, org_id, standing, is_waiting) select usage_date, org_id, 'missing', false from trouble;
+insert into losant_usage.usage_days (usage_date, org_id, standing, is_waiting) select usage_date, org_id, 'missing', false from problem;
 
-insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stored, is_reported, silences, revision,
-  verified_at, next_read_at, attempts, attempted_at, first_loaded_at, finalized_at, run_id, response_sha256, reason, message)
+insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stored, is_reported, omissions, revision,
+  last_read_at, next_read_at, attempts, last_attempt_at, first_loaded_at, finalized_at, run_id, response_sha256, reason, message)
 select day.usage_date, s.stream, o.org_id,
   case when t.org_id is not null then 'missing' when day.ago > 3 then 'final' else 'stored' end::losant_usage.standing,
   t.org_id is null,
@@ -74,7 +74,7 @@ from (
 ) as day
 join losant_usage.streams s on s.stream <> 'payload_hours'
 cross join (select org_id, row_number() over (order by org_id) as n from losant_usage.organizations) as o
-left join trouble t on t.usage_date = day.usage_date and t.org_id = o.org_id
+left join problem t on t.usage_date = day.usage_date and t.org_id = o.org_id
 order by 1, 3, 2;
 
 -- One cell in a hundred of one stream was restated when it became final.
@@ -90,12 +90,12 @@ where c.stream = r.stream and c.org_id = r.org_id and c.usage_date = r.usage_dat
 -- Losant's own totals of each day, equal to the sums.
 insert into losant_usage.instance_totals (instance_id, usage_date, metric)
 select '5c0000000000000000000001', current_date - ago, m.metric from generate_series(1, :days) ago, losant_usage.metrics m;
-select losant_usage_internal.sum_days('5c0000000000000000000001');
-update losant_usage.instance_totals set quantity = our_sum, verified_at = (usage_date + 8)::timestamp at time zone 'UTC';
+select losant_usage_internal.compute_our_sums('5c0000000000000000000001');
+update losant_usage.instance_totals set quantity = our_sum, last_read_at = (usage_date + 8)::timestamp at time zone 'UTC';
 
 create index coverage_due on losant_usage.coverage (org_id, next_read_at) where next_read_at is not null;
 create index coverage_open on losant_usage.coverage (org_id, month) include (usage_date, standing, is_stored, is_reported, stream)
   where standing <> 'waiting' and (standing <> 'final' or not is_reported);
 create index coverage_trouble on losant_usage.coverage (org_id, month)
-  where standing in ('accepted', 'waiting', 'unavailable', 'in_doubt', 'missing');
+  where standing in ('waived', 'waiting', 'unavailable', 'in_doubt', 'missing');
 set session_replication_role = origin;

@@ -13,7 +13,7 @@ cross join lateral (
   select array_agg((hashtext(o.org_id) & 65535)::bigint * (hour + 1) order by hour) as counts from generate_series(0, 23) as hour
 ) as c
 order by 1, 2 on conflict do nothing;
-insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stored, is_reported, revision, verified_at,
+insert into losant_usage.coverage (usage_date, stream, org_id, standing, is_stored, is_reported, revision, last_read_at,
   first_loaded_at, finalized_at, run_id, response_sha256)
 select h.usage_date, 'payload_hours', h.org_id, 'final', true, true, 1, now(), now(), now(),
   '00000000-0000-4000-8000-000000000001', sha256(h.org_id::bytea)

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
-import { renderTable } from '../src/terminal/text.ts';
+import { formatTable } from '../src/terminal/text.ts';
 import type { Bench, Row } from './cases.ts';
 
 /** Returns a function that prints a table and writes all tables so far to a file. */
@@ -12,7 +12,7 @@ export function createReport(file: string, given: object): Bench['report'] {
     tables.push({ title, load: loadavg()[0], rows });
     writeFileSync(file, `${JSON.stringify({ ...head, ...given, tables }, null, 2)}\n`);
     const names = [...new Set(rows.flatMap((row) => Object.keys(row)))];
-    const lines = renderTable({
+    const lines = formatTable({
       head: names.map(headOf),
       rows: rows.map((row) => names.map((name) => cellOf(name, row[name]))),
       right: names.map((_, column) => column).slice(1),

@@ -3,7 +3,7 @@
 
 create view losant_usage.daily_usage as
 select o.instance_id, d.org_id, o.name as org_name, o.referral_id, o.plan_id, o.customer_id, o.tags, d.usage_date,
-  losant_usage_internal.day_as_of_now(d.standing, d.is_waiting, d.usage_date) as standing, d.standing = 'final' as is_final,
+  losant_usage_internal.current_day_standing(d.standing, d.is_waiting, d.usage_date) as standing, d.standing = 'final' as is_final,
   d.is_reported,
   d.devices_created, d.devices_deleted, d.devices_total, d.notebook_minutes, d.notebook_completed, d.notebook_canceled,
   d.notebook_errored, d.notebook_timeout, d.payload_billable_count, d.payload_all_count, d.payload_all_bytes, d.payload_source_count
@@ -23,7 +23,7 @@ select d.instance_id, d.org_id, d.org_name, d.referral_id, d.plan_id, d.customer
   m.stream, m.metric, m.unit, m.kind, losant_usage_internal.number_of(d, m.metric) as quantity, c.standing,
   c.standing = 'final' as is_final, c.is_reported
 from losant_usage.daily_usage d
-join losant_usage_internal.wanted_cells c on c.usage_date = d.usage_date and c.org_id = d.org_id
+join losant_usage_internal.expected_cells c on c.usage_date = d.usage_date and c.org_id = d.org_id
 join losant_usage.metrics m on m.stream = c.stream;
 
 create view losant_usage.device_counts as
@@ -67,14 +67,14 @@ declare
   odd timestamp;
 begin
   if time_zone is null then
-    raise exception 'the time zone is null' using errcode = '22023', hint = 'name one, e.g. Europe/Berlin: pg_timezone_names lists them';
+    raise exception 'time_zone is null' using errcode = '22023', hint = 'pass a name such as Europe/Berlin; pg_timezone_names lists them';
   end if;
   -- A year at least, because some zones are off by half an hour in one half of it only.
   select day into odd from generate_series(least(first_day, last_day - 366)::timestamp, last_day + interval '1 day', interval '1 day') as day
   where extract(minute from day at time zone 'UTC' at time zone time_zone) <> 0 limit 1;
   if odd is not null then
-    raise exception 'the time zone % is off UTC by a part of an hour (on %), and usage is counted by UTC hours: its days cannot be told', time_zone, odd::date
-      using errcode = '22023', hint = 'use a zone that is off by whole hours, or the UTC days of daily_usage';
+    raise exception 'time zone % differs from UTC by a fraction of an hour (on %), and usage is counted by UTC hour, so its days cannot be computed', time_zone, odd::date
+      using errcode = '22023', hint = 'use a zone with whole-hour offsets, or the UTC days of daily_usage';
   end if;
   return query
   select h.local_day, (sum(count(*)) over (partition by h.local_day))::integer, h.utc_day, min(h.hour)::integer, max(h.hour)::integer
@@ -114,85 +114,26 @@ create function losant_usage.local_daily_usage(time_zone text) returns table (
   join losant_usage.organizations o on o.org_id = u.org_id
 $$;
 
-comment on view losant_usage.daily_usage is 'One row per organization and wanted day up to yesterday; a number that is not stored is null. Source: usage_days, coverage.';
-comment on column losant_usage.daily_usage.instance_id is 'Losant instance id, 24 lower-case hex characters.';
-comment on column losant_usage.daily_usage.org_id is 'Losant organization id, 24 lower-case hex characters.';
-comment on column losant_usage.daily_usage.org_name is 'Name of the organization as last seen.';
-comment on column losant_usage.daily_usage.referral_id is 'Referral id of the organization as last seen, the place for your own customer number; null if it has none.';
-comment on column losant_usage.daily_usage.plan_id is 'Billing plan id of the organization as last seen; null if it has none.';
-comment on column losant_usage.daily_usage.customer_id is 'Customer id of the organization as last seen; null if it has none.';
-comment on column losant_usage.daily_usage.tags is 'Tags as last seen: array of {key, value}; one row per tag in organization_tags.';
-comment on column losant_usage.daily_usage.usage_date is 'Usage date (UTC).';
-comment on column losant_usage.daily_usage.standing is 'Standing of the worst cell of the day, see cells.';
-comment on column losant_usage.daily_usage.is_final is 'Whether every number of the day is final.';
-comment on column losant_usage.daily_usage.is_reported is 'Whether Losant has named every number that is stored; false where zeros stand for what it left out.';
-comment on column losant_usage.daily_usage.devices_created is 'Devices created (devices, flow); null: not stored.';
-comment on column losant_usage.daily_usage.devices_deleted is 'Devices deleted (devices, flow); null: not stored.';
-comment on column losant_usage.daily_usage.devices_total is 'Devices at about the end of the day (devices, level); null: not stored.';
-comment on column losant_usage.daily_usage.notebook_minutes is 'Notebook execution time (minutes, flow); null: not stored.';
-comment on column losant_usage.daily_usage.notebook_completed is 'Notebook executions that completed (executions, flow); null: not stored.';
-comment on column losant_usage.daily_usage.notebook_canceled is 'Notebook executions that were canceled (executions, flow); null: not stored.';
-comment on column losant_usage.daily_usage.notebook_errored is 'Notebook executions that failed (executions, flow); null: not stored.';
-comment on column losant_usage.daily_usage.notebook_timeout is 'Notebook executions that ran out of time (executions, flow); null: not stored.';
-comment on column losant_usage.daily_usage.payload_billable_count is 'Billable payloads (payloads, flow); null: not stored.';
-comment on column losant_usage.daily_usage.payload_all_count is 'All payloads, billable or not (payloads, flow); null: not stored.';
-comment on column losant_usage.daily_usage.payload_all_bytes is 'Size of all payloads, billable or not (bytes, flow); null: not stored.';
-comment on column losant_usage.daily_usage.payload_source_count is 'Payloads of all types and sources (payloads, flow); null: not stored.';
-comment on view losant_usage.daily_usage_long is 'daily_usage with one row per metric. Sum it over few organizations or days; for months read monthly_usage. Source: daily_usage, cells.';
-comment on column losant_usage.daily_usage_long.instance_id is 'Losant instance id, 24 lower-case hex characters.';
-comment on column losant_usage.daily_usage_long.org_id is 'Losant organization id, 24 lower-case hex characters.';
-comment on column losant_usage.daily_usage_long.org_name is 'Name of the organization as last seen.';
-comment on column losant_usage.daily_usage_long.referral_id is 'Referral id of the organization as last seen, the place for your own customer number; null if it has none.';
-comment on column losant_usage.daily_usage_long.plan_id is 'Billing plan id of the organization as last seen; null if it has none.';
-comment on column losant_usage.daily_usage_long.customer_id is 'Customer id of the organization as last seen; null if it has none.';
-comment on column losant_usage.daily_usage_long.usage_date is 'Usage date (UTC).';
-comment on column losant_usage.daily_usage_long.stream is 'Stream, see streams.';
-comment on column losant_usage.daily_usage_long.metric is 'Metric, see metrics.';
-comment on column losant_usage.daily_usage_long.unit is 'Unit of the quantity.';
-comment on column losant_usage.daily_usage_long.kind is 'flow: may be summed over days. level: never sum it over days.';
-comment on column losant_usage.daily_usage_long.quantity is 'The number, in the unit beside it; null if it is not stored.';
-comment on column losant_usage.daily_usage_long.standing is 'Standing of the cell, see cells.';
-comment on column losant_usage.daily_usage_long.is_final is 'Whether the number is final.';
-comment on column losant_usage.daily_usage_long.is_reported is 'Whether Losant has named every number that is stored; false where zeros stand for what it left out.';
-comment on view losant_usage.device_counts is 'Devices by organization and day in the words of the source. Source: usage_days.';
-comment on column losant_usage.device_counts.usage_date is 'Usage date (UTC).';
-comment on column losant_usage.device_counts.org_id is 'Losant organization id, 24 lower-case hex characters.';
+comment on view losant_usage.daily_usage is 'Usage by organization and expected day through yesterday, one row each; numbers that are not stored are null. Source: usage_days, coverage.';
+comment on view losant_usage.daily_usage_long is 'daily_usage with one row per metric. Use it for few organizations or days, and monthly_usage for months. Source: daily_usage, cells.';
+comment on column losant_usage.daily_usage_long.quantity is 'Number in its unit; null if not stored.';
+comment on view losant_usage.device_counts is 'Devices by organization and day, with Losant’s column names. Source: usage_days.';
 comment on column losant_usage.device_counts.created is 'Devices created (devices).';
 comment on column losant_usage.device_counts.deleted is 'Devices deleted (devices).';
-comment on column losant_usage.device_counts.total is 'Devices at about the end of the day (devices).';
-comment on view losant_usage.notebook_minutes is 'Notebook executions by organization and day in the words of the source. Source: usage_days.';
-comment on column losant_usage.notebook_minutes.usage_date is 'Usage date (UTC).';
-comment on column losant_usage.notebook_minutes.org_id is 'Losant organization id, 24 lower-case hex characters.';
-comment on column losant_usage.notebook_minutes.minutes is 'Execution time (minutes).';
-comment on column losant_usage.notebook_minutes.completed is 'Executions that completed.';
+comment on view losant_usage.notebook_minutes is 'Notebook executions by organization and day, with Losant’s column names. Source: usage_days.';
 comment on column losant_usage.notebook_minutes.canceled is 'Executions that were canceled.';
+comment on column losant_usage.notebook_minutes.completed is 'Executions that completed.';
 comment on column losant_usage.notebook_minutes.errored is 'Executions that failed.';
-comment on column losant_usage.notebook_minutes.timeout is 'Executions that ran out of time.';
-comment on view losant_usage.payload_totals is 'Payloads by organization and day in the words of the source. Source: usage_days.';
-comment on column losant_usage.payload_totals.usage_date is 'Usage date (UTC).';
-comment on column losant_usage.payload_totals.org_id is 'Losant organization id, 24 lower-case hex characters.';
-comment on column losant_usage.payload_totals.billable_count is 'Billable payloads.';
-comment on column losant_usage.payload_totals.all_count is 'All payloads, billable or not.';
+comment on column losant_usage.notebook_minutes.minutes is 'Execution time (minutes).';
+comment on column losant_usage.notebook_minutes.timeout is 'Executions that timed out.';
+comment on view losant_usage.payload_totals is 'Payloads by organization and day, with Losant’s column names. Source: usage_days.';
 comment on column losant_usage.payload_totals.all_bytes is 'Size of all payloads, billable or not (bytes).';
-comment on view losant_usage.payload_sources is 'Payloads by organization, day, type and source. Source: usage_days.payload_sources.';
-comment on column losant_usage.payload_sources.usage_date is 'Usage date (UTC).';
-comment on column losant_usage.payload_sources.org_id is 'Losant organization id, 24 lower-case hex characters.';
-comment on column losant_usage.payload_sources.payload_type is 'Payload type as Losant names it.';
-comment on column losant_usage.payload_sources.source is 'Source as Losant names it.';
+comment on column losant_usage.payload_totals.all_count is 'All payloads, billable or not.';
+comment on column losant_usage.payload_totals.billable_count is 'Billable payloads.';
+comment on view losant_usage.payload_sources is 'Payloads by organization, day, type and source. Source: usage_days.';
 comment on column losant_usage.payload_sources.count is 'Payloads.';
-comment on view losant_usage.hourly_usage is 'Payloads by hour, one row per organization and hour of the days whose hours are wanted; a number that is not stored is null. Restrict usage_date: hour alone reads everything. Source: usage_days, cells.';
-comment on column losant_usage.hourly_usage.instance_id is 'Losant instance id, 24 lower-case hex characters.';
-comment on column losant_usage.hourly_usage.org_id is 'Losant organization id, 24 lower-case hex characters.';
-comment on column losant_usage.hourly_usage.org_name is 'Name of the organization as last seen.';
-comment on column losant_usage.hourly_usage.referral_id is 'Referral id of the organization as last seen, the place for your own customer number; null if it has none.';
-comment on column losant_usage.hourly_usage.plan_id is 'Billing plan id of the organization as last seen; null if it has none.';
-comment on column losant_usage.hourly_usage.customer_id is 'Customer id of the organization as last seen; null if it has none.';
-comment on column losant_usage.hourly_usage.usage_date is 'Usage date (UTC).';
-comment on column losant_usage.hourly_usage.hour is 'When the hour begins (UTC).';
-comment on column losant_usage.hourly_usage.standing is 'Standing as of now: final, accepted, stored, waiting, unavailable, in_doubt or missing, see the type standing.';
-comment on column losant_usage.hourly_usage.is_final is 'Whether the numbers of the usage date are final.';
-comment on column losant_usage.hourly_usage.is_reported is 'Whether Losant has named every number that is stored; false where zeros stand for what it left out.';
-comment on column losant_usage.hourly_usage.payload_billable_count is 'Billable payloads (payloads, flow); null: not stored.';
-comment on column losant_usage.hourly_usage.payload_all_count is 'All payloads, billable or not (payloads, flow); null: not stored.';
-comment on column losant_usage.hourly_usage.payload_all_bytes is 'Size of all payloads, billable or not (bytes, flow); null: not stored.';
-comment on function losant_usage.local_daily_usage is 'Payloads by the days of a time zone, e.g. Europe/Berlin: one row per organization and day of which an hour is wanted. A day has 23 or 25 hours where clocks change; numbers are null unless all its hours are stored. Source: usage_days.';
+comment on column losant_usage.payload_sources.payload_type is 'Payload type as reported by Losant.';
+comment on column losant_usage.payload_sources.source is 'Payload source as reported by Losant.';
+comment on view losant_usage.hourly_usage is 'Payloads by organization and UTC hour, one row each, for days whose hours are expected; numbers that are not stored are null. Filter on usage_date; filtering on hour alone reads every day. Source: usage_days, cells.';
+comment on column losant_usage.hourly_usage.hour is 'Start of the hour (UTC).';
+comment on function losant_usage.local_daily_usage is 'Payloads by organization and day of a time zone such as Europe/Berlin. A day has 23 or 25 hours when clocks change; its numbers are null unless all its hours are stored. Source: usage_days.';

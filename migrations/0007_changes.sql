@@ -1,4 +1,4 @@
--- What changed, and what was known at a moment.
+-- What changed, and what was known at a as_of.
 
 -- One row per changed number. Of payloads by source the types and sources, and not their sum, so that nothing counts
 -- twice; of hours each hour, under names of their own.
@@ -27,15 +27,15 @@ cross join lateral (
   where r.stream = 'payload_hours'
 ) as n;
 
--- A number at a moment is the number of now, unless it was first loaded later, or a later revision has its old value.
-create function losant_usage.usage_as_of(moment timestamptz) returns setof losant_usage.daily_usage
+-- A number at a as_of is the number of now, unless it was first loaded later, or a later revision has its old value.
+create function losant_usage.usage_as_of(as_of timestamptz) returns setof losant_usage.daily_usage
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select n.*
   from losant_usage.daily_usage d
   left join (
     select c.usage_date, c.org_id, jsonb_object_agg(m.metric, null) as numbers, true as is_unknown
     from losant_usage.coverage c join losant_usage.metrics m on m.stream = c.stream
-    where c.first_loaded_at > moment
+    where c.first_loaded_at > as_of
     group by c.usage_date, c.org_id
   ) as later on later.usage_date = d.usage_date and later.org_id = d.org_id
   left join (
@@ -43,19 +43,19 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     from (
       select distinct on (r.usage_date, r.org_id, n.key) r.usage_date, r.org_id, n.key, n.value
       from losant_usage.revisions r cross join lateral jsonb_each(r.old) as n
-      where r.changed_at > moment order by r.usage_date, r.org_id, n.key, r.id
+      where r.changed_at > as_of order by r.usage_date, r.org_id, n.key, r.id
     ) as r group by r.usage_date, r.org_id
   ) as changed on changed.usage_date = d.usage_date and changed.org_id = d.org_id
   left join (
-    select c.usage_date, c.org_id, bool_or(c.finalized_at is null or c.finalized_at > moment) as is_open
-    from losant_usage.coverage c where c.finalized_at is null or c.finalized_at > moment
+    select c.usage_date, c.org_id, bool_or(c.finalized_at is null or c.finalized_at > as_of) as is_open
+    from losant_usage.coverage c where c.finalized_at is null or c.finalized_at > as_of
     group by c.usage_date, c.org_id
   ) as open on open.usage_date = d.usage_date and open.org_id = d.org_id
   cross join lateral jsonb_populate_record(d, coalesce(changed.numbers, '{}') || coalesce(later.numbers, '{}')
     || jsonb_build_object('is_final', d.is_final and open.is_open is not true)) as n
 $$;
 
-create function losant_usage.changes_since(moment timestamptz) returns table (
+create function losant_usage.changes_since(as_of timestamptz) returns table (
   instance_id text, org_id text, org_name text, referral_id text, plan_id text, customer_id text,
   usage_date date, stream text, metric text, unit text, payload_type text, source text,
   change text, old_quantity bigint, new_quantity bigint, difference bigint, was_final boolean, changed_at timestamptz
@@ -63,7 +63,7 @@ create function losant_usage.changes_since(moment timestamptz) returns table (
   select r.instance_id, r.org_id, r.org_name, r.referral_id, r.plan_id, r.customer_id,
     r.usage_date, r.stream, r.metric, r.unit, r.payload_type, r.source,
     'restated', r.old_quantity, r.new_quantity, r.difference, r.was_final, r.changed_at
-  from losant_usage.restatements r where r.changed_at > moment and r.hour is null
+  from losant_usage.restatements r where r.changed_at > as_of and r.hour is null
   union all
   select o.instance_id, c.org_id, o.name, o.referral_id, o.plan_id, o.customer_id,
     c.usage_date, c.stream, m.metric, m.unit, null, null,
@@ -79,30 +79,12 @@ create function losant_usage.changes_since(moment timestamptz) returns table (
       where r.org_id = c.org_id and r.usage_date = c.usage_date and r.stream = c.stream and r.old ? m.metric order by r.id limit 1
     ) end, to_jsonb(u) ->> m.metric)::bigint as quantity
   ) as q
-  where c.first_loaded_at > moment
+  where c.first_loaded_at > as_of
 $$;
 
-comment on view losant_usage.restatements is 'What changed after it was stored, one row per number. Of payloads by source the types and sources, of hours each hour, under names of their own. Source: revisions.';
-comment on column losant_usage.restatements.instance_id is 'Losant instance id, 24 lower-case hex characters.';
-comment on column losant_usage.restatements.org_id is 'Losant organization id, 24 lower-case hex characters.';
-comment on column losant_usage.restatements.org_name is 'Name of the organization as last seen.';
-comment on column losant_usage.restatements.referral_id is 'Referral id of the organization as last seen, the place for your own customer number; null if it has none.';
-comment on column losant_usage.restatements.plan_id is 'Billing plan id of the organization as last seen; null if it has none.';
-comment on column losant_usage.restatements.customer_id is 'Customer id of the organization as last seen; null if it has none.';
-comment on column losant_usage.restatements.stream is 'Stream, see streams.';
-comment on column losant_usage.restatements.usage_date is 'Usage date (UTC).';
-comment on column losant_usage.restatements.metric is 'Metric; of hours the column of usage_days.';
-comment on column losant_usage.restatements.payload_type is 'Payload type; null where it does not apply.';
-comment on column losant_usage.restatements.source is 'Source of the payloads; null where it does not apply.';
-comment on column losant_usage.restatements.hour is 'UTC hour of the day; null where it does not apply.';
-comment on column losant_usage.restatements.old_quantity is 'What was stored; null if it was not there.';
-comment on column losant_usage.restatements.new_quantity is 'What is stored since; null if it is not there.';
-comment on column losant_usage.restatements.difference is 'New minus old.';
-comment on column losant_usage.restatements.unit is 'Unit of the quantity.';
-comment on column losant_usage.restatements.revision is 'Version of the cells numbers that the change made.';
-comment on column losant_usage.restatements.was_final is 'Whether it was final before.';
-comment on column losant_usage.restatements.run_id is 'Run that changed it.';
-comment on column losant_usage.restatements.changed_at is 'When it was changed (UTC).';
+comment on view losant_usage.restatements is 'Changes of stored numbers, one row per number. Payloads by source and by hour are separate rows, so nothing counts twice. Source: revisions.';
+comment on column losant_usage.restatements.new_quantity is 'Value after the change; null if there is none.';
+comment on column losant_usage.restatements.old_quantity is 'Value before the change; null if there was none.';
 comment on column losant_usage.restatements.revision_id is 'Row of revisions.';
-comment on function losant_usage.usage_as_of is 'daily_usage with the numbers that were known at a moment. Source: usage_days, revisions.';
-comment on function losant_usage.changes_since is 'What was first loaded or changed after a moment, one row per number and change: the differences of a number add up to what changed since. Hours are in restatements only. Source: coverage, revisions.';
+comment on function losant_usage.usage_as_of is 'daily_usage with the numbers that were known at an instant. Source: usage_days, revisions.';
+comment on function losant_usage.changes_since is 'Numbers first loaded or changed after an instant, one row per change; the differences add up to the total change. Hourly numbers are in restatements only. Source: coverage, revisions.';

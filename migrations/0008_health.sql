@@ -7,15 +7,15 @@ select t.instance_id, t.stream, t.first_day, t.orgs, t.last_day,
   g.oldest_gap, g.newest_gap
 from (
   select o.instance_id, t.stream, min(t.first_day) as first_day,
-    max(least(t.to_day, losant_usage_internal.today() - 1)) as last_day,
-    count(*) filter (where t.to_day is null and t.first_day < losant_usage_internal.today())::integer as orgs
+    max(least(t.last_day, losant_usage_internal.today() - 1)) as last_day,
+    count(*) filter (where t.last_day is null and t.first_day < losant_usage_internal.today())::integer as orgs
   from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id
-  where t.first_day < losant_usage_internal.today() and (t.to_day is null or t.to_day >= t.first_day)
+  where t.first_day < losant_usage_internal.today() and (t.last_day is null or t.last_day >= t.first_day)
   group by o.instance_id, t.stream
 ) as t
 left join (
   select o.instance_id, d.stream, min(d.usage_date) as missing_from,
-    count(distinct d.org_id) filter (where k.to_day is null)::integer as orgs_incomplete,
+    count(distinct d.org_id) filter (where k.last_day is null)::integer as orgs_incomplete,
     count(*) filter (where d.standing in ('in_doubt', 'missing'))::integer as gaps,
     count(distinct d.org_id) filter (where d.standing in ('in_doubt', 'missing'))::integer as orgs_with_gaps,
     min(d.usage_date) filter (where d.standing in ('in_doubt', 'missing')) as oldest_gap,
@@ -31,12 +31,12 @@ left join (
 create view losant_usage.health as
 with tracked as (
   select o.instance_id, t.stream,
-    sum(greatest(t.next_day, least(t.to_day, losant_usage_internal.today() - 1) + 1) - t.first_day)::bigint as cells
+    sum(greatest(t.next_day, least(t.last_day, losant_usage_internal.today() - 1) + 1) - t.first_day)::bigint as cells
   from losant_usage.tracks t join losant_usage.organizations o on o.org_id = t.org_id group by o.instance_id, t.stream
 ),
 counts as (
   select o.instance_id, o.stream,
-    losant_usage_internal.total(o.cells) filter (where o.standing = 'accepted') as accepted,
+    losant_usage_internal.total(o.cells) filter (where o.standing = 'waived') as waived,
     losant_usage_internal.total(o.cells) filter (where o.standing = 'stored') as stored,
     losant_usage_internal.total(o.cells) filter (where o.standing = 'waiting') as waiting,
     losant_usage_internal.total(o.cells) filter (where o.standing = 'unavailable') as unavailable,
@@ -51,20 +51,20 @@ counts as (
   from (
     select o.instance_id, c.stream, c.standing, c.usage_date = losant_usage_internal.today() - 1 as is_yesterday, count(*) as cells,
       count(*) filter (where c.is_stored and not c.is_reported) as unreported
-    from losant_usage_internal.open_cells c join losant_usage.organizations o on o.org_id = c.org_id
+    from losant_usage_internal.exception_cells c join losant_usage.organizations o on o.org_id = c.org_id
     group by o.instance_id, c.stream, c.standing, c.usage_date = losant_usage_internal.today() - 1
   ) as o
   group by o.instance_id, o.stream
 ),
 failing as (
-  select o.instance_id, c.stream, count(*) filter (where c.is_stored and c.attempts > 1) as failing,
+  select o.instance_id, c.stream, count(*) filter (where c.is_stored and c.failed_reads > 1) as failing,
     count(*) filter (where c.reason in ('invalid_value', 'unplaceable_body', 'database_refused')) as quarantined
   from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id
-  where c.attempts > 0 group by o.instance_id, c.stream
+  where c.failed_reads > 0 group by o.instance_id, c.stream
 ),
 orgs as (
-  select instance_id, count(*) filter (where removed_on is null)::integer as organizations,
-    count(*) filter (where removed_on is not null)::integer as organizations_removed
+  select instance_id, count(*) filter (where deleted_on is null)::integer as organizations,
+    count(*) filter (where deleted_on is not null)::integer as organizations_deleted
   from losant_usage.organizations group by instance_id
 ),
 ended as (
@@ -73,12 +73,12 @@ ended as (
   from losant_usage.runs group by instance_id
 )
 select f.instance_id, i.name as instance_name, i.api_url, i.listed_at, i.list_problem, i.totals_problem,
-  coalesce(o.organizations, 0) as organizations, coalesce(o.organizations_removed, 0) as organizations_removed,
-  e.last_run_at, e.last_complete_run_at, l.run_id as lease_run_id, l.since as lease_since, f.stream,
+  coalesce(o.organizations, 0) as organizations, coalesce(o.organizations_deleted, 0) as organizations_deleted,
+  e.last_run_at, e.last_complete_run_at, l.run_id as lease_run_id, l.acquired_at as lease_acquired_at, f.stream,
   f.first_day, f.last_day, f.complete_to, f.orgs, f.orgs_complete, f.gaps, f.orgs_with_gaps, f.oldest_gap, f.newest_gap,
   (select count(*) from losant_usage.coverage_gaps g where g.instance_id = f.instance_id and g.stream = f.stream
     and g.usage_date < losant_usage_internal.today() + 7 - (i.policy ->> 'horizonDays')::integer) as gaps_expiring,
-  greatest(0, t.cells - coalesce(c.not_final, 0)) as final, coalesce(c.accepted, 0) as accepted, coalesce(c.stored, 0) as stored,
+  greatest(0, t.cells - coalesce(c.not_final, 0)) as final, coalesce(c.waived, 0) as waived, coalesce(c.stored, 0) as stored,
   coalesce(c.waiting, 0) as waiting, coalesce(c.unavailable, 0) as unavailable, coalesce(c.in_doubt, 0) as in_doubt,
   coalesce(c.missing, 0) as missing, coalesce(c.unreported, 0) as unreported,
   coalesce(c.yesterday_waiting, 0) as yesterday_waiting, coalesce(c.yesterday_unavailable, 0) as yesterday_unavailable,
@@ -92,61 +92,35 @@ left join failing n on n.instance_id = f.instance_id and n.stream = f.stream
 left join lateral (
   select c.usage_date as newest_read_day
   from losant_usage.coverage c join losant_usage.organizations o on o.org_id = c.org_id and o.instance_id = f.instance_id
-  where c.stream = f.stream and c.verified_at is not null and c.usage_date >= losant_usage_internal.today() - 10
+  where c.stream = f.stream and c.last_read_at is not null and c.usage_date >= losant_usage_internal.today() - 10
   order by c.usage_date desc limit 1
 ) as d on true
 left join orgs o on o.instance_id = f.instance_id
 left join ended e on e.instance_id = f.instance_id
-left join losant_usage.leases l on l.instance_id = f.instance_id and l.until > now();
+left join losant_usage.leases l on l.instance_id = f.instance_id and l.expires_at > now();
 
-comment on view losant_usage.freshness is 'How far the numbers reach, one row per instance and stream. Source: tracks, coverage.';
-comment on column losant_usage.freshness.instance_id is 'Losant instance id, 24 lower-case hex characters.';
-comment on column losant_usage.freshness.stream is 'Stream, see streams.';
-comment on column losant_usage.freshness.first_day is 'First wanted usage date (UTC).';
-comment on column losant_usage.freshness.orgs is 'Organizations that are exported now (count).';
-comment on column losant_usage.freshness.last_day is 'Newest wanted usage date (UTC), at most yesterday.';
-comment on column losant_usage.freshness.complete_to is 'Last usage date up to which nothing is missing (UTC); null if the first day is.';
-comment on column losant_usage.freshness.orgs_complete is 'Organizations of these of which nothing is missing (count).';
-comment on column losant_usage.freshness.gaps is 'Cells that are in doubt or missing (count).';
-comment on column losant_usage.freshness.orgs_with_gaps is 'Organizations with a gap (count).';
-comment on column losant_usage.freshness.oldest_gap is 'Oldest usage date with a gap (UTC); null if there is none.';
-comment on column losant_usage.freshness.newest_gap is 'Newest usage date with a gap (UTC); null if there is none.';
-comment on view losant_usage.health is 'The state of everything that is collected, one row per instance and stream: what pages, /metrics, /status.json and status read. Source: freshness, coverage, runs.';
-comment on column losant_usage.health.instance_id is 'Losant instance id, 24 lower-case hex characters.';
-comment on column losant_usage.health.instance_name is 'Name of the instance; null if Losant does not say.';
-comment on column losant_usage.health.api_url is 'Base URL of the Losant API.';
-comment on column losant_usage.health.listed_at is 'When the organizations were last listed completely (UTC); null if never.';
-comment on column losant_usage.health.list_problem is 'Why the newest list was not complete; null if it was.';
-comment on column losant_usage.health.totals_problem is 'Why Losants totals could not be read; null if they could.';
-comment on column losant_usage.health.organizations is 'Organizations that exist (count).';
-comment on column losant_usage.health.organizations_removed is 'Organizations found to be deleted (count).';
-comment on column losant_usage.health.last_run_at is 'When a run last ended (UTC); null if none has.';
-comment on column losant_usage.health.last_complete_run_at is 'When a run over everything last ended with nothing due missing (UTC); null if none has.';
-comment on column losant_usage.health.lease_run_id is 'Run that holds the lease now; null if none does.';
-comment on column losant_usage.health.lease_since is 'Since when (UTC); null if none does.';
-comment on column losant_usage.health.stream is 'Stream, see streams.';
-comment on column losant_usage.health.first_day is 'First wanted usage date (UTC).';
-comment on column losant_usage.health.last_day is 'Newest wanted usage date (UTC), at most yesterday.';
-comment on column losant_usage.health.complete_to is 'Last usage date up to which nothing is missing (UTC); null if the first day is.';
-comment on column losant_usage.health.orgs is 'Organizations that are exported now (count).';
-comment on column losant_usage.health.orgs_complete is 'Organizations of these of which nothing is missing (count).';
-comment on column losant_usage.health.gaps is 'Cells that are in doubt or missing (count).';
-comment on column losant_usage.health.orgs_with_gaps is 'Organizations with a gap (count).';
-comment on column losant_usage.health.oldest_gap is 'Oldest usage date with a gap (UTC); null if there is none.';
-comment on column losant_usage.health.newest_gap is 'Newest usage date with a gap (UTC); null if there is none.';
-comment on column losant_usage.health.gaps_expiring is 'Gaps that pass the horizon within 7 days (count).';
+comment on view losant_usage.freshness is 'Completeness by instance and stream, one row each. Source: tracks, coverage.';
+comment on view losant_usage.health is 'Status by instance and stream: what the console, /metrics, /status.json and losant-usage status show. Source: freshness, coverage, runs.';
+comment on column losant_usage.health.failing is 'Stored cells whose last two reads failed (count).';
 comment on column losant_usage.health.final is 'Cells that are final (count).';
-comment on column losant_usage.health.accepted is 'Cells that a person accepted (count).';
-comment on column losant_usage.health.stored is 'Cells that are stored and not final (count).';
-comment on column losant_usage.health.waiting is 'Cells that are waiting (count).';
-comment on column losant_usage.health.unavailable is 'Cells that can no longer be read (count).';
+comment on column losant_usage.health.gaps_expiring is 'Gaps that pass the horizon within 7 days (count).';
 comment on column losant_usage.health.in_doubt is 'Cells in doubt (count).';
+comment on column losant_usage.health.instance_name is 'Instance name as last seen; null if Losant reports none.';
+comment on column losant_usage.health.last_complete_run_at is 'When a full run last finished with nothing due missing (UTC); null if none has.';
+comment on column losant_usage.health.last_run_at is 'When a run last finished (UTC); null if none has.';
+comment on column losant_usage.health.lease_acquired_at is 'When that lease was acquired (UTC); null if there is none.';
+comment on column losant_usage.health.lease_run_id is 'Run that holds the lease; null if none does.';
 comment on column losant_usage.health.missing is 'Cells that are missing (count).';
-comment on column losant_usage.health.unreported is 'Cells with zeros that Losant never named (count).';
-comment on column losant_usage.health.yesterday_waiting is 'Cells of yesterday that are waiting (count).';
-comment on column losant_usage.health.yesterday_unavailable is 'Cells of yesterday that can no longer be read (count).';
+comment on column losant_usage.health.newest_read_day is 'Newest of the last ten days that was read for any organization (UTC); null if none was.';
+comment on column losant_usage.health.organizations is 'Organizations that exist (count).';
+comment on column losant_usage.health.organizations_deleted is 'Deleted organizations (count).';
+comment on column losant_usage.health.quarantined is 'Cells whose last response was quarantined (count).';
+comment on column losant_usage.health.stored is 'Cells that are stored and not final (count).';
+comment on column losant_usage.health.unavailable is 'Cells that can no longer be read (count).';
+comment on column losant_usage.health.unreported is 'Cells with zeros that Losant never reported (count).';
+comment on column losant_usage.health.waiting is 'Cells that are waiting (count).';
+comment on column losant_usage.health.waived is 'Cells that are waived (count).';
 comment on column losant_usage.health.yesterday_in_doubt is 'Cells of yesterday in doubt (count).';
 comment on column losant_usage.health.yesterday_missing is 'Cells of yesterday that are missing (count).';
-comment on column losant_usage.health.newest_read_day is 'Newest usage date of the last ten days that was read for any organization (UTC); null if none was.';
-comment on column losant_usage.health.failing is 'Stored cells whose last two reads failed (count).';
-comment on column losant_usage.health.quarantined is 'Cells whose newest answer was set aside (count).';
+comment on column losant_usage.health.yesterday_unavailable is 'Cells of yesterday that can no longer be read (count).';
+comment on column losant_usage.health.yesterday_waiting is 'Cells of yesterday that are waiting (count).';

@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { CHECKS_NAME, hashOf } from './manifest.ts';
-import { findPack, type Pack, type Verification } from './open-packs.ts';
 import { FileProblem, readNamed, readRecords } from './pack-files.ts';
+import { findPack, type Pack, type Verification } from './read-packs.ts';
 
-/** A pack with a database for its rows, in a temporary file, so that memory stays flat. */
+/** A pack under check. Its rows go into a temporary SQLite file, so that memory does not grow with the pack. */
 interface Check {
   readonly pack: Pack;
   readonly db: DatabaseSync;
@@ -17,8 +17,8 @@ interface Check {
 }
 
 /**
- * Checks every pack by itself, and what its lines say was billed before by the packs that it follows, if all are
- * there. Rows are checked where every file has the bytes that the manifest names.
+ * Checks each pack on its own, and its `billed_before` against the earlier packs if all of them are present. Rows
+ * are checked only if every file matches the manifest.
  */
 export async function checkPacks(found: Verification, signal: AbortSignal): Promise<void> {
   for (const pack of found.packs) {
@@ -43,18 +43,20 @@ async function checkPack(check: Check): Promise<void> {
   db.exec('pragma cache_size = -16000; pragma temp_store = file');
   // The shell has it; the only file that is read in this way is the manifest.
   db.function('readfile', (_name) => pack.bytes);
-  // One transaction, which nobody needs to end.
+  // One transaction that is never committed: the database is thrown away.
   db.exec(`begin; ${shell.replaceAll(/^\..*$/gm, '')}`);
   const tables = new Map(Array.from(shell.matchAll(IMPORT), ([, file, table]) => [file, table]));
   const before = found.problems.length;
   for (const { name, sha256 } of pack.manifest.files) {
-    await found.look(
+    await found.capture(
       pack.folder,
       name,
       async () => await load(check, { from: pack, name, table: tables.get(name) }),
     );
     if (name === CHECKS_NAME && hashOf(pack.checksSql) !== sha256)
-      found.notes.push(`${join(pack.folder, name)} is not that of the release, which was used instead.`);
+      found.notes.push(
+        `${join(pack.folder, name)} differs from the released version, which was used instead.`,
+      );
   }
   if (found.problems.length > before) return;
   for (const query of queries.split(/;\n/)) {
@@ -71,8 +73,8 @@ interface Load {
 }
 
 /**
- * Reads a file to its end, and imports it into a table, if there is one for it, as the shell does: all of it is
- * text, and rows that are too short end with null. Throws FileProblem.
+ * Imports a file the way the sqlite3 shell does: every field is text, short rows end with nulls. A file without a
+ * table is still read, for its hash. Throws FileProblem.
  */
 async function load({ db, signal }: Check, { from, name, table }: Load): Promise<void> {
   const chunks = readNamed(from, name);
@@ -89,25 +91,28 @@ async function load({ db, signal }: Check, { from, name, table }: Load): Promise
     for (const record of page) {
       number += 1;
       if (record.length > columns)
-        throw new FileProblem(`line ${number} has ${record.length} cells instead of ${columns}`);
+        throw new FileProblem(`line ${number} has ${record.length} fields instead of ${columns}`);
       if (record.length === columns) insert.run(...record);
       else insert.run(...[...record, ...nothing].slice(0, columns));
     }
   }
 }
 
-/** Tells what a query finds; one that fails is a problem of the pack's numbers. */
+/**
+ * Adds a problem per row that a check returns. A check that fails, such as by an overflow, is a problem of the
+ * pack too.
+ */
 function runQuery({ pack, db, found }: Check, query: string): void {
   if (query.trim() === '') return;
   try {
     for (const row of db.prepare(query).iterate()) {
       const [file = '', problem] = Object.values(row).map(String);
-      if (problem !== undefined) found.say(pack.folder, file, problem);
+      if (problem !== undefined) found.addProblem(pack.folder, file, problem);
       else found.rows += Number(/^checked (\d+) rows/.exec(file)?.[1] ?? 0);
     }
   } catch (error) {
     if (!(error instanceof Error)) throw error;
-    found.say(pack.folder, 'lines.csv', `the checks could not be made: ${error.message}`);
+    found.addProblem(pack.folder, 'lines.csv', `could not run the checks: ${error.message}`);
   }
 }
 
@@ -118,8 +123,8 @@ async function compareBefore(check: Check): Promise<void> {
   const before = earlier.map((each) => findPack(found.packs, each));
   if (!before.every((each) => each !== undefined)) {
     found.notes.push(
-      `What number ${number} of ${month} says was billed before was not checked: ` +
-        'not all statements that it follows are here.',
+      `Earlier billing in statement ${number} of ${month} was not checked: ` +
+        'not all earlier statements are in this folder.',
     );
     return;
   }
@@ -128,7 +133,7 @@ async function compareBefore(check: Check): Promise<void> {
     for (const from of before) await load(check, { from, name: 'lines.csv', table: 'earlier_csv' });
   } catch (error) {
     if (!(error instanceof FileProblem)) throw error;
-    // Told with the pack that has it.
+    // Already reported with the pack that has it.
     return;
   }
   runQuery(

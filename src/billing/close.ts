@@ -1,17 +1,23 @@
 import type { KeyObject } from 'node:crypto';
 import { type Expression, type Kysely, type RawBuilder, sql } from 'kysely';
 import { jsonArrayFrom } from 'kysely/helpers/postgres';
-import { CLOCK, instantText } from '../database/expressions.ts';
+import { CLOCK, toInstantText } from '../database/expressions.ts';
 import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { readClosingRefusal } from '../database/sqlstate.ts';
 import { SettingsError } from '../errors.ts';
 import type { Month } from '../usage/day.ts';
 import type { StatementDocument } from './manifest.ts';
-import { makePack } from './pack.ts';
-import { type BilledInstance, nameOf, readBlockers, readStatements, type Statement } from './statements.ts';
+import { createPack } from './pack.ts';
+import {
+  type BilledInstance,
+  formatMonthName,
+  readBlockers,
+  readStatements,
+  type Statement,
+} from './statements.ts';
 
-/** The acceptance of blockers: the hash is that of the list that was shown. */
+/** An acceptance names the list that was shown by its hash, so that nothing else can be accepted. */
 export interface Acceptance {
   readonly reason: string;
   readonly blockersHash: string;
@@ -30,11 +36,11 @@ export interface CloseRequest {
   readonly signal: AbortSignal;
 }
 
-export interface CloseOutcome extends Shown {
+export interface CloseOutcome extends ClosePreview {
   /**
-   * `refused`: nothing was stored, and the lines are what would be billed. `unchanged`: nothing differs from
-   * what was closed. `unsettled`: something differs, and none of it can be billed yet. `closed` without a
-   * statement: a dry run.
+   * `refused`: blocked; nothing was stored, and the lines are what would be billed. `unchanged`: nothing differs
+   * from the statements. `unsettled`: something differs, but is not settled yet. A dry run is `closed` without a
+   * statement.
    */
   readonly kind: 'closed' | 'refused' | 'unchanged' | 'unsettled';
   readonly statement: Statement | null;
@@ -55,20 +61,20 @@ export async function closeMonth(
   const { instanceId } = instance;
   try {
     return await db.transaction().execute(async (trx) => {
-      // Said in SQL, as kysely's driver for PGlite ignores a level that is set on the transaction.
+      // In SQL, because kysely's driver for PGlite ignores the isolation level of a transaction.
       await sql`set transaction isolation level repeatable read`.execute(trx);
       // A dry run takes no lock, so a load under way may count in part.
-      const opened = isDryRun ? null : await openStatement(trx, instanceId, request);
+      const opened = isDryRun ? null : await beginStatement(trx, instanceId, request);
       if (opened === null) return await readDraft(trx, instance, request);
-      await makePack(trx, opened, request);
-      const made = await readStatements(trx, { month, instanceIds: [instanceId] });
+      await createPack(trx, opened, request);
+      const statements = await readStatements(trx, { month, instanceIds: [instanceId] });
       const lines = sql<Line>`(select * from losant_usage.statement_lines
         where statement_id = ${opened.id}::uuid)`;
       const blockersHash = acceptance?.blockersHash ?? null;
       return {
         kind: 'closed',
-        statement: made.find(({ statementId }) => statementId === opened.id) ?? null,
-        ...(await readShown(trx, { month, instanceId }, { blockersHash, lines })),
+        statement: statements.find(({ statementId }) => statementId === opened.id) ?? null,
+        ...(await readClosePreview(trx, { month, instanceId }, { blockersHash, lines })),
       };
     });
   } catch (error) {
@@ -79,17 +85,16 @@ export async function closeMonth(
 }
 
 /**
- * Begins a statement on the numbers as of one moment; null if there is nothing to bill, or something blocks the
- * month. The moment is exact: no load is under way while it is taken, so everything recorded before it is seen
- * and everything else is recorded after it.
+ * Begins a statement as of one moment (see fixSnapshot). Returns null if there is nothing to bill or the month is
+ * blocked.
  */
-async function openStatement(
+async function beginStatement(
   trx: Kysely<Schema>,
   instanceId: string,
   { month, isAdjustment, acceptance }: CloseRequest,
 ): Promise<StatementDocument | null> {
-  const moment = await takeMoment(trx);
-  const opened = sql<StatementDocument | null>`losant_usage.open_statement(${instanceId}, ${firstOf(month)},
+  const moment = await fixSnapshot(trx);
+  const opened = sql<StatementDocument | null>`losant_usage.begin_statement(${instanceId}, ${firstOf(month)},
     ${isAdjustment}, ${acceptance?.reason ?? null}, ${acceptance?.blockersHash ?? null},
     ${moment}::timestamptz)`;
   return (await trx.selectNoFrom(opened.as('opened')).executeTakeFirstOrThrow()).opened;
@@ -104,21 +109,21 @@ async function readDraft(
   const { month, isAdjustment, acceptance } = request;
   const { instanceId } = instance;
   const first = firstOf(month);
-  const hash = sql<string | null>`losant_usage.require_closable(${instanceId}, ${first}, ${isAdjustment},
+  const hash = sql<string | null>`losant_usage.check_closable(${instanceId}, ${first}, ${isAdjustment},
     ${acceptance?.blockersHash ?? null}, clock_timestamp())`;
   const { blockersHash } = await trx.selectNoFrom(hash.as('blockersHash')).executeTakeFirstOrThrow();
   const lines = sql<Line>`losant_usage.statement_draft(${instanceId}, ${first}, ${isAdjustment})`;
-  const shown = await readShown(trx, { month, instanceId }, { blockersHash, lines });
-  const all = { ...shown, statement: null };
+  const preview = await readClosePreview(trx, { month, instanceId }, { blockersHash, lines });
+  const all = { ...preview, statement: null };
   if (blockersHash !== null && acceptance === null) return { kind: 'refused', ...all };
-  if (shown.lineCount > 0) return { kind: 'closed', ...all };
+  if (preview.lineCount > 0) return { kind: 'closed', ...all };
   if (isAdjustment) {
     const differing = trx.selectFrom('adjustments').select('metric').where('instance_id', '=', instanceId);
     const one = await differing.where('month', '=', `${month}-01`).limit(1).executeTakeFirst();
     return { kind: one === undefined ? 'unchanged' : 'unsettled', ...all };
   }
-  throw new SettingsError(`${nameOf(instance, month)} has no day of any organization: nothing to close`, {
-    hint: 'losant-usage status shows since when numbers are collected; losant-usage backfill collects earlier days',
+  throw new SettingsError(`${formatMonthName(instance, month)} has no data, so there is nothing to close`, {
+    hint: 'losant-usage status shows which days are stored; losant-usage backfill loads earlier ones',
   });
 }
 
@@ -127,13 +132,13 @@ async function readDraft(
  * on. The tables are locked before the first query, which fixes the snapshot, and given back with the
  * savepoint. Returns the moment in microseconds, UTC.
  */
-async function takeMoment(trx: Kysely<Schema>): Promise<string> {
+async function fixSnapshot(trx: Kysely<Schema>): Promise<string> {
   await sql`lock table losant_usage_internal.closing_lock in share row exclusive mode`.execute(trx);
   await sql`savepoint loads`.execute(trx);
   await sql`lock table losant_usage_internal.ledger_lock in share mode`.execute(trx);
-  const { at } = await trx.selectNoFrom(instantText(CLOCK).as('at')).executeTakeFirstOrThrow();
+  const { at } = await trx.selectNoFrom(toInstantText(CLOCK).as('at')).executeTakeFirstOrThrow();
   await sql`rollback to savepoint loads`.execute(trx);
-  // A pooler may have given a session of which the program has set nothing.
+  // Set here, because a pooler may hand out a session that prepareSession has not seen.
   await sql`select set_config('synchronous_commit', case current_setting('synchronous_commit')
     when 'off' then 'on' else current_setting('synchronous_commit') end, true)`.execute(trx);
   return at;
@@ -144,40 +149,38 @@ function firstOf(month: Month): RawBuilder<string> {
 }
 
 /** The number of lines that are shown: those of some fifty organizations. */
-const LINES_MAX = 600;
+const MAX_TABLE_ROWS = 600;
 
 type Line = Schema['statement_lines'];
 
-/** A month as it is shown. */
-type Shown = Awaited<ReturnType<typeof readShown>>;
+type ClosePreview = Awaited<ReturnType<typeof readClosePreview>>;
 
-/**
- * Reads what is shown of lines, given as a table of a query; beside them the blockers, whose hash is given if
- * there are any, and how the month compares.
- */
-async function readShown(
+/** Reads a preview of the month: sums and first lines of `lines`, blockers, their hash, and the reconciliation. */
+async function readClosePreview(
   trx: Kysely<Schema>,
   { month, instanceId }: { readonly month: Month; readonly instanceId: string },
   { blockersHash, lines }: { readonly blockersHash: string | null; readonly lines: RawBuilder<Line> },
 ) {
-  const compared = sql<StatementDocument['controls'][number]>`losant_usage.month_controls(${instanceId},
+  const compared = sql<
+    StatementDocument['reconciliation'][number]
+  >`losant_usage.month_reconciliation(${instanceId},
     ${firstOf(month)})`;
-  const controls = await trx
+  const reconciliation = await trx
     .selectFrom(compared.as('c'))
     .selectAll()
     .orderBy(sql`stream, compared_with, outcome, reason`)
     .execute();
   const blockers = blockersHash === null ? [] : await readBlockers(trx, { month, instanceId });
-  const bill = await readBill(trx, lines);
+  const bill = await readLineSummary(trx, lines);
   const lineCount = bill.totals.reduce((sum, { orgs }) => sum + orgs, 0);
-  return { ...bill, lineCount, controls, blockers, blockersHash };
+  return { ...bill, lineCount, reconciliation, blockers, blockersHash };
 }
 
 /**
  * Reads the sums of lines by metric, and the first lines, by organization; quantities as text, because they may
  * exceed a JavaScript number.
  */
-async function readBill(trx: Kysely<Schema>, lines: RawBuilder<Line>) {
+async function readLineSummary(trx: Kysely<Schema>, lines: RawBuilder<Line>) {
   return await trx
     .with('bill', (db) =>
       db
@@ -212,16 +215,12 @@ async function readBill(trx: Kysely<Schema>, lines: RawBuilder<Line>) {
           .select((of) => asText(of.ref('total')).as('total'))
           .select((of) => asText(of.ref('maximum')).as('maximum'))
           .select((of) => asText(of.ref('average')).as('average'))
-          .select([
-            'days_expected as daysExpected',
-            'days_final as daysFinal',
-            'days_accepted as daysAccepted',
-          ])
-          .select(['days_open as daysOpen', 'days_unavailable as daysUnavailable'])
+          .select(['days_expected as daysExpected', 'days_final as daysFinal', 'days_waived as daysWaived'])
+          .select(['days_pending as daysPending', 'days_unavailable as daysUnavailable'])
           .select(['days_in_doubt as daysInDoubt', 'days_missing as daysMissing'])
           .select('days_unreported as daysUnreported')
           .orderBy(sql`lower(org_name), org_id, position`)
-          .limit(LINES_MAX),
+          .limit(MAX_TABLE_ROWS),
       ).as('lines'),
     ])
     .executeTakeFirstOrThrow();

@@ -5,19 +5,20 @@ import { join } from 'node:path';
 import type { Kysely } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import { CSV_NAMES, hashOf, MANIFEST_NAME, SIGNATURE_NAME } from './manifest.ts';
-import type { Pack, Verification } from './open-packs.ts';
 import { readFiles } from './pack.ts';
-import { renderTable } from './pack-tables.ts';
+import { streamPackFile } from './pack-tables.ts';
+import type { Pack, Verification } from './read-packs.ts';
 import { readStatements } from './statements.ts';
 
-/** The files whose rows are those of the ledger, which changes after a statement is closed. */
+/**
+ * Their rows come from the ledger, which goes on changing after the close, so only the stored copies are compared.
+ */
 const OF_LEDGER: readonly string[] = ['days.csv', 'cells.csv', 'revisions.csv', 'waivers.csv'];
 
 /**
- * Compares packs that hold by themselves with the database: that it has each statement, with this manifest,
- * these files and these rows. The files of a pack have the hashes of its manifest, so the hashes of what the
- * database has are compared with these. A note tells what the database has of the packs' months and the packs do
- * not: an archive may be older than an adjustment. Reads only.
+ * Compares packs that passed their own checks with the database: statement, manifest, files and rows. Hashes
+ * suffice, because every file already matches its manifest. A statement that only the database has is a note and
+ * no problem: an archive may be older than an adjustment. Reads only.
  */
 export async function compareWithDatabase(
   db: Kysely<Schema>,
@@ -29,15 +30,15 @@ export async function compareWithDatabase(
   for (const pack of found.packs) {
     signal.throwIfAborted();
     const { id, month, instanceId } = pack.manifest.statement;
-    const known = await readStatements(db, { month, instanceIds: [instanceId] });
-    for (const { statementId, kind, number, closedAt } of known) {
+    const statements = await readStatements(db, { month, instanceIds: [instanceId] });
+    for (const { statementId, kind, number, closedAt } of statements) {
       if (ids.has(statementId)) continue;
-      const made = `The ${kind} of ${month} with the number ${number}, made ${closedAt}`;
-      absent.add(`${made}, is not here; the database has it.`);
+      const label = `The database also has the ${kind} of ${month}, number ${number}, made ${closedAt}`;
+      absent.add(`${label}; it is not in this folder.`);
     }
-    if (known.some(({ statementId }) => statementId === id))
+    if (statements.some(({ statementId }) => statementId === id))
       await db.transaction().execute(async (trx) => await comparePack(trx, pack, found));
-    else found.say(pack.folder, MANIFEST_NAME, `the database has no statement ${id} of ${month}`);
+    else found.addProblem(pack.folder, MANIFEST_NAME, `the database has no statement ${id} of ${month}`);
   }
   found.notes.push(...absent);
 }
@@ -55,13 +56,14 @@ async function comparePack(trx: Kysely<Schema>, pack: Pack, found: Verification)
   }
   for (const [name, sha256] of expected) {
     if (stored.get(name)?.digest('hex') !== sha256)
-      found.say(pack.folder, name, 'is not the one that the database keeps');
+      found.addProblem(pack.folder, name, 'differs from the copy in the database');
   }
   for (const name of CSV_NAMES) {
     if (OF_LEDGER.includes(name)) continue;
     const hash = createHash('sha256');
-    for await (const part of renderTable(trx, statement, { name, checks: pack.checksSql })) hash.update(part);
+    for await (const part of streamPackFile(trx, statement, { name, checks: pack.checksSql }))
+      hash.update(part);
     if (hash.digest('hex') !== expected.get(name))
-      found.say(pack.folder, name, 'is not that of the tables of the statement in the database');
+      found.addProblem(pack.folder, name, "does not match the statement's rows in the database");
   }
 }

@@ -3,7 +3,7 @@ import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'n
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { SettingsError } from '../errors.ts';
-import { codeOf } from '../files/whole-file.ts';
+import { codeOf } from '../files/atomic-file.ts';
 import { parseMonth } from '../usage/day.ts';
 
 /** The file that names every other file of a proof pack with its hash. */
@@ -37,7 +37,7 @@ const statementSchema = z.strictObject({
   id: z.uuid(),
   instanceId,
   month: z.string().refine((text) => parseMonth(text) !== null),
-  /** The place among all statements of the instance. */
+  /** Sequence number among all statements of the instance, from 1. */
   number,
   kind: z.enum(['closing', 'adjustment']),
   reason: z.string().nullable(),
@@ -46,10 +46,10 @@ const statementSchema = z.strictObject({
   /** In microseconds, UTC. */
   closedAt: z.string(),
   closedBy: z.string(),
-  /** The rules by which the numbers became final. */
+  /** The policy in force, with `controlTotals`. */
   rules: z.record(z.string(), z.unknown()),
-  /** How the month compared with other counts, by days. */
-  controls: z.array(
+  /** The reconciliation of the month: days by metric, comparison and outcome. */
+  reconciliation: z.array(
     z.strictObject({
       stream: z.string(),
       compared_with: z.string(),
@@ -77,7 +77,7 @@ export const manifestSchema = z.strictObject({
   signedBy: sha256.nullable(),
   files: z
     .array(z.strictObject({ name: z.enum([...CSV_NAMES, CHECKS_NAME]), bytes: count, sha256 }))
-    .length(CSV_NAMES.length + 1, 'does not name every file of a pack once')
+    .length(CSV_NAMES.length + 1, 'does not list every file of a pack exactly once')
     .refine((files) => new Set(files.map(({ name }) => name)).size === files.length, 'names a file twice'),
 });
 
@@ -87,20 +87,20 @@ export function renderManifest(manifest: Manifest): string {
   return `${JSON.stringify(manifest, null, 2)}\n`;
 }
 
-/** Returns the manifest of a text, or why it is none. */
+/** Parses a manifest. Returns the problem as a string if it is not valid. */
 export function parseManifest(text: string): Manifest | string {
   let document: unknown;
   try {
     document = JSON.parse(text);
   } catch {
-    return 'is no JSON document';
+    return 'is not valid JSON';
   }
   const { success, data, error } = manifestSchema.safeParse(document);
   if (!success) {
     const [issue] = error.issues;
-    return `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'is wrong'}`;
+    return `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'is invalid'}`;
   }
-  return text === renderManifest(data) ? data : 'is not written as close writes it: it was changed';
+  return text === renderManifest(data) ? data : 'was changed: it is not formatted the way close writes it';
 }
 
 export function hashOf(content: string | Uint8Array): string {
@@ -117,7 +117,7 @@ export function fingerprintOf(key: KeyObject): string {
 export async function readSigningKey(path: string): Promise<KeyObject> {
   return await readKey(path, createPrivateKey, {
     what: `STATEMENT_KEY_FILE ${path}`,
-    hint: 'make one with: openssl genpkey -algorithm ed25519 -out FILE',
+    hint: 'create one with: openssl genpkey -algorithm ed25519 -out FILE',
   });
 }
 
@@ -125,7 +125,7 @@ export async function readSigningKey(path: string): Promise<KeyObject> {
 export async function readPublicKey(path: string): Promise<KeyObject> {
   return await readKey(path, createPublicKey, {
     what: `--key ${path}`,
-    hint: 'make one from the private key with: openssl pkey -pubout -in PRIVATE -out FILE',
+    hint: 'derive one from the private key with: openssl pkey -pubout -in PRIVATE -out FILE',
   });
 }
 
@@ -135,16 +135,16 @@ async function readKey(
   { what, hint }: { readonly what: string; readonly hint: string },
 ): Promise<KeyObject> {
   const pem = await readFile(path).catch((error: unknown) => {
-    const problem = `${what} cannot be read (${codeOf(error) ?? 'unknown'})`;
-    throw new SettingsError(problem, { hint: 'name a file that this user may read', cause: error });
+    const problem = `cannot read ${what} (${codeOf(error) ?? 'unknown error'})`;
+    throw new SettingsError(problem, { hint: 'give a file that this user can read', cause: error });
   });
-  let problem = 'has no key in PEM that is not encrypted';
+  let problem = 'contains no unencrypted PEM key';
   try {
     const key = parse(pem);
     if (key.asymmetricKeyType === 'ed25519') return key;
-    problem = `has a key of type ${key.asymmetricKeyType}, not Ed25519`;
+    problem = `contains a key of type ${key.asymmetricKeyType}, not Ed25519`;
   } catch {
-    // The error is not kept: it may quote the file.
+    // The cause is dropped because it may quote the key.
   }
   throw new SettingsError(`${what} ${problem}`, { hint });
 }

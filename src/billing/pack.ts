@@ -9,7 +9,7 @@ import { type Kysely, sql } from 'kysely';
 import type { DatabaseHandle } from '../database/handle.ts';
 import type { Schema } from '../database/schema.ts';
 import { SettingsError } from '../errors.ts';
-import { cannotBegin, cannotGoOn, codeOf } from '../files/whole-file.ts';
+import { codeOf, toCreateError, toWriteError } from '../files/atomic-file.ts';
 import {
   CHECKS_NAME,
   CSV_NAMES,
@@ -21,7 +21,7 @@ import {
   SIGNATURE_NAME,
   type StatementDocument,
 } from './manifest.ts';
-import { renderTable } from './pack-tables.ts';
+import { streamPackFile } from './pack-tables.ts';
 import type { Statement } from './statements.ts';
 
 /** The version of the checks that a pack made now is checked with. */
@@ -38,13 +38,13 @@ export async function readChecks(version: number): Promise<string> {
  * Makes the proof pack of a statement that was begun, from what the transaction sees, and hands it to the
  * database, which seals the statement with it: the ledger changes later, the pack does not.
  */
-export async function makePack(
+export async function createPack(
   trx: Kysely<Schema>,
   statement: StatementDocument,
   { signingKey, signal }: { readonly signingKey: KeyObject | null; readonly signal: AbortSignal },
 ): Promise<void> {
   const seal = async (name: string, content: Buffer) =>
-    await sql`select losant_usage.seal_statement(${statement.id}::uuid, ${name}, ${content})`.execute(trx);
+    await sql`select losant_usage.add_pack_file(${statement.id}::uuid, ${name}, ${content})`.execute(trx);
   const files: Manifest['files'] = [];
   const keep = async (name: Manifest['files'][number]['name'], parts: AsyncIterable<string> | string[]) => {
     const hash = createHash('sha256');
@@ -63,9 +63,9 @@ export async function makePack(
     files.push({ name, bytes, sha256: hash.digest('hex') });
   };
   const checks = await readChecks(CHECKS_VERSION);
-  for (const name of CSV_NAMES) await keep(name, renderTable(trx, statement, { name, checks }));
+  for (const name of CSV_NAMES) await keep(name, streamPackFile(trx, statement, { name, checks }));
   await keep(CHECKS_NAME, [checks]);
-  // Parsed for the order of its keys, which is that of the schema.
+  // Parsing puts the keys in schema order, which is the order that is hashed and signed.
   const manifest = manifestSchema.parse({
     format: 2,
     checks: CHECKS_VERSION,
@@ -98,7 +98,10 @@ async function compress(content: Buffer): Promise<Buffer> {
   return await promisify(gzip)(content, { level: 1 });
 }
 
-/** The names of files that a database may hand out: it may be another one than it seems. */
+/**
+ * File names are checked although they come from the database: they become paths, and the database may not be what
+ * it seems.
+ */
 const NAMES: ReadonlySet<string> = new Set([...CSV_NAMES, CHECKS_NAME, SIGNATURE_NAME]);
 
 /** Yields the files of a statement as they were made, file by file, part by part, its manifest last. */
@@ -132,7 +135,7 @@ interface PackPlace {
 /**
  * Writes the packs as they were made when the month was closed, with the same bytes each time. The folder is
  * created completely or not at all. Returns where each pack is. Throws SettingsError if it cannot be created or
- * is not empty, ExportError if writing it fails.
+ * is not empty, AppError if writing it fails.
  */
 export async function writePacks(
   { db }: Pick<DatabaseHandle, 'db'>,
@@ -141,13 +144,13 @@ export async function writePacks(
 ): Promise<PackPlace[]> {
   const places = placePacks(statements);
   const target = resolve(out);
-  // The name is nobody else's, so that nothing of the user's is ever removed.
+  // A unique name, so that cleaning up never removes a file of the user's.
   const partial = `${target}.unfinished-${randomUUID()}`;
   try {
     await requireFree(target, out);
     await mkdir(partial);
   } catch (error) {
-    throw cannotBegin(error, out);
+    throw toCreateError(error, out);
   }
   try {
     for (const { statement, folder } of places) {
@@ -162,7 +165,7 @@ export async function writePacks(
     return places;
   } catch (error) {
     await rm(partial, { recursive: true, force: true });
-    throw cannotGoOn(error, out);
+    throw toWriteError(error, out);
   }
 }
 
@@ -173,21 +176,21 @@ export async function writePacks(
 function placePacks(statements: readonly Statement[]): PackPlace[] {
   const instances = Map.groupBy(statements, ({ instanceId }) => instanceId);
   return [...instances].flatMap(([instanceId, each]) =>
-    each.map((statement, place) => {
+    each.map((statement, index) => {
       const parts = instances.size > 1 ? [instanceId] : [];
-      if (place > 0) parts.push(`adjustment-${place}`);
+      if (index > 0) parts.push(`adjustment-${index}`);
       return { statement, folder: join(...parts, '') };
     }),
   );
 }
 
 async function requireFree(target: string, out: string): Promise<void> {
-  const found = await readdir(target).catch((error: unknown) => {
+  const entries = await readdir(target).catch((error: unknown) => {
     if (codeOf(error) === 'ENOENT') return [];
     throw error;
   });
-  if (found.length === 0) return;
-  throw new SettingsError(`${out} cannot be written: the folder is not empty`, {
-    hint: 'name a new folder, or empty this one',
+  if (entries.length === 0) return;
+  throw new SettingsError(`cannot write to ${out}: the folder is not empty`, {
+    hint: 'give a new folder, or empty this one',
   });
 }

@@ -3,7 +3,6 @@ import { type Kysely, sql } from 'kysely';
 import type { Schema } from '../database/schema.ts';
 import type { Month } from '../usage/day.ts';
 
-/** An instance that this database collects. */
 export type BilledInstance = Awaited<ReturnType<typeof readBilledInstances>>[number];
 
 export async function readBilledInstances(db: Kysely<Schema>) {
@@ -15,7 +14,7 @@ export async function readBilledInstances(db: Kysely<Schema>) {
 }
 
 /** Returns the name of an instance's month in messages. */
-export function nameOf({ instanceId, name }: BilledInstance, month: Month): string {
+export function formatMonthName({ instanceId, name }: BilledInstance, month: Month): string {
   return `${month} of instance ${name === null ? instanceId : `${name} (${instanceId})`}`;
 }
 
@@ -49,8 +48,8 @@ export async function readStatements(
 }
 
 /**
- * A cause that keeps a month from being invoiced: a row of the view period_blockers. Without an organization it
- * is of every organization of the instance, without a number of days it is not about days.
+ * A row of `month_blockers`. `orgId` is null if the cause concerns the whole instance, `days` if it is not about
+ * days.
  */
 export type Blocker = Awaited<ReturnType<typeof readBlockers>>[number];
 
@@ -60,9 +59,9 @@ export async function readBlockers(
   { month, instanceId }: { readonly month: Month; readonly instanceId: string },
 ) {
   return await db
-    .selectFrom('period_blockers')
+    .selectFrom('month_blockers')
     .select(['instance_id as instanceId', 'org_id as orgId', 'org_name as orgName', 'cause', 'days'])
-    .select(['first_day as firstDay', 'last_day as lastDay', 'streams', 'message', 'what_to_do as whatToDo'])
+    .select(['first_day as firstDay', 'last_day as lastDay', 'streams', 'detail', 'remedy'])
     .where('month', '=', `${month}-01`)
     .where('instance_id', '=', instanceId)
     .orderBy('org_name')
@@ -74,9 +73,9 @@ export async function readBlockers(
 /** Causes whose name does not say it to people who do not know the codes of the view. */
 const CAUSES: Readonly<Record<string, string>> = {
   list_incomplete: 'organizations may be missing',
-  not_fully_tracked: 'not every day is collected',
+  not_fully_tracked: 'not every day is tracked',
   not_final: 'not final yet',
-  contradicted: 'contradicted by another count',
+  contradicted: 'does not reconcile',
 };
 
 /** Returns the cause in words, e.g. `3 days missing (payload_totals)`. */
@@ -102,13 +101,16 @@ export async function readMonthStates(db: Kysely<Schema>, instanceIds: readonly 
     .selectFrom('months')
     .select((eb) => [
       'instance_id as instanceId',
-      sql<Month>`to_char(month, 'YYYY-MM')`.as('period'),
+      sql<Month>`to_char(month, 'YYYY-MM')`.as('month'),
       'is_over as isOver',
-      eb.ref('state').$castTo<'open' | 'blocked' | 'closed' | 'different'>().as('state'),
+      eb
+        .ref('state')
+        .$castTo<'in_progress' | 'ready' | 'blocked' | 'closed' | 'needs_adjustment'>()
+        .as('state'),
       'causes',
       'orgs_blocked as orgsBlocked',
-      'orgs_different as orgsDifferent',
-      'lines_different as linesDifferent',
+      'orgs_to_adjust as orgsToAdjust',
+      'lines_to_adjust as linesToAdjust',
       'closed_at as closedAt',
       'statements',
     ])

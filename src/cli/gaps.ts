@@ -1,108 +1,120 @@
 import { EXIT } from '../errors.ts';
-import { withoutPlaces } from '../export/report.ts';
 import { waiveCells } from '../ledger/waive.ts';
+import { withoutIdsAndDays } from '../loading/report.ts';
 import { type Gap, readGaps } from '../queries/gaps.ts';
-import { renderTable } from '../terminal/text.ts';
+import { formatTable } from '../terminal/text.ts';
 import { count, showDays, showWhen } from '../terminal/words.ts';
 import { mergeDays } from '../usage/day.ts';
 import { isGap, STANDINGS } from '../usage/standing.ts';
 import { defineCommand } from './command.ts';
-import { chooseJudged, openSchema } from './database.ts';
-import { days, flag, org, reason, required, requirePastDays, streams } from './options.ts';
+import { openSchema, selectInstanceIds } from './database.ts';
+import {
+  days,
+  flagOption,
+  orgOption,
+  reason,
+  requiredOption,
+  requireEndedDays,
+  streamsOption,
+} from './options.ts';
 
 export const gaps = defineCommand({
   needs: ['database'],
-  options: { all: flag('also what is unavailable or accepted, which is no gap') },
+  options: { all: flagOption('also list unavailable and waived cells, which are not gaps') },
   async run(context, { all }) {
     await using handle = await openSchema(context);
-    const instanceIds = await chooseJudged(context, handle);
-    const found = await readGaps(handle.db, { instanceIds, withKnown: all });
+    const instanceIds = await selectInstanceIds(context, handle);
+    const cells = await readGaps(handle.db, { instanceIds, includeResolved: all });
     return {
-      document: found.map(({ orgName: _, ...gap }) => gap),
-      lines: renderGaps(found, context.hostNow()),
-      exitCode: found.some(({ standing }) => isGap(standing)) ? EXIT.incomplete : EXIT.ok,
+      document: cells.map(({ orgName: _, ...gap }) => gap),
+      lines: renderGaps(cells, context.hostNow()),
+      exitCode: cells.some(({ standing }) => isGap(standing)) ? EXIT.incomplete : EXIT.ok,
     };
   },
 });
 
-/** The lines of a cause that are shown to people; `--json` has all. */
-const LINES_MAX = 100;
+/** The rows of a cause shown to people; `--json` has all. */
+const MAX_TABLE_ROWS = 100;
 
-export function renderGaps(found: readonly Gap[], nowMs: number): string[] {
-  const missing = found.filter(({ standing }) => isGap(standing));
-  const known = found.filter(({ standing }) => !isGap(standing));
+export function renderGaps(cells: readonly Gap[], nowMs: number): string[] {
+  const missing = cells.filter(({ standing }) => isGap(standing));
+  const resolved = cells.filter(({ standing }) => !isGap(standing));
   const lines: string[] =
     missing.length === 0
       ? ['No gaps.']
-      : [`${describe(missing)} missing or in doubt.`, ...renderCauses(missing, nowMs)];
-  if (known.length > 0) {
-    lines.push('', `${describe(known)} accepted or unavailable.`, ...renderCauses(known, nowMs));
+      : [`${countCells(missing)} missing or in doubt.`, ...renderCauses(missing, nowMs)];
+  if (resolved.length > 0) {
+    lines.push('', `${countCells(resolved)} waived or unavailable.`, ...renderCauses(resolved, nowMs));
   }
-  const example = found.find(({ standing }) => standing !== 'accepted');
+  const example = cells.find(({ standing }) => standing !== 'waived');
   if (example !== undefined) {
     const { orgId, stream: name, day } = example;
-    lines.push('', 'What one is about, and the commands that can help:');
+    lines.push('', 'To see one in detail, with commands that help:');
     lines.push(`  losant-usage explain --org ${orgId} --day ${day} --stream ${name}`);
   }
   return lines;
 }
 
-function describe(several: readonly Gap[]): string {
-  const orgs = new Set(several.map(({ orgId }) => orgId)).size;
-  return `${count(several.length, 'number')} of ${count(orgs, 'organization')} ${several.length === 1 ? 'is' : 'are'}`;
+function countCells(cells: readonly Gap[]): string {
+  const orgs = new Set(cells.map(({ orgId }) => orgId)).size;
+  return `${count(cells.length, 'cell')} of ${count(orgs, 'organization')} ${cells.length === 1 ? 'is' : 'are'}`;
 }
 
-/** Renders the most frequent cause first, its days together for each stream of an organization. */
-function renderCauses(several: readonly Gap[], nowMs: number): string[] {
-  const byCause = Map.groupBy(several, ({ standing, reason: why, message }) => {
-    // Without names many share a message; a person's reason stays as it is.
-    const shared = standing === 'accepted' ? message : message && withoutPlaces(message);
-    return `${STANDINGS[standing].label}: ${shared === null ? why : `${why}, ${shared}`}`;
+/** Renders the most frequent cause first, and merges the days of each stream of an organization. */
+function renderCauses(cells: readonly Gap[], nowMs: number): string[] {
+  const byCause = Map.groupBy(cells, ({ standing, reason: code, detail }) => {
+    // Details that differ only in IDs and days are grouped. A person's reason stays unchanged.
+    const shared = standing === 'waived' ? detail : detail && withoutIdsAndDays(detail);
+    return `${STANDINGS[standing].label}: ${shared === null ? code : `${code}, ${shared}`}`;
   });
   const causes = [...byCause].toSorted(([, a], [, b]) => b.length - a.length);
-  return causes.flatMap(([cause, own]) => {
-    const tracks = Map.groupBy(own, (gap) => `${gap.orgId} ${gap.stream} ${nextTry(gap, nowMs)}`);
-    const rows = [...tracks.values()].flatMap(([first, ...rest]) => {
+  return causes.flatMap(([cause, causeCells]) => {
+    const tracks = Map.groupBy(
+      causeCells,
+      (gap) => `${gap.orgId} ${gap.stream} ${describeRetry(gap, nowMs)}`,
+    );
+    const rows = [...tracks.values()].flatMap((trackCells) => {
+      const [first] = trackCells;
       if (first === undefined) return [];
-      const track = [first.stream, nextTry(first, nowMs), first.orgId, first.orgName];
-      const ranges = mergeDays([first, ...rest].map(({ day }) => day));
+      const track = [first.stream, describeRetry(first, nowMs), first.orgId, first.orgName];
+      const ranges = mergeDays(trackCells.map(({ day }) => day));
       return ranges.toReversed().map((range) => [showDays(range), ...track]);
     });
-    const head = `${cause} (${count(own.length, 'number')})`;
-    return ['', head, ...renderTable({ rows, most: LINES_MAX })];
+    const head = `${cause} (${count(causeCells.length, 'cell')})`;
+    return ['', head, ...formatTable({ rows, most: MAX_TABLE_ROWS })];
   });
 }
 
-function nextTry({ standing, nextReadAt }: Gap, nowMs: number): string {
+function describeRetry({ standing, nextReadAt }: Gap, nowMs: number): string {
   if (!isGap(standing)) return '';
-  if (nextReadAt === null) return 'not read again by itself';
-  return Date.parse(nextReadAt) <= nowMs ? 'next run' : `next try ${showWhen(nextReadAt, nowMs)}`;
+  if (nextReadAt === null) return 'no automatic retry';
+  return Date.parse(nextReadAt) <= nowMs ? 'next run' : `next retry ${showWhen(nextReadAt, nowMs)}`;
 }
 
 export const waive = defineCommand({
   needs: ['database'],
   role: 'losant_usage_writer',
   options: {
-    org,
-    day: required('YYYY-MM-DD[..YYYY-MM-DD]', 'the day, or the first and the last', days),
-    stream: streams,
-    reason: required('TEXT', 'why it is accepted, for whoever bills', reason),
+    org: orgOption,
+    day: requiredOption('YYYY-MM-DD[..YYYY-MM-DD]', 'a day, or a range of days', days),
+    stream: streamsOption,
+    reason: requiredOption('TEXT', 'the reason, shown to whoever bills', reason),
   },
-  async run(context, { org: orgId, day: range, stream, reason: why }) {
+  async run(context, { org: orgId, day: range, stream: streamNames, reason: waiverReason }) {
     const { config, hostNow } = context;
-    requirePastDays(range, ['--day', '--day'], hostNow());
-    const waiver = { orgId, streams: stream, range, reason: why, policy: config.policy };
+    requireEndedDays(range, ['--day', '--day'], hostNow());
+    const waiver = { orgId, streams: streamNames, range, reason: waiverReason, policy: config.policy };
     await using handle = await openSchema(context, { writes: true });
-    const accepted = await waiveCells(handle.db, waiver);
-    const cells = accepted.map(({ stream: name, day }) => ({ stream: name, day }));
-    const rows = [...Map.groupBy(cells, ({ stream: name }) => name)].map(([name, own]) => {
-      const ranges = mergeDays(own.map(({ day }) => day)).map(showDays);
-      return [name, ranges.join(', ')];
+    const waivedCells = await waiveCells(handle.db, waiver);
+    const cells = waivedCells.map(({ stream, day }) => ({ stream, day }));
+    const rows = [...Map.groupBy(cells, ({ stream }) => stream)].map(([stream, streamCells]) => {
+      const ranges = mergeDays(streamCells.map(({ day }) => day)).map(showDays);
+      return [stream, ranges.join(', ')];
     });
-    const head = `Waived ${count(cells.length, 'number')} of ${orgId}:`;
+    const head = `Waived ${count(cells.length, 'cell')} of organization ${orgId}:`;
     return {
-      document: { orgId, reason: why, cells },
-      lines: [head, ...renderTable({ rows }), 'The next good read lifts it.'],
+      document: { orgId, reason: waiverReason, cells },
+      lines: [head, ...formatTable({ rows }), 'A later good read lifts the waiver.'],
     };
   },
 });

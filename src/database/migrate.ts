@@ -1,6 +1,8 @@
 /**
- * Brings a database to this program's schema by kysely's Migrator. A migration is named by its file and the checksum of
- * its text, so that `losant_usage.migrations`, which the Migrator keeps, says exactly which text was applied.
+ * Migrates a database with kysely's Migrator. A migration is named by its file and the checksum of its text, so the
+ * Migrator's table `losant_usage.migrations` records exactly which text was applied. Rights and column comments are in
+ * `always.sql`, which is applied after the migrations whenever its text has changed; the comment of that table records
+ * its checksum.
  */
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
@@ -11,49 +13,59 @@ import { type Migration, Migrator } from 'kysely/migration';
 import { DatabaseError } from '../errors.ts';
 import { type DatabaseHandle, SCHEMA_NAME } from './handle.ts';
 import type { Schema } from './schema.ts';
-import { describeDatabaseError, isOperational, isUndefined } from './sqlstate.ts';
+import { describeDatabaseError, isOperationalError, isUndefined } from './sqlstate.ts';
 
 export interface SchemaState {
-  /** `ahead`: it has migrations after the last one of this program. `other`: it was made by other migrations. */
+  /** `ahead`: it has migrations after this program's last one. `other`: it was created by different migrations. */
   readonly state: 'empty' | 'at_head' | 'behind' | 'ahead' | 'other';
   readonly applied: readonly string[];
-  /** The migrations that this program has in its place and the database does not. */
+  /** The migrations of this program that the database does not have at the same index. */
   readonly pending: readonly string[];
-  /** The migrations that the database has in its place and this program does not. */
+  /** The migrations of the database that this program does not have at the same index. */
   readonly unknown: readonly string[];
 }
 
 export interface RequireOptions {
   readonly createIfEmpty: boolean;
   readonly autoMigrate: boolean;
-  /** The state as it was just read; read here if not given. */
-  readonly found?: SchemaState | undefined;
+  /** The state, if the caller has just read it. */
+  readonly schemaState?: SchemaState | undefined;
 }
 
 const TABLE = 'migrations';
+const ALWAYS = 'always';
 const MIGRATOR = 'losant_usage_migrator';
-/** The longest wait for another process that migrates. */
-const LOCK_WAIT_MS = 600_000;
+/** The longest wait for another process that is migrating. */
+const MIGRATION_LOCK_TIMEOUT_MS = 600_000;
 
 /**
- * Applies all pending migrations in one transaction and returns their names. If two processes do this at once, one
- * applies them and the other waits and returns none. Throws DatabaseError if the database is ahead or another one, or
- * refuses.
+ * Applies all pending migrations in one transaction and returns their names. Of two processes that do this at once, one
+ * applies them, and the other waits and returns none. Throws DatabaseError if the database is `ahead` or `other`, or
+ * rejects a migration.
  */
 export async function migrateToHead(handle: DatabaseHandle, folder?: string): Promise<string[]> {
   await readPending(handle, folder);
-  const files = await readMigrationFiles(folder);
+  const { migrations, always } = await readMigrationFiles(folder);
   try {
     return await handle.runLong(async (db) => {
-      await sql`select set_config('lock_timeout', ${`${LOCK_WAIT_MS}`}, false)`.execute(db);
-      const { error, results = [] } = await createMigrator(db.withoutPlugins(), files).migrateToLatest();
-      if (error instanceof Error) throw error;
-      return results
-        .filter(({ status }) => status === 'Success')
-        .map(({ migrationName }) => fileOf(migrationName));
+      await sql`select set_config('lock_timeout', ${`${MIGRATION_LOCK_TIMEOUT_MS}`}, false)`.execute(db);
+      return await db
+        .withoutPlugins()
+        .transaction()
+        .execute(async (trx) => {
+          const { error, results = [] } = await createMigrator(trx, migrations).migrateToLatest();
+          if (error instanceof Error) throw error;
+          const applied = results.filter(({ status }) => status === 'Success');
+          const isAlwaysDue = (await readAlways(trx)) !== always.id;
+          if (isAlwaysDue) await applyAlways(trx, always);
+          return [
+            ...applied.map(({ migrationName }) => toFileName(migrationName)),
+            ...(isAlwaysDue ? [ALWAYS] : []),
+          ];
+        });
     });
   } catch (error) {
-    throw describeDatabaseError(error, { where: handle.describe, role: MIGRATOR }) ?? error;
+    throw describeDatabaseError(error, { where: handle.label, role: MIGRATOR }) ?? error;
   }
 }
 
@@ -68,64 +80,72 @@ function createMigrator(db: Kysely<Schema>, files: readonly MigrationFile[]): Mi
   });
 }
 
-function toMigration({ id, text }: MigrationFile): Migration {
-  return {
-    up: async (db) => {
-      try {
-        // PGlite takes one statement at a time.
-        await sql`do $migration$ begin execute ${sql.lit(text)}; end $migration$`.execute(db);
-      } catch (error) {
-        // Rights and connection are the operator's concern; any other error is about this file.
-        if (!(error instanceof Error) || isOperational(error)) throw error;
-        throw new Error(`Migration ${fileOf(id)}: ${error.message}`, { cause: error });
-      }
-    },
-  };
+function toMigration(file: MigrationFile): Migration {
+  return { up: async (db: Kysely<Schema>) => await executeFile(db, file) };
 }
 
-/** Compares the database with the program's files, or those of a folder. Reads only. */
+async function applyAlways(db: Kysely<Schema>, always: MigrationFile): Promise<void> {
+  await executeFile(db, always);
+  await sql`comment on table ${sql.table(`${SCHEMA_NAME}.${TABLE}`)} is ${sql.lit(always.id)}`.execute(db);
+}
+
+async function executeFile(db: Kysely<Schema>, { id, text }: MigrationFile): Promise<void> {
+  try {
+    // PGlite executes one statement at a time.
+    await sql`do $migration$ begin execute ${sql.lit(text)}; end $migration$`.execute(db);
+  } catch (error) {
+    // Errors of rights and connection are the operator's; any other is a bug in this file.
+    if (!(error instanceof Error) || isOperationalError(error)) throw error;
+    throw new Error(`Migration ${toFileName(id)}: ${error.message}`, { cause: error });
+  }
+}
+
+/** Compares the database with the migrations of the program, or of a folder. Reads only. */
 export async function readSchemaState(handle: DatabaseHandle, folder?: string): Promise<SchemaState> {
-  const files = (await readMigrationFiles(folder)).map(({ id }) => id);
+  const { migrations, always } = await readMigrationFiles(folder);
+  const files = migrations.map(({ id }) => id);
   const applied = await readApplied(handle);
-  const pending = files.filter((each, place) => each !== applied[place]).map(fileOf);
-  const unknown = applied.filter((each, place) => each !== files[place]).map(fileOf);
-  const lists = { applied: applied.map(fileOf), pending, unknown };
+  const pending = files.filter((each, index) => each !== applied[index]).map(toFileName);
+  if (applied.length > 0 && (await readAlways(handle.db)) !== always.id) pending.push(ALWAYS);
+  const unknown = applied.filter((each, index) => each !== files[index]).map(toFileName);
+  const lists = { applied: applied.map(toFileName), pending, unknown };
   if (applied.length === 0) return { state: 'empty', ...lists };
   if (unknown.length > 0) return { state: pending.length > 0 ? 'other' : 'ahead', ...lists };
   return { state: pending.length > 0 ? 'behind' : 'at_head', ...lists };
 }
 
 /**
- * Returns once the schema is this program's, migrating if the options allow, with the names of the migrations applied.
- * Throws DatabaseError `database_too_old`, `database_too_new` or `database_mismatch`.
+ * Requires this program's schema, migrating to it if the options allow. Returns the names of the migrations that it
+ * applied. Throws DatabaseError `database_too_old`, `database_too_new` or `database_mismatch`.
  */
 export async function requireSchema(
   handle: DatabaseHandle,
   options: RequireOptions,
   folder?: string,
 ): Promise<string[]> {
-  const { found = await readSchemaState(handle, folder) } = options;
-  if (found.state === 'at_head') return [];
-  const mayMigrate =
-    (found.state === 'empty' && options.createIfEmpty) || (found.state === 'behind' && options.autoMigrate);
-  if (mayMigrate) return await migrateToHead(handle, folder);
-  throw refusal(handle, found);
+  const { schemaState = await readSchemaState(handle, folder) } = options;
+  if (schemaState.state === 'at_head') return [];
+  const canMigrate =
+    (schemaState.state === 'empty' && options.createIfEmpty) ||
+    (schemaState.state === 'behind' && options.autoMigrate);
+  if (canMigrate) return await migrateToHead(handle, folder);
+  throw toSchemaError(handle, schemaState);
 }
 
-/** Returns the names of the migrations that are to be applied. Throws DatabaseError as `migrateToHead` does. */
+/** Returns the names of the pending migrations. Throws DatabaseError if the database is `ahead` or `other`. */
 export async function readPending(handle: DatabaseHandle, folder?: string): Promise<readonly string[]> {
-  const found = await readSchemaState(handle, folder);
-  if (found.unknown.length > 0) throw refusal(handle, found);
-  return found.pending;
+  const schemaState = await readSchemaState(handle, folder);
+  if (schemaState.unknown.length > 0) throw toSchemaError(handle, schemaState);
+  return schemaState.pending;
 }
 
-/** Returns the refusal of a database that is not at head: what is wrong with it, and the next step. */
-function refusal({ describe }: DatabaseHandle, { state, pending, unknown }: SchemaState): DatabaseError {
-  const at = `The database at ${describe}`;
+/** Returns the error for a database that is not at head. */
+function toSchemaError({ label }: DatabaseHandle, { state, pending, unknown }: SchemaState): DatabaseError {
+  const at = `The database at ${label}`;
   if (state === 'other') {
-    const message = `${at} was made by other migrations than this program has: ${unknown.join(', ')}`;
+    const message = `${at} was created by different migrations than this program's: ${unknown.join(', ')}`;
     return new DatabaseError('database_mismatch', message, {
-      hint: 'install the release that made it, or make a new database and `backfill` what Losant still has',
+      hint: 'install the release that created it, or create a new database and `backfill` what Losant still retains',
     });
   }
   if (state === 'ahead') {
@@ -134,12 +154,15 @@ function refusal({ describe }: DatabaseHandle, { state, pending, unknown }: Sche
       hint: 'use the version of losant-usage that migrated it; `losant-usage migrate` only goes forward',
     });
   }
-  const lacks = `is older than this program: it lacks ${pending.join(', ')}`;
-  const message = `${at} ${state === 'behind' ? lacks : 'has no tables of losant-usage yet'}`;
+  const problem =
+    state === 'behind'
+      ? `is older than this program: it lacks ${pending.join(', ')}`
+      : 'has no losant-usage tables yet';
+  const message = `${at} ${problem}`;
   return new DatabaseError('database_too_old', message, { hint: 'run `losant-usage migrate`' });
 }
 
-/** Returns what was applied, each by its file and checksum, in order; nothing if there is no table yet. */
+/** Returns the IDs of the applied migrations in order; none if there is no table yet. */
 async function readApplied({ db }: DatabaseHandle): Promise<readonly string[]> {
   try {
     const { rows } = await sql<{ name: string }>`select name from losant_usage.migrations`.execute(db);
@@ -150,31 +173,34 @@ async function readApplied({ db }: DatabaseHandle): Promise<readonly string[]> {
   }
 }
 
-function fileOf(id: string): string {
+/** Returns the ID of the `always.sql` that was applied last; null if none was. */
+async function readAlways(db: Kysely<Schema>): Promise<string | null> {
+  const { rows } = await sql<{ id: string | null }>`
+    select obj_description('losant_usage.migrations'::regclass, 'pg_class') as id`.execute(db);
+  return rows[0]?.id ?? null;
+}
+
+function toFileName(id: string): string {
   return id.split(' ')[0] as string;
 }
 
 interface MigrationFile {
-  /**
-   * The file's name without `.sql`, `NNNN_name`, and the checksum of the text with LF line ends, so that a checkout
-   * that converts them agrees.
-   */
+  /** File name without `.sql`, and checksum of the text; with LF line ends, in case a checkout converts them. */
   readonly id: string;
   readonly text: string;
 }
 
-/** The folder in the package's root, above `src` in a checkout and above `dist/src` where it is installed. */
+/** In the package's root: above `src` in a checkout, above `dist/src` where the package is installed. */
 const MIGRATIONS_FOLDER = join(dirname(findPackageJSON(import.meta.url) as string), 'migrations');
 
 const FILE_NAME = /^(\d{4}_[a-z0-9_]+)\.sql$/;
 
-/** Returns the migrations of a folder in order, and ignores other files. */
-async function readMigrationFiles(folder = MIGRATIONS_FOLDER): Promise<MigrationFile[]> {
+/** Reads the migrations of a folder in order, and the file that is applied after them; ignores other files. */
+async function readMigrationFiles(folder = MIGRATIONS_FOLDER) {
   const names = (await readdir(folder)).toSorted().flatMap((file) => FILE_NAME.exec(file)?.[1] ?? []);
-  return await Promise.all(
-    names.map(async (name) => {
-      const text = (await readFile(join(folder, `${name}.sql`), 'utf8')).replaceAll('\r\n', '\n');
-      return { id: `${name} ${createHash('sha256').update(text).digest('hex')}`, text };
-    }),
-  );
+  const readMigration = async (name: string): Promise<MigrationFile> => {
+    const text = (await readFile(join(folder, `${name}.sql`), 'utf8')).replaceAll('\r\n', '\n');
+    return { id: `${name} ${createHash('sha256').update(text).digest('hex')}`, text };
+  };
+  return { migrations: await Promise.all(names.map(readMigration)), always: await readMigration(ALWAYS) };
 }

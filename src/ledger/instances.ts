@@ -3,46 +3,45 @@ import type { Instances, Schema } from '../database/schema.ts';
 import { DatabaseError } from '../errors.ts';
 import { inTransaction, type LedgerWriter } from './lease.ts';
 
-/** An instance as this database knows it. */
 export type StoredInstance = NonNullable<Awaited<ReturnType<typeof readInstance>>>;
 
-/** Returns the instance, or null if this database has never collected for it. */
+/** Returns null if no run has registered the instance in this database. */
 export async function readInstance(db: Kysely<Schema>, instanceId: string) {
   const row = await db
     .selectFrom('instances')
     .select(['api_url as apiUrl', 'listed_at as listedAt', 'list_problem as listProblem'])
-    .select(['all_from as allFrom', 'totals_problem as totalsProblem'])
+    .select(['new_orgs_from as newOrgsFrom', 'totals_problem as totalsProblem'])
     .where('instance_id', '=', instanceId)
     .executeTakeFirst();
   return row ?? null;
 }
 
-interface RegisteredInstance {
+interface InstanceRegistration {
   readonly instanceId: string;
   readonly apiUrl: string;
-  /** The name; null if Losant did not say, so that the known one stays. */
+  /** Null if it could not be read; the stored name stays. */
   readonly name: string | null;
   readonly controlTotals: 'block' | 'show';
 }
 
-/** Throws DatabaseError `database_mismatch` if the instance's numbers came from another API. */
+/** Throws DatabaseError `database_mismatch` if the stored numbers of the instance come from another API. */
 export async function requireApiUrl(
   db: Kysely<Schema>,
-  { instanceId, apiUrl }: Pick<RegisteredInstance, 'instanceId' | 'apiUrl'>,
+  { instanceId, apiUrl }: Pick<InstanceRegistration, 'instanceId' | 'apiUrl'>,
 ): Promise<void> {
-  const known = await readInstance(db, instanceId);
-  if (known === null || known.apiUrl === apiUrl) return;
+  const instance = await readInstance(db, instanceId);
+  if (instance === null || instance.apiUrl === apiUrl) return;
   throw new DatabaseError(
     'database_mismatch',
-    `Instance ${instanceId} was collected from ${known.apiUrl}, not from ${apiUrl}`,
+    `Instance ${instanceId} was loaded from ${instance.apiUrl}, not from ${apiUrl}`,
     { hint: 'use another database for another API' },
   );
 }
 
-/** Adds the instance, or brings its name and settings up to date. */
+/** Adds the instance, or updates its name and settings. */
 export async function registerInstance(
   db: Kysely<Schema>,
-  { instanceId, apiUrl, name, controlTotals }: RegisteredInstance,
+  { instanceId, apiUrl, name, controlTotals }: InstanceRegistration,
 ): Promise<void> {
   await inTransaction({ db, lease: null }, async (trx) => {
     await trx
@@ -58,7 +57,7 @@ export async function registerInstance(
   });
 }
 
-/** Records what a run has found of an instance. */
+/** Records what a run has learned about the instance. */
 export async function updateInstance(ledger: LedgerWriter, changes: Updateable<Instances>): Promise<void> {
   const { instanceId } = ledger;
   await inTransaction(ledger, async (trx) => {

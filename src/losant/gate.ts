@@ -1,48 +1,53 @@
-import { AttemptError, type Question } from './attempt.ts';
+import { type ApiRequest, AttemptError } from './attempt.ts';
 
-/** The longest pause a request waits for: a run that ends goes on at the next wake-up, one that sleeps blocks it. */
+/**
+ * A request gives up rather than wait longer: the run ends and continues at the next wake-up, instead of sleeping
+ * under its lease.
+ */
 export const LONGEST_WAIT_MS = 15 * 60_000;
 
-/** The longest pause that is believed, so that one absurd Retry-After cannot stop a worker for days. */
+/** A Retry-After beyond this is capped, so that one absurd value cannot stop a worker for days. */
 const LONGEST_PAUSE_MS = 60 * 60_000;
 
-/** The most that late starts catch up. Without catching up, each late timer would lower the rate. */
+/**
+ * How far late starts may catch up. Without it every late timer would lower the rate; without a bound a burst
+ * would follow a stall.
+ */
 const CATCH_UP_MS = 100;
 
 export interface GateOptions {
-  /** The most requests under way at once. */
+  /** The most requests at the same time. */
   readonly concurrency: number;
-  /** The number of requests started per second, evenly spaced; may be a fraction. */
+  /** Requests started per second, evenly spaced; may be a fraction. */
   readonly requestsPerSecond: number;
 }
 
-/** A request that waits for its turn. */
 interface Waiter {
-  readonly question: Question;
+  readonly request: ApiRequest;
   start(): void;
-  refuse(reason: unknown): void;
+  reject(reason: unknown): void;
 }
 
-/** Returns the error for a pause longer than {@link LONGEST_WAIT_MS}; the request was not sent. */
-function pausedTooLong(question: Question, pauseMs: number): AttemptError {
-  const problem = `all requests of this token are paused for another ${Math.ceil(pauseMs / 1000)} s`;
-  return new AttemptError(question, { kind: 'rate_limited', problem });
+/** Creates the error of a request that was not sent because of a pause longer than {@link LONGEST_WAIT_MS}. */
+function createPauseError(request: ApiRequest, pauseMs: number): AttemptError {
+  const problem = `all requests with this token are paused for another ${Math.ceil(pauseMs / 1000)} s`;
+  return new AttemptError(request, { kind: 'rate_limited', problem });
 }
 
 /**
- * The only way out for the requests of a token. It bounds how many are under way, spaces their starts evenly, and
- * stops them all while the API asks for a pause. All times are on the monotonic clock.
+ * All requests with a token go through its gate. It limits how many run at the same time, spaces their starts evenly,
+ * and holds them while the API asks for a pause. All times are on the monotonic clock.
  */
 export class Gate {
   readonly concurrency: number;
-  /** Waiting requests in order of arrival. */
+  /** In order of arrival. */
   readonly #waiters = new Set<Waiter>();
-  #underWay = 0;
-  /** The time between two starts. */
+  #running = 0;
+  /** Between two starts. */
   readonly #spacingMs: number;
   #nextStartMs = 0;
   #pausedUntilMs = 0;
-  /** The timer for the next start, set only while nothing but time prevents it. */
+  /** Set only while nothing but time prevents the next start. */
   #timer: NodeJS.Timeout | undefined;
 
   constructor({ concurrency, requestsPerSecond }: GateOptions) {
@@ -50,50 +55,53 @@ export class Gate {
     this.#spacingMs = 1000 / requestsPerSecond;
   }
 
-  /** The milliseconds until the pause ends; 0 without a pause. */
+  /** 0 without a pause. */
   get pauseLeftMs(): number {
     return Math.max(0, this.#pausedUntilMs - performance.now());
   }
 
   /**
-   * Runs `task` when its turn comes and passes it the time it waited. While it waits, the promise rejects with the
-   * signal's reason as soon as the signal aborts, or with an {@link AttemptError} if the pause is too
-   * long. Once started, the task has to watch the signal itself.
+   * Runs `task` when its turn comes, with the time that it waited. Rejects while it waits: with the signal's reason as
+   * soon as the signal aborts, with an {@link AttemptError} if the pause is too long. A running task must watch the
+   * signal itself.
    */
-  async run<T>(task: (waitedMs: number) => Promise<T>, question: Question): Promise<T> {
-    question.signal.throwIfAborted();
+  async run<T>(task: (waitedMs: number) => Promise<T>, request: ApiRequest): Promise<T> {
+    request.signal.throwIfAborted();
     const { pauseLeftMs } = this;
-    if (pauseLeftMs > LONGEST_WAIT_MS) throw pausedTooLong(question, pauseLeftMs);
-    const sinceMs = performance.now();
-    await this.#waitForTurn(question);
+    if (pauseLeftMs > LONGEST_WAIT_MS) throw createPauseError(request, pauseLeftMs);
+    const arrivedAtMs = performance.now();
+    await this.#waitForTurn(request);
     try {
-      return await task(performance.now() - sinceMs);
+      return await task(performance.now() - arrivedAtMs);
     } finally {
-      this.#underWay -= 1;
+      this.#running -= 1;
       this.#startWaiters();
     }
   }
 
-  /** Starts no request for `ms`. A later end stays in force; requests under way go on. */
+  /** Starts no request for `ms`. A pause that ends later stays in force; running requests continue. */
   pauseFor(ms: number): void {
     const pauseMs = Math.min(ms, LONGEST_PAUSE_MS);
     if (pauseMs <= this.pauseLeftMs) return;
     this.#pausedUntilMs = performance.now() + pauseMs;
     this.#nextStartMs = Math.max(this.#nextStartMs, this.#pausedUntilMs);
     if (pauseMs <= LONGEST_WAIT_MS) return;
-    for (const waiter of this.#waiters) waiter.refuse(pausedTooLong(waiter.question, pauseMs));
+    for (const waiter of this.#waiters) waiter.reject(createPauseError(waiter.request, pauseMs));
   }
 
-  async #waitForTurn(question: Question): Promise<void> {
-    const { signal } = question;
+  async #waitForTurn(request: ApiRequest): Promise<void> {
+    const { signal } = request;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const refuse = (reason: unknown) => {
-      this.#waiters.delete(waiter);
-      reject(reason);
+    const waiter: Waiter = {
+      request,
+      start: resolve,
+      reject: (reason) => {
+        this.#waiters.delete(waiter);
+        reject(reason);
+      },
     };
-    const waiter: Waiter = { question, start: resolve, refuse };
-    const abort = () => refuse(signal.reason);
-    // A schedule in the past, with nothing waiting, meant no demand and is not caught up.
+    const abort = () => waiter.reject(signal.reason);
+    // With nobody waiting, a start time in the past means there was no demand; nothing to catch up.
     if (this.#waiters.size === 0) this.#nextStartMs = Math.max(this.#nextStartMs, performance.now());
     this.#waiters.add(waiter);
     signal.addEventListener('abort', abort);
@@ -109,11 +117,11 @@ export class Gate {
     }
   }
 
-  /** Starts every request whose turn has come and sets the timer for the next. */
+  /** Starts the requests whose turn has come, and sets the timer for the next. */
   #startWaiters(): void {
     for (const waiter of this.#waiters) {
-      if (this.#underWay >= this.concurrency) return;
-      // The clock is read once: if the turn came between two readings, nothing would ever start the request.
+      if (this.#running >= this.concurrency) return;
+      // Read once: if the turn came between two reads of the clock, nothing would ever start the request.
       const nowMs = performance.now();
       if (this.#nextStartMs > nowMs) {
         // A timer that fires too early is set again.
@@ -126,7 +134,7 @@ export class Gate {
         );
         return;
       }
-      this.#underWay += 1;
+      this.#running += 1;
       this.#nextStartMs = Math.max(this.#nextStartMs, nowMs - CATCH_UP_MS) + this.#spacingMs;
       this.#waiters.delete(waiter);
       waiter.start();

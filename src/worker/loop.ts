@@ -4,7 +4,7 @@ import { consume, transform } from 'streaming-iterables';
 import type { InstanceStatus } from '../console/sources.ts';
 import type { InstanceConfig } from '../settings/config.ts';
 import { beginHeartbeat, type Heartbeat } from './heartbeat.ts';
-import { exportInstance, looksAgain, type RunEnd, type RunTools } from './instance-run.ts';
+import { exportInstance, looksAgain, type RunTools, type WorkerRunResult } from './instance-run.ts';
 
 export interface WorkerLoopOptions extends Omit<RunTools, 'gates'> {
   /** The time after which a standby, or a worker whose database was unreachable, looks again. */
@@ -20,7 +20,7 @@ const INSTANCES_AT_ONCE = 4;
 /** The longest time that a timer takes; after it the loop simply waits again. */
 const FOREVER_MS = 2 ** 31 - 1;
 
-interface ToldEnd extends RunEnd {
+interface ReportedRunResult extends WorkerRunResult {
   /** Whether to log and report its failure. */
   readonly isNews: boolean;
 }
@@ -35,7 +35,7 @@ export class WorkerLoop {
   constructor(options: WorkerLoopOptions) {
     this.#options = { ...options, gates: new Map() };
     for (const { instanceId } of options.config.instances) {
-      const none = { progress: null, lastRun: null, trouble: null };
+      const none = { progress: null, lastRun: null, problem: null };
       this.#statuses.set(instanceId, { instanceId, state: 'starting', ...none });
     }
   }
@@ -46,7 +46,7 @@ export class WorkerLoop {
 
   /** Handles a wake-up. One that comes while runs are under way is not lost: new runs follow. */
   wake(isMissed = false): void {
-    if (isMissed) this.#options.logger.warn('missed wake-up, running now');
+    if (isMissed) this.#options.logger.warn('missed a wake-up; running now');
     this.#wakeUp.abort();
   }
 
@@ -56,12 +56,12 @@ export class WorkerLoop {
     let due: readonly InstanceConfig[] = config.instances;
     let isWakeUp = true;
     while (!signal.aborted) {
-      const again = await this.runAll(due, isWakeUp);
+      const toRetry = await this.runAll(due, isWakeUp);
       if (isWakeUp && !signal.aborted) {
         logger.info({ next_wake_at: nextWakeAt()?.toISOString() }, 'waiting for the next wake-up');
       }
-      isWakeUp = await this.#waitForWork(again.length > 0);
-      due = isWakeUp ? config.instances : again;
+      isWakeUp = await this.#waitForWork(toRetry.length > 0);
+      due = isWakeUp ? config.instances : toRetry;
     }
   }
 
@@ -72,7 +72,7 @@ export class WorkerLoop {
   async runAll(instances: readonly InstanceConfig[], isWakeUp: boolean): Promise<InstanceConfig[]> {
     const { config, logger } = this.#options;
     const heartbeat = beginHeartbeat({ url: config.heartbeatUrl, logger });
-    const ends = new Map<InstanceConfig, ToldEnd>();
+    const ends = new Map<InstanceConfig, ReportedRunResult>();
     const runOne = async (each: InstanceConfig) =>
       ends.set(each, await this.#runOne(each, { heartbeat, isWakeUp }));
     await consume(transform(INSTANCES_AT_ONCE, runOne, instances));
@@ -86,7 +86,7 @@ export class WorkerLoop {
   async #runOne(
     instance: InstanceConfig,
     { heartbeat, isWakeUp }: { readonly heartbeat: Heartbeat; readonly isWakeUp: boolean },
-  ): Promise<ToldEnd> {
+  ): Promise<ReportedRunResult> {
     const { instanceId } = instance;
     const before = this.#statuses.get(instanceId) as InstanceStatus;
     const end = await exportInstance(this.#options, instance, (progress) => {
@@ -98,14 +98,14 @@ export class WorkerLoop {
       state: end.result === 'standby' ? 'standby' : 'idle',
       progress: null,
       lastRun: { finishedAt: new Date(this.#options.hostNow()).toISOString(), result: end.result },
-      trouble: end.trouble,
+      problem: end.problem,
     });
-    const told = { ...end, isNews: isWakeUp || end.trouble?.code !== before.trouble?.code };
-    this.#log(instanceId, told, before);
-    return told;
+    const reportedEnd = { ...end, isNews: isWakeUp || end.problem?.code !== before.problem?.code };
+    this.#log(instanceId, reportedEnd, before);
+    return reportedEnd;
   }
 
-  #log(instanceId: string, { result, error, isNews }: ToldEnd, before: InstanceStatus): void {
+  #log(instanceId: string, { result, error, isNews }: ReportedRunResult, before: InstanceStatus): void {
     const { logger } = this.#options;
     const fields = { instance_id: instanceId };
     const isStandby = result === 'standby';
@@ -129,9 +129,9 @@ export class WorkerLoop {
 }
 
 /** Returns whether all was done; null if this process ran none. Pure. */
-export function judgeRuns(ends: readonly Pick<RunEnd, 'result'>[]): boolean | null {
-  const own = ends.filter(({ result }) => result !== 'standby' && result !== 'interrupted');
-  return own.length === 0 ? null : own.every(({ result }) => result === 'complete');
+export function judgeRuns(ends: readonly Pick<WorkerRunResult, 'result'>[]): boolean | null {
+  const finishedEnds = ends.filter(({ result }) => result !== 'standby' && result !== 'interrupted');
+  return finishedEnds.length === 0 ? null : finishedEnds.every(({ result }) => result === 'complete');
 }
 
 export type Schedule = Awaited<ReturnType<typeof armSchedule>>;

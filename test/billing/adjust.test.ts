@@ -41,8 +41,8 @@ const moveTo = (instanceId: string, orgId: string) =>
   );
 
 describe('an adjustment', () => {
-  // Promise (Billing): What differs after the closing is billed once, to the customer of the line that it corrects,
-  // whatever instance billed it.
+  // Guarantee (Billing): A difference after closing is billed once, to the customer of the line it corrects, whichever
+  // instance billed it.
   test('bills the difference once', async () => {
     const month = takeMonth();
     const orgId = await orgIn(month);

@@ -1,18 +1,18 @@
 /** What is advised against each blocker, followed literally until it is gone. */
 import { expect, test } from 'vitest';
-import { openPlayed, type Played } from '../e2e/export.ts';
+import { createTimedInstallation, type TimedInstallation } from '../e2e/installation.ts';
 import { asProgram } from '../support/by-hand.ts';
 import { asWriter } from '../support/databases.ts';
 
-let played: Played;
+let played: TimedInstallation;
 
 /** The blockers of a month, by cause, each with its commands. */
 async function readAdvice(month: string): Promise<Record<string, string[]>> {
-  const rows = await played.query(`select cause, what_to_do from losant_usage.period_blockers
+  const rows = await played.query(`select cause, remedy from losant_usage.month_blockers
     where month = '${month}-01' order by cause, org_id`);
   const advice: Record<string, string[]> = {};
-  for (const { cause, what_to_do } of rows) {
-    advice[String(cause)] = [...(advice[String(cause)] ?? []), ...String(what_to_do).split('\n')];
+  for (const { cause, remedy } of rows) {
+    advice[String(cause)] = [...(advice[String(cause)] ?? []), ...String(remedy).split('\n')];
   }
   return advice;
 }
@@ -31,9 +31,9 @@ async function follow(month: string, cause: string): Promise<void> {
   expect(Object.keys(await readAdvice(month))).not.toContain(cause);
 }
 
-// Promise (Billing): What is advised against a blocker are commands that run as pasted and resolve it.
+// Guarantee (Billing): The commands in the remedy of a blocker resolve it.
 test('each blocker goes when its advice is followed', { timeout: 600_000 }, async () => {
-  played = await openPlayed('2026-11-01T10:30:00Z', { orgs: 2 });
+  played = await createTimedInstallation('2026-11-01T10:30:00Z', { orgs: 2 });
   const { platform, run, orgIds, moveTo } = played;
   const [first = '', second = ''] = orgIds;
   const omit = async (orgId: string, day: string, isOmitted: boolean) =>
@@ -66,7 +66,7 @@ test('each blocker goes when its advice is followed', { timeout: 600_000 }, asyn
   await backfill('--org', second, '--force');
   await follow('2026-10', 'in_doubt');
 
-  const forget = `update losant_usage.instance_totals set quantity = null, verified_at = null
+  const forget = `update losant_usage.instance_totals set quantity = null, last_read_at = null
     where usage_date = '2026-10-14'`;
   await asWriter(played.place.url, asProgram(forget));
   await platform.control('restate', { orgId: first, day: '2026-10-14' });

@@ -6,11 +6,11 @@ import { sql } from 'kysely';
 import { checkPacks } from '../../src/billing/check-pack.ts';
 import { type CloseOutcome, type CloseRequest, closeMonth } from '../../src/billing/close.ts';
 import { compareWithDatabase } from '../../src/billing/compare-database.ts';
-import { openPacks, type PackProblem } from '../../src/billing/open-packs.ts';
 import { writePacks } from '../../src/billing/pack.ts';
+import { type PackProblem, readPacks } from '../../src/billing/read-packs.ts';
 import { readBlockers, readStatements } from '../../src/billing/statements.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
-import { INSTANCE, Ledger, makeGround } from '../ledger/ledger.ts';
+import { createLedgerDatabase, INSTANCE, Ledger } from '../ledger/ledger.ts';
 import { useOpened } from '../opened.ts';
 import { openAs } from '../support/databases.ts';
 import { hours, minutes, POLICY } from '../usage/cells.ts';
@@ -49,7 +49,7 @@ interface CellOptions {
   /** Numbers to store; null stores none. */
   readonly numbers?: Numbers | null;
   readonly isReported?: boolean;
-  /** Whether they are loaded now, e.g. after their month was closed, and not the day after their day. */
+  /** Whether they are loaded now, e.g. after their month was closed, and not Next day their day. */
   readonly isLate?: boolean;
 }
 
@@ -98,13 +98,13 @@ export class Books extends Ledger {
   #closer: DatabaseHandle | null = null;
 
   static async open(): Promise<Books> {
-    const books = new Books(await makeGround(NOW));
+    const books = new Books(await createLedgerDatabase(NOW));
     books.#closer = await openAs('closer', books.url);
     books.folder = await mkdtemp(join(tmpdir(), 'statement-'));
     await books.asProgram(
       sql`insert into losant_usage.instances (instance_id, api_url)
         values (${OTHER_INSTANCE}, 'https://api.example.com')`,
-      sql`update losant_usage.instances set policy = ${JSON.stringify(POLICY)}::text::jsonb, all_from = '2025-01-01',
+      sql`update losant_usage.instances set policy = ${JSON.stringify(POLICY)}::text::jsonb, new_orgs_from = '2025-01-01',
         listed_at = now()`,
     );
     return books;
@@ -115,17 +115,17 @@ export class Books extends Ledger {
     return this.#closer;
   }
 
-  override async end(): Promise<void> {
+  override async drop(): Promise<void> {
     await this.closer.close();
-    await super.end();
+    await super.drop();
     await rm(this.folder, { recursive: true });
   }
 
   async addOrg({ from, to = null, name = 'Acme', customerId = null, instanceId = INSTANCE }: OrgOptions) {
-    const orgId = await this.newOrg({ createdOn: from, instanceId });
+    const orgId = await this.createOrg({ createdOn: from, instanceId });
     await this.asProgram(
       sql`update losant_usage.organizations set name = ${name}, customer_id = ${customerId},
-        removed_on = ${to}::date + 1 where org_id = ${orgId}`,
+        deleted_on = ${to}::date + 1 where org_id = ${orgId}`,
       sql`insert into losant_usage.organization_history
           (org_id, valid_from, instance_id, name, customer_id, tags, limits, created_on)
         select org_id, created_on, instance_id, name, customer_id, tags, limits, created_on
@@ -140,13 +140,13 @@ export class Books extends Ledger {
     const isStored = numbers !== null;
     const reason = ['final', 'stored'].includes(standing) ? null : 'never_read';
     await this.asProgram(
-      sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, to_day)
+      sql`insert into losant_usage.tracks (org_id, stream, first_day, next_day, last_day)
         values (${orgId}, ${stream}, ${from}, ${to}::date + 1, ${to})
         on conflict (org_id, stream) do update set first_day = least(tracks.first_day, excluded.first_day),
           next_day = greatest(tracks.next_day, excluded.next_day),
-          to_day = greatest(tracks.to_day, excluded.to_day)`,
+          last_day = greatest(tracks.last_day, excluded.last_day)`,
       sql`insert into losant_usage.coverage (usage_date, org_id, stream, standing, is_stored, is_reported, revision,
-          verified_at, attempted_at, first_loaded_at, finalized_at, reason, response_sha256)
+          last_read_at, last_attempt_at, first_loaded_at, finalized_at, reason, response_sha256)
         select day::date, ${orgId}, ${stream}, ${standing}::losant_usage.standing, ${isStored},
           ${isStored && isReported}, ${isStored ? 1 : 0}, day + interval '4 days', day + interval '4 days',
           case when ${isStored} then case when ${isLate} then now() else day + interval '1 day' end end,
@@ -191,7 +191,7 @@ export class Books extends Ledger {
     await this.asProgram(
       setNumbers(orgId, day, day, numbers),
       sql`update losant_usage.coverage set standing = 'final', is_stored = true, is_reported = true, revision = 1,
-          first_loaded_at = now(), finalized_at = now(), verified_at = now(), response_sha256 = sha256('x'),
+          first_loaded_at = now(), finalized_at = now(), last_read_at = now(), response_sha256 = sha256('x'),
           reason = null
         where ${isCell(orgId, day, stream)}`,
     );
@@ -201,7 +201,7 @@ export class Books extends Ledger {
     await this.asProgram(
       sql`insert into losant_usage.waivers (org_id, stream, usage_date, reason)
         values (${orgId}, ${stream}, ${day}, 'agreed')`,
-      sql`update losant_usage.coverage set standing = 'accepted', reason = coalesce(reason, 'waived')
+      sql`update losant_usage.coverage set standing = 'waived', reason = coalesce(reason, 'waived')
         where ${isCell(orgId, day, stream)}`,
     );
   }
@@ -243,7 +243,7 @@ export class Books extends Ledger {
     const { db } = this.closer;
     const statements = await readStatements(db, { month, instanceIds: [INSTANCE, OTHER_INSTANCE] });
     await writePacks(this.closer, statements, { out, signal: SIGNAL });
-    const found = await openPacks(out, []);
+    const found = await readPacks(out, []);
     await checkPacks(found, SIGNAL);
     await compareWithDatabase(db, found, SIGNAL);
     return { out, problems: found.problems };
@@ -254,7 +254,7 @@ export class Books extends Ledger {
 export function useBooks(): Books {
   return useOpened(
     () => Books.open(),
-    (books) => books.end(),
+    (books) => books.drop(),
   );
 }
 

@@ -22,8 +22,8 @@ const linesOf = (orgId: string) =>
     where l.org_id = ${orgId} order by s.number, l.metric`);
 
 describe('a month', () => {
-  // Promise (Billing): A closed month never changes: neither its lines nor its pack can be changed, removed or added
-  // to.
+  // Guarantee (Billing): A closed month never changes: its lines and its proof pack cannot be changed, removed or
+  // extended.
   test('that nothing blocks is closed once, with its numbers, and stays as it is', async () => {
     const orgId = await orgOn('2026-03-10', '2026-03-12');
     expect(await books.close('2026-03')).toMatchObject({
@@ -56,7 +56,7 @@ describe('a month', () => {
     `insert into losant_usage.statement_files select statement_id, 'lines.csv', 9, '' from losant_usage.statements`,
     `insert into losant_usage.statement_lines select * from losant_usage.statement_lines limit 1`,
     `begin; set local losant_usage.program = 'x'; update losant_usage.statements set orgs = 2`,
-    `select losant_usage.seal_statement(statement_id, 'lines.csv', '') from losant_usage.statements limit 1`,
+    `select losant_usage.add_pack_file(statement_id, 'lines.csv', '') from losant_usage.statements limit 1`,
   ])('that is closed refuses: %s', async (statement) => {
     // Others have no right to try; the owner is refused all the same.
     await expect(asOwner(books.url, statement)).rejects.toThrow(/is refused|nothing can be added/);
@@ -101,25 +101,29 @@ describe('a month', () => {
     expect(quantitiesOf(await closing)).toMatchObject({ devices_created: '10' });
   });
 
-  // Promise (Billing): A statement is of one moment; what is loaded later is not in it, also by a load that waited.
+  // Guarantee (Billing): A statement is as of one instant; nothing loaded later is in it, not even by a load that
+  // waited for it.
   test('is of one moment, and of no other', async () => {
     await orgOn('2025-10-05', '2025-10-06');
     const open = (isolation: string, moment: string) =>
       queryOnce(
         loginAs('closer', books.url),
         `begin isolation level ${isolation};
-         select losant_usage.open_statement('${INSTANCE}', '2025-10-01', false, null, null, ${moment}); commit`,
+         select losant_usage.begin_statement('${INSTANCE}', '2025-10-01', false, null, null, ${moment}); commit`,
       );
-    const [moment, pack] = ['a statement is of one moment', 'a statement without its proof pack is refused'];
+    const [moment, pack] = [
+      'a statement must be created in a repeatable read transaction, as of a time within it',
+      'a statement without its proof pack is refused',
+    ];
     await expect(open('read committed', 'now()')).rejects.toThrow(moment);
     await expect(open('repeatable read', `now() - interval '1 day'`)).rejects.toThrow(moment);
     await expect(open('repeatable read', 'now()')).rejects.toThrow(pack);
   });
 });
 
-describe('a number that is missing', () => {
-  // Promise (Billing): A missing number is no zero: only what is final or accepted is billed or adjusted.
-  test('is no zero: the rest is billed when it is accepted, and the number once it is there', async () => {
+describe('a number that is required', () => {
+  // Guarantee (Billing): A missing number is not a zero: only final and waived cells are billed or adjusted.
+  test('a missing number is not a zero: the rest is billed once it is accepted, and the number once it is stored', async () => {
     const orgId = await books.addOrg({ from: '2026-04-10', to: '2026-04-12' });
     await books.addCells({ orgId, from: '2026-04-10', to: '2026-04-11' });
     await books.addCells({ orgId, from: '2026-04-12', standing: 'missing', numbers: null });
@@ -153,7 +157,8 @@ describe('a number that is missing', () => {
 });
 
 describe('what blocks a month', () => {
-  // Promise (Billing): A month that something blocks is closed only as it was shown, with a reason on record.
+  // Guarantee (Billing): A blocked month can be closed only with exactly the blockers that were shown, and with a
+  // recorded reason.
   test('is accepted as it was shown, and not when another number would be billed', async () => {
     const month = '2026-01';
     const orgId = await books.addOrg({ from: '2026-01-10', to: '2026-01-12' });
@@ -163,11 +168,15 @@ describe('what blocks a month', () => {
     expect(blockersHash).toMatch(/^[0-9a-f]{12}$/);
     const acceptance = { reason: 'agreed', blockersHash: blockersHash ?? '' };
     const other = books.close(month, { acceptance: { ...acceptance, blockersHash: '0'.repeat(12) } });
-    await expect(other).rejects.toThrow(/is not what --blockers 0{12} accepts: it is [0-9a-f]{12} now/);
+    await expect(other).rejects.toThrow(
+      /is not what --accept-blockers 0{12} accepts: it is [0-9a-f]{12} now/,
+    );
     const numbers = { devices_created: 5_000_000 };
     await books.restate(orgId, '2026-01-11', { old: { devices_created: 4 }, numbers });
     for (const isDryRun of [false, true]) {
-      await expect(books.close(month, { acceptance, isDryRun })).rejects.toThrow(/is not what --blockers/);
+      await expect(books.close(month, { acceptance, isDryRun })).rejects.toThrow(
+        /is not what --accept-blockers/,
+      );
     }
     expect(await books.accept(month)).toMatchObject({ kind: 'closed' });
   });
@@ -182,9 +191,9 @@ describe('what blocks a month', () => {
     const { blockersHash } = await books.close(month, { isDryRun: true });
     const acceptance = { reason: 'agreed', blockersHash: blockersHash ?? '' };
     await books.waive(orgId, '2025-11-10', 'payload_hours');
-    await expect(books.close(month, { acceptance })).rejects.toThrow(/is not what --blockers/);
+    await expect(books.close(month, { acceptance })).rejects.toThrow(/is not what --accept-blockers/);
     for (const day of ['2025-11-11', '2025-11-12']) await books.waive(orgId, day, 'payload_hours');
-    await expect(books.close(month, { acceptance })).rejects.toThrow('nothing blocks 2025-11 any more');
+    await expect(books.close(month, { acceptance })).rejects.toThrow('2025-11 is no longer blocked');
     expect(await books.close(month)).toMatchObject({ kind: 'closed' });
   });
 });
@@ -194,12 +203,14 @@ test('month_lines has the fence that the plan without it shows to be needed', as
   const explain = async (query: string) =>
     (await asOwner(books.url, `explain (verbose) ${query}`)).map((row) => String(row['QUERY PLAN']));
   const source = sql`select prosrc, proconfig from pg_proc where proname = 'month_lines'`;
-  const [{ prosrc, proconfig }] = (await books.ask(source)) as [{ prosrc: string; proconfig: string[] }];
+  const [{ prosrc, proconfig }] = (await books.queryRows(source)) as [
+    { prosrc: string; proconfig: string[] },
+  ];
   expect(prosrc.match(/\w+ as materialized/g)).toEqual(['sums as materialized']);
   expect(prosrc).not.toMatch(/offset 0|enable_/);
   // Without it, the document of all sums is made again for every metric, above the join.
   const [, sums] = await explain(`select s.numbers ->> m.metric from (
-    select to_jsonb(u) as numbers from losant_usage_internal.period_sums u) as s cross join losant_usage.metrics m`);
+    select to_jsonb(u) as numbers from losant_usage_internal.usage_sums u) as s cross join losant_usage.metrics m`);
   expect(sums).toMatch(/Output: \(to_jsonb\(/);
   // Compiled, it is for a thousand types of each organization's day, and as many sources of each of them.
   const types = await explain(

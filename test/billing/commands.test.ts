@@ -26,8 +26,8 @@ const close = async (...args: readonly string[]): Promise<Ended> =>
 
 interface Closed {
   readonly blockersHash: string | null;
-  readonly blockers: readonly { readonly whatToDo: string }[];
-  readonly controls: readonly object[];
+  readonly blockers: readonly { readonly remedy: string }[];
+  readonly reconciliation: readonly object[];
 }
 
 const closeJson = async (...args: readonly string[]) => {
@@ -44,42 +44,41 @@ describe('a month end', () => {
       { period: '2026-11', state: 'open', isOver: false },
       { period: '2026-10', state: 'open', isOver: true, orgsBlocked: 0 },
       { period: '2026-09', state: 'blocked', causes: ['unavailable'], orgsBlocked: 1 },
-      { period: '2026-08', state: 'open', causes: null, orgsDifferent: null, linesDifferent: null },
+      { period: '2026-08', state: 'open', causes: null, orgsToAdjust: null, linesToAdjust: null },
     ]);
     expect((await close()).stdout).toMatch(
-      /2026-09 +blocked +unavailable: 1 organization +losant-usage close --period 2026-09 --dry-run/,
+      /2026-09 +blocked +unavailable: 1 organization +losant-usage close --month 2026-09 --dry-run/,
     );
   });
 
   test('says what was not compared at all, and never that nothing differs', async () => {
-    const { stdout } = await close('--period', '2026-08', '--dry-run');
+    const { stdout } = await close('--month', '2026-08', '--dry-run');
     expect(stdout).toMatch(/device_counts +Losant's own total +22 days not compared +no total/);
-    const { controls } = await closeJson('--period', '2026-08', '--dry-run');
+    const { reconciliation } = await closeJson('--month', '2026-08', '--dry-run');
     const control = { compared_with: 'losant', outcome: 'not_compared', reason: 'no_total' };
-    expect(controls).toEqual([{ stream: 'device_counts', ...control, days: 22 }]);
+    expect(reconciliation).toEqual([{ stream: 'device_counts', ...control, days: 22 }]);
   });
 
   test('refuses a blocked month with the commands that help, and with the one that accepts it', async () => {
-    const refused = await closeJson('--period', '2026-09');
+    const refused = await closeJson('--month', '2026-09');
     expect(refused).toMatchObject({ code: 3, outcome: 'refused', blockers: [{ cause: 'unavailable' }] });
-    const { stdout } = await close('--period', '2026-09');
-    for (const command of refused.blockers?.[0]?.whatToDo.split('\n') ?? [])
-      expect(stdout).toContain(command);
+    const { stdout } = await close('--month', '2026-09');
+    for (const command of refused.blockers?.[0]?.remedy.split('\n') ?? []) expect(stdout).toContain(command);
     expect(stdout).toContain(
-      `losant-usage close --period 2026-09 --incomplete REASON --blockers ${refused.blockersHash}`,
+      `\n  losant-usage close --month 2026-09 --instance ${INSTANCE} --accept-blockers ${refused.blockersHash} --reason TEXT\n`,
     );
   });
 
-  const AUGUST = ['--period', '2026-08'];
-  const HASH = ['--blockers', '0123456789ab'];
-  const AGREED = ['--incomplete', 'agreed'];
+  const AUGUST = ['--month', '2026-08'];
+  const HASH = ['--accept-blockers', '0123456789ab'];
+  const AGREED = ['--reason', 'agreed'];
   test.for([
-    [['--adjust'], '--period is missing'],
-    [[...AUGUST, ...AGREED], '--incomplete and --blockers go together'],
-    [[...AUGUST, ...HASH], '--incomplete and --blockers go together'],
-    [[...AUGUST, '--incomplete', ' ', ...HASH], 'say why'],
-    [[...AUGUST, ...AGREED, ...HASH], 'nothing blocks 2026-08 any more'],
-    [['--period', '2026-11', ...AGREED, ...HASH], '2026-11 is not over'],
+    [['--adjust'], '--month is required with --adjust, --dry-run and --accept-blockers'],
+    [[...AUGUST, ...AGREED], '--accept-blockers and --reason must be given together'],
+    [[...AUGUST, ...HASH], '--accept-blockers and --reason must be given together'],
+    [[...AUGUST, '--reason', ' ', ...HASH], 'say why'],
+    [[...AUGUST, ...AGREED, ...HASH], '2026-08 is no longer blocked'],
+    [['--month', '2026-11', ...AGREED, ...HASH], '2026-11 is not over'],
     [[...AUGUST, '--adjust'], 'is not closed, so there is nothing to adjust'],
   ] as const)('is no end: %j', async ([args, problem]) => {
     const ended = await close(...args);
@@ -87,7 +86,7 @@ describe('a month end', () => {
   });
 
   test('closes, adjusts, writes the packs and verifies them', async () => {
-    expect(await closeJson('--period', '2026-08')).toMatchObject({
+    expect(await closeJson('--month', '2026-08')).toMatchObject({
       code: 0,
       outcome: 'closed',
       lines: [
@@ -96,19 +95,19 @@ describe('a month end', () => {
         { metric: 'devices_total', quantity: '17' },
       ],
     });
-    expect((await close('--period', '2026-08', '--adjust')).stdout).toMatch(
-      /^Nothing has changed since the newest statement: 2026-08 of/,
+    expect((await close('--month', '2026-08', '--adjust')).stdout).toMatch(
+      /^Nothing has changed since the last statement: 2026-08 of/,
     );
     await books.restate(acme, '2026-08-31', { old: { devices_total: 17 }, numbers: { devices_total: 15 } });
-    const different = { period: '2026-08', state: 'different', orgsDifferent: 1, linesDifferent: 1 };
+    const different = { period: '2026-08', state: 'different', orgsToAdjust: 1, linesToAdjust: 1 };
     expect((await listMonths()).at(-1)).toMatchObject(different);
-    const adjusted = await close('--period', '2026-08', '--adjust');
-    const closed = { ...different, state: 'closed', orgsDifferent: 0, linesDifferent: 0 };
+    const adjusted = await close('--month', '2026-08', '--adjust');
+    const closed = { ...different, state: 'closed', orgsToAdjust: 0, linesToAdjust: 0 };
     expect((await listMonths()).at(-1)).toMatchObject(closed);
     expect(adjusted.code).toBe(0);
     expect(adjusted.stdout).toMatch(/devices_total +1 +-2 +devices/);
     const out = join(books.folder, 'august');
-    const where = ['--period', '2026-08', '--instance', INSTANCE, '--out', out];
+    const where = ['--month', '2026-08', '--instance', INSTANCE, '--out', out];
     expect(jsonOf(await run('statement', ...where, '--json'))).toMatchObject({
       statements: [{ folder: '.' }, { folder: 'adjustment-1' }],
     });
@@ -116,12 +115,12 @@ describe('a month end', () => {
     expect(verified.code).toBe(0);
     expect(verified.stdout).toContain('The same, byte for byte, as in the database');
     expect(await readFile(join(out, 'lines.csv'), 'utf8')).toContain('cus_acme');
-    expect((await run('statement', '--period', '2026-10', '--out', join(books.folder, 'x'))).code).toBe(2);
+    expect((await run('statement', '--month', '2026-10', '--out', join(books.folder, 'x'))).code).toBe(2);
   });
 });
 
 describe('meter_events', () => {
-  // Promise (Billing): What other systems are told of a closed month keeps its id, its time and its value.
+  // Guarantee (Billing): Events for other systems keep their ID, time and value once a month is closed.
   test('has a difference a line, whose id stays the same', async () => {
     const events = sql`select event_id, metric, difference, customer_id, length(event_id) <= 100
       from losant_usage.meter_events where month = '2026-08-01' order by number, metric`;

@@ -51,7 +51,7 @@ export async function closeMarch(books: Books, options: Parameters<Books['close'
   await books.restate(acme, `${MONTH}-10`, later);
   await books.adjust(MONTH, options);
   const { out, problems } = await books.verifyMonth(MONTH);
-  if (problems.length > 0) throw new Error(`an honest pack does not hold: ${JSON.stringify(problems)}`);
+  if (problems.length > 0) throw new Error(`an honest pack is not valid: ${JSON.stringify(problems)}`);
   return out;
 }
 

@@ -32,7 +32,7 @@ const REFUSED = new RegExp(
 /** What a forger tries, with what each role is told: most have no right to it,
   and the closer's functions take no lies. */
 const FORGERIES: readonly string[] = [
-  `insert into losant_usage.statements (statement_id, instance_id, month, number, kind, orgs, rules, controls,
+  `insert into losant_usage.statements (statement_id, instance_id, month, number, kind, orgs, rules, reconciliation,
     closed_at, closed_by)
     select gen_random_uuid(), instance_id, '2030-01-01', 99, 'closing', 0, '{}', '[]', now(),
       'cfo' from losant_usage.instances`,
@@ -47,17 +47,17 @@ const FORGERIES: readonly string[] = [
   'delete from losant_usage_internal.ledger_lock',
   'update losant_usage.instance_totals set quantity = 0',
   'update losant_usage.instances set list_problem = null',
-  `update losant_usage.organizations set removed_on = '2026-01-01'`,
-  `begin isolation level repeatable read; select losant_usage.open_statement('${INSTANCE}', '2026-04-01',
+  `update losant_usage.organizations set deleted_on = '2026-01-01'`,
+  `begin isolation level repeatable read; select losant_usage.begin_statement('${INSTANCE}', '2026-04-01',
     false, null, null, now()); commit`,
-  `begin isolation level repeatable read; select losant_usage.seal_statement(
-    (losant_usage.open_statement('${INSTANCE}', '2026-04-01', false, null, null, now())
+  `begin isolation level repeatable read; select losant_usage.add_pack_file(
+    (losant_usage.begin_statement('${INSTANCE}', '2026-04-01', false, null, null, now())
       ->> 'id')::uuid, '../../evil.txt', '')`,
-  `begin isolation level repeatable read; select losant_usage.seal_statement(
-    (losant_usage.open_statement('${INSTANCE}', '2026-04-01', false, null, null, now())
+  `begin isolation level repeatable read; select losant_usage.add_pack_file(
+    (losant_usage.begin_statement('${INSTANCE}', '2026-04-01', false, null, null, now())
       ->> 'id')::uuid, 'manifest.json', '{"statement": {}}')`,
-  `select losant_usage.seal_statement(statement_id, 'lines.csv', '') from losant_usage.statements`,
-  `select losant_usage.seal_statement(gen_random_uuid(), 'lines.csv', '')`,
+  `select losant_usage.add_pack_file(statement_id, 'lines.csv', '') from losant_usage.statements`,
+  `select losant_usage.add_pack_file(gen_random_uuid(), 'lines.csv', '')`,
 ];
 
 describe('a closed month', () => {
@@ -71,7 +71,7 @@ describe('a closed month', () => {
     async (role) => {
       const { code, stderr, stdout } = await asRole(role);
       expect([code, stderr]).toEqual([0, '']);
-      const month = { period: '2026-03', state: 'closed', linesDifferent: 0 };
+      const month = { period: '2026-03', state: 'closed', linesToAdjust: 0 };
       expect((JSON.parse(stdout) as { months: object[] }).months).toContainEqual(
         expect.objectContaining(month),
       );
@@ -84,7 +84,7 @@ describe('a closed month', () => {
       numbers: { devices_created: 6 },
     });
     const line = { metric: 'devices_created', quantity: '2' };
-    const adjust = ['--period', '2026-03', '--adjust'];
+    const adjust = ['--month', '2026-03', '--adjust'];
     const shown = await asRole('reader', ...adjust, '--dry-run');
     expect([shown.code, jsonOf(shown)]).toMatchObject([
       0,
@@ -110,10 +110,11 @@ describe('a statement', () => {
     expect(await statements()).toEqual(before);
   });
 
-  // Promise (Billing): Only the closer makes statements, under the name of whoever closed.
+  // Guarantee (Billing): Only the closer role can create statements, and each has the name of the database user who
+  // closed.
   test('is drafted by the reader, made by the closer, and carries the name of whoever closed', async () => {
     const asRole = async (role: Role, ...args: readonly string[]) =>
-      await runProgram(['close', '--period', '2026-04', '--instance', INSTANCE, '--json', ...args], {
+      await runProgram(['close', '--month', '2026-04', '--instance', INSTANCE, '--json', ...args], {
         DATABASE_URL: loginAs(role, books.url),
       });
     const draft = await asRole('reader', '--dry-run');

@@ -1,7 +1,7 @@
 /** Proof packs that somebody changed, with their hashes written anew: each contradiction is found offline. */
 import { beforeAll, expect, test } from 'vitest';
 import { checkPacks } from '../../src/billing/check-pack.ts';
-import { openPacks } from '../../src/billing/open-packs.ts';
+import { readPacks } from '../../src/billing/read-packs.ts';
 import { SIGNAL, useBooks } from './books.ts';
 import { Copy, closeMarch } from './copies.ts';
 import { TAMPERINGS } from './tamperings.ts';
@@ -16,7 +16,7 @@ beforeAll(async () => {
 test.for(TAMPERINGS)('a tampered pack is told its place: tampering %#', async ([change, problem, file]) => {
   const copy = await Copy.of(march);
   await change.make(copy);
-  const found = await openPacks(copy.out, []);
+  const found = await readPacks(copy.out, []);
   expect(found.problems).toEqual([]);
   await checkPacks(found, SIGNAL);
   const expected = { file: file ?? change.file, problem: expect.stringMatching(problem) as string };

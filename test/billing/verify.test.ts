@@ -65,13 +65,13 @@ async function expectProblem(ending: Promise<Ended>, file: string, problem: RegE
 describe('packs as they were made', () => {
   test('hold, offline and against the database, and it is said how much was checked', async () => {
     const { rows, ...offline } = await holding(verifyIn(march));
-    const notes = ['Not signed: whoever can write the files can write all of them anew.'];
+    const notes = ['Not signed: anyone who can write these files could have replaced all of them.'];
     expect(offline.notes).toEqual(notes);
     expect(rows).toBeGreaterThan(50);
     await holding(withDatabase(march));
   });
 
-  // Promise (Billing): A proof pack is the same bytes whenever it is made.
+  // Guarantee (Billing): A proof pack has the same bytes whenever it is written.
   test('are the same bytes whenever they are made', async () => {
     const { out } = await books.verifyMonth(MONTH);
     for (const name of await readdir(march)) {
@@ -96,14 +96,14 @@ const OF_ADJUSTMENT = `${ADJUSTMENT}/manifest.json`;
 const CHANGES: readonly (readonly [file: string, change: Change, problem: RegExp])[] = [
   ['lines.csv', edit('lines.csv', (text) => `${text} `), /was changed: it has \d+ bytes instead of \d+/],
   ['lines.csv', edit('lines.csv', (text) => text.replace('Acme', 'Acne')), /its SHA-256 is another/],
-  ['cells.csv', (copy) => rm(copy.path('cells.csv')), /^is missing$/],
-  ['notes.txt', (copy) => writeFile(copy.path('notes.txt'), ''), /^is in no manifest$/],
-  ['manifest.json', (copy) => writeFile(copy.path('manifest.json'), '{'), /^is no JSON document$/],
+  ['cells.csv', (copy) => rm(copy.path('cells.csv')), /^is required$/],
+  ['notes.txt', (copy) => writeFile(copy.path('notes.txt'), ''), /^is not listed in the manifest$/],
+  ['manifest.json', (copy) => writeFile(copy.path('manifest.json'), '{'), /^is not valid JSON$/],
   ['manifest.json', edit('manifest.json', (text) => `${text}\n`), /^is not written as close writes it/],
   ['manifest.json', editManifest(({ files }) => files.push(EVIL)), /^files/],
   ['manifest.json', editManifest(({ files }) => files.pop()), /^files: does not name every file/],
   ['manifest.json', editManifest((manifest) => (manifest.checks = 99)), /is checked by version 99/],
-  ['manifest.json', (copy) => truncate(copy.path('manifest.json'), 3e9), /has 3000000000 bytes: too many/],
+  ['manifest.json', (copy) => truncate(copy.path('manifest.json'), 3e9), /is too large (3000000000 bytes)/],
   ['cells.csv', (copy) => truncate(copy.path('cells.csv'), 30e9), /has 30000000000 bytes instead of/],
   ['lines.csv', forge('lines.csv', (text) => `${text}"`), /is no CSV|is not written/],
   ['days.csv', forge('days.csv', (text) => text.replace(/\r\n$/, ',1\r\n')), /has 17 cells instead of 16/],
@@ -115,7 +115,7 @@ const CHANGES: readonly (readonly [file: string, change: Change, problem: RegExp
     async (copy) => {
       for (const name of await readdir(copy.out)) if (name !== ADJUSTMENT) await rm(copy.path(name));
     },
-    /^follows statement 1 of 2026-03, which is missing$/,
+    /^refers to statement 1 of 2026-03, which is required$/,
   ],
   // A statement twice.
   [
@@ -127,7 +127,7 @@ const CHANGES: readonly (readonly [file: string, change: Change, problem: RegExp
   [
     OF_ADJUSTMENT,
     setStatement({ kind: 'closing', earlier: [] }, ADJUSTMENT),
-    /^does not know manifest.json, a statement of 2026-03 before it$/,
+    /^does not refer to manifest.json, an earlier statement of 2026-03$/,
   ],
 ];
 
@@ -150,7 +150,7 @@ describe('files of a pack', () => {
         const copy = await Copy.of(march);
         await rm(copy.path(name));
         await make(copy.path(name));
-        await expectProblem(verifyIn(copy.out), name, /^is no regular file$/);
+        await expectProblem(verifyIn(copy.out), name, /^is not a regular file$/);
       }
     },
   );
@@ -159,11 +159,11 @@ describe('files of a pack', () => {
     const copy = await Copy.of(march);
     await copy.forge('pack-checks.sql', () => `select 'checked 1 rows of 1 files';\n`);
     const { notes, rows } = await holding(verifyIn(copy.out));
-    expect(notes).toContain('pack-checks.sql is not that of the release, which was used instead.');
+    expect(notes).toContain('pack-checks.sql differs from the released version, which was used instead.');
     expect(rows).toBeGreaterThan(50);
   });
 
-  test('a folder that is none, or has no pack, is a mistake of whoever asks', async () => {
+  test('a path that is not a folder, or has no pack, is a usage error', async () => {
     const empty = await mkdtemp(join(books.folder, 'empty-'));
     for (const dir of [join(books.folder, 'none'), empty, join(march, 'lines.csv'), '']) {
       expect((await verifyIn(dir)).code).toBe(2);
@@ -174,7 +174,8 @@ describe('files of a pack', () => {
 describe('the chain', () => {
   test('a chain that begins in the middle is said', async () => {
     const { notes } = await holding(verifyIn(april, ...keyOption('first', 'second')));
-    const begins = /^Statement 2 of instance \w+ is not here: the chain before number 3 was not checked\.$/;
+    const begins =
+      /^Statement 2 of instance \w+ is not in this folder, so the chain before number 3 was not checked\.$/;
     expect(notes).toEqual([expect.stringMatching(begins)]);
   });
 
@@ -192,7 +193,7 @@ describe('signatures', () => {
   test('by two keys hold in one call, and what was not checked is said', async () => {
     await holding(verifyIn(april, ...keyOption('first', 'second')));
     const { notes } = await holding(verifyIn(april));
-    const unchecked = /^Signed with the key [0-9a-f]{64}, which was not checked: give --key FILE\.$/;
+    const unchecked = /^Signed with key [0-9a-f]{64}; the signature was not checked \(give --key FILE\)\.$/;
     expect(notes.filter((note) => unchecked.test(note))).toHaveLength(2);
   });
 
@@ -201,7 +202,7 @@ describe('signatures', () => {
     readonly [what: string, keys: readonly string[], change: Change | null, file: string, problem: RegExp]
   >([
     ['of another key', ['first'], null, `${ADJUSTMENT}/${SIGNED}`, /^is of the key \w+, and given is \w+$/],
-    ['missing', ['first', 'second'], (copy) => rm(copy.path(SIGNED)), SIGNED, /^is missing$/],
+    ['missing', ['first', 'second'], (copy) => rm(copy.path(SIGNED)), SIGNED, /^is required$/],
     ['too long', [], (copy) => writeFile(copy.path(SIGNED), 'x'.repeat(65)), SIGNED, /too many/],
     ['of another manifest', ['first', 'second'], closedByCfo, SIGNED, /^does not fit the manifest/],
   ])('that are %s', async ([, keys, change, file, problem]) => {
@@ -212,15 +213,15 @@ describe('signatures', () => {
 
   test('are wanted of every pack when a key is given', async () => {
     const verified = verifyIn(march, ...keyOption('first'));
-    await expectProblem(verified, 'manifest.json', /^is not signed, and --key was given$/);
+    await expectProblem(verified, 'manifest.json', /^is not signed, but --key was given$/);
   });
 
   test.for([
-    ['no key', 'x', 'has no key in PEM that is not encrypted'],
+    ['no key', 'x', 'contains no unencrypted PEM key'],
     [
       'a key of RSA',
       pemOf(generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey),
-      'has a key of type rsa, not Ed25519',
+      'contains a key of type rsa, not Ed25519',
     ],
   ] as const)('are not checked with %s', async ([name, pem, problem]) => {
     const path = join(books.folder, `${name}.pub`);
@@ -243,7 +244,7 @@ describe('against the database', () => {
     const copy = await Copy.of(march);
     await copy.forgeRows('waivers.csv', (rows) => rows.map((row) => ({ ...row, reason: 'forged' })));
     await holding(verifyIn(copy.out));
-    const kept = /^is not the one that the database keeps$/;
+    const kept = /^differs from the copy in the database$/;
     await expectProblem(withDatabase(copy.out), 'waivers.csv', kept);
   });
 
@@ -271,7 +272,7 @@ describe('writing packs', () => {
     await writePacks(books.closer, statements, { out, signal });
   };
 
-  test('leaves what is the user’s, and nothing of its own behind', async () => {
+  test("removes its own files and never the user's", async () => {
     const out = await mkdtemp(join(books.folder, 'taken-'));
     await writeFile(join(out, 'mine'), '');
     await expect(write(out)).rejects.toThrow('the folder is not empty');

@@ -104,7 +104,7 @@ async function compareWithFullSums(): Promise<number> {
   const owner = await openAs('migrator', books.url);
   const found = await linesOf(owner.db);
   const trx = await owner.db.startTransaction().execute();
-  await sql`create or replace view losant_usage_internal.changed_orgs as
+  await sql`create or replace view losant_usage_internal.orgs_to_recheck as
     select s.month, o.org_id from losant_usage.statements s cross join losant_usage.organizations o`.execute(
     trx,
   );
@@ -130,7 +130,7 @@ async function settle(instanceId: string, month: string, isAdjustment: boolean):
   compared += found.length;
 }
 
-// Promise (Billing): The sum over all statements of a month is the number of now, over a played year.
+// Guarantee (Billing): Over a simulated year, the statements of a month always add up to its current quantities.
 test('a year is billed to the number, and what differs since is found', { timeout: 600_000 }, async () => {
   const begin = async (from: string, to: string | null, instanceId = INSTANCE): Promise<string> => {
     const customerId = `C-${reckoning.instances.size}`;
@@ -179,7 +179,7 @@ test('a year is billed to the number, and what differs since is found', { timeou
     }
     if (index === 8) {
       await books.asProgram(sql`insert into losant_usage.instance_totals
-          (instance_id, usage_date, metric, quantity, verified_at, our_sum, orgs_summed, orgs_open, orgs_expected)
+          (instance_id, usage_date, metric, quantity, last_read_at, our_sum, orgs_summed, orgs_unsettled, orgs_expected)
         values (${INSTANCE}, ${to}, 'devices_created', 1, now(), 2, 1, 0, 1)`);
       expect(await books.causesOf(month)).toContain('contradicted');
     }

@@ -1,6 +1,6 @@
-/** The program within another one: who waits for whom, what an interruption says, and that nothing of a call stays. */
+/** Commands that wait for each other or are interrupted, and leave nothing behind in their process. */
 import { expect, test } from 'vitest';
-import { useExport } from '../e2e/export.ts';
+import { useInstallation } from '../e2e/installation.ts';
 import { holdLease } from '../support/by-hand.ts';
 import { asWriter } from '../support/databases.ts';
 import { daysAgo } from '../support/days.ts';
@@ -8,7 +8,7 @@ import { freePort } from '../support/ports.ts';
 import { jsonOf, type Refusal, runProgram, startProgram } from '../support/program.ts';
 import { until } from '../support/wait.ts';
 
-const exported = useExport({ orgs: 2 });
+const exported = useInstallation({ orgs: 2 });
 
 const readListeners = () => process.eventNames().map((name) => [name, process.listenerCount(name)]);
 
@@ -31,12 +31,12 @@ test('a run leaves no listener on the process and no session of the database', a
   await hasNoSession();
 });
 
-test('a backfill waits for whoever has the lease, says so with what is left, and is read by them', async () => {
+test('a backfill waits for the process that has the lease, which reads its days', async () => {
   await hold();
   const running = exported.start(['backfill', '--from', daysAgo(3), '--to', daysAgo(2)]);
   await until('it waits', () => running.stderr().includes('; waiting'));
   expect(running.stderr()).toMatch(
-    /is being exported by a process on elsewhere since .*; waiting \(it still has 16 numbers to read\)\n/,
+    /is being loaded by a process on elsewhere since .*; waiting \(it still has 16 cells to read\)\n/,
   );
   // Its days are due before it has the lease.
   const due = await exported.place.query(
@@ -47,16 +47,16 @@ test('a backfill waits for whoever has the lease, says so with what is left, and
   expect(await running.ended).toMatchObject({ code: 0 });
 });
 
-test('a run does not wait unless it is told to, and exits 4', async () => {
+test('a run exits 4 without waiting, unless --wait is set', async () => {
   await hold();
   expect(await exported.run(['run'])).toMatchObject({ code: 4 });
   const running = exported.start(['run', '--wait', '60']);
-  await until('it waits', () => running.stderr().includes('; waiting (it still has 0 numbers to read)'));
+  await until('it waits', () => running.stderr().includes('; waiting (it still has 0 cells to read)'));
   await release();
   expect(await running.ended).toMatchObject({ code: 0 });
 });
 
-test('a worker ends when its signal aborts, and leaves as little', async () => {
+test('a worker stops when its signal aborts, and leaves nothing behind', async () => {
   const before = readListeners();
   const worker = exported.start(['worker'], { HTTP_PORT: '0', SCHEDULE: '0 0 1 1 *' });
   await until('it waits', () => worker.stderr().includes('waiting for the next wake-up'));
@@ -67,7 +67,7 @@ test('a worker ends when its signal aborts, and leaves as little', async () => {
   await hasNoSession();
 });
 
-test('two simulators at once keep their output, their variables and their interruption apart', async () => {
+test('two simulators in one process have separate output, options and signals', async () => {
   const port = await freePort();
   const first = startProgram(['simulator', '--json', '--token', 'one', '--port', `${port}`], {});
   const second = startProgram(['simulator', '--json', '--token', 'two', '--orgs', '3'], {});
@@ -79,14 +79,14 @@ test('two simulators at once keep their output, their variables and their interr
   expect(jsonOf<object>(await first.ended)).toMatchObject({ token: 'one', url: `http://127.0.0.1:${port}` });
   const { url, instanceId, token } = JSON.parse(second.stdout()) as Record<string, string>;
   const headers = { authorization: `Bearer ${token}` };
-  const answer = await fetch(`${url}/instances/${instanceId}/orgs`, { headers });
-  expect(await answer.json()).toMatchObject({ totalCount: 3 });
+  const response = await fetch(`${url}/instances/${instanceId}/orgs`, { headers });
+  expect(await response.json()).toMatchObject({ totalCount: 3 });
   second.kill('SIGTERM');
   expect((await second.ended).code).toBe(0);
 });
 
 test.each([[['backfill', '--json', '--from', daysAgo(9)]], [['check', '--json']]])(
-  'an interruption of %j is one document, and says that nothing is half done',
+  'an interruption of %j is one document, with a hint that nothing is half done',
   async (args) => {
     const { platform } = exported;
     const faults = { kinds: ['hang'], actions: ['deviceCounts'], forever: true, slowMs: 600_000 };
@@ -97,13 +97,13 @@ test.each([[['backfill', '--json', '--from', daysAgo(9)]], [['check', '--json']]
     };
     const before = await hangs();
     const running = exported.start(args);
-    await until('an answer hangs', async () => (await hangs()) > before);
+    await until('a response hangs', async () => (await hangs()) > before);
     running.kill('SIGINT');
     const ended = await running.ended;
     expect(jsonOf<Refusal>(ended).error).toEqual({
       code: 'interrupted',
       message: 'Interrupted by SIGINT',
-      hint: 'nothing is half done: the next run goes on, or the same command',
+      hint: 'nothing was left half done; run the same command again, or wait for the next run',
     });
     expect(ended.code).toBe(130);
   },

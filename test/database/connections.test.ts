@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { sql } from 'kysely';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { requireRoom } from '../../src/database/embedded.ts';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { requireDiskSpace } from '../../src/database/embedded.ts';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
-import { boundedClient } from '../../src/database/postgres.ts';
+import { createBoundedClient } from '../../src/database/postgres.ts';
 import { describeDatabaseError, isConnectionLost } from '../../src/database/sqlstate.ts';
 import {
   asOwner,
@@ -80,13 +80,13 @@ describe('a database that cannot be opened', () => {
     /^Cannot reach the database at 127\.0\.0\.1:1\/\w+: connect ECONNREFUSED 127\.0\.0\.1:1$/;
   const NO_ADDRESS = /^Cannot reach the database at database\.invalid:5432.*(ENOTFOUND|EAI_AGAIN)/;
   const WRONG =
-    /^The database at 127\.0\.0\.1:\d+\/\w+ refused: password authentication failed for user "losant_usage_writer"$/;
+    /^The database at 127\.0\.0\.1:\d+\/\w+ rejected the request: password authentication failed for user "losant_usage_writer"$/;
 
   test.each([
     ['nothing listens there', { host: '127.0.0.1:1' }, 'database_unreachable', UNREACHABLE],
     ['its host has no address', { host: 'database.invalid:5432' }, 'database_unreachable', NO_ADDRESS],
     ['the password is wrong', { password: CANARY }, 'database_refused', WRONG],
-    ['the password is missing', { password: '' }, 'database_refused', /password/],
+    ['the password is required', { password: '' }, 'database_refused', /password/],
     ['there is no such name', { pathname: '/nowhere' }, 'database_refused', /"nowhere" does not exist/],
   ])('says so where %s', async (_, changes, kind, message) => {
     const error = await failure(open(urlFor(changes)));
@@ -138,7 +138,7 @@ describe('a database that cannot be opened', () => {
 });
 
 describe('an open database', () => {
-  test('keeps its password to itself', async () => {
+  test('never shows its password', async () => {
     const handle = await open(urlFor({}));
     expect(inspect(handle, { showHidden: true, depth: Infinity })).not.toContain(password);
     await handle.close();
@@ -174,7 +174,11 @@ describe('an open database', () => {
   });
 
   test('gives up on a server that falls silent', async () => {
-    const Client = boundedClient({ connectTimeoutMs: 5_000, silenceMs: 100, readUrl: () => urlFor({}) });
+    const Client = createBoundedClient({
+      connectTimeoutMs: 5_000,
+      silenceMs: 100,
+      readUrl: () => urlFor({}),
+    });
     const client = new Client();
     await client.connect();
     const error = await failure(client.query('select pg_sleep(10)'));
@@ -208,16 +212,19 @@ test.each([
 });
 
 describe('an embedded folder', () => {
-  test('belongs to one process, until that dies in whatever way, and keeps what was committed', async () => {
+  test('belongs to one process until it dies, however it dies, and keeps what was committed', async () => {
     const embedded = await copyEmbeddedDatabase();
+    onTestFinished(() => embedded.remove());
     const alias = join(embedded.folder, 'alias');
     symlinkSync(embedded.folder, alias);
     const file = fileURLToPath(new URL('./hold-folder.ts', import.meta.url));
     const holder = spawn(process.execPath, [file, embedded.url], { stdio: ['ignore', 'pipe', 'inherit'] });
+    // A holder that outlives a failed test would keep vitest from ending.
+    onTestFinished(() => void holder.kill('SIGKILL'));
     await once(holder.stdout, 'data');
     for (const folder of [embedded.folder, alias]) {
       const message = `Another process is using the embedded database in ${folder}`;
-      const held = { name: 'HeldError', kind: 'folder_locked', message };
+      const held = { name: 'BusyError', kind: 'folder_locked', message };
       expect(await failure(open(`embedded:${folder}`))).toMatchObject(held);
     }
     holder.kill('SIGKILL');
@@ -226,28 +233,27 @@ describe('an embedded folder', () => {
     expect((await sql`select value from held`.execute(handle.db)).rows).toEqual([{ value: 42 }]);
     expect(await failure(open(embedded.url))).toMatchObject({ kind: 'folder_locked' });
     await handle.close();
-    embedded.remove();
   });
 
   test('written by another version of Postgres does not open, and is not kept locked', async () => {
     const embedded = createEmbeddedFolder();
+    onTestFinished(() => embedded.remove());
     mkdirSync(join(embedded.folder, 'pgdata'));
     writeFileSync(join(embedded.folder, 'pgdata', 'PG_VERSION'), '14\n');
     const error = await failure(open(embedded.url));
     expect(error).toMatchObject({ kind: 'database_unreachable' });
     expect(String(error)).toContain(`in ${embedded.folder}, written by Postgres 14, does not open`);
     expect(await failure(open(embedded.url))).toMatchObject({ kind: 'database_unreachable' });
-    embedded.remove();
   });
 
   test('on a full disk is refused with a sentence, and not begun', () => {
     const free = (bytes: number) => ({ bavail: bytes, bsize: 1 });
-    expect(() => requireRoom('/data', free(64_000_000))).not.toThrow();
-    expect(() => requireRoom('/data', free(63_999_999))).toThrow(
+    expect(() => requireDiskSpace('/data', free(64_000_000))).not.toThrow();
+    expect(() => requireDiskSpace('/data', free(63_999_999))).toThrow(
       expect.objectContaining({
         kind: 'database_failed',
         message: 'The disk of the embedded database in /data is full: 63 MB are free, and it needs 64',
-        hint: 'free disk space; what is stored there stays as it is',
+        hint: 'free disk space; the stored data is intact',
       }),
     );
   });

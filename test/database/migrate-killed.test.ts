@@ -34,7 +34,7 @@ async function killAt(nth: number): Promise<boolean> {
   return (await process.ended).signal === 'SIGKILL';
 }
 
-// Promise (Database): The command migrate, killed anywhere, leaves no schema or a whole one.
+// Guarantee (Database): The command migrate, killed at any point, leaves either no schema or a complete one.
 test('killed anywhere while the schema is made, `migrate` makes it whole the next time', async () => {
   await using wire = await startWire(portOf(database.url));
   expect(await migrate(through(wire, database.url))).toMatchObject({ code: 0 });

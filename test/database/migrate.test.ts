@@ -114,7 +114,7 @@ describe('migrating', () => {
     expect(await readSchemaState(handle, folder)).toMatchObject({ state: 'at_head' });
   });
 
-  test('works the same in an embedded database, as the tests copy it, that was left half made', async () => {
+  test('also completes a half-created embedded database', async () => {
     const embedded = await copyEmbeddedDatabase();
     const small = await open(embedded.url);
     const applied = readdirSync('migrations').map((name) => name.replace('.sql', ''));
@@ -140,7 +140,7 @@ describe('a database that is not at head', () => {
     expect(await require(false)).toEqual([]);
   });
 
-  // Promise (Database): A database of another version or layout is left alone and refused.
+  // Guarantee (Database): A database with another version or layout is rejected and left unchanged.
   test.for<readonly [what: string, applied: Files, files: Files, state: 'ahead' | 'other', unknown: string]>([
     ['is newer than the program', TWO, ONE, 'ahead', '0002_second'],
     ['was made before the first release', { '0000_earlier': FIRST }, ONE, 'other', '0000_earlier'],
@@ -152,7 +152,7 @@ describe('a database that is not at head', () => {
     expect(await readSchemaState(handle, folder)).toMatchObject({ state, unknown: [unknown] });
     const [kind, says] = {
       ahead: ['database_too_new', `it has ${unknown}`],
-      other: ['database_mismatch', `was made by other migrations than this program has: ${unknown}`],
+      other: ['database_mismatch', `was created by different migrations than this program's: ${unknown}`],
     }[state];
     const refused = { kind, message: expect.stringContaining(says ?? '') as unknown };
     const options = { createIfEmpty: true, autoMigrate: true };

@@ -9,9 +9,9 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { DatabaseHandle } from '../../src/database/handle.ts';
 import { migrateToHead, readPending, readSchemaState, requireSchema } from '../../src/database/migrate.ts';
-import { answer, useLedger } from '../ledger/ledger.ts';
+import { cellResponse, useLedger } from '../ledger/ledger.ts';
 import { openAs } from '../support/databases.ts';
-import { devices, named } from '../usage/cells.ts';
+import { devices, report } from '../usage/cells.ts';
 
 /** A column of organizations with its data, and a view that shows it. */
 const COST_CENTER = `
@@ -41,12 +41,14 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'losant-usage-next-'));
   cpSync('migrations', folder, { recursive: true });
   writeFileSync(join(folder, '0099_cost_center.sql'), COST_CENTER);
-  const orgId = await ledger.want({ from: '2026-11-20', to: '2026-11-21' }, ['device_counts']);
+  const orgId = await ledger.expectDays({ from: '2026-11-20', to: '2026-11-21' }, ['device_counts']);
   await ledger.asProgram(
     sql`update losant_usage.organizations set tags = '[{"key": "cost_center", "value": "4711"}]'`,
   );
   await ledger.load(
-    ['2026-11-20', '2026-11-21'].map((day) => answer(orgId, 'device_counts', day, named(devices(4, 1, 17)))),
+    ['2026-11-20', '2026-11-21'].map((day) =>
+      cellResponse(orgId, 'device_counts', day, report(devices(4, 1, 17))),
+    ),
   );
 });
 
@@ -55,7 +57,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-const daily = () => ledger.ask(sql`select * from losant_usage.daily_usage order by usage_date`);
+const daily = () => ledger.queryRows(sql`select * from losant_usage.daily_usage order by usage_date`);
 
 test('the new version does not start before it, and says what is pending', async () => {
   const started = requireSchema(ledger.handle, { createIfEmpty: true, autoMigrate: false }, folder);
@@ -65,7 +67,7 @@ test('the new version does not start before it, and says what is pending', async
   expect(await readPending(ledger.handle, folder)).toEqual(['0099_cost_center']);
 });
 
-test('up: every number stays, the column is filled, and the schema is whole', async () => {
+test('upgrade: numbers stay, the column is filled, the schema is complete', async () => {
   const before = await daily();
   expect(before).toHaveLength(2);
   const options = { createIfEmpty: false, autoMigrate: true };

@@ -1,7 +1,6 @@
 /**
- * The roles of deploy/postgres/roles.sql on a server of their own, made by an administrator who is no superuser, as on a
- * managed one: each does what it is for, and who has another is told which one it takes. What each may do stands in
- * test/schema.
+ * Each role of deploy/postgres/roles.sql can do its work, and any other user is told which role a command needs. As on a
+ * managed server, an administrator who is not a superuser creates them. test/schema checks that they can do nothing else.
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -50,10 +49,10 @@ async function program(user: User, ...args: readonly string[]) {
   return await runProgram(args, settingsOf(platform, { url: urlOf(user) }));
 }
 
-test('the migrator migrates, the writer exports, the closer and the reader look, in the documented order', async () => {
-  const early = await program('losant_usage_writer', 'run');
-  expect(early.code).toBe(2);
-  expect(early.stderr).toContain('run `losant-usage migrate` as the migrator');
+test('the migrator migrates, the writer loads, the closer and the reader read, in the documented order', async () => {
+  const tooEarly = await program('losant_usage_writer', 'run');
+  expect(tooEarly.code).toBe(2);
+  expect(tooEarly.stderr).toContain('run `losant-usage migrate` as losant_usage_migrator');
   expect(await program('losant_usage_migrator', 'migrate')).toMatchObject({ code: 0 });
   expect(await program('losant_usage_reader', 'run', '--dry-run')).toMatchObject({ code: 0 });
   expect(await program('losant_usage_writer', 'run')).toMatchObject({ code: 0 });
@@ -66,9 +65,9 @@ test('the migrator migrates, the writer exports, the closer and the reader look,
 
 const WAIVE = ['waive', '--org', '0'.repeat(24), '--day', daysAgo(1), '--reason', 'x'];
 const MONTH = daysAgo(70).slice(0, 7);
-const CLOSE = ['close', '--period', MONTH];
+const CLOSE = ['close', '--month', MONTH];
 
-test.for<readonly [User, readonly string[], takes: (typeof ROLES)[number]]>([
+test.for<readonly [User, readonly string[], requiredRole: (typeof ROLES)[number]]>([
   ['losant_usage_reader', ['run'], 'losant_usage_writer'],
   ['losant_usage_closer', ['run'], 'losant_usage_writer'],
   ['losant_usage_closer', ['backfill', '--from', daysAgo(2)], 'losant_usage_writer'],
@@ -84,21 +83,21 @@ test.for<readonly [User, readonly string[], takes: (typeof ROLES)[number]]>([
   [STRANGER, ['run'], 'losant_usage_writer'],
   [STRANGER, ['status'], 'losant_usage_reader'],
   [STRANGER, ['gaps'], 'losant_usage_reader'],
-  [STRANGER, ['statement', '--period', MONTH, '--out', '/nowhere'], 'losant_usage_closer'],
-])('%s who calls %j is told that it takes the role %s', async ([user, args, role]) => {
+  [STRANGER, ['statement', '--month', MONTH, '--out', '/nowhere'], 'losant_usage_closer'],
+])('the error of %s for %j names the role that it needs, %s', async ([user, args, requiredRole]) => {
   const { code, stdout, stderr } = await program(user, ...args);
-  const told = (stdout + stderr).match(/losant_usage_(?:migrator|writer|closer|reader)/g) ?? [];
-  expect({ code, told: told.filter((each) => each !== user) }).toEqual({ code: 2, told: [role] });
+  const roles = (stdout + stderr).match(/losant_usage_(?:migrator|writer|closer|reader)/g) ?? [];
+  expect({ code, roles: roles.filter((role) => role !== user) }).toEqual({ code: 2, roles: [requiredRole] });
 });
 
-test('rights that were lost are granted again by running the file again', async () => {
+test('running roles.sql again restores lost privileges', async () => {
   await queryOnce(
     urlOf('losant_usage_migrator'),
     'revoke all on losant_usage.health from losant_usage_reader',
   );
-  const poor = await program('losant_usage_reader', 'status');
-  expect(poor.code).toBe(2);
-  expect(poor.stderr).toContain('if the user has it, run deploy/postgres/roles.sql again');
+  const ended = await program('losant_usage_reader', 'status');
+  expect(ended.code).toBe(2);
+  expect(ended.stderr).toContain('if the user has it, run deploy/postgres/roles.sql again');
   await queryOnce(urlOf(ADMINISTRATOR), ROLES_SQL);
   expect(await program('losant_usage_reader', 'status')).toMatchObject({ code: 0 });
 });

@@ -47,8 +47,8 @@ describe('a text that a spreadsheet takes for a formula is neutralised', () => {
   });
 });
 
-// Promise (Operation): Whatever a name, tag or key contains, no terminal gets a control character of it, no page
-// markup, no CSV cell a formula.
+// Guarantee (Operation): Names, tags and keys never put control characters on a terminal, markup in a page or formulas
+// in a CSV file.
 test('an independent reader finds every text, and none begins a formula', () => {
   const anything = fc.oneof(
     fc.string({ unit: 'binary' }),

@@ -1,6 +1,12 @@
 import { parquetMetadata, parquetReadObjects } from 'hyparquet';
 import { expect, test } from 'vitest';
-import { type Column, type FormatName, formats, type Renderer, type Row } from '../../src/files/formats.ts';
+import {
+  type Column,
+  type FormatName,
+  formats,
+  type Renderer,
+  type TextRow,
+} from '../../src/files/formats.ts';
 
 const COLUMNS: readonly Column[] = [
   { name: 'org_name', kind: 'text' },
@@ -12,7 +18,7 @@ const COLUMNS: readonly Column[] = [
   { name: 'tags', kind: 'json' },
 ];
 
-const ROWS: readonly Row[] = [
+const ROWS: readonly TextRow[] = [
   [
     '=1+1',
     '2026-11-24',
@@ -27,7 +33,7 @@ const ROWS: readonly Row[] = [
   [null, null, null, null, null, null, null],
 ];
 
-async function render(format: FormatName, chunks: readonly (readonly Row[])[]): Promise<Buffer> {
+async function render(format: FormatName, chunks: readonly (readonly TextRow[])[]): Promise<Buffer> {
   const renderer: Renderer = formats[format](COLUMNS);
   const parts = [renderer.begin()];
   for (const chunk of chunks) parts.push(await renderer.add(chunk));
@@ -82,7 +88,7 @@ test('Parquet holds every value with its type', async () => {
 });
 
 test('Parquet is written in groups of 2,500 rows, and every format without any row', async () => {
-  const row: Row = ['Acme', '2026-11-24', '1', '1', 'true', '2026-11-24T00:00:00.000000Z', '[]'];
+  const row: TextRow = ['Acme', '2026-11-24', '1', '1', 'true', '2026-11-24T00:00:00.000000Z', '[]'];
   const thousand = Array.from({ length: 1_000 }, () => row);
   const file = bufferOf(await render('parquet', [...Array.from({ length: 5 }, () => thousand), [row]]));
   const { row_groups: groups } = parquetMetadata(file);

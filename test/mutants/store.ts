@@ -1,26 +1,26 @@
-/** Defects in loading, leases, quarantine, and in what views say of numbers on record. */
+/** Defects in loads, leases, quarantine, and the views on what is stored. */
 import { plant } from './mutant.ts';
 
 export const storeMutants = [
   plant(
     { file: 'src/ledger/load.ts', test: 'test/ledger/load.test.ts' },
     {
-      'An answer that was sent before its day was over, or after now, by the clock of the database, is not loaded':
+      "A response that was sent before the end of its day, or in the future by the database's clock, is not loaded":
         ['for (const answer of answers) requireSentInTime(answer, atMs);', ''],
-      'A number that changes is on record': ['await recordRevisions(trx, cells, runId);', ''],
+      'Every change of a number is on record': ['await recordRevisions(trx, cells, runId);', ''],
       'Zeros are compared with counterparts that are stored': [
         'streamNamed(stream).counterparts.flatMap(',
         'streamNamed(stream).counterparts.filter(() => false).flatMap(',
       ],
-      'A load that changes a number unsets our sum of its day': [
+      'A load that changes a number invalidates our sum of its day': [
         'await unsetSums(trx, instanceId, cells);',
         '',
       ],
-      'A load that settles a cell unsets our sum of its day': [
+      'A load that settles a cell invalidates our sum of its day': [
         'numbers !== null || isSettled(before.standing) !== isSettled(cell.standing),',
         'numbers !== null,',
       ],
-      'What was left out and is late is reported missing': [
+      'An omitted cell that is late is missing': [
         `standing: standing === 'waiting' && isLate(day, atMs) ? 'missing' : standing,`,
         'standing,',
       ],
@@ -29,7 +29,7 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/load.ts', test: 'test/ledger/waive.test.ts' },
     {
-      'A good answer ends the waiver of its cell, which stays on record': [
+      'A good response lifts the waiver of its cell, which stays on record': [
         'await liftWaivers(trx, cells.filter(isLifted), runId);',
         '',
       ],
@@ -38,7 +38,7 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/load.ts', test: 'test/ledger/load.test.ts', only: 'of the same batch' },
     {
-      'Answers of a batch are applied sources first, whatever their order': [
+      'The responses of a batch are applied sources first, whatever their order': [
         'order(a) - order(b)',
         'order(b) - order(a)',
       ],
@@ -47,16 +47,16 @@ export const storeMutants = [
   plant(
     { file: 'src/usage/apply.ts', test: 'test/ledger/load.test.ts' },
     {
-      'A batch whose end was not seen counts once': [
-        'cell.attemptedAtMs === answer.sentAtMs ? cell.attempts : cell.attempts + 1',
-        'cell.attempts + 1',
+      'A batch that is loaded a second time counts as one failed read': [
+        'cell.lastAttemptAtMs === response.sentAtMs ? cell.failedReads : cell.failedReads + 1',
+        'cell.failedReads + 1',
       ],
     },
   ),
   plant(
     { file: 'src/ledger/coverage.ts', test: 'test/ledger/guards.test.ts' },
     {
-      'A row that the database swallows or changes ends the load': [
+      'A row that the database drops or changes ends the load': [
         'if (written === sent) return;',
         'if (written <= sent) return;',
       ],
@@ -73,7 +73,7 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/coverage.ts', test: 'test/ledger/load.test.ts' },
     {
-      'Loading one stream leaves the numbers of the others of its day as they are': [
+      'Loading one stream does not change the other streams of the day': [
         '= coalesce(n.${column}, d.${column})`',
         '= n.${column}`',
       ],
@@ -91,7 +91,7 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/coverage.ts', test: 'test/views/history.test.ts' },
     {
-      'The time at which a number was first stored is kept': [
+      'The time at which a number was first stored never changes': [
         'coalesce(c.first_loaded_at, case when n.is_stored then (select clock_timestamp()) end)',
         'case when n.is_stored then (select clock_timestamp()) end',
       ],
@@ -100,15 +100,15 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/lease.ts', test: 'test/ledger/load.test.ts' },
     {
-      'A process whose lease another has taken over loads nothing more': [
+      'A process that has lost its lease loads nothing': [
         'if (lease && leases === 0) throw leaseLost(lease.instanceId);',
         '',
       ],
-      'The lease of a successor is not taken for one’s own: each has another epoch': [
+      "A process does not mistake its successor's lease for its own: the epoch differs": [
         'and epoch = ${lease?.epoch ?? null}::bigint',
         'and ${lease?.epoch ?? null}::bigint is not null',
       ],
-      'A run whose clock moves against that of the database loads nothing more': [
+      "A run whose clock drifts from the database's loads nothing": [
         'if (Math.abs(aheadMs) <= DATABASE_SKEW_MAX_MS) return;',
         'if (Number.isFinite(aheadMs)) return;',
       ],
@@ -117,24 +117,21 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/lease.ts', test: 'test/ledger/runs.test.ts' },
     {
-      'A lease that has not lapsed is not taken from its holder': [
-        `        .where('leases.until', '<=', CLOCK),`,
-        '',
-      ],
-      'A lease that another process has taken over cannot be renewed': [
+      'A lease that has not expired is not taken over': [`        .where('leases.until', '<=', CLOCK),`, ''],
+      'A lease that was taken over cannot be renewed': [
         `    .where('epoch', '=', epoch)
     .executeTakeFirstOrThrow();`,
         '    .executeTakeFirstOrThrow();',
       ],
-      'A process does not give up the lease of its successor': [
+      "A process does not release its successor's lease": [
         `.where('epoch', '=', epoch).execute();`,
         '.execute();',
       ],
-      'A dead holder of a lease is succeeded within a minute': [
+      'The lease of a dead process is taken over within a minute': [
         'export const LEASE_MS = 60_000;',
         'export const LEASE_MS = 3_600_000;',
       ],
-      'What the program writes is on disk when it is committed, whatever the default of the server': [
+      "Commits are on disk, whatever the server's default": [
         `when 'off' then 'on' else`,
         `when 'off' then 'off' else`,
       ],
@@ -143,26 +140,26 @@ export const storeMutants = [
   plant(
     { file: 'src/ledger/quarantine.ts', test: 'test/ledger/load.test.ts' },
     {
-      'A bad body is kept as it came, up to a bound': [
+      'An invalid body is stored as received, up to a limit': [
         'compress(text.slice(0, BODY_LENGTH_MAX))',
         'compress(text)',
       ],
-      'A bad body that stays the same is kept once': [') is not true`', ') is null or true`'],
+      'An invalid body that stays the same is stored once': [') is not true`', ') is null or true`'],
     },
   ),
   plant(
     { file: 'migrations/0003_ledger.sql', test: 'test/ledger/guards.test.ts' },
     {
-      'The ledger is changed by the program alone': [
-        'create trigger by_hand before insert or update or delete or truncate on losant_usage.coverage',
-        'create trigger by_hand before insert on losant_usage.coverage',
+      'Only the program can change the ledger': [
+        'create trigger reject_manual_write before insert or update or delete or truncate on losant_usage.coverage',
+        'create trigger reject_manual_write before insert on losant_usage.coverage',
       ],
     },
   ),
   plant(
     { file: 'migrations/0001_reference.sql', test: 'test/views/views.test.ts' },
     {
-      'A missing number is a gap six hours after its day, by the same rule in SQL as in the program': [
+      'A cell is late six hours after its day, by the same rule in SQL and in the program': [
         `interval '6 hours'`,
         `interval '7 hours'`,
       ],
@@ -178,10 +175,10 @@ export const storeMutants = [
     },
   ),
   plant(
-    { file: 'src/ledger/fill.ts', test: 'test/views/views.test.ts' },
+    { file: 'src/ledger/expected.ts', test: 'test/views/views.test.ts' },
     {
-      'A day is not final while a stream that wants it has no row for it': [
-        'await fillOrgs(trx, page, policy);',
+      'A day is not final while a cell that is expected has not been created': [
+        'await createExpectedCellsOf(trx, page, policy);',
         '',
       ],
     },
@@ -189,7 +186,7 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0001_reference.sql', test: 'test/views/views.test.ts' },
     {
-      'A day of which a cell is waiting and late is missing, whatever its other cells are': [
+      'A day with a late waiting cell is missing, whatever its other cells are': [
         'return case when is_waiting and usage_date < losant_usage_internal.late_before()',
         `return case when standing = 'waiting' and usage_date < losant_usage_internal.late_before()`,
       ],
@@ -198,8 +195,8 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0003_ledger.sql', test: 'test/views/views.test.ts' },
     {
-      'A day that no run has made a row for is missing': [
-        `'waiting', losant_usage_internal.as_of_now('waiting', usage_date),`,
+      'A late day whose cells have not been created is missing': [
+        `'waiting', losant_usage_internal.current_standing('waiting', usage_date),`,
         `'waiting', 'waiting',`,
       ],
     },
@@ -207,8 +204,8 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0008_health.sql', test: 'test/views/views.test.ts' },
     {
-      'Days that no run has filled are not counted as final, nor taken from those that are': [
-        'sum(greatest(t.next_day, least(t.to_day, losant_usage_internal.today() - 1) + 1) - t.first_day)',
+      'Days whose cells have not been created neither count as final nor reduce that count': [
+        'sum(greatest(t.next_day, least(t.last_day, losant_usage_internal.today() - 1) + 1) - t.first_day)',
         'sum(t.next_day - t.first_day)',
       ],
     },
@@ -220,7 +217,7 @@ export const storeMutants = [
         `(max(array[d.usage_date - date '2000-01-01', d.devices_total]) filter (where d.devices_total is not null))[2] as devices_total,`,
         'losant_usage_internal.total(d.devices_total) as devices_total,',
       ],
-      'A month of an organization that something blocks is not billable': [
+      'A month of an organization with a blocker is not billable': [
         'b.is_blocked is not true and i.is_blocked is not true as is_billable,',
         'i.is_blocked is not true as is_billable,',
       ],
@@ -229,12 +226,12 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0005_totals.sql', test: 'test/views/reconciliation.test.ts' },
     {
-      'Counterparts that differ for single organizations differ, also where their sums agree': [
+      'Counterparts that differ for single organizations differ, even if their sums are equal': [
         `when t.orgs_differing > 0 then 'differs'`,
         `when t.counterpart_sum <> t.counterpart_own_sum then 'differs'`,
       ],
       'A total that may still change is pending': [
-        `when t.verified_at >= f.final_at is not true then 'total_not_final'`,
+        `when t.last_read_at >= f.final_at is not true then 'total_not_final'`,
         '',
       ],
       'A sum that lacks an organization is not compared': [
@@ -246,13 +243,13 @@ export const storeMutants = [
   plant(
     { file: 'migrations/0007_changes.sql', test: 'test/views/history.test.ts' },
     {
-      'The differences of a number since a moment add up to what changed': [
+      'The differences of a number since an instant add up to what changed': [
         'select coalesce(case when c.revision > 1 then (',
         'select coalesce(case when c.revision < 0 then (',
       ],
-      'A number at a moment is the one that was known then': [
-        'where r.changed_at > moment order by',
-        'where r.changed_at < moment order by',
+      'A number as of an instant is the one that was known then': [
+        'where r.changed_at > as_of order by',
+        'where r.changed_at < as_of order by',
       ],
     },
   ),

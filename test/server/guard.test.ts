@@ -1,16 +1,16 @@
 import { expect, test } from 'vitest';
-import { type Access, refuse } from '../../src/server/listen.ts';
+import { type AccessPolicy, findRefusal } from '../../src/server/listen.ts';
 import { TOKEN } from './pages.ts';
 
-const open: Access = { host: '127.0.0.1', token: null };
-const locked: Access = { ...open, token: TOKEN };
-const wide: Access = { ...open, host: '0.0.0.0' };
-const wideLocked: Access = { ...locked, host: '0.0.0.0' };
+const open: AccessPolicy = { host: '127.0.0.1', token: null };
+const locked: AccessPolicy = { ...open, token: TOKEN };
+const wide: AccessPolicy = { ...open, host: '0.0.0.0' };
+const wideLocked: AccessPolicy = { ...locked, host: '0.0.0.0' };
 
 /** The status of a GET; 200 if it is let in. */
-function statusOf(access: Access, path: string, headers: Record<string, string> = {}): number {
+function statusOf(access: AccessPolicy, path: string, headers: Record<string, string> = {}): number {
   const all = { host: '127.0.0.1:9464', ...headers };
-  return refuse(access, { method: 'GET', url: path, headers: all })?.status ?? 200;
+  return findRefusal(access, { method: 'GET', url: path, headers: all })?.status ?? 200;
 }
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });

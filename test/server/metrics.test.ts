@@ -23,14 +23,14 @@ test('the ledger is shown by instance, by stream and by standing', async () => {
     [ofInstance('gaps_expiring')]: 1,
     [ofInstance('organization_list_incomplete')]: 1,
     [ofInstance('reconciliation_differences')]: 6,
-    [ofInstance('final_changes_total')]: 7,
+    [ofInstance('final_restatements_total')]: 7,
     [ofStream('organizations_tracked')]: 3,
     [ofStream('organizations_complete')]: 2,
     [ofStream('complete_to_timestamp_seconds')]: secondsOf('2026-11-10T00:00:00Z'),
-    [ofStream('newest_day_read_timestamp_seconds')]: secondsOf('2026-11-24T00:00:00Z'),
-    [ofStream('yesterday_open_cells')]: 3,
+    [ofStream('newest_read_day_end_timestamp_seconds')]: secondsOf('2026-11-24T00:00:00Z'),
+    [ofStream('yesterday_incomplete_cells')]: 3,
     losant_usage_database_up: 1,
-    losant_usage_database_reading_age_seconds: 2,
+    losant_usage_ledger_snapshot_age_seconds: 2,
     'losant_usage_build_info{version="1.2.3"}': 1,
   });
   for (const [standing, cells] of Object.entries(HEALTH.instances[0]?.streams[0]?.cells ?? {})) {
@@ -58,7 +58,7 @@ test('runs and requests are counted, beside what every process has', async () =>
     'losant_usage_requests_total{endpoint="instance.get",status="none"}': 1,
     'losant_usage_request_retries_total{reason="timeout"}': 1,
     losant_usage_rate_limit_wait_seconds_total: 0.5,
-    [ofInstance('token_refused')]: 1,
+    [ofInstance('token_rejected')]: 1,
     process_resident_memory_bytes: expect.any(Number) as number,
   });
 });

@@ -21,22 +21,22 @@ test('a page that fails says nothing of why, the log does', async () => {
   };
   await using pages = await startPages({ sources: { status } });
   const response = await pages.get('/status.json');
-  expect([response.status, await response.text()]).toEqual([500, 'This page failed; the log says why\n']);
+  expect([response.status, await response.text()]).toEqual([500, 'This page failed; see the log\n']);
   expect(pages.logged.join('')).toContain('secret detail');
 });
 
 test('is not ready for as long as something is in the way, and says what', async () => {
-  const readiness = () => Promise.resolve(['the database does not answer']);
+  const readiness = () => Promise.resolve(['the database is not responding']);
   await using pages = await startPages({ sources: { readiness } });
   const response = await pages.get('/readyz');
   expect([response.status, await response.text()]).toEqual([
     503,
-    'not ready: the database does not answer\n',
+    'not ready: the database is not responding\n',
   ]);
   expect((await pages.get('/healthz')).status).toBe(200);
 });
 
-test('without the database it still answers, and says so', async () => {
+test('still responds when the database is down, and says so', async () => {
   const database = () => Promise.resolve(viewOf(HEALTH, { isUp: false }));
   await using pages = await startPages({ sources: { database } });
   const text = await (await pages.get('/metrics')).text();
@@ -52,16 +52,16 @@ test('a database that answers, but is slow to read, is up: the last reading stay
   });
   const text = await (await pages.get('/metrics')).text();
   expect(text).toContain('\nlosant_usage_database_up 1\n');
-  expect(text).toContain('\nlosant_usage_database_reading_age_seconds 600\n');
+  expect(text).toContain('\nlosant_usage_ledger_snapshot_age_seconds 600\n');
   expect(text).toMatch(/^losant_usage_cells\{.*standing="missing"\} 2$/m);
   expect(await (await pages.get('/')).text()).toContain('numbers as of 10 min ago');
   const status = (await (await pages.get('/status.json')).json()) as object;
-  expect(status).toMatchObject({ at: HEALTH.at, worker: { databaseUp: true, readingAgeMs: 600_000 } });
+  expect(status).toMatchObject({ at: HEALTH.at, worker: { databaseUp: true, snapshotAgeMs: 600_000 } });
 });
 
 test('shows texts of others as text', async () => {
-  const trouble = { code: 'x', message: '<script>alert(1)</script>', hint: '"><img src=x>' };
-  const instances = [{ ...INSTANCE_STATUS, lastRun: null, trouble }];
+  const problem = { code: 'x', message: '<script>alert(1)</script>', hint: '"><img src=x>' };
+  const instances = [{ ...INSTANCE_STATUS, lastRun: null, problem }];
   await using pages = await startPages({ sources: { status: () => ({ ...STATUS, instances }) } });
   const text = await (await pages.get('/')).text();
   expect(text).toContain('&lt;script&gt;alert(1)&lt;/script&gt;');

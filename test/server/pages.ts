@@ -13,7 +13,7 @@ export const NOW_MS = Date.parse('2026-11-24T10:30:00.000Z');
 
 const STREAM: StreamHealth = {
   stream: 'device_counts',
-  cells: { final: 20, accepted: 1, stored: 3, waiting: 2, unavailable: 1, in_doubt: 1, missing: 2 },
+  cells: { final: 20, waived: 1, stored: 3, waiting: 2, unavailable: 1, in_doubt: 1, missing: 2 },
   yesterday: { waiting: 2, unavailable: 0, in_doubt: 0, missing: 1 },
   lastDay: '2026-11-23',
   completeTo: '2026-11-10',
@@ -28,7 +28,7 @@ const STREAM: StreamHealth = {
   newestReadDay: '2026-11-23',
 };
 
-/** The state of an instance with a stream of which something is missing. */
+/** The state of an instance with a stream of which something is required. */
 export const HEALTH: Health = {
   at: '2026-11-24T10:30:00.000Z',
   gaps: 3,
@@ -42,14 +42,14 @@ export const HEALTH: Health = {
       totalsProblem: null,
       lastRunAt: '2026-11-24T10:00:00.000Z',
       lastCompleteRunAt: '2026-11-24T10:00:00.000Z',
-      leaseSince: null,
-      finalChanges30Days: 0,
-      finalChanges: 7,
+      leaseAcquiredAt: null,
+      finalRestatements30Days: 0,
+      finalRestatements: 7,
       differences: 6,
       streams: [STREAM],
     },
   ],
-  notInSettings: [],
+  unconfiguredInstances: [],
   runs: [],
 };
 
@@ -59,7 +59,7 @@ export const INSTANCE_STATUS: InstanceStatus = {
   state: 'idle',
   progress: null,
   lastRun: { finishedAt: '2026-11-24T10:00:00.000Z', result: 'complete' },
-  trouble: null,
+  problem: null,
 };
 
 export const STATUS: WorkerStatus = {
@@ -77,7 +77,7 @@ export function viewOf(
   options: { isUp?: boolean; ageMs?: number } = {},
 ): DatabaseView {
   const { isUp = true, ageMs = 0 } = options;
-  return { isUp, reading: health === null ? null : { value: health, atMs: NOW_MS - ageMs } };
+  return { isUp, snapshot: health === null ? null : { value: health, atMs: NOW_MS - ageMs } };
 }
 
 /** Serves the pages alone. */

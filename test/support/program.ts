@@ -7,7 +7,7 @@ import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { Io } from '../../src/cli/command.ts';
 import { InterruptedError } from '../../src/errors.ts';
-import type { RunReport } from '../../src/export/report.ts';
+import type { RunReport } from '../../src/loading/report.ts';
 import { run } from '../../src/run.ts';
 import { loginAs, roleFor } from './roles.ts';
 

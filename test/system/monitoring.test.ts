@@ -1,4 +1,4 @@
-/** The files of deploy/monitoring, judged by the tools that read them, and with a real worker. */
+/** Checks the files of deploy/monitoring with the tools that read them, and with a real worker. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -50,49 +50,49 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-function ask(tool: 'promtool' | 'amtool', args: readonly string[], input = '') {
+function runTool(tool: 'promtool' | 'amtool', args: readonly string[], input = '') {
   const options = { cwd: FOLDER, encoding: 'utf8', timeout: 60_000, input } as const;
   const { status, stdout, stderr, error } = spawnSync(tool, args, options);
   if (error) throw error;
   return { status, stdout, output: stdout + stderr };
 }
 
-test('the alerts fire in the situations they are for, and in no other', () => {
-  const { status, output } = ask('promtool', ['test', 'rules', 'alerts.test.yml']);
+test('each alert fires in its situations and in no other', () => {
+  const { status, output } = runTool('promtool', ['test', 'rules', 'alerts.test.yml']);
   expect(output).not.toContain('FAILED');
   expect(output).toContain('SUCCESS');
   expect(status).toBe(0);
 });
 
-test('the documented line makes of the alerts the rule of the Prometheus operator', () => {
+test("the documented line turns the alerts into the Prometheus operator's rule", () => {
   const documented = readFileSync(`${FOLDER}/kustomization.yaml`, 'utf8');
   const line = /^# +(\(cat .*\)) \| kubectl apply -f -$/m.exec(documented);
   const text = execFileSync('sh', ['-c', line?.[1] ?? 'false'], { cwd: FOLDER, encoding: 'utf8' });
   expect(parse(text)).toMatchObject({ kind: 'PrometheusRule', spec: { groups } });
 });
 
-test('what is critical goes to both receivers, the rest to Slack', () => {
-  expect(ask('amtool', ['check-config', 'alertmanager.yml']).output).toContain('SUCCESS');
+test('critical alerts go to both receivers, the others to Slack', () => {
+  expect(runTool('amtool', ['check-config', 'alertmanager.yml']).output).toContain('SUCCESS');
   for (const [severity, receivers] of [
     ['critical', 'pagerduty,slack'],
     ['warning', 'slack'],
   ]) {
     const labels = ['alertname=LosantUsageGap', 'instance_id=a', `severity=${severity}`];
     const args = ['config', 'routes', 'test', '--config.file=alertmanager.yml', ...labels];
-    expect(ask('amtool', args).stdout.trim()).toBe(receivers);
+    expect(runTool('amtool', args).stdout.trim()).toBe(receivers);
   }
 });
 
-test('no alert hides one that wakes somebody', () => {
+test('no alert inhibits a critical one', () => {
   for (const { target_matchers } of config.inhibit_rules) {
     const pattern = /^alertname=~"(.+)"$/.exec(target_matchers.join())?.[1];
-    const hidden = rules.filter(({ alert }) => new RegExp(`^(?:${pattern})$`).test(alert));
-    expect(hidden.length).toBeGreaterThan(0);
-    expect(hidden.filter(({ labels }) => labels.severity === 'critical')).toEqual([]);
+    const inhibited = rules.filter(({ alert }) => new RegExp(`^(?:${pattern})$`).test(alert));
+    expect(inhibited.length).toBeGreaterThan(0);
+    expect(inhibited.filter(({ labels }) => labels.severity === 'critical')).toEqual([]);
   }
 });
 
-/** Returns the shipped routes with waits of a second, and a server here in the place of each receiver. */
+/** Returns the shipped routes with waits of a second, and with a local server instead of each receiver. */
 function withReceiver(port: number): string {
   const shorten = (route: Route): Route => ({
     ...route,
@@ -111,15 +111,15 @@ interface Message {
   readonly alerts: readonly { readonly labels: { readonly alertname: string } }[];
 }
 
-// Promise (Operation): A dead worker wakes somebody, once, with the shipped rules and routes.
-test('a worker that is gone wakes somebody, once, and says nothing else beside it', async () => {
+// Guarantee (Operation): With the shipped rules and routes, a dead worker pages somebody exactly once.
+test('a dead worker pages once, and causes no other message', async () => {
   const messages: Message[] = [];
   const receiver = createServer((request, response) => {
-    const take = (body: unknown) => {
+    const record = (body: unknown) => {
       messages.push(body as Message);
       response.end();
     };
-    json(request).then(take, () => response.destroy());
+    json(request).then(record, () => response.destroy());
   }).listen(0, '127.0.0.1');
   await once(receiver, 'listening');
   const file = join(folder, 'alertmanager.yml');
@@ -130,21 +130,24 @@ test('a worker that is gone wakes somebody, once, and says nothing else beside i
   const alertmanager = startTool('prometheus-alertmanager', [`--config.file=${file}`, storage, ...listen]);
   try {
     const url = `http://${address}`;
-    await until('it is ready', async () => (await answerOf(`${url}/-/ready`)) !== null);
+    await until('Alertmanager is ready', async () => (await fetchText(`${url}/-/ready`)) !== null);
     const missing = ['a', 'b'].flatMap((instance_id) =>
       ['device_counts', 'payload_totals'].map((stream) => ({
-        labels: { alertname: 'LosantUsageYesterdayMissing', severity: 'critical', instance_id, stream },
+        labels: { alertname: 'LosantUsageDayOverdue', severity: 'critical', instance_id, stream },
       })),
     );
     const down = { labels: { alertname: 'LosantUsageDown', severity: 'warning' } };
     const headers = { 'content-type': 'application/json' };
     const body = JSON.stringify([down, ...missing]);
     await fetch(`${url}/api/v2/alerts`, { method: 'POST', headers, body });
-    const told = (name: string) => messages.filter((each) => each.receiver === name);
-    await until('both receivers were told', () => told('slack').length >= 2 && told('pagerduty').length > 0);
-    expect(told('pagerduty').map((each) => each.alerts.length)).toEqual([4]);
+    const messagesTo = (name: string) => messages.filter((each) => each.receiver === name);
+    await until(
+      'both receivers have messages',
+      () => messagesTo('slack').length >= 2 && messagesTo('pagerduty').length > 0,
+    );
+    expect(messagesTo('pagerduty').map((each) => each.alerts.length)).toEqual([4]);
     const names = messages.flatMap((each) => each.alerts).map((each) => each.labels.alertname);
-    expect(new Set(names)).toEqual(new Set(['LosantUsageYesterdayMissing']));
+    expect(new Set(names)).toEqual(new Set(['LosantUsageDayOverdue']));
   } finally {
     alertmanager.kill();
     receiver.close();
@@ -154,8 +157,8 @@ test('a worker that is gone wakes somebody, once, and says nothing else beside i
 const startTool = (name: string, args: readonly string[]): ChildProcess =>
   spawn(name, args, { stdio: 'ignore' });
 
-/** Returns the text of a good answer; null for any other, and while nobody answers. */
-async function answerOf(url: string): Promise<string | null> {
+/** Returns the text of a successful response; null for any other, and while nothing listens. */
+async function fetchText(url: string): Promise<string | null> {
   const response = await fetch(url).catch(() => null);
   return response?.ok ? await response.text() : null;
 }
@@ -172,11 +175,11 @@ describe('Prometheus with a real worker', () => {
     const database = await createTestDatabase();
     stack.defer(() => database.drop());
     instanceId = platform.instanceId;
-    // A process of its own, for which the metrics of the process are.
+    // A separate process, because some metrics are about the process.
     worker = await startWorker({ ...settingsOf(platform, database), HTTP_TOKEN }, spawnProgram);
     stack.defer(async () => void (await worker.stop()));
     address = `127.0.0.1:${await freePort()}`;
-    // The scrape configuration that people are told to copy.
+    // The documented scrape configuration.
     const text = readFileSync(`${FOLDER}/prometheus.yml`, 'utf8')
       .replace('127.0.0.1:9464', new URL(worker.url).host)
       .replace('/etc/prometheus/losant-usage-http-token', join(folder, 'http-token'))
@@ -199,32 +202,34 @@ describe('Prometheus with a real worker', () => {
   }
 
   async function api<T>(path: string): Promise<T | null> {
-    const text = await answerOf(`http://${address}/api/v1/${path}`);
+    const text = await fetchText(`http://${address}/api/v1/${path}`);
     return text === null ? null : (JSON.parse(text) as { readonly data: T }).data;
   }
 
   /** Returns the first sample of an expression, once there is one. */
-  async function sampleOf(expression: string): Promise<Sample> {
-    let found: Sample | undefined;
+  async function awaitSample(expression: string): Promise<Sample> {
+    let sample: Sample | undefined;
     await until(expression, async () => {
       const path = `query?query=${encodeURIComponent(expression)}`;
-      found = (await api<{ readonly result: readonly Sample[] }>(path))?.result[0];
-      return found !== undefined;
+      sample = (await api<{ readonly result: readonly Sample[] }>(path))?.result[0];
+      return sample !== undefined;
     });
-    return found as Sample;
+    return sample as Sample;
   }
 
-  test('sees that yesterday was read, and no gap', async () => {
-    const read = await sampleOf('losant_usage_newest_day_read_timestamp_seconds{stream="payload_totals"}');
+  test('shows that yesterday was read, and no gap', async () => {
+    const read = await awaitSample(
+      'losant_usage_newest_read_day_end_timestamp_seconds{stream="payload_totals"}',
+    );
     expect(read.metric).toMatchObject({ job: 'losant-usage', instance_id: instanceId });
     expect(Date.now() - Number(read.value[1]) * 1_000).toBeLessThan(48 * 3_600_000);
-    const shown = ['oldest_gap_age_seconds', 'gaps_expiring', 'token_refused', 'database_up'];
-    const samples = await Promise.all(shown.map((name) => sampleOf(`losant_usage_${name}`)));
+    const names = ['oldest_gap_age_seconds', 'gaps_expiring', 'token_rejected', 'database_up'];
+    const samples = await Promise.all(names.map((name) => awaitSample(`losant_usage_${name}`)));
     expect(samples.map(({ value }) => value[1])).toEqual(['0', '0', '0', '1']);
   });
 
-  // Promise (Operation): Every metric that an alert or a dashboard reads is one that the worker has.
-  test('takes the alerts, at most eleven, evaluates each without an error, and none fires', async () => {
+  // Guarantee (Operation): Every metric used by an alert or dashboard exists.
+  test('evaluates the alerts, at most eleven, without an error, and none fires', async () => {
     let evaluated: { health: string; state: string }[] = [];
     await until('every rule was evaluated', async () => {
       const all = await api<{ groups: { rules: typeof evaluated }[] }>('rules');
@@ -236,22 +241,22 @@ describe('Prometheus with a real worker', () => {
     expect(evaluated.filter(({ state }) => state === 'firing')).toEqual([]);
   });
 
-  /** Nothing of them has happened in a world without faults. */
-  const SILENT = ['losant_usage_request_retries_total', 'losant_usage_rate_limit_wait_seconds_total'];
+  /** Without faults these have no samples. */
+  const EMPTY_METRICS = ['losant_usage_request_retries_total', 'losant_usage_rate_limit_wait_seconds_total'];
 
-  test('answers every expression of the dashboards, each of metrics and labels that the worker has', async () => {
+  test('has samples for every expression of the dashboards, with metrics and labels of the worker', async () => {
     const { text } = await worker.get('/metrics');
     for (const { name, expr, labels } of dashboards.flatMap(expressions)) {
       const metrics = metricsIn(expr);
       expect([name, metrics.filter((metric) => !text.includes(`# TYPE ${metric} `))]).toEqual([name, []]);
-      if (metrics.some((metric) => SILENT.includes(metric))) continue;
-      const { metric } = await sampleOf(fillInExpression(expr));
+      if (metrics.some((metric) => EMPTY_METRICS.includes(metric))) continue;
+      const { metric } = await awaitSample(fillInExpression(expr));
       expect([name, labels.filter((label) => metric[label] === undefined)]).toEqual([name, []]);
     }
   });
 
-  test('finds nothing wrong with the names and types of the metrics', async () => {
+  test('finds no problem in the names and types of the metrics', async () => {
     const { text } = await worker.get('/metrics');
-    expect(ask('promtool', ['check', 'metrics'], text)).toMatchObject({ status: 0, output: '' });
+    expect(runTool('promtool', ['check', 'metrics'], text)).toMatchObject({ status: 0, output: '' });
   });
 });

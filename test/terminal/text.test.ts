@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { escapeControls, escapeJson, renderTable } from '../../src/terminal/text.ts';
+import { escapeControls, escapeJson, formatTable } from '../../src/terminal/text.ts';
 import { count, showDays, showDuration, showWhen } from '../../src/terminal/words.ts';
 
-describe('text from anywhere', () => {
+describe('untrusted text', () => {
   test.each([
     ['clear screen and colour', 'evil\x1b[2J\x1b[31mRED', 'evil\\x1b[2J\\x1b[31mRED'],
     ['tab and line breaks', 'a\tb\nc\rd', 'a\\tb\\nc\\rd'],
@@ -29,12 +29,12 @@ test('columns are as wide as their widest cell, numbers to the right, and what i
     ['a\nb', '1,234', 'two numbers of one organization'],
     ['notebook_minutes', '1', ''],
   ];
-  const table = renderTable({ head: ['stream', 'orgs', 'missing'], rows, right: [1], most: 2 });
+  const table = formatTable({ head: ['stream', 'orgs', 'missing'], rows, right: [1], most: 2 });
   expect(table).toEqual([
     '  stream          orgs  missing',
     '  device_counts     20  nothing',
     '  a\\nb           1,234  two numbers of one organization',
-    '  and 1 more (--json has all)',
+    '  … and 1 more (use --json for all)',
   ]);
 });
 

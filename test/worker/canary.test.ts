@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { gunzipSync } from 'node:zlib';
 import { expect, onTestFinished, test } from 'vitest';
-import { type Received, startServer } from '../losant/server.ts';
+import { type ReceivedRequest, startServer } from '../losant/server.ts';
 import { usePlatform } from '../simulator/platform.ts';
 import { asOwner, createTestDatabase, queryOnce, type TestDatabase } from '../support/databases.ts';
 import { runProgram, spawnProgram } from '../support/program.ts';
@@ -77,7 +77,7 @@ const ECHOES: Readonly<Record<string, readonly [number, string]>> = {
   payloadCounts: [200, 'text/html'],
 };
 
-function echo({ path, headers }: Received, response: ServerResponse): void {
+function echo({ path, headers }: ReceivedRequest, response: ServerResponse): void {
   const [status, type] = ECHOES[path.split('/').at(-1) ?? ''] ?? [404, 'text/html'];
   const shown = JSON.stringify(headers);
   const body = { type: 'Echo', message: shown, counts: [{ echo: headers }] };
@@ -86,7 +86,7 @@ function echo({ path, headers }: Received, response: ServerResponse): void {
 }
 
 /** Lets the platform answer. */
-async function passOn({ path, query, headers }: Received, response: ServerResponse): Promise<void> {
+async function passOn({ path, query, headers }: ReceivedRequest, response: ServerResponse): Promise<void> {
   const { authorization = '' } = headers;
   const target = `${platform.url}${path}?${new URLSearchParams(query).toString()}`;
   const answer = await fetch(target, { headers: { authorization } });
@@ -94,7 +94,7 @@ async function passOn({ path, query, headers }: Received, response: ServerRespon
   response.end(await answer.text());
 }
 
-// Promise (Operation): No secret appears in messages, logs or pages.
+// Guarantee (Operation): No secret appears in messages, logs or pages.
 test('no secret shows when numbers are loaded, a proxy echoes requests or the token is refused', async () => {
   const { orgs } = (await platform.control('orgs')) as { orgs: { orgId: string }[] };
   const echoed = `/${orgs[0]?.orgId}/`;
@@ -142,7 +142,7 @@ test('a defect ends the worker with 1, one line and no secret', async () => {
   const last = ended.stderr.trimEnd().split('\n').at(-1) ?? '';
   expect(JSON.parse(last)).toMatchObject({
     level: 'fatal',
-    msg: 'ended by a defect: please report this line',
+    msg: 'stopped by a bug; please report this line',
   });
   expectNoCanary(ended.stdout + ended.stderr);
 });

@@ -1,10 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import type { RunResult } from '../../src/console/sources.ts';
-import { DatabaseError, HeldError, LosantError } from '../../src/errors.ts';
+import { BusyError, DatabaseError, LosantError } from '../../src/errors.ts';
 import { createLogger } from '../../src/logger.ts';
 import { beginHeartbeat } from '../../src/worker/heartbeat.ts';
-import { judgeFailure, logProgress, looksAgain } from '../../src/worker/instance-run.ts';
+import { classifyFailure, logProgress, looksAgain } from '../../src/worker/instance-run.ts';
 import { judgeRuns } from '../../src/worker/loop.ts';
 import { startServer } from '../losant/server.ts';
 import { type Platform, usePlatform } from '../simulator/platform.ts';
@@ -35,13 +35,13 @@ async function open(options: Partial<ReplicaOptions> = {}): Promise<Replica> {
 
 const runs = ({ instanceId }: Platform, result: string) =>
   `losant_usage_runs_total{instance_id="${instanceId}",result="${result}"}`;
-const refused = ({ instanceId }: Platform) => `losant_usage_token_refused{instance_id="${instanceId}"}`;
+const refused = ({ instanceId }: Platform) => `losant_usage_token_rejected{instance_id="${instanceId}"}`;
 
 async function holdLease(until: string): Promise<void> {
   await asWriter(database.url, holdLeaseOf(platform.instanceId, until));
 }
 
-// Promise (Runs): The failure of one instance or organization never stops another.
+// Guarantee (Runs): The failure of one instance or organization never stops another.
 test('a wake-up over several instances exports each, whatever befalls another', async () => {
   const broken = {
     ...instanceOf(platform),
@@ -56,7 +56,7 @@ test('a wake-up over several instances exports each, whatever befalls another', 
   await replica.runAll();
   expect(await replica.metric(runs(other, 'complete'))).toBe(1);
   expect(await replica.metric(runs(platform, 'failed'))).toBe(1);
-  expect(replica.loop.statuses.map(({ trouble }) => trouble?.code ?? null)).toEqual([
+  expect(replica.loop.statuses.map(({ problem }) => problem?.code ?? null)).toEqual([
     'unexpected',
     'unreachable',
     null,
@@ -68,12 +68,12 @@ test('a wake-up reads the token anew, so that one in place of a refused one is u
   const replica = await open({ instances: [instanceOf(platform, () => token)] });
   await replica.runAll();
   expect(await replica.metric(refused(platform))).toBe(1);
-  expect(replica.loop.statuses[0]?.trouble?.code).toBe('unauthorized');
+  expect(replica.loop.statuses[0]?.problem?.code).toBe('unauthorized');
   token = platform.token;
   await replica.runAll();
   expect(await replica.metric(refused(platform))).toBe(0);
   expect(await replica.metric(runs(platform, 'complete'))).toBe(1);
-  expect(replica.loop.statuses[0]?.trouble).toBeNull();
+  expect(replica.loop.statuses[0]?.problem).toBeNull();
   token = 'revoked again';
   await replica.runAll();
   const recorded = await queryOnce(
@@ -103,7 +103,7 @@ test('the loop stands by while another process exports, and takes over soon afte
   await holdLease(`now() + interval '1 minute'`);
   const running = replica.loop.run();
   await until('it stands by', async () => (await replica.metric(runs(platform, 'standby'))) !== 0);
-  expect(replica.loop.statuses[0]).toMatchObject({ state: 'standby', trouble: null });
+  expect(replica.loop.statuses[0]).toMatchObject({ state: 'standby', problem: null });
   expect(monitor.received.map(({ path }) => path)).toEqual(['/start', '/']);
   await holdLease('now()');
   await until('it works', async () => (await replica.metric(runs(platform, 'complete'))) === 2);
@@ -123,7 +123,7 @@ test('a wake-up in the middle of a run is not lost: another run follows', async 
   await until('both runs', async () => (await replica.metric(runs(platform, 'complete'))) === 2);
   replica.loop.wake(true);
   await until('the third', async () => (await replica.metric(runs(platform, 'complete'))) === 3);
-  expect(replica.logged.join('')).toContain('missed wake-up, running now');
+  expect(replica.logged.join('')).toContain('missed a wake-up; running now');
   replica.stop.abort(new Error('enough'));
   await running;
 });
@@ -135,7 +135,7 @@ async function readWriters(): Promise<unknown> {
   return await asWriter(database.url, `${rows.join(' union all ')} order by 1, 2`);
 }
 
-// Promise (Runs): A worker writes nothing into a database that a newer version has migrated meanwhile.
+// Guarantee (Runs): A worker writes nothing to a database that a newer version has migrated in the meantime.
 test('a worker whose database was migrated by a newer version writes nothing, and says why', async () => {
   const replica = await open();
   await replica.runAll();
@@ -150,7 +150,7 @@ test('a worker whose database was migrated by a newer version writes nothing, an
   expect(await readWriters()).toEqual(before);
   expect(replica.loop.statuses[0]).toMatchObject({
     lastRun: { result: 'failed' },
-    trouble: { code: 'database_too_new' },
+    problem: { code: 'database_too_new' },
   });
 });
 
@@ -171,7 +171,7 @@ test('the beginning of a run is logged, and then how far it is, once a minute', 
   for (nowMs of [0, 59_999, 60_000, 61_000]) log({ planned: 400, done: nowMs / 1_000 });
   expect(logged).toEqual([
     { instance_id: 'i', run_id: 'r', msg: 'run started' },
-    { instance_id: 'i', run_id: 'r', cells_planned: 400, cells_done: 60, msg: 'run under way' },
+    { instance_id: 'i', run_id: 'r', cells_planned: 400, cells_done: 60, msg: 'run in progress' },
   ]);
 });
 
@@ -179,16 +179,16 @@ const details = { hint: '' };
 const answer = { ...details, action: 'instance.get', body: null };
 
 test.each<[string, unknown, RunResult, boolean]>([
-  ['another process', new HeldError('lease_held', '', details), 'standby', true],
-  ['a lost lease', new HeldError('lease_lost', '', details), 'standby', true],
+  ['another process', new BusyError('lease_busy', '', details), 'standby', true],
+  ['a lost lease', new BusyError('lease_lost', '', details), 'standby', true],
   ['a refused token', new LosantError('unauthorized', '', { ...answer, status: 401 }), 'refused', false],
   ['no API', new LosantError('unreachable', '', { ...answer, status: null }), 'failed', false],
   ['no database', new DatabaseError('database_unreachable', '', details), 'failed', true],
   ['a defect', new Error('defect'), 'failed', false],
 ])('a run that could not begin because of %s', (_, error, result, again) => {
-  const end = judgeFailure(error, false);
+  const end = classifyFailure(error, false);
   expect([end.result, looksAgain(end)]).toEqual([result, again]);
-  expect(judgeFailure(error, true).result).toBe('interrupted');
+  expect(classifyFailure(error, true).result).toBe('interrupted');
 });
 
 test.each<[string, RunResult[], boolean | null]>([

@@ -4,7 +4,7 @@ import { createLogger } from '../../src/logger.ts';
 import { readHealth } from '../../src/queries/health.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import { type Config, type InstanceConfig, readConfig } from '../../src/settings/config.ts';
-import { usualStreamNames } from '../../src/usage/streams/catalog.ts';
+import { defaultStreamNames } from '../../src/usage/streams/catalog.ts';
 import { WorkerLoop } from '../../src/worker/loop.ts';
 import { openAs } from '../support/databases.ts';
 import { readMetric } from './process.ts';
@@ -59,7 +59,7 @@ export async function openReplica(options: ReplicaOptions) {
   });
   const read = async (): Promise<DatabaseView> => {
     const value = await readHealth(handle.db, { nowMs: now(), instanceIds }).catch(() => null);
-    return { isUp: value !== null, reading: value === null ? null : { value, atMs: now() } };
+    return { isUp: value !== null, snapshot: value === null ? null : { value, atMs: now() } };
   };
   const scrape = async () => await metrics.render(await read(), now());
   return {
@@ -89,7 +89,7 @@ export function instanceOf(
     apiUrl: url,
     domain: null,
     readToken,
-    streams: usualStreamNames,
+    streams: defaultStreamNames,
     orgs: null,
     requestsPerSecond: 5_000,
     requestConcurrency: 8,

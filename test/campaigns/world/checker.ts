@@ -42,7 +42,7 @@ export function checkTables(ledger: Ledger, before: Ledger, book: TruthBook): st
   return [...ledger.breaches, ...lines, ...gone.map(([name]) => `${name} had a row, and has none`)];
 }
 
-/** Whether a wanted cell is missing or in doubt: what `gaps` must show. */
+/** Whether a wanted cell is required or in doubt: what `gaps` must show. */
 export function isGap({ standing, day }: LedgerCell, atMs: number): boolean {
   if (standing === 'waiting') return atMs >= endOf(day) + LATE_AFTER_MS;
   return standing === 'in_doubt' || standing === 'missing';
@@ -50,48 +50,48 @@ export function isGap({ standing, day }: LedgerCell, atMs: number): boolean {
 
 /** No answer comes from the future, none too early, and what is not settled is read again. */
 function checkTimes(cell: LedgerCell, { nowMs, instances, tracks }: Ledger): string[] {
-  const { day, standing, verifiedAtMs, nextReadAtMs } = cell;
+  const { day, standing, lastReadAtMs, nextReadAtMs } = cell;
   const wrong: string[] = [];
   if (endOf(day) > nowMs) wrong.push('is of a day that is not over');
-  if (verifiedAtMs !== null) {
-    if (verifiedAtMs > nowMs + SKEW_MS) wrong.push('was verified in the future');
-    if (verifiedAtMs < endOf(day) - SKEW_MS) wrong.push('was verified before the day was over');
-    const isEarly = verifiedAtMs < endOf(day) + FINAL_AFTER_MS - SKEW_MS;
+  if (lastReadAtMs !== null) {
+    if (lastReadAtMs > nowMs + SKEW_MS) wrong.push('was verified in the future');
+    if (lastReadAtMs < endOf(day) - SKEW_MS) wrong.push('was verified before the day was over');
+    const isEarly = lastReadAtMs < endOf(day) + FINAL_AFTER_MS - SKEW_MS;
     if (standing === 'final' && isEarly) wrong.push('is final too early');
   }
   const { horizonDays } = instances.get(cell.instanceId) ?? {};
   const isPast = day < dayAt(nowMs - (horizonDays ?? 0) * DAY_MS);
   const isGone = tracks.some(({ orgId, removed }) => removed && orgId === cell.orgId);
   const isClosed = nextReadAtMs === null && cell.hasRow;
-  if (isClosed && !['final', 'accepted'].includes(standing) && !isPast && !isGone)
+  if (isClosed && !['final', 'waived'].includes(standing) && !isPast && !isGone)
     wrong.push('is never read again');
   return wrong;
 }
 
 /** What is stored is what Losant said at the time of the answer, and nothing is sure by silence alone. */
 function checkNumbers(cell: LedgerCell, book: TruthBook): string[] {
-  const { stream, standing, isStored, isReported, numbers, verifiedAtMs } = cell;
+  const { stream, standing, isStored, isReported, numbers, lastReadAtMs } = cell;
   if (isStored !== (numbers !== null))
     return [`is ${standing}, and its numbers are ${JSON.stringify(numbers)}`];
   if (numbers === null) return [];
   const wrong: string[] = [];
-  if (verifiedAtMs === null) return ['is stored, and no answer was accepted'];
-  const versions = book.at(cell, verifiedAtMs);
+  if (lastReadAtMs === null) return ['is stored, and no answer was accepted'];
+  const versions = book.at(cell, lastReadAtMs);
   if (!versions.some((version) => canBe(numbers, version))) {
     const known = JSON.stringify(versions);
-    wrong.push(`has ${JSON.stringify(numbers)}, and Losant could only say ${known} at ${verifiedAtMs}`);
+    wrong.push(`has ${JSON.stringify(numbers)}, and Losant could only say ${known} at ${lastReadAtMs}`);
   }
   const isSure = standing === 'stored' || standing === 'final';
   if (stream === 'device_counts' && isSure && !isReported) wrong.push('is a level that nobody named');
-  if (standing === 'final' && !isReported && cell.silences < SILENCES_NEEDED)
-    wrong.push(`is a final zero that ${cell.silences} answers left out`);
+  if (standing === 'final' && !isReported && cell.omissions < SILENCES_NEEDED)
+    wrong.push(`is a final zero that ${cell.omissions} answers left out`);
   return wrong;
 }
 
 /** Whether an answer with this version can have led to these numbers: what it leaves out may be zero. */
-function canBe(numbers: Numbers, { numbers: said, leftOut }: Version): boolean {
+function canBe(numbers: Numbers, { numbers: said, omitted }: Version): boolean {
   const isThere = (key: string) =>
-    !leftOut.some((column) => key.startsWith(column)) || (numbers[key] ?? 0) !== 0;
+    !omitted.some((column) => key.startsWith(column)) || (numbers[key] ?? 0) !== 0;
   const expected = Object.entries(said).filter(([key]) => isThere(key));
   const stored = Object.entries(numbers).filter(([key]) => isThere(key));
   return inOrder(expected) === inOrder(stored);
@@ -135,28 +135,28 @@ function leavesOf(change: object): Record<string, number | null> {
 /** A number changes by an answer that names the new one, and a doubt ends by an answer or a person. */
 function checkChange(before: LedgerCell | undefined, cell: LedgerCell, book: TruthBook): string[] {
   if (!before?.hasRow) return [];
-  const { revision, standing, verifiedAtMs, numbers } = cell;
+  const { revision, standing, lastReadAtMs, numbers } = cell;
   const wrong: string[] = [];
   if (revision < before.revision) wrong.push(`went back from revision ${before.revision} to ${revision}`);
-  if ((verifiedAtMs ?? 0) < (before.verifiedAtMs ?? 0)) wrong.push('was verified later than it is now');
+  if ((lastReadAtMs ?? 0) < (before.lastReadAtMs ?? 0)) wrong.push('was verified later than it is now');
   if (before.numbers !== null && numbers !== null) {
     if (revision === before.revision && !sameNumbers(before.numbers, numbers))
       wrong.push('changed without a record');
     const lost = Object.values(COLUMNS[cell.stream]).filter(
       (column) => before.numbers?.[column] && numbers[column] === 0,
     );
-    const versions = book.at(cell, verifiedAtMs ?? 0);
+    const versions = book.at(cell, lastReadAtMs ?? 0);
     const isNamed = (column: string) =>
-      versions.some((version) => version.numbers[column] === 0 && !version.leftOut.includes(column));
+      versions.some((version) => version.numbers[column] === 0 && !version.omitted.includes(column));
     for (const column of lost)
       if (!isNamed(column)) wrong.push(`${column} became zero, and Losant only left it out`);
   }
-  const isRead = cell.attemptedAtMs !== before.attemptedAtMs || verifiedAtMs !== before.verifiedAtMs;
-  const isDecided = ['in_doubt', 'accepted', 'unavailable'].includes(standing);
+  const isRead = cell.lastAttemptAtMs !== before.lastAttemptAtMs || lastReadAtMs !== before.lastReadAtMs;
+  const isDecided = ['in_doubt', 'waived', 'unavailable'].includes(standing);
   if (before.standing === 'in_doubt' && !isRead && !isDecided)
     wrong.push(`was in doubt, and is ${standing} though nobody read it`);
-  const isNamed = cell.isReported && verifiedAtMs !== before.verifiedAtMs;
-  if (before.reason === 'waived' && standing !== 'accepted' && !isNamed)
+  const isNamed = cell.isReported && lastReadAtMs !== before.lastReadAtMs;
+  if (before.reason === 'waived' && standing !== 'waived' && !isNamed)
     wrong.push(`was accepted, and is ${standing} though Losant named nothing`);
   return wrong;
 }
@@ -171,7 +171,7 @@ export function checkHealed(
     // Later ones are not final yet.
     if (cell.day > lastDay) return [];
     const isGone = !living.has(orgId);
-    if (standing === 'accepted' || (standing === 'unavailable' && (isGone || reason === 'past_horizon')))
+    if (standing === 'waived' || (standing === 'unavailable' && (isGone || reason === 'past_horizon')))
       return [];
     if (standing !== 'final') return [`${nameOf(cell)} is ${standing} (${reason}) in the end`];
     const truth = book.now(cell);

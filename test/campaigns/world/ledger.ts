@@ -2,7 +2,7 @@
 import { asWriter, queryOnce } from '../../support/databases.ts';
 import { type Cell, COLUMNS, flatten, type Numbers, nameOf } from './truth.ts';
 
-/** A wanted cell up to the day before the database's, or any other one that has a row. */
+/** A wanted cell up to Previous day the database's, or any other one that has a row. */
 export interface LedgerCell extends Cell {
   readonly instanceId: string;
   /** Whether it has a row of the ledger. */
@@ -10,10 +10,10 @@ export interface LedgerCell extends Cell {
   readonly standing: string;
   readonly isStored: boolean;
   readonly isReported: boolean;
-  readonly silences: number;
+  readonly omissions: number;
   readonly revision: number;
-  readonly verifiedAtMs: number | null;
-  readonly attemptedAtMs: number | null;
+  readonly lastReadAtMs: number | null;
+  readonly lastAttemptAtMs: number | null;
   readonly nextReadAtMs: number | null;
   readonly attempts: number;
   readonly reason: string | null;
@@ -61,8 +61,8 @@ const ms = (column: string) => `(extract(epoch from ${column}) * 1000)::float8`;
 
 const CELLS = `
   select o.instance_id as "instanceId", c.org_id as "orgId", c.stream, c.usage_date::text as day, true as "hasRow",
-    c.standing::text, c.is_stored as "isStored", c.is_reported as "isReported", c.silences, c.revision,
-    ${ms('c.verified_at')} as "verifiedAtMs", ${ms('c.attempted_at')} as "attemptedAtMs",
+    c.standing::text, c.is_stored as "isStored", c.is_reported as "isReported", c.omissions, c.revision,
+    ${ms('c.last_read_at')} as "lastReadAtMs", ${ms('c.last_attempt_at')} as "lastAttemptAtMs",
     ${ms('c.next_read_at')} as "nextReadAtMs", c.attempts, c.reason
   from losant_usage.coverage c join losant_usage.organizations o using (org_id)
   union all
@@ -70,15 +70,15 @@ const CELLS = `
     'never_read'
   from losant_usage.tracks t join losant_usage.organizations o using (org_id)
   cross join lateral generate_series(t.next_day::timestamp,
-    least(t.to_day, (now() at time zone 'UTC')::date - 1)::timestamp, interval '1 day') as day`;
+    least(t.last_day, (now() at time zone 'UTC')::date - 1)::timestamp, interval '1 day') as day`;
 
 const REVISIONS = `
   select org_id as "orgId", stream, usage_date::text as day, revision, old, new as now
   from losant_usage.revisions order by id`;
 
 const TRACKS = `
-  select o.instance_id as "instanceId", t.org_id as "orgId", t.stream, t.to_day is null as "goesOn",
-    o.removed_on is not null as removed, o.created_on::text as "createdOn"
+  select o.instance_id as "instanceId", t.org_id as "orgId", t.stream, t.last_day is null as "goesOn",
+    o.deleted_on is not null as removed, o.created_on::text as "createdOn"
   from losant_usage.tracks t join losant_usage.organizations o using (org_id)`;
 
 const INSTANCES = `
@@ -98,7 +98,7 @@ const RULES: Readonly<Record<string, string>> = {
   'nobody waived what is accepted, or what was waived is not': `
     select concat_ws(' ', stream, org_id, usage_date, c.standing, c.reason) as what from losant_usage.coverage c
     full join (select * from losant_usage.waivers where lifted_at is null) w using (usage_date, org_id, stream)
-    where (c.standing = 'accepted' and c.reason = 'waived') is distinct from (w.id is not null)`,
+    where (c.standing = 'waived' and c.reason = 'waived') is distinct from (w.id is not null)`,
   'a sum over organizations is another one': `
     select concat_ws(' ', t.instance_id, t.usage_date, t.metric, t.our_sum, s.sum) as what
     from losant_usage.instance_totals t join losant_usage.instances i using (instance_id)
@@ -107,7 +107,7 @@ const RULES: Readonly<Record<string, string>> = {
       join losant_usage.organizations o using (org_id)
       where o.instance_id = t.instance_id and d.usage_date = t.usage_date
     ) as s
-    where t.our_sum <> coalesce(s.sum, 0) and (i.org_moved_on is null or t.usage_date > i.org_moved_on)`,
+    where t.our_sum <> coalesce(s.sum, 0) and (i.org_transferred_on is null or t.usage_date > i.org_transferred_on)`,
 };
 
 /** Reads everything, while nothing runs. */

@@ -85,11 +85,11 @@ function inScope({ instanceId, orgIds, streams, range }: Scope) {
     (range === null || (range.from <= cell.day && cell.day <= range.to));
 }
 
-/** Nothing that was due is left, and nothing that was read is missing, in doubt or failed. */
+/** Nothing that was due is left, and nothing that was read is required, in doubt or failed. */
 function checkComplete({ startedAtMs }: Outcome, scope: Scope, { ledger, wanted }: Situation): string[] {
   const lines = [...ledger.cells.values()]
-    .filter((cell) => inScope(scope)(cell) && isLeft(cell, startedAtMs, scope))
-    .map((cell) => `says that nothing is missing, and ${nameOf(cell)} is ${cell.standing} (${cell.reason})`);
+    .filter((cell) => inScope(scope)(cell) && isRecentlyDeleted(cell, startedAtMs, scope))
+    .map((cell) => `says that nothing is required, and ${nameOf(cell)} is ${cell.standing} (${cell.reason})`);
   const problem = ledger.instances.get(scope.instanceId)?.problem ?? null;
   if (problem !== null && scope.orgIds === null) lines.push(`is complete, and yet ${problem}`);
   if (scope.orgIds !== null || scope.streams !== null || scope.range !== null) return lines;
@@ -100,14 +100,14 @@ function checkComplete({ startedAtMs }: Outcome, scope: Scope, { ledger, wanted 
   return [...lines, ...untracked.map(({ name }) => `is complete, and ${name} is not exported`)];
 }
 
-function isLeft(cell: LedgerCell, startedAtMs: number, { range }: Scope): boolean {
-  const { attemptedAtMs, nextReadAtMs, attempts, standing } = cell;
-  const isFailing = attempts > 0 && !['accepted', 'unavailable'].includes(standing);
+function isRecentlyDeleted(cell: LedgerCell, startedAtMs: number, { range }: Scope): boolean {
+  const { lastAttemptAtMs, nextReadAtMs, attempts, standing } = cell;
+  const isFailing = attempts > 0 && !['waived', 'unavailable'].includes(standing);
   const isOpen = isFailing || isGap(cell, startedAtMs);
   // Of days that were named by the ledger, of others by what became of those that were due.
   if (range !== null) return isOpen;
-  const isDue = nextReadAtMs !== null && nextReadAtMs <= startedAtMs && attemptedAtMs !== startedAtMs;
-  return isDue || ((attemptedAtMs ?? 0) >= startedAtMs && isOpen);
+  const isDue = nextReadAtMs !== null && nextReadAtMs <= startedAtMs && lastAttemptAtMs !== startedAtMs;
+  return isDue || ((lastAttemptAtMs ?? 0) >= startedAtMs && isOpen);
 }
 
 /** Everything that is wanted has a row after a run, and all that a backfill was to add after a backfill. */
@@ -126,7 +126,7 @@ function checkRows(startedAtMs: number, scope: Scope, { ledger, horizonDays }: S
     const from = [range.from, horizon, createdOn ?? ''].sort().at(-1) as string;
     for (let day = from; day <= range.to; day = dayAt(Date.parse(day) + DAY_MS)) {
       if (!ledger.cells.has(`${stream} ${orgId} ${day}`))
-        lines.push(`ended, and ${stream} ${orgId} ${day} is not wanted`);
+        lines.push(`ended, and ${stream} ${orgId} ${day} is not expected`);
     }
   }
   return lines;

@@ -1,4 +1,4 @@
-/** What people do: accept what is missing, change settings, and try what is refused. */
+/** What people do: accept what is required, change settings, and try what is refused. */
 import { isGap } from './checker.ts';
 import type { Dice } from './dice.ts';
 import { readLedger } from './ledger.ts';
@@ -22,7 +22,7 @@ async function waive(world: World, dice: Dice): Promise<string> {
   const after = (await readLedger(database.url)).cells.get(nameOf(cell));
   const isRight = isForbidden
     ? code === 2 && after?.standing === 'waiting'
-    : code === 0 && after?.standing === 'accepted';
+    : code === 0 && after?.standing === 'waived';
   if (!isRight)
     world.complaints.push(
       `${nameOf(cell)} was ${cell.standing}, waive ended with ${code}, and it is ${after?.standing}: ${stdout}`,

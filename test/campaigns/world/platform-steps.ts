@@ -1,5 +1,5 @@
 /** What becomes of Losant: numbers, organizations, and what goes wrong there. */
-import { DELIVERY_KINDS, REPLY_KINDS, VALUE_KINDS } from '../../../simulator/faults.ts';
+import { DELIVERY_KINDS, TRANSIENT_KINDS, VALUE_KINDS } from '../../../simulator/faults.ts';
 import { type ListFaults, ODD_ITEMS } from '../../../simulator/list-faults.ts';
 import type { Dice } from './dice.ts';
 import { DAY_MS, dayAt, HOUR_MS, STREAMS } from './truth.ts';
@@ -9,10 +9,10 @@ import {
   NO_TROUBLE,
   noteAll,
   ownOf,
+  type Problem,
   run,
   setTrouble,
   someOrg,
-  type Trouble,
   unnoticedOf,
   type World,
 } from './world.ts';
@@ -48,11 +48,11 @@ function edit(weight: number, path: string, draw: (dice: Dice) => Input): Kind {
 const EDITED_DAYS = 80;
 
 /** Leaves nothing out any more. */
-export async function nameAgain(world: World): Promise<void> {
+export async function confirm(world: World): Promise<void> {
   const { platform, book, nowMs } = world;
   for (const { orgId } of await ownOf(world)) {
     for (const day of daysOf(world, EDITED_DAYS)) {
-      const isLeftOut = STREAMS.some((stream) => book.now({ orgId, stream, day })?.leftOut.length);
+      const isLeftOut = STREAMS.some((stream) => book.now({ orgId, stream, day })?.omitted.length);
       if (!isLeftOut) continue;
       await platform.control('omit', { orgId, day, omit: false });
       await book.note(nowMs, { from: day, to: day }, orgId);
@@ -61,9 +61,9 @@ export async function nameAgain(world: World): Promise<void> {
 }
 
 /** Something that goes wrong at the platform from now on. */
-function trouble(
+function problem(
   weight: number,
-  draw: (dice: Dice, world: World) => Partial<Trouble> | Promise<Partial<Trouble>>,
+  draw: (dice: Dice, world: World) => Partial<Problem> | Promise<Partial<Problem>>,
 ): Kind {
   return step(weight, async (world, dice) => {
     const changes = await draw(dice, world);
@@ -74,7 +74,7 @@ function trouble(
 
 /** Those that make all requests pause for a second come seldom, and bodies beyond every bound cost too much. */
 const PAUSES = ['rate_limit', 'rate_limit_seconds', 'rate_limit_date', 'unavailable_after'] as const;
-const REPLIES = REPLY_KINDS.filter((kind) => !PAUSES.some((pause) => pause === kind));
+const REPLIES = TRANSIENT_KINDS.filter((kind) => !PAUSES.some((pause) => pause === kind));
 const DELIVERIES = DELIVERY_KINDS.filter((kind) => kind !== 'huge_body');
 
 const some = <T>(dice: Dice, from: readonly T[], most: number): T[] =>
@@ -106,7 +106,7 @@ async function someListFault(dice: Dice, world: World): Promise<ListFaults> {
 /** Deletes an organization, unless another one is gone and not noticed yet: of several none is believed to be gone. */
 async function deleteOrg(world: World, orgId: string): Promise<boolean> {
   if ((await ownOf(world)).length < 3 || (await unnoticedOf(world)).length > 0) return false;
-  const { scopes } = world.trouble;
+  const { scopes } = world.problem;
   await setTrouble(world, { scopes: null });
   await world.platform.send('DELETE', `/orgs/${orgId}`, {});
   await setTrouble(world, { scopes });
@@ -132,37 +132,37 @@ export const PLATFORM_STEPS = {
   leave_out_variant: edit(2, 'omit', (dice) => ({
     variant: dice.pick(['billable_count', 'all_count', 'all_bytes']),
   })),
-  name_again: step(2, (world) => nameAgain(world).then(() => 'everything')),
-  bad_replies: trouble(2, (dice) => {
+  name_again: step(2, (world) => confirm(world).then(() => 'everything')),
+  bad_replies: problem(2, (dice) => {
     const kinds = some(dice, [...REPLIES, ...DELIVERIES], 5);
     const slowMs = dice.pick([50, 700]);
     return { faults: [{ kinds, rate: dice.next() * 0.3, maxPerRequest: 1 + dice.below(3), slowMs }] };
   }),
-  rate_limits: trouble(1, (dice) => {
+  rate_limits: problem(1, (dice) => {
     const kinds = some(dice, PAUSES, 2);
     return { faults: [{ kinds, rate: 0.01, retryAfterSeconds: dice.below(2), maxPerRequest: 1 }] };
   }),
-  bad_values: trouble(2, (dice) => ({
+  bad_values: problem(2, (dice) => ({
     faults: [{ kinds: some(dice, VALUE_KINDS, 6), rate: dice.next() * 0.35 }],
   })),
-  bad_forever: trouble(2, async (dice, world) => {
+  bad_forever: problem(2, async (dice, world) => {
     const kinds = some(dice, [...VALUE_KINDS, ...REPLIES, ...DELIVERIES], 3);
     const [orgIds, actions] = [[await someOrg(world, dice)], [dice.pick(ACTIONS)]];
     const plan = { kinds, forever: true, orgIds, slowMs: 50 };
     return { faults: [dice.chance(0.6) ? { ...plan, actions } : plan] };
   }),
-  stale_answers: trouble(2, (dice) => {
+  stale_answers: problem(2, (dice) => {
     const kinds = dice.pick([['cached'], ['cached_age']] as const);
     return { faults: [{ kinds: [...kinds], rate: 0.2 + dice.next() * 0.6 }] };
   }),
-  bad_list: trouble(2, async (dice, world) => ({ list: await someListFault(dice, world) })),
-  scope_refused: trouble(2, (dice) => {
+  bad_list: problem(2, async (dice, world) => ({ list: await someListFault(dice, world) })),
+  scope_refused: problem(2, (dice) => {
     const lacks = dice.pick(SCOPES);
     return { scopes: SCOPES.filter((scope) => scope !== lacks) };
   }),
-  token_revoked: trouble(1, () => ({ scopes: [] })),
-  wrong_dates: trouble(1, (dice) => ({ dateOffsetMs: (dice.below(480) - 240) * 1_000 })),
-  trouble_ends: trouble(7, () => NO_TROUBLE),
+  token_revoked: problem(1, () => ({ scopes: [] })),
+  wrong_dates: problem(1, (dice) => ({ dateOffsetMs: (dice.below(480) - 240) * 1_000 })),
+  trouble_ends: problem(7, () => NO_TROUBLE),
   org_comes: step(2, async (world, dice) => {
     if ((await livingOf(world)).length > 6) return 'no: there are enough';
     const creationDate = new Date(world.nowMs - dice.below(5) * DAY_MS).toISOString();

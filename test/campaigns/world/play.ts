@@ -5,7 +5,7 @@ import { rollFrom } from './dice.ts';
 import { type Ledger, readLedger } from './ledger.ts';
 import { checkOutcomes } from './outcomes.ts';
 import { PEOPLE_STEPS } from './people-steps.ts';
-import { type Kind, nameAgain, PLATFORM_STEPS, runOther } from './platform-steps.ts';
+import { confirm, type Kind, PLATFORM_STEPS, runOther } from './platform-steps.ts';
 import { PROCESS_STEPS } from './process-steps.ts';
 import { DAY_MS, dayAt, HOUR_MS, STREAMS } from './truth.ts';
 import {
@@ -135,7 +135,7 @@ async function heal(world: World, log: string[]): Promise<string[]> {
     return `${code}`;
   };
   const parts: Readonly<Record<string, () => Promise<string>>> = {
-    'all trouble ends': () => endTrouble(world),
+    'all problem ends': () => endTrouble(world),
     'everything is read again': () => readAgain(world, 96),
     // What a counterpart had before its own read spoke against a cell is gone.
     'and once more': () => readAgain(world, 1),
@@ -155,14 +155,14 @@ async function heal(world: World, log: string[]): Promise<string[]> {
 
 async function endTrouble(world: World): Promise<string> {
   await setTrouble(world, NO_TROUBLE);
-  // A level of zero that is left out is missing for ever.
+  // A level of zero that is left out is required for ever.
   await world.platform.control('config', { omitZeroDays: false });
   changeSettings(world, { streams: STREAMS, orgIds: null, policy: 'usual' });
   // Of several that were deleted at once none is believed to be.
   const living = new Set((await livingOf(world)).map(({ orgId }) => orgId));
   const [, ...others] = (await unnoticedOf(world)).filter((orgId) => !living.has(orgId));
   for (const orgId of others) await world.platform.control('orgs/restore', { orgId });
-  await nameAgain(world);
+  await confirm(world);
   await noteAll(world);
   await passTime(world, HOUR_MS);
   const { code } = await run(world, ['run'], { more: PATIENT });
@@ -185,7 +185,7 @@ async function readAgain(world: World, afterHours: number): Promise<string> {
 async function acceptRest(world: World): Promise<string> {
   const rest = [...world.ledger.cells.values()].filter((cell) => {
     const isEmpty = Object.values(world.book.now(cell)?.numbers ?? { none: 1 }).every((value) => value === 0);
-    return cell.standing === 'in_doubt' && cell.reason === 'left_out' && isEmpty;
+    return cell.standing === 'in_doubt' && cell.reason === 'omitted' && isEmpty;
   });
   for (const { orgId, stream, day } of rest) {
     const args = ['--org', orgId, '--stream', stream, '--day', day, '--reason', 'gone'];

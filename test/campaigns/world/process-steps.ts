@@ -22,7 +22,7 @@ async function someBackfill(world: World, dice: Dice): Promise<string[]> {
   return ['backfill', ...range, ...force, ...flags('--org', orgIds), ...flags('--stream', streams)];
 }
 
-const someDate = (world: World, dice: Dice) => ['run', '--date', dice.pick(daysOf(world, 8))];
+const someDate = (world: World, dice: Dice) => ['run', '--day', dice.pick(daysOf(world, 8))];
 
 async function someExport(world: World, dice: Dice): Promise<string[]> {
   const roll = dice.next();

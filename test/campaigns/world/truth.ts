@@ -52,7 +52,7 @@ export function flatten(value: unknown, prefix = ''): Numbers {
 export interface Version {
   readonly numbers: Numbers;
   /** The columns that answers leave out; for sources all of them or none. */
-  readonly leftOut: readonly string[];
+  readonly omitted: readonly string[];
 }
 
 interface RawDay {
@@ -65,11 +65,11 @@ interface RawDay {
 
 function versionOf(day: RawDay, stream: StreamName): Version {
   const all = Object.values(COLUMNS[stream]);
-  const leftOut = stream === 'payload_totals' ? day.omitted_totals.map((word) => COLUMNS[stream][word]) : [];
+  const omitted = stream === 'payload_totals' ? day.omitted_totals.map((word) => COLUMNS[stream][word]) : [];
   if (stream !== 'payload_sources') {
     const counts = (day as unknown as Record<StreamName, Numbers>)[stream];
     const named = Object.entries(COLUMNS[stream]).map(([word, column]) => [column, Number(counts[word])]);
-    return { numbers: Object.fromEntries(named) as Numbers, leftOut: day.omitted[stream] ? all : leftOut };
+    return { numbers: Object.fromEntries(named) as Numbers, omitted: day.omitted[stream] ? all : omitted };
   }
   const sources = day.payload_sources.map((row) => [
     `payload_sources ${row.payload_type} ${row.source}`,
@@ -77,7 +77,7 @@ function versionOf(day: RawDay, stream: StreamName): Version {
   ]);
   const sum = day.payload_sources.reduce((total, { count }) => total + Number(count), 0);
   const numbers = { payload_source_count: sum, ...(Object.fromEntries(sources) as Numbers) };
-  return { numbers, leftOut: day.omitted.payload_sources ? all : [] };
+  return { numbers, omitted: day.omitted.payload_sources ? all : [] };
 }
 
 /** The actions of the API that answer for a stream. */
@@ -165,7 +165,7 @@ export class TruthBook {
         return (index === 0 || sinceMs <= atMs + SKEW_MS) && untilMs >= atMs - SKEW_MS;
       })
       .map(({ version }) =>
-        isLeftOut ? { ...version, leftOut: Object.values(COLUMNS[cell.stream]) } : version,
+        isLeftOut ? { ...version, omitted: Object.values(COLUMNS[cell.stream]) } : version,
       );
   }
 

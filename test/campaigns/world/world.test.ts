@@ -30,12 +30,12 @@ beforeAll(async () => {
 });
 afterAll(() => template.drop());
 
-// Promise (Numbers): Whatever happens at once and in any order, what is stored is what Losant answered, and nothing is
-// missing in silence.
-// Promise (Missing numbers): When troubles end, everything inside the horizon becomes right by itself, and no gap is left.
-// Promise (Runs): What a run says by its exit code and its counts is what the ledger has.
+// Guarantee (Numbers): Whatever happens, concurrently and in any order, the stored numbers are those that Losant
+// reported, and no gap goes unnoticed.
+// Guarantee (Missing numbers): After an outage, all gaps inside the horizon are filled automatically.
+// Guarantee (Runs): The exit code and counts of a run agree with the ledger.
 test(
-  `${SEEDS} worlds in which everything happens at once have no wrong number, and nothing is missing in silence`,
+  `${SEEDS} worlds in which everything happens at once have no wrong number, and nothing is required in silence`,
   async () => {
     const queue = Array.from({ length: SEEDS }, (_, index) => FIRST + index);
     const failures: string[] = [];

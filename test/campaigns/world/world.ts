@@ -11,9 +11,9 @@ import type { Outcome, Scope } from './outcomes.ts';
 import { DAY_MS, dayAt, HOUR_MS, STREAMS, type StreamName, TruthBook, type TruthOrg } from './truth.ts';
 
 export const POLICIES = {
-  usual: { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAtHours: 72, horizonDays: 90 },
-  late: { readAtHours: [6, 72, 168], finalAtHours: 72, horizonDays: 90 },
-  short: { readAtHours: [0, 6, 24, 48], finalAtHours: 48, horizonDays: 9 },
+  usual: { readAtHours: [0, 6, 24, 48, 72, 168, 720], finalAfterHours: 72, horizonDays: 90 },
+  late: { readAtHours: [6, 72, 168], finalAfterHours: 72, horizonDays: 90 },
+  short: { readAtHours: [0, 6, 24, 48], finalAfterHours: 48, horizonDays: 9 },
 } as const;
 
 /** What the program is told; a change is known to what is started after it. */
@@ -25,7 +25,7 @@ export interface Settings {
 }
 
 /** What is wrong with the platform at present. */
-export interface Trouble {
+export interface Problem {
   readonly faults: readonly FaultPlan[];
   readonly list: ListFaults | null;
   /** The scopes of the token; null for all, an empty list for a token that is revoked. */
@@ -33,7 +33,7 @@ export interface Trouble {
   readonly dateOffsetMs: number;
 }
 
-export const NO_TROUBLE: Trouble = { faults: [], list: null, scopes: null, dateOffsetMs: 0 };
+export const NO_TROUBLE: Problem = { faults: [], list: null, scopes: null, dateOffsetMs: 0 };
 
 export interface World extends AsyncDisposable {
   readonly platform: Platform;
@@ -43,7 +43,7 @@ export interface World extends AsyncDisposable {
   readonly book: TruthBook;
   nowMs: number;
   settings: Settings;
-  trouble: Trouble;
+  problem: Problem;
   /** The tables after the last step. */
   ledger: Ledger;
   /** What the current step has played so far. */
@@ -84,7 +84,7 @@ export async function openWorld(seed: number, template: ClockDatabase): Promise<
     database,
     book: new TruthBook([platform, other]),
     settings: { streams: STREAMS, orgIds: null, policy: 'usual' as const },
-    trouble: NO_TROUBLE,
+    problem: NO_TROUBLE,
     ledger: await readLedger(database.url),
     outcomes: [],
     complaints: [],
@@ -149,10 +149,10 @@ export async function ownOf(world: World): Promise<TruthOrg[]> {
   return (await livingOf(world)).filter(({ instanceId }) => instanceId === world.platform.instanceId);
 }
 
-export async function setTrouble(world: World, changes: Partial<Trouble>): Promise<void> {
+export async function setTrouble(world: World, changes: Partial<Problem>): Promise<void> {
   const { platform } = world;
-  world.trouble = { ...world.trouble, ...changes };
-  const { faults, list, scopes, dateOffsetMs } = world.trouble;
+  world.problem = { ...world.problem, ...changes };
+  const { faults, list, scopes, dateOffsetMs } = world.problem;
   await platform.control('config', { faults, list, dateOffsetMs });
   const token = { token: platform.token, scopes: scopes ?? ['all.Instance'] };
   await platform.control('tokens', { ...token, revoked: scopes?.length === 0 });
@@ -181,7 +181,7 @@ interface Started {
 export function start(world: World, args: readonly string[], options: StartOptions = {}): Started {
   const { settings, random } = world;
   const { url, token, instanceId } = options.platform ?? world.platform;
-  const { readAtHours, finalAtHours, horizonDays } = POLICIES[settings.policy];
+  const { readAtHours, finalAfterHours, horizonDays } = POLICIES[settings.policy];
   const isOther = options.platform === world.other;
   const env = {
     LOSANT_API_URL: url,
@@ -191,7 +191,7 @@ export function start(world: World, args: readonly string[], options: StartOptio
     DATABASE_URL: options.databaseUrl ?? world.database.url,
     STREAMS: settings.streams.join(),
     READ_AT_HOURS: readAtHours.join(),
-    FINAL_AT_HOURS: `${finalAtHours}`,
+    FINAL_AFTER_HOURS: `${finalAfterHours}`,
     HORIZON_DAYS: `${horizonDays}`,
     REQUESTS_PER_SECOND: '10000',
     REQUEST_TIMEOUT_MS: '500',
@@ -212,7 +212,7 @@ function scopeOf(args: readonly string[], instanceId: string): Scope | null {
     return values.length === 0 ? null : values;
   };
   if (args[0] !== 'run' && args[0] !== 'backfill') return null;
-  const [from, to] = [valuesOf('--from') ?? valuesOf('--date'), valuesOf('--to') ?? valuesOf('--date')];
+  const [from, to] = [valuesOf('--from') ?? valuesOf('--day'), valuesOf('--to') ?? valuesOf('--day')];
   return {
     instanceId,
     orgIds: valuesOf('--org'),

@@ -1,0 +1,34 @@
+import { SettingsError } from '../errors.ts';
+import { syncTracks } from '../ledger/expected.ts';
+import { readClock } from '../loading/context.ts';
+import { idText } from '../settings/kinds.ts';
+import { defineCommand } from './command.ts';
+import { openSchema, selectInstances } from './database.ts';
+import { requiredOption } from './options.ts';
+
+export const retire = defineCommand({
+  needs: ['database'],
+  options: {
+    instance: requiredOption(
+      'ID',
+      'the instance; yesterday becomes its last expected day',
+      idText('instance'),
+    ),
+  },
+  async run(context, { instance: instanceId }) {
+    const { config } = context;
+    if (config.instances.some((each) => each.instanceId === instanceId)) {
+      throw new SettingsError(`--instance ${instanceId}: this instance is still in the settings`, {
+        hint: 'remove it from the settings first, and restart the worker',
+      });
+    }
+    await using handle = await openSchema(context, { writes: true });
+    // Throws if the database does not have the instance, such as for a typo.
+    await selectInstances(context, handle, [instanceId]);
+    const now = await readClock(context, handle);
+    const ledger = { db: handle.db, instanceId, policy: config.policy, now, lease: null };
+    await syncTracks(ledger, { streams: [], selection: [] });
+    const lines = [`Instance ${instanceId} is retired; yesterday is its last expected day. Its data stays.`];
+    return { document: { instanceId }, lines };
+  },
+});
